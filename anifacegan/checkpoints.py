@@ -1,0 +1,146 @@
+"""Our own model folders: ``model.safetensors`` beside a readable ``card.yaml``.
+
+The tensors are the generator's state and what goes with it: the action units of the expression basis
+(``expression.*``) and the map from synthetic attributes to ``z_noise`` (``appearance.*``).
+"""
+
+import dataclasses
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from jsonargparse import ArgumentParser
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from anifacegan.coefficients import ExpressionBasis
+from anifacegan.errors import InputError
+from anifacegan.models.generator import Generator, GeneratorConfig
+
+TENSORS, CARD = "model.safetensors", "card.yaml"
+_UNITS = "expression.units_to_exp"
+_APPEARANCE = "appearance."
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a user has to know of a model, besides its weights."""
+
+    name: str
+    """Name of the model."""
+    face_model: str
+    """Face model whose bases z_id and z_exp belong to."""
+    pitch_offset: float = 0.0
+    """Pitch of a frontal face in the .mat files of the model's data set, radians."""
+    expression_units: tuple[str, ...] = ()
+    """Names of the action units that an expression can be given in."""
+    presets: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Named expressions in action units."""
+    licence: str = ""
+    """Licence of the weights."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """How the weights came about: command, seed, stages, steps."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A generator with what belongs to it."""
+
+    generator: Generator
+    card: ModelCard
+    basis: ExpressionBasis | None = None
+    """Action units of the card's names; None for a face model without."""
+    appearance: dict[str, np.ndarray] = field(default_factory=dict)
+    """Arrays of the map from synthetic attributes to z_noise; empty where there is none."""
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a model folder; complete or not at all, in place of an older one."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.generator.state_dict().items()}
+        if checkpoint.basis is not None:
+            tensors[_UNITS] = torch.from_numpy(checkpoint.basis.units_to_exp).contiguous()
+        for name, array in checkpoint.appearance.items():
+            tensors[_APPEARANCE + name] = torch.from_numpy(np.ascontiguousarray(array))
+        save_file(tensors, temporary / TENSORS)
+        card = dataclasses.asdict(checkpoint.card)
+        card["expression_units"] = list(checkpoint.card.expression_units)
+        card["generator"] = dataclasses.asdict(checkpoint.generator.config)
+        (temporary / CARD).write_text(yaml.safe_dump(card, sort_keys=False, width=110))
+        if folder.exists():
+            for name in (TENSORS, CARD):                               # keep what else lies in the folder
+                os.replace(temporary / name, folder / name)
+        else:
+            os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a model folder.
+
+    Raises:
+        InputError: a file is missing or broken, the card has an unknown key, or a tensor is missing or misshaped.
+    """
+    content = _read_card(folder / CARD)
+    config = _parse(GeneratorConfig, content.pop("generator", {}), folder / CARD)
+    card = _parse(ModelCard, content, folder / CARD)
+    tensors = _read_tensors(folder / TENSORS)
+    basis = None
+    if _UNITS in tensors:
+        basis = ExpressionBasis(card.expression_units, tensors.pop(_UNITS).numpy())
+    names = [name for name in tensors if name.startswith(_APPEARANCE)]
+    appearance = {name.removeprefix(_APPEARANCE): tensors.pop(name).numpy() for name in names}
+    generator = Generator(config)
+    _check_state(folder / TENSORS, tensors, generator.state_dict())
+    generator.load_state_dict(tensors)
+    return Checkpoint(generator, card, basis, appearance)
+
+
+def _read_card(path: Path) -> dict:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; a model folder holds {CARD} and {TENSORS}, or the released files")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds a {type(content).__name__}, expected keys and values")
+    return content
+
+
+def _parse(kind: type, content: dict, path: Path) -> Any:
+    """A dataclass from plain values; unknown keys and wrong types are refused by name."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--card", type=kind)
+    try:
+        return parser.instantiate(parser.parse_object({"card": content})).card
+    except Exception as error:  # jsonargparse raises ArgumentError, the dataclass ValueError
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise InputError(f"{path}: {' '.join(lines)[:300]}") from None
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected the weights that {CARD} describes")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a readable safetensors file ({str(error).splitlines()[0]})") from None
+
+
+def _check_state(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    for name, like in expected.items():
+        came = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is missing"
+        if name not in tensors or tensors[name].shape != like.shape:
+            raise InputError(f"{path}: tensor '{name}' {came}, expected shape {tuple(like.shape)}")
+    for name in tensors.keys() - expected.keys():
+        raise InputError(f"{path}: unexpected tensor '{name}' of shape {tuple(tensors[name].shape)}")

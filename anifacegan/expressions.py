@@ -1,0 +1,43 @@
+"""Expressions a user can name, in action units of the open face model."""
+
+from anifacegan.errors import InputError
+
+PRESETS: dict[str, dict[str, float]] = {
+    "smile": {
+        "mouthSmile": 0.8, "cheekSquint": 0.6, "mouthUpperUp": 0.5, "eyeSquint": 0.25, "mouthLowerDown": 0.2,
+    },
+    "jaw_open": {"jawOpen": 0.9},
+    "blink": {"eyeBlink": 1.0},
+    "frown": {"mouthFrown": 0.9, "browDown": 1.0, "mouthShrugLower": 0.4},
+    "pucker": {"mouthPucker": 1.0},
+    "brow_raise": {"browInnerUp": 0.9, "browOuterUp": 1.0, "eyeWide": 0.4},
+}
+"""What the files of ``mat/`` hold."""
+
+
+def parse_strengths(text: str) -> dict[str, float]:
+    """``"smile=0.7,blink=0.3"`` to names and strengths; a name alone has strength 1.
+
+    Raises:
+        InputError: a strength is no finite number, or a name is given twice.
+    """
+    strengths: dict[str, float] = {}
+    for item in text.split(","):
+        name, equals, value = (part.strip() for part in item.partition("="))
+        try:
+            strength = float(value) if equals else 1.0
+        except ValueError:
+            strength = float("nan")
+        if not name or name in strengths or not abs(strength) < float("inf"):
+            raise InputError(f"expression '{text}': cannot read '{item.strip()}', expected name=strength,... each once")
+        strengths[name] = strength
+    return strengths
+
+
+def action_units(strengths: dict[str, float], presets: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Named expressions spelled out in action units; other names are taken as units."""
+    units: dict[str, float] = {}
+    for name, strength in strengths.items():
+        for unit, share in presets.get(name, {name: 1.0}).items():
+            units[unit] = units.get(unit, 0.0) + strength * share
+    return units

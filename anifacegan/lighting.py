@@ -1,0 +1,51 @@
+"""Spherical-harmonics light in Deep3DFaceRecon's convention (method, section 3).
+
+    colour_c = albedo_c * sum_k (gamma_ck + 0.8 [k = 0]) * H_k(normal)        c = red, green, blue; k = 0..8
+
+The basis H already holds the factors of a diffuse (Lambertian) surface, so gamma describes the light that arrives.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+BAND_0 = math.pi / math.sqrt(4 * math.pi)
+"""a0 c0: the constant term."""
+BAND_1 = 2 * math.pi / math.sqrt(3) * math.sqrt(3) / math.sqrt(4 * math.pi)
+"""a1 c1: the terms linear in the normal."""
+BAND_2 = 2 * math.pi / math.sqrt(8) * 3 * math.sqrt(5) / math.sqrt(12 * math.pi)
+"""a2 c2: the quadratic terms."""
+AMBIENT = 0.8
+"""Added to the first coefficient of each colour, so that gamma = 0 is an evenly lit face."""
+
+
+def spherical_harmonics(normals: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 9"]:
+    """The nine basis functions at unit normals."""
+    x, y, z = normals.unbind(-1)
+    return torch.stack(
+        [
+            torch.full_like(x, BAND_0),
+            -BAND_1 * y,
+            BAND_1 * z,
+            -BAND_1 * x,
+            BAND_2 * x * y,
+            -BAND_2 * y * z,
+            BAND_2 * (3 * z * z - 1) / (2 * math.sqrt(3)),
+            -BAND_2 * x * z,
+            BAND_2 * (x * x - y * y) / 2,
+        ],
+        dim=-1,
+    )
+
+
+def shade(
+    albedo: Float[Tensor, "batch vertex 3"],
+    normals: Float[Tensor, "batch vertex 3"],
+    gamma: Float[Tensor, "batch 27"],
+) -> Float[Tensor, "batch vertex 3"]:
+    """Colours of a lit diffuse surface, not clamped; gamma is nine numbers for red, then green, then blue."""
+    light = gamma.reshape(-1, 3, 9)
+    light = torch.cat([light[..., :1] + AMBIENT, light[..., 1:]], dim=-1)
+    return albedo * torch.einsum("bvk,bck->bvc", spherical_harmonics(normals), light)

@@ -1,0 +1,72 @@
+"""Deformation field: carries a point of the expressive face back to the neutral template.
+
+    x_template = x_target + delta,  delta = D(x_target; z_id, z_exp)          (Wu et al. 2022; method, section 1, step 2)
+
+Points and delta are in world units; the network sees ``x / BOX``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from anifacegan.models.film import FilmLayer, MappingNetwork
+from anifacegan.shapes import BOX, EXP_DIM, ID_DIM
+
+
+@dataclass(frozen=True)
+class DeformationConfig:
+    hidden_dim: int = 128
+    """Width of every sine layer."""
+    layers: int = 3
+    """Number of sine layers before the linear head."""
+    mapping_dim: int = 128
+    """Width of the mapping network."""
+    mapping_layers: int = 3
+    """Number of hidden layers of the mapping network."""
+
+
+class DeformationField(nn.Module):
+    """A FiLM-SIREN from a point to the step that leads to the template."""
+
+    def __init__(self, config: DeformationConfig) -> None:
+        super().__init__()
+        self.config = config
+        dims = [3] + [config.hidden_dim] * config.layers
+        self.layers = nn.ModuleList(FilmLayer(i, o) for i, o in pairwise(dims))
+        self.head = nn.Linear(dims[-1], 3)
+        self.mapping = MappingNetwork(
+            ID_DIM + EXP_DIM, config.mapping_dim, config.mapping_layers, config.hidden_dim * config.layers
+        )
+
+    def initialise(self, rng: torch.Generator) -> None:
+        """Start as the identity: the head's weight and bias are zero."""
+        for k, layer in enumerate(self.layers):
+            layer.initialise(rng, first=k == 0)
+        self.mapping.initialise(rng)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def bind(
+        self, z_id: Float[Tensor, "batch id_dim"], z_exp: Float[Tensor, "batch exp_dim"]
+    ) -> Callable[[Tensor], Tensor]:
+        """The field of one face: target points (B, N, 3) -> steps to the template (B, N, 3), world units."""
+        film = self.mapping(torch.cat([z_id, z_exp], dim=-1))
+        width = self.config.hidden_dim
+        layers = [
+            layer.bind(frequency, phase)
+            for layer, frequency, phase in zip(
+                self.layers, film.frequencies.split(width, -1), film.phases.split(width, -1), strict=True
+            )
+        ]
+
+        def offset(x_target: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
+            h = x_target / BOX
+            for layer in layers:
+                h = layer(h)                                           # (B, N, hidden)
+            return self.head(h)
+
+        return offset

@@ -1,0 +1,219 @@
+"""The generator: codes in, a person out; rays in, colours out (method, section 1).
+
+``generator.condition(latents)`` binds the codes once and returns an :class:`Avatar`; ``render_rays(avatar, rays)`` is
+the exact renderer. It knows callables, not networks, so a test can hand it spheres.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from anifacegan.models.compositing import blending_weights
+from anifacegan.models.deformation import DeformationConfig, DeformationField
+from anifacegan.models.film import Film
+from anifacegan.models.latents import CoefficientVAE, CoefficientVAEConfig, Latents
+from anifacegan.models.manifolds import ManifoldConfig, ManifoldField, first_crossings
+from anifacegan.models.template import TemplateConfig, TemplateField
+from anifacegan.rays import Rays
+from anifacegan.shapes import EXP_DIM, ID_DIM, NOISE_DIM
+
+
+@dataclass(frozen=True)
+class MarchConfig:
+    """How a ray looks for the manifolds."""
+
+    near: float = 0.88
+    """Distance of the first sample, world units."""
+    far: float = 1.12
+    """Distance of the last sample, world units."""
+    samples: int = 64
+    """Number of samples, evenly spaced, both ends included."""
+    fov_deg: float = 12.0
+    """Field of view over the image height, degrees."""
+    background_z: float = -0.12
+    """The background is the plane z = background_z, world units."""
+
+    def __post_init__(self) -> None:
+        if self.samples < 2 or not 0 < self.near < self.far:
+            raise ValueError(f"march needs samples >= 2 and 0 < near < far, got {self}")
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    template: TemplateConfig = field(default_factory=TemplateConfig)
+    deformation: DeformationConfig = field(default_factory=DeformationConfig)
+    manifolds: ManifoldConfig = field(default_factory=ManifoldConfig)
+    march: MarchConfig = field(default_factory=MarchConfig)
+    identity_prior: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
+    expression_prior: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
+    radiance_offset_gain: float = 1.0
+    """The template colour is read at x + gain * delta, the manifolds at x + delta. 1 for our own models; 1 / 0.12 for
+    the released weights, which move the two by different lengths (method, section 2)."""
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """A batch of faces whose codes are bound: closed functions of points in world units."""
+
+    offset: Callable[[Tensor], Tensor]
+    """(B, N, 3) target points -> (B, N, 3) steps delta to the template."""
+    level: Callable[[Tensor], Tensor]
+    """(B, N, 3) template points -> (B, N) manifold scalar s."""
+    radiance: Callable[[Tensor], tuple[Tensor, Tensor]]
+    """(B, N, 3) template points -> (B, N, 3) rgb and (B, N) alpha, post-activation."""
+    levels: Float[Tensor, "level"]
+    """Values of s on the manifolds, falling."""
+    march: MarchConfig
+    radiance_offset_gain: float = 1.0
+
+
+@dataclass(frozen=True)
+class RayColours:
+    """What the rays saw. Points are in order of the levels, the background last; weights belong to them."""
+
+    rgb: Float[Tensor, "batch ray 3"]
+    """In [0, 1] up to the widening of 1e-3."""
+    depth: Float[Tensor, "batch ray"]
+    """Expected distance, the background plane included, world units."""
+    foreground: Float[Tensor, "batch ray"]
+    """Summed weight of everything before the background, in [0, 1]."""
+    foreground_rgb: Float[Tensor, "batch ray 3"]
+    """The foreground's part of rgb: premultiplied by its weight."""
+    weights: Float[Tensor, "batch ray point"]
+    hit: Bool[Tensor, "batch ray point"]
+    t: Float[Tensor, "batch ray point"]
+    """Distance of the points, world units; 0 where not hit."""
+    x_target: Float[Tensor, "batch ray point 3"]
+    x_template: Float[Tensor, "batch ray point 3"]
+    """Where the radiance was read."""
+
+
+def render_rays(avatar: Avatar, rays: Rays) -> RayColours:
+    """The exact renderer: every manifold on every ray. Differentiable in everything.
+
+    Takes B avatars and B sets of rays.
+    """
+    march, levels = avatar.march, avatar.levels
+    count = len(rays)
+
+    # 1 March: samples, their steps to the template, and the manifold scalar there.
+    t = torch.linspace(march.near, march.far, march.samples, dtype=rays.origins.dtype, device=rays.origins.device)
+    t = t.expand(len(rays.origins), count, -1)                         # (B, R, S)
+    x = rays.at(t)                                                     # (B, R, S, 3)
+    delta = _per_point(avatar.offset, x)
+    s = _per_point(avatar.level, x + delta)                            # (B, R, S)
+
+    # 2 Intersect: point and step are interpolated between the samples, not evaluated again.
+    crossings = first_crossings(s, levels)
+    crossed = crossings.interpolate(torch.cat([t[..., None], x, delta], dim=-1))
+    t_level, x_target, delta = crossed.split([1, 3, 3], dim=-1)        # (B, R, L, .)
+    x_template = x_target + avatar.radiance_offset_gain * delta
+
+    # 3 The background plane is one more point, opaque and never deformed.
+    t_plane = (march.background_z - rays.origins[..., 2:]) / rays.directions[..., 2:]
+    x_plane = rays.at(t_plane)                                         # (B, R, 1, 3)
+    t_point = torch.cat([t_level[..., 0], t_plane], dim=-1)            # (B, R, L + 1)
+    x_target = torch.cat([x_target, x_plane], dim=2)
+    x_template = torch.cat([x_template, x_plane], dim=2)
+    hit = torch.cat([crossings.hit, torch.ones_like(crossings.hit[..., :1])], dim=-1)
+
+    # 4 Radiance.
+    points = x_template.reshape(len(x), -1, 3)
+    rgb, alpha = avatar.radiance(points)
+    rgb = rgb.reshape(x_template.shape)
+    alpha = torch.cat([alpha.reshape(hit.shape)[..., :-1], torch.ones_like(t_plane)], dim=-1)
+
+    # 5 Blend in order of distance, misses last.
+    order = torch.where(hit, t_point, torch.inf).argsort(dim=-1, stable=True)
+    sorted_weights = blending_weights(alpha.gather(-1, order), hit.gather(-1, order))
+    weights = torch.zeros_like(sorted_weights).scatter(-1, order, sorted_weights)
+    foreground_rgb = (weights[..., :-1, None] * rgb[..., :-1, :]).sum(dim=2)
+    t_point = torch.where(hit, t_point, 0.0)
+    return RayColours(
+        rgb=foreground_rgb + weights[..., -1:] * rgb[..., -1, :],
+        depth=(weights * t_point).sum(-1) / weights.sum(-1),
+        foreground=weights[..., :-1].sum(-1),
+        foreground_rgb=foreground_rgb,
+        weights=weights,
+        hit=hit,
+        t=t_point,
+        x_target=x_target,
+        x_template=x_template,
+    )
+
+
+def _per_point(function: Callable[[Tensor], Tensor], x: Float[Tensor, "batch ray sample 3"]) -> Tensor:
+    """A function of (B, N, 3) points on (B, R, S, 3) points."""
+    flat = function(x.flatten(1, 2))
+    return flat.unflatten(1, x.shape[1:3])
+
+
+def in_slices(rays: Rays, size: int) -> Iterator[Rays]:
+    """The same rays a part at a time: the same picture in less memory."""
+    for start in range(0, len(rays), size):
+        yield rays[start : start + size]
+
+
+class Generator(nn.Module):
+    """The three fields, the priors of the codes, and the mean film that truncation pulls toward."""
+
+    mean_frequencies: Tensor
+    mean_phases: Tensor
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.template = TemplateField(config.template)
+        self.deformation = DeformationField(config.deformation)
+        self.manifolds = ManifoldField(config.manifolds)
+        self.identity_prior = CoefficientVAE(ID_DIM, config.identity_prior)
+        self.expression_prior = CoefficientVAE(EXP_DIM, config.expression_prior)
+        self.register_buffer("mean_frequencies", torch.zeros(1, config.template.units))
+        self.register_buffer("mean_phases", torch.zeros(1, config.template.units))
+
+    def initialise(self, rng: torch.Generator) -> "Generator":
+        """Fresh weights, all drawn from the given generator."""
+        for part in (
+            self.template, self.deformation, self.manifolds, self.identity_prior, self.expression_prior
+        ):
+            part.initialise(rng)
+        return self
+
+    def sample_people(self, rngs: list[torch.Generator]) -> tuple[Float[Tensor, "batch 80"], Float[Tensor, "batch 80"]]:
+        """z_id and z_noise of new people, one CPU generator each: alone or in a batch, a person is the same."""
+        device = self.mean_phases.device
+        latent_dim = self.config.identity_prior.latent_dim
+        normal = torch.stack([torch.randn(latent_dim + NOISE_DIM, generator=rng) for rng in rngs]).to(device)
+        # One person at a time: a matrix product may round differently in a larger batch.
+        z_id = torch.cat([self.identity_prior.decode(code[None]) for code in normal[:, :latent_dim]])
+        return z_id, normal[:, latent_dim:]
+
+    @torch.no_grad()
+    def set_truncation_mean(self, rng: torch.Generator, count: int = 10_000) -> None:
+        """Mean film over random people; stored with the weights."""
+        device = self.mean_phases.device
+        code = torch.randn(count, self.config.identity_prior.latent_dim, generator=rng).to(device)
+        z_noise = torch.randn(count, NOISE_DIM, generator=rng).to(device)
+        film = self.template.film(self.identity_prior.decode(code), z_noise)
+        self.mean_frequencies.copy_(film.frequencies.mean(0, keepdim=True))
+        self.mean_phases.copy_(film.phases.mean(0, keepdim=True))
+
+    def condition(self, latents: Latents, psi: float = 1.0) -> Avatar:
+        """Bind the codes. psi < 1 pulls the appearance toward the mean person."""
+        film = self.template.film(latents.z_id, latents.z_noise)
+        if psi != 1.0:
+            film = film.truncated(Film(self.mean_frequencies, self.mean_phases), psi)
+        return Avatar(
+            offset=self.deformation.bind(latents.z_id, latents.z_exp),
+            level=self.manifolds,
+            radiance=self.template.bind(film),
+            levels=self.manifolds.levels,
+            march=self.config.march,
+            radiance_offset_gain=self.config.radiance_offset_gain,
+        )
+
+    def forward(self, latents: Latents, rays: Rays, psi: float = 1.0) -> RayColours:
+        return render_rays(self.condition(latents, psi), rays)

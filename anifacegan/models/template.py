@@ -1,0 +1,103 @@
+"""Template radiance: colour and density of the neutral face (method, section 1, step 4).
+
+    (rgb, sigma) = T(x_template; z_id, z_noise)
+
+A FiLM-SIREN whose layers 2.. each contribute a term to density and colour; the terms are summed. The last colour term
+comes from one more FiLM layer that also sees the view direction. The direction is locked: colours do not change with
+the view. Points are in world units; the network sees ``x / BOX``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from anifacegan.models.compositing import RGB_WIDENING, alpha_from_sigma
+from anifacegan.models.film import BoundLayer, Film, FilmLayer, MappingNetwork, sine_bound, uniform_linear_
+from anifacegan.shapes import BOX, ID_DIM, NOISE_DIM
+
+VIEW_DIRECTION = (0.0, 0.0, -1.0)
+"""The direction that every point is seen along: frontal."""
+
+
+@dataclass(frozen=True)
+class TemplateConfig:
+    hidden_dim: int = 256
+    """Width of every sine layer."""
+    layers: int = 8
+    """Number of sine layers, without the colour layer."""
+    mapping_dim: int = 256
+    """Width of the mapping network."""
+    mapping_layers: int = 3
+    """Number of hidden layers of the mapping network."""
+    sigma_gain: float = 1.0
+    """Factor on the density before its activation; 1 for the released weights. At 1 a fresh head is almost
+    transparent (opacity 0.03 a sheet), which is slow to learn without a discriminator."""
+
+    def __post_init__(self) -> None:
+        if self.layers < 2:
+            raise ValueError(f"template.layers must be at least 2, got {self.layers}")
+
+    @property
+    def units(self) -> int:
+        """Number of sine units that the code conditions, the colour layer's included."""
+        return self.hidden_dim * (self.layers + 1)
+
+
+class TemplateField(nn.Module):
+    """Colour and opacity of template points."""
+
+    def __init__(self, config: TemplateConfig) -> None:
+        super().__init__()
+        self.config = config
+        dims = [3] + [config.hidden_dim] * config.layers
+        width = dims[-1]
+        self.layers = nn.ModuleList(FilmLayer(i, o) for i, o in pairwise(dims))
+        self.colour_layer = FilmLayer(3 + width, width)
+        self.sigma_heads = nn.ModuleList(nn.Linear(width, 1) for _ in range(config.layers - 1))
+        self.rgb_heads = nn.ModuleList(nn.Linear(width, 3) for _ in range(config.layers - 1))
+        self.mapping = MappingNetwork(
+            ID_DIM + NOISE_DIM, config.mapping_dim, config.mapping_layers, config.units
+        )
+
+    def initialise(self, rng: torch.Generator) -> None:
+        for k, layer in enumerate(self.layers):
+            layer.initialise(rng, first=k == 0)
+        self.colour_layer.initialise(rng, first=False)
+        for head in [*self.sigma_heads, *self.rgb_heads]:
+            uniform_linear_(head, sine_bound(head.in_features), rng)
+        self.mapping.initialise(rng)
+
+    def film(self, z_id: Float[Tensor, "batch id_dim"], z_noise: Float[Tensor, "batch noise_dim"]) -> Film:
+        """Frequencies and phases of a person; truncation acts on these."""
+        return self.mapping(torch.cat([z_id, z_noise], dim=-1))
+
+    def bind(self, film: Film) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """The field of one person: template points (B, N, 3) -> rgb (B, N, 3) and alpha (B, N), post-activation."""
+        width, gain = self.config.hidden_dim, self.config.sigma_gain
+        blocks = list(zip(film.frequencies.split(width, -1), film.phases.split(width, -1), strict=True))
+        layers = [layer.bind(*block) for layer, block in zip(self.layers, blocks[:-1], strict=True)]
+        colour_layer = _lock_direction(self.colour_layer.bind(*blocks[-1]))
+
+        def radiance(x: Float[Tensor, "batch point 3"]) -> tuple[Tensor, Tensor]:
+            h = layers[0](x / BOX)                                     # (B, N, hidden)
+            sigma, rgb = x.new_zeros(()), x.new_zeros(())
+            for k, layer in enumerate(layers[1:]):
+                h = layer(h)
+                sigma = sigma + self.sigma_heads[k](h)                 # (B, N, 1)
+                feature = colour_layer(h) if k == len(layers) - 2 else h
+                rgb = rgb + self.rgb_heads[k](feature)                 # (B, N, 3)
+            rgb = rgb.sigmoid() * (1 + 2 * RGB_WIDENING) - RGB_WIDENING
+            return rgb, alpha_from_sigma(gain * sigma[..., 0])
+
+        return radiance
+
+
+def _lock_direction(layer: BoundLayer) -> BoundLayer:
+    """The colour layer takes [direction, feature]; a constant direction is part of its bias."""
+    direction = layer.weight.new_tensor(VIEW_DIRECTION)
+    bias = layer.bias + (direction @ layer.weight[:, :3])[:, None]     # (B, 1, hidden)
+    return BoundLayer(layer.weight[:, 3:], bias)

@@ -1,0 +1,232 @@
+"""Triangles to pixels: which triangle is seen at each pixel, where on it, and how far away.
+
+Backends give the same :class:`Fragments`:
+
+- ``numba``: a z-buffer on the CPU. Pixel centres are tested, edges follow the top-left rule on a fixed-point grid, so
+  two triangles that share an edge never both cover a pixel and never leave a crack. There is no counterpart to
+  ``nvdiffrast.antialias``: pictures are anti-aliased by supersampling (see :func:`supersampled`), and silhouettes
+  carry no gradient.
+- ``nvdiffrast``: the CUDA rasteriser of the package diffrp-nvdiffrast.
+
+Visibility is a choice and has no gradient; barycentric coordinates and depth are computed again in torch from the
+vertices of the chosen triangle, so gradients flow to vertices and attributes whichever the backend.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numba
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from anifacegan.cameras import Camera
+from anifacegan.errors import InputError
+
+Backend = Literal["auto", "numba", "nvdiffrast"]
+
+SUBPIXEL = 1024
+"""Corners are rounded to this fraction of a pixel, on which coverage is decided exactly in integers."""
+LARGEST_COORDINATE_PX = 2.0**19
+"""Triangles that reach farther from the image's corner are not drawn: their products would overflow."""
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """What each pixel sees."""
+
+    triangle: Int[Tensor, "batch height width"]
+    """Index of the nearest triangle; -1 where there is none."""
+    barycentric: Float[Tensor, "batch height width 3"]
+    """Perspective-correct weights of the triangle's corners; zero where there is none."""
+    depth: Float[Tensor, "batch height width"]
+    """Distance along the camera's viewing axis (-z), in the units of the vertices; zero where there is none."""
+    mask: Bool[Tensor, "batch height width"]
+
+
+def supersampled(camera: Camera, factor: int) -> Camera:
+    """A camera with factor x factor samples, evenly spread, in each pixel of ``camera``."""
+    return replace(
+        camera,
+        focal_px=camera.focal_px * factor,
+        principal_px=camera.principal_px * factor + (factor - 1) / 2,
+        size=camera.size * factor,
+    )
+
+
+def rasterize(
+    vertices: Float[Tensor, "batch vertex 3"],
+    triangles: Int[Tensor, "triangle 3"],
+    camera: Camera,
+    backend: Backend = "auto",
+) -> Fragments:
+    """Draw a batch of meshes that share their triangles; both sides of a triangle are seen.
+
+    Triangles with a corner behind the camera are left out. ``auto`` is nvdiffrast on CUDA, numba on the CPU.
+    """
+    if backend == "auto":
+        backend = "nvdiffrast" if vertices.is_cuda else "numba"
+    in_camera = camera.to_camera(vertices)                             # (B, V, 3)
+    with torch.no_grad():
+        visible = _visible_nvdiffrast if backend == "nvdiffrast" else _visible_numba
+        triangle = visible(in_camera.detach(), triangles, camera)      # (B, H, W)
+    return _fragments(in_camera, triangles, triangle, camera)
+
+
+def interpolate(
+    attributes: Float[Tensor, "*batch vertex channel"],
+    triangles: Int[Tensor, "triangle 3"],
+    fragments: Fragments,
+) -> Float[Tensor, "batch height width channel"]:
+    """Attributes of the vertices at every pixel, zero where there is no triangle. Differentiable in both."""
+    if attributes.ndim == 2:
+        attributes = attributes.expand(len(fragments.triangle), -1, -1)
+    batch, row, column = fragments.mask.nonzero(as_tuple=True)         # (P,) each
+    corners = triangles[fragments.triangle[batch, row, column]]        # (P, 3)
+    values = attributes[batch[:, None], corners]                       # (P, 3, C)
+    values = (values * fragments.barycentric[batch, row, column][..., None]).sum(dim=1)
+    picture = values.new_zeros(*fragments.mask.shape, values.shape[-1])
+    return picture.index_put((batch, row, column), values)
+
+
+def _fragments(in_camera: Tensor, triangles: Tensor, triangle: Tensor, camera: Camera) -> Fragments:
+    """Barycentrics and depth at the hit pixels, from the corners a, b, c in the camera's frame.
+
+    A ray d meets the plane of the triangle where the barycentrics are proportional to d.(b x c), d.(c x a), d.(a x b).
+    """
+    mask = triangle >= 0
+    batch, row, column = mask.nonzero(as_tuple=True)                   # (P,) each
+    corners = in_camera[batch[:, None], triangles[triangle[batch, row, column]]]  # (P, 3 corners, 3)
+    a, b, c = corners.unbind(1)
+    ray = torch.stack(
+        [
+            (column - camera.principal_px) / camera.focal_px,
+            (camera.principal_px - row) / camera.focal_px,
+            -torch.ones_like(row, dtype=in_camera.dtype),
+        ],
+        dim=-1,
+    ).to(in_camera.dtype)                                              # (P, 3)
+    volumes = torch.stack(
+        [(ray * torch.linalg.cross(p, q)).sum(-1) for p, q in ((b, c), (c, a), (a, b))], dim=-1
+    )
+    weights = volumes / volumes.sum(-1, keepdim=True)
+    distance = -(weights * corners[..., 2]).sum(-1)
+    return Fragments(
+        triangle=triangle,
+        barycentric=weights.new_zeros(*mask.shape, 3).index_put((batch, row, column), weights),
+        depth=distance.new_zeros(mask.shape).index_put((batch, row, column), distance),
+        mask=mask,
+    )
+
+
+# -------------------------------------------------------------------------------------------------------- CPU (numba)
+def _visible_numba(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tensor:
+    points = in_camera.cpu().numpy().astype(np.float64)
+    inverse_depth = -1.0 / points[..., 2]                              # (B, V), positive in front
+    x_px = camera.principal_px + camera.focal_px * points[..., 0] * inverse_depth
+    y_px = camera.principal_px - camera.focal_px * points[..., 1] * inverse_depth
+    shape = (len(points), camera.size, camera.size)
+    triangle_map, nearest = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
+    _draw_batch(x_px, y_px, inverse_depth, triangles.cpu().numpy(), triangle_map, nearest)
+    return torch.from_numpy(triangle_map).to(in_camera.device, torch.int64)
+
+
+@numba.njit(cache=True, parallel=True)
+def _draw_batch(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
+    for item in numba.prange(len(x_px)):
+        draw_triangles(x_px[item], y_px[item], inverse_depth[item], triangles, triangle_map[item], nearest[item])
+
+
+@numba.njit(cache=True)
+def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
+    """z-buffer of one picture.
+
+    Args:
+        x_px, y_px: (V,) index pixels; inverse_depth: (V,), positive in front of the camera.
+        triangles: (F, 3) vertex indices, either orientation.
+        triangle_map: (H, W) integers, -1 at the start; receives the nearest triangle.
+        nearest: (H, W) floats, 0 at the start; receives the largest inverse depth.
+    """
+    height, width = triangle_map.shape
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        za, zb, zc = inverse_depth[a], inverse_depth[b], inverse_depth[c]
+        if not (za > 0 and zb > 0 and zc > 0):                         # also drops NaN
+            continue
+        farthest = max(
+            max(abs(x_px[a]), abs(x_px[b]), abs(x_px[c])), max(abs(y_px[a]), abs(y_px[b]), abs(y_px[c]))
+        )
+        if not farthest < LARGEST_COORDINATE_PX:
+            continue
+        xa, ya = np.int64(np.rint(x_px[a] * SUBPIXEL)), np.int64(np.rint(y_px[a] * SUBPIXEL))
+        xb, yb = np.int64(np.rint(x_px[b] * SUBPIXEL)), np.int64(np.rint(y_px[b] * SUBPIXEL))
+        xc, yc = np.int64(np.rint(x_px[c] * SUBPIXEL)), np.int64(np.rint(y_px[c] * SUBPIXEL))
+        left = max(0, -(-min(xa, xb, xc) // SUBPIXEL))
+        right = min(width - 1, max(xa, xb, xc) // SUBPIXEL)
+        top = max(0, -(-min(ya, yb, yc) // SUBPIXEL))
+        bottom = min(height - 1, max(ya, yb, yc) // SUBPIXEL)
+        if left > right or top > bottom:
+            continue
+        area = (xb - xa) * (yc - ya) - (yb - ya) * (xc - xa)
+        if area == 0:
+            continue
+        if area < 0:                                                   # seen from behind: swap to the same turn
+            xb, yb, zb, xc, yc, zc = xc, yc, zc, xb, yb, zb
+            area = -area
+        # The edge opposite each corner: step along x, step along y, and -1 where a pixel on the edge is not ours.
+        ax, ay, own_a = -(yc - yb), xc - xb, 0 if (yc < yb or (yc == yb and xc > xb)) else -1
+        bx, by, own_b = -(ya - yc), xa - xc, 0 if (ya < yc or (ya == yc and xa > xc)) else -1
+        cx, cy, own_c = -(yb - ya), xb - xa, 0 if (yb < ya or (yb == ya and xb > xa)) else -1
+        inverse_area = 1.0 / area
+        for row in range(top, bottom + 1):
+            x, y = left * SUBPIXEL, row * SUBPIXEL
+            wa = (x - xb) * ax + (y - yb) * ay
+            wb = (x - xc) * bx + (y - yc) * by
+            wc = (x - xa) * cx + (y - ya) * cy
+            for column in range(left, right + 1):
+                if wa + own_a >= 0 and wb + own_b >= 0 and wc + own_c >= 0:
+                    here = (wa * za + wb * zb + wc * zc) * inverse_area
+                    if here > nearest[row, column]:
+                        nearest[row, column] = here
+                        triangle_map[row, column] = t
+                wa += ax * SUBPIXEL
+                wb += bx * SUBPIXEL
+                wc += cx * SUBPIXEL
+
+
+# -------------------------------------------------------------------------------------------------- CUDA (nvdiffrast)
+def _visible_nvdiffrast(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tensor:
+    try:
+        import nvdiffrast.torch as nvdiffrast
+    except ImportError:
+        raise InputError(
+            "rasterizer backend 'nvdiffrast' needs the package: pip install 'anifacegan[cuda]' (diffrp-nvdiffrast); "
+            "backend 'numba' works without"
+        ) from None
+    if not in_camera.is_cuda:
+        raise InputError(f"rasterizer backend 'nvdiffrast' needs CUDA tensors, got {in_camera.device}; use 'numba'")
+    # nvdiffrast's pixel i has its centre at (i + 0.5) / size of the way from -1 to 1, its first row at y = -1: y is
+    # turned over so that rows run down. Depth only has to be monotone: near and far enclose the mesh.
+    x, y, z = in_camera.float().unbind(-1)
+    distance = -z
+    scale = 2 * camera.focal_px / camera.size
+    centre = 2 * (camera.principal_px + 0.5) / camera.size - 1
+    positive = distance[distance > 0]
+    if len(positive) == 0:
+        return torch.full((len(z), camera.size, camera.size), -1, dtype=torch.int64, device=z.device)
+    near, far = 0.5 * positive.min(), 2 * positive.max()
+    clip = torch.stack(
+        [
+            scale * x + centre * distance,
+            -scale * y + centre * distance,
+            (distance * (far + near) - 2 * far * near) / (far - near),
+            distance,
+        ],
+        dim=-1,
+    ).contiguous()                                                     # (B, V, 4)
+    context = nvdiffrast.RasterizeCudaContext(device=in_camera.device)
+    out, _ = nvdiffrast.rasterize(
+        context, clip, triangles.to(torch.int32).contiguous(), resolution=[camera.size, camera.size]
+    )
+    return out[..., 3].long() - 1

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Runs the tests. Sets up a fresh machine by itself, and builds the open face model once.
+#   scripts/test.sh                   the quick tests, those that continuous integration runs
+#   scripts/test.sh -m "not gpu"      with the slow ones; arguments go to pytest, paths are relative to the checkout
+set -euo pipefail
+
+# shellcheck source=scripts/environment.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/environment.sh"
+find_python tests
+cd "$root"
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"  # test this checkout, whichever one is installed
+"$python" scripts/build_face_model.py
+
+if [ $# -eq 0 ]; then
+    set -- -m "not slow and not gpu" --durations=10
+fi
+exec "$python" -m pytest "$@"
