@@ -1,4 +1,4 @@
-"""What ``pip install .`` needs to know. Tool settings are in pyproject.toml, tested pins in requirements*.txt."""
+"""What ``pip install .`` needs to know. Tool settings: pyproject.toml. Tested pins: requirements*.txt."""
 
 from pathlib import Path
 
@@ -24,11 +24,9 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["anifacegan", "anifacegan.*"]),
-    package_data={"anifacegan": ["py.typed", "**/*.json", "**/*.npz", "**/*.txt"]},
     python_requires=">=3.11",
     install_requires=[
         "torch>=2.5",
-        "torchvision>=0.20",
         "numpy>=1.26,<3",
         "scipy>=1.11",
         "numba>=0.60",
@@ -36,7 +34,7 @@ setup(
         "jsonargparse[signatures]>=4.49,<5",
         "jaxtyping>=0.2.36",
         "safetensors>=0.4.3",
-        "imageio[ffmpeg]>=2.31",
+        "imageio-ffmpeg>=0.5",
         "pillow>=10",
         "tensorboard>=2.14",
         "tqdm>=4.65",

@@ -20,8 +20,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from anifacegan.coefficients import ExpressionBasis
-from anifacegan.errors import InputError
+from anifacegan.errors import InputError, first_line
 from anifacegan.models.generator import Generator, GeneratorConfig
+from anifacegan.shapes import EXP_DIM
 
 TENSORS, CARD = "model.safetensors", "card.yaml"
 _UNITS = "expression.units_to_exp"
@@ -91,11 +92,16 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         InputError: a file is missing or broken, the card has an unknown key, or a tensor is missing or misshaped.
     """
     content = _read_card(folder / CARD)
-    config = _parse(GeneratorConfig, content.pop("generator", {}), folder / CARD)
+    sizes = content.pop("generator", {})
+    if not isinstance(sizes, dict):
+        raise InputError(f"{folder / CARD}: 'generator' holds {sizes!r}, expected keys and values")
+    config = _parse(GeneratorConfig, sizes, folder / CARD)
     card = _parse(ModelCard, content, folder / CARD)
     tensors = _read_tensors(folder / TENSORS)
     basis = None
-    if _UNITS in tensors:
+    if card.expression_units or _UNITS in tensors:
+        like = torch.empty(EXP_DIM, len(card.expression_units))
+        _check_tensor(folder / TENSORS, tensors, _UNITS, like)
         basis = ExpressionBasis(card.expression_units, tensors.pop(_UNITS).numpy())
     names = [name for name in tensors if name.startswith(_APPEARANCE)]
     appearance = {name.removeprefix(_APPEARANCE): tensors.pop(name).numpy() for name in names}
@@ -111,7 +117,7 @@ def _read_card(path: Path) -> dict:
     try:
         content = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as YAML ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{path}: not readable as YAML ({first_line(error)})") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}, expected keys and values")
     return content
@@ -134,13 +140,17 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise InputError(f"{path}: not a readable safetensors file ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{path}: not a readable safetensors file ({first_line(error)})") from None
 
 
 def _check_state(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     for name, like in expected.items():
-        came = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is missing"
-        if name not in tensors or tensors[name].shape != like.shape:
-            raise InputError(f"{path}: tensor '{name}' {came}, expected shape {tuple(like.shape)}")
-    for name in tensors.keys() - expected.keys():
+        _check_tensor(path, tensors, name, like)
+    for name in sorted(tensors.keys() - expected.keys()):
         raise InputError(f"{path}: unexpected tensor '{name}' of shape {tuple(tensors[name].shape)}")
+
+
+def _check_tensor(path: Path, tensors: dict[str, Tensor], name: str, like: Tensor) -> None:
+    if name not in tensors or tensors[name].shape != like.shape:
+        came = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is missing"
+        raise InputError(f"{path}: tensor '{name}' {came}, expected shape {tuple(like.shape)}")

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.errors import InputError
+from anifacegan.errors import InputError, first_line
 from anifacegan.shapes import ID_DIM, NOISE_DIM
 
 
@@ -56,7 +56,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except Exception as error:  # numpy raises many kinds for a broken file
-        raise InputError(f"{path}: not a readable .npz ({str(error).splitlines()[0][:100]})") from None
+        raise InputError(f"{path}: not a readable .npz ({first_line(error)})") from None
 
 
 def _rows(path: Path, arrays: dict[str, np.ndarray], name: str, dim: int) -> Float[Tensor, "row dim"]:
@@ -65,6 +65,8 @@ def _rows(path: Path, arrays: dict[str, np.ndarray], name: str, dim: int) -> Flo
     value = arrays[name]
     if value.dtype.kind not in "fiu" or value.ndim > 2 or value.size == 0 or value.shape[-1:] != (dim,):
         raise InputError(f"{path}: '{name}' has shape {value.shape} of {value.dtype}, expected (N, {dim}) numbers")
+    with np.errstate(over="ignore"):                                   # too large for float32: not finite, below
+        value = np.asarray(value, np.float32)
     if not np.isfinite(value).all():
         raise InputError(f"{path}: '{name}' has values that are not finite")
-    return torch.from_numpy(np.asarray(value, np.float32).reshape(-1, dim))
+    return torch.from_numpy(value.reshape(-1, dim))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from anifacegan.errors import InputError
+from anifacegan.errors import InputError, first_line
 from anifacegan.shapes import EXP_DIM, ID_DIM, LIGHT_DIM, NOISE_DIM, TEX_DIM
 
 OPEN_FACE_MODEL = "anifacegan-open-1"
@@ -120,7 +120,7 @@ def _load(path: Path, file: io.BufferedIOBase | None = None) -> dict:
     try:
         return scipy.io.loadmat(file or str(path))
     except Exception as error:  # scipy raises many kinds for a broken file
-        raise InputError(f"{path}: not a readable MATLAB 5 file ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{path}: not a readable MATLAB 5 file ({first_line(error)})") from None
 
 
 def _array(content: dict, key: str, path: Path) -> np.ndarray:
@@ -131,7 +131,8 @@ def _array(content: dict, key: str, path: Path) -> np.ndarray:
     value = content[key]
     if value.dtype.kind not in "fiu" or value.size != np.prod(expected):
         raise InputError(f"{path}: '{key}' has shape {value.shape} of {value.dtype}, expected {(1, *expected)} numbers")
-    value = np.asarray(value, np.float32).reshape(expected)
+    with np.errstate(over="ignore"):                                   # too large for float32: not finite, below
+        value = np.asarray(value, np.float32).reshape(expected)
     if not np.isfinite(value).all():
         raise InputError(f"{path}: '{key}' has {int((~np.isfinite(value)).sum())} values that are not finite")
     return value
@@ -150,13 +151,21 @@ class ExpressionBasis:
     units_to_exp: np.ndarray
     """(64, unit) coefficients of one unit at full strength."""
 
+    @property
+    def known_names(self) -> list[str]:
+        """Names that strengths can be given for, a pair of sides under one name."""
+        return sorted({name.removesuffix("Left").removesuffix("Right") for name in self.names})
+
+    def sides(self, name: str) -> list[int]:
+        """Indices of the units that a name moves: one, or both sides where it names none; empty where it is unknown."""
+        return [i for i, unit in enumerate(self.names) if unit in (name, f"{name}Left", f"{name}Right")]
+
     def from_strengths(self, strengths: dict[str, float]) -> np.ndarray:
         """(64,) coefficients of action units; a name without Left or Right moves both sides."""
         weights = np.zeros(len(self.names), np.float32)
         for name, strength in strengths.items():
-            sides = [i for i, n in enumerate(self.names) if n in (name, f"{name}Left", f"{name}Right")]
+            sides = self.sides(name)
             if not sides:
-                known = sorted({n.removesuffix("Left").removesuffix("Right") for n in self.names})
-                raise InputError(f"expression '{name}' is not known; this model has {', '.join(known)}")
-            weights[sides] = strength
+                raise InputError(f"expression '{name}' is not known; known are {', '.join(self.known_names)}")
+            weights[sides] += strength
         return (self.units_to_exp @ weights).astype(np.float32)

@@ -9,6 +9,12 @@ class InputError(ValueError):
     """Bad input: the message names the file or option, what came, and what is expected."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line, of at most 120 characters, that an exception says; its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:120] if lines else type(error).__name__
+
+
 @contextmanager
 def exit_on_input_error() -> Iterator[None]:
     """Turn an InputError, or a failing disk, into one line on stderr and exit code 2; Ctrl-C into 130."""

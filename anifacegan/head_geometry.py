@@ -7,6 +7,7 @@ vertices are numba kernels, for one head after another on one core.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import no_type_check
 
 import numba
 import numpy as np
@@ -173,6 +174,7 @@ def dressed_head(
 
 
 @numba.njit(cache=True, fastmath=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
 def _affine(mean, basis, codes):
     """mean + basis @ codes, one row after another: the same bits whatever the number of threads of a BLAS."""
     out = np.empty_like(mean)
@@ -185,6 +187,7 @@ def _affine(mean, basis, codes):
 
 
 @numba.njit(cache=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
 def _normals(vertices, triangles):
     """Unit normals, the triangles around a vertex weighing in by area."""
     out = np.zeros_like(vertices)

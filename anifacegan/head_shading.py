@@ -8,6 +8,7 @@ direction from the crown.
 
 import math
 from dataclasses import dataclass
+from typing import no_type_check
 
 import numba
 import numpy as np
@@ -78,6 +79,7 @@ def half_vector(looks: Appearance) -> Float[np.ndarray, "3"]:
 
 
 @numba.njit(cache=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
 def _strands(pattern, turns):
     """The pattern at an angle in turns, linear between entries, periodic."""
     position = (turns - math.floor(turns)) * len(pattern)
@@ -87,6 +89,7 @@ def _strands(pattern, turns):
 
 
 @numba.njit(cache=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
 def _hair(x, y, z, distance, width, ragged, opacity, contrast, pattern):
     """Cover and brightness of the hair at a point ``distance`` inside the hair line."""
     radius = math.sqrt(x * x + z * z)
@@ -101,6 +104,7 @@ def _hair(x, y, z, distance, width, ragged, opacity, contrast, pattern):
 
 
 @numba.njit(cache=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
 def shade_samples(
     triangle_map, triangles, x_px, y_px, inverse_depth, table, light, half, shine, hair, hair_rgb, cloth_rgb,
     edge, pattern, background, factor, out

@@ -5,6 +5,7 @@
     image = face.render(yaw=0.35, pitch=0.0)                 # (3, 256, 256) in [0, 1]
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from anifacegan.rays import image_rays
 from anifacegan.released import PITCH_OFFSET, is_released_folder, load_released
 from anifacegan.shapes import EXP_DIM
 
+NEUTRAL = "neutral"
+"""The name of the expression whose coefficients are zero."""
 SLICE_POINTS = 2**19
 """Samples that are marched at once: about 1 GB of activations with full-size networks."""
 
@@ -94,32 +97,52 @@ class Model:
         return self.generator.sample_people([torch.Generator().manual_seed(seed)])
 
     def expression(self, expression: str | Path | Float[np.ndarray, "64"] | None) -> Float[Tensor, "1 64"]:
-        """z_exp of a ``.mat`` file, of names and strengths (``"smile=0.7,blink=0.3"``), of coefficients; None is neutral.
+        """z_exp of a ``.mat`` file, of names and strengths (``"smile=0.7,blink=0.3"``), of coefficients; None and
+        ``"neutral"`` are the neutral face.
+
+        Warns of a ``.mat`` that does not say which face model it is for, unless the model takes Deep3DFaceRecon's.
 
         Raises:
             InputError: unknown name, unreadable file, or a file that belongs to another face model.
         """
-        if expression is None:
-            values = np.zeros(EXP_DIM, np.float32)
-        elif isinstance(expression, np.ndarray):
+        if isinstance(expression, np.ndarray):
             values = expression
+        elif expression is None or str(expression) == NEUTRAL:
+            values = np.zeros(EXP_DIM, np.float32)
         elif str(expression).endswith(".mat"):
             values, owner = read_expression(Path(expression))
             if owner is not None and owner != self.card.face_model:
                 raise InputError(
-                    f"{expression}: belongs to face model '{owner}', but model '{self.card.name}' "
-                    f"expects '{self.card.face_model}'"
+                    f"{expression}: is for face model '{owner}', but model '{self.card.name}' takes "
+                    f"'{self.card.face_model}'; {self._wanted_expression()}"
+                )
+            if owner is None and self.card.face_model != BFM:
+                warnings.warn(
+                    f"{expression}: does not say which face model it is for; taken to be for '{self.card.face_model}'",
+                    stacklevel=2,
                 )
         else:
-            if self.checkpoint.basis is None:
-                raise InputError(
-                    f"expression '{expression}': model '{self.card.name}' has no named expressions; "
-                    f"bring a .mat with the expression coefficients of '{self.card.face_model}'"
-                )
-            units = action_units(parse_strengths(str(expression)), self.card.presets)
-            values = self.checkpoint.basis.from_strengths(units)
+            values = self._named_expression(str(expression))
         device = self.generator.mean_phases.device
         return torch.as_tensor(np.asarray(values, np.float32)[None], device=device)
+
+    def _named_expression(self, text: str) -> Float[np.ndarray, "64"]:
+        basis, presets = self.checkpoint.basis, self.card.presets
+        if basis is None:
+            raise InputError(
+                f"expression '{text}': model '{self.card.name}' has no named expressions; {self._wanted_expression()}"
+            )
+        strengths = parse_strengths(text)
+        for name in strengths:
+            if name not in presets and not basis.sides(name):
+                known = ", ".join([*presets, *basis.known_names])
+                raise InputError(f"expression '{name}' is not known; model '{self.card.name}' has {known}")
+        return basis.from_strengths(action_units(strengths, presets))
+
+    def _wanted_expression(self) -> str:
+        if self.card.face_model == BFM:
+            return "bring a Deep3DFaceRecon .mat, whose 'exp' holds BFM expression coefficients"
+        return f"bring a .mat made for '{self.card.face_model}'"
 
     @torch.inference_mode()
     def face(

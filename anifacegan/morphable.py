@@ -33,8 +33,8 @@ OPEN_FACE_FILE = "face_model.npz"
 BUILD_COMMAND = "python scripts/build_face_model.py"
 
 WORLD_PER_MODEL_UNIT = 0.1
-OPEN_FACE_WORLD_OFFSET = (0.0, 0.025, 0.0)
-BFM_WORLD_OFFSET = (0.0, 0.025, -0.027)
+OPEN_FACE_WORLD_OFFSET = (0.0, 0.0, 0.0)
+BFM_WORLD_OFFSET = (0.0, 0.0, -0.027)
 """Puts BFM's face where the open model's is; its origin lies about 0.27 further back (estimated)."""
 
 ALIGNMENT_LANDMARKS = ((36, 39), (42, 45), (30,), (48,), (54,))
@@ -81,7 +81,7 @@ class MorphableModel(nn.Module):
             value = getattr(bases, field.name)
             if isinstance(value, Tensor):
                 self.register_buffer(field.name, value)
-        self.register_buffer("alignment_weights", _alignment_weights().to(bases.mean))
+        self.register_buffer("alignment_weights", alignment_weights().to(bases.mean))
         self.register_buffer("world_offset", bases.mean.new_tensor(bases.world_offset))
 
     def shape(
@@ -135,7 +135,8 @@ def _expand(
     return flat.reshape(-1, *basis.shape[:2])
 
 
-def _alignment_weights() -> Float[Tensor, "5 68"]:
+def alignment_weights() -> Float[Tensor, "5 68"]:
+    """Weights of the landmarks in the alignment points."""
     weights = torch.zeros(len(ALIGNMENT_LANDMARKS), 68)
     for point, landmarks in enumerate(ALIGNMENT_LANDMARKS):
         weights[point, list(landmarks)] = 1 / len(landmarks)
@@ -154,7 +155,7 @@ class HeadParts:
     part: np.ndarray
     """(V,) 0 skin, 1 eye at +x, 2 eye at -x, 3 tongue, 4 upper teeth, 5 lower teeth."""
     uv: np.ndarray
-    """(V, 2) MakeHuman's texture coordinates (first seen one where a seam has several)."""
+    """(V, 2) MakeHuman's texture coordinates (one of them where a seam has several)."""
     au_names: np.ndarray
     """(U,) names of the expression units."""
     au2exp: np.ndarray
@@ -252,7 +253,7 @@ def _read_open_face_file(path: Path | None, keys: tuple[str, ...]) -> dict[str, 
         raise InputError(f"{path}: no face model here, build it with '{BUILD_COMMAND}'")
     try:
         with np.load(path, allow_pickle=False) as file:
-            version = str(file["version"]) if "version" in file else OPEN_FACE_MODEL
+            version = str(file["version"])
             arrays = {key: file[key] for key in keys}
     except KeyError as error:
         raise InputError(f"{path}: {error.args[0]}; {rebuild}") from None

@@ -7,7 +7,7 @@ people that were seen.
 
 | slice of ``z_noise`` | meaning |
 |---|---|
-| 0:48 ``TEXTURE`` | texture coefficients and hair colour, ``y = mean(z_id) + directions @ spread(z_id) @ z``, largest first |
+| 0:48 ``TEXTURE`` | texture coefficients and hair colour: ``y = mean(z_id) + directions @ warp(z, z_id)``, largest first |
 | 48:60 ``LIGHT`` | ambient, azimuth, elevation, strength, two of tint, five second-order terms, shine; fixed to the head |
 | 60:70 ``HAIR_STYLE`` | one score a style of ``HAIR_STYLES``; the largest of score + bias(z_id) is worn |
 | 70:73 ``CLOTHES`` | lightness and two chroma axes |
@@ -19,13 +19,15 @@ Uniform quantities are reached through the normal distribution function, so ever
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Protocol
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float
+from scipy.special import ndtr
 
 from anifacegan.errors import InputError
-from anifacegan.shapes import EXP_DIM, ID_DIM, NOISE_DIM, TEX_DIM
+from anifacegan.expressions import PRESETS
+from anifacegan.morphable import HeadParts, MorphableModel
+from anifacegan.shapes import ID_DIM, NOISE_DIM, TEX_DIM
 
 TEXTURE, LIGHT, HAIR_STYLE = slice(0, 48), slice(48, 60), slice(60, 70)
 CLOTHES, BACKGROUND = slice(70, 73), slice(73, 80)
@@ -40,21 +42,15 @@ _AFRICAN_WOMEN = {"afro": 0.34, "long": 0.20, "tied": 0.35, "short": 0.10, "buzz
 STYLE_FREQUENCIES = (_WOMEN, _AFRICAN_WOMEN, _MEN, _AFRICAN_MEN)
 """How often each style is worn; groups in the order of ``AppearancePrior.style_bias``."""
 
+LEFT_OUT_UNIT = "tongueOut"
+"""Not drawn: the tongue of the open face model goes through the lower lip."""
+
 TRAITS = ("gender", "age", "african", "asian")
 """Read linearly from ``z_id``: gender 0 woman .. 1 man, age in years, shares of descent."""
 
 DIRECTIONS = TEXTURE.stop - TEXTURE.start
-
-
-class PeopleBank(Protocol):
-    """What is used of the face model file: people built as a whole, row by row (see morphable.HeadParts)."""
-
-    bank_id: Shaped[np.ndarray, "person 80"]
-    bank_tex: Shaped[np.ndarray, "person 80"]
-    bank_hair_rgb: Shaped[np.ndarray, "person 3"]
-    bank_gender: Shaped[np.ndarray, " person"]
-    bank_age: Shaped[np.ndarray, " person"]
-    bank_race: Shaped[np.ndarray, "person 3"]
+WARP_KNOTS = tuple(np.linspace(-2.5, 2.5, 21).tolist())
+"""Where the warps of the texture entries are tabulated, in standard deviations; constant beyond."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ class Appearance:
     background: Background
 
 
-def normal_cdf(z: float) -> float:
+def normal_cdf(z: float | np.floating) -> float:
     """Share of N(0, 1) below z."""
     return 0.5 * (1 + math.erf(z / math.sqrt(2)))
 
@@ -100,7 +96,8 @@ def light_from_noise(z: Float[np.ndarray, "12"]) -> tuple[np.ndarray, float]:
     azimuth = 1.1 * (2 * normal_cdf(z[1]) - 1)
     elevation = -0.25 + 1.15 * normal_cdf(z[2])
     strength = 0.08 + 0.20 * normal_cdf(z[3])
-    tint = np.array([1.0, 0.94 + 0.06 * normal_cdf(z[4]), 0.84 + 0.21 * normal_cdf(z[5])])
+    blue = 0.86 + 0.18 * normal_cdf(z[5])                              # warm .. cool
+    tint = np.array([1.0, 0.5 + 0.5 * blue + 0.02 * (2 * normal_cdf(z[4]) - 1), blue])
     lamp = np.array(
         [math.sin(azimuth) * math.cos(elevation), math.sin(elevation), math.cos(azimuth) * math.cos(elevation)]
     )
@@ -114,8 +111,8 @@ def light_from_noise(z: Float[np.ndarray, "12"]) -> tuple[np.ndarray, float]:
 def colour_from_noise(z: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
     """A colour: lightness uniform in 0.1 .. 0.85, mostly muted chroma."""
     lightness = 0.10 + 0.75 * normal_cdf(z[0])
-    warm = 0.45 * (2 * normal_cdf(z[1]) - 1)
-    green = 0.30 * (2 * normal_cdf(z[2]) - 1)
+    warm = 0.30 * (2 * normal_cdf(z[1]) - 1)
+    green = 0.18 * (2 * normal_cdf(z[2]) - 1)
     rgb = lightness * (1 + warm * np.array([1.0, 0.1, -1.0]) + green * np.array([-0.6, 0.8, -0.6]))
     return np.clip(rgb, 0.02, 0.95).astype(np.float32)
 
@@ -135,7 +132,7 @@ def style_biases(frequencies: Float[np.ndarray, " style"]) -> Float[np.ndarray, 
     bias = np.zeros(len(wanted))
     for _ in range(400):
         shifted = x[:, None] - bias                                    # (x, style)
-        below = np.maximum(np.vectorize(normal_cdf)(shifted), 1e-300)
+        below = np.maximum(ndtr(shifted), 1e-300)
         density = np.exp(-0.5 * shifted**2) / math.sqrt(2 * math.pi)
         others = np.exp(np.log(below).sum(axis=1, keepdims=True) - np.log(below))
         got = (density * others).sum(axis=0) * (x[1] - x[0])
@@ -158,28 +155,28 @@ class AppearancePrior:
     trait_weights: Float[np.ndarray, "81 4"]
     mean_weights: Float[np.ndarray, "85 83"]
     directions: Float[np.ndarray, "83 48"]
-    """Directions of what the shape does not explain; unit variance over all people."""
-    spread: Float[np.ndarray, "2 48 48"]
-    """Symmetric square roots of the covariance along the directions, for women and for men."""
+    """Independent directions of what the shape does not explain (a beard, say), of unit variance over all people."""
+    warp: Float[np.ndarray, "2 48 21"]
+    """Quantiles of the people along each direction at ``WARP_KNOTS``, for women and for men: few have a full beard."""
     style_bias: Float[np.ndarray, "4 10"]
     """Women, African women, men, African men."""
 
     @classmethod
     def fit(
-        cls, bank: PeopleBank, metric: Float[np.ndarray, "80 80"], ridge: float = 20.0, temperature: float = 0.9
+        cls, parts: HeadParts, metric: Float[np.ndarray, "80 80"], ridge: float = 20.0, temperature: float = 0.9
     ) -> "AppearancePrior":
         """Fit to the bank of a face model file.
 
         ``metric`` is the quadratic form ``tex @ metric @ tex`` = mean squared colour difference where it is seen (see
         :func:`texture_metric`); ``temperature`` scales the draws about their mean.
         """
-        z_id = np.asarray(bank.bank_id, np.float64)
+        z_id = np.asarray(parts.bank_id, np.float64)
         rows = np.concatenate([np.ones((len(z_id), 1)), z_id], axis=1)
-        race = np.asarray(bank.bank_race, np.float64)
-        traits = np.stack([bank.bank_gender, bank.bank_age, race[:, 0], race[:, 1]], axis=1).astype(np.float64)
+        race = np.asarray(parts.bank_race, np.float64)
+        traits = np.stack([parts.bank_gender, parts.bank_age, race[:, 0], race[:, 1]], axis=1).astype(np.float64)
         trait_weights = _ridge(rows, traits, ridge)
         features = _features(rows, rows @ trait_weights)
-        looks = np.concatenate([bank.bank_tex, bank.bank_hair_rgb], axis=1).astype(np.float64)
+        looks = np.concatenate([parts.bank_tex, parts.bank_hair_rgb], axis=1).astype(np.float64)
         mean_weights = _ridge(features, looks, ridge)
         residual = looks - features @ mean_weights                     # (P, 83)
 
@@ -190,14 +187,19 @@ class AppearancePrior:
         energy, axes = np.linalg.eigh(np.cov((residual @ root).T))
         energy, axes = energy[::-1][:DIRECTIONS], axes[:, ::-1][:, :DIRECTIONS]
         axes = axes * np.where(axes.sum(axis=0) < 0, -1.0, 1.0)        # eigenvectors have no sign of their own
-        directions = np.linalg.solve(root.T, axes * np.sqrt(energy))
-        scores = residual @ root @ axes / np.sqrt(energy)              # (P, 48), white over all people
+        white = residual @ root @ axes / np.sqrt(energy)               # (P, 48)
+        rotation = independent_components(white)
+        directions = np.linalg.solve(root.T, axes * np.sqrt(energy)) @ rotation.T  # (83, 48)
+        scores = white @ rotation.T
+        order = np.argsort(-np.square(root.T @ directions).sum(axis=0))
+        directions, scores = directions[:, order], scores[:, order]
         male = features[:, -4] > 0.5
-        spread = np.stack([_square_root(np.cov(scores[group].T)) for group in (~male, male)])
+        shares = [normal_cdf(knot) for knot in WARP_KNOTS]
+        warp = np.stack([np.quantile(scores[group], shares, axis=0).T for group in (~male, male)])
         style_bias = np.stack(
             [style_biases(np.array([table.get(style, 0.0) for style in HAIR_STYLES])) for table in STYLE_FREQUENCIES]
         )
-        arrays = (trait_weights, mean_weights, temperature * directions, spread, style_bias)
+        arrays = (trait_weights, mean_weights, temperature * directions, warp, style_bias)
         return cls(*(np.ascontiguousarray(array, np.float32) for array in arrays))
 
     def traits(self, z_id: Float[np.ndarray, "80"]) -> dict[str, float]:
@@ -211,8 +213,9 @@ class AppearancePrior:
         row = np.concatenate([[1.0], z_id])[None]
         features = _features(row, row @ self.trait_weights)[0]
         male, african = features[-4], features[-2]
-        spread = (1 - male) * self.spread[0] + male * self.spread[1]
-        looks = features @ self.mean_weights + self.directions @ (spread @ z_noise[TEXTURE])
+        warp = (1 - male) * self.warp[0] + male * self.warp[1]         # (48, knots)
+        steps = [np.interp(z, WARP_KNOTS, table) for z, table in zip(z_noise[TEXTURE], warp, strict=True)]
+        looks = features @ self.mean_weights + self.directions @ np.array(steps)
         groups = np.array([(1 - male) * (1 - african), (1 - male) * african, male * (1 - african), male * african])
         gamma, shine = light_from_noise(z_noise[LIGHT])
         return Appearance(
@@ -220,7 +223,7 @@ class AppearancePrior:
             gamma=gamma,
             shine=shine,
             hair_style=_style(z_noise[HAIR_STYLE], groups @ self.style_bias),
-            hair_rgb=np.clip(looks[TEX_DIM:], 0.02, 0.90).astype(np.float32),
+            hair_rgb=np.clip(np.minimum.accumulate(looks[TEX_DIM:]), 0.02, 0.90).astype(np.float32),  # no blue hair
             cloth_rgb=colour_from_noise(z_noise[CLOTHES]),
             background=background_from_noise(z_noise[BACKGROUND]),
         )
@@ -239,13 +242,67 @@ class AppearancePrior:
         return cls(**{name: np.asarray(arrays[name], np.float32) for name in names})
 
 
-def texture_metric(
-    tex_basis: Float[np.ndarray, "vertex 3 80"], weight: Float[np.ndarray, " vertex"]
-) -> Float[np.ndarray, "80 80"]:
-    """Quadratic form of the weighted mean squared colour difference per vertex."""
-    flat = tex_basis.reshape(-1, TEX_DIM)
-    weighted = flat * np.repeat(weight / weight.sum(), 3)[:, None].astype(flat.dtype)
-    return (flat.T @ weighted).astype(np.float64)
+def independent_components(
+    white: Float[np.ndarray, "person component"], iterations: int = 300
+) -> Float[np.ndarray, "component component"]:
+    """Rotation R such that the columns of ``white @ R.T`` are as independent as can be, each skewed to the positive.
+
+    Symmetric FastICA with the tanh contrast (Hyvarinen 1999), started from the identity.
+    """
+    count, size = white.shape
+    rotation = np.eye(size)
+    for _ in range(iterations):
+        squashed = np.tanh(white @ rotation.T)                         # (P, K)
+        update = squashed.T @ white / count - (1 - squashed**2).mean(axis=0)[:, None] * rotation
+        left, _, right = np.linalg.svd(update)
+        previous, rotation = rotation, left @ right
+        if np.abs(np.abs((rotation * previous).sum(axis=1)) - 1).max() < 1e-6:
+            break
+    skew = ((white @ rotation.T) ** 3).mean(axis=0)
+    return rotation * np.where(skew < 0, -1.0, 1.0)[:, None]
+
+
+def texture_metric(model: MorphableModel, parts: HeadParts) -> Float[np.ndarray, "80 80"]:
+    """Quadratic form of the mean squared colour difference over the front of the head; eyes and lips count more."""
+    eyes = np.isin(parts.part, (1, 2)) * (parts.gloss > 0)
+    weight = parts.front_mask.astype(np.float32) + 6 * eyes + 3 * parts.lips_mask.astype(np.float32)
+    flat = model.tex_basis.cpu().numpy().astype(np.float32).reshape(-1, TEX_DIM)
+    return (flat.T @ (flat * np.repeat(weight / weight.sum(), 3)[:, None].astype(np.float32))).astype(np.float64)
+
+
+def sample_identity(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndarray, "80"]:
+    """A new shape: the mix ``cos(a) x + sin(a) y`` of two people of the bank, which keeps the bank's variance."""
+    first, second = rng.integers(len(parts.bank_id), size=2)
+    angle = rng.uniform(0, math.pi / 2)
+    mix = math.cos(angle) * parts.bank_id[first].astype(np.float64)
+    return (mix + math.sin(angle) * parts.bank_id[second].astype(np.float64)).astype(np.float32)
+
+
+def sample_expression(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndarray, "64"]:
+    """An expression: 15 % exactly neutral, 30 % one clear expression or unit, the rest from the bank of mixtures.
+
+    Clear ones are an entry of ``anifacegan.expressions.PRESETS`` or any single unit, at any strength, one in five on one side only.
+    Gaze comes from the bank alone.
+    """
+    basis = parts.expression_basis()
+    kind = rng.random()
+    if kind < 0.15:
+        return np.zeros(len(basis.units_to_exp), np.float32)
+    if kind < 0.45:
+        strength = rng.uniform(0.1, 1.05)
+        names = [name for name in basis.names if not name.startswith("eyeLook") and name != LEFT_OUT_UNIT]
+        units = list(PRESETS.values()) + [{names[rng.integers(len(names))]: 1.0}]
+        chosen = units[rng.integers(len(units))]
+        side = ("Left", "Right")[rng.integers(2)] if rng.random() < 0.2 else ""
+        strengths = {}
+        for name, share in chosen.items():
+            one_sided = f"{name}{side}" if f"{name}{side}" in basis.names else name
+            strengths[one_sided] = float(strength * share)
+        return basis.from_strengths(strengths)
+    strength = rng.uniform(0.4, 1.05)
+    units = parts.au_bank[rng.integers(len(parts.au_bank))].astype(np.float64)
+    units[basis.names.index(LEFT_OUT_UNIT)] = 0.0
+    return (strength * (basis.units_to_exp @ units)).astype(np.float32)
 
 
 def _ridge(rows: np.ndarray, targets: np.ndarray, penalty: float) -> np.ndarray:
@@ -258,14 +315,12 @@ def _ridge(rows: np.ndarray, targets: np.ndarray, penalty: float) -> np.ndarray:
 def _features(rows: np.ndarray, traits: np.ndarray) -> np.ndarray:
     gender, age, african, asian = traits.T
     steps = [
-        smoothstep(0.4, 0.6, gender), smoothstep(42, 70, age), smoothstep(0.45, 0.7, african), smoothstep(0.2, 0.7, asian)
+        smoothstep(0.4, 0.6, gender),
+        smoothstep(42.0, 70.0, age),
+        smoothstep(0.45, 0.7, african),
+        smoothstep(0.2, 0.7, asian),
     ]
     return np.concatenate([rows, np.stack(steps, axis=1)], axis=1)
-
-
-def _square_root(covariance: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(covariance)
-    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 
 def _style(scores: np.ndarray, bias: np.ndarray) -> str | None:

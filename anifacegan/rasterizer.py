@@ -6,14 +6,16 @@ Backends give the same :class:`Fragments`:
   two triangles that share an edge never both cover a pixel and never leave a crack. There is no counterpart to
   ``nvdiffrast.antialias``: pictures are anti-aliased by supersampling (see :func:`supersampled`), and silhouettes
   carry no gradient.
-- ``nvdiffrast``: the CUDA rasteriser of the package diffrp-nvdiffrast.
+- ``nvdiffrast``: the CUDA rasteriser of the package diffrp-nvdiffrast. It clips a triangle that reaches behind the
+  camera, where numba leaves it out.
 
 Visibility is a choice and has no gradient; barycentric coordinates and depth are computed again in torch from the
 vertices of the chosen triangle, so gradients flow to vertices and attributes whichever the backend.
 """
 
+import functools
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, no_type_check
 
 import numba
 import numpy as np
@@ -63,7 +65,7 @@ def rasterize(
 ) -> Fragments:
     """Draw a batch of meshes that share their triangles; both sides of a triangle are seen.
 
-    Triangles with a corner behind the camera are left out. ``auto`` is nvdiffrast on CUDA, numba on the CPU.
+    ``auto`` is nvdiffrast on CUDA, numba on the CPU.
     """
     if backend == "auto":
         backend = "nvdiffrast" if vertices.is_cuda else "numba"
@@ -133,12 +135,14 @@ def _visible_numba(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tens
 
 
 @numba.njit(cache=True, parallel=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
 def _draw_batch(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
     for item in numba.prange(len(x_px)):
         draw_triangles(x_px[item], y_px[item], inverse_depth[item], triangles, triangle_map[item], nearest[item])
 
 
 @numba.njit(cache=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
 def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
     """z-buffer of one picture.
 
@@ -206,17 +210,35 @@ def _visible_nvdiffrast(in_camera: Tensor, triangles: Tensor, camera: Camera) ->
         ) from None
     if not in_camera.is_cuda:
         raise InputError(f"rasterizer backend 'nvdiffrast' needs CUDA tensors, got {in_camera.device}; use 'numba'")
-    # nvdiffrast's pixel i has its centre at (i + 0.5) / size of the way from -1 to 1, its first row at y = -1: y is
-    # turned over so that rows run down. Depth only has to be monotone: near and far enclose the mesh.
-    x, y, z = in_camera.float().unbind(-1)
+    clip = clip_positions(in_camera.float(), camera)
+    out, _ = nvdiffrast.rasterize(
+        _cuda_context(in_camera.device), clip, triangles.to(torch.int32).contiguous(), [camera.size, camera.size]
+    )
+    return out[..., 3].long() - 1
+
+
+@functools.cache
+def _cuda_context(device: torch.device) -> Any:
+    """nvdiffrast's context of a device, made once: it owns buffers on the GPU."""
+    import nvdiffrast.torch as nvdiffrast
+
+    return nvdiffrast.RasterizeCudaContext(device=device)
+
+
+def clip_positions(in_camera: Float[Tensor, "batch vertex 3"], camera: Camera) -> Float[Tensor, "batch vertex 4"]:
+    """Homogeneous clip coordinates (x, y, z, w) such that nvdiffrast's pixels are the camera's.
+
+    The centre of nvdiffrast's pixel i lies at (i + 0.5) / size of the way from -1 to 1, and its first row at y = -1:
+    y is turned over so that rows run down. Depth only has to be monotone; near and far enclose the mesh.
+    """
+    x, y, z = in_camera.unbind(-1)
     distance = -z
     scale = 2 * camera.focal_px / camera.size
     centre = 2 * (camera.principal_px + 0.5) / camera.size - 1
-    positive = distance[distance > 0]
-    if len(positive) == 0:
-        return torch.full((len(z), camera.size, camera.size), -1, dtype=torch.int64, device=z.device)
-    near, far = 0.5 * positive.min(), 2 * positive.max()
-    clip = torch.stack(
+    in_front = torch.where(distance > 0, distance, torch.nan)
+    near = 0.5 * in_front.nan_to_num(1.0).min()
+    far = 2 * in_front.nan_to_num(1.0).max()
+    return torch.stack(
         [
             scale * x + centre * distance,
             -scale * y + centre * distance,
@@ -224,9 +246,4 @@ def _visible_nvdiffrast(in_camera: Tensor, triangles: Tensor, camera: Camera) ->
             distance,
         ],
         dim=-1,
-    ).contiguous()                                                     # (B, V, 4)
-    context = nvdiffrast.RasterizeCudaContext(device=in_camera.device)
-    out, _ = nvdiffrast.rasterize(
-        context, clip, triangles.to(torch.int32).contiguous(), resolution=[camera.size, camera.size]
-    )
-    return out[..., 3].long() - 1
+    ).contiguous()

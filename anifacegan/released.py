@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from anifacegan.codes import read_film_mean
-from anifacegan.errors import InputError
+from anifacegan.errors import InputError, first_line
 from anifacegan.models.deformation import DeformationConfig
 from anifacegan.models.film import FREQUENCY_SCALE, FREQUENCY_SHIFT
 from anifacegan.models.generator import Generator, GeneratorConfig
@@ -152,7 +152,7 @@ def _load(path: Path, kind: type) -> dict:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a broken or unsafe file
-        raise InputError(f"{path}: not readable as weights ({str(error).splitlines()[0][:120]})") from None
+        raise InputError(f"{path}: not readable as weights ({first_line(error)})") from None
     if not isinstance(content, kind):
         raise InputError(f"{path}: holds a {type(content).__name__}, expected a dictionary of tensors")
     return content

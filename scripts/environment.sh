@@ -89,17 +89,19 @@ stamp() {
 
 # An empty environment with pip. Debian and Ubuntu keep ensurepip in a package of its own; python3's pip stands in.
 make_venv() {
-    local base
+    local base options=(--clear)
     base="$(new_enough_python)" || exit 2
+    if ! "$base" -c 'import ensurepip' 2> /dev/null; then
+        options+=(--without-pip)
+        if ! "$base" -c 'import pip' 2> /dev/null; then
+            say "$base has neither pip nor ensurepip; on Debian or Ubuntu: apt-get install python3-venv"
+            exit 2
+        fi
+    fi
     say "making a Python environment in $1: once, some minutes, about 6 GB with PyTorch's CUDA libraries"
-    if "$base" -c 'import ensurepip' 2> /dev/null; then
-        "$base" -m venv --clear "$1" >&2 || give_up "$base -m venv $1"
-    elif "$base" -c 'import pip' 2> /dev/null; then
-        "$base" -m venv --clear --without-pip "$1" >&2 || give_up "$base -m venv $1"
-        "$base" -m pip --python "$1/bin/python" install --quiet --no-input pip >&2 || give_up "$base -m pip install pip"
-    else
-        say "$base has neither pip nor ensurepip; on Debian or Ubuntu: apt-get install python3-venv"
-        exit 2
+    "$base" -m venv "${options[@]}" "$1" >&2 || give_up "$base -m venv $1"
+    if ! "$python" -c 'import pip' 2> /dev/null; then
+        "$base" -m pip --python "$python" install --quiet --no-input pip >&2 || give_up "$base -m pip install pip"
     fi
 }
 

@@ -82,6 +82,8 @@ class RayColours:
     """Summed weight of everything before the background, in [0, 1]."""
     foreground_rgb: Float[Tensor, "batch ray 3"]
     """The foreground's part of rgb: premultiplied by its weight."""
+    alpha: Float[Tensor, "batch ray point"]
+    """Opacity of the points, 1 for the background; where not hit, of a point that is not there."""
     weights: Float[Tensor, "batch ray point"]
     hit: Bool[Tensor, "batch ray point"]
     t: Float[Tensor, "batch ray point"]
@@ -91,10 +93,15 @@ class RayColours:
     """Where the radiance was read."""
 
 
-def render_rays(avatar: Avatar, rays: Rays) -> RayColours:
+LevelChoice = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(B, R, L) distances of the manifolds and hits -> (B, R, K) indices of those to shade, and which of these exist."""
+
+
+def render_rays(avatar: Avatar, rays: Rays, choose: LevelChoice | None = None) -> RayColours:
     """The exact renderer: every manifold on every ray. Differentiable in everything.
 
-    Takes B avatars and B sets of rays.
+    Takes B avatars and B sets of rays. Training may ``choose`` a few manifolds a ray, where it knows the surface; the
+    points are then those, in the order of the choice.
     """
     march, levels = avatar.march, avatar.levels
     count = len(rays)
@@ -109,6 +116,10 @@ def render_rays(avatar: Avatar, rays: Rays) -> RayColours:
     # 2 Intersect: point and step are interpolated between the samples, not evaluated again.
     crossings = first_crossings(s, levels)
     crossed = crossings.interpolate(torch.cat([t[..., None], x, delta], dim=-1))
+    hit = crossings.hit
+    if choose is not None:
+        index, hit = choose(crossed[..., 0].detach(), hit)             # (B, R, K)
+        crossed = crossed.gather(2, index[..., None].expand(*index.shape, crossed.shape[-1]))
     t_level, x_target, delta = crossed.split([1, 3, 3], dim=-1)        # (B, R, L, .)
     x_template = x_target + avatar.radiance_offset_gain * delta
 
@@ -118,7 +129,7 @@ def render_rays(avatar: Avatar, rays: Rays) -> RayColours:
     t_point = torch.cat([t_level[..., 0], t_plane], dim=-1)            # (B, R, L + 1)
     x_target = torch.cat([x_target, x_plane], dim=2)
     x_template = torch.cat([x_template, x_plane], dim=2)
-    hit = torch.cat([crossings.hit, torch.ones_like(crossings.hit[..., :1])], dim=-1)
+    hit = torch.cat([hit, torch.ones_like(hit[..., :1])], dim=-1)
 
     # 4 Radiance.
     points = x_template.reshape(len(x), -1, 3)
@@ -137,6 +148,7 @@ def render_rays(avatar: Avatar, rays: Rays) -> RayColours:
         depth=(weights * t_point).sum(-1) / weights.sum(-1),
         foreground=weights[..., :-1].sum(-1),
         foreground_rgb=foreground_rgb,
+        alpha=alpha,
         weights=weights,
         hit=hit,
         t=t_point,

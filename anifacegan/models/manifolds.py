@@ -18,6 +18,8 @@ from anifacegan.shapes import BOX
 
 CENTRE = (0.0, 0.0, -1.5)
 """Centre of the initial spheres, in network units."""
+SLOPE = 10.0
+"""How fast s grows away from the centre, per network unit, before training."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,19 @@ class ManifoldConfig:
     """Value of s on the manifold nearest to a frontal camera."""
     last_level: float = 8.0
     """Value of s on the manifold farthest from it."""
+    levels: tuple[float, ...] = ()
+    """All values of s, falling, where they are not evenly spaced; count, first_level and last_level then say nothing."""
 
     def __post_init__(self) -> None:
-        if self.count < 2 or self.first_level <= self.last_level:
-            raise ValueError(f"manifolds need count >= 2 and first_level > last_level, got {self}")
+        values = self.values()
+        if len(values) < 2 or any(a <= b for a, b in pairwise(values)):
+            raise ValueError(f"manifolds need at least 2 levels that fall, got {values}")
+
+    def values(self) -> tuple[float, ...]:
+        """s on every manifold, falling."""
+        if self.levels:
+            return self.levels
+        return tuple(torch.linspace(self.first_level, self.last_level, self.count).tolist())
 
 
 class ManifoldField(nn.Module):
@@ -51,8 +62,7 @@ class ManifoldField(nn.Module):
         self.hidden = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(dims))
         self.output = nn.Linear(dims[-1], 1)
         self.register_buffer("centre", torch.tensor(CENTRE), persistent=False)
-        levels = torch.linspace(config.first_level, config.last_level, config.count)
-        self.register_buffer("levels", levels, persistent=False)
+        self.register_buffer("levels", torch.tensor(config.values()), persistent=False)
 
     def initialise(self, rng: torch.Generator) -> None:
         """Geometric: concentric spheres (Atzmon and Lipman 2020)."""

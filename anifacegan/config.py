@@ -1,0 +1,55 @@
+"""The configuration of a training run: composes what the modules own."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from anifacegan.data import DataConfig
+from anifacegan.models.generator import GeneratorConfig
+from anifacegan.training import LossWeights, Schedule
+from anifacegan.warm_start import PriorConfig, ShellConfig
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """What a run leaves behind, and when."""
+
+    log_every: int = 50
+    """Steps between two lines of stats.jsonl."""
+    preview_every: int = 1000
+    """Steps between two preview pictures and held-out errors."""
+    preview_size: int = 128
+    """Height of a preview's pictures in pixels."""
+    snapshot_every: int = 500
+    """Steps between two snapshots."""
+    keep_snapshots: int = 2
+    """How many snapshots are kept."""
+    held_out: int = 64
+    """Pictures at the end of the data set that training never sees."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything about a run. The resolved values are written to the run folder."""
+
+    out: Path
+    """Run folder: snapshots, logs, previews, and the finished model in OUT/model."""
+    data: DataConfig
+    face_model: Path | None = None
+    """File of the open face model; the one in the cache where this is empty."""
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    priors: PriorConfig = field(default_factory=PriorConfig)
+    shells: ShellConfig = field(default_factory=ShellConfig)
+    schedule: Schedule = field(default_factory=Schedule)
+    weights: LossWeights = field(default_factory=LossWeights)
+    reporting: Reporting = field(default_factory=Reporting)
+    initial_model: Path | None = None
+    """Model folder whose weights a new run starts from, in place of fresh ones and of the warm start."""
+    threads: int = 0
+    """Threads of PyTorch; 0 leaves the choice to it."""
+    name: str = "demo"
+    """Name of the finished model, for its card."""
+
+    def __post_init__(self) -> None:
+        manifolds = len(self.generator.manifolds.values())
+        if not 0 < self.schedule.near_levels < manifolds:
+            raise ValueError(f"schedule.near_levels is {self.schedule.near_levels}, expected 1 to {manifolds - 1}")

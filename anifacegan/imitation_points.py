@@ -1,0 +1,83 @@
+"""Points on the morphable model for the imitation terms: where a vertex is, and the step back to its neutral place.
+
+Only vertices that a camera sees are used: behind a closed lid the eyeball stays where it is, a millimetre from skin
+that has moved a centimetre, and a smooth field can follow only one of them.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from anifacegan.head_geometry import HeadGeometry, clear_lids
+from anifacegan.morphable import WORLD_PER_MODEL_UNIT, HeadParts
+from anifacegan.shapes import ID_DIM
+
+EYE_LABELS = (1, 2)
+EYE_SAMPLES = 32
+"""Vertices of each eyeball that are always computed: lids are cleared against the sphere through them."""
+
+
+@dataclass(frozen=True)
+class MeshPoints:
+    """Expressive vertices of a batch of faces and their steps to the neutral ones, world units."""
+
+    x_target: Float[Tensor, "batch point 3"]
+    delta: Float[Tensor, "batch point 3"]
+    """Neutral minus expressive vertex: what the deformation field should say at x_target."""
+    visible: Float[Tensor, "batch point"]
+    """1 where the face's own camera sees the vertex."""
+
+
+class MeshSampler:
+    """Draws vertices of a face model, more of them about eyes and mouth."""
+
+    def __init__(self, head: HeadGeometry, visible: np.ndarray) -> None:
+        """``visible`` is (item, vertex / 8) bits, see :class:`anifacegan.surfaces.Surfaces`."""
+        self.parts, self.visible = head.parts, visible
+        self.basis = torch.from_numpy(head.basis).reshape(-1, 3, head.basis.shape[1])      # (V, 3, 144)
+        self.mean = torch.from_numpy(head.mean).reshape(-1, 3)
+        self.offset = torch.from_numpy(head.world_offset)
+        eyes = [np.flatnonzero(head.parts.part == label) for label in EYE_LABELS]
+        self.eyes = np.concatenate([eye[np.linspace(0, len(eye) - 1, EYE_SAMPLES).astype(int)] for eye in eyes])
+        moving = torch.from_numpy(np.linalg.norm(head.basis[:, ID_DIM:], axis=1)).reshape(-1, 3).norm(dim=1)
+        share = 0.05 + moving / moving.max() + 0.5 * torch.from_numpy(np.isin(head.parts.part, EYE_LABELS)).float()
+        self.cumulative = share.cumsum(0) / share.sum()
+
+    def vertices(self, count: int, rng: torch.Generator) -> Int[np.ndarray, " point"]:
+        """Indices of random vertices, those that move more often than those that do not."""
+        chosen = torch.searchsorted(self.cumulative, torch.rand(count, generator=rng)).clamp(max=len(self.mean) - 1)
+        return chosen.numpy()
+
+    def points(
+        self,
+        items: Int[np.ndarray, " batch"],
+        z_id: Float[Tensor, "batch 80"],
+        z_exp: Float[Tensor, "batch 64"],
+        count: int,
+        rng: torch.Generator,
+    ) -> MeshPoints:
+        """``count`` random vertices, the same for the whole batch, of the faces of some items of the data set."""
+        chosen = np.concatenate([self.vertices(count, rng), self.eyes])
+        parts = self._of_subset(chosen)
+        basis, mean = self.basis[chosen], self.mean[chosen]
+        neutral = mean + torch.einsum("vck,bk->bvc", basis[..., :ID_DIM], z_id)
+        expressive = neutral + torch.einsum("vck,bk->bvc", basis[..., ID_DIM:], z_exp)
+        neutral, expressive = (clear_lids(shape, parts)[:, :count] for shape in (neutral, expressive))
+        bits = self.visible[items][:, chosen[:count] // 8]
+        seen = (bits >> (7 - chosen[:count] % 8)) & 1
+        return MeshPoints(
+            x_target=WORLD_PER_MODEL_UNIT * expressive + self.offset,
+            delta=WORLD_PER_MODEL_UNIT * (neutral - expressive),
+            visible=torch.from_numpy(seen.astype(np.float32)),
+        )
+
+    def _of_subset(self, chosen: Int[np.ndarray, " point"]) -> HeadParts:
+        """Part labels and lid indices in terms of the chosen vertices; only the fixed eye vertices count as eyes."""
+        part = np.where(np.arange(len(chosen)) < len(chosen) - len(self.eyes), 0, self.parts.part[chosen])
+        lids = {
+            name: np.flatnonzero(np.isin(chosen, getattr(self.parts, name))) for name in ("lid_l", "lid_r")
+        }
+        return replace(self.parts, part=part, **lids)

@@ -1,0 +1,36 @@
+"""The deformation field imitates a morphable model (method, section 4).
+
+Everything is in world units and squared; no function here calls a network's backward.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+SMOOTHNESS_WIDTH = 0.002
+"""Full width, per axis, of the uniform step between neighbours."""
+
+
+def deformation_error(
+    delta: Float[Tensor, "batch point 3"],
+    delta_reference: Float[Tensor, "batch point 3"],
+    confidence: Float[Tensor, "batch point"],
+) -> Float[Tensor, ""]:
+    """L_3DMM: mean squared length of D(x) - (neutral vertex - expressive vertex), weighted by confidence."""
+    return (confidence * (delta - delta_reference).square().sum(-1)).sum() / confidence.sum().clamp(min=1)
+
+
+def roughness(
+    offset: Callable[[Tensor], Tensor], x_target: Float[Tensor, "batch point 3"], rng: torch.Generator
+) -> Float[Tensor, ""]:
+    """Mean ||D(x) - D(x + e)||^2, e uniform with a full width of 0.002 per axis."""
+    step = torch.rand(x_target.shape, generator=rng) - 0.5
+    neighbour = x_target + SMOOTHNESS_WIDTH * step.to(x_target)
+    return (offset(x_target) - offset(neighbour)).square().sum(-1).mean()
+
+
+def magnitude(delta: Float[Tensor, "batch point 3"]) -> Float[Tensor, ""]:
+    """Mean ||D(x)||^2: for points away from the mesh, and for neutral faces."""
+    return delta.square().sum(-1).mean()

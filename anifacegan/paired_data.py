@@ -1,0 +1,106 @@
+"""A data set in memory for the photometric stage: random rays of random pictures, with what is known of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from anifacegan.cameras import RECONSTRUCTION_SIZE_PX
+from anifacegan.data import CoefficientTable
+from anifacegan.errors import InputError
+from anifacegan.models.latents import Latents
+from anifacegan.rays import Rays, image_rays, pixel_rays
+from anifacegan.surfaces import DEPTH_STEPS, Surfaces
+
+LANDMARKS = slice(17, 68)
+"""Brows, nose, eyes and mouth: where people look."""
+LANDMARK_SPREAD = 0.04
+"""Standard deviation of rays about a landmark, in image heights."""
+
+
+@dataclass(frozen=True)
+class PairedBatch:
+    """Rays of some pictures."""
+
+    z_id: Float[Tensor, "batch 80"]
+    z_exp: Float[Tensor, "batch 64"]
+    z_noise: Float[Tensor, "batch 80"]
+    rays: Rays
+    rgb: Float[Tensor, "batch ray 3"]
+    """Colours in [0, 1]."""
+    distance: Float[Tensor, "batch ray"]
+    """Of the surface, world units; infinite where the background is seen."""
+    inside: Bool[Tensor, "batch ray"]
+    """Away from silhouettes: the eight neighbours show head, or background, alike."""
+
+
+class PairedData:
+    """Pictures, codes and surfaces; the last ``held_out`` pictures are never drawn."""
+
+    def __init__(
+        self,
+        images: UInt8[Tensor, "item size size 3"],
+        codes: CoefficientTable,
+        surfaces: Surfaces,
+        fov_deg: float,
+        held_out: int,
+    ) -> None:
+        if codes.noise is None:
+            raise InputError("the photometric stage needs synthetic data: a .mat without 'noise' says nothing of the looks")
+        if len(images) <= held_out:
+            raise InputError(f"the data set has {len(images)} pictures, expected more than the {held_out} held out")
+        self.images, self.surfaces, self.fov_deg = images, surfaces, fov_deg
+        self.z_id, self.z_exp, self.z_noise, self.pose = codes.id, codes.exp, codes.noise, codes.pose
+        self.size = images.shape[1]
+        self.count = len(images) - held_out
+        last = RECONSTRUCTION_SIZE_PX - 1
+        landmarks = torch.stack([codes.lm68[..., 0], last - codes.lm68[..., 1]], dim=-1)
+        self.landmarks_px = landmarks[:, LANDMARKS] * ((self.size - 1) / last)
+
+    def draw_items(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
+        """Random training pictures."""
+        return torch.randint(self.count, (count,), generator=rng)
+
+    def draw(self, batch: int, rays: int, rng: torch.Generator) -> PairedBatch:
+        """Random rays of random pictures: half of them anywhere, half about landmarks."""
+        items = self.draw_items(batch, rng)
+        anywhere = torch.randint(self.size, (batch, rays - rays // 2, 2), generator=rng)
+        chosen = torch.randint(self.landmarks_px.shape[1], (batch, rays // 2), generator=rng)
+        about = self.landmarks_px[items].gather(1, chosen[..., None].expand(-1, -1, 2))
+        about = about + LANDMARK_SPREAD * self.size * torch.randn(about.shape, generator=rng)
+        pixels = torch.cat([anywhere, about.round().long().clamp(0, self.size - 1)], dim=1)  # (B, R, 2) x, y
+        x, y = pixels.unbind(-1)
+        pitch, yaw = self.pose[items].unbind(-1)
+        distance, inside = self._surface(items.numpy(), x.numpy(), y.numpy())
+        return PairedBatch(
+            z_id=self.z_id[items],
+            z_exp=self.z_exp[items],
+            z_noise=self.z_noise[items],
+            rays=pixel_rays(pitch, yaw, x.float(), y.float(), self.size, self.fov_deg),
+            rgb=self.images[items[:, None], y, x].float() / 255,
+            distance=distance,
+            inside=inside,
+        )
+
+    def held_out_view(self, index: int, size: int) -> tuple[Latents, Rays, Float[Tensor, "size size 3"]]:
+        """Codes, rays and picture of a held-out item; the picture is reduced to ``size`` by sampling its pixels."""
+        item = slice(self.count + index, self.count + index + 1)
+        pitch, yaw = self.pose[item].unbind(-1)
+        nearest = torch.linspace(0, self.size - 1, size).round().long()
+        picture = self.images[self.count + index][nearest[:, None], nearest].float() / 255
+        codes = Latents(self.z_id[item], self.z_exp[item], self.z_noise[item])
+        return codes, image_rays(pitch, yaw, size, self.fov_deg), picture
+
+    def _surface(self, items: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:
+        window = np.arange(-1, 2)
+        last = self.size - 1
+        rows = np.clip(y[..., None, None] + window[:, None], 0, last)  # (B, R, 3, 1)
+        columns = np.clip(x[..., None, None] + window, 0, last)        # (B, R, 1, 3)
+        around = self.surfaces.distance[items[:, None, None, None], rows, columns]
+        covered = (around > 0).reshape(*x.shape, 9)
+        steps = around[..., 1, 1].astype(np.float32)
+        distance = np.where(steps > 0, steps / np.float32(DEPTH_STEPS), np.float32(np.inf))
+        inside = covered.all(-1) | ~covered.any(-1)
+        return torch.from_numpy(distance), torch.from_numpy(inside)

@@ -1,0 +1,139 @@
+"""Pictures on disk: PNG, depth maps, films, contact sheets. Arrays are (height, width, channel) of bytes."""
+
+import io
+import math
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8, UInt16
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+WHITE, INK = (255, 255, 255), (40, 40, 40)
+GAP_PX, FONT_PX = 8, 13
+
+
+def to_bytes(image: Float[Tensor, "channel height width"]) -> UInt8[np.ndarray, "height width channel"]:
+    """Colours in [0, 1] as the nearest of 256 levels."""
+    levels = (image.clamp(0, 1) * 255).round().to(torch.uint8)
+    return levels.permute(1, 2, 0).cpu().numpy()
+
+
+def straight_alpha(
+    foreground_rgb: Float[Tensor, "3 height width"], foreground: Float[Tensor, "1 height width"]
+) -> Float[Tensor, "4 height width"]:
+    """RGBA as PNG has it, from colours premultiplied by their opacity: not premultiplied."""
+    rgb = torch.where(foreground > 0, foreground_rgb / foreground.clamp(min=1e-8), 0.0)
+    return torch.cat([rgb.clamp(0, 1), foreground])
+
+
+def over_white(rgba: UInt8[np.ndarray, "height width 4"]) -> UInt8[np.ndarray, "height width 3"]:
+    """What a transparent picture looks like on paper."""
+    alpha = rgba[..., 3:].astype(np.float32) / 255
+    return np.rint(rgba[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+
+
+def depth_levels(
+    depth: Float[Tensor, "1 height width"], near: float, far: float
+) -> UInt16[np.ndarray, "height width"]:
+    """Distance as 16-bit grey: 0 at ``near``, 65535 at ``far``, clipped there. Units are the caller's."""
+    share = (depth[0].double() - near) / (far - near)
+    return (share.clamp(0, 1) * 65535).round().cpu().numpy().astype(np.uint16)
+
+
+def write_png(
+    path: Path, pixels: UInt8[np.ndarray, "height width channel"] | UInt16[np.ndarray, "height width"]
+) -> None:
+    """RGB, RGBA or 16-bit grey."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    path.write_bytes(buffer.getvalue())
+
+
+def read_png(path: Path) -> UInt8[np.ndarray, "height width channel"]:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]], fps: int) -> None:
+    """H.264 in MP4, yuv420p as every player reads it. An odd size gets one more row and column, copies of the last.
+
+    Raises:
+        OSError: the encoder failed, for lack of space say.
+    """
+    import imageio_ffmpeg
+
+    frames = iter(frames)
+    first = _even(next(frames))
+    height, width = first.shape[:2]
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-y",
+        "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "-",
+        "-an", "-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as encoder:
+        assert encoder.stdin is not None
+        try:
+            encoder.stdin.write(first.tobytes())
+            for frame in frames:
+                encoder.stdin.write(_even(frame).tobytes())
+        except BrokenPipeError:
+            pass  # the encoder ended early: its log says why
+        except BaseException:
+            encoder.kill()
+            raise
+        log = encoder.communicate()[1].decode(errors="replace").strip().splitlines()
+    if encoder.returncode != 0:
+        raise OSError(f"{path.name}: the video encoder failed ({log[-1] if log else 'no reason given'})")
+
+
+def _even(frame: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "even_height even_width 3"]:
+    height, width = frame.shape[:2]
+    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    """Pictures side by side, with a label of one or more lines to their left."""
+
+    label: str
+    cells: Sequence[UInt8[np.ndarray, "side side 3"]]
+    starts_group: bool = False
+    """Leave a gap above."""
+
+
+def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow]) -> UInt8[np.ndarray, "height width 3"]:
+    """Labelled pictures in rows and columns; all cells have one size."""
+    font = ImageFont.load_default(FONT_PX)
+    side = rows[0].cells[0].shape[0]
+    left = 2 * GAP_PX + math.ceil(max(font.getlength(line) for row in rows for line in row.label.splitlines()))
+    top = 2 * GAP_PX + FONT_PX
+    tops = []
+    bottom = top
+    for k, row in enumerate(rows):
+        bottom += GAP_PX if row.starts_group and k else 0
+        tops.append(bottom)
+        bottom += side
+
+    sheet = Image.new("RGB", (left + side * len(columns) + GAP_PX, bottom + GAP_PX), WHITE)
+    draw = ImageDraw.Draw(sheet)
+    for column, label in enumerate(columns):
+        centre = left + side * (column + 0.5)
+        draw.text((centre, top / 2), _shortened(label, font, side - 4), INK, font, anchor="mm")
+    for row, y in zip(rows, tops, strict=True):
+        draw.multiline_text((GAP_PX, y + side / 2), row.label, INK, font, anchor="lm")
+        for column, cell in enumerate(row.cells):
+            sheet.paste(Image.fromarray(cell), (left + column * side, y))
+    return np.asarray(sheet)
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: float) -> str:
+    if font.getlength(text) <= width_px:
+        return text
+    while text and font.getlength(text + "…") > width_px:
+        text = text[:-1]
+    return text + "…"

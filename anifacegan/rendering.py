@@ -1,0 +1,166 @@
+"""From a model to pictures on disk: people turn their heads while an expression comes.
+
+The output folder is filled only when the last picture is there.
+"""
+
+import dataclasses
+import json
+import platform
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from tqdm import tqdm
+
+from anifacegan.codes import write_people
+from anifacegan.errors import InputError
+from anifacegan.film_plan import FilmPlan, Person, RenderConfig, plan_film
+from anifacegan.library import Model, Picture
+from anifacegan.output_folder import MANIFEST, filled_when_complete
+from anifacegan.pictures import (
+    SheetRow,
+    contact_sheet,
+    depth_levels,
+    over_white,
+    read_png,
+    straight_alpha,
+    to_bytes,
+    write_png,
+    write_video,
+)
+
+__all__ = ["RenderConfig", "run"]
+
+SHEET = "sheet.png"
+DEPTH_BEYOND = 4 / 3
+"""Depth maps reach this much farther than the march, to the background plane of a turned head."""
+
+
+def run(config: RenderConfig, home: Path | None = None) -> dict[str, Any]:
+    """Write the pictures; returns the manifest. ``home``: see :func:`anifacegan.film_plan.plan_film`.
+
+    Raises:
+        InputError: anything wrong with the configuration, the files it names or the disk; nothing is written then.
+    """
+    started = time.perf_counter()
+    plan = plan_film(config, home)
+    ready = time.perf_counter()
+    with filled_when_complete(config.out) as folder:
+        cells = len(plan.sheet_yaw) * len(plan.sheet_expressions)
+        count = len(plan.people) * (len(plan.trajectory) + cells)
+        with tqdm(total=count, unit="frame", disable=None) as progress:
+            entries = [_render_person(folder, config, plan, person, progress) for person in plan.people]
+            rendered = time.perf_counter()
+            if config.grid:
+                _write_sheet(folder, config, plan, progress)
+        ended = time.perf_counter()
+        seconds = {"load": ready - started, "frames": rendered - ready, "sheet": ended - rendered}
+        manifest = _manifest(folder, config, plan, entries, seconds | {"total": ended - started})
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, default=str) + "\n")
+    return manifest
+
+
+def _render_person(
+    folder: Path, config: RenderConfig, plan: FilmPlan, person: Person, progress: tqdm
+) -> dict[str, Any]:
+    """Frames, depth maps, film and codes of one person; returns the manifest's entry."""
+    model, trajectory = plan.model, plan.trajectory
+    digits = max(3, len(str(len(trajectory) - 1)))
+    (folder / person.name).mkdir()
+    write_people(folder / f"{person.name}.npz", *person.codes)
+    entry: dict[str, Any] = {"name": person.name, "seed": person.seed, "codes": f"{person.name}.npz"}
+    frames = []
+    for k in range(len(trajectory)):
+        picture = _picture(config, model, person, trajectory.z_exp[k], trajectory.yaw[k], trajectory.pitch[k])
+        frame = {
+            "file": f"{person.name}/frame_{k:0{digits}}.png",
+            "yaw": round(float(trajectory.yaw[k]), 6),
+            "pitch": round(float(trajectory.pitch[k]), 6),
+            "expression": trajectory.labels[k],
+            "strength": round(float(trajectory.strength[k]), 6),
+        }
+        write_png(folder / frame["file"], _pixels(picture, config.transparent))
+        if config.depth:
+            frame["depth"] = f"{person.name}/depth_{k:0{digits}}.png"
+            write_png(folder / frame["depth"], depth_levels(picture.depth, *_depth_range(model)))
+        frames.append(frame)
+        progress.update()
+    if config.video:
+        entry["video"] = f"{person.name}.mp4"
+        images = (_on_paper(read_png(folder / frame["file"])) for frame in frames)
+        write_video(folder / entry["video"], images, config.fps)
+    return entry | {"frames": frames}
+
+
+def _write_sheet(folder: Path, config: RenderConfig, plan: FilmPlan, progress: tqdm) -> None:
+    """People and views from top to bottom, expressions from left to right; smaller than the frames, so cheap."""
+    small = dataclasses.replace(config, size=min(config.size, config.grid_size))
+    rows = []
+    for person in plan.people:
+        for k, yaw in enumerate(plan.sheet_yaw):
+            cells = []
+            for expression in plan.sheet_expressions:
+                picture = _picture(small, plan.model, person, expression.z_exp, yaw, 0.0)
+                cells.append(_on_paper(_pixels(picture, config.transparent)))
+                progress.update()
+            rows.append(SheetRow(f"{person.name}\nyaw {yaw:+.2f}", cells, starts_group=k == 0))
+    write_png(folder / SHEET, contact_sheet([expression.label for expression in plan.sheet_expressions], rows))
+
+
+def _picture(
+    config: RenderConfig, model: Model, person: Person, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float
+) -> Picture:
+    face = model.face(codes=person.codes, expression=z_exp, psi=config.psi)
+    picture = face.picture(float(yaw), float(pitch), config.size)
+    if not picture.rgb.isfinite().all():
+        raise InputError(f"{config.model}: {person.name} has colours that are not finite; weights or codes are broken")
+    return picture
+
+
+def _pixels(picture: Picture, transparent: bool) -> np.ndarray:
+    return to_bytes(straight_alpha(picture.foreground_rgb, picture.foreground) if transparent else picture.rgb)
+
+
+def _on_paper(pixels: np.ndarray) -> np.ndarray:
+    return over_white(pixels) if pixels.shape[-1] == 4 else pixels
+
+
+def _depth_range(model: Model) -> tuple[float, float]:
+    """World units at the ends of the depth maps."""
+    march = model.generator.config.march
+    return march.near, march.near + DEPTH_BEYOND * (march.far - march.near)
+
+
+def _manifest(
+    folder: Path, config: RenderConfig, plan: FilmPlan, people: list[dict], seconds: dict[str, float]
+) -> dict[str, Any]:
+    model = plan.model
+    near, far = _depth_range(model)
+    manifest: dict[str, Any] = {
+        "model": {"name": model.card.name, "folder": config.model, "face_model": model.card.face_model},
+        "settings": dataclasses.asdict(config),
+        "people": people,
+    }
+    if config.grid:
+        labels = [expression.label for expression in plan.sheet_expressions]
+        manifest["sheet"] = {"file": SHEET, "yaw": plan.sheet_yaw.tolist(), "expressions": labels}
+    if config.depth:
+        manifest["depth"] = {"at_0": near, "at_65535": far, "unit": "world, distance from the camera"}
+    return manifest | {
+        "files": sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()),
+        "seconds": {name: round(value, 2) for name, value in seconds.items()},
+        "device": str(model.generator.mean_phases.device),
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "anifacegan": _own_version()},
+    }
+
+
+def _own_version() -> str:
+    try:
+        return version("anifacegan")
+    except PackageNotFoundError:
+        return "not installed"

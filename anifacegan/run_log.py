@@ -1,0 +1,71 @@
+"""What a run reports: ``stats.jsonl`` (losses, the same again on every repetition), tensorboard, preview pictures."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+class RunLog:
+    """Writes into a run folder. Losses are means over the steps since the last line."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        """Start, or go on after ``step``: later lines of an earlier run are cut off."""
+        from torch.utils.tensorboard import SummaryWriter              # slow to import, needed here only
+
+        self.folder = folder
+        self.stats = folder / "stats.jsonl"
+        if self.stats.is_file():
+            lines = [line for line in self.stats.read_text().splitlines() if _step_of(line) <= step]
+            temporary = self.stats.with_suffix(".tmp")
+            temporary.write_text("".join(line + "\n" for line in lines))
+            os.replace(temporary, self.stats)
+        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        self.sums: dict[str, float] = {}
+        self.count = 0
+        self.started = time.monotonic()
+
+    def add(self, values: dict[str, float]) -> None:
+        """Values of one step."""
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+
+    def flush(self, step: int) -> dict[str, float]:
+        """Write the means of all values since the last flush; returns them."""
+        means = {name: total / self.count for name, total in self.sums.items()}
+        with self.stats.open("a") as file:
+            file.write(json.dumps({"step": step} | {name: float(f"{v:.6g}") for name, v in means.items()}) + "\n")
+        for name, value in means.items():
+            self.writer.add_scalar(name, value, step)
+        now = time.monotonic()
+        self.writer.add_scalar("steps_per_second", self.count / (now - self.started), step)
+        self.sums, self.count, self.started = {}, 0, now
+        return means
+
+    def record(self, step: int, values: dict[str, float]) -> None:
+        """Values that are known at this step only."""
+        with self.stats.open("a") as file:
+            file.write(json.dumps({"step": step} | values) + "\n")
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """A (H, W, 3) uint8 picture: NAME.png in the folder, the newest in place of the one before."""
+        temporary = self.folder / f".{name}.png.tmp"
+        Image.fromarray(image).save(temporary, format="png")
+        os.replace(temporary, self.folder / f"{name}.png")
+        self.writer.add_image(name, image, step, dataformats="HWC")
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def _step_of(line: str) -> int:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return 2**62                                                   # half a line: cut it off

@@ -1,0 +1,37 @@
+"""Snapshots of a run: everything needed to go on, written atomically, the newest few kept."""
+
+import os
+import pickle
+import sys
+import zipfile
+from pathlib import Path
+
+import torch
+
+PATTERN = "snapshot_*.pt"
+
+
+def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
+    """Write ``snapshot_STEP.pt`` and remove all but the newest ``keep``; complete or not at all."""
+    path = folder / f"snapshot_{step:08d}.pt"
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    for old in sorted(folder.glob(PATTERN))[:-keep]:
+        old.unlink()
+
+
+def load_newest(folder: Path) -> dict | None:
+    """Content of the newest readable snapshot, None where there is none; a damaged one is reported and passed over."""
+    for path in sorted(folder.glob(PATTERN), reverse=True):
+        try:
+            return torch.load(path, weights_only=True, map_location="cpu")
+        except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+            print(f"{path}: damaged ({str(error).splitlines()[0][:80]}), trying the one before", file=sys.stderr)
+    return None

@@ -1,0 +1,182 @@
+"""Synthetic pictures: a person, an expression and a pose become an image with exact coefficients.
+
+One camera for generator and data: pictures are drawn with :func:`anifacegan.cameras.orbit_camera`. Light is fixed to
+the head and the background is painted on the world plane z = -0.12, so views of one person agree. Item ``index`` of
+the data set ``seed`` is a function of these two numbers alone.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from anifacegan.cameras import Camera, euler_from_rotation, landmarks_224, orbit_camera
+from anifacegan.coefficients import FaceCoefficients
+from anifacegan.head_geometry import HeadGeometry, clear_lids, dressed_head, head_geometry
+from anifacegan.head_shading import (
+    HAIR_LOOKS,
+    HairLook,
+    half_vector,
+    light_matrix,
+    shade_samples,
+    strand_pattern,
+    vertex_table,
+)
+from anifacegan.morphable import WORLD_PER_MODEL_UNIT, load_head_parts, load_open_face_model
+from anifacegan.people import (
+    Appearance,
+    AppearancePrior,
+    Background,
+    sample_expression,
+    sample_identity,
+    texture_metric,
+)
+from anifacegan.rasterizer import draw_triangles, supersampled
+from anifacegan.shapes import BOX, NOISE_DIM
+
+__all__ = ["Person", "Studio", "clear_lids", "load_studio", "render_item", "render_person", "sample_person"]
+
+PITCH_SIGMA, PITCH_LIMIT = 0.155, 0.4
+YAW_SIGMA, YAW_LIMIT = 0.35, 0.9
+"""Poses are normal, clamped, in radians."""
+GRADIENT_WIDTH = 0.16
+"""World units over which the background goes from one colour to the other."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """The codes of one picture."""
+
+    z_id: Float[np.ndarray, "80"]
+    z_exp: Float[np.ndarray, "64"]
+    z_noise: Float[np.ndarray, "80"]
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What pictures are made with: the head's geometry and the prior of appearances."""
+
+    head: HeadGeometry
+    prior: AppearancePrior
+
+
+def load_studio(path: Path | None = None) -> Studio:
+    """Everything from the open face model's file (None: the cached one); the prior is fitted to its bank."""
+    model, parts = load_open_face_model(path), load_head_parts(path)
+    return Studio(head_geometry(model, parts), AppearancePrior.fit(parts, texture_metric(model, parts)))
+
+
+def sample_person(studio: Studio, rng: np.random.Generator) -> Person:
+    """A person, an expression and an appearance as the data set has them."""
+    parts = studio.head.parts
+    z_id, z_exp = sample_identity(parts, rng), sample_expression(parts, rng)
+    return Person(z_id, z_exp, rng.standard_normal(NOISE_DIM).astype(np.float32))
+
+
+def sample_pose(rng: np.random.Generator) -> tuple[float, float]:
+    """(pitch, yaw) in radians, relative to frontal."""
+    pitch, yaw = PITCH_SIGMA * rng.standard_normal(), YAW_SIGMA * rng.standard_normal()
+    return float(np.clip(pitch, -PITCH_LIMIT, PITCH_LIMIT)), float(np.clip(yaw, -YAW_LIMIT, YAW_LIMIT))
+
+
+def render_item(
+    studio: Studio, seed: int, index: int, size: int, factor: int = 2
+) -> tuple[UInt8[np.ndarray, "size size 3"], FaceCoefficients]:
+    """Picture ``index`` of the data set ``seed``: the same bytes in whatever order and process it is made."""
+    rng = np.random.default_rng([seed, index])
+    person = sample_person(studio, rng)
+    pitch, yaw = sample_pose(rng)
+    return render_person(studio, person, pitch, yaw, size, factor)
+
+
+def render_person(
+    studio: Studio, person: Person, pitch: float, yaw: float, size: int, factor: int = 2
+) -> tuple[UInt8[np.ndarray, "size size 3"], FaceCoefficients]:
+    """Draw a person with factor x factor samples a pixel, and say what was drawn.
+
+    Returns the image (size, size, 3) and its coefficients: ``pose`` is exact, ``angle`` and ``trans`` are the same
+    pose in Deep3DFaceRecon's convention (its camera differs, see method, section 3), ``noise`` is ``z_noise``.
+    """
+    looks = studio.prior.appearance(person.z_id, person.z_noise)
+    surface = dressed_head(studio.head, person.z_id, person.z_exp, looks)
+    camera = orbit_camera(torch.tensor([pitch], dtype=torch.float64), torch.tensor([yaw], dtype=torch.float64), size)
+    fine = supersampled(camera, factor)
+    to_camera, origin = _model_to_camera(studio.head, fine)
+    in_camera = surface.vertices @ to_camera + origin                  # (N, 3)
+    inverse_depth = -1.0 / in_camera[:, 2]
+    x_px = fine.principal_px + fine.focal_px * in_camera[:, 0] * inverse_depth
+    y_px = fine.principal_px - fine.focal_px * in_camera[:, 1] * inverse_depth
+    triangle_map = np.full((fine.size, fine.size), -1, np.int32)
+    nearest = np.zeros((fine.size, fine.size), np.float32)
+    draw_triangles(x_px, y_px, inverse_depth, surface.triangles, triangle_map, nearest)
+
+    hair = HairLook(opacity=0.0) if looks.hair_style is None else HAIR_LOOKS.get(looks.hair_style, HairLook())
+    image = np.empty((size, size, 3), np.uint8)
+    shade_samples(
+        triangle_map,
+        surface.triangles,
+        x_px,
+        y_px,
+        inverse_depth,
+        vertex_table(surface),
+        light_matrix(looks),
+        half_vector(looks),
+        looks.shine,
+        np.array([hair.width, hair.ragged, hair.opacity, hair.contrast], np.float32),
+        looks.hair_rgb,
+        looks.cloth_rgb,
+        1.5 / fine.focal_px / WORLD_PER_MODEL_UNIT,                    # one and a half samples, in model units
+        strand_pattern(),
+        background_picture(looks.background, camera),
+        factor,
+        image,
+    )
+    return image, _coefficients(studio, person, looks, surface.landmarks, camera, (pitch, yaw))
+
+
+def background_picture(background: Background, camera: Camera) -> Float[np.ndarray, "size size 3"]:
+    """Colours of the world plane z = -0.12 that each pixel's ray meets: a smooth step along one direction."""
+    rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
+    origin = -rotation @ translation                                   # the camera, in world units
+    offsets = (np.arange(camera.size) - camera.principal_px) / camera.focal_px
+    x, y = np.meshgrid(offsets, -offsets)
+    rays = np.stack([x, y, -np.ones_like(x)], axis=-1) @ rotation.T    # (S, S, 3) world directions
+    distance = (-BOX - origin[2]) / np.minimum(rays[..., 2], -1e-6)
+    plane = origin[:2] + distance[..., None] * rays[..., :2]
+    along = plane @ [math.cos(background.direction_rad), math.sin(background.direction_rad)]
+    share = 0.5 + 0.5 * np.tanh(2 * along / GRADIENT_WIDTH)
+    first, second = background.from_rgb.astype(np.float64), background.to_rgb.astype(np.float64)
+    return first + share[..., None] * (second - first)
+
+
+def _model_to_camera(head: HeadGeometry, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation with scale and translation from model units to the camera's frame (world units)."""
+    rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
+    return WORLD_PER_MODEL_UNIT * rotation, head.world_offset @ rotation + translation
+
+
+def _coefficients(
+    studio: Studio,
+    person: Person,
+    looks: Appearance,
+    landmarks: Float[np.ndarray, "68 3"],
+    camera: Camera,
+    pose: tuple[float, float],
+) -> FaceCoefficients:
+    rotation, offset = camera.rotation, torch.from_numpy(studio.head.world_offset).double()
+    world = WORLD_PER_MODEL_UNIT * torch.from_numpy(landmarks).double() + offset
+    return FaceCoefficients(
+        id=person.z_id,
+        exp=person.z_exp,
+        tex=looks.tex,
+        angle=euler_from_rotation(rotation)[0].numpy().astype(np.float32),
+        gamma=looks.gamma,
+        trans=(offset @ rotation[0] / WORLD_PER_MODEL_UNIT).numpy().astype(np.float32),
+        lm68=landmarks_224(camera, world[None])[0].numpy().astype(np.float32),
+        pose=np.array(pose, np.float32),
+        noise=person.z_noise,
+        face_model=studio.head.name,
+    )

@@ -1,0 +1,234 @@
+"""Training: the warm start of a generator on paired pictures (method, section 4, without the adversarial terms).
+
+Steps come in three stages, after the priors and the shells of :mod:`anifacegan.warm_start`:
+
+1. ``warm_up_deform`` steps of the deformation field alone, on the mesh of the very codes it is given;
+2. ``near_surface`` steps of the template, shading only the manifolds about the known surface and one before it,
+   while the deformation field goes on imitating the mesh;
+3. ``complete`` steps with every manifold, in which template, manifolds and deformation learn together.
+"""
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from tqdm import tqdm
+
+from anifacegan.imitation_points import MeshSampler
+from anifacegan.losses.imitation import deformation_error, magnitude, roughness
+from anifacegan.losses.photometric import colour_error, free_space, silhouette_error
+from anifacegan.models.generator import Avatar, Generator, LevelChoice, RayColours, render_rays
+from anifacegan.models.latents import Latents
+from anifacegan.paired_data import PairedBatch, PairedData
+from anifacegan.shapes import BOX
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Factors of the terms; 0 switches one off."""
+
+    colour: float = 1.0
+    """Mean absolute error of the colours in [0, 1]."""
+    silhouette: float = 0.1
+    """Mean absolute error of the head's opacity."""
+    free_space: float = 0.1
+    """Mean opacity before the surface (near_surface steps)."""
+    deformation: float = 3e4
+    """Squared error of the deformation on the mesh, world units (L_3DMM)."""
+    roughness: float = 3e3
+    """Squared difference of the deformation between neighbours."""
+    minimal: float = 1e2
+    """Squared length of the deformation at points anywhere in the box."""
+    neutral: float = 1e4
+    """Squared length of the deformation on neutral faces."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long, how many, how fast."""
+
+    seed: int = 0
+    """Of everything that is drawn."""
+    warm_up_deform: int = 2000
+    """Steps of the deformation field alone."""
+    near_surface: int = 10_000
+    """Steps of the template on the manifolds about the known surface."""
+    complete: int = 3000
+    """Steps of all fields on all manifolds."""
+    batch: int = 24
+    """Pictures a step."""
+    rays: int = 128
+    """Rays a picture."""
+    near_levels: int = 4
+    """Manifolds a ray that are shaded about the surface."""
+    mesh_faces: int = 16
+    """Faces a step whose meshes the deformation imitates."""
+    mesh_points: int = 384
+    """Vertices a face."""
+    lr_template: float = 5e-4
+    lr_deformation: float = 1e-3
+    """In the warm-up; afterwards a third of it."""
+    lr_manifolds: float = 5e-5
+    gradient_limit: float = 1.0
+    """Largest norm of a field's gradient."""
+    average_decay: float = 0.999
+    """Of the averaged weights, which are the ones that are shipped."""
+
+    @property
+    def steps(self) -> int:
+        return self.warm_up_deform + self.near_surface + self.complete
+
+
+@dataclass
+class State:
+    """Exactly what a snapshot holds."""
+
+    generator: Generator
+    average: Generator
+    optimiser: torch.optim.Adam
+    step: int = 0
+
+
+FREE_MARGIN = 0.006
+"""Manifolds this far before the surface are in free space for sure, world units."""
+
+
+def new_state(generator: Generator, average: Generator, schedule: Schedule) -> State:
+    """Fresh optimiser for the fields; the priors are not trained here."""
+    groups = [
+        {"params": list(generator.template.parameters()), "lr": schedule.lr_template},
+        {"params": list(generator.deformation.parameters()), "lr": schedule.lr_deformation},
+        {"params": list(generator.manifolds.parameters()), "lr": schedule.lr_manifolds},
+    ]
+    average.load_state_dict(generator.state_dict())
+    average.requires_grad_(False)
+    return State(generator, average, torch.optim.Adam(groups, betas=(0.9, 0.99)))
+
+
+def train(
+    state: State,
+    data: PairedData,
+    mesh: MeshSampler,
+    schedule: Schedule,
+    weights: LossWeights,
+    report: Callable[[State, dict[str, float]], None],
+) -> None:
+    """Run the schedule from the state's step to its end."""
+    progress = tqdm(total=schedule.steps, initial=state.step, unit="step", disable=not sys.stderr.isatty())
+    while state.step < schedule.steps:
+        # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
+        rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
+        set_learning_rates(state, schedule)
+        losses = imitation_losses(state.generator, data, mesh, schedule, weights, rng)
+        if state.step >= schedule.warm_up_deform:
+            batch = data.draw(schedule.batch, schedule.rays, rng)
+            near = state.step < schedule.warm_up_deform + schedule.near_surface
+            losses |= photometric_losses(state.generator, batch, schedule.near_levels if near else None, weights, rng)
+        update(state, losses, schedule)
+        state.step += 1
+        progress.update()
+        report(state, {name: float(value) for name, value in losses.items()})
+    progress.close()
+
+
+def imitation_losses(
+    generator: Generator, data: PairedData, mesh: MeshSampler, schedule: Schedule, weights: LossWeights, rng: torch.Generator
+) -> dict[str, Tensor]:
+    """The deformation field against the mesh: expressive faces, near the surface and anywhere, and neutral ones."""
+    items = data.draw_items(schedule.mesh_faces, rng)
+    z_id, z_exp = data.z_id[items], data.z_exp[items]
+    points = mesh.points(items.numpy(), z_id, z_exp, schedule.mesh_points, rng)
+    offset = generator.deformation.bind(z_id, z_exp)
+    anywhere = BOX * (2 * torch.rand(len(items), 64, 3, generator=rng) - 1)
+    neutral = generator.deformation.bind(z_id, torch.zeros_like(z_exp))
+    return {
+        "deformation": weights.deformation * deformation_error(offset(points.x_target), points.delta, points.visible),
+        "roughness": weights.roughness * roughness(offset, points.x_target[:, :96], rng),
+        "minimal": weights.minimal * magnitude(offset(anywhere)),
+        "neutral": weights.neutral * magnitude(neutral(points.x_target[:, :96])),
+    }
+
+
+def photometric_losses(
+    generator: Generator, batch: PairedBatch, near_levels: int | None, weights: LossWeights, rng: torch.Generator
+) -> dict[str, Tensor]:
+    """The rendered rays against the pictures'."""
+    avatar = generator.condition(Latents(batch.z_id, batch.z_exp, batch.z_noise))
+    if near_levels is None:
+        seen = render_rays(avatar, batch.rays)
+    else:
+        seen = render_rays(deformed_only(avatar), batch.rays, near_surface(batch.distance, near_levels, rng))
+    covered = batch.distance.isfinite()
+    return {
+        "colour": weights.colour * colour_error(seen.rgb, batch.rgb),
+        "silhouette": weights.silhouette * silhouette_error(seen.foreground, covered.float(), batch.inside),
+        "free_space": weights.free_space * free_space(seen.alpha[..., :-1], in_free_space(seen, batch)),
+    }
+
+
+def deformed_only(avatar: Avatar) -> Avatar:
+    """The avatar without gradients of where its points are."""
+    return replace(avatar, offset=torch.no_grad()(avatar.offset), level=torch.no_grad()(avatar.level))
+
+
+def near_surface(distance: Float[Tensor, "batch ray"], count: int, rng: torch.Generator) -> LevelChoice:
+    """Choose the manifolds nearest to the surface, and one more that lies in free space before it."""
+
+    def choose(t: Float[Tensor, "batch ray level"], hit: Bool[Tensor, "batch ray level"]) -> tuple[Tensor, Tensor]:
+        random = torch.rand(t.shape, generator=rng).to(t)
+        background = distance[..., None].isinf()
+        gap = torch.where(background, random, (t - distance[..., None]).abs()).masked_fill(~hit, torch.inf)
+        near = gap.topk(count, dim=-1, largest=False).indices          # (B, R, count)
+        free = hit & (t < distance[..., None] - FREE_MARGIN)
+        free = free.scatter(-1, near, False)
+        one = (random * free).argmax(dim=-1, keepdim=True)
+        index = torch.cat([near, one], dim=-1)
+        exists = torch.cat([hit.gather(-1, near), free.gather(-1, one)], dim=-1)
+        return index, exists
+
+    return choose
+
+
+def in_free_space(seen: RayColours, batch: PairedBatch) -> Bool[Tensor, "batch ray point"]:
+    """Which shaded points lie before the surface, on rays whose surface is known for sure."""
+    before = seen.t[..., :-1] < (batch.distance - FREE_MARGIN)[..., None]
+    return seen.hit[..., :-1] & before & batch.inside[..., None]
+
+
+def update(state: State, losses: dict[str, Tensor], schedule: Schedule) -> None:
+    """One step of the optimiser and of the averaged weights."""
+    total = sum(losses.values())
+    if not torch.isfinite(total):
+        named = ", ".join(f"{name} {float(value):.4g}" for name, value in losses.items())
+        raise FloatingPointError(f"step {state.step}: the loss is not finite ({named})")
+    state.optimiser.zero_grad()
+    total.backward()
+    for group in state.optimiser.param_groups:
+        torch.nn.utils.clip_grad_norm_(group["params"], schedule.gradient_limit)
+    state.optimiser.step()
+    decay = min(schedule.average_decay, (1 + state.step) / (10 + state.step))
+    with torch.no_grad():
+        for mean, value in zip(state.average.parameters(), state.generator.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+
+
+def set_learning_rates(state: State, schedule: Schedule) -> None:
+    """Cosine decay of every field over the steps in which it learns, after a short ramp."""
+    template, deformation, manifolds = state.optimiser.param_groups
+    warm = state.step - schedule.warm_up_deform
+    after = (warm + 1) / (schedule.steps - schedule.warm_up_deform + 1)
+    if warm < 0:
+        deformation["lr"] = schedule.lr_deformation * _cosine((state.step + 1) / schedule.warm_up_deform, floor=0.3)
+        return
+    ramp = min(1.0, (warm + 1) / 200)
+    template["lr"] = schedule.lr_template * ramp * _cosine(after, floor=0.03)
+    deformation["lr"] = 0.3 * schedule.lr_deformation * _cosine(after, floor=0.1)
+    manifolds["lr"] = schedule.lr_manifolds * _cosine(after, floor=0.03)
+
+
+def _cosine(progress: float, floor: float) -> float:
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))

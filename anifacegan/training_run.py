@@ -1,0 +1,193 @@
+"""A training run from its configuration: data, warm start, the steps, snapshots, previews, the finished model."""
+
+import dataclasses
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from jaxtyping import UInt8
+from torch import Tensor
+
+from anifacegan.checkpoints import Checkpoint, ModelCard, load_checkpoint, save_checkpoint
+from anifacegan.config import TrainConfig
+from anifacegan.data import FaceDataset
+from anifacegan.errors import InputError
+from anifacegan.expressions import PRESETS
+from anifacegan.imitation_points import MeshSampler
+from anifacegan.models.generator import Generator, in_slices, render_rays
+from anifacegan.models.latents import Latents
+from anifacegan.paired_data import PairedData
+from anifacegan.run_log import RunLog
+from anifacegan.snapshots import load_newest, save_snapshot
+from anifacegan.surfaces import load_surfaces
+from anifacegan.synthetic import Studio, load_studio
+from anifacegan.training import State, new_state, train
+from anifacegan.warm_start import fit_prior, fit_shells
+
+PREVIEWS = 6
+SLICE_RAYS = 4096
+
+
+def run(config: TrainConfig) -> Path:
+    """Train, or go on where the run folder's newest snapshot ends; returns the finished model's folder.
+
+    Raises:
+        InputError: something in the configuration or the data does not fit.
+        FloatingPointError: a loss is not finite; the message names the terms and the step.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    dataset = FaceDataset(config.data)
+    studio = load_studio(config.face_model)
+    if dataset.face_model != studio.head.name:
+        raise InputError(
+            f"{config.data.path}: belongs to face model '{dataset.face_model}', expected '{studio.head.name}'"
+        )
+    config.out.mkdir(parents=True, exist_ok=True)
+    (config.out / "config.yaml").write_text(yaml.safe_dump(plain(config), sort_keys=False))
+    codes = dataset.load_coefficients()
+    surfaces = load_surfaces(config.out / "surfaces", codes, config.data.size, config.face_model)
+    march = config.generator.march
+    data = PairedData(dataset.load_images(), codes, surfaces, march.fov_deg, config.reporting.held_out)
+    mesh = MeshSampler(studio.head, surfaces.visible)
+
+    state, facts = start(config, data, studio)
+    log = RunLog(config.out, state.step)
+    with ask_before_stopping() as stop:
+
+        def report(state: State, losses: dict[str, float]) -> None:
+            done = state.step == config.schedule.steps
+            log.add(losses)
+            if state.step % config.reporting.log_every == 0:
+                log.flush(state.step)
+            if state.step % config.reporting.preview_every == 0 or done:
+                preview(state, data, config, log)
+            if state.step % config.reporting.snapshot_every == 0 or done or stop.is_set():
+                save_snapshot(config.out, state.step, snapshot(state, facts), config.reporting.keep_snapshots)
+            if stop.is_set():
+                raise KeyboardInterrupt
+
+        train(state, data, mesh, config.schedule, config.weights, report)
+    log.close()
+    return finish(config, state, studio, facts)
+
+
+def start(config: TrainConfig, data: PairedData, studio: Studio) -> tuple[State, dict[str, Any]]:
+    """The newest snapshot's state, or a fresh one after the warm start; and facts for the model card."""
+    generator, average = Generator(config.generator), Generator(config.generator)
+    state = new_state(generator, average, config.schedule)
+    content = load_newest(config.out)
+    if content is not None:
+        generator.load_state_dict(content["generator"])
+        average.load_state_dict(content["average"])
+        state.optimiser.load_state_dict(content["optimiser"])
+        state.step = content["step"]
+        return state, content["facts"]
+
+    rng = torch.Generator().manual_seed(config.schedule.seed)
+    facts: dict[str, Any] = {}
+    if config.initial_model is not None:
+        generator.load_state_dict(load_checkpoint(config.initial_model).generator.state_dict())
+        facts["initial_model"] = str(config.initial_model)
+    else:
+        generator.initialise(rng)
+        for name, vae, coefficients in (
+            ("identity", generator.identity_prior, data.z_id),
+            ("expression", generator.expression_prior, data.z_exp),
+        ):
+            facts[f"{name}_prior"] = fit_prior(vae, coefficients, config.priors, rng, name)
+        facts["shell_error_world"] = fit_shells(generator.manifolds, skin(studio), config.shells, rng)
+    average.load_state_dict(generator.state_dict())
+    return state, facts
+
+
+def skin(studio: Studio) -> np.ndarray:
+    """Vertices of the mean head's skin, world units: no eyes, teeth or tongue."""
+    vertices = studio.head.mean.reshape(-1, 3)[studio.head.parts.part == 0]
+    return (vertices * 0.1 + studio.head.world_offset).astype(np.float64)
+
+
+def snapshot(state: State, facts: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "generator": state.generator.state_dict(),
+        "average": state.average.state_dict(),
+        "optimiser": state.optimiser.state_dict(),
+        "step": state.step,
+        "facts": facts,
+    }
+
+
+@torch.no_grad()
+def preview(state: State, data: PairedData, config: TrainConfig, log: RunLog) -> None:
+    """Held-out faces: as they are, rendered, with the neutral expression, turned; and the rendered ones' error."""
+    size, rows, errors = config.reporting.preview_size, [], []
+    for index in range(min(PREVIEWS, config.reporting.held_out)):
+        codes, rays, truth = data.held_out_view(index, size)
+        neutral = Latents(codes.z_id, torch.zeros_like(codes.z_exp), codes.z_noise)
+        seen, relaxed = (
+            torch.cat([render_rays(state.average.condition(c), part).rgb for part in in_slices(rays, SLICE_RAYS)], dim=1)
+            for c in (codes, neutral)
+        )
+        pictures = [image.reshape(size, size, 3) for image in (seen, relaxed)]
+        errors.append(float((pictures[0] - truth).square().mean()))
+        rows.append(torch.cat([truth, *pictures], dim=0))
+    log.picture(state.step, "preview", to_uint8(torch.cat(rows, dim=1)))
+    log.record(state.step, {"held_out_psnr": round(-10 * float(np.log10(np.mean(errors))), 3)})
+
+
+def to_uint8(image: Tensor) -> UInt8[np.ndarray, "height width 3"]:
+    return (image.clamp(0, 1) * 255).round().byte().numpy()
+
+
+def finish(config: TrainConfig, state: State, studio: Studio, facts: dict[str, Any]) -> Path:
+    """Write the averaged weights as a model folder, with the truncation mean and everything it needs to be used."""
+    generator = state.average
+    generator.set_truncation_mean(torch.Generator().manual_seed(config.schedule.seed))
+    basis = studio.head.parts.expression_basis()
+    card = ModelCard(
+        name=config.name,
+        face_model=studio.head.name,
+        pitch_offset=config.data.pitch_offset,
+        expression_units=basis.names,
+        presets=PRESETS,
+        licence="MIT; trained on renders of the open face model, whose data is CC0",
+        training={
+            "stage": "photometric warm start on paired synthetic renders; no adversarial training yet",
+            "steps": state.step,
+            "seed": config.schedule.seed,
+            "facts": facts,
+            "config": plain(config),
+        },
+    )
+    folder = config.out / "model"
+    save_checkpoint(folder, Checkpoint(generator, card, basis, studio.prior.to_arrays()))
+    return folder
+
+
+def plain(value: Any) -> Any:
+    """A configuration as plain values for YAML."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+@contextmanager
+def ask_before_stopping() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set the event instead of breaking a step; the step's end saves and leaves."""
+    event = threading.Event()
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    for name in before:
+        signal.signal(name, lambda *_: event.set())
+    try:
+        yield event
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)

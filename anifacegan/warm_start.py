@@ -1,0 +1,133 @@
+"""What is fitted before the fields learn: the priors of the codes, and the shape of the manifolds.
+
+Priors (method, section 4): a VAE for identities and one for expressions, fitted to the coefficients of the data set.
+
+Manifolds: GRAM's start as spheres and are bent by a discriminator over a hundred thousand steps. Where a morphable
+model tells how heads look, they can start as shells of the mean head: along every direction from the centre behind
+the head, a shell lies a fixed distance outside the mean surface. The shells stay star-shaped about the centre,
+lie close together where people's skins are, and a profile does not fall apart between two of them.
+"""
+
+import math
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.spatial import cKDTree
+from torch import Tensor
+from tqdm import trange
+
+from anifacegan.models.latents import CoefficientVAE
+from anifacegan.models.manifolds import CENTRE, SLOPE, ManifoldField
+from anifacegan.shapes import BOX
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    """How the VAEs of the coefficients are fitted."""
+
+    steps: int = 6000
+    batch: int = 256
+    lr: float = 1e-3
+    noise_variance: float = 0.03
+    """Variance of the decoder's Gaussian: how much of a coefficient's unit variance may be lost."""
+
+
+def fit_prior(
+    vae: CoefficientVAE, coefficients: Float[Tensor, "item dim"], config: PriorConfig, rng: torch.Generator, name: str
+) -> dict[str, float]:
+    """Fit a VAE by its evidence bound; returns how decoded N(0, I) differs from the data in mean and covariance."""
+    optimiser = torch.optim.Adam(vae.parameters(), lr=config.lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
+    for _ in trange(config.steps, desc=f"{name} prior", disable=not sys.stderr.isatty()):
+        batch = coefficients[torch.randint(len(coefficients), (config.batch,), generator=rng)]
+        mean, log_variance = vae.encode(batch)
+        noise = torch.randn(mean.shape, generator=rng).to(mean)
+        decoded = vae.decode(mean + (log_variance / 2).exp() * noise)
+        likelihood = (decoded - batch).square().sum(-1).mean() / (2 * config.noise_variance)
+        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1).mean()
+        optimiser.zero_grad()
+        (likelihood + divergence).backward()
+        optimiser.step()
+        schedule.step()
+    with torch.no_grad():
+        decoded = vae.decode(torch.randn(len(coefficients), vae.config.latent_dim, generator=rng).to(coefficients))
+    return compare_moments(decoded, coefficients)
+
+
+def compare_moments(drawn: Float[Tensor, "item dim"], data: Float[Tensor, "other dim"]) -> dict[str, float]:
+    """Mean error in standard deviations, and Frobenius error of the covariance beside that of two halves of the data."""
+    deviation = data.std(0) + 1e-6
+    half = len(data) // 2
+    error = (torch.cov(drawn.T) - torch.cov(data.T)).norm()
+    floor = (torch.cov(data[:half].T) - torch.cov(data[half:].T)).norm()
+    return {
+        "mean_error_in_deviations": float(((drawn.mean(0) - data.mean(0)) / deviation).abs().max()),
+        "covariance_error": float(error),
+        "covariance_error_of_halves": float(floor),
+        "covariance_norm": float(torch.cov(data.T).norm()),
+    }
+
+
+@dataclass(frozen=True)
+class ShellConfig:
+    """How the manifolds start as shells of the mean head."""
+
+    level_at_skin: float = 16.0
+    """Scalar s on the mean head's surface; a manifold of level s lies (s - this) * 0.012 world units outside it."""
+    reach: float = 0.05
+    """Shells are fitted up to this distance from the mean head, world units."""
+    steps: int = 4000
+    batch: int = 4096
+    lr: float = 5e-3
+
+
+def outer_radius(
+    vertices: Float[np.ndarray, "vertex 3"], directions: Float[np.ndarray, "query 3"], neighbours: int = 48
+) -> Float[np.ndarray, " query"]:
+    """Distance of the head's outer surface from the manifolds' centre along unit directions, world units.
+
+    Of the nearest vertices in direction the outer ones count, which leaves out the inside of the mouth.
+    """
+    local = vertices - BOX * np.asarray(CENTRE)
+    radius = np.linalg.norm(local, axis=1)
+    tree = cKDTree(local / radius[:, None])
+    distance, nearest = tree.query(directions, k=neighbours)
+    outer = radius[nearest] >= np.quantile(radius[nearest], 0.5, axis=1, keepdims=True)
+    weight = outer / (0.01 + distance) ** 2
+    return (weight * radius[nearest]).sum(1) / weight.sum(1)
+
+
+def fit_shells(
+    manifolds: ManifoldField, vertices: Float[np.ndarray, "vertex 3"], config: ShellConfig, rng: torch.Generator
+) -> float:
+    """Fit ``s = level_at_skin + 10 * offset / BOX`` to the offset from a head's surface.
+
+    ``vertices`` are the head's skin in world units. Returns the mean error of a shell's place in world units.
+    """
+    directions = _frontal_directions(65_536, rng)
+    radius = torch.from_numpy(outer_radius(vertices, directions.numpy())).float()
+    optimiser = torch.optim.Adam(manifolds.parameters(), lr=config.lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
+    error = torch.zeros(())
+    for _ in trange(config.steps, desc="shells", disable=not sys.stderr.isatty()):
+        chosen = torch.randint(len(directions), (config.batch,), generator=rng)
+        offset = config.reach * (2 * torch.rand(config.batch, generator=rng) - 1)
+        x = BOX * torch.tensor(CENTRE) + directions[chosen] * (radius[chosen] + offset)[:, None]
+        error = (manifolds(x) - config.level_at_skin) * (BOX / SLOPE) - offset  # world units
+        optimiser.zero_grad()
+        (error / config.reach).square().mean().backward()
+        optimiser.step()
+        schedule.step()
+    return float(error.detach().abs().mean())
+
+
+def _frontal_directions(count: int, rng: torch.Generator) -> Float[Tensor, "count 3"]:
+    """Unit vectors spread over the directions that cameras within +-1 rad of frontal can see from the centre."""
+    z = 1 - torch.rand(count, generator=rng) * (1 - math.cos(math.radians(80)))
+    turn = 2 * math.pi * torch.rand(count, generator=rng)
+    ring = (1 - z.square()).sqrt()
+    return torch.stack([ring * turn.cos(), ring * turn.sin(), z], dim=-1)
+

@@ -1,0 +1,30 @@
+"""Render people who turn their heads while an expression comes.
+
+    python render.py --config configs/render_smile.yaml
+    python render.py --seeds 7 --expression smile=0.7,blink=0.3 --yaw -0.35 0.35 --frames 10
+    python render.py --model RELEASED_FOLDER --expression 01626.mat --codes people.npz
+
+``--help`` lists the options.
+"""
+
+import signal
+import sys
+from pathlib import Path
+
+from anifacegan.command_line import read_config
+from anifacegan.errors import exit_on_input_error
+from anifacegan.rendering import RenderConfig, run
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a killed run cleans up as an interrupted one does
+    with exit_on_input_error():
+        config = read_config(RenderConfig, sys.argv[1:], "render.py")
+        manifest = run(config, home=Path(__file__).resolve().parent)
+        people, seconds = manifest["people"], manifest["seconds"]["total"]
+        frames = sum(len(person["frames"]) for person in people)
+        print(f"{config.out}: {len(people)} people, {frames} frames of {config.size} px in {seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

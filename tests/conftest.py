@@ -1,0 +1,51 @@
+"""Fixtures for what a test may need and a machine may lack: the built face model, and reference data.
+
+Nothing here imports anifacegan at the top: pytest loads this file before jaxtyping starts to check shapes, and
+a module imported earlier would go unchecked (tests/test_shape_checks.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from anifacegan.morphable import MorphableModel
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def face_model() -> MorphableModel:
+    """The open face model that scripts/build_face_model.py keeps in the cache."""
+    from anifacegan.morphable import BUILD_COMMAND, face_model_path, load_open_face_model
+
+    if not face_model_path().exists():
+        pytest.skip(f"{face_model_path()} is missing: {BUILD_COMMAND} builds it")
+    return load_open_face_model()
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The project's reference data, which lie beside the checkout and not in it."""
+    return _existing(REPOSITORY.parent / "shared")
+
+
+@pytest.fixture(scope="session")
+def golden(shared_dir: Path) -> Path:
+    """A small model in the released files' format, and what the authors' code makes of it."""
+    return _existing(shared_dir / "golden" / "small")
+
+
+@pytest.fixture(scope="session")
+def official(shared_dir: Path) -> Path:
+    """Files from the authors' release: an expression (.mat) and the deformation field."""
+    return _existing(shared_dir / "official")
+
+
+def _existing(folder: Path) -> Path:
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is missing: this test compares with reference data kept beside the checkout")
+    return folder

@@ -1,0 +1,107 @@
+"""Imports go one way: every module has a line in LAYERS, and imports only from lines above its own."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "anifacegan"
+
+LAYERS = """
+    shapes errors
+    coefficients expressions codes cameras
+    rays lighting rasterizer
+    morphable
+    open_face.components open_face.makehuman open_face.occlusion open_face.subdivision open_face.surface
+    open_face.identity open_face.topology
+    open_face.expression open_face.head_view
+    open_face.albedo_fields open_face.landmarks
+    open_face.albedo open_face.hair
+    open_face.build
+    people
+    head_geometry
+    head_shading
+    synthetic data
+    imitation_points surfaces
+    models.film models.compositing models.latents
+    models.deformation models.manifolds models.template
+    models.generator
+    losses.imitation losses.photometric
+    paired_data warm_start
+    checkpoints released snapshots run_log
+    training
+    config command_line
+    training_run
+    library
+    trajectories pictures output_folder
+    film_plan
+    rendering
+"""
+DEPTH = {name: depth for depth, line in enumerate(LAYERS.strip().splitlines()) for name in line.split()}
+SOURCES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path.read_text()
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__init__.py"
+}
+
+
+def own_imports(source: str) -> Iterator[str]:
+    """Modules of this package that a source text imports, at the top or inside functions."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: write 'from anifacegan. ...', not a relative import"
+            module = node.module or ""
+            from_a_file = module.removeprefix("anifacegan.") in SOURCES
+            names = [module] if from_a_file else [f"{module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name.partition(".")[2] for name in names if name.partition(".")[0] == "anifacegan")
+
+
+def misplaced_imports(module: str, source: str) -> list[str]:
+    """One line for each import of a module that has no place, or a place not above the importing module's."""
+    return [
+        f"{module} must not import {target or 'anifacegan'}"
+        for target in own_imports(source)
+        if target not in DEPTH or DEPTH[target] >= DEPTH[module]
+    ]
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_imports_go_one_way(module: str) -> None:
+    assert module in DEPTH, f"give {module} a place in LAYERS"
+    assert misplaced_imports(module, SOURCES[module]) == []
+
+
+def test_every_place_is_taken() -> None:
+    assert sorted(DEPTH.keys() - SOURCES.keys()) == [], "LAYERS names modules that do not exist"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from anifacegan.library import load_model",
+        "from anifacegan import library",
+        "import anifacegan.library",
+        "import anifacegan",
+        "from anifacegan.shapes import BOX",  # a module does not import its own line
+        "def late():\n    from anifacegan.library import load_model",
+    ],
+)
+def test_an_import_the_wrong_way_is_found(source: str) -> None:
+    assert len(misplaced_imports("errors", source)) == 1
+
+
+@pytest.mark.parametrize(
+    "source", ["from anifacegan.shapes import BOX", "from anifacegan import shapes", "import torch"]
+)
+def test_an_import_the_right_way_is_left_alone(source: str) -> None:
+    assert misplaced_imports("library", source) == []
+
+
+def test_a_relative_import_is_found() -> None:
+    with pytest.raises(AssertionError, match="relative"):
+        misplaced_imports("library", "from .shapes import BOX")
