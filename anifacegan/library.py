@@ -26,8 +26,8 @@ from anifacegan.shapes import EXP_DIM
 
 NEUTRAL = "neutral"
 """The name of the expression whose coefficients are zero."""
-SLICE_POINTS = 2**19
-"""Samples that are marched at once: about 1 GB of activations with full-size networks."""
+SLICE_POINTS = 2**17
+"""Samples that are marched at once: few enough for the cache, about 300 MB of activations with full-size networks."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Face:
         count = max(1, SLICE_POINTS // self.avatar.march.samples)
         parts = []
         for part in in_slices(rays, count):
-            colours = render_rays(self.avatar, part)
+            colours = render_rays(self.avatar, part, skip_invisible=True)
             depth, foreground = colours.depth[..., None], colours.foreground[..., None]
             parts.append(torch.cat([colours.rgb, foreground, colours.foreground_rgb, depth], dim=-1))
         image = torch.cat(parts, dim=1)[0].T.reshape(8, size, size)
@@ -156,9 +156,11 @@ class Model:
 
         psi 1 is the full variety of people, smaller values are closer to the average appearance.
         """
-        if (seed is None) == (codes is None):
+        if seed is not None and codes is None:
+            codes = self.person(seed)
+        elif seed is not None or codes is None:
             raise InputError("a face needs either a seed or codes (z_id, z_noise)")
-        z_id, z_noise = self.person(seed) if codes is None else codes
+        z_id, z_noise = codes
         device = self.generator.mean_phases.device
         latents = Latents(z_id.to(device), self.expression(expression), z_noise.to(device))
         return Face(self.generator.condition(latents, psi), latents)

@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "anifacegan"
 
 LAYERS = """
-    shapes errors
+    shapes errors allocation
     coefficients expressions codes cameras
     rays lighting rasterizer
     morphable

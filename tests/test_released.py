@@ -12,7 +12,7 @@ from anifacegan.errors import InputError
 from anifacegan.library import Model, load_model
 from anifacegan.models.deformation import DeformationConfig
 from anifacegan.models.generator import Generator, GeneratorConfig, render_rays
-from anifacegan.models.latents import CoefficientVAEConfig, Latents
+from anifacegan.models.latents import Latents
 from anifacegan.models.manifolds import ManifoldConfig
 from anifacegan.models.template import TemplateConfig
 from anifacegan.rays import image_rays
@@ -155,7 +155,7 @@ TENSORS = [
     ("generator.pth", "siren.network.2.layer.bias", (8,)),
     ("generator.pth", "siren.color_layer_sine.0.layer.weight", (8, 11)),
     ("generator.pth", "siren.output_color.1.weight", (3, 8)),
-    ("generator.pth", "siren.mapping_network.network.2.weight", (8, 8)),
+    ("generator.pth", "siren.mapping_network.network.2.bias", (8,)),
     ("generator.pth", "model_sample.output_layer.weight", (1, 16)),
     ("dif.pth", "network.0.layer.bias", (12,)),
     ("dif.pth", "final_layer.weight", (7, 12)),
@@ -212,8 +212,7 @@ def test_misordered_averages_are_refused(released: Path) -> None:
 def test_an_unknown_tensor_is_named(released: Path) -> None:
     tensors = torch.load(released / "dif.pth", weights_only=True)
     torch.save(tensors | {"extra.weight": torch.zeros(2, 3)}, released / "dif.pth")
-    with pytest.raises(InputError, match=r"dif\.pth: 1 unexpected tensors, the first is 'extra.weight' of shape \(2, 3\)"):
-        load_released(released)
+    assert "1 unexpected tensors, the first is 'extra.weight' of shape (2, 3)" in message_of(released)
 
 
 def test_values_that_are_not_finite_are_refused(released: Path) -> None:

@@ -1,8 +1,11 @@
 """A small random head with all parts of a face model file, so that tests of pictures need no built model."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
+from anifacegan.coefficients import OPEN_FACE_MODEL
 from anifacegan.expressions import PRESETS
 from anifacegan.morphable import HeadParts, MorphableModel, synthetic_face_model
 
@@ -69,4 +72,23 @@ def tiny_parts(model: MorphableModel) -> HeadParts:
         front_mask=(points[:, 2] > 0).astype(np.float16),
         face_mask=(points[:, 2] > 0).astype(np.float16),
         lips_mask=np.zeros(vertices, np.float16),
+    )
+
+
+def write_tiny_file(path: Path) -> None:
+    """A face model file that holds the tiny head."""
+    model = tiny_model()
+    flat = {
+        name: getattr(model, name).numpy().reshape(3 * len(model.mean), -1)
+        for name in ("id_basis", "exp_basis", "tex_basis")
+    }
+    np.savez(
+        path,
+        version=np.array(OPEN_FACE_MODEL),
+        mean=model.mean.numpy(),
+        tex_mean=model.tex_mean.numpy(),
+        tri=model.triangles.numpy().astype(np.int32),
+        landmarks68=model.landmark_vertices.numpy().astype(np.int32),
+        **flat,
+        **vars(tiny_parts(model)),
     )

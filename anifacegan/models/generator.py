@@ -97,11 +97,20 @@ LevelChoice = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(B, R, L) distances of the manifolds and hits -> (B, R, K) indices of those to shade, and which of these exist."""
 
 
-def render_rays(avatar: Avatar, rays: Rays, choose: LevelChoice | None = None) -> RayColours:
+INVISIBLE = 1 / 16384
+"""Light that may be lost: a sixtieth of a step of an 8-bit picture."""
+GROUP = 3
+"""Points of a ray that are shaded together, front to back, where invisible ones are skipped."""
+
+
+def render_rays(
+    avatar: Avatar, rays: Rays, choose: LevelChoice | None = None, skip_invisible: bool = False
+) -> RayColours:
     """The exact renderer: every manifold on every ray. Differentiable in everything.
 
     Takes B avatars and B sets of rays. Training may ``choose`` a few manifolds a ray, where it knows the surface; the
-    points are then those, in the order of the choice.
+    points are then those, in the order of the choice. ``skip_invisible`` leaves out points that do not exist or that
+    less than 1/16384 of the light reaches, for a single avatar: the same picture within that, in a fraction of the time.
     """
     march, levels = avatar.march, avatar.levels
     count = len(rays)
@@ -131,14 +140,12 @@ def render_rays(avatar: Avatar, rays: Rays, choose: LevelChoice | None = None) -
     x_template = torch.cat([x_template, x_plane], dim=2)
     hit = torch.cat([hit, torch.ones_like(hit[..., :1])], dim=-1)
 
-    # 4 Radiance.
-    points = x_template.reshape(len(x), -1, 3)
-    rgb, alpha = avatar.radiance(points)
-    rgb = rgb.reshape(x_template.shape)
-    alpha = torch.cat([alpha.reshape(hit.shape)[..., :-1], torch.ones_like(t_plane)], dim=-1)
-
-    # 5 Blend in order of distance, misses last.
+    # 4 Radiance, in order of distance, misses last.
     order = torch.where(hit, t_point, torch.inf).argsort(dim=-1, stable=True)
+    shade = _shade_visible if skip_invisible else _shade_all
+    rgb, alpha = shade(avatar.radiance, x_template, hit, order)
+
+    # 5 Blend in that order.
     sorted_weights = blending_weights(alpha.gather(-1, order), hit.gather(-1, order))
     weights = torch.zeros_like(sorted_weights).scatter(-1, order, sorted_weights)
     foreground_rgb = (weights[..., :-1, None] * rgb[..., :-1, :]).sum(dim=2)
@@ -155,6 +162,44 @@ def render_rays(avatar: Avatar, rays: Rays, choose: LevelChoice | None = None) -
         x_target=x_target,
         x_template=x_template,
     )
+
+
+Radiance = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def _shade_all(
+    radiance: Radiance,
+    x: Float[Tensor, "batch ray point 3"],
+    hit: Bool[Tensor, "batch ray point"],
+    order: Tensor,
+) -> tuple[Float[Tensor, "batch ray point 3"], Float[Tensor, "batch ray point"]]:
+    """Colour and opacity of every point; the last of a ray, the background, is opaque."""
+    rgb, alpha = radiance(x.flatten(1, 2))
+    alpha = alpha.reshape(hit.shape)
+    return rgb.reshape(x.shape), torch.cat([alpha[..., :-1], torch.ones_like(alpha[..., -1:])], dim=-1)
+
+
+def _shade_visible(
+    radiance: Radiance,
+    x: Float[Tensor, "1 ray point 3"],
+    hit: Bool[Tensor, "1 ray point"],
+    order: Tensor,
+) -> tuple[Float[Tensor, "1 ray point 3"], Float[Tensor, "1 ray point"]]:
+    """The same of one avatar, front to back in groups, where light arrives; 0 elsewhere."""
+    rgb, alpha = torch.zeros_like(x[0]), torch.zeros_like(x[0, ..., 0])
+    light = torch.ones_like(alpha[:, 0])                               # (R,) what is left behind the groups so far
+    background = x.shape[2] - 1
+    for group in order[0].split(GROUP, dim=-1):                        # (R, G) indices of points
+        wanted = hit[0].gather(1, group) & (light > INVISIBLE)[:, None]
+        ray, column = wanted.nonzero(as_tuple=True)
+        if not len(ray):
+            continue
+        point = group[ray, column]
+        colour, opacity = radiance(x[:, ray, point])
+        opacity = torch.where(point == background, 1.0, opacity[0])
+        rgb[ray, point], alpha[ray, point] = colour[0], opacity
+        light = light * (1 - alpha.gather(1, group) * wanted).prod(dim=-1)
+    return rgb[None], alpha[None]
 
 
 def _per_point(function: Callable[[Tensor], Tensor], x: Float[Tensor, "batch ray sample 3"]) -> Tensor:

@@ -46,7 +46,7 @@ class ManifoldConfig:
         """s on every manifold, falling."""
         if self.levels:
             return self.levels
-        return tuple(torch.linspace(self.first_level, self.last_level, self.count).tolist())
+        return tuple(torch.linspace(self.first_level, self.last_level, self.count, device="cpu").tolist())
 
 
 class ManifoldField(nn.Module):

@@ -1,7 +1,7 @@
 """The average head, closed- and open-mouthed, as painting, marking and dressing see it.
 
 Positions of brows, wrinkles, hair lines and landmarks were placed by eye on this head, in MakeHuman's decimetres: the
-eyes are at a height of 7.32, the tip of the nose at z = 1.72, the middle of the head at z = 0.35.
+eyes are at a height of 7.33, the tip of the nose at z = 1.64, the axis of the head at z = 0.35.
 """
 
 from dataclasses import dataclass

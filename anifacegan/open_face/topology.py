@@ -126,7 +126,7 @@ def _skin(base: BaseMesh, average: np.ndarray) -> _Piece:
     both = sparse.csr_matrix(twice.matrix @ once.matrix)
     eyes = average[base.vertices_of(*EYE_GROUPS.values())].mean(axis=0)
     refined = _faces_to_refine(once.quads, both @ average[used], once.vertex_count, eyes)
-    triangles = _mixed_triangles(once.quads, twice, refined, twice.vertex_count)
+    triangles = mixed_triangles(once.quads, twice, refined, twice.vertex_count)
     kept_vertices = np.unique(triangles)
     number = np.full(twice.vertex_count, -1)
     number[kept_vertices] = np.arange(len(kept_vertices))
@@ -158,7 +158,7 @@ def _faces_to_refine(quads: np.ndarray, points: np.ndarray, count: int, eyes: np
     return refined
 
 
-def _mixed_triangles(quads: np.ndarray, twice: Subdivision, refined: np.ndarray, count: int) -> np.ndarray:
+def mixed_triangles(quads: np.ndarray, twice: Subdivision, refined: np.ndarray, count: int) -> np.ndarray:
     """Triangles of the refined faces' children and of the other faces, without gaps where the two meet."""
     children = twice.quads.reshape(-1, 4, 4)[refined].reshape(-1, 4)
     split_edges = np.zeros(count, bool)

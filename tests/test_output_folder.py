@@ -1,0 +1,121 @@
+"""The output folder is complete or untouched."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from anifacegan.errors import InputError
+from anifacegan.output_folder import MANIFEST, filled_when_complete
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def fill(out: Path, files: dict[str, str]) -> None:
+    with filled_when_complete(out) as folder:
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        (folder / MANIFEST).write_text(json.dumps({"files": list(files)}))
+
+
+def test_everything_arrives_and_nothing_else_is_left(tmp_path: Path) -> None:
+    fill(tmp_path / "a" / "out", {"sheet.png": "1", "seed1/frame_000.png": "2"})
+    assert contents(tmp_path / "a" / "out").keys() == {"sheet.png", "seed1/frame_000.png", MANIFEST}
+    assert sorted(path.name for path in (tmp_path / "a" / "out").iterdir()) == [MANIFEST, "seed1", "sheet.png"]
+
+
+def test_nothing_is_seen_before_the_end(tmp_path: Path) -> None:
+    fill(tmp_path / "out", {"a.png": "old"})
+    with filled_when_complete(tmp_path / "out") as folder:
+        (folder / "a.png").write_text("new")
+        assert (tmp_path / "out" / "a.png").read_text() == "old"
+    assert (tmp_path / "out" / "a.png").read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [InputError("bad"), KeyboardInterrupt(), RuntimeError("bug")])
+def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path, error: BaseException) -> None:
+    fill(tmp_path / "out", {"a.png": "old", "seed1/b.png": "old"})
+    before = contents(tmp_path / "out")
+    with pytest.raises(type(error)), filled_when_complete(tmp_path / "out") as folder:
+        (folder / "a.png").write_text("new")
+        raise error
+    assert contents(tmp_path / "out") == before
+    assert not list((tmp_path / "out").glob("unfinished*"))
+
+
+def test_a_failure_makes_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError), filled_when_complete(tmp_path / "a" / "out"):
+        raise InputError("bad")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"out: cannot be written \(No space left on device\)$"):
+        with filled_when_complete(tmp_path / "out"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(InputError, match="out: is a file"), filled_when_complete(tmp_path / "out"):
+        pass
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_files_of_an_earlier_run_give_way_and_others_stay(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    fill(out, {"seed1/frame_000.png": "1", "seed1/frame_001.png": "1", "seed2/frame_000.png": "1"})
+    (out / "notes.txt").write_text("mine")
+    (out / "seed2" / "mine.png").write_text("mine")
+    fill(out, {"seed1/frame_000.png": "2", "seed3/frame_000.png": "2"})
+    found = contents(out)
+    found.pop(MANIFEST)
+    assert found == {
+        "seed1/frame_000.png": "2", "seed3/frame_000.png": "2", "notes.txt": "mine", "seed2/mine.png": "mine",
+    }  # fmt: skip
+
+
+def test_folders_that_an_earlier_run_emptied_go(tmp_path: Path) -> None:
+    fill(tmp_path / "out", {"seed1/a.png": "1"})
+    fill(tmp_path / "out", {"seed2/a.png": "1"})
+    assert not (tmp_path / "out" / "seed1").exists()
+
+
+@pytest.mark.parametrize("text", ['{"files": ["../mine.txt", "/etc/hostname"]}', '{"files": 3}', "[]", "{", '{"files": [3]}'])
+def test_a_strange_manifest_removes_nothing_outside(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / MANIFEST).write_text(text)
+    fill(tmp_path / "out", {"a.png": "1"})
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_a_terminated_process_leaves_no_trace(tmp_path: Path) -> None:
+    code = (
+        "import signal, sys, time; from pathlib import Path\n"
+        "from anifacegan.output_folder import filled_when_complete\n"
+        "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
+        "with filled_when_complete(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'a.png').write_text('half'); print('ready', flush=True); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "out")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        started = time.monotonic()
+        process.wait(timeout=30)
+        assert time.monotonic() - started < 30
+    assert process.returncode != 0
+    assert list(tmp_path.iterdir()) == []
