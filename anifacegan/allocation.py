@@ -1,7 +1,7 @@
 """The C library's allocator, told to keep what PyTorch frees.
 
-glibc maps every large tensor anew and gives it back when it is freed; the page faults of the next one can cost more than
-the arithmetic. Training calls this once; a library must not, so importing does nothing.
+glibc maps every large tensor anew and gives it back when it is freed; the page faults of the next one can cost more
+than the arithmetic. Training calls this once; a library must not, so importing does nothing.
 """
 
 import ctypes

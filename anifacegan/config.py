@@ -26,6 +26,11 @@ class Reporting:
     held_out: int = 64
     """Pictures at the end of the data set that training never sees."""
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 1:
+                raise ValueError(f"reporting.{name} is {value}, expected at least 1")
+
 
 @dataclass(frozen=True)
 class TrainConfig:

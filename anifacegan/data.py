@@ -8,7 +8,8 @@ order, that of the sorted paths, and are addressed by index; what is drawn when 
 import io
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -64,16 +65,17 @@ class Mirroring:
         """The coefficients of the mirrored picture; the appearance code has no mirror image and is dropped."""
         gamma = face.gamma.reshape(3, 9).copy()
         gamma[:, ODD_IN_X] *= -1
-        landmarks = face.lm68[list(MIRRORED_LANDMARKS)] * np.float32([-1, 1]) + np.float32([223, 0])
+        landmarks = face.lm68[list(MIRRORED_LANDMARKS)]
+        landmarks[:, 0] = 223 - landmarks[:, 0]
         return FaceCoefficients(
             id=face.id @ self.id,
             exp=face.exp @ self.exp,
             tex=face.tex @ self.tex,
-            angle=face.angle * np.float32([1, -1, -1]),
+            angle=face.angle * np.array([1, -1, -1], np.float32),
             gamma=gamma.reshape(27),
-            trans=face.trans * np.float32([-1, 1, 1]),
+            trans=face.trans * np.array([-1, 1, 1], np.float32),
             lm68=landmarks,
-            pose=None if face.pose is None else face.pose * np.float32([1, -1]),
+            pose=None if face.pose is None else face.pose * np.array([1, -1], np.float32),
             face_model=face.face_model,
         )
 
@@ -193,7 +195,9 @@ class FaceDataset(Dataset):
                 if mat is None:
                     raise InputError(f"{self._files.label(name)}: no .mat of that name")
                 face = read_coefficients(self._files.label(mat), io.BytesIO(self._files.read(mat)))
-                self._image(name, header_only=not self.config.skip_bad)
+                self._check_size(name)
+                if self.config.skip_bad:
+                    self._image(name)
             except InputError as error:
                 bad.append(str(error))
             else:
@@ -201,17 +205,28 @@ class FaceDataset(Dataset):
                 faces.append(face)
         return names, faces, bad
 
-    def _image(self, name: str, header_only: bool = False) -> UInt8[np.ndarray, "size size 3"] | None:
-        label, size = self._files.label(name), self.config.size
+    def _check_size(self, name: str) -> None:
+        """Read the header only."""
+        size = self.config.size
+        with self._opened(name) as image:
+            if image.size != (size, size):
+                found = f"{image.width} x {image.height} pixels"
+                raise InputError(f"{self._files.label(name)}: {found}, expected {size} x {size}")
+
+    def _image(self, name: str) -> UInt8[np.ndarray, "size size 3"]:
+        with self._opened(name) as image:
+            return np.array(image.convert("RGB"))
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[Image.Image]:
         try:
             with Image.open(io.BytesIO(self._files.read(name))) as image:
-                if image.size != (size, size):
-                    raise InputError(f"{label}: {image.width} x {image.height} pixels, expected {size} x {size}")
-                return None if header_only else np.array(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{label}: not a readable image ({str(error).splitlines()[0]})") from None
+                yield image
+        except InputError:
+            raise
+        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken files
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{self._files.label(name)}: not a readable image ({reason})") from None
 
 
 def _bad_files_line(bad: list[str], remedy: str) -> str:
@@ -255,7 +270,7 @@ class _ZipFiles:
         try:
             entries = self._open().namelist()
         except zipfile.BadZipFile:
-            raise InputError(f"{path}: not a zip archive, expected a folder or a .zip of images and .mat files") from None
+            raise InputError(f"{path}: not a zip archive, expected a folder or a .zip of images") from None
         self.names = sorted(n for n in entries if not n.endswith("/") and not PurePosixPath(n).name.startswith("."))
 
     def label(self, name: str) -> Path:

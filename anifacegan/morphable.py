@@ -254,7 +254,7 @@ def _read_open_face_file(path: Path | None, keys: tuple[str, ...]) -> dict[str, 
     try:
         with np.load(path, allow_pickle=False) as file:
             version = str(file["version"])
-            arrays = {key: file[key] for key in keys}
+            arrays = {key: file[key] for key in keys if version == OPEN_FACE_MODEL}
     except KeyError as error:
         raise InputError(f"{path}: {error.args[0]}; {rebuild}") from None
     except (zipfile.BadZipFile, ValueError, EOFError, AttributeError):

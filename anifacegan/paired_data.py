@@ -48,7 +48,7 @@ class PairedData:
         held_out: int,
     ) -> None:
         if codes.noise is None:
-            raise InputError("the photometric stage needs synthetic data: a .mat without 'noise' says nothing of the looks")
+            raise InputError("the photometric stage needs synthetic data: every .mat has to hold 'noise'")
         if len(images) <= held_out:
             raise InputError(f"the data set has {len(images)} pictures, expected more than the {held_out} held out")
         self.images, self.surfaces, self.fov_deg = images, surfaces, fov_deg

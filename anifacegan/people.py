@@ -1,14 +1,14 @@
 """Synthetic people: how codes become a person's looks.
 
-Everything of a picture that is neither shape nor expression is one vector ``z_noise`` of 80 standard normal numbers, and
+Everything of a picture that is neither shape nor expression is one vector ``z_noise`` of 80 standard normal numbers.
 :class:`AppearancePrior` is the documented map from it (and ``z_id``: skin, beard and brows follow the shape) to an
 :class:`Appearance`. The training pictures are drawn from this very prior, so unseen draws of N(0, I) look like the
 people that were seen.
 
 | slice of ``z_noise`` | meaning |
 |---|---|
-| 0:48 ``TEXTURE`` | texture coefficients and hair colour: ``y = mean(z_id) + directions @ warp(z, z_id)``, largest first |
-| 48:60 ``LIGHT`` | ambient, azimuth, elevation, strength, two of tint, five second-order terms, shine; fixed to the head |
+| 0:48 ``TEXTURE`` | ``y = [tex, hair colour] = mean(z_id) + directions @ warp(z, z_id)``, largest first |
+| 48:60 ``LIGHT`` | ambient, azimuth, elevation, strength, tint (2), second-order terms (5), shine; fixed to the head |
 | 60:70 ``HAIR_STYLE`` | one score a style of ``HAIR_STYLES``; the largest of score + bias(z_id) is worn |
 | 70:73 ``CLOTHES`` | lightness and two chroma axes |
 | 73:80 ``BACKGROUND`` | two colours (lightness, two chroma axes each) and the direction of the gradient between them |
@@ -275,14 +275,14 @@ def sample_identity(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndar
     first, second = rng.integers(len(parts.bank_id), size=2)
     angle = rng.uniform(0, math.pi / 2)
     mix = math.cos(angle) * parts.bank_id[first].astype(np.float64)
-    return (mix + math.sin(angle) * parts.bank_id[second].astype(np.float64)).astype(np.float32)
+    return (mix + math.cos(angle) * parts.bank_id[second].astype(np.float64)).astype(np.float32)
 
 
 def sample_expression(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndarray, "64"]:
     """An expression: 15 % exactly neutral, 30 % one clear expression or unit, the rest from the bank of mixtures.
 
-    Clear ones are an entry of ``anifacegan.expressions.PRESETS`` or any single unit, at any strength, one in five on one side only.
-    Gaze comes from the bank alone.
+    Clear ones are an entry of ``anifacegan.expressions.PRESETS`` or any single unit, at any strength, one in five on
+    one side only. Gaze comes from the bank alone.
     """
     basis = parts.expression_basis()
     kind = rng.random()

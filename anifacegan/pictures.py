@@ -131,7 +131,7 @@ def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow]) -> UInt8[np.
     return np.asarray(sheet)
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: float) -> str:
+def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: int) -> str:
     if font.getlength(text) <= width_px:
         return text
     while text and font.getlength(text + "…") > width_px:

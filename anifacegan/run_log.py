@@ -4,6 +4,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,9 +13,9 @@ from PIL import Image
 class RunLog:
     """Writes into a run folder. Losses are means over the steps since the last line."""
 
-    def __init__(self, folder: Path, step: int) -> None:
-        """Start, or go on after ``step``: later lines of an earlier run are cut off."""
-        from torch.utils.tensorboard import SummaryWriter              # slow to import, needed here only
+    def __init__(self, folder: Path, step: int, pending: dict[str, Any] | None = None) -> None:
+        """Start, or go on after ``step`` with what was ``pending`` there: later lines of an earlier run are cut off."""
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, needed here only
 
         self.folder = folder
         self.stats = folder / "stats.jsonl"
@@ -24,9 +25,14 @@ class RunLog:
             temporary.write_text("".join(line + "\n" for line in lines))
             os.replace(temporary, self.stats)
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
-        self.sums: dict[str, float] = {}
-        self.count = 0
+        pending = pending or {"sums": {}, "count": 0}
+        self.sums: dict[str, float] = dict(pending["sums"])
+        self.count: int = pending["count"]
         self.started = time.monotonic()
+
+    def pending(self) -> dict[str, Any]:
+        """Values since the last line: with them a resumed run writes the same next line as an unbroken one."""
+        return {"sums": dict(self.sums), "count": self.count}
 
     def add(self, values: dict[str, float]) -> None:
         """Values of one step."""

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import torch
 
+from anifacegan.errors import first_line
+
 PATTERN = "snapshot_*.pt"
 
 
 def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
-    """Write ``snapshot_STEP.pt`` and remove all but the newest ``keep``; complete or not at all."""
+    """Write ``snapshot_STEP.pt``, complete or not at all, and remove all but the newest ``keep`` up to it."""
     path = folder / f"snapshot_{step:08d}.pt"
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
@@ -23,7 +25,7 @@ def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    for old in sorted(folder.glob(PATTERN))[:-keep]:
+    for old in [other for other in sorted(folder.glob(PATTERN)) if other <= path][:-keep]:
         old.unlink()
 
 
@@ -31,7 +33,16 @@ def load_newest(folder: Path) -> dict | None:
     """Content of the newest readable snapshot, None where there is none; a damaged one is reported and passed over."""
     for path in sorted(folder.glob(PATTERN), reverse=True):
         try:
-            return torch.load(path, weights_only=True, map_location="cpu")
+            return _read(path)
         except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-            print(f"{path}: damaged ({str(error).splitlines()[0][:80]}), trying the one before", file=sys.stderr)
+            print(f"{path}: damaged ({first_line(error)}), trying the one before", file=sys.stderr)
     return None
+
+
+def _read(path: Path) -> dict:
+    """PyTorch does not look at the checksums in its files, and would take a flipped bit for a weight."""
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()
+    if broken is not None:
+        raise zipfile.BadZipFile(f"{broken} differs from its checksum")
+    return torch.load(path, weights_only=True, map_location="cpu")

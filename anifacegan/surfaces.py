@@ -3,29 +3,35 @@
 Derived from the coefficients by drawing each dressed head once; kept in a folder, so a second run starts at once.
 """
 
+import hashlib
 import json
 import multiprocessing
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt16
 from tqdm import tqdm
 
-from anifacegan.cameras import orbit_camera
+from anifacegan.cameras import Camera, orbit_camera
 from anifacegan.data import CoefficientTable
 from anifacegan.errors import InputError
 from anifacegan.head_geometry import dressed_head
-from anifacegan.morphable import WORLD_PER_MODEL_UNIT
-from anifacegan.rasterizer import draw_triangles
+from anifacegan.morphable import face_model_path
 from anifacegan.shapes import BOX
-from anifacegan.synthetic import Person, Studio, load_studio
+from anifacegan.synthetic import Person, Studio, SurfaceView, load_studio, view_rays, view_surface
 
 DEPTH_STEPS = 40_000
 """Steps of a stored distance per world unit; 0 is "no surface". The error is at most 1.3e-5."""
+POOL_ITEMS = 128
+"""Fewer items than this are drawn in one process: starting others would take longer."""
+NOTE = "surfaces.json"
+"""Written last: says what the folder holds."""
 
 
 @dataclass(frozen=True)
@@ -46,31 +52,59 @@ def load_surfaces(folder: Path, codes: CoefficientTable, size: int, face_model: 
     """
     if codes.noise is None:
         raise InputError("surfaces are known of synthetic data only: every .mat has to hold 'noise'")
-    count = len(codes.id)
-    description = {"count": count, "size": size, "steps": DEPTH_STEPS, "checksum": float(codes.exp.abs().sum())}
-    note = folder / "surfaces.json"
-    if note.is_file() and json.loads(note.read_text()) == description:
+    description = _describe(codes, size, face_model)
+    if _is_there(folder / NOTE, description):
         return Surfaces(np.load(folder / "distance.npy"), np.load(folder / "visible.npy"))
     folder.mkdir(parents=True, exist_ok=True)
-    note.unlink(missing_ok=True)
-    distance = np.lib.format.open_memmap(
-        folder / "distance.npy", mode="w+", dtype=np.uint16, shape=(count, size, size)
-    )
+    (folder / NOTE).unlink(missing_ok=True)
+    count = len(codes.id)
+    distance = np.lib.format.open_memmap(folder / "distance.npy", mode="w+", dtype=np.uint16, shape=(count, size, size))
     visible = []
-    context = multiprocessing.get_context("spawn")
-    columns = (codes.id, codes.exp, codes.noise, codes.pose)
-    jobs = [(*(column[i].numpy() for column in columns), size) for i in range(count)]
-    with context.Pool(os.cpu_count(), initializer=_start_worker, initargs=(face_model,)) as pool:
-        drawn = tqdm(
-            pool.imap(_work, jobs, chunksize=16), total=len(jobs), desc="surfaces", disable=not sys.stderr.isatty()
-        )
-        for item, (seen_distance, seen_vertices) in enumerate(drawn):
-            distance[item] = seen_distance
-            visible.append(seen_vertices)
+    drawn = _draw_all(codes, size, face_model)
+    for item, (seen_distance, seen_vertices) in enumerate(
+        tqdm(drawn, total=count, desc="surfaces", disable=not sys.stderr.isatty())
+    ):
+        distance[item] = seen_distance
+        visible.append(np.packbits(seen_vertices))
     distance.flush()
     np.save(folder / "visible.npy", np.stack(visible))
-    note.write_text(json.dumps(description))
+    (folder / NOTE).write_text(json.dumps(description))
     return Surfaces(distance, np.stack(visible))
+
+
+def _describe(codes: CoefficientTable, size: int, face_model: Path | None) -> dict[str, Any]:
+    """What the surfaces depend on."""
+    columns = (codes.id, codes.exp, codes.noise, codes.pose)
+    return {
+        "count": len(codes.id),
+        "size": size,
+        "steps": DEPTH_STEPS,
+        "checksum": float(codes.exp.abs().sum()),
+        "codes_sha256": hashlib.sha256(b"".join(column.numpy().tobytes() for column in columns)).hexdigest(),
+        "face_model_sha256": hashlib.sha256((face_model or face_model_path()).read_bytes()).hexdigest(),
+    }
+
+
+def _is_there(note: Path, description: dict[str, Any]) -> bool:
+    """Whether a finished folder holds the surfaces that are asked for; its note may lack the sums, which are newer."""
+    try:
+        found = json.loads(note.read_text())
+        return {**description, **found} == description and {"count", "size", "steps", "checksum"} <= found.keys()
+    except (OSError, ValueError, TypeError, AttributeError):
+        return False                                                   # none, or half a note
+
+
+def _draw_all(codes: CoefficientTable, size: int, face_model: Path | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Distances and seen vertices of all items, in their order; by several processes where that is worth their start."""
+    columns = (codes.id.numpy(), codes.exp.numpy(), codes.noise.numpy(), codes.pose.numpy())
+    jobs = [(Person(z_id, z_exp, z_noise), pose, size) for z_id, z_exp, z_noise, pose in zip(*columns, strict=True)]
+    if len(jobs) < POOL_ITEMS:
+        studio = load_studio(face_model)
+        yield from (draw_surface(studio, *job) for job in jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(os.cpu_count(), initializer=_start_worker, initargs=(face_model,)) as pool:
+        yield from pool.imap(_work, jobs, chunksize=16)
 
 
 def draw_surface(
@@ -81,26 +115,22 @@ def draw_surface(
     surface = dressed_head(studio.head, person.z_id, person.z_exp, looks)
     pitch, yaw = torch.from_numpy(np.asarray(pose, np.float64))[:, None]
     camera = orbit_camera(pitch, yaw, size)
-    world = WORLD_PER_MODEL_UNIT * surface.vertices.astype(np.float64) + studio.head.world_offset
-    in_camera = world @ camera.rotation[0].numpy() + camera.translation[0].numpy()
-    inverse_depth = (-1.0 / in_camera[:, 2]).astype(np.float64)
-    x_px = camera.principal_px + camera.focal_px * in_camera[:, 0] * inverse_depth
-    y_px = camera.principal_px - camera.focal_px * in_camera[:, 1] * inverse_depth
-    triangles = np.full((size, size), -1, np.int32)
-    nearest = np.zeros((size, size), np.float32)
-    draw_triangles(x_px, y_px, inverse_depth, surface.triangles, triangles, nearest)
+    view = view_surface(surface, studio.head.world_offset, camera)
+    distance = distance_map(view, camera)
+    seen = np.zeros(len(surface.vertices), bool)
+    seen[surface.triangles[np.unique(view.triangle[distance > 0])].ravel()] = True
+    return distance, seen[: len(studio.head.parts.part)]               # without the curtain of long hair
 
-    offsets = (np.arange(size) - camera.principal_px) / camera.focal_px
-    x, y = np.meshgrid(offsets, -offsets)
-    rays = np.stack([x, y, -np.ones_like(x)], axis=-1)                 # (S, S, 3) in the camera's frame
-    hit = triangles >= 0
-    depth = np.where(hit, 1.0 / np.maximum(nearest, 1e-6), 0.0)
-    z_world = ((rays * depth[..., None] - camera.translation[0].numpy()) @ camera.rotation[0].numpy().T)[..., 2]
-    hit &= z_world > -BOX                                              # the background plane hides what is behind it
-    distance = np.where(hit, depth * np.linalg.norm(rays, axis=-1) * DEPTH_STEPS + 0.5, 0).astype(np.uint16)
-    seen = np.zeros(max(len(surface.vertices), len(studio.head.parts.part)), bool)
-    seen[surface.triangles[np.unique(triangles[hit])].ravel()] = True
-    return distance, seen[: len(studio.head.parts.part)]
+
+def distance_map(view: SurfaceView, camera: Camera) -> UInt16[np.ndarray, "size size"]:
+    """How far along its ray each pixel's surface is, in steps; 0 where the background plane hides it or nothing is."""
+    rays = view_rays(camera)
+    hit = view.triangle >= 0
+    depth = np.where(hit, 1.0 / np.maximum(view.nearest, 1e-6), 0.0)
+    rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
+    z_world = ((rays * depth[..., None] - translation) @ rotation.T)[..., 2]
+    shown = hit & (z_world > -BOX)
+    return np.where(shown, depth * np.linalg.norm(rays, axis=-1) * DEPTH_STEPS + 0.5, 0).astype(np.uint16)
 
 
 def _start_worker(face_model: Path | None) -> None:
@@ -109,7 +139,6 @@ def _start_worker(face_model: Path | None) -> None:
     _work.studio = load_studio(face_model)
 
 
-def _work(job: tuple) -> tuple[np.ndarray, np.ndarray]:
-    z_id, z_exp, z_noise, pose, size = job
-    distance, visible = draw_surface(_work.studio, Person(z_id, z_exp, z_noise), pose, size)
-    return distance, np.packbits(visible)
+def _work(job: tuple[Person, np.ndarray, int]) -> tuple[np.ndarray, np.ndarray]:
+    """One picture in a worker process, which holds its studio as an attribute of this function."""
+    return draw_surface(_work.studio, *job)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from anifacegan.cameras import Camera, euler_from_rotation, landmarks_224, orbit_camera
 from anifacegan.coefficients import FaceCoefficients
-from anifacegan.head_geometry import HeadGeometry, clear_lids, dressed_head, head_geometry
+from anifacegan.head_geometry import HeadGeometry, Surface, clear_lids, dressed_head, head_geometry
 from anifacegan.head_shading import (
     HAIR_LOOKS,
     HairLook,
@@ -53,6 +53,21 @@ class Person:
     z_id: Float[np.ndarray, "80"]
     z_exp: Float[np.ndarray, "64"]
     z_noise: Float[np.ndarray, "80"]
+
+
+@dataclass(frozen=True)
+class SurfaceView:
+    """A surface as one camera sees it."""
+
+    x_px: Float[np.ndarray, " vertex"]
+    y_px: Float[np.ndarray, " vertex"]
+    """Index pixels of the vertices."""
+    inverse_depth: Float[np.ndarray, " vertex"]
+    """1 / distance along the camera's axis, per world unit; positive in front of the camera."""
+    triangle: Int[np.ndarray, "size size"]
+    """The nearest triangle at every pixel, -1 where there is none."""
+    nearest: Float[np.ndarray, "size size"]
+    """Inverse depth of what is seen there, 0 where there is nothing."""
 
 
 @dataclass(frozen=True)
@@ -104,23 +119,16 @@ def render_person(
     surface = dressed_head(studio.head, person.z_id, person.z_exp, looks)
     camera = orbit_camera(torch.tensor([pitch], dtype=torch.float64), torch.tensor([yaw], dtype=torch.float64), size)
     fine = supersampled(camera, factor)
-    to_camera, origin = _model_to_camera(studio.head, fine)
-    in_camera = surface.vertices @ to_camera + origin                  # (N, 3)
-    inverse_depth = -1.0 / in_camera[:, 2]
-    x_px = fine.principal_px + fine.focal_px * in_camera[:, 0] * inverse_depth
-    y_px = fine.principal_px - fine.focal_px * in_camera[:, 1] * inverse_depth
-    triangle_map = np.full((fine.size, fine.size), -1, np.int32)
-    nearest = np.zeros((fine.size, fine.size), np.float32)
-    draw_triangles(x_px, y_px, inverse_depth, surface.triangles, triangle_map, nearest)
+    view = view_surface(surface, studio.head.world_offset, fine)
 
     hair = HairLook(opacity=0.0) if looks.hair_style is None else HAIR_LOOKS.get(looks.hair_style, HairLook())
     image = np.empty((size, size, 3), np.uint8)
     shade_samples(
-        triangle_map,
+        view.triangle,
         surface.triangles,
-        x_px,
-        y_px,
-        inverse_depth,
+        view.x_px,
+        view.y_px,
+        view.inverse_depth,
         vertex_table(surface),
         light_matrix(looks),
         half_vector(looks),
@@ -137,25 +145,38 @@ def render_person(
     return image, _coefficients(studio, person, looks, surface.landmarks, camera, (pitch, yaw))
 
 
+def view_surface(surface: Surface, world_offset: Float[np.ndarray, "3"], camera: Camera) -> SurfaceView:
+    """Project a surface, given in model units, and find the nearest triangle of every pixel."""
+    rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
+    to_camera, origin = WORLD_PER_MODEL_UNIT * rotation, world_offset @ rotation + translation
+    in_camera = surface.vertices @ to_camera + origin                  # (N, 3)
+    inverse_depth = -1.0 / in_camera[:, 2]
+    x_px = camera.principal_px + camera.focal_px * in_camera[:, 0] * inverse_depth
+    y_px = camera.principal_px - camera.focal_px * in_camera[:, 1] * inverse_depth
+    triangle = np.full((camera.size, camera.size), -1, np.int32)
+    nearest = np.zeros((camera.size, camera.size), np.float32)
+    draw_triangles(x_px, y_px, inverse_depth, surface.triangles, triangle, nearest)
+    return SurfaceView(x_px, y_px, inverse_depth, triangle, nearest)
+
+
+def view_rays(camera: Camera) -> Float[np.ndarray, "size size 3"]:
+    """Directions through all pixels in the camera's own frame, one unit long along its axis."""
+    offsets = (np.arange(camera.size) - camera.principal_px) / camera.focal_px
+    x, y = np.meshgrid(offsets, -offsets)
+    return np.stack([x, y, -np.ones_like(x)], axis=-1)
+
+
 def background_picture(background: Background, camera: Camera) -> Float[np.ndarray, "size size 3"]:
     """Colours of the world plane z = -0.12 that each pixel's ray meets: a smooth step along one direction."""
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     origin = -rotation @ translation                                   # the camera, in world units
-    offsets = (np.arange(camera.size) - camera.principal_px) / camera.focal_px
-    x, y = np.meshgrid(offsets, -offsets)
-    rays = np.stack([x, y, -np.ones_like(x)], axis=-1) @ rotation.T    # (S, S, 3) world directions
+    rays = view_rays(camera) @ rotation.T                              # (S, S, 3) world directions
     distance = (-BOX - origin[2]) / np.minimum(rays[..., 2], -1e-6)
     plane = origin[:2] + distance[..., None] * rays[..., :2]
     along = plane @ [math.cos(background.direction_rad), math.sin(background.direction_rad)]
     share = 0.5 + 0.5 * np.tanh(2 * along / GRADIENT_WIDTH)
     first, second = background.from_rgb.astype(np.float64), background.to_rgb.astype(np.float64)
     return first + share[..., None] * (second - first)
-
-
-def _model_to_camera(head: HeadGeometry, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation with scale and translation from model units to the camera's frame (world units)."""
-    rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
-    return WORLD_PER_MODEL_UNIT * rotation, head.world_offset @ rotation + translation
 
 
 def _coefficients(

@@ -93,16 +93,18 @@ class State:
     step: int = 0
 
 
+FIELDS = ("template", "deformation", "manifolds")
+"""The optimiser's groups, in their order."""
 FREE_MARGIN = 0.006
 """Manifolds this far before the surface are in free space for sure, world units."""
 
 
 def new_state(generator: Generator, average: Generator, schedule: Schedule) -> State:
     """Fresh optimiser for the fields; the priors are not trained here."""
+    rates = (schedule.lr_template, schedule.lr_deformation, schedule.lr_manifolds)
     groups = [
-        {"params": list(generator.template.parameters()), "lr": schedule.lr_template},
-        {"params": list(generator.deformation.parameters()), "lr": schedule.lr_deformation},
-        {"params": list(generator.manifolds.parameters()), "lr": schedule.lr_manifolds},
+        {"params": list(generator.get_submodule(field).parameters()), "lr": rate}
+        for field, rate in zip(FIELDS, rates, strict=True)
     ]
     average.load_state_dict(generator.state_dict())
     average.requires_grad_(False)
@@ -131,12 +133,17 @@ def train(
         update(state, losses, schedule)
         state.step += 1
         progress.update()
-        report(state, {name: float(value) for name, value in losses.items()})
+        report(state, {name: value.item() for name, value in losses.items()})
     progress.close()
 
 
 def imitation_losses(
-    generator: Generator, data: PairedData, mesh: MeshSampler, schedule: Schedule, weights: LossWeights, rng: torch.Generator
+    generator: Generator,
+    data: PairedData,
+    mesh: MeshSampler,
+    schedule: Schedule,
+    weights: LossWeights,
+    rng: torch.Generator,
 ) -> dict[str, Tensor]:
     """The deformation field against the mesh: expressive faces, near the surface and anywhere, and neutral ones."""
     items = data.draw_items(schedule.mesh_faces, rng)
@@ -200,15 +207,22 @@ def in_free_space(seen: RayColours, batch: PairedBatch) -> Bool[Tensor, "batch r
 
 
 def update(state: State, losses: dict[str, Tensor], schedule: Schedule) -> None:
-    """One step of the optimiser and of the averaged weights."""
-    total = sum(losses.values())
+    """One step of the optimiser and of the averaged weights.
+
+    Raises:
+        FloatingPointError: a term or a field's gradient is not finite; the weights are those of the step before.
+    """
+    total = sum(losses.values(), start=torch.zeros(()))
     if not torch.isfinite(total):
-        named = ", ".join(f"{name} {float(value):.4g}" for name, value in losses.items())
-        raise FloatingPointError(f"step {state.step}: the loss is not finite ({named})")
+        broken = [name for name, value in losses.items() if not torch.isfinite(value)] or ["the sum"]
+        named = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
+        raise FloatingPointError(f"step {state.step}: {' and '.join(broken)} not finite ({named})")
     state.optimiser.zero_grad()
     total.backward()
-    for group in state.optimiser.param_groups:
-        torch.nn.utils.clip_grad_norm_(group["params"], schedule.gradient_limit)
+    for field, group in zip(FIELDS, state.optimiser.param_groups, strict=True):
+        norm = torch.nn.utils.clip_grad_norm_(group["params"], schedule.gradient_limit)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(f"step {state.step}: the gradient of the {field} is not finite")
     state.optimiser.step()
     decay = min(schedule.average_decay, (1 + state.step) / (10 + state.step))
     with torch.no_grad():

@@ -4,7 +4,7 @@ import dataclasses
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from anifacegan.imitation_points import MeshSampler
 from anifacegan.models.generator import Generator, in_slices, render_rays
 from anifacegan.models.latents import Latents
 from anifacegan.paired_data import PairedData
+from anifacegan.rays import Rays
 from anifacegan.run_log import RunLog
 from anifacegan.snapshots import load_newest, save_snapshot
 from anifacegan.surfaces import load_surfaces
@@ -50,16 +51,18 @@ def run(config: TrainConfig) -> Path:
             f"{config.data.path}: belongs to face model '{dataset.face_model}', expected '{studio.head.name}'"
         )
     config.out.mkdir(parents=True, exist_ok=True)
+    content = load_newest(config.out)
+    state = fresh_state(config) if content is None else resumed_state(config, content)
     (config.out / "config.yaml").write_text(yaml.safe_dump(plain(config), sort_keys=False))
     codes = dataset.load_coefficients()
     surfaces = load_surfaces(config.out / "surfaces", codes, config.data.size, config.face_model)
     march = config.generator.march
     data = PairedData(dataset.load_images(), codes, surfaces, march.fov_deg, config.reporting.held_out)
     mesh = MeshSampler(studio.head, surfaces.visible)
+    facts = warm_start(state, config, data, studio) if content is None else content["facts"]
 
-    state, facts = start(config, data, studio)
-    log = RunLog(config.out, state.step)
-    with ask_before_stopping() as stop:
+    log = RunLog(config.out, state.step, None if content is None else content.get("log"))
+    with ask_before_stopping() as stop, closing(log):
 
         def report(state: State, losses: dict[str, float]) -> None:
             done = state.step == config.schedule.steps
@@ -69,33 +72,49 @@ def run(config: TrainConfig) -> Path:
             if state.step % config.reporting.preview_every == 0 or done:
                 preview(state, data, config, log)
             if state.step % config.reporting.snapshot_every == 0 or done or stop.is_set():
-                save_snapshot(config.out, state.step, snapshot(state, facts), config.reporting.keep_snapshots)
+                content = snapshot(state, facts) | {"log": log.pending()}
+                save_snapshot(config.out, state.step, content, config.reporting.keep_snapshots)
             if stop.is_set():
                 raise KeyboardInterrupt
 
         train(state, data, mesh, config.schedule, config.weights, report)
-    log.close()
     return finish(config, state, studio, facts)
 
 
-def start(config: TrainConfig, data: PairedData, studio: Studio) -> tuple[State, dict[str, Any]]:
-    """The newest snapshot's state, or a fresh one after the warm start; and facts for the model card."""
-    generator, average = Generator(config.generator), Generator(config.generator)
-    state = new_state(generator, average, config.schedule)
-    content = load_newest(config.out)
-    if content is not None:
-        generator.load_state_dict(content["generator"])
-        average.load_state_dict(content["average"])
-        state.optimiser.load_state_dict(content["optimiser"])
-        state.step = content["step"]
-        return state, content["facts"]
+def fresh_state(config: TrainConfig) -> State:
+    """Networks without weights yet, and their optimiser."""
+    return new_state(Generator(config.generator), Generator(config.generator), config.schedule)
 
-    rng = torch.Generator().manual_seed(config.schedule.seed)
-    facts: dict[str, Any] = {}
+
+def resumed_state(config: TrainConfig, content: dict[str, Any]) -> State:
+    """The state that a snapshot holds."""
+    state = fresh_state(config)
+    try:
+        state.generator.load_state_dict(content["generator"])
+        state.average.load_state_dict(content["average"])
+        state.optimiser.load_state_dict(content["optimiser"])
+    except (RuntimeError, ValueError):
+        raise InputError(
+            f"{config.out}: its snapshots are of other networks than the configuration's, expected those of "
+            f"{config.out / 'config.yaml'}; take another --out for a new run"
+        ) from None
+    state.step = content["step"]
+    return state
+
+
+def warm_start(state: State, config: TrainConfig, data: PairedData, studio: Studio) -> dict[str, Any]:
+    """Give a fresh state its weights: those of the initial model, or priors and shells. Facts for the model card."""
+    generator, facts = state.generator, {}
     if config.initial_model is not None:
-        generator.load_state_dict(load_checkpoint(config.initial_model).generator.state_dict())
+        try:
+            generator.load_state_dict(load_checkpoint(config.initial_model).generator.state_dict())
+        except RuntimeError:
+            raise InputError(
+                f"initial_model: {config.initial_model} holds other networks than 'generator' says, see its card.yaml"
+            ) from None
         facts["initial_model"] = str(config.initial_model)
     else:
+        rng = torch.Generator().manual_seed(config.schedule.seed)
         generator.initialise(rng)
         for name, vae, coefficients in (
             ("identity", generator.identity_prior, data.z_id),
@@ -103,8 +122,8 @@ def start(config: TrainConfig, data: PairedData, studio: Studio) -> tuple[State,
         ):
             facts[f"{name}_prior"] = fit_prior(vae, coefficients, config.priors, rng, name)
         facts["shell_error_world"] = fit_shells(generator.manifolds, skin(studio), config.shells, rng)
-    average.load_state_dict(generator.state_dict())
-    return state, facts
+    state.average.load_state_dict(generator.state_dict())
+    return facts
 
 
 def skin(studio: Studio) -> np.ndarray:
@@ -126,15 +145,16 @@ def snapshot(state: State, facts: dict[str, Any]) -> dict[str, Any]:
 @torch.no_grad()
 def preview(state: State, data: PairedData, config: TrainConfig, log: RunLog) -> None:
     """Held-out faces: as they are, rendered, with the neutral expression, turned; and the rendered ones' error."""
+
+    def drawn(codes: Latents, rays: Rays) -> Tensor:
+        avatar = state.average.condition(codes)
+        return torch.cat([render_rays(avatar, part).rgb for part in in_slices(rays, SLICE_RAYS)], dim=1)
+
     size, rows, errors = config.reporting.preview_size, [], []
     for index in range(min(PREVIEWS, config.reporting.held_out)):
         codes, rays, truth = data.held_out_view(index, size)
         neutral = Latents(codes.z_id, torch.zeros_like(codes.z_exp), codes.z_noise)
-        seen, relaxed = (
-            torch.cat([render_rays(state.average.condition(c), part).rgb for part in in_slices(rays, SLICE_RAYS)], dim=1)
-            for c in (codes, neutral)
-        )
-        pictures = [image.reshape(size, size, 3) for image in (seen, relaxed)]
+        pictures = [drawn(c, rays).reshape(size, size, 3) for c in (codes, neutral)]
         errors.append(float((pictures[0] - truth).square().mean()))
         rows.append(torch.cat([truth, *pictures], dim=0))
     log.picture(state.step, "preview", to_uint8(torch.cat(rows, dim=1)))

@@ -5,6 +5,7 @@
 
 Item i is a function of (seed, i) alone. Killed and started again, the script keeps what is complete and goes on.
 """
+# ruff: noqa: E402
 
 import argparse
 import hashlib
@@ -18,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-# Loops are numba kernels on one core, and processes share the machine: threads of a BLAS would only be in the way.
+# Before numpy is imported: one thread a process. Loops are numba kernels on one core, processes share the machine; a
+# BLAS sums in another order with other numbers of threads, and the prior would be fitted to other last bits.
 for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(threads, "1")
 

@@ -130,7 +130,8 @@ def test_bytes_that_are_no_text_are_no_yaml(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    assert message("--config", str(tmp_path / "no.yaml")) == f"{tmp_path / 'no.yaml'}: no such file, expected a YAML configuration"
+    path = tmp_path / "no.yaml"
+    assert message("--config", str(path)) == f"{path}: no such file, expected a YAML configuration"
 
 
 def test_a_wrong_value_in_a_file_names_the_key(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_people_of_a_batch_do_not_mix() -> None:
 def test_normals_of_a_sphere_are_its_points() -> None:
     model = MorphableModel(sphere_bases(2000))
     normals = model.normals(model.mean[None])[0]
-    assert (normals * model.mean).sum(-1).min() > 0.99                  # random triangles of about 4 degrees
+    assert (normals * model.mean).sum(-1).min() > 0.99  # random triangles of about 4 degrees
     torch.testing.assert_close(normals.norm(dim=-1), torch.ones(2000).double())
 
 
@@ -157,9 +157,9 @@ def test_alignment_points_are_eyes_nose_and_mouth_corners() -> None:
 
 
 def test_a_model_unit_is_a_tenth_of_the_world() -> None:
-    model = random_model()
-    points = random_coefficients(4, 3)
-    torch.testing.assert_close(model.to_world(points), 0.1 * points + torch.tensor([0.0, 0.025, 0.0]))
+    model = MorphableModel(sphere_bases(68, world_offset=(1.0, 2.0, 3.0)))
+    points = random_coefficients(4, 3).double()
+    torch.testing.assert_close(model.to_world(points), 0.1 * points + torch.tensor([1.0, 2.0, 3.0]).double())
 
 
 def test_landmarks_are_differentiable_in_the_coefficients() -> None:
@@ -181,7 +181,9 @@ def test_normals_are_differentiable_in_the_vertices() -> None:
 
 def test_the_synthetic_model_depends_on_its_generator_alone() -> None:
     one, same, other = random_model(0), random_model(0), random_model(1)
-    assert torch.equal(one.id_basis, same.id_basis) and torch.equal(one.landmark_vertices, same.landmark_vertices)
+    assert torch.equal(one.id_basis, same.id_basis) and torch.equal(
+        one.landmark_vertices, same.landmark_vertices
+    )
     assert not torch.equal(one.id_basis, other.id_basis)
     assert (one.id_basis.shape[-1], one.exp_basis.shape[-1], one.tex_basis.shape[-1]) == (80, 64, 80)
 
@@ -195,7 +197,7 @@ def test_the_synthetic_model_has_a_face_in_front() -> None:
     assert left_eye[0] < nose[0] < right_eye[0] and left_corner[0] < right_corner[0]
     assert left_eye[1] > nose[1] > left_corner[1]
     vertices = model.shape(random_coefficients(4, 80), random_coefficients(4, 64))
-    assert (model.normals(vertices) * model.mean).sum(-1).min() > 0     # no triangle is turned inside out
+    assert (model.normals(vertices) * model.mean).sum(-1).min() > 0  # no triangle is turned inside out
 
 
 # ------------------------------------------------------------------------------------------ Deep3DFaceRecon's file
@@ -235,7 +237,9 @@ def test_bfm_is_moved_to_its_mean_vertex_and_coloured_up_to_one(tmp_path: Path) 
     arrays, model = tiny_bfm(), load_bfm(save_bfm(tmp_path))
     mean = arrays["meanshape"].reshape(VERTICES, 3)
     np.testing.assert_allclose(model.mean.numpy(), mean - mean.mean(axis=0), atol=1e-6)
-    np.testing.assert_allclose(model.tex_mean.numpy(), arrays["meantex"].reshape(VERTICES, 3) / 255, atol=1e-6)
+    np.testing.assert_allclose(
+        model.tex_mean.numpy(), arrays["meantex"].reshape(VERTICES, 3) / 255, atol=1e-6
+    )
 
 
 def test_bfm_coefficients_mean_what_they_mean_to_deep3dfacerecon(tmp_path: Path) -> None:
@@ -270,7 +274,10 @@ def test_bfm_normals_weigh_triangles_equally(tmp_path: Path) -> None:
         ({"keypoints": None}, "key 'keypoints' is missing"),
         ({"exBase": np.zeros((210, 79))}, r"key 'exBase' has shape \(210, 79\), expected \(210, 64\)"),
         ({"texBase": np.zeros((3, 80))}, r"key 'texBase' has shape \(3, 80\), expected \(210, 80\)"),
-        ({"meanshape": np.zeros((1, 211))}, r"key 'meanshape' has shape \(1, 211\), expected \(1, 3 x vertices\)"),
+        (
+            {"meanshape": np.zeros((1, 211))},
+            r"key 'meanshape' has shape \(1, 211\), expected \(1, 3 x vertices\)",
+        ),
         ({"keypoints": np.ones((1, 5))}, r"key 'keypoints' has shape \(1, 5\), expected \(1, 68\)"),
         ({"tri": np.array([[0, 1, 2]])}, "key 'tri' holds 0 to 2, expected 1 to 70"),
         ({"keypoints": np.full((1, 68), 71)}, "key 'keypoints' holds 71 to 71, expected 1 to 70"),
@@ -341,14 +348,14 @@ def test_the_open_model_is_neutral_at_zero_expression(face_model: MorphableModel
 def test_the_open_models_landmarks_are_symmetric(face_model: MorphableModel) -> None:
     marks = face_model.landmarks(face_model.mean[None])[0]
     mirrored = marks[MIRRORED_LANDMARKS] * torch.tensor([-1.0, 1.0, 1.0])
-    assert (marks - mirrored).abs().max() < 0.005                       # half a millimetre
-    assert marks[:17, 0].diff().min() > 0                               # the jaw runs from -x to +x
+    assert (marks - mirrored).abs().max() < 0.005  # half a millimetre
+    assert marks[:17, 0].diff().min() > 0  # the jaw runs from -x to +x
 
 
 def test_the_open_models_face_looks_at_the_camera(face_model: MorphableModel) -> None:
     marks = face_model.landmarks(face_model.mean[None])[0]
     normals = face_model.normals(face_model.mean[None])[0]
-    assert marks[:, 2].argmax() == 30                                   # the tip of the nose is in front
+    assert marks[:, 2].argmax() == 30  # the tip of the nose is in front
     assert normals[face_model.landmark_vertices[30], 2] > 0.9
     assert marks[:, :2].abs().max() < 1
     assert marks[[37, 38, 43, 44], 1].min() > marks[30, 1] > marks[51, 1] > marks[8, 1]
@@ -357,7 +364,7 @@ def test_the_open_models_face_looks_at_the_camera(face_model: MorphableModel) ->
 def test_every_side_of_the_open_models_triangles_faces_outward_once(face_model: MorphableModel) -> None:
     triangles = face_model.triangles
     sides = torch.cat([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    assert len(torch.unique(sides, dim=0)) == len(sides)                # neighbours run along a side in opposite ways
+    assert len(torch.unique(sides, dim=0)) == len(sides)  # neighbours run along a side in opposite ways
 
 
 def test_an_open_jaw_lowers_the_chin(face_model: MorphableModel) -> None:
@@ -382,7 +389,7 @@ def test_a_blink_closes_the_lids(face_model: MorphableModel) -> None:
 
     rest, blink = landmarks_of(face_model), landmarks_of(face_model, eyeBlink=1.0)
     assert opening(blink) < 0.35 * opening(rest)
-    wink = landmarks_of(face_model, eyeBlinkLeft=1.0)                    # the person's left eye is at +x
+    wink = landmarks_of(face_model, eyeBlinkLeft=1.0)  # the person's left eye is at +x
     assert wink[43, 1] < rest[43, 1] - 0.02 and (wink[37, 1] - rest[37, 1]).abs() < 0.005
 
 

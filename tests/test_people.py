@@ -117,7 +117,8 @@ def test_men_have_beards_as_often_as_the_bank_and_women_none(prior: AppearancePr
 
 def test_draws_have_the_spread_of_the_bank(prior: AppearancePrior, parts: HeadParts) -> None:
     rng = np.random.default_rng(3)
-    draws = np.array([prior.appearance(z, rng.standard_normal(NOISE_DIM)).tex for z in parts.bank_id.astype(np.float32)])
+    shapes = parts.bank_id.astype(np.float32)
+    draws = np.array([prior.appearance(z_id, rng.standard_normal(NOISE_DIM)).tex for z_id in shapes])
     bank = parts.bank_tex.astype(np.float64)
     assert np.allclose(draws.mean(axis=0), bank.mean(axis=0), atol=0.35)
     kept = draws.var(axis=0).sum() / bank.var(axis=0).sum()

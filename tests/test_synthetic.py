@@ -13,7 +13,7 @@ import pytest
 import torch
 from tiny_head import tiny_model, tiny_parts, write_tiny_file
 
-from anifacegan.cameras import euler_rotation, orbit_camera
+from anifacegan.cameras import Camera, euler_rotation, orbit_camera
 from anifacegan.coefficients import read_coefficients
 from anifacegan.errors import InputError
 from anifacegan.head_geometry import bare_head, clear_lids, dressed_head, head_geometry
@@ -59,7 +59,7 @@ def plain_looks(looks: Appearance) -> Appearance:
     return dataclasses.replace(looks, hair_style=None, shine=0.0)
 
 
-def one_camera(pitch: float, yaw: float, size: int):
+def one_camera(pitch: float, yaw: float, size: int) -> Camera:
     return orbit_camera(torch.tensor([pitch], dtype=torch.float64), torch.tensor([yaw], dtype=torch.float64), size)
 
 
@@ -194,7 +194,8 @@ def test_a_background_point_has_one_colour_from_every_view() -> None:
 
 
 def test_surfaces_behind_the_background_plane_are_hidden(studio: Studio, person: Person) -> None:
-    far = dataclasses.replace(studio.head, mean=studio.head.mean - np.tile(np.float32([0, 0, 9]), len(studio.head.mean) // 3))
+    backwards = np.tile(np.float32([0, 0, 9]), len(studio.head.mean) // 3)
+    far = dataclasses.replace(studio.head, mean=studio.head.mean - backwards)
     image, _ = render_person(Studio(far, studio.prior), person, 0.0, 0.0, 32)
     looks = studio.prior.appearance(person.z_id, person.z_noise)
     empty = background_picture(looks.background, one_camera(0.0, 0.0, 32))
@@ -255,7 +256,7 @@ def test_poses_are_normal_and_clamped() -> None:
     assert poses.std(axis=0) == pytest.approx([0.154, 0.347], abs=0.01)
 
 
-# ------------------------------------------------------------------------------------------------------------ the script
+# ----------------------------------------------------------------------------------------------------------- the script
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
     spec = importlib.util.spec_from_file_location("make_synthetic_dataset", SCRIPT)
@@ -368,10 +369,6 @@ def test_lids_of_a_real_blink_stay_outside_the_eyeballs(face_model: MorphableMod
         vertices = bare_head(studio.head, np.zeros(80, np.float32), basis.from_strengths({"eyeBlink": strength}))
         for label, lids in ((1, studio.head.parts.lid_l), (2, studio.head.parts.lid_r)):
             ball = vertices[studio.head.parts.part == label]
-            centre = np.array([ball[:, axis].min() + ball[:, axis].max() for axis in range(2)]) / 2
-            pole = ball[ball[:, 2].argmax()]
-            radius = np.linalg.norm(ball - [*centre, pole[2] - 0.0], axis=1).min()
-            del radius
             fit = np.linalg.lstsq(
                 np.concatenate([2 * ball, np.ones((len(ball), 1))], axis=1), (ball**2).sum(1), rcond=None
             )[0]

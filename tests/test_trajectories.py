@@ -24,10 +24,10 @@ def test_a_single_frame_shows_the_last_value(values: list[float]) -> None:
 
 @pytest.mark.parametrize("frames", range(5, 40))
 def test_every_value_is_reached_exactly_and_in_order(frames: int) -> None:
-    values = np.array([0.0, 1.0, -2.0, 0.5, 7.0])
+    values = np.array([1.0, -1.0, 1.0, -1.0, 1.0]) * np.sqrt([2, 3, 5, 7, 11])  # no value lies on a way by chance
     path = through(values, frames)
     assert len(path) == frames
-    places = [int(np.flatnonzero(path == value)[0]) for value in values]
+    places = [int(np.flatnonzero(path == value).item()) for value in values]
     assert places == sorted(places)
     assert (places[0], places[-1]) == (0, frames - 1)
     gaps = np.diff(places)
@@ -95,7 +95,7 @@ def one_frame(pitch: float, yaw: float) -> Trajectory:
     return Trajectory(*rows, z_exp=np.zeros((1, 64), np.float32), strength=np.ones(1), labels=("neutral",))
 
 
-@pytest.mark.parametrize(("pitch", "yaw"), [(0.0, 90.0), (1.5, 0.0), (1.1, 1.1), (0.0, math.pi), (math.nan, 0.0)])
+@pytest.mark.parametrize(("pitch", "yaw"), [(0.0, 90.0), (1.5, 0.0), (1.2, 1.2), (0.0, math.pi), (math.nan, 0.0)])
 def test_a_view_from_behind_the_background_is_refused(pitch: float, yaw: float) -> None:
     with pytest.raises(InputError, match="frame 0: yaw .* farther from frontal"):
         one_frame(pitch, yaw)

@@ -10,12 +10,9 @@ from anifacegan.expressions import PRESETS
 from anifacegan.morphable import HeadParts, MorphableModel, synthetic_face_model
 
 PEOPLE = 1500
-UNITS = sorted(
-    {"tongueOut", "jawLeft"}
-    | {f"{name}{side}" for name in ("mouthSmile", "eyeBlink", "mouthFrown", "browDown", "browOuterUp") for side in ("Left", "Right")}
-    | {name for strengths in PRESETS.values() for name in strengths}
-    - {"mouthSmile", "eyeBlink", "mouthFrown", "browDown", "browOuterUp"}
-)
+TWO_SIDED = ("mouthSmile", "eyeBlink", "mouthFrown", "browDown", "browOuterUp")
+ONE_SIDED = {name for strengths in PRESETS.values() for name in strengths} - set(TWO_SIDED)
+UNITS = sorted({"tongueOut", *ONE_SIDED, *(f"{name}{side}" for name in TWO_SIDED for side in ("Left", "Right"))})
 
 
 def tiny_model() -> MorphableModel:

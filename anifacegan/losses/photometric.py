@@ -3,7 +3,6 @@
 Terms are means over rays, named and weighted by the caller; no function here renders or calls backward.
 """
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 

@@ -24,17 +24,17 @@ from anifacegan.open_face.topology import TONGUE
 
 MELANIN_BY_RACE = (0.84, 0.36, 0.17)
 SKIN_PALETTE = (
-    (0, 0.25, 0.5, 0.75, 1.0),
+    (0.0, 0.25, 0.5, 0.75, 1.0),
     ((0.91, 0.735, 0.645), (0.86, 0.67, 0.56), (0.74, 0.54, 0.41), (0.52, 0.35, 0.26), (0.31, 0.20, 0.155)),
 )
 """Skin colours by melanin, from fair to dark."""
 
 BLUSH_TINT = (0.02, -0.16, -0.13)
-UNDER_EYE_TINT = (0.8, 1, 0.85)
-UPPER_LID_TINT = (0.5, 1, 0.9)
-BLOTCH_TINT = (0.6, 1, 1)
-MOTTLE_TINT = (0.7, 1, 1)
-WRINKLE_TINT = (0.85, 1, 1)
+UNDER_EYE_TINT = (0.8, 1.0, 0.85)
+UPPER_LID_TINT = (0.5, 1.0, 0.9)
+BLOTCH_TINT = (0.6, 1.0, 1.0)
+MOTTLE_TINT = (0.7, 1.0, 1.0)
+WRINKLE_TINT = (0.85, 1.0, 1.0)
 FRECKLE_TINT = (0.35, 0.55, 0.7)
 
 LIP_TINT = (0.88, 0.62, 0.60)
@@ -64,8 +64,8 @@ HAIR_COLOURS = (
 )
 """Black, dark brown, brown, light brown, blond, red."""
 HAIR_SHARES = (
-    (0.78, 0.18, 0.03, 0, 0, 0.01),
-    (0.70, 0.25, 0.05, 0, 0, 0),
+    (0.78, 0.18, 0.03, 0.0, 0.0, 0.01),
+    (0.70, 0.25, 0.05, 0.0, 0.0, 0.0),
     (0.12, 0.25, 0.27, 0.15, 0.15, 0.06),
 )
 """How often each race has each hair colour."""
@@ -82,8 +82,8 @@ IRIS_COLOURS = (
     (0.25, 0.38, 0.55),
 )
 IRIS_SHARES = (
-    (0.75, 0.22, 0.03, 0, 0, 0, 0),
-    (0.6, 0.33, 0.07, 0, 0, 0, 0),
+    (0.75, 0.22, 0.03, 0.0, 0.0, 0.0, 0.0),
+    (0.6, 0.33, 0.07, 0.0, 0.0, 0.0, 0.0),
     (0.1, 0.25, 0.15, 0.13, 0.15, 0.1, 0.12),
 )
 EYE_WHITE = (0.90, 0.88, 0.86)
@@ -119,7 +119,7 @@ class _Painting:
     colours: np.ndarray
     """(V, 3)."""
 
-    def tint(self, strength: np.ndarray, tint: tuple[float, ...] = (1, 1, 1)) -> None:
+    def tint(self, strength: np.ndarray, tint: tuple[float, ...] = (1.0, 1.0, 1.0)) -> None:
         """Darken where strength is positive, each channel by its share."""
         self.colours *= 1 - strength[:, None] * np.array(tint)
 
@@ -192,7 +192,7 @@ class AlbedoSampler:
 
     def _wrinkles(self, painting: _Painting) -> None:
         rng, skin = painting.rng, self.skin
-        worn = float(smooth_step(32, 80, painting.person.age)) * rng.uniform(0.4, 1.1)
+        worn = _share_by_age(32.0, 80.0, painting.person.age) * rng.uniform(0.4, 1.1)
         depth = (0.15 * worn + 0.02) * skin.nasolabial + 0.12 * worn * skin.marionette
         depth += 0.16 * worn * skin.crows_feet
         depth += 0.13 * worn * rng.uniform(0.2, 1.2) * skin.forehead_lines
@@ -240,7 +240,7 @@ class AlbedoSampler:
         colour = np.array(HAIR_COLOURS[_draw_by_race(rng, painting.person.race, HAIR_SHARES)])
         hair = colour * rng.uniform(0.85, 1.2)
         brows = 0.85 * hair
-        grey = float(smooth_step(42, 70, painting.person.age + rng.normal(0, 7)))
+        grey = _share_by_age(42.0, 70.0, painting.person.age + rng.normal(0, 7))
         hair = hair * (1 - grey) + np.array(GREY_HAIR) * grey * rng.uniform(0.8, 1.35)
         brows = brows * (1 - 0.6 * grey) + 0.6 * grey * np.array(GREY_BROWS)
         if brows.mean() > 0.3:
@@ -304,6 +304,11 @@ class AlbedoSampler:
         gum = teeth.gum[:, None]
         painting.colours[teeth.vertices] = enamel * (1 - 0.16 * teeth.gap)[:, None] * (1 - gum) + gums * gum
         painting.colours[self.view.part == TONGUE] = np.array(TONGUE_COLOUR) * (1 + 0.03 * rng.normal())
+
+
+def _share_by_age(start: float, end: float, years: float) -> float:
+    """0 for the young, 1 for the old."""
+    return float(smooth_step(start, end, np.array([years]))[0])
 
 
 def _draw_by_race(rng: np.random.Generator, race: np.ndarray, shares: tuple[tuple[float, ...], ...]) -> int:

@@ -61,10 +61,10 @@ def draw_noise(view: HeadView, rng: np.random.Generator) -> SkinNoise:
         phases = rng.uniform(0, 2 * np.pi, count)
         return np.cos(view.points @ directions.T + phases).sum(axis=1) / np.sqrt(count / 2)
 
-    low = [view.smooth(waves(4, 12)) for _ in range(5)]
-    mid = [waves(14, 24) for _ in range(4)]
-    high = [0.7 * waves(60, 40) + 0.7 * rng.normal(size=len(view.points)) for _ in range(3)]
-    return SkinNoise(low, mid, high, lines=waves(9, 20))
+    low = [view.smooth(waves(4.0, 12)) for _ in range(5)]
+    mid = [waves(14.0, 24) for _ in range(4)]
+    high = [0.7 * waves(60.0, 40) + 0.7 * rng.normal(size=len(view.points)) for _ in range(3)]
+    return SkinNoise(low, mid, high, lines=waves(9.0, 20))
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def skin_fields(view: HeadView, noise: SkinNoise) -> SkinFields:
     front = view.front
     plane = np.stack([view.side, view.y], axis=1)
     cheek = spot(0.36, 7.02, 0.13, 0.11) * front
-    nose = spot(0, 7.0, 0.10, 0.09) * front
-    forehead = spot(0, 7.8, 0.4, 0.14) * front
+    nose = spot(0.0, 7.0, 0.10, 0.09) * front
+    forehead = spot(0.0, 7.8, 0.4, 0.14) * front
     upper = smooth_step(UPPER_LID_HEIGHT, UPPER_LID_HEIGHT + 0.01, view.y)
     lids = np.clip(view.lids, 0, 1)
     crows_feet = sum(fold([(0.455, 7.33 + 0.3 * end), (0.56, 7.33 + end)], 0.010) for end in CROWS_FEET)
@@ -115,7 +115,7 @@ def skin_fields(view: HeadView, noise: SkinNoise) -> SkinFields:
     return SkinFields(
         cheek=cheek,
         nose=nose,
-        chin=spot(0, 6.42, 0.13, 0.08) * front,
+        chin=spot(0.0, 6.42, 0.13, 0.08) * front,
         under_eye=spot(0.29, 7.235, 0.10, 0.035) * front,
         upper_lid=spot(0.30, 7.40, 0.13, 0.035) * front,
         forehead=forehead,
@@ -209,7 +209,7 @@ def eye_fields(view: HeadView) -> EyeFields:
         limbus=np.exp(-(((polar_deg - 25) / 2.6) ** 2)),
         outward=np.clip((polar_deg - 10) / 15, 0, 1),
         streaks=streaks,
-        redness=smooth_step(34, 75, polar_deg),
+        redness=smooth_step(34.0, 75.0, polar_deg),
     )
 
 

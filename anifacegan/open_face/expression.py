@@ -167,7 +167,7 @@ class ExpressionSampler:
         amplitude = rng.beta(1.6, 1.6)
         for move in KINDS[kind][1]:
             self._make_move(rng, strengths, move, amplitude)
-        self._add_units_at_random(rng, strengths, mean_count=5 if kind == "random" else 1.5)
+        self._add_units_at_random(rng, strengths, mean_count=5.0 if kind == "random" else 1.5)
         if rng.random() < 0.012:
             strengths[self.index["tongueOut"]] += rng.random()
             strengths[self.index["jawOpen"]] += 0.3

@@ -18,9 +18,9 @@ HAIR_LINE = (
     (7.95, 7.96, 7.91, 7.75, 7.52, 7.22, 7.2, 7.45, 7.38, 7.1, 6.85, 6.75),
 )
 """Azimuth in degrees (0 in front), and height of the hair line there."""
-TEMPLE_DEG, TEMPLE_WIDTH_DEG = 38, 14
-SIDEBURN_DEG, SIDEBURN_WIDTH_DEG = 70, 8
-WIDOWS_PEAK_WIDTH_DEG = 9
+TEMPLE_DEG, TEMPLE_WIDTH_DEG = 38.0, 14.0
+SIDEBURN_DEG, SIDEBURN_WIDTH_DEG = 70.0, 8.0
+WIDOWS_PEAK_WIDTH_DEG = 9.0
 DISTANCE_LIMIT = 0.4
 OFF_SKIN = -1.0
 """Signed distance on eyes and teeth."""
@@ -76,10 +76,10 @@ def hair_line_height(view: HeadView, line: HairLine) -> np.ndarray:
     def bump(centre: float, width: float) -> np.ndarray:
         return np.exp(-(((azimuth - centre) / width) ** 2))
 
-    height = np.interp(azimuth, *HAIR_LINE) + line.raised * smooth_step(70, 30, azimuth)
+    height = np.interp(azimuth, *HAIR_LINE) + line.raised * smooth_step(70.0, 30.0, azimuth)
     height += line.temple * bump(TEMPLE_DEG, TEMPLE_WIDTH_DEG)
     height += line.sideburn * bump(SIDEBURN_DEG, SIDEBURN_WIDTH_DEG)
-    return height - line.widows_peak * bump(0, WIDOWS_PEAK_WIDTH_DEG)
+    return height - line.widows_peak * bump(0.0, WIDOWS_PEAK_WIDTH_DEG)
 
 
 def signed_distance(view: HeadView, line: HairLine) -> np.ndarray:
@@ -97,7 +97,7 @@ def standing(view: HeadView, line: HairLine, width: float = 0.16) -> np.ndarray:
 def hair_styles(view: HeadView, noise: SkinNoise) -> HairStyles:
     """The styles; "long" and "fringe" are worn with the curtain."""
     top = smooth_step(7.7, 8.3, view.y)
-    forelock = smooth_step(55, 15, view.azimuth_deg) * smooth_step(7.9, 8.2, view.y)
+    forelock = smooth_step(55.0, 15.0, view.azimuth_deg) * smooth_step(7.9, 8.2, view.y)
     usual = HairLine()
     full = standing(view, usual)
     low, mid, high = noise.low, noise.mid, noise.high
@@ -154,8 +154,8 @@ def curtain(view: HeadView) -> Curtain:
     reach = np.hypot(view.points[anchors, 0], view.points[anchors, 2] - AXIS_Z) + CURTAIN_DISTANCE
     down = np.linspace(0, 1, CURTAIN_ROWS)  # along the hair: 0 at the top
     shape = 1 + 0.05 * np.sin(np.pi * np.minimum(1, 1.6 * down))
-    shape += 0.22 * smooth_step(0.58, 1, down) - 0.20 * smooth_step(0.2, 0.55, down)
-    radius = (reach * tuck)[:, None] * shape - 0.10 * smooth_step(0.06, 0, down)  # (columns, rows)
+    shape += 0.22 * smooth_step(0.58, 1.0, down) - 0.20 * smooth_step(0.2, 0.55, down)
+    radius = (reach * tuck)[:, None] * shape - 0.10 * smooth_step(0.06, 0.0, down)  # (columns, rows)
     azimuth = np.radians(azimuth_deg)[:, None]
     height = np.broadcast_to(CURTAIN_TOP - CURTAIN_LENGTH * down, radius.shape)
     points = np.stack([radius * np.sin(azimuth), height, AXIS_Z + radius * np.cos(azimuth)], axis=-1)

@@ -4,6 +4,8 @@ Rays leave every vertex in cosine-weighted directions; a tree of boxes over the 
 again nearby.
 """
 
+from typing import no_type_check
+
 import numba
 import numpy as np
 
@@ -75,6 +77,7 @@ def _build_tree(corners: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 @numba.njit(cache=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
 def _blocked(origins, directions, reach, corners, boxes, first, count, right):
     """(N,) bool: does each ray hit a triangle, from either side, before ``reach``?"""
     hit = np.zeros(len(origins), np.bool_)
@@ -111,6 +114,7 @@ def _blocked(origins, directions, reach, corners, boxes, first, count, right):
 
 
 @numba.njit(cache=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
 def _crosses(origin, direction, corners, reach):
     """Does a ray cross a triangle at a distance between 0 and reach? Moeller and Trumbore's test."""
     a = corners[0]

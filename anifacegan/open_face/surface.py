@@ -33,7 +33,7 @@ class SurfaceSmoother:
         return field
 
 
-def smooth_step(start: float, end: float, value: np.ndarray | float) -> np.ndarray:
+def smooth_step(start: float, end: float, value: np.ndarray) -> np.ndarray:
     """0 before start, 1 behind end, an S between; falls where end < start."""
     t = np.clip((value - start) / (end - start), 0, 1)
     return t * t * (3 - 2 * t)

@@ -174,7 +174,7 @@ def mixed_triangles(quads: np.ndarray, twice: Subdivision, refined: np.ndarray, 
 def _fan(corners: np.ndarray, middles: np.ndarray, split_edges: np.ndarray) -> list[list[int]]:
     """Triangles of a quad some of whose edges have a vertex in the middle, as a fan around the first such vertex."""
     polygon, first_middle = [], None
-    for corner, middle in zip(corners, middles, strict=True):
+    for corner, middle in zip(corners.tolist(), middles.tolist(), strict=True):
         polygon.append(corner)
         if split_edges[middle]:
             first_middle = len(polygon) if first_middle is None else first_middle

@@ -1,0 +1,332 @@
+"""Judge a demo model with an independent detector: are faces found, do they smile, turn and stay themselves.
+
+    ./render.sh && python scripts/check_demo.py --model checkpoints/demo --frames multiview_imgs
+
+Prints a table, writes it and metrics.json, and exits with 1 if a requirement is missed. What is measured, and how:
+docs/demo_model.md. For development only: dlib's landmark model was made from data that are for research.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
+from scipy.stats import rankdata
+from tqdm import tqdm
+
+from anifacegan.command_line import read_config
+from anifacegan.errors import InputError, exit_on_input_error
+from anifacegan.expressions import PRESETS
+from anifacegan.library import load_model
+from anifacegan.morphable import load_open_face_model
+from anifacegan.pictures import over_white, read_png, to_bytes
+from anifacegan.synthetic import load_studio, render_person, sample_person
+
+SYNTHETIC = "synthetic"
+"""Stands for the mesh people, in place of a model folder."""
+INSTALL = "pip install --no-deps dlib-bin face_recognition_models"
+STRENGTHS = tuple(k / 10 for k in range(11))
+SMILE_YAWS = (-0.35, 0.0, 0.35)
+YAWS = (-0.5, -0.35, -0.2, -0.1, 0.0, 0.1, 0.2, 0.35, 0.5)
+"""Of the neutral face, radians."""
+IDENTITY_STRENGTHS = (0.0, 0.5, 1.0)
+FILM_PEOPLE, FILM_FRAMES = 3, 50
+"""What render.sh renders."""
+LEAST_PEOPLE, LEAST_FOUND, LEAST_RANK, LEAST_YAW_R, LARGEST_GAP = 5, 0.99, 0.95, 0.985, 0.08
+
+Image = UInt8[np.ndarray, "height width 3"]
+Landmarks = Float[np.ndarray, "68 2"]
+Pictures = Callable[[int, float, float], Image]
+"""Seed of a person, yaw in radians, strength of the smile -> picture."""
+Seen = dict[tuple[int, float, float], "Found | None"]
+"""The same key -> what the detector found."""
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """Judge a demo model with an independent face detector (dlib)."""
+
+    model: str = "checkpoints/demo"
+    """Model folder; or "synthetic" for the mesh people it is trained on, which is the best that it can reach."""
+    frames: Path | None = Path("multiview_imgs")
+    """What render.sh wrote. null: as many frames like those are made here."""
+    seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
+    """One person each."""
+    psi: float = 0.7
+    """Variety of people, as in render.py; the synthetic people have all of it."""
+    size: int = 256
+    """Height and width of the pictures made here, pixels."""
+    upsample: int = 0
+    """How often the detector doubles a picture first; as it is, it finds faces of 80 px and more."""
+    face_model: Path | None = None
+    """File of the open face model, whose landmarks tell the yaw. null: the cached one."""
+    out: Path = Path("runs/check_demo")
+    """Folder for metrics.json and table.md."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.seeds)) < max(2, len(self.seeds)):
+            raise ValueError(f"seeds are {list(self.seeds)}, expected two or more different ones")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the detector sees of one face."""
+
+    landmarks: Landmarks
+    """iBUG's 68 points, pixels with y down."""
+    embedding: Float[np.ndarray, "128"]
+    """Two pictures of one person are less than about 0.6 apart in the photographs it was made for."""
+
+
+class FaceDetector:
+    """dlib's HOG face detector, its 68 landmarks and its face embedding.
+
+    Raises:
+        InputError: dlib or its models are not installed.
+    """
+
+    def __init__(self, upsample: int) -> None:
+        # face_recognition_models is found, not imported: its code wants a setuptools of long ago.
+        places = {name: importlib.util.find_spec(name) for name in ("dlib", "face_recognition_models")}
+        missing = [name for name, place in places.items() if place is None]
+        if missing:
+            raise InputError(f"{' and '.join(missing)}: not installed, needed to find faces: {INSTALL}")
+        import dlib
+
+        models = Path(str(places["face_recognition_models"].origin)).parent / "models"
+        self.upsample = upsample
+        self._detect = dlib.get_frontal_face_detector()
+        self._predict = dlib.shape_predictor(str(models / "shape_predictor_68_face_landmarks.dat"))
+        self._embed = dlib.face_recognition_model_v1(str(models / "dlib_face_recognition_resnet_model_v1.dat"))
+
+    def boxes(self, pixels: Image) -> list[Any]:
+        """Rectangles of faces, the surest first."""
+        boxes, scores, _ = self._detect.run(np.ascontiguousarray(pixels), self.upsample, 0.0)
+        return [boxes[k] for k in np.argsort(-np.asarray(scores), kind="stable")]
+
+    def find(self, pixels: Image) -> Found | None:
+        """The surest face of a picture; None if there is none."""
+        boxes = self.boxes(pixels)
+        if not boxes:
+            return None
+        points = self._predict(pixels, boxes[0])
+        landmarks = np.array([(point.x, point.y) for point in points.parts()], np.float64)
+        return Found(landmarks, np.array(self._embed.compute_face_descriptor(pixels, points)))
+
+
+def model_pictures(config: CheckConfig) -> Pictures:
+    """Pictures of a model folder's people."""
+    model = load_model(config.model)
+    smile = model.expression("smile")[0].cpu().numpy()
+
+    def picture(seed: int, yaw: float, strength: float) -> Image:
+        face = model.face(seed, expression=strength * smile, psi=config.psi)
+        return to_bytes(face.render(yaw, size=config.size))
+
+    return picture
+
+
+def synthetic_pictures(config: CheckConfig) -> Pictures:
+    """Pictures of mesh people: what the model is trained on."""
+    studio = load_studio(config.face_model)
+    smile = studio.head.parts.expression_basis().from_strengths(PRESETS["smile"])
+
+    def picture(seed: int, yaw: float, strength: float) -> Image:
+        person = sample_person(studio, np.random.default_rng([seed]))
+        person = dataclasses.replace(person, z_exp=np.float32(strength) * smile)
+        return render_person(studio, person, 0.0, yaw, config.size)[0]
+
+    return picture
+
+
+def saved_frames(folder: Path) -> Iterator[tuple[str, Image]]:
+    """Names and pictures of the PNG frames that render.py wrote.
+
+    Raises:
+        InputError: there are none.
+    """
+    paths = sorted(folder.glob("*/frame_*.png"))
+    if not paths:
+        raise InputError(f"{folder}: holds no PERSON/frame_*.png, expected what ./render.sh writes")
+    for path in paths:
+        pixels = read_png(path)
+        yield path.relative_to(folder).as_posix(), over_white(pixels) if pixels.shape[-1] == 4 else pixels
+
+
+def film_frames(pictures: Pictures, seeds: Iterable[int]) -> Iterator[tuple[str, Image]]:
+    """Frames like those of render.sh: the head turns from -0.35 to 0.35 while the smile comes."""
+    for seed in seeds:
+        for k, share in enumerate(np.linspace(0, 1, FILM_FRAMES)):
+            yield f"seed {seed}, frame {k}", pictures(seed, -0.35 + 0.7 * float(share), float(share))
+
+
+def eye_distance(landmarks: Landmarks) -> float:
+    return float(np.linalg.norm(landmarks[36:42].mean(axis=0) - landmarks[42:48].mean(axis=0)))
+
+
+def corner_lift(landmarks: Landmarks) -> float:
+    """How far the corners of the mouth are above the middle of the lips, in eye distances."""
+    lip_centre = landmarks[[51, 57, 62, 66], 1].mean()
+    return float(lip_centre - landmarks[[48, 54], 1].mean()) / eye_distance(landmarks)
+
+
+def lip_gap(landmarks: Landmarks) -> float:
+    """Opening between the inner edges of the lips, in eye distances."""
+    return float(np.linalg.norm(landmarks[61:64] - landmarks[67:64:-1], axis=1).mean()) / eye_distance(landmarks)
+
+
+def eye_opening(landmarks: Landmarks) -> float:
+    """Height of the eyes by their width, the mean of both."""
+    eyes = landmarks[36:48].reshape(2, 6, 2)
+    height = np.linalg.norm(eyes[:, [1, 2]] - eyes[:, [5, 4]], axis=-1).mean(axis=1)
+    return float((height / np.linalg.norm(eyes[:, 0] - eyes[:, 3], axis=-1)).mean())
+
+
+def head_yaw(landmarks: Landmarks, mean_face: Float[np.ndarray, "68 3"]) -> float:
+    """Yaw in radians under which the mean face fits best, seen from afar.
+
+    Least squares over yaw, pitch, roll, scale and shift. The 17 points of the jaw are left out: in a picture they lie
+    on the outline, which slides over the skin as the head turns.
+    """
+    seen, solid = landmarks[17:] * [1, -1], mean_face[17:]             # y up
+    centre, spread = seen.mean(axis=0), seen.std()
+    seen, solid = (seen - centre) / spread, solid - solid.mean(axis=0)
+
+    def residuals(guess: np.ndarray) -> np.ndarray:                    # yaw, pitch, roll, scale, x, y
+        turned = Rotation.from_euler("yxz", guess[:3]).apply(solid)
+        return (guess[3] * turned[:, :2] + guess[4:] - seen).ravel()
+
+    start = np.array([0, 0, 0, 1 / solid[:, :2].std(), 0, 0])
+    return float(least_squares(residuals, start).x[0])
+
+
+def correlation(x: Sequence[float], y: Sequence[float]) -> float:
+    """Pearson's r; nan if a value is nan, or all are the same."""
+    x_centred, y_centred = np.array(x) - np.mean(x), np.array(y) - np.mean(y)
+    norm = math.sqrt((x_centred @ x_centred) * (y_centred @ y_centred))
+    return float(x_centred @ y_centred) / norm if norm > 0 else math.nan
+
+
+def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
+    """Spearman's; nan if a value is nan, or all are the same."""
+    return correlation(rankdata(x), rankdata(y))
+
+
+def look_at_people(pictures: Pictures, detector: FaceDetector, seeds: Iterable[int]) -> Seen:
+    """Every person smiling in three views, and neutral in all."""
+    poses = [(yaw, strength) for yaw in SMILE_YAWS for strength in STRENGTHS]
+    poses += [(yaw, 0.0) for yaw in YAWS if yaw not in SMILE_YAWS]
+    wanted = [(seed, *pose) for seed in seeds for pose in poses]
+    return {key: detector.find(pictures(*key)) for key in tqdm(wanted, unit="picture", disable=None)}
+
+
+def person_row(seen: Seen, seed: int, mean_face: Float[np.ndarray, "68 3"]) -> dict[str, Any]:
+    """What one person shows. A face that is not found is nan, and so is every correlation that needs it."""
+
+    def read(measured: Callable[[Landmarks], float], yaw: float, strength: float = 0.0) -> float:
+        face = seen[seed, yaw, strength]
+        return math.nan if face is None else measured(face.landmarks)
+
+    lift = {yaw: [read(corner_lift, yaw, strength) for strength in STRENGTHS] for yaw in SMILE_YAWS}
+    yaw = [read(lambda landmarks: head_yaw(landmarks, mean_face), yaw) for yaw in YAWS]
+    return {
+        "seed": seed,
+        "faces_missed": sum(face is None for (who, *_), face in seen.items() if who == seed),
+        "lift": lift,
+        "rank_correlation": {yaw: rank_correlation(STRENGTHS, values) for yaw, values in lift.items()},
+        "yaw": yaw,
+        "yaw_r": correlation(YAWS, yaw),
+        "lip_gap": read(lip_gap, 0.0),
+        "eye_opening": read(eye_opening, 0.0),
+    }
+
+
+def identity_distances(seen: Seen, seeds: Iterable[int]) -> dict[str, float]:
+    """Mean distance of embeddings within and between people, over three views and three strengths."""
+    poses = [(yaw, strength) for yaw in SMILE_YAWS for strength in IDENTITY_STRENGTHS]
+    faces = [(seed, face.embedding) for seed in seeds for pose in poses if (face := seen[(seed, *pose)]) is not None]
+    pairs = [(who == other, np.linalg.norm(a - b)) for (who, a), (other, b) in combinations(faces, 2)]
+    within, between = [d for same, d in pairs if same], [d for same, d in pairs if not same]
+    return {name: float(np.mean(d)) if d else math.nan for name, d in (("within", within), ("between", between))}
+
+
+def measure(
+    config: CheckConfig, detector: FaceDetector, pictures: Pictures, mean_face: Float[np.ndarray, "68 3"]
+) -> dict[str, Any]:
+    """Everything that metrics.json holds; ``requirements`` are the lines that must be met."""
+    frames = film_frames(pictures, config.seeds[:FILM_PEOPLE]) if config.frames is None else saved_frames(config.frames)
+    faces = {name: bool(detector.boxes(pixels)) for name, pixels in tqdm(frames, unit="frame", disable=None)}
+    seen = look_at_people(pictures, detector, config.seeds)
+    people = [person_row(seen, seed, mean_face) for seed in config.seeds]
+    ranks = [rank for row in people for rank in row["rank_correlation"].values()]
+    all_yaw_r = correlation(YAWS * len(people), [yaw for row in people for yaw in row["yaw"]])
+    requirements = [                                                   # np.min and np.max of a nan are nan: not met
+        requirement(f"faces found in {len(faces)} frames", np.mean(list(faces.values())), ">=", LEAST_FOUND),
+        requirement("people", len(people), ">=", LEAST_PEOPLE),
+        requirement("smile: worst rank correlation of the corner lift", np.min(ranks), ">=", LEAST_RANK),
+        requirement("yaw: r of all people together", all_yaw_r, ">=", LEAST_YAW_R),
+        requirement("yaw: worst person's r", np.min([row["yaw_r"] for row in people]), ">=", LEAST_YAW_R),
+        requirement("neutral: largest lip gap", np.max([row["lip_gap"] for row in people]), "<=", LARGEST_GAP),
+    ]
+    return {
+        "requirements": requirements,
+        "frames_without_a_face": [name for name, found in faces.items() if not found],
+        "people": people,
+        "embedding_distance": identity_distances(seen, config.seeds),
+        "yaw_of_camera": YAWS,
+        "settings": dataclasses.asdict(config),
+        "detector": f"dlib {version('dlib-bin')}, HOG, {config.upsample} times upsampled",
+    }
+
+
+def requirement(what: str, value: float, relation: Literal["<=", ">="], limit: float) -> dict[str, Any]:
+    met = value <= limit if relation == "<=" else value >= limit
+    return {"what": what, "value": float(value), "required": f"{relation} {limit:g}", "met": bool(met)}
+
+
+def table(metrics: dict[str, Any]) -> str:
+    """The metrics as Markdown."""
+    lines = ["| what | measured | required | met |", "|---|---|---|---|"]
+    for row in metrics["requirements"]:
+        lines.append(f"| {row['what']} | {row['value']:.4g} | {row['required']} | {'yes' if row['met'] else 'NO'} |")
+    for name, distance in metrics["embedding_distance"].items():
+        lines.append(f"| mean embedding distance {name} people | {distance:.3f} | | |")
+    views = " | ".join(f"rank at yaw {yaw:+.2f}" for yaw in SMILE_YAWS)
+    lines += ["", f"| seed | {views} | lift, 0 to 1 | yaw r | lip gap | eye opening | missed |", "|---" * 9 + "|"]
+    for row in metrics["people"]:
+        ranks = " | ".join(f"{rank:.3f}" for rank in row["rank_correlation"].values())
+        lift = row["lift"][0.0]
+        lines.append(
+            f"| {row['seed']} | {ranks} | {lift[0]:+.3f} to {lift[-1]:+.3f} | {row['yaw_r']:.4f} "
+            f"| {row['lip_gap']:.3f} | {row['eye_opening']:.3f} | {row['faces_missed']} |"
+        )
+    return "\n".join([*lines, "", f"Detector: {metrics['detector']}. Lengths in eye distances.", ""])
+
+
+def main() -> None:
+    with exit_on_input_error():
+        config = read_config(CheckConfig, sys.argv[1:], "check_demo.py")
+        detector = FaceDetector(config.upsample)
+        pictures = (synthetic_pictures if config.model == SYNTHETIC else model_pictures)(config)
+        face_model = load_open_face_model(config.face_model)
+        metrics = measure(config, detector, pictures, face_model.mean[face_model.landmark_vertices].double().numpy())
+        config.out.mkdir(parents=True, exist_ok=True)
+        (config.out / "metrics.json").write_text(json.dumps(metrics, indent=1, default=str) + "\n")
+        (config.out / "table.md").write_text(table(metrics))
+        print(table(metrics), end="")
+    raise SystemExit(0 if all(row["met"] for row in metrics["requirements"]) else 1)
+
+
+if __name__ == "__main__":
+    main()
