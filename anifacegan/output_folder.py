@@ -31,7 +31,6 @@ def filled_when_complete(out: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
         _publish(temporary, out)
-        made = []
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
     finally:

@@ -275,7 +275,7 @@ def sample_identity(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndar
     first, second = rng.integers(len(parts.bank_id), size=2)
     angle = rng.uniform(0, math.pi / 2)
     mix = math.cos(angle) * parts.bank_id[first].astype(np.float64)
-    return (mix + math.cos(angle) * parts.bank_id[second].astype(np.float64)).astype(np.float32)
+    return (mix + math.sin(angle) * parts.bank_id[second].astype(np.float64)).astype(np.float32)
 
 
 def sample_expression(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndarray, "64"]:

@@ -54,7 +54,8 @@ def write_png(
     path.write_bytes(buffer.getvalue())
 
 
-def read_png(path: Path) -> UInt8[np.ndarray, "height width channel"]:
+def read_png(path: Path) -> UInt8[np.ndarray, "height width channel"] | UInt16[np.ndarray, "height width"]:
+    """What :func:`write_png` wrote."""
     with Image.open(path) as image:
         return np.asarray(image)
 

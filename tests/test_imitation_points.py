@@ -1,0 +1,122 @@
+"""Points on the mesh: the step from each expressive vertex to its neutral place, and who sees it."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_head import tiny_model, tiny_parts
+from tiny_training_set import packed
+from torch import Tensor
+
+from anifacegan.head_geometry import HeadGeometry, bare_head, clear_lids, head_geometry, load_head_geometry
+from anifacegan.imitation_points import EYE_LABELS, MeshSampler
+from anifacegan.morphable import WORLD_PER_MODEL_UNIT, MorphableModel
+
+ITEMS = 5
+EYE_RADIUS = 0.3
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def head() -> HeadGeometry:
+    """The tiny head with eyeballs that are round, move as one piece, and reach out of some of the lids."""
+    model = tiny_model()
+    parts = tiny_parts(model)
+    model.world_offset.copy_(torch.tensor([0.01, -0.02, 0.03]))
+    for label, lids in zip(EYE_LABELS, (parts.lid_l, parts.lid_r), strict=True):
+        ball = torch.from_numpy(np.flatnonzero(parts.part == label))
+        directions = torch.nn.functional.normalize(torch.randn(len(ball), 3, generator=rng(label)), dim=-1)
+        model.mean[ball] = model.mean[torch.from_numpy(lids).long()].mean(0) + EYE_RADIUS * directions
+        for basis in (model.id_basis, model.exp_basis):
+            basis[ball] = basis[ball].mean(0)
+    return head_geometry(model, parts)
+
+
+@pytest.fixture(scope="module")
+def seen(head: HeadGeometry) -> np.ndarray:
+    """(item, vertex) which vertices are seen."""
+    return np.random.default_rng(0).random((ITEMS, len(head.mean) // 3)) < 0.5
+
+
+@pytest.fixture(scope="module")
+def sampler(head: HeadGeometry, seen: np.ndarray) -> MeshSampler:
+    return MeshSampler(head, packed(seen))
+
+
+def codes(count: int) -> tuple[Tensor, Tensor]:
+    return torch.randn(count, 80, generator=rng(1)), torch.randn(count, 64, generator=rng(2))
+
+
+def whole_mesh(head: HeadGeometry, z_id: Tensor, z_exp: Tensor) -> np.ndarray:
+    """(B, V, 3) vertices as the pictures have them, in world units."""
+    shapes = np.stack([bare_head(head, *pair) for pair in zip(z_id.numpy(), z_exp.numpy(), strict=True)])
+    return WORLD_PER_MODEL_UNIT * shapes + head.world_offset
+
+
+def test_points_are_on_the_mesh_that_is_drawn_and_steps_lead_to_its_neutral(
+    head: HeadGeometry, sampler: MeshSampler
+) -> None:
+    """Lids included: clearing a subset of the vertices is clearing all of them, up to rounding."""
+    z_id, z_exp = codes(3)
+    points = sampler.points(np.array([0, 2, 4]), z_id, z_exp, 1500, rng(3))
+    chosen = sampler.vertices(1500, rng(3))
+    expressive, neutral = whole_mesh(head, z_id, z_exp), whole_mesh(head, z_id, torch.zeros_like(z_exp))
+    assert np.allclose(points.x_target, expressive[:, chosen], atol=2e-6)
+    assert np.allclose(points.x_target + points.delta, neutral[:, chosen], atol=2e-6)
+    lids = np.isin(chosen, np.concatenate([head.parts.lid_l, head.parts.lid_r]))
+    raw = torch.from_numpy(head.mean.reshape(-1, 3))[None]
+    pushed = (clear_lids(raw, head.parts) - raw)[0].norm(dim=-1) > 0.01
+    assert pushed.numpy()[chosen[lids]].any()                          # else this test would show nothing of lids
+    assert (np.abs(expressive - neutral)[:, chosen].max(axis=(0, 2)) > 1e-3).mean() > 0.9
+
+
+def test_a_neutral_face_needs_no_step(sampler: MeshSampler) -> None:
+    z_id, _ = codes(2)
+    points = sampler.points(np.array([0, 1]), z_id, torch.zeros(2, 64), 100, rng())
+    assert (points.delta == 0).all()
+
+
+def test_only_vertices_that_the_item_shows_have_confidence(sampler: MeshSampler, seen: np.ndarray) -> None:
+    z_id, z_exp = codes(3)
+    items = np.array([4, 0, 4])
+    points = sampler.points(items, z_id, z_exp, 300, rng(5))
+    expected = seen[items][:, sampler.vertices(300, rng(5))]
+    assert np.array_equal(points.visible.numpy(), expected.astype(np.float32))
+
+
+def test_vertices_that_move_and_those_of_the_eyes_are_drawn_more_often(
+    head: HeadGeometry, sampler: MeshSampler
+) -> None:
+    draws = 200_000
+    counts = np.bincount(sampler.vertices(draws, rng()), minlength=len(head.parts.part))
+    moving = np.sqrt((head.basis[:, 80:] ** 2).sum(1).reshape(-1, 3).sum(1))
+    share = 0.05 + moving / moving.max() + 0.5 * (head.parts.part > 0)
+    expected = draws * share / share.sum()
+    assert len(counts) == len(share)
+    assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()   # five deviations of a Poisson count
+
+
+def test_draws_come_from_the_generator_alone(sampler: MeshSampler) -> None:
+    z_id, z_exp = codes(1)
+    first, same, other = (sampler.points(np.array([0]), z_id, z_exp, 50, rng(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first.x_target, same.x_target) and not torch.equal(first.x_target, other.x_target)
+
+
+def test_a_real_blink_is_cleared_alike_from_a_few_vertices_of_the_eyeballs(face_model: MorphableModel) -> None:
+    """The open model's eyeballs are not quite spheres (corneas): a few of their vertices fit a slightly other one."""
+    head = load_head_geometry()
+    strengths = {"eyeBlink": 0.8, "mouthSmile": 0.5}
+    z_exp = torch.from_numpy(head.parts.expression_basis().from_strengths(strengths)).float()[None]
+    z_id = torch.randn(1, 80, generator=rng(1))
+    everything = np.full((1, (len(head.mean) // 3 + 7) // 8), 255, np.uint8)
+    sampler = MeshSampler(head, everything)
+    chosen = sampler.vertices(4000, rng(7))
+    points = sampler.points(np.array([0]), z_id, z_exp, 4000, rng(7))
+    lids = np.isin(chosen, np.concatenate([head.parts.lid_l, head.parts.lid_r]))
+    error = np.abs(points.x_target.numpy() - whole_mesh(head, z_id, z_exp)[:, chosen]).max(axis=(0, 2))
+    assert lids.sum() > 50
+    assert error[~lids].max() < 2e-6
+    assert error[lids].max() < 1e-4                                    # a tenth of a millimetre; a blink moves 1 cm
+    assert (points.visible == 1).all()

@@ -1,0 +1,333 @@
+"""The steps: what they draw, what they teach, how they end and how they go on."""
+
+import dataclasses
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from small_models import SMALL, small_generator
+from tiny_head import tiny_model, tiny_parts
+from tiny_training_set import SCHEDULE, packed, random_codes
+from torch import Tensor
+
+from anifacegan.head_geometry import head_geometry
+from anifacegan.imitation_points import MeshSampler
+from anifacegan.models.deformation import DeformationConfig
+from anifacegan.models.generator import Generator, RayColours
+from anifacegan.paired_data import PairedBatch, PairedData
+from anifacegan.rays import image_rays
+from anifacegan.surfaces import Surfaces
+from anifacegan.training import (
+    FREE_MARGIN,
+    LossWeights,
+    Schedule,
+    State,
+    imitation_losses,
+    in_free_space,
+    near_surface,
+    new_state,
+    photometric_losses,
+    set_learning_rates,
+    train,
+    update,
+)
+
+ITEMS, SIZE = 6, 16
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def data() -> PairedData:
+    images = torch.randint(0, 256, (ITEMS, SIZE, SIZE, 3), dtype=torch.uint8, generator=rng())
+    steps = np.random.default_rng(0).integers(38_000, 42_000, (ITEMS, SIZE, SIZE)).astype(np.uint16)
+    steps[:, :, : SIZE // 3] = 0                                       # a part of every picture is background
+    return PairedData(images, random_codes(ITEMS), Surfaces(steps, np.zeros((ITEMS, 1), np.uint8)), 12.0, held_out=1)
+
+
+@pytest.fixture(scope="module")
+def mesh() -> MeshSampler:
+    model = tiny_model()
+    seen = packed(np.ones((ITEMS, len(model.mean)), bool))
+    return MeshSampler(head_geometry(model, tiny_parts(model)), seen)
+
+
+def state(schedule: Schedule = SCHEDULE) -> State:
+    return new_state(small_generator(), Generator(SMALL), schedule)
+
+
+def copied(module: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def changed(module: torch.nn.Module, before: dict[str, Tensor]) -> bool:
+    return any(not torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+
+
+# --------------------------------------------------------------------------------------------- near the known surface
+def choose(t: list[float], hit: list[bool], distance: float, count: int, seed: int = 0) -> tuple[list[int], list[bool]]:
+    """The choice on one ray."""
+    index, exists = near_surface(torch.tensor([[distance]]), count, rng(seed))(
+        torch.tensor([[t]]), torch.tensor([[hit]])
+    )
+    return index[0, 0].tolist(), exists[0, 0].tolist()
+
+
+T = [0.90, 0.93, 0.96, 0.98, 1.00, 1.02, 1.05]
+
+
+def test_the_manifolds_nearest_to_the_surface_are_chosen() -> None:
+    index, exists = choose(T, [True] * 7, 0.985, 3)
+    assert set(index[:3]) == {2, 3, 4} and exists[:3] == [True] * 3
+
+
+def test_one_more_lies_in_free_space_and_every_one_there_has_its_turn() -> None:
+    free = set()
+    for seed in range(60):
+        index, exists = choose(T, [True] * 7, 0.985, 3, seed)
+        assert exists[3]
+        free.add(index[3])
+    assert free == {0, 1}                                              # 2 is free as well, but chosen already
+
+
+def test_nothing_within_the_margin_counts_as_free() -> None:
+    surface = 0.99
+    before = [surface - FREE_MARGIN - 0.001, surface - FREE_MARGIN + 0.001, surface, 1.0]
+    for seed in range(20):
+        assert choose(before, [True] * 4, surface, 1, seed) == ([2, 0], [True, True])
+        assert choose(before[1:], [True] * 3, surface, 1, seed)[1] == [True, False]
+
+
+def test_missed_manifolds_are_not_shaded() -> None:
+    hit = [False, True, False, False, True, True, False]
+    for seed in range(20):
+        index, exists = choose(T, hit, 0.985, 4, seed)
+        assert {i for i, there in zip(index, exists, strict=True) if there} == {1, 4, 5}
+
+
+def test_no_manifold_is_shaded_twice() -> None:
+    t = torch.rand(3, 200, 9, generator=rng()).sort(dim=-1).values * 0.2 + 0.9
+    hit = torch.rand(t.shape, generator=rng(1)) < 0.7
+    distance = 0.9 + 0.2 * torch.rand(3, 200, generator=rng(2))
+    distance[:, ::5] = torch.inf
+    index, exists = near_surface(distance, 4, rng(3))(t, hit)
+    for b, r in np.ndindex(3, 200):
+        there = index[b, r][exists[b, r]].tolist()
+        assert len(set(there)) == len(there) and hit[b, r, there].all()
+        assert len(there) >= min(4, int(hit[b, r].sum()))
+
+
+def test_rays_of_the_background_try_all_manifolds_in_turn() -> None:
+    tried = [choose(T, [True] * 7, float("inf"), 2, seed)[0] for seed in range(60)]
+    assert {index for indices in tried for index in indices} == set(range(7))
+
+
+def colours(t: Tensor, hit: Tensor) -> RayColours:
+    """Rays with the given points, the last of them the background's."""
+    ray = torch.zeros(t.shape[:2])
+    vectors, points = torch.zeros(*ray.shape, 3), torch.zeros(*t.shape, 3)
+    return RayColours(vectors, ray, ray, vectors, torch.ones_like(t), t, hit, t, points, points)
+
+
+def batch_of(distance: Tensor, inside: Tensor) -> PairedBatch:
+    """Random faces and colours; as many rays as a square picture has."""
+    count, rays = distance.shape
+    size = math.isqrt(rays)
+    return PairedBatch(
+        z_id=torch.randn(count, 80, generator=rng(0)),
+        z_exp=torch.randn(count, 64, generator=rng(1)),
+        z_noise=torch.randn(count, 80, generator=rng(2)),
+        rays=image_rays(torch.zeros(count), torch.linspace(-0.3, 0.3, count), size),
+        rgb=torch.rand(count, rays, 3, generator=rng(3)),
+        distance=distance,
+        inside=inside,
+    )
+
+
+def test_points_before_a_sure_surface_are_in_free_space() -> None:
+    t = torch.tensor([[[0.9, 0.995, 1.1, 1.2], [0.9, 0.0, 0.95, 1.2], [0.9, 0.9, 0.9, 1.2], [0.9, 1.1, 1.0, 1.2]]])
+    hit = torch.tensor([[[True] * 4, [True, False, True, True], [True] * 4, [True] * 4]])
+    distance = torch.tensor([[1.0, 1.0, 1.0, float("inf")]])
+    inside = torch.tensor([[True, True, False, True]])
+    free = in_free_space(colours(t, hit), batch_of(distance, inside))
+    assert free[0].tolist() == [[True, False, False], [True, False, True], [False] * 3, [True] * 3]
+
+
+# ---------------------------------------------------------------------------------------------- which field learns what
+def gradient_norms(generator: Generator, near_levels: int | None) -> dict[str, float]:
+    batch = batch_of(0.97 + 0.05 * torch.rand(2, 36, generator=rng(5)), torch.ones(2, 36, dtype=torch.bool))
+    losses = photometric_losses(generator, batch, near_levels, LossWeights(), rng(6))
+    generator.zero_grad()
+    losses["colour"].backward()
+    return {
+        name: sum(float(p.grad.norm()) for p in module.parameters() if p.grad is not None)
+        for name, module in generator.named_children()
+    }
+
+
+def test_near_the_surface_colours_teach_the_template_alone() -> None:
+    norms = gradient_norms(small_generator(), near_levels=2)
+    assert norms.pop("template") > 0
+    assert set(norms.values()) == {0.0}
+
+
+def test_in_the_complete_stage_colours_teach_template_deformation_and_manifolds() -> None:
+    norms = gradient_norms(small_generator(), near_levels=None)
+    assert {name for name, norm in norms.items() if norm > 0} == {"template", "deformation", "manifolds"}
+
+
+def test_the_warm_up_teaches_the_deformation_alone(data: PairedData, mesh: MeshSampler) -> None:
+    start = state()
+    before = {name: copied(module) for name, module in start.generator.named_children()}
+    schedule = dataclasses.replace(SCHEDULE, near_surface=0, complete=0)
+    train(start, data, mesh, schedule, LossWeights(), lambda *_: None)
+    after = dict(start.generator.named_children())
+    assert {name for name, module in after.items() if changed(module, before[name])} == {"deformation"}
+
+
+def test_every_term_has_its_weight(data: PairedData, mesh: MeshSampler) -> None:
+    generator = small_generator()
+    batch = batch_of(torch.full((2, 16), 1.0), torch.ones(2, 16, dtype=torch.bool))
+
+    def terms(weights: LossWeights) -> dict[str, Tensor]:
+        return imitation_losses(generator, data, mesh, SCHEDULE, weights, rng()) | photometric_losses(
+            generator, batch, 2, weights, rng()
+        )
+
+    names = [field.name for field in dataclasses.fields(LossWeights)]
+    ones = terms(LossWeights(**dict.fromkeys(names, 1.0)))
+    assert sorted(ones) == sorted(names)
+    assert all(value.item() > 0 for value in ones.values())
+    for factor, name in enumerate(names):
+        scaled = terms(LossWeights(**dict.fromkeys(names, 1.0) | {name: float(factor)}))
+        assert scaled[name].item() == pytest.approx(factor * ones[name].item(), rel=1e-5)
+
+
+def test_the_deformation_learns_to_follow_the_mesh(data: PairedData, mesh: MeshSampler) -> None:
+    """From a field that moves nothing."""
+    schedule = Schedule(
+        warm_up_deform=150, near_surface=0, complete=0, mesh_faces=4, mesh_points=40, lr_deformation=3e-3
+    )
+    config = dataclasses.replace(SMALL, deformation=DeformationConfig(hidden_dim=32, mapping_dim=32, output_scale=0.05))
+    start, errors = new_state(Generator(config).initialise(rng()), Generator(config), schedule), []
+    train(start, data, mesh, schedule, LossWeights(), lambda _, losses: errors.append(losses["deformation"]))
+    assert np.mean(errors[-20:]) < 0.5 * np.mean(errors[:3])
+
+
+# -------------------------------------------------------------------------------------------------------------- a step
+def test_a_term_that_is_not_finite_is_named_with_its_step_and_changes_nothing() -> None:
+    broken = state()
+    broken.step = 41
+    before = copied(broken.generator)
+    losses = {"colour": torch.tensor(0.5), "roughness": broken.generator.deformation.head.weight.sum() * torch.inf}
+    with pytest.raises(FloatingPointError, match=r"step 41: roughness not finite \(colour 0.5, roughness "):
+        update(broken, losses, SCHEDULE)
+    assert not changed(broken.generator, before)
+
+
+def test_a_gradient_that_is_not_finite_is_named_with_its_field_and_changes_nothing() -> None:
+    broken = state()
+    broken.step = 3
+    before = copied(broken.generator)
+    losses = {"neutral": (0 * broken.generator.deformation.head.weight).sqrt().sum()}  # 0, with slope 0 / 0
+    with pytest.raises(FloatingPointError, match="step 3: the gradient of the deformation is not finite"):
+        update(broken, losses, SCHEDULE)
+    assert not changed(broken.generator, before)
+
+
+def test_large_gradients_are_cut_to_the_limit_field_by_field() -> None:
+    learner = state()
+    template = next(learner.generator.template.parameters())
+    field = next(learner.generator.manifolds.parameters())
+    update(learner, {"colour": 1e6 * template.sum() + 1e-3 * field.sum()}, SCHEDULE)
+    assert template.grad is not None and field.grad is not None
+    assert template.grad.norm().item() == pytest.approx(SCHEDULE.gradient_limit, rel=1e-4)
+    assert field.grad.norm().item() == pytest.approx(1e-3 * field.numel() ** 0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize("step, decay", [(0, 1 / 10), (8, 9 / 18), (100_000, 0.999)])
+def test_the_average_follows_the_weights(step: int, decay: float) -> None:
+    learner = state()
+    learner.step = step
+    before = learner.average.deformation.head.weight.clone()
+    update(learner, {"neutral": learner.generator.deformation.head.weight.sum()}, SCHEDULE)
+    expected = decay * before + (1 - decay) * learner.generator.deformation.head.weight
+    assert torch.allclose(learner.average.deformation.head.weight, expected, atol=1e-7)
+    assert not learner.average.deformation.head.weight.requires_grad
+
+
+def test_learning_rates_rise_fast_and_fall_to_their_floors() -> None:
+    schedule = Schedule(warm_up_deform=1000, near_surface=3000, complete=1000)
+    learner = state(schedule)
+
+    def rates(step: int) -> list[float]:
+        learner.step = step
+        set_learning_rates(learner, schedule)
+        return [group["lr"] for group in learner.optimiser.param_groups]
+
+    assert rates(0)[1] == pytest.approx(schedule.lr_deformation, rel=1e-4)
+    assert rates(999)[1] == pytest.approx(0.3 * schedule.lr_deformation)
+    assert rates(1000)[1] == pytest.approx(0.3 * schedule.lr_deformation, rel=1e-4)  # no jump
+    assert rates(1000)[0] == pytest.approx(schedule.lr_template / 200, rel=1e-4)
+    assert rates(1200)[0] == pytest.approx(schedule.lr_template, rel=0.01)
+    assert rates(1000)[2] == pytest.approx(schedule.lr_manifolds, rel=1e-4)
+    floors = [0.03 * schedule.lr_template, 0.03 * schedule.lr_deformation, 0.03 * schedule.lr_manifolds]
+    assert rates(4999) == pytest.approx(floors, rel=0.01)
+    middle = [rates(step)[0] for step in range(1200, 5000, 100)]
+    assert all(a > b for a, b in zip(middle[:-1], middle[1:], strict=True))
+
+
+# ------------------------------------------------------------------------------------------------ going on after a stop
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop", [1, 3, 6])
+def test_stopped_saved_and_resumed_steps_equal_the_unbroken_ones(
+    stop: int, data: PairedData, mesh: MeshSampler
+) -> None:
+    """Bit for bit, in all three stages, whatever the state of PyTorch's global generator."""
+
+    def steps(learner: State, until: int) -> list[dict[str, float]]:
+        reported = []
+
+        def report(learner: State, losses: dict[str, float]) -> None:
+            reported.append(losses)
+            if learner.step == until:
+                raise StoppedError
+
+        torch.manual_seed(until)
+        try:
+            train(learner, data, mesh, SCHEDULE, LossWeights(), report)
+        except StoppedError:
+            pass
+        return reported
+
+    unbroken, first = state(), state()
+    expected = steps(unbroken, SCHEDULE.steps)
+    seen = steps(first, stop)
+    file = io.BytesIO()
+    torch.save([x.state_dict() for x in (first.generator, first.average, first.optimiser)], file)
+    file.seek(0)
+    second = state()
+    saved = torch.load(file, weights_only=True)
+    for part, content in zip((second.generator, second.average, second.optimiser), saved, strict=True):
+        part.load_state_dict(content)
+    second.step = first.step
+    seen += steps(second, SCHEDULE.steps)
+    assert seen == expected
+    assert not changed(second.generator, copied(unbroken.generator))
+    assert not changed(second.average, copied(unbroken.average))
+    assert second.step == unbroken.step == SCHEDULE.steps
+
+
+def test_the_seed_decides_what_is_drawn(data: PairedData, mesh: MeshSampler) -> None:
+    reported = []
+    for seed in (0, 1):
+        schedule = dataclasses.replace(SCHEDULE, seed=seed)
+        train(state(), data, mesh, schedule, LossWeights(), lambda _, losses: reported.append(losses))
+    assert reported[0] != reported[SCHEDULE.steps]

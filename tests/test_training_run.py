@@ -1,0 +1,289 @@
+"""Whole runs of seven steps on a tiny data set: what they leave behind, and how they survive being stopped."""
+
+import dataclasses
+import os
+import runpy
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+from tiny_training_set import COUNT, HELD_OUT, REPORTING, SCHEDULE, SIZE, tiny_config, write_tiny_set
+
+from anifacegan import training
+from anifacegan.checkpoints import load_checkpoint
+from anifacegan.coefficients import read_coefficients, write_coefficients
+from anifacegan.command_line import read_config
+from anifacegan.config import Reporting, TrainConfig
+from anifacegan.errors import InputError
+from anifacegan.expressions import PRESETS
+from anifacegan.models.deformation import DeformationConfig
+from anifacegan.snapshots import load_newest
+from anifacegan.training import LossWeights, State, update
+from anifacegan.training_run import run
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("set")
+    write_tiny_set(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unbroken(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run."""
+    out = tmp_path_factory.mktemp("run") / "unbroken"
+    assert run(tiny_config(tiny, out)) == out / "model"
+    return out
+
+
+def same_end(one: Path, other: Path) -> None:
+    """Losses, weights, averages and optimiser of two runs are equal, bit for bit."""
+    assert (one / "stats.jsonl").read_text() == (other / "stats.jsonl").read_text()
+    first, second = load_newest(one), load_newest(other)
+    assert first is not None and second is not None
+    assert first["step"] == second["step"] == SCHEDULE.steps
+    for part in ("generator", "average"):
+        assert first[part].keys() == second[part].keys()
+        assert all(torch.equal(first[part][name], second[part][name]) for name in first[part])
+    slots = first["optimiser"]["state"]
+    assert slots and all(
+        torch.equal(value, second["optimiser"]["state"][index][name])
+        for index, slot in slots.items()
+        for name, value in slot.items()
+    )
+    assert (one / "model" / "model.safetensors").read_bytes() == (other / "model" / "model.safetensors").read_bytes()
+
+
+# ------------------------------------------------------------------------------------------------------ what it leaves
+def test_a_run_leaves_losses_snapshots_previews_and_its_configuration(unbroken: Path) -> None:
+    lines = [yaml.safe_load(line) for line in (unbroken / "stats.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "deformation" in line] == [2, 4, 6]
+    assert [line["step"] for line in lines if "held_out_psnr" in line] == [3, 6, 7]
+    assert "colour" not in lines[0] and lines[-1].keys() == {"step", "held_out_psnr"}
+    assert sorted(path.name for path in unbroken.glob("snapshot_*")) == ["snapshot_00000004.pt", "snapshot_00000007.pt"]
+    preview = np.asarray(Image.open(unbroken / "preview.png"))
+    assert preview.shape == (3 * REPORTING.preview_size, HELD_OUT * REPORTING.preview_size, 3)
+    assert list((unbroken / "tensorboard").iterdir())
+    assert sorted(path.name for path in unbroken.iterdir()) == sorted(
+        ["config.yaml", "model", "preview.png", "stats.jsonl", "surfaces", "tensorboard"]
+        + ["snapshot_00000004.pt", "snapshot_00000007.pt"]
+    )
+
+
+def test_the_preview_shows_the_held_out_pictures_in_its_first_row(tiny: Path, unbroken: Path) -> None:
+    size = REPORTING.preview_size
+    preview = np.asarray(Image.open(unbroken / "preview.png"))
+    nearest = np.linspace(0, SIZE - 1, size).round().astype(int)
+    for column in range(HELD_OUT):
+        picture = np.asarray(Image.open(tiny / "data" / f"{COUNT - HELD_OUT + column:06d}.png"))
+        shown = preview[:size, column * size : (column + 1) * size]
+        assert np.array_equal(shown, picture[nearest][:, nearest])
+
+
+def test_the_written_configuration_is_the_one_that_ran(tiny: Path, unbroken: Path) -> None:
+    assert read_config(TrainConfig, ["--config", str(unbroken / "config.yaml")], "train.py") == tiny_config(
+        tiny, unbroken
+    )
+
+
+def test_the_finished_model_holds_the_averaged_weights_and_says_how_it_came_about(unbroken: Path) -> None:
+    model, newest = load_checkpoint(unbroken / "model"), load_newest(unbroken)
+    assert newest is not None
+    weights = model.generator.state_dict()
+    means = ("mean_frequencies", "mean_phases")
+    assert all(torch.equal(weights[name], newest["average"][name]) for name in weights if name not in means)
+    assert any(not torch.equal(newest["average"][name], newest["generator"][name]) for name in weights)
+    assert (weights["mean_frequencies"] != 0).any()                    # what truncation pulls towards
+    assert model.card.presets == PRESETS and model.basis is not None and model.appearance
+    said = model.card.training
+    assert said["steps"] == 7 and said["seed"] == 0 and "no adversarial training" in said["stage"]
+    assert said["config"] == yaml.safe_load((unbroken / "config.yaml").read_text())
+    assert said["facts"].keys() == {"identity_prior", "expression_prior", "shell_error_world"}
+
+
+# ------------------------------------------------------------------------------------------------------------- stopping
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, what) -> None:
+    """Do something in the middle of a step, once."""
+    due = [step]
+
+    def interrupted(state: State, *others: object) -> None:
+        if due and state.step == due[0]:
+            due.clear()
+            what()
+        update(state, *others)
+
+    monkeypatch.setattr(training, "update", interrupted)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_run_that_is_asked_to_stop_saves_and_goes_on_to_the_same_end(
+    name: str, tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stops between two lines of stats.jsonl and between two regular snapshots."""
+    before = signal.getsignal(getattr(signal, name))
+    config = tiny_config(tiny, tmp_path / "run")
+    interrupt_at(monkeypatch, 4, lambda: os.kill(os.getpid(), getattr(signal, name)))
+    with pytest.raises(KeyboardInterrupt):
+        run(config)
+    assert (tmp_path / "run" / "snapshot_00000005.pt").is_file()       # the step that was on its way was finished
+    assert not (tmp_path / "run" / "model").exists()
+    assert signal.getsignal(getattr(signal, name)) == before
+    run(config)
+    same_end(tmp_path / "run", unbroken)
+
+
+def test_a_run_that_died_between_snapshots_goes_on_to_the_same_end(
+    tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines of steps after the last snapshot are written again; then also with the newest snapshot damaged."""
+
+    class PowerCutError(Exception):
+        pass
+
+    def die() -> None:
+        raise PowerCutError
+
+    out = tmp_path / "run"
+    config = tiny_config(tiny, out)
+    interrupt_at(monkeypatch, 6, die)
+    with pytest.raises(PowerCutError):
+        run(config)
+    assert '"step": 6' in (out / "stats.jsonl").read_text()
+    assert [path.name for path in out.glob("snapshot_*")] == ["snapshot_00000004.pt"]
+    run(config)
+    same_end(out, unbroken)
+
+    newest = out / "snapshot_00000007.pt"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    shutil.rmtree(out / "model")
+    run(config)
+    same_end(out, unbroken)
+
+
+def test_a_finished_run_that_is_started_again_only_writes_its_model(unbroken: Path, tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "model")
+    run(dataclasses.replace(tiny_config(tiny, tmp_path / "run")))
+    same_end(tmp_path / "run", unbroken)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_term_and_step(
+    tiny: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    config = tiny_config(tiny, tmp_path / "run")
+    broken = dataclasses.replace(config, weights=LossWeights(silhouette=float("nan")))
+    with pytest.raises(FloatingPointError, match="step 2: silhouette not finite"):
+        run(broken)
+    assert not list((tmp_path / "run").glob("snapshot_*"))
+
+
+# ------------------------------------------------------------------------------------------------------- bad input
+def test_snapshots_of_other_networks_are_refused_and_left_alone(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    config = tiny_config(tiny, tmp_path / "run")
+    kept = (tmp_path / "run" / "config.yaml").read_text()
+    wider = dataclasses.replace(config.generator, deformation=DeformationConfig(hidden_dim=9, mapping_dim=8))
+    with pytest.raises(InputError, match="snapshots are of other networks") as caught:
+        run(dataclasses.replace(config, generator=wider))
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "run" / "config.yaml").read_text() == kept
+
+
+def test_data_of_another_face_model_are_refused(tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny / "data", tmp_path / "data")
+    for path in (tmp_path / "data").glob("*.mat"):
+        write_coefficients(path, dataclasses.replace(read_coefficients(path), face_model="bfm09"))
+    config = tiny_config(tiny, tmp_path / "run")
+    with pytest.raises(InputError, match="belongs to face model 'bfm09', expected 'anifacegan-open-1'"):
+        run(dataclasses.replace(config, data=dataclasses.replace(config.data, path=tmp_path / "data")))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_new_run_can_start_from_a_finished_model(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    config = tiny_config(tiny, tmp_path / "run")
+    no_steps = dataclasses.replace(config.schedule, warm_up_deform=0, near_surface=0, complete=0)
+    folder = run(dataclasses.replace(config, initial_model=unbroken / "model", schedule=no_steps))
+    first, second = (load_file(path / "model.safetensors") for path in (folder, unbroken / "model"))
+    assert all(torch.equal(first[name], second[name]) for name in second)
+    assert load_checkpoint(folder).card.training["facts"] == {"initial_model": str(unbroken / "model")}
+
+
+def test_an_initial_model_with_other_networks_is_refused(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    config = tiny_config(tiny, tmp_path / "run")
+    wider = dataclasses.replace(config.generator, deformation=DeformationConfig(hidden_dim=9, mapping_dim=8))
+    with pytest.raises(InputError, match="initial_model: .* holds other networks"):
+        run(dataclasses.replace(config, initial_model=unbroken / "model", generator=wider))
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Reporting)])
+def test_reports_need_at_least_one_of_everything(name: str) -> None:
+    with pytest.raises(ValueError, match=f"reporting.{name} is 0, expected at least 1"):
+        Reporting(**{name: 0})
+
+
+def test_near_levels_are_fewer_than_the_manifolds(tiny: Path, tmp_path: Path) -> None:
+    config = tiny_config(tiny, tmp_path)
+    with pytest.raises(ValueError, match="schedule.near_levels is 6, expected 1 to 5"):
+        dataclasses.replace(config, schedule=dataclasses.replace(SCHEDULE, near_levels=6))
+
+
+# -------------------------------------------------------------------------------------------------------- the command
+def call_train_py(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """train.py as the main program, but for the setting that would stay with this process."""
+    monkeypatch.setattr("anifacegan.allocation.keep_freed_memory", lambda: True)
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+
+
+def test_train_py_trains_the_tiny_configuration(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """configs/tiny_cpu.yaml with its own networks and batches, on fewer pictures and for fewer steps."""
+    threads = torch.get_num_threads()
+    options = {
+        "out": tmp_path / "run",
+        "face_model": tiny / "face_model.npz",
+        "data.path": tiny / "data",
+        "data.size": SIZE,
+        "threads": threads,
+        "priors.steps": 3,
+        "shells.steps": 3,
+        "schedule.warm_up_deform": 2,
+        "schedule.near_surface": 2,
+        "schedule.complete": 1,
+        "reporting.held_out": 2,
+        "reporting.preview_size": 8,
+    }
+    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    call_train_py(["--config", str(ROOT / "configs" / "tiny_cpu.yaml"), *arguments], monkeypatch)
+    assert capsys.readouterr().err.endswith(f"model written to {tmp_path / 'run' / 'model'}\n")
+    assert load_checkpoint(tmp_path / "run" / "model").card.name == "tiny"
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--data.path", "nowhere"], "nowhere: no such data set"),
+        (["--data.path", "nowhere", "--schedule.steps_near", "3"], "schedule.steps_near"),
+        (["--data.path", "nowhere", "--reporting.held_out", "0"], "reporting.held_out is 0, expected at least 1"),
+    ],
+)
+def test_train_py_says_what_is_wrong_in_one_line(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        call_train_py(["--out", str(tmp_path / "run"), *arguments], monkeypatch)
+    said = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert message in said and said.count("\n") == 1
+    assert not (tmp_path / "run").exists()
