@@ -65,6 +65,8 @@ class Schedule:
     """Rays a picture."""
     near_levels: int = 4
     """Manifolds a ray that are shaded about the surface."""
+    near_samples: int = 24
+    """Samples a ray is marched with in those steps."""
     mesh_faces: int = 16
     """Faces a step whose meshes the deformation imitates."""
     mesh_points: int = 384
@@ -128,8 +130,8 @@ def train(
         losses = imitation_losses(state.generator, data, mesh, schedule, weights, rng)
         if state.step >= schedule.warm_up_deform:
             batch = data.draw(schedule.batch, schedule.rays, rng)
-            near = state.step < schedule.warm_up_deform + schedule.near_surface
-            losses |= photometric_losses(state.generator, batch, schedule.near_levels if near else None, weights, rng)
+            near = schedule if state.step < schedule.warm_up_deform + schedule.near_surface else None
+            losses |= photometric_losses(state.generator, batch, near, weights, rng)
         update(state, losses, schedule)
         state.step += 1
         progress.update()
@@ -161,14 +163,15 @@ def imitation_losses(
 
 
 def photometric_losses(
-    generator: Generator, batch: PairedBatch, near_levels: int | None, weights: LossWeights, rng: torch.Generator
+    generator: Generator, batch: PairedBatch, near: Schedule | None, weights: LossWeights, rng: torch.Generator
 ) -> dict[str, Tensor]:
-    """The rendered rays against the pictures'."""
+    """The rendered rays against the pictures'; on all manifolds, or on those ``near`` the surface as it says."""
     avatar = generator.condition(Latents(batch.z_id, batch.z_exp, batch.z_noise))
-    if near_levels is None:
+    if near is None:
         seen = render_rays(avatar, batch.rays)
     else:
-        seen = render_rays(deformed_only(avatar), batch.rays, near_surface(batch.distance, near_levels, rng))
+        avatar = deformed_only(avatar, near.near_samples)
+        seen = render_rays(avatar, batch.rays, near_surface(batch.distance, near.near_levels, rng))
     covered = batch.distance.isfinite()
     return {
         "colour": weights.colour * colour_error(seen.rgb, batch.rgb),
@@ -177,9 +180,10 @@ def photometric_losses(
     }
 
 
-def deformed_only(avatar: Avatar) -> Avatar:
-    """The avatar without gradients of where its points are."""
-    return replace(avatar, offset=torch.no_grad()(avatar.offset), level=torch.no_grad()(avatar.level))
+def deformed_only(avatar: Avatar, samples: int) -> Avatar:
+    """The avatar without gradients of where its points are, marched with so many samples."""
+    march = replace(avatar.march, samples=samples)
+    return replace(avatar, offset=torch.no_grad()(avatar.offset), level=torch.no_grad()(avatar.level), march=march)
 
 
 def near_surface(distance: Float[Tensor, "batch ray"], count: int, rng: torch.Generator) -> LevelChoice:
