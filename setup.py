@@ -35,7 +35,7 @@ setup(
         "jaxtyping>=0.2.36",
         "safetensors>=0.4.3",
         "imageio-ffmpeg>=0.5",
-        "pillow>=10",
+        "pillow>=10.1",
         "tensorboard>=2.14",
         "tqdm>=4.65",
         "platformdirs>=4",

@@ -73,7 +73,7 @@ def euler_from_rotation(rotation: Float[Tensor, "batch 3 3"]) -> Float[Tensor, "
 def orbit_rotation(
     pitch: Float[Tensor, "batch"], yaw: Float[Tensor, "batch"]
 ) -> tuple[Float[Tensor, "batch 3"], Float[Tensor, "batch 3 3"]]:
-    """Origin on the unit sphere and axes (columns: right, up, backward) of a camera that looks at the world's origin."""
+    """Origin on the unit sphere and axes (columns: right, up, backward) of a camera that looks at the origin."""
     polar, azimuth = math.pi / 2 - pitch, math.pi / 2 + yaw
     origin = torch.stack(
         [polar.sin() * azimuth.cos(), polar.cos(), polar.sin() * azimuth.sin()], dim=-1

@@ -55,20 +55,20 @@ def load_released(folder: Path) -> Generator:
 
     config = GeneratorConfig(
         template=TemplateConfig(
-            hidden_dim=siren.shape("siren.network.0.layer.weight")[0],
-            layers=siren.count(r"siren\.network\.(\d+)\.layer\.weight"),
-            mapping_dim=siren.shape("siren.mapping_network.network.0.weight")[0],
-            mapping_layers=siren.count(r"siren\.mapping_network\.network\.(\d+)\.weight") - 1,
+            hidden_dim=siren.matrix_shape("siren.network.0.layer.weight")[0],
+            layers=siren.count(r"siren\.network\.(\d+)\.layer"),
+            mapping_dim=siren.matrix_shape("siren.mapping_network.network.0.weight")[0],
+            mapping_layers=siren.count(r"siren\.mapping_network\.network\.(\d+)") - 1,
         ),
         deformation=DeformationConfig(
-            hidden_dim=dif.shape("network.0.layer.weight")[0],
-            layers=dif.count(r"network\.(\d+)\.layer\.weight"),
-            mapping_dim=dif.shape("mapping_network.network.0.weight")[0],
-            mapping_layers=dif.count(r"mapping_network\.network\.(\d+)\.weight") - 1,
+            hidden_dim=dif.matrix_shape("network.0.layer.weight")[0],
+            layers=dif.count(r"network\.(\d+)\.layer"),
+            mapping_dim=dif.matrix_shape("mapping_network.network.0.weight")[0],
+            mapping_layers=dif.count(r"mapping_network\.network\.(\d+)") - 1,
         ),
         manifolds=ManifoldConfig(
-            hidden_dim=siren.shape("model_sample.network.0.weight")[0],
-            layers=siren.count(r"model_sample\.network\.(\d+)\.weight"),
+            hidden_dim=siren.matrix_shape("model_sample.network.0.weight")[0],
+            layers=siren.count(r"model_sample\.network\.(\d+)"),
         ),
         identity_prior=_vae_config(identity),
         expression_prior=_vae_config(expression),
@@ -101,16 +101,24 @@ class _Tensors:
         self.unused = set(self.tensors)
 
     def count(self, pattern: str) -> int:
-        """How many tensors have a name of this pattern."""
-        found = sum(re.fullmatch(pattern, name) is not None for name in self.tensors)
+        """How many layers have a name of this pattern; one counts by its weight or its bias, so a lack is noticed."""
+        layers = {name.rpartition(".")[0] for name in self.tensors}
+        found = sum(re.fullmatch(pattern, layer) is not None for layer in layers)
         if found == 0:
             raise InputError(f"{self.path}: no tensor is named like '{pattern}'; is this AniFaceGAN's file?")
         return found
 
     def shape(self, name: str) -> tuple[int, ...]:
-        if name not in self.tensors:
-            raise InputError(f"{self.path}: tensor '{name}' is missing")
         return tuple(self.tensors[name].shape)
+
+    def matrix_shape(self, name: str) -> tuple[int, int]:
+        """Rows and columns of a weight, which sizes are inferred from."""
+        if name not in self.tensors:
+            raise InputError(f"{self.path}: tensor '{name}' is missing, expected shape (out, in)")
+        if self.tensors[name].ndim != 2:
+            raise InputError(f"{self.path}: tensor '{name}' has shape {self.shape(name)}, expected (out, in)")
+        rows, columns = self.shape(name)
+        return rows, columns
 
     def take(self, name: str, expected: tuple[int, ...]) -> Tensor:
         """The tensor, whose shape has to be the expected one."""
@@ -148,7 +156,7 @@ class _Tensors:
 
 def _load(path: Path, kind: type) -> dict:
     if not path.is_file():
-        raise InputError(f"{path}: no such file; a released checkpoint has generator.pth, ema.pth, dif.pth and two VAEs")
+        raise InputError(f"{path}: no such file; expected generator.pth, ema.pth, dif.pth and two VAEs")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a broken or unsafe file
@@ -164,8 +172,8 @@ def _vae_path(folder: Path, name: str) -> Path:
 
 
 def _vae_config(vae: _Tensors) -> CoefficientVAEConfig:
-    latent_dim, hidden_dim = vae.shape("fc_mu.weight")
-    return CoefficientVAEConfig(hidden_dim, vae.count(r"encoder\.(\d+)\.0\.weight"), latent_dim)
+    latent_dim, hidden_dim = vae.matrix_shape("fc_mu.weight")
+    return CoefficientVAEConfig(hidden_dim, vae.count(r"encoder\.(\d+)\.0"), latent_dim)
 
 
 def _renamed(source: _Tensors, names: dict[str, str], expected: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:

@@ -158,9 +158,9 @@ def test_points_before_a_sure_surface_are_in_free_space() -> None:
 
 
 # ---------------------------------------------------------------------------------------------- which field learns what
-def gradient_norms(generator: Generator, near_levels: int | None) -> dict[str, float]:
+def gradient_norms(generator: Generator, near: Schedule | None) -> dict[str, float]:
     batch = batch_of(0.97 + 0.05 * torch.rand(2, 36, generator=rng(5)), torch.ones(2, 36, dtype=torch.bool))
-    losses = photometric_losses(generator, batch, near_levels, LossWeights(), rng(6))
+    losses = photometric_losses(generator, batch, near, LossWeights(), rng(6))
     generator.zero_grad()
     losses["colour"].backward()
     return {
@@ -170,13 +170,13 @@ def gradient_norms(generator: Generator, near_levels: int | None) -> dict[str, f
 
 
 def test_near_the_surface_colours_teach_the_template_alone() -> None:
-    norms = gradient_norms(small_generator(), near_levels=2)
+    norms = gradient_norms(small_generator(), near=SCHEDULE)
     assert norms.pop("template") > 0
     assert set(norms.values()) == {0.0}
 
 
 def test_in_the_complete_stage_colours_teach_template_deformation_and_manifolds() -> None:
-    norms = gradient_norms(small_generator(), near_levels=None)
+    norms = gradient_norms(small_generator(), near=None)
     assert {name for name, norm in norms.items() if norm > 0} == {"template", "deformation", "manifolds"}
 
 
@@ -195,7 +195,7 @@ def test_every_term_has_its_weight(data: PairedData, mesh: MeshSampler) -> None:
 
     def terms(weights: LossWeights) -> dict[str, Tensor]:
         return imitation_losses(generator, data, mesh, SCHEDULE, weights, rng()) | photometric_losses(
-            generator, batch, 2, weights, rng()
+            generator, batch, SCHEDULE, weights, rng()
         )
 
     names = [field.name for field in dataclasses.fields(LossWeights)]

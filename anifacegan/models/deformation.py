@@ -1,6 +1,6 @@
 """Deformation field: carries a point of the expressive face back to the neutral template.
 
-    x_template = x_target + delta,  delta = D(x_target; z_id, z_exp)          (Wu et al. 2022; method, section 1, step 2)
+    x_template = x_target + delta,  delta = D(x_target; z_id, z_exp)   (Wu et al. 2022; method, section 1, step 2)
 
 Points and delta are in world units; the network sees ``x / BOX``.
 """

@@ -110,7 +110,7 @@ def render_rays(
 
     Takes B avatars and B sets of rays. Training may ``choose`` a few manifolds a ray, where it knows the surface; the
     points are then those, in the order of the choice. ``skip_invisible`` leaves out points that do not exist or that
-    less than 1/16384 of the light reaches, for a single avatar: the same picture within that, in a fraction of the time.
+    less than 1/16384 of the light reaches, for a single avatar: the same picture within that, in much less time.
     """
     march, levels = avatar.march, avatar.levels
     count = len(rays)

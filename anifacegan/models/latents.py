@@ -4,6 +4,7 @@ The layout is that of the released VAEs (method, sections 1 and 2), so that thei
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -47,8 +48,7 @@ class CoefficientVAE(nn.Module):
 
         def stack(first_dim: int) -> nn.Sequential:
             dims = [first_dim] + [width] * config.layers
-            blocks = (nn.Sequential(nn.Linear(i, o), nn.LeakyReLU(LEAK)) for i, o in zip(dims[:-1], dims[1:], strict=True))
-            return nn.Sequential(*blocks)
+            return nn.Sequential(*(nn.Sequential(nn.Linear(i, o), nn.LeakyReLU(LEAK)) for i, o in pairwise(dims)))
 
         self.encoder = stack(dim)
         self.mean = nn.Linear(width, config.latent_dim)

@@ -35,7 +35,7 @@ class ManifoldConfig:
     last_level: float = 8.0
     """Value of s on the manifold farthest from it."""
     levels: tuple[float, ...] = ()
-    """All values of s, falling, where they are not evenly spaced; count, first_level and last_level then say nothing."""
+    """All values of s, falling, where they are not evenly spaced; count and the two above then say nothing."""
 
     def __post_init__(self) -> None:
         values = self.values()
