@@ -21,6 +21,15 @@ EYE_SAMPLES = 32
 
 
 @dataclass(frozen=True)
+class IdentityPoints:
+    """Neutral vertices of a batch of people and their steps to the mean head's, world units."""
+
+    x_template: Float[Tensor, "batch point 3"]
+    to_mean: Float[Tensor, "batch point 3"]
+    """The mean head's vertex minus the person's: what the alignment field should say at x_template."""
+
+
+@dataclass(frozen=True)
 class MeshPoints:
     """Expressive vertices of a batch of faces and their steps to the neutral ones, world units."""
 
@@ -72,6 +81,15 @@ class MeshSampler:
             x_target=WORLD_PER_MODEL_UNIT * expressive + self.offset,
             delta=WORLD_PER_MODEL_UNIT * (neutral - expressive),
             visible=torch.from_numpy(seen.astype(np.float32)),
+        )
+
+    def identity_points(self, z_id: Float[Tensor, "batch 80"], count: int, rng: torch.Generator) -> IdentityPoints:
+        """``count`` random vertices of neutral faces, the same for the whole batch."""
+        chosen = self.vertices(count, rng)
+        step = torch.einsum("vck,bk->bvc", self.basis[chosen][..., :ID_DIM], z_id)
+        return IdentityPoints(
+            x_template=WORLD_PER_MODEL_UNIT * (self.mean[chosen] + step) + self.offset,
+            to_mean=-WORLD_PER_MODEL_UNIT * step,
         )
 
     def _of_subset(self, chosen: Int[np.ndarray, " point"]) -> HeadParts:

@@ -13,6 +13,7 @@ from anifacegan.errors import InputError
 from anifacegan.models.latents import Latents
 from anifacegan.rays import Rays, image_rays, pixel_rays
 from anifacegan.surfaces import DEPTH_STEPS, Surfaces
+from anifacegan.warm_start import visible_scale
 
 LANDMARKS = slice(17, 68)
 """Brows, nose, eyes and mouth: where people look."""
@@ -58,6 +59,11 @@ class PairedData:
         last = RECONSTRUCTION_SIZE_PX - 1
         landmarks = torch.stack([codes.lm68[..., 0], last - codes.lm68[..., 1]], dim=-1)
         self.landmarks_px = landmarks[:, LANDMARKS] * ((self.size - 1) / last)
+
+    def visible_scale(self, most: int = 4000) -> Float[Tensor, "160"]:
+        """How much each entry of [z_id, z_noise] shows in the training pictures, see :func:`warm_start.visible_scale`."""
+        chosen = torch.arange(0, self.count, -(-self.count // most))
+        return visible_scale(torch.cat([self.z_id, self.z_noise], dim=1)[chosen], self.images[chosen])
 
     def draw_items(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
         """Random training pictures."""

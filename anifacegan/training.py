@@ -45,6 +45,8 @@ class LossWeights:
     """Squared length of the deformation at points anywhere in the box."""
     neutral: float = 1e4
     """Squared length of the deformation on neutral faces."""
+    alignment: float = 3e4
+    """Squared error of the alignment about neutral meshes, world units; for generators that have one."""
 
 
 @dataclass(frozen=True)
@@ -95,18 +97,18 @@ class State:
     step: int = 0
 
 
-FIELDS = ("template", "deformation", "manifolds")
-"""The optimiser's groups, in their order."""
+ALIGNMENT_SPREAD = 0.004
+"""Standard deviation per axis of the points about a neutral mesh that the alignment learns at, world units."""
 FREE_MARGIN = 0.006
 """Manifolds this far before the surface are in free space for sure, world units."""
 
 
 def new_state(generator: Generator, average: Generator, schedule: Schedule) -> State:
     """Fresh optimiser for the fields; the priors are not trained here."""
-    rates = (schedule.lr_template, schedule.lr_deformation, schedule.lr_manifolds)
     groups = [
-        {"params": list(generator.get_submodule(field).parameters()), "lr": rate}
-        for field, rate in zip(FIELDS, rates, strict=True)
+        {"params": list(generator.get_submodule(field).parameters()), "field": field}
+        for field in ("template", "deformation", "manifolds", "alignment")
+        if getattr(generator, field) is not None
     ]
     average.load_state_dict(generator.state_dict())
     average.requires_grad_(False)
@@ -154,12 +156,18 @@ def imitation_losses(
     offset = generator.deformation.bind(z_id, z_exp)
     anywhere = BOX * (2 * torch.rand(len(items), 64, 3, generator=rng) - 1)
     neutral = generator.deformation.bind(z_id, torch.zeros_like(z_exp))
-    return {
+    losses = {
         "deformation": weights.deformation * deformation_error(offset(points.x_target), points.delta, points.visible),
         "roughness": weights.roughness * roughness(offset, points.x_target[:, :96], rng),
         "minimal": weights.minimal * magnitude(offset(anywhere)),
         "neutral": weights.neutral * magnitude(neutral(points.x_target[:, :96])),
     }
+    if generator.alignment is not None:
+        people = mesh.identity_points(z_id, schedule.mesh_points, rng)
+        about = people.x_template + ALIGNMENT_SPREAD * torch.randn(people.x_template.shape, generator=rng)
+        to_mean = generator.alignment.bind(z_id)(about)
+        losses["alignment"] = weights.alignment * magnitude(to_mean - people.to_mean)
+    return losses
 
 
 def photometric_losses(
@@ -223,10 +231,10 @@ def update(state: State, losses: dict[str, Tensor], schedule: Schedule) -> None:
         raise FloatingPointError(f"step {state.step}: {' and '.join(broken)} not finite ({named})")
     state.optimiser.zero_grad()
     total.backward()
-    for field, group in zip(FIELDS, state.optimiser.param_groups, strict=True):
+    for group in state.optimiser.param_groups:
         norm = torch.nn.utils.clip_grad_norm_(group["params"], schedule.gradient_limit)
         if not torch.isfinite(norm):
-            raise FloatingPointError(f"step {state.step}: the gradient of the {field} is not finite")
+            raise FloatingPointError(f"step {state.step}: the gradient of the {group['field']} is not finite")
     state.optimiser.step()
     decay = min(schedule.average_decay, (1 + state.step) / (10 + state.step))
     with torch.no_grad():
@@ -236,16 +244,21 @@ def update(state: State, losses: dict[str, Tensor], schedule: Schedule) -> None:
 
 def set_learning_rates(state: State, schedule: Schedule) -> None:
     """Cosine decay of every field over the steps in which it learns, after a short ramp."""
-    template, deformation, manifolds = state.optimiser.param_groups
     warm = state.step - schedule.warm_up_deform
     after = (warm + 1) / (schedule.steps - schedule.warm_up_deform + 1)
     if warm < 0:
-        deformation["lr"] = schedule.lr_deformation * _cosine((state.step + 1) / schedule.warm_up_deform, floor=0.3)
-        return
-    ramp = min(1.0, (warm + 1) / 200)
-    template["lr"] = schedule.lr_template * ramp * _cosine(after, floor=0.03)
-    deformation["lr"] = 0.3 * schedule.lr_deformation * _cosine(after, floor=0.1)
-    manifolds["lr"] = schedule.lr_manifolds * _cosine(after, floor=0.03)
+        offsets = _cosine((state.step + 1) / schedule.warm_up_deform, floor=0.3)
+    else:
+        offsets = 0.3 * _cosine(after, floor=0.1)
+    ramp = min(1.0, max(0.0, (warm + 1) / 200))
+    rates = {
+        "template": schedule.lr_template * ramp * _cosine(after, floor=0.03),
+        "deformation": schedule.lr_deformation * offsets,
+        "alignment": schedule.lr_deformation * offsets,
+        "manifolds": schedule.lr_manifolds * _cosine(after, floor=0.03),
+    }
+    for group in state.optimiser.param_groups:
+        group["lr"] = rates[group["field"]]
 
 
 def _cosine(progress: float, floor: float) -> float:

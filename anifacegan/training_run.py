@@ -121,6 +121,7 @@ def warm_start(state: State, config: TrainConfig, data: PairedData, studio: Stud
             ("expression", generator.expression_prior, data.z_exp),
         ):
             facts[f"{name}_prior"] = fit_prior(vae, coefficients, config.priors, rng, name)
+        generator.template.code_scale.copy_(data.visible_scale())
         facts["shell_error_world"] = fit_shells(generator.manifolds, skin(studio), config.shells, rng)
     state.average.load_state_dict(generator.state_dict())
     return facts

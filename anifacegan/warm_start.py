@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from scipy.spatial import cKDTree
 from torch import Tensor
+from torch.nn import functional
 from tqdm import trange
 
 from anifacegan.models.latents import CoefficientVAE
@@ -131,3 +132,19 @@ def _frontal_directions(count: int, rng: torch.Generator) -> Float[Tensor, "coun
     ring = (1 - z.square()).sqrt()
     return torch.stack([ring * turn.cos(), ring * turn.sin(), z], dim=-1)
 
+
+
+SCALE_FLOOR = 0.1
+"""Smallest factor of an entry of the codes."""
+
+
+def visible_scale(
+    codes: Float[Tensor, "item code"], images: UInt8[Tensor, "item size size 3"], cells: int = 16
+) -> Float[Tensor, "code"]:
+    """How much each entry of a code shows in a picture: at most 1, by linear regression on pictures of 16 x 16 cells."""
+    small = torch.stack([
+        functional.adaptive_avg_pool2d(image.permute(2, 0, 1).float(), cells).flatten() for image in images
+    ])                                                                 # (N, 3 * cells^2)
+    rows = torch.cat([codes, torch.ones_like(codes[:, :1])], dim=1)
+    effect = torch.linalg.lstsq(rows, small).solution[:-1].norm(dim=1) * codes.std(dim=0)
+    return (effect / effect.max()).clamp(min=SCALE_FLOOR)

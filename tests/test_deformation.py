@@ -5,7 +5,7 @@ from torch import Tensor
 
 from anifacegan.models.deformation import DeformationConfig, DeformationField
 
-SMALL = DeformationConfig(hidden_dim=6, layers=3, mapping_dim=5, mapping_layers=2)
+SMALL = DeformationConfig(hidden_dim=6, layers=3, mapping_dim=5, mapping_layers=2, output_scale=0.25)
 
 
 def draw(*shape: int, seed: int) -> Tensor:
@@ -30,7 +30,8 @@ def test_starts_as_the_identity() -> None:
 
 
 def test_the_step_is_the_unfolded_formula() -> None:
-    """x / 0.12 -> sin(frequency * (W x + b) + phase), block by block -> Linear; the code is [z_id, z_exp]."""
+    """x / 0.12 -> sin(frequency * (W x + b) + phase), block by block -> Linear, scaled; the code is
+    [z_id, z_exp]."""
     deformation = field()
     z_id, z_exp, x = draw(2, 80, seed=3), draw(2, 64, seed=4), 0.1 * draw(2, 5, 3, seed=5)
     steps = deformation.bind(z_id, z_exp)(x)
@@ -42,14 +43,14 @@ def test_the_step_is_the_unfolded_formula() -> None:
                 block = slice(6 * k, 6 * k + 6)
                 linear = layer.linear.weight @ h + layer.linear.bias
                 h = (film.frequencies[0, block] * linear + film.phases[0, block]).sin()
-            expected = deformation.head.weight @ h + deformation.head.bias
+            expected = 0.25 * (deformation.head.weight @ h + deformation.head.bias)
             torch.testing.assert_close(steps[b, n], expected, atol=1e-12, rtol=0)
 
 
-def test_the_head_s_bias_is_a_step_in_world_units() -> None:
+def test_the_head_s_bias_times_the_output_scale_is_a_step_in_world_units() -> None:
     deformation = DeformationField(SMALL)
     deformation.initialise(torch.Generator().manual_seed(0))
-    torch.nn.init.constant_(deformation.head.bias, 0.0125)
+    torch.nn.init.constant_(deformation.head.bias, 0.05)
     step = deformation.bind(torch.zeros(1, 80), torch.zeros(1, 64))(torch.rand(1, 4, 3))
     torch.testing.assert_close(step, torch.full((1, 4, 3), 0.0125))
 

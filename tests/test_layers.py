@@ -25,7 +25,7 @@ LAYERS = """
     synthetic data
     imitation_points surfaces
     models.film models.compositing models.latents
-    models.deformation models.manifolds models.template
+    models.alignment models.deformation models.manifolds models.template
     models.generator
     losses.imitation losses.photometric
     paired_data warm_start

@@ -155,7 +155,15 @@ def test_s_falls_along_a_ray_that_enters_the_face() -> None:
     assert s[0] > 23 and s[-1] < 8
 
 
-@pytest.mark.parametrize("bad", [{"count": 1}, {"first_level": 8.0, "last_level": 23.0}])
+def test_given_levels_take_the_place_of_even_ones() -> None:
+    levels = ManifoldField(ManifoldConfig(levels=(20.0, 14.0, 13.0))).levels
+    assert levels.tolist() == [20.0, 14.0, 13.0]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"count": 1}, {"first_level": 8.0, "last_level": 23.0}, {"levels": (20.0,)}, {"levels": (20.0, 13.0, 13.0)}],
+)
 def test_levels_that_do_not_fall_are_refused(bad: dict) -> None:
     with pytest.raises(ValueError, match="level"):
         ManifoldConfig(**bad)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from anifacegan.models.alignment import AlignmentConfig, AlignmentField
 from anifacegan.models.compositing import blending_weights
 from anifacegan.models.deformation import DeformationConfig, DeformationField
 from anifacegan.models.film import Film
@@ -45,6 +46,9 @@ class MarchConfig:
 class GeneratorConfig:
     template: TemplateConfig = field(default_factory=TemplateConfig)
     deformation: DeformationConfig = field(default_factory=DeformationConfig)
+    alignment: AlignmentConfig | None = None
+    """A field that carries a template point to the same place of the mean head before its colour is read: eyes and
+    lips are then where the template expects them, whoever it is, and stay sharp. None, as in the paper, is without."""
     manifolds: ManifoldConfig = field(default_factory=ManifoldConfig)
     march: MarchConfig = field(default_factory=MarchConfig)
     identity_prior: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
@@ -225,6 +229,7 @@ class Generator(nn.Module):
         self.config = config
         self.template = TemplateField(config.template)
         self.deformation = DeformationField(config.deformation)
+        self.alignment = None if config.alignment is None else AlignmentField(config.alignment)
         self.manifolds = ManifoldField(config.manifolds)
         self.identity_prior = CoefficientVAE(ID_DIM, config.identity_prior)
         self.expression_prior = CoefficientVAE(EXP_DIM, config.expression_prior)
@@ -233,9 +238,8 @@ class Generator(nn.Module):
 
     def initialise(self, rng: torch.Generator) -> "Generator":
         """Fresh weights, all drawn from the given generator."""
-        for part in (
-            self.template, self.deformation, self.manifolds, self.identity_prior, self.expression_prior
-        ):
+        parts = [self.template, self.deformation, self.manifolds, self.identity_prior, self.expression_prior]
+        for part in parts if self.alignment is None else [*parts, self.alignment]:
             part.initialise(rng)
         return self
 
@@ -266,11 +270,18 @@ class Generator(nn.Module):
         return Avatar(
             offset=self.deformation.bind(latents.z_id, latents.z_exp),
             level=self.manifolds,
-            radiance=self.template.bind(film),
+            radiance=self._aligned(latents.z_id, self.template.bind(film)),
             levels=self.manifolds.levels,
             march=self.config.march,
             radiance_offset_gain=self.config.radiance_offset_gain,
         )
+
+    def _aligned(self, z_id: Float[Tensor, "batch 80"], radiance: Radiance) -> Radiance:
+        """The radiance of a person's template, read where the mean head has the same feature."""
+        if self.alignment is None:
+            return radiance
+        align = self.alignment.bind(z_id)
+        return lambda x_template: radiance(x_template + align(x_template))
 
     def forward(self, latents: Latents, rays: Rays, psi: float = 1.0) -> RayColours:
         return render_rays(self.condition(latents, psi), rays)

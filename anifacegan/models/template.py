@@ -50,6 +50,10 @@ class TemplateConfig:
 class TemplateField(nn.Module):
     """Colour and opacity of template points."""
 
+    code_scale: Tensor
+    """(160,) factors on the entries of [z_id, z_noise]; 1 in the paper and in the released weights. Whitened codes are
+    all alike in size, however little an entry shows; scaled by what it shows, new people need fewer examples."""
+
     def __init__(self, config: TemplateConfig) -> None:
         super().__init__()
         self.config = config
@@ -59,6 +63,7 @@ class TemplateField(nn.Module):
         self.colour_layer = FilmLayer(3 + width, width)
         self.sigma_heads = nn.ModuleList(nn.Linear(width, 1) for _ in range(config.layers - 1))
         self.rgb_heads = nn.ModuleList(nn.Linear(width, 3) for _ in range(config.layers - 1))
+        self.register_buffer("code_scale", torch.ones(ID_DIM + NOISE_DIM))
         self.mapping = MappingNetwork(
             ID_DIM + NOISE_DIM, config.mapping_dim, config.mapping_layers, config.units
         )
@@ -73,7 +78,7 @@ class TemplateField(nn.Module):
 
     def film(self, z_id: Float[Tensor, "batch id_dim"], z_noise: Float[Tensor, "batch noise_dim"]) -> Film:
         """Frequencies and phases of a person; truncation acts on these."""
-        return self.mapping(torch.cat([z_id, z_noise], dim=-1))
+        return self.mapping(self.code_scale * torch.cat([z_id, z_noise], dim=-1))
 
     def bind(self, film: Film) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
         """The field of one person: template points (B, N, 3) -> rgb (B, N, 3) and alpha (B, N), post-activation."""

@@ -1,0 +1,64 @@
+"""Alignment field: carries a template point of a person to the same place of the mean head.
+
+    x_mean = x_template + A(x_template; z_id),  A(x; z_id) = sum_i z_id_i a_i(x)
+
+A person's template is not the mean head: eyes and lips of different people lie up to a centimetre apart, and a template
+that has to learn this by itself stays blurred there. Read at x_mean, every feature is at one place, whoever it is. A
+morphable model is linear in ``z_id``, so the field is, too: a sine network (Sitzmann et al. 2020) of the point alone
+gives its basis a_i, and binding a code costs one small product. This field is ours; the paper has none.
+
+Points and steps are in world units; the network sees ``x / BOX``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from anifacegan.models.film import FilmLayer
+from anifacegan.shapes import BOX, ID_DIM
+
+
+@dataclass(frozen=True)
+class AlignmentConfig:
+    hidden_dim: int = 96
+    """Width of every sine layer."""
+    layers: int = 3
+    """Number of sine layers before the linear head."""
+    frequency: float = 20.0
+    """Frequency of the sines."""
+    output_scale: float = 0.02
+    """World units per unit of the head's output."""
+
+
+class AlignmentField(nn.Module):
+    """A neural basis of identity displacements."""
+
+    def __init__(self, config: AlignmentConfig) -> None:
+        super().__init__()
+        self.config = config
+        dims = [3] + [config.hidden_dim] * config.layers
+        self.layers = nn.ModuleList(FilmLayer(i, o) for i, o in pairwise(dims))
+        self.head = nn.Linear(dims[-1], 3 * ID_DIM, bias=False)
+
+    def initialise(self, rng: torch.Generator) -> None:
+        """Start as the identity: the head's weight is zero."""
+        for k, layer in enumerate(self.layers):
+            layer.initialise(rng, first=k == 0)
+        nn.init.zeros_(self.head.weight)
+
+    def bind(self, z_id: Float[Tensor, "batch id_dim"]) -> Callable[[Tensor], Tensor]:
+        """The field of one person: template points (B, N, 3) -> steps to the mean head (B, N, 3)."""
+        basis = self.head.weight.reshape(3, ID_DIM, -1)                # (3, id, hidden)
+        head = self.config.output_scale * torch.einsum("cih,bi->bhc", basis, z_id)
+
+        def align(x_template: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
+            h = x_template / BOX
+            for layer in self.layers:
+                h = torch.sin(self.config.frequency * layer.linear(h))  # (B, N, hidden)
+            return h @ head
+
+        return align
