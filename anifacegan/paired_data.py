@@ -61,7 +61,7 @@ class PairedData:
         self.landmarks_px = landmarks[:, LANDMARKS] * ((self.size - 1) / last)
 
     def visible_scale(self, most: int = 4000) -> Float[Tensor, "160"]:
-        """How much each entry of [z_id, z_noise] shows in the training pictures, see :func:`warm_start.visible_scale`."""
+        """How much each entry of [z_id, z_noise] shows in the training pictures."""
         chosen = torch.arange(0, self.count, -(-self.count // most))
         return visible_scale(torch.cat([self.z_id, self.z_noise], dim=1)[chosen], self.images[chosen])
 

@@ -141,10 +141,10 @@ SCALE_FLOOR = 0.1
 def visible_scale(
     codes: Float[Tensor, "item code"], images: UInt8[Tensor, "item size size 3"], cells: int = 16
 ) -> Float[Tensor, "code"]:
-    """How much each entry of a code shows in a picture: at most 1, by linear regression on pictures of 16 x 16 cells."""
-    small = torch.stack([
-        functional.adaptive_avg_pool2d(image.permute(2, 0, 1).float(), cells).flatten() for image in images
-    ])                                                                 # (N, 3 * cells^2)
+    """How much each entry of a code shows in a picture, at most 1: linear regression on pictures of 16 x 16 cells."""
+    small = torch.stack(
+        [functional.adaptive_avg_pool2d(image.permute(2, 0, 1).float(), cells).flatten() for image in images]
+    )                                                                  # (N, 3 * cells^2)
     rows = torch.cat([codes, torch.ones_like(codes[:, :1])], dim=1)
     effect = torch.linalg.lstsq(rows, small).solution[:-1].norm(dim=1) * codes.std(dim=0)
     return (effect / effect.max()).clamp(min=SCALE_FLOOR)

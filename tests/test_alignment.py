@@ -1,48 +1,93 @@
-"""The alignment field: linear in the identity, a sine network in the point, steps in world units."""
+"""The alignment field, and what it does for a generator."""
 
+import dataclasses
+
+import pytest
 import torch
-from torch import Tensor
+from small_models import SMALL
 
 from anifacegan.models.alignment import AlignmentConfig, AlignmentField
-
-SMALL = AlignmentConfig(hidden_dim=6, layers=2, frequency=7.0, output_scale=0.25)
-
-
-def draw(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from anifacegan.models.generator import Generator
+from anifacegan.models.latents import Latents
 
 
+@pytest.fixture
 def field() -> AlignmentField:
-    """A field that moves points: the head's weight is not zero."""
-    alignment = AlignmentField(SMALL).double()
-    alignment.initialise(torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        alignment.head.weight.copy_(draw(240, 6, seed=1))
-    return alignment
+    rng = torch.Generator().manual_seed(0)
+    field = AlignmentField(AlignmentConfig(hidden_dim=12, layers=2))
+    field.initialise(rng)
+    return field
 
 
-def test_starts_as_the_identity() -> None:
-    alignment = AlignmentField(AlignmentConfig())
-    alignment.initialise(torch.Generator().manual_seed(0))
-    assert not alignment.bind(torch.ones(2, 80))(torch.rand(2, 7, 3)).any()
+def shaken(field: AlignmentField) -> AlignmentField:
+    torch.nn.init.normal_(field.head.weight, generator=torch.Generator().manual_seed(1))
+    return field
 
 
-def test_the_step_is_the_unfolded_formula() -> None:
-    """x / 0.12 -> sin(frequency * (W x + b)), layer by layer -> 80 steps for each axis, weighted by z_id, scaled."""
-    alignment, z_id, x = field(), draw(2, 80, seed=2), 0.1 * draw(2, 5, 3, seed=3)
-    steps = alignment.bind(z_id)(x)
-    for b in range(2):
-        for n in range(5):
-            h = x[b, n] / 0.12
-            for layer in alignment.layers:
-                h = (7.0 * (layer.linear.weight @ h + layer.linear.bias)).sin()
-            outputs = alignment.head.weight @ h                        # x of the 80 steps, then y, then z
-            expected = [0.25 * (outputs[80 * axis : 80 * axis + 80] * z_id[b]).sum() for axis in range(3)]
-            torch.testing.assert_close(steps[b, n], torch.stack(expected), atol=1e-12, rtol=0)
+def points(batch: int) -> torch.Tensor:
+    return 0.1 * torch.randn(batch, 20, 3, generator=torch.Generator().manual_seed(2))
 
 
-def test_the_mean_identity_stays_where_it_is_and_half_an_identity_moves_half_as_far() -> None:
-    alignment, z_id, x = field(), draw(1, 80, seed=2), 0.1 * draw(1, 5, 3, seed=3)
-    whole = alignment.bind(z_id)(x)
-    torch.testing.assert_close(alignment.bind(0.5 * z_id)(x), 0.5 * whole)
-    assert not alignment.bind(0 * z_id)(x).any()
+def codes(batch: int, dim: int = 80) -> torch.Tensor:
+    return torch.randn(batch, dim, generator=torch.Generator().manual_seed(3))
+
+
+def test_starts_as_the_identity(field: AlignmentField) -> None:
+    assert torch.equal(field.bind(codes(2))(points(2)), torch.zeros(2, 20, 3))
+
+
+def test_is_linear_in_the_identity(field: AlignmentField) -> None:
+    shaken(field)
+    x, (one, other) = points(1), codes(2).split(1)
+    both = field.bind(2 * one - other)(x)
+    torch.testing.assert_close(both, 2 * field.bind(one)(x) - field.bind(other)(x), atol=1e-5, rtol=1e-4)
+    assert field.bind(torch.zeros(1, 80))(x).abs().max() == 0
+
+
+def test_people_of_a_batch_do_not_mix(field: AlignmentField) -> None:
+    shaken(field)
+    x, z_id = points(3), codes(3)
+    alone = torch.cat([field.bind(z_id[i : i + 1])(x[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(field.bind(z_id)(x), alone)
+
+
+def aligned_generator() -> Generator:
+    config = dataclasses.replace(SMALL, alignment=AlignmentConfig(hidden_dim=8, layers=2))
+    return Generator(config).initialise(torch.Generator().manual_seed(4))
+
+
+def latents() -> Latents:
+    return Latents(codes(2), codes(2, 64), codes(2))
+
+
+def test_the_template_is_read_where_the_mean_head_has_the_feature() -> None:
+    generator = aligned_generator()
+    assert generator.alignment is not None
+    x, who = points(2), latents()
+    unaligned = generator.condition(who).radiance
+    shaken(generator.alignment)
+    step = generator.alignment.bind(who.z_id)(x)
+    assert step.abs().min() > 0
+    for moved, expected in zip(generator.condition(who).radiance(x), unaligned(x + step), strict=True):
+        torch.testing.assert_close(moved, expected)
+
+
+def test_alignment_moves_neither_deformation_nor_manifolds() -> None:
+    generator = aligned_generator()
+    x, who = points(2), latents()
+    before = generator.condition(who)
+    shaken(generator.alignment)
+    after = generator.condition(who)
+    assert torch.equal(before.offset(x), after.offset(x))
+    assert torch.equal(before.level(x), after.level(x))
+
+
+def test_a_code_entry_counts_by_its_scale() -> None:
+    generator = aligned_generator()
+    generator.template.code_scale[3] = 0.0                             # of z_id
+    generator.template.code_scale[80 + 5] = 0.0                        # of z_noise
+    who = latents()
+    film = generator.template.film(who.z_id, who.z_noise)
+    who.z_id[:, 3] += 1.0
+    who.z_noise[:, 5] -= 1.0
+    torch.testing.assert_close(generator.template.film(who.z_id, who.z_noise).phases, film.phases, atol=0, rtol=0)

@@ -28,7 +28,8 @@ LAYERS = """
     models.alignment models.deformation models.manifolds models.template
     models.generator
     losses.imitation losses.photometric
-    paired_data warm_start
+    warm_start
+    paired_data
     checkpoints released snapshots run_log
     training
     config command_line

@@ -11,12 +11,14 @@ from anifacegan.models.latents import CoefficientVAE, CoefficientVAEConfig
 from anifacegan.models.manifolds import CENTRE, ManifoldConfig, ManifoldField
 from anifacegan.shapes import BOX
 from anifacegan.warm_start import (
+    SCALE_FLOOR,
     PriorConfig,
     ShellConfig,
     compare_moments,
     fit_prior,
     fit_shells,
     outer_radius,
+    visible_scale,
 )
 
 MIDDLE = BOX * np.array(CENTRE)
@@ -153,3 +155,14 @@ def test_moments_are_compared_in_deviations_and_against_halves_of_the_data() -> 
     assert shifted["mean_error_in_deviations"] == pytest.approx(2, abs=1e-3)
     doubled = compare_moments(math.sqrt(2) * (data - MEAN), data)
     assert doubled["covariance_error"] == pytest.approx(same["covariance_norm"], rel=1e-3)
+
+
+def test_a_code_entry_is_scaled_by_what_it_shows() -> None:
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randn(400, 3, generator=generator)
+    brightness = 100 + 20 * codes[:, 0] + 10 * codes[:, 1]             # the third entry shows nothing
+    images = brightness.round().clamp(0, 255).byte()[:, None, None, None].expand(-1, 32, 32, 3).contiguous()
+    scale = visible_scale(codes, images)
+    assert scale[0] == 1.0
+    assert scale[1].item() == pytest.approx(0.5, abs=0.03)             # the draw's own deviations differ by 4 %
+    assert scale[2].item() == pytest.approx(SCALE_FLOOR)
