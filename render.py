@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+from anifacegan.allocation import keep_freed_memory
 from anifacegan.command_line import read_config
 from anifacegan.errors import exit_on_input_error
 from anifacegan.rendering import RenderConfig, run
@@ -18,6 +19,7 @@ from anifacegan.rendering import RenderConfig, run
 
 def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a killed run cleans up as an interrupted one does
+    keep_freed_memory()
     with exit_on_input_error():
         config = read_config(RenderConfig, sys.argv[1:], "render.py")
         manifest = run(config, home=Path(__file__).resolve().parent)

@@ -7,7 +7,4 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/scripts/environment.sh"
 find_python rendering
 
-# glibc gives every large tensor back to the system at once. Keeping the memory halves the time of a frame on a CPU.
-export MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-1073741824}"
-export MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-4294967296}"
 exec "$python" "$root/render.py" --config "$root/configs/render_smile.yaml" "$@"

@@ -13,4 +13,8 @@ if __name__ == "__main__":
     keep_freed_memory()
     with exit_on_input_error():
         config = read_config(TrainConfig, sys.argv[1:], "train.py")
-        print(f"model written to {run(config)}", file=sys.stderr)
+        try:
+            print(f"model written to {run(config)}", file=sys.stderr)
+        except FloatingPointError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(1) from None

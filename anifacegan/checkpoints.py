@@ -62,7 +62,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a model folder; complete or not at all, in place of an older one."""
+    """Write a model folder; over an older one the two files are replaced, each complete or not at all."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)
     try:

@@ -87,7 +87,8 @@ def load_released(folder: Path) -> Generator:
         tensors.refuse_leftovers()
 
     generator = Generator(config)
-    generator.load_state_dict(state, strict=False)                     # all but the truncation mean
+    ours_alone = {"mean_frequencies", "mean_phases", "template.code_scale"}
+    generator.load_state_dict(state | {name: generator.state_dict()[name] for name in ours_alone})
     _set_truncation_mean(generator, folder / "averages.npz")
     return generator
 
@@ -140,10 +141,9 @@ class _Tensors:
             came = f"{len(averages)} averages" if isinstance(averages, list) else "no list 'shadow_params'"
             raise InputError(f"{path}: {came}, expected one for each of the {len(names)} tensors of {self.path.name}")
         for name, average in zip(names, averages, strict=True):
-            if tuple(average.shape) != self.shape(name):
-                raise InputError(
-                    f"{path}: the average of '{name}' has shape {tuple(average.shape)}, expected {self.shape(name)}"
-                )
+            came = f"shape {tuple(average.shape)}" if isinstance(average, Tensor) else f"a {type(average).__name__}"
+            if not isinstance(average, Tensor) or tuple(average.shape) != self.shape(name):
+                raise InputError(f"{path}: the average of '{name}' has {came}, expected {self.shape(name)}")
             self.tensors[name] = average
 
     def refuse_leftovers(self) -> None:

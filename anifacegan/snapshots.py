@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from anifacegan.errors import first_line
+from anifacegan.errors import InputError, first_line
 
 PATTERN = "snapshot_*.pt"
 
@@ -36,6 +36,8 @@ def load_newest(folder: Path) -> dict | None:
             return _read(path)
         except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
             print(f"{path}: damaged ({first_line(error)}), trying the one before", file=sys.stderr)
+    if any(folder.glob(PATTERN)):
+        raise InputError(f"{folder}: no snapshot is readable; remove {PATTERN} there to start over")
     return None
 
 

@@ -36,7 +36,7 @@ class LossWeights:
     silhouette: float = 0.1
     """Mean absolute error of the head's opacity."""
     free_space: float = 0.1
-    """Mean opacity before the surface (near_surface steps)."""
+    """Mean opacity before the surface."""
     deformation: float = 3e4
     """Squared error of the deformation on the mesh, world units (L_3DMM)."""
     roughness: float = 3e3
@@ -81,6 +81,16 @@ class Schedule:
     """Largest norm of a field's gradient."""
     average_decay: float = 0.999
     """Of the averaged weights, which are the ones that are shipped."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "rays", "near_levels", "mesh_faces", "mesh_points"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"schedule.{name} is {getattr(self, name)}, expected at least 1")
+        for name in ("warm_up_deform", "near_surface", "complete"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"schedule.{name} is {getattr(self, name)}, expected at least 0")
+        if self.near_samples < 2:
+            raise ValueError(f"schedule.near_samples is {self.near_samples}, expected at least 2")
 
     @property
     def steps(self) -> int:
@@ -251,11 +261,12 @@ def set_learning_rates(state: State, schedule: Schedule) -> None:
     else:
         offsets = 0.3 * _cosine(after, floor=0.1)
     ramp = min(1.0, max(0.0, (warm + 1) / 200))
+    bent = max(0.0, (warm - schedule.near_surface + 1) / (schedule.complete + 1))
     rates = {
         "template": schedule.lr_template * ramp * _cosine(after, floor=0.03),
         "deformation": schedule.lr_deformation * offsets,
         "alignment": schedule.lr_deformation * offsets,
-        "manifolds": schedule.lr_manifolds * _cosine(after, floor=0.03),
+        "manifolds": schedule.lr_manifolds * _cosine(bent, floor=0.03),
     }
     for group in state.optimiser.param_groups:
         group["lr"] = rates[group["field"]]

@@ -22,6 +22,7 @@ from anifacegan.expressions import PRESETS
 from anifacegan.imitation_points import MeshSampler
 from anifacegan.models.generator import Generator, in_slices, render_rays
 from anifacegan.models.latents import Latents
+from anifacegan.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.paired_data import PairedData
 from anifacegan.rays import Rays
 from anifacegan.run_log import RunLog
@@ -117,8 +118,8 @@ def warm_start(state: State, config: TrainConfig, data: PairedData, studio: Stud
         rng = torch.Generator().manual_seed(config.schedule.seed)
         generator.initialise(rng)
         for name, vae, coefficients in (
-            ("identity", generator.identity_prior, data.z_id),
-            ("expression", generator.expression_prior, data.z_exp),
+            ("identity", generator.identity_prior, data.z_id[: data.count]),
+            ("expression", generator.expression_prior, data.z_exp[: data.count]),
         ):
             facts[f"{name}_prior"] = fit_prior(vae, coefficients, config.priors, rng, name)
         generator.template.code_scale.copy_(data.visible_scale())
@@ -130,7 +131,7 @@ def warm_start(state: State, config: TrainConfig, data: PairedData, studio: Stud
 def skin(studio: Studio) -> np.ndarray:
     """Vertices of the mean head's skin, world units: no eyes, teeth or tongue."""
     vertices = studio.head.mean.reshape(-1, 3)[studio.head.parts.part == 0]
-    return (vertices * 0.1 + studio.head.world_offset).astype(np.float64)
+    return (vertices * WORLD_PER_MODEL_UNIT + studio.head.world_offset).astype(np.float64)
 
 
 def snapshot(state: State, facts: dict[str, Any]) -> dict[str, Any]:

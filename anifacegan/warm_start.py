@@ -29,9 +29,9 @@ from anifacegan.shapes import BOX
 class PriorConfig:
     """How the VAEs of the coefficients are fitted."""
 
-    steps: int = 6000
+    steps: int = 2000
     batch: int = 256
-    lr: float = 1e-3
+    lr: float = 3e-4
     noise_variance: float = 0.03
     """Variance of the decoder's Gaussian: how much of a coefficient's unit variance may be lost."""
 
@@ -39,7 +39,12 @@ class PriorConfig:
 def fit_prior(
     vae: CoefficientVAE, coefficients: Float[Tensor, "item dim"], config: PriorConfig, rng: torch.Generator, name: str
 ) -> dict[str, float]:
-    """Fit a VAE by its evidence bound; returns how decoded N(0, I) differs from the data in mean and covariance."""
+    """Fit a VAE by its evidence bound; returns how decoded N(0, I) differs from the data in mean and covariance.
+
+    A VAE that is wide enough starts as the identity, another one from the weights it has.
+    """
+    if vae.passes(coefficients.shape[1]):
+        vae.start_as_identity(coefficients.mean(0), coefficients.std(0) + 1e-6, config.noise_variance)
     optimiser = torch.optim.Adam(vae.parameters(), lr=config.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
     for _ in trange(config.steps, desc=f"{name} prior", disable=not sys.stderr.isatty()):

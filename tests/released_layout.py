@@ -36,6 +36,8 @@ def siren_tensors(ours: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in ours.items():
         area, _, rest = name.partition(".")
         parts = rest.split(".")
+        if name == "template.code_scale":
+            continue                                                   # ours alone
         if area == "template":
             kind = parts[-1]
             if parts[0] == "layers":

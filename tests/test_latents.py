@@ -1,5 +1,6 @@
 """The priors: the layout of the released VAEs, and codes that can be cut into parts."""
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -70,3 +71,23 @@ def test_a_slice_of_latents_is_a_slice_of_each_code() -> None:
     assert torch.equal(part.z_id, latents.z_id[1:3])
     assert torch.equal(part.z_exp, latents.z_exp[1:3])
     assert torch.equal(part.z_noise, latents.z_noise[1:3])
+
+
+def test_a_prior_that_starts_as_the_identity_gives_coefficients_back() -> None:
+    rng = torch.Generator().manual_seed(0)
+    vae = CoefficientVAE(5, CoefficientVAEConfig(hidden_dim=13, layers=3, latent_dim=6))
+    vae.initialise(rng)
+    mean, deviation = torch.randn(5, generator=rng), torch.rand(5, generator=rng) + 0.5
+    vae.start_as_identity(mean, deviation, variance=0.04)
+    coefficients = mean + deviation * torch.randn(50, 5, generator=rng)
+    code, log_variance = vae.encode(coefficients)
+    torch.testing.assert_close(code[:, :5], (coefficients - mean) / deviation, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(log_variance.exp(), torch.full_like(log_variance, 0.04))
+    torch.testing.assert_close(vae.decode(code), coefficients, atol=1e-5, rtol=1e-5)
+
+
+def test_a_narrow_prior_cannot_start_as_the_identity() -> None:
+    vae = CoefficientVAE(5, CoefficientVAEConfig(hidden_dim=9, layers=1, latent_dim=5))
+    assert not vae.passes(5)
+    with pytest.raises(ValueError, match="latent_dim >= 5 and hidden_dim >= 10"):
+        vae.start_as_identity(torch.zeros(5), torch.ones(5), 0.1)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from anifacegan.errors import InputError
 from anifacegan.snapshots import load_newest, save_snapshot
 
 
@@ -68,10 +69,11 @@ def test_a_damaged_newest_snapshot_is_reported_and_the_one_before_is_used(
     assert said.count("\n") == 1 and "snapshot_00000002.pt: damaged" in said
 
 
-def test_a_folder_without_a_readable_snapshot_has_none(tmp_path: Path) -> None:
+def test_a_run_whose_snapshots_are_all_damaged_is_not_started_over(tmp_path: Path) -> None:
     assert load_newest(tmp_path) is None and load_newest(tmp_path / "nowhere") is None
     (tmp_path / "snapshot_00000003.pt").write_bytes(b"nothing")
-    assert load_newest(tmp_path) is None
+    with pytest.raises(InputError, match="no snapshot is readable"):
+        load_newest(tmp_path)
 
 
 class Bomb:
@@ -82,7 +84,8 @@ class Bomb:
 def test_nothing_in_a_snapshot_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     save_snapshot(tmp_path, 1, {"generator": Bomb()}, keep=1)
-    assert load_newest(tmp_path) is None
+    with pytest.raises(InputError, match="no snapshot is readable"):
+        load_newest(tmp_path)
     assert not (tmp_path / "exploded").exists()
 
 

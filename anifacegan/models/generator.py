@@ -72,6 +72,8 @@ class Avatar:
     """Values of s on the manifolds, falling."""
     march: MarchConfig
     radiance_offset_gain: float = 1.0
+    align: Callable[[Tensor], Tensor] | None = None
+    """(B, N, 3) template points -> (B, N, 3) steps to the mean head, where the radiance is read; None: no step."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class RayColours:
     """Distance of the points, world units; 0 where not hit."""
     x_target: Float[Tensor, "batch ray point 3"]
     x_template: Float[Tensor, "batch ray point 3"]
-    """Where the radiance was read."""
+    """The same points on the neutral face; with an alignment, the radiance is read a step further."""
 
 
 LevelChoice = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -135,6 +137,7 @@ def render_rays(
         crossed = crossed.gather(2, index[..., None].expand(*index.shape, crossed.shape[-1]))
     t_level, x_target, delta = crossed.split([1, 3, 3], dim=-1)        # (B, R, L, .)
     x_template = x_target + avatar.radiance_offset_gain * delta
+    x_read = x_template if avatar.align is None else x_template + _per_point(avatar.align, x_template)
 
     # 3 The background plane is one more point, opaque and never deformed.
     t_plane = (march.background_z - rays.origins[..., 2:]) / rays.directions[..., 2:]
@@ -142,12 +145,13 @@ def render_rays(
     t_point = torch.cat([t_level[..., 0], t_plane], dim=-1)            # (B, R, L + 1)
     x_target = torch.cat([x_target, x_plane], dim=2)
     x_template = torch.cat([x_template, x_plane], dim=2)
+    x_read = torch.cat([x_read, x_plane], dim=2)
     hit = torch.cat([hit, torch.ones_like(hit[..., :1])], dim=-1)
 
     # 4 Radiance, in order of distance, misses last.
     order = torch.where(hit, t_point, torch.inf).argsort(dim=-1, stable=True)
     shade = _shade_visible if skip_invisible else _shade_all
-    rgb, alpha = shade(avatar.radiance, x_template, hit, order)
+    rgb, alpha = shade(avatar.radiance, x_read, hit, order)
 
     # 5 Blend in that order.
     sorted_weights = blending_weights(alpha.gather(-1, order), hit.gather(-1, order))
@@ -270,18 +274,12 @@ class Generator(nn.Module):
         return Avatar(
             offset=self.deformation.bind(latents.z_id, latents.z_exp),
             level=self.manifolds,
-            radiance=self._aligned(latents.z_id, self.template.bind(film)),
+            radiance=self.template.bind(film),
             levels=self.manifolds.levels,
             march=self.config.march,
             radiance_offset_gain=self.config.radiance_offset_gain,
+            align=None if self.alignment is None else self.alignment.bind(latents.z_id),
         )
-
-    def _aligned(self, z_id: Float[Tensor, "batch 80"], radiance: Radiance) -> Radiance:
-        """The radiance of a person's template, read where the mean head has the same feature."""
-        if self.alignment is None:
-            return radiance
-        align = self.alignment.bind(z_id)
-        return lambda x_template: radiance(x_template + align(x_template))
 
     def forward(self, latents: Latents, rays: Rays, psi: float = 1.0) -> RayColours:
         return render_rays(self.condition(latents, psi), rays)

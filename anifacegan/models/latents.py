@@ -3,6 +3,7 @@
 The layout is that of the released VAEs (method, sections 1 and 2), so that their weights load.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -64,6 +65,47 @@ class CoefficientVAE(nn.Module):
                 nn.init.kaiming_normal_(module.weight, a=LEAK, generator=rng)
                 nn.init.zeros_(module.bias)
 
+    def passes(self, dim: int) -> bool:
+        """Whether the layers are wide enough to hand so many coefficients through unchanged."""
+        return self.config.latent_dim >= dim and self.config.hidden_dim >= 2 * dim
+
+    @torch.no_grad()
+    def start_as_identity(self, mean: Float[Tensor, "dim"], deviation: Float[Tensor, "dim"], variance: float) -> None:
+        """Set the weights so that the code is the standardised coefficients, and decoding gives them back exactly.
+
+        Every quantity x travels as the pair LeakyReLU(x), LeakyReLU(-x), whose difference is (1 + leak) x. Whitened
+        coefficients are close to N(0, I) already, so this is a good draw of people before any training, where random
+        weights of this depth take very long to let 80 numbers through. ``variance`` is the posterior's.
+
+        Raises:
+            ValueError: the code is shorter than the coefficients, or the layers are narrower than twice their number.
+        """
+        dim = len(mean)
+        if not self.passes(dim):
+            wanted = f"latent_dim >= {dim} and hidden_dim >= {2 * dim}"
+            raise ValueError(f"a prior of {dim} coefficients needs {wanted}, got {self.config}")
+        for linear in (module for module in self.modules() if isinstance(module, nn.Linear)):
+            linear.weight.mul_(0.05)                                   # the units that are left over
+            linear.bias.zero_()
+        unpair = torch.eye(dim) / (1 + LEAK)
+        pass_on = torch.cat([torch.cat([unpair, -unpair], dim=1), torch.cat([-unpair, unpair], dim=1)])
+        inputs, *hidden = [*_linears(self.encoder), *_linears(self.decoder), *_linears(self.output)[:1]]
+        _fill(inputs, torch.cat([torch.diag(1 / deviation), -torch.diag(1 / deviation)]))
+        inputs.bias[: 2 * dim] = torch.cat([-mean / deviation, mean / deviation])
+        _fill(self.mean, torch.cat([unpair, -unpair], dim=1))
+        self.log_variance.weight.zero_()
+        self.log_variance.bias.fill_(math.log(variance))
+        # decoder_input has no activation, so the first layer of the decoder pairs; the ones after it pass on.
+        _fill(self.decoder_input, torch.eye(dim))
+        for linear in hidden:
+            _fill(linear, pass_on)
+        first = _linears(self.decoder)[0]
+        first.weight[: 2 * dim] = 0
+        first.weight[:dim, :dim] = torch.eye(dim)
+        first.weight[dim : 2 * dim, :dim] = -torch.eye(dim)
+        _fill(self.output[2], torch.cat([deviation[:, None] * unpair, -deviation[:, None] * unpair], dim=1))
+        self.output[2].bias.copy_(mean)
+
     def encode(self, coefficients: Float[Tensor, "batch dim"]) -> tuple[Tensor, Tensor]:
         """Mean and log variance (B, latent) of the posterior."""
         h = self.encoder(coefficients)
@@ -72,3 +114,14 @@ class CoefficientVAE(nn.Module):
     def decode(self, code: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch dim"]:
         """Coefficients of a code; codes of new people are N(0, I)."""
         return self.output(self.decoder(self.decoder_input(code)))
+
+
+def _linears(stack: nn.Sequential) -> list[nn.Linear]:
+    return [module for module in stack.modules() if isinstance(module, nn.Linear)]
+
+
+def _fill(linear: nn.Linear, block: Float[Tensor, "rows columns"]) -> None:
+    """Put a block into the top left of a weight; its rows take nothing else."""
+    rows, columns = block.shape
+    linear.weight[:rows] = 0
+    linear.weight[:rows, :columns] = block
