@@ -38,7 +38,8 @@ STRENGTHS = tuple(k / 10 for k in range(11))
 SMILE_YAWS = (-0.35, 0.0, 0.35)
 YAWS = (-0.5, -0.35, -0.2, -0.1, 0.0, 0.1, 0.2, 0.35, 0.5)
 """Of the neutral face, radians."""
-IDENTITY_STRENGTHS = (0.0, 0.5, 1.0)
+IDENTITY_POSES = tuple(product(SMILE_YAWS, (0.0, 0.5, 1.0)))
+"""Yaw and strength of the pictures that must be of one person."""
 FILM_PEOPLE, FILM_FRAMES = 3, 50
 """What render.sh renders."""
 LEAST_PEOPLE, LEAST_FOUND, LEAST_RANK, LEAST_YAW_R, LARGEST_GAP = 5, 0.99, 0.95, 0.985, 0.08
@@ -85,8 +86,8 @@ class Found:
     """iBUG's 68 points, pixels with y down, in the mean of several readings."""
     single_reading: Landmarks
     """The points as the detector's own rectangle gives them."""
-    embedding: Float[np.ndarray, "128"]
-    """Two pictures of one person are less than about 0.6 apart in the photographs it was made for."""
+    embedding: Float[np.ndarray, "128"] | None
+    """Where it was asked for; photographs of one person are less than about 0.6 apart."""
 
 
 class FaceDetector:
@@ -115,7 +116,7 @@ class FaceDetector:
         boxes, scores, _ = self._detect.run(np.ascontiguousarray(pixels), self.upsample, 0.0)
         return [boxes[k] for k in np.argsort(-np.asarray(scores), kind="stable")]
 
-    def find(self, pixels: Image) -> Found | None:
+    def find(self, pixels: Image, embed: bool = False) -> Found | None:
         """The surest face of a picture; None if there is none."""
         boxes = self.boxes(pixels)
         if not boxes:
@@ -123,7 +124,7 @@ class FaceDetector:
         points = self._predict(pixels, boxes[0])
         others = [self._predict(pixels, box) for box in shifted(boxes[0])]
         readings = np.array([[(dot.x, dot.y) for dot in shape.parts()] for shape in (points, *others)], np.float64)
-        embedding = np.array(self._embed.compute_face_descriptor(pixels, points))
+        embedding = np.array(self._embed.compute_face_descriptor(pixels, points)) if embed else None
         return Found(trim_mean(readings, 0.25), readings[0], embedding)
 
 
@@ -237,10 +238,9 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
 
 def look_at_people(pictures: Pictures, detector: FaceDetector, seeds: Iterable[int]) -> Seen:
     """Every person smiling in three views, and neutral in all."""
-    poses = [(yaw, strength) for yaw in SMILE_YAWS for strength in STRENGTHS]
-    poses += [(yaw, 0.0) for yaw in YAWS if yaw not in SMILE_YAWS]
-    wanted = [(seed, *pose) for seed in seeds for pose in poses]
-    return {key: detector.find(pictures(*key)) for key in tqdm(wanted, unit="picture", disable=None)}
+    poses = [*product(SMILE_YAWS, STRENGTHS), *((yaw, 0.0) for yaw in YAWS if yaw not in SMILE_YAWS)]
+    wanted = tqdm([(seed, *pose) for seed in seeds for pose in poses], unit="picture", disable=None)
+    return {key: detector.find(pictures(*key), embed=key[1:] in IDENTITY_POSES) for key in wanted}
 
 
 def person_row(seen: Seen, seed: int, mean_face: Float[np.ndarray, "68 3"]) -> dict[str, Any]:
@@ -269,10 +269,9 @@ def person_row(seen: Seen, seed: int, mean_face: Float[np.ndarray, "68 3"]) -> d
     }
 
 
-def identity_distances(seen: Seen, seeds: Iterable[int]) -> dict[str, float]:
+def identity_distances(seen: Seen) -> dict[str, float]:
     """Mean distance of embeddings within and between people, over three views and three strengths."""
-    poses = [(yaw, strength) for yaw in SMILE_YAWS for strength in IDENTITY_STRENGTHS]
-    faces = [(seed, face.embedding) for seed in seeds for pose in poses if (face := seen[(seed, *pose)]) is not None]
+    faces = [(seed, face.embedding) for (seed, *_), face in seen.items() if face and face.embedding is not None]
     pairs = [(who == other, np.linalg.norm(a - b)) for (who, a), (other, b) in combinations(faces, 2)]
     within, between = [d for same, d in pairs if same], [d for same, d in pairs if not same]
     return {name: float(np.mean(d)) if d else math.nan for name, d in (("within", within), ("between", between))}
@@ -300,7 +299,7 @@ def measure(
         "requirements": requirements,
         "frames_without_a_face": [name for name, found in faces.items() if not found],
         "people": people,
-        "embedding_distance": identity_distances(seen, config.seeds),
+        "embedding_distance": identity_distances(seen),
         "yaw_of_camera": YAWS,
         "settings": dataclasses.asdict(config),
         "detector": f"dlib {version('dlib-bin')}, HOG, {config.upsample} times upsampled",

@@ -110,12 +110,12 @@ class Puppeteer:
     def __init__(self, landmarks: Callable[[int, float, float], np.ndarray | None]) -> None:
         self.landmarks = landmarks
 
-    def find(self, pixels: np.ndarray):
+    def find(self, pixels: np.ndarray, embed: bool = False):
         seed, yaw, strength = (int(value) for value in pixels[0, 0])
         landmarks = self.landmarks(seed, (yaw - 100) / 100, strength / 100)
         if landmarks is None:
             return None
-        return check_demo.Found(landmarks, landmarks, np.eye(128)[seed])
+        return check_demo.Found(landmarks, landmarks, np.eye(128)[seed] if embed else None)
 
     def boxes(self, pixels: np.ndarray) -> list:
         return [] if self.find(pixels) is None else ["box"]

@@ -137,7 +137,6 @@ def render_rays(
         crossed = crossed.gather(2, index[..., None].expand(*index.shape, crossed.shape[-1]))
     t_level, x_target, delta = crossed.split([1, 3, 3], dim=-1)        # (B, R, L, .)
     x_template = x_target + avatar.radiance_offset_gain * delta
-    x_read = x_template if avatar.align is None else x_template + _per_point(avatar.align, x_template)
 
     # 3 The background plane is one more point, opaque and never deformed.
     t_plane = (march.background_z - rays.origins[..., 2:]) / rays.directions[..., 2:]
@@ -145,13 +144,12 @@ def render_rays(
     t_point = torch.cat([t_level[..., 0], t_plane], dim=-1)            # (B, R, L + 1)
     x_target = torch.cat([x_target, x_plane], dim=2)
     x_template = torch.cat([x_template, x_plane], dim=2)
-    x_read = torch.cat([x_read, x_plane], dim=2)
     hit = torch.cat([hit, torch.ones_like(hit[..., :1])], dim=-1)
 
     # 4 Radiance, in order of distance, misses last.
     order = torch.where(hit, t_point, torch.inf).argsort(dim=-1, stable=True)
     shade = _shade_visible if skip_invisible else _shade_all
-    rgb, alpha = shade(avatar.radiance, x_read, hit, order)
+    rgb, alpha = shade(avatar, x_template, hit, order)
 
     # 5 Blend in that order.
     sorted_weights = blending_weights(alpha.gather(-1, order), hit.gather(-1, order))
@@ -172,23 +170,31 @@ def render_rays(
     )
 
 
-Radiance = Callable[[Tensor], tuple[Tensor, Tensor]]
+def _read(
+    avatar: Avatar, x: Float[Tensor, "batch point 3"], background: Bool[Tensor, "batch point"]
+) -> tuple[Float[Tensor, "batch point 3"], Float[Tensor, "batch point"]]:
+    """Colour and opacity of template points, read in the aligned place; the background is opaque and never moved."""
+    if avatar.align is not None:
+        x = x + avatar.align(x).masked_fill(background[..., None], 0.0)
+    rgb, alpha = avatar.radiance(x)
+    return rgb, alpha.masked_fill(background, 1.0)
 
 
 def _shade_all(
-    radiance: Radiance,
+    avatar: Avatar,
     x: Float[Tensor, "batch ray point 3"],
     hit: Bool[Tensor, "batch ray point"],
     order: Tensor,
 ) -> tuple[Float[Tensor, "batch ray point 3"], Float[Tensor, "batch ray point"]]:
-    """Colour and opacity of every point; the last of a ray, the background, is opaque."""
-    rgb, alpha = radiance(x.flatten(1, 2))
-    alpha = alpha.reshape(hit.shape)
-    return rgb.reshape(x.shape), torch.cat([alpha[..., :-1], torch.ones_like(alpha[..., -1:])], dim=-1)
+    """Colour and opacity of every point; the last of a ray is the background."""
+    background = torch.zeros_like(hit)
+    background[..., -1] = True
+    rgb, alpha = _read(avatar, x.flatten(1, 2), background.flatten(1, 2))
+    return rgb.reshape(x.shape), alpha.reshape(hit.shape)
 
 
 def _shade_visible(
-    radiance: Radiance,
+    avatar: Avatar,
     x: Float[Tensor, "1 ray point 3"],
     hit: Bool[Tensor, "1 ray point"],
     order: Tensor,
@@ -203,9 +209,8 @@ def _shade_visible(
         if not len(ray):
             continue
         point = group[ray, column]
-        colour, opacity = radiance(x[:, ray, point])
-        opacity = torch.where(point == background, 1.0, opacity[0])
-        rgb[ray, point], alpha[ray, point] = colour[0], opacity
+        colour, opacity = _read(avatar, x[:, ray, point], (point == background)[None])
+        rgb[ray, point], alpha[ray, point] = colour[0], opacity[0]
         light = light * (1 - alpha.gather(1, group) * wanted).prod(dim=-1)
     return rgb[None], alpha[None]
 
