@@ -123,6 +123,18 @@ def test_draws_come_from_the_generator_alone(data: PairedData) -> None:
     assert torch.equal(first, same) and not torch.equal(first, other)
 
 
+def test_held_out_pictures_do_not_scale_the_codes(codes: CoefficientTable, surfaces: Surfaces) -> None:
+    """Whatever is in them, the scale is the same; a change in a training picture does count."""
+    scales = []
+    for item in (None, COUNT - HELD_OUT, COUNT - HELD_OUT - 1):
+        images = coordinates()
+        if item is not None:
+            images[item] = 255 - images[item]
+        scales.append(PairedData(images, codes, surfaces, FOV, HELD_OUT).visible_scale())
+    assert scales[0].shape == (160,)
+    assert torch.equal(scales[0], scales[1]) and not torch.equal(scales[0], scales[2])
+
+
 def test_a_held_out_view_is_the_picture_with_its_own_codes_and_rays(data: PairedData, codes: CoefficientTable) -> None:
     latents, rays, picture = data.held_out_view(1, SIZE)
     item = COUNT - HELD_OUT + 1

@@ -3,13 +3,14 @@
 import dataclasses
 import io
 import math
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 import torch
-from small_models import SMALL, small_generator
+from small_models import small_generator
 from tiny_head import tiny_model, tiny_parts
-from tiny_training_set import SCHEDULE, packed, random_codes
+from tiny_training_set import GENERATOR, SCHEDULE, packed, random_codes
 from torch import Tensor
 
 from anifacegan.head_geometry import head_geometry
@@ -57,7 +58,7 @@ def mesh() -> MeshSampler:
 
 
 def state(schedule: Schedule = SCHEDULE) -> State:
-    return new_state(small_generator(), Generator(SMALL), schedule)
+    return new_state(small_generator(GENERATOR), Generator(GENERATOR), schedule)
 
 
 def copied(module: torch.nn.Module) -> dict[str, Tensor]:
@@ -169,28 +170,28 @@ def gradient_norms(generator: Generator, near: Schedule | None) -> dict[str, flo
     }
 
 
-def test_near_the_surface_colours_teach_the_template_alone() -> None:
-    norms = gradient_norms(small_generator(), near=SCHEDULE)
-    assert norms.pop("template") > 0
-    assert set(norms.values()) == {0.0}
+def test_near_the_surface_colours_teach_only_what_is_read_there() -> None:
+    norms = gradient_norms(small_generator(GENERATOR), near=SCHEDULE)
+    assert {name for name, norm in norms.items() if norm > 0} == {"template", "alignment"}
 
 
-def test_in_the_complete_stage_colours_teach_template_deformation_and_manifolds() -> None:
-    norms = gradient_norms(small_generator(), near=None)
-    assert {name for name, norm in norms.items() if norm > 0} == {"template", "deformation", "manifolds"}
+def test_in_the_complete_stage_colours_teach_all_fields_and_no_prior() -> None:
+    norms = gradient_norms(small_generator(GENERATOR), near=None)
+    fields = {"template", "alignment", "deformation", "manifolds"}
+    assert {name for name, norm in norms.items() if norm > 0} == fields
 
 
-def test_the_warm_up_teaches_the_deformation_alone(data: PairedData, mesh: MeshSampler) -> None:
+def test_the_warm_up_teaches_deformation_and_alignment_alone(data: PairedData, mesh: MeshSampler) -> None:
     start = state()
     before = {name: copied(module) for name, module in start.generator.named_children()}
     schedule = dataclasses.replace(SCHEDULE, near_surface=0, complete=0)
     train(start, data, mesh, schedule, LossWeights(), lambda *_: None)
     after = dict(start.generator.named_children())
-    assert {name for name, module in after.items() if changed(module, before[name])} == {"deformation"}
+    assert {name for name, module in after.items() if changed(module, before[name])} == {"deformation", "alignment"}
 
 
 def test_every_term_has_its_weight(data: PairedData, mesh: MeshSampler) -> None:
-    generator = small_generator()
+    generator = small_generator(GENERATOR)
     batch = batch_of(torch.full((2, 16), 1.0), torch.ones(2, 16, dtype=torch.bool))
 
     def terms(weights: LossWeights) -> dict[str, Tensor]:
@@ -212,7 +213,8 @@ def test_the_deformation_learns_to_follow_the_mesh(data: PairedData, mesh: MeshS
     schedule = Schedule(
         warm_up_deform=150, near_surface=0, complete=0, mesh_faces=4, mesh_points=40, lr_deformation=3e-3
     )
-    config = dataclasses.replace(SMALL, deformation=DeformationConfig(hidden_dim=32, mapping_dim=32, output_scale=0.05))
+    deformation = DeformationConfig(hidden_dim=32, mapping_dim=32, output_scale=0.05)
+    config = dataclasses.replace(GENERATOR, deformation=deformation)
     start, errors = new_state(Generator(config).initialise(rng()), Generator(config), schedule), []
     train(start, data, mesh, schedule, LossWeights(), lambda _, losses: errors.append(losses["deformation"]))
     assert np.mean(errors[-20:]) < 0.5 * np.mean(errors[:3])
@@ -260,25 +262,36 @@ def test_the_average_follows_the_weights(step: int, decay: float) -> None:
     assert not learner.average.deformation.head.weight.requires_grad
 
 
+def test_every_field_is_in_the_optimiser_once_and_no_prior_is() -> None:
+    learner = state()
+    groups = {group["field"]: group["params"] for group in learner.optimiser.param_groups}
+    assert list(groups) == ["template", "deformation", "manifolds", "alignment"]
+    for name, parameters in groups.items():
+        expected = learner.generator.get_submodule(name).parameters()
+        assert [id(p) for p in parameters] == [id(p) for p in expected]
+
+
 def test_learning_rates_rise_fast_and_fall_to_their_floors() -> None:
     schedule = Schedule(warm_up_deform=1000, near_surface=3000, complete=1000)
     learner = state(schedule)
 
-    def rates(step: int) -> list[float]:
+    def rate(field: str, step: int) -> float:
         learner.step = step
         set_learning_rates(learner, schedule)
-        return [group["lr"] for group in learner.optimiser.param_groups]
+        return {group["field"]: group["lr"] for group in learner.optimiser.param_groups}[field]
 
-    assert rates(0)[1] == pytest.approx(schedule.lr_deformation, rel=1e-4)
-    assert rates(999)[1] == pytest.approx(0.3 * schedule.lr_deformation)
-    assert rates(1000)[1] == pytest.approx(0.3 * schedule.lr_deformation, rel=1e-4)  # no jump
-    assert rates(1000)[0] == pytest.approx(schedule.lr_template / 200, rel=1e-4)
-    assert rates(1200)[0] == pytest.approx(schedule.lr_template, rel=0.01)
-    assert rates(1000)[2] == pytest.approx(schedule.lr_manifolds, rel=1e-4)
-    floors = [0.03 * schedule.lr_template, 0.03 * schedule.lr_deformation, 0.03 * schedule.lr_manifolds]
-    assert rates(4999) == pytest.approx(floors, rel=0.01)
-    middle = [rates(step)[0] for step in range(1200, 5000, 100)]
-    assert all(a > b for a, b in zip(middle[:-1], middle[1:], strict=True))
+    for field in ("deformation", "alignment"):
+        assert rate(field, 0) == pytest.approx(schedule.lr_deformation, rel=1e-4)
+        assert rate(field, 999) == pytest.approx(0.3 * schedule.lr_deformation)
+        assert rate(field, 1000) == pytest.approx(0.3 * schedule.lr_deformation, rel=1e-4)  # no jump
+        assert rate(field, 4999) == pytest.approx(0.03 * schedule.lr_deformation, rel=1e-3)
+    assert rate("template", 1000) == pytest.approx(schedule.lr_template / 200, rel=1e-4)
+    assert rate("template", 1200) == pytest.approx(schedule.lr_template, rel=0.01)
+    assert rate("template", 4999) == pytest.approx(0.03 * schedule.lr_template, rel=1e-3)
+    middle = [rate("template", step) for step in range(1200, 5000, 100)]
+    assert all(a > b for a, b in pairwise(middle))
+    assert rate("manifolds", 4000) == pytest.approx(schedule.lr_manifolds, rel=1e-4)  # they learn from here on
+    assert rate("manifolds", 4999) == pytest.approx(0.03 * schedule.lr_manifolds, rel=1e-3)
 
 
 # ------------------------------------------------------------------------------------------------ going on after a stop
@@ -323,6 +336,20 @@ def test_stopped_saved_and_resumed_steps_equal_the_unbroken_ones(
     assert not changed(second.generator, copied(unbroken.generator))
     assert not changed(second.average, copied(unbroken.average))
     assert second.step == unbroken.step == SCHEDULE.steps
+
+
+def test_every_step_draws_anew(data: PairedData, mesh: MeshSampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    real = PairedData.draw
+
+    def recorded(data: PairedData, batch: int, rays: int, rng: torch.Generator) -> PairedBatch:
+        drawn.append(real(data, batch, rays, rng))
+        return drawn[-1]
+
+    monkeypatch.setattr(PairedData, "draw", recorded)
+    train(state(), data, mesh, SCHEDULE, LossWeights(), lambda *_: None)
+    assert len(drawn) == SCHEDULE.near_surface + SCHEDULE.complete
+    assert not any(torch.equal(one.rgb, other.rgb) for one, other in combinations(drawn, 2))
 
 
 def test_the_seed_decides_what_is_drawn(data: PairedData, mesh: MeshSampler) -> None:

@@ -14,9 +14,18 @@ import torch
 import yaml
 from PIL import Image
 from safetensors.torch import load_file
-from tiny_training_set import COUNT, HELD_OUT, REPORTING, SCHEDULE, SIZE, tiny_config, write_tiny_set
+from tiny_training_set import (
+    COUNT,
+    HELD_OUT,
+    REPORTING,
+    SCHEDULE,
+    SIZE,
+    tiny_codes,
+    tiny_config,
+    write_tiny_set,
+)
 
-from anifacegan import training
+from anifacegan import training, training_run
 from anifacegan.checkpoints import load_checkpoint
 from anifacegan.coefficients import read_coefficients, write_coefficients
 from anifacegan.command_line import read_config
@@ -109,6 +118,21 @@ def test_the_finished_model_holds_the_averaged_weights_and_says_how_it_came_abou
     assert said["steps"] == 7 and said["seed"] == 0 and "no adversarial training" in said["stage"]
     assert said["config"] == yaml.safe_load((unbroken / "config.yaml").read_text())
     assert said["facts"].keys() == {"identity_prior", "expression_prior", "shell_error_world"}
+
+
+def test_priors_are_fitted_without_the_held_out_people(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted = {}
+    monkeypatch.setattr(
+        training_run, "fit_prior", lambda vae, coefficients, config, rng, name: fitted.update({name: coefficients}) or {}
+    )
+    config = tiny_config(tiny, tmp_path / "run")
+    no_steps = dataclasses.replace(SCHEDULE, warm_up_deform=0, near_surface=0, complete=0)
+    run(dataclasses.replace(config, schedule=no_steps))
+    codes = tiny_codes(tiny)
+    assert torch.equal(fitted["identity"], codes.id[:-HELD_OUT])
+    assert torch.equal(fitted["expression"], codes.exp[:-HELD_OUT])
 
 
 # ------------------------------------------------------------------------------------------------------------- stopping

@@ -1,5 +1,6 @@
 """A data set of a few tiny pictures of the tiny head, and a training run on it that takes seconds."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,24 @@ from tiny_head import write_tiny_file
 from anifacegan.coefficients import write_coefficients
 from anifacegan.config import Reporting, TrainConfig
 from anifacegan.data import CoefficientTable, DataConfig, FaceDataset
+from anifacegan.models.alignment import AlignmentConfig
 from anifacegan.synthetic import load_studio, render_item
 from anifacegan.training import Schedule
 from anifacegan.warm_start import PriorConfig, ShellConfig
 
 COUNT, HELD_OUT, SIZE = 8, 2, 24
+GENERATOR = dataclasses.replace(SMALL, alignment=AlignmentConfig(hidden_dim=8, layers=2))
+"""With all fields there are."""
 SCHEDULE = Schedule(
-    warm_up_deform=2, near_surface=3, complete=2, batch=2, rays=10, near_levels=2, mesh_faces=2, mesh_points=20
+    warm_up_deform=2,
+    near_surface=3,
+    complete=2,
+    batch=2,
+    rays=10,
+    near_levels=2,
+    near_samples=10,
+    mesh_faces=2,
+    mesh_points=20,
 )
 REPORTING = Reporting(
     log_every=2, preview_every=3, preview_size=8, snapshot_every=4, keep_snapshots=2, held_out=HELD_OUT
@@ -46,7 +58,7 @@ def tiny_config(folder: Path, out: Path) -> TrainConfig:
         out=out,
         data=DataConfig(folder / "data", SIZE),
         face_model=folder / "face_model.npz",
-        generator=SMALL,
+        generator=GENERATOR,
         priors=PriorConfig(steps=2, batch=8),
         shells=ShellConfig(steps=2, batch=64),
         schedule=SCHEDULE,
