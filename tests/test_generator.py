@@ -3,34 +3,13 @@
 import dataclasses
 
 import torch
+from closed_forms import TINY, assert_same_colours, camera_rays, draw, numbers
 from small_models import SMALL, small_generator
-from torch import Tensor
 
 from anifacegan.models.generator import Generator, GeneratorConfig, MarchConfig, RayColours, render_rays
 from anifacegan.models.latents import Latents
 from anifacegan.models.manifolds import ManifoldConfig
 from anifacegan.rays import Rays, image_rays
-
-TINY = 1e-8
-"""Float64 rounding through a few layers."""
-
-
-def numbers(*values: float) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
-
-
-def draw(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def camera_rays(pitch: float = 0.0, yaw: float = 0.0, size: int = 7) -> Rays:
-    return image_rays(numbers(pitch), numbers(yaw), size)
-
-
-def assert_same_colours(a: RayColours, b: RayColours, atol: float) -> None:
-    for name in (field.name for field in dataclasses.fields(RayColours)):
-        one, other = getattr(a, name), getattr(b, name)
-        torch.testing.assert_close(one, other, atol=atol, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def small_latents(count: int) -> Latents:

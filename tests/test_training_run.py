@@ -124,9 +124,12 @@ def test_priors_are_fitted_without_the_held_out_people(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fitted = {}
-    monkeypatch.setattr(
-        training_run, "fit_prior", lambda vae, coefficients, config, rng, name: fitted.update({name: coefficients}) or {}
-    )
+
+    def recorded(vae: object, coefficients: torch.Tensor, config: object, rng: object, name: str) -> dict[str, float]:
+        fitted[name] = coefficients
+        return {}
+
+    monkeypatch.setattr(training_run, "fit_prior", recorded)
     config = tiny_config(tiny, tmp_path / "run")
     no_steps = dataclasses.replace(SCHEDULE, warm_up_deform=0, near_surface=0, complete=0)
     run(dataclasses.replace(config, schedule=no_steps))
