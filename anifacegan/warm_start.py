@@ -31,7 +31,7 @@ class PriorConfig:
 
     steps: int = 2000
     batch: int = 256
-    lr: float = 3e-4
+    lr: float = 1e-4
     noise_variance: float = 0.03
     """Variance of the decoder's Gaussian: how much of a coefficient's unit variance may be lost."""
 
@@ -44,7 +44,8 @@ def fit_prior(
     A VAE that is wide enough starts as the identity, another one from the weights it has.
     """
     if vae.passes(coefficients.shape[1]):
-        vae.start_as_identity(coefficients.mean(0), coefficients.std(0) + 1e-6, config.noise_variance)
+        covariance = torch.cov(coefficients.T) + 1e-6 * torch.eye(coefficients.shape[1])
+        vae.start_as_identity(coefficients.mean(0), torch.linalg.cholesky(covariance), config.noise_variance)
     optimiser = torch.optim.Adam(vae.parameters(), lr=config.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
     for _ in trange(config.steps, desc=f"{name} prior", disable=not sys.stderr.isatty()):

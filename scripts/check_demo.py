@@ -13,7 +13,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any, Literal
@@ -302,7 +302,7 @@ def measure(
         "embedding_distance": identity_distances(seen),
         "yaw_of_camera": YAWS,
         "settings": dataclasses.asdict(config),
-        "detector": f"dlib {version('dlib-bin')}, HOG, {config.upsample} times upsampled",
+        "detector": f"dlib {installed_version('dlib-bin')}, HOG, {config.upsample} times upsampled",
     }
 
 
@@ -330,6 +330,13 @@ def table(metrics: dict[str, Any]) -> str:
             f"| {row['lip_gap']:.3f} | {row['eye_opening']:.3f} | {row['faces_missed']} |"
         )
     return "\n".join([*lines, "", f"Detector: {metrics['detector']}. Lengths in eye distances.", ""])
+
+
+def installed_version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:                                       # another build of the same module
+        return "of unknown version"
 
 
 def main() -> None:

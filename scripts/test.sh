@@ -8,6 +8,8 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/environment.sh"
 find_python tests
 cd "$root"
+# The data set's bytes are those of one thread of BLAS, as make_synthetic_dataset.py sets it; tests call it in-process.
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"  # test this checkout, whichever one is installed
 "$python" scripts/build_face_model.py
 

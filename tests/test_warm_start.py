@@ -125,7 +125,7 @@ def small_vae() -> CoefficientVAE:
 
 def test_decoded_noise_has_the_mean_and_the_covariance_of_gaussian_data() -> None:
     data, vae = gaussian(4000), small_vae()
-    report = fit_prior(vae, data, PriorConfig(steps=400, batch=256, lr=1e-3), rng(7), "toy")
+    report = fit_prior(vae, data, PriorConfig(steps=400, batch=256, lr=1e-4), rng(7), "toy")
     with torch.no_grad():
         decoded = vae.decode(torch.randn(20_000, 5, generator=rng(8)))
     assert torch.allclose(decoded.mean(0), MEAN, atol=0.1)

@@ -70,12 +70,12 @@ class CoefficientVAE(nn.Module):
         return self.config.latent_dim >= dim and self.config.hidden_dim >= 2 * dim
 
     @torch.no_grad()
-    def start_as_identity(self, mean: Float[Tensor, "dim"], deviation: Float[Tensor, "dim"], variance: float) -> None:
-        """Set the weights so that the code is the standardised coefficients, and decoding gives them back exactly.
+    def start_as_identity(self, mean: Float[Tensor, "dim"], root: Float[Tensor, "dim dim"], variance: float) -> None:
+        """Set the weights so that the code is the whitened coefficients, and decoding gives them back exactly.
 
-        Every quantity x travels as the pair LeakyReLU(x), LeakyReLU(-x), whose difference is (1 + leak) x. Whitened
-        coefficients are close to N(0, I) already, so this is a good draw of people before any training, where random
-        weights of this depth take very long to let 80 numbers through. ``variance`` is the posterior's.
+        Every quantity x travels as the pair LeakyReLU(x), LeakyReLU(-x), whose difference is (1 + leak) x. Decoded
+        N(0, I) has the data's mean and covariance before any training, where random weights of this depth take very
+        long to let 80 numbers through. ``root @ root.T`` is the covariance; ``variance`` is the posterior's.
 
         Raises:
             ValueError: the code is shorter than the coefficients, or the layers are narrower than twice their number.
@@ -90,8 +90,9 @@ class CoefficientVAE(nn.Module):
         unpair = torch.eye(dim) / (1 + LEAK)
         pass_on = torch.cat([torch.cat([unpair, -unpair], dim=1), torch.cat([-unpair, unpair], dim=1)])
         inputs, *hidden = [*_linears(self.encoder), *_linears(self.decoder), *_linears(self.output)[:1]]
-        _fill(inputs, torch.cat([torch.diag(1 / deviation), -torch.diag(1 / deviation)]))
-        inputs.bias[: 2 * dim] = torch.cat([-mean / deviation, mean / deviation])
+        whiten = torch.linalg.inv(root)
+        _fill(inputs, torch.cat([whiten, -whiten]))
+        inputs.bias[: 2 * dim] = torch.cat([-whiten @ mean, whiten @ mean])
         _fill(self.mean, torch.cat([unpair, -unpair], dim=1))
         self.log_variance.weight.zero_()
         self.log_variance.bias.fill_(math.log(variance))
@@ -103,7 +104,7 @@ class CoefficientVAE(nn.Module):
         first.weight[: 2 * dim] = 0
         first.weight[:dim, :dim] = torch.eye(dim)
         first.weight[dim : 2 * dim, :dim] = -torch.eye(dim)
-        _fill(self.output[2], torch.cat([deviation[:, None] * unpair, -deviation[:, None] * unpair], dim=1))
+        _fill(self.output[2], torch.cat([root @ unpair, -root @ unpair], dim=1))
         self.output[2].bias.copy_(mean)
 
     def encode(self, coefficients: Float[Tensor, "batch dim"]) -> tuple[Tensor, Tensor]:
