@@ -2,6 +2,9 @@
 
 Only vertices that a camera sees are used: behind a closed lid the eyeball stays where it is, a millimetre from skin
 that has moved a centimetre, and a smooth field can follow only one of them.
+
+Between open lips there is no vertex, but there is a step: what is there has to come from the narrow slit between the
+closed lips, or the lips' own colours are drawn across the opening. A curtain from lip to lip says so.
 """
 
 from dataclasses import dataclass, replace
@@ -16,8 +19,17 @@ from anifacegan.morphable import WORLD_PER_MODEL_UNIT, HeadParts
 from anifacegan.shapes import ID_DIM
 
 EYE_LABELS = (1, 2)
+LID_SHARE = 1.0
+"""Lids are few vertices and make a blink: they are drawn more often by this much of the most moving vertex's share."""
 EYE_SAMPLES = 32
 """Vertices of each eyeball that are always computed: lids are cleared against the sphere through them."""
+
+UPPER_LIP, LOWER_LIP = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)
+"""Landmarks of the inner contours of the lips, from corner to corner."""
+OPEN_LIPS = 0.001
+"""Lips are open where they are this far apart, world units."""
+CURTAIN_DEPTH = 0.002
+"""Standard deviation of curtain points along z, world units."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +43,13 @@ class IdentityPoints:
 
 @dataclass(frozen=True)
 class MeshPoints:
-    """Expressive vertices of a batch of faces and their steps to the neutral ones, world units."""
+    """Points of a batch of expressive faces and their steps to the neutral ones, world units."""
 
     x_target: Float[Tensor, "batch point 3"]
     delta: Float[Tensor, "batch point 3"]
-    """Neutral minus expressive vertex: what the deformation field should say at x_target."""
+    """Neutral minus expressive place: what the deformation field should say at x_target."""
     visible: Float[Tensor, "batch point"]
-    """1 where the face's own camera sees the vertex."""
+    """1 where the face's own camera sees the vertex; of a curtain, where the lips are open."""
 
 
 class MeshSampler:
@@ -51,8 +63,10 @@ class MeshSampler:
         self.offset = torch.from_numpy(head.world_offset)
         eyes = [np.flatnonzero(head.parts.part == label) for label in EYE_LABELS]
         self.eyes = np.concatenate([eye[np.linspace(0, len(eye) - 1, EYE_SAMPLES).astype(int)] for eye in eyes])
+        self.lips = head.landmark_vertices[list(UPPER_LIP + LOWER_LIP)]
         moving = torch.from_numpy(np.linalg.norm(head.basis[:, ID_DIM:], axis=1)).reshape(-1, 3).norm(dim=1)
         share = 0.05 + moving / moving.max() + 0.5 * torch.from_numpy(np.isin(head.parts.part, EYE_LABELS)).float()
+        share[np.concatenate([head.parts.lid_l, head.parts.lid_r])] += LID_SHARE
         self.cumulative = share.cumsum(0) / share.sum()
 
     def vertices(self, count: int, rng: torch.Generator) -> Int[np.ndarray, " point"]:
@@ -71,16 +85,39 @@ class MeshSampler:
         """``count`` random vertices, the same for the whole batch, of the faces of some items of the data set."""
         chosen = np.concatenate([self.vertices(count, rng), self.eyes])
         parts = self._of_subset(chosen)
-        basis, mean = self.basis[chosen], self.mean[chosen]
-        neutral = mean + torch.einsum("vck,bk->bvc", basis[..., :ID_DIM], z_id)
-        expressive = neutral + torch.einsum("vck,bk->bvc", basis[..., ID_DIM:], z_exp)
-        neutral, expressive = (clear_lids(shape, parts)[:, :count] for shape in (neutral, expressive))
+        neutral, expressive = (clear_lids(shape, parts)[:, :count] for shape in self._shapes(chosen, z_id, z_exp))
         bits = self.visible[items][:, chosen[:count] // 8]
         seen = (bits >> (7 - chosen[:count] % 8)) & 1
         return MeshPoints(
             x_target=WORLD_PER_MODEL_UNIT * expressive + self.offset,
             delta=WORLD_PER_MODEL_UNIT * (neutral - expressive),
             visible=torch.from_numpy(seen.astype(np.float32)),
+        )
+
+    def curtain(
+        self,
+        z_id: Float[Tensor, "batch 80"],
+        z_exp: Float[Tensor, "batch 64"],
+        count: int,
+        rng: torch.Generator,
+    ) -> MeshPoints:
+        """``count`` random points between the inner contours of the lips: steps go linearly from lip to lip."""
+        along, across = torch.rand(2, count, 1, generator=rng)
+        segments = len(UPPER_LIP) - 1
+        segment = (along[:, 0] * segments).long()
+        part = along * segments - segment[:, None]
+
+        def on_contours(of: Float[Tensor, "batch 10 3"]) -> list[Tensor]:
+            return [torch.lerp(lip[:, segment], lip[:, segment + 1], part) for lip in of.chunk(2, dim=1)]
+
+        neutral, expressive = self._shapes(self.lips, z_id, z_exp)
+        upper, lower = on_contours(WORLD_PER_MODEL_UNIT * expressive + self.offset)
+        x_target = torch.lerp(upper, lower, across)
+        x_target[..., 2] += CURTAIN_DEPTH * torch.randn(x_target.shape[:2], generator=rng)
+        return MeshPoints(
+            x_target=x_target,
+            delta=torch.lerp(*on_contours(WORLD_PER_MODEL_UNIT * (neutral - expressive)), across),
+            visible=((upper - lower).norm(dim=-1) > OPEN_LIPS).to(x_target),
         )
 
     def identity_points(self, z_id: Float[Tensor, "batch 80"], count: int, rng: torch.Generator) -> IdentityPoints:
@@ -91,6 +128,14 @@ class MeshSampler:
             x_template=WORLD_PER_MODEL_UNIT * (self.mean[chosen] + step) + self.offset,
             to_mean=-WORLD_PER_MODEL_UNIT * step,
         )
+
+    def _shapes(
+        self, chosen: Int[np.ndarray, " point"], z_id: Float[Tensor, "batch 80"], z_exp: Float[Tensor, "batch 64"]
+    ) -> tuple[Float[Tensor, "batch point 3"], Float[Tensor, "batch point 3"]]:
+        """Neutral and expressive vertices in model units, lids as the linear model has them."""
+        basis, mean = self.basis[chosen], self.mean[chosen]
+        neutral = mean + torch.einsum("vck,bk->bvc", basis[..., :ID_DIM], z_id)
+        return neutral, neutral + torch.einsum("vck,bk->bvc", basis[..., ID_DIM:], z_exp)
 
     def _of_subset(self, chosen: Int[np.ndarray, " point"]) -> HeadParts:
         """Part labels and lid indices in terms of the chosen vertices; only the fixed eye vertices count as eyes."""

@@ -347,7 +347,8 @@ def main() -> None:
         face_model = load_open_face_model(config.face_model)
         metrics = measure(config, detector, pictures, face_model.mean[face_model.landmark_vertices].double().numpy())
         config.out.mkdir(parents=True, exist_ok=True)
-        (config.out / "metrics.json").write_text(json.dumps(metrics, indent=1, default=str) + "\n")
+        plain = json.loads(json.dumps(metrics, default=str), parse_constant=lambda _: None)  # JSON has no nan
+        (config.out / "metrics.json").write_text(json.dumps(plain, indent=1) + "\n")
         (config.out / "table.md").write_text(table(metrics))
         print(table(metrics), end="")
     raise SystemExit(0 if all(row["met"] for row in metrics["requirements"]) else 1)

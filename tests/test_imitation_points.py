@@ -1,5 +1,7 @@
 """Points on the mesh: the step from each expressive vertex to its neutral place, and who sees it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -86,13 +88,14 @@ def test_only_vertices_that_the_item_shows_have_confidence(sampler: MeshSampler,
     assert np.array_equal(points.visible.numpy(), expected.astype(np.float32))
 
 
-def test_vertices_that_move_and_those_of_the_eyes_are_drawn_more_often(
+def test_vertices_that_move_and_those_of_eyes_and_lids_are_drawn_more_often(
     head: HeadGeometry, sampler: MeshSampler
 ) -> None:
     draws = 200_000
     counts = np.bincount(sampler.vertices(draws, rng()), minlength=len(head.parts.part))
     moving = np.sqrt((head.basis[:, 80:] ** 2).sum(1).reshape(-1, 3).sum(1))
     share = 0.05 + moving / moving.max() + 0.5 * (head.parts.part > 0)
+    share[np.concatenate([head.parts.lid_l, head.parts.lid_r])] += 1.0
     expected = draws * share / share.sum()
     assert len(counts) == len(share)
     assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()   # five deviations of a Poisson count
@@ -120,3 +123,28 @@ def test_a_real_blink_is_cleared_alike_from_a_few_vertices_of_the_eyeballs(face_
     assert error[~lids].max() < 2e-6
     assert error[lids].max() < 1e-4                                    # a tenth of a millimetre; a blink moves 1 cm
     assert (points.visible == 1).all()
+
+
+def test_the_curtain_spans_the_lips_and_leads_into_the_slit_between_them(face_model: MorphableModel) -> None:
+    """With the jaw open, the points fill the gap from lip to lip and their steps put them on the closed mouth's line."""
+    head = load_head_geometry()
+    z_exp = torch.from_numpy(head.parts.expression_basis().from_strengths({"jawOpen": 1.0})).float()[None]
+    z_id = torch.randn(1, 80, generator=rng(1))
+    curtain = MeshSampler(head, np.zeros((1, 1), np.uint8)).curtain(z_id, z_exp, 2000, rng(2))
+    landmarks = whole_mesh(head, z_id, z_exp)[0, head.landmark_vertices]
+    closed = whole_mesh(head, z_id, torch.zeros_like(z_exp))[0, head.landmark_vertices]
+    opening = landmarks[62, 1] - landmarks[66, 1]
+    assert opening > 0.01                                              # a centimetre
+    middle = np.abs(curtain.x_target[0, :, 0].numpy() - landmarks[62, 0]) < 0.002
+    height = (curtain.x_target[0, middle, 1].numpy() - landmarks[66, 1]) / opening
+    assert height.min() < 0.1 and height.max() > 0.9 and height.std() == pytest.approx(12**-0.5, abs=0.06)
+    landed = (curtain.x_target + curtain.delta)[0, middle, 1].numpy()
+    assert landed.min() > closed[66, 1] - 2e-3 and landed.max() < closed[62, 1] + 2e-3
+    assert curtain.visible[0, torch.from_numpy(middle)].all()
+
+
+def test_lips_that_touch_have_no_curtain(head: HeadGeometry, sampler: MeshSampler) -> None:
+    """The tiny head, and the same with all landmarks on one vertex."""
+    assert sampler.curtain(*codes(2), 50, rng()).visible.mean() > 0.8  # they meet in the corners
+    touching = MeshSampler(replace(head, landmark_vertices=np.full(68, 7)), sampler.visible)
+    assert not touching.curtain(*codes(2), 50, rng()).visible.any()

@@ -153,6 +153,18 @@ def test_a_wall_beside_closes_half_of_the_sky() -> None:
     assert sky == pytest.approx(0.5, abs=0.05)  # rays over 1.2 long pass: at grazing angles
 
 
+def test_what_is_far_away_does_not_darken() -> None:
+    """A ceiling at a height of 2, in one box with a triangle that lies on the floor."""
+    ceiling = np.array([[-50.0, -50.0, 2.0], [50.0, -50.0, 2.0], [0.0, 90.0, 2.0]])
+    floor = np.array([[40.0, 40.0, 0.0], [41.0, 40.0, 0.0], [40.0, 41.0, 0.0]])
+    points = np.concatenate([ceiling, floor, np.zeros((1, 3))])
+    up = np.tile([0.0, 0.0, 1.0], (7, 1))
+    triangles = np.array([[0, 1, 2], [3, 4, 5]])
+    assert open_sky(points, up, triangles, 64, np.random.default_rng(0))[-1] == 1
+    points[:3, 2] = 0.1
+    assert open_sky(points, up, triangles, 64, np.random.default_rng(0))[-1] < 0.05
+
+
 def test_occlusion_matches_testing_every_triangle() -> None:
     points, triangles = random_sphere(60)
     points = points * np.array([1.0, 0.3, 0.5])
@@ -252,6 +264,12 @@ def test_macro_shares_sum_to_one_in_each_family() -> None:
     }
 
 
+def test_the_young_are_part_child() -> None:
+    strengths = macro_weights(0.0, 0.34375, (0.0, 1.0, 0.0), 0.5, 0.5)  # half-way from 10 to 25 years
+    assert strengths["macro/asian-female-child"] == strengths["macro/asian-female-young"] == 0.5
+    assert not any("old" in name for name in strengths)
+
+
 def test_opposite_targets_are_one_slider_and_sides_belong_together() -> None:
     names = ["nose/nose-hump-decr", "nose/nose-hump-incr", "ears/l-ear-scale-decr", "ears/l-ear-scale-incr",
              "ears/r-ear-scale-decr", "ears/r-ear-scale-incr", "chin/chin-cleft", "head/head-trans-in",
@@ -278,6 +296,19 @@ def test_people_depend_on_the_generator_alone_and_stay_in_range() -> None:
     assert all(18 <= p.age <= 80 and 0 <= p.gender <= 1 and p.race.sum() == pytest.approx(1) for p in people)
     assert all(0 <= strength <= 1.5 for p in people for strength in p.strengths.values())
     assert not any({"nose/nose-hump-decr", "nose/nose-hump-incr"} <= p.strengths.keys() for p in people)
+
+
+def test_a_slider_with_a_positive_mean_mostly_goes_up() -> None:
+    sliders = find_sliders(["mouth/mouth-angles-down", "mouth/mouth-angles-up"])
+    rng = np.random.default_rng(0)
+    people = [draw_person(rng, sliders, [f"asym/asym-{i}" for i in range(8)]) for _ in range(300)]
+    value = np.array(
+        [
+            p.strengths.get("mouth/mouth-angles-up", 0) - p.strengths.get("mouth/mouth-angles-down", 0)
+            for p in people
+        ]
+    )
+    assert value.mean() == pytest.approx(0.30, abs=0.05) and value.std() == pytest.approx(0.25, abs=0.03)
 
 
 def test_shapes_are_targets_times_strengths() -> None:

@@ -16,7 +16,8 @@ from torch import Tensor
 from anifacegan.head_geometry import head_geometry
 from anifacegan.imitation_points import MeshSampler
 from anifacegan.models.deformation import DeformationConfig
-from anifacegan.models.generator import Generator, RayColours
+from anifacegan.models.generator import Generator, RayColours, render_rays
+from anifacegan.models.latents import Latents
 from anifacegan.paired_data import PairedBatch, PairedData
 from anifacegan.rays import image_rays
 from anifacegan.surfaces import Surfaces
@@ -27,6 +28,7 @@ from anifacegan.training import (
     State,
     imitation_losses,
     in_free_space,
+    matrix_precision,
     near_surface,
     new_state,
     photometric_losses,
@@ -358,3 +360,35 @@ def test_the_seed_decides_what_is_drawn(data: PairedData, mesh: MeshSampler) -> 
         schedule = dataclasses.replace(SCHEDULE, seed=seed)
         train(state(), data, mesh, schedule, LossWeights(), lambda _, losses: reported.append(losses))
     assert reported[0] != reported[SCHEDULE.steps]
+
+
+def test_bfloat16_gives_the_float32_losses_up_to_its_rounding(data: PairedData, mesh: MeshSampler) -> None:
+    """And moves no ray, no level and no point: distances are equal to the last bit."""
+    generator, full = small_generator(GENERATOR), dataclasses.replace(SCHEDULE, mesh_faces=4, mesh_points=40)
+    batch = data.draw(3, 20, rng(1))
+    losses, seen = {}, {}
+    for name in ("float32", "bfloat16"):
+        schedule = dataclasses.replace(full, precision=name)
+        with matrix_precision(schedule, batch.rgb.device):
+            avatar = generator.condition(Latents(batch.z_id, batch.z_exp, batch.z_noise))
+            still = dataclasses.replace(avatar, offset=torch.zeros_like)
+            seen[name] = render_rays(still, batch.rays)
+            terms = photometric_losses(generator, batch, None, LossWeights(), rng(2))
+        losses[name] = imitation_losses(generator, data, mesh, schedule, LossWeights(), rng(3)) | terms
+    assert torch.equal(seen["float32"].t, seen["bfloat16"].t)
+    assert torch.equal(seen["float32"].x_template, seen["bfloat16"].x_template)
+    assert 0 < (seen["float32"].rgb - seen["bfloat16"].rgb).abs().max() < 0.05
+    for term, value in losses["float32"].items():
+        assert losses["bfloat16"][term].item() == pytest.approx(value.item(), rel=0.1, abs=1e-5), term
+
+
+def test_gradients_in_bfloat16_point_the_same_way(data: PairedData) -> None:
+    gradients = []
+    for name in ("float32", "bfloat16"):
+        generator, batch = small_generator(GENERATOR), data.draw(3, 20, rng(1))
+        with matrix_precision(dataclasses.replace(SCHEDULE, precision=name), batch.rgb.device):
+            terms = photometric_losses(generator, batch, None, LossWeights(), rng(2))
+        sum(terms.values()).backward()
+        gradients.append(torch.cat([weight.grad.flatten() for weight in generator.template.parameters()]))
+    assert gradients[0].dtype == gradients[1].dtype == torch.float32
+    assert not torch.equal(*gradients) and torch.cosine_similarity(*gradients, dim=0) > 0.97

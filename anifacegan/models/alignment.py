@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anifacegan.models.film import FilmLayer
+from anifacegan.models.film import FilmLayer, full_precision
 from anifacegan.shapes import BOX, ID_DIM
 
 
@@ -53,12 +53,15 @@ class AlignmentField(nn.Module):
     def bind(self, z_id: Float[Tensor, "batch id_dim"]) -> Callable[[Tensor], Tensor]:
         """The field of one person: template points (B, N, 3) -> steps to the mean head (B, N, 3)."""
         basis = self.head.weight.reshape(3, ID_DIM, -1)                # (3, id, hidden)
+        first, *others = self.layers
         head = self.config.output_scale * torch.einsum("cih,bi->bhc", basis, z_id)
 
         def align(x_template: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
             h = x_template / BOX
-            for layer in self.layers:
+            with full_precision(h):
+                h = torch.sin(self.config.frequency * first.linear(h))
+            for layer in others:
                 h = torch.sin(self.config.frequency * layer.linear(h))  # (B, N, hidden)
-            return h @ head
+            return (h @ head).to(x_template)
 
         return align

@@ -70,6 +70,6 @@ class DeformationField(nn.Module):
             h = x_target / BOX
             for layer in layers:
                 h = layer(h)                                           # (B, N, hidden)
-            return self.config.output_scale * self.head(h)
+            return self.config.output_scale * self.head(h).to(x_target)
 
         return offset

@@ -17,6 +17,11 @@ FREQUENCY_SCALE = 15.0
 FREQUENCY_SHIFT = 30.0
 
 
+def full_precision(x: Tensor) -> torch.autocast:
+    """No autocast inside: half precision would move a coordinate, a phase of a code or a level by millimetres."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
 @dataclass(frozen=True)
 class Film:
     """Frequencies and phases of all layers of a field, side by side."""
@@ -52,20 +57,24 @@ class MappingNetwork(nn.Module):
 
     def forward(self, code: Float[Tensor, "batch code"]) -> Film:
         h = code
-        for layer in self.hidden:
-            h = nn.functional.leaky_relu(layer(h), 0.2)
-        frequencies, phases = self.output(h).chunk(2, dim=-1)
+        with full_precision(code):
+            for layer in self.hidden:
+                h = nn.functional.leaky_relu(layer(h), 0.2)
+            frequencies, phases = self.output(h).chunk(2, dim=-1)
         return Film(frequencies * FREQUENCY_SCALE + FREQUENCY_SHIFT, phases)
 
 
 @dataclass(frozen=True)
 class BoundLayer:
-    """A FiLM layer with its code bound."""
+    """A FiLM layer with its code bound. A layer that sees coordinates is never autocast."""
 
     weight: Float[Tensor, "batch in_dim out_dim"]
     bias: Float[Tensor, "batch 1 out_dim"]
 
     def __call__(self, x: Float[Tensor, "batch point in_dim"]) -> Float[Tensor, "batch point out_dim"]:
+        if self.weight.shape[1] == 3:
+            with full_precision(x):
+                return torch.baddbmm(self.bias, x, self.weight).sin()
         return torch.baddbmm(self.bias, x, self.weight).sin()
 
 

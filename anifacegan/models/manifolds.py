@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from anifacegan.models.film import full_precision
 from anifacegan.shapes import BOX
 
 CENTRE = (0.0, 0.0, -1.5)
@@ -75,9 +76,10 @@ class ManifoldField(nn.Module):
     def forward(self, x_template: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:
         """Scalar s of template points in world units."""
         h = x_template / BOX - self.centre
-        for layer in self.hidden:
-            h = nn.functional.relu(layer(h))
-        return self.output(h)[..., 0]
+        with full_precision(h):
+            for layer in self.hidden:
+                h = nn.functional.relu(layer(h))
+            return self.output(h)[..., 0]
 
 
 @dataclass(frozen=True)

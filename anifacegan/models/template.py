@@ -92,9 +92,9 @@ class TemplateField(nn.Module):
             sigma, rgb = x.new_zeros(()), x.new_zeros(())
             for k, layer in enumerate(layers[1:]):
                 h = layer(h)
-                sigma = sigma + self.sigma_heads[k](h)                 # (B, N, 1)
+                sigma = sigma + self.sigma_heads[k](h).to(x)           # (B, N, 1)
                 feature = colour_layer(h) if k == len(layers) - 2 else h
-                rgb = rgb + self.rgb_heads[k](feature)                 # (B, N, 3)
+                rgb = rgb + self.rgb_heads[k](feature).to(x)           # (B, N, 3)
             rgb = rgb.sigmoid() * (1 + 2 * RGB_WIDENING) - RGB_WIDENING
             return rgb, alpha_from_sigma(gain * sigma[..., 0])
 
