@@ -126,7 +126,7 @@ def test_a_real_blink_is_cleared_alike_from_a_few_vertices_of_the_eyeballs(face_
 
 
 def test_the_curtain_spans_the_lips_and_leads_into_the_slit_between_them(face_model: MorphableModel) -> None:
-    """With the jaw open the points fill the gap from lip to lip; their steps put them on the line of the closed mouth."""
+    """With the jaw open the points fill the gap between the lips, and step onto the line of the closed mouth."""
     head = load_head_geometry()
     z_exp = torch.from_numpy(head.parts.expression_basis().from_strengths({"jawOpen": 1.0})).float()[None]
     z_id = torch.randn(1, 80, generator=rng(1))
