@@ -3,6 +3,7 @@
 The only file that knows jsonargparse.
 """
 
+import dataclasses
 import difflib
 import json
 import re
@@ -48,6 +49,15 @@ def read_config(kind: type[Config], arguments: Sequence[str], command: str) -> C
         raise InputError(f"{command}: {_one_line(str(error), kind)}") from None
     except ValueError as error:  # a configuration that refuses a value
         raise InputError(f"{command}: {' '.join(str(error).split())}") from None
+
+
+def plain(value: Any) -> Any:
+    """A configuration as plain values for YAML."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def _one_word_each(arguments: Sequence[str], kind: type) -> Iterator[str]:

@@ -50,22 +50,12 @@ def load_surfaces(folder: Path, codes: CoefficientTable, size: int, face_model: 
     Raises:
         InputError: the data set has no appearance codes, so nothing is known of hair and clothes.
     """
-    if codes.noise is None:
-        raise InputError("surfaces are known of synthetic data only: every .mat has to hold 'noise'")
-    columns = (codes.id.numpy(), codes.exp.numpy(), codes.noise.numpy(), codes.pose.numpy())
-    description = {
-        "count": len(codes.id),
-        "size": size,
-        "steps": DEPTH_STEPS,
-        "checksum": float(codes.exp.abs().sum()),
-        "codes_sha256": hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest(),
-        "face_model_sha256": hashlib.sha256((face_model or face_model_path()).read_bytes()).hexdigest(),
-    }
+    description = describe(codes, size, face_model)
     if _is_there(folder / NOTE, description):
         return Surfaces(np.load(folder / "distance.npy"), np.load(folder / "visible.npy"))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NOTE).unlink(missing_ok=True)
-    count = len(codes.id)
+    columns, count = _columns(codes), len(codes.id)
     distance = np.lib.format.open_memmap(folder / "distance.npy", mode="w+", dtype=np.uint16, shape=(count, size, size))
     visible = []
     jobs = [(Person(*person), pose, size) for *person, pose in zip(*columns, strict=True)]
@@ -79,6 +69,29 @@ def load_surfaces(folder: Path, codes: CoefficientTable, size: int, face_model: 
     np.save(folder / "visible.npy", np.stack(visible))
     (folder / NOTE).write_text(json.dumps(description))
     return Surfaces(distance, np.stack(visible))
+
+
+def describe(codes: CoefficientTable, size: int, face_model: Path | None) -> dict[str, Any]:
+    """What tells the data of one picture size from others: counts, and sums of the codes and the face model's file.
+
+    Raises:
+        InputError: the data set has no appearance codes, so nothing is known of hair and clothes.
+    """
+    return {
+        "count": len(codes.id),
+        "size": size,
+        "steps": DEPTH_STEPS,
+        "checksum": float(codes.exp.abs().sum()),
+        "codes_sha256": hashlib.sha256(b"".join(column.tobytes() for column in _columns(codes))).hexdigest(),
+        "face_model_sha256": hashlib.sha256((face_model or face_model_path()).read_bytes()).hexdigest(),
+    }
+
+
+def _columns(codes: CoefficientTable) -> tuple[np.ndarray, ...]:
+    """Everything that a picture is drawn from."""
+    if codes.noise is None:
+        raise InputError("surfaces are known of synthetic data only: every .mat has to hold 'noise'")
+    return codes.id.numpy(), codes.exp.numpy(), codes.noise.numpy(), codes.pose.numpy()
 
 
 def _is_there(note: Path, description: dict[str, Any]) -> bool:

@@ -33,6 +33,7 @@ LAYERS = """
     checkpoints released snapshots run_log
     training
     config command_line
+    continuation
     training_run
     library
     trajectories pictures output_folder
