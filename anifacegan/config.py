@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from anifacegan.cameras import FOV_DEG
 from anifacegan.data import DataConfig
 from anifacegan.models.generator import GeneratorConfig
+from anifacegan.shapes import BACKGROUND_Z
 from anifacegan.training import LossWeights, Schedule
 from anifacegan.warm_start import PriorConfig, ShellConfig
 
@@ -58,3 +60,7 @@ class TrainConfig:
         manifolds = len(self.generator.manifolds.values())
         if not 0 < self.schedule.near_levels < manifolds:
             raise ValueError(f"schedule.near_levels is {self.schedule.near_levels}, expected 1 to {manifolds - 1}")
+        for name, drawn_with in (("fov_deg", FOV_DEG), ("background_z", BACKGROUND_Z)):
+            value = getattr(self.generator.march, name)
+            if value != drawn_with:
+                raise ValueError(f"generator.march.{name} is {value}, expected {drawn_with}: the data are drawn so")

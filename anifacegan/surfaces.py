@@ -23,7 +23,7 @@ from anifacegan.data import CoefficientTable
 from anifacegan.errors import InputError
 from anifacegan.head_geometry import dressed_head
 from anifacegan.morphable import face_model_path
-from anifacegan.shapes import BOX
+from anifacegan.shapes import BACKGROUND_Z
 from anifacegan.synthetic import Person, Studio, SurfaceView, load_studio, view_rays, view_surface
 
 DEPTH_STEPS = 40_000
@@ -140,7 +140,7 @@ def distance_map(view: SurfaceView, camera: Camera) -> UInt16[np.ndarray, "size 
     depth = np.where(hit, 1.0 / np.maximum(view.nearest, 1e-6), 0.0)
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     z_world = ((rays * depth[..., None] - translation) @ rotation.T)[..., 2]
-    shown = hit & (z_world > -BOX)
+    shown = hit & (z_world > BACKGROUND_Z)
     return np.where(shown, depth * np.linalg.norm(rays, axis=-1) * DEPTH_STEPS + 0.5, 0).astype(np.uint16)
 
 

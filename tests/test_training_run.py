@@ -351,6 +351,20 @@ def test_near_levels_are_fewer_than_the_manifolds(tiny: Path, tmp_path: Path) ->
         dataclasses.replace(config, schedule=dataclasses.replace(SCHEDULE, near_levels=6))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [("fov_deg", 15.0, "12.0"), ("fov_deg", 11.999, "12.0"), ("background_z", 0.0, "-0.12")],
+)
+def test_the_camera_and_the_background_are_those_of_the_data(
+    name: str, value: float, expected: str, tiny: Path, tmp_path: Path
+) -> None:
+    config = tiny_config(tiny, tmp_path)
+    march = dataclasses.replace(config.generator.march, **{name: value})
+    with pytest.raises(ValueError) as caught:
+        dataclasses.replace(config, generator=dataclasses.replace(config.generator, march=march))
+    assert str(caught.value) == f"generator.march.{name} is {value}, expected {expected}: the data are drawn so"
+
+
 # -------------------------------------------------------------------------------------------------------- the command
 def call_train_py(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """train.py as the main program, but for the setting that would stay with this process."""
