@@ -209,7 +209,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_term_and_step(
     tiny: Path, unbroken: Path, tmp_path: Path
 ) -> None:
     config = tiny_config(tiny, tmp_path / "run")
-    broken = dataclasses.replace(config, weights=LossWeights(silhouette=float("nan")))
+    broken = dataclasses.replace(config, weights=LossWeights(silhouette=1e300))
     with pytest.raises(FloatingPointError, match="step 2: silhouette not finite"):
         run(broken)
     assert not list((tmp_path / "run").glob("snapshot_*"))
