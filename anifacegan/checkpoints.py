@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from jsonargparse import ArgumentParser
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from anifacegan.coefficients import ExpressionBasis
+from anifacegan.command_line import from_plain
 from anifacegan.errors import InputError, first_line
 from anifacegan.models.generator import Generator, GeneratorConfig
 from anifacegan.shapes import EXP_DIM
@@ -95,8 +95,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     sizes = content.pop("generator", {})
     if not isinstance(sizes, dict):
         raise InputError(f"{folder / CARD}: 'generator' holds {sizes!r}, expected keys and values")
-    config = _parse(GeneratorConfig, sizes, folder / CARD)
-    card = _parse(ModelCard, content, folder / CARD)
+    config = from_plain(GeneratorConfig, sizes, str(folder / CARD), "generator.")
+    card = from_plain(ModelCard, content, str(folder / CARD))
     tensors = _read_tensors(folder / TENSORS)
     basis = None
     if card.expression_units or _UNITS in tensors:
@@ -121,17 +121,6 @@ def _read_card(path: Path) -> dict:
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}, expected keys and values")
     return content
-
-
-def _parse(kind: type, content: dict, path: Path) -> Any:
-    """A dataclass from plain values; unknown keys and wrong types are refused by name."""
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--card", type=kind)
-    try:
-        return parser.instantiate(parser.parse_object({"card": content})).card
-    except Exception as error:  # jsonargparse raises ArgumentError, the dataclass ValueError
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise InputError(f"{path}: {' '.join(lines)[:300]}") from None
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

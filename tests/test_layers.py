@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "anifacegan"
 
 LAYERS = """
     shapes errors allocation
+    command_line
     coefficients expressions codes cameras
     rays lighting rasterizer
     morphable
@@ -32,7 +33,7 @@ LAYERS = """
     paired_data
     checkpoints released snapshots run_log
     training
-    config command_line
+    config
     continuation
     training_run
     library
