@@ -29,7 +29,8 @@ def read_config(kind: type[Config], arguments: Sequence[str], command: str) -> C
     """A configuration from ``--config FILE`` (several: later ones win) and from options, which win over files.
 
     An option takes one value, or several words (``--seeds 1 2 3``, ``--seeds 1,2,3``); a switch needs none
-    (``--depth``). ``--help`` shows the attribute docstrings of ``kind``, ``--print_config`` the resolved YAML.
+    (``--depth``). ``--face-model`` is ``--face_model``. ``--help`` shows the attribute docstrings of ``kind``,
+    ``--print_config`` the resolved YAML.
 
     Raises:
         InputError: unreadable file, unknown key or option, a value of the wrong kind, or one that ``kind`` refuses.
@@ -83,6 +84,8 @@ def _one_word_each(arguments: Sequence[str], kind: type) -> Iterator[str]:
     option, words = None, []
     for argument in [*arguments, "--"]:
         if argument.startswith("-") and not _NEGATIVE.match(argument):
+            name, equals, value = argument.partition("=")
+            argument = re.sub(r"\b-\b", "_", name) + equals + value
             yield from words if option is None else [_joined(option, words, kind)]
             option, words = argument, []
         else:

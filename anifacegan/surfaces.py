@@ -5,10 +5,7 @@ Derived from the coefficients by drawing each dressed head once; kept in a folde
 
 import hashlib
 import json
-import multiprocessing
-import os
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from anifacegan.errors import InputError
 from anifacegan.head_geometry import dressed_head
 from anifacegan.morphable import face_model_path
 from anifacegan.shapes import BACKGROUND_Z
+from anifacegan.studio_pool import in_processes
 from anifacegan.synthetic import Person, Studio, SurfaceView, load_studio, view_rays, view_surface
 
 DEPTH_STEPS = 40_000
@@ -48,18 +46,20 @@ def load_surfaces(folder: Path, codes: CoefficientTable, size: int, face_model: 
     """Read the folder, or draw all heads and write it. Progress on stderr; an interrupted run starts over.
 
     Raises:
-        InputError: the data set has no appearance codes, so nothing is known of hair and clothes.
+        InputError: the data set has no appearance codes, so nothing is known of hair and clothes; or the file is no
+            face model.
     """
     description = describe(codes, size, face_model)
     if _is_there(folder / NOTE, description):
         return Surfaces(np.load(folder / "distance.npy"), np.load(folder / "visible.npy"))
+    studio = load_studio(face_model)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NOTE).unlink(missing_ok=True)
     columns, count = _columns(codes), len(codes.id)
     distance = np.lib.format.open_memmap(folder / "distance.npy", mode="w+", dtype=np.uint16, shape=(count, size, size))
     visible = []
     jobs = [(Person(*person), pose, size) for *person, pose in zip(*columns, strict=True)]
-    drawn = _draw_all(jobs, face_model)
+    drawn = in_processes(_drawn, studio, jobs, 1 if count < POOL_ITEMS else None)
     for item, (seen_distance, seen_vertices) in enumerate(
         tqdm(drawn, total=count, desc="surfaces", disable=not sys.stderr.isatty())
     ):
@@ -107,15 +107,8 @@ Job = tuple[Person, np.ndarray, int]
 """What :func:`draw_surface` takes beside the studio."""
 
 
-def _draw_all(jobs: list[Job], face_model: Path | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Distances and seen vertices of all items in their order; by several processes where that is worth their start."""
-    if len(jobs) < POOL_ITEMS:
-        studio = load_studio(face_model)
-        yield from (draw_surface(studio, *job) for job in jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(os.cpu_count(), initializer=_start_worker, initargs=(face_model,)) as pool:
-        yield from pool.imap(_work, jobs, chunksize=16)
+def _drawn(studio: Studio, job: Job) -> tuple[np.ndarray, np.ndarray]:
+    return draw_surface(studio, *job)
 
 
 def draw_surface(
@@ -142,14 +135,3 @@ def distance_map(view: SurfaceView, camera: Camera) -> UInt16[np.ndarray, "size 
     z_world = ((rays * depth[..., None] - translation) @ rotation.T)[..., 2]
     shown = hit & (z_world > BACKGROUND_Z)
     return np.where(shown, depth * np.linalg.norm(rays, axis=-1) * DEPTH_STEPS + 0.5, 0).astype(np.uint16)
-
-
-def _start_worker(face_model: Path | None) -> None:
-    torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    _work.studio = load_studio(face_model)
-
-
-def _work(job: Job) -> tuple[np.ndarray, np.ndarray]:
-    """One picture in a worker process, which holds its studio as an attribute of this function."""
-    return draw_surface(_work.studio, *job)

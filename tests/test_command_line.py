@@ -32,6 +32,7 @@ class Settings:
     words: str | tuple[str, ...] = "w"
     ramp: float | tuple[float, ...] = 0.5
     switch: bool = False
+    two_words: str = "w"
     kind: Literal["auto", "cpu"] = "auto"
     inner: Inner = field(default_factory=Inner)
     option: Inner | None = None
@@ -72,6 +73,8 @@ def test_nothing_given_is_the_defaults() -> None:
         (("--words", "smile=0.7,blink=0.3"), Settings(words="smile=0.7,blink=0.3")),
         (("--words", "it's", "[odd]"), Settings(words=("it's", "[odd]"))),
         (("--name", "1,2"), Settings(name="1,2")),
+        (("--two-words", "a-b"), Settings(two_words="a-b")),
+        (("--two-words=a-b",), Settings(two_words="a-b")),
         (("--switch",), Settings(switch=True)),
         (("--switch", "--name", "b"), Settings(switch=True, name="b")),
         (("--switch", "false"), Settings(switch=False)),

@@ -24,6 +24,7 @@ LAYERS = """
     head_geometry
     head_shading
     synthetic data
+    studio_pool
     imitation_points surfaces
     models.film models.compositing models.latents
     models.alignment models.deformation models.manifolds models.template
