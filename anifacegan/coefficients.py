@@ -1,13 +1,13 @@
 """Coefficient files: what a face is described by, in the .mat layout of Deep3DFaceRecon (method, section 3)."""
 
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import scipy.io
 
+from anifacegan.atomic_files import write_complete
 from anifacegan.errors import InputError, first_line
 from anifacegan.shapes import EXP_DIM, ID_DIM, LIGHT_DIM, NOISE_DIM, TEX_DIM
 
@@ -69,9 +69,7 @@ def write_coefficients(path: Path, face: FaceCoefficients) -> None:
     scipy.io.savemat(buffer, arrays)
     content = bytearray(buffer.getvalue())
     content[:116] = b"MATLAB 5.0 MAT-file, written by anifacegan".ljust(116)  # scipy writes the date: not reproducible
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    write_complete(path, bytes(content))
 
 
 def read_coefficients(path: Path, file: io.BufferedIOBase | None = None) -> FaceCoefficients:

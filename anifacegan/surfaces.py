@@ -5,6 +5,7 @@ Derived from the coefficients by drawing each dressed head once; kept in a folde
 
 import hashlib
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float, UInt16
 from tqdm import tqdm
 
+from anifacegan.atomic_files import cannot_be_written, complete_or_absent, write_complete
 from anifacegan.cameras import Camera, orbit_camera
 from anifacegan.data import CoefficientTable
 from anifacegan.errors import InputError
@@ -47,7 +49,7 @@ def load_surfaces(folder: Path, codes: CoefficientTable, size: int, face_model: 
 
     Raises:
         InputError: the data set has no appearance codes, so nothing is known of hair and clothes; or the file is no
-            face model.
+            face model, or the folder has no room.
     """
     description = describe(codes, size, face_model)
     if _is_there(folder / NOTE, description):
@@ -56,7 +58,7 @@ def load_surfaces(folder: Path, codes: CoefficientTable, size: int, face_model: 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NOTE).unlink(missing_ok=True)
     columns, count = _columns(codes), len(codes.id)
-    distance = np.lib.format.open_memmap(folder / "distance.npy", mode="w+", dtype=np.uint16, shape=(count, size, size))
+    distance = _empty_distances(folder / "distance.npy", count, size)
     visible = []
     jobs = [(Person(*person), pose, size) for *person, pose in zip(*columns, strict=True)]
     drawn = in_processes(_drawn, studio, jobs, 1 if count < POOL_ITEMS else None)
@@ -66,9 +68,23 @@ def load_surfaces(folder: Path, codes: CoefficientTable, size: int, face_model: 
         distance[item] = seen_distance
         visible.append(np.packbits(seen_vertices))
     distance.flush()
-    np.save(folder / "visible.npy", np.stack(visible))
-    (folder / NOTE).write_text(json.dumps(description))
+    with complete_or_absent(folder / "visible.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, np.stack(visible))
+    write_complete(folder / NOTE, json.dumps(description))
     return Surfaces(distance, np.stack(visible))
+
+
+def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:
+    """A file in the place of an array. Its room is taken now: a map that finds the disk full ends the process."""
+    try:
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=(count, size, size))
+        if hasattr(os, "posix_fallocate"):                             # Linux and BSD
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise cannot_be_written(path, error) from None
+    return array
 
 
 def describe(codes: CoefficientTable, size: int, face_model: Path | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import yaml
 from jaxtyping import UInt8
 from torch import Tensor
 
+from anifacegan.atomic_files import write_complete
 from anifacegan.checkpoints import Checkpoint, ModelCard, load_checkpoint, save_checkpoint
 from anifacegan.command_line import plain
 from anifacegan.config import TrainConfig
@@ -59,7 +60,7 @@ def run(config: TrainConfig) -> Path:
         refuse_changes(config.out, content["fixed"], fixed)
     config.out.mkdir(parents=True, exist_ok=True)
     state = fresh_state(config) if content is None else resumed_state(config, content)
-    (config.out / "config.yaml").write_text(yaml.safe_dump(plain(config), sort_keys=False))
+    write_complete(config.out / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
     surfaces = load_surfaces(config.out / "surfaces", codes, config.data.size, config.face_model)
     march = config.generator.march
     data = PairedData(dataset.load_images(), codes, surfaces, march.fov_deg, config.reporting.held_out)

@@ -26,6 +26,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from anifacegan.atomic_files import complete_or_absent, write_complete
 from anifacegan.coefficients import write_coefficients
 from anifacegan.command_line import read_config
 from anifacegan.errors import InputError, exit_on_input_error
@@ -111,7 +112,7 @@ def describe(config: DataSetConfig, studio: Studio) -> None:
     config.out.mkdir(parents=True, exist_ok=True)
     for leftover in config.out.glob(".*.tmp"):                            # of a process that was killed
         leftover.unlink()
-    write_atomically(path, (json.dumps(description | {"count": count}, indent=2) + "\n").encode())
+    write_complete(path, json.dumps(description | {"count": count}, indent=2) + "\n")
 
 
 def item_paths(out: Path, index: int) -> tuple[Path, Path]:
@@ -123,30 +124,21 @@ def is_complete(out: Path, index: int) -> bool:
     return all(path.is_file() for path in item_paths(out, index))
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
-
-
 def make_item(config: DataSetConfig, studio: Studio, index: int) -> None:
     image, face = render_item(studio, config.seed, index, config.size)
     image_path, coefficients_path = item_paths(config.out, index)
     write_coefficients(coefficients_path, face)
-    temporary = image_path.with_name(f".{image_path.name}.{os.getpid()}.tmp")
-    Image.fromarray(image).save(temporary, format="png", compress_level=1)
-    os.replace(temporary, image_path)
+    with complete_or_absent(image_path) as temporary:
+        Image.fromarray(image).save(temporary, format="png", compress_level=1)
 
 
 def archive(out: Path, count: int) -> None:
     """All files in OUT.zip, without dates, so that the same data set is the same file."""
     path = out.with_name(out.name + ".zip")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     files: Iterable[Path] = [out / DESCRIPTION_FILE, *(p for i in range(count) for p in item_paths(out, i))]
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as target:
+    with complete_or_absent(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as target:
         for file in files:
             target.writestr(zipfile.ZipInfo(file.name), file.read_bytes())
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "anifacegan"
 
 LAYERS = """
     shapes errors allocation
-    command_line
+    command_line atomic_files
+    output_folder
     coefficients expressions codes cameras
     rays lighting rasterizer
     morphable
@@ -38,7 +39,7 @@ LAYERS = """
     continuation
     training_run
     library
-    trajectories pictures output_folder
+    trajectories pictures
     film_plan
     rendering
 """
