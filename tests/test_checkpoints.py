@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from one_line import assert_one_line
 from safetensors.torch import load_file, save_file
 from small_disk import files_of_at_most
 from small_models import small_checkpoint
@@ -54,14 +55,6 @@ def assert_same(a: Checkpoint, b: Checkpoint) -> None:
     assert a.appearance.keys() == b.appearance.keys()
     for name, array in a.appearance.items():
         np.testing.assert_array_equal(array, b.appearance[name], strict=True)
-
-
-def assert_one_line(function: Callable[[], object], *parts: str) -> None:
-    with pytest.raises(InputError) as error:
-        function()
-    assert "\n" not in str(error.value)
-    for part in parts:
-        assert part in str(error.value)
 
 
 def change_card(folder: Path, change: Callable[[dict], None]) -> None:

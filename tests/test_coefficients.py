@@ -3,12 +3,12 @@
 import dataclasses
 import io
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
+from one_line import assert_one_line
 
 from anifacegan.coefficients import (
     ExpressionBasis,
@@ -19,7 +19,6 @@ from anifacegan.coefficients import (
     read_pose,
     write_coefficients,
 )
-from anifacegan.errors import InputError
 
 SIZES = {"id": 80, "exp": 64, "tex": 80, "angle": 3, "gamma": 27, "trans": 3}
 NAMES = ("jawOpen", "mouthSmileLeft", "mouthSmileRight", "eyeBlinkLeft", "eyeBlinkRight")
@@ -57,14 +56,6 @@ def assert_same(a: FaceCoefficients, b: FaceCoefficients) -> None:
             np.testing.assert_array_equal(one, other, err_msg=field.name)
         else:
             assert one == other, field.name
-
-
-def assert_one_line(function: Callable[[], object], *parts: str) -> None:
-    with pytest.raises(InputError) as error:
-        function()
-    assert "\n" not in str(error.value)
-    for part in parts:
-        assert part in str(error.value)
 
 
 @pytest.mark.parametrize("face", [random_face(), complete_face()], ids=["plain", "with pose, noise and face model"])
