@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+FOV_DEG = 12.0
+"""Field of view of the generator's camera, and of the pictures that are drawn with it, over the image height."""
 RECONSTRUCTION_FOCAL_PX = 1015.0
 """Deep3DFaceRecon's focal length for its 224 px image."""
 RECONSTRUCTION_SIZE_PX = 224
@@ -85,7 +87,7 @@ def orbit_rotation(
 
 
 def orbit_camera(
-    pitch: Float[Tensor, "batch"], yaw: Float[Tensor, "batch"], size: int, fov_deg: float = 12.0
+    pitch: Float[Tensor, "batch"], yaw: Float[Tensor, "batch"], size: int, fov_deg: float = FOV_DEG
 ) -> Camera:
     """The generator's camera, for points in world units.
 

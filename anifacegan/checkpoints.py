@@ -5,8 +5,6 @@ The tensors are the generator's state and what goes with it: the action units of
 """
 
 import dataclasses
-import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from jsonargparse import ArgumentParser
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from anifacegan.coefficients import ExpressionBasis
+from anifacegan.command_line import from_plain
 from anifacegan.errors import InputError, first_line
 from anifacegan.models.generator import Generator, GeneratorConfig
+from anifacegan.output_folder import filled_when_complete
 from anifacegan.shapes import EXP_DIM
 
 TENSORS, CARD = "model.safetensors", "card.yaml"
@@ -62,27 +61,22 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a model folder; over an older one the two files are replaced, each complete or not at all."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir(parents=True)
-    try:
+    """Write a model folder; over an older one the two files are replaced, each complete or not at all.
+
+    Raises:
+        InputError: the folder cannot be written; it is as it was then.
+    """
+    with filled_when_complete(folder) as temporary:
         tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.generator.state_dict().items()}
         if checkpoint.basis is not None:
             tensors[_UNITS] = torch.from_numpy(checkpoint.basis.units_to_exp).contiguous()
         for name, array in checkpoint.appearance.items():
             tensors[_APPEARANCE + name] = torch.from_numpy(np.ascontiguousarray(array))
-        save_file(tensors, temporary / TENSORS)
+        (temporary / TENSORS).write_bytes(save(tensors))               # save_file hides what the disk says
         card = dataclasses.asdict(checkpoint.card)
         card["expression_units"] = list(checkpoint.card.expression_units)
         card["generator"] = dataclasses.asdict(checkpoint.generator.config)
         (temporary / CARD).write_text(yaml.safe_dump(card, sort_keys=False, width=110))
-        if folder.exists():
-            for name in (TENSORS, CARD):                               # keep what else lies in the folder
-                os.replace(temporary / name, folder / name)
-        else:
-            os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -95,8 +89,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     sizes = content.pop("generator", {})
     if not isinstance(sizes, dict):
         raise InputError(f"{folder / CARD}: 'generator' holds {sizes!r}, expected keys and values")
-    config = _parse(GeneratorConfig, sizes, folder / CARD)
-    card = _parse(ModelCard, content, folder / CARD)
+    config = from_plain(GeneratorConfig, sizes, str(folder / CARD), "generator.")
+    card = from_plain(ModelCard, content, str(folder / CARD))
     tensors = _read_tensors(folder / TENSORS)
     basis = None
     if card.expression_units or _UNITS in tensors:
@@ -121,17 +115,6 @@ def _read_card(path: Path) -> dict:
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}, expected keys and values")
     return content
-
-
-def _parse(kind: type, content: dict, path: Path) -> Any:
-    """A dataclass from plain values; unknown keys and wrong types are refused by name."""
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--card", type=kind)
-    try:
-        return parser.instantiate(parser.parse_object({"card": content})).card
-    except Exception as error:  # jsonargparse raises ArgumentError, the dataclass ValueError
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise InputError(f"{path}: {' '.join(lines)[:300]}") from None
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

@@ -1,6 +1,5 @@
 """Files of codes (.npz): people given by ``z_id`` and ``z_noise``, and the mean film of a checkpoint."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +7,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anifacegan.atomic_files import complete_or_absent
 from anifacegan.errors import InputError, first_line
 from anifacegan.shapes import ID_DIM, NOISE_DIM
 
 
 def write_people(path: Path, z_id: Float[Tensor, "person 80"], z_noise: Float[Tensor, "person 80"]) -> None:
     """Keep people: ``--codes FILE`` renders them again."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
+    with complete_or_absent(path) as temporary, temporary.open("wb") as file:
         np.savez(file, z_id=z_id.cpu().numpy(), z_noise=z_noise.cpu().numpy())
-    os.replace(temporary, path)
 
 
 def read_people(path: Path) -> tuple[Float[Tensor, "person 80"], Float[Tensor, "person 80"]]:

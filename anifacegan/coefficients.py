@@ -1,13 +1,13 @@
 """Coefficient files: what a face is described by, in the .mat layout of Deep3DFaceRecon (method, section 3)."""
 
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import scipy.io
 
+from anifacegan.atomic_files import write_complete
 from anifacegan.errors import InputError, first_line
 from anifacegan.shapes import EXP_DIM, ID_DIM, LIGHT_DIM, NOISE_DIM, TEX_DIM
 
@@ -69,9 +69,7 @@ def write_coefficients(path: Path, face: FaceCoefficients) -> None:
     scipy.io.savemat(buffer, arrays)
     content = bytearray(buffer.getvalue())
     content[:116] = b"MATLAB 5.0 MAT-file, written by anifacegan".ljust(116)  # scipy writes the date: not reproducible
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    write_complete(path, bytes(content))
 
 
 def read_coefficients(path: Path, file: io.BufferedIOBase | None = None) -> FaceCoefficients:
@@ -94,24 +92,24 @@ def read_expression(path: Path) -> tuple[np.ndarray, str | None]:
     return _array(content, "exp", path), _face_model(content)
 
 
-def read_pose(path: Path, pitch_offset: float) -> tuple[float, float]:
-    """(pitch, yaw) of the generator's camera for a .mat, relative to frontal, in radians.
-
-    ``pose`` where the file has it; otherwise the data set's ``angle``, less its pitch offset.
-    """
+def read_pose(path: Path, pitch_offset: float) -> np.ndarray:
+    """:func:`camera_angles` of a .mat, of which only ``pose`` or ``angle`` has to be there."""
     content = _load(path)
     if "pose" in content:
-        pitch, yaw = _array(content, "pose", path)
-        return float(pitch), float(yaw)
-    pitch, yaw, _ = _array(content, "angle", path)
-    return float(pitch) - pitch_offset, float(yaw)
+        return _array(content, "pose", path)
+    return _relative_to_frontal(_array(content, "angle", path), pitch_offset)
 
 
 def camera_angles(face: FaceCoefficients, pitch_offset: float) -> np.ndarray:
-    """(2,) pitch and yaw relative to frontal: ``pose``, or ``angle`` less the data set's pitch offset."""
-    if face.pose is not None:
-        return face.pose
-    return np.array([face.angle[0] - pitch_offset, face.angle[1]], np.float32)
+    """(2,) pitch and yaw of the generator's camera, radians relative to frontal, float32.
+
+    ``pose`` where the face has it; otherwise its ``angle``, less the data set's pitch offset.
+    """
+    return _relative_to_frontal(face.angle, pitch_offset) if face.pose is None else face.pose
+
+
+def _relative_to_frontal(angle: np.ndarray, pitch_offset: float) -> np.ndarray:
+    return np.array([angle[0] - pitch_offset, angle[1]], np.float32)
 
 
 def _load(path: Path, file: io.BufferedIOBase | None = None) -> dict:

@@ -1,14 +1,15 @@
-"""What a user types: YAML files and options become a frozen dataclass, mistakes become one line.
+"""What a user types: YAML files, options and other plain values become a frozen dataclass, mistakes one line.
 
 The only file that knows jsonargparse.
 """
 
+import ast
 import difflib
 import json
 import re
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +29,8 @@ def read_config(kind: type[Config], arguments: Sequence[str], command: str) -> C
     """A configuration from ``--config FILE`` (several: later ones win) and from options, which win over files.
 
     An option takes one value, or several words (``--seeds 1 2 3``, ``--seeds 1,2,3``); a switch needs none
-    (``--depth``). ``--help`` shows the attribute docstrings of ``kind``, ``--print_config`` the resolved YAML.
+    (``--depth``). ``--face-model`` is ``--face_model``. ``--help`` shows the attribute docstrings of ``kind``,
+    ``--print_config`` the resolved YAML.
 
     Raises:
         InputError: unreadable file, unknown key or option, a value of the wrong kind, or one that ``kind`` refuses.
@@ -41,13 +43,40 @@ def read_config(kind: type[Config], arguments: Sequence[str], command: str) -> C
     for argument in joined:
         if argument.startswith("--config="):
             _check_file(Path(argument.removeprefix("--config=")), kind)
+    return _built(kind, parser, lambda: parser.parse_args(joined), command)
+
+
+def from_plain(kind: type[Config], content: dict, place: str, prefix: str = "") -> Config:
+    """A dataclass from plain values, such as a YAML file has. ``prefix`` goes before the keys in messages.
+
+    Raises:
+        InputError: ``place``, then the unknown or missing key, or the value that is of the wrong kind or is refused.
+    """
+    _check_keys(place, content, kind, prefix)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, as_group=False)
+    return _built(kind, parser, lambda: parser.parse_object(content), place, prefix)
+
+
+def _built(kind: type[Config], parser: ArgumentParser, parse: Callable, place: str, prefix: str = "") -> Config:
     try:
-        values = parser.instantiate(parser.parse_args(joined))
+        values = parser.instantiate(parse())
         return kind(**{field.name: values[field.name] for field in fields(kind)})  # type: ignore[arg-type]
     except ArgumentError as error:
-        raise InputError(f"{command}: {_one_line(str(error), kind)}") from None
+        raise InputError(_one_line(str(error), kind, place, prefix)) from None
     except ValueError as error:  # a configuration that refuses a value
-        raise InputError(f"{command}: {' '.join(str(error).split())}") from None
+        text = " ".join(str(error).split())
+        optional = re.search(r"Errors: - (.*?) - Expected a <class 'NoneType'>", text)
+        raise InputError(f"{place}: {optional[1] if optional else text}") from None
+
+
+def plain(value: Any) -> Any:
+    """A configuration as plain values for YAML."""
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def _one_word_each(arguments: Sequence[str], kind: type) -> Iterator[str]:
@@ -55,6 +84,8 @@ def _one_word_each(arguments: Sequence[str], kind: type) -> Iterator[str]:
     option, words = None, []
     for argument in [*arguments, "--"]:
         if argument.startswith("-") and not _NEGATIVE.match(argument):
+            name, equals, value = argument.partition("=")
+            argument = re.sub(r"\b-\b", "_", name) + equals + value
             yield from words if option is None else [_joined(option, words, kind)]
             option, words = argument, []
         else:
@@ -63,7 +94,7 @@ def _one_word_each(arguments: Sequence[str], kind: type) -> Iterator[str]:
 
 def _joined(option: str, words: list[str], kind: type) -> str:
     hint = str if option == "--config" else _hint(kind, option.removeprefix("--"))
-    if option in ("-h", "--help", "--print_config") or "=" in option:
+    if option in ("-h", "--print_config") or option.endswith("help") or "=" in option:
         if words:
             raise InputError(f"{option}: takes no further word, got '{' '.join(words)}'")
         return option
@@ -99,35 +130,59 @@ def _check_file(path: Path, kind: type) -> None:
         raise InputError(f"{path}: not readable as YAML ({place}{problem or type(error).__name__})") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}, expected keys and values")
-    _check_keys(path, content, kind, "")
+    _check_keys(str(path), content, kind, "")
 
 
-def _check_keys(path: Path, content: dict, kind: type, prefix: str) -> None:
+def _check_keys(place: str, content: dict, kind: type, prefix: str) -> None:
     known = {field.name: field.type for field in fields(kind)}
     for key, value in content.items():
         if key not in known:
             close = difflib.get_close_matches(str(key), known, 1)
             hint = f"did you mean '{prefix}{close[0]}'?" if close else f"expected one of {', '.join(known)}"
-            raise InputError(f"{path}: unknown key '{prefix}{key}', {hint}")
-        inner = typing.get_type_hints(kind)[key]
-        if is_dataclass(inner) and isinstance(inner, type) and isinstance(value, dict):
-            _check_keys(path, value, inner, f"{prefix}{key}.")
+            raise InputError(f"{place}: unknown key '{prefix}{key}', {hint}")
+        inner = _dataclass_in(typing.get_type_hints(kind)[key])
+        if inner is not None and isinstance(value, dict):
+            _check_keys(place, value, inner, f"{prefix}{key}.")
 
 
-def _one_line(message: str, kind: type) -> str:
+def _one_line(message: str, kind: type, place: str, prefix: str) -> str:
     """jsonargparse's message without its frame; for a wrong value: key, what came, what is expected."""
     text = " ".join(message.split())
     found = re.match(r'Parser key "([\w.]+)":.*(?:Got|Given) value: (.*)', text)
     if found is None:
-        return text
+        return f"{place}: {text}"
     key, value = found.groups()
-    return f"{key} is {value}, expected {_type_name(_hint(kind, key))}"
+    hint = _hint(kind, key)
+    inner, values = _dataclass_in(hint), _keys_and_values(value)
+    if inner is not None and values is not None:                       # a group that may be null: say what in it
+        try:
+            from_plain(inner, values, place, f"{prefix}{key}.")
+        except InputError as error:
+            return str(error)
+    return f"{place}: {prefix}{key} is {value}, expected {_type_name(hint)}"
+
+
+def _keys_and_values(shown: str) -> dict | None:
+    """A group as jsonargparse's messages show it: a dictionary, or one nested option."""
+    nested = re.fullmatch(r"NestedArg\(key='([\w.]+)', val=(.*)\)", shown)
+    try:
+        value = {nested[1]: yaml.safe_load(ast.literal_eval(nested[2]))} if nested else ast.literal_eval(shown)
+    except (ValueError, SyntaxError, yaml.YAMLError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _dataclass_in(hint: Any) -> type | None:
+    """The dataclass that an annotation is, or that it allows beside null."""
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return next((part for part in parts if isinstance(part, type) and is_dataclass(part)), None)
 
 
 def _hint(kind: Any, key: str) -> Any:
     """The annotation of a dotted key; None where there is no such key."""
     for part in key.split("."):
-        kind = typing.get_type_hints(kind).get(part) if is_dataclass(kind) else None
+        owner = _dataclass_in(kind)
+        kind = None if owner is None else typing.get_type_hints(owner).get(part)
     return kind
 
 
@@ -138,6 +193,8 @@ def _type_name(hint: Any) -> str:
         return plain[hint]
     if hint in (None, type(None)):
         return "null"
+    if isinstance(hint, type) and is_dataclass(hint):
+        return "keys and values"
     parts = typing.get_args(hint)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return " or ".join(_type_name(part) for part in parts)

@@ -3,8 +3,11 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from anifacegan.cameras import FOV_DEG
 from anifacegan.data import DataConfig
+from anifacegan.errors import require
 from anifacegan.models.generator import GeneratorConfig
+from anifacegan.shapes import BACKGROUND_Z
 from anifacegan.training import LossWeights, Schedule
 from anifacegan.warm_start import PriorConfig, ShellConfig
 
@@ -27,9 +30,7 @@ class Reporting:
     """Pictures at the end of the data set that training never sees."""
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value < 1:
-                raise ValueError(f"reporting.{name} is {value}, expected at least 1")
+        require(self, "reporting", " ".join(vars(self)), at_least=1)
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ class TrainConfig:
     """Name of the finished model, for its card."""
 
     def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise ValueError(f"threads is {self.threads}, expected at least 0")
         manifolds = len(self.generator.manifolds.values())
         if not 0 < self.schedule.near_levels < manifolds:
             raise ValueError(f"schedule.near_levels is {self.schedule.near_levels}, expected 1 to {manifolds - 1}")
+        for name, drawn_with in (("fov_deg", FOV_DEG), ("background_z", BACKGROUND_Z)):
+            value = getattr(self.generator.march, name)
+            if value != drawn_with:
+                raise ValueError(f"generator.march.{name} is {value}, expected {drawn_with}: the data are drawn so")

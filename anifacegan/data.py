@@ -6,6 +6,7 @@ order, that of the sorted paths, and are addressed by index; what is drawn when 
 """
 
 import io
+import math
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +24,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from anifacegan.coefficients import FaceCoefficients, camera_angles, read_coefficients
-from anifacegan.errors import InputError
+from anifacegan.errors import InputError, require
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -50,6 +51,11 @@ class DataConfig:
     """Also use every image mirrored, as items N .. 2N-1; the face model must declare how its coefficients mirror."""
     skip_bad: bool = False
     """Leave out bad files instead of refusing the data set; decodes every image once to find them."""
+
+    def __post_init__(self) -> None:
+        require(self, "data", "size", at_least=1)
+        if not math.isfinite(self.pitch_offset):
+            raise ValueError(f"data.pitch_offset is {self.pitch_offset}, expected radians")
 
 
 @dataclass(frozen=True)

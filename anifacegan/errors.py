@@ -1,5 +1,6 @@
 """What the user got wrong, in one line."""
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,22 @@ from contextlib import contextmanager
 
 class InputError(ValueError):
     """Bad input: the message names the file or option, what came, and what is expected."""
+
+
+def require(
+    config: object, owner: str, names: str, at_least: int | float | None = None, above: int | float | None = None
+) -> None:
+    """Refuse values of a configuration, which the user knows as ``owner``, that are too small or not finite.
+
+    Raises:
+        InputError: names the first such value of ``names`` (several with spaces between), and what is expected.
+    """
+    for name in names.split():
+        value = getattr(config, name)
+        large_enough = value > above if above is not None else at_least is None or value >= at_least
+        if not (large_enough and math.isfinite(value)):
+            bound = f"at least {at_least}" if above is None else f"more than {above}"
+            raise InputError(f"{owner}.{name} is {value}, expected {bound}")
 
 
 def first_line(error: BaseException) -> str:

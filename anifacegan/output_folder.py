@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from anifacegan.atomic_files import cannot_be_written, flush
 from anifacegan.errors import InputError
 
 MANIFEST = "manifest.json"
@@ -32,7 +33,7 @@ def filled_when_complete(out: Path) -> Iterator[Path]:
         yield temporary
         _publish(temporary, out)
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
+        raise cannot_be_written(out, error) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         for folder in made:                                            # innermost first; one with files stays
@@ -48,6 +49,7 @@ def _publish(temporary: Path, out: Path) -> None:
     paths.sort(key=lambda path: path == Path(MANIFEST))                # stable: the manifest comes last
     for path in paths:
         (out / path).parent.mkdir(parents=True, exist_ok=True)
+        flush(temporary / path)
         os.replace(temporary / path, out / path)
     for path in earlier - set(paths):
         (out / path).unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.cameras import orbit_rotation
+from anifacegan.cameras import FOV_DEG, orbit_rotation
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def pixel_rays(
     x_px: Float[Tensor, "batch ray"],
     y_px: Float[Tensor, "batch ray"],
     size: int,
-    fov_deg: float = 12.0,
+    fov_deg: float = FOV_DEG,
 ) -> Rays:
     """Rays of the generator's camera through index pixels (x right, y down) of an image ``size`` pixels wide."""
     origin, axes = orbit_rotation(pitch, yaw)
@@ -49,7 +49,7 @@ def pixel_rays(
 
 
 def image_rays(
-    pitch: Float[Tensor, "batch"], yaw: Float[Tensor, "batch"], size: int, fov_deg: float = 12.0
+    pitch: Float[Tensor, "batch"], yaw: Float[Tensor, "batch"], size: int, fov_deg: float = FOV_DEG
 ) -> Rays:
     """All rays of a square image, row by row from the top left."""
     index = torch.arange(size, dtype=pitch.dtype, device=pitch.device)

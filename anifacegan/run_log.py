@@ -1,13 +1,14 @@
 """What a run reports: ``stats.jsonl`` (losses, the same again on every repetition), tensorboard, preview pictures."""
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from anifacegan.atomic_files import cannot_be_written, complete_or_absent, write_complete
 
 
 class RunLog:
@@ -21,9 +22,7 @@ class RunLog:
         self.stats = folder / "stats.jsonl"
         if self.stats.is_file():
             lines = [line for line in self.stats.read_text().splitlines() if _step_of(line) <= step]
-            temporary = self.stats.with_suffix(".tmp")
-            temporary.write_text("".join(line + "\n" for line in lines))
-            os.replace(temporary, self.stats)
+            write_complete(self.stats, "".join(line + "\n" for line in lines))
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
         pending = pending or {"sums": {}, "count": 0}
         self.sums: dict[str, float] = dict(pending["sums"])
@@ -43,8 +42,7 @@ class RunLog:
     def flush(self, step: int) -> dict[str, float]:
         """Write the means of all values since the last flush; returns them."""
         means = {name: total / self.count for name, total in self.sums.items()}
-        with self.stats.open("a") as file:
-            file.write(json.dumps({"step": step} | {name: float(f"{v:.6g}") for name, v in means.items()}) + "\n")
+        self._append({"step": step} | {name: float(f"{v:.6g}") for name, v in means.items()})
         for name, value in means.items():
             self.writer.add_scalar(name, value, step)
         now = time.monotonic()
@@ -54,16 +52,21 @@ class RunLog:
 
     def record(self, step: int, values: dict[str, float]) -> None:
         """Values that are known at this step only."""
-        with self.stats.open("a") as file:
-            file.write(json.dumps({"step": step} | values) + "\n")
+        self._append({"step": step} | values)
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
 
+    def _append(self, line: dict[str, Any]) -> None:
+        try:
+            with self.stats.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise cannot_be_written(self.stats, error) from None
+
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """A (H, W, 3) uint8 picture: NAME.png in the folder, the newest in place of the one before."""
-        temporary = self.folder / f".{name}.png.tmp"
-        Image.fromarray(image).save(temporary, format="png")
-        os.replace(temporary, self.folder / f"{name}.png")
+        with complete_or_absent(self.folder / f"{name}.png") as temporary:
+            Image.fromarray(image).save(temporary, format="png")
         self.writer.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """Snapshots of a run: everything needed to go on, written atomically, the newest few kept."""
 
-import os
+import io
 import pickle
 import sys
 import zipfile
@@ -8,23 +8,22 @@ from pathlib import Path
 
 import torch
 
+from anifacegan.atomic_files import write_complete
 from anifacegan.errors import InputError, first_line
 
 PATTERN = "snapshot_*.pt"
 
 
 def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
-    """Write ``snapshot_STEP.pt``, complete or not at all, and remove all but the newest ``keep`` up to it."""
+    """Write ``snapshot_STEP.pt``, complete or not at all, and remove all but the newest ``keep`` up to it.
+
+    Raises:
+        InputError: the file cannot be written; all others are as they were.
+    """
     path = folder / f"snapshot_{step:08d}.pt"
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    buffer = io.BytesIO()                                              # of a full disk, torch.save says something else
+    torch.save(content, buffer)
+    write_complete(path, buffer.getbuffer())
     for old in [other for other in sorted(folder.glob(PATTERN)) if other <= path][:-keep]:
         old.unlink()
 

@@ -5,10 +5,8 @@ Derived from the coefficients by drawing each dressed head once; kept in a folde
 
 import hashlib
 import json
-import multiprocessing
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +16,14 @@ import torch
 from jaxtyping import Bool, Float, UInt16
 from tqdm import tqdm
 
+from anifacegan.atomic_files import cannot_be_written, complete_or_absent, write_complete
 from anifacegan.cameras import Camera, orbit_camera
 from anifacegan.data import CoefficientTable
 from anifacegan.errors import InputError
 from anifacegan.head_geometry import dressed_head
 from anifacegan.morphable import face_model_path
-from anifacegan.shapes import BOX
+from anifacegan.shapes import BACKGROUND_Z
+from anifacegan.studio_pool import in_processes
 from anifacegan.synthetic import Person, Studio, SurfaceView, load_studio, view_rays, view_surface
 
 DEPTH_STEPS = 40_000
@@ -48,37 +48,66 @@ def load_surfaces(folder: Path, codes: CoefficientTable, size: int, face_model: 
     """Read the folder, or draw all heads and write it. Progress on stderr; an interrupted run starts over.
 
     Raises:
-        InputError: the data set has no appearance codes, so nothing is known of hair and clothes.
+        InputError: the data set has no appearance codes, so nothing is known of hair and clothes; or the file is no
+            face model, or the folder has no room.
     """
-    if codes.noise is None:
-        raise InputError("surfaces are known of synthetic data only: every .mat has to hold 'noise'")
-    columns = (codes.id.numpy(), codes.exp.numpy(), codes.noise.numpy(), codes.pose.numpy())
-    description = {
-        "count": len(codes.id),
-        "size": size,
-        "steps": DEPTH_STEPS,
-        "checksum": float(codes.exp.abs().sum()),
-        "codes_sha256": hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest(),
-        "face_model_sha256": hashlib.sha256((face_model or face_model_path()).read_bytes()).hexdigest(),
-    }
+    description = describe(codes, size, face_model)
     if _is_there(folder / NOTE, description):
         return Surfaces(np.load(folder / "distance.npy"), np.load(folder / "visible.npy"))
+    studio = load_studio(face_model)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NOTE).unlink(missing_ok=True)
-    count = len(codes.id)
-    distance = np.lib.format.open_memmap(folder / "distance.npy", mode="w+", dtype=np.uint16, shape=(count, size, size))
+    columns, count = _columns(codes), len(codes.id)
+    distance = _empty_distances(folder / "distance.npy", count, size)
     visible = []
     jobs = [(Person(*person), pose, size) for *person, pose in zip(*columns, strict=True)]
-    drawn = _draw_all(jobs, face_model)
+    drawn = in_processes(_drawn, studio, jobs, 1 if count < POOL_ITEMS else None)
     for item, (seen_distance, seen_vertices) in enumerate(
         tqdm(drawn, total=count, desc="surfaces", disable=not sys.stderr.isatty())
     ):
         distance[item] = seen_distance
         visible.append(np.packbits(seen_vertices))
     distance.flush()
-    np.save(folder / "visible.npy", np.stack(visible))
-    (folder / NOTE).write_text(json.dumps(description))
+    with complete_or_absent(folder / "visible.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, np.stack(visible))
+    write_complete(folder / NOTE, json.dumps(description))
     return Surfaces(distance, np.stack(visible))
+
+
+def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:
+    """A file in the place of an array. Its room is taken now: a map that finds the disk full ends the process."""
+    try:
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=(count, size, size))
+        if hasattr(os, "posix_fallocate"):                             # Linux and BSD
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise cannot_be_written(path, error) from None
+    return array
+
+
+def describe(codes: CoefficientTable, size: int, face_model: Path | None) -> dict[str, Any]:
+    """What tells the data of one picture size from others: counts, and sums of the codes and the face model's file.
+
+    Raises:
+        InputError: the data set has no appearance codes, so nothing is known of hair and clothes.
+    """
+    return {
+        "count": len(codes.id),
+        "size": size,
+        "steps": DEPTH_STEPS,
+        "checksum": float(codes.exp.abs().sum()),
+        "codes_sha256": hashlib.sha256(b"".join(column.tobytes() for column in _columns(codes))).hexdigest(),
+        "face_model_sha256": hashlib.sha256((face_model or face_model_path()).read_bytes()).hexdigest(),
+    }
+
+
+def _columns(codes: CoefficientTable) -> tuple[np.ndarray, ...]:
+    """Everything that a picture is drawn from."""
+    if codes.noise is None:
+        raise InputError("surfaces are known of synthetic data only: every .mat has to hold 'noise'")
+    return codes.id.numpy(), codes.exp.numpy(), codes.noise.numpy(), codes.pose.numpy()
 
 
 def _is_there(note: Path, description: dict[str, Any]) -> bool:
@@ -94,15 +123,8 @@ Job = tuple[Person, np.ndarray, int]
 """What :func:`draw_surface` takes beside the studio."""
 
 
-def _draw_all(jobs: list[Job], face_model: Path | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Distances and seen vertices of all items in their order; by several processes where that is worth their start."""
-    if len(jobs) < POOL_ITEMS:
-        studio = load_studio(face_model)
-        yield from (draw_surface(studio, *job) for job in jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(os.cpu_count(), initializer=_start_worker, initargs=(face_model,)) as pool:
-        yield from pool.imap(_work, jobs, chunksize=16)
+def _drawn(studio: Studio, job: Job) -> tuple[np.ndarray, np.ndarray]:
+    return draw_surface(studio, *job)
 
 
 def draw_surface(
@@ -127,16 +149,5 @@ def distance_map(view: SurfaceView, camera: Camera) -> UInt16[np.ndarray, "size 
     depth = np.where(hit, 1.0 / np.maximum(view.nearest, 1e-6), 0.0)
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     z_world = ((rays * depth[..., None] - translation) @ rotation.T)[..., 2]
-    shown = hit & (z_world > -BOX)
+    shown = hit & (z_world > BACKGROUND_Z)
     return np.where(shown, depth * np.linalg.norm(rays, axis=-1) * DEPTH_STEPS + 0.5, 0).astype(np.uint16)
-
-
-def _start_worker(face_model: Path | None) -> None:
-    torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    _work.studio = load_studio(face_model)
-
-
-def _work(job: Job) -> tuple[np.ndarray, np.ndarray]:
-    """One picture in a worker process, which holds its studio as an attribute of this function."""
-    return draw_surface(_work.studio, *job)

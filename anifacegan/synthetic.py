@@ -35,7 +35,7 @@ from anifacegan.people import (
     texture_metric,
 )
 from anifacegan.rasterizer import draw_triangles, supersampled
-from anifacegan.shapes import BOX, NOISE_DIM
+from anifacegan.shapes import BACKGROUND_Z, NOISE_DIM
 
 __all__ = ["Person", "Studio", "clear_lids", "load_studio", "render_item", "render_person", "sample_person"]
 
@@ -171,7 +171,7 @@ def background_picture(background: Background, camera: Camera) -> Float[np.ndarr
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     origin = -rotation @ translation                                   # the camera, in world units
     rays = view_rays(camera) @ rotation.T                              # (S, S, 3) world directions
-    distance = (-BOX - origin[2]) / np.minimum(rays[..., 2], -1e-6)
+    distance = (BACKGROUND_Z - origin[2]) / np.minimum(rays[..., 2], -1e-6)
     plane = origin[:2] + distance[..., None] * rays[..., :2]
     along = plane @ [math.cos(background.direction_rad), math.sin(background.direction_rad)]
     share = 0.5 + 0.5 * np.tanh(2 * along / GRADIENT_WIDTH)

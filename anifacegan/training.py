@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm import tqdm
 
+from anifacegan.errors import require
 from anifacegan.imitation_points import MeshPoints, MeshSampler
 from anifacegan.losses.imitation import deformation_error, magnitude, roughness
 from anifacegan.losses.photometric import colour_error, free_space, silhouette_error
@@ -50,6 +51,9 @@ class LossWeights:
     """Squared length of the deformation on neutral faces."""
     alignment: float = 3e4
     """Squared error of the alignment about neutral meshes, world units; for generators that have one."""
+
+    def __post_init__(self) -> None:
+        require(self, "weights", " ".join(vars(self)), at_least=0)
 
 
 @dataclass(frozen=True)
@@ -89,14 +93,12 @@ class Schedule:
     """Of the averaged weights, which are the ones that are shipped."""
 
     def __post_init__(self) -> None:
-        for name in ("batch", "rays", "near_levels", "mesh_faces", "mesh_points"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"schedule.{name} is {getattr(self, name)}, expected at least 1")
-        for name in ("warm_up_deform", "near_surface", "complete"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"schedule.{name} is {getattr(self, name)}, expected at least 0")
-        if self.near_samples < 2:
-            raise ValueError(f"schedule.near_samples is {self.near_samples}, expected at least 2")
+        require(self, "schedule", "batch rays near_levels mesh_faces mesh_points", at_least=1)
+        require(self, "schedule", "warm_up_deform near_surface complete seed average_decay", at_least=0)
+        require(self, "schedule", "near_samples", at_least=2)
+        require(self, "schedule", "lr_template lr_deformation lr_manifolds gradient_limit", above=0)
+        if self.average_decay >= 1:
+            raise ValueError(f"schedule.average_decay is {self.average_decay}, expected less than 1")
 
     @property
     def steps(self) -> int:

@@ -1,6 +1,5 @@
 """A training run from its configuration: data, warm start, the steps, snapshots, previews, the finished model."""
 
-import dataclasses
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,8 +13,11 @@ import yaml
 from jaxtyping import UInt8
 from torch import Tensor
 
+from anifacegan.atomic_files import write_complete
 from anifacegan.checkpoints import Checkpoint, ModelCard, load_checkpoint, save_checkpoint
+from anifacegan.command_line import plain
 from anifacegan.config import TrainConfig
+from anifacegan.continuation import fixed_values, refuse_changes
 from anifacegan.data import FaceDataset
 from anifacegan.errors import InputError
 from anifacegan.expressions import PRESETS
@@ -27,7 +29,7 @@ from anifacegan.paired_data import PairedData
 from anifacegan.rays import Rays
 from anifacegan.run_log import RunLog
 from anifacegan.snapshots import load_newest, save_snapshot
-from anifacegan.surfaces import load_surfaces
+from anifacegan.surfaces import describe, load_surfaces
 from anifacegan.synthetic import Studio, load_studio
 from anifacegan.training import State, new_state, train
 from anifacegan.warm_start import fit_prior, fit_shells
@@ -51,11 +53,14 @@ def run(config: TrainConfig) -> Path:
         raise InputError(
             f"{config.data.path}: belongs to face model '{dataset.face_model}', expected '{studio.head.name}'"
         )
-    config.out.mkdir(parents=True, exist_ok=True)
-    content = load_newest(config.out)
-    state = fresh_state(config) if content is None else resumed_state(config, content)
-    (config.out / "config.yaml").write_text(yaml.safe_dump(plain(config), sort_keys=False))
     codes = dataset.load_coefficients()
+    fixed = fixed_values(config, describe(codes, config.data.size, config.face_model))
+    content = load_newest(config.out)
+    if content is not None and "fixed" in content:                     # older snapshots do not say
+        refuse_changes(config.out, content["fixed"], fixed)
+    config.out.mkdir(parents=True, exist_ok=True)
+    state = fresh_state(config) if content is None else resumed_state(config, content)
+    write_complete(config.out / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
     surfaces = load_surfaces(config.out / "surfaces", codes, config.data.size, config.face_model)
     march = config.generator.march
     data = PairedData(dataset.load_images(), codes, surfaces, march.fov_deg, config.reporting.held_out)
@@ -73,7 +78,7 @@ def run(config: TrainConfig) -> Path:
             if state.step % config.reporting.preview_every == 0 or done:
                 preview(state, data, config, log)
             if state.step % config.reporting.snapshot_every == 0 or done or stop.is_set():
-                content = snapshot(state, facts) | {"log": log.pending()}
+                content = snapshot(state, facts) | {"log": log.pending(), "fixed": fixed}
                 save_snapshot(config.out, state.step, content, config.reporting.keep_snapshots)
             if stop.is_set():
                 raise KeyboardInterrupt
@@ -190,15 +195,6 @@ def finish(config: TrainConfig, state: State, studio: Studio, facts: dict[str, A
     folder = config.out / "model"
     save_checkpoint(folder, Checkpoint(generator, card, basis, studio.prior.to_arrays()))
     return folder
-
-
-def plain(value: Any) -> Any:
-    """A configuration as plain values for YAML."""
-    if dataclasses.is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 @contextmanager

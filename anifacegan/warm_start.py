@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import trange
 
+from anifacegan.errors import require
 from anifacegan.models.latents import CoefficientVAE
 from anifacegan.models.manifolds import CENTRE, SLOPE, ManifoldField
 from anifacegan.shapes import BOX
@@ -34,6 +35,10 @@ class PriorConfig:
     lr: float = 1e-4
     noise_variance: float = 0.03
     """Variance of the decoder's Gaussian: how much of a coefficient's unit variance may be lost."""
+
+    def __post_init__(self) -> None:
+        require(self, "priors", "steps batch", at_least=1)
+        require(self, "priors", "lr noise_variance", above=0)
 
 
 def fit_prior(
@@ -89,6 +94,10 @@ class ShellConfig:
     steps: int = 4000
     batch: int = 4096
     lr: float = 5e-3
+
+    def __post_init__(self) -> None:
+        require(self, "shells", "steps batch", at_least=1)
+        require(self, "shells", "lr reach", above=0)
 
 
 def outer_radius(

@@ -23,6 +23,7 @@ from jaxtyping import Float, UInt8
 from scipy.stats import rankdata, trim_mean
 from tqdm import tqdm
 
+from anifacegan.atomic_files import write_complete
 from anifacegan.command_line import read_config
 from anifacegan.errors import InputError, exit_on_input_error
 from anifacegan.expressions import PRESETS
@@ -348,8 +349,8 @@ def main() -> None:
         metrics = measure(config, detector, pictures, face_model.mean[face_model.landmark_vertices].double().numpy())
         config.out.mkdir(parents=True, exist_ok=True)
         plain = json.loads(json.dumps(metrics, default=str), parse_constant=lambda _: None)  # JSON has no nan
-        (config.out / "metrics.json").write_text(json.dumps(plain, indent=1) + "\n")
-        (config.out / "table.md").write_text(table(metrics))
+        write_complete(config.out / "metrics.json", json.dumps(plain, indent=1) + "\n")
+        write_complete(config.out / "table.md", table(metrics))
         print(table(metrics), end="")
     raise SystemExit(0 if all(row["met"] for row in metrics["requirements"]) else 1)
 

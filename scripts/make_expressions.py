@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from anifacegan.atomic_files import write_complete
 from anifacegan.cameras import landmarks_224, orbit_camera
 from anifacegan.coefficients import FaceCoefficients, write_coefficients
 from anifacegan.command_line import read_config
@@ -86,7 +87,7 @@ def main() -> None:
         for name in PRESETS:
             z_exp = basis.from_strengths(action_units({name: 1.0}, PRESETS))
             write_coefficients(config.out / f"{name}.mat", coefficients_of(model, z_exp))
-        (config.out / "README.md").write_text(readme(model.name))
+        write_complete(config.out / "README.md", readme(model.name))
         print(f"{config.out}: {', '.join(PRESETS)}")
 
 

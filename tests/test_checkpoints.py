@@ -2,13 +2,16 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from one_line import assert_one_line
 from safetensors.torch import load_file, save_file
+from small_disk import files_of_at_most
 from small_models import small_checkpoint
 
 from anifacegan.checkpoints import CARD, TENSORS, Checkpoint, load_checkpoint, save_checkpoint
@@ -54,14 +57,6 @@ def assert_same(a: Checkpoint, b: Checkpoint) -> None:
         np.testing.assert_array_equal(array, b.appearance[name], strict=True)
 
 
-def assert_one_line(function: Callable[[], object], *parts: str) -> None:
-    with pytest.raises(InputError) as error:
-        function()
-    assert "\n" not in str(error.value)
-    for part in parts:
-        assert part in str(error.value)
-
-
 def change_card(folder: Path, change: Callable[[dict], None]) -> None:
     card = yaml.safe_load((folder / CARD).read_text())
     change(card)
@@ -99,8 +94,8 @@ def test_saving_again_replaces_the_model_and_keeps_other_files(folder: Path) -> 
     assert sorted(path.name for path in folder.parent.rglob("*")) == sorted(["model", CARD, TENSORS, "LICENSE"])
 
 
-@pytest.mark.parametrize("target", ["anifacegan.checkpoints.save_file", "anifacegan.checkpoints.yaml.safe_dump"])
-@pytest.mark.parametrize("error", [OSError("no space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("target", ["anifacegan.checkpoints.save", "anifacegan.checkpoints.yaml.safe_dump"])
+@pytest.mark.parametrize("error", [InputError("no such name"), KeyboardInterrupt()])
 def test_an_interrupted_save_leaves_the_old_model(
     target: str, error: BaseException, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +105,15 @@ def test_an_interrupted_save_leaves_the_old_model(
     with monkeypatch.context() as patch, pytest.raises(type(error)):
         patch.setattr(target, fail)
         save_checkpoint(folder, complete_checkpoint("second"))
+    assert_same(load_checkpoint(folder), complete_checkpoint())
+    assert sorted(path.name for path in folder.parent.rglob("*")) == sorted(["model", CARD, TENSORS])
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_model_or_none(folder: Path) -> None:
+    second = complete_checkpoint("second")
+    for target in (folder, folder.with_name("new")):
+        with files_of_at_most(1000):
+            assert_one_line(partial(save_checkpoint, target, second), f"{target}: cannot be written")
     assert_same(load_checkpoint(folder), complete_checkpoint())
     assert sorted(path.name for path in folder.parent.rglob("*")) == sorted(["model", CARD, TENSORS])
 

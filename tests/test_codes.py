@@ -1,22 +1,13 @@
 """Files of codes: people and mean films come back, and what is broken is named."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from one_line import assert_one_line
 
 from anifacegan.codes import read_film_mean, read_people, write_people
-from anifacegan.errors import InputError
-
-
-def assert_one_line(function: Callable[[], object], *parts: str) -> None:
-    with pytest.raises(InputError) as error:
-        function()
-    assert "\n" not in str(error.value)
-    for part in parts:
-        assert part in str(error.value)
 
 
 def test_people_come_back(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """YAML and options become a configuration; a mistake becomes one line that names it."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from anifacegan.command_line import read_config
+from anifacegan.command_line import from_plain, plain, read_config
 from anifacegan.errors import InputError
 
 
@@ -14,6 +15,10 @@ from anifacegan.errors import InputError
 class Inner:
     width: int = 3
     """A width that is nested."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"width is {self.width}, expected at least 1")
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,11 @@ class Settings:
     words: str | tuple[str, ...] = "w"
     ramp: float | tuple[float, ...] = 0.5
     switch: bool = False
+    two_words: str = "w"
     kind: Literal["auto", "cpu"] = "auto"
     inner: Inner = field(default_factory=Inner)
+    option: Inner | None = None
+    """A group that may be left out."""
 
     def __post_init__(self) -> None:
         if self.numbers == 0:
@@ -65,12 +73,17 @@ def test_nothing_given_is_the_defaults() -> None:
         (("--words", "smile=0.7,blink=0.3"), Settings(words="smile=0.7,blink=0.3")),
         (("--words", "it's", "[odd]"), Settings(words=("it's", "[odd]"))),
         (("--name", "1,2"), Settings(name="1,2")),
+        (("--two-words", "a-b"), Settings(two_words="a-b")),
+        (("--two-words=a-b",), Settings(two_words="a-b")),
         (("--switch",), Settings(switch=True)),
         (("--switch", "--name", "b"), Settings(switch=True, name="b")),
         (("--switch", "false"), Settings(switch=False)),
         (("--path", "a b.mat"), Settings(path=Path("a b.mat"))),
         (("--path", "null"), Settings(path=None)),
         (("--inner.width", "5"), Settings(inner=Inner(5))),
+        (("--option.width", "5"), Settings(option=Inner(5))),
+        (("--option={width: 5}",), Settings(option=Inner(5))),
+        (("--option={width: 5}", "--option", "null"), Settings(option=None)),
     ],
 )
 def test_options_are_read(arguments: tuple[str, ...], expected: Settings) -> None:
@@ -98,6 +111,10 @@ def test_options_win_over_files_and_later_files_over_earlier(tmp_path: Path) -> 
         (("--path", "a", "b"), "--path: got 'a b', expected a path or null"),
         (("--path", ""), "--path: no value given, expected a path or null"),
         (("--inner.width", "x"), "test.py: inner.width is x, expected a whole number"),
+        (("--option.width", "x"), "test.py: option.width is x, expected a whole number"),
+        (("--option.width", "0"), "test.py: width is 0, expected at least 1"),
+        (("--option.wdith", "3"), "test.py: unknown key 'option.wdith', did you mean 'option.width'?"),
+        (("--option", "3"), "test.py: option is 3, expected keys and values or null"),
         (("stray",), "test.py: unrecognized arguments: stray"),
         (("--config",), "--config: no value given, expected text"),
         (("--help", "x"), "--help: takes no further word, got 'x'"),
@@ -112,6 +129,7 @@ def test_a_mistake_is_one_line(arguments: tuple[str, ...], expected: str) -> Non
     [
         ("nam: b\n", "unknown key 'nam', did you mean 'name'?"),
         ("inner: {widht: 3}\n", "unknown key 'inner.widht', did you mean 'inner.width'?"),
+        ("option: {widht: 3}\n", "unknown key 'option.widht', did you mean 'option.width'?"),
         ("zzz: 3\n", "unknown key 'zzz', expected one of name, numbers, path"),
         ("- 3\n", "holds a list, expected keys and values"),
         ("", "holds a NoneType, expected keys and values"),
@@ -137,6 +155,40 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_wrong_value_in_a_file_names_the_key(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("ramp: [0.1, wide]\n")
     assert "ramp is [0.1, 'wide'], expected a number or a list" in message("--config", str(tmp_path / "a.yaml"))
+    (tmp_path / "a.yaml").write_text("option: {width: wide}\n")
+    assert "option.width is wide, expected a whole number" in message("--config", str(tmp_path / "a.yaml"))
+
+
+def test_plain_values_become_what_they_came_from() -> None:
+    settings = Settings(numbers=(4, 5), path=Path("a b"), option=Inner(5))
+    values = plain(settings)
+    assert values["numbers"] == [4, 5] and values["path"] == "a b" and values["option"] == {"width": 5}
+    assert from_plain(Settings, values, "here") == settings
+    assert from_plain(Settings, {}, "here") == Settings()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"nam": 1}, "here: unknown key 'in.nam', did you mean 'in.name'?"),
+        ({"option": {"widht": 1}}, "here: unknown key 'in.option.widht', did you mean 'in.option.width'?"),
+        ({"option": {"width": "x"}}, "here: in.option.width is x, expected a whole number"),
+        ({"inner": {"width": "x"}}, "here: in.inner.width is x, expected a whole number"),
+        ({"numbers": 0}, "here: numbers is 0, expected something else"),
+    ],
+)
+def test_wrong_plain_values_are_named(values: dict, expected: str) -> None:
+    with pytest.raises(InputError) as error:
+        from_plain(Settings, values, "here", "in.")
+    assert str(error.value) == expected
+
+
+def test_only_the_command_line_knows_jsonargparse() -> None:
+    root = Path(__file__).resolve().parents[1]
+    sources = [*root.glob("anifacegan/**/*.py"), *root.glob("scripts/*.py"), *root.glob("*.py")]
+    imports = re.compile(r"import (json)?argparse|from jsonargparse")
+    knowing = [path.name for path in sources if imports.search(path.read_text())]
+    assert knowing == ["command_line.py"]
 
 
 def test_help_shows_the_docstrings(capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,4 +196,12 @@ def test_help_shows_the_docstrings(capsys: pytest.CaptureFixture[str]) -> None:
         read("--help")
     text = capsys.readouterr().out
     assert end.value.code == 0
+    assert "A group that may be left out." in text and "--option.help" in text
     assert "Numbers of a test." in text and "A width that is nested." in text and "Settings of a test." in text
+
+
+def test_a_group_that_may_be_left_out_has_a_help_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        read("--option.help")
+    assert end.value.code == 0
+    assert "A width that is nested." in capsys.readouterr().out

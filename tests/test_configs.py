@@ -7,6 +7,7 @@ import yaml
 
 from anifacegan.command_line import read_config
 from anifacegan.config import TrainConfig
+from anifacegan.errors import InputError
 from anifacegan.film_plan import RenderConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,6 +43,43 @@ def test_every_key_is_used(path: Path) -> None:
                 assert plain == value, f"{prefix}{key}"
 
     compare(yaml.safe_load(path.read_text()), config, "")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("priors.steps", "0", "at least 1"),
+        ("priors.batch", "0", "at least 1"),
+        ("priors.lr", "0", "more than 0"),
+        ("priors.noise_variance", "-1", "more than 0"),
+        ("shells.steps", "0", "at least 1"),
+        ("shells.batch", "-3", "at least 1"),
+        ("shells.lr", "-0.1", "more than 0"),
+        ("shells.reach", "0", "more than 0"),
+        ("schedule.batch", "0", "at least 1"),
+        ("schedule.seed", "-1", "at least 0"),
+        ("schedule.lr_template", "0", "more than 0"),
+        ("schedule.average_decay", "1", "less than 1"),
+        ("weights.curtain", "-1", "at least 0"),
+        ("weights.colour", ".nan", "at least 0"),
+        ("reporting.log_every", "0", "at least 1"),
+        ("generator.template.hidden_dim", "0", "at least 1"),
+        ("generator.template.layers", "1", "at least 2"),
+        ("generator.deformation.layers", "0", "at least 1"),
+        ("generator.deformation.output_scale", "0", "more than 0"),
+        ("generator.manifolds.hidden_dim", "0", "at least 1"),
+        ("generator.identity_prior.latent_dim", "0", "at least 1"),
+        ("data.size", "0", "at least 1"),
+        ("threads", "-1", "at least 0"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_named(option: str, value: str, expected: str) -> None:
+    arguments = ["--config", str(ROOT / "configs" / "demo.yaml"), f"--{option}={value}"]
+    with pytest.raises(InputError) as caught:
+        read_config(TrainConfig, arguments, "train.py")
+    name = option.removeprefix("generator.").replace("identity_prior", "identity_prior/expression_prior")
+    assert f"{name} is " in str(caught.value) and str(caught.value).endswith(f"expected {expected}")
+    assert "\n" not in str(caught.value)
 
 
 def test_render_smile_is_what_render_py_does_without_it() -> None:

@@ -1,8 +1,10 @@
 """What a command does with bad input: one line, exit code 2."""
 
+import math
+
 import pytest
 
-from anifacegan.errors import InputError, exit_on_input_error, first_line
+from anifacegan.errors import InputError, exit_on_input_error, first_line, require
 
 
 @pytest.mark.parametrize("error", [InputError("mat/smile.mat: no 'exp'"), FileNotFoundError("mat/smile.mat: no 'exp'")])
@@ -24,6 +26,29 @@ def test_an_interrupt_exits_with_code_130(capsys: pytest.CaptureFixture) -> None
 def test_a_mistake_of_ours_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError), exit_on_input_error():
         raise ZeroDivisionError
+
+
+class Sizes:
+    width, rate, odd = 0, 0.0, math.nan
+
+
+@pytest.mark.parametrize(
+    ("names", "bound", "message"),
+    [
+        ("width", {"at_least": 1}, "net.width is 0, expected at least 1"),
+        ("rate", {"above": 0}, "net.rate is 0.0, expected more than 0"),
+        ("width rate odd", {"at_least": 0}, "net.odd is nan, expected at least 0"),
+        ("odd", {"above": 0}, "net.odd is nan, expected more than 0"),
+    ],
+)
+def test_a_value_that_is_too_small_or_no_number_is_named(names: str, bound: dict, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        require(Sizes(), "net", names, **bound)
+    assert str(caught.value) == message
+
+
+def test_values_at_their_bound_are_accepted() -> None:
+    require(Sizes(), "net", "width rate", at_least=0)
 
 
 def test_what_an_exception_says_is_one_short_line() -> None:

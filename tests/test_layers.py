@@ -10,6 +10,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "anifacegan"
 
 LAYERS = """
     shapes errors allocation
+    command_line atomic_files
+    output_folder
     coefficients expressions codes cameras
     rays lighting rasterizer
     morphable
@@ -23,6 +25,7 @@ LAYERS = """
     head_geometry
     head_shading
     synthetic data
+    studio_pool
     imitation_points surfaces
     models.film models.compositing models.latents
     models.alignment models.deformation models.manifolds models.template
@@ -32,10 +35,11 @@ LAYERS = """
     paired_data
     checkpoints released snapshots run_log
     training
-    config command_line
+    config
+    continuation
     training_run
     library
-    trajectories pictures output_folder
+    trajectories pictures
     film_plan
     rendering
 """

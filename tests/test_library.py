@@ -3,12 +3,12 @@
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from one_line import assert_one_line
 from small_models import small_checkpoint, write_small_model
 from torch import Tensor
 
@@ -16,7 +16,6 @@ from anifacegan import library
 from anifacegan.cameras import orbit_camera
 from anifacegan.codes import read_people, write_people
 from anifacegan.coefficients import BFM, FaceCoefficients, write_coefficients
-from anifacegan.errors import InputError
 from anifacegan.library import Face, Model, load_model
 from anifacegan.models.generator import Avatar, MarchConfig
 from anifacegan.models.latents import Latents
@@ -34,14 +33,6 @@ def write_expression(path: Path, face_model: str | None) -> Path:
     zeros = {key: np.zeros(size, np.float32) for key, size in vectors.items()}
     write_coefficients(path, FaceCoefficients(**zeros, exp=EXP, lm68=np.zeros((68, 2)), face_model=face_model))
     return path
-
-
-def assert_one_line(function: Callable[[], object], *parts: str) -> None:
-    with pytest.raises(InputError) as error:
-        function()
-    assert "\n" not in str(error.value)
-    for part in parts:
-        assert part in str(error.value)
 
 
 def ball(**changes: object) -> Face:

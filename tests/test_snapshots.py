@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_disk import files_of_at_most
 
 from anifacegan.errors import InputError
 from anifacegan.snapshots import load_newest, save_snapshot
@@ -89,18 +90,11 @@ def test_nothing_in_a_snapshot_is_run(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not (tmp_path / "exploded").exists()
 
 
-def test_a_full_disk_leaves_the_last_good_snapshot_and_nothing_half_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_the_last_good_snapshot_and_nothing_half_written(tmp_path: Path) -> None:
     save_snapshot(tmp_path, 1, content(1), keep=1)
-
-    def half(content: dict, file) -> None:
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", half)
-    with pytest.raises(OSError, match="No space left"):
+    with files_of_at_most(1000), pytest.raises(InputError) as caught:
         save_snapshot(tmp_path, 2, content(2), keep=1)
+    assert str(caught.value) == f"{tmp_path / 'snapshot_00000002.pt'}: cannot be written (File too large)"
     assert names(tmp_path) == ["snapshot_00000001.pt"]
     loaded = load_newest(tmp_path)
     assert loaded is not None and loaded["step"] == 1

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from small_disk import files_of_at_most
 from tiny_head import tiny_model, tiny_parts
 from tiny_training_set import COUNT, SIZE, tiny_codes, write_tiny_set
 
@@ -249,9 +251,28 @@ def test_processes_draw_the_same_surfaces(
 ) -> None:
     alone = load_surfaces(tmp_path / "alone", codes, SIZE, tiny / "face_model.npz")
     monkeypatch.setattr(surfaces, "POOL_ITEMS", 1)
-    monkeypatch.setattr(surfaces.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     pooled = load_surfaces(tmp_path / "pooled", codes, SIZE, tiny / "face_model.npz")
     assert np.array_equal(alone.distance, pooled.distance) and np.array_equal(alone.visible, pooled.visible)
+
+
+def test_a_file_that_is_no_face_model_is_refused_before_processes_start(
+    tiny: Path, codes: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surfaces, "POOL_ITEMS", 1)
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes((tiny / "face_model.npz").read_bytes()[:1000])
+    with pytest.raises(InputError, match="broken.npz: not a face model file"):
+        load_surfaces(tmp_path / "surfaces", codes, SIZE, broken)
+    assert not (tmp_path / "surfaces").exists()
+
+
+def test_a_disk_without_room_is_one_line_and_leaves_no_distances(
+    tiny: Path, codes: CoefficientTable, tmp_path: Path
+) -> None:
+    with files_of_at_most(2000), pytest.raises(InputError, match="distance.npy: cannot be written"):
+        load_surfaces(tmp_path, codes, SIZE, tiny / "face_model.npz")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_photographs_have_no_known_surface(tiny: Path, codes: CoefficientTable, tmp_path: Path) -> None:

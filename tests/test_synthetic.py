@@ -355,11 +355,11 @@ def test_what_was_killed_is_continued_to_the_same_result(
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"count": 0}, "--count is 0"),
-        ({"size": 4}, "--size is 4, expected 16"),
-        ({"processes": 0}, "--processes"),
-        ({"seed": -1}, "--seed"),
-        ({"count": "many"}, "invalid int value: 'many'"),
+        ({"count": 0}, "count is 0, expected at least 1"),
+        ({"size": 4}, "size is 4, expected 16 to 2048"),
+        ({"processes": 0}, "processes is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"count": "many"}, "count is many, expected a whole number"),
         ({"colour": "red"}, "unrecognized arguments"),
         ({"face-model": "nowhere.npz"}, "nowhere.npz: no face model here, build it"),
     ],
@@ -370,6 +370,27 @@ def test_bad_options_are_one_line_and_leave_nothing(
     with pytest.raises(InputError) as caught:
         script.main(arguments(tmp_path / "set", face_file, **changes))
     assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("length", [0, 1000, -30])
+def test_a_broken_face_model_is_one_line_before_processes_start(
+    script: ModuleType, face_file: Path, tmp_path: Path, length: int
+) -> None:
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(face_file.read_bytes()[:length])
+    with pytest.raises(InputError, match="broken.npz: not a face model file"):
+        script.main(arguments(tmp_path / "set", broken, processes=2))
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_face_model_without_hair_is_one_line_before_processes_start(
+    script: ModuleType, face_file: Path, tmp_path: Path
+) -> None:
+    with np.load(face_file) as file:
+        np.savez(tmp_path / "bald.npz", **{name: file[name] for name in file.files if not name.startswith("hair")})
+    with pytest.raises(InputError, match="bald.npz: hair"):
+        script.main(arguments(tmp_path / "set", tmp_path / "bald.npz", processes=2))
     assert not (tmp_path / "set").exists()
 
 

@@ -6,6 +6,7 @@ import runpy
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ from anifacegan.errors import InputError
 from anifacegan.expressions import PRESETS
 from anifacegan.models.deformation import DeformationConfig
 from anifacegan.snapshots import load_newest
-from anifacegan.training import LossWeights, State, update
+from anifacegan.training import LossWeights, Schedule, State, update
 from anifacegan.training_run import run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -208,22 +209,108 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_term_and_step(
     tiny: Path, unbroken: Path, tmp_path: Path
 ) -> None:
     config = tiny_config(tiny, tmp_path / "run")
-    broken = dataclasses.replace(config, weights=LossWeights(silhouette=float("nan")))
+    broken = dataclasses.replace(config, weights=LossWeights(silhouette=1e300))
     with pytest.raises(FloatingPointError, match="step 2: silhouette not finite"):
         run(broken)
     assert not list((tmp_path / "run").glob("snapshot_*"))
 
 
 # ------------------------------------------------------------------------------------------------------- bad input
-def test_snapshots_of_other_networks_are_refused_and_left_alone(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
-    shutil.copytree(unbroken, tmp_path / "run")
-    config = tiny_config(tiny, tmp_path / "run")
-    kept = (tmp_path / "run" / "config.yaml").read_text()
-    wider = dataclasses.replace(config.generator, deformation=DeformationConfig(hidden_dim=9, mapping_dim=8))
-    with pytest.raises(InputError, match="snapshots are of other networks") as caught:
-        run(dataclasses.replace(config, generator=wider))
+def refusal(config: TrainConfig) -> str:
+    """What a run says that does not begin; its folder stays as it was."""
+    before = {path: path.stat().st_mtime_ns for path in config.out.rglob("*")}
+    with pytest.raises(InputError) as caught:
+        run(config)
     assert "\n" not in str(caught.value)
-    assert (tmp_path / "run" / "config.yaml").read_text() == kept
+    assert {path: path.stat().st_mtime_ns for path in config.out.rglob("*")} == before
+    return str(caught.value)
+
+
+def other_networks(config: TrainConfig) -> TrainConfig:
+    wider = dataclasses.replace(config.generator, deformation=DeformationConfig(hidden_dim=9, mapping_dim=8))
+    return dataclasses.replace(config, generator=wider)
+
+
+CHANGES: dict[str, tuple[str, Callable[[TrainConfig], TrainConfig]]] = {
+    "networks": ("generator.deformation.hidden_dim is 9, expected 8", other_networks),
+    "a field less": (
+        "generator.alignment is null, expected keys and values",
+        lambda c: dataclasses.replace(c, generator=dataclasses.replace(c.generator, alignment=None)),
+    ),
+    "seed": ("schedule.seed is 3, expected 0", lambda c: dataclasses.replace(c, schedule=Schedule(**SEED_3))),
+    "a weight": ("weights.colour is 2.0, expected 1.0", lambda c: dataclasses.replace(c, weights=LossWeights(2.0))),
+    "priors": (
+        "priors.steps is 5, expected 2",
+        lambda c: dataclasses.replace(c, priors=dataclasses.replace(c.priors, steps=5)),
+    ),
+    "the start": (
+        "initial_model is a, expected null",
+        lambda c: dataclasses.replace(c, initial_model=Path("a")),
+    ),
+    "training pictures": (
+        "reporting.held_out is 1, expected 2",
+        lambda c: dataclasses.replace(c, reporting=dataclasses.replace(c.reporting, held_out=1)),
+    ),
+}
+SEED_3 = vars(SCHEDULE) | {"seed": 3}
+
+
+@pytest.mark.parametrize(("message", "change"), CHANGES.values(), ids=CHANGES.keys())
+def test_a_run_does_not_go_on_with_another_configuration(
+    message: str, change: Callable[[TrainConfig], TrainConfig], tiny: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    said = refusal(change(tiny_config(tiny, tmp_path / "run")))
+    assert said == f"{message} as in the snapshots of {tmp_path / 'run'}; take another --out for a new run"
+
+
+def test_a_run_does_not_go_on_with_other_data(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    shutil.copytree(tiny / "data", tmp_path / "data")
+    first = read_coefficients(tmp_path / "data" / "000000.mat")
+    write_coefficients(tmp_path / "data" / "000001.mat", first)
+    config = tiny_config(tiny, tmp_path / "run")
+    said = refusal(dataclasses.replace(config, data=dataclasses.replace(config.data, path=tmp_path / "data")))
+    assert said.startswith("data.path is of SHA-256 ") and "take another --out" in said
+
+
+def test_a_run_does_not_go_on_with_another_face_model(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    other = tmp_path / "other.npz"
+    other.write_bytes((tiny / "face_model.npz").read_bytes() + b" ")
+    said = refusal(dataclasses.replace(tiny_config(tiny, tmp_path / "run"), face_model=other))
+    assert said.startswith("face_model is of SHA-256 ")
+
+
+def test_places_reports_threads_and_the_name_may_change(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    shutil.copytree(tiny, tmp_path / "moved")
+    moved = tiny_config(tmp_path / "moved", tmp_path / "run")
+    reporting = dataclasses.replace(moved.reporting, log_every=5, keep_snapshots=9)
+    run(dataclasses.replace(moved, reporting=reporting, threads=torch.get_num_threads(), name="other"))
+    same_end(tmp_path / "run", unbroken)
+    assert load_checkpoint(tmp_path / "run" / "model").card.name == "other"
+
+
+def as_older_versions(folder: Path) -> None:
+    """Make the snapshots of a run say nothing of its configuration."""
+    for path in folder.glob("snapshot_*.pt"):
+        content = torch.load(path, weights_only=True)
+        torch.save({key: value for key, value in content.items() if key != "fixed"}, path)
+
+
+def test_snapshots_of_an_older_version_go_on_to_the_same_end(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    (tmp_path / "run" / "snapshot_00000007.pt").unlink()
+    as_older_versions(tmp_path / "run")
+    run(tiny_config(tiny, tmp_path / "run"))
+    same_end(tmp_path / "run", unbroken)
+
+
+def test_older_snapshots_of_other_networks_are_refused(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    as_older_versions(tmp_path / "run")
+    assert "snapshots are of other networks" in refusal(other_networks(tiny_config(tiny, tmp_path / "run")))
 
 
 def test_data_of_another_face_model_are_refused(tiny: Path, tmp_path: Path) -> None:
@@ -262,6 +349,20 @@ def test_near_levels_are_fewer_than_the_manifolds(tiny: Path, tmp_path: Path) ->
     config = tiny_config(tiny, tmp_path)
     with pytest.raises(ValueError, match="schedule.near_levels is 6, expected 1 to 5"):
         dataclasses.replace(config, schedule=dataclasses.replace(SCHEDULE, near_levels=6))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [("fov_deg", 15.0, "12.0"), ("fov_deg", 11.999, "12.0"), ("background_z", 0.0, "-0.12")],
+)
+def test_the_camera_and_the_background_are_those_of_the_data(
+    name: str, value: float, expected: str, tiny: Path, tmp_path: Path
+) -> None:
+    config = tiny_config(tiny, tmp_path)
+    march = dataclasses.replace(config.generator.march, **{name: value})
+    with pytest.raises(ValueError) as caught:
+        dataclasses.replace(config, generator=dataclasses.replace(config.generator, march=march))
+    assert str(caught.value) == f"generator.march.{name} is {value}, expected {expected}: the data are drawn so"
 
 
 # -------------------------------------------------------------------------------------------------------- the command

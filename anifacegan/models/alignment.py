@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from anifacegan.errors import require
 from anifacegan.models.film import FilmLayer, full_precision
 from anifacegan.shapes import BOX, ID_DIM
 
@@ -32,6 +33,10 @@ class AlignmentConfig:
     """Frequency of the sines."""
     output_scale: float = 0.02
     """World units per unit of the head's output."""
+
+    def __post_init__(self) -> None:
+        require(self, "alignment", "hidden_dim layers", at_least=1)
+        require(self, "alignment", "frequency output_scale", above=0)
 
 
 class AlignmentField(nn.Module):

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from anifacegan.errors import require
 from anifacegan.models.film import FilmLayer, MappingNetwork
 from anifacegan.shapes import BOX, EXP_DIM, ID_DIM
 
@@ -30,6 +31,11 @@ class DeformationConfig:
     output_scale: float = 1.0
     """World units per unit of the head's output; 1 for the released weights. A face moves by millimetres (0.001 world):
     with 0.02 a step of the optimiser is small beside that, and the field learns several times faster."""
+
+    def __post_init__(self) -> None:
+        require(self, "deformation", "hidden_dim layers mapping_dim", at_least=1)
+        require(self, "deformation", "mapping_layers", at_least=0)
+        require(self, "deformation", "output_scale", above=0)
 
 
 class DeformationField(nn.Module):

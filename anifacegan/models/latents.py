@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from anifacegan.errors import require
+
 LEAK = 0.01
 
 
@@ -37,6 +39,9 @@ class CoefficientVAEConfig:
     """Number of hidden layers of the encoder, and of the decoder."""
     latent_dim: int = 256
     """Size of the Gaussian code."""
+
+    def __post_init__(self) -> None:
+        require(self, "identity_prior/expression_prior", "hidden_dim layers latent_dim", at_least=1)
 
 
 class CoefficientVAE(nn.Module):

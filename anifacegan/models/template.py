@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from anifacegan.errors import require
 from anifacegan.models.compositing import RGB_WIDENING, alpha_from_sigma
 from anifacegan.models.film import BoundLayer, Film, FilmLayer, MappingNetwork, sine_bound, uniform_linear_
 from anifacegan.shapes import BOX, ID_DIM, NOISE_DIM
@@ -38,8 +39,10 @@ class TemplateConfig:
     transparent (opacity 0.03 a sheet), which is slow to learn without a discriminator."""
 
     def __post_init__(self) -> None:
-        if self.layers < 2:
-            raise ValueError(f"template.layers must be at least 2, got {self.layers}")
+        require(self, "template", "layers", at_least=2)
+        require(self, "template", "hidden_dim mapping_dim", at_least=1)
+        require(self, "template", "mapping_layers", at_least=0)
+        require(self, "template", "sigma_gain", above=0)
 
     @property
     def units(self) -> int:

@@ -5,7 +5,6 @@ people and expressions of :class:`anifacegan.morphable.HeadParts`. Built twice o
 """
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 import scipy.sparse as sparse
 from tqdm import tqdm
 
+from anifacegan.atomic_files import complete_or_absent
 from anifacegan.coefficients import OPEN_FACE_MODEL
 from anifacegan.morphable import alignment_weights
 from anifacegan.open_face.albedo import AlbedoSampler
@@ -341,8 +341,7 @@ def _dressing(view: HeadView, noise: SkinNoise) -> dict[str, np.ndarray]:
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> str:
     """Write an .npz that depends on the arrays alone (no dates), whole or not at all; returns its SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with complete_or_absent(path) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             for key, array in arrays.items():
                 entry = zipfile.ZipInfo(f"{key}.npy", date_time=(1980, 1, 1, 0, 0, 0))
@@ -350,7 +349,4 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> str:
                     np.lib.format.write_array(stream, np.asarray(array, order="C"), allow_pickle=False)
         with temporary.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return digest
