@@ -12,7 +12,7 @@ LAYERS = """
     shapes errors allocation
     coefficients expressions codes cameras
     rays lighting rasterizer
-    morphable
+    antialiasing morphable
     open_face.components open_face.makehuman open_face.occlusion open_face.subdivision open_face.surface
     open_face.identity open_face.topology
     open_face.expression open_face.head_view
