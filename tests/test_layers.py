@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "anifacegan"
 
 LAYERS = """
     shapes errors allocation
+    devices
     coefficients expressions codes cameras
     rays lighting rasterizer
     antialiasing morphable
