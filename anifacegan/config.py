@@ -5,6 +5,7 @@ from pathlib import Path
 
 from anifacegan.cameras import FOV_DEG
 from anifacegan.data import DataConfig
+from anifacegan.devices import Device
 from anifacegan.errors import require
 from anifacegan.models.generator import GeneratorConfig
 from anifacegan.shapes import BACKGROUND_Z
@@ -50,6 +51,8 @@ class TrainConfig:
     reporting: Reporting = field(default_factory=Reporting)
     initial_model: Path | None = None
     """Model folder whose weights a new run starts from, in place of fresh ones and of the warm start."""
+    device: Device = "auto"
+    """Where the networks learn. auto: the GPU where PyTorch sees one. A run may go on elsewhere than it began."""
     threads: int = 0
     """Threads of PyTorch; 0 leaves the choice to it."""
     name: str = "demo"

@@ -10,7 +10,7 @@ from anifacegan.command_line import plain
 from anifacegan.config import TrainConfig
 from anifacegan.errors import InputError
 
-FREE = ("out", "face_model", "reporting", "threads", "name", "data.path", "data.skip_bad")
+FREE = ("out", "face_model", "reporting", "threads", "device", "name", "data.path", "data.skip_bad")
 """Options that say where things are and what is reported. The data and the face model are known by their sums."""
 FIXED_WITHIN = ("reporting.held_out",)
 """But this one says which pictures are trained on."""

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.codes import read_people
 from anifacegan.coefficients import read_expression, read_pose
+from anifacegan.devices import Device, chosen_device
 from anifacegan.errors import InputError
 from anifacegan.library import NEUTRAL, Model, load_model
 from anifacegan.trajectories import Trajectory, check_views, in_turn, through
@@ -74,7 +74,7 @@ class RenderConfig:
     """Largest size of a picture on the contact sheet, pixels."""
     out: Path = Path("multiview_imgs")
     """Folder to write. It changes only when everything is done."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """auto: the GPU where PyTorch sees one."""
 
     def __post_init__(self) -> None:
@@ -145,12 +145,6 @@ def located(path: Path, home: Path | None) -> Path:
     if home is None or path.is_absolute() or path.exists() or not (home / path).exists():
         return path
     return home / path
-
-
-def chosen_device(device: Literal["auto", "cpu", "cuda"]) -> str:
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("device is cuda, but PyTorch sees no GPU here; expected cpu or auto")
-    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def chosen_people(config: RenderConfig, model: Model) -> list[Person]:

@@ -3,14 +3,14 @@
 Backends give the same :class:`Fragments`:
 
 - ``numba``: a z-buffer on the CPU. Pixel centres are tested, edges follow the top-left rule on a fixed-point grid, so
-  two triangles that share an edge never both cover a pixel and never leave a crack. There is no counterpart to
-  ``nvdiffrast.antialias``: pictures are anti-aliased by supersampling (see :func:`supersampled`), and silhouettes
-  carry no gradient.
+  two triangles that share an edge never both cover a pixel and never leave a crack.
 - ``nvdiffrast``: the CUDA rasteriser of the package diffrp-nvdiffrast. It clips a triangle that reaches behind the
   camera, where numba leaves it out.
 
 Visibility is a choice and has no gradient; barycentric coordinates and depth are computed again in torch from the
-vertices of the chosen triangle, so gradients flow to vertices and attributes whichever the backend.
+vertices of the chosen triangle, so gradients flow to vertices and attributes whichever the backend. Smooth silhouettes,
+and gradients through them, are the business of :mod:`anifacegan.antialiasing`; without gradients :func:`supersampled`
+serves as well.
 """
 
 import functools
@@ -200,7 +200,12 @@ def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
 
 
 # -------------------------------------------------------------------------------------------------- CUDA (nvdiffrast)
-def _visible_nvdiffrast(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tensor:
+def load_nvdiffrast(device: torch.device) -> Any:
+    """The package's module for tensors on ``device``.
+
+    Raises:
+        InputError: it is not installed, or the device is not CUDA.
+    """
     try:
         import nvdiffrast.torch as nvdiffrast
     except ImportError:
@@ -208,8 +213,13 @@ def _visible_nvdiffrast(in_camera: Tensor, triangles: Tensor, camera: Camera) ->
             "rasterizer backend 'nvdiffrast' needs the package: pip install 'anifacegan[cuda]' (diffrp-nvdiffrast); "
             "backend 'numba' works without"
         ) from None
-    if not in_camera.is_cuda:
-        raise InputError(f"rasterizer backend 'nvdiffrast' needs CUDA tensors, got {in_camera.device}; use 'numba'")
+    if device.type != "cuda":
+        raise InputError(f"rasterizer backend 'nvdiffrast' needs CUDA tensors, got {device}; use 'numba'")
+    return nvdiffrast
+
+
+def _visible_nvdiffrast(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tensor:
+    nvdiffrast = load_nvdiffrast(in_camera.device)
     clip = clip_positions(in_camera.float(), camera)
     out, _ = nvdiffrast.rasterize(
         _cuda_context(in_camera.device), clip, triangles.to(torch.int32).contiguous(), [camera.size, camera.size]

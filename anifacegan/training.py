@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm import tqdm
 
+from anifacegan.devices import moved
 from anifacegan.errors import require
 from anifacegan.imitation_points import MeshPoints, MeshSampler
 from anifacegan.losses.imitation import deformation_error, magnitude, roughness
@@ -114,6 +115,12 @@ class State:
     optimiser: torch.optim.Adam
     step: int = 0
 
+    def to(self, device: str) -> None:
+        """Move the weights and what the optimiser keeps of each."""
+        self.generator.to(device)
+        self.average.to(device)
+        self.optimiser.load_state_dict(self.optimiser.state_dict())    # it puts its moments where the weights are
+
 
 ALIGNMENT_SPREAD = 0.004
 """Standard deviation per axis of the points about a neutral mesh that the alignment learns at, world units."""
@@ -141,7 +148,7 @@ def train(
     weights: LossWeights,
     report: Callable[[State, dict[str, float]], None],
 ) -> None:
-    """Run the schedule from the state's step to its end."""
+    """Run the schedule from the state's step to its end, on the device that the state is on."""
     progress = tqdm(total=schedule.steps, initial=state.step, unit="step", disable=not sys.stderr.isatty())
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
@@ -149,7 +156,7 @@ def train(
         set_learning_rates(state, schedule)
         losses = imitation_losses(state.generator, data, mesh, schedule, weights, rng)
         if state.step >= schedule.warm_up_deform:
-            batch = data.draw(schedule.batch, schedule.rays, rng)
+            batch = moved(data.draw(schedule.batch, schedule.rays, rng), state.generator.device)
             near = schedule if state.step < schedule.warm_up_deform + schedule.near_surface else None
             with matrix_precision(schedule, batch.rgb.device):
                 losses |= photometric_losses(state.generator, batch, near, weights, rng)
@@ -169,17 +176,20 @@ def imitation_losses(
     rng: torch.Generator,
 ) -> dict[str, Tensor]:
     """The deformation field against the mesh: expressive faces, near the surface and anywhere, and neutral ones."""
+    device = generator.device
     items = data.draw_items(schedule.mesh_faces, rng)
     z_id, z_exp = data.z_id[items], data.z_exp[items]
-    points = mesh.points(items.numpy(), z_id, z_exp, schedule.mesh_points, rng)
-    curtain = mesh.curtain(z_id, z_exp, max(1, schedule.mesh_points // 8), rng)
-    offset = generator.deformation.bind(z_id, z_exp)
+    points = moved(mesh.points(items.numpy(), z_id, z_exp, schedule.mesh_points, rng), device)
+    curtain = moved(mesh.curtain(z_id, z_exp, max(1, schedule.mesh_points // 8), rng), device)
     few = max(1, schedule.mesh_points // 4)
-    anywhere = BOX * (2 * torch.rand(len(items), few, 3, generator=rng) - 1)
+    anywhere = BOX * (2 * torch.rand(len(items), few, 3, generator=rng).to(device) - 1)
+    people = moved(mesh.identity_points(z_id, schedule.mesh_points, rng), device)
+    spread = torch.randn(people.x_template.shape, generator=rng).to(device)
+    about = people.x_template + ALIGNMENT_SPREAD * spread
+    z_id, z_exp = z_id.to(device), z_exp.to(device)
+    offset = generator.deformation.bind(z_id, z_exp)
     neutral = generator.deformation.bind(z_id, torch.zeros_like(z_exp))
-    people = mesh.identity_points(z_id, schedule.mesh_points, rng)
-    about = people.x_template + ALIGNMENT_SPREAD * torch.randn(people.x_template.shape, generator=rng)
-    with matrix_precision(schedule, z_id.device):
+    with matrix_precision(schedule, device):
         losses = {
             "deformation": weights.deformation * imitation(offset, points),
             "curtain": weights.curtain * imitation(offset, curtain),

@@ -19,6 +19,7 @@ from anifacegan.command_line import plain
 from anifacegan.config import TrainConfig
 from anifacegan.continuation import fixed_values, refuse_changes
 from anifacegan.data import FaceDataset
+from anifacegan.devices import chosen_device, moved
 from anifacegan.errors import InputError
 from anifacegan.expressions import PRESETS
 from anifacegan.imitation_points import MeshSampler
@@ -47,6 +48,7 @@ def run(config: TrainConfig) -> Path:
     """
     if config.threads:
         torch.set_num_threads(config.threads)
+    device = chosen_device(config.device)
     dataset = FaceDataset(config.data)
     studio = load_studio(config.face_model)
     if dataset.face_model != studio.head.name:
@@ -66,6 +68,7 @@ def run(config: TrainConfig) -> Path:
     data = PairedData(dataset.load_images(), codes, surfaces, march.fov_deg, config.reporting.held_out)
     mesh = MeshSampler(studio.head, surfaces.visible)
     facts = warm_start(state, config, data, studio) if content is None else content["facts"]
+    state.to(device)
 
     log = RunLog(config.out, state.step, None if content is None else content.get("log"))
     with ask_before_stopping() as stop, closing(log):
@@ -154,8 +157,9 @@ def preview(state: State, data: PairedData, config: TrainConfig, log: RunLog) ->
     """Held-out faces: as they are, rendered, with the neutral expression, turned; and the rendered ones' error."""
 
     def drawn(codes: Latents, rays: Rays) -> Tensor:
-        avatar = state.average.condition(codes)
-        return torch.cat([render_rays(avatar, part).rgb for part in in_slices(rays, SLICE_RAYS)], dim=1)
+        device = state.average.device
+        avatar, rays = state.average.condition(moved(codes, device)), moved(rays, device)
+        return torch.cat([render_rays(avatar, part).rgb for part in in_slices(rays, SLICE_RAYS)], dim=1).cpu()
 
     size, rows, errors = config.reporting.preview_size, [], []
     for index in range(min(PREVIEWS, config.reporting.held_out)):
@@ -174,7 +178,7 @@ def to_uint8(image: Tensor) -> UInt8[np.ndarray, "height width 3"]:
 
 def finish(config: TrainConfig, state: State, studio: Studio, facts: dict[str, Any]) -> Path:
     """Write the averaged weights as a model folder, with the truncation mean and everything it needs to be used."""
-    generator = state.average
+    generator = state.average.cpu()
     generator.set_truncation_mean(torch.Generator().manual_seed(config.schedule.seed))
     basis = studio.head.parts.expression_basis()
     card = ModelCard(

@@ -1,4 +1,4 @@
-"""Fixtures for what a test may need and a machine may lack: the built face model, and reference data.
+"""Fixtures for what a test may need and a machine may lack: the built face model, reference data, and a GPU.
 
 Nothing here imports anifacegan at the top: pytest loads this file before jaxtyping starts to check shapes, and
 a module imported earlier would go unchecked (tests/test_shape_checks.py).
@@ -23,6 +23,24 @@ def _same_draws_every_time() -> None:
     import torch
 
     torch.manual_seed(0)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(("numba", "cpu"), id="numba"),
+        pytest.param(("nvdiffrast", "cuda"), id="nvdiffrast", marks=pytest.mark.gpu),
+    ]
+)
+def backend(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A backend of the rasteriser, and the device it draws on."""
+    import torch
+
+    name, device = request.param
+    if device == "cuda":
+        if not torch.cuda.is_available():
+            pytest.skip("needs an NVIDIA GPU")
+        pytest.importorskip("nvdiffrast.torch", reason="pip install diffrp-nvdiffrast")
+    return name, device
 
 
 @pytest.fixture(scope="session")

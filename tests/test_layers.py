@@ -10,11 +10,11 @@ PACKAGE = Path(__file__).resolve().parents[1] / "anifacegan"
 
 LAYERS = """
     shapes errors allocation
-    command_line atomic_files
+    command_line atomic_files devices
     output_folder
     coefficients expressions codes cameras
     rays lighting rasterizer
-    morphable
+    antialiasing morphable
     open_face.components open_face.makehuman open_face.occlusion open_face.subdivision open_face.surface
     open_face.identity open_face.topology
     open_face.expression open_face.head_view

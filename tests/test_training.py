@@ -392,3 +392,36 @@ def test_gradients_in_bfloat16_point_the_same_way(data: PairedData) -> None:
         gradients.append(torch.cat([weight.grad.flatten() for weight in generator.template.parameters()]))
     assert gradients[0].dtype == gradients[1].dtype == torch.float32
     assert not torch.equal(*gradients) and torch.cosine_similarity(*gradients, dim=0) > 0.97
+
+
+def test_a_moved_state_has_the_same_weights_and_moments(data: PairedData, mesh: MeshSampler) -> None:
+    here, there = state(), state()
+    weights = LossWeights()
+    train(here, data, mesh, SCHEDULE, weights, lambda *_: None)
+
+    def move_halfway(state: State, losses: dict[str, float]) -> None:
+        if state.step == 4:
+            state.to("cpu")
+
+    train(there, data, mesh, SCHEDULE, weights, move_halfway)
+    assert not changed(there.generator, copied(here.generator)) and not changed(there.average, copied(here.average))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("done", [0, SCHEDULE.warm_up_deform, SCHEDULE.steps - 1], ids=["warm-up", "near", "complete"])
+def test_the_losses_of_a_step_are_the_same_on_a_gpu(data: PairedData, mesh: MeshSampler, done: int) -> None:
+    seen: list[dict[str, float]] = []
+    for device in ("cpu", "cuda"):
+        current = state()
+        current.step = done
+        current.to(device)
+
+        def stop(state: State, losses: dict[str, float]) -> None:
+            seen.append(losses)
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(current, data, mesh, SCHEDULE, LossWeights(), stop)
+        assert current.generator.device.type == device
+    assert seen[1] == pytest.approx(seen[0], rel=1e-4, abs=1e-6)

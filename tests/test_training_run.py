@@ -415,3 +415,34 @@ def test_train_py_says_what_is_wrong_in_one_line(
     assert caught.value.code == 2
     assert message in said and said.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_one_line_before_anything_is_written(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    for value, said in (("cuda", "PyTorch sees no GPU here"), ("gpu", "device")):
+        with pytest.raises(SystemExit) as left:
+            options = ["--out", str(tmp_path / "run"), "--data.path", str(tiny / "data"), "--device", value]
+            call_train_py(options, monkeypatch)
+        error = capsys.readouterr().err
+        assert left.value.code == 2 and said in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_run_may_begin_on_a_gpu_and_go_on_without(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    on_gpu = dataclasses.replace(tiny_config(tiny, out), device="cuda")
+    run(on_gpu)
+    lines = [(folder / "stats.jsonl").read_text().splitlines() for folder in (unbroken, out)]
+    for expected, got in zip(*([yaml.safe_load(line) for line in part] for part in lines), strict=True):
+        assert got == pytest.approx(expected, rel=1e-2, abs=1e-4)      # Adam's first steps blow rounding up
+    finished = load_file(out / "model" / "model.safetensors")
+    for device in ("cpu", "cuda"):
+        (out / "snapshot_00000007.pt").unlink()
+        shutil.rmtree(out / "model")
+        run(dataclasses.replace(on_gpu, device=device))
+        again = load_file(out / "model" / "model.safetensors")
+        assert all(torch.allclose(again[name], value, rtol=1e-2, atol=1e-2) for name, value in finished.items())

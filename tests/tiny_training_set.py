@@ -56,6 +56,7 @@ def tiny_config(folder: Path, out: Path) -> TrainConfig:
     """Seven steps through all three stages."""
     return TrainConfig(
         out=out,
+        device="cpu",
         data=DataConfig(folder / "data", SIZE),
         face_model=folder / "face_model.npz",
         generator=GENERATOR,

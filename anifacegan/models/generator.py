@@ -246,6 +246,11 @@ class Generator(nn.Module):
         self.register_buffer("mean_frequencies", torch.zeros(1, config.template.units))
         self.register_buffer("mean_phases", torch.zeros(1, config.template.units))
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.mean_phases.device
+
     def initialise(self, rng: torch.Generator) -> "Generator":
         """Fresh weights, all drawn from the given generator."""
         parts = [self.template, self.deformation, self.manifolds, self.identity_prior, self.expression_prior]
@@ -255,9 +260,8 @@ class Generator(nn.Module):
 
     def sample_people(self, rngs: list[torch.Generator]) -> tuple[Float[Tensor, "batch 80"], Float[Tensor, "batch 80"]]:
         """z_id and z_noise of new people, one CPU generator each: alone or in a batch, a person is the same."""
-        device = self.mean_phases.device
         latent_dim = self.config.identity_prior.latent_dim
-        normal = torch.stack([torch.randn(latent_dim + NOISE_DIM, generator=rng) for rng in rngs]).to(device)
+        normal = torch.stack([torch.randn(latent_dim + NOISE_DIM, generator=rng) for rng in rngs]).to(self.device)
         # One person at a time: a matrix product may round differently in a larger batch.
         z_id = torch.cat([self.identity_prior.decode(code[None]) for code in normal[:, :latent_dim]])
         return z_id, normal[:, latent_dim:]
@@ -265,9 +269,8 @@ class Generator(nn.Module):
     @torch.no_grad()
     def set_truncation_mean(self, rng: torch.Generator, count: int = 10_000) -> None:
         """Mean film over random people; stored with the weights."""
-        device = self.mean_phases.device
-        code = torch.randn(count, self.config.identity_prior.latent_dim, generator=rng).to(device)
-        z_noise = torch.randn(count, NOISE_DIM, generator=rng).to(device)
+        code = torch.randn(count, self.config.identity_prior.latent_dim, generator=rng).to(self.device)
+        z_noise = torch.randn(count, NOISE_DIM, generator=rng).to(self.device)
         film = self.template.film(self.identity_prior.decode(code), z_noise)
         self.mean_frequencies.copy_(film.frequencies.mean(0, keepdim=True))
         self.mean_phases.copy_(film.phases.mean(0, keepdim=True))

@@ -1,0 +1,37 @@
+"""Where a model computes: the CPU, or the GPU that PyTorch sees. Draws are made on the CPU wherever it is."""
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from anifacegan.errors import InputError
+
+Device = Literal["auto", "cpu", "cuda"]
+"""auto: the GPU where PyTorch sees one."""
+Record = TypeVar("Record")
+
+
+def chosen_device(device: Device) -> str:
+    """The name of the device for PyTorch.
+
+    Raises:
+        InputError: a GPU is asked for, and there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device is cuda, but PyTorch sees no GPU here; expected cpu or auto")
+    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def moved(record: Record, device: torch.device) -> Record:
+    """A dataclass of tensors in host memory, and of such dataclasses, on a device; the host waits for no copy."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}  # type: ignore[arg-type]
+    return replace(  # type: ignore[type-var]
+        record,
+        **{
+            name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else moved(value, device)
+            for name, value in values.items()
+            if isinstance(value, Tensor) or is_dataclass(value)
+        },
+    )
