@@ -61,21 +61,27 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a model folder; over an older one the two files are replaced, each complete or not at all.
+    """Write a model folder; see :func:`write_model_folder`."""
+    tensors = dict(checkpoint.generator.state_dict())
+    if checkpoint.basis is not None:
+        tensors[_UNITS] = torch.from_numpy(checkpoint.basis.units_to_exp)
+    for name, array in checkpoint.appearance.items():
+        tensors[_APPEARANCE + name] = torch.from_numpy(np.ascontiguousarray(array))
+    card = dataclasses.asdict(checkpoint.card)
+    card["expression_units"] = list(checkpoint.card.expression_units)
+    card["generator"] = dataclasses.asdict(checkpoint.generator.config)
+    write_model_folder(folder, tensors, card)
+
+
+def write_model_folder(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
+    """Write tensors and card; over an older folder the two files are replaced, each complete or not at all.
 
     Raises:
         InputError: the folder cannot be written; it is as it was then.
     """
     with filled_when_complete(folder) as temporary:
-        tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.generator.state_dict().items()}
-        if checkpoint.basis is not None:
-            tensors[_UNITS] = torch.from_numpy(checkpoint.basis.units_to_exp).contiguous()
-        for name, array in checkpoint.appearance.items():
-            tensors[_APPEARANCE + name] = torch.from_numpy(np.ascontiguousarray(array))
-        (temporary / TENSORS).write_bytes(save(tensors))               # save_file hides what the disk says
-        card = dataclasses.asdict(checkpoint.card)
-        card["expression_units"] = list(checkpoint.card.expression_units)
-        card["generator"] = dataclasses.asdict(checkpoint.generator.config)
+        content = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+        (temporary / TENSORS).write_bytes(content)                     # save_file hides what the disk says
         (temporary / CARD).write_text(yaml.safe_dump(card, sort_keys=False, width=110))
 
 
@@ -85,27 +91,28 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     Raises:
         InputError: a file is missing or broken, the card has an unknown key, or a tensor is missing or misshaped.
     """
-    content = _read_card(folder / CARD)
+    content = read_card(folder / CARD)
     sizes = content.pop("generator", {})
     if not isinstance(sizes, dict):
         raise InputError(f"{folder / CARD}: 'generator' holds {sizes!r}, expected keys and values")
     config = from_plain(GeneratorConfig, sizes, str(folder / CARD), "generator.")
     card = from_plain(ModelCard, content, str(folder / CARD))
-    tensors = _read_tensors(folder / TENSORS)
+    tensors = read_tensors(folder / TENSORS)
     basis = None
     if card.expression_units or _UNITS in tensors:
         like = torch.empty(EXP_DIM, len(card.expression_units))
-        _check_tensor(folder / TENSORS, tensors, _UNITS, like)
+        check_tensor(folder / TENSORS, tensors, _UNITS, like)
         basis = ExpressionBasis(card.expression_units, tensors.pop(_UNITS).numpy())
     names = [name for name in tensors if name.startswith(_APPEARANCE)]
     appearance = {name.removeprefix(_APPEARANCE): tensors.pop(name).numpy() for name in names}
     generator = Generator(config)
-    _check_state(folder / TENSORS, tensors, generator.state_dict())
+    check_state(folder / TENSORS, tensors, generator.state_dict())
     generator.load_state_dict(tensors)
     return Checkpoint(generator, card, basis, appearance)
 
 
-def _read_card(path: Path) -> dict:
+def read_card(path: Path) -> dict:
+    """The card's keys and values; InputError where there is none."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; a model folder holds {CARD} and {TENSORS}, or the released files")
     try:
@@ -117,7 +124,8 @@ def _read_card(path: Path) -> dict:
     return content
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file; InputError where it is none."""
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected the weights that {CARD} describes")
     try:
@@ -126,14 +134,16 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: not a readable safetensors file ({first_line(error)})") from None
 
 
-def _check_state(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+def check_state(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Refuse, by name, tensors that are missing, misshaped or not expected."""
     for name, like in expected.items():
-        _check_tensor(path, tensors, name, like)
+        check_tensor(path, tensors, name, like)
     for name in sorted(tensors.keys() - expected.keys()):
         raise InputError(f"{path}: unexpected tensor '{name}' of shape {tuple(tensors[name].shape)}")
 
 
-def _check_tensor(path: Path, tensors: dict[str, Tensor], name: str, like: Tensor) -> None:
+def check_tensor(path: Path, tensors: dict[str, Tensor], name: str, like: Tensor) -> None:
+    """Refuse one tensor that is missing or misshaped."""
     if name not in tensors or tensors[name].shape != like.shape:
         came = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is missing"
         raise InputError(f"{path}: tensor '{name}' {came}, expected shape {tuple(like.shape)}")

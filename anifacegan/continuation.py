@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from anifacegan.command_line import plain
-from anifacegan.config import TrainConfig
 from anifacegan.errors import InputError
 
 FREE = ("out", "face_model", "reporting", "threads", "device", "name", "data.path", "data.skip_bad")
@@ -15,11 +14,11 @@ FREE = ("out", "face_model", "reporting", "threads", "device", "name", "data.pat
 FIXED_WITHIN = ("reporting.held_out",)
 """But this one says which pictures are trained on."""
 SUMS = {"codes_sha256": "data.path", "face_model_sha256": "face_model"}
-"""Sum of :func:`anifacegan.surfaces.describe` -> option that names what it is of."""
+"""Sum of the data, as :func:`anifacegan.surfaces.describe` makes them -> option that names what it is of."""
 
 
-def fixed_values(config: TrainConfig, sums: dict[str, Any]) -> dict[str, Any]:
-    """Option -> plain value of everything that must not change; ``sums`` are those of the data."""
+def fixed_values(config: object, sums: dict[str, Any]) -> dict[str, Any]:
+    """Option -> plain value of everything in a run's configuration that must not change; ``sums`` are of the data."""
     values = _flat(plain(config))
     free = tuple(f"{name}." for name in FREE)
     kept = {key: value for key, value in values.items() if not f"{key}.".startswith(free) or key in FIXED_WITHIN}

@@ -9,6 +9,7 @@ from anifacegan.command_line import read_config
 from anifacegan.config import TrainConfig
 from anifacegan.errors import InputError
 from anifacegan.film_plan import RenderConfig
+from anifacegan.tasks import TASKS, chosen_task
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -16,11 +17,11 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 def kind_of(path: Path) -> type:
     """configs/render_*.yaml are for render.py, all others for train.py."""
-    return RenderConfig if path.name.startswith("render_") else TrainConfig
+    return RenderConfig if path.name.startswith("render_") else chosen_task(["--config", str(path)]).config
 
 
 def test_there_are_configurations() -> None:
-    assert {kind_of(path) for path in CONFIGS} == {RenderConfig, TrainConfig}
+    assert {kind_of(path) for path in CONFIGS} == {RenderConfig, *(task.config for task in TASKS.values())}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)

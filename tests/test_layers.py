@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "anifacegan"
 
 LAYERS = """
-    shapes errors allocation
+    shapes errors allocation resampling
     command_line atomic_files devices
     output_folder
     coefficients expressions codes cameras
@@ -28,8 +28,9 @@ LAYERS = """
     studio_pool
     imitation_points surfaces
     models.film models.compositing models.latents
-    models.alignment models.deformation models.manifolds models.template
-    models.generator
+    models.alignment models.deformation models.manifolds models.template models.reconstruction_trunks
+    models.generator models.reconstruction
+    degradations
     losses.imitation losses.photometric
     warm_start
     paired_data
@@ -38,6 +39,11 @@ LAYERS = """
     config
     continuation
     training_run
+    reconstruction_data reconstruction_files
+    reconstruction_training
+    reconstruction_report
+    reconstruction_run
+    tasks
     library
     trajectories pictures
     film_plan

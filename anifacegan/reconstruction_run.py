@@ -1,0 +1,224 @@
+"""A training run of a face reconstruction network: data, steps, snapshots, reports, the finished model."""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+
+from anifacegan.atomic_files import write_complete
+from anifacegan.command_line import plain
+from anifacegan.continuation import fixed_values, refuse_changes
+from anifacegan.data import DataConfig, FaceDataset
+from anifacegan.degradations import DegradationConfig
+from anifacegan.errors import InputError
+from anifacegan.models.reconstruction import FaceLandmarks, ReconstructionConfig, ReconstructionNetwork
+from anifacegan.morphable import MorphableModel, face_model_path, load_bfm, load_open_face_model
+from anifacegan.reconstruction_data import FacePictures, coefficient_rows, jittered_rows, load_pictures
+from anifacegan.reconstruction_files import ReconstructionCard, save_reconstruction
+from anifacegan.reconstruction_report import held_out_report
+from anifacegan.reconstruction_training import (
+    ReconstructionSchedule,
+    ReconstructionState,
+    ReconstructionWeights,
+    focal_length,
+    new_state,
+    train,
+)
+from anifacegan.run_log import RunLog
+from anifacegan.snapshots import load_newest, save_snapshot
+from anifacegan.training_run import ask_before_stopping
+
+
+@dataclass(frozen=True)
+class ReconstructionReporting:
+    """What a run leaves behind, and when."""
+
+    log_every: int = 50
+    """Steps between two lines of stats.jsonl."""
+    report_every: int = 500
+    """Steps between two reports on held-out pictures."""
+    snapshot_every: int = 500
+    """Steps between two snapshots."""
+    keep_snapshots: int = 2
+    """How many snapshots are kept."""
+    held_out: int = 512
+    """Pictures at the end of the data set that training never sees."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 1:
+                raise ValueError(f"reporting.{name} is {value}, expected at least 1")
+
+
+@dataclass(frozen=True)
+class ReconstructionRun:
+    """Everything about a run. The resolved values are written to the run folder."""
+
+    out: Path
+    """Run folder: snapshots, logs, and the finished model in OUT/model."""
+    data: DataConfig
+    task: Literal["reconstruction"] = "reconstruction"
+    """Tells train.py what this file is about."""
+    face_model: Path | None = None
+    """File of the open face model, or BFM_model_front.mat; the open one in the cache where this is empty."""
+    network: ReconstructionConfig = field(default_factory=ReconstructionConfig)
+    degradations: DegradationConfig = field(default_factory=DegradationConfig)
+    schedule: ReconstructionSchedule = field(default_factory=ReconstructionSchedule)
+    weights: ReconstructionWeights = field(default_factory=ReconstructionWeights)
+    reporting: ReconstructionReporting = field(default_factory=ReconstructionReporting)
+    threads: int = 0
+    """Threads of PyTorch; 0 leaves the choice to it."""
+    name: str = "reconstruction"
+    """Name of the finished model, for its card."""
+
+
+def run(config: ReconstructionRun) -> Path:
+    """Train, or go on where the run folder's newest snapshot ends; returns the finished model's folder.
+
+    Raises:
+        InputError: something in the configuration or the data does not fit.
+        FloatingPointError: a loss is not finite; the message names the terms and the step.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    dataset = FaceDataset(config.data)
+    model = face_model(config.face_model)
+    if dataset.face_model not in (None, model.name):
+        raise InputError(f"{config.data.path}: belongs to face model '{dataset.face_model}', expected '{model.name}'")
+    held_out = config.reporting.held_out
+    if len(dataset) < held_out + 2:
+        raise InputError(
+            f"{config.data.path}: holds {len(dataset)} items, expected at least {held_out + 2} with "
+            f"reporting.held_out {held_out}"
+        )
+    fixed = fixed_values(config, sums(dataset, config.face_model))
+    content = load_newest(config.out)
+    if content is not None:
+        refuse_changes(config.out, content["fixed"], fixed)
+    config.out.mkdir(parents=True, exist_ok=True)
+    state = fresh_state(config) if content is None else resumed_state(config, content)
+    write_complete(config.out / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
+    pictures = load_pictures(dataset, config.network.size)
+    seen, unseen = pictures.part(slice(0, -held_out)), pictures.part(slice(-held_out, None))
+    landmarks = FaceLandmarks(model, config.network.camera)
+    if content is None:
+        start(state.network, seen, landmarks, config)
+
+    def measure() -> dict[str, float]:
+        report = held_out_report(state.network, landmarks, unseen, config.degradations)
+        return {name: float(f"{value:.4g}") for name, value in report.items()}
+
+    log = RunLog(config.out, state.step, None if content is None else content.get("log"))
+    with ask_before_stopping() as stop, closing(log):
+        train(
+            state,
+            seen,
+            landmarks,
+            config.degradations,
+            config.schedule,
+            config.weights,
+            reporter(config, log, measure, stop.is_set, fixed),
+        )
+    folder = config.out / "model"
+    save_reconstruction(folder, state.network, card(config, model.name, state.step, measure()))
+    return folder
+
+
+def reporter(
+    config: ReconstructionRun,
+    log: RunLog,
+    measure: Callable[[], dict[str, float]],
+    asked_to_stop: Callable[[], bool],
+    fixed: dict[str, Any],
+) -> Callable[[ReconstructionState, dict[str, float]], None]:
+    """What happens after each step: lines, reports, snapshots, and leaving where that is asked for."""
+    when = config.reporting
+
+    def report(state: ReconstructionState, losses: dict[str, float]) -> None:
+        done, stopping = state.step == config.schedule.steps, asked_to_stop()
+        log.add(losses)
+        if state.step % when.log_every == 0:
+            log.flush(state.step)
+        if state.step % when.report_every == 0 or done:
+            log.record(state.step, measure())
+        if state.step % when.snapshot_every == 0 or done or stopping:
+            content = snapshot(state) | {"log": log.pending(), "fixed": fixed}
+            save_snapshot(config.out, state.step, content, when.keep_snapshots)
+        if stopping:
+            raise KeyboardInterrupt
+
+    return report
+
+
+def face_model(path: Path | None) -> MorphableModel:
+    """The open model's file, or BFM's, which is a .mat."""
+    return load_bfm(path) if path is not None and path.suffix.lower() == ".mat" else load_open_face_model(path)
+
+
+def sums(dataset: FaceDataset, face_model_file: Path | None) -> dict[str, str]:
+    """What tells the data and the face model from others."""
+    rows = coefficient_rows(dataset)
+    return {
+        "codes_sha256": hashlib.sha256(rows.numpy().tobytes()).hexdigest(),
+        "face_model_sha256": hashlib.sha256((face_model_file or face_model_path()).read_bytes()).hexdigest(),
+    }
+
+
+def start(
+    network: ReconstructionNetwork, pictures: FacePictures, landmarks: FaceLandmarks, config: ReconstructionRun
+) -> None:
+    """Fresh weights, and the statistics of the coefficients that training will see."""
+    rng = torch.Generator().manual_seed(config.schedule.seed)
+    network.initialise(rng)
+    network.set_statistics(jittered_rows(pictures, config.degradations, focal_length(landmarks, pictures.size), rng))
+
+
+def fresh_state(config: ReconstructionRun) -> ReconstructionState:
+    """A network without weights yet, and its optimiser."""
+    network = ReconstructionNetwork(config.network).to(memory_format=torch.channels_last)
+    return new_state(network, config.schedule)
+
+
+def snapshot(state: ReconstructionState) -> dict[str, Any]:
+    """What it takes to go on."""
+    return {
+        "network": state.network.state_dict(),
+        "optimiser": state.optimiser.state_dict(),
+        "step": state.step,
+    }
+
+
+def resumed_state(config: ReconstructionRun, content: dict[str, Any]) -> ReconstructionState:
+    """The state that a snapshot holds."""
+    state = fresh_state(config)
+    try:
+        state.network.load_state_dict(content["network"])
+        state.optimiser.load_state_dict(content["optimiser"])
+    except (RuntimeError, ValueError, KeyError):
+        raise InputError(
+            f"{config.out}: its snapshots are of another network than the configuration's, expected that of "
+            f"{config.out / 'config.yaml'}; take another --out for a new run"
+        ) from None
+    state.step = content["step"]
+    return state
+
+
+def card(config: ReconstructionRun, face_model_name: str, steps: int, report: dict[str, float]) -> ReconstructionCard:
+    """What the finished model says of itself."""
+    return ReconstructionCard(
+        name=config.name,
+        face_model=face_model_name,
+        licence="MIT" if config.face_model is None or config.face_model.suffix.lower() != ".mat" else "",
+        training={
+            "steps": steps,
+            "seed": config.schedule.seed,
+            "held_out": config.reporting.held_out,
+            "errors": report,
+            "config": plain(config),
+        },
+    )

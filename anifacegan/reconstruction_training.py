@@ -1,0 +1,167 @@
+"""Training of a face reconstruction network on synthetic pictures whose coefficients are known exactly.
+
+    loss = sum over fields of w |raw - (coefficient - mean) / scale|^2  +  w |landmarks - true landmarks| in pixels
+
+The first terms weigh every coefficient alike. The last one weighs identity, expression and pose by what they move in
+the picture, and sets them right together. Every step degrades its pictures anew (:mod:`anifacegan.degradations`).
+"""
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from anifacegan.degradations import DegradationConfig
+from anifacegan.models.reconstruction import (
+    FIELD_COLUMNS,
+    FaceLandmarks,
+    ReconstructionNetwork,
+    coefficient_camera,
+)
+from anifacegan.reconstruction_data import FaceBatch, FacePictures, degraded_batch
+
+REPORT_SIZE = 128
+"""Landmark errors are in pixels of a picture of this size, whatever the network looks at."""
+
+
+@dataclass(frozen=True)
+class ReconstructionWeights:
+    """Factors of the terms; 0 switches one off. Of fields: mean squared error in standard deviations."""
+
+    id: float = 0.5
+    exp: float = 1.0
+    tex: float = 0.25
+    angle: float = 2.0
+    gamma: float = 0.5
+    trans: float = 0.25
+    landmarks: float = 0.2
+    """Mean absolute error in x and y, pixels at 128."""
+
+
+@dataclass(frozen=True)
+class ReconstructionSchedule:
+    """How long, how many, how fast."""
+
+    seed: int = 0
+    """Of everything that is drawn."""
+    steps: int = 2000
+    batch: int = 64
+    """Pictures a step."""
+    lr: float = 2e-3
+    """At its highest, after the warm-up; then it falls to a hundredth, as a cosine."""
+    warm_up: int = 100
+    """Steps in which the learning rate rises."""
+    weight_decay: float = 1e-2
+    """AdamW's."""
+    gradient_limit: float = 5.0
+    """Largest norm of the gradient."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the trunk's convolutions. bfloat16 is faster on processors that have it in hardware, and slower on others."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("steps", 0), ("batch", 2), ("warm_up", 1)):
+            if getattr(self, name) < low:
+                raise ValueError(f"schedule.{name} is {getattr(self, name)}, expected at least {low}")
+
+
+@dataclass
+class ReconstructionState:
+    """Exactly what a snapshot holds."""
+
+    network: ReconstructionNetwork
+    optimiser: torch.optim.AdamW
+    step: int = 0
+
+
+def new_state(network: ReconstructionNetwork, schedule: ReconstructionSchedule) -> ReconstructionState:
+    """A fresh optimiser; normalisations and biases do not decay."""
+    decaying = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": decaying, "weight_decay": schedule.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return ReconstructionState(network, torch.optim.AdamW(groups, lr=schedule.lr, betas=(0.9, 0.99)))
+
+
+def train(
+    state: ReconstructionState,
+    pictures: FacePictures,
+    landmarks: FaceLandmarks,
+    degradations: DegradationConfig,
+    schedule: ReconstructionSchedule,
+    weights: ReconstructionWeights,
+    report: Callable[[ReconstructionState, dict[str, float]], None],
+) -> None:
+    """Run the schedule from the state's step to its end."""
+    focal_px = focal_length(landmarks, pictures.size)
+    progress = tqdm(total=schedule.steps, initial=state.step, unit="step", disable=not sys.stderr.isatty())
+    while state.step < schedule.steps:
+        # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
+        rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
+        items = torch.randint(len(pictures), (schedule.batch,), generator=rng)
+        batch = degraded_batch(pictures, items, degradations, focal_px, rng)
+        state.network.train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=schedule.precision == "bfloat16"):
+            standardised = state.network.standardised(batch.images)
+        losses = reconstruction_losses(state.network, landmarks, batch, standardised, weights)
+        update(state, losses, schedule)
+        state.step += 1
+        progress.update()
+        report(state, {name: value.item() for name, value in losses.items()})
+    progress.close()
+
+
+def focal_length(landmarks: FaceLandmarks, size: int) -> float:
+    """Of the coefficients' camera, in pixels of a picture of this size."""
+    return coefficient_camera(torch.zeros(1, 3), torch.zeros(1, 3), size, landmarks.camera).focal_px
+
+
+def reconstruction_losses(
+    network: ReconstructionNetwork,
+    landmarks: FaceLandmarks,
+    batch: FaceBatch,
+    standardised: Float[Tensor, "batch 257"],
+    weights: ReconstructionWeights,
+) -> dict[str, Tensor]:
+    """The weighted terms by name."""
+    squared = (standardised - (batch.face.rows() - network.mean) / network.scale).square()
+    losses = {name: getattr(weights, name) * squared[:, columns].mean() for name, columns in FIELD_COLUMNS.items()}
+    size = batch.images.shape[-1]
+    predicted_px = landmarks.pixels(network.named(standardised), size)
+    off = (predicted_px - batch.landmarks_px).abs().mean() * ((REPORT_SIZE - 1) / (size - 1))
+    return losses | {"landmarks": weights.landmarks * off}
+
+
+def update(state: ReconstructionState, losses: dict[str, Tensor], schedule: ReconstructionSchedule) -> None:
+    """One step of the optimiser.
+
+    Raises:
+        FloatingPointError: a term or the gradient is not finite; the weights are those of the step before.
+    """
+    total = sum(losses.values(), start=torch.zeros(()))
+    if not torch.isfinite(total):
+        broken = [name for name, value in losses.items() if not torch.isfinite(value)] or ["the sum"]
+        named = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
+        raise FloatingPointError(f"step {state.step}: {' and '.join(broken)} not finite ({named})")
+    state.optimiser.zero_grad()
+    total.backward()
+    norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), schedule.gradient_limit)
+    if not torch.isfinite(norm):
+        raise FloatingPointError(f"step {state.step}: the gradient is not finite")
+    for group in state.optimiser.param_groups:
+        group["lr"] = schedule.lr * learning_rate_share(state.step, schedule)
+    state.optimiser.step()
+
+
+def learning_rate_share(step: int, schedule: ReconstructionSchedule) -> float:
+    """Up in a line, down as a cosine to a hundredth."""
+    ramp = min(1.0, (step + 1) / schedule.warm_up)
+    progress = max(0.0, (step + 1 - schedule.warm_up) / max(1, schedule.steps - schedule.warm_up))
+    return ramp * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))

@@ -1,0 +1,32 @@
+"""Pictures at another size, in the generator's pixels: the centres of the corner pixels stay where they are.
+
+Pixel centres are ``linspace(-1, 1, size)`` (method, section 1), so a landmark at pixel x of ``size`` pixels is at
+``x * (new - 1) / (size - 1)`` of ``new``. Libraries keep the outer edges of the corner pixels instead, and a landmark
+near the border would be half a pixel off.
+"""
+
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def resample(
+    images: Float[Tensor, "batch channel size size"], size: int
+) -> Float[Tensor, "batch channel new_size new_size"]:
+    """Square pictures at another size, without aliasing; differentiable."""
+    if images.shape[-1] == size:
+        return images
+    weights = resampling_weights(images.shape[-1], size).to(images)
+    return weights @ images @ weights.T
+
+
+@lru_cache(maxsize=16)
+def resampling_weights(size: int, new_size: int) -> Float[Tensor, "new_size size"]:
+    """Weights of the old pixels of a row in each new one: a triangle that reaches the neighbours' centres."""
+    step = (size - 1) / max(new_size - 1, 1)                           # old pixels from one new centre to the next
+    centres = step * torch.arange(new_size, dtype=torch.float64)
+    distance = (centres[:, None] - torch.arange(size, dtype=torch.float64)).abs()
+    weights = (1 - distance / max(step, 1.0)).clamp(min=0)
+    return (weights / weights.sum(dim=1, keepdim=True)).float()

@@ -1,0 +1,57 @@
+"""What train.py can train. A configuration says it with the key ``task``; without one it is a generator."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from anifacegan import reconstruction_run, training_run
+from anifacegan.config import TrainConfig
+from anifacegan.errors import InputError
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of training run."""
+
+    config: type
+    """The dataclass that its YAML files fill."""
+    run: Callable[..., Path]
+    """Trains as a configuration says, and returns the finished model's folder."""
+
+
+GENERATOR = "generator"
+TASKS = {
+    GENERATOR: Task(TrainConfig, training_run.run),
+    "reconstruction": Task(reconstruction_run.ReconstructionRun, reconstruction_run.run),
+}
+
+
+def chosen_task(arguments: Sequence[str]) -> Task:
+    """The task that the arguments ask for: ``--task NAME``, or else the key of the last ``--config`` that has one.
+
+    Files that are not readable are left to :func:`anifacegan.command_line.read_config`, which says what is wrong.
+    """
+    name = GENERATOR
+    for path in _values(arguments, "--config"):
+        name = _task_key(Path(path)) or name
+    name = (_values(arguments, "--task") or [name])[-1]
+    if name not in TASKS:
+        raise InputError(f"task is {name}, expected one of {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def _values(arguments: Sequence[str], option: str) -> list[str]:
+    """All values of an option, given as ``--option value`` or ``--option=value``."""
+    values = [b for a, b in zip(arguments, arguments[1:], strict=False) if a == option]
+    return values + [a.removeprefix(f"{option}=") for a in arguments if a.startswith(f"{option}=")]
+
+
+def _task_key(path: Path) -> str | None:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    value = content.get("task") if isinstance(content, dict) else None
+    return None if value is None else str(value)

@@ -1,0 +1,230 @@
+"""Whole runs of the face reconstruction task on a tiny data set: what they leave, and how they are taken up again."""
+
+import dataclasses
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from test_training_run import call_train_py
+from tiny_training_set import COUNT, HELD_OUT, SIZE, write_tiny_set
+
+from anifacegan import reconstruction_training
+from anifacegan.coefficients import read_coefficients, write_coefficients
+from anifacegan.command_line import read_config
+from anifacegan.data import DataConfig, FaceDataset
+from anifacegan.errors import InputError
+from anifacegan.models.reconstruction import ReconstructionConfig
+from anifacegan.reconstruction_data import load_pictures
+from anifacegan.reconstruction_files import load_reconstruction
+from anifacegan.reconstruction_run import ReconstructionReporting, ReconstructionRun, run
+from anifacegan.reconstruction_training import ReconstructionSchedule, ReconstructionState, update
+from anifacegan.snapshots import load_newest
+
+ROOT = Path(__file__).resolve().parents[1]
+STEPS = 7
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("set")
+    write_tiny_set(folder)
+    return folder
+
+
+def tiny_config(folder: Path, out: Path) -> ReconstructionRun:
+    return ReconstructionRun(
+        out=out,
+        data=DataConfig(folder / "data", SIZE),
+        face_model=folder / "face_model.npz",
+        network=ReconstructionConfig(size=16, channels=(8, 8, 16)),
+        schedule=ReconstructionSchedule(steps=STEPS, batch=3, warm_up=2),
+        reporting=ReconstructionReporting(
+            log_every=2, report_every=3, snapshot_every=4, keep_snapshots=2, held_out=HELD_OUT
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def unbroken(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run."""
+    out = tmp_path_factory.mktemp("run") / "unbroken"
+    assert run(tiny_config(tiny, out)) == out / "model"
+    return out
+
+
+def same_end(one: Path, other: Path) -> None:
+    """Losses, weights and optimiser of two runs are equal, bit for bit."""
+    assert (one / "stats.jsonl").read_text() == (other / "stats.jsonl").read_text()
+    first, second = load_newest(one), load_newest(other)
+    assert first is not None and second is not None
+    assert first["step"] == second["step"] == STEPS
+    assert all(torch.equal(value, second["network"][name]) for name, value in first["network"].items())
+    slots = first["optimiser"]["state"]
+    assert slots and all(
+        torch.equal(value, second["optimiser"]["state"][index][name])
+        for index, slot in slots.items()
+        for name, value in slot.items()
+    )
+    assert (one / "model" / "model.safetensors").read_bytes() == (other / "model" / "model.safetensors").read_bytes()
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, what) -> None:
+    """Do something in the middle of a step, once."""
+    due = [step]
+
+    def interrupted(state: ReconstructionState, *others: object) -> None:
+        if due and state.step == due[0]:
+            due.clear()
+            what()
+        update(state, *others)
+
+    monkeypatch.setattr(reconstruction_training, "update", interrupted)
+
+
+# ------------------------------------------------------------------------------------------------------ what it leaves
+def test_a_run_leaves_losses_reports_snapshots_and_a_model(tiny: Path, unbroken: Path) -> None:
+    lines = [yaml.safe_load(line) for line in (unbroken / "stats.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "landmarks" in line] == [2, 4, 6]
+    assert [line["step"] for line in lines if "yaw_deg" in line] == [3, 6, 7]
+    assert sorted(path.name for path in unbroken.iterdir()) == sorted(
+        ["config.yaml", "model", "snapshot_00000004.pt", "snapshot_00000007.pt", "stats.jsonl", "tensorboard"]
+    )
+    written = read_config(ReconstructionRun, ["--config", str(unbroken / "config.yaml")], "train.py")
+    assert written == tiny_config(tiny, unbroken)
+
+
+def test_the_model_is_the_trained_network_and_says_its_errors(unbroken: Path) -> None:
+    network, card = load_reconstruction(unbroken / "model")
+    newest = load_newest(unbroken)
+    assert newest is not None
+    assert all(torch.equal(value, newest["network"][name]) for name, value in network.state_dict().items())
+    assert card.face_model == "anifacegan-open-1" and card.training["steps"] == STEPS
+    last = [yaml.safe_load(line) for line in (unbroken / "stats.jsonl").read_text().splitlines()][-1]
+    assert card.training["errors"] == {name: value for name, value in last.items() if name != "step"}
+    assert float(network.trunk.head.weight.detach().abs().max()) > 0          # it started at zero
+
+
+def test_pictures_are_read_in_order_and_resampled(tiny: Path) -> None:
+    dataset = FaceDataset(DataConfig(tiny / "data", SIZE))
+    whole, small = load_pictures(dataset, SIZE), load_pictures(dataset, 16)
+    for item in range(COUNT):
+        assert torch.equal(whole.images[item].permute(1, 2, 0), dataset[item].image)
+        assert torch.equal(whole.rows[item, 80:144], torch.from_numpy(dataset.face(item).exp))
+    assert small.images.shape == (COUNT, 3, 16, 16)
+    torch.testing.assert_close(small.landmarks_px / 15, whole.landmarks_px / (SIZE - 1))
+    means = [pictures.images.float().mean(dim=(1, 2, 3)) for pictures in (small, whole)]
+    torch.testing.assert_close(*means, atol=12.0, rtol=0)
+
+
+# ------------------------------------------------------------------------------------------------------------- stopping
+def test_a_run_that_is_asked_to_stop_saves_and_goes_on_to_the_same_end(
+    tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config(tiny, tmp_path / "run")
+    interrupt_at(monkeypatch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):
+        run(config)
+    assert (tmp_path / "run" / "snapshot_00000005.pt").is_file()       # the step that was on its way was finished
+    assert not (tmp_path / "run" / "model").exists()
+    run(config)
+    same_end(tmp_path / "run", unbroken)
+
+
+def test_a_run_that_died_between_snapshots_goes_on_to_the_same_end(
+    tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then also with the newest snapshot damaged."""
+
+    class PowerCutError(Exception):
+        pass
+
+    def die() -> None:
+        raise PowerCutError
+
+    out = tmp_path / "run"
+    config = tiny_config(tiny, out)
+    interrupt_at(monkeypatch, 6, die)
+    with pytest.raises(PowerCutError):
+        run(config)
+    assert [path.name for path in out.glob("snapshot_*")] == ["snapshot_00000004.pt"]
+    run(config)
+    same_end(out, unbroken)
+    newest = out / "snapshot_00000007.pt"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    shutil.rmtree(out / "model")
+    run(config)
+    same_end(out, unbroken)
+
+
+# ----------------------------------------------------------------------------------------------------------- bad input
+def test_a_run_that_began_otherwise_is_refused(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    config = tiny_config(tiny, tmp_path / "run")
+    wider = dataclasses.replace(config, network=ReconstructionConfig(size=16, channels=(8, 16, 16)))
+    with pytest.raises(InputError, match="network.channels is .* as in the snapshots of") as caught:
+        run(wider)
+    assert "\n" not in str(caught.value)
+    fewer = dataclasses.replace(config.reporting, held_out=1)
+    with pytest.raises(InputError, match="reporting.held_out is 1, expected 2"):
+        run(dataclasses.replace(config, reporting=fewer))
+
+
+def test_data_of_another_face_model_are_refused(tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny / "data", tmp_path / "data")
+    for path in (tmp_path / "data").glob("*.mat"):
+        write_coefficients(path, dataclasses.replace(read_coefficients(path), face_model="bfm09"))
+    config = tiny_config(tiny, tmp_path / "run")
+    with pytest.raises(InputError, match="belongs to face model 'bfm09', expected 'anifacegan-open-1'"):
+        run(dataclasses.replace(config, data=DataConfig(tmp_path / "data", SIZE)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_data_set_that_is_all_held_out_is_refused(tiny: Path, tmp_path: Path) -> None:
+    config = tiny_config(tiny, tmp_path / "run")
+    many = dataclasses.replace(config.reporting, held_out=COUNT)
+    with pytest.raises(InputError, match=f"holds {COUNT} items, expected at least {COUNT + 2}"):
+        run(dataclasses.replace(config, reporting=many))
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(ReconstructionReporting)])
+def test_reports_need_at_least_one_of_everything(name: str) -> None:
+    with pytest.raises(ValueError, match=f"reporting.{name} is 0, expected at least 1"):
+        ReconstructionReporting(**{name: 0})
+
+
+# --------------------------------------------------------------------------------------------------------- the command
+@pytest.mark.parametrize("name", ["reconstruction", "judge"])
+def test_train_py_trains_the_shipped_configurations(
+    name: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """With their own networks, on fewer and smaller pictures and for two steps."""
+    options = {
+        "out": tmp_path / "run",
+        "face_model": tiny / "face_model.npz",
+        "data.path": tiny / "data",
+        "data.size": SIZE,
+        "network.size": 32,
+        "schedule.steps": 2,
+        "schedule.batch": 2,
+        "reporting.held_out": 2,
+    }
+    arguments = [text for key, value in options.items() for text in (f"--{key}", str(value))]
+    call_train_py(["--config", str(ROOT / "configs" / f"{name}.yaml"), *arguments], monkeypatch)
+    assert capsys.readouterr().err.endswith(f"model written to {tmp_path / 'run' / 'model'}\n")
+    network, card = load_reconstruction(tmp_path / "run" / "model")
+    assert card.name == name and network.config.size == 32
+
+
+def test_train_py_says_what_is_wrong_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    config = str(ROOT / "configs" / "reconstruction.yaml")
+    with pytest.raises(SystemExit) as caught:
+        call_train_py(["--config", config, "--network.size", "100", "--out", str(tmp_path / "run")], monkeypatch)
+    said = capsys.readouterr().err
+    assert caught.value.code == 2 and said.count("\n") == 1
+    assert "network.size is 100, expected a multiple of 32" in said
