@@ -28,9 +28,9 @@ LAYERS = """
     studio_pool
     imitation_points surfaces
     models.film models.compositing models.latents
-    models.alignment models.deformation models.manifolds models.template
+    models.alignment models.deformation models.discriminator models.manifolds models.template
     models.generator
-    losses.imitation losses.photometric
+    losses.adversarial losses.imitation losses.photometric
     warm_start
     paired_data
     checkpoints released snapshots run_log
