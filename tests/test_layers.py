@@ -32,7 +32,9 @@ LAYERS = """
     models.generator
     losses.adversarial losses.imitation losses.photometric
     warm_start
-    paired_data
+    paired_data real_pictures views
+    image_gradients
+    adversarial
     checkpoints released snapshots run_log
     training
     config
