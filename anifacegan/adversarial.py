@@ -1,42 +1,26 @@
-"""One step of the adversarial game: the discriminator learns to tell renders from photographs, the generator to fool it
-(method, section 4).
-
-Both steps take a batch in parts and add up gradients that equal the unsplit ones. The generator's step also takes the
-imitation terms, whatever they look at: pictures, what rays saw, or points.
+"""The adversarial game: a discriminator learns to tell renders from photographs, the generator to fool it (method,
+section 4).
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from anifacegan.image_gradients import Conditioning, ImageTerms, PictureRenderer, RayTerms, Split, parts
-from anifacegan.losses.adversarial import pose_error, squared_slope, taken_for_generated, taken_for_real
+from anifacegan.adversarial_gradients import (
+    AdversarialWeights,
+    ImitationTerms,
+    discriminator_gradients,
+    generator_gradients,
+    template_alone,
+)
+from anifacegan.image_gradients import Conditioning, PictureRenderer, Split
 from anifacegan.models.discriminator import Discriminator
-from anifacegan.models.generator import Avatar, Generator
-from anifacegan.models.latents import Latents
+from anifacegan.models.generator import Generator
 from anifacegan.real_pictures import PosedPictures, RealPictures
 from anifacegan.views import ViewConfig, Views, draw_views, sample_generators
-
-
-@dataclass(frozen=True)
-class AdversarialWeights:
-    """Factors of the terms; 0 switches one off."""
-
-    generator_fake: float = 1.0
-    """-log p(real) of generated pictures: the generator fools the discriminator."""
-    generator_pose: float = 15.0
-    """Squared error of the pose that the discriminator sees in generated pictures, for the generator."""
-    discriminator_real: float = 1.0
-    """-log p(real) of real pictures."""
-    discriminator_fake: float = 1.0
-    """-log p(generated) of generated pictures."""
-    discriminator_r1: float = 0.5
-    """Squared slope of the score at real pictures: half of gamma, which is 1."""
-    discriminator_pose_real: float = 15.0
-    """Squared error of the pose of real pictures."""
-    discriminator_pose_fake: float = 15.0
-    """Squared error of the pose of generated pictures."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +31,9 @@ class AdversarialConfig:
     """Pictures of each kind a step."""
     split: Split = field(default_factory=Split)
     views: ViewConfig = field(default_factory=ViewConfig)
+    deformation_steps: int = 2
+    """Steps of the deformation field (and the alignment) on its imitation terms before each of the others. With 0 all
+    fields learn from all terms at once."""
     r1_every: int = 1
     """The slope is penalised every so many steps of the discriminator, and so many times as much."""
     lr_generator: float = 2e-5
@@ -58,109 +45,14 @@ class AdversarialConfig:
         for name in ("batch", "r1_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"adversarial.{name} is {getattr(self, name)}, expected at least 1")
+        if self.deformation_steps < 0:
+            raise ValueError(f"adversarial.deformation_steps is {self.deformation_steps}, expected at least 0")
 
     def r1_factor(self, turn: int) -> float:
         """Factor on the slope's weight in the discriminator's step number ``turn``."""
         return float(self.r1_every) if turn % self.r1_every == 0 else 0.0
 
 
-@dataclass(frozen=True)
-class ImitationTerms:
-    """Weighted terms that the generator's step takes beside the adversarial ones."""
-
-    of_images: ImageTerms | None = None
-    of_rays: RayTerms | None = None
-    of_points: dict[str, Tensor] = field(default_factory=dict)
-
-
-# ------------------------------------------------------------------------------------------------------- discriminator
-def discriminator_gradients(
-    discriminator: Discriminator,
-    real: PosedPictures,
-    fake: PosedPictures,
-    weights: AdversarialWeights,
-    r1_factor: float = 1.0,
-    most: int = 0,
-) -> dict[str, Tensor]:
-    """Add the gradient of the discriminator's terms, ``most`` pictures at a time; returns the terms, detached."""
-    total: dict[str, Tensor] = {}
-    for pictures, is_real in ((real, True), (fake, False)):
-        for part in parts(len(pictures), most):
-            some = pictures[part]
-            if is_real:
-                terms = _terms_of_real(discriminator, some, weights, r1_factor)
-            else:
-                terms = _terms_of_fake(discriminator, some, weights)
-            share = len(some) / len(pictures)
-            (share * sum(terms.values(), start=some.image.new_zeros(()))).backward()
-            for name, value in terms.items():
-                total[name] = total.get(name, 0) + share * value.detach()
-    return total
-
-
-def _terms_of_real(
-    discriminator: Discriminator, real: PosedPictures, weights: AdversarialWeights, r1_factor: float
-) -> dict[str, Tensor]:
-    factor = r1_factor * weights.discriminator_r1
-    image = real.image.detach().requires_grad_(factor != 0)
-    judged = discriminator(image)
-    terms = {
-        "discriminator_real": weights.discriminator_real * taken_for_real(judged.logit),
-        "discriminator_pose_real": weights.discriminator_pose_real * pose_error(judged.pose, real.pose),
-    }
-    if factor:
-        terms["discriminator_r1"] = factor * squared_slope(judged.logit, image)
-    return terms
-
-
-def _terms_of_fake(
-    discriminator: Discriminator, fake: PosedPictures, weights: AdversarialWeights
-) -> dict[str, Tensor]:
-    judged = discriminator(fake.image.detach())
-    return {
-        "discriminator_fake": weights.discriminator_fake * taken_for_generated(judged.logit),
-        "discriminator_pose_fake": weights.discriminator_pose_fake * pose_error(judged.pose, fake.pose),
-    }
-
-
-# ----------------------------------------------------------------------------------------------------------- generator
-def generator_gradients(
-    renderer: PictureRenderer,
-    discriminator: Discriminator,
-    views: Views,
-    weights: AdversarialWeights,
-    imitation: ImitationTerms | None = None,
-) -> dict[str, Tensor]:
-    """Add the gradient of the generator's terms; returns the terms, detached. The discriminator gets no gradient."""
-    also = imitation or ImitationTerms()
-
-    def image_terms(image: Tensor, part: slice) -> dict[str, Tensor]:
-        judged = discriminator(image)
-        share = len(image) / len(views)
-        terms = {
-            "generator_fake": share * weights.generator_fake * taken_for_real(judged.logit),
-            "generator_pose": share * weights.generator_pose * pose_error(judged.pose, views.pose[part]),
-        }
-        return terms if also.of_images is None else terms | also.of_images(image, part)
-
-    terms = renderer.accumulate_gradients(views, image_terms, also.of_rays)
-    if also.of_points:
-        torch.stack(list(also.of_points.values())).sum().backward()
-    return terms | {name: value.detach() for name, value in also.of_points.items()}
-
-
-def template_alone(generator: Generator) -> Conditioning:
-    """Binds codes so that only template and manifolds learn: points stay where the other fields carry them."""
-
-    def condition(latents: Latents) -> Avatar:
-        avatar = generator.condition(latents)
-        align = None if avatar.align is None else torch.no_grad()(avatar.align)
-        return replace(avatar, offset=torch.no_grad()(avatar.offset), align=align)
-
-    return condition
-
-
-# ------------------------------------------------------------------------------------------------------------ the game
 FOR_DISCRIMINATOR, FOR_GENERATOR, OF_REAL = range(3)
 """What a random generator draws."""
 FIELDS = ("template", "deformation", "manifolds", "alignment")
@@ -201,6 +93,26 @@ class AdversarialGame:
         self.generator_optimiser = _adam(fields, config.lr_generator)
         self.discriminator_optimiser = _adam({"discriminator": discriminator}, config.lr_discriminator)
 
+    def play(self, turn: Turn, imitation: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Some steps of the deformation field, one of the discriminator, one of the generator (method, section 4).
+
+        ``imitation`` draws points and returns weighted terms, other ones with every call. Returns the weighted terms,
+        of the imitation the last ones.
+
+        Raises:
+            FloatingPointError: a term or a gradient is not finite; it has changed no weight.
+        """
+        terms: dict[str, Tensor] = {}
+        for _ in range(self.config.deformation_steps):
+            self.generator_optimiser.zero_grad()
+            terms = imitation()
+            torch.stack(list(terms.values())).sum().backward()
+            optimise(turn.step, self.generator_optimiser, terms, self.config.gradient_limit)
+        judged = self.discriminator_step(turn)
+        if self.config.deformation_steps:
+            return terms | judged | self.generator_step(turn, template_alone(self.generator))
+        return judged | self.generator_step(turn, imitation=ImitationTerms(of_points=imitation()))
+
     def discriminator_step(self, turn: Turn) -> dict[str, Tensor]:
         """Real pictures up, generated ones down. Returns the weighted terms.
 
@@ -211,6 +123,7 @@ class AdversarialGame:
         views = self._draw(turn, FOR_DISCRIMINATOR)
         fake = PosedPictures(self._renderer(self.generator.condition).draw(views), views.pose)
         real = self.real.draw(turn.generators(OF_REAL, config.batch))
+        real = PosedPictures(real.image.to(fake.image), real.pose.to(fake.pose))
         self.discriminator_optimiser.zero_grad()
         factor = config.r1_factor(turn.number)
         terms = discriminator_gradients(
@@ -234,6 +147,19 @@ class AdversarialGame:
         terms = generator_gradients(renderer, self.discriminator, views, self.weights, imitation)
         optimise(turn.step, self.generator_optimiser, terms, self.config.gradient_limit)
         return terms
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the game holds beside the generator."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, content: dict[str, Any]) -> None:
+        """Raises RuntimeError or ValueError where the content is of other networks."""
+        for name, part in self._parts().items():
+            part.load_state_dict(content[name])
+
+    def _parts(self) -> dict[str, Any]:
+        names = ("discriminator", "discriminator_optimiser", "generator_optimiser")
+        return {name: getattr(self, name) for name in names}
 
     def _draw(self, turn: Turn, purpose: int) -> Views:
         rngs = turn.generators(purpose, self.config.batch)

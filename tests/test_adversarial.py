@@ -1,6 +1,7 @@
 """The adversarial game: who learns from what, in parts as in one piece, and that it is learned at all."""
 
 import dataclasses
+import io
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,12 @@ from small_models import small_generator
 from tiny_training_set import GENERATOR
 from torch import Tensor
 
-from anifacegan.adversarial import (
-    AdversarialConfig,
-    AdversarialGame,
+from anifacegan.adversarial import AdversarialConfig, AdversarialGame, Turn, follow, optimise
+from anifacegan.adversarial_gradients import (
     AdversarialWeights,
     ImitationTerms,
-    Turn,
     discriminator_gradients,
-    follow,
     generator_gradients,
-    optimise,
     template_alone,
 )
 from anifacegan.data import DataConfig, FaceDataset
@@ -309,6 +306,50 @@ def test_fields_that_do_not_learn_in_a_step_stay_although_they_have_momentum(fac
     assert moved(played.generator, before) == {"template", "manifolds"}
 
 
+@pytest.mark.parametrize("steps", [0, 2])
+def test_the_deformation_has_its_steps_before_the_others(
+    faces: Path, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With none of its own, it learns together with them."""
+    played, order = game(faces, deformation_steps=steps), []
+
+    def imitation() -> dict[str, Tensor]:
+        order.append("imitation")
+        return {"minimal": played.generator.deformation.head.weight.square().sum()}
+
+    real = AdversarialGame.discriminator_step
+    monkeypatch.setattr(
+        AdversarialGame, "discriminator_step", lambda *given: order.append("discriminator") or real(*given)
+    )
+    before = weights_of(played.generator)
+    terms = played.play(Turn(0, 0, 0), imitation)
+    assert order == (["discriminator", "imitation"] if steps == 0 else ["imitation", "imitation", "discriminator"])
+    assert sorted(terms) == sorted([*TERMS, "minimal"])
+    assert moved(played.generator, before) == FIELDS - (set() if steps == 0 else {"alignment"})
+    state = played.generator_optimiser.state
+    taken = {field: {int(state[weight]["step"]) for weight in weights if weight in state}
+             for field, weights in ((g["field"], g["params"]) for g in played.generator_optimiser.param_groups)}
+    assert taken["template"] == {1}
+    assert max(taken["deformation"]) == (1 if steps == 0 else 2)
+
+
+def test_a_game_that_is_stored_and_loaded_goes_on_the_same(faces: Path) -> None:
+    def go_on(played: AdversarialGame) -> dict[str, float]:
+        terms = played.discriminator_step(Turn(0, 1, 1)) | played.generator_step(Turn(0, 1, 1))
+        terms |= played.discriminator_step(Turn(0, 2, 2))
+        return {name: value.item() for name, value in terms.items()}
+
+    first = game(faces)
+    first.discriminator_step(Turn(0, 0, 0)), first.generator_step(Turn(0, 0, 0))
+    file = io.BytesIO()
+    torch.save([first.state_dict(), first.generator.state_dict()], file)
+    file.seek(0)
+    second = game(faces)
+    second.generator.load_state_dict(first.generator.state_dict())
+    second.load_state_dict(torch.load(file, weights_only=True)[0])
+    assert go_on(second) == go_on(first)
+
+
 def test_a_split_game_is_the_unsplit_one(faces: Path) -> None:
     terms = []
     for split in (Split(), Split(pictures=1, rays=90)):
@@ -350,9 +391,9 @@ def test_the_generator_learns_to_fool_a_discriminator_that_stands_still(faces: P
     assert np.mean(costs[-3:]) < 0.8 * costs[0]
 
 
-@pytest.mark.parametrize("change", [{"batch": 0}, {"r1_every": 0}])
+@pytest.mark.parametrize("change", [{"batch": 0}, {"r1_every": 0}, {"deformation_steps": -1}])
 def test_impossible_settings_are_refused(change: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=f"adversarial.{next(iter(change))} is 0, expected at least 1"):
+    with pytest.raises(ValueError, match=f"adversarial.{next(iter(change))} is .*, expected at least"):
         AdversarialConfig(**change)
 
 

@@ -34,6 +34,7 @@ LAYERS = """
     warm_start
     paired_data real_pictures views
     image_gradients
+    adversarial_gradients
     adversarial
     checkpoints released snapshots run_log
     training
