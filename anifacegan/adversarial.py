@@ -16,6 +16,7 @@ from anifacegan.adversarial_gradients import (
     generator_gradients,
     template_alone,
 )
+from anifacegan.errors import require
 from anifacegan.image_gradients import Conditioning, PictureRenderer, Split
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
@@ -42,11 +43,9 @@ class AdversarialConfig:
     """Largest norm of a network's gradient."""
 
     def __post_init__(self) -> None:
-        for name in ("batch", "r1_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"adversarial.{name} is {getattr(self, name)}, expected at least 1")
-        if self.deformation_steps < 0:
-            raise ValueError(f"adversarial.deformation_steps is {self.deformation_steps}, expected at least 0")
+        require(self, "adversarial", "batch r1_every", at_least=1)
+        require(self, "adversarial", "deformation_steps", at_least=0)
+        require(self, "adversarial", "lr_generator lr_discriminator gradient_limit", above=0)
 
     def r1_factor(self, turn: int) -> float:
         """Factor on the slope's weight in the discriminator's step number ``turn``."""
@@ -92,6 +91,12 @@ class AdversarialGame:
         fields = {name: getattr(generator, name) for name in FIELDS if getattr(generator, name) is not None}
         self.generator_optimiser = _adam(fields, config.lr_generator)
         self.discriminator_optimiser = _adam({"discriminator": discriminator}, config.lr_discriminator)
+
+    def to(self, device: str) -> None:
+        """Move the discriminator and what the optimisers keep; the generator is its owner's to move, before this."""
+        self.discriminator.to(device)
+        for optimiser in (self.discriminator_optimiser, self.generator_optimiser):
+            optimiser.load_state_dict(optimiser.state_dict())          # it puts its moments where the weights are
 
     def play(self, turn: Turn, imitation: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Some steps of the deformation field, one of the discriminator, one of the generator (method, section 4).

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anifacegan.errors import require
 from anifacegan.models.generator import Avatar, RayColours, render_rays
 from anifacegan.models.latents import Latents
 from anifacegan.views import Views
@@ -38,9 +39,7 @@ class Split:
     """Rays of a picture; fewer than all of them cost one more rendering."""
 
     def __post_init__(self) -> None:
-        for name in ("pictures", "rays"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"split.{name} is {getattr(self, name)}, expected at least 0")
+        require(self, "adversarial.split", "pictures rays", at_least=0)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anifacegan.errors import require
 from anifacegan.models.generator import Generator
 from anifacegan.models.latents import Latents
 from anifacegan.rays import Rays, image_rays
@@ -33,11 +34,9 @@ class ViewConfig:
     """Share of faces that have no expression."""
 
     def __post_init__(self) -> None:
-        for name in ("pitch_deviation", "yaw_deviation", "limit"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"views.{name} is {getattr(self, name)}, expected at least 0")
-        if not 0 <= self.neutral_ratio <= 1:
-            raise ValueError(f"views.neutral_ratio is {self.neutral_ratio}, expected 0 to 1")
+        require(self, "adversarial.views", "pitch_deviation yaw_deviation limit neutral_ratio", at_least=0)
+        if self.neutral_ratio > 1:
+            raise ValueError(f"adversarial.views.neutral_ratio is {self.neutral_ratio}, expected 0 to 1")
 
 
 @dataclass(frozen=True)
