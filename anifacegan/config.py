@@ -3,10 +3,13 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from anifacegan.adversarial import AdversarialConfig
+from anifacegan.adversarial_gradients import AdversarialWeights
 from anifacegan.cameras import FOV_DEG
 from anifacegan.data import DataConfig
 from anifacegan.devices import Device
 from anifacegan.errors import require
+from anifacegan.models.discriminator import DiscriminatorConfig
 from anifacegan.models.generator import GeneratorConfig
 from anifacegan.shapes import BACKGROUND_Z
 from anifacegan.training import LossWeights, Schedule
@@ -48,6 +51,12 @@ class TrainConfig:
     shells: ShellConfig = field(default_factory=ShellConfig)
     schedule: Schedule = field(default_factory=Schedule)
     weights: LossWeights = field(default_factory=LossWeights)
+    real: DataConfig | None = None
+    """Pictures that the adversarial steps learn from: any faces with coefficients, FFHQ-style ones too, of which only
+    the poses are used. Empty: those of ``data``."""
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    adversarial_weights: AdversarialWeights = field(default_factory=AdversarialWeights)
     reporting: Reporting = field(default_factory=Reporting)
     initial_model: Path | None = None
     """Model folder whose weights a new run starts from, in place of fresh ones and of the warm start."""
@@ -68,3 +77,6 @@ class TrainConfig:
             value = getattr(self.generator.march, name)
             if value != drawn_with:
                 raise ValueError(f"generator.march.{name} is {value}, expected {drawn_with}: the data are drawn so")
+        name, real = ("data", self.data) if self.real is None else ("real", self.real)
+        if self.schedule.adversarial and self.discriminator.size != real.size:
+            raise ValueError(f"discriminator.size is {self.discriminator.size}, expected {real.size} as {name}.size")

@@ -1,17 +1,19 @@
-"""Training: the warm start of a generator on paired pictures (method, section 4, without the adversarial terms).
+"""Training: the warm start of a generator on paired pictures, then the adversarial game (method, section 4).
 
-Steps come in three stages, after the priors and the shells of :mod:`anifacegan.warm_start`:
+Steps come in four stages, after the priors and the shells of :mod:`anifacegan.warm_start`:
 
 1. ``warm_up_deform`` steps of the deformation field alone, on the mesh of the very codes it is given;
 2. ``near_surface`` steps of the template, shading only the manifolds about the known surface and one before it,
    while the deformation field goes on imitating the mesh;
-3. ``complete`` steps with every manifold, in which template, manifolds and deformation learn together.
+3. ``complete`` steps with every manifold, in which template, manifolds and deformation learn together;
+4. ``adversarial`` steps against a discriminator, on whole pictures of people whom nobody drew.
 """
 
 import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -19,6 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm import tqdm
 
+from anifacegan.adversarial import AdversarialGame, Turn, follow
 from anifacegan.devices import moved
 from anifacegan.errors import require
 from anifacegan.imitation_points import MeshPoints, MeshSampler
@@ -69,6 +72,8 @@ class Schedule:
     """Steps of the template on the manifolds about the known surface."""
     complete: int = 3000
     """Steps of all fields on all manifolds."""
+    adversarial: int = 0
+    """Steps of the adversarial game."""
     batch: int = 24
     """Pictures a step."""
     rays: int = 128
@@ -95,15 +100,20 @@ class Schedule:
 
     def __post_init__(self) -> None:
         require(self, "schedule", "batch rays near_levels mesh_faces mesh_points", at_least=1)
-        require(self, "schedule", "warm_up_deform near_surface complete seed average_decay", at_least=0)
+        require(self, "schedule", "warm_up_deform near_surface complete adversarial seed average_decay", at_least=0)
         require(self, "schedule", "near_samples", at_least=2)
         require(self, "schedule", "lr_template lr_deformation lr_manifolds gradient_limit", above=0)
         if self.average_decay >= 1:
             raise ValueError(f"schedule.average_decay is {self.average_decay}, expected less than 1")
 
     @property
-    def steps(self) -> int:
+    def paired_steps(self) -> int:
+        """Of the three stages on paired pictures."""
         return self.warm_up_deform + self.near_surface + self.complete
+
+    @property
+    def steps(self) -> int:
+        return self.paired_steps + self.adversarial
 
 
 @dataclass
@@ -113,6 +123,8 @@ class State:
     generator: Generator
     average: Generator
     optimiser: torch.optim.Adam
+    """Of the stages on paired pictures; the game brings its own."""
+    game: AdversarialGame | None = None
     step: int = 0
 
     def to(self, device: str) -> None:
@@ -120,6 +132,8 @@ class State:
         self.generator.to(device)
         self.average.to(device)
         self.optimiser.load_state_dict(self.optimiser.state_dict())    # it puts its moments where the weights are
+        if self.game is not None:
+            self.game.to(device)
 
 
 ALIGNMENT_SPREAD = 0.004
@@ -148,19 +162,28 @@ def train(
     weights: LossWeights,
     report: Callable[[State, dict[str, float]], None],
 ) -> None:
-    """Run the schedule from the state's step to its end, on the device that the state is on."""
+    """Run the schedule from the state's step to its end, on the device that the state is on. Adversarial steps need a
+    state with a game.
+    """
     progress = tqdm(total=schedule.steps, initial=state.step, unit="step", disable=not sys.stderr.isatty())
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
         rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
-        set_learning_rates(state, schedule)
-        losses = imitation_losses(state.generator, data, mesh, schedule, weights, rng)
-        if state.step >= schedule.warm_up_deform:
-            batch = moved(data.draw(schedule.batch, schedule.rays, rng), state.generator.device)
-            near = schedule if state.step < schedule.warm_up_deform + schedule.near_surface else None
-            with matrix_precision(schedule, batch.rgb.device):
-                losses |= photometric_losses(state.generator, batch, near, weights, rng)
-        update(state, losses, schedule)
+        imitation = partial(imitation_losses, state.generator, data, mesh, schedule, weights, rng)
+        if state.step < schedule.paired_steps:
+            set_learning_rates(state, schedule)
+            losses = imitation()
+            if state.step >= schedule.warm_up_deform:
+                batch = moved(data.draw(schedule.batch, schedule.rays, rng), state.generator.device)
+                near = schedule if state.step < schedule.warm_up_deform + schedule.near_surface else None
+                with matrix_precision(schedule, batch.rgb.device):
+                    losses |= photometric_losses(state.generator, batch, near, weights, rng)
+            update(state, losses, schedule)
+        else:
+            assert state.game is not None, "adversarial steps need a game"
+            turn = Turn(schedule.seed, state.step, state.step - schedule.paired_steps)
+            losses = state.game.play(turn, imitation)
+            update_average(state, schedule)
         state.step += 1
         progress.update()
         report(state, {name: value.item() for name, value in losses.items()})
@@ -279,16 +302,18 @@ def update(state: State, losses: dict[str, Tensor], schedule: Schedule) -> None:
         if not torch.isfinite(norm):
             raise FloatingPointError(f"step {state.step}: the gradient of the {group['field']} is not finite")
     state.optimiser.step()
-    decay = min(schedule.average_decay, (1 + state.step) / (10 + state.step))
-    with torch.no_grad():
-        for mean, value in zip(state.average.parameters(), state.generator.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
+    update_average(state, schedule)
+
+
+def update_average(state: State, schedule: Schedule) -> None:
+    """The averaged weights follow the generator's, closely at first, when everything moves."""
+    follow(state.average, state.generator, min(schedule.average_decay, (1 + state.step) / (10 + state.step)))
 
 
 def set_learning_rates(state: State, schedule: Schedule) -> None:
-    """Cosine decay of every field over the steps in which it learns, after a short ramp."""
+    """Cosine decay of every field over the paired steps in which it learns, after a short ramp."""
     warm = state.step - schedule.warm_up_deform
-    after = (warm + 1) / (schedule.steps - schedule.warm_up_deform + 1)
+    after = (warm + 1) / (schedule.paired_steps - schedule.warm_up_deform + 1)
     if warm < 0:
         offsets = _cosine((state.step + 1) / schedule.warm_up_deform, floor=0.3)
     else:

@@ -13,6 +13,7 @@ import yaml
 from jaxtyping import UInt8
 from torch import Tensor
 
+from anifacegan.adversarial import AdversarialGame
 from anifacegan.atomic_files import write_complete
 from anifacegan.checkpoints import Checkpoint, ModelCard, load_checkpoint, save_checkpoint
 from anifacegan.command_line import plain
@@ -23,11 +24,13 @@ from anifacegan.devices import chosen_device, moved
 from anifacegan.errors import InputError
 from anifacegan.expressions import PRESETS
 from anifacegan.imitation_points import MeshSampler
+from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator, in_slices, render_rays
 from anifacegan.models.latents import Latents
 from anifacegan.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.paired_data import PairedData
 from anifacegan.rays import Rays
+from anifacegan.real_pictures import RealPictures
 from anifacegan.run_log import RunLog
 from anifacegan.snapshots import load_newest, save_snapshot
 from anifacegan.surfaces import describe, load_surfaces
@@ -55,13 +58,14 @@ def run(config: TrainConfig) -> Path:
         raise InputError(
             f"{config.data.path}: belongs to face model '{dataset.face_model}', expected '{studio.head.name}'"
         )
+    real = real_pictures(config, dataset)
     codes = dataset.load_coefficients()
     fixed = fixed_values(config, describe(codes, config.data.size, config.face_model))
     content = load_newest(config.out)
     if content is not None and "fixed" in content:                     # older snapshots do not say
         refuse_changes(config.out, content["fixed"], fixed)
     config.out.mkdir(parents=True, exist_ok=True)
-    state = fresh_state(config) if content is None else resumed_state(config, content)
+    state = fresh_state(config, real) if content is None else resumed_state(config, real, content)
     write_complete(config.out / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
     surfaces = load_surfaces(config.out / "surfaces", codes, config.data.size, config.face_model)
     march = config.generator.march
@@ -90,18 +94,34 @@ def run(config: TrainConfig) -> Path:
     return finish(config, state, studio, facts)
 
 
-def fresh_state(config: TrainConfig) -> State:
-    """Networks without weights yet, and their optimiser."""
-    return new_state(Generator(config.generator), Generator(config.generator), config.schedule)
+def real_pictures(config: TrainConfig, dataset: FaceDataset) -> RealPictures | None:
+    """What the discriminator is shown; None where the schedule has no adversarial steps."""
+    if not config.schedule.adversarial:
+        return None
+    if config.real is not None:
+        return RealPictures(FaceDataset(config.real), held_out=0)
+    return RealPictures(dataset, config.reporting.held_out)
 
 
-def resumed_state(config: TrainConfig, content: dict[str, Any]) -> State:
+def fresh_state(config: TrainConfig, real: RealPictures | None) -> State:
+    """A generator without weights yet, a fresh discriminator where there are pictures for it, and their optimisers."""
+    state = new_state(Generator(config.generator), Generator(config.generator), config.schedule)
+    if real is not None:
+        judge = Discriminator(config.discriminator)
+        judge.initialise(torch.Generator().manual_seed(config.schedule.seed))
+        state.game = AdversarialGame(state.generator, judge, real, config.adversarial, config.adversarial_weights)
+    return state
+
+
+def resumed_state(config: TrainConfig, real: RealPictures | None, content: dict[str, Any]) -> State:
     """The state that a snapshot holds."""
-    state = fresh_state(config)
+    state = fresh_state(config, real)
     try:
         state.generator.load_state_dict(content["generator"])
         state.average.load_state_dict(content["average"])
         state.optimiser.load_state_dict(content["optimiser"])
+        if state.game is not None:
+            state.game.load_state_dict(content["game"])
     except (RuntimeError, ValueError):
         raise InputError(
             f"{config.out}: its snapshots are of other networks than the configuration's, expected those of "
@@ -143,13 +163,14 @@ def skin(studio: Studio) -> np.ndarray:
 
 
 def snapshot(state: State, facts: dict[str, Any]) -> dict[str, Any]:
-    return {
+    content = {
         "generator": state.generator.state_dict(),
         "average": state.average.state_dict(),
         "optimiser": state.optimiser.state_dict(),
         "step": state.step,
         "facts": facts,
     }
+    return content if state.game is None else content | {"game": state.game.state_dict()}
 
 
 @torch.no_grad()
@@ -189,7 +210,7 @@ def finish(config: TrainConfig, state: State, studio: Studio, facts: dict[str, A
         presets=PRESETS,
         licence="MIT; trained on renders of the open face model, whose data is CC0",
         training={
-            "stage": "photometric warm start on paired synthetic renders; no adversarial training yet",
+            "stage": stage(config),
             "steps": state.step,
             "seed": config.schedule.seed,
             "facts": facts,
@@ -199,6 +220,15 @@ def finish(config: TrainConfig, state: State, studio: Studio, facts: dict[str, A
     folder = config.out / "model"
     save_checkpoint(folder, Checkpoint(generator, card, basis, studio.prior.to_arrays()))
     return folder
+
+
+def stage(config: TrainConfig) -> str:
+    """How far the training went, for the model card."""
+    warm_start = "photometric warm start on paired synthetic renders"
+    if not config.schedule.adversarial:
+        return f"{warm_start}; no adversarial training yet"
+    pictures = "the same renders" if config.real is None else str(config.real.path)
+    return f"{warm_start}, then {config.schedule.adversarial} adversarial steps on {pictures}"
 
 
 @contextmanager

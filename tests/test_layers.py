@@ -28,12 +28,16 @@ LAYERS = """
     studio_pool
     imitation_points surfaces
     models.film models.compositing models.latents
-    models.alignment models.deformation models.manifolds models.template models.reconstruction_trunks
+    models.alignment models.deformation models.discriminator models.manifolds models.template
+    models.reconstruction_trunks
     models.generator models.reconstruction
     degradations
-    losses.imitation losses.photometric
+    losses.adversarial losses.imitation losses.photometric
     warm_start
-    paired_data
+    paired_data real_pictures views
+    image_gradients
+    adversarial_gradients
+    adversarial
     checkpoints released snapshots run_log
     training
     config

@@ -1,0 +1,205 @@
+"""The adversarial game: a discriminator learns to tell renders from photographs, the generator to fool it (method,
+section 4).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from anifacegan.adversarial_gradients import (
+    AdversarialWeights,
+    ImitationTerms,
+    discriminator_gradients,
+    generator_gradients,
+    template_alone,
+)
+from anifacegan.errors import require
+from anifacegan.image_gradients import Conditioning, PictureRenderer, Split
+from anifacegan.models.discriminator import Discriminator
+from anifacegan.models.generator import Generator
+from anifacegan.real_pictures import PosedPictures, RealPictures
+from anifacegan.views import ViewConfig, Views, draw_views, sample_generators
+
+
+@dataclass(frozen=True)
+class AdversarialConfig:
+    """How the game is played."""
+
+    batch: int = 4
+    """Pictures of each kind a step."""
+    split: Split = field(default_factory=Split)
+    views: ViewConfig = field(default_factory=ViewConfig)
+    deformation_steps: int = 2
+    """Steps of the deformation field (and the alignment) on its imitation terms before each of the others. With 0 all
+    fields learn from all terms at once."""
+    r1_every: int = 1
+    """The slope is penalised every so many steps of the discriminator, and so many times as much."""
+    lr_generator: float = 2e-5
+    lr_discriminator: float = 2e-4
+    gradient_limit: float = 0.3
+    """Largest norm of a network's gradient."""
+
+    def __post_init__(self) -> None:
+        require(self, "adversarial", "batch r1_every", at_least=1)
+        require(self, "adversarial", "deformation_steps", at_least=0)
+        require(self, "adversarial", "lr_generator lr_discriminator gradient_limit", above=0)
+
+    def r1_factor(self, turn: int) -> float:
+        """Factor on the slope's weight in the discriminator's step number ``turn``."""
+        return float(self.r1_every) if turn % self.r1_every == 0 else 0.0
+
+
+FOR_DISCRIMINATOR, FOR_GENERATOR, OF_REAL = range(3)
+"""What a random generator draws."""
+FIELDS = ("template", "deformation", "manifolds", "alignment")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Everything that a step draws comes from here."""
+
+    seed: int
+    step: int
+    """Of the run."""
+    number: int
+    """Of the discriminator's steps, from 0."""
+
+    def generators(self, purpose: int, count: int) -> list[torch.Generator]:
+        """One a picture."""
+        return sample_generators(self.seed, self.step, purpose, range(count))
+
+
+class AdversarialGame:
+    """A generator, its discriminator, what each learns with, and the real pictures.
+
+    The optimisers are Adam with betas (0, 0.9). Weights change only in the two steps.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        real: RealPictures,
+        config: AdversarialConfig,
+        weights: AdversarialWeights,
+    ) -> None:
+        self.generator, self.discriminator, self.real = generator, discriminator, real
+        self.config, self.weights = config, weights
+        fields = {name: getattr(generator, name) for name in FIELDS if getattr(generator, name) is not None}
+        self.generator_optimiser = _adam(fields, config.lr_generator)
+        self.discriminator_optimiser = _adam({"discriminator": discriminator}, config.lr_discriminator)
+
+    def to(self, device: str) -> None:
+        """Move the discriminator and what the optimisers keep; the generator is its owner's to move, before this."""
+        self.discriminator.to(device)
+        for optimiser in (self.discriminator_optimiser, self.generator_optimiser):
+            optimiser.load_state_dict(optimiser.state_dict())          # it puts its moments where the weights are
+
+    def play(self, turn: Turn, imitation: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Some steps of the deformation field, one of the discriminator, one of the generator (method, section 4).
+
+        ``imitation`` draws points and returns weighted terms, other ones with every call. Returns the weighted terms,
+        of the imitation the last ones.
+
+        Raises:
+            FloatingPointError: a term or a gradient is not finite; it has changed no weight.
+        """
+        terms: dict[str, Tensor] = {}
+        for _ in range(self.config.deformation_steps):
+            self.generator_optimiser.zero_grad()
+            terms = imitation()
+            torch.stack(list(terms.values())).sum().backward()
+            optimise(turn.step, self.generator_optimiser, terms, self.config.gradient_limit)
+        judged = self.discriminator_step(turn)
+        if self.config.deformation_steps:
+            return terms | judged | self.generator_step(turn, template_alone(self.generator))
+        return judged | self.generator_step(turn, imitation=ImitationTerms(of_points=imitation()))
+
+    def discriminator_step(self, turn: Turn) -> dict[str, Tensor]:
+        """Real pictures up, generated ones down. Returns the weighted terms.
+
+        Raises:
+            FloatingPointError: a term or a gradient is not finite; no weight has changed.
+        """
+        config = self.config
+        views = self._draw(turn, FOR_DISCRIMINATOR)
+        fake = PosedPictures(self._renderer(self.generator.condition).draw(views), views.pose)
+        real = self.real.draw(turn.generators(OF_REAL, config.batch))
+        real = PosedPictures(real.image.to(fake.image), real.pose.to(fake.pose))
+        self.discriminator_optimiser.zero_grad()
+        factor = config.r1_factor(turn.number)
+        terms = discriminator_gradients(
+            self.discriminator, real, fake, self.weights, factor, config.split.pictures
+        )
+        optimise(turn.step, self.discriminator_optimiser, terms, config.gradient_limit)
+        return terms
+
+    def generator_step(
+        self, turn: Turn, condition: Conditioning | None = None, imitation: ImitationTerms | None = None
+    ) -> dict[str, Tensor]:
+        """Generated pictures up. Returns the weighted terms. ``condition`` decides which fields the pictures teach,
+        all of them where it is left out.
+
+        Raises:
+            FloatingPointError: a term or a gradient is not finite; no weight has changed.
+        """
+        views = self._draw(turn, FOR_GENERATOR)
+        renderer = self._renderer(condition or self.generator.condition)
+        self.generator_optimiser.zero_grad()
+        terms = generator_gradients(renderer, self.discriminator, views, self.weights, imitation)
+        optimise(turn.step, self.generator_optimiser, terms, self.config.gradient_limit)
+        return terms
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the game holds beside the generator."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, content: dict[str, Any]) -> None:
+        """Raises RuntimeError or ValueError where the content is of other networks."""
+        for name, part in self._parts().items():
+            part.load_state_dict(content[name])
+
+    def _parts(self) -> dict[str, Any]:
+        names = ("discriminator", "discriminator_optimiser", "generator_optimiser")
+        return {name: getattr(self, name) for name in names}
+
+    def _draw(self, turn: Turn, purpose: int) -> Views:
+        rngs = turn.generators(purpose, self.config.batch)
+        return draw_views(self.generator, self.real.poses, self.config.views, rngs)
+
+    def _renderer(self, condition: Conditioning) -> PictureRenderer:
+        size, fov_deg = self.discriminator.config.size, self.generator.config.march.fov_deg
+        return PictureRenderer(condition, size, fov_deg, self.config.split)
+
+
+def _adam(modules: dict[str, nn.Module], lr: float) -> torch.optim.Adam:
+    groups = [{"params": list(module.parameters()), "field": name} for name, module in modules.items()]
+    return torch.optim.Adam(groups, lr=lr, betas=(0.0, 0.9))
+
+
+def optimise(step: int, optimiser: torch.optim.Optimizer, terms: dict[str, Tensor], limit: float) -> None:
+    """One step of an optimiser with the gradients that are there, cut to a common norm; they are gone afterwards.
+
+    Raises:
+        FloatingPointError: a term or a gradient is not finite; the weights are those of the step before.
+    """
+    broken = [name for name, value in terms.items() if not torch.isfinite(value)]
+    if broken:
+        named = ", ".join(f"{name} {value.item():.4g}" for name, value in terms.items())
+        raise FloatingPointError(f"step {step}: {' and '.join(broken)} not finite ({named})")
+    groups = {group["field"]: group["params"] for group in optimiser.param_groups}
+    norm = nn.utils.clip_grad_norm_([weight for weights in groups.values() for weight in weights], limit)
+    if not torch.isfinite(norm):
+        raise FloatingPointError(f"step {step}: a gradient of {', '.join(groups)} is not finite")
+    optimiser.step()
+    optimiser.zero_grad()
+
+
+@torch.no_grad()
+def follow(average: nn.Module, module: nn.Module, decay: float) -> None:
+    """Exponential moving average of the weights."""
+    for mean, value in zip(average.parameters(), module.parameters(), strict=True):
+        mean.lerp_(value, 1 - decay)

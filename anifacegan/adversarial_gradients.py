@@ -1,0 +1,133 @@
+"""Gradients of the adversarial terms, of a batch in parts as of the whole (method, section 4).
+
+The generator also takes the imitation terms here, whatever they look at: pictures, what rays saw, or points.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from anifacegan.image_gradients import Conditioning, ImageTerms, PictureRenderer, RayTerms, parts
+from anifacegan.losses.adversarial import pose_error, squared_slope, taken_for_generated, taken_for_real
+from anifacegan.models.discriminator import Discriminator
+from anifacegan.models.generator import Avatar, Generator
+from anifacegan.models.latents import Latents
+from anifacegan.real_pictures import PosedPictures
+from anifacegan.views import Views
+
+
+@dataclass(frozen=True)
+class AdversarialWeights:
+    """Factors of the terms; 0 switches one off."""
+
+    generator_fake: float = 1.0
+    """-log p(real) of generated pictures: the generator fools the discriminator."""
+    generator_pose: float = 15.0
+    """Squared error of the pose that the discriminator sees in generated pictures, for the generator."""
+    discriminator_real: float = 1.0
+    """-log p(real) of real pictures."""
+    discriminator_fake: float = 1.0
+    """-log p(generated) of generated pictures."""
+    discriminator_r1: float = 0.5
+    """Squared slope of the score at real pictures: half of gamma, which is 1."""
+    discriminator_pose_real: float = 15.0
+    """Squared error of the pose of real pictures."""
+    discriminator_pose_fake: float = 15.0
+    """Squared error of the pose of generated pictures."""
+
+
+@dataclass(frozen=True)
+class ImitationTerms:
+    """Weighted terms that the generator's step takes beside the adversarial ones."""
+
+    of_images: ImageTerms | None = None
+    of_rays: RayTerms | None = None
+    of_points: dict[str, Tensor] = field(default_factory=dict)
+
+
+# ------------------------------------------------------------------------------------------------------- discriminator
+def discriminator_gradients(
+    discriminator: Discriminator,
+    real: PosedPictures,
+    fake: PosedPictures,
+    weights: AdversarialWeights,
+    r1_factor: float = 1.0,
+    most: int = 0,
+) -> dict[str, Tensor]:
+    """Add the gradient of the discriminator's terms, ``most`` pictures at a time; returns the terms, detached."""
+    total: dict[str, Tensor] = {}
+    for pictures, is_real in ((real, True), (fake, False)):
+        for part in parts(len(pictures), most):
+            some = pictures[part]
+            if is_real:
+                terms = _terms_of_real(discriminator, some, weights, r1_factor)
+            else:
+                terms = _terms_of_fake(discriminator, some, weights)
+            share = len(some) / len(pictures)
+            (share * sum(terms.values(), start=some.image.new_zeros(()))).backward()
+            for name, value in terms.items():
+                total[name] = total.get(name, 0) + share * value.detach()
+    return total
+
+
+def _terms_of_real(
+    discriminator: Discriminator, real: PosedPictures, weights: AdversarialWeights, r1_factor: float
+) -> dict[str, Tensor]:
+    factor = r1_factor * weights.discriminator_r1
+    image = real.image.detach().requires_grad_(factor != 0)
+    judged = discriminator(image)
+    terms = {
+        "discriminator_real": weights.discriminator_real * taken_for_real(judged.logit),
+        "discriminator_pose_real": weights.discriminator_pose_real * pose_error(judged.pose, real.pose),
+    }
+    if factor:
+        terms["discriminator_r1"] = factor * squared_slope(judged.logit, image)
+    return terms
+
+
+def _terms_of_fake(
+    discriminator: Discriminator, fake: PosedPictures, weights: AdversarialWeights
+) -> dict[str, Tensor]:
+    judged = discriminator(fake.image.detach())
+    return {
+        "discriminator_fake": weights.discriminator_fake * taken_for_generated(judged.logit),
+        "discriminator_pose_fake": weights.discriminator_pose_fake * pose_error(judged.pose, fake.pose),
+    }
+
+
+# ----------------------------------------------------------------------------------------------------------- generator
+def generator_gradients(
+    renderer: PictureRenderer,
+    discriminator: Discriminator,
+    views: Views,
+    weights: AdversarialWeights,
+    imitation: ImitationTerms | None = None,
+) -> dict[str, Tensor]:
+    """Add the gradient of the generator's terms; returns the terms, detached. The discriminator gets no gradient."""
+    also = imitation or ImitationTerms()
+
+    def image_terms(image: Tensor, part: slice) -> dict[str, Tensor]:
+        judged = discriminator(image)
+        share = len(image) / len(views)
+        terms = {
+            "generator_fake": share * weights.generator_fake * taken_for_real(judged.logit),
+            "generator_pose": share * weights.generator_pose * pose_error(judged.pose, views.pose[part]),
+        }
+        return terms if also.of_images is None else terms | also.of_images(image, part)
+
+    terms = renderer.accumulate_gradients(views, image_terms, also.of_rays)
+    if also.of_points:
+        torch.stack(list(also.of_points.values())).sum().backward()
+    return terms | {name: value.detach() for name, value in also.of_points.items()}
+
+
+def template_alone(generator: Generator) -> Conditioning:
+    """Binds codes so that only template and manifolds learn: points stay where the other fields carry them."""
+
+    def condition(latents: Latents) -> Avatar:
+        avatar = generator.condition(latents)
+        align = None if avatar.align is None else torch.no_grad()(avatar.align)
+        return replace(avatar, offset=torch.no_grad()(avatar.offset), align=align)
+
+    return condition

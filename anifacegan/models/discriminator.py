@@ -1,0 +1,132 @@
+"""The discriminator: how real a picture looks, and how its head is turned (method, section 4).
+
+A residual encoder of the pi-GAN family (Chan et al. 2021; the coordinates after Liu et al. 2018). A 1x1 convolution
+from the colours, one block for every halving of the resolution down to 2x2, a 2x2 convolution to three numbers. Both
+branches of a block are blurred before they are halved (Zhang 2019), so a picture that moves by a pixel keeps its score:
+
+    y = halve(act(conv(act(conv(x))))),    block(x) = (y + project(halve(x))) / sqrt(2)
+
+Pictures are in [-1, 1], as (B, 3, H, W).
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+LEAK = 0.2
+SIZES = (16, 32, 64, 128, 256, 512)
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    size: int = 128
+    """Height and width of the pictures in pixels: a power of two from 16 to 512."""
+    capacity: int = 8192
+    """Channels at a resolution are this over the resolution, at most max_channels: 64 at 128 pixels."""
+    max_channels: int = 400
+    """Most channels of a layer."""
+    blur: bool = True
+    """Halve through the filter 1-3-3-1 in place of a plain mean of 2x2 pixels."""
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise ValueError(f"discriminator.size is {self.size}, expected one of {', '.join(map(str, SIZES))}")
+        for name, least in (("capacity", self.size), ("max_channels", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"discriminator.{name} is {getattr(self, name)}, expected at least {least}")
+
+    @property
+    def resolutions(self) -> list[int]:
+        """From the picture's to 2, halved from block to block."""
+        return [2**k for k in range(int(math.log2(self.size)), 0, -1)]
+
+    def channels(self, resolution: int) -> int:
+        return min(self.max_channels, self.capacity // resolution)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the discriminator makes of some pictures."""
+
+    logit: Float[Tensor, "batch"]
+    """Log odds that the picture is real."""
+    pose: Float[Tensor, "batch 2"]
+    """(pitch, yaw), radians relative to frontal, signs of :mod:`anifacegan.cameras`."""
+
+
+class Discriminator(nn.Module):
+    """Pictures in, a score and a pose each."""
+
+    def __init__(self, config: DiscriminatorConfig) -> None:
+        super().__init__()
+        self.config = config
+        resolutions = config.resolutions
+        self.from_rgb = nn.Conv2d(3, config.channels(resolutions[0]), 1)
+        self.blocks = nn.ModuleDict(
+            {
+                f"from_{before}": HalvingBlock(config.channels(before), config.channels(after), config.blur)
+                for before, after in pairwise(resolutions)
+            }
+        )
+        self.output = nn.Conv2d(config.channels(resolutions[-1]), 3, 2)
+
+    def initialise(self, rng: torch.Generator) -> "Discriminator":
+        """Kaiming normal (a = 0.2) weights, drawn from the given CPU generator, and zero biases."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=LEAK, generator=rng)
+                nn.init.zeros_(module.bias)
+        return self
+
+    def forward(self, image: Float[Tensor, "batch 3 size size"]) -> Judgement:
+        """Raises ValueError for pictures of another size than the configuration's."""
+        if image.shape[-1] != self.config.size:
+            raise ValueError(f"pictures are {image.shape[-1]} pixels wide, expected {self.config.size}")
+        h = functional.leaky_relu(self.from_rgb(image), LEAK)
+        for block in self.blocks.values():
+            h = block(h)                                               # (B, channels, resolution, resolution)
+        numbers = self.output(h).flatten(1)                            # (B, 3)
+        return Judgement(numbers[:, 0], numbers[:, 1:])
+
+
+class HalvingBlock(nn.Module):
+    """Two 3x3 convolutions that see where they are, beside a shortcut; half the resolution comes out."""
+
+    def __init__(self, in_channels: int, out_channels: int, blur: bool) -> None:
+        super().__init__()
+        self.blur = blur
+        self.first = nn.Conv2d(in_channels + 2, out_channels, 3, padding=1)
+        self.second = nn.Conv2d(out_channels + 2, out_channels, 3, padding=1)
+        self.project = None if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Float[Tensor, "batch channel size size"]) -> Float[Tensor, "batch other half half"]:
+        y = functional.leaky_relu(self.first(with_coordinates(x)), LEAK)
+        y = functional.leaky_relu(self.second(with_coordinates(y)), LEAK)
+        shortcut = halve(x, self.blur)
+        if self.project is not None:
+            shortcut = self.project(shortcut)
+        return (halve(y, self.blur) + shortcut) / math.sqrt(2)
+
+
+def with_coordinates(x: Float[Tensor, "batch channel size size"]) -> Float[Tensor, "batch more size size"]:
+    """Two more channels: x and y of the pixel centres, -1 and 1 at the first and the last (CoordConv)."""
+    along = torch.linspace(-1, 1, x.shape[-1], dtype=x.dtype, device=x.device)
+    down, right = torch.meshgrid(along, along, indexing="ij")
+    place = torch.stack([right, down]).expand(len(x), -1, -1, -1)      # (B, 2, H, W)
+    return torch.cat([x, place], dim=1)
+
+
+def halve(x: Float[Tensor, "batch channel size size"], blur: bool) -> Float[Tensor, "batch channel half half"]:
+    """Half the resolution: means of 2x2 pixels, with ``blur`` the separable filter 1-3-3-1 over 8.
+
+    That filter is three means of two in a row, the last of them every second pixel; the border pixel is repeated.
+    """
+    if blur:
+        x = functional.pad(x, (1, 1, 1, 1), mode="replicate")
+        x = functional.avg_pool2d(functional.avg_pool2d(x, 2, stride=1), 2, stride=1)
+    return functional.avg_pool2d(x, 2)

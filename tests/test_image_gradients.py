@@ -1,0 +1,142 @@
+"""Rendering a picture in parts, and once more with gradients, teaches exactly what the unsplit picture would."""
+
+import pytest
+import torch
+from small_models import small_generator
+from tiny_training_set import GENERATOR
+from torch import Tensor
+
+from anifacegan import image_gradients
+from anifacegan.image_gradients import PictureRenderer, Split, as_images, parts
+from anifacegan.models.generator import Generator, RayColours, render_rays
+from anifacegan.models.latents import Latents
+from anifacegan.rays import Rays
+from anifacegan.views import Views
+
+SIZE, BATCH = 6, 3
+FOV = 12.0
+SPLITS = [Split(), Split(pictures=1), Split(rays=7), Split(pictures=2, rays=5), Split(pictures=9, rays=1000)]
+
+
+def draw(*shape: int, seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def generator() -> Generator:
+    return small_generator(GENERATOR).double()
+
+
+def views() -> Views:
+    latents = Latents(draw(BATCH, 80, seed=0), draw(BATCH, 64, seed=1), draw(BATCH, 80, seed=2))
+    return Views(latents, 0.2 * draw(BATCH, 2, seed=3))
+
+
+def image_terms(image: Tensor, part: slice) -> dict[str, Tensor]:
+    """Neighbouring pixels are multiplied: what a pixel should learn depends on the others."""
+    pattern = draw(BATCH, 3, SIZE, SIZE, seed=4)[part]
+    mixed = image[..., 1:, :] * image[..., :-1, :] ** 2 * pattern[..., 1:, :]
+    return {"mixed": mixed.sum(), "dark": 0.3 * image.flatten(1).mean(1).square().sum()}
+
+
+def ray_terms(seen: RayColours, part: slice, rays: slice) -> dict[str, Tensor]:
+    """Looks at where the surface is; differs from picture to picture and ray to ray."""
+    pattern = draw(BATCH, SIZE**2, seed=5)[part, rays]
+    return {"depth": (seen.depth * pattern).sum(), "opacity": 2 * (seen.foreground.square() * pattern).sum()}
+
+
+def gradients(model: Generator) -> dict[str, Tensor]:
+    return {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+
+
+def unsplit(with_rays: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The slow reference: one graph for everything."""
+    model, shown, everything = generator(), views(), slice(None)
+    seen = render_rays(model.condition(shown.latents), shown.rays(SIZE, FOV))
+    terms = image_terms(as_images(seen.rgb, SIZE), everything)
+    if with_rays:
+        terms |= ray_terms(seen, everything, everything)
+    torch.stack(list(terms.values())).sum().backward()
+    return terms, gradients(model)
+
+
+@pytest.mark.parametrize("with_rays", [False, True])
+@pytest.mark.parametrize("split", SPLITS, ids=str)
+def test_terms_and_gradients_equal_the_unsplit_ones(split: Split, with_rays: bool) -> None:
+    expected_terms, expected = unsplit(with_rays)
+    model = generator()
+    renderer = PictureRenderer(model.condition, SIZE, FOV, split)
+    terms = renderer.accumulate_gradients(views(), image_terms, ray_terms if with_rays else None)
+    assert terms.keys() == expected_terms.keys()
+    for name, value in expected_terms.items():
+        assert terms[name].item() == pytest.approx(value.item(), abs=1e-10), name
+        assert not terms[name].requires_grad
+    found = gradients(model)
+    assert found.keys() == expected.keys()
+    learning = {name.split(".")[0] for name, gradient in expected.items() if gradient.abs().max() > 1e-6}
+    assert learning == {"template", "deformation", "manifolds", "alignment"}
+    for name, gradient in expected.items():
+        assert torch.allclose(found[name], gradient, rtol=0, atol=1e-10), name
+
+
+@pytest.mark.parametrize("split", SPLITS, ids=str)
+def test_a_picture_drawn_in_parts_is_the_whole_picture(split: Split) -> None:
+    model, shown = generator(), views()
+    whole = render_rays(model.condition(shown.latents), shown.rays(SIZE, FOV)).rgb
+    drawn = PictureRenderer(model.condition, SIZE, FOV, split).draw(shown)
+    assert drawn.shape == (BATCH, 3, SIZE, SIZE) and not drawn.requires_grad
+    for row, column in ((0, 0), (1, 4), (5, 5)):
+        assert torch.allclose(drawn[:, :, row, column], 2 * whole[:, row * SIZE + column] - 1, atol=1e-12)
+
+
+def test_no_more_is_rendered_with_gradients_at_a_time_than_the_split_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[tuple[bool, int]] = []
+
+    def recorded(avatar: object, rays: Rays) -> RayColours:
+        rendered.append((torch.is_grad_enabled(), len(rays.origins) * len(rays)))
+        return render_rays(avatar, rays)
+
+    monkeypatch.setattr(image_gradients, "render_rays", recorded)
+    renderer = PictureRenderer(generator().condition, SIZE, FOV, Split(pictures=2, rays=20))
+    renderer.accumulate_gradients(views(), image_terms)
+    once = [(False, 40), (False, 32), (True, 40), (True, 32)]
+    assert rendered == once + [(grad, count // 2) for grad, count in once]
+
+
+def test_a_picture_that_fits_is_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered = []
+    monkeypatch.setattr(
+        image_gradients, "render_rays", lambda *given: rendered.append(torch.is_grad_enabled()) or render_rays(*given)
+    )
+    PictureRenderer(generator().condition, SIZE, FOV, Split()).accumulate_gradients(views(), image_terms)
+    assert rendered == [True]
+
+
+def test_what_the_terms_compute_with_learns_nothing() -> None:
+    judge = torch.nn.Linear(3 * SIZE**2, 1).double()
+
+    def score(image: Tensor, part: slice) -> dict[str, Tensor]:
+        return {"score": judge(image.flatten(1)).sum()}
+
+    PictureRenderer(generator().condition, SIZE, FOV, Split(rays=9)).accumulate_gradients(views(), score)
+    assert judge.weight.grad is None and judge.bias.grad is None
+
+
+def test_pictures_are_rows_from_the_top_left_in_minus_one_to_one() -> None:
+    rgb = torch.arange(2 * 4 * 3).reshape(2, 4, 3) / 23
+    image = as_images(rgb, 2)
+    assert image.shape == (2, 3, 2, 2)
+    assert torch.equal(image[1, 2], 2 * rgb[1, :, 2].reshape(2, 2) - 1)
+    assert image.min() == -1 and image.max() == 1
+
+
+def test_parts_cover_everything_once() -> None:
+    for count, most in ((7, 3), (7, 0), (7, 7), (7, 100), (6, 3)):
+        found = parts(count, most)
+        assert [i for part in found for i in range(count)[part]] == list(range(count))
+        assert all(part.stop - part.start <= (most or count) for part in found)
+
+
+@pytest.mark.parametrize("change", [{"pictures": -1}, {"rays": -1}])
+def test_a_negative_split_is_refused(change: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=f"split.{next(iter(change))} is -1"):
+        Split(**change)
