@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from anifacegan.errors import require
 from anifacegan.image_gradients import Conditioning, ImageTerms, PictureRenderer, RayTerms, parts
 from anifacegan.losses.adversarial import pose_error, squared_slope, taken_for_generated, taken_for_real
 from anifacegan.models.discriminator import Discriminator
@@ -35,6 +36,9 @@ class AdversarialWeights:
     """Squared error of the pose of real pictures."""
     discriminator_pose_fake: float = 15.0
     """Squared error of the pose of generated pictures."""
+
+    def __post_init__(self) -> None:
+        require(self, "adversarial_weights", " ".join(vars(self)), at_least=0)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from anifacegan.adversarial import AdversarialConfig
 from anifacegan.adversarial_gradients import AdversarialWeights
@@ -44,6 +45,8 @@ class TrainConfig:
     out: Path
     """Run folder: snapshots, logs, previews, and the finished model in OUT/model."""
     data: DataConfig
+    task: Literal["generator"] = "generator"
+    """Tells train.py what this file is about."""
     face_model: Path | None = None
     """File of the open face model; the one in the cache where this is empty."""
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)

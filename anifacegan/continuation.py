@@ -9,12 +9,13 @@ from typing import Any
 from anifacegan.command_line import plain
 from anifacegan.errors import InputError
 
-FREE = ("out", "face_model", "reporting", "threads", "device", "name", "data.path", "data.skip_bad")
+FREE = ("out", "face_model", "reporting", "threads", "device", "name", "task", "data.path",
+        "data.skip_bad", "real.path", "real.skip_bad")
 """Options that say where things are and what is reported. The data and the face model are known by their sums."""
 FIXED_WITHIN = ("reporting.held_out",)
 """But this one says which pictures are trained on."""
-SUMS = {"codes_sha256": "data.path", "face_model_sha256": "face_model"}
-"""Sum of the data, as :func:`anifacegan.surfaces.describe` makes them -> option that names what it is of."""
+SUMS = {"codes_sha256": "data.path", "face_model_sha256": "face_model", "real_sha256": "real.path"}
+"""Sum of the data -> option that names what it is of; a run has some of them."""
 
 
 def fixed_values(config: object, sums: dict[str, Any]) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def fixed_values(config: object, sums: dict[str, Any]) -> dict[str, Any]:
     values = _flat(plain(config))
     free = tuple(f"{name}." for name in FREE)
     kept = {key: value for key, value in values.items() if not f"{key}.".startswith(free) or key in FIXED_WITHIN}
-    return kept | {name: sums[name] for name in SUMS}
+    return kept | {name: sums[name] for name in SUMS if name in sums}
 
 
 def refuse_changes(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -53,9 +53,9 @@ class DataConfig:
     """Leave out bad files instead of refusing the data set; decodes every image once to find them."""
 
     def __post_init__(self) -> None:
-        require(self, "data", "size", at_least=1)
+        require(self, "data/real", "size", at_least=1)
         if not math.isfinite(self.pitch_offset):
-            raise ValueError(f"data.pitch_offset is {self.pitch_offset}, expected radians")
+            raise ValueError(f"data/real.pitch_offset is {self.pitch_offset}, expected radians")
 
 
 @dataclass(frozen=True)

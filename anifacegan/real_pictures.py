@@ -1,5 +1,6 @@
 """Real pictures and their poses for the discriminator, from any data set of faces."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,10 @@ class RealPictures:
         offset = dataset.config.pitch_offset
         angles = [camera_angles(dataset.face(item), offset) for item in range(self.count)]
         self.poses = torch.from_numpy(np.stack(angles).astype(np.float32))
+
+    def sha256(self) -> str:
+        """Tells these pictures from others, by their poses in their order."""
+        return hashlib.sha256(self.poses.numpy().tobytes()).hexdigest()
 
     def draw(self, rngs: list[torch.Generator]) -> PosedPictures:
         """One random picture a generator.

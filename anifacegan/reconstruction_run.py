@@ -15,7 +15,7 @@ from anifacegan.command_line import plain
 from anifacegan.continuation import fixed_values, refuse_changes
 from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.degradations import DegradationConfig
-from anifacegan.errors import InputError
+from anifacegan.errors import InputError, require
 from anifacegan.models.reconstruction import FaceLandmarks, ReconstructionConfig, ReconstructionNetwork
 from anifacegan.morphable import MorphableModel, face_model_path, load_bfm, load_open_face_model
 from anifacegan.reconstruction_data import FacePictures, coefficient_rows, jittered_rows, load_pictures
@@ -50,9 +50,7 @@ class ReconstructionReporting:
     """Pictures at the end of the data set that training never sees."""
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value < 1:
-                raise ValueError(f"reporting.{name} is {value}, expected at least 1")
+        require(self, "reporting", " ".join(vars(self)), at_least=1)
 
 
 @dataclass(frozen=True)
@@ -76,6 +74,10 @@ class ReconstructionRun:
     name: str = "reconstruction"
     """Name of the finished model, for its card."""
 
+    def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise ValueError(f"threads is {self.threads}, expected at least 0")
+
 
 def run(config: ReconstructionRun) -> Path:
     """Train, or go on where the run folder's newest snapshot ends; returns the finished model's folder.
@@ -88,8 +90,9 @@ def run(config: ReconstructionRun) -> Path:
         torch.set_num_threads(config.threads)
     dataset = FaceDataset(config.data)
     model = face_model(config.face_model)
-    if dataset.face_model not in (None, model.name):
-        raise InputError(f"{config.data.path}: belongs to face model '{dataset.face_model}', expected '{model.name}'")
+    owner = dataset.face_model or BFM                                  # Deep3DFaceRecon's files do not say
+    if owner != model.name:
+        raise InputError(f"{config.data.path}: belongs to face model '{owner}', expected '{model.name}'")
     held_out = config.reporting.held_out
     if len(dataset) < held_out + 2:
         raise InputError(

@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from anifacegan.degradations import DegradationConfig
+from anifacegan.errors import require
 from anifacegan.models.reconstruction import (
     FIELD_COLUMNS,
     FaceLandmarks,
@@ -43,6 +44,9 @@ class ReconstructionWeights:
     landmarks: float = 0.2
     """Mean absolute error in x and y, pixels at 128."""
 
+    def __post_init__(self) -> None:
+        require(self, "weights", " ".join(vars(self)), at_least=0)
+
 
 @dataclass(frozen=True)
 class ReconstructionSchedule:
@@ -65,9 +69,10 @@ class ReconstructionSchedule:
     """Of the trunk's convolutions. bfloat16 is faster on processors that have it in hardware, and slower on others."""
 
     def __post_init__(self) -> None:
-        for name, low in (("steps", 0), ("batch", 2), ("warm_up", 1)):
-            if getattr(self, name) < low:
-                raise ValueError(f"schedule.{name} is {getattr(self, name)}, expected at least {low}")
+        require(self, "schedule", "steps seed weight_decay", at_least=0)
+        require(self, "schedule", "warm_up", at_least=1)
+        require(self, "schedule", "batch", at_least=2)
+        require(self, "schedule", "lr gradient_limit", above=0)
 
 
 @dataclass

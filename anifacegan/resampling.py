@@ -26,7 +26,8 @@ def resample(
 def resampling_weights(size: int, new_size: int) -> Float[Tensor, "new_size size"]:
     """Weights of the old pixels of a row in each new one: a triangle that reaches the neighbours' centres."""
     step = (size - 1) / max(new_size - 1, 1)                           # old pixels from one new centre to the next
-    centres = step * torch.arange(new_size, dtype=torch.float64)
-    distance = (centres[:, None] - torch.arange(size, dtype=torch.float64)).abs()
-    weights = (1 - distance / max(step, 1.0)).clamp(min=0)
-    return (weights / weights.sum(dim=1, keepdim=True)).float()
+    with torch.inference_mode(False):                                  # kept for callers that need gradients, too
+        centres = step * torch.arange(new_size, dtype=torch.float64)
+        distance = (centres[:, None] - torch.arange(size, dtype=torch.float64)).abs()
+        weights = (1 - distance / max(step, 1.0)).clamp(min=0)
+        return (weights / weights.sum(dim=1, keepdim=True)).float()

@@ -93,8 +93,8 @@ class Schedule:
     gradient_limit: float = 1.0
     """Largest norm of a field's gradient."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the matrix products inside the fields. Coordinates, codes and levels stay float32. bfloat16 is twice as fast
-    on processors that have it in hardware, and slower on others."""
+    """Of the hidden layers' matrix products. Coordinates, mapping networks and levels stay float32. bfloat16 is twice
+    as fast on processors that have it in hardware, and slower on others."""
     average_decay: float = 0.999
     """Of the averaged weights, which are the ones that are shipped."""
 

@@ -60,7 +60,8 @@ def run(config: TrainConfig) -> Path:
         )
     real = real_pictures(config, dataset)
     codes = dataset.load_coefficients()
-    fixed = fixed_values(config, describe(codes, config.data.size, config.face_model))
+    sums = describe(codes, config.data.size, config.face_model)
+    fixed = fixed_values(config, sums if real is None else sums | {"real_sha256": real.sha256()})
     content = load_newest(config.out)
     if content is not None and "fixed" in content:                     # older snapshots do not say
         refuse_changes(config.out, content["fixed"], fixed)
@@ -122,7 +123,7 @@ def resumed_state(config: TrainConfig, real: RealPictures | None, content: dict[
         state.optimiser.load_state_dict(content["optimiser"])
         if state.game is not None:
             state.game.load_state_dict(content["game"])
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError, KeyError):
         raise InputError(
             f"{config.out}: its snapshots are of other networks than the configuration's, expected those of "
             f"{config.out / 'config.yaml'}; take another --out for a new run"
@@ -135,13 +136,14 @@ def warm_start(state: State, config: TrainConfig, data: PairedData, studio: Stud
     """Give a fresh state its weights: those of the initial model, or priors and shells. Facts for the model card."""
     generator, facts = state.generator, {}
     if config.initial_model is not None:
+        initial = load_checkpoint(config.initial_model)
         try:
-            generator.load_state_dict(load_checkpoint(config.initial_model).generator.state_dict())
+            generator.load_state_dict(initial.generator.state_dict())
         except RuntimeError:
             raise InputError(
                 f"initial_model: {config.initial_model} holds other networks than 'generator' says, see its card.yaml"
             ) from None
-        facts["initial_model"] = str(config.initial_model)
+        facts["initial_model"] = {"path": str(config.initial_model)} | initial.card.training
     else:
         rng = torch.Generator().manual_seed(config.schedule.seed)
         generator.initialise(rng)
@@ -208,7 +210,7 @@ def finish(config: TrainConfig, state: State, studio: Studio, facts: dict[str, A
         pitch_offset=config.data.pitch_offset,
         expression_units=basis.names,
         presets=PRESETS,
-        licence="MIT; trained on renders of the open face model, whose data is CC0",
+        licence=licence(config),
         training={
             "stage": stage(config),
             "steps": state.step,
@@ -222,13 +224,28 @@ def finish(config: TrainConfig, state: State, studio: Studio, facts: dict[str, A
     return folder
 
 
+def licence(config: TrainConfig) -> str:
+    """Of the finished model, as far as that is known: nothing is claimed of the user's own pictures."""
+    if config.real is not None:
+        return ""
+    if config.initial_model is not None:
+        return load_checkpoint(config.initial_model).card.licence
+    return "MIT; trained on renders of the open face model, whose data is CC0"
+
+
 def stage(config: TrainConfig) -> str:
-    """How far the training went, for the model card."""
-    warm_start = "photometric warm start on paired synthetic renders"
-    if not config.schedule.adversarial:
-        return f"{warm_start}; no adversarial training yet"
-    pictures = "the same renders" if config.real is None else str(config.real.path)
-    return f"{warm_start}, then {config.schedule.adversarial} adversarial steps on {pictures}"
+    """What this run did, for the model card; what came before it stands in the facts of its initial model."""
+    done, steps = [], config.schedule
+    if config.initial_model is not None:
+        done.append(f"from {config.initial_model}")
+    if steps.paired_steps:
+        done.append("photometric warm start on paired synthetic renders")
+    if steps.adversarial:
+        pictures = "the same renders" if config.real is None else str(config.real.path)
+        done.append(f"{steps.adversarial} adversarial steps on {pictures}")
+    elif config.initial_model is None:
+        done.append("no adversarial training yet")
+    return "; ".join(done)
 
 
 @contextmanager

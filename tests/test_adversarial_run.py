@@ -154,7 +154,20 @@ def test_photographs_without_appearance_codes_will_do_for_the_game(tiny: Path, t
     folder = run(config(tiny, tmp_path / "run", real=photographs))
     logged = [line for line in lines(tmp_path / "run") if "discriminator_real" in line]
     assert len(logged) == 2
-    assert load_checkpoint(folder).card.training["stage"].endswith(f"2 adversarial steps on {tiny / 'photographs'}")
+    card = load_checkpoint(folder).card
+    assert card.training["stage"].endswith(f"2 adversarial steps on {tiny / 'photographs'}")
+    assert card.licence == ""                                          # nobody said what the photographs' is
+
+
+def test_photographs_may_move_but_not_change(tiny: Path, tmp_path: Path) -> None:
+    photographs = DataConfig(tiny / "photographs", SIZE)
+    run(config(tiny, tmp_path / "run", real=photographs))
+    shutil.copytree(photographs.path, tmp_path / "moved")
+    run(config(tiny, tmp_path / "run", real=DataConfig(tmp_path / "moved", SIZE)))
+    for gone in sorted((tmp_path / "moved").glob("00000.*")):
+        gone.unlink()
+    with pytest.raises(InputError, match="real.path is of SHA-256 .*, expected of SHA-256"):
+        run(config(tiny, tmp_path / "run", real=DataConfig(tmp_path / "moved", SIZE)))
 
 
 def test_another_discriminator_than_the_snapshots_is_refused(tiny: Path, unbroken: Path, tmp_path: Path) -> None:

@@ -173,10 +173,12 @@ def test_a_run_that_began_otherwise_is_refused(tiny: Path, unbroken: Path, tmp_p
         run(dataclasses.replace(config, reporting=fewer))
 
 
-def test_data_of_another_face_model_are_refused(tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("owner", ["bfm09", None])
+def test_data_of_another_face_model_are_refused(tiny: Path, tmp_path: Path, owner: str | None) -> None:
+    """Files that do not say whose they are, are Deep3DFaceRecon's."""
     shutil.copytree(tiny / "data", tmp_path / "data")
     for path in (tmp_path / "data").glob("*.mat"):
-        write_coefficients(path, dataclasses.replace(read_coefficients(path), face_model="bfm09"))
+        write_coefficients(path, dataclasses.replace(read_coefficients(path), face_model=owner))
     config = tiny_config(tiny, tmp_path / "run")
     with pytest.raises(InputError, match="belongs to face model 'bfm09', expected 'anifacegan-open-1'"):
         run(dataclasses.replace(config, data=DataConfig(tmp_path / "data", SIZE)))

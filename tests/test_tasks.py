@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from anifacegan.command_line import read_config
 from anifacegan.errors import InputError
 from anifacegan.tasks import TASKS, chosen_task
 
@@ -29,6 +30,13 @@ def test_the_file_or_the_option_says_the_task(
 ) -> None:
     monkeypatch.chdir(ROOT)
     assert chosen_task(arguments) is TASKS[name]
+
+
+def test_a_task_that_is_said_is_an_option_of_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for name, file in (("generator", "demo"), ("reconstruction", "judge")):
+        arguments = ["--config", f"configs/{file}.yaml", "--task", name]
+        assert read_config(chosen_task(arguments).config, arguments, "train.py").task == name
 
 
 def test_an_unknown_task_is_refused(tmp_path: Path) -> None:

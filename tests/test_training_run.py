@@ -329,7 +329,9 @@ def test_a_new_run_can_start_from_a_finished_model(tiny: Path, unbroken: Path, t
     folder = run(dataclasses.replace(config, initial_model=unbroken / "model", schedule=no_steps))
     first, second = (load_file(path / "model.safetensors") for path in (folder, unbroken / "model"))
     assert all(torch.equal(first[name], second[name]) for name in second)
-    assert load_checkpoint(folder).card.training["facts"] == {"initial_model": str(unbroken / "model")}
+    before, after = load_checkpoint(unbroken / "model").card, load_checkpoint(folder).card
+    assert after.training["facts"] == {"initial_model": {"path": str(unbroken / "model")} | before.training}
+    assert after.training["stage"] == f"from {unbroken / 'model'}" and after.licence == before.licence != ""
 
 
 def test_an_initial_model_with_other_networks_is_refused(tiny: Path, unbroken: Path, tmp_path: Path) -> None:

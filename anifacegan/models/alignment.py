@@ -59,7 +59,8 @@ class AlignmentField(nn.Module):
         """The field of one person: template points (B, N, 3) -> steps to the mean head (B, N, 3)."""
         basis = self.head.weight.reshape(3, ID_DIM, -1)                # (3, id, hidden)
         first, *others = self.layers
-        head = self.config.output_scale * torch.einsum("cih,bi->bhc", basis, z_id)
+        with full_precision(z_id):
+            head = self.config.output_scale * torch.einsum("cih,bi->bhc", basis, z_id)
 
         def align(x_template: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
             h = x_template / BOX

@@ -18,7 +18,7 @@ FREQUENCY_SHIFT = 30.0
 
 
 def full_precision(x: Tensor) -> torch.autocast:
-    """No autocast inside: half precision would move a coordinate, a phase of a code or a level by millimetres."""
+    """No autocast inside: half precision would move a coordinate or a level by millimetres."""
     return torch.autocast(x.device.type, enabled=False)
 
 

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anifacegan.cameras import Camera, euler_rotation, reconstruction_camera
+from anifacegan.cameras import FOV_DEG, Camera, euler_rotation, reconstruction_camera
 from anifacegan.models.reconstruction_trunks import (
     RAW_DIM,
     PlainTrunk,
@@ -31,7 +31,6 @@ from anifacegan.morphable import MorphableModel
 from anifacegan.resampling import resample
 
 CameraKind = Literal["generator", "deep3dfacerecon"]
-GENERATOR_FOV_DEG = 12.0
 SCALE_FLOOR = 1e-3
 """Smallest scale of an output: a coefficient that is the same in all pictures is predicted as its mean."""
 
@@ -173,7 +172,7 @@ def coefficient_camera(
     """The camera of coefficients, for points of the unposed face in model units."""
     camera = reconstruction_camera(angle, trans, size)
     if kind == "generator":
-        focal = (size - 1) / 2 / math.tan(math.radians(GENERATOR_FOV_DEG / 2))
+        focal = (size - 1) / 2 / math.tan(math.radians(FOV_DEG / 2))
         return replace(camera, focal_px=focal)
     return camera
 
