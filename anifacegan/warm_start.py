@@ -25,6 +25,9 @@ from anifacegan.models.latents import CoefficientVAE
 from anifacegan.models.manifolds import CENTRE, SLOPE, ManifoldField
 from anifacegan.shapes import BOX
 
+MOMENT_DRAWS = 50_000
+"""Decoded codes from which the moments of a fitted prior are measured."""
+
 
 @dataclass(frozen=True)
 class PriorConfig:
@@ -46,11 +49,12 @@ def fit_prior(
 ) -> dict[str, float]:
     """Fit a VAE by its evidence bound; returns how decoded N(0, I) differs from the data in mean and covariance.
 
-    A VAE that is wide enough starts as the identity, another one from the weights it has.
+    A VAE that is wide enough starts as the identity, another one from the weights it has. The bound lets heavy tails
+    shrink and the covariance drift; a wide VAE gets both of the data's moments back in the end, by a linear map.
     """
-    if vae.passes(coefficients.shape[1]):
-        covariance = torch.cov(coefficients.T) + 1e-6 * torch.eye(coefficients.shape[1])
-        vae.start_as_identity(coefficients.mean(0), torch.linalg.cholesky(covariance), config.noise_variance)
+    wide = vae.passes(coefficients.shape[1])
+    if wide:
+        vae.start_as_identity(coefficients.mean(0), _root(coefficients), config.noise_variance)
     optimiser = torch.optim.Adam(vae.parameters(), lr=config.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
     for _ in trange(config.steps, desc=f"{name} prior", disable=not sys.stderr.isatty()):
@@ -64,9 +68,21 @@ def fit_prior(
         (likelihood + divergence).backward()
         optimiser.step()
         schedule.step()
-    with torch.no_grad():
-        decoded = vae.decode(torch.randn(len(coefficients), vae.config.latent_dim, generator=rng).to(coefficients))
-    return compare_moments(decoded, coefficients)
+
+    def drawn(count: int) -> Float[Tensor, "item dim"]:
+        with torch.no_grad():
+            return vae.decode(torch.randn(count, vae.config.latent_dim, generator=rng).to(coefficients))
+
+    if wide:
+        now = drawn(MOMENT_DRAWS)
+        matrix = _root(coefficients) @ torch.linalg.inv(_root(now))
+        vae.follow_decoder(matrix, coefficients.mean(0) - matrix @ now.mean(0))
+    return compare_moments(drawn(len(coefficients)), coefficients)
+
+
+def _root(rows: Float[Tensor, "item dim"]) -> Float[Tensor, "dim dim"]:
+    """Cholesky root of the covariance of some rows."""
+    return torch.linalg.cholesky(torch.cov(rows.T) + 1e-6 * torch.eye(rows.shape[1]))
 
 
 def compare_moments(drawn: Float[Tensor, "item dim"], data: Float[Tensor, "other dim"]) -> dict[str, float]:

@@ -136,6 +136,21 @@ def test_decoded_noise_has_the_mean_and_the_covariance_of_gaussian_data() -> Non
     assert report["covariance_error"] < 0.15 * report["covariance_norm"]
 
 
+def test_decoded_noise_keeps_the_covariance_of_data_with_heavy_tails() -> None:
+    """Most rows are near the middle, one in twenty is five times as far out: steps pull the prior towards the many."""
+    data = gaussian(6000)
+    data[::20] = MEAN + 5 * (data[::20] - MEAN)
+    vae = CoefficientVAE(3, CoefficientVAEConfig(hidden_dim=32, layers=2, latent_dim=3))
+    vae.initialise(rng(6))
+    report = fit_prior(vae, data, PriorConfig(steps=200, batch=64, lr=1e-3), rng(7), "toy")
+    assert report["mean_error_in_deviations"] < 0.06
+    assert report["covariance_error"] < 0.1 * report["covariance_norm"]
+    vae.follow_decoder(2 * torch.eye(3), torch.zeros(3))
+    code = torch.randn(20_000, 3, generator=rng(8))
+    with torch.no_grad():
+        assert torch.allclose(vae.decode(code).mean(0), 2 * MEAN, atol=0.15)
+
+
 def test_a_prior_is_a_function_of_the_generator_alone() -> None:
     weights = []
     for seed in (1, 1, 2):

@@ -112,6 +112,13 @@ class CoefficientVAE(nn.Module):
         _fill(self.output[2], torch.cat([root @ unpair, -root @ unpair], dim=1))
         self.output[2].bias.copy_(mean)
 
+    @torch.no_grad()
+    def follow_decoder(self, matrix: Float[Tensor, "dim dim"], offset: Float[Tensor, "dim"]) -> None:
+        """Decode to ``matrix @ x + offset`` where it was x until now: the last layer is linear and takes it in."""
+        last = self.output[2]
+        last.weight.copy_(matrix @ last.weight)
+        last.bias.copy_(matrix @ last.bias + offset)
+
     def encode(self, coefficients: Float[Tensor, "batch dim"]) -> tuple[Tensor, Tensor]:
         """Mean and log variance (B, latent) of the posterior."""
         h = self.encoder(coefficients)
