@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from anifacegan.atomic_files import write_complete
+from anifacegan.coefficients import BFM
 from anifacegan.command_line import plain
 from anifacegan.continuation import fixed_values, refuse_changes
 from anifacegan.data import DataConfig, FaceDataset

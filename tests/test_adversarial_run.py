@@ -90,7 +90,7 @@ def test_every_term_of_the_game_is_logged_by_name(unbroken: Path) -> None:
 
 def test_the_finished_model_says_that_it_was_trained_adversarially(unbroken: Path) -> None:
     said = load_checkpoint(unbroken / "model").card.training
-    assert said["stage"].endswith("then 2 adversarial steps on the same renders") and said["steps"] == 5
+    assert said["stage"].endswith("; 2 adversarial steps on the same renders") and said["steps"] == 5
 
 
 def test_generator_and_discriminator_learn_in_the_game(

@@ -71,6 +71,7 @@ def test_every_key_is_used(path: Path) -> None:
         ("generator.manifolds.hidden_dim", "0", "at least 1"),
         ("generator.identity_prior.latent_dim", "0", "at least 1"),
         ("data.size", "0", "at least 1"),
+        ("adversarial_weights.discriminator_r1", "-1", "at least 0"),
         ("threads", "-1", "at least 0"),
     ],
 )
@@ -79,6 +80,7 @@ def test_a_number_that_makes_no_sense_is_named(option: str, value: str, expected
     with pytest.raises(InputError) as caught:
         read_config(TrainConfig, arguments, "train.py")
     name = option.removeprefix("generator.").replace("identity_prior", "identity_prior/expression_prior")
+    name = name.replace("data.", "data/real.")
     assert f"{name} is " in str(caught.value) and str(caught.value).endswith(f"expected {expected}")
     assert "\n" not in str(caught.value)
 
