@@ -18,6 +18,7 @@ from anifacegan.adversarial_gradients import (
 )
 from anifacegan.errors import require
 from anifacegan.image_gradients import Conditioning, PictureRenderer, Split
+from anifacegan.losses.total import finite_total
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
 from anifacegan.real_pictures import PosedPictures, RealPictures
@@ -186,10 +187,7 @@ def optimise(step: int, optimiser: torch.optim.Optimizer, terms: dict[str, Tenso
     Raises:
         FloatingPointError: a term or a gradient is not finite; the weights are those of the step before.
     """
-    broken = [name for name, value in terms.items() if not torch.isfinite(value)]
-    if broken:
-        named = ", ".join(f"{name} {value.item():.4g}" for name, value in terms.items())
-        raise FloatingPointError(f"step {step}: {' and '.join(broken)} not finite ({named})")
+    finite_total(step, terms)
     groups = {group["field"]: group["params"] for group in optimiser.param_groups}
     norm = nn.utils.clip_grad_norm_([weight for weights in groups.values() for weight in weights], limit)
     if not torch.isfinite(norm):

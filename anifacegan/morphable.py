@@ -9,6 +9,7 @@ to the camera. World units are ``0.1 * model + world_offset``. Two files load in
 face model, built from CC0 data by scripts/build_face_model.py, and the user's own ``BFM_model_front.mat``.
 """
 
+import hashlib
 import os
 import zipfile
 from dataclasses import dataclass, fields
@@ -214,6 +215,11 @@ def face_model_path() -> Path:
     """Where the built open face model is kept: the platform's cache, or the folder in ANIFACEGAN_CACHE."""
     folder = os.environ.get("ANIFACEGAN_CACHE")
     return Path(folder or platformdirs.user_cache_path("anifacegan")) / OPEN_FACE_FILE
+
+
+def face_model_sha256(path: Path | None = None) -> str:
+    """Sum of a face model's file (None: the cached one), to tell it from others."""
+    return hashlib.sha256((path or face_model_path()).read_bytes()).hexdigest()
 
 
 def load_open_face_model(path: Path | None = None) -> MorphableModel:

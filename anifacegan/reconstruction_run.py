@@ -18,7 +18,7 @@ from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.degradations import DegradationConfig
 from anifacegan.errors import InputError, require
 from anifacegan.models.reconstruction import FaceLandmarks, ReconstructionConfig, ReconstructionNetwork
-from anifacegan.morphable import MorphableModel, face_model_path, load_bfm, load_open_face_model
+from anifacegan.morphable import MorphableModel, face_model_sha256, load_bfm, load_open_face_model
 from anifacegan.reconstruction_data import FacePictures, coefficient_rows, jittered_rows, load_pictures
 from anifacegan.reconstruction_files import ReconstructionCard, save_reconstruction
 from anifacegan.reconstruction_report import held_out_report
@@ -169,7 +169,7 @@ def sums(dataset: FaceDataset, face_model_file: Path | None) -> dict[str, str]:
     rows = coefficient_rows(dataset)
     return {
         "codes_sha256": hashlib.sha256(rows.numpy().tobytes()).hexdigest(),
-        "face_model_sha256": hashlib.sha256((face_model_file or face_model_path()).read_bytes()).hexdigest(),
+        "face_model_sha256": face_model_sha256(face_model_file),
     }
 
 

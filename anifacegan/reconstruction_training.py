@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from anifacegan.degradations import DegradationConfig
 from anifacegan.errors import require
+from anifacegan.losses.total import finite_total
 from anifacegan.models.reconstruction import (
     FIELD_COLUMNS,
     FaceLandmarks,
@@ -150,11 +151,7 @@ def update(state: ReconstructionState, losses: dict[str, Tensor], schedule: Reco
     Raises:
         FloatingPointError: a term or the gradient is not finite; the weights are those of the step before.
     """
-    total = sum(losses.values(), start=torch.zeros(()))
-    if not torch.isfinite(total):
-        broken = [name for name, value in losses.items() if not torch.isfinite(value)] or ["the sum"]
-        named = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
-        raise FloatingPointError(f"step {state.step}: {' and '.join(broken)} not finite ({named})")
+    total = finite_total(state.step, losses)
     state.optimiser.zero_grad()
     total.backward()
     norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), schedule.gradient_limit)

@@ -21,7 +21,7 @@ from anifacegan.cameras import Camera, orbit_camera
 from anifacegan.data import CoefficientTable
 from anifacegan.errors import InputError
 from anifacegan.head_geometry import dressed_head
-from anifacegan.morphable import face_model_path
+from anifacegan.morphable import face_model_sha256
 from anifacegan.shapes import BACKGROUND_Z
 from anifacegan.studio_pool import in_processes
 from anifacegan.synthetic import Person, Studio, SurfaceView, load_studio, view_rays, view_surface
@@ -99,7 +99,7 @@ def describe(codes: CoefficientTable, size: int, face_model: Path | None) -> dic
         "steps": DEPTH_STEPS,
         "checksum": float(codes.exp.abs().sum()),
         "codes_sha256": hashlib.sha256(b"".join(column.tobytes() for column in _columns(codes))).hexdigest(),
-        "face_model_sha256": hashlib.sha256((face_model or face_model_path()).read_bytes()).hexdigest(),
+        "face_model_sha256": face_model_sha256(face_model),
     }
 
 

@@ -27,6 +27,7 @@ from anifacegan.errors import require
 from anifacegan.imitation_points import MeshPoints, MeshSampler
 from anifacegan.losses.imitation import deformation_error, magnitude, roughness
 from anifacegan.losses.photometric import colour_error, free_space, silhouette_error
+from anifacegan.losses.total import finite_total
 from anifacegan.models.generator import Avatar, Generator, LevelChoice, RayColours, render_rays
 from anifacegan.models.latents import Latents
 from anifacegan.paired_data import PairedBatch, PairedData
@@ -290,11 +291,7 @@ def update(state: State, losses: dict[str, Tensor], schedule: Schedule) -> None:
     Raises:
         FloatingPointError: a term or a field's gradient is not finite; the weights are those of the step before.
     """
-    total = sum(losses.values(), start=torch.zeros(()))
-    if not torch.isfinite(total):
-        broken = [name for name, value in losses.items() if not torch.isfinite(value)] or ["the sum"]
-        named = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
-        raise FloatingPointError(f"step {state.step}: {' and '.join(broken)} not finite ({named})")
+    total = finite_total(state.step, losses)
     state.optimiser.zero_grad()
     total.backward()
     for group in state.optimiser.param_groups:

@@ -32,7 +32,7 @@ LAYERS = """
     models.reconstruction_trunks
     models.generator models.reconstruction
     degradations
-    losses.adversarial losses.imitation losses.photometric
+    losses.adversarial losses.imitation losses.photometric losses.total
     warm_start
     paired_data real_pictures views
     image_gradients
