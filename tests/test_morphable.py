@@ -317,7 +317,7 @@ def test_an_unusable_face_model_file_is_named(tmp_path: Path) -> None:
     np.savez(path, version=np.array("anifacegan-open-0"), mean=np.zeros((4, 3)))
     with pytest.raises(InputError, match="anifacegan-open-0"):
         load_open_face_model(path)
-    np.savez(path, version=np.array("anifacegan-open-1"), mean=np.zeros((4, 3)))
+    np.savez(path, version=np.array("anifacegan-open-2"), mean=np.zeros((4, 3)))
     with pytest.raises(InputError, match="tri"):
         load_open_face_model(path)
 
@@ -330,7 +330,7 @@ def landmarks_of(model: MorphableModel, **strengths: float) -> Tensor:
 
 def test_the_open_model_has_deep3dfacerecons_sizes(face_model: MorphableModel) -> None:
     vertices = len(face_model.mean)
-    assert face_model.name == "anifacegan-open-1"
+    assert face_model.name == "anifacegan-open-2"
     assert face_model.id_basis.shape == (vertices, 3, 80)
     assert face_model.exp_basis.shape == (vertices, 3, 64)
     assert face_model.tex_basis.shape == (vertices, 3, 80)

@@ -36,6 +36,7 @@ BLOTCH_TINT = (0.6, 1.0, 1.0)
 MOTTLE_TINT = (0.7, 1.0, 1.0)
 WRINKLE_TINT = (0.85, 1.0, 1.0)
 FRECKLE_TINT = (0.35, 0.55, 0.7)
+NOSTRIL_TINT = (0.80, 0.88, 0.88)
 
 LIP_TINT = (0.88, 0.62, 0.60)
 DARK_LIPS = (0.42, 0.22, 0.2)
@@ -136,7 +137,7 @@ class AlbedoSampler:
         self.view = view
         self.noise = noise
         self.shade = shade
-        self.skin: SkinFields = skin_fields(view, noise)
+        self.skin: SkinFields = skin_fields(view, noise, shade)
         self.eyes: EyeFields = eye_fields(view)
         self.teeth: TeethFields = teeth_fields(view)
 
@@ -156,6 +157,7 @@ class AlbedoSampler:
         bald = bool(rng.random() < (0.10 + 0.25 * (person.age > 50)) * person.gender)
         _skip_scalp(rng)
         painting.cover(self.view.mouth_inside, MOUTH_INSIDE)
+        painting.tint(self.skin.nostrils, NOSTRIL_TINT)
         self._eyes(painting)
         self._teeth_and_tongue(painting)
         return DrawnAlbedo(np.clip(painting.colours * self.shade[:, None], 0, 1), hair, bald)

@@ -27,6 +27,10 @@ BEARD_LINE = (
 
 NASOLABIAL_FOLD = [(0.175, 6.93), (0.24, 6.85), (0.29, 6.74), (0.30, 6.66)]
 MARIONETTE_LINE = [(0.25, 6.64), (0.28, 6.54), (0.27, 6.46)]
+NOSTRIL_CENTRE, NOSTRIL_HALF_AXES = (0.099, 6.913), (0.042, 0.022)
+"""Of the ellipse that an opening fills, seen from the front."""
+NOSE_CAVITY_CENTRE, NOSE_CAVITY_HALF_AXES = (0.10, 6.945), (0.075, 0.09)
+"""Of the ellipse about it in which hollows are the inside of the nose."""
 EYE_BAG = [(0.17, 7.27), (0.24, 7.225), (0.32, 7.215), (0.40, 7.25)]
 CROWS_FEET = (-0.06, 0.0, 0.05)
 FOREHEAD_LINES = (7.66, 7.75, 7.84)
@@ -90,10 +94,12 @@ class SkinFields:
     beard: np.ndarray
     moustache: np.ndarray
     goatee: np.ndarray
+    nostrils: np.ndarray
+    """Inside of the nose, as far as it is seen."""
 
 
-def skin_fields(view: HeadView, noise: SkinNoise) -> SkinFields:
-    """Places of blush, shadow, make-up, wrinkles, spots and beard."""
+def skin_fields(view: HeadView, noise: SkinNoise, shade: np.ndarray) -> SkinFields:
+    """Places of blush, shadow, make-up, wrinkles, spots and beard; ``shade`` (V,) tells hollows."""
 
     def spot(side: float, height: float, width: float, extent: float) -> np.ndarray:
         return np.exp(-(((view.side - side) / width) ** 2) / 2 - ((view.y - height) / extent) ** 2 / 2)
@@ -132,7 +138,20 @@ def skin_fields(view: HeadView, noise: SkinNoise) -> SkinFields:
         beard=beard,
         moustache=moustache,
         goatee=goatee,
+        nostrils=_nostrils(view, shade),
     )
+
+
+def _nostrils(view: HeadView, shade: np.ndarray) -> np.ndarray:
+    """The openings as seen from the front, and the hollows behind them: shade alone leaves their floor as skin."""
+
+    def ellipse(centre: tuple[float, float], half_axes: tuple[float, float]) -> np.ndarray:
+        side, height = (view.side - centre[0]) / half_axes[0], (view.y - centre[1]) / half_axes[1]
+        return np.exp(-((side**2 + height**2) ** 2)) * smooth_step(1.22, 1.30, view.z) * view.skin
+
+    hollows = ellipse(NOSE_CAVITY_CENTRE, NOSE_CAVITY_HALF_AXES) * smooth_step(0.80, 0.45, shade)
+    openings = ellipse(NOSTRIL_CENTRE, NOSTRIL_HALF_AXES)
+    return np.clip(1.15 * view.smooth(np.maximum(openings, hollows), times=1), 0, 1)
 
 
 def _beards(view: HeadView) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

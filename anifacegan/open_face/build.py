@@ -35,7 +35,7 @@ from anifacegan.open_face.hair import (
 )
 from anifacegan.open_face.head_view import HeadView
 from anifacegan.open_face.identity import (
-    CLOSED_LIPS,
+    AT_REST,
     IdentitySpace,
     Person,
     align,
@@ -109,9 +109,9 @@ class _Cage:
     matrix: sparse.csr_matrix
     """(V, N)."""
     rest: np.ndarray
-    """(N, 3) float32 base mesh with closed lips; every displacement is added to it."""
+    """(N, 3) float32 base mesh with closed lips and open nostrils; every displacement is added to it."""
     average: np.ndarray
-    """(N, 3) float32 average adult with closed lips."""
+    """(N, 3) float32 average adult, of the same lips and nostrils."""
     face: np.ndarray
     """(N,) face mask."""
     origin: np.ndarray
@@ -164,7 +164,7 @@ def face_model_arrays(
     people, identity = _identities(makehuman, cage, config, rng)
     log(identity.report)
 
-    units = expression_units(makehuman, makehuman.base.vertices + _closing(makehuman))
+    units = expression_units(makehuman, makehuman.base.vertices + _at_rest(makehuman))
     units = ExpressionUnits(units.names, units.shapes[cage.kept])
     sampler = ExpressionSampler(units.names)
     bank = np.stack([sampler.draw(rng) for _ in range(config.expressions)])
@@ -187,19 +187,20 @@ def face_model_arrays(
     return arrays
 
 
-def _closing(makehuman: MakeHuman) -> np.ndarray:
-    return np.float32(CLOSED_LIPS) * makehuman.targets["fu/mouthClose"]
+def _at_rest(makehuman: MakeHuman) -> np.ndarray:
+    """What every face has on top of MakeHuman's base mesh."""
+    return sum(np.float32(strength) * makehuman.targets[name] for name, strength in AT_REST.items())
 
 
 def _make_cage(makehuman: MakeHuman, topology: Topology, average: np.ndarray) -> _Cage:
     kept = np.unique(topology.matrix.indices)
     base = makehuman.base.vertices[kept].astype(np.float32)
-    closing = _closing(makehuman)[kept]
+    at_rest = _at_rest(makehuman)[kept]
     face = makehuman.masks["face"][kept]
-    closed_average = base + average[kept] + closing
-    origin = (closed_average * face[:, None]).sum(axis=0) / face.sum()
+    rested_average = base + average[kept] + at_rest
+    origin = (rested_average * face[:, None]).sum(axis=0) / face.sum()
     origin[0] = 0
-    return _Cage(kept, topology.matrix[:, kept].tocsr(), base + closing, closed_average, face, origin)
+    return _Cage(kept, topology.matrix[:, kept].tocsr(), base + at_rest, rested_average, face, origin)
 
 
 def _identities(

@@ -84,8 +84,9 @@ SLIDER_MEAN = {"mouth-angles": 0.30, "eyebrows-angle": 0.12}
 SIDE_SIGMA = 0.05
 ASYMMETRY_SIGMA = 0.18
 ASYMMETRIES = 6
-CLOSED_LIPS = 0.05
-"""Strength of mouthClose in every neutral face: subdividing opens the lips a little."""
+AT_REST = {"fu/mouthClose": 0.05, "nose/nose-septumangle-decr": 0.6, "nose/nose-flaring-incr": 0.25}
+"""Strengths of targets in every neutral face. Subdividing opens the lips a little: close them. MakeHuman's nostrils
+open downward: turn them to the front, where they are seen."""
 
 FACE_WEIGHT = 0.3
 """Vertices with more of the face mask than this count fully in the components, others less."""
