@@ -71,8 +71,7 @@ class TrainConfig:
     """Name of the finished model, for its card."""
 
     def __post_init__(self) -> None:
-        if self.threads < 0:
-            raise ValueError(f"threads is {self.threads}, expected at least 0")
+        require(self, "", "threads", at_least=0)
         manifolds = len(self.generator.manifolds.values())
         if not 0 < self.schedule.near_levels < manifolds:
             raise ValueError(f"schedule.near_levels is {self.schedule.near_levels}, expected 1 to {manifolds - 1}")

@@ -6,11 +6,10 @@ The first terms weigh every coefficient alike. The last one weighs identity, exp
 the picture, and sets them right together. Every step degrades its pictures anew (:mod:`anifacegan.degradations`).
 """
 
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -26,6 +25,7 @@ from anifacegan.models.reconstruction import (
     ReconstructionNetwork,
     coefficient_camera,
 )
+from anifacegan.optimisation import Precision, cosine_decay, matrix_precision
 from anifacegan.reconstruction_data import FaceBatch, FacePictures, degraded_batch
 
 REPORT_SIZE = 128
@@ -66,7 +66,7 @@ class ReconstructionSchedule:
     """AdamW's."""
     gradient_limit: float = 5.0
     """Largest norm of the gradient."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """Of the trunk's convolutions. bfloat16 is faster on processors that have it in hardware, and slower on others."""
 
     def __post_init__(self) -> None:
@@ -83,6 +83,20 @@ class ReconstructionState:
     network: ReconstructionNetwork
     optimiser: torch.optim.AdamW
     step: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """All it takes to go on."""
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+        }
+
+    def load_state_dict(self, content: dict[str, Any]) -> None:
+        """Raises RuntimeError, ValueError or KeyError where the content is of another network."""
+        self.network.load_state_dict(content["network"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.step = content["step"]
 
 
 def new_state(network: ReconstructionNetwork, schedule: ReconstructionSchedule) -> ReconstructionState:
@@ -114,7 +128,7 @@ def train(
         items = torch.randint(len(pictures), (schedule.batch,), generator=rng)
         batch = degraded_batch(pictures, items, degradations, focal_px, rng)
         state.network.train()
-        with torch.autocast("cpu", torch.bfloat16, enabled=schedule.precision == "bfloat16"):
+        with matrix_precision(schedule.precision, batch.images.device):
             standardised = state.network.standardised(batch.images)
         losses = reconstruction_losses(state.network, landmarks, batch, standardised, weights)
         update(state, losses, schedule)
@@ -166,4 +180,4 @@ def learning_rate_share(step: int, schedule: ReconstructionSchedule) -> float:
     """Up in a line, down as a cosine to a hundredth."""
     ramp = min(1.0, (step + 1) / schedule.warm_up)
     progress = max(0.0, (step + 1 - schedule.warm_up) / max(1, schedule.steps - schedule.warm_up))
-    return ramp * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+    return ramp * cosine_decay(progress, floor=0.01)

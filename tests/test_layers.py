@@ -33,7 +33,7 @@ LAYERS = """
     models.generator models.reconstruction
     degradations
     losses.adversarial losses.imitation losses.photometric losses.total
-    warm_start
+    warm_start optimisation
     paired_data real_pictures views
     image_gradients
     adversarial_gradients
@@ -42,6 +42,7 @@ LAYERS = """
     training
     config
     continuation
+    durable_run
     training_run
     reconstruction_data reconstruction_files
     reconstruction_training
