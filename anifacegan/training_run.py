@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
-from torch import Tensor
 
 from anifacegan.adversarial import AdversarialGame
 from anifacegan.checkpoints import Checkpoint, ModelCard, load_checkpoint, save_checkpoint
@@ -14,26 +12,23 @@ from anifacegan.command_line import plain
 from anifacegan.config import TrainConfig
 from anifacegan.continuation import fixed_values
 from anifacegan.data import FaceDataset
-from anifacegan.devices import chosen_device, moved, use_threads
+from anifacegan.devices import chosen_device, use_threads
 from anifacegan.durable_run import DurableRun
 from anifacegan.errors import InputError
 from anifacegan.expressions import PRESETS
 from anifacegan.imitation_points import MeshSampler
 from anifacegan.models.discriminator import Discriminator
-from anifacegan.models.generator import Generator, in_slices, render_rays
-from anifacegan.models.latents import Latents
+from anifacegan.models.generator import Generator
 from anifacegan.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.paired_data import PairedData
-from anifacegan.rays import Rays
+from anifacegan.previews import held_out_faces, sheets
 from anifacegan.real_pictures import RealPictures
 from anifacegan.run_log import RunLog
+from anifacegan.shapes import EXP_DIM
 from anifacegan.surfaces import describe, load_surfaces
 from anifacegan.synthetic import Studio, load_studio
 from anifacegan.training import State, new_state, train
 from anifacegan.warm_start import fit_prior, fit_shells
-
-PREVIEWS = 6
-SLICE_RAYS = 4096
 
 
 def run(config: TrainConfig) -> Path:
@@ -65,7 +60,8 @@ def run(config: TrainConfig) -> Path:
     if new:
         warm_start(state, config, data, studio)
     state.to(device)
-    with kept.reporting(state, partial(preview, state, data, config), config.reporting.preview_every) as report:
+    show = partial(shown, state, data, studio, config)
+    with kept.reporting(state, show, config.reporting.preview_every) as report:
         train(state, data, mesh, config.schedule, config.weights, report)
     return finish(config, state, studio)
 
@@ -120,28 +116,16 @@ def skin(studio: Studio) -> np.ndarray:
     return (vertices * WORLD_PER_MODEL_UNIT + studio.head.world_offset).astype(np.float64)
 
 
-@torch.no_grad()
-def preview(state: State, data: PairedData, config: TrainConfig, log: RunLog) -> None:
-    """Held-out faces: as they are, rendered, with the neutral expression, turned; and the rendered ones' error."""
-
-    def drawn(codes: Latents, rays: Rays) -> Tensor:
-        device = state.average.device
-        avatar, rays = state.average.condition(moved(codes, device)), moved(rays, device)
-        return torch.cat([render_rays(avatar, part).rgb for part in in_slices(rays, SLICE_RAYS)], dim=1).cpu()
-
-    size, rows, errors = config.reporting.preview_size, [], []
-    for index in range(min(PREVIEWS, config.reporting.held_out)):
-        codes, rays, truth = data.held_out_view(index, size)
-        neutral = Latents(codes.z_id, torch.zeros_like(codes.z_exp), codes.z_noise)
-        pictures = [drawn(c, rays).reshape(size, size, 3) for c in (codes, neutral)]
-        errors.append(float((pictures[0] - truth).square().mean()))
-        rows.append(torch.cat([truth, *pictures], dim=0))
-    log.picture(state.step, "preview", to_uint8(torch.cat(rows, dim=1)))
-    log.record(state.step, {"held_out_psnr": round(-10 * float(np.log10(np.mean(errors))), 3)})
-
-
-def to_uint8(image: Tensor) -> UInt8[np.ndarray, "height width 3"]:
-    return (image.clamp(0, 1) * 255).round().byte().numpy()
+def shown(state: State, data: PairedData, studio: Studio, config: TrainConfig, log: RunLog) -> None:
+    """Pictures of what the averaged weights draw by now, and the error of held-out faces."""
+    size = config.reporting.preview_size
+    picture, psnr = held_out_faces(state.average, data, config.reporting.held_out, size)
+    log.record(state.step, {"held_out_psnr": round(psnr, 3)})
+    basis = studio.head.parts.expression_basis()
+    presets = {name: basis.from_strengths(units) for name, units in PRESETS.items()}
+    expressions = {"neutral": np.zeros(EXP_DIM, np.float32)} | presets
+    for name, sheet in {"preview": picture, **sheets(state.average, expressions, size)}.items():
+        log.picture(state.step, name, sheet)
 
 
 def finish(config: TrainConfig, state: State, studio: Studio) -> Path:

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "anifacegan"
 
 LAYERS = """
     shapes errors allocation resampling
-    command_line atomic_files devices
+    command_line atomic_files devices pictures
     output_folder
     coefficients expressions codes cameras
     rays lighting rasterizer
@@ -35,6 +35,7 @@ LAYERS = """
     losses.adversarial losses.imitation losses.photometric losses.total
     warm_start optimisation
     paired_data real_pictures views
+    previews
     image_gradients
     adversarial_gradients
     adversarial
@@ -50,7 +51,7 @@ LAYERS = """
     reconstruction_run
     tasks
     library
-    trajectories pictures
+    trajectories
     film_plan
     rendering
 """
