@@ -27,6 +27,8 @@ class Reporting:
     """Steps between two preview pictures and held-out errors."""
     preview_size: int = 128
     """Height of a preview's pictures in pixels."""
+    sheet_size: int = 64
+    """The same of the sheets of people, expressions and views."""
     snapshot_every: int = 500
     """Steps between two snapshots."""
     keep_snapshots: int = 2
@@ -82,3 +84,9 @@ class TrainConfig:
         name, real = ("data", self.data) if self.real is None else ("real", self.real)
         if self.schedule.adversarial and self.discriminator.size != real.size:
             raise ValueError(f"discriminator.size is {self.discriminator.size}, expected {real.size} as {name}.size")
+
+    def images(self, step: int) -> int:
+        """That the step after so many learns from; faces, where it looks at meshes alone."""
+        if step < self.schedule.warm_up_deform:
+            return self.schedule.mesh_faces
+        return self.schedule.batch if step < self.schedule.paired_steps else self.adversarial.batch

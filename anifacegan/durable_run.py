@@ -12,20 +12,24 @@ goes on there, is here:
 """
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 import yaml
+from tqdm import tqdm
 
 from anifacegan.atomic_files import write_complete
 from anifacegan.command_line import plain
 from anifacegan.continuation import refuse_changes
 from anifacegan.errors import InputError
+from anifacegan.optimisation import learning
 from anifacegan.run_log import RunLog
-from anifacegan.snapshots import load_newest, save_snapshot
+from anifacegan.snapshots import load_newest, remove_half_written, save_snapshot
 
 
 @runtime_checkable
@@ -34,6 +38,11 @@ class KeptState(Protocol):
 
     step: int
     """Of those that are done."""
+
+    @property
+    def optimisers(self) -> list[torch.optim.Optimizer]:
+        """Their groups name their ``field``."""
+        ...
 
     def state_dict(self) -> dict[str, Any]:
         """All it takes to go on, ``step`` included: tensors and plain values."""
@@ -73,6 +82,9 @@ class RunConfig(Protocol):
     def schedule(self) -> Steps: ...
     @property
     def reporting(self) -> Intervals: ...
+    def images(self, step: int) -> int:
+        """That the step after so many learns from."""
+        ...
 
 
 Report = Callable[[KeptState, dict[str, float]], None]
@@ -94,8 +106,8 @@ class DurableRun:
             refuse_changes(config.out, self.content["fixed"], fixed)
 
     def take_up(self, state: KeptState) -> bool:
-        """Load the newest snapshot into the state, and write ``config.yaml``. Returns whether this is a new run, whose
-        state is left as it is.
+        """Load the newest snapshot into the state, write ``config.yaml``, and remove what a killed process left half
+        written. Returns whether this is a new run, whose state is left as it is.
 
         Raises:
             InputError: the snapshot is of other networks; nothing is written then.
@@ -110,25 +122,30 @@ class DurableRun:
                     f"{out / 'config.yaml'}; take another --out for a new run"
                 ) from None
         out.mkdir(parents=True, exist_ok=True)
+        remove_half_written(out)
         write_complete(out / "config.yaml", yaml.safe_dump(plain(self.config), sort_keys=False))
         return self.content is None
 
     @contextmanager
     def reporting(self, state: KeptState, show: Callable[[RunLog], None], show_every: int) -> Iterator[Report]:
-        """What happens after each step: lines of stats.jsonl, ``show`` every so many steps and at the end, snapshots.
+        """What happens after each step: the progress bar; lines of stats.jsonl, with learning rates and gradient norms
+        in tensorboard; ``show`` every so many steps and at the end; snapshots.
 
         Ctrl-C and SIGTERM let the step on its way end, save, and leave with KeyboardInterrupt.
         """
-        when = self.config.reporting
+        when, steps = self.config.reporting, self.config.schedule.steps
         log = RunLog(self.config.out, state.step, None if self.content is None else self.content.get("log"))
         self.content = None                                            # its tensors are in the state by now
-        with ask_before_stopping() as stop, closing(log):
+        bar = tqdm(total=steps, initial=state.step, unit="step", disable=not sys.stderr.isatty())
+        with ask_before_stopping() as stop, closing(log), bar:
 
             def report(state: KeptState, losses: dict[str, float]) -> None:
-                done, stopping = state.step == self.config.schedule.steps, stop.is_set()
-                log.add(losses)
+                done, stopping = state.step == steps, stop.is_set()
+                images = self.config.images(state.step - 1)
+                log.add(losses, images)
                 if state.step % when.log_every == 0:
                     log.flush(state.step)
+                    log.watch(state.step, learning(state.optimisers))
                 if state.step % show_every == 0 or done:
                     show(log)
                 if state.step % when.snapshot_every == 0 or done or stopping:
@@ -136,6 +153,8 @@ class DurableRun:
                     save_snapshot(self.config.out, state.step, content, when.keep_snapshots)
                 if stopping:
                     raise KeyboardInterrupt
+                bar.set_postfix_str(f"{images * (bar.format_dict['rate'] or 0):.1f} images/s", refresh=False)
+                bar.update()
 
             yield report
 

@@ -25,8 +25,8 @@ PEOPLE = (1, 2, 3)
 """Seeds of the people on the sheets; they are the same at every step."""
 YAW = (-0.5, -0.25, 0.0, 0.25, 0.5)
 """Views on the sheets, radians from frontal."""
-WHITE_HOT = 0.02
-"""Length of a deformation step that is drawn white, world units (20 mm)."""
+WHITE_HOT = 0.03
+"""Length of a deformation step that is drawn white, world units (30 mm)."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def sheets(
     """Labelled pictures of some people, by the sheet's name.
 
     ``expressions`` and ``deformation``: people and expressions, in colour and as the length of the deformation's steps
-    (0 black, 7 mm red, 13 mm yellow, 20 mm white). ``yaw`` and ``depth``: people and views, in colour and as distance.
+    (0 black, 10 mm red, 20 mm yellow, 30 mm white). ``yaw`` and ``depth``: people and views, in colour and as distance.
     """
     faces: dict[str, list[View]] = {}
     turned: dict[str, list[View]] = {}
@@ -91,8 +91,7 @@ def sheets(
 
 def view(avatar: Avatar, yaw: float, size: int) -> View:
     """What the renderer knows of one face (a batch of one) from one side; angles are radians from frontal."""
-    device = avatar.levels.device
-    angles = torch.tensor([[0.0, yaw]], device=device)
+    angles = torch.tensor([[0.0, yaw]]).to(avatar.levels)
     rays = image_rays(angles[:, 0], angles[:, 1], size, avatar.march.fov_deg)
     parts = []
     for part in in_slices(rays, SLICE_RAYS):

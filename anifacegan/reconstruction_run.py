@@ -74,6 +74,10 @@ class ReconstructionRun:
     def __post_init__(self) -> None:
         require(self, "", "threads", at_least=0)
 
+    def images(self, step: int) -> int:
+        """That the step after so many learns from."""
+        return self.schedule.batch
+
 
 def run(config: ReconstructionRun) -> Path:
     """Train, or go on where the run folder's newest snapshot ends; returns the finished model's folder.

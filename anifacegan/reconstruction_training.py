@@ -6,7 +6,6 @@ The first terms weigh every coefficient alike. The last one weighs identity, exp
 the picture, and sets them right together. Every step degrades its pictures anew (:mod:`anifacegan.degradations`).
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm import tqdm
 
 from anifacegan.degradations import DegradationConfig
 from anifacegan.errors import require
@@ -25,7 +23,7 @@ from anifacegan.models.reconstruction import (
     ReconstructionNetwork,
     coefficient_camera,
 )
-from anifacegan.optimisation import Precision, cosine_decay, matrix_precision
+from anifacegan.optimisation import Precision, cosine_decay, keep_gradient_norms, matrix_precision
 from anifacegan.reconstruction_data import FaceBatch, FacePictures, degraded_batch
 
 REPORT_SIZE = 128
@@ -84,6 +82,10 @@ class ReconstructionState:
     optimiser: torch.optim.AdamW
     step: int = 0
 
+    @property
+    def optimisers(self) -> list[torch.optim.Optimizer]:
+        return [self.optimiser]
+
     def state_dict(self) -> dict[str, Any]:
         """All it takes to go on."""
         return {
@@ -104,8 +106,8 @@ def new_state(network: ReconstructionNetwork, schedule: ReconstructionSchedule) 
     decaying = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [
-        {"params": decaying, "weight_decay": schedule.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": decaying, "weight_decay": schedule.weight_decay, "field": "matrices"},
+        {"params": others, "weight_decay": 0.0, "field": "vectors"},
     ]
     return ReconstructionState(network, torch.optim.AdamW(groups, lr=schedule.lr, betas=(0.9, 0.99)))
 
@@ -121,7 +123,6 @@ def train(
 ) -> None:
     """Run the schedule from the state's step to its end."""
     focal_px = focal_length(landmarks, pictures.size)
-    progress = tqdm(total=schedule.steps, initial=state.step, unit="step", disable=not sys.stderr.isatty())
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
         rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
@@ -133,9 +134,7 @@ def train(
         losses = reconstruction_losses(state.network, landmarks, batch, standardised, weights)
         update(state, losses, schedule)
         state.step += 1
-        progress.update()
         report(state, {name: value.item() for name, value in losses.items()})
-    progress.close()
 
 
 def focal_length(landmarks: FaceLandmarks, size: int) -> float:
@@ -168,6 +167,7 @@ def update(state: ReconstructionState, losses: dict[str, Tensor], schedule: Reco
     total = finite_total(state.step, losses)
     state.optimiser.zero_grad()
     total.backward()
+    keep_gradient_norms(state.optimiser)
     norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), schedule.gradient_limit)
     if not torch.isfinite(norm):
         raise FloatingPointError(f"step {state.step}: the gradient is not finite")

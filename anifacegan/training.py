@@ -9,7 +9,6 @@ Steps come in four stages, after the priors and the shells of :mod:`anifacegan.w
 4. ``adversarial`` steps against a discriminator, on whole pictures of people whom nobody drew.
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +17,6 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from tqdm import tqdm
 
 from anifacegan.adversarial import AdversarialGame, Turn, follow
 from anifacegan.devices import moved
@@ -29,7 +27,7 @@ from anifacegan.losses.photometric import colour_error, free_space, silhouette_e
 from anifacegan.losses.total import finite_total
 from anifacegan.models.generator import Avatar, Generator, LevelChoice, RayColours, render_rays
 from anifacegan.models.latents import Latents
-from anifacegan.optimisation import Precision, cosine_decay, matrix_precision
+from anifacegan.optimisation import Precision, cosine_decay, keep_gradient_norms, matrix_precision
 from anifacegan.paired_data import PairedBatch, PairedData
 from anifacegan.shapes import BOX
 
@@ -130,6 +128,12 @@ class State:
     facts: dict[str, Any] = field(default_factory=dict)
     """Of what came before the first step, as plain values for the model card."""
 
+    @property
+    def optimisers(self) -> list[torch.optim.Optimizer]:
+        """In the order of the stages."""
+        game = self.game
+        return [self.optimiser] + ([] if game is None else [game.discriminator_optimiser, game.generator_optimiser])
+
     def state_dict(self) -> dict[str, Any]:
         """All it takes to go on."""
         parts = {name: part.state_dict() for name, part in self._parts().items()}
@@ -183,7 +187,6 @@ def train(
     """Run the schedule from the state's step to its end, on the device that the state is on. Adversarial steps need a
     state with a game.
     """
-    progress = tqdm(total=schedule.steps, initial=state.step, unit="step", disable=not sys.stderr.isatty())
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
         rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
@@ -203,9 +206,7 @@ def train(
             losses = state.game.play(turn, imitation)
             update_average(state, schedule)
         state.step += 1
-        progress.update()
         report(state, {name: value.item() for name, value in losses.items()})
-    progress.close()
 
 
 def imitation_losses(
@@ -306,6 +307,7 @@ def update(state: State, losses: dict[str, Tensor], schedule: Schedule) -> None:
     total = finite_total(state.step, losses)
     state.optimiser.zero_grad()
     total.backward()
+    keep_gradient_norms(state.optimiser)
     for group in state.optimiser.param_groups:
         norm = torch.nn.utils.clip_grad_norm_(group["params"], schedule.gradient_limit)
         if not torch.isfinite(norm):

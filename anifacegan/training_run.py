@@ -118,13 +118,13 @@ def skin(studio: Studio) -> np.ndarray:
 
 def shown(state: State, data: PairedData, studio: Studio, config: TrainConfig, log: RunLog) -> None:
     """Pictures of what the averaged weights draw by now, and the error of held-out faces."""
-    size = config.reporting.preview_size
-    picture, psnr = held_out_faces(state.average, data, config.reporting.held_out, size)
+    when = config.reporting
+    picture, psnr = held_out_faces(state.average, data, when.held_out, when.preview_size)
     log.record(state.step, {"held_out_psnr": round(psnr, 3)})
     basis = studio.head.parts.expression_basis()
     presets = {name: basis.from_strengths(units) for name, units in PRESETS.items()}
     expressions = {"neutral": np.zeros(EXP_DIM, np.float32)} | presets
-    for name, sheet in {"preview": picture, **sheets(state.average, expressions, size)}.items():
+    for name, sheet in {"preview": picture, **sheets(state.average, expressions, when.sheet_size)}.items():
         log.picture(state.step, name, sheet)
 
 

@@ -50,21 +50,19 @@ def snapshots(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*snapshot*"))
 
 
-@pytest.mark.parametrize("asked", ["SIGINT", "SIGTERM"])
 def test_a_run_that_is_asked_to_stop_saves_and_goes_on_to_the_same_end(
-    asked: str, kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also between two lines of stats.jsonl and between two regular snapshots."""
-    number = getattr(signal, asked)
-    before = signal.getsignal(number)
+    """By Ctrl-C and then by SIGTERM; also between two lines of stats.jsonl and between two regular snapshots."""
     config = kind.config(tiny, tmp_path / "run")
-    interrupt_at(monkeypatch, kind.stopped_in, lambda _: os.kill(os.getpid(), number))
-    with pytest.raises(KeyboardInterrupt):
-        kind.run(config)
-    saved = snapshots(tmp_path / "run")
-    assert len(saved) == 2 and saved[-1] == f"snapshot_{kind.stopped_in + 1:08d}.pt"  # that step was finished
-    assert not (tmp_path / "run" / "model").exists()
-    assert signal.getsignal(number) == before
+    for step, asked in ((kind.stopped_in, signal.SIGINT), (kind.stopped_in + 1, signal.SIGTERM)):
+        before = signal.getsignal(asked)
+        interrupt_at(monkeypatch, step, lambda _, asked=asked: os.kill(os.getpid(), asked))
+        with pytest.raises(KeyboardInterrupt):
+            kind.run(config)
+        assert snapshots(config.out)[-1] == f"snapshot_{step + 1:08d}.pt"  # the step on its way was finished
+        assert not (config.out / "model").exists()
+        assert signal.getsignal(asked) == before
     kind.run(config)
     same_end(tmp_path / "run", unbroken)
 
@@ -173,6 +171,7 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_end(
             assert process.exitcode == (-signal.SIGKILL if killed else 0)
             kills, finished = kills + killed, not killed
         same_end(config.out, unbroken)
+        assert sorted(p.name for p in config.out.iterdir()) == sorted(p.name for p in unbroken.iterdir())
 
 
 def kill_after(process: BaseProcess, heard: Connection, steps: int, share: float) -> bool:

@@ -26,6 +26,7 @@ from tiny_training_set import (
 )
 
 from anifacegan import training_run
+from anifacegan.adversarial import FIELDS
 from anifacegan.checkpoints import load_checkpoint
 from anifacegan.coefficients import read_coefficients, write_coefficients
 from anifacegan.command_line import read_config
@@ -38,6 +39,7 @@ from anifacegan.training import LossWeights, Schedule
 from anifacegan.training_run import run
 
 ROOT = Path(__file__).resolve().parents[1]
+SHEETS = ("expressions", "deformation", "yaw", "depth")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,7 @@ def test_a_run_leaves_losses_snapshots_previews_and_its_configuration(unbroken: 
     assert list((unbroken / "tensorboard").iterdir())
     assert sorted(path.name for path in unbroken.iterdir()) == sorted(
         ["config.yaml", "model", "preview.png", "stats.jsonl", "surfaces", "tensorboard"]
+        + [f"{name}.png" for name in SHEETS]
         + ["snapshot_00000004.pt", "snapshot_00000007.pt"]
     )
 
@@ -79,6 +82,22 @@ def test_the_preview_shows_the_held_out_pictures_in_its_first_row(tiny: Path, un
         picture = np.asarray(Image.open(tiny / "data" / f"{COUNT - HELD_OUT + column:06d}.png"))
         shown = preview[:size, column * size : (column + 1) * size]
         assert np.array_equal(shown, picture[nearest][:, nearest])
+
+
+def test_learning_rates_and_gradient_norms_of_every_field_are_in_tensorboard_alone(unbroken: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(unbroken / "tensorboard"))
+    events.Reload()
+    watched = [f"{value}/{field}" for value in ("learning_rate", "gradient_norm") for field in FIELDS]
+    for name in watched:
+        seen = {event.step: event.value for event in events.Scalars(name)}
+        first = 2 if name.endswith(("deformation", "alignment")) else 4  # it learns in the steps before
+        assert seen.keys() == set(range(first, 7, 2)), name
+        assert all(0 < value < 1e9 for value in seen.values()), name
+    assert not any(name in (unbroken / "stats.jsonl").read_text() for name in watched)
+    for name in ("preview", *SHEETS):
+        assert [event.step for event in events.Images(name)] == [3, 6, 7]
 
 
 def test_the_written_configuration_is_the_one_that_ran(tiny: Path, unbroken: Path) -> None:
