@@ -21,6 +21,7 @@ from anifacegan.image_gradients import Conditioning, PictureRenderer, Split
 from anifacegan.losses.total import finite_total
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
+from anifacegan.optimisation import keep_gradient_norms
 from anifacegan.real_pictures import PosedPictures, RealPictures
 from anifacegan.views import ViewConfig, Views, draw_views, sample_generators
 
@@ -189,6 +190,7 @@ def optimise(step: int, optimiser: torch.optim.Optimizer, terms: dict[str, Tenso
     """
     finite_total(step, terms)
     groups = {group["field"]: group["params"] for group in optimiser.param_groups}
+    keep_gradient_norms(optimiser)
     norm = nn.utils.clip_grad_norm_([weight for weights in groups.values() for weight in weights], limit)
     if not torch.isfinite(norm):
         raise FloatingPointError(f"step {step}: a gradient of {', '.join(groups)} is not finite")

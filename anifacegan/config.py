@@ -27,6 +27,8 @@ class Reporting:
     """Steps between two preview pictures and held-out errors."""
     preview_size: int = 128
     """Height of a preview's pictures in pixels."""
+    sheet_size: int = 64
+    """The same of the sheets of people, expressions and views."""
     snapshot_every: int = 500
     """Steps between two snapshots."""
     keep_snapshots: int = 2
@@ -71,8 +73,7 @@ class TrainConfig:
     """Name of the finished model, for its card."""
 
     def __post_init__(self) -> None:
-        if self.threads < 0:
-            raise ValueError(f"threads is {self.threads}, expected at least 0")
+        require(self, "", "threads", at_least=0)
         manifolds = len(self.generator.manifolds.values())
         if not 0 < self.schedule.near_levels < manifolds:
             raise ValueError(f"schedule.near_levels is {self.schedule.near_levels}, expected 1 to {manifolds - 1}")
@@ -83,3 +84,9 @@ class TrainConfig:
         name, real = ("data", self.data) if self.real is None else ("real", self.real)
         if self.schedule.adversarial and self.discriminator.size != real.size:
             raise ValueError(f"discriminator.size is {self.discriminator.size}, expected {real.size} as {name}.size")
+
+    def images(self, step: int) -> int:
+        """That the step after so many learns from; faces, where it looks at meshes alone."""
+        if step < self.schedule.warm_up_deform:
+            return self.schedule.mesh_faces
+        return self.schedule.batch if step < self.schedule.paired_steps else self.adversarial.batch

@@ -24,6 +24,12 @@ def chosen_device(device: Device) -> str:
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
+def use_threads(count: int) -> None:
+    """Let PyTorch compute with so many threads; 0 leaves the choice to it."""
+    if count:
+        torch.set_num_threads(count)
+
+
 def moved(record: Record, device: torch.device) -> Record:
     """A dataclass of tensors in host memory, and of such dataclasses, on a device; the host waits for no copy."""
     values = {field.name: getattr(record, field.name) for field in fields(record)}  # type: ignore[arg-type]

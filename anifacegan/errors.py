@@ -13,7 +13,8 @@ class InputError(ValueError):
 def require(
     config: object, owner: str, names: str, at_least: int | float | None = None, above: int | float | None = None
 ) -> None:
-    """Refuse values of a configuration, which the user knows as ``owner``, that are too small or not finite.
+    """Refuse values of a configuration that are too small or not finite. The user knows it as ``owner``; the
+    outermost one, whose keys have no dot, is "".
 
     Raises:
         InputError: names the first such value of ``names`` (several with spaces between), and what is expected.
@@ -23,7 +24,8 @@ def require(
         large_enough = value > above if above is not None else at_least is None or value >= at_least
         if not (large_enough and math.isfinite(value)):
             bound = f"at least {at_least}" if above is None else f"more than {above}"
-            raise InputError(f"{owner}.{name} is {value}, expected {bound}")
+            key = f"{owner}.{name}" if owner else name
+            raise InputError(f"{key} is {value}, expected {bound}")
 
 
 def first_line(error: BaseException) -> str:

@@ -1,21 +1,19 @@
 """A training run of a face reconstruction network: data, steps, snapshots, reports, the finished model."""
 
 import hashlib
-from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-import yaml
 
-from anifacegan.atomic_files import write_complete
 from anifacegan.coefficients import BFM
 from anifacegan.command_line import plain
-from anifacegan.continuation import fixed_values, refuse_changes
+from anifacegan.continuation import fixed_values
 from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.degradations import DegradationConfig
+from anifacegan.devices import use_threads
+from anifacegan.durable_run import DurableRun
 from anifacegan.errors import InputError, require
 from anifacegan.models.reconstruction import FaceLandmarks, ReconstructionConfig, ReconstructionNetwork
 from anifacegan.morphable import MorphableModel, face_model_sha256, load_bfm, load_open_face_model
@@ -31,8 +29,6 @@ from anifacegan.reconstruction_training import (
     train,
 )
 from anifacegan.run_log import RunLog
-from anifacegan.snapshots import load_newest, save_snapshot
-from anifacegan.training_run import ask_before_stopping
 
 
 @dataclass(frozen=True)
@@ -76,8 +72,11 @@ class ReconstructionRun:
     """Name of the finished model, for its card."""
 
     def __post_init__(self) -> None:
-        if self.threads < 0:
-            raise ValueError(f"threads is {self.threads}, expected at least 0")
+        require(self, "", "threads", at_least=0)
+
+    def images(self, step: int) -> int:
+        """That the step after so many learns from."""
+        return self.schedule.batch
 
 
 def run(config: ReconstructionRun) -> Path:
@@ -87,8 +86,7 @@ def run(config: ReconstructionRun) -> Path:
         InputError: something in the configuration or the data does not fit.
         FloatingPointError: a loss is not finite; the message names the terms and the step.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     dataset = FaceDataset(config.data)
     model = face_model(config.face_model)
     owner = dataset.face_model or BFM                                  # Deep3DFaceRecon's files do not say
@@ -101,62 +99,27 @@ def run(config: ReconstructionRun) -> Path:
             f"reporting.held_out {held_out}"
         )
     fixed = fixed_values(config, sums(dataset, config.face_model))
-    content = load_newest(config.out)
-    if content is not None:
-        refuse_changes(config.out, content["fixed"], fixed)
-    config.out.mkdir(parents=True, exist_ok=True)
-    state = fresh_state(config) if content is None else resumed_state(config, content)
-    write_complete(config.out / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
+    kept = DurableRun(config, fixed)
+    state = fresh_state(config)
+    new = kept.take_up(state)
     pictures = load_pictures(dataset, config.network.size)
     seen, unseen = pictures.part(slice(0, -held_out)), pictures.part(slice(-held_out, None))
     landmarks = FaceLandmarks(model, config.network.camera)
-    if content is None:
+    if new:
         start(state.network, seen, landmarks, config)
 
     def measure() -> dict[str, float]:
         report = held_out_report(state.network, landmarks, unseen, config.degradations)
         return {name: float(f"{value:.4g}") for name, value in report.items()}
 
-    log = RunLog(config.out, state.step, None if content is None else content.get("log"))
-    with ask_before_stopping() as stop, closing(log):
-        train(
-            state,
-            seen,
-            landmarks,
-            config.degradations,
-            config.schedule,
-            config.weights,
-            reporter(config, log, measure, stop.is_set, fixed),
-        )
+    def show(log: RunLog) -> None:
+        log.record(state.step, measure())
+
+    with kept.reporting(state, show, config.reporting.report_every) as report:
+        train(state, seen, landmarks, config.degradations, config.schedule, config.weights, report)
     folder = config.out / "model"
     save_reconstruction(folder, state.network, card(config, model.name, state.step, measure()))
     return folder
-
-
-def reporter(
-    config: ReconstructionRun,
-    log: RunLog,
-    measure: Callable[[], dict[str, float]],
-    asked_to_stop: Callable[[], bool],
-    fixed: dict[str, Any],
-) -> Callable[[ReconstructionState, dict[str, float]], None]:
-    """What happens after each step: lines, reports, snapshots, and leaving where that is asked for."""
-    when = config.reporting
-
-    def report(state: ReconstructionState, losses: dict[str, float]) -> None:
-        done, stopping = state.step == config.schedule.steps, asked_to_stop()
-        log.add(losses)
-        if state.step % when.log_every == 0:
-            log.flush(state.step)
-        if state.step % when.report_every == 0 or done:
-            log.record(state.step, measure())
-        if state.step % when.snapshot_every == 0 or done or stopping:
-            content = snapshot(state) | {"log": log.pending(), "fixed": fixed}
-            save_snapshot(config.out, state.step, content, when.keep_snapshots)
-        if stopping:
-            raise KeyboardInterrupt
-
-    return report
 
 
 def face_model(path: Path | None) -> MorphableModel:
@@ -186,30 +149,6 @@ def fresh_state(config: ReconstructionRun) -> ReconstructionState:
     """A network without weights yet, and its optimiser."""
     network = ReconstructionNetwork(config.network).to(memory_format=torch.channels_last)
     return new_state(network, config.schedule)
-
-
-def snapshot(state: ReconstructionState) -> dict[str, Any]:
-    """What it takes to go on."""
-    return {
-        "network": state.network.state_dict(),
-        "optimiser": state.optimiser.state_dict(),
-        "step": state.step,
-    }
-
-
-def resumed_state(config: ReconstructionRun, content: dict[str, Any]) -> ReconstructionState:
-    """The state that a snapshot holds."""
-    state = fresh_state(config)
-    try:
-        state.network.load_state_dict(content["network"])
-        state.optimiser.load_state_dict(content["optimiser"])
-    except (RuntimeError, ValueError, KeyError):
-        raise InputError(
-            f"{config.out}: its snapshots are of another network than the configuration's, expected that of "
-            f"{config.out / 'config.yaml'}; take another --out for a new run"
-        ) from None
-    state.step = content["step"]
-    return state
 
 
 def card(config: ReconstructionRun, face_model_name: str, steps: int, report: dict[str, float]) -> ReconstructionCard:

@@ -6,16 +6,13 @@ The first terms weigh every coefficient alike. The last one weighs identity, exp
 the picture, and sets them right together. Every step degrades its pictures anew (:mod:`anifacegan.degradations`).
 """
 
-import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm import tqdm
 
 from anifacegan.degradations import DegradationConfig
 from anifacegan.errors import require
@@ -26,6 +23,7 @@ from anifacegan.models.reconstruction import (
     ReconstructionNetwork,
     coefficient_camera,
 )
+from anifacegan.optimisation import Precision, cosine_decay, keep_gradient_norms, matrix_precision
 from anifacegan.reconstruction_data import FaceBatch, FacePictures, degraded_batch
 
 REPORT_SIZE = 128
@@ -66,7 +64,7 @@ class ReconstructionSchedule:
     """AdamW's."""
     gradient_limit: float = 5.0
     """Largest norm of the gradient."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """Of the trunk's convolutions. bfloat16 is faster on processors that have it in hardware, and slower on others."""
 
     def __post_init__(self) -> None:
@@ -84,14 +82,32 @@ class ReconstructionState:
     optimiser: torch.optim.AdamW
     step: int = 0
 
+    @property
+    def optimisers(self) -> list[torch.optim.Optimizer]:
+        return [self.optimiser]
+
+    def state_dict(self) -> dict[str, Any]:
+        """All it takes to go on."""
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+        }
+
+    def load_state_dict(self, content: dict[str, Any]) -> None:
+        """Raises RuntimeError, ValueError or KeyError where the content is of another network."""
+        self.network.load_state_dict(content["network"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.step = content["step"]
+
 
 def new_state(network: ReconstructionNetwork, schedule: ReconstructionSchedule) -> ReconstructionState:
     """A fresh optimiser; normalisations and biases do not decay."""
     decaying = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [
-        {"params": decaying, "weight_decay": schedule.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": decaying, "weight_decay": schedule.weight_decay, "field": "matrices"},
+        {"params": others, "weight_decay": 0.0, "field": "vectors"},
     ]
     return ReconstructionState(network, torch.optim.AdamW(groups, lr=schedule.lr, betas=(0.9, 0.99)))
 
@@ -107,21 +123,18 @@ def train(
 ) -> None:
     """Run the schedule from the state's step to its end."""
     focal_px = focal_length(landmarks, pictures.size)
-    progress = tqdm(total=schedule.steps, initial=state.step, unit="step", disable=not sys.stderr.isatty())
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
         rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
         items = torch.randint(len(pictures), (schedule.batch,), generator=rng)
         batch = degraded_batch(pictures, items, degradations, focal_px, rng)
         state.network.train()
-        with torch.autocast("cpu", torch.bfloat16, enabled=schedule.precision == "bfloat16"):
+        with matrix_precision(schedule.precision, batch.images.device):
             standardised = state.network.standardised(batch.images)
         losses = reconstruction_losses(state.network, landmarks, batch, standardised, weights)
         update(state, losses, schedule)
         state.step += 1
-        progress.update()
         report(state, {name: value.item() for name, value in losses.items()})
-    progress.close()
 
 
 def focal_length(landmarks: FaceLandmarks, size: int) -> float:
@@ -154,6 +167,7 @@ def update(state: ReconstructionState, losses: dict[str, Tensor], schedule: Reco
     total = finite_total(state.step, losses)
     state.optimiser.zero_grad()
     total.backward()
+    keep_gradient_norms(state.optimiser)
     norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), schedule.gradient_limit)
     if not torch.isfinite(norm):
         raise FloatingPointError(f"step {state.step}: the gradient is not finite")
@@ -166,4 +180,4 @@ def learning_rate_share(step: int, schedule: ReconstructionSchedule) -> float:
     """Up in a line, down as a cosine to a hundredth."""
     ramp = min(1.0, (step + 1) / schedule.warm_up)
     progress = max(0.0, (step + 1 - schedule.warm_up) / max(1, schedule.steps - schedule.warm_up))
-    return ramp * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+    return ramp * cosine_decay(progress, floor=0.01)

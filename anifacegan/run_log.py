@@ -27,32 +27,37 @@ class RunLog:
         pending = pending or {"sums": {}, "count": 0}
         self.sums: dict[str, float] = dict(pending["sums"])
         self.count: int = pending["count"]
+        self.images = 0
         self.started = time.monotonic()
 
     def pending(self) -> dict[str, Any]:
         """Values since the last line: with them a resumed run writes the same next line as an unbroken one."""
         return {"sums": dict(self.sums), "count": self.count}
 
-    def add(self, values: dict[str, float]) -> None:
-        """Values of one step."""
+    def add(self, values: dict[str, float], images: int = 0) -> None:
+        """Values of one step, and how many images it learnt from."""
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.count += 1
+        self.images += images
 
     def flush(self, step: int) -> dict[str, float]:
         """Write the means of all values since the last flush; returns them."""
         means = {name: total / self.count for name, total in self.sums.items()}
         self._append({"step": step} | {name: float(f"{v:.6g}") for name, v in means.items()})
-        for name, value in means.items():
-            self.writer.add_scalar(name, value, step)
+        self.watch(step, means)
         now = time.monotonic()
-        self.writer.add_scalar("steps_per_second", self.count / (now - self.started), step)
-        self.sums, self.count, self.started = {}, 0, now
+        self.watch(step, {"images_per_second": self.images / (now - self.started)})
+        self.sums, self.count, self.images, self.started = {}, 0, 0, now
         return means
 
     def record(self, step: int, values: dict[str, float]) -> None:
         """Values that are known at this step only."""
         self._append({"step": step} | values)
+        self.watch(step, values)
+
+    def watch(self, step: int, values: dict[str, float]) -> None:
+        """Values for tensorboard alone."""
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
 

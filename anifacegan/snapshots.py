@@ -28,6 +28,12 @@ def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
         old.unlink()
 
 
+def remove_half_written(folder: Path) -> None:
+    """Files that a killed process was writing as snapshots, or beside them; no other process may be at work there."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink()
+
+
 def load_newest(folder: Path) -> dict | None:
     """Content of the newest readable snapshot, None where there is none; a damaged one is reported and passed over."""
     for path in sorted(folder.glob(PATTERN), reverse=True):

@@ -9,17 +9,14 @@ Steps come in four stages, after the priors and the shells of :mod:`anifacegan.w
 4. ``adversarial`` steps against a discriminator, on whole pictures of people whom nobody drew.
 """
 
-import math
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from tqdm import tqdm
 
 from anifacegan.adversarial import AdversarialGame, Turn, follow
 from anifacegan.devices import moved
@@ -30,6 +27,7 @@ from anifacegan.losses.photometric import colour_error, free_space, silhouette_e
 from anifacegan.losses.total import finite_total
 from anifacegan.models.generator import Avatar, Generator, LevelChoice, RayColours, render_rays
 from anifacegan.models.latents import Latents
+from anifacegan.optimisation import Precision, cosine_decay, keep_gradient_norms, matrix_precision
 from anifacegan.paired_data import PairedBatch, PairedData
 from anifacegan.shapes import BOX
 
@@ -93,7 +91,7 @@ class Schedule:
     lr_manifolds: float = 5e-5
     gradient_limit: float = 1.0
     """Largest norm of a field's gradient."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """Of the hidden layers' matrix products. Coordinates, mapping networks and levels stay float32. bfloat16 is twice
     as fast on processors that have it in hardware, and slower on others."""
     average_decay: float = 0.999
@@ -127,6 +125,29 @@ class State:
     """Of the stages on paired pictures; the game brings its own."""
     game: AdversarialGame | None = None
     step: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Of what came before the first step, as plain values for the model card."""
+
+    @property
+    def optimisers(self) -> list[torch.optim.Optimizer]:
+        """In the order of the stages."""
+        game = self.game
+        return [self.optimiser] + ([] if game is None else [game.discriminator_optimiser, game.generator_optimiser])
+
+    def state_dict(self) -> dict[str, Any]:
+        """All it takes to go on."""
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        return parts | {"step": self.step, "facts": self.facts}
+
+    def load_state_dict(self, content: dict[str, Any]) -> None:
+        """Raises RuntimeError, ValueError or KeyError where the content is of other networks."""
+        for name, part in self._parts().items():
+            part.load_state_dict(content[name])
+        self.step, self.facts = content["step"], content["facts"]
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"generator": self.generator, "average": self.average, "optimiser": self.optimiser}
+        return parts if self.game is None else parts | {"game": self.game}
 
     def to(self, device: str) -> None:
         """Move the weights and what the optimiser keeps of each."""
@@ -166,7 +187,6 @@ def train(
     """Run the schedule from the state's step to its end, on the device that the state is on. Adversarial steps need a
     state with a game.
     """
-    progress = tqdm(total=schedule.steps, initial=state.step, unit="step", disable=not sys.stderr.isatty())
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
         rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
@@ -177,7 +197,7 @@ def train(
             if state.step >= schedule.warm_up_deform:
                 batch = moved(data.draw(schedule.batch, schedule.rays, rng), state.generator.device)
                 near = schedule if state.step < schedule.warm_up_deform + schedule.near_surface else None
-                with matrix_precision(schedule, batch.rgb.device):
+                with matrix_precision(schedule.precision, batch.rgb.device):
                     losses |= photometric_losses(state.generator, batch, near, weights, rng)
             update(state, losses, schedule)
         else:
@@ -186,9 +206,7 @@ def train(
             losses = state.game.play(turn, imitation)
             update_average(state, schedule)
         state.step += 1
-        progress.update()
         report(state, {name: value.item() for name, value in losses.items()})
-    progress.close()
 
 
 def imitation_losses(
@@ -213,7 +231,7 @@ def imitation_losses(
     z_id, z_exp = z_id.to(device), z_exp.to(device)
     offset = generator.deformation.bind(z_id, z_exp)
     neutral = generator.deformation.bind(z_id, torch.zeros_like(z_exp))
-    with matrix_precision(schedule, device):
+    with matrix_precision(schedule.precision, device):
         losses = {
             "deformation": weights.deformation * imitation(offset, points),
             "curtain": weights.curtain * imitation(offset, curtain),
@@ -230,11 +248,6 @@ def imitation_losses(
 def imitation(offset: Callable[[Tensor], Tensor], points: MeshPoints) -> Float[Tensor, ""]:
     """How far the deformation field is from the mesh at these points."""
     return deformation_error(offset(points.x_target), points.delta, points.visible)
-
-
-def matrix_precision(schedule: Schedule, device: torch.device) -> torch.autocast:
-    """The precision of the fields' matrix products inside this context."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=schedule.precision == "bfloat16")
 
 
 def photometric_losses(
@@ -294,6 +307,7 @@ def update(state: State, losses: dict[str, Tensor], schedule: Schedule) -> None:
     total = finite_total(state.step, losses)
     state.optimiser.zero_grad()
     total.backward()
+    keep_gradient_norms(state.optimiser)
     for group in state.optimiser.param_groups:
         norm = torch.nn.utils.clip_grad_norm_(group["params"], schedule.gradient_limit)
         if not torch.isfinite(norm):
@@ -312,20 +326,16 @@ def set_learning_rates(state: State, schedule: Schedule) -> None:
     warm = state.step - schedule.warm_up_deform
     after = (warm + 1) / (schedule.paired_steps - schedule.warm_up_deform + 1)
     if warm < 0:
-        offsets = _cosine((state.step + 1) / schedule.warm_up_deform, floor=0.3)
+        offsets = cosine_decay((state.step + 1) / schedule.warm_up_deform, floor=0.3)
     else:
-        offsets = 0.3 * _cosine(after, floor=0.1)
+        offsets = 0.3 * cosine_decay(after, floor=0.1)
     ramp = min(1.0, max(0.0, (warm + 1) / 200))
     bent = max(0.0, (warm - schedule.near_surface + 1) / (schedule.complete + 1))
     rates = {
-        "template": schedule.lr_template * ramp * _cosine(after, floor=0.03),
+        "template": schedule.lr_template * ramp * cosine_decay(after, floor=0.03),
         "deformation": schedule.lr_deformation * offsets,
         "alignment": schedule.lr_deformation * offsets,
-        "manifolds": schedule.lr_manifolds * _cosine(bent, floor=0.03),
+        "manifolds": schedule.lr_manifolds * cosine_decay(bent, floor=0.03),
     }
     for group in state.optimiser.param_groups:
         group["lr"] = rates[group["field"]]
-
-
-def _cosine(progress: float, floor: float) -> float:
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))

@@ -1,45 +1,34 @@
 """A training run from its configuration: data, warm start, the steps, snapshots, previews, the finished model."""
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from jaxtyping import UInt8
-from torch import Tensor
 
 from anifacegan.adversarial import AdversarialGame
-from anifacegan.atomic_files import write_complete
 from anifacegan.checkpoints import Checkpoint, ModelCard, load_checkpoint, save_checkpoint
 from anifacegan.command_line import plain
 from anifacegan.config import TrainConfig
-from anifacegan.continuation import fixed_values, refuse_changes
+from anifacegan.continuation import fixed_values
 from anifacegan.data import FaceDataset
-from anifacegan.devices import chosen_device, moved
+from anifacegan.devices import chosen_device, use_threads
+from anifacegan.durable_run import DurableRun
 from anifacegan.errors import InputError
 from anifacegan.expressions import PRESETS
 from anifacegan.imitation_points import MeshSampler
 from anifacegan.models.discriminator import Discriminator
-from anifacegan.models.generator import Generator, in_slices, render_rays
-from anifacegan.models.latents import Latents
+from anifacegan.models.generator import Generator
 from anifacegan.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.paired_data import PairedData
-from anifacegan.rays import Rays
+from anifacegan.previews import held_out_faces, sheets
 from anifacegan.real_pictures import RealPictures
 from anifacegan.run_log import RunLog
-from anifacegan.snapshots import load_newest, save_snapshot
+from anifacegan.shapes import EXP_DIM
 from anifacegan.surfaces import describe, load_surfaces
 from anifacegan.synthetic import Studio, load_studio
 from anifacegan.training import State, new_state, train
 from anifacegan.warm_start import fit_prior, fit_shells
-
-PREVIEWS = 6
-SLICE_RAYS = 4096
 
 
 def run(config: TrainConfig) -> Path:
@@ -49,8 +38,7 @@ def run(config: TrainConfig) -> Path:
         InputError: something in the configuration or the data does not fit.
         FloatingPointError: a loss is not finite; the message names the terms and the step.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     device = chosen_device(config.device)
     dataset = FaceDataset(config.data)
     studio = load_studio(config.face_model)
@@ -62,37 +50,20 @@ def run(config: TrainConfig) -> Path:
     codes = dataset.load_coefficients()
     sums = describe(codes, config.data.size, config.face_model)
     fixed = fixed_values(config, sums if real is None else sums | {"real_sha256": real.sha256()})
-    content = load_newest(config.out)
-    if content is not None and "fixed" in content:                     # older snapshots do not say
-        refuse_changes(config.out, content["fixed"], fixed)
-    config.out.mkdir(parents=True, exist_ok=True)
-    state = fresh_state(config, real) if content is None else resumed_state(config, real, content)
-    write_complete(config.out / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
+    kept = DurableRun(config, fixed)
+    state = fresh_state(config, real)
+    new = kept.take_up(state)
     surfaces = load_surfaces(config.out / "surfaces", codes, config.data.size, config.face_model)
     march = config.generator.march
     data = PairedData(dataset.load_images(), codes, surfaces, march.fov_deg, config.reporting.held_out)
     mesh = MeshSampler(studio.head, surfaces.visible)
-    facts = warm_start(state, config, data, studio) if content is None else content["facts"]
+    if new:
+        warm_start(state, config, data, studio)
     state.to(device)
-
-    log = RunLog(config.out, state.step, None if content is None else content.get("log"))
-    with ask_before_stopping() as stop, closing(log):
-
-        def report(state: State, losses: dict[str, float]) -> None:
-            done = state.step == config.schedule.steps
-            log.add(losses)
-            if state.step % config.reporting.log_every == 0:
-                log.flush(state.step)
-            if state.step % config.reporting.preview_every == 0 or done:
-                preview(state, data, config, log)
-            if state.step % config.reporting.snapshot_every == 0 or done or stop.is_set():
-                content = snapshot(state, facts) | {"log": log.pending(), "fixed": fixed}
-                save_snapshot(config.out, state.step, content, config.reporting.keep_snapshots)
-            if stop.is_set():
-                raise KeyboardInterrupt
-
+    show = partial(shown, state, data, studio, config)
+    with kept.reporting(state, show, config.reporting.preview_every) as report:
         train(state, data, mesh, config.schedule, config.weights, report)
-    return finish(config, state, studio, facts)
+    return finish(config, state, studio)
 
 
 def real_pictures(config: TrainConfig, dataset: FaceDataset) -> RealPictures | None:
@@ -114,27 +85,9 @@ def fresh_state(config: TrainConfig, real: RealPictures | None) -> State:
     return state
 
 
-def resumed_state(config: TrainConfig, real: RealPictures | None, content: dict[str, Any]) -> State:
-    """The state that a snapshot holds."""
-    state = fresh_state(config, real)
-    try:
-        state.generator.load_state_dict(content["generator"])
-        state.average.load_state_dict(content["average"])
-        state.optimiser.load_state_dict(content["optimiser"])
-        if state.game is not None:
-            state.game.load_state_dict(content["game"])
-    except (RuntimeError, ValueError, KeyError):
-        raise InputError(
-            f"{config.out}: its snapshots are of other networks than the configuration's, expected those of "
-            f"{config.out / 'config.yaml'}; take another --out for a new run"
-        ) from None
-    state.step = content["step"]
-    return state
-
-
-def warm_start(state: State, config: TrainConfig, data: PairedData, studio: Studio) -> dict[str, Any]:
-    """Give a fresh state its weights: those of the initial model, or priors and shells. Facts for the model card."""
-    generator, facts = state.generator, {}
+def warm_start(state: State, config: TrainConfig, data: PairedData, studio: Studio) -> None:
+    """Give a fresh state its weights, and its facts: those of the initial model, or priors and shells."""
+    generator, facts = state.generator, state.facts
     if config.initial_model is not None:
         initial = load_checkpoint(config.initial_model)
         try:
@@ -155,7 +108,6 @@ def warm_start(state: State, config: TrainConfig, data: PairedData, studio: Stud
         generator.template.code_scale.copy_(data.visible_scale())
         facts["shell_error_world"] = fit_shells(generator.manifolds, skin(studio), config.shells, rng)
     state.average.load_state_dict(generator.state_dict())
-    return facts
 
 
 def skin(studio: Studio) -> np.ndarray:
@@ -164,42 +116,19 @@ def skin(studio: Studio) -> np.ndarray:
     return (vertices * WORLD_PER_MODEL_UNIT + studio.head.world_offset).astype(np.float64)
 
 
-def snapshot(state: State, facts: dict[str, Any]) -> dict[str, Any]:
-    content = {
-        "generator": state.generator.state_dict(),
-        "average": state.average.state_dict(),
-        "optimiser": state.optimiser.state_dict(),
-        "step": state.step,
-        "facts": facts,
-    }
-    return content if state.game is None else content | {"game": state.game.state_dict()}
+def shown(state: State, data: PairedData, studio: Studio, config: TrainConfig, log: RunLog) -> None:
+    """Pictures of what the averaged weights draw by now, and the error of held-out faces."""
+    when = config.reporting
+    picture, psnr = held_out_faces(state.average, data, when.held_out, when.preview_size)
+    log.record(state.step, {"held_out_psnr": round(psnr, 3)})
+    basis = studio.head.parts.expression_basis()
+    presets = {name: basis.from_strengths(units) for name, units in PRESETS.items()}
+    expressions = {"neutral": np.zeros(EXP_DIM, np.float32)} | presets
+    for name, sheet in {"preview": picture, **sheets(state.average, expressions, when.sheet_size)}.items():
+        log.picture(state.step, name, sheet)
 
 
-@torch.no_grad()
-def preview(state: State, data: PairedData, config: TrainConfig, log: RunLog) -> None:
-    """Held-out faces: as they are, rendered, with the neutral expression, turned; and the rendered ones' error."""
-
-    def drawn(codes: Latents, rays: Rays) -> Tensor:
-        device = state.average.device
-        avatar, rays = state.average.condition(moved(codes, device)), moved(rays, device)
-        return torch.cat([render_rays(avatar, part).rgb for part in in_slices(rays, SLICE_RAYS)], dim=1).cpu()
-
-    size, rows, errors = config.reporting.preview_size, [], []
-    for index in range(min(PREVIEWS, config.reporting.held_out)):
-        codes, rays, truth = data.held_out_view(index, size)
-        neutral = Latents(codes.z_id, torch.zeros_like(codes.z_exp), codes.z_noise)
-        pictures = [drawn(c, rays).reshape(size, size, 3) for c in (codes, neutral)]
-        errors.append(float((pictures[0] - truth).square().mean()))
-        rows.append(torch.cat([truth, *pictures], dim=0))
-    log.picture(state.step, "preview", to_uint8(torch.cat(rows, dim=1)))
-    log.record(state.step, {"held_out_psnr": round(-10 * float(np.log10(np.mean(errors))), 3)})
-
-
-def to_uint8(image: Tensor) -> UInt8[np.ndarray, "height width 3"]:
-    return (image.clamp(0, 1) * 255).round().byte().numpy()
-
-
-def finish(config: TrainConfig, state: State, studio: Studio, facts: dict[str, Any]) -> Path:
+def finish(config: TrainConfig, state: State, studio: Studio) -> Path:
     """Write the averaged weights as a model folder, with the truncation mean and everything it needs to be used."""
     generator = state.average.cpu()
     generator.set_truncation_mean(torch.Generator().manual_seed(config.schedule.seed))
@@ -215,7 +144,7 @@ def finish(config: TrainConfig, state: State, studio: Studio, facts: dict[str, A
             "stage": stage(config),
             "steps": state.step,
             "seed": config.schedule.seed,
-            "facts": facts,
+            "facts": state.facts,
             "config": plain(config),
         },
     )
@@ -246,17 +175,3 @@ def stage(config: TrainConfig) -> str:
     elif config.initial_model is None:
         done.append("no adversarial training yet")
     return "; ".join(done)
-
-
-@contextmanager
-def ask_before_stopping() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the event instead of breaking a step; the step's end saves and leaves."""
-    event = threading.Event()
-    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
-    for name in before:
-        signal.signal(name, lambda *_: event.set())
-    try:
-        yield event
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)

@@ -1,29 +1,26 @@
-"""Whole runs through the adversarial stage: what they leave behind, and how they survive being stopped."""
+"""Whole runs through the adversarial stage: what they leave behind, and what they refuse."""
 
 import dataclasses
-import os
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from kept_runs import GAME_SIZE as SIZE
+from kept_runs import flat, game_config
 from photographs import write_photographs
-from tiny_training_set import SCHEDULE, tiny_config, write_tiny_set
+from tiny_training_set import write_tiny_set
 
-from anifacegan.adversarial import FIELDS, AdversarialConfig, AdversarialGame, Turn
+from anifacegan.adversarial import FIELDS, AdversarialGame, Turn
 from anifacegan.adversarial_gradients import AdversarialWeights
 from anifacegan.checkpoints import load_checkpoint
-from anifacegan.config import TrainConfig
 from anifacegan.data import DataConfig
 from anifacegan.errors import InputError
-from anifacegan.image_gradients import Split
 from anifacegan.models.discriminator import DiscriminatorConfig
 from anifacegan.snapshots import load_newest
 from anifacegan.training_run import run
 
-SIZE = 16
 TERMS = {field.name for field in dataclasses.fields(AdversarialWeights)}
 IMITATION = {"deformation", "curtain", "roughness", "minimal", "neutral", "alignment"}
 
@@ -36,49 +33,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def config(tiny: Path, out: Path, **changes: object) -> TrainConfig:
-    """One step of every stage on paired pictures, two of the game; every step is a line of stats.jsonl."""
-    paired = tiny_config(tiny, out)
-    adversarial = dataclasses.replace(
-        paired,
-        data=DataConfig(tiny / "data", SIZE),
-        schedule=dataclasses.replace(SCHEDULE, warm_up_deform=1, near_surface=1, complete=1, adversarial=2),
-        discriminator=DiscriminatorConfig(size=SIZE, capacity=64, max_channels=8),
-        adversarial=AdversarialConfig(batch=2, split=Split(1, 100)),
-        reporting=dataclasses.replace(paired.reporting, log_every=1, preview_every=5, snapshot_every=5),
-    )
-    return dataclasses.replace(adversarial, **changes)
-
-
 @pytest.fixture(scope="module")
 def unbroken(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run."""
     out = tmp_path_factory.mktemp("run") / "unbroken"
-    run(config(tiny, out))
+    run(game_config(tiny, out))
     return out
 
 
 def lines(folder: Path) -> list[dict]:
     return [yaml.safe_load(line) for line in (folder / "stats.jsonl").read_text().splitlines()]
-
-
-def flat(content: object, prefix: str = "") -> dict[str, object]:
-    """Nested dictionaries and lists as one, by path."""
-    if isinstance(content, (dict, list)):
-        pairs = content.items() if isinstance(content, dict) else enumerate(content)
-        return {path: leaf for key, value in pairs for path, leaf in flat(value, f"{prefix}/{key}").items()}
-    return {prefix: content}
-
-
-def same_end(one: Path, other: Path) -> None:
-    """stats.jsonl and everything in the last snapshot are equal, bit for bit."""
-    assert (one / "stats.jsonl").read_text() == (other / "stats.jsonl").read_text()
-    first, second = (flat(load_newest(folder)) for folder in (one, other))
-    assert first.keys() == second.keys()
-    assert any("game/discriminator_optimiser/state" in name for name in first)
-    for name, value in first.items():
-        same = torch.equal(value, second[name]) if isinstance(value, torch.Tensor) else value == second[name]
-        assert same, name
 
 
 def test_every_term_of_the_game_is_logged_by_name(unbroken: Path) -> None:
@@ -106,7 +70,7 @@ def test_generator_and_discriminator_learn_in_the_game(
         return real(game, turn, imitation)
 
     monkeypatch.setattr(AdversarialGame, "play", recorded)
-    run(config(tiny, tmp_path / "run"))
+    run(game_config(tiny, tmp_path / "run"))
     content = load_newest(tmp_path / "run")
     assert content is not None
     after = flat({"discriminator": content["game"]["discriminator"], "generator": content["generator"]})
@@ -118,31 +82,8 @@ def test_generator_and_discriminator_learn_in_the_game(
     assert any(not torch.equal(mean, value) for mean, value in pairs)
 
 
-@pytest.mark.parametrize("step", [3, 4])
-def test_a_run_that_is_stopped_in_the_game_goes_on_to_the_same_end(
-    step: int, tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Asked to stop in the middle of a step; weights, averages, all three optimisers and the log end the same."""
-    real, asked = AdversarialGame.discriminator_step, []
-
-    def interrupted(game: AdversarialGame, turn: Turn) -> dict[str, torch.Tensor]:
-        if turn.step == step and not asked:
-            asked.append(turn)
-            os.kill(os.getpid(), signal.SIGTERM)
-        return real(game, turn)
-
-    monkeypatch.setattr(AdversarialGame, "discriminator_step", interrupted)
-    out = tmp_path / "run"
-    with pytest.raises(KeyboardInterrupt):
-        run(config(tiny, out))
-    assert [path.name for path in out.glob("snapshot_*")] == [f"snapshot_{step + 1:08d}.pt"]
-    torch.manual_seed(step)                                            # the global generator has no say
-    run(config(tiny, out))
-    same_end(out, unbroken)
-
-
 def test_a_finished_model_can_go_on_with_the_game_alone(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
-    whole = config(tiny, tmp_path / "run", initial_model=unbroken / "model")
+    whole = game_config(tiny, tmp_path / "run", initial_model=unbroken / "model")
     alone = dataclasses.replace(whole.schedule, warm_up_deform=0, near_surface=0, complete=0)
     run(dataclasses.replace(whole, schedule=alone))
     logged = [line for line in lines(tmp_path / "run") if "deformation" in line]
@@ -151,7 +92,7 @@ def test_a_finished_model_can_go_on_with_the_game_alone(tiny: Path, unbroken: Pa
 
 def test_photographs_without_appearance_codes_will_do_for_the_game(tiny: Path, tmp_path: Path) -> None:
     photographs = DataConfig(tiny / "photographs", SIZE, pitch_offset=0.1)
-    folder = run(config(tiny, tmp_path / "run", real=photographs))
+    folder = run(game_config(tiny, tmp_path / "run", real=photographs))
     logged = [line for line in lines(tmp_path / "run") if "discriminator_real" in line]
     assert len(logged) == 2
     card = load_checkpoint(folder).card
@@ -161,24 +102,24 @@ def test_photographs_without_appearance_codes_will_do_for_the_game(tiny: Path, t
 
 def test_photographs_may_move_but_not_change(tiny: Path, tmp_path: Path) -> None:
     photographs = DataConfig(tiny / "photographs", SIZE)
-    run(config(tiny, tmp_path / "run", real=photographs))
+    run(game_config(tiny, tmp_path / "run", real=photographs))
     shutil.copytree(photographs.path, tmp_path / "moved")
-    run(config(tiny, tmp_path / "run", real=DataConfig(tmp_path / "moved", SIZE)))
+    run(game_config(tiny, tmp_path / "run", real=DataConfig(tmp_path / "moved", SIZE)))
     for gone in sorted((tmp_path / "moved").glob("00000.*")):
         gone.unlink()
     with pytest.raises(InputError, match="real.path is of SHA-256 .*, expected of SHA-256"):
-        run(config(tiny, tmp_path / "run", real=DataConfig(tmp_path / "moved", SIZE)))
+        run(game_config(tiny, tmp_path / "run", real=DataConfig(tmp_path / "moved", SIZE)))
 
 
 def test_another_discriminator_than_the_snapshots_is_refused(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
     shutil.copytree(unbroken, tmp_path / "run")
     wider = DiscriminatorConfig(size=SIZE, capacity=128, max_channels=8)
     with pytest.raises(InputError, match="discriminator.capacity is 128, expected 64 as in the snapshots"):
-        run(config(tiny, tmp_path / "run", discriminator=wider))
+        run(game_config(tiny, tmp_path / "run", discriminator=wider))
 
 
 def test_pictures_of_another_size_than_the_discriminators_are_refused(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="discriminator.size is 32, expected 16 as data.size"):
-        config(tiny, tmp_path, discriminator=DiscriminatorConfig(size=32))
+        game_config(tiny, tmp_path, discriminator=DiscriminatorConfig(size=32))
     with pytest.raises(ValueError, match="discriminator.size is 16, expected 32 as real.size"):
-        config(tiny, tmp_path, real=DataConfig(tiny / "photographs", 32))
+        game_config(tiny, tmp_path, real=DataConfig(tiny / "photographs", 32))

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "anifacegan"
 
 LAYERS = """
     shapes errors allocation resampling
-    command_line atomic_files devices
+    command_line atomic_files devices pictures
     output_folder
     coefficients expressions codes cameras
     rays lighting rasterizer
@@ -33,8 +33,9 @@ LAYERS = """
     models.generator models.reconstruction
     degradations
     losses.adversarial losses.imitation losses.photometric losses.total
-    warm_start
+    warm_start optimisation
     paired_data real_pictures views
+    previews
     image_gradients
     adversarial_gradients
     adversarial
@@ -42,6 +43,7 @@ LAYERS = """
     training
     config
     continuation
+    durable_run
     training_run
     reconstruction_data reconstruction_files
     reconstruction_training
@@ -49,7 +51,7 @@ LAYERS = """
     reconstruction_run
     tasks
     library
-    trajectories pictures
+    trajectories
     film_plan
     rendering
 """

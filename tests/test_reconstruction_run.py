@@ -1,18 +1,16 @@
-"""Whole runs of the face reconstruction task on a tiny data set: what they leave, and how they are taken up again."""
+"""Whole runs of the face reconstruction task on a tiny data set: what they leave behind, and what they refuse."""
 
 import dataclasses
-import os
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from kept_runs import reconstruction_config
 from test_training_run import call_train_py
-from tiny_training_set import COUNT, HELD_OUT, SIZE, write_tiny_set
+from tiny_training_set import COUNT, SIZE, write_tiny_set
 
-from anifacegan import reconstruction_training
 from anifacegan.coefficients import read_coefficients, write_coefficients
 from anifacegan.command_line import read_config
 from anifacegan.data import DataConfig, FaceDataset
@@ -21,11 +19,9 @@ from anifacegan.models.reconstruction import ReconstructionConfig
 from anifacegan.reconstruction_data import load_pictures
 from anifacegan.reconstruction_files import load_reconstruction
 from anifacegan.reconstruction_run import ReconstructionReporting, ReconstructionRun, run
-from anifacegan.reconstruction_training import ReconstructionSchedule, ReconstructionState, update
 from anifacegan.snapshots import load_newest
 
 ROOT = Path(__file__).resolve().parents[1]
-STEPS = 7
 
 
 @pytest.fixture(scope="module")
@@ -35,54 +31,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def tiny_config(folder: Path, out: Path) -> ReconstructionRun:
-    return ReconstructionRun(
-        out=out,
-        data=DataConfig(folder / "data", SIZE),
-        face_model=folder / "face_model.npz",
-        network=ReconstructionConfig(size=16, channels=(8, 8, 16)),
-        schedule=ReconstructionSchedule(steps=STEPS, batch=3, warm_up=2),
-        reporting=ReconstructionReporting(
-            log_every=2, report_every=3, snapshot_every=4, keep_snapshots=2, held_out=HELD_OUT
-        ),
-    )
-
-
 @pytest.fixture(scope="module")
 def unbroken(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run."""
     out = tmp_path_factory.mktemp("run") / "unbroken"
-    assert run(tiny_config(tiny, out)) == out / "model"
+    assert run(reconstruction_config(tiny, out)) == out / "model"
     return out
-
-
-def same_end(one: Path, other: Path) -> None:
-    """Losses, weights and optimiser of two runs are equal, bit for bit."""
-    assert (one / "stats.jsonl").read_text() == (other / "stats.jsonl").read_text()
-    first, second = load_newest(one), load_newest(other)
-    assert first is not None and second is not None
-    assert first["step"] == second["step"] == STEPS
-    assert all(torch.equal(value, second["network"][name]) for name, value in first["network"].items())
-    slots = first["optimiser"]["state"]
-    assert slots and all(
-        torch.equal(value, second["optimiser"]["state"][index][name])
-        for index, slot in slots.items()
-        for name, value in slot.items()
-    )
-    assert (one / "model" / "model.safetensors").read_bytes() == (other / "model" / "model.safetensors").read_bytes()
-
-
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, what) -> None:
-    """Do something in the middle of a step, once."""
-    due = [step]
-
-    def interrupted(state: ReconstructionState, *others: object) -> None:
-        if due and state.step == due[0]:
-            due.clear()
-            what()
-        update(state, *others)
-
-    monkeypatch.setattr(reconstruction_training, "update", interrupted)
 
 
 # ------------------------------------------------------------------------------------------------------ what it leaves
@@ -94,7 +48,7 @@ def test_a_run_leaves_losses_reports_snapshots_and_a_model(tiny: Path, unbroken:
         ["config.yaml", "model", "snapshot_00000004.pt", "snapshot_00000007.pt", "stats.jsonl", "tensorboard"]
     )
     written = read_config(ReconstructionRun, ["--config", str(unbroken / "config.yaml")], "train.py")
-    assert written == tiny_config(tiny, unbroken)
+    assert written == reconstruction_config(tiny, unbroken)
 
 
 def test_the_model_is_the_trained_network_and_says_its_errors(unbroken: Path) -> None:
@@ -102,7 +56,7 @@ def test_the_model_is_the_trained_network_and_says_its_errors(unbroken: Path) ->
     newest = load_newest(unbroken)
     assert newest is not None
     assert all(torch.equal(value, newest["network"][name]) for name, value in network.state_dict().items())
-    assert card.face_model == "anifacegan-open-2" and card.training["steps"] == STEPS
+    assert card.face_model == "anifacegan-open-2" and card.training["steps"] == 7
     last = [yaml.safe_load(line) for line in (unbroken / "stats.jsonl").read_text().splitlines()][-1]
     assert card.training["errors"] == {name: value for name, value in last.items() if name != "step"}
     assert float(network.trunk.head.weight.detach().abs().max()) > 0          # it started at zero
@@ -120,50 +74,10 @@ def test_pictures_are_read_in_order_and_resampled(tiny: Path) -> None:
     torch.testing.assert_close(*means, atol=12.0, rtol=0)
 
 
-# ------------------------------------------------------------------------------------------------------------- stopping
-def test_a_run_that_is_asked_to_stop_saves_and_goes_on_to_the_same_end(
-    tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = tiny_config(tiny, tmp_path / "run")
-    interrupt_at(monkeypatch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    with pytest.raises(KeyboardInterrupt):
-        run(config)
-    assert (tmp_path / "run" / "snapshot_00000005.pt").is_file()       # the step that was on its way was finished
-    assert not (tmp_path / "run" / "model").exists()
-    run(config)
-    same_end(tmp_path / "run", unbroken)
-
-
-def test_a_run_that_died_between_snapshots_goes_on_to_the_same_end(
-    tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Then also with the newest snapshot damaged."""
-
-    class PowerCutError(Exception):
-        pass
-
-    def die() -> None:
-        raise PowerCutError
-
-    out = tmp_path / "run"
-    config = tiny_config(tiny, out)
-    interrupt_at(monkeypatch, 6, die)
-    with pytest.raises(PowerCutError):
-        run(config)
-    assert [path.name for path in out.glob("snapshot_*")] == ["snapshot_00000004.pt"]
-    run(config)
-    same_end(out, unbroken)
-    newest = out / "snapshot_00000007.pt"
-    newest.write_bytes(newest.read_bytes()[:1000])
-    shutil.rmtree(out / "model")
-    run(config)
-    same_end(out, unbroken)
-
-
 # ----------------------------------------------------------------------------------------------------------- bad input
 def test_a_run_that_began_otherwise_is_refused(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
     shutil.copytree(unbroken, tmp_path / "run")
-    config = tiny_config(tiny, tmp_path / "run")
+    config = reconstruction_config(tiny, tmp_path / "run")
     wider = dataclasses.replace(config, network=ReconstructionConfig(size=16, channels=(8, 16, 16)))
     with pytest.raises(InputError, match="network.channels is .* as in the snapshots of") as caught:
         run(wider)
@@ -179,14 +93,14 @@ def test_data_of_another_face_model_are_refused(tiny: Path, tmp_path: Path, owne
     shutil.copytree(tiny / "data", tmp_path / "data")
     for path in (tmp_path / "data").glob("*.mat"):
         write_coefficients(path, dataclasses.replace(read_coefficients(path), face_model=owner))
-    config = tiny_config(tiny, tmp_path / "run")
+    config = reconstruction_config(tiny, tmp_path / "run")
     with pytest.raises(InputError, match="belongs to face model 'bfm09', expected 'anifacegan-open-2'"):
         run(dataclasses.replace(config, data=DataConfig(tmp_path / "data", SIZE)))
     assert not (tmp_path / "run").exists()
 
 
 def test_a_data_set_that_is_all_held_out_is_refused(tiny: Path, tmp_path: Path) -> None:
-    config = tiny_config(tiny, tmp_path / "run")
+    config = reconstruction_config(tiny, tmp_path / "run")
     many = dataclasses.replace(config.reporting, held_out=COUNT)
     with pytest.raises(InputError, match=f"holds {COUNT} items, expected at least {COUNT + 2}"):
         run(dataclasses.replace(config, reporting=many))

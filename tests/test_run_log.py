@@ -68,14 +68,17 @@ def test_losses_and_speed_are_in_tensorboard_under_their_names(tmp_path: Path) -
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     log = RunLog(tmp_path, 0)
-    log.add({"colour": 0.5})
+    log.add({"colour": 0.5}, images=4)
     log.flush(50)
+    log.watch(50, {"learning_rate/template": 0.25})
     log.picture(50, "preview", np.zeros((4, 6, 3), np.uint8))
     log.close()
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("colour")] == [(50, 0.5)]
-    assert events.Scalars("steps_per_second")[0].value > 0
+    assert events.Scalars("images_per_second")[0].value > 0
+    assert events.Scalars("learning_rate/template")[0].value == 0.25
+    assert lines(tmp_path) == [{"step": 50, "colour": 0.5}]            # speed and what is only watched are not repeated
     assert events.Images("preview")[0].width == 6
 
 

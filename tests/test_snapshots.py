@@ -8,7 +8,7 @@ import torch
 from small_disk import files_of_at_most
 
 from anifacegan.errors import InputError
-from anifacegan.snapshots import load_newest, save_snapshot
+from anifacegan.snapshots import load_newest, remove_half_written, save_snapshot
 
 
 def content(step: int) -> dict:
@@ -105,3 +105,11 @@ def test_a_damaged_later_snapshot_does_not_push_out_the_one_just_written(tmp_pat
     save_snapshot(tmp_path, 5, content(5), keep=1)
     loaded = load_newest(tmp_path)
     assert loaded is not None and loaded["step"] == 5
+
+
+def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    save_snapshot(tmp_path, 5, content(5), keep=1)
+    (tmp_path / "tensorboard").mkdir()
+    (tmp_path / ".snapshot_00000006.pt.123.tmp").write_bytes(b"half")
+    remove_half_written(tmp_path)
+    assert names(tmp_path) == ["snapshot_00000005.pt", "tensorboard"]

@@ -369,7 +369,7 @@ def test_bfloat16_gives_the_float32_losses_up_to_its_rounding(data: PairedData, 
     losses, seen = {}, {}
     for name in ("float32", "bfloat16"):
         schedule = dataclasses.replace(full, precision=name)
-        with matrix_precision(schedule, batch.rgb.device):
+        with matrix_precision(schedule.precision, batch.rgb.device):
             avatar = generator.condition(Latents(batch.z_id, batch.z_exp, batch.z_noise))
             still = dataclasses.replace(avatar, offset=torch.zeros_like)
             seen[name] = render_rays(still, batch.rays)
@@ -386,7 +386,7 @@ def test_gradients_in_bfloat16_point_the_same_way(data: PairedData) -> None:
     gradients = []
     for name in ("float32", "bfloat16"):
         generator, batch = small_generator(GENERATOR), data.draw(3, 20, rng(1))
-        with matrix_precision(dataclasses.replace(SCHEDULE, precision=name), batch.rgb.device):
+        with matrix_precision(name, batch.rgb.device):
             terms = photometric_losses(generator, batch, None, LossWeights(), rng(2))
         sum(terms.values()).backward()
         gradients.append(torch.cat([weight.grad.flatten() for weight in generator.template.parameters()]))

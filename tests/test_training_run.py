@@ -1,10 +1,8 @@
-"""Whole runs of seven steps on a tiny data set: what they leave behind, and how they survive being stopped."""
+"""Whole runs of the generator on a tiny data set: what they leave behind, and what they refuse."""
 
 import dataclasses
-import os
 import runpy
 import shutil
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from kept_runs import same_end
 from PIL import Image
 from safetensors.torch import load_file
 from tiny_training_set import (
@@ -26,7 +25,8 @@ from tiny_training_set import (
     write_tiny_set,
 )
 
-from anifacegan import training, training_run
+from anifacegan import training_run
+from anifacegan.adversarial import FIELDS
 from anifacegan.checkpoints import load_checkpoint
 from anifacegan.coefficients import read_coefficients, write_coefficients
 from anifacegan.command_line import read_config
@@ -35,10 +35,11 @@ from anifacegan.errors import InputError
 from anifacegan.expressions import PRESETS
 from anifacegan.models.deformation import DeformationConfig
 from anifacegan.snapshots import load_newest
-from anifacegan.training import LossWeights, Schedule, State, update
+from anifacegan.training import LossWeights, Schedule
 from anifacegan.training_run import run
 
 ROOT = Path(__file__).resolve().parents[1]
+SHEETS = ("expressions", "deformation", "yaw", "depth")
 
 
 @pytest.fixture(scope="module")
@@ -56,24 +57,6 @@ def unbroken(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def same_end(one: Path, other: Path) -> None:
-    """Losses, weights, averages and optimiser of two runs are equal, bit for bit."""
-    assert (one / "stats.jsonl").read_text() == (other / "stats.jsonl").read_text()
-    first, second = load_newest(one), load_newest(other)
-    assert first is not None and second is not None
-    assert first["step"] == second["step"] == SCHEDULE.steps
-    for part in ("generator", "average"):
-        assert first[part].keys() == second[part].keys()
-        assert all(torch.equal(first[part][name], second[part][name]) for name in first[part])
-    slots = first["optimiser"]["state"]
-    assert slots and all(
-        torch.equal(value, second["optimiser"]["state"][index][name])
-        for index, slot in slots.items()
-        for name, value in slot.items()
-    )
-    assert (one / "model" / "model.safetensors").read_bytes() == (other / "model" / "model.safetensors").read_bytes()
-
-
 # ------------------------------------------------------------------------------------------------------ what it leaves
 def test_a_run_leaves_losses_snapshots_previews_and_its_configuration(unbroken: Path) -> None:
     lines = [yaml.safe_load(line) for line in (unbroken / "stats.jsonl").read_text().splitlines()]
@@ -86,6 +69,7 @@ def test_a_run_leaves_losses_snapshots_previews_and_its_configuration(unbroken: 
     assert list((unbroken / "tensorboard").iterdir())
     assert sorted(path.name for path in unbroken.iterdir()) == sorted(
         ["config.yaml", "model", "preview.png", "stats.jsonl", "surfaces", "tensorboard"]
+        + [f"{name}.png" for name in SHEETS]
         + ["snapshot_00000004.pt", "snapshot_00000007.pt"]
     )
 
@@ -98,6 +82,22 @@ def test_the_preview_shows_the_held_out_pictures_in_its_first_row(tiny: Path, un
         picture = np.asarray(Image.open(tiny / "data" / f"{COUNT - HELD_OUT + column:06d}.png"))
         shown = preview[:size, column * size : (column + 1) * size]
         assert np.array_equal(shown, picture[nearest][:, nearest])
+
+
+def test_learning_rates_and_gradient_norms_of_every_field_are_in_tensorboard_alone(unbroken: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(unbroken / "tensorboard"))
+    events.Reload()
+    watched = [f"{value}/{field}" for value in ("learning_rate", "gradient_norm") for field in FIELDS]
+    for name in watched:
+        seen = {event.step: event.value for event in events.Scalars(name)}
+        first = 2 if name.endswith(("deformation", "alignment")) else 4  # it learns in the steps before
+        assert seen.keys() == set(range(first, 7, 2)), name
+        assert all(0 < value < 1e9 for value in seen.values()), name
+    assert not any(name in (unbroken / "stats.jsonl").read_text() for name in watched)
+    for name in ("preview", *SHEETS):
+        assert [event.step for event in events.Images(name)] == [3, 6, 7]
 
 
 def test_the_written_configuration_is_the_one_that_ran(tiny: Path, unbroken: Path) -> None:
@@ -137,82 +137,6 @@ def test_priors_are_fitted_without_the_held_out_people(
     codes = tiny_codes(tiny)
     assert torch.equal(fitted["identity"], codes.id[:-HELD_OUT])
     assert torch.equal(fitted["expression"], codes.exp[:-HELD_OUT])
-
-
-# ------------------------------------------------------------------------------------------------------------- stopping
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, what) -> None:
-    """Do something in the middle of a step, once."""
-    due = [step]
-
-    def interrupted(state: State, *others: object) -> None:
-        if due and state.step == due[0]:
-            due.clear()
-            what()
-        update(state, *others)
-
-    monkeypatch.setattr(training, "update", interrupted)
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_run_that_is_asked_to_stop_saves_and_goes_on_to_the_same_end(
-    name: str, tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It stops between two lines of stats.jsonl and between two regular snapshots."""
-    before = signal.getsignal(getattr(signal, name))
-    config = tiny_config(tiny, tmp_path / "run")
-    interrupt_at(monkeypatch, 4, lambda: os.kill(os.getpid(), getattr(signal, name)))
-    with pytest.raises(KeyboardInterrupt):
-        run(config)
-    assert (tmp_path / "run" / "snapshot_00000005.pt").is_file()       # the step that was on its way was finished
-    assert not (tmp_path / "run" / "model").exists()
-    assert signal.getsignal(getattr(signal, name)) == before
-    run(config)
-    same_end(tmp_path / "run", unbroken)
-
-
-def test_a_run_that_died_between_snapshots_goes_on_to_the_same_end(
-    tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Lines of steps after the last snapshot are written again; then also with the newest snapshot damaged."""
-
-    class PowerCutError(Exception):
-        pass
-
-    def die() -> None:
-        raise PowerCutError
-
-    out = tmp_path / "run"
-    config = tiny_config(tiny, out)
-    interrupt_at(monkeypatch, 6, die)
-    with pytest.raises(PowerCutError):
-        run(config)
-    assert '"step": 6' in (out / "stats.jsonl").read_text()
-    assert [path.name for path in out.glob("snapshot_*")] == ["snapshot_00000004.pt"]
-    run(config)
-    same_end(out, unbroken)
-
-    newest = out / "snapshot_00000007.pt"
-    newest.write_bytes(newest.read_bytes()[:1000])
-    shutil.rmtree(out / "model")
-    run(config)
-    same_end(out, unbroken)
-
-
-def test_a_finished_run_that_is_started_again_only_writes_its_model(unbroken: Path, tiny: Path, tmp_path: Path) -> None:
-    shutil.copytree(unbroken, tmp_path / "run")
-    shutil.rmtree(tmp_path / "run" / "model")
-    run(dataclasses.replace(tiny_config(tiny, tmp_path / "run")))
-    same_end(tmp_path / "run", unbroken)
-
-
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_term_and_step(
-    tiny: Path, unbroken: Path, tmp_path: Path
-) -> None:
-    config = tiny_config(tiny, tmp_path / "run")
-    broken = dataclasses.replace(config, weights=LossWeights(silhouette=1e300))
-    with pytest.raises(FloatingPointError, match="step 2: silhouette not finite"):
-        run(broken)
-    assert not list((tmp_path / "run").glob("snapshot_*"))
 
 
 # ------------------------------------------------------------------------------------------------------- bad input

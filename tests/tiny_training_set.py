@@ -32,7 +32,13 @@ SCHEDULE = Schedule(
     mesh_points=20,
 )
 REPORTING = Reporting(
-    log_every=2, preview_every=3, preview_size=8, snapshot_every=4, keep_snapshots=2, held_out=HELD_OUT
+    log_every=2,
+    preview_every=3,
+    preview_size=8,
+    sheet_size=8,
+    snapshot_every=4,
+    keep_snapshots=2,
+    held_out=HELD_OUT,
 )
 
 

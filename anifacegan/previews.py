@@ -1,0 +1,125 @@
+"""What a run shows of its generator on schedule: held-out faces, and people of its own in every expression and view.
+
+Everything is drawn by the averaged weights, with the exact renderer.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from anifacegan.devices import moved
+from anifacegan.models.generator import Avatar, Generator, in_slices, render_rays
+from anifacegan.models.latents import Latents
+from anifacegan.paired_data import PairedData
+from anifacegan.pictures import SheetRow, contact_sheet, to_bytes
+from anifacegan.rays import Rays, image_rays
+from anifacegan.shapes import EXP_DIM
+
+MOST_HELD_OUT = 6
+SLICE_RAYS = 4096
+PEOPLE = (1, 2, 3)
+"""Seeds of the people on the sheets; they are the same at every step."""
+YAW = (-0.5, -0.25, 0.0, 0.25, 0.5)
+"""Views on the sheets, radians from frontal."""
+WHITE_HOT = 0.03
+"""Length of a deformation step that is drawn white, world units (30 mm)."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A rendered face."""
+
+    rgb: Float[Tensor, "height width 3"]
+    """In [0, 1]."""
+    depth: Float[Tensor, "height width"]
+    """0 at the far end of the march and beyond, 1 at its near end."""
+    step: Float[Tensor, "height width"]
+    """How far the deformation carries what is seen, world units; the background stays."""
+
+
+@torch.no_grad()
+def held_out_faces(
+    generator: Generator, data: PairedData, count: int, size: int
+) -> tuple[UInt8[np.ndarray, "height width 3"], float]:
+    """Faces that training never sees, side by side: as they are, rendered, with the neutral expression. Also the
+    rendered ones' error, as a PSNR in dB."""
+
+    def drawn(codes: Latents, rays: Rays) -> Tensor:
+        avatar, rays = generator.condition(moved(codes, generator.device)), moved(rays, generator.device)
+        rgb = torch.cat([render_rays(avatar, part).rgb for part in in_slices(rays, SLICE_RAYS)], dim=1)
+        return rgb.cpu().reshape(size, size, 3)
+
+    columns, errors = [], []
+    for index in range(min(MOST_HELD_OUT, count)):
+        codes, rays, truth = data.held_out_view(index, size)
+        neutral = Latents(codes.z_id, torch.zeros_like(codes.z_exp), codes.z_noise)
+        pictures = [drawn(c, rays) for c in (codes, neutral)]
+        errors.append(float((pictures[0] - truth).square().mean()))
+        columns.append(torch.cat([truth, *pictures], dim=0))
+    return _bytes(torch.cat(columns, dim=1)), -10 * float(np.log10(np.mean(errors)))
+
+
+@torch.no_grad()
+def sheets(
+    generator: Generator, expressions: Mapping[str, Float[np.ndarray, "64"]], size: int
+) -> dict[str, UInt8[np.ndarray, "height width 3"]]:
+    """Labelled pictures of some people, by the sheet's name.
+
+    ``expressions`` and ``deformation``: people and expressions, in colour and as the length of the deformation's steps
+    (0 black, 10 mm red, 20 mm yellow, 30 mm white). ``yaw`` and ``depth``: people and views, in colour and as distance.
+    """
+    faces: dict[str, list[View]] = {}
+    turned: dict[str, list[View]] = {}
+    for seed in PEOPLE:
+        person = generator.sample_people([torch.Generator().manual_seed(seed)])
+        name = f"person {seed}"
+        faces[name] = [view(_avatar(generator, person, z_exp), 0.0, size) for z_exp in expressions.values()]
+        neutral = _avatar(generator, person, np.zeros(EXP_DIM, np.float32))
+        turned[name] = [view(neutral, yaw, size) for yaw in YAW]
+    views = [f"yaw {yaw:+.2f}" for yaw in YAW]
+    return {
+        "expressions": _sheet(list(expressions), faces, lambda seen: seen.rgb),
+        "deformation": _sheet(list(expressions), faces, lambda seen: heat(seen.step / WHITE_HOT)),
+        "yaw": _sheet(views, turned, lambda seen: seen.rgb),
+        "depth": _sheet(views, turned, lambda seen: seen.depth[..., None].expand(-1, -1, 3)),
+    }
+
+
+def view(avatar: Avatar, yaw: float, size: int) -> View:
+    """What the renderer knows of one face (a batch of one) from one side; angles are radians from frontal."""
+    angles = torch.tensor([[0.0, yaw]]).to(avatar.levels)
+    rays = image_rays(angles[:, 0], angles[:, 1], size, avatar.march.fov_deg)
+    parts = []
+    for part in in_slices(rays, SLICE_RAYS):
+        seen = render_rays(avatar, part, skip_invisible=True)
+        length = (seen.x_template - seen.x_target).norm(dim=-1) / avatar.radiance_offset_gain
+        step = (seen.weights * length).sum(dim=-1)                     # (1, R)
+        parts.append(torch.cat([seen.rgb, seen.depth[..., None], step[..., None]], dim=-1))
+    image = torch.cat(parts, dim=1).reshape(size, size, 5).cpu()
+    near, far = avatar.march.near, avatar.march.far
+    depth = ((far - image[..., 3]) / (far - near)).clamp(0, 1)
+    return View(rgb=image[..., :3].clamp(0, 1), depth=depth, step=image[..., 4])
+
+
+def heat(value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape 3"]:
+    """Colours from black at 0 over red and yellow to white at 1 and beyond."""
+    return torch.stack([3 * value, 3 * value - 1, 3 * value - 2], dim=-1).clamp(0, 1)
+
+
+def _avatar(generator: Generator, person: tuple[Tensor, Tensor], z_exp: Float[np.ndarray, "64"]) -> Avatar:
+    z_id, z_noise = person
+    return generator.condition(Latents(z_id, torch.from_numpy(z_exp)[None].to(z_id), z_noise))
+
+
+def _sheet(
+    labels: list[str], rows: dict[str, list[View]], colours: Callable[[View], Tensor]
+) -> UInt8[np.ndarray, "height width 3"]:
+    return contact_sheet(labels, [SheetRow(name, [_bytes(colours(v)) for v in seen]) for name, seen in rows.items()])
+
+
+def _bytes(image: Float[Tensor, "height width 3"]) -> UInt8[np.ndarray, "height width 3"]:
+    return to_bytes(image.permute(2, 0, 1))

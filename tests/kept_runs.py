@@ -1,0 +1,130 @@
+"""Tiny runs of every kind that train.py knows, and what it takes to stop one and to compare two."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_training_set import HELD_OUT, SCHEDULE, SIZE, tiny_config
+
+from anifacegan import adversarial, reconstruction_run, reconstruction_training, training, training_run
+from anifacegan.adversarial import AdversarialConfig
+from anifacegan.config import TrainConfig
+from anifacegan.data import DataConfig
+from anifacegan.image_gradients import Split
+from anifacegan.losses.total import finite_total
+from anifacegan.models.discriminator import DiscriminatorConfig
+from anifacegan.models.reconstruction import ReconstructionConfig
+from anifacegan.reconstruction_run import ReconstructionReporting, ReconstructionRun
+from anifacegan.reconstruction_training import ReconstructionSchedule
+from anifacegan.run_log import RunLog
+from anifacegan.snapshots import load_newest
+
+GAME_SIZE = 16
+"""Height of the discriminator's pictures: the smallest that it takes."""
+Terms = dict[str, torch.Tensor]
+
+
+def game_config(folder: Path, out: Path, **changes: Any) -> TrainConfig:
+    """Five steps: one of every stage on paired pictures, two of the game; each is a line of stats.jsonl."""
+    paired = tiny_config(folder, out)
+    config = dataclasses.replace(
+        paired,
+        data=DataConfig(folder / "data", GAME_SIZE),
+        schedule=dataclasses.replace(SCHEDULE, warm_up_deform=1, near_surface=1, complete=1, adversarial=2),
+        discriminator=DiscriminatorConfig(size=GAME_SIZE, capacity=64, max_channels=8),
+        adversarial=AdversarialConfig(batch=2, split=Split(1, 100)),
+        reporting=dataclasses.replace(paired.reporting, log_every=1, preview_every=5, snapshot_every=3),
+    )
+    return dataclasses.replace(config, **changes)
+
+
+def reconstruction_config(folder: Path, out: Path) -> ReconstructionRun:
+    """Seven steps."""
+    return ReconstructionRun(
+        out=out,
+        data=DataConfig(folder / "data", SIZE),
+        face_model=folder / "face_model.npz",
+        network=ReconstructionConfig(size=16, channels=(8, 8, 16)),
+        schedule=ReconstructionSchedule(steps=7, batch=3, warm_up=2),
+        reporting=ReconstructionReporting(
+            log_every=2, report_every=3, snapshot_every=4, keep_snapshots=2, held_out=HELD_OUT
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of run."""
+
+    config: Callable[[Path, Path], Any]
+    """Data set folder, run folder -> configuration; the data set is of :func:`tiny_training_set.write_tiny_set`."""
+    run: Callable[[Any], Path]
+    stopped_in: int
+    """A step that ends between two regular snapshots, and where it can be between two lines of stats.jsonl."""
+    died_in: int
+    """A step that comes two or more after the one regular snapshot before it."""
+    size: int = SIZE
+    """Height of the data set's pictures."""
+
+
+KINDS = {
+    "generator": Kind(tiny_config, training_run.run, stopped_in=4, died_in=6),
+    "game": Kind(game_config, training_run.run, stopped_in=3, died_in=4, size=GAME_SIZE),
+    "reconstruction": Kind(reconstruction_config, reconstruction_run.run, stopped_in=4, died_in=6),
+}
+
+
+# ------------------------------------------------------------------------------------------------------------ stopping
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, what: Callable[[Terms], object]) -> None:
+    """Do something with the terms in the middle of a step, once."""
+    due = [step]
+
+    def interrupted(now: int, terms: Terms) -> torch.Tensor:
+        if due and now == due[0]:
+            due.clear()
+            what(terms)
+        return finite_total(now, terms)
+
+    for module in (training, adversarial, reconstruction_training):
+        monkeypatch.setattr(module, "finite_total", interrupted)
+
+
+def run_and_tell(kind: str, config: Any, steps: Connection) -> None:
+    """A run in a process of its own, which says when it begins and after every step."""
+    add = RunLog.add
+
+    def told(log: RunLog, values: dict[str, float]) -> None:
+        add(log, values)
+        steps.send("step")
+
+    RunLog.add = told                                                  # this process has no other run
+    torch.set_num_threads(1)
+    steps.send("begin")
+    KINDS[kind].run(config)
+
+
+# ----------------------------------------------------------------------------------------------------------- comparing
+def flat(content: object, prefix: str = "") -> dict[str, object]:
+    """Nested dictionaries and lists as one, by path."""
+    if isinstance(content, (dict, list)):
+        pairs = content.items() if isinstance(content, dict) else enumerate(content)
+        return {path: leaf for key, value in pairs for path, leaf in flat(value, f"{prefix}/{key}").items()}
+    return {prefix: content}
+
+
+def same_end(one: Path, other: Path) -> None:
+    """stats.jsonl, the finished model and everything in the last snapshot are equal, bit for bit."""
+    assert (one / "stats.jsonl").read_text() == (other / "stats.jsonl").read_text()
+    first, second = (flat(load_newest(folder)) for folder in (one, other))
+    assert first.keys() == second.keys()
+    assert any("optimiser/state/0/exp_avg" in name for name in first)
+    for name, value in first.items():
+        same = torch.equal(value, second[name]) if isinstance(value, torch.Tensor) else value == second[name]
+        assert same or name.startswith("/fixed/"), name                # places may change, and their names
+    weights = [(folder / "model" / "model.safetensors").read_bytes() for folder in (one, other)]
+    assert weights[0] == weights[1]
