@@ -24,6 +24,7 @@ from tqdm import tqdm
 from anifacegan.adversarial import AdversarialGame, Turn, follow
 from anifacegan.devices import moved
 from anifacegan.errors import require
+from anifacegan.imitation_pictures import PictureWeights
 from anifacegan.imitation_points import MeshPoints, MeshSampler
 from anifacegan.losses.imitation import deformation_error, magnitude, roughness
 from anifacegan.losses.photometric import colour_error, free_space, silhouette_error
@@ -35,8 +36,8 @@ from anifacegan.shapes import BOX
 
 
 @dataclass(frozen=True)
-class LossWeights:
-    """Factors of the terms; 0 switches one off."""
+class LossWeights(PictureWeights):
+    """Factors of the terms; 0 switches one off. Those of generated pictures serve the adversarial steps alone."""
 
     colour: float = 1.0
     """Mean absolute error of the colours in [0, 1]."""
@@ -56,9 +57,6 @@ class LossWeights:
     """Squared length of the deformation on neutral faces."""
     alignment: float = 3e4
     """Squared error of the alignment about neutral meshes, world units; for generators that have one."""
-
-    def __post_init__(self) -> None:
-        require(self, "weights", " ".join(vars(self)), at_least=0)
 
 
 @dataclass(frozen=True)
@@ -199,7 +197,10 @@ def imitation_losses(
     weights: LossWeights,
     rng: torch.Generator,
 ) -> dict[str, Tensor]:
-    """The deformation field against the mesh: expressive faces, near the surface and anywhere, and neutral ones."""
+    """The deformation field against the mesh: expressive faces, near the surface and anywhere, and neutral ones.
+
+    A term of weight 0 is not computed.
+    """
     device = generator.device
     items = data.draw_items(schedule.mesh_faces, rng)
     z_id, z_exp = data.z_id[items], data.z_exp[items]
@@ -213,18 +214,18 @@ def imitation_losses(
     z_id, z_exp = z_id.to(device), z_exp.to(device)
     offset = generator.deformation.bind(z_id, z_exp)
     neutral = generator.deformation.bind(z_id, torch.zeros_like(z_exp))
+    terms = {
+        "deformation": lambda: imitation(offset, points),
+        "curtain": lambda: imitation(offset, curtain),
+        "roughness": lambda: roughness(offset, points.x_target[:, :few], rng),
+        "minimal": lambda: magnitude(offset(anywhere)),
+        "neutral": lambda: magnitude(neutral(points.x_target[:, :few])),
+    }
+    if generator.alignment is not None:
+        to_mean = generator.alignment.bind(z_id)
+        terms["alignment"] = lambda: magnitude(to_mean(about) - people.to_mean)
     with matrix_precision(schedule, device):
-        losses = {
-            "deformation": weights.deformation * imitation(offset, points),
-            "curtain": weights.curtain * imitation(offset, curtain),
-            "roughness": weights.roughness * roughness(offset, points.x_target[:, :few], rng),
-            "minimal": weights.minimal * magnitude(offset(anywhere)),
-            "neutral": weights.neutral * magnitude(neutral(points.x_target[:, :few])),
-        }
-        if generator.alignment is not None:
-            to_mean = generator.alignment.bind(z_id)(about)
-            losses["alignment"] = weights.alignment * magnitude(to_mean - people.to_mean)
-    return losses
+        return {name: weight * terms[name]() for name in terms if (weight := getattr(weights, name))}
 
 
 def imitation(offset: Callable[[Tensor], Tensor], points: MeshPoints) -> Float[Tensor, ""]:

@@ -32,18 +32,20 @@ LAYERS = """
     models.reconstruction_trunks
     models.generator models.reconstruction
     degradations
-    losses.adversarial losses.imitation losses.photometric losses.total
+    losses.adversarial losses.geometry losses.imitation losses.landmarks losses.photometric losses.total
     warm_start
-    paired_data real_pictures views
-    image_gradients
-    adversarial_gradients
-    adversarial
     checkpoints released snapshots run_log
+    reconstruction_files
+    paired_data real_pictures views
+    face_surfaces image_gradients
+    adversarial_gradients
+    imitation_pictures
+    adversarial
     training
     config
     continuation
     training_run
-    reconstruction_data reconstruction_files
+    reconstruction_data
     reconstruction_training
     reconstruction_report
     reconstruction_run
