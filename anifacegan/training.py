@@ -294,7 +294,8 @@ def update(state: State, losses: dict[str, Tensor], schedule: Schedule) -> None:
     """
     total = finite_total(state.step, losses)
     state.optimiser.zero_grad()
-    total.backward()
+    if total.requires_grad:                                            # not where every term is switched off
+        total.backward()
     for group in state.optimiser.param_groups:
         norm = torch.nn.utils.clip_grad_norm_(group["params"], schedule.gradient_limit)
         if not torch.isfinite(norm):
