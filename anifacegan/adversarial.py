@@ -3,7 +3,7 @@ section 4).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,10 +14,13 @@ from anifacegan.adversarial_gradients import (
     ImitationTerms,
     discriminator_gradients,
     generator_gradients,
+    imitation_gradients,
+    points_alone,
     template_alone,
 )
 from anifacegan.errors import require
 from anifacegan.image_gradients import Conditioning, PictureRenderer, Split
+from anifacegan.imitation_pictures import PictureImitation
 from anifacegan.losses.total import finite_total
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
@@ -37,6 +40,9 @@ class AdversarialConfig:
     deformation_steps: int = 2
     """Steps of the deformation field (and the alignment) on its imitation terms before each of the others. With 0 all
     fields learn from all terms at once."""
+    picture_steps: int = 1
+    """Of the deformation's steps, the last so many also render pictures for the landmarks and the geometry, where
+    these terms have a weight; each costs as much as a step of the generator."""
     r1_every: int = 1
     """The slope is penalised every so many steps of the discriminator, and so many times as much."""
     lr_generator: float = 2e-5
@@ -46,7 +52,7 @@ class AdversarialConfig:
 
     def __post_init__(self) -> None:
         require(self, "adversarial", "batch r1_every", at_least=1)
-        require(self, "adversarial", "deformation_steps", at_least=0)
+        require(self, "adversarial", "deformation_steps picture_steps", at_least=0)
         require(self, "adversarial", "lr_generator lr_discriminator gradient_limit", above=0)
 
     def r1_factor(self, turn: int) -> float:
@@ -54,8 +60,8 @@ class AdversarialConfig:
         return float(self.r1_every) if turn % self.r1_every == 0 else 0.0
 
 
-FOR_DISCRIMINATOR, FOR_GENERATOR, OF_REAL = range(3)
-"""What a random generator draws."""
+FOR_DISCRIMINATOR, FOR_GENERATOR, OF_REAL, FOR_DEFORMATION = range(4)
+"""What a random generator draws; the deformation's steps in their order from FOR_DEFORMATION on."""
 FIELDS = ("template", "deformation", "manifolds", "alignment")
 
 
@@ -77,8 +83,11 @@ class Turn:
 class AdversarialGame:
     """A generator, its discriminator, what each learns with, and the real pictures.
 
-    The optimisers are Adam with betas (0, 0.9). Weights change only in the two steps.
+    The optimisers are Adam with betas (0, 0.9). Weights change only in the three steps.
     """
+
+    imitation: PictureImitation | None = None
+    """What generated pictures are compared with beside the discriminator's opinion; None compares them with nothing."""
 
     def __init__(
         self,
@@ -97,28 +106,52 @@ class AdversarialGame:
     def to(self, device: str) -> None:
         """Move the discriminator and what the optimisers keep; the generator is its owner's to move, before this."""
         self.discriminator.to(device)
+        if self.imitation is not None:
+            self.imitation.to(device)
         for optimiser in (self.discriminator_optimiser, self.generator_optimiser):
             optimiser.load_state_dict(optimiser.state_dict())          # it puts its moments where the weights are
 
     def play(self, turn: Turn, imitation: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Some steps of the deformation field, one of the discriminator, one of the generator (method, section 4).
 
-        ``imitation`` draws points and returns weighted terms, other ones with every call. Returns the weighted terms,
-        of the imitation the last ones.
+        ``imitation`` draws points and returns weighted terms, other ones with every call. Terms of points belong to
+        the deformation's steps alone. Terms of pictures (landmarks, geometry) belong to both: an expression's shape
+        comes from the deformation, but where a person's neutral surface lies, and what is drawn on it, is the
+        template's. The generator's step has rendered its pictures anyway; of the deformation's steps, the cheap ones
+        on points come first and ``picture_steps`` with pictures last.
+
+        Returns the weighted terms, of the imitation the last ones.
 
         Raises:
             FloatingPointError: a term or a gradient is not finite; it has changed no weight.
         """
+        steps = self.config.deformation_steps
         terms: dict[str, Tensor] = {}
-        for _ in range(self.config.deformation_steps):
-            self.generator_optimiser.zero_grad()
-            terms = imitation()
-            torch.stack(list(terms.values())).sum().backward()
-            optimise(turn.step, self.generator_optimiser, terms, self.config.gradient_limit)
+        for k in range(steps):
+            terms |= self.deformation_step(turn, k, imitation(), pictures=steps - k <= self.config.picture_steps)
         judged = self.discriminator_step(turn)
-        if self.config.deformation_steps:
+        if steps:
             return terms | judged | self.generator_step(turn, template_alone(self.generator))
-        return judged | self.generator_step(turn, imitation=ImitationTerms(of_points=imitation()))
+        return judged | self.generator_step(turn, points=imitation())
+
+    def deformation_step(
+        self, turn: Turn, number: int, points: dict[str, Tensor], pictures: bool
+    ) -> dict[str, Tensor]:
+        """Deformation and alignment imitate the face model, on points and, where asked, in whole ``pictures``.
+
+        ``number`` counts the turn's steps of this kind. Returns the weighted terms.
+
+        Raises:
+            FloatingPointError: a term or a gradient is not finite; no weight has changed.
+        """
+        views = self._draw(turn, FOR_DEFORMATION + number)
+        renderer = self._renderer(self.generator.condition)
+        imitation = self._imitation(views, points) if pictures else ImitationTerms(of_points=points)
+        self.generator_optimiser.zero_grad()
+        with points_alone(self.generator):
+            terms = imitation_gradients(renderer, views, imitation)
+        optimise(turn.step, self.generator_optimiser, terms, self.config.gradient_limit)
+        return terms
 
     def discriminator_step(self, turn: Turn) -> dict[str, Tensor]:
         """Real pictures up, generated ones down. Returns the weighted terms.
@@ -140,16 +173,19 @@ class AdversarialGame:
         return terms
 
     def generator_step(
-        self, turn: Turn, condition: Conditioning | None = None, imitation: ImitationTerms | None = None
+        self, turn: Turn, condition: Conditioning | None = None, points: dict[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """Generated pictures up. Returns the weighted terms. ``condition`` decides which fields the pictures teach,
-        all of them where it is left out.
+        """Generated pictures up, and like the face model. Returns the weighted terms.
+
+        ``condition`` decides which fields the pictures teach, all of them where it is left out; ``points`` are terms
+        that look at no picture.
 
         Raises:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
         """
         views = self._draw(turn, FOR_GENERATOR)
         renderer = self._renderer(condition or self.generator.condition)
+        imitation = self._imitation(views, points or {})
         self.generator_optimiser.zero_grad()
         terms = generator_gradients(renderer, self.discriminator, views, self.weights, imitation)
         optimise(turn.step, self.generator_optimiser, terms, self.config.gradient_limit)
@@ -171,6 +207,11 @@ class AdversarialGame:
     def _draw(self, turn: Turn, purpose: int) -> Views:
         rngs = turn.generators(purpose, self.config.batch)
         return draw_views(self.generator, self.real.poses, self.config.views, rngs)
+
+    def _imitation(self, views: Views, points: dict[str, Tensor]) -> ImitationTerms:
+        size = self.discriminator.config.size
+        of_pictures = ImitationTerms() if self.imitation is None else self.imitation.terms(views, size)
+        return replace(of_pictures, of_points=points)
 
     def _renderer(self, condition: Conditioning) -> PictureRenderer:
         size, fov_deg = self.discriminator.config.size, self.generator.config.march.fov_deg

@@ -3,6 +3,8 @@
 The generator also takes the imitation terms here, whatever they look at: pictures, what rays saw, or points.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -43,7 +45,7 @@ class AdversarialWeights:
 
 @dataclass(frozen=True)
 class ImitationTerms:
-    """Weighted terms that the generator's step takes beside the adversarial ones."""
+    """Weighted terms that do not come from the discriminator, by what they look at."""
 
     of_images: ImageTerms | None = None
     of_rays: RayTerms | None = None
@@ -120,10 +122,17 @@ def generator_gradients(
         }
         return terms if also.of_images is None else terms | also.of_images(image, part)
 
-    terms = renderer.accumulate_gradients(views, image_terms, also.of_rays)
-    if also.of_points:
-        torch.stack(list(also.of_points.values())).sum().backward()
-    return terms | {name: value.detach() for name, value in also.of_points.items()}
+    return imitation_gradients(renderer, views, replace(also, of_images=image_terms))
+
+
+def imitation_gradients(renderer: PictureRenderer, views: Views, imitation: ImitationTerms) -> dict[str, Tensor]:
+    """Add the gradient of these terms alone; returns them, detached. Nothing is rendered that no term looks at."""
+    terms: dict[str, Tensor] = {}
+    if imitation.of_images is not None or imitation.of_rays is not None:
+        terms = renderer.accumulate_gradients(views, imitation.of_images, imitation.of_rays)
+    if imitation.of_points:
+        torch.stack(list(imitation.of_points.values())).sum().backward()
+    return terms | {name: value.detach() for name, value in imitation.of_points.items()}
 
 
 def template_alone(generator: Generator) -> Conditioning:
@@ -135,3 +144,16 @@ def template_alone(generator: Generator) -> Conditioning:
         return replace(avatar, offset=torch.no_grad()(avatar.offset), align=align)
 
     return condition
+
+
+@contextmanager
+def points_alone(generator: Generator) -> Iterator[None]:
+    """Inside, template and manifolds learn nothing: deformation and alignment learn from what these show."""
+    weights = [*generator.template.parameters(), *generator.manifolds.parameters()]
+    try:
+        for weight in weights:
+            weight.requires_grad_(False)
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)

@@ -10,8 +10,10 @@ from anifacegan.cameras import FOV_DEG
 from anifacegan.data import DataConfig
 from anifacegan.devices import Device
 from anifacegan.errors import require
+from anifacegan.imitation_pictures import require_network
 from anifacegan.models.discriminator import DiscriminatorConfig
 from anifacegan.models.generator import GeneratorConfig
+from anifacegan.rasterizer import Backend
 from anifacegan.shapes import BACKGROUND_Z
 from anifacegan.training import LossWeights, Schedule
 from anifacegan.warm_start import PriorConfig, ShellConfig
@@ -56,6 +58,10 @@ class TrainConfig:
     shells: ShellConfig = field(default_factory=ShellConfig)
     schedule: Schedule = field(default_factory=Schedule)
     weights: LossWeights = field(default_factory=LossWeights)
+    reconstruction: Path | None = None
+    """Face reconstruction network of the landmark term: its model folder. Empty: weights.landmarks has to be 0."""
+    rasterizer: Backend = "auto"
+    """What draws the mesh of the geometry term. auto: nvdiffrast on the GPU, numba on the CPU."""
     real: DataConfig | None = None
     """Pictures that the adversarial steps learn from: any faces with coefficients, FFHQ-style ones too, of which only
     the poses are used. Empty: those of ``data``."""
@@ -74,6 +80,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         require(self, "", "threads", at_least=0)
+        require_network(self.weights, self.reconstruction)
         manifolds = len(self.generator.manifolds.values())
         if not 0 < self.schedule.near_levels < manifolds:
             raise ValueError(f"schedule.near_levels is {self.schedule.near_levels}, expected 1 to {manifolds - 1}")

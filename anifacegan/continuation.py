@@ -10,11 +10,12 @@ from anifacegan.command_line import plain
 from anifacegan.errors import InputError
 
 FREE = ("out", "face_model", "reporting", "threads", "device", "name", "task", "data.path",
-        "data.skip_bad", "real.path", "real.skip_bad")
-"""Options that say where things are and what is reported. The data and the face model are known by their sums."""
+        "data.skip_bad", "real.path", "real.skip_bad", "reconstruction", "rasterizer")
+"""Options that say where things are and what is reported. Data, face model and network R are known by their sums."""
 FIXED_WITHIN = ("reporting.held_out",)
 """But this one says which pictures are trained on."""
-SUMS = {"codes_sha256": "data.path", "face_model_sha256": "face_model", "real_sha256": "real.path"}
+SUMS = {"codes_sha256": "data.path", "face_model_sha256": "face_model", "real_sha256": "real.path",
+        "reconstruction_sha256": "reconstruction"}
 """Sum of the data -> option that names what it is of; a run has some of them."""
 
 

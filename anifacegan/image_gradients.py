@@ -59,30 +59,34 @@ class PictureRenderer:
         return as_images(torch.cat(rgb), self.size)
 
     def accumulate_gradients(
-        self, views: Views, image_terms: ImageTerms, ray_terms: RayTerms | None = None
+        self, views: Views, image_terms: ImageTerms | None, ray_terms: RayTerms | None = None
     ) -> dict[str, Tensor]:
         """Add the gradient of the sum of all terms to what the rendering learns with; returns the terms, detached.
 
-        What the image terms compute with (a discriminator) gets no gradient.
+        What the image terms compute with (a discriminator) gets no gradient. Without image terms every slice is
+        rendered once.
         """
         total: dict[str, Tensor] = {}
         slices = parts(self.size**2, self.split.rays)
         for part in parts(len(views), self.split.pictures):
             # 1 The picture: with its graph where that is one slice, else without.
             whole = self._render(views[part], slices[0]) if len(slices) == 1 else None
-            rgb = self._colours(views[part], slices) if whole is None else whole.rgb.detach()
-            rgb.requires_grad_()                                       # (B, R, 3)
+            slope = None
+            if image_terms is not None:
+                rgb = self._colours(views[part], slices) if whole is None else whole.rgb.detach()
+                rgb.requires_grad_()                                   # (B, R, 3)
 
-            # 2 What the terms want of it.
-            terms = image_terms(as_images(rgb, self.size), part)
-            (slope,) = torch.autograd.grad(_sum(terms, rgb), rgb)
-            _add(total, terms)
+                # 2 What the terms want of it.
+                terms = image_terms(as_images(rgb, self.size), part)
+                (slope,) = torch.autograd.grad(_sum(terms, rgb), rgb)
+                _add(total, terms)
 
             # 3 Every slice with its graph, and its part of that.
             for some in slices:
                 seen = self._render(views[part], some) if whole is None else whole
                 terms = {} if ray_terms is None else ray_terms(seen, part, some)
-                (_sum(terms, rgb) + (seen.rgb * slope[:, some]).sum()).backward()
+                wanted = seen.rgb.new_zeros(()) if slope is None else (seen.rgb * slope[:, some]).sum()
+                (_sum(terms, seen.rgb) + wanted).backward()
                 _add(total, terms)
         return total
 

@@ -5,6 +5,7 @@ is a dictionary of state dicts, of which ``net_recon`` is the network; such a st
 """
 
 import dataclasses
+import hashlib
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,11 @@ def load_reconstruction(path: Path) -> tuple[ReconstructionNetwork, Reconstructi
         return _load_folder(path)
     network = load_deep3dfacerecon(path)
     return network, ReconstructionCard(path.stem, BFM, "Deep3DFaceRecon's; the user brought the file")
+
+
+def weights_sha256(path: Path) -> str:
+    """Sum of what :func:`load_reconstruction` reads the weights from, to tell them from others."""
+    return hashlib.sha256((path / TENSORS if path.is_dir() else path).read_bytes()).hexdigest()
 
 
 def _load_folder(folder: Path) -> tuple[ReconstructionNetwork, ReconstructionCard]:

@@ -21,6 +21,7 @@ from torch import Tensor
 from anifacegan.adversarial import AdversarialGame, Turn, follow
 from anifacegan.devices import moved
 from anifacegan.errors import require
+from anifacegan.imitation_pictures import PictureWeights
 from anifacegan.imitation_points import MeshPoints, MeshSampler
 from anifacegan.losses.imitation import deformation_error, magnitude, roughness
 from anifacegan.losses.photometric import colour_error, free_space, silhouette_error
@@ -33,8 +34,8 @@ from anifacegan.shapes import BOX
 
 
 @dataclass(frozen=True)
-class LossWeights:
-    """Factors of the terms; 0 switches one off."""
+class LossWeights(PictureWeights):
+    """Factors of the terms; 0 switches one off. Those of generated pictures serve the adversarial steps alone."""
 
     colour: float = 1.0
     """Mean absolute error of the colours in [0, 1]."""
@@ -54,9 +55,6 @@ class LossWeights:
     """Squared length of the deformation on neutral faces."""
     alignment: float = 3e4
     """Squared error of the alignment about neutral meshes, world units; for generators that have one."""
-
-    def __post_init__(self) -> None:
-        require(self, "weights", " ".join(vars(self)), at_least=0)
 
 
 @dataclass(frozen=True)
@@ -217,7 +215,10 @@ def imitation_losses(
     weights: LossWeights,
     rng: torch.Generator,
 ) -> dict[str, Tensor]:
-    """The deformation field against the mesh: expressive faces, near the surface and anywhere, and neutral ones."""
+    """The deformation field against the mesh: expressive faces, near the surface and anywhere, and neutral ones.
+
+    A term of weight 0 is not computed.
+    """
     device = generator.device
     items = data.draw_items(schedule.mesh_faces, rng)
     z_id, z_exp = data.z_id[items], data.z_exp[items]
@@ -231,18 +232,18 @@ def imitation_losses(
     z_id, z_exp = z_id.to(device), z_exp.to(device)
     offset = generator.deformation.bind(z_id, z_exp)
     neutral = generator.deformation.bind(z_id, torch.zeros_like(z_exp))
+    terms = {
+        "deformation": lambda: imitation(offset, points),
+        "curtain": lambda: imitation(offset, curtain),
+        "roughness": lambda: roughness(offset, points.x_target[:, :few], rng),
+        "minimal": lambda: magnitude(offset(anywhere)),
+        "neutral": lambda: magnitude(neutral(points.x_target[:, :few])),
+    }
+    if generator.alignment is not None:
+        to_mean = generator.alignment.bind(z_id)
+        terms["alignment"] = lambda: magnitude(to_mean(about) - people.to_mean)
     with matrix_precision(schedule.precision, device):
-        losses = {
-            "deformation": weights.deformation * imitation(offset, points),
-            "curtain": weights.curtain * imitation(offset, curtain),
-            "roughness": weights.roughness * roughness(offset, points.x_target[:, :few], rng),
-            "minimal": weights.minimal * magnitude(offset(anywhere)),
-            "neutral": weights.neutral * magnitude(neutral(points.x_target[:, :few])),
-        }
-        if generator.alignment is not None:
-            to_mean = generator.alignment.bind(z_id)(about)
-            losses["alignment"] = weights.alignment * magnitude(to_mean - people.to_mean)
-    return losses
+        return {name: weight * terms[name]() for name in terms if (weight := getattr(weights, name))}
 
 
 def imitation(offset: Callable[[Tensor], Tensor], points: MeshPoints) -> Float[Tensor, ""]:
@@ -306,7 +307,8 @@ def update(state: State, losses: dict[str, Tensor], schedule: Schedule) -> None:
     """
     total = finite_total(state.step, losses)
     state.optimiser.zero_grad()
-    total.backward()
+    if total.requires_grad:                                            # not where every term is switched off
+        total.backward()
     keep_gradient_norms(state.optimiser)
     for group in state.optimiser.param_groups:
         norm = torch.nn.utils.clip_grad_norm_(group["params"], schedule.gradient_limit)

@@ -16,6 +16,7 @@ from anifacegan.devices import chosen_device, use_threads
 from anifacegan.durable_run import DurableRun
 from anifacegan.errors import InputError
 from anifacegan.expressions import PRESETS
+from anifacegan.imitation_pictures import ImitationFiles, PictureImitation, load_picture_imitation
 from anifacegan.imitation_points import MeshSampler
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
@@ -23,6 +24,7 @@ from anifacegan.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.paired_data import PairedData
 from anifacegan.previews import held_out_faces, sheets
 from anifacegan.real_pictures import RealPictures
+from anifacegan.reconstruction_files import weights_sha256
 from anifacegan.run_log import RunLog
 from anifacegan.shapes import EXP_DIM
 from anifacegan.surfaces import describe, load_surfaces
@@ -47,11 +49,17 @@ def run(config: TrainConfig) -> Path:
             f"{config.data.path}: belongs to face model '{dataset.face_model}', expected '{studio.head.name}'"
         )
     real = real_pictures(config, dataset)
+    imitation = picture_imitation(config, studio)
     codes = dataset.load_coefficients()
     sums = describe(codes, config.data.size, config.face_model)
-    fixed = fixed_values(config, sums if real is None else sums | {"real_sha256": real.sha256()})
-    kept = DurableRun(config, fixed)
+    if real is not None:
+        sums["real_sha256"] = real.sha256()
+    if imitation is not None and imitation.landmarks is not None:
+        sums["reconstruction_sha256"] = weights_sha256(config.reconstruction)
+    kept = DurableRun(config, fixed_values(config, sums))
     state = fresh_state(config, real)
+    if state.game is not None:
+        state.game.imitation = imitation
     new = kept.take_up(state)
     surfaces = load_surfaces(config.out / "surfaces", codes, config.data.size, config.face_model)
     march = config.generator.march
@@ -73,6 +81,15 @@ def real_pictures(config: TrainConfig, dataset: FaceDataset) -> RealPictures | N
     if config.real is not None:
         return RealPictures(FaceDataset(config.real), held_out=0)
     return RealPictures(dataset, config.reporting.held_out)
+
+
+def picture_imitation(config: TrainConfig, studio: Studio) -> PictureImitation | None:
+    """What generated pictures are compared with; None where there are none, or no term looks at them."""
+    if not config.schedule.adversarial:
+        return None
+    files = ImitationFiles(config.face_model, config.reconstruction, config.rasterizer)
+    device = torch.device(chosen_device(config.device))
+    return load_picture_imitation(config.weights, files, studio.head, config.generator.march.fov_deg, device)
 
 
 def fresh_state(config: TrainConfig, real: RealPictures | None) -> State:

@@ -10,6 +10,7 @@ import torch
 from photographs import write_photographs
 from PIL import Image
 from small_models import small_generator
+from tiny_head import tiny_model, tiny_parts
 from tiny_training_set import GENERATOR
 from torch import Tensor
 
@@ -23,11 +24,15 @@ from anifacegan.adversarial_gradients import (
 )
 from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.errors import InputError
+from anifacegan.face_surfaces import FaceSurfaces
+from anifacegan.head_geometry import head_geometry
 from anifacegan.image_gradients import PictureRenderer, Split, as_images
+from anifacegan.imitation_pictures import PictureImitation, PictureLandmarks, PictureWeights
 from anifacegan.losses.imitation import magnitude
 from anifacegan.models.discriminator import Discriminator, DiscriminatorConfig
 from anifacegan.models.generator import Generator, RayColours, render_rays
 from anifacegan.models.latents import Latents
+from anifacegan.models.reconstruction import FaceLandmarks, ReconstructionConfig, ReconstructionNetwork
 from anifacegan.real_pictures import PosedPictures, RealPictures
 from anifacegan.views import ViewConfig, Views
 
@@ -333,6 +338,84 @@ def test_the_deformation_has_its_steps_before_the_others(
     assert max(taken["deformation"]) == (1 if steps == 0 else 2)
 
 
+def picture_imitation() -> PictureImitation:
+    """Both terms, of the tiny head and a random network."""
+    model = tiny_model()
+    network = ReconstructionNetwork(ReconstructionConfig(trunk="plain", size=SIZE, channels=(8, 16)))
+    network.initialise(rng())
+    torch.nn.init.normal_(network.trunk.head.weight, generator=rng())
+    landmarks = PictureLandmarks(network, FaceLandmarks(model, "generator"))
+    surfaces = FaceSurfaces(head_geometry(model, tiny_parts(model)), FOV)
+    return PictureImitation(PictureWeights(1e2, 1e2), surfaces, landmarks)
+
+
+OF_PICTURES = {"geometry", "landmarks"}
+
+
+@pytest.mark.parametrize("pictures", [0, 1, 2, 5])
+def test_the_last_of_the_deformations_steps_imitate_in_pictures(
+    faces: Path, pictures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other pictures with every step; these teach deformation and alignment alone."""
+    played = game(faces, deformation_steps=3, picture_steps=pictures)
+    played.imitation = picture_imitation()
+    seen, changed, codes = [], [], []
+    real_step, real_terms = AdversarialGame.deformation_step, PictureImitation.terms
+
+    def recorded(game: AdversarialGame, *given: object, **more: object) -> dict[str, Tensor]:
+        before = weights_of(game.generator)
+        terms = real_step(game, *given, **more)
+        seen.append(OF_PICTURES & terms.keys())
+        changed.append(moved(game.generator, before))
+        return terms
+
+    monkeypatch.setattr(AdversarialGame, "deformation_step", recorded)
+    monkeypatch.setattr(
+        PictureImitation, "terms", lambda *given: codes.append(given[1].latents.z_id) or real_terms(*given)
+    )
+
+    def points() -> dict[str, Tensor]:
+        return {"minimal": played.generator.deformation.head.weight.square().sum()}
+
+    before = weights_of(played.discriminator)
+    terms = played.play(Turn(0, 0, 0), points)
+    with_pictures = [k >= 3 - pictures for k in range(3)]
+    assert seen == [OF_PICTURES if here else set() for here in with_pictures]
+    assert changed == [{"deformation", "alignment"} if here else {"deformation"} for here in with_pictures]
+    assert terms.keys() == {*TERMS, *OF_PICTURES, "minimal"}
+    assert len(codes) == sum(with_pictures) + 1
+    assert len({code.sum().item() for code in codes}) == len(codes)
+    assert moved(played.discriminator, before) == {"from_rgb", "blocks", "output"}
+
+
+def test_the_generators_step_imitates_in_its_own_pictures(faces: Path) -> None:
+    """What the fields may learn is said by its caller: template and manifolds, or all."""
+    for condition, fields in ((template_alone, {"template", "manifolds"}), (None, FIELDS)):
+        played = game(faces, AdversarialWeights(generator_fake=0.0, generator_pose=0.0))
+        played.imitation = picture_imitation()
+        before = weights_of(played.generator)
+        terms = played.generator_step(Turn(0, 0, 0), None if condition is None else condition(played.generator))
+        assert terms["geometry"] > 0 and terms["landmarks"] > 0
+        assert moved(played.generator, before) == fields
+
+
+def test_a_split_game_imitates_as_the_unsplit_one(faces: Path) -> None:
+    terms = []
+    for split in (Split(), Split(pictures=1, rays=90)):
+        played = game(faces, split=split, deformation_steps=1)
+        played.imitation = picture_imitation()
+        terms += [played.deformation_step(Turn(0, 0, 0), 0, {}, pictures=True)]
+    for name in OF_PICTURES:
+        assert terms[1][name].item() == pytest.approx(terms[0][name].item(), rel=1e-4)   # float32
+
+
+def test_what_pictures_are_compared_with_is_not_stored(faces: Path) -> None:
+    played = game(faces)
+    names = set(played.state_dict())
+    played.imitation = picture_imitation()
+    assert set(played.state_dict()) == names == {"discriminator", "discriminator_optimiser", "generator_optimiser"}
+
+
 def test_a_game_that_is_stored_and_loaded_goes_on_the_same(faces: Path) -> None:
     def go_on(played: AdversarialGame) -> dict[str, float]:
         terms = played.discriminator_step(Turn(0, 1, 1)) | played.generator_step(Turn(0, 1, 1))
@@ -391,7 +474,7 @@ def test_the_generator_learns_to_fool_a_discriminator_that_stands_still(faces: P
     assert np.mean(costs[-3:]) < 0.8 * costs[0]
 
 
-@pytest.mark.parametrize("change", [{"batch": 0}, {"r1_every": 0}, {"deformation_steps": -1}])
+@pytest.mark.parametrize("change", [{"batch": 0}, {"r1_every": 0}, {"deformation_steps": -1}, {"picture_steps": -1}])
 def test_impossible_settings_are_refused(change: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=f"adversarial.{next(iter(change))} is .*, expected at least"):
         AdversarialConfig(**change)

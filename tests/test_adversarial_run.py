@@ -15,14 +15,20 @@ from tiny_training_set import write_tiny_set
 from anifacegan.adversarial import FIELDS, AdversarialGame, Turn
 from anifacegan.adversarial_gradients import AdversarialWeights
 from anifacegan.checkpoints import load_checkpoint
+from anifacegan.coefficients import OPEN_FACE_MODEL
+from anifacegan.config import TrainConfig
 from anifacegan.data import DataConfig
 from anifacegan.errors import InputError
 from anifacegan.models.discriminator import DiscriminatorConfig
+from anifacegan.models.reconstruction import ReconstructionConfig, ReconstructionNetwork
+from anifacegan.reconstruction_files import ReconstructionCard, save_reconstruction
 from anifacegan.snapshots import load_newest
+from anifacegan.training import LossWeights
 from anifacegan.training_run import run
 
 TERMS = {field.name for field in dataclasses.fields(AdversarialWeights)}
-IMITATION = {"deformation", "curtain", "roughness", "minimal", "neutral", "alignment"}
+IMITATION = {"deformation", "curtain", "roughness", "minimal", "neutral", "alignment", "geometry"}
+"""What is on where nothing is said; the landmarks need a network."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +54,7 @@ def lines(folder: Path) -> list[dict]:
 def test_every_term_of_the_game_is_logged_by_name(unbroken: Path) -> None:
     logged = [line.keys() - {"step"} for line in lines(unbroken) if "deformation" in line]
     assert len(logged) == 5
-    assert all(not TERMS & names for names in logged[:3])
+    assert all(not (TERMS | {"geometry"}) & names for names in logged[:3])
     assert all(names == TERMS | IMITATION for names in logged[3:])
 
 
@@ -88,6 +94,49 @@ def test_a_finished_model_can_go_on_with_the_game_alone(tiny: Path, unbroken: Pa
     run(dataclasses.replace(whole, schedule=alone))
     logged = [line for line in lines(tmp_path / "run") if "deformation" in line]
     assert [line.keys() - {"step"} for line in logged] == [TERMS | IMITATION] * 2
+
+
+def network(folder: Path, seed: int, face_model: str = OPEN_FACE_MODEL) -> Path:
+    made = ReconstructionNetwork(ReconstructionConfig(trunk="plain", size=SIZE, channels=(8,)))
+    made.initialise(torch.Generator().manual_seed(seed))
+    torch.nn.init.normal_(made.trunk.head.weight, generator=torch.Generator().manual_seed(seed))
+    save_reconstruction(folder, made, ReconstructionCard("R", face_model))
+    return folder
+
+
+def test_landmarks_through_a_network_take_part_in_the_game(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    """The network may move, but the run does not go on with another one, or with another weight."""
+
+    def with_landmarks(where: Path, weight: float = 100.0) -> TrainConfig:
+        whole = game_config(tiny, tmp_path / "run", reconstruction=where, weights=LossWeights(landmarks=weight))
+        return dataclasses.replace(whole, adversarial=dataclasses.replace(whole.adversarial, deformation_steps=1))
+
+    ours, other = network(tmp_path / "ours", 0), network(tmp_path / "other", 1)
+    run(with_landmarks(ours))
+    logged = [line for line in lines(tmp_path / "run") if "deformation" in line]
+    assert [line.keys() - {"step"} for line in logged[3:]] == [TERMS | IMITATION | {"landmarks"}] * 2
+    assert all("landmarks" not in line for line in logged[:3])
+    run(with_landmarks(ours.rename(tmp_path / "moved")))
+    with pytest.raises(InputError, match="reconstruction is of SHA-256 .*, expected of SHA-256"):
+        run(with_landmarks(other))
+    with pytest.raises(InputError, match="weights.landmarks is 50.0, expected 100.0"):
+        run(with_landmarks(tmp_path / "moved", 50.0))
+
+
+def test_landmarks_are_refused_in_one_line_before_anything_is_written(tiny: Path, tmp_path: Path) -> None:
+    """Without a network, and with one of another face model."""
+    weights = LossWeights(landmarks=1.0)
+    with pytest.raises(InputError, match="^weights.landmarks is 1.0, expected 0 while 'reconstruction' is empty"):
+        game_config(tiny, tmp_path / "run", weights=weights)
+    older = network(tmp_path / "older", 0, "anifacegan-open-1")
+    with pytest.raises(InputError, match="^reconstruction: .*older belongs to face model 'anifacegan-open-1'"):
+        run(game_config(tiny, tmp_path / "run", weights=weights, reconstruction=older))
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_weights_no_term_looks_at_pictures(tiny: Path, tmp_path: Path) -> None:
+    run(game_config(tiny, tmp_path / "run", weights=LossWeights(geometry=0.0), reconstruction=tmp_path / "not read"))
+    assert all("geometry" not in line and "landmarks" not in line for line in lines(tmp_path / "run"))
 
 
 def test_photographs_without_appearance_codes_will_do_for_the_game(tiny: Path, tmp_path: Path) -> None:

@@ -32,20 +32,22 @@ LAYERS = """
     models.reconstruction_trunks
     models.generator models.reconstruction
     degradations
-    losses.adversarial losses.imitation losses.photometric losses.total
+    losses.adversarial losses.geometry losses.imitation losses.landmarks losses.photometric losses.total
     warm_start optimisation
+    checkpoints released snapshots run_log
+    reconstruction_files
     paired_data real_pictures views
     previews
-    image_gradients
+    face_surfaces image_gradients
     adversarial_gradients
+    imitation_pictures
     adversarial
-    checkpoints released snapshots run_log
     training
     config
     continuation
     durable_run
     training_run
-    reconstruction_data reconstruction_files
+    reconstruction_data
     reconstruction_training
     reconstruction_report
     reconstruction_run

@@ -14,6 +14,7 @@ from tiny_training_set import GENERATOR, SCHEDULE, packed, random_codes
 from torch import Tensor
 
 from anifacegan.head_geometry import head_geometry
+from anifacegan.imitation_pictures import PictureWeights
 from anifacegan.imitation_points import MeshSampler
 from anifacegan.models.deformation import DeformationConfig
 from anifacegan.models.generator import Generator, RayColours, render_rays
@@ -201,13 +202,31 @@ def test_every_term_has_its_weight(data: PairedData, mesh: MeshSampler) -> None:
             generator, batch, SCHEDULE, weights, rng()
         )
 
-    names = [field.name for field in dataclasses.fields(LossWeights)]
+    of_pictures = {field.name for field in dataclasses.fields(PictureWeights)}
+    names = [field.name for field in dataclasses.fields(LossWeights) if field.name not in of_pictures]
     ones = terms(LossWeights(**dict.fromkeys(names, 1.0)))
     assert sorted(ones) == sorted(names)
     assert all(value.item() > 0 for value in ones.values())
     for factor, name in enumerate(names):
-        scaled = terms(LossWeights(**dict.fromkeys(names, 1.0) | {name: float(factor)}))
-        assert scaled[name].item() == pytest.approx(factor * ones[name].item(), rel=1e-5)
+        scaled = terms(LossWeights(**dict.fromkeys(names, 1.0) | {name: factor + 2.0}))
+        assert scaled[name].item() == pytest.approx((factor + 2) * ones[name].item(), rel=1e-5)
+
+
+def test_an_imitation_term_without_weight_is_not_computed(
+    data: PairedData, mesh: MeshSampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor are the others changed by its absence; without any no field is asked."""
+    generator = small_generator(GENERATOR)
+    whole = imitation_losses(generator, data, mesh, SCHEDULE, LossWeights(), rng())
+    for name in whole:
+        without = dataclasses.replace(LossWeights(), **{name: 0.0})
+        rest = imitation_losses(generator, data, mesh, SCHEDULE, without, rng())
+        assert rest.keys() == whole.keys() - {name}
+        assert all(torch.equal(value, whole[kept]) for kept, value in rest.items())
+    none = LossWeights(**dict.fromkeys(whole, 0.0))
+    for field in (generator.deformation, generator.alignment):
+        monkeypatch.setattr(type(field), "bind", lambda *_: None)      # what it binds must not be called
+    assert imitation_losses(generator, data, mesh, SCHEDULE, none, rng()) == {}
 
 
 def test_the_deformation_learns_to_follow_the_mesh(data: PairedData, mesh: MeshSampler) -> None:

@@ -126,7 +126,7 @@ class ReconstructionNetwork(nn.Module):
 
     def standardised(self, image: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch 257"]:
         """Coefficients in standard deviations of the data, of pictures in [0, 1] of any size."""
-        return self.trunk(resample(image, self.config.size)).float()
+        return self.trunk(resample(image, self.config.size)).to(self.mean)     # out of autocast's half precision
 
     def forward(self, image: Float[Tensor, "batch 3 side side"]) -> Reconstruction:
         """Coefficients of the faces in pictures in [0, 1] of any size, framed as the training data are."""

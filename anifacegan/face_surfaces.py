@@ -1,0 +1,76 @@
+"""Where the camera of a generated picture meets the face model's mesh of the very codes that the picture was asked for.
+
+The mesh is the bare head with its lids cleared, as in the synthetic pictures. What is compared is its face: the skin
+that no hair style covers, and the eyeballs. Ears, neck and scalp lie under hair and clothes, of which the face model's
+codes say nothing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from anifacegan.cameras import orbit_camera
+from anifacegan.head_geometry import HeadGeometry, clear_lids
+from anifacegan.imitation_points import EYE_LABELS
+from anifacegan.morphable import WORLD_PER_MODEL_UNIT
+from anifacegan.rasterizer import Backend, interpolate, rasterize
+from anifacegan.views import Views
+
+THIN_HAIR = 0.02
+"""Hair up to this thick, in model units, leaves the skin where it is."""
+
+
+@dataclass(frozen=True)
+class SurfaceMap:
+    """The mesh on the rays of some pictures, row by row from the top left."""
+
+    x_mesh: Float[Tensor, "batch ray 3"]
+    """World units; zero where the ray meets no mesh."""
+    share: Float[Tensor, "batch ray"]
+    """1 / (face pixels of the picture) on the face, 0 elsewhere: the weights of a mean over the face."""
+
+
+class FaceSurfaces(nn.Module):
+    """Draws position maps of a face model. It has buffers only and nothing to train; nothing has a gradient."""
+
+    mean: Tensor
+    basis: Tensor
+    world_offset: Tensor
+    triangles: Tensor
+    on_face: Tensor
+
+    def __init__(self, head: HeadGeometry, fov_deg: float, backend: Backend = "auto") -> None:
+        """``fov_deg`` is the generator's; ``backend`` draws the triangles, see :mod:`anifacegan.rasterizer`."""
+        super().__init__()
+        self.parts, self.fov_deg, self.backend = head.parts, fov_deg, backend
+        triangles = head.triangles.astype(np.int64)
+        constants = {"mean": head.mean, "basis": head.basis, "world_offset": head.world_offset}
+        constants |= {"triangles": triangles, "on_face": bare_face(head)[triangles].all(axis=1)}
+        for name, values in constants.items():
+            self.register_buffer(name, torch.from_numpy(values), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, views: Views, size: int) -> SurfaceMap:
+        """Maps of views, drawn with the generator's camera at ``size`` pixels."""
+        vertices = self.vertices(views)
+        camera = orbit_camera(*views.pose.unbind(-1), size, self.fov_deg)
+        fragments = rasterize(vertices, self.triangles, camera, self.backend)
+        face = fragments.mask & self.on_face[fragments.triangle.clamp(min=0)]
+        count = face.sum(dim=(1, 2), keepdim=True).clamp(min=1)
+        x_mesh = interpolate(vertices, self.triangles, fragments)
+        return SurfaceMap(x_mesh.flatten(1, 2), (face / count).to(x_mesh).flatten(1))
+
+    def vertices(self, views: Views) -> Float[Tensor, "batch vertex 3"]:
+        """The expressive faces, world units."""
+        codes = torch.cat([views.latents.z_id, views.latents.z_exp], dim=1)
+        shape = self.mean + codes @ self.basis.T                       # (B, 3V)
+        return WORLD_PER_MODEL_UNIT * clear_lids(shape.unflatten(1, (-1, 3)), self.parts) + self.world_offset
+
+
+def bare_face(head: HeadGeometry) -> Bool[np.ndarray, " vertex"]:
+    """Which vertices are eyeballs, or skin of the face that no hair style covers."""
+    face = (head.parts.face_mask > 0.5) | np.isin(head.parts.part, EYE_LABELS)
+    return face & (head.hair_thickness.max(axis=0) <= THIN_HAIR)

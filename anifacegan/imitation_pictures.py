@@ -1,0 +1,157 @@
+"""The imitation terms that look at generated pictures: landmarks through a network R, and the surface (section 4).
+
+    landmarks   L_lm = mean over 68 landmarks of |landmark(z_id, z_exp) - landmark(R(picture))|^2
+    geometry    L_Ch = mean over the face's pixels of |x_seen - x_mesh|_1
+
+Both compare with the mesh of the very codes that the picture was asked for. Landmarks are those of the unposed face,
+all 68, in world units: how the head is turned is the business of the discriminator's pose head. R is frozen; the
+gradient goes through it into the picture.
+
+A term of weight 0 is not computed: no mesh is drawn, no network is loaded.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from anifacegan.adversarial_gradients import ImitationTerms
+from anifacegan.errors import InputError, require
+from anifacegan.face_surfaces import FaceSurfaces
+from anifacegan.head_geometry import HeadGeometry
+from anifacegan.losses.geometry import surface_error
+from anifacegan.losses.landmarks import landmark_error
+from anifacegan.models.generator import RayColours
+from anifacegan.models.reconstruction import FaceLandmarks, ReconstructionNetwork
+from anifacegan.morphable import WORLD_PER_MODEL_UNIT, load_open_face_model
+from anifacegan.rasterizer import Backend, load_nvdiffrast
+from anifacegan.reconstruction_files import load_reconstruction
+from anifacegan.views import Views
+
+
+@dataclass(frozen=True)
+class PictureWeights:
+    """Factors of the terms that look at generated pictures; 0 switches one off."""
+
+    geometry: float = 1e2
+    """Mean distance of the generated surface from the mesh on the face's pixels, world units (L_Ch)."""
+    landmarks: float = 0.0
+    """Mean squared distance of the 68 landmarks that a face reconstruction network finds, world units (L_lm)."""
+
+    def __post_init__(self) -> None:
+        require(self, "weights", " ".join(vars(self)), at_least=0)
+
+
+class PictureLandmarks(nn.Module):
+    """Landmarks of the faces in pictures and of codes: unposed, world units. Nothing here learns."""
+
+    def __init__(self, network: ReconstructionNetwork, landmarks: FaceLandmarks) -> None:
+        super().__init__()
+        self.network, self.of_face_model = network, landmarks
+        self.requires_grad_(False).eval()
+
+    def found(self, image: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch 68 3"]:
+        """What the network sees in pictures in [-1, 1]; differentiable in these."""
+        face = self.network((image + 1) / 2)
+        return WORLD_PER_MODEL_UNIT * self.of_face_model.unposed(face.id, face.exp)
+
+    def wanted(self, views: Views) -> Float[Tensor, "batch 68 3"]:
+        """What the codes of views ask for."""
+        return WORLD_PER_MODEL_UNIT * self.of_face_model.unposed(views.latents.z_id, views.latents.z_exp)
+
+
+class PictureImitation(nn.Module):
+    """What generated pictures are compared with. A part that is None, and its term, are off."""
+
+    def __init__(
+        self, weights: PictureWeights, surfaces: FaceSurfaces | None, landmarks: PictureLandmarks | None
+    ) -> None:
+        super().__init__()
+        self.weights = weights
+        self.surfaces, self.landmarks = surfaces, landmarks
+
+    def terms(self, views: Views, size: int) -> ImitationTerms:
+        """The weighted terms of a batch of views that is rendered at ``size`` pixels, in whatever parts."""
+        return ImitationTerms(
+            of_images=None if self.landmarks is None else self._landmarks(self.landmarks, views),
+            of_rays=None if self.surfaces is None else self._geometry(self.surfaces, views, size),
+        )
+
+    def _landmarks(self, landmarks: PictureLandmarks, views: Views) -> Callable[[Tensor, slice], dict[str, Tensor]]:
+        wanted = landmarks.wanted(views)
+
+        def of_images(image: Tensor, part: slice) -> dict[str, Tensor]:
+            share = len(image) / len(views)
+            error = landmark_error(landmarks.found(image), wanted[part])
+            return {"landmarks": share * self.weights.landmarks * error}
+
+        return of_images
+
+    def _geometry(
+        self, surfaces: FaceSurfaces, views: Views, size: int
+    ) -> Callable[[RayColours, slice, slice], dict[str, Tensor]]:
+        mesh = surfaces(views, size)
+
+        def of_rays(seen: RayColours, part: slice, rays: slice) -> dict[str, Tensor]:
+            error = surface_error(seen, mesh.x_mesh[part, rays], mesh.share[part, rays])
+            return {"geometry": self.weights.geometry / len(views) * error}
+
+        return of_rays
+
+
+@dataclass(frozen=True)
+class ImitationFiles:
+    """What the terms read from disk, and what draws the mesh."""
+
+    face_model: Path | None
+    reconstruction: Path | None
+    rasterizer: Backend = "auto"
+
+
+def load_picture_imitation(
+    weights: PictureWeights, files: ImitationFiles, head: HeadGeometry, fov_deg: float, device: torch.device
+) -> PictureImitation | None:
+    """What the weights ask for, on the CPU, to be moved to ``device``; None where they ask for nothing.
+
+    Raises:
+        InputError: landmarks have a weight and no network, or one of another face model; or the rasteriser does not
+            work on the device.
+    """
+    surfaces = landmarks = None
+    if weights.geometry:
+        if files.rasterizer == "nvdiffrast" or files.rasterizer == "auto" and device.type == "cuda":
+            load_nvdiffrast(device)
+        surfaces = FaceSurfaces(head, fov_deg, files.rasterizer)
+    if weights.landmarks:
+        landmarks = load_landmarks(weights, files, head.name)
+    return None if surfaces is None and landmarks is None else PictureImitation(weights, surfaces, landmarks)
+
+
+def load_landmarks(weights: PictureWeights, files: ImitationFiles, face_model: str) -> PictureLandmarks:
+    """The network, and the landmarks of the generator's face model."""
+    require_network(weights, files.reconstruction)
+    assert files.reconstruction is not None
+    network, card = load_reconstruction(files.reconstruction)
+    if card.face_model != face_model:
+        raise InputError(
+            f"reconstruction: {files.reconstruction} belongs to face model '{card.face_model}', expected "
+            f"'{face_model}', the generator's"
+        )
+    landmarks = FaceLandmarks(load_open_face_model(files.face_model), network.config.camera)
+    return PictureLandmarks(network, landmarks)
+
+
+def require_network(weights: PictureWeights, reconstruction: Path | None) -> None:
+    """Refuse landmarks without a network.
+
+    Raises:
+        InputError: names both options.
+    """
+    if weights.landmarks and reconstruction is None:
+        raise InputError(
+            f"weights.landmarks is {weights.landmarks}, expected 0 while 'reconstruction' is empty: the term needs a "
+            f"face reconstruction network"
+        )
