@@ -1,5 +1,6 @@
 """A training run from its configuration: data, warm start, the steps, snapshots, previews, the finished model."""
 
+import dataclasses
 import signal
 import threading
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from anifacegan.models.generator import Generator, in_slices, render_rays
 from anifacegan.models.latents import Latents
 from anifacegan.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.paired_data import PairedData
+from anifacegan.prior_files import Kind, Prior, load_fitting_prior
 from anifacegan.rays import Rays
 from anifacegan.real_pictures import RealPictures
 from anifacegan.run_log import RunLog
@@ -65,6 +67,7 @@ def run(config: TrainConfig) -> Path:
     content = load_newest(config.out)
     if content is not None and "fixed" in content:                     # older snapshots do not say
         refuse_changes(config.out, content["fixed"], fixed)
+    priors = finished_priors(config, studio.head.name) if content is None else {}
     config.out.mkdir(parents=True, exist_ok=True)
     state = fresh_state(config, real) if content is None else resumed_state(config, real, content)
     write_complete(config.out / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
@@ -72,7 +75,7 @@ def run(config: TrainConfig) -> Path:
     march = config.generator.march
     data = PairedData(dataset.load_images(), codes, surfaces, march.fov_deg, config.reporting.held_out)
     mesh = MeshSampler(studio.head, surfaces.visible)
-    facts = warm_start(state, config, data, studio) if content is None else content["facts"]
+    facts = warm_start(state, config, data, studio, priors) if content is None else content["facts"]
     state.to(device)
 
     log = RunLog(config.out, state.step, None if content is None else content.get("log"))
@@ -132,8 +135,26 @@ def resumed_state(config: TrainConfig, real: RealPictures | None, content: dict[
     return state
 
 
-def warm_start(state: State, config: TrainConfig, data: PairedData, studio: Studio) -> dict[str, Any]:
-    """Give a fresh state its weights: those of the initial model, or priors and shells. Facts for the model card."""
+def finished_priors(config: TrainConfig, face_model: str) -> dict[Kind, Prior]:
+    """The priors that the configuration names."""
+    named: dict[Kind, Path | None] = {
+        "identity": config.identity_prior_model,
+        "expression": config.expression_prior_model,
+    }
+    sizes = {"identity": config.generator.identity_prior, "expression": config.generator.expression_prior}
+    return {
+        kind: load_fitting_prior(folder, kind, face_model, sizes[kind])
+        for kind, folder in named.items()
+        if folder is not None
+    }
+
+
+def warm_start(
+    state: State, config: TrainConfig, data: PairedData, studio: Studio, priors: dict[Kind, Prior]
+) -> dict[str, Any]:
+    """Give a fresh state its weights: those of the initial model, or priors and shells; the finished ``priors`` in
+    place of either's. Facts for the model card.
+    """
     generator, facts = state.generator, {}
     if config.initial_model is not None:
         initial = load_checkpoint(config.initial_model)
@@ -151,9 +172,13 @@ def warm_start(state: State, config: TrainConfig, data: PairedData, studio: Stud
             ("identity", generator.identity_prior, data.z_id[: data.count]),
             ("expression", generator.expression_prior, data.z_exp[: data.count]),
         ):
-            facts[f"{name}_prior"] = fit_prior(vae, coefficients, config.priors, rng, name)
+            if name not in priors:
+                facts[f"{name}_prior"] = fit_prior(vae, coefficients, config.priors, rng, name)
         generator.template.code_scale.copy_(data.visible_scale())
         facts["shell_error_world"] = fit_shells(generator.manifolds, skin(studio), config.shells, rng)
+    for name, prior in priors.items():
+        generator.get_submodule(f"{name}_prior").load_state_dict(prior.vae.state_dict())
+        facts[f"{name}_prior"] = dataclasses.asdict(prior.card)
     state.average.load_state_dict(generator.state_dict())
     return facts
 
@@ -210,7 +235,7 @@ def finish(config: TrainConfig, state: State, studio: Studio, facts: dict[str, A
         pitch_offset=config.data.pitch_offset,
         expression_units=basis.names,
         presets=PRESETS,
-        licence=licence(config),
+        licence=licence(config, facts),
         training={
             "stage": stage(config),
             "steps": state.step,
@@ -224,9 +249,12 @@ def finish(config: TrainConfig, state: State, studio: Studio, facts: dict[str, A
     return folder
 
 
-def licence(config: TrainConfig) -> str:
-    """Of the finished model, as far as that is known: nothing is claimed of the user's own pictures."""
-    if config.real is not None:
+def licence(config: TrainConfig, facts: dict[str, Any]) -> str:
+    """Of the finished model, as far as that is known: nothing is claimed of the user's own pictures, nor of priors
+    that were fitted to their coefficients.
+    """
+    named_priors = [facts[name] for name in ("identity_prior", "expression_prior") if name in facts]
+    if config.real is not None or not all(prior.get("licence", True) for prior in named_priors):
         return ""
     if config.initial_model is not None:
         return load_checkpoint(config.initial_model).card.licence

@@ -39,8 +39,8 @@ LAYERS = """
     adversarial_gradients
     adversarial
     checkpoints released snapshots run_log
-    training
-    config
+    training prior_files
+    config prior_run
     continuation
     training_run
     reconstruction_data reconstruction_files
