@@ -3,7 +3,7 @@
 import dataclasses
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,10 @@ PREVIEWS = 6
 SLICE_RAYS = 4096
 
 
-def run(config: TrainConfig) -> Path:
+def run(config: TrainConfig, train: Callable[..., None] = train) -> Path:
     """Train, or go on where the run folder's newest snapshot ends; returns the finished model's folder.
+
+    ``train`` is what is done when all is prepared: :func:`anifacegan.training.train`, or something with its arguments.
 
     Raises:
         InputError: something in the configuration or the data does not fit.

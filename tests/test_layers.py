@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "anifacegan"
 
 LAYERS = """
-    shapes errors allocation resampling
+    shapes errors allocation resampling peak_memory stopwatch
     command_line atomic_files devices
     output_folder
     coefficients expressions codes cameras
@@ -43,6 +43,7 @@ LAYERS = """
     config prior_run
     continuation
     training_run
+    training_benchmark
     reconstruction_data reconstruction_files
     reconstruction_training
     reconstruction_report
