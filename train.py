@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Train a network: python train.py --config configs/demo.yaml [--schedule.batch 8 ...]
 
-The file's key ``task`` says which: a generator where there is none, or a face reconstruction network.
+The file's key ``task`` says which: a generator where there is none, a face reconstruction network, or a prior of
+coefficients.
 """
 
 import sys

@@ -71,6 +71,10 @@ class TrainConfig:
     reporting: Reporting = field(default_factory=Reporting)
     initial_model: Path | None = None
     """Model folder whose weights a new run starts from, in place of fresh ones and of the warm start."""
+    identity_prior_model: Path | None = None
+    """Folder of a finished prior of identities (task: prior), which a new run takes in place of a fitted one."""
+    expression_prior_model: Path | None = None
+    """The same of expressions."""
     device: Device = "auto"
     """Where the networks learn. auto: the GPU where PyTorch sees one. A run may go on elsewhere than it began."""
     threads: int = 0

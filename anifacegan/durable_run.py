@@ -5,8 +5,9 @@ goes on there, is here:
 
     kept = DurableRun(config, fixed_values(config, sums))     # refuses a folder that began otherwise
     state = fresh_state(config)
-    if kept.take_up(state):                                   # the newest snapshot, where there is one
-        start(state)                                          # a new run: give it its first weights
+    kept.take_up(state)                                       # the newest snapshot, where there is one
+    if kept.new:
+        start(state)                                          # the first weights
     with kept.reporting(state, show, show_every) as report:
         train(state, ..., report)                             # calls report(state, losses) after every step
 """
@@ -102,12 +103,13 @@ class DurableRun:
         """
         self.config, self.fixed = config, fixed
         self.content = load_newest(config.out)
+        self.new = self.content is None
         if self.content is not None and "fixed" in self.content:       # older snapshots do not say
             refuse_changes(config.out, self.content["fixed"], fixed)
 
-    def take_up(self, state: KeptState) -> bool:
+    def take_up(self, state: KeptState) -> None:
         """Load the newest snapshot into the state, write ``config.yaml``, and remove what a killed process left half
-        written. Returns whether this is a new run, whose state is left as it is.
+        written. The state of a new run is left as it is.
 
         Raises:
             InputError: the snapshot is of other networks; nothing is written then.
@@ -124,7 +126,6 @@ class DurableRun:
         out.mkdir(parents=True, exist_ok=True)
         remove_half_written(out)
         write_complete(out / "config.yaml", yaml.safe_dump(plain(self.config), sort_keys=False))
-        return self.content is None
 
     @contextmanager
     def reporting(self, state: KeptState, show: Callable[[RunLog], None], show_every: int) -> Iterator[Report]:

@@ -101,11 +101,11 @@ def run(config: ReconstructionRun) -> Path:
     fixed = fixed_values(config, sums(dataset, config.face_model))
     kept = DurableRun(config, fixed)
     state = fresh_state(config)
-    new = kept.take_up(state)
+    kept.take_up(state)
     pictures = load_pictures(dataset, config.network.size)
     seen, unseen = pictures.part(slice(0, -held_out)), pictures.part(slice(-held_out, None))
     landmarks = FaceLandmarks(model, config.network.camera)
-    if new:
+    if kept.new:
         start(state.network, seen, landmarks, config)
 
     def measure() -> dict[str, float]:

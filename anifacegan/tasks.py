@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from anifacegan import reconstruction_run, training_run
+from anifacegan import prior_run, reconstruction_run, training_run
 from anifacegan.config import TrainConfig
 from anifacegan.errors import InputError
 
@@ -25,6 +25,7 @@ GENERATOR = "generator"
 TASKS = {
     GENERATOR: Task(TrainConfig, training_run.run),
     "reconstruction": Task(reconstruction_run.ReconstructionRun, reconstruction_run.run),
+    "prior": Task(prior_run.PriorRun, prior_run.run),
 }
 
 

@@ -1,5 +1,7 @@
 """A training run from its configuration: data, warm start, the steps, snapshots, previews, the finished model."""
 
+import dataclasses
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from anifacegan.models.generator import Generator
 from anifacegan.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.paired_data import PairedData
 from anifacegan.previews import held_out_faces, sheets
+from anifacegan.prior_files import Kind, Prior, load_fitting_prior
 from anifacegan.real_pictures import RealPictures
 from anifacegan.reconstruction_files import weights_sha256
 from anifacegan.run_log import RunLog
@@ -33,8 +36,10 @@ from anifacegan.training import State, new_state, train
 from anifacegan.warm_start import fit_prior, fit_shells
 
 
-def run(config: TrainConfig) -> Path:
+def run(config: TrainConfig, train: Callable[..., None] = train) -> Path:
     """Train, or go on where the run folder's newest snapshot ends; returns the finished model's folder.
+
+    ``train`` is what is done when all is prepared: :func:`anifacegan.training.train`, or something with its arguments.
 
     Raises:
         InputError: something in the configuration or the data does not fit.
@@ -57,16 +62,17 @@ def run(config: TrainConfig) -> Path:
     if imitation is not None and imitation.landmarks is not None:
         sums["reconstruction_sha256"] = weights_sha256(config.reconstruction)
     kept = DurableRun(config, fixed_values(config, sums))
+    priors = finished_priors(config, studio.head.name) if kept.new else {}
     state = fresh_state(config, real)
     if state.game is not None:
         state.game.imitation = imitation
-    new = kept.take_up(state)
+    kept.take_up(state)
     surfaces = load_surfaces(config.out / "surfaces", codes, config.data.size, config.face_model)
     march = config.generator.march
     data = PairedData(dataset.load_images(), codes, surfaces, march.fov_deg, config.reporting.held_out)
     mesh = MeshSampler(studio.head, surfaces.visible)
-    if new:
-        warm_start(state, config, data, studio)
+    if kept.new:
+        warm_start(state, config, data, studio, priors)
     state.to(device)
     show = partial(shown, state, data, studio, config)
     with kept.reporting(state, show, config.reporting.preview_every) as report:
@@ -102,8 +108,26 @@ def fresh_state(config: TrainConfig, real: RealPictures | None) -> State:
     return state
 
 
-def warm_start(state: State, config: TrainConfig, data: PairedData, studio: Studio) -> None:
-    """Give a fresh state its weights, and its facts: those of the initial model, or priors and shells."""
+def finished_priors(config: TrainConfig, face_model: str) -> dict[Kind, Prior]:
+    """The priors that the configuration names."""
+    named: dict[Kind, Path | None] = {
+        "identity": config.identity_prior_model,
+        "expression": config.expression_prior_model,
+    }
+    sizes = {"identity": config.generator.identity_prior, "expression": config.generator.expression_prior}
+    return {
+        kind: load_fitting_prior(folder, kind, face_model, sizes[kind])
+        for kind, folder in named.items()
+        if folder is not None
+    }
+
+
+def warm_start(
+    state: State, config: TrainConfig, data: PairedData, studio: Studio, priors: dict[Kind, Prior]
+) -> None:
+    """Give a fresh state its weights, and its facts: those of the initial model, or priors and shells; the finished
+    ``priors`` in place of either's.
+    """
     generator, facts = state.generator, state.facts
     if config.initial_model is not None:
         initial = load_checkpoint(config.initial_model)
@@ -121,9 +145,13 @@ def warm_start(state: State, config: TrainConfig, data: PairedData, studio: Stud
             ("identity", generator.identity_prior, data.z_id[: data.count]),
             ("expression", generator.expression_prior, data.z_exp[: data.count]),
         ):
-            facts[f"{name}_prior"] = fit_prior(vae, coefficients, config.priors, rng, name)
+            if name not in priors:
+                facts[f"{name}_prior"] = fit_prior(vae, coefficients, config.priors, rng, name)
         generator.template.code_scale.copy_(data.visible_scale())
         facts["shell_error_world"] = fit_shells(generator.manifolds, skin(studio), config.shells, rng)
+    for name, prior in priors.items():
+        generator.get_submodule(f"{name}_prior").load_state_dict(prior.vae.state_dict())
+        facts[f"{name}_prior"] = dataclasses.asdict(prior.card)
     state.average.load_state_dict(generator.state_dict())
 
 
@@ -156,7 +184,7 @@ def finish(config: TrainConfig, state: State, studio: Studio) -> Path:
         pitch_offset=config.data.pitch_offset,
         expression_units=basis.names,
         presets=PRESETS,
-        licence=licence(config),
+        licence=licence(config, facts),
         training={
             "stage": stage(config),
             "steps": state.step,
@@ -170,9 +198,12 @@ def finish(config: TrainConfig, state: State, studio: Studio) -> Path:
     return folder
 
 
-def licence(config: TrainConfig) -> str:
-    """Of the finished model, as far as that is known: nothing is claimed of the user's own pictures."""
-    if config.real is not None:
+def licence(config: TrainConfig, facts: dict[str, Any]) -> str:
+    """Of the finished model, as far as that is known: nothing is claimed of the user's own pictures, nor of priors
+    that were fitted to their coefficients.
+    """
+    named_priors = [facts[name] for name in ("identity_prior", "expression_prior") if name in facts]
+    if config.real is not None or not all(prior.get("licence", True) for prior in named_priors):
         return ""
     if config.initial_model is not None:
         return load_checkpoint(config.initial_model).card.licence

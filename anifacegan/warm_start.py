@@ -21,6 +21,7 @@ from torch.nn import functional
 from tqdm import trange
 
 from anifacegan.errors import require
+from anifacegan.losses.total import finite_total
 from anifacegan.models.latents import CoefficientVAE
 from anifacegan.models.manifolds import CENTRE, SLOPE, ManifoldField
 from anifacegan.shapes import BOX
@@ -51,21 +52,25 @@ def fit_prior(
 
     A VAE that is wide enough starts as the identity, another one from the weights it has. The bound lets heavy tails
     shrink and the covariance drift; a wide VAE gets both of the data's moments back in the end, by a linear map.
+
+    Raises:
+        FloatingPointError: the bound is not finite; the message names its part and the step.
     """
     wide = vae.passes(coefficients.shape[1])
     if wide:
         vae.start_as_identity(coefficients.mean(0), _root(coefficients), config.noise_variance)
     optimiser = torch.optim.Adam(vae.parameters(), lr=config.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
-    for _ in trange(config.steps, desc=f"{name} prior", disable=not sys.stderr.isatty()):
+    for step in trange(config.steps, desc=f"{name} prior", disable=not sys.stderr.isatty()):
         batch = coefficients[torch.randint(len(coefficients), (config.batch,), generator=rng)]
         mean, log_variance = vae.encode(batch)
         noise = torch.randn(mean.shape, generator=rng).to(mean)
         decoded = vae.decode(mean + (log_variance / 2).exp() * noise)
         likelihood = (decoded - batch).square().sum(-1).mean() / (2 * config.noise_variance)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1).mean()
+        bound = finite_total(step, {f"likelihood of the {name} prior": likelihood, "divergence": divergence})
         optimiser.zero_grad()
-        (likelihood + divergence).backward()
+        bound.backward()
         optimiser.step()
         schedule.step()
 
@@ -81,21 +86,26 @@ def fit_prior(
 
 
 def _root(rows: Float[Tensor, "item dim"]) -> Float[Tensor, "dim dim"]:
-    """Cholesky root of the covariance of some rows."""
-    return torch.linalg.cholesky(torch.cov(rows.T) + 1e-6 * torch.eye(rows.shape[1]))
+    """Cholesky root of the covariance of some rows, of which there may be fewer than columns."""
+    covariance = torch.cov(rows.double().T)
+    return torch.linalg.cholesky(covariance + 1e-6 * torch.eye(len(covariance)).to(covariance)).to(rows)
 
 
 def compare_moments(drawn: Float[Tensor, "item dim"], data: Float[Tensor, "other dim"]) -> dict[str, float]:
-    """Largest mean error in deviations; Frobenius error of the covariance beside that of two halves of the data."""
-    deviation = data.std(0) + 1e-6
+    """:func:`moment_errors`, beside how much the covariances of two halves of the data differ, and their norm."""
     half = len(data) // 2
-    error = (torch.cov(drawn.T) - torch.cov(data.T)).norm()
-    floor = (torch.cov(data[:half].T) - torch.cov(data[half:].T)).norm()
+    return moment_errors(drawn, data) | {
+        "covariance_error_of_halves": moment_errors(data[:half], data[half:])["covariance_error"],
+        "covariance_norm": float(torch.cov(data.T).norm()),
+    }
+
+
+def moment_errors(drawn: Float[Tensor, "item dim"], data: Float[Tensor, "other dim"]) -> dict[str, float]:
+    """Largest error of a mean in standard deviations of the data; error of the covariance in the Frobenius norm."""
+    deviation = data.std(0) + 1e-6
     return {
         "mean_error_in_deviations": float(((drawn.mean(0) - data.mean(0)) / deviation).abs().max()),
-        "covariance_error": float(error),
-        "covariance_error_of_halves": float(floor),
-        "covariance_norm": float(torch.cov(data.T).norm()),
+        "covariance_error": float((torch.cov(drawn.T) - torch.cov(data.T)).norm()),
     }
 
 

@@ -79,7 +79,7 @@ def test_a_number_that_makes_no_sense_is_named(option: str, value: str, expected
     arguments = ["--config", str(ROOT / "configs" / "demo.yaml"), f"--{option}={value}"]
     with pytest.raises(InputError) as caught:
         read_config(TrainConfig, arguments, "train.py")
-    name = option.removeprefix("generator.").replace("identity_prior", "identity_prior/expression_prior")
+    name = option.removeprefix("generator.").replace("identity_prior", "identity_prior/expression_prior/network")
     name = name.replace("data.", "data/real.")
     assert f"{name} is " in str(caught.value) and str(caught.value).endswith(f"expected {expected}")
     assert "\n" not in str(caught.value)

@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "anifacegan"
 
 LAYERS = """
-    shapes errors allocation resampling
+    shapes errors allocation resampling peak_memory stopwatch
     command_line atomic_files devices pictures
     output_folder
     coefficients expressions codes cameras
@@ -35,7 +35,7 @@ LAYERS = """
     losses.adversarial losses.geometry losses.imitation losses.landmarks losses.photometric losses.total
     warm_start optimisation
     checkpoints released snapshots run_log
-    reconstruction_files
+    reconstruction_files prior_files
     paired_data real_pictures views
     previews
     face_surfaces image_gradients
@@ -43,10 +43,11 @@ LAYERS = """
     imitation_pictures
     adversarial
     training
-    config
+    config prior_run
     continuation
     durable_run
     training_run
+    training_benchmark
     reconstruction_data
     reconstruction_training
     reconstruction_report

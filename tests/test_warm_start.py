@@ -151,6 +151,22 @@ def test_decoded_noise_keeps_the_covariance_of_data_with_heavy_tails() -> None:
         assert torch.allclose(vae.decode(code).mean(0), 2 * MEAN, atol=0.15)
 
 
+def test_fewer_items_than_coefficients_are_fitted_too() -> None:
+    """Their covariance has directions without any spread, and float32 may give it negative ones."""
+    data = 50 * torch.randn(6, 64, generator=rng(5))
+    vae = CoefficientVAE(64, CoefficientVAEConfig(hidden_dim=128, layers=1, latent_dim=64))
+    vae.initialise(rng(6))
+    report = fit_prior(vae, data, PriorConfig(steps=2, batch=8), rng(7), "toy")
+    assert all(math.isfinite(value) for value in report.values())
+    # Six drawn rows about six rows: an error of a mean is below sqrt(1/6) deviations times the largest of 64 draws.
+    assert report["mean_error_in_deviations"] < 2
+
+
+def test_a_bound_that_is_not_finite_names_the_prior_and_the_step() -> None:
+    with pytest.raises(FloatingPointError, match=r"step [0-9]+: .*likelihood of the toy prior.* not finite"):
+        fit_prior(small_vae(), 1e30 * gaussian(50), PriorConfig(steps=2, batch=8), rng(7), "toy")
+
+
 def test_a_prior_is_a_function_of_the_generator_alone() -> None:
     weights = []
     for seed in (1, 1, 2):

@@ -41,7 +41,7 @@ class CoefficientVAEConfig:
     """Size of the Gaussian code."""
 
     def __post_init__(self) -> None:
-        require(self, "identity_prior/expression_prior", "hidden_dim layers latent_dim", at_least=1)
+        require(self, "identity_prior/expression_prior/network", "hidden_dim layers latent_dim", at_least=1)
 
 
 class CoefficientVAE(nn.Module):

@@ -1,0 +1,38 @@
+"""How much memory something takes: the most since a moment, on the device where it computes."""
+
+import ctypes
+import gc
+import resource
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let :func:`peak_bytes` count from now on, with nothing kept that is free."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    elif sys.platform.startswith("linux"):
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)         # glibc's
+        if trim is not None:
+            trim(0)
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Most bytes that tensors took on a GPU, or this process in main memory, since :func:`forget_peak`.
+
+    Systems other than Linux cannot forget: there it is the most since the process began.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most

@@ -1,0 +1,292 @@
+"""How fast a generator's training is, and on what its time goes: some steps of each stage of a configuration.
+
+What is measured is the training itself: :func:`anifacegan.training_run.run` prepares it, and
+:func:`anifacegan.training.train` runs a few steps of one stage at a time. Variants of a stage are measured in turns, on
+the same draws.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from anifacegan import training
+from anifacegan.atomic_files import write_complete
+from anifacegan.coefficients import write_coefficients
+from anifacegan.config import TrainConfig
+from anifacegan.data import FaceDataset
+from anifacegan.errors import require
+from anifacegan.image_gradients import Split
+from anifacegan.imitation_points import MeshSampler
+from anifacegan.paired_data import PairedData
+from anifacegan.peak_memory import forget_peak, peak_bytes
+from anifacegan.stopwatch import Stopwatch, replaced, timing_learning, timing_methods
+from anifacegan.synthetic import load_studio, render_item
+from anifacegan.training import LossWeights, Schedule, State
+from anifacegan.training_run import run
+from anifacegan.warm_start import PriorConfig, ShellConfig
+
+STAGES = ("warm_up_deform", "near_surface", "complete", "adversarial")
+PHASES = ("data", "forward", "backward", "optimiser")
+"""forward is everything that is not one of the others."""
+
+
+@dataclass(frozen=True)
+class TrainingBenchmark(TrainConfig):
+    """Measure the training of a generator: any configuration of train.py, and what is measured of it."""
+
+    pictures: int = 64
+    """Pictures of the data set that are used; where data.path is not there, so many are made."""
+    steps: int = 5
+    """Measured steps of each kind, in each round."""
+    rounds: int = 2
+    """How often the variants of a stage take turns."""
+    unsplit: bool = True
+    """Also measure the game with whole pictures and batches, whose graphs have to fit into memory."""
+    json: Path | None = None
+    """File for the same numbers."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, "benchmark", "steps rounds", at_least=1)
+        require(self, "benchmark", "pictures", at_least=2)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run a stage."""
+
+    stage: str
+    name: str
+    """Of what it differs in from the stage's other variants."""
+    precision: str
+    split: Split
+
+    def schedule(self, whole: Schedule, steps: int) -> Schedule:
+        """So many steps of this stage alone."""
+        none = dict.fromkeys(STAGES, 0)
+        return replace(whole, **(none | {self.stage: steps}), precision=self.precision)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one variant of a stage takes."""
+
+    variant: Variant
+    pictures_a_step: int
+    """Pictures that a step learns from; in the warm-up, faces."""
+    seconds_a_step: float
+    """Median over all rounds."""
+    peak_memory_mib: float
+    """Of the process, or of the tensors on a GPU."""
+    shares: dict[str, float]
+    """Of the time of a step, by phase."""
+
+    @property
+    def pictures_a_second(self) -> float:
+        return self.pictures_a_step / self.seconds_a_step
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            **asdict(self.variant),
+            **{field.name: getattr(self, field.name) for field in fields(self) if field.name != "variant"},
+            "pictures_a_second": self.pictures_a_second,
+        }
+
+
+def benchmark(config: TrainingBenchmark, folder: Path) -> list[Measurement]:
+    """Measure what a configuration says, in a folder for the data set and the run's own files.
+
+    Raises:
+        InputError: something in the configuration or the data does not fit.
+    """
+    collect_pictures(config, folder / "data")
+    values = {field.name: getattr(config, field.name) for field in fields(TrainConfig)}
+    small = replace(
+        TrainConfig(**values),
+        out=folder / "run",
+        data=replace(config.data, path=folder / "data"),
+        priors=PriorConfig(steps=1),                                   # how well they fit costs no time later
+        shells=ShellConfig(steps=1),
+        reporting=replace(config.reporting, held_out=1),
+    )
+    found: list[Measurement] = []
+
+    def measured(
+        state: State, data: PairedData, mesh: MeshSampler, schedule: Schedule, weights: LossWeights, report: object
+    ) -> None:
+        train = partial(training.train, state, data, mesh, weights=weights)
+        sources = [data, mesh] if state.game is None else [data, mesh, state.game.real]
+        for stage in STAGES:
+            if getattr(schedule, stage):
+                found.extend(measure_stage(config, state, train, sources, variants(config, stage)))
+
+    run(small, measured)
+    return found
+
+
+def collect_pictures(config: TrainingBenchmark, folder: Path) -> None:
+    """The first pictures of the data set, or as many synthetic ones where it is not there."""
+    folder.mkdir(parents=True)
+    size, count = config.data.size, config.pictures
+    if config.data.path.exists():
+        dataset = FaceDataset(config.data)
+        items = ((item.image.numpy(), item.face) for item in (dataset[i] for i in range(min(count, len(dataset)))))
+    else:
+        print(f"{config.data.path} is not there: {count} pictures are made", file=sys.stderr)
+        studio = load_studio(config.face_model)
+        items = (render_item(studio, config.schedule.seed, index, size) for index in range(count))
+    for index, (image, face) in enumerate(tqdm(items, total=count, desc="pictures", disable=None, leave=False)):
+        Image.fromarray(image).save(folder / f"{index:06d}.png", compress_level=1)
+        write_coefficients(folder / f"{index:06d}.mat", face)
+
+
+def variants(config: TrainingBenchmark, stage: str) -> list[Variant]:
+    """The configuration's own way first, then what it is compared with: the other precision, or the other split."""
+    precision, split = config.schedule.precision, config.adversarial.split
+    if stage != "adversarial":
+        both = (precision, "bfloat16" if precision == "float32" else "float32")
+        return [Variant(stage, name, name, split) for name in both]
+    whole = Split()
+    if split == whole:
+        split = Split(1, config.discriminator.size**2 // 4)
+    pair = [Variant(stage, "split", precision, split), Variant(stage, "unsplit", precision, whole)]
+    return pair if config.unsplit else pair[:1]
+
+
+def measure_stage(
+    config: TrainingBenchmark, state: State, train: Callable[..., None], sources: list[object], ways: list[Variant]
+) -> list[Measurement]:
+    """All variants of one stage. Each is run once unmeasured, then in turns with the others, then with a stopwatch."""
+    device = state.generator.device
+    seconds: dict[str, list[float]] = {way.name: [] for way in ways}
+    memory = dict.fromkeys(seconds, 0)
+    for way in ways:
+        run_steps(state, train, way, config.schedule, 1)
+    for _ in range(config.rounds):
+        for way in ways:
+            forget_peak(device)
+            seconds[way.name] += run_steps(state, train, way, config.schedule, config.steps)
+            memory[way.name] = max(memory[way.name], peak_bytes(device))
+    return [
+        Measurement(
+            variant=way,
+            pictures_a_step=pictures_a_step(config, way.stage),
+            seconds_a_step=statistics.median(seconds[way.name]),
+            peak_memory_mib=memory[way.name] / 2**20,
+            shares=phase_shares(
+                device, partial(run_steps, state, train, way, config.schedule, config.steps), sources
+            ),
+        )
+        for way in ways
+    ]
+
+
+def run_steps(
+    state: State, train: Callable[..., None], way: Variant, schedule: Schedule, steps: int
+) -> list[float]:
+    """So many steps of a variant, of whatever weights are there; returns the seconds of each."""
+    state.step = 0
+    if state.game is not None:
+        state.game.config = replace(state.game.config, split=way.split)
+    finish = waiting(state.generator.device)
+    finish()
+    times = [time.perf_counter()]
+
+    def report(state: State, losses: dict[str, float]) -> None:
+        finish()
+        times.append(time.perf_counter())
+
+    train(schedule=way.schedule(schedule, steps), report=report)
+    return [after - before for before, after in zip(times, times[1:], strict=False)]
+
+
+def phase_shares(
+    device: torch.device, steps: Callable[[], object], sources: list[object]
+) -> dict[str, float]:
+    """Share of each phase in some steps. The device is waited for wherever a phase changes, which costs a little."""
+    watch = Stopwatch(waiting(device))
+    with ExitStack() as inside:
+        inside.enter_context(timing_learning(watch))
+        average = watch.timed("optimiser", training.update_average)
+        inside.enter_context(replaced(training, "update_average", average))
+        for source in sources:
+            inside.enter_context(timing_methods(watch, source, "data"))
+        with watch.phase("forward"):
+            steps()
+    return {phase: watch.shares.get(phase, 0.0) for phase in PHASES}
+
+
+def waiting(device: torch.device) -> Callable[[], None]:
+    """Wait for everything that a device has been told to do."""
+    return partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
+
+
+def pictures_a_step(config: TrainingBenchmark, stage: str) -> int:
+    """What a step of a stage learns from."""
+    if stage == "warm_up_deform":
+        return config.schedule.mesh_faces
+    return config.adversarial.batch if stage == "adversarial" else config.schedule.batch
+
+
+# --------------------------------------------------------------------------------------------------------------- report
+def ratios(measurements: list[Measurement]) -> dict[str, dict[str, float]]:
+    """Of each stage's first variant to its second: images a second, and peak memory."""
+    found = {}
+    for stage in STAGES:
+        ways = [m for m in measurements if m.variant.stage == stage]
+        if len(ways) == 2:
+            one, other = ways
+            found[f"{stage}: {one.variant.name} / {other.variant.name}"] = {
+                "pictures_a_second": one.pictures_a_second / other.pictures_a_second,
+                "peak_memory": one.peak_memory_mib / other.peak_memory_mib,
+            }
+    return found
+
+
+def table(measurements: list[Measurement]) -> str:
+    """All numbers for a reader: a Markdown table, and the ratios as lines."""
+    head = ["stage", "variant", "images/s", "s/step", "peak MiB", *PHASES]
+    rows = [
+        [
+            m.variant.stage,
+            m.variant.name,
+            f"{m.pictures_a_second:.2f}",
+            f"{m.seconds_a_step:.3f}",
+            f"{m.peak_memory_mib:.0f}",
+            *(f"{100 * m.shares[phase]:.0f} %" for phase in PHASES),
+        ]
+        for m in measurements
+    ]
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    cells = [[text.ljust(width) for text, width in zip(row, widths, strict=True)] for row in [head, *rows]]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
+    lines.insert(1, f"|{'|'.join('-' * (width + 2) for width in widths)}|")
+    for name, ratio in ratios(measurements).items():
+        speed, memory = ratio["pictures_a_second"], ratio["peak_memory"]
+        lines.append(f"{name}: {speed:.2f} of the images/s, {memory:.2f} of the memory")
+    return "\n".join(lines)
+
+
+def write_json(path: Path, config: TrainingBenchmark, device: str, measurements: list[Measurement]) -> None:
+    """The same numbers for programs."""
+    content = {
+        "device": device,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "steps": config.steps,
+        "rounds": config.rounds,
+        "measurements": [measurement.plain() for measurement in measurements],
+        "ratios": ratios(measurements),
+    }
+    write_complete(path, json.dumps(content, indent=2) + "\n")

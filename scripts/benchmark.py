@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""Measure how fast this project is on this machine.
+
+    python scripts/benchmark.py training [--config configs/demo.yaml] [--json FILE] [--steps 5] [any option of train.py]
+
+training: some steps of each stage of a configuration, on a few pictures: images a second, peak memory, and the share of
+each phase of a step; float32 beside bfloat16, split beside whole pictures.
+"""
+
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from anifacegan.allocation import keep_freed_memory
+from anifacegan.command_line import read_config
+from anifacegan.devices import chosen_device
+from anifacegan.errors import InputError, exit_on_input_error
+from anifacegan.training_benchmark import TrainingBenchmark, benchmark, table, write_json
+
+DEFAULT = Path(__file__).resolve().parents[1] / "configs" / "demo.yaml"
+
+
+def measure_training(arguments: Sequence[str]) -> None:
+    """The subcommand ``training``."""
+    given = any(argument.partition("=")[0] == "--config" for argument in arguments)
+    first = [] if given else ["--config", str(DEFAULT)]
+    config = read_config(TrainingBenchmark, [*first, *arguments], "benchmark.py training")
+    device = chosen_device(config.device)
+    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
+    keep_freed_memory()
+    with tempfile.TemporaryDirectory(prefix="anifacegan_benchmark_") as folder:
+        found = benchmark(config, Path(folder))
+    print(table(found))
+    if config.json is not None:
+        write_json(config.json, config, name, found)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"training": measure_training}
+
+
+def main(arguments: Sequence[str]) -> None:
+    name = arguments[0] if arguments else "nothing"
+    if name in ("-h", "--help"):
+        print(__doc__)
+    elif name in COMMANDS:
+        COMMANDS[name](arguments[1:])
+    else:
+        raise InputError(f"benchmark.py: got {name}, expected one of {', '.join(COMMANDS)}")
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        main(sys.argv[1:])

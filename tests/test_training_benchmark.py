@@ -1,0 +1,170 @@
+"""The training benchmark on tiny networks: that it measures what it says, not how fast that is."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from one_line import assert_one_line
+from test_adversarial_run import config as adversarial_config
+from test_import_released import load_script
+from tiny_training_set import write_tiny_set
+
+from anifacegan import training
+from anifacegan.command_line import plain
+from anifacegan.config import TrainConfig
+from anifacegan.data import DataConfig, FaceDataset
+from anifacegan.image_gradients import Split
+from anifacegan.training import Schedule, State
+from anifacegan.training_benchmark import (
+    PHASES,
+    STAGES,
+    Measurement,
+    TrainingBenchmark,
+    benchmark,
+    collect_pictures,
+    ratios,
+    table,
+    variants,
+)
+
+SIZE, COUNT = 16, 6
+UNTIMED = (training.update_average, torch.autograd.grad, torch.autograd.backward)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("set")
+    write_tiny_set(folder, count=COUNT, size=SIZE)
+    return folder
+
+
+def asked(tiny: Path, **changes: object) -> TrainingBenchmark:
+    """All four stages, one round of two steps."""
+    whole = adversarial_config(tiny, tiny / "unused")
+    values = {field.name: getattr(whole, field.name) for field in dataclasses.fields(TrainConfig)}
+    return TrainingBenchmark(**values | {"pictures": 5, "steps": 2, "rounds": 2} | changes)
+
+
+Call = tuple[tuple[int, ...], str, Split]
+"""Steps of the stages, the precision, and how the game is split."""
+
+
+@pytest.fixture(scope="module")
+def measured(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Measurement], list[Call]]:
+    """What a benchmark finds, and how it calls the training."""
+    calls: list[Call] = []
+    train = training.train
+
+    def recorded(state: State, *others: object, schedule: Schedule, **options: object) -> None:
+        assert state.game is not None and state.step == 0
+        calls.append(
+            (tuple(getattr(schedule, stage) for stage in STAGES), schedule.precision, state.game.config.split)
+        )
+        train(state, *others, schedule=schedule, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "train", recorded)
+        return benchmark(asked(tiny), tmp_path_factory.mktemp("benchmark") / "folder"), calls
+
+
+def test_every_stage_is_measured_in_two_ways(measured: tuple[list[Measurement], list[Call]]) -> None:
+    found = [(m.variant.stage, m.variant.name) for m in measured[0]]
+    paired = [(stage, precision) for stage in STAGES[:3] for precision in ("float32", "bfloat16")]
+    assert found == [*paired, ("adversarial", "split"), ("adversarial", "unsplit")]
+    assert [m.pictures_a_step for m in measured[0]] == [2] * 8         # faces, pictures, and those of the game
+
+
+def test_variants_take_turns_after_a_step_to_warm_up(measured: tuple[list[Measurement], list[Call]]) -> None:
+    split = Split(1, 100)
+
+    def calls(stage: int, one: tuple[str, Split], other: tuple[str, Split]) -> list[Call]:
+        """One step each, two rounds of two steps, and two steps with the stopwatch."""
+        counts = [(1, one), (1, other), (2, one), (2, other), (2, one), (2, other), (2, one), (2, other)]
+        return [((*[0] * stage, count, *[0] * (3 - stage)), *way) for count, way in counts]
+
+    expected = [
+        call for stage in range(3) for call in calls(stage, ("float32", split), ("bfloat16", split))
+    ] + calls(3, ("float32", split), ("float32", Split()))
+    assert measured[1] == expected
+
+
+def test_shares_are_of_one_whole_and_every_phase_is_seen(measured: tuple[list[Measurement], list[Call]]) -> None:
+    for measurement in measured[0]:
+        assert tuple(measurement.shares) == PHASES
+        assert sum(measurement.shares.values()) == pytest.approx(1)
+        assert min(measurement.shares.values()) > 0
+        assert measurement.peak_memory_mib > 10                        # Python alone takes as much
+        rate = measurement.pictures_a_step / measurement.seconds_a_step
+        assert measurement.pictures_a_second == pytest.approx(rate) and math.isfinite(rate)
+
+
+def test_nothing_is_timed_after_a_benchmark(measured: object) -> None:
+    assert (training.update_average, torch.autograd.grad, torch.autograd.backward) == UNTIMED
+
+
+def test_ratios_are_of_the_first_variant_to_the_second(tiny: Path) -> None:
+    one, other = variants(asked(tiny), "complete")
+    shares = dict.fromkeys(PHASES, 0.25)
+    measurements = [Measurement(one, 8, 2.0, 30.0, shares), Measurement(other, 8, 1.0, 20.0, shares)]
+    assert ratios(measurements) == {"complete: float32 / bfloat16": {"pictures_a_second": 0.5, "peak_memory": 1.5}}
+    lines = table(measurements).splitlines()
+    assert len({len(line) for line in lines[:4]}) == 1 and "| 25 %" in lines[2]
+    assert "complete | float32  | 4.00     | 2.000  | 30 " in lines[2]
+    assert lines[4] == "complete: float32 / bfloat16: 0.50 of the images/s, 1.50 of the memory"
+
+
+def test_the_configurations_own_way_comes_first(tiny: Path) -> None:
+    half = dataclasses.replace(adversarial_config(tiny, tiny).schedule, precision="bfloat16")
+    assert [way.name for way in variants(asked(tiny, schedule=half), "complete")] == ["bfloat16", "float32"]
+    game = adversarial_config(tiny, tiny).adversarial
+    whole = asked(tiny, adversarial=dataclasses.replace(game, split=Split()))
+    assert [way.split for way in variants(whole, "adversarial")] == [Split(1, SIZE**2 // 4), Split()]
+    assert [way.name for way in variants(asked(tiny, unsplit=False), "adversarial")] == ["split"]
+
+
+def test_the_first_pictures_of_the_data_set_are_taken(tiny: Path, tmp_path: Path) -> None:
+    collect_pictures(asked(tiny), tmp_path / "data")
+    whole, some = (FaceDataset(DataConfig(path, SIZE)) for path in (tiny / "data", tmp_path / "data"))
+    assert len(some) == 5
+    for index in range(5):
+        assert torch.equal(some[index].image, whole[index].image)
+        assert np.array_equal(some.face(index).exp, whole.face(index).exp)
+        assert np.array_equal(some[index].pose, whole[index].pose)
+
+
+def test_the_command_makes_pictures_where_there_are_none_and_writes_json(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    schedule = dataclasses.replace(adversarial_config(tiny, tiny).schedule, near_surface=0, complete=0, adversarial=0)
+    content = plain(dataclasses.replace(adversarial_config(tiny, tiny), schedule=schedule))
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(content))
+    script = load_script("benchmark")
+    monkeypatch.setattr(script, "keep_freed_memory", lambda: True)     # it would stay with this process
+    options = {"config": tmp_path / "tiny.yaml", "data.path": tmp_path / "nowhere", "json": tmp_path / "found.json"}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    script.main(["training", *words, "--pictures", "3", "--steps", "1", "--rounds", "1"])
+    said = capsys.readouterr()
+    assert "nowhere is not there: 3 pictures are made" in said.err and "| warm_up_deform |" in said.out
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found.keys() == {"device", "torch", "threads", "steps", "rounds", "measurements", "ratios"}
+    assert (found["steps"], found["rounds"], len(found["measurements"])) == (1, 1, 2)
+    first = found["measurements"][0]
+    assert first.keys() == {
+        "stage", "name", "precision", "split",
+        "pictures_a_step", "seconds_a_step", "pictures_a_second", "peak_memory_mib", "shares",
+    }  # fmt: skip
+    assert first["split"] == {"pictures": 1, "rays": 100} and sum(first["shares"].values()) == pytest.approx(1)
+    assert list(found["ratios"]) == ["warm_up_deform: float32 / bfloat16"]
+
+
+def test_what_makes_no_sense_is_refused_in_one_line(tiny: Path) -> None:
+    script = load_script("benchmark")
+    assert_one_line(lambda: script.main(["rendering_"]), "got rendering_, expected one of training")
+    assert_one_line(lambda: script.main([]), "got nothing, expected one of training")
+    assert_one_line(lambda: script.main(["training", "--steps", "0"]), "benchmark.steps is 0, expected at least 1")
+    assert_one_line(lambda: script.main(["training", "--schedule.steps", "3"]), "schedule.steps")
