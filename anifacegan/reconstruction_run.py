@@ -16,6 +16,7 @@ from anifacegan.command_line import plain
 from anifacegan.continuation import fixed_values, refuse_changes
 from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.degradations import DegradationConfig
+from anifacegan.distribution import ALONE, Workers
 from anifacegan.errors import InputError, require
 from anifacegan.models.reconstruction import FaceLandmarks, ReconstructionConfig, ReconstructionNetwork
 from anifacegan.morphable import MorphableModel, face_model_sha256, load_bfm, load_open_face_model
@@ -80,13 +81,14 @@ class ReconstructionRun:
             raise ValueError(f"threads is {self.threads}, expected at least 0")
 
 
-def run(config: ReconstructionRun) -> Path:
+def run(config: ReconstructionRun, workers: Workers = ALONE) -> Path:
     """Train, or go on where the run folder's newest snapshot ends; returns the finished model's folder.
 
     Raises:
         InputError: something in the configuration or the data does not fit.
         FloatingPointError: a loss is not finite; the message names the terms and the step.
     """
+    workers.require_one("task reconstruction")
     if config.threads:
         torch.set_num_threads(config.threads)
     dataset = FaceDataset(config.data)

@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from anifacegan.config import TrainConfig
 from anifacegan.continuation import fixed_values, refuse_changes
 from anifacegan.data import FaceDataset
 from anifacegan.devices import chosen_device, moved
+from anifacegan.distribution import ALONE, Workers
 from anifacegan.errors import InputError
 from anifacegan.expressions import PRESETS
 from anifacegan.imitation_points import MeshSampler
@@ -42,8 +43,10 @@ PREVIEWS = 6
 SLICE_RAYS = 4096
 
 
-def run(config: TrainConfig) -> Path:
+def run(config: TrainConfig, workers: Workers = ALONE) -> Path:
     """Train, or go on where the run folder's newest snapshot ends; returns the finished model's folder.
+
+    All workers read data and snapshot; what there is one of, the first one draws, fits and writes.
 
     Raises:
         InputError: something in the configuration or the data does not fit.
@@ -52,6 +55,8 @@ def run(config: TrainConfig) -> Path:
     if config.threads:
         torch.set_num_threads(config.threads)
     device = chosen_device(config.device)
+    workers.take_gpu(device)
+    refuse_uneven_shares(config, workers)
     dataset = FaceDataset(config.data)
     studio = load_studio(config.face_model)
     if dataset.face_model != studio.head.name:
@@ -65,34 +70,53 @@ def run(config: TrainConfig) -> Path:
     content = load_newest(config.out)
     if content is not None and "fixed" in content:                     # older snapshots do not say
         refuse_changes(config.out, content["fixed"], fixed)
+    workers.require_same(f"{config.out}: its newest snapshot's step", -1 if content is None else content["step"])
     config.out.mkdir(parents=True, exist_ok=True)
-    state = fresh_state(config, real) if content is None else resumed_state(config, real, content)
-    write_complete(config.out / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
-    surfaces = load_surfaces(config.out / "surfaces", codes, config.data.size, config.face_model)
+    state = fresh_state(config, real, workers) if content is None else resumed_state(config, real, workers, content)
+    with workers.first_alone():
+        if workers.first:
+            write_complete(config.out / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
+        surfaces = load_surfaces(config.out / "surfaces", codes, config.data.size, config.face_model)
     march = config.generator.march
     data = PairedData(dataset.load_images(), codes, surfaces, march.fov_deg, config.reporting.held_out)
     mesh = MeshSampler(studio.head, surfaces.visible)
-    facts = warm_start(state, config, data, studio) if content is None else content["facts"]
+    facts = {} if content is None else content["facts"]
+    with workers.first_alone():
+        if content is None and workers.first:
+            facts = warm_start(state, config, data, studio)
+    workers.follow_first(state.networks())
     state.to(device)
 
-    log = RunLog(config.out, state.step, None if content is None else content.get("log"))
-    with ask_before_stopping() as stop, closing(log):
+    log = RunLog(config.out, state.step, None if content is None else content.get("log")) if workers.first else None
+    with ask_before_stopping() as stop, nullcontext() if log is None else closing(log):
 
         def report(state: State, losses: dict[str, float]) -> None:
-            done = state.step == config.schedule.steps
-            log.add(losses)
-            if state.step % config.reporting.log_every == 0:
-                log.flush(state.step)
-            if state.step % config.reporting.preview_every == 0 or done:
-                preview(state, data, config, log)
-            if state.step % config.reporting.snapshot_every == 0 or done or stop.is_set():
-                content = snapshot(state, facts) | {"log": log.pending(), "fixed": fixed}
-                save_snapshot(config.out, state.step, content, config.reporting.keep_snapshots)
-            if stop.is_set():
+            done, stopping = state.step == config.schedule.steps, workers.any(stop.is_set())
+            if log is not None:
+                log.add(losses)
+                if state.step % config.reporting.log_every == 0:
+                    log.flush(state.step)
+                if state.step % config.reporting.preview_every == 0 or done:
+                    preview(state, data, config, log)
+                if state.step % config.reporting.snapshot_every == 0 or done or stopping:
+                    content = snapshot(state, facts) | {"log": log.pending(), "fixed": fixed}
+                    save_snapshot(config.out, state.step, content, config.reporting.keep_snapshots)
+            if stopping:
+                workers.wait()                                         # until it is saved
                 raise KeyboardInterrupt
 
-        train(state, data, mesh, config.schedule, config.weights, report)
-    return finish(config, state, studio, facts)
+        train(state, data, mesh, config.schedule, config.weights, report, workers)
+    with workers.first_alone():
+        return finish(config, state, studio, facts) if workers.first else config.out / "model"
+
+
+def refuse_uneven_shares(config: TrainConfig, workers: Workers) -> None:
+    """Raises InputError where a batch does not divide by the number of workers."""
+    batches = {"schedule.batch": config.schedule.batch, "schedule.mesh_faces": config.schedule.mesh_faces}
+    if config.schedule.adversarial:
+        batches["adversarial.batch"] = config.adversarial.batch
+    for name, count in batches.items():
+        workers.refuse_uneven(name, count)
 
 
 def real_pictures(config: TrainConfig, dataset: FaceDataset) -> RealPictures | None:
@@ -104,19 +128,23 @@ def real_pictures(config: TrainConfig, dataset: FaceDataset) -> RealPictures | N
     return RealPictures(dataset, config.reporting.held_out)
 
 
-def fresh_state(config: TrainConfig, real: RealPictures | None) -> State:
+def fresh_state(config: TrainConfig, real: RealPictures | None, workers: Workers) -> State:
     """A generator without weights yet, a fresh discriminator where there are pictures for it, and their optimisers."""
     state = new_state(Generator(config.generator), Generator(config.generator), config.schedule)
     if real is not None:
         judge = Discriminator(config.discriminator)
         judge.initialise(torch.Generator().manual_seed(config.schedule.seed))
-        state.game = AdversarialGame(state.generator, judge, real, config.adversarial, config.adversarial_weights)
+        state.game = AdversarialGame(
+            state.generator, judge, real, config.adversarial, config.adversarial_weights, workers
+        )
     return state
 
 
-def resumed_state(config: TrainConfig, real: RealPictures | None, content: dict[str, Any]) -> State:
+def resumed_state(
+    config: TrainConfig, real: RealPictures | None, workers: Workers, content: dict[str, Any]
+) -> State:
     """The state that a snapshot holds."""
-    state = fresh_state(config, real)
+    state = fresh_state(config, real, workers)
     try:
         state.generator.load_state_dict(content["generator"])
         state.average.load_state_dict(content["average"])

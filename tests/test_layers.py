@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "anifacegan"
 LAYERS = """
     shapes errors allocation resampling
     command_line atomic_files devices
+    distribution
     output_folder
     coefficients expressions codes cameras
     rays lighting rasterizer
