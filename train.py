@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Train a network: python train.py --config configs/demo.yaml [--schedule.batch 8 ...]
 
+On several GPUs: torchrun --nproc_per_node 8 train.py --config ..., see docs/training.md.
+
 The file's key ``task`` says which: a generator where there is none, a face reconstruction network, or a prior of
 coefficients.
 """
@@ -9,16 +11,20 @@ import sys
 
 from anifacegan.allocation import keep_freed_memory
 from anifacegan.command_line import read_config
+from anifacegan.distribution import LostWorkerError, working_together
 from anifacegan.errors import exit_on_input_error
 from anifacegan.tasks import chosen_task
 
 if __name__ == "__main__":
     keep_freed_memory()
-    with exit_on_input_error():
-        task = chosen_task(sys.argv[1:])
-        config = read_config(task.config, sys.argv[1:], "train.py")
+    with working_together() as workers, exit_on_input_error():
         try:
-            print(f"model written to {task.run(config)}", file=sys.stderr)
-        except FloatingPointError as error:
+            with workers.one_voice():
+                task = chosen_task(sys.argv[1:])
+                config = read_config(task.config, sys.argv[1:], "train.py")
+                folder = task.run(config, workers)
+        except (FloatingPointError, LostWorkerError) as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(1) from None
+        if workers.first:
+            print(f"model written to {folder}", file=sys.stderr)

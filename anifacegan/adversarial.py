@@ -18,6 +18,7 @@ from anifacegan.adversarial_gradients import (
     points_alone,
     template_alone,
 )
+from anifacegan.distribution import ALONE, Workers
 from anifacegan.errors import require
 from anifacegan.image_gradients import Conditioning, PictureRenderer, Split
 from anifacegan.imitation_pictures import PictureImitation
@@ -75,13 +76,13 @@ class Turn:
     number: int
     """Of the discriminator's steps, from 0."""
 
-    def generators(self, purpose: int, count: int) -> list[torch.Generator]:
-        """One a picture."""
-        return sample_generators(self.seed, self.step, purpose, range(count))
+    def generators(self, purpose: int, pictures: range) -> list[torch.Generator]:
+        """One a picture, by its place in the whole batch."""
+        return sample_generators(self.seed, self.step, purpose, pictures)
 
 
 class AdversarialGame:
-    """A generator, its discriminator, what each learns with, and the real pictures.
+    """A generator, its discriminator, what each learns with, and the real pictures; each of ``workers`` has its share.
 
     The optimisers are Adam with betas (0, 0.9). Weights change only in the three steps.
     """
@@ -96,9 +97,10 @@ class AdversarialGame:
         real: RealPictures,
         config: AdversarialConfig,
         weights: AdversarialWeights,
+        workers: Workers = ALONE,
     ) -> None:
         self.generator, self.discriminator, self.real = generator, discriminator, real
-        self.config, self.weights = config, weights
+        self.config, self.weights, self.workers = config, weights, workers
         fields = {name: getattr(generator, name) for name in FIELDS if getattr(generator, name) is not None}
         self.generator_optimiser = _adam(fields, config.lr_generator)
         self.discriminator_optimiser = _adam({"discriminator": discriminator}, config.lr_discriminator)
@@ -150,8 +152,7 @@ class AdversarialGame:
         self.generator_optimiser.zero_grad()
         with points_alone(self.generator):
             terms = imitation_gradients(renderer, views, imitation)
-        optimise(turn.step, self.generator_optimiser, terms, self.config.gradient_limit)
-        return terms
+        return self._optimise(turn, self.generator_optimiser, terms)
 
     def discriminator_step(self, turn: Turn) -> dict[str, Tensor]:
         """Real pictures up, generated ones down. Returns the weighted terms.
@@ -162,15 +163,14 @@ class AdversarialGame:
         config = self.config
         views = self._draw(turn, FOR_DISCRIMINATOR)
         fake = PosedPictures(self._renderer(self.generator.condition).draw(views), views.pose)
-        real = self.real.draw(turn.generators(OF_REAL, config.batch))
+        real = self.real.draw(turn.generators(OF_REAL, self._pictures()))
         real = PosedPictures(real.image.to(fake.image), real.pose.to(fake.pose))
         self.discriminator_optimiser.zero_grad()
         factor = config.r1_factor(turn.number)
         terms = discriminator_gradients(
             self.discriminator, real, fake, self.weights, factor, config.split.pictures
         )
-        optimise(turn.step, self.discriminator_optimiser, terms, config.gradient_limit)
-        return terms
+        return self._optimise(turn, self.discriminator_optimiser, terms)
 
     def generator_step(
         self, turn: Turn, condition: Conditioning | None = None, points: dict[str, Tensor] | None = None
@@ -188,8 +188,7 @@ class AdversarialGame:
         imitation = self._imitation(views, points or {})
         self.generator_optimiser.zero_grad()
         terms = generator_gradients(renderer, self.discriminator, views, self.weights, imitation)
-        optimise(turn.step, self.generator_optimiser, terms, self.config.gradient_limit)
-        return terms
+        return self._optimise(turn, self.generator_optimiser, terms)
 
     def state_dict(self) -> dict[str, Any]:
         """What the game holds beside the generator."""
@@ -205,13 +204,26 @@ class AdversarialGame:
         return {name: getattr(self, name) for name in names}
 
     def _draw(self, turn: Turn, purpose: int) -> Views:
-        rngs = turn.generators(purpose, self.config.batch)
+        rngs = turn.generators(purpose, self._pictures())
         return draw_views(self.generator, self.real.poses, self.config.views, rngs)
 
     def _imitation(self, views: Views, points: dict[str, Tensor]) -> ImitationTerms:
         size = self.discriminator.config.size
         of_pictures = ImitationTerms() if self.imitation is None else self.imitation.terms(views, size)
         return replace(of_pictures, of_points=points)
+
+    def _pictures(self) -> range:
+        """Those that this worker draws, by their places in the whole batch."""
+        return range(self.config.batch)[self.workers.part(self.config.batch)]
+
+    def _optimise(
+        self, turn: Turn, optimiser: torch.optim.Optimizer, terms: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """One step with the gradients of the whole batch; returns its terms."""
+        terms = self.workers.mean(terms)
+        self.workers.mean_gradients(weight for group in optimiser.param_groups for weight in group["params"])
+        optimise(turn.step, optimiser, terms, self.config.gradient_limit)
+        return terms
 
     def _renderer(self, condition: Conditioning) -> PictureRenderer:
         size, fov_deg = self.discriminator.config.size, self.generator.config.march.fov_deg

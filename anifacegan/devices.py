@@ -1,5 +1,6 @@
 """Where a model computes: the CPU, or the GPU that PyTorch sees. Draws are made on the CPU wherever it is."""
 
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Literal, TypeVar
 
@@ -32,11 +33,16 @@ def use_threads(count: int) -> None:
 
 def moved(record: Record, device: torch.device) -> Record:
     """A dataclass of tensors in host memory, and of such dataclasses, on a device; the host waits for no copy."""
+    return with_tensors(record, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def with_tensors(record: Record, change: Callable[[Tensor], Tensor]) -> Record:
+    """A dataclass, and the dataclasses in it, with every tensor changed."""
     values = {field.name: getattr(record, field.name) for field in fields(record)}  # type: ignore[arg-type]
     return replace(  # type: ignore[type-var]
         record,
         **{
-            name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else moved(value, device)
+            name: change(value) if isinstance(value, Tensor) else with_tensors(value, change)
             for name, value in values.items()
             if isinstance(value, Tensor) or is_dataclass(value)
         },

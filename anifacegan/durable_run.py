@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -27,6 +27,7 @@ from tqdm import tqdm
 from anifacegan.atomic_files import write_complete
 from anifacegan.command_line import plain
 from anifacegan.continuation import refuse_changes
+from anifacegan.distribution import ALONE, Workers
 from anifacegan.errors import InputError
 from anifacegan.optimisation import learning
 from anifacegan.run_log import RunLog
@@ -93,19 +94,21 @@ Report = Callable[[KeptState, dict[str, float]], None]
 
 
 class DurableRun:
-    """A run in its folder ``config.out``."""
+    """A run in its folder ``config.out``. All workers read there, the first one writes."""
 
-    def __init__(self, config: RunConfig, fixed: dict[str, Any]) -> None:
+    def __init__(self, config: RunConfig, fixed: dict[str, Any], workers: Workers = ALONE) -> None:
         """Look for a snapshot; nothing is written. ``fixed``: see :func:`anifacegan.continuation.fixed_values`.
 
         Raises:
             InputError: the run began with other values, or no snapshot is readable.
         """
-        self.config, self.fixed = config, fixed
+        self.config, self.fixed, self.workers = config, fixed, workers
         self.content = load_newest(config.out)
         self.new = self.content is None
         if self.content is not None and "fixed" in self.content:       # older snapshots do not say
             refuse_changes(config.out, self.content["fixed"], fixed)
+        step = -1 if self.content is None else self.content["step"]
+        workers.require_same(f"{config.out}: its newest snapshot's step", step)
 
     def take_up(self, state: KeptState) -> None:
         """Load the newest snapshot into the state, write ``config.yaml``, and remove what a killed process left half
@@ -124,25 +127,29 @@ class DurableRun:
                     f"{out / 'config.yaml'}; take another --out for a new run"
                 ) from None
         out.mkdir(parents=True, exist_ok=True)
-        remove_half_written(out)
-        write_complete(out / "config.yaml", yaml.safe_dump(plain(self.config), sort_keys=False))
+        if self.workers.first:
+            remove_half_written(out)
+            write_complete(out / "config.yaml", yaml.safe_dump(plain(self.config), sort_keys=False))
 
     @contextmanager
     def reporting(self, state: KeptState, show: Callable[[RunLog], None], show_every: int) -> Iterator[Report]:
         """What happens after each step: the progress bar; lines of stats.jsonl, with learning rates and gradient norms
         in tensorboard; ``show`` every so many steps and at the end; snapshots.
 
-        Ctrl-C and SIGTERM let the step on its way end, save, and leave with KeyboardInterrupt.
+        Ctrl-C and SIGTERM, to any worker, let the step on its way end, save, and leave with KeyboardInterrupt.
         """
-        when, steps = self.config.reporting, self.config.schedule.steps
-        log = RunLog(self.config.out, state.step, None if self.content is None else self.content.get("log"))
+        when, steps, workers = self.config.reporting, self.config.schedule.steps, self.workers
+        pending = None if self.content is None else self.content.get("log")
         self.content = None                                            # its tensors are in the state by now
-        bar = tqdm(total=steps, initial=state.step, unit="step", disable=not sys.stderr.isatty())
-        with ask_before_stopping() as stop, closing(log), bar:
+        with ExitStack() as stack:
+            stop = stack.enter_context(ask_before_stopping())
+            if workers.first:
+                log = stack.enter_context(closing(RunLog(self.config.out, state.step, pending)))
+                hidden = not sys.stderr.isatty()
+                bar = stack.enter_context(tqdm(total=steps, initial=state.step, unit="step", disable=hidden))
 
-            def report(state: KeptState, losses: dict[str, float]) -> None:
-                done, stopping = state.step == steps, stop.is_set()
-                images = self.config.images(state.step - 1)
+            def write(state: KeptState, losses: dict[str, float], stopping: bool) -> None:
+                done, images = state.step == steps, self.config.images(state.step - 1)
                 log.add(losses, images)
                 if state.step % when.log_every == 0:
                     log.flush(state.step)
@@ -152,10 +159,16 @@ class DurableRun:
                 if state.step % when.snapshot_every == 0 or done or stopping:
                     content = state.state_dict() | {"log": log.pending(), "fixed": self.fixed}
                     save_snapshot(self.config.out, state.step, content, when.keep_snapshots)
-                if stopping:
-                    raise KeyboardInterrupt
                 bar.set_postfix_str(f"{images * (bar.format_dict['rate'] or 0):.1f} images/s", refresh=False)
                 bar.update()
+
+            def report(state: KeptState, losses: dict[str, float]) -> None:
+                stopping = workers.any(stop.is_set())
+                if workers.first:
+                    write(state, losses, stopping)
+                if stopping:
+                    workers.wait()                                     # until it is saved
+                    raise KeyboardInterrupt
 
             yield report
 

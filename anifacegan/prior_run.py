@@ -18,7 +18,9 @@ from anifacegan.atomic_files import write_complete
 from anifacegan.coefficients import BFM
 from anifacegan.command_line import plain
 from anifacegan.data import CoefficientTable, DataConfig, FaceDataset
-from anifacegan.errors import InputError
+from anifacegan.devices import use_threads
+from anifacegan.distribution import ALONE, Workers
+from anifacegan.errors import InputError, require
 from anifacegan.models.latents import CoefficientVAE, CoefficientVAEConfig
 from anifacegan.prior_files import DIMS, Kind, Prior, PriorCard, save_prior
 from anifacegan.warm_start import PriorConfig, fit_prior, moment_errors
@@ -50,20 +52,18 @@ class PriorRun:
     """Name of the finished prior, for its card."""
 
     def __post_init__(self) -> None:
-        for name in ("seed", "threads"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 0")
+        require(self, "", "seed threads", at_least=0)
 
 
-def run(config: PriorRun) -> Path:
+def run(config: PriorRun, workers: Workers = ALONE) -> Path:
     """Fit, measure, and write; returns the finished prior's folder.
 
     Raises:
         InputError: something in the configuration or the data does not fit.
         FloatingPointError: the bound is not finite; the message names its part and the step.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    workers.require_one("task prior")
+    use_threads(config.threads)
     dataset = FaceDataset(config.data)
     if len(dataset) < LEAST_ITEMS:
         raise InputError(f"{config.data.path}: holds {len(dataset)} items, expected at least {LEAST_ITEMS}")

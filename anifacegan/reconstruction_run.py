@@ -13,6 +13,7 @@ from anifacegan.continuation import fixed_values
 from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.degradations import DegradationConfig
 from anifacegan.devices import use_threads
+from anifacegan.distribution import ALONE, Workers
 from anifacegan.durable_run import DurableRun
 from anifacegan.errors import InputError, require
 from anifacegan.models.reconstruction import FaceLandmarks, ReconstructionConfig, ReconstructionNetwork
@@ -79,13 +80,14 @@ class ReconstructionRun:
         return self.schedule.batch
 
 
-def run(config: ReconstructionRun) -> Path:
+def run(config: ReconstructionRun, workers: Workers = ALONE) -> Path:
     """Train, or go on where the run folder's newest snapshot ends; returns the finished model's folder.
 
     Raises:
         InputError: something in the configuration or the data does not fit.
         FloatingPointError: a loss is not finite; the message names the terms and the step.
     """
+    workers.require_one("task reconstruction")
     use_threads(config.threads)
     dataset = FaceDataset(config.data)
     model = face_model(config.face_model)

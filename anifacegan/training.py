@@ -16,10 +16,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from anifacegan.adversarial import AdversarialGame, Turn, follow
 from anifacegan.devices import moved
+from anifacegan.distribution import ALONE, Workers
 from anifacegan.errors import require
 from anifacegan.imitation_pictures import PictureWeights
 from anifacegan.imitation_points import MeshPoints, MeshSampler
@@ -147,6 +148,10 @@ class State:
         parts = {"generator": self.generator, "average": self.average, "optimiser": self.optimiser}
         return parts if self.game is None else parts | {"game": self.game}
 
+    def networks(self) -> list[nn.Module]:
+        """All that have weights."""
+        return [self.generator, self.average] + ([] if self.game is None else [self.game.discriminator])
+
     def to(self, device: str) -> None:
         """Move the weights and what the optimiser keeps of each."""
         self.generator.to(device)
@@ -181,23 +186,26 @@ def train(
     schedule: Schedule,
     weights: LossWeights,
     report: Callable[[State, dict[str, float]], None],
+    workers: Workers = ALONE,
 ) -> None:
     """Run the schedule from the state's step to its end, on the device that the state is on. Adversarial steps need a
-    state with a game.
+    state with a game, of the same ``workers``.
     """
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
         rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
-        imitation = partial(imitation_losses, state.generator, data, mesh, schedule, weights, rng)
+        imitation = partial(imitation_losses, state.generator, data, mesh, schedule, weights, rng, workers)
         if state.step < schedule.paired_steps:
             set_learning_rates(state, schedule)
             losses = imitation()
             if state.step >= schedule.warm_up_deform:
-                batch = moved(data.draw(schedule.batch, schedule.rays, rng), state.generator.device)
+                whole = data.draw(schedule.batch, schedule.rays, rng)
+                batch = moved(workers.share(whole), state.generator.device)
                 near = schedule if state.step < schedule.warm_up_deform + schedule.near_surface else None
                 with matrix_precision(schedule.precision, batch.rgb.device):
-                    losses |= photometric_losses(state.generator, batch, near, weights, rng)
-            update(state, losses, schedule)
+                    losses |= photometric_losses(state.generator, batch, near, weights, rng, workers)
+            losses = workers.mean(losses)
+            update(state, losses, schedule, workers)
         else:
             assert state.game is not None, "adversarial steps need a game"
             turn = Turn(schedule.seed, state.step, state.step - schedule.paired_steps)
@@ -214,28 +222,32 @@ def imitation_losses(
     schedule: Schedule,
     weights: LossWeights,
     rng: torch.Generator,
+    workers: Workers = ALONE,
 ) -> dict[str, Tensor]:
     """The deformation field against the mesh: expressive faces, near the surface and anywhere, and neutral ones.
 
-    A term of weight 0 is not computed.
+    A worker's share of the faces; the vertices of a step are the same for all faces. A term of weight 0 is not
+    computed.
     """
     device = generator.device
-    items = data.draw_items(schedule.mesh_faces, rng)
+    every = data.draw_items(schedule.mesh_faces, rng)
+    items = workers.share(every)
     z_id, z_exp = data.z_id[items], data.z_exp[items]
     points = moved(mesh.points(items.numpy(), z_id, z_exp, schedule.mesh_points, rng), device)
-    curtain = moved(mesh.curtain(z_id, z_exp, max(1, schedule.mesh_points // 8), rng), device)
+    between = mesh.curtain(data.z_id[every], data.z_exp[every], max(1, schedule.mesh_points // 8), rng)
+    curtain = moved(workers.share(between), device)
     few = max(1, schedule.mesh_points // 4)
-    anywhere = BOX * (2 * torch.rand(len(items), few, 3, generator=rng).to(device) - 1)
+    anywhere = BOX * (2 * workers.draw(torch.rand, (len(items), few, 3), rng).to(device) - 1)
     people = moved(mesh.identity_points(z_id, schedule.mesh_points, rng), device)
-    spread = torch.randn(people.x_template.shape, generator=rng).to(device)
+    spread = workers.draw(torch.randn, people.x_template.shape, rng).to(device)
     about = people.x_template + ALIGNMENT_SPREAD * spread
     z_id, z_exp = z_id.to(device), z_exp.to(device)
     offset = generator.deformation.bind(z_id, z_exp)
     neutral = generator.deformation.bind(z_id, torch.zeros_like(z_exp))
     terms = {
-        "deformation": lambda: imitation(offset, points),
-        "curtain": lambda: imitation(offset, curtain),
-        "roughness": lambda: roughness(offset, points.x_target[:, :few], rng),
+        "deformation": lambda: imitation(offset, points, workers),
+        "curtain": lambda: imitation(offset, curtain, workers),
+        "roughness": lambda: roughness(offset, points.x_target[:, :few], rng, workers),
         "minimal": lambda: magnitude(offset(anywhere)),
         "neutral": lambda: magnitude(neutral(points.x_target[:, :few])),
     }
@@ -246,13 +258,20 @@ def imitation_losses(
         return {name: weight * terms[name]() for name in terms if (weight := getattr(weights, name))}
 
 
-def imitation(offset: Callable[[Tensor], Tensor], points: MeshPoints) -> Float[Tensor, ""]:
+def imitation(
+    offset: Callable[[Tensor], Tensor], points: MeshPoints, workers: Workers = ALONE
+) -> Float[Tensor, ""]:
     """How far the deformation field is from the mesh at these points."""
-    return deformation_error(offset(points.x_target), points.delta, points.visible)
+    return deformation_error(offset(points.x_target), points.delta, points.visible, workers)
 
 
 def photometric_losses(
-    generator: Generator, batch: PairedBatch, near: Schedule | None, weights: LossWeights, rng: torch.Generator
+    generator: Generator,
+    batch: PairedBatch,
+    near: Schedule | None,
+    weights: LossWeights,
+    rng: torch.Generator,
+    workers: Workers = ALONE,
 ) -> dict[str, Tensor]:
     """The rendered rays against the pictures'; on all manifolds, or on those ``near`` the surface as it says."""
     avatar = generator.condition(Latents(batch.z_id, batch.z_exp, batch.z_noise))
@@ -260,12 +279,12 @@ def photometric_losses(
         seen = render_rays(avatar, batch.rays)
     else:
         avatar = deformed_only(avatar, near.near_samples)
-        seen = render_rays(avatar, batch.rays, near_surface(batch.distance, near.near_levels, rng))
+        seen = render_rays(avatar, batch.rays, near_surface(batch.distance, near.near_levels, rng, workers))
     covered = batch.distance.isfinite()
     return {
         "colour": weights.colour * colour_error(seen.rgb, batch.rgb),
         "silhouette": weights.silhouette * silhouette_error(seen.foreground, covered.float(), batch.inside),
-        "free_space": weights.free_space * free_space(seen.alpha[..., :-1], in_free_space(seen, batch)),
+        "free_space": weights.free_space * free_space(seen.alpha[..., :-1], in_free_space(seen, batch), workers),
     }
 
 
@@ -275,11 +294,13 @@ def deformed_only(avatar: Avatar, samples: int) -> Avatar:
     return replace(avatar, offset=torch.no_grad()(avatar.offset), level=torch.no_grad()(avatar.level), march=march)
 
 
-def near_surface(distance: Float[Tensor, "batch ray"], count: int, rng: torch.Generator) -> LevelChoice:
+def near_surface(
+    distance: Float[Tensor, "batch ray"], count: int, rng: torch.Generator, workers: Workers = ALONE
+) -> LevelChoice:
     """Choose the manifolds nearest to the surface, and one more that lies in free space before it."""
 
     def choose(t: Float[Tensor, "batch ray level"], hit: Bool[Tensor, "batch ray level"]) -> tuple[Tensor, Tensor]:
-        random = torch.rand(t.shape, generator=rng).to(t)
+        random = workers.draw(torch.rand, t.shape, rng).to(t)
         background = distance[..., None].isinf()
         gap = torch.where(background, random, (t - distance[..., None]).abs()).masked_fill(~hit, torch.inf)
         near = gap.topk(count, dim=-1, largest=False).indices          # (B, R, count)
@@ -299,8 +320,8 @@ def in_free_space(seen: RayColours, batch: PairedBatch) -> Bool[Tensor, "batch r
     return seen.hit[..., :-1] & before & batch.inside[..., None]
 
 
-def update(state: State, losses: dict[str, Tensor], schedule: Schedule) -> None:
-    """One step of the optimiser and of the averaged weights.
+def update(state: State, losses: dict[str, Tensor], schedule: Schedule, workers: Workers = ALONE) -> None:
+    """One step of the optimiser and of the averaged weights. ``losses`` are :meth:`Workers.mean`.
 
     Raises:
         FloatingPointError: a term or a field's gradient is not finite; the weights are those of the step before.
@@ -309,6 +330,7 @@ def update(state: State, losses: dict[str, Tensor], schedule: Schedule) -> None:
     state.optimiser.zero_grad()
     if total.requires_grad:                                            # not where every term is switched off
         total.backward()
+    workers.mean_gradients(weight for group in state.optimiser.param_groups for weight in group["params"])
     keep_gradient_norms(state.optimiser)
     for group in state.optimiser.param_groups:
         norm = torch.nn.utils.clip_grad_norm_(group["params"], schedule.gradient_limit)

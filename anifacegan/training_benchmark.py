@@ -25,6 +25,7 @@ from anifacegan.atomic_files import write_complete
 from anifacegan.coefficients import write_coefficients
 from anifacegan.config import TrainConfig
 from anifacegan.data import FaceDataset
+from anifacegan.distribution import Workers
 from anifacegan.errors import require
 from anifacegan.image_gradients import Split
 from anifacegan.imitation_points import MeshSampler
@@ -123,7 +124,13 @@ def benchmark(config: TrainingBenchmark, folder: Path) -> list[Measurement]:
     found: list[Measurement] = []
 
     def measured(
-        state: State, data: PairedData, mesh: MeshSampler, schedule: Schedule, weights: LossWeights, report: object
+        state: State,
+        data: PairedData,
+        mesh: MeshSampler,
+        schedule: Schedule,
+        weights: LossWeights,
+        report: object,
+        workers: Workers,
     ) -> None:
         train = partial(training.train, state, data, mesh, weights=weights)
         sources = [data, mesh] if state.game is None else [data, mesh, state.game.real]
@@ -131,7 +138,7 @@ def benchmark(config: TrainingBenchmark, folder: Path) -> list[Measurement]:
             if getattr(schedule, stage):
                 found.extend(measure_stage(config, state, train, sources, variants(config, stage)))
 
-    run(small, measured)
+    run(small, train=measured)
     return found
 
 

@@ -15,6 +15,7 @@ from anifacegan.config import TrainConfig
 from anifacegan.continuation import fixed_values
 from anifacegan.data import FaceDataset
 from anifacegan.devices import chosen_device, use_threads
+from anifacegan.distribution import ALONE, Workers
 from anifacegan.durable_run import DurableRun
 from anifacegan.errors import InputError
 from anifacegan.expressions import PRESETS
@@ -36,10 +37,11 @@ from anifacegan.training import State, new_state, train
 from anifacegan.warm_start import fit_prior, fit_shells
 
 
-def run(config: TrainConfig, train: Callable[..., None] = train) -> Path:
+def run(config: TrainConfig, workers: Workers = ALONE, train: Callable[..., None] = train) -> Path:
     """Train, or go on where the run folder's newest snapshot ends; returns the finished model's folder.
 
-    ``train`` is what is done when all is prepared: :func:`anifacegan.training.train`, or something with its arguments.
+    All workers read data and snapshot; what there is one of, the first one draws, fits and writes. ``train`` is what is
+    done when all is prepared: :func:`anifacegan.training.train`, or something with its arguments.
 
     Raises:
         InputError: something in the configuration or the data does not fit.
@@ -47,6 +49,8 @@ def run(config: TrainConfig, train: Callable[..., None] = train) -> Path:
     """
     use_threads(config.threads)
     device = chosen_device(config.device)
+    workers.take_gpu(device)
+    refuse_uneven_shares(config, workers)
     dataset = FaceDataset(config.data)
     studio = load_studio(config.face_model)
     if dataset.face_model != studio.head.name:
@@ -61,23 +65,36 @@ def run(config: TrainConfig, train: Callable[..., None] = train) -> Path:
         sums["real_sha256"] = real.sha256()
     if imitation is not None and imitation.landmarks is not None:
         sums["reconstruction_sha256"] = weights_sha256(config.reconstruction)
-    kept = DurableRun(config, fixed_values(config, sums))
+    kept = DurableRun(config, fixed_values(config, sums), workers)
     priors = finished_priors(config, studio.head.name) if kept.new else {}
-    state = fresh_state(config, real)
+    state = fresh_state(config, real, workers)
     if state.game is not None:
         state.game.imitation = imitation
     kept.take_up(state)
-    surfaces = load_surfaces(config.out / "surfaces", codes, config.data.size, config.face_model)
+    with workers.first_alone():
+        surfaces = load_surfaces(config.out / "surfaces", codes, config.data.size, config.face_model)
     march = config.generator.march
     data = PairedData(dataset.load_images(), codes, surfaces, march.fov_deg, config.reporting.held_out)
     mesh = MeshSampler(studio.head, surfaces.visible)
-    if kept.new:
-        warm_start(state, config, data, studio, priors)
+    with workers.first_alone():
+        if kept.new and workers.first:
+            warm_start(state, config, data, studio, priors)
+    workers.follow_first(state.networks())
     state.to(device)
     show = partial(shown, state, data, studio, config)
     with kept.reporting(state, show, config.reporting.preview_every) as report:
-        train(state, data, mesh, config.schedule, config.weights, report)
-    return finish(config, state, studio)
+        train(state, data, mesh, config.schedule, config.weights, report, workers)
+    with workers.first_alone():
+        return finish(config, state, studio) if workers.first else config.out / "model"
+
+
+def refuse_uneven_shares(config: TrainConfig, workers: Workers) -> None:
+    """Raises InputError where a batch does not divide by the number of workers."""
+    batches = {"schedule.batch": config.schedule.batch, "schedule.mesh_faces": config.schedule.mesh_faces}
+    if config.schedule.adversarial:
+        batches["adversarial.batch"] = config.adversarial.batch
+    for name, count in batches.items():
+        workers.refuse_uneven(name, count)
 
 
 def real_pictures(config: TrainConfig, dataset: FaceDataset) -> RealPictures | None:
@@ -98,13 +115,15 @@ def picture_imitation(config: TrainConfig, studio: Studio) -> PictureImitation |
     return load_picture_imitation(config.weights, files, studio.head, config.generator.march.fov_deg, device)
 
 
-def fresh_state(config: TrainConfig, real: RealPictures | None) -> State:
+def fresh_state(config: TrainConfig, real: RealPictures | None, workers: Workers) -> State:
     """A generator without weights yet, a fresh discriminator where there are pictures for it, and their optimisers."""
     state = new_state(Generator(config.generator), Generator(config.generator), config.schedule)
     if real is not None:
         judge = Discriminator(config.discriminator)
         judge.initialise(torch.Generator().manual_seed(config.schedule.seed))
-        state.game = AdversarialGame(state.generator, judge, real, config.adversarial, config.adversarial_weights)
+        state.game = AdversarialGame(
+            state.generator, judge, real, config.adversarial, config.adversarial_weights, workers
+        )
     return state
 
 

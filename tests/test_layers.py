@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "anifacegan"
 LAYERS = """
     shapes errors allocation resampling peak_memory stopwatch
     command_line atomic_files devices pictures
+    distribution
     output_folder
     coefficients expressions codes cameras
     rays lighting rasterizer

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anifacegan.distribution import ALONE, Workers
+
 SMOOTHNESS_WIDTH = 0.002
 """Full width, per axis, of the uniform step between neighbours."""
 
@@ -17,16 +19,21 @@ def deformation_error(
     delta: Float[Tensor, "batch point 3"],
     delta_reference: Float[Tensor, "batch point 3"],
     confidence: Float[Tensor, "batch point"],
+    workers: Workers = ALONE,
 ) -> Float[Tensor, ""]:
     """L_3DMM: mean squared length of D(x) - (neutral vertex - expressive vertex), weighted by confidence."""
-    return (confidence * (delta - delta_reference).square().sum(-1)).sum() / confidence.sum().clamp(min=1)
+    squared = (delta - delta_reference).square().sum(-1)
+    return (confidence * squared).sum() / workers.count_in_share(confidence)
 
 
 def roughness(
-    offset: Callable[[Tensor], Tensor], x_target: Float[Tensor, "batch point 3"], rng: torch.Generator
+    offset: Callable[[Tensor], Tensor],
+    x_target: Float[Tensor, "batch point 3"],
+    rng: torch.Generator,
+    workers: Workers = ALONE,
 ) -> Float[Tensor, ""]:
     """Mean ||D(x) - D(x + e)||^2, e uniform with a full width of 0.002 per axis."""
-    step = torch.rand(x_target.shape, generator=rng) - 0.5
+    step = workers.draw(torch.rand, x_target.shape, rng) - 0.5
     neighbour = x_target + SMOOTHNESS_WIDTH * step.to(x_target)
     return (offset(x_target) - offset(neighbour)).square().sum(-1).mean()
 

@@ -6,6 +6,8 @@ Terms are means over rays, named and weighted by the caller; no function here re
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from anifacegan.distribution import ALONE, Workers
+
 
 def colour_error(
     rgb: Float[Tensor, "batch ray 3"], target: Float[Tensor, "batch ray 3"]
@@ -21,6 +23,8 @@ def silhouette_error(
     return ((foreground - covered).abs() * known).mean()
 
 
-def free_space(alpha: Float[Tensor, "batch ray point"], free: Bool[Tensor, "batch ray point"]) -> Float[Tensor, ""]:
+def free_space(
+    alpha: Float[Tensor, "batch ray point"], free: Bool[Tensor, "batch ray point"], workers: Workers = ALONE
+) -> Float[Tensor, ""]:
     """Mean opacity of points that lie before the surface, where nothing is."""
-    return (alpha * free).sum() / free.sum().clamp(min=1)
+    return (alpha * free).sum() / workers.count_in_share(free)

@@ -1,0 +1,47 @@
+"""train.py with an accident on the way: python run_as_worker.py WHAT RANK STEP [train.py's arguments].
+
+In the middle of the generator's update of that step one worker is killed, is asked to stop, or finds a broken file;
+``nothing`` happens in an undisturbed run, and after torchrun has started the workers again.
+"""
+
+import os
+import runpy
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from anifacegan import training
+from anifacegan.errors import InputError
+from anifacegan.training import State
+
+
+def broken_file() -> None:
+    raise InputError("000003.png: not a readable image")
+
+
+ACCIDENTS: dict[str, Callable[[], None]] = {
+    "nothing": lambda: None,
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "asked": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    "broken": broken_file,
+}
+
+
+def main(what: str, rank: str, step: str) -> None:
+    real = training.update_average
+
+    def accident(state: State, *others: object) -> None:
+        begun_anew = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+        if os.environ.get("RANK") == rank and state.step == int(step) and not begun_anew:
+            ACCIDENTS[what]()
+        real(state, *others)
+
+    training.update_average = accident
+    train = Path(__file__).resolve().parents[1] / "train.py"
+    sys.argv = [str(train), *sys.argv[4:]]
+    runpy.run_path(str(train), run_name="__main__")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

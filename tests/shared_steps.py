@@ -1,0 +1,109 @@
+"""Training steps in float64 on tiny networks and data, alone or as a worker: python shared_steps.py FOLDER DEVICE.
+
+As a worker where RANK and its companions are set. Writes FOLDER/alone.pt, or FOLDER/worker_RANK.pt: for each kind of
+steps the losses as they are reported, and the weights in the end.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from small_models import small_generator
+from tiny_head import tiny_model, tiny_parts
+from tiny_training_set import GENERATOR, SCHEDULE, packed, random_codes
+
+from anifacegan.adversarial import AdversarialConfig, AdversarialGame
+from anifacegan.adversarial_gradients import AdversarialWeights
+from anifacegan.data import DataConfig, FaceDataset
+from anifacegan.devices import with_tensors
+from anifacegan.distribution import Workers, working_together
+from anifacegan.head_geometry import head_geometry
+from anifacegan.image_gradients import Split
+from anifacegan.imitation_points import MeshSampler
+from anifacegan.models.discriminator import Discriminator, DiscriminatorConfig
+from anifacegan.models.generator import Generator
+from anifacegan.paired_data import PairedBatch, PairedData
+from anifacegan.real_pictures import RealPictures
+from anifacegan.surfaces import Surfaces
+from anifacegan.training import LossWeights, State, new_state, train
+
+ITEMS, SIZE, STEPS = 8, 16, 5
+PAIRED = dataclasses.replace(
+    SCHEDULE, warm_up_deform=1, near_surface=2, complete=2, batch=4, mesh_faces=4, gradient_limit=1e9
+)
+ADVERSARIAL = dataclasses.replace(PAIRED, warm_up_deform=0, near_surface=0, complete=0, adversarial=STEPS)
+GAMES = {
+    "alternating": AdversarialConfig(batch=4, split=Split(1, 100), r1_every=2, deformation_steps=1, lr_generator=1e-3),
+    "together": AdversarialConfig(batch=4, split=Split(0, 0), deformation_steps=0, lr_generator=1e-3),
+}
+
+
+class FineData(PairedData):
+    """Rays in float64."""
+
+    def draw(self, batch: int, rays: int, rng: torch.Generator) -> PairedBatch:
+        return with_tensors(super().draw(batch, rays, rng), lambda x: x.double() if x.is_floating_point() else x)
+
+
+def data() -> PairedData:
+    """Every picture with another share of background: terms that are divided by a count have other ones in shares."""
+    images = torch.randint(0, 256, (ITEMS, SIZE, SIZE, 3), dtype=torch.uint8)
+    steps = np.random.default_rng(0).integers(38_000, 42_000, (ITEMS, SIZE, SIZE)).astype(np.uint16)
+    for item in range(ITEMS):
+        steps[item, :, : 2 * item] = 0
+    codes = random_codes(ITEMS)
+    codes = dataclasses.replace(codes, pose=codes.pose.float())        # as the pixels are when rays are drawn
+    return FineData(images, codes, Surfaces(steps, np.zeros((ITEMS, 1), np.uint8)), 12.0, held_out=1)
+
+
+def mesh() -> MeshSampler:
+    """Every face with another share of its vertices seen."""
+    model = tiny_model()
+    shares = np.linspace(0.1, 1, ITEMS)[:, None]
+    seen = packed(np.random.default_rng(1).random((ITEMS, len(model.mean))) < shares)
+    sampler = MeshSampler(head_geometry(model, tiny_parts(model)), seen)
+    for name in ("basis", "mean", "offset", "cumulative"):
+        setattr(sampler, name, getattr(sampler, name).double())
+    return sampler
+
+
+def played(state: State, config: AdversarialConfig, photographs: Path, workers: Workers) -> State:
+    """The state with a game."""
+    judge = Discriminator(DiscriminatorConfig(size=SIZE, capacity=64, max_channels=8))
+    judge.initialise(torch.Generator().manual_seed(0))
+    real = RealPictures(FaceDataset(DataConfig(photographs, SIZE)), held_out=0)
+    state.game = AdversarialGame(state.generator, judge, real, config, AdversarialWeights(), workers)
+    return state
+
+
+def steps(kind: str, photographs: Path, points: MeshSampler, device: str, workers: Workers) -> dict[str, object]:
+    """Five steps; the losses of each, and the weights."""
+    torch.manual_seed(0)
+    state = new_state(small_generator(GENERATOR), Generator(GENERATOR), PAIRED)
+    if kind in GAMES:
+        played(state, GAMES[kind], photographs, workers)
+    state.to(device)
+    losses: list[dict[str, float]] = []
+    schedule = ADVERSARIAL if kind in GAMES else PAIRED
+    train(state, data(), points, schedule, LossWeights(), lambda _, values: losses.append(values), workers)
+    weights = {
+        f"{index}.{name}": value.cpu()
+        for index, network in enumerate(state.networks())
+        for name, value in network.state_dict().items()
+    }
+    return {"losses": losses, "weights": weights}
+
+
+def main(folder: Path, device: str) -> None:
+    points = mesh()
+    torch.set_default_dtype(torch.float64)
+    with working_together() as workers:
+        workers.take_gpu(device)
+        found = {kind: steps(kind, folder / "photographs", points, device, workers) for kind in ("paired", *GAMES)}
+        torch.save(found, folder / ("alone.pt" if workers.patient is None else f"worker_{workers.rank}.pt"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
