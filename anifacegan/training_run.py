@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -203,7 +204,7 @@ def finish(config: TrainConfig, state: State, studio: Studio) -> Path:
         pitch_offset=config.data.pitch_offset,
         expression_units=basis.names,
         presets=PRESETS,
-        licence=licence(config, facts),
+        licence=licence(config, state.facts),
         training={
             "stage": stage(config),
             "steps": state.step,
