@@ -77,6 +77,9 @@ class TrainConfig:
     """The same of expressions."""
     device: Device = "auto"
     """Where the networks learn. auto: the GPU where PyTorch sees one. A run may go on elsewhere than it began."""
+    compile: bool = False
+    """Compile the fields (torch.compile): the first steps take minutes, the others less time. Where that fails a line
+    says so, and the run goes on without."""
     threads: int = 0
     """Threads of PyTorch; 0 leaves the choice to it."""
     name: str = "demo"

@@ -9,7 +9,7 @@ from typing import Any
 from anifacegan.command_line import plain
 from anifacegan.errors import InputError
 
-FREE = ("out", "face_model", "reporting", "threads", "device", "name", "task", "data.path",
+FREE = ("out", "face_model", "reporting", "threads", "device", "compile", "name", "task", "data.path",
         "data.skip_bad", "real.path", "real.skip_bad", "reconstruction", "rasterizer")
 """Options that say where things are and what is reported. Data, face model and network R are known by their sums."""
 FIXED_WITHIN = ("reporting.held_out",)

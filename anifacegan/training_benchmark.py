@@ -60,7 +60,7 @@ class TrainingBenchmark(TrainConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, "benchmark", "steps rounds", at_least=1)
-        require(self, "benchmark", "pictures", at_least=2)
+        require(self, "benchmark", "pictures", at_least=5)
 
 
 @dataclass(frozen=True)

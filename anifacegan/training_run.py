@@ -12,6 +12,7 @@ import torch
 from anifacegan.adversarial import AdversarialGame
 from anifacegan.checkpoints import Checkpoint, ModelCard, load_checkpoint, save_checkpoint
 from anifacegan.command_line import plain
+from anifacegan.compilation import compile_fields
 from anifacegan.config import TrainConfig
 from anifacegan.continuation import fixed_values
 from anifacegan.data import FaceDataset
@@ -82,6 +83,8 @@ def run(config: TrainConfig, workers: Workers = ALONE, train: Callable[..., None
             warm_start(state, config, data, studio, priors)
     workers.follow_first(state.networks())
     state.to(device)
+    if config.compile:
+        compile_fields(state.generator)
     show = partial(shown, state, data, studio, config)
     with kept.reporting(state, show, config.reporting.preview_every) as report:
         train(state, data, mesh, config.schedule, config.weights, report, workers)

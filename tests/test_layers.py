@@ -32,7 +32,7 @@ LAYERS = """
     models.alignment models.deformation models.discriminator models.manifolds models.template
     models.reconstruction_trunks
     models.generator models.reconstruction
-    degradations
+    degradations compilation
     losses.adversarial losses.geometry losses.imitation losses.landmarks losses.photometric losses.total
     warm_start optimisation
     checkpoints released snapshots run_log

@@ -147,9 +147,9 @@ def test_the_command_makes_pictures_where_there_are_none_and_writes_json(
     monkeypatch.setattr(script, "keep_freed_memory", lambda: True)     # it would stay with this process
     options = {"config": tmp_path / "tiny.yaml", "data.path": tmp_path / "nowhere", "json": tmp_path / "found.json"}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    script.main(["training", *words, "--pictures", "3", "--steps", "1", "--rounds", "1"])
+    script.main(["training", *words, "--pictures", "5", "--steps", "1", "--rounds", "1"])
     said = capsys.readouterr()
-    assert "nowhere is not there: 3 pictures are made" in said.err and "| warm_up_deform |" in said.out
+    assert "nowhere is not there: 5 pictures are made" in said.err and "| warm_up_deform |" in said.out
     found = json.loads((tmp_path / "found.json").read_text())
     assert found.keys() == {"device", "torch", "threads", "steps", "rounds", "measurements", "ratios"}
     assert (found["steps"], found["rounds"], len(found["measurements"])) == (1, 1, 2)
@@ -168,3 +168,4 @@ def test_what_makes_no_sense_is_refused_in_one_line(tiny: Path) -> None:
     assert_one_line(lambda: script.main([]), "got nothing, expected one of training")
     assert_one_line(lambda: script.main(["training", "--steps", "0"]), "benchmark.steps is 0, expected at least 1")
     assert_one_line(lambda: script.main(["training", "--schedule.steps", "3"]), "schedule.steps")
+    assert_one_line(lambda: script.main(["training", "--pictures", "4"]), "pictures is 4, expected at least 5")
