@@ -70,7 +70,8 @@ def run(config: TrainConfig, workers: Workers = ALONE) -> Path:
     content = load_newest(config.out)
     if content is not None and "fixed" in content:                     # older snapshots do not say
         refuse_changes(config.out, content["fixed"], fixed)
-    workers.require_same(f"{config.out}: its newest snapshot's step", -1 if content is None else content["step"])
+    found = -1 if content is None else content["step"]
+    workers.require_same(f"{config.out}: the newest snapshot's step (-1: none)", found)
     config.out.mkdir(parents=True, exist_ok=True)
     state = fresh_state(config, real, workers) if content is None else resumed_state(config, real, workers, content)
     with workers.first_alone():
