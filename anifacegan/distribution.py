@@ -242,7 +242,7 @@ def _attempt() -> str:
     """
     kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     if kept and os.environ.get("GROUP_WORLD_SIZE", "1") != "1":
-        raise InputError("torchrun on several machines: expected TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its environment")
+        raise InputError("torchrun on several machines: expected the variable TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1")
     return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if kept else "0"
 
 
