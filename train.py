@@ -17,7 +17,7 @@ from anifacegan.tasks import chosen_task
 
 if __name__ == "__main__":
     keep_freed_memory()
-    with working_together() as workers, exit_on_input_error():
+    with exit_on_input_error(), working_together() as workers, exit_on_input_error():
         try:
             with workers.one_voice():
                 task = chosen_task(sys.argv[1:])

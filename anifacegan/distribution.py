@@ -219,6 +219,7 @@ def working_together() -> Iterator[Workers]:
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     store, rank, count = next(dist.rendezvous("env://"))
+    store = dist.PrefixStore(_attempt(), store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=STEP_PATIENCE)
     patient = dist.new_group(backend="gloo", timeout=PREPARATION_PATIENCE)
     words = dist.PrefixStore("anifacegan", store)
@@ -229,6 +230,20 @@ def working_together() -> Iterator[Workers]:
             words.set("said", "")
         raise                                                          # and do not wait for the others to say goodbye
     dist.destroy_process_group()
+
+
+def _attempt() -> str:
+    """Tells the workers of this start from dead ones, whose addresses torchrun's agent keeps in its store.
+
+    The agents of several machines count their restarts differently, and need a store that is new for every start.
+
+    Raises:
+        InputError: there are several, and they share one.
+    """
+    kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    if kept and os.environ.get("GROUP_WORLD_SIZE", "1") != "1":
+        raise InputError("torchrun on several machines: expected the variable TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1")
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if kept else "0"
 
 
 @contextmanager

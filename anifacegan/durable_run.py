@@ -108,7 +108,7 @@ class DurableRun:
         if self.content is not None and "fixed" in self.content:       # older snapshots do not say
             refuse_changes(config.out, self.content["fixed"], fixed)
         step = -1 if self.content is None else self.content["step"]
-        workers.require_same(f"{config.out}: its newest snapshot's step", step)
+        workers.require_same(f"{config.out}: the newest snapshot's step (-1: none)", step)
 
     def take_up(self, state: KeptState) -> None:
         """Load the newest snapshot into the state, write ``config.yaml``, and remove what a killed process left half

@@ -1,6 +1,6 @@
 """train.py with an accident on the way: python run_as_worker.py WHAT RANK STEP [train.py's arguments].
 
-In the middle of the generator's update of that step one worker is killed, is asked to stop, or finds a broken file;
+In the middle of that step one worker is killed, is asked to stop, has torchrun be asked to, or finds a broken file;
 ``nothing`` happens in an undisturbed run, and after torchrun has started the workers again.
 """
 
@@ -8,12 +8,19 @@ import os
 import runpy
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from anifacegan import training
 from anifacegan.errors import InputError
 from anifacegan.training import State
+
+
+def torchrun_asked() -> None:
+    """torchrun passes it on to all workers."""
+    os.kill(os.getppid(), signal.SIGTERM)
+    time.sleep(5)
 
 
 def broken_file() -> None:
@@ -24,6 +31,7 @@ ACCIDENTS: dict[str, Callable[[], None]] = {
     "nothing": lambda: None,
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "asked": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    "torchrun": torchrun_asked,
     "broken": broken_file,
 }
 

@@ -188,8 +188,9 @@ def training(tiny: Path, out: Path, what: str, rank: int = 1, step: int = 4, *op
 def unbroken(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run of two workers."""
     out = tmp_path_factory.mktemp("run") / "unbroken"
-    for code, said in finish(workers_of(2, *training(tiny, out, "nothing"))):
-        assert code == 0, said
+    ends = finish(workers_of(2, *training(tiny, out, "nothing")))
+    assert [code for code, _ in ends] == [0, 0], ends
+    (out.parent / "said").write_text("".join(said for _, said in ends))
     return out
 
 
@@ -209,17 +210,14 @@ def errors(ends: list[tuple[int, str]]) -> list[str]:
     return [line for _, said in ends for line in said.splitlines() if line.startswith(("error:", "interrupted"))]
 
 
-def test_one_worker_writes_and_says_that_the_model_is_there(unbroken: Path, tiny: Path, tmp_path: Path) -> None:
-    """A finished run that is started again only writes its model; there is one line of each step."""
+def test_one_worker_writes_and_says_that_the_model_is_there(unbroken: Path) -> None:
     steps = [yaml.safe_load(line)["step"] for line in (unbroken / "stats.jsonl").read_text().splitlines()]
-    assert steps == [2, 4, 5, 6, 7]
-    (unbroken / "model" / "model.safetensors").unlink()
-    ends = finish(workers_of(2, *training(tiny, unbroken, "nothing")))
-    assert [code for code, _ in ends] == [0, 0]
-    assert sum(said.count("model written to") for _, said in ends) == 1
-    assert (unbroken / "model" / "model.safetensors").is_file()
+    assert steps == [2, 4, 5, 6, 7]                                    # a line each, two of them of previews
+    assert len(list((unbroken / "tensorboard").iterdir())) == 1
+    assert (unbroken.parent / "said").read_text().count("model written to") == 1
 
 
+@pytest.mark.slow
 def test_workers_stop_after_the_same_step_when_one_is_asked_and_go_on_to_the_same_end(
     tiny: Path, unbroken: Path, tmp_path: Path
 ) -> None:
@@ -253,6 +251,17 @@ def test_every_batch_has_to_divide(option: str, tiny: Path, tmp_path: Path) -> N
     refuse_uneven_shares(config, ALONE)
 
 
+@pytest.mark.slow
+def test_torchrun_that_is_asked_to_stop_leaves_a_snapshot_of_the_step(tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--shutdown-timeout", "300"]
+    [(code, said)] = finish([started(*torchrun, *training(tiny, out, "torchrun"))])
+    assert code != 0 and errors([(code, said)]) == ["interrupted"]
+    assert [path.name for path in sorted(out.glob("snapshot_*"))] == ["snapshot_00000003.pt", "snapshot_00000005.pt"]
+    assert not (out / "model").exists()
+
+
+@pytest.mark.slow
 def test_a_killed_worker_under_torchrun_costs_no_more_than_the_steps_since_the_last_snapshot(
     tiny: Path, unbroken: Path, tmp_path: Path
 ) -> None:
