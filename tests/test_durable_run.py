@@ -161,7 +161,7 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_end(
     is repeated with new runs until five kills have met a living one."""
     rng = np.random.default_rng(list(KINDS).index(name))
     processes = multiprocessing.get_context("forkserver")              # imports once, then forks
-    processes.set_forkserver_preload(["kept_runs", "torch.utils.tensorboard"])
+    processes.set_forkserver_preload(["anifacegan.tasks", "torch.utils.tensorboard"])
     kills, runs = 0, 0
     while kills < KILLS:
         runs += 1
@@ -169,7 +169,7 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_end(
         finished = False
         while not finished:
             heard, told = processes.Pipe(duplex=False)
-            process = processes.Process(target=run_and_tell, args=(name, config, told))
+            process = processes.Process(target=run_and_tell, args=(name, config, torch.get_num_threads(), told))
             process.start()
             told.close()
             killed = kills < KILLS and kill_after(process, heard, int(rng.integers(0, 6)), rng.uniform())
