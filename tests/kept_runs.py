@@ -94,16 +94,16 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, what: Callable[[Ter
         monkeypatch.setattr(module, "finite_total", interrupted)
 
 
-def run_and_tell(kind: str, config: Any, steps: Connection) -> None:
+def run_and_tell(kind: str, config: Any, threads: int, steps: Connection) -> None:
     """A run in a process of its own, which says when it begins and after every step."""
     add = RunLog.add
 
-    def told(log: RunLog, values: dict[str, float]) -> None:
-        add(log, values)
+    def told(log: RunLog, values: dict[str, float], images: int) -> None:
+        add(log, values, images)
         steps.send("step")
 
     RunLog.add = told                                                  # this process has no other run
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     steps.send("begin")
     KINDS[kind].run(config)
 

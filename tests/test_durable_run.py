@@ -1,21 +1,27 @@
 """Nothing is lost: stopped, killed or short of disk, a run of any kind goes on to the end of the unbroken one."""
 
+import io
 import multiprocessing
 import os
+import re
 import shutil
 import signal
+import sys
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from kept_runs import KINDS, Kind, Terms, interrupt_at, run_and_tell, same_end
 from small_disk import files_of_at_most
 from tiny_training_set import write_tiny_set
 
+from anifacegan.durable_run import DurableRun
 from anifacegan.errors import InputError
 
 KILLS = 5
@@ -155,7 +161,7 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_end(
     is repeated with new runs until five kills have met a living one."""
     rng = np.random.default_rng(list(KINDS).index(name))
     processes = multiprocessing.get_context("forkserver")              # imports once, then forks
-    processes.set_forkserver_preload(["kept_runs", "torch.utils.tensorboard"])
+    processes.set_forkserver_preload(["anifacegan.tasks", "torch.utils.tensorboard"])
     kills, runs = 0, 0
     while kills < KILLS:
         runs += 1
@@ -163,7 +169,7 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_end(
         finished = False
         while not finished:
             heard, told = processes.Pipe(duplex=False)
-            process = processes.Process(target=run_and_tell, args=(name, config, told))
+            process = processes.Process(target=run_and_tell, args=(name, config, torch.get_num_threads(), told))
             process.start()
             told.close()
             killed = kills < KILLS and kill_after(process, heard, int(rng.integers(0, 6)), rng.uniform())
@@ -188,3 +194,54 @@ def kill_after(process: BaseProcess, heard: Connection, steps: int, share: float
     process.kill()
     process.join()
     return process.exitcode == -signal.SIGKILL
+
+
+# ------------------------------------------------------------------------------------------------------------ the bar
+@dataclass(frozen=True)
+class FewSteps:
+    steps: int = 3
+    log_every: int = 2
+    snapshot_every: int = 2
+    keep_snapshots: int = 1
+
+
+@dataclass(frozen=True)
+class PlainConfig:
+    out: Path
+    schedule: FewSteps = FewSteps()
+    reporting: FewSteps = FewSteps()
+
+    def images(self, step: int) -> int:
+        return 40
+
+
+class PlainState:
+    """Something that counts its steps."""
+
+    step = 0
+    optimisers: list[torch.optim.Optimizer] = []
+
+    def state_dict(self) -> dict[str, int]:
+        return {"step": self.step}
+
+    def load_state_dict(self, content: dict[str, int]) -> None:
+        self.step = content["step"]
+
+
+def test_on_a_terminal_a_bar_tells_images_a_second_and_the_time_that_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    state, kept = PlainState(), DurableRun(PlainConfig(tmp_path), {})
+    assert kept.take_up(state)
+    with kept.reporting(state, lambda log: None, 2) as report:
+        for state.step in (1, 2, 3):
+            time.sleep(0.2)                                            # the bar moves ten times a second at most
+            report(state, {"colour": 1.0})
+    said = terminal.getvalue()
+    rates = [float(found) for found in re.findall(r"([\d.]+) images/s", said)]
+    assert 0 < rates[-1] <= 200                                        # 40 images in 0.2 s
+    assert re.search(r"2/3 \[\d\d:\d\d<\d\d:\d\d", said)
+    assert DurableRun(PlainConfig(tmp_path), {}).take_up(again := PlainState()) is False and again.step == 3
