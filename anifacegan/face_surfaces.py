@@ -61,7 +61,7 @@ class FaceSurfaces(nn.Module):
         face = fragments.mask & self.on_face[fragments.triangle.clamp(min=0)]
         count = face.sum(dim=(1, 2), keepdim=True).clamp(min=1)
         x_mesh = interpolate(vertices, self.triangles, fragments)
-        return SurfaceMap(x_mesh.flatten(1, 2), (face / count).to(x_mesh).flatten(1))
+        return SurfaceMap(x_mesh.flatten(1, 2), (face.to(x_mesh) / count).flatten(1))
 
     def vertices(self, views: Views) -> Float[Tensor, "batch vertex 3"]:
         """The expressive faces, world units."""

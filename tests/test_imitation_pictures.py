@@ -25,8 +25,9 @@ from anifacegan.imitation_pictures import (
     PictureWeights,
     load_picture_imitation,
 )
-from anifacegan.models.generator import RayColours, render_rays
+from anifacegan.models.generator import Generator, RayColours, render_rays
 from anifacegan.models.latents import Latents
+from anifacegan.models.manifolds import ManifoldConfig
 from anifacegan.models.reconstruction import (
     FaceLandmarks,
     Reconstruction,
@@ -64,6 +65,17 @@ def network() -> ReconstructionNetwork:
 
 def picture_landmarks() -> PictureLandmarks:
     return PictureLandmarks(network(), FaceLandmarks(tiny_model(), "generator"))
+
+
+def opaque_generator() -> Generator:
+    """Random shells about where a head would be, hardly transparent."""
+    levels = ManifoldConfig(hidden_dim=64, first_level=22.0, last_level=12.0, count=8)
+    march = dataclasses.replace(GENERATOR.march, samples=24)
+    made = small_generator(dataclasses.replace(GENERATOR, manifolds=levels, march=march))
+    with torch.no_grad():
+        for sigma in made.template.sigma_heads:
+            sigma.bias.add_(0.1)
+    return made
 
 
 def imitation(head: HeadGeometry, weights: PictureWeights = BOTH) -> PictureImitation:
@@ -139,7 +151,7 @@ def test_the_gradient_moves_the_pictures_landmarks_towards_the_wanted_ones() -> 
     before = {name: value.clone() for name, value in landmarks.state_dict().items()}
     image = (0.2 * draw(BATCH, 3, SIZE, SIZE, seed=4)).requires_grad_()
     optimiser, costs, gaps = torch.optim.Adam([image], lr=0.02), [], []
-    for step in range(40):
+    for step in range(25):
         optimiser.zero_grad()
         cost = term(image, slice(None))["landmarks"]
         cost.backward()
@@ -164,7 +176,7 @@ def test_parts_teach_what_one_graph_teaches(split: Split, head: HeadGeometry) ->
     """The reference renders everything with gradients, and writes the terms out picture by picture and ray by ray."""
     shown, of_pictures = views(), imitation(head).double()
     assert of_pictures.surfaces is not None and of_pictures.landmarks is not None
-    model = small_generator(GENERATOR).double()
+    model = opaque_generator().double()
     seen = render_rays(model.condition(shown.latents), shown.rays(SIZE, FOV))
     found = of_pictures.landmarks.found(as_images(seen.rgb, SIZE))
     wanted = of_pictures.landmarks.wanted(shown)
@@ -184,9 +196,9 @@ def test_parts_teach_what_one_graph_teaches(split: Split, head: HeadGeometry) ->
     torch.stack(list(expected.values())).sum().backward()
     whole = gradients(model)
     assert learning(model) == {"template", "deformation", "manifolds", "alignment"}
-    assert (seen.foreground[mesh.share > 0] > 0.5).float().mean() > 0.5
+    assert 0.9 < (seen.foreground[mesh.share > 0] > 0.5).float().mean() < 1
 
-    model = small_generator(GENERATOR).double()
+    model = opaque_generator().double()
     renderer = PictureRenderer(model.condition, SIZE, FOV, split)
     terms = imitation_gradients(renderer, shown, of_pictures.terms(shown, SIZE))
     assert terms.keys() == expected.keys()
@@ -206,7 +218,7 @@ def test_a_tiny_generator_learns_from_one_term_alone(weights: PictureWeights, he
     landmarks = picture_landmarks() if weights.landmarks else None
     terms = PictureImitation(weights, surfaces, landmarks).terms(shown, SIZE)
     for all_fields in (True, False):
-        model = small_generator(GENERATOR)
+        model = opaque_generator()
         renderer = PictureRenderer(model.condition, SIZE, FOV, Split())
         optimiser, costs = torch.optim.Adam(model.parameters(), lr=3e-3 if all_fields else 3e-4), []
         for _ in range(15):
@@ -219,13 +231,13 @@ def test_a_tiny_generator_learns_from_one_term_alone(weights: PictureWeights, he
                 assert learning(model) <= {"deformation", "alignment"} and "deformation" in learning(model)
             optimiser.step()
             costs.append(sum(value.item() for value in found.values()))
-        assert np.mean(costs[-5:]) < (0.8 if all_fields else 0.95) * costs[0], (all_fields, costs)
+        assert np.mean(costs[-5:]) < 0.95 * costs[0], (all_fields, costs)
 
 
 @pytest.mark.parametrize("name", ["of_rays", "of_images"])
 def test_the_deformations_gradient_is_that_of_finite_differences(name: str, head: HeadGeometry) -> None:
     """Along the gradient itself: how the term changes when all of its weights move."""
-    shown, model, step = views(), small_generator(GENERATOR).double(), 1e-6
+    shown, model, step = views(), opaque_generator().double(), 1e-6
     terms = ImitationTerms(**{name: getattr(imitation(head).double().terms(shown, SIZE), name)})
 
     def cost() -> float:
@@ -247,7 +259,7 @@ def test_the_deformations_gradient_is_that_of_finite_differences(name: str, head
 
 
 def test_with_points_alone_template_and_manifolds_learn_again_afterwards() -> None:
-    model = small_generator(GENERATOR)
+    model = opaque_generator()
     with pytest.raises(KeyError), points_alone(model):
         assert not any(weight.requires_grad for weight in model.template.parameters())
         raise KeyError
@@ -299,7 +311,7 @@ def test_without_terms_of_pictures_nothing_is_rendered() -> None:
 
 def test_with_terms_of_rays_alone_every_slice_is_rendered_once() -> None:
     rendered: list[int] = []
-    model = small_generator(GENERATOR).double()
+    model = opaque_generator().double()
 
     def recorded(latents: Latents):
         rendered.append(len(latents))
