@@ -1,7 +1,7 @@
 """Fits one prior, of identities or of expressions, to the coefficients of a data set: a folder that a generator's run
 can name.
 
-It takes well under a minute, so there are no snapshots: the model folder is written when all is done, or not at all.
+It takes well under a minute, so there are no snapshots: the run folder is written when all is done, or not at all.
 """
 
 import sys
@@ -69,8 +69,6 @@ def run(config: PriorRun, workers: Workers = ALONE) -> Path:
         raise InputError(f"{config.data.path}: holds {len(dataset)} items, expected at least {LEAST_ITEMS}")
     table = dataset.load_coefficients()
     coefficients = table.id if config.kind == "identity" else table.exp
-    config.out.mkdir(parents=True, exist_ok=True)
-    write_complete(config.out / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
     rng = torch.Generator().manual_seed(config.seed)
     vae, report = fitted(coefficients, config, rng)
     other_half = on_the_other_half(coefficients, config, rng)
@@ -88,6 +86,8 @@ def run(config: PriorRun, workers: Workers = ALONE) -> Path:
             "config": plain(config),
         },
     )
+    config.out.mkdir(parents=True, exist_ok=True)
+    write_complete(config.out / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
     folder = config.out / "model"
     save_prior(folder, Prior(vae, card))
     return folder

@@ -119,7 +119,9 @@ def test_a_run_that_does_not_end_leaves_the_earlier_prior(
     broken: type[BaseException], photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = config(DataConfig(photographs, 8), tmp_path / "run")
-    before = {path.name: path.read_bytes() for path in run(asked).iterdir()}
+    run(asked)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")}
+    assert len(before) == 3
 
     def stop(*arguments: object) -> None:
         raise broken
@@ -127,7 +129,7 @@ def test_a_run_that_does_not_end_leaves_the_earlier_prior(
     monkeypatch.setattr(prior_run, "on_the_other_half", stop)
     with pytest.raises(broken):
         run(dataclasses.replace(asked, seed=3))
-    assert {path.name: path.read_bytes() for path in (tmp_path / "run" / "model").iterdir()} == before
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")} == before
 
 
 def test_the_other_half_is_decoded_as_well_as_the_first_half_knows_it() -> None:
