@@ -235,7 +235,8 @@ def test_on_a_terminal_a_bar_tells_images_a_second_and_the_time_that_is_left(
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
     state, kept = PlainState(), DurableRun(PlainConfig(tmp_path), {})
-    assert kept.take_up(state)
+    assert kept.new
+    kept.take_up(state)
     with kept.reporting(state, lambda log: None, 2) as report:
         for state.step in (1, 2, 3):
             time.sleep(0.2)                                            # the bar moves ten times a second at most
@@ -244,4 +245,6 @@ def test_on_a_terminal_a_bar_tells_images_a_second_and_the_time_that_is_left(
     rates = [float(found) for found in re.findall(r"([\d.]+) images/s", said)]
     assert 0 < rates[-1] <= 200                                        # 40 images in 0.2 s
     assert re.search(r"2/3 \[\d\d:\d\d<\d\d:\d\d", said)
-    assert DurableRun(PlainConfig(tmp_path), {}).take_up(again := PlainState()) is False and again.step == 3
+    later, again = DurableRun(PlainConfig(tmp_path), {}), PlainState()
+    later.take_up(again)
+    assert not later.new and again.step == 3

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from kept_runs import game_config
 from one_line import assert_one_line
-from test_adversarial_run import config as adversarial_config
 from test_import_released import load_script
 from tiny_training_set import write_tiny_set
 
@@ -45,7 +45,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def asked(tiny: Path, **changes: object) -> TrainingBenchmark:
     """All four stages, one round of two steps."""
-    whole = adversarial_config(tiny, tiny / "unused")
+    whole = game_config(tiny, tiny / "unused")
     values = {field.name: getattr(whole, field.name) for field in dataclasses.fields(TrainConfig)}
     return TrainingBenchmark(**values | {"pictures": 5, "steps": 2, "rounds": 2} | changes)
 
@@ -119,9 +119,9 @@ def test_ratios_are_of_the_first_variant_to_the_second(tiny: Path) -> None:
 
 
 def test_the_configurations_own_way_comes_first(tiny: Path) -> None:
-    half = dataclasses.replace(adversarial_config(tiny, tiny).schedule, precision="bfloat16")
+    half = dataclasses.replace(game_config(tiny, tiny).schedule, precision="bfloat16")
     assert [way.name for way in variants(asked(tiny, schedule=half), "complete")] == ["bfloat16", "float32"]
-    game = adversarial_config(tiny, tiny).adversarial
+    game = game_config(tiny, tiny).adversarial
     whole = asked(tiny, adversarial=dataclasses.replace(game, split=Split()))
     assert [way.split for way in variants(whole, "adversarial")] == [Split(1, SIZE**2 // 4), Split()]
     assert [way.name for way in variants(asked(tiny, unsplit=False), "adversarial")] == ["split"]
@@ -140,8 +140,8 @@ def test_the_first_pictures_of_the_data_set_are_taken(tiny: Path, tmp_path: Path
 def test_the_command_makes_pictures_where_there_are_none_and_writes_json(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    schedule = dataclasses.replace(adversarial_config(tiny, tiny).schedule, near_surface=0, complete=0, adversarial=0)
-    content = plain(dataclasses.replace(adversarial_config(tiny, tiny), schedule=schedule))
+    schedule = dataclasses.replace(game_config(tiny, tiny).schedule, near_surface=0, complete=0, adversarial=0)
+    content = plain(dataclasses.replace(game_config(tiny, tiny), schedule=schedule))
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(content))
     script = load_script("benchmark")
     monkeypatch.setattr(script, "keep_freed_memory", lambda: True)     # it would stay with this process
