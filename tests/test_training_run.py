@@ -162,7 +162,10 @@ CHANGES: dict[str, tuple[str, Callable[[TrainConfig], TrainConfig]]] = {
         lambda c: dataclasses.replace(c, generator=dataclasses.replace(c.generator, alignment=None)),
     ),
     "seed": ("schedule.seed is 3, expected 0", lambda c: dataclasses.replace(c, schedule=Schedule(**SEED_3))),
-    "a weight": ("weights.colour is 2.0, expected 1.0", lambda c: dataclasses.replace(c, weights=LossWeights(colour=2.0))),
+    "a weight": (
+        "weights.colour is 2.0, expected 1.0",
+        lambda c: dataclasses.replace(c, weights=LossWeights(colour=2.0)),
+    ),
     "priors": (
         "priors.steps is 5, expected 2",
         lambda c: dataclasses.replace(c, priors=dataclasses.replace(c.priors, steps=5)),
