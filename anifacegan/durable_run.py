@@ -12,6 +12,8 @@ goes on there, is here:
         train(state, ..., report)                             # calls report(state, losses) after every step
 """
 
+import hashlib
+import json
 import signal
 import sys
 import threading
@@ -107,6 +109,8 @@ class DurableRun:
         self.new = self.content is None
         if self.content is not None and "fixed" in self.content:       # older snapshots do not say
             refuse_changes(config.out, self.content["fixed"], fixed)
+        summed = hashlib.sha256(json.dumps(fixed, sort_keys=True, default=str).encode()).digest()
+        workers.require_same("the sum over configuration and data", int.from_bytes(summed[:7], "big"))
         step = -1 if self.content is None else self.content["step"]
         workers.require_same(f"{config.out}: the newest snapshot's step (-1: none)", step)
 

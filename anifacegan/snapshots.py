@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -29,9 +30,11 @@ def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
 
 
 def remove_half_written(folder: Path) -> None:
-    """Files that a killed process was writing as snapshots, or beside them; no other process may be at work there."""
-    for path in folder.glob(".*.tmp"):
+    """Remove what a killed process was writing in a run folder; no other process may be at work there."""
+    for path in [*folder.glob(".*.tmp"), *folder.glob("surfaces/.*.tmp")]:
         path.unlink()
+    for path in folder.glob("model/unfinished-*"):
+        shutil.rmtree(path)
 
 
 def load_newest(folder: Path) -> dict | None:

@@ -6,6 +6,7 @@ the same draws.
 """
 
 import json
+import signal
 import statistics
 import sys
 import time
@@ -20,7 +21,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from anifacegan import training
+from anifacegan import adversarial, training
 from anifacegan.atomic_files import write_complete
 from anifacegan.coefficients import write_coefficients
 from anifacegan.config import TrainConfig
@@ -40,6 +41,12 @@ from anifacegan.warm_start import PriorConfig, ShellConfig
 STAGES = ("warm_up_deform", "near_surface", "complete", "adversarial")
 PHASES = ("data", "forward", "backward", "optimiser")
 """forward is everything that is not one of the others."""
+LEARNING = (
+    (training, "update_average"),
+    (training, "keep_gradient_norms"),
+    (adversarial, "keep_gradient_norms"),
+)
+"""What a step does with its gradients, beside PyTorch's own part."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,8 @@ def benchmark(config: TrainingBenchmark, folder: Path) -> list[Measurement]:
         report: object,
         workers: Workers,
     ) -> None:
+        for name in (signal.SIGINT, signal.SIGTERM):                   # the run's own handlers wait for its report
+            signal.signal(name, signal.default_int_handler)
         train = partial(training.train, state, data, mesh, weights=weights)
         sources = [data, mesh] if state.game is None else [data, mesh, state.game.real]
         for stage in STAGES:
@@ -188,7 +197,7 @@ def measure_stage(
     return [
         Measurement(
             variant=way,
-            pictures_a_step=pictures_a_step(config, way.stage),
+            pictures_a_step=replace(config, schedule=way.schedule(config.schedule, 1)).images(0),
             seconds_a_step=statistics.median(seconds[way.name]),
             peak_memory_mib=memory[way.name] / 2**20,
             shares=phase_shares(
@@ -225,8 +234,9 @@ def phase_shares(
     watch = Stopwatch(waiting(device))
     with ExitStack() as inside:
         inside.enter_context(timing_learning(watch))
-        average = watch.timed("optimiser", training.update_average)
-        inside.enter_context(replaced(training, "update_average", average))
+        for module, name in LEARNING:
+            timed = watch.timed("optimiser", getattr(module, name))
+            inside.enter_context(replaced(module, name, timed))
         for source in sources:
             inside.enter_context(timing_methods(watch, source, "data"))
         with watch.phase("forward"):
@@ -237,13 +247,6 @@ def phase_shares(
 def waiting(device: torch.device) -> Callable[[], None]:
     """Wait for everything that a device has been told to do."""
     return partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
-
-
-def pictures_a_step(config: TrainingBenchmark, stage: str) -> int:
-    """What a step of a stage learns from."""
-    if stage == "warm_up_deform":
-        return config.schedule.mesh_faces
-    return config.adversarial.batch if stage == "adversarial" else config.schedule.batch
 
 
 # --------------------------------------------------------------------------------------------------------------- report

@@ -19,8 +19,10 @@ from anifacegan.adversarial_gradients import AdversarialWeights
 from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.devices import with_tensors
 from anifacegan.distribution import Workers, working_together
+from anifacegan.face_surfaces import FaceSurfaces
 from anifacegan.head_geometry import head_geometry
 from anifacegan.image_gradients import Split
+from anifacegan.imitation_pictures import PictureImitation, PictureWeights
 from anifacegan.imitation_points import MeshSampler
 from anifacegan.models.discriminator import Discriminator, DiscriminatorConfig
 from anifacegan.models.generator import Generator
@@ -69,21 +71,35 @@ def mesh() -> MeshSampler:
     return sampler
 
 
-def played(state: State, config: AdversarialConfig, photographs: Path, workers: Workers) -> State:
-    """The state with a game."""
+def face_surfaces() -> FaceSurfaces:
+    model = tiny_model()
+    return FaceSurfaces(head_geometry(model, tiny_parts(model)), GENERATOR.march.fov_deg, "numba").double()
+
+
+def played(
+    state: State, config: AdversarialConfig, photographs: Path, surfaces: FaceSurfaces, workers: Workers
+) -> State:
+    """The state with a game, the term of the surface included."""
     judge = Discriminator(DiscriminatorConfig(size=SIZE, capacity=64, max_channels=8))
     judge.initialise(torch.Generator().manual_seed(0))
     real = RealPictures(FaceDataset(DataConfig(photographs, SIZE)), held_out=0)
     state.game = AdversarialGame(state.generator, judge, real, config, AdversarialWeights(), workers)
+    state.game.imitation = PictureImitation(PictureWeights(geometry=100.0), surfaces, None)
     return state
 
 
-def steps(kind: str, photographs: Path, points: MeshSampler, device: str, workers: Workers) -> dict[str, object]:
+def steps(
+    kind: str, photographs: Path, points: MeshSampler, surfaces: FaceSurfaces, device: str, workers: Workers
+) -> dict[str, object]:
     """Five steps; the losses of each, and the weights."""
     torch.manual_seed(0)
-    state = new_state(small_generator(GENERATOR), Generator(GENERATOR), PAIRED)
+    generator = small_generator(GENERATOR)
     if kind in GAMES:
-        played(state, GAMES[kind], photographs, workers)
+        for sigma in generator.template.sigma_heads:                   # opaque: only a surface has a geometry
+            sigma.bias.data += 0.1
+    state = new_state(generator, Generator(GENERATOR), PAIRED)
+    if kind in GAMES:
+        played(state, GAMES[kind], photographs, surfaces, workers)
     state.to(device)
     losses: list[dict[str, float]] = []
     schedule = ADVERSARIAL if kind in GAMES else PAIRED
@@ -97,11 +113,12 @@ def steps(kind: str, photographs: Path, points: MeshSampler, device: str, worker
 
 
 def main(folder: Path, device: str) -> None:
-    points = mesh()
+    points, surfaces = mesh(), face_surfaces()                         # before the default type changes
     torch.set_default_dtype(torch.float64)
     with working_together() as workers:
         workers.take_gpu(device)
-        found = {kind: steps(kind, folder / "photographs", points, device, workers) for kind in ("paired", *GAMES)}
+        photographs, kinds = folder / "photographs", ("paired", *GAMES)
+        found = {kind: steps(kind, photographs, points, surfaces, device, workers) for kind in kinds}
         torch.save(found, folder / ("alone.pt" if workers.patient is None else f"worker_{workers.rank}.pt"))
 
 

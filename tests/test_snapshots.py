@@ -111,5 +111,10 @@ def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path:
     save_snapshot(tmp_path, 5, content(5), keep=1)
     (tmp_path / "tensorboard").mkdir()
     (tmp_path / ".snapshot_00000006.pt.123.tmp").write_bytes(b"half")
+    for folder in ("surfaces", "model", "model/unfinished-123"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "whole").write_bytes(b"whole")
+    (tmp_path / "surfaces" / ".visible.npy.123.tmp").write_bytes(b"half")
     remove_half_written(tmp_path)
-    assert names(tmp_path) == ["snapshot_00000005.pt", "tensorboard"]
+    assert names(tmp_path) == ["model", "snapshot_00000005.pt", "surfaces", "tensorboard"]
+    assert names(tmp_path / "surfaces") == names(tmp_path / "model") == ["whole"]

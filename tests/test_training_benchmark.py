@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from one_line import assert_one_line
 from test_import_released import load_script
 from tiny_training_set import write_tiny_set
 
-from anifacegan import training
+from anifacegan import training, training_benchmark
 from anifacegan.command_line import plain
 from anifacegan.config import TrainConfig
 from anifacegan.data import DataConfig, FaceDataset
@@ -169,3 +170,11 @@ def test_what_makes_no_sense_is_refused_in_one_line(tiny: Path) -> None:
     assert_one_line(lambda: script.main(["training", "--steps", "0"]), "benchmark.steps is 0, expected at least 1")
     assert_one_line(lambda: script.main(["training", "--schedule.steps", "3"]), "schedule.steps")
     assert_one_line(lambda: script.main(["training", "--pictures", "4"]), "pictures is 4, expected at least 5")
+
+
+def test_a_benchmark_can_be_interrupted(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run that it measures would ask its own handlers only after a step."""
+    monkeypatch.setattr(training_benchmark, "measure_stage", lambda *_: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        benchmark(asked(tiny), tmp_path / "bench")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
