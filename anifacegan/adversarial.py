@@ -15,6 +15,7 @@ from anifacegan.adversarial_gradients import (
     discriminator_gradients,
     generator_gradients,
     imitation_gradients,
+    point_gradients,
     points_alone,
     template_alone,
 )
@@ -146,12 +147,14 @@ class AdversarialGame:
         Raises:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
         """
-        views = self._draw(turn, FOR_DEFORMATION + number)
-        renderer = self._renderer(self.generator.condition)
-        imitation = self._imitation(views, points) if pictures else ImitationTerms(of_points=points)
         self.generator_optimiser.zero_grad()
         with points_alone(self.generator):
-            terms = imitation_gradients(renderer, views, imitation)
+            if pictures and self.imitation is not None:
+                views = self._draw(turn, FOR_DEFORMATION + number)
+                renderer = self._renderer(self.generator.condition)
+                terms = imitation_gradients(renderer, views, self._imitation(views, points))
+            else:
+                terms = point_gradients(points)
         return self._optimise(turn, self.generator_optimiser, terms)
 
     def discriminator_step(self, turn: Turn) -> dict[str, Tensor]:

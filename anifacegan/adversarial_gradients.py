@@ -130,9 +130,14 @@ def imitation_gradients(renderer: PictureRenderer, views: Views, imitation: Imit
     terms: dict[str, Tensor] = {}
     if imitation.of_images is not None or imitation.of_rays is not None:
         terms = renderer.accumulate_gradients(views, imitation.of_images, imitation.of_rays)
-    if imitation.of_points:
-        torch.stack(list(imitation.of_points.values())).sum().backward()
-    return terms | {name: value.detach() for name, value in imitation.of_points.items()}
+    return terms | point_gradients(imitation.of_points)
+
+
+def point_gradients(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Add the gradient of terms that look at no picture; returns them, detached."""
+    if terms:
+        torch.stack(list(terms.values())).sum().backward()
+    return {name: value.detach() for name, value in terms.items()}
 
 
 def template_alone(generator: Generator) -> Conditioning:

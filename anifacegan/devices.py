@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Literal, TypeVar
 
-import numba
 import torch
 from torch import Tensor
 
@@ -24,13 +23,6 @@ def chosen_device(device: Device) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device is cuda, but PyTorch sees no GPU here; expected cpu or auto")
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def use_threads(count: int) -> None:
-    """Let PyTorch compute with so many threads, 0 leaves the choice to it; numba takes as many."""
-    if count:
-        torch.set_num_threads(count)
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
 
 
 def moved(record: Record, device: torch.device) -> Record:

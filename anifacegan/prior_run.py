@@ -18,11 +18,11 @@ from anifacegan.atomic_files import write_complete
 from anifacegan.coefficients import BFM
 from anifacegan.command_line import plain
 from anifacegan.data import CoefficientTable, DataConfig, FaceDataset
-from anifacegan.devices import use_threads
 from anifacegan.distribution import ALONE, Workers
 from anifacegan.errors import InputError, require
 from anifacegan.models.latents import CoefficientVAE, CoefficientVAEConfig
 from anifacegan.prior_files import DIMS, Kind, Prior, PriorCard, save_prior
+from anifacegan.threads import use_threads
 from anifacegan.warm_start import PriorConfig, fit_prior, moment_errors
 
 LEAST_ITEMS = 8

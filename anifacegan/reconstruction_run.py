@@ -12,7 +12,6 @@ from anifacegan.command_line import plain
 from anifacegan.continuation import fixed_values
 from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.degradations import DegradationConfig
-from anifacegan.devices import use_threads
 from anifacegan.distribution import ALONE, Workers
 from anifacegan.durable_run import DurableRun
 from anifacegan.errors import InputError, require
@@ -30,6 +29,7 @@ from anifacegan.reconstruction_training import (
     train,
 )
 from anifacegan.run_log import RunLog
+from anifacegan.threads import use_threads
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from anifacegan.compilation import compile_fields
 from anifacegan.config import TrainConfig
 from anifacegan.continuation import fixed_values
 from anifacegan.data import FaceDataset
-from anifacegan.devices import chosen_device, use_threads
+from anifacegan.devices import chosen_device
 from anifacegan.distribution import ALONE, Workers
 from anifacegan.durable_run import DurableRun
 from anifacegan.errors import InputError
@@ -35,6 +35,7 @@ from anifacegan.run_log import RunLog
 from anifacegan.shapes import EXP_DIM
 from anifacegan.surfaces import describe, load_surfaces
 from anifacegan.synthetic import Studio, load_studio
+from anifacegan.threads import use_threads
 from anifacegan.training import State, new_state, train
 from anifacegan.warm_start import fit_prior, fit_shells
 

@@ -43,6 +43,16 @@ def backend(request: pytest.FixtureRequest) -> tuple[str, str]:
     return name, device
 
 
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny data set and its face model, for runs of every kind."""
+    from tiny_training_set import write_tiny_set
+
+    folder = tmp_path_factory.mktemp("set")
+    write_tiny_set(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def face_model() -> MorphableModel:
     """The open face model that scripts/build_face_model.py keeps in the cache."""

@@ -9,7 +9,7 @@ import torch
 import yaml
 from kept_runs import reconstruction_config
 from test_training_run import call_train_py
-from tiny_training_set import COUNT, SIZE, write_tiny_set
+from tiny_training_set import COUNT, SIZE
 
 from anifacegan.coefficients import read_coefficients, write_coefficients
 from anifacegan.command_line import read_config
@@ -22,13 +22,6 @@ from anifacegan.reconstruction_run import ReconstructionReporting, Reconstructio
 from anifacegan.snapshots import load_newest
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("set")
-    write_tiny_set(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,6 @@ from tiny_training_set import (
     SIZE,
     tiny_codes,
     tiny_config,
-    write_tiny_set,
 )
 
 from anifacegan import training_run
@@ -40,13 +39,6 @@ from anifacegan.training_run import run
 
 ROOT = Path(__file__).resolve().parents[1]
 SHEETS = ("expressions", "deformation", "yaw", "depth")
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("set")
-    write_tiny_set(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
