@@ -1,4 +1,4 @@
-"""Pictures with exact coefficients, in memory at the size that a face reconstruction network looks at."""
+"""Pictures with exact coefficients, in memory at the size that a face reconstruction network takes them in."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

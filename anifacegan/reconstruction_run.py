@@ -104,7 +104,7 @@ def run(config: ReconstructionRun, workers: Workers = ALONE) -> Path:
     kept = DurableRun(config, fixed)
     state = fresh_state(config)
     kept.take_up(state)
-    pictures = load_pictures(dataset, config.network.size)
+    pictures = load_pictures(dataset, config.network.frame)
     seen, unseen = pictures.part(slice(0, -held_out)), pictures.part(slice(-held_out, None))
     landmarks = FaceLandmarks(model, config.network.camera)
     if kept.new:

@@ -77,7 +77,9 @@ class ReconstructionConfig:
     trunk: Literal["residual", "plain", "resnet50"] = "residual"
     """Small with residual blocks; small without, for judging; or Deep3DFaceRecon's."""
     size: int = 128
-    """Height and width in pixels at which the network looks at a picture; 224 for Deep3DFaceRecon's weights."""
+    """Height and width in pixels of what the network looks at; 224 for Deep3DFaceRecon's weights."""
+    border: int = 0
+    """Pixels that are cut off on each side before: the face lies in the middle, and expressions are small."""
     channels: tuple[int, ...] = (16, 32, 64, 128, 160)
     """Channels of the small trunks' stages, each of half the size of the one before."""
     camera: CameraKind = "generator"
@@ -89,8 +91,16 @@ class ReconstructionConfig:
                 f"network.size is {self.size}, expected a multiple of {2 ** len(self.channels)}, for as many halvings "
                 f"as there are channels"
             )
+        if self.border < 0:
+            raise ValueError(f"network.border is {self.border}, expected at least 0")
         if not self.channels or any(width < 8 or width % 8 for width in self.channels):
             raise ValueError(f"network.channels is {list(self.channels)}, expected multiples of 8")
+
+
+    @property
+    def frame(self) -> int:
+        """Height and width in pixels of whole pictures when the network looks at their middle."""
+        return self.size + 2 * self.border
 
 
 class ReconstructionNetwork(nn.Module):
@@ -122,15 +132,19 @@ class ReconstructionNetwork(nn.Module):
 
     def features(self, image: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch feature"]:
         """What the trunk's last layers see: a space to compare pictures in."""
-        return self.trunk.features(resample(image, self.config.size))
+        return self.trunk.features(self._middle(image))
 
     def standardised(self, image: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch 257"]:
         """Coefficients in standard deviations of the data, of pictures in [0, 1] of any size."""
-        return self.trunk(resample(image, self.config.size)).to(self.mean)     # out of autocast's half precision
+        return self.trunk(self._middle(image)).to(self.mean)           # out of autocast's half precision
 
     def forward(self, image: Float[Tensor, "batch 3 side side"]) -> Reconstruction:
         """Coefficients of the faces in pictures in [0, 1] of any size, framed as the training data are."""
         return self.named(self.standardised(image))
+
+    def _middle(self, image: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch 3 size size"]:
+        whole, border = resample(image, self.config.frame), self.config.border
+        return whole[..., border : border + self.config.size, border : border + self.config.size]
 
     def named(self, standardised: Float[Tensor, "batch 257"]) -> Reconstruction:
         """Standardised outputs as coefficients."""
