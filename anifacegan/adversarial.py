@@ -39,6 +39,9 @@ class AdversarialConfig:
     """Pictures of each kind a step."""
     split: Split = field(default_factory=Split)
     views: ViewConfig = field(default_factory=ViewConfig)
+    discriminator_lead: int = 0
+    """Steps at the beginning in which the discriminator learns alone: what a fresh one says of a generator that is
+    already good would only harm it."""
     deformation_steps: int = 2
     """Steps of the deformation field (and the alignment) on its imitation terms before each of the others. With 0 all
     fields learn from all terms at once."""
@@ -54,7 +57,7 @@ class AdversarialConfig:
 
     def __post_init__(self) -> None:
         require(self, "adversarial", "batch r1_every", at_least=1)
-        require(self, "adversarial", "deformation_steps picture_steps", at_least=0)
+        require(self, "adversarial", "discriminator_lead deformation_steps picture_steps", at_least=0)
         require(self, "adversarial", "lr_generator lr_discriminator gradient_limit", above=0)
 
     def r1_factor(self, turn: int) -> float:
@@ -123,11 +126,14 @@ class AdversarialGame:
         template's. The generator's step has rendered its pictures anyway; of the deformation's steps, the cheap ones
         on points come first and ``picture_steps`` with pictures last.
 
-        Returns the weighted terms, of the imitation the last ones.
+        The first ``discriminator_lead`` turns are the discriminator's alone. Returns the weighted terms, of the
+        imitation the last ones.
 
         Raises:
             FloatingPointError: a term or a gradient is not finite; it has changed no weight.
         """
+        if turn.number < self.config.discriminator_lead:
+            return self.discriminator_step(turn)
         steps = self.config.deformation_steps
         terms: dict[str, Tensor] = {}
         for k in range(steps):

@@ -338,6 +338,19 @@ def test_the_deformation_has_its_steps_before_the_others(
     assert max(taken["deformation"]) == (1 if steps == 0 else 2)
 
 
+def test_the_discriminator_leads(faces: Path) -> None:
+    """The first turns are its own; the generator stands still in them and plays from the next on."""
+    played = game(faces, discriminator_lead=2)
+    before = weights_of(played.generator)
+    for number in (0, 1):
+        judge = weights_of(played.discriminator)
+        terms = played.play(Turn(0, 7 + number, number), lambda: pytest.fail("nothing imitates yet"))
+        assert sorted(terms) == sorted(name for name in TERMS if name.startswith("discriminator"))
+        assert moved(played.discriminator, judge) and not moved(played.generator, before)
+    played.play(Turn(0, 9, 2), lambda: {"minimal": played.generator.deformation.head.weight.square().sum()})
+    assert moved(played.generator, before)
+
+
 def picture_imitation() -> PictureImitation:
     """Both terms, of the tiny head and a random network."""
     model = tiny_model()
