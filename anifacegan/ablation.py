@@ -1,0 +1,210 @@
+"""What each imitation term is worth: the same training with all of them, without one, and without any.
+
+Every variant is a run of its own, from the same seed on the same draws; only a weight differs. What comes out is
+measured on people, expressions and cameras that no training has seen, by a network that no loss has seen: whether
+expressions are shown as they were asked for, whether people stay themselves under them, and how far the deformation
+is from the mesh.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from anifacegan.atomic_files import write_complete
+from anifacegan.checkpoints import load_checkpoint
+from anifacegan.config import TrainConfig
+from anifacegan.data import FaceDataset
+from anifacegan.errors import require
+from anifacegan.face_surfaces import FaceSurfaces
+from anifacegan.head_geometry import HeadGeometry, load_head_geometry
+from anifacegan.metrics.deformation_error import deformation_error
+from anifacegan.metrics.expression_control import expression_control
+from anifacegan.metrics.identity import identity_spread
+from anifacegan.metrics.judge import Judge, judged, load_judge
+from anifacegan.metrics.samples import (
+    SampleConfig,
+    draw_samples,
+    generated_batches,
+    people_with_expressions,
+)
+from anifacegan.models.generator import Generator
+from anifacegan.reconstruction_files import weights_sha256
+from anifacegan.training_run import run
+from anifacegan.views import Views
+
+IMITATION_TERMS = ("deformation", "curtain", "roughness", "minimal", "neutral", "alignment", "geometry", "landmarks")
+"""Weights that teach what the face model knows; see docs/training.md."""
+FULL, NONE = "full", "none"
+RESULT = "ablation.json"
+"""What was measured of a variant, in its run folder."""
+
+
+@dataclass(frozen=True)
+class AblationConfig(TrainConfig):
+    """Train with and without each imitation term, and measure what it is worth: any configuration of train.py, and how
+    the results are measured.
+    """
+
+    judge: Path = Path("checkpoints/judge")
+    """Face reconstruction network that judges: another one than that of the landmark term."""
+    pictures: int = 400
+    """Generated pictures whose expressions are estimated."""
+    people: int = 30
+    """People who are shown with several expressions each."""
+    expressions: int = 6
+    """Expressions of each of them, the neutral one included."""
+    meshes: int = 100
+    """Faces whose deformation is compared with the mesh."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, "ablation", "pictures people expressions", at_least=2)
+        require(self, "ablation", "meshes", at_least=1)
+
+    def training(self) -> TrainConfig:
+        """The part of it that train.py knows."""
+        return TrainConfig(**{field.name: getattr(self, field.name) for field in fields(TrainConfig)})
+
+    def variants(self) -> dict[str, TrainConfig]:
+        """Runs by name: everything, without each of the terms that have a weight, and without all of them."""
+        whole = self.training()
+        weighted = [name for name in IMITATION_TERMS if getattr(self.weights, name)]
+        if self.generator.alignment is None and "alignment" in weighted:
+            weighted.remove("alignment")
+        left_out: dict[str, list[str]] = {FULL: []} | {name: [name] for name in weighted} | {NONE: weighted}
+        return {
+            name: replace(whole, out=self.out / name, name=name, weights=replace(self.weights, **dict.fromkeys(names, 0.0)))
+            for name, names in left_out.items()
+        }
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What was measured of one variant."""
+
+    correlation: float
+    """Mean correlation of the first ten expression coefficients, asked for against estimated by the judge."""
+    correlation_strongest: float
+    """The same of the first three, which move the face most."""
+    aed: float
+    landmarks_mm: float
+    """Mean distance of the 68 landmarks, in space."""
+    identity_change: float
+    """Distance of a person's pictures under different expressions over that of different people's."""
+    deformation_mm: float
+    """Mean error of the deformation on the seen face."""
+    deformation_relative: float
+    """The same on moving vertices, over how far they move."""
+
+
+def ablate(config: AblationConfig, say: Callable[[str], None]) -> dict[str, Worth]:
+    """Train and measure all variants, or go on where that was stopped; returns what was measured by variant.
+
+    Raises:
+        InputError: something in the configuration or the data does not fit.
+    """
+    variants = config.variants()
+    judge = load_judge(config.judge, config.face_model, torch.device("cpu"))
+    head = load_head_geometry(config.face_model)
+    poses = FaceDataset(config.data).load_coefficients().pose[-config.reporting.held_out :]
+    found = {}
+    for name, variant in variants.items():
+        say(name)
+        share_surfaces(config.out / FULL / "surfaces", variant.out / "surfaces")
+        model = run(variant)
+        found[name] = measured(config, model, judge, head, poses)
+    write_complete(config.out / RESULT, json.dumps({name: asdict(worth) for name, worth in found.items()}, indent=1))
+    write_complete(config.out / "ablation.md", table(found))
+    return found
+
+
+def share_surfaces(there: Path, here: Path) -> None:
+    """The surfaces of the same pictures are the same: link to the first variant's, or copy where that is not possible."""
+    if here.exists() or not there.exists():
+        return
+
+    def link_or_copy(source: str, target: str) -> None:
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copy2(source, target)
+
+    shutil.copytree(there, here, copy_function=link_or_copy)
+
+
+def measured(
+    config: AblationConfig, model: Path, judge: Judge, head: HeadGeometry, poses: Float[Tensor, "item 2"]
+) -> Worth:
+    """What the finished model of a variant shows. Kept beside the model, and measured again when either changes."""
+    what: dict[str, Any] = {
+        "model_sha256": weights_sha256(model),
+        "judge": judge.name,
+        "counts": [config.pictures, config.people, config.expressions, config.meshes],
+        "size": config.data.size,
+    }
+    kept = model.parent / RESULT
+    if kept.exists():
+        content = json.loads(kept.read_text())
+        if content.pop("worth_of") == what:
+            return Worth(**content)
+    worth = worth_of(load_checkpoint(model).generator, config, judge, head, poses)
+    write_complete(kept, json.dumps({"worth_of": what, **asdict(worth)}, indent=1))
+    return worth
+
+
+@torch.no_grad()
+def worth_of(
+    generator: Generator, config: AblationConfig, judge: Judge, head: HeadGeometry, poses: Float[Tensor, "item 2"]
+) -> Worth:
+    """Measure a generator on ``poses`` (pitch, yaw in radians)."""
+    samples = SampleConfig(count=config.pictures, size=config.data.size, views=config.adversarial.views)
+    views = draw_samples(generator, poses, samples)
+
+    def seen(views: Views) -> Any:
+        return judged(judge.network, (batch.rgb for batch in generated_batches(generator, views, samples))).face
+
+    control = expression_control(views, seen(views), judge)
+    people = people_with_expressions(generator, config.people, config.expressions, samples.seed)
+    identity = identity_spread(seen(people).id.unflatten(0, (config.people, config.expressions)))
+    surfaces = FaceSurfaces(head, generator.config.march.fov_deg)
+    landmarks = torch.from_numpy(head.landmark_vertices)
+    faces = views[: config.meshes]
+    deformation = deformation_error(generator, surfaces, landmarks, faces)
+    return Worth(
+        correlation=control.correlation,
+        correlation_strongest=sum(control.correlations[:3]) / 3,
+        aed=control.aed,
+        landmarks_mm=control.landmarks_mm,
+        identity_change=identity.ratio,
+        deformation_mm=deformation.error_mm,
+        deformation_relative=deformation.moving_relative,
+    )
+
+
+HEADINGS = {
+    "correlation": "expression correlation",
+    "correlation_strongest": "of the strongest three",
+    "aed": "AED",
+    "landmarks_mm": "landmarks, mm",
+    "identity_change": "identity change",
+    "deformation_mm": "deformation error, mm",
+    "deformation_relative": "relative, moving",
+}
+
+
+def table(found: dict[str, Worth]) -> str:
+    """Markdown, a row a variant."""
+    lines = ["| without | " + " | ".join(HEADINGS.values()) + " |", "|---" * (len(HEADINGS) + 1) + "|"]
+    names = {FULL: "nothing (the full loss)", NONE: "any of them"}
+    for name, worth in found.items():
+        numbers = [f"{getattr(worth, key):.3f}" for key in HEADINGS]
+        lines.append(f"| {names.get(name, f'`{name}`')} | " + " | ".join(numbers) + " |")
+    return "\n".join(lines) + "\n"
