@@ -55,6 +55,10 @@ LAYERS = """
     reconstruction_run
     tasks
     library
+    metrics.frechet metrics.identity metrics.judge metrics.samples
+    metrics.expression_control
+    metrics.deformation_error
+    metrics.evaluation
     trajectories
     film_plan
     rendering

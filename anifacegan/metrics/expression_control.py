@@ -1,0 +1,111 @@
+"""Does a picture show what it was asked for? Codes and camera asked for, against what a judge estimates from it.
+
+    AED   mean over pictures and coefficients of |exp found - exp asked|; also its root mean square
+    APD   mean over pictures and angles of |angle found - angle asked|, pitch, yaw and roll, degrees; also its RMS
+    correlation   Pearson's of each expression coefficient over the pictures; the mean of the first ten
+    landmarks     mean distance of the 68 landmarks of the codes found from those of the codes asked for
+
+Landmarks are compared in the picture (codes and camera together, pixels at 128 px) and in space (codes alone, the
+unposed face). Interocular distance is that between the centres of the eyes' six landmarks of the asked person's
+neutral face, in space; for the picture it is taken at distance 1 from the camera, so that turning the head does not
+shorten it.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from anifacegan.cameras import FOV_DEG, euler_from_rotation, orbit_camera, orbit_rotation
+from anifacegan.metrics.judge import Judge
+from anifacegan.models.reconstruction import Reconstruction
+from anifacegan.morphable import WORLD_PER_MODEL_UNIT
+from anifacegan.reconstruction_report import FIRST_EXPRESSIONS, correlation
+from anifacegan.views import Views
+
+SIZE = 128
+"""Pixels of the picture that landmark errors are stated for."""
+MM_PER_WORLD = 1000.0
+"""A head is about 0.2 world units tall."""
+RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
+
+
+@dataclass(frozen=True)
+class ExpressionControl:
+    """How well expressions and cameras are shown; lower is better but for the correlations."""
+
+    correlation: float
+    """Mean of the first ten expression coefficients'."""
+    correlation_lowest: float
+    """Of the first ten."""
+    correlation_all: float
+    """Mean of all 64."""
+    aed: float
+    aed_rms: float
+    apd_deg: float
+    apd_rms_deg: float
+    pitch_deg: float
+    """Mean absolute difference."""
+    yaw_deg: float
+    roll_deg: float
+    yaw_correlation: float
+    """Pearson's, asked against found."""
+    landmarks_px: float
+    landmarks_px_interocular: float
+    """The same in interocular distances."""
+    landmarks_mm: float
+    landmarks_mm_interocular: float
+    count: int
+    correlations: tuple[float, ...]
+    """Of the first ten coefficients, one by one."""
+
+
+@torch.no_grad()
+def expression_control(
+    asked: Views, found: Reconstruction, judge: Judge, fov_deg: float = FOV_DEG
+) -> ExpressionControl:
+    """Compare views with what the judge found in their pictures. Both on the judge's device."""
+    exp = found.exp - asked.latents.z_exp
+    angle = torch.rad2deg(found.angle - asked_angle(asked.pose))       # (B, 3)
+    correlations = correlation(found.exp, asked.latents.z_exp)
+    model_unit = WORLD_PER_MODEL_UNIT
+    wanted = judge.landmarks.unposed(asked.latents.z_id, asked.latents.z_exp)               # (B, 68, 3)
+    in_space = model_unit * (judge.landmarks.unposed(found.id, found.exp) - wanted).norm(dim=-1)  # world units
+    camera = orbit_camera(*asked.pose.unbind(-1), SIZE, fov_deg)
+    in_picture = camera.project(model_unit * wanted + judge.world_offset) - judge.landmarks.pixels(found, SIZE)
+    neutral = judge.landmarks.unposed(asked.latents.z_id, torch.zeros_like(asked.latents.z_exp))
+    eyes = model_unit * interocular(neutral)                           # (B,) world units
+    px = in_picture.norm(dim=-1).mean(dim=1)                           # (B,)
+    first = correlations[:FIRST_EXPRESSIONS]
+    pitch, yaw, roll = angle.abs().mean(dim=0).tolist()
+    return ExpressionControl(
+        correlation=float(first.mean()),
+        correlation_lowest=float(first.min()),
+        correlation_all=float(correlations.mean()),
+        aed=float(exp.abs().mean()),
+        aed_rms=math.sqrt(exp.square().mean()),
+        apd_deg=float(angle.abs().mean()),
+        apd_rms_deg=math.sqrt(angle.square().mean()),
+        pitch_deg=pitch,
+        yaw_deg=yaw,
+        roll_deg=roll,
+        yaw_correlation=float(correlation(found.angle[:, 1:2], asked_angle(asked.pose)[:, 1:2])),
+        landmarks_px=float(px.mean()),
+        landmarks_px_interocular=float((px / (camera.focal_px * eyes)).mean()),
+        landmarks_mm=MM_PER_WORLD * float(in_space.mean()),
+        landmarks_mm_interocular=float((in_space.mean(dim=1) / eyes).mean()),
+        count=len(asked),
+        correlations=tuple(first.tolist()),
+    )
+
+
+def asked_angle(pose: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 3"]:
+    """Deep3DFaceRecon's (pitch, yaw, roll) of the generator's (pitch, yaw): of faces seen by a camera without roll."""
+    return euler_from_rotation(orbit_rotation(*pose.unbind(-1))[1])
+
+
+def interocular(landmarks: Float[Tensor, "batch 68 3"]) -> Float[Tensor, "batch"]:
+    """Distance between the centres of the eyes' landmarks, in the landmarks' units."""
+    return (landmarks[:, RIGHT_EYE].mean(dim=1) - landmarks[:, LEFT_EYE].mean(dim=1)).norm(dim=-1)

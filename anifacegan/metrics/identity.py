@@ -1,0 +1,39 @@
+"""Does a person stay the same person? Distances of identity vectors within people over those between people.
+
+Vectors are a judge's identity coefficients, or the embeddings of any network that recognises faces.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class IdentitySpread:
+    """Mean distances of pairs of pictures."""
+
+    within: float
+    """Of one person."""
+    between: float
+    """Of two people."""
+    ratio: float
+    """within / between: 0 is a person who never changes, 1 is pictures that do not tell people apart."""
+    people: int
+    pictures_each: int
+
+
+def identity_spread(vectors: Float[Tensor, "person picture feature"]) -> IdentitySpread:
+    """Euclidean distances over all pairs; at least two people with two pictures each."""
+    people, each = vectors.shape[:2]
+    if people < 2 or each < 2:
+        raise ValueError(f"{people} people with {each} pictures each, expected at least 2 and 2")
+    rows = vectors.flatten(0, 1).double()
+    distance = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")  # (P K, P K), exact near zero
+    who = torch.arange(people).repeat_interleave(each)
+    same = who[:, None] == who[None]
+    pair = torch.ones_like(same).triu(diagonal=1)
+    within = float(distance[(same & pair).to(rows.device)].mean())
+    between = float(distance[(~same & pair).to(rows.device)].mean())
+    return IdentitySpread(within, between, within / between if between > 0 else float("nan"), people, each)

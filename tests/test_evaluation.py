@@ -1,0 +1,148 @@
+"""The stream of generated pictures, and all metrics together: nothing depends on how the work is cut up."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from judged_model import NETWORK, generator, tiny_dataset, tiny_judge, write_judge
+from one_line import assert_one_line
+from tiny_training_set import COUNT
+
+from anifacegan.head_geometry import load_head_geometry
+from anifacegan.library import Face
+from anifacegan.metrics.evaluation import METRICS, EvaluationConfig, evaluate, judge_frechet
+from anifacegan.metrics.judge import Judge, judged, load_judge, real_batches, real_items
+from anifacegan.metrics.samples import (
+    GeneratedPictures,
+    SampleConfig,
+    draw_samples,
+    generated_batches,
+    people_with_expressions,
+    render_alone,
+)
+
+SAMPLES = SampleConfig(count=5, size=12, batch=2)
+CONFIG = EvaluationConfig(samples=SAMPLES, bootstrap=3, people=2, expressions=2, mesh_faces=2)
+POSES = 0.3 * torch.randn(9, 2, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def judge(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Judge:
+    return tiny_judge(tiny, tmp_path_factory.mktemp("judge"))
+
+
+def pictures(config: SampleConfig) -> list[GeneratedPictures]:
+    made = generator()
+    return list(generated_batches(made, draw_samples(made, POSES, config), config))
+
+
+# ------------------------------------------------------------------------------------------------------------ pictures
+def test_the_batch_changes_no_bit_of_a_picture() -> None:
+    one, four = (pictures(dataclasses.replace(SAMPLES, batch=batch)) for batch in (1, 4))
+    assert [len(batch.rgb) for batch in one] == [1] * 5 and [len(batch.rgb) for batch in four] == [4, 1]
+    assert torch.equal(torch.cat([b.rgb for b in one]), torch.cat([b.rgb for b in four]))
+
+
+def test_more_pictures_begin_with_the_same_ones_and_another_seed_has_others() -> None:
+    few, more, others = (
+        torch.cat([batch.rgb for batch in pictures(dataclasses.replace(SAMPLES, **changed))])
+        for changed in ({"count": 2}, {}, {"count": 2, "seed": 2})
+    )
+    assert torch.equal(few, more[:2]) and not torch.equal(few, others)
+    assert more.shape == (5, 3, 12, 12) and 0 <= more.min() < more.max() <= 1
+    assert (more[0] - more[1]).abs().max() > 0.01
+
+
+def test_pictures_are_seen_from_poses_of_the_data_set() -> None:
+    views = draw_samples(generator(), POSES, dataclasses.replace(SAMPLES, count=40))
+    known = (views.pose[:, None] == POSES[None]).all(dim=-1)
+    assert known.any(dim=1).all() and known.any(dim=0).sum() > 5
+
+
+def test_people_keep_their_codes_while_expressions_change() -> None:
+    views = people_with_expressions(generator(), 3, 4, seed=0, pose=(0.1, -0.2))
+    z_id, z_exp, z_noise = (
+        code.unflatten(0, (3, 4)) for code in (views.latents.z_id, views.latents.z_exp, views.latents.z_noise)
+    )
+    assert torch.equal(z_id, z_id[:, :1].expand_as(z_id)) and torch.equal(z_noise, z_noise[:, :1].expand_as(z_noise))
+    assert torch.equal(z_exp, z_exp[:1].expand_as(z_exp)) and not z_exp[:, 0].any()
+    assert len(z_id[:, 0].unique(dim=0)) == 3 and len(z_exp[0].unique(dim=0)) == 4
+    assert torch.equal(views.pose, torch.tensor([[0.1, -0.2]]).expand(12, 2))
+
+
+# --------------------------------------------------------------------------------------------------------------- judge
+def test_a_judge_sees_the_same_in_any_batch(judge: Judge, tiny: Path) -> None:
+    dataset = tiny_dataset(tiny)
+    items = torch.arange(COUNT)
+    seen = [judged(judge.network, real_batches(dataset, items, 20, n, torch.device("cpu"))) for n in (1, 3, COUNT)]
+    for other in seen[1:]:
+        torch.testing.assert_close(other.features, seen[0].features, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(other.face.rows(), seen[0].face.rows(), atol=1e-5, rtol=1e-4)
+    assert (seen[0].features[0] - seen[0].features[1]).abs().max() > 1e-3
+
+
+def test_real_pictures_come_as_they_are_at_their_own_size(tiny: Path) -> None:
+    dataset = tiny_dataset(tiny)
+    (rgb,) = real_batches(dataset, torch.tensor([3, 1]), dataset.config.size, 2, torch.device("cpu"))
+    torch.testing.assert_close((255 * rgb[1]).round().byte().permute(1, 2, 0), dataset[1].image)
+
+
+@pytest.mark.parametrize(("count", "available", "expected"), [(3, 8, 3), (8, 8, 8), (9, 8, 8)])
+def test_real_items_are_all_different(count: int, available: int, expected: int) -> None:
+    items = real_items(count, available, torch.Generator().manual_seed(0))
+    assert len(items) == expected == len(items.unique()) and items.max() < available
+
+
+def test_judges_of_other_faces_or_other_cameras_are_refused(tiny: Path, tmp_path: Path) -> None:
+    cpu, face_model = torch.device("cpu"), tiny / "face_model.npz"
+    other = write_judge(tmp_path / "other", face_model="bfm09")
+    assert_one_line(lambda: load_judge(other, face_model, cpu), "judge:", "bfm09", "anifacegan-open-2")
+    config = dataclasses.replace(NETWORK, camera="deep3dfacerecon")
+    camera = write_judge(tmp_path / "camera", config=config)
+    assert_one_line(lambda: load_judge(camera, face_model, cpu), "judge:", "deep3dfacerecon", "generator")
+
+
+# --------------------------------------------------------------------------------------------------------- all together
+def numbers(report: dict[str, Any]) -> dict[str, float]:
+    """Without the list of correlations, which approx does not take."""
+    return {name: value for name, value in report.items() if not isinstance(value, tuple)}
+
+
+def test_every_metric_is_the_same_alone_and_in_another_batch(judge: Judge, tiny: Path) -> None:
+    head, dataset, made = load_head_geometry(tiny / "face_model.npz"), tiny_dataset(tiny), generator()
+    together = evaluate(made, judge, head, dataset, CONFIG)
+    assert tuple(together) == METRICS
+    for name in METRICS:
+        samples = dataclasses.replace(SAMPLES, batch=3)
+        alone = evaluate(made, judge, head, dataset, dataclasses.replace(CONFIG, metrics=(name,), samples=samples))
+        assert list(alone) == [name]
+        assert numbers(alone[name]) == pytest.approx(numbers(together[name]), rel=1e-3, abs=1e-5, nan_ok=True)
+    assert together["frechet"]["floor_count"] == COUNT // 2 and together["expression"]["count"] == 5
+
+
+def test_real_pictures_in_place_of_generated_ones_are_near_the_floor(tiny: Path, judge: Judge) -> None:
+    """The whole path of the features: the same pictures twice have no distance."""
+    dataset, cpu = tiny_dataset(tiny), torch.device("cpu")
+    config = dataclasses.replace(CONFIG, samples=dataclasses.replace(SAMPLES, count=COUNT))
+    seen = judged(judge.network, real_batches(dataset, torch.arange(COUNT), 12, 4, cpu))
+    report = judge_frechet(judge, seen, dataset, config, cpu)
+    assert report.distance < 1e-3 * report.floor
+
+
+def test_unknown_metrics_and_empty_sets_are_refused(judge: Judge, tiny: Path) -> None:
+    with pytest.raises(ValueError, match="'fid', expected some of frechet"):
+        EvaluationConfig(metrics=("fid",))
+    one = dataclasses.replace(CONFIG, metrics=("frechet",), samples=dataclasses.replace(SAMPLES, count=1))
+    head = load_head_geometry(tiny / "face_model.npz")
+    assert_one_line(lambda: evaluate(generator(), judge, head, tiny_dataset(tiny), one), "frechet:", "1 generated")
+
+
+def test_a_picture_is_the_front_doors() -> None:
+    made = generator()
+    view = draw_samples(made, POSES, SAMPLES)[:1]
+    pitch, yaw = view.pose[0].tolist()
+    assert torch.equal(
+        render_alone(made, view, 10, 0.5), Face(made.condition(view.latents, 0.5), view.latents).render(yaw, pitch, 10)
+    )
