@@ -10,39 +10,31 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from anifacegan.atomic_files import write_complete
 from anifacegan.checkpoints import load_checkpoint
+from anifacegan.command_line import plain
 from anifacegan.config import TrainConfig
 from anifacegan.data import FaceDataset
-from anifacegan.errors import require
-from anifacegan.face_surfaces import FaceSurfaces
 from anifacegan.head_geometry import HeadGeometry, load_head_geometry
-from anifacegan.metrics.deformation_error import deformation_error
-from anifacegan.metrics.expression_control import expression_control
-from anifacegan.metrics.identity import identity_spread
-from anifacegan.metrics.judge import Judge, judged, load_judge
-from anifacegan.metrics.samples import (
-    SampleConfig,
-    draw_samples,
-    generated_batches,
-    people_with_expressions,
-)
+from anifacegan.metrics.evaluation import EvaluationConfig, evaluate
+from anifacegan.metrics.judge import Judge, load_judge
+from anifacegan.metrics.samples import SampleConfig
 from anifacegan.models.generator import Generator
 from anifacegan.reconstruction_files import weights_sha256
 from anifacegan.training_run import run
-from anifacegan.views import Views
 
 IMITATION_TERMS = ("deformation", "curtain", "roughness", "minimal", "neutral", "alignment", "geometry", "landmarks")
 """Weights that teach what the face model knows; see docs/training.md."""
 FULL, NONE = "full", "none"
+METRICS = ("expression", "identity", "deformation")
+"""Of :mod:`anifacegan.metrics.evaluation`."""
+STRONGEST = 3
+"""The first expression coefficients, which move the face most."""
 RESULT = "ablation.json"
 """What was measured of a variant, in its run folder."""
 
@@ -55,19 +47,13 @@ class AblationConfig(TrainConfig):
 
     judge: Path = Path("checkpoints/judge")
     """Face reconstruction network that judges: another one than that of the landmark term."""
-    pictures: int = 400
-    """Generated pictures whose expressions are estimated."""
-    people: int = 30
-    """People who are shown with several expressions each."""
-    expressions: int = 6
-    """Expressions of each of them, the neutral one included."""
-    meshes: int = 100
-    """Faces whose deformation is compared with the mesh."""
+    evaluation: EvaluationConfig = field(default_factory=lambda: EvaluationConfig(METRICS, SampleConfig(count=400)))
+    """Counts and sizes of what is measured. The metrics are always the same three."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "ablation", "pictures people expressions", at_least=2)
-        require(self, "ablation", "meshes", at_least=1)
+        if sorted(self.evaluation.metrics) != sorted(METRICS):
+            raise ValueError(f"evaluation.metrics is {list(self.evaluation.metrics)}, expected {list(METRICS)}")
 
     def training(self) -> TrainConfig:
         """The part of it that train.py knows."""
@@ -81,7 +67,9 @@ class AblationConfig(TrainConfig):
             weighted.remove("alignment")
         left_out: dict[str, list[str]] = {FULL: []} | {name: [name] for name in weighted} | {NONE: weighted}
         return {
-            name: replace(whole, out=self.out / name, name=name, weights=replace(self.weights, **dict.fromkeys(names, 0.0)))
+            name: replace(
+                whole, out=self.out / name, name=name, weights=replace(self.weights, **dict.fromkeys(names, 0.0))
+            )
             for name, names in left_out.items()
         }
 
@@ -113,21 +101,19 @@ def ablate(config: AblationConfig, say: Callable[[str], None]) -> dict[str, Wort
     """
     variants = config.variants()
     judge = load_judge(config.judge, config.face_model, torch.device("cpu"))
-    head = load_head_geometry(config.face_model)
-    poses = FaceDataset(config.data).load_coefficients().pose[-config.reporting.held_out :]
+    head, dataset = load_head_geometry(config.face_model), FaceDataset(config.data)
     found = {}
     for name, variant in variants.items():
         say(name)
         share_surfaces(config.out / FULL / "surfaces", variant.out / "surfaces")
-        model = run(variant)
-        found[name] = measured(config, model, judge, head, poses)
+        found[name] = measured(run(variant), judge, head, dataset, config.evaluation)
     write_complete(config.out / RESULT, json.dumps({name: asdict(worth) for name, worth in found.items()}, indent=1))
     write_complete(config.out / "ablation.md", table(found))
     return found
 
 
 def share_surfaces(there: Path, here: Path) -> None:
-    """The surfaces of the same pictures are the same: link to the first variant's, or copy where that is not possible."""
+    """Surfaces of the same pictures are the same: link to the first variant's, or copy where that is not possible."""
     if here.exists() or not there.exists():
         return
 
@@ -141,51 +127,34 @@ def share_surfaces(there: Path, here: Path) -> None:
 
 
 def measured(
-    config: AblationConfig, model: Path, judge: Judge, head: HeadGeometry, poses: Float[Tensor, "item 2"]
+    model: Path, judge: Judge, head: HeadGeometry, dataset: FaceDataset, config: EvaluationConfig
 ) -> Worth:
-    """What the finished model of a variant shows. Kept beside the model, and measured again when either changes."""
-    what: dict[str, Any] = {
-        "model_sha256": weights_sha256(model),
-        "judge": judge.name,
-        "counts": [config.pictures, config.people, config.expressions, config.meshes],
-        "size": config.data.size,
-    }
+    """What a finished model shows. Kept beside the model's folder, and measured again when something of it changes."""
+    what = {"model": weights_sha256(model), "judge": judge.name, "evaluation": plain(config)}
     kept = model.parent / RESULT
     if kept.exists():
         content = json.loads(kept.read_text())
-        if content.pop("worth_of") == what:
-            return Worth(**content)
-    worth = worth_of(load_checkpoint(model).generator, config, judge, head, poses)
-    write_complete(kept, json.dumps({"worth_of": what, **asdict(worth)}, indent=1))
+        if content["of"] == what:
+            return Worth(**content["worth"])
+    worth = worth_of(load_checkpoint(model).generator, judge, head, dataset, config)
+    write_complete(kept, json.dumps({"of": what, "worth": asdict(worth)}, indent=1))
     return worth
 
 
-@torch.no_grad()
 def worth_of(
-    generator: Generator, config: AblationConfig, judge: Judge, head: HeadGeometry, poses: Float[Tensor, "item 2"]
+    generator: Generator, judge: Judge, head: HeadGeometry, dataset: FaceDataset, config: EvaluationConfig
 ) -> Worth:
-    """Measure a generator on ``poses`` (pitch, yaw in radians)."""
-    samples = SampleConfig(count=config.pictures, size=config.data.size, views=config.adversarial.views)
-    views = draw_samples(generator, poses, samples)
-
-    def seen(views: Views) -> Any:
-        return judged(judge.network, (batch.rgb for batch in generated_batches(generator, views, samples))).face
-
-    control = expression_control(views, seen(views), judge)
-    people = people_with_expressions(generator, config.people, config.expressions, samples.seed)
-    identity = identity_spread(seen(people).id.unflatten(0, (config.people, config.expressions)))
-    surfaces = FaceSurfaces(head, generator.config.march.fov_deg)
-    landmarks = torch.from_numpy(head.landmark_vertices)
-    faces = views[: config.meshes]
-    deformation = deformation_error(generator, surfaces, landmarks, faces)
+    """Measure a generator, with cameras of the data set."""
+    found = evaluate(generator, judge, head, dataset, config)
+    expression, deformation = found["expression"], found["deformation"]
     return Worth(
-        correlation=control.correlation,
-        correlation_strongest=sum(control.correlations[:3]) / 3,
-        aed=control.aed,
-        landmarks_mm=control.landmarks_mm,
-        identity_change=identity.ratio,
-        deformation_mm=deformation.error_mm,
-        deformation_relative=deformation.moving_relative,
+        correlation=expression["correlation"],
+        correlation_strongest=sum(expression["correlations"][:STRONGEST]) / STRONGEST,
+        aed=expression["aed"],
+        landmarks_mm=expression["landmarks_mm"],
+        identity_change=found["identity"]["ratio"],
+        deformation_mm=deformation["error_mm"],
+        deformation_relative=deformation["moving_relative"],
     )
 
 

@@ -12,11 +12,18 @@ from tiny_training_set import write_tiny_set
 from anifacegan import ablation
 from anifacegan.ablation import FULL, NONE, AblationConfig, Worth, ablate, table
 from anifacegan.config import TrainConfig
-from anifacegan.errors import InputError
+from anifacegan.data import FaceDataset
+from anifacegan.head_geometry import load_head_geometry
+from anifacegan.metrics.evaluation import EvaluationConfig
+from anifacegan.metrics.judge import load_judge
+from anifacegan.metrics.samples import SampleConfig
 from anifacegan.models.reconstruction import ReconstructionConfig, ReconstructionNetwork
-from anifacegan.models.template import TemplateField
 from anifacegan.reconstruction_files import ReconstructionCard, save_reconstruction
 from anifacegan.training import LossWeights
+
+EVALUATION = EvaluationConfig(
+    ablation.METRICS, SampleConfig(count=3, size=GAME_SIZE), people=2, expressions=2, mesh_faces=2
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +34,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = ReconstructionNetwork(ReconstructionConfig(trunk="plain", size=16, channels=(8, 16)))
     network.initialise(torch.Generator().manual_seed(0))
     torch.nn.init.normal_(network.trunk.head.weight, generator=torch.Generator().manual_seed(1))
-    save_reconstruction(folder / "judge", network, ReconstructionCard("judge", ablation.load_head_geometry(folder / "face_model.npz").name))
+    owner = load_head_geometry(folder / "face_model.npz").name
+    save_reconstruction(folder / "judge", network, ReconstructionCard("judge", owner))
     return folder
 
 
 def asked(tiny: Path, out: Path, **changes: object) -> AblationConfig:
     whole = game_config(tiny, out)
     values = {field.name: getattr(whole, field.name) for field in dataclasses.fields(TrainConfig)}
-    small = {"judge": tiny / "judge", "pictures": 3, "people": 2, "expressions": 2, "meshes": 2}
-    return AblationConfig(**values | small | changes)
+    return AblationConfig(**values | {"judge": tiny / "judge", "evaluation": EVALUATION} | changes)
 
 
 def test_each_variant_lacks_one_term_and_the_last_lacks_all(tiny: Path) -> None:
@@ -48,7 +55,8 @@ def test_each_variant_lacks_one_term_and_the_last_lacks_all(tiny: Path) -> None:
         off = {key for key, value in vars(variant.weights).items() if value == 0}
         expected = {FULL: set(), NONE: set(weighted)}.get(name, {name})
         assert off == expected | {"curtain", "landmarks"}
-        assert dataclasses.replace(variant, out=config.out, name=config.name, weights=config.weights) == config.training()
+        alike = {"out": config.out, "name": config.name, "weights": config.weights}
+        assert dataclasses.replace(variant, **alike) == config.training()
 
 
 def test_without_an_alignment_field_none_is_left_out(tiny: Path) -> None:
@@ -84,10 +92,9 @@ def test_a_field_that_learns_nothing_is_as_bad_as_none(tiny: Path, tmp_path: Pat
     generator = ablation.load_checkpoint(model).generator
     torch.nn.init.zeros_(generator.deformation.head.weight)
     torch.nn.init.zeros_(generator.deformation.head.bias)
-    assert isinstance(generator.template, TemplateField)
-    judge = ablation.load_judge(config.judge, config.face_model, torch.device("cpu"))
-    head = ablation.load_head_geometry(config.face_model)
-    worth = ablation.worth_of(generator, config, judge, head, torch.zeros(2, 2))
+    judge = load_judge(config.judge, config.face_model, torch.device("cpu"))
+    head, dataset = load_head_geometry(config.face_model), FaceDataset(config.data)
+    worth = ablation.worth_of(generator, judge, head, dataset, config.evaluation)
     assert worth.deformation_relative == pytest.approx(1, abs=1e-5)
     assert worth.deformation_mm > 0
 
@@ -99,7 +106,6 @@ def test_the_table_names_what_is_left_out() -> None:
     assert lines[3].startswith("| `neutral` | 0.900") and lines[4].startswith("| any of them | 0.900")
 
 
-@pytest.mark.parametrize("change", [{"people": 1}, {"expressions": 1}, {"pictures": 1}, {"meshes": 0}])
-def test_impossible_counts_are_refused(tiny: Path, change: dict[str, int]) -> None:
-    with pytest.raises((InputError, ValueError), match=f"ablation.{next(iter(change))} is"):
-        asked(tiny, tiny / "unused", **change)
+def test_other_metrics_are_refused(tiny: Path) -> None:
+    with pytest.raises(ValueError, match="evaluation.metrics is ..frechet"):
+        asked(tiny, tiny / "unused", evaluation=dataclasses.replace(EVALUATION, metrics=("frechet",)))

@@ -59,6 +59,7 @@ LAYERS = """
     metrics.expression_control
     metrics.deformation_error
     metrics.evaluation
+    ablation
     trajectories
     film_plan
     rendering

@@ -42,7 +42,7 @@ def shipped(name: str) -> tuple[ReconstructionNetwork, ReconstructionCard]:
 def test_it_sees_pose_landmarks_and_expressions_of_strangers(
     name: str, unseen: FaceDataset, face_model: MorphableModel
 ) -> None:
-    """Bounds are those of docs/reconstruction.md's goals for pose and landmarks; few pictures, so expressions loosely."""
+    """Pose and landmarks within the goals of docs/reconstruction.md; expressions loosely, as the pictures are few."""
     network, card = shipped(name)
     assert card.face_model == face_model.name
     pictures: FacePictures = load_pictures(unseen, network.config.frame)
