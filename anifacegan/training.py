@@ -91,8 +91,8 @@ class Schedule:
     gradient_limit: float = 1.0
     """Largest norm of a field's gradient."""
     precision: Precision = "float32"
-    """Of the hidden layers' matrix products. Coordinates, mapping networks and levels stay float32. bfloat16 is twice
-    as fast on processors that have it in hardware, and slower on others."""
+    """Of the hidden layers' matrix products, in all stages. Coordinates, mapping networks, levels and the discriminator
+    stay float32. bfloat16 is twice as fast on processors that have it in hardware, and slower on others."""
     average_decay: float = 0.999
     """Of the averaged weights, which are the ones that are shipped."""
 
@@ -208,7 +208,8 @@ def train(
             update(state, losses, schedule, workers)
         else:
             assert state.game is not None, "adversarial steps need a game"
-            turn = Turn(schedule.seed, state.step, state.step - schedule.paired_steps)
+            number = state.step - schedule.paired_steps
+            turn = Turn(schedule.seed, state.step, number, schedule.precision)
             losses = state.game.play(turn, imitation)
             update_average(state, schedule)
         state.step += 1
