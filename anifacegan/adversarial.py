@@ -26,7 +26,7 @@ from anifacegan.imitation_pictures import PictureImitation
 from anifacegan.losses.total import finite_total
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
-from anifacegan.optimisation import keep_gradient_norms
+from anifacegan.optimisation import Precision, keep_gradient_norms
 from anifacegan.real_pictures import PosedPictures, RealPictures
 from anifacegan.views import ViewConfig, Views, draw_views, sample_generators
 
@@ -72,13 +72,16 @@ FIELDS = ("template", "deformation", "manifolds", "alignment")
 
 @dataclass(frozen=True)
 class Turn:
-    """Everything that a step draws comes from here."""
+    """Everything that a step draws comes from here, and how exactly it computes."""
 
     seed: int
     step: int
     """Of the run."""
     number: int
     """Of the discriminator's steps, from 0."""
+    precision: Precision = "float32"
+    """Of the fields while pictures are rendered, and of the network R; the discriminator is always float32: its
+    penalty takes the slope of a slope."""
 
     def generators(self, purpose: int, pictures: range) -> list[torch.Generator]:
         """One a picture, by its place in the whole batch."""
@@ -157,8 +160,8 @@ class AdversarialGame:
         with points_alone(self.generator):
             if pictures and self.imitation is not None:
                 views = self._draw(turn, FOR_DEFORMATION + number)
-                renderer = self._renderer(self.generator.condition)
-                terms = imitation_gradients(renderer, views, self._imitation(views, points))
+                renderer = self._renderer(turn, self.generator.condition)
+                terms = imitation_gradients(renderer, views, self._imitation(turn, views, points))
             else:
                 terms = point_gradients(points)
         return self._optimise(turn, self.generator_optimiser, terms)
@@ -171,7 +174,7 @@ class AdversarialGame:
         """
         config = self.config
         views = self._draw(turn, FOR_DISCRIMINATOR)
-        fake = PosedPictures(self._renderer(self.generator.condition).draw(views), views.pose)
+        fake = PosedPictures(self._renderer(turn, self.generator.condition).draw(views), views.pose)
         real = self.real.draw(turn.generators(OF_REAL, self._pictures()))
         real = PosedPictures(real.image.to(fake.image), real.pose.to(fake.pose))
         self.discriminator_optimiser.zero_grad()
@@ -193,8 +196,8 @@ class AdversarialGame:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
         """
         views = self._draw(turn, FOR_GENERATOR)
-        renderer = self._renderer(condition or self.generator.condition)
-        imitation = self._imitation(views, points or {})
+        renderer = self._renderer(turn, condition or self.generator.condition)
+        imitation = self._imitation(turn, views, points or {})
         self.generator_optimiser.zero_grad()
         terms = generator_gradients(renderer, self.discriminator, views, self.weights, imitation)
         return self._optimise(turn, self.generator_optimiser, terms)
@@ -216,9 +219,10 @@ class AdversarialGame:
         rngs = turn.generators(purpose, self._pictures())
         return draw_views(self.generator, self.real.poses, self.config.views, rngs)
 
-    def _imitation(self, views: Views, points: dict[str, Tensor]) -> ImitationTerms:
-        size = self.discriminator.config.size
-        of_pictures = ImitationTerms() if self.imitation is None else self.imitation.terms(views, size)
+    def _imitation(self, turn: Turn, views: Views, points: dict[str, Tensor]) -> ImitationTerms:
+        if self.imitation is None:
+            return ImitationTerms(of_points=points)
+        of_pictures = self.imitation.terms(views, self.discriminator.config.size, turn.precision)
         return replace(of_pictures, of_points=points)
 
     def _pictures(self) -> range:
@@ -234,9 +238,9 @@ class AdversarialGame:
         optimise(turn.step, optimiser, terms, self.config.gradient_limit)
         return terms
 
-    def _renderer(self, condition: Conditioning) -> PictureRenderer:
+    def _renderer(self, turn: Turn, condition: Conditioning) -> PictureRenderer:
         size, fov_deg = self.discriminator.config.size, self.generator.config.march.fov_deg
-        return PictureRenderer(condition, size, fov_deg, self.config.split)
+        return PictureRenderer(condition, size, fov_deg, self.config.split, turn.precision)
 
 
 def _adam(modules: dict[str, nn.Module], lr: float) -> torch.optim.Adam:

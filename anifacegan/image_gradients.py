@@ -4,6 +4,7 @@ A term that looks at a picture needs all of its rays, and their graphs do not fi
 has to learn from such a term is only the term's slope at the ray's own colour. So (method, section 4): render the
 picture in slices without gradients, take the terms' gradient with respect to the picture, then render each slice again
 with gradients and push its part of that gradient through. The result is the unsplit gradient, at one more rendering.
+Both renderings have the same precision: the slope is that of the picture that was looked at.
 
 Terms may also look at what the rays saw beside their colours. These must be sums over the rays, so that every slice
 can add its part.
@@ -19,6 +20,7 @@ from torch import Tensor
 from anifacegan.errors import require
 from anifacegan.models.generator import Avatar, RayColours, render_rays
 from anifacegan.models.latents import Latents
+from anifacegan.optimisation import Precision, matrix_precision
 from anifacegan.views import Views
 
 Conditioning = Callable[[Latents], Avatar]
@@ -51,6 +53,8 @@ class PictureRenderer:
     """Height and width in pixels."""
     fov_deg: float
     split: Split
+    precision: Precision = "float32"
+    """Of the fields' hidden layers. Rays, colours and whatever looks at a picture stay as they are."""
 
     def draw(self, views: Views) -> Float[Tensor, "batch 3 size size"]:
         """Pictures in [-1, 1], without gradients."""
@@ -95,7 +99,9 @@ class PictureRenderer:
         return torch.cat([self._render(views, some).rgb for some in slices], dim=1)
 
     def _render(self, views: Views, rays: slice) -> RayColours:
-        return render_rays(self.condition(views.latents), views.rays(self.size, self.fov_deg)[rays])
+        some = views.rays(self.size, self.fov_deg)[rays]               # a camera's matrices are never half precision
+        with matrix_precision(self.precision, some.origins.device):
+            return render_rays(self.condition(views.latents), some)
 
 
 def as_images(rgb: Float[Tensor, "batch ray 3"], size: int) -> Float[Tensor, "batch 3 size size"]:

@@ -27,6 +27,7 @@ from anifacegan.losses.landmarks import landmark_error
 from anifacegan.models.generator import RayColours
 from anifacegan.models.reconstruction import FaceLandmarks, ReconstructionNetwork
 from anifacegan.morphable import WORLD_PER_MODEL_UNIT, load_open_face_model
+from anifacegan.optimisation import Precision, matrix_precision
 from anifacegan.rasterizer import Backend, load_nvdiffrast
 from anifacegan.reconstruction_files import load_reconstruction
 from anifacegan.views import Views
@@ -53,9 +54,13 @@ class PictureLandmarks(nn.Module):
         self.network, self.of_face_model = network, landmarks
         self.requires_grad_(False).eval()
 
-    def found(self, image: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch 68 3"]:
-        """What the network sees in pictures in [-1, 1]; differentiable in these."""
-        face = self.network((image + 1) / 2)
+    def found(
+        self, image: Float[Tensor, "batch 3 size size"], precision: Precision = "float32"
+    ) -> Float[Tensor, "batch 68 3"]:
+        """What the network sees in pictures in [-1, 1], with convolutions of this precision; differentiable in the
+        pictures."""
+        with matrix_precision(precision, image.device):
+            face = self.network((image + 1) / 2)
         return WORLD_PER_MODEL_UNIT * self.of_face_model.unposed(face.id, face.exp)
 
     def wanted(self, views: Views) -> Float[Tensor, "batch 68 3"]:
@@ -73,19 +78,22 @@ class PictureImitation(nn.Module):
         self.weights = weights
         self.surfaces, self.landmarks = surfaces, landmarks
 
-    def terms(self, views: Views, size: int) -> ImitationTerms:
-        """The weighted terms of a batch of views that is rendered at ``size`` pixels, in whatever parts."""
+    def terms(self, views: Views, size: int, precision: Precision = "float32") -> ImitationTerms:
+        """The weighted terms of a batch of views that is rendered at ``size`` pixels, in whatever parts. ``precision``
+        is that of R's convolutions."""
         return ImitationTerms(
-            of_images=None if self.landmarks is None else self._landmarks(self.landmarks, views),
+            of_images=None if self.landmarks is None else self._landmarks(self.landmarks, views, precision),
             of_rays=None if self.surfaces is None else self._geometry(self.surfaces, views, size),
         )
 
-    def _landmarks(self, landmarks: PictureLandmarks, views: Views) -> Callable[[Tensor, slice], dict[str, Tensor]]:
+    def _landmarks(
+        self, landmarks: PictureLandmarks, views: Views, precision: Precision
+    ) -> Callable[[Tensor, slice], dict[str, Tensor]]:
         wanted = landmarks.wanted(views)
 
         def of_images(image: Tensor, part: slice) -> dict[str, Tensor]:
             share = len(image) / len(views)
-            error = landmark_error(landmarks.found(image), wanted[part])
+            error = landmark_error(landmarks.found(image, precision), wanted[part])
             return {"landmarks": share * self.weights.landmarks * error}
 
         return of_images

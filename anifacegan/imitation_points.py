@@ -3,10 +3,14 @@
 Only vertices that a camera sees are used: behind a closed lid the eyeball stays where it is, a millimetre from skin
 that has moved a centimetre, and a smooth field can follow only one of them.
 
+The field is needed beside the mesh as well. A point a little off a vertex, along the normal, moves as the vertex does,
+with a confidence that falls with the distance: ``1 - min(d^2 / 1e-5, 1)`` (method, section 4, L_3DMM).
+
 Between open lips there is no vertex, but there is a step: what is there has to come from the narrow slit between the
 closed lips, or the lips' own colours are drawn across the opening. A curtain from lip to lip says so.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from anifacegan.head_geometry import HeadGeometry, clear_lids
+from anifacegan.mesh_normals import VertexTriangles
 from anifacegan.morphable import WORLD_PER_MODEL_UNIT, HeadParts
 from anifacegan.shapes import ID_DIM
 
@@ -28,6 +33,8 @@ UPPER_LIP, LOWER_LIP = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)
 """Landmarks of the inner contours of the lips, from corner to corner."""
 OPEN_LIPS = 0.001
 """Lips are open where they are this far apart, world units."""
+REACH = math.sqrt(1e-5)
+"""Distance from the mesh at which nothing is known of a point any more, world units: 3.2 mm."""
 CURTAIN_DEPTH = 0.002
 """Standard deviation of curtain points along z, world units."""
 
@@ -49,7 +56,12 @@ class MeshPoints:
     delta: Float[Tensor, "batch point 3"]
     """Neutral minus expressive place: what the deformation field should say at x_target."""
     visible: Float[Tensor, "batch point"]
-    """1 where the face's own camera sees the vertex; of a curtain, where the lips are open."""
+    """1 where the face's own camera sees the vertex, less beside it; of a curtain, 1 where the lips are open."""
+
+    def beside(self, normals: Float[Tensor, "batch point 3"], u: Float[Tensor, "point"]) -> "MeshPoints":
+        """These points moved by ``u`` along their normals, with the confidence that is left there."""
+        confidence = (1 - (u / REACH).square()).clamp(min=0)
+        return replace(self, x_target=self.x_target + u[:, None] * normals, visible=self.visible * confidence)
 
 
 class MeshSampler:
@@ -61,6 +73,7 @@ class MeshSampler:
         self.basis = torch.from_numpy(head.basis).reshape(-1, 3, head.basis.shape[1])      # (V, 3, 144)
         self.mean = torch.from_numpy(head.mean).reshape(-1, 3)
         self.offset = torch.from_numpy(head.world_offset)
+        self.triangles = VertexTriangles(head.triangles, len(self.mean))
         eyes = [np.flatnonzero(head.parts.part == label) for label in EYE_LABELS]
         self.eyes = np.concatenate([eye[np.linspace(0, len(eye) - 1, EYE_SAMPLES).astype(int)] for eye in eyes])
         self.lips = head.landmark_vertices[list(UPPER_LIP + LOWER_LIP)]
@@ -81,18 +94,27 @@ class MeshSampler:
         z_exp: Float[Tensor, "batch 64"],
         count: int,
         rng: torch.Generator,
+        beside: float = 0.0,
     ) -> MeshPoints:
-        """``count`` random vertices, the same for the whole batch, of the faces of some items of the data set."""
-        chosen = np.concatenate([self.vertices(count, rng), self.eyes])
+        """``count`` random vertices, the same for the whole batch, of the faces of some items of the data set; each
+        moved along the expressive mesh's normal by at most ``beside``, world units.
+        """
+        drawn = self.vertices(count, rng)
+        rings = self.triangles.around(drawn if beside else drawn[:0])
+        chosen = np.concatenate([drawn, rings.vertices, self.eyes])
         parts = self._of_subset(chosen)
-        neutral, expressive = (clear_lids(shape, parts)[:, :count] for shape in self._shapes(chosen, z_id, z_exp))
-        bits = self.visible[items][:, chosen[:count] // 8]
-        seen = (bits >> (7 - chosen[:count] % 8)) & 1
-        return MeshPoints(
-            x_target=WORLD_PER_MODEL_UNIT * expressive + self.offset,
-            delta=WORLD_PER_MODEL_UNIT * (neutral - expressive),
+        neutral, expressive = (clear_lids(shape, parts) for shape in self._shapes(chosen, z_id, z_exp))
+        bits = self.visible[items][:, drawn // 8]
+        seen = (bits >> (7 - drawn % 8)) & 1
+        points = MeshPoints(
+            x_target=WORLD_PER_MODEL_UNIT * expressive[:, :count] + self.offset,
+            delta=WORLD_PER_MODEL_UNIT * (neutral - expressive)[:, :count],
             visible=torch.from_numpy(seen.astype(np.float32)),
         )
+        if not beside:
+            return points
+        normals = rings.normals(expressive[:, count : count + len(rings.vertices)])
+        return points.beside(normals, beside * (2 * torch.rand(count, generator=rng) - 1))
 
     def curtain(
         self,

@@ -168,16 +168,17 @@ def collect_pictures(config: TrainingBenchmark, folder: Path) -> None:
 
 
 def variants(config: TrainingBenchmark, stage: str) -> list[Variant]:
-    """The configuration's own way first, then what it is compared with: the other precision, or the other split."""
+    """The configuration's own way first, then what it is compared with: the other precision, and in the game whole
+    pictures.
+    """
     precision, split = config.schedule.precision, config.adversarial.split
+    both = (precision, "bfloat16" if precision == "float32" else "float32")
     if stage != "adversarial":
-        both = (precision, "bfloat16" if precision == "float32" else "float32")
         return [Variant(stage, name, name, split) for name in both]
-    whole = Split()
-    if split == whole:
+    if split == Split():
         split = Split(1, config.discriminator.size**2 // 4)
-    pair = [Variant(stage, "split", precision, split), Variant(stage, "unsplit", precision, whole)]
-    return pair if config.unsplit else pair[:1]
+    ways = [Variant(stage, f"split, {name}", name, split) for name in both]
+    return [*ways, Variant(stage, f"unsplit, {precision}", precision, Split())] if config.unsplit else ways
 
 
 def measure_stage(
@@ -251,12 +252,12 @@ def waiting(device: torch.device) -> Callable[[], None]:
 
 # --------------------------------------------------------------------------------------------------------------- report
 def ratios(measurements: list[Measurement]) -> dict[str, dict[str, float]]:
-    """Of each stage's first variant to its second: images a second, and peak memory."""
+    """Of each stage's first variant to each of the others: images a second, and peak memory."""
     found = {}
     for stage in STAGES:
         ways = [m for m in measurements if m.variant.stage == stage]
-        if len(ways) == 2:
-            one, other = ways
+        for other in ways[1:]:
+            one = ways[0]
             found[f"{stage}: {one.variant.name} / {other.variant.name}"] = {
                 "pictures_a_second": one.pictures_a_second / other.pictures_a_second,
                 "peak_memory": one.peak_memory_mib / other.peak_memory_mib,

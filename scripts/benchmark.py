@@ -4,7 +4,7 @@
     python scripts/benchmark.py training [--config configs/demo.yaml] [--json FILE] [--steps 5] [any option of train.py]
 
 training: some steps of each stage of a configuration, on a few pictures: images a second, peak memory, and the share of
-each phase of a step; float32 beside bfloat16, split beside whole pictures.
+each phase of a step; float32 beside bfloat16, and in the game split beside whole pictures.
 """
 
 import platform

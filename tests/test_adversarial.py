@@ -455,6 +455,20 @@ def test_a_split_game_is_the_unsplit_one(faces: Path) -> None:
         assert terms[1][name].item() == pytest.approx(value.item(), rel=1e-4), name   # float32
 
 
+def test_every_step_of_the_game_renders_in_its_turns_precision(faces: Path) -> None:
+    """R as well; terms differ from the float32 ones by little, and do differ."""
+    terms = []
+    for precision in ("float32", "bfloat16"):
+        played, turn = game(faces, split=Split(1, 90)), Turn(0, 0, 0, precision)
+        played.imitation = picture_imitation()
+        found = {f"deformation/{k}": v for k, v in played.deformation_step(turn, 0, {}, pictures=True).items()}
+        terms.append(found | played.discriminator_step(turn) | played.generator_step(turn))
+    of_real_pictures = {"discriminator_real", "discriminator_r1", "discriminator_pose_real"}
+    for name, value in terms[0].items():
+        assert terms[1][name].item() == pytest.approx(value.item(), rel=0.1), name
+        assert (terms[1][name] == value) == (name in of_real_pictures), name
+
+
 def test_steps_draw_from_seed_and_step_alone(faces: Path) -> None:
     def terms(turn: Turn, seed: int) -> dict[str, float]:
         torch.manual_seed(seed)

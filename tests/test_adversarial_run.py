@@ -2,7 +2,9 @@
 
 import dataclasses
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from kept_runs import flat, game_config
 from photographs import write_photographs
 from tiny_training_set import write_tiny_set
 
+from anifacegan import image_gradients
 from anifacegan.adversarial import FIELDS, AdversarialGame, Turn
 from anifacegan.adversarial_gradients import AdversarialWeights
 from anifacegan.checkpoints import load_checkpoint
@@ -19,7 +22,7 @@ from anifacegan.coefficients import OPEN_FACE_MODEL
 from anifacegan.config import TrainConfig
 from anifacegan.data import DataConfig
 from anifacegan.errors import InputError
-from anifacegan.models.discriminator import DiscriminatorConfig
+from anifacegan.models.discriminator import Discriminator, DiscriminatorConfig
 from anifacegan.models.reconstruction import ReconstructionConfig, ReconstructionNetwork
 from anifacegan.reconstruction_files import ReconstructionCard, save_reconstruction
 from anifacegan.snapshots import load_newest
@@ -61,6 +64,26 @@ def test_every_term_of_the_game_is_logged_by_name(unbroken: Path) -> None:
 def test_the_finished_model_says_that_it_was_trained_adversarially(unbroken: Path) -> None:
     said = load_checkpoint(unbroken / "model").card.training
     assert said["stage"].endswith("; 2 adversarial steps on the same renders") and said["steps"] == 5
+
+
+def test_the_game_renders_in_the_schedules_precision_and_judges_in_float32(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half: dict[str, list[bool]] = {"rendered": [], "judged": []}
+
+    def watched(what: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any) -> Any:
+            half[what].append(torch.is_autocast_enabled("cpu"))
+            return real(*given)
+
+        return call
+
+    monkeypatch.setattr(image_gradients, "render_rays", watched("rendered", image_gradients.render_rays))
+    monkeypatch.setattr(Discriminator, "forward", watched("judged", Discriminator.forward))
+    config = game_config(tiny, tmp_path / "run")
+    run(dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, precision="bfloat16")))
+    assert len(half["rendered"]) > 10 and all(half["rendered"])
+    assert len(half["judged"]) > 4 and not any(half["judged"])
 
 
 def test_generator_and_discriminator_learn_in_the_game(

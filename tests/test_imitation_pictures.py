@@ -143,6 +143,16 @@ def test_the_landmark_term_is_that_of_the_method_in_world_units() -> None:
     assert of_images(seen, shown).item() == pytest.approx(expected, rel=1e-6) and expected > 1e-5
 
 
+def test_in_half_precision_the_network_rounds_and_the_landmarks_do_not() -> None:
+    """Landmarks of a face are its own in float32, however coarse the network that says it."""
+    landmarks, image = picture_landmarks(), 2 * torch.rand(BATCH, 3, SIZE, SIZE, generator=rng()) - 1
+    full, half = landmarks.found(image), landmarks.found(image, "bfloat16")
+    assert half.dtype == torch.float32
+    assert 0 < (full - half).abs().max() < 0.1 * full.std(dim=0).max()
+    exact = PictureLandmarks(Says(face_of(single(views()))), landmarks.of_face_model)
+    assert torch.equal(exact.found(image), exact.found(image, "bfloat16"))
+
+
 def test_the_gradient_moves_the_pictures_landmarks_towards_the_wanted_ones() -> None:
     """The first step goes downhill as finite differences say; more of them bring the landmarks together."""
     shown, landmarks = views(), picture_landmarks().double()

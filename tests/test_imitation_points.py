@@ -1,5 +1,6 @@
 """Points on the mesh: the step from each expressive vertex to its neutral place, and who sees it."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,8 @@ from tiny_training_set import packed
 from torch import Tensor
 
 from anifacegan.head_geometry import HeadGeometry, bare_head, clear_lids, head_geometry, load_head_geometry
-from anifacegan.imitation_points import EYE_LABELS, MeshSampler
+from anifacegan.imitation_points import EYE_LABELS, MeshPoints, MeshSampler
+from anifacegan.mesh_normals import VertexTriangles
 from anifacegan.morphable import WORLD_PER_MODEL_UNIT, MorphableModel
 
 ITEMS = 5
@@ -105,6 +107,79 @@ def test_draws_come_from_the_generator_alone(sampler: MeshSampler) -> None:
     z_id, z_exp = codes(1)
     first, same, other = (sampler.points(np.array([0]), z_id, z_exp, 50, rng(seed)) for seed in (1, 1, 2))
     assert torch.equal(first.x_target, same.x_target) and not torch.equal(first.x_target, other.x_target)
+
+
+# ---------------------------------------------------------------------------------------------------- beside the mesh
+def slow_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Of one mesh, triangle by triangle."""
+    total = np.zeros((len(vertices), 3))
+    for a, b, c in triangles:
+        area = np.cross(vertices[b] - vertices[a], vertices[c] - vertices[a])
+        for corner in (a, b, c):
+            total[corner] += area
+    return total / np.linalg.norm(total, axis=1, keepdims=True)
+
+
+def test_normals_of_an_octahedron_are_its_axes() -> None:
+    """Seen from outside its triangles go round against the clock. Vertices may repeat; one is in no triangle."""
+    corners = np.concatenate([np.eye(3), -np.eye(3), np.full((1, 3), 9.0)])
+    signs = [(x, y, z) for x in (0, 3) for y in (1, 4) for z in (2, 5)]
+    triangles = np.array([one if (sum(k > 2 for k in one) % 2) == 0 else one[::-1] for one in signs])
+    chosen = np.array([5, 1, 6, 0, 1])
+    rings = VertexTriangles(triangles, len(corners)).around(chosen)
+    normals = rings.normals(torch.from_numpy(corners[rings.vertices])[None])[0].numpy()
+    expected = corners[chosen] * (chosen < 6)[:, None]
+    assert np.allclose(normals, expected, atol=1e-12)
+
+
+def test_points_beside_the_mesh_lie_on_the_normals_of_the_expressive_face(
+    head: HeadGeometry, sampler: MeshSampler
+) -> None:
+    """Against whole meshes, triangle by triangle, lids included; with the step of the vertex that they are beside."""
+    z_id, z_exp = codes(2)
+    count, beside, items = 400, 0.002, np.array([0, 3])
+    there = sampler.points(items, z_id, z_exp, count, rng(3), beside)
+    on_mesh = sampler.points(items, z_id, z_exp, count, rng(3))
+    source = rng(3)
+    chosen = sampler.vertices(count, source)
+    u = beside * (2 * torch.rand(count, generator=source) - 1)
+    assert u.min() < -0.9 * beside and u.max() > 0.9 * beside
+    meshes = whole_mesh(head, z_id, z_exp).astype(np.float64)
+    for mesh, found, vertex in zip(meshes, there.x_target.numpy(), on_mesh.x_target.numpy(), strict=True):
+        normals = slow_normals(mesh, head.triangles)[chosen]
+        assert np.allclose(found, mesh[chosen] + u[:, None].numpy() * normals, atol=3e-6)
+        assert np.allclose(np.linalg.norm(found - vertex, axis=1), u.abs(), atol=1e-6)
+    assert torch.allclose(there.delta, on_mesh.delta, atol=1e-6)
+    assert torch.allclose(there.visible, on_mesh.visible * (1 - u**2 / 1e-5))
+
+
+def test_points_beside_a_ball_are_farther_from_its_middle_or_nearer_by_their_offset() -> None:
+    """600 vertices a few degrees apart: the normals are off by 3 degrees at most, and the distances hardly."""
+    model, count = tiny_model(), 600
+    ball = 0.1 * torch.nn.functional.normalize(model.mean / torch.tensor([0.75, 0.95, 0.8]), dim=-1)[None]
+    rings = VertexTriangles(model.triangles.numpy(), count).around(np.arange(count))
+    normals = rings.normals(ball[:, torch.from_numpy(rings.vertices)])
+    assert (normals * ball / 0.1).sum(dim=-1).min() > math.cos(math.radians(3))
+    u = 0.006 * torch.rand(count, generator=rng()) - 0.003
+    moved = MeshPoints(ball, torch.zeros_like(ball), torch.ones(1, count)).beside(normals, u)
+    assert torch.allclose(moved.x_target.norm(dim=-1)[0], 0.1 + u, atol=1e-5)
+
+
+def test_confidence_falls_to_nothing_at_the_reach_of_the_mesh() -> None:
+    """On a plane, and half seen."""
+    normal = torch.tensor([0.0, 0.0, 1.0])
+    flat = MeshPoints(torch.zeros(1, 5, 3), torch.ones(1, 5, 3), torch.tensor([[1.0, 1.0, 1.0, 1.0, 0.5]]))
+    u = math.sqrt(1e-5) * torch.tensor([0.0, 0.5, -1.0, 2.0, -0.5])
+    moved = flat.beside(normal.expand(1, 5, 3), u)
+    assert moved.visible[0].tolist() == pytest.approx([1.0, 0.75, 0.0, 0.0, 0.375], abs=1e-6)
+    assert torch.equal(moved.x_target[0], u[:, None] * normal) and torch.equal(moved.delta, flat.delta)
+
+
+def test_vertices_alone_draw_nothing_more(sampler: MeshSampler) -> None:
+    one, other = rng(6), rng(6)
+    sampler.points(np.array([0]), *codes(1), 30, one)
+    sampler.vertices(30, other)
+    assert torch.equal(one.get_state(), other.get_state())
 
 
 def test_a_real_blink_is_cleared_alike_from_a_few_vertices_of_the_eyeballs(face_model: MorphableModel) -> None:

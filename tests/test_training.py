@@ -13,6 +13,7 @@ from tiny_head import tiny_model, tiny_parts
 from tiny_training_set import GENERATOR, SCHEDULE, packed, random_codes
 from torch import Tensor
 
+from anifacegan.errors import InputError
 from anifacegan.head_geometry import head_geometry
 from anifacegan.imitation_pictures import PictureWeights
 from anifacegan.imitation_points import MeshSampler
@@ -399,6 +400,32 @@ def test_bfloat16_gives_the_float32_losses_up_to_its_rounding(data: PairedData, 
     assert 0 < (seen["float32"].rgb - seen["bfloat16"].rgb).abs().max() < 0.05
     for term, value in losses["float32"].items():
         assert losses["bfloat16"][term].item() == pytest.approx(value.item(), rel=0.1, abs=1e-5), term
+
+
+def test_the_schedule_says_how_far_beside_the_mesh_the_deformation_learns(data: PairedData, mesh: MeshSampler) -> None:
+    seen, watched = [], MeshSampler.points
+    for far in (0.0, 0.003):
+        schedule, drawn = dataclasses.replace(SCHEDULE, mesh_offset=far), []
+        generator = small_generator(GENERATOR)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(MeshSampler, "points", lambda *given, to=drawn: to.append(watched(*given)) or to[0])
+            losses = imitation_losses(generator, data, mesh, schedule, LossWeights(), rng(3))
+        (points,) = drawn
+        offset = generator.deformation.bind(*(codes[data.draw_items(SCHEDULE.mesh_faces, rng(3))]
+                                              for codes in (data.z_id, data.z_exp)))
+        error = (offset(points.x_target) - points.delta).square().sum(-1)
+        expected = (points.visible * error).sum() / points.visible.sum()
+        assert losses["deformation"].item() == pytest.approx(3e4 * expected.item(), rel=1e-4)
+        seen.append(points)
+    distance = (seen[0].x_target - seen[1].x_target).norm(dim=-1)
+    assert 0.002 < distance.max() < 0.0031 and (seen[0].visible == 1).all()
+    assert torch.allclose(seen[1].visible, 1 - distance**2 / 1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("far", [-0.001, 0.0032])
+def test_an_offset_beyond_the_reach_of_the_mesh_is_refused(far: float) -> None:
+    with pytest.raises(InputError, match=f"schedule.mesh_offset is {far}, expected at (least 0|most 0.00316)"):
+        Schedule(mesh_offset=far)
 
 
 def test_gradients_in_bfloat16_point_the_same_way(data: PairedData) -> None:

@@ -73,25 +73,27 @@ def measured(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list
         return benchmark(asked(tiny), tmp_path_factory.mktemp("benchmark") / "folder"), calls
 
 
-def test_every_stage_is_measured_in_two_ways(measured: tuple[list[Measurement], list[Call]]) -> None:
+def test_every_stage_is_measured_in_both_precisions_and_the_game_also_unsplit(
+    measured: tuple[list[Measurement], list[Call]],
+) -> None:
     found = [(m.variant.stage, m.variant.name) for m in measured[0]]
     paired = [(stage, precision) for stage in STAGES[:3] for precision in ("float32", "bfloat16")]
-    assert found == [*paired, ("adversarial", "split"), ("adversarial", "unsplit")]
-    assert [m.pictures_a_step for m in measured[0]] == [2] * 8         # faces, pictures, and those of the game
+    game = [("adversarial", name) for name in ("split, float32", "split, bfloat16", "unsplit, float32")]
+    assert found == paired + game
+    assert [m.pictures_a_step for m in measured[0]] == [2] * 9         # faces, pictures, and those of the game
 
 
 def test_variants_take_turns_after_a_step_to_warm_up(measured: tuple[list[Measurement], list[Call]]) -> None:
     split = Split(1, 100)
 
-    def calls(stage: int, one: tuple[str, Split], other: tuple[str, Split]) -> list[Call]:
+    def calls(stage: int, *ways: tuple[str, Split]) -> list[Call]:
         """One step each, two rounds of two steps, and two steps with the stopwatch."""
-        counts = [(1, one), (1, other), (2, one), (2, other), (2, one), (2, other), (2, one), (2, other)]
+        counts = [(count, way) for count in (1, 2, 2, 2) for way in ways]
         return [((*[0] * stage, count, *[0] * (3 - stage)), *way) for count, way in counts]
 
-    expected = [
-        call for stage in range(3) for call in calls(stage, ("float32", split), ("bfloat16", split))
-    ] + calls(3, ("float32", split), ("float32", Split()))
-    assert measured[1] == expected
+    both = ("float32", split), ("bfloat16", split)
+    expected = [call for stage in range(3) for call in calls(stage, *both)]
+    assert measured[1] == expected + calls(3, *both, ("float32", Split()))
 
 
 def test_shares_are_of_one_whole_and_every_phase_is_seen(measured: tuple[list[Measurement], list[Call]]) -> None:
@@ -108,11 +110,17 @@ def test_nothing_is_timed_after_a_benchmark(measured: object) -> None:
     assert (training.update_average, torch.autograd.grad, torch.autograd.backward) == UNTIMED
 
 
-def test_ratios_are_of_the_first_variant_to_the_second(tiny: Path) -> None:
+def test_ratios_are_of_the_first_variant_to_each_of_the_others(tiny: Path) -> None:
     one, other = variants(asked(tiny), "complete")
     shares = dict.fromkeys(PHASES, 0.25)
     measurements = [Measurement(one, 8, 2.0, 30.0, shares), Measurement(other, 8, 1.0, 20.0, shares)]
     assert ratios(measurements) == {"complete: float32 / bfloat16": {"pictures_a_second": 0.5, "peak_memory": 1.5}}
+    split, half, whole = variants(asked(tiny), "adversarial")
+    game = [Measurement(way, 4, seconds, 30.0, shares) for way, seconds in ((split, 3.0), (half, 1.0), (whole, 2.0))]
+    assert {name: found["pictures_a_second"] for name, found in ratios(game).items()} == {
+        "adversarial: split, float32 / split, bfloat16": pytest.approx(1 / 3),
+        "adversarial: split, float32 / unsplit, float32": pytest.approx(2 / 3),
+    }
     lines = table(measurements).splitlines()
     assert len({len(line) for line in lines[:4]}) == 1 and "| 25 %" in lines[2]
     assert "complete | float32  | 4.00     | 2.000  | 30 " in lines[2]
@@ -124,8 +132,12 @@ def test_the_configurations_own_way_comes_first(tiny: Path) -> None:
     assert [way.name for way in variants(asked(tiny, schedule=half), "complete")] == ["bfloat16", "float32"]
     game = game_config(tiny, tiny).adversarial
     whole = asked(tiny, adversarial=dataclasses.replace(game, split=Split()))
-    assert [way.split for way in variants(whole, "adversarial")] == [Split(1, SIZE**2 // 4), Split()]
-    assert [way.name for way in variants(asked(tiny, unsplit=False), "adversarial")] == ["split"]
+    assert [way.split for way in variants(whole, "adversarial")] == [Split(1, SIZE**2 // 4)] * 2 + [Split()]
+    split = variants(asked(tiny, unsplit=False), "adversarial")
+    assert [way.name for way in split] == ["split, float32", "split, bfloat16"]
+    assert [way.precision for way in variants(asked(tiny, schedule=half), "adversarial")] == [
+        "bfloat16", "float32", "bfloat16"
+    ]  # fmt: skip
 
 
 def test_the_first_pictures_of_the_data_set_are_taken(tiny: Path, tmp_path: Path) -> None:
