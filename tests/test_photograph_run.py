@@ -22,14 +22,19 @@ from anifacegan.coefficients import BFM, OPEN_FACE_MODEL, read_coefficients, wri
 from anifacegan.config import TrainConfig
 from anifacegan.data import DataConfig
 from anifacegan.errors import InputError
+from anifacegan.face_mesh import face_mesh
+from anifacegan.imitation_pictures import ImitationFiles, PictureWeights, load_picture_imitation
 from anifacegan.library import load_model
 from anifacegan.models.generator import Generator
+from anifacegan.models.latents import Latents
 from anifacegan.models.reconstruction import ReconstructionConfig, ReconstructionNetwork
+from anifacegan.morphable import load_bfm
 from anifacegan.prior_run import PriorRun
 from anifacegan.prior_run import run as run_prior
-from anifacegan.reconstruction_files import ReconstructionCard, save_reconstruction
+from anifacegan.reconstruction_files import DEEP3D, ReconstructionCard, save_reconstruction
 from anifacegan.training import LossWeights, State
 from anifacegan.training_run import run
+from anifacegan.views import Views
 from anifacegan.warm_start import PriorConfig, ShellConfig
 
 GAME = {field.name for field in dataclasses.fields(AdversarialWeights)}
@@ -187,6 +192,19 @@ def test_photographs_of_the_open_face_model_have_its_named_expressions_and_no_su
     assert "shell_error_world" in checkpoint.card.training["facts"]
 
 
+def test_deep3dfacerecons_own_file_is_the_network_of_bfms_landmarks(tiny: Path, tmp_path: Path) -> None:
+    torch.save({"net_recon": ReconstructionNetwork(DEEP3D).trunk.state_dict()}, tmp_path / "epoch_20.pth")
+    model = load_bfm(tiny / "BFM_model_front.mat")
+    files = ImitationFiles(tiny / "BFM_model_front.mat", tmp_path / "epoch_20.pth")
+    weights = PictureWeights(geometry=0.0, landmarks=1.0)
+    loaded = load_picture_imitation(weights, files, face_mesh(model), 12.0, torch.device("cpu"))
+    assert loaded is not None and loaded.landmarks is not None
+    assert loaded.landmarks.network.config == DEEP3D
+    latents = Latents(torch.randn(2, 80), torch.randn(2, 64), torch.randn(2, 80))
+    wanted = loaded.landmarks.wanted(Views(latents, torch.zeros(2, 2)))
+    torch.testing.assert_close(wanted, 0.1 * model.landmarks(model.shape(latents.z_id, latents.z_exp)))
+
+
 # ----------------------------------------------------------------------------------------------------------- bad input
 def replaced_schedule(config: TrainConfig, **changes: int) -> TrainConfig:
     return dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, **changes))
@@ -243,7 +261,7 @@ def test_a_network_or_a_model_of_another_face_model_is_refused(tiny: Path, tmp_p
     config = photograph_config(tiny, tmp_path / "run", reconstruction=ours, weights=LossWeights(landmarks=1.0))
     with pytest.raises(InputError, match=f"^reconstruction: .*R belongs to face model '{OPEN_FACE_MODEL}'"):
         run(config)
-    write_tiny_set(tmp_path, count=3, size=SIZE)
+    write_tiny_set(tmp_path, count=6, size=SIZE)
     model = run(game_config(tmp_path, tmp_path / "open"), train=nothing)
     config = photograph_config(tiny, tmp_path / "run2", initial_model=model)
     with pytest.raises(InputError, match=f"^initial_model: .*model belongs to face model '{OPEN_FACE_MODEL}'"):
