@@ -49,10 +49,13 @@ class TrainConfig:
     out: Path
     """Run folder: snapshots, logs, previews, and the finished model in OUT/model."""
     data: DataConfig
+    """Faces with coefficients: synthetic pictures of the open face model, or photographs, from which only the stages
+    ``warm_up_deform`` and ``adversarial`` learn."""
     task: Literal["generator"] = "generator"
     """Tells train.py what this file is about."""
     face_model: Path | None = None
-    """File of the open face model; the one in the cache where this is empty."""
+    """File of the face model that the data's coefficients are of: the open one, or BFM_model_front.mat. Empty: the open
+    one in the cache."""
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     priors: PriorConfig = field(default_factory=PriorConfig)
     shells: ShellConfig = field(default_factory=ShellConfig)

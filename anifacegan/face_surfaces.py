@@ -1,26 +1,21 @@
 """Where the camera of a generated picture meets the face model's mesh of the very codes that the picture was asked for.
 
-The mesh is the bare head with its lids cleared, as in the synthetic pictures. What is compared is its face: the skin
-that no hair style covers, and the eyeballs. Ears, neck and scalp lie under hair and clothes, of which the face model's
-codes say nothing.
+The mesh is the bare head with its lids cleared, as in the synthetic pictures. What is compared is its face
+(:attr:`anifacegan.face_mesh.FaceMesh.face`).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.cameras import orbit_camera
-from anifacegan.head_geometry import HeadGeometry, clear_lids
-from anifacegan.imitation_points import EYE_LABELS
+from anifacegan.face_mesh import FaceMesh, clear_lids
 from anifacegan.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.rasterizer import Backend, interpolate, rasterize
 from anifacegan.views import Views
-
-THIN_HAIR = 0.02
-"""Hair up to this thick, in model units, leaves the skin where it is."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +37,13 @@ class FaceSurfaces(nn.Module):
     triangles: Tensor
     on_face: Tensor
 
-    def __init__(self, head: HeadGeometry, fov_deg: float, backend: Backend = "auto") -> None:
+    def __init__(self, mesh: FaceMesh, fov_deg: float, backend: Backend = "auto") -> None:
         """``fov_deg`` is the generator's; ``backend`` draws the triangles, see :mod:`anifacegan.rasterizer`."""
         super().__init__()
-        self.parts, self.fov_deg, self.backend = head.parts, fov_deg, backend
-        triangles = head.triangles.astype(np.int64)
-        constants = {"mean": head.mean, "basis": head.basis, "world_offset": head.world_offset}
-        constants |= {"triangles": triangles, "on_face": bare_face(head)[triangles].all(axis=1)}
+        self.eyes, self.fov_deg, self.backend = mesh.eyes, fov_deg, backend
+        triangles = mesh.triangles.astype(np.int64)
+        constants = {"mean": mesh.mean, "basis": mesh.basis, "world_offset": mesh.world_offset}
+        constants |= {"triangles": triangles, "on_face": mesh.face[triangles].all(axis=1)}
         for name, values in constants.items():
             self.register_buffer(name, torch.from_numpy(values), persistent=False)
 
@@ -67,10 +62,4 @@ class FaceSurfaces(nn.Module):
         """The expressive faces, world units."""
         codes = torch.cat([views.latents.z_id, views.latents.z_exp], dim=1)
         shape = self.mean + codes @ self.basis.T                       # (B, 3V)
-        return WORLD_PER_MODEL_UNIT * clear_lids(shape.unflatten(1, (-1, 3)), self.parts) + self.world_offset
-
-
-def bare_face(head: HeadGeometry) -> Bool[np.ndarray, " vertex"]:
-    """Which vertices are eyeballs, or skin of the face that no hair style covers."""
-    face = (head.parts.face_mask > 0.5) | np.isin(head.parts.part, EYE_LABELS)
-    return face & (head.hair_thickness.max(axis=0) <= THIN_HAIR)
+        return WORLD_PER_MODEL_UNIT * clear_lids(shape.unflatten(1, (-1, 3)), self.eyes) + self.world_offset

@@ -11,10 +11,9 @@ from typing import no_type_check
 
 import numba
 import numpy as np
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
 
+from anifacegan.face_mesh import Eye, FaceMesh, affine, bare_head, by_coordinate, face_mesh
 from anifacegan.morphable import HeadParts, MorphableModel, load_head_parts, load_open_face_model
 from anifacegan.people import Appearance
 
@@ -24,8 +23,10 @@ CLOTH_RAMP = 0.03
 HAIR_GLOSS = 0.12
 CURTAIN_STYLES = ("long", "fringe")
 """Hair styles with the free-hanging sheet."""
-LID_CLEARANCE = 1.012
-"""Lids stay outside this multiple of the eyeball's radius."""
+EYE_LABELS = (1, 2)
+"""Of the parts that are eyeballs: at +x, at -x."""
+THIN_HAIR = 0.02
+"""Hair up to this thick leaves the skin where it is."""
 OUTSIDE = -1.0
 """Signed distance of what is surely not covered."""
 CURTAIN_INSIDE = 0.4
@@ -33,20 +34,12 @@ CURTAIN_INSIDE = 0.4
 
 
 @dataclass(frozen=True)
-class HeadGeometry:
-    """Arrays of one face model file, laid out for drawing."""
+class HeadGeometry(FaceMesh):
+    """The open face model, laid out for drawing: its mesh, and what dresses it."""
 
-    name: str
-    """Name of the face model."""
-    world_offset: Float[np.ndarray, "3"]
-    mean: Float[np.ndarray, " coordinate"]
-    basis: Float[np.ndarray, "coordinate 144"]
-    """Identity, then expression."""
     tex_mean: Float[np.ndarray, " coordinate"]
     tex_basis: Float[np.ndarray, "coordinate 80"]
-    triangles: Int[np.ndarray, "triangle 3"]
     triangles_with_curtain: Int[np.ndarray, "more_triangles 3"]
-    landmark_vertices: Int[np.ndarray, "68"]
     hair_direction: Float[np.ndarray, "vertex 3"]
     hair_names: tuple[str, ...]
     hair_thickness: Float[np.ndarray, "style vertex"]
@@ -54,6 +47,25 @@ class HeadGeometry:
     cloth_distance: Float[np.ndarray, " vertex"]
     gloss: Float[np.ndarray, " vertex"]
     parts: HeadParts
+
+    @property
+    def eyes(self) -> tuple[Eye, ...]:
+        """Both eyeballs."""
+        return eyes_of(self.parts)
+
+    @property
+    def face(self) -> Bool[np.ndarray, " vertex"]:
+        """Eyeballs, and skin of the face that no hair style covers. Ears, neck and scalp lie under hair and clothes, of
+        which the face model's codes say nothing.
+        """
+        face = (self.parts.face_mask > 0.5) | np.isin(self.parts.part, EYE_LABELS)
+        return face & (self.hair_thickness.max(axis=0) <= THIN_HAIR)
+
+
+def eyes_of(parts: HeadParts) -> tuple[Eye, ...]:
+    """Eyeballs and their lids."""
+    lids = (parts.lid_l, parts.lid_r)
+    return tuple(Eye(np.flatnonzero(parts.part == k), lid) for k, lid in zip(EYE_LABELS, lids, strict=True))
 
 
 @dataclass(frozen=True)
@@ -79,22 +91,13 @@ def load_head_geometry(path: Path | None = None) -> HeadGeometry:
 
 def head_geometry(model: MorphableModel, parts: HeadParts) -> HeadGeometry:
     """Arrange a face model for drawing."""
-
-    def flat(tensor: Tensor) -> np.ndarray:
-        return tensor.detach().cpu().numpy().astype(np.float32).reshape(3 * len(model.mean), -1)
-
-    triangles = model.triangles.cpu().numpy().astype(np.int32)
+    mesh = face_mesh(model)
     curtain = parts.curtain_tri.astype(np.int32) + len(model.mean)
     return HeadGeometry(
-        name=model.name,
-        world_offset=model.world_offset.cpu().numpy().astype(np.float32),
-        mean=flat(model.mean)[:, 0].copy(),
-        basis=np.ascontiguousarray(np.concatenate([flat(model.id_basis), flat(model.exp_basis)], axis=1)),
-        tex_mean=flat(model.tex_mean)[:, 0].copy(),
-        tex_basis=np.ascontiguousarray(flat(model.tex_basis)),
-        triangles=triangles,
-        triangles_with_curtain=np.concatenate([triangles, curtain]),
-        landmark_vertices=model.landmark_vertices.cpu().numpy().astype(np.int64),
+        **vars(mesh),
+        tex_mean=by_coordinate(model.tex_mean)[:, 0].copy(),
+        tex_basis=np.ascontiguousarray(by_coordinate(model.tex_basis)),
+        triangles_with_curtain=np.concatenate([mesh.triangles, curtain]),
         hair_direction=parts.hair_dir.astype(np.float32),
         hair_names=tuple(str(name) for name in parts.hair_names),
         hair_thickness=parts.hair_disp.astype(np.float32),
@@ -105,47 +108,13 @@ def head_geometry(model: MorphableModel, parts: HeadParts) -> HeadGeometry:
     )
 
 
-def clear_lids(vertices: Float[Tensor, "batch vertex 3"], parts: HeadParts) -> Float[Tensor, "batch vertex 3"]:
-    """Push the outer surface of half-closed lids out of the eyeballs; everything else stays where it is.
-
-    A linear model moves lids along chords, through the ball. Each eyeball is measured by the sphere that fits its
-    vertices best. Differentiable; training uses the same geometry as the pictures.
-    """
-    result = vertices.clone()
-    for label, lids in ((1, parts.lid_l), (2, parts.lid_r)):
-        ball = vertices[:, torch.from_numpy(np.flatnonzero(parts.part == label)).to(vertices.device)]
-        lid = torch.from_numpy(lids.astype(np.int64)).to(vertices.device)
-        middle = ball.mean(dim=1, keepdim=True)
-        local = ball - middle                                          # (B, N, 3); |p|^2 = 2 p.c + (r^2 - |c|^2)
-        equations = torch.cat([2 * local, torch.ones_like(local[..., :1])], dim=-1)
-        square = equations.transpose(1, 2) @ equations                 # (B, 4, 4)
-        solution = torch.linalg.solve(square, equations.transpose(1, 2) @ local.square().sum(-1, keepdim=True))
-        centre = solution[:, :3, 0]
-        radius = (solution[:, 3, 0] + centre.square().sum(-1)).sqrt()
-        centre = centre[:, None] + middle                              # (B, 1, 3)
-        outward = vertices[:, lid] - centre
-        distance = outward.norm(dim=-1, keepdim=True)
-        stretch = (LID_CLEARANCE * radius[:, None, None] / distance).clamp(min=1)
-        result[:, lid] = centre + outward * stretch
-    return result
-
-
-def bare_head(
-    head: HeadGeometry, z_id: Float[np.ndarray, "80"], z_exp: Float[np.ndarray, "64"]
-) -> Float[np.ndarray, "vertex 3"]:
-    """Vertices of the unposed face in model units, lids cleared."""
-    codes = np.concatenate([z_id, z_exp]).astype(np.float32)
-    vertices = _affine(head.mean, head.basis, codes).reshape(-1, 3)
-    return clear_lids(torch.from_numpy(vertices)[None], head.parts)[0].numpy()
-
-
 def dressed_head(
     head: HeadGeometry, z_id: Float[np.ndarray, "80"], z_exp: Float[np.ndarray, "64"], looks: Appearance
 ) -> Surface:
     """The surface of a person with an expression."""
     vertices = bare_head(head, z_id, z_exp)
     landmarks = vertices[head.landmark_vertices]
-    albedo = np.clip(_affine(head.tex_mean, head.tex_basis, looks.tex), 0, 1).reshape(-1, 3)
+    albedo = np.clip(affine(head.tex_mean, head.tex_basis, looks.tex), 0, 1).reshape(-1, 3)
     gloss = np.where(head.cloth_distance < 0, head.gloss, np.float32(0))
     cloth_distance, hair_distance = head.cloth_distance, np.full(len(vertices), OUTSIDE, np.float32)
     triangles, curtain = head.triangles, None
@@ -171,19 +140,6 @@ def dressed_head(
     return Surface(
         vertices, _normals(vertices, triangles), albedo, gloss, hair_distance, cloth_distance, triangles, landmarks
     )
-
-
-@numba.njit(cache=True, fastmath=True)
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def _affine(mean, basis, codes):
-    """mean + basis @ codes, one row after another: the same bits whatever the number of threads of a BLAS."""
-    out = np.empty_like(mean)
-    for row in range(len(mean)):
-        total = np.float32(0)
-        for column in range(len(codes)):
-            total += basis[row, column] * codes[column]
-        out[row] = mean[row] + total
-    return out
 
 
 @numba.njit(cache=True)

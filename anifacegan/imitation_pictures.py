@@ -20,13 +20,13 @@ from torch import Tensor, nn
 
 from anifacegan.adversarial_gradients import ImitationTerms
 from anifacegan.errors import InputError, require
+from anifacegan.face_mesh import FaceMesh
 from anifacegan.face_surfaces import FaceSurfaces
-from anifacegan.head_geometry import HeadGeometry
 from anifacegan.losses.geometry import surface_error
 from anifacegan.losses.landmarks import landmark_error
 from anifacegan.models.generator import RayColours
 from anifacegan.models.reconstruction import FaceLandmarks, ReconstructionNetwork
-from anifacegan.morphable import WORLD_PER_MODEL_UNIT, load_open_face_model
+from anifacegan.morphable import WORLD_PER_MODEL_UNIT, load_face_model
 from anifacegan.optimisation import Precision, matrix_precision
 from anifacegan.rasterizer import Backend, load_nvdiffrast
 from anifacegan.reconstruction_files import load_reconstruction
@@ -120,7 +120,7 @@ class ImitationFiles:
 
 
 def load_picture_imitation(
-    weights: PictureWeights, files: ImitationFiles, head: HeadGeometry, fov_deg: float, device: torch.device
+    weights: PictureWeights, files: ImitationFiles, mesh: FaceMesh, fov_deg: float, device: torch.device
 ) -> PictureImitation | None:
     """What the weights ask for, on the CPU, to be moved to ``device``; None where they ask for nothing.
 
@@ -132,9 +132,9 @@ def load_picture_imitation(
     if weights.geometry:
         if files.rasterizer == "nvdiffrast" or files.rasterizer == "auto" and device.type == "cuda":
             load_nvdiffrast(device)
-        surfaces = FaceSurfaces(head, fov_deg, files.rasterizer)
+        surfaces = FaceSurfaces(mesh, fov_deg, files.rasterizer)
     if weights.landmarks:
-        landmarks = load_landmarks(weights, files, head.name)
+        landmarks = load_landmarks(weights, files, mesh.name)
     return None if surfaces is None and landmarks is None else PictureImitation(weights, surfaces, landmarks)
 
 
@@ -148,7 +148,7 @@ def load_landmarks(weights: PictureWeights, files: ImitationFiles, face_model: s
             f"reconstruction: {files.reconstruction} belongs to face model '{card.face_model}', expected "
             f"'{face_model}', the generator's"
         )
-    landmarks = FaceLandmarks(load_open_face_model(files.face_model), network.config.camera)
+    landmarks = FaceLandmarks(load_face_model(files.face_model), network.config.camera)
     return PictureLandmarks(network, landmarks)
 
 

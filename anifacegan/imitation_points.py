@@ -12,18 +12,20 @@ closed lips, or the lips' own colours are drawn across the opening. A curtain fr
 
 import math
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from anifacegan.head_geometry import HeadGeometry, clear_lids
+from anifacegan.face_mesh import Eye, FaceMesh, clear_lids
 from anifacegan.mesh_normals import VertexTriangles
-from anifacegan.morphable import WORLD_PER_MODEL_UNIT, HeadParts
+from anifacegan.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.shapes import ID_DIM
 
-EYE_LABELS = (1, 2)
+BALL_SHARE = 0.5
+"""Eyeballs do not move with expressions: they are drawn by this much of the most moving vertex's share."""
 LID_SHARE = 1.0
 """Lids are few vertices and make a blink: they are drawn more often by this much of the most moving vertex's share."""
 EYE_SAMPLES = 32
@@ -64,22 +66,32 @@ class MeshPoints:
         return replace(self, x_target=self.x_target + u[:, None] * normals, visible=self.visible * confidence)
 
 
+@runtime_checkable
+class SeenVertices(Protocol):
+    """Which vertices of the mesh each item of a data set shows; an array of bits is one."""
+
+    def __getitem__(self, items: Int[np.ndarray, " batch"]) -> np.ndarray:
+        """(batch, vertex / 8) bits of some items."""
+        ...
+
+
 class MeshSampler:
     """Draws vertices of a face model, more of them about eyes and mouth."""
 
-    def __init__(self, head: HeadGeometry, visible: np.ndarray) -> None:
-        """``visible`` is (item, vertex / 8) bits, see :class:`anifacegan.surfaces.Surfaces`."""
-        self.parts, self.visible = head.parts, visible
-        self.basis = torch.from_numpy(head.basis).reshape(-1, 3, head.basis.shape[1])      # (V, 3, 144)
-        self.mean = torch.from_numpy(head.mean).reshape(-1, 3)
-        self.offset = torch.from_numpy(head.world_offset)
-        self.triangles = VertexTriangles(head.triangles, len(self.mean))
-        eyes = [np.flatnonzero(head.parts.part == label) for label in EYE_LABELS]
-        self.eyes = np.concatenate([eye[np.linspace(0, len(eye) - 1, EYE_SAMPLES).astype(int)] for eye in eyes])
-        self.lips = head.landmark_vertices[list(UPPER_LIP + LOWER_LIP)]
-        moving = torch.from_numpy(np.linalg.norm(head.basis[:, ID_DIM:], axis=1)).reshape(-1, 3).norm(dim=1)
-        share = 0.05 + moving / moving.max() + 0.5 * torch.from_numpy(np.isin(head.parts.part, EYE_LABELS)).float()
-        share[np.concatenate([head.parts.lid_l, head.parts.lid_r])] += LID_SHARE
+    def __init__(self, mesh: FaceMesh, visible: SeenVertices) -> None:
+        self.visible, self.eyes = visible, mesh.eyes
+        self.basis = torch.from_numpy(mesh.basis).reshape(-1, 3, mesh.basis.shape[1])      # (V, 3, 144)
+        self.mean = torch.from_numpy(mesh.mean).reshape(-1, 3)
+        self.offset = torch.from_numpy(mesh.world_offset)
+        self.triangles = VertexTriangles(mesh.triangles, len(self.mean))
+        self.lips = mesh.landmark_vertices[list(UPPER_LIP + LOWER_LIP)]
+        samples = [eye.ball[np.linspace(0, len(eye.ball) - 1, EYE_SAMPLES).astype(int)] for eye in self.eyes]
+        self.balls = np.concatenate([np.empty(0, np.int64), *samples])
+        moving = torch.from_numpy(np.linalg.norm(mesh.basis[:, ID_DIM:], axis=1)).reshape(-1, 3).norm(dim=1)
+        share = 0.05 + moving / moving.max()
+        for eye in self.eyes:
+            share[eye.ball] += BALL_SHARE
+            share[eye.lids] += LID_SHARE
         self.cumulative = share.cumsum(0) / share.sum()
 
     def vertices(self, count: int, rng: torch.Generator) -> Int[np.ndarray, " point"]:
@@ -101,9 +113,9 @@ class MeshSampler:
         """
         drawn = self.vertices(count, rng)
         rings = self.triangles.around(drawn if beside else drawn[:0])
-        chosen = np.concatenate([drawn, rings.vertices, self.eyes])
-        parts = self._of_subset(chosen)
-        neutral, expressive = (clear_lids(shape, parts) for shape in self._shapes(chosen, z_id, z_exp))
+        chosen = np.concatenate([drawn, rings.vertices, self.balls])
+        eyes = self._eyes_among(chosen)
+        neutral, expressive = (clear_lids(shape, eyes) for shape in self._shapes(chosen, z_id, z_exp))
         bits = self.visible[items][:, drawn // 8]
         seen = (bits >> (7 - drawn % 8)) & 1
         points = MeshPoints(
@@ -159,10 +171,13 @@ class MeshSampler:
         neutral = mean + torch.einsum("vck,bk->bvc", basis[..., :ID_DIM], z_id)
         return neutral, neutral + torch.einsum("vck,bk->bvc", basis[..., ID_DIM:], z_exp)
 
-    def _of_subset(self, chosen: Int[np.ndarray, " point"]) -> HeadParts:
-        """Part labels and lid indices in terms of the chosen vertices; only the fixed eye vertices count as eyes."""
-        part = np.where(np.arange(len(chosen)) < len(chosen) - len(self.eyes), 0, self.parts.part[chosen])
-        lids = {
-            name: np.flatnonzero(np.isin(chosen, getattr(self.parts, name))) for name in ("lid_l", "lid_r")
-        }
-        return replace(self.parts, part=part, **lids)
+    def _eyes_among(self, chosen: Int[np.ndarray, " point"]) -> tuple[Eye, ...]:
+        """The eyes in terms of the chosen vertices, which end with fixed ones of the eyeballs: these alone count."""
+        first = len(chosen) - len(self.balls)
+        return tuple(
+            Eye(
+                ball=first + EYE_SAMPLES * k + np.arange(EYE_SAMPLES),
+                lids=np.flatnonzero(np.isin(chosen, eye.lids)),
+            )
+            for k, eye in enumerate(self.eyes)
+        )

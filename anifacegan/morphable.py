@@ -335,6 +335,17 @@ def _shape_text(key: str, shape: tuple[int | None, int]) -> str:
     return f"({'triangles' if shape[0] is None else shape[0]}, {shape[1]})"
 
 
+# ------------------------------------------------------- either
+def is_bfm_file(path: Path | None) -> bool:
+    """Whether a face model's file is BFM's: a .mat, where the open model's is an .npz or, for None, in the cache."""
+    return path is not None and path.suffix.lower() == ".mat"
+
+
+def load_face_model(path: Path | None = None) -> MorphableModel:
+    """The open face model from its file (None: the cached one), or BFM from the user's .mat."""
+    return load_bfm(path) if path is not None and is_bfm_file(path) else load_open_face_model(path)
+
+
 # ------------------------------------------------------- a model for tests
 def synthetic_face_model(rng: torch.Generator) -> MorphableModel:
     """A tiny random model for tests: an egg of 600 vertices, smooth random bases, face-like landmarks."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from anifacegan.cameras import RECONSTRUCTION_SIZE_PX
@@ -13,6 +13,7 @@ from anifacegan.errors import InputError
 from anifacegan.models.latents import Latents
 from anifacegan.rays import Rays, image_rays, pixel_rays
 from anifacegan.surfaces import DEPTH_STEPS, Surfaces
+from anifacegan.training_faces import TrainingFaces, reduced
 from anifacegan.warm_start import visible_scale
 
 LANDMARKS = slice(17, 68)
@@ -37,8 +38,10 @@ class PairedBatch:
     """Away from silhouettes: the eight neighbours show head, or background, alike."""
 
 
-class PairedData:
+class PairedData(TrainingFaces):
     """Pictures, codes and surfaces; the last ``held_out`` pictures are never drawn."""
+
+    appearance_known = True
 
     def __init__(
         self,
@@ -50,12 +53,9 @@ class PairedData:
     ) -> None:
         if codes.noise is None:
             raise InputError("the photometric stage needs synthetic data: every .mat has to hold 'noise'")
-        if len(images) <= held_out:
-            raise InputError(f"the data set has {len(images)} pictures, expected more than the {held_out} held out")
-        self.images, self.surfaces, self.fov_deg = images, surfaces, fov_deg
-        self.z_id, self.z_exp, self.z_noise, self.pose = codes.id, codes.exp, codes.noise, codes.pose
+        super().__init__(codes, held_out)
+        self.images, self.surfaces, self.z_noise, self.fov_deg = images, surfaces, codes.noise, fov_deg
         self.size = images.shape[1]
-        self.count = len(images) - held_out
         last = RECONSTRUCTION_SIZE_PX - 1
         landmarks = torch.stack([codes.lm68[..., 0], last - codes.lm68[..., 1]], dim=-1)
         self.landmarks_px = landmarks[:, LANDMARKS] * ((self.size - 1) / last)
@@ -64,10 +64,6 @@ class PairedData:
         """How much each entry of [z_id, z_noise] shows in the training pictures."""
         chosen = torch.arange(0, self.count, -(-self.count // most))
         return visible_scale(torch.cat([self.z_id, self.z_noise], dim=1)[chosen], self.images[chosen])
-
-    def draw_items(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
-        """Random training pictures."""
-        return torch.randint(self.count, (count,), generator=rng)
 
     def draw(self, batch: int, rays: int, rng: torch.Generator) -> PairedBatch:
         """Random rays of random pictures: half of them anywhere, half about landmarks."""
@@ -91,13 +87,11 @@ class PairedData:
         )
 
     def held_out_view(self, index: int, size: int) -> tuple[Latents, Rays, Float[Tensor, "size size 3"]]:
-        """Codes, rays and picture of a held-out item; the picture is reduced to ``size`` by sampling its pixels."""
+        """See :class:`anifacegan.training_faces.HeldOutViews`."""
         item = slice(self.count + index, self.count + index + 1)
-        pitch, yaw = self.pose[item].unbind(-1)
-        nearest = torch.linspace(0, self.size - 1, size).round().long()
-        picture = self.images[self.count + index][nearest[:, None], nearest].float() / 255
+        rays = image_rays(*self.pose[item].unbind(-1), size, self.fov_deg)
         codes = Latents(self.z_id[item], self.z_exp[item], self.z_noise[item])
-        return codes, image_rays(pitch, yaw, size, self.fov_deg), picture
+        return codes, rays, reduced(self.images[self.count + index], size)
 
     def _surface(self, items: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:
         window = np.arange(-1, 2)

@@ -14,10 +14,10 @@ from torch import Tensor
 from anifacegan.devices import moved
 from anifacegan.models.generator import Avatar, Generator, in_slices, render_rays
 from anifacegan.models.latents import Latents
-from anifacegan.paired_data import PairedData
 from anifacegan.pictures import SheetRow, contact_sheet, to_bytes
 from anifacegan.rays import Rays, image_rays
 from anifacegan.shapes import EXP_DIM
+from anifacegan.training_faces import HeldOutViews
 
 MOST_HELD_OUT = 6
 SLICE_RAYS = 4096
@@ -43,10 +43,10 @@ class View:
 
 @torch.no_grad()
 def held_out_faces(
-    generator: Generator, data: PairedData, count: int, size: int
-) -> tuple[UInt8[np.ndarray, "height width 3"], float]:
+    generator: Generator, data: HeldOutViews, count: int, size: int
+) -> tuple[UInt8[np.ndarray, "height width 3"], float | None]:
     """Faces that training never sees, side by side: as they are, rendered, with the neutral expression. Also the
-    rendered ones' error, as a PSNR in dB."""
+    rendered ones' error, as a PSNR in dB; None where their colours are not known by code."""
 
     def drawn(codes: Latents, rays: Rays) -> Tensor:
         avatar, rays = generator.condition(moved(codes, generator.device)), moved(rays, generator.device)
@@ -60,7 +60,8 @@ def held_out_faces(
         pictures = [drawn(c, rays) for c in (codes, neutral)]
         errors.append(float((pictures[0] - truth).square().mean()))
         columns.append(torch.cat([truth, *pictures], dim=0))
-    return _bytes(torch.cat(columns, dim=1)), -10 * float(np.log10(np.mean(errors)))
+    psnr = -10 * float(np.log10(np.mean(errors))) if data.appearance_known else None
+    return _bytes(torch.cat(columns, dim=1)), psnr
 
 
 @torch.no_grad()

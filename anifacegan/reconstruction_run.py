@@ -16,7 +16,7 @@ from anifacegan.distribution import ALONE, Workers
 from anifacegan.durable_run import DurableRun
 from anifacegan.errors import InputError, require
 from anifacegan.models.reconstruction import FaceLandmarks, ReconstructionConfig, ReconstructionNetwork
-from anifacegan.morphable import MorphableModel, face_model_sha256, load_bfm, load_open_face_model
+from anifacegan.morphable import face_model_sha256, is_bfm_file, load_face_model
 from anifacegan.reconstruction_data import FacePictures, coefficient_rows, jittered_rows, load_pictures
 from anifacegan.reconstruction_files import ReconstructionCard, save_reconstruction
 from anifacegan.reconstruction_report import held_out_report
@@ -90,7 +90,7 @@ def run(config: ReconstructionRun, workers: Workers = ALONE) -> Path:
     workers.require_one("task reconstruction")
     use_threads(config.threads)
     dataset = FaceDataset(config.data)
-    model = face_model(config.face_model)
+    model = load_face_model(config.face_model)
     owner = dataset.face_model or BFM                                  # Deep3DFaceRecon's files do not say
     if owner != model.name:
         raise InputError(f"{config.data.path}: belongs to face model '{owner}', expected '{model.name}'")
@@ -124,11 +124,6 @@ def run(config: ReconstructionRun, workers: Workers = ALONE) -> Path:
     return folder
 
 
-def face_model(path: Path | None) -> MorphableModel:
-    """The open model's file, or BFM's, which is a .mat."""
-    return load_bfm(path) if path is not None and path.suffix.lower() == ".mat" else load_open_face_model(path)
-
-
 def sums(dataset: FaceDataset, face_model_file: Path | None) -> dict[str, str]:
     """What tells the data and the face model from others."""
     rows = coefficient_rows(dataset)
@@ -158,7 +153,7 @@ def card(config: ReconstructionRun, face_model_name: str, steps: int, report: di
     return ReconstructionCard(
         name=config.name,
         face_model=face_model_name,
-        licence="MIT" if config.face_model is None or config.face_model.suffix.lower() != ".mat" else "",
+        licence="" if is_bfm_file(config.face_model) else "MIT",
         training={
             "steps": steps,
             "seed": config.schedule.seed,

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, UInt8
 
 from anifacegan.cameras import Camera, euler_from_rotation, landmarks_224, orbit_camera
 from anifacegan.coefficients import FaceCoefficients
-from anifacegan.head_geometry import HeadGeometry, Surface, clear_lids, dressed_head, head_geometry
+from anifacegan.head_geometry import HeadGeometry, Surface, dressed_head, head_geometry
 from anifacegan.head_shading import (
     HAIR_LOOKS,
     HairLook,
@@ -36,8 +36,6 @@ from anifacegan.people import (
 )
 from anifacegan.rasterizer import draw_triangles, supersampled
 from anifacegan.shapes import BACKGROUND_Z, NOISE_DIM
-
-__all__ = ["Person", "Studio", "clear_lids", "load_studio", "render_item", "render_person", "sample_person"]
 
 PITCH_SIGMA, PITCH_LIMIT = 0.155, 0.4
 YAW_SIGMA, YAW_LIMIT = 0.35, 0.9
@@ -146,16 +144,26 @@ def render_person(
 
 
 def view_surface(surface: Surface, world_offset: Float[np.ndarray, "3"], camera: Camera) -> SurfaceView:
-    """Project a surface, given in model units, and find the nearest triangle of every pixel."""
+    """:func:`view_mesh` of a surface."""
+    return view_mesh(surface.vertices, surface.triangles, world_offset, camera)
+
+
+def view_mesh(
+    vertices: Float[np.ndarray, "vertex 3"],
+    triangles: Int[np.ndarray, "triangle 3"],
+    world_offset: Float[np.ndarray, "3"],
+    camera: Camera,
+) -> SurfaceView:
+    """Project vertices, given in model units, and find the nearest triangle of every pixel."""
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     to_camera, origin = WORLD_PER_MODEL_UNIT * rotation, world_offset @ rotation + translation
-    in_camera = surface.vertices @ to_camera + origin                  # (N, 3)
+    in_camera = vertices @ to_camera + origin                          # (N, 3)
     inverse_depth = -1.0 / in_camera[:, 2]
     x_px = camera.principal_px + camera.focal_px * in_camera[:, 0] * inverse_depth
     y_px = camera.principal_px - camera.focal_px * in_camera[:, 1] * inverse_depth
     triangle = np.full((camera.size, camera.size), -1, np.int32)
     nearest = np.zeros((camera.size, camera.size), np.float32)
-    draw_triangles(x_px, y_px, inverse_depth, surface.triangles, triangle, nearest)
+    draw_triangles(x_px, y_px, inverse_depth, triangles, triangle, nearest)
     return SurfaceView(x_px, y_px, inverse_depth, triangle, nearest)
 
 

@@ -32,6 +32,7 @@ from anifacegan.models.latents import Latents
 from anifacegan.optimisation import Precision, cosine_decay, keep_gradient_norms, matrix_precision
 from anifacegan.paired_data import PairedBatch, PairedData
 from anifacegan.shapes import BOX
+from anifacegan.training_faces import TrainingFaces
 
 
 @dataclass(frozen=True)
@@ -187,15 +188,15 @@ def new_state(generator: Generator, average: Generator, schedule: Schedule) -> S
 
 def train(
     state: State,
-    data: PairedData,
+    data: TrainingFaces,
     mesh: MeshSampler,
     schedule: Schedule,
     weights: LossWeights,
     report: Callable[[State, dict[str, float]], None],
     workers: Workers = ALONE,
 ) -> None:
-    """Run the schedule from the state's step to its end, on the device that the state is on. Adversarial steps need a
-    state with a game, of the same ``workers``.
+    """Run the schedule from the state's step to its end, on the device that the state is on. Steps on pixels need
+    :class:`PairedData`, adversarial ones a state with a game, of the same ``workers``.
     """
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
@@ -205,6 +206,7 @@ def train(
             set_learning_rates(state, schedule)
             losses = imitation()
             if state.step >= schedule.warm_up_deform:
+                assert isinstance(data, PairedData), "steps on pixels need surfaces and appearance codes"
                 whole = data.draw(schedule.batch, schedule.rays, rng)
                 batch = moved(workers.share(whole), state.generator.device)
                 near = schedule if state.step < schedule.warm_up_deform + schedule.near_surface else None
@@ -224,7 +226,7 @@ def train(
 
 def imitation_losses(
     generator: Generator,
-    data: PairedData,
+    data: TrainingFaces,
     mesh: MeshSampler,
     schedule: Schedule,
     weights: LossWeights,

@@ -27,16 +27,17 @@ from anifacegan.coefficients import write_coefficients
 from anifacegan.config import TrainConfig
 from anifacegan.data import FaceDataset
 from anifacegan.distribution import Workers
-from anifacegan.errors import require
+from anifacegan.errors import InputError, require
 from anifacegan.image_gradients import Split
 from anifacegan.imitation_points import MeshSampler
-from anifacegan.paired_data import PairedData
+from anifacegan.morphable import is_bfm_file
 from anifacegan.peak_memory import forget_peak, peak_bytes
 from anifacegan.stopwatch import Stopwatch, replaced, timing_learning, timing_methods
 from anifacegan.synthetic import load_studio, render_item
 from anifacegan.training import LossWeights, Schedule, State
+from anifacegan.training_faces import TrainingFaces
 from anifacegan.training_run import run
-from anifacegan.warm_start import PriorConfig, ShellConfig
+from anifacegan.warm_start import PriorConfig
 
 STAGES = ("warm_up_deform", "near_surface", "complete", "adversarial")
 PHASES = ("data", "forward", "backward", "optimiser")
@@ -125,14 +126,14 @@ def benchmark(config: TrainingBenchmark, folder: Path) -> list[Measurement]:
         out=folder / "run",
         data=replace(config.data, path=folder / "data"),
         priors=PriorConfig(steps=1),                                   # how well they fit costs no time later
-        shells=ShellConfig(steps=1),
+        shells=replace(config.shells, steps=1),
         reporting=replace(config.reporting, held_out=1),
     )
     found: list[Measurement] = []
 
     def measured(
         state: State,
-        data: PairedData,
+        data: TrainingFaces,
         mesh: MeshSampler,
         schedule: Schedule,
         weights: LossWeights,
@@ -158,6 +159,8 @@ def collect_pictures(config: TrainingBenchmark, folder: Path) -> None:
     if config.data.path.exists():
         dataset = FaceDataset(config.data)
         items = ((item.image.numpy(), item.face) for item in (dataset[i] for i in range(min(count, len(dataset)))))
+    elif is_bfm_file(config.face_model):
+        raise InputError(f"data.path is {config.data.path}, which is not there: of BFM no pictures can be made")
     else:
         print(f"{config.data.path} is not there: {count} pictures are made", file=sys.stderr)
         studio = load_studio(config.face_model)

@@ -1,12 +1,12 @@
 """A training run from its configuration: data, warm start, the steps, snapshots, previews, the finished model."""
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from anifacegan.adversarial import AdversarialGame
@@ -15,28 +15,27 @@ from anifacegan.command_line import plain
 from anifacegan.compilation import compile_fields
 from anifacegan.config import TrainConfig
 from anifacegan.continuation import fixed_values
+from anifacegan.crop_fit import crop_fit
 from anifacegan.data import FaceDataset
 from anifacegan.devices import chosen_device
 from anifacegan.distribution import ALONE, Workers
 from anifacegan.durable_run import DurableRun
 from anifacegan.errors import InputError
 from anifacegan.expressions import PRESETS
+from anifacegan.face_mesh import FaceMesh
 from anifacegan.imitation_pictures import ImitationFiles, PictureImitation, load_picture_imitation
-from anifacegan.imitation_points import MeshSampler
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
-from anifacegan.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.paired_data import PairedData
 from anifacegan.previews import held_out_faces, sheets
 from anifacegan.prior_files import Kind, Prior, load_fitting_prior
 from anifacegan.real_pictures import RealPictures
 from anifacegan.reconstruction_files import weights_sha256
 from anifacegan.run_log import RunLog
-from anifacegan.shapes import EXP_DIM
-from anifacegan.surfaces import describe, load_surfaces
-from anifacegan.synthetic import Studio, load_studio
 from anifacegan.threads import use_threads
 from anifacegan.training import State, new_state, train
+from anifacegan.training_faces import Photographs
+from anifacegan.training_source import TrainingSource, load_source
 from anifacegan.warm_start import fit_prior, fit_shells
 
 
@@ -54,43 +53,33 @@ def run(config: TrainConfig, workers: Workers = ALONE, train: Callable[..., None
     device = chosen_device(config.device)
     workers.take_gpu(device)
     refuse_uneven_shares(config, workers)
-    dataset = FaceDataset(config.data)
-    studio = load_studio(config.face_model)
-    if dataset.face_model != studio.head.name:
-        raise InputError(
-            f"{config.data.path}: belongs to face model '{dataset.face_model}', expected '{studio.head.name}'"
-        )
-    real = real_pictures(config, dataset)
-    imitation = picture_imitation(config, studio)
-    codes = dataset.load_coefficients()
-    sums = describe(codes, config.data.size, config.face_model)
+    source = load_source(config)
+    real = real_pictures(config, source.dataset)
+    imitation = picture_imitation(config, source.mesh)
+    sums = source.sums(config)
     if real is not None:
         sums["real_sha256"] = real.sha256()
     if imitation is not None and imitation.landmarks is not None:
         sums["reconstruction_sha256"] = weights_sha256(config.reconstruction)
     kept = DurableRun(config, fixed_values(config, sums), workers)
-    priors = finished_priors(config, studio.head.name) if kept.new else {}
+    priors = finished_priors(config, source.mesh.name) if kept.new else {}
     state = fresh_state(config, real, workers)
     if state.game is not None:
         state.game.imitation = imitation
     kept.take_up(state)
-    with workers.first_alone():
-        surfaces = load_surfaces(config.out / "surfaces", codes, config.data.size, config.face_model)
-    march = config.generator.march
-    data = PairedData(dataset.load_images(), codes, surfaces, march.fov_deg, config.reporting.held_out)
-    mesh = MeshSampler(studio.head, surfaces.visible)
+    data, mesh = source.load(config, workers)
     with workers.first_alone():
         if kept.new and workers.first:
-            warm_start(state, config, data, studio, priors)
+            warm_start(state, config, data, source, priors)
     workers.follow_first(state.networks())
     state.to(device)
     if config.compile:
         compile_fields(state.generator)
-    show = partial(shown, state, data, studio, config)
+    show = partial(shown, state, data, source, config)
     with kept.reporting(state, show, config.reporting.preview_every) as report:
         train(state, data, mesh, config.schedule, config.weights, report, workers)
     with workers.first_alone():
-        return finish(config, state, studio) if workers.first else config.out / "model"
+        return finish(config, state, source) if workers.first else config.out / "model"
 
 
 def refuse_uneven_shares(config: TrainConfig, workers: Workers) -> None:
@@ -111,13 +100,13 @@ def real_pictures(config: TrainConfig, dataset: FaceDataset) -> RealPictures | N
     return RealPictures(dataset, config.reporting.held_out)
 
 
-def picture_imitation(config: TrainConfig, studio: Studio) -> PictureImitation | None:
+def picture_imitation(config: TrainConfig, mesh: FaceMesh) -> PictureImitation | None:
     """What generated pictures are compared with; None where there are none, or no term looks at them."""
     if not config.schedule.adversarial:
         return None
     files = ImitationFiles(config.face_model, config.reconstruction, config.rasterizer)
     device = torch.device(chosen_device(config.device))
-    return load_picture_imitation(config.weights, files, studio.head, config.generator.march.fov_deg, device)
+    return load_picture_imitation(config.weights, files, mesh, config.generator.march.fov_deg, device)
 
 
 def fresh_state(config: TrainConfig, real: RealPictures | None, workers: Workers) -> State:
@@ -147,21 +136,22 @@ def finished_priors(config: TrainConfig, face_model: str) -> dict[Kind, Prior]:
 
 
 def warm_start(
-    state: State, config: TrainConfig, data: PairedData, studio: Studio, priors: dict[Kind, Prior]
+    state: State,
+    config: TrainConfig,
+    data: PairedData | Photographs,
+    source: TrainingSource,
+    priors: dict[Kind, Prior],
 ) -> None:
     """Give a fresh state its weights, and its facts: those of the initial model, or priors and shells; the finished
     ``priors`` in place of either's.
     """
     generator, facts = state.generator, state.facts
+    if not source.synthetic:
+        fit = crop_fit(source.mesh, source.codes, config.generator.march.fov_deg)
+        print(fit.line(), file=sys.stderr)
+        facts["crop_fit"] = fit.plain()
     if config.initial_model is not None:
-        initial = load_checkpoint(config.initial_model)
-        try:
-            generator.load_state_dict(initial.generator.state_dict())
-        except RuntimeError:
-            raise InputError(
-                f"initial_model: {config.initial_model} holds other networks than 'generator' says, see its card.yaml"
-            ) from None
-        facts["initial_model"] = {"path": str(config.initial_model)} | initial.card.training
+        facts["initial_model"] = take_initial_model(generator, config.initial_model, source.mesh.name)
     else:
         rng = torch.Generator().manual_seed(config.schedule.seed)
         generator.initialise(rng)
@@ -171,78 +161,96 @@ def warm_start(
         ):
             if name not in priors:
                 facts[f"{name}_prior"] = fit_prior(vae, coefficients, config.priors, rng, name)
-        generator.template.code_scale.copy_(data.visible_scale())
-        facts["shell_error_world"] = fit_shells(generator.manifolds, skin(studio), config.shells, rng)
+        if isinstance(data, PairedData):
+            generator.template.code_scale.copy_(data.visible_scale())
+        if config.shells.start == "mean_head":
+            facts["shell_error_world"] = fit_shells(generator.manifolds, source.skin(), config.shells, rng)
     for name, prior in priors.items():
         generator.get_submodule(f"{name}_prior").load_state_dict(prior.vae.state_dict())
         facts[f"{name}_prior"] = dataclasses.asdict(prior.card)
     state.average.load_state_dict(generator.state_dict())
 
 
-def skin(studio: Studio) -> np.ndarray:
-    """Vertices of the mean head's skin, world units: no eyes, teeth or tongue."""
-    vertices = studio.head.mean.reshape(-1, 3)[studio.head.parts.part == 0]
-    return (vertices * WORLD_PER_MODEL_UNIT + studio.head.world_offset).astype(np.float64)
+def take_initial_model(generator: Generator, folder: Path, face_model: str) -> dict[str, Any]:
+    """Load a finished model's weights; returns how they came about."""
+    initial = load_checkpoint(folder)
+    if initial.card.face_model != face_model:
+        raise InputError(
+            f"initial_model: {folder} belongs to face model '{initial.card.face_model}', expected '{face_model}' as "
+            f"the data"
+        )
+    try:
+        generator.load_state_dict(initial.generator.state_dict())
+    except RuntimeError:
+        raise InputError(
+            f"initial_model: {folder} holds other networks than 'generator' says, see its card.yaml"
+        ) from None
+    return {"path": str(folder)} | initial.card.training
 
 
-def shown(state: State, data: PairedData, studio: Studio, config: TrainConfig, log: RunLog) -> None:
-    """Pictures of what the averaged weights draw by now, and the error of held-out faces."""
+def shown(
+    state: State, data: PairedData | Photographs, source: TrainingSource, config: TrainConfig, log: RunLog
+) -> None:
+    """Pictures of what the averaged weights draw by now, and the error of held-out faces where it means something."""
     when = config.reporting
     picture, psnr = held_out_faces(state.average, data, when.held_out, when.preview_size)
-    log.record(state.step, {"held_out_psnr": round(psnr, 3)})
-    basis = studio.head.parts.expression_basis()
-    presets = {name: basis.from_strengths(units) for name, units in PRESETS.items()}
-    expressions = {"neutral": np.zeros(EXP_DIM, np.float32)} | presets
+    if psnr is not None:
+        log.record(state.step, {"held_out_psnr": round(psnr, 3)})
+    expressions = source.expressions(when.held_out)
     for name, sheet in {"preview": picture, **sheets(state.average, expressions, when.sheet_size)}.items():
         log.picture(state.step, name, sheet)
 
 
-def finish(config: TrainConfig, state: State, studio: Studio) -> Path:
+def finish(config: TrainConfig, state: State, source: TrainingSource) -> Path:
     """Write the averaged weights as a model folder, with the truncation mean and everything it needs to be used."""
     generator = state.average.cpu()
     generator.set_truncation_mean(torch.Generator().manual_seed(config.schedule.seed))
-    basis = studio.head.parts.expression_basis()
+    basis = source.units()
     card = ModelCard(
         name=config.name,
-        face_model=studio.head.name,
+        face_model=source.mesh.name,
         pitch_offset=config.data.pitch_offset,
-        expression_units=basis.names,
-        presets=PRESETS,
-        licence=licence(config, state.facts),
+        expression_units=() if basis is None else basis.names,
+        presets={} if basis is None else PRESETS,
+        licence=licence(config, state.facts, source),
         training={
-            "stage": stage(config),
+            "stage": stage(config, source),
             "steps": state.step,
             "seed": config.schedule.seed,
             "facts": state.facts,
             "config": plain(config),
         },
     )
+    appearance = source.studio.prior.to_arrays() if source.studio is not None and source.synthetic else {}
     folder = config.out / "model"
-    save_checkpoint(folder, Checkpoint(generator, card, basis, studio.prior.to_arrays()))
+    save_checkpoint(folder, Checkpoint(generator, card, basis, appearance))
     return folder
 
 
-def licence(config: TrainConfig, facts: dict[str, Any]) -> str:
-    """Of the finished model, as far as that is known: nothing is claimed of the user's own pictures, nor of priors
-    that were fitted to their coefficients.
+def licence(config: TrainConfig, facts: dict[str, Any], source: TrainingSource) -> str:
+    """Of the finished model, as far as that is known: nothing is claimed of the user's own pictures and face model,
+    nor of priors that were fitted to their coefficients.
     """
     named_priors = [facts[name] for name in ("identity_prior", "expression_prior") if name in facts]
-    if config.real is not None or not all(prior.get("licence", True) for prior in named_priors):
+    if not source.synthetic or config.real is not None or not all(prior.get("licence", True) for prior in named_priors):
         return ""
     if config.initial_model is not None:
         return load_checkpoint(config.initial_model).card.licence
     return "MIT; trained on renders of the open face model, whose data is CC0"
 
 
-def stage(config: TrainConfig) -> str:
+def stage(config: TrainConfig, source: TrainingSource) -> str:
     """What this run did, for the model card; what came before it stands in the facts of its initial model."""
     done, steps = [], config.schedule
     if config.initial_model is not None:
         done.append(f"from {config.initial_model}")
-    if steps.paired_steps:
+    if steps.paired_steps and source.synthetic:
         done.append("photometric warm start on paired synthetic renders")
+    elif steps.paired_steps:
+        done.append(f"{steps.paired_steps} steps of the deformation on the face model's mesh")
     if steps.adversarial:
-        pictures = "the same renders" if config.real is None else str(config.real.path)
+        own = "the same renders" if source.synthetic else str(config.data.path)
+        pictures = own if config.real is None else str(config.real.path)
         done.append(f"{steps.adversarial} adversarial steps on {pictures}")
     elif config.initial_model is None:
         done.append("no adversarial training yet")

@@ -11,6 +11,7 @@ lie close together where people's skins are, and a profile does not fall apart b
 import math
 import sys
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -111,8 +112,11 @@ def moment_errors(drawn: Float[Tensor, "item dim"], data: Float[Tensor, "other d
 
 @dataclass(frozen=True)
 class ShellConfig:
-    """How the manifolds start as shells of the mean head."""
+    """How the manifolds start."""
 
+    start: Literal["mean_head", "spheres"] = "mean_head"
+    """As shells of the mean head, which takes a head; or as GRAM's spheres about a point behind it, where the other
+    options say nothing."""
     level_at_skin: float = 16.0
     """Scalar s on the mean head's surface; a manifold of level s lies (s - this) * 0.012 world units outside it."""
     reach: float = 0.05

@@ -3,13 +3,15 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_training_set import HELD_OUT, SCHEDULE, SIZE, tiny_config
+from tiny_bfm import write_photograph_set
+from tiny_training_set import GENERATOR, HELD_OUT, SCHEDULE, SIZE, tiny_config, write_tiny_set
 
 from anifacegan import adversarial, reconstruction_run, reconstruction_training, training, training_run
 from anifacegan.adversarial import AdversarialConfig
@@ -23,6 +25,7 @@ from anifacegan.reconstruction_run import ReconstructionReporting, Reconstructio
 from anifacegan.reconstruction_training import ReconstructionSchedule
 from anifacegan.run_log import RunLog
 from anifacegan.snapshots import load_newest
+from anifacegan.warm_start import ShellConfig
 
 GAME_SIZE = 16
 """Height of the discriminator's pictures: the smallest that it takes."""
@@ -39,6 +42,23 @@ def game_config(folder: Path, out: Path, **changes: Any) -> TrainConfig:
         discriminator=DiscriminatorConfig(size=GAME_SIZE, capacity=64, max_channels=8),
         adversarial=AdversarialConfig(batch=2, split=Split(1, 100)),
         reporting=dataclasses.replace(paired.reporting, log_every=1, preview_every=5, snapshot_every=3),
+    )
+    return dataclasses.replace(config, **changes)
+
+
+def photograph_config(folder: Path, out: Path, **changes: Any) -> TrainConfig:
+    """Five steps: three of the deformation on BFM's mesh, two of the game, from spheres; no alignment, as in the paper.
+
+    ``folder`` is of :func:`tiny_bfm.write_photograph_set`.
+    """
+    whole = game_config(folder, out)
+    config = dataclasses.replace(
+        whole,
+        data=DataConfig(folder / "photographs", GAME_SIZE, pitch_offset=0.1),
+        face_model=folder / "BFM_model_front.mat",
+        generator=dataclasses.replace(GENERATOR, alignment=None),
+        shells=ShellConfig(start="spheres"),
+        schedule=dataclasses.replace(whole.schedule, warm_up_deform=3, near_surface=0, complete=0),
     )
     return dataclasses.replace(config, **changes)
 
@@ -62,20 +82,23 @@ class Kind:
     """One kind of run."""
 
     config: Callable[[Path, Path], Any]
-    """Data set folder, run folder -> configuration; the data set is of :func:`tiny_training_set.write_tiny_set`."""
+    """Data set folder, run folder -> configuration."""
     run: Callable[[Any], Path]
     stopped_in: int
     """A step that ends between two regular snapshots, and where it can be between two lines of stats.jsonl."""
     died_in: int
     """A step that comes two or more after the one regular snapshot before it."""
-    size: int = SIZE
-    """Height of the data set's pictures."""
+    write: Callable[[Path], None] = write_tiny_set
+    """Fills the data set folder."""
 
 
 KINDS = {
     "generator": Kind(tiny_config, training_run.run, stopped_in=4, died_in=6),
-    "game": Kind(game_config, training_run.run, stopped_in=3, died_in=4, size=GAME_SIZE),
+    "game": Kind(game_config, training_run.run, stopped_in=3, died_in=4, write=partial(write_tiny_set, size=GAME_SIZE)),
     "reconstruction": Kind(reconstruction_config, reconstruction_run.run, stopped_in=4, died_in=6),
+    "photographs": Kind(
+        photograph_config, training_run.run, 3, 4, write=partial(write_photograph_set, size=GAME_SIZE)
+    ),
 }
 
 

@@ -10,8 +10,9 @@ from judged_model import generator
 from tiny_head import tiny_model, tiny_parts
 from torch import Tensor
 
-from anifacegan.face_surfaces import FaceSurfaces, bare_face
-from anifacegan.head_geometry import HeadGeometry, bare_head, head_geometry
+from anifacegan.face_mesh import bare_head
+from anifacegan.face_surfaces import FaceSurfaces
+from anifacegan.head_geometry import HeadGeometry, head_geometry
 from anifacegan.metrics.deformation_error import DeformationError, deformation_error, seen_on_face
 from anifacegan.metrics.expression_control import interocular
 from anifacegan.models.generator import Generator
@@ -101,7 +102,7 @@ def test_a_field_of_zeros_is_wrong_by_what_the_seen_face_moves(head: HeadGeometr
 
 def test_only_the_face_is_measured_and_only_where_it_is_seen(head: HeadGeometry) -> None:
     shown = dataclasses.replace(views(0.0), pose=torch.tensor([[0.0, 0.0], [0.0, 0.6], [0.0, -0.6]]))
-    on_face = bare_face(head)[head.triangles].all(axis=1)
+    on_face = head.face[head.triangles].all(axis=1)
     corners = np.isin(np.arange(len(head.mean) // 3), head.triangles[on_face])
     masks = [seen(head, shown, k).numpy() for k in range(3)]
     x = head.mean.reshape(-1, 3)[:, 0]

@@ -19,7 +19,6 @@ import pytest
 import torch
 from kept_runs import KINDS, Kind, Terms, interrupt_at, run_and_tell, same_end
 from small_disk import files_of_at_most
-from tiny_training_set import write_tiny_set
 
 from anifacegan.durable_run import DurableRun
 from anifacegan.errors import InputError
@@ -40,7 +39,7 @@ def kind(name: str) -> Kind:
 @pytest.fixture(scope="module")
 def tiny(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("set")
-    write_tiny_set(folder, size=kind.size)
+    kind.write(folder)
     return folder
 
 

@@ -10,8 +10,9 @@ from tiny_head import tiny_model, tiny_parts
 from torch import Tensor
 from traced_mesh import seen_points, solid, trace
 
-from anifacegan.face_surfaces import FaceSurfaces, SurfaceMap, bare_face
-from anifacegan.head_geometry import HeadGeometry, bare_head, head_geometry
+from anifacegan.face_mesh import bare_head
+from anifacegan.face_surfaces import FaceSurfaces, SurfaceMap
+from anifacegan.head_geometry import HeadGeometry, head_geometry
 from anifacegan.losses.geometry import surface_error
 from anifacegan.models.generator import RayColours
 from anifacegan.models.latents import Latents
@@ -70,7 +71,7 @@ def test_the_map_is_where_rays_meet_the_mesh_of_the_synthetic_pictures(
     mesh = drawn(Views(latents, shown.pose.to(device)), SIZE)
     rays = shown.rays(SIZE, FOV)
     t, triangle = trace(rays, vertices(head, shown), torch.from_numpy(head.triangles))
-    face = bare_face(head)[head.triangles].all(axis=1)[triangle] & np.isfinite(t)
+    face = head.face[head.triangles].all(axis=1)[triangle] & np.isfinite(t)
     x = rays.at(torch.from_numpy(np.where(face, t, 0))[..., None])[:, :, 0]
     share = mesh.share.cpu()
     agrees = (share > 0).numpy() == face
@@ -90,13 +91,13 @@ def test_shares_are_the_weights_of_a_mean_over_the_face(surfaces: FaceSurfaces) 
 
 
 def test_the_face_is_skin_without_hair_and_eyeballs(head: HeadGeometry) -> None:
-    face = bare_face(head)
+    face = head.face
     points = head.mean.reshape(-1, 3)
     assert not face[points[:, 2] < -0.1].any()                         # tiny_parts: the front is the face
     assert not face[points[:, 1] > 0.7].any()                          # and the top is hair
     assert face[np.isin(head.parts.part, (1, 2))].all()
     bald = dataclasses.replace(head, hair_thickness=np.zeros_like(head.hair_thickness))
-    assert bare_face(bald)[(points[:, 1] > 0.7) & (points[:, 2] > 0.01)].all()
+    assert bald.face[(points[:, 1] > 0.7) & (points[:, 2] > 0.01)].all()
 
 
 # ----------------------------------------------------------------------------------------------------------- the error

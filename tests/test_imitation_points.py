@@ -10,8 +10,9 @@ from tiny_head import tiny_model, tiny_parts
 from tiny_training_set import packed
 from torch import Tensor
 
-from anifacegan.head_geometry import HeadGeometry, bare_head, clear_lids, head_geometry, load_head_geometry
-from anifacegan.imitation_points import EYE_LABELS, MeshPoints, MeshSampler
+from anifacegan.face_mesh import bare_head, clear_lids
+from anifacegan.head_geometry import EYE_LABELS, HeadGeometry, head_geometry, load_head_geometry
+from anifacegan.imitation_points import MeshPoints, MeshSampler
 from anifacegan.mesh_normals import VertexTriangles
 from anifacegan.morphable import WORLD_PER_MODEL_UNIT, MorphableModel
 
@@ -71,7 +72,7 @@ def test_points_are_on_the_mesh_that_is_drawn_and_steps_lead_to_its_neutral(
     assert np.allclose(points.x_target + points.delta, neutral[:, chosen], atol=2e-6)
     lids = np.isin(chosen, np.concatenate([head.parts.lid_l, head.parts.lid_r]))
     raw = torch.from_numpy(head.mean.reshape(-1, 3))[None]
-    pushed = (clear_lids(raw, head.parts) - raw)[0].norm(dim=-1) > 0.01
+    pushed = (clear_lids(raw, head.eyes) - raw)[0].norm(dim=-1) > 0.01
     assert pushed.numpy()[chosen[lids]].any()                          # else this test would show nothing of lids
     assert (np.abs(expressive - neutral)[:, chosen].max(axis=(0, 2)) > 1e-3).mean() > 0.9
 

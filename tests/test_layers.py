@@ -22,12 +22,12 @@ LAYERS = """
     open_face.albedo_fields open_face.landmarks
     open_face.albedo open_face.hair
     open_face.build
-    people
+    people face_mesh
     head_geometry
     head_shading
     synthetic data
     studio_pool
-    imitation_points surfaces
+    imitation_points surfaces seen_vertices crop_fit
     models.film models.compositing models.latents
     models.alignment models.deformation models.discriminator models.manifolds models.template
     models.reconstruction_trunks
@@ -37,7 +37,8 @@ LAYERS = """
     warm_start optimisation
     checkpoints released snapshots run_log
     reconstruction_files prior_files
-    paired_data real_pictures views
+    training_faces real_pictures views
+    paired_data
     previews
     face_surfaces image_gradients
     adversarial_gradients
@@ -46,7 +47,7 @@ LAYERS = """
     training
     config prior_run
     continuation
-    durable_run
+    durable_run training_source
     training_run
     training_benchmark
     reconstruction_data

@@ -16,7 +16,8 @@ from tiny_head import tiny_model, tiny_parts, write_tiny_file
 from anifacegan.cameras import Camera, euler_rotation, orbit_camera
 from anifacegan.coefficients import read_coefficients
 from anifacegan.errors import InputError
-from anifacegan.head_geometry import bare_head, clear_lids, dressed_head, head_geometry
+from anifacegan.face_mesh import bare_head, clear_lids
+from anifacegan.head_geometry import dressed_head, eyes_of, head_geometry
 from anifacegan.head_shading import half_vector, light_matrix, strand_pattern
 from anifacegan.lighting import shade
 from anifacegan.morphable import MorphableModel
@@ -87,13 +88,13 @@ def test_lids_inside_the_eyeball_are_pushed_just_outside_and_others_stay(model: 
     inside, outside = parts.lid_l[0], parts.lid_l[1]
     vertices[:, inside] = centre + torch.tensor([0.0, 0.0, 0.3])
     vertices[:, outside] = centre + torch.tensor([0.0, 0.9, 0.0])
-    cleared = clear_lids(vertices, parts)
+    cleared = clear_lids(vertices, eyes_of(parts))
     expected = (centre + torch.tensor([0.0, 0.0, 1.012 * radius])).double()
     assert torch.allclose(cleared[:, inside], expected.expand(2, 3))
     assert torch.allclose(cleared[:, outside], vertices[:, outside])
     still = np.setdiff1d(np.arange(len(parts.part)), np.concatenate([parts.lid_l, parts.lid_r]))
     assert torch.equal(cleared[:, still], vertices[:, still])
-    assert torch.equal(clear_lids(vertices[1:], parts)[0], cleared[1])
+    assert torch.equal(clear_lids(vertices[1:], eyes_of(parts))[0], cleared[1])
 
 
 def test_the_lid_clean_up_is_differentiable(model: MorphableModel) -> None:
@@ -103,14 +104,14 @@ def test_the_lid_clean_up_is_differentiable(model: MorphableModel) -> None:
 
     def moved(offset: torch.Tensor) -> torch.Tensor:
         lids = torch.zeros_like(base).index_fill(1, torch.from_numpy(parts.lid_l.astype(np.int64)), 1.0)
-        return clear_lids(base + lids * (offset - 0.03), parts)[:, parts.lid_l]
+        return clear_lids(base + lids * (offset - 0.03), eyes_of(parts))[:, parts.lid_l]
 
     assert torch.autograd.gradcheck(moved, (offsets,))
 
 
 def test_the_bare_head_is_the_morphable_model(studio: Studio, model: MorphableModel, person: Person) -> None:
     z_id, z_exp = torch.from_numpy(person.z_id)[None], torch.from_numpy(person.z_exp)[None]
-    expected = clear_lids(model.shape(z_id, z_exp), studio.head.parts)[0].numpy()
+    expected = clear_lids(model.shape(z_id, z_exp), studio.head.eyes)[0].numpy()
     assert np.allclose(bare_head(studio.head, person.z_id, person.z_exp), expected, atol=1e-5)
 
 

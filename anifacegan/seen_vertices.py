@@ -1,0 +1,48 @@
+"""Which vertices a photograph shows: those that its camera sees of the bare mesh of its own codes.
+
+Hair and glasses are not known, so what they cover counts as seen. Of synthetic pictures more is known
+(:mod:`anifacegan.surfaces`).
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from anifacegan.cameras import orbit_camera
+from anifacegan.data import CoefficientTable
+from anifacegan.face_mesh import FaceMesh, bare_head
+from anifacegan.synthetic import view_mesh
+
+DRAWN_PX = 512
+"""A mesh is drawn at this size, whatever the picture's: there BFM's triangles are as large as a pixel."""
+
+
+class DrawnVertices:
+    """Draws the mesh of an item when it is first asked for, and keeps the bits. Deterministic, item by item."""
+
+    def __init__(self, mesh: FaceMesh, codes: CoefficientTable) -> None:
+        self.mesh = mesh
+        self.z_id, self.z_exp, self.pose = codes.id.numpy(), codes.exp.numpy(), codes.pose.numpy()
+        self.known: dict[int, np.ndarray] = {}
+
+    def __getitem__(self, items: Int[np.ndarray, " batch"]) -> np.ndarray:
+        """(batch, vertex / 8) bits of some items."""
+        for item in {int(item) for item in items} - self.known.keys():
+            self.known[item] = np.packbits(draw_vertices(self.mesh, self.z_id[item], self.z_exp[item], self.pose[item]))
+        return np.stack([self.known[int(item)] for item in items])
+
+
+def draw_vertices(
+    mesh: FaceMesh,
+    z_id: Float[np.ndarray, "80"],
+    z_exp: Float[np.ndarray, "64"],
+    pose: Float[np.ndarray, "2"],
+    size: int = DRAWN_PX,
+) -> Bool[np.ndarray, " vertex"]:
+    """Corners of the triangles that the generator's camera sees, drawn at ``size`` pixels; pose is (pitch, yaw)."""
+    vertices = bare_head(mesh, z_id, z_exp)
+    pitch, yaw = torch.from_numpy(pose.astype(np.float64))[:, None]
+    view = view_mesh(vertices, mesh.triangles, mesh.world_offset, orbit_camera(pitch, yaw, size))
+    seen = np.zeros(len(vertices), bool)
+    seen[mesh.triangles[np.unique(view.triangle[view.triangle >= 0])].ravel()] = True
+    return seen

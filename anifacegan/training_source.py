@@ -1,0 +1,121 @@
+"""Whose faces a generator's run learns: the face model, the data set of its coefficients, and what is known of them.
+
+There are two kinds. Synthetic pictures of the open face model hold appearance codes (``noise``): each can be drawn
+again, so its surface and the vertices that it shows are known exactly, and a generator can learn pixel by pixel.
+Photographs have coefficients alone, of BFM (the user's ``BFM_model_front.mat``) or of the open face model: the
+deformation learns from the mesh of their codes, everything else from the adversarial game.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from anifacegan.coefficients import BFM, ExpressionBasis
+from anifacegan.config import TrainConfig
+from anifacegan.data import CoefficientTable, FaceDataset
+from anifacegan.distribution import Workers
+from anifacegan.errors import InputError
+from anifacegan.expressions import PRESETS
+from anifacegan.face_mesh import FaceMesh, face_mesh
+from anifacegan.imitation_points import MeshSampler
+from anifacegan.morphable import WORLD_PER_MODEL_UNIT, face_model_sha256, is_bfm_file, load_face_model
+from anifacegan.paired_data import PairedData
+from anifacegan.seen_vertices import DrawnVertices
+from anifacegan.shapes import EXP_DIM
+from anifacegan.surfaces import describe, load_surfaces
+from anifacegan.synthetic import Studio, load_studio
+from anifacegan.training_faces import Photographs
+
+SHOWN_EXPRESSIONS = 6
+"""Held-out expressions on the sheets of a face model that has no named ones."""
+
+
+@dataclass(frozen=True)
+class TrainingSource:
+    """A data set with its face model."""
+
+    dataset: FaceDataset
+    codes: CoefficientTable
+    mesh: FaceMesh
+    studio: Studio | None
+    """What synthetic pictures are made with; None for BFM, of which none are."""
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the pictures can be drawn again."""
+        return self.studio is not None and self.codes.noise is not None
+
+    def sums(self, config: TrainConfig) -> dict[str, Any]:
+        """What tells data and face model from others."""
+        if self.synthetic:
+            return describe(self.codes, config.data.size, config.face_model)
+        columns = (self.codes.id, self.codes.exp, self.codes.pose)
+        return {
+            "codes_sha256": hashlib.sha256(b"".join(column.numpy().tobytes() for column in columns)).hexdigest(),
+            "face_model_sha256": face_model_sha256(config.face_model),
+        }
+
+    def load(self, config: TrainConfig, workers: Workers) -> tuple[PairedData | Photographs, MeshSampler]:
+        """What the steps draw from. Of synthetic pictures the surfaces are drawn first, where they are not there."""
+        fov_deg, held_out = config.generator.march.fov_deg, config.reporting.held_out
+        if not self.synthetic:
+            faces = Photographs(self.dataset, self.codes, fov_deg, held_out)
+            return faces, MeshSampler(self.mesh, DrawnVertices(self.mesh, self.codes))
+        with workers.first_alone():
+            surfaces = load_surfaces(config.out / "surfaces", self.codes, config.data.size, config.face_model)
+        data = PairedData(self.dataset.load_images(), self.codes, surfaces, fov_deg, held_out)
+        return data, MeshSampler(self.mesh, surfaces.visible)
+
+    def skin(self) -> Float[np.ndarray, "vertex 3"]:
+        """Vertices of the mean head's skin, world units: no eyes, teeth or tongue."""
+        assert self.studio is not None, "a face without a head has no shells"
+        head = self.studio.head
+        vertices = head.mean.reshape(-1, 3)[head.parts.part == 0]
+        return (vertices * WORLD_PER_MODEL_UNIT + head.world_offset).astype(np.float64)
+
+    def units(self) -> ExpressionBasis | None:
+        """The face model's named expressions; BFM has none."""
+        return None if self.studio is None else self.studio.head.parts.expression_basis()
+
+    def expressions(self, held_out: int) -> dict[str, Float[np.ndarray, "64"]]:
+        """What sheets show: the presets, or some of the data's last ``held_out`` expressions; the neutral one first."""
+        units = self.units()
+        if units is None:
+            shown = self.codes.exp[len(self.codes.exp) - held_out :][:SHOWN_EXPRESSIONS].numpy()
+            named = {f"data {number + 1}": z_exp for number, z_exp in enumerate(shown)}
+        else:
+            named = {name: units.from_strengths(strengths) for name, strengths in PRESETS.items()}
+        return {"neutral": np.zeros(EXP_DIM, np.float32)} | named
+
+
+def load_source(config: TrainConfig) -> TrainingSource:
+    """Read the coefficients and the face model.
+
+    Raises:
+        InputError: bad files; data of another face model; or steps that learn from synthetic pictures, or shells of
+            a head, where there are none.
+    """
+    dataset = FaceDataset(config.data)
+    if is_bfm_file(config.face_model):
+        mesh, studio = face_mesh(load_face_model(config.face_model)), None
+    else:
+        studio = load_studio(config.face_model)
+        mesh = studio.head
+    owner = dataset.face_model or BFM                                  # Deep3DFaceRecon's files do not say
+    if owner != mesh.name:
+        raise InputError(f"{config.data.path}: belongs to face model '{owner}', expected '{mesh.name}'")
+    source = TrainingSource(dataset, dataset.load_coefficients(), mesh, studio)
+    on_pixels = [name for name in ("near_surface", "complete") if getattr(config.schedule, name)]
+    if on_pixels and not source.synthetic:
+        raise InputError(
+            f"schedule.{on_pixels[0]} is {getattr(config.schedule, on_pixels[0])}, expected 0: its steps learn from "
+            f"synthetic pictures of the open face model, and {config.data.path} holds photographs"
+        )
+    if studio is None and config.initial_model is None and config.shells.start == "mean_head":
+        raise InputError(
+            f"shells.start is mean_head, expected spheres: '{mesh.name}' is a face without a head to lay shells about"
+        )
+    return source
