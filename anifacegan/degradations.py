@@ -13,6 +13,9 @@ Shifts stay small because they do change the pose: 4 % of the width is a turn by
 
 A gain of the colours is a gain of the light, ``gamma + 0.8`` in each first entry. Blur, noise and JPEG change the
 picture alone.
+
+What is drawn, the noise included, is drawn on the CPU, and stays there; pictures are changed where they are. JPEG is
+written and read on the CPU.
 """
 
 import io
@@ -81,7 +84,7 @@ UNCHANGED = DegradationConfig(
 
 @dataclass(frozen=True)
 class Degradation:
-    """What happens to each picture of a batch."""
+    """What happens to each picture of a batch. On the CPU."""
 
     turn: Float[Tensor, "batch 3 3"]
     """D: points of the camera's frame, as rows, are multiplied by it."""
@@ -131,7 +134,8 @@ def degrade(
     images: Float[Tensor, "batch 3 size size"], drawn: Degradation, focal_px: float, rng: torch.Generator
 ) -> Float[Tensor, "batch 3 size size"]:
     """Pictures in [0, 1]: moved, lit, blurred, noisy, compressed, in this order."""
-    images = blurred(warp(images, drawn, focal_px) * drawn.gain[:, :, None, None], drawn.blur)
+    gain = drawn.gain[:, :, None, None].to(images.device)
+    images = blurred(warp(images, drawn, focal_px) * gain, drawn.blur)
     return compressed(noisy(images, drawn.noise, rng).clamp(0, 1), drawn.jpeg_quality)
 
 
@@ -145,13 +149,14 @@ def warp(
         return images
     size = images.shape[-1]
     centre = (size - 1) / 2
-    axis = torch.arange(size, dtype=images.dtype) - centre
+    axis = torch.arange(size, dtype=images.dtype, device=images.device) - centre
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     pixels = torch.stack([x, y], dim=-1).reshape(1, -1, 2)              # about the centre, (1, S*S, 2)
-    source = _turned(pixels / (focal_px * drawn.zoom[moved, None, None]), drawn.turn[moved].transpose(1, 2))
+    zoom, turn = (value[moved].to(images.device) for value in (drawn.zoom, drawn.turn))
+    source = _turned(pixels / (focal_px * zoom[:, None, None]), turn.transpose(1, 2))
     grid = (source * (focal_px / centre)).reshape(-1, size, size, 2)    # -1 .. 1 at the corner pixels' centres
-    result = images.clone()
-    result[moved] = functional.grid_sample(images[moved], grid, padding_mode="border", align_corners=True)
+    result, index = images.clone(), moved.nonzero()[:, 0].to(images.device)
+    result[index] = functional.grid_sample(images[index], grid, padding_mode="border", align_corners=True)
     return result
 
 
@@ -196,19 +201,21 @@ def blurred(
     images: Float[Tensor, "batch 3 size size"], sigma: Float[Tensor, "batch"]
 ) -> Float[Tensor, "batch 3 size size"]:
     """Gaussian blur, its own for each picture; the border's colours go on beyond it."""
-    chosen = sigma > 0
-    if not chosen.any():
+    chosen = (sigma > 0).nonzero()[:, 0]
+    if not len(chosen):
         return images
-    size, some = images.shape[-1], images[chosen]
+    index = chosen.to(images.device)
+    size, some = images.shape[-1], images[index]
     radius = max(1, math.ceil(BLUR_REACH * size * float(sigma.max())))
     steps = torch.arange(-radius, radius + 1, dtype=images.dtype)
     kernel = torch.exp(-0.5 * (steps / (sigma[chosen, None] * size)).square())
     kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(3, dim=0)[:, None, None]  # (3B, 1, 1, K)
+    kernel = kernel.to(images.device)
     flat = functional.pad(some.reshape(1, -1, size, size), [radius] * 4, mode="replicate")
     flat = functional.conv2d(flat, kernel, groups=len(kernel))
     flat = functional.conv2d(flat, kernel.transpose(2, 3), groups=len(kernel))
     result = images.clone()
-    result[chosen] = flat.reshape(some.shape)
+    result[index] = flat.reshape(some.shape)
     return result
 
 
@@ -216,11 +223,12 @@ def noisy(
     images: Float[Tensor, "batch 3 size size"], sigma: Float[Tensor, "batch"], rng: torch.Generator
 ) -> Float[Tensor, "batch 3 size size"]:
     """Independent Gaussian noise in every pixel and colour."""
-    chosen = sigma > 0
-    if not chosen.any():
+    chosen = (sigma > 0).nonzero()[:, 0]
+    if not len(chosen):
         return images
-    result = images.clone()
-    result[chosen] += sigma[chosen, None, None, None] * torch.randn(images[chosen].shape, generator=rng)
+    result, index = images.clone(), chosen.to(images.device)
+    noise = torch.randn(len(chosen), *images.shape[1:], generator=rng).to(images.device)
+    result[index] += sigma[chosen, None, None, None].to(images.device) * noise
     return result
 
 
@@ -230,9 +238,9 @@ def compressed(
     """Pictures in [0, 1] written and read as JPEG where their quality is not 0."""
     result = images.clone()
     for index in quality.nonzero()[:, 0].tolist():
-        picture = (images[index].permute(1, 2, 0) * 255).round().byte().numpy()
-        content = _through_jpeg(picture, int(quality[index]))
-        result[index] = torch.from_numpy(content).permute(2, 0, 1).float() / 255
+        picture = (images[index].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+        content = torch.from_numpy(_through_jpeg(picture, int(quality[index]))).to(images.device)
+        result[index] = content.permute(2, 0, 1).float() / 255
     return result
 
 

@@ -17,9 +17,11 @@ from anifacegan.degradations import (
     moved_coefficients,
     moved_pixels,
 )
+from anifacegan.devices import moved
 from anifacegan.models.reconstruction import Reconstruction, from_lm68
 from anifacegan.resampling import resample
 
+CPU = torch.device("cpu")
 CHUNK = 64
 """Pictures that are read and resampled together."""
 
@@ -84,13 +86,18 @@ def degraded_batch(
     config: DegradationConfig,
     focal_px: float,
     rng: torch.Generator,
+    device: torch.device = CPU,
 ) -> FaceBatch:
-    """These items, each degraded in its own way, with coefficients and landmarks that follow."""
+    """These items, each degraded in its own way, with coefficients and landmarks that follow, on ``device``. Pictures
+    go there as bytes; what is drawn does not depend on it.
+    """
     drawn = draw_degradation(config, len(items), pictures.size, focal_px, rng)
+    images = pictures.images[items].to(device, non_blocking=True)
+    face = moved_coefficients(Reconstruction.from_rows(pictures.rows[items]), drawn)
     return FaceBatch(
-        images=degrade(pictures.images[items].float() / 255, drawn, focal_px, rng),
-        face=moved_coefficients(Reconstruction.from_rows(pictures.rows[items]), drawn),
-        landmarks_px=moved_pixels(pictures.landmarks_px[items], drawn, pictures.size, focal_px),
+        images=degrade(images.float() / 255, drawn, focal_px, rng),
+        face=moved(face, device),
+        landmarks_px=moved_pixels(pictures.landmarks_px[items], drawn, pictures.size, focal_px).to(device),
     )
 
 

@@ -22,7 +22,9 @@ def held_out_report(
     pictures: FacePictures,
     degradations: DegradationConfig,
 ) -> dict[str, float]:
-    """Errors on pictures as they are, and, named ``degraded_...``, on the same pictures degraded."""
+    """Errors on pictures as they are, and, named ``degraded_...``, on the same pictures degraded. Network and landmarks
+    are on one device.
+    """
     report = {}
     for prefix, config in (("", UNCHANGED), ("degraded_", degradations)):
         found, truth = reconstructed(network, pictures, config, focal_length(landmarks, pictures.size))
@@ -35,11 +37,11 @@ def reconstructed(
     network: ReconstructionNetwork, pictures: FacePictures, degradations: DegradationConfig, focal_px: float
 ) -> tuple[Reconstruction, FaceBatch]:
     """What the network sees in all pictures, and what is there."""
-    was_training, rng = network.training, torch.Generator().manual_seed(SEED)
+    was_training, rng, device = network.training, torch.Generator().manual_seed(SEED), network.mean.device
     network.eval()
     found, batches = [], []
     for items in torch.arange(len(pictures)).split(BATCH):
-        batches.append(degraded_batch(pictures, items, degradations, focal_px, rng))
+        batches.append(degraded_batch(pictures, items, degradations, focal_px, rng, device))
         found.append(network(batches[-1].images).rows())
     network.train(was_training)
     truth = FaceBatch(

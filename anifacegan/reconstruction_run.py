@@ -12,6 +12,7 @@ from anifacegan.command_line import plain
 from anifacegan.continuation import fixed_values
 from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.degradations import DegradationConfig
+from anifacegan.devices import Device, chosen_device
 from anifacegan.distribution import ALONE, Workers
 from anifacegan.durable_run import DurableRun
 from anifacegan.errors import InputError, require
@@ -67,6 +68,8 @@ class ReconstructionRun:
     schedule: ReconstructionSchedule = field(default_factory=ReconstructionSchedule)
     weights: ReconstructionWeights = field(default_factory=ReconstructionWeights)
     reporting: ReconstructionReporting = field(default_factory=ReconstructionReporting)
+    device: Device = "auto"
+    """Where the network learns; auto: the GPU where PyTorch sees one. Draws are made on the CPU."""
     threads: int = 0
     """Threads of PyTorch; 0 leaves the choice to it."""
     name: str = "reconstruction"
@@ -89,6 +92,7 @@ def run(config: ReconstructionRun, workers: Workers = ALONE) -> Path:
     """
     workers.require_one("task reconstruction")
     use_threads(config.threads)
+    device = chosen_device(config.device)
     dataset = FaceDataset(config.data)
     model = load_face_model(config.face_model)
     owner = dataset.face_model or BFM                                  # Deep3DFaceRecon's files do not say
@@ -109,6 +113,8 @@ def run(config: ReconstructionRun, workers: Workers = ALONE) -> Path:
     landmarks = FaceLandmarks(model, config.network.camera)
     if kept.new:
         start(state.network, seen, landmarks, config)
+    state.to(device)
+    landmarks.to(device)
 
     def measure() -> dict[str, float]:
         report = held_out_report(state.network, landmarks, unseen, config.degradations)
@@ -119,8 +125,8 @@ def run(config: ReconstructionRun, workers: Workers = ALONE) -> Path:
 
     with kept.reporting(state, show, config.reporting.report_every) as report:
         train(state, seen, landmarks, config.degradations, config.schedule, config.weights, report)
-    folder = config.out / "model"
-    save_reconstruction(folder, state.network, card(config, model.name, state.step, measure()))
+    folder, found = config.out / "model", measure()
+    save_reconstruction(folder, state.network.cpu(), card(config, model.name, state.step, found))
     return folder
 
 

@@ -94,6 +94,11 @@ class ReconstructionState:
             "step": self.step,
         }
 
+    def to(self, device: str) -> None:
+        """Move the weights and what the optimiser keeps of each."""
+        self.network.to(device)
+        self.optimiser.load_state_dict(self.optimiser.state_dict())    # it puts its moments where the weights are
+
     def load_state_dict(self, content: dict[str, Any]) -> None:
         """Raises RuntimeError, ValueError or KeyError where the content is of another network."""
         self.network.load_state_dict(content["network"])
@@ -121,15 +126,16 @@ def train(
     weights: ReconstructionWeights,
     report: Callable[[ReconstructionState, dict[str, float]], None],
 ) -> None:
-    """Run the schedule from the state's step to its end."""
+    """Run the schedule from the state's step to its end, on the device that the state and the landmarks are on."""
+    device = state.network.mean.device
     focal_px = focal_length(landmarks, pictures.size)
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
         rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
         items = torch.randint(len(pictures), (schedule.batch,), generator=rng)
-        batch = degraded_batch(pictures, items, degradations, focal_px, rng)
+        batch = degraded_batch(pictures, items, degradations, focal_px, rng, device)
         state.network.train()
-        with matrix_precision(schedule.precision, batch.images.device):
+        with matrix_precision(schedule.precision, device):
             standardised = state.network.standardised(batch.images)
         losses = reconstruction_losses(state.network, landmarks, batch, standardised, weights)
         update(state, losses, schedule)

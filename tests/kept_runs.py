@@ -67,6 +67,7 @@ def reconstruction_config(folder: Path, out: Path) -> ReconstructionRun:
     """Seven steps."""
     return ReconstructionRun(
         out=out,
+        device="cpu",
         data=DataConfig(folder / "data", SIZE),
         face_model=folder / "face_model.npz",
         network=ReconstructionConfig(size=16, channels=(8, 8, 16)),

@@ -13,6 +13,7 @@ from tiny_training_set import COUNT, SIZE
 
 from anifacegan.coefficients import read_coefficients, write_coefficients
 from anifacegan.command_line import read_config
+from anifacegan.continuation import fixed_values
 from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.errors import InputError
 from anifacegan.models.reconstruction import ReconstructionConfig
@@ -65,6 +66,41 @@ def test_pictures_are_read_in_order_and_resampled(tiny: Path) -> None:
     torch.testing.assert_close(small.landmarks_px / 15, whole.landmarks_px / (SIZE - 1))
     means = [pictures.images.float().mean(dim=(1, 2, 3)) for pictures in (small, whole)]
     torch.testing.assert_close(*means, atol=12.0, rtol=0)
+
+
+# --------------------------------------------------------------------------------------------------------- the device
+def test_a_run_may_go_on_where_it_did_not_begin(tiny: Path, unbroken: Path) -> None:
+    """Snapshots hold nothing of the device, so those from before there was a choice of it are as good."""
+    newest = load_newest(unbroken)
+    assert newest is not None and not any("device" in name for name in newest["fixed"])
+    config = reconstruction_config(tiny, unbroken)
+    elsewhere = [fixed_values(dataclasses.replace(config, device=device), {}) for device in ("auto", "cpu", "cuda")]
+    assert elsewhere[0] == elsewhere[1] == elsewhere[2]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(tiny: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(reconstruction_config(tiny, tmp_path / "run"), device="cuda")
+    with pytest.raises(InputError, match="device is cuda, but PyTorch sees no GPU here; expected cpu or auto"):
+        run(config)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_run_may_begin_on_a_gpu_and_go_on_without(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    on_gpu = dataclasses.replace(reconstruction_config(tiny, out), device="cuda")
+    run(on_gpu)
+    lines = [(folder / "stats.jsonl").read_text().splitlines() for folder in (unbroken, out)]
+    first = [yaml.safe_load(part[0]) for part in lines]
+    assert first[1] == pytest.approx(first[0], rel=0.05, abs=0.05)     # Adam's first steps blow rounding up
+    for device in ("cpu", "cuda"):
+        (out / "snapshot_00000007.pt").unlink()
+        shutil.rmtree(out / "model")
+        run(dataclasses.replace(on_gpu, device=device))
+        network, card = load_reconstruction(out / "model")
+        assert card.training["steps"] == 7 and next(network.parameters()).device.type == "cpu"
 
 
 # ----------------------------------------------------------------------------------------------------------- bad input

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -138,6 +139,48 @@ def test_bfloat16_is_near_float32() -> None:
     single, half = first_losses("float32"), first_losses("bfloat16")
     assert single != half
     assert all(half[name] == pytest.approx(value, rel=0.05, abs=0.02) for name, value in single.items())
+
+
+def test_a_state_that_is_moved_on_its_way_ends_the_same() -> None:
+    data, schedule = pictures(), ReconstructionSchedule(steps=3, batch=4)
+
+    def trained(report: Callable[[ReconstructionState, dict[str, float]], None]) -> dict[str, torch.Tensor]:
+        state = fresh(schedule, data)
+        train(state, data, LANDMARKS, DegradationConfig(), schedule, ReconstructionWeights(), report)
+        return state.network.state_dict()
+
+    still, moved = trained(lambda *_: None), trained(lambda state, _: state.to("cpu"))
+    assert all(torch.equal(still[name], moved[name]) for name in still)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_batch_is_the_same_on_a_gpu() -> None:
+    """The same draws, the same degradations; JPEG may see another rounding, which moves it by a few steps of 255."""
+    data, always = pictures(), DegradationConfig(1.0, gain_share=1.0, blur_share=1.0, noise_share=1.0, jpeg_share=0.0)
+    for config, most in ((always, 1e-5), (dataclasses.replace(always, jpeg_share=1.0), 0.1)):
+        sources = generator(3), generator(3)
+        here, there = (degraded_batch(data, torch.arange(COUNT), config, FOCAL, source, torch.device(device))
+                       for source, device in zip(sources, ("cpu", "cuda"), strict=True))
+        assert there.images.is_cuda and there.landmarks_px.is_cuda
+        assert (here.images - there.images.cpu()).abs().max() < most
+        assert torch.equal(here.face.rows(), there.face.rows().cpu())
+        assert torch.equal(here.landmarks_px, there.landmarks_px.cpu())
+        assert torch.equal(*(source.get_state() for source in sources))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_the_losses_of_a_step_and_the_report_are_the_same_on_a_gpu() -> None:
+    data, schedule, found = pictures(20), ReconstructionSchedule(steps=1, batch=8), []
+    for device in ("cpu", "cuda"):
+        state, landmarks = fresh(schedule, data), FaceLandmarks(tiny_model(), "generator").to(device)
+        state.to(device)
+        report = held_out_report(state.network, landmarks, data, DegradationConfig(jpeg_share=0.0))
+        train(state, data, landmarks, DegradationConfig(jpeg_share=0.0), schedule, ReconstructionWeights(),
+              lambda _, terms, to=report: to.update(terms))  # fmt: skip
+        found.append(report)
+    assert found[1] == pytest.approx(found[0], rel=1e-3, abs=1e-4)
 
 
 def test_a_loss_that_is_not_finite_names_its_term_and_changes_nothing() -> None:
