@@ -15,7 +15,8 @@ A gain of the colours is a gain of the light, ``gamma + 0.8`` in each first entr
 picture alone.
 
 What is drawn, the noise included, is drawn on the CPU, and stays there; pictures are changed where they are. JPEG is
-written and read on the CPU.
+written and read on the CPU. A batch of pictures is tens of megabytes, and a step of training waits for it: functions
+with an underscore change it in place.
 """
 
 import io
@@ -135,8 +136,10 @@ def degrade(
 ) -> Float[Tensor, "batch 3 size size"]:
     """Pictures in [0, 1]: moved, lit, blurred, noisy, compressed, in this order."""
     gain = drawn.gain[:, :, None, None].to(images.device)
-    images = blurred(warp(images, drawn, focal_px) * gain, drawn.blur)
-    return compressed(noisy(images, drawn.noise, rng).clamp(0, 1), drawn.jpeg_quality)
+    images = warp(images, drawn, focal_px) * gain                      # no longer the caller's
+    blur_(images, drawn.blur)
+    add_noise_(images, drawn.noise, rng)
+    return compress_(images.clamp_(0, 1), drawn.jpeg_quality)
 
 
 # ------------------------------------------------------------------------------------------------------- crop jitter
@@ -147,17 +150,31 @@ def warp(
     moved = (drawn.turn != torch.eye(3)).any(dim=(1, 2)) | (drawn.zoom != 1)
     if not moved.any():
         return images
-    size = images.shape[-1]
-    centre = (size - 1) / 2
-    axis = torch.arange(size, dtype=images.dtype, device=images.device) - centre
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    pixels = torch.stack([x, y], dim=-1).reshape(1, -1, 2)              # about the centre, (1, S*S, 2)
     zoom, turn = (value[moved].to(images.device) for value in (drawn.zoom, drawn.turn))
-    source = _turned(pixels / (focal_px * zoom[:, None, None]), turn.transpose(1, 2))
-    grid = (source * (focal_px / centre)).reshape(-1, size, size, 2)    # -1 .. 1 at the corner pixels' centres
+    grid = _sources(images.shape[-1], zoom, turn, focal_px)
     result, index = images.clone(), moved.nonzero()[:, 0].to(images.device)
     result[index] = functional.grid_sample(images[index], grid, padding_mode="border", align_corners=True)
     return result
+
+
+def _sources(
+    size: int, zoom: Float[Tensor, "batch"], turn: Float[Tensor, "batch 3 3"], focal_px: float
+) -> Float[Tensor, "batch size size 2"]:
+    """Where every pixel comes from, from -1 to 1 between the corner pixels' centres: :func:`moved_pixels` backwards.
+
+    A component of a pixel's ray, (x, -y, -1) turned back, is a row of numbers minus a column, so little is computed
+    for each pixel.
+    """
+    centre = (size - 1) / 2
+    axis = torch.arange(size, dtype=turn.dtype, device=turn.device) - centre
+    x = axis / (focal_px * zoom[:, None])                              # and y: (B, S)
+    back = turn.permute(2, 1, 0)[..., None]                            # row, component of the ray, batch
+    row, column = x * back[0], x * back[1] + back[2]                   # (3, B, S)
+    scale = (row[2, :, None] - column[2, :, :, None]).reciprocal_().mul_(focal_px / centre)  # (B, S, S)
+    grid = turn.new_empty(*scale.shape, 2)
+    torch.mul(column[0, :, :, None] - row[0, :, None], scale, out=grid[..., 0])
+    torch.mul(row[1, :, None] - column[1, :, :, None], scale, out=grid[..., 1])
+    return grid
 
 
 def moved_pixels(
@@ -197,7 +214,7 @@ def moved_coefficients(face: Reconstruction, drawn: Degradation) -> Reconstructi
 
 
 # ------------------------------------------------------------------------------------------------------- the picture
-def blurred(
+def blur_(
     images: Float[Tensor, "batch 3 size size"], sigma: Float[Tensor, "batch"]
 ) -> Float[Tensor, "batch 3 size size"]:
     """Gaussian blur, its own for each picture; the border's colours go on beyond it."""
@@ -214,34 +231,30 @@ def blurred(
     flat = functional.pad(some.reshape(1, -1, size, size), [radius] * 4, mode="replicate")
     flat = functional.conv2d(flat, kernel, groups=len(kernel))
     flat = functional.conv2d(flat, kernel.transpose(2, 3), groups=len(kernel))
-    result = images.clone()
-    result[index] = flat.reshape(some.shape)
-    return result
+    images[index] = flat.reshape(some.shape)
+    return images
 
 
-def noisy(
+def add_noise_(
     images: Float[Tensor, "batch 3 size size"], sigma: Float[Tensor, "batch"], rng: torch.Generator
 ) -> Float[Tensor, "batch 3 size size"]:
     """Independent Gaussian noise in every pixel and colour."""
     chosen = (sigma > 0).nonzero()[:, 0]
     if not len(chosen):
         return images
-    result, index = images.clone(), chosen.to(images.device)
-    noise = torch.randn(len(chosen), *images.shape[1:], generator=rng).to(images.device)
-    result[index] += sigma[chosen, None, None, None].to(images.device) * noise
-    return result
+    noise = torch.randn(len(chosen), *images.shape[1:], generator=rng).mul_(sigma[chosen, None, None, None])
+    return images.index_add_(0, chosen.to(images.device), noise.to(images.device))
 
 
-def compressed(
+def compress_(
     images: Float[Tensor, "batch 3 size size"], quality: Int[Tensor, "batch"]
 ) -> Float[Tensor, "batch 3 size size"]:
     """Pictures in [0, 1] written and read as JPEG where their quality is not 0."""
-    result = images.clone()
     for index in quality.nonzero()[:, 0].tolist():
         picture = (images[index].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
         content = torch.from_numpy(_through_jpeg(picture, int(quality[index]))).to(images.device)
-        result[index] = content.permute(2, 0, 1).float() / 255
-    return result
+        images[index] = content.permute(2, 0, 1).float() / 255
+    return images
 
 
 def _through_jpeg(picture: UInt8[np.ndarray, "size size 3"], quality: int) -> UInt8[np.ndarray, "size size 3"]:

@@ -14,13 +14,13 @@ from anifacegan.degradations import (
     UNCHANGED,
     Degradation,
     DegradationConfig,
-    blurred,
-    compressed,
+    add_noise_,
+    blur_,
+    compress_,
     degrade,
     draw_degradation,
     moved_coefficients,
     moved_pixels,
-    noisy,
     warp,
 )
 from anifacegan.lighting import shade
@@ -72,6 +72,28 @@ def test_jitter_moves_landmarks_as_it_moves_pixels() -> None:
     found = centres_of(warp(spots(centres), moves, FOCAL))
     assert float((found - centres).norm(dim=-1).max()) > 3
     torch.testing.assert_close(found, moved_pixels(centres, moves, SIZE, FOCAL), atol=0.03, rtol=0)
+
+
+def test_what_a_turned_camera_sees_comes_from_where_its_pixels_were() -> None:
+    """Pictures whose colours are their coordinates, read at the moved pixels: they are back where they were."""
+    axis = torch.linspace(0, 1, SIZE)
+    coordinates = torch.stack([axis.expand(SIZE, SIZE), axis[:, None].expand(SIZE, SIZE), torch.zeros(SIZE, SIZE)])
+    moves = drawn(ALWAYS)
+    seen = warp(coordinates.expand(6, -1, -1, -1), moves, FOCAL)
+    pixels = torch.tensor([[30.0, 40.0], [100.0, 50.0], [64.0, 90.0]]).expand(6, 3, 2)
+    there = moved_pixels(pixels, moves, SIZE, FOCAL)
+    grid = (there * (2 / (SIZE - 1)) - 1)[:, :, None]
+    found = torch.nn.functional.grid_sample(seen, grid, align_corners=True)[:, :2, :, 0].transpose(1, 2)
+    torch.testing.assert_close(found * (SIZE - 1), pixels, atol=2e-3, rtol=0)
+    assert float((there - pixels).norm(dim=-1).min()) > 0.3
+
+
+def test_the_given_pictures_stay_as_they_are() -> None:
+    images = torch.rand(6, 3, SIZE, SIZE, generator=generator())
+    kept = images.clone()
+    for config in (UNCHANGED, ALWAYS, dataclasses.replace(ALWAYS, jitter_share=0.0)):
+        degrade(images, drawn(config), FOCAL, generator())
+        assert torch.equal(images, kept)
 
 
 def test_jitter_reaches_its_limits_and_not_further() -> None:
@@ -139,7 +161,7 @@ def test_pictures_are_degraded_each_in_its_own_way_and_again_the_same() -> None:
 
 def test_blur_is_gaussian() -> None:
     image = torch.rand(2, 3, 40, 40, generator=generator())
-    got = blurred(image, torch.tensor([0.0, 0.04]))
+    got = blur_(image.clone(), torch.tensor([0.0, 0.04]))
     assert torch.equal(got[0], image[0])
     expected = scipy.ndimage.gaussian_filter(image[1].numpy(), (0, 1.6, 1.6), mode="nearest", truncate=3.2)
     np.testing.assert_allclose(got[1].numpy(), expected, atol=2e-6)    # both cut off after 5 px
@@ -148,13 +170,13 @@ def test_blur_is_gaussian() -> None:
 def test_noise_has_the_deviation_that_was_drawn() -> None:
     grey = torch.full((3, 3, 64, 64), 0.5)
     sigma = torch.tensor([0.0, 0.02, 0.05])
-    spread = (noisy(grey, sigma, generator()) - grey).flatten(1).std(dim=1)
+    spread = (add_noise_(grey.clone(), sigma, generator()) - grey).flatten(1).std(dim=1)
     torch.testing.assert_close(spread, sigma, atol=1e-3, rtol=0)
 
 
 def test_jpeg_touches_the_chosen_pictures_and_low_quality_shows() -> None:
     image = torch.rand(1, 3, 32, 32, generator=generator()).expand(3, -1, -1, -1)
-    got = compressed(image, torch.tensor([0, 30, 95]))
+    got = compress_(image.clone(), torch.tensor([0, 30, 95]))
     assert torch.equal(got[0], image[0])
     errors = (got - image).abs().mean(dim=(1, 2, 3))
     assert 0 < float(errors[2]) < float(errors[1])
