@@ -39,6 +39,9 @@ class AdversarialConfig:
     """Pictures of each kind a step."""
     split: Split = field(default_factory=Split)
     views: ViewConfig = field(default_factory=ViewConfig)
+    skip_invisible: bool = False
+    """Leave out points that less than 1/16384 of the light reaches: half the time, and gradients within a few
+    thousandths. Needs split.pictures 1."""
     discriminator_lead: int = 0
     """Steps at the beginning in which the discriminator learns alone: what a fresh one says of a generator that is
     already good would only harm it."""
@@ -59,6 +62,11 @@ class AdversarialConfig:
         require(self, "adversarial", "batch r1_every", at_least=1)
         require(self, "adversarial", "discriminator_lead deformation_steps picture_steps", at_least=0)
         require(self, "adversarial", "lr_generator lr_discriminator gradient_limit", above=0)
+        if self.skip_invisible and self.split.pictures != 1:
+            raise ValueError(
+                f"adversarial.split.pictures is {self.split.pictures}, expected 1 with adversarial.skip_invisible: "
+                f"visibility is found out one picture at a time"
+            )
 
     def r1_factor(self, turn: int) -> float:
         """Factor on the slope's weight in the discriminator's step number ``turn``."""
@@ -240,7 +248,9 @@ class AdversarialGame:
 
     def _renderer(self, turn: Turn, condition: Conditioning) -> PictureRenderer:
         size, fov_deg = self.discriminator.config.size, self.generator.config.march.fov_deg
-        return PictureRenderer(condition, size, fov_deg, self.config.split, turn.precision)
+        return PictureRenderer(
+            condition, size, fov_deg, self.config.split, turn.precision, self.config.skip_invisible
+        )
 
 
 def _adam(modules: dict[str, nn.Module], lr: float) -> torch.optim.Adam:

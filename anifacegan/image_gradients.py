@@ -55,6 +55,8 @@ class PictureRenderer:
     split: Split
     precision: Precision = "float32"
     """Of the fields' hidden layers. Rays, colours and whatever looks at a picture stay as they are."""
+    skip_invisible: bool = False
+    """Do not shade points that no light reaches; for one picture at a time, see :func:`render_rays`."""
 
     def draw(self, views: Views) -> Float[Tensor, "batch 3 size size"]:
         """Pictures in [-1, 1], without gradients."""
@@ -101,7 +103,7 @@ class PictureRenderer:
     def _render(self, views: Views, rays: slice) -> RayColours:
         some = views.rays(self.size, self.fov_deg)[rays]               # a camera's matrices are never half precision
         with matrix_precision(self.precision, some.origins.device):
-            return render_rays(self.condition(views.latents), some)
+            return render_rays(self.condition(views.latents), some, skip_invisible=self.skip_invisible)
 
 
 def as_images(rgb: Float[Tensor, "batch ray 3"], size: int) -> Float[Tensor, "batch 3 size size"]:

@@ -117,7 +117,8 @@ def render_rays(
 
     Takes B avatars and B sets of rays. Training may ``choose`` a few manifolds a ray, where it knows the surface; the
     points are then those, in the order of the choice. ``skip_invisible`` leaves out points that do not exist or that
-    less than 1/16384 of the light reaches, for a single avatar: the same picture within that, in much less time.
+    less than 1/16384 of the light reaches, for a single avatar: the same picture within that, in much less time, and
+    gradients that lack what these points would add.
     """
     march, levels = avatar.march, avatar.levels
     count = len(rays)
@@ -212,7 +213,7 @@ def _shade_visible(
         point = group[ray, column]
         colour, opacity = _read(avatar, x[:, ray, point], (point == background)[None])
         rgb[ray, point], alpha[ray, point] = colour[0], opacity[0]
-        light = light * (1 - alpha.gather(1, group) * wanted).prod(dim=-1)
+        light = light * (1 - alpha.detach().gather(1, group) * wanted).prod(dim=-1)
     return rgb[None], alpha[None]
 
 
