@@ -153,6 +153,21 @@ def test_a_state_that_is_moved_on_its_way_ends_the_same() -> None:
     assert all(torch.equal(still[name], moved[name]) for name in still)
 
 
+def test_a_step_computes_where_its_network_is_and_draws_on_the_cpu() -> None:
+    """On the device without numbers, which takes no tensor of another one. JPEG would want numbers."""
+    data, meta, sources = pictures(), torch.device("meta"), (generator(3), generator(3))
+    config = DegradationConfig(1.0, gain_share=1.0, blur_share=1.0, noise_share=1.0, jpeg_share=0.0)
+    here, there = (degraded_batch(data, torch.arange(COUNT), config, FOCAL, source, device)
+                   for source, device in zip(sources, (torch.device("cpu"), meta), strict=True))
+    assert torch.equal(*(source.get_state() for source in sources))
+    assert there.images.shape == here.images.shape and there.images.device == meta
+    network = fresh(ReconstructionSchedule(), data).network.to(meta)
+    landmarks = FaceLandmarks(tiny_model(), "generator").to(meta)
+    standardised = network.standardised(there.images)
+    losses = reconstruction_losses(network, landmarks, there, standardised, ReconstructionWeights())
+    assert {value.device for value in losses.values()} == {meta}
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_a_batch_is_the_same_on_a_gpu() -> None:
