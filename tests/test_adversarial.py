@@ -507,6 +507,18 @@ def test_impossible_settings_are_refused(change: dict[str, int]) -> None:
         AdversarialConfig(**change)
 
 
+def test_what_is_invisible_is_found_out_one_picture_at_a_time() -> None:
+    with pytest.raises(ValueError, match="adversarial.split.pictures is 2, expected 1 with adversarial.skip_inv"):
+        AdversarialConfig(split=Split(pictures=2), skip_invisible=True)
+    assert AdversarialConfig(split=Split(pictures=1), skip_invisible=True).skip_invisible
+
+
+def test_the_game_skips_what_is_invisible_where_it_is_asked_to(faces: Path) -> None:
+    for skip in (False, True):
+        played = game(faces, split=Split(pictures=1), skip_invisible=skip)
+        assert played._renderer(Turn(0, 0, 0), played.generator.condition).skip_invisible == skip
+
+
 def test_neutral_faces_and_poses_are_drawn_as_the_configuration_says(faces: Path) -> None:
     played = game(faces, batch=3, views=ViewConfig(neutral_ratio=1.0))
     drawn = played._draw(Turn(0, 0, 0), 0)

@@ -1,5 +1,7 @@
 """Rendering a picture in parts, and once more with gradients, teaches exactly what the unsplit picture would."""
 
+import dataclasses
+
 import pytest
 import torch
 from small_models import small_generator
@@ -8,7 +10,8 @@ from torch import Tensor
 
 from anifacegan import image_gradients
 from anifacegan.image_gradients import PictureRenderer, Split, as_images, parts
-from anifacegan.models.generator import Generator, RayColours, render_rays
+from anifacegan.models import generator as generator_module
+from anifacegan.models.generator import Avatar, Generator, RayColours, render_rays
 from anifacegan.models.latents import Latents
 from anifacegan.rays import Rays
 from anifacegan.views import Views
@@ -193,6 +196,29 @@ def test_parts_in_half_precision_teach_about_what_the_whole_does(split: Split) -
         flat.append(torch.cat([slope.flatten() for slope in slopes.values()]))
     assert torch.cosine_similarity(*flat, dim=0) > 0.999
     assert flat[0].norm().item() == pytest.approx(flat[1].norm().item(), rel=0.02)
+
+
+@pytest.mark.parametrize(("gain", "skips"), [(1.0, False), (1e4, True)])
+def test_points_that_no_light_reaches_teach_nothing(gain: float, skips: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transparent manifolds hide nothing, and the gradient is the complete one; behind opaque ones little is lost."""
+    config = dataclasses.replace(GENERATOR, template=dataclasses.replace(GENERATOR.template, sigma_gain=gain))
+    read, found = generator_module._read, []
+    for skip_invisible in (False, True):
+        model, counts = small_generator(config).double(), [0]
+
+        def counted(avatar: Avatar, x: Tensor, background: Tensor, counts: list[int] = counts) -> tuple[Tensor, Tensor]:
+            counts[0] += x.shape[1] - int(background.sum())
+            return read(avatar, x, background)
+
+        monkeypatch.setattr(generator_module, "_read", counted)
+        renderer = PictureRenderer(model.condition, SIZE, FOV, Split(pictures=1), skip_invisible=skip_invisible)
+        terms = renderer.accumulate_gradients(views(), image_terms, ray_terms)
+        found.append((terms, torch.cat([slope.flatten() for slope in gradients(model).values()]), counts[0]))
+    (terms, slopes, count), (quick_terms, quick_slopes, quick_count) = found
+    for name, value in terms.items():
+        assert quick_terms[name].item() == pytest.approx(value.item(), rel=1e-3 if skips else 1e-10), name
+    assert (quick_slopes - slopes).norm() <= (1e-2 if skips else 1e-10) * slopes.norm()
+    assert quick_count < (0.7 if skips else 1) * count or not skips
 
 
 def test_pictures_are_rows_from_the_top_left_in_minus_one_to_one() -> None:
