@@ -12,8 +12,8 @@ from torch import Tensor
 
 from anifacegan.face_surfaces import FaceSurfaces, bare_face
 from anifacegan.head_geometry import HeadGeometry, bare_head, head_geometry
+from anifacegan.metrics.asked import interocular
 from anifacegan.metrics.deformation_error import DeformationError, deformation_error, seen_on_face
-from anifacegan.metrics.expression_control import interocular
 from anifacegan.models.generator import Generator
 from anifacegan.models.latents import Latents
 from anifacegan.views import Views
