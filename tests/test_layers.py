@@ -56,7 +56,8 @@ LAYERS = """
     tasks
     library
     metrics.asked metrics.disentanglement metrics.embedders metrics.frechet metrics.identity metrics.inception
-    metrics.judge metrics.recognition metrics.samples metrics.smoothness
+    metrics.judge metrics.samples metrics.smoothness
+    metrics.recognition
     metrics.deformation_error metrics.expression_control metrics.settings metrics.view_consistency
     metrics.gallery
     metrics.evaluation

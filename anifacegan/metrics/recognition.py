@@ -1,5 +1,9 @@
-"""Is a person recognised across yaw and across expressions? Cosines of face embeddings, against different people's."""
+"""Is a person recognised across yaw and across expressions? Face embeddings of one person, against different people's.
 
+Cosines, as ArcFace's vectors are compared; and Euclidean distances, as dlib's are.
+"""
+
+import math
 from dataclasses import dataclass
 
 import torch
@@ -7,10 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from anifacegan.metrics.identity import identity_spread
+
 
 @dataclass(frozen=True)
 class Recognition:
-    """Mean cosines over pairs of pictures: 1 is the same direction."""
+    """Means over pairs of pictures: cosines, of which 1 is the same direction, and a ratio of distances."""
 
     across_yaw: float
     """Of one person, yaw -0.5 to 0.5 radians, neutral."""
@@ -19,6 +25,8 @@ class Recognition:
     across_expressions: float
     """Of one person, frontal."""
     across_expressions_others: float
+    between_over_within: float
+    """Distance between people over that within a person, both kinds of pictures together: higher is better."""
     people: int
     yaws: int
     expressions: int
@@ -29,7 +37,9 @@ def recognition(
 ) -> Recognition:
     """From embeddings of the same people."""
     yaw, expression = cosines(across_yaw), cosines(across_expressions)
-    return Recognition(*yaw, *expression, len(across_yaw), across_yaw.shape[1], across_expressions.shape[1])
+    spread = identity_spread(torch.cat([across_yaw, across_expressions], dim=1))
+    ratio = spread.between / spread.within if spread.within > 0 else math.inf
+    return Recognition(*yaw, *expression, ratio, len(across_yaw), across_yaw.shape[1], across_expressions.shape[1])
 
 
 def cosines(vectors: Float[Tensor, "person picture feature"]) -> tuple[float, float]:

@@ -14,7 +14,7 @@ DEFINITIONS = {
     "identity": "distance of the judge's identity coefficients across one person's expressions, over that between "
     "people",
     "recognition": "cosine of the embedder's vectors of one person across yaw -0.5 to 0.5 and across expressions, "
-    "against other people's",
+    "against other people's; Euclidean distance between people over that within a person",
     "disentanglement": "expression changed: drift of embedding and pose; yaw changed: of expression; noise changed: of "
     "landmarks",
     "view_consistency": "PSNR of a view warped into another by the rendered depth, where both see the same point; "
