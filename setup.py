@@ -45,6 +45,8 @@ setup(
         "cuda": ["diffrp-nvdiffrast>=0.3.3.1", "ninja>=1.11"],
         # Tests, lint, types. The data package of requirements-face-model.txt is apart: see there.
         "dev": ["pytest>=8", "beartype>=0.19", "ruff>=0.9", "pyright>=1.1.390"],
+        # FID, KID and Inception Score; face recognisers that the user brings as ONNX files.
+        "eval": ["torch-fidelity>=0.4", "onnxruntime>=1.17"],
         # An independent face detector, to judge the demo's frames. Its landmark model is for research only.
         "demo-check": ["dlib-bin>=19.24", "face_recognition_models>=0.3"],
     },

@@ -24,7 +24,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from anifacegan.coefficients import FaceCoefficients, camera_angles, read_coefficients
-from anifacegan.errors import InputError, require
+from anifacegan.errors import InputError, first_line, require
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -233,6 +233,23 @@ class FaceDataset(Dataset):
         except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken files
             reason = str(error).splitlines()[0]
             raise InputError(f"{self._files.label(name)}: not a readable image ({reason})") from None
+
+
+def picture_size(path: Path) -> int:
+    """Width in pixels of a data set's first image; the others have to be as wide.
+
+    Raises:
+        InputError: there is no image, or the first is not readable.
+    """
+    files = _open_files(path)
+    for name in files.names:
+        if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
+            try:
+                with Image.open(io.BytesIO(files.read(name))) as image:
+                    return image.width
+            except (OSError, SyntaxError, ValueError) as error:
+                raise InputError(f"{files.label(name)}: not a readable image ({first_line(error)})") from None
+    raise InputError(f"{path}: no images, expected {', '.join(IMAGE_SUFFIXES)} with a .mat each")
 
 
 def _bad_files_line(bad: list[str], remedy: str) -> str:

@@ -13,8 +13,8 @@ from torch import Tensor
 from anifacegan.face_mesh import bare_head
 from anifacegan.face_surfaces import FaceSurfaces
 from anifacegan.head_geometry import HeadGeometry, head_geometry
+from anifacegan.metrics.asked import interocular
 from anifacegan.metrics.deformation_error import DeformationError, deformation_error, seen_on_face
-from anifacegan.metrics.expression_control import interocular
 from anifacegan.models.generator import Generator
 from anifacegan.models.latents import Latents
 from anifacegan.views import Views

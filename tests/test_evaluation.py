@@ -8,23 +8,40 @@ import pytest
 import torch
 from judged_model import NETWORK, generator, tiny_dataset, tiny_judge, write_judge
 from one_line import assert_one_line
-from tiny_training_set import COUNT
+from tiny_training_set import COUNT, SIZE
 
 from anifacegan.head_geometry import load_head_geometry
 from anifacegan.library import Face
-from anifacegan.metrics.evaluation import METRICS, EvaluationConfig, evaluate, judge_frechet
+from anifacegan.metrics.evaluation import Evaluation, evaluate
+from anifacegan.metrics.gallery import Subject
 from anifacegan.metrics.judge import Judge, judged, load_judge, real_batches, real_items
 from anifacegan.metrics.samples import (
     GeneratedPictures,
     SampleConfig,
     draw_samples,
     generated_batches,
+    people_at_yaws,
     people_with_expressions,
+    people_with_noises,
+    people_with_ramps,
     render_alone,
 )
+from anifacegan.metrics.settings import METRICS, EvaluationConfig
+from anifacegan.views import Views
 
 SAMPLES = SampleConfig(count=5, size=12, batch=2)
-CONFIG = EvaluationConfig(samples=SAMPLES, bootstrap=3, people=2, expressions=2, mesh_faces=2)
+CONFIG = EvaluationConfig(
+    samples=SAMPLES,
+    bootstrap=3,
+    people=2,
+    expressions=2,
+    noises=2,
+    mesh_faces=2,
+    consistency_faces=1,
+    ramps=1,
+    frames=3,
+)
+OFFLINE = tuple(name for name in METRICS if name != "inception")
 POSES = 0.3 * torch.randn(9, 2, generator=torch.Generator().manual_seed(0))
 
 
@@ -61,15 +78,36 @@ def test_pictures_are_seen_from_poses_of_the_data_set() -> None:
     assert known.any(dim=1).all() and known.any(dim=0).sum() > 5
 
 
-def test_people_keep_their_codes_while_expressions_change() -> None:
-    views = people_with_expressions(generator(), 3, 4, seed=0, pose=(0.1, -0.2))
-    z_id, z_exp, z_noise = (
-        code.unflatten(0, (3, 4)) for code in (views.latents.z_id, views.latents.z_exp, views.latents.z_noise)
-    )
-    assert torch.equal(z_id, z_id[:, :1].expand_as(z_id)) and torch.equal(z_noise, z_noise[:, :1].expand_as(z_noise))
-    assert torch.equal(z_exp, z_exp[:1].expand_as(z_exp)) and not z_exp[:, 0].any()
-    assert len(z_id[:, 0].unique(dim=0)) == 3 and len(z_exp[0].unique(dim=0)) == 4
-    assert torch.equal(views.pose, torch.tensor([[0.1, -0.2]]).expand(12, 2))
+def grid(views: Views, people: int) -> list[torch.Tensor]:
+    """Codes and poses, (person, change, ...)."""
+    latents = views.latents
+    return [c.unflatten(0, (people, -1)) for c in (latents.z_id, latents.z_exp, latents.z_noise, views.pose)]
+
+
+def test_in_every_grid_the_same_people_change_in_one_code_only() -> None:
+    made, yaws, strength = generator(), (0.0, -0.2, 0.4), torch.tensor([0.0, 0.5, 1.0])
+    grids = {
+        "z_exp": grid(people_with_expressions(made, 2, 3, seed=5), 2),
+        "pose": grid(people_at_yaws(made, 2, yaws, seed=5), 2),
+        "z_noise": grid(people_with_noises(made, 2, 3, seed=5), 2),
+        "ramp": grid(people_with_ramps(made, 2, strength, seed=5), 2),
+    }
+    names = ("z_id", "z_exp", "z_noise", "pose")
+    first = [entry[:, 0] for entry in grids["z_exp"]]
+    for changed, entries in grids.items():
+        for name, entry, unchanged in zip(names, entries, first, strict=True):
+            assert torch.equal(entry[:, 0], unchanged), (changed, name)
+            moves = name == changed or (changed, name) == ("ramp", "z_exp")
+            distances = [len(person.unique(dim=0)) for person in entry]
+            assert distances == ([3, 3] if moves else [1, 1]), (changed, name)
+    assert not first[1].any() and not first[3].any() and not torch.equal(first[0][0], first[0][1])
+    assert torch.equal(grids["z_exp"][1][0], grids["z_exp"][1][1])     # everybody has the same expressions
+    assert torch.equal(grids["z_noise"][2][0, 1:], grids["z_noise"][2][1, 1:])
+    assert grids["pose"][3][1].tolist() == [[0.0, pytest.approx(yaw)] for yaw in yaws]
+    shown = grids["ramp"][1]
+    torch.testing.assert_close(shown[:, 1], shown[:, 2] / 2)
+    torch.testing.assert_close(shown[0, 2], grids["z_exp"][1][0, 1])   # the first drawn expression
+    assert not torch.equal(shown[0, 2], shown[1, 2])
 
 
 # --------------------------------------------------------------------------------------------------------------- judge
@@ -112,27 +150,46 @@ def numbers(report: dict[str, Any]) -> dict[str, float]:
 
 def test_every_metric_is_the_same_alone_and_in_another_batch(judge: Judge, tiny: Path) -> None:
     head, dataset, made = load_head_geometry(tiny / "face_model.npz"), tiny_dataset(tiny), generator()
-    together = evaluate(made, judge, head, dataset, CONFIG)
-    assert tuple(together) == METRICS
-    for name in METRICS:
-        samples = dataclasses.replace(SAMPLES, batch=3)
+    together = evaluate(made, judge, head, dataset, dataclasses.replace(CONFIG, metrics=OFFLINE))
+    assert tuple(together) == OFFLINE
+    samples = dataclasses.replace(SAMPLES, batch=3)
+    for name in OFFLINE:
         alone = evaluate(made, judge, head, dataset, dataclasses.replace(CONFIG, metrics=(name,), samples=samples))
         assert list(alone) == [name]
         assert numbers(alone[name]) == pytest.approx(numbers(together[name]), rel=1e-3, abs=1e-5, nan_ok=True)
     assert together["frechet"]["floor_count"] == COUNT // 2 and together["expression"]["count"] == 5
+    assert together["frechet"] != together["embedding_frechet"]
 
 
-def test_real_pictures_in_place_of_generated_ones_are_near_the_floor(tiny: Path, judge: Judge) -> None:
-    """The whole path of the features: the same pictures twice have no distance."""
-    dataset, cpu = tiny_dataset(tiny), torch.device("cpu")
-    config = dataclasses.replace(CONFIG, samples=dataclasses.replace(SAMPLES, count=COUNT))
-    seen = judged(judge.network, real_batches(dataset, torch.arange(COUNT), 12, 4, cpu))
-    report = judge_frechet(judge, seen, dataset, config, cpu)
-    assert report.distance < 1e-3 * report.floor
+def test_real_pictures_in_place_of_generated_ones_have_no_distance(
+    tiny: Path, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole path of the features: the same pictures twice."""
+    config = dataclasses.replace(CONFIG, samples=dataclasses.replace(SAMPLES, count=COUNT, size=SIZE))
+    evaluation = Evaluation(Subject(generator(), tiny_dataset(tiny), judge), config)
+    real = [(255 * rgb).round().byte() for rgb in evaluation.gallery.real(COUNT)]
+    monkeypatch.setattr(evaluation.gallery, "generated", lambda count: torch.cat(real))
+    for name in ("frechet", "embedding_frechet"):
+        report = evaluation.measure(name)
+        assert report.distance < (1e-6 if name == "frechet" else 1e-3) * report.floor
+
+
+def test_a_metric_without_what_it_needs_says_so_before_it_renders(
+    tiny: Path, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anifacegan.metrics.gallery.rendered", None)
+    subject = Subject(generator(), tiny_dataset(tiny))
+    for name in set(OFFLINE) - {"deformation", "view_consistency"}:
+        assert_one_line(lambda name=name: Evaluation(subject, CONFIG).measure(name), "--judge FOLDER")
+    for name in ("deformation", "view_consistency"):
+        assert_one_line(lambda name=name: Evaluation(subject, CONFIG).measure(name), "mesh")
+    no_embedder = Subject(generator(), tiny_dataset(tiny), judge, embedder="arcface.onnx")
+    for name in ("recognition", "disentanglement", "embedding_frechet"):
+        assert_one_line(lambda name=name: Evaluation(no_embedder, CONFIG).measure(name), "arcface.onnx")
 
 
 def test_unknown_metrics_and_empty_sets_are_refused(judge: Judge, tiny: Path) -> None:
-    with pytest.raises(ValueError, match="'fid', expected some of frechet"):
+    with pytest.raises(ValueError, match="'fid', expected some of inception, frechet"):
         EvaluationConfig(metrics=("fid",))
     one = dataclasses.replace(CONFIG, metrics=("frechet",), samples=dataclasses.replace(SAMPLES, count=1))
     head = load_head_geometry(tiny / "face_model.npz")

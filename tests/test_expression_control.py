@@ -10,7 +10,8 @@ from judged_model import tiny_judge
 from tiny_head import tiny_model
 
 from anifacegan.cameras import orbit_camera
-from anifacegan.metrics.expression_control import SIZE, asked_angle, expression_control, interocular
+from anifacegan.metrics.asked import asked_angle, interocular
+from anifacegan.metrics.expression_control import SIZE, expression_control
 from anifacegan.metrics.judge import Judge
 from anifacegan.models.latents import Latents
 from anifacegan.models.reconstruction import Reconstruction, pose_of

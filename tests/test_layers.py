@@ -56,9 +56,11 @@ LAYERS = """
     reconstruction_run
     tasks
     library
-    metrics.frechet metrics.identity metrics.judge metrics.samples
-    metrics.expression_control
-    metrics.deformation_error
+    metrics.asked metrics.disentanglement metrics.embedders metrics.frechet metrics.identity metrics.inception
+    metrics.judge metrics.samples metrics.smoothness
+    metrics.recognition
+    metrics.deformation_error metrics.expression_control metrics.settings metrics.view_consistency
+    metrics.gallery
     metrics.evaluation
     ablation
     trajectories

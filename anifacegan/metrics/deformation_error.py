@@ -16,7 +16,7 @@ from torch import Tensor
 
 from anifacegan.cameras import orbit_camera
 from anifacegan.face_surfaces import FaceSurfaces
-from anifacegan.metrics.expression_control import MM_PER_WORLD, interocular
+from anifacegan.metrics.asked import MM_PER_WORLD, interocular
 from anifacegan.models.generator import Generator
 from anifacegan.rasterizer import rasterize
 from anifacegan.views import Views

@@ -1,67 +1,53 @@
-"""The metrics that need no more than a generator, a judge, a face model and a data set; any of them alone, by name.
+"""All metrics of a model, each by its name; what several look at is rendered once.
 
-    frechet      Frechet distance of the judge's features, generated against real pictures, and its floor
-    expression   expression, camera and landmarks asked for against those found (AED, APD, correlations)
-    identity     the judge's identity coefficients of one person across expressions, against different people
-    deformation  the deformation field's steps against the mesh's, on the face
-
-The first two look at the same generated pictures, which are rendered once.
+``evaluate`` is the function for a script that compares models: a dictionary of numbers. ``Evaluation`` measures one
+metric at a time, for a table that goes on where one metric has not what it needs.
 """
 
 import dataclasses
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from anifacegan.data import FaceDataset
-from anifacegan.errors import InputError, require
+from anifacegan.errors import InputError
 from anifacegan.face_surfaces import FaceSurfaces
 from anifacegan.head_geometry import HeadGeometry
 from anifacegan.metrics.deformation_error import DeformationError, deformation_error
+from anifacegan.metrics.disentanglement import Disentanglement, disentanglement
 from anifacegan.metrics.expression_control import ExpressionControl, expression_control
 from anifacegan.metrics.frechet import FrechetReport, frechet_report
+from anifacegan.metrics.gallery import Gallery, Subject
 from anifacegan.metrics.identity import IdentitySpread, identity_spread
-from anifacegan.metrics.judge import Judge, Judged, judged, real_batches, real_items
-from anifacegan.metrics.samples import (
-    SampleConfig,
-    draw_samples,
-    generated_batches,
-    people_with_expressions,
-)
+from anifacegan.metrics.inception import InceptionReport, inception_report, inception_weights
+from anifacegan.metrics.judge import Judge, judged
+from anifacegan.metrics.recognition import Recognition, recognition
+from anifacegan.metrics.samples import draw_samples, people_with_ramps, picture_alone
+from anifacegan.metrics.settings import METRICS, EvaluationConfig
+from anifacegan.metrics.smoothness import Smoothness, ramp, smoothness
+from anifacegan.metrics.view_consistency import DepthView, ViewConsistency, view_consistency
 from anifacegan.models.generator import Generator
-from anifacegan.models.reconstruction import Reconstruction
+from anifacegan.models.reconstruction import Reconstruction, from_lm68
+from anifacegan.views import Views
 
-METRICS = ("frechet", "expression", "identity", "deformation")
-MESH_FACES = 103
+Report = (
+    FrechetReport
+    | ExpressionControl
+    | IdentitySpread
+    | DeformationError
+    | InceptionReport
+    | Recognition
+    | Disentanglement
+    | ViewConsistency
+    | Smoothness
+)
+OTHER_FACES = 103
 """Added to the seed of the faces that the deformation is measured on: others than those of the pictures."""
-
-
-@dataclass(frozen=True)
-class EvaluationConfig:
-    """Which metrics, on how much."""
-
-    metrics: tuple[str, ...] = METRICS
-    """Names: frechet, expression, identity, deformation."""
-    samples: SampleConfig = field(default_factory=SampleConfig)
-    """The generated pictures; twice as many real ones are taken where the data set has them."""
-    bootstrap: int = 100
-    """Draws for the deviation of the Frechet distance."""
-    people: int = 40
-    """People of the identity metric."""
-    expressions: int = 6
-    """Expressions of each of them; the first is neutral."""
-    mesh_faces: int = 200
-    """Faces of the deformation error."""
-
-    def __post_init__(self) -> None:
-        unknown = [name for name in self.metrics if name not in METRICS]
-        if unknown:
-            raise ValueError(f"metrics has '{unknown[0]}', expected some of {', '.join(METRICS)}")
-        require(self, "", "bootstrap people expressions", at_least=2)
-        require(self, "", "mesh_faces", at_least=1)
+CONSISTENCY_YAWS = (0.0, -0.3, 0.3)
+"""Radians; the first is warped into the others."""
 
 
 def evaluate(
@@ -72,60 +58,112 @@ def evaluate(
     The same numbers for the same seed, whatever the batch size and whichever other metrics are chosen.
 
     Raises:
-        InputError: too few pictures for a covariance, or a file of the data set cannot be read.
+        InputError: a metric has not what it needs, or a file of the data set cannot be read.
     """
-    return {
-        name: dataclasses.asdict(report) for name, report in reports(generator, judge, head, dataset, config)
-    }
+    evaluation = Evaluation(Subject(generator, dataset, judge, head), config)
+    return {name: dataclasses.asdict(evaluation.measure(name)) for name in config.metrics}
 
 
-def reports(
-    generator: Generator, judge: Judge, head: HeadGeometry, dataset: FaceDataset, config: EvaluationConfig
-) -> Iterator[tuple[str, FrechetReport | ExpressionControl | IdentitySpread | DeformationError]]:
-    """The same one by one, as they are ready."""
-    samples = config.samples
-    poses = dataset.load_coefficients().pose
-    views = seen = None
-    if "frechet" in config.metrics or "expression" in config.metrics:
-        views = draw_samples(generator, poses, samples)
-        batches = generated_batches(generator, views, samples)
-        seen = judged(judge.network, (batch.rgb for batch in batches))
-    if "frechet" in config.metrics:
-        assert seen is not None
-        yield "frechet", judge_frechet(judge, seen, dataset, config, generator.device)
-    if "expression" in config.metrics:
-        assert views is not None and seen is not None
-        found = Reconstruction.from_rows(seen.face.rows().to(generator.device))
-        yield "expression", expression_control(views, found, judge, generator.config.march.fov_deg)
-    if "identity" in config.metrics:
-        yield "identity", judge_identity(generator, judge, config)
-    if "deformation" in config.metrics:
-        surfaces = FaceSurfaces(head, generator.config.march.fov_deg).to(generator.device)
-        faces = dataclasses.replace(samples, count=config.mesh_faces, seed=samples.seed + MESH_FACES)
-        shown = draw_samples(generator, poses, faces)
-        landmarks = torch.from_numpy(head.landmark_vertices)
-        yield "deformation", deformation_error(generator, surfaces, landmarks, shown)
+class Evaluation:
+    """Measures a subject; pictures that were rendered for one metric are kept for the others."""
 
+    def __init__(self, subject: Subject, config: EvaluationConfig) -> None:
+        self.gallery = Gallery(subject, config)
+        self.subject, self.config, self.samples = subject, config, config.samples
+        self.generator = subject.generator
 
-def judge_frechet(
-    judge: Judge, generated: Judged, dataset: FaceDataset, config: EvaluationConfig, device: torch.device
-) -> FrechetReport:
-    """Frechet distance of the judge's features, against random pictures of the data set."""
-    samples = config.samples
-    if min(len(generated), len(dataset) // 2) < 2:
-        raise InputError(
-            f"frechet: {len(generated)} generated and {len(dataset)} real pictures, expected at least 2 and 4"
+    def measure(self, name: str) -> Report:
+        """One of METRICS.
+
+        Raises:
+            InputError: something it needs is missing, in one line.
+        """
+        measures: dict[str, Callable[[], Report]] = {known: getattr(self, f"_{known}") for known in METRICS}
+        return measures[name]()
+
+    # ---------------------------------------------------------------------------------------------- sets of pictures
+    def _inception(self) -> InceptionReport:
+        weights, count = inception_weights(self.subject.inception_weights), self.config.inception_count
+        real = torch.cat([(255 * rgb).round().byte().cpu() for rgb in self.gallery.real(count)])
+        generated = self.gallery.generated(count)
+        return inception_report(generated, real, weights, self.samples.batch, self.generator.device)
+
+    def _frechet(self) -> FrechetReport:
+        self._require_real()
+        real = judged(self.gallery.judge.network, self.gallery.real(2 * self.samples.count))
+        return self._frechet_of(self.gallery.seen.features, real.features)
+
+    def _embedding_frechet(self) -> FrechetReport:
+        self._require_real()
+        gallery, count = self.gallery, self.samples.count
+        lm68 = gallery.table.lm68[gallery.real_items(2 * count)]
+        landmarks_px = from_lm68(lm68, self.samples.size).to(self.generator.device)
+        real = gallery.embedded(gallery.real(2 * count), landmarks_px)
+        return self._frechet_of(gallery.embeddings(gallery.views(count), gallery.generated(count)), real)
+
+    def _require_real(self) -> None:
+        count, available = self.samples.count, len(self.subject.dataset)
+        if min(count, available // 2) < 2:
+            raise InputError(
+                f"frechet: {count} generated and {available} real pictures, expected at least 2 and 4"
+            )
+
+    def _frechet_of(self, generated: Tensor, real: Tensor) -> FrechetReport:
+        rng = np.random.default_rng(self.samples.seed)
+        return frechet_report(generated.cpu().numpy(), real.cpu().numpy(), self.config.bootstrap, rng)
+
+    # ------------------------------------------------------------------------------------------- asked against found
+    def _expression(self) -> ExpressionControl:
+        found = Reconstruction.from_rows(self.gallery.seen.face.rows().to(self.generator.device))
+        asked = self.gallery.views(self.samples.count)
+        return expression_control(asked, found, self.gallery.judge, self.gallery.fov_deg)
+
+    def _deformation(self) -> DeformationError:
+        head = self.gallery.head
+        surfaces = FaceSurfaces(head, self.gallery.fov_deg).to(self.generator.device)
+        seed = self.samples.seed + OTHER_FACES
+        faces = dataclasses.replace(self.samples, count=self.config.mesh_faces, seed=seed)
+        views = draw_samples(self.generator, self.gallery.table.pose, faces)
+        return deformation_error(self.generator, surfaces, torch.from_numpy(head.landmark_vertices), views)
+
+    def _smoothness(self) -> Smoothness:
+        gallery, config = self.gallery, self.config
+        views, pictures = gallery.grid(
+            people_with_ramps(self.generator, config.ramps, ramp(config.frames), self.samples.seed)
         )
-    items = real_items(2 * samples.count, len(dataset), torch.Generator().manual_seed(samples.seed))
-    real = judged(judge.network, real_batches(dataset, items, samples.size, samples.batch, device))
-    return frechet_report(
-        generated.features.numpy(), real.features.numpy(), config.bootstrap, np.random.default_rng(samples.seed)
-    )
+        face, codes = gallery.judged(pictures).face, views.latents
+        found, asked = gallery.landmarks_mm(face.id, face.exp), gallery.landmarks_mm(codes.z_id, codes.z_exp)
+        shape = (config.ramps, config.frames)
+        return smoothness(found.unflatten(0, shape), asked.unflatten(0, shape))
 
+    # -------------------------------------------------------------------------------------------------------- people
+    def _identity(self) -> IdentitySpread:
+        face = self.gallery.judged(self.gallery.expression_grid[1]).face
+        return identity_spread(face.id.unflatten(0, (self.config.people, self.config.expressions)))
 
-def judge_identity(generator: Generator, judge: Judge, config: EvaluationConfig) -> IdentitySpread:
-    """Identity coefficients of people with several expressions, all frontal."""
-    views = people_with_expressions(generator, config.people, config.expressions, config.samples.seed)
-    batches = generated_batches(generator, views, config.samples)
-    seen = judged(judge.network, (batch.rgb for batch in batches))
-    return identity_spread(seen.face.id.unflatten(0, (config.people, config.expressions)))
+    def _recognition(self) -> Recognition:
+        gallery = self.gallery
+        gallery.require_embedder()
+        grids = (gallery.yaw_grid, gallery.expression_grid)
+        return recognition(*(gallery.changed(*grid).embedding for grid in grids))
+
+    def _disentanglement(self) -> Disentanglement:
+        gallery = self.gallery
+        gallery.require_embedder()
+        grids = (gallery.expression_grid, gallery.yaw_grid, gallery.noise_grid)
+        return disentanglement(*(gallery.changed(*grid) for grid in grids))
+
+    def _view_consistency(self) -> ViewConsistency:
+        gallery, size = self.gallery, self.samples.size
+        surfaces = FaceSurfaces(gallery.head, gallery.fov_deg).to(self.generator.device)
+        latents = gallery.views(self.config.consistency_faces).latents
+        pairs, depths = [], []
+        for k in range(len(latents)):
+            seen = []
+            for yaw in CONSISTENCY_YAWS:
+                view = Views(latents[k : k + 1], latents.z_id.new_tensor([[0.0, yaw]]))
+                picture = picture_alone(self.generator, view, size, self.samples.psi)
+                seen.append(DepthView(picture.rgb, picture.foreground, picture.depth, view.pose))
+                depths.append((seen[-1], surfaces(view, size)))
+            pairs += [(seen[0], other) for other in seen[1:]]
+        return view_consistency(pairs, depths, gallery.fov_deg)

@@ -15,10 +15,9 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from anifacegan.cameras import FOV_DEG, euler_from_rotation, orbit_camera, orbit_rotation
+from anifacegan.cameras import FOV_DEG, orbit_camera
+from anifacegan.metrics.asked import MM_PER_WORLD, asked_angle, asked_landmarks_px, interocular
 from anifacegan.metrics.judge import Judge
 from anifacegan.models.reconstruction import Reconstruction
 from anifacegan.morphable import WORLD_PER_MODEL_UNIT
@@ -27,9 +26,6 @@ from anifacegan.views import Views
 
 SIZE = 128
 """Pixels of the picture that landmark errors are stated for."""
-MM_PER_WORLD = 1000.0
-"""A head is about 0.2 world units tall."""
-RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 
 
 @dataclass(frozen=True)
@@ -73,8 +69,9 @@ def expression_control(
     model_unit = WORLD_PER_MODEL_UNIT
     wanted = judge.landmarks.unposed(asked.latents.z_id, asked.latents.z_exp)               # (B, 68, 3)
     in_space = model_unit * (judge.landmarks.unposed(found.id, found.exp) - wanted).norm(dim=-1)  # world units
-    camera = orbit_camera(*asked.pose.unbind(-1), SIZE, fov_deg)
-    in_picture = camera.project(model_unit * wanted + judge.world_offset) - judge.landmarks.pixels(found, SIZE)
+    wanted_px = asked_landmarks_px(judge.landmarks, judge.world_offset, asked, SIZE, fov_deg)
+    in_picture = wanted_px - judge.landmarks.pixels(found, SIZE)
+    focal_px = orbit_camera(*asked.pose[:1].unbind(-1), SIZE, fov_deg).focal_px
     neutral = judge.landmarks.unposed(asked.latents.z_id, torch.zeros_like(asked.latents.z_exp))
     eyes = model_unit * interocular(neutral)                           # (B,) world units
     px = in_picture.norm(dim=-1).mean(dim=1)                           # (B,)
@@ -93,19 +90,9 @@ def expression_control(
         roll_deg=roll,
         yaw_correlation=float(correlation(found.angle[:, 1:2], asked_angle(asked.pose)[:, 1:2])),
         landmarks_px=float(px.mean()),
-        landmarks_px_interocular=float((px / (camera.focal_px * eyes)).mean()),
+        landmarks_px_interocular=float((px / (focal_px * eyes)).mean()),
         landmarks_mm=MM_PER_WORLD * float(in_space.mean()),
         landmarks_mm_interocular=float((in_space.mean(dim=1) / eyes).mean()),
         count=len(asked),
         correlations=tuple(first.tolist()),
     )
-
-
-def asked_angle(pose: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 3"]:
-    """Deep3DFaceRecon's (pitch, yaw, roll) of the generator's (pitch, yaw): of faces seen by a camera without roll."""
-    return euler_from_rotation(orbit_rotation(*pose.unbind(-1))[1])
-
-
-def interocular(landmarks: Float[Tensor, "batch 68 3"]) -> Float[Tensor, "batch"]:
-    """Distance between the centres of the eyes' landmarks, in the landmarks' units."""
-    return (landmarks[:, RIGHT_EYE].mean(dim=1) - landmarks[:, LEFT_EYE].mean(dim=1)).norm(dim=-1)

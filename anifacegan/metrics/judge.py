@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
@@ -88,6 +88,13 @@ def real_batches(
             pixels = torch.stack([dataset[int(item)].image for item in some])              # (B, H, W, 3)
             progress.update(len(some))
             yield resample(pixels.permute(0, 3, 1, 2).to(device).float() / 255, size)
+
+
+def in_batches(
+    pictures: UInt8[Tensor, "item 3 size size"], batch: int, device: torch.device
+) -> Iterator[Float[Tensor, "batch 3 size size"]]:
+    """8-bit pictures in [0, 1]."""
+    return (some.to(device).float() / 255 for some in pictures.split(batch))
 
 
 def real_items(count: int, available: int, rng: torch.Generator) -> Int[Tensor, "item"]:

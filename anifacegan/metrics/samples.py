@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
 from anifacegan.errors import require
-from anifacegan.library import Face
+from anifacegan.library import Face, Picture
 from anifacegan.models.generator import Generator
 from anifacegan.models.latents import Latents
 from anifacegan.shapes import EXP_DIM
@@ -21,6 +21,8 @@ from anifacegan.views import ViewConfig, Views, draw_views, sample_generators
 
 FACES, PEOPLE, EXPRESSIONS = 101, 102, 103
 """Purposes of the random generators, apart from those of training."""
+OTHER_PEOPLE = 1_000_003
+"""Added to a seed for people whose appearance codes are lent to others."""
 
 
 @dataclass(frozen=True)
@@ -72,34 +74,80 @@ def generated_batches(generator: Generator, views: Views, config: SampleConfig) 
             yield GeneratedPictures(part, torch.stack(rgb))
 
 
+def rendered(generator: Generator, views: Views, config: SampleConfig) -> UInt8[Tensor, "item 3 size size"]:
+    """Pictures of the views with 8 bits a colour, as real ones have, in host memory."""
+    size = config.size
+    parts = [(255 * batch.rgb).round().byte().cpu() for batch in generated_batches(generator, views, config)]
+    return torch.cat([torch.zeros(0, 3, size, size, dtype=torch.uint8), *parts])
+
+
 @torch.inference_mode()
 def render_alone(generator: Generator, view: Views, size: int, psi: float = 1.0) -> Float[Tensor, "3 size size"]:
     """One face's picture in [0, 1]: the same whatever else is rendered."""
+    return picture_alone(generator, view, size, psi).rgb
+
+
+@torch.inference_mode()
+def picture_alone(generator: Generator, view: Views, size: int, psi: float = 1.0) -> Picture:
+    """The same with depth and opacity."""
     pitch, yaw = view.pose[0].tolist()
-    return Face(generator.condition(view.latents, psi), view.latents).render(yaw, pitch, size)
+    return Face(generator.condition(view.latents, psi), view.latents).picture(yaw, pitch, size)
 
 
 @torch.no_grad()
-def people_with_expressions(
-    generator: Generator, people: int, expressions: int, seed: int, pose: tuple[float, float] = (0.0, 0.0)
-) -> Views:
-    """Every person with every expression, person by person, all seen from ``pose`` (pitch, yaw in radians).
+def people_with_expressions(generator: Generator, people: int, expressions: int, seed: int) -> Views:
+    """Every person with every expression, person by person, all frontal.
 
     The first expression is the neutral one; the others are drawn from the prior and are the same for everyone.
     """
-    z_id, z_noise = generator.sample_people(sample_generators(seed, 0, PEOPLE, range(people)))
-    prior = generator.expression_prior
-    codes = [
-        torch.randn(1, prior.config.latent_dim, generator=rng).to(z_id)
-        for rng in sample_generators(seed, 0, EXPRESSIONS, range(expressions - 1))
-    ]
-    neutral = z_id.new_zeros(1, EXP_DIM)
-    z_exp = torch.cat([neutral, *(prior.decode(code) for code in codes)])
+    z_id, z_noise = _people(generator, people, seed)
+    z_exp = torch.cat([z_id.new_zeros(1, EXP_DIM), drawn_expressions(generator, expressions - 1, seed)])
     return Views(
         Latents(
             z_id.repeat_interleave(expressions, dim=0),
             z_exp.repeat(people, 1),
             z_noise.repeat_interleave(expressions, dim=0),
         ),
-        z_id.new_tensor(pose).expand(people * expressions, 2),
+        z_id.new_zeros(people * expressions, 2),
     )
+
+
+@torch.no_grad()
+def drawn_expressions(generator: Generator, count: int, seed: int) -> Float[Tensor, "expression 64"]:
+    """Expressions of the prior."""
+    prior, device = generator.expression_prior, generator.device
+    rngs = sample_generators(seed, 0, EXPRESSIONS, range(count))
+    codes = [torch.randn(1, prior.config.latent_dim, generator=rng).to(device) for rng in rngs]
+    return torch.cat([torch.zeros(0, EXP_DIM, device=device), *(prior.decode(code) for code in codes)])
+
+
+@torch.no_grad()
+def people_at_yaws(generator: Generator, people: int, yaws: tuple[float, ...], seed: int) -> Views:
+    """Every person of :func:`people_with_expressions` at every yaw (radians), neutral, person by person."""
+    z_id, z_noise = (code.repeat_interleave(len(yaws), dim=0) for code in _people(generator, people, seed))
+    pose = torch.tensor([(0.0, yaw) for yaw in yaws]).repeat(people, 1).to(z_id)
+    return Views(Latents(z_id, z_id.new_zeros(len(z_id), EXP_DIM), z_noise), pose)
+
+
+@torch.no_grad()
+def people_with_noises(generator: Generator, people: int, noises: int, seed: int) -> Views:
+    """The same people, neutral and frontal, first with their own appearance code, then with other people's."""
+    z_id, z_noise = _people(generator, people, seed)
+    others = _people(generator, noises - 1, seed + OTHER_PEOPLE)[1]
+    z_noise = torch.cat([z_noise[:, None], others.expand(people, -1, -1)], dim=1).flatten(0, 1)
+    z_id = z_id.repeat_interleave(noises, dim=0)
+    return Views(Latents(z_id, z_id.new_zeros(len(z_id), EXP_DIM), z_noise), z_id.new_zeros(len(z_id), 2))
+
+
+@torch.no_grad()
+def people_with_ramps(generator: Generator, people: int, strength: Float[Tensor, "frame"], seed: int) -> Views:
+    """The same people, frontal, each with an expression of its own at every strength, frame by frame."""
+    z_id, z_noise = (code.repeat_interleave(len(strength), dim=0) for code in _people(generator, people, seed))
+    z_exp = strength.to(z_id)[None, :, None] * drawn_expressions(generator, people, seed)[:, None]
+    return Views(Latents(z_id, z_exp.flatten(0, 1), z_noise), z_id.new_zeros(len(z_id), 2))
+
+
+def _people(
+    generator: Generator, count: int, seed: int
+) -> tuple[Float[Tensor, "person 80"], Float[Tensor, "person 80"]]:
+    return generator.sample_people(sample_generators(seed, 0, PEOPLE, range(count)))

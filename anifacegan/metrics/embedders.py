@@ -1,0 +1,148 @@
+"""Networks that recognise faces: a picture and its 68 landmarks become a vector.
+
+    judge        the identity coefficients of the judge: offline, and no recogniser
+    dlib         dlib's network of 128 numbers (extra demo-check), made from data that are for research
+    FILE.onnx    an ArcFace-like network that the user brings (extra eval)
+    FILE.pt      the same as TorchScript
+
+Landmarks are those that the face model says, not a detector's: a picture is embedded whether or not a detector would
+find a face in it, and all embedders see the same crop of it. Files get the face at 112 x 112 pixels in [-1, 1], its
+eyes, nose tip and mouth corners brought as near as a similarity can to the places that ArcFace was trained with.
+"""
+
+import hashlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from anifacegan.errors import InputError, first_line
+from anifacegan.models.reconstruction import ReconstructionNetwork
+from anifacegan.morphable import alignment_weights
+
+CROP = 112
+ARCFACE_POINTS = (
+    (38.2946, 51.6963),
+    (73.5318, 51.5014),
+    (56.0252, 71.7366),
+    (41.5493, 92.3655),
+    (70.7299, 92.2041),
+)
+"""Index pixels of eyes, nose tip and mouth corners, each from the viewer's left (Deng et al. 2019, InsightFace)."""
+DLIB_INSTALL = "pip install --no-deps dlib-bin face_recognition_models"
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """A network with its name."""
+
+    name: str
+    """With the sum of its weights where it is a file."""
+    embed: Callable[[Tensor, Tensor], Tensor]
+    """(B, 3, H, H) pictures in [0, 1] and (B, 68, 2) landmarks in index pixels -> (B, feature) vectors."""
+
+
+def load_embedder(name: str, judge: ReconstructionNetwork, judge_name: str, device: torch.device) -> Embedder:
+    """The embedder of a name: see the list above.
+
+    Raises:
+        InputError: unknown name, missing package, or a file that is no network.
+    """
+    if name == "judge":
+        return Embedder(f"identity coefficients of judge {judge_name}", lambda rgb, landmarks: judge(rgb).id)
+    if name == "dlib":
+        return Embedder("dlib's face recognition ResNet", _dlib_network())
+    path = Path(name)
+    loaders = {".onnx": _onnx_network, ".pt": _torchscript_network}
+    if path.suffix not in loaders:
+        raise InputError(f"embedder is {name}, expected judge, dlib, or a file .onnx or .pt")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected a network that recognises faces")
+    network = loaders[path.suffix](path, device)
+    shown = f"{path.name} (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]})"
+    return Embedder(shown, lambda rgb, landmarks: network(2 * aligned(rgb, landmarks) - 1).flatten(1))
+
+
+def aligned(
+    rgb: Float[Tensor, "batch 3 size size"], landmarks_px: Float[Tensor, "batch 68 2"]
+) -> Float[Tensor, "batch 3 112 112"]:
+    """Faces cut out by the least-squares similarity from ArcFace's points to their own, four samples a pixel."""
+    points = alignment_weights().to(landmarks_px) @ landmarks_px       # (B, 5, 2)
+    wanted = points.new_tensor(ARCFACE_POINTS)                         # (5, 2)
+    axis = (torch.arange(2 * CROP, dtype=rgb.dtype, device=rgb.device) + 0.5) / 2 - 0.5
+    v, u = torch.meshgrid(axis, axis, indexing="ij")
+    similarity = _similarity(wanted, points)                           # (B, 4): a, b, x, y
+    a, b, x, y = similarity.to(rgb).T[:, :, None, None]
+    px = torch.stack([a * u - b * v + x, b * u + a * v + y], dim=-1)   # (B, 224, 224, 2)
+    grid = 2 * px / (rgb.shape[-1] - 1) - 1
+    crop = functional.grid_sample(rgb, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    return functional.avg_pool2d(crop, 2)
+
+
+def _similarity(source: Float[Tensor, "point 2"], target: Float[Tensor, "batch point 2"]) -> Float[Tensor, "batch 4"]:
+    """(a, b, x, y) of (u, v) -> (a u - b v + x, b u + a v + y), from source to target points."""
+    u, v = source.unbind(-1)
+    one, zero = torch.ones_like(u), torch.zeros_like(u)
+    rows = torch.cat([torch.stack([u, -v, one, zero], dim=-1), torch.stack([v, u, zero, one], dim=-1)])  # (10, 4)
+    wanted = torch.cat([target[..., 0], target[..., 1]], dim=-1)                                         # (B, 10)
+    return wanted @ torch.linalg.pinv(rows).T
+
+
+def _torchscript_network(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
+    try:
+        return torch.jit.load(str(path), map_location=device).eval()
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"{path}: not a TorchScript network ({first_line(error)})") from None
+
+
+def _onnx_network(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise InputError(f"{path}: onnxruntime is not installed, needed for an .onnx: pip install onnxruntime")
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises kinds of its own
+        raise InputError(f"{path}: not a readable ONNX network ({first_line(error)})") from None
+    name = session.get_inputs()[0].name
+
+    def network(crops: Tensor) -> Tensor:
+        rows = [session.run(None, {name: crop[None].cpu().numpy()})[0] for crop in crops]  # many take one at a time
+        return torch.from_numpy(np.concatenate(rows)).to(device)
+
+    return network
+
+
+def _dlib_network() -> Callable[[Tensor, Tensor], Tensor]:
+    # face_recognition_models is found, not imported: its code wants a setuptools of long ago.
+    places = {name: importlib.util.find_spec(name) for name in ("dlib", "face_recognition_models")}
+    missing = [name for name, place in places.items() if place is None]
+    if missing:
+        raise InputError(f"embedder dlib: {' and '.join(missing)} not installed: {DLIB_INSTALL}")
+    import dlib
+
+    folder = Path(str(places["face_recognition_models"].origin)).parent / "models"
+    network = dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat"))
+
+    def embed(rgb: Tensor, landmarks_px: Tensor) -> Tensor:
+        pixels = (255 * rgb.clamp(0, 1)).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        rows = [_dlib_vector(network, image, points) for image, points in zip(pixels, landmarks_px.cpu(), strict=True)]
+        return torch.from_numpy(np.stack(rows)).to(rgb)
+
+    return embed
+
+
+def _dlib_vector(network: Any, image: np.ndarray, points: Float[Tensor, "68 2"]) -> np.ndarray:
+    import dlib
+
+    dots = dlib.points([dlib.point(int(round(x)), int(round(y))) for x, y in points.tolist()])
+    whole = dlib.rectangle(0, 0, image.shape[1] - 1, image.shape[0] - 1)
+    face = dlib.full_object_detection(whole, dots)
+    return np.array(network.compute_face_descriptor(np.ascontiguousarray(image), face))

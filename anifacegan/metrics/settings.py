@@ -1,0 +1,65 @@
+"""Which metrics there are, what each says, and how much is looked at."""
+
+from dataclasses import dataclass, field
+
+from anifacegan.errors import require
+from anifacegan.metrics.samples import SampleConfig
+
+DEFINITIONS = {
+    "inception": "FID, KID x 100 and Inception Score by torch-fidelity, on 8-bit pictures; generated against real",
+    "frechet": "Frechet distance of the judge's features, generated against real; floor: real against other real",
+    "embedding_frechet": "the same of the embedder's vectors",
+    "expression": "codes and camera asked for against those that the judge estimates: correlation of the first ten "
+    "expression coefficients, AED and APD (mean absolute, and root mean square), 68 landmarks",
+    "identity": "distance of the judge's identity coefficients across one person's expressions, over that between "
+    "people",
+    "recognition": "cosine of the embedder's vectors of one person across yaw -0.5 to 0.5 and across expressions, "
+    "against other people's; Euclidean distance between people over that within a person",
+    "disentanglement": "expression changed: drift of embedding and pose; yaw changed: of expression; noise changed: of "
+    "landmarks",
+    "view_consistency": "PSNR of a view warped into another by the rendered depth, where both see the same point; "
+    "rendered depth against the mesh on the face",
+    "smoothness": "second difference of the landmarks that the judge finds over an eased expression ramp, over the "
+    "ramp's own",
+    "deformation": "mean |D(x) - delta| on seen vertices of the face; relative: on vertices that move by more than "
+    "1 mm, over how far they move",
+}
+METRICS = tuple(DEFINITIONS)
+CORE = ("frechet", "expression", "identity", "deformation")
+"""What an ablation compares."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Which metrics, on how much."""
+
+    metrics: tuple[str, ...] = CORE
+    """Names of metrics."""
+    samples: SampleConfig = field(default_factory=SampleConfig)
+    """The generated pictures; twice as many real ones are taken where the data set has them."""
+    bootstrap: int = 100
+    """Draws for the deviation of the Frechet distance."""
+    inception_count: int = 5000
+    """Generated pictures, and real ones, for FID, KID and IS."""
+    people: int = 40
+    """People of identity, recognition and disentanglement."""
+    expressions: int = 6
+    """Expressions of each of them; the first is neutral."""
+    noises: int = 4
+    """Appearance codes of each of them; the first is their own."""
+    mesh_faces: int = 200
+    """Faces of the deformation error."""
+    consistency_faces: int = 20
+    """Faces of the view consistency."""
+    ramps: int = 6
+    """Expression ramps of the temporal smoothness."""
+    frames: int = 24
+    """Frames of a ramp."""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.metrics if name not in METRICS]
+        if unknown:
+            raise ValueError(f"metrics has '{unknown[0]}', expected some of {', '.join(METRICS)}")
+        require(self, "", "bootstrap people expressions noises", at_least=2)
+        require(self, "", "mesh_faces inception_count consistency_faces ramps", at_least=1)
+        require(self, "", "frames", at_least=3)

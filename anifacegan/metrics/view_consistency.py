@@ -1,0 +1,103 @@
+"""Is what two views show one surface? One view is warped into the other along the rendered depth.
+
+Every pixel of the target view is carried by its depth to a point in space and from there into the source view. It is
+visible there if the point lies in the picture and, within 5 mm, at the depth that the source view has at that place.
+PSNR is that of the mean squared error of the colours of all visible pixels of all pairs, [0, 1] being the range; both
+pixels must be of the head (opacity over 0.99).
+
+On the face the depth is also compared with the face model's: mean |depth rendered - depth of the mesh| along the rays.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from anifacegan.cameras import FOV_DEG, orbit_camera
+from anifacegan.face_surfaces import SurfaceMap
+from anifacegan.metrics.asked import MM_PER_WORLD
+from anifacegan.rays import image_rays
+
+OPAQUE = 0.99
+SAME_DEPTH = 0.005
+"""World units."""
+
+
+@dataclass(frozen=True)
+class DepthView:
+    """A rendered view."""
+
+    rgb: Float[Tensor, "3 size size"]
+    """In [0, 1]."""
+    foreground: Float[Tensor, "1 size size"]
+    """Opacity of the head."""
+    depth: Float[Tensor, "1 size size"]
+    """Distance along the pixels' rays, world units."""
+    pose: Float[Tensor, "1 2"]
+    """(pitch, yaw), radians relative to frontal."""
+
+
+@dataclass(frozen=True)
+class ViewConsistency:
+    psnr_db: float
+    """Of warped against rendered colours; nan where no pixel is visible in both views."""
+    visible_share: float
+    """Of the head's pixels in the target views."""
+    depth_mm: float
+    """Mean absolute difference from the face model's surface on the face; nan where no face is seen."""
+    depth_bias_mm: float
+    """Mean difference: positive is behind the mesh."""
+    pairs: int
+
+
+def view_consistency(
+    pairs: Iterable[tuple[DepthView, DepthView]],
+    depths: Iterable[tuple[DepthView, SurfaceMap]],
+    fov_deg: float = FOV_DEG,
+) -> ViewConsistency:
+    """Over (source, target) pairs of views of one face, and over views with the mesh on their rays."""
+    squared, visible, head, count = 0.0, 0, 0, 0
+    for source, target in pairs:
+        warped, seen = warp(source, target, fov_deg)
+        squared += float((warped - target.rgb).square().mean(dim=0)[seen].sum())
+        visible, head, count = visible + int(seen.sum()), head + int((target.foreground > OPAQUE).sum()), count + 1
+    error = squared / visible if visible else math.nan
+    errors = [depth_errors(view, mesh, fov_deg) for view, mesh in depths]
+    difference = MM_PER_WORLD * torch.cat(errors) if errors else torch.full((1,), math.nan)
+    return ViewConsistency(
+        psnr_db=-10 * math.log10(error) if error > 0 else math.inf if error == 0 else math.nan,
+        visible_share=visible / head if head else math.nan,
+        depth_mm=float(difference.abs().mean()),
+        depth_bias_mm=float(difference.mean()),
+        pairs=count,
+    )
+
+
+def warp(
+    source: DepthView, target: DepthView, fov_deg: float = FOV_DEG
+) -> tuple[Float[Tensor, "3 size size"], Tensor]:
+    """The target's picture with the source's colours, and the (size, size) pixels where both see the same point."""
+    size = target.rgb.shape[-1]
+    rays = image_rays(*target.pose.unbind(-1), size, fov_deg)
+    x = rays.at(target.depth.reshape(1, -1, 1))[:, :, 0]               # (1, R, 3) world
+    px = orbit_camera(*source.pose.unbind(-1), size, fov_deg).project(x)
+    grid = (2 * px / (size - 1) - 1).reshape(1, size, size, 2)
+    content = torch.cat([source.rgb, source.foreground, source.depth])[None]
+    found = functional.grid_sample(content, grid, mode="bilinear", align_corners=True)[0]
+    origin = image_rays(*source.pose.unbind(-1), 2, fov_deg).origins[0, 0]
+    distance = (x[0] - origin).norm(dim=-1).reshape(size, size)
+    inside = (grid[0].abs() <= 1).all(dim=-1)
+    opaque = (found[3] > OPAQUE) & (target.foreground[0] > OPAQUE)
+    return found[:3], inside & opaque & ((distance - found[4]).abs() < SAME_DEPTH)
+
+
+def depth_errors(view: DepthView, mesh: SurfaceMap, fov_deg: float = FOV_DEG) -> Float[Tensor, "pixel"]:
+    """Rendered depth less the mesh's on the pixels of the face, world units."""
+    rays = image_rays(*view.pose.unbind(-1), view.rgb.shape[-1], fov_deg)
+    face = mesh.share[0] > 0
+    distance = (mesh.x_mesh[0] - rays.origins[0]).norm(dim=-1)
+    return (view.depth.flatten() - distance)[face]

@@ -1,0 +1,120 @@
+"""scripts/evaluate.py: a table and a file that say what was measured, and what was not and why."""
+
+import importlib.util
+import json
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from judged_model import write_judge
+from one_line import assert_one_line
+from small_models import write_small_model
+from tiny_training_set import COUNT, SIZE
+
+from anifacegan.command_line import read_config
+from anifacegan.data import picture_size
+from anifacegan.metrics.settings import METRICS
+
+SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "evaluate.py"
+FEW = (
+    "--count 4 --people 2 --expressions 2 --mesh-faces 1 --consistency-faces 1 --ramps 1 --frames 3 --bootstrap 2"
+    " --size 8 --device cpu"
+).split()
+
+
+def loaded_script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("evaluate", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["evaluate"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+script = loaded_script()
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *FEW, *arguments])
+    script.main()
+
+
+def everything(tiny: Path, folder: Path) -> list[str]:
+    model, judge = write_small_model(folder / "model"), write_judge(folder / "judge")
+    face_model = tiny / "face_model.npz"
+    return (
+        f"--model {model} --data {tiny / 'data'} --judge {judge} --face-model {face_model} --out {folder / 'out'}"
+    ).split()
+
+
+def test_every_number_is_in_the_table_and_in_the_file(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without Inception weights: one line says so, and all other metrics are there."""
+    weights = str(tmp_path / "none.pth")
+    run(monkeypatch, *everything(tiny, tmp_path), "--inception-weights", weights)
+    shown = capsys.readouterr()
+    document = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert shown.out == (tmp_path / "out" / "table.md").read_text()
+    assert tuple(document["metrics"]) == METRICS
+    assert "values" not in document["metrics"]["inception"] and "inception: not measured: " in shown.err
+    for name in METRICS[1:]:
+        for key, value in document["metrics"][name]["values"].items():
+            if isinstance(value, float):
+                assert f"| {name}: {key} | {value:.4g} |" in shown.out
+        assert document["metrics"][name]["definition"] in shown.out
+    assert document["metrics"]["expression"]["values"]["count"] == 4
+    assert document["settings"]["seed"] == 1 and document["settings"]["size"] == 8
+    assert document["data"] == {"path": str(tiny / "data"), "pictures": COUNT, "size": SIZE}
+    assert "tiny judge (sha256 " in document["judge"] and document["judge"] in document["embedder"]
+    assert document["model"].startswith("small (") and "torch" in document["versions"]
+
+
+def test_one_metric_alone_needs_no_judge(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, face_model = write_small_model(tmp_path / "model"), tiny / "face_model.npz"
+    arguments = f"--model {model} --data {tiny / 'data'} --face-model {face_model} --out {tmp_path / 'out'}"
+    run(monkeypatch, *arguments.split(), "--metrics", "deformation", "identity")
+    document = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert list(document["metrics"]) == ["deformation", "identity"]
+    assert "values" in document["metrics"]["deformation"]
+    assert "--judge FOLDER" in document["metrics"]["identity"]["not_measured"]
+    assert "| identity | not measured | no judge given" in capsys.readouterr().out
+
+
+def test_mistakes_are_one_line(tiny: Path) -> None:
+    def read(*arguments: str) -> Any:
+        return read_config(script.EvaluateConfig, [*FEW, f"--data={tiny / 'data'}", *arguments], "evaluate.py")
+
+    for names in (["frechet"], ["frechet", "identity"]):
+        assert read("--metrics", *names).evaluation(8).metrics == tuple(names)
+    assert_one_line(lambda: read("--metrics", "fid", "frechet"), "'fid'", "inception, frechet")
+    assert_one_line(lambda: read("--people", "1"), "people is 1", "at least 2")
+    assert_one_line(lambda: read("--frames", "2"), "frames is 2", "at least 3")
+    assert_one_line(lambda: read("--cuont", "2"), "cuont")
+
+
+def test_a_judge_of_other_faces_is_refused(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_small_model(tmp_path / "model", face_model="bfm09")
+    arguments = f"--model {tmp_path / 'model'} --data {tiny / 'data'} --judge {write_judge(tmp_path / 'judge')}"
+    with pytest.raises(SystemExit):
+        run(monkeypatch, *arguments.split(), "--out", str(tmp_path / "out"))
+    assert capsys.readouterr().err.startswith("error: judge: model 'small' takes 'bfm09'")
+
+
+def test_what_is_no_number_is_null() -> None:
+    plain = script.without_nan({"a": [1.0, math.nan], "b": {"c": math.inf}, "d": (2, "x")})
+    assert plain == {"a": [1.0, None], "b": {"c": None}, "d": [2, "x"]}
+
+
+def test_a_data_sets_picture_size_is_that_of_its_first_image(tiny: Path, tmp_path: Path) -> None:
+    assert picture_size(tiny / "data") == SIZE
+    assert_one_line(lambda: picture_size(tmp_path), "no images")
+    (tmp_path / "a.png").write_text("no image")
+    assert_one_line(lambda: picture_size(tmp_path), "a.png: not a readable image")
