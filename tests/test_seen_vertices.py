@@ -94,11 +94,13 @@ def test_vertices_count_where_nothing_stands_between_them_and_the_camera(
         items = np.array([item])
         counted = sampler.points(items, codes.id[items], codes.exp[items], 3000, rng(6)).visible[0].numpy() > 0
         chosen = sampler.vertices(3000, rng(6))
-        codes_of = (codes.id[item].double().numpy(), codes.exp[item].double().numpy(), codes.pose[item].numpy())
-        expected = slowly_seen(file, *codes_of)[chosen]
-        assert not (expected & ~counted).any()
-        # A corner of a triangle that is half seen counts as well: a rim of the silhouette.
-        assert 0.3 < expected.mean() < 0.7 and (counted & ~expected).mean() < 0.12
+        z_id, z_exp, pose = (values[item].numpy() for values in (codes.id, codes.exp, codes.pose))
+        expected = slowly_seen(file, z_id.astype(float), z_exp.astype(float), pose)
+        assert 0.3 < expected.mean() < 0.7
+        # At the silhouette a triangle may be thinner than a pixel, and a corner of one that is half seen counts.
+        assert (counted != expected[chosen]).mean() < 0.02
+        finer = draw_vertices(mesh, z_id, z_exp, pose, size=1500)
+        assert not (expected & ~finer).any() and (finer & ~expected).mean() < 0.02
 
 
 def test_the_pose_decides_which_side_is_seen(mesh: FaceMesh) -> None:
