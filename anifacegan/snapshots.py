@@ -13,6 +13,8 @@ from anifacegan.atomic_files import write_complete
 from anifacegan.errors import InputError, first_line
 
 PATTERN = "snapshot_*.pt"
+DAMAGED = (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile)
+"""What reading a damaged file raises."""
 
 
 def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
@@ -21,7 +23,7 @@ def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
     Raises:
         InputError: the file cannot be written; all others are as they were.
     """
-    path = folder / f"snapshot_{step:08d}.pt"
+    path = _path(folder, step)
     buffer = io.BytesIO()                                              # of a full disk, torch.save says something else
     torch.save(content, buffer)
     write_complete(path, buffer.getbuffer())
@@ -42,11 +44,36 @@ def load_newest(folder: Path) -> dict | None:
     for path in sorted(folder.glob(PATTERN), reverse=True):
         try:
             return _read(path)
-        except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             print(f"{path}: damaged ({first_line(error)}), trying the one before", file=sys.stderr)
     if any(folder.glob(PATTERN)):
         raise InputError(f"{folder}: no snapshot is readable; remove {PATTERN} there to start over")
     return None
+
+
+def load_snapshot(folder: Path, step: int | None) -> dict:
+    """Content of the snapshot of a step; None is the newest readable one.
+
+    Raises:
+        InputError: there is none, or it is damaged; the message lists the steps there are.
+    """
+    if step is None:
+        content = load_newest(folder)
+        if content is None:
+            raise InputError(f"{folder}: holds no {PATTERN}, expected a run's folder")
+        return content
+    path = _path(folder, step)
+    if not path.exists():
+        there = ", ".join(str(int(other.stem.removeprefix("snapshot_"))) for other in sorted(folder.glob(PATTERN)))
+        raise InputError(f"{path}: no such snapshot, expected one of the steps {there or '(there is none)'}")
+    try:
+        return _read(path)
+    except DAMAGED as error:
+        raise InputError(f"{path}: damaged ({first_line(error)})") from None
+
+
+def _path(folder: Path, step: int) -> Path:
+    return folder / f"snapshot_{step:08d}.pt"
 
 
 def _read(path: Path) -> dict:

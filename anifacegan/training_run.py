@@ -32,6 +32,7 @@ from anifacegan.prior_files import Kind, Prior, load_fitting_prior
 from anifacegan.real_pictures import RealPictures
 from anifacegan.reconstruction_files import weights_sha256
 from anifacegan.run_log import RunLog
+from anifacegan.snapshots import load_snapshot
 from anifacegan.threads import use_threads
 from anifacegan.training import State, new_state, train
 from anifacegan.training_faces import Photographs
@@ -79,7 +80,8 @@ def run(config: TrainConfig, workers: Workers = ALONE, train: Callable[..., None
     with kept.reporting(state, show, config.reporting.preview_every) as report:
         train(state, data, mesh, config.schedule, config.weights, report, workers)
     with workers.first_alone():
-        return finish(config, state, source) if workers.first else config.out / "model"
+        folder = config.out / "model"
+        return finish(config, state, source, folder) if workers.first else folder
 
 
 def refuse_uneven_shares(config: TrainConfig, workers: Workers) -> None:
@@ -201,7 +203,26 @@ def shown(
         log.picture(state.step, name, sheet)
 
 
-def finish(config: TrainConfig, state: State, source: TrainingSource) -> Path:
+def export(config: TrainConfig, step: int | None, folder: Path) -> int:
+    """Write the model that a run would have ended with at one of its snapshots; returns the snapshot's step.
+
+    ``step`` None is the newest. The run is left as it is, and may be going on.
+
+    Raises:
+        InputError: there is no such snapshot, it is of other networks, or the data set is not there.
+    """
+    content = load_snapshot(config.out, step)
+    state = new_state(Generator(config.generator), Generator(config.generator), config.schedule)
+    try:
+        state.average.load_state_dict(content["average"])
+    except (RuntimeError, KeyError):
+        raise InputError(f"{config.out}: its snapshots are of other networks than its config.yaml says") from None
+    state.step, state.facts = content["step"], content["facts"]
+    finish(config, state, load_source(config), folder)
+    return state.step
+
+
+def finish(config: TrainConfig, state: State, source: TrainingSource, folder: Path) -> Path:
     """Write the averaged weights as a model folder, with the truncation mean and everything it needs to be used."""
     generator = state.average.cpu()
     generator.set_truncation_mean(torch.Generator().manual_seed(config.schedule.seed))
@@ -222,7 +243,6 @@ def finish(config: TrainConfig, state: State, source: TrainingSource) -> Path:
         },
     )
     appearance = source.studio.prior.to_arrays() if source.studio is not None and source.synthetic else {}
-    folder = config.out / "model"
     save_checkpoint(folder, Checkpoint(generator, card, basis, appearance))
     return folder
 
