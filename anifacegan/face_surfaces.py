@@ -40,7 +40,8 @@ class FaceSurfaces(nn.Module):
     def __init__(self, mesh: FaceMesh, fov_deg: float, backend: Backend = "auto") -> None:
         """``fov_deg`` is the generator's; ``backend`` draws the triangles, see :mod:`anifacegan.rasterizer`."""
         super().__init__()
-        self.eyes, self.fov_deg, self.backend = mesh.eyes, fov_deg, backend
+        self.eyes, self.fov_deg = mesh.eyes, fov_deg
+        self.backend: Backend = backend
         triangles = mesh.triangles.astype(np.int64)
         constants = {"mean": mesh.mean, "basis": mesh.basis, "world_offset": mesh.world_offset}
         constants |= {"triangles": triangles, "on_face": mesh.face[triangles].all(axis=1)}

@@ -15,7 +15,8 @@ RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 
 def asked_angle(pose: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 3"]:
     """Deep3DFaceRecon's (pitch, yaw, roll) of the generator's (pitch, yaw): of faces seen by a camera without roll."""
-    return euler_from_rotation(orbit_rotation(*pose.unbind(-1))[1])
+    pitch, yaw = pose.unbind(-1)
+    return euler_from_rotation(orbit_rotation(pitch, yaw)[1])
 
 
 def asked_landmarks_px(
@@ -23,7 +24,8 @@ def asked_landmarks_px(
 ) -> Float[Tensor, "batch 68 2"]:
     """Index pixels of the face model's landmarks in the generator's picture of the views."""
     shape = WORLD_PER_MODEL_UNIT * landmarks.unposed(views.latents.z_id, views.latents.z_exp) + world_offset
-    return orbit_camera(*views.pose.unbind(-1), size, fov_deg).project(shape)
+    pitch, yaw = views.pose.unbind(-1)
+    return orbit_camera(pitch, yaw, size, fov_deg).project(shape)
 
 
 def interocular(landmarks: Float[Tensor, "batch 68 3"]) -> Float[Tensor, "batch"]:

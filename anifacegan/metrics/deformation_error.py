@@ -84,7 +84,8 @@ def seen_on_face(
     surfaces: FaceSurfaces, view: Views, vertices: Float[Tensor, "1 vertex 3"]
 ) -> Bool[Tensor, "vertex"]:
     """Corners of the face's triangles that show in a view's picture of the mesh."""
-    camera = orbit_camera(*view.pose.unbind(-1), SIZE, surfaces.fov_deg)
+    pitch, yaw = view.pose.unbind(-1)
+    camera = orbit_camera(pitch, yaw, SIZE, surfaces.fov_deg)
     fragments = rasterize(vertices, surfaces.triangles, camera, surfaces.backend)
     shown = fragments.triangle[fragments.mask].unique()
     corners = surfaces.triangles[shown[surfaces.on_face[shown]]]

@@ -128,7 +128,9 @@ def _dlib_network() -> Callable[[Tensor, Tensor], Tensor]:
         raise InputError(f"embedder dlib: {' and '.join(missing)} not installed: {DLIB_INSTALL}")
     import dlib
 
-    folder = Path(str(places["face_recognition_models"].origin)).parent / "models"
+    weights = places["face_recognition_models"]
+    assert weights is not None and weights.origin is not None
+    folder = Path(weights.origin).parent / "models"
     network = dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat"))
 
     def embed(rgb: Tensor, landmarks_px: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ def expression_control(
     in_space = model_unit * (judge.landmarks.unposed(found.id, found.exp) - wanted).norm(dim=-1)  # world units
     wanted_px = asked_landmarks_px(judge.landmarks, judge.world_offset, asked, SIZE, fov_deg)
     in_picture = wanted_px - judge.landmarks.pixels(found, SIZE)
-    focal_px = orbit_camera(*asked.pose[:1].unbind(-1), SIZE, fov_deg).focal_px
+    focal_px = orbit_camera(asked.pose[:1, 0], asked.pose[:1, 1], SIZE, fov_deg).focal_px
     neutral = judge.landmarks.unposed(asked.latents.z_id, torch.zeros_like(asked.latents.z_exp))
     eyes = model_unit * interocular(neutral)                           # (B,) world units
     px = in_picture.norm(dim=-1).mean(dim=1)                           # (B,)

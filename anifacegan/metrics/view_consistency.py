@@ -20,7 +20,7 @@ from torch.nn import functional
 from anifacegan.cameras import FOV_DEG, orbit_camera
 from anifacegan.face_surfaces import SurfaceMap
 from anifacegan.metrics.asked import MM_PER_WORLD
-from anifacegan.rays import image_rays
+from anifacegan.rays import Rays, image_rays
 
 OPAQUE = 0.99
 SAME_DEPTH = 0.005
@@ -82,13 +82,14 @@ def warp(
 ) -> tuple[Float[Tensor, "3 size size"], Tensor]:
     """The target's picture with the source's colours, and the (size, size) pixels where both see the same point."""
     size = target.rgb.shape[-1]
-    rays = image_rays(*target.pose.unbind(-1), size, fov_deg)
+    rays = _rays(target, fov_deg)
     x = rays.at(target.depth.reshape(1, -1, 1))[:, :, 0]               # (1, R, 3) world
-    px = orbit_camera(*source.pose.unbind(-1), size, fov_deg).project(x)
+    pitch, yaw = source.pose.unbind(-1)
+    px = orbit_camera(pitch, yaw, size, fov_deg).project(x)
     grid = (2 * px / (size - 1) - 1).reshape(1, size, size, 2)
     content = torch.cat([source.rgb, source.foreground, source.depth])[None]
     found = functional.grid_sample(content, grid, mode="bilinear", align_corners=True)[0]
-    origin = image_rays(*source.pose.unbind(-1), 2, fov_deg).origins[0, 0]
+    origin = _rays(source, fov_deg).origins[0, 0]
     distance = (x[0] - origin).norm(dim=-1).reshape(size, size)
     inside = (grid[0].abs() <= 1).all(dim=-1)
     opaque = (found[3] > OPAQUE) & (target.foreground[0] > OPAQUE)
@@ -97,7 +98,13 @@ def warp(
 
 def depth_errors(view: DepthView, mesh: SurfaceMap, fov_deg: float = FOV_DEG) -> Float[Tensor, "pixel"]:
     """Rendered depth less the mesh's on the pixels of the face, world units."""
-    rays = image_rays(*view.pose.unbind(-1), view.rgb.shape[-1], fov_deg)
+    rays = _rays(view, fov_deg)
     face = mesh.share[0] > 0
     distance = (mesh.x_mesh[0] - rays.origins[0]).norm(dim=-1)
     return (view.depth.flatten() - distance)[face]
+
+
+def _rays(view: DepthView, fov_deg: float) -> Rays:
+    """Of all pixels, row by row."""
+    pitch, yaw = view.pose.unbind(-1)
+    return image_rays(pitch, yaw, view.rgb.shape[-1], fov_deg)
