@@ -29,7 +29,7 @@ class DeformationConfig(FigureConfig):
     """Where the upright cut is, world units; 0 is the middle of the face."""
     y: float = -0.035
     """Where the level cut is, world units; the mouth's height."""
-    arrow_scale: float = 2.0
+    arrow_scale: float = 1.0
     """Arrows are this many times as long as the steps they stand for."""
 
     def __post_init__(self) -> None:

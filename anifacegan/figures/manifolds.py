@@ -65,8 +65,8 @@ KIND = FigureKind(
     "manifolds",
     "Radiance manifolds",
     "Cuts through the manifolds: upright (yz, the camera is to the right) and level (xz, the camera is below). A line "
-    "is in its own colour where the manifold is opaque and grey where it is clear. In the template the manifolds are the "
-    "same for everybody; the deformation field carries them to the face that the camera sees.",
+    "is in its own colour where the manifold is opaque and grey where it is clear. In the template the manifolds are "
+    "the same for everybody; the deformation field carries them to the face that the camera sees.",
     ManifoldsConfig,
     draw,
 )

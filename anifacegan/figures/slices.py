@@ -1,7 +1,7 @@
 """Cuts through a face: the manifolds as lines, the deformation as arrows, the skin as a curve.
 
 A cut is the plane x = at (``yz``: z to the right, so the camera is there, y up) or y = at (``xz``: x to the right, z
-down: seen from above, the camera below). It spans the box +-0.12, world units, on square pixels.
+down: seen from above, the camera below). World units; pixels are square, and the camera's edge of a cut is at z = 0.12.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,14 @@ from anifacegan.previews import WHITE_HOT, heat
 from anifacegan.rays import Rays
 from anifacegan.shapes import BOX
 
-PAPER, LINE_CLEAR, SKIN = (1.0, 1.0, 1.0), (0.8, 0.8, 0.8), (200, 30, 60)
-LINE_PX = 0.9
+PAPER, LINE_CLEAR, FRAME, SKIN = (1.0, 1.0, 1.0), (0.8, 0.8, 0.8), (0.6, 0.6, 0.6), (200, 30, 60)
+REACH = 0.09
+"""Half the width of a cut, world units."""
+LINE_PX = 0.5
 """Half the width of a manifold's line."""
-ARROWS = 22
+ARROWS = 18
 """Arrows along each edge."""
-SHORTEST = 0.0005
+SHORTEST = 0.001
 """Shorter steps get no arrow, world units."""
 FINER = 2
 """Arrows and curves are drawn at this many times the size, then averaged: smooth edges."""
@@ -43,14 +45,19 @@ class Slice:
     def points(self, across: Float[Tensor, "*shape"], down: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape 3"]:
         """Points of the plane from picture coordinates in [-1, 1]: right and down."""
         constant = torch.full_like(across, self.at)
-        xyz = (constant, -BOX * down, BOX * across) if self.plane == "yz" else (BOX * across, constant, BOX * down)
+        middle = BOX - REACH
+        if self.plane == "yz":
+            xyz = (constant, -REACH * down, middle + REACH * across)
+        else:
+            xyz = (REACH * across, constant, middle + REACH * down)
         return torch.stack(xyz, dim=-1)
 
     def place(self, points: Float[Tensor, "point 3"], size: int) -> Float[np.ndarray, "point 2"]:
         """Pixels (x right, y down) of points, whatever their distance from the plane."""
         x, y, z = points.double().cpu().unbind(-1)
+        z = z - (BOX - REACH)
         across, down = (z, -y) if self.plane == "yz" else (x, z)
-        return (torch.stack([across, down], dim=-1).numpy() / BOX + 1) / 2 * (size - 1)
+        return (torch.stack([across, down], dim=-1).numpy() / REACH + 1) / 2 * (size - 1)
 
 
 def manifold_lines(
@@ -71,7 +78,9 @@ def manifold_lines(
     rgb, alpha = avatar.radiance(x if avatar.align is None else x + avatar.align(x))
     rgb, alpha = rgb.reshape(size, size, 3).clamp(0, 1), alpha.reshape(size, size, 1)
     line = torch.lerp(rgb.new_tensor(LINE_CLEAR).expand_as(rgb), rgb, alpha)
-    return torch.lerp(line.new_tensor(PAPER).expand_as(line), line, ink).cpu()
+    image = torch.lerp(line.new_tensor(PAPER).expand_as(line), line, ink).cpu()
+    image[[0, -1]] = image[:, [0, -1]] = image.new_tensor(FRAME)
+    return image
 
 
 def with_arrows(image: Float[Tensor, "height width 3"], avatar: Avatar, cut: Slice, scale: float) -> Pixels:
