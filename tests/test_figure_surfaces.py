@@ -32,7 +32,7 @@ def red(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def ball(**changes: object) -> Avatar:
     """A sphere whose front is seen: s falls inwards."""
-    return spheres(RADIUS, march=MARCH, radiance=red, **changes)
+    return spheres(RADIUS, **({"march": MARCH, "radiance": red} | changes))
 
 
 def picture_of(avatar: Avatar, yaw: float) -> Picture:

@@ -27,7 +27,7 @@ class DeformationConfig(FigureConfig):
 
     x: float = 0.0
     """Where the upright cut is, world units; 0 is the middle of the face."""
-    y: float = -0.035
+    y: float = -0.045
     """Where the level cut is, world units; the mouth's height."""
     arrow_scale: float = 1.0
     """Arrows are this many times as long as the steps they stand for."""

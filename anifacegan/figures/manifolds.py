@@ -12,6 +12,7 @@ from anifacegan.figures.settings import (
     chosen_seeds,
     neutral_expression,
     opened_model,
+    several,
 )
 from anifacegan.figures.slices import Slice, manifold_lines
 from anifacegan.pictures import SheetRow, contact_sheet
@@ -21,21 +22,22 @@ from anifacegan.pictures import SheetRow, contact_sheet
 class ManifoldsConfig(FigureConfig):
     """Draw the manifolds in cuts through the face."""
 
-    x: tuple[float, ...] = (0.0, 0.03)
+    x: float | tuple[float, ...] = (0.0, 0.03)
     """Upright cuts (yz), world units from the middle of the face."""
-    y: tuple[float, ...] = (0.025, -0.035)
+    y: float | tuple[float, ...] = (0.027, -0.045)
     """Level cuts (xz), world units from the origin: about the eyes, and the mouth."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.x or self.y) or not all(-1 <= at <= 1 for at in (*self.x, *self.y)):
-            raise ValueError(f"x is {list(self.x)} and y {list(self.y)}, expected one cut or more, each from -1 to 1")
+        cuts = [*several(self.x), *several(self.y)]
+        if not cuts or not all(-1 <= at <= 1 for at in cuts):
+            raise ValueError(f"x is {self.x} and y is {self.y}, expected one cut or more, each from -1 to 1")
 
 
 @torch.inference_mode()
 def draw(config: ManifoldsConfig) -> Drawing:
     """Rows: the template, the neutral face, the first expression; columns: cuts."""
-    cuts = [*(Slice("yz", at) for at in config.x), *(Slice("xz", at) for at in config.y)]
+    cuts = [*(Slice("yz", at) for at in several(config.x)), *(Slice("xz", at) for at in several(config.y))]
     model = opened_model(config)
     painter, seed = Painter(model, config), chosen_seeds(config)[0]
     neutral, expression = neutral_expression(model), chosen_expressions(model, config)[0]

@@ -39,7 +39,7 @@ class MeshConfig(FigureConfig):
     """The same of pitch."""
     resolution: int = 128
     """Cells of the grid along each edge of the box +-0.12 world units."""
-    show_yaw: tuple[float, ...] = (-0.6, -0.2, 0.2, 0.6)
+    show_yaw: float | tuple[float, ...] = (-0.6, -0.2, 0.2, 0.6)
     """Views of the mesh in the picture."""
 
     def __post_init__(self) -> None:

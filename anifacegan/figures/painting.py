@@ -70,7 +70,9 @@ def between(first: Codes, last: Codes, share: float) -> Codes:
     return z_id, z_noise
 
 
-def captioned_grid(cells: Sequence[tuple[str, Pixels]], columns: int) -> Pixels:
+def captioned_grid(
+    cells: Sequence[tuple[str, Pixels]], columns: int
+) -> UInt8[np.ndarray, "all_rows all_columns 3"]:
     """Pictures of one size row by row, each with its caption below."""
     font = ImageFont.load_default(FONT_PX)
     height, width = cells[0][1].shape[:2]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,9 +51,14 @@ class FigureConfig:
             raise ValueError("expressions is empty, expected names, .mat files, drawn:SEED, or null")
 
 
+def several(value: Any) -> tuple:
+    """One value or several, as several."""
+    return value if isinstance(value, tuple) else (value,)
+
+
 def chosen_seeds(config: FigureConfig) -> tuple[int, ...]:
     """At least one."""
-    return config.seeds if isinstance(config.seeds, tuple) else (config.seeds,)
+    return several(config.seeds)
 
 
 def two_or_more_seeds(config: FigureConfig) -> tuple[int, ...]:
@@ -73,7 +79,7 @@ def chosen_angles(angles: float | tuple[float, ...]) -> tuple[float, ...]:
     Raises:
         InputError: an angle is so far from frontal that nothing can be drawn.
     """
-    values = np.array(angles if isinstance(angles, tuple) else (angles,), np.float64)
+    values = np.array(several(angles), np.float64)
     check_views(np.zeros_like(values), values)
     return tuple(values.tolist())
 
@@ -94,7 +100,7 @@ def chosen_expressions(model: Model, config: FigureConfig) -> list[Expression]:
         drawn = (f"{DRAWN}{seed}" for seed in range(1, DRAWN_BY_DEFAULT + 1))
         asked = tuple(model.card.presets) or tuple(drawn)
     with warnings_in_one_line():
-        return [_expression(model, text) for text in (asked if isinstance(asked, tuple) else (asked,))]
+        return [_expression(model, text) for text in several(asked)]
 
 
 def neutral_expression(model: Model) -> Expression:

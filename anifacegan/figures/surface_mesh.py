@@ -8,6 +8,7 @@ the mesh is open at the back. World units, y up, the face looks along +z.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from types import ModuleType
 
 import numpy as np
@@ -89,13 +90,26 @@ def extract_mesh(views: Sequence[SurfaceView], resolution: int) -> SurfaceMesh:
     known = torch.cat([known for _, known in parts]).reshape(shape).numpy()
     if not (field[known] < 0).any() or not (field[known] > 0).any():
         raise InputError("no surface: the pictures show nothing that is at least half opaque, so there is no mesh")
-    # The gradient points outward, from negative to positive: triangles are counter-clockwise seen from there.
-    vertices, triangles, _, _ = measure.marching_cubes(field, 0.0, mask=known, gradient_direction="ascent")
+    vertices, triangles, _, _ = measure.marching_cubes(np.where(known, field, CUT_OFF), 0.0)
+    vertices, triangles = _in_known_cells(vertices, triangles, known)
     if not len(triangles):
         raise InputError("no surface: the views agree on none, so there is no mesh")
     points = (vertices * (2 * BOX / resolution) - BOX).astype(np.float32)
     rgb = _colours(views, torch.from_numpy(points))
     return SurfaceMesh(points, triangles.astype(np.int64), rgb.numpy())
+
+
+def _in_known_cells(
+    vertices: Float[np.ndarray, "vertex 3"], triangles: Int[np.ndarray, "triangle 3"], known: Bool[np.ndarray, "n n n"]
+) -> tuple[Float[np.ndarray, "kept 3"], Int[np.ndarray, "left 3"]]:
+    """The triangles of cells whose eight corners are known, and their vertices, in grid coordinates."""
+    cells = np.logical_and.reduce(
+        [known[x : x - 1 or None, y : y - 1 or None, z : z - 1 or None] for x, y, z in product((0, 1), repeat=3)]
+    )
+    middle = vertices[triangles].mean(axis=1)                          # a triangle lies within a cell
+    i, j, k = np.clip(np.floor(middle).astype(int), 0, len(cells) - 1).T
+    used, renumbered = np.unique(triangles[cells[i, j, k]], return_inverse=True)
+    return vertices[used], renumbered.reshape(-1, 3)
 
 
 def _seen_by(
