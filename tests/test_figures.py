@@ -3,8 +3,10 @@ is known."""
 
 import dataclasses
 import json
+import os
 import re
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -218,7 +220,7 @@ def test_the_ablation_is_a_table(tmp_path: Path) -> None:
     results = tmp_path / "results.json"
     results.write_text('{"full": {"error": 0.5, "correlation": 0.9}, "no warp": {"error": 1.0, "other": NaN}}')
     drawing = ablation.draw(ablation.AblationConfig(results, tmp_path))
-    assert drawing.text.splitlines()[2:] == ["| full | 0.5 | 0.9 | – |", "| no warp | 1 | – | – |"]
+    assert drawing.text.splitlines()[2:] == ["| full | 0.5 | 0.9 | - |", "| no warp | 1 | - | - |"]
     bars = (drawing.picture == ablation.BAR).all(axis=-1).sum(axis=1)
     first, second = ablation.ROW_PX + 5, 2 * ablation.ROW_PX + 5
     assert bars[second] == ablation.BAR_PX + 1                         # the largest error, and no other number
@@ -306,3 +308,51 @@ def test_a_broken_model_is_named(small: Path, tmp_path: Path) -> None:
     painter = Painter(model, few(truncation.KIND, small, tmp_path))
     with pytest.raises(InputError, match="not finite"):
         painter.pixels(4, np.zeros(64, np.float32))
+
+
+ALL = str(ROOT / "scripts" / "figures" / "all.sh")
+
+
+def test_all_hands_its_options_to_the_figures(tmp_path: Path) -> None:
+    """Played with a Python that only writes down which figure it is asked for."""
+    log, results = tmp_path / "log", tmp_path / "results.json"
+    results.write_text("{}")
+    python = tmp_path / "env" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    cases = f'*/scripts/figures/*) echo "$@" >> {log} ;; -c) exit 1 ;; *) exec {sys.executable} "$@" ;;'
+    python.write_text(f'#!/bin/sh\ncase "$1" in {cases} esac\n')
+    python.chmod(0o755)
+    options = ["--model", "M", f"--out={tmp_path}", "--seeds", "1", "2", "--ablation", str(results), "--driving", "D"]
+    done = played_all(python.parents[1], options)
+    assert done.returncode == 0 and "mesh: left out" in done.stderr, done.stderr
+    calls = [line.removeprefix(f"{ROOT}/scripts/figures/") for line in log.read_text().splitlines()]
+    shared = f"--out {tmp_path} --model M --seeds 1 2"
+    assert calls[-3:] == [
+        f"driving.py {shared} --driving D",
+        f"ablation.py --out {tmp_path} --results {results}",
+        f"page.py --out {tmp_path}",
+    ]
+    left = [kind.name for kind in KINDS if kind.name not in ("mesh", "driving", "ablation")]
+    assert sorted(calls[:-3]) == sorted(f"{name}.py {shared}" for name in left)
+    missing = played_all(python.parents[1], ["--out"])
+    assert missing.returncode == 2 and missing.stderr == "error: --out: no value given, expected a path\n"
+
+
+def played_all(environment: Path, options: list[str]) -> subprocess.CompletedProcess[str]:
+    """all.sh in an active environment."""
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    variables = os.environ | {"VIRTUAL_ENV": str(environment), "PYTHONPATH": paths}
+    return subprocess.run([ALL, *options], capture_output=True, text=True, env=variables)
+
+
+@pytest.mark.slow
+def test_all_figures_of_a_model_and_their_page(small: Path, tmp_path: Path) -> None:
+    """The command as a user types it: what cannot be made is left out, and said to be."""
+    options = ["--model", str(small), f"--out={tmp_path}", "--size", "8", "--seeds", "1", "2"]
+    done = played_all(Path(sys.prefix), [*options, "--ablation", str(tmp_path / "none.json")])
+    assert done.returncode == 0, done.stderr
+    assert "ablation: left out" in done.stderr
+    page = (tmp_path / "index.html").read_text()
+    made = {kind.name for kind in OF_A_MODEL} - ({"mesh"} if "mesh: left out" in done.stderr else set())
+    assert {path.stem for path in tmp_path.glob("*.png")} == made
+    assert all(f'<img src="{name}.png"' in page for name in made)

@@ -110,7 +110,7 @@ def _is_finite(value: float | None) -> bool:
 
 
 def _text(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
+    return "-" if value is None else f"{value:.4g}"
 
 
 KIND = FigureKind(

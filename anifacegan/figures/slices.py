@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from anifacegan.figures.painting import Pixels
+from anifacegan.library import SLICE_POINTS
 from anifacegan.models.generator import Avatar, render_rays
 from anifacegan.previews import WHITE_HOT, heat
 from anifacegan.rays import Rays
@@ -67,16 +68,16 @@ def manifold_lines(
 
     In target space, where the camera sees them; or ``in_template``, before any deformation.
     """
-    x = _grid(avatar, cut, size)
-    delta = torch.zeros_like(x) if in_template else avatar.offset(x)
-    s = avatar.level(x + delta).reshape(size, size)
+    grid = torch.linspace(-1, 1, size).to(avatar.levels)
+    down, across = torch.meshgrid(grid, grid, indexing="ij")
+    points = cut.points(across, down).reshape(1, -1, 3)
+    parts = [_read(avatar, part, in_template) for part in points.split(SLICE_POINTS, dim=1)]
+    s, rgb, alpha = (torch.cat(values, dim=1).reshape(size, size, -1) for values in zip(*parts, strict=True))
+    s, rgb = s[..., 0], rgb.clamp(0, 1)
     slope_down, slope_across = torch.gradient(s)
     slope = (slope_down.square() + slope_across.square()).sqrt().clamp(min=1e-8)
     nearest = (s[..., None] - avatar.levels).abs().amin(dim=-1)
     ink = (LINE_PX + 0.5 - nearest / slope).clamp(0, 1)[..., None]     # (H, W, 1)
-    x = x + avatar.radiance_offset_gain * delta
-    rgb, alpha = avatar.radiance(x if avatar.align is None else x + avatar.align(x))
-    rgb, alpha = rgb.reshape(size, size, 3).clamp(0, 1), alpha.reshape(size, size, 1)
     line = torch.lerp(rgb.new_tensor(LINE_CLEAR).expand_as(rgb), rgb, alpha)
     image = torch.lerp(line.new_tensor(PAPER).expand_as(line), line, ink).cpu()
     image[[0, -1]] = image[:, [0, -1]] = image.new_tensor(FRAME)
@@ -125,10 +126,15 @@ def skin_curves(avatar: Avatar, cut: Slice, size: int) -> list[Float[np.ndarray,
     return [run for run in np.split(pixels, breaks) if len(run) > 1]
 
 
-def _grid(avatar: Avatar, cut: Slice, size: int) -> Float[Tensor, "1 point 3"]:
-    x = torch.linspace(-1, 1, size).to(avatar.levels)
-    down, across = torch.meshgrid(x, x, indexing="ij")
-    return cut.points(across, down).reshape(1, -1, 3)
+def _read(
+    avatar: Avatar, x: Float[Tensor, "1 point 3"], in_template: bool
+) -> tuple[Float[Tensor, "1 point"], Float[Tensor, "1 point 3"], Float[Tensor, "1 point"]]:
+    """Manifold scalar, colour and opacity at points of the face, or of the template."""
+    delta = torch.zeros_like(x) if in_template else avatar.offset(x)
+    s = avatar.level(x + delta)
+    x = x + avatar.radiance_offset_gain * delta
+    rgb, alpha = avatar.radiance(x if avatar.align is None else x + avatar.align(x))
+    return s, rgb, alpha
 
 
 def _arrow(draw: ImageDraw.ImageDraw, tail: np.ndarray, head: np.ndarray, colour: tuple[int, ...]) -> None:
