@@ -16,6 +16,7 @@ import scipy.io
 import torch
 from PIL import Image
 
+from anifacegan.ablation import FULL, HEADINGS, RESULT, Worth
 from anifacegan.command_line import read_config
 from anifacegan.errors import InputError
 from anifacegan.figures import (
@@ -226,6 +227,13 @@ def test_the_ablation_is_a_table(tmp_path: Path) -> None:
     assert bars[second] == ablation.BAR_PX + 1                         # the largest error, and no other number
     assert bars[first] == ablation.BAR_PX // 2 + ablation.BAR_PX + 2
     assert write_figure(ablation.KIND, ablation.AblationConfig(results, tmp_path))[-1].is_file()
+
+
+def test_the_ablation_is_what_ablate_writes(tmp_path: Path) -> None:
+    worth = Worth(0.9, 0.95, 0.3, 1.5, 0.4, 1.1, 0.2)
+    (tmp_path / RESULT).write_text(json.dumps({FULL: dataclasses.asdict(worth)}))
+    assert ablation.measures(ablation.read_table(tmp_path / RESULT)) == list(HEADINGS)
+    assert ablation.AblationConfig().results.name == RESULT
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,8 @@ def _text(value: float | None) -> str:
 KIND = FigureKind(
     "ablation",
     "What each term of the loss is worth",
-    "Models trained with and without single terms; bars compare the numbers of a column.",
+    "The same training with all imitation terms (full), without the one that a row names, and without any (none). Bars "
+    "compare the numbers of a column.",
     AblationConfig,
     draw,
 )
