@@ -47,6 +47,8 @@ setup(
         "dev": ["pytest>=8", "beartype>=0.19", "ruff>=0.9", "pyright>=1.1.390"],
         # FID, KID and Inception Score; face recognisers that the user brings as ONNX files.
         "eval": ["torch-fidelity>=0.4", "onnxruntime>=1.17"],
+        # Marching cubes and mesh files, for scripts/figures/mesh.py; the other figures need nothing more.
+        "figures": ["scikit-image>=0.22", "trimesh>=4"],
         # An independent face detector, to judge the demo's frames. Its landmark model is for research only.
         "demo-check": ["dlib-bin>=19.24", "face_recognition_models>=0.3"],
     },

@@ -74,7 +74,8 @@ def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]
     command = [
         imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-y",
         "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "-",
-        "-an", "-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path),
+        "-an", "-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p",
+        "-movflags", "+faststart", "-f", "mp4", str(path),
     ]  # fmt: skip
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as encoder:
         assert encoder.stdin is not None
@@ -124,7 +125,7 @@ def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow]) -> UInt8[np.
     draw = ImageDraw.Draw(sheet)
     for column, label in enumerate(columns):
         centre = left + side * (column + 0.5)
-        draw.text((centre, top / 2), _shortened(label, font, side - 4), INK, font, anchor="mm")
+        draw.text((centre, top / 2), shortened(label, font, side - 4), INK, font, anchor="mm")
     for row, y in zip(rows, tops, strict=True):
         draw.multiline_text((GAP_PX, y + side / 2), row.label, INK, font, anchor="lm")
         for column, cell in enumerate(row.cells):
@@ -132,7 +133,8 @@ def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow]) -> UInt8[np.
     return np.asarray(sheet)
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: int) -> str:
+def shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: int) -> str:
+    """The text, or as much of its beginning as fits, with an ellipsis."""
     if font.getlength(text) <= width_px:
         return text
     while text and font.getlength(text + "…") > width_px:

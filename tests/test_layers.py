@@ -66,6 +66,14 @@ LAYERS = """
     trajectories
     film_plan
     rendering
+    figures.settings figures.visible_surface
+    figures.painting figures.surface_mesh
+    figures.command figures.slices
+    figures.ablation figures.driving
+    figures.expression_views figures.expressions figures.identities figures.interpolation
+    figures.disentanglement figures.truncation
+    figures.deformation figures.depth_normals figures.manifolds figures.mesh
+    figures.catalogue
 """
 DEPTH = {name: depth for depth, line in enumerate(LAYERS.strip().splitlines()) for name in line.split()}
 SOURCES = {

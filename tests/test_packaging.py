@@ -56,7 +56,10 @@ def pins(file: str) -> dict[str, str]:
 
 
 def test_import_needs_no_optional_or_slow_package() -> None:
-    late = ("nvdiffrast", "numba", "tensorboard", "torch.utils.tensorboard", "imageio", "torchvision", "anny")
+    late = (
+        "nvdiffrast", "numba", "tensorboard", "torch.utils.tensorboard", "imageio", "torchvision", "anny", "skimage",
+        "trimesh",
+    )  # fmt: skip
     code = f"import sys, anifacegan; print([name for name in {late} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -89,7 +92,8 @@ def test_every_dependency_is_pinned() -> None:
 
 
 def test_every_development_dependency_is_pinned() -> None:
-    wanted = {project_name(item) for item in ast.literal_eval(setup_arguments()["extras_require"])["dev"]}
+    extras = ast.literal_eval(setup_arguments()["extras_require"])
+    wanted = {project_name(item) for item in extras["dev"] + extras["figures"]}
     assert wanted <= pins("requirements-dev.txt").keys()
 
 

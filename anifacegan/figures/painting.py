@@ -1,0 +1,88 @@
+"""Faces of one model as pixels, and grids of them with captions."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from tqdm import tqdm
+
+from anifacegan.devices import moved
+from anifacegan.errors import InputError
+from anifacegan.figures.settings import FigureConfig
+from anifacegan.library import Face, Model, Picture
+from anifacegan.pictures import FONT_PX, GAP_PX, INK, WHITE, shortened, to_bytes
+
+Codes = tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]
+"""z_id and z_noise of a person."""
+Pixels = UInt8[np.ndarray, "height width 3"]
+
+
+@dataclass(frozen=True)
+class Painter:
+    """Draws faces of a model at a figure's size and psi, and shows on stderr how many it has drawn."""
+
+    model: Model
+    config: FigureConfig
+    progress: tqdm = field(default_factory=lambda: tqdm(unit="picture", disable=None, leave=False))
+
+    def face(self, person: int | Codes, z_exp: Float[np.ndarray, "64"], psi: float | None = None) -> Face:
+        """A person, by seed or codes, with an expression."""
+        codes = self.model.person(person) if isinstance(person, int) else person
+        return self.model.face(codes=codes, expression=z_exp, psi=self.config.psi if psi is None else psi)
+
+    def picture(self, face: Face, yaw: float = 0.0, pitch: float = 0.0) -> Picture:
+        """A view, in host memory; angles are radians from frontal.
+
+        Raises:
+            InputError: colours are not finite.
+        """
+        picture = moved(face.picture(yaw, pitch, self.config.size), torch.device("cpu"))
+        if not picture.rgb.isfinite().all():
+            raise InputError(f"{self.config.model}: colours are not finite; weights or codes are broken")
+        self.progress.update()
+        return picture
+
+    def pixels(
+        self,
+        person: int | Codes,
+        z_exp: Float[np.ndarray, "64"],
+        yaw: float = 0.0,
+        pitch: float = 0.0,
+        psi: float | None = None,
+    ) -> Pixels:
+        """The same as bytes."""
+        return to_bytes(self.picture(self.face(person, z_exp, psi), yaw, pitch).rgb)
+
+
+def image_bytes(image: Float[Tensor, "height width 3"]) -> Pixels:
+    """Colours in [0, 1], channels last, as bytes."""
+    return to_bytes(image.permute(2, 0, 1))
+
+
+def between(first: Codes, last: Codes, share: float) -> Codes:
+    """A person on the straight line from one to another: 0 is the first, 1 the last, both exactly."""
+    z_id, z_noise = (torch.lerp(a, b, share) for a, b in zip(first, last, strict=True))
+    return z_id, z_noise
+
+
+def captioned_grid(
+    cells: Sequence[tuple[str, Pixels]], columns: int
+) -> UInt8[np.ndarray, "all_rows all_columns 3"]:
+    """Pictures of one size row by row, each with its caption below."""
+    font = ImageFont.load_default(FONT_PX)
+    height, width = cells[0][1].shape[:2]
+    across, down = min(columns, len(cells)), math.ceil(len(cells) / columns)
+    step_x, step_y = width + GAP_PX, height + FONT_PX + 2 * GAP_PX
+    sheet = Image.new("RGB", (across * step_x + GAP_PX, down * step_y + GAP_PX), WHITE)
+    draw = ImageDraw.Draw(sheet)
+    for k, (caption, pixels) in enumerate(cells):
+        x, y = GAP_PX + k % columns * step_x, GAP_PX + k // columns * step_y
+        sheet.paste(Image.fromarray(pixels), (x, y))
+        middle = (x + width / 2, y + height + GAP_PX)
+        draw.text(middle, shortened(caption, font, width), INK, font, anchor="mm")
+    return np.asarray(sheet)

@@ -1,0 +1,14 @@
+"""The training ablation as a table: printed, as Markdown, and as a picture.
+
+    python scripts/figures/ablation.py --results runs/ablation/ablation.json --out runs/figures
+
+``--help`` lists the options; the figure is explained in docs/figures.md.
+"""
+
+from pathlib import Path
+
+from anifacegan.figures.ablation import KIND
+from anifacegan.figures.command import main
+
+if __name__ == "__main__":
+    main(KIND, home=Path(__file__).resolve().parents[2])

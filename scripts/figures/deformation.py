@@ -1,0 +1,14 @@
+"""Template against deformed: what the deformation field carries where, seen from the front and in cuts.
+
+    python scripts/figures/deformation.py --model checkpoints/demo --out runs/figures
+
+``--help`` lists the options; the figure is explained in docs/figures.md.
+"""
+
+from pathlib import Path
+
+from anifacegan.figures.command import main
+from anifacegan.figures.deformation import KIND
+
+if __name__ == "__main__":
+    main(KIND, home=Path(__file__).resolve().parents[2])

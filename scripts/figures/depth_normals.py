@@ -1,0 +1,14 @@
+"""Depth and normals: the shape behind the colours, from several sides.
+
+    python scripts/figures/depth_normals.py --model checkpoints/demo --out runs/figures
+
+``--help`` lists the options; the figure is explained in docs/figures.md.
+"""
+
+from pathlib import Path
+
+from anifacegan.figures.command import main
+from anifacegan.figures.depth_normals import KIND
+
+if __name__ == "__main__":
+    main(KIND, home=Path(__file__).resolve().parents[2])

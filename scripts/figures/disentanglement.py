@@ -1,0 +1,14 @@
+"""One code changes, the others stay: what should not change can be seen not to.
+
+    python scripts/figures/disentanglement.py --model checkpoints/demo --out runs/figures
+
+``--help`` lists the options; the figure is explained in docs/figures.md.
+"""
+
+from pathlib import Path
+
+from anifacegan.figures.command import main
+from anifacegan.figures.disentanglement import KIND
+
+if __name__ == "__main__":
+    main(KIND, home=Path(__file__).resolve().parents[2])

@@ -1,0 +1,15 @@
+"""An avatar that follows a driving sequence: a film of both side by side, and some of its frames as a picture.
+
+    python scripts/figures/driving.py --model checkpoints/demo --out runs/figures
+    python scripts/figures/driving.py --driving mat --frames 48
+
+``--help`` lists the options; the figure is explained in docs/figures.md.
+"""
+
+from pathlib import Path
+
+from anifacegan.figures.command import main
+from anifacegan.figures.driving import KIND
+
+if __name__ == "__main__":
+    main(KIND, home=Path(__file__).resolve().parents[2])

@@ -1,0 +1,14 @@
+"""Expressions from left to right, views from top to bottom: one person, whose face and camera obey.
+
+    python scripts/figures/expression_views.py --model checkpoints/demo --out runs/figures
+
+``--help`` lists the options; the figure is explained in docs/figures.md.
+"""
+
+from pathlib import Path
+
+from anifacegan.figures.command import main
+from anifacegan.figures.expression_views import KIND
+
+if __name__ == "__main__":
+    main(KIND, home=Path(__file__).resolve().parents[2])

@@ -1,0 +1,14 @@
+"""Many expressions on one person: the named ones, then some that the model's prior draws.
+
+    python scripts/figures/expressions.py --model checkpoints/demo --out runs/figures
+
+``--help`` lists the options; the figure is explained in docs/figures.md.
+"""
+
+from pathlib import Path
+
+from anifacegan.figures.command import main
+from anifacegan.figures.expressions import KIND
+
+if __name__ == "__main__":
+    main(KIND, home=Path(__file__).resolve().parents[2])

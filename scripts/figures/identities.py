@@ -1,0 +1,14 @@
+"""One expression on many people: the code means the same for everybody.
+
+    python scripts/figures/identities.py --model checkpoints/demo --out runs/figures
+
+``--help`` lists the options; the figure is explained in docs/figures.md.
+"""
+
+from pathlib import Path
+
+from anifacegan.figures.command import main
+from anifacegan.figures.identities import KIND
+
+if __name__ == "__main__":
+    main(KIND, home=Path(__file__).resolve().parents[2])

@@ -1,0 +1,14 @@
+"""In small steps from person to person, and from expression to expression: codes on straight lines.
+
+    python scripts/figures/interpolation.py --model checkpoints/demo --out runs/figures
+
+``--help`` lists the options; the figure is explained in docs/figures.md.
+"""
+
+from pathlib import Path
+
+from anifacegan.figures.command import main
+from anifacegan.figures.interpolation import KIND
+
+if __name__ == "__main__":
+    main(KIND, home=Path(__file__).resolve().parents[2])

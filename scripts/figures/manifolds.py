@@ -1,0 +1,14 @@
+"""Radiance manifolds in cuts: as the template has them, and where an expression carries them.
+
+    python scripts/figures/manifolds.py --model checkpoints/demo --out runs/figures
+
+``--help`` lists the options; the figure is explained in docs/figures.md.
+"""
+
+from pathlib import Path
+
+from anifacegan.figures.command import main
+from anifacegan.figures.manifolds import KIND
+
+if __name__ == "__main__":
+    main(KIND, home=Path(__file__).resolve().parents[2])

@@ -1,0 +1,14 @@
+"""A head as a triangle mesh with colours: NAME.ply and NAME.obj, and a picture of them.
+
+    python scripts/figures/mesh.py --model checkpoints/demo --out runs/figures
+
+``--help`` lists the options; the figure is explained in docs/figures.md.
+"""
+
+from pathlib import Path
+
+from anifacegan.figures.command import main
+from anifacegan.figures.mesh import KIND
+
+if __name__ == "__main__":
+    main(KIND, home=Path(__file__).resolve().parents[2])

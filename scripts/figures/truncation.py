@@ -1,0 +1,14 @@
+"""Truncation: the appearance from the average person's (psi 0) to the full variety (psi 1), and beyond.
+
+    python scripts/figures/truncation.py --model checkpoints/demo --out runs/figures
+
+``--help`` lists the options; the figure is explained in docs/figures.md.
+"""
+
+from pathlib import Path
+
+from anifacegan.figures.command import main
+from anifacegan.figures.truncation import KIND
+
+if __name__ == "__main__":
+    main(KIND, home=Path(__file__).resolve().parents[2])
