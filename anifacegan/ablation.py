@@ -1,9 +1,9 @@
 """What each imitation term is worth: the same training with all of them, without one, and without any.
 
 Every variant is a run of its own, from the same seed on the same draws; only a weight differs. What comes out is
-measured on people, expressions and cameras that no training has seen, by a network that no loss has seen: whether
-expressions are shown as they were asked for, whether people stay themselves under them, and how far the deformation
-is from the mesh.
+measured on new draws of people and expressions before cameras of the data set, by a network that no loss has seen:
+whether expressions are shown as they were asked for, whether people stay themselves under them, and how far the
+deformation is from the mesh.
 """
 
 import json
@@ -20,6 +20,7 @@ from anifacegan.checkpoints import load_checkpoint
 from anifacegan.command_line import plain
 from anifacegan.config import TrainConfig
 from anifacegan.data import FaceDataset
+from anifacegan.devices import chosen_device
 from anifacegan.head_geometry import HeadGeometry, load_head_geometry
 from anifacegan.metrics.evaluation import EvaluationConfig, evaluate
 from anifacegan.metrics.judge import Judge, load_judge
@@ -30,7 +31,9 @@ from anifacegan.training_run import run
 
 IMITATION_TERMS = ("deformation", "curtain", "roughness", "minimal", "neutral", "alignment", "geometry", "landmarks")
 """Weights that teach what the face model knows; see docs/training.md."""
-FULL, NONE = "full", "none"
+OF_PICTURES = ("geometry", "landmarks")
+"""Those that only the adversarial game has."""
+FULL, NONE = "full", "without_any"
 METRICS = ("expression", "identity", "deformation")
 """Of :mod:`anifacegan.metrics.evaluation`."""
 STRONGEST = 3
@@ -47,13 +50,28 @@ class AblationConfig(TrainConfig):
 
     judge: Path = Path("checkpoints/judge")
     """Face reconstruction network that judges: another one than that of the landmark term."""
-    evaluation: EvaluationConfig = field(default_factory=lambda: EvaluationConfig(METRICS, SampleConfig(count=400)))
-    """Counts and sizes of what is measured. The metrics are always the same three."""
+    samples: SampleConfig = field(default_factory=lambda: SampleConfig(count=400))
+    """Generated pictures whose expressions are estimated."""
+    people: int = 30
+    """People who are shown with several expressions each."""
+    expressions: int = 6
+    """Expressions of each of them, the neutral one included."""
+    mesh_faces: int = 100
+    """Faces whose deformation is compared with the mesh."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if sorted(self.evaluation.metrics) != sorted(METRICS):
-            raise ValueError(f"evaluation.metrics is {list(self.evaluation.metrics)}, expected {list(METRICS)}")
+        self.evaluation()                                              # refuses counts that are too small
+
+    def evaluation(self) -> EvaluationConfig:
+        """What is measured of every variant."""
+        return EvaluationConfig(
+            metrics=METRICS,
+            samples=self.samples,
+            people=self.people,
+            expressions=self.expressions,
+            mesh_faces=self.mesh_faces,
+        )
 
     def training(self) -> TrainConfig:
         """The part of it that train.py knows."""
@@ -63,14 +81,19 @@ class AblationConfig(TrainConfig):
         """Runs by name: everything, without each of the terms that have a weight, and without all of them."""
         whole = self.training()
         weighted = [name for name in IMITATION_TERMS if getattr(self.weights, name)]
-        if self.generator.alignment is None and "alignment" in weighted:
-            weighted.remove("alignment")
-        left_out: dict[str, list[str]] = {FULL: []} | {name: [name] for name in weighted} | {NONE: weighted}
+        without_use = () if self.schedule.adversarial else OF_PICTURES
+        if self.generator.alignment is None:
+            without_use += ("alignment",)
+        weighted = [name for name in weighted if name not in without_use]
+        left_out: dict[str, list[str]] = {FULL: []} | {f"without_{name}": [name] for name in weighted}
         return {
-            name: replace(
-                whole, out=self.out / name, name=name, weights=replace(self.weights, **dict.fromkeys(names, 0.0))
+            variant: replace(
+                whole,
+                out=self.out / variant,
+                name=f"{self.name}_{variant}",
+                weights=replace(self.weights, **dict.fromkeys(names, 0.0)),
             )
-            for name, names in left_out.items()
+            for variant, names in (left_out | {NONE: weighted}).items()
         }
 
 
@@ -100,20 +123,23 @@ def ablate(config: AblationConfig, say: Callable[[str], None]) -> dict[str, Wort
         InputError: something in the configuration or the data does not fit.
     """
     variants = config.variants()
-    judge = load_judge(config.judge, config.face_model, torch.device("cpu"))
+    judge = load_judge(config.judge, config.face_model, torch.device(chosen_device(config.device)))
     head, dataset = load_head_geometry(config.face_model), FaceDataset(config.data)
     found = {}
     for name, variant in variants.items():
         say(name)
         share_surfaces(config.out / FULL / "surfaces", variant.out / "surfaces")
-        found[name] = measured(run(variant), judge, head, dataset, config.evaluation)
+        found[name] = measured(run(variant), judge, head, dataset, config.evaluation())
     write_complete(config.out / RESULT, json.dumps({name: asdict(worth) for name, worth in found.items()}, indent=1))
     write_complete(config.out / "ablation.md", table(found))
     return found
 
 
 def share_surfaces(there: Path, here: Path) -> None:
-    """Surfaces of the same pictures are the same: link to the first variant's, or copy where that is not possible."""
+    """Surfaces of the same pictures are the same: link to the first variant's, or copy where that is not possible.
+
+    All of them or none: what a stopped start left half done is done again.
+    """
     if here.exists() or not there.exists():
         return
 
@@ -123,7 +149,10 @@ def share_surfaces(there: Path, here: Path) -> None:
         except OSError:
             shutil.copy2(source, target)
 
-    shutil.copytree(there, here, copy_function=link_or_copy)
+    partial = here.with_name("surfaces.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(there, partial, copy_function=link_or_copy)
+    partial.replace(here)
 
 
 def measured(
@@ -136,7 +165,8 @@ def measured(
         content = json.loads(kept.read_text())
         if content["of"] == what:
             return Worth(**content["worth"])
-    worth = worth_of(load_checkpoint(model).generator, judge, head, dataset, config)
+    generator = load_checkpoint(model).generator.to(judge.world_offset.device)
+    worth = worth_of(generator, judge, head, dataset, config)
     write_complete(kept, json.dumps({"of": what, "worth": asdict(worth)}, indent=1))
     return worth
 
@@ -172,8 +202,9 @@ HEADINGS = {
 def table(found: dict[str, Worth]) -> str:
     """Markdown, a row a variant."""
     lines = ["| without | " + " | ".join(HEADINGS.values()) + " |", "|---" * (len(HEADINGS) + 1) + "|"]
-    names = {FULL: "nothing (the full loss)", NONE: "any of them"}
+    names = {FULL: "nothing (the full loss)", NONE: "all of them"}
     for name, worth in found.items():
         numbers = [f"{getattr(worth, key):.3f}" for key in HEADINGS]
-        lines.append(f"| {names.get(name, f'`{name}`')} | " + " | ".join(numbers) + " |")
+        term = name.removeprefix("without_")
+        lines.append(f"| {names.get(name, f'`{term}`')} | " + " | ".join(numbers) + " |")
     return "\n".join(lines) + "\n"

@@ -98,6 +98,11 @@ class TrainConfig:
             value = getattr(self.generator.march, name)
             if value != drawn_with:
                 raise ValueError(f"generator.march.{name} is {value}, expected {drawn_with}: the data are drawn so")
+        lead, game = self.adversarial.discriminator_lead, self.schedule.adversarial
+        if game and lead >= game:
+            raise ValueError(
+                f"adversarial.discriminator_lead is {lead}, expected less than schedule.adversarial, which is {game}"
+            )
         name, real = ("data", self.data) if self.real is None else ("real", self.real)
         if self.schedule.adversarial and self.discriminator.size != real.size:
             raise ValueError(f"discriminator.size is {self.discriminator.size}, expected {real.size} as {name}.size")

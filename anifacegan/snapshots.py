@@ -64,8 +64,8 @@ def load_snapshot(folder: Path, step: int | None) -> dict:
         return content
     path = _path(folder, step)
     if not path.exists():
-        there = ", ".join(str(int(other.stem.removeprefix("snapshot_"))) for other in sorted(folder.glob(PATTERN)))
-        raise InputError(f"{path}: no such snapshot, expected one of the steps {there or '(there is none)'}")
+        there = ", ".join(other.name for other in sorted(folder.glob(PATTERN)))
+        raise InputError(f"{path}: no such snapshot, expected {there or 'a run that has some'}")
     try:
         return _read(path)
     except DAMAGED as error:

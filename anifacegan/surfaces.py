@@ -76,6 +76,7 @@ def load_surfaces(folder: Path, codes: CoefficientTable, size: int, face_model: 
 
 def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:
     """A file in the place of an array. Its room is taken now: a map that finds the disk full ends the process."""
+    path.unlink(missing_ok=True)                                       # it may be a link that other runs share
     try:
         array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=(count, size, size))
         if hasattr(os, "posix_fallocate"):                             # Linux and BSD

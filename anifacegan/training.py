@@ -236,7 +236,7 @@ def imitation_losses(
     """The deformation field against the mesh: expressive faces, near the surface and anywhere, and neutral ones.
 
     A worker's share of the faces; the vertices of a step are the same for all faces. A term of weight 0 is not
-    computed.
+    computed, but what it looks at is drawn: the other terms see the same.
     """
     device = generator.device
     every = data.draw_items(schedule.mesh_faces, rng)
@@ -251,13 +251,14 @@ def imitation_losses(
     people = moved(mesh.identity_points(z_id, schedule.mesh_points, rng), device)
     spread = workers.draw(torch.randn, people.x_template.shape, rng).to(device)
     about = people.x_template + ALIGNMENT_SPREAD * spread
+    beside = workers.draw(torch.rand, (len(items), few, 3), rng).to(device)
     z_id, z_exp = z_id.to(device), z_exp.to(device)
     offset = generator.deformation.bind(z_id, z_exp)
     neutral = generator.deformation.bind(z_id, torch.zeros_like(z_exp))
     terms = {
         "deformation": lambda: imitation(offset, points, workers),
         "curtain": lambda: imitation(offset, curtain, workers),
-        "roughness": lambda: roughness(offset, points.x_target[:, :few], rng, workers),
+        "roughness": lambda: roughness(offset, points.x_target[:, :few], beside),
         "minimal": lambda: magnitude(offset(anywhere)),
         "neutral": lambda: magnitude(neutral(points.x_target[:, :few])),
     }

@@ -80,6 +80,8 @@ class Variant:
     """Of what it differs in from the stage's other variants."""
     precision: str
     split: Split
+    skip_invisible: bool = False
+    """As the configuration says, where the split allows it."""
 
     def schedule(self, whole: Schedule, steps: int) -> Schedule:
         """So many steps of this stage alone."""
@@ -180,7 +182,8 @@ def variants(config: TrainingBenchmark, stage: str) -> list[Variant]:
         return [Variant(stage, name, name, split) for name in both]
     if split == Split():
         split = Split(1, config.discriminator.size**2 // 4)
-    ways = [Variant(stage, f"split, {name}", name, split) for name in both]
+    skip = config.adversarial.skip_invisible
+    ways = [Variant(stage, f"split, {name}", name, split, skip) for name in both]
     return [*ways, Variant(stage, f"unsplit, {precision}", precision, Split())] if config.unsplit else ways
 
 
@@ -217,8 +220,10 @@ def run_steps(
 ) -> list[float]:
     """So many steps of a variant, of whatever weights are there; returns the seconds of each."""
     state.step = 0
-    if state.game is not None:
-        state.game.config = replace(state.game.config, split=way.split)
+    if state.game is not None:                                         # the whole turn, not the discriminator's lead
+        state.game.config = replace(
+            state.game.config, split=way.split, skip_invisible=way.skip_invisible, discriminator_lead=0
+        )
     finish = waiting(state.generator.device)
     finish()
     times = [time.perf_counter()]

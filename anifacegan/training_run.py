@@ -86,7 +86,9 @@ def run(config: TrainConfig, workers: Workers = ALONE, train: Callable[..., None
 
 def refuse_uneven_shares(config: TrainConfig, workers: Workers) -> None:
     """Raises InputError where a batch does not divide by the number of workers."""
-    batches = {"schedule.batch": config.schedule.batch, "schedule.mesh_faces": config.schedule.mesh_faces}
+    batches = {"schedule.mesh_faces": config.schedule.mesh_faces}
+    if config.schedule.near_surface or config.schedule.complete:
+        batches["schedule.batch"] = config.schedule.batch
     if config.schedule.adversarial:
         batches["adversarial.batch"] = config.adversarial.batch
     for name, count in batches.items():
@@ -181,13 +183,10 @@ def take_initial_model(generator: Generator, folder: Path, face_model: str) -> d
             f"initial_model: {folder} belongs to face model '{initial.card.face_model}', expected '{face_model}' as "
             f"the data"
         )
-    try:
-        generator.load_state_dict(initial.generator.state_dict())
-    except RuntimeError:
-        raise InputError(
-            f"initial_model: {folder} holds other networks than 'generator' says, see its card.yaml"
-        ) from None
-    return {"path": str(folder)} | initial.card.training
+    if dataclasses.replace(initial.generator.config, march=generator.config.march) != generator.config:
+        raise InputError(f"initial_model: {folder} holds other networks than 'generator' says, see its card.yaml")
+    generator.load_state_dict(initial.generator.state_dict())
+    return {"path": str(folder), "licence": initial.card.licence} | initial.card.training
 
 
 def shown(
@@ -235,7 +234,7 @@ def finish(config: TrainConfig, state: State, source: TrainingSource, folder: Pa
         presets={} if basis is None else PRESETS,
         licence=licence(config, state.facts, source),
         training={
-            "stage": stage(config, source),
+            "stage": stage(config, source, state.step),
             "steps": state.step,
             "seed": config.schedule.seed,
             "facts": state.facts,
@@ -255,23 +254,27 @@ def licence(config: TrainConfig, facts: dict[str, Any], source: TrainingSource) 
     if not source.synthetic or config.real is not None or not all(prior.get("licence", True) for prior in named_priors):
         return ""
     if config.initial_model is not None:
-        return load_checkpoint(config.initial_model).card.licence
+        known = facts["initial_model"].get("licence")                  # older snapshots do not say
+        return load_checkpoint(config.initial_model).card.licence if known is None else known
     return "MIT; trained on renders of the open face model, whose data is CC0"
 
 
-def stage(config: TrainConfig, source: TrainingSource) -> str:
-    """What this run did, for the model card; what came before it stands in the facts of its initial model."""
+def stage(config: TrainConfig, source: TrainingSource, step: int) -> str:
+    """What this run did up to a step, for the model card; what came before stands in the facts of its initial model."""
     done, steps = [], config.schedule
+    paired, game = min(step, steps.paired_steps), step - min(step, steps.paired_steps)
+    lead = min(game, config.adversarial.discriminator_lead)
     if config.initial_model is not None:
         done.append(f"from {config.initial_model}")
-    if steps.paired_steps and source.synthetic:
+    if paired > steps.warm_up_deform:
         done.append("photometric warm start on paired synthetic renders")
-    elif steps.paired_steps:
-        done.append(f"{steps.paired_steps} steps of the deformation on the face model's mesh")
-    if steps.adversarial:
+    elif paired:
+        done.append(f"{paired} steps of the deformation on the face model's mesh")
+    if game > lead:
         own = "the same renders" if source.synthetic else str(config.data.path)
         pictures = own if config.real is None else str(config.real.path)
-        done.append(f"{steps.adversarial} adversarial steps on {pictures}")
+        after = f", after {lead} of the discriminator alone" if lead else ""
+        done.append(f"{game - lead} adversarial steps on {pictures}{after}")
     elif config.initial_model is None:
         done.append("no adversarial training yet")
     return "; ".join(done)

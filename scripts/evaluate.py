@@ -95,7 +95,7 @@ class EvaluateConfig:
 
     def evaluation(self, size: int) -> EvaluationConfig:
         """The same for the package, with pictures of this size."""
-        samples = SampleConfig(self.count, self.seed, self.size or size, self.psi, self.batch)
+        samples = SampleConfig(self.count, self.seed, size if self.size is None else self.size, self.psi, self.batch)
         return EvaluationConfig(
             metrics=(self.metrics,) if isinstance(self.metrics, str) else self.metrics,
             samples=samples,

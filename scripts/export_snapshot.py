@@ -3,7 +3,8 @@
 
     python scripts/export_snapshot.py --run runs/demo [--step 12000] --out checkpoints/half_way
 
-The run is left as it is, and may be going on. Its data set has to be where its config.yaml says.
+The run is left as it is, and may be going on. Its data set has to be where its config.yaml says. A run keeps its newest
+snapshots only: --reporting.keep_snapshots 100 keeps more.
 """
 
 import sys

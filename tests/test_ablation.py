@@ -14,16 +14,13 @@ from anifacegan.ablation import FULL, NONE, AblationConfig, Worth, ablate, table
 from anifacegan.config import TrainConfig
 from anifacegan.data import FaceDataset
 from anifacegan.head_geometry import load_head_geometry
-from anifacegan.metrics.evaluation import EvaluationConfig
 from anifacegan.metrics.judge import load_judge
 from anifacegan.metrics.samples import SampleConfig
 from anifacegan.models.reconstruction import ReconstructionConfig, ReconstructionNetwork
 from anifacegan.reconstruction_files import ReconstructionCard, save_reconstruction
 from anifacegan.training import LossWeights
 
-EVALUATION = EvaluationConfig(
-    ablation.METRICS, SampleConfig(count=3, size=GAME_SIZE), people=2, expressions=2, mesh_faces=2
-)
+SAMPLES = SampleConfig(count=3, size=GAME_SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +39,20 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def asked(tiny: Path, out: Path, **changes: object) -> AblationConfig:
     whole = game_config(tiny, out)
     values = {field.name: getattr(whole, field.name) for field in dataclasses.fields(TrainConfig)}
-    return AblationConfig(**values | {"judge": tiny / "judge", "evaluation": EVALUATION} | changes)
+    small = {"judge": tiny / "judge", "samples": SAMPLES, "people": 2, "expressions": 2, "mesh_faces": 2}
+    return AblationConfig(**values | small | changes)
 
 
 def test_each_variant_lacks_one_term_and_the_last_lacks_all(tiny: Path) -> None:
     config = asked(tiny, tiny / "unused", weights=LossWeights(curtain=0.0))
     variants = config.variants()
     weighted = ["deformation", "roughness", "minimal", "neutral", "alignment", "geometry"]
-    assert list(variants) == [FULL, *weighted, NONE]
+    assert list(variants) == [FULL, *(f"without_{name}" for name in weighted), NONE]
     for name, variant in variants.items():
         assert type(variant) is TrainConfig and variant.out == config.out / name
         off = {key for key, value in vars(variant.weights).items() if value == 0}
-        expected = {FULL: set(), NONE: set(weighted)}.get(name, {name})
+        expected = {FULL: set(), NONE: set(weighted)}.get(name, {name.removeprefix("without_")})
+        assert variant.name == f"{config.name}_{name}"
         assert off == expected | {"curtain", "landmarks"}
         alike = {"out": config.out, "name": config.name, "weights": config.weights}
         assert dataclasses.replace(variant, **alike) == config.training()
@@ -62,7 +61,13 @@ def test_each_variant_lacks_one_term_and_the_last_lacks_all(tiny: Path) -> None:
 def test_without_an_alignment_field_none_is_left_out(tiny: Path) -> None:
     config = asked(tiny, tiny / "unused")
     bare = dataclasses.replace(config, generator=dataclasses.replace(config.generator, alignment=None))
-    assert "alignment" not in bare.variants() and "alignment" in config.variants()
+    assert "without_alignment" not in bare.variants() and "without_alignment" in config.variants()
+
+
+def test_without_a_game_no_term_of_pictures_is_left_out(tiny: Path) -> None:
+    config = asked(tiny, tiny / "unused")
+    paired = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, adversarial=0))
+    assert "without_geometry" in config.variants() and "without_geometry" not in paired.variants()
 
 
 def test_it_measures_every_variant_and_goes_on(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,8 +75,8 @@ def test_it_measures_every_variant_and_goes_on(tiny: Path, tmp_path: Path, monke
     config = asked(tiny, tmp_path / "ablation", weights=only)
     said: list[str] = []
     found = ablate(config, said.append)
-    assert said == [FULL, "deformation", NONE] == list(found)
-    assert found["deformation"] == found[NONE] != found[FULL]          # one term is all there is to leave out
+    assert said == [FULL, "without_deformation", NONE] == list(found)
+    assert found["without_deformation"] == found[NONE] != found[FULL]          # one term is all there is to leave out
     assert all(torch.tensor(list(vars(worth).values())).isfinite().all() for worth in found.values())
     surfaces = [config.out / name / "surfaces" / "distance.npy" for name in found]
     assert len({path.stat().st_ino for path in surfaces}) == 1         # drawn once
@@ -94,18 +99,29 @@ def test_a_field_that_learns_nothing_is_as_bad_as_none(tiny: Path, tmp_path: Pat
     torch.nn.init.zeros_(generator.deformation.head.bias)
     judge = load_judge(config.judge, config.face_model, torch.device("cpu"))
     head, dataset = load_head_geometry(config.face_model), FaceDataset(config.data)
-    worth = ablation.worth_of(generator, judge, head, dataset, config.evaluation)
+    worth = ablation.worth_of(generator, judge, head, dataset, config.evaluation())
     assert worth.deformation_relative == pytest.approx(1, abs=1e-5)
     assert worth.deformation_mm > 0
 
 
 def test_the_table_names_what_is_left_out() -> None:
     worth = Worth(0.9, 0.95, 0.1, 1.5, 0.2, 0.3, 0.4)
-    lines = table({FULL: worth, "neutral": worth, NONE: worth}).splitlines()
+    lines = table({FULL: worth, "without_neutral": worth, NONE: worth}).splitlines()
     assert lines[2] == "| nothing (the full loss) | 0.900 | 0.950 | 0.100 | 1.500 | 0.200 | 0.300 | 0.400 |"
-    assert lines[3].startswith("| `neutral` | 0.900") and lines[4].startswith("| any of them | 0.900")
+    assert lines[3].startswith("| `neutral` | 0.900") and lines[4].startswith("| all of them | 0.900")
 
 
-def test_other_metrics_are_refused(tiny: Path) -> None:
-    with pytest.raises(ValueError, match="evaluation.metrics is ..frechet"):
-        asked(tiny, tiny / "unused", evaluation=dataclasses.replace(EVALUATION, metrics=("frechet",)))
+@pytest.mark.parametrize("change", [{"people": 1}, {"expressions": 1}, {"mesh_faces": 0}])
+def test_impossible_counts_are_refused(tiny: Path, change: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(change))} is"):
+        asked(tiny, tiny / "unused", **change)
+
+
+def test_surfaces_that_were_half_linked_are_linked_again(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "distance.npy").write_text("distance")
+    left = tmp_path / "variant" / "surfaces.partial"
+    left.mkdir(parents=True)
+    (left / "surfaces.json").write_text("half")
+    ablation.share_surfaces(tmp_path / "there", tmp_path / "variant" / "surfaces")
+    assert sorted(path.name for path in (tmp_path / "variant").rglob("*")) == ["distance.npy", "surfaces"]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from anifacegan.metrics.identity import identity_spread
+from anifacegan.metrics.recognition import recognition
 
 
 def test_distances_of_points_on_a_line() -> None:
@@ -41,3 +42,13 @@ def test_distances_are_those_of_a_slow_loop() -> None:
 def test_one_person_or_one_picture_says_nothing(shape: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="at least 2 and 2"):
         identity_spread(torch.zeros(shape))
+
+
+def test_a_picture_that_two_grids_share_is_one_picture() -> None:
+    """The neutral frontal face is among the yaws and the first of the expressions; counted twice it would be a pair
+    without any distance."""
+    rng = torch.Generator().manual_seed(0)
+    yaws = torch.randn(4, 5, 8, generator=rng)
+    expressions = torch.cat([yaws[:, :1], torch.randn(4, 3, 8, generator=rng)], dim=1)
+    spread = identity_spread(torch.cat([yaws, expressions[:, 1:]], dim=1))
+    assert recognition(yaws, expressions).between_over_within == pytest.approx(spread.between / spread.within)

@@ -56,6 +56,7 @@ LAYERS = """
     reconstruction_run
     tasks
     library
+    visible_surface
     metrics.asked metrics.disentanglement metrics.embedders metrics.frechet metrics.identity metrics.inception
     metrics.judge metrics.samples metrics.smoothness
     metrics.recognition
@@ -66,7 +67,7 @@ LAYERS = """
     trajectories
     film_plan
     rendering
-    figures.settings figures.visible_surface
+    figures.settings
     figures.painting figures.surface_mesh
     figures.command figures.slices
     figures.ablation figures.driving

@@ -40,7 +40,8 @@ def test_the_deformation_error_has_the_gradient_it_should() -> None:
 
 
 def test_a_field_that_moves_all_points_alike_is_not_rough() -> None:
-    assert roughness(lambda x: torch.ones_like(x), torch.randn(2, 5, 3, generator=rng()), rng()).item() == 0
+    points, uniform = torch.randn(2, 5, 3, generator=rng()), torch.rand(2, 5, 3, generator=rng())
+    assert roughness(lambda x: torch.ones_like(x), points, uniform).item() == 0
 
 
 def test_roughness_is_the_squared_slope_times_that_of_a_step() -> None:
@@ -48,7 +49,8 @@ def test_roughness_is_the_squared_slope_times_that_of_a_step() -> None:
     matrix = torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.5, 0.0], [0.0, 0.0, 3.0]])
     points = torch.zeros(1, 40_000, 3)                                 # at the origin float32 resolves the step
     expected = matrix.square().sum().item() * 0.002**2 / 12
-    assert roughness(lambda x: x @ matrix, points, rng()).item() == pytest.approx(expected, rel=0.02)  # 4 deviations
+    found = roughness(lambda x: x @ matrix, points, torch.rand(points.shape, generator=rng()))
+    assert found.item() == pytest.approx(expected, rel=0.02)           # 4 deviations
     assert SMOOTHNESS_WIDTH == pytest.approx(0.24 / 24 / 5)            # method, section 4
 
 
@@ -59,7 +61,7 @@ def test_neighbours_lie_within_half_a_width_on_both_sides() -> None:
         asked.append(x)
         return x
 
-    roughness(offset, torch.zeros(1, 2000, 3), rng())
+    roughness(offset, torch.zeros(1, 2000, 3), torch.rand(1, 2000, 3, generator=rng()))
     step = asked[1] - asked[0]
     assert step.abs().max() <= 0.001 and step.min() < -0.00095 and step.max() > 0.00095
 

@@ -35,6 +35,8 @@ class AblationConfig:
 
 def draw(config: AblationConfig) -> Drawing:
     """Variants from top to bottom, measures from left to right."""
+    if config.results.resolve() == (config.out / "ablation.json").resolve():
+        raise InputError(f"out: {config.out} holds the results, which the figure would overwrite, expected another")
     table = read_table(config.results)
     text = markdown(table)
     return Drawing(

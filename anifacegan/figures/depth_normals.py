@@ -13,8 +13,8 @@ from anifacegan.figures.settings import (
     chosen_seeds,
     opened_model,
 )
-from anifacegan.figures.visible_surface import camera_normals, visible_surface
 from anifacegan.pictures import SheetRow, contact_sheet, to_bytes
+from anifacegan.visible_surface import camera_normals, visible_surface
 
 
 @dataclass(frozen=True)

@@ -100,13 +100,16 @@ def driving_sequence(model: Model, config: DrivingConfig) -> tuple[list[Expressi
     Raises:
         InputError: the folder holds no .mat files, or one that does not fit the model.
     """
-    film = RenderConfig(
-        expression=str(config.driving),
-        frames=config.frames or (48 if config.driving is None else None),
-        yaw=config.yaw,
-        pose_from_mat=config.poses,
-        pitch_offset=config.pitch_offset,
-    )
+    try:
+        film = RenderConfig(
+            expression=str(config.driving),
+            frames=config.frames or (48 if config.driving is None else None),
+            yaw=config.yaw,
+            pose_from_mat=config.poses,
+            pitch_offset=config.pitch_offset,
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from None
     if config.driving is None:
         expressions, is_sequence = chosen_expressions(model, config), False
     elif not config.driving.is_dir():

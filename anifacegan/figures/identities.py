@@ -35,7 +35,7 @@ def draw(config: IdentitiesConfig) -> Drawing:
     turns = chosen_angles((-config.yaw_turn, 0.0, config.yaw_turn))
     model = opened_model(config)
     painter, seeds = Painter(model, config), list(chosen_seeds(config))
-    seeds = (seeds + [seeds[-1] + 1 + k for k in range(config.count)])[: config.count]
+    seeds += [max(seeds) + 1 + k for k in range(config.count - len(seeds))]
     expression = chosen_expressions(model, config)[0]
     cells = [
         (f"seed {seed}", painter.pixels(seed, expression.z_exp, turns[k % 3])) for k, seed in enumerate(seeds)

@@ -21,9 +21,9 @@ from anifacegan.figures.settings import (
     opened_model,
 )
 from anifacegan.figures.surface_mesh import SurfaceMesh, SurfaceView, extract_mesh, optional_module
-from anifacegan.figures.visible_surface import visible_surface
 from anifacegan.pictures import SheetRow, contact_sheet, straight_alpha
 from anifacegan.rasterizer import interpolate, rasterize, supersampled
+from anifacegan.visible_surface import visible_surface
 
 SAMPLES = 3
 """Samples of a pixel of the picture, along each side."""

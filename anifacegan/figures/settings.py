@@ -77,9 +77,11 @@ def chosen_angles(angles: float | tuple[float, ...]) -> tuple[float, ...]:
     """Yaw or pitch angles, radians from frontal.
 
     Raises:
-        InputError: an angle is so far from frontal that nothing can be drawn.
+        InputError: there is none, or one is so far from frontal that nothing can be drawn.
     """
     values = np.array(several(angles), np.float64)
+    if not values.size:
+        raise InputError("no angle given, expected one or more")
     check_views(np.zeros_like(values), values)
     return tuple(values.tolist())
 

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from anifacegan.cameras import FOV_DEG, orbit_camera, orbit_rotation
 from anifacegan.errors import InputError
-from anifacegan.figures.visible_surface import VisibleSurface
 from anifacegan.shapes import BOX
+from anifacegan.visible_surface import VisibleSurface
 
-EXTRA = "pip install 'anifacegan[figures]'"
+EXTRA = "pip install scikit-image trimesh"
 CUT_OFF = 0.012
 """Signed distances reach this far from the surface, world units."""
 

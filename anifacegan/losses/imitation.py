@@ -5,7 +5,6 @@ Everything is in world units and squared; no function here calls a network's bac
 
 from collections.abc import Callable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -29,12 +28,10 @@ def deformation_error(
 def roughness(
     offset: Callable[[Tensor], Tensor],
     x_target: Float[Tensor, "batch point 3"],
-    rng: torch.Generator,
-    workers: Workers = ALONE,
+    uniform: Float[Tensor, "batch point 3"],
 ) -> Float[Tensor, ""]:
-    """Mean ||D(x) - D(x + e)||^2, e uniform with a full width of 0.002 per axis."""
-    step = workers.draw(torch.rand, x_target.shape, rng) - 0.5
-    neighbour = x_target + SMOOTHNESS_WIDTH * step.to(x_target)
+    """Mean ||D(x) - D(x + e)||^2, e uniform with a full width of 0.002 per axis; ``uniform`` is drawn from [0, 1)."""
+    neighbour = x_target + SMOOTHNESS_WIDTH * (uniform - 0.5)
     return (offset(x_target) - offset(neighbour)).square().sum(-1).mean()
 
 

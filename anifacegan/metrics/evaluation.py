@@ -32,6 +32,7 @@ from anifacegan.metrics.view_consistency import DepthView, ViewConsistency, view
 from anifacegan.models.generator import Generator
 from anifacegan.models.reconstruction import Reconstruction, from_lm68
 from anifacegan.views import Views
+from anifacegan.visible_surface import visible_surface
 
 Report = (
     FrechetReport
@@ -163,7 +164,8 @@ class Evaluation:
             for yaw in CONSISTENCY_YAWS:
                 view = Views(latents[k : k + 1], latents.z_id.new_tensor([[0.0, yaw]]))
                 picture = picture_alone(self.generator, view, size, self.samples.psi)
-                seen.append(DepthView(picture.rgb, picture.foreground, picture.depth, view.pose))
+                surface = visible_surface(picture, yaw, 0.0, self.generator.config.march)
+                seen.append(DepthView(picture.rgb, picture.foreground, surface.distance[None], view.pose))
                 depths.append((seen[-1], surfaces(view, size)))
             pairs += [(seen[0], other) for other in seen[1:]]
         return view_consistency(pairs, depths, gallery.fov_deg)

@@ -35,9 +35,9 @@ class Recognition:
 def recognition(
     across_yaw: Float[Tensor, "person yaw feature"], across_expressions: Float[Tensor, "person expression feature"]
 ) -> Recognition:
-    """From embeddings of the same people."""
+    """From embeddings of the same people. The first expression is the neutral one, whose picture is among the yaws."""
     yaw, expression = cosines(across_yaw), cosines(across_expressions)
-    spread = identity_spread(torch.cat([across_yaw, across_expressions], dim=1))
+    spread = identity_spread(torch.cat([across_yaw, across_expressions[:, 1:]], dim=1))
     ratio = spread.between / spread.within if spread.within > 0 else math.inf
     return Recognition(*yaw, *expression, ratio, len(across_yaw), across_yaw.shape[1], across_expressions.shape[1])
 

@@ -23,6 +23,8 @@ from anifacegan.metrics.asked import MM_PER_WORLD
 from anifacegan.rays import Rays, image_rays
 
 OPAQUE = 0.99
+HALF = 0.5
+"""Less of a head than this is no surface to compare."""
 SAME_DEPTH = 0.005
 """World units."""
 
@@ -97,9 +99,9 @@ def warp(
 
 
 def depth_errors(view: DepthView, mesh: SurfaceMap, fov_deg: float = FOV_DEG) -> Float[Tensor, "pixel"]:
-    """Rendered depth less the mesh's on the pixels of the face, world units."""
+    """Rendered depth less the mesh's on the pixels of the face that are not see-through, world units."""
     rays = _rays(view, fov_deg)
-    face = mesh.share[0] > 0
+    face = (mesh.share[0] > 0) & (view.foreground.flatten() >= HALF)
     distance = (mesh.x_mesh[0] - rays.origins[0]).norm(dim=-1)
     return (view.depth.flatten() - distance)[face]
 
