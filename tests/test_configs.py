@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from anifacegan.ablation import AblationConfig
 from anifacegan.command_line import read_config
 from anifacegan.config import TrainConfig
 from anifacegan.errors import InputError
@@ -16,12 +17,14 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 
 def kind_of(path: Path) -> type:
-    """configs/render_*.yaml are for render.py, all others for train.py."""
+    """configs/render_*.yaml are for render.py, ablation.yaml for scripts/ablate.py, all others for train.py."""
+    if path.name == "ablation.yaml":
+        return AblationConfig
     return RenderConfig if path.name.startswith("render_") else chosen_task(["--config", str(path)]).config
 
 
 def test_there_are_configurations() -> None:
-    assert {kind_of(path) for path in CONFIGS} == {RenderConfig, *(task.config for task in TASKS.values())}
+    assert {kind_of(path) for path in CONFIGS} == {RenderConfig, AblationConfig, *(task.config for task in TASKS.values())}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)

@@ -94,9 +94,9 @@ def test_a_picture_drawn_in_parts_is_the_whole_picture(split: Split) -> None:
 def test_no_more_is_rendered_with_gradients_at_a_time_than_the_split_says(monkeypatch: pytest.MonkeyPatch) -> None:
     rendered: list[tuple[bool, int]] = []
 
-    def recorded(avatar: object, rays: Rays) -> RayColours:
+    def recorded(avatar: object, rays: Rays, **options: bool) -> RayColours:
         rendered.append((torch.is_grad_enabled(), len(rays.origins) * len(rays)))
-        return render_rays(avatar, rays)
+        return render_rays(avatar, rays, **options)
 
     monkeypatch.setattr(image_gradients, "render_rays", recorded)
     renderer = PictureRenderer(generator().condition, SIZE, FOV, Split(pictures=2, rays=20))
@@ -107,9 +107,12 @@ def test_no_more_is_rendered_with_gradients_at_a_time_than_the_split_says(monkey
 
 def test_a_picture_that_fits_is_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     rendered = []
-    monkeypatch.setattr(
-        image_gradients, "render_rays", lambda *given: rendered.append(torch.is_grad_enabled()) or render_rays(*given)
-    )
+
+    def recorded(avatar: object, rays: Rays, **options: bool) -> RayColours:
+        rendered.append(torch.is_grad_enabled())
+        return render_rays(avatar, rays, **options)
+
+    monkeypatch.setattr(image_gradients, "render_rays", recorded)
     PictureRenderer(generator().condition, SIZE, FOV, Split()).accumulate_gradients(views(), image_terms)
     assert rendered == [True]
 
@@ -166,8 +169,8 @@ def test_both_renderings_of_a_split_picture_are_of_one_precision(monkeypatch: py
     rendered: dict[bool, list[Tensor]] = {False: [], True: []}
     looks = []
 
-    def recorded(avatar: object, rays: Rays) -> RayColours:
-        seen = render_rays(avatar, rays)
+    def recorded(avatar: object, rays: Rays, **options: bool) -> RayColours:
+        seen = render_rays(avatar, rays, **options)
         rendered[torch.is_grad_enabled()].append(seen.rgb.detach())
         return seen
 
