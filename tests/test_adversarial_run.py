@@ -72,9 +72,9 @@ def test_the_game_renders_in_the_schedules_precision_and_judges_in_float32(
     half: dict[str, list[bool]] = {"rendered": [], "judged": []}
 
     def watched(what: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*given: Any) -> Any:
+        def call(*given: Any, **options: Any) -> Any:
             half[what].append(torch.is_autocast_enabled("cpu"))
-            return real(*given)
+            return real(*given, **options)
 
         return call
 

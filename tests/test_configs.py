@@ -24,7 +24,8 @@ def kind_of(path: Path) -> type:
 
 
 def test_there_are_configurations() -> None:
-    assert {kind_of(path) for path in CONFIGS} == {RenderConfig, AblationConfig, *(task.config for task in TASKS.values())}
+    kinds = {RenderConfig, AblationConfig, *(task.config for task in TASKS.values())}
+    assert {kind_of(path) for path in CONFIGS} == kinds
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
