@@ -192,6 +192,7 @@ def measure_stage(
 ) -> list[Measurement]:
     """All variants of one stage. Each is run once unmeasured, then in turns with the others, then with a stopwatch."""
     device = state.generator.device
+    alone = replace(config, adversarial=replace(config.adversarial, discriminator_lead=0))
     seconds: dict[str, list[float]] = {way.name: [] for way in ways}
     memory = dict.fromkeys(seconds, 0)
     for way in ways:
@@ -204,7 +205,7 @@ def measure_stage(
     return [
         Measurement(
             variant=way,
-            pictures_a_step=replace(config, schedule=way.schedule(config.schedule, 1)).images(0),
+            pictures_a_step=replace(alone, schedule=way.schedule(config.schedule, 1)).images(0),
             seconds_a_step=statistics.median(seconds[way.name]),
             peak_memory_mib=memory[way.name] / 2**20,
             shares=phase_shares(

@@ -120,7 +120,7 @@ def test_nothing_to_see_is_no_mesh() -> None:
 
 def test_a_mesh_needs_scikit_image(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "skimage.measure", None)
-    assert_one_line(lambda: extract_mesh([], 8), "scikit-image: not installed", "anifacegan[figures]")
+    assert_one_line(lambda: extract_mesh([], 8), "scikit-image: not installed", "pip install scikit-image trimesh")
 
 
 @pytest.mark.parametrize("cut", [UPRIGHT, LEVEL, Slice("yz", 0.02)], ids=lambda cut: cut.label)

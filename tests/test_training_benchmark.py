@@ -168,7 +168,7 @@ def test_the_command_makes_pictures_where_there_are_none_and_writes_json(
     assert (found["steps"], found["rounds"], len(found["measurements"])) == (1, 1, 2)
     first = found["measurements"][0]
     assert first.keys() == {
-        "stage", "name", "precision", "split",
+        "stage", "name", "precision", "split", "skip_invisible",
         "pictures_a_step", "seconds_a_step", "pictures_a_second", "peak_memory_mib", "shares",
     }  # fmt: skip
     assert first["split"] == {"pictures": 1, "rays": 100} and sum(first["shares"].values()) == pytest.approx(1)
@@ -190,3 +190,15 @@ def test_a_benchmark_can_be_interrupted(tiny: Path, tmp_path: Path, monkeypatch:
     with pytest.raises(KeyboardInterrupt):
         benchmark(asked(tiny), tmp_path / "bench")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_game_is_measured_whole_and_as_the_configuration_shades_it(tiny: Path, tmp_path: Path) -> None:
+    """Not the discriminator's lead; and what is invisible is skipped where pictures come one at a time."""
+    game = dataclasses.replace(
+        game_config(tiny, tiny / "unused").adversarial, split=Split(1, 0), skip_invisible=True, discriminator_lead=1
+    )
+    stages = dict.fromkeys(STAGES, 0) | {"adversarial": 2}
+    schedule = dataclasses.replace(game_config(tiny, tiny / "unused").schedule, **stages)
+    found = benchmark(asked(tiny, adversarial=game, schedule=schedule, steps=1, rounds=1), tmp_path / "benchmark")
+    assert [way.variant.skip_invisible for way in found] == [True, True, False]
+    assert all(way.shares["backward"] > 0 for way in found)

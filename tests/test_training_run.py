@@ -249,7 +249,8 @@ def test_a_new_run_can_start_from_a_finished_model(tiny: Path, unbroken: Path, t
     first, second = (load_file(path / "model.safetensors") for path in (folder, unbroken / "model"))
     assert all(torch.equal(first[name], second[name]) for name in second)
     before, after = load_checkpoint(unbroken / "model").card, load_checkpoint(folder).card
-    assert after.training["facts"] == {"initial_model": {"path": str(unbroken / "model")} | before.training}
+    initial = {"path": str(unbroken / "model"), "licence": before.licence} | before.training
+    assert after.training["facts"] == {"initial_model": initial}
     assert after.training["stage"] == f"from {unbroken / 'model'}" and after.licence == before.licence != ""
 
 
