@@ -102,12 +102,16 @@ def compare_moments(drawn: Float[Tensor, "item dim"], data: Float[Tensor, "other
 
 
 def moment_errors(drawn: Float[Tensor, "item dim"], data: Float[Tensor, "other dim"]) -> dict[str, float]:
-    """Largest error of a mean in standard deviations of the data; error of the covariance in the Frobenius norm."""
+    """Largest error of a mean in standard deviations of the data; error of the covariance in the Frobenius norm.
+
+    To six digits: the last bits of a long sum depend on where in memory a process has its arrays.
+    """
     deviation = data.std(0) + 1e-6
-    return {
-        "mean_error_in_deviations": float(((drawn.mean(0) - data.mean(0)) / deviation).abs().max()),
-        "covariance_error": float((torch.cov(drawn.T) - torch.cov(data.T)).norm()),
+    errors = {
+        "mean_error_in_deviations": ((drawn.mean(0) - data.mean(0)) / deviation).abs().max(),
+        "covariance_error": (torch.cov(drawn.T) - torch.cov(data.T)).norm(),
     }
+    return {name: float(f"{float(value):.6g}") for name, value in errors.items()}
 
 
 @dataclass(frozen=True)
