@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from anifacegan.cameras import orbit_camera
 from anifacegan.data import CoefficientTable
 from anifacegan.face_mesh import FaceMesh, bare_head
-from anifacegan.synthetic import view_mesh
+from anifacegan.synthetic import seen_corners, view_mesh
 
 DRAWN_PX = 512
 """A mesh is drawn at this size, whatever the picture's: there BFM's triangles are as large as a pixel."""
@@ -43,6 +43,4 @@ def draw_vertices(
     vertices = bare_head(mesh, z_id, z_exp)
     pitch, yaw = torch.from_numpy(pose.astype(np.float64))[:, None]
     view = view_mesh(vertices, mesh.triangles, mesh.world_offset, orbit_camera(pitch, yaw, size))
-    seen = np.zeros(len(vertices), bool)
-    seen[mesh.triangles[np.unique(view.triangle[view.triangle >= 0])].ravel()] = True
-    return seen
+    return seen_corners(mesh.triangles, view.triangle[view.triangle >= 0], len(vertices))

@@ -24,7 +24,15 @@ from anifacegan.head_geometry import dressed_head
 from anifacegan.morphable import face_model_sha256
 from anifacegan.shapes import BACKGROUND_Z
 from anifacegan.studio_pool import in_processes
-from anifacegan.synthetic import Person, Studio, SurfaceView, load_studio, view_rays, view_surface
+from anifacegan.synthetic import (
+    Person,
+    Studio,
+    SurfaceView,
+    load_studio,
+    seen_corners,
+    view_rays,
+    view_surface,
+)
 
 DEPTH_STEPS = 40_000
 """Steps of a stored distance per world unit; 0 is "no surface". The error is at most 1.3e-5."""
@@ -138,8 +146,7 @@ def draw_surface(
     camera = orbit_camera(pitch, yaw, size)
     view = view_surface(surface, studio.head.world_offset, camera)
     distance = distance_map(view, camera)
-    seen = np.zeros(len(surface.vertices), bool)
-    seen[surface.triangles[np.unique(view.triangle[distance > 0])].ravel()] = True
+    seen = seen_corners(surface.triangles, view.triangle[distance > 0], len(surface.vertices))
     return distance, seen[: len(studio.head.parts.part)]               # without the curtain of long hair
 
 

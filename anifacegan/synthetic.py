@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from anifacegan.cameras import Camera, euler_from_rotation, landmarks_224, orbit_camera
 from anifacegan.coefficients import FaceCoefficients
@@ -165,6 +165,15 @@ def view_mesh(
     nearest = np.zeros((camera.size, camera.size), np.float32)
     draw_triangles(x_px, y_px, inverse_depth, triangles, triangle, nearest)
     return SurfaceView(x_px, y_px, inverse_depth, triangle, nearest)
+
+
+def seen_corners(
+    triangles: Int[np.ndarray, "triangle 3"], shown: Int[np.ndarray, " pixel"], count: int
+) -> Bool[np.ndarray, " vertex"]:
+    """Which of ``count`` vertices are corners of the triangles that these pixels show."""
+    seen = np.zeros(count, bool)
+    seen[triangles[np.unique(shown)].ravel()] = True
+    return seen
 
 
 def view_rays(camera: Camera) -> Float[np.ndarray, "size size 3"]:

@@ -121,6 +121,8 @@ def benchmark(config: TrainingBenchmark, folder: Path) -> list[Measurement]:
     Raises:
         InputError: something in the configuration or the data does not fit.
     """
+    # Whole turns of the game are measured, not the discriminator's lead.
+    config = replace(config, adversarial=replace(config.adversarial, discriminator_lead=0))
     collect_pictures(config, folder / "data")
     values = {field.name: getattr(config, field.name) for field in fields(TrainConfig)}
     small = replace(
@@ -192,7 +194,6 @@ def measure_stage(
 ) -> list[Measurement]:
     """All variants of one stage. Each is run once unmeasured, then in turns with the others, then with a stopwatch."""
     device = state.generator.device
-    alone = replace(config, adversarial=replace(config.adversarial, discriminator_lead=0))
     seconds: dict[str, list[float]] = {way.name: [] for way in ways}
     memory = dict.fromkeys(seconds, 0)
     for way in ways:
@@ -205,7 +206,7 @@ def measure_stage(
     return [
         Measurement(
             variant=way,
-            pictures_a_step=replace(alone, schedule=way.schedule(config.schedule, 1)).images(0),
+            pictures_a_step=replace(config, schedule=way.schedule(config.schedule, 1)).images(0),
             seconds_a_step=statistics.median(seconds[way.name]),
             peak_memory_mib=memory[way.name] / 2**20,
             shares=phase_shares(
@@ -221,10 +222,8 @@ def run_steps(
 ) -> list[float]:
     """So many steps of a variant, of whatever weights are there; returns the seconds of each."""
     state.step = 0
-    if state.game is not None:                                         # the whole turn, not the discriminator's lead
-        state.game.config = replace(
-            state.game.config, split=way.split, skip_invisible=way.skip_invisible, discriminator_lead=0
-        )
+    if state.game is not None:
+        state.game.config = replace(state.game.config, split=way.split, skip_invisible=way.skip_invisible)
     finish = waiting(state.generator.device)
     finish()
     times = [time.perf_counter()]

@@ -6,7 +6,7 @@ Vectors are a judge's identity coefficients, or the embeddings of any network th
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -31,9 +31,14 @@ def identity_spread(vectors: Float[Tensor, "person picture feature"]) -> Identit
         raise ValueError(f"{people} people with {each} pictures each, expected at least 2 and 2")
     rows = vectors.flatten(0, 1).double()
     distance = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")  # (P K, P K), exact near zero
+    own, others = (pairs.to(rows.device) for pairs in person_pairs(people, each))
+    within, between = float(distance[own].mean()), float(distance[others].mean())
+    return IdentitySpread(within, between, within / between if between > 0 else float("nan"), people, each)
+
+
+def person_pairs(people: int, each: int) -> tuple[Bool[Tensor, "row row"], Bool[Tensor, "row row"]]:
+    """Pairs of pictures of one person, and of two, each pair once; rows are person by person."""
     who = torch.arange(people).repeat_interleave(each)
     same = who[:, None] == who[None]
     pair = torch.ones_like(same).triu(diagonal=1)
-    within = float(distance[(same & pair).to(rows.device)].mean())
-    between = float(distance[(~same & pair).to(rows.device)].mean())
-    return IdentitySpread(within, between, within / between if between > 0 else float("nan"), people, each)
+    return same & pair, ~same & pair

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from anifacegan.metrics.identity import identity_spread
+from anifacegan.metrics.identity import identity_spread, person_pairs
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,5 @@ def cosines(vectors: Float[Tensor, "person picture feature"]) -> tuple[float, fl
     people, each = vectors.shape[:2]
     unit = functional.normalize(vectors.double().flatten(0, 1), dim=-1)
     cosine = unit @ unit.T
-    who = torch.arange(people, device=cosine.device).repeat_interleave(each)
-    same = who[:, None] == who[None]
-    pair = torch.ones_like(same).triu(diagonal=1)
-    return float(cosine[same & pair].mean()), float(cosine[~same & pair].mean())
+    own, others = (pairs.to(cosine.device) for pairs in person_pairs(people, each))
+    return float(cosine[own].mean()), float(cosine[others].mean())

@@ -26,7 +26,7 @@ DEFINITIONS = {
 }
 METRICS = tuple(DEFINITIONS)
 CORE = ("frechet", "expression", "identity", "deformation")
-"""What an ablation compares."""
+"""What is measured where nothing is chosen."""
 
 
 @dataclass(frozen=True)

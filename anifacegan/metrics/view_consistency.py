@@ -38,7 +38,7 @@ class DepthView:
     foreground: Float[Tensor, "1 size size"]
     """Opacity of the head."""
     depth: Float[Tensor, "1 size size"]
-    """Distance along the pixels' rays, world units."""
+    """Distance of the head along the pixels' rays, world units; 0 where there is none."""
     pose: Float[Tensor, "1 2"]
     """(pitch, yaw), radians relative to frontal."""
 
