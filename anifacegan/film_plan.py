@@ -15,11 +15,14 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from anifacegan.avatar_player import SUFFIX, AvatarPlayer, load_avatar
 from anifacegan.codes import read_people
 from anifacegan.coefficients import read_expression, read_pose
 from anifacegan.devices import Device, chosen_device
 from anifacegan.errors import InputError
-from anifacegan.library import NEUTRAL, Model, load_model
+from anifacegan.expression_reader import NEUTRAL
+from anifacegan.film_renderer import Renderer
+from anifacegan.library import Model, load_model
 from anifacegan.trajectories import Trajectory, check_views, in_turn, through
 
 DEFAULT_FRAMES = 50
@@ -32,7 +35,11 @@ class RenderConfig:
     """Render people who turn their heads while an expression comes: PNG frames, films, a contact sheet."""
 
     model: Path = Path("checkpoints/demo")
-    """Model folder of ours, or a folder with AniFaceGAN's released files. Looked up here, then beside render.py."""
+    """Model folder of ours, a folder with AniFaceGAN's released files, or a baked avatar (.safetensors), which is one
+    person: seeds say nothing then. Looked up here, then beside render.py."""
+    renderer: Renderer = "auto"
+    """exact: the networks, point by point. baked: textured sheets, baked once for each person. auto: baked where a
+    person is drawn often enough for that to pay, and where it looks the same."""
     expression: str | tuple[str, ...] = "mat/smile.mat"
     """One or several .mat files, or names such as smile=0.7,blink=0.3, or neutral; several follow one another. Or one
     folder of .mat files, sorted by name: a sequence."""
@@ -93,13 +100,17 @@ class RenderConfig:
             raise ValueError(f"seeds are {list(seeds)}, expected whole numbers from 0, each once")
 
 
+Subject = Model | AvatarPlayer
+"""Who can be drawn: the people of a model, or a baked avatar."""
+
+
 @dataclass(frozen=True)
 class Person:
     name: str
     """Also the name of the person's files."""
     seed: int | None
-    codes: tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]
-    """z_id and z_noise."""
+    codes: tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]] | None
+    """z_id and z_noise; None of a baked avatar."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,7 @@ class Expression:
 
 @dataclass(frozen=True)
 class FilmPlan:
-    model: Model
+    model: Subject
     people: tuple[Person, ...]
     trajectory: Trajectory
     """Of every person."""
@@ -129,8 +140,14 @@ def plan_film(config: RenderConfig, home: Path | None = None) -> FilmPlan:
     Raises:
         InputError: anything wrong with the configuration or with these files.
     """
-    model = load_model(located(config.model, home), chosen_device(config.device))
-    people = chosen_people(config, model)
+    path = located(config.model, home)
+    model: Subject
+    if path.suffix == SUFFIX:
+        model = load_avatar(path)
+        people = [the_avatar(config, model, path)]
+    else:
+        model = load_model(path, chosen_device(config.device))
+        people = chosen_people(config, model)
     with warnings_in_one_line():
         expressions, is_sequence = asked_expressions(config, model, home)
         trajectory = planned_trajectory(config, model, expressions, is_sequence)
@@ -145,6 +162,21 @@ def located(path: Path, home: Path | None) -> Path:
     if home is None or path.is_absolute() or path.exists() or not (home / path).exists():
         return path
     return home / path
+
+
+def the_avatar(config: RenderConfig, avatar: AvatarPlayer, path: Path) -> Person:
+    """The one person of a baked avatar.
+
+    Raises:
+        InputError: the configuration wants something else than what was baked.
+    """
+    if config.codes is not None:
+        raise InputError(f"codes is {config.codes}, but {path} is a baked avatar, which is one person already")
+    if config.renderer == "exact":
+        raise InputError(f"renderer is exact, but {path} is a baked avatar without networks; expected baked or auto")
+    if config.psi != avatar.card.psi:
+        raise InputError(f"psi is {config.psi}, but {path} was baked with psi {avatar.card.psi}, which is part of it")
+    return Person(path.stem, None, None)
 
 
 def chosen_people(config: RenderConfig, model: Model) -> list[Person]:
@@ -169,7 +201,7 @@ def warnings_in_one_line() -> Iterator[None]:
         print(f"warning: {messages[0]}{others}", file=sys.stderr)
 
 
-def asked_expressions(config: RenderConfig, model: Model, home: Path | None) -> tuple[list[Expression], bool]:
+def asked_expressions(config: RenderConfig, model: Subject, home: Path | None) -> tuple[list[Expression], bool]:
     """What ``expression`` names, and whether it is a folder: a sequence."""
     asked = _several(config.expression)
     folder = located(Path(asked[0]), home)
@@ -192,12 +224,12 @@ def asked_expressions(config: RenderConfig, model: Model, home: Path | None) -> 
     return expressions, is_sequence
 
 
-def _z_exp(model: Model, expression: str | Path | None) -> Float[np.ndarray, "64"]:
-    return model.expression(expression)[0].cpu().numpy()
+def _z_exp(model: Subject, expression: str | Path | None) -> Float[np.ndarray, "64"]:
+    return model.expressions.coefficients(expression)
 
 
 def planned_trajectory(
-    config: RenderConfig, model: Model, expressions: list[Expression], is_sequence: bool
+    config: RenderConfig, model: Subject, expressions: list[Expression], is_sequence: bool
 ) -> Trajectory:
     """Pose and expression of every frame."""
     z_exp = np.stack([expression.z_exp for expression in expressions])
@@ -225,7 +257,7 @@ def planned_trajectory(
     )
 
 
-def _poses(config: RenderConfig, model: Model, expressions: list[Expression]) -> Float[np.ndarray, "expression 2"]:
+def _poses(config: RenderConfig, model: Subject, expressions: list[Expression]) -> Float[np.ndarray, "expression 2"]:
     offset = model.card.pitch_offset if config.pitch_offset is None else config.pitch_offset
     poses = []
     for expression in expressions:
@@ -235,7 +267,7 @@ def _poses(config: RenderConfig, model: Model, expressions: list[Expression]) ->
     return np.array(poses, np.float64)
 
 
-def sheet_expressions(model: Model, asked: list[Expression], home: Path | None) -> list[Expression]:
+def sheet_expressions(model: Subject, asked: list[Expression], home: Path | None) -> list[Expression]:
     """Neutral, what was asked for, and the files of ``mat/`` that are made for the model's face model."""
     keep = np.unique(np.linspace(0, len(asked) - 1, MOST_SHEET_EXPRESSIONS).round().astype(int))
     found = {NEUTRAL: Expression(NEUTRAL, _z_exp(model, None))}

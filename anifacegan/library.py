@@ -5,8 +5,8 @@
     image = face.render(yaw=0.35, pitch=0.0)                 # (3, 256, 256) in [0, 1]
 """
 
-import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,33 +15,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.checkpoints import CARD, Checkpoint, ModelCard, load_checkpoint
-from anifacegan.coefficients import BFM, read_expression
+from anifacegan.coefficients import BFM
 from anifacegan.errors import InputError
-from anifacegan.expressions import action_units, parse_strengths
+from anifacegan.expression_reader import ExpressionReader
 from anifacegan.models.generator import Avatar, Generator, in_slices, render_rays
 from anifacegan.models.latents import Latents
 from anifacegan.rays import image_rays
 from anifacegan.released import PITCH_OFFSET, is_released_folder, load_released
-from anifacegan.shapes import EXP_DIM
+from anifacegan.rendered import Picture
 
-NEUTRAL = "neutral"
-"""The name of the expression whose coefficients are zero."""
 SLICE_POINTS = 2**17
 """Samples that are marched at once: few enough for the cache, about 300 MB of activations with full-size networks."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One rendered view, channels first."""
-
-    rgb: Float[Tensor, "3 height width"]
-    """In [0, 1]."""
-    foreground: Float[Tensor, "1 height width"]
-    """Opacity of the head, in [0, 1]."""
-    foreground_rgb: Float[Tensor, "3 height width"]
-    """Colour of the head, premultiplied by its opacity."""
-    depth: Float[Tensor, "1 height width"]
-    """Expected distance from the camera in world units, the background plane included."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +75,11 @@ class Model:
     def card(self) -> ModelCard:
         return self.checkpoint.card
 
+    @cached_property
+    def expressions(self) -> ExpressionReader:
+        """What the model understands as an expression."""
+        return ExpressionReader(self.card.name, self.card.face_model, self.card.presets, self.checkpoint.basis)
+
     @torch.inference_mode()
     def person(self, seed: int) -> tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]:
         """z_id and z_noise of a new person; the same on every device."""
@@ -105,44 +94,8 @@ class Model:
         Raises:
             InputError: unknown name, unreadable file, or a file that belongs to another face model.
         """
-        if isinstance(expression, np.ndarray):
-            values = expression
-        elif expression is None or str(expression) == NEUTRAL:
-            values = np.zeros(EXP_DIM, np.float32)
-        elif str(expression).endswith(".mat"):
-            values, owner = read_expression(Path(expression))
-            if owner is not None and owner != self.card.face_model:
-                raise InputError(
-                    f"{expression}: is for face model '{owner}', but model '{self.card.name}' takes "
-                    f"'{self.card.face_model}'; {self._wanted_expression()}"
-                )
-            if owner is None and self.card.face_model != BFM:
-                warnings.warn(
-                    f"{expression}: does not say which face model it is for; taken to be for '{self.card.face_model}'",
-                    stacklevel=2,
-                )
-        else:
-            values = self._named_expression(str(expression))
-        device = self.generator.mean_phases.device
-        return torch.as_tensor(np.asarray(values, np.float32)[None], device=device)
-
-    def _named_expression(self, text: str) -> Float[np.ndarray, "64"]:
-        basis, presets = self.checkpoint.basis, self.card.presets
-        if basis is None:
-            raise InputError(
-                f"expression '{text}': model '{self.card.name}' has no named expressions; {self._wanted_expression()}"
-            )
-        strengths = parse_strengths(text)
-        for name in strengths:
-            if name not in presets and not basis.sides(name):
-                known = ", ".join([*presets, *basis.known_names])
-                raise InputError(f"expression '{name}' is not known; model '{self.card.name}' has {known}")
-        return basis.from_strengths(action_units(strengths, presets))
-
-    def _wanted_expression(self) -> str:
-        if self.card.face_model == BFM:
-            return "bring a Deep3DFaceRecon .mat, whose 'exp' holds BFM expression coefficients"
-        return f"bring a .mat made for '{self.card.face_model}'"
+        values = self.expressions.coefficients(expression)
+        return torch.as_tensor(values[None], device=self.generator.device)
 
     @torch.inference_mode()
     def face(

@@ -16,10 +16,11 @@ import torch
 from jaxtyping import Float
 from tqdm import tqdm
 
+from anifacegan.avatar_player import AvatarPlayer
 from anifacegan.codes import write_people
 from anifacegan.errors import InputError
-from anifacegan.film_plan import FilmPlan, Person, RenderConfig, plan_film
-from anifacegan.library import Model, Picture
+from anifacegan.film_plan import FilmPlan, Person, RenderConfig, Subject, plan_film
+from anifacegan.film_renderer import FrameRenderer, Played, RendererChoice, Wanted
 from anifacegan.output_folder import MANIFEST, filled_when_complete
 from anifacegan.pictures import (
     SheetRow,
@@ -32,6 +33,8 @@ from anifacegan.pictures import (
     write_png,
     write_video,
 )
+from anifacegan.rendered import Picture
+from anifacegan.shapes import EXP_DIM
 
 __all__ = ["RenderConfig", "run"]
 
@@ -53,10 +56,15 @@ def run(config: RenderConfig, home: Path | None = None) -> dict[str, Any]:
         cells = len(plan.sheet_yaw) * len(plan.sheet_expressions)
         count = len(plan.people) * (len(plan.trajectory) + cells)
         with tqdm(total=count, unit="frame", disable=None) as progress:
-            entries = [_render_person(folder, config, plan, person, progress) for person in plan.people]
+            choice = None if isinstance(plan.model, AvatarPlayer) else RendererChoice(plan.model, config.renderer)
+            renderers, entries = {}, []
+            for person in plan.people:
+                renderers[person.name], facts = _chosen_renderer(config, plan, person, choice)
+                frames = _render_person(folder, config, plan, person, renderers[person.name], progress)
+                entries.append(frames | facts)
             rendered = time.perf_counter()
             if config.grid:
-                _write_sheet(folder, config, plan, progress)
+                _write_sheet(folder, config, plan, renderers, progress)
         ended = time.perf_counter()
         seconds = {"load": ready - started, "frames": rendered - ready, "sheet": ended - rendered}
         manifest = _manifest(folder, config, plan, entries, seconds | {"total": ended - started})
@@ -64,18 +72,38 @@ def run(config: RenderConfig, home: Path | None = None) -> dict[str, Any]:
     return manifest
 
 
+def _chosen_renderer(
+    config: RenderConfig, plan: FilmPlan, person: Person, choice: RendererChoice | None
+) -> tuple[FrameRenderer, dict[str, Any]]:
+    """Who draws a person, and what the manifest says of that."""
+    if isinstance(plan.model, AvatarPlayer):
+        return Played(plan.model), {"renderer": "baked"}
+    assert choice is not None and person.codes is not None
+    wanted = Wanted(
+        trajectory=plan.trajectory,
+        more_z_exp=np.array([expression.z_exp for expression in plan.sheet_expressions]).reshape(-1, EXP_DIM),
+        more_yaw=plan.sheet_yaw,
+        size=config.size,
+        more_size=_sheet_size(config),
+    )
+    return choice.of(person.name, person.codes, config.psi, wanted)
+
+
 def _render_person(
-    folder: Path, config: RenderConfig, plan: FilmPlan, person: Person, progress: tqdm
+    folder: Path, config: RenderConfig, plan: FilmPlan, person: Person, renderer: FrameRenderer, progress: tqdm
 ) -> dict[str, Any]:
     """Frames, depth maps, film and codes of one person; returns the manifest's entry."""
-    model, trajectory = plan.model, plan.trajectory
+    trajectory = plan.trajectory
     digits = max(3, len(str(len(trajectory) - 1)))
     (folder / person.name).mkdir()
-    write_people(folder / f"{person.name}.npz", *person.codes)
-    entry: dict[str, Any] = {"name": person.name, "seed": person.seed, "codes": f"{person.name}.npz"}
+    entry: dict[str, Any] = {"name": person.name, "seed": person.seed}
+    if person.codes is not None:
+        entry["codes"] = f"{person.name}.npz"
+        write_people(folder / entry["codes"], *person.codes)
     frames = []
     for k in range(len(trajectory)):
-        picture = _picture(config, model, person, trajectory.z_exp[k], trajectory.yaw[k], trajectory.pitch[k])
+        view = (float(trajectory.yaw[k]), float(trajectory.pitch[k]), config.size)
+        picture = _picture(config, renderer, person, trajectory.z_exp[k], *view)
         frame = {
             "file": f"{person.name}/frame_{k:0{digits}}.png",
             "yaw": round(float(trajectory.yaw[k]), 6),
@@ -86,7 +114,7 @@ def _render_person(
         write_png(folder / frame["file"], _pixels(picture, config.transparent))
         if config.depth:
             frame["depth"] = f"{person.name}/depth_{k:0{digits}}.png"
-            write_png(folder / frame["depth"], depth_levels(picture.depth, *_depth_range(model)))
+            write_png(folder / frame["depth"], depth_levels(picture.depth, *_depth_range(plan.model)))
         frames.append(frame)
         progress.update()
     if config.video:
@@ -96,26 +124,38 @@ def _render_person(
     return entry | {"frames": frames}
 
 
-def _write_sheet(folder: Path, config: RenderConfig, plan: FilmPlan, progress: tqdm) -> None:
+def _write_sheet(
+    folder: Path, config: RenderConfig, plan: FilmPlan, renderers: dict[str, FrameRenderer], progress: tqdm
+) -> None:
     """People and views from top to bottom, expressions from left to right; smaller than the frames, so cheap."""
-    small = dataclasses.replace(config, size=min(config.size, config.grid_size))
+    size = _sheet_size(config)
     rows = []
     for person in plan.people:
         for k, yaw in enumerate(plan.sheet_yaw):
             cells = []
             for expression in plan.sheet_expressions:
-                picture = _picture(small, plan.model, person, expression.z_exp, yaw, 0.0)
+                picture = _picture(config, renderers[person.name], person, expression.z_exp, float(yaw), 0.0, size)
                 cells.append(_on_paper(_pixels(picture, config.transparent)))
                 progress.update()
             rows.append(SheetRow(f"{person.name}\nyaw {yaw:+.2f}", cells, starts_group=k == 0))
     write_png(folder / SHEET, contact_sheet([expression.label for expression in plan.sheet_expressions], rows))
 
 
+def _sheet_size(config: RenderConfig) -> int:
+    """Pixels along a side of the contact sheet's pictures."""
+    return min(config.size, config.grid_size)
+
+
 def _picture(
-    config: RenderConfig, model: Model, person: Person, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float
+    config: RenderConfig,
+    renderer: FrameRenderer,
+    person: Person,
+    z_exp: Float[np.ndarray, "64"],
+    yaw: float,
+    pitch: float,
+    size: int,
 ) -> Picture:
-    face = model.face(codes=person.codes, expression=z_exp, psi=config.psi)
-    picture = face.picture(float(yaw), float(pitch), config.size)
+    picture = renderer.picture(z_exp, yaw, pitch, size)
     if not picture.rgb.isfinite().all():
         raise InputError(f"{config.model}: {person.name} has colours that are not finite; weights or codes are broken")
     return picture
@@ -129,9 +169,9 @@ def _on_paper(pixels: np.ndarray) -> np.ndarray:
     return over_white(pixels) if pixels.shape[-1] == 4 else pixels
 
 
-def _depth_range(model: Model) -> tuple[float, float]:
+def _depth_range(model: Subject) -> tuple[float, float]:
     """World units at the ends of the depth maps."""
-    march = model.generator.config.march
+    march = model.avatar.march if isinstance(model, AvatarPlayer) else model.generator.config.march
     return march.near, march.near + DEPTH_BEYOND * (march.far - march.near)
 
 
@@ -153,7 +193,7 @@ def _manifest(
     return manifest | {
         "files": sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()),
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
-        "device": str(model.generator.mean_phases.device),
+        "device": "cpu" if isinstance(model, AvatarPlayer) else str(model.generator.device),
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "anifacegan": _own_version()},
     }

@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from anifacegan.cameras import orbit_rotation
-from anifacegan.library import Picture
 from anifacegan.models.generator import MarchConfig
 from anifacegan.rays import image_rays
+from anifacegan.rendered import Picture
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,11 @@ LAYERS = """
     reconstruction_report
     reconstruction_run
     tasks
+    rendered expression_reader
     library
+    layered manifold_charts
+    playback
+    avatar_player baking
     visible_surface
     metrics.asked metrics.disentanglement metrics.embedders metrics.frechet metrics.identity metrics.inception
     metrics.judge metrics.samples metrics.smoothness
@@ -65,6 +69,7 @@ LAYERS = """
     metrics.evaluation
     ablation
     trajectories
+    film_renderer
     film_plan
     rendering
     figures.settings

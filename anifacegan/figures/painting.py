@@ -14,8 +14,9 @@ from tqdm import tqdm
 from anifacegan.devices import moved
 from anifacegan.errors import InputError
 from anifacegan.figures.settings import FigureConfig
-from anifacegan.library import Face, Model, Picture
+from anifacegan.library import Face, Model
 from anifacegan.pictures import FONT_PX, GAP_PX, INK, WHITE, shortened, to_bytes
+from anifacegan.rendered import Picture
 
 Codes = tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]
 """z_id and z_noise of a person."""

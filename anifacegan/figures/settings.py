@@ -10,8 +10,9 @@ from jaxtyping import Float
 
 from anifacegan.devices import Device, chosen_device
 from anifacegan.errors import InputError
+from anifacegan.expression_reader import NEUTRAL
 from anifacegan.film_plan import Expression, warnings_in_one_line
-from anifacegan.library import NEUTRAL, Model, load_model
+from anifacegan.library import Model, load_model
 from anifacegan.trajectories import check_views
 
 DRAWN = "drawn:"

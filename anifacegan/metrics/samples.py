@@ -13,9 +13,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from anifacegan.errors import require
-from anifacegan.library import Face, Picture
+from anifacegan.library import Face
 from anifacegan.models.generator import Generator
 from anifacegan.models.latents import Latents
+from anifacegan.rendered import Picture
 from anifacegan.shapes import EXP_DIM
 from anifacegan.views import ViewConfig, Views, draw_views, sample_generators
 

@@ -1,0 +1,212 @@
+"""A layered avatar with what a user has to know of it, in one file: it plays without the networks.
+
+    player = load_avatar("seed7.safetensors")
+    image = player.render(yaw=0.35, pitch=0.0, expression="smile=0.7,blink=0.3")    # (3, 256, 256) in [0, 1]
+
+The file is a safetensors file with the arrays of :class:`LayeredAvatar`; its header holds the card as JSON.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+from torch import Tensor
+
+from anifacegan.atomic_files import write_complete
+from anifacegan.coefficients import ExpressionBasis
+from anifacegan.command_line import from_plain
+from anifacegan.errors import InputError, first_line
+from anifacegan.expression_reader import ExpressionReader
+from anifacegan.layered import LayeredAvatar
+from anifacegan.models.generator import MarchConfig
+from anifacegan.playback import play
+from anifacegan.rendered import Picture
+
+SUFFIX = ".safetensors"
+FORMAT = 1
+MOST_MISSED = 0.1
+"""Share of an expression, by the length of its coefficients, that may be missing from the blendshapes."""
+_HEADER = "anifacegan.avatar"
+_UNITS = "expression.units_to_exp"
+_ARRAYS = {
+    "vertices": ("float32", (None, 3)),
+    "texels": ("float32", (None, 2)),
+    "triangles": ("int32", (None, 3)),
+    "starts": ("int32", (None,)),
+    "textures": ("uint8", (None, None, None, 4)),
+    "background": ("uint8", (None, None, 3)),
+    "blendshapes": ("float16", (None, None, 3)),
+    "codes": ("float32", (None, 64)),
+}
+"""Kind and shape of the arrays, as the file has them."""
+
+
+@dataclass(frozen=True)
+class AvatarCard:
+    """What a user has to know of an avatar, besides its arrays."""
+
+    name: str
+    """Of the avatar, its file's name for example."""
+    model: str
+    """Name of the model that it was baked from."""
+    face_model: str
+    """Face model whose bases the expressions belong to."""
+    psi: float
+    """Truncation that it was baked with: part of how the person looks."""
+    expressions: tuple[str, ...]
+    """What its blendshapes show, in the order of the blendshapes."""
+    pitch_offset: float = 0.0
+    """Pitch of a frontal face in the .mat files of the model's data set, radians."""
+    licence: str = ""
+    """Licence of the model that it was baked from."""
+    presets: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Named expressions in action units."""
+    expression_units: tuple[str, ...] = ()
+    """Names of the action units that an expression can be given in."""
+    baking: dict[str, Any] = field(default_factory=dict)
+    """How it was baked, and what came out inexact."""
+
+
+@dataclass(frozen=True)
+class AvatarPlayer:
+    """One person who can be turned and make expressions, without networks."""
+
+    avatar: LayeredAvatar
+    card: AvatarCard
+    basis: ExpressionBasis | None = None
+
+    @cached_property
+    def expressions(self) -> ExpressionReader:
+        """What the avatar understands as an expression."""
+        return ExpressionReader(self.card.name, self.card.face_model, self.card.presets, self.basis)
+
+    def picture(
+        self,
+        yaw: float = 0.0,
+        pitch: float = 0.0,
+        size: int = 256,
+        expression: "str | Path | Float[np.ndarray, '64'] | None" = None,
+    ) -> Picture:
+        """Everything the player knows of a view. Angles are radians from frontal; at positive yaw the face turns to
+        the picture's right, at positive pitch it looks down.
+
+        Raises:
+            InputError: an expression that is not known, or that the avatar was not baked for; a view too far from
+                frontal.
+        """
+        z_exp = self.expressions.coefficients(expression)
+        self.check_expression(z_exp, str(expression))
+        self.check_view(yaw, pitch)
+        return play(self.avatar, self.avatar.posed(z_exp), float(yaw), float(pitch), size)
+
+    def render(
+        self,
+        yaw: float = 0.0,
+        pitch: float = 0.0,
+        size: int = 256,
+        expression: "str | Path | Float[np.ndarray, '64'] | None" = None,
+    ) -> Float[Tensor, "3 size size"]:
+        """The picture's colours in [0, 1]."""
+        return self.picture(yaw, pitch, size, expression).rgb
+
+    def check_expression(self, z_exp: Float[np.ndarray, "64"], label: str) -> None:
+        """Refuse an expression that the blendshapes cannot make."""
+        missed = self.avatar.missed(z_exp)
+        if missed > MOST_MISSED:
+            raise InputError(
+                f"expression '{label}': {missed:.0%} of it cannot be made of what avatar '{self.card.name}' was baked "
+                f"with ({', '.join(self.card.expressions)}); bake it with that expression"
+            )
+
+    def check_view(self, yaw: float, pitch: float) -> None:
+        """Refuse a view from farther aside than the avatar was baked for."""
+        from_frontal = float(np.arccos(np.cos(pitch) * np.cos(yaw)))
+        if not from_frontal <= self.avatar.widest_rad + 1e-6:
+            raise InputError(
+                f"yaw {yaw:.3g} and pitch {pitch:.3g} are {from_frontal:.2f} radians from frontal, but avatar "
+                f"'{self.card.name}' was baked for views up to {self.avatar.widest_rad:.2f}"
+            )
+
+
+def save_avatar(path: Path, player: AvatarPlayer) -> None:
+    """Write one file, complete or not at all."""
+    arrays = {name: getattr(player.avatar, name).astype(kind) for name, (kind, _) in _ARRAYS.items()}
+    if player.basis is not None:
+        arrays[_UNITS] = player.basis.units_to_exp
+    header = {
+        "format": FORMAT,
+        "card": dataclasses.asdict(player.card),
+        "march": dataclasses.asdict(player.avatar.march),
+        "background_reach": player.avatar.background_reach,
+        "widest_rad": player.avatar.widest_rad,
+    }
+    content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {_HEADER: json.dumps(header)})
+    write_complete(path, content)
+
+
+def load_avatar(path: Path | str) -> AvatarPlayer:
+    """Read what :func:`save_avatar` wrote.
+
+    Raises:
+        InputError: no such file, no avatar, or something in it does not fit.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected a baked avatar ({SUFFIX})")
+    try:
+        with safe_open(path, "numpy") as file:
+            text = (file.metadata() or {}).get(_HEADER)
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({first_line(error)})") from None
+    if text is None:
+        raise InputError(f"{path}: holds no avatar (of a model, name its folder); scripts/bake.py makes one")
+    header = json.loads(text)
+    if header.get("format") != FORMAT:
+        raise InputError(f"{path}: has format {header.get('format')}, expected {FORMAT}: bake it again")
+    _check_arrays(path, arrays)
+    card = from_plain(AvatarCard, header["card"], str(path), "card.")
+    march = from_plain(MarchConfig, header["march"], str(path), "march.")
+    basis = ExpressionBasis(card.expression_units, arrays[_UNITS]) if _UNITS in arrays else None
+    values = {name: arrays[name] for name in _ARRAYS} | {"blendshapes": arrays["blendshapes"].astype(np.float32)}
+    avatar = LayeredAvatar(
+        **values, march=march, background_reach=header["background_reach"], widest_rad=header["widest_rad"]
+    )
+    return AvatarPlayer(avatar, card, basis)
+
+
+def _check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Refuse, by name, what is missing or misshaped, and indices that lead outside: the player does not look."""
+    for name, (kind, shape) in _ARRAYS.items():
+        if name not in arrays:
+            raise InputError(f"{path}: tensor '{name}' is missing")
+        array = arrays[name]
+        fits = array.dtype == kind and array.ndim == len(shape)
+        if not fits or any(size not in (None, got) for size, got in zip(shape, array.shape, strict=True)):
+            wanted = tuple("N" if size is None else size for size in shape)
+            raise InputError(f"{path}: tensor '{name}' is {array.dtype}{array.shape}, expected {kind}{wanted}")
+    vertices, triangles, starts = len(arrays["vertices"]), arrays["triangles"], arrays["starts"]
+    layers = len(arrays["textures"])
+    squares = arrays["textures"].shape[1:3], arrays["background"].shape[:2]
+    whole = (
+        len(arrays["texels"]) == vertices == arrays["blendshapes"].shape[1]
+        and len(arrays["codes"]) == len(arrays["blendshapes"])
+        and len(starts) == layers + 1
+        and starts[0] == 0
+        and starts[-1] == len(triangles)
+        and bool((np.diff(starts) >= 0).all())
+        and bool(((triangles >= 0) & (triangles < vertices)).all())
+        and all(height == width >= 2 for height, width in squares)
+    )
+    if not whole:
+        raise InputError(f"{path}: its tensors do not belong together; the file is damaged")
+    if _UNITS in arrays and (arrays[_UNITS].ndim != 2 or arrays[_UNITS].shape[0] != 64):
+        raise InputError(f"{path}: tensor '{_UNITS}' has shape {arrays[_UNITS].shape}, expected (64, N)")
+

@@ -1,0 +1,211 @@
+"""Who draws the pictures of a film: the networks point by point (exact), or a baked avatar (baked).
+
+Baking pays when a person is drawn often. It approximates: so ``auto`` bakes long films only, compares two frames with
+the exact renderer, and stays exact where they differ too much.
+"""
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+import scipy.linalg
+import torch
+from jaxtyping import Float
+
+from anifacegan.avatar_player import AvatarPlayer
+from anifacegan.baking import BakeConfig, Condition, bake
+from anifacegan.errors import InputError
+from anifacegan.layered import LayeredAvatar
+from anifacegan.library import Face, Model
+from anifacegan.manifold_charts import ManifoldCharts, chart_manifolds
+from anifacegan.models.latents import Latents
+from anifacegan.playback import play
+from anifacegan.rendered import Picture
+from anifacegan.trajectories import Trajectory
+
+Renderer = Literal["exact", "baked", "auto"]
+LEAST_PIXELS = 24 * 256**2
+"""auto bakes a person who is drawn on as many pixels in all: baking takes about as long as three frames of 256 px."""
+TEXELS_PER_PIXEL = 2.0
+"""Texels along a side of the textures for each pixel along a side of the frames."""
+LARGEST_TEXTURE = 1024
+MOST_SHAPES = 32
+"""Blendshapes of a film."""
+NEGLIGIBLE = 0.02
+"""Part of the longest expression of a film that no blendshape needs to show."""
+LEAST_PSNR = 36.0
+"""Decibels between baked and exact frames below which auto stays exact."""
+WIDER_RAD, WIDEST_BAKE_RAD = 0.05, 1.2
+"""The avatar is baked for views so much farther aside than the film's, and for none farther than this."""
+
+
+@runtime_checkable
+class FrameRenderer(Protocol):
+    """Draws one person."""
+
+    def picture(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> Picture: ...
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The networks, point by point."""
+
+    face: Callable[[Float[np.ndarray, "64"]], Face]
+    """Of one person, with an expression."""
+
+    def picture(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> Picture:
+        return self.face(z_exp).picture(yaw, pitch, size)
+
+
+@dataclass(frozen=True)
+class Baked:
+    """Textured sheets."""
+
+    avatar: LayeredAvatar
+
+    def picture(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> Picture:
+        return play(self.avatar, self.avatar.posed(z_exp), yaw, pitch, size)
+
+
+@dataclass(frozen=True)
+class Played:
+    """A finished avatar, which refuses what it was not baked for."""
+
+    player: AvatarPlayer
+
+    def picture(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> Picture:
+        return self.player.picture(yaw, pitch, size, z_exp)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be drawn of a person: a film, and pictures beside it."""
+
+    trajectory: Trajectory
+    more_z_exp: Float[np.ndarray, "expression 64"]
+    """Expressions that are drawn beside the film, each seen from all of ``more_yaw``."""
+    more_yaw: Float[np.ndarray, "view"]
+    size: int
+    """Of the film's frames, pixels."""
+    more_size: int
+    """Of the other pictures."""
+
+    @property
+    def z_exp(self) -> Float[np.ndarray, "expression 64"]:
+        """All expressions."""
+        return np.concatenate([self.trajectory.z_exp, self.more_z_exp])
+
+    @property
+    def pixels(self) -> int:
+        """Of all pictures together."""
+        return len(self.trajectory) * self.size**2 + len(self.more_z_exp) * len(self.more_yaw) * self.more_size**2
+
+    @property
+    def widest_rad(self) -> float:
+        """The angle from frontal of the view farthest aside."""
+        film = np.arccos(np.cos(self.trajectory.pitch) * np.cos(self.trajectory.yaw)).max()
+        beside = np.abs(self.more_yaw).max() if len(self.more_z_exp) else 0.0
+        return float(max(film, beside))
+
+
+@dataclass
+class RendererChoice:
+    """Decides for every person of a film; the manifolds are charted once."""
+
+    model: Model
+    renderer: Renderer
+    _charts: ManifoldCharts | None = field(default=None, init=False)
+
+    @property
+    def charts(self) -> ManifoldCharts:
+        """Of the model's manifolds, for the grid of :class:`BakeConfig`."""
+        if self._charts is None:
+            generator = self.model.generator
+            with torch.inference_mode():
+                self._charts = chart_manifolds(
+                    generator.manifolds, generator.manifolds.levels, generator.config.march, BakeConfig().grid
+                )
+        return self._charts
+
+    def of(self, name: str, codes: tuple, psi: float, wanted: Wanted) -> tuple[FrameRenderer, dict[str, object]]:
+        """The renderer of a person, and what the manifest says of the choice.
+
+        Raises:
+            InputError: baked is asked for, and the model or the views cannot be baked.
+        """
+        exact = Exact(lambda z_exp: self.model.face(codes=codes, expression=z_exp, psi=psi))
+        reason = self._reason_against(wanted)
+        if reason is not None and self.renderer == "baked":
+            raise InputError(f"renderer is baked, but {reason}; expected auto or exact")
+        if reason is not None or self.renderer == "exact":
+            return exact, {"renderer": "exact"} | ({"why": reason} if self.renderer == "auto" else {})
+        baked, facts = self._bake(codes, psi, wanted)
+        lowest = min(self._psnr(baked, exact, wanted, k) for k in self._probes(wanted))
+        facts["psnr_to_exact_db"] = round(lowest, 1)
+        if self.renderer == "auto" and lowest < LEAST_PSNR:
+            why = f"baked frames would be {lowest:.1f} dB from exact ones"
+            print(f"{name}: stays exact, {why}", file=sys.stderr)
+            return exact, {"renderer": "exact", "why": why}
+        how = "" if self.renderer == "baked" else "; --renderer exact draws every picture with the networks"
+        print(f"{name}: baked, {lowest:.1f} dB from exact frames or better{how}", file=sys.stderr)
+        return baked, {"renderer": "baked"} | facts
+
+    def _reason_against(self, wanted: Wanted) -> str | None:
+        """Why a person is not baked; None where nothing speaks against it."""
+        gain = self.model.generator.config.radiance_offset_gain
+        if gain != 1:
+            return f"this model reads its colours beside the manifolds (radiance_offset_gain {gain:.3g})"
+        if wanted.widest_rad + WIDER_RAD > WIDEST_BAKE_RAD:
+            return f"a view {wanted.widest_rad:.2f} radians from frontal is too far aside to be baked"
+        if self.renderer == "auto" and wanted.pixels < LEAST_PIXELS:
+            return "there are too few pictures for baking to pay"
+        if len(key_expressions(wanted.z_exp)) > MOST_SHAPES:
+            return f"its expressions need more than {MOST_SHAPES} blendshapes"
+        return None
+
+    def _bake(self, codes: tuple, psi: float, wanted: Wanted) -> tuple[Baked, dict[str, object]]:
+        texture = min(LARGEST_TEXTURE, max(128, round(TEXELS_PER_PIXEL * wanted.size)))
+        config = BakeConfig(texture=texture, widest_rad=wanted.widest_rad + WIDER_RAD)
+        keys = key_expressions(wanted.z_exp)
+        avatar, report = bake(person_condition(self.model, codes, psi), wanted.z_exp[keys], self.charts, config)
+        residual = float(report.residual.max()) if len(report.residual) else 0.0
+        return Baked(avatar), {"blendshapes": len(keys), "texture": texture, "residual_world": residual}
+
+    @staticmethod
+    def _probes(wanted: Wanted) -> set[int]:
+        """The picture in the middle of the film, and the strongest expression."""
+        film = wanted.trajectory
+        return {len(film) // 2, int(np.linalg.norm(film.z_exp, axis=1).argmax())}
+
+    @staticmethod
+    def _psnr(one: FrameRenderer, other: FrameRenderer, wanted: Wanted, k: int) -> float:
+        """Decibels between two renderers on one picture of the film, at no more than 256 px."""
+        film = wanted.trajectory
+        view = (film.z_exp[k], float(film.yaw[k]), float(film.pitch[k]), min(wanted.size, 256))
+        error = (one.picture(*view).rgb - other.picture(*view).rgb.cpu()).square().mean().item()
+        return -10 * math.log10(max(error, 1e-12))
+
+
+def person_condition(model: Model, codes: tuple, psi: float) -> Condition:
+    """A person of a model as :func:`anifacegan.baking.bake` wants it."""
+    device = model.generator.device
+    z_id, z_noise = (code.to(device) for code in codes)
+
+    def condition(z_exp: Float[np.ndarray, "64"]):
+        latents = Latents(z_id, torch.as_tensor(z_exp[None], device=device), z_noise)
+        return model.generator.condition(latents, psi)
+
+    return condition
+
+
+def key_expressions(z_exp: Float[np.ndarray, "picture 64"]) -> list[int]:
+    """Pictures whose expressions, weighted and added, make all others: rows picked by QR with pivoting."""
+    length = np.linalg.norm(z_exp, axis=1).max()
+    if length == 0:
+        return []
+    triangular, order = scipy.linalg.qr(z_exp.T.astype(np.float64), mode="r", pivoting=True)
+    diagonal = np.abs(np.diag(triangular))
+    return [int(k) for k in order[: int((diagonal > NEGLIGIBLE * length).sum())]]

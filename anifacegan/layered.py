@@ -1,0 +1,63 @@
+"""A layered avatar: one person as textured sheets, which an expression bends. It knows no network.
+
+Each sheet is a part of a radiance manifold: a texture of colours premultiplied by their opacity, on a mesh. The mesh is
+given where the points of the neutral person are; an expression moves its vertices by a weighted sum of blendshapes. The
+weights come from the expression's coefficients: they are those of the sum of the blendshapes' own coefficients that is
+nearest to it.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from anifacegan.models.generator import MarchConfig
+
+
+@dataclass(frozen=True)
+class LayeredAvatar:
+    """One person, ready to be played. Points are in target space, world units."""
+
+    vertices: Float[np.ndarray, "vertex 3"]
+    """Of all sheets, with a neutral face."""
+    texels: Float[np.ndarray, "vertex 2"]
+    """Where the vertices are on their sheet's texture: column and row, integers at the texels' centres."""
+    triangles: Int[np.ndarray, "triangle 3"]
+    """Vertices of the triangles, sheet by sheet from the outermost to the innermost."""
+    starts: Int[np.ndarray, "layer_and_one"]
+    """The first triangle of each sheet, and their number at the end."""
+    textures: UInt8[np.ndarray, "layer side side 4"]
+    """Colour, premultiplied, and opacity; 255 is 1."""
+    background: UInt8[np.ndarray, "background_side background_side 3"]
+    """On the plane z = march.background_z; the first row is at the top, centres of the corner texels at its corners."""
+    background_reach: float
+    """The background covers x and y from minus to plus this, world units; beyond, its edge is repeated."""
+    blendshapes: Float[np.ndarray, "shape vertex 3"]
+    """Steps of the vertices at weight 1."""
+    codes: Float[np.ndarray, "shape 64"]
+    """Expression coefficients at weight 1."""
+    march: MarchConfig
+    """Of the model: field of view, the nearest and farthest point of a ray, the background plane."""
+    widest_rad: float
+    """How far from frontal a view may be: parts that only wider views see are left out."""
+
+    @cached_property
+    def _to_weights(self) -> Float[np.ndarray, "64 shape"]:
+        return np.linalg.pinv(self.codes.astype(np.float64)).astype(np.float32)
+
+    def weights(self, z_exp: Float[np.ndarray, "64"]) -> Float[np.ndarray, "shape"]:
+        """Of the blendshapes, for the nearest expression that they can make."""
+        return z_exp @ self._to_weights
+
+    def missed(self, z_exp: Float[np.ndarray, "64"]) -> float:
+        """Share of an expression, by the length of its coefficients, that no blendshapes make; 0 for the neutral."""
+        length = float(np.linalg.norm(z_exp))
+        return 0.0 if length == 0 else float(np.linalg.norm(z_exp - self.weights(z_exp) @ self.codes)) / length
+
+    def posed(self, z_exp: Float[np.ndarray, "64"]) -> Float[np.ndarray, "vertex 3"]:
+        """The vertices with an expression."""
+        if not len(self.codes):
+            return self.vertices
+        moved = self.weights(z_exp) @ self.blendshapes.reshape(len(self.codes), -1)
+        return self.vertices + moved.reshape(self.vertices.shape)
