@@ -57,13 +57,13 @@ LAYERS = """
     tasks
     library
     visible_surface
-    metrics.asked metrics.disentanglement metrics.embedders metrics.frechet metrics.identity metrics.inception
-    metrics.judge metrics.samples metrics.smoothness
+    metrics.asked metrics.bootstrap metrics.embedders metrics.judge metrics.samples
+    metrics.disentanglement metrics.frechet metrics.identity metrics.inception metrics.smoothness
     metrics.recognition
     metrics.deformation_error metrics.expression_control metrics.settings metrics.view_consistency
     metrics.gallery
     metrics.evaluation
-    ablation
+    ablation metrics.command
     trajectories
     film_plan
     rendering
