@@ -21,7 +21,13 @@ from anifacegan.command_line import plain, read_config
 from anifacegan.devices import chosen_device
 from anifacegan.errors import InputError, exit_on_input_error
 from anifacegan.library import load_model
-from anifacegan.metrics.command import MeasureConfig, installed_versions, surroundings, weights_sum, without_nan
+from anifacegan.metrics.command import (
+    MeasureConfig,
+    installed_versions,
+    surroundings,
+    weights_sum,
+    without_nan,
+)
 from anifacegan.metrics.evaluation import Evaluation
 from anifacegan.metrics.settings import DEFINITIONS, METRICS
 

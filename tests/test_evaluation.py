@@ -27,7 +27,7 @@ from anifacegan.metrics.samples import (
     people_with_ramps,
     render_alone,
 )
-from anifacegan.metrics.settings import COMPARED, METRICS, OFFLINE, EvaluationConfig
+from anifacegan.metrics.settings import COMPARED, OFFLINE, EvaluationConfig
 from anifacegan.views import Views
 
 SAMPLES = SampleConfig(count=5, size=12, batch=2)
@@ -149,7 +149,7 @@ def numbers(report: dict[str, Any]) -> dict[str, float]:
 
 
 def test_every_metric_is_the_same_alone_and_in_another_batch(judge: Judge, tiny: Path) -> None:
-    """Within 1e-5: a matrix product of the judge rounds differently in a batch of another size (float32, 6e-8 a step)."""
+    """Within 1e-5: in a batch of another size the judge's matrix products round differently (float32, 6e-8 a step)."""
     head, dataset, made = load_head_geometry(tiny / "face_model.npz"), tiny_dataset(tiny), generator()
     together = evaluate(made, judge, head, dataset, dataclasses.replace(CONFIG, metrics=OFFLINE))
     assert tuple(together) == OFFLINE

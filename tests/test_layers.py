@@ -63,10 +63,10 @@ LAYERS = """
     metrics.deformation_error metrics.expression_control metrics.settings metrics.view_consistency
     metrics.gallery
     metrics.evaluation
-    ablation metrics.command
+    ablation metrics.command metrics.comparison metrics.side_by_side
     trajectories
     film_plan
-    rendering
+    rendering metrics.comparison_run
     figures.settings
     figures.painting figures.surface_mesh
     figures.command figures.slices

@@ -1,4 +1,4 @@
-"""What the commands that measure models share: their options, what they open, and what they say of it in their files."""
+"""What the commands that measure models share: their options, what they open, and what they say of it."""
 
 import hashlib
 import math

@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.metrics.bootstrap import Draws, Resampled, Weights, pair_mean, ratio, weighted_mean, weighted_ratio
+from anifacegan.metrics.bootstrap import (
+    Draws,
+    Resampled,
+    Weights,
+    pair_mean,
+    ratio,
+    weighted_mean,
+    weighted_ratio,
+)
 
 
 @dataclass(frozen=True)

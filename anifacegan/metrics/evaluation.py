@@ -22,7 +22,12 @@ from anifacegan.metrics.expression_control import ExpressionControl, ExpressionI
 from anifacegan.metrics.frechet import FrechetItems, FrechetReport
 from anifacegan.metrics.gallery import Gallery, Subject
 from anifacegan.metrics.identity import IdentityItems, IdentitySpread, identity_items
-from anifacegan.metrics.inception import InceptionNumbers, InceptionReport, inception_report, inception_weights
+from anifacegan.metrics.inception import (
+    InceptionNumbers,
+    InceptionReport,
+    inception_report,
+    inception_weights,
+)
 from anifacegan.metrics.judge import Judge, judged
 from anifacegan.metrics.recognition import Recognition, RecognitionItems
 from anifacegan.metrics.samples import draw_samples, people_with_ramps, picture_alone

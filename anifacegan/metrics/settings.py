@@ -46,7 +46,7 @@ COMPARED: dict[str, dict[str, Better]] = {
     "smoothness": {"ratio_from_1": "lower"},
     "deformation": {"error_interocular": "lower", "moving_relative": "lower"},
 }
-"""The numbers by which two models are compared, and which way is better: of each metric those that say one thing once."""
+"""The numbers by which two models are compared, and which way is better: of each metric those that say a thing once."""
 CORE = ("frechet", "expression", "identity", "deformation")
 """What is measured where nothing is chosen."""
 
