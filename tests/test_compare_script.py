@@ -83,8 +83,10 @@ def test_everything_is_in_the_table_and_in_the_file(
     for name, metric in document["metrics"].items():
         assert metric["definition"] == DEFINITIONS[name] and set(metric["compared"]) == set(COMPARED[name])
         assert metric["items"] and metric["draws"] == 40 and metric["a"].keys() == metric["b"].keys()
+        features = metric["a"].get("features")
+        title = name if features is None else f"{name} of {features}"
         for key, number in metric["compared"].items():
-            assert f"| {name}: {key} | {number['better']} | {number['a']['value']:.4g}" in shown
+            assert f"| {title}: {key} | {number['better']} | {number['a']['value']:.4g}" in shown
             if key != "ratio_from_1":
                 assert number["a"]["value"] == pytest.approx(metric["a"][key], rel=1e-5, abs=1e-9)
                 assert number["b"]["value"] == pytest.approx(metric["b"][key], rel=1e-5, abs=1e-9)
@@ -94,6 +96,7 @@ def test_everything_is_in_the_table_and_in_the_file(
     assert document["faces"] == {"drawn_by": "A's priors", "priors_are_equal": True}
     assert document["data"] == {"path": str(tiny / "data"), "pictures": COUNT, "size": SIZE}
     assert document["settings"]["seed"] == 1 and document["settings"]["size"] == 8 and "torch" in document["versions"]
+    assert document["metrics"]["frechet"]["a"]["features"] == f"judge {document['judge']}"
     assert "tiny judge (sha256 " in document["judge"] and document["judge"] in document["embedder"]
     assert document["a"]["model"] != document["b"]["model"] and ", sha256 " in document["a"]["model"]
     sheet = read_png(tmp_path / "out" / "sheet.png")

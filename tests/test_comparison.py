@@ -28,7 +28,7 @@ from anifacegan.metrics.gallery import Subject
 from anifacegan.metrics.inception import InceptionNumbers, InceptionReport
 from anifacegan.metrics.samples import SampleConfig, people_with_expressions, render_alone
 from anifacegan.metrics.settings import COMPARED, METRICS, OFFLINE, EvaluationConfig
-from anifacegan.metrics.side_by_side import YAWS, SheetSide, side_by_side
+from anifacegan.metrics.side_by_side import EXPRESSIONS, YAWS, SheetSide, side_by_side
 from anifacegan.models.generator import Generator
 from anifacegan.models.latents import Latents
 from anifacegan.pictures import to_bytes
@@ -189,10 +189,10 @@ def test_the_sheet_has_both_models_rows_of_the_same_people() -> None:
     a, b = (Model(Checkpoint(made, ModelCard("some", "face model"))) for made in (generator(), damaged()))
     size, people = 24, 2
     sheet = side_by_side((SheetSide("A", a, 1.0), SheetSide("B", b, 0.5)), a, people, size, seed=3)
-    assert sheet.columns[0] == "neutral" and len(sheet.columns) == 6 + len(YAWS)
+    assert sheet.columns[0] == "neutral" and len(sheet.columns) == 1 + EXPRESSIONS + len(YAWS)
     who = people_with_expressions(a.generator, people, 1, 3).latents
     for k in range(people):
-        for column, yaw in ((0, 0.0), (6, YAWS[0]), (7, YAWS[1])):
+        for column, yaw in ((0, 0.0), (-2, YAWS[0]), (-1, YAWS[1])):
             cells = []
             for model, psi in ((a, 1.0), (b, 0.5)):
                 codes = Latents(who.z_id[k : k + 1], torch.zeros(1, 64), who.z_noise[k : k + 1])

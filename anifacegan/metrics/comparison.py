@@ -172,7 +172,8 @@ def table(metrics: Iterable[ComparedMetric], not_measured: dict[str, str]) -> st
             found, beyond = number.found, number.beyond
             cells = " | ".join(map(_shown, (found.a, found.b, found.difference)))
             sure = "no interval" if beyond is None else "yes" if beyond else "no"
-            title = f"{metric.metric}: {number.name}"
+            features = metric.reports[0].get("features")
+            title = f"{metric.metric}{f' of {features}' if features else ''}: {number.name}"
             ahead = number.ahead or ("equal" if found.difference.value == 0 else "")
             lines.append(f"| {title} | {number.better} | {cells} | {ahead} | {sure} |")
     lines += [f"| {name} | | not measured | {reason} | | | |" for name, reason in not_measured.items()]

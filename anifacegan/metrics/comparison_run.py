@@ -61,6 +61,8 @@ class CompareConfig(MeasureConfig):
     faces: Literal["shared", "own"] = "shared"
     """shared: both show the people and expressions that A's priors draw. own: each those of its own priors, which may
     differ between models that were trained apart."""
+    ramps: int = 20
+    """Expression ramps of the temporal smoothness: an interval of a handful would be too narrow."""
     draws: int = 1000
     """Bootstrap draws behind the intervals."""
     sheet_people: int = 3

@@ -15,7 +15,8 @@ from anifacegan.pictures import SheetRow, contact_sheet, to_bytes
 from anifacegan.shapes import EXP_DIM
 from anifacegan.views import Views
 
-EXPRESSIONS = 5
+EXPRESSIONS = 6
+"""Beside the neutral one."""
 YAWS = (-0.5, 0.5)
 """Radians; of the neutral face."""
 
