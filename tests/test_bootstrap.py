@@ -57,6 +57,7 @@ def test_means_ratios_and_correlations_are_those_of_repeated_items() -> None:
 def test_an_item_that_came_up_twice_is_no_pair_with_itself() -> None:
     points = rng(1).normal(size=(6, 2))
     distance = np.linalg.norm(points[:, None] - points, axis=-1)
+    np.fill_diagonal(distance, 7.0)                                    # of one person's pictures, say
     weights = drawn_weights(6, 20, rng())
     for k, chosen in enumerate(repeated(weights)):
         pairs = [distance[i, j] for a, i in enumerate(chosen) for j in chosen[:a] if i != j]

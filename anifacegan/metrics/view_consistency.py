@@ -124,7 +124,7 @@ def consistency_items(faces: Iterable[tuple[Pairs, Depths]], fov_deg: float = FO
             depth, bias = depth + float(errors.abs().sum()), bias + float(errors.sum())
             on_face += len(errors)
         rows.append((squared, visible, head, depth, bias, on_face))
-    return ConsistencyItems(*torch.tensor(rows, dtype=torch.float64).unbind(dim=1), count)
+    return ConsistencyItems(*torch.tensor(rows, dtype=torch.float64).unbind(dim=1), pairs=count)
 
 
 def warp(
