@@ -34,6 +34,12 @@ def first_line(error: BaseException) -> str:
     return lines[0][:120] if lines else type(error).__name__
 
 
+def last_line(error: BaseException) -> str:
+    """The last line instead: of an exception that quotes a traceback, what it is about."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip()[:120] if lines else type(error).__name__
+
+
 @contextmanager
 def exit_on_input_error() -> Iterator[None]:
     """Turn an InputError, or a failing disk, into one line on stderr and exit code 2; Ctrl-C into 130."""

@@ -36,4 +36,7 @@ def tiny_dataset(set_folder: Path) -> FaceDataset:
 
 
 def generator() -> Generator:
-    return small_generator().eval().requires_grad_(False)
+    """Opaque wherever it is, so that there is a surface whose depth and colours can be compared."""
+    made = small_generator().eval().requires_grad_(False)
+    made.template.sigma_heads[0].bias += 1.0                           # alpha over 0.99 with its gain of 300
+    return made

@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -84,9 +85,15 @@ def test_a_torchscript_network_sees_the_crop_in_plus_minus_one(tmp_path: Path, j
     check_corner(load_embedder(str(tmp_path / "corner.pt"), judge, "", CPU), "corner.pt")
 
 
+def onnx_package() -> ModuleType:
+    """To write networks with; the package itself only runs them."""
+    reason = "needs the pins of requirements-dev.txt for the extra 'eval'"
+    pytest.importorskip("onnxruntime", reason=reason)
+    return pytest.importorskip("onnx", reason=reason)
+
+
 def test_an_onnx_network_does_as_well(tmp_path: Path, judge: ReconstructionNetwork) -> None:
-    pytest.importorskip("onnxruntime")
-    onnx = pytest.importorskip("onnx")
+    onnx = onnx_package()
     helper = onnx.helper
     kind = onnx.TensorProto
     nodes = [
@@ -123,6 +130,75 @@ def test_dlib_embeds_by_the_given_landmarks(judge: ReconstructionNetwork) -> Non
     moved = embedder.embed(rgb, places)
     assert same.shape == (2, 128) and torch.equal(same[0], same[1]) and torch.equal(same[0], moved[0])
     assert (moved[0] - moved[1]).norm() > 0.01
+
+
+class Flattened(nn.Module):
+    """One vector for all faces together."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten()
+
+
+class Twice(nn.Module):
+    """Two answers."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x
+
+
+class Nothing(nn.Module):
+    """Numbers that are none."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) / 0.0
+
+
+class Grey(nn.Module):
+    """Wants one colour."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(1, 2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        (Flattened(), "gives (75264,) of torch.float32 for two faces"),
+        (Twice(), "gives a tuple"),
+        (Nothing(), "gives numbers that are not finite"),
+        (Grey(), "cannot be run on crops of faces"),
+    ],
+)
+def test_a_network_of_another_kind_is_refused_when_it_is_loaded(
+    network: nn.Module, said: str, tmp_path: Path, judge: ReconstructionNetwork
+) -> None:
+    torch.jit.script(network).save(str(tmp_path / "other.pt"))
+    assert_one_line(
+        lambda: load_embedder(str(tmp_path / "other.pt"), judge, "", CPU), "other.pt: " + said, "a vector for each face"
+    )
+
+
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_an_onnx_network_of_another_kind_is_refused_as_well(
+    inputs: int, tmp_path: Path, judge: ReconstructionNetwork
+) -> None:
+    """One that takes other crops, and one that takes two of them."""
+    onnx = onnx_package()
+    kind, names = onnx.TensorProto.FLOAT, ["x", "y"][:inputs]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Add", [names[0], names[-1]], ["z"])],
+        "other",
+        [onnx.helper.make_tensor_value_info(name, kind, [1, 3, 64, 64]) for name in names],
+        [onnx.helper.make_tensor_value_info("z", kind, [1, 3, 64, 64])],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, str(tmp_path / "other.onnx"))
+    said = "cannot be run on crops of faces" if inputs == 1 else "takes 2 inputs (x, y)"
+    assert_one_line(lambda: load_embedder(str(tmp_path / "other.onnx"), judge, "", CPU), "other.onnx: " + said)
 
 
 def test_embedders_that_are_not_there_are_named(

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 from judged_model import write_judge
 from one_line import assert_one_line
 from small_models import write_small_model
@@ -16,6 +17,7 @@ from tiny_training_set import COUNT, SIZE
 
 from anifacegan.command_line import read_config
 from anifacegan.data import picture_size
+from anifacegan.metrics.command import without_nan
 from anifacegan.metrics.settings import METRICS
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "evaluate.py"
@@ -54,17 +56,19 @@ def test_every_number_is_in_the_table_and_in_the_file(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without Inception weights: one line says so, and all other metrics are there."""
-    weights = str(tmp_path / "none.pth")
-    run(monkeypatch, *everything(tiny, tmp_path), "--inception-weights", weights)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    run(monkeypatch, *everything(tiny, tmp_path))
     shown = capsys.readouterr()
     document = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert shown.out == (tmp_path / "out" / "table.md").read_text()
     assert tuple(document["metrics"]) == METRICS
     assert "values" not in document["metrics"]["inception"] and "inception: not measured: " in shown.err
+    judge = document["judge"]
     for name in METRICS[1:]:
         for key, value in document["metrics"][name]["values"].items():
             if isinstance(value, float):
-                assert f"| {name}: {key} | {value:.4g} |" in shown.out
+                of = {"frechet": f" of judge {judge}", "embedding_frechet": f" of {document['embedder']}"}
+                assert f"| {name}{of.get(name, '')}: {key} | {value:.4g} |" in shown.out
         assert document["metrics"][name]["definition"] in shown.out
     assert document["metrics"]["expression"]["values"]["count"] == 4
     assert document["settings"]["seed"] == 1 and document["settings"]["size"] == 8
@@ -76,6 +80,8 @@ def test_every_number_is_in_the_table_and_in_the_file(
 def test_one_metric_alone_needs_no_judge(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Where none is shipped."""
+    monkeypatch.setattr(script, "HOME", tmp_path)
     model, face_model = write_small_model(tmp_path / "model"), tiny / "face_model.npz"
     arguments = f"--model {model} --data {tiny / 'data'} --face-model {face_model} --out {tmp_path / 'out'}"
     run(monkeypatch, *arguments.split(), "--metrics", "deformation", "identity")
@@ -96,6 +102,57 @@ def test_mistakes_are_one_line(tiny: Path) -> None:
     assert_one_line(lambda: read("--people", "1"), "people is 1", "at least 2")
     assert_one_line(lambda: read("--frames", "2"), "frames is 2", "at least 3")
     assert_one_line(lambda: read("--cuont", "2"), "cuont")
+    assert_one_line(lambda: read("--seed", "-1"), "evaluate.py: seed is -1", "at least 0")
+    assert_one_line(lambda: read("--seed", str(2**64)), "evaluate.py: seed is", "at most")
+    assert_one_line(lambda: read("--size", "1"), "evaluate.py: size is 1", "at least 2")
+    assert_one_line(lambda: read("--psi", "nan"), "evaluate.py: psi is nan")
+
+
+def test_the_shipped_judge_judges_where_none_is_named(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(script, "HOME", tmp_path)
+    write_judge(tmp_path / "checkpoints" / "judge")
+    write_small_model(tmp_path / "model")
+    arguments = f"--model {tmp_path / 'model'} --data {tiny / 'data'} --face-model {tiny / 'face_model.npz'}".split()
+
+    def judge(*more: str) -> Any:
+        run(monkeypatch, *arguments, *more, "--metrics", "deformation", "--out", str(tmp_path / "out"))
+        return json.loads((tmp_path / "out" / "metrics.json").read_text())["judge"]
+
+    assert "tiny judge (sha256 " in judge()
+    write_small_model(tmp_path / "released", face_model="bfm09")
+    assert judge("--model", str(tmp_path / "released")) is None
+    write_judge(tmp_path / "checkpoints" / "judge", face_model="another")
+    assert judge() is None and "the shipped judge is not used: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "metric", "said"),
+    [
+        ("--embedder", "wrong.pt", "recognition", "wrong.pt: not a TorchScript network"),
+        ("--embedder", "none.onnx", "disentanglement", "none.onnx: no such file"),
+        ("--inception-weights", "none.pth", "inception", "none.pth: no such file"),
+        ("--inception-weights", "wrong.pt", "inception", "wrong.pt: not a readable file of weights"),
+    ],
+)
+def test_a_wrong_file_of_the_users_ends_the_command_before_anything_is_rendered(
+    option: str,
+    name: str,
+    metric: str,
+    said: str,
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("anifacegan.metrics.gallery.rendered", None)
+    (tmp_path / "wrong.pt").write_text("no network")
+    with pytest.raises(SystemExit) as ended:
+        run(monkeypatch, *everything(tiny, tmp_path), "--metrics", "smoothness", metric, option, str(tmp_path / name))
+    shown = capsys.readouterr()
+    assert ended.value.code == 2 and said in shown.err and shown.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_judge_of_other_faces_is_refused(
@@ -109,7 +166,7 @@ def test_a_judge_of_other_faces_is_refused(
 
 
 def test_what_is_no_number_is_null() -> None:
-    plain = script.without_nan({"a": [1.0, math.nan], "b": {"c": math.inf}, "d": (2, "x")})
+    plain = without_nan({"a": [1.0, math.nan], "b": {"c": math.inf}, "d": (2, "x")})
     assert plain == {"a": [1.0, None], "b": {"c": None}, "d": [2, "x"]}
 
 

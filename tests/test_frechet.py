@@ -6,11 +6,12 @@ import scipy.linalg
 from scipy.ndimage import gaussian_filter
 
 from anifacegan.metrics.frechet import (
+    FrechetItems,
     Gaussian,
     bootstrap_deviation,
     frechet_distance,
-    frechet_report,
     gaussian,
+    repeated,
 )
 
 
@@ -80,14 +81,24 @@ def test_bootstrap_deviation_is_that_of_fresh_sets() -> None:
     assert found == pytest.approx(expected, rel=0.2)
 
 
+def test_a_weight_is_how_often_a_row_comes() -> None:
+    rows = rng().normal(size=(5, 2))
+    np.testing.assert_array_equal(repeated(rows, np.array([0.0, 2, 1, 0, 2])), rows[[1, 1, 2, 4, 4]])
+
+
+def test_a_report_names_the_network_of_its_features() -> None:
+    report = FrechetItems(rng(1).normal(size=(9, 2)), rng().normal(size=(20, 2)), "net (sha256 12ab)", 2, 0).report()
+    assert report.features == "net (sha256 12ab)"
+
+
 def test_report_compares_with_as_many_real_pictures_and_halves_all_of_them_for_the_floor() -> None:
     real, generated = rng(0).normal(size=(120, 4)), rng(2).normal(size=(60, 4))
-    plenty = frechet_report(generated, real, 5, rng())
+    plenty = FrechetItems(generated, real, "some network", 5, 0).report()
     assert plenty.distance == frechet_distance(gaussian(generated), gaussian(real[:60]))
     assert plenty.floor == frechet_distance(gaussian(real[:60]), gaussian(real[60:]))
     assert plenty.over_floor == plenty.distance / plenty.floor
     assert (plenty.count, plenty.real_count, plenty.floor_count) == (60, 60, 60)
-    few = frechet_report(generated, real[:61], 5, rng())
+    few = FrechetItems(generated, real[:61], "some network", 5, 0).report()
     assert few.floor == frechet_distance(gaussian(real[:30]), gaussian(real[30:60]))
     assert (few.count, few.real_count, few.floor_count) == (60, 60, 30)
     assert plenty.deviation == few.deviation > 0                       # the same draws of the same sets

@@ -9,9 +9,16 @@ import torch
 from one_line import assert_one_line
 
 from anifacegan.metrics.frechet import frechet_distance, gaussian
-from anifacegan.metrics.inception import CACHED_NAME, inception_report, inception_weights
+from anifacegan.metrics.inception import (
+    CACHED_NAME,
+    SOME_TENSORS,
+    check_weights,
+    inception_report,
+    inception_weights,
+)
 
 CPU = torch.device("cpu")
+NEEDS_EXTRA = "needs the pins of requirements-dev.txt for the extra 'eval'"
 
 
 def pictures(count: int, seed: int) -> torch.Tensor:
@@ -21,7 +28,7 @@ def pictures(count: int, seed: int) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Inception network."""
-    pytest.importorskip("torch_fidelity")
+    pytest.importorskip("torch_fidelity", reason=NEEDS_EXTRA)
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     built = object.__new__(FeatureExtractorInceptionV3)
@@ -74,15 +81,31 @@ def test_missing_packages_and_files_are_named(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "broken.pth").write_text("no weights")
     assert_one_line(lambda: inception_weights(tmp_path / "broken.pth"), "broken.pth: not a readable file")
     (tmp_path / "checkpoints").mkdir()
-    torch.save({"a": torch.zeros(1)}, tmp_path / "checkpoints" / CACHED_NAME)
+    torch.save({name: torch.zeros(1) for name in SOME_TENSORS}, tmp_path / "checkpoints" / CACHED_NAME)
     assert inception_weights(None) == tmp_path / "checkpoints" / CACHED_NAME
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert_one_line(lambda: inception_weights(None), "torch-fidelity: not installed", "pip install")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (torch.zeros(3), "holds a Tensor"),
+        ([torch.zeros(3)], "holds a list"),
+        ({"step": 3}, "holds a dict"),
+        ({}, "holds a dict"),
+        ({"a": torch.zeros(1)}, "not the weights of torch-fidelity's Inception network (no 'Conv2d_1a"),
+    ],
+)
+def test_files_of_something_else_are_refused_without_the_package(content: object, said: str, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "other.pth")
+    assert_one_line(lambda: check_weights(tmp_path / "other.pth"), "other.pth: " + said)
+
+
 def test_too_few_pictures_and_other_weights_are_refused(tmp_path: Path) -> None:
-    pytest.importorskip("torch_fidelity")
-    torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
+    """Weights of the same names and other shapes, say."""
+    pytest.importorskip("torch_fidelity", reason=NEEDS_EXTRA)
+    torch.save({name: torch.zeros(1) for name in SOME_TENSORS}, tmp_path / "other.pth")
     few, enough = pictures(3, 0), pictures(10, 0)
     assert_one_line(lambda: inception_report(few, enough, tmp_path / "other.pth", 4, CPU), "3 generated", "expected 10")
     assert_one_line(lambda: inception_report(enough, enough, tmp_path / "other.pth", 4, CPU), "other.pth: not the")

@@ -61,17 +61,17 @@ LAYERS = """
     playback
     avatar_player baking
     visible_surface
-    metrics.asked metrics.disentanglement metrics.embedders metrics.frechet metrics.identity metrics.inception
-    metrics.judge metrics.samples metrics.smoothness
+    metrics.asked metrics.bootstrap metrics.embedders metrics.judge metrics.samples
+    metrics.disentanglement metrics.frechet metrics.identity metrics.inception metrics.smoothness
     metrics.recognition
     metrics.deformation_error metrics.expression_control metrics.settings metrics.view_consistency
     metrics.gallery
     metrics.evaluation
-    ablation
+    ablation metrics.command metrics.comparison metrics.side_by_side
     trajectories
     film_renderer
     film_plan
-    rendering
+    rendering metrics.comparison_run
     figures.settings
     figures.painting figures.surface_mesh
     figures.command figures.slices

@@ -93,7 +93,7 @@ def test_every_dependency_is_pinned() -> None:
 
 def test_every_development_dependency_is_pinned() -> None:
     extras = ast.literal_eval(setup_arguments()["extras_require"])
-    wanted = {project_name(item) for item in extras["dev"] + extras["figures"]}
+    wanted = {project_name(item) for item in extras["dev"] + extras["figures"] + extras["eval"]}
     assert wanted <= pins("requirements-dev.txt").keys()
 
 

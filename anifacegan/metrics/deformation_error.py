@@ -8,6 +8,8 @@ taken over a face's vertices, then over the faces. Beside it: the error of a fie
 how far the vertices move, and the error on moving vertices (by more than 1 mm) relative to how far these move.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,8 +19,10 @@ from torch import Tensor
 from anifacegan.cameras import orbit_camera
 from anifacegan.face_surfaces import FaceSurfaces
 from anifacegan.metrics.asked import MM_PER_WORLD, interocular
+from anifacegan.metrics.bootstrap import Draws, Resampled, Weights, weighted_mean, weighted_ratio
 from anifacegan.models.generator import Generator
 from anifacegan.rasterizer import rasterize
+from anifacegan.synthetic import seen_corners
 from anifacegan.views import Views
 
 SIZE = 128
@@ -45,12 +49,58 @@ class DeformationError:
     """Seen vertices of all faces."""
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class DeformationItems:
+    """Face by face, in host memory: means over its seen vertices, and sums over those that move."""
+
+    error_mm: Float[Tensor, "face"]
+    still_mm: Float[Tensor, "face"]
+    interocular_mm: Float[Tensor, "face"]
+    vertices: Float[Tensor, "face"]
+    moving_error_mm: Float[Tensor, "face"]
+    moving_step_mm: Float[Tensor, "face"]
+    moving: Float[Tensor, "face"]
+    """How many move."""
+
+    def report(self) -> DeformationError:
+        numbers = self.resampled().estimate()
+        moving = float(self.moving.sum())
+        return DeformationError(
+            error_mm=float(self.error_mm.mean()),
+            error_interocular=numbers["error_interocular"],
+            still_mm=float(self.still_mm.mean()),
+            moving_mm=float(self.moving_error_mm.sum()) / moving if moving else math.nan,
+            moving_relative=numbers["moving_relative"],
+            count=len(self.error_mm),
+            vertices=int(self.vertices.sum()),
+        )
+
+    def resampled(self) -> Resampled:
+        share = (self.error_mm / self.interocular_mm).numpy()
+        errors, steps = self.moving_error_mm.numpy(), self.moving_step_mm.numpy()
+
+        def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
+            return {
+                "error_interocular": weighted_mean(weights[0], share),
+                "moving_relative": weighted_ratio(weights[0], errors, steps),
+            }
+
+        return Resampled({"faces": len(share)}, numbers)
+
+
 def deformation_error(
     generator: Generator, surfaces: FaceSurfaces, landmark_vertices: Int[Tensor, "68"], views: Views
 ) -> DeformationError:
     """Errors of the faces of ``views``; ``landmark_vertices`` are those of the face model of ``surfaces``."""
-    face_errors, face_steps, shares, moving_errors, moving_steps, count = [], [], [], [], [], 0
+    return deformation_items(generator, surfaces, landmark_vertices, views).report()
+
+
+@torch.no_grad()
+def deformation_items(
+    generator: Generator, surfaces: FaceSurfaces, landmark_vertices: Int[Tensor, "68"], views: Views
+) -> DeformationItems:
+    """The same face by face."""
+    rows = []
     for k in range(len(views)):
         view = views[k : k + 1]
         expressive = surfaces.vertices(view)                           # (1, V, 3) world units
@@ -62,22 +112,11 @@ def deformation_error(
         error = MM_PER_WORLD * (said - delta)[0].norm(dim=-1)          # (N,) mm
         step = MM_PER_WORLD * delta[0].norm(dim=-1)
         moving = step > MOVING_MM
-        face_errors.append(error.mean())
-        face_steps.append(step.mean())
-        shares.append(error.mean() / (MM_PER_WORLD * interocular(neutral[:, landmark_vertices])[0]))
-        moving_errors.append(error[moving])
-        moving_steps.append(step[moving])
-        count += len(error)
-    moving_mm = torch.cat(moving_errors).mean()
-    return DeformationError(
-        error_mm=float(torch.stack(face_errors).mean()),
-        error_interocular=float(torch.stack(shares).mean()),
-        still_mm=float(torch.stack(face_steps).mean()),
-        moving_mm=float(moving_mm),
-        moving_relative=float(moving_mm / torch.cat(moving_steps).mean()),
-        count=len(views),
-        vertices=count,
-    )
+        eyes = MM_PER_WORLD * interocular(neutral[:, landmark_vertices])[0]
+        counts = (error.new_tensor(float(len(error))), moving.sum().to(error))
+        sums = (error[moving].sum(), step[moving].sum())
+        rows.append(torch.stack([error.mean(), step.mean(), eyes, counts[0], *sums, counts[1]]))
+    return DeformationItems(*torch.stack(rows).double().cpu().unbind(dim=1))
 
 
 def seen_on_face(
@@ -87,8 +126,7 @@ def seen_on_face(
     pitch, yaw = view.pose.unbind(-1)
     camera = orbit_camera(pitch, yaw, SIZE, surfaces.fov_deg)
     fragments = rasterize(vertices, surfaces.triangles, camera, surfaces.backend)
-    shown = fragments.triangle[fragments.mask].unique()
-    corners = surfaces.triangles[shown[surfaces.on_face[shown]]]
-    seen = torch.zeros(vertices.shape[1], dtype=torch.bool, device=vertices.device)
-    seen[corners.flatten()] = True
-    return seen
+    shown = fragments.triangle[fragments.mask]
+    shown = shown[surfaces.on_face[shown]].cpu().numpy()
+    seen = seen_corners(surfaces.triangles.cpu().numpy(), shown, vertices.shape[1])
+    return torch.from_numpy(seen).to(vertices.device)

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from anifacegan.errors import InputError, first_line
+from anifacegan.errors import InputError, first_line, last_line
 from anifacegan.models.reconstruction import ReconstructionNetwork
 from anifacegan.morphable import alignment_weights
 
@@ -66,8 +66,26 @@ def load_embedder(name: str, judge: ReconstructionNetwork, judge_name: str, devi
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected a network that recognises faces")
     network = loaders[path.suffix](path, device)
+    _check_output(path, network, device)
     shown = f"{path.name} (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]})"
     return Embedder(shown, lambda rgb, landmarks: network(2 * aligned(rgb, landmarks) - 1).flatten(1))
+
+
+@torch.no_grad()
+def _check_output(path: Path, network: Callable[[Tensor], Any], device: torch.device) -> None:
+    """Refuse a network that does not turn two crops into two vectors of finite numbers."""
+    wanted = f"expected a network that turns (batch, 3, {CROP}, {CROP}) into a vector for each face"
+    crops = torch.linspace(-1, 1, 2 * 3 * CROP * CROP, device=device).reshape(2, 3, CROP, CROP)
+    try:
+        vectors = network(crops)
+    except Exception as error:  # whatever the user's network, or what runs it, raises
+        raise InputError(f"{path}: cannot be run on crops of faces ({last_line(error)}), {wanted}") from None
+    if not isinstance(vectors, Tensor):
+        raise InputError(f"{path}: gives a {type(vectors).__name__}, {wanted}")
+    if not vectors.is_floating_point() or vectors.ndim < 2 or len(vectors) != 2 or not vectors.numel():
+        raise InputError(f"{path}: gives {tuple(vectors.shape)} of {vectors.dtype} for two faces, {wanted}")
+    if not vectors.isfinite().all():
+        raise InputError(f"{path}: gives numbers that are not finite, {wanted}")
 
 
 def aligned(
@@ -111,7 +129,10 @@ def _onnx_network(path: Path, device: torch.device) -> Callable[[Tensor], Tensor
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises kinds of its own
         raise InputError(f"{path}: not a readable ONNX network ({first_line(error)})") from None
-    name = session.get_inputs()[0].name
+    inputs = [entry.name for entry in session.get_inputs()]
+    if len(inputs) != 1:
+        raise InputError(f"{path}: takes {len(inputs)} inputs ({', '.join(inputs)}), expected one, the crop of a face")
+    name = inputs[0]
 
     def network(crops: Tensor) -> Tensor:
         rows = [session.run(None, {name: crop[None].cpu().numpy()})[0] for crop in crops]  # many take one at a time

@@ -1,14 +1,14 @@
 """All metrics of a model, each by its name; what several look at is rendered once.
 
-``evaluate`` is the function for a script that compares models: a dictionary of numbers. ``Evaluation`` measures one
-metric at a time, for a table that goes on where one metric has not what it needs.
+``evaluate`` is the function for a script that measures models: a dictionary of numbers. ``Evaluation`` measures one
+metric at a time, for a table that goes on where one metric has not what it needs; its ``items`` are what a metric is
+computed from, which :mod:`anifacegan.metrics.comparison` draws again.
 """
 
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,20 +16,33 @@ from anifacegan.data import FaceDataset
 from anifacegan.errors import InputError
 from anifacegan.face_surfaces import FaceSurfaces
 from anifacegan.head_geometry import HeadGeometry
-from anifacegan.metrics.deformation_error import DeformationError, deformation_error
-from anifacegan.metrics.disentanglement import Disentanglement, disentanglement
-from anifacegan.metrics.expression_control import ExpressionControl, expression_control
-from anifacegan.metrics.frechet import FrechetReport, frechet_report
+from anifacegan.metrics.deformation_error import DeformationError, DeformationItems, deformation_items
+from anifacegan.metrics.disentanglement import Disentanglement, DriftItems, drift_items
+from anifacegan.metrics.expression_control import ExpressionControl, ExpressionItems, expression_items
+from anifacegan.metrics.frechet import FrechetItems, FrechetReport
 from anifacegan.metrics.gallery import Gallery, Subject
-from anifacegan.metrics.identity import IdentitySpread, identity_spread
-from anifacegan.metrics.inception import InceptionReport, inception_report, inception_weights
+from anifacegan.metrics.identity import IdentityItems, IdentitySpread, identity_items
+from anifacegan.metrics.inception import (
+    InceptionNumbers,
+    InceptionReport,
+    inception_report,
+    inception_weights,
+)
 from anifacegan.metrics.judge import Judge, judged
-from anifacegan.metrics.recognition import Recognition, recognition
+from anifacegan.metrics.recognition import Recognition, RecognitionItems
 from anifacegan.metrics.samples import draw_samples, people_with_ramps, picture_alone
 from anifacegan.metrics.settings import METRICS, EvaluationConfig
-from anifacegan.metrics.smoothness import Smoothness, ramp, smoothness
-from anifacegan.metrics.view_consistency import DepthView, ViewConsistency, view_consistency
+from anifacegan.metrics.smoothness import Smoothness, SmoothnessItems, ramp, smoothness_items
+from anifacegan.metrics.view_consistency import (
+    ConsistencyItems,
+    Depths,
+    DepthView,
+    Pairs,
+    ViewConsistency,
+    consistency_items,
+)
 from anifacegan.models.generator import Generator
+from anifacegan.models.latents import Latents
 from anifacegan.models.reconstruction import Reconstruction, from_lm68
 from anifacegan.views import Views
 from anifacegan.visible_surface import visible_surface
@@ -45,6 +58,18 @@ Report = (
     | ViewConsistency
     | Smoothness
 )
+Items = (
+    FrechetItems
+    | ExpressionItems
+    | IdentityItems
+    | DeformationItems
+    | InceptionNumbers
+    | RecognitionItems
+    | DriftItems
+    | ConsistencyItems
+    | SmoothnessItems
+)
+"""What a metric is computed from: ``report()`` computes it, ``resampled()`` lets the items be drawn again."""
 OTHER_FACES = 103
 """Added to the seed of the faces that the deformation is measured on: others than those of the pictures."""
 CONSISTENCY_YAWS = (0.0, -0.3, 0.3)
@@ -79,28 +104,40 @@ class Evaluation:
         Raises:
             InputError: something it needs is missing, in one line.
         """
-        measures: dict[str, Callable[[], Report]] = {known: getattr(self, f"_{known}") for known in METRICS}
-        return measures[name]()
+        return self.items(name).report()
+
+    def items(self, name: str) -> Items:
+        """What one of METRICS is computed from.
+
+        Raises:
+            InputError: something it needs is missing, in one line.
+        """
+        items: dict[str, Callable[[], Items]] = {known: getattr(self, f"_{known}") for known in METRICS}
+        return items[name]()
 
     # ---------------------------------------------------------------------------------------------- sets of pictures
-    def _inception(self) -> InceptionReport:
+    def _inception(self) -> InceptionNumbers:
         weights, count = inception_weights(self.subject.inception_weights), self.config.inception_count
         real = torch.cat([(255 * rgb).round().byte().cpu() for rgb in self.gallery.real(count)])
         generated = self.gallery.generated(count)
-        return inception_report(generated, real, weights, self.samples.batch, self.generator.device)
+        return InceptionNumbers(
+            inception_report(generated, real, weights, self.samples.batch, self.generator.device)
+        )
 
-    def _frechet(self) -> FrechetReport:
+    def _frechet(self) -> FrechetItems:
         self._require_real()
-        real = judged(self.gallery.judge.network, self.gallery.real(2 * self.samples.count))
-        return self._frechet_of(self.gallery.seen.features, real.features)
+        judge = self.gallery.judge
+        real = judged(judge.network, self.gallery.real(2 * self.samples.count))
+        return self._frechet_of(self.gallery.seen.features, real.features, f"judge {judge.name}")
 
-    def _embedding_frechet(self) -> FrechetReport:
+    def _embedding_frechet(self) -> FrechetItems:
         self._require_real()
         gallery, count = self.gallery, self.samples.count
         lm68 = gallery.table.lm68[gallery.real_items(2 * count)]
         landmarks_px = from_lm68(lm68, self.samples.size).to(self.generator.device)
         real = gallery.embedded(gallery.real(2 * count), landmarks_px)
-        return self._frechet_of(gallery.embeddings(gallery.views(count), gallery.generated(count)), real)
+        generated = gallery.embeddings(gallery.views(count), gallery.generated(count))
+        return self._frechet_of(generated, real, gallery.embedder.name)
 
     def _require_real(self) -> None:
         count, available = self.samples.count, len(self.subject.dataset)
@@ -109,63 +146,64 @@ class Evaluation:
                 f"frechet: {count} generated and {available} real pictures, expected at least 2 and 4"
             )
 
-    def _frechet_of(self, generated: Tensor, real: Tensor) -> FrechetReport:
-        rng = np.random.default_rng(self.samples.seed)
-        return frechet_report(generated.cpu().numpy(), real.cpu().numpy(), self.config.bootstrap, rng)
+    def _frechet_of(self, generated: Tensor, real: Tensor, features: str) -> FrechetItems:
+        sets = generated.cpu().numpy(), real.cpu().numpy()
+        return FrechetItems(*sets, features, self.config.bootstrap, self.samples.seed)
 
     # ------------------------------------------------------------------------------------------- asked against found
-    def _expression(self) -> ExpressionControl:
+    def _expression(self) -> ExpressionItems:
         found = Reconstruction.from_rows(self.gallery.seen.face.rows().to(self.generator.device))
         asked = self.gallery.views(self.samples.count)
-        return expression_control(asked, found, self.gallery.judge, self.gallery.fov_deg)
+        return expression_items(asked, found, self.gallery.judge, self.gallery.fov_deg)
 
-    def _deformation(self) -> DeformationError:
+    def _deformation(self) -> DeformationItems:
         head = self.gallery.head
         surfaces = FaceSurfaces(head, self.gallery.fov_deg).to(self.generator.device)
         seed = self.samples.seed + OTHER_FACES
         faces = dataclasses.replace(self.samples, count=self.config.mesh_faces, seed=seed)
-        views = draw_samples(self.generator, self.gallery.table.pose, faces)
-        return deformation_error(self.generator, surfaces, torch.from_numpy(head.landmark_vertices), views)
+        views = draw_samples(self.gallery.priors, self.gallery.table.pose, faces)
+        return deformation_items(self.generator, surfaces, torch.from_numpy(head.landmark_vertices), views)
 
-    def _smoothness(self) -> Smoothness:
+    def _smoothness(self) -> SmoothnessItems:
         gallery, config = self.gallery, self.config
         views, pictures = gallery.grid(
-            people_with_ramps(self.generator, config.ramps, ramp(config.frames), self.samples.seed)
+            people_with_ramps(gallery.priors, config.ramps, ramp(config.frames), self.samples.seed)
         )
         face, codes = gallery.judged(pictures).face, views.latents
         found, asked = gallery.landmarks_mm(face.id, face.exp), gallery.landmarks_mm(codes.z_id, codes.z_exp)
         shape = (config.ramps, config.frames)
-        return smoothness(found.unflatten(0, shape), asked.unflatten(0, shape))
+        return smoothness_items(found.unflatten(0, shape), asked.unflatten(0, shape))
 
     # -------------------------------------------------------------------------------------------------------- people
-    def _identity(self) -> IdentitySpread:
+    def _identity(self) -> IdentityItems:
         face = self.gallery.judged(self.gallery.expression_grid[1]).face
-        return identity_spread(face.id.unflatten(0, (self.config.people, self.config.expressions)))
+        return identity_items(face.id.unflatten(0, (self.config.people, self.config.expressions)))
 
-    def _recognition(self) -> Recognition:
+    def _recognition(self) -> RecognitionItems:
         gallery = self.gallery
         gallery.require_embedder()
         grids = (gallery.yaw_grid, gallery.expression_grid)
-        return recognition(*(gallery.changed(*grid).embedding for grid in grids))
+        return RecognitionItems(*(gallery.changed(*grid).embedding for grid in grids))
 
-    def _disentanglement(self) -> Disentanglement:
+    def _disentanglement(self) -> DriftItems:
         gallery = self.gallery
         gallery.require_embedder()
         grids = (gallery.expression_grid, gallery.yaw_grid, gallery.noise_grid)
-        return disentanglement(*(gallery.changed(*grid) for grid in grids))
+        return drift_items(*(gallery.changed(*grid) for grid in grids))
 
-    def _view_consistency(self) -> ViewConsistency:
-        gallery, size = self.gallery, self.samples.size
+    def _view_consistency(self) -> ConsistencyItems:
+        gallery = self.gallery
         surfaces = FaceSurfaces(gallery.head, gallery.fov_deg).to(self.generator.device)
         latents = gallery.views(self.config.consistency_faces).latents
-        pairs, depths = [], []
-        for k in range(len(latents)):
-            seen = []
-            for yaw in CONSISTENCY_YAWS:
-                view = Views(latents[k : k + 1], latents.z_id.new_tensor([[0.0, yaw]]))
-                picture = picture_alone(self.generator, view, size, self.samples.psi)
-                surface = visible_surface(picture, yaw, 0.0, self.generator.config.march)
-                seen.append(DepthView(picture.rgb, picture.foreground, surface.distance[None], view.pose))
-                depths.append((seen[-1], surfaces(view, size)))
-            pairs += [(seen[0], other) for other in seen[1:]]
-        return view_consistency(pairs, depths, gallery.fov_deg)
+        faces = (self._views_of_one(latents[k : k + 1], surfaces) for k in range(len(latents)))
+        return consistency_items(faces, gallery.fov_deg)
+
+    def _views_of_one(self, latents: Latents, surfaces: FaceSurfaces) -> tuple[Pairs, Depths]:
+        seen, depths, size = [], [], self.samples.size
+        for yaw in CONSISTENCY_YAWS:
+            view = Views(latents, latents.z_id.new_tensor([[0.0, yaw]]))
+            picture = picture_alone(self.generator, view, size, self.samples.psi)
+            surface = visible_surface(picture, yaw, 0.0, self.generator.config.march)
+            seen.append(DepthView(picture.rgb, picture.foreground, surface.distance[None], view.pose))
+            depths.append((seen[-1], surfaces(view, size)))
+        return [(seen[0], other) for other in seen[1:]], depths

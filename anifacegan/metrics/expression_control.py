@@ -15,9 +15,12 @@ import math
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from anifacegan.cameras import FOV_DEG, orbit_camera
 from anifacegan.metrics.asked import MM_PER_WORLD, asked_angle, asked_landmarks_px, interocular
+from anifacegan.metrics.bootstrap import Resampled, weighted_correlation, weighted_mean
 from anifacegan.metrics.judge import Judge
 from anifacegan.models.reconstruction import Reconstruction
 from anifacegan.morphable import WORLD_PER_MODEL_UNIT
@@ -58,14 +61,73 @@ class ExpressionControl:
     """Of the first ten coefficients, one by one."""
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class ExpressionItems:
+    """Picture by picture, what was asked for and what the judge found."""
+
+    exp_asked: Float[Tensor, "item 64"]
+    exp_found: Float[Tensor, "item 64"]
+    angle_asked: Float[Tensor, "item 3"]
+    """Pitch, yaw and roll, degrees."""
+    angle_found: Float[Tensor, "item 3"]
+    landmarks_px: Float[Tensor, "item"]
+    """Mean distance of a face's landmarks in its picture."""
+    landmarks_mm: Float[Tensor, "item"]
+    """In space, unposed."""
+    px_per_interocular: Float[Tensor, "item"]
+    mm_per_interocular: Float[Tensor, "item"]
+
+    def report(self) -> ExpressionControl:
+        exp, angle = self.exp_found - self.exp_asked, self.angle_found - self.angle_asked
+        correlations = correlation(self.exp_found, self.exp_asked)
+        first = correlations[:FIRST_EXPRESSIONS]
+        pitch, yaw, roll = angle.abs().mean(dim=0).tolist()
+        return ExpressionControl(
+            correlation=float(first.mean()),
+            correlation_lowest=float(first.min()),
+            correlation_all=float(correlations.mean()),
+            aed=float(exp.abs().mean()),
+            aed_rms=math.sqrt(exp.square().mean()),
+            apd_deg=float(angle.abs().mean()),
+            apd_rms_deg=math.sqrt(angle.square().mean()),
+            pitch_deg=pitch,
+            yaw_deg=yaw,
+            roll_deg=roll,
+            yaw_correlation=float(correlation(self.angle_found[:, 1:2], self.angle_asked[:, 1:2])),
+            landmarks_px=float(self.landmarks_px.mean()),
+            landmarks_px_interocular=float((self.landmarks_px / self.px_per_interocular).mean()),
+            landmarks_mm=float(self.landmarks_mm.mean()),
+            landmarks_mm_interocular=float((self.landmarks_mm / self.mm_per_interocular).mean()),
+            count=len(exp),
+            correlations=tuple(first.tolist()),
+        )
+
+    def resampled(self) -> Resampled:
+        found, asked = (exp[:, :FIRST_EXPRESSIONS].numpy() for exp in (self.exp_found, self.exp_asked))
+        means = {
+            "aed": (self.exp_found - self.exp_asked).abs().mean(dim=1).numpy(),
+            "apd_deg": (self.angle_found - self.angle_asked).abs().mean(dim=1).numpy(),
+            "landmarks_mm_interocular": (self.landmarks_mm / self.mm_per_interocular).numpy(),
+        }
+        return Resampled(
+            {"pictures": len(found)},
+            lambda weights: {
+                "correlation": weighted_correlation(weights[0], found, asked).mean(axis=1),
+                **{name: weighted_mean(weights[0], values) for name, values in means.items()},
+            },
+        )
+
+
 def expression_control(
     asked: Views, found: Reconstruction, judge: Judge, fov_deg: float = FOV_DEG
 ) -> ExpressionControl:
     """Compare views with what the judge found in their pictures. Both on the judge's device."""
-    exp = found.exp - asked.latents.z_exp
-    angle = torch.rad2deg(found.angle - asked_angle(asked.pose))       # (B, 3)
-    correlations = correlation(found.exp, asked.latents.z_exp)
+    return expression_items(asked, found, judge, fov_deg).report()
+
+
+@torch.no_grad()
+def expression_items(asked: Views, found: Reconstruction, judge: Judge, fov_deg: float = FOV_DEG) -> ExpressionItems:
+    """The same picture by picture, in host memory."""
     model_unit = WORLD_PER_MODEL_UNIT
     wanted = judge.landmarks.unposed(asked.latents.z_id, asked.latents.z_exp)               # (B, 68, 3)
     in_space = model_unit * (judge.landmarks.unposed(found.id, found.exp) - wanted).norm(dim=-1)  # world units
@@ -74,25 +136,13 @@ def expression_control(
     focal_px = orbit_camera(asked.pose[:1, 0], asked.pose[:1, 1], SIZE, fov_deg).focal_px
     neutral = judge.landmarks.unposed(asked.latents.z_id, torch.zeros_like(asked.latents.z_exp))
     eyes = model_unit * interocular(neutral)                           # (B,) world units
-    px = in_picture.norm(dim=-1).mean(dim=1)                           # (B,)
-    first = correlations[:FIRST_EXPRESSIONS]
-    pitch, yaw, roll = angle.abs().mean(dim=0).tolist()
-    return ExpressionControl(
-        correlation=float(first.mean()),
-        correlation_lowest=float(first.min()),
-        correlation_all=float(correlations.mean()),
-        aed=float(exp.abs().mean()),
-        aed_rms=math.sqrt(exp.square().mean()),
-        apd_deg=float(angle.abs().mean()),
-        apd_rms_deg=math.sqrt(angle.square().mean()),
-        pitch_deg=pitch,
-        yaw_deg=yaw,
-        roll_deg=roll,
-        yaw_correlation=float(correlation(found.angle[:, 1:2], asked_angle(asked.pose)[:, 1:2])),
-        landmarks_px=float(px.mean()),
-        landmarks_px_interocular=float((px / (focal_px * eyes)).mean()),
-        landmarks_mm=MM_PER_WORLD * float(in_space.mean()),
-        landmarks_mm_interocular=float((in_space.mean(dim=1) / eyes).mean()),
-        count=len(asked),
-        correlations=tuple(first.tolist()),
+    return ExpressionItems(
+        exp_asked=asked.latents.z_exp.cpu(),
+        exp_found=found.exp.cpu(),
+        angle_asked=torch.rad2deg(asked_angle(asked.pose)).cpu(),
+        angle_found=torch.rad2deg(found.angle).cpu(),
+        landmarks_px=in_picture.norm(dim=-1).mean(dim=1).cpu(),
+        landmarks_mm=MM_PER_WORLD * in_space.mean(dim=1).cpu(),
+        px_per_interocular=(focal_px * eyes).cpu(),
+        mm_per_interocular=(MM_PER_WORLD * eyes).cpu(),
     )

@@ -10,10 +10,14 @@ The distance of finite sets is never zero. How large it is for two sets of the s
 generated set is compared with; how far it varies is told by drawing both sets again from themselves (bootstrap).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Shaped
+from tqdm import tqdm
+
+from anifacegan.metrics.bootstrap import Draws, Resampled, Weights
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,62 @@ class FrechetReport:
     """Pictures of each of the two real sets of the floor; fewer pictures have a higher floor."""
     draws: int
     """Bootstrap draws."""
+    features: str
+    """Name and version of the network whose features they are."""
+
+
+@dataclass(frozen=True)
+class FrechetItems:
+    """Features of generated pictures, and of ideally twice as many real ones.
+
+    The generated set is compared with as many real pictures, the first; the floor is between the real set's halves.
+    """
+
+    generated: Shaped[np.ndarray, "item feature"]
+    real: Shaped[np.ndarray, "real_item feature"]
+    features: str
+    """Name and version of the network that made them."""
+    draws: int
+    """For the deviation."""
+    seed: int
+
+    @property
+    def compared(self) -> Shaped[np.ndarray, "compared_item feature"]:
+        return self.real[: len(self.generated)]
+
+    def report(self) -> FrechetReport:
+        half = len(self.real) // 2
+        distance = frechet_distance(gaussian(self.generated), gaussian(self.compared))
+        floor = frechet_distance(gaussian(self.real[:half]), gaussian(self.real[half : 2 * half]))
+        rng = np.random.default_rng(self.seed)
+        return FrechetReport(
+            distance=distance,
+            deviation=bootstrap_deviation(self.generated, self.compared, self.draws, rng),
+            floor=floor,
+            over_floor=distance / floor if floor > 0 else float("nan"),
+            count=len(self.generated),
+            real_count=len(self.compared),
+            floor_count=half,
+            draws=self.draws,
+            features=self.features,
+        )
+
+    def resampled(self) -> Resampled:
+        sets = (self.generated, self.compared)
+
+        def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
+            distances = [
+                frechet_distance(*(gaussian(repeated(rows, row)) for rows, row in zip(sets, pair, strict=True)))
+                for pair in tqdm(zip(*weights, strict=True), "bootstrap", len(weights[0]), leave=False, disable=None)
+            ]
+            return {"distance": np.array(distances)}
+
+        return Resampled({"pictures": len(self.generated), "real pictures": len(self.compared)}, numbers)
+
+
+def repeated(rows: Shaped[np.ndarray, "item feature"], weights: Float[np.ndarray, " item"]) -> np.ndarray:
+    """Each row as often as its weight says."""
+    return np.repeat(rows, weights.astype(int), axis=0)
 
 
 def gaussian(features: Shaped[np.ndarray, "item feature"]) -> Gaussian:
@@ -82,28 +142,3 @@ def bootstrap_deviation(
         return gaussian(rows[rng.integers(len(rows), size=len(rows))])
 
     return float(np.std([frechet_distance(drawn(a), drawn(b)) for _ in range(draws)], ddof=1))
-
-
-def frechet_report(
-    generated: Shaped[np.ndarray, "item feature"],
-    real: Shaped[np.ndarray, "real_item feature"],
-    draws: int,
-    rng: np.random.Generator,
-) -> FrechetReport:
-    """The distance with its deviation and its floor, from ideally twice as many real pictures as generated ones.
-
-    The generated set is compared with as many real pictures, the first; the floor is between the real set's halves.
-    """
-    compared, half = real[: len(generated)], len(real) // 2
-    distance = frechet_distance(gaussian(generated), gaussian(compared))
-    floor = frechet_distance(gaussian(real[:half]), gaussian(real[half : 2 * half]))
-    return FrechetReport(
-        distance=distance,
-        deviation=bootstrap_deviation(generated, compared, draws, rng),
-        floor=floor,
-        over_floor=distance / floor if floor > 0 else float("nan"),
-        count=len(generated),
-        real_count=len(compared),
-        floor_count=half,
-        draws=draws,
-    )

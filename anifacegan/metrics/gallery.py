@@ -49,6 +49,8 @@ class Subject:
     """See :mod:`anifacegan.metrics.embedders`."""
     inception_weights: Path | None = None
     """See :mod:`anifacegan.metrics.inception`."""
+    priors: Generator | None = None
+    """Whose priors draw the people and the expressions that are asked for. None: the generator's own."""
 
 
 class Gallery:
@@ -57,6 +59,7 @@ class Gallery:
     def __init__(self, subject: Subject, config: EvaluationConfig) -> None:
         self.subject, self.config, self.samples = subject, config, config.samples
         self.generator, self.device = subject.generator, subject.generator.device
+        self.priors = subject.generator if subject.priors is None else subject.priors
         self.fov_deg = subject.generator.config.march.fov_deg
         self._pictures = torch.zeros(0, 3, self.samples.size, self.samples.size, dtype=torch.uint8)
 
@@ -93,7 +96,7 @@ class Gallery:
 
     def views(self, count: int) -> Views:
         """The first of the stream."""
-        return draw_samples(self.generator, self.table.pose, dataclasses.replace(self.samples, count=count))
+        return draw_samples(self.priors, self.table.pose, dataclasses.replace(self.samples, count=count))
 
     def generated(self, count: int) -> UInt8[Tensor, "item 3 size size"]:
         """Pictures of the first views, of which only those that are not there yet are rendered."""
@@ -142,17 +145,17 @@ class Gallery:
     def expression_grid(self) -> tuple[Views, Tensor]:
         config = self.config
         return self.grid(
-            people_with_expressions(self.generator, config.people, config.expressions, self.samples.seed)
+            people_with_expressions(self.priors, config.people, config.expressions, self.samples.seed)
         )
 
     @cached_property
     def yaw_grid(self) -> tuple[Views, Tensor]:
-        return self.grid(people_at_yaws(self.generator, self.config.people, YAWS, self.samples.seed))
+        return self.grid(people_at_yaws(self.priors, self.config.people, YAWS, self.samples.seed))
 
     @cached_property
     def noise_grid(self) -> tuple[Views, Tensor]:
         config = self.config
-        return self.grid(people_with_noises(self.generator, config.people, config.noises, self.samples.seed))
+        return self.grid(people_with_noises(self.priors, config.people, config.noises, self.samples.seed))
 
     def grid(self, views: Views) -> tuple[Views, Tensor]:
         """Views and their pictures, for the judge.

@@ -12,14 +12,18 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from anifacegan.errors import InputError, first_line
+from anifacegan.metrics.bootstrap import Resampled
 
 CACHED_NAME = "weights-inception-2015-12-05-6726825d.pth"
+SOME_TENSORS = ("Conv2d_1a_3x3.conv.weight", "Mixed_7c.branch_pool.conv.weight", "fc.weight")
+"""Of the network: its first, its last, and its classes."""
 KID_SUBSET = 1000
 INSTALL = "pip install torch-fidelity"
 FEWEST = 10
@@ -43,6 +47,20 @@ class InceptionReport:
     real_count: int
     kid_subset: int
     """Pictures of each of KID's hundred subsets."""
+
+
+@dataclass(frozen=True)
+class InceptionNumbers:
+    """Numbers of whole sets: torch-fidelity gives no value of a picture, so they have no interval."""
+
+    found: InceptionReport
+
+    def report(self) -> InceptionReport:
+        return self.found
+
+    def resampled(self) -> Resampled:
+        values = {name: getattr(self.found, name) for name in ("fid", "kid_100", "inception_score")}
+        return Resampled({}, lambda weights: {name: np.array([value]) for name, value in values.items()})
 
 
 class _InMemory(Dataset):
@@ -70,13 +88,27 @@ def inception_weights(path: Path | None) -> Path:
         path = Path(torch.hub.get_dir()) / "checkpoints" / CACHED_NAME
         if not path.is_file():
             raise InputError(f"{path}: no Inception weights in the cache, expected them or --inception_weights FILE")
+    check_weights(path)
+    return path
+
+
+def check_weights(path: Path) -> None:
+    """Read a file of weights, without the package that they are for.
+
+    Raises:
+        InputError: there is no such file, or it holds other things than named tensors.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected torch-fidelity's Inception weights ({CACHED_NAME})")
     try:
-        torch.load(path, weights_only=True, map_location="cpu")        # torch-fidelity would run code that it holds
+        state = torch.load(path, weights_only=True, map_location="cpu")  # torch-fidelity would run code that it holds
     except Exception as error:  # many kinds for a broken file
         raise InputError(f"{path}: not a readable file of weights ({first_line(error)})") from None
-    return path
+    if not (isinstance(state, dict) and state and all(isinstance(value, torch.Tensor) for value in state.values())):
+        raise InputError(f"{path}: holds a {type(state).__name__}, expected the named tensors of {CACHED_NAME}")
+    missing = [name for name in SOME_TENSORS if name not in state]
+    if missing:
+        raise InputError(f"{path}: not the weights of torch-fidelity's Inception network (no '{missing[0]}')")
 
 
 def inception_report(

@@ -4,14 +4,17 @@ Cosines, as ArcFace's vectors are compared; and Euclidean distances, as dlib's a
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from anifacegan.metrics.identity import identity_spread, person_pairs
+from anifacegan.metrics.bootstrap import Draws, Resampled, Weights
+from anifacegan.metrics.identity import IdentityItems, identity_items, person_pairs
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,40 @@ class Recognition:
     expressions: int
 
 
+@dataclass(frozen=True)
+class RecognitionItems:
+    """Embeddings of the same people. The first expression is the neutral one, whose picture is among the yaws."""
+
+    across_yaw: Float[Tensor, "person yaw feature"]
+    across_expressions: Float[Tensor, "person expression feature"]
+
+    def report(self) -> Recognition:
+        yaw, expression = cosines(self.across_yaw), cosines(self.across_expressions)
+        people, yaws = self.across_yaw.shape[:2]
+        spread = self.distances().report()
+        ratio = spread.between / spread.within if spread.within > 0 else math.inf
+        return Recognition(*yaw, *expression, ratio, people, yaws, self.across_expressions.shape[1])
+
+    def distances(self) -> IdentityItems:
+        """Of all pictures together."""
+        return identity_items(torch.cat([self.across_yaw, self.across_expressions[:, 1:]], dim=1))
+
+    def resampled(self) -> Resampled:
+        spread = self.distances().resampled()
+
+        def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
+            within_over_between = spread.numbers(weights)["ratio"]
+            with np.errstate(divide="ignore"):                         # people who never change: infinitely well told
+                return {"between_over_within": 1 / within_over_between}
+
+        return Resampled(spread.counts, numbers)
+
+
 def recognition(
     across_yaw: Float[Tensor, "person yaw feature"], across_expressions: Float[Tensor, "person expression feature"]
 ) -> Recognition:
-    """From embeddings of the same people. The first expression is the neutral one, whose picture is among the yaws."""
-    yaw, expression = cosines(across_yaw), cosines(across_expressions)
-    spread = identity_spread(torch.cat([across_yaw, across_expressions[:, 1:]], dim=1))
-    ratio = spread.between / spread.within if spread.within > 0 else math.inf
-    return Recognition(*yaw, *expression, ratio, len(across_yaw), across_yaw.shape[1], across_expressions.shape[1])
+    """From embeddings of the same people: see :class:`RecognitionItems`."""
+    return RecognitionItems(across_yaw, across_expressions).report()
 
 
 def cosines(vectors: Float[Tensor, "person picture feature"]) -> tuple[float, float]:

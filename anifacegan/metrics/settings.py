@@ -1,6 +1,7 @@
 """Which metrics there are, what each says, and how much is looked at."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from anifacegan.errors import require
 from anifacegan.metrics.samples import SampleConfig
@@ -25,6 +26,27 @@ DEFINITIONS = {
     "1 mm, over how far they move",
 }
 METRICS = tuple(DEFINITIONS)
+OFFLINE = tuple(name for name in METRICS if name != "inception")
+"""Those that need no file beyond what is shipped."""
+Better = Literal["lower", "higher"]
+COMPARED: dict[str, dict[str, Better]] = {
+    "inception": {"fid": "lower", "kid_100": "lower", "inception_score": "higher"},
+    "frechet": {"distance": "lower"},
+    "embedding_frechet": {"distance": "lower"},
+    "expression": {"correlation": "higher", "aed": "lower", "apd_deg": "lower", "landmarks_mm_interocular": "lower"},
+    "identity": {"ratio": "lower"},
+    "recognition": {"between_over_within": "higher"},
+    "disentanglement": {
+        "expression_moves_embedding_share": "lower",
+        "expression_moves_pose_deg": "lower",
+        "yaw_moves_expression_share": "lower",
+        "noise_moves_landmarks_share": "lower",
+    },
+    "view_consistency": {"psnr_db": "higher", "depth_mm": "lower"},
+    "smoothness": {"ratio_from_1": "lower"},
+    "deformation": {"error_interocular": "lower", "moving_relative": "lower"},
+}
+"""The numbers by which two models are compared, and which way is better: of each metric those that say a thing once."""
 CORE = ("frechet", "expression", "identity", "deformation")
 """What is measured where nothing is chosen."""
 

@@ -8,10 +8,10 @@ pixels must be of the head (opacity over 0.99).
 On the face the depth is also compared with the face model's: mean |depth rendered - depth of the mesh| along the rays.
 """
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -20,6 +20,7 @@ from torch.nn import functional
 from anifacegan.cameras import FOV_DEG, orbit_camera
 from anifacegan.face_surfaces import SurfaceMap
 from anifacegan.metrics.asked import MM_PER_WORLD
+from anifacegan.metrics.bootstrap import Draws, Resampled, Weights, weighted_ratio
 from anifacegan.rays import Rays, image_rays
 
 OPAQUE = 0.99
@@ -56,27 +57,74 @@ class ViewConsistency:
     pairs: int
 
 
-def view_consistency(
-    pairs: Iterable[tuple[DepthView, DepthView]],
-    depths: Iterable[tuple[DepthView, SurfaceMap]],
-    fov_deg: float = FOV_DEG,
-) -> ViewConsistency:
-    """Over (source, target) pairs of views of one face, and over views with the mesh on their rays."""
-    squared, visible, head, count = 0.0, 0, 0, 0
-    for source, target in pairs:
-        warped, seen = warp(source, target, fov_deg)
-        squared += float((warped - target.rgb).square().mean(dim=0)[seen].sum())
-        visible, head, count = visible + int(seen.sum()), head + int((target.foreground > OPAQUE).sum()), count + 1
-    error = squared / visible if visible else math.nan
-    errors = [depth_errors(view, mesh, fov_deg) for view, mesh in depths]
-    difference = MM_PER_WORLD * torch.cat(errors) if errors else torch.full((1,), math.nan)
-    return ViewConsistency(
-        psnr_db=-10 * math.log10(error) if error > 0 else math.inf if error == 0 else math.nan,
-        visible_share=visible / head if head else math.nan,
-        depth_mm=float(difference.abs().mean()),
-        depth_bias_mm=float(difference.mean()),
-        pairs=count,
-    )
+@dataclass(frozen=True)
+class ConsistencyItems:
+    """Face by face, sums over pixels; host memory."""
+
+    squared: Float[Tensor, "face"]
+    """Of the difference of colours, mean of the three, over the visible pixels."""
+    visible: Float[Tensor, "face"]
+    """Pixels of the target views that the source view sees, too."""
+    head: Float[Tensor, "face"]
+    """Pixels of the head in the target views."""
+    depth_mm: Float[Tensor, "face"]
+    """Of the absolute difference from the mesh, over the pixels of the face."""
+    depth_bias_mm: Float[Tensor, "face"]
+    on_face: Float[Tensor, "face"]
+    """Pixels of the face, in all views."""
+    pairs: int
+
+    def report(self) -> ViewConsistency:
+        numbers = self.resampled().estimate()
+        seen, face = self.visible.sum(), self.on_face.sum()
+        return ViewConsistency(
+            psnr_db=numbers["psnr_db"],
+            visible_share=float(seen / self.head.sum()),
+            depth_mm=numbers["depth_mm"],
+            depth_bias_mm=float(self.depth_bias_mm.sum() / face),
+            pairs=self.pairs,
+        )
+
+    def resampled(self) -> Resampled:
+        squared, visible, depth_mm, on_face = (
+            values.numpy() for values in (self.squared, self.visible, self.depth_mm, self.on_face)
+        )
+
+        def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
+            with np.errstate(divide="ignore"):                         # equal colours are infinitely alike
+                psnr = -10 * np.log10(weighted_ratio(weights[0], squared, visible))
+            return {"psnr_db": psnr, "depth_mm": weighted_ratio(weights[0], depth_mm, on_face)}
+
+        return Resampled({"faces": len(squared)}, numbers)
+
+
+Pairs = Iterable[tuple[DepthView, DepthView]]
+"""Source and target views of one face."""
+Depths = Iterable[tuple[DepthView, SurfaceMap]]
+"""Views with the mesh on their rays."""
+
+
+def view_consistency(pairs: Pairs, depths: Depths, fov_deg: float = FOV_DEG) -> ViewConsistency:
+    """Of one face."""
+    return consistency_items([(pairs, depths)], fov_deg).report()
+
+
+def consistency_items(faces: Iterable[tuple[Pairs, Depths]], fov_deg: float = FOV_DEG) -> ConsistencyItems:
+    """Of several faces."""
+    rows, count = [], 0
+    for pairs, depths in faces:
+        squared, visible, head, depth, bias, on_face = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for source, target in pairs:
+            warped, seen = warp(source, target, fov_deg)
+            squared += float((warped - target.rgb).square().mean(dim=0)[seen].sum())
+            visible, head = visible + float(seen.sum()), head + float((target.foreground > OPAQUE).sum())
+            count += 1
+        for view, mesh in depths:
+            errors = MM_PER_WORLD * depth_errors(view, mesh, fov_deg)
+            depth, bias = depth + float(errors.abs().sum()), bias + float(errors.sum())
+            on_face += len(errors)
+        rows.append((squared, visible, head, depth, bias, on_face))
+    return ConsistencyItems(*torch.tensor(rows, dtype=torch.float64).unbind(dim=1), pairs=count)
 
 
 def warp(

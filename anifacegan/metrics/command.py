@@ -1,0 +1,200 @@
+"""What the commands that measure models share: their options, what they open, and what they say of it."""
+
+import hashlib
+import math
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from anifacegan.checkpoints import TENSORS, ModelCard
+from anifacegan.coefficients import OPEN_FACE_MODEL
+from anifacegan.data import DataConfig, FaceDataset, picture_size
+from anifacegan.devices import Device
+from anifacegan.errors import InputError, require
+from anifacegan.head_geometry import load_head_geometry
+from anifacegan.library import Model
+from anifacegan.metrics.evaluation import Evaluation
+from anifacegan.metrics.gallery import Subject
+from anifacegan.metrics.inception import check_weights
+from anifacegan.metrics.judge import Judge, load_judge
+from anifacegan.metrics.samples import SampleConfig
+from anifacegan.metrics.settings import EvaluationConfig
+
+PACKAGES = ("anifacegan", "torch", "numpy", "torch-fidelity", "onnxruntime", "dlib-bin")
+SHIPPED_JUDGE = Path("checkpoints/judge")
+EMBEDDED = ("embedding_frechet", "recognition", "disentanglement")
+"""Metrics that ask the embedder."""
+LARGEST_SEED = 2**62
+"""What is added to a seed stays within 64 bits."""
+
+
+@dataclass(frozen=True)
+class MeasureConfig:
+    """What is looked at, by whom, and how much of it."""
+
+    data: Path
+    """Folder or .zip with images and .mat files: real pictures, and the poses that faces are generated in."""
+    judge: Path | None = None
+    """Folder of a face reconstruction network that was in no loss of the model. null: the shipped checkpoints/judge,
+    where it knows the model's faces."""
+    metrics: str | tuple[str, ...] = ()
+    """One name or several, of: inception, frechet, embedding_frechet, expression, identity, recognition,
+    disentanglement, view_consistency, smoothness, deformation."""
+    embedder: str = "judge"
+    """Who recognises faces: judge, dlib, or a file .onnx or .pt (TorchScript) that takes aligned 112 px crops."""
+    inception_weights: Path | None = None
+    """torch-fidelity's weights file. null: the one in PyTorch's cache."""
+    count: int = 2000
+    """Generated pictures for Frechet distances and expression control; twice as many real ones."""
+    inception_count: int = 5000
+    """Generated pictures, and real ones, for FID, KID and IS."""
+    people: int = 40
+    """People of identity, recognition and disentanglement."""
+    expressions: int = 6
+    """Expressions of each of them."""
+    mesh_faces: int = 200
+    """Faces of the deformation error."""
+    consistency_faces: int = 20
+    """Faces of the view consistency."""
+    ramps: int = 6
+    """Expression ramps of the temporal smoothness."""
+    frames: int = 24
+    """Frames of a ramp."""
+    bootstrap: int = 100
+    """Draws for the deviations of Frechet distances."""
+    size: int | None = None
+    """Height and width of generated pictures, to which real ones are brought, pixels. null: that of the data."""
+    psi: float = 1.0
+    """Variety of people."""
+    seed: int = 1
+    """Of everything that is drawn."""
+    batch: int = 32
+    """Pictures that are judged at once; changes no result."""
+    pitch_offset: float | None = None
+    """Subtracted from the files' pitch where they have no exact pose, radians. null: as the model's card says."""
+    face_model: Path | None = None
+    """File of the open face model. null: the cached one."""
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        require(self, "", "count inception_count batch", at_least=1)
+        require(self, "", "seed psi", at_least=0)
+        if self.size is not None:
+            require(self, "", "size", at_least=2)
+        if self.seed > LARGEST_SEED:
+            raise ValueError(f"seed is {self.seed}, expected at most {LARGEST_SEED}")
+        self.evaluation(64)                                            # refuses what it cannot take
+
+    def evaluation(self, size: int, psi: float | None = None) -> EvaluationConfig:
+        """The same for the package, with pictures of this size where none is chosen."""
+        size, psi = size if self.size is None else self.size, self.psi if psi is None else psi
+        return EvaluationConfig(
+            metrics=(self.metrics,) if isinstance(self.metrics, str) else self.metrics,
+            samples=SampleConfig(self.count, self.seed, size, psi, self.batch),
+            bootstrap=self.bootstrap,
+            inception_count=self.inception_count,
+            people=self.people,
+            expressions=self.expressions,
+            mesh_faces=self.mesh_faces,
+            consistency_faces=self.consistency_faces,
+            ramps=self.ramps,
+            frames=self.frames,
+        )
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a model is measured with."""
+
+    dataset: FaceDataset
+    size: int
+    """Of the data set's pictures, pixels."""
+    judge: Judge | None
+
+    def evaluation(
+        self, config: MeasureConfig, model: Model, psi: float | None = None, priors: Model | None = None
+    ) -> Evaluation:
+        """Measures a model; ``priors`` draw the faces, the model's own where there are none.
+
+        Raises:
+            InputError: a file that the user named for a metric is not what it should be.
+        """
+        known = model.card.face_model == OPEN_FACE_MODEL
+        subject = Subject(
+            model.generator,
+            self.dataset,
+            self.judge,
+            load_head_geometry(config.face_model) if known else None,
+            config.embedder,
+            config.inception_weights,
+            None if priors is None else priors.generator,
+        )
+        evaluation = Evaluation(subject, config.evaluation(self.size, psi))
+        chosen = evaluation.config.metrics
+        if config.inception_weights is not None and "inception" in chosen:
+            check_weights(config.inception_weights)
+        if self.judge is not None and not set(EMBEDDED).isdisjoint(chosen):
+            evaluation.gallery.require_embedder()
+        return evaluation
+
+
+def surroundings(config: MeasureConfig, card: ModelCard, home: Path, device: torch.device) -> Surroundings:
+    """Opened for a model; ``home`` is where the shipped judge is looked up.
+
+    Raises:
+        InputError: a file or folder cannot be read, or the judge cannot know this model's faces.
+    """
+    judge = matching_judge(config, card, home, device)
+    size = picture_size(config.data)
+    offset = card.pitch_offset if config.pitch_offset is None else config.pitch_offset
+    return Surroundings(FaceDataset(DataConfig(config.data, size, offset)), size, judge)
+
+
+def matching_judge(config: MeasureConfig, card: ModelCard, home: Path, device: torch.device) -> Judge | None:
+    """The judge, where there is one: the user's, or the shipped one if it fits.
+
+    Raises:
+        InputError: the user's cannot be read, or it cannot know this model's faces.
+    """
+    fits = card.face_model == OPEN_FACE_MODEL
+    if config.judge is not None:
+        if not fits:
+            raise InputError(f"judge: model '{card.name}' takes '{card.face_model}', a judge knows '{OPEN_FACE_MODEL}'")
+        return load_judge(config.judge, config.face_model, device)
+    if not fits or not (home / SHIPPED_JUDGE).is_dir():
+        return None
+    try:
+        return load_judge(home / SHIPPED_JUDGE, config.face_model, device)
+    except InputError as error:
+        print(f"the shipped judge is not used: {error}", file=sys.stderr)
+        return None
+
+
+def without_nan(value: Any) -> Any:
+    """Plain values; what is not a finite number is null: JSON has no nan."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def weights_sum(model: Path) -> str:
+    """The start of the weights' sum, to tell versions of a model apart; of our own model folders."""
+    weights = model / TENSORS
+    return f", sha256 {hashlib.sha256(weights.read_bytes()).hexdigest()[:12]}" if weights.is_file() else ""
+
+
+def installed_versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
