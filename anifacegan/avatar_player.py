@@ -194,7 +194,6 @@ def _check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
             raise InputError(f"{path}: tensor '{name}' is {array.dtype}{array.shape}, expected {kind}{wanted}")
     vertices, triangles, starts = len(arrays["vertices"]), arrays["triangles"], arrays["starts"]
     layers = len(arrays["textures"])
-    squares = arrays["textures"].shape[1:3], arrays["background"].shape[:2]
     whole = (
         len(arrays["texels"]) == vertices == arrays["blendshapes"].shape[1]
         and len(arrays["codes"]) == len(arrays["blendshapes"])
@@ -203,7 +202,8 @@ def _check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
         and starts[-1] == len(triangles)
         and bool((np.diff(starts) >= 0).all())
         and bool(((triangles >= 0) & (triangles < vertices)).all())
-        and all(height == width >= 2 for height, width in squares)
+        and min(*arrays["textures"].shape[1:3], *arrays["background"].shape[:2]) >= 2
+        and arrays["background"].shape[0] == arrays["background"].shape[1]
     )
     if not whole:
         raise InputError(f"{path}: its tensors do not belong together; the file is damaged")

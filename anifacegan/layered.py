@@ -27,7 +27,7 @@ class LayeredAvatar:
     """Vertices of the triangles, sheet by sheet from the outermost to the innermost."""
     starts: Int[np.ndarray, "layer_and_one"]
     """The first triangle of each sheet, and their number at the end."""
-    textures: UInt8[np.ndarray, "layer side side 4"]
+    textures: UInt8[np.ndarray, "layer texture_height texture_width 4"]
     """Colour, premultiplied, and opacity; 255 is 1."""
     background: UInt8[np.ndarray, "background_side background_side 3"]
     """On the plane z = march.background_z; the first row is at the top, centres of the corner texels at its corners."""

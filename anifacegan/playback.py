@@ -193,7 +193,7 @@ def _blend(
 ):  # fmt: skip
     """Colours of all pixels: rgb, opacity, premultiplied foreground and depth, one plane each."""
     _, layers, size, _ = maps.shape
-    side, back_side = textures.shape[1], background.shape[0]
+    texture_height, texture_width, back_side = textures.shape[1], textures.shape[2], background.shape[0]
     near, far, spacing, plane_z, reach = limits
     half = np.float32((size - 1) / 2)
     for row in numba.prange(size):
@@ -226,8 +226,8 @@ def _blend(
                         continue
                 u = wa * texels[a, 0] + wb * texels[b, 0] + wc * texels[c, 0]
                 v = wa * texels[a, 1] + wb * texels[b, 1] + wc * texels[c, 1]
-                u, v = min(max(u, 0), side - 1), min(max(v, 0), side - 1)
-                i, j = min(int(u), side - 2), min(int(v), side - 2)
+                u, v = min(max(u, 0), texture_width - 1), min(max(v, 0), texture_height - 1)
+                i, j = min(int(u), texture_width - 2), min(int(v), texture_height - 2)
                 u, v = u - i, v - j
                 w00, w01, w10, w11 = (1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v
                 texture = textures[layer]
