@@ -70,6 +70,7 @@ LAYERS = """
     ablation metrics.command metrics.comparison metrics.side_by_side
     trajectories
     film_renderer
+    bake_benchmark
     film_plan
     rendering metrics.comparison_run
     figures.settings

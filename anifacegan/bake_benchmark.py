@@ -1,0 +1,202 @@
+"""What baking costs and how near a played film is to the exact one: by texture size and grid size, side by side.
+
+The film is that of ``render.sh``: a person turns the head while an expression comes. Exact frames are rendered once;
+each way of baking plays the same frames, a frame of each way in turn.
+"""
+
+import json
+import math
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from anifacegan.atomic_files import write_complete
+from anifacegan.baking import BakeConfig, bake
+from anifacegan.errors import require
+from anifacegan.film_renderer import person_condition
+from anifacegan.layered import LayeredAvatar
+from anifacegan.library import Model
+from anifacegan.manifold_charts import chart_manifolds
+from anifacegan.playback import play
+
+FACE = 0.62
+"""The face crop is the middle of the picture, of this share of its side."""
+
+
+@dataclass(frozen=True)
+class BakeBenchmark:
+    """Measure baking and playing: seconds, milliseconds a frame, and decibels to the exact frames."""
+
+    model: Path = Path("checkpoints/demo")
+    """Model folder."""
+    seed: int = 1
+    """Which person."""
+    expression: str = "mat/smile.mat"
+    """What comes while the head turns: a .mat file, or names such as smile=0.7."""
+    yaw: float = 0.35
+    """The head turns from minus to plus this, radians."""
+    frames: int = 10
+    """Of the film."""
+    size: int = 256
+    """Height and width of the frames, pixels."""
+    psi: float = 0.7
+    """Truncation."""
+    textures: tuple[int, ...] = (256, 384, 512, 768)
+    """Texture sizes that are compared, with the first grid."""
+    grids: tuple[int, ...] = (128, 64, 192)
+    """Grid sizes that are compared, with the third texture, or the last where there are fewer."""
+    rounds: int = 5
+    """How often each frame is played."""
+    json: Path | None = None
+    """File for the same numbers."""
+
+    def __post_init__(self) -> None:
+        require(self, "", "frames rounds", at_least=1)
+        require(self, "", "size", at_least=16)
+        require(self, "", "seed", at_least=0)
+        if not self.textures or not self.grids:
+            raise ValueError("textures and grids need at least one value each")
+        if not 0 <= self.yaw <= 1.0:
+            raise ValueError(f"yaw is {self.yaw}, expected 0 to 1 radians")
+
+    def ways(self) -> list[BakeConfig]:
+        """Every way of baking that is measured."""
+        widest = max(self.yaw, 0.05) + 0.05
+        middle = self.textures[min(2, len(self.textures) - 1)]
+        pairs = [(texture, self.grids[0]) for texture in self.textures] + [(middle, grid) for grid in self.grids[1:]]
+        return [BakeConfig(texture=texture, grid=grid, widest_rad=widest) for texture, grid in pairs]
+
+
+@dataclass(frozen=True)
+class BakeMeasurement:
+    """What one way of baking takes, and how its film looks."""
+
+    texture: int
+    grid: int
+    chart_seconds: float
+    """Once for a model."""
+    bake_seconds: float
+    """Once for a person."""
+    triangles: int
+    play_ms: float
+    """Median of a frame, the expression's geometry included."""
+    exact_ms: float
+    """Median of an exact frame."""
+    psnr_db: float
+    """Mean over the film, whole pictures."""
+    worst_db: float
+    """The worst frame's."""
+    face_db: float
+    """Mean over the film, face crop."""
+    worst_face_db: float
+    largest_error: float
+    """Of any colour of any pixel, in [0, 1]."""
+
+
+def measure_baking(model: Model, config: BakeBenchmark) -> list[BakeMeasurement]:
+    """One line for each way. The model is on the CPU or a GPU; playing is on the CPU."""
+    code = model.expressions.coefficients(config.expression)
+    codes = model.person(config.seed)
+    strength = np.linspace(0, 1, config.frames, dtype=np.float32)
+    yaws = np.linspace(-config.yaw, config.yaw, config.frames)
+    exact, exact_times = [], []
+    for share, yaw in zip(tqdm(strength, desc="exact frames", leave=False, disable=None), yaws, strict=True):
+        face = model.face(codes=codes, expression=share * code, psi=config.psi)
+        started = time.perf_counter()
+        exact.append(face.picture(float(yaw), 0.0, config.size).rgb.cpu())
+        exact_times.append(time.perf_counter() - started)
+    baked = [_baked(model, config, way, code, codes) for way in tqdm(config.ways(), leave=False, disable=None)]
+    times: list[list[float]] = [[] for _ in baked]
+    errors: list[list[Tensor]] = [[] for _ in baked]
+    for avatar, *_ in baked:
+        play(avatar, avatar.vertices, 0.0, 0.0, config.size)           # compiles
+    for number in range(config.rounds):
+        for share, yaw, right in zip(strength, yaws, exact, strict=True):
+            for (avatar, *_), took, wrong in zip(baked, times, errors, strict=True):
+                started = time.perf_counter()
+                picture = play(avatar, avatar.posed(share * code), float(yaw), 0.0, config.size)
+                took.append(time.perf_counter() - started)
+                if number == 0:
+                    wrong.append(picture.rgb - right)
+    return [
+        _measurement(way, charting, baking, avatar, took, exact_times, torch.stack(wrong))
+        for way, (avatar, charting, baking), took, wrong in zip(config.ways(), baked, times, errors, strict=True)
+    ]
+
+
+def _baked(
+    model: Model, config: BakeBenchmark, way: BakeConfig, code: Float[np.ndarray, "64"], codes: tuple
+) -> tuple[LayeredAvatar, float, float]:
+    """The avatar, and the seconds of charting and baking."""
+    manifolds, march = model.generator.manifolds, model.generator.config.march
+    started = time.perf_counter()
+    with torch.inference_mode():
+        charts = chart_manifolds(manifolds, manifolds.levels, march, way.grid)
+    charted = time.perf_counter()
+    avatar, _ = bake(person_condition(model, codes, config.psi), code[None], charts, way)
+    return avatar, charted - started, time.perf_counter() - charted
+
+
+def _measurement(
+    way: BakeConfig,
+    charting: float,
+    baking: float,
+    avatar: LayeredAvatar,
+    took: list[float],
+    exact_times: list[float],
+    error: Float[Tensor, "frame 3 size size"],
+) -> BakeMeasurement:
+    size = error.shape[-1]
+    middle = slice(round((1 - FACE) / 2 * size), size - round((1 - FACE) / 2 * size))
+    whole, face = ([_decibels(frame) for frame in part] for part in (error, error[..., middle, middle]))
+    return BakeMeasurement(
+        texture=way.texture,
+        grid=way.grid,
+        chart_seconds=charting,
+        bake_seconds=baking,
+        triangles=len(avatar.triangles),
+        play_ms=1000 * statistics.median(took),
+        exact_ms=1000 * statistics.median(exact_times),
+        psnr_db=statistics.mean(whole),
+        worst_db=min(whole),
+        face_db=statistics.mean(face),
+        worst_face_db=min(face),
+        largest_error=error.abs().max().item(),
+    )
+
+
+def _decibels(error: Tensor) -> float:
+    return -10 * math.log10(max(error.square().mean().item(), 1e-12))
+
+
+def baking_table(found: list[BakeMeasurement]) -> str:
+    """All numbers for a reader, as Markdown."""
+    head = ["texture", "grid", "bake s", "charts s", "triangles", "play ms", "frames/s", "exact ms", "times faster",
+            "PSNR", "worst", "face", "worst face"]  # fmt: skip
+    rows = [
+        [
+            f"{m.texture}", f"{m.grid}", f"{m.bake_seconds:.1f}", f"{m.chart_seconds:.1f}", f"{m.triangles}",
+            f"{m.play_ms:.1f}", f"{1000 / m.play_ms:.0f}", f"{m.exact_ms:.0f}", f"{m.exact_ms / m.play_ms:.0f}",
+            f"{m.psnr_db:.1f}", f"{m.worst_db:.1f}", f"{m.face_db:.1f}", f"{m.worst_face_db:.1f}",
+        ]
+        for m in found
+    ]  # fmt: skip
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
+
+
+def write_baking_json(path: Path, config: BakeBenchmark, found: list[BakeMeasurement]) -> None:
+    """The same numbers for programs."""
+    content = {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "settings": {name: str(value) for name, value in vars(config).items()},
+        "measurements": [vars(m) for m in found],
+    }
+    write_complete(path, json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,56 @@
+"""The benchmark of baking: what it says of films whose errors are known."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from anifacegan.bake_benchmark import (
+    BakeBenchmark,
+    BakeMeasurement,
+    _decibels,
+    baking_table,
+    measure_baking,
+    write_baking_json,
+)
+from anifacegan.library import load_model
+from tests.small_models import write_small_model
+
+TINY = BakeBenchmark(expression="smile", frames=2, size=24, textures=(32, 48), grids=(16, 12), rounds=1)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[BakeMeasurement]:
+    model = load_model(write_small_model(tmp_path_factory.mktemp("bake") / "small"))
+    return measure_baking(model, TINY)
+
+
+def test_every_way_of_baking_has_a_row(found: list[BakeMeasurement]) -> None:
+    assert [(m.texture, m.grid) for m in found] == [(32, 16), (48, 16), (48, 12)]
+    assert baking_table(found).count("\n") == 1 + len(found)
+
+
+def test_the_worst_frame_is_no_better_than_the_mean(found: list[BakeMeasurement]) -> None:
+    for m in found:
+        assert m.worst_db <= m.psnr_db and m.worst_face_db <= m.face_db
+        assert min(m.play_ms, m.exact_ms, m.bake_seconds, m.chart_seconds) > 0
+        assert 0 < m.largest_error <= 1
+
+
+def test_decibels_are_those_of_a_constant_error() -> None:
+    assert _decibels(torch.full((3, 4, 4), 0.1)) == pytest.approx(20.0, abs=1e-4)
+    assert _decibels(torch.zeros(3, 4, 4)) == pytest.approx(120.0)
+
+
+def test_the_json_says_what_the_table_says(found: list[BakeMeasurement], tmp_path: Path) -> None:
+    write_baking_json(tmp_path / "bake.json", TINY, found)
+    content = json.loads((tmp_path / "bake.json").read_text())
+    assert [row["psnr_db"] for row in content["measurements"]] == [m.psnr_db for m in found]
+
+
+@pytest.mark.parametrize(("name", "value"), [("frames", 0), ("size", 8), ("yaw", 2.0), ("textures", ())])
+def test_a_wrong_value_is_refused(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=name):
+        replace(TINY, **{name: value})
