@@ -60,6 +60,7 @@ LAYERS = """
     layered manifold_charts
     playback
     avatar_player baking
+    reference_renderer
     visible_surface
     metrics.asked metrics.bootstrap metrics.embedders metrics.judge metrics.samples
     metrics.disentanglement metrics.frechet metrics.identity metrics.inception metrics.smoothness
