@@ -2,9 +2,13 @@
 """Measure how fast this project is on this machine.
 
     python scripts/benchmark.py training [--config configs/demo.yaml] [--json FILE] [--steps 5] [any option of train.py]
+    python scripts/benchmark.py render [--sizes 64 128 256] [--networks model full_size] [--json FILE]
 
 training: some steps of each stage of a configuration, on a few pictures: images a second, peak memory, and the share of
 each phase of a step; float32 beside bfloat16, and in the game split beside whole pictures.
+
+render: pictures of one person by the reference, which evaluates every point of every ray, and by the faster ways, in
+turns: milliseconds, peak memory, and the difference to the reference. --help after the name shows all options.
 """
 
 import platform
@@ -15,13 +19,16 @@ from pathlib import Path
 
 import torch
 
+from anifacegan import render_benchmark
 from anifacegan.allocation import keep_freed_memory
 from anifacegan.command_line import read_config
 from anifacegan.devices import chosen_device
 from anifacegan.errors import InputError, exit_on_input_error
 from anifacegan.training_benchmark import TrainingBenchmark, benchmark, table, write_json
 
-DEFAULT = Path(__file__).resolve().parents[1] / "configs" / "demo.yaml"
+REPOSITORY = Path(__file__).resolve().parents[1]
+DEFAULT = REPOSITORY / "configs" / "demo.yaml"
+MODEL = REPOSITORY / "checkpoints" / "demo"
 
 
 def measure_training(arguments: Sequence[str]) -> None:
@@ -39,7 +46,22 @@ def measure_training(arguments: Sequence[str]) -> None:
         write_json(config.json, config, name, found)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"training": measure_training}
+def measure_rendering(arguments: Sequence[str]) -> None:
+    """The subcommand ``render``."""
+    config = read_config(render_benchmark.RenderBenchmark, ["--model", str(MODEL), *arguments], "benchmark.py render")
+    keep_freed_memory()
+
+    def report(m: render_benchmark.Measurement) -> None:
+        print(f"{m.device}, {m.networks}, {m.size} px, {m.way}: {1000 * m.seconds:.1f} ms", file=sys.stderr)
+
+    found = render_benchmark.benchmark(config, report)
+    print(render_benchmark.heading(config, found))
+    print(render_benchmark.table(found))
+    if config.json is not None:
+        render_benchmark.write_json(config.json, config, found)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"training": measure_training, "render": measure_rendering}
 
 
 def main(arguments: Sequence[str]) -> None:

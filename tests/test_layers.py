@@ -32,7 +32,7 @@ LAYERS = """
     models.alignment models.deformation models.discriminator models.manifolds models.template
     models.reconstruction_trunks
     models.generator models.reconstruction
-    degradations compilation
+    degradations compilation models.growth
     losses.adversarial losses.geometry losses.imitation losses.landmarks losses.photometric losses.total
     warm_start optimisation
     checkpoints released snapshots run_log
@@ -61,6 +61,7 @@ LAYERS = """
     playback
     avatar_player baking
     reference_renderer
+    render_benchmark
     visible_surface
     metrics.asked metrics.bootstrap metrics.embedders metrics.judge metrics.samples
     metrics.disentanglement metrics.frechet metrics.identity metrics.inception metrics.smoothness

@@ -177,8 +177,8 @@ def test_the_command_makes_pictures_where_there_are_none_and_writes_json(
 
 def test_what_makes_no_sense_is_refused_in_one_line(tiny: Path) -> None:
     script = load_script("benchmark")
-    assert_one_line(lambda: script.main(["rendering_"]), "got rendering_, expected one of training")
-    assert_one_line(lambda: script.main([]), "got nothing, expected one of training")
+    assert_one_line(lambda: script.main(["rendering_"]), "got rendering_, expected one of training, render")
+    assert_one_line(lambda: script.main([]), "got nothing, expected one of training, render")
     assert_one_line(lambda: script.main(["training", "--steps", "0"]), "benchmark.steps is 0, expected at least 1")
     assert_one_line(lambda: script.main(["training", "--schedule.steps", "3"]), "schedule.steps")
     assert_one_line(lambda: script.main(["training", "--pictures", "4"]), "pictures is 4, expected at least 5")
