@@ -17,15 +17,13 @@ from torch import Tensor
 from anifacegan.checkpoints import CARD, Checkpoint, ModelCard, load_checkpoint
 from anifacegan.coefficients import BFM
 from anifacegan.errors import InputError
+from anifacegan.exact_renderer import render_image
 from anifacegan.expression_reader import ExpressionReader
-from anifacegan.models.generator import Avatar, Generator, in_slices, render_rays
+from anifacegan.models.generator import Avatar, Generator
 from anifacegan.models.latents import Latents
 from anifacegan.rays import image_rays
 from anifacegan.released import PITCH_OFFSET, is_released_folder, load_released
 from anifacegan.rendered import Picture
-
-SLICE_POINTS = 2**17
-"""Samples that are marched at once: few enough for the cache, about 300 MB of activations with full-size networks."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +40,7 @@ class Face:
         device = self.codes.z_id.device
         angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=device)
         rays = image_rays(angles[:, 0], angles[:, 1], size, self.avatar.march.fov_deg)
-        count = max(1, SLICE_POINTS // self.avatar.march.samples)
-        parts = []
-        for part in in_slices(rays, count):
-            colours = render_rays(self.avatar, part, skip_invisible=True)
-            depth, foreground = colours.depth[..., None], colours.foreground[..., None]
-            parts.append(torch.cat([colours.rgb, foreground, colours.foreground_rgb, depth], dim=-1))
-        image = torch.cat(parts, dim=1)[0].T.reshape(8, size, size)
+        image = render_image(self.avatar, rays, size)
         return Picture(
             rgb=image[:3].clamp(0, 1),
             foreground=image[3:4].clamp(0, 1),

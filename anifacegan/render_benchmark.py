@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -25,6 +25,7 @@ from anifacegan.models.growth import grown_generator
 from anifacegan.peak_memory import forget_peak, peak_bytes
 from anifacegan.reference_renderer import reference_picture
 
+Value = TypeVar("Value")
 Way = Callable[[Model, Face, float, float, int], Tensor]
 """(model, face, yaw, pitch, size) -> (3, size, size) rgb in [0, 1]."""
 WAYS: dict[str, Way] = {
@@ -65,16 +66,19 @@ class RenderBenchmark:
     """File for the same numbers."""
 
     def __post_init__(self) -> None:
-        for name in ("networks", "sizes", "ways", "yaw"):                  # one value is a list of one
-            value = getattr(self, name)
-            object.__setattr__(self, name, value if isinstance(value, tuple) else (value,))
         require(self, "", "repetitions", at_least=1)
-        if not self.sizes or not all(8 <= size <= 4096 for size in self.sizes):
-            raise ValueError(f"sizes are {list(self.sizes)}, expected one or several of 8 to 4096")
-        if not self.ways or self.ways[0] != next(iter(WAYS)) or not set(self.ways) <= set(WAYS):
-            raise ValueError(f"ways are {list(self.ways)}, expected the first or more of {', '.join(WAYS)}")
-        if not self.networks or not self.yaw:
-            raise ValueError(f"networks are {list(self.networks)} and yaw {list(self.yaw)}, expected at least one")
+        sizes, ways = several(self.sizes), several(self.ways)
+        if not sizes or not all(8 <= size <= 4096 for size in sizes):
+            raise ValueError(f"sizes are {list(sizes)}, expected one or several of 8 to 4096")
+        if not ways or ways[0] != next(iter(WAYS)) or not set(ways) <= set(WAYS):
+            raise ValueError(f"ways are {list(ways)}, expected the first or more of {', '.join(WAYS)}")
+        if not several(self.networks) or not several(self.yaw):
+            raise ValueError("networks and yaw are lists of at least one, got none")
+
+
+def several(value: Value | tuple[Value, ...]) -> tuple[Value, ...]:
+    """One value is a list of one."""
+    return value if isinstance(value, tuple) else (value,)
 
 
 @dataclass(frozen=True)
@@ -105,14 +109,15 @@ def benchmark(config: RenderBenchmark, report: Callable[[Measurement], None] = l
     if config.device == "auto" and torch.cuda.is_available():
         devices.append("cuda")
     found: list[Measurement] = []
+    sizes = several(config.sizes)
     for device in devices:
         model = load_model(config.model, device)
-        for networks in config.networks:
+        for networks in several(config.networks):
             chosen = model if networks == "model" else grown(model)
             face = chosen.face(seed=config.seed, expression=config.expression)
-            for way in config.ways:                                    # what is made once is not measured
-                WAYS[way](chosen, face, config.yaw[0], 0.0, min(config.sizes))
-            for size in config.sizes:
+            for way in several(config.ways):                           # what is made once is not measured
+                WAYS[way](chosen, face, several(config.yaw)[0], 0.0, min(sizes))
+            for size in sizes:
                 for measurement in measure_size(config, device, networks, chosen, face, size):
                     found.append(measurement)
                     report(measurement)
@@ -131,12 +136,13 @@ def measure_size(
 ) -> list[Measurement]:
     """All ways at one size. They take turns, and every turn shows the same view to each of them."""
     where = torch.device(device)
-    seconds: dict[str, list[float]] = {way: [] for way in config.ways}
-    memory = dict.fromkeys(config.ways, 0)
-    views: dict[str, list[Tensor]] = {way: [] for way in config.ways}
+    ways, angles = several(config.ways), several(config.yaw)
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    memory = dict.fromkeys(ways, 0)
+    views: dict[str, list[Tensor]] = {way: [] for way in ways}
     for turn in range(config.repetitions):
-        yaw = config.yaw[turn % len(config.yaw)]
-        for way in config.ways:
+        yaw = angles[turn % len(angles)]
+        for way in ways:
             forget_peak(where)
             start = time.perf_counter()
             picture = WAYS[way](model, face, yaw, 0.0, size)
@@ -145,7 +151,7 @@ def measure_size(
             seconds[way].append(time.perf_counter() - start)
             memory[way] = max(memory[way], peak_bytes(where))
             views[way].append(picture.cpu())
-    reference = torch.stack(views[config.ways[0]])
+    reference = torch.stack(views[ways[0]])
     return [
         Measurement(
             device,
@@ -156,7 +162,7 @@ def measure_size(
             memory[way] / 2**20,
             *differences(torch.stack(views[way]), reference),
         )
-        for way in config.ways
+        for way in ways
     ]
 
 
@@ -227,7 +233,7 @@ def machine(device: str) -> str:
 def heading(config: RenderBenchmark, measurements: list[Measurement]) -> str:
     """What the table is of."""
     devices = "; ".join(f"{name}: {machine(name)}" for name in dict.fromkeys(m.device for m in measurements))
-    networks = "; ".join(f"{name}: {NETWORKS[name]}" for name in config.networks)
+    networks = "; ".join(f"{name}: {NETWORKS[name]}" for name in several(config.networks))
     return (
         f"{config.model}, person {config.seed}, {config.expression}, medians of {config.repetitions}\n"
         f"{devices}\n{networks}\n"
@@ -243,7 +249,7 @@ def write_json(path: Path, config: RenderBenchmark, measurements: list[Measureme
         "repetitions": config.repetitions,
         "torch": torch.__version__,
         "machine": {name: machine(name) for name in dict.fromkeys(m.device for m in measurements)},
-        "networks": {name: NETWORKS[name] for name in config.networks},
+        "networks": {name: NETWORKS[name] for name in several(config.networks)},
         "measurements": [asdict(m) | ({"psnr_db": None} if m.max_error == 0 else {}) for m in measurements],
     }
     try:

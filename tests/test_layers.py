@@ -28,11 +28,12 @@ LAYERS = """
     synthetic data
     studio_pool
     imitation_points surfaces seen_vertices crop_fit
-    models.film models.compositing models.latents
+    models.film models.compositing models.latents models.fused_sine
     models.alignment models.deformation models.discriminator models.manifolds models.template
     models.reconstruction_trunks
     models.generator models.reconstruction
-    degradations compilation models.growth
+    degradations compilation models.growth models.fast_fields
+    exact_renderer
     losses.adversarial losses.geometry losses.imitation losses.landmarks losses.photometric losses.total
     warm_start optimisation
     checkpoints released snapshots run_log

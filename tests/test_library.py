@@ -12,7 +12,7 @@ from one_line import assert_one_line
 from small_models import small_checkpoint, write_small_model
 from torch import Tensor
 
-from anifacegan import library
+from anifacegan import exact_renderer
 from anifacegan.cameras import orbit_camera
 from anifacegan.codes import read_people, write_people
 from anifacegan.coefficients import BFM, FaceCoefficients, write_coefficients
@@ -88,7 +88,7 @@ def test_a_picture_knows_colour_opacity_and_depth() -> None:
 
 def test_slices_give_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = ball().picture(yaw=0.2, size=17)
-    monkeypatch.setattr(library, "SLICE_POINTS", 64 * 10)
+    monkeypatch.setattr(exact_renderer, "SLICE_SAMPLES", {"cpu": 64 * 10})
     parts = ball().picture(yaw=0.2, size=17)
     for name in ("rgb", "foreground", "foreground_rgb", "depth"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name), atol=1e-6, rtol=0)

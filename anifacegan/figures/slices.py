@@ -13,8 +13,8 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from anifacegan.exact_renderer import SLICE_SAMPLES
 from anifacegan.figures.painting import Pixels
-from anifacegan.library import SLICE_POINTS
 from anifacegan.models.generator import Avatar, render_rays
 from anifacegan.previews import WHITE_HOT, heat
 from anifacegan.rays import Rays
@@ -71,7 +71,7 @@ def manifold_lines(
     grid = torch.linspace(-1, 1, size).to(avatar.levels)
     down, across = torch.meshgrid(grid, grid, indexing="ij")
     points = cut.points(across, down).reshape(1, -1, 3)
-    parts = [_read(avatar, part, in_template) for part in points.split(SLICE_POINTS, dim=1)]
+    parts = [_read(avatar, part, in_template) for part in points.split(SLICE_SAMPLES[points.device.type], dim=1)]
     s, rgb, alpha = (torch.cat(values, dim=1).reshape(size, size, -1) for values in zip(*parts, strict=True))
     s, rgb = s[..., 0], rgb.clamp(0, 1)
     slope_down, slope_across = torch.gradient(s)

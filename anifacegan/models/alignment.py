@@ -10,7 +10,6 @@ gives its basis a_i, and binding a code costs one small product. This field is o
 Points and steps are in world units; the network sees ``x / BOX``.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -55,19 +54,26 @@ class AlignmentField(nn.Module):
             layer.initialise(rng, first=k == 0)
         nn.init.zeros_(self.head.weight)
 
-    def bind(self, z_id: Float[Tensor, "batch id_dim"]) -> Callable[[Tensor], Tensor]:
+    def bind(self, z_id: Float[Tensor, "batch id_dim"]) -> "BoundAlignment":
         """The field of one person: template points (B, N, 3) -> steps to the mean head (B, N, 3)."""
         basis = self.head.weight.reshape(3, ID_DIM, -1)                # (3, id, hidden)
-        first, *others = self.layers
         with full_precision(z_id):
             head = self.config.output_scale * torch.einsum("cih,bi->bhc", basis, z_id)
+        return BoundAlignment([layer.linear for layer in self.layers], self.config.frequency, head)
 
-        def align(x_template: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
-            h = x_template / BOX
-            with full_precision(h):
-                h = torch.sin(self.config.frequency * first.linear(h))
-            for layer in others:
-                h = torch.sin(self.config.frequency * layer.linear(h))  # (B, N, hidden)
-            return (h @ head).to(x_template)
 
-        return align
+@dataclass(frozen=True)
+class BoundAlignment:
+    """The field of one person."""
+
+    layers: list[nn.Linear]
+    frequency: float
+    head: Float[Tensor, "batch hidden 3"]
+
+    def __call__(self, x_template: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
+        h = x_template / BOX
+        with full_precision(h):
+            h = torch.sin(self.frequency * self.layers[0](h))
+        for layer in self.layers[1:]:
+            h = torch.sin(self.frequency * layer(h))                   # (B, N, hidden)
+        return (h @ self.head).to(x_template)

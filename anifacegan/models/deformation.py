@@ -5,7 +5,6 @@
 Points and delta are in world units; the network sees ``x / BOX``.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.errors import require
-from anifacegan.models.film import FilmLayer, MappingNetwork
+from anifacegan.models.film import BoundLayer, FilmLayer, MappingNetwork
 from anifacegan.shapes import BOX, EXP_DIM, ID_DIM
 
 
@@ -61,7 +60,7 @@ class DeformationField(nn.Module):
 
     def bind(
         self, z_id: Float[Tensor, "batch id_dim"], z_exp: Float[Tensor, "batch exp_dim"]
-    ) -> Callable[[Tensor], Tensor]:
+    ) -> "BoundDeformation":
         """The field of one face: target points (B, N, 3) -> steps to the template (B, N, 3), world units."""
         film = self.mapping(torch.cat([z_id, z_exp], dim=-1))
         width = self.config.hidden_dim
@@ -71,11 +70,19 @@ class DeformationField(nn.Module):
                 self.layers, film.frequencies.split(width, -1), film.phases.split(width, -1), strict=True
             )
         ]
+        return BoundDeformation(layers, self.head, self.config.output_scale)
 
-        def offset(x_target: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
-            h = x_target / BOX
-            for layer in layers:
-                h = layer(h)                                           # (B, N, hidden)
-            return self.config.output_scale * self.head(h).to(x_target)
 
-        return offset
+@dataclass(frozen=True)
+class BoundDeformation:
+    """The field of one face."""
+
+    layers: list[BoundLayer]
+    head: nn.Linear
+    output_scale: float
+
+    def __call__(self, x_target: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
+        h = x_target / BOX
+        for layer in self.layers:
+            h = layer(h)                                               # (B, N, hidden)
+        return self.output_scale * self.head(h).to(x_target)

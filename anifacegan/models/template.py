@@ -7,7 +7,6 @@ comes from one more FiLM layer that also sees the view direction. The direction 
 the view. Points are in world units; the network sees ``x / BOX``.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -83,25 +82,37 @@ class TemplateField(nn.Module):
         """Frequencies and phases of a person; truncation acts on these."""
         return self.mapping(self.code_scale * torch.cat([z_id, z_noise], dim=-1))
 
-    def bind(self, film: Film) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    def bind(self, film: Film) -> "BoundTemplate":
         """The field of one person: template points (B, N, 3) -> rgb (B, N, 3) and alpha (B, N), post-activation."""
         width, gain = self.config.hidden_dim, self.config.sigma_gain
         blocks = list(zip(film.frequencies.split(width, -1), film.phases.split(width, -1), strict=True))
         layers = [layer.bind(*block) for layer, block in zip(self.layers, blocks[:-1], strict=True)]
         colour_layer = _lock_direction(self.colour_layer.bind(*blocks[-1]))
+        return BoundTemplate(layers, colour_layer, list(self.sigma_heads), list(self.rgb_heads), gain)
 
-        def radiance(x: Float[Tensor, "batch point 3"]) -> tuple[Tensor, Tensor]:
-            h = layers[0](x / BOX)                                     # (B, N, hidden)
-            sigma, rgb = x.new_zeros(()), x.new_zeros(())
-            for k, layer in enumerate(layers[1:]):
-                h = layer(h)
-                sigma = sigma + self.sigma_heads[k](h).to(x)           # (B, N, 1)
-                feature = colour_layer(h) if k == len(layers) - 2 else h
-                rgb = rgb + self.rgb_heads[k](feature).to(x)           # (B, N, 3)
-            rgb = rgb.sigmoid() * (1 + 2 * RGB_WIDENING) - RGB_WIDENING
-            return rgb, alpha_from_sigma(gain * sigma[..., 0])
 
-        return radiance
+@dataclass(frozen=True)
+class BoundTemplate:
+    """The field of one person."""
+
+    layers: list[BoundLayer]
+    colour_layer: BoundLayer
+    sigma_heads: list[nn.Module]
+    rgb_heads: list[nn.Module]
+    sigma_gain: float
+
+    def __call__(
+        self, x: Float[Tensor, "batch point 3"]
+    ) -> tuple[Float[Tensor, "batch point 3"], Float[Tensor, "batch point"]]:
+        h = self.layers[0](x / BOX)                                    # (B, N, hidden)
+        sigma, rgb = x.new_zeros(()), x.new_zeros(())
+        for k, layer in enumerate(self.layers[1:]):
+            h = layer(h)
+            sigma = sigma + self.sigma_heads[k](h).to(x)               # (B, N, 1)
+            feature = self.colour_layer(h) if k == len(self.layers) - 2 else h
+            rgb = rgb + self.rgb_heads[k](feature).to(x)               # (B, N, 3)
+        rgb = rgb.sigmoid() * (1 + 2 * RGB_WIDENING) - RGB_WIDENING
+        return rgb, alpha_from_sigma(self.sigma_gain * sigma[..., 0])
 
 
 def _lock_direction(layer: BoundLayer) -> BoundLayer:
