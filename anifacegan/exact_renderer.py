@@ -3,7 +3,7 @@
 What a picture needs of a ray is its visible crossings. Three things keep the others from being evaluated:
 
 1. Light. Along a ray the manifolds come in the order of their levels: s has to fall through a higher level before a
-   lower one. So each is shaded before the next is looked for, and a ray ends where less than 1/1024 of its light is
+   lower one. So each is shaded before the next is looked for, and a ray ends where less than 1/4096 of its light is
    left; its last point then counts as opaque.
 2. Neighbours. Every k-th ray of every k-th row is walked from end to end. These rays cut the picture into cells of
    about 0.0028 world units. A sheet that none of the 16 rays about a cell sees (alpha below 1e-7, or not there) is left
@@ -27,7 +27,7 @@ from anifacegan.models.fast_fields import fast_avatar
 from anifacegan.models.generator import Avatar
 from anifacegan.rays import Rays
 
-OPAQUE = 1 / 1024
+OPAQUE = 1 / 4096
 """A ray with less light than this ends."""
 CLEAR = 1e-7
 """A sheet with less opacity than this is not seen. Densities are smooth, so a speck has a faint surrounding: at 1/8192

@@ -1,6 +1,6 @@
 """The exact renderer shows what the reference shows, from fewer points.
 
-Colours and opacity may differ by what hidden or hardly visible sheets add: 1/1024 of the light behind the last point,
+Colours and opacity may differ by what hidden or hardly visible sheets add: 1/4096 of the light behind the last point,
 and 1e-7 of each sheet that is left out. Distances may differ by the same shares of the march's length.
 """
 
@@ -23,8 +23,8 @@ from anifacegan.reference_renderer import reference_colours, reference_picture
 
 STEP = 1 / 255
 """Of an 8-bit picture."""
-DEPTH = 4e-4
-"""World units: the lost light may come from the other end of the march, 0.24 away."""
+DEPTH = 1e-4
+"""World units: 1/4096 of the light may come from the other end of the march, 0.24 away; and float32."""
 STRIDES = [1, 2, 3, 5]
 
 
@@ -160,6 +160,17 @@ def test_a_ray_whose_corners_do_not_say_where_the_sheet_is_walks_on_its_own() ->
     """A step of the sheet, 0.04 deep, through the middle of cells."""
     avatar = spheres(0.0, level=lambda x: x[..., 2] + 0.04 * (x[..., 0] > 0.0031))
     assert_same_picture(avatar, camera_rays(0.0, 0.1, size=40), 40, 4)
+
+
+def test_what_is_seen_only_where_a_sheet_folds_is_found() -> None:
+    """The same step, with a visible strip of one pixel along it that no corner sees."""
+
+    def radiance(x: Tensor) -> tuple[Tensor, Tensor]:
+        return 0.5 + 0 * x, ((x[..., 0] + 0.00105).abs() < 0.0005).double()
+
+    avatar = spheres(0.0, level=lambda x: x[..., 2] + 0.04 * (x[..., 0] > -0.00105), radiance=radiance)
+    picture = assert_same_picture(avatar, close_rays(0.0, 0.0, 40, 4), 40, 4)
+    assert (picture[3] > 0.9).sum() >= 40 and picture[3, ::4, ::4].max() < 1e-6
 
 
 def test_slices_give_the_same_picture(small: Face, monkeypatch: pytest.MonkeyPatch) -> None:
