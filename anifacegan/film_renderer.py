@@ -21,6 +21,7 @@ from anifacegan.errors import InputError
 from anifacegan.layered import LayeredAvatar
 from anifacegan.library import Face, Model
 from anifacegan.manifold_charts import ManifoldCharts, chart_manifolds
+from anifacegan.models.fast_fields import fast_avatar
 from anifacegan.models.latents import Latents
 from anifacegan.playback import play
 from anifacegan.rendered import Picture
@@ -196,7 +197,7 @@ def person_condition(model: Model, codes: tuple, psi: float) -> Condition:
 
     def condition(z_exp: Float[np.ndarray, "64"]):
         latents = Latents(z_id, torch.as_tensor(z_exp[None], device=device), z_noise)
-        return model.generator.condition(latents, psi)
+        return fast_avatar(model.generator.condition(latents, psi))
 
     return condition
 

@@ -18,19 +18,49 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.atomic_files import write_complete
+from anifacegan.baking import BakeConfig, bake
 from anifacegan.devices import Device, chosen_device
 from anifacegan.errors import InputError, require
+from anifacegan.film_renderer import person_condition
+from anifacegan.layered import LayeredAvatar
 from anifacegan.library import Face, Model, load_model
+from anifacegan.manifold_charts import chart_manifolds
 from anifacegan.models.growth import grown_generator
 from anifacegan.peak_memory import forget_peak, peak_bytes
+from anifacegan.playback import play
 from anifacegan.reference_renderer import reference_picture
 
 Value = TypeVar("Value")
 Way = Callable[[Model, Face, float, float, int], Tensor]
 """(model, face, yaw, pitch, size) -> (3, size, size) rgb in [0, 1]."""
+
+
+class Playback:
+    """Plays a baked avatar, which is baked when a face is met first."""
+
+    def __init__(self) -> None:
+        self.face: Face | None = None
+        self.avatar: LayeredAvatar | None = None
+
+    def __call__(self, model: Model, face: Face, yaw: float, pitch: float, size: int) -> Tensor:
+        z_exp = face.codes.z_exp[0].cpu().numpy()
+        if self.avatar is None or self.face is not face:
+            field, codes = model.generator.manifolds, (face.codes.z_id, face.codes.z_noise)
+            with torch.inference_mode():
+                charts = chart_manifolds(field, field.levels, model.generator.config.march, PLAYBACK.grid)
+            self.avatar, _ = bake(person_condition(model, codes, PSI), z_exp[None], charts, PLAYBACK)
+            self.face = face
+        return play(self.avatar, self.avatar.posed(z_exp), yaw, pitch, size).rgb
+
+
+PSI = 0.7
+"""Truncation of the person."""
+PLAYBACK = BakeConfig()
+"""How the person is baked, whatever the pictures' sizes."""
 WAYS: dict[str, Way] = {
     "reference": lambda model, face, yaw, pitch, size: reference_picture(face, yaw, pitch, size).rgb,
     "exact": lambda model, face, yaw, pitch, size: face.picture(yaw, pitch, size).rgb,
+    "playback": Playback(),
 }
 """The first one is what the others are compared with."""
 NETWORKS = {
@@ -114,7 +144,7 @@ def benchmark(config: RenderBenchmark, report: Callable[[Measurement], None] = l
         model = load_model(config.model, device)
         for networks in several(config.networks):
             chosen = model if networks == "model" else grown(model)
-            face = chosen.face(seed=config.seed, expression=config.expression)
+            face = chosen.face(seed=config.seed, expression=config.expression, psi=PSI)
             for way in several(config.ways):                           # what is made once is not measured
                 WAYS[way](chosen, face, several(config.yaw)[0], 0.0, min(sizes))
             for size in sizes:

@@ -3,27 +3,35 @@
 
     python scripts/benchmark.py training [--config configs/demo.yaml] [--json FILE] [--steps 5] [any option of train.py]
     python scripts/benchmark.py render [--sizes 64 128 256] [--networks model full_size] [--json FILE]
+    python scripts/benchmark.py baking [--frames 50] [--textures 256 384 512] [--grids 128 64] [--json FILE]
 
 training: some steps of each stage of a configuration, on a few pictures: images a second, peak memory, and the share of
 each phase of a step; float32 beside bfloat16, and in the game split beside whole pictures.
 
 render: pictures of one person by the reference, which evaluates every point of every ray, and by the faster ways, in
-turns: milliseconds, peak memory, and the difference to the reference. --help after the name shows all options.
+turns: milliseconds, peak memory, and the difference to the reference.
+
+baking: seconds to bake a person, milliseconds to play a frame, and decibels to the exact frames of a film, for several
+sizes of textures and meshes. --help after the name shows all options.
 """
 
 import platform
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from anifacegan import render_benchmark
 from anifacegan.allocation import keep_freed_memory
+from anifacegan.bake_benchmark import BakeBenchmark, baking_table, measure_baking, write_baking_json
 from anifacegan.command_line import read_config
 from anifacegan.devices import chosen_device
 from anifacegan.errors import InputError, exit_on_input_error
+from anifacegan.film_plan import located
+from anifacegan.library import load_model
 from anifacegan.training_benchmark import TrainingBenchmark, benchmark, table, write_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -61,7 +69,29 @@ def measure_rendering(arguments: Sequence[str]) -> None:
         render_benchmark.write_json(config.json, config, found)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"training": measure_training, "render": measure_rendering}
+def measure_bakes(arguments: Sequence[str]) -> None:
+    """The subcommand ``baking``."""
+    config = read_config(BakeBenchmark, ["--model", str(MODEL), *arguments], "benchmark.py baking")
+    config = replace(config, expression=_located(config.expression))
+    keep_freed_memory()
+    model = load_model(config.model)
+    found = measure_baking(model, config)
+    print(f"{config.model}, person {config.seed}, {config.expression}, {config.frames} frames of {config.size} px")
+    print(f"{render_benchmark.machine('cpu')}\n\n{baking_table(found)}")
+    if config.json is not None:
+        write_baking_json(config.json, config, found)
+
+
+def _located(expression: str) -> str:
+    """A .mat file as it is, or beside this project where only that exists."""
+    return str(located(Path(expression), REPOSITORY)) if expression.endswith(".mat") else expression
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "training": measure_training,
+    "render": measure_rendering,
+    "baking": measure_bakes,
+}
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -62,7 +62,6 @@ LAYERS = """
     playback
     avatar_player baking
     reference_renderer
-    render_benchmark
     visible_surface
     metrics.asked metrics.bootstrap metrics.embedders metrics.judge metrics.samples
     metrics.disentanglement metrics.frechet metrics.identity metrics.inception metrics.smoothness
@@ -73,7 +72,7 @@ LAYERS = """
     ablation metrics.command metrics.comparison metrics.side_by_side
     trajectories
     film_renderer
-    bake_benchmark
+    bake_benchmark render_benchmark
     film_plan
     rendering metrics.comparison_run
     figures.settings
