@@ -25,7 +25,7 @@ from anifacegan.command_line import from_plain
 from anifacegan.errors import InputError, first_line
 from anifacegan.expression_reader import ExpressionReader
 from anifacegan.layered import LayeredAvatar
-from anifacegan.models.generator import MarchConfig
+from anifacegan.march import MarchConfig
 from anifacegan.playback import play
 from anifacegan.rendered import Picture
 

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from anifacegan.models.generator import MarchConfig
+from anifacegan.march import MarchConfig
 
 
 @dataclass(frozen=True)

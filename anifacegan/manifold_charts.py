@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from anifacegan.models.generator import MarchConfig
+from anifacegan.march import MarchConfig
 from anifacegan.models.manifolds import CENTRE
 from anifacegan.shapes import BOX
 

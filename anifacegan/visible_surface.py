@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from anifacegan.cameras import orbit_rotation
-from anifacegan.models.generator import MarchConfig
+from anifacegan.march import MarchConfig
 from anifacegan.rays import image_rays
 from anifacegan.rendered import Picture
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from anifacegan.models.generator import Avatar, MarchConfig, RayColours
+from anifacegan.march import MarchConfig
+from anifacegan.models.generator import Avatar, RayColours
 from anifacegan.rays import Rays, image_rays
 
 TINY = 1e-8

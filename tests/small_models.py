@@ -7,8 +7,9 @@ import torch
 
 from anifacegan.checkpoints import Checkpoint, ModelCard, save_checkpoint
 from anifacegan.coefficients import OPEN_FACE_MODEL, ExpressionBasis
+from anifacegan.march import MarchConfig
 from anifacegan.models.deformation import DeformationConfig
-from anifacegan.models.generator import Generator, GeneratorConfig, MarchConfig
+from anifacegan.models.generator import Generator, GeneratorConfig
 from anifacegan.models.latents import CoefficientVAEConfig
 from anifacegan.models.manifolds import ManifoldConfig
 from anifacegan.models.template import TemplateConfig

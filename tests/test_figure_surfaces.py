@@ -12,7 +12,8 @@ from anifacegan.figures import slices
 from anifacegan.figures.mesh import mesh_pictures
 from anifacegan.figures.slices import REACH, Slice, manifold_lines, skin_curves, with_arrows
 from anifacegan.figures.surface_mesh import SurfaceMesh, SurfaceView, extract_mesh, fused_distances
-from anifacegan.models.generator import Avatar, MarchConfig, render_rays
+from anifacegan.march import MarchConfig
+from anifacegan.models.generator import Avatar, render_rays
 from anifacegan.rays import image_rays
 from anifacegan.rendered import Picture
 from anifacegan.shapes import BOX

@@ -6,7 +6,8 @@ import torch
 from closed_forms import TINY, assert_same_colours, camera_rays, draw, numbers
 from small_models import SMALL, small_generator
 
-from anifacegan.models.generator import Generator, GeneratorConfig, MarchConfig, RayColours, render_rays
+from anifacegan.march import MarchConfig
+from anifacegan.models.generator import Generator, GeneratorConfig, RayColours, render_rays
 from anifacegan.models.latents import Latents
 from anifacegan.models.manifolds import ManifoldConfig
 from anifacegan.rays import Rays, image_rays

@@ -17,7 +17,8 @@ from anifacegan.cameras import orbit_camera
 from anifacegan.codes import read_people, write_people
 from anifacegan.coefficients import BFM, FaceCoefficients, write_coefficients
 from anifacegan.library import Face, Model, load_model
-from anifacegan.models.generator import Avatar, MarchConfig
+from anifacegan.march import MarchConfig
+from anifacegan.models.generator import Avatar
 from anifacegan.models.latents import Latents
 
 EXP = np.random.default_rng(1).normal(size=64).astype(np.float32)

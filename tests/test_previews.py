@@ -7,7 +7,7 @@ from closed_forms import constant_step, numbers, spheres
 from small_models import small_generator
 from torch import Tensor
 
-from anifacegan.models.generator import MarchConfig
+from anifacegan.march import MarchConfig
 from anifacegan.previews import PEOPLE, YAW, heat, sheets, view
 
 SIZE = 9

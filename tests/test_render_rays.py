@@ -19,7 +19,8 @@ from closed_forms import (
 )
 from torch import Tensor
 
-from anifacegan.models.generator import Avatar, MarchConfig, RayColours, in_slices, render_rays
+from anifacegan.march import MarchConfig
+from anifacegan.models.generator import Avatar, RayColours, in_slices, render_rays
 from anifacegan.rays import Rays, image_rays
 
 BETWEEN_SAMPLES = 2e-5

@@ -17,7 +17,8 @@ from closed_forms import (
 )
 from torch import Tensor
 
-from anifacegan.models.generator import INVISIBLE, Avatar, MarchConfig, render_rays
+from anifacegan.march import MarchConfig
+from anifacegan.models.generator import INVISIBLE, Avatar, render_rays
 
 OUT_OF_ORDER = (0.0, 0.09, -0.06, 0.04, 0.3, -0.02)
 

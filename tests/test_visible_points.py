@@ -2,7 +2,8 @@
 
 import torch
 
-from anifacegan.models.generator import INVISIBLE, Avatar, MarchConfig, render_rays
+from anifacegan.march import MarchConfig
+from anifacegan.models.generator import INVISIBLE, Avatar, render_rays
 from anifacegan.rays import image_rays
 
 MARCH = MarchConfig(near=0.8, far=1.2, samples=48)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from anifacegan.cameras import FOV_DEG
+from anifacegan.march import MarchConfig
 from anifacegan.models.alignment import AlignmentConfig, AlignmentField
 from anifacegan.models.compositing import blending_weights
 from anifacegan.models.deformation import DeformationConfig, DeformationField
@@ -20,27 +20,7 @@ from anifacegan.models.latents import CoefficientVAE, CoefficientVAEConfig, Late
 from anifacegan.models.manifolds import ManifoldConfig, ManifoldField, first_crossings
 from anifacegan.models.template import TemplateConfig, TemplateField
 from anifacegan.rays import Rays
-from anifacegan.shapes import BACKGROUND_Z, EXP_DIM, ID_DIM, NOISE_DIM
-
-
-@dataclass(frozen=True)
-class MarchConfig:
-    """How a ray looks for the manifolds."""
-
-    near: float = 0.88
-    """Distance of the first sample, world units."""
-    far: float = 1.12
-    """Distance of the last sample, world units."""
-    samples: int = 64
-    """Number of samples, evenly spaced, both ends included."""
-    fov_deg: float = FOV_DEG
-    """Field of view over the image height, degrees."""
-    background_z: float = BACKGROUND_Z
-    """The background is the plane z = background_z, world units."""
-
-    def __post_init__(self) -> None:
-        if self.samples < 2 or not 0 < self.near < self.far:
-            raise ValueError(f"march needs samples >= 2 and 0 < near < far, got {self}")
+from anifacegan.shapes import EXP_DIM, ID_DIM, NOISE_DIM
 
 
 @dataclass(frozen=True)
