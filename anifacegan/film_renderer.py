@@ -16,8 +16,9 @@ import torch
 from jaxtyping import Float
 
 from anifacegan.avatar_player import AvatarPlayer
-from anifacegan.baking import BakeConfig, Condition, bake
+from anifacegan.baking import BakeConfig, bake
 from anifacegan.errors import InputError
+from anifacegan.inverse_deformation import Condition
 from anifacegan.layered import LayeredAvatar
 from anifacegan.library import Face, Model
 from anifacegan.manifold_charts import ManifoldCharts, chart_manifolds

@@ -59,8 +59,11 @@ LAYERS = """
     rendered expression_reader
     library
     layered manifold_charts
-    playback
-    avatar_player baking
+    playback sheets inverse_deformation
+    avatar_player sheet_meshes sheet_textures
+    posed_vertices seen_cells
+    skin_stretch
+    baking
     reference_renderer
     visible_surface
     metrics.asked metrics.bootstrap metrics.embedders metrics.judge metrics.samples

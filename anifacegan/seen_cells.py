@@ -1,0 +1,55 @@
+"""Which cells of a layered avatar's sheets any view needs: the others are left out."""
+
+from collections.abc import Iterator
+from itertools import product
+
+import numpy as np
+
+from anifacegan.layered import LayeredAvatar
+from anifacegan.playback import View, entered_triangles, seen_triangles
+from anifacegan.sheet_meshes import SheetMesh, restricted
+from anifacegan.sheets import LevelCells, grown
+
+SEEN_SIZE = 128
+"""Pixels of the views that tell what is seen."""
+SPREAD = 1
+"""Cells around a seen one that count as seen."""
+BEFORE = 3
+"""Cells around one that stands before another on its sheet that are kept as well: for the views in between."""
+
+
+def _views(widest_rad: float) -> Iterator[tuple[float, float]]:
+    """Yaw and pitch of views from all sides, radians from frontal."""
+    turns = widest_rad * np.array([-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1])
+    return product(turns, turns[2:-2:2] / 2)
+
+
+def cells_before(cells: LevelCells, complete: SheetMesh, fov_deg: float, widest_rad: float) -> LevelCells:
+    """Transparent cells through which a ray enters a sheet on which it would else see one of ``cells`` farther off.
+
+    A sheet counts where a ray meets it first, and there it may be transparent. That is so whatever the expression.
+    """
+    part = restricted(complete, cells)
+    before = np.zeros(cells.size, bool)
+    for yaw, pitch in _views(widest_rad):
+        view = View(yaw, pitch, SEEN_SIZE, fov_deg)
+        first, other = (
+            np.where(entered < 0, -1, mesh.cell[entered])
+            for mesh in (complete, part)
+            for entered in [entered_triangles(mesh.x_template, mesh.triangles, mesh.starts, view)]
+        )
+        before[first[(other >= 0) & (first != other)]] = True
+    return grown(before.reshape(cells.shape), BEFORE)
+
+
+def seen_cells(avatar: LayeredAvatar, mesh: SheetMesh, cells: LevelCells) -> tuple[LevelCells, LevelCells]:
+    """Cells that some view of the neutral face or of an expression shows; and all that such views need."""
+    seen = np.zeros((2, len(mesh.triangles)), bool)
+    poses = [avatar.vertices, *(avatar.vertices + shape for shape in avatar.blendshapes)]
+    for vertices, (yaw, pitch) in product(poses, _views(avatar.widest_rad)):
+        seen |= seen_triangles(avatar, vertices, yaw, pitch, SEEN_SIZE)
+    found = np.zeros((2, cells.size), bool)
+    for triangles, flags in zip(seen, found, strict=True):
+        flags[mesh.cell[triangles]] = True
+    shown, left = (grown(flags.reshape(cells.shape), SPREAD) & cells for flags in found)
+    return shown, shown | left

@@ -1,0 +1,89 @@
+"""The sheets of a layered avatar before they are painted and bent: lines on the manifolds' charts, and texels.
+
+Lines divide each chart into cells. A mesh has its vertices where lines cross, and as many texels lie between any two
+neighbouring lines: where lines are close, vertices and texels both are.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.ndimage import binary_dilation
+from torch import Tensor
+
+from anifacegan.manifold_charts import ManifoldCharts
+
+RIM = 4
+"""Transparent cells around opaque ones that are kept at first: where a ray leaves a sheet again soon."""
+LevelCells = Bool[np.ndarray, "level cell_row cell_column"]
+"""A choice of cells of all sheets."""
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """The charts of the manifolds with lines and texels."""
+
+    charts: ManifoldCharts
+    rows: Float[Tensor, "row"]
+    """Places of the lines on the charts' grids, rising from 0 to side - 1."""
+    columns: Float[Tensor, "column"]
+    height: int
+    """Of the textures, texels."""
+    width: int
+
+    @property
+    def levels(self) -> int:
+        return len(self.charts.radius)
+
+    def texel_places(self, step: int) -> Float[Tensor, "height width 2"]:
+        """(column, row) on the charts' grids of every step-th texel."""
+        lines = [
+            _between(line, torch.arange(0, count, step, device=line.device) * ((len(line) - 1) / (count - 1)))
+            for line, count in ((self.rows, self.height), (self.columns, self.width))
+        ]
+        row, column = torch.meshgrid(*lines, indexing="ij")
+        return torch.stack([column, row], dim=-1)
+
+    def vertices(self) -> Float[Tensor, "level row column 3"]:
+        """Template points where the lines cross; NaN where there is no manifold."""
+        row, column = torch.meshgrid(self.rows, self.columns, indexing="ij")
+        places = torch.stack([column, row], dim=-1).reshape(-1, 2)
+        points = torch.stack([self.charts.points(level, places) for level in range(self.levels)])
+        return points.reshape(self.levels, len(self.rows), len(self.columns), 3)
+
+    def complete_cells(self) -> LevelCells:
+        """Cells whose four corners are there."""
+        there = self.vertices().isfinite().all(-1).cpu().numpy()
+        return there[:, :-1, :-1] & there[:, 1:, :-1] & there[:, :-1, 1:] & there[:, 1:, 1:]
+
+    def cells(self, texels: Bool[np.ndarray, "level height width"]) -> LevelCells:
+        """Cells in which some of these evenly spread texels counts, borders included."""
+        summed = np.pad(texels.cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))
+        (top, bottom), (left, right) = (
+            (np.floor(edges[:-1]).astype(int), np.ceil(edges[1:]).astype(int) + 1)
+            for count, lines in zip(texels.shape[1:], (self.rows, self.columns), strict=True)
+            for edges in [np.linspace(0, count - 1, len(lines)).round(6)]
+        )
+        count = (
+            summed[:, bottom][:, :, right] - summed[:, top][:, :, right]
+            - summed[:, bottom][:, :, left] + summed[:, top][:, :, left]
+        )  # fmt: skip
+        return count > 0
+
+
+def even_sheets(charts: ManifoldCharts, texture: int) -> Sheets:
+    """A line along each of the charts' own, and square textures."""
+    line = torch.arange(charts.side, dtype=torch.float32, device=charts.radius.device)
+    return Sheets(charts, line, line, texture, texture)
+
+
+def grown(cells: LevelCells, by: int) -> LevelCells:
+    """With so many neighbours around on their sheet."""
+    return binary_dilation(cells, np.ones((1, 3, 3)), iterations=by)
+
+
+def _between(values: Float[Tensor, "value"], place: Float[Tensor, "place"]) -> Float[Tensor, "place"]:
+    """Values at fractional indices, linearly."""
+    low = place.floor().long().clamp(0, len(values) - 2)
+    return torch.lerp(values[low], values[low + 1], place - low)
