@@ -175,13 +175,20 @@ def _draw_layers(x_px, y_px, inverse_depth, triangles, facing, starts, ends, map
 @numba.njit(cache=True, inline="always")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row):
-    """Perspective-correct weights of a triangle's corners at a pixel, and the depth there along the viewing axis."""
+    """Perspective-correct weights of a triangle's corners at a pixel, and the depth there along the viewing axis.
+
+    A triangle covers pixels up to a rounded edge (see :data:`anifacegan.rasterizer.SUBPIXEL`). Weights stay within its
+    corners there: beyond the edge of a sliver, its plane may be anywhere. Of a triangle that is a point or a line they
+    and the depth are 0.
+    """
     wa = (x_px[b] - column) * (y_px[c] - row) - (y_px[b] - row) * (x_px[c] - column)
     wb = (x_px[c] - column) * (y_px[a] - row) - (y_px[c] - row) * (x_px[a] - column)
     wc = (x_px[a] - column) * (y_px[b] - row) - (y_px[a] - row) * (x_px[b] - column)
+    turn = np.float32(-1) if wa + wb + wc < 0 else np.float32(1)
+    wa, wb, wc = max(turn * wa, np.float32(0)), max(turn * wb, np.float32(0)), max(turn * wc, np.float32(0))
     total = wa + wb + wc
     wa, wb, wc = wa * inverse_depth[a], wb * inverse_depth[b], wc * inverse_depth[c]
-    share = 1 / (wa + wb + wc)
+    share = 1 / max(wa + wb + wc, np.float32(1e-30))
     return wa * share, wb * share, wc * share, total * share
 
 
