@@ -45,7 +45,7 @@ def targets(
 
 def volume_ratio(offset: Field, x: Float[Tensor, "vertex 3"]) -> Float[Tensor, "vertex"]:
     """Of the template to the target, about target points."""
-    places = x[:, None] + torch.cat([torch.zeros(1, 3), DIFFERENCE * torch.eye(3)])
+    places = x[:, None] + torch.cat([x.new_zeros(1, 3), DIFFERENCE * torch.eye(3, device=x.device)])
     reached = places + ask(offset, places)
     return torch.linalg.det((reached[:, 1:] - reached[:, :1]) / DIFFERENCE)
 

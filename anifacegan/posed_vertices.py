@@ -66,9 +66,9 @@ class MovingMesh:
 
 def posed(condition: Condition, code: Float[np.ndarray, "64"], mesh: SheetMesh) -> Posed:
     """Find the target points of a mesh's template points, and put aside those that the expression hides."""
-    offset = condition(code).offset
-    x, residual = targets(condition, code, torch.from_numpy(mesh.x_template))
-    hidden = (residual > HIDDEN).numpy()
+    person = condition(code)
+    found, residual = targets(condition, code, torch.from_numpy(mesh.x_template).to(person.levels.device))
+    x, hidden = found.cpu().numpy(), (residual > HIDDEN).cpu().numpy()
     stretched = np.zeros(len(hidden), bool)
     edges = np.concatenate([mesh.triangles[:, [0, 1]], mesh.triangles[:, [1, 2]], mesh.triangles[:, [2, 0]]])
     edges = np.concatenate([edges, edges[:, ::-1]])
@@ -76,7 +76,7 @@ def posed(condition: Condition, code: Float[np.ndarray, "64"], mesh: SheetMesh) 
     shore = np.unique(edges[~hidden[edges[:, 0]], 0])
     source = np.arange(len(x))
     if len(shore):
-        stretched[shore] = (volume_ratio(offset, x[torch.from_numpy(shore)]) < UNSTRETCHED).numpy()
+        stretched[shore] = (volume_ratio(person.offset, found[torch.from_numpy(shore)]) < UNSTRETCHED).cpu().numpy()
         source[hidden] = -1
         lying = shore[~stretched[shore]]
         reached = np.zeros(len(x), bool)
@@ -88,12 +88,14 @@ def posed(condition: Condition, code: Float[np.ndarray, "64"], mesh: SheetMesh) 
             source[arriving[:, 1]] = source[arriving[:, 0]]
             reached[arriving[:, 1]] = True
         source = np.where(source < 0, np.arange(len(x)), source)
-    return Posed(x[torch.from_numpy(source)].numpy(), residual.numpy(), stretched)
+    return Posed(x[source], residual.cpu().numpy(), stretched)
 
 
 def moving_mesh(condition: Condition, codes: Float[np.ndarray, "shape 64"], mesh: SheetMesh) -> MovingMesh:
     """Carry a mesh along with the expressions; triangles that fill gaps get corners of their own."""
-    neutral = targets(condition, np.zeros(EXP_DIM, np.float32), torch.from_numpy(mesh.x_template))[0].numpy()
+    neutral_code = np.zeros(EXP_DIM, np.float32)
+    x_template = torch.from_numpy(mesh.x_template).to(condition(neutral_code).levels.device)
+    neutral = targets(condition, neutral_code, x_template)[0].cpu().numpy()
     steps = np.zeros((len(codes), *neutral.shape), np.float32)
     residual = np.zeros(len(codes))
     filled_from = np.full(len(mesh.triangles), -1)
