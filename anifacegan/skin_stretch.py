@@ -32,9 +32,12 @@ def stretched_sheets(
         return even
     complete = even.complete_cells()
     opaque = even.cells(coarse_textures(person, even)[..., 3] > 0.5) & complete
-    skin = int(opaque.sum((1, 2)).argmax())
+    opaque_cells = opaque.sum((1, 2))
+    skin = int(opaque_cells.argmax())
     parts = np.ones((2, charts.side - 1))
     for level in sorted({min(max(skin + k, 0), len(opaque) - 1) for k in PILOTS}):
+        if not opaque_cells[level]:
+            continue
         alone = np.zeros_like(opaque)
         alone[level] = opaque[level]
         mesh = mesh_of(grown(alone, RIM) & complete, even)
