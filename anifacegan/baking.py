@@ -89,9 +89,10 @@ def bake(
     moving = moving_mesh(condition, codes, mesh_of(cells, sheets))
     mesh = moving.mesh
     reach = _background_reach(march.background_z, config.widest_rad, march.fov_deg)
+    shrunk = (coarse.shape[2] - 1) / (sheets.width - 1), (coarse.shape[1] - 1) / (sheets.height - 1)
     rough = LayeredAvatar(
         vertices=moving.neutral,
-        texels=mesh.texels / COARSE,
+        texels=(mesh.texels * shrunk).astype(np.float32),
         triangles=mesh.triangles,
         starts=mesh.starts,
         textures=to_bytes(coarse),

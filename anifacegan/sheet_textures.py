@@ -4,6 +4,8 @@ Colours are premultiplied by their opacity. A person looks the same with every e
 template point is asked once.
 """
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -14,14 +16,14 @@ from anifacegan.models.generator import Avatar
 from anifacegan.sheets import LevelCells, Sheets
 
 COARSE = 4
-"""The first bake has a texel for so many in each direction."""
+"""The first bake has about one texel for so many in each direction."""
 BACKGROUND_SIDE = 384
 """Texels along a side of the background's texture."""
 
 
 def coarse_textures(person: Avatar, sheets: Sheets) -> Float[np.ndarray, "level height width 4"]:
-    """Colours and opacities in [0, 1] of every COARSE-th texel; transparent where there is no manifold."""
-    places = sheets.texel_places(COARSE)
+    """Colours and opacities in [0, 1] of fewer texels; transparent where there is no manifold."""
+    places = sheets.texel_places(math.ceil(sheets.height / COARSE), math.ceil(sheets.width / COARSE))
     textures = []
     for level in range(sheets.levels):
         x = sheets.charts.points(level, places.reshape(-1, 2))
@@ -39,7 +41,7 @@ def fine_textures(
     that took.
     """
     height, width = sheets.height, sheets.width
-    places = sheets.texel_places(1).reshape(-1, 2)
+    places = sheets.texel_places(height, width).reshape(-1, 2)
     cell = [
         torch.arange(count, device=places.device).mul((cells) / (count - 1)).long().clamp(max=cells - 1)
         for count, cells in zip((height, width), seen.shape[1:], strict=True)

@@ -36,11 +36,11 @@ class Sheets:
     def levels(self) -> int:
         return len(self.charts.radius)
 
-    def texel_places(self, step: int) -> Float[Tensor, "height width 2"]:
-        """(column, row) on the charts' grids of every step-th texel."""
+    def texel_places(self, height: int, width: int) -> Float[Tensor, "{height} {width} 2"]:
+        """(column, row) on the charts' grids of a texture's texels, the outermost of which are on the grids' edges."""
         lines = [
-            _between(line, torch.arange(0, count, step, device=line.device) * ((len(line) - 1) / (count - 1)))
-            for line, count in ((self.rows, self.height), (self.columns, self.width))
+            _between(line, torch.arange(count, device=line.device) * ((len(line) - 1) / (count - 1)))
+            for line, count in ((self.rows, height), (self.columns, width))
         ]
         row, column = torch.meshgrid(*lines, indexing="ij")
         return torch.stack([column, row], dim=-1)
