@@ -12,6 +12,9 @@ from anifacegan.sheets import LevelCells, grown
 
 SEEN_SIZE = 128
 """Pixels of the views that tell what is seen."""
+_TURNS, _ASIDE = (-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1), (-0.7, 0, 0.7)
+VIEWS = ((-1, (0,)), (-0.7, _ASIDE), (-0.25, _TURNS), (0, _TURNS), (0.25, _TURNS), (0.7, _ASIDE), (1, (0,)))
+"""Pitch, and yaw beside it, of these views; 1 is the angle farthest from frontal that an avatar is baked for."""
 SPREAD = 1
 """Cells around a seen one that count as seen."""
 BEFORE = 3
@@ -19,9 +22,10 @@ BEFORE = 3
 
 
 def _views(widest_rad: float) -> Iterator[tuple[float, float]]:
-    """Yaw and pitch of views from all sides, radians from frontal."""
-    turns = widest_rad * np.array([-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1])
-    return product(turns, turns[2:-2:2] / 2)
+    """Yaw and pitch of views from all sides, radians from frontal; closest where faces turn most."""
+    for pitch, yaws in VIEWS:
+        for yaw in yaws:
+            yield widest_rad * yaw, widest_rad * pitch
 
 
 def cells_before(cells: LevelCells, complete: SheetMesh, fov_deg: float, widest_rad: float) -> LevelCells:
