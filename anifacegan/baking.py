@@ -70,7 +70,8 @@ def bake(
     """Bake a person with a blendshape for each of the expressions ``codes``.
 
     Raises:
-        InputError: the model reads its colours off the manifolds, or nothing of the person can be seen.
+        InputError: the model reads its colours off the manifolds, nothing of the person can be seen, or weights are
+            broken.
     """
     codes = codes.astype(np.float32)
     person = condition(np.zeros(EXP_DIM, np.float32))
@@ -81,12 +82,18 @@ def bake(
         )
     sheets = stretched_sheets(condition, codes, person, charts, config.texture)
     coarse = coarse_textures(person, sheets)
+    if not np.isfinite(coarse).all():
+        raise InputError("this person has colours that are not finite; weights or codes are broken")
     march = person.march
     complete = sheets.complete_cells()
     cells = grown(sheets.cells(coarse[..., 3] > TRANSPARENT), RIM) & complete
+    if not cells.any():
+        raise InputError("nothing of this person can be seen: every manifold is transparent")
     before = cells_before(cells, mesh_of(complete, sheets), march.fov_deg, config.widest_rad) & complete
     cells |= before
     moving = moving_mesh(condition, codes, mesh_of(cells, sheets))
+    if not (np.isfinite(moving.residual).all() and np.isfinite(moving.neutral).all()):
+        raise InputError("this person's deformation is not finite; weights or codes are broken")
     mesh = moving.mesh
     reach = _background_reach(march.background_z, config.widest_rad, march.fov_deg)
     shrunk = (coarse.shape[2] - 1) / (sheets.width - 1), (coarse.shape[1] - 1) / (sheets.height - 1)

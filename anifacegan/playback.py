@@ -57,8 +57,10 @@ def entered_triangles(
     """The triangle of each sheet that the ray of each pixel meets first, -1 where there is none."""
     sheets = _draw(vertices, triangles, starts, view)
     entered = sheets.maps[0]
-    place = np.maximum(entered, 0) + starts[:-1, None, None]
-    return np.where(entered < 0, -1, sheets.facing[place])
+    layer, row, column = (entered >= 0).nonzero()
+    found = np.full_like(entered, -1)
+    found[layer, row, column] = sheets.facing[starts[layer] + entered[layer, row, column]]
+    return found
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from anifacegan.errors import InputError
 from anifacegan.sheets import LevelCells, Sheets
 
 
@@ -24,14 +23,13 @@ class SheetMesh:
 
 
 def mesh_of(cells: LevelCells, sheets: Sheets) -> SheetMesh:
+    """Two triangles for each cell, at template points."""
     rows, columns = len(sheets.rows), len(sheets.columns)
     level, row, column = cells.nonzero()
     a = (level * rows + row) * columns + column                        # the corner, its right and its upper neighbour
     b, c, d = a + 1, a + columns, a + columns + 1
     # v grows upwards with the row: seen from outside, a-b-c and d-c-b turn the same way.
     quads = np.stack([np.stack([a, b, c], -1), np.stack([d, c, b], -1)], axis=1)  # (cells, 2, 3)
-    if not len(quads):
-        raise InputError("nothing of this person can be seen: every manifold is transparent")
     used, triangles = np.unique(quads, return_inverse=True)
     share = np.stack([used % columns / (columns - 1), used // columns % rows / (rows - 1)], axis=-1)
     flat = np.ravel_multi_index((level, row, column), cells.shape)
