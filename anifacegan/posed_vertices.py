@@ -102,7 +102,7 @@ def moving_mesh(condition: Condition, codes: Float[np.ndarray, "shape 64"], mesh
     for k, code in enumerate(tqdm(codes, desc="expressions", leave=False, disable=None)):
         pose = posed(condition, code, mesh)
         steps[k] = pose.x - neutral
-        residual[k] = np.quantile(pose.residual, 0.99)
+        residual[k] = np.quantile(pose.residual, 0.99, method="higher")
         filled_from = np.where(filled_from < 0, pose.fills(mesh.triangles, neutral), filled_from)
     filling = np.flatnonzero(filled_from >= 0)
     corners = mesh.triangles[filling].ravel()

@@ -1,0 +1,253 @@
+"""Sheets: lines, texels and triangles lie where they say; hidden skin is put aside; deformations are undone."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from anifacegan.inverse_deformation import FIXED_POINT_STEPS, _fixed_point, targets, volume_ratio
+from anifacegan.manifold_charts import chart_manifolds
+from anifacegan.posed_vertices import HIDDEN, moving_mesh, posed
+from anifacegan.sheet_meshes import SheetMesh, mesh_of, restricted
+from anifacegan.sheet_textures import coarse_textures, fine_textures
+from anifacegan.sheets import Sheets, even_sheets, grown
+from anifacegan.skin_stretch import stretched_sheets
+from tests.ball_people import LEVELS, MARCH, SIDE, Move, ball_level, charts, codes, painted, person, squeezed
+
+ON, OFF = codes((1,))[0], codes(())[0]
+
+
+def uneven_sheets(height: int, width: int) -> Sheets:
+    """More lines in one place of the rows, in another of the columns."""
+    rows = torch.cat([torch.arange(8.0), 8 + torch.arange(8) / 4, torch.arange(10.0, SIDE)])
+    columns = torch.cat([torch.arange(15.0), 15 + torch.arange(4) / 2, torch.arange(17.0, SIDE)])
+    return Sheets(charts(), rows, columns, height, width)
+
+
+# --------------------------------------------------------------------------------------------------- lines and texels
+def test_a_vertex_is_at_its_texel() -> None:
+    """Textures in which every line of the mesh runs through texels."""
+    lines = uneven_sheets(9, 9)
+    sheets = uneven_sheets(3 * (len(lines.rows) - 1) + 1, 2 * (len(lines.columns) - 1) + 1)
+    mesh = mesh_of(sheets.complete_cells(), sheets)
+    column, row = np.rint(mesh.texels).astype(int).T
+    np.testing.assert_allclose(mesh.texels, np.stack([column, row], -1), atol=1e-4)
+    assert column.max() == sheets.width - 1 and row.max() == sheets.height - 1
+    places = sheets.texel_places(sheets.height, sheets.width)[row, column]
+    for level in range(len(LEVELS)):
+        own = np.unique(mesh.triangles[mesh.starts[level] : mesh.starts[level + 1]])
+        x = charts().points(level, places[own])
+        np.testing.assert_allclose(mesh.x_template[own], x.numpy(), atol=1e-6)
+        assert (ball_level(x) - LEVELS[level]).abs().max() < 1e-3
+
+
+def test_triangles_turn_their_outside_away_from_the_centre() -> None:
+    sheets = uneven_sheets(40, 40)
+    mesh = mesh_of(sheets.complete_cells(), sheets)
+    a, b, c = mesh.x_template[mesh.triangles].transpose(1, 0, 2)
+    outwards = (a + b + c) / 3 - (0, 0, -0.18)
+    assert ((np.cross(b - a, c - a) * outwards).sum(1) > 0).all()
+
+
+def test_a_mesh_of_some_cells_has_just_these() -> None:
+    sheets = even_sheets(charts(), 32)
+    cells = np.random.default_rng(0).random((len(LEVELS), SIDE - 1, SIDE - 1)) < 0.2
+    mesh = mesh_of(cells, sheets)
+    assert np.array_equal(np.unique(mesh.cell), np.flatnonzero(cells)) and len(mesh.triangles) == 2 * cells.sum()
+    for level in range(len(LEVELS)):
+        assert mesh.starts[level + 1] - mesh.starts[level] == 2 * cells[level].sum()
+    fewer = cells & (np.arange(SIDE - 1) > 10)
+    part, alone = restricted(mesh, fewer), mesh_of(fewer, sheets)
+    np.testing.assert_array_equal(part.starts, alone.starts)
+    np.testing.assert_array_equal(part.x_template[part.triangles], alone.x_template[alone.triangles])
+
+
+@pytest.mark.parametrize(("height", "width"), [(29, 47), (SIDE, 70), (13, 12)])
+def test_a_cell_counts_where_a_texel_that_it_shows_does(height: int, width: int) -> None:
+    sheets = uneven_sheets(64, 64)
+    texels = np.random.default_rng(height).random((len(LEVELS), height, width)) < 0.02
+    expected = np.zeros((len(LEVELS), len(sheets.rows) - 1, len(sheets.columns) - 1), bool)
+    for level, t, s in np.argwhere(texels):
+        for row in range(expected.shape[1]):
+            for column in range(expected.shape[2]):
+                top, bottom = (k * (height - 1) / expected.shape[1] for k in (row, row + 1))
+                left, right = (k * (width - 1) / expected.shape[2] for k in (column, column + 1))
+                # Texels are looked up between the four around: one is seen from less than 1 away.
+                near = max(top - t, t - bottom, 0) < 1 - 1e-6 and max(left - s, s - right, 0) < 1 - 1e-6
+                expected[level, row, column] |= near
+    np.testing.assert_array_equal(sheets.cells(texels), expected)
+
+
+def test_cells_grow_on_their_own_sheet() -> None:
+    cells = np.zeros((3, 9, 9), bool)
+    cells[1, 4, 4] = True
+    found = grown(cells, 2)
+    assert found[1, 2:7, 2:7].all() and found.sum() == 25
+
+
+def test_fine_textures_are_exact_where_cells_are_seen_and_close_elsewhere() -> None:
+    sheets = uneven_sheets(90, 77)
+    coarse = coarse_textures(person()(OFF), sheets)
+    assert coarse.shape[:3] == (len(LEVELS), 23, 20)
+    seen = np.zeros((len(LEVELS), len(sheets.rows) - 1, len(sheets.columns) - 1), bool)
+    seen[:, :, 10:] = True
+    textures, evaluated = fine_textures(person()(OFF), sheets, coarse, seen)
+    places = sheets.texel_places(90, 77)
+    for level in range(len(LEVELS)):
+        rgb, alpha = painted(charts().points(level, places.reshape(-1, 2)))
+        exact = torch.cat([rgb * alpha[:, None], alpha[:, None]], -1).reshape(90, 77, 4).numpy()
+        column = np.arange(77) * (len(sheets.columns) - 1) / 76
+        error = np.abs(textures[level] / 255 - exact).max((0, 2))
+        assert error[column >= 10].max() < 0.6 / 255
+        assert 0.6 / 255 < error[column < 10].max()
+        # The coarse texels' own shift would show on the far edge: there they are texels as well.
+        np.testing.assert_allclose(coarse[level][[0, -1]][:, [0, -1]], exact[[0, -1]][:, [0, -1]], atol=1e-5)
+    assert evaluated == len(LEVELS) * 90 * (column >= 10).sum()
+
+
+def test_lines_are_close_where_an_expression_stretches_the_skin() -> None:
+    """By up to ten times along y about y = 0.01; not along x."""
+    side = 80                                                          # cells of some millimetres
+    condition = person(squeezed(0))
+    fine = chart_manifolds(ball_level, torch.tensor(LEVELS), MARCH, side)
+    sheets = stretched_sheets(condition, codes((1,)), condition(OFF), fine, 96)
+    np.testing.assert_array_equal(sheets.columns, np.arange(side))
+    steps = sheets.rows.diff()
+    assert sheets.rows[0] == 0 and sheets.rows[-1] == pytest.approx(side - 1, abs=1e-4)
+    assert 0 < steps.min() < 0.6 and steps.max() == pytest.approx(1, abs=1e-5)
+    middle = fine.vertices()[0, :, side // 2, 1]                       # y of the charts' rows
+    close = sheets.rows[:-1][steps < 0.9].floor().long()
+    assert (middle[close] - 0.01).abs().max() < 0.02
+    assert sheets.width == 96 and sheets.height == round(96 * len(sheets.rows) / side)
+    assert len(stretched_sheets(condition, codes(), condition(OFF), fine, 96).rows) == side
+
+
+# ----------------------------------------------------------------------------------------------- inverse deformation
+def only_y(step_of_y) -> Move:
+    """A deformation along y, as strong as the first coefficient."""
+
+    def move(x: Tensor, code: np.ndarray) -> Tensor:
+        step = float(code[0]) * step_of_y(x[..., 1])
+        return torch.stack([0 * step, step, 0 * step], dim=-1)
+
+    return move
+
+
+def line_of_points(count: int = 61) -> Tensor:
+    y = torch.linspace(-0.03, 0.03, count)
+    return torch.stack([0.01 + 0 * y, y, 0.08 + 0 * y], dim=-1)
+
+
+def test_targets_undo_a_stretch_that_fixed_point_steps_do_not() -> None:
+    """The template is squeezed into a tenth of its height: D has slope -0.9, of which 6 steps leave a half."""
+    move = only_y(lambda y: -0.9 * 0.01 * (y / 0.01).tanh())
+    condition, x_template = person(move), line_of_points()
+    x, residual = targets(condition, ON, x_template)
+    reached = x + move(x, ON)
+    assert (reached - x_template).norm(dim=-1).max() < 4e-5
+    torch.testing.assert_close(residual, (reached - x_template).norm(dim=-1), atol=1e-6, rtol=0)
+    assert (x[:, [0, 2]] - x_template[:, [0, 2]]).abs().max() < 1e-5
+    assert _fixed_point(condition(ON).offset, x_template)[1].max() > 2e-4
+    # y + D(y) = y_template by bisection.
+    low, high = torch.full_like(x[:, 1], -0.1), torch.full_like(x[:, 1], 0.1)
+    for _ in range(60):
+        middle = (low + high) / 2
+        above = middle - 0.9 * 0.01 * (middle / 0.01).tanh() > x_template[:, 1]
+        low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+    assert (x[:, 1] - middle).abs().max() < 4e-4                       # the residual over the slope
+
+
+def test_targets_of_a_small_deformation_are_settled_at_once() -> None:
+    calls = []
+    move = only_y(lambda y: 0.001 * (100 * y).sin())
+
+    def counted(x: Tensor, code: np.ndarray) -> Tensor:
+        calls.append(x.shape[1])
+        return move(x, code)
+
+    x, residual = targets(person(counted), ON, line_of_points())
+    assert residual.max() < 3e-5 and len(calls) <= FIXED_POINT_STEPS
+    assert (x + move(x, ON) - line_of_points()).norm(dim=-1).max() < 4e-5
+
+
+def test_a_volume_ratio_is_the_determinant() -> None:
+    matrix = torch.tensor([[0.5, 0.1, 0.0], [0.0, 2.0, 0.3], [0.2, 0.0, 0.8]])
+    ratio = volume_ratio(lambda x: x @ (matrix - torch.eye(3)).T, 0.05 * torch.randn(5, 3))
+    torch.testing.assert_close(ratio, torch.linalg.det(matrix).expand(5), atol=2e-3, rtol=0)
+
+
+# -------------------------------------------------------------------------------------------------------- hidden skin
+GAP, SLOPE, EDGE = 0.004, 0.2, 0.0
+"""Target points above y = EDGE show what is GAP higher. Below, skin is stretched by 1 / SLOPE up to the edge: what is
+within GAP of it in the template, on both sides, is shown by no target point."""
+BAND = GAP / (1 - SLOPE)
+"""Height of the stretched skin in the target."""
+
+
+def lid(y: Tensor) -> Tensor:
+    below = EDGE - GAP + SLOPE * (y - EDGE)
+    return torch.where(y >= EDGE, y + GAP, torch.where(y > EDGE - BAND, below, y)) - y
+
+
+def strip() -> SheetMesh:
+    """Two columns of vertices along y, and triangles between them."""
+    y = np.linspace(-0.015, 0.015, 61) + 0.00025
+    x_template = np.stack(np.broadcast_arrays(np.array([0.0, 0.0001]), y[:, None], 0.08), -1).reshape(-1, 3)
+    a = 2 * np.arange(60)
+    triangles = np.stack([np.stack([a, a + 1, a + 2], -1), np.stack([a + 3, a + 2, a + 1], -1)], 1).reshape(-1, 3)
+    return SheetMesh(
+        x_template=x_template.astype(np.float32),
+        texels=np.stack([x_template[:, 0] * 1e3, x_template[:, 1] * 1e3], -1).astype(np.float32),
+        triangles=triangles.astype(np.int32),
+        starts=np.array([0, 120], np.int32),
+        cell=np.repeat(np.arange(60), 2),
+    )
+
+
+def test_hidden_points_lie_down_on_the_side_that_is_not_stretched() -> None:
+    mesh = strip()
+    pose = posed(person(only_y(lid)), ON, mesh)
+    y_template, y = mesh.x_template[:, 1], pose.x[:, 1]
+    distance = np.minimum(abs(y_template - (EDGE - GAP)), abs(y_template - (EDGE + GAP)))
+    hidden = (abs(y_template - EDGE) < GAP) & (distance > HIDDEN)
+    np.testing.assert_array_equal(pose.residual > HIDDEN, hidden)
+    assert 20 < hidden.sum() < 40
+    above, band = y_template > GAP, (y_template < -GAP) & (y_template > -BAND)
+    np.testing.assert_allclose(y[above], (y_template - GAP)[above], atol=1e-4)
+    np.testing.assert_allclose(y[band], (y_template + GAP)[band] / SLOPE, atol=2e-4)
+    # The lowest visible points above the gap, where the hidden ones are gathered.
+    np.testing.assert_allclose(y[hidden], y[above].min(), atol=1e-5)
+    np.testing.assert_allclose(y_template[pose.stretched], -0.00425, atol=1e-6)
+    assert pose.stretched.sum() == 2
+
+
+def test_triangles_across_the_gap_show_the_stretched_side() -> None:
+    mesh = strip()
+    moving = moving_mesh(person(only_y(lid)), codes((1,)), mesh)
+    assert len(moving.neutral) > len(mesh.x_template)
+    changed = np.flatnonzero((moving.mesh.triangles != mesh.triangles).any(1))
+    assert 0 < len(changed) <= 2
+    posed_y = (moving.neutral + moving.blendshapes[0])[moving.mesh.triangles[changed]][..., 1]
+    np.testing.assert_array_equal(
+        moving.neutral[moving.mesh.triangles[changed]], moving.neutral[mesh.triangles[changed]]
+    )
+    for triangle, y in zip(moving.mesh.triangles[changed], posed_y, strict=True):
+        texels = moving.mesh.texels[triangle]
+        assert (texels == texels[0]).all() and texels[0, 1] == pytest.approx(-4.25, abs=0.01)   # of the stretched shore
+        assert np.ptp(y) < GAP
+    others = np.setdiff1d(np.arange(120), changed)
+    kept = moving.mesh.texels[moving.mesh.triangles[others]]
+    np.testing.assert_array_equal(kept, mesh.texels[mesh.triangles[others]])
+    np.testing.assert_allclose(moving.neutral[:122], mesh.x_template, atol=1e-6)
+    # The picture has no hole: the posed strip covers its whole height.
+    y = np.sort((moving.neutral + moving.blendshapes[0])[moving.mesh.triangles][..., 1], axis=1)
+    covered = np.linspace(-0.0145, 0.011, 200)
+    assert ((y[:, :1] <= covered) & (covered <= y[:, 2:])).any(0).all()
+
+
+def test_residuals_are_those_of_the_expressions() -> None:
+    moving = moving_mesh(person(only_y(lid)), codes((1,), (0, 1)), strip())
+    assert moving.residual[0] == pytest.approx(GAP, rel=0.1) and moving.residual[1] < 1e-6
+    assert (moving.blendshapes[1] == 0).all() and math.isfinite(moving.residual.sum())
