@@ -28,6 +28,8 @@ from anifacegan.layered import LayeredAvatar
 from anifacegan.march import MarchConfig
 from anifacegan.playback import play
 from anifacegan.rendered import Picture
+from anifacegan.shapes import EXP_DIM
+from anifacegan.trajectories import WIDEST_VIEW_RAD
 
 SUFFIX = ".safetensors"
 FORMAT = 1
@@ -46,6 +48,8 @@ _ARRAYS = {
     "codes": ("float32", (None, 64)),
 }
 """Kind and shape of the arrays, as the file has them."""
+_SIZES = {"background_reach": 100.0, "widest_rad": WIDEST_VIEW_RAD}
+"""Numbers of the header, with the largest that make sense."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +148,7 @@ def save_avatar(path: Path, player: AvatarPlayer) -> None:
         "format": FORMAT,
         "card": dataclasses.asdict(player.card),
         "march": dataclasses.asdict(player.avatar.march),
-        "background_reach": player.avatar.background_reach,
-        "widest_rad": player.avatar.widest_rad,
-    }
+    } | {name: getattr(player.avatar, name) for name in _SIZES}
     content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {_HEADER: json.dumps(header)})
     write_complete(path, content)
 
@@ -168,18 +170,46 @@ def load_avatar(path: Path | str) -> AvatarPlayer:
         raise InputError(f"{path}: not a readable safetensors file ({first_line(error)})") from None
     if text is None:
         raise InputError(f"{path}: holds no avatar (of a model, name its folder); scripts/bake.py makes one")
-    header = json.loads(text)
-    if header.get("format") != FORMAT:
-        raise InputError(f"{path}: has format {header.get('format')}, expected {FORMAT}: bake it again")
+    header = _read_header(path, text)
     _check_arrays(path, arrays)
     card = from_plain(AvatarCard, header["card"], str(path), "card.")
     march = from_plain(MarchConfig, header["march"], str(path), "march.")
-    basis = ExpressionBasis(card.expression_units, arrays[_UNITS]) if _UNITS in arrays else None
+    if len(card.expressions) != len(arrays["codes"]):
+        raise InputError(
+            f"{path}: names {len(card.expressions)} expressions, but holds {len(arrays['codes'])}; the file is damaged"
+        )
     values = {name: arrays[name] for name in _ARRAYS} | {"blendshapes": arrays["blendshapes"].astype(np.float32)}
-    avatar = LayeredAvatar(
-        **values, march=march, background_reach=header["background_reach"], widest_rad=header["widest_rad"]
-    )
-    return AvatarPlayer(avatar, card, basis)
+    sizes = {name: float(header[name]) for name in _SIZES}
+    return AvatarPlayer(LayeredAvatar(**values, march=march, **sizes), card, _read_basis(path, card, arrays))
+
+
+def _read_header(path: Path, text: str) -> dict[str, Any]:
+    """What the header says, with everything that has to be there."""
+    try:
+        header = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: its header is no JSON ({first_line(error)}); the file is damaged") from None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        found = header.get("format") if isinstance(header, dict) else None
+        raise InputError(f"{path}: has format {found}, expected {FORMAT}: bake it again")
+    for name in ("card", "march"):
+        if not isinstance(header.get(name), dict):
+            raise InputError(f"{path}: its header has no '{name}'; the file is damaged")
+    for name, most in _SIZES.items():
+        value = header.get(name)
+        if not isinstance(value, float | int) or not 0 < value <= most:
+            raise InputError(f"{path}: {name} is {value}, expected a number above 0, at most {most}")
+    return header
+
+
+def _read_basis(path: Path, card: AvatarCard, arrays: dict[str, np.ndarray]) -> ExpressionBasis | None:
+    """Named expressions, where the file has them."""
+    if _UNITS not in arrays:
+        return None
+    found, wanted = arrays[_UNITS].shape, (EXP_DIM, len(card.expression_units))
+    if found != wanted:
+        raise InputError(f"{path}: tensor '{_UNITS}' has shape {found}, expected {wanted}")
+    return ExpressionBasis(card.expression_units, arrays[_UNITS])
 
 
 def _check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -207,6 +237,6 @@ def _check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     )
     if not whole:
         raise InputError(f"{path}: its tensors do not belong together; the file is damaged")
-    if _UNITS in arrays and (arrays[_UNITS].ndim != 2 or arrays[_UNITS].shape[0] != 64):
-        raise InputError(f"{path}: tensor '{_UNITS}' has shape {arrays[_UNITS].shape}, expected (64, N)")
-
+    for name in arrays.keys() & {*_ARRAYS, _UNITS}:
+        if arrays[name].dtype.kind == "f" and not np.isfinite(arrays[name]).all():
+            raise InputError(f"{path}: tensor '{name}' has values that are not finite; the file is damaged")

@@ -59,7 +59,7 @@ LAYERS = """
     rendered expression_reader
     library
     layered manifold_charts
-    playback sheets inverse_deformation
+    playback sheets inverse_deformation trajectories
     avatar_player sheet_meshes sheet_textures
     posed_vertices seen_cells
     skin_stretch
@@ -73,7 +73,6 @@ LAYERS = """
     metrics.gallery
     metrics.evaluation
     ablation metrics.command metrics.comparison metrics.side_by_side
-    trajectories
     film_renderer
     bake_benchmark render_benchmark
     film_plan
