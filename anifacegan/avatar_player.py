@@ -35,6 +35,8 @@ SUFFIX = ".safetensors"
 FORMAT = 1
 MOST_MISSED = 0.1
 """Share of an expression, by the length of its coefficients, that may be missing from the blendshapes."""
+MOST_WEIGHT = 1.5
+"""Of a blendshape, in either direction: skin follows its straight line for so long."""
 _HEADER = "anifacegan.avatar"
 _UNITS = "expression.units_to_exp"
 _ARRAYS = {
@@ -106,7 +108,7 @@ class AvatarPlayer:
                 frontal.
         """
         z_exp = self.expressions.coefficients(expression)
-        self.check_expression(z_exp, str(expression))
+        self.check_expression(z_exp, "coefficients" if isinstance(expression, np.ndarray) else str(expression))
         self.check_view(yaw, pitch)
         return play(self.avatar, self.avatar.posed(z_exp), float(yaw), float(pitch), size)
 
@@ -126,8 +128,23 @@ class AvatarPlayer:
         if missed > MOST_MISSED:
             raise InputError(
                 f"expression '{label}': {missed:.0%} of it cannot be made of what avatar '{self.card.name}' was baked "
-                f"with ({', '.join(self.card.expressions)}); bake it with that expression"
+                f"with ({', '.join(self.card.expressions) or 'no expression'}); bake it with that expression"
             )
+        weights = np.abs(self.avatar.weights(z_exp))
+        if weights.size and not weights.max() <= MOST_WEIGHT:
+            name = self.card.expressions[int(weights.argmax())]
+            raise InputError(
+                f"expression '{label}': takes {weights.max():.3g} times '{name}', but avatar '{self.card.name}' was "
+                f"baked with it at 1 and goes up to {MOST_WEIGHT}; bake it with that expression"
+            )
+
+    def can_make(self, z_exp: Float[np.ndarray, "64"]) -> bool:
+        """Whether the blendshapes can make an expression."""
+        try:
+            self.check_expression(z_exp, "")
+        except InputError:
+            return False
+        return True
 
     def check_view(self, yaw: float, pitch: float) -> None:
         """Refuse a view from farther aside than the avatar was baked for."""

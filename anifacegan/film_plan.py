@@ -154,6 +154,8 @@ def plan_film(config: RenderConfig, home: Path | None = None) -> FilmPlan:
         on_sheet = sheet_expressions(model, expressions, home) if config.grid else []
     sheet_yaw = _values(config.grid_yaw)
     check_views(np.zeros_like(sheet_yaw), sheet_yaw)
+    if isinstance(model, AvatarPlayer):
+        check_avatar(model, trajectory, sheet_yaw if config.grid else sheet_yaw[:0], on_sheet)
     return FilmPlan(model, tuple(people), trajectory, sheet_yaw, tuple(on_sheet))
 
 
@@ -177,6 +179,19 @@ def the_avatar(config: RenderConfig, avatar: AvatarPlayer, path: Path) -> Person
     if config.psi != avatar.card.psi:
         raise InputError(f"psi is {config.psi}, but {path} was baked with psi {avatar.card.psi}, which is part of it")
     return Person(path.stem, None, None)
+
+
+def check_avatar(
+    avatar: AvatarPlayer, trajectory: Trajectory, sheet_yaw: Float[np.ndarray, "view"], on_sheet: list[Expression]
+) -> None:
+    """Refuse, before anything is drawn, what an avatar was not baked for."""
+    for expression in on_sheet:
+        avatar.check_expression(expression.z_exp, expression.label)
+    for yaw in sheet_yaw:
+        avatar.check_view(float(yaw), 0.0)
+    for k in range(len(trajectory)):
+        avatar.check_expression(trajectory.z_exp[k], trajectory.labels[k])
+        avatar.check_view(float(trajectory.yaw[k]), float(trajectory.pitch[k]))
 
 
 def chosen_people(config: RenderConfig, model: Model) -> list[Person]:
@@ -268,13 +283,16 @@ def _poses(config: RenderConfig, model: Subject, expressions: list[Expression]) 
 
 
 def sheet_expressions(model: Subject, asked: list[Expression], home: Path | None) -> list[Expression]:
-    """Neutral, what was asked for, and the files of ``mat/`` that are made for the model's face model."""
+    """Neutral, what was asked for, and the files of ``mat/`` that are made for the model's face model. A baked avatar
+    shows those that it was baked for.
+    """
     keep = np.unique(np.linspace(0, len(asked) - 1, MOST_SHEET_EXPRESSIONS).round().astype(int))
     found = {NEUTRAL: Expression(NEUTRAL, _z_exp(model, None))}
     found |= {asked[k].label: asked[k] for k in keep}
     for path in sorted(located(Path("mat"), home).glob("*.mat")):
         z_exp, owner = read_expression(path)
-        if owner == model.card.face_model and path.stem not in found:
+        fits = owner == model.card.face_model and path.stem not in found
+        if fits and (not isinstance(model, AvatarPlayer) or model.can_make(z_exp)):
             found[path.stem] = Expression(path.stem, z_exp, path)
     return list(found.values())
 

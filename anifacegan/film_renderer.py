@@ -144,16 +144,24 @@ class RendererChoice:
             raise InputError(f"renderer is baked, but {reason}; expected auto or exact")
         if reason is not None or self.renderer == "exact":
             return exact, {"renderer": "exact"} | ({"why": reason} if self.renderer == "auto" else {})
-        baked, facts = self._bake(codes, psi, wanted)
+        try:
+            baked, facts = self._bake(codes, psi, wanted)
+        except InputError as error:
+            if self.renderer == "baked":
+                raise InputError(f"{name}: {error}") from None
+            return self._stays_exact(name, exact, str(error))
         lowest = min(self._psnr(baked, exact, wanted, k) for k in self._probes(wanted))
         facts["psnr_to_exact_db"] = round(lowest, 1)
         if self.renderer == "auto" and lowest < LEAST_PSNR:
-            why = f"baked frames would be {lowest:.1f} dB from exact ones"
-            print(f"{name}: stays exact, {why}", file=sys.stderr)
-            return exact, {"renderer": "exact", "why": why}
+            return self._stays_exact(name, exact, f"baked frames would be {lowest:.1f} dB from exact ones")
         how = "" if self.renderer == "baked" else "; --renderer exact draws every picture with the networks"
         print(f"{name}: baked, {lowest:.1f} dB from exact frames or better{how}", file=sys.stderr)
         return baked, {"renderer": "baked"} | facts
+
+    @staticmethod
+    def _stays_exact(name: str, exact: Exact, why: str) -> tuple[FrameRenderer, dict[str, object]]:
+        print(f"{name}: stays exact, {why}", file=sys.stderr)
+        return exact, {"renderer": "exact", "why": why}
 
     def _reason_against(self, wanted: Wanted) -> str | None:
         """Why a person is not baked; None where nothing speaks against it."""

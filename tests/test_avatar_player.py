@@ -1,0 +1,205 @@
+"""An avatar's file plays as the avatar does, without networks; what does not fit is refused in one line."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from anifacegan.avatar_player import AvatarCard, AvatarPlayer, load_avatar, save_avatar
+from anifacegan.coefficients import ExpressionBasis
+from anifacegan.layered import LayeredAvatar
+from anifacegan.march import MarchConfig
+from tests.flat_avatars import avatar_of, bumpy_sheet
+from tests.one_line import assert_one_line
+from tests.test_layers import SOURCES, own_imports
+
+UNITS = ("jawOpen", "mouthSmileLeft", "mouthSmileRight")
+HEADER = "anifacegan.avatar"
+
+
+def an_avatar() -> LayeredAvatar:
+    """Two bumpy sheets with two expressions: the first units of the basis."""
+    rng = np.random.default_rng(0)
+    avatar = avatar_of(*(bumpy_sheet(z, rng) for z in (0.06, 0.02)), march=MarchConfig(samples=33, far=1.2))
+    texels = np.maximum(avatar.texels, 0)
+    shapes = 0.01 * rng.standard_normal((2, len(avatar.vertices), 3)).astype(np.float32)
+    return dataclasses.replace(avatar, texels=texels, blendshapes=shapes, codes=basis().units_to_exp.T[:2].copy())
+
+
+def basis() -> ExpressionBasis:
+    return ExpressionBasis(UNITS, np.random.default_rng(1).standard_normal((64, 3)).astype(np.float32))
+
+
+def a_player(**changes: object) -> AvatarPlayer:
+    card = AvatarCard(
+        name="someone", model="small", face_model="open", psi=0.7, expressions=("jawOpen", "mouthSmileLeft"),
+        pitch_offset=0.1, licence="free", presets={"gape": {"jawOpen": 0.5}}, expression_units=UNITS,
+        baking={"texture": 6, "residual": [1e-5, 2e-5]},
+    )  # fmt: skip
+    return dataclasses.replace(AvatarPlayer(an_avatar(), card, basis()), **changes)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    save_avatar(tmp_path / "someone.safetensors", a_player())
+    return tmp_path / "someone.safetensors"
+
+
+# ---------------------------------------------------------------------------------------------------------- the file
+def test_a_file_plays_as_the_avatar_did(path: Path) -> None:
+    """Blendshapes are kept as float16: steps of up to 4 cm are rounded by 1e-5, a hundredth of a pixel."""
+    before, after = a_player(), load_avatar(path)
+    assert after.card == before.card and after.avatar.march == before.avatar.march
+    assert after.avatar.widest_rad == before.avatar.widest_rad
+    for name in ("vertices", "texels", "triangles", "starts", "textures", "background", "codes"):
+        np.testing.assert_array_equal(getattr(after.avatar, name), getattr(before.avatar, name))
+    np.testing.assert_allclose(after.avatar.blendshapes, before.avatar.blendshapes, atol=1.6e-5)
+    for expression in (None, "neutral", "jawOpen=0.7", "gape", "gape=0.3,mouthSmileLeft=0.4"):
+        one, other = (player.picture(0.2, -0.1, 24, expression) for player in (before, after))
+        for plane in ("rgb", "foreground", "foreground_rgb", "depth"):
+            # A pixel on an edge of triangles may change sides.
+            differ = (getattr(one, plane) - getattr(other, plane)).abs().amax(0) > 0.01
+            assert differ.sum() <= (0 if expression in (None, "neutral") else 6)
+        assert one.rgb.shape == (3, 24, 24) and (after.render(0.2, -0.1, 24, expression) == other.rgb).all()
+    assert (after.render(size=24) - after.render(size=24, expression="jawOpen")).abs().max() > 0.05
+
+
+def test_an_avatar_without_expressions_or_units_is_kept_as_well(tmp_path: Path) -> None:
+    still = dataclasses.replace(an_avatar(), blendshapes=np.zeros((0, 50, 3), np.float32), codes=codes_of(0))
+    card = AvatarCard("still", "m", "f", 1.0, ())
+    save_avatar(tmp_path / "still.safetensors", AvatarPlayer(still, card))
+    player = load_avatar(tmp_path / "still.safetensors")
+    assert player.basis is None and player.render(size=8).shape == (3, 8, 8)
+    assert_one_line(lambda: player.render(expression="smile"), "smile", "no named expressions")
+    assert_one_line(lambda: player.render(expression=np.ones(64, np.float32)), "100%", "still")
+
+
+def codes_of(count: int) -> np.ndarray:
+    return np.zeros((count, 64), np.float32)
+
+
+def test_playing_needs_no_networks() -> None:
+    """None of the modules that the player imports, and that these import, is one of the networks'."""
+    reached, waiting = set(), ["avatar_player"]
+    while waiting:
+        module = waiting.pop()
+        if module not in reached:
+            reached.add(module)
+            waiting += [name for name in own_imports(SOURCES[module]) if name in SOURCES]
+    assert "playback" in reached and "layered" in reached
+    assert sorted(name for name in reached if name.startswith("models.")) == []
+
+
+def test_nothing_is_half_written(tmp_path: Path) -> None:
+    target = tmp_path / "folder" / "a.safetensors"
+    assert_one_line(lambda: save_avatar(target, a_player()), "a.safetensors")
+    assert not (tmp_path / "folder").exists()
+
+
+# ---------------------------------------------------------------------------------------------------------- refusals
+def rewritten(path: Path, change: Callable[[dict, dict], None], raw: str | None = None) -> Path:
+    """The file with other arrays or another header."""
+    with safe_open(path, "numpy") as file:
+        header = json.loads(file.metadata()[HEADER])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+    change(arrays, header)
+    save_file(arrays, path, {HEADER: json.dumps(header) if raw is None else raw})
+    return path
+
+
+def set_first(name: str, value: float) -> Callable[[dict, dict], None]:
+    def change(arrays: dict, header: dict) -> None:
+        arrays[name] = arrays[name].copy()
+        arrays[name].flat[0] = value
+
+    return change
+
+
+def resized(name: str, shape: tuple[int, ...]) -> Callable[[dict, dict], None]:
+    return lambda arrays, header: arrays.update({name: np.zeros(shape, arrays[name].dtype)})
+
+
+def in_header(**values: object) -> Callable[[dict, dict], None]:
+    return lambda arrays, header: header.update(values)
+
+
+DAMAGE = {
+    "missing tensor": (lambda arrays, header: arrays.pop("codes"), "'codes' is missing"),
+    "other kind": (lambda arrays, header: arrays.update(texels=arrays["texels"].astype(np.float64)), "float64"),
+    "other shape": (resized("vertices", (50, 2)), "'vertices'"),
+    "fewer texels": (resized("texels", (49, 2)), "do not belong together"),
+    "fewer blendshapes": (resized("blendshapes", (1, 50, 3)), "do not belong together"),
+    "fewer layers": (resized("textures", (1, 6, 5, 4)), "do not belong together"),
+    "a texture of one texel": (resized("textures", (2, 1, 1, 4)), "do not belong together"),
+    "an oblong background": (resized("background", (2, 3, 3)), "do not belong together"),
+    "a vertex too many": (set_first("triangles", 50), "do not belong together"),
+    "a vertex below 0": (set_first("triangles", -1), "do not belong together"),
+    "starts after 0": (set_first("starts", 1), "do not belong together"),
+    "starts that fall": (lambda arrays, header: arrays.update(starts=np.int32([0, 90, 64])), "do not belong together"),
+    "no starts": (resized("starts", (0,)), "do not belong together"),
+    "vertex nan": (set_first("vertices", math.nan), "'vertices' has values that are not finite"),
+    "code inf": (set_first("codes", math.inf), "'codes' has values that are not finite"),
+    "blendshape nan": (set_first("blendshapes", math.nan), "not finite"),
+    "units": (resized("expression.units_to_exp", (64, 5)), "units_to_exp"),
+    "another format": (in_header(format=7), "format 7"),
+    "no card": (lambda arrays, header: header.pop("card"), "'card'"),
+    "a card that is no card": (in_header(card=[1]), "'card'"),
+    "a card without a name": (lambda arrays, header: header["card"].pop("name"), "name"),
+    "a card with more": (lambda arrays, header: header["card"].update(colour=1), "colour"),
+    "an expression too many": (lambda arrays, header: header["card"].update(expressions=["a"]), "1 expressions"),
+    "no march": (in_header(march=None), "'march'"),
+    "a march backwards": (lambda arrays, header: header["march"].update(near=2.0), "near"),
+    "no reach": (lambda arrays, header: header.pop("background_reach"), "background_reach is None"),
+    "a reach of nan": (in_header(background_reach=math.nan), "background_reach"),
+    "too wide": (in_header(widest_rad=3), "widest_rad is 3"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_is_refused(path: Path, damage: str) -> None:
+    change, part = DAMAGE[damage]
+    assert_one_line(lambda: load_avatar(rewritten(path, change)), path.name, part)
+
+
+@pytest.mark.parametrize("raw", ["{", "[]", "3"])
+def test_a_header_that_is_no_header_is_refused(path: Path, raw: str) -> None:
+    assert_one_line(lambda: load_avatar(rewritten(path, lambda arrays, header: None, raw)), path.name)
+
+
+def test_other_files_are_refused(tmp_path: Path, path: Path) -> None:
+    assert_one_line(lambda: load_avatar(tmp_path / "no.safetensors"), "no.safetensors", "no such file")
+    (tmp_path / "text.safetensors").write_text("hello")
+    assert_one_line(lambda: load_avatar(tmp_path / "text.safetensors"), "not a readable safetensors file")
+    (tmp_path / "short.safetensors").write_bytes(path.read_bytes()[:-100])
+    assert_one_line(lambda: load_avatar(tmp_path / "short.safetensors"), "not a readable safetensors file")
+    save_file({"x": np.zeros(3)}, tmp_path / "weights.safetensors")
+    assert_one_line(lambda: load_avatar(tmp_path / "weights.safetensors"), "holds no avatar")
+
+
+def test_an_expression_beside_the_baked_ones_is_refused_with_their_names() -> None:
+    player = a_player()
+    assert_one_line(lambda: player.render(expression="mouthSmileRight"), "mouthSmileRight", "jawOpen", "mouthSmileLeft")
+    assert_one_line(lambda: player.render(expression="laugh"), "laugh", "not known", "gape")
+
+
+def test_an_expression_far_stronger_than_baked_is_refused() -> None:
+    player = a_player()
+    player.render(size=8, expression="jawOpen=1.4")
+    assert_one_line(lambda: player.render(expression="jawOpen=2.5"), "2.5 times 'jawOpen'", "1.5")
+    assert player.can_make(basis().units_to_exp[:, 1]) and not player.can_make(3 * basis().units_to_exp[:, 1])
+
+
+@pytest.mark.parametrize(("yaw", "pitch"), [(0.95, 0.0), (0.0, -0.95), (0.7, 0.7), (math.nan, 0.0), (math.pi, 0.0)])
+def test_a_view_too_far_aside_is_refused(yaw: float, pitch: float) -> None:
+    assert_one_line(lambda: a_player().render(yaw, pitch), "yaw", "0.90")
+
+
+def test_a_view_at_the_widest_angle_is_played() -> None:
+    assert a_player().render(0.9, 0.0, size=8).isfinite().all()
+    assert a_player().render(0.0, -0.9, size=8).isfinite().all()
