@@ -42,13 +42,19 @@ class BakeCommand:
     """Which person."""
     codes: Path | None = None
     """An .npz with z_id and z_noise of one person instead of the seed."""
-    expressions: tuple[str, ...] | None = None
+    expressions: str | tuple[str, ...] | None = None
     """What the avatar can do: .mat files, or names such as smile=0.7,blink=0.3. null: every preset of the model."""
     psi: float = 0.7
     """Variety of people: 1 is all of it, smaller is closer to the average appearance."""
     bake: BakeConfig = field(default_factory=BakeConfig)
     device: Device = "auto"
     """auto: the GPU where PyTorch sees one."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The expressions that were asked for."""
+        asked = self.expressions or ()
+        return (asked,) if isinstance(asked, str) else asked
 
     def __post_init__(self) -> None:
         if self.out.suffix != SUFFIX:
@@ -66,7 +72,7 @@ def main() -> None:
         if config.out.is_dir() or not config.out.parent.is_dir():
             raise InputError(f"out is {config.out}, expected a file in a folder that exists")
         model = load_model(located(config.model, HOME), chosen_device(config.device))
-        labels = tuple(model.card.presets) if config.expressions is None else config.expressions
+        labels = config.labels or tuple(model.card.presets)
         with warnings_in_one_line():
             found = [model.expressions.coefficients(_located(label)) for label in labels]
         if not found:
