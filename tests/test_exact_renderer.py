@@ -17,7 +17,8 @@ from torch import Tensor
 from anifacegan import exact_renderer
 from anifacegan.exact_renderer import CELL, OPAQUE, render_image
 from anifacegan.library import Face, Model, load_model
-from anifacegan.models.generator import Avatar, MarchConfig
+from anifacegan.march import MarchConfig
+from anifacegan.models.generator import Avatar
 from anifacegan.rays import Rays, image_rays
 from anifacegan.reference_renderer import reference_colours, reference_picture
 

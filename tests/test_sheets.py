@@ -159,6 +159,21 @@ def test_targets_undo_a_stretch_that_fixed_point_steps_do_not() -> None:
     assert (x[:, 1] - middle).abs().max() < 4e-4                       # the residual over the slope
 
 
+def test_targets_undo_a_turn() -> None:
+    """The template is the target turned by 70 degrees and squeezed, about a point: fixed-point steps run away."""
+    pivot, matrix = torch.tensor([0.01, 0.0, 0.08]), torch.tensor([[0.3, 0.8, 0.0], [-0.8, 0.3, 0.1], [0.0, 0.0, 1.0]])
+
+    def move(x: Tensor, code: np.ndarray) -> Tensor:
+        return float(code[0]) * (x - pivot) @ (matrix - torch.eye(3)).T
+
+    x_template = line_of_points()
+    x, residual = targets(person(move), ON, x_template)
+    expected = pivot + (x_template - pivot) @ torch.linalg.inv(matrix).T
+    assert residual.max() < 3e-5
+    torch.testing.assert_close(x, expected, atol=5e-5, rtol=0)
+    assert _fixed_point(person(move)(ON).offset, x_template)[1].max() > 1e-3
+
+
 def test_targets_of_a_small_deformation_are_settled_at_once() -> None:
     calls = []
     move = only_y(lambda y: 0.001 * (100 * y).sin())
