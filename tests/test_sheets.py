@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from anifacegan.inverse_deformation import FIXED_POINT_STEPS, _fixed_point, targets, volume_ratio
-from anifacegan.manifold_charts import chart_manifolds
+from anifacegan.manifold_charts import ManifoldCharts, chart_manifolds
+from anifacegan.playback import View, entered_triangles
 from anifacegan.posed_vertices import HIDDEN, moving_mesh, posed
+from anifacegan.seen_cells import cells_before
 from anifacegan.sheet_meshes import SheetMesh, mesh_of, restricted
 from anifacegan.sheet_textures import coarse_textures, fine_textures
 from anifacegan.sheets import Sheets, even_sheets, grown
@@ -122,6 +124,33 @@ def test_lines_are_close_where_an_expression_stretches_the_skin() -> None:
     assert (middle[close] - 0.01).abs().max() < 0.02
     assert sheets.width == 96 and sheets.height == round(96 * len(sheets.rows) / side)
     assert len(stretched_sheets(condition, codes(), condition(OFF), fine, 96).rows) == side
+
+
+@pytest.mark.parametrize("nose", [0.0, 0.05])
+def test_a_transparent_nose_still_hides_the_cheek_behind_it(nose: float) -> None:
+    """From aside a ray enters the sheet at the nose, which may be transparent, and only there the sheet counts."""
+    side, widest = 40, 0.9
+    u = torch.linspace(-0.7, 0.7, side)
+    radius = 0.24 + nose * torch.exp(-(u[:, None] ** 2 + u**2) / 0.12**2)
+    bumpy = ManifoldCharts(torch.full((1, 2), -0.7), torch.full((1, 2), 0.7), radius[None], 0.0)
+    sheets = even_sheets(bumpy, 64)
+    complete = mesh_of(sheets.complete_cells(), sheets)
+    cheek = np.zeros((1, side - 1, side - 1), bool)
+    cheek[:, :, 26:] = True                                            # the nose ends at about column 25
+    before = cells_before(cheek, complete, 12.0, widest)
+    assert (before & ~cheek).any() == (nose > 0)
+    kept = restricted(complete, cheek | before)
+    hidden = 0
+    for yaw in np.linspace(-0.85, 0.85, 12):                           # between the views that were looked from
+        view = View(float(yaw), 0.05, 64, 12.0)
+        first, alone, found = (
+            np.where(entered < 0, -1, mesh.cell[entered])
+            for mesh in (complete, restricted(complete, cheek), kept)
+            for entered in [entered_triangles(mesh.x_template, mesh.triangles, mesh.starts, view)]
+        )
+        hidden += ((alone >= 0) & (alone != first)).sum()
+        assert ((found != first) & (alone >= 0)).sum() <= 2            # without the nose's cells: all that is hidden
+    assert (hidden > 20) == (nose > 0)
 
 
 # ----------------------------------------------------------------------------------------------- inverse deformation
