@@ -28,6 +28,7 @@ LAYERS = """
     synthetic data
     studio_pool
     imitation_points surfaces seen_vertices crop_fit
+    models.sine_loops
     models.film models.compositing models.latents models.fused_sine
     models.alignment models.deformation models.discriminator models.manifolds models.template
     models.reconstruction_trunks
