@@ -7,8 +7,8 @@ What a picture needs of a ray is its visible crossings. Three things keep the ot
    left; its last point then counts as opaque.
 2. Neighbours. Every k-th ray of every k-th row is walked from end to end. These rays cut the picture into cells of
    about 0.0028 world units. A sheet that none of the 16 rays about a cell sees (alpha below 1e-7, or not there) is left
-   out inside, unless it ends or folds there; of the others, four corners say between which samples to look, and the
-   samples there are evaluated and must enclose the level.
+   out inside, unless it ends, folds or is steep there; of the others, four corners say between which samples to look,
+   and the samples there are evaluated and must enclose the level.
 3. Doubt. A ray is walked on its own where its corners miss a sheet or see a fold, or where the samples do not enclose
    the level.
 
@@ -35,8 +35,10 @@ the rays about a cell overlook one in every twenty pictures of the demo; at this
 CELL = 0.0028
 """Distance of the rays that are walked from end to end, world units, rounded to pixels: 3 of 256, 2 of 128, 1 of 64. A
 head is 0.15 wide, an iris 0.01."""
-FOLD = 0.012
+FOLD = 0.008
 """Corners of a cell whose crossings of one sheet lie farther apart than this do not say where it is, world units."""
+STEEP = 0.006
+"""Corners that lie farther apart than this say where the sheet is, but between them it may be seen for a pixel."""
 STEPS = 4
 """Samples are looked for this often around the expected crossing."""
 CHUNKS = 8
@@ -232,8 +234,9 @@ class _Cells:
             return largest(values.to(walk.place.dtype), about) > 0
 
         front = any_of(walk.hit & (walk.place <= scene.plane[pixels, None]), 0)
-        torn = any_of(~walk.hit, 0) | (largest(walk.place, 0) + largest(-walk.place, 0) > FOLD)
-        wanted = any_of(~walk.clear, 1) | (front & torn)
+        spread = largest(walk.place, 0) + largest(-walk.place, 0)
+        torn = any_of(~walk.hit, 0) | (spread > FOLD)
+        wanted = any_of(~walk.clear, 1) | (front & (torn | (spread > STEEP)))
         return cls(size, lines, pixels, walk, wanted, torn)
 
     def of(self, pixels: Int[Tensor, "ray"]) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,6 +6,7 @@ and 1e-7 of each sheet that is left out. Distances may differ by the same shares
 
 import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -163,13 +164,16 @@ def test_a_ray_whose_corners_do_not_say_where_the_sheet_is_walks_on_its_own() ->
     assert_same_picture(avatar, camera_rays(0.0, 0.1, size=40), 40, 4)
 
 
-def test_what_is_seen_only_where_a_sheet_folds_is_found() -> None:
-    """The same step, with a visible strip of one pixel along it that no corner sees."""
+@pytest.mark.parametrize(
+    "sheet", [lambda x: x[..., 2] + 0.04 * (x[..., 0] > -0.00105), lambda x: x[..., 2] + 2.5 * x[..., 0]]
+)
+def test_what_is_seen_only_where_a_sheet_folds_or_is_steep_is_found(sheet: Callable[[Tensor], Tensor]) -> None:
+    """The same step, and a slope, with a visible strip of one pixel that no corner sees."""
 
     def radiance(x: Tensor) -> tuple[Tensor, Tensor]:
         return 0.5 + 0 * x, ((x[..., 0] + 0.00105).abs() < 0.0005).double()
 
-    avatar = spheres(0.0, level=lambda x: x[..., 2] + 0.04 * (x[..., 0] > -0.00105), radiance=radiance)
+    avatar = spheres(0.0, level=sheet, radiance=radiance)
     picture = assert_same_picture(avatar, close_rays(0.0, 0.0, 40, 4), 40, 4)
     assert (picture[3] > 0.9).sum() >= 40 and picture[3, ::4, ::4].max() < 1e-6
 
