@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from anifacegan.atomic_files import write_complete
 from anifacegan.baking import BakeConfig, bake
+from anifacegan.command_line import several
 from anifacegan.errors import require
 from anifacegan.film_renderer import person_condition
 from anifacegan.layered import LayeredAvatar
@@ -48,9 +49,9 @@ class BakeBenchmark:
     """Height and width of the frames, pixels."""
     psi: float = 0.7
     """Truncation."""
-    textures: tuple[int, ...] = (256, 384, 512, 768)
+    textures: int | tuple[int, ...] = (256, 384, 512, 768)
     """Texture sizes that are compared, with the first grid."""
-    grids: tuple[int, ...] = (128, 64, 192)
+    grids: int | tuple[int, ...] = (128, 64, 192)
     """Grid sizes that are compared, with the third texture, or the last where there are fewer."""
     rounds: int = 5
     """How often each frame is played."""
@@ -61,7 +62,7 @@ class BakeBenchmark:
         require(self, "", "frames rounds", at_least=1)
         require(self, "", "size", at_least=16)
         require(self, "", "seed", at_least=0)
-        if not self.textures or not self.grids:
+        if not several(self.textures) or not several(self.grids):
             raise ValueError("textures and grids need at least one value each")
         if not 0 <= self.yaw <= 1.0:
             raise ValueError(f"yaw is {self.yaw}, expected 0 to 1 radians")
@@ -69,8 +70,9 @@ class BakeBenchmark:
     def ways(self) -> list[BakeConfig]:
         """Every way of baking that is measured."""
         widest = max(self.yaw, 0.05) + 0.05
-        middle = self.textures[min(2, len(self.textures) - 1)]
-        pairs = [(texture, self.grids[0]) for texture in self.textures] + [(middle, grid) for grid in self.grids[1:]]
+        textures, grids = several(self.textures), several(self.grids)
+        middle = textures[min(2, len(textures) - 1)]
+        pairs = [(texture, grids[0]) for texture in textures] + [(middle, grid) for grid in grids[1:]]
         return [BakeConfig(texture=texture, grid=grid, widest_rad=widest) for texture, grid in pairs]
 
 

@@ -70,6 +70,11 @@ def _built(kind: type[Config], parser: ArgumentParser, parse: Callable, place: s
         raise InputError(f"{place}: {optional[1] if optional else text}") from None
 
 
+def several(value: Any) -> tuple:
+    """The values of an option that takes one or a list."""
+    return value if isinstance(value, tuple) else (value,)
+
+
 def plain(value: Any) -> Any:
     """A configuration as plain values for YAML."""
     if is_dataclass(value):

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +17,7 @@ from torch import Tensor
 from anifacegan.avatar_player import SUFFIX, AvatarPlayer, load_avatar
 from anifacegan.codes import read_people
 from anifacegan.coefficients import read_expression, read_pose
+from anifacegan.command_line import several
 from anifacegan.devices import Device, chosen_device
 from anifacegan.errors import InputError
 from anifacegan.expression_reader import NEUTRAL
@@ -95,7 +95,7 @@ class RenderConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected finite numbers")
         if not self.expression:
             raise ValueError("expression is empty, expected .mat files, names, or a folder")
-        seeds = _several(self.seeds)
+        seeds = several(self.seeds)
         if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**63 for seed in seeds):
             raise ValueError(f"seeds are {list(seeds)}, expected whole numbers from 0, each once")
 
@@ -197,7 +197,7 @@ def check_avatar(
 def chosen_people(config: RenderConfig, model: Model) -> list[Person]:
     """From the codes file where there is one, else from the seeds."""
     if config.codes is None:
-        return [Person(f"seed{seed}", seed, model.person(seed)) for seed in _several(config.seeds)]
+        return [Person(f"seed{seed}", seed, model.person(seed)) for seed in several(config.seeds)]
     z_id, z_noise = read_people(config.codes)
     stem, count = config.codes.stem, len(z_id)
     names = [stem] if count == 1 else [f"{stem}_{k}" for k in range(count)]
@@ -218,7 +218,7 @@ def warnings_in_one_line() -> Iterator[None]:
 
 def asked_expressions(config: RenderConfig, model: Subject, home: Path | None) -> tuple[list[Expression], bool]:
     """What ``expression`` names, and whether it is a folder: a sequence."""
-    asked = _several(config.expression)
+    asked = several(config.expression)
     folder = located(Path(asked[0]), home)
     is_sequence = len(asked) == 1 and folder.is_dir()
     if is_sequence:
@@ -297,10 +297,6 @@ def sheet_expressions(model: Subject, asked: list[Expression], home: Path | None
     return list(found.values())
 
 
-def _several(value: Any) -> tuple:
-    return value if isinstance(value, tuple) else (value,)
-
-
 def _values(value: float | tuple[float, ...] | None) -> Float[np.ndarray, "value"]:
     """As an array; nothing is a single zero."""
-    return np.array([0.0] if value is None else _several(value), np.float64)
+    return np.array([0.0] if value is None else several(value), np.float64)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from anifacegan.atomic_files import write_complete
 from anifacegan.baking import BakeConfig, bake
+from anifacegan.command_line import several
 from anifacegan.devices import Device, chosen_device
 from anifacegan.errors import InputError, require
 from anifacegan.film_renderer import person_condition
@@ -30,7 +31,6 @@ from anifacegan.peak_memory import forget_peak, peak_bytes
 from anifacegan.playback import play
 from anifacegan.reference_renderer import reference_picture
 
-Value = TypeVar("Value")
 Way = Callable[[Model, Face, float, float, int], Tensor]
 """(model, face, yaw, pitch, size) -> (3, size, size) rgb in [0, 1]."""
 
@@ -104,11 +104,6 @@ class RenderBenchmark:
             raise ValueError(f"ways are {list(ways)}, expected the first or more of {', '.join(WAYS)}")
         if not several(self.networks) or not several(self.yaw):
             raise ValueError("networks and yaw are lists of at least one, got none")
-
-
-def several(value: Value | tuple[Value, ...]) -> tuple[Value, ...]:
-    """One value is a list of one."""
-    return value if isinstance(value, tuple) else (value,)
 
 
 @dataclass(frozen=True)
