@@ -84,33 +84,21 @@ class Played:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be drawn of a person: a film, and pictures beside it."""
+    """What is to be drawn of a person: a film."""
 
     trajectory: Trajectory
-    more_z_exp: Float[np.ndarray, "expression 64"]
-    """Expressions that are drawn beside the film, each seen from all of ``more_yaw``."""
-    more_yaw: Float[np.ndarray, "view"]
     size: int
-    """Of the film's frames, pixels."""
-    more_size: int
-    """Of the other pictures."""
-
-    @property
-    def z_exp(self) -> Float[np.ndarray, "expression 64"]:
-        """All expressions."""
-        return np.concatenate([self.trajectory.z_exp, self.more_z_exp])
+    """Of the frames, pixels."""
 
     @property
     def pixels(self) -> int:
-        """Of all pictures together."""
-        return len(self.trajectory) * self.size**2 + len(self.more_z_exp) * len(self.more_yaw) * self.more_size**2
+        """Of all frames together."""
+        return len(self.trajectory) * self.size**2
 
     @property
     def widest_rad(self) -> float:
         """The angle from frontal of the view farthest aside."""
-        film = np.arccos(np.cos(self.trajectory.pitch) * np.cos(self.trajectory.yaw)).max()
-        beside = np.abs(self.more_yaw).max() if len(self.more_z_exp) else 0.0
-        return float(max(film, beside))
+        return float(np.arccos(np.cos(self.trajectory.pitch) * np.cos(self.trajectory.yaw)).max())
 
 
 @dataclass
@@ -132,13 +120,17 @@ class RendererChoice:
                 )
         return self._charts
 
+    def exact(self, codes: tuple, psi: float) -> Exact:
+        """The networks of a person."""
+        return Exact(lambda z_exp: self.model.face(codes=codes, expression=z_exp, psi=psi))
+
     def of(self, name: str, codes: tuple, psi: float, wanted: Wanted) -> tuple[FrameRenderer, dict[str, object]]:
         """The renderer of a person, and what the manifest says of the choice.
 
         Raises:
             InputError: baked is asked for, and the model or the views cannot be baked.
         """
-        exact = Exact(lambda z_exp: self.model.face(codes=codes, expression=z_exp, psi=psi))
+        exact = self.exact(codes, psi)
         reason = self._reason_against(wanted)
         if reason is not None and self.renderer == "baked":
             raise InputError(f"renderer is baked, but {reason}; expected auto or exact")
@@ -172,15 +164,16 @@ class RendererChoice:
             return f"a view {wanted.widest_rad:.2f} radians from frontal is too far aside to be baked"
         if self.renderer == "auto" and wanted.pixels < LEAST_PIXELS:
             return "there are too few pictures for baking to pay"
-        if len(key_expressions(wanted.z_exp)) > MOST_SHAPES:
+        if len(key_expressions(wanted.trajectory.z_exp)) > MOST_SHAPES:
             return f"its expressions need more than {MOST_SHAPES} blendshapes"
         return None
 
     def _bake(self, codes: tuple, psi: float, wanted: Wanted) -> tuple[Baked, dict[str, object]]:
         texture = min(LARGEST_TEXTURE, max(128, round(TEXELS_PER_PIXEL * wanted.size)))
         config = BakeConfig(texture=texture, widest_rad=wanted.widest_rad + WIDER_RAD)
-        keys = key_expressions(wanted.z_exp)
-        avatar, report = bake(person_condition(self.model, codes, psi), wanted.z_exp[keys], self.charts, config)
+        z_exp = wanted.trajectory.z_exp
+        keys = key_expressions(z_exp)
+        avatar, report = bake(person_condition(self.model, codes, psi), z_exp[keys], self.charts, config)
         residual = float(report.residual.max()) if len(report.residual) else 0.0
         return Baked(avatar), {"blendshapes": len(keys), "texture": texture, "residual_world": residual}
 

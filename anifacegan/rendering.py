@@ -34,7 +34,6 @@ from anifacegan.pictures import (
     write_video,
 )
 from anifacegan.rendered import Picture
-from anifacegan.shapes import EXP_DIM
 
 __all__ = ["RenderConfig", "run"]
 
@@ -57,14 +56,13 @@ def run(config: RenderConfig, home: Path | None = None) -> dict[str, Any]:
         count = len(plan.people) * (len(plan.trajectory) + cells)
         with tqdm(total=count, unit="frame", disable=None) as progress:
             choice = None if isinstance(plan.model, AvatarPlayer) else RendererChoice(plan.model, config.renderer)
-            renderers, entries = {}, []
+            entries = []
             for person in plan.people:
-                renderers[person.name], facts = _chosen_renderer(config, plan, person, choice)
-                frames = _render_person(folder, config, plan, person, renderers[person.name], progress)
-                entries.append(frames | facts)
+                renderer, facts = _chosen_renderer(config, plan, person, choice)
+                entries.append(_render_person(folder, config, plan, person, renderer, progress) | facts)
             rendered = time.perf_counter()
             if config.grid:
-                _write_sheet(folder, config, plan, renderers, progress)
+                _write_sheet(folder, config, plan, choice, progress)
         ended = time.perf_counter()
         seconds = {"load": ready - started, "frames": rendered - ready, "sheet": ended - rendered}
         manifest = _manifest(folder, config, plan, entries, seconds | {"total": ended - started})
@@ -79,14 +77,7 @@ def _chosen_renderer(
     if isinstance(plan.model, AvatarPlayer):
         return Played(plan.model), {"renderer": "baked"}
     assert choice is not None and person.codes is not None
-    wanted = Wanted(
-        trajectory=plan.trajectory,
-        more_z_exp=np.array([expression.z_exp for expression in plan.sheet_expressions]).reshape(-1, EXP_DIM),
-        more_yaw=plan.sheet_yaw,
-        size=config.size,
-        more_size=_sheet_size(config),
-    )
-    return choice.of(person.name, person.codes, config.psi, wanted)
+    return choice.of(person.name, person.codes, config.psi, Wanted(plan.trajectory, config.size))
 
 
 def _render_person(
@@ -125,25 +116,33 @@ def _render_person(
 
 
 def _write_sheet(
-    folder: Path, config: RenderConfig, plan: FilmPlan, renderers: dict[str, FrameRenderer], progress: tqdm
+    folder: Path, config: RenderConfig, plan: FilmPlan, choice: RendererChoice | None, progress: tqdm
 ) -> None:
-    """People and views from top to bottom, expressions from left to right; smaller than the frames, so cheap."""
-    size = _sheet_size(config)
+    """People and views from top to bottom, expressions from left to right; smaller than the frames, so cheap.
+
+    The networks draw them where there are any: for expressions beyond the film's, baking would not pay.
+    """
+    size = min(config.size, config.grid_size)
     rows = []
     for person in plan.people:
+        renderer = _sheet_renderer(config, plan, person, choice)
         for k, yaw in enumerate(plan.sheet_yaw):
             cells = []
             for expression in plan.sheet_expressions:
-                picture = _picture(config, renderers[person.name], person, expression.z_exp, float(yaw), 0.0, size)
+                picture = _picture(config, renderer, person, expression.z_exp, float(yaw), 0.0, size)
                 cells.append(_on_paper(_pixels(picture, config.transparent)))
                 progress.update()
             rows.append(SheetRow(f"{person.name}\nyaw {yaw:+.2f}", cells, starts_group=k == 0))
     write_png(folder / SHEET, contact_sheet([expression.label for expression in plan.sheet_expressions], rows))
 
 
-def _sheet_size(config: RenderConfig) -> int:
-    """Pixels along a side of the contact sheet's pictures."""
-    return min(config.size, config.grid_size)
+def _sheet_renderer(
+    config: RenderConfig, plan: FilmPlan, person: Person, choice: RendererChoice | None
+) -> FrameRenderer:
+    if isinstance(plan.model, AvatarPlayer):
+        return Played(plan.model)
+    assert choice is not None and person.codes is not None
+    return choice.exact(person.codes, config.psi)
 
 
 def _picture(

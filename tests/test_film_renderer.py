@@ -67,8 +67,7 @@ def film(model: Model, frames: int = 4, strength: float = GENTLE, yaw: float = 0
 
 
 def wanted(model: Model, **changes: object) -> Wanted:
-    beside = np.zeros((0, 64), np.float32)
-    return replace(Wanted(film(model), beside, np.zeros(0), size=32, more_size=16), **changes)
+    return replace(Wanted(film(model), size=32), **changes)
 
 
 # ------------------------------------------------------------------------------------------------------ the choice
@@ -89,12 +88,9 @@ def test_a_film_that_grows_into_one_expression_has_its_end_as_the_key(model: Mod
     assert key_expressions(np.zeros((5, 64), np.float32)) == []
 
 
-def test_all_pictures_count(model: Model) -> None:
-    beside = np.zeros((2, 64), np.float32)
-    all_of_it = wanted(model, more_z_exp=beside, more_yaw=np.array([-0.5, 0.0, 0.2]))
-    assert all_of_it.pixels == 4 * 32**2 + 6 * 16**2 and len(all_of_it.z_exp) == 6
-    assert all_of_it.widest_rad == pytest.approx(0.5)
-    assert wanted(model, more_yaw=np.array([-0.5])).widest_rad == pytest.approx(0.3)   # nothing is drawn there
+def test_all_frames_count(model: Model) -> None:
+    assert wanted(model).pixels == 4 * 32**2
+    assert wanted(model).widest_rad == pytest.approx(0.3)
     nodding = replace(film(model), pitch=np.full(4, 0.4))
     assert wanted(model, trajectory=nodding).widest_rad == pytest.approx(np.arccos(np.cos(0.4) * np.cos(0.3)))
 
