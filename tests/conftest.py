@@ -46,7 +46,7 @@ def backend(request: pytest.FixtureRequest) -> tuple[str, str]:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny data set and its face model, for runs of every kind."""
-    from tiny_training_set import write_tiny_set
+    from tests.tiny_training_set import write_tiny_set
 
     folder = tmp_path_factory.mktemp("set")
     write_tiny_set(folder)

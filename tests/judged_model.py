@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import torch
-from small_models import small_generator
-from tiny_training_set import SIZE
 
 from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.metrics.judge import Judge, load_judge
 from anifacegan.models.generator import Generator
 from anifacegan.models.reconstruction import ReconstructionConfig, ReconstructionNetwork
 from anifacegan.reconstruction_files import ReconstructionCard, save_reconstruction
+from tests.small_models import small_generator
+from tests.tiny_training_set import SIZE
 
 NETWORK = ReconstructionConfig(trunk="plain", size=16, channels=(8, 16))
 

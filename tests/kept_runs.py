@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_bfm import write_photograph_set
-from tiny_training_set import GENERATOR, HELD_OUT, SCHEDULE, SIZE, tiny_config, write_tiny_set
 
 from anifacegan import adversarial, reconstruction_run, reconstruction_training, training, training_run
 from anifacegan.adversarial import AdversarialConfig
@@ -26,6 +24,8 @@ from anifacegan.reconstruction_training import ReconstructionSchedule
 from anifacegan.run_log import RunLog
 from anifacegan.snapshots import load_newest
 from anifacegan.warm_start import ShellConfig
+from tests.tiny_bfm import write_photograph_set
+from tests.tiny_training_set import GENERATOR, HELD_OUT, SCHEDULE, SIZE, tiny_config, write_tiny_set
 
 GAME_SIZE = 16
 """Height of the discriminator's pictures: the smallest that it takes."""

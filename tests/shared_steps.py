@@ -10,9 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from small_models import small_generator
-from tiny_head import tiny_model, tiny_parts
-from tiny_training_set import GENERATOR, SCHEDULE, packed, random_codes
 
 from anifacegan.adversarial import AdversarialConfig, AdversarialGame
 from anifacegan.adversarial_gradients import AdversarialWeights
@@ -30,6 +27,9 @@ from anifacegan.paired_data import PairedBatch, PairedData
 from anifacegan.real_pictures import RealPictures
 from anifacegan.surfaces import Surfaces
 from anifacegan.training import LossWeights, State, new_state, train
+from tests.small_models import small_generator
+from tests.tiny_head import tiny_model, tiny_parts
+from tests.tiny_training_set import GENERATOR, SCHEDULE, packed, random_codes
 
 ITEMS, SIZE, STEPS = 8, 16, 5
 PAIRED = dataclasses.replace(

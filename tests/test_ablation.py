@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from kept_runs import GAME_SIZE, game_config
-from tiny_training_set import write_tiny_set
 
 from anifacegan import ablation
 from anifacegan.ablation import FULL, NONE, AblationConfig, Worth, ablate, table
@@ -19,6 +17,8 @@ from anifacegan.metrics.samples import SampleConfig
 from anifacegan.models.reconstruction import ReconstructionConfig, ReconstructionNetwork
 from anifacegan.reconstruction_files import ReconstructionCard, save_reconstruction
 from anifacegan.training import LossWeights
+from tests.kept_runs import GAME_SIZE, game_config
+from tests.tiny_training_set import write_tiny_set
 
 SAMPLES = SampleConfig(count=3, size=GAME_SIZE)
 

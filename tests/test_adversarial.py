@@ -7,11 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from photographs import write_photographs
 from PIL import Image
-from small_models import small_generator
-from tiny_head import tiny_model, tiny_parts
-from tiny_training_set import GENERATOR
 from torch import Tensor
 
 from anifacegan.adversarial import AdversarialConfig, AdversarialGame, Turn, follow, optimise
@@ -35,6 +31,10 @@ from anifacegan.models.latents import Latents
 from anifacegan.models.reconstruction import FaceLandmarks, ReconstructionConfig, ReconstructionNetwork
 from anifacegan.real_pictures import PosedPictures, RealPictures
 from anifacegan.views import ViewConfig, Views
+from tests.photographs import write_photographs
+from tests.small_models import small_generator
+from tests.tiny_head import tiny_model, tiny_parts
+from tests.tiny_training_set import GENERATOR
 
 SIZE, BATCH, FOV = 16, 3, 12.0
 NETWORK = DiscriminatorConfig(size=SIZE, capacity=64, max_channels=8)

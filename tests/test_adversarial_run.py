@@ -9,10 +9,6 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from kept_runs import GAME_SIZE as SIZE
-from kept_runs import flat, game_config
-from photographs import write_photographs
-from tiny_training_set import write_tiny_set
 
 from anifacegan import image_gradients
 from anifacegan.adversarial import FIELDS, AdversarialGame, Turn
@@ -28,6 +24,10 @@ from anifacegan.reconstruction_files import ReconstructionCard, save_reconstruct
 from anifacegan.snapshots import load_newest
 from anifacegan.training import LossWeights
 from anifacegan.training_run import run
+from tests.kept_runs import GAME_SIZE as SIZE
+from tests.kept_runs import flat, game_config
+from tests.photographs import write_photographs
+from tests.tiny_training_set import write_tiny_set
 
 TERMS = {field.name for field in dataclasses.fields(AdversarialWeights)}
 IMITATION = {"deformation", "curtain", "roughness", "minimal", "neutral", "alignment", "geometry"}

@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 import torch
-from small_models import SMALL
 
 from anifacegan.models.alignment import AlignmentConfig, AlignmentField
 from anifacegan.models.generator import Generator, render_rays
 from anifacegan.models.latents import Latents
 from anifacegan.rays import image_rays
+from tests.small_models import SMALL
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from pixel_meshes import at_pixels, on, plain_camera
 from scipy.spatial import ConvexHull
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from anifacegan.antialiasing import antialias, beyond, raster_buffer
 from anifacegan.cameras import Camera, orbit_camera
 from anifacegan.errors import InputError
 from anifacegan.rasterizer import clip_positions, interpolate, rasterize, supersampled
+from tests.pixel_meshes import at_pixels, on, plain_camera
 
 QUAD = torch.tensor([[0, 1, 2], [0, 2, 3]])
 

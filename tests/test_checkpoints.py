@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from one_line import assert_one_line
 from safetensors.torch import load_file, save_file
-from small_disk import files_of_at_most
-from small_models import small_checkpoint
 
 from anifacegan.checkpoints import CARD, TENSORS, Checkpoint, load_checkpoint, save_checkpoint
 from anifacegan.coefficients import ExpressionBasis
 from anifacegan.errors import InputError
+from tests.one_line import assert_one_line
+from tests.small_disk import files_of_at_most
+from tests.small_models import small_checkpoint
 
 
 def complete_checkpoint(name: str = "complete") -> Checkpoint:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from one_line import assert_one_line
 
 from anifacegan.codes import read_film_mean, read_people, write_people
+from tests.one_line import assert_one_line
 
 
 def test_people_come_back(tmp_path: Path) -> None:

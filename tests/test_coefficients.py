@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
-from one_line import assert_one_line
 
 from anifacegan.coefficients import (
     ExpressionBasis,
@@ -19,6 +18,7 @@ from anifacegan.coefficients import (
     read_pose,
     write_coefficients,
 )
+from tests.one_line import assert_one_line
 
 SIZES = {"id": 80, "exp": 64, "tex": 80, "angle": 3, "gamma": 27, "trans": 3}
 NAMES = ("jawOpen", "mouthSmileLeft", "mouthSmileRight", "eyeBlinkLeft", "eyeBlinkRight")

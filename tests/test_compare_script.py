@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from judged_model import write_judge
-from one_line import assert_one_line
-from small_models import small_checkpoint, write_small_model
-from tiny_training_set import COUNT, SIZE
 
 from anifacegan.checkpoints import save_checkpoint
 from anifacegan.metrics.comparison_run import CompareConfig
 from anifacegan.metrics.settings import COMPARED, DEFINITIONS, OFFLINE
 from anifacegan.pictures import read_png
+from tests.judged_model import write_judge
+from tests.one_line import assert_one_line
+from tests.small_models import small_checkpoint, write_small_model
+from tests.tiny_training_set import COUNT, SIZE
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "compare.py"
 FEW = (

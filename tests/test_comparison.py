@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from judged_model import generator, tiny_dataset, tiny_judge
-from one_line import assert_one_line
 
 from anifacegan.checkpoints import Checkpoint, ModelCard
 from anifacegan.head_geometry import load_head_geometry
@@ -33,6 +31,8 @@ from anifacegan.models.generator import Generator
 from anifacegan.models.latents import Latents
 from anifacegan.pictures import to_bytes
 from anifacegan.views import Views
+from tests.judged_model import generator, tiny_dataset, tiny_judge
+from tests.one_line import assert_one_line
 
 CONFIG = EvaluationConfig(
     samples=SampleConfig(count=6, size=12, batch=4),

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_models import SMALL, small_generator
-from tiny_training_set import SCHEDULE, tiny_config, write_tiny_set
 
 from anifacegan import training_run
 from anifacegan.checkpoints import load_checkpoint
@@ -17,6 +15,8 @@ from anifacegan.models.alignment import AlignmentConfig
 from anifacegan.models.generator import Generator, render_rays
 from anifacegan.models.latents import Latents
 from anifacegan.rays import image_rays
+from tests.small_models import SMALL, small_generator
+from tests.tiny_training_set import SCHEDULE, tiny_config, write_tiny_set
 
 ALL_FIELDS = dataclasses.replace(SMALL, alignment=AlignmentConfig(hidden_dim=8, layers=2))
 BATCH = 2

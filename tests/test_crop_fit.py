@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training_set import tiny_codes
 
 from anifacegan.crop_fit import CropFit, crop_fit
 from anifacegan.data import CoefficientTable
 from anifacegan.face_mesh import FaceMesh, face_mesh
 from anifacegan.morphable import load_face_model
+from tests.tiny_training_set import tiny_codes
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from judged_model import generator
-from tiny_head import tiny_model, tiny_parts
 from torch import Tensor
 
 from anifacegan.face_mesh import bare_head
@@ -18,6 +16,8 @@ from anifacegan.metrics.deformation_error import DeformationError, deformation_e
 from anifacegan.models.generator import Generator
 from anifacegan.models.latents import Latents
 from anifacegan.views import Views
+from tests.judged_model import generator
+from tests.tiny_head import tiny_model, tiny_parts
 
 COUNT = 3
 

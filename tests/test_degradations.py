@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import torch
-from tiny_head import tiny_model
 
 from anifacegan.cameras import euler_rotation
 from anifacegan.degradations import (
@@ -25,6 +24,7 @@ from anifacegan.degradations import (
 )
 from anifacegan.lighting import shade
 from anifacegan.models.reconstruction import FaceLandmarks, Reconstruction, coefficient_camera
+from tests.tiny_head import tiny_model
 
 SIZE = 128
 FOCAL = coefficient_camera(torch.zeros(1, 3), torch.zeros(1, 3), SIZE, "generator").focal_px

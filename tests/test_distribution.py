@@ -10,9 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from one_line import assert_one_line
-from photographs import write_photographs
-from tiny_training_set import SCHEDULE, tiny_config, write_tiny_set
 from torch import Tensor
 
 from anifacegan.adversarial import AdversarialConfig
@@ -25,6 +22,9 @@ from anifacegan.models.discriminator import DiscriminatorConfig
 from anifacegan.models.latents import Latents
 from anifacegan.snapshots import load_newest
 from anifacegan.training_run import refuse_uneven_shares
+from tests.one_line import assert_one_line
+from tests.photographs import write_photographs
+from tests.tiny_training_set import SCHEDULE, tiny_config, write_tiny_set
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests"

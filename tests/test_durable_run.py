@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from kept_runs import KINDS, Kind, Terms, interrupt_at, run_and_tell, same_end
-from small_disk import files_of_at_most
 
 from anifacegan.durable_run import DurableRun
 from anifacegan.errors import InputError
+from tests.kept_runs import KINDS, Kind, Terms, interrupt_at, run_and_tell, same_end
+from tests.small_disk import files_of_at_most
 
 KILLS = 5
 

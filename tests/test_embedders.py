@@ -7,14 +7,14 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from judged_model import write_judge
-from one_line import assert_one_line
 from torch import Tensor, nn
 
 from anifacegan.metrics.embedders import ARCFACE_POINTS, CROP, Embedder, aligned, load_embedder
 from anifacegan.models.reconstruction import ReconstructionNetwork
 from anifacegan.morphable import ALIGNMENT_LANDMARKS
 from anifacegan.reconstruction_files import load_reconstruction
+from tests.judged_model import write_judge
+from tests.one_line import assert_one_line
 
 CPU = torch.device("cpu")
 

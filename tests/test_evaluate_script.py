@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from judged_model import write_judge
-from one_line import assert_one_line
-from small_models import write_small_model
-from tiny_training_set import COUNT, SIZE
 
 from anifacegan.command_line import read_config
 from anifacegan.data import picture_size
 from anifacegan.metrics.command import without_nan
 from anifacegan.metrics.settings import METRICS
+from tests.judged_model import write_judge
+from tests.one_line import assert_one_line
+from tests.small_models import write_small_model
+from tests.tiny_training_set import COUNT, SIZE
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "evaluate.py"
 FEW = (

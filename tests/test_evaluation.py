@@ -7,9 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from judged_model import NETWORK, generator, tiny_dataset, tiny_judge, write_judge
-from one_line import assert_one_line
-from tiny_training_set import COUNT, SIZE
 
 from anifacegan.head_geometry import load_head_geometry
 from anifacegan.library import Face
@@ -29,6 +26,9 @@ from anifacegan.metrics.samples import (
 )
 from anifacegan.metrics.settings import COMPARED, OFFLINE, EvaluationConfig
 from anifacegan.views import Views
+from tests.judged_model import NETWORK, generator, tiny_dataset, tiny_judge, write_judge
+from tests.one_line import assert_one_line
+from tests.tiny_training_set import COUNT, SIZE
 
 SAMPLES = SampleConfig(count=5, size=12, batch=2)
 CONFIG = EvaluationConfig(

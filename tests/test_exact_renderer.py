@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from closed_forms import bumpy_avatar, camera_rays, constant_step, distance_to, numbers, spheres
-from small_models import small_checkpoint
 from torch import Tensor
 
 from anifacegan import exact_renderer
@@ -22,6 +20,8 @@ from anifacegan.march import MarchConfig
 from anifacegan.models.generator import Avatar
 from anifacegan.rays import Rays, image_rays
 from anifacegan.reference_renderer import reference_colours, reference_picture
+from tests.closed_forms import bumpy_avatar, camera_rays, constant_step, distance_to, numbers, spheres
+from tests.small_models import small_checkpoint
 
 STEP = 1 / 255
 """Of an 8-bit picture."""

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from judged_model import tiny_judge
-from tiny_head import tiny_model
 
 from anifacegan.cameras import orbit_camera
 from anifacegan.metrics.asked import asked_angle, interocular
@@ -16,6 +14,8 @@ from anifacegan.metrics.judge import Judge
 from anifacegan.models.latents import Latents
 from anifacegan.models.reconstruction import Reconstruction, pose_of
 from anifacegan.views import Views
+from tests.judged_model import tiny_judge
+from tests.tiny_head import tiny_model
 
 COUNT = 30
 

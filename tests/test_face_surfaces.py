@@ -5,10 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from closed_forms import draw, numbers
-from tiny_head import tiny_model, tiny_parts
 from torch import Tensor
-from traced_mesh import seen_points, solid, trace
 
 from anifacegan.face_mesh import bare_head
 from anifacegan.face_surfaces import FaceSurfaces, SurfaceMap
@@ -19,6 +16,9 @@ from anifacegan.models.latents import Latents
 from anifacegan.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.rays import Rays
 from anifacegan.views import Views
+from tests.closed_forms import draw, numbers
+from tests.tiny_head import tiny_model, tiny_parts
+from tests.traced_mesh import seen_points, solid, trace
 
 SIZE, BATCH, FOV = 20, 3, 12.0
 OFFSET = (0.006, -0.004, 0.01)

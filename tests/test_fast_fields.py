@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-from small_models import SMALL, small_generator
 
 from anifacegan.models import fast_fields
 from anifacegan.models.alignment import AlignmentConfig
@@ -12,6 +11,7 @@ from anifacegan.models.fast_fields import fast_avatar
 from anifacegan.models.generator import Avatar, Generator
 from anifacegan.models.latents import Latents
 from anifacegan.models.template import TemplateConfig
+from tests.small_models import SMALL, small_generator
 
 FIELDS = ("offset", "level", "radiance", "align")
 

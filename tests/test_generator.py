@@ -3,14 +3,14 @@
 import dataclasses
 
 import torch
-from closed_forms import TINY, assert_same_colours, camera_rays, draw, numbers
-from small_models import SMALL, small_generator
 
 from anifacegan.march import MarchConfig
 from anifacegan.models.generator import Generator, GeneratorConfig, RayColours, render_rays
 from anifacegan.models.latents import Latents
 from anifacegan.models.manifolds import ManifoldConfig
 from anifacegan.rays import Rays, image_rays
+from tests.closed_forms import TINY, assert_same_colours, camera_rays, draw, numbers
+from tests.small_models import SMALL, small_generator
 
 
 def small_latents(count: int) -> Latents:

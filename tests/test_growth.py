@@ -4,8 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-from one_line import assert_one_line
-from small_models import SMALL, small_generator
 
 from anifacegan.models.alignment import AlignmentConfig
 from anifacegan.models.deformation import DeformationConfig
@@ -15,6 +13,8 @@ from anifacegan.models.latents import Latents
 from anifacegan.models.manifolds import ManifoldConfig
 from anifacegan.models.template import TemplateConfig
 from anifacegan.rays import image_rays
+from tests.one_line import assert_one_line
+from tests.small_models import SMALL, small_generator
 
 LARGE = GeneratorConfig(
     template=TemplateConfig(hidden_dim=12, layers=5, mapping_dim=32),

@@ -4,8 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-from small_models import small_generator
-from tiny_training_set import GENERATOR
 from torch import Tensor
 
 from anifacegan import image_gradients
@@ -15,6 +13,8 @@ from anifacegan.models.generator import Avatar, Generator, RayColours, render_ra
 from anifacegan.models.latents import Latents
 from anifacegan.rays import Rays
 from anifacegan.views import Views
+from tests.small_models import small_generator
+from tests.tiny_training_set import GENERATOR
 
 SIZE, BATCH = 6, 3
 FOV = 12.0

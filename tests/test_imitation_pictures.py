@@ -6,10 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from closed_forms import draw
-from small_models import small_generator
-from tiny_head import tiny_model, tiny_parts, write_tiny_file
-from tiny_training_set import GENERATOR
 from torch import Tensor
 
 from anifacegan import face_surfaces
@@ -36,6 +32,10 @@ from anifacegan.models.reconstruction import (
 )
 from anifacegan.reconstruction_files import ReconstructionCard, save_reconstruction, weights_sha256
 from anifacegan.views import Views
+from tests.closed_forms import draw
+from tests.small_models import small_generator
+from tests.tiny_head import tiny_model, tiny_parts, write_tiny_file
+from tests.tiny_training_set import GENERATOR
 
 SIZE, BATCH, FOV = 16, 3, 12.0
 CPU = torch.device("cpu")

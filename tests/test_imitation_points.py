@@ -6,8 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_head import tiny_model, tiny_parts
-from tiny_training_set import packed
 from torch import Tensor
 
 from anifacegan.face_mesh import bare_head, clear_lids
@@ -15,6 +13,8 @@ from anifacegan.head_geometry import EYE_LABELS, HeadGeometry, head_geometry, lo
 from anifacegan.imitation_points import MeshPoints, MeshSampler
 from anifacegan.mesh_normals import VertexTriangles
 from anifacegan.morphable import WORLD_PER_MODEL_UNIT, MorphableModel
+from tests.tiny_head import tiny_model, tiny_parts
+from tests.tiny_training_set import packed
 
 ITEMS = 5
 EYE_RADIUS = 0.3

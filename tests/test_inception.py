@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from one_line import assert_one_line
 
 from anifacegan.metrics.frechet import frechet_distance, gaussian
 from anifacegan.metrics.inception import (
@@ -16,6 +15,7 @@ from anifacegan.metrics.inception import (
     inception_report,
     inception_weights,
 )
+from tests.one_line import assert_one_line
 
 CPU = torch.device("cpu")
 NEEDS_EXTRA = "needs the pins of requirements-dev.txt for the extra 'eval'"

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from one_line import assert_one_line
-from small_models import small_checkpoint, write_small_model
 from torch import Tensor
 
 from anifacegan import exact_renderer
@@ -20,6 +18,8 @@ from anifacegan.library import Face, Model, load_model
 from anifacegan.march import MarchConfig
 from anifacegan.models.generator import Avatar
 from anifacegan.models.latents import Latents
+from tests.one_line import assert_one_line
+from tests.small_models import small_checkpoint, write_small_model
 
 EXP = np.random.default_rng(1).normal(size=64).astype(np.float32)
 

@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from tiny_training_set import packed, random_codes
 
 from anifacegan.cameras import orbit_camera
 from anifacegan.data import CoefficientTable
@@ -13,6 +12,7 @@ from anifacegan.errors import InputError
 from anifacegan.paired_data import PairedData
 from anifacegan.rays import image_rays, pixel_rays
 from anifacegan.surfaces import DEPTH_STEPS, Surfaces
+from tests.tiny_training_set import packed, random_codes
 
 COUNT, HELD_OUT, SIZE = 9, 3, 40
 FOV = 12.0

@@ -4,7 +4,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from tiny_head import UNITS, tiny_model, tiny_parts
 
 from anifacegan.errors import InputError
 from anifacegan.morphable import HeadParts, MorphableModel, load_head_parts
@@ -28,6 +27,7 @@ from anifacegan.people import (
     texture_metric,
 )
 from anifacegan.shapes import NOISE_DIM
+from tests.tiny_head import UNITS, tiny_model, tiny_parts
 
 
 @pytest.fixture(scope="module")

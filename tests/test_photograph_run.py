@@ -9,12 +9,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from kept_runs import GAME_SIZE as SIZE
-from kept_runs import game_config, photograph_config, same_end
 from PIL import Image
 from safetensors.torch import load_file
-from tiny_bfm import PHOTOGRAPHS, write_photograph_set
-from tiny_training_set import HELD_OUT, write_tiny_set
 
 from anifacegan.adversarial_gradients import AdversarialWeights
 from anifacegan.checkpoints import load_checkpoint
@@ -36,6 +32,10 @@ from anifacegan.training import LossWeights, State
 from anifacegan.training_run import run
 from anifacegan.views import Views
 from anifacegan.warm_start import PriorConfig, ShellConfig
+from tests.kept_runs import GAME_SIZE as SIZE
+from tests.kept_runs import game_config, photograph_config, same_end
+from tests.tiny_bfm import PHOTOGRAPHS, write_photograph_set
+from tests.tiny_training_set import HELD_OUT, write_tiny_set
 
 GAME = {field.name for field in dataclasses.fields(AdversarialWeights)}
 POINTS = {"deformation", "curtain", "roughness", "minimal", "neutral"}

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from closed_forms import constant_step, numbers, spheres
-from small_models import small_generator
 from torch import Tensor
 
 from anifacegan.march import MarchConfig
 from anifacegan.previews import PEOPLE, YAW, heat, sheets, view
+from tests.closed_forms import constant_step, numbers, spheres
+from tests.small_models import small_generator
 
 SIZE = 9
 """Odd: one pixel looks at the centre."""

@@ -9,11 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from one_line import assert_one_line
-from photographs import write_photographs
 from safetensors.torch import load_file
-from test_training_run import call_train_py
-from tiny_training_set import GENERATOR, SCHEDULE, SIZE, tiny_config, write_tiny_set
 
 from anifacegan import prior_run
 from anifacegan.checkpoints import load_checkpoint
@@ -26,6 +22,10 @@ from anifacegan.prior_files import Kind, load_prior
 from anifacegan.prior_run import PriorRun, on_the_other_half, run
 from anifacegan.training_run import run as run_generator
 from anifacegan.warm_start import PriorConfig, moment_errors
+from tests.one_line import assert_one_line
+from tests.photographs import write_photographs
+from tests.test_training_run import call_train_py
+from tests.tiny_training_set import GENERATOR, SCHEDULE, SIZE, tiny_config, write_tiny_set
 
 PHOTOGRAPHS = 12
 KINDS: tuple[Kind, ...] = ("identity", "expression")

@@ -3,12 +3,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-from pixel_meshes import at_pixels, on, plain_camera
 from scipy.spatial import ConvexHull, Delaunay
 
 from anifacegan.cameras import Camera, orbit_camera, reconstruction_camera
 from anifacegan.errors import InputError
 from anifacegan.rasterizer import clip_positions, draw_triangles, interpolate, rasterize, supersampled
+from tests.pixel_meshes import at_pixels, on, plain_camera
 
 
 def random_mesh(rng: np.random.Generator, triangles: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_head import tiny_model, tiny_parts
-from tiny_training_set import COUNT, SIZE, write_tiny_set
 
 from anifacegan.cameras import euler_from_rotation, orbit_rotation
 from anifacegan.checkpoints import CARD, TENSORS
@@ -30,6 +28,8 @@ from anifacegan.reconstruction_files import (
     load_reconstruction,
     save_reconstruction,
 )
+from tests.tiny_head import tiny_model, tiny_parts
+from tests.tiny_training_set import COUNT, SIZE, write_tiny_set
 
 SMALL = ReconstructionConfig(size=24, channels=(8, 16, 16))
 RESNET = ReconstructionConfig(trunk="resnet50", size=64)

@@ -7,9 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from kept_runs import reconstruction_config
-from test_training_run import call_train_py
-from tiny_training_set import COUNT, SIZE
 
 from anifacegan.coefficients import read_coefficients, write_coefficients
 from anifacegan.command_line import read_config
@@ -21,6 +18,9 @@ from anifacegan.reconstruction_data import load_pictures
 from anifacegan.reconstruction_files import load_reconstruction
 from anifacegan.reconstruction_run import ReconstructionReporting, ReconstructionRun, run
 from anifacegan.snapshots import load_newest
+from tests.kept_runs import reconstruction_config
+from tests.test_training_run import call_train_py
+from tests.tiny_training_set import COUNT, SIZE
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from tiny_head import tiny_model
 
 from anifacegan.cameras import euler_from_rotation, orbit_rotation
 from anifacegan.degradations import UNCHANGED, DegradationConfig
@@ -30,6 +29,7 @@ from anifacegan.reconstruction_training import (
     train,
     update,
 )
+from tests.tiny_head import tiny_model
 
 SIZE, COUNT = 24, 8
 LANDMARKS = FaceLandmarks(tiny_model(), "generator")

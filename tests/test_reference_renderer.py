@@ -4,14 +4,14 @@ import dataclasses
 
 import pytest
 import torch
-from closed_forms import bumpy_avatar, camera_rays, numbers, parallel_rays, spheres
-from small_models import small_checkpoint
 
 from anifacegan import reference_renderer
 from anifacegan.library import Face, Model
 from anifacegan.models.generator import Avatar, render_rays
 from anifacegan.rays import Rays, image_rays
 from anifacegan.reference_renderer import reference_colours, reference_picture
+from tests.closed_forms import bumpy_avatar, camera_rays, numbers, parallel_rays, spheres
+from tests.small_models import small_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,12 @@ import math
 
 import pytest
 import torch
-from closed_forms import (
+from torch import Tensor
+
+from anifacegan.march import MarchConfig
+from anifacegan.models.generator import Avatar, RayColours, in_slices, render_rays
+from anifacegan.rays import Rays, image_rays
+from tests.closed_forms import (
     TINY,
     assert_same_colours,
     bumpy_avatar,
@@ -17,11 +22,6 @@ from closed_forms import (
     parallel_rays,
     spheres,
 )
-from torch import Tensor
-
-from anifacegan.march import MarchConfig
-from anifacegan.models.generator import Avatar, RayColours, in_slices, render_rays
-from anifacegan.rays import Rays, image_rays
 
 BETWEEN_SAMPLES = 2e-5
 """A sphere of radius 0.05 or more, met at 60 degrees or steeper, is this close to its chord between samples 0.0038

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
-from tiny_bfm import write_tiny_bfm
-from tiny_training_set import random_codes
 
 from anifacegan import seen_vertices
 from anifacegan.cameras import orbit_camera
@@ -17,6 +15,8 @@ from anifacegan.head_geometry import load_head_geometry
 from anifacegan.imitation_points import OPEN_LIPS, MeshSampler
 from anifacegan.morphable import MorphableModel, load_bfm
 from anifacegan.seen_vertices import DrawnVertices, draw_vertices
+from tests.tiny_bfm import write_tiny_bfm
+from tests.tiny_training_set import random_codes
 
 ITEMS = 4
 

@@ -5,7 +5,11 @@ import math
 
 import pytest
 import torch
-from closed_forms import (
+from torch import Tensor
+
+from anifacegan.march import MarchConfig
+from anifacegan.models.generator import INVISIBLE, Avatar, render_rays
+from tests.closed_forms import (
     TINY,
     assert_same_colours,
     bumpy_avatar,
@@ -15,10 +19,6 @@ from closed_forms import (
     parallel_rays,
     spheres,
 )
-from torch import Tensor
-
-from anifacegan.march import MarchConfig
-from anifacegan.models.generator import INVISIBLE, Avatar, render_rays
 
 OUT_OF_ORDER = (0.0, 0.09, -0.06, 0.04, 0.3, -0.02)
 

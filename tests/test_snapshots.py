@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_disk import files_of_at_most
 
 from anifacegan.errors import InputError
 from anifacegan.snapshots import load_newest, remove_half_written, save_snapshot
+from tests.small_disk import files_of_at_most
 
 
 def content(step: int) -> dict:

@@ -8,9 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_disk import files_of_at_most
-from tiny_head import tiny_model, tiny_parts
-from tiny_training_set import COUNT, SIZE, tiny_codes, write_tiny_set
 
 from anifacegan import surfaces
 from anifacegan.cameras import Camera, orbit_camera
@@ -22,6 +19,9 @@ from anifacegan.people import AppearancePrior
 from anifacegan.rays import Rays, image_rays
 from anifacegan.surfaces import DEPTH_STEPS, distance_map, draw_surface, load_surfaces
 from anifacegan.synthetic import Person, Studio, sample_person, view_surface
+from tests.small_disk import files_of_at_most
+from tests.tiny_head import tiny_model, tiny_parts
+from tests.tiny_training_set import COUNT, SIZE, tiny_codes, write_tiny_set
 
 HALF_A_STEP = 0.5 / DEPTH_STEPS
 Z_BUFFER = 2e-6

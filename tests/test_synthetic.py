@@ -11,7 +11,6 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from tiny_head import tiny_model, tiny_parts, write_tiny_file
 
 from anifacegan.cameras import Camera, euler_rotation, orbit_camera
 from anifacegan.coefficients import read_coefficients
@@ -36,6 +35,7 @@ from anifacegan.synthetic import (
     sample_person,
     sample_pose,
 )
+from tests.tiny_head import tiny_model, tiny_parts, write_tiny_file
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "make_synthetic_dataset.py"
 

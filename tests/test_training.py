@@ -8,9 +8,6 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 import torch
-from small_models import small_generator
-from tiny_head import tiny_model, tiny_parts
-from tiny_training_set import GENERATOR, SCHEDULE, packed, random_codes
 from torch import Tensor
 
 from anifacegan.errors import InputError
@@ -38,6 +35,9 @@ from anifacegan.training import (
     train,
     update,
 )
+from tests.small_models import small_generator
+from tests.tiny_head import tiny_model, tiny_parts
+from tests.tiny_training_set import GENERATOR, SCHEDULE, packed, random_codes
 
 ITEMS, SIZE = 6, 16
 

@@ -10,10 +10,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from kept_runs import game_config
-from one_line import assert_one_line
-from test_import_released import load_script
-from tiny_training_set import write_tiny_set
 
 from anifacegan import training, training_benchmark
 from anifacegan.command_line import plain
@@ -32,6 +28,10 @@ from anifacegan.training_benchmark import (
     table,
     variants,
 )
+from tests.kept_runs import game_config
+from tests.one_line import assert_one_line
+from tests.test_import_released import load_script
+from tests.tiny_training_set import write_tiny_set
 
 SIZE, COUNT = 16, 6
 UNTIMED = (training.update_average, torch.autograd.grad, torch.autograd.backward)

@@ -11,18 +11,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from kept_runs import same_end
 from PIL import Image
 from safetensors.torch import load_file
-from tiny_training_set import (
-    COUNT,
-    HELD_OUT,
-    REPORTING,
-    SCHEDULE,
-    SIZE,
-    tiny_codes,
-    tiny_config,
-)
 
 from anifacegan import training_run
 from anifacegan.adversarial import FIELDS
@@ -36,6 +26,16 @@ from anifacegan.models.deformation import DeformationConfig
 from anifacegan.snapshots import load_newest
 from anifacegan.training import LossWeights, Schedule
 from anifacegan.training_run import run
+from tests.kept_runs import same_end
+from tests.tiny_training_set import (
+    COUNT,
+    HELD_OUT,
+    REPORTING,
+    SCHEDULE,
+    SIZE,
+    tiny_codes,
+    tiny_config,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 SHEETS = ("expressions", "deformation", "yaw", "depth")

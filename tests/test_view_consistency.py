@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from closed_forms import numbers
 from torch import Tensor
 
 from anifacegan.face_surfaces import SurfaceMap
 from anifacegan.metrics.view_consistency import DepthView, depth_errors, view_consistency, warp
 from anifacegan.rays import image_rays
+from tests.closed_forms import numbers
 
 SIZE, RADIUS = 96, 0.07
 

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from small_models import small_generator
 from torch import Tensor
 
 from anifacegan.rays import image_rays
 from anifacegan.views import ViewConfig, Views, draw_views, sample_generators
+from tests.small_models import small_generator
 
 POSES = torch.tensor([[0.1, -0.5], [0.2, 0.0], [-0.3, 0.4]])
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
-from photographs import write_photographs
-from tiny_head import tiny_model
+
+from tests.photographs import write_photographs
+from tests.tiny_head import tiny_model
 
 PHOTOGRAPHS = 7
 

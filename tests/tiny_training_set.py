@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from small_models import SMALL
-from tiny_head import write_tiny_file
 
 from anifacegan.coefficients import write_coefficients
 from anifacegan.config import Reporting, TrainConfig
@@ -16,6 +14,8 @@ from anifacegan.models.alignment import AlignmentConfig
 from anifacegan.synthetic import load_studio, render_item
 from anifacegan.training import Schedule
 from anifacegan.warm_start import PriorConfig, ShellConfig
+from tests.small_models import SMALL
+from tests.tiny_head import write_tiny_file
 
 COUNT, HELD_OUT, SIZE = 8, 2, 24
 GENERATOR = dataclasses.replace(SMALL, alignment=AlignmentConfig(hidden_dim=8, layers=2))

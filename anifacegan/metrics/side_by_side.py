@@ -8,7 +8,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from anifacegan.library import NEUTRAL, Model
+from anifacegan.expression_reader import NEUTRAL
+from anifacegan.library import Model
 from anifacegan.metrics.samples import drawn_expressions, people_with_expressions, picture_alone
 from anifacegan.models.latents import Latents
 from anifacegan.pictures import SheetRow, contact_sheet, to_bytes
