@@ -17,12 +17,14 @@ world units; the method is section 1 of the paper's.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from anifacegan.cores import share
 from anifacegan.models.fast_fields import fast_avatar
 from anifacegan.models.generator import Avatar
 from anifacegan.rays import Rays
@@ -43,8 +45,10 @@ STEPS = 4
 """Samples are looked for this often around the expected crossing."""
 CHUNKS = 8
 """A ray that may end is marched in so many parts."""
-SLICE_SAMPLES = {"cpu": 2**17, "cuda": 2**22}
-"""Samples of the march that are in memory at once, by device."""
+SLICE_SAMPLES = {"cpu": 2**18, "cuda": 2**22}
+"""Samples of the march that are in memory at once, by device; on a CPU, of each core."""
+FEW_RAYS = 64
+"""A core is not asked for fewer."""
 
 
 @torch.inference_mode()
@@ -68,11 +72,15 @@ def render_image(
     values[cells.pixels] = cells.corners.values
     inside = torch.ones_like(everything, dtype=torch.bool)
     inside[cells.pixels] = False
-    doubtful = []
-    for part in everything[inside].split(scene.slice):
-        values[part], lost = _look_between(scene, cells, part)
-        doubtful.append(part[lost])
-    again = torch.cat(doubtful)
+    doubtful = torch.zeros_like(inside)
+
+    between = everything[inside]
+
+    def look(some: slice) -> None:
+        values[between[some]], doubtful[between[some]] = _look_between(scene, cells, between[some])
+
+    scene.in_slices(len(between), look)
+    again = everything[doubtful]
     if len(again):
         values[again] = scene.walk(again, cells.wanted_at(again)).values
     return values.T.reshape(8, size, size)
@@ -116,7 +124,19 @@ class _Scene:
         self.t = torch.linspace(march.near, march.far, march.samples, dtype=self.origins.dtype).to(self.origins)
         self.plane = (march.background_z - self.origins[:, 2]) / self.directions[:, 2]
         self.levels = avatar.levels.tolist()
-        self.slice = max(1, SLICE_SAMPLES[self.origins.device.type] // march.samples)
+
+    def in_slices(self, rays: int, work: Callable[[slice], None]) -> None:
+        """So many rays, some at a time; on a CPU each of its cores has some."""
+        device = self.origins.device.type
+        size = max(1, SLICE_SAMPLES[device] // len(self.t))
+        if device == "cpu":
+            size = min(size, max(FEW_RAYS, -(-rays // torch.get_num_threads())))
+        slices = [slice(start, start + size) for start in range(0, rays, size)]
+        if device == "cpu":
+            share(slices, work)
+        else:
+            for some in slices:
+                work(some)
 
     def sample(self, ray: Tensor, t: Tensor) -> tuple[Float[Tensor, "point"], Float[Tensor, "point 3"]]:
         """Manifold scalar and step to the template, of one distance on each ray."""
@@ -148,12 +168,14 @@ class _Scene:
 
         ``whole`` goes on to the end of the march where the light has ended, for the places of all crossings.
         """
-        parts = []
-        for start in range(0, len(pixels), self.slice):
-            piece = slice(start, start + self.slice)
-            parts.append(self._walk(pixels[piece], None if wanted is None else wanted[piece], whole))
+        parts: dict[int, _Walk] = {}
+
+        def walk(some: slice) -> None:
+            parts[some.start] = self._walk(pixels[some], None if wanted is None else wanted[some], whole)
+
+        self.in_slices(len(pixels), walk)
         names = ("values", "place", "hit", "clear")
-        return _Walk(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+        return _Walk(**{name: torch.cat([getattr(part, name) for _, part in sorted(parts.items())]) for name in names})
 
     def _walk(self, pixels: Tensor, wanted: Tensor | None, whole: bool) -> _Walk:
         count, levels = len(pixels), self.avatar.levels

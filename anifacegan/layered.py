@@ -57,7 +57,8 @@ class LayeredAvatar:
 
     def posed(self, z_exp: Float[np.ndarray, "64"]) -> Float[np.ndarray, "vertex 3"]:
         """The vertices with an expression."""
-        if not len(self.codes):
-            return self.vertices
-        moved = self.weights(z_exp) @ self.blendshapes.reshape(len(self.codes), -1)
-        return self.vertices + moved.reshape(self.vertices.shape)
+        vertices = self.vertices.copy()
+        for weight, step in zip(self.weights(z_exp), self.blendshapes, strict=True):
+            if weight != 0:
+                vertices += weight * step
+        return vertices

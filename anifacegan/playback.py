@@ -1,13 +1,16 @@
 """Plays a layered avatar on the CPU: textured sheets over the background, front to back, without any network.
 
-Two passes over a frame, both on all cores. First every sheet is drawn by itself into z-buffers, where a ray enters it
-and where it leaves it again: a ray sees the nearest point of a sheet, as in the exact renderer. Then every pixel goes
+Two passes over a frame, on all cores. First every sheet is drawn by itself into z-buffers, where a ray enters it and
+where it leaves it again: a ray sees the nearest point of a sheet, as in the exact renderer. Then every pixel goes
 through its sheets from the outermost inwards, reads their textures and blends, until no light is left:
 
     rgb = sum_l c_l prod_{k<l} (1 - a_k) + background prod_k (1 - a_k),       c premultiplied by a.
 
 The exact renderer finds a manifold only if one of its samples along the ray is inside. At the edge of a sheet rays are
 inside for less than a sample's distance, and many miss it; so they do here.
+
+All loops are numba's, in the threads of :mod:`anifacegan.cores`. Products of numpy and PyTorch are kept out: threads of
+theirs wait for more work for milliseconds, awake, on the cores that this needs.
 """
 
 import math
@@ -21,12 +24,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from anifacegan.cameras import orbit_rotation
+from anifacegan.cores import share
 from anifacegan.layered import LayeredAvatar
 from anifacegan.rasterizer import draw_triangles
 from anifacegan.rendered import Picture
 
 DARK = 1 / 1024
 """Light that may be lost: what is behind it is not looked at."""
+VERTICES, ROWS = 2**14, 16
+"""That a core projects, and rows of a picture that it blends, at a time."""
 
 
 def play(
@@ -99,9 +105,14 @@ class _Sheets:
 
 def _draw(vertices: np.ndarray, triangles: np.ndarray, starts: np.ndarray, view: View) -> _Sheets:
     x_px, y_px, inverse_depth = _projected(vertices, view)
-    facing, ends = _by_facing(x_px, y_px, triangles, starts)
-    maps = np.full((2, len(starts) - 1, view.size, view.size), -1, np.int32)
-    _draw_layers(x_px, y_px, inverse_depth, triangles, facing, starts, ends, maps)
+    facing, ends = np.empty(len(triangles), np.int32), np.empty(len(starts) - 1, np.int32)
+    maps = np.full((2, len(ends), view.size, view.size), -1, np.int32)
+
+    def draw(layer: int) -> None:
+        _by_facing(x_px, y_px, triangles, starts, layer, facing, ends)
+        _draw_layer(x_px, y_px, inverse_depth, triangles, facing, starts, ends, layer, maps)
+
+    share(range(len(ends)), draw)
     return _Sheets(x_px, y_px, inverse_depth, facing, ends, maps)
 
 
@@ -120,58 +131,77 @@ def _drawn(
     seen = np.zeros((2, len(avatar.triangles) if notes_seen else 0), np.bool_)
     spacing = (march.far - march.near) / (march.samples - 1)
     limits = np.array([march.near, march.far, spacing, march.background_z, avatar.background_reach], np.float32)
-    _blend(
-        sheets.x_px, sheets.y_px, sheets.inverse_depth, avatar.triangles, sheets.facing, avatar.starts, sheets.ends,
-        sheets.maps, avatar.texels, avatar.textures, avatar.background, *view.origin_and_axes, view.tangent, limits,
-        planes, seen,
-    )  # fmt: skip
+
+    def blend(row: int) -> None:
+        _blend(
+            sheets.x_px, sheets.y_px, sheets.inverse_depth, avatar.triangles, sheets.facing, avatar.starts,
+            sheets.ends, sheets.maps, avatar.texels, avatar.textures, avatar.background, *view.origin_and_axes,
+            view.tangent, limits, row, min(row + ROWS, size), planes, seen,
+        )  # fmt: skip
+
+    share(range(0, size, ROWS), blend)
     return planes, seen
 
 
 def _projected(vertices: Float[np.ndarray, "vertex 3"], view: View) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Index pixels and inverse depth along the viewing axis, float32."""
     origin, axes = view.origin_and_axes
-    in_camera = vertices @ axes.astype(np.float32) - (origin @ axes).astype(np.float32)
-    inverse = (-1 / in_camera[:, 2]).astype(np.float32)
+    turn, move = axes.astype(np.float32), (origin @ axes).astype(np.float32)
     half = np.float32((view.size - 1) / 2)
     focal = np.float32(half / view.tangent)
-    return half + focal * in_camera[:, 0] * inverse, half - focal * in_camera[:, 1] * inverse, inverse
+    projected = np.empty((3, len(vertices)), np.float32)
+
+    def project(first: int) -> None:
+        block = slice(first, first + VERTICES)
+        _project(vertices[block], turn, move, focal, half, projected[:, block])
+
+    share(range(0, len(vertices), VERTICES), project)
+    return projected[0], projected[1], projected[2]
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def _by_facing(x_px, y_px, triangles, starts):
-    """(F,) indices of the triangles, each layer's where it was: those that turn their outside to the camera first. And
-    (L,) where these end.
+def _project(vertices, turn, move, focal, half, projected):
+    for v in range(len(vertices)):
+        x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
+        right = x * turn[0, 0] + y * turn[1, 0] + z * turn[2, 0] - move[0]
+        up = x * turn[0, 1] + y * turn[1, 1] + z * turn[2, 1] - move[1]
+        backward = x * turn[0, 2] + y * turn[1, 2] + z * turn[2, 2] - move[2]
+        inverse = np.float32(-1) / backward
+        projected[0, v] = half + focal * right * inverse
+        projected[1, v] = half - focal * up * inverse
+        projected[2, v] = inverse
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def _by_facing(x_px, y_px, triangles, starts, layer, facing, ends):
+    """Puts a layer's triangles into ``facing``, where it was: those that turn their outside to the camera first. These
+    end at ``ends``.
     """
-    facing, ends = np.empty(len(triangles), np.int32), np.empty(len(starts) - 1, np.int32)
-    for layer in numba.prange(len(starts) - 1):
-        front, back = starts[layer], starts[layer + 1]
-        for t in range(starts[layer], starts[layer + 1]):
-            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-            area = (x_px[b] - x_px[a]) * (y_px[c] - y_px[a]) - (y_px[b] - y_px[a]) * (x_px[c] - x_px[a])
-            if area < 0:                                               # y runs down: seen from outside
-                facing[front] = t
-                front += 1
-            else:
-                back -= 1
-                facing[back] = t
-        ends[layer] = front
-    return facing, ends
+    front, back = starts[layer], starts[layer + 1]
+    for t in range(starts[layer], starts[layer + 1]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        area = (x_px[b] - x_px[a]) * (y_px[c] - y_px[a]) - (y_px[b] - y_px[a]) * (x_px[c] - x_px[a])
+        if area < 0:                                                   # y runs down: seen from outside
+            facing[front] = t
+            front += 1
+        else:
+            back -= 1
+            facing[back] = t
+    ends[layer] = front
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def _draw_layers(x_px, y_px, inverse_depth, triangles, facing, starts, ends, maps):
-    """The triangles of each layer where each pixel's ray enters (0) and leaves (1) it, as places in that part of
+def _draw_layer(x_px, y_px, inverse_depth, triangles, facing, starts, ends, layer, maps):
+    """The triangles of a layer where each pixel's ray enters (0) and leaves (1) it, as places in that part of
     ``facing``.
     """
-    layers = maps.shape[1]
-    for layer in numba.prange(layers):
-        for way in range(2):
-            first, last = (starts[layer], ends[layer]) if way == 0 else (ends[layer], starts[layer + 1])
-            nearest = np.zeros(maps.shape[2:], np.float32)
-            draw_triangles(x_px, y_px, inverse_depth, triangles[facing[first:last]], maps[way, layer], nearest)
+    for way in range(2):
+        first, last = (starts[layer], ends[layer]) if way == 0 else (ends[layer], starts[layer + 1])
+        nearest = np.zeros(maps.shape[2:], np.float32)
+        draw_triangles(x_px, y_px, inverse_depth, triangles[facing[first:last]], maps[way, layer], nearest)
 
 
 @numba.njit(cache=True, inline="always")
@@ -194,18 +224,18 @@ def _corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row):
     return wa * share, wb * share, wc * share, total * share
 
 
-@numba.njit(cache=True, parallel=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _blend(
     x_px, y_px, inverse_depth, triangles, facing, starts, ends, maps, texels, textures, background,
-    origin, axes, tangent, limits, planes, seen,
+    origin, axes, tangent, limits, first_row, end_row, planes, seen,
 ):  # fmt: skip
-    """Colours of all pixels: rgb, opacity, premultiplied foreground and depth, one plane each."""
+    """Colours of some rows: rgb, opacity, premultiplied foreground and depth, one plane each."""
     _, layers, size, _ = maps.shape
     texture_height, texture_width, back_side = textures.shape[1], textures.shape[2], background.shape[0]
     near, far, spacing, plane_z, reach = limits
     half = np.float32((size - 1) / 2)
-    for row in numba.prange(size):
+    for row in range(first_row, end_row):
         dy = np.float32(tangent) * (1 - row / half)
         for column in range(size):
             dx = np.float32(tangent) * (column / half - 1)

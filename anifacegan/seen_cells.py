@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 
+from anifacegan.cores import share
 from anifacegan.layered import LayeredAvatar
 from anifacegan.playback import View, entered_triangles, seen_triangles
 from anifacegan.sheet_meshes import SheetMesh, restricted
@@ -35,14 +36,17 @@ def cells_before(cells: LevelCells, complete: SheetMesh, fov_deg: float, widest_
     """
     part = restricted(complete, cells)
     before = np.zeros(cells.size, bool)
-    for yaw, pitch in _views(widest_rad):
-        view = View(yaw, pitch, SEEN_SIZE, fov_deg)
+
+    def look(angles: tuple[float, float]) -> None:
+        view = View(*angles, SEEN_SIZE, fov_deg)
         first, other = (
             np.where(entered < 0, -1, mesh.cell[entered])
             for mesh in (complete, part)
             for entered in [entered_triangles(mesh.x_template, mesh.triangles, mesh.starts, view)]
         )
         before[first[(other >= 0) & (first != other)]] = True
+
+    share(_views(widest_rad), look)
     return grown(before.reshape(cells.shape), BEFORE)
 
 
@@ -50,8 +54,12 @@ def seen_cells(avatar: LayeredAvatar, mesh: SheetMesh, cells: LevelCells) -> tup
     """Cells that some view of the neutral face or of an expression shows; and all that such views need."""
     seen = np.zeros((2, len(mesh.triangles)), bool)
     poses = [avatar.vertices, *(avatar.vertices + shape for shape in avatar.blendshapes)]
-    for vertices, (yaw, pitch) in product(poses, _views(avatar.widest_rad)):
-        seen |= seen_triangles(avatar, vertices, yaw, pitch, SEEN_SIZE)
+
+    def look(pose_and_view: tuple[np.ndarray, tuple[float, float]]) -> None:
+        vertices, (yaw, pitch) = pose_and_view
+        seen[seen_triangles(avatar, vertices, yaw, pitch, SEEN_SIZE)] = True
+
+    share(product(poses, _views(avatar.widest_rad)), look)
     found = np.zeros((2, cells.size), bool)
     for triangles, flags in zip(seen, found, strict=True):
         flags[mesh.cell[triangles]] = True

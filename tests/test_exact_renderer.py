@@ -22,6 +22,7 @@ from anifacegan.rays import Rays, image_rays
 from anifacegan.reference_renderer import reference_colours, reference_picture
 from tests.closed_forms import bumpy_avatar, camera_rays, constant_step, distance_to, numbers, spheres
 from tests.small_models import small_checkpoint
+from tests.thread_counts import pytorch_threads
 
 STEP = 1 / 255
 """Of an 8-bit picture."""
@@ -184,6 +185,17 @@ def test_slices_give_the_same_picture(small: Face, monkeypatch: pytest.MonkeyPat
     parts = small.picture(0.2, 0.1, 130)
     for field in dataclasses.fields(whole):
         torch.testing.assert_close(getattr(parts, field.name), getattr(whole, field.name), atol=1e-6, rtol=0)
+
+
+def test_one_thread_and_several_show_the_same_picture(small: Face) -> None:
+    pictures = []
+    for count in (1, 2, 5):
+        with pytorch_threads(count):
+            pictures.append(small.picture(0.2, 0.1, 65))
+    for picture in pictures[1:]:
+        for field in dataclasses.fields(picture):
+            one, other = getattr(pictures[0], field.name), getattr(picture, field.name)
+            torch.testing.assert_close(other, one, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])

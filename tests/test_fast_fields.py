@@ -38,7 +38,7 @@ def avatar(people: int = 1, layers: int = 3) -> Avatar:
 @pytest.mark.parametrize("layers", [2, 5])
 @pytest.mark.parametrize("count", [1, 40, 41, 100])
 def test_fast_fields_compute_what_plain_ones_do(count: int, layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_fields, "TILE", 40)
+    monkeypatch.setattr(fast_fields, "ACTIVATIONS", 40 * 8)
     plain = avatar(layers=layers)
     fast = fast_avatar(plain)
     x = 0.2 * torch.rand(1, count, 3) - 0.1

@@ -4,17 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from anifacegan.models import fused_sine
 from anifacegan.models.fused_sine import relu_, sine_
 
 
-@pytest.fixture(params=["one pass", "PyTorch"])
-def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused_sine, "SERIAL_WINS", 1000 if request.param == "one pass" else 0)
-
-
 @pytest.mark.parametrize("largest", [0.1, 3.0, 100.0, 1e4])
-@pytest.mark.usefixtures("_both_ways")
 def test_it_is_the_sine_of_the_sum(largest: float) -> None:
     h = largest * (2 * torch.rand(301, 37) - 1)
     bias = torch.randn(37)
@@ -31,7 +24,6 @@ def test_it_is_the_sine_at_and_between_the_ends_of_every_half_turn() -> None:
     assert (h - near.double().sin()).abs().max() < 3e-7
 
 
-@pytest.mark.usefixtures("_both_ways")
 def test_the_rectifier_adds_its_bias_and_cuts_at_zero() -> None:
     h, bias = torch.randn(33, 19), torch.randn(19)
     expected = (h + bias).relu()

@@ -14,7 +14,7 @@ LAYERS = """
     distribution
     output_folder
     coefficients expressions codes cameras
-    rays lighting rasterizer march
+    rays lighting rasterizer march cores
     antialiasing morphable
     open_face.components open_face.makehuman open_face.occlusion open_face.subdivision open_face.surface
     open_face.identity open_face.topology

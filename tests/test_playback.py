@@ -3,7 +3,6 @@
 import math
 from dataclasses import replace
 
-import numba
 import numpy as np
 import pytest
 import torch
@@ -15,6 +14,7 @@ from anifacegan.playback import View, entered_triangles, play, seen_triangles
 from anifacegan.rays import image_rays
 from tests.closed_forms import stay
 from tests.flat_avatars import Sheet, as_planes, avatar_of, bumpy_sheet, slow_view, square, together
+from tests.thread_counts import pytorch_threads
 
 FLOAT = 2e-5
 """Of float32 blending; depths and colours are about 1."""
@@ -235,14 +235,12 @@ def test_a_triangle_on_edge_is_drawn_within_its_corners() -> None:
     assert covered > 10
 
 
-def test_one_thread_and_two_draw_the_same() -> None:
-    if numba.config.NUMBA_NUM_THREADS < 2:
-        pytest.skip("numba was started with one thread")
+@pytest.mark.parametrize("threads", [2, 3])
+def test_one_thread_and_several_draw_the_same(threads: int) -> None:
     rng = np.random.default_rng(2)
     avatar = avatar_of(*(bumpy_sheet(z, rng) for z in (0.07, 0.05, 0.0)))
-    before, pictures = numba.get_num_threads(), []
-    for threads in (1, 2):
-        numba.set_num_threads(threads)
-        pictures.append(as_planes(play(avatar, avatar.vertices, 0.3, 0.1, 33)))
-    numba.set_num_threads(before)
+    pictures = []
+    for count in (1, threads):
+        with pytorch_threads(count):
+            pictures.append(as_planes(play(avatar, avatar.vertices, 0.3, 0.1, 33)))
     np.testing.assert_array_equal(*pictures)

@@ -186,6 +186,7 @@ def test_what_makes_no_sense_is_refused_in_one_line(tiny: Path) -> None:
 
 def test_a_benchmark_can_be_interrupted(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run that it measures would ask its own handlers only after a step."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts tests behind its back ignores it
     monkeypatch.setattr(training_benchmark, "measure_stage", lambda *_: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         benchmark(asked(tiny), tmp_path / "bench")

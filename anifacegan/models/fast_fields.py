@@ -1,11 +1,13 @@
 """The fields of one avatar for inference on a CPU: the same functions of points, several times faster.
 
-Points are taken a tile at a time, so that the activations of two layers stay in a core's cache and are written over;
-biases and sines are one pass (:mod:`anifacegan.models.fused_sine`), and the template's heads one product a layer. The
+Points are taken a tile at a time, each by one core, so that the activations of two layers stay in its cache and are
+written over; biases and sines are one pass (:mod:`anifacegan.models.fused_sine`), and the template's heads one product
+a layer. The
 plain fields are the twins that this is tested against, and what is used on a GPU, in other precisions, for batches and
 in training.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -13,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anifacegan.cores import share
 from anifacegan.models.alignment import BoundAlignment
 from anifacegan.models.compositing import RGB_WIDENING, alpha_from_sigma
 from anifacegan.models.deformation import BoundDeformation
@@ -22,8 +25,8 @@ from anifacegan.models.manifolds import ManifoldField
 from anifacegan.models.template import BoundTemplate
 from anifacegan.shapes import BOX
 
-TILE = 1024
-"""Points that go through a network together: two activations of 256 units are 2 MB."""
+ACTIVATIONS = 2**18
+"""Numbers that a layer gives for the points of a tile: with the layer's before it, 2 MB."""
 
 
 def fast_avatar(avatar: Avatar) -> Avatar:
@@ -58,6 +61,13 @@ def _is_one_on_cpu(weight: Tensor) -> bool:
     return len(weight) == 1 and weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
+class _Memory(threading.local):
+    """Of the activations that a thread reads and of those that it writes."""
+
+    def __init__(self, size: int) -> None:
+        self.halves = torch.empty(2, size).unbind()
+
+
 class _Layers:
     """Layers behind one another, on a tile of points in world units; their activations are written over."""
 
@@ -67,19 +77,24 @@ class _Layers:
         self.layers += [(weight.detach().contiguous(), bias.detach().contiguous()) for weight, bias in others]
         self.activate = activate
         width = max(weight.shape[1] for weight, _ in self.layers)
-        self.memory = first.new_empty(2, TILE * width)
+        self.tile = max(1, ACTIVATIONS // width)
+        self.memory = _Memory(self.tile * width)
+
+    def in_tiles(self, points: int, work: Callable[[slice], None]) -> None:
+        """``work`` on so many points, a tile at a time, on all cores."""
+        share([slice(start, start + self.tile) for start in range(0, points, self.tile)], work)
 
     def step(self, k: int, h: Float[Tensor, "tile in_dim"]) -> Float[Tensor, "tile out_dim"]:
         """Layer k of activations that the other half of the memory holds."""
         weight, bias = self.layers[k]
         width = weight.shape[1]
-        out = self.memory[k % 2, : len(h) * width].view(-1, width)
+        out = self.memory.halves[k % 2][: len(h) * width].view(-1, width)
         torch.mm(h, weight, out=out)
         self.activate(out, bias)
         return out
 
     def __call__(self, x: Float[Tensor, "tile 3"]) -> Float[Tensor, "tile out_dim"]:
-        """The last layer's activations, until the next call."""
+        """The last layer's activations, until this thread's next call."""
         for k in range(len(self.layers)):
             x = self.step(k, x)
         return x
@@ -94,9 +109,12 @@ class FastSteps:
     bias: Float[Tensor, "3"]
 
     def __call__(self, x: Float[Tensor, "1 point 3"]) -> Float[Tensor, "1 point 3"]:
-        out = torch.empty_like(x[0])
-        for tile, to in zip(x[0].split(TILE), out.split(TILE), strict=True):
-            torch.addmm(self.bias, self.layers(tile), self.weight, out=to)
+        points, out = x[0], torch.empty_like(x[0])
+
+        def work(tile: slice) -> None:
+            torch.addmm(self.bias, self.layers(points[tile]), self.weight, out=out[tile])
+
+        self.layers.in_tiles(len(points), work)
         return out[None]
 
 
@@ -111,9 +129,12 @@ class FastManifolds:
         self.weight, self.bias = field.output.weight.detach()[0], field.output.bias.detach()
 
     def __call__(self, x: Float[Tensor, "1 point 3"]) -> Float[Tensor, "1 point"]:
-        out = torch.empty_like(x[0, :, 0])
-        for tile, to in zip(x[0].split(TILE), out.split(TILE), strict=True):
-            torch.mv(self.layers(tile), self.weight, out=to)
+        points, out = x[0], torch.empty_like(x[0, :, 0])
+
+        def work(tile: slice) -> None:
+            torch.mv(self.layers(points[tile]), self.weight, out=out[tile])
+
+        self.layers.in_tiles(len(points), work)
         return (out + self.bias)[None]
 
 
@@ -135,11 +156,14 @@ class FastTemplate:
         self.gain = field.sigma_gain
 
     def __call__(self, x: Float[Tensor, "1 point 3"]) -> tuple[Float[Tensor, "1 point 3"], Float[Tensor, "1 point"]]:
-        out = self.bias.repeat(x.shape[1], 1)                          # (N, 4)
-        for tile, to in zip(x[0].split(TILE), out.split(TILE), strict=True):
-            h = self.layers.step(0, tile)
+        points, out = x[0], self.bias.repeat(x.shape[1], 1)            # (N, 4)
+
+        def work(tile: slice) -> None:
+            h, to = self.layers.step(0, points[tile]), out[tile]
             for k, head in enumerate(self.heads, start=1):
                 h = self.layers.step(k, h)
                 to.addmm_(h, head)
+
+        self.layers.in_tiles(len(points), work)
         rgb = out[:, :3].sigmoid() * (1 + 2 * RGB_WIDENING) - RGB_WIDENING
         return rgb[None], alpha_from_sigma(self.gain * out[:, 3])[None]

@@ -16,7 +16,7 @@ _C3, _C5, _C7, _C9, _C11 = (
 _ZERO = np.float32(0)
 
 
-@numba.njit(cache=True, fastmath={"contract", "nnan", "ninf", "nsz"}, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "nnan", "ninf", "nsz"}, error_model="numpy")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def sine(h, bias):
     for row in range(h.shape[0]):
@@ -31,7 +31,7 @@ def sine(h, bias):
             h[row, column] = -y if odd else y
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def relu(h, bias):
     for row in range(h.shape[0]):
