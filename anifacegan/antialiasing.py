@@ -8,8 +8,8 @@ which the choice of the triangle at a pixel does not.
 
 Backends:
 
-- ``numba``: plain torch, for the fragments of the CPU rasteriser. From the nearer pixel it follows the surface over as
-  many triangles as lie between the two centres, so a mesh may be finer than the pixels.
+- ``numba``, ``torch``: plain torch, for the fragments of these rasterisers. From the nearer pixel it follows the
+  surface over as many triangles as lie between the two centres, so a mesh may be finer than the pixels.
 - ``nvdiffrast``: the CUDA kernel of the package diffrp-nvdiffrast, as published: it knows the outlines of the nearer
   pixel's own triangle only, and leaves stairs where triangles at the silhouette are smaller than pixels.
 
@@ -22,14 +22,8 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from anifacegan.cameras import Camera
-from anifacegan.rasterizer import (
-    LARGEST_COORDINATE_PX,
-    SUBPIXEL,
-    Backend,
-    Fragments,
-    clip_positions,
-    load_nvdiffrast,
-)
+from anifacegan.rasterizer import Backend, Fragments, clip_positions, load_nvdiffrast
+from anifacegan.torch_rasterizer import LARGEST_COORDINATE_PX, SUBPIXEL
 
 SLACK_PX = 2 / SUBPIXEL
 """A crossing so little beyond a pixel's centre still lies between the two: coverage was decided on rounded corners."""

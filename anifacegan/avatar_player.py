@@ -26,7 +26,7 @@ from anifacegan.errors import InputError, first_line
 from anifacegan.expression_reader import ExpressionReader
 from anifacegan.layered import LayeredAvatar
 from anifacegan.march import MarchConfig
-from anifacegan.playback import play
+from anifacegan.players import Player, player_on
 from anifacegan.rendered import Picture
 from anifacegan.shapes import EXP_DIM
 from anifacegan.trajectories import WIDEST_VIEW_RAD
@@ -87,6 +87,12 @@ class AvatarPlayer:
     avatar: LayeredAvatar
     card: AvatarCard
     basis: ExpressionBasis | None = None
+    device: str = "cpu"
+    """Where pictures are drawn, and where they lie."""
+
+    @cached_property
+    def _player(self) -> Player:
+        return player_on(self.device, self.avatar)
 
     @cached_property
     def expressions(self) -> ExpressionReader:
@@ -110,7 +116,7 @@ class AvatarPlayer:
         z_exp = self.expressions.coefficients(expression)
         self.check_expression(z_exp, "coefficients" if isinstance(expression, np.ndarray) else str(expression))
         self.check_view(yaw, pitch)
-        return play(self.avatar, self.avatar.posed(z_exp), float(yaw), float(pitch), size)
+        return self._player.picture(z_exp, float(yaw), float(pitch), size)
 
     def render(
         self,
@@ -170,8 +176,8 @@ def save_avatar(path: Path, player: AvatarPlayer) -> None:
     write_complete(path, content)
 
 
-def load_avatar(path: Path | str) -> AvatarPlayer:
-    """Read what :func:`save_avatar` wrote.
+def load_avatar(path: Path | str, device: str = "cpu") -> AvatarPlayer:
+    """Read what :func:`save_avatar` wrote, to be played on a device.
 
     Raises:
         InputError: no such file, no avatar, or something in it does not fit.
@@ -197,7 +203,8 @@ def load_avatar(path: Path | str) -> AvatarPlayer:
         )
     values = {name: arrays[name] for name in _ARRAYS} | {"blendshapes": arrays["blendshapes"].astype(np.float32)}
     sizes = {name: float(header[name]) for name in _SIZES}
-    return AvatarPlayer(LayeredAvatar(**values, march=march, **sizes), card, _read_basis(path, card, arrays))
+    avatar = LayeredAvatar(**values, march=march, **sizes)
+    return AvatarPlayer(avatar, card, _read_basis(path, card, arrays), device)
 
 
 def _read_header(path: Path, text: str) -> dict[str, Any]:

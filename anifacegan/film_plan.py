@@ -143,7 +143,7 @@ def plan_film(config: RenderConfig, home: Path | None = None) -> FilmPlan:
     path = located(config.model, home)
     model: Subject
     if path.suffix == SUFFIX:
-        model = load_avatar(path)
+        model = load_avatar(path, chosen_device(config.device))
         people = [the_avatar(config, model, path)]
     else:
         model = load_model(path, chosen_device(config.device))

@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import numpy as np
 import scipy.linalg
@@ -19,12 +19,11 @@ from anifacegan.avatar_player import AvatarPlayer
 from anifacegan.baking import BakeConfig, bake
 from anifacegan.errors import InputError
 from anifacegan.inverse_deformation import Condition
-from anifacegan.layered import LayeredAvatar
 from anifacegan.library import Face, Model
 from anifacegan.manifold_charts import ManifoldCharts, chart_manifolds
 from anifacegan.models.fast_fields import fast_avatar
 from anifacegan.models.latents import Latents
-from anifacegan.playback import play
+from anifacegan.players import Player, player_on
 from anifacegan.rendered import Picture
 from anifacegan.trajectories import Trajectory
 
@@ -44,13 +43,6 @@ WIDER_RAD, WIDEST_BAKE_RAD = 0.05, 1.2
 """The avatar is baked for views so much farther aside than the film's, and for none farther than this."""
 
 
-@runtime_checkable
-class FrameRenderer(Protocol):
-    """Draws one person."""
-
-    def picture(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> Picture: ...
-
-
 @dataclass(frozen=True)
 class Exact:
     """The networks, point by point."""
@@ -60,16 +52,6 @@ class Exact:
 
     def picture(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> Picture:
         return self.face(z_exp).picture(yaw, pitch, size)
-
-
-@dataclass(frozen=True)
-class Baked:
-    """Textured sheets."""
-
-    avatar: LayeredAvatar
-
-    def picture(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> Picture:
-        return play(self.avatar, self.avatar.posed(z_exp), yaw, pitch, size)
 
 
 @dataclass(frozen=True)
@@ -124,7 +106,7 @@ class RendererChoice:
         """The networks of a person."""
         return Exact(lambda z_exp: self.model.face(codes=codes, expression=z_exp, psi=psi))
 
-    def of(self, name: str, codes: tuple, psi: float, wanted: Wanted) -> tuple[FrameRenderer, dict[str, object]]:
+    def of(self, name: str, codes: tuple, psi: float, wanted: Wanted) -> tuple[Player, dict[str, object]]:
         """The renderer of a person, and what the manifest says of the choice.
 
         Raises:
@@ -151,7 +133,7 @@ class RendererChoice:
         return baked, {"renderer": "baked"} | facts
 
     @staticmethod
-    def _stays_exact(name: str, exact: Exact, why: str) -> tuple[FrameRenderer, dict[str, object]]:
+    def _stays_exact(name: str, exact: Exact, why: str) -> tuple[Player, dict[str, object]]:
         print(f"{name}: stays exact, {why}", file=sys.stderr)
         return exact, {"renderer": "exact", "why": why}
 
@@ -168,14 +150,15 @@ class RendererChoice:
             return f"its expressions need more than {MOST_SHAPES} blendshapes"
         return None
 
-    def _bake(self, codes: tuple, psi: float, wanted: Wanted) -> tuple[Baked, dict[str, object]]:
+    def _bake(self, codes: tuple, psi: float, wanted: Wanted) -> tuple[Player, dict[str, object]]:
         texture = min(LARGEST_TEXTURE, max(128, round(TEXELS_PER_PIXEL * wanted.size)))
         config = BakeConfig(texture=texture, widest_rad=wanted.widest_rad + WIDER_RAD)
         z_exp = wanted.trajectory.z_exp
         keys = key_expressions(z_exp)
         avatar, report = bake(person_condition(self.model, codes, psi), z_exp[keys], self.charts, config)
         residual = float(report.residual.max()) if len(report.residual) else 0.0
-        return Baked(avatar), {"blendshapes": len(keys), "texture": texture, "residual_world": residual}
+        player = player_on(self.model.generator.device, avatar)
+        return player, {"blendshapes": len(keys), "texture": texture, "residual_world": residual}
 
     @staticmethod
     def _probes(wanted: Wanted) -> set[int]:
@@ -184,11 +167,11 @@ class RendererChoice:
         return {len(film) // 2, int(np.linalg.norm(film.z_exp, axis=1).argmax())}
 
     @staticmethod
-    def _psnr(one: FrameRenderer, other: FrameRenderer, wanted: Wanted, k: int) -> float:
+    def _psnr(one: Player, other: Player, wanted: Wanted, k: int) -> float:
         """Decibels between two renderers on one picture of the film, at no more than 256 px."""
         film = wanted.trajectory
         view = (film.z_exp[k], float(film.yaw[k]), float(film.pitch[k]), min(wanted.size, 256))
-        error = (one.picture(*view).rgb - other.picture(*view).rgb.cpu()).square().mean().item()
+        error = (one.picture(*view).rgb - other.picture(*view).rgb).square().mean().item()
         return -10 * math.log10(max(error, 1e-12))
 
 

@@ -4,8 +4,9 @@ Backends give the same :class:`Fragments`:
 
 - ``numba``: a z-buffer on the CPU. Pixel centres are tested, edges follow the top-left rule on a fixed-point grid, so
   two triangles that share an edge never both cover a pixel and never leave a crack.
+- ``torch``: the same pixels on any device (:mod:`anifacegan.torch_rasterizer`), for GPUs without nvdiffrast.
 - ``nvdiffrast``: the CUDA rasteriser of the package diffrp-nvdiffrast. It clips a triangle that reaches behind the
-  camera, where numba leaves it out.
+  camera, where the others leave it out.
 
 Visibility is a choice and has no gradient; barycentric coordinates and depth are computed again in torch from the
 vertices of the chosen triangle, so gradients flow to vertices and attributes whichever the backend. Smooth silhouettes,
@@ -25,13 +26,9 @@ from torch import Tensor
 
 from anifacegan.cameras import Camera
 from anifacegan.errors import InputError
+from anifacegan.torch_rasterizer import LARGEST_COORDINATE_PX, SUBPIXEL, nearest_triangles
 
-Backend = Literal["auto", "numba", "nvdiffrast"]
-
-SUBPIXEL = 1024
-"""Corners are rounded to this fraction of a pixel, on which coverage is decided exactly in integers."""
-LARGEST_COORDINATE_PX = 2.0**19
-"""Triangles that reach farther from the image's corner are not drawn: their products would overflow."""
+Backend = Literal["auto", "numba", "torch", "nvdiffrast"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ def rasterize(
         backend = "nvdiffrast" if vertices.is_cuda else "numba"
     in_camera = camera.to_camera(vertices)                             # (B, V, 3)
     with torch.no_grad():
-        visible = _visible_nvdiffrast if backend == "nvdiffrast" else _visible_numba
+        visible = {"numba": _visible_numba, "torch": _visible_torch, "nvdiffrast": _visible_nvdiffrast}[backend]
         triangle = visible(in_camera.detach(), triangles, camera)      # (B, H, W)
     return _fragments(in_camera, triangles, triangle, camera)
 
@@ -199,6 +196,20 @@ def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
                 wc += cx * SUBPIXEL
 
 
+# ------------------------------------------------------------------------------------------------- any device (torch)
+def _visible_torch(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tensor:
+    batch, vertices = in_camera.shape[:2]
+    points = in_camera.double().flatten(0, 1)
+    inverse_depth = -1.0 / points[:, 2]
+    x_px = camera.principal_px + camera.focal_px * points[:, 0] * inverse_depth
+    y_px = camera.principal_px - camera.focal_px * points[:, 1] * inverse_depth
+    item = torch.arange(batch, device=points.device)
+    all_of_them = (triangles.long() + vertices * item[:, None, None]).flatten(0, 1)
+    picture = item.repeat_interleave(len(triangles))
+    found = nearest_triangles(x_px, y_px, inverse_depth, all_of_them, picture, batch, camera.size)
+    return torch.where(found < 0, found, found % len(triangles))
+
+
 # -------------------------------------------------------------------------------------------------- CUDA (nvdiffrast)
 def load_nvdiffrast(device: torch.device) -> Any:
     """The package's module for tensors on ``device``.
@@ -211,10 +222,10 @@ def load_nvdiffrast(device: torch.device) -> Any:
     except ImportError:
         raise InputError(
             "rasterizer backend 'nvdiffrast' needs the package: pip install 'anifacegan[cuda]' (diffrp-nvdiffrast); "
-            "backend 'numba' works without"
+            "backends 'torch' and 'numba' work without"
         ) from None
     if device.type != "cuda":
-        raise InputError(f"rasterizer backend 'nvdiffrast' needs CUDA tensors, got {device}; use 'numba'")
+        raise InputError(f"rasterizer backend 'nvdiffrast' needs CUDA tensors, got {device}; use 'numba' or 'torch'")
     return nvdiffrast
 
 
@@ -222,13 +233,13 @@ def _visible_nvdiffrast(in_camera: Tensor, triangles: Tensor, camera: Camera) ->
     nvdiffrast = load_nvdiffrast(in_camera.device)
     clip = clip_positions(in_camera.float(), camera)
     out, _ = nvdiffrast.rasterize(
-        _cuda_context(in_camera.device), clip, triangles.to(torch.int32).contiguous(), [camera.size, camera.size]
+        nvdiffrast_context(in_camera.device), clip, triangles.to(torch.int32).contiguous(), [camera.size, camera.size]
     )
     return out[..., 3].long() - 1
 
 
 @functools.cache
-def _cuda_context(device: torch.device) -> Any:
+def nvdiffrast_context(device: torch.device) -> Any:
     """nvdiffrast's context of a device, made once: it owns buffers on the GPU."""
     import nvdiffrast.torch as nvdiffrast
 

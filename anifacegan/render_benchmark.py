@@ -23,12 +23,11 @@ from anifacegan.command_line import several
 from anifacegan.devices import Device, chosen_device
 from anifacegan.errors import InputError, require
 from anifacegan.film_renderer import person_condition
-from anifacegan.layered import LayeredAvatar
 from anifacegan.library import Face, Model, load_model
 from anifacegan.manifold_charts import chart_manifolds
 from anifacegan.models.growth import grown_generator
 from anifacegan.peak_memory import forget_peak, peak_bytes
-from anifacegan.playback import play
+from anifacegan.players import Player, player_on
 from anifacegan.reference_renderer import reference_picture
 
 Way = Callable[[Model, Face, float, float, int], Tensor]
@@ -40,17 +39,18 @@ class Playback:
 
     def __init__(self) -> None:
         self.face: Face | None = None
-        self.avatar: LayeredAvatar | None = None
+        self.player: Player | None = None
 
     def __call__(self, model: Model, face: Face, yaw: float, pitch: float, size: int) -> Tensor:
         z_exp = face.codes.z_exp[0].cpu().numpy()
-        if self.avatar is None or self.face is not face:
+        if self.player is None or self.face is not face:
             field, codes = model.generator.manifolds, (face.codes.z_id, face.codes.z_noise)
             with torch.inference_mode():
                 charts = chart_manifolds(field, field.levels, model.generator.config.march, PLAYBACK.grid)
-            self.avatar, _ = bake(person_condition(model, codes, PSI), z_exp[None], charts, PLAYBACK)
+            avatar, _ = bake(person_condition(model, codes, PSI), z_exp[None], charts, PLAYBACK)
+            self.player = player_on(model.generator.device, avatar)
             self.face = face
-        return play(self.avatar, self.avatar.posed(z_exp), yaw, pitch, size).rgb
+        return self.player.picture(z_exp, yaw, pitch, size).rgb
 
 
 PSI = 0.7

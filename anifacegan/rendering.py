@@ -20,7 +20,7 @@ from anifacegan.avatar_player import AvatarPlayer
 from anifacegan.codes import write_people
 from anifacegan.errors import InputError
 from anifacegan.film_plan import FilmPlan, Person, RenderConfig, Subject, plan_film
-from anifacegan.film_renderer import FrameRenderer, Played, RendererChoice, Wanted
+from anifacegan.film_renderer import Played, RendererChoice, Wanted
 from anifacegan.output_folder import MANIFEST, filled_when_complete
 from anifacegan.pictures import (
     SheetRow,
@@ -33,6 +33,7 @@ from anifacegan.pictures import (
     write_png,
     write_video,
 )
+from anifacegan.players import Player
 from anifacegan.rendered import Picture
 
 __all__ = ["RenderConfig", "run"]
@@ -72,7 +73,7 @@ def run(config: RenderConfig, home: Path | None = None) -> dict[str, Any]:
 
 def _chosen_renderer(
     config: RenderConfig, plan: FilmPlan, person: Person, choice: RendererChoice | None
-) -> tuple[FrameRenderer, dict[str, Any]]:
+) -> tuple[Player, dict[str, Any]]:
     """Who draws a person, and what the manifest says of that."""
     if isinstance(plan.model, AvatarPlayer):
         return Played(plan.model), {"renderer": "baked"}
@@ -81,7 +82,7 @@ def _chosen_renderer(
 
 
 def _render_person(
-    folder: Path, config: RenderConfig, plan: FilmPlan, person: Person, renderer: FrameRenderer, progress: tqdm
+    folder: Path, config: RenderConfig, plan: FilmPlan, person: Person, renderer: Player, progress: tqdm
 ) -> dict[str, Any]:
     """Frames, depth maps, film and codes of one person; returns the manifest's entry."""
     trajectory = plan.trajectory
@@ -138,7 +139,7 @@ def _write_sheet(
 
 def _sheet_renderer(
     config: RenderConfig, plan: FilmPlan, person: Person, choice: RendererChoice | None
-) -> FrameRenderer:
+) -> Player:
     if isinstance(plan.model, AvatarPlayer):
         return Played(plan.model)
     assert choice is not None and person.codes is not None
@@ -147,7 +148,7 @@ def _sheet_renderer(
 
 def _picture(
     config: RenderConfig,
-    renderer: FrameRenderer,
+    renderer: Player,
     person: Person,
     z_exp: Float[np.ndarray, "64"],
     yaw: float,
@@ -192,7 +193,7 @@ def _manifest(
     return manifest | {
         "files": sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()),
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
-        "device": "cpu" if isinstance(model, AvatarPlayer) else str(model.generator.device),
+        "device": str(model.device if isinstance(model, AvatarPlayer) else model.generator.device),
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "anifacegan": _own_version()},
     }

@@ -4,6 +4,7 @@
     python scripts/benchmark.py training [--config configs/demo.yaml] [--json FILE] [--steps 5] [any option of train.py]
     python scripts/benchmark.py render [--sizes 64 128 256] [--networks model full_size] [--json FILE]
     python scripts/benchmark.py baking [--frames 50] [--textures 256 384 512] [--grids 128 64] [--json FILE]
+    python scripts/benchmark.py playback [--sizes 128 256 512] [--players numba torch nvdiffrast] [--json FILE]
 
 training: some steps of each stage of a configuration, on a few pictures: images a second, peak memory, and the share of
 each phase of a step; float32 beside bfloat16, and in the game split beside whole pictures.
@@ -12,7 +13,10 @@ render: pictures of one person by the reference, which evaluates every point of 
 turns: milliseconds, peak memory, and the difference to the reference.
 
 baking: seconds to bake a person, milliseconds to play a frame, and decibels to the exact frames of a film, for several
-sizes of textures and meshes. --help after the name shows all options.
+sizes of textures and meshes.
+
+playback: milliseconds until one frame of a baked avatar is there, and frames a second, on the CPU and on a GPU where
+there is one. --help after the name shows all options.
 """
 
 import platform
@@ -32,6 +36,12 @@ from anifacegan.devices import chosen_device
 from anifacegan.errors import InputError, exit_on_input_error
 from anifacegan.film_plan import located
 from anifacegan.library import load_model
+from anifacegan.playback_benchmark import (
+    PlaybackBenchmark,
+    measure_playback,
+    playback_table,
+    write_playback_json,
+)
 from anifacegan.training_benchmark import TrainingBenchmark, benchmark, table, write_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -82,6 +92,19 @@ def measure_bakes(arguments: Sequence[str]) -> None:
         write_baking_json(config.json, config, found)
 
 
+def measure_players(arguments: Sequence[str]) -> None:
+    """The subcommand ``playback``."""
+    config = read_config(PlaybackBenchmark, ["--model", str(MODEL), *arguments], "benchmark.py playback")
+    config = replace(config, expression=_located(config.expression))
+    keep_freed_memory()
+    found = measure_playback(load_model(config.model), config)
+    print(f"{config.model}, person {config.seed}, {config.expression}, {config.frames} frames")
+    print("; ".join(f"{name}: {render_benchmark.machine(name)}" for name in dict.fromkeys(m.device for m in found)))
+    print(f"\n{playback_table(found)}")
+    if config.json is not None:
+        write_playback_json(config.json, config, found)
+
+
 def _located(expression: str) -> str:
     """A .mat file as it is, or beside this project where only that exists."""
     return str(located(Path(expression), REPOSITORY)) if expression.endswith(".mat") else expression
@@ -91,6 +114,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "training": measure_training,
     "render": measure_rendering,
     "baking": measure_bakes,
+    "playback": measure_players,
 }
 
 

@@ -28,6 +28,8 @@ def _same_draws_every_time() -> None:
 @pytest.fixture(
     params=[
         pytest.param(("numba", "cpu"), id="numba"),
+        pytest.param(("torch", "cpu"), id="torch"),
+        pytest.param(("torch", "cuda"), id="torch on a GPU", marks=pytest.mark.gpu),
         pytest.param(("nvdiffrast", "cuda"), id="nvdiffrast", marks=pytest.mark.gpu),
     ]
 )
@@ -39,6 +41,7 @@ def backend(request: pytest.FixtureRequest) -> tuple[str, str]:
     if device == "cuda":
         if not torch.cuda.is_available():
             pytest.skip("needs an NVIDIA GPU")
+    if name == "nvdiffrast":
         pytest.importorskip("nvdiffrast.torch", reason="pip install diffrp-nvdiffrast")
     return name, device
 

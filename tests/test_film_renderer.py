@@ -20,10 +20,11 @@ from anifacegan.baking import BakeConfig
 from anifacegan.coefficients import OPEN_FACE_MODEL
 from anifacegan.errors import InputError
 from anifacegan.film_plan import RenderConfig
-from anifacegan.film_renderer import NEGLIGIBLE, Baked, Exact, RendererChoice, Wanted, key_expressions
+from anifacegan.film_renderer import NEGLIGIBLE, Exact, RendererChoice, Wanted, key_expressions
 from anifacegan.library import Model, load_model
 from anifacegan.output_folder import MANIFEST
 from anifacegan.pictures import read_png
+from anifacegan.players import NumbaPlayer
 from anifacegan.rendering import run
 from anifacegan.trajectories import Trajectory
 from tests.one_line import assert_one_line
@@ -110,7 +111,7 @@ def test_auto_bakes_a_long_film_where_it_looks_the_same(
     choice = RendererChoice(model, "auto")
     monkeypatch.setattr(film_renderer, "LEAST_PSNR", 25.0)
     renderer, facts = choice.of("one", model.person(1), 0.7, wanted(model))
-    assert isinstance(renderer, Baked) and facts["renderer"] == "baked" and facts["blendshapes"] == 1
+    assert isinstance(renderer, NumbaPlayer) and facts["renderer"] == "baked" and facts["blendshapes"] == 1
     assert facts["texture"] == 128 and facts["psnr_to_exact_db"] > 25
     assert "one: baked" in capsys.readouterr().err
     # The fact is the worse of two frames' decibels, against the exact renderer.

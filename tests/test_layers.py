@@ -14,7 +14,8 @@ LAYERS = """
     distribution
     output_folder
     coefficients expressions codes cameras
-    rays lighting rasterizer march cores
+    rays lighting torch_rasterizer march cores
+    rasterizer
     antialiasing morphable
     open_face.components open_face.makehuman open_face.occlusion open_face.subdivision open_face.surface
     open_face.identity open_face.topology
@@ -61,6 +62,8 @@ LAYERS = """
     library
     layered manifold_charts
     playback sheets inverse_deformation trajectories
+    torch_playback
+    players
     avatar_player sheet_meshes sheet_textures
     posed_vertices seen_cells
     skin_stretch
@@ -75,7 +78,7 @@ LAYERS = """
     metrics.evaluation
     ablation metrics.command metrics.comparison metrics.side_by_side
     film_renderer
-    bake_benchmark render_benchmark
+    bake_benchmark playback_benchmark render_benchmark
     film_plan
     rendering metrics.comparison_run
     figures.settings

@@ -5,9 +5,17 @@ import pytest
 import torch
 from scipy.spatial import ConvexHull, Delaunay
 
+from anifacegan import torch_rasterizer
 from anifacegan.cameras import Camera, orbit_camera, reconstruction_camera
 from anifacegan.errors import InputError
-from anifacegan.rasterizer import clip_positions, draw_triangles, interpolate, rasterize, supersampled
+from anifacegan.rasterizer import (
+    Backend,
+    clip_positions,
+    draw_triangles,
+    interpolate,
+    rasterize,
+    supersampled,
+)
 from tests.pixel_meshes import at_pixels, on, plain_camera
 
 
@@ -131,9 +139,24 @@ def test_the_nearest_triangle_is_seen_whatever_the_order(backend: tuple[str, str
     assert (rasterize(points, triangles.flip(0), camera, name).triangle == 1).all()
 
 
-def test_of_two_equally_near_triangles_the_first_is_seen() -> None:
+@pytest.mark.parametrize("name", ["numba", "torch"])
+def test_of_two_equally_near_triangles_the_first_is_seen(name: Backend) -> None:
     points = at_pixels(np.array([[-9.0, -9.0], [40, -9], [-9, 40]]), 2.0, 6)[None]
-    assert (rasterize(points, torch.zeros(2, 1).long() + torch.arange(3), plain_camera(6)).triangle == 0).all()
+    assert (rasterize(points, torch.zeros(2, 1).long() + torch.arange(3), plain_camera(6), name).triangle == 0).all()
+
+
+@pytest.mark.parametrize("tests", [1, 300, 10**6], ids=["one by one", "some", "all"])
+def test_torch_draws_the_pixels_that_numba_draws(tests: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With corners on centres and edges of pixels, and two pictures at once."""
+    monkeypatch.setattr(torch_rasterizer, "MOST_TESTS", {"cpu": tests})
+    rng = np.random.default_rng(4)
+    size, count = 24, 150
+    pixels = rng.integers(-8, 2 * size + 8, (2, 3 * count, 2)) / 2
+    vertices = torch.stack([at_pixels(some, rng.uniform(1, 3, 3 * count), size) for some in pixels])
+    triangles = torch.arange(3 * count).reshape(-1, 3)
+    one, other = (rasterize(vertices, triangles, plain_camera(size, 2), name) for name in ("numba", "torch"))
+    assert one.mask.float().mean() > 0.9 and len(one.triangle.unique()) > 60
+    assert torch.equal(one.triangle, other.triangle)
 
 
 def cameras(batch: int) -> list[Camera]:
@@ -199,7 +222,8 @@ def test_attributes_may_be_shared_by_the_batch() -> None:
     assert torch.equal(interpolate(attributes, triangles, got), one_each)
 
 
-def test_triangles_behind_the_camera_or_not_finite_are_left_out() -> None:
+@pytest.mark.parametrize("name", ["numba", "torch"])
+def test_triangles_behind_the_camera_or_not_finite_are_left_out(name: Backend) -> None:
     square = np.array([[-9.0, -9.0], [40, -9], [-9, 40]])
     seen = at_pixels(square, 2.0, 6)
     behind = -seen
@@ -207,7 +231,7 @@ def test_triangles_behind_the_camera_or_not_finite_are_left_out() -> None:
     broken = torch.full((3, 3), float("nan"))
     far_off = seen * torch.tensor([1e9, 1.0, 1.0])
     points = torch.cat([behind, straddling, broken, far_off, seen])[None]
-    got = rasterize(points, torch.arange(15).reshape(5, 3), plain_camera(6), "numba")
+    got = rasterize(points, torch.arange(15).reshape(5, 3), plain_camera(6), name)
     assert (got.triangle == 4).all()
 
 

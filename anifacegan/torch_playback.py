@@ -1,0 +1,190 @@
+"""Plays a layered avatar in PyTorch, on a GPU: what it needs lies there, and so do the frames.
+
+The same picture as :mod:`anifacegan.playback` makes on a CPU, where each step is explained: sheets are drawn into maps
+of the triangles that rays enter and leave by, then all sheets of all pixels are read at once and blended. nvdiffrast
+draws the maps where it is installed, else :mod:`anifacegan.torch_rasterizer`, which also works on a CPU.
+"""
+
+import importlib.util
+import sys
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from anifacegan.cameras import Camera
+from anifacegan.layered import LayeredAvatar
+from anifacegan.playback import DARK, View
+from anifacegan.rasterizer import clip_positions, load_nvdiffrast, nvdiffrast_context
+from anifacegan.rendered import Picture
+from anifacegan.torch_rasterizer import nearest_triangles
+
+Drawing = Literal["auto", "torch", "nvdiffrast"]
+
+
+class TorchPlayer:
+    """One avatar on one device."""
+
+    def __init__(self, avatar: LayeredAvatar, device: torch.device | str, drawing: Drawing = "auto") -> None:
+        """``auto`` draws with nvdiffrast on a GPU where it is installed, and says so where it is not.
+
+        Raises:
+            InputError: nvdiffrast is asked for and missing, or the device is not CUDA.
+        """
+        self.device, self.march = torch.device(device), avatar.march
+        if drawing == "auto":
+            drawing = "torch"
+            if self.device.type == "cuda" and importlib.util.find_spec("nvdiffrast") is not None:
+                drawing = "nvdiffrast"
+            elif self.device.type == "cuda":
+                print("plays without nvdiffrast, which is faster: pip install 'anifacegan[cuda]'", file=sys.stderr)
+        if drawing == "nvdiffrast":
+            load_nvdiffrast(self.device)
+        self.draw = self._drawn_by_nvdiffrast if drawing == "nvdiffrast" else self._drawn_by_torch
+
+        def here(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+        self.avatar = avatar
+        self.vertices, self.blendshapes = here(avatar.vertices), here(avatar.blendshapes).flatten(1)
+        self.triangles = here(avatar.triangles).long()
+        self.texels = here(avatar.texels)[self.triangles]              # (F, 3, 2)
+        counts = np.diff(avatar.starts)
+        self.layer = here(np.repeat(np.arange(len(counts)), counts))
+        starts = np.concatenate([avatar.starts[:-1], avatar.starts[:-1] + len(avatar.triangles)])
+        self.ranges = torch.from_numpy(np.stack([starts, np.tile(counts, 2)], 1).astype(np.int32))
+        self.textures = here(avatar.textures).permute(0, 3, 1, 2).float() / 255         # (L, 4, h, w)
+        self.background = here(avatar.background).permute(2, 0, 1).float()[None] / 255  # (1, 3, b, b)
+
+    def picture(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> Picture:
+        """One view; angles as those of :meth:`anifacegan.library.Face.picture`."""
+        image = self.frames(z_exp[None], np.array([yaw]), np.array([pitch]), size)[0]
+        return Picture(rgb=image[:3], foreground=image[3:4], foreground_rgb=image[4:7], depth=image[7:])
+
+    @torch.inference_mode()
+    def frames(
+        self,
+        z_exp: Float[np.ndarray, "frame 64"],
+        yaw: Float[np.ndarray, "frame"],
+        pitch: Float[np.ndarray, "frame"],
+        size: int,
+    ) -> Float[Tensor, "frame 8 size size"]:
+        """Views on the device: rgb, opacity of the head, its premultiplied rgb, and distance.
+
+        Nothing is waited for: the frames may still be made when this returns.
+        """
+        weights = torch.from_numpy(np.stack([self.avatar.weights(code) for code in z_exp])).to(self.device)
+        frames = torch.empty(len(z_exp), 8, size, size, device=self.device)
+        for frame, weight, *angles in zip(frames, weights, yaw, pitch, strict=True):
+            vertices = self.vertices + (weight @ self.blendshapes).view(-1, 3)
+            self._frame(vertices, View(*map(float, angles), size, self.march.fov_deg), frame)
+        return frames
+
+    def _frame(self, vertices: Float[Tensor, "vertex 3"], view: View, frame: Float[Tensor, "8 size size"]) -> None:
+        origin, axes = (torch.from_numpy(part).float() for part in view.origin_and_axes)
+        focal = (view.size - 1) / 2 / view.tangent
+        camera = Camera(
+            axes[None].to(self.device), -(origin @ axes)[None].to(self.device), focal, (view.size - 1) / 2, view.size
+        )
+        in_camera = camera.to_camera(vertices[None])                   # (1, V, 3)
+        inverse = -1 / in_camera[0, :, 2]
+        half = camera.principal_px
+        places = torch.stack(
+            [half + focal * in_camera[0, :, 0] * inverse, half - focal * in_camera[0, :, 1] * inverse, inverse], dim=-1
+        )
+        corners = places[self.triangles]                               # (F, 3 corners, 3)
+        a, b, c = corners[..., :2].unbind(1)
+        area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
+        maps = self.draw(places, in_camera, camera, area < 0)          # y runs down: these are seen from outside
+        self._blend(corners, maps, origin, axes, view, frame)
+
+    # ------------------------------------------------------------------------------------------------------- drawing
+    def _drawn_by_torch(
+        self, places: Tensor, in_camera: Tensor, camera: Camera, outside: Bool[Tensor, "triangle"]
+    ) -> Int[Tensor, "2 layer size size"]:
+        layers = len(self.textures)
+        which = torch.where(outside, self.layer, layers + self.layer)
+        maps = nearest_triangles(*places.unbind(-1), self.triangles, which, 2 * layers, camera.size)
+        return maps.view(2, layers, camera.size, camera.size)
+
+    def _drawn_by_nvdiffrast(
+        self, places: Tensor, in_camera: Tensor, camera: Camera, outside: Bool[Tensor, "triangle"]
+    ) -> Int[Tensor, "2 layer size size"]:
+        """In two copies of the triangles, those of the other way are points."""
+        nvdiffrast = load_nvdiffrast(self.device)
+        ways = torch.cat([outside, ~outside])[:, None]
+        triangles = torch.where(ways, self.triangles.repeat(2, 1), 0).to(torch.int32)
+        clip, resolution = clip_positions(in_camera, camera)[0], [camera.size, camera.size]
+        out, _ = nvdiffrast.rasterize(nvdiffrast_context(self.device), clip, triangles, resolution, self.ranges)
+        found = out[..., 3].long() - 1
+        maps = torch.where(found < 0, found, found % len(self.triangles))
+        return maps.view(2, -1, camera.size, camera.size)
+
+    # ------------------------------------------------------------------------------------------------------ blending
+    def _blend(
+        self,
+        corners: Float[Tensor, "triangle 3 3"],
+        maps: Int[Tensor, "2 layer size size"],
+        origin: Float[Tensor, "3"],
+        axes: Float[Tensor, "3 3"],
+        view: View,
+        frame: Float[Tensor, "8 size size"],
+    ) -> None:
+        march, size = self.march, view.size
+        line = torch.arange(size, device=self.device)
+        half = (size - 1) / 2
+        dx, dy = view.tangent * (line / half - 1), view.tangent * (1 - line[:, None] / half)
+        length = (dx * dx + dy * dy + 1).sqrt()                        # of the ray between depths 0 and 1
+        along = [dx * float(axis[0]) + dy * float(axis[1]) - float(axis[2]) for axis in axes]
+        to_plane = (march.background_z - float(origin[2])) / along[2]  # depth along the viewing axis
+
+        enters_by, leaves_by = maps.clamp(min=0)
+        shares, depth = _corner_shares(corners[enters_by], line)       # (L, H, W, 3), (L, H, W)
+        enters, leaves = depth * length, _corner_shares(corners[leaves_by], line)[1] * length
+        spacing = (march.far - march.near) / (march.samples - 1)
+        between_samples = ((leaves - march.near) / spacing).floor() == ((enters - march.near) / spacing).floor()
+        missed = (maps[1] >= 0) & (leaves > enters) & between_samples
+        seen = (maps[0] >= 0) & (enters >= march.near) & (enters <= march.far) & (depth <= to_plane) & ~missed
+
+        place = (self.texels[enters_by] * shares[..., None]).sum(-2)   # (L, H, W, 2)
+        colours = _read(self.textures, place) * seen[:, None]          # (L, 4, H, W)
+        alpha = colours[:, 3]
+        before = torch.cat([torch.ones_like(alpha[:1]), (1 - alpha).cumprod(0)[:-1]])
+        before = before * (before >= DARK)
+        light = (1 - alpha * (before > 0)).prod(0)
+
+        head = (before[:, None] * colours[:, :3]).sum(0)
+        side = self.background.shape[-1] - 1
+        x, y = (float(o) + to_plane * step for o, step in zip(origin[:2], along[:2], strict=True))
+        reach = self.avatar.background_reach
+        behind = _read(self.background, torch.stack([(x / reach + 1), (1 - y / reach)], dim=-1)[None] * side / 2)[0]
+        frame[:3] = head + behind * (light * (light >= DARK))
+        frame[3] = 1 - light
+        frame[4:7] = head
+        frame[7] = (before * alpha * enters).sum(0) + light * to_plane * length
+
+
+def _corner_shares(
+    corners: Float[Tensor, "layer size size 3 3"], line: Int[Tensor, "size"]
+) -> tuple[Float[Tensor, "layer size size 3"], Float[Tensor, "layer size size"]]:
+    """Perspective-correct weights of the corners at their pixels, and the depth there along the viewing axis; within
+    the corners, see :func:`anifacegan.playback._corner_shares`.
+    """
+    x, y, inverse = corners.unbind(-1)                                 # (L, H, W, 3 corners)
+    x, y = x - line[:, None], y - line[:, None, None]
+    area = x.roll(-1, -1) * y.roll(-2, -1) - y.roll(-1, -1) * x.roll(-2, -1)
+    area = (area * torch.where(area.sum(-1, keepdim=True) < 0, -1, 1)).clamp(min=0)
+    weights = area * inverse
+    share = 1 / weights.sum(-1).clamp(min=1e-30)
+    return weights * share[..., None], area.sum(-1) * share
+
+
+def _read(
+    textures: Float[Tensor, "layer channel height width"], place: Float[Tensor, "layer size size 2"]
+) -> Float[Tensor, "layer channel size size"]:
+    """Between four texels, columns and rows; beyond the edge, the edge."""
+    last = place.new_tensor([textures.shape[3] - 1, textures.shape[2] - 1])
+    grid = place * (2 / last) - 1
+    return torch.nn.functional.grid_sample(textures, grid, "bilinear", "border", align_corners=True)

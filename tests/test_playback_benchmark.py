@@ -1,0 +1,52 @@
+"""Every player is measured at every size; and the table says what was measured."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from anifacegan.baking import BakeConfig
+from anifacegan.errors import InputError
+from anifacegan.library import load_model
+from anifacegan.playback_benchmark import (
+    PlaybackBenchmark,
+    PlaybackMeasurement,
+    measure_playback,
+    playback_table,
+    write_playback_json,
+)
+from tests.small_models import write_small_model
+
+SMALL = PlaybackBenchmark(
+    frames=3, sizes=(16, 32), players=("numba", "torch"), expression="smile", bake=BakeConfig(texture=32, grid=16)
+)
+
+
+def test_every_player_is_measured_at_every_size(tmp_path: Path) -> None:
+    found = measure_playback(load_model(write_small_model(tmp_path / "small")), SMALL)
+    assert [(m.size, m.player) for m in found] == [(16, "numba"), (16, "torch"), (32, "numba"), (32, "torch")]
+    for m in found:
+        assert 0 < 1000 / m.latency_ms < 10 * m.frames_per_second
+    write_playback_json(tmp_path / "found.json", SMALL, found)
+    content = json.loads((tmp_path / "found.json").read_text())
+    assert content["measurements"][3]["frames_per_second"] == found[3].frames_per_second
+
+
+def test_the_table_says_what_a_pixel_costs() -> None:
+    """Twice the side at half the rate: a pixel costs half as much."""
+    found = [PlaybackMeasurement("numba", "cpu", 64, 9.87, 100.0), PlaybackMeasurement("numba", "cpu", 128, 20.0, 50.0)]
+    rows = [line.split(" | ") for line in playback_table(found).splitlines()[2:]]
+    assert [row[-1].rstrip(" |") for row in rows] == ["1.00", "0.50"]
+    assert rows[0][3] == "9.87" and rows[1][4] == "50"
+
+
+def test_nvdiffrast_on_a_cpu_is_refused(tmp_path: Path) -> None:
+    config = PlaybackBenchmark(frames=2, sizes=16, players="nvdiffrast", bake=BakeConfig(texture=32, grid=16))
+    with pytest.raises(InputError, match="nvdiffrast"):
+        measure_playback(load_model(write_small_model(tmp_path / "small")), config)
+
+
+@pytest.mark.parametrize(("name", "value"), [("frames", 1), ("sizes", 4), ("seed", -1)])
+def test_a_wrong_value_is_refused(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=name):
+        PlaybackBenchmark(**{name: value})
