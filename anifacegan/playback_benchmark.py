@@ -1,4 +1,4 @@
-"""How fast a baked avatar plays: milliseconds until one frame is there, and frames a second that are left on the device.
+"""How fast a baked avatar plays: milliseconds until a frame is there, and frames a second that stay on the device.
 
 All players play the same film: a head that turns while an expression comes, in the sizes in turn.
 """

@@ -7,7 +7,6 @@ docs/demo_model.md. For development only: dlib's landmark model was made from da
 """
 
 import dataclasses
-import importlib.util
 import json
 import math
 import sys
@@ -19,8 +18,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
-from scipy.stats import rankdata, trim_mean
+from jaxtyping import Float
+from scipy.stats import rankdata
 from tqdm import tqdm
 
 from anifacegan.atomic_files import write_complete
@@ -28,13 +27,13 @@ from anifacegan.command_line import read_config
 from anifacegan.errors import InputError, exit_on_input_error
 from anifacegan.expressions import PRESETS
 from anifacegan.library import load_model
+from anifacegan.metrics.face_detector import FaceDetector, Found, Image, Landmarks, head_yaw
 from anifacegan.morphable import load_open_face_model
 from anifacegan.pictures import over_white, read_png, to_bytes
 from anifacegan.synthetic import load_studio, render_person, sample_person
 
 SYNTHETIC = "synthetic"
 """Stands for the mesh people, in place of a model folder."""
-INSTALL = "pip install --no-deps dlib-bin face_recognition_models"
 STRENGTHS = tuple(k / 10 for k in range(11))
 SMILE_YAWS = (-0.35, 0.0, 0.35)
 YAWS = (-0.5, -0.35, -0.2, -0.1, 0.0, 0.1, 0.2, 0.35, 0.5)
@@ -45,8 +44,6 @@ FILM_PEOPLE, FILM_FRAMES = 3, 50
 """What render.sh renders."""
 LEAST_PEOPLE, LEAST_FOUND, LEAST_RANK, LEAST_YAW_R, LARGEST_GAP = 5, 0.99, 0.95, 0.985, 0.08
 
-Image = UInt8[np.ndarray, "height width 3"]
-Landmarks = Float[np.ndarray, "68 2"]
 Pictures = Callable[[int, float, float], Image]
 """Seed of a person, yaw in radians, strength of the smile -> picture."""
 Seen = dict[tuple[int, float, float], "Found | None"]
@@ -77,72 +74,6 @@ class CheckConfig:
     def __post_init__(self) -> None:
         if len(set(self.seeds)) < max(2, len(self.seeds)):
             raise ValueError(f"seeds are {list(self.seeds)}, expected two or more different ones")
-
-
-@dataclass(frozen=True)
-class Found:
-    """What the detector sees of one face."""
-
-    landmarks: Landmarks
-    """iBUG's 68 points, pixels with y down, in the mean of several readings."""
-    single_reading: Landmarks
-    """The points as the detector's own rectangle gives them."""
-    embedding: Float[np.ndarray, "128"] | None
-    """Where it was asked for; photographs of one person are less than about 0.6 apart."""
-
-
-class FaceDetector:
-    """dlib's HOG face detector, its 68 landmarks and its face embedding.
-
-    Raises:
-        InputError: dlib or its models are not installed.
-    """
-
-    def __init__(self, upsample: int) -> None:
-        # face_recognition_models is found, not imported: its code wants a setuptools of long ago.
-        places = {name: importlib.util.find_spec(name) for name in ("dlib", "face_recognition_models")}
-        missing = [name for name, place in places.items() if place is None]
-        if missing:
-            raise InputError(f"{' and '.join(missing)}: not installed, needed to find faces: {INSTALL}")
-        import dlib
-
-        models = Path(str(places["face_recognition_models"].origin)).parent / "models"
-        self.upsample = upsample
-        self._detect = dlib.get_frontal_face_detector()
-        self._predict = dlib.shape_predictor(str(models / "shape_predictor_68_face_landmarks.dat"))
-        self._embed = dlib.face_recognition_model_v1(str(models / "dlib_face_recognition_resnet_model_v1.dat"))
-
-    def boxes(self, pixels: Image) -> list[Any]:
-        """Rectangles of faces, the surest first."""
-        boxes, scores, _ = self._detect.run(np.ascontiguousarray(pixels), self.upsample, 0.0)
-        return [boxes[k] for k in np.argsort(-np.asarray(scores), kind="stable")]
-
-    def find(self, pixels: Image, embed: bool = False) -> Found | None:
-        """The surest face of a picture; None if there is none."""
-        boxes = self.boxes(pixels)
-        if not boxes:
-            return None
-        points = self._predict(pixels, boxes[0])
-        others = [self._predict(pixels, box) for box in shifted(boxes[0])]
-        readings = np.array([[(dot.x, dot.y) for dot in shape.parts()] for shape in (points, *others)], np.float64)
-        embedding = np.array(self._embed.compute_face_descriptor(pixels, points)) if embed else None
-        return Found(trim_mean(readings, 0.25), readings[0], embedding)
-
-
-def shifted(box: Any) -> list[Any]:
-    """Eight rectangles about a face's, 3 % aside and 6 % smaller or larger.
-
-    The landmarks depend on the rectangle by more than a step of the smile (0.7 px on average, sometimes 5), and the
-    HOG detector's rectangles jump by 8 px or so. So the middle half of nine readings is averaged, point by point.
-    """
-    import dlib
-
-    centre, width = np.array([box.left() + box.right(), box.top() + box.bottom()]) / 2, box.width()
-    corners = [
-        (centre + np.array(shift) * 0.03 * width, size * width / 2)
-        for size, *shift in product((0.94, 1.06), (-1, 1), (-1, 1))
-    ]
-    return [dlib.rectangle(*(int(round(x)) for x in (*(at - half), *(at + half)))) for at, half in corners]
 
 
 def model_pictures(config: CheckConfig) -> Pictures:
@@ -211,18 +142,6 @@ def eye_opening(landmarks: Landmarks) -> float:
     eyes = landmarks[36:48].reshape(2, 6, 2)
     height = np.linalg.norm(eyes[:, [1, 2]] - eyes[:, [5, 4]], axis=-1).mean(axis=1)
     return float((height / np.linalg.norm(eyes[:, 0] - eyes[:, 3], axis=-1)).mean())
-
-
-def head_yaw(landmarks: Landmarks, mean_face: Float[np.ndarray, "68 3"]) -> float:
-    """Yaw in radians of the mean face, seen from afar and stretched as it likes, that fits the columns best.
-
-    A point (X, Y, Z) is seen at x = aX + bY + cZ + d with a : c = cos yaw : sin yaw; a wider or flatter face changes
-    the scale of yaw a little, but not its zero. The 17 points of the jaw are left out: they lie on the outline, which
-    slides over the skin as the head turns.
-    """
-    columns = np.column_stack([mean_face[17:], np.ones(51)])
-    a, _, c, _ = np.linalg.lstsq(columns, landmarks[17:, 0], rcond=None)[0]
-    return math.atan2(c, a)
 
 
 def correlation(x: Sequence[float], y: Sequence[float]) -> float:

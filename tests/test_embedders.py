@@ -216,4 +216,4 @@ def test_embedders_that_are_not_there_are_named(
         assert_one_line(lambda: load(str(tmp_path / "broken.onnx")), "broken.onnx: not a readable ONNX")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert_one_line(lambda: load(str(tmp_path / "broken.onnx")), "onnxruntime", "pip install")
-    assert_one_line(lambda: load("dlib"), "dlib and face_recognition_models not installed")
+    assert_one_line(lambda: load("dlib"), "dlib and face_recognition_models: not installed", "pip install")

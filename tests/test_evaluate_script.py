@@ -14,7 +14,7 @@ import torch
 from anifacegan.command_line import read_config
 from anifacegan.data import picture_size
 from anifacegan.metrics.command import without_nan
-from anifacegan.metrics.settings import METRICS
+from anifacegan.metrics.settings import METRICS, OFFLINE
 from tests.judged_model import write_judge
 from tests.one_line import assert_one_line
 from tests.small_models import write_small_model
@@ -55,16 +55,18 @@ def everything(tiny: Path, folder: Path) -> list[str]:
 def test_every_number_is_in_the_table_and_in_the_file(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without Inception weights: one line says so, and all other metrics are there."""
+    """Without Inception weights and without dlib: a line each says so, and all other metrics are there."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setitem(sys.modules, "dlib", None)
     run(monkeypatch, *everything(tiny, tmp_path))
     shown = capsys.readouterr()
     document = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert shown.out == (tmp_path / "out" / "table.md").read_text()
     assert tuple(document["metrics"]) == METRICS
     assert "values" not in document["metrics"]["inception"] and "inception: not measured: " in shown.err
+    assert "values" not in document["metrics"]["detection"] and "detection: not measured: dlib" in shown.err
     judge = document["judge"]
-    for name in METRICS[1:]:
+    for name in OFFLINE:
         for key, value in document["metrics"][name]["values"].items():
             if isinstance(value, float):
                 of = {"frechet": f" of judge {judge}", "embedding_frechet": f" of {document['embedder']}"}

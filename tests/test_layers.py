@@ -70,8 +70,9 @@ LAYERS = """
     baking
     reference_renderer
     visible_surface
+    metrics.face_detector
     metrics.asked metrics.bootstrap metrics.embedders metrics.judge metrics.samples
-    metrics.disentanglement metrics.frechet metrics.identity metrics.inception metrics.smoothness
+    metrics.detection metrics.disentanglement metrics.frechet metrics.identity metrics.inception metrics.smoothness
     metrics.recognition
     metrics.deformation_error metrics.expression_control metrics.settings metrics.view_consistency
     metrics.gallery

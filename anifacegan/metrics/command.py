@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from anifacegan.checkpoints import TENSORS, ModelCard
 from anifacegan.coefficients import OPEN_FACE_MODEL
@@ -44,7 +46,7 @@ class MeasureConfig:
     where it knows the model's faces."""
     metrics: str | tuple[str, ...] = ()
     """One name or several, of: inception, frechet, embedding_frechet, expression, identity, recognition,
-    disentanglement, view_consistency, smoothness, deformation."""
+    disentanglement, view_consistency, smoothness, deformation, detection."""
     embedder: str = "judge"
     """Who recognises faces: judge, dlib, or a file .onnx or .pt (TorchScript) that takes aligned 112 px crops."""
     inception_weights: Path | None = None
@@ -65,6 +67,10 @@ class MeasureConfig:
     """Expression ramps of the temporal smoothness."""
     frames: int = 24
     """Frames of a ramp."""
+    detected_people: int = 300
+    """People whom the detector looks for."""
+    detected_expressions: int = 2
+    """Shipped expressions that each of them shows."""
     bootstrap: int = 100
     """Draws for the deviations of Frechet distances."""
     size: int | None = None
@@ -104,6 +110,8 @@ class MeasureConfig:
             consistency_faces=self.consistency_faces,
             ramps=self.ramps,
             frames=self.frames,
+            detected_people=self.detected_people,
+            detected_expressions=self.detected_expressions,
         )
 
 
@@ -132,6 +140,7 @@ class Surroundings:
             load_head_geometry(config.face_model) if known else None,
             config.embedder,
             config.inception_weights,
+            shipped_expressions(model),
             None if priors is None else priors.generator,
         )
         evaluation = Evaluation(subject, config.evaluation(self.size, psi))
@@ -141,6 +150,13 @@ class Surroundings:
         if self.judge is not None and not set(EMBEDDED).isdisjoint(chosen):
             evaluation.gallery.require_embedder()
         return evaluation
+
+
+def shipped_expressions(model: Model) -> Float[Tensor, "expression 64"] | None:
+    """Neutral, and the model's presets; None where it has no presets."""
+    if not model.card.presets:
+        return None
+    return torch.cat([model.expression(name) for name in (None, *model.card.presets)])
 
 
 def surroundings(config: MeasureConfig, card: ModelCard, home: Path, device: torch.device) -> Surroundings:

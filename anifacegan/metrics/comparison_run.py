@@ -53,7 +53,8 @@ class CompareConfig(MeasureConfig):
     """Model folder: the one that may replace it. null: A, at other settings."""
     metrics: str | tuple[str, ...] = OFFLINE
     """One name or several, of: inception, frechet, embedding_frechet, expression, identity, recognition,
-    disentanglement, view_consistency, smoothness, deformation. inception has no intervals and decides nothing."""
+    disentanglement, view_consistency, smoothness, deformation, detection. inception has no intervals and decides
+    nothing."""
     psi_a: float | None = None
     """Variety of A's people. null: psi."""
     psi_b: float | None = None

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from anifacegan.errors import InputError, first_line, last_line
+from anifacegan.metrics.face_detector import dlib_models
 from anifacegan.models.reconstruction import ReconstructionNetwork
 from anifacegan.morphable import alignment_weights
 
@@ -36,7 +37,6 @@ ARCFACE_POINTS = (
     (70.7299, 92.2041),
 )
 """Index pixels of eyes, nose tip and mouth corners, each from the viewer's left (Deng et al. 2019, InsightFace)."""
-DLIB_INSTALL = "pip install --no-deps dlib-bin face_recognition_models"
 
 
 @dataclass(frozen=True)
@@ -142,16 +142,9 @@ def _onnx_network(path: Path, device: torch.device) -> Callable[[Tensor], Tensor
 
 
 def _dlib_network() -> Callable[[Tensor, Tensor], Tensor]:
-    # face_recognition_models is found, not imported: its code wants a setuptools of long ago.
-    places = {name: importlib.util.find_spec(name) for name in ("dlib", "face_recognition_models")}
-    missing = [name for name, place in places.items() if place is None]
-    if missing:
-        raise InputError(f"embedder dlib: {' and '.join(missing)} not installed: {DLIB_INSTALL}")
+    folder = dlib_models()
     import dlib
 
-    weights = places["face_recognition_models"]
-    assert weights is not None and weights.origin is not None
-    folder = Path(weights.origin).parent / "models"
     network = dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat"))
 
     def embed(rgb: Tensor, landmarks_px: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,8 +18,10 @@ from anifacegan.errors import InputError
 from anifacegan.face_surfaces import FaceSurfaces
 from anifacegan.head_geometry import HeadGeometry
 from anifacegan.metrics.deformation_error import DeformationError, DeformationItems, deformation_items
+from anifacegan.metrics.detection import Detection, DetectionItems, detection_items
 from anifacegan.metrics.disentanglement import Disentanglement, DriftItems, drift_items
 from anifacegan.metrics.expression_control import ExpressionControl, ExpressionItems, expression_items
+from anifacegan.metrics.face_detector import FaceDetector
 from anifacegan.metrics.frechet import FrechetItems, FrechetReport
 from anifacegan.metrics.gallery import Gallery, Subject
 from anifacegan.metrics.identity import IdentityItems, IdentitySpread, identity_items
@@ -30,7 +33,13 @@ from anifacegan.metrics.inception import (
 )
 from anifacegan.metrics.judge import Judge, judged
 from anifacegan.metrics.recognition import Recognition, RecognitionItems
-from anifacegan.metrics.samples import draw_samples, people_with_ramps, picture_alone
+from anifacegan.metrics.samples import (
+    draw_samples,
+    people_who_show,
+    people_with_ramps,
+    picture_alone,
+    rendered,
+)
 from anifacegan.metrics.settings import METRICS, EvaluationConfig
 from anifacegan.metrics.smoothness import Smoothness, SmoothnessItems, ramp, smoothness_items
 from anifacegan.metrics.view_consistency import (
@@ -57,6 +66,7 @@ Report = (
     | Disentanglement
     | ViewConsistency
     | Smoothness
+    | Detection
 )
 Items = (
     FrechetItems
@@ -68,6 +78,7 @@ Items = (
     | DriftItems
     | ConsistencyItems
     | SmoothnessItems
+    | DetectionItems
 )
 """What a metric is computed from: ``report()`` computes it, ``resampled()`` lets the items be drawn again."""
 OTHER_FACES = 103
@@ -175,6 +186,17 @@ class Evaluation:
         return smoothness_items(found.unflatten(0, shape), asked.unflatten(0, shape))
 
     # -------------------------------------------------------------------------------------------------------- people
+    def _detection(self) -> DetectionItems:
+        gallery, config, shipped = self.gallery, self.config, self.subject.expressions
+        detector, head = FaceDetector(upsample=0), gallery.head
+        if shipped is None:
+            raise InputError("detection: this model is shipped without expressions")
+        each = min(config.detected_expressions, len(shipped))
+        views = people_who_show(gallery.priors, config.detected_people, each, shipped, self.samples.seed)
+        pictures = rendered(self.generator, views, self.samples)
+        mean_face = np.asarray(head.mean, np.float64).reshape(-1, 3)[head.landmark_vertices]
+        return detection_items(detector.find, pictures, views.pose[:, 1], config.detected_people, mean_face)
+
     def _identity(self) -> IdentityItems:
         face = self.gallery.judged(self.gallery.expression_grid[1]).face
         return identity_items(face.id.unflatten(0, (self.config.people, self.config.expressions)))

@@ -49,6 +49,8 @@ class Subject:
     """See :mod:`anifacegan.metrics.embedders`."""
     inception_weights: Path | None = None
     """See :mod:`anifacegan.metrics.inception`."""
+    expressions: Float[Tensor, "expression 64"] | None = None
+    """Coefficients of the expressions that the model is shipped with, the neutral one among them."""
     priors: Generator | None = None
     """Whose priors draw the people and the expressions that are asked for. None: the generator's own."""
 

@@ -20,8 +20,10 @@ from anifacegan.rendered import Picture
 from anifacegan.shapes import EXP_DIM
 from anifacegan.views import ViewConfig, Views, draw_views, sample_generators
 
-FACES, PEOPLE, EXPRESSIONS = 101, 102, 103
+FACES, PEOPLE, EXPRESSIONS, SHOWN = 101, 102, 103, 104
 """Purposes of the random generators, apart from those of training."""
+TURNED_RAD = 0.35
+"""How far faces with given expressions turn to either side."""
 OTHER_PEOPLE = 1_000_003
 """Added to a seed for people whose appearance codes are lent to others."""
 
@@ -146,6 +148,21 @@ def people_with_ramps(generator: Generator, people: int, strength: Float[Tensor,
     z_id, z_noise = (code.repeat_interleave(len(strength), dim=0) for code in _people(generator, people, seed))
     z_exp = strength.to(z_id)[None, :, None] * drawn_expressions(generator, people, seed)[:, None]
     return Views(Latents(z_id, z_exp.flatten(0, 1), z_noise), z_id.new_zeros(len(z_id), 2))
+
+
+@torch.no_grad()
+def people_who_show(
+    generator: Generator, people: int, each: int, expressions: Float[Tensor, "expression 64"], seed: int
+) -> Views:
+    """People from the prior, person by person; each shows ``each`` different ones of the given expressions, at yaws
+    drawn evenly from -0.35 to 0.35 radians.
+    """
+    z_id, z_noise = (code.repeat_interleave(each, dim=0) for code in _people(generator, people, seed))
+    rngs = sample_generators(seed, 0, SHOWN, range(people))
+    shown = torch.cat([torch.randperm(len(expressions), generator=rng)[:each] for rng in rngs])
+    yaw = torch.cat([TURNED_RAD * (2 * torch.rand(each, generator=rng) - 1) for rng in rngs])
+    pose = torch.stack([torch.zeros_like(yaw), yaw], dim=1)
+    return Views(Latents(z_id, expressions.to(z_id)[shown.to(z_id.device)], z_noise), pose.to(z_id))
 
 
 def _people(

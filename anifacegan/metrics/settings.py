@@ -24,10 +24,12 @@ DEFINITIONS = {
     "ramp's own",
     "deformation": "mean |D(x) - delta| on seen vertices of the face; relative: on vertices that move by more than "
     "1 mm, over how far they move",
+    "detection": "share of pictures with a shipped expression, yaw within 0.35, in which dlib finds a face; the "
+    "camera's yaw against that of the found landmarks",
 }
 METRICS = tuple(DEFINITIONS)
-OFFLINE = tuple(name for name in METRICS if name != "inception")
-"""Those that need no file beyond what is shipped."""
+OFFLINE = tuple(name for name in METRICS if name not in ("inception", "detection"))
+"""Those that need nothing beyond what is shipped."""
 Better = Literal["lower", "higher"]
 COMPARED: dict[str, dict[str, Better]] = {
     "inception": {"fid": "lower", "kid_100": "lower", "inception_score": "higher"},
@@ -45,6 +47,7 @@ COMPARED: dict[str, dict[str, Better]] = {
     "view_consistency": {"psnr_db": "higher", "depth_mm": "lower"},
     "smoothness": {"ratio_from_1": "lower"},
     "deformation": {"error_interocular": "lower", "moving_relative": "lower"},
+    "detection": {"found": "higher"},
 }
 """The numbers by which two models are compared, and which way is better: of each metric those that say a thing once."""
 CORE = ("frechet", "expression", "identity", "deformation")
@@ -77,6 +80,10 @@ class EvaluationConfig:
     """Expression ramps of the temporal smoothness."""
     frames: int = 24
     """Frames of a ramp."""
+    detected_people: int = 300
+    """People whom the detector looks for."""
+    detected_expressions: int = 2
+    """Shipped expressions that each of them shows."""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.metrics if name not in METRICS]
@@ -84,4 +91,5 @@ class EvaluationConfig:
             raise ValueError(f"metrics has '{unknown[0]}', expected some of {', '.join(METRICS)}")
         require(self, "", "bootstrap people expressions noises", at_least=2)
         require(self, "", "mesh_faces inception_count consistency_faces ramps", at_least=1)
+        require(self, "", "detected_people detected_expressions", at_least=1)
         require(self, "", "frames", at_least=3)
