@@ -1,7 +1,8 @@
-"""What baking costs and how near a played film is to the exact one: by texture size and grid size, side by side.
+"""What baking costs and how near a played film is to the exact one: by size of textures and grids, and by the number of
+blendshapes, side by side.
 
-The film is that of ``render.sh``: a person turns the head while an expression comes. Exact frames are rendered once;
-each way of baking plays the same frames, a frame of each way in turn.
+The film is that of ``render.sh``: a person turns the head while an expression comes, or several one after the other.
+Exact frames are rendered once; each way of baking plays the same frames, a frame of each way in turn.
 """
 
 import json
@@ -21,7 +22,7 @@ from anifacegan.atomic_files import write_complete
 from anifacegan.baking import BakeConfig, bake
 from anifacegan.command_line import several
 from anifacegan.errors import require
-from anifacegan.film_renderer import person_condition
+from anifacegan.film_renderer import key_expressions, person_condition
 from anifacegan.layered import LayeredAvatar
 from anifacegan.library import Model
 from anifacegan.manifold_charts import chart_manifolds
@@ -39,8 +40,8 @@ class BakeBenchmark:
     """Model folder."""
     seed: int = 1
     """Which person."""
-    expression: str = "mat/smile.mat"
-    """What comes while the head turns: a .mat file, or names such as smile=0.7."""
+    expression: str | tuple[str, ...] = "mat/smile.mat"
+    """What comes while the head turns: a .mat file, or names such as smile=0.7; several come one after the other."""
     yaw: float = 0.35
     """The head turns from minus to plus this, radians."""
     frames: int = 10
@@ -53,6 +54,9 @@ class BakeBenchmark:
     """Texture sizes that are compared, with the first grid."""
     grids: int | tuple[int, ...] = (128, 64, 192)
     """Grid sizes that are compared, with the third texture, or the last where there are fewer."""
+    blendshapes: int | tuple[int, ...] = ()
+    """Numbers of blendshapes that are compared, with that texture and the first grid; the other rows have as many as
+    the film needs."""
     rounds: int = 5
     """How often each frame is played."""
     json: Path | None = None
@@ -62,18 +66,24 @@ class BakeBenchmark:
         require(self, "", "frames rounds", at_least=1)
         require(self, "", "size", at_least=16)
         require(self, "", "seed", at_least=0)
-        if not several(self.textures) or not several(self.grids):
-            raise ValueError("textures and grids need at least one value each")
+        if not several(self.textures) or not several(self.grids) or not several(self.expression):
+            raise ValueError("textures, grids and expression need at least one value each")
+        if not all(count >= 1 for count in several(self.blendshapes)):
+            raise ValueError(f"blendshapes are {list(several(self.blendshapes))}, expected 1 or more")
         if not 0 <= self.yaw <= 1.0:
             raise ValueError(f"yaw is {self.yaw}, expected 0 to 1 radians")
 
-    def ways(self) -> list[BakeConfig]:
-        """Every way of baking that is measured."""
+    def ways(self) -> list[tuple[BakeConfig, int | None]]:
+        """Every way of baking that is measured, with its number of blendshapes; None is as many as are needed."""
         widest = max(self.yaw, 0.05) + 0.05
         textures, grids = several(self.textures), several(self.grids)
         middle = textures[min(2, len(textures) - 1)]
-        pairs = [(texture, grids[0]) for texture in textures] + [(middle, grid) for grid in grids[1:]]
-        return [BakeConfig(texture=texture, grid=grid, widest_rad=widest) for texture, grid in pairs]
+        triples = [(texture, grids[0], None) for texture in textures]
+        triples += [(middle, grid, None) for grid in grids[1:]]
+        triples += [(middle, grids[0], count) for count in several(self.blendshapes)]
+        return [
+            (BakeConfig(texture=texture, grid=grid, widest_rad=widest), count) for texture, grid, count in triples
+        ]
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,7 @@ class BakeMeasurement:
 
     texture: int
     grid: int
+    blendshapes: int
     chart_seconds: float
     """Once for a model."""
     bake_seconds: float
@@ -104,37 +115,50 @@ class BakeMeasurement:
 
 def measure_baking(model: Model, config: BakeBenchmark) -> list[BakeMeasurement]:
     """One line for each way. The model is on the CPU or a GPU; playing is on the CPU."""
-    code = model.expressions.coefficients(config.expression)
-    codes = model.person(config.seed)
-    strength = np.linspace(0, 1, config.frames, dtype=np.float32)
+    codes, film = model.person(config.seed), _film(model, config)
     yaws = np.linspace(-config.yaw, config.yaw, config.frames)
     exact, exact_times = [], []
-    for share, yaw in zip(tqdm(strength, desc="exact frames", leave=False, disable=None), yaws, strict=True):
-        face = model.face(codes=codes, expression=share * code, psi=config.psi)
+    for z_exp, yaw in zip(tqdm(film, desc="exact frames", leave=False, disable=None), yaws, strict=True):
+        face = model.face(codes=codes, expression=z_exp, psi=config.psi)
         started = time.perf_counter()
         exact.append(face.picture(float(yaw), 0.0, config.size).rgb.cpu())
         exact_times.append(time.perf_counter() - started)
-    baked = [_baked(model, config, way, code, codes) for way in tqdm(config.ways(), leave=False, disable=None)]
+    baked = [_baked(model, config, *way, film, codes) for way in tqdm(config.ways(), leave=False, disable=None)]
     times: list[list[float]] = [[] for _ in baked]
     errors: list[list[Tensor]] = [[] for _ in baked]
     for avatar, *_ in baked:
         play(avatar, avatar.vertices, 0.0, 0.0, config.size)           # compiles
     for number in range(config.rounds):
-        for share, yaw, right in zip(strength, yaws, exact, strict=True):
+        for z_exp, yaw, right in zip(film, yaws, exact, strict=True):
             for (avatar, *_), took, wrong in zip(baked, times, errors, strict=True):
                 started = time.perf_counter()
-                picture = play(avatar, avatar.posed(share * code), float(yaw), 0.0, config.size)
+                picture = play(avatar, avatar.posed(z_exp), float(yaw), 0.0, config.size)
                 took.append(time.perf_counter() - started)
                 if number == 0:
                     wrong.append(picture.rgb - right)
     return [
         _measurement(way, charting, baking, avatar, took, exact_times, torch.stack(wrong))
-        for way, (avatar, charting, baking), took, wrong in zip(config.ways(), baked, times, errors, strict=True)
+        for (way, _), (avatar, charting, baking), took, wrong in zip(config.ways(), baked, times, errors, strict=True)
     ]
 
 
+def _film(model: Model, config: BakeBenchmark) -> Float[np.ndarray, "frame 64"]:
+    """Expressions of the frames: from neutral to the first, from there to the next, in equal times."""
+    expressions = (None, *several(config.expression))
+    stations = np.stack([model.expressions.coefficients(expression) for expression in expressions])
+    place = np.linspace(0, len(stations) - 1, config.frames)
+    start = np.minimum(place.astype(int), len(stations) - 2)
+    share = (place - start)[:, None].astype(np.float32)
+    return (1 - share) * stations[start] + share * stations[start + 1]
+
+
 def _baked(
-    model: Model, config: BakeBenchmark, way: BakeConfig, code: Float[np.ndarray, "64"], codes: tuple
+    model: Model,
+    config: BakeBenchmark,
+    way: BakeConfig,
+    shapes: int | None,
+    film: Float[np.ndarray, "frame 64"],
+    codes: tuple,
 ) -> tuple[LayeredAvatar, float, float]:
     """The avatar, and the seconds of charting and baking."""
     manifolds, march = model.generator.manifolds, model.generator.config.march
@@ -142,7 +166,7 @@ def _baked(
     with torch.inference_mode():
         charts = chart_manifolds(manifolds, manifolds.levels, march, way.grid)
     charted = time.perf_counter()
-    avatar, _ = bake(person_condition(model, codes, config.psi), code[None], charts, way)
+    avatar, _ = bake(person_condition(model, codes, config.psi), film[key_expressions(film)[:shapes]], charts, way)
     return avatar, charted - started, time.perf_counter() - charted
 
 
@@ -161,6 +185,7 @@ def _measurement(
     return BakeMeasurement(
         texture=way.texture,
         grid=way.grid,
+        blendshapes=len(avatar.blendshapes),
         chart_seconds=charting,
         bake_seconds=baking,
         triangles=len(avatar.triangles),
@@ -180,12 +205,13 @@ def _decibels(error: Tensor) -> float:
 
 def baking_table(found: list[BakeMeasurement]) -> str:
     """All numbers for a reader, as Markdown."""
-    head = ["texture", "grid", "bake s", "charts s", "triangles", "play ms", "frames/s", "exact ms", "times faster",
-            "PSNR", "worst", "face", "worst face"]  # fmt: skip
+    head = ["texture", "grid", "shapes", "bake s", "charts s", "triangles", "play ms", "frames/s", "exact ms",
+            "times faster", "PSNR", "worst", "face", "worst face"]  # fmt: skip
     rows = [
         [
-            f"{m.texture}", f"{m.grid}", f"{m.bake_seconds:.1f}", f"{m.chart_seconds:.1f}", f"{m.triangles}",
-            f"{m.play_ms:.1f}", f"{1000 / m.play_ms:.0f}", f"{m.exact_ms:.0f}", f"{m.exact_ms / m.play_ms:.0f}",
+            f"{m.texture}", f"{m.grid}", f"{m.blendshapes}", f"{m.bake_seconds:.1f}", f"{m.chart_seconds:.1f}",
+            f"{m.triangles}", f"{m.play_ms:.1f}", f"{1000 / m.play_ms:.0f}", f"{m.exact_ms:.0f}",
+            f"{m.exact_ms / m.play_ms:.0f}",
             f"{m.psnr_db:.1f}", f"{m.worst_db:.1f}", f"{m.face_db:.1f}", f"{m.worst_face_db:.1f}",
         ]
         for m in found

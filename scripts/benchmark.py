@@ -13,7 +13,7 @@ render: pictures of one person by the reference, which evaluates every point of 
 turns: milliseconds, peak memory, and the difference to the reference.
 
 baking: seconds to bake a person, milliseconds to play a frame, and decibels to the exact frames of a film, for several
-sizes of textures and meshes.
+sizes of textures and meshes, and numbers of blendshapes.
 
 playback: milliseconds until one frame of a baked avatar is there, and frames a second, on the CPU and on a GPU where
 there is one. --help after the name shows all options.
@@ -31,7 +31,7 @@ import torch
 from anifacegan import render_benchmark
 from anifacegan.allocation import keep_freed_memory
 from anifacegan.bake_benchmark import BakeBenchmark, baking_table, measure_baking, write_baking_json
-from anifacegan.command_line import read_config
+from anifacegan.command_line import read_config, several
 from anifacegan.devices import chosen_device
 from anifacegan.errors import InputError, exit_on_input_error
 from anifacegan.film_plan import located
@@ -82,11 +82,12 @@ def measure_rendering(arguments: Sequence[str]) -> None:
 def measure_bakes(arguments: Sequence[str]) -> None:
     """The subcommand ``baking``."""
     config = read_config(BakeBenchmark, ["--model", str(MODEL), *arguments], "benchmark.py baking")
-    config = replace(config, expression=_located(config.expression))
+    config = replace(config, expression=tuple(map(_located, several(config.expression))))
     keep_freed_memory()
     model = load_model(config.model)
     found = measure_baking(model, config)
-    print(f"{config.model}, person {config.seed}, {config.expression}, {config.frames} frames of {config.size} px")
+    expressions = ", ".join(several(config.expression))
+    print(f"{config.model}, person {config.seed}, {expressions}, {config.frames} frames of {config.size} px")
     print(f"{render_benchmark.machine('cpu')}\n\n{baking_table(found)}")
     if config.json is not None:
         write_baking_json(config.json, config, found)

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from anifacegan.bake_benchmark import (
     BakeBenchmark,
     BakeMeasurement,
     _decibels,
+    _film,
     baking_table,
     measure_baking,
     write_baking_json,
@@ -18,7 +20,9 @@ from anifacegan.bake_benchmark import (
 from anifacegan.library import load_model
 from tests.small_models import write_small_model
 
-TINY = BakeBenchmark(expression="smile", frames=2, size=24, textures=(32, 48), grids=(16, 12), rounds=1)
+TINY = BakeBenchmark(
+    expression=("smile", "jawOpen"), frames=5, size=24, textures=(32, 48), grids=(16, 12), blendshapes=1, rounds=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[BakeMeasurement]:
 
 
 def test_every_way_of_baking_has_a_row(found: list[BakeMeasurement]) -> None:
-    assert [(m.texture, m.grid) for m in found] == [(32, 16), (48, 16), (48, 12)]
+    rows = [(m.texture, m.grid, m.blendshapes) for m in found]
+    assert rows == [(32, 16, 2), (48, 16, 2), (48, 12, 2), (48, 16, 1)]
     assert baking_table(found).count("\n") == 1 + len(found)
 
 
@@ -37,6 +42,14 @@ def test_the_worst_frame_is_no_better_than_the_mean(found: list[BakeMeasurement]
         assert m.worst_db <= m.psnr_db and m.worst_face_db <= m.face_db
         assert min(m.play_ms, m.exact_ms, m.bake_seconds, m.chart_seconds) > 0
         assert 0 < m.largest_error <= 1
+
+
+def test_the_film_goes_from_neutral_to_one_expression_and_on_to_the_next(tmp_path: Path) -> None:
+    model = load_model(write_small_model(tmp_path / "small"))
+    smile, jaw = (model.expressions.coefficients(name) for name in ("smile", "jawOpen"))
+    film = _film(model, replace(TINY, frames=5))
+    np.testing.assert_allclose(film, [0 * smile, 0.5 * smile, smile, 0.5 * (smile + jaw), jaw], atol=1e-6)
+    np.testing.assert_allclose(_film(model, replace(TINY, frames=3, expression="smile"))[1], 0.5 * smile, atol=1e-6)
 
 
 def test_decibels_are_those_of_a_constant_error() -> None:
@@ -50,7 +63,9 @@ def test_the_json_says_what_the_table_says(found: list[BakeMeasurement], tmp_pat
     assert [row["psnr_db"] for row in content["measurements"]] == [m.psnr_db for m in found]
 
 
-@pytest.mark.parametrize(("name", "value"), [("frames", 0), ("size", 8), ("yaw", 2.0), ("textures", ())])
+@pytest.mark.parametrize(
+    ("name", "value"), [("frames", 0), ("size", 8), ("yaw", 2.0), ("textures", ()), ("blendshapes", 0)]
+)
 def test_a_wrong_value_is_refused(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
         replace(TINY, **{name: value})

@@ -33,7 +33,8 @@ def dlib_models() -> Path:
     places = {name: importlib.util.find_spec(name) for name in ("dlib", "face_recognition_models")}
     missing = [name for name, place in places.items() if place is None]
     if missing:
-        raise InputError(f"{' and '.join(missing)}: not installed, needed to find and to recognise faces: {DLIB_INSTALL}")
+        packages = " and ".join(missing)
+        raise InputError(f"{packages}: not installed, needed to find and to recognise faces: {DLIB_INSTALL}")
     weights = places["face_recognition_models"]
     assert weights is not None and weights.origin is not None
     return Path(weights.origin).parent / "models"
