@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from anifacegan.cameras import Camera
-from anifacegan.rasterizer import Backend, Fragments, clip_positions, load_nvdiffrast
+from anifacegan.rasterizer import Backend, Fragments, clip_positions, drawn_by, load_nvdiffrast
 from anifacegan.torch_rasterizer import LARGEST_COORDINATE_PX, SUBPIXEL
 
 SLACK_PX = 2 / SUBPIXEL
@@ -47,13 +47,12 @@ def antialias(
     Args:
         picture: what each pixel shows, any channels: shaded colours, or ``fragments.mask`` as numbers.
         vertices, triangles, camera: those that ``fragments`` were made from.
-        backend: ``auto`` is nvdiffrast on CUDA, numba on the CPU.
+        backend: who drew ``fragments``.
 
     Raises:
-        InputError: nvdiffrast is not installed, or the tensors are not on a GPU.
+        InputError: see :func:`anifacegan.rasterizer.drawn_by`.
     """
-    if backend == "auto":
-        backend = "nvdiffrast" if vertices.is_cuda else "numba"
+    backend = drawn_by(backend, vertices.device)
     in_camera = camera.to_camera(vertices)                             # (B, V, 3)
     if backend == "nvdiffrast":
         nvdiffrast = load_nvdiffrast(in_camera.device)
@@ -63,7 +62,7 @@ def antialias(
     return _antialias_torch(picture, in_camera, triangles, camera, fragments)
 
 
-# -------------------------------------------------------------------------------------------------------- CPU (torch)
+# ------------------------------------------------------------------------------------------------- any device (torch)
 def _antialias_torch(
     picture: Tensor, in_camera: Tensor, triangles: Tensor, camera: Camera, fragments: Fragments
 ) -> Tensor:

@@ -26,8 +26,8 @@ from anifacegan.errors import InputError, first_line
 from anifacegan.expression_reader import ExpressionReader
 from anifacegan.layered import LayeredAvatar
 from anifacegan.march import MarchConfig
-from anifacegan.players import Player, player_on
-from anifacegan.rendered import Picture
+from anifacegan.players import player_on
+from anifacegan.rendered import FrameRenderer, Picture
 from anifacegan.shapes import EXP_DIM
 from anifacegan.trajectories import WIDEST_VIEW_RAD
 
@@ -91,7 +91,7 @@ class AvatarPlayer:
     """Where pictures are drawn, and where they lie."""
 
     @cached_property
-    def _player(self) -> Player:
+    def _player(self) -> FrameRenderer:
         return player_on(self.device, self.avatar)
 
     @cached_property

@@ -56,7 +56,7 @@ class BakeBenchmark:
     """Grid sizes that are compared, with the third texture, or the last where there are fewer."""
     blendshapes: int | tuple[int, ...] = ()
     """Numbers of blendshapes that are compared, with that texture and the first grid; the other rows have as many as
-    the film needs."""
+    the film needs, which is also the most."""
     rounds: int = 5
     """How often each frame is played."""
     json: Path | None = None
@@ -68,6 +68,8 @@ class BakeBenchmark:
         require(self, "", "seed", at_least=0)
         if not several(self.textures) or not several(self.grids) or not several(self.expression):
             raise ValueError("textures, grids and expression need at least one value each")
+        if self.frames < 1 + len(several(self.expression)):
+            raise ValueError(f"frames is {self.frames}, expected more than there are expressions")
         if not all(count >= 1 for count in several(self.blendshapes)):
             raise ValueError(f"blendshapes are {list(several(self.blendshapes))}, expected 1 or more")
         if not 0 <= self.yaw <= 1.0:
@@ -146,10 +148,9 @@ def _film(model: Model, config: BakeBenchmark) -> Float[np.ndarray, "frame 64"]:
     """Expressions of the frames: from neutral to the first, from there to the next, in equal times."""
     expressions = (None, *several(config.expression))
     stations = np.stack([model.expressions.coefficients(expression) for expression in expressions])
-    place = np.linspace(0, len(stations) - 1, config.frames)
-    start = np.minimum(place.astype(int), len(stations) - 2)
-    share = (place - start)[:, None].astype(np.float32)
-    return (1 - share) * stations[start] + share * stations[start + 1]
+    at = np.linspace(0, config.frames - 1, len(stations)).round()      # frames that show one of them alone
+    weights = [np.interp(np.arange(config.frames), at, one) for one in np.eye(len(stations))]
+    return np.stack(weights, axis=1).astype(np.float32) @ stations
 
 
 def _baked(

@@ -64,7 +64,7 @@ class TrainConfig:
     reconstruction: Path | None = None
     """Face reconstruction network of the landmark term: its model folder. Empty: weights.landmarks has to be 0."""
     rasterizer: Backend = "auto"
-    """What draws the mesh of the geometry term. auto: nvdiffrast on the GPU, numba on the CPU."""
+    """What draws the mesh of the geometry term. auto: numba on the CPU; on the GPU nvdiffrast, or torch without it."""
     real: DataConfig | None = None
     """Pictures that the adversarial steps learn from: any faces with coefficients, FFHQ-style ones too, of which only
     the poses are used. Empty: those of ``data``."""

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from anifacegan.cores import share
+from anifacegan.cores import on_all_cores
 from anifacegan.models.fast_fields import fast_avatar
 from anifacegan.models.generator import Avatar
 from anifacegan.rays import Rays
@@ -133,7 +133,7 @@ class _Scene:
             size = min(size, max(FEW_RAYS, -(-rays // torch.get_num_threads())))
         slices = [slice(start, start + size) for start in range(0, rays, size)]
         if device == "cpu":
-            share(slices, work)
+            on_all_cores(slices, work)
         else:
             for some in slices:
                 work(some)

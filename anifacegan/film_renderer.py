@@ -23,8 +23,8 @@ from anifacegan.library import Face, Model
 from anifacegan.manifold_charts import ManifoldCharts, chart_manifolds
 from anifacegan.models.fast_fields import fast_avatar
 from anifacegan.models.latents import Latents
-from anifacegan.players import Player, player_on
-from anifacegan.rendered import Picture
+from anifacegan.players import player_on
+from anifacegan.rendered import FrameRenderer, Picture
 from anifacegan.trajectories import Trajectory
 
 Renderer = Literal["exact", "baked", "auto"]
@@ -106,7 +106,7 @@ class RendererChoice:
         """The networks of a person."""
         return Exact(lambda z_exp: self.model.face(codes=codes, expression=z_exp, psi=psi))
 
-    def of(self, name: str, codes: tuple, psi: float, wanted: Wanted) -> tuple[Player, dict[str, object]]:
+    def of(self, name: str, codes: tuple, psi: float, wanted: Wanted) -> tuple[FrameRenderer, dict[str, object]]:
         """The renderer of a person, and what the manifest says of the choice.
 
         Raises:
@@ -133,7 +133,7 @@ class RendererChoice:
         return baked, {"renderer": "baked"} | facts
 
     @staticmethod
-    def _stays_exact(name: str, exact: Exact, why: str) -> tuple[Player, dict[str, object]]:
+    def _stays_exact(name: str, exact: Exact, why: str) -> tuple[FrameRenderer, dict[str, object]]:
         print(f"{name}: stays exact, {why}", file=sys.stderr)
         return exact, {"renderer": "exact", "why": why}
 
@@ -150,7 +150,7 @@ class RendererChoice:
             return f"its expressions need more than {MOST_SHAPES} blendshapes"
         return None
 
-    def _bake(self, codes: tuple, psi: float, wanted: Wanted) -> tuple[Player, dict[str, object]]:
+    def _bake(self, codes: tuple, psi: float, wanted: Wanted) -> tuple[FrameRenderer, dict[str, object]]:
         texture = min(LARGEST_TEXTURE, max(128, round(TEXELS_PER_PIXEL * wanted.size)))
         config = BakeConfig(texture=texture, widest_rad=wanted.widest_rad + WIDER_RAD)
         z_exp = wanted.trajectory.z_exp
@@ -167,7 +167,7 @@ class RendererChoice:
         return {len(film) // 2, int(np.linalg.norm(film.z_exp, axis=1).argmax())}
 
     @staticmethod
-    def _psnr(one: Player, other: Player, wanted: Wanted, k: int) -> float:
+    def _psnr(one: FrameRenderer, other: FrameRenderer, wanted: Wanted, k: int) -> float:
         """Decibels between two renderers on one picture of the film, at no more than 256 px."""
         film = wanted.trajectory
         view = (film.z_exp[k], float(film.yaw[k]), float(film.pitch[k]), min(wanted.size, 256))

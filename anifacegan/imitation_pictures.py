@@ -28,7 +28,7 @@ from anifacegan.models.generator import RayColours
 from anifacegan.models.reconstruction import FaceLandmarks, ReconstructionNetwork
 from anifacegan.morphable import WORLD_PER_MODEL_UNIT, load_face_model
 from anifacegan.optimisation import Precision, matrix_precision
-from anifacegan.rasterizer import Backend, load_nvdiffrast
+from anifacegan.rasterizer import Backend, drawn_by
 from anifacegan.reconstruction_files import load_reconstruction
 from anifacegan.views import Views
 
@@ -130,8 +130,7 @@ def load_picture_imitation(
     """
     surfaces = landmarks = None
     if weights.geometry:
-        if files.rasterizer == "nvdiffrast" or files.rasterizer == "auto" and device.type == "cuda":
-            load_nvdiffrast(device)
+        drawn_by(files.rasterizer, device)
         surfaces = FaceSurfaces(mesh, fov_deg, files.rasterizer)
     if weights.landmarks:
         landmarks = load_landmarks(weights, files, mesh.name)

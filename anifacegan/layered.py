@@ -46,8 +46,8 @@ class LayeredAvatar:
     def _to_weights(self) -> Float[np.ndarray, "64 shape"]:
         return np.linalg.pinv(self.codes.astype(np.float64)).astype(np.float32)
 
-    def weights(self, z_exp: Float[np.ndarray, "64"]) -> Float[np.ndarray, "shape"]:
-        """Of the blendshapes, for the nearest expression that they can make."""
+    def weights(self, z_exp: Float[np.ndarray, "*batch 64"]) -> Float[np.ndarray, "*batch shape"]:
+        """Of the blendshapes, for the nearest expressions that they can make."""
         return z_exp @ self._to_weights
 
     def missed(self, z_exp: Float[np.ndarray, "64"]) -> float:

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from anifacegan.cameras import orbit_rotation
-from anifacegan.cores import share
+from anifacegan.cores import on_all_cores
 from anifacegan.layered import LayeredAvatar
 from anifacegan.rasterizer import draw_triangles
 from anifacegan.rendered import Picture
@@ -112,7 +112,7 @@ def _draw(vertices: np.ndarray, triangles: np.ndarray, starts: np.ndarray, view:
         _by_facing(x_px, y_px, triangles, starts, layer, facing, ends)
         _draw_layer(x_px, y_px, inverse_depth, triangles, facing, starts, ends, layer, maps)
 
-    share(range(len(ends)), draw)
+    on_all_cores(range(len(ends)), draw)
     return _Sheets(x_px, y_px, inverse_depth, facing, ends, maps)
 
 
@@ -139,7 +139,7 @@ def _drawn(
             view.tangent, limits, row, min(row + ROWS, size), planes, seen,
         )  # fmt: skip
 
-    share(range(0, size, ROWS), blend)
+    on_all_cores(range(0, size, ROWS), blend)
     return planes, seen
 
 
@@ -155,7 +155,7 @@ def _projected(vertices: Float[np.ndarray, "vertex 3"], view: View) -> tuple[np.
         block = slice(first, first + VERTICES)
         _project(vertices[block], turn, move, focal, half, projected[:, block])
 
-    share(range(0, len(vertices), VERTICES), project)
+    on_all_cores(range(0, len(vertices), VERTICES), project)
     return projected[0], projected[1], projected[2]
 
 
@@ -209,9 +209,9 @@ def _draw_layer(x_px, y_px, inverse_depth, triangles, facing, starts, ends, laye
 def _corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row):
     """Perspective-correct weights of a triangle's corners at a pixel, and the depth there along the viewing axis.
 
-    A triangle covers pixels up to a rounded edge (see :data:`anifacegan.rasterizer.SUBPIXEL`). Weights stay within its
-    corners there: beyond the edge of a sliver, its plane may be anywhere. Of a triangle that is a point or a line they
-    and the depth are 0.
+    A triangle covers pixels up to a rounded edge (:data:`anifacegan.torch_rasterizer.SUBPIXEL`). Weights stay within
+    its corners there: beyond the edge of a sliver, its plane may be anywhere. Of a triangle that is a point or a line
+    they and the depth are 0.
     """
     wa = (x_px[b] - column) * (y_px[c] - row) - (y_px[b] - row) * (x_px[c] - column)
     wb = (x_px[c] - column) * (y_px[a] - row) - (y_px[c] - row) * (x_px[a] - column)

@@ -3,14 +3,12 @@
 All players play the same film: a head that turns while an expression comes, in the sizes in turn.
 """
 
-import importlib.util
 import json
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -25,9 +23,8 @@ from anifacegan.layered import LayeredAvatar
 from anifacegan.library import Model
 from anifacegan.manifold_charts import chart_manifolds
 from anifacegan.players import NumbaPlayer
+from anifacegan.rasterizer import Backend, drawn_by
 from anifacegan.torch_playback import TorchPlayer
-
-PlayerName = Literal["numba", "torch", "nvdiffrast"]
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,8 @@ class PlaybackBenchmark:
     """Heights and widths of the frames, pixels."""
     frames: int = 50
     """Of the film."""
-    players: PlayerName | tuple[PlayerName, ...] = ()
-    """Who plays: numba on the CPU; torch and nvdiffrast on the GPU, without one torch on the CPU. None given: numba,
+    players: Backend | tuple[Backend, ...] = ()
+    """Who draws: numba on the CPU; torch and nvdiffrast on the GPU, without one torch on the CPU. None given: numba,
     and where there is a GPU the others, too."""
     bake: BakeConfig = BakeConfig()
     """How the avatar is baked."""
@@ -60,17 +57,21 @@ class PlaybackBenchmark:
         require(self, "", "frames", at_least=2)
         require(self, "", "seed", at_least=0)
         sizes = several(self.sizes)
+        if "auto" in several(self.players):
+            raise ValueError("players has 'auto', expected some of numba, torch, nvdiffrast")
+        if not abs(self.yaw) <= self.bake.widest_rad:
+            raise ValueError(f"yaw is {self.yaw}, expected at most bake.widest_rad, which is {self.bake.widest_rad}")
         if not sizes or not all(8 <= size <= 4096 for size in sizes):
             raise ValueError(f"sizes are {list(sizes)}, expected one or several of 8 to 4096")
 
-    def chosen_players(self) -> tuple[PlayerName, ...]:
+    def chosen_players(self) -> tuple[Backend, ...]:
         """Who is measured here."""
         if several(self.players):
             return tuple(several(self.players))
-        on_gpu: tuple[PlayerName, ...] = ()
-        if torch.cuda.is_available():
-            on_gpu = ("torch", "nvdiffrast") if importlib.util.find_spec("nvdiffrast") else ("torch",)
-        return ("numba", *on_gpu)
+        if not torch.cuda.is_available():
+            return ("numba",)
+        fastest = drawn_by("auto", torch.device("cuda"))
+        return ("numba", "torch") if fastest == "torch" else ("numba", "torch", fastest)
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,14 @@ def measure_playback(model: Model, config: PlaybackBenchmark) -> list[PlaybackMe
     Raises:
         InputError: a player is asked for that this machine has not.
     """
-    code = model.expressions.coefficients(config.expression)
+    code, chosen = model.expressions.coefficients(config.expression), config.chosen_players()
+    for name in chosen:
+        drawn_by(name, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     field, march = model.generator.manifolds, model.generator.config.march
     with torch.inference_mode():
         charts = chart_manifolds(field, field.levels, march, config.bake.grid)
     avatar, _ = bake(person_condition(model, model.person(config.seed), config.psi), code[None], charts, config.bake)
-    players = {name: _films(name, avatar) for name in config.chosen_players()}
+    players = {name: _films(name, avatar) for name in chosen}
     share = np.linspace(0, 1, config.frames, dtype=np.float32)
     z_exp, yaw = share[:, None] * code, np.linspace(-config.yaw, config.yaw, config.frames)
     found = []
@@ -122,7 +125,7 @@ def measure_playback(model: Model, config: PlaybackBenchmark) -> list[PlaybackMe
 Film = Callable[[np.ndarray, np.ndarray, int], object]
 
 
-def _films(name: PlayerName, avatar: LayeredAvatar) -> tuple[str, Film, Callable[[], None]]:
+def _films(name: Backend, avatar: LayeredAvatar) -> tuple[str, Film, Callable[[], None]]:
     """Where a player plays, how it makes the frames of (z_exp, yaw, size), and how one waits for them."""
     if name == "numba":
         numba = NumbaPlayer(avatar)

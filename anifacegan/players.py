@@ -1,7 +1,6 @@
 """Who plays a layered avatar: numba on a CPU, PyTorch on a GPU."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -9,15 +8,8 @@ from jaxtyping import Float
 
 from anifacegan.layered import LayeredAvatar
 from anifacegan.playback import play
-from anifacegan.rendered import Picture
+from anifacegan.rendered import FrameRenderer, Picture
 from anifacegan.torch_playback import TorchPlayer
-
-
-@runtime_checkable
-class Player(Protocol):
-    """Draws one person: yaw and pitch are radians from frontal, ``size`` is pixels."""
-
-    def picture(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> Picture: ...
 
 
 @dataclass(frozen=True)
@@ -30,6 +22,6 @@ class NumbaPlayer:
         return play(self.avatar, self.avatar.posed(z_exp), yaw, pitch, size)
 
 
-def player_on(device: torch.device | str, avatar: LayeredAvatar) -> Player:
+def player_on(device: torch.device | str, avatar: LayeredAvatar) -> FrameRenderer:
     """The fastest player of a device. Pictures lie on the device."""
     return NumbaPlayer(avatar) if torch.device(device).type == "cpu" else TorchPlayer(avatar, device)

@@ -15,6 +15,7 @@ serves as well.
 """
 
 import functools
+import sys
 from dataclasses import dataclass, replace
 from typing import Any, Literal, no_type_check
 
@@ -25,7 +26,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from anifacegan.cameras import Camera
-from anifacegan.errors import InputError
+from anifacegan.cores import on_all_cores
+from anifacegan.errors import InputError, last_line
 from anifacegan.torch_rasterizer import LARGEST_COORDINATE_PX, SUBPIXEL, nearest_triangles
 
 Backend = Literal["auto", "numba", "torch", "nvdiffrast"]
@@ -54,6 +56,32 @@ def supersampled(camera: Camera, factor: int) -> Camera:
     )
 
 
+def drawn_by(backend: Backend, device: torch.device) -> Backend:
+    """Who draws on a device: ``auto`` is numba on a CPU, and on a GPU nvdiffrast, or torch where that does not work,
+    which is said once.
+
+    Raises:
+        InputError: nvdiffrast is asked for, and is not there or cannot be used.
+    """
+    if backend == "auto":
+        return _drawn_by_here(device)
+    if backend == "nvdiffrast":
+        nvdiffrast_context(device)
+    return backend
+
+
+@functools.cache
+def _drawn_by_here(device: torch.device) -> Backend:
+    if device.type != "cuda":
+        return "numba"
+    try:
+        nvdiffrast_context(device)
+    except InputError as error:
+        print(f"meshes are drawn by plain PyTorch, which is slower: {error}", file=sys.stderr)
+        return "torch"
+    return "nvdiffrast"
+
+
 def rasterize(
     vertices: Float[Tensor, "batch vertex 3"],
     triangles: Int[Tensor, "triangle 3"],
@@ -62,10 +90,10 @@ def rasterize(
 ) -> Fragments:
     """Draw a batch of meshes that share their triangles; both sides of a triangle are seen.
 
-    ``auto`` is nvdiffrast on CUDA, numba on the CPU.
+    Raises:
+        InputError: see :func:`drawn_by`.
     """
-    if backend == "auto":
-        backend = "nvdiffrast" if vertices.is_cuda else "numba"
+    backend = drawn_by(backend, vertices.device)
     in_camera = camera.to_camera(vertices)                             # (B, V, 3)
     with torch.no_grad():
         visible = {"numba": _visible_numba, "torch": _visible_torch, "nvdiffrast": _visible_nvdiffrast}[backend]
@@ -127,18 +155,15 @@ def _visible_numba(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tens
     y_px = camera.principal_px - camera.focal_px * points[..., 1] * inverse_depth
     shape = (len(points), camera.size, camera.size)
     triangle_map, nearest = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
-    _draw_batch(x_px, y_px, inverse_depth, triangles.cpu().numpy(), triangle_map, nearest)
+    corners = triangles.cpu().numpy()
+    on_all_cores(
+        range(len(points)),
+        lambda k: draw_triangles(x_px[k], y_px[k], inverse_depth[k], corners, triangle_map[k], nearest[k]),
+    )
     return torch.from_numpy(triangle_map).to(in_camera.device, torch.int64)
 
 
-@numba.njit(cache=True, parallel=True)
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def _draw_batch(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
-    for item in numba.prange(len(x_px)):
-        draw_triangles(x_px[item], y_px[item], inverse_depth[item], triangles, triangle_map[item], nearest[item])
-
-
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
     """z-buffer of one picture.
@@ -187,7 +212,7 @@ def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
             wc = (x - xa) * cx + (y - ya) * cy
             for column in range(left, right + 1):
                 if wa + own_a >= 0 and wb + own_b >= 0 and wc + own_c >= 0:
-                    here = (wa * za + wb * zb + wc * zc) * inverse_area
+                    here = np.float32((wa * za + wb * zb + wc * zc) * inverse_area)
                     if here > nearest[row, column]:
                         nearest[row, column] = here
                         triangle_map[row, column] = t
@@ -240,10 +265,16 @@ def _visible_nvdiffrast(in_camera: Tensor, triangles: Tensor, camera: Camera) ->
 
 @functools.cache
 def nvdiffrast_context(device: torch.device) -> Any:
-    """nvdiffrast's context of a device, made once: it owns buffers on the GPU."""
-    import nvdiffrast.torch as nvdiffrast
+    """nvdiffrast's context of a device, made once: it owns buffers on the GPU.
 
-    return nvdiffrast.RasterizeCudaContext(device=device)
+    Raises:
+        InputError: the package is not there, or does not compile.
+    """
+    nvdiffrast = load_nvdiffrast(device)
+    try:
+        return nvdiffrast.RasterizeCudaContext(device=device)
+    except Exception as error:  # it compiles itself here, and may raise whatever compilers do
+        raise InputError(f"nvdiffrast cannot be used: {last_line(error)}") from None
 
 
 def clip_positions(in_camera: Float[Tensor, "batch vertex 3"], camera: Camera) -> Float[Tensor, "batch vertex 4"]:

@@ -27,8 +27,9 @@ from anifacegan.library import Face, Model, load_model
 from anifacegan.manifold_charts import chart_manifolds
 from anifacegan.models.growth import grown_generator
 from anifacegan.peak_memory import forget_peak, peak_bytes
-from anifacegan.players import Player, player_on
+from anifacegan.players import player_on
 from anifacegan.reference_renderer import reference_picture
+from anifacegan.rendered import FrameRenderer
 
 Way = Callable[[Model, Face, float, float, int], Tensor]
 """(model, face, yaw, pitch, size) -> (3, size, size) rgb in [0, 1]."""
@@ -39,7 +40,7 @@ class Playback:
 
     def __init__(self) -> None:
         self.face: Face | None = None
-        self.player: Player | None = None
+        self.player: FrameRenderer | None = None
 
     def __call__(self, model: Model, face: Face, yaw: float, pitch: float, size: int) -> Tensor:
         z_exp = face.codes.z_exp[0].cpu().numpy()

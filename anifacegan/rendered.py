@@ -1,7 +1,9 @@
-"""What a renderer gives back of one view."""
+"""What draws a person, and what it gives back of one view."""
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
@@ -18,3 +20,10 @@ class Picture:
     """Colour of the head, premultiplied by its opacity."""
     depth: Float[Tensor, "1 height width"]
     """Expected distance from the camera in world units, the background plane included."""
+
+
+@runtime_checkable
+class FrameRenderer(Protocol):
+    """Draws one person: yaw and pitch are radians from frontal, ``size`` is pixels."""
+
+    def picture(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> Picture: ...

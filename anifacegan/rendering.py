@@ -33,8 +33,7 @@ from anifacegan.pictures import (
     write_png,
     write_video,
 )
-from anifacegan.players import Player
-from anifacegan.rendered import Picture
+from anifacegan.rendered import FrameRenderer, Picture
 
 __all__ = ["RenderConfig", "run"]
 
@@ -73,7 +72,7 @@ def run(config: RenderConfig, home: Path | None = None) -> dict[str, Any]:
 
 def _chosen_renderer(
     config: RenderConfig, plan: FilmPlan, person: Person, choice: RendererChoice | None
-) -> tuple[Player, dict[str, Any]]:
+) -> tuple[FrameRenderer, dict[str, Any]]:
     """Who draws a person, and what the manifest says of that."""
     if isinstance(plan.model, AvatarPlayer):
         return Played(plan.model), {"renderer": "baked"}
@@ -82,7 +81,7 @@ def _chosen_renderer(
 
 
 def _render_person(
-    folder: Path, config: RenderConfig, plan: FilmPlan, person: Person, renderer: Player, progress: tqdm
+    folder: Path, config: RenderConfig, plan: FilmPlan, person: Person, renderer: FrameRenderer, progress: tqdm
 ) -> dict[str, Any]:
     """Frames, depth maps, film and codes of one person; returns the manifest's entry."""
     trajectory = plan.trajectory
@@ -139,7 +138,7 @@ def _write_sheet(
 
 def _sheet_renderer(
     config: RenderConfig, plan: FilmPlan, person: Person, choice: RendererChoice | None
-) -> Player:
+) -> FrameRenderer:
     if isinstance(plan.model, AvatarPlayer):
         return Played(plan.model)
     assert choice is not None and person.codes is not None
@@ -148,7 +147,7 @@ def _sheet_renderer(
 
 def _picture(
     config: RenderConfig,
-    renderer: Player,
+    renderer: FrameRenderer,
     person: Person,
     z_exp: Float[np.ndarray, "64"],
     yaw: float,

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 
-from anifacegan.cores import share
+from anifacegan.cores import on_all_cores
 from anifacegan.layered import LayeredAvatar
 from anifacegan.playback import View, entered_triangles, seen_triangles
 from anifacegan.sheet_meshes import SheetMesh, restricted
@@ -46,7 +46,7 @@ def cells_before(cells: LevelCells, complete: SheetMesh, fov_deg: float, widest_
         )
         before[first[(other >= 0) & (first != other)]] = True
 
-    share(_views(widest_rad), look)
+    on_all_cores(_views(widest_rad), look)
     return grown(before.reshape(cells.shape), BEFORE)
 
 
@@ -59,7 +59,7 @@ def seen_cells(avatar: LayeredAvatar, mesh: SheetMesh, cells: LevelCells) -> tup
         vertices, (yaw, pitch) = pose_and_view
         seen[seen_triangles(avatar, vertices, yaw, pitch, SEEN_SIZE)] = True
 
-    share(product(poses, _views(avatar.widest_rad)), look)
+    on_all_cores(product(poses, _views(avatar.widest_rad)), look)
     found = np.zeros((2, cells.size), bool)
     for triangles, flags in zip(seen, found, strict=True):
         flags[mesh.cell[triangles]] = True

@@ -1,13 +1,10 @@
 """Plays a layered avatar in PyTorch, on a GPU: what it needs lies there, and so do the frames.
 
-The same picture as :mod:`anifacegan.playback` makes on a CPU, where each step is explained: sheets are drawn into maps
-of the triangles that rays enter and leave by, then all sheets of all pixels are read at once and blended. nvdiffrast
-draws the maps where it is installed, else :mod:`anifacegan.torch_rasterizer`, which also works on a CPU.
+Step by step as :mod:`anifacegan.playback` does it on a CPU: sheets are drawn into maps of the triangles that rays enter
+and leave by, then all sheets are read at once, for some rows of pixels, and blended. The maps are drawn by nvdiffrast
+where it works, else by :mod:`anifacegan.torch_rasterizer`, which draws the very pixels of the CPU's player; nvdiffrast
+rounds corners to a sixteenth of a pixel, and gives one pixel in a hundred to a neighbouring triangle.
 """
-
-import importlib.util
-import sys
-from typing import Literal
 
 import numpy as np
 import torch
@@ -17,32 +14,25 @@ from torch import Tensor
 from anifacegan.cameras import Camera
 from anifacegan.layered import LayeredAvatar
 from anifacegan.playback import DARK, View
-from anifacegan.rasterizer import clip_positions, load_nvdiffrast, nvdiffrast_context
+from anifacegan.rasterizer import Backend, clip_positions, drawn_by, load_nvdiffrast, nvdiffrast_context
 from anifacegan.rendered import Picture
 from anifacegan.torch_rasterizer import nearest_triangles
 
-Drawing = Literal["auto", "torch", "nvdiffrast"]
+BLENDED = {"cpu": 2**20, "cuda": 2**24}
+"""Pixels of sheets that are blended at once, by device; each takes about 300 bytes."""
 
 
 class TorchPlayer:
     """One avatar on one device."""
 
-    def __init__(self, avatar: LayeredAvatar, device: torch.device | str, drawing: Drawing = "auto") -> None:
-        """``auto`` draws with nvdiffrast on a GPU where it is installed, and says so where it is not.
+    def __init__(self, avatar: LayeredAvatar, device: torch.device | str, backend: Backend = "auto") -> None:
+        """``backend`` draws the maps, see :func:`anifacegan.rasterizer.drawn_by`; numba's are torch's here.
 
         Raises:
-            InputError: nvdiffrast is asked for and missing, or the device is not CUDA.
+            InputError: nvdiffrast is asked for and does not work here.
         """
         self.device, self.march = torch.device(device), avatar.march
-        if drawing == "auto":
-            drawing = "torch"
-            if self.device.type == "cuda" and importlib.util.find_spec("nvdiffrast") is not None:
-                drawing = "nvdiffrast"
-            elif self.device.type == "cuda":
-                print("plays without nvdiffrast, which is faster: pip install 'anifacegan[cuda]'", file=sys.stderr)
-        if drawing == "nvdiffrast":
-            load_nvdiffrast(self.device)
-        self.draw = self._drawn_by_nvdiffrast if drawing == "nvdiffrast" else self._drawn_by_torch
+        self.backend = drawn_by(backend, self.device)
 
         def here(array: np.ndarray) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
@@ -63,7 +53,7 @@ class TorchPlayer:
         image = self.frames(z_exp[None], np.array([yaw]), np.array([pitch]), size)[0]
         return Picture(rgb=image[:3], foreground=image[3:4], foreground_rgb=image[4:7], depth=image[7:])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def frames(
         self,
         z_exp: Float[np.ndarray, "frame 64"],
@@ -71,11 +61,8 @@ class TorchPlayer:
         pitch: Float[np.ndarray, "frame"],
         size: int,
     ) -> Float[Tensor, "frame 8 size size"]:
-        """Views on the device: rgb, opacity of the head, its premultiplied rgb, and distance.
-
-        Nothing is waited for: the frames may still be made when this returns.
-        """
-        weights = torch.from_numpy(np.stack([self.avatar.weights(code) for code in z_exp])).to(self.device)
+        """Views on the device: rgb, opacity of the head, its premultiplied rgb, and distance."""
+        weights = torch.from_numpy(self.avatar.weights(z_exp)).to(self.vertices)
         frames = torch.empty(len(z_exp), 8, size, size, device=self.device)
         for frame, weight, *angles in zip(frames, weights, yaw, pitch, strict=True):
             vertices = self.vertices + (weight @ self.blendshapes).view(-1, 3)
@@ -97,8 +84,12 @@ class TorchPlayer:
         corners = places[self.triangles]                               # (F, 3 corners, 3)
         a, b, c = corners[..., :2].unbind(1)
         area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
-        maps = self.draw(places, in_camera, camera, area < 0)          # y runs down: these are seen from outside
-        self._blend(corners, maps, origin, axes, view, frame)
+        draw = self._drawn_by_nvdiffrast if self.backend == "nvdiffrast" else self._drawn_by_torch
+        maps = draw(places, in_camera, camera, area < 0)               # y runs down: these are seen from outside
+        some = max(1, BLENDED[self.device.type] // (len(self.textures) * view.size))
+        for first in range(0, view.size, some):
+            rows = slice(first, min(first + some, view.size))
+            self._blend(corners, maps[:, :, rows], rows, origin, axes, view, frame[:, rows])
 
     # ------------------------------------------------------------------------------------------------------- drawing
     def _drawn_by_torch(
@@ -126,23 +117,24 @@ class TorchPlayer:
     def _blend(
         self,
         corners: Float[Tensor, "triangle 3 3"],
-        maps: Int[Tensor, "2 layer size size"],
+        maps: Int[Tensor, "2 layer rows size"],
+        rows: slice,
         origin: Float[Tensor, "3"],
         axes: Float[Tensor, "3 3"],
         view: View,
-        frame: Float[Tensor, "8 size size"],
+        frame: Float[Tensor, "8 rows size"],
     ) -> None:
-        march, size = self.march, view.size
-        line = torch.arange(size, device=self.device)
-        half = (size - 1) / 2
-        dx, dy = view.tangent * (line / half - 1), view.tangent * (1 - line[:, None] / half)
+        march, half = self.march, (view.size - 1) / 2
+        column = torch.arange(view.size, device=self.device)
+        row = column[rows, None]
+        dx, dy = view.tangent * (column / half - 1), view.tangent * (1 - row / half)
         length = (dx * dx + dy * dy + 1).sqrt()                        # of the ray between depths 0 and 1
         along = [dx * float(axis[0]) + dy * float(axis[1]) - float(axis[2]) for axis in axes]
         to_plane = (march.background_z - float(origin[2])) / along[2]  # depth along the viewing axis
 
         enters_by, leaves_by = maps.clamp(min=0)
-        shares, depth = _corner_shares(corners[enters_by], line)       # (L, H, W, 3), (L, H, W)
-        enters, leaves = depth * length, _corner_shares(corners[leaves_by], line)[1] * length
+        shares, depth = _corner_shares(corners[enters_by], column, row)  # (L, H, W, 3), (L, H, W)
+        enters, leaves = depth * length, _corner_shares(corners[leaves_by], column, row)[1] * length
         spacing = (march.far - march.near) / (march.samples - 1)
         between_samples = ((leaves - march.near) / spacing).floor() == ((enters - march.near) / spacing).floor()
         missed = (maps[1] >= 0) & (leaves > enters) & between_samples
@@ -167,13 +159,13 @@ class TorchPlayer:
 
 
 def _corner_shares(
-    corners: Float[Tensor, "layer size size 3 3"], line: Int[Tensor, "size"]
-) -> tuple[Float[Tensor, "layer size size 3"], Float[Tensor, "layer size size"]]:
+    corners: Float[Tensor, "layer rows size 3 3"], column: Int[Tensor, "size"], row: Int[Tensor, "rows 1"]
+) -> tuple[Float[Tensor, "layer rows size 3"], Float[Tensor, "layer rows size"]]:
     """Perspective-correct weights of the corners at their pixels, and the depth there along the viewing axis; within
     the corners, see :func:`anifacegan.playback._corner_shares`.
     """
     x, y, inverse = corners.unbind(-1)                                 # (L, H, W, 3 corners)
-    x, y = x - line[:, None], y - line[:, None, None]
+    x, y = x - column[:, None], y - row[:, :, None]
     area = x.roll(-1, -1) * y.roll(-2, -1) - y.roll(-1, -1) * x.roll(-2, -1)
     area = (area * torch.where(area.sum(-1, keepdim=True) < 0, -1, 1)).clamp(min=0)
     weights = area * inverse
@@ -182,8 +174,8 @@ def _corner_shares(
 
 
 def _read(
-    textures: Float[Tensor, "layer channel height width"], place: Float[Tensor, "layer size size 2"]
-) -> Float[Tensor, "layer channel size size"]:
+    textures: Float[Tensor, "layer channel height width"], place: Float[Tensor, "layer rows size 2"]
+) -> Float[Tensor, "layer channel rows size"]:
     """Between four texels, columns and rows; beyond the edge, the edge."""
     last = place.new_tensor([textures.shape[3] - 1, textures.shape[2] - 1])
     grid = place * (2 / last) - 1

@@ -12,7 +12,7 @@ SUBPIXEL = 1024
 """Corners are rounded to this fraction of a pixel, on which coverage is decided exactly in integers."""
 LARGEST_COORDINATE_PX = 2.0**19
 """Triangles that reach farther from the image's corner are not drawn: their products would overflow."""
-MOST_TESTS = {"cpu": 2**18, "cuda": 2**24}
+MOST_TESTS = {"cpu": 2**18, "cuda": 2**22}
 """Pixels of boxes that are in memory at once, by device."""
 _LAST = 2**31 - 1
 
@@ -26,7 +26,7 @@ def nearest_triangles(
     pictures: int,
     size: int,
 ) -> Int[Tensor, "pictures size size"]:
-    """The nearest triangle of each pixel, -1 where there is none; of several as near the first.
+    """The nearest triangle of each pixel, -1 where there is none; of several as near (in float32) the first.
 
     Args:
         x_px, y_px: index pixels.
@@ -66,7 +66,9 @@ def nearest_triangles(
         done = int(total[first - 1]) if first else 0
         last = max(first + 1, int(torch.searchsorted(total, done + most, right=True)))
         some = slice(first, last)
-        triangle = torch.repeat_interleave(torch.arange(first, last, device=total.device), tests[some])
+        triangle = torch.repeat_interleave(
+            torch.arange(first, last, device=total.device), tests[some], output_size=int(total[last - 1]) - done
+        )
         place = torch.arange(len(triangle), device=total.device) + done - (total - tests)[triangle]
         width = extent[triangle, 0]
         row = low[triangle, 1] + place.div(width, rounding_mode="floor")

@@ -64,7 +64,7 @@ def test_the_json_says_what_the_table_says(found: list[BakeMeasurement], tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("frames", 0), ("size", 8), ("yaw", 2.0), ("textures", ()), ("blendshapes", 0)]
+    ("name", "value"), [("frames", 0), ("size", 8), ("yaw", 2.0), ("textures", ()), ("blendshapes", 0), ("frames", 2)]
 )
 def test_a_wrong_value_is_refused(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):

@@ -50,6 +50,15 @@ def test_fast_fields_compute_what_plain_ones_do(count: int, layers: int, monkeyp
             torch.testing.assert_close(got, want, atol=2e-5 if name == "level" else 2e-6, rtol=0, msg=name)
 
 
+def test_points_that_want_a_gradient_are_refused() -> None:
+    fast, x = fast_avatar(avatar()), torch.zeros(1, 2, 3, requires_grad=True)
+    for name in FIELDS:
+        with pytest.raises(ValueError, match="gradient"):
+            getattr(fast, name)(x)
+        with torch.no_grad():
+            getattr(fast, name)(x)
+
+
 @torch.no_grad()
 def test_an_answer_outlives_the_next_question() -> None:
     """Activations are written over; what was answered is not."""

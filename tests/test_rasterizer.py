@@ -139,9 +139,10 @@ def test_the_nearest_triangle_is_seen_whatever_the_order(backend: tuple[str, str
     assert (rasterize(points, triangles.flip(0), camera, name).triangle == 1).all()
 
 
+@pytest.mark.parametrize("depth", [0.7, 1.1, 2.0, 2.6, 3.0])
 @pytest.mark.parametrize("name", ["numba", "torch"])
-def test_of_two_equally_near_triangles_the_first_is_seen(name: Backend) -> None:
-    points = at_pixels(np.array([[-9.0, -9.0], [40, -9], [-9, 40]]), 2.0, 6)[None]
+def test_of_two_equally_near_triangles_the_first_is_seen(name: Backend, depth: float) -> None:
+    points = at_pixels(np.array([[-9.0, -9.0], [40, -9], [-9, 40]]), depth, 6)[None]
     assert (rasterize(points, torch.zeros(2, 1).long() + torch.arange(3), plain_camera(6), name).triangle == 0).all()
 
 

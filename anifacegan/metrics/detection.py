@@ -26,6 +26,8 @@ class Detection:
     """Mean absolute difference of these."""
     pictures: int
     people: int
+    expressions: int
+    """Of each person."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class DetectionItems:
         asked, found = self.asked_yaw[seen], self.found_yaw[seen]
         r = float(np.corrcoef(asked, found)[0, 1]) if len(found) > 1 and found.std() and asked.std() else math.nan
         error = float(np.rad2deg(np.abs(asked - found)).mean()) if len(found) else math.nan
-        return Detection(float(seen.mean()), r, error, seen.size, len(seen))
+        return Detection(float(seen.mean()), r, error, seen.size, *seen.shape)
 
     def resampled(self) -> Resampled:
         share = np.isfinite(self.found_yaw).mean(axis=1)               # of each person's pictures

@@ -83,6 +83,8 @@ Items = (
 """What a metric is computed from: ``report()`` computes it, ``resampled()`` lets the items be drawn again."""
 OTHER_FACES = 103
 """Added to the seed of the faces that the deformation is measured on: others than those of the pictures."""
+LEAST_DETECTED_PX = 192
+"""Height of pictures in which a face is 80 px high."""
 CONSISTENCY_YAWS = (0.0, -0.3, 0.3)
 """Radians; the first is warped into the others."""
 
@@ -188,6 +190,9 @@ class Evaluation:
     # -------------------------------------------------------------------------------------------------------- people
     def _detection(self) -> DetectionItems:
         gallery, config, shipped = self.gallery, self.config, self.subject.expressions
+        if self.samples.size < LEAST_DETECTED_PX:
+            least = f"expected {LEAST_DETECTED_PX} or more: the detector finds faces of 80 px"
+            raise InputError(f"detection: size is {self.samples.size}, {least}")
         detector, head = FaceDetector(upsample=0), gallery.head
         if shipped is None:
             raise InputError("detection: this model is shipped without expressions")

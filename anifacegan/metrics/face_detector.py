@@ -7,6 +7,7 @@ training.
 import importlib.util
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,12 @@ class FaceDetector:
         self.upsample = upsample
         self._detect = dlib.get_frontal_face_detector()
         self._predict = dlib.shape_predictor(str(models / "shape_predictor_68_face_landmarks.dat"))
-        self._embed = dlib.face_recognition_model_v1(str(models / "dlib_face_recognition_resnet_model_v1.dat"))
+
+    @cached_property
+    def _embedding(self) -> Any:
+        import dlib
+
+        return dlib.face_recognition_model_v1(str(dlib_models() / "dlib_face_recognition_resnet_model_v1.dat"))
 
     def boxes(self, pixels: Image) -> list[Any]:
         """Rectangles of faces, the surest first."""
@@ -81,7 +87,7 @@ class FaceDetector:
         points = self._predict(pixels, boxes[0])
         others = [self._predict(pixels, box) for box in shifted(boxes[0])]
         readings = np.array([[(dot.x, dot.y) for dot in shape.parts()] for shape in (points, *others)], np.float64)
-        embedding = np.array(self._embed.compute_face_descriptor(pixels, points)) if embed else None
+        embedding = np.array(self._embedding.compute_face_descriptor(pixels, points)) if embed else None
         return Found(trim_mean(readings, 0.25), readings[0], embedding)
 
 

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.cores import share
+from anifacegan.cores import on_all_cores
 from anifacegan.models.alignment import BoundAlignment
 from anifacegan.models.compositing import RGB_WIDENING, alpha_from_sigma
 from anifacegan.models.deformation import BoundDeformation
@@ -64,8 +64,8 @@ def _is_one_on_cpu(weight: Tensor) -> bool:
 class _Memory(threading.local):
     """Of the activations that a thread reads and of those that it writes."""
 
-    def __init__(self, size: int) -> None:
-        self.halves = torch.empty(2, size).unbind()
+    def __init__(self, size: int, like: Tensor) -> None:
+        self.halves = like.new_empty(2, size).unbind()
 
 
 class _Layers:
@@ -78,11 +78,13 @@ class _Layers:
         self.activate = activate
         width = max(weight.shape[1] for weight, _ in self.layers)
         self.tile = max(1, ACTIVATIONS // width)
-        self.memory = _Memory(self.tile * width)
+        self.memory = _Memory(self.tile * width, self.layers[0][0])
 
-    def in_tiles(self, points: int, work: Callable[[slice], None]) -> None:
-        """``work`` on so many points, a tile at a time, on all cores."""
-        share([slice(start, start + self.tile) for start in range(0, points, self.tile)], work)
+    def in_tiles(self, points: Float[Tensor, "point 3"], work: Callable[[slice], None]) -> None:
+        """``work`` on parts of the points, a tile at a time, on all cores."""
+        if torch.is_grad_enabled() and points.requires_grad:
+            raise ValueError("fast fields have no gradients, and these points require them; ask the plain fields")
+        on_all_cores([slice(start, start + self.tile) for start in range(0, len(points), self.tile)], work)
 
     def step(self, k: int, h: Float[Tensor, "tile in_dim"]) -> Float[Tensor, "tile out_dim"]:
         """Layer k of activations that the other half of the memory holds."""
@@ -114,7 +116,7 @@ class FastSteps:
         def work(tile: slice) -> None:
             torch.addmm(self.bias, self.layers(points[tile]), self.weight, out=out[tile])
 
-        self.layers.in_tiles(len(points), work)
+        self.layers.in_tiles(points, work)
         return out[None]
 
 
@@ -134,7 +136,7 @@ class FastManifolds:
         def work(tile: slice) -> None:
             torch.mv(self.layers(points[tile]), self.weight, out=out[tile])
 
-        self.layers.in_tiles(len(points), work)
+        self.layers.in_tiles(points, work)
         return (out + self.bias)[None]
 
 
@@ -164,6 +166,6 @@ class FastTemplate:
                 h = self.layers.step(k, h)
                 to.addmm_(h, head)
 
-        self.layers.in_tiles(len(points), work)
+        self.layers.in_tiles(points, work)
         rgb = out[:, :3].sigmoid() * (1 + 2 * RGB_WIDENING) - RGB_WIDENING
         return rgb[None], alpha_from_sigma(self.gain * out[:, 3])[None]
