@@ -25,6 +25,7 @@ from anifacegan.models.fast_fields import fast_avatar
 from anifacegan.models.latents import Latents
 from anifacegan.players import player_on
 from anifacegan.rendered import FrameRenderer, Picture
+from anifacegan.still_baking import bake_still
 from anifacegan.trajectories import Trajectory
 
 Renderer = Literal["exact", "baked", "auto"]
@@ -76,6 +77,11 @@ class Wanted:
     def pixels(self) -> int:
         """Of all frames together."""
         return len(self.trajectory) * self.size**2
+
+    @property
+    def has_one_expression(self) -> bool:
+        """The head turns, and nothing else."""
+        return bool((self.trajectory.z_exp == self.trajectory.z_exp[:1]).all())
 
     @property
     def widest_rad(self) -> float:
@@ -137,11 +143,19 @@ class RendererChoice:
         print(f"{name}: stays exact, {why}", file=sys.stderr)
         return exact, {"renderer": "exact", "why": why}
 
+    @property
+    def _is_still(self) -> bool:
+        """Colours are baked for one expression."""
+        return self.model.generator.config.radiance_offset_gain != 1
+
     def _reason_against(self, wanted: Wanted) -> str | None:
         """Why a person is not baked; None where nothing speaks against it."""
-        gain = self.model.generator.config.radiance_offset_gain
-        if gain != 1:
-            return f"this model reads its colours beside the manifolds (radiance_offset_gain {gain:.3g})"
+        if self._is_still and not wanted.has_one_expression:
+            gain = self.model.generator.config.radiance_offset_gain
+            return (
+                f"this model reads its colours beside the manifolds (radiance_offset_gain {gain:.3g}), and the "
+                "expression changes"
+            )
         if wanted.widest_rad + WIDER_RAD > WIDEST_BAKE_RAD:
             return f"a view {wanted.widest_rad:.2f} radians from frontal is too far aside to be baked"
         if self.renderer == "auto" and wanted.pixels < LEAST_PIXELS:
@@ -154,8 +168,12 @@ class RendererChoice:
         texture = min(LARGEST_TEXTURE, max(128, round(TEXELS_PER_PIXEL * wanted.size)))
         config = BakeConfig(texture=texture, widest_rad=wanted.widest_rad + WIDER_RAD)
         z_exp = wanted.trajectory.z_exp
-        keys = key_expressions(z_exp)
-        avatar, report = bake(person_condition(self.model, codes, psi), z_exp[keys], self.charts, config)
+        condition = person_condition(self.model, codes, psi)
+        keys = [] if self._is_still else key_expressions(z_exp)
+        if self._is_still:
+            avatar, report = bake_still(condition, z_exp[0], self.charts, config)
+        else:
+            avatar, report = bake(condition, z_exp[keys], self.charts, config)
         residual = float(report.residual.max()) if len(report.residual) else 0.0
         player = player_on(self.model.generator.device, avatar)
         return player, {"blendshapes": len(keys), "texture": texture, "residual_world": residual}

@@ -154,6 +154,18 @@ def test_what_cannot_be_baked_is_refused_in_one_line(model: Model) -> None:
     )
     renderer, facts = RendererChoice(released, "auto").of("one", model.person(1), 0.7, wanted(model))
     assert isinstance(renderer, Exact) and "radiance_offset_gain 8.3" in str(facts["why"])
+    assert "the expression changes" in str(facts["why"])
+
+
+def test_a_released_model_is_baked_where_the_head_only_turns(model: Model) -> None:
+    checkpoint = small_checkpoint()
+    checkpoint.generator.config = replace(checkpoint.generator.config, radiance_offset_gain=8.3)
+    released, turning = Model(checkpoint), film(model)
+    one_smile = replace(turning, z_exp=np.repeat(turning.z_exp[-1:], 4, axis=0))
+    asked = wanted(model, trajectory=one_smile, size=48)
+    renderer, facts = RendererChoice(released, "baked").of("one", model.person(1), 0.7, asked)
+    assert isinstance(renderer, NumbaPlayer) and facts["blendshapes"] == 0
+    assert facts["psnr_to_exact_db"] > 25
 
 
 # -------------------------------------------------------------------------------------------------------- whole films

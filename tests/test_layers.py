@@ -68,6 +68,7 @@ LAYERS = """
     posed_vertices seen_cells
     skin_stretch
     baking
+    still_baking
     reference_renderer
     visible_surface
     metrics.face_detector
