@@ -27,7 +27,7 @@ from anifacegan.expression_reader import ExpressionReader
 from anifacegan.layered import LayeredAvatar
 from anifacegan.march import MarchConfig
 from anifacegan.players import player_on
-from anifacegan.rendered import FrameRenderer, Picture
+from anifacegan.rendered import FrameRenderer, Picture, check_size
 from anifacegan.shapes import EXP_DIM
 from anifacegan.trajectories import WIDEST_VIEW_RAD
 
@@ -111,8 +111,9 @@ class AvatarPlayer:
 
         Raises:
             InputError: an expression that is not known, or that the avatar was not baked for; a view too far from
-                frontal.
+                frontal; a picture of one pixel.
         """
+        check_size(size)
         z_exp = self.expressions.coefficients(expression)
         self.check_expression(z_exp, "coefficients" if isinstance(expression, np.ndarray) else str(expression))
         self.check_view(yaw, pitch)

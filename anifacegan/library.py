@@ -23,7 +23,7 @@ from anifacegan.models.generator import Avatar, Generator
 from anifacegan.models.latents import Latents
 from anifacegan.rays import image_rays
 from anifacegan.released import PITCH_OFFSET, is_released_folder, load_released
-from anifacegan.rendered import Picture
+from anifacegan.rendered import Picture, check_size
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,12 @@ class Face:
     @torch.inference_mode()
     def picture(self, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> Picture:
         """Everything the renderer knows of a view. Angles are radians from frontal; at positive yaw the face turns to
-        the picture's right, at positive pitch it looks down."""
+        the picture's right, at positive pitch it looks down.
+
+        Raises:
+            InputError: a picture of one pixel.
+        """
+        check_size(size)
         device = self.codes.z_id.device
         angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=device)
         rays = image_rays(angles[:, 0], angles[:, 1], size, self.avatar.march.fov_deg)

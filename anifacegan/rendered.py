@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from anifacegan.errors import InputError
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -27,3 +29,13 @@ class FrameRenderer(Protocol):
     """Draws one person: yaw and pitch are radians from frontal, ``size`` is pixels."""
 
     def picture(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> Picture: ...
+
+
+def check_size(size: int) -> None:
+    """The outermost pixels of a picture lie on the edges of the field of view: it has two at least.
+
+    Raises:
+        InputError: it has fewer.
+    """
+    if size < 2:
+        raise InputError(f"size is {size}, expected 2 or more pixels")

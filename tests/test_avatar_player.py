@@ -188,6 +188,10 @@ def test_an_expression_beside_the_baked_ones_is_refused_with_their_names() -> No
     assert_one_line(lambda: player.render(expression="laugh"), "laugh", "not known", "gape")
 
 
+def test_a_picture_of_one_pixel_is_refused() -> None:
+    assert_one_line(lambda: a_player().render(size=1), "size is 1", "2 or more")
+
+
 def test_an_expression_far_stronger_than_baked_is_refused() -> None:
     player = a_player()
     player.render(size=8, expression="jawOpen=1.4")

@@ -95,6 +95,10 @@ def test_slices_give_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name), atol=1e-6, rtol=0)
 
 
+def test_a_picture_of_one_pixel_is_refused(model: Model) -> None:
+    assert_one_line(lambda: model.face(seed=7).render(size=1), "size is 1", "2 or more")
+
+
 def test_a_picture_has_the_size_asked_for_and_colours_within_0_and_1(model: Model) -> None:
     image = model.face(seed=1, expression="smile").render(yaw=0.3, pitch=-0.1, size=20)
     assert image.shape == (3, 20, 20) and image.dtype == torch.float32
