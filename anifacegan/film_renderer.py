@@ -1,7 +1,7 @@
 """Who draws the pictures of a film: the networks point by point (exact), or a baked avatar (baked).
 
-Baking pays when a person is drawn often. It approximates: so ``auto`` bakes long films only, compares two frames with
-the exact renderer, and stays exact where they differ too much.
+Baking pays when a person is drawn often. It approximates: so ``auto`` bakes long films only, compares some frames with
+the exact renderer, and stays exact where one differs too much.
 """
 
 import math
@@ -38,6 +38,8 @@ MOST_SHAPES = 32
 """Blendshapes of a film."""
 NEGLIGIBLE = 0.02
 """Part of the longest expression of a film that no blendshape needs to show."""
+PROBED_SHAPES = 4
+"""Blendshapes, the strongest, of which a film is probed."""
 LEAST_PSNR = 36.0
 """Decibels between baked and exact frames below which auto stays exact."""
 WIDER_RAD, WIDEST_BAKE_RAD = 0.05, 1.2
@@ -130,7 +132,7 @@ class RendererChoice:
             if self.renderer == "baked":
                 raise InputError(f"{name}: {error}") from None
             return self._stays_exact(name, exact, str(error))
-        lowest = min(self._psnr(baked, exact, wanted, k) for k in self._probes(wanted))
+        lowest = min(self._psnr(baked, exact, wanted, k) for k in probe_frames(wanted.trajectory.z_exp))
         facts["psnr_to_exact_db"] = round(lowest, 1)
         if self.renderer == "auto" and lowest < LEAST_PSNR:
             return self._stays_exact(name, exact, f"baked frames would be {lowest:.1f} dB from exact ones")
@@ -179,12 +181,6 @@ class RendererChoice:
         return player, {"blendshapes": len(keys), "texture": texture, "residual_world": residual}
 
     @staticmethod
-    def _probes(wanted: Wanted) -> set[int]:
-        """The picture in the middle of the film, and the strongest expression."""
-        film = wanted.trajectory
-        return {len(film) // 2, int(np.linalg.norm(film.z_exp, axis=1).argmax())}
-
-    @staticmethod
     def _psnr(one: FrameRenderer, other: FrameRenderer, wanted: Wanted, k: int) -> float:
         """Decibels between two renderers on one picture of the film, at no more than 256 px."""
         film = wanted.trajectory
@@ -213,3 +209,15 @@ def key_expressions(z_exp: Float[np.ndarray, "picture 64"]) -> list[int]:
     triangular, order = scipy.linalg.qr(z_exp.T.astype(np.float64), mode="r", pivoting=True)
     diagonal = np.abs(np.diag(triangular))
     return [int(k) for k in order[: int((diagonal > NEGLIGIBLE * length).sum())]]
+
+
+def probe_frames(z_exp: Float[np.ndarray, "picture 64"]) -> list[int]:
+    """Pictures in which blendshapes are least likely to do: those that show a key expression, and half of one.
+
+    What a face does between no expression and all of it is not a straight line. Without expressions: the middle.
+    """
+    keys = key_expressions(z_exp)[:PROBED_SHAPES]
+    if not keys:
+        return [len(z_exp) // 2]
+    weights = z_exp @ np.linalg.pinv(z_exp[keys])                      # (T, K)
+    return sorted({*keys, *(int(k) for k in abs(weights - 0.5).argmin(axis=0))})

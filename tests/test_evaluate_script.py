@@ -55,16 +55,15 @@ def everything(tiny: Path, folder: Path) -> list[str]:
 def test_every_number_is_in_the_table_and_in_the_file(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without Inception weights and without dlib: a line each says so, and all other metrics are there."""
+    """Without Inception weights, and too small for a detector: a line each says so, and all other metrics are there."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setitem(sys.modules, "dlib", None)
     run(monkeypatch, *everything(tiny, tmp_path))
     shown = capsys.readouterr()
     document = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert shown.out == (tmp_path / "out" / "table.md").read_text()
     assert tuple(document["metrics"]) == METRICS
     assert "values" not in document["metrics"]["inception"] and "inception: not measured: " in shown.err
-    assert "values" not in document["metrics"]["detection"] and "detection: not measured: dlib" in shown.err
+    assert "values" not in document["metrics"]["detection"] and "detection: size is 8" in shown.err
     judge = document["judge"]
     for name in OFFLINE:
         for key, value in document["metrics"][name]["values"].items():

@@ -20,7 +20,7 @@ from anifacegan.baking import BakeConfig
 from anifacegan.coefficients import OPEN_FACE_MODEL
 from anifacegan.errors import InputError
 from anifacegan.film_plan import RenderConfig
-from anifacegan.film_renderer import NEGLIGIBLE, Exact, RendererChoice, Wanted, key_expressions
+from anifacegan.film_renderer import NEGLIGIBLE, Exact, RendererChoice, Wanted, key_expressions, probe_frames
 from anifacegan.library import Model, load_model
 from anifacegan.output_folder import MANIFEST
 from anifacegan.pictures import read_png
@@ -87,6 +87,18 @@ def test_key_expressions_make_all_others() -> None:
 def test_a_film_that_grows_into_one_expression_has_its_end_as_the_key(model: Model) -> None:
     assert key_expressions(film(model).z_exp) == [3]
     assert key_expressions(np.zeros((5, 64), np.float32)) == []
+
+
+def test_a_film_is_probed_where_it_shows_half_of_an_expression_and_all_of_it() -> None:
+    one, other = np.eye(2, 64, dtype=np.float32)
+    there, back = np.linspace(0, 1, 11)[:, None], np.linspace(1, 0, 11)[1:, None]
+    smile = (there * one).astype(np.float32)
+    assert probe_frames(smile) == [5, 10]
+    two = np.concatenate([smile, (back * one + there[1:] * 1.1 * other).astype(np.float32)])
+    assert set(probe_frames(two)) >= {10, 20} and {5, 15} & set(probe_frames(two))
+    many = np.random.default_rng(0).standard_normal((40, 64)).astype(np.float32)
+    assert len(probe_frames(many)) <= 8
+    assert probe_frames(np.zeros((7, 64), np.float32)) == [3]
 
 
 def test_all_frames_count(model: Model) -> None:
