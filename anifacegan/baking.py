@@ -91,7 +91,7 @@ def bake(
         raise InputError("nothing of this person can be seen: every manifold is transparent")
     before = cells_before(cells, mesh_of(complete, sheets), march.fov_deg, config.widest_rad) & complete
     cells |= before
-    moving = moving_mesh(condition, codes, mesh_of(cells, sheets))
+    moving = moving_mesh(condition, codes, mesh_of(cells, sheets), sheets.texels)
     if not (np.isfinite(moving.residual).all() and np.isfinite(moving.neutral).all()):
         raise InputError("this person's deformation is not finite; weights or codes are broken")
     mesh = moving.mesh
@@ -111,6 +111,9 @@ def bake(
         widest_rad=config.widest_rad,
     )
     shown, needed = seen_cells(rough, mesh, cells)
+    corners = mesh.triangles[moving.torn].ravel()
+    level = np.searchsorted(mesh.starts, np.repeat(moving.torn, 3), side="right") - 1
+    shown |= sheets.cells_at(level, mesh.texels[corners])
     textures, fine_count = fine_textures(person, sheets, coarse, shown)
     kept = restricted(mesh, needed | before)
     used = np.unique(kept.triangles)

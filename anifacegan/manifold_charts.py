@@ -97,6 +97,13 @@ def chart_direction(uv: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3"]:
     return torch.cat([2 * plane, 1 - square], dim=-1) / (1 + square)
 
 
+def to_chart(x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 2"]:
+    """Chart coordinates of points in world units, whatever their distance from the centre."""
+    d = torch.nn.functional.normalize(x - BOX * x.new_tensor(CENTRE), dim=-1)
+    plane = d[..., :2] / (1 + d[..., 2:])
+    return torch.asinh(plane * (math.sinh(CROWDING) / REACH)) / CROWDING
+
+
 def from_chart(uv: Float[Tensor, "*grid 2"], radius: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3"]:
     """Points, world units, from chart coordinates and distances from the centre."""
     centre = BOX * uv.new_tensor(CENTRE)

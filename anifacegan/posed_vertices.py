@@ -1,18 +1,22 @@
 """Where expressions carry the vertices of a person's sheets: the geometry of blendshapes.
 
-Template points that no target point shows with an expression, such as an eye behind its lid, are put aside; triangles
-that would reach over to them show what is stretched there.
+Template points that no target point shows with an expression, such as an eye behind its lid, are put aside. Triangles
+that reach over to them, or are torn apart as between lips that open, show what the networks show at their place.
 """
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 from tqdm import tqdm
 
 from anifacegan.inverse_deformation import Condition, targets, volume_ratio
+from anifacegan.manifold_charts import ask
+from anifacegan.models.generator import Avatar
 from anifacegan.shapes import EXP_DIM
 from anifacegan.sheet_meshes import SheetMesh
 
@@ -20,8 +24,17 @@ HIDDEN = 2e-4
 """World units: template points that no target point comes nearer to are not seen with an expression."""
 UNSTRETCHED = 0.75
 """Of the template's volume to the target's: less is skin that is stretched over something hidden."""
-FILLED = 2.0
-"""Triangles between stretched skin and hidden points that are so much longer than with a neutral face show the skin."""
+TORN, TORN_LENGTH = 6.0, 0.004
+"""A triangle that is so many times longer than with a neutral face, and so long in world units, is torn apart."""
+TORN_BESIDE_HIDDEN = 2.0
+"""The same, of triangles between stretched skin and hidden points."""
+LOOKED_THROUGH = (-0.01, 0.05, 0.001)
+"""From where to where, and how often, a manifold is looked for at a torn triangle, world units."""
+INWARDS = 0.8
+"""How far from its corners to its middle a torn triangle is looked at: corners lie on what is beside it."""
+
+TexelsOf = Callable[[Int[np.ndarray, "point"], Float[np.ndarray, "point 3"]], Float[np.ndarray, "point 2"]]
+"""Levels and template points -> texels, see :meth:`anifacegan.sheets.Sheets.texels`."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +43,7 @@ class Posed:
 
     Template points that no target point shows, such as an eye behind its lid, are put aside. Where they meet the rest
     of their sheet, on one side the skin is stretched over their place (the lid; the slit between lips that open) and
-    on the other it is not: they lie down there. The triangles that reach over to the stretched side show what is
-    stretched: the one texel of that side.
+    on the other it is not: they lie down there, and triangles reach over to the stretched side.
     """
 
     x: Float[np.ndarray, "vertex 3"]
@@ -40,14 +52,17 @@ class Posed:
     stretched: Bool[np.ndarray, "vertex"]
     """At the edge of hidden points, on the stretched side."""
 
-    def fills(
+    def torn(
         self, triangles: Int[np.ndarray, "triangle 3"], neutral: Float[np.ndarray, "vertex 3"]
-    ) -> Int[np.ndarray, "triangle"]:
-        """Of the triangles between stretched skin and hidden points: the vertex whose texel they show; else -1."""
+    ) -> Float[np.ndarray, "triangle"]:
+        """How many times longer than with a neutral face triangles are that reach over hidden points or are torn apart;
+        0 for all others.
+        """
         reaching = (self.residual > HIDDEN)[triangles].any(1) & self.stretched[triangles].any(1)
         long, short = (np.linalg.norm(np.diff(x[triangles], axis=1), axis=2).max(1) for x in (self.x, neutral))
-        corner = self.stretched[triangles].argmax(1)
-        return np.where(reaching & (long > FILLED * short), triangles[np.arange(len(triangles)), corner], -1)
+        longer = long / np.maximum(short, np.finfo(np.float32).tiny)
+        torn = (reaching & (longer > TORN_BESIDE_HIDDEN)) | ((longer > TORN) & (long > TORN_LENGTH))
+        return np.where(torn, longer, 0.0)
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,8 @@ class MovingMesh:
     """Its vertices with a neutral face."""
     blendshapes: Float[np.ndarray, "shape vertex 3"]
     """Their steps with each expression."""
+    torn: Int[np.ndarray, "torn"]
+    """Triangles with corners and texels of their own: what they show is not what is beside them on their sheet."""
     residual: Float[np.ndarray, "shape"]
     """Of each expression: the distance between the template points that vertices should show and those they show, world
     units, of which 99 % of the vertices are below."""
@@ -91,32 +108,74 @@ def posed(condition: Condition, code: Float[np.ndarray, "64"], mesh: SheetMesh) 
     return Posed(x[source], residual.cpu().numpy(), stretched)
 
 
-def moving_mesh(condition: Condition, codes: Float[np.ndarray, "shape 64"], mesh: SheetMesh) -> MovingMesh:
-    """Carry a mesh along with the expressions; triangles that fill gaps get corners of their own."""
+def seen_through(
+    person: Avatar, x: Float[Tensor, "point 3"], level: Int[Tensor, "point"]
+) -> tuple[Float[Tensor, "point 3"], Bool[Tensor, "point"]]:
+    """Template points of the manifolds of ``level`` that a frontal camera sees at x; and whether it sees one.
+
+    In a mouth they lie far behind the triangles that span it.
+    """
+    way = torch.nn.functional.normalize(x - x.new_tensor([0.0, 0.0, 1.0]), dim=-1)
+    steps = torch.arange(*LOOKED_THROUGH, device=x.device)
+    along = x[:, None] + steps[:, None] * way[:, None]                 # (P, K, 3)
+    template = along + ask(person.offset, along)
+    s = ask(person.level, template) - person.levels[level][:, None]
+    falls = (s[:, :-1] >= 0) & (s[:, 1:] < 0)
+    k, point = falls.to(torch.uint8).argmax(1), torch.arange(len(x), device=x.device)
+    share = s[point, k] / (s[point, k] - s[point, k + 1])
+    return torch.lerp(template[point, k], template[point, k + 1], share[:, None]), falls.any(1)
+
+
+def moving_mesh(
+    condition: Condition, codes: Float[np.ndarray, "shape 64"], mesh: SheetMesh, texels_of: TexelsOf
+) -> MovingMesh:
+    """Carry a mesh along with the expressions.
+
+    A triangle that an expression tears apart gets corners of its own. It shows what the networks show at its place, and
+    where they show nothing of its sheet, it shrinks away.
+    """
     neutral_code = np.zeros(EXP_DIM, np.float32)
     x_template = torch.from_numpy(mesh.x_template).to(condition(neutral_code).levels.device)
     neutral = targets(condition, neutral_code, x_template)[0].cpu().numpy()
     steps = np.zeros((len(codes), *neutral.shape), np.float32)
     residual = np.zeros(len(codes))
-    filled_from = np.full(len(mesh.triangles), -1)
+    longest, which = np.zeros(len(mesh.triangles)), np.zeros(len(mesh.triangles), int)
     for k, code in enumerate(tqdm(codes, desc="expressions", leave=False, disable=None)):
         pose = posed(condition, code, mesh)
         steps[k] = pose.x - neutral
         residual[k] = np.quantile(pose.residual, 0.99, method="higher")
-        filled_from = np.where(filled_from < 0, pose.fills(mesh.triangles, neutral), filled_from)
-    filling = np.flatnonzero(filled_from >= 0)
-    corners = mesh.triangles[filling].ravel()
+        longer = pose.torn(mesh.triangles, neutral)
+        which = np.where(longer > longest, k, which)
+        longest = np.maximum(longest, longer)
+    torn = np.flatnonzero(longest)
+    corners = mesh.triangles[torn]
     triangles = mesh.triangles.copy()
-    triangles[filling] = len(neutral) + np.arange(len(corners), dtype=np.int32).reshape(-1, 3)
+    triangles[torn] = len(neutral) + np.arange(corners.size, dtype=np.int32).reshape(-1, 3)
+    level = np.searchsorted(mesh.starts, torn, side="right") - 1
+    texels, own_steps = mesh.texels[corners], steps[:, corners]        # (T, 3, 2), (S, T, 3, 3)
+    for k, code in enumerate(codes):
+        ours = np.flatnonzero(which[torn] == k)
+        person = condition(code)
+        x = (neutral + steps[k])[corners[ours]]                        # (T, 3 corners, 3)
+        x = x + INWARDS * (x.mean(1, keepdims=True) - x)
+        points = torch.from_numpy(x.reshape(-1, 3)).to(person.levels.device)
+        at = torch.from_numpy(np.repeat(level[ours], 3)).to(points.device)
+        shown, found = (part.cpu().numpy() for part in seen_through(person, points, at))
+        there = found.reshape(-1, 3).all(1)
+        texels[ours[there]] = texels_of(np.repeat(level[ours], 3), shown).reshape(-1, 3, 2)[there]
+        gone = ours[~there]
+        middle = (neutral + steps[k])[corners[gone]].mean(1, keepdims=True)
+        own_steps[k, gone] = middle - neutral[corners[gone]]
     more = dataclasses.replace(
         mesh,
-        x_template=np.concatenate([mesh.x_template, mesh.x_template[corners]]),
-        texels=np.concatenate([mesh.texels, np.repeat(mesh.texels[filled_from[filling]], 3, axis=0)]),
+        x_template=np.concatenate([mesh.x_template, mesh.x_template[corners.ravel()]]),
+        texels=np.concatenate([mesh.texels, texels.reshape(-1, 2)]),
         triangles=triangles,
     )
     return MovingMesh(
         mesh=more,
-        neutral=np.concatenate([neutral, neutral[corners]]),
-        blendshapes=np.concatenate([steps, steps[:, corners]], axis=1),
+        neutral=np.concatenate([neutral, neutral[corners.ravel()]]),
+        blendshapes=np.concatenate([steps, own_steps.reshape(len(codes), corners.size, 3)], axis=1),
+        torn=torn,
         residual=residual,
     )

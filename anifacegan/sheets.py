@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.ndimage import binary_dilation
 from torch import Tensor
 
-from anifacegan.manifold_charts import ManifoldCharts
+from anifacegan.manifold_charts import ManifoldCharts, to_chart
 
 RIM = 4
 """Transparent cells around opaque ones that are kept at first: where a ray leaves a sheet again soon."""
@@ -51,6 +51,33 @@ class Sheets:
         places = torch.stack([column, row], dim=-1).reshape(-1, 2)
         points = torch.stack([self.charts.points(level, places) for level in range(self.levels)])
         return points.reshape(self.levels, len(self.rows), len(self.columns), 3)
+
+    def texels(
+        self, level: Int[np.ndarray, "point"], x_template: Float[np.ndarray, "point 3"]
+    ) -> Float[np.ndarray, "point 2"]:
+        """(column, row) on the textures of the chart points of template points, which may lie beside their manifold."""
+        charts = self.charts
+        low, high = (bound[torch.from_numpy(level)].cpu() for bound in (charts.low, charts.high))
+        at = ((to_chart(torch.from_numpy(x_template)) - low) / (high - low) * (charts.side - 1)).numpy()
+        sizes = (self.columns, self.width), (self.rows, self.height)
+        return np.stack(
+            [
+                np.interp(place, lines.cpu().numpy(), np.linspace(0, count - 1, len(lines)))
+                for place, (lines, count) in zip(at.T, sizes, strict=True)
+            ],
+            axis=-1,
+        ).astype(np.float32)
+
+    def cells_at(self, level: Int[np.ndarray, "point"], texels: Float[np.ndarray, "point 2"]) -> LevelCells:
+        """The cells in which texels of the textures lie."""
+        shape = len(self.rows) - 1, len(self.columns) - 1
+        cells = np.zeros((self.levels, *shape), bool)
+        column, row = (
+            np.clip((place * count / (size - 1)).astype(int), 0, count - 1)
+            for place, count, size in zip(texels.T, shape[::-1], (self.width, self.height), strict=True)
+        )
+        cells[level, row, column] = True
+        return cells
 
     def complete_cells(self) -> LevelCells:
         """Cells whose four corners are there."""

@@ -1,6 +1,8 @@
 """Sheets: lines, texels and triangles lie where they say; hidden skin is put aside; deformations are undone."""
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from anifacegan.inverse_deformation import FIXED_POINT_STEPS, _fixed_point, targets, volume_ratio
 from anifacegan.manifold_charts import ManifoldCharts, chart_manifolds
+from anifacegan.models.generator import Avatar
 from anifacegan.playback import View, entered_triangles
 from anifacegan.posed_vertices import HIDDEN, moving_mesh, posed
 from anifacegan.seen_cells import cells_before
@@ -43,6 +46,24 @@ def test_a_vertex_is_at_its_texel() -> None:
         x = charts().points(level, places[own])
         np.testing.assert_allclose(mesh.x_template[own], x.numpy(), atol=1e-6)
         assert (ball_level(x) - LEVELS[level]).abs().max() < 1e-3
+
+
+def test_a_template_point_is_found_at_its_texel_and_in_its_cell() -> None:
+    """Also where it is beside its manifold: towards the centre, or away from it."""
+    sheets = uneven_sheets(40, 31)
+    mesh = mesh_of(sheets.complete_cells(), sheets)
+    level = np.searchsorted(mesh.starts, np.arange(len(mesh.triangles)), side="right") - 1
+    middle = mesh.texels[mesh.triangles].mean(1)                       # within a cell
+    x = mesh.x_template[mesh.triangles]
+    centre = np.float32([0, 0, -0.18])
+    for corner in range(3):
+        for share in (1.0, 0.7):
+            beside = centre + np.float32(share) * (x[:, corner] - centre)
+            expected = mesh.texels[mesh.triangles[:, corner]]
+            np.testing.assert_allclose(sheets.texels(level, beside), expected, atol=2e-3)
+    np.testing.assert_array_equal(sheets.cells_at(level, middle), sheets.complete_cells())
+    one = sheets.cells_at(level[100:101], middle[100:101])
+    assert np.flatnonzero(one).tolist() == [mesh.cell[100]]
 
 
 def test_triangles_turn_their_outside_away_from_the_centre() -> None:
@@ -267,19 +288,33 @@ def test_hidden_points_lie_down_on_the_side_that_is_not_stretched() -> None:
     assert pose.stretched.sum() == 2
 
 
+def sheet_at(z: float) -> Callable[[np.ndarray], Avatar]:
+    """A person under a lid whose outermost manifold is a plane."""
+    condition = person(only_y(lid))
+    return lambda code: replace(condition(code), level=lambda x: LEVELS[0] + 100 * (x[..., 2] - z))
+
+
+def in_mm(level: np.ndarray, x_template: np.ndarray) -> np.ndarray:
+    """The strip's texels."""
+    assert (level == 0).all()
+    return 1e3 * x_template[:, :2]
+
+
 def test_triangles_across_the_gap_show_the_stretched_side() -> None:
     mesh = strip()
-    moving = moving_mesh(person(only_y(lid)), codes((1,)), mesh)
+    moving = moving_mesh(sheet_at(0.08), codes((1,)), mesh, in_mm)
     assert len(moving.neutral) > len(mesh.x_template)
     changed = np.flatnonzero((moving.mesh.triangles != mesh.triangles).any(1))
-    assert 0 < len(changed) <= 2
+    assert 0 < len(changed) <= 2 and moving.torn.tolist() == changed.tolist()
     posed_y = (moving.neutral + moving.blendshapes[0])[moving.mesh.triangles[changed]][..., 1]
     np.testing.assert_array_equal(
         moving.neutral[moving.mesh.triangles[changed]], moving.neutral[mesh.triangles[changed]]
     )
     for triangle, y in zip(moving.mesh.triangles[changed], posed_y, strict=True):
         texels = moving.mesh.texels[triangle]
-        assert (texels == texels[0]).all() and texels[0, 1] == pytest.approx(-4.25, abs=0.01)   # of the stretched shore
+        # The template points at their place: skin that is stretched up to the edge, of which 4 mm are the last.
+        np.testing.assert_allclose(texels[:, 1], 1e3 * (y.mean() * SLOPE - GAP), atol=0.2)
+        assert (-4.3 < texels[:, 1]).all() and (texels[:, 1] < -3.99).all()
         assert np.ptp(y) < GAP
     others = np.setdiff1d(np.arange(120), changed)
     kept = moving.mesh.texels[moving.mesh.triangles[others]]
@@ -291,7 +326,30 @@ def test_triangles_across_the_gap_show_the_stretched_side() -> None:
     assert ((y[:, :1] <= covered) & (covered <= y[:, 2:])).any(0).all()
 
 
+def test_a_torn_triangle_where_there_is_nothing_of_its_sheet_shrinks_away() -> None:
+    """The sheet is 20 cm in front of its mesh, and not looked for so far away."""
+    moving = moving_mesh(sheet_at(0.28), codes((1,)), strip(), in_mm)
+    torn = moving.mesh.triangles[moving.torn]
+    assert 0 < len(torn) <= 2 and moving.torn.dtype.kind == "i"
+    gone = (moving.neutral + moving.blendshapes[0])[torn]
+    np.testing.assert_allclose(gone, np.broadcast_to(gone[:, :1], gone.shape), atol=1e-6)
+    assert (np.ptp(moving.neutral[torn], axis=1).max(1) > 1e-4).all()  # and is there with a neutral face
+    np.testing.assert_array_equal(moving.mesh.texels[torn], strip().texels[strip().triangles[moving.torn]])
+
+
+def test_a_triangle_that_two_expressions_tear_shows_what_the_stronger_one_shows() -> None:
+    one, other = codes((1,), (0.5,))
+    for order in ([one, other], [other, one]):
+        moving = moving_mesh(sheet_at(0.08), np.stack(order), strip(), in_mm)
+        alone = moving_mesh(sheet_at(0.08), one[None], strip(), in_mm)
+        shared = np.intersect1d(moving.torn, alone.torn)
+        assert len(shared)
+        for triangle in shared:
+            texels = [made.mesh.texels[made.mesh.triangles[triangle]] for made in (moving, alone)]
+            np.testing.assert_allclose(*texels, atol=1e-4)
+
+
 def test_residuals_are_those_of_the_expressions() -> None:
-    moving = moving_mesh(person(only_y(lid)), codes((1,), (0, 1)), strip())
+    moving = moving_mesh(sheet_at(0.08), codes((1,), (0, 1)), strip(), in_mm)
     assert moving.residual[0] == pytest.approx(GAP, rel=0.1) and moving.residual[1] < 1e-6
     assert (moving.blendshapes[1] == 0).all() and math.isfinite(moving.residual.sum())
