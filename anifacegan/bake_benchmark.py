@@ -6,7 +6,6 @@ Exact frames are rendered once; each way of baking plays the same frames, a fram
 """
 
 import json
-import math
 import statistics
 import time
 from dataclasses import dataclass
@@ -22,10 +21,9 @@ from anifacegan.atomic_files import write_complete
 from anifacegan.baking import BakeConfig, bake
 from anifacegan.command_line import several
 from anifacegan.errors import require
-from anifacegan.film_renderer import key_expressions, person_condition
+from anifacegan.film_renderer import decibels, key_expressions, model_charts, person_condition
 from anifacegan.layered import LayeredAvatar
 from anifacegan.library import Model
-from anifacegan.manifold_charts import chart_manifolds
 from anifacegan.playback import play
 
 FACE = 0.62
@@ -162,10 +160,8 @@ def _baked(
     codes: tuple,
 ) -> tuple[LayeredAvatar, float, float]:
     """The avatar, and the seconds of charting and baking."""
-    manifolds, march = model.generator.manifolds, model.generator.config.march
     started = time.perf_counter()
-    with torch.inference_mode():
-        charts = chart_manifolds(manifolds, manifolds.levels, march, way.grid)
+    charts = model_charts(model, way.grid)
     charted = time.perf_counter()
     avatar, _ = bake(person_condition(model, codes, config.psi), film[key_expressions(film)[:shapes]], charts, way)
     return avatar, charted - started, time.perf_counter() - charted
@@ -182,7 +178,7 @@ def _measurement(
 ) -> BakeMeasurement:
     size = error.shape[-1]
     middle = slice(round((1 - FACE) / 2 * size), size - round((1 - FACE) / 2 * size))
-    whole, face = ([_decibels(frame) for frame in part] for part in (error, error[..., middle, middle]))
+    whole, face = ([decibels(frame) for frame in part] for part in (error, error[..., middle, middle]))
     return BakeMeasurement(
         texture=way.texture,
         grid=way.grid,
@@ -198,10 +194,6 @@ def _measurement(
         worst_face_db=min(face),
         largest_error=error.abs().max().item(),
     )
-
-
-def _decibels(error: Tensor) -> float:
-    return -10 * math.log10(max(error.square().mean().item(), 1e-12))
 
 
 def baking_table(found: list[BakeMeasurement]) -> str:

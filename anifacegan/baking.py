@@ -112,8 +112,7 @@ def bake(
     )
     shown, needed = seen_cells(rough, mesh, cells)
     corners = mesh.triangles[moving.torn].ravel()
-    level = np.searchsorted(mesh.starts, np.repeat(moving.torn, 3), side="right") - 1
-    shown |= sheets.cells_at(level, mesh.texels[corners])
+    shown |= sheets.cells_at(np.repeat(mesh.level(moving.torn), 3), mesh.texels[corners])
     textures, fine_count = fine_textures(person, sheets, coarse, shown)
     kept = restricted(mesh, needed | before)
     used = np.unique(kept.triangles)

@@ -7,13 +7,15 @@ the exact renderer, and stays exact where one differs too much.
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import scipy.linalg
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from anifacegan.avatar_player import AvatarPlayer
 from anifacegan.baking import BakeConfig, bake
@@ -91,24 +93,17 @@ class Wanted:
         return float(np.arccos(np.cos(self.trajectory.pitch) * np.cos(self.trajectory.yaw)).max())
 
 
-@dataclass
+@dataclass(frozen=True)
 class RendererChoice:
     """Decides for every person of a film; the manifolds are charted once."""
 
     model: Model
     renderer: Renderer
-    _charts: ManifoldCharts | None = field(default=None, init=False)
 
-    @property
+    @cached_property
     def charts(self) -> ManifoldCharts:
         """Of the model's manifolds, for the grid of :class:`BakeConfig`."""
-        if self._charts is None:
-            generator = self.model.generator
-            with torch.inference_mode():
-                self._charts = chart_manifolds(
-                    generator.manifolds, generator.manifolds.levels, generator.config.march, BakeConfig().grid
-                )
-        return self._charts
+        return model_charts(self.model, BakeConfig().grid)
 
     def exact(self, codes: tuple, psi: float) -> Exact:
         """The networks of a person."""
@@ -185,8 +180,19 @@ class RendererChoice:
         """Decibels between two renderers on one picture of the film, at no more than 256 px."""
         film = wanted.trajectory
         view = (film.z_exp[k], float(film.yaw[k]), float(film.pitch[k]), min(wanted.size, 256))
-        error = (one.picture(*view).rgb - other.picture(*view).rgb).square().mean().item()
-        return -10 * math.log10(max(error, 1e-12))
+        return decibels(one.picture(*view).rgb - other.picture(*view).rgb)
+
+
+def decibels(error: Float[Tensor, "*picture"]) -> float:
+    """PSNR of colours in [0, 1] that are wrong by so much; 120 where there is no error."""
+    return -10 * math.log10(max(error.square().mean().item(), 1e-12))
+
+
+@torch.inference_mode()
+def model_charts(model: Model, side: int) -> ManifoldCharts:
+    """Of a model's manifolds, on grids of ``side`` x ``side``, as :func:`anifacegan.baking.bake` wants them."""
+    generator = model.generator
+    return chart_manifolds(generator.manifolds, generator.manifolds.levels, generator.config.march, side)
 
 
 def person_condition(model: Model, codes: tuple, psi: float) -> Condition:

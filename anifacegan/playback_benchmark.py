@@ -18,10 +18,9 @@ from anifacegan.atomic_files import write_complete
 from anifacegan.baking import BakeConfig, bake
 from anifacegan.command_line import several
 from anifacegan.errors import require
-from anifacegan.film_renderer import person_condition
+from anifacegan.film_renderer import model_charts, person_condition
 from anifacegan.layered import LayeredAvatar
 from anifacegan.library import Model
-from anifacegan.manifold_charts import chart_manifolds
 from anifacegan.players import NumbaPlayer
 from anifacegan.rasterizer import Backend, drawn_by
 from anifacegan.torch_playback import TorchPlayer
@@ -96,10 +95,8 @@ def measure_playback(model: Model, config: PlaybackBenchmark) -> list[PlaybackMe
     code, chosen = model.expressions.coefficients(config.expression), config.chosen_players()
     for name in chosen:
         drawn_by(name, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    field, march = model.generator.manifolds, model.generator.config.march
-    with torch.inference_mode():
-        charts = chart_manifolds(field, field.levels, march, config.bake.grid)
-    avatar, _ = bake(person_condition(model, model.person(config.seed), config.psi), code[None], charts, config.bake)
+    condition = person_condition(model, model.person(config.seed), config.psi)
+    avatar, _ = bake(condition, code[None], model_charts(model, config.bake.grid), config.bake)
     players = {name: _films(name, avatar) for name in chosen}
     share = np.linspace(0, 1, config.frames, dtype=np.float32)
     z_exp, yaw = share[:, None] * code, np.linspace(-config.yaw, config.yaw, config.frames)

@@ -151,7 +151,7 @@ def moving_mesh(
     corners = mesh.triangles[torn]
     triangles = mesh.triangles.copy()
     triangles[torn] = len(neutral) + np.arange(corners.size, dtype=np.int32).reshape(-1, 3)
-    level = np.searchsorted(mesh.starts, torn, side="right") - 1
+    level = mesh.level(torn)
     texels, own_steps = mesh.texels[corners], steps[:, corners]        # (T, 3, 2), (S, T, 3, 3)
     for k, code in enumerate(codes):
         ours = np.flatnonzero(which[torn] == k)

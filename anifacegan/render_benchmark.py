@@ -22,9 +22,8 @@ from anifacegan.baking import BakeConfig, bake
 from anifacegan.command_line import several
 from anifacegan.devices import Device, chosen_device
 from anifacegan.errors import InputError, require
-from anifacegan.film_renderer import person_condition
+from anifacegan.film_renderer import model_charts, person_condition
 from anifacegan.library import Face, Model, load_model
-from anifacegan.manifold_charts import chart_manifolds
 from anifacegan.models.growth import grown_generator
 from anifacegan.peak_memory import forget_peak, peak_bytes
 from anifacegan.players import player_on
@@ -45,10 +44,8 @@ class Playback:
     def __call__(self, model: Model, face: Face, yaw: float, pitch: float, size: int) -> Tensor:
         z_exp = face.codes.z_exp[0].cpu().numpy()
         if self.player is None or self.face is not face:
-            field, codes = model.generator.manifolds, (face.codes.z_id, face.codes.z_noise)
-            with torch.inference_mode():
-                charts = chart_manifolds(field, field.levels, model.generator.config.march, PLAYBACK.grid)
-            avatar, _ = bake(person_condition(model, codes, PSI), z_exp[None], charts, PLAYBACK)
+            condition = person_condition(model, (face.codes.z_id, face.codes.z_noise), PSI)
+            avatar, _ = bake(condition, z_exp[None], model_charts(model, PLAYBACK.grid), PLAYBACK)
             self.player = player_on(model.generator.device, avatar)
             self.face = face
         return self.player.picture(z_exp, yaw, pitch, size).rgb

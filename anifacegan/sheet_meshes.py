@@ -21,6 +21,10 @@ class SheetMesh:
     cell: Int[np.ndarray, "triangle"]
     """Of each triangle: the flat index of its cell among those of all levels."""
 
+    def level(self, triangles: Int[np.ndarray, "chosen"]) -> Int[np.ndarray, "chosen"]:
+        """The sheets that some triangles, by their index, are on."""
+        return np.searchsorted(self.starts, triangles, side="right") - 1
+
 
 def mesh_of(cells: LevelCells, sheets: Sheets) -> SheetMesh:
     """Two triangles for each cell, at template points."""

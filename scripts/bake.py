@@ -23,9 +23,8 @@ from anifacegan.command_line import read_config
 from anifacegan.devices import Device, chosen_device
 from anifacegan.errors import InputError, exit_on_input_error
 from anifacegan.film_plan import located, warnings_in_one_line
-from anifacegan.film_renderer import person_condition
+from anifacegan.film_renderer import model_charts, person_condition
 from anifacegan.library import load_model
-from anifacegan.manifold_charts import chart_manifolds
 
 HOME = Path(__file__).resolve().parents[1]
 
@@ -82,8 +81,7 @@ def main() -> None:
             z_id, z_noise = person = read_people(config.codes)
             if len(z_id) != 1:
                 raise InputError(f"codes: {config.codes} holds {len(z_id)} people, expected one")
-        field_, march = model.generator.manifolds, model.generator.config.march
-        charts = chart_manifolds(field_, field_.levels, march, config.bake.grid)
+        charts = model_charts(model, config.bake.grid)
         avatar, report = bake(person_condition(model, person, config.psi), np.stack(found), charts, config.bake)
         card = AvatarCard(
             name=config.out.stem,

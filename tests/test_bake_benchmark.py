@@ -11,12 +11,12 @@ import torch
 from anifacegan.bake_benchmark import (
     BakeBenchmark,
     BakeMeasurement,
-    _decibels,
     _film,
     baking_table,
     measure_baking,
     write_baking_json,
 )
+from anifacegan.film_renderer import decibels
 from anifacegan.library import load_model
 from tests.small_models import write_small_model
 
@@ -53,8 +53,8 @@ def test_the_film_goes_from_neutral_to_one_expression_and_on_to_the_next(tmp_pat
 
 
 def test_decibels_are_those_of_a_constant_error() -> None:
-    assert _decibels(torch.full((3, 4, 4), 0.1)) == pytest.approx(20.0, abs=1e-4)
-    assert _decibels(torch.zeros(3, 4, 4)) == pytest.approx(120.0)
+    assert decibels(torch.full((3, 4, 4), 0.1)) == pytest.approx(20.0, abs=1e-4)
+    assert decibels(torch.zeros(3, 4, 4)) == pytest.approx(120.0)
 
 
 def test_the_json_says_what_the_table_says(found: list[BakeMeasurement], tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import scipy.io
 
-import render
 from anifacegan import film_renderer, seen_cells
 from anifacegan.avatar_player import load_avatar
 from anifacegan.baking import BakeConfig
@@ -28,6 +27,7 @@ from anifacegan.players import NumbaPlayer
 from anifacegan.rendering import run
 from anifacegan.trajectories import Trajectory
 from tests.one_line import assert_one_line
+from tests.render_calls import call, one_error_line
 from tests.small_models import small_checkpoint, write_small_model
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "bake.py"
@@ -238,22 +238,6 @@ def bake_command(monkeypatch: pytest.MonkeyPatch, model: Path, out: Path, *more:
     return 0
 
 
-def render_command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["render.py", *map(str, arguments)])
-    try:
-        render.main()
-    except SystemExit as end:
-        assert isinstance(end.code, int)
-        return end.code
-    return 0
-
-
-def last_error(capsys: pytest.CaptureFixture[str]) -> str:
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and error.count("\n") == 1, error
-    return error
-
-
 def test_a_baked_file_looks_like_the_model_it_was_baked_from(avatar: Path, model: Model) -> None:
     player = load_avatar(avatar)
     card = player.card
@@ -279,15 +263,15 @@ def test_an_avatar_file_is_rendered_with_names_files_sequences_and_a_sheet(
         write_mat(tmp_path / "sequence" / f"{k}.mat", k / 2 * z_exp)
     short = ("--model", avatar, "--size", 12)
     named = ("--expression", f"smile={GENTLE}", "--frames", 3)
-    assert render_command(monkeypatch, *short, *named, "--out", "named") == 0
+    assert call(monkeypatch, *short, *named, "--out", "named") == 0
     manifest = json.loads((tmp_path / "named" / MANIFEST).read_text())
     assert manifest["sheet"]["expressions"] == ["neutral", f"smile={GENTLE}", "half"]   # other was not baked
     (person,) = manifest["people"]
     assert person["name"] == "someone" and person["renderer"] == "baked" and len(person["frames"]) == 3
     assert (tmp_path / "named" / "sheet.png").is_file() and (tmp_path / "named" / "someone.mp4").is_file()
     plain = (*short, "--video", "false", "--grid", "false")
-    assert render_command(monkeypatch, *plain, "--expression", "mat/half.mat", "--frames", 2, "--out", "file") == 0
-    assert render_command(monkeypatch, *plain, "--expression", "sequence", "--out", "sequence_out") == 0
+    assert call(monkeypatch, *plain, "--expression", "mat/half.mat", "--frames", 2, "--out", "file") == 0
+    assert call(monkeypatch, *plain, "--expression", "sequence", "--out", "sequence_out") == 0
     file, sequence = (sorted((tmp_path / name).glob("someone/*.png")) for name in ("file", "sequence_out"))
     assert len(file) == 2 and len(sequence) == 3
 
@@ -310,8 +294,8 @@ def test_what_an_avatar_file_cannot_do_is_refused_in_one_line(
 ) -> None:  # fmt: skip
     out = tmp_path / "out"
     usual = ("--expression", f"smile={GENTLE}", "--frames", 2, "--size", 8)
-    assert render_command(monkeypatch, "--model", avatar, *usual, *options, "--out", out) == 2
-    error = last_error(capsys)
+    assert call(monkeypatch, "--model", avatar, *usual, *options, "--out", out) == 2
+    error = one_error_line(capsys)
     assert all(part in error for part in parts), error
     assert not out.exists()
 
@@ -332,7 +316,7 @@ def test_what_cannot_be_baked_is_refused_by_the_script(
     options: tuple, parts: tuple[str, ...],
 ) -> None:  # fmt: skip
     assert bake_command(monkeypatch, folder, tmp_path / "a.safetensors", *options) == 2
-    error = last_error(capsys)
+    error = one_error_line(capsys)
     assert all(part in error for part in parts), error
     assert list(tmp_path.iterdir()) == []
 
@@ -343,5 +327,5 @@ def test_a_place_that_cannot_be_written_is_refused_first(
     out: str, part: str,
 ) -> None:  # fmt: skip
     assert bake_command(monkeypatch, folder, tmp_path / out, "--expressions", "smile") == 2
-    assert part in last_error(capsys)
+    assert part in one_error_line(capsys)
     assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,6 @@ import pytest
 import scipy.io
 import torch
 
-import render
 from anifacegan.codes import write_people
 from anifacegan.coefficients import BFM, read_expression
 from anifacegan.errors import InputError
@@ -26,6 +25,7 @@ from anifacegan.output_folder import MANIFEST
 from anifacegan.pictures import read_png
 from anifacegan.rendering import run
 from tests.released_layout import golden_folder, write_averages, write_released
+from tests.render_calls import call, one_error_line
 from tests.small_models import small_generator, write_small_model
 from tests.test_released import RELEASED_SMALL
 
@@ -52,23 +52,6 @@ def same_signals():
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """render.py as a command, in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["render.py", *map(str, arguments)])
-    try:
-        render.main()
-    except SystemExit as end:
-        assert isinstance(end.code, int)
-        return end.code
-    return 0
-
-
-def one_error_line(capsys: pytest.CaptureFixture[str]) -> str:
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and error.startswith("error: "), error
-    return error.strip()
 
 
 def frames_of(folder: Path, person: str) -> np.ndarray:
