@@ -51,6 +51,10 @@ class AdversarialConfig:
     picture_steps: int = 1
     """Of the deformation's steps, the last so many also render pictures for the landmarks and the geometry, where
     these terms have a weight; each costs as much as a step of the generator."""
+    paired_rays: int = 0
+    """Rays of each of schedule.batch synthetic pictures that the template is still compared with in the generator's
+    step: an anchor, without which colours drift while the batches of the game are small. 0 leaves it out; photographs
+    have none."""
     r1_every: int = 1
     """The slope is penalised every so many steps of the discriminator, and so many times as much."""
     lr_generator: float = 2e-5
@@ -60,7 +64,7 @@ class AdversarialConfig:
 
     def __post_init__(self) -> None:
         require(self, "adversarial", "batch r1_every", at_least=1)
-        require(self, "adversarial", "discriminator_lead deformation_steps picture_steps", at_least=0)
+        require(self, "adversarial", "discriminator_lead deformation_steps picture_steps paired_rays", at_least=0)
         require(self, "adversarial", "lr_generator lr_discriminator gradient_limit", above=0)
         if self.skip_invisible and self.split.pictures != 1:
             raise ValueError(
@@ -128,14 +132,17 @@ class AdversarialGame:
         for optimiser in (self.discriminator_optimiser, self.generator_optimiser):
             optimiser.load_state_dict(optimiser.state_dict())          # it puts its moments where the weights are
 
-    def play(self, turn: Turn, imitation: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    def play(
+        self, turn: Turn, imitation: Callable[[], dict[str, Tensor]], anchor: Callable[[], dict[str, Tensor]] = dict
+    ) -> dict[str, Tensor]:
         """Some steps of the deformation field, one of the discriminator, one of the generator (method, section 4).
 
         ``imitation`` draws points and returns weighted terms, other ones with every call. Terms of points belong to
         the deformation's steps alone. Terms of pictures (landmarks, geometry) belong to both: an expression's shape
         comes from the deformation, but where a person's neutral surface lies, and what is drawn on it, is the
         template's. The generator's step has rendered its pictures anyway; of the deformation's steps, the cheap ones
-        on points come first and ``picture_steps`` with pictures last.
+        on points come first and ``picture_steps`` with pictures last. ``anchor`` draws pairs of codes and pictures and
+        returns weighted terms of them; they belong to the generator's step.
 
         The first ``discriminator_lead`` turns are the discriminator's alone. Returns the weighted terms, of the
         imitation the last ones.
@@ -151,8 +158,8 @@ class AdversarialGame:
             terms |= self.deformation_step(turn, k, imitation(), pictures=steps - k <= self.config.picture_steps)
         judged = self.discriminator_step(turn)
         if steps:
-            return terms | judged | self.generator_step(turn, template_alone(self.generator))
-        return judged | self.generator_step(turn, points=imitation())
+            return terms | judged | self.generator_step(turn, template_alone(self.generator), anchor())
+        return judged | self.generator_step(turn, beside=imitation() | anchor())
 
     def deformation_step(
         self, turn: Turn, number: int, points: dict[str, Tensor], pictures: bool
@@ -193,19 +200,19 @@ class AdversarialGame:
         return self._optimise(turn, self.discriminator_optimiser, terms)
 
     def generator_step(
-        self, turn: Turn, condition: Conditioning | None = None, points: dict[str, Tensor] | None = None
+        self, turn: Turn, condition: Conditioning | None = None, beside: dict[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
         """Generated pictures up, and like the face model. Returns the weighted terms.
 
-        ``condition`` decides which fields the pictures teach, all of them where it is left out; ``points`` are terms
-        that look at no picture.
+        ``condition`` decides which fields the pictures teach, all of them where it is left out; ``beside`` are terms
+        that look at no generated picture.
 
         Raises:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
         """
         views = self._draw(turn, FOR_GENERATOR)
         renderer = self._renderer(turn, condition or self.generator.condition)
-        imitation = self._imitation(turn, views, points or {})
+        imitation = self._imitation(turn, views, beside or {})
         self.generator_optimiser.zero_grad()
         terms = generator_gradients(renderer, self.discriminator, views, self.weights, imitation)
         return self._optimise(turn, self.generator_optimiser, terms)

@@ -22,6 +22,7 @@ from anifacegan.models.generator import Avatar, RayColours, render_rays
 from anifacegan.models.latents import Latents
 from anifacegan.optimisation import Precision, matrix_precision
 from anifacegan.views import Views
+from anifacegan.visible_renderer import render_visible
 
 Conditioning = Callable[[Latents], Avatar]
 """Binds codes: ``generator.condition``, or a version of it in which some fields do not learn."""
@@ -56,7 +57,7 @@ class PictureRenderer:
     precision: Precision = "float32"
     """Of the fields' hidden layers. Rays, colours and whatever looks at a picture stay as they are."""
     skip_invisible: bool = False
-    """Do not shade points that no light reaches; for one picture at a time, see :func:`render_rays`."""
+    """Do not shade points that no light reaches; for one picture at a time, see :func:`render_visible`."""
 
     def draw(self, views: Views) -> Float[Tensor, "batch 3 size size"]:
         """Pictures in [-1, 1], without gradients."""
@@ -103,7 +104,8 @@ class PictureRenderer:
     def _render(self, views: Views, rays: slice) -> RayColours:
         some = views.rays(self.size, self.fov_deg)[rays]               # a camera's matrices are never half precision
         with matrix_precision(self.precision, some.origins.device):
-            return render_rays(self.condition(views.latents), some, skip_invisible=self.skip_invisible)
+            render = render_visible if self.skip_invisible else render_rays
+            return render(self.condition(views.latents), some)
 
 
 def as_images(rgb: Float[Tensor, "batch ray 3"], size: int) -> Float[Tensor, "batch 3 size size"]:

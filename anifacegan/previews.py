@@ -18,6 +18,7 @@ from anifacegan.pictures import SheetRow, contact_sheet, to_bytes
 from anifacegan.rays import Rays, image_rays
 from anifacegan.shapes import EXP_DIM
 from anifacegan.training_faces import HeldOutViews
+from anifacegan.visible_renderer import render_visible
 
 MOST_HELD_OUT = 6
 SLICE_RAYS = 4096
@@ -96,7 +97,7 @@ def view(avatar: Avatar, yaw: float, size: int) -> View:
     rays = image_rays(angles[:, 0], angles[:, 1], size, avatar.march.fov_deg)
     parts = []
     for part in in_slices(rays, SLICE_RAYS):
-        seen = render_rays(avatar, part, skip_invisible=True)
+        seen = render_visible(avatar, part)
         length = (seen.x_template - seen.x_target).norm(dim=-1) / avatar.radiance_offset_gain
         step = (seen.weights * length).sum(dim=-1)                     # (1, R)
         parts.append(torch.cat([seen.rgb, seen.depth[..., None], step[..., None]], dim=-1))

@@ -206,19 +206,19 @@ def train(
             set_learning_rates(state, schedule)
             losses = imitation()
             if state.step >= schedule.warm_up_deform:
-                assert isinstance(data, PairedData), "steps on pixels need surfaces and appearance codes"
-                whole = data.draw(schedule.batch, schedule.rays, rng)
-                batch = moved(workers.share(whole), state.generator.device)
                 near = schedule if state.step < schedule.warm_up_deform + schedule.near_surface else None
-                with matrix_precision(schedule.precision, batch.rgb.device):
-                    losses |= photometric_losses(state.generator, batch, near, weights, rng, workers)
+                losses |= paired_losses(state.generator, data, schedule.rays, near, schedule, weights, rng, workers)
             losses = workers.mean(losses)
             update(state, losses, schedule, workers)
         else:
             assert state.game is not None, "adversarial steps need a game"
             number = state.step - schedule.paired_steps
             turn = Turn(schedule.seed, state.step, number, schedule.precision)
-            losses = state.game.play(turn, imitation)
+            rays = state.game.config.paired_rays
+            pairs = partial(
+                paired_losses, state.generator, data, rays, schedule, schedule, weights, rng, workers
+            )
+            losses = state.game.play(turn, imitation, pairs if rays else dict)
             update_average(state, schedule)
         state.step += 1
         report(state, {name: value.item() for name, value in losses.items()})
@@ -274,6 +274,24 @@ def imitation(
 ) -> Float[Tensor, ""]:
     """How far the deformation field is from the mesh at these points."""
     return deformation_error(offset(points.x_target), points.delta, points.visible, workers)
+
+
+def paired_losses(
+    generator: Generator,
+    data: TrainingFaces,
+    rays: int,
+    near: Schedule | None,
+    schedule: Schedule,
+    weights: LossWeights,
+    rng: torch.Generator,
+    workers: Workers = ALONE,
+) -> dict[str, Tensor]:
+    """:func:`photometric_losses` of a worker's share of a batch, with so many ``rays`` a picture."""
+    assert isinstance(data, PairedData), "steps on pixels need surfaces and appearance codes"
+    whole = data.draw(schedule.batch, rays, rng)
+    batch = moved(workers.share(whole), generator.device)
+    with matrix_precision(schedule.precision, batch.rgb.device):
+        return photometric_losses(generator, batch, near, weights, rng, workers)
 
 
 def photometric_losses(

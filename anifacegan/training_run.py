@@ -87,7 +87,8 @@ def run(config: TrainConfig, workers: Workers = ALONE, train: Callable[..., None
 def refuse_uneven_shares(config: TrainConfig, workers: Workers) -> None:
     """Raises InputError where a batch does not divide by the number of workers."""
     batches = {"schedule.mesh_faces": config.schedule.mesh_faces}
-    if config.schedule.near_surface or config.schedule.complete:
+    anchored = config.schedule.adversarial and config.adversarial.paired_rays
+    if config.schedule.near_surface or config.schedule.complete or anchored:
         batches["schedule.batch"] = config.schedule.batch
     if config.schedule.adversarial:
         batches["adversarial.batch"] = config.adversarial.batch
@@ -274,7 +275,8 @@ def stage(config: TrainConfig, source: TrainingSource, step: int) -> str:
         own = "the same renders" if source.synthetic else str(config.data.path)
         pictures = own if config.real is None else str(config.real.path)
         after = f", after {lead} of the discriminator alone" if lead else ""
-        done.append(f"{game - lead} adversarial steps on {pictures}{after}")
+        beside = ", paired renders beside them" if config.adversarial.paired_rays else ""
+        done.append(f"{game - lead} adversarial steps on {pictures}{after}{beside}")
     elif config.initial_model is None:
         done.append("no adversarial training yet")
     return "; ".join(done)

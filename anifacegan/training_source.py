@@ -108,12 +108,15 @@ def load_source(config: TrainConfig) -> TrainingSource:
     if owner != mesh.name:
         raise InputError(f"{config.data.path}: belongs to face model '{owner}', expected '{mesh.name}'")
     source = TrainingSource(dataset, dataset.load_coefficients(), mesh, studio)
-    on_pixels = [name for name in ("near_surface", "complete") if getattr(config.schedule, name)]
-    if on_pixels and not source.synthetic:
-        raise InputError(
-            f"schedule.{on_pixels[0]} is {getattr(config.schedule, on_pixels[0])}, expected 0: its steps learn from "
-            f"synthetic pictures of the open face model, and {config.data.path} holds photographs"
-        )
+    on_pixels = {f"schedule.{name}": getattr(config.schedule, name) for name in ("near_surface", "complete")}
+    if config.schedule.adversarial:
+        on_pixels["adversarial.paired_rays"] = config.adversarial.paired_rays
+    for name, value in on_pixels.items():
+        if value and not source.synthetic:
+            raise InputError(
+                f"{name} is {value}, expected 0: its steps learn from synthetic pictures of the open face model, and "
+                f"{config.data.path} holds photographs"
+            )
     if studio is None and config.initial_model is None and config.shells.start == "mean_head":
         raise InputError(
             f"shells.start is mean_head, expected spheres: '{mesh.name}' is a face without a head to lay shells about"

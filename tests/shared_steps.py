@@ -38,7 +38,7 @@ PAIRED = dataclasses.replace(
 ADVERSARIAL = dataclasses.replace(PAIRED, warm_up_deform=0, near_surface=0, complete=0, adversarial=STEPS)
 GAMES = {
     "alternating": AdversarialConfig(batch=4, split=Split(1, 100), r1_every=2, deformation_steps=1, lr_generator=1e-3),
-    "together": AdversarialConfig(batch=4, split=Split(0, 0), deformation_steps=0, lr_generator=1e-3),
+    "together": AdversarialConfig(batch=4, split=Split(0, 0), deformation_steps=0, lr_generator=1e-3, paired_rays=8),
 }
 
 

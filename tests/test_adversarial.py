@@ -338,6 +338,34 @@ def test_the_deformation_has_its_steps_before_the_others(
     assert max(taken["deformation"]) == (1 if steps == 0 else 2)
 
 
+@pytest.mark.parametrize("steps", [0, 1])
+def test_the_anchor_belongs_to_the_generators_step(faces: Path, steps: int) -> None:
+    """It is drawn once a turn, not while the discriminator leads, and what it says is learnt."""
+    played = game(
+        faces,
+        AdversarialWeights(generator_fake=0.0, generator_pose=0.0),
+        deformation_steps=steps,
+        discriminator_lead=1,
+    )
+    drawn = []
+
+    def anchor() -> dict[str, Tensor]:
+        drawn.append(True)
+        return {"colour": sum(weight.sum() for weight in played.generator.template.parameters())}
+
+    def imitation() -> dict[str, Tensor]:
+        return {"minimal": played.generator.deformation.head.weight.square().sum()}
+
+    before = weights_of(played.generator)
+    played.play(Turn(0, 0, 0), imitation, anchor)
+    assert not drawn and not moved(played.generator, before)
+    terms = played.play(Turn(0, 1, 1), imitation, anchor)
+    assert len(drawn) == 1 and sorted(terms) == sorted([*TERMS, "minimal", "colour"])
+    after = played.generator.state_dict()
+    weights = [name for name, _ in played.generator.named_parameters() if name.startswith("template")]
+    assert all((after[name] < before[name]).all() for name in weights)  # all down: the sum is all that is to be learnt
+
+
 def test_the_discriminator_leads(faces: Path) -> None:
     """The first turns are its own; the generator stands still in them and plays from the next on."""
     played = game(faces, discriminator_lead=2)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from anifacegan import image_gradients
 from anifacegan.image_gradients import PictureRenderer, Split, as_images, parts
+from anifacegan import visible_renderer
 from anifacegan.models import generator as generator_module
 from anifacegan.models.generator import Avatar, Generator, RayColours, render_rays
 from anifacegan.models.latents import Latents
@@ -205,15 +206,17 @@ def test_parts_in_half_precision_teach_about_what_the_whole_does(split: Split) -
 def test_points_that_no_light_reaches_teach_nothing(gain: float, skips: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Transparent manifolds hide nothing, and the gradient is the complete one; behind opaque ones little is lost."""
     config = dataclasses.replace(GENERATOR, template=dataclasses.replace(GENERATOR.template, sigma_gain=gain))
-    read, found = generator_module._read, []
+    read, found = generator_module.radiance_at, []
     for skip_invisible in (False, True):
         model, counts = small_generator(config).double(), [0]
 
         def counted(avatar: Avatar, x: Tensor, background: Tensor, counts: list[int] = counts) -> tuple[Tensor, Tensor]:
-            counts[0] += x.shape[1] - int(background.sum())
+            if torch.is_grad_enabled():
+                counts[0] += x.shape[1] - int(background.sum())
             return read(avatar, x, background)
 
-        monkeypatch.setattr(generator_module, "_read", counted)
+        for module in (generator_module, visible_renderer):
+            monkeypatch.setattr(module, "radiance_at", counted)
         renderer = PictureRenderer(model.condition, SIZE, FOV, Split(pictures=1), skip_invisible=skip_invisible)
         terms = renderer.accumulate_gradients(views(), image_terms, ray_terms)
         found.append((terms, torch.cat([slope.flatten() for slope in gradients(model).values()]), counts[0]))

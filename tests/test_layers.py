@@ -35,7 +35,7 @@ LAYERS = """
     models.reconstruction_trunks
     models.generator models.reconstruction
     degradations compilation models.growth models.fast_fields
-    exact_renderer
+    exact_renderer visible_renderer
     losses.adversarial losses.geometry losses.imitation losses.landmarks losses.photometric losses.total
     warm_start optimisation
     checkpoints released snapshots run_log

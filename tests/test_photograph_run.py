@@ -221,6 +221,11 @@ BAD: dict[str, tuple[str, Callable[[TrainConfig], TrainConfig]]] = {
         "{data} holds photographs",
         lambda c: replaced_schedule(c, complete=2),
     ),
+    "anchor": (
+        "adversarial.paired_rays is 8, expected 0: its steps learn from synthetic pictures of the open face model, and "
+        "{data} holds photographs",
+        lambda c: dataclasses.replace(c, adversarial=dataclasses.replace(c.adversarial, paired_rays=8)),
+    ),
     "shells": (
         "shells.start is mean_head, expected spheres: 'bfm09' is a face without a head to lay shells about",
         lambda c: dataclasses.replace(c, shells=ShellConfig()),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from anifacegan.march import MarchConfig
 from anifacegan.models.generator import Avatar, RayColours, in_slices, render_rays
 from anifacegan.rays import Rays, image_rays
+from anifacegan.visible_renderer import render_visible
 from tests.closed_forms import (
     TINY,
     assert_same_colours,
@@ -129,14 +131,16 @@ def test_a_head_that_shrinks_is_met_deeper() -> None:
     torch.testing.assert_close(colours.x_template[0, 0, 0], numbers(0, 0, 0.1), atol=TINY, rtol=0)
 
 
-@pytest.mark.parametrize("skip_invisible", [False, True])
-def test_an_alignment_moves_where_colours_are_read_and_nothing_else(skip_invisible: bool) -> None:
+@pytest.mark.parametrize("render", [render_rays, render_visible])
+def test_an_alignment_moves_where_colours_are_read_and_nothing_else(
+    render: Callable[[Avatar, Rays], RayColours],
+) -> None:
     """The step depends on the template point, 0.01 + z / 10 along x; the background is read where it is."""
     step = constant_step(0.0, 0.01, 0.02)
     avatar = spheres(0.1, offset=step, radiance_offset_gain=2.0)
     aligned = dataclasses.replace(avatar, align=lambda x: numbers(1, 0, 0) * (0.01 + 0.1 * x[..., 2:]))
     rays = parallel_rays((0.0, -0.01))
-    plain, seen = render_rays(avatar, rays), render_rays(aligned, rays, skip_invisible=skip_invisible)
+    plain, seen = render_rays(avatar, rays), render(aligned, rays)
     torch.testing.assert_close(seen.x_template[0, 0, 0], numbers(0, 0.01, 0.08 + 0.04), atol=TINY, rtol=0)
     for name in ("hit", "t", "weights", "depth", "x_target", "x_template"):
         torch.testing.assert_close(getattr(seen, name), getattr(plain, name), atol=TINY, rtol=0)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from anifacegan.march import MarchConfig
-from anifacegan.models.generator import INVISIBLE, Avatar, render_rays
+from anifacegan.models.generator import Avatar, render_rays
+from anifacegan.visible_renderer import INVISIBLE, render_visible
 from tests.closed_forms import (
     TINY,
     assert_same_colours,
@@ -148,7 +149,7 @@ def layered() -> Avatar:
 def test_skipping_invisible_points_changes_the_picture_by_less_than_they_could() -> None:
     """At most 1/16384 of the light is lost; colours are within 1 and distances within 0.24 of each other."""
     rays = camera_rays(0.1, -0.2, size=15)
-    whole, fast = render_rays(layered(), rays), render_rays(layered(), rays, skip_invisible=True)
+    whole, fast = render_rays(layered(), rays), render_visible(layered(), rays)
     for name in ("rgb", "foreground", "foreground_rgb", "depth"):
         torch.testing.assert_close(getattr(fast, name), getattr(whole, name), atol=INVISIBLE, rtol=0)
     skipped = (fast.weights == 0) & (whole.weights > 0)
@@ -160,7 +161,7 @@ def test_skipping_invisible_points_changes_the_picture_by_less_than_they_could()
 def test_skipping_invisible_points_keeps_what_is_seen_through_levels_out_of_order() -> None:
     avatar = bumpy_avatar(*OUT_OF_ORDER, march=MarchConfig(samples=24, background_z=0.02), radiance_offset_gain=3.0)
     rays = camera_rays(0.15, -0.4)
-    whole, fast = render_rays(avatar, rays), render_rays(avatar, rays, skip_invisible=True)
+    whole, fast = render_rays(avatar, rays), render_visible(avatar, rays)
     for name in ("rgb", "foreground", "foreground_rgb", "depth"):
         torch.testing.assert_close(getattr(fast, name), getattr(whole, name), atol=TINY, rtol=0)
 
@@ -174,7 +175,9 @@ def test_only_visible_points_are_shaded() -> None:
         return torch.full_like(x, 0.5), torch.ones_like(x[..., 0])
 
     avatar = spheres(0.1, 0.09, 0.08, 0.07, 0.06, radiance=opaque)
-    render_rays(avatar, parallel_rays((0.0, 0.0), (0.0, 0.095), (0.2, 0.0)), skip_invisible=True)
+    rays = parallel_rays((0.0, 0.0), (0.0, 0.095), (0.2, 0.0))
+    with torch.no_grad():
+        render_visible(avatar, rays)
     heights = torch.cat(shaded, dim=1)[0, :, 2].sort().values
     # The first ray meets all five, the second one sphere and the background, the third the background.
     expected = numbers(-0.12, -0.12, math.sqrt(0.1**2 - 0.095**2), 0.08, 0.09, 0.1)

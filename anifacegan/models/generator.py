@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from anifacegan.march import MarchConfig
@@ -84,75 +84,93 @@ LevelChoice = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(B, R, L) distances of the manifolds and hits -> (B, R, K) indices of those to shade, and which of these exist."""
 
 
-INVISIBLE = 1 / 16384
-"""Light that may be lost: a sixtieth of a step of an 8-bit picture."""
-GROUP = 3
-"""Points of a ray that are shaded together, front to back, where invisible ones are skipped."""
+@dataclass(frozen=True)
+class Samples:
+    """What rays meet on their way, at even distances."""
+
+    t: Float[Tensor, "batch ray sample"]
+    """Distance, world units."""
+    x: Float[Tensor, "batch ray sample 3"]
+    """Target points."""
+    delta: Float[Tensor, "batch ray sample 3"]
+    """Their steps to the template."""
+    s: Float[Tensor, "batch ray sample"]
+    """Manifold scalar there."""
 
 
-def render_rays(
-    avatar: Avatar, rays: Rays, choose: LevelChoice | None = None, skip_invisible: bool = False
-) -> RayColours:
+@dataclass(frozen=True)
+class RayPoints:
+    """Points that a ray's colour is blended from: its crossings in the order of the levels, the background last."""
+
+    hit: Bool[Tensor, "batch ray point"]
+    t: Float[Tensor, "batch ray point"]
+    x_target: Float[Tensor, "batch ray point 3"]
+    x_template: Float[Tensor, "batch ray point 3"]
+
+    def order(self) -> Int[Tensor, "batch ray point"]:
+        """Their indices from near to far, those that are not there last."""
+        return torch.where(self.hit, self.t, torch.inf).argsort(dim=-1, stable=True)
+
+    def of_background(self) -> Bool[Tensor, "batch ray point"]:
+        """Which of them are the background's."""
+        last = torch.zeros_like(self.hit)
+        last[..., -1] = True
+        return last
+
+
+def render_rays(avatar: Avatar, rays: Rays, choose: LevelChoice | None = None) -> RayColours:
     """The exact renderer: every manifold on every ray. Differentiable in everything.
 
     Takes B avatars and B sets of rays. Training may ``choose`` a few manifolds a ray, where it knows the surface; the
-    points are then those, in the order of the choice. ``skip_invisible`` leaves out points that do not exist or that
-    less than 1/16384 of the light reaches, for a single avatar: the same picture within that, in much less time, and
-    gradients that lack what these points would add.
+    points are then those, in the order of the choice.
     """
-    march, levels = avatar.march, avatar.levels
-    count = len(rays)
-
     # 1 March: samples, their steps to the template, and the manifold scalar there.
-    t = torch.linspace(march.near, march.far, march.samples, dtype=rays.origins.dtype, device=rays.origins.device)
-    t = t.expand(len(rays.origins), count, -1)                         # (B, R, S)
-    x = rays.at(t)                                                     # (B, R, S, 3)
-    delta = _per_point(avatar.offset, x)
-    s = _per_point(avatar.level, x + delta)                            # (B, R, S)
+    samples = march(avatar, rays)
 
     # 2 Intersect: point and step are interpolated between the samples, not evaluated again.
-    crossings = first_crossings(s, levels)
-    crossed = crossings.interpolate(torch.cat([t[..., None], x, delta], dim=-1))
+    crossings = first_crossings(samples.s, avatar.levels)
+    crossed = crossings.interpolate(torch.cat([samples.t[..., None], samples.x, samples.delta], dim=-1))
     hit = crossings.hit
     if choose is not None:
         index, hit = choose(crossed[..., 0].detach(), hit)             # (B, R, K)
         crossed = crossed.gather(2, index[..., None].expand(*index.shape, crossed.shape[-1]))
-    t_level, x_target, delta = crossed.split([1, 3, 3], dim=-1)        # (B, R, L, .)
-    x_template = x_target + avatar.radiance_offset_gain * delta
 
     # 3 The background plane is one more point, opaque and never deformed.
-    t_plane = (march.background_z - rays.origins[..., 2:]) / rays.directions[..., 2:]
+    points = with_background(avatar, rays, crossed, hit)
+
+    # 4 Radiance of every point.
+    rgb, alpha = radiance_at(avatar, points.x_template.flatten(1, 2), points.of_background().flatten(1, 2))
+
+    # 5 Blend in order of distance, misses last.
+    return blended(points, rgb.reshape(points.x_template.shape), alpha.reshape(hit.shape[:2] + (-1,)))
+
+
+def march(avatar: Avatar, rays: Rays) -> Samples:
+    """Walk along the rays as the avatar's march says."""
+    how = avatar.march
+    t = torch.linspace(how.near, how.far, how.samples, dtype=rays.origins.dtype, device=rays.origins.device)
+    t = t.expand(len(rays.origins), len(rays), -1)                     # (B, R, S)
+    x = rays.at(t)                                                     # (B, R, S, 3)
+    delta = _per_point(avatar.offset, x)
+    return Samples(t, x, delta, _per_point(avatar.level, x + delta))
+
+
+def with_background(
+    avatar: Avatar, rays: Rays, crossed: Float[Tensor, "batch ray level 7"], hit: Bool[Tensor, "batch ray level"]
+) -> RayPoints:
+    """Crossings (distance, target point, step to the template) and the background plane behind them."""
+    t_level, x_target, delta = crossed.split([1, 3, 3], dim=-1)        # (B, R, L, .)
+    t_plane = (avatar.march.background_z - rays.origins[..., 2:]) / rays.directions[..., 2:]
     x_plane = rays.at(t_plane)                                         # (B, R, 1, 3)
-    t_point = torch.cat([t_level[..., 0], t_plane], dim=-1)            # (B, R, L + 1)
-    x_target = torch.cat([x_target, x_plane], dim=2)
-    x_template = torch.cat([x_template, x_plane], dim=2)
-    hit = torch.cat([hit, torch.ones_like(hit[..., :1])], dim=-1)
-
-    # 4 Radiance, in order of distance, misses last.
-    order = torch.where(hit, t_point, torch.inf).argsort(dim=-1, stable=True)
-    shade = _shade_visible if skip_invisible else _shade_all
-    rgb, alpha = shade(avatar, x_template, hit, order)
-
-    # 5 Blend in that order.
-    sorted_weights = blending_weights(alpha.gather(-1, order), hit.gather(-1, order))
-    weights = torch.zeros_like(sorted_weights).scatter(-1, order, sorted_weights)
-    foreground_rgb = (weights[..., :-1, None] * rgb[..., :-1, :]).sum(dim=2)
-    t_point = torch.where(hit, t_point, 0.0)
-    return RayColours(
-        rgb=foreground_rgb + weights[..., -1:] * rgb[..., -1, :],
-        depth=(weights * t_point).sum(-1) / weights.sum(-1),
-        foreground=weights[..., :-1].sum(-1),
-        foreground_rgb=foreground_rgb,
-        alpha=alpha,
-        weights=weights,
-        hit=hit,
-        t=t_point,
-        x_target=x_target,
-        x_template=x_template,
+    return RayPoints(
+        hit=torch.cat([hit, torch.ones_like(hit[..., :1])], dim=-1),
+        t=torch.cat([t_level[..., 0], t_plane], dim=-1),               # (B, R, L + 1)
+        x_target=torch.cat([x_target, x_plane], dim=2),
+        x_template=torch.cat([x_target + avatar.radiance_offset_gain * delta, x_plane], dim=2),
     )
 
 
-def _read(
+def radiance_at(
     avatar: Avatar, x: Float[Tensor, "batch point 3"], background: Bool[Tensor, "batch point"]
 ) -> tuple[Float[Tensor, "batch point 3"], Float[Tensor, "batch point"]]:
     """Colour and opacity of template points, read in the aligned place; the background is opaque and never moved."""
@@ -162,39 +180,27 @@ def _read(
     return rgb, alpha.masked_fill(background, 1.0)
 
 
-def _shade_all(
-    avatar: Avatar,
-    x: Float[Tensor, "batch ray point 3"],
-    hit: Bool[Tensor, "batch ray point"],
-    order: Tensor,
-) -> tuple[Float[Tensor, "batch ray point 3"], Float[Tensor, "batch ray point"]]:
-    """Colour and opacity of every point; the last of a ray is the background."""
-    background = torch.zeros_like(hit)
-    background[..., -1] = True
-    rgb, alpha = _read(avatar, x.flatten(1, 2), background.flatten(1, 2))
-    return rgb.reshape(x.shape), alpha.reshape(hit.shape)
-
-
-def _shade_visible(
-    avatar: Avatar,
-    x: Float[Tensor, "1 ray point 3"],
-    hit: Bool[Tensor, "1 ray point"],
-    order: Tensor,
-) -> tuple[Float[Tensor, "1 ray point 3"], Float[Tensor, "1 ray point"]]:
-    """The same of one avatar, front to back in groups, where light arrives; 0 elsewhere."""
-    rgb, alpha = torch.zeros_like(x[0]), torch.zeros_like(x[0, ..., 0])
-    light = torch.ones_like(alpha[:, 0])                               # (R,) what is left behind the groups so far
-    background = x.shape[2] - 1
-    for group in order[0].split(GROUP, dim=-1):                        # (R, G) indices of points
-        wanted = hit[0].gather(1, group) & (light > INVISIBLE)[:, None]
-        ray, column = wanted.nonzero(as_tuple=True)
-        if not len(ray):
-            continue
-        point = group[ray, column]
-        colour, opacity = _read(avatar, x[:, ray, point], (point == background)[None])
-        rgb[ray, point], alpha[ray, point] = colour[0], opacity[0]
-        light = light * (1 - alpha.detach().gather(1, group) * wanted).prod(dim=-1)
-    return rgb[None], alpha[None]
+def blended(
+    points: RayPoints, rgb: Float[Tensor, "batch ray point 3"], alpha: Float[Tensor, "batch ray point"]
+) -> RayColours:
+    """What is seen of points with these colours and opacities."""
+    order = points.order()
+    sorted_weights = blending_weights(alpha.gather(-1, order), points.hit.gather(-1, order))
+    weights = torch.zeros_like(sorted_weights).scatter(-1, order, sorted_weights)
+    foreground_rgb = (weights[..., :-1, None] * rgb[..., :-1, :]).sum(dim=2)
+    t = torch.where(points.hit, points.t, 0.0)
+    return RayColours(
+        rgb=foreground_rgb + weights[..., -1:] * rgb[..., -1, :],
+        depth=(weights * t).sum(-1) / weights.sum(-1),
+        foreground=weights[..., :-1].sum(-1),
+        foreground_rgb=foreground_rgb,
+        alpha=alpha,
+        weights=weights,
+        hit=points.hit,
+        t=t,
+        x_target=points.x_target,
+        x_template=points.x_template,
+    )
 
 
 def _per_point(function: Callable[[Tensor], Tensor], x: Float[Tensor, "batch ray sample 3"]) -> Tensor:
