@@ -15,7 +15,7 @@ from anifacegan.adversarial_gradients import (
     discriminator_gradients,
     generator_gradients,
     imitation_gradients,
-    point_gradients,
+    own_gradients,
     points_alone,
     template_alone,
 )
@@ -52,9 +52,9 @@ class AdversarialConfig:
     """Of the deformation's steps, the last so many also render pictures for the landmarks and the geometry, where
     these terms have a weight; each costs as much as a step of the generator."""
     paired_rays: int = 0
-    """Rays of each of schedule.batch synthetic pictures that the template is still compared with in the generator's
-    step: an anchor, without which colours drift while the batches of the game are small. 0 leaves it out; photographs
-    have none."""
+    """An anchor: in the generator's step, template and alignment are also compared with so many rays of each of
+    schedule.batch synthetic pictures, near the surface as in the paired steps, and with the weights of colour,
+    silhouette and free space. 0 is without. Photographs hold no codes to compare with."""
     r1_every: int = 1
     """The slope is penalised every so many steps of the discriminator, and so many times as much."""
     lr_generator: float = 2e-5
@@ -133,7 +133,10 @@ class AdversarialGame:
             optimiser.load_state_dict(optimiser.state_dict())          # it puts its moments where the weights are
 
     def play(
-        self, turn: Turn, imitation: Callable[[], dict[str, Tensor]], anchor: Callable[[], dict[str, Tensor]] = dict
+        self,
+        turn: Turn,
+        imitation: Callable[[], dict[str, Tensor]],
+        anchor: Callable[[], dict[str, Tensor]] | None = None,
     ) -> dict[str, Tensor]:
         """Some steps of the deformation field, one of the discriminator, one of the generator (method, section 4).
 
@@ -157,9 +160,10 @@ class AdversarialGame:
         for k in range(steps):
             terms |= self.deformation_step(turn, k, imitation(), pictures=steps - k <= self.config.picture_steps)
         judged = self.discriminator_step(turn)
+        paired = {} if anchor is None else anchor()
         if steps:
-            return terms | judged | self.generator_step(turn, template_alone(self.generator), anchor())
-        return judged | self.generator_step(turn, beside=imitation() | anchor())
+            return terms | judged | self.generator_step(turn, template_alone(self.generator), paired)
+        return judged | self.generator_step(turn, beside=imitation() | paired)
 
     def deformation_step(
         self, turn: Turn, number: int, points: dict[str, Tensor], pictures: bool
@@ -178,7 +182,7 @@ class AdversarialGame:
                 renderer = self._renderer(turn, self.generator.condition)
                 terms = imitation_gradients(renderer, views, self._imitation(turn, views, points))
             else:
-                terms = point_gradients(points)
+                terms = own_gradients(points)
         return self._optimise(turn, self.generator_optimiser, terms)
 
     def discriminator_step(self, turn: Turn) -> dict[str, Tensor]:
@@ -236,9 +240,9 @@ class AdversarialGame:
 
     def _imitation(self, turn: Turn, views: Views, points: dict[str, Tensor]) -> ImitationTerms:
         if self.imitation is None:
-            return ImitationTerms(of_points=points)
+            return ImitationTerms(beside=points)
         of_pictures = self.imitation.terms(views, self.discriminator.config.size, turn.precision)
-        return replace(of_pictures, of_points=points)
+        return replace(of_pictures, beside=points)
 
     def _pictures(self) -> range:
         """Those that this worker draws, by their places in the whole batch."""

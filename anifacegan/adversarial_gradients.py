@@ -49,7 +49,8 @@ class ImitationTerms:
 
     of_images: ImageTerms | None = None
     of_rays: RayTerms | None = None
-    of_points: dict[str, Tensor] = field(default_factory=dict)
+    beside: dict[str, Tensor] = field(default_factory=dict)
+    """Terms of points, or of other pictures: whatever has its own graph."""
 
 
 # ------------------------------------------------------------------------------------------------------- discriminator
@@ -127,14 +128,14 @@ def generator_gradients(
 
 def imitation_gradients(renderer: PictureRenderer, views: Views, imitation: ImitationTerms) -> dict[str, Tensor]:
     """Add the gradient of these terms alone; returns them, detached. Nothing is rendered that no term looks at."""
-    terms: dict[str, Tensor] = {}
+    terms = own_gradients(imitation.beside)                            # first: no graph waits while pictures are drawn
     if imitation.of_images is not None or imitation.of_rays is not None:
-        terms = renderer.accumulate_gradients(views, imitation.of_images, imitation.of_rays)
-    return terms | point_gradients(imitation.of_points)
+        terms |= renderer.accumulate_gradients(views, imitation.of_images, imitation.of_rays)
+    return terms
 
 
-def point_gradients(terms: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Add the gradient of terms that look at no picture; returns them, detached."""
+def own_gradients(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Add the gradient of terms that look at no generated picture; returns them, detached."""
     if terms:
         torch.stack(list(terms.values())).sum().backward()
     return {name: value.detach() for name, value in terms.items()}

@@ -206,7 +206,7 @@ def train(
             set_learning_rates(state, schedule)
             losses = imitation()
             if state.step >= schedule.warm_up_deform:
-                near = schedule if state.step < schedule.warm_up_deform + schedule.near_surface else None
+                near = state.step < schedule.warm_up_deform + schedule.near_surface
                 losses |= paired_losses(state.generator, data, schedule.rays, near, schedule, weights, rng, workers)
             losses = workers.mean(losses)
             update(state, losses, schedule, workers)
@@ -215,10 +215,8 @@ def train(
             number = state.step - schedule.paired_steps
             turn = Turn(schedule.seed, state.step, number, schedule.precision)
             rays = state.game.config.paired_rays
-            pairs = partial(
-                paired_losses, state.generator, data, rays, schedule, schedule, weights, rng, workers
-            )
-            losses = state.game.play(turn, imitation, pairs if rays else dict)
+            anchor = partial(paired_losses, state.generator, data, rays, True, schedule, weights, rng, workers)
+            losses = state.game.play(turn, imitation, anchor if rays else None)
             update_average(state, schedule)
         state.step += 1
         report(state, {name: value.item() for name, value in losses.items()})
@@ -280,18 +278,20 @@ def paired_losses(
     generator: Generator,
     data: TrainingFaces,
     rays: int,
-    near: Schedule | None,
+    near: bool,
     schedule: Schedule,
     weights: LossWeights,
     rng: torch.Generator,
     workers: Workers = ALONE,
 ) -> dict[str, Tensor]:
-    """:func:`photometric_losses` of a worker's share of a batch, with so many ``rays`` a picture."""
+    """:func:`photometric_losses` of a worker's share of schedule.batch pictures, so many ``rays`` of each; on all
+    manifolds, or on those ``near`` the surface.
+    """
     assert isinstance(data, PairedData), "steps on pixels need surfaces and appearance codes"
     whole = data.draw(schedule.batch, rays, rng)
     batch = moved(workers.share(whole), generator.device)
     with matrix_precision(schedule.precision, batch.rgb.device):
-        return photometric_losses(generator, batch, near, weights, rng, workers)
+        return photometric_losses(generator, batch, schedule if near else None, weights, rng, workers)
 
 
 def photometric_losses(

@@ -1,16 +1,21 @@
-"""The exact renderer of one avatar for training: points that no light reaches are left out.
+"""One avatar's rays with gradients: :func:`render_rays` without the points that no light reaches.
 
-Where a ray meets a manifold, and which of these points are seen, is found out without gradients, by the fast fields
-where there are some. A crossing lies between two samples of the march, and the others have no part in it: of the
-crossings that are seen, these two are evaluated again, with gradients. That is the gradient of :func:`render_rays`, but
-for what invisible points would add, in a fraction of the time and of the memory.
+Where a ray meets a manifold, and which of these points are seen, is found out without gradients: on a CPU by the fast
+fields and in full precision, elsewhere by the fields as they are. A crossing lies between two samples of the march,
+and the others have no part in it: of the crossings that are seen, these two are evaluated again, with gradients. That
+is the gradient of :func:`render_rays`, but for what invisible points would add, in a fraction of the time and memory.
+
+:mod:`anifacegan.exact_renderer` is for inference: whole pictures, no gradients, and it also asks its rays' neighbours.
 """
+
+from contextlib import nullcontext
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from anifacegan.models.fast_fields import fast_avatar
+from anifacegan.models.film import full_precision
 from anifacegan.models.generator import (
     Avatar,
     RayColours,
@@ -21,7 +26,7 @@ from anifacegan.models.generator import (
     radiance_at,
     with_background,
 )
-from anifacegan.models.manifolds import Crossings, first_crossings
+from anifacegan.models.manifolds import Crossings, first_crossings, fraction_between
 from anifacegan.rays import Rays
 
 INVISIBLE = 1 / 16384
@@ -32,10 +37,12 @@ GROUP = 3
 
 def render_visible(avatar: Avatar, rays: Rays) -> RayColours:
     """What :func:`render_rays` sees, for a single avatar, without the points that do not exist or that less than
-    1/16384 of the light reaches: the same picture within that. Differentiable in the fields, not in the rays.
+    1/16384 of the light reaches: the same picture within that. Points that are hit but not seen have colour and alpha
+    0. Differentiable in the fields, not in the rays.
     """
-    with torch.no_grad():
-        scout = avatar if torch.is_autocast_enabled(rays.origins.device.type) else fast_avatar(avatar)
+    on_cpu = rays.origins.device.type == "cpu"
+    with torch.no_grad(), full_precision(rays.origins) if on_cpu else nullcontext():
+        scout = fast_avatar(avatar)
         samples = march(scout, rays)
         crossings = first_crossings(samples.s, avatar.levels)
         crossed = crossings.interpolate(torch.cat([samples.t[..., None], samples.x, samples.delta], dim=-1))
@@ -44,7 +51,9 @@ def render_visible(avatar: Avatar, rays: Rays) -> RayColours:
     if not torch.is_grad_enabled():
         return blended(points, rgb, alpha)
 
-    # Again, with gradients, and the seen points alone.
+    # Again, with gradients, and the seen points alone. What older PyTorch keeps of weights that were cast without
+    # gradients has none either.
+    torch.clear_autocast_cache()
     ray, point = seen.nonzero(as_tuple=True)                           # (P,) each
     background = point == seen.shape[1] - 1
     on_level = ray[~background], point[~background]
@@ -91,9 +100,7 @@ def _crossed_again(
     t, x = samples.t[0, ray, ends], samples.x[0, ray, ends]
     delta = avatar.offset(x.reshape(1, -1, 3)).reshape(x.shape)
     s_near, s_far = avatar.level((x + delta).reshape(1, -1, 3)).reshape(ends.shape)
-    span = s_near - s_far
-    span = torch.where(span > 0, span, torch.inf)                      # the scout's s may differ in its last digit
-    fraction = (s_near - avatar.levels[level]) / span
+    fraction = fraction_between(s_near, s_far, avatar.levels[level])   # the scout's s may differ in its last digits
     near, far = torch.cat([t[..., None], x, delta], dim=-1)            # (P, 7) each
     crossed = torch.lerp(near, far, fraction[:, None])
     return crossed[:, 0], crossed[:, 1:4], crossed[:, 4:]

@@ -19,7 +19,7 @@ from pathlib import Path
 
 # Before numpy is imported: one thread a process. Loops are numba kernels on one core, processes share the machine; a
 # BLAS sums in another order with other numbers of threads, and the prior would be fitted to other last bits.
-for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(threads, "1")
 
 import torch

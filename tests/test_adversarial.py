@@ -150,7 +150,7 @@ def test_the_generator_learns_from_parts_what_it_learns_from_one_graph_imitation
         "generator_pose": 1.2 * (judged.pose - shown.pose).square().mean(),
     }
     expected |= image_terms(as_images(seen.rgb, SIZE), everything)
-    expected |= ray_terms(seen, everything, everything) | imitation(model).of_points
+    expected |= ray_terms(seen, everything, everything) | imitation(model).beside
     torch.stack(list(expected.values())).sum().backward()
     whole = gradients(model)
     judge.zero_grad()
@@ -339,7 +339,9 @@ def test_the_deformation_has_its_steps_before_the_others(
 
 
 @pytest.mark.parametrize("steps", [0, 1])
-def test_the_anchor_belongs_to_the_generators_step(faces: Path, steps: int) -> None:
+def test_the_anchor_belongs_to_the_generators_step(
+    faces: Path, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is drawn once a turn, not while the discriminator leads, and what it says is learnt."""
     played = game(
         faces,
@@ -347,10 +349,15 @@ def test_the_anchor_belongs_to_the_generators_step(faces: Path, steps: int) -> N
         deformation_steps=steps,
         discriminator_lead=1,
     )
-    drawn = []
+    order = []
+    for name in ("deformation_step", "discriminator_step", "generator_step"):
+        real = getattr(played, name)
+        monkeypatch.setattr(
+            played, name, lambda *given, name=name, real=real, **also: order.append(name) or real(*given, **also)
+        )
 
     def anchor() -> dict[str, Tensor]:
-        drawn.append(True)
+        order.append("anchor")
         return {"colour": sum(weight.sum() for weight in played.generator.template.parameters())}
 
     def imitation() -> dict[str, Tensor]:
@@ -358,9 +365,11 @@ def test_the_anchor_belongs_to_the_generators_step(faces: Path, steps: int) -> N
 
     before = weights_of(played.generator)
     played.play(Turn(0, 0, 0), imitation, anchor)
-    assert not drawn and not moved(played.generator, before)
+    assert order == ["discriminator_step"] and not moved(played.generator, before)
+    order.clear()
     terms = played.play(Turn(0, 1, 1), imitation, anchor)
-    assert len(drawn) == 1 and sorted(terms) == sorted([*TERMS, "minimal", "colour"])
+    assert order == ["deformation_step"] * steps + ["discriminator_step", "anchor", "generator_step"]
+    assert sorted(terms) == sorted([*TERMS, "minimal", "colour"])
     after = played.generator.state_dict()
     weights = [name for name, _ in played.generator.named_parameters() if name.startswith("template")]
     assert all((after[name] < before[name]).all() for name in weights)  # all down: the sum is all that is to be learnt
@@ -529,7 +538,10 @@ def test_the_generator_learns_to_fool_a_discriminator_that_stands_still(faces: P
     assert np.mean(costs[-3:]) < 0.8 * costs[0]
 
 
-@pytest.mark.parametrize("change", [{"batch": 0}, {"r1_every": 0}, {"deformation_steps": -1}, {"picture_steps": -1}])
+@pytest.mark.parametrize(
+    "change",
+    [{"batch": 0}, {"r1_every": 0}, {"deformation_steps": -1}, {"picture_steps": -1}, {"paired_rays": -1}],
+)
 def test_impossible_settings_are_refused(change: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=f"adversarial.{next(iter(change))} is .*, expected at least"):
         AdversarialConfig(**change)

@@ -144,6 +144,9 @@ def test_every_term_has_something_to_say_in_those_steps(steps: tuple[Found, list
     for found in steps[0].values():
         last = found["losses"][-1]
         assert all(value != 0 for value in last.values()), last
+    pairs = {"colour", "silhouette", "free_space"}                     # of an anchor, in one of the games
+    assert pairs <= steps[0]["together"]["losses"][-1].keys()
+    assert not pairs & steps[0]["alternating"]["losses"][-1].keys()
 
 
 @pytest.mark.gpu
@@ -251,6 +254,14 @@ def test_every_batch_has_to_divide(option: str, tiny: Path, tmp_path: Path) -> N
     config = read_config(TrainConfig, arguments, "train.py")
     assert_one_line(lambda: refuse_uneven_shares(config, SECOND), f"{option} is 3", "multiple of 2")
     refuse_uneven_shares(config, ALONE)
+
+
+def test_pictures_that_only_anchor_the_game_have_to_divide_too(tiny: Path) -> None:
+    no_pairs = ["--schedule.near_surface", "0", "--schedule.complete", "0", "--schedule.batch", "3"]
+    arguments = ["--config", str(tiny / "config.yaml"), *no_pairs]
+    refuse_uneven_shares(read_config(TrainConfig, arguments, "train.py"), SECOND)
+    anchored = read_config(TrainConfig, [*arguments, "--adversarial.paired_rays", "4"], "train.py")
+    assert_one_line(lambda: refuse_uneven_shares(anchored, SECOND), "schedule.batch is 3", "multiple of 2")
 
 
 @pytest.mark.slow

@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan import image_gradients
+from anifacegan import image_gradients, visible_renderer
 from anifacegan.image_gradients import PictureRenderer, Split, as_images, parts
-from anifacegan import visible_renderer
 from anifacegan.models import generator as generator_module
 from anifacegan.models.generator import Avatar, Generator, RayColours, render_rays
 from anifacegan.models.latents import Latents

@@ -315,7 +315,7 @@ def test_without_terms_of_pictures_nothing_is_rendered() -> None:
 
     weight = torch.ones((), requires_grad=True)
     renderer = PictureRenderer(never, SIZE, FOV, Split())
-    terms = imitation_gradients(renderer, views(), ImitationTerms(of_points={"minimal": 3 * weight}))
+    terms = imitation_gradients(renderer, views(), ImitationTerms(beside={"minimal": 3 * weight}))
     assert terms["minimal"].item() == 3 and weight.grad is not None and weight.grad.item() == 3
 
 

@@ -41,6 +41,7 @@ def fast_avatar(avatar: Avatar) -> Avatar:
 
 
 def _fast(field: Callable) -> Callable:
+    field = getattr(field, "__wrapped__", field)                       # of torch.no_grad(): there are no gradients here
     if isinstance(field, BoundDeformation) and _is_one_on_cpu(field.layers[0].weight):
         sines = _Layers([(layer.weight[0], layer.bias[0, 0]) for layer in field.layers], sine_)
         scale = field.output_scale

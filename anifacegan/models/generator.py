@@ -70,7 +70,8 @@ class RayColours:
     foreground_rgb: Float[Tensor, "batch ray 3"]
     """The foreground's part of rgb: premultiplied by its weight."""
     alpha: Float[Tensor, "batch ray point"]
-    """Opacity of the points, 1 for the background; where not hit, of a point that is not there."""
+    """Opacity of the points, 1 for the background; where not hit, of a point that is not there. 0 where a renderer has
+    left a point out because no light reaches it."""
     weights: Float[Tensor, "batch ray point"]
     hit: Bool[Tensor, "batch ray point"]
     t: Float[Tensor, "batch ray point"]

@@ -114,6 +114,15 @@ def first_crossings(s: Float[Tensor, "batch ray sample"], levels: Float[Tensor, 
     hit = falls.gather(-1, interval[..., None])[..., 0]                # (B, R, L)
     interval = torch.where(hit, interval, 0)
     s_near, s_far = s.gather(-1, interval), s.gather(-1, interval + 1)
-    span = torch.where(hit, s_near - s_far, 1.0)                       # positive where hit: no 0 / 0
-    fraction = torch.where(hit, (s_near - levels) / span, 0.0)
+    fraction = torch.where(hit, fraction_between(s_near, s_far, levels), 0.0)
     return Crossings(hit, interval, fraction)
+
+
+def fraction_between(
+    s_near: Float[Tensor, "*batch"], s_far: Float[Tensor, "*batch"], level: Float[Tensor, "*#batch"]
+) -> Float[Tensor, "*batch"]:
+    """How far the level lies between two samples between which s falls, in [0, 1]; 0 where it does not fall."""
+    span = s_near - s_far
+    falls = span > 0
+    span = torch.where(falls, span, 1.0)                               # no 0 / 0, in the gradient neither
+    return torch.where(falls, (s_near - level) / span, 0.0).clamp(0, 1)
