@@ -40,8 +40,8 @@ class AdversarialConfig:
     split: Split = field(default_factory=Split)
     views: ViewConfig = field(default_factory=ViewConfig)
     skip_invisible: bool = False
-    """Leave out points that less than 1/16384 of the light reaches: half the time, and gradients within a few
-    thousandths. Needs split.pictures 1."""
+    """Leave out points that less than 1/16384 of the light reaches: half the time, and gradients within a thousandth.
+    Needs split.pictures 1."""
     discriminator_lead: int = 0
     """Steps at the beginning in which the discriminator learns alone: what a fresh one says of a generator that is
     already good would only harm it."""
