@@ -93,9 +93,17 @@ class Kind:
     """Fills the data set folder."""
 
 
+def anchored_game_config(folder: Path, out: Path, **changes: Any) -> TrainConfig:
+    """:func:`game_config` with paired pictures beside the game."""
+    config = game_config(folder, out, **changes)
+    return dataclasses.replace(config, adversarial=dataclasses.replace(config.adversarial, paired_rays=6))
+
+
 KINDS = {
     "generator": Kind(tiny_config, training_run.run, stopped_in=4, died_in=6),
-    "game": Kind(game_config, training_run.run, stopped_in=3, died_in=4, write=partial(write_tiny_set, size=GAME_SIZE)),
+    "game": Kind(
+        anchored_game_config, training_run.run, stopped_in=3, died_in=4, write=partial(write_tiny_set, size=GAME_SIZE)
+    ),
     "reconstruction": Kind(reconstruction_config, reconstruction_run.run, stopped_in=4, died_in=6),
     "photographs": Kind(
         photograph_config, training_run.run, 3, 4, write=partial(write_photograph_set, size=GAME_SIZE)

@@ -25,7 +25,7 @@ from anifacegan.snapshots import load_newest
 from anifacegan.training import LossWeights
 from anifacegan.training_run import run
 from tests.kept_runs import GAME_SIZE as SIZE
-from tests.kept_runs import flat, game_config
+from tests.kept_runs import anchored_game_config, flat, game_config
 from tests.photographs import write_photographs
 from tests.tiny_training_set import write_tiny_set
 
@@ -93,10 +93,10 @@ def test_generator_and_discriminator_learn_in_the_game(
     before: list[dict[str, torch.Tensor]] = []
     real = AdversarialGame.play
 
-    def recorded(game: AdversarialGame, turn: Turn, imitation) -> dict[str, torch.Tensor]:
+    def recorded(game: AdversarialGame, turn: Turn, *terms) -> dict[str, torch.Tensor]:
         parts = flat({"discriminator": game.discriminator.state_dict(), "generator": game.generator.state_dict()})
         before.append({name: value.clone() for name, value in parts.items()})
-        return real(game, turn, imitation)
+        return real(game, turn, *terms)
 
     monkeypatch.setattr(AdversarialGame, "play", recorded)
     run(game_config(tiny, tmp_path / "run"))
@@ -109,6 +109,20 @@ def test_generator_and_discriminator_learn_in_the_game(
         assert changed == {f"/{network}/{part}" for network, parts in networks.items() for part in parts}
     pairs = ((content["average"][name], content["generator"][name]) for name in content["generator"])
     assert any(not torch.equal(mean, value) for mean, value in pairs)
+
+
+def test_pairs_anchor_the_game_alone_where_they_are_asked_for(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    """From the same weights and draws: other terms, and other ends."""
+    run(anchored_game_config(tiny, tmp_path / "run"))
+    pairs = {"colour", "silhouette", "free_space"}
+    for folder, anchor in ((unbroken, set()), (tmp_path / "run", pairs)):
+        assert [line.keys() & pairs for line in lines(folder) if "generator_fake" in line] == [anchor] * 2
+    without, anchored = (load_newest(folder) for folder in (unbroken, tmp_path / "run"))
+    assert without is not None and anchored is not None
+    name = "template.layers.0.linear.weight"
+    assert not torch.equal(without["generator"][name], anchored["generator"][name])
+    said = load_checkpoint(tmp_path / "run" / "model").card.training["stage"]
+    assert "2 adversarial steps on the same renders, paired renders beside them" in said
 
 
 def test_a_finished_model_can_go_on_with_the_game_alone(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
