@@ -4,8 +4,8 @@ A term that looks at a picture needs all of its rays, and their graphs do not fi
 has to learn from such a term is only the term's slope at the ray's own colour. So (method, section 4): render the
 picture in slices without gradients, take the terms' gradient with respect to the picture, then render each slice again
 with gradients and push its part of that gradient through. The result is the unsplit gradient, at one more rendering.
-Both renderings have the same precision: the slope is that of the picture that was looked at. (Where invisible points are
-skipped, what needs no gradient on a CPU is drawn in full precision.)
+Both renderings have the same precision: the slope is that of the picture that was looked at. (Where invisible points
+are skipped, what needs no gradient on a CPU is drawn in full precision.)
 
 Terms may also look at what the rays saw beside their colours. These must be sums over the rays, so that every slice
 can add its part.
