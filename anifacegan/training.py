@@ -202,12 +202,13 @@ def train(
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
         rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
         imitation = partial(imitation_losses, state.generator, data, mesh, schedule, weights, rng, workers)
+        paired = partial(paired_losses, state.generator, data, schedule, weights, rng, workers)
         if state.step < schedule.paired_steps:
             set_learning_rates(state, schedule)
             losses = imitation()
             if state.step >= schedule.warm_up_deform:
                 near = state.step < schedule.warm_up_deform + schedule.near_surface
-                losses |= paired_losses(state.generator, data, schedule.rays, near, schedule, weights, rng, workers)
+                losses |= paired(rays=schedule.rays, near=near)
             losses = workers.mean(losses)
             update(state, losses, schedule, workers)
         else:
@@ -215,8 +216,7 @@ def train(
             number = state.step - schedule.paired_steps
             turn = Turn(schedule.seed, state.step, number, schedule.precision)
             rays = state.game.config.paired_rays
-            anchor = partial(paired_losses, state.generator, data, rays, True, schedule, weights, rng, workers)
-            losses = state.game.play(turn, imitation, anchor if rays else None)
+            losses = state.game.play(turn, imitation, partial(paired, rays=rays, near=True) if rays else None)
             update_average(state, schedule)
         state.step += 1
         report(state, {name: value.item() for name, value in losses.items()})
@@ -277,12 +277,13 @@ def imitation(
 def paired_losses(
     generator: Generator,
     data: TrainingFaces,
-    rays: int,
-    near: bool,
     schedule: Schedule,
     weights: LossWeights,
     rng: torch.Generator,
-    workers: Workers = ALONE,
+    workers: Workers,
+    *,
+    rays: int,
+    near: bool,
 ) -> dict[str, Tensor]:
     """:func:`photometric_losses` of a worker's share of schedule.batch pictures, so many ``rays`` of each; on all
     manifolds, or on those ``near`` the surface.

@@ -45,8 +45,7 @@ def render_visible(avatar: Avatar, rays: Rays) -> RayColours:
         scout = fast_avatar(avatar)
         samples = march(scout, rays)
         crossings = first_crossings(samples.s, avatar.levels)
-        crossed = crossings.interpolate(torch.cat([samples.t[..., None], samples.x, samples.delta], dim=-1))
-        points = with_background(avatar, rays, crossed, crossings.hit)
+        points = with_background(avatar, rays, samples.at(crossings), crossings.hit)
         seen, rgb, alpha = _from_front_to_back(scout, points)
     if not torch.is_grad_enabled():
         return blended(points, rgb, alpha)
@@ -55,7 +54,7 @@ def render_visible(avatar: Avatar, rays: Rays) -> RayColours:
     # gradients has none either.
     torch.clear_autocast_cache()
     ray, point = seen.nonzero(as_tuple=True)                           # (P,) each
-    background = point == seen.shape[1] - 1
+    background = points.of_background()[0, ray, point]
     on_level = ray[~background], point[~background]
     t, x_target, delta = _crossed_again(avatar, samples, crossings, *on_level)
     points = RayPoints(
@@ -75,6 +74,7 @@ def _from_front_to_back(
 ) -> tuple[Bool[Tensor, "ray point"], Float[Tensor, "1 ray point 3"], Float[Tensor, "1 ray point"]]:
     """Which points light reaches, and their colours and opacities; 0 elsewhere."""
     x, hit, order = points.x_template[0], points.hit[0], points.order()[0]
+    last = points.of_background()[0]
     rgb, alpha = torch.zeros_like(x), torch.zeros_like(x[..., 0])
     seen = torch.zeros_like(hit)
     light = torch.ones_like(alpha[:, 0])                               # (R,) what is left behind the groups so far
@@ -84,8 +84,7 @@ def _from_front_to_back(
         if not len(ray):
             continue
         point = group[ray, column]
-        background = point == hit.shape[1] - 1
-        colour, opacity = radiance_at(avatar, x[None, ray, point], background[None])
+        colour, opacity = radiance_at(avatar, x[None, ray, point], last[None, ray, point])
         rgb[ray, point], alpha[ray, point], seen[ray, point] = colour[0], opacity[0], True
         light = light * (1 - alpha.gather(1, group)).prod(dim=-1)
     return seen, rgb[None], alpha[None]

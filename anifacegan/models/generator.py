@@ -17,7 +17,7 @@ from anifacegan.models.compositing import blending_weights
 from anifacegan.models.deformation import DeformationConfig, DeformationField
 from anifacegan.models.film import Film
 from anifacegan.models.latents import CoefficientVAE, CoefficientVAEConfig, Latents
-from anifacegan.models.manifolds import ManifoldConfig, ManifoldField, first_crossings
+from anifacegan.models.manifolds import Crossings, ManifoldConfig, ManifoldField, first_crossings
 from anifacegan.models.template import TemplateConfig, TemplateField
 from anifacegan.rays import Rays
 from anifacegan.shapes import EXP_DIM, ID_DIM, NOISE_DIM
@@ -98,6 +98,10 @@ class Samples:
     s: Float[Tensor, "batch ray sample"]
     """Manifold scalar there."""
 
+    def at(self, crossings: Crossings) -> Float[Tensor, "batch ray level 7"]:
+        """Distance, target point and step to the template, interpolated between the samples."""
+        return crossings.interpolate(torch.cat([self.t[..., None], self.x, self.delta], dim=-1))
+
 
 @dataclass(frozen=True)
 class RayPoints:
@@ -130,8 +134,7 @@ def render_rays(avatar: Avatar, rays: Rays, choose: LevelChoice | None = None) -
 
     # 2 Intersect: point and step are interpolated between the samples, not evaluated again.
     crossings = first_crossings(samples.s, avatar.levels)
-    crossed = crossings.interpolate(torch.cat([samples.t[..., None], samples.x, samples.delta], dim=-1))
-    hit = crossings.hit
+    crossed, hit = samples.at(crossings), crossings.hit
     if choose is not None:
         index, hit = choose(crossed[..., 0].detach(), hit)             # (B, R, K)
         crossed = crossed.gather(2, index[..., None].expand(*index.shape, crossed.shape[-1]))
