@@ -99,6 +99,11 @@ make_venv() {
         fi
     fi
     say "making a Python environment in $1: once, some minutes, about 6 GB with PyTorch's CUDA libraries"
+    local free
+    free="$(df -Pk "$root" | awk 'NR == 2 { print int($4 / 1048576) }')" || free=""
+    if [ -n "$free" ] && [ "$free" -lt 9 ]; then
+        say "$free GB are free on the disk of $root; pip needs about 9 GB while it works"
+    fi
     "$base" -m venv "${options[@]}" "$1" >&2 || give_up "$base -m venv $1"
     if ! "$python" -c 'import pip' 2> /dev/null; then
         "$base" -m pip --python "$python" install --quiet --no-input pip >&2 || give_up "$base -m pip install pip"

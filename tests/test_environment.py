@@ -117,3 +117,20 @@ def test_no_fitting_python_is_one_line_and_exit_code_2(
     done = start(checkout / "render.sh", cwd=tmp_path, PATH=str(tools))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1 and said in done.stderr
+
+
+@pytest.mark.parametrize(("free_gb", "warned"), [(4, True), (40, False), (None, False)])
+def test_a_disk_that_is_too_full_for_the_set_up_is_named(
+    checkout: Path, tmp_path: Path, free_gb: int | None, warned: bool
+) -> None:
+    tools = tmp_path / "tools"
+    if free_gb is None:
+        stand_in(tools / "df", "exit 1")
+    else:
+        disk = f"/dev/vda 264241152 0 {free_gb * 1048576 + 5} 1% /"
+        stand_in(tools / "df", f"echo 'Filesystem 1024-blocks Used Available Capacity Mounted on'; echo '{disk}'")
+    stand_in(tools / "python3", 'case "$2" in *platform*) echo 3.11.7;; *venv*) exit 1;; esac')
+    done = start(checkout / "render.sh", cwd=tmp_path, PATH=f"{tools}:{os.environ['PATH']}", PYTHON="python3")
+    said = f"{free_gb} GB are free on the disk of {checkout}; pip needs about 9 GB while it works"
+    assert (said in done.stderr) == warned, done.stderr
+    assert "set-up failed at" in done.stderr and (tools / CALLS).read_text().count("-m venv") == 1
