@@ -32,7 +32,7 @@ def test_the_reference_is_the_renderer_of_the_method_on_networks(face: Face, yaw
     rays = image_rays(torch.tensor([0.1]), torch.tensor([yaw]), 24)
     seen = eight(face.avatar, rays)
     assert 0.05 < seen[:, 3].mean() and seen[:, :3].std() > 0.05
-    torch.testing.assert_close(reference_colours(face.avatar, rays), seen, atol=1e-6, rtol=0)
+    torch.testing.assert_close(reference_colours(face.avatar, rays), seen, atol=5e-6, rtol=0)
 
 
 @pytest.mark.parametrize("gain", [1.0, 2.5])
