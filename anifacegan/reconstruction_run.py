@@ -19,7 +19,7 @@ from anifacegan.errors import InputError, require
 from anifacegan.models.reconstruction import FaceLandmarks, ReconstructionConfig, ReconstructionNetwork
 from anifacegan.morphable import face_model_sha256, is_bfm_file, load_face_model
 from anifacegan.reconstruction_data import FacePictures, coefficient_rows, jittered_rows, load_pictures
-from anifacegan.reconstruction_files import ReconstructionCard, save_reconstruction
+from anifacegan.reconstruction_files import ReconstructionCard, load_reconstruction, save_reconstruction
 from anifacegan.reconstruction_report import held_out_report
 from anifacegan.reconstruction_training import (
     ReconstructionSchedule,
@@ -63,6 +63,8 @@ class ReconstructionRun:
     """Tells train.py what this file is about."""
     face_model: Path | None = None
     """File of the open face model, or BFM_model_front.mat; the open one in the cache where this is empty."""
+    initial_model: Path | None = None
+    """A finished network of the same kind to start from. null: fresh weights."""
     network: ReconstructionConfig = field(default_factory=ReconstructionConfig)
     degradations: DegradationConfig = field(default_factory=DegradationConfig)
     schedule: ReconstructionSchedule = field(default_factory=ReconstructionSchedule)
@@ -107,11 +109,13 @@ def run(config: ReconstructionRun, workers: Workers = ALONE) -> Path:
     fixed = fixed_values(config, sums(dataset, config.face_model))
     kept = DurableRun(config, fixed)
     state = fresh_state(config)
+    if kept.new and config.initial_model is not None:
+        take_initial_model(state, config.initial_model, model.name)
     kept.take_up(state)
     pictures = load_pictures(dataset, config.network.frame)
     seen, unseen = pictures.part(slice(0, -held_out)), pictures.part(slice(-held_out, None))
     landmarks = FaceLandmarks(model, config.network.camera)
-    if kept.new:
+    if kept.new and config.initial_model is None:
         start(state.network, seen, landmarks, config)
     state.to(device)
     landmarks.to(device)
@@ -126,7 +130,7 @@ def run(config: ReconstructionRun, workers: Workers = ALONE) -> Path:
     with kept.reporting(state, show, config.reporting.report_every) as report:
         train(state, seen, landmarks, config.degradations, config.schedule, config.weights, report)
     folder, found = config.out / "model", measure()
-    save_reconstruction(folder, state.network.cpu(), card(config, model.name, state.step, found))
+    save_reconstruction(folder, state.network.cpu(), card(config, model.name, state, found))
     return folder
 
 
@@ -137,6 +141,23 @@ def sums(dataset: FaceDataset, face_model_file: Path | None) -> dict[str, str]:
         "codes_sha256": hashlib.sha256(rows.numpy().tobytes()).hexdigest(),
         "face_model_sha256": face_model_sha256(face_model_file),
     }
+
+
+def take_initial_model(state: ReconstructionState, path: Path, face_model: str) -> None:
+    """Start from a finished network's weights and statistics; the facts say how these came about.
+
+    Raises:
+        InputError: it cannot be read, belongs to another face model, or is of another kind.
+    """
+    initial, about = load_reconstruction(path)
+    if about.face_model != face_model:
+        raise InputError(
+            f"initial_model: {path} belongs to face model '{about.face_model}', expected '{face_model}' as the data"
+        )
+    if initial.config != state.network.config:
+        raise InputError(f"initial_model: {path} is another network than 'network' says, see its card.yaml")
+    state.network.load_state_dict(initial.state_dict())
+    state.facts["initial_model"] = {"path": str(path), "licence": about.licence} | about.training
 
 
 def start(
@@ -154,17 +175,21 @@ def fresh_state(config: ReconstructionRun) -> ReconstructionState:
     return new_state(network, config.schedule)
 
 
-def card(config: ReconstructionRun, face_model_name: str, steps: int, report: dict[str, float]) -> ReconstructionCard:
+def card(
+    config: ReconstructionRun, face_model_name: str, state: ReconstructionState, report: dict[str, float]
+) -> ReconstructionCard:
     """What the finished model says of itself."""
+    ours = "" if is_bfm_file(config.face_model) else "MIT"
     return ReconstructionCard(
         name=config.name,
         face_model=face_model_name,
-        licence="" if is_bfm_file(config.face_model) else "MIT",
+        licence=state.facts["initial_model"]["licence"] if "initial_model" in state.facts else ours,
         training={
-            "steps": steps,
+            "steps": state.step,
             "seed": config.schedule.seed,
             "held_out": config.reporting.held_out,
             "errors": report,
+            "facts": state.facts,
             "config": plain(config),
         },
     )

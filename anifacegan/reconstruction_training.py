@@ -7,7 +7,7 @@ the picture, and sets them right together. Every step degrades its pictures anew
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -81,6 +81,8 @@ class ReconstructionState:
     network: ReconstructionNetwork
     optimiser: torch.optim.AdamW
     step: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Of what came before the first step, as plain values for the card."""
 
     @property
     def optimisers(self) -> list[torch.optim.Optimizer]:
@@ -92,6 +94,7 @@ class ReconstructionState:
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
+            "facts": self.facts,
         }
 
     def to(self, device: str) -> None:
@@ -103,7 +106,7 @@ class ReconstructionState:
         """Raises RuntimeError, ValueError or KeyError where the content is of another network."""
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])
-        self.step = content["step"]
+        self.step, self.facts = content["step"], content.get("facts", {})   # older snapshots have none
 
 
 def new_state(network: ReconstructionNetwork, schedule: ReconstructionSchedule) -> ReconstructionState:

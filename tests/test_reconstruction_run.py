@@ -15,7 +15,7 @@ from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.errors import InputError
 from anifacegan.models.reconstruction import ReconstructionConfig
 from anifacegan.reconstruction_data import load_pictures
-from anifacegan.reconstruction_files import load_reconstruction
+from anifacegan.reconstruction_files import load_reconstruction, save_reconstruction
 from anifacegan.reconstruction_run import ReconstructionReporting, ReconstructionRun, run
 from anifacegan.snapshots import load_newest
 from tests.kept_runs import reconstruction_config
@@ -50,7 +50,7 @@ def test_the_model_is_the_trained_network_and_says_its_errors(unbroken: Path) ->
     newest = load_newest(unbroken)
     assert newest is not None
     assert all(torch.equal(value, newest["network"][name]) for name, value in network.state_dict().items())
-    assert card.face_model == "anifacegan-open-2" and card.training["steps"] == 7
+    assert card.face_model == "anifacegan-open-3" and card.training["steps"] == 7
     last = [yaml.safe_load(line) for line in (unbroken / "stats.jsonl").read_text().splitlines()][-1]
     assert card.training["errors"] == {name: value for name, value in last.items() if name != "step"}
     assert float(network.trunk.head.weight.detach().abs().max()) > 0          # it started at zero
@@ -66,6 +66,44 @@ def test_pictures_are_read_in_order_and_resampled(tiny: Path) -> None:
     torch.testing.assert_close(small.landmarks_px / 15, whole.landmarks_px / (SIZE - 1))
     means = [pictures.images.float().mean(dim=(1, 2, 3)) for pictures in (small, whole)]
     torch.testing.assert_close(*means, atol=12.0, rtol=0)
+
+
+def test_a_run_may_start_from_a_finished_network(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    network, about = load_reconstruction(unbroken / "model")
+    with torch.no_grad():
+        network.mean += 1.0                                            # another data set's statistics
+        network.scale *= 2.0
+    save_reconstruction(tmp_path / "initial", network, dataclasses.replace(about, licence="CC0"))
+    config = dataclasses.replace(reconstruction_config(tiny, tmp_path / "run"), initial_model=tmp_path / "initial")
+    unchanged = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, steps=0))
+    same, card = load_reconstruction(run(unchanged))
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in same.state_dict().items())
+    assert card.licence == "CC0" and card.training["steps"] == 0
+    assert card.training["facts"]["initial_model"]["steps"] == about.training["steps"] == 7
+    further, _ = load_reconstruction(run(dataclasses.replace(config, out=tmp_path / "further")))
+    assert not torch.equal(further.trunk.head.weight, network.trunk.head.weight)
+    assert torch.equal(further.mean, network.mean) and torch.equal(further.scale, network.scale)
+
+
+def test_a_run_goes_on_without_its_initial_network(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken / "model", tmp_path / "initial")
+    config = dataclasses.replace(reconstruction_config(tiny, tmp_path / "run"), initial_model=tmp_path / "initial")
+    finished = load_reconstruction(run(config))[1]
+    shutil.rmtree(tmp_path / "initial")
+    shutil.rmtree(tmp_path / "run" / "model")
+    assert load_reconstruction(run(config))[1] == finished
+
+
+def test_an_initial_network_that_does_not_fit_is_refused(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(reconstruction_config(tiny, tmp_path / "run"), initial_model=unbroken / "model")
+    wider = dataclasses.replace(config, network=ReconstructionConfig(size=16, channels=(8, 16, 16)))
+    with pytest.raises(InputError, match="initial_model: .* is another network than 'network' says"):
+        run(wider)
+    network, about = load_reconstruction(unbroken / "model")
+    save_reconstruction(tmp_path / "other", network, dataclasses.replace(about, face_model="bfm09"))
+    with pytest.raises(InputError, match="initial_model: .* belongs to face model 'bfm09', expected 'anifacegan-"):
+        run(dataclasses.replace(config, initial_model=tmp_path / "other"))
+    assert not (tmp_path / "run").exists()
 
 
 # --------------------------------------------------------------------------------------------------------- the device
@@ -123,7 +161,7 @@ def test_data_of_another_face_model_are_refused(tiny: Path, tmp_path: Path, owne
     for path in (tmp_path / "data").glob("*.mat"):
         write_coefficients(path, dataclasses.replace(read_coefficients(path), face_model=owner))
     config = reconstruction_config(tiny, tmp_path / "run")
-    with pytest.raises(InputError, match="belongs to face model 'bfm09', expected 'anifacegan-open-2'"):
+    with pytest.raises(InputError, match="belongs to face model 'bfm09', expected 'anifacegan-open-3'"):
         run(dataclasses.replace(config, data=DataConfig(tmp_path / "data", SIZE)))
     assert not (tmp_path / "run").exists()
 
