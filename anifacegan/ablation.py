@@ -36,8 +36,8 @@ OF_PICTURES = ("geometry", "landmarks")
 FULL, NONE = "full", "without_any"
 METRICS = ("expression", "identity", "deformation")
 """Of :mod:`anifacegan.metrics.evaluation`."""
-STRONGEST = 3
-"""The first expression coefficients, which move the face most."""
+FIRST = 3
+"""Expression coefficients that have a column of their own: of the open face model jaw, smile and raised brows."""
 RESULT = "ablation.json"
 """What was measured of a variant, in its run folder."""
 
@@ -103,8 +103,8 @@ class Worth:
 
     correlation: float
     """Mean correlation of the first ten expression coefficients, asked for against estimated by the judge."""
-    correlation_strongest: float
-    """The same of the first three, which move the face most."""
+    correlation_first: float
+    """The same of the first three."""
     aed: float
     landmarks_mm: float
     """Mean distance of the 68 landmarks, in space."""
@@ -179,7 +179,7 @@ def worth_of(
     expression, deformation = found["expression"], found["deformation"]
     return Worth(
         correlation=expression["correlation"],
-        correlation_strongest=sum(expression["correlations"][:STRONGEST]) / STRONGEST,
+        correlation_first=sum(expression["correlations"][:FIRST]) / FIRST,
         aed=expression["aed"],
         landmarks_mm=expression["landmarks_mm"],
         identity_change=found["identity"]["ratio"],
@@ -190,7 +190,7 @@ def worth_of(
 
 HEADINGS = {
     "correlation": "expression correlation",
-    "correlation_strongest": "of the strongest three",
+    "correlation_first": "of the first three",
     "aed": "AED",
     "landmarks_mm": "landmarks, mm",
     "identity_change": "identity change",

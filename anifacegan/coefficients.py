@@ -11,7 +11,7 @@ from anifacegan.atomic_files import write_complete
 from anifacegan.errors import InputError, first_line
 from anifacegan.shapes import EXP_DIM, ID_DIM, LIGHT_DIM, NOISE_DIM, TEX_DIM
 
-OPEN_FACE_MODEL = "anifacegan-open-2"
+OPEN_FACE_MODEL = "anifacegan-open-3"
 """Name of the open face model, as coefficient files and model cards hold it."""
 BFM = "bfm09"
 """Name of the Basel face model with Deep3DFaceRecon's bases."""

@@ -1,10 +1,10 @@
-"""Expressions a user can name, in action units of the open face model."""
+"""Expressions in action units of the open face model: those a user can name, and those its coefficients stand for."""
 
 from anifacegan.errors import InputError
 
 PRESETS: dict[str, dict[str, float]] = {
     "smile": {
-        "mouthSmile": 0.8, "cheekSquint": 0.6, "mouthUpperUp": 0.5, "eyeSquint": 0.25, "mouthLowerDown": 0.2,
+        "mouthSmile": 0.8, "cheekSquint": 0.9, "mouthUpperUp": 0.7, "eyeSquint": 0.4, "mouthLowerDown": 0.3,
     },
     "jaw_open": {"jawOpen": 0.9},
     "blink": {"eyeBlink": 1.0},
@@ -13,6 +13,23 @@ PRESETS: dict[str, dict[str, float]] = {
     "brow_raise": {"browInnerUp": 0.9, "browOuterUp": 1.0, "eyeWide": 0.4},
 }
 """What the files of ``mat/`` hold."""
+
+ACTIONS: dict[str, dict[str, float]] = {
+    "jaw open": {"jawOpen": 1.0},
+    "smile": {"mouthSmileLeft": 1.0, "mouthSmileRight": 1.0, "cheekSquintLeft": 0.5, "cheekSquintRight": 0.5},
+    "brows up": {"browInnerUp": 1.0, "browOuterUpLeft": 1.0, "browOuterUpRight": 1.0},
+    "brows down": {"browDownLeft": 1.0, "browDownRight": 1.0},
+    "blink": {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0},
+    "pucker": {"mouthPucker": 1.0},
+    "corners down": {"mouthFrownLeft": 1.0, "mouthFrownRight": 1.0},
+    "sneer": {"mouthUpperUpLeft": 1.0, "mouthUpperUpRight": 1.0, "noseSneerLeft": 0.7, "noseSneerRight": 0.7},
+    "mouth to the left": {"mouthLeft": 0.5, "mouthRight": -0.5},
+    "smile higher on the left": {"mouthSmileLeft": 0.5, "mouthSmileRight": -0.5},
+}
+"""What the open face model's first expression coefficients do, in order; other actions make another face model. Left is
+the person's own. The last two are one-sided by difference: a smile on the left alone is "smile" and "smile higher on
+the left" together.
+"""
 
 
 def parse_strengths(text: str) -> dict[str, float]:

@@ -279,27 +279,28 @@ def sample_identity(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndar
 
 
 def sample_expression(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndarray, "64"]:
-    """An expression: 15 % exactly neutral, 30 % one clear expression or unit, the rest from the bank of mixtures.
+    """An expression: 10 % exactly neutral, 16 % one clear expression or unit, the rest from the bank of mixtures.
 
-    Clear ones are an entry of ``anifacegan.expressions.PRESETS`` or any single unit, at any strength, one in five on
-    one side only. Gaze comes from the bank alone.
+    Clear ones are an entry of ``anifacegan.expressions.PRESETS`` or any single unit (of MakeHuman's own half), at any
+    strength, one in five on one side only. Gaze comes from the bank alone.
     """
     basis = parts.expression_basis()
     kind = rng.random()
-    if kind < 0.15:
+    if kind < 0.10:
         return np.zeros(len(basis.units_to_exp), np.float32)
-    if kind < 0.45:
+    if kind < 0.26:
         strength = rng.uniform(0.1, 1.05)
         names = [name for name in basis.names if not name.startswith("eyeLook") and name != LEFT_OUT_UNIT]
-        units = list(PRESETS.values()) + [{names[rng.integers(len(names))]: 1.0}]
-        chosen = units[rng.integers(len(units))]
+        single = names[rng.integers(len(names))]
+        candidates = [*PRESETS.values(), {single: 0.5 if "-" in single else 1.0}]  # MakeHuman's own are stronger
+        chosen = candidates[rng.integers(len(candidates))]
         side = ("Left", "Right")[rng.integers(2)] if rng.random() < 0.2 else ""
         strengths = {}
         for name, share in chosen.items():
             one_sided = f"{name}{side}" if f"{name}{side}" in basis.names else name
             strengths[one_sided] = float(strength * share)
         return basis.from_strengths(strengths)
-    strength = rng.uniform(0.4, 1.05)
+    strength = rng.uniform(0.8, 1.05)
     units = parts.au_bank[rng.integers(len(parts.au_bank))].astype(np.float64)
     units[basis.names.index(LEFT_OUT_UNIT)] = 0.0
     return (strength * (basis.units_to_exp @ units)).astype(np.float32)

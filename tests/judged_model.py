@@ -15,7 +15,7 @@ from tests.tiny_training_set import SIZE
 NETWORK = ReconstructionConfig(trunk="plain", size=16, channels=(8, 16))
 
 
-def write_judge(folder: Path, face_model: str = "anifacegan-open-2", config: ReconstructionConfig = NETWORK) -> Path:
+def write_judge(folder: Path, face_model: str = "anifacegan-open-3", config: ReconstructionConfig = NETWORK) -> Path:
     """A folder with a judge whose every layer is random."""
     network = ReconstructionNetwork(config)
     rng = torch.Generator().manual_seed(0)

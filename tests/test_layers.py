@@ -19,7 +19,7 @@ LAYERS = """
     antialiasing morphable
     open_face.components open_face.makehuman open_face.occlusion open_face.subdivision open_face.surface
     open_face.identity open_face.topology
-    open_face.expression open_face.head_view
+    open_face.expression open_face.expression_sampler open_face.head_view
     open_face.albedo_fields open_face.landmarks
     open_face.albedo open_face.hair
     open_face.build

@@ -11,6 +11,7 @@ from scipy.spatial import ConvexHull
 from torch import Tensor
 
 from anifacegan.errors import InputError
+from anifacegan.expressions import ACTIONS
 from anifacegan.morphable import (
     BUILD_COMMAND,
     FaceBases,
@@ -317,7 +318,7 @@ def test_an_unusable_face_model_file_is_named(tmp_path: Path) -> None:
     np.savez(path, version=np.array("anifacegan-open-0"), mean=np.zeros((4, 3)))
     with pytest.raises(InputError, match="anifacegan-open-0"):
         load_open_face_model(path)
-    np.savez(path, version=np.array("anifacegan-open-2"), mean=np.zeros((4, 3)))
+    np.savez(path, version=np.array("anifacegan-open-3"), mean=np.zeros((4, 3)))
     with pytest.raises(InputError, match="tri"):
         load_open_face_model(path)
 
@@ -330,7 +331,7 @@ def landmarks_of(model: MorphableModel, **strengths: float) -> Tensor:
 
 def test_the_open_model_has_deep3dfacerecons_sizes(face_model: MorphableModel) -> None:
     vertices = len(face_model.mean)
-    assert face_model.name == "anifacegan-open-2"
+    assert face_model.name == "anifacegan-open-3"
     assert face_model.id_basis.shape == (vertices, 3, 80)
     assert face_model.exp_basis.shape == (vertices, 3, 64)
     assert face_model.tex_basis.shape == (vertices, 3, 80)
@@ -391,6 +392,14 @@ def test_a_blink_closes_the_lids(face_model: MorphableModel) -> None:
     assert opening(blink) < 0.35 * opening(rest)
     wink = landmarks_of(face_model, eyeBlinkLeft=1.0)  # the person's left eye is at +x
     assert wink[43, 1] < rest[43, 1] - 0.02 and (wink[37, 1] - rest[37, 1]).abs() < 0.005
+
+
+def test_the_open_models_first_expression_coefficients_are_actions(face_model: MorphableModel) -> None:
+    basis = load_head_parts().expression_basis()
+    for number, action in enumerate(ACTIONS.values()):
+        z_exp = basis.from_strengths(action)
+        assert z_exp[number] > 1.5                                     # far from the mean, and the sign of the strength
+        assert np.abs(np.delete(z_exp, number)).max() < 1e-3 * z_exp[number]
 
 
 def test_the_open_models_people_and_expressions_have_unit_spread(face_model: MorphableModel) -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from anifacegan.open_face.components import fix_signs, principal_components
-from anifacegan.open_face.expression import ExpressionSampler, ExpressionUnits, expression_space
+from anifacegan.open_face.expression import expression_space
+from anifacegan.open_face.expression_sampler import ExpressionSampler
 from anifacegan.open_face.identity import align, draw_person, find_sliders, shapes_of
 from anifacegan.open_face.makehuman import blend, macro_weights
 
@@ -135,42 +136,69 @@ def unit_names() -> tuple[str, ...]:
                   "eyeLookUp", "eyeSquint", "eyeWide", "mouthDimple", "mouthFrown", "mouthLowerDown", "mouthPress",
                   "mouthSmile", "mouthStretch", "mouthUpperUp", "noseSneer")  # fmt: skip
     single = ("browInnerUp", "cheekPuff", "jawForward", "jawLeft", "jawOpen", "jawRight", "mouthFunnel", "mouthLeft",
-              "mouthPucker", "mouthRight", "mouthRollLower", "mouthShrugLower", "mouthShrugUpper", "tongueOut",
-              "mouth-compression", "mouth-elevation", "nose-left-dilatation", "nose-right-dilatation")  # fmt: skip
+              "mouthPucker", "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper",
+              "tongueOut", "mouth-compression", "mouth-elevation",
+              "nose-left-dilatation", "nose-right-dilatation")  # fmt: skip
     return tuple(sorted([name + side for name in both_sides for side in ("Left", "Right")] + list(single)))
 
 
+def drawn(names: tuple[str, ...], count: int) -> dict[str, np.ndarray]:
+    """Unit -> strengths of so many expressions."""
+    sampler, rng = ExpressionSampler(names), np.random.default_rng(0)
+    return dict(zip(names, np.stack([sampler.draw(rng) for _ in range(count)]).T, strict=True))
+
+
 def test_drawn_expressions_are_in_range_and_both_eyes_look_the_same_way() -> None:
-    names = unit_names()
-    sampler = ExpressionSampler(names)
-    bank = np.stack([sampler.draw(rng) for rng in [np.random.default_rng(0)] for _ in range(500)])
-    again = np.stack([sampler.draw(rng) for rng in [np.random.default_rng(0)] for _ in range(500)])
-    np.testing.assert_array_equal(bank, again)
-    strength = dict(zip(names, bank.T, strict=True))
-    assert bank.min() == 0 and bank.max() == 1
+    strength, again = drawn(unit_names(), 500), drawn(unit_names(), 500)
+    for name, values in strength.items():
+        np.testing.assert_array_equal(values, again[name])
+        assert values.min() == 0 and values.max() <= 1
     np.testing.assert_array_equal(strength["eyeLookOutLeft"], strength["eyeLookInRight"])
     np.testing.assert_array_equal(strength["eyeLookUpLeft"], strength["eyeLookUpRight"])
     smiles = strength["mouthSmileLeft"] > 0.3
     assert strength["cheekSquintLeft"][smiles].mean() > 2 * strength["cheekSquintLeft"][~smiles].mean()
 
 
-def test_expression_components_span_the_units_and_zero_is_neutral() -> None:
+def test_mouth_brows_and_eyes_are_drawn_each_by_themselves() -> None:
+    strength = drawn(unit_names(), 3000)
+    for one in ("mouthSmileLeft", "jawOpen", "mouthPucker"):
+        for other in ("browOuterUpLeft", "browDownLeft", "eyeBlinkLeft"):
+            assert abs(np.corrcoef(strength[one], strength[other])[0, 1]) < 0.08
+    lopsided = np.abs(strength["mouthSmileLeft"] - strength["mouthSmileRight"]) > 0.3
+    assert 0.03 < lopsided.mean() < 0.12                               # the kind's share, times its larger amplitudes
+    winks = (strength["eyeBlinkLeft"] > 0.6) != (strength["eyeBlinkRight"] > 0.6)
+    assert 0.03 < winks.mean() < 0.08
+    raised, right = strength["browOuterUpLeft"] > 0.3, strength["browOuterUpRight"]
+    lowered = strength["browDownRight"]
+    assert lowered[raised & (right < 0.1)].mean() > 3 * lowered[raised & (right > 0.3)].mean()  # one up, the other down
+
+
+def metric_of(shapes: np.ndarray) -> np.ndarray:
+    flat = shapes.reshape(-1, shapes.shape[-1])
+    return flat.T @ flat
+
+
+def test_the_basis_spans_the_units_and_actions_are_its_first_coefficients() -> None:
     rng = np.random.default_rng(0)
-    names = tuple("abcdef")
-    units = ExpressionUnits(names, rng.normal(size=(9, 3, 6)).astype(np.float32))
-    bank = rng.beta(1, 3, size=(300, 6))
-    space = expression_space(units, bank, rng.uniform(size=9), count=6)
+    metric = metric_of(rng.normal(size=(9, 3, 6)))
+    bank, actions = rng.beta(1, 3, size=(300, 6)), np.zeros((6, 2))
+    actions[0, 0], actions[[1, 2], 1] = 1.0, (0.5, -0.5)
+    space = expression_space(metric, bank, actions, count=6)
     np.testing.assert_allclose(space.to_units @ space.from_units, np.eye(6), atol=1e-5)
     coefficients = bank @ space.from_units.T
-    np.testing.assert_allclose(coefficients.T @ coefficients / 300, np.eye(6), atol=1e-5)
-    np.testing.assert_array_equal(space.from_units @ np.zeros(6), np.zeros(6))
+    np.testing.assert_allclose(np.mean(coefficients**2, axis=0), np.ones(6), atol=1e-5)
+    np.testing.assert_allclose(coefficients[:, 2:].T @ coefficients[:, 2:] / 300, np.eye(4), atol=1e-5)
+    of_actions = space.from_units @ actions                            # each action moves its own coefficient alone
+    assert (np.diag(of_actions) > 0).all()
+    of_actions[[0, 1], [0, 1]] = 0
+    np.testing.assert_allclose(of_actions, np.zeros((6, 2)), atol=1e-9)
+    across = actions.T @ metric @ space.to_units[:, 2:]                # components are what the actions leave
+    np.testing.assert_allclose(across, np.zeros((2, 4)), atol=1e-9)
 
 
 def test_fewer_expression_components_keep_the_most() -> None:
     """Units that hardly occur are the ones that are lost."""
-    shapes = np.zeros((3, 3, 3), np.float32)
-    shapes[[0, 1, 2], 0, [0, 1, 2]] = 1
     bank = np.random.default_rng(0).uniform(size=(200, 3)) * [1.0, 0.5, 0.001]
-    space = expression_space(ExpressionUnits(("a", "b", "c"), shapes), bank, np.ones(3), count=2)
+    space = expression_space(np.eye(3), bank, np.zeros((3, 0)), count=2)
     kept = np.diag(space.to_units @ space.from_units)
     np.testing.assert_allclose(kept, [1, 1, 0], atol=0.01)

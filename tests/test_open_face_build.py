@@ -40,8 +40,8 @@ def test_only_the_default_configuration_makes_the_named_model(tmp_path: Path) ->
     path = tmp_path / "face_model.npz"
     assert not is_current(path)
     write_arrays(path, {"version": np.array(SMALL.version())})
-    assert SMALL.version() != BuildConfig().version() == "anifacegan-open-2" and not is_current(path)
-    write_arrays(path, {"version": np.array("anifacegan-open-2")})
+    assert SMALL.version() != BuildConfig().version() == "anifacegan-open-3" and not is_current(path)
+    write_arrays(path, {"version": np.array("anifacegan-open-3")})
     assert is_current(path)
 
 
@@ -68,7 +68,7 @@ def test_an_up_to_date_file_is_left_alone(
     for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.setenv(threads, "1")
     path = tmp_path / "face_model.npz"
-    write_arrays(path, {"version": np.array("anifacegan-open-2")})
+    write_arrays(path, {"version": np.array("anifacegan-open-3")})
     monkeypatch.setattr("sys.argv", ["build_face_model.py", "--out", str(path)])
     runpy.run_path(str(REPOSITORY / "scripts" / "build_face_model.py"), run_name="__main__")
     assert capsys.readouterr().out.strip() == f"{path}: up to date"

@@ -16,17 +16,19 @@ from tqdm import tqdm
 
 from anifacegan.atomic_files import complete_or_absent
 from anifacegan.coefficients import OPEN_FACE_MODEL
+from anifacegan.expressions import ACTIONS
 from anifacegan.morphable import alignment_weights
 from anifacegan.open_face.albedo import AlbedoSampler
 from anifacegan.open_face.albedo_fields import SkinNoise, draw_noise, gloss, shade
 from anifacegan.open_face.components import fix_signs, principal_components
 from anifacegan.open_face.expression import (
-    ExpressionSampler,
     ExpressionSpace,
     ExpressionUnits,
+    action_strengths,
     expression_space,
     expression_units,
 )
+from anifacegan.open_face.expression_sampler import ExpressionSampler
 from anifacegan.open_face.hair import (
     cloth_signed_distance,
     curtain,
@@ -36,6 +38,7 @@ from anifacegan.open_face.hair import (
 from anifacegan.open_face.head_view import HeadView
 from anifacegan.open_face.identity import (
     AT_REST,
+    FACE_WEIGHT,
     IdentitySpace,
     Person,
     align,
@@ -67,8 +70,11 @@ from anifacegan.shapes import EXP_DIM, ID_DIM, TEX_DIM
 AVERAGE_ADULT = {"gender": 0.5, "age": 0.6, "race": (0.25, 0.25, 0.5), "muscle": 0.5, "weight": 0.5}
 OPEN_MOUTH = {"jawOpen": 0.75, "mouthUpperUpLeft": 0.3, "mouthUpperUpRight": 0.3}
 
-TEETH_FIT = {UPPER_TEETH: (-0.06, -0.028, -0.012), LOWER_TEETH: (-0.14, 0.012, -0.03)}
+TEETH_FIT = {UPPER_TEETH: (-0.06, -0.058, 0.038), LOWER_TEETH: (-0.14, 0.012, -0.005)}
 """Narrowing, and shift up and forward, that keep MakeHuman's teeth inside the cheeks and behind the lips."""
+
+EYE_WEIGHT, REST_WEIGHT = 4.0, 0.02
+"""What eyeballs count in the expression basis, per area of the face's skin; and everything else, seen or not."""
 
 SHOULDERS_BELOW = 5.9
 """Height, in MakeHuman's place, below which colours hardly count."""
@@ -168,7 +174,8 @@ def face_model_arrays(
     units = ExpressionUnits(units.names, units.shapes[cage.kept])
     sampler = ExpressionSampler(units.names)
     bank = np.stack([sampler.draw(rng) for _ in range(config.expressions)])
-    expressions = expression_space(units, bank, cage.face, EXP_DIM)
+    metric = _expression_metric(topology, cage, units)
+    expressions = expression_space(metric, bank, action_strengths(units.names), EXP_DIM)
     log(expressions.report)
 
     view = _head_view(makehuman, topology, cage, units)
@@ -220,6 +227,22 @@ def _identities(
     return people[: config.people], space
 
 
+def _expression_metric(topology: Topology, cage: _Cage, units: ExpressionUnits) -> np.ndarray:
+    """(U, U) products of the units' displacements over the face's skin and the eyes; the rest hardly counts."""
+    points = cage.dense(cage.average)
+    a, b, c = points[topology.triangles].transpose(1, 0, 2)
+    areas = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
+    weights = np.bincount(topology.triangles.ravel(), np.repeat(areas, 3), len(points))
+    face = (topology.part == SKIN) & (cage.matrix @ cage.face > FACE_WEIGHT)
+    eyes = np.isin(topology.part, (EYE_LEFT, EYE_RIGHT))
+    weights *= np.select([face, eyes], [1.0, EYE_WEIGHT], REST_WEIGHT)
+    metric = np.zeros((len(units.names), len(units.names)))
+    for axis in range(3):
+        moved = cage.dense(units.shapes[:, axis]).astype(np.float64)
+        metric += moved.T @ (weights[:, None] * moved)
+    return metric
+
+
 def _head_view(makehuman: MakeHuman, topology: Topology, cage: _Cage, units: ExpressionUnits) -> HeadView:
     strengths = np.array([OPEN_MOUTH.get(name, 0) for name in units.names])
     skin = topology.part == SKIN
@@ -253,8 +276,11 @@ def _shape_arrays(
 
     id_basis, bank_id = fix_signs(dense_basis(identity.basis), identity.coefficients)
     unit_shapes = units.shapes.reshape(-1, len(units.names))
-    exp_basis, from_units = fix_signs(
-        dense_basis((unit_shapes @ expressions.to_units).astype(np.float32)), expressions.from_units.T
+    exp_basis = dense_basis((unit_shapes @ expressions.to_units).astype(np.float32))
+    from_units = expressions.from_units.T.copy()
+    components = slice(len(ACTIONS), None)  # the actions have a sign of their own
+    exp_basis[:, components], from_units[:, components] = fix_signs(
+        exp_basis[:, components], from_units[:, components]
     )
     return {
         "mean": mean.astype(np.float32),
