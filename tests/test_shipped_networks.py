@@ -50,7 +50,7 @@ def test_it_sees_pose_landmarks_and_expressions_of_strangers(
     report = held_out_report(network, landmarks, pictures, UNCHANGED)
     assert report["yaw_deg"] < 2 and report["pitch_deg"] < 2
     assert report["landmarks_px"] < 1.5
-    assert report["exp_correlation"] > 0.5
+    assert report["exp_correlation"] > 0.65
 
 
 def test_the_judge_is_another_network() -> None:
@@ -59,9 +59,11 @@ def test_the_judge_is_another_network() -> None:
     assert first.training["seed"] != second.training["seed"]
 
 
-def test_their_cards_say_how_to_make_them() -> None:
+def test_their_cards_say_how_they_were_made() -> None:
     for name in NAMES:
         card = shipped(name)[1]
-        assert card.training["command"] == f"python train.py --config configs/{name}.yaml"
+        assert card.training["data"].startswith("python scripts/make_synthetic_dataset.py --out data/demo ")
+        assert card.training["command"] == f"python train.py --config configs/{name}.yaml --initial_model MODEL"
+        assert "anifacegan-open-2" in card.training["history"]         # what MODEL was
         assert card.licence == "MIT"
         assert torch.tensor(list(card.training["errors"].values())).isfinite().all()
