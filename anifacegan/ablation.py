@@ -36,7 +36,7 @@ OF_PICTURES = ("geometry", "landmarks")
 FULL, NONE = "full", "without_any"
 METRICS = ("expression", "identity", "deformation")
 """Of :mod:`anifacegan.metrics.evaluation`."""
-FIRST = 3
+LEADING = 3
 """Expression coefficients that have a column of their own: of the open face model jaw, smile and raised brows."""
 RESULT = "ablation.json"
 """What was measured of a variant, in its run folder."""
@@ -103,7 +103,7 @@ class Worth:
 
     correlation: float
     """Mean correlation of the first ten expression coefficients, asked for against estimated by the judge."""
-    correlation_first: float
+    correlation_first_three: float
     """The same of the first three."""
     aed: float
     landmarks_mm: float
@@ -179,7 +179,7 @@ def worth_of(
     expression, deformation = found["expression"], found["deformation"]
     return Worth(
         correlation=expression["correlation"],
-        correlation_first=sum(expression["correlations"][:FIRST]) / FIRST,
+        correlation_first_three=sum(expression["correlations"][:LEADING]) / LEADING,
         aed=expression["aed"],
         landmarks_mm=expression["landmarks_mm"],
         identity_change=found["identity"]["ratio"],
@@ -190,7 +190,7 @@ def worth_of(
 
 HEADINGS = {
     "correlation": "expression correlation",
-    "correlation_first": "of the first three",
+    "correlation_first_three": "of the first three",
     "aed": "AED",
     "landmarks_mm": "landmarks, mm",
     "identity_change": "identity change",

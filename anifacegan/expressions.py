@@ -32,6 +32,11 @@ the left" together.
 """
 
 
+def is_strong_unit(unit: str) -> bool:
+    """MakeHuman's own units move a face twice as far as ARKit's at strength 1; their names have hyphens."""
+    return "-" in unit
+
+
 def parse_strengths(text: str) -> dict[str, float]:
     """``"smile=0.7,blink=0.3"`` to names and strengths; a name alone has strength 1.
 

@@ -25,7 +25,7 @@ from jaxtyping import Float
 from scipy.special import ndtr
 
 from anifacegan.errors import InputError
-from anifacegan.expressions import PRESETS
+from anifacegan.expressions import PRESETS, is_strong_unit
 from anifacegan.morphable import HeadParts, MorphableModel
 from anifacegan.shapes import ID_DIM, NOISE_DIM, TEX_DIM
 
@@ -292,7 +292,7 @@ def sample_expression(parts: HeadParts, rng: np.random.Generator) -> Float[np.nd
         strength = rng.uniform(0.1, 1.05)
         names = [name for name in basis.names if not name.startswith("eyeLook") and name != LEFT_OUT_UNIT]
         single = names[rng.integers(len(names))]
-        candidates = [*PRESETS.values(), {single: 0.5 if "-" in single else 1.0}]  # MakeHuman's own are stronger
+        candidates = [*PRESETS.values(), {single: 0.5 if is_strong_unit(single) else 1.0}]
         chosen = candidates[rng.integers(len(candidates))]
         side = ("Left", "Right")[rng.integers(2)] if rng.random() < 0.2 else ""
         strengths = {}

@@ -14,6 +14,8 @@ FIRST_EXPRESSIONS = 10
 """The expression coefficients whose correlation is reported."""
 SEED = 20_001
 """Of the degradations: the same in every report."""
+DEGRADED = "degraded_"
+"""Before the names of what was measured on degraded pictures."""
 
 
 def held_out_report(
@@ -23,10 +25,10 @@ def held_out_report(
     degradations: DegradationConfig,
 ) -> dict[str, float]:
     """Errors on pictures as they are, and, named ``degraded_...``, on the same pictures degraded. Network and landmarks
-    are on one device.
+    are on one device; pictures are in host memory.
     """
     report = {}
-    for prefix, config in (("", UNCHANGED), ("degraded_", degradations)):
+    for prefix, config in (("", UNCHANGED), (DEGRADED, degradations)):
         found, truth = reconstructed(network, pictures, config, focal_length(landmarks, pictures.size))
         report |= {prefix + name: value for name, value in errors(found, truth, landmarks).items()}
     return report

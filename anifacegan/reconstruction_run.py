@@ -64,7 +64,7 @@ class ReconstructionRun:
     face_model: Path | None = None
     """File of the open face model, or BFM_model_front.mat; the open one in the cache where this is empty."""
     initial_model: Path | None = None
-    """A finished network of the same kind to start from. null: fresh weights."""
+    """A finished network of the same kind to start from, with its statistics. null: a fresh one."""
     network: ReconstructionConfig = field(default_factory=ReconstructionConfig)
     degradations: DegradationConfig = field(default_factory=DegradationConfig)
     schedule: ReconstructionSchedule = field(default_factory=ReconstructionSchedule)

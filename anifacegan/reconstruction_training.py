@@ -106,7 +106,7 @@ class ReconstructionState:
         """Raises RuntimeError, ValueError or KeyError where the content is of another network."""
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])
-        self.step, self.facts = content["step"], content.get("facts", {})   # older snapshots have none
+        self.step, self.facts = content["step"], content.get("facts", {})  # older snapshots have none
 
 
 def new_state(network: ReconstructionNetwork, schedule: ReconstructionSchedule) -> ReconstructionState:

@@ -39,7 +39,7 @@ class PriorConfig:
     batch: int = 256
     lr: float = 1e-4
     noise_variance: float = 0.03
-    """Variance of the decoder's Gaussian: how much of a coefficient's variance (about 1) may be lost."""
+    """Variance of the decoder's Gaussian: how much of a coefficient's variance (1 or a little less) may be lost."""
 
     def __post_init__(self) -> None:
         require(self, "priors", "steps batch", at_least=1)

@@ -76,7 +76,8 @@ def table(document: dict[str, Any]) -> str:
         of = f" of {values['features']}" if "features" in values else ""
         lines += [f"| {name}{of}: {key} | {value:.4g} | {counts} |" for key, value in numbers.items()]
     lines += ["", *(f"- {name}: {entry['definition']}." for name, entry in document["metrics"].items()), ""]
-    return "\n".join([*lines, *(f"{key}: {document[key]}" for key in ("model", "judge", "embedder", "data")), ""])
+    legend = (f"{key}: {document[key]}" for key in ("model", "judge", "embedder", "data", "expressions_from"))
+    return "\n".join([*lines, *legend, ""])
 
 
 def main() -> None:
@@ -93,6 +94,7 @@ def main() -> None:
             "judge": None if opened.judge is None else opened.judge.name,
             "embedder": None,
             "data": {"path": str(config.data), "pictures": len(opened.dataset), "size": opened.size},
+            "expressions_from": config.expressions_from,
             "settings": plain(config) | {"size": evaluation.samples.size, "pitch_offset": offset},
             "versions": installed_versions(),
             "device": str(device),

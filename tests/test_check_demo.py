@@ -5,7 +5,6 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,20 +15,9 @@ from anifacegan.cameras import orbit_camera
 from anifacegan.errors import InputError
 from anifacegan.morphable import MorphableModel
 from anifacegan.pictures import write_png
+from tests.loaded_scripts import load_script
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "check_demo.py"
-
-
-def loaded_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("check_demo", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["check_demo"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-check_demo = loaded_script()
+check_demo = load_script("check_demo")
 
 
 def solid_face(corner_lift: float = 0.0, gap: float = 0.02) -> np.ndarray:

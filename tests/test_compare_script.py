@@ -1,10 +1,8 @@
 """scripts/compare.py: a table, a sheet, a file and a verdict, all of them or none."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,27 +13,18 @@ from anifacegan.metrics.comparison_run import CompareConfig
 from anifacegan.metrics.settings import COMPARED, DEFINITIONS, OFFLINE
 from anifacegan.pictures import read_png
 from tests.judged_model import write_judge
+from tests.loaded_scripts import load_script
 from tests.one_line import assert_one_line
 from tests.small_models import small_checkpoint, write_small_model
 from tests.tiny_training_set import COUNT, SIZE
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "compare.py"
 FEW = (
     "--count 4 --people 2 --expressions 2 --mesh-faces 4 --consistency-faces 1 --ramps 1 --frames 3 --bootstrap 2"
     " --draws 40 --size 8 --device cpu --sheet-people 1 --sheet-size 10"
 ).split()
 
 
-def loaded_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("compare", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["compare"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-script = loaded_script()
+script = load_script("compare")
 
 
 @pytest.fixture
@@ -93,7 +82,7 @@ def test_everything_is_in_the_table_and_in_the_file(
     said = document["verdict"]
     assert shown.splitlines()[-1] == said["text"] and "deformation: error_interocular" in said["b_loses"]
     assert f"B wins {len(said['b_wins'])} of {said['of']} metrics" in said["text"] and said["b_replaces_a"] is False
-    assert document["faces"] == {"drawn_by": "A's priors", "priors_are_equal": True}
+    assert document["faces"] == {"drawn_by": "A's priors", "priors_are_equal": True, "expressions_from": "prior"}
     assert document["data"] == {"path": str(tiny / "data"), "pictures": COUNT, "size": SIZE}
     assert document["settings"]["seed"] == 1 and document["settings"]["size"] == 8 and "torch" in document["versions"]
     assert document["metrics"]["frechet"]["a"]["features"] == f"judge {document['judge']}"
@@ -133,20 +122,20 @@ def test_one_model_at_two_settings(
 def test_faces_of_their_own_are_drawn_on_request(
     models: tuple[str, str], common: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A copy with other priors: shared, its field is asked for the same and makes the same error."""
+    """A copy with another expression prior: where it is not asked, its field makes the same error."""
     checkpoint = small_checkpoint()
     for parameter in checkpoint.generator.expression_prior.parameters():
         parameter.data.mul_(1.5)
     save_checkpoint(tmp_path / "other", checkpoint)
     differences = {}
-    for faces in ("shared", "own"):
-        other = str(tmp_path / "other")
-        run(monkeypatch, models[0], other, *common, "--metrics", "deformation", "--faces", faces)
+    for faces, source in (("shared", "prior"), ("own", "prior"), ("own", "data")):
+        asked = f"--metrics deformation --faces {faces} --expressions_from {source}".split()
+        run(monkeypatch, models[0], str(tmp_path / "other"), *common, *asked)
         document = written(tmp_path / "out")
         assert document["faces"]["priors_are_equal"] is False
         found = document["metrics"]["deformation"]["compared"]["error_interocular"]
-        differences[faces] = found["difference"]["value"]
-    assert differences["shared"] == 0 != differences["own"]
+        differences[faces, source] = found["difference"]["value"]
+    assert differences["shared", "prior"] == differences["own", "data"] == 0 != differences["own", "prior"]
 
 
 def test_an_interrupted_run_leaves_the_folder_as_it_was(

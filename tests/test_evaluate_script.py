@@ -1,11 +1,9 @@
 """scripts/evaluate.py: a table and a file that say what was measured, and what was not and why."""
 
-import importlib.util
 import json
 import math
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,27 +14,18 @@ from anifacegan.data import picture_size
 from anifacegan.metrics.command import without_nan
 from anifacegan.metrics.settings import METRICS, OFFLINE
 from tests.judged_model import write_judge
+from tests.loaded_scripts import load_script
 from tests.one_line import assert_one_line
 from tests.small_models import write_small_model
 from tests.tiny_training_set import COUNT, SIZE
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "evaluate.py"
 FEW = (
     "--count 4 --people 2 --expressions 2 --mesh-faces 1 --consistency-faces 1 --ramps 1 --frames 3 --bootstrap 2"
     " --size 8 --device cpu"
 ).split()
 
 
-def loaded_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("evaluate", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["evaluate"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-script = loaded_script()
+script = load_script("evaluate")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:

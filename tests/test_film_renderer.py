@@ -1,13 +1,11 @@
 """Who draws a film: exact, baked, or whichever pays; and films of avatar files."""
 
 import functools
-import importlib.util
 import json
 import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -26,11 +24,10 @@ from anifacegan.pictures import read_png
 from anifacegan.players import NumbaPlayer
 from anifacegan.rendering import run
 from anifacegan.trajectories import Trajectory
+from tests.loaded_scripts import load_script
 from tests.one_line import assert_one_line
 from tests.render_calls import call, one_error_line
 from tests.small_models import small_checkpoint, write_small_model
-
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "bake.py"
 
 GENTLE = 0.1
 """Strength of expressions: the small model's random weights would tear a face apart at 1."""
@@ -213,15 +210,6 @@ def avatar(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def script() -> ModuleType:
-    """scripts/bake.py as a module."""
-    spec = importlib.util.spec_from_file_location("bake_script", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def write_mat(path: Path, z_exp: np.ndarray) -> None:
     scipy.io.savemat(path, {"exp": z_exp[None], "face_model": OPEN_FACE_MODEL})
 
@@ -231,7 +219,7 @@ def bake_command(monkeypatch: pytest.MonkeyPatch, model: Path, out: Path, *more:
     arguments = ["bake.py", "--model", model, "--out", out, *coarse, *more]
     monkeypatch.setattr(sys, "argv", [str(argument) for argument in arguments])
     try:
-        script().main()
+        load_script("bake").main()
     except SystemExit as end:
         assert isinstance(end.code, int)
         return end.code

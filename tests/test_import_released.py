@@ -1,9 +1,7 @@
 """scripts/import_released.py: the same model in our own format."""
 
-import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -11,20 +9,10 @@ import torch
 from anifacegan.coefficients import BFM
 from anifacegan.library import load_model
 from anifacegan.released import PITCH_OFFSET
+from tests.loaded_scripts import load_script
 from tests.released_layout import golden_folder, write_averages, write_released
 from tests.small_models import small_generator, write_small_model
 from tests.test_released import RELEASED_SMALL
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def load_script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from anifacegan.coefficients import OPEN_FACE_MODEL, read_coefficients
 from anifacegan.expressions import PRESETS, action_units
 from anifacegan.morphable import MorphableModel
-from tests.test_import_released import load_script
+from tests.loaded_scripts import load_script
 
 MAT = Path(__file__).resolve().parents[1] / "mat"
 

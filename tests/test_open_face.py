@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anifacegan.open_face.components import fix_signs, principal_components
-from anifacegan.open_face.expression import expression_space
+from anifacegan.open_face.expression import displacement_products, expression_space, vertex_areas
 from anifacegan.open_face.expression_sampler import ExpressionSampler
 from anifacegan.open_face.identity import align, draw_person, find_sliders, shapes_of
 from anifacegan.open_face.makehuman import blend, macro_weights
@@ -173,9 +173,19 @@ def test_mouth_brows_and_eyes_are_drawn_each_by_themselves() -> None:
     assert lowered[raised & (right < 0.1)].mean() > 3 * lowered[raised & (right > 0.3)].mean()  # one up, the other down
 
 
+def test_displacements_are_weighed_by_the_area_they_move() -> None:
+    corners = np.array([[0, 0, 0], [2, 0, 0], [2, 3, 0], [0, 3, 0], [9, 9, 9]], float)
+    areas = vertex_areas(corners, np.array([[0, 1, 2], [0, 3, 2]]))      # a rectangle of either turn, and no triangle
+    np.testing.assert_allclose(areas, [2, 1, 2, 1, 0])
+    moved = np.random.default_rng(0).normal(size=(5, 3, 2))
+    products = displacement_products(moved, areas)
+    for (row, column), product in np.ndenumerate(products):
+        by_hand = sum(areas[v] * moved[v, :, row] @ moved[v, :, column] for v in range(5))
+        np.testing.assert_allclose(product, by_hand)
+
+
 def metric_of(shapes: np.ndarray) -> np.ndarray:
-    flat = shapes.reshape(-1, shapes.shape[-1])
-    return flat.T @ flat
+    return displacement_products(shapes, np.ones(len(shapes)))
 
 
 def test_the_basis_spans_the_units_and_actions_are_its_first_coefficients() -> None:
@@ -194,6 +204,14 @@ def test_the_basis_spans_the_units_and_actions_are_its_first_coefficients() -> N
     np.testing.assert_allclose(of_actions, np.zeros((6, 2)), atol=1e-9)
     across = actions.T @ metric @ space.to_units[:, 2:]                # components are what the actions leave
     np.testing.assert_allclose(across, np.zeros((2, 4)), atol=1e-9)
+
+
+def test_a_basis_that_the_drawn_faces_do_not_fill_is_refused() -> None:
+    bank, actions = np.random.default_rng(0).uniform(size=(200, 3)) * [1.0, 0.5, 0.0], np.eye(3)[:, :1]
+    assert expression_space(np.eye(3), bank, actions, count=2).to_units.shape == (3, 2)
+    for count in (0, 3):
+        with pytest.raises(ValueError, match=f"{count} coefficients, expected 1 of actions and at most 1 others"):
+            expression_space(np.eye(3), bank, actions, count=count)
 
 
 def test_fewer_expression_components_keep_the_most() -> None:

@@ -12,9 +12,9 @@ from anifacegan.baking import BakeConfig
 from anifacegan.library import load_model
 from anifacegan.models.growth import grown_generator
 from anifacegan.render_benchmark import WAYS, Measurement, RenderBenchmark, benchmark, differences, table
+from tests.loaded_scripts import load_script
 from tests.one_line import assert_one_line
 from tests.small_models import write_small_model
-from tests.test_import_released import load_script
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from anifacegan.command_line import from_plain, read_config
 from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.degradations import UNCHANGED
 from anifacegan.models.reconstruction import FaceLandmarks, ReconstructionNetwork
@@ -12,8 +13,10 @@ from anifacegan.morphable import MorphableModel
 from anifacegan.reconstruction_data import FacePictures, load_pictures
 from anifacegan.reconstruction_files import ReconstructionCard, load_reconstruction
 from anifacegan.reconstruction_report import held_out_report
+from anifacegan.reconstruction_run import ReconstructionRun
 
-CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
+HOME = Path(__file__).resolve().parents[1]
+CHECKPOINTS = HOME / "checkpoints"
 COUNT, SIZE, SEED = 48, 256, 20_260
 """People of a seed that no data set in the documentation has."""
 NAMES = ("reconstruction", "judge")
@@ -63,7 +66,12 @@ def test_their_cards_say_how_they_were_made() -> None:
     for name in NAMES:
         card = shipped(name)[1]
         assert card.training["data"].startswith("python scripts/make_synthetic_dataset.py --out data/demo ")
-        assert card.training["command"] == f"python train.py --config configs/{name}.yaml --initial_model MODEL"
+        command = card.training["command"]
+        assert command.startswith(f"python train.py --config configs/{name}.yaml --initial_model MODEL ")
+        file, options = HOME / "configs" / f"{name}.yaml", command.split("MODEL ")[1].split()
+        assert read_config(ReconstructionRun, ["--config", str(file), *options], "train.py") == from_plain(
+            ReconstructionRun, card.training["config"], name
+        )
         assert "anifacegan-open-2" in card.training["history"]         # what MODEL was
         assert card.licence == "MIT"
         assert torch.tensor(list(card.training["errors"].values())).isfinite().all()

@@ -1,5 +1,4 @@
 import dataclasses
-import importlib.util
 import json
 import math
 import os
@@ -35,9 +34,10 @@ from anifacegan.synthetic import (
     sample_person,
     sample_pose,
 )
+from tests.loaded_scripts import SCRIPTS, load_script
 from tests.tiny_head import tiny_model, tiny_parts, write_tiny_file
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "make_synthetic_dataset.py"
+SCRIPT = SCRIPTS / "make_synthetic_dataset.py"
 
 
 @pytest.fixture(scope="module")
@@ -296,12 +296,7 @@ def test_poses_are_normal_and_clamped() -> None:
 # ----------------------------------------------------------------------------------------------------------- the script
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_synthetic_dataset", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("make_synthetic_dataset")
 
 
 @pytest.fixture(scope="module")

@@ -29,8 +29,8 @@ from anifacegan.training_benchmark import (
     variants,
 )
 from tests.kept_runs import game_config
+from tests.loaded_scripts import load_script
 from tests.one_line import assert_one_line
-from tests.test_import_released import load_script
 from tests.tiny_training_set import write_tiny_set
 
 SIZE, COUNT = 16, 6

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -77,6 +77,8 @@ class MeasureConfig:
     """Height and width of generated pictures, to which real ones are brought, pixels. null: that of the data."""
     psi: float = 1.0
     """Variety of people."""
+    expressions_from: Literal["prior", "data"] = "prior"
+    """Whether faces show expressions of the model's prior or those of random pictures of the data."""
     seed: int = 1
     """Of everything that is drawn."""
     batch: int = 32
@@ -101,7 +103,7 @@ class MeasureConfig:
         size, psi = size if self.size is None else self.size, self.psi if psi is None else psi
         return EvaluationConfig(
             metrics=(self.metrics,) if isinstance(self.metrics, str) else self.metrics,
-            samples=SampleConfig(self.count, self.seed, size, psi, self.batch),
+            samples=SampleConfig(self.count, self.seed, size, psi, self.batch, self.expressions_from),
             bootstrap=self.bootstrap,
             inception_count=self.inception_count,
             people=self.people,

@@ -146,6 +146,7 @@ def run(config: CompareConfig, home: Path) -> str:
             "faces": {
                 "drawn_by": "each model's own priors" if priors is None else "A's priors",
                 "priors_are_equal": same_priors(a.model.generator, b.model.generator, config.seed),
+                "expressions_from": config.expressions_from,
             },
             "metrics": {metric.metric: metric.record(config.draws) for metric in metrics},
             "not_measured": not_measured,
@@ -208,5 +209,6 @@ def _legend(document: dict[str, Any]) -> list[str]:
         lines.append(f"{name.upper()}: {document[name]['model']}, psi {document[name]['psi']:g}")
     faces = document["faces"]
     alike = "equal" if faces["priors_are_equal"] else "not equal"
-    lines.append(f"faces: drawn by {faces['drawn_by']}; the priors of A and B are {alike}")
+    shown = "" if faces["expressions_from"] == "prior" else ", with expressions of the data"
+    lines.append(f"faces: drawn by {faces['drawn_by']}{shown}; the priors of A and B are {alike}")
     return [*lines, *(f"{key}: {document[key]}" for key in ("judge", "embedder", "data")), ""]

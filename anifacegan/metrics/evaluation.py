@@ -34,7 +34,6 @@ from anifacegan.metrics.inception import (
 from anifacegan.metrics.judge import Judge, judged
 from anifacegan.metrics.recognition import Recognition, RecognitionItems
 from anifacegan.metrics.samples import (
-    draw_samples,
     people_who_show,
     people_with_ramps,
     picture_alone,
@@ -174,13 +173,13 @@ class Evaluation:
         surfaces = FaceSurfaces(head, self.gallery.fov_deg).to(self.generator.device)
         seed = self.samples.seed + OTHER_FACES
         faces = dataclasses.replace(self.samples, count=self.config.mesh_faces, seed=seed)
-        views = draw_samples(self.gallery.priors, self.gallery.table.pose, faces)
+        views = self.gallery.samples_of(faces)
         return deformation_items(self.generator, surfaces, torch.from_numpy(head.landmark_vertices), views)
 
     def _smoothness(self) -> SmoothnessItems:
         gallery, config = self.gallery, self.config
         views, pictures = gallery.grid(
-            people_with_ramps(gallery.priors, config.ramps, ramp(config.frames), self.samples.seed)
+            people_with_ramps(gallery.priors, config.ramps, ramp(config.frames), self.samples.seed, gallery.shown)
         )
         face, codes = gallery.judged(pictures).face, views.latents
         found, asked = gallery.landmarks_mm(face.id, face.exp), gallery.landmarks_mm(codes.z_id, codes.z_exp)

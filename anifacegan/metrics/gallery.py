@@ -21,6 +21,7 @@ from anifacegan.metrics.disentanglement import ChangedFaces
 from anifacegan.metrics.embedders import Embedder, load_embedder
 from anifacegan.metrics.judge import Judge, Judged, in_batches, judged, real_batches, real_items
 from anifacegan.metrics.samples import (
+    SampleConfig,
     draw_samples,
     people_at_yaws,
     people_with_expressions,
@@ -96,9 +97,18 @@ class Gallery:
         """Of the data set."""
         return self.subject.dataset.load_coefficients()
 
+    @property
+    def shown(self) -> Float[Tensor, "item 64"] | None:
+        """The data set's expressions, where faces are asked for these and not for the prior's."""
+        return self.table.exp if self.samples.expressions_from == "data" else None
+
     def views(self, count: int) -> Views:
         """The first of the stream."""
-        return draw_samples(self.priors, self.table.pose, dataclasses.replace(self.samples, count=count))
+        return self.samples_of(dataclasses.replace(self.samples, count=count))
+
+    def samples_of(self, config: SampleConfig) -> Views:
+        """Another stream."""
+        return draw_samples(self.priors, self.table.pose, config, self.shown)
 
     def generated(self, count: int) -> UInt8[Tensor, "item 3 size size"]:
         """Pictures of the first views, of which only those that are not there yet are rendered."""
@@ -147,7 +157,7 @@ class Gallery:
     def expression_grid(self) -> tuple[Views, Tensor]:
         config = self.config
         return self.grid(
-            people_with_expressions(self.priors, config.people, config.expressions, self.samples.seed)
+            people_with_expressions(self.priors, config.people, config.expressions, self.samples.seed, self.shown)
         )
 
     @cached_property

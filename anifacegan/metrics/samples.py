@@ -1,11 +1,13 @@
 """Generated pictures to be judged: a stream that depends on a seed and a count, and on nothing else.
 
 Every face has random generators of its own and is rendered alone, so neither the batch it is judged in, nor how many
-others there are, changes a single bit of it. Codes are drawn from the model's priors, cameras from the data set's.
+others there are, changes a single bit of it. People are drawn from the model's priors, cameras from the data set's,
+expressions from either: those of a prior are what an adversarial game asks for, those of a data set are what people do.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from jaxtyping import Float, UInt8
@@ -42,6 +44,8 @@ class SampleConfig:
     """Variety of people: 1 is all of it, 0 the average appearance."""
     batch: int = 32
     """Pictures that are judged at once; changes no result."""
+    expressions_from: Literal["prior", "data"] = "prior"
+    """Whether expressions are draws of the model's prior or those of random pictures of the data set."""
     views: ViewConfig = field(default_factory=ViewConfig)
 
     def __post_init__(self) -> None:
@@ -59,10 +63,21 @@ class GeneratedPictures:
     """In [0, 1]."""
 
 
-def draw_samples(generator: Generator, poses: Float[Tensor, "item 2"], config: SampleConfig) -> Views:
-    """All faces and cameras. ``poses`` are (pitch, yaw) of the data set's pictures, radians relative to frontal."""
+def draw_samples(
+    generator: Generator,
+    poses: Float[Tensor, "item 2"],
+    config: SampleConfig,
+    shown: Float[Tensor, "item 64"] | None = None,
+) -> Views:
+    """All faces and cameras. ``poses`` are (pitch, yaw) of the data set's pictures, radians relative to frontal, and
+    ``shown`` their expressions, to draw from; None: the prior's.
+    """
     rngs = sample_generators(config.seed, 0, FACES, range(config.count))
-    return draw_views(generator, poses, config.views, rngs)
+    views = draw_views(generator, poses, config.views, rngs)
+    if shown is None:
+        return views
+    z_exp = drawn_expressions(generator, config.count, config.seed, shown)
+    return replace(views, latents=replace(views.latents, z_exp=z_exp))
 
 
 def generated_batches(generator: Generator, views: Views, config: SampleConfig) -> Iterator[GeneratedPictures]:
@@ -98,13 +113,15 @@ def picture_alone(generator: Generator, view: Views, size: int, psi: float = 1.0
 
 
 @torch.no_grad()
-def people_with_expressions(generator: Generator, people: int, expressions: int, seed: int) -> Views:
+def people_with_expressions(
+    generator: Generator, people: int, expressions: int, seed: int, shown: Float[Tensor, "item 64"] | None = None
+) -> Views:
     """Every person with every expression, person by person, all frontal.
 
-    The first expression is the neutral one; the others are drawn from the prior and are the same for everyone.
+    The first expression is the neutral one; the others are :func:`drawn_expressions`, the same for everyone.
     """
     z_id, z_noise = _people(generator, people, seed)
-    z_exp = torch.cat([z_id.new_zeros(1, EXP_DIM), drawn_expressions(generator, expressions - 1, seed)])
+    z_exp = torch.cat([z_id.new_zeros(1, EXP_DIM), drawn_expressions(generator, expressions - 1, seed, shown)])
     return Views(
         Latents(
             z_id.repeat_interleave(expressions, dim=0),
@@ -116,10 +133,15 @@ def people_with_expressions(generator: Generator, people: int, expressions: int,
 
 
 @torch.no_grad()
-def drawn_expressions(generator: Generator, count: int, seed: int) -> Float[Tensor, "expression 64"]:
-    """Expressions of the prior."""
+def drawn_expressions(
+    generator: Generator, count: int, seed: int, shown: Float[Tensor, "item 64"] | None = None
+) -> Float[Tensor, "expression 64"]:
+    """Expressions of the prior, or some of those that are ``shown``."""
     prior, device = generator.expression_prior, generator.device
     rngs = sample_generators(seed, 0, EXPRESSIONS, range(count))
+    if shown is not None:
+        items = [int(torch.randint(len(shown), (), generator=rng)) for rng in rngs]
+        return shown[items].to(device)
     codes = [torch.randn(1, prior.config.latent_dim, generator=rng).to(device) for rng in rngs]
     return torch.cat([torch.zeros(0, EXP_DIM, device=device), *(prior.decode(code) for code in codes)])
 
@@ -143,10 +165,16 @@ def people_with_noises(generator: Generator, people: int, noises: int, seed: int
 
 
 @torch.no_grad()
-def people_with_ramps(generator: Generator, people: int, strength: Float[Tensor, "frame"], seed: int) -> Views:
+def people_with_ramps(
+    generator: Generator,
+    people: int,
+    strength: Float[Tensor, "frame"],
+    seed: int,
+    shown: Float[Tensor, "item 64"] | None = None,
+) -> Views:
     """The same people, frontal, each with an expression of its own at every strength, frame by frame."""
     z_id, z_noise = (code.repeat_interleave(len(strength), dim=0) for code in _people(generator, people, seed))
-    z_exp = strength.to(z_id)[None, :, None] * drawn_expressions(generator, people, seed)[:, None]
+    z_exp = strength.to(z_id)[None, :, None] * drawn_expressions(generator, people, seed, shown)[:, None]
     return Views(Latents(z_id, z_exp.flatten(0, 1), z_noise), z_id.new_zeros(len(z_id), 2))
 
 

@@ -25,8 +25,10 @@ from anifacegan.open_face.expression import (
     ExpressionSpace,
     ExpressionUnits,
     action_strengths,
+    displacement_products,
     expression_space,
     expression_units,
+    vertex_areas,
 )
 from anifacegan.open_face.expression_sampler import ExpressionSampler
 from anifacegan.open_face.hair import (
@@ -74,7 +76,7 @@ TEETH_FIT = {UPPER_TEETH: (-0.06, -0.058, 0.038), LOWER_TEETH: (-0.14, 0.012, -0
 """Narrowing, and shift up and forward, that keep MakeHuman's teeth inside the cheeks and behind the lips."""
 
 EYE_WEIGHT, REST_WEIGHT = 4.0, 0.02
-"""What eyeballs count in the expression basis, per area of the face's skin; and everything else, seen or not."""
+"""Weights per area in the expression basis, where the face's skin has 1: of the eyeballs, and of everything else."""
 
 SHOULDERS_BELOW = 5.9
 """Height, in MakeHuman's place, below which colours hardly count."""
@@ -229,18 +231,11 @@ def _identities(
 
 def _expression_metric(topology: Topology, cage: _Cage, units: ExpressionUnits) -> np.ndarray:
     """(U, U) products of the units' displacements over the face's skin and the eyes; the rest hardly counts."""
-    points = cage.dense(cage.average)
-    a, b, c = points[topology.triangles].transpose(1, 0, 2)
-    areas = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
-    weights = np.bincount(topology.triangles.ravel(), np.repeat(areas, 3), len(points))
+    weights = vertex_areas(cage.dense(cage.average), topology.triangles)
     face = (topology.part == SKIN) & (cage.matrix @ cage.face > FACE_WEIGHT)
     eyes = np.isin(topology.part, (EYE_LEFT, EYE_RIGHT))
     weights *= np.select([face, eyes], [1.0, EYE_WEIGHT], REST_WEIGHT)
-    metric = np.zeros((len(units.names), len(units.names)))
-    for axis in range(3):
-        moved = cage.dense(units.shapes[:, axis]).astype(np.float64)
-        metric += moved.T @ (weights[:, None] * moved)
-    return metric
+    return displacement_products(cage.dense(units.shapes), weights)
 
 
 def _head_view(makehuman: MakeHuman, topology: Topology, cage: _Cage, units: ExpressionUnits) -> HeadView:

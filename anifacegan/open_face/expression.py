@@ -19,6 +19,8 @@ MAKEHUMAN_UNITS = ("mouth", "nose", "neck")
 
 EYE_PUSH = -0.014
 """How far a blink moves the eyeball back, so that it does not poke through half-closed lids."""
+LEAST_MOMENT = 1e-12
+"""Components whose second moment is less than this much of the largest are rounding."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,6 @@ def _tongue_of_open_jaw(displacement: np.ndarray, tongue: np.ndarray) -> np.ndar
     return displacement * 1.15 + np.stack([0 * above, -0.45 * above, -0.12 * before], axis=1)
 
 
-# ------------------------------------------------------------------------------------------- the basis
 @dataclass(frozen=True)
 class ExpressionSpace:
     """``displacement = units.shapes @ to_units @ exp``; ``exp = from_units @ strengths``."""
@@ -81,6 +82,19 @@ def action_strengths(names: tuple[str, ...]) -> np.ndarray:
     return np.array([[action.get(name, 0.0) for action in ACTIONS.values()] for name in names])
 
 
+def vertex_areas(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(V,) a third of the area of each vertex's triangles."""
+    a, b, c = vertices[triangles].transpose(1, 0, 2)
+    areas = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
+    return np.bincount(triangles.ravel(), np.repeat(areas, 3), len(vertices))
+
+
+def displacement_products(shapes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(U, U) inner products of the units' displacements (V, 3, U), each vertex with a weight."""
+    axes = shapes.astype(np.float64).transpose(1, 0, 2)
+    return np.sum([along.T @ (weights[:, None] * along) for along in axes], axis=0)
+
+
 def expression_space(
     metric: np.ndarray, bank: np.ndarray, actions: np.ndarray, count: int
 ) -> ExpressionSpace:
@@ -94,6 +108,9 @@ def expression_space(
         bank: (E, U) strengths.
         actions: (U, A) strengths; the A first coefficients.
         count: number K of coefficients; sixty-four of them lose almost nothing of 72 units.
+
+    Raises:
+        ValueError: there are more actions than coefficients, or the drawn faces have fewer components.
     """
     fit = np.linalg.solve(actions.T @ metric @ actions, actions.T @ metric)  # (A, U)
     spread = np.sqrt(np.mean((bank @ fit.T) ** 2, axis=0))
@@ -102,7 +119,9 @@ def expression_space(
     remainder = np.eye(len(metric)) - actions @ fit  # of each unit
     root, inverse_root = _roots(metric)
     moments, directions = np.linalg.eigh(root @ remainder @ (bank.T @ bank / len(bank)) @ remainder.T @ root)
-    wanted = count - actions.shape[1]
+    wanted, there = count - actions.shape[1], np.count_nonzero(moments > LEAST_MOMENT * moments[-1])
+    if not 0 <= wanted <= there:
+        raise ValueError(f"{count} coefficients, expected {actions.shape[1]} of actions and at most {there} others")
     deviations, directions = np.sqrt(moments[::-1][:wanted]), directions[:, ::-1][:, :wanted]  # largest first
     to_units = np.concatenate([actions, inverse_root @ directions * deviations], axis=1)
     from_units = np.concatenate([fit, (directions / deviations).T @ root @ remainder])

@@ -10,6 +10,8 @@ from enum import Enum
 
 import numpy as np
 
+from anifacegan.expressions import is_strong_unit
+
 
 class Sides(Enum):
     """Which of a unit's two sides move. Units of the middle have none."""
@@ -199,7 +201,7 @@ class ExpressionSampler:
         self, rng: np.random.Generator, strengths: np.ndarray, mean_count: float
     ) -> None:
         for i in rng.choice(self.free, min(rng.poisson(mean_count), 12), replace=False):
-            largest = 0.5 if "-" in self.names[i] else 0.8  # MakeHuman's own are stronger
+            largest = 0.5 if is_strong_unit(self.names[i]) else 0.8
             strengths[i] += largest * rng.beta(1, 3)
 
     def _look(self, rng: np.random.Generator, strengths: np.ndarray) -> None:

@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Measure a face reconstruction network on pictures with exact coefficients, as they are and degraded.
+
+    python scripts/make_synthetic_dataset.py --out data/judged256 --count 4000 --size 256 --seed 9
+    python scripts/measure_reconstruction.py --network checkpoints/reconstruction --data.path data/judged256
+
+Prints a table; docs/reconstruction.md says what its rows are.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from anifacegan.coefficients import BFM
+from anifacegan.command_line import read_config
+from anifacegan.data import DataConfig, FaceDataset
+from anifacegan.degradations import DegradationConfig
+from anifacegan.devices import Device, chosen_device
+from anifacegan.errors import InputError, exit_on_input_error
+from anifacegan.models.reconstruction import FaceLandmarks
+from anifacegan.morphable import load_face_model
+from anifacegan.reconstruction_data import load_pictures
+from anifacegan.reconstruction_files import load_reconstruction
+from anifacegan.reconstruction_report import DEGRADED, held_out_report
+
+
+@dataclass(frozen=True)
+class MeasureConfig:
+    """Measure a face reconstruction network."""
+
+    data: DataConfig
+    """Pictures, and files with their exact coefficients, of people that it was not trained on."""
+    network: Path = Path("checkpoints/reconstruction")
+    """Its folder."""
+    face_model: Path | None = None
+    """File of the open face model, or BFM_model_front.mat; the open one in the cache where this is empty."""
+    degradations: DegradationConfig = field(default_factory=DegradationConfig)
+    """Of the pictures of the second column."""
+    device: Device = "auto"
+
+
+def measured(config: MeasureConfig) -> tuple[int, dict[str, float]]:
+    """How many pictures, and :func:`held_out_report` of them.
+
+    Raises:
+        InputError: a file cannot be read, or network, data and face model do not belong together.
+    """
+    network, card = load_reconstruction(config.network)
+    dataset, model = FaceDataset(config.data), load_face_model(config.face_model)
+    owners = {str(config.network): card.face_model, str(config.data.path): dataset.face_model or BFM}
+    for path, owner in owners.items():
+        if owner != model.name:
+            raise InputError(f"{path}: belongs to face model '{owner}', expected '{model.name}'")
+    device = chosen_device(config.device)
+    pictures = load_pictures(dataset, network.config.frame)
+    landmarks = FaceLandmarks(model, network.config.camera).to(device)
+    return len(pictures), held_out_report(network.to(device), landmarks, pictures, config.degradations)
+
+
+def table(report: dict[str, float], heading: str) -> str:
+    """Markdown: a row for each error, pictures as they are beside degraded ones."""
+    lines = [f"| {heading} | as they are | degraded |", "|---|---|---|"]
+    plain = (name for name in report if not name.startswith(DEGRADED))
+    return "\n".join([*lines, *(f"| {name} | {report[name]:.4g} | {report[DEGRADED + name]:.4g} |" for name in plain)])
+
+
+def main() -> None:
+    with exit_on_input_error():
+        config = read_config(MeasureConfig, sys.argv[1:], "measure_reconstruction.py")
+        count, report = measured(config)
+        print(table(report, f"{config.network}, {count} pictures"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""scripts/measure_reconstruction.py: a network's errors on any data set, and what does not belong together."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from anifacegan.data import DataConfig, FaceDataset
+from anifacegan.degradations import UNCHANGED, DegradationConfig
+from anifacegan.models.reconstruction import FaceLandmarks
+from anifacegan.morphable import load_face_model
+from anifacegan.reconstruction_data import load_pictures
+from anifacegan.reconstruction_files import load_reconstruction
+from anifacegan.reconstruction_report import held_out_report
+from tests.judged_model import write_judge
+from tests.loaded_scripts import load_script
+from tests.tiny_training_set import COUNT, SIZE
+
+
+def call(monkeypatch: pytest.MonkeyPatch, tiny: Path, network: Path, *more: str) -> None:
+    options = {"network": network, "data.path": tiny / "data", "data.size": SIZE, "face-model": tiny / "face_model.npz"}
+    arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    monkeypatch.setattr(sys, "argv", ["measure_reconstruction.py", *arguments, "--device", "cpu", *more])
+    load_script("measure_reconstruction").main()
+
+
+def rows(shown: str) -> dict[str, tuple[str, str]]:
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown.splitlines()]
+    return {name: (plain, degraded) for name, plain, degraded in cells}
+
+
+def test_the_table_is_the_report_of_all_pictures(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_judge(tmp_path / "judge")
+    call(monkeypatch, tiny, folder)
+    shown = rows(capsys.readouterr().out)
+    network, _ = load_reconstruction(folder)
+    pictures = load_pictures(FaceDataset(DataConfig(tiny / "data", SIZE)), network.config.frame)
+    landmarks = FaceLandmarks(load_face_model(tiny / "face_model.npz"), network.config.camera)
+    report = held_out_report(network, landmarks, pictures, DegradationConfig())
+    assert shown.pop(f"{folder}, {COUNT} pictures") == ("as they are", "degraded")
+    del shown["---"]
+    assert shown == {
+        name: (f"{report[name]:.4g}", f"{report[f'degraded_{name}']:.4g}") for name in list(report)[: len(report) // 2]
+    }
+    assert any(plain != degraded for plain, degraded in shown.values())
+
+
+def test_degradations_can_be_switched_off(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shares = {name: value for name, value in vars(UNCHANGED).items() if name.endswith("_share")}
+    off = [word for name, value in shares.items() for word in (f"--degradations.{name}", str(value))]
+    call(monkeypatch, tiny, write_judge(tmp_path / "judge"), *off)
+    shown = rows(capsys.readouterr().out)
+    assert all(plain == degraded for name, (plain, degraded) in shown.items() if not name.endswith("pictures"))
+
+
+def test_a_network_of_another_face_model_is_refused(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        call(monkeypatch, tiny, write_judge(tmp_path / "judge", "bfm09"))
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and error.count("\n") == 1
+    assert "judge: belongs to face model 'bfm09', expected 'anifacegan-open-3'" in error
