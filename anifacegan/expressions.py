@@ -33,7 +33,7 @@ the left" together.
 
 
 def is_strong_unit(unit: str) -> bool:
-    """MakeHuman's own units move a face twice as far as ARKit's at strength 1; their names have hyphens."""
+    """Whether a unit is one of MakeHuman's own, which move a face further than ARKit's; their names have hyphens."""
     return "-" in unit
 
 

@@ -55,7 +55,7 @@ class CheckConfig:
     """Judge a demo model with an independent face detector (dlib)."""
 
     model: str = "checkpoints/demo"
-    """Model folder; or "synthetic" for the mesh people it is trained on, which is the best that it can reach."""
+    """Model folder; or "synthetic" for new people of the mesh: what the detector itself can read."""
     frames: Path | None = Path("multiview_imgs")
     """What render.sh wrote. null: as many frames like those are made here."""
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)

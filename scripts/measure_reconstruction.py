@@ -25,7 +25,7 @@ from anifacegan.reconstruction_report import DEGRADED, held_out_report
 
 
 @dataclass(frozen=True)
-class MeasureConfig:
+class MeasureReconstructionConfig:
     """Measure a face reconstruction network."""
 
     data: DataConfig
@@ -39,7 +39,7 @@ class MeasureConfig:
     device: Device = "auto"
 
 
-def measured(config: MeasureConfig) -> tuple[int, dict[str, float]]:
+def measured(config: MeasureReconstructionConfig) -> tuple[int, dict[str, float]]:
     """How many pictures, and :func:`held_out_report` of them.
 
     Raises:
@@ -66,7 +66,7 @@ def table(report: dict[str, float], heading: str) -> str:
 
 def main() -> None:
     with exit_on_input_error():
-        config = read_config(MeasureConfig, sys.argv[1:], "measure_reconstruction.py")
+        config = read_config(MeasureReconstructionConfig, sys.argv[1:], "measure_reconstruction.py")
         count, report = measured(config)
         print(table(report, f"{config.network}, {count} pictures"))
 

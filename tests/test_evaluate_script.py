@@ -1,7 +1,9 @@
 """scripts/evaluate.py: a table and a file that say what was measured, and what was not and why."""
 
+import dataclasses
 import json
 import math
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from anifacegan.coefficients import read_coefficients, write_coefficients
 from anifacegan.command_line import read_config
 from anifacegan.data import picture_size
 from anifacegan.metrics.command import without_nan
@@ -80,6 +83,27 @@ def test_one_metric_alone_needs_no_judge(
     assert "values" in document["metrics"]["deformation"]
     assert "--judge FOLDER" in document["metrics"]["identity"]["not_measured"]
     assert "| identity | not measured | no judge given" in capsys.readouterr().out
+
+
+def test_expressions_of_the_data_are_named_in_table_and_file(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And are those of the model's own face model, or nothing is measured."""
+    model, out = write_small_model(tmp_path / "model"), tmp_path / "out"
+    arguments = f"--model {model} --data {tiny / 'data'} --face-model {tiny / 'face_model.npz'} --out {out}".split()
+    asked = [*arguments, "--metrics", "deformation", "--expressions_from", "data"]
+    run(monkeypatch, *arguments, "--metrics", "deformation")
+    assert "expressions_from: prior\n" in capsys.readouterr().out
+    run(monkeypatch, *asked)
+    assert "expressions_from: data\n" in capsys.readouterr().out
+    assert json.loads((out / "metrics.json").read_text())["expressions_from"] == "data"
+    shutil.copytree(tiny / "data", tmp_path / "others")
+    for path in (tmp_path / "others").glob("*.mat"):
+        write_coefficients(path, dataclasses.replace(read_coefficients(path), face_model="bfm09"))
+    with pytest.raises(SystemExit):
+        run(monkeypatch, *asked, "--data", str(tmp_path / "others"))
+    assert "expressions_from: " in (error := capsys.readouterr().err) and error.count("\n") == 1
+    assert "others belongs to face model 'bfm09', expected the model's 'anifacegan-open-3'" in error
 
 
 def test_mistakes_are_one_line(tiny: Path) -> None:

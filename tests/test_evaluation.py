@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from anifacegan.metrics.judge import Judge, judged, load_judge, real_batches, re
 from anifacegan.metrics.samples import (
     GeneratedPictures,
     SampleConfig,
+    Source,
     draw_samples,
     generated_batches,
     people_at_yaws,
@@ -81,30 +82,39 @@ def test_pictures_are_seen_from_poses_of_the_data_set() -> None:
 def test_expressions_of_the_data_set_take_the_place_of_the_priors() -> None:
     """People, cameras and the order stay; a longer stream begins with the shorter one."""
     made, config = generator(), dataclasses.replace(SAMPLES, count=40)
-    shown = torch.randn(9, 64, generator=torch.Generator().manual_seed(1))
-    drawn, given = draw_samples(made, POSES, config), draw_samples(made, POSES, config, shown)
+    data_exp = torch.randn(9, 64, generator=torch.Generator().manual_seed(1))
+    drawn, given = draw_samples(made, POSES, config), draw_samples(made, POSES, config, data_exp)
     assert torch.equal(drawn.pose, given.pose) and torch.equal(drawn.latents.z_id, given.latents.z_id)
     assert torch.equal(drawn.latents.z_noise, given.latents.z_noise)
-    known = (given.latents.z_exp[:, None] == shown[None]).all(dim=-1)
+    known = (given.latents.z_exp[:, None] == data_exp[None]).all(dim=-1)
     assert known.any(dim=1).all() and known.any(dim=0).all()
-    fewer = draw_samples(made, POSES, dataclasses.replace(config, count=9), shown)
+    fewer = draw_samples(made, POSES, dataclasses.replace(config, count=9), data_exp)
     assert torch.equal(fewer.latents.z_exp, given.latents.z_exp[:9])
-    faces = grid(people_with_expressions(made, 2, 4, seed=5, shown=shown), 2)[1]
-    ramps = grid(people_with_ramps(made, 3, torch.tensor([0.5, 1.0]), seed=5, shown=shown), 3)[1]
+    faces = grid(people_with_expressions(made, 2, 4, seed=5, data_exp=data_exp), 2)[1]
+    ramps = grid(people_with_ramps(made, 3, torch.tensor([0.5, 1.0]), seed=5, data_exp=data_exp), 3)[1]
     assert torch.equal(faces[0], faces[1]) and torch.equal(faces[0, 1:], ramps[:, 1])
 
 
 def test_an_evaluation_asks_for_expressions_of_its_data_set(tiny: Path, judge: Judge) -> None:
-    def gallery_of(source: Literal["prior", "data"]) -> Gallery:
-        samples = dataclasses.replace(SAMPLES, expressions_from=source)
-        config = EvaluationConfig(samples=samples, people=2, expressions=3)
-        return Gallery(Subject(generator(), tiny_dataset(tiny), judge), config)
-
-    cases: tuple[tuple[Literal["prior", "data"], bool], ...] = (("prior", False), ("data", True))
-    for source, expected in cases:
-        gallery = gallery_of(source)
+    sources: tuple[tuple[Source, bool], ...] = (("prior", False), ("data", True))
+    for source, expected in sources:
+        config = EvaluationConfig(samples=SAMPLES, people=2, expressions=3, expressions_from=source)
+        gallery = Gallery(Subject(generator(), tiny_dataset(tiny), judge), config)
         asked = torch.cat([gallery.views(5).latents.z_exp, gallery.expression_grid[0].latents.z_exp[1:3]])
         assert (asked[:, None] == gallery.table.exp[None]).all(dim=-1).any(dim=1).tolist() == [expected] * 7
+
+
+@pytest.mark.parametrize("name", ["expression", "identity", "smoothness", "deformation", "view_consistency"])
+def test_where_expressions_come_from_matters_to_every_metric_that_draws_some(
+    name: str, tiny: Path, judge: Judge
+) -> None:
+    head = load_head_geometry(tiny / "face_model.npz")
+    subject = Subject(generator(), tiny_dataset(tiny), judge, head)
+    reports = [
+        Evaluation(subject, dataclasses.replace(CONFIG, expressions=4, expressions_from=source)).measure(name)
+        for source in ("prior", "data")
+    ]
+    assert reports[0] != reports[1]
 
 
 def grid(views: Views, people: int) -> list[torch.Tensor]:

@@ -1,10 +1,13 @@
 """scripts/measure_reconstruction.py: a network's errors on any data set, and what does not belong together."""
 
+import dataclasses
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from anifacegan.coefficients import OPEN_FACE_MODEL, read_coefficients, write_coefficients
 from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.degradations import UNCHANGED, DegradationConfig
 from anifacegan.models.reconstruction import FaceLandmarks
@@ -54,14 +57,21 @@ def test_degradations_can_be_switched_off(
     off = [word for name, value in shares.items() for word in (f"--degradations.{name}", str(value))]
     call(monkeypatch, tiny, write_judge(tmp_path / "judge"), *off)
     shown = rows(capsys.readouterr().out)
-    assert all(plain == degraded for name, (plain, degraded) in shown.items() if not name.endswith("pictures"))
+    del shown[next(iter(shown))]                                       # the heading
+    assert "yaw_deg" in shown and all(plain == degraded for plain, degraded in shown.values())
 
 
-def test_a_network_of_another_face_model_is_refused(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("stranger", ["judge", "data"])
+def test_a_network_or_data_of_another_face_model_are_refused(
+    stranger: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    owners = {"judge": OPEN_FACE_MODEL, "data": OPEN_FACE_MODEL, stranger: "bfm09"}
+    shutil.copytree(tiny / "data", tmp_path / "data")
+    for path in (tmp_path / "data").glob("*.mat"):
+        write_coefficients(path, dataclasses.replace(read_coefficients(path), face_model=owners["data"]))
+    judge = write_judge(tmp_path / "judge", owners["judge"])
     with pytest.raises(SystemExit) as end:
-        call(monkeypatch, tiny, write_judge(tmp_path / "judge", "bfm09"))
+        call(monkeypatch, tiny, judge, "--data.path", str(tmp_path / "data"))
     error = capsys.readouterr().err
     assert end.value.code == 2 and error.count("\n") == 1
-    assert "judge: belongs to face model 'bfm09', expected 'anifacegan-open-3'" in error
+    assert f"{stranger}: belongs to face model 'bfm09', expected 'anifacegan-open-3'" in error

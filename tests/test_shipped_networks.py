@@ -67,8 +67,9 @@ def test_their_cards_say_how_they_were_made() -> None:
         card = shipped(name)[1]
         assert card.training["data"].startswith("python scripts/make_synthetic_dataset.py --out data/demo ")
         command = card.training["command"]
-        assert command.startswith(f"python train.py --config configs/{name}.yaml --initial_model MODEL ")
-        file, options = HOME / "configs" / f"{name}.yaml", command.split("MODEL ")[1].split()
+        start = f"python train.py --config configs/{name}.yaml "
+        assert command.startswith(f"{start}--initial_model MODEL ")
+        file, options = HOME / "configs" / f"{name}.yaml", command.removeprefix(start).split()
         assert read_config(ReconstructionRun, ["--config", str(file), *options], "train.py") == from_plain(
             ReconstructionRun, card.training["config"], name
         )

@@ -7,14 +7,14 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.checkpoints import TENSORS, ModelCard
-from anifacegan.coefficients import OPEN_FACE_MODEL
+from anifacegan.coefficients import BFM, OPEN_FACE_MODEL
 from anifacegan.data import DataConfig, FaceDataset, picture_size
 from anifacegan.devices import Device
 from anifacegan.errors import InputError, require
@@ -24,7 +24,7 @@ from anifacegan.metrics.evaluation import Evaluation
 from anifacegan.metrics.gallery import Subject
 from anifacegan.metrics.inception import check_weights
 from anifacegan.metrics.judge import Judge, load_judge
-from anifacegan.metrics.samples import SampleConfig
+from anifacegan.metrics.samples import SampleConfig, Source
 from anifacegan.metrics.settings import EvaluationConfig
 
 PACKAGES = ("anifacegan", "torch", "numpy", "torch-fidelity", "onnxruntime", "dlib-bin")
@@ -40,7 +40,8 @@ class MeasureConfig:
     """What is looked at, by whom, and how much of it."""
 
     data: Path
-    """Folder or .zip with images and .mat files: real pictures, and the poses that faces are generated in."""
+    """Folder or .zip with images and .mat files: real pictures, and the poses that faces are generated in; their
+    expressions too, where ``expressions_from`` says so."""
     judge: Path | None = None
     """Folder of a face reconstruction network that was in no loss of the model. null: the shipped checkpoints/judge,
     where it knows the model's faces."""
@@ -77,8 +78,8 @@ class MeasureConfig:
     """Height and width of generated pictures, to which real ones are brought, pixels. null: that of the data."""
     psi: float = 1.0
     """Variety of people."""
-    expressions_from: Literal["prior", "data"] = "prior"
-    """Whether faces show expressions of the model's prior or those of random pictures of the data."""
+    expressions_from: Source = "prior"
+    """Whether drawn expressions are those of the model's prior or of random pictures of the data."""
     seed: int = 1
     """Of everything that is drawn."""
     batch: int = 32
@@ -103,7 +104,8 @@ class MeasureConfig:
         size, psi = size if self.size is None else self.size, self.psi if psi is None else psi
         return EvaluationConfig(
             metrics=(self.metrics,) if isinstance(self.metrics, str) else self.metrics,
-            samples=SampleConfig(self.count, self.seed, size, psi, self.batch, self.expressions_from),
+            samples=SampleConfig(self.count, self.seed, size, psi, self.batch),
+            expressions_from=self.expressions_from,
             bootstrap=self.bootstrap,
             inception_count=self.inception_count,
             people=self.people,
@@ -165,12 +167,19 @@ def surroundings(config: MeasureConfig, card: ModelCard, home: Path, device: tor
     """Opened for a model; ``home`` is where the shipped judge is looked up.
 
     Raises:
-        InputError: a file or folder cannot be read, or the judge cannot know this model's faces.
+        InputError: a file or folder cannot be read, the judge cannot know this model's faces, or expressions of the
+            data are asked for that mean something else to the model.
     """
     judge = matching_judge(config, card, home, device)
     size = picture_size(config.data)
     offset = card.pitch_offset if config.pitch_offset is None else config.pitch_offset
-    return Surroundings(FaceDataset(DataConfig(config.data, size, offset)), size, judge)
+    dataset = FaceDataset(DataConfig(config.data, size, offset))
+    owner = dataset.face_model or BFM                                  # Deep3DFaceRecon's files do not say
+    if config.expressions_from == "data" and owner != card.face_model:
+        raise InputError(
+            f"expressions_from: {config.data} belongs to face model '{owner}', expected the model's '{card.face_model}'"
+        )
+    return Surroundings(dataset, size, judge)
 
 
 def matching_judge(config: MeasureConfig, card: ModelCard, home: Path, device: torch.device) -> Judge | None:

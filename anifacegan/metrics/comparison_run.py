@@ -60,8 +60,8 @@ class CompareConfig(MeasureConfig):
     psi_b: float | None = None
     """Variety of B's people. null: psi."""
     faces: Literal["shared", "own"] = "shared"
-    """shared: both show the people and expressions that A's priors draw. own: each those of its own priors, which may
-    differ between models that were trained apart."""
+    """shared: both show the people, and expressions of the prior, that A's priors draw. own: each those of its own
+    priors, which may differ between models that were trained apart."""
     ramps: int = 20
     """Expression ramps of the temporal smoothness: an interval of a handful would be too narrow."""
     draws: int = 1000
@@ -209,6 +209,6 @@ def _legend(document: dict[str, Any]) -> list[str]:
         lines.append(f"{name.upper()}: {document[name]['model']}, psi {document[name]['psi']:g}")
     faces = document["faces"]
     alike = "equal" if faces["priors_are_equal"] else "not equal"
-    shown = "" if faces["expressions_from"] == "prior" else ", with expressions of the data"
-    lines.append(f"faces: drawn by {faces['drawn_by']}{shown}; the priors of A and B are {alike}")
+    known = "" if faces["expressions_from"] == "prior" else ", with expressions of the data"
+    lines.append(f"faces: drawn by {faces['drawn_by']}{known}; the priors of A and B are {alike}")
     return [*lines, *(f"{key}: {document[key]}" for key in ("judge", "embedder", "data")), ""]

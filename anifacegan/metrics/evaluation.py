@@ -179,7 +179,7 @@ class Evaluation:
     def _smoothness(self) -> SmoothnessItems:
         gallery, config = self.gallery, self.config
         views, pictures = gallery.grid(
-            people_with_ramps(gallery.priors, config.ramps, ramp(config.frames), self.samples.seed, gallery.shown)
+            people_with_ramps(gallery.priors, config.ramps, ramp(config.frames), self.samples.seed, gallery.data_exp)
         )
         face, codes = gallery.judged(pictures).face, views.latents
         found, asked = gallery.landmarks_mm(face.id, face.exp), gallery.landmarks_mm(codes.z_id, codes.z_exp)

@@ -53,7 +53,7 @@ class Subject:
     expressions: Float[Tensor, "expression 64"] | None = None
     """Coefficients of the expressions that the model is shipped with, the neutral one among them."""
     priors: Generator | None = None
-    """Whose priors draw the people and the expressions that are asked for. None: the generator's own."""
+    """Whose priors draw the people, and expressions of the prior, that are asked for. None: the generator's own."""
 
 
 class Gallery:
@@ -98,17 +98,17 @@ class Gallery:
         return self.subject.dataset.load_coefficients()
 
     @property
-    def shown(self) -> Float[Tensor, "item 64"] | None:
+    def data_exp(self) -> Float[Tensor, "item 64"] | None:
         """The data set's expressions, where faces are asked for these and not for the prior's."""
-        return self.table.exp if self.samples.expressions_from == "data" else None
+        return self.table.exp if self.config.expressions_from == "data" else None
 
     def views(self, count: int) -> Views:
         """The first of the stream."""
         return self.samples_of(dataclasses.replace(self.samples, count=count))
 
     def samples_of(self, config: SampleConfig) -> Views:
-        """Another stream."""
-        return draw_samples(self.priors, self.table.pose, config, self.shown)
+        """Faces and cameras of any stream."""
+        return draw_samples(self.priors, self.table.pose, config, self.data_exp)
 
     def generated(self, count: int) -> UInt8[Tensor, "item 3 size size"]:
         """Pictures of the first views, of which only those that are not there yet are rendered."""
@@ -157,7 +157,7 @@ class Gallery:
     def expression_grid(self) -> tuple[Views, Tensor]:
         config = self.config
         return self.grid(
-            people_with_expressions(self.priors, config.people, config.expressions, self.samples.seed, self.shown)
+            people_with_expressions(self.priors, config.people, config.expressions, self.samples.seed, self.data_exp)
         )
 
     @cached_property

@@ -22,7 +22,9 @@ from anifacegan.rendered import Picture
 from anifacegan.shapes import EXP_DIM
 from anifacegan.views import ViewConfig, Views, draw_views, sample_generators
 
-FACES, PEOPLE, EXPRESSIONS, SHOWN = 101, 102, 103, 104
+Source = Literal["prior", "data"]
+"""Where expressions come from: draws of a model's prior, or random pictures of a data set."""
+FACES, PEOPLE, EXPRESSIONS, SHOWN, DATA_EXPRESSIONS = 101, 102, 103, 104, 105
 """Purposes of the random generators, apart from those of training."""
 TURNED_RAD = 0.35
 """How far faces with given expressions turn to either side."""
@@ -44,8 +46,6 @@ class SampleConfig:
     """Variety of people: 1 is all of it, 0 the average appearance."""
     batch: int = 32
     """Pictures that are judged at once; changes no result."""
-    expressions_from: Literal["prior", "data"] = "prior"
-    """Whether expressions are draws of the model's prior or those of random pictures of the data set."""
     views: ViewConfig = field(default_factory=ViewConfig)
 
     def __post_init__(self) -> None:
@@ -67,17 +67,17 @@ def draw_samples(
     generator: Generator,
     poses: Float[Tensor, "item 2"],
     config: SampleConfig,
-    shown: Float[Tensor, "item 64"] | None = None,
+    data_exp: Float[Tensor, "item 64"] | None = None,
 ) -> Views:
     """All faces and cameras. ``poses`` are (pitch, yaw) of the data set's pictures, radians relative to frontal, and
-    ``shown`` their expressions, to draw from; None: the prior's.
+    ``data_exp`` their expressions, neutral ones as often as they are; None: the prior's.
     """
     rngs = sample_generators(config.seed, 0, FACES, range(config.count))
     views = draw_views(generator, poses, config.views, rngs)
-    if shown is None:
+    if data_exp is None:
         return views
-    z_exp = drawn_expressions(generator, config.count, config.seed, shown)
-    return replace(views, latents=replace(views.latents, z_exp=z_exp))
+    z_exp = _random_rows(data_exp, sample_generators(config.seed, 0, DATA_EXPRESSIONS, range(config.count)))
+    return replace(views, latents=replace(views.latents, z_exp=z_exp.to(views.pose)))
 
 
 def generated_batches(generator: Generator, views: Views, config: SampleConfig) -> Iterator[GeneratedPictures]:
@@ -114,14 +114,14 @@ def picture_alone(generator: Generator, view: Views, size: int, psi: float = 1.0
 
 @torch.no_grad()
 def people_with_expressions(
-    generator: Generator, people: int, expressions: int, seed: int, shown: Float[Tensor, "item 64"] | None = None
+    generator: Generator, people: int, expressions: int, seed: int, data_exp: Float[Tensor, "item 64"] | None = None
 ) -> Views:
     """Every person with every expression, person by person, all frontal.
 
     The first expression is the neutral one; the others are :func:`drawn_expressions`, the same for everyone.
     """
     z_id, z_noise = _people(generator, people, seed)
-    z_exp = torch.cat([z_id.new_zeros(1, EXP_DIM), drawn_expressions(generator, expressions - 1, seed, shown)])
+    z_exp = torch.cat([z_id.new_zeros(1, EXP_DIM), drawn_expressions(generator, expressions - 1, seed, data_exp)])
     return Views(
         Latents(
             z_id.repeat_interleave(expressions, dim=0),
@@ -134,14 +134,13 @@ def people_with_expressions(
 
 @torch.no_grad()
 def drawn_expressions(
-    generator: Generator, count: int, seed: int, shown: Float[Tensor, "item 64"] | None = None
+    generator: Generator, count: int, seed: int, data_exp: Float[Tensor, "item 64"] | None = None
 ) -> Float[Tensor, "expression 64"]:
-    """Expressions of the prior, or some of those that are ``shown``."""
+    """Expressions of the prior, or random ones of ``data_exp``, some of them maybe twice."""
     prior, device = generator.expression_prior, generator.device
     rngs = sample_generators(seed, 0, EXPRESSIONS, range(count))
-    if shown is not None:
-        items = [int(torch.randint(len(shown), (), generator=rng)) for rng in rngs]
-        return shown[items].to(device)
+    if data_exp is not None:
+        return _random_rows(data_exp, rngs).to(device)
     codes = [torch.randn(1, prior.config.latent_dim, generator=rng).to(device) for rng in rngs]
     return torch.cat([torch.zeros(0, EXP_DIM, device=device), *(prior.decode(code) for code in codes)])
 
@@ -170,11 +169,11 @@ def people_with_ramps(
     people: int,
     strength: Float[Tensor, "frame"],
     seed: int,
-    shown: Float[Tensor, "item 64"] | None = None,
+    data_exp: Float[Tensor, "item 64"] | None = None,
 ) -> Views:
     """The same people, frontal, each with an expression of its own at every strength, frame by frame."""
     z_id, z_noise = (code.repeat_interleave(len(strength), dim=0) for code in _people(generator, people, seed))
-    z_exp = strength.to(z_id)[None, :, None] * drawn_expressions(generator, people, seed, shown)[:, None]
+    z_exp = strength.to(z_id)[None, :, None] * drawn_expressions(generator, people, seed, data_exp)[:, None]
     return Views(Latents(z_id, z_exp.flatten(0, 1), z_noise), z_id.new_zeros(len(z_id), 2))
 
 
@@ -191,6 +190,10 @@ def people_who_show(
     yaw = torch.cat([TURNED_RAD * (2 * torch.rand(each, generator=rng) - 1) for rng in rngs])
     pose = torch.stack([torch.zeros_like(yaw), yaw], dim=1)
     return Views(Latents(z_id, expressions.to(z_id)[shown.to(z_id.device)], z_noise), pose.to(z_id))
+
+
+def _random_rows(rows: Float[Tensor, "item 64"], rngs: list[torch.Generator]) -> Float[Tensor, "draw 64"]:
+    return rows[[int(torch.randint(len(rows), (), generator=rng)) for rng in rngs]]
 
 
 def _people(

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from anifacegan.errors import require
-from anifacegan.metrics.samples import SampleConfig
+from anifacegan.metrics.samples import SampleConfig, Source
 
 DEFINITIONS = {
     "inception": "FID, KID x 100 and Inception Score by torch-fidelity, on 8-bit pictures; generated against real",
@@ -62,6 +62,8 @@ class EvaluationConfig:
     """Names of metrics."""
     samples: SampleConfig = field(default_factory=SampleConfig)
     """The generated pictures; twice as many real ones are taken where the data set has them."""
+    expressions_from: Source = "prior"
+    """Whether drawn expressions are the prior's or the data set's."""
     bootstrap: int = 100
     """Draws for the deviation of the Frechet distance."""
     inception_count: int = 5000
