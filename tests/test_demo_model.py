@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from anifacegan.cameras import orbit_camera
+from anifacegan.command_line import from_plain, read_config
+from anifacegan.config import TrainConfig
 from anifacegan.expressions import PRESETS
 from anifacegan.library import Model, load_model
 from anifacegan.models.generator import render_rays
@@ -30,6 +32,15 @@ def test_the_model_belongs_in_a_repository(demo: Model) -> None:
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 20e6
     assert demo.card.licence and demo.card.training["steps"] > 0
     assert set(demo.card.presets) == set(PRESETS)
+
+
+def test_the_cards_command_gives_its_configuration(demo: Model) -> None:
+    start = "python train.py --config configs/demo.yaml "
+    command = demo.card.training["command"]
+    assert command.startswith(start)
+    options = ["--config", str(FOLDER.parents[1] / "configs" / "demo.yaml"), *command.removeprefix(start).split()]
+    wanted = from_plain(TrainConfig, demo.card.training["config"], "card.yaml")
+    assert read_config(TrainConfig, options, "train.py") == wanted
 
 
 @torch.no_grad()
