@@ -1,4 +1,4 @@
-"""Which vertices a photograph shows: those that its camera sees of the bare mesh of its own codes.
+"""Which vertices a face shows of which there is no render: those that its camera sees of the bare mesh of its codes.
 
 Hair and glasses are not known, so what they cover counts as seen. Of synthetic pictures more is known
 (:mod:`anifacegan.surfaces`).
@@ -7,9 +7,9 @@ Hair and glasses are not known, so what they cover counts as seen. Of synthetic 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from anifacegan.cameras import orbit_camera
-from anifacegan.data import CoefficientTable
 from anifacegan.face_mesh import FaceMesh, bare_head
 from anifacegan.synthetic import seen_corners, view_mesh
 
@@ -20,9 +20,15 @@ DRAWN_PX = 512
 class DrawnVertices:
     """Draws the mesh of an item when it is first asked for, and keeps the bits. Deterministic, item by item."""
 
-    def __init__(self, mesh: FaceMesh, codes: CoefficientTable) -> None:
+    def __init__(
+        self,
+        mesh: FaceMesh,
+        z_id: Float[Tensor, "item 80"],
+        z_exp: Float[Tensor, "item 64"],
+        pose: Float[Tensor, "item 2"],
+    ) -> None:
         self.mesh = mesh
-        self.z_id, self.z_exp, self.pose = codes.id.numpy(), codes.exp.numpy(), codes.pose.numpy()
+        self.z_id, self.z_exp, self.pose = z_id.numpy(), z_exp.numpy(), pose.numpy()
         self.known: dict[int, np.ndarray] = {}
 
     def __getitem__(self, items: Int[np.ndarray, " batch"]) -> np.ndarray:

@@ -88,6 +88,10 @@ class Schedule:
     mesh_offset: float = 0.0
     """Largest distance of these points from their vertices, along the normal, world units. The method's weights reach
     0.00316; at 0 all points are vertices."""
+    prior_faces: int = 0
+    """Faces that the priors draw once, whose meshes are imitated beside the data's. The game asks for such; 0: none."""
+    prior_share: float = 0.5
+    """Of mesh_faces, where there are prior_faces."""
     lr_template: float = 5e-4
     lr_deformation: float = 1e-3
     """In the warm-up; afterwards a third of it."""
@@ -103,7 +107,9 @@ class Schedule:
     def __post_init__(self) -> None:
         require(self, "schedule", "batch rays near_levels mesh_faces mesh_points", at_least=1)
         require(self, "schedule", "warm_up_deform near_surface complete adversarial seed average_decay", at_least=0)
-        require(self, "schedule", "mesh_offset", at_least=0)
+        require(self, "schedule", "mesh_offset prior_faces prior_share", at_least=0)
+        if self.prior_share > 1:
+            raise InputError(f"schedule.prior_share is {self.prior_share}, expected 0 to 1")
         if self.mesh_offset > REACH:
             raise InputError(f"schedule.mesh_offset is {self.mesh_offset}, expected at most {REACH:.5f}")
         require(self, "schedule", "near_samples", at_least=2)
@@ -237,7 +243,7 @@ def imitation_losses(
     computed, but what it looks at is drawn: the other terms see the same.
     """
     device = generator.device
-    every = data.draw_items(schedule.mesh_faces, rng)
+    every = data.draw_faces(schedule.mesh_faces, rng)
     items = workers.share(every)
     z_id, z_exp = data.z_id[items], data.z_exp[items]
     drawn = mesh.points(items.numpy(), z_id, z_exp, schedule.mesh_points, rng, schedule.mesh_offset)

@@ -25,10 +25,24 @@ class TrainingFaces:
             raise InputError(f"the data set has {items} pictures, expected more than the {held_out} held out")
         self.z_id, self.z_exp, self.pose = codes.id, codes.exp, codes.pose
         self.count = items - held_out
+        self.drawn, self.drawn_share = 0, 0.0
 
     def draw_items(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
         """Random items to learn from."""
         return torch.randint(self.count, (count,), generator=rng)
+
+    def add_drawn(self, z_id: Float[Tensor, "face 80"], z_exp: Float[Tensor, "face 64"], share: float) -> None:
+        """Codes of faces without pictures, behind all items: the share of them in :meth:`draw_faces`."""
+        self.z_id, self.z_exp = torch.cat([self.z_id, z_id]), torch.cat([self.z_exp, z_exp])
+        self.drawn, self.drawn_share = len(z_id), share
+
+    def draw_faces(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
+        """Random faces whose meshes are imitated: items to learn from, and drawn faces where there are some."""
+        items = self.draw_items(count, rng)
+        if not self.drawn:
+            return items
+        instead = len(self.z_id) - self.drawn + torch.randint(self.drawn, (count,), generator=rng)
+        return torch.where(torch.rand(count, generator=rng) < self.drawn_share, instead, items)
 
 
 @runtime_checkable

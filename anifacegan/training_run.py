@@ -28,6 +28,7 @@ from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
 from anifacegan.paired_data import PairedData
 from anifacegan.previews import held_out_faces, sheets
+from anifacegan.prior_faces import add_prior_faces, draw_prior_faces
 from anifacegan.prior_files import Kind, Prior, load_fitting_prior
 from anifacegan.real_pictures import RealPictures
 from anifacegan.reconstruction_files import weights_sha256
@@ -73,6 +74,9 @@ def run(config: TrainConfig, workers: Workers = ALONE, train: Callable[..., None
         if kept.new and workers.first:
             warm_start(state, config, data, source, priors)
     workers.follow_first(state.networks())
+    if config.schedule.prior_faces:
+        drawn = draw_prior_faces(state.generator, data, config.schedule.prior_faces, config.schedule.seed)
+        add_prior_faces(data, mesh, source.mesh, drawn, config.schedule.prior_share)
     state.to(device)
     if config.compile:
         compile_fields(state.generator)

@@ -63,7 +63,8 @@ class TrainingSource:
         fov_deg, held_out = config.generator.march.fov_deg, config.reporting.held_out
         if not self.synthetic:
             faces = Photographs(self.dataset, self.codes, fov_deg, held_out)
-            return faces, MeshSampler(self.mesh, DrawnVertices(self.mesh, self.codes))
+            seen = DrawnVertices(self.mesh, self.codes.id, self.codes.exp, self.codes.pose)
+            return faces, MeshSampler(self.mesh, seen)
         with workers.first_alone():
             surfaces = load_surfaces(config.out / "surfaces", self.codes, config.data.size, config.face_model)
         data = PairedData(self.dataset.load_images(), self.codes, surfaces, fov_deg, held_out)

@@ -41,7 +41,7 @@ LAYERS = """
     checkpoints released snapshots run_log
     reconstruction_files prior_files
     training_faces real_pictures views
-    paired_data
+    paired_data prior_faces
     previews
     face_surfaces image_gradients
     adversarial_gradients

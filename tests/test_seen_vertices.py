@@ -71,10 +71,14 @@ def slowly_seen(file: Path, z_id: np.ndarray, z_exp: np.ndarray, pose: np.ndarra
     return seen
 
 
+def drawn_vertices(mesh: FaceMesh, codes: CoefficientTable) -> DrawnVertices:
+    return DrawnVertices(mesh, codes.id, codes.exp, codes.pose)
+
+
 def test_points_are_on_the_files_own_mesh_and_steps_lead_to_its_neutral(
     file: Path, mesh: FaceMesh, codes: CoefficientTable
 ) -> None:
-    sampler = MeshSampler(mesh, DrawnVertices(mesh, codes))
+    sampler = MeshSampler(mesh, drawn_vertices(mesh, codes))
     items = np.array([3, 0, 3])
     points = sampler.points(items, codes.id[items], codes.exp[items], 400, rng(5))
     chosen = sampler.vertices(400, rng(5))
@@ -89,7 +93,7 @@ def test_points_are_on_the_files_own_mesh_and_steps_lead_to_its_neutral(
 def test_vertices_count_where_nothing_stands_between_them_and_the_camera(
     file: Path, mesh: FaceMesh, codes: CoefficientTable
 ) -> None:
-    sampler = MeshSampler(mesh, DrawnVertices(mesh, codes))
+    sampler = MeshSampler(mesh, drawn_vertices(mesh, codes))
     for item in range(ITEMS):
         items = np.array([item])
         counted = sampler.points(items, codes.id[items], codes.exp[items], 3000, rng(6)).visible[0].numpy() > 0
@@ -127,7 +131,7 @@ def test_each_item_is_drawn_once(mesh: FaceMesh, codes: CoefficientTable, monkey
         return draw_vertices(mesh, z_id, *others)
 
     monkeypatch.setattr(seen_vertices, "draw_vertices", recorded)
-    seen = DrawnVertices(mesh, codes)
+    seen = drawn_vertices(mesh, codes)
     first = seen[np.array([2, 0, 2])]
     assert np.array_equal(first[0], first[2]) and not np.array_equal(first[0], first[1])
     assert np.array_equal(seen[np.array([0, 1])][0], first[1])
@@ -137,7 +141,8 @@ def test_each_item_is_drawn_once(mesh: FaceMesh, codes: CoefficientTable, monkey
 def test_a_face_without_eyeballs_is_all_face_and_draws_what_moves(mesh: FaceMesh, codes: CoefficientTable) -> None:
     assert mesh.face.all() and mesh.eyes == ()
     draws = 100_000
-    counts = np.bincount(MeshSampler(mesh, DrawnVertices(mesh, codes)).vertices(draws, rng()), minlength=len(mesh.face))
+    chosen = MeshSampler(mesh, drawn_vertices(mesh, codes)).vertices(draws, rng())
+    counts = np.bincount(chosen, minlength=len(mesh.face))
     moving = np.sqrt((mesh.basis[:, 80:] ** 2).sum(1).reshape(-1, 3).sum(1))
     share = 0.05 + moving / moving.max()
     expected = draws * share / share.sum()
@@ -146,7 +151,7 @@ def test_a_face_without_eyeballs_is_all_face_and_draws_what_moves(mesh: FaceMesh
 
 def test_the_curtain_hangs_between_the_files_inner_lips(file: Path, mesh: FaceMesh, codes: CoefficientTable) -> None:
     """Landmarks 60 to 67: every point lies between two points of the upper and the lower contour of its segment."""
-    curtain = MeshSampler(mesh, DrawnVertices(mesh, codes)).curtain(codes.id, codes.exp, 300, rng(3))
+    curtain = MeshSampler(mesh, drawn_vertices(mesh, codes)).curtain(codes.id, codes.exp, 300, rng(3))
     landmarks = scipy.io.loadmat(file)["keypoints"][0].astype(int) - 1
     for item in range(ITEMS):
         z_id, z_exp = codes.id[item].double().numpy(), codes.exp[item].double().numpy()

@@ -5,6 +5,7 @@ import runpy
 import shutil
 import sys
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,20 @@ def test_a_run_leaves_losses_snapshots_previews_and_its_configuration(unbroken: 
         + [f"{name}.png" for name in SHEETS]
         + ["snapshot_00000004.pt", "snapshot_00000007.pt"]
     )
+
+
+def test_faces_of_the_priors_are_imitated_beside_the_datas(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    """Another share, and another pool, teach the deformation something else."""
+    whole = tiny_config(tiny, tmp_path / "run")
+    shortest = dataclasses.replace(whole.schedule, near_surface=0, complete=0)
+    ends = []
+    for number, change in enumerate(({}, {"prior_share": 0.0}, {"prior_share": 1.0}, {"prior_faces": 4})):
+        config = dataclasses.replace(
+            whole, out=tmp_path / f"run{number}", schedule=dataclasses.replace(shortest, **change)
+        )
+        shutil.copytree(unbroken / "surfaces", config.out / "surfaces")
+        ends.append(load_checkpoint(run(config)).generator.deformation.head.weight)
+    assert all(not torch.equal(one, other) for one, other in combinations(ends, 2))
 
 
 def test_the_preview_shows_the_held_out_pictures_in_its_first_row(tiny: Path, unbroken: Path) -> None:
