@@ -68,7 +68,7 @@ class MeshPoints:
 
 @runtime_checkable
 class SeenVertices(Protocol):
-    """Which vertices of the mesh each item of a data set shows; an array of bits is one."""
+    """Which vertices of the mesh each face shows, by its number; an array of bits is one."""
 
     def __getitem__(self, items: Int[np.ndarray, " batch"]) -> np.ndarray:
         """(batch, vertex / 8) bits of some items."""

@@ -63,7 +63,7 @@ class PairedData(TrainingFaces):
     def visible_scale(self, most: int = 4000) -> Float[Tensor, "160"]:
         """How much each entry of [z_id, z_noise] shows in the training pictures."""
         chosen = torch.arange(0, self.count, -(-self.count // most))
-        return visible_scale(torch.cat([self.z_id, self.z_noise], dim=1)[chosen], self.images[chosen])
+        return visible_scale(torch.cat([self.z_id[chosen], self.z_noise[chosen]], dim=1), self.images[chosen])
 
     def draw(self, batch: int, rays: int, rng: torch.Generator) -> PairedBatch:
         """Random rays of random pictures: half of them anywhere, half about landmarks."""

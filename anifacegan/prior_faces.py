@@ -3,7 +3,7 @@
 The game asks for people and expressions of the priors, and the imitation terms are on the mesh of the very codes that
 the generator gets (method, section 4). A prior's expressions differ from the data's: what a code means there has to be
 learnt there. So a pool of such faces is drawn once, before cameras of the data set. It depends on the priors, which do
-not learn any more, and on the seed: a run that goes on has the same.
+not learn any more, on the data's poses and on the seed: a run that goes on has the same.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from anifacegan.seen_vertices import DrawnVertices
 from anifacegan.training_faces import TrainingFaces
 from anifacegan.views import ViewConfig, Views, draw_views, sample_generators
 
-POOL = 3
+POOL = 51
 """Purpose of the pool's random generators, apart from those of the game's views."""
 
 
@@ -28,12 +28,11 @@ class JoinedVertices:
 
     def __getitem__(self, items: Int[np.ndarray, " batch"]) -> np.ndarray:
         """(batch, vertex / 8) bits of some items."""
-        behind = items >= self.count
-        rows: dict[int, np.ndarray] = {}
-        for places, bits, start in ((~behind, self.first, 0), (behind, self.others, self.count)):
-            if places.any():
-                rows |= zip(np.flatnonzero(places), bits[items[places] - start], strict=True)
-        return np.stack([rows[place] for place in range(len(items))])
+        rows = [
+            self.first[items[k : k + 1]] if item < self.count else self.others[items[k : k + 1] - self.count]
+            for k, item in enumerate(items)
+        ]
+        return np.concatenate(rows)
 
 
 def draw_prior_faces(generator: Generator, faces: TrainingFaces, count: int, seed: int) -> Views:
@@ -43,13 +42,13 @@ def draw_prior_faces(generator: Generator, faces: TrainingFaces, count: int, see
 
 
 def add_prior_faces(
-    faces: TrainingFaces, sampler: MeshSampler, mesh: FaceMesh, drawn: Views, share: float
+    faces: TrainingFaces, sampler: MeshSampler, mesh: FaceMesh, pool: Views, share: float, size: int
 ) -> None:
-    """From now on so large a share of the faces to imitate are ``drawn`` ones; ``sampler`` is of the same faces.
+    """From now on about so large a share of the faces to imitate are of the ``pool``; ``sampler`` is of the same faces.
 
-    What a drawn face shows is found when it is first needed, by drawing its bare mesh: some hundredths of a second.
+    What a face of the pool shows is found when it is first needed, by drawing its bare mesh at ``size`` pixels: some
+    hundredths of a second. A larger picture shows more vertices, so the size should be that of the data's.
     """
-    z_id, z_exp = drawn.latents.z_id, drawn.latents.z_exp
-    seen = DrawnVertices(mesh, z_id, z_exp, drawn.pose)
-    sampler.visible = JoinedVertices(sampler.visible, len(faces.z_id), seen)
-    faces.add_drawn(z_id, z_exp, share)
+    z_id, z_exp = pool.latents.z_id, pool.latents.z_exp
+    seen = DrawnVertices(mesh, z_id, z_exp, pool.pose, size)
+    sampler.visible = JoinedVertices(sampler.visible, faces.add_of_priors(z_id, z_exp, share), seen)

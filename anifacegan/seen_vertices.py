@@ -18,7 +18,7 @@ DRAWN_PX = 512
 
 
 class DrawnVertices:
-    """Draws the mesh of an item when it is first asked for, and keeps the bits. Deterministic, item by item."""
+    """Draws the mesh of an item at ``size`` pixels when it is first asked for, and keeps the bits; item by item."""
 
     def __init__(
         self,
@@ -26,15 +26,17 @@ class DrawnVertices:
         z_id: Float[Tensor, "item 80"],
         z_exp: Float[Tensor, "item 64"],
         pose: Float[Tensor, "item 2"],
+        size: int = DRAWN_PX,
     ) -> None:
-        self.mesh = mesh
+        self.mesh, self.size = mesh, size
         self.z_id, self.z_exp, self.pose = z_id.numpy(), z_exp.numpy(), pose.numpy()
         self.known: dict[int, np.ndarray] = {}
 
     def __getitem__(self, items: Int[np.ndarray, " batch"]) -> np.ndarray:
         """(batch, vertex / 8) bits of some items."""
         for item in {int(item) for item in items} - self.known.keys():
-            self.known[item] = np.packbits(draw_vertices(self.mesh, self.z_id[item], self.z_exp[item], self.pose[item]))
+            face = self.z_id[item], self.z_exp[item], self.pose[item]
+            self.known[item] = np.packbits(draw_vertices(self.mesh, *face, self.size))
         return np.stack([self.known[int(item)] for item in items])
 
 

@@ -91,7 +91,7 @@ class Schedule:
     prior_faces: int = 0
     """Faces that the priors draw once, whose meshes are imitated beside the data's. The game asks for such; 0: none."""
     prior_share: float = 0.5
-    """Of mesh_faces, where there are prior_faces."""
+    """Of mesh_faces, drawn face by face, where there are prior_faces."""
     lr_template: float = 5e-4
     lr_deformation: float = 1e-3
     """In the warm-up; afterwards a third of it."""
@@ -202,8 +202,10 @@ def train(
     workers: Workers = ALONE,
 ) -> None:
     """Run the schedule from the state's step to its end, on the device that the state is on. Steps on pixels need
-    :class:`PairedData`, adversarial ones a state with a game, of the same ``workers``.
+    :class:`PairedData`, adversarial ones a state with a game, of the same ``workers``; ``schedule.prior_faces`` are
+    in ``data`` and ``mesh`` already (:mod:`anifacegan.prior_faces`).
     """
+    assert data.of_priors == schedule.prior_faces, "the data have other faces of the priors than the schedule says"
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
         rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
@@ -243,7 +245,7 @@ def imitation_losses(
     computed, but what it looks at is drawn: the other terms see the same.
     """
     device = generator.device
-    every = data.draw_faces(schedule.mesh_faces, rng)
+    every = data.draw_imitated(schedule.mesh_faces, rng)
     items = workers.share(every)
     z_id, z_exp = data.z_id[items], data.z_exp[items]
     drawn = mesh.points(items.numpy(), z_id, z_exp, schedule.mesh_points, rng, schedule.mesh_offset)

@@ -131,6 +131,7 @@ def benchmark(config: TrainingBenchmark, folder: Path) -> list[Measurement]:
         data=replace(config.data, path=folder / "data"),
         priors=PriorConfig(steps=1),                                   # how well they fit costs no time later
         shells=replace(config.shells, steps=1),
+        schedule=replace(config.schedule, prior_faces=min(1, config.schedule.prior_faces)),  # nor how a pool fills
         reporting=replace(config.reporting, held_out=1),
     )
     found: list[Measurement] = []

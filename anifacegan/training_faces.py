@@ -17,7 +17,9 @@ from anifacegan.shapes import NOISE_DIM
 
 
 class TrainingFaces:
-    """Codes and poses of all items; the last ``held_out`` are never drawn."""
+    """Codes and poses of all items, of which the last ``held_out`` are never learnt from; behind them, where there are
+    some, codes of faces of the priors, which have no picture.
+    """
 
     def __init__(self, codes: CoefficientTable, held_out: int) -> None:
         items = len(codes.id)
@@ -25,24 +27,27 @@ class TrainingFaces:
             raise InputError(f"the data set has {items} pictures, expected more than the {held_out} held out")
         self.z_id, self.z_exp, self.pose = codes.id, codes.exp, codes.pose
         self.count = items - held_out
-        self.drawn, self.drawn_share = 0, 0.0
+        self.of_priors, self.prior_share = 0, 0.0
 
     def draw_items(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
         """Random items to learn from."""
         return torch.randint(self.count, (count,), generator=rng)
 
-    def add_drawn(self, z_id: Float[Tensor, "face 80"], z_exp: Float[Tensor, "face 64"], share: float) -> None:
-        """Codes of faces without pictures, behind all items: the share of them in :meth:`draw_faces`."""
+    def add_of_priors(self, z_id: Float[Tensor, "face 80"], z_exp: Float[Tensor, "face 64"], share: float) -> int:
+        """Codes for :meth:`draw_imitated`, once; returns the number of the first of them."""
+        assert not self.of_priors, "there are faces of the priors already"
+        first = len(self.z_id)
         self.z_id, self.z_exp = torch.cat([self.z_id, z_id]), torch.cat([self.z_exp, z_exp])
-        self.drawn, self.drawn_share = len(z_id), share
+        self.of_priors, self.prior_share = len(z_id), share
+        return first
 
-    def draw_faces(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
-        """Random faces whose meshes are imitated: items to learn from, and drawn faces where there are some."""
+    def draw_imitated(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
+        """Random faces whose meshes are imitated: items to learn from, and those of the priors."""
         items = self.draw_items(count, rng)
-        if not self.drawn:
+        if not self.of_priors:
             return items
-        instead = len(self.z_id) - self.drawn + torch.randint(self.drawn, (count,), generator=rng)
-        return torch.where(torch.rand(count, generator=rng) < self.drawn_share, instead, items)
+        instead = len(self.z_id) - self.of_priors + torch.randint(self.of_priors, (count,), generator=rng)
+        return torch.where(torch.rand(count, generator=rng) < self.prior_share, instead, items)
 
 
 @runtime_checkable

@@ -33,6 +33,7 @@ from anifacegan.prior_files import Kind, Prior, load_fitting_prior
 from anifacegan.real_pictures import RealPictures
 from anifacegan.reconstruction_files import weights_sha256
 from anifacegan.run_log import RunLog
+from anifacegan.seen_vertices import DRAWN_PX
 from anifacegan.snapshots import load_snapshot
 from anifacegan.threads import use_threads
 from anifacegan.training import State, new_state, train
@@ -75,8 +76,9 @@ def run(config: TrainConfig, workers: Workers = ALONE, train: Callable[..., None
             warm_start(state, config, data, source, priors)
     workers.follow_first(state.networks())
     if config.schedule.prior_faces:
-        drawn = draw_prior_faces(state.generator, data, config.schedule.prior_faces, config.schedule.seed)
-        add_prior_faces(data, mesh, source.mesh, drawn, config.schedule.prior_share)
+        pool = draw_prior_faces(state.generator, data, config.schedule.prior_faces, config.schedule.seed)
+        size = config.data.size if source.synthetic else DRAWN_PX
+        add_prior_faces(data, mesh, source.mesh, pool, config.schedule.prior_share, size)
     state.to(device)
     if config.compile:
         compile_fields(state.generator)

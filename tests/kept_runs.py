@@ -38,7 +38,9 @@ def game_config(folder: Path, out: Path, **changes: Any) -> TrainConfig:
     config = dataclasses.replace(
         paired,
         data=DataConfig(folder / "data", GAME_SIZE),
-        schedule=dataclasses.replace(SCHEDULE, warm_up_deform=1, near_surface=1, complete=1, adversarial=2),
+        schedule=dataclasses.replace(
+            SCHEDULE, warm_up_deform=1, near_surface=1, complete=1, adversarial=2, prior_faces=3
+        ),
         discriminator=DiscriminatorConfig(size=GAME_SIZE, capacity=64, max_channels=8),
         adversarial=AdversarialConfig(batch=2, split=Split(1, 100)),
         reporting=dataclasses.replace(paired.reporting, log_every=1, preview_every=5, snapshot_every=3),

@@ -4,6 +4,7 @@ As a worker where RANK and its companions are set. Writes FOLDER/alone.pt, or FO
 steps the losses as they are reported, and the weights in the end.
 """
 
+import copy
 import dataclasses
 import sys
 from pathlib import Path
@@ -17,13 +18,14 @@ from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.devices import with_tensors
 from anifacegan.distribution import Workers, working_together
 from anifacegan.face_surfaces import FaceSurfaces
-from anifacegan.head_geometry import head_geometry
+from anifacegan.head_geometry import HeadGeometry, head_geometry
 from anifacegan.image_gradients import Split
 from anifacegan.imitation_pictures import PictureImitation, PictureWeights
 from anifacegan.imitation_points import MeshSampler
 from anifacegan.models.discriminator import Discriminator, DiscriminatorConfig
 from anifacegan.models.generator import Generator
 from anifacegan.paired_data import PairedBatch, PairedData
+from anifacegan.prior_faces import add_prior_faces, draw_prior_faces
 from anifacegan.real_pictures import RealPictures
 from anifacegan.surfaces import Surfaces
 from anifacegan.training import LossWeights, State, new_state, train
@@ -33,7 +35,7 @@ from tests.tiny_training_set import GENERATOR, SCHEDULE, packed, random_codes
 
 ITEMS, SIZE, STEPS = 8, 16, 5
 PAIRED = dataclasses.replace(
-    SCHEDULE, warm_up_deform=1, near_surface=2, complete=2, batch=4, mesh_faces=4, gradient_limit=1e9
+    SCHEDULE, warm_up_deform=1, near_surface=2, complete=2, batch=4, mesh_faces=4, gradient_limit=1e9, prior_faces=5
 )
 ADVERSARIAL = dataclasses.replace(PAIRED, warm_up_deform=0, near_surface=0, complete=0, adversarial=STEPS)
 GAMES = {
@@ -60,20 +62,23 @@ def data() -> PairedData:
     return FineData(images, codes, Surfaces(steps, np.zeros((ITEMS, 1), np.uint8)), 12.0, held_out=1)
 
 
-def mesh() -> MeshSampler:
-    """Every face with another share of its vertices seen."""
+def head() -> HeadGeometry:
     model = tiny_model()
+    return head_geometry(model, tiny_parts(model))
+
+
+def mesh(whole: HeadGeometry) -> MeshSampler:
+    """Every face with another share of its vertices seen."""
     shares = np.linspace(0.1, 1, ITEMS)[:, None]
-    seen = packed(np.random.default_rng(1).random((ITEMS, len(model.mean))) < shares)
-    sampler = MeshSampler(head_geometry(model, tiny_parts(model)), seen)
+    seen = packed(np.random.default_rng(1).random((ITEMS, len(whole.mean) // 3)) < shares)
+    sampler = MeshSampler(whole, seen)
     for name in ("basis", "mean", "offset", "cumulative"):
         setattr(sampler, name, getattr(sampler, name).double())
     return sampler
 
 
-def face_surfaces() -> FaceSurfaces:
-    model = tiny_model()
-    return FaceSurfaces(head_geometry(model, tiny_parts(model)), GENERATOR.march.fov_deg, "numba").double()
+def face_surfaces(whole: HeadGeometry) -> FaceSurfaces:
+    return FaceSurfaces(whole, GENERATOR.march.fov_deg, "numba").double()
 
 
 def played(
@@ -89,7 +94,13 @@ def played(
 
 
 def steps(
-    kind: str, photographs: Path, points: MeshSampler, surfaces: FaceSurfaces, device: str, workers: Workers
+    kind: str,
+    photographs: Path,
+    whole: HeadGeometry,
+    points: MeshSampler,
+    surfaces: FaceSurfaces,
+    device: str,
+    workers: Workers,
 ) -> dict[str, object]:
     """Five steps; the losses of each, and the weights."""
     torch.manual_seed(0)
@@ -103,7 +114,10 @@ def steps(
     state.to(device)
     losses: list[dict[str, float]] = []
     schedule = ADVERSARIAL if kind in GAMES else PAIRED
-    train(state, data(), points, schedule, LossWeights(), lambda _, values: losses.append(values), workers)
+    faces, points = data(), copy.copy(points)                          # of which every kind of steps makes its own
+    pool = draw_prior_faces(generator, faces, schedule.prior_faces, 0)
+    add_prior_faces(faces, points, whole, pool, schedule.prior_share, SIZE)
+    train(state, faces, points, schedule, LossWeights(), lambda _, values: losses.append(values), workers)
     weights = {
         f"{index}.{name}": value.cpu()
         for index, network in enumerate(state.networks())
@@ -113,12 +127,13 @@ def steps(
 
 
 def main(folder: Path, device: str) -> None:
-    points, surfaces = mesh(), face_surfaces()                         # before the default type changes
+    whole = head()                                                     # before the default type changes
+    points, surfaces = mesh(whole), face_surfaces(whole)
     torch.set_default_dtype(torch.float64)
     with working_together() as workers:
         workers.take_gpu(device)
         photographs, kinds = folder / "photographs", ("paired", *GAMES)
-        found = {kind: steps(kind, photographs, points, surfaces, device, workers) for kind in kinds}
+        found = {kind: steps(kind, photographs, whole, points, surfaces, device, workers) for kind in kinds}
         torch.save(found, folder / ("alone.pt" if workers.patient is None else f"worker_{workers.rank}.pt"))
 
 

@@ -62,6 +62,8 @@ def test_every_key_is_used(path: Path) -> None:
         ("shells.lr", "-0.1", "more than 0"),
         ("shells.reach", "0", "more than 0"),
         ("schedule.batch", "0", "at least 1"),
+        ("schedule.prior_faces", "-1", "at least 0"),
+        ("schedule.prior_share", "1.1", "0 to 1"),
         ("schedule.seed", "-1", "at least 0"),
         ("schedule.lr_template", "0", "more than 0"),
         ("schedule.average_decay", "1", "less than 1"),

@@ -18,7 +18,7 @@ from tests.small_models import small_generator
 from tests.tiny_bfm import write_tiny_bfm
 from tests.tiny_training_set import packed, random_codes
 
-ITEMS, HELD_OUT, POOL = 7, 3, 5
+ITEMS, HELD_OUT, POOL, PX = 7, 3, 5, 200
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -49,7 +49,7 @@ def pool(faces: TrainingFaces, count: int = POOL, seed: int = 0) -> Views:
 def with_pool(faces: TrainingFaces, mesh: FaceMesh, share: float) -> tuple[MeshSampler, Views]:
     drawn = pool(faces)
     sampler = MeshSampler(mesh, packed(np.zeros((ITEMS, len(mesh.mean) // 3), bool)))   # of the data nothing is seen
-    add_prior_faces(faces, sampler, mesh, drawn, share)
+    add_prior_faces(faces, sampler, mesh, drawn, share, PX)
     return sampler, drawn
 
 
@@ -63,7 +63,7 @@ def test_the_pool_is_of_the_priors_before_cameras_of_the_faces_to_learn_from(fac
 
 
 def test_without_a_pool_the_draws_are_those_of_the_items(faces: TrainingFaces) -> None:
-    assert torch.equal(faces.draw_faces(50, rng()), faces.draw_items(50, rng()))
+    assert torch.equal(faces.draw_imitated(50, rng()), faces.draw_items(50, rng()))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
@@ -71,7 +71,7 @@ def test_so_large_a_share_is_of_the_pool_and_nobody_is_held_out(
     share: float, faces: TrainingFaces, mesh: FaceMesh
 ) -> None:
     _, drawn = with_pool(faces, mesh, share)
-    items = faces.draw_faces(4000, rng())
+    items = faces.draw_imitated(4000, rng())
     of_pool = items >= ITEMS
     assert of_pool.double().mean().item() == pytest.approx(share, abs=0.03)              # four deviations
     assert set(items[~of_pool].tolist()) == (set(range(ITEMS - HELD_OUT)) if share < 1 else set())
@@ -82,14 +82,20 @@ def test_so_large_a_share_is_of_the_pool_and_nobody_is_held_out(
 
 def test_points_of_the_pool_are_on_its_own_meshes(faces: TrainingFaces, mesh: FaceMesh) -> None:
     sampler, drawn = with_pool(faces, mesh, 1.0)
-    items = faces.draw_faces(6, rng(2))
+    items = faces.draw_imitated(6, rng(2))
     points = sampler.points(items.numpy(), faces.z_id[items], faces.z_exp[items], 300, rng(3))
-    alone = MeshSampler(mesh, DrawnVertices(mesh, drawn.latents.z_id, drawn.latents.z_exp, drawn.pose))
+    alone = MeshSampler(mesh, DrawnVertices(mesh, drawn.latents.z_id, drawn.latents.z_exp, drawn.pose, PX))
     places = items - ITEMS
     z_id, z_exp = drawn.latents.z_id[places], drawn.latents.z_exp[places]
     expected = alone.points(places.numpy(), z_id, z_exp, 300, rng(3))
     assert all(torch.equal(value, getattr(expected, name)) for name, value in vars(points).items())
     assert 0.2 < points.visible.mean() < 0.8
+
+
+def test_smaller_pictures_show_fewer_vertices(mesh: FaceMesh, codes: CoefficientTable) -> None:
+    shown = [DrawnVertices(mesh, codes.id, codes.exp, codes.pose, size)[np.arange(ITEMS)] for size in (10, PX)]
+    fewer, more = (np.unpackbits(bits).mean() for bits in shown)
+    assert fewer < 0.8 * more
 
 
 def test_bits_come_from_the_kind_that_an_item_is_of() -> None:

@@ -70,9 +70,9 @@ def test_a_run_leaves_losses_snapshots_previews_and_its_configuration(unbroken: 
 def test_faces_of_the_priors_are_imitated_beside_the_datas(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
     """Another share, and another pool, teach the deformation something else."""
     whole = tiny_config(tiny, tmp_path / "run")
-    shortest = dataclasses.replace(whole.schedule, near_surface=0, complete=0)
+    shortest = dataclasses.replace(whole.schedule, near_surface=0, complete=0, prior_faces=3)
     ends = []
-    for number, change in enumerate(({}, {"prior_share": 0.0}, {"prior_share": 1.0}, {"prior_faces": 4})):
+    for number, change in enumerate(({"prior_faces": 0}, {}, {"prior_share": 1.0}, {"prior_faces": 4})):
         config = dataclasses.replace(
             whole, out=tmp_path / f"run{number}", schedule=dataclasses.replace(shortest, **change)
         )

@@ -30,7 +30,6 @@ SCHEDULE = Schedule(
     near_samples=10,
     mesh_faces=2,
     mesh_points=20,
-    prior_faces=3,
 )
 REPORTING = Reporting(
     log_every=2,
