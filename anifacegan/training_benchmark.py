@@ -121,8 +121,12 @@ def benchmark(config: TrainingBenchmark, folder: Path) -> list[Measurement]:
     Raises:
         InputError: something in the configuration or the data does not fit.
     """
-    # Whole turns of the game are measured, not the discriminator's lead.
-    config = replace(config, adversarial=replace(config.adversarial, discriminator_lead=0))
+    # Whole turns of the game are measured, not the discriminator's lead, nor how a pool of the priors' faces fills.
+    config = replace(
+        config,
+        adversarial=replace(config.adversarial, discriminator_lead=0),
+        schedule=replace(config.schedule, prior_faces=min(1, config.schedule.prior_faces)),
+    )
     collect_pictures(config, folder / "data")
     values = {field.name: getattr(config, field.name) for field in fields(TrainConfig)}
     small = replace(
@@ -131,7 +135,6 @@ def benchmark(config: TrainingBenchmark, folder: Path) -> list[Measurement]:
         data=replace(config.data, path=folder / "data"),
         priors=PriorConfig(steps=1),                                   # how well they fit costs no time later
         shells=replace(config.shells, steps=1),
-        schedule=replace(config.schedule, prior_faces=min(1, config.schedule.prior_faces)),  # nor how a pool fills
         reporting=replace(config.reporting, held_out=1),
     )
     found: list[Measurement] = []
