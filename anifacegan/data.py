@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from anifacegan.coefficients import FaceCoefficients, camera_angles, read_coefficients
+from anifacegan.coefficients import BFM, FaceCoefficients, camera_angles, read_coefficients
 from anifacegan.errors import InputError, first_line, require
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -136,6 +136,16 @@ class FaceDataset(Dataset):
             name = self.face_model or "that the files do not name"
             raise InputError(f"mirror: the face model {name} does not declare how its coefficients mirror")
         self._mirroring = mirroring if config.mirror else None
+
+    @property
+    def owner(self) -> str:
+        """Name of the face model that the coefficients are of: Deep3DFaceRecon's files do not say, they are BFM's."""
+        return self.face_model or BFM
+
+    def require_owner(self, face_model: str) -> None:
+        """Raises an InputError where the coefficients are of another face model than this."""
+        if self.owner != face_model:
+            raise InputError(f"{self.config.path}: belongs to face model '{self.owner}', expected '{face_model}'")
 
     def __len__(self) -> int:
         return len(self.names) * (2 if self.config.mirror else 1)

@@ -15,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.atomic_files import write_complete
-from anifacegan.coefficients import BFM
 from anifacegan.command_line import plain
 from anifacegan.data import CoefficientTable, DataConfig, FaceDataset
 from anifacegan.distribution import ALONE, Workers
@@ -76,7 +75,7 @@ def run(config: PriorRun, workers: Workers = ALONE) -> Path:
     card = PriorCard(
         name=config.name,
         kind=config.kind,
-        face_model=dataset.face_model or BFM,                          # Deep3DFaceRecon's files do not say
+        face_model=dataset.owner,
         licence=licence(table),
         training={
             "items": len(coefficients),

@@ -7,7 +7,6 @@ from typing import Literal
 
 import torch
 
-from anifacegan.coefficients import BFM
 from anifacegan.command_line import plain
 from anifacegan.continuation import fixed_values
 from anifacegan.data import DataConfig, FaceDataset
@@ -97,9 +96,7 @@ def run(config: ReconstructionRun, workers: Workers = ALONE) -> Path:
     device = chosen_device(config.device)
     dataset = FaceDataset(config.data)
     model = load_face_model(config.face_model)
-    owner = dataset.face_model or BFM                                  # Deep3DFaceRecon's files do not say
-    if owner != model.name:
-        raise InputError(f"{config.data.path}: belongs to face model '{owner}', expected '{model.name}'")
+    dataset.require_owner(model.name)
     held_out = config.reporting.held_out
     if len(dataset) < held_out + 2:
         raise InputError(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from anifacegan.coefficients import BFM, ExpressionBasis
+from anifacegan.coefficients import ExpressionBasis
 from anifacegan.config import TrainConfig
 from anifacegan.data import CoefficientTable, FaceDataset
 from anifacegan.distribution import Workers
@@ -105,9 +105,7 @@ def load_source(config: TrainConfig) -> TrainingSource:
     else:
         studio = load_studio(config.face_model)
         mesh = studio.head
-    owner = dataset.face_model or BFM                                  # Deep3DFaceRecon's files do not say
-    if owner != mesh.name:
-        raise InputError(f"{config.data.path}: belongs to face model '{owner}', expected '{mesh.name}'")
+    dataset.require_owner(mesh.name)
     source = TrainingSource(dataset, dataset.load_coefficients(), mesh, studio)
     on_pixels = {f"schedule.{name}": getattr(config.schedule, name) for name in ("near_surface", "complete")}
     if config.schedule.adversarial:

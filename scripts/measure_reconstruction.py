@@ -11,7 +11,6 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anifacegan.coefficients import BFM
 from anifacegan.command_line import read_config
 from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.degradations import DegradationConfig
@@ -47,10 +46,9 @@ def measured(config: MeasureReconstructionConfig) -> tuple[int, dict[str, float]
     """
     network, card = load_reconstruction(config.network)
     dataset, model = FaceDataset(config.data), load_face_model(config.face_model)
-    owners = {str(config.network): card.face_model, str(config.data.path): dataset.face_model or BFM}
-    for path, owner in owners.items():
-        if owner != model.name:
-            raise InputError(f"{path}: belongs to face model '{owner}', expected '{model.name}'")
+    if card.face_model != model.name:
+        raise InputError(f"{config.network}: belongs to face model '{card.face_model}', expected '{model.name}'")
+    dataset.require_owner(model.name)
     device = chosen_device(config.device)
     pictures = load_pictures(dataset, network.config.frame)
     landmarks = FaceLandmarks(model, network.config.camera).to(device)

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.checkpoints import TENSORS, ModelCard
-from anifacegan.coefficients import BFM, OPEN_FACE_MODEL
+from anifacegan.coefficients import OPEN_FACE_MODEL
 from anifacegan.data import DataConfig, FaceDataset, picture_size
 from anifacegan.devices import Device
 from anifacegan.errors import InputError, require
@@ -174,11 +174,9 @@ def surroundings(config: MeasureConfig, card: ModelCard, home: Path, device: tor
     size = picture_size(config.data)
     offset = card.pitch_offset if config.pitch_offset is None else config.pitch_offset
     dataset = FaceDataset(DataConfig(config.data, size, offset))
-    owner = dataset.face_model or BFM                                  # Deep3DFaceRecon's files do not say
-    if config.expressions_from == "data" and owner != card.face_model:
-        raise InputError(
-            f"expressions_from: {config.data} belongs to face model '{owner}', expected the model's '{card.face_model}'"
-        )
+    if config.expressions_from == "data" and dataset.owner != card.face_model:
+        came = f"{config.data} belongs to face model '{dataset.owner}'"
+        raise InputError(f"expressions_from: {came}, expected the model's '{card.face_model}'")
     return Surroundings(dataset, size, judge)
 
 
