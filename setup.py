@@ -29,6 +29,7 @@ setup(
         "torch>=2.5",
         "numpy>=1.26,<3",
         "scipy>=1.11",
+        "threadpoolctl>=3.1",
         "numba>=0.60",
         "pyyaml>=6",
         "jsonargparse[signatures]>=4.49,<5",

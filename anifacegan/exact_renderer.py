@@ -9,8 +9,8 @@ What a picture needs of a ray is its visible crossings. Three things keep the ot
    about 0.0028 world units. A sheet that none of the 16 rays about a cell sees (alpha below 1e-7, or not there) is left
    out inside, unless it ends, folds or is steep there; of the others, four corners say between which samples to look,
    and the samples there are evaluated and must enclose the level.
-3. Doubt. A ray is walked on its own where its corners miss a sheet or see a fold, or where the samples do not enclose
-   the level.
+3. Doubt. Where a ray's corners miss a sheet or see a fold, or where the samples do not enclose the level, all samples
+   of the ray are evaluated, and tell where its sheets are from there on.
 
 What can be lost is a speck on one sheet that is smaller than a cell and that no ray around it touches. Points are in
 world units; the method is section 1 of the paper's.
@@ -72,17 +72,12 @@ def render_image(
     values[cells.pixels] = cells.corners.values
     inside = torch.ones_like(everything, dtype=torch.bool)
     inside[cells.pixels] = False
-    doubtful = torch.zeros_like(inside)
-
     between = everything[inside]
 
     def look(some: slice) -> None:
-        values[between[some]], doubtful[between[some]] = _look_between(scene, cells, between[some])
+        values[between[some]] = _look_between(scene, cells, between[some])
 
     scene.in_slices(len(between), look)
-    again = everything[doubtful]
-    if len(again):
-        values[again] = scene.walk(again, cells.wanted_at(again)).values
     return values.T.reshape(8, size, size)
 
 
@@ -161,23 +156,21 @@ class _Scene:
         light.meet(ray, rgb[0], torch.ones_like(t), t)
         return torch.cat([light.sums[:, :3], opacity[:, None], head, light.sums[:, 3:]], dim=1)
 
-    def walk(
-        self, pixels: Int[Tensor, "ray"], wanted: Bool[Tensor, "ray level"] | None = None, whole: bool = False
-    ) -> _Walk:
-        """Rays on their own: the first crossing of every level, shaded while there is light, if ``wanted``.
+    def walk(self, pixels: Int[Tensor, "ray"], whole: bool = False) -> _Walk:
+        """Rays on their own: the first crossing of every level, shaded while there is light.
 
         ``whole`` goes on to the end of the march where the light has ended, for the places of all crossings.
         """
         parts: dict[int, _Walk] = {}
 
         def walk(some: slice) -> None:
-            parts[some.start] = self._walk(pixels[some], None if wanted is None else wanted[some], whole)
+            parts[some.start] = self._walk(pixels[some], whole)
 
         self.in_slices(len(pixels), walk)
         names = ("values", "place", "hit", "clear")
         return _Walk(**{name: torch.cat([getattr(part, name) for _, part in sorted(parts.items())]) for name in names})
 
-    def _walk(self, pixels: Tensor, wanted: Tensor | None, whole: bool) -> _Walk:
+    def _walk(self, pixels: Tensor, whole: bool) -> _Walk:
         count, levels = len(pixels), self.avatar.levels
         light = _Light(self.origins[pixels])
         place = self.origins.new_zeros(count, len(levels))
@@ -195,12 +188,9 @@ class _Scene:
                 t = self.t[first - 1 : first + size]
             s_last[ray], delta_last[ray] = s[:, -1:], delta[:, -1:]
 
-            # A level is decided where s first changes sides of it, and met where s is above it until then.
-            above = s[:, None] >= levels[:, None]                      # (R, L, C)
-            changes = above[..., 1:] != above[..., :-1]
-            new = changes.any(dim=-1) & ~decided[ray]
-            met = new & above[..., 0]
-            interval = changes.to(torch.uint8).argmax(dim=-1)          # (R, L)
+            change, falls, interval = _first_change(s[:, None], levels[:, None])  # (R, L)
+            new = change & ~decided[ray]
+            met = new & falls
             decided[ray] |= new
             for k, level in enumerate(self.levels):
                 row = met[:, k].nonzero()[:, 0]
@@ -214,14 +204,23 @@ class _Scene:
                 before = distance <= self.plane[pixels[one]]
                 clear[one[~before], k] = True
                 seen = before & (light.left[one] > 0)
-                if wanted is not None:
-                    seen &= wanted[one, k]
                 row, i, one, distance = row[seen], i[seen], one[seen], distance[seen]
                 step = torch.lerp(delta[row, i], delta[row, i + 1], fraction[seen, None])
                 rgb, alpha = self.shade(pixels[one], distance, step)
                 light.meet(one, rgb, alpha, distance)
                 clear[one, k] = alpha < CLEAR
         return _Walk(self.finish(pixels, light), place, hit, clear | ~hit)
+
+
+def _first_change(
+    s: Float[Tensor, "... sample"], level: Float[Tensor, "... 1"]
+) -> tuple[Bool[Tensor, "..."], Bool[Tensor, "..."], Int[Tensor, "..."]]:
+    """Whether s changes sides of a level, whether it is above until then, so that the level is met there, and the last
+    sample before.
+    """
+    above = s >= level
+    changes = above[..., 1:] != above[..., :-1]
+    return changes.any(dim=-1), above[..., 0], changes.to(torch.uint8).argmax(dim=-1)
 
 
 @dataclass(frozen=True)
@@ -276,50 +275,73 @@ class _Cells:
         weights = torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], dim=1)
         return row * (last + 1) + column, corners, weights
 
-    def wanted_at(self, pixels: Int[Tensor, "ray"]) -> Bool[Tensor, "ray level"]:
-        return self.wanted[self.of(pixels)[0]]
 
+class _Samples:
+    """The samples of the march on some rays; each is evaluated when it is first asked for."""
 
-def _look_between(
-    scene: _Scene, cells: _Cells, pixels: Int[Tensor, "ray"]
-) -> tuple[Float[Tensor, "ray 8"], Bool[Tensor, "ray"]]:
-    """Values of rays inside cells, and for which of them the cells were of no help: these have no value."""
-    samples = len(scene.t)
-    spacing = (scene.t[-1] - scene.t[0]) / (samples - 1)
-    cell, corners, weights = cells.of(pixels)
-    light = _Light(scene.origins[pixels])
-    lost = torch.zeros_like(cell, dtype=torch.bool)
-    s = light.left.new_full((len(pixels) * samples,), torch.nan)       # NaN where not asked yet
-    delta = light.left.new_empty(len(pixels) * samples, 3)
-    pair = torch.arange(2, device=cell.device)
-    for k, level in enumerate(scene.levels):
-        seen = cells.wanted[cell, k] & (light.left > 0)
-        doubtful = seen & cells.doubtful[cell, k]
-        lost |= doubtful
-        light.left[doubtful] = 0.0
-        ray = (seen & ~doubtful).nonzero()[:, 0]
-        if not len(ray):
-            continue
-        expected = (cells.corners.place[corners[ray], k] * weights[ray]).sum(dim=1)
-        i = ((expected - scene.t[0]) / spacing).long().clamp(0, samples - 2)
+    def __init__(self, scene: _Scene, pixels: Int[Tensor, "ray"]) -> None:
+        self.scene, self.pixels, self.count = scene, pixels, len(scene.t)
+        self.s = scene.origins.new_full((len(pixels) * self.count,), torch.nan)
+        self.delta = scene.origins.new_empty(len(pixels) * self.count, 3)
+        self.every = torch.arange(self.count, device=pixels.device)
+        self.all_known = torch.zeros_like(pixels, dtype=torch.bool)
+
+    def at(self, index: Int[Tensor, "ray k"]) -> Float[Tensor, "ray k"]:
+        """s of samples; ray r has those from r * count on."""
+        new = index[self.s[index].isnan()]
+        if len(new):
+            t = self.scene.t[new % self.count]
+            self.s[new], self.delta[new] = self.scene.sample(self.pixels[new // self.count], t)
+        return self.s[index]
+
+    def all_of(self, ray: Int[Tensor, "one"]) -> Float[Tensor, "one count"]:
+        """s of all samples of some rays."""
+        self.all_known[ray] = True
+        return self.at(ray[:, None] * self.count + self.every)
+
+    def near(
+        self, ray: Int[Tensor, "one"], expected: Float[Tensor, "one"], level: float
+    ) -> tuple[Bool[Tensor, "one"], Int[Tensor, "one"]]:
+        """Whether s falls through a level near an expected distance, and the last sample before."""
+        first, last = self.scene.t[0], self.scene.t[-1]
+        i = ((expected - first) / (last - first) * (self.count - 1)).long().clamp(0, self.count - 2)
         for _ in range(STEPS):
-            index = (ray * samples + i)[:, None] + pair                # (P, 2) of the sample before and behind
-            new = index[s[index].isnan()]
-            if len(new):
-                s[new], delta[new] = scene.sample(pixels[new // samples], scene.t[new % samples])
-            above = s[index] >= level
+            above = self.at((ray * self.count + i)[:, None] + self.every[:2]) >= level
             found = above[:, 0] & ~above[:, 1]
             move = torch.where(found, 0, torch.where(above[:, 0], 1, -1))
             if not move.any():
                 break
-            i = (i + move).clamp(0, samples - 2)
-        lost[ray[~found]] = True
-        light.left[ray[~found]] = 0.0
-        ray, near, far = ray[found], *index[found].unbind(dim=1)
-        fraction = (s[near] - level) / (s[near] - s[far])
-        t = torch.lerp(scene.t[near % samples], scene.t[far % samples], fraction)
+            i = (i + move).clamp(0, self.count - 2)
+        return found, i
+
+    def first(self, ray: Int[Tensor, "one"], level: float) -> tuple[Bool[Tensor, "one"], Int[Tensor, "one"]]:
+        """Whether a level is met, by all samples, and the last one before."""
+        change, falls, i = _first_change(self.all_of(ray), self.s.new_full((1, 1), level))
+        return change & falls, i
+
+
+def _look_between(scene: _Scene, cells: _Cells, pixels: Int[Tensor, "ray"]) -> Float[Tensor, "ray 8"]:
+    """Values of rays inside cells."""
+    cell, corners, weights = cells.of(pixels)
+    light = _Light(scene.origins[pixels])
+    samples = _Samples(scene, pixels)
+    for k, level in enumerate(scene.levels):
+        seen = cells.wanted[cell, k] & (light.left > 0)
+        doubtful = cells.doubtful[cell, k] | samples.all_known
+        ray = (seen & ~doubtful).nonzero()[:, 0]
+        met, i = samples.near(ray, (cells.corners.place[corners[ray], k] * weights[ray]).sum(dim=1), level)
+        alone = torch.cat([(seen & doubtful).nonzero()[:, 0], ray[~met]])
+        met_alone, i_alone = samples.first(alone, level)
+        ray = torch.cat([ray[met], alone[met_alone]])
+        if not len(ray):
+            continue
+        i = torch.cat([i[met], i_alone[met_alone]])
+        near = ray * samples.count + i
+        s, delta = samples.s, samples.delta
+        fraction = (s[near] - level) / (s[near] - s[near + 1])
+        t = torch.lerp(scene.t[i], scene.t[i + 1], fraction)
         before = t <= scene.plane[pixels[ray]]
-        ray, near, far, fraction, t = (values[before] for values in (ray, near, far, fraction, t))
-        rgb, alpha = scene.shade(pixels[ray], t, torch.lerp(delta[near], delta[far], fraction[:, None]))
+        ray, near, fraction, t = (values[before] for values in (ray, near, fraction, t))
+        rgb, alpha = scene.shade(pixels[ray], t, torch.lerp(delta[near], delta[near + 1], fraction[:, None]))
         light.meet(ray, rgb, alpha, t)
-    return scene.finish(pixels, light), lost
+    return scene.finish(pixels, light)

@@ -29,8 +29,8 @@ LAYERS = """
     synthetic data
     studio_pool
     imitation_points surfaces seen_vertices crop_fit
-    models.sine_loops
-    models.film models.compositing models.latents models.fused_sine
+    models.field_loops
+    models.film models.compositing models.latents
     models.alignment models.deformation models.discriminator models.manifolds models.template
     models.reconstruction_trunks
     models.generator models.reconstruction

@@ -1,16 +1,16 @@
 """The fields of one avatar for inference on a CPU: the same functions of points, several times faster.
 
 Points are taken a tile at a time, each by one core, so that the activations of two layers stay in its cache and are
-written over; biases and sines are one pass (:mod:`anifacegan.models.fused_sine`), and the template's heads one product
-a layer. The
-plain fields are the twins that this is tested against, and what is used on a GPU, in other precisions, for batches and
-in training.
+written over; biases and sines are one pass, the template's heads one product a layer, and all layers one call of
+compiled code (:mod:`anifacegan.models.field_loops`). The plain fields are the twins that this is tested against, and
+what is used on a GPU, in other precisions, for batches and in training.
 """
 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,14 +19,15 @@ from anifacegan.cores import on_all_cores
 from anifacegan.models.alignment import BoundAlignment
 from anifacegan.models.compositing import RGB_WIDENING, alpha_from_sigma
 from anifacegan.models.deformation import BoundDeformation
-from anifacegan.models.fused_sine import relu_, sine_
 from anifacegan.models.generator import Avatar
 from anifacegan.models.manifolds import ManifoldField
 from anifacegan.models.template import BoundTemplate
 from anifacegan.shapes import BOX
 
-ACTIVATIONS = 2**18
-"""Numbers that a layer gives for the points of a tile: with the layer's before it, 2 MB."""
+ACTIVATIONS = 2**16
+"""Numbers that a layer gives for the points of a tile: with the layer's before it, half a megabyte."""
+PARTS = 4
+"""Points are cut into so many parts for each core, so that none waits long for another."""
 
 
 def fast_avatar(avatar: Avatar) -> Avatar:
@@ -43,13 +44,12 @@ def fast_avatar(avatar: Avatar) -> Avatar:
 def _fast(field: Callable) -> Callable:
     field = getattr(field, "__wrapped__", field)                       # of torch.no_grad(): there are no gradients here
     if isinstance(field, BoundDeformation) and _is_one_on_cpu(field.layers[0].weight):
-        sines = _Layers([(layer.weight[0], layer.bias[0, 0]) for layer in field.layers], sine_)
-        scale = field.output_scale
-        return FastSteps(sines, scale * field.head.weight.T, scale * field.head.bias)
+        scale, layers = field.output_scale, [(layer.weight[0], layer.bias[0, 0]) for layer in field.layers]
+        return FastSteps(_Layers.with_head(layers, scale * field.head.weight.T), scale * field.head.bias)
     if isinstance(field, BoundAlignment) and _is_one_on_cpu(field.head):
         rate = field.frequency
-        sines = _Layers([(rate * layer.weight.T, rate * layer.bias) for layer in field.layers], sine_)
-        return FastSteps(sines, field.head[0], field.head.new_zeros(3))
+        layers = [(rate * layer.weight.T, rate * layer.bias) for layer in field.layers]
+        return FastSteps(_Layers.with_head(layers, field.head[0]), field.head.new_zeros(3))
     if isinstance(field, BoundTemplate) and _is_one_on_cpu(field.layers[0].weight):
         return FastTemplate(field)
     if isinstance(field, ManifoldField) and _is_one_on_cpu(field.output.weight[None]):
@@ -65,42 +65,67 @@ def _is_one_on_cpu(weight: Tensor) -> bool:
 class _Memory(threading.local):
     """Of the activations that a thread reads and of those that it writes."""
 
-    def __init__(self, size: int, like: Tensor) -> None:
-        self.halves = like.new_empty(2, size).unbind()
+    def __init__(self, tile: int, width: int, like: Tensor) -> None:
+        self.tile = tile
+        self.tiles = tuple(like.new_empty(tile, width).numpy() for _ in range(2))
 
 
 class _Layers:
-    """Layers behind one another, on a tile of points in world units; their activations are written over."""
+    """Layers behind one another, all of one width, on points in world units, and linear heads on some of them."""
 
-    def __init__(self, layers: list[tuple[Tensor, Tensor]], activate: Callable[[Tensor, Tensor], None]) -> None:
-        (first, bias), *others = layers
-        self.layers = [(first.detach() / BOX, bias.detach().contiguous())]
-        self.layers += [(weight.detach().contiguous(), bias.detach().contiguous()) for weight, bias in others]
-        self.activate = activate
-        width = max(weight.shape[1] for weight, _ in self.layers)
-        self.tile = max(1, ACTIVATIONS // width)
-        self.memory = _Memory(self.tile * width, self.layers[0][0])
+    def __init__(
+        self,
+        layers: list[tuple[Tensor, Tensor]],
+        heads: dict[int, Float[Tensor, "width channel"]],
+        rectified: bool = False,
+    ) -> None:
+        """``layers``: weights (in_dim, width) and biases (width,). ``heads``: by the number of the layer they read."""
+        width = len(layers[0][1])
+        weights, biases = zip(*layers, strict=True)
+        first, *hidden = (weight.detach().contiguous() for weight in weights)
+        all_heads = first.new_zeros(len(layers), *next(iter(heads.values())).shape)
+        for k, head in heads.items():
+            all_heads[k] = head.detach()
+        self._weights = (
+            (first / BOX).numpy(),
+            (torch.stack(hidden) if hidden else first.new_zeros(0, width, width)).numpy(),
+            torch.stack(biases).detach().numpy(),
+            all_heads.numpy(),
+            np.array([k in heads for k in range(len(layers))]),
+            rectified,
+        )
+        self._memory = _Memory(max(1, ACTIVATIONS // width), width, first)
 
-    def in_tiles(self, points: Float[Tensor, "point 3"], work: Callable[[slice], None]) -> None:
-        """``work`` on parts of the points, a tile at a time, on all cores."""
+    @classmethod
+    def with_head(
+        cls, layers: list[tuple[Tensor, Tensor]], head: Float[Tensor, "width channel"], rectified: bool = False
+    ) -> "_Layers":
+        """With one head, behind the last layer."""
+        return cls(layers, {len(layers) - 1: head}, rectified)
+
+    def heads(
+        self, points: Float[Tensor, "point 3"], bias: Float[Tensor, "channel"]
+    ) -> Float[Tensor, "point channel"]:
+        """The sum of the heads, and of a bias."""
+        from anifacegan.models import field_loops
+
         if torch.is_grad_enabled() and points.requires_grad:
             raise ValueError("fast fields have no gradients, and these points require them; ask the plain fields")
-        on_all_cores([slice(start, start + self.tile) for start in range(0, len(points), self.tile)], work)
+        points = points.detach().contiguous()
+        out = bias.detach().repeat(len(points), 1)
 
-    def step(self, k: int, h: Float[Tensor, "tile in_dim"]) -> Float[Tensor, "tile out_dim"]:
-        """Layer k of activations that the other half of the memory holds."""
-        weight, bias = self.layers[k]
-        width = weight.shape[1]
-        out = self.memory.halves[k % 2][: len(h) * width].view(-1, width)
-        torch.mm(h, weight, out=out)
-        self.activate(out, bias)
+        def add(part: slice) -> None:
+            field_loops.add_heads(points[part].numpy(), *self._weights, out[part].numpy(), *self._memory.tiles)
+
+        on_all_cores(_parts(len(points), self._memory.tile), add)
         return out
 
-    def __call__(self, x: Float[Tensor, "tile 3"]) -> Float[Tensor, "tile out_dim"]:
-        """The last layer's activations, until this thread's next call."""
-        for k in range(len(self.layers)):
-            x = self.step(k, x)
-        return x
+
+def _parts(points: int, tile: int) -> list[slice]:
+    """Of all points, for the cores to share; none smaller than a tile."""
+    cores = torch.get_num_threads()
+    size = max(1, points) if cores == 1 else max(tile, -(-points // (PARTS * cores)))
+    return [slice(start, start + size) for start in range(0, points, size)]
 
 
 @dataclass(frozen=True)
@@ -108,17 +133,10 @@ class FastSteps:
     """Sine layers and a linear head: (1, N, 3) points -> (1, N, 3) steps, world units."""
 
     layers: _Layers
-    weight: Float[Tensor, "hidden 3"]
     bias: Float[Tensor, "3"]
 
     def __call__(self, x: Float[Tensor, "1 point 3"]) -> Float[Tensor, "1 point 3"]:
-        points, out = x[0], torch.empty_like(x[0])
-
-        def work(tile: slice) -> None:
-            torch.addmm(self.bias, self.layers(points[tile]), self.weight, out=out[tile])
-
-        self.layers.in_tiles(points, work)
-        return out[None]
+        return self.layers.heads(x[0], self.bias)[None]
 
 
 class FastManifolds:
@@ -128,17 +146,11 @@ class FastManifolds:
         layers = [(layer.weight.T, layer.bias) for layer in field.hidden]  # type: ignore[union-attr,operator]
         weight, bias = layers[0]
         layers[0] = (weight, bias - field.centre @ weight)
-        self.layers = _Layers(layers, relu_)
-        self.weight, self.bias = field.output.weight.detach()[0], field.output.bias.detach()
+        self.layers = _Layers.with_head(layers, field.output.weight.T, rectified=True)
+        self.bias = field.output.bias.detach()
 
     def __call__(self, x: Float[Tensor, "1 point 3"]) -> Float[Tensor, "1 point"]:
-        points, out = x[0], torch.empty_like(x[0, :, 0])
-
-        def work(tile: slice) -> None:
-            torch.mv(self.layers(points[tile]), self.weight, out=out[tile])
-
-        self.layers.in_tiles(points, work)
-        return (out + self.bias)[None]
+        return self.layers.heads(x[0], self.bias)[None, :, 0]
 
 
 class FastTemplate:
@@ -146,27 +158,20 @@ class FastTemplate:
 
     def __init__(self, field: BoundTemplate) -> None:
         layers = [(layer.weight[0], layer.bias[0, 0]) for layer in [*field.layers, field.colour_layer]]
-        self.layers = _Layers(layers, sine_)
-        heads = zip(field.rgb_heads, field.sigma_heads, strict=True)
+        both = enumerate(zip(field.rgb_heads, field.sigma_heads, strict=True), start=1)
+        heads = {k: torch.cat([rgb.weight, sigma.weight]).detach().T.clone() for k, (rgb, sigma) in both}
         # Columns: rgb and density. The last colour head reads the colour layer, its density the layer before.
-        self.heads = [torch.cat([rgb.weight, sigma.weight]).detach().T.contiguous() for rgb, sigma in heads]
-        self.heads.append(torch.zeros_like(self.heads[-1]))
-        self.heads[-1][:, :3] = self.heads[-2][:, :3]
-        self.heads[-2][:, :3] = 0.0
+        last = len(layers) - 1
+        heads[last] = torch.zeros_like(heads[last - 1])
+        heads[last][:, :3] = heads[last - 1][:, :3]
+        heads[last - 1][:, :3] = 0.0
+        self.layers = _Layers(layers, heads)
         biases = [head.bias.detach() for head in [*field.rgb_heads, *field.sigma_heads]]
         count = len(field.rgb_heads)
         self.bias = torch.cat([sum(biases[:count]), sum(biases[count:])])  # type: ignore[list-item]
         self.gain = field.sigma_gain
 
     def __call__(self, x: Float[Tensor, "1 point 3"]) -> tuple[Float[Tensor, "1 point 3"], Float[Tensor, "1 point"]]:
-        points, out = x[0], self.bias.repeat(x.shape[1], 1)            # (N, 4)
-
-        def work(tile: slice) -> None:
-            h, to = self.layers.step(0, points[tile]), out[tile]
-            for k, head in enumerate(self.heads, start=1):
-                h = self.layers.step(k, h)
-                to.addmm_(h, head)
-
-        self.layers.in_tiles(points, work)
-        rgb = out[:, :3].sigmoid() * (1 + 2 * RGB_WIDENING) - RGB_WIDENING
-        return rgb[None], alpha_from_sigma(self.gain * out[:, 3])[None]
+        found = self.layers.heads(x[0], self.bias)                     # (N, 4)
+        rgb = found[:, :3].sigmoid() * (1 + 2 * RGB_WIDENING) - RGB_WIDENING
+        return rgb[None], alpha_from_sigma(self.gain * found[:, 3])[None]
