@@ -32,7 +32,7 @@ from anifacegan.shapes import EXP_DIM
 from anifacegan.trajectories import WIDEST_VIEW_RAD
 
 SUFFIX = ".safetensors"
-FORMAT = 1
+FORMAT = 2
 MOST_MISSED = 0.1
 """Share of an expression, by the length of its coefficients, that may be missing from the blendshapes."""
 MOST_WEIGHT = 1.5
@@ -46,7 +46,8 @@ _ARRAYS = {
     "starts": ("int32", (None,)),
     "textures": ("uint8", (None, None, None, 4)),
     "background": ("uint8", (None, None, 3)),
-    "blendshapes": ("float16", (None, None, 3)),
+    "blendshapes": ("float16", (None, None, None, 3)),
+    "texel_steps": ("float32", (None, None, None, 2)),
     "codes": ("float32", (None, 64)),
 }
 """Kind and shape of the arrays, as the file has them."""
@@ -250,7 +251,10 @@ def _check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     vertices, triangles, starts = len(arrays["vertices"]), arrays["triangles"], arrays["starts"]
     layers = len(arrays["textures"])
     whole = (
-        len(arrays["texels"]) == vertices == arrays["blendshapes"].shape[1]
+        len(arrays["texels"]) == vertices == arrays["blendshapes"].shape[2]
+        and arrays["texel_steps"].shape[2] <= vertices
+        and arrays["texel_steps"].shape[:2] == arrays["blendshapes"].shape[:2]
+        and arrays["blendshapes"].shape[1] >= 1
         and len(arrays["codes"]) == len(arrays["blendshapes"])
         and len(starts) == layers + 1
         and starts[0] == 0

@@ -1,5 +1,5 @@
 """What baking costs and how near a played film is to the exact one: by size of textures and grids, and by the number of
-blendshapes, side by side.
+blendshapes and of their stations, side by side.
 
 The film is that of ``render.sh``: a person turns the head while an expression comes, or several one after the other.
 Exact frames are rendered once; each way of baking plays the same frames, a frame of each way in turn.
@@ -8,7 +8,7 @@ Exact frames are rendered once; each way of baking plays the same frames, a fram
 import json
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,9 @@ class BakeBenchmark:
     """Texture sizes that are compared, with the first grid."""
     grids: int | tuple[int, ...] = (128, 64, 192)
     """Grid sizes that are compared, with the third texture, or the last where there are fewer."""
+    stations: int | tuple[int, ...] = (2, 1)
+    """Stations of blendshapes that are compared, with that texture and the first grid; the first are those of all other
+    rows."""
     blendshapes: int | tuple[int, ...] = ()
     """Numbers of blendshapes that are compared, with that texture and the first grid; the other rows have as many as
     the film needs, which is also the most."""
@@ -64,8 +67,8 @@ class BakeBenchmark:
         require(self, "", "frames rounds", at_least=1)
         require(self, "", "size", at_least=16)
         require(self, "", "seed", at_least=0)
-        if not several(self.textures) or not several(self.grids) or not several(self.expression):
-            raise ValueError("textures, grids and expression need at least one value each")
+        if not all(several(values) for values in (self.textures, self.grids, self.stations, self.expression)):
+            raise ValueError("textures, grids, stations and expression need at least one value each")
         if self.frames < 1 + len(several(self.expression)):
             raise ValueError(f"frames is {self.frames}, expected more than there are expressions")
         if not all(count >= 1 for count in several(self.blendshapes)):
@@ -76,14 +79,14 @@ class BakeBenchmark:
     def ways(self) -> list[tuple[BakeConfig, int | None]]:
         """Every way of baking that is measured, with its number of blendshapes; None is as many as are needed."""
         widest = max(self.yaw, 0.05) + 0.05
-        textures, grids = several(self.textures), several(self.grids)
-        middle = textures[min(2, len(textures) - 1)]
-        triples = [(texture, grids[0], None) for texture in textures]
-        triples += [(middle, grid, None) for grid in grids[1:]]
-        triples += [(middle, grids[0], count) for count in several(self.blendshapes)]
-        return [
-            (BakeConfig(texture=texture, grid=grid, widest_rad=widest), count) for texture, grid, count in triples
-        ]
+        textures, grids, stations = several(self.textures), several(self.grids), several(self.stations)
+        usual = BakeConfig(
+            texture=textures[min(2, len(textures) - 1)], grid=grids[0], stations=stations[0], widest_rad=widest
+        )
+        ways: list[tuple[BakeConfig, int | None]] = [(replace(usual, texture=texture), None) for texture in textures]
+        ways += [(replace(usual, grid=grid), None) for grid in grids[1:]]
+        ways += [(replace(usual, stations=count), None) for count in stations[1:]]
+        return ways + [(usual, count) for count in several(self.blendshapes)]
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class BakeMeasurement:
 
     texture: int
     grid: int
+    stations: int
     blendshapes: int
     chart_seconds: float
     """Once for a model."""
@@ -127,7 +131,7 @@ def measure_baking(model: Model, config: BakeBenchmark) -> list[BakeMeasurement]
     times: list[list[float]] = [[] for _ in baked]
     errors: list[list[Tensor]] = [[] for _ in baked]
     for avatar, *_ in baked:
-        play(avatar, avatar.vertices, 0.0, 0.0, config.size)           # compiles
+        play(avatar, avatar.neutral, 0.0, 0.0, config.size)           # compiles
     for number in range(config.rounds):
         for z_exp, yaw, right in zip(film, yaws, exact, strict=True):
             for (avatar, *_), took, wrong in zip(baked, times, errors, strict=True):
@@ -182,6 +186,7 @@ def _measurement(
     return BakeMeasurement(
         texture=way.texture,
         grid=way.grid,
+        stations=way.stations,
         blendshapes=len(avatar.blendshapes),
         chart_seconds=charting,
         bake_seconds=baking,
@@ -198,11 +203,11 @@ def _measurement(
 
 def baking_table(found: list[BakeMeasurement]) -> str:
     """All numbers for a reader, as Markdown."""
-    head = ["texture", "grid", "shapes", "bake s", "charts s", "triangles", "play ms", "frames/s", "exact ms",
+    head = ["texture", "grid", "stations", "shapes", "bake s", "charts s", "triangles", "play ms", "frames/s", "exact ms",
             "times faster", "PSNR", "worst", "face", "worst face"]  # fmt: skip
     rows = [
         [
-            f"{m.texture}", f"{m.grid}", f"{m.blendshapes}", f"{m.bake_seconds:.1f}", f"{m.chart_seconds:.1f}",
+            f"{m.texture}", f"{m.grid}", f"{m.stations}", f"{m.blendshapes}", f"{m.bake_seconds:.1f}", f"{m.chart_seconds:.1f}",
             f"{m.triangles}", f"{m.play_ms:.1f}", f"{1000 / m.play_ms:.0f}", f"{m.exact_ms:.0f}",
             f"{m.exact_ms / m.play_ms:.0f}",
             f"{m.psnr_db:.1f}", f"{m.worst_db:.1f}", f"{m.face_db:.1f}", f"{m.worst_face_db:.1f}",

@@ -42,10 +42,14 @@ class BakeConfig:
     """Vertices along a side of each sheet, without what is added where the skin stretches."""
     widest_rad: float = 0.9
     """How far from frontal a view of the avatar may be."""
+    stations: int = 2
+    """On the way from neutral to each expression; the last is the expression. Between them everything moves along
+    straight lines."""
 
     def __post_init__(self) -> None:
         require(self, "bake", "texture", at_least=4 * COARSE)
         require(self, "bake", "grid", at_least=8)
+        require(self, "bake", "stations", at_least=1)
         if not 0 < self.widest_rad <= 1.2:
             raise ValueError(f"bake.widest_rad is {self.widest_rad}, expected more than 0, at most 1.2")
 
@@ -91,12 +95,12 @@ def bake(
         raise InputError("nothing of this person can be seen: every manifold is transparent")
     before = cells_before(cells, mesh_of(complete, sheets), march.fov_deg, config.widest_rad) & complete
     cells |= before
-    moving = moving_mesh(condition, codes, mesh_of(cells, sheets), sheets.texels)
+    moving = moving_mesh(condition, codes, config.stations, mesh_of(cells, sheets), sheets.texels)
     if not (np.isfinite(moving.residual).all() and np.isfinite(moving.neutral).all()):
         raise InputError("this person's deformation is not finite; weights or codes are broken")
     mesh = moving.mesh
     reach = _background_reach(march.background_z, config.widest_rad, march.fov_deg)
-    shrunk = (coarse.shape[2] - 1) / (sheets.width - 1), (coarse.shape[1] - 1) / (sheets.height - 1)
+    shrunk = np.divide((coarse.shape[2] - 1, coarse.shape[1] - 1), (sheets.width - 1, sheets.height - 1))
     rough = LayeredAvatar(
         vertices=moving.neutral,
         texels=(mesh.texels * shrunk).astype(np.float32),
@@ -106,16 +110,19 @@ def bake(
         background=background_texture(person, reach),
         background_reach=reach,
         blendshapes=moving.blendshapes,
+        texel_steps=(moving.texel_steps * shrunk).astype(np.float32),
         codes=codes,
         march=march,
         widest_rad=config.widest_rad,
     )
     shown, needed = seen_cells(rough, mesh, cells)
     corners = mesh.triangles[moving.torn].ravel()
-    shown |= sheets.cells_at(np.repeat(mesh.level(moving.torn), 3), mesh.texels[corners])
+    for steps in moving.texel_steps.reshape(moving.texel_steps.shape[0] * config.stations, corners.size, 2):
+        shown |= sheets.cells_at(np.repeat(mesh.level(moving.torn), 3), mesh.texels[corners] + steps)
     textures, fine_count = fine_textures(person, sheets, coarse, shown)
     kept = restricted(mesh, needed | before)
     used = np.unique(kept.triangles)
+    first_gliding = len(mesh.texels) - corners.size
     number = np.full(len(mesh.texels), -1, np.int32)
     number[used] = np.arange(len(used), dtype=np.int32)
     avatar = dataclasses.replace(
@@ -125,7 +132,8 @@ def bake(
         triangles=number[kept.triangles],
         starts=kept.starts,
         textures=textures,
-        blendshapes=moving.blendshapes[:, used],
+        blendshapes=moving.blendshapes[:, :, used],
+        texel_steps=moving.texel_steps[:, :, used[used >= first_gliding] - first_gliding],
     )
     return avatar, BakeReport(moving.residual, charts.twice, fine_count + coarse[..., 0].size)
 

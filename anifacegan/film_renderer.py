@@ -173,7 +173,8 @@ class RendererChoice:
             avatar, report = bake(condition, z_exp[keys], self.charts, config)
         residual = float(report.residual.max()) if len(report.residual) else 0.0
         player = player_on(self.model.generator.device, avatar)
-        return player, {"blendshapes": len(keys), "texture": texture, "residual_world": residual}
+        facts = {"blendshapes": len(keys), "stations": config.stations, "texture": texture}
+        return player, facts | {"residual_world": residual}
 
     @staticmethod
     def _psnr(one: FrameRenderer, other: FrameRenderer, wanted: Wanted, k: int) -> float:

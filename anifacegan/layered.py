@@ -1,9 +1,12 @@
 """A layered avatar: one person as textured sheets, which an expression bends. It knows no network.
 
 Each sheet is a part of a radiance manifold: a texture of colours premultiplied by their opacity, on a mesh. The mesh is
-given where the points of the neutral person are; an expression moves its vertices by a weighted sum of blendshapes. The
-weights come from the expression's coefficients: they are those of the sum of the blendshapes' own coefficients that is
-nearest to it.
+given where the points of the neutral person are; an expression moves its vertices by the sum of what blendshapes do at
+their weights. The weights come from the expression's coefficients: they are those of the sum of the blendshapes' own
+coefficients that is nearest to it.
+
+Lids and lips follow no straight line. So a blendshape has stations on its way from 0 to 1, and between them lines. Some
+vertices move on their texture, too: those of triangles that span an open mouth, which show something else at each.
 """
 
 from dataclasses import dataclass
@@ -33,8 +36,10 @@ class LayeredAvatar:
     """On the plane z = march.background_z; the first row is at the top, centres of the corner texels at its corners."""
     background_reach: float
     """The background covers x and y from minus to plus this, world units; beyond, its edge is repeated."""
-    blendshapes: Float[np.ndarray, "shape vertex 3"]
-    """Steps of the vertices at weight 1."""
+    blendshapes: Float[np.ndarray, "shape station vertex 3"]
+    """Steps of the vertices at weights 1/P, 2/P, ... 1, of P stations."""
+    texel_steps: Float[np.ndarray, "shape station gliding 2"]
+    """On their texture, of the last of the vertices; all others stay where they are."""
     codes: Float[np.ndarray, "shape 64"]
     """Expression coefficients at weight 1."""
     march: MarchConfig
@@ -50,15 +55,50 @@ class LayeredAvatar:
         """Of the blendshapes, for the nearest expressions that they can make."""
         return z_exp @ self._to_weights
 
+    def shares(self, z_exp: Float[np.ndarray, "*batch 64"]) -> Float[np.ndarray, "*batch shape station"]:
+        """Of the steps at each station, for the same expressions. Beyond the ends the first and last lines go on."""
+        stations = self.blendshapes.shape[1]
+        way = self.weights(z_exp)[..., None] * stations                # 1 at the first station
+        line = np.clip(np.floor(way), 0, stations - 1)
+        station = np.arange(stations, dtype=way.dtype)
+        return np.where(station == line, way - line, 0) + np.where(station == line - 1, 1 - way + line, 0)
+
     def missed(self, z_exp: Float[np.ndarray, "64"]) -> float:
         """Share of an expression, by the length of its coefficients, that no blendshapes make; 0 for the neutral."""
         length = float(np.linalg.norm(z_exp))
         return 0.0 if length == 0 else float(np.linalg.norm(z_exp - self.weights(z_exp) @ self.codes)) / length
 
-    def posed(self, z_exp: Float[np.ndarray, "64"]) -> Float[np.ndarray, "vertex 3"]:
+    @property
+    def neutral(self) -> "Pose":
+        """The vertices with a neutral face."""
+        return Pose(self.vertices, self.texels)
+
+    def at_station(self, shape: int, station: int) -> "Pose":
+        """The vertices where one blendshape has its station."""
+        texels = self.texels.copy()
+        self._gliding(texels)[:] += self.texel_steps[shape, station]
+        return Pose(self.vertices + self.blendshapes[shape, station], texels)
+
+    def _gliding(self, texels: Float[np.ndarray, "vertex 2"]) -> Float[np.ndarray, "gliding 2"]:
+        """Those of the vertices that :attr:`texel_steps` are of."""
+        return texels[len(texels) - self.texel_steps.shape[2] :]
+
+    def posed(self, z_exp: Float[np.ndarray, "64"]) -> "Pose":
         """The vertices with an expression."""
-        vertices = self.vertices.copy()
-        for weight, step in zip(self.weights(z_exp), self.blendshapes, strict=True):
-            if weight != 0:
-                vertices += weight * step
-        return vertices
+        shares = self.shares(z_exp)
+        vertices, texels = self.vertices.copy(), self.texels.copy()
+        gliding = self._gliding(texels)
+        for shape, station in zip(*shares.nonzero(), strict=True):
+            vertices += shares[shape, station] * self.blendshapes[shape, station]
+            gliding += shares[shape, station] * self.texel_steps[shape, station]
+        return Pose(vertices, texels)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where an avatar's vertices are."""
+
+    vertices: Float[np.ndarray, "vertex 3"]
+    """Target space, world units."""
+    texels: Float[np.ndarray, "vertex 2"]
+    """On their sheet's texture, see :class:`LayeredAvatar`."""

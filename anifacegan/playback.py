@@ -25,7 +25,7 @@ from jaxtyping import Bool, Float, Int
 
 from anifacegan.cameras import orbit_rotation
 from anifacegan.cores import on_all_cores
-from anifacegan.layered import LayeredAvatar
+from anifacegan.layered import LayeredAvatar, Pose
 from anifacegan.rasterizer import draw_triangles
 from anifacegan.rendered import Picture
 
@@ -35,23 +35,21 @@ VERTICES, ROWS = 2**14, 16
 """That a core projects, and rows of a picture that it blends, at a time."""
 
 
-def play(
-    avatar: LayeredAvatar, vertices: Float[np.ndarray, "vertex 3"], yaw: float, pitch: float, size: int
-) -> Picture:
+def play(avatar: LayeredAvatar, pose: Pose, yaw: float, pitch: float, size: int) -> Picture:
     """One view of an avatar with its vertices where an expression has them (:meth:`LayeredAvatar.posed`).
 
     Angles are radians from frontal, with the signs of :meth:`anifacegan.library.Face.picture`.
     """
-    planes, _ = _drawn(avatar, vertices, yaw, pitch, size, notes_seen=False)
+    planes, _ = _drawn(avatar, pose, yaw, pitch, size, notes_seen=False)
     image = torch.from_numpy(planes)
     return Picture(rgb=image[:3], foreground=image[3:4], foreground_rgb=image[4:7], depth=image[7:])
 
 
 def seen_triangles(
-    avatar: LayeredAvatar, vertices: Float[np.ndarray, "vertex 3"], yaw: float, pitch: float, size: int
+    avatar: LayeredAvatar, pose: Pose, yaw: float, pitch: float, size: int
 ) -> Bool[np.ndarray, "2 triangle"]:
     """Triangles that reach the eye in some pixel of a view (0), and those where rays leave these sheets again (1)."""
-    return _drawn(avatar, vertices, yaw, pitch, size, notes_seen=True)[1]
+    return _drawn(avatar, pose, yaw, pitch, size, notes_seen=True)[1]
 
 
 def entered_triangles(
@@ -118,7 +116,7 @@ def _draw(vertices: np.ndarray, triangles: np.ndarray, starts: np.ndarray, view:
 
 def _drawn(
     avatar: LayeredAvatar,
-    vertices: Float[np.ndarray, "vertex 3"],
+    pose: Pose,
     yaw: float,
     pitch: float,
     size: int,
@@ -126,7 +124,7 @@ def _drawn(
 ) -> tuple[Float[np.ndarray, "8 size size"], Bool[np.ndarray, "2 noted"]]:
     march = avatar.march
     view = View(yaw, pitch, size, march.fov_deg)
-    sheets = _draw(vertices, avatar.triangles, avatar.starts, view)
+    sheets = _draw(pose.vertices, avatar.triangles, avatar.starts, view)
     planes = np.empty((8, size, size), np.float32)
     seen = np.zeros((2, len(avatar.triangles) if notes_seen else 0), np.bool_)
     spacing = (march.far - march.near) / (march.samples - 1)
@@ -135,7 +133,7 @@ def _drawn(
     def blend(row: int) -> None:
         _blend(
             sheets.x_px, sheets.y_px, sheets.inverse_depth, avatar.triangles, sheets.facing, avatar.starts,
-            sheets.ends, sheets.maps, avatar.texels, avatar.textures, avatar.background, *view.origin_and_axes,
+            sheets.ends, sheets.maps, pose.texels, avatar.textures, avatar.background, *view.origin_and_axes,
             view.tangent, limits, row, min(row + ROWS, size), planes, seen,
         )  # fmt: skip
 

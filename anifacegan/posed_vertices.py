@@ -72,10 +72,13 @@ class MovingMesh:
     mesh: SheetMesh
     neutral: Float[np.ndarray, "vertex 3"]
     """Its vertices with a neutral face."""
-    blendshapes: Float[np.ndarray, "shape vertex 3"]
-    """Their steps with each expression."""
+    blendshapes: Float[np.ndarray, "shape station vertex 3"]
+    """Their steps at every station of each expression."""
     torn: Int[np.ndarray, "torn"]
-    """Triangles with corners and texels of their own: what they show is not what is beside them on their sheet."""
+    """Triangles with corners and texels of their own, which are the last vertices: what they show with an expression is
+    not what is beside them on their sheet."""
+    texel_steps: Float[np.ndarray, "shape station torn*3 2"]
+    """Steps of the texels of these corners."""
     residual: Float[np.ndarray, "shape"]
     """Of each expression: the distance between the template points that vertices should show and those they show, world
     units, of which 99 % of the vertices are below."""
@@ -127,45 +130,49 @@ def seen_through(
 
 
 def moving_mesh(
-    condition: Condition, codes: Float[np.ndarray, "shape 64"], mesh: SheetMesh, texels_of: TexelsOf
+    condition: Condition,
+    codes: Float[np.ndarray, "shape 64"],
+    stations: int,
+    mesh: SheetMesh,
+    texels_of: TexelsOf,
 ) -> MovingMesh:
-    """Carry a mesh along with the expressions.
+    """Carry a mesh along with the expressions, to so many stations from neutral to each.
 
-    A triangle that an expression tears apart gets corners of its own. It shows what the networks show at its place, and
-    where they show nothing of its sheet, it shrinks away.
+    A triangle that is torn apart at some station gets corners of its own. It shows there what the networks show at its
+    place, and where they show nothing of its sheet, it shrinks away.
     """
     neutral_code = np.zeros(EXP_DIM, np.float32)
     x_template = torch.from_numpy(mesh.x_template).to(condition(neutral_code).levels.device)
     neutral = targets(condition, neutral_code, x_template)[0].cpu().numpy()
-    steps = np.zeros((len(codes), *neutral.shape), np.float32)
+    on_the_way = codes[:, None] * (np.arange(1, stations + 1, dtype=np.float32) / stations)[:, None]  # (S, P, 64)
+    steps = np.zeros((*on_the_way.shape[:2], *neutral.shape), np.float32)
     residual = np.zeros(len(codes))
-    longest, which = np.zeros(len(mesh.triangles)), np.zeros(len(mesh.triangles), int)
-    for k, code in enumerate(tqdm(codes, desc="expressions", leave=False, disable=None)):
-        pose = posed(condition, code, mesh)
-        steps[k] = pose.x - neutral
-        residual[k] = np.quantile(pose.residual, 0.99, method="higher")
-        longer = pose.torn(mesh.triangles, neutral)
-        which = np.where(longer > longest, k, which)
-        longest = np.maximum(longest, longer)
-    torn = np.flatnonzero(longest)
+    is_torn = np.zeros((*on_the_way.shape[:2], len(mesh.triangles)), bool)
+    places = list(np.ndindex(*on_the_way.shape[:2]))
+    for place in tqdm(places, desc="expressions", leave=False, disable=None):
+        pose = posed(condition, on_the_way[place], mesh)
+        steps[place] = pose.x - neutral
+        is_torn[place] = pose.torn(mesh.triangles, neutral) > 0
+        residual[place[0]] = max(residual[place[0]], np.quantile(pose.residual, 0.99, method="higher"))
+    torn = np.flatnonzero(is_torn.any((0, 1)))
     corners = mesh.triangles[torn]
     triangles = mesh.triangles.copy()
     triangles[torn] = len(neutral) + np.arange(corners.size, dtype=np.int32).reshape(-1, 3)
-    level = mesh.level(torn)
-    texels, own_steps = mesh.texels[corners], steps[:, corners]        # (T, 3, 2), (S, T, 3, 3)
-    for k, code in enumerate(codes):
-        ours = np.flatnonzero(which[torn] == k)
-        person = condition(code)
-        x = (neutral + steps[k])[corners[ours]]                        # (T, 3 corners, 3)
-        x = x + INWARDS * (x.mean(1, keepdims=True) - x)
-        points = torch.from_numpy(x.reshape(-1, 3)).to(person.levels.device)
-        at = torch.from_numpy(np.repeat(level[ours], 3)).to(points.device)
-        shown, found = (part.cpu().numpy() for part in seen_through(person, points, at))
-        there = found.reshape(-1, 3).all(1)
-        texels[ours[there]] = texels_of(np.repeat(level[ours], 3), shown).reshape(-1, 3, 2)[there]
-        gone = ours[~there]
-        middle = (neutral + steps[k])[corners[gone]].mean(1, keepdims=True)
-        own_steps[k, gone] = middle - neutral[corners[gone]]
+    level, texels = mesh.level(torn), mesh.texels[corners]             # (T,), (T, 3, 2)
+    own_steps = steps[:, :, corners]                                   # (S, P, T, 3, 3)
+    texel_steps = np.zeros((*own_steps.shape[:-1], 2), np.float32)
+    for place in places:
+        here = np.flatnonzero(is_torn[place][torn])
+        person = condition(on_the_way[place])
+        x = (neutral + steps[place])[corners[here]]                    # (T', 3 corners, 3)
+        middle = x.mean(1, keepdims=True)
+        points = torch.from_numpy((x + INWARDS * (middle - x)).reshape(-1, 3)).to(person.levels.device)
+        levels = np.repeat(level[here], 3)
+        shown, found = seen_through(person, points, torch.from_numpy(levels).to(points.device))
+        there = found.cpu().numpy().reshape(-1, 3).all(1)
+        seen = texels_of(levels, shown.cpu().numpy()).reshape(-1, 3, 2)
+        texel_steps[place][here[there]] = (seen - texels[here])[there]
+        own_steps[place][here[~there]] = (middle - neutral[corners[here]])[~there]
     more = dataclasses.replace(
         mesh,
         x_template=np.concatenate([mesh.x_template, mesh.x_template[corners.ravel()]]),
@@ -175,7 +182,8 @@ def moving_mesh(
     return MovingMesh(
         mesh=more,
         neutral=np.concatenate([neutral, neutral[corners.ravel()]]),
-        blendshapes=np.concatenate([steps, own_steps.reshape(len(codes), corners.size, 3)], axis=1),
+        blendshapes=np.concatenate([steps, own_steps.reshape(*steps.shape[:2], corners.size, 3)], axis=2),
         torn=torn,
+        texel_steps=texel_steps.reshape(*steps.shape[:2], corners.size, 2),
         residual=residual,
     )

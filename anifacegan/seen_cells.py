@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 
 from anifacegan.cores import on_all_cores
-from anifacegan.layered import LayeredAvatar
+from anifacegan.layered import LayeredAvatar, Pose
 from anifacegan.playback import View, entered_triangles, seen_triangles
 from anifacegan.sheet_meshes import SheetMesh, restricted
 from anifacegan.sheets import LevelCells, grown
@@ -53,11 +53,11 @@ def cells_before(cells: LevelCells, complete: SheetMesh, fov_deg: float, widest_
 def seen_cells(avatar: LayeredAvatar, mesh: SheetMesh, cells: LevelCells) -> tuple[LevelCells, LevelCells]:
     """Cells that some view of the neutral face or of an expression shows; and all that such views need."""
     seen = np.zeros((2, len(mesh.triangles)), bool)
-    poses = [avatar.vertices, *(avatar.vertices + shape for shape in avatar.blendshapes)]
+    poses = [avatar.neutral, *(avatar.at_station(*place) for place in np.ndindex(*avatar.blendshapes.shape[:2]))]
 
-    def look(pose_and_view: tuple[np.ndarray, tuple[float, float]]) -> None:
-        vertices, (yaw, pitch) = pose_and_view
-        seen[seen_triangles(avatar, vertices, yaw, pitch, SEEN_SIZE)] = True
+    def look(pose_and_view: tuple[Pose, tuple[float, float]]) -> None:
+        pose, (yaw, pitch) = pose_and_view
+        seen[seen_triangles(avatar, pose, yaw, pitch, SEEN_SIZE)] = True
 
     on_all_cores(product(poses, _views(avatar.widest_rad)), look)
     found = np.zeros((2, cells.size), bool)

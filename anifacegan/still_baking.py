@@ -37,9 +37,15 @@ def bake_still(
     def with_its_colours(z_exp: Float[np.ndarray, "64"]) -> Avatar:
         return read_on_the_manifolds(condition(z_exp), condition, code)
 
-    avatar, report = bake(with_its_colours, code[None], charts, config)
+    avatar, report = bake(with_its_colours, code[None], charts, dataclasses.replace(config, stations=1))
+    pose = avatar.at_station(0, 0)
     still = dataclasses.replace(
-        avatar, vertices=avatar.posed(code), blendshapes=avatar.blendshapes[:0], codes=avatar.codes[:0]
+        avatar,
+        vertices=pose.vertices,
+        texels=pose.texels,
+        blendshapes=avatar.blendshapes[:0],
+        texel_steps=avatar.texel_steps[:0],
+        codes=avatar.codes[:0],
     )
     return still, report
 

@@ -38,9 +38,10 @@ class TorchPlayer:
             return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
         self.avatar = avatar
-        self.vertices, self.blendshapes = here(avatar.vertices), here(avatar.blendshapes).flatten(1)
+        self.vertices, self.texels = here(avatar.vertices), here(avatar.texels)
+        self.blendshapes = here(avatar.blendshapes).flatten(2).flatten(0, 1)  # (S * P, V * 3)
+        self.texel_steps = here(avatar.texel_steps).flatten(2).flatten(0, 1)
         self.triangles = here(avatar.triangles).long()
-        self.texels = here(avatar.texels)[self.triangles]              # (F, 3, 2)
         counts = np.diff(avatar.starts)
         self.layer = here(np.repeat(np.arange(len(counts)), counts))
         starts = np.concatenate([avatar.starts[:-1], avatar.starts[:-1] + len(avatar.triangles)])
@@ -62,14 +63,22 @@ class TorchPlayer:
         size: int,
     ) -> Float[Tensor, "frame 8 size size"]:
         """Views on the device: rgb, opacity of the head, its premultiplied rgb, and distance."""
-        weights = torch.from_numpy(self.avatar.weights(z_exp)).to(self.vertices)
+        shares = torch.from_numpy(self.avatar.shares(z_exp)).flatten(1).to(self.vertices)
         frames = torch.empty(len(z_exp), 8, size, size, device=self.device)
-        for frame, weight, *angles in zip(frames, weights, yaw, pitch, strict=True):
-            vertices = self.vertices + (weight @ self.blendshapes).view(-1, 3)
-            self._frame(vertices, View(*map(float, angles), size, self.march.fov_deg), frame)
+        for frame, share, *angles in zip(frames, shares, yaw, pitch, strict=True):
+            vertices = self.vertices + (share @ self.blendshapes).view(-1, 3)
+            steps = (share @ self.texel_steps).view(-1, 2)
+            texels = self.texels + torch.nn.functional.pad(steps, (0, 0, len(vertices) - len(steps), 0))
+            self._frame(vertices, texels, View(*map(float, angles), size, self.march.fov_deg), frame)
         return frames
 
-    def _frame(self, vertices: Float[Tensor, "vertex 3"], view: View, frame: Float[Tensor, "8 size size"]) -> None:
+    def _frame(
+        self,
+        vertices: Float[Tensor, "vertex 3"],
+        texels: Float[Tensor, "vertex 2"],
+        view: View,
+        frame: Float[Tensor, "8 size size"],
+    ) -> None:
         origin, axes = (torch.from_numpy(part).float() for part in view.origin_and_axes)
         focal = (view.size - 1) / 2 / view.tangent
         camera = Camera(
@@ -86,10 +95,11 @@ class TorchPlayer:
         area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
         draw = self._drawn_by_nvdiffrast if self.backend == "nvdiffrast" else self._drawn_by_torch
         maps = draw(places, in_camera, camera, area < 0)               # y runs down: these are seen from outside
+        texels = texels[self.triangles]                                # (F, 3, 2)
         some = max(1, BLENDED[self.device.type] // (len(self.textures) * view.size))
         for first in range(0, view.size, some):
             rows = slice(first, min(first + some, view.size))
-            self._blend(corners, maps[:, :, rows], rows, origin, axes, view, frame[:, rows])
+            self._blend(corners, texels, maps[:, :, rows], rows, origin, axes, view, frame[:, rows])
 
     # ------------------------------------------------------------------------------------------------------- drawing
     def _drawn_by_torch(
@@ -117,6 +127,7 @@ class TorchPlayer:
     def _blend(
         self,
         corners: Float[Tensor, "triangle 3 3"],
+        texels: Float[Tensor, "triangle 3 2"],
         maps: Int[Tensor, "2 layer rows size"],
         rows: slice,
         origin: Float[Tensor, "3"],
@@ -140,7 +151,7 @@ class TorchPlayer:
         missed = (maps[1] >= 0) & (leaves > enters) & between_samples
         seen = (maps[0] >= 0) & (enters >= march.near) & (enters <= march.far) & (depth <= to_plane) & ~missed
 
-        place = (self.texels[enters_by] * shares[..., None]).sum(-2)   # (L, H, W, 2)
+        place = (texels[enters_by] * shares[..., None]).sum(-2)   # (L, H, W, 2)
         colours = _read(self.textures, place) * seen[:, None]          # (L, 4, H, W)
         alpha = colours[:, 3]
         before = torch.cat([torch.ones_like(alpha[:1]), (1 - alpha).cumprod(0)[:-1]])

@@ -81,6 +81,8 @@ class Schedule:
     """Manifolds a ray that are shaded about the surface."""
     near_samples: int = 24
     """Samples a ray is marched with in those steps."""
+    complete_samples: int = 0
+    """Samples a ray is marched with in the steps on all manifolds; 0: as many as the finished model's."""
     mesh_faces: int = 16
     """Faces a step whose meshes the deformation imitates."""
     mesh_points: int = 384
@@ -113,6 +115,8 @@ class Schedule:
         if self.mesh_offset > REACH:
             raise InputError(f"schedule.mesh_offset is {self.mesh_offset}, expected at most {REACH:.5f}")
         require(self, "schedule", "near_samples", at_least=2)
+        if self.complete_samples:
+            require(self, "schedule", "complete_samples", at_least=2)
         require(self, "schedule", "lr_template lr_deformation lr_manifolds gradient_limit", above=0)
         if self.average_decay >= 1:
             raise ValueError(f"schedule.average_decay is {self.average_decay}, expected less than 1")
@@ -300,24 +304,25 @@ def paired_losses(
     whole = data.draw(schedule.batch, rays, rng)
     batch = moved(workers.share(whole), generator.device)
     with matrix_precision(schedule.precision, batch.rgb.device):
-        return photometric_losses(generator, batch, schedule if near else None, weights, rng, workers)
+        return photometric_losses(generator, batch, schedule, near, weights, rng, workers)
 
 
 def photometric_losses(
     generator: Generator,
     batch: PairedBatch,
-    near: Schedule | None,
+    schedule: Schedule,
+    near: bool,
     weights: LossWeights,
     rng: torch.Generator,
     workers: Workers = ALONE,
 ) -> dict[str, Tensor]:
-    """The rendered rays against the pictures'; on all manifolds, or on those ``near`` the surface as it says."""
+    """The rendered rays against the pictures'; on all manifolds, or on those ``near`` the surface."""
     avatar = generator.condition(Latents(batch.z_id, batch.z_exp, batch.z_noise))
-    if near is None:
-        seen = render_rays(avatar, batch.rays)
+    if near:
+        avatar = deformed_only(marched(avatar, schedule.near_samples))
+        seen = render_rays(avatar, batch.rays, near_surface(batch.distance, schedule.near_levels, rng, workers))
     else:
-        avatar = deformed_only(avatar, near.near_samples)
-        seen = render_rays(avatar, batch.rays, near_surface(batch.distance, near.near_levels, rng, workers))
+        seen = render_rays(marched(avatar, schedule.complete_samples), batch.rays)
     covered = batch.distance.isfinite()
     return {
         "colour": weights.colour * colour_error(seen.rgb, batch.rgb),
@@ -326,10 +331,14 @@ def photometric_losses(
     }
 
 
-def deformed_only(avatar: Avatar, samples: int) -> Avatar:
-    """The avatar without gradients of where its points are, marched with so many samples."""
-    march = replace(avatar.march, samples=samples)
-    return replace(avatar, offset=torch.no_grad()(avatar.offset), level=torch.no_grad()(avatar.level), march=march)
+def deformed_only(avatar: Avatar) -> Avatar:
+    """The avatar without gradients of where its points are."""
+    return replace(avatar, offset=torch.no_grad()(avatar.offset), level=torch.no_grad()(avatar.level))
+
+
+def marched(avatar: Avatar, samples: int) -> Avatar:
+    """The avatar with so many samples on a ray; 0 leaves them as they are."""
+    return replace(avatar, march=replace(avatar.march, samples=samples)) if samples else avatar
 
 
 def near_surface(

@@ -13,7 +13,7 @@ render: pictures of one person by the reference, which evaluates every point of 
 turns: milliseconds, peak memory, and the difference to the reference.
 
 baking: seconds to bake a person, milliseconds to play a frame, and decibels to the exact frames of a film, for several
-sizes of textures and meshes, and numbers of blendshapes.
+sizes of textures and meshes, and numbers of blendshapes and of their stations.
 
 playback: milliseconds until one frame of a baked avatar is there, and frames a second, on the CPU and on a GPU where
 there is one. --help after the name shows all options.

@@ -28,8 +28,13 @@ def an_avatar() -> LayeredAvatar:
     rng = np.random.default_rng(0)
     avatar = avatar_of(*(bumpy_sheet(z, rng) for z in (0.06, 0.02)), march=MarchConfig(samples=33, far=1.2))
     texels = np.maximum(avatar.texels, 0)
-    shapes = 0.01 * rng.standard_normal((2, len(avatar.vertices), 3)).astype(np.float32)
-    return dataclasses.replace(avatar, texels=texels, blendshapes=shapes, codes=basis().units_to_exp.T[:2].copy())
+    return dataclasses.replace(
+        avatar,
+        texels=texels,
+        blendshapes=0.01 * rng.standard_normal((2, 2, len(avatar.vertices), 3)).astype(np.float32),
+        texel_steps=rng.standard_normal((2, 2, 9, 2)).astype(np.float32),
+        codes=basis().units_to_exp.T[:2].copy(),
+    )
 
 
 def basis() -> ExpressionBasis:
@@ -57,7 +62,7 @@ def test_a_file_plays_as_the_avatar_did(path: Path) -> None:
     before, after = a_player(), load_avatar(path)
     assert after.card == before.card and after.avatar.march == before.avatar.march
     assert after.avatar.widest_rad == before.avatar.widest_rad
-    for name in ("vertices", "texels", "triangles", "starts", "textures", "background", "codes"):
+    for name in ("vertices", "texels", "triangles", "starts", "textures", "background", "codes", "texel_steps"):
         np.testing.assert_array_equal(getattr(after.avatar, name), getattr(before.avatar, name))
     np.testing.assert_allclose(after.avatar.blendshapes, before.avatar.blendshapes, atol=1.6e-5)
     for expression in (None, "neutral", "jawOpen=0.7", "gape", "gape=0.3,mouthSmileLeft=0.4"):
@@ -71,7 +76,12 @@ def test_a_file_plays_as_the_avatar_did(path: Path) -> None:
 
 
 def test_an_avatar_without_expressions_or_units_is_kept_as_well(tmp_path: Path) -> None:
-    still = dataclasses.replace(an_avatar(), blendshapes=np.zeros((0, 50, 3), np.float32), codes=codes_of(0))
+    still = dataclasses.replace(
+        an_avatar(),
+        blendshapes=np.zeros((0, 1, 50, 3), np.float32),
+        texel_steps=np.zeros((0, 1, 0, 2), np.float32),
+        codes=codes_of(0),
+    )
     card = AvatarCard("still", "m", "f", 1.0, ())
     save_avatar(tmp_path / "still.safetensors", AvatarPlayer(still, card))
     player = load_avatar(tmp_path / "still.safetensors")
@@ -134,7 +144,16 @@ DAMAGE = {
     "other kind": (lambda arrays, header: arrays.update(texels=arrays["texels"].astype(np.float64)), "float64"),
     "other shape": (resized("vertices", (50, 2)), "'vertices'"),
     "fewer texels": (resized("texels", (49, 2)), "do not belong together"),
-    "fewer blendshapes": (resized("blendshapes", (1, 50, 3)), "do not belong together"),
+    "fewer blendshapes": (resized("blendshapes", (1, 2, 50, 3)), "do not belong together"),
+    "another station": (resized("blendshapes", (2, 3, 50, 3)), "do not belong together"),
+    "no stations": (
+        lambda arrays, header: arrays.update(
+            blendshapes=np.zeros((2, 0, 50, 3), np.float16), texel_steps=np.zeros((2, 0, 9, 2), np.float32)
+        ),
+        "do not belong together",
+    ),
+    "more texel steps than vertices": (resized("texel_steps", (2, 2, 51, 2)), "do not belong together"),
+    "texel step nan": (set_first("texel_steps", math.nan), "not finite"),
     "fewer layers": (resized("textures", (1, 6, 5, 4)), "do not belong together"),
     "a texture of one texel": (resized("textures", (2, 1, 1, 4)), "do not belong together"),
     "an oblong background": (resized("background", (2, 3, 3)), "do not belong together"),

@@ -32,8 +32,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[BakeMeasurement]:
 
 
 def test_every_way_of_baking_has_a_row(found: list[BakeMeasurement]) -> None:
-    rows = [(m.texture, m.grid, m.blendshapes) for m in found]
-    assert rows == [(32, 16, 2), (48, 16, 2), (48, 12, 2), (48, 16, 1)]
+    rows = [(m.texture, m.grid, m.stations, m.blendshapes) for m in found]
+    assert rows == [(32, 16, 2, 2), (48, 16, 2, 2), (48, 12, 2, 2), (48, 16, 1, 2), (48, 16, 2, 1)]
     assert baking_table(found).count("\n") == 1 + len(found)
 
 
@@ -64,7 +64,8 @@ def test_the_json_says_what_the_table_says(found: list[BakeMeasurement], tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("frames", 0), ("size", 8), ("yaw", 2.0), ("textures", ()), ("blendshapes", 0), ("frames", 2)]
+    ("name", "value"),
+    [("frames", 0), ("size", 8), ("yaw", 2.0), ("textures", ()), ("stations", ()), ("blendshapes", 0), ("frames", 2)],
 )
 def test_a_wrong_value_is_refused(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):

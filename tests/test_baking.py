@@ -73,8 +73,9 @@ def test_what_no_view_sees_is_left_out() -> None:
 
 def test_an_expression_that_moves_the_head_moves_every_vertex_as_far() -> None:
     avatar, report = bake(person(shifted), codes((1,)), charts(), SMALL)
-    assert avatar.blendshapes.shape == (1, len(avatar.vertices), 3)
-    np.testing.assert_allclose(avatar.blendshapes[0], np.broadcast_to(SHIFT, avatar.vertices.shape), atol=1e-6)
+    assert avatar.blendshapes.shape == (1, 2, len(avatar.vertices), 3)
+    for share, step in zip((0.5, 1.0), avatar.blendshapes[0], strict=True):
+        np.testing.assert_allclose(step, np.broadcast_to(share * np.array(SHIFT), avatar.vertices.shape), atol=1e-6)
     assert report.residual[0] < 1e-6 and report.twice == 0
     for strength in (0.5, 1.0):
         assert psnr_of(avatar, person(shifted), codes((strength,))[0], 0.3, 0.1) > 42
@@ -112,7 +113,7 @@ def test_the_background_is_not_aligned() -> None:
 def test_an_avatars_arrays_belong_together() -> None:
     avatar, report = bake(person(shifted), codes((1,), (0, 0, 1)), charts(), SMALL)
     vertices = len(avatar.vertices)
-    assert avatar.texels.shape == (vertices, 2) and avatar.blendshapes.shape == (2, vertices, 3)
+    assert avatar.texels.shape == (vertices, 2) and avatar.blendshapes.shape == (2, 2, vertices, 3)
     assert sorted(set(avatar.triangles.ravel().tolist())) == list(range(vertices))   # no vertex without a triangle
     assert avatar.starts[0] == 0 and avatar.starts[-1] == len(avatar.triangles) and (np.diff(avatar.starts) >= 0).all()
     assert (avatar.texels >= 0).all() and (avatar.texels <= 95).all()

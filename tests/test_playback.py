@@ -25,7 +25,7 @@ MIDDLE = np.s_[:, 4, 4]
 def frontal(*sheets: Sheet, **changes: object) -> np.ndarray:
     """(8, 9, 9)"""
     avatar = avatar_of(*sheets, **changes)
-    return as_planes(play(avatar, avatar.vertices, 0.0, 0.0, 9))
+    return as_planes(play(avatar, avatar.neutral, 0.0, 0.0, 9))
 
 
 # --------------------------------------------------------------------------------------------------- closed forms
@@ -124,7 +124,7 @@ def test_the_background_lies_on_its_plane_the_first_row_at_the_top() -> None:
     background = np.stack([red, green, np.full_like(red, 7)], -1).astype(np.uint8)
     avatar = replace(avatar_of(square(0.5), background=background), background_reach=0.1)
     for yaw, pitch in ((0.0, 0.0), (0.4, 0.2), (-0.3, -0.5)):
-        picture = as_planes(play(avatar, avatar.vertices, yaw, pitch, 9))
+        picture = as_planes(play(avatar, avatar.neutral, yaw, pitch, 9))
         angles = torch.tensor([[pitch, yaw]], dtype=torch.float64)
         rays = image_rays(angles[:, 0], angles[:, 1], 9)
         t = (-0.12 - rays.origins[..., 2]) / rays.directions[..., 2]
@@ -146,11 +146,11 @@ def test_bumpy_sheets_look_as_a_slow_player_draws_them(yaw: float, pitch: float,
     avatar = avatar_of(*sheets, background=background.astype(np.uint8))
     slow = slow_view(avatar, yaw, pitch, size)
     assert 0.2 < (slow.planes[3] > 0.3).mean() and (slow.entered >= 0).any((1, 2)).all()
-    np.testing.assert_allclose(as_planes(play(avatar, avatar.vertices, yaw, pitch, size)), slow.planes, atol=2e-4)
+    np.testing.assert_allclose(as_planes(play(avatar, avatar.neutral, yaw, pitch, size)), slow.planes, atol=2e-4)
     view = View(yaw, pitch, size, FOV_DEG)
     entered = entered_triangles(avatar.vertices, avatar.triangles, avatar.starts, view)
     np.testing.assert_array_equal(entered, slow.entered)
-    np.testing.assert_array_equal(seen_triangles(avatar, avatar.vertices, yaw, pitch, size)[0], slow.seen)
+    np.testing.assert_array_equal(seen_triangles(avatar, avatar.neutral, yaw, pitch, size)[0], slow.seen)
 
 
 def test_folded_sheets_with_insides_look_as_a_slow_player_draws_them() -> None:
@@ -165,7 +165,7 @@ def test_folded_sheets_with_insides_look_as_a_slow_player_draws_them() -> None:
     dense = replace(avatar, march=MarchConfig(samples=600))
     coarse, fine = slow_view(avatar, 0.4, 0.2, 12), slow_view(dense, 0.4, 0.2, 12)
     assert (abs(coarse.planes - fine.planes).max(0) > 0.02).sum() > 20   # the samples matter here
-    np.testing.assert_allclose(as_planes(play(avatar, avatar.vertices, 0.4, 0.2, 12)), coarse.planes, atol=2e-4)
+    np.testing.assert_allclose(as_planes(play(avatar, avatar.neutral, 0.4, 0.2, 12)), coarse.planes, atol=2e-4)
 
 
 def test_an_opaque_net_has_no_cracks_and_a_half_opaque_one_no_seams() -> None:
@@ -174,14 +174,14 @@ def test_an_opaque_net_has_no_cracks_and_a_half_opaque_one_no_seams() -> None:
     for opacity in (255, 128):
         net.texture[...] = opacity
         avatar = avatar_of(net)
-        foreground = as_planes(play(avatar, avatar.vertices, 0.2, 0.1, 64))[3]
+        foreground = as_planes(play(avatar, avatar.neutral, 0.2, 0.1, 64))[3]
         np.testing.assert_allclose(foreground, opacity / 255, atol=1e-6)
 
 
 def test_where_a_sheet_is_left_is_noted_with_what_is_seen() -> None:
     front, back = square(0.05), square(0.0, outwards=False)
     avatar = avatar_of(together(front, back), square(-0.05))
-    seen, left = seen_triangles(avatar, avatar.vertices, 0.0, 0.0, 33)
+    seen, left = seen_triangles(avatar, avatar.neutral, 0.0, 0.0, 33)
     assert seen.tolist() == [True, True, False, False, False, False]   # the opaque front hides the last
     assert left.tolist() == [False, False, True, True, False, False]
 
@@ -190,20 +190,67 @@ def test_a_square_that_an_expression_moves_is_seen_where_it_moved() -> None:
     avatar = avatar_of(square(0.05, half=0.02))
     codes = np.zeros((2, 64), np.float32)
     codes[0, 3], codes[1, :2] = 2.0, 1.0
-    shapes = np.zeros((2, 4, 3), np.float32)
-    shapes[0, :, 0], shapes[1, :, 1] = 0.06, 0.04
-    avatar = replace(avatar, codes=codes, blendshapes=shapes)
+    shapes = np.zeros((2, 1, 4, 3), np.float32)
+    shapes[0, 0, :, 0], shapes[1, 0, :, 1] = 0.06, 0.04
+    avatar = replace(avatar, codes=codes, blendshapes=shapes, texel_steps=np.zeros((2, 1, 0, 2), np.float32))
     z_exp = 0.5 * codes[0] - codes[1]
     np.testing.assert_allclose(avatar.weights(z_exp), [0.5, -1], atol=1e-6)
     moved = avatar.posed(z_exp)
-    np.testing.assert_allclose(moved - avatar.vertices, np.tile([0.03, -0.04, 0], (4, 1)), atol=1e-7)
+    np.testing.assert_allclose(moved.vertices - avatar.vertices, np.tile([0.03, -0.04, 0], (4, 1)), atol=1e-7)
     assert avatar.missed(z_exp) < 1e-6
     aside = np.zeros(64, np.float32)
     aside[50] = 1
     assert avatar.missed(aside) == 1 and avatar.missed(0 * aside) == 0
     assert avatar.missed(codes[0] + 2 * aside) == pytest.approx(math.sqrt(0.5))
-    middle = [as_planes(play(avatar, v, 0.0, 0.0, 9))[3, 4, 4] for v in (avatar.vertices, moved)]
+    middle = [as_planes(play(avatar, pose, 0.0, 0.0, 9))[3, 4, 4] for pose in (avatar.neutral, moved)]
     assert middle == [1, 0]
+
+
+def test_a_blendshape_goes_straight_from_station_to_station() -> None:
+    rng = np.random.default_rng(3)
+    steps, glides = rng.normal(size=(2, 3, 4, 3)), rng.normal(size=(2, 3, 2, 2))
+    avatar = replace(
+        avatar_of(square(0.05)),
+        codes=np.eye(2, 64, dtype=np.float32),
+        blendshapes=steps.astype(np.float32),
+        texel_steps=glides.astype(np.float32),
+    )
+    ways = (0, 1 / 3, 2 / 3, 1)
+    for one, other in ((0.2, 0.0), (0.5, 0.9), (2 / 3, 1 / 3), (1.0, 1.0)):
+        pose = avatar.posed(one * avatar.codes[0] + other * avatar.codes[1])
+        for found, start, parts in (
+            (pose.vertices, avatar.vertices, steps),
+            (pose.texels[2:], avatar.texels[2:], glides),
+        ):
+            flat = np.concatenate([np.zeros_like(parts[:, :1]), parts], axis=1).reshape(2, 4, -1)
+            wanted = start.ravel() + sum(
+                np.array([np.interp(weight, ways, way) for way in flat[shape].T])
+                for shape, weight in enumerate((one, other))
+            )
+            np.testing.assert_allclose(found.ravel(), wanted, atol=1e-5)
+        np.testing.assert_array_equal(pose.texels[:2], avatar.texels[:2])
+    for station in range(3):
+        one, other = avatar.at_station(1, station), avatar.posed((station + 1) / 3 * avatar.codes[1])
+        np.testing.assert_allclose(one.vertices, other.vertices, atol=1e-5)
+        np.testing.assert_allclose(one.texels, other.texels, atol=1e-5)
+    beyond = avatar.posed(-0.5 * avatar.codes[0])
+    np.testing.assert_allclose(beyond.vertices, avatar.vertices - 1.5 * steps[0, 0], atol=1e-5)
+    beyond = avatar.posed(1.5 * avatar.codes[0])
+    np.testing.assert_allclose(beyond.vertices, avatar.vertices + 2.5 * steps[0, 2] - 1.5 * steps[0, 1], atol=1e-5)
+
+
+def test_a_vertex_that_glides_on_its_texture_shows_another_place() -> None:
+    texture = np.zeros((4, 4, 4), np.uint8)
+    texture[:, :2], texture[:, 2:] = (255, 0, 0, 255), (0, 255, 0, 255)
+    sheet = replace(square(0.05), texture=texture, texels=np.zeros((4, 2), np.float32))
+    avatar = replace(
+        avatar_of(sheet),
+        codes=np.eye(1, 64, dtype=np.float32),
+        blendshapes=np.zeros((1, 1, 4, 3), np.float32),
+        texel_steps=np.tile(np.float32([3, 0]), (1, 1, 4, 1)),
+    )
+    colours = [as_planes(play(avatar, avatar.posed(w * avatar.codes[0]), 0.0, 0.0, 9))[:3, 4, 4] for w in (0, 1)]
+    np.testing.assert_allclose(colours, [[1, 0, 0], [0, 1, 0]], atol=1e-6)
 
 
 def test_a_triangle_on_edge_is_drawn_within_its_corners() -> None:
@@ -227,7 +274,7 @@ def test_a_triangle_on_edge_is_drawn_within_its_corners() -> None:
             texels = np.array([[0, 0], [3, 0], [0, 3]], np.float32)
             sheet = Sheet(corners, np.array([triangle], np.int32), texels, np.full((4, 4, 4), 255, np.uint8))
             avatar = avatar_of(sheet, march=MarchConfig(near=0.5, far=1.11))
-            picture = as_planes(play(avatar, corners, 0.0, 0.0, 9))
+            picture = as_planes(play(avatar, avatar.neutral, 0.0, 0.0, 9))
             assert np.isfinite(picture).all()
             if picture[3, 4, 4] == 1:
                 covered += 1
@@ -242,5 +289,5 @@ def test_one_thread_and_several_draw_the_same(threads: int) -> None:
     pictures = []
     for count in (1, threads):
         with pytorch_threads(count):
-            pictures.append(as_planes(play(avatar, avatar.vertices, 0.3, 0.1, 33)))
+            pictures.append(as_planes(play(avatar, avatar.neutral, 0.3, 0.1, 33)))
     np.testing.assert_array_equal(*pictures)

@@ -13,7 +13,7 @@ from anifacegan.inverse_deformation import FIXED_POINT_STEPS, _fixed_point, targ
 from anifacegan.manifold_charts import ManifoldCharts, chart_manifolds
 from anifacegan.models.generator import Avatar
 from anifacegan.playback import View, entered_triangles
-from anifacegan.posed_vertices import HIDDEN, moving_mesh, posed
+from anifacegan.posed_vertices import HIDDEN, MovingMesh, moving_mesh, posed
 from anifacegan.seen_cells import cells_before
 from anifacegan.sheet_meshes import SheetMesh, mesh_of, restricted
 from anifacegan.sheet_textures import coarse_textures, fine_textures
@@ -300,56 +300,75 @@ def in_mm(level: np.ndarray, x_template: np.ndarray) -> np.ndarray:
     return 1e3 * x_template[:, :2]
 
 
+def with_glide(moving: MovingMesh, shape: int = 0, station: int = 0) -> np.ndarray:
+    """The mesh's texels at a station of an expression."""
+    texels = moving.mesh.texels.copy()
+    glide = moving.texel_steps[shape, station]
+    texels[len(texels) - len(glide) :] += glide
+    return texels
+
+
 def test_triangles_across_the_gap_show_the_stretched_side() -> None:
     mesh = strip()
-    moving = moving_mesh(sheet_at(0.08), codes((1,)), mesh, in_mm)
+    moving = moving_mesh(sheet_at(0.08), codes((1,)), 1, mesh, in_mm)
     assert len(moving.neutral) > len(mesh.x_template)
     changed = np.flatnonzero((moving.mesh.triangles != mesh.triangles).any(1))
     assert 0 < len(changed) <= 2 and moving.torn.tolist() == changed.tolist()
-    posed_y = (moving.neutral + moving.blendshapes[0])[moving.mesh.triangles[changed]][..., 1]
+    posed_y = (moving.neutral + moving.blendshapes[0, 0])[moving.mesh.triangles[changed]][..., 1]
+    with_expression = with_glide(moving)
     np.testing.assert_array_equal(
         moving.neutral[moving.mesh.triangles[changed]], moving.neutral[mesh.triangles[changed]]
     )
     for triangle, y in zip(moving.mesh.triangles[changed], posed_y, strict=True):
-        texels = moving.mesh.texels[triangle]
+        texels = with_expression[triangle]
         # The template points at their place: skin that is stretched up to the edge, of which 4 mm are the last.
         np.testing.assert_allclose(texels[:, 1], 1e3 * (y.mean() * SLOPE - GAP), atol=0.2)
         assert (-4.3 < texels[:, 1]).all() and (texels[:, 1] < -3.99).all()
         assert np.ptp(y) < GAP
     others = np.setdiff1d(np.arange(120), changed)
-    kept = moving.mesh.texels[moving.mesh.triangles[others]]
+    kept = with_expression[moving.mesh.triangles[others]]
     np.testing.assert_array_equal(kept, mesh.texels[mesh.triangles[others]])
+    np.testing.assert_array_equal(moving.mesh.texels[moving.mesh.triangles], mesh.texels[mesh.triangles])
     np.testing.assert_allclose(moving.neutral[:122], mesh.x_template, atol=1e-6)
     # The picture has no hole: the posed strip covers its whole height.
-    y = np.sort((moving.neutral + moving.blendshapes[0])[moving.mesh.triangles][..., 1], axis=1)
+    y = np.sort((moving.neutral + moving.blendshapes[0, 0])[moving.mesh.triangles][..., 1], axis=1)
     covered = np.linspace(-0.0145, 0.011, 200)
     assert ((y[:, :1] <= covered) & (covered <= y[:, 2:])).any(0).all()
 
 
 def test_a_torn_triangle_where_there_is_nothing_of_its_sheet_shrinks_away() -> None:
     """The sheet is 20 cm in front of its mesh, and not looked for so far away."""
-    moving = moving_mesh(sheet_at(0.28), codes((1,)), strip(), in_mm)
+    moving = moving_mesh(sheet_at(0.28), codes((1,)), 1, strip(), in_mm)
     torn = moving.mesh.triangles[moving.torn]
     assert 0 < len(torn) <= 2 and moving.torn.dtype.kind == "i"
-    gone = (moving.neutral + moving.blendshapes[0])[torn]
+    gone = (moving.neutral + moving.blendshapes[0, 0])[torn]
     np.testing.assert_allclose(gone, np.broadcast_to(gone[:, :1], gone.shape), atol=1e-6)
     assert (np.ptp(moving.neutral[torn], axis=1).max(1) > 1e-4).all()  # and is there with a neutral face
-    np.testing.assert_array_equal(moving.mesh.texels[torn], strip().texels[strip().triangles[moving.torn]])
+    np.testing.assert_array_equal(with_glide(moving)[torn], strip().texels[strip().triangles[moving.torn]])
 
 
-def test_a_triangle_that_two_expressions_tear_shows_what_the_stronger_one_shows() -> None:
-    one, other = codes((1,), (0.5,))
-    for order in ([one, other], [other, one]):
-        moving = moving_mesh(sheet_at(0.08), np.stack(order), strip(), in_mm)
-        alone = moving_mesh(sheet_at(0.08), one[None], strip(), in_mm)
-        shared = np.intersect1d(moving.torn, alone.torn)
-        assert len(shared)
-        for triangle in shared:
-            texels = [made.mesh.texels[made.mesh.triangles[triangle]] for made in (moving, alone)]
-            np.testing.assert_allclose(*texels, atol=1e-4)
+def test_a_triangle_that_is_torn_shows_at_every_station_what_is_there() -> None:
+    """Of two expressions, and half-way to one: the same as if that were the only one."""
+    one, other, half = codes((1,), (1.1,), (0.5,))
+    moving = moving_mesh(sheet_at(0.08), np.stack([other, one]), 2, strip(), in_mm)
+    assert moving.blendshapes.shape[:2] == moving.texel_steps.shape[:2] == (2, 2)
+    for place, code in (((0, 1), other), ((1, 0), half), ((1, 1), one)):
+        alone = moving_mesh(sheet_at(0.08), code[None], 1, strip(), in_mm)
+        assert set(alone.torn) <= set(moving.torn) and len(alone.torn) == (0 if code is half else 2)
+        for triangle in moving.torn:
+            found, wanted = (
+                (made.neutral + made.blendshapes[at])[made.mesh.triangles[triangle]]
+                for made, at in ((moving, place), (alone, (0, 0)))
+            )
+            np.testing.assert_allclose(found, wanted, atol=1e-6)
+            found, wanted = (
+                with_glide(made, *at)[made.mesh.triangles[triangle]] for made, at in ((moving, place), (alone, (0, 0)))
+            )
+            np.testing.assert_allclose(found, wanted, atol=1e-3)
+    assert np.abs(moving.texel_steps[1, 1] - moving.texel_steps[1, 0]).max() > 0.1
 
 
 def test_residuals_are_those_of_the_expressions() -> None:
-    moving = moving_mesh(sheet_at(0.08), codes((1,), (0, 1)), strip(), in_mm)
+    moving = moving_mesh(sheet_at(0.08), codes((1,), (0, 1)), 2, strip(), in_mm)
     assert moving.residual[0] == pytest.approx(GAP, rel=0.1) and moving.residual[1] < 1e-6
     assert (moving.blendshapes[1] == 0).all() and math.isfinite(moving.residual.sum())

@@ -163,9 +163,9 @@ def test_points_before_a_sure_surface_are_in_free_space() -> None:
 
 
 # ---------------------------------------------------------------------------------------------- which field learns what
-def gradient_norms(generator: Generator, near: Schedule | None) -> dict[str, float]:
+def gradient_norms(generator: Generator, near: bool) -> dict[str, float]:
     batch = batch_of(0.97 + 0.05 * torch.rand(2, 36, generator=rng(5)), torch.ones(2, 36, dtype=torch.bool))
-    losses = photometric_losses(generator, batch, near, LossWeights(), rng(6))
+    losses = photometric_losses(generator, batch, SCHEDULE, near, LossWeights(), rng(6))
     generator.zero_grad()
     losses["colour"].backward()
     return {
@@ -175,12 +175,12 @@ def gradient_norms(generator: Generator, near: Schedule | None) -> dict[str, flo
 
 
 def test_near_the_surface_colours_teach_only_what_is_read_there() -> None:
-    norms = gradient_norms(small_generator(GENERATOR), near=SCHEDULE)
+    norms = gradient_norms(small_generator(GENERATOR), near=True)
     assert {name for name, norm in norms.items() if norm > 0} == {"template", "alignment"}
 
 
 def test_in_the_complete_stage_colours_teach_all_fields_and_no_prior() -> None:
-    norms = gradient_norms(small_generator(GENERATOR), near=None)
+    norms = gradient_norms(small_generator(GENERATOR), near=False)
     fields = {"template", "alignment", "deformation", "manifolds"}
     assert {name for name, norm in norms.items() if norm > 0} == fields
 
@@ -200,7 +200,7 @@ def test_every_term_has_its_weight(data: PairedData, mesh: MeshSampler) -> None:
 
     def terms(weights: LossWeights) -> dict[str, Tensor]:
         return imitation_losses(generator, data, mesh, SCHEDULE, weights, rng()) | photometric_losses(
-            generator, batch, SCHEDULE, weights, rng()
+            generator, batch, SCHEDULE, True, weights, rng()
         )
 
     of_pictures = {field.name for field in dataclasses.fields(PictureWeights)}
@@ -393,7 +393,7 @@ def test_bfloat16_gives_the_float32_losses_up_to_its_rounding(data: PairedData, 
             avatar = generator.condition(Latents(batch.z_id, batch.z_exp, batch.z_noise))
             still = dataclasses.replace(avatar, offset=torch.zeros_like)
             seen[name] = render_rays(still, batch.rays)
-            terms = photometric_losses(generator, batch, None, LossWeights(), rng(2))
+            terms = photometric_losses(generator, batch, SCHEDULE, False, LossWeights(), rng(2))
         losses[name] = imitation_losses(generator, data, mesh, schedule, LossWeights(), rng(3)) | terms
     assert torch.equal(seen["float32"].t, seen["bfloat16"].t)
     assert torch.equal(seen["float32"].x_template, seen["bfloat16"].x_template)
@@ -433,7 +433,7 @@ def test_gradients_in_bfloat16_point_the_same_way(data: PairedData) -> None:
     for name in ("float32", "bfloat16"):
         generator, batch = small_generator(GENERATOR), data.draw(3, 20, rng(1))
         with matrix_precision(name, batch.rgb.device):
-            terms = photometric_losses(generator, batch, None, LossWeights(), rng(2))
+            terms = photometric_losses(generator, batch, SCHEDULE, False, LossWeights(), rng(2))
         sum(terms.values()).backward()
         gradients.append(torch.cat([weight.grad.flatten() for weight in generator.template.parameters()]))
     assert gradients[0].dtype == gradients[1].dtype == torch.float32
