@@ -56,8 +56,8 @@ def relu(h, bias):
 def add_heads(points, first, hidden, biases, heads, has_head, rectified, out, one, other):
     """Add to ``out`` the heads of layers that lie behind one another, a tile of points at a time.
 
-    Contiguous float32: points (N, 3); the weights first (3, W) and hidden (L - 1, W, W); biases (L, W); heads (L, W, C),
-    of which those count that ``has_head`` (L,); out (N, C); one and other, (tile, W), memory for activations.
+    Contiguous float32: points (N, 3); weights first (3, W) and hidden (L - 1, W, W); biases (L, W); heads (L, W, C), of
+    which those count that ``has_head`` (L,); out (N, C); one and other, (tile, W), memory for activations.
     ``rectified``: a ramp in place of the sine.
     """
     for start in range(0, len(points), len(one)):
