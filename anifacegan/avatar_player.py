@@ -36,7 +36,7 @@ FORMAT = 2
 MOST_MISSED = 0.1
 """Share of an expression, by the length of its coefficients, that may be missing from the blendshapes."""
 MOST_WEIGHT = 1.5
-"""Of a blendshape, in either direction: skin follows its straight line for so long."""
+"""Of a blendshape, in either direction: beyond 0 and 1 skin goes on along the straight line between them."""
 _HEADER = "anifacegan.avatar"
 _UNITS = "expression.units_to_exp"
 _ARRAYS = {

@@ -75,6 +75,7 @@ class BakeBenchmark:
             raise ValueError(f"blendshapes are {list(several(self.blendshapes))}, expected 1 or more")
         if not 0 <= self.yaw <= 1.0:
             raise ValueError(f"yaw is {self.yaw}, expected 0 to 1 radians")
+        self.ways()                                                    # refuses what cannot be baked so
 
     def ways(self) -> list[tuple[BakeConfig, int | None]]:
         """Every way of baking that is measured, with its number of blendshapes; None is as many as are needed."""
@@ -149,10 +150,10 @@ def measure_baking(model: Model, config: BakeBenchmark) -> list[BakeMeasurement]
 def _film(model: Model, config: BakeBenchmark) -> Float[np.ndarray, "frame 64"]:
     """Expressions of the frames: from neutral to the first, from there to the next, in equal times."""
     expressions = (None, *several(config.expression))
-    stations = np.stack([model.expressions.coefficients(expression) for expression in expressions])
-    at = np.linspace(0, config.frames - 1, len(stations)).round()      # frames that show one of them alone
-    weights = [np.interp(np.arange(config.frames), at, one) for one in np.eye(len(stations))]
-    return np.stack(weights, axis=1).astype(np.float32) @ stations
+    met = np.stack([model.expressions.coefficients(expression) for expression in expressions])
+    at = np.linspace(0, config.frames - 1, len(met)).round()           # frames that show one of them alone
+    weights = [np.interp(np.arange(config.frames), at, one) for one in np.eye(len(met))]
+    return np.stack(weights, axis=1).astype(np.float32) @ met
 
 
 def _baked(

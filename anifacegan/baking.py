@@ -5,8 +5,8 @@ colours become one texture (:mod:`anifacegan.sheet_textures`). An expression is 
 manifolds' meshes to where their template points are (:mod:`anifacegan.posed_vertices`). Where an expression stretches
 the skin, meshes and textures are finer (:mod:`anifacegan.skin_stretch`).
 
-Textures are baked coarsely first. Views from many sides, with every expression, tell what is ever seen; only that stays
-a mesh, and only there is the texture baked finely (:mod:`anifacegan.seen_cells`).
+Textures are baked coarsely first. Views from many sides, at every station of every expression, tell what is ever seen;
+only that stays a mesh, and only there is the texture baked finely (:mod:`anifacegan.seen_cells`).
 """
 
 import dataclasses
@@ -59,8 +59,8 @@ class BakeReport:
     """What baking could not do exactly."""
 
     residual: Float[np.ndarray, "shape"]
-    """Of each expression: the distance between the template point that a vertex should show and the one it shows, world
-    units, of which 99 % of the vertices are below."""
+    """Of each expression, at the worst station: the distance between the template point that a vertex should show and
+    the one it shows, world units, of which 99 % of the vertices are below."""
     twice: float
     """Share of the manifolds' chart points that are met more than once, of which the outermost is baked."""
     evaluated: int

@@ -5,15 +5,13 @@ The fields' layers are so small that cores which share one product wait for each
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from functools import cache
-from threading import Barrier, Lock, local
+from threading import Barrier, Lock
 from typing import TypeVar
 
 import torch
-from threadpoolctl import ThreadpoolController
 
 Job = TypeVar("Job")
 START_SECONDS = 60.0
@@ -25,18 +23,12 @@ def on_all_cores(jobs: Iterable[Job], work: Callable[[Job], None]) -> None:
     """``work`` on each of the jobs, in as many threads as PyTorch has in this one. Without gradients.
 
     Inside of several jobs PyTorch has one thread, so that jobs of jobs stay where they are; a single job stays in this
-    thread, and may use them all. The matrix products of NumPy, SciPy and numba have one thread until all jobs are done.
-    No job is begun after an error or an interruption, and none goes on behind its back.
+    thread, and may use them all. No job is begun after an error or an interruption, and none goes on behind its back.
     """
-    with _one_blas_thread():
-        _in_turns(deque(jobs), work)
-
-
-def _in_turns(todo: deque[Job], work: Callable[[Job], None]) -> None:
     threads = torch.get_num_threads()
+    todo = deque(jobs)
 
     @torch.inference_mode()
-    @_one_blas_thread()
     def take_turns() -> None:
         while True:
             try:
@@ -86,39 +78,6 @@ def _workers(threads: int) -> ThreadPoolExecutor:
     finally:
         torch.set_num_threads(threads)  # each of them has made 1 the default of threads to come
     return workers
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Matrix products of NumPy, SciPy and numba have one thread; PyTorch has a BLAS of its own.
-
-    In this thread, and in all others where they share a pool, as those of PyPI's OpenBLAS do.
-    """
-    if _here.has_one:
-        yield
-        return
-    with _blas().limit(limits=1):
-        _here.has_one = True
-        try:
-            yield
-        finally:
-            _here.has_one = False
-
-
-class _Here(local):
-    """Of a thread: whether its matrix products have one thread already."""
-
-    has_one = False
-
-
-_here = _Here()
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    import scipy.linalg.cython_blas  # noqa: F401  what numba multiplies with: loaded now, so that it is found
-
-    return ThreadpoolController().select(user_api="blas")
 
 
 def _forget() -> None:

@@ -24,6 +24,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from anifacegan.blas_threads import one_blas_thread
 from anifacegan.cores import on_all_cores
 from anifacegan.models.fast_fields import fast_avatar
 from anifacegan.models.generator import Avatar
@@ -52,6 +53,7 @@ FEW_RAYS = 64
 
 
 @torch.inference_mode()
+@one_blas_thread()
 def render_image(
     avatar: Avatar, rays: Rays, size: int, stride: int | None = None
 ) -> Float[Tensor, "8 size size"]:

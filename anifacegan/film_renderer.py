@@ -127,7 +127,8 @@ class RendererChoice:
             if self.renderer == "baked":
                 raise InputError(f"{name}: {error}") from None
             return self._stays_exact(name, exact, str(error))
-        lowest = min(self._psnr(baked, exact, wanted, k) for k in probe_frames(wanted.trajectory.z_exp))
+        probes = probe_frames(wanted.trajectory.z_exp, BakeConfig().stations)
+        lowest = min(self._psnr(baked, exact, wanted, k) for k in probes)
         facts["psnr_to_exact_db"] = round(lowest, 1)
         if self.renderer == "auto" and lowest < LEAST_PSNR:
             return self._stays_exact(name, exact, f"baked frames would be {lowest:.1f} dB from exact ones")
@@ -173,8 +174,8 @@ class RendererChoice:
             avatar, report = bake(condition, z_exp[keys], self.charts, config)
         residual = float(report.residual.max()) if len(report.residual) else 0.0
         player = player_on(self.model.generator.device, avatar)
-        facts = {"blendshapes": len(keys), "stations": config.stations, "texture": texture}
-        return player, facts | {"residual_world": residual}
+        facts = {"blendshapes": len(keys), "stations": config.stations} if keys else {"blendshapes": 0}
+        return player, facts | {"texture": texture, "residual_world": residual}
 
     @staticmethod
     def _psnr(one: FrameRenderer, other: FrameRenderer, wanted: Wanted, k: int) -> float:
@@ -218,8 +219,9 @@ def key_expressions(z_exp: Float[np.ndarray, "picture 64"]) -> list[int]:
     return [int(k) for k in order[: int((diagonal > NEGLIGIBLE * length).sum())]]
 
 
-def probe_frames(z_exp: Float[np.ndarray, "picture 64"]) -> list[int]:
-    """Pictures in which blendshapes are least likely to do: those that show a key expression, and half of one.
+def probe_frames(z_exp: Float[np.ndarray, "picture 64"], stations: int) -> list[int]:
+    """Pictures in which blendshapes are least likely to do: those that show a key expression, and those half-way between
+    the stations that lead there.
 
     What a face does between no expression and all of it is not a straight line. Without expressions: the middle.
     """
@@ -227,4 +229,5 @@ def probe_frames(z_exp: Float[np.ndarray, "picture 64"]) -> list[int]:
     if not keys:
         return [len(z_exp) // 2]
     weights = z_exp @ np.linalg.pinv(z_exp[keys])                      # (T, K)
-    return sorted({*keys, *(int(k) for k in abs(weights - 0.5).argmin(axis=0))})
+    middles = (np.arange(stations) + 0.5) / stations
+    return sorted({*keys, *(int(k) for middle in middles for k in abs(weights - middle).argmin(axis=0))})

@@ -56,10 +56,17 @@ class LayeredAvatar:
         return z_exp @ self._to_weights
 
     def shares(self, z_exp: Float[np.ndarray, "*batch 64"]) -> Float[np.ndarray, "*batch shape station"]:
-        """Of the steps at each station, for the same expressions. Beyond the ends the first and last lines go on."""
+        """How much of the vertices' steps at each station makes an expression; beyond 0 and 1, of the last alone."""
+        weights = self.weights(z_exp)
+        last = np.arange(self.blendshapes.shape[1]) == self.blendshapes.shape[1] - 1
+        beyond = (weights < 0) | (weights > 1)
+        return np.where(beyond[..., None], weights[..., None] * last, self.glides(z_exp))
+
+    def glides(self, z_exp: Float[np.ndarray, "*batch 64"]) -> Float[np.ndarray, "*batch shape station"]:
+        """The same of the texels' steps, which end at 0 and 1."""
         stations = self.blendshapes.shape[1]
-        way = self.weights(z_exp)[..., None] * stations                # 1 at the first station
-        line = np.clip(np.floor(way), 0, stations - 1)
+        way = self.weights(z_exp).clip(0, 1)[..., None] * stations     # 1 at the first station
+        line = np.floor(way).clip(max=stations - 1)
         station = np.arange(stations, dtype=way.dtype)
         return np.where(station == line, way - line, 0) + np.where(station == line - 1, 1 - way + line, 0)
 
@@ -85,12 +92,12 @@ class LayeredAvatar:
 
     def posed(self, z_exp: Float[np.ndarray, "64"]) -> "Pose":
         """The vertices with an expression."""
-        shares = self.shares(z_exp)
+        shares, glides = self.shares(z_exp), self.glides(z_exp)
         vertices, texels = self.vertices.copy(), self.texels.copy()
-        gliding = self._gliding(texels)
-        for shape, station in zip(*shares.nonzero(), strict=True):
-            vertices += shares[shape, station] * self.blendshapes[shape, station]
-            gliding += shares[shape, station] * self.texel_steps[shape, station]
+        for place in zip(*shares.nonzero(), strict=True):
+            vertices += shares[place] * self.blendshapes[place]
+        for place in zip(*glides.nonzero(), strict=True):
+            self._gliding(texels)[:] += glides[place] * self.texel_steps[place]
         return Pose(vertices, texels)
 
 

@@ -54,15 +54,12 @@ class Posed:
 
     def torn(
         self, triangles: Int[np.ndarray, "triangle 3"], neutral: Float[np.ndarray, "vertex 3"]
-    ) -> Float[np.ndarray, "triangle"]:
-        """How many times longer than with a neutral face triangles are that reach over hidden points or are torn apart;
-        0 for all others.
-        """
+    ) -> Bool[np.ndarray, "triangle"]:
+        """Triangles that reach over hidden points or are torn apart."""
         reaching = (self.residual > HIDDEN)[triangles].any(1) & self.stretched[triangles].any(1)
         long, short = (np.linalg.norm(np.diff(x[triangles], axis=1), axis=2).max(1) for x in (self.x, neutral))
         longer = long / np.maximum(short, np.finfo(np.float32).tiny)
-        torn = (reaching & (longer > TORN_BESIDE_HIDDEN)) | ((longer > TORN) & (long > TORN_LENGTH))
-        return np.where(torn, longer, 0.0)
+        return (reaching & (longer > TORN_BESIDE_HIDDEN)) | ((longer > TORN) & (long > TORN_LENGTH))
 
 
 @dataclass(frozen=True)
@@ -80,8 +77,8 @@ class MovingMesh:
     texel_steps: Float[np.ndarray, "shape station torn*3 2"]
     """Steps of the texels of these corners."""
     residual: Float[np.ndarray, "shape"]
-    """Of each expression: the distance between the template points that vertices should show and those they show, world
-    units, of which 99 % of the vertices are below."""
+    """Of each expression, at the worst station: the distance between the template points that vertices should show and
+    those they show, world units, of which 99 % of the vertices are below."""
 
 
 def posed(condition: Condition, code: Float[np.ndarray, "64"], mesh: SheetMesh) -> Posed:
@@ -152,7 +149,7 @@ def moving_mesh(
     for place in tqdm(places, desc="expressions", leave=False, disable=None):
         pose = posed(condition, on_the_way[place], mesh)
         steps[place] = pose.x - neutral
-        is_torn[place] = pose.torn(mesh.triangles, neutral) > 0
+        is_torn[place] = pose.torn(mesh.triangles, neutral)
         residual[place[0]] = max(residual[place[0]], np.quantile(pose.residual, 0.99, method="higher"))
     torn = np.flatnonzero(is_torn.any((0, 1)))
     corners = mesh.triangles[torn]
@@ -172,7 +169,10 @@ def moving_mesh(
         there = found.cpu().numpy().reshape(-1, 3).all(1)
         seen = texels_of(levels, shown.cpu().numpy()).reshape(-1, 3, 2)
         texel_steps[place][here[there]] = (seen - texels[here])[there]
-        own_steps[place][here[~there]] = (middle - neutral[corners[here]])[~there]
+        gone = here[~there]
+        own_steps[place][gone] = (middle - neutral[corners[here]])[~there]
+        if place[1] > 0:                                               # it shows until then what it has shown
+            texel_steps[place][gone] = texel_steps[place[0], place[1] - 1][gone]
     more = dataclasses.replace(
         mesh,
         x_template=np.concatenate([mesh.x_template, mesh.x_template[corners.ravel()]]),

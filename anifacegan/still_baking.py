@@ -27,7 +27,7 @@ from anifacegan.models.generator import Avatar
 def bake_still(
     condition: Condition, code: Float[np.ndarray, "64"], charts: ManifoldCharts, config: BakeConfig
 ) -> tuple[LayeredAvatar, BakeReport]:
-    """Bake a person with one expression, which the avatar has for good: it has no blendshapes.
+    """Bake a person with one expression, which the avatar has for good: it has no blendshapes, and so no stations.
 
     Raises:
         InputError: see :func:`anifacegan.baking.bake`.

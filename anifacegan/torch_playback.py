@@ -63,11 +63,14 @@ class TorchPlayer:
         size: int,
     ) -> Float[Tensor, "frame 8 size size"]:
         """Views on the device: rgb, opacity of the head, its premultiplied rgb, and distance."""
-        shares = torch.from_numpy(self.avatar.shares(z_exp)).flatten(1).to(self.vertices)
+        shares, glides = (
+            torch.from_numpy(found).flatten(1).to(self.vertices)
+            for found in (self.avatar.shares(z_exp), self.avatar.glides(z_exp))
+        )
         frames = torch.empty(len(z_exp), 8, size, size, device=self.device)
-        for frame, share, *angles in zip(frames, shares, yaw, pitch, strict=True):
+        for frame, share, glide, *angles in zip(frames, shares, glides, yaw, pitch, strict=True):
             vertices = self.vertices + (share @ self.blendshapes).view(-1, 3)
-            steps = (share @ self.texel_steps).view(-1, 2)
+            steps = (glide @ self.texel_steps).view(-1, 2)
             texels = self.texels + torch.nn.functional.pad(steps, (0, 0, len(vertices) - len(steps), 0))
             self._frame(vertices, texels, View(*map(float, angles), size, self.march.fov_deg), frame)
         return frames

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan import seen_cells
+from anifacegan import posed_vertices, seen_cells
 from anifacegan.baking import BakeConfig, _background_reach, bake
 from anifacegan.layered import LayeredAvatar
 from anifacegan.rays import image_rays
+from anifacegan.still_baking import bake_still
 from tests.ball_people import (
     LEVELS,
     MARCH,
@@ -95,6 +96,30 @@ def test_skin_that_is_stretched_far_looks_the_same() -> None:
     assert psnr_of(avatar, person(squeezed(1)), codes((0, 1))[0]) > 40
 
 
+@pytest.mark.parametrize("name", ["bake", "bake_still"])
+def test_triangles_with_corners_of_their_own_show_what_is_about_their_middle(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every third triangle is said to be torn. The networks show nothing unusual there: it is a coarser picture."""
+    code = codes((0, 1))[0]
+    looks = psnr_of(bake(person(squeezed(1)), code[None], charts(), SMALL)[0], person(squeezed(1)), code)
+
+    def some(pose: posed_vertices.Posed, triangles: np.ndarray, neutral: np.ndarray) -> np.ndarray:
+        return (np.arange(len(triangles)) % 3 == 0) & (abs(pose.x - neutral).max() > 1e-3)
+
+    monkeypatch.setattr(posed_vertices.Posed, "torn", some)
+    if name == "bake":
+        avatar, _ = bake(person(squeezed(1)), code[None], charts(), SMALL)
+        own = avatar.texel_steps.shape[2]
+        assert avatar.texel_steps.shape == (1, 2, own, 2) and 500 < own < len(avatar.vertices)
+        np.testing.assert_array_equal(avatar.at_station(0, 1).texels[:-own], avatar.texels[:-own])
+        assert psnr_of(avatar, person(squeezed(1)), NEUTRAL) > 45      # as they were, without the expression
+        assert 36 < psnr_of(avatar, person(squeezed(1)), 0.5 * code)
+    else:
+        avatar, _ = bake_still(person(squeezed(1)), code, charts(), SMALL)
+    assert 36 < psnr_of(avatar, person(squeezed(1)), code) < looks - 5
+
+
 def test_colours_are_read_at_the_aligned_place() -> None:
     step = torch.tensor([0.01, -0.02, 0.0])
     aligned = person(align=lambda x: step.expand_as(x))
@@ -174,6 +199,7 @@ def test_a_person_with_broken_weights_is_refused(broken: str) -> None:
     [
         ({"texture": 8}, ("bake.texture is 8",)),
         ({"grid": 2}, ("bake.grid is 2",)),
+        ({"stations": 0}, ("bake.stations is 0",)),
         ({"widest_rad": 1.5}, ("bake.widest_rad is 1.5", "1.2")),
         ({"widest_rad": math.nan}, ("bake.widest_rad",)),
     ],

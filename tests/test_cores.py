@@ -5,12 +5,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-import scipy.linalg.cython_blas  # noqa: F401  loads the BLAS that is counted here
 import torch
-from threadpoolctl import ThreadpoolController
 
 from anifacegan.cores import _workers, on_all_cores
 from tests.thread_counts import pytorch_threads
@@ -71,38 +69,6 @@ def test_a_single_job_stays_in_its_thread_and_may_use_all_others(threads: int) -
     met = []
     on_all_cores([0], lambda job: met.append((threading.get_ident(), torch.get_num_threads())))
     assert met == [(threading.get_ident(), threads)]
-
-
-@pytest.fixture
-def blas_threads() -> Iterator[Callable[[], set[int]]]:
-    """How many threads NumPy's and SciPy's BLAS have now; three outside of jobs."""
-    blas = ThreadpoolController().select(user_api="blas")
-    with blas.limit(limits=3):
-        yield lambda: {library["num_threads"] for library in blas.info()}
-
-
-@pytest.mark.parametrize("jobs", [1, 10])
-@pytest.mark.usefixtures("threads")
-def test_matrix_products_have_one_thread_until_all_jobs_are_done(
-    jobs: int, blas_threads: Callable[[], set[int]]
-) -> None:
-    seen = []
-
-    def work(job: int) -> None:
-        on_all_cores(range(2), lambda inner: None)
-        seen.append(blas_threads())
-
-    assert blas_threads() == {3}
-    on_all_cores(range(jobs), work)
-    assert seen == [{1}] * jobs
-    assert blas_threads() == {3}
-
-    def fail(job: int) -> None:
-        raise ArithmeticError("job")
-
-    with pytest.raises(ArithmeticError):
-        on_all_cores(range(jobs), fail)
-    assert blas_threads() == {3}
 
 
 @pytest.mark.usefixtures("threads")

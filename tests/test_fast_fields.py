@@ -12,6 +12,7 @@ from anifacegan.models.generator import Avatar, Generator
 from anifacegan.models.latents import Latents
 from anifacegan.models.template import TemplateConfig
 from tests.small_models import SMALL, small_generator
+from tests.thread_counts import pytorch_threads
 
 FIELDS = ("offset", "level", "radiance", "align")
 
@@ -28,6 +29,15 @@ def generator(layers: int = 3) -> Generator:
     return made
 
 
+@torch.no_grad()
+def test_a_field_may_have_a_single_layer() -> None:
+    made = small_generator(dataclasses.replace(SMALL, alignment=AlignmentConfig(8, 1)))
+    torch.nn.init.normal_(made.alignment.head.weight, 0, 0.3, generator=torch.Generator().manual_seed(1))
+    plain = made.condition(Latents(*(torch.randn(1, size) for size in (80, 64, 80))))
+    x = 0.2 * torch.rand(1, 50, 3) - 0.1
+    torch.testing.assert_close(fast_avatar(plain).align(x), plain.align(x), atol=2e-6, rtol=0)
+
+
 def avatar(people: int = 1, layers: int = 3) -> Avatar:
     rng = torch.Generator().manual_seed(2)
     codes = [torch.randn(people, size, generator=rng) for size in (80, 64, 80)]
@@ -35,13 +45,22 @@ def avatar(people: int = 1, layers: int = 3) -> Avatar:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("layers", [2, 5])
-@pytest.mark.parametrize("count", [1, 40, 41, 100])
-def test_fast_fields_compute_what_plain_ones_do(count: int, layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("count", [0, 1, 40, 41, 100, 1000])
+def test_fast_fields_compute_what_plain_ones_do(
+    count: int, layers: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a part of a tile, in tiles, and in parts of several tiles."""
     monkeypatch.setattr(fast_fields, "ACTIVATIONS", 40 * 8)
     plain = avatar(layers=layers)
     fast = fast_avatar(plain)
     x = 0.2 * torch.rand(1, count, 3) - 0.1
+    with pytorch_threads(threads):
+        assert_alike(plain, fast, x)
+
+
+def assert_alike(plain: Avatar, fast: Avatar, x: torch.Tensor) -> None:
     for name in FIELDS:
         one, other = getattr(plain, name), getattr(fast, name)
         assert type(one) is not type(other)

@@ -86,16 +86,16 @@ def test_a_film_that_grows_into_one_expression_has_its_end_as_the_key(model: Mod
     assert key_expressions(np.zeros((5, 64), np.float32)) == []
 
 
-def test_a_film_is_probed_where_it_shows_half_of_an_expression_and_all_of_it() -> None:
+def test_a_film_is_probed_where_it_shows_all_of_an_expression_and_between_the_stations() -> None:
     one, other = np.eye(2, 64, dtype=np.float32)
     there, back = np.linspace(0, 1, 11)[:, None], np.linspace(1, 0, 11)[1:, None]
     smile = (there * one).astype(np.float32)
-    assert probe_frames(smile) == [5, 10]
+    assert probe_frames(smile, 1) == [5, 10] and probe_frames(smile, 5) == [1, 3, 5, 7, 9, 10]
     two = np.concatenate([smile, (back * one + there[1:] * 1.1 * other).astype(np.float32)])
-    assert set(probe_frames(two)) >= {10, 20} and {5, 15} & set(probe_frames(two))
+    assert set(probe_frames(two, 1)) >= {10, 20} and {5, 15} & set(probe_frames(two, 1))
     many = np.random.default_rng(0).standard_normal((40, 64)).astype(np.float32)
-    assert len(probe_frames(many)) <= 8
-    assert probe_frames(np.zeros((7, 64), np.float32)) == [3]
+    assert len(probe_frames(many, 2)) <= 12
+    assert probe_frames(np.zeros((7, 64), np.float32), 2) == [3]
 
 
 def test_all_frames_count(model: Model) -> None:

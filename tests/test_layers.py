@@ -14,7 +14,7 @@ LAYERS = """
     distribution
     output_folder
     coefficients expressions codes cameras
-    rays lighting torch_rasterizer march cores
+    rays lighting torch_rasterizer march cores blas_threads
     rasterizer
     antialiasing morphable
     open_face.components open_face.makehuman open_face.occlusion open_face.subdivision open_face.surface

@@ -233,10 +233,10 @@ def test_a_blendshape_goes_straight_from_station_to_station() -> None:
         one, other = avatar.at_station(1, station), avatar.posed((station + 1) / 3 * avatar.codes[1])
         np.testing.assert_allclose(one.vertices, other.vertices, atol=1e-5)
         np.testing.assert_allclose(one.texels, other.texels, atol=1e-5)
-    beyond = avatar.posed(-0.5 * avatar.codes[0])
-    np.testing.assert_allclose(beyond.vertices, avatar.vertices - 1.5 * steps[0, 0], atol=1e-5)
-    beyond = avatar.posed(1.5 * avatar.codes[0])
-    np.testing.assert_allclose(beyond.vertices, avatar.vertices + 2.5 * steps[0, 2] - 1.5 * steps[0, 1], atol=1e-5)
+    for weight, end in ((-0.5, 0.0), (1.5, 1.0)):
+        beyond = avatar.posed(weight * avatar.codes[0])
+        np.testing.assert_allclose(beyond.vertices, avatar.vertices + weight * steps[0, 2], atol=1e-5)
+        np.testing.assert_allclose(beyond.texels[2:], avatar.texels[2:] + end * glides[0, 2], atol=1e-5)
 
 
 def test_a_vertex_that_glides_on_its_texture_shows_another_place() -> None:

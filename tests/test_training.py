@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from anifacegan import training
 from anifacegan.errors import InputError
 from anifacegan.head_geometry import head_geometry
 from anifacegan.imitation_pictures import PictureWeights
 from anifacegan.imitation_points import MeshSampler
 from anifacegan.models.deformation import DeformationConfig
-from anifacegan.models.generator import Generator, RayColours, render_rays
+from anifacegan.models.generator import Avatar, Generator, RayColours, render_rays
 from anifacegan.models.latents import Latents
 from anifacegan.paired_data import PairedBatch, PairedData
 from anifacegan.rays import image_rays
@@ -183,6 +184,30 @@ def test_in_the_complete_stage_colours_teach_all_fields_and_no_prior() -> None:
     norms = gradient_norms(small_generator(GENERATOR), near=False)
     fields = {"template", "alignment", "deformation", "manifolds"}
     assert {name for name, norm in norms.items() if norm > 0} == fields
+
+
+@pytest.mark.parametrize(("asked", "samples"), [(0, GENERATOR.march.samples), (5, 5)])
+def test_the_complete_stage_marches_with_the_samples_that_are_asked_for(
+    asked: int, samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def noted(avatar: Avatar, *others: object) -> RayColours:
+        seen.append(avatar.march.samples)
+        return render_rays(avatar, *others)
+
+    monkeypatch.setattr(training, "render_rays", noted)
+    batch = batch_of(torch.full((2, 16), 1.0), torch.ones(2, 16, dtype=torch.bool))
+    schedule = dataclasses.replace(SCHEDULE, complete_samples=asked)
+    photometric_losses(small_generator(GENERATOR), batch, schedule, False, LossWeights(), rng())
+    photometric_losses(small_generator(GENERATOR), batch, schedule, True, LossWeights(), rng())
+    assert seen == [samples, SCHEDULE.near_samples]
+
+
+@pytest.mark.parametrize("wrong", [1, -1])
+def test_too_few_samples_are_refused(wrong: int) -> None:
+    with pytest.raises(ValueError, match=f"schedule.complete_samples is {wrong}"):
+        dataclasses.replace(SCHEDULE, complete_samples=wrong)
 
 
 def test_the_warm_up_teaches_deformation_and_alignment_alone(data: PairedData, mesh: MeshSampler) -> None:

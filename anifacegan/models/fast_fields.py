@@ -1,9 +1,9 @@
 """The fields of one avatar for inference on a CPU: the same functions of points, several times faster.
 
-Points are taken a tile at a time, each by one core, so that the activations of two layers stay in its cache and are
-written over; biases and sines are one pass, the template's heads one product a layer, and all layers one call of
-compiled code (:mod:`anifacegan.models.field_loops`). The plain fields are the twins that this is tested against, and
-what is used on a GPU, in other precisions, for batches and in training.
+Each core has a part of the points, and takes them a tile at a time, so that the activations of two layers stay in its
+cache and are written over; biases and sines are one pass, the template's heads one product a layer, and all layers one
+call of compiled code (:mod:`anifacegan.models.field_loops`). The plain fields are the twins that this is tested against,
+and what is used on a GPU, in other precisions, for batches and in training.
 """
 
 import threading
@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anifacegan.blas_threads import one_blas_thread
 from anifacegan.cores import on_all_cores
 from anifacegan.models.alignment import BoundAlignment
 from anifacegan.models.compositing import RGB_WIDENING, alpha_from_sigma
@@ -66,7 +67,6 @@ class _Memory(threading.local):
     """Of the activations that a thread reads and of those that it writes."""
 
     def __init__(self, tile: int, width: int, like: Tensor) -> None:
-        self.tile = tile
         self.tiles = tuple(like.new_empty(tile, width).numpy() for _ in range(2))
 
 
@@ -94,7 +94,8 @@ class _Layers:
             np.array([k in heads for k in range(len(layers))]),
             rectified,
         )
-        self._memory = _Memory(max(1, ACTIVATIONS // width), width, first)
+        self._tile = max(1, ACTIVATIONS // width)
+        self._memory = _Memory(self._tile, width, first)
 
     @classmethod
     def with_head(
@@ -103,10 +104,10 @@ class _Layers:
         """With one head, behind the last layer."""
         return cls(layers, {len(layers) - 1: head}, rectified)
 
-    def heads(
+    def sum_of_heads(
         self, points: Float[Tensor, "point 3"], bias: Float[Tensor, "channel"]
     ) -> Float[Tensor, "point channel"]:
-        """The sum of the heads, and of a bias."""
+        """What the heads give together, and a bias."""
         from anifacegan.models import field_loops
 
         if torch.is_grad_enabled() and points.requires_grad:
@@ -117,7 +118,8 @@ class _Layers:
         def add(part: slice) -> None:
             field_loops.add_heads(points[part].numpy(), *self._weights, out[part].numpy(), *self._memory.tiles)
 
-        on_all_cores(_parts(len(points), self._memory.tile), add)
+        with one_blas_thread():
+            on_all_cores(_parts(len(points), self._tile), add)
         return out
 
 
@@ -136,7 +138,7 @@ class FastSteps:
     bias: Float[Tensor, "3"]
 
     def __call__(self, x: Float[Tensor, "1 point 3"]) -> Float[Tensor, "1 point 3"]:
-        return self.layers.heads(x[0], self.bias)[None]
+        return self.layers.sum_of_heads(x[0], self.bias)[None]
 
 
 class FastManifolds:
@@ -150,7 +152,7 @@ class FastManifolds:
         self.bias = field.output.bias.detach()
 
     def __call__(self, x: Float[Tensor, "1 point 3"]) -> Float[Tensor, "1 point"]:
-        return self.layers.heads(x[0], self.bias)[None, :, 0]
+        return self.layers.sum_of_heads(x[0], self.bias)[None, :, 0]
 
 
 class FastTemplate:
@@ -159,7 +161,7 @@ class FastTemplate:
     def __init__(self, field: BoundTemplate) -> None:
         layers = [(layer.weight[0], layer.bias[0, 0]) for layer in [*field.layers, field.colour_layer]]
         both = enumerate(zip(field.rgb_heads, field.sigma_heads, strict=True), start=1)
-        heads = {k: torch.cat([rgb.weight, sigma.weight]).detach().T.clone() for k, (rgb, sigma) in both}
+        heads = {k: torch.cat([rgb.weight, sigma.weight]).detach().T for k, (rgb, sigma) in both}
         # Columns: rgb and density. The last colour head reads the colour layer, its density the layer before.
         last = len(layers) - 1
         heads[last] = torch.zeros_like(heads[last - 1])
@@ -172,6 +174,6 @@ class FastTemplate:
         self.gain = field.sigma_gain
 
     def __call__(self, x: Float[Tensor, "1 point 3"]) -> tuple[Float[Tensor, "1 point 3"], Float[Tensor, "1 point"]]:
-        found = self.layers.heads(x[0], self.bias)                     # (N, 4)
+        found = self.layers.sum_of_heads(x[0], self.bias)              # (N, 4)
         rgb = found[:, :3].sigmoid() * (1 + 2 * RGB_WIDENING) - RGB_WIDENING
         return rgb[None], alpha_from_sigma(self.gain * found[:, 3])[None]

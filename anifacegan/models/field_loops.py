@@ -1,8 +1,8 @@
 """The loops of :mod:`anifacegan.models.fast_fields`. Apart from it, as importing numba takes a second.
 
 A field's layers are one call, in which Python has no part: threads that each make many small calls wait for one
-another longer than they compute. Matrix products are those of SciPy's BLAS, which :mod:`anifacegan.cores` keeps on one
-core: on the processors here a quarter faster than PyTorch's, at these sizes.
+another longer than they compute. Matrix products are those of SciPy's BLAS, which :mod:`anifacegan.blas_threads` keeps
+on one core: on the processors here a quarter faster than PyTorch's, at these sizes.
 
 The sine adds a bias and is taken in place, in one pass over memory: the range is reduced to [-pi/2, pi/2] with pi in
 three parts, where an odd polynomial of degree 11 is the sine within float32's rounding: 3e-7 for arguments up to 10^4.
