@@ -220,8 +220,8 @@ def key_expressions(z_exp: Float[np.ndarray, "picture 64"]) -> list[int]:
 
 
 def probe_frames(z_exp: Float[np.ndarray, "picture 64"], stations: int) -> list[int]:
-    """Pictures in which blendshapes are least likely to do: those that show a key expression, and those half-way between
-    the stations that lead there.
+    """Pictures in which blendshapes are least likely to do: those that show a key expression, and those half-way
+    between the stations that lead there.
 
     What a face does between no expression and all of it is not a straight line. Without expressions: the middle.
     """

@@ -2,8 +2,8 @@
 
 Each core has a part of the points, and takes them a tile at a time, so that the activations of two layers stay in its
 cache and are written over; biases and sines are one pass, the template's heads one product a layer, and all layers one
-call of compiled code (:mod:`anifacegan.models.field_loops`). The plain fields are the twins that this is tested against,
-and what is used on a GPU, in other precisions, for batches and in training.
+call of compiled code (:mod:`anifacegan.models.field_loops`). The plain fields are the twins that this is tested
+against, and what is used on a GPU, in other precisions, for batches and in training.
 """
 
 import threading
