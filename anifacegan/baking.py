@@ -5,8 +5,8 @@ colours become one texture (:mod:`anifacegan.sheet_textures`). An expression is 
 manifolds' meshes to where their template points are (:mod:`anifacegan.posed_vertices`). Where an expression stretches
 the skin, meshes and textures are finer (:mod:`anifacegan.skin_stretch`).
 
-Textures are baked coarsely first. Views from many sides, at every station of every expression, tell what is ever seen;
-only that stays a mesh, and only there is the texture baked finely (:mod:`anifacegan.seen_cells`).
+Textures are baked coarsely first. Views from many sides, with every expression, tell what is ever seen; only that stays
+a mesh, and only there is the texture baked finely (:mod:`anifacegan.seen_cells`).
 """
 
 import dataclasses
@@ -116,6 +116,7 @@ def bake(
         widest_rad=config.widest_rad,
     )
     shown, needed = seen_cells(rough, mesh, cells)
+    needed.reshape(-1)[mesh.cell[moving.torn]] = True                  # seen, perhaps, on the way to an expression
     corners = mesh.triangles[moving.torn].ravel()
     for steps in moving.texel_steps.reshape(moving.texel_steps.shape[0] * config.stations, corners.size, 2):
         shown |= sheets.cells_at(np.repeat(mesh.level(moving.torn), 3), mesh.texels[corners] + steps)

@@ -25,9 +25,10 @@ from anifacegan.library import Face, Model
 from anifacegan.manifold_charts import ManifoldCharts, chart_manifolds
 from anifacegan.models.fast_fields import fast_avatar
 from anifacegan.models.latents import Latents
-from anifacegan.players import player_on
+from anifacegan.players import NumbaPlayer, player_on
 from anifacegan.rendered import FrameRenderer, Picture
 from anifacegan.still_baking import bake_still
+from anifacegan.torch_playback import TorchPlayer
 from anifacegan.trajectories import Trajectory
 
 Renderer = Literal["exact", "baked", "auto"]
@@ -185,6 +186,15 @@ class RendererChoice:
         return decibels(one.picture(*view).rgb - other.picture(*view).rgb)
 
 
+def picture_renderer(
+    film: FrameRenderer, exact: Exact, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float
+) -> FrameRenderer:
+    """Who draws a picture beside a film: the film's avatar, where it was baked for that; else the networks."""
+    if isinstance(film, NumbaPlayer | TorchPlayer) and film.avatar.was_baked_for(z_exp, yaw, pitch):
+        return film
+    return exact
+
+
 def decibels(error: Float[Tensor, "*picture"]) -> float:
     """PSNR of colours in [0, 1] that are wrong by so much; 120 where there is no error."""
     return -10 * math.log10(max(error.square().mean().item(), 1e-12))
@@ -220,8 +230,8 @@ def key_expressions(z_exp: Float[np.ndarray, "picture 64"]) -> list[int]:
 
 
 def probe_frames(z_exp: Float[np.ndarray, "picture 64"], stations: int) -> list[int]:
-    """Pictures in which blendshapes are least likely to do: those that show a key expression, and those half-way
-    between the stations that lead there.
+    """Pictures in which blendshapes are least likely to do: those that show a key expression, and those half-way there
+    from the station before.
 
     What a face does between no expression and all of it is not a straight line. Without expressions: the middle.
     """
@@ -229,5 +239,5 @@ def probe_frames(z_exp: Float[np.ndarray, "picture 64"], stations: int) -> list[
     if not keys:
         return [len(z_exp) // 2]
     weights = z_exp @ np.linalg.pinv(z_exp[keys])                      # (T, K)
-    middles = (np.arange(stations) + 0.5) / stations
-    return sorted({*keys, *(int(k) for middle in middles for k in abs(weights - middle).argmin(axis=0))})
+    middle = (stations - 0.5) / stations
+    return sorted({*keys, *(int(k) for k in abs(weights - middle).argmin(axis=0))})

@@ -75,6 +75,16 @@ class LayeredAvatar:
         length = float(np.linalg.norm(z_exp))
         return 0.0 if length == 0 else float(np.linalg.norm(z_exp - self.weights(z_exp) @ self.codes)) / length
 
+    def was_baked_for(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float) -> bool:
+        """Whether an expression lies between neutral and those of the blendshapes, and a view is not too far aside."""
+        weights = self.weights(z_exp)
+        return bool(
+            len(weights)
+            and self.missed(z_exp) < 0.01
+            and ((weights > -0.01) & (weights < 1.01)).all()
+            and np.arccos(np.cos(pitch) * np.cos(yaw)) <= self.widest_rad
+        )
+
     @property
     def neutral(self) -> "Pose":
         """The vertices with a neutral face."""

@@ -20,7 +20,7 @@ from anifacegan.avatar_player import AvatarPlayer
 from anifacegan.codes import write_people
 from anifacegan.errors import InputError
 from anifacegan.film_plan import FilmPlan, Person, RenderConfig, Subject, plan_film
-from anifacegan.film_renderer import Played, RendererChoice, Wanted
+from anifacegan.film_renderer import Played, RendererChoice, Wanted, picture_renderer
 from anifacegan.output_folder import MANIFEST, filled_when_complete
 from anifacegan.pictures import (
     SheetRow,
@@ -56,13 +56,14 @@ def run(config: RenderConfig, home: Path | None = None) -> dict[str, Any]:
         count = len(plan.people) * (len(plan.trajectory) + cells)
         with tqdm(total=count, unit="frame", disable=None) as progress:
             choice = None if isinstance(plan.model, AvatarPlayer) else RendererChoice(plan.model, config.renderer)
-            entries = []
+            entries, renderers = [], {}
             for person in plan.people:
-                renderer, facts = _chosen_renderer(config, plan, person, choice)
+                renderers[person.name], facts = _chosen_renderer(config, plan, person, choice)
+                renderer = renderers[person.name]
                 entries.append(_render_person(folder, config, plan, person, renderer, progress) | facts)
             rendered = time.perf_counter()
             if config.grid:
-                _write_sheet(folder, config, plan, choice, progress)
+                _write_sheet(folder, config, plan, choice, renderers, progress)
         ended = time.perf_counter()
         seconds = {"load": ready - started, "frames": rendered - ready, "sheet": ended - rendered}
         manifest = _manifest(folder, config, plan, entries, seconds | {"total": ended - started})
@@ -116,33 +117,33 @@ def _render_person(
 
 
 def _write_sheet(
-    folder: Path, config: RenderConfig, plan: FilmPlan, choice: RendererChoice | None, progress: tqdm
+    folder: Path,
+    config: RenderConfig,
+    plan: FilmPlan,
+    choice: RendererChoice | None,
+    renderers: dict[str, FrameRenderer],
+    progress: tqdm,
 ) -> None:
     """People and views from top to bottom, expressions from left to right; smaller than the frames, so cheap.
 
-    The networks draw them where there are any: for expressions beyond the film's, baking would not pay.
+    For expressions beyond the film's, baking would not pay: where there are networks, they draw these.
     """
     size = min(config.size, config.grid_size)
     rows = []
     for person in plan.people:
-        renderer = _sheet_renderer(config, plan, person, choice)
+        film = renderers[person.name]
         for k, yaw in enumerate(plan.sheet_yaw):
             cells = []
             for expression in plan.sheet_expressions:
-                picture = _picture(config, renderer, person, expression.z_exp, float(yaw), 0.0, size)
+                asked = (expression.z_exp, float(yaw), 0.0)
+                renderer = film
+                if choice is not None and person.codes is not None:
+                    renderer = picture_renderer(film, choice.exact(person.codes, config.psi), *asked)
+                picture = _picture(config, renderer, person, *asked, size)
                 cells.append(_on_paper(_pixels(picture, config.transparent)))
                 progress.update()
             rows.append(SheetRow(f"{person.name}\nyaw {yaw:+.2f}", cells, starts_group=k == 0))
     write_png(folder / SHEET, contact_sheet([expression.label for expression in plan.sheet_expressions], rows))
-
-
-def _sheet_renderer(
-    config: RenderConfig, plan: FilmPlan, person: Person, choice: RendererChoice | None
-) -> FrameRenderer:
-    if isinstance(plan.model, AvatarPlayer):
-        return Played(plan.model)
-    assert choice is not None and person.codes is not None
-    return choice.exact(person.codes, config.psi)
 
 
 def _picture(

@@ -51,9 +51,9 @@ def cells_before(cells: LevelCells, complete: SheetMesh, fov_deg: float, widest_
 
 
 def seen_cells(avatar: LayeredAvatar, mesh: SheetMesh, cells: LevelCells) -> tuple[LevelCells, LevelCells]:
-    """Cells that some view of the neutral face or of a station shows; and all that such views need."""
+    """Cells that some view of the neutral face or of an expression shows; and all that such views need."""
     seen = np.zeros((2, len(mesh.triangles)), bool)
-    poses = [avatar.neutral, *(avatar.at_station(*place) for place in np.ndindex(*avatar.blendshapes.shape[:2]))]
+    poses = [avatar.neutral, *(avatar.at_station(shape, -1) for shape in range(len(avatar.blendshapes)))]
 
     def look(pose_and_view: tuple[Pose, tuple[float, float]]) -> None:
         pose, (yaw, pitch) = pose_and_view

@@ -21,9 +21,11 @@ BACKGROUND_SIDE = 384
 """Texels along a side of the background's texture."""
 
 
-def coarse_textures(person: Avatar, sheets: Sheets) -> Float[np.ndarray, "level height width 4"]:
-    """Colours and opacities in [0, 1] of fewer texels; transparent where there is no manifold."""
-    places = sheets.texel_places(math.ceil(sheets.height / COARSE), math.ceil(sheets.width / COARSE))
+def coarse_textures(
+    person: Avatar, sheets: Sheets, spacing: int = COARSE
+) -> Float[np.ndarray, "level height width 4"]:
+    """Colours and opacities in [0, 1] of every so many texels; transparent where there is no manifold."""
+    places = sheets.texel_places(math.ceil(sheets.height / spacing), math.ceil(sheets.width / spacing))
     textures = []
     for level in range(sheets.levels):
         x = sheets.charts.points(level, places.reshape(-1, 2))

@@ -15,6 +15,8 @@ from anifacegan.sheets import RIM, Sheets, even_sheets, grown
 FAR_STRETCH, STRETCH, MOST_PARTS = 4.0, 2.0, 4
 """Cells that are stretched more than the first are divided into parts that are stretched no more than the second, but
 into no more parts than the third."""
+PILOT_SPACING = 8
+"""The most opaque manifold is looked for at every so many texels."""
 PILOTS = (-3, 0, 3)
 """Manifolds that tell where skin is stretched: the most opaque one, and those so far before and behind it."""
 
@@ -31,7 +33,7 @@ def stretched_sheets(
     if not len(codes):
         return even
     complete = even.complete_cells()
-    opaque = even.cells(coarse_textures(person, even)[..., 3] > 0.5) & complete
+    opaque = even.cells(coarse_textures(person, even, PILOT_SPACING)[..., 3] > 0.5) & complete
     opaque_cells = opaque.sum((1, 2))
     skin = int(opaque_cells.argmax())
     parts = np.ones((2, charts.side - 1))

@@ -17,7 +17,15 @@ from anifacegan.baking import BakeConfig
 from anifacegan.coefficients import OPEN_FACE_MODEL
 from anifacegan.errors import InputError
 from anifacegan.film_plan import RenderConfig
-from anifacegan.film_renderer import NEGLIGIBLE, Exact, RendererChoice, Wanted, key_expressions, probe_frames
+from anifacegan.film_renderer import (
+    NEGLIGIBLE,
+    Exact,
+    RendererChoice,
+    Wanted,
+    key_expressions,
+    picture_renderer,
+    probe_frames,
+)
 from anifacegan.library import Model, load_model
 from anifacegan.output_folder import MANIFEST
 from anifacegan.pictures import read_png
@@ -86,15 +94,15 @@ def test_a_film_that_grows_into_one_expression_has_its_end_as_the_key(model: Mod
     assert key_expressions(np.zeros((5, 64), np.float32)) == []
 
 
-def test_a_film_is_probed_where_it_shows_all_of_an_expression_and_between_the_stations() -> None:
+def test_a_film_is_probed_where_it_shows_all_of_an_expression_and_before_that() -> None:
     one, other = np.eye(2, 64, dtype=np.float32)
     there, back = np.linspace(0, 1, 11)[:, None], np.linspace(1, 0, 11)[1:, None]
     smile = (there * one).astype(np.float32)
-    assert probe_frames(smile, 1) == [5, 10] and probe_frames(smile, 5) == [1, 3, 5, 7, 9, 10]
+    assert probe_frames(smile, 1) == [5, 10] and probe_frames(smile, 5) == [9, 10]
     two = np.concatenate([smile, (back * one + there[1:] * 1.1 * other).astype(np.float32)])
     assert set(probe_frames(two, 1)) >= {10, 20} and {5, 15} & set(probe_frames(two, 1))
     many = np.random.default_rng(0).standard_normal((40, 64)).astype(np.float32)
-    assert len(probe_frames(many, 2)) <= 12
+    assert len(probe_frames(many, 2)) <= 8
     assert probe_frames(np.zeros((7, 64), np.float32), 2) == [3]
 
 
@@ -175,6 +183,21 @@ def test_a_released_model_is_baked_where_the_head_only_turns(model: Model) -> No
     renderer, facts = RendererChoice(released, "baked").of("one", model.person(1), 0.7, asked)
     assert isinstance(renderer, NumbaPlayer) and facts["blendshapes"] == 0
     assert facts["psnr_to_exact_db"] > 25
+
+
+def test_beside_a_film_its_avatar_draws_what_it_was_baked_for_and_the_networks_all_else(model: Model) -> None:
+    choice, codes = RendererChoice(model, "baked"), model.person(1)
+    exact = choice.exact(codes, 0.7)
+    baked, _ = choice.of("one", codes, 0.7, wanted(model))
+    smile, other = film(model).z_exp[-1], GENTLE * model.expressions.coefficients("jawOpen")
+    for z_exp in (0 * smile, 0.5 * smile, smile):
+        assert picture_renderer(baked, exact, z_exp, -0.3, 0.1) is baked
+        assert picture_renderer(exact, exact, z_exp, 0.0, 0.0) is exact
+        assert picture_renderer(baked, exact, z_exp, 0.4, 0.0) is exact
+    for z_exp in (1.2 * smile, -0.2 * smile, other, smile + 0.1 * other):
+        assert picture_renderer(baked, exact, z_exp, 0.0, 0.0) is exact
+    still, _ = choice.of("one", codes, 0.7, wanted(model, trajectory=film(model, strength=0.0)))
+    assert picture_renderer(still, exact, 0 * smile, 0.0, 0.0) is exact  # whose one expression it does not say
 
 
 # -------------------------------------------------------------------------------------------------------- whole films
