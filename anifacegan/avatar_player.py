@@ -20,6 +20,7 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from anifacegan.atomic_files import write_complete
+from anifacegan.cameras import from_frontal
 from anifacegan.coefficients import ExpressionBasis
 from anifacegan.command_line import from_plain
 from anifacegan.errors import InputError, first_line
@@ -156,10 +157,10 @@ class AvatarPlayer:
 
     def check_view(self, yaw: float, pitch: float) -> None:
         """Refuse a view from farther aside than the avatar was baked for."""
-        from_frontal = float(np.arccos(np.cos(pitch) * np.cos(yaw)))
-        if not from_frontal <= self.avatar.widest_rad + 1e-6:
+        angle = float(from_frontal(pitch, yaw))
+        if not angle <= self.avatar.widest_rad + 1e-6:
             raise InputError(
-                f"yaw {yaw:.3g} and pitch {pitch:.3g} are {from_frontal:.2f} radians from frontal, but avatar "
+                f"yaw {yaw:.3g} and pitch {pitch:.3g} are {angle:.2f} radians from frontal, but avatar "
                 f"'{self.card.name}' was baked for views up to {self.avatar.widest_rad:.2f}"
             )
 

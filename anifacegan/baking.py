@@ -118,8 +118,9 @@ def bake(
     shown, needed = seen_cells(rough, mesh, cells)
     needed.reshape(-1)[mesh.cell[moving.torn]] = True                  # seen, perhaps, on the way to an expression
     corners = mesh.triangles[moving.torn].ravel()
-    for steps in moving.texel_steps.reshape(moving.texel_steps.shape[0] * config.stations, corners.size, 2):
-        shown |= sheets.cells_at(np.repeat(mesh.level(moving.torn), 3), mesh.texels[corners] + steps)
+    levels = np.repeat(mesh.level(moving.torn), 3)
+    for place in np.ndindex(*moving.texel_steps.shape[:2]):
+        shown |= sheets.cells_at(levels, mesh.texels[corners] + moving.texel_steps[place])
     textures, fine_count = fine_textures(person, sheets, coarse, shown)
     kept = restricted(mesh, needed | before)
     used = np.unique(kept.triangles)

@@ -11,6 +11,7 @@ face turns towards +x of the image, at positive pitch it looks down. The generat
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -70,6 +71,13 @@ def euler_from_rotation(rotation: Float[Tensor, "batch 3 3"]) -> Float[Tensor, "
     yaw = torch.asin((-r[:, 0, 2]).clamp(-1, 1))
     roll = torch.atan2(r[:, 0, 1], r[:, 0, 0])
     return torch.stack([pitch, yaw, roll], dim=-1)
+
+
+def from_frontal(
+    pitch: float | Float[np.ndarray, "*view"], yaw: float | Float[np.ndarray, "*view"]
+) -> float | Float[np.ndarray, "*view"]:
+    """The angle between the viewing axes of views and of the frontal one, radians."""
+    return np.arccos(np.cos(pitch) * np.cos(yaw))
 
 
 def orbit_rotation(

@@ -298,8 +298,10 @@ class _Samples:
 
     def all_of(self, ray: Int[Tensor, "one"]) -> Float[Tensor, "one count"]:
         """s of all samples of some rays."""
-        self.all_known[ray] = True
-        return self.at(ray[:, None] * self.count + self.every)
+        new = ray[~self.all_known[ray]]
+        self.at(new[:, None] * self.count + self.every)
+        self.all_known[new] = True
+        return self.s.view(-1, self.count)[ray]
 
     def near(
         self, ray: Int[Tensor, "one"], expected: Float[Tensor, "one"], level: float

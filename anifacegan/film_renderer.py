@@ -19,6 +19,7 @@ from torch import Tensor
 
 from anifacegan.avatar_player import AvatarPlayer
 from anifacegan.baking import BakeConfig, bake
+from anifacegan.cameras import from_frontal
 from anifacegan.errors import InputError
 from anifacegan.inverse_deformation import Condition
 from anifacegan.library import Face, Model
@@ -33,7 +34,7 @@ from anifacegan.trajectories import Trajectory
 
 Renderer = Literal["exact", "baked", "auto"]
 LEAST_PIXELS = 24 * 256**2
-"""auto bakes a person who is drawn on as many pixels in all: baking takes about as long as three frames of 256 px."""
+"""auto bakes a person who is drawn on as many pixels in all: baking takes about as long as five frames of 256 px."""
 TEXELS_PER_PIXEL = 2.0
 """Texels along a side of the textures for each pixel along a side of the frames."""
 LARGEST_TEXTURE = 1024
@@ -91,7 +92,7 @@ class Wanted:
     @property
     def widest_rad(self) -> float:
         """The angle from frontal of the view farthest aside."""
-        return float(np.arccos(np.cos(self.trajectory.pitch) * np.cos(self.trajectory.yaw)).max())
+        return float(from_frontal(self.trajectory.pitch, self.trajectory.yaw).max())
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from anifacegan.cameras import from_frontal
 from anifacegan.march import MarchConfig
 
 
@@ -55,20 +56,21 @@ class LayeredAvatar:
         """Of the blendshapes, for the nearest expressions that they can make."""
         return z_exp @ self._to_weights
 
-    def shares(self, z_exp: Float[np.ndarray, "*batch 64"]) -> Float[np.ndarray, "*batch shape station"]:
-        """How much of the vertices' steps at each station makes an expression; beyond 0 and 1, of the last alone."""
-        weights = self.weights(z_exp)
-        last = np.arange(self.blendshapes.shape[1]) == self.blendshapes.shape[1] - 1
-        beyond = (weights < 0) | (weights > 1)
-        return np.where(beyond[..., None], weights[..., None] * last, self.glides(z_exp))
+    def shares(
+        self, z_exp: Float[np.ndarray, "*batch 64"]
+    ) -> tuple[Float[np.ndarray, "*batch shape station"], Float[np.ndarray, "*batch shape station"]]:
+        """How much of the steps at each station makes an expression: of the vertices' and of the texels'.
 
-    def glides(self, z_exp: Float[np.ndarray, "*batch 64"]) -> Float[np.ndarray, "*batch shape station"]:
-        """The same of the texels' steps, which end at 0 and 1."""
+        Beyond 0 and 1 vertices go on with the last station's step alone, and texels stay.
+        """
+        weights = self.weights(z_exp)[..., None]
         stations = self.blendshapes.shape[1]
-        way = self.weights(z_exp).clip(0, 1)[..., None] * stations     # 1 at the first station
+        station = np.arange(stations, dtype=weights.dtype)
+        way = weights.clip(0, 1) * stations                            # 1 at the first station
         line = np.floor(way).clip(max=stations - 1)
-        station = np.arange(stations, dtype=way.dtype)
-        return np.where(station == line, way - line, 0) + np.where(station == line - 1, 1 - way + line, 0)
+        inside = np.where(station == line, way - line, 0) + np.where(station == line - 1, 1 - way + line, 0)
+        beyond = (weights < 0) | (weights > 1)
+        return np.where(beyond, weights * (station == stations - 1), inside), inside
 
     def missed(self, z_exp: Float[np.ndarray, "64"]) -> float:
         """Share of an expression, by the length of its coefficients, that no blendshapes make; 0 for the neutral."""
@@ -82,7 +84,7 @@ class LayeredAvatar:
             len(weights)
             and self.missed(z_exp) < 0.01
             and ((weights > -0.01) & (weights < 1.01)).all()
-            and np.arccos(np.cos(pitch) * np.cos(yaw)) <= self.widest_rad
+            and from_frontal(pitch, yaw) <= self.widest_rad
         )
 
     @property
@@ -102,7 +104,7 @@ class LayeredAvatar:
 
     def posed(self, z_exp: Float[np.ndarray, "64"]) -> "Pose":
         """The vertices with an expression."""
-        shares, glides = self.shares(z_exp), self.glides(z_exp)
+        shares, glides = self.shares(z_exp)
         vertices, texels = self.vertices.copy(), self.texels.copy()
         for place in zip(*shares.nonzero(), strict=True):
             vertices += shares[place] * self.blendshapes[place]

@@ -56,16 +56,21 @@ def run(config: RenderConfig, home: Path | None = None) -> dict[str, Any]:
         count = len(plan.people) * (len(plan.trajectory) + cells)
         with tqdm(total=count, unit="frame", disable=None) as progress:
             choice = None if isinstance(plan.model, AvatarPlayer) else RendererChoice(plan.model, config.renderer)
-            entries, renderers = [], {}
+            entries: list[dict[str, Any]] = []
+            rows: list[SheetRow] = []
+            sheet_seconds = 0.0
             for person in plan.people:
-                renderers[person.name], facts = _chosen_renderer(config, plan, person, choice)
-                renderer = renderers[person.name]
+                renderer, facts = _chosen_renderer(config, plan, person, choice)
                 entries.append(_render_person(folder, config, plan, person, renderer, progress) | facts)
-            rendered = time.perf_counter()
+                rendered = time.perf_counter()
+                if config.grid:
+                    rows += _sheet_rows(config, plan, person, renderer, choice, progress)
+                sheet_seconds += time.perf_counter() - rendered
             if config.grid:
-                _write_sheet(folder, config, plan, choice, renderers, progress)
+                labels = [expression.label for expression in plan.sheet_expressions]
+                write_png(folder / SHEET, contact_sheet(labels, rows))
         ended = time.perf_counter()
-        seconds = {"load": ready - started, "frames": rendered - ready, "sheet": ended - rendered}
+        seconds = {"load": ready - started, "frames": ended - ready - sheet_seconds, "sheet": sheet_seconds}
         manifest = _manifest(folder, config, plan, entries, seconds | {"total": ended - started})
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, default=str) + "\n")
     return manifest
@@ -116,34 +121,34 @@ def _render_person(
     return entry | {"frames": frames}
 
 
-def _write_sheet(
-    folder: Path,
+def _sheet_rows(
     config: RenderConfig,
     plan: FilmPlan,
+    person: Person,
+    film: FrameRenderer,
     choice: RendererChoice | None,
-    renderers: dict[str, FrameRenderer],
     progress: tqdm,
-) -> None:
-    """People and views from top to bottom, expressions from left to right; smaller than the frames, so cheap.
+) -> list[SheetRow]:
+    """One person's part of the contact sheet: views from top to bottom, expressions from left to right.
+
+    Pictures are smaller than the frames, so cheap.
 
     For expressions beyond the film's, baking would not pay: where there are networks, they draw these.
     """
     size = min(config.size, config.grid_size)
     rows = []
-    for person in plan.people:
-        film = renderers[person.name]
-        for k, yaw in enumerate(plan.sheet_yaw):
-            cells = []
-            for expression in plan.sheet_expressions:
-                asked = (expression.z_exp, float(yaw), 0.0)
-                renderer = film
-                if choice is not None and person.codes is not None:
-                    renderer = picture_renderer(film, choice.exact(person.codes, config.psi), *asked)
-                picture = _picture(config, renderer, person, *asked, size)
-                cells.append(_on_paper(_pixels(picture, config.transparent)))
-                progress.update()
-            rows.append(SheetRow(f"{person.name}\nyaw {yaw:+.2f}", cells, starts_group=k == 0))
-    write_png(folder / SHEET, contact_sheet([expression.label for expression in plan.sheet_expressions], rows))
+    for k, yaw in enumerate(plan.sheet_yaw):
+        cells = []
+        for expression in plan.sheet_expressions:
+            asked = (expression.z_exp, float(yaw), 0.0)
+            renderer = film
+            if choice is not None and person.codes is not None:
+                renderer = picture_renderer(film, choice.exact(person.codes, config.psi), *asked)
+            picture = _picture(config, renderer, person, *asked, size)
+            cells.append(_on_paper(_pixels(picture, config.transparent)))
+            progress.update()
+        rows.append(SheetRow(f"{person.name}\nyaw {yaw:+.2f}", cells, starts_group=k == 0))
+    return rows
 
 
 def _picture(

@@ -64,8 +64,7 @@ class TorchPlayer:
     ) -> Float[Tensor, "frame 8 size size"]:
         """Views on the device: rgb, opacity of the head, its premultiplied rgb, and distance."""
         shares, glides = (
-            torch.from_numpy(found).flatten(1).to(self.vertices)
-            for found in (self.avatar.shares(z_exp), self.avatar.glides(z_exp))
+            torch.from_numpy(found).flatten(1).to(self.vertices) for found in self.avatar.shares(z_exp)
         )
         frames = torch.empty(len(z_exp), 8, size, size, device=self.device)
         for frame, share, glide, *angles in zip(frames, shares, glides, yaw, pitch, strict=True):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from anifacegan.cameras import from_frontal
 from anifacegan.errors import InputError
 
 WIDEST_VIEW_RAD = 1.4
@@ -85,8 +86,7 @@ def in_turn(
 
 def check_views(pitch: Float[np.ndarray, "frame"], yaw: Float[np.ndarray, "frame"]) -> None:
     """Raise InputError where a view is too far from frontal to be drawn."""
-    from_frontal = np.arccos(np.cos(pitch) * np.cos(yaw))
-    wrong = ~(from_frontal <= WIDEST_VIEW_RAD) | (np.abs(pitch) > math.pi / 2) | (np.abs(yaw) > math.pi / 2)
+    wrong = ~(from_frontal(pitch, yaw) <= WIDEST_VIEW_RAD) | (np.abs(pitch) > math.pi / 2) | (np.abs(yaw) > math.pi / 2)
     if wrong.any():
         k = int(wrong.argmax())
         raise InputError(

@@ -23,8 +23,6 @@ def threads() -> Iterator[Callable[[], set[int]]]:
     if not blas.lib_controllers:
         pytest.skip("threadpoolctl knows none of the BLAS libraries here")
     before = blas.info()
-    with blas.limit(limits=3):
-        pass                                                           # from now on, nobody is who decides
     for library in blas.lib_controllers:
         library.set_num_threads(3)
     _let_go()
@@ -77,25 +75,17 @@ def test_fields_multiply_with_one_thread_in_every_core(
 ) -> None:
     seen = []
 
+    compiled = field_loops.add_heads
+
     def counted(*arguments: object) -> None:
         seen.append(threads())
-        field_loops.add_heads.py_func(*arguments)
+        compiled(*arguments)
 
     fast, x = fast_fields.fast_avatar(avatar()), 0.1 * torch.rand(1, 50, 3)
     expected = fast.offset(x)
-    monkeypatch.setattr(field_loops, "add_heads", _Traced(counted, field_loops.add_heads))
+    monkeypatch.setattr(field_loops, "add_heads", counted)
     with pytorch_threads(count):
         np.testing.assert_allclose(fast.offset(x), expected, atol=1e-6)
         on_all_cores(range(4), lambda job: fast.offset(x))
     assert len(seen) == 5 and all(found == {1} for found in seen)
     assert threads() == {3}
-
-
-class _Traced:
-    """Called in place of a compiled function, which it still has."""
-
-    def __init__(self, call: Callable, compiled: Callable) -> None:
-        self._call, self.py_func = call, compiled
-
-    def __call__(self, *arguments: object) -> None:
-        self._call(*arguments)
