@@ -1,0 +1,140 @@
+"""Make the golden set: a small model with random weights in the authors' layout, and what brute force sees of it.
+
+    python -m tests.golden.make OUT
+
+The set in this folder was made once and stays as it is (README.md beside this file); OUT must not exist.
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from anifacegan.errors import InputError, exit_on_input_error
+from anifacegan.models.deformation import DeformationConfig
+from anifacegan.models.generator import Generator, GeneratorConfig
+from anifacegan.models.latents import CoefficientVAEConfig, Latents
+from anifacegan.models.manifolds import ManifoldConfig
+from anifacegan.models.template import TemplateConfig
+from anifacegan.rays import image_rays
+from anifacegan.reference_renderer import _manifold_points, reference_colours
+from anifacegan.released import load_released
+from anifacegan.shapes import BOX
+from tests.released_layout import write_averages, write_released
+
+SEED, PSI, SIZE = 16, 0.7, 12
+CASES = ((0.0, 0.0, 0.0), (1.0, 0.15, -0.35), (-1.0, -0.2, 0.5))
+"""Strength of the expression, pitch and yaw of each picture, radians from frontal."""
+PARTS = ("colours", "depth", "distances", "template_points", "identity", "expression")
+"""What is compared within a tolerance: the largest change of it when the weights move by ROUNDING."""
+ROUNDING = 4 * math.sqrt(160) * 2.0**-24
+"""A float32 sum of n products errs by as much as if its weights were wrong by n u at the very most, u = 2^-24, and
+by 4 sqrt(n) u with a probability near 1 (Higham and Mary 2019). The longest sum, of the mapping network, has 160."""
+MOVED = 8
+"""Draws of the signs of those errors."""
+SMALL = GeneratorConfig(
+    template=TemplateConfig(hidden_dim=16, layers=4, mapping_dim=16, mapping_layers=2),
+    deformation=DeformationConfig(hidden_dim=12, layers=2, mapping_dim=8, mapping_layers=1),
+    manifolds=ManifoldConfig(hidden_dim=24, layers=2),
+    identity_prior=CoefficientVAEConfig(hidden_dim=16, layers=2, latent_dim=8),
+    expression_prior=CoefficientVAEConfig(hidden_dim=16, layers=2, latent_dim=8),
+    radiance_offset_gain=1 / BOX,
+)
+"""Every layer count differs from the released model's; what no tensor tells (levels, march) is as released."""
+
+
+@torch.no_grad()
+def make(folder: Path) -> None:
+    """Write the weights in the released layout, and expected.npz in double precision rounded to single.
+
+    Raises:
+        InputError: the folder exists.
+    """
+    if folder.exists():
+        raise InputError(f"{folder}: exists, expected a new folder; a golden set is never made again")
+    rng = torch.Generator().manual_seed(SEED)
+    generator = random_generator(rng)
+    write_released(folder, generator, vaes_beside=True)
+    write_averages(folder, generator)
+    draws = {
+        "identity_latent": torch.randn(1, SMALL.identity_prior.latent_dim, generator=rng),
+        "expression_latent": torch.randn(1, SMALL.expression_prior.latent_dim, generator=rng),
+        "z_exp": torch.randn(1, 64, generator=rng),
+        "z_noise": torch.randn(1, 80, generator=rng),
+        "z_id": torch.randn(1, 80, generator=rng),
+    }
+    seen = seen_by_brute_force(load_released(folder).double(), draws)
+    moved = [seen_by_brute_force(with_moved_weights(folder, seed), draws) for seed in range(MOVED)]
+    if not all(torch.equal(other["hit"], seen["hit"]) for other in moved):
+        raise InputError(
+            f"seed {SEED}: rounding decides whether a ray meets a manifold, expected another seed"
+        )
+    content = seen | draws
+    for name in PARTS:
+        changes = [(other[name] - seen[name]).abs().max() for other in moved]
+        content[f"tolerance_{name}"] = torch.stack(changes).max()
+    content |= {"psi": torch.tensor(PSI), "cases": torch.tensor(CASES, dtype=torch.float64)}
+    np.savez_compressed(folder / "expected.npz", **{name: tensor.numpy() for name, tensor in content.items()})
+
+
+def random_generator(rng: torch.Generator) -> Generator:
+    """Random weights, with expressions and colours strong enough to be seen."""
+    generator = Generator(SMALL).initialise(rng)
+    with torch.no_grad():
+        generator.deformation.head.weight.normal_(0, 0.001, generator=rng)
+        for head in generator.template.rgb_heads:
+            head.weight.mul_(8.0)
+        for head in generator.template.sigma_heads:
+            head.weight.mul_(40.0)
+    generator.set_truncation_mean(rng, count=64)
+    return generator.requires_grad_(False)
+
+
+def with_moved_weights(folder: Path, seed: int) -> Generator:
+    """The written model in double precision, every weight up or down by the rounding of the longest sum."""
+    generator, rng = load_released(folder).double(), torch.Generator().manual_seed(seed)
+    for parameter in generator.parameters():
+        sign = 2 * torch.randint(0, 2, parameter.shape, generator=rng).double() - 1
+        parameter.mul_(1 + ROUNDING * sign)
+    return generator
+
+
+@torch.no_grad()
+def seen_by_brute_force(generator: Generator, draws: dict[str, Tensor]) -> dict[str, Tensor]:
+    """All cases, computed in the precision of ``generator`` and rounded to float32.
+
+    colours (C, 7, SIZE, SIZE) are rgb, opacity of the head and its premultiplied rgb; depth is in world units; then,
+    of each ray and manifold, whether it is met, at which distance, and the template point where the radiance is read.
+    """
+    dtype = generator.mean_phases.dtype
+    of = {name: tensor.to(dtype) for name, tensor in draws.items()}
+    cases = []
+    for strength, pitch, yaw in CASES:
+        avatar = generator.condition(Latents(of["z_id"], strength * of["z_exp"], of["z_noise"]), PSI)
+        angles = torch.tensor([[pitch, yaw]], dtype=dtype)
+        rays = image_rays(angles[:, 0], angles[:, 1], SIZE)
+        template, t, hit = _manifold_points(avatar, rays.origins[0], rays.directions[0])
+        image = reference_colours(avatar, rays).T.reshape(8, SIZE, SIZE)
+        t, template = torch.where(hit, t, 0.0), torch.where(hit[..., None], template, 0.0)
+        cases.append((image[:7], image[7:], hit, t, template))
+    names = ("colours", "depth", "hit", "distances", "template_points")
+    seen = {name: torch.stack(parts) for name, parts in zip(names, zip(*cases, strict=True), strict=True)}
+    seen["identity"] = generator.identity_prior.decode(of["identity_latent"])
+    seen["expression"] = generator.expression_prior.decode(of["expression_latent"])
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in seen.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, help="new folder")
+    with exit_on_input_error():
+        make(parser.parse_args().out)
+
+
+if __name__ == "__main__":
+    main()
