@@ -1,4 +1,4 @@
-"""Make the golden set: a small model with random weights in the authors' layout, and what brute force sees of it.
+"""Make the golden set: a small random model in the authors' layout, and what brute force sees of it.
 
     python -m tests.golden.make OUT
 
@@ -31,8 +31,9 @@ CASES = ((0.0, 0.0, 0.0), (1.0, 0.15, -0.35), (-1.0, -0.2, 0.5))
 PARTS = ("colours", "depth", "distances", "template_points", "identity", "expression")
 """What is compared within a tolerance: the largest change of it when the weights move by ROUNDING."""
 ROUNDING = 4 * math.sqrt(160) * 2.0**-24
-"""A float32 sum of n products errs by as much as if its weights were wrong by n u at the very most, u = 2^-24, and
-by 4 sqrt(n) u with a probability near 1 (Higham and Mary 2019). The longest sum, of the mapping network, has 160."""
+"""A float32 sum of n products errs by as much as if its weights were wrong by n u at most, u = 2^-24,
+and by 4 sqrt(n) u with a probability near 1 (Higham and Mary 2019). The longest sum, of the mapping network,
+has 160 products."""
 MOVED = 8
 """Draws of the signs of those errors."""
 SMALL = GeneratorConfig(
@@ -43,7 +44,7 @@ SMALL = GeneratorConfig(
     expression_prior=CoefficientVAEConfig(hidden_dim=16, layers=2, latent_dim=8),
     radiance_offset_gain=1 / BOX,
 )
-"""Every layer count differs from the released model's; what no tensor tells (levels, march) is as released."""
+"""Layers are counted differently from the released model's; what no tensor tells is as released."""
 
 
 @torch.no_grad()
@@ -106,8 +107,9 @@ def with_moved_weights(folder: Path, seed: int) -> Generator:
 def seen_by_brute_force(generator: Generator, draws: dict[str, Tensor]) -> dict[str, Tensor]:
     """All cases, computed in the precision of ``generator`` and rounded to float32.
 
-    colours (C, 7, SIZE, SIZE) are rgb, opacity of the head and its premultiplied rgb; depth is in world units; then,
-    of each ray and manifold, whether it is met, at which distance, and the template point where the radiance is read.
+    colours (C, 7, SIZE, SIZE) are rgb, opacity of the head and its premultiplied rgb; depth and distances are in
+    world units. Of each ray and manifold: whether it is met, at which distance, and the template point where the
+    radiance is read.
     """
     dtype = generator.mean_phases.dtype
     of = {name: tensor.to(dtype) for name, tensor in draws.items()}
