@@ -39,15 +39,34 @@ class ReconstructionCard:
     """How the weights came about, and their errors on held-out people."""
 
 
-def save_reconstruction(folder: Path, network: ReconstructionNetwork, card: ReconstructionCard) -> None:
-    """Write a model folder; over an older one the two files are replaced, each complete or not at all."""
+def save_reconstruction(
+    folder: Path, network: ReconstructionNetwork, card: ReconstructionCard, half: bool = False
+) -> None:
+    """Write a model folder; over an older one the two files are replaced, each complete or not at all.
+
+    With ``half`` the weights are rounded to float16, which halves the file.
+
+    Raises:
+        InputError: a weight is beyond float16's range, or the folder cannot be written.
+    """
     sizes = dataclasses.asdict(network.config)
     sizes["channels"] = list(network.config.channels)
-    write_model_folder(folder, network.state_dict(), dataclasses.asdict(card) | {"reconstruction": sizes})
+    state = _in_half_precision(network.state_dict()) if half else network.state_dict()
+    write_model_folder(folder, state, dataclasses.asdict(card) | {"reconstruction": sizes})
+
+
+def _in_half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Floating-point tensors rounded to float16; counters as they are."""
+    rounded = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
+    for name, tensor in rounded.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            came = state[name].abs().max().item()
+            raise InputError(f"tensor '{name}' holds {came:.4g}, expected at most 65504 for half precision")
+    return rounded
 
 
 def load_reconstruction(path: Path) -> tuple[ReconstructionNetwork, ReconstructionCard]:
-    """A network, ready to be used, from a model folder or from Deep3DFaceRecon's file.
+    """A float32 network, ready to be used, from a model folder or from Deep3DFaceRecon's file.
 
     Raises:
         InputError: a file is missing or broken, or a tensor is missing or misshaped.
@@ -75,7 +94,7 @@ def _load_folder(folder: Path) -> tuple[ReconstructionNetwork, ReconstructionCar
     network = ReconstructionNetwork(config)
     tensors = read_tensors(folder / TENSORS)
     check_state(folder / TENSORS, tensors, network.state_dict())
-    network.load_state_dict(tensors)
+    network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
     return network.eval(), card
 
 

@@ -293,6 +293,29 @@ def test_what_is_saved_comes_back(config: ReconstructionConfig, tmp_path: Path) 
     torch.testing.assert_close(loaded(pictures()).rows(), saved(pictures()).rows(), atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("config", CONFIGS[:2], ids=lambda config: config.trunk)
+def test_weights_stored_in_half_precision_come_back_in_single(config: ReconstructionConfig, tmp_path: Path) -> None:
+    """Rounded to 11 bits: relatively by at most 2^-11, below float16's smallest normal number by at most 2^-25."""
+    saved, card = network(config), ReconstructionCard("small", "synthetic")
+    save_reconstruction(tmp_path / "single", saved, card)
+    save_reconstruction(tmp_path / "half", saved, card, half=True)
+    bytes_of = [(tmp_path / name / TENSORS).stat().st_size for name in ("half", "single")]
+    assert bytes_of[0] < 0.75 * bytes_of[1]
+    state = load_reconstruction(tmp_path / "half")[0].state_dict()
+    for name, tensor in saved.state_dict().items():
+        assert state[name].dtype == tensor.dtype, name                 # counters stay integers
+        torch.testing.assert_close(state[name], tensor, rtol=2**-11, atol=2**-25)
+
+
+def test_a_weight_beyond_half_precision_is_refused(tmp_path: Path) -> None:
+    saved = network()
+    with torch.no_grad():
+        next(saved.parameters()).flatten()[0] = 1e5
+    with pytest.raises(InputError, match="holds 1e\\+05, expected at most 65504 for half precision"):
+        save_reconstruction(tmp_path / "model", saved, ReconstructionCard("small", "synthetic"), half=True)
+    assert not (tmp_path / "model").exists()
+
+
 def test_folders_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     save_reconstruction(tmp_path / "model", network(), ReconstructionCard("small", "synthetic"))
     card = tmp_path / "model" / CARD

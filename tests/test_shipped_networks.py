@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from anifacegan.checkpoints import TENSORS, read_tensors
 from anifacegan.command_line import from_plain, read_config
 from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.degradations import UNCHANGED
@@ -54,6 +55,15 @@ def test_it_sees_pose_landmarks_and_expressions_of_strangers(
     assert report["yaw_deg"] < 2 and report["pitch_deg"] < 2
     assert report["landmarks_px"] < 1.5
     assert report["exp_correlation"] > 0.65
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_stored_in_half_precision_and_computes_in_single(name: str) -> None:
+    stored = read_tensors(CHECKPOINTS / name / TENSORS).values()
+    assert {tensor.dtype for tensor in stored} <= {torch.float16, torch.int64}
+    network = shipped(name)[0]
+    assert {tensor.dtype for tensor in network.state_dict().values()} <= {torch.float32, torch.int64}
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
 
 
 def test_the_judge_is_another_network() -> None:
