@@ -99,7 +99,8 @@ class AvatarPlayer:
     @cached_property
     def expressions(self) -> ExpressionReader:
         """What the avatar understands as an expression."""
-        return ExpressionReader(self.card.name, self.card.face_model, self.card.presets, self.basis)
+        card = self.card
+        return ExpressionReader(card.name, card.face_model, card.presets, self.basis, card.pitch_offset)
 
     def picture(
         self,

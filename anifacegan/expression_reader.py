@@ -27,6 +27,8 @@ class ExpressionReader:
     """Named expressions in action units."""
     basis: ExpressionBasis | None
     """None for a face model without named action units."""
+    pitch_offset: float = 0.0
+    """Pitch of a frontal face in ``.mat`` files without an exact pose, radians."""
 
     def coefficients(self, expression: "str | Path | Float[np.ndarray, '64'] | None") -> Float[np.ndarray, "64"]:
         """Of a ``.mat`` file, of names and strengths (``"smile=0.7,blink=0.3"``), of an array; None and ``"neutral"``

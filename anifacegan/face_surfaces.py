@@ -1,4 +1,4 @@
-"""Where the camera of a generated picture meets the face model's mesh of the very codes that the picture was asked for.
+"""Position maps of a face model: where a camera's rays meet the mesh of given coefficients.
 
 The mesh is the bare head with its lids cleared, as in the synthetic pictures. What is compared is its face
 (:attr:`anifacegan.face_mesh.FaceMesh.face`).
@@ -15,7 +15,6 @@ from anifacegan.cameras import orbit_camera
 from anifacegan.face_mesh import FaceMesh, clear_lids
 from anifacegan.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.rasterizer import Backend, interpolate, rasterize
-from anifacegan.views import Views
 
 
 @dataclass(frozen=True)
@@ -49,18 +48,29 @@ class FaceSurfaces(nn.Module):
             self.register_buffer(name, torch.from_numpy(values), persistent=False)
 
     @torch.no_grad()
-    def forward(self, views: Views, size: int) -> SurfaceMap:
-        """Maps of views, drawn with the generator's camera at ``size`` pixels."""
-        vertices = self.vertices(views)
-        camera = orbit_camera(*views.pose.unbind(-1), size, self.fov_deg)
+    def forward(
+        self,
+        z_id: Float[Tensor, "batch 80"],
+        z_exp: Float[Tensor, "batch 64"],
+        angles: Float[Tensor, "batch 2"],
+        size: int,
+    ) -> SurfaceMap:
+        """Draw faces of given coefficients with the generator's camera at ``size`` pixels.
+
+        ``angles`` are pitch and yaw, radians relative to frontal.
+        """
+        vertices = self.vertices(z_id, z_exp)
+        camera = orbit_camera(*angles.unbind(-1), size, self.fov_deg)
         fragments = rasterize(vertices, self.triangles, camera, self.backend)
         face = fragments.mask & self.on_face[fragments.triangle.clamp(min=0)]
         count = face.sum(dim=(1, 2), keepdim=True).clamp(min=1)
         x_mesh = interpolate(vertices, self.triangles, fragments)
         return SurfaceMap(x_mesh.flatten(1, 2), (face.to(x_mesh) / count).flatten(1))
 
-    def vertices(self, views: Views) -> Float[Tensor, "batch vertex 3"]:
-        """The expressive faces, world units."""
-        codes = torch.cat([views.latents.z_id, views.latents.z_exp], dim=1)
-        shape = self.mean + codes @ self.basis.T                       # (B, 3V)
+    def vertices(
+        self, z_id: Float[Tensor, "batch 80"], z_exp: Float[Tensor, "batch 64"]
+    ) -> Float[Tensor, "batch vertex 3"]:
+        """Compute the vertices of the expressive faces, world units."""
+        coefficients = torch.cat([z_id, z_exp], dim=1)
+        shape = self.mean + coefficients @ self.basis.T                # (B, 3V)
         return WORLD_PER_MODEL_UNIT * clear_lids(shape.unflatten(1, (-1, 3)), self.eyes) + self.world_offset

@@ -20,36 +20,29 @@ from anifacegan.coefficients import read_expression, read_pose
 from anifacegan.command_line import several
 from anifacegan.devices import Device, chosen_device
 from anifacegan.errors import InputError
-from anifacegan.expression_reader import NEUTRAL
+from anifacegan.expression_reader import NEUTRAL, ExpressionReader
 from anifacegan.film_renderer import Renderer
 from anifacegan.library import Model, load_model
 from anifacegan.trajectories import Trajectory, check_views, in_turn, through
 
 DEFAULT_FRAMES = 50
+MOST_FRAMES = 100_000
 MOST_SHEET_EXPRESSIONS = 6
 """So many faces of a folder's sequence are on the contact sheet."""
 
 
 @dataclass(frozen=True)
-class RenderConfig:
-    """Render people who turn their heads while an expression comes: PNG frames, films, a contact sheet."""
+class DriveConfig:
+    """Pose and expression of every frame: what drives a face."""
 
-    model: Path = Path("checkpoints/demo")
-    """Model folder of ours, a folder with AniFaceGAN's released files, or a baked avatar (.safetensors), which is one
-    person: seeds say nothing then. Looked up here, then beside render.py."""
-    renderer: Renderer = "auto"
-    """exact: the networks, point by point. baked: textured sheets, baked once for each person. auto: baked where a
-    person is drawn often enough for that to pay, and where it looks the same."""
     expression: str | tuple[str, ...] = "mat/smile.mat"
     """One or several .mat files, or names such as smile=0.7,blink=0.3, or neutral; several follow one another. Or one
     folder of .mat files, sorted by name: a sequence."""
     strength: float | tuple[float, ...] | None = None
     """Factor on the expression: one value, or values to pass through. null: from 0 to 1 for one expression, 0 to 1 and
     back for each of several, 1 for a folder."""
-    seeds: int | tuple[int, ...] = (1, 2, 3)
-    """One person each; the same person alone or among others."""
-    codes: Path | None = None
-    """People from an .npz with z_id and z_noise instead of seeds. Each run keeps its people in such files."""
+    frames: int | None = None
+    """Frames of each person. null: one for each file of a folder, 50 otherwise."""
     yaw: float | tuple[float, ...] = (-0.35, 0.35)
     """Radians from frontal, positive: the face turns to the picture's right. One value, or values to pass through
     from the first frame to the last; a single frame shows the last."""
@@ -59,8 +52,30 @@ class RenderConfig:
     """Take yaw and pitch from the .mat files of the expression."""
     pitch_offset: float | None = None
     """Pitch of a frontal face in .mat files without an exact pose, radians. null: the model card's."""
-    frames: int | None = None
-    """Frames of each person. null: one for each file of a folder, 50 otherwise."""
+
+    def __post_init__(self) -> None:
+        if self.frames is not None and not 1 <= self.frames <= MOST_FRAMES:
+            raise ValueError(f"frames is {self.frames}, expected 1 to {MOST_FRAMES}")
+        for name in ("yaw", "pitch", "strength", "pitch_offset"):
+            require_finite(name, getattr(self, name))
+        if not self.expression:
+            raise ValueError("expression is empty, expected .mat files, names, or a folder")
+
+
+@dataclass(frozen=True)
+class RenderConfig(DriveConfig):
+    """Render people who turn their heads while an expression comes: PNG frames, films, a contact sheet."""
+
+    model: Path = Path("checkpoints/demo")
+    """Model folder of ours, a folder with AniFaceGAN's released files, or a baked avatar (.safetensors), which is one
+    person: seeds say nothing then. Looked up here, then beside render.py."""
+    renderer: Renderer = "auto"
+    """exact: the networks, point by point. baked: textured sheets, baked once for each person. auto: baked where a
+    person is drawn often enough for that to pay, and where it looks the same."""
+    seeds: int | tuple[int, ...] = (1, 2, 3)
+    """One person each; the same person alone or among others."""
+    codes: Path | None = None
+    """People from an .npz with z_id and z_noise instead of seeds. Each run keeps its people in such files."""
     size: int = 256
     """Height and width of the frames in pixels."""
     psi: float = 0.7
@@ -85,16 +100,12 @@ class RenderConfig:
     """auto: the GPU where PyTorch sees one."""
 
     def __post_init__(self) -> None:
-        for name, least, most in (("size", 8, 4096), ("grid_size", 8, 1024), ("fps", 1, 240), ("frames", 1, 100_000)):
-            value = getattr(self, name)
-            if value is not None and not least <= value <= most:
-                raise ValueError(f"{name} is {value}, expected {least} to {most}")
-        for name in ("yaw", "pitch", "strength", "pitch_offset", "psi", "grid_yaw"):
-            values = _values(getattr(self, name))
-            if len(values) == 0 or not np.isfinite(values).all():
-                raise ValueError(f"{name} is {getattr(self, name)}, expected finite numbers")
-        if not self.expression:
-            raise ValueError("expression is empty, expected .mat files, names, or a folder")
+        super().__post_init__()
+        for name, least, most in (("size", 8, 4096), ("grid_size", 8, 1024), ("fps", 1, 240)):
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected {least} to {most}")
+        for name in ("psi", "grid_yaw"):
+            require_finite(name, getattr(self, name))
         seeds = several(self.seeds)
         if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**63 for seed in seeds):
             raise ValueError(f"seeds are {list(seeds)}, expected whole numbers from 0, each once")
@@ -149,10 +160,10 @@ def plan_film(config: RenderConfig, home: Path | None = None) -> FilmPlan:
         model = load_model(path, chosen_device(config.device))
         people = chosen_people(config, model)
     with warnings_in_one_line():
-        expressions, is_sequence = asked_expressions(config, model, home)
-        trajectory = planned_trajectory(config, model, expressions, is_sequence)
+        expressions, is_sequence = asked_expressions(config, model.expressions, home)
+        trajectory = planned_trajectory(config, model.expressions, expressions, is_sequence)
         on_sheet = sheet_expressions(model, expressions, home) if config.grid else []
-    sheet_yaw = _values(config.grid_yaw)
+    sheet_yaw = float_array(config.grid_yaw)
     check_views(np.zeros_like(sheet_yaw), sheet_yaw)
     if isinstance(model, AvatarPlayer):
         check_avatar(model, trajectory, sheet_yaw if config.grid else sheet_yaw[:0], on_sheet)
@@ -216,9 +227,16 @@ def warnings_in_one_line() -> Iterator[None]:
         print(f"warning: {messages[0]}{others}", file=sys.stderr)
 
 
-def asked_expressions(config: RenderConfig, model: Subject, home: Path | None) -> tuple[list[Expression], bool]:
-    """What ``expression`` names, and whether it is a folder: a sequence."""
-    asked = several(config.expression)
+def asked_expressions(
+    drive: DriveConfig, reader: ExpressionReader, home: Path | None
+) -> tuple[list[Expression], bool]:
+    """Read what ``expression`` names, and say whether it is a folder: a sequence.
+
+    Raises:
+        InputError: an unknown name, a file that is not there or does not fit the model, or a folder without .mat
+            files.
+    """
+    asked = several(drive.expression)
     folder = located(Path(asked[0]), home)
     is_sequence = len(asked) == 1 and folder.is_dir()
     if is_sequence:
@@ -229,27 +247,27 @@ def asked_expressions(config: RenderConfig, model: Subject, home: Path | None) -
     for text in asked:
         path = located(Path(text), home)
         if text.endswith(".mat"):
-            expressions.append(Expression(path.stem, _z_exp(model, path), path))
+            expressions.append(Expression(path.stem, reader.coefficients(path), path))
         elif path.is_dir():
             raise InputError(f"{path}: is a folder, which has to be the only expression")
         elif path.is_file() or "/" in text:
             raise InputError(f"{path}: no .mat file and no folder, expected one or names such as smile=0.7,blink=0.3")
         else:
-            expressions.append(Expression(text, _z_exp(model, text)))
+            expressions.append(Expression(text, reader.coefficients(text)))
     return expressions, is_sequence
 
 
-def _z_exp(model: Subject, expression: str | Path | None) -> Float[np.ndarray, "64"]:
-    return model.expressions.coefficients(expression)
-
-
 def planned_trajectory(
-    config: RenderConfig, model: Subject, expressions: list[Expression], is_sequence: bool
+    drive: DriveConfig, reader: ExpressionReader, expressions: list[Expression], is_sequence: bool
 ) -> Trajectory:
-    """Pose and expression of every frame."""
+    """Lay out pose and expression of every frame.
+
+    Raises:
+        InputError: poses are to come from .mat files, and an expression is not from one.
+    """
     z_exp = np.stack([expression.z_exp for expression in expressions])
-    frames = config.frames or (len(expressions) if is_sequence else DEFAULT_FRAMES)
-    ramp = None if config.strength is None else _values(config.strength)
+    frames = drive.frames or (len(expressions) if is_sequence else DEFAULT_FRAMES)
+    ramp = None if drive.strength is None else float_array(drive.strength)
     if is_sequence:
         place = through(np.arange(len(expressions), dtype=np.float64), frames)
         which = np.rint(place).astype(int)
@@ -258,11 +276,12 @@ def planned_trajectory(
     else:
         which, strength = in_turn(ramp, len(expressions), frames)
         shown = z_exp[which]
-    if config.pose_from_mat:
-        poses = _poses(config, model, expressions)
+    if drive.pose_from_mat:
+        offset = reader.pitch_offset if drive.pitch_offset is None else drive.pitch_offset
+        poses = _poses(expressions, offset)
         pitch, yaw = (through(poses, frames) if is_sequence else poses[which]).T
     else:
-        pitch, yaw = through(_values(config.pitch), frames), through(_values(config.yaw), frames)
+        pitch, yaw = through(float_array(drive.pitch), frames), through(float_array(drive.yaw), frames)
     return Trajectory(
         pitch=pitch,
         yaw=yaw,
@@ -272,13 +291,12 @@ def planned_trajectory(
     )
 
 
-def _poses(config: RenderConfig, model: Subject, expressions: list[Expression]) -> Float[np.ndarray, "expression 2"]:
-    offset = model.card.pitch_offset if config.pitch_offset is None else config.pitch_offset
+def _poses(expressions: list[Expression], pitch_offset: float) -> Float[np.ndarray, "expression 2"]:
     poses = []
     for expression in expressions:
         if expression.path is None:
             raise InputError(f"expression '{expression.label}': pose_from_mat needs .mat files, not names")
-        poses.append(read_pose(expression.path, offset))
+        poses.append(read_pose(expression.path, pitch_offset))
     return np.array(poses, np.float64)
 
 
@@ -287,7 +305,7 @@ def sheet_expressions(model: Subject, asked: list[Expression], home: Path | None
     shows those that it was baked for.
     """
     keep = np.unique(np.linspace(0, len(asked) - 1, MOST_SHEET_EXPRESSIONS).round().astype(int))
-    found = {NEUTRAL: Expression(NEUTRAL, _z_exp(model, None))}
+    found = {NEUTRAL: Expression(NEUTRAL, model.expressions.coefficients(None))}
     found |= {asked[k].label: asked[k] for k in keep}
     for path in sorted(located(Path("mat"), home).glob("*.mat")):
         z_exp, owner = read_expression(path)
@@ -297,6 +315,17 @@ def sheet_expressions(model: Subject, asked: list[Expression], home: Path | None
     return list(found.values())
 
 
-def _values(value: float | tuple[float, ...] | None) -> Float[np.ndarray, "value"]:
-    """As an array; nothing is a single zero."""
+def float_array(value: float | tuple[float, ...] | None) -> Float[np.ndarray, "value"]:
+    """Make an array of one value or several; None is a single zero."""
     return np.array([0.0] if value is None else several(value), np.float64)
+
+
+def require_finite(name: str, value: float | tuple[float, ...] | None) -> None:
+    """Refuse an option without values, or with one that is not finite.
+
+    Raises:
+        ValueError: names the option.
+    """
+    values = float_array(value)
+    if len(values) == 0 or not np.isfinite(values).all():
+        raise ValueError(f"{name} is {value}, expected finite numbers")

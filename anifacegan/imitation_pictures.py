@@ -101,10 +101,12 @@ class PictureImitation(nn.Module):
     def _geometry(
         self, surfaces: FaceSurfaces, views: Views, size: int
     ) -> Callable[[RayColours, slice, slice], dict[str, Tensor]]:
-        mesh = surfaces(views, size)
+        mesh = surfaces(views.latents.z_id, views.latents.z_exp, views.pose, size)
 
         def of_rays(seen: RayColours, part: slice, rays: slice) -> dict[str, Tensor]:
-            error = surface_error(seen, mesh.x_mesh[part, rays], mesh.share[part, rays])
+            error = surface_error(
+                seen.surface_point(), seen.foreground, mesh.x_mesh[part, rays], mesh.share[part, rays]
+            )
             return {"geometry": self.weights.geometry / len(views) * error}
 
         return of_rays

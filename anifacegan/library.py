@@ -75,7 +75,8 @@ class Model:
     @cached_property
     def expressions(self) -> ExpressionReader:
         """What the model understands as an expression."""
-        return ExpressionReader(self.card.name, self.card.face_model, self.card.presets, self.checkpoint.basis)
+        card, basis = self.card, self.checkpoint.basis
+        return ExpressionReader(card.name, card.face_model, card.presets, basis, card.pitch_offset)
 
     @torch.inference_mode()
     def person(self, seed: int) -> tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]:

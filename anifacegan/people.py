@@ -17,7 +17,6 @@ Uniform quantities are reached through the normal distribution function, so ever
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -231,15 +230,6 @@ class AppearancePrior:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The prior as named float32 arrays."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "AppearancePrior":
-        """Inverse of :meth:`to_arrays`."""
-        names = [field.name for field in fields(cls)]
-        missing = [name for name in names if name not in arrays]
-        if missing:
-            raise InputError(f"appearance prior: array '{missing[0]}' is missing, expected {', '.join(names)}")
-        return cls(**{name: np.asarray(arrays[name], np.float32) for name in names})
 
 
 def independent_components(

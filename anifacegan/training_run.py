@@ -56,10 +56,10 @@ def run(config: TrainConfig, workers: Workers = ALONE, train: Callable[..., None
     device = chosen_device(config.device)
     workers.take_gpu(device)
     refuse_uneven_shares(config, workers)
-    source = load_source(config)
+    source = fitting_source(config)
     real = real_pictures(config, source.dataset)
     imitation = picture_imitation(config, source.mesh)
-    sums = source.sums(config)
+    sums = source.sums()
     if real is not None:
         sums["real_sha256"] = real.sha256()
     if imitation is not None and imitation.landmarks is not None:
@@ -70,7 +70,8 @@ def run(config: TrainConfig, workers: Workers = ALONE, train: Callable[..., None
     if state.game is not None:
         state.game.imitation = imitation
     kept.take_up(state)
-    data, mesh = source.load(config, workers)
+    fov_deg, held_out = config.generator.march.fov_deg, config.reporting.held_out
+    data, mesh = source.load(config.out / "surfaces", fov_deg, held_out, workers)
     with workers.first_alone():
         if kept.new and workers.first:
             warm_start(state, config, data, source, priors)
@@ -100,6 +101,31 @@ def refuse_uneven_shares(config: TrainConfig, workers: Workers) -> None:
         batches["adversarial.batch"] = config.adversarial.batch
     for name, count in batches.items():
         workers.refuse_uneven(name, count)
+
+
+def fitting_source(config: TrainConfig) -> TrainingSource:
+    """Load the data set and its face model.
+
+    Raises:
+        InputError: bad files; data of another face model; or steps that learn from synthetic pictures, or shells
+            of a head, where there are none.
+    """
+    source = load_source(config.data, config.face_model)
+    on_pixels = {f"schedule.{name}": getattr(config.schedule, name) for name in ("near_surface", "complete")}
+    if config.schedule.adversarial:
+        on_pixels["adversarial.paired_rays"] = config.adversarial.paired_rays
+    for name, value in on_pixels.items():
+        if value and not source.synthetic:
+            raise InputError(
+                f"{name} is {value}, expected 0: its steps learn from synthetic pictures of the open face model, and "
+                f"{config.data.path} holds photographs"
+            )
+    if source.studio is None and config.initial_model is None and config.shells.start == "mean_head":
+        raise InputError(
+            f"shells.start is mean_head, expected spheres: '{source.mesh.name}' is a face without a head to lay "
+            f"shells about"
+        )
+    return source
 
 
 def real_pictures(config: TrainConfig, dataset: FaceDataset) -> RealPictures | None:
@@ -224,7 +250,7 @@ def export(config: TrainConfig, step: int | None, folder: Path) -> int:
     except (RuntimeError, KeyError):
         raise InputError(f"{config.out}: its snapshots are of other networks than its config.yaml says") from None
     state.step, state.facts = content["step"], content["facts"]
-    finish(config, state, load_source(config), folder)
+    finish(config, state, fitting_source(config), folder)
     return state.step
 
 

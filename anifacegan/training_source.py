@@ -8,16 +8,15 @@ deformation learns from the mesh of their codes, everything else from the advers
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from anifacegan.coefficients import ExpressionBasis
-from anifacegan.config import TrainConfig
-from anifacegan.data import CoefficientTable, FaceDataset
+from anifacegan.data import CoefficientTable, DataConfig, FaceDataset
 from anifacegan.distribution import Workers
-from anifacegan.errors import InputError
 from anifacegan.expressions import PRESETS
 from anifacegan.face_mesh import FaceMesh, face_mesh
 from anifacegan.imitation_points import MeshSampler
@@ -39,6 +38,8 @@ class TrainingSource:
 
     dataset: FaceDataset
     codes: CoefficientTable
+    face_model: Path | None
+    """File of the face model; None is the open one in the cache."""
     mesh: FaceMesh
     studio: Studio | None
     """What synthetic pictures are made with; None for BFM, of which none are."""
@@ -48,25 +49,30 @@ class TrainingSource:
         """Whether the pictures can be drawn again."""
         return self.studio is not None and self.codes.noise is not None
 
-    def sums(self, config: TrainConfig) -> dict[str, Any]:
-        """What tells data and face model from others."""
+    def sums(self) -> dict[str, Any]:
+        """Compute what tells data and face model from others."""
         if self.synthetic:
-            return describe(self.codes, config.data.size, config.face_model)
+            return describe(self.codes, self.dataset.config.size, self.face_model)
         columns = (self.codes.id, self.codes.exp, self.codes.pose)
         return {
             "codes_sha256": hashlib.sha256(b"".join(column.numpy().tobytes() for column in columns)).hexdigest(),
-            "face_model_sha256": face_model_sha256(config.face_model),
+            "face_model_sha256": face_model_sha256(self.face_model),
         }
 
-    def load(self, config: TrainConfig, workers: Workers) -> tuple[PairedData | Photographs, MeshSampler]:
-        """What the steps draw from. Of synthetic pictures the surfaces are drawn first, where they are not there."""
-        fov_deg, held_out = config.generator.march.fov_deg, config.reporting.held_out
+    def load(
+        self, surfaces_folder: Path, fov_deg: float, held_out: int, workers: Workers
+    ) -> tuple[PairedData | Photographs, MeshSampler]:
+        """Load what the steps draw from, without the last ``held_out`` pictures.
+
+        Of synthetic pictures the surfaces are drawn first, where ``surfaces_folder`` does not hold them.
+        ``fov_deg`` is the generator's.
+        """
         if not self.synthetic:
             faces = Photographs(self.dataset, self.codes, fov_deg, held_out)
             seen = DrawnVertices(self.mesh, self.codes.id, self.codes.exp, self.codes.pose)
             return faces, MeshSampler(self.mesh, seen)
         with workers.first_alone():
-            surfaces = load_surfaces(config.out / "surfaces", self.codes, config.data.size, config.face_model)
+            surfaces = load_surfaces(surfaces_folder, self.codes, self.dataset.config.size, self.face_model)
         data = PairedData(self.dataset.load_images(), self.codes, surfaces, fov_deg, held_out)
         return data, MeshSampler(self.mesh, surfaces.visible)
 
@@ -92,32 +98,17 @@ class TrainingSource:
         return {"neutral": np.zeros(EXP_DIM, np.float32)} | named
 
 
-def load_source(config: TrainConfig) -> TrainingSource:
-    """Read the coefficients and the face model.
+def load_source(data: DataConfig, face_model: Path | None) -> TrainingSource:
+    """Read the coefficients of a data set and its face model; None is the open one in the cache.
 
     Raises:
-        InputError: bad files; data of another face model; or steps that learn from synthetic pictures, or shells of
-            a head, where there are none.
+        InputError: bad files, or data of another face model.
     """
-    dataset = FaceDataset(config.data)
-    if is_bfm_file(config.face_model):
-        mesh, studio = face_mesh(load_face_model(config.face_model)), None
+    dataset = FaceDataset(data)
+    if is_bfm_file(face_model):
+        mesh, studio = face_mesh(load_face_model(face_model)), None
     else:
-        studio = load_studio(config.face_model)
+        studio = load_studio(face_model)
         mesh = studio.head
     dataset.require_owner(mesh.name)
-    source = TrainingSource(dataset, dataset.load_coefficients(), mesh, studio)
-    on_pixels = {f"schedule.{name}": getattr(config.schedule, name) for name in ("near_surface", "complete")}
-    if config.schedule.adversarial:
-        on_pixels["adversarial.paired_rays"] = config.adversarial.paired_rays
-    for name, value in on_pixels.items():
-        if value and not source.synthetic:
-            raise InputError(
-                f"{name} is {value}, expected 0: its steps learn from synthetic pictures of the open face model, and "
-                f"{config.data.path} holds photographs"
-            )
-    if studio is None and config.initial_model is None and config.shells.start == "mean_head":
-        raise InputError(
-            f"shells.start is mean_head, expected spheres: '{mesh.name}' is a face without a head to lay shells about"
-        )
-    return source
+    return TrainingSource(dataset, dataset.load_coefficients(), face_model, mesh, studio)

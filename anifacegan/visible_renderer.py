@@ -22,8 +22,8 @@ from anifacegan.models.generator import (
     RayPoints,
     Samples,
     blended,
-    march,
     radiance_at,
+    sample_rays,
     with_background,
 )
 from anifacegan.models.manifolds import Crossings, first_crossings, fraction_between
@@ -43,7 +43,7 @@ def render_visible(avatar: Avatar, rays: Rays) -> RayColours:
     on_cpu = rays.origins.device.type == "cpu"
     with torch.no_grad(), full_precision(rays.origins) if on_cpu else nullcontext():
         scout = fast_avatar(avatar)
-        samples = march(scout, rays)
+        samples = sample_rays(scout, rays)
         crossings = first_crossings(samples.s, avatar.levels)
         points = with_background(avatar, rays, samples.at(crossings), crossings.hit)
         seen, rgb, alpha = _from_front_to_back(scout, points)

@@ -40,8 +40,8 @@ def shape(head: HeadGeometry, z_id: Tensor, z_exp: Tensor) -> Tensor:
 
 
 def seen(head: HeadGeometry, shown: Views, k: int) -> Tensor:
-    surfaces = FaceSurfaces(head, 12.0)
-    return seen_on_face(surfaces, shown[k : k + 1], surfaces.vertices(shown[k : k + 1]))
+    surfaces, face = FaceSurfaces(head, 12.0), shown[k : k + 1]
+    return seen_on_face(surfaces, face.pose, surfaces.vertices(face.latents.z_id, face.latents.z_exp))
 
 
 def with_field(head: HeadGeometry, shown: Views, wrong: Tensor, share: float = 1.0) -> Generator:

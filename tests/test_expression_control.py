@@ -9,7 +9,7 @@ import torch
 
 from anifacegan.cameras import orbit_camera
 from anifacegan.metrics.asked import asked_angle, interocular
-from anifacegan.metrics.expression_control import SIZE, expression_control
+from anifacegan.metrics.expression_control import SIZE, expression_items
 from anifacegan.metrics.judge import Judge
 from anifacegan.models.latents import Latents
 from anifacegan.models.reconstruction import Reconstruction, pose_of
@@ -51,7 +51,7 @@ def test_angles_of_the_camera_are_the_judges() -> None:
 
 
 def test_what_was_asked_for_has_no_error(judge: Judge) -> None:
-    report = expression_control(asked(), exact(asked()), judge)
+    report = expression_items(asked(), exact(asked()), judge).report()
     assert report.correlation == pytest.approx(1, abs=1e-6) == report.correlation_all
     assert report.yaw_correlation == pytest.approx(1, abs=1e-6)
     assert max(report.aed, report.aed_rms, report.apd_deg, report.apd_rms_deg, report.landmarks_mm) == 0
@@ -61,7 +61,7 @@ def test_what_was_asked_for_has_no_error(judge: Judge) -> None:
 def test_a_constant_error_is_the_aed_and_leaves_the_correlation(judge: Judge) -> None:
     shift = torch.tensor([0.3, -0.1]).repeat(32)
     found = dataclasses.replace(exact(asked()), exp=asked().latents.z_exp + shift)
-    report = expression_control(asked(), found, judge)
+    report = expression_items(asked(), found, judge).report()
     assert report.aed == pytest.approx(0.2, rel=1e-5)
     assert report.aed_rms == pytest.approx(math.sqrt((0.09 + 0.01) / 2), rel=1e-5)
     assert report.correlation == pytest.approx(1, abs=1e-6)
@@ -71,7 +71,7 @@ def test_wrong_coefficients_lose_their_own_correlation(judge: Judge) -> None:
     exp = asked().latents.z_exp.clone()
     exp[:, 3] *= -1
     exp[:, 40:] = 7.0                                                  # says nothing: 0
-    report = expression_control(asked(), dataclasses.replace(exact(asked()), exp=exp), judge)
+    report = expression_items(asked(), dataclasses.replace(exact(asked()), exp=exp), judge).report()
     assert report.correlations[3] == pytest.approx(-1) == report.correlation_lowest
     assert report.correlation == pytest.approx(0.8) and report.correlation_all == pytest.approx(38 / 64)
 
@@ -79,7 +79,8 @@ def test_wrong_coefficients_lose_their_own_correlation(judge: Judge) -> None:
 def test_turned_heads_are_the_apd_in_degrees(judge: Judge) -> None:
     turn = torch.deg2rad(torch.tensor([1.0, -2.0, 6.0]))
     exact_found = exact(asked())
-    report = expression_control(asked(), dataclasses.replace(exact_found, angle=exact_found.angle + turn), judge)
+    found = dataclasses.replace(exact_found, angle=exact_found.angle + turn)
+    report = expression_items(asked(), found, judge).report()
     assert (report.pitch_deg, report.yaw_deg, report.roll_deg) == pytest.approx((1, 2, 6), rel=1e-4)
     assert report.apd_deg == pytest.approx(3, rel=1e-4)
     assert report.apd_rms_deg == pytest.approx(math.sqrt(41 / 3), rel=1e-4)
@@ -90,7 +91,7 @@ def test_landmarks_are_those_of_the_face_model_in_the_generators_camera(judge: J
     """A judge who always says neutral is wrong by the expression's own motion, seen by the camera."""
     views = asked()
     found = dataclasses.replace(exact(views), exp=torch.zeros(COUNT, 64))
-    report = expression_control(views, found, judge)
+    report = expression_items(views, found, judge).report()
     model = tiny_model()
     neutral, shown = (
         model.landmarks(model.shape(views.latents.z_id, exp)) for exp in (found.exp, views.latents.z_exp)

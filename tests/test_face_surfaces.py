@@ -42,6 +42,10 @@ def views() -> Views:
     return Views(Latents(draw(BATCH, 80, seed=0), draw(BATCH, 64, seed=1), draw(BATCH, 80, seed=2)), pose)
 
 
+def drawn_map(surfaces: FaceSurfaces, shown: Views) -> SurfaceMap:
+    return surfaces(shown.latents.z_id, shown.latents.z_exp, shown.pose, SIZE)
+
+
 def vertices(head: HeadGeometry, shown: Views) -> Tensor:
     """World units, from the function that the synthetic pictures are drawn with."""
     codes = zip(shown.latents.z_id.float().numpy(), shown.latents.z_exp.float().numpy(), strict=True)
@@ -57,7 +61,7 @@ def seen_of(rays: Rays, shape: Tensor, head: HeadGeometry) -> RayColours:
 
 def error(seen: RayColours, mesh: SurfaceMap) -> float:
     """Mean over pictures."""
-    return surface_error(seen, mesh.x_mesh, mesh.share).item() / BATCH
+    return surface_error(seen.surface_point(), seen.foreground, mesh.x_mesh, mesh.share).item() / BATCH
 
 
 # ------------------------------------------------------------------------------------------------------------ the maps
@@ -68,7 +72,7 @@ def test_the_map_is_where_rays_meet_the_mesh_of_the_synthetic_pictures(
     shown = views()
     drawn = FaceSurfaces(head, FOV, name).double().to(device)
     latents = Latents(shown.latents.z_id.to(device), shown.latents.z_exp.to(device), shown.latents.z_noise.to(device))
-    mesh = drawn(Views(latents, shown.pose.to(device)), SIZE)
+    mesh = drawn_map(drawn, Views(latents, shown.pose.to(device)))
     rays = shown.rays(SIZE, FOV)
     t, triangle = trace(rays, vertices(head, shown), torch.from_numpy(head.triangles))
     face = head.face[head.triangles].all(axis=1)[triangle] & np.isfinite(t)
@@ -82,7 +86,7 @@ def test_the_map_is_where_rays_meet_the_mesh_of_the_synthetic_pictures(
 
 
 def test_shares_are_the_weights_of_a_mean_over_the_face(surfaces: FaceSurfaces) -> None:
-    mesh = surfaces(views(), SIZE)
+    mesh = drawn_map(surfaces, views())
     assert torch.allclose(mesh.share.sum(1), numbers(1, 1, 1))
     for share in mesh.share:
         (value,) = share[share > 0].unique()
@@ -104,7 +108,7 @@ def test_the_face_is_skin_without_hair_and_eyeballs(head: HeadGeometry) -> None:
 def test_a_perfect_picture_of_the_mesh_has_no_error(surfaces: FaceSurfaces, head: HeadGeometry) -> None:
     shown = views()
     seen = seen_of(shown.rays(SIZE, FOV), vertices(head, shown), head)
-    assert error(seen, surfaces(shown, SIZE)) < 1e-6
+    assert error(seen, drawn_map(surfaces, shown)) < 1e-6
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0, 1e-3), (0.0, 0.0, -1e-3), (5e-4, -5e-4, 5e-4)])
@@ -113,7 +117,7 @@ def test_a_shifted_head_costs_what_the_shift_predicts(
 ) -> None:
     """Where a ray d meets a plane of normal n that moves by e, it moves by e.n / d.n along the ray."""
     shown = views()
-    rays, mesh, where = shown.rays(SIZE, FOV), surfaces(shown, SIZE), vertices(head, shown)
+    rays, mesh, where = shown.rays(SIZE, FOV), drawn_map(surfaces, shown), vertices(head, shown)
     seen = seen_of(rays, where + numbers(*shift), head)
     _, triangle = trace(rays, where, torch.from_numpy(head.triangles))
     a, b, c = (where[torch.arange(BATCH)[:, None], torch.from_numpy(head.triangles[triangle][..., k]).long()]
@@ -132,9 +136,9 @@ def test_an_angle_of_the_wrong_sign_costs_millimetres(
     """The head is nearly round: what a wrong pose sees is near, but not where it should be."""
     shown = views()
     mistaken = dataclasses.replace(shown, pose=shown.pose * numbers(*sign))
-    where, mesh = vertices(head, shown), surfaces(shown, SIZE)
+    where, mesh = vertices(head, shown), drawn_map(surfaces, shown)
     assert error(seen_of(mistaken.rays(SIZE, FOV), where, head), mesh) > 1e-3
-    assert error(seen_of(shown.rays(SIZE, FOV), where, head), surfaces(mistaken, SIZE)) > 1e-3
+    assert error(seen_of(shown.rays(SIZE, FOV), where, head), drawn_map(surfaces, mistaken)) > 1e-3
 
 
 def test_an_upside_down_picture_costs_millimetres(surfaces: FaceSurfaces, head: HeadGeometry) -> None:
@@ -142,7 +146,7 @@ def test_an_upside_down_picture_costs_millimetres(surfaces: FaceSurfaces, head: 
     rays = shown.rays(SIZE, FOV)
     rows = torch.arange(SIZE**2).reshape(SIZE, SIZE).flip(0).flatten()
     turned = Rays(rays.origins[:, rows], rays.directions[:, rows])
-    assert error(seen_of(turned, vertices(head, shown), head), surfaces(shown, SIZE)) > 1e-3
+    assert error(seen_of(turned, vertices(head, shown), head), drawn_map(surfaces, shown)) > 1e-3
 
 
 def test_other_codes_cost_more_than_their_own(surfaces: FaceSurfaces, head: HeadGeometry) -> None:
@@ -154,7 +158,7 @@ def test_other_codes_cost_more_than_their_own(surfaces: FaceSurfaces, head: Head
             changed = getattr(shown.latents, name).clone()
             changed[item] += 1
             other = dataclasses.replace(shown, latents=dataclasses.replace(shown.latents, **{name: changed}))
-            assert error(seen, surfaces(other, SIZE)) > 1e-4, (name, item)
+            assert error(seen, drawn_map(surfaces, other)) > 1e-4, (name, item)
 
 
 def points_on_a_ray(weights: Tensor) -> RayColours:
@@ -163,27 +167,34 @@ def points_on_a_ray(weights: Tensor) -> RayColours:
     return seen_points(rays, numbers(0.96, 1.0, 1.12).reshape(1, 1, 3), weights.reshape(1, 1, 3))
 
 
-def test_the_surface_is_the_mean_of_the_manifolds_without_the_background() -> None:
+def ray_error(weights: Tensor) -> Tensor:
+    """Of such a ray against a mesh that it meets at the origin."""
+    seen = points_on_a_ray(weights)
     at_origin, one = torch.zeros(1, 1, 3, dtype=torch.float64), numbers(1).reshape(1, 1)
+    return surface_error(seen.surface_point(), seen.foreground, at_origin, one)
+
+
+def test_the_surface_is_the_mean_of_the_manifolds_without_the_background() -> None:
     for weights, expected in (((0.5, 0.5, 0.0), 0.02), ((0.45, 0.15, 0.4), 0.03), ((0.0, 0.5, 0.5), 0.0)):
-        found = surface_error(points_on_a_ray(numbers(*weights)), at_origin, one)
+        found = ray_error(numbers(*weights))
         assert found.item() == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_ray_that_is_mostly_transparent_is_left_out() -> None:
-    at_origin, one = torch.zeros(1, 1, 3, dtype=torch.float64), numbers(1).reshape(1, 1)
     for weights in ((0.49, 0.0, 0.51), (0.0, 0.0, 1.0)):
-        assert surface_error(points_on_a_ray(numbers(*weights)), at_origin, one).item() == 0
+        assert ray_error(numbers(*weights)).item() == 0
+
+
+def test_a_ray_without_any_foreground_has_no_gradient_rather_than_nan() -> None:
+    for least in (0.0, 1e-45, 1e-20):
+        weights = torch.tensor([least, 0.0, 1.0], dtype=torch.float32, requires_grad=True)
+        ray_error(weights).backward()
+        assert weights.grad is not None and (weights.grad == 0).all(), least
 
 
 def test_opacity_learns_which_manifold_lies_on_the_mesh() -> None:
     """The gradient is that of finite differences, and more weight on the nearer manifold means more distance."""
-    at_origin, one = torch.zeros(1, 1, 3, dtype=torch.float64), numbers(1).reshape(1, 1)
     weights = numbers(0.45, 0.3, 0.25).requires_grad_()
-
-    def cost(given: Tensor) -> Tensor:
-        return surface_error(points_on_a_ray(given), at_origin, one)
-
-    assert torch.autograd.gradcheck(cost, weights)
-    (slope,) = torch.autograd.grad(cost(weights), weights)
+    assert torch.autograd.gradcheck(ray_error, weights)
+    (slope,) = torch.autograd.grad(ray_error(weights), weights)
     assert slope[0] > 0 > slope[1] and slope[2] == 0

@@ -7,7 +7,7 @@ import torch
 
 from anifacegan.models.alignment import AlignmentConfig
 from anifacegan.models.deformation import DeformationConfig
-from anifacegan.models.generator import Generator, GeneratorConfig
+from anifacegan.models.generator import Generator, GeneratorConfig, render_rays
 from anifacegan.models.growth import grown_generator
 from anifacegan.models.latents import Latents
 from anifacegan.models.manifolds import ManifoldConfig
@@ -28,7 +28,8 @@ def seen(generator: Generator, psi: float) -> torch.Tensor:
     rng = torch.Generator().manual_seed(4)
     z_id, z_noise = generator.sample_people([rng])
     latents = Latents(z_id, torch.randn(1, 64, generator=rng), z_noise)
-    return generator(latents, image_rays(torch.tensor([0.1]), torch.tensor([0.3]), 12), psi).rgb
+    rays = image_rays(torch.tensor([0.1]), torch.tensor([0.3]), 12)
+    return render_rays(generator.condition(latents, psi), rays).rgb
 
 
 @torch.no_grad()

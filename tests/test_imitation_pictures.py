@@ -190,7 +190,7 @@ def test_parts_teach_what_one_graph_teaches(split: Split, head: HeadGeometry) ->
     seen = render_rays(model.condition(shown.latents), shown.rays(SIZE, FOV))
     found = of_pictures.landmarks.found(as_images(seen.rgb, SIZE))
     wanted = of_pictures.landmarks.wanted(shown)
-    mesh = of_pictures.surfaces(shown, SIZE)
+    mesh = of_pictures.surfaces(shown.latents.z_id, shown.latents.z_exp, shown.pose, SIZE)
     light = seen.weights[..., :-1]
     x_seen = (light[..., None] * seen.x_target[..., :-1, :]).sum(2) / light.sum(-1, keepdim=True).clamp(min=1e-3)
     away = (x_seen - mesh.x_mesh).abs().sum(-1)

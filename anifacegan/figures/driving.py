@@ -18,8 +18,8 @@ from anifacegan.figures.command import Drawing, FigureKind, model_record
 from anifacegan.figures.painting import Painter, Pixels
 from anifacegan.figures.settings import FigureConfig, chosen_expressions, chosen_seeds, opened_model
 from anifacegan.film_plan import (
+    DriveConfig,
     Expression,
-    RenderConfig,
     asked_expressions,
     planned_trajectory,
     warnings_in_one_line,
@@ -101,7 +101,7 @@ def driving_sequence(model: Model, config: DrivingConfig) -> tuple[list[Expressi
         InputError: the folder holds no .mat files, or one that does not fit the model.
     """
     try:
-        film = RenderConfig(
+        drive = DriveConfig(
             expression=str(config.driving),
             frames=config.frames or (48 if config.driving is None else None),
             yaw=config.yaw,
@@ -116,8 +116,8 @@ def driving_sequence(model: Model, config: DrivingConfig) -> tuple[list[Expressi
         raise InputError(f"{config.driving}: no such folder, expected one with .mat files")
     else:
         with warnings_in_one_line():
-            expressions, is_sequence = asked_expressions(film, model, None)
-    return expressions, planned_trajectory(film, model, expressions, is_sequence)
+            expressions, is_sequence = asked_expressions(drive, model.expressions, None)
+    return expressions, planned_trajectory(drive, model.expressions, expressions, is_sequence)
 
 
 def driver_picture(expression: Expression, z_exp: Float[np.ndarray, "64"], size: int) -> Pixels:

@@ -10,7 +10,7 @@ how far the vertices move, and the error on moving vertices (by more than 1 mm) 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -103,12 +103,12 @@ def deformation_items(
     rows = []
     for k in range(len(views)):
         view = views[k : k + 1]
-        expressive = surfaces.vertices(view)                           # (1, V, 3) world units
-        latents = view.latents
-        neutral = surfaces.vertices(replace(view, latents=replace(latents, z_exp=torch.zeros_like(latents.z_exp))))
-        seen = seen_on_face(surfaces, view, expressive)
+        z_id, z_exp = view.latents.z_id, view.latents.z_exp
+        expressive = surfaces.vertices(z_id, z_exp)                    # (1, V, 3) world units
+        neutral = surfaces.vertices(z_id, torch.zeros_like(z_exp))
+        seen = seen_on_face(surfaces, view.pose, expressive)
         x, delta = expressive[:, seen], (neutral - expressive)[:, seen]
-        said = generator.deformation.bind(latents.z_id, latents.z_exp)(x)
+        said = generator.deformation.bind(z_id, z_exp)(x)
         error = MM_PER_WORLD * (said - delta)[0].norm(dim=-1)          # (N,) mm
         step = MM_PER_WORLD * delta[0].norm(dim=-1)
         moving = step > MOVING_MM
@@ -120,10 +120,13 @@ def deformation_items(
 
 
 def seen_on_face(
-    surfaces: FaceSurfaces, view: Views, vertices: Float[Tensor, "1 vertex 3"]
+    surfaces: FaceSurfaces, angles: Float[Tensor, "1 2"], vertices: Float[Tensor, "1 vertex 3"]
 ) -> Bool[Tensor, "vertex"]:
-    """Corners of the face's triangles that show in a view's picture of the mesh."""
-    pitch, yaw = view.pose.unbind(-1)
+    """Find the corners of the face's triangles that show in a picture of the mesh.
+
+    ``angles`` are pitch and yaw, radians relative to frontal; ``vertices`` are in world units.
+    """
+    pitch, yaw = angles.unbind(-1)
     camera = orbit_camera(pitch, yaw, SIZE, surfaces.fov_deg)
     fragments = rasterize(vertices, surfaces.triangles, camera, surfaces.backend)
     shown = fragments.triangle[fragments.mask]

@@ -231,5 +231,5 @@ class Evaluation:
             picture = picture_alone(self.generator, view, size, self.samples.psi)
             surface = visible_surface(picture, yaw, 0.0, self.generator.config.march)
             seen.append(DepthView(picture.rgb, picture.foreground, surface.distance[None], view.pose))
-            depths.append((seen[-1], surfaces(view, size)))
+            depths.append((seen[-1], surfaces(latents.z_id, latents.z_exp, view.pose, size)))
         return [(seen[0], other) for other in seen[1:]], depths

@@ -118,16 +118,12 @@ class ExpressionItems:
         )
 
 
-def expression_control(
-    asked: Views, found: Reconstruction, judge: Judge, fov_deg: float = FOV_DEG
-) -> ExpressionControl:
-    """Compare views with what the judge found in their pictures. Both on the judge's device."""
-    return expression_items(asked, found, judge, fov_deg).report()
-
-
 @torch.no_grad()
 def expression_items(asked: Views, found: Reconstruction, judge: Judge, fov_deg: float = FOV_DEG) -> ExpressionItems:
-    """The same picture by picture, in host memory."""
+    """Compare views with what the judge found in their pictures, both on the judge's device.
+
+    The result is picture by picture, in host memory.
+    """
     model_unit = WORLD_PER_MODEL_UNIT
     wanted = judge.landmarks.unposed(asked.latents.z_id, asked.latents.z_exp)               # (B, 68, 3)
     in_space = model_unit * (judge.landmarks.unposed(found.id, found.exp) - wanted).norm(dim=-1)  # world units

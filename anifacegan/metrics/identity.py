@@ -52,13 +52,12 @@ class IdentityItems:
         )
 
 
-def identity_spread(vectors: Float[Tensor, "person picture feature"]) -> IdentitySpread:
-    """Euclidean distances over all pairs; at least two people with two pictures each."""
-    return identity_items(vectors).report()
-
-
 def identity_items(vectors: Float[Tensor, "person picture feature"]) -> IdentityItems:
-    """The same person by person, in host memory."""
+    """Measure Euclidean distances over all pairs, person by person, in host memory.
+
+    Raises:
+        ValueError: there are fewer than two people, or fewer than two pictures of each.
+    """
     people, each = vectors.shape[:2]
     if people < 2 or each < 2:
         raise ValueError(f"{people} people with {each} pictures each, expected at least 2 and 2")

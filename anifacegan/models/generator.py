@@ -22,6 +22,9 @@ from anifacegan.models.template import TemplateConfig, TemplateField
 from anifacegan.rays import Rays
 from anifacegan.shapes import EXP_DIM, ID_DIM, NOISE_DIM
 
+LEAST_FOREGROUND = 1e-6
+"""Weights of a ray's foreground below this count as this where they are divided by."""
+
 
 @dataclass(frozen=True)
 class GeneratorConfig:
@@ -80,6 +83,16 @@ class RayColours:
     x_template: Float[Tensor, "batch ray point 3"]
     """The same points on the neutral face; with an alignment, the radiance is read a step further."""
 
+    def surface_point(self) -> Float[Tensor, "batch ray 3"]:
+        """Average the points that a ray sees of the head: sum_i w_i x_i / sum_i w_i, without the background.
+
+        World units. Rays whose foreground weighs less than 1e-6 have no surface; their value is near zero and means
+        nothing. Differentiable in the points and their weights.
+        """
+        weights = self.weights[..., :-1, None]                         # (B, R, L, 1)
+        total = self.foreground.clamp(min=LEAST_FOREGROUND)[..., None]
+        return (weights * self.x_target[..., :-1, :]).sum(dim=2) / total
+
 
 LevelChoice = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(B, R, L) distances of the manifolds and hits -> (B, R, K) indices of those to shade, and which of these exist."""
@@ -130,7 +143,7 @@ def render_rays(avatar: Avatar, rays: Rays, choose: LevelChoice | None = None) -
     points are then those, in the order of the choice.
     """
     # 1 March: samples, their steps to the template, and the manifold scalar there.
-    samples = march(avatar, rays)
+    samples = sample_rays(avatar, rays)
 
     # 2 Intersect: point and step are interpolated between the samples, not evaluated again.
     crossings = first_crossings(samples.s, avatar.levels)
@@ -149,8 +162,8 @@ def render_rays(avatar: Avatar, rays: Rays, choose: LevelChoice | None = None) -
     return blended(points, rgb.reshape(points.x_template.shape), alpha.reshape(hit.shape[:2] + (-1,)))
 
 
-def march(avatar: Avatar, rays: Rays) -> Samples:
-    """Walk along the rays as the avatar's march says."""
+def sample_rays(avatar: Avatar, rays: Rays) -> Samples:
+    """Evaluate step and manifold scalar at even distances along the rays, as the avatar's march says."""
     how = avatar.march
     t = torch.linspace(how.near, how.far, how.samples, dtype=rays.origins.dtype, device=rays.origins.device)
     t = t.expand(len(rays.origins), len(rays), -1)                     # (B, R, S)
@@ -280,6 +293,3 @@ class Generator(nn.Module):
             radiance_offset_gain=self.config.radiance_offset_gain,
             align=None if self.alignment is None else self.alignment.bind(latents.z_id),
         )
-
-    def forward(self, latents: Latents, rays: Rays, psi: float = 1.0) -> RayColours:
-        return render_rays(self.condition(latents, psi), rays)
