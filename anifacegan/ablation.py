@@ -27,6 +27,7 @@ from anifacegan.metrics.judge import Judge, load_judge
 from anifacegan.metrics.samples import SampleConfig
 from anifacegan.models.generator import Generator
 from anifacegan.reconstruction_files import weights_sha256
+from anifacegan.surfaces import FILES
 from anifacegan.training_run import run
 
 IMITATION_TERMS = ("deformation", "curtain", "roughness", "minimal", "neutral", "alignment", "geometry", "landmarks")
@@ -150,8 +151,9 @@ def share_surfaces(there: Path, here: Path) -> None:
             shutil.copy2(source, target)
 
     partial = here.with_name("surfaces.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(there, partial, copy_function=link_or_copy)
+    for name in FILES:                                                 # of a stopped start; they may be links
+        (partial / name).unlink(missing_ok=True)
+    shutil.copytree(there, partial, copy_function=link_or_copy, dirs_exist_ok=True)
     partial.replace(here)
 
 

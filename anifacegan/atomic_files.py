@@ -1,6 +1,7 @@
 """Files that are complete or not there: written aside in the same folder, flushed to the disk, then renamed."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,6 +35,16 @@ def write_complete(path: Path, content: bytes | memoryview | str) -> None:
     """Write a whole file, text as UTF-8; see :func:`complete_or_absent`."""
     with complete_or_absent(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def remove_leftovers(folder: Path, names: str) -> None:
+    """Remove what killed processes left behind of files of these names (a regular expression, for the whole name); no
+    other process may be at work there.
+    """
+    leftover = re.compile(rf"\.({names})\.\d+\.tmp")
+    for path in folder.glob(".*.tmp"):
+        if leftover.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 def flush(path: Path) -> None:

@@ -8,6 +8,7 @@ The file is a safetensors file with the arrays of :class:`LayeredAvatar`; its he
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -52,8 +53,12 @@ _ARRAYS = {
     "codes": ("float32", (None, 64)),
 }
 """Kind and shape of the arrays, as the file has them."""
-_SIZES = {"background_reach": 100.0, "widest_rad": WIDEST_VIEW_RAD}
-"""Numbers of the header, with the largest that make sense."""
+_LARGEST = {"vertices": 100.0, "blendshapes": 100.0, "texels": 1e6, "texel_steps": 1e6, "codes": 1e6, _UNITS: 1e6}
+"""Of the values of the arrays, in either direction: world units, texels and coefficients far beyond any avatar's."""
+_SIZES = {"background_reach": (1e-3, 100.0), "widest_rad": (1e-3, WIDEST_VIEW_RAD)}
+"""Numbers of the header, with the smallest and the largest that make sense."""
+LEAST_STEP = 1e-6
+"""Between two samples of a ray, world units: the compiled player counts in float32."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +205,9 @@ def load_avatar(path: Path | str, device: str = "cpu") -> AvatarPlayer:
     header = _read_header(path, text)
     _check_arrays(path, arrays)
     card = from_plain(AvatarCard, header["card"], str(path), "card.")
+    _check_card(path, card)
     march = from_plain(MarchConfig, header["march"], str(path), "march.")
+    _check_march(path, march, float(header["widest_rad"]))
     if len(card.expressions) != len(arrays["codes"]):
         raise InputError(
             f"{path}: names {len(card.expressions)} expressions, but holds {len(arrays['codes'])}; the file is damaged"
@@ -223,20 +230,45 @@ def _read_header(path: Path, text: str) -> dict[str, Any]:
     for name in ("card", "march"):
         if not isinstance(header.get(name), dict):
             raise InputError(f"{path}: its header has no '{name}'; the file is damaged")
-    for name, most in _SIZES.items():
+    for name, (least, most) in _SIZES.items():
         value = header.get(name)
-        if not isinstance(value, float | int) or not 0 < value <= most:
-            raise InputError(f"{path}: {name} is {value}, expected a number above 0, at most {most}")
+        if not isinstance(value, float | int) or isinstance(value, bool) or not least <= value <= most:
+            raise InputError(f"{path}: {name} is {value}, expected a number from {least} to {most}")
     return header
+
+
+def _check_card(path: Path, card: AvatarCard) -> None:
+    """Refuse numbers that no rendering can come from."""
+    numbers = {"psi": card.psi, "pitch_offset": card.pitch_offset}
+    numbers |= {f"presets.{name}.{unit}": x for name, units in card.presets.items() for unit, x in units.items()}
+    for name, value in numbers.items():
+        if not math.isfinite(value):
+            raise InputError(f"{path}: card.{name} is {value}, expected a finite number")
+
+
+def _check_march(path: Path, march: MarchConfig, widest_rad: float) -> None:
+    """Refuse a march that a compiled player cannot follow, and views in which a ray does not reach the background."""
+    step = (march.far - march.near) / (march.samples - 1)
+    if not (march.far <= 100 and step >= LEAST_STEP and abs(march.background_z) <= 100 and march.fov_deg >= 0.01):
+        raise InputError(
+            f"{path}: {march} is out of range, expected far up to 100, steps of at least {LEAST_STEP}, background_z "
+            "within 100 and fov_deg of at least 0.01"
+        )
+    corner = math.atan(math.sqrt(2) * math.tan(math.radians(march.fov_deg / 2)))
+    if not widest_rad + corner < math.pi / 2:
+        raise InputError(
+            f"{path}: views up to widest_rad {widest_rad:.3g} see beside the background's plane with fov_deg "
+            f"{march.fov_deg:.3g}, expected less than 90 degrees for widest_rad and half the picture's diagonal"
+        )
 
 
 def _read_basis(path: Path, card: AvatarCard, arrays: dict[str, np.ndarray]) -> ExpressionBasis | None:
     """Named expressions, where the file has them."""
     if _UNITS not in arrays:
         return None
-    found, wanted = arrays[_UNITS].shape, (EXP_DIM, len(card.expression_units))
-    if found != wanted:
-        raise InputError(f"{path}: tensor '{_UNITS}' has shape {found}, expected {wanted}")
+    units, wanted = arrays[_UNITS], (EXP_DIM, len(card.expression_units))
+    if units.shape != wanted or units.dtype.kind != "f":
+        raise InputError(f"{path}: tensor '{_UNITS}' is {units.dtype}{units.shape}, expected float32{wanted}")
     return ExpressionBasis(card.expression_units, arrays[_UNITS])
 
 
@@ -268,6 +300,12 @@ def _check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     )
     if not whole:
         raise InputError(f"{path}: its tensors do not belong together; the file is damaged")
-    for name in arrays.keys() & {*_ARRAYS, _UNITS}:
+    for name in _LARGEST.keys() & arrays.keys():
         if arrays[name].dtype.kind == "f" and not np.isfinite(arrays[name]).all():
             raise InputError(f"{path}: tensor '{name}' has values that are not finite; the file is damaged")
+        largest = np.abs(arrays[name]).max(initial=0)
+        if largest > _LARGEST[name]:
+            raise InputError(
+                f"{path}: tensor '{name}' has a value of size {largest:.3g}, expected at most {_LARGEST[name]:g}; the "
+                "file is damaged"
+            )

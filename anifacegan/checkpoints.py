@@ -89,7 +89,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a model folder.
 
     Raises:
-        InputError: a file is missing or broken, the card has an unknown key, or a tensor is missing or misshaped.
+        InputError: a file is missing or broken, the card has an unknown key, or a tensor is missing, misshaped or not
+            finite.
     """
     content = read_card(folder / CARD)
     sizes = content.pop("generator", {})
@@ -104,6 +105,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         check_tensor(folder / TENSORS, tensors, _UNITS, like)
         basis = ExpressionBasis(card.expression_units, tensors.pop(_UNITS).numpy())
     names = [name for name in tensors if name.startswith(_APPEARANCE)]
+    for name in names:
+        _check_finite(folder / TENSORS, name, tensors[name])
     appearance = {name.removeprefix(_APPEARANCE): tensors.pop(name).numpy() for name in names}
     generator = Generator(config)
     check_state(folder / TENSORS, tensors, generator.state_dict())
@@ -135,7 +138,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def check_state(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    """Refuse, by name, tensors that are missing, misshaped or not expected."""
+    """Refuse, by name, tensors that are missing, misshaped, not finite or not expected."""
     for name, like in expected.items():
         check_tensor(path, tensors, name, like)
     for name in sorted(tensors.keys() - expected.keys()):
@@ -143,7 +146,13 @@ def check_state(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tens
 
 
 def check_tensor(path: Path, tensors: dict[str, Tensor], name: str, like: Tensor) -> None:
-    """Refuse one tensor that is missing or misshaped."""
+    """Refuse one tensor that is missing, misshaped or not finite."""
     if name not in tensors or tensors[name].shape != like.shape:
         came = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is missing"
         raise InputError(f"{path}: tensor '{name}' {came}, expected shape {tuple(like.shape)}")
+    _check_finite(path, name, tensors[name])
+
+
+def _check_finite(path: Path, name: str, tensor: Tensor) -> None:
+    if tensor.is_floating_point() and not tensor.isfinite().all():
+        raise InputError(f"{path}: tensor '{name}' has values that are not finite")

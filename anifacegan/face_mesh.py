@@ -8,12 +8,12 @@ are in model units, faces are unposed.
 from dataclasses import dataclass
 from typing import no_type_check
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from anifacegan.kernels import kernel
 from anifacegan.morphable import MorphableModel
 
 LID_CLEARANCE = 1.012
@@ -108,7 +108,7 @@ def clear_lids(
     return result
 
 
-@numba.njit(cache=True, fastmath=True)
+@kernel(fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def affine(mean, basis, codes):
     """mean + basis @ codes, one row after another: the same bits whatever the number of threads of a BLAS."""

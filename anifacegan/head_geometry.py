@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import no_type_check
 
-import numba
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from anifacegan.face_mesh import Eye, FaceMesh, affine, bare_head, by_coordinate, face_mesh
+from anifacegan.kernels import kernel
 from anifacegan.morphable import HeadParts, MorphableModel, load_head_parts, load_open_face_model
 from anifacegan.people import Appearance
 
@@ -142,7 +142,7 @@ def dressed_head(
     )
 
 
-@numba.njit(cache=True)
+@kernel()
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _normals(vertices, triangles):
     """Unit normals, the triangles around a vertex weighing in by area."""

@@ -10,11 +10,11 @@ import math
 from dataclasses import dataclass
 from typing import no_type_check
 
-import numba
 import numpy as np
 from jaxtyping import Float
 
 from anifacegan.head_geometry import Surface
+from anifacegan.kernels import kernel
 from anifacegan.lighting import AMBIENT, BAND_0, BAND_1, BAND_2
 from anifacegan.people import Appearance
 
@@ -78,7 +78,7 @@ def half_vector(looks: Appearance) -> Float[np.ndarray, "3"]:
     return (between / np.linalg.norm(between)).astype(np.float32)
 
 
-@numba.njit(cache=True)
+@kernel()
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _strands(pattern, turns):
     """The pattern at an angle in turns, linear between entries, periodic."""
@@ -88,7 +88,7 @@ def _strands(pattern, turns):
     return pattern[low % len(pattern)] * (1 - share) + pattern[(low + 1) % len(pattern)] * share
 
 
-@numba.njit(cache=True)
+@kernel()
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _hair(x, y, z, distance, width, ragged, opacity, contrast, pattern):
     """Cover and brightness of the hair at a point ``distance`` inside the hair line."""
@@ -103,7 +103,7 @@ def _hair(x, y, z, distance, width, ragged, opacity, contrast, pattern):
     return cover * cover * (3 - 2 * cover) * opacity, brightness
 
 
-@numba.njit(cache=True)
+@kernel()
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def shade_samples(
     triangle_map, triangles, x_px, y_px, inverse_depth, table, light, half, shine, hair, hair_rgb, cloth_rgb,

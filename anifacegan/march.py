@@ -1,5 +1,6 @@
 """How rays are marched: what a renderer knows of a model's scene before it knows any network."""
 
+import math
 from dataclasses import dataclass
 
 from anifacegan.cameras import FOV_DEG
@@ -24,3 +25,5 @@ class MarchConfig:
     def __post_init__(self) -> None:
         if self.samples < 2 or not 0 < self.near < self.far:
             raise ValueError(f"march needs samples >= 2 and 0 < near < far, got {self}")
+        if not (math.isfinite(self.far) and math.isfinite(self.background_z) and 0 < self.fov_deg < 180):
+            raise ValueError(f"march needs a finite far and background_z, and 0 < fov_deg < 180, got {self}")

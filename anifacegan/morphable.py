@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from anifacegan.cameras import euler_rotation
 from anifacegan.coefficients import BFM, OPEN_FACE_MODEL, ExpressionBasis
 from anifacegan.errors import InputError
+from anifacegan.file_arrays import Expected, check_arrays
 from anifacegan.shapes import EXP_DIM, ID_DIM, TEX_DIM
 
 OPEN_FACE_FILE = "face_model.npz"
@@ -211,6 +212,46 @@ class HeadParts:
         return ExpressionBasis(tuple(str(name) for name in self.au_names), self.au2exp)
 
 
+def _file_arrays(vertices: int) -> dict[str, Expected]:
+    """Arrays of the open model's file, for a number of vertices; lengths of P people and so on as in the file."""
+    lengths, units, index = (-1e3, 1e3), (-0.01, 1.01), (0, vertices - 1)
+    return {
+        "mean": Expected("f", (vertices, 3), lengths),
+        "id_basis": Expected("f", (3 * vertices, ID_DIM), lengths),
+        "exp_basis": Expected("f", (3 * vertices, EXP_DIM), lengths),
+        "tex_mean": Expected("f", (vertices, 3), lengths),
+        "tex_basis": Expected("f", (3 * vertices, TEX_DIM), lengths),
+        "tri": Expected("iu", ("triangles", 3), index),
+        "landmarks68": Expected("iu", (68,), index),
+        "part": Expected("iu", (vertices,), (0, 5)),
+        "uv": Expected("f", (vertices, 2)),
+        "au_names": Expected("U", ("units",)),
+        "au2exp": Expected("f", (EXP_DIM, "units"), lengths),
+        "au_bank": Expected("f", ("expressions", "units")),
+        "bank_id": Expected("f", ("people", ID_DIM)),
+        "bank_tex": Expected("f", ("people", TEX_DIM)),
+        "bank_hair_rgb": Expected("f", ("people", 3)),
+        "bank_gender": Expected("f", ("people",), units),
+        "bank_age": Expected("f", ("people",)),
+        "bank_race": Expected("f", ("people", 3), units),
+        "bank_bald": Expected("b", ("people",)),
+        "hair_names": Expected("U", ("styles",)),
+        "hair_disp": Expected("f", ("styles", vertices), lengths),
+        "hair_sd": Expected("f", ("styles", vertices), lengths),
+        "hair_dir": Expected("f", (vertices, 3), (-1.01, 1.01)),
+        "lid_l": Expected("iu", ("left lids",), index),
+        "lid_r": Expected("iu", ("right lids",), index),
+        "curtain_anchor": Expected("iu", ("curtain",), index),
+        "curtain_off": Expected("f", ("curtain", 3), lengths),
+        "curtain_tri": Expected("iu", ("curtain triangles", 3), (0, "curtain")),
+        "cloth_sd": Expected("f", (vertices,), lengths),
+        "gloss": Expected("f", (vertices,), lengths),
+        "front_mask": Expected("f", (vertices,), units),
+        "face_mask": Expected("f", (vertices,), units),
+        "lips_mask": Expected("f", (vertices,), units),
+    }
+
+
 def face_model_path() -> Path:
     """Where the built open face model is kept: the platform's cache, or the folder in ANIFACEGAN_CACHE."""
     folder = os.environ.get("ANIFACEGAN_CACHE")
@@ -223,7 +264,11 @@ def face_model_sha256(path: Path | None = None) -> str:
 
 
 def load_open_face_model(path: Path | None = None) -> MorphableModel:
-    """The open face model from its built file (None: the cached one)."""
+    """The open face model from its built file (None: the cached one).
+
+    Raises:
+        InputError: no such file, no face model, or an array of it is misshaped, not finite or out of range.
+    """
     basis_keys = ("mean", "tri", "id_basis", "exp_basis", "tex_mean", "tex_basis", "landmarks68")
     arrays = _read_open_face_file(path, basis_keys)
     vertices = len(arrays["mean"])
@@ -234,20 +279,24 @@ def load_open_face_model(path: Path | None = None) -> MorphableModel:
     return MorphableModel(
         FaceBases(
             name=OPEN_FACE_MODEL,
-            mean=torch.from_numpy(arrays["mean"]),
+            mean=basis("mean")[..., 0].contiguous(),
             id_basis=basis("id_basis"),
             exp_basis=basis("exp_basis"),
-            tex_mean=torch.from_numpy(arrays["tex_mean"]),
+            tex_mean=basis("tex_mean")[..., 0].contiguous(),
             tex_basis=basis("tex_basis"),
-            triangles=torch.from_numpy(arrays["tri"]).long(),
-            landmark_vertices=torch.from_numpy(arrays["landmarks68"]).long(),
+            triangles=torch.from_numpy(arrays["tri"].astype(np.int64)),
+            landmark_vertices=torch.from_numpy(arrays["landmarks68"].astype(np.int64)),
             world_offset=OPEN_FACE_WORLD_OFFSET,
         )
     )
 
 
 def load_head_parts(path: Path | None = None) -> HeadParts:
-    """Hair, clothes, lids, labels and banks of the open face model's file (None: the cached one)."""
+    """Hair, clothes, lids, labels and banks of the open face model's file (None: the cached one).
+
+    Raises:
+        InputError: see :func:`load_open_face_model`.
+    """
     names = tuple(field.name for field in fields(HeadParts))
     return HeadParts(**_read_open_face_file(path, names))
 
@@ -260,18 +309,21 @@ def _read_open_face_file(path: Path | None, keys: tuple[str, ...]) -> dict[str, 
     try:
         with np.load(path, allow_pickle=False) as file:
             version = str(file["version"])
-            arrays = {key: file[key] for key in keys if version == OPEN_FACE_MODEL}
+            arrays = {key: file[key] for key in ("mean", *keys) if version == OPEN_FACE_MODEL}
     except KeyError as error:
         raise InputError(f"{path}: {error.args[0]}; {rebuild}") from None
     except (zipfile.BadZipFile, ValueError, EOFError, AttributeError):
         raise InputError(f"{path}: not a face model file; {rebuild}") from None
     if version != OPEN_FACE_MODEL:
         raise InputError(f"{path}: holds face model '{version}', expected '{OPEN_FACE_MODEL}'; {rebuild}")
-    return arrays
+    expected = _file_arrays(vertices=arrays["mean"].size // 3)
+    check_arrays(path, arrays, {key: expected[key] for key in ("mean", *keys)}, rebuild)
+    return {key: arrays[key] for key in keys}
 
 
 # ------------------------------------------------------- Deep3DFaceRecon's BFM
 BFM_COLUMNS = {"idBase": ID_DIM, "exBase": EXP_DIM, "texBase": TEX_DIM}
+_BFM_ADVICE = "it is no BFM_model_front.mat as Deep3DFaceRecon makes it"
 
 
 def load_bfm(path: Path) -> MorphableModel:
@@ -279,6 +331,9 @@ def load_bfm(path: Path) -> MorphableModel:
 
     Indices in the file start at 1, colours reach 255, and the mean face is moved so that its mean vertex is
     the origin. Of ``point_buf``, the triangles around each vertex, ``tri`` says the same: it is not read.
+
+    Raises:
+        InputError: no such file, no .mat, or a key is missing, misshaped, not finite or out of range.
     """
     arrays = _read_bfm(Path(path))
     mean = arrays["meanshape"].reshape(-1, 3)
@@ -321,12 +376,14 @@ def _read_bfm(path: Path) -> dict[str, np.ndarray]:
         found = np.shape(file[key])
         if len(found) != 2 or found[1] != shape[1] or shape[0] not in (None, found[0]) or coordinates % 3:
             raise InputError(f"{path}: key '{key}' has shape {found}, expected {_shape_text(key, shape)}")
-    vertices = coordinates // 3
-    for key in ("tri", "keypoints"):
-        lowest, highest = int(file[key].min()), int(file[key].max())
-        if lowest < 1 or highest > vertices:
-            raise InputError(f"{path}: key '{key}' holds {lowest} to {highest}, expected 1 to {vertices}")
-    return {key: np.asarray(file[key]) for key in expected}
+    arrays = {key: np.asarray(file[key]) for key in expected}
+    indices = ("tri", "keypoints")
+    ranges = dict.fromkeys(expected, (-1e6, 1e6)) | dict.fromkeys(indices, (1, coordinates // 3))
+    check_arrays(path, arrays, {key: Expected("fiu", arrays[key].shape, ranges[key]) for key in expected}, _BFM_ADVICE)
+    for key in indices:
+        if (arrays[key] % 1 != 0).any():
+            raise InputError(f"{path}: key '{key}' holds fractions, expected whole numbers")
+    return arrays
 
 
 def _shape_text(key: str, shape: tuple[int | None, int]) -> str:

@@ -1,41 +1,46 @@
 """A folder of results that is complete or untouched."""
 
-import json
 import os
+import re
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from anifacegan.atomic_files import cannot_be_written, flush
 from anifacegan.errors import InputError
 
 MANIFEST = "manifest.json"
-"""Says what the folder holds; its ``files`` are the paths, relative to the folder, of everything else a run wrote."""
+"""Says what a run wrote; its ``files`` are the paths, relative to the folder, of everything else."""
+_UNFINISHED = re.compile(r"unfinished-\d+-\w{8}")
 
 
 @contextmanager
 def filled_when_complete(out: Path) -> Iterator[Path]:
     """A folder to write into, whose files go into ``out`` when the block ends, the manifest last.
 
-    It is ``out/unfinished-PID``. When the block fails or is interrupted, it goes, and ``out`` is as it was before; a
-    killed process leaves it behind. Files that an earlier run wrote, by its manifest, give way; other files stay.
+    It is a new folder ``out/unfinished-PID-RANDOM``. When the block fails or is interrupted, it goes, and ``out`` is as
+    it was before; a killed process leaves it behind. Files in ``out`` are replaced where the block wrote one of the
+    same name; all others stay, those of an earlier run as well.
 
     Raises:
-        InputError: ``out`` cannot be written.
+        InputError: ``out`` cannot be written, or has a folder where a file should go, or the reverse.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file, expected a folder to write into")
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    temporary = out / f"unfinished-{os.getpid()}"
+    temporary = None
     try:
-        temporary.mkdir(parents=True)
+        out.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f"unfinished-{os.getpid()}-", dir=out))
         yield temporary
         _publish(temporary, out)
     except OSError as error:
         raise cannot_be_written(out, error) from None
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
         for folder in made:                                            # innermost first; one with files stays
             try:
                 folder.rmdir()
@@ -43,30 +48,28 @@ def filled_when_complete(out: Path) -> Iterator[Path]:
                 break
 
 
+def remove_unfinished(out: Path, names: tuple[str, ...]) -> None:
+    """Remove what a killed process left of :func:`filled_when_complete`, where it wrote these names; no other process
+    may be at work there.
+    """
+    for folder in out.glob("unfinished-*"):
+        if _UNFINISHED.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink():
+            for name in names:
+                (folder / name).unlink(missing_ok=True)
+            with suppress(OSError):                                    # something else is in it
+                folder.rmdir()
+
+
 def _publish(temporary: Path, out: Path) -> None:
-    earlier = _listed(out / MANIFEST)
     paths = sorted(path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file())
     paths.sort(key=lambda path: path == Path(MANIFEST))                # stable: the manifest comes last
+    for path in paths:
+        if (out / path).is_dir():
+            raise InputError(f"{out / path}: is a folder, expected room for a file")
+        for parent in path.parents:
+            if (out / parent).exists() and not (out / parent).is_dir():
+                raise InputError(f"{out / parent}: is a file, expected a folder")
     for path in paths:
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         flush(temporary / path)
         os.replace(temporary / path, out / path)
-    for path in earlier - set(paths):
-        (out / path).unlink(missing_ok=True)
-        if path.parent != Path() and not any((out / path.parent).iterdir()):
-            (out / path.parent).rmdir()
-
-
-def _listed(manifest: Path) -> set[Path]:
-    """Files that an earlier manifest names and that are there; nothing outside the folder."""
-    try:
-        files = json.loads(manifest.read_text())["files"]
-        paths = {Path(name) for name in files}
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
-    inside = manifest.parent.resolve()
-    return {
-        path
-        for path in paths
-        if (manifest.parent / path).is_file() and (manifest.parent / path).resolve().is_relative_to(inside)
-    }

@@ -18,19 +18,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import no_type_check
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
 from anifacegan.cameras import orbit_rotation
 from anifacegan.cores import on_all_cores
+from anifacegan.kernels import kernel
 from anifacegan.layered import LayeredAvatar, Pose
 from anifacegan.rasterizer import draw_triangles
 from anifacegan.rendered import Picture
 
 DARK = 1 / 1024
 """Light that may be lost: what is behind it is not looked at."""
+LEAST_DEPTH = np.float32(1e-3)
+"""Along the viewing axis, world units; nothing nearer to the camera is drawn."""
 VERTICES, ROWS = 2**14, 16
 """That a core projects, and rows of a picture that it blends, at a time."""
 
@@ -157,21 +159,22 @@ def _projected(vertices: Float[np.ndarray, "vertex 3"], view: View) -> tuple[np.
     return projected[0], projected[1], projected[2]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _project(vertices, turn, move, focal, half, projected):
+    """Vertices beside or behind the camera get inverse depth 0, and no triangle that has one is drawn."""
     for v in range(len(vertices)):
         x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
         right = x * turn[0, 0] + y * turn[1, 0] + z * turn[2, 0] - move[0]
         up = x * turn[0, 1] + y * turn[1, 1] + z * turn[2, 1] - move[1]
         backward = x * turn[0, 2] + y * turn[1, 2] + z * turn[2, 2] - move[2]
-        inverse = np.float32(-1) / backward
+        inverse = np.float32(-1) / backward if backward < -LEAST_DEPTH else np.float32(0)
         projected[0, v] = half + focal * right * inverse
         projected[1, v] = half - focal * up * inverse
         projected[2, v] = inverse
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _by_facing(x_px, y_px, triangles, starts, layer, facing, ends):
     """Puts a layer's triangles into ``facing``, where it was: those that turn their outside to the camera first. These
@@ -190,7 +193,7 @@ def _by_facing(x_px, y_px, triangles, starts, layer, facing, ends):
     ends[layer] = front
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _draw_layer(x_px, y_px, inverse_depth, triangles, facing, starts, ends, layer, maps):
     """The triangles of a layer where each pixel's ray enters (0) and leaves (1) it, as places in that part of
@@ -202,7 +205,7 @@ def _draw_layer(x_px, y_px, inverse_depth, triangles, facing, starts, ends, laye
         draw_triangles(x_px, y_px, inverse_depth, triangles[facing[first:last]], maps[way, layer], nearest)
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row):
     """Perspective-correct weights of a triangle's corners at a pixel, and the depth there along the viewing axis.
@@ -222,7 +225,7 @@ def _corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row):
     return wa * share, wb * share, wc * share, total * share
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@kernel(nogil=True, fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _blend(
     x_px, y_px, inverse_depth, triangles, facing, starts, ends, maps, texels, textures, background,

@@ -19,7 +19,6 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any, Literal, no_type_check
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -28,6 +27,7 @@ from torch import Tensor
 from anifacegan.cameras import Camera
 from anifacegan.cores import on_all_cores
 from anifacegan.errors import InputError, last_line
+from anifacegan.kernels import kernel
 from anifacegan.torch_rasterizer import LARGEST_COORDINATE_PX, SUBPIXEL, nearest_triangles
 
 Backend = Literal["auto", "numba", "torch", "nvdiffrast"]
@@ -163,7 +163,7 @@ def _visible_numba(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tens
     return torch.from_numpy(triangle_map).to(in_camera.device, torch.int64)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
     """z-buffer of one picture.

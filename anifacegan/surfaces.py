@@ -40,6 +40,8 @@ POOL_ITEMS = 128
 """Fewer items than this are drawn in one process: starting others would take longer."""
 NOTE = "surfaces.json"
 """Written last: says what the folder holds."""
+FILES = ("distance.npy", "visible.npy", NOTE)
+"""All that a folder holds."""
 
 
 @dataclass(frozen=True)

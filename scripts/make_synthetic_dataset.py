@@ -26,7 +26,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from anifacegan.atomic_files import complete_or_absent, write_complete
+from anifacegan.atomic_files import complete_or_absent, remove_leftovers, write_complete
 from anifacegan.coefficients import write_coefficients
 from anifacegan.command_line import read_config
 from anifacegan.errors import InputError, exit_on_input_error
@@ -110,8 +110,7 @@ def describe(config: DataSetConfig, studio: Studio) -> None:
     elif config.out.is_dir() and any(config.out.glob("[0-9]*.png")):
         raise InputError(f"{config.out} holds images but no {DESCRIPTION_FILE}; choose another --out")
     config.out.mkdir(parents=True, exist_ok=True)
-    for leftover in config.out.glob(".*.tmp"):                            # of a process that was killed
-        leftover.unlink()
+    remove_leftovers(config.out, r"\d{6,}\.(png|mat)|dataset\.json")      # of a process that was killed
     write_complete(path, json.dumps(description | {"count": count}, indent=2) + "\n")
 
 

@@ -139,6 +139,10 @@ def in_header(**values: object) -> Callable[[dict, dict], None]:
     return lambda arrays, header: header.update(values)
 
 
+def in_march(**values: object) -> Callable[[dict, dict], None]:
+    return lambda arrays, header: header["march"].update(values)
+
+
 DAMAGE = {
     "missing tensor": (lambda arrays, header: arrays.pop("codes"), "'codes' is missing"),
     "other kind": (lambda arrays, header: arrays.update(texels=arrays["texels"].astype(np.float64)), "float64"),
@@ -176,7 +180,38 @@ DAMAGE = {
     "a march backwards": (lambda arrays, header: header["march"].update(near=2.0), "near"),
     "no reach": (lambda arrays, header: header.pop("background_reach"), "background_reach is None"),
     "a reach of nan": (in_header(background_reach=math.nan), "background_reach"),
+    "a reach of nothing": (in_header(background_reach=1e-30), "background_reach is 1e-30"),
+    "a reach that is no number": (in_header(background_reach=True), "background_reach is True"),
     "too wide": (in_header(widest_rad=3), "widest_rad is 3"),
+    "a background of nan": (in_march(background_z=math.nan), "finite"),
+    "a background of inf": (in_march(background_z=math.inf), "finite"),
+    "a background far off": (in_march(background_z=-1e30), "background_z"),
+    "a field of view of nan": (in_march(fov_deg=math.nan), "fov_deg"),
+    "a field of view of nothing": (in_march(fov_deg=0.0), "fov_deg"),
+    "a field of view below nothing": (in_march(fov_deg=-12.0), "fov_deg"),
+    "almost no field of view": (in_march(fov_deg=1e-30), "fov_deg"),
+    "a field of view all around": (in_march(fov_deg=180.0), "fov_deg"),
+    "a view beside the background": (in_march(fov_deg=60.0), "beside the background's plane"),
+    "a march of nan": (in_march(near=math.nan), "near"),
+    "a march to nan": (in_march(far=math.nan), "far"),
+    "a march to inf": (in_march(far=math.inf), "far"),
+    "a march without steps": (in_march(samples=2**60), "steps of at least"),
+    "a march of one sample": (in_march(samples=1), "samples"),
+    "a march of half samples": (in_march(samples=33.5), "samples is 33.5"),
+    "a vertex far off": (set_first("vertices", 1e30), "'vertices' has a value of size 1e+30"),
+    "a blendshape far off": (set_first("blendshapes", 6e4), "'blendshapes' has a value of size"),
+    "a texel nan": (set_first("texels", math.nan), "'texels' has values that are not finite"),
+    "a texel far off": (set_first("texels", -1e30), "'texels' has a value of size 1e+30"),
+    "a texel step far off": (set_first("texel_steps", 1e30), "'texel_steps' has a value of size"),
+    "whole units": (
+        lambda arrays, header: arrays.update({"expression.units_to_exp": np.zeros((64, 3), np.int32)}), "units_to_exp"
+    ),
+    "unit nan": (set_first("expression.units_to_exp", math.nan), "units_to_exp' has values that are not finite"),
+    "psi nan": (lambda arrays, header: header["card"].update(psi=math.nan), "card.psi is nan"),
+    "a preset of nan": (
+        lambda arrays, header: header["card"]["presets"]["gape"].update(jawOpen=math.nan),
+        "card.presets.gape.jawOpen is nan",
+    ),
 }
 
 
@@ -184,6 +219,19 @@ DAMAGE = {
 def test_a_damaged_file_is_refused(path: Path, damage: str) -> None:
     change, part = DAMAGE[damage]
     assert_one_line(lambda: load_avatar(rewritten(path, change)), path.name, part)
+
+
+def test_what_lies_at_or_behind_the_camera_is_not_drawn(path: Path) -> None:
+    """Vertices in the camera's own plane included, which have no place in the picture."""
+    plain = load_avatar(path).render(size=16)
+
+    def behind(arrays: dict, header: dict) -> None:
+        arrays["vertices"] = arrays["vertices"] * [1, 1, 0] + [0, 0, 1]
+        arrays["vertices"][:20, 2] = 1.5
+        arrays["vertices"] = arrays["vertices"].astype(np.float32)
+
+    picture = load_avatar(rewritten(path, behind)).picture(size=16)
+    assert picture.foreground.max() == 0 and picture.rgb.isfinite().all() and (picture.rgb != plain).any()
 
 
 @pytest.mark.parametrize("raw", ["{", "[]", "3"])

@@ -9,8 +9,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "anifacegan"
 
 LAYERS = """
-    shapes errors allocation mesh_normals resampling peak_memory stopwatch threads
-    command_line atomic_files devices pictures
+    shapes errors kernels allocation mesh_normals resampling peak_memory stopwatch threads
+    command_line atomic_files devices pictures file_arrays
     distribution
     output_folder
     coefficients expressions codes cameras
@@ -38,7 +38,8 @@ LAYERS = """
     exact_renderer visible_renderer
     losses.adversarial losses.geometry losses.imitation losses.landmarks losses.photometric losses.total
     warm_start optimisation
-    checkpoints released snapshots run_log
+    checkpoints released run_log
+    snapshots
     reconstruction_files prior_files
     training_faces real_pictures views
     paired_data prior_faces

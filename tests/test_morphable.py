@@ -22,6 +22,7 @@ from anifacegan.morphable import (
     load_open_face_model,
     synthetic_face_model,
 )
+from tests.tiny_head import write_tiny_file
 
 ZERO_ID, ZERO_EXP = torch.zeros(1, 80), torch.zeros(1, 64)
 
@@ -282,6 +283,17 @@ def test_bfm_normals_weigh_triangles_equally(tmp_path: Path) -> None:
         ({"keypoints": np.ones((1, 5))}, r"key 'keypoints' has shape \(1, 5\), expected \(1, 68\)"),
         ({"tri": np.array([[0, 1, 2]])}, "key 'tri' holds 0 to 2, expected 1 to 70"),
         ({"keypoints": np.full((1, 68), 71)}, "key 'keypoints' holds 71 to 71, expected 1 to 70"),
+        ({"tri": np.array([[1, 2, 71]])}, "key 'tri' holds 1 to 71, expected 1 to 70"),
+        ({"tri": np.array([[1, 2, -3]])}, "key 'tri' holds -3 to 2, expected 1 to 70"),
+        ({"tri": np.array([[1, 2, 3.5]])}, "key 'tri' holds fractions, expected whole numbers"),
+        ({"tri": np.array([[1, 2, np.nan]])}, "key 'tri' has values that are not finite"),
+        ({"tri": np.array([["a", "b", "c"]])}, "key 'tri' has shape"),
+        ({"tri": np.array([[1, 2, 3j]])}, "key 'tri' is complex128"),
+        ({"meanshape": np.full((1, 210), np.nan)}, "key 'meanshape' has values that are not finite"),
+        ({"meantex": np.full((1, 210), np.inf)}, "key 'meantex' has values that are not finite"),
+        ({"idBase": np.full((210, 80), np.nan)}, "key 'idBase' has values that are not finite"),
+        ({"exBase": np.full((210, 64), 1e30)}, "key 'exBase' holds 1e\\+30 to 1e\\+30"),
+        ({"texBase": np.full((210, 80), np.nan)}, "key 'texBase' has values that are not finite"),
     ],
 )
 def test_a_bad_bfm_is_one_line_with_file_and_key(tmp_path: Path, changes: dict, message: str) -> None:
@@ -321,6 +333,72 @@ def test_an_unusable_face_model_file_is_named(tmp_path: Path) -> None:
     np.savez(path, version=np.array("anifacegan-open-3"), mean=np.zeros((4, 3)))
     with pytest.raises(InputError, match="tri"):
         load_open_face_model(path)
+
+
+@pytest.fixture(scope="module")
+def tiny_arrays(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    """All arrays of a small face model's file."""
+    path = tmp_path_factory.mktemp("tiny") / "face_model.npz"
+    write_tiny_file(path)
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
+def read_all(path: Path) -> None:
+    load_open_face_model(path)
+    load_head_parts(path)
+
+
+def test_every_array_of_a_file_is_one_that_is_checked(tiny_arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """Each is refused in one line as complex numbers, with another axis, and, of floats, with a NaN."""
+    path = tmp_path / "face_model.npz"
+    for name in tiny_arrays.keys() - {"version"}:
+        whole = tiny_arrays[name]
+        for changed in changes_of(whole):
+            np.savez(path, **tiny_arrays | {name: changed})
+            with pytest.raises(InputError, match=rf"face_model\.npz: key '{name}' .*build it again") as caught:
+                read_all(path)
+            assert "\n" not in str(caught.value)
+
+
+def changes_of(whole: np.ndarray) -> list[np.ndarray]:
+    changes = [np.zeros(whole.shape, np.complex64), whole[None]]
+    if whole.dtype.kind == "f":
+        damaged = whole.copy()
+        damaged.flat[-1] = np.nan
+        changes.append(damaged)
+    return changes
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("tri", 600), ("tri", -1), ("landmarks68", 600), ("landmarks68", -1), ("part", 6), ("lid_l", 600),
+        ("lid_r", -1), ("curtain_anchor", 600), ("curtain_tri", 4), ("curtain_tri", -1), ("mean", 1e30),
+        ("exp_basis", -1e30), ("tex_basis", np.inf), ("hair_dir", 2.0),
+    ],
+)  # fmt: skip
+def test_an_index_or_a_value_out_of_range_is_refused(
+    tiny_arrays: dict[str, np.ndarray], tmp_path: Path, name: str, value: float
+) -> None:
+    damaged = tiny_arrays[name].copy()
+    damaged.flat[0] = value
+    np.savez(tmp_path / "face_model.npz", **tiny_arrays | {name: damaged})
+    with pytest.raises(InputError, match=rf"face_model\.npz: key '{name}' (holds|has values that are not finite)"):
+        read_all(tmp_path / "face_model.npz")
+
+
+def test_arrays_of_other_vertices_or_floating_triangles_are_refused(
+    tiny_arrays: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    path = tmp_path / "face_model.npz"
+    for name in ("id_basis", "tex_mean", "gloss", "uv", "hair_dir", "bank_tex", "au_bank"):
+        np.savez(path, **tiny_arrays | {name: tiny_arrays[name][:-3, ...] if name != "au_bank" else np.zeros((5, 2))})
+        with pytest.raises(InputError, match=rf"key '{name}' is .*, expected floats of shape \("):
+            read_all(path)
+    np.savez(path, **tiny_arrays | {"tri": tiny_arrays["tri"].astype(np.float32)})
+    with pytest.raises(InputError, match=r"key 'tri' is float32\(\d+, 3\), expected whole numbers of shape"):
+        read_all(path)
 
 
 def landmarks_of(model: MorphableModel, **strengths: float) -> Tensor:

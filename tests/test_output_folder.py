@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from anifacegan.errors import InputError
-from anifacegan.output_folder import MANIFEST, filled_when_complete
+from anifacegan.output_folder import MANIFEST, filled_when_complete, remove_unfinished
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -74,34 +75,67 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "mine"
 
 
-def test_files_of_an_earlier_run_give_way_and_others_stay(tmp_path: Path) -> None:
+def test_files_of_the_same_name_are_replaced_and_all_others_stay(tmp_path: Path) -> None:
     out = tmp_path / "out"
     fill(out, {"seed1/frame_000.png": "1", "seed1/frame_001.png": "1", "seed2/frame_000.png": "1"})
     (out / "notes.txt").write_text("mine")
     (out / "seed2" / "mine.png").write_text("mine")
     fill(out, {"seed1/frame_000.png": "2", "seed3/frame_000.png": "2"})
     found = contents(out)
-    found.pop(MANIFEST)
+    assert json.loads(found.pop(MANIFEST)) == {"files": ["seed1/frame_000.png", "seed3/frame_000.png"]}
     assert found == {
-        "seed1/frame_000.png": "2", "seed3/frame_000.png": "2", "notes.txt": "mine", "seed2/mine.png": "mine",
+        "seed1/frame_000.png": "2", "seed1/frame_001.png": "1", "seed2/frame_000.png": "1",
+        "seed3/frame_000.png": "2", "notes.txt": "mine", "seed2/mine.png": "mine",
     }  # fmt: skip
 
 
-def test_folders_that_an_earlier_run_emptied_go(tmp_path: Path) -> None:
-    fill(tmp_path / "out", {"seed1/a.png": "1"})
-    fill(tmp_path / "out", {"seed2/a.png": "1"})
-    assert not (tmp_path / "out" / "seed1").exists()
-
-
-@pytest.mark.parametrize("files", ['["../mine.txt", "ABSOLUTE"]', "3", "[3]", "{"])
-def test_a_strange_manifest_removes_nothing_outside(tmp_path: Path, files: str) -> None:
-    mine = tmp_path / "mine.txt"
-    mine.write_text("mine")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / MANIFEST).write_text(f'{{"files": {files.replace("ABSOLUTE", str(mine))}}}')
+@pytest.mark.parametrize("files", ['["mine.txt", "sub/mine.txt"]', '["../mine.txt"]', '["ABSOLUTE"]', "3", "[3]", "{"])
+def test_no_file_that_a_manifest_lists_is_removed(tmp_path: Path, files: str) -> None:
+    """The manifest may be anybody's."""
+    mine = [tmp_path / "mine.txt", tmp_path / "out" / "mine.txt", tmp_path / "out" / "sub" / "mine.txt"]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    (tmp_path / "out" / MANIFEST).write_text(f'{{"files": {files.replace("ABSOLUTE", str(mine[0]))}}}')
     fill(tmp_path / "out", {"a.png": "1"})
-    assert mine.read_text() == "mine"
-    assert contents(tmp_path / "out").keys() == {"a.png", MANIFEST}
+    assert [path.read_text() for path in mine] == ["mine"] * 3
+    assert contents(tmp_path / "out").keys() == {"a.png", "mine.txt", "sub/mine.txt", MANIFEST}
+
+
+@pytest.mark.parametrize("name", ["unfinished-1", f"unfinished-{os.getpid()}", "unfinished-thoughts"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_folders_with_a_similar_name_stay(tmp_path: Path, name: str, fails: bool) -> None:
+    mine = tmp_path / "out" / name / "a.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with suppress(InputError), filled_when_complete(tmp_path / "out") as folder:
+        (folder / "a.png").write_text("new")
+        if fails:
+            raise InputError("bad")
+    assert contents(tmp_path / "out") == {f"{name}/a.png": "mine"} | ({} if fails else {"a.png": "new"})
+
+
+@pytest.mark.parametrize(("there", "wanted"), [("sub/b.png/c.png", "sub/b.png"), ("sub/b.png", "sub/b.png/c.png")])
+def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_replaced(
+    tmp_path: Path, there: str, wanted: str
+) -> None:
+    (tmp_path / "out" / there).parent.mkdir(parents=True)
+    (tmp_path / "out" / there).write_text("mine")
+    (tmp_path / "out" / "a.png").write_text("old")
+    with pytest.raises(InputError, match=r"sub/b\.png: is a f"):
+        fill(tmp_path / "out", {"a.png": "new", wanted: "new"})
+    assert contents(tmp_path / "out") == {there: "mine", "a.png": "old"}
+
+
+def test_what_a_killed_process_left_is_removed_by_name(tmp_path: Path) -> None:
+    """And what lies beside it, or has a similar name, stays."""
+    kept = ("unfinished-12-abcdefgh/mine.txt", "unfinished-thoughts/a.png", "unfinished-12/a.png", "a.png")
+    for name in (*kept, "unfinished-12-abcdefgh/a.png", "unfinished-7-abc_e123/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    remove_unfinished(tmp_path, ("a.png", "b.png"))
+    assert contents(tmp_path).keys() == set(kept)
+    assert not (tmp_path / "unfinished-7-abc_e123").exists()
 
 
 def test_a_terminated_process_leaves_no_trace(tmp_path: Path) -> None:

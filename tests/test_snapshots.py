@@ -109,12 +109,28 @@ def test_a_damaged_later_snapshot_does_not_push_out_the_one_just_written(tmp_pat
 
 def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path: Path) -> None:
     save_snapshot(tmp_path, 5, content(5), keep=1)
-    (tmp_path / "tensorboard").mkdir()
-    (tmp_path / ".snapshot_00000006.pt.123.tmp").write_bytes(b"half")
-    for folder in ("surfaces", "model", "model/unfinished-123"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "whole").write_bytes(b"whole")
-    (tmp_path / "surfaces" / ".visible.npy.123.tmp").write_bytes(b"half")
+    for name in (".snapshot_00000006.pt.123.tmp", ".config.yaml.1.tmp", "surfaces/.visible.npy.123.tmp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / "model" / "unfinished-123-abcdefgh").mkdir(parents=True)
+    (tmp_path / "model" / "unfinished-123-abcdefgh" / "model.safetensors").write_bytes(b"half")
+    mine = (".notes.txt.123.tmp", ".mine.tmp", ".snapshot_00000006.pt.mine.tmp", "surfaces/.thesis.tmp",
+            "model/unfinished-123/card.yaml", "model/unfinished-thoughts/mine", "tensorboard/whole")  # fmt: skip
+    for name in mine:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"mine")
     remove_half_written(tmp_path)
-    assert names(tmp_path) == ["model", "snapshot_00000005.pt", "surfaces", "tensorboard"]
-    assert names(tmp_path / "surfaces") == names(tmp_path / "model") == ["whole"]
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {"snapshot_00000005.pt", *mine}
+    assert names(tmp_path / "model") == ["unfinished-123", "unfinished-thoughts"]
+
+
+def test_snapshots_by_another_name_are_neither_removed_nor_read(tmp_path: Path) -> None:
+    mine = ("snapshot_00000001_best.pt", "snapshot_best.pt", "snapshot_1.pt")
+    for name in mine:
+        (tmp_path / name).write_bytes(b"mine")
+    for step in (1, 2, 3):
+        save_snapshot(tmp_path, step, content(step), keep=1)
+    assert names(tmp_path) == sorted(["snapshot_00000003.pt", *mine])
+    loaded = load_newest(tmp_path)
+    assert loaded is not None and loaded["step"] == 3

@@ -341,8 +341,11 @@ def test_what_was_killed_is_continued_to_the_same_result(
     (out / "000002.png").unlink()                                      # killed between the two files of an item
     (out / "000003.mat").unlink()
     (out / ".000001.png.99.tmp").write_bytes(b"half")
+    (out / ".notes.tmp").write_bytes(b"mine")
     kept = (out / "000000.png").stat().st_mtime_ns
     script.main([*arguments(out, face_file), "--zip"])
+    assert (out / ".notes.tmp").read_bytes() == b"mine"
+    (out / ".notes.tmp").unlink()
     assert contents(out) == contents(made)
     assert (out / "000000.png").stat().st_mtime_ns == kept
     assert (tmp_path / "set.zip").read_bytes() == (made.parent / "set.zip").read_bytes()

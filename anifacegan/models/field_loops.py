@@ -11,8 +11,9 @@ PyTorch's own sine is the tested twin.
 
 from typing import no_type_check
 
-import numba
 import numpy as np
+
+from anifacegan.kernels import kernel
 
 _INVERSE_PI = np.float32(1 / np.pi)
 _PI_1 = np.float32(3.140625)                                           # 8 bits: k * _PI_1 is exact
@@ -25,7 +26,7 @@ _C3, _C5, _C7, _C9, _C11 = (
 _ZERO = np.float32(0)
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "nnan", "ninf", "nsz"}, error_model="numpy")
+@kernel(nogil=True, fastmath={"contract", "nnan", "ninf", "nsz"}, error_model="numpy")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def sine(h, bias):
     """``h <- sin(h + bias)``: (point, unit) and (unit,), contiguous float32."""
@@ -41,7 +42,7 @@ def sine(h, bias):
             h[row, column] = -y if odd else y
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@kernel(nogil=True, error_model="numpy")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def relu(h, bias):
     """``h <- max(h + bias, 0)``, likewise."""
@@ -51,7 +52,7 @@ def relu(h, bias):
             h[row, column] = x if x > _ZERO else _ZERO
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@kernel(nogil=True, error_model="numpy")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def add_heads(points, first, hidden, biases, heads, has_head, rectified, out, one, other):
     """Add to ``out`` the heads of layers that lie behind one another, a tile of points at a time.

@@ -6,8 +6,9 @@ again nearby.
 
 from typing import no_type_check
 
-import numba
 import numpy as np
+
+from anifacegan.kernels import kernel
 
 RAY_REACH = 1.2
 """Hits further away than this do not darken."""
@@ -76,7 +77,7 @@ def _build_tree(corners: np.ndarray) -> tuple[np.ndarray, ...]:
     )
 
 
-@numba.njit(cache=True)
+@kernel()
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _blocked(origins, directions, reach, corners, boxes, first, count, right):
     """(N,) bool: does each ray hit a triangle, from either side, before ``reach``?"""
@@ -113,7 +114,7 @@ def _blocked(origins, directions, reach, corners, boxes, first, count, right):
     return hit
 
 
-@numba.njit(cache=True)
+@kernel()
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _crosses(origin, direction, corners, reach):
     """Does a ray cross a triangle at a distance between 0 and reach? Moeller and Trumbore's test."""
