@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from anifacegan.avatar_player import AvatarCard, AvatarPlayer, load_avatar, save_avatar
 from anifacegan.coefficients import ExpressionBasis
+from anifacegan.film_plan import DriveConfig, Expression, planned_trajectory
 from anifacegan.layered import LayeredAvatar
 from anifacegan.march import MarchConfig
 from tests.flat_avatars import avatar_of, bumpy_sheet
@@ -54,6 +56,14 @@ def a_player(**changes: object) -> AvatarPlayer:
 def path(tmp_path: Path) -> Path:
     save_avatar(tmp_path / "someone.safetensors", a_player())
     return tmp_path / "someone.safetensors"
+
+
+def test_mat_files_without_an_exact_pose_have_the_pitch_offset_of_the_card(tmp_path: Path) -> None:
+    path, zeros = tmp_path / "a.mat", np.zeros((1, 64), np.float32)
+    scipy.io.savemat(path, {"exp": zeros, "angle": np.array([[0.25, 0.3, 0.0]])})
+    drive = DriveConfig(str(path), frames=1, pose_from_mat=True)
+    trajectory = planned_trajectory(drive, a_player().expressions, [Expression("a", zeros[0], path)], False)
+    assert np.allclose(trajectory.pitch, 0.15) and np.allclose(trajectory.yaw, 0.3)
 
 
 # ---------------------------------------------------------------------------------------------------------- the file
