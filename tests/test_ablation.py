@@ -123,5 +123,8 @@ def test_surfaces_that_were_half_linked_are_linked_again(tmp_path: Path) -> None
     left = tmp_path / "variant" / "surfaces.partial"
     left.mkdir(parents=True)
     (left / "surfaces.json").write_text("half")
+    (left / "mine.txt").write_text("mine")
     ablation.share_surfaces(tmp_path / "there", tmp_path / "variant" / "surfaces")
-    assert sorted(path.name for path in (tmp_path / "variant").rglob("*")) == ["distance.npy", "surfaces"]
+    assert sorted(path.name for path in (tmp_path / "variant").rglob("*")) == [
+        "distance.npy", "mine.txt", "surfaces",
+    ]  # fmt: skip

@@ -130,6 +130,19 @@ def test_a_misshaped_tensor_is_named_with_both_shapes(folder: Path) -> None:
     assert_one_line(lambda: load_checkpoint(folder), TENSORS, "'deformation.head.bias'", "(7,)", "(3,)")
 
 
+@pytest.mark.parametrize(
+    "name", ["template.layers.0.linear.weight", "mean_phases", "expression.units_to_exp", "appearance.mean"]
+)
+def test_a_tensor_that_is_not_finite_is_named(name: str, folder: Path) -> None:
+    change_tensors(folder, lambda tensors: tensors[name].view(-1)[-1:].fill_(torch.nan))
+    assert_one_line(lambda: load_checkpoint(folder), TENSORS, f"'{name}' has values that are not finite")
+
+
+def test_a_march_that_is_not_finite_is_refused(folder: Path) -> None:
+    change_card(folder, lambda card: card["generator"]["march"].update(background_z=float("nan")))
+    assert_one_line(lambda: load_checkpoint(folder), CARD, "finite")
+
+
 def test_an_unexpected_tensor_is_named(folder: Path) -> None:
     change_tensors(folder, lambda tensors: tensors.update({"discriminator.weight": torch.zeros(2, 5)}))
     assert_one_line(lambda: load_checkpoint(folder), TENSORS, "'discriminator.weight'", "(2, 5)")
