@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "anifacegan"
 
 LAYERS = """
     shapes errors allocation mesh_normals resampling peak_memory stopwatch threads
-    command_line atomic_files devices pictures
-    distribution
+    command_line atomic_files devices
+    distribution pictures rendered
     output_folder
     coefficients expressions codes cameras
     rays lighting torch_rasterizer march cores blas_threads
@@ -58,7 +58,7 @@ LAYERS = """
     reconstruction_report
     reconstruction_run
     tasks
-    rendered expression_reader
+    expression_reader
     library
     layered manifold_charts
     playback sheets inverse_deformation trajectories
