@@ -35,6 +35,8 @@ setup(
         "jsonargparse[signatures]>=4.49,<5",
         "jaxtyping>=0.2.36",
         "safetensors>=0.4.3",
+        "torchvision>=0.20",
+        "imageio>=2.34",
         "imageio-ffmpeg>=0.5",
         "pillow>=10.1",
         "tensorboard>=2.14",
@@ -45,9 +47,10 @@ setup(
         # The mesh rasterizer on CUDA. It compiles itself at its first use, with the CUDA toolkit's nvcc.
         "cuda": ["diffrp-nvdiffrast>=0.3.3.1", "ninja>=1.11"],
         # Tests, lint, types. The data package of requirements-face-model.txt is apart: see there.
-        "dev": ["pytest>=8", "beartype>=0.19", "ruff>=0.9", "pyright>=1.1.390", "onnx>=1.16"],
-        # FID, KID and Inception Score; face recognisers that the user brings as ONNX files.
-        "eval": ["torch-fidelity>=0.4", "onnxruntime>=1.17"],
+        "dev": ["pytest>=8", "beartype>=0.19", "ruff>=0.9", "pyright>=1.1.390", "onnx>=1.16", "pytest-xdist>=3.6",
+                "import-linter>=2.1"],
+        # FID, KID and Inception Score; face recognisers that the user brings as ONNX files; reference image metrics.
+        "eval": ["torch-fidelity>=0.4", "onnxruntime>=1.17", "torchmetrics>=1.4"],
         # Marching cubes and mesh files, for scripts/figures/mesh.py; the other figures need nothing more.
         "figures": ["scikit-image>=0.22", "trimesh>=4"],
         # An independent face detector, to judge the demo's frames. Its landmark model is for research only.

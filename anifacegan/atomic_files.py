@@ -1,4 +1,7 @@
-"""Files that are complete or not there: written aside in the same folder, flushed to the disk, then renamed."""
+"""Files that are complete or not there: written aside in the same folder, flushed to the disk, then renamed.
+
+And the one place where image files are decoded and encoded.
+"""
 
 import os
 import re
@@ -6,7 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from anifacegan.errors import InputError
+import imageio.v3 as iio
+import numpy as np
+from jaxtyping import UInt8, UInt16
+
+from anifacegan.errors import InputError, first_line
+
+ImageArray = UInt8[np.ndarray, "height width *channel"] | UInt16[np.ndarray, "height width"]
 
 
 @contextmanager
@@ -55,3 +64,44 @@ def flush(path: Path) -> None:
 
 def cannot_be_written(path: Path, error: OSError) -> InputError:
     return InputError(f"{path}: cannot be written ({error.strerror or error})")
+
+
+def encoded_image(pixels: ImageArray, ending: str = ".png", **options: int) -> bytes:
+    """Encode an image as the bytes of a file: RGB, RGBA or grey, 16-bit grey for PNG.
+
+    ``options`` are Pillow's for the format, ``compress_level`` of PNG and ``quality`` of JPEG among them.
+    """
+    return iio.imwrite("<bytes>", pixels, extension=ending, plugin="pillow", **options)
+
+
+def read_image(source: Path | bytes, mode: str | None = None) -> ImageArray:
+    """Decode an image file, or the bytes of one, into a writable array; an EXIF rotation is not applied.
+
+    ``mode`` converts to Pillow's "RGB" or "L"; None leaves the channels as they are in the file.
+
+    Raises:
+        OSError: there is no such file, or it is no readable image; the message is one line.
+    """
+    with _unreadable_as_os_error():
+        return iio.imread(source, index=0, plugin="pillow", mode=mode)
+
+
+def image_size(source: Path | bytes) -> tuple[int, int]:
+    """Read width and height in pixels from the header of an image; the pixels are not decoded.
+
+    Raises:
+        OSError: there is no such file, or it is no readable image; the message is one line.
+    """
+    with _unreadable_as_os_error():
+        height, width = iio.improps(source, index=0, plugin="pillow").shape[:2]
+    return width, height
+
+
+@contextmanager
+def _unreadable_as_os_error() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SyntaxError, ValueError) as error:                # what Pillow raises for broken files
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise OSError(first_line(error.__cause__ or error)) from None

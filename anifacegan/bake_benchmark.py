@@ -21,10 +21,11 @@ from anifacegan.atomic_files import write_complete
 from anifacegan.baking import BakeConfig, bake
 from anifacegan.command_line import several
 from anifacegan.errors import require
-from anifacegan.film_renderer import decibels, key_expressions, model_charts, person_condition
+from anifacegan.film_renderer import key_expressions, model_charts, person_condition
 from anifacegan.layered import LayeredAvatar
 from anifacegan.library import Model
 from anifacegan.playback import play
+from anifacegan.rendered import decibels
 
 FACE = 0.62
 """The face crop is the middle of the picture, of this share of its side."""
@@ -183,7 +184,8 @@ def _measurement(
 ) -> BakeMeasurement:
     size = error.shape[-1]
     middle = slice(round((1 - FACE) / 2 * size), size - round((1 - FACE) / 2 * size))
-    whole, face = ([decibels(frame) for frame in part] for part in (error, error[..., middle, middle]))
+    parts = (error, error[..., middle, middle])
+    whole, face = ([decibels(frame.square().mean().item()) for frame in part] for part in parts)
     return BakeMeasurement(
         texture=way.texture,
         grid=way.grid,

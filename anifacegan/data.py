@@ -9,8 +9,7 @@ import io
 import math
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,13 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from anifacegan.atomic_files import image_size, read_image
 from anifacegan.coefficients import BFM, FaceCoefficients, camera_angles, read_coefficients
-from anifacegan.errors import InputError, first_line, require
+from anifacegan.errors import InputError, require
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -224,25 +223,17 @@ class FaceDataset(Dataset):
     def _check_size(self, name: str) -> None:
         """Read the header only."""
         size = self.config.size
-        with self._opened(name) as image:
-            if image.size != (size, size):
-                found = f"{image.width} x {image.height} pixels"
-                raise InputError(f"{self._files.label(name)}: {found}, expected {size} x {size}")
+        width, height = _image_size(self._files, name)
+        if (width, height) != (size, size):
+            found = f"{width} x {height} pixels"
+            raise InputError(f"{self._files.label(name)}: {found}, expected {size} x {size}")
 
     def _image(self, name: str) -> UInt8[np.ndarray, "size size 3"]:
-        with self._opened(name) as image:
-            return np.array(image.convert("RGB"))
-
-    @contextmanager
-    def _opened(self, name: str) -> Iterator[Image.Image]:
+        content = self._files.read(name)
         try:
-            with Image.open(io.BytesIO(self._files.read(name))) as image:
-                yield image
-        except InputError:
-            raise
-        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken files
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{self._files.label(name)}: not a readable image ({reason})") from None
+            return read_image(content, "RGB")
+        except OSError as error:
+            raise InputError(f"{self._files.label(name)}: not a readable image ({error})") from None
 
 
 def picture_size(path: Path) -> int:
@@ -254,11 +245,7 @@ def picture_size(path: Path) -> int:
     files = _open_files(path)
     for name in files.names:
         if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
-            try:
-                with Image.open(io.BytesIO(files.read(name))) as image:
-                    return image.width
-            except (OSError, SyntaxError, ValueError) as error:
-                raise InputError(f"{files.label(name)}: not a readable image ({first_line(error)})") from None
+            return _image_size(files, name)[0]
     raise InputError(f"{path}: no images, expected {', '.join(IMAGE_SUFFIXES)} with a .mat each")
 
 
@@ -322,6 +309,19 @@ class _ZipFiles:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_archive": None}
+
+
+def _image_size(files: "_FolderFiles | _ZipFiles", name: str) -> tuple[int, int]:
+    """Width and height of one image in pixels.
+
+    Raises:
+        InputError: it is not readable.
+    """
+    content = files.read(name)
+    try:
+        return image_size(content)
+    except OSError as error:
+        raise InputError(f"{files.label(name)}: not a readable image ({error})") from None
 
 
 def _open_files(path: Path) -> _FolderFiles | _ZipFiles:

@@ -19,17 +19,16 @@ written and read on the CPU. A batch of pictures is tens of megabytes, and a ste
 with an underscore change it in place.
 """
 
-import io
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from anifacegan.atomic_files import encoded_image, read_image
 from anifacegan.cameras import RECONSTRUCTION_DISTANCE, euler_from_rotation, euler_rotation
 from anifacegan.lighting import AMBIENT
 from anifacegan.models.reconstruction import Reconstruction
@@ -258,6 +257,4 @@ def compress_(
 
 
 def _through_jpeg(picture: UInt8[np.ndarray, "size size 3"], quality: int) -> UInt8[np.ndarray, "size size 3"]:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="JPEG", quality=quality)
-    return np.array(Image.open(buffer).convert("RGB"))
+    return read_image(encoded_image(picture, ".jpg", quality=quality))

@@ -4,7 +4,6 @@ Baking pays when a person is drawn often. It approximates: so ``auto`` bakes lon
 the exact renderer, and stays exact where one differs too much.
 """
 
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ import numpy as np
 import scipy.linalg
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from anifacegan.avatar_player import AvatarPlayer
 from anifacegan.baking import BakeConfig, bake
@@ -27,7 +25,7 @@ from anifacegan.manifold_charts import ManifoldCharts, chart_manifolds
 from anifacegan.models.fast_fields import fast_avatar
 from anifacegan.models.latents import Latents
 from anifacegan.players import NumbaPlayer, player_on
-from anifacegan.rendered import FrameRenderer, Picture
+from anifacegan.rendered import FrameRenderer, Picture, decibels
 from anifacegan.still_baking import bake_still
 from anifacegan.torch_playback import TorchPlayer
 from anifacegan.trajectories import Trajectory
@@ -184,7 +182,8 @@ class RendererChoice:
         """Decibels between two renderers on one picture of the film, at no more than 256 px."""
         film = wanted.trajectory
         view = (film.z_exp[k], float(film.yaw[k]), float(film.pitch[k]), min(wanted.size, 256))
-        return decibels(one.picture(*view).rgb - other.picture(*view).rgb)
+        error = one.picture(*view).rgb - other.picture(*view).rgb
+        return decibels(error.square().mean().item())
 
 
 def picture_renderer(
@@ -194,11 +193,6 @@ def picture_renderer(
     if isinstance(film, NumbaPlayer | TorchPlayer) and film.avatar.was_baked_for(z_exp, yaw, pitch):
         return film
     return exact
-
-
-def decibels(error: Float[Tensor, "*picture"]) -> float:
-    """PSNR of colours in [0, 1] that are wrong by so much; 120 where there is no error."""
-    return -10 * math.log10(max(error.square().mean().item(), 1e-12))
 
 
 @torch.inference_mode()

@@ -1,17 +1,20 @@
 """Pictures on disk: PNG, depth maps, films, contact sheets. Arrays are (height, width, channel) of bytes."""
 
-import io
 import math
-import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8, UInt16
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
+from anifacegan.atomic_files import encoded_image
+from anifacegan.errors import first_line
 
 WHITE, INK = (255, 255, 255), (40, 40, 40)
 GAP_PX, FONT_PX = 8, 13
@@ -48,49 +51,51 @@ def depth_levels(
 def write_png(
     path: Path, pixels: UInt8[np.ndarray, "height width channel"] | UInt16[np.ndarray, "height width"]
 ) -> None:
-    """RGB, RGBA or 16-bit grey."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    path.write_bytes(buffer.getvalue())
-
-
-def read_png(path: Path) -> UInt8[np.ndarray, "height width channel"] | UInt16[np.ndarray, "height width"]:
-    """What :func:`write_png` wrote."""
-    with Image.open(path) as image:
-        return np.asarray(image)
+    """Write RGB, RGBA or 16-bit grey into a folder that is itself complete or not there."""
+    path.write_bytes(encoded_image(pixels))
 
 
 def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]], fps: int) -> None:
-    """H.264 in MP4, yuv420p as every player reads it. An odd size gets one more row and column, copies of the last.
+    """Write H.264 in MP4, yuv420p as every player reads it.
+
+    An odd size gets one more row and column, copies of the last. When writing fails or is interrupted, no file is
+    left at ``path``.
 
     Raises:
-        OSError: the encoder failed, for lack of space say.
+        OSError: the encoder failed, for lack of space say; what it says itself goes to stderr.
     """
-    import imageio_ffmpeg
-
-    frames = iter(frames)
-    first = _even(next(frames))
+    frames = map(_even, frames)
+    first = next(frames)
     height, width = first.shape[:2]
-    command = [
-        imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-y",
-        "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "-",
-        "-an", "-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p",
-        "-movflags", "+faststart", "-f", "mp4", str(path),
-    ]  # fmt: skip
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as encoder:
-        assert encoder.stdin is not None
+    encoder = imageio_ffmpeg.write_frames(
+        str(path), (width, height), fps=fps, codec="libx264", quality=None, macro_block_size=1,
+        ffmpeg_log_level="error", output_params=["-crf", "18", "-movflags", "+faststart", "-f", "mp4"],
+    )  # fmt: skip
+    count = 0
+    try:
         try:
-            encoder.stdin.write(first.tobytes())
-            for frame in frames:
-                encoder.stdin.write(_even(frame).tobytes())
-        except BrokenPipeError:
-            pass  # the encoder ended early: its log says why
-        except BaseException:
-            encoder.kill()
-            raise
-        log = encoder.communicate()[1].decode(errors="replace").strip().splitlines()
-    if encoder.returncode != 0:
-        raise OSError(f"{path.name}: the video encoder failed ({log[-1] if log else 'no reason given'})")
+            encoder.send(None)
+            for frame in chain([first], frames):
+                encoder.send(np.ascontiguousarray(frame))
+                count += 1
+        finally:
+            encoder.close()
+        _check_frame_count(path, count)
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(f"{path.name}: the video encoder failed ({first_line(error)})") from None
+        raise
+
+
+def _check_frame_count(path: Path, count: int) -> None:
+    """Refuse a video that is not whole: imageio-ffmpeg ignores the encoder's exit status."""
+    try:
+        found = imageio_ffmpeg.count_frames_and_secs(str(path))[0]
+    except RuntimeError:
+        raise OSError("it left no readable video") from None
+    if found != count:
+        raise OSError(f"it left {found} frames, expected {count}")
 
 
 def _even(frame: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "even_height even_width 3"]:
@@ -109,7 +114,11 @@ class SheetRow:
 
 
 def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow]) -> UInt8[np.ndarray, "height width 3"]:
-    """Labelled pictures in rows and columns; all cells have one size."""
+    """Lay out labelled images in rows and columns; all cells have one size.
+
+    Laid out here and not by ``torchvision.utils.make_grid``, which has no place for row labels nor for gaps between
+    groups of rows alone.
+    """
     font = ImageFont.load_default(FONT_PX)
     side = rows[0].cells[0].shape[0]
     left = 2 * GAP_PX + math.ceil(max(font.getlength(line) for row in rows for line in row.label.splitlines()))

@@ -16,6 +16,7 @@ from anifacegan.models.generator import Avatar, Generator, in_slices, render_ray
 from anifacegan.models.latents import Latents
 from anifacegan.pictures import SheetRow, contact_sheet, to_bytes
 from anifacegan.rays import Rays, image_rays
+from anifacegan.rendered import decibels
 from anifacegan.shapes import EXP_DIM
 from anifacegan.training_faces import HeldOutViews
 from anifacegan.visible_renderer import render_visible
@@ -61,7 +62,7 @@ def held_out_faces(
         pictures = [drawn(c, rays) for c in (codes, neutral)]
         errors.append(float((pictures[0] - truth).square().mean()))
         columns.append(torch.cat([truth, *pictures], dim=0))
-    psnr = -10 * float(np.log10(np.mean(errors))) if data.appearance_known else None
+    psnr = float(decibels(np.mean(errors))) if data.appearance_known else None
     return _bytes(torch.cat(columns, dim=1)), psnr
 
 

@@ -28,7 +28,7 @@ from anifacegan.models.growth import grown_generator
 from anifacegan.peak_memory import forget_peak, peak_bytes
 from anifacegan.players import player_on
 from anifacegan.reference_renderer import reference_picture
-from anifacegan.rendered import FrameRenderer
+from anifacegan.rendered import FrameRenderer, decibels
 
 Way = Callable[[Model, Face, float, float, int], Tensor]
 """(model, face, yaw, pitch, size) -> (3, size, size) rgb in [0, 1]."""
@@ -192,9 +192,9 @@ def measure_size(
 def differences(
     pictures: Float[Tensor, "view 3 height width"], reference: Float[Tensor, "view 3 height width"]
 ) -> tuple[float, float]:
-    """PSNR in dB, and the largest absolute difference."""
+    """PSNR in dB, 120 where all is equal, and the largest absolute difference."""
     error = (pictures - reference).double()
-    return -10 * error.square().mean().log10().item(), error.abs().max().item()
+    return decibels(error.square().mean().item()), error.abs().max().item()
 
 
 # --------------------------------------------------------------------------------------------------------------- report
@@ -264,7 +264,7 @@ def heading(config: RenderBenchmark, measurements: list[Measurement]) -> str:
 
 
 def write_json(path: Path, config: RenderBenchmark, measurements: list[Measurement]) -> None:
-    """The same numbers for programs; an infinite PSNR is null."""
+    """The same numbers for programs; the PSNR of equal pictures is null."""
     content = {
         "model": str(config.model),
         "person": config.seed,

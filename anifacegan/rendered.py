@@ -1,13 +1,15 @@
 """What draws a person, and what it gives back of one view."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.errors import InputError
+
+Number = TypeVar("Number", float, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,11 @@ class FrameRenderer(Protocol):
     """Draws one person: yaw and pitch are radians from frontal, ``size`` is pixels."""
 
     def picture(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> Picture: ...
+
+
+def decibels(mean_squared_error: Number) -> Number:
+    """PSNR in dB of colours in [0, 1], entry by entry: 120 at most, also where there is no error; NaN stays NaN."""
+    return -10 * np.log10(np.maximum(mean_squared_error, 1e-12))
 
 
 def check_size(size: int) -> None:

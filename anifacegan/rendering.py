@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from tqdm import tqdm
 
+from anifacegan.atomic_files import read_image
 from anifacegan.avatar_player import AvatarPlayer
 from anifacegan.codes import write_people
 from anifacegan.errors import InputError
@@ -27,7 +28,6 @@ from anifacegan.pictures import (
     contact_sheet,
     depth_levels,
     over_white,
-    read_png,
     straight_alpha,
     to_bytes,
     write_png,
@@ -116,7 +116,7 @@ def _render_person(
         progress.update()
     if config.video:
         entry["video"] = f"{person.name}.mp4"
-        images = (_on_paper(read_png(folder / frame["file"])) for frame in frames)
+        images = (_on_paper(read_image(folder / frame["file"])) for frame in frames)
         write_video(folder / entry["video"], images, config.fps)
     return entry | {"frames": frames}
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from anifacegan.atomic_files import cannot_be_written, complete_or_absent, write_complete
+from anifacegan.atomic_files import cannot_be_written, encoded_image, write_complete
 
 
 class RunLog:
@@ -70,8 +69,7 @@ class RunLog:
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """A (H, W, 3) uint8 picture: NAME.png in the folder, the newest in place of the one before."""
-        with complete_or_absent(self.folder / f"{name}.png") as temporary:
-            Image.fromarray(image).save(temporary, format="png")
+        write_complete(self.folder / f"{name}.png", encoded_image(image))
         self.writer.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from tqdm import tqdm
 
 from anifacegan import adversarial, training
-from anifacegan.atomic_files import write_complete
+from anifacegan.atomic_files import encoded_image, write_complete
 from anifacegan.coefficients import write_coefficients
 from anifacegan.config import TrainConfig
 from anifacegan.data import FaceDataset
@@ -174,7 +173,7 @@ def collect_pictures(config: TrainingBenchmark, folder: Path) -> None:
         studio = load_studio(config.face_model)
         items = (render_item(studio, config.schedule.seed, index, size) for index in range(count))
     for index, (image, face) in enumerate(tqdm(items, total=count, desc="pictures", disable=None, leave=False)):
-        Image.fromarray(image).save(folder / f"{index:06d}.png", compress_level=1)
+        (folder / f"{index:06d}.png").write_bytes(encoded_image(image, compress_level=1))
         write_coefficients(folder / f"{index:06d}.mat", face)
 
 

@@ -19,17 +19,17 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
+from scipy.stats import pearsonr, spearmanr
 from tqdm import tqdm
 
-from anifacegan.atomic_files import write_complete
+from anifacegan.atomic_files import read_image, write_complete
 from anifacegan.command_line import read_config
 from anifacegan.errors import InputError, exit_on_input_error
 from anifacegan.expressions import PRESETS
 from anifacegan.library import load_model
 from anifacegan.metrics.face_detector import FaceDetector, Found, Image, Landmarks, head_yaw
 from anifacegan.morphable import load_open_face_model
-from anifacegan.pictures import over_white, read_png, to_bytes
+from anifacegan.pictures import over_white, to_bytes
 from anifacegan.synthetic import load_studio, render_person, sample_person
 
 SYNTHETIC = "synthetic"
@@ -111,7 +111,7 @@ def saved_frames(folder: Path) -> Iterator[tuple[str, Image]]:
     if not paths:
         raise InputError(f"{folder}: holds no PERSON/frame_*.png, expected what ./render.sh writes")
     for path in paths:
-        pixels = read_png(path)
+        pixels = read_image(path)
         yield path.relative_to(folder).as_posix(), over_white(pixels) if pixels.shape[-1] == 4 else pixels
 
 
@@ -146,14 +146,12 @@ def eye_opening(landmarks: Landmarks) -> float:
 
 def correlation(x: Sequence[float], y: Sequence[float]) -> float:
     """Pearson's r; nan if a value is nan, or all are the same."""
-    x_centred, y_centred = np.array(x) - np.mean(x), np.array(y) - np.mean(y)
-    norm = math.sqrt((x_centred @ x_centred) * (y_centred @ y_centred))
-    return float(x_centred @ y_centred) / norm if norm > 0 else math.nan
+    return float(pearsonr(x, y)[0]) if np.ptp(x) and np.ptp(y) else math.nan
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
     """Spearman's; nan if a value is nan, or all are the same."""
-    return correlation(rankdata(x), rankdata(y))
+    return float(spearmanr(x, y)[0]) if np.ptp(x) and np.ptp(y) else math.nan
 
 
 def look_at_people(pictures: Pictures, detector: FaceDetector, seeds: Iterable[int]) -> Seen:

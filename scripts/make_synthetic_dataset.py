@@ -23,10 +23,9 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(threads, "1")
 
 import torch
-from PIL import Image
 from tqdm import tqdm
 
-from anifacegan.atomic_files import complete_or_absent, remove_leftovers, write_complete
+from anifacegan.atomic_files import complete_or_absent, encoded_image, remove_leftovers, write_complete
 from anifacegan.coefficients import write_coefficients
 from anifacegan.command_line import read_config
 from anifacegan.errors import InputError, exit_on_input_error
@@ -127,8 +126,7 @@ def make_item(config: DataSetConfig, studio: Studio, index: int) -> None:
     image, face = render_item(studio, config.seed, index, config.size)
     image_path, coefficients_path = item_paths(config.out, index)
     write_coefficients(coefficients_path, face)
-    with complete_or_absent(image_path) as temporary:
-        Image.fromarray(image).save(temporary, format="png", compress_level=1)
+    write_complete(image_path, encoded_image(image, compress_level=1))
 
 
 def archive(out: Path, count: int) -> None:

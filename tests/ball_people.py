@@ -1,7 +1,6 @@
 """People in closed form who can be baked: painted balls about the charts' centre, which expressions move."""
 
 import functools
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +14,7 @@ from anifacegan.models.generator import Avatar, render_rays
 from anifacegan.models.manifolds import CENTRE, SLOPE
 from anifacegan.playback import play
 from anifacegan.rays import image_rays
+from anifacegan.rendered import decibels
 from anifacegan.shapes import BOX
 
 MARCH = MarchConfig()
@@ -89,4 +89,4 @@ def psnr_of(
 ) -> float:
     """Decibels between what is played and the exact renderer's picture."""
     played = play(avatar, avatar.posed(z_exp), yaw, pitch, size).rgb.numpy()
-    return -10 * math.log10(((played - exact_picture(condition(z_exp), yaw, pitch, size)) ** 2).mean())
+    return decibels(((played - exact_picture(condition(z_exp), yaw, pitch, size)) ** 2).mean())

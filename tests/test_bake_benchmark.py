@@ -16,8 +16,8 @@ from anifacegan.bake_benchmark import (
     measure_baking,
     write_baking_json,
 )
-from anifacegan.film_renderer import decibels
 from anifacegan.library import load_model
+from anifacegan.rendered import decibels
 from tests.small_models import write_small_model
 
 TINY = BakeBenchmark(
@@ -52,9 +52,16 @@ def test_the_film_goes_from_neutral_to_one_expression_and_on_to_the_next(tmp_pat
     np.testing.assert_allclose(_film(model, replace(TINY, frames=3, expression="smile"))[1], 0.5 * smile, atol=1e-6)
 
 
-def test_decibels_are_those_of_a_constant_error() -> None:
-    assert decibels(torch.full((3, 4, 4), 0.1)) == pytest.approx(20.0, abs=1e-4)
-    assert decibels(torch.zeros(3, 4, 4)) == pytest.approx(120.0)
+def test_decibels_are_those_of_a_mean_squared_error() -> None:
+    assert decibels(0.01) == pytest.approx(20.0) and decibels(0.0) == pytest.approx(120.0)
+    np.testing.assert_allclose(decibels(np.array([0.1, 0.0, np.nan])), [10.0, 120.0, np.nan])
+
+
+def test_decibels_are_torchmetrics_psnr() -> None:
+    image = pytest.importorskip("torchmetrics.functional.image", reason="the extra 'eval' is not installed")
+    one, other = torch.rand(2, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    expected = float(image.peak_signal_noise_ratio(one, other, data_range=1.0))
+    assert decibels((one - other).square().mean().item()) == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_json_says_what_the_table_says(found: list[BakeMeasurement], tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from anifacegan.atomic_files import read_image
 from anifacegan.checkpoints import save_checkpoint
 from anifacegan.metrics.comparison_run import CompareConfig
 from anifacegan.metrics.settings import COMPARED, DEFINITIONS, OFFLINE
-from anifacegan.pictures import read_png
 from tests.judged_model import write_judge
 from tests.loaded_scripts import load_script
 from tests.one_line import assert_one_line
@@ -88,7 +88,7 @@ def test_everything_is_in_the_table_and_in_the_file(
     assert document["metrics"]["frechet"]["a"]["features"] == f"judge {document['judge']}"
     assert "tiny judge (sha256 " in document["judge"] and document["judge"] in document["embedder"]
     assert document["a"]["model"] != document["b"]["model"] and ", sha256 " in document["a"]["model"]
-    sheet = read_png(tmp_path / "out" / "sheet.png")
+    sheet = read_image(tmp_path / "out" / "sheet.png")
     assert sheet.shape[0] > 2 * 10 and sheet.shape[1] > len(document["sheet"]["columns"]) * 10
     assert document["sheet"]["columns"] == ["neutral", "smile", "yaw -0.5", "yaw +0.5"]
 

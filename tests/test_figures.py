@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from anifacegan.ablation import FULL, HEADINGS, RESULT, Worth
+from anifacegan.atomic_files import read_image
 from anifacegan.command_line import read_config
 from anifacegan.errors import InputError
 from anifacegan.figures import (
@@ -35,7 +36,7 @@ from anifacegan.figures.command import FigureKind, write_figure
 from anifacegan.figures.painting import Painter, between, captioned_grid
 from anifacegan.figures.settings import FigureConfig, chosen_expressions, drawn_expression
 from anifacegan.library import load_model
-from anifacegan.pictures import FONT_PX, GAP_PX, read_png
+from anifacegan.pictures import FONT_PX, GAP_PX
 from tests.one_line import assert_one_line
 from tests.released_layout import golden_folder, write_averages, write_released
 from tests.small_models import small_generator, write_small_model
@@ -97,7 +98,7 @@ def test_a_figure_is_made_again_from_its_settings(kind: FigureKind, small: Path,
     settings = ["--config", str(tmp_path / "first" / f"{kind.name}.yaml"), "--out", str(tmp_path / "again")]
     again = write_figure(kind, read_config(kind.config, settings, kind.name))
     assert contents(first) == contents(again)
-    assert len(np.unique(read_png(first[0]).reshape(-1, 3), axis=0)) > 30, "the picture is almost empty"
+    assert len(np.unique(read_image(first[0]).reshape(-1, 3), axis=0)) > 30, "the picture is almost empty"
 
 
 @pytest.mark.parametrize("kind", OF_A_MODEL, ids=lambda kind: kind.name)

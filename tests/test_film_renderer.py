@@ -12,6 +12,7 @@ import pytest
 import scipy.io
 
 from anifacegan import film_renderer, seen_cells
+from anifacegan.atomic_files import read_image
 from anifacegan.avatar_player import load_avatar
 from anifacegan.baking import BakeConfig
 from anifacegan.coefficients import OPEN_FACE_MODEL
@@ -28,7 +29,6 @@ from anifacegan.film_renderer import (
 )
 from anifacegan.library import Model, load_model
 from anifacegan.output_folder import MANIFEST
-from anifacegan.pictures import read_png
 from anifacegan.players import NumbaPlayer
 from anifacegan.rendering import run
 from anifacegan.trajectories import Trajectory
@@ -216,7 +216,7 @@ def test_baked_frames_are_close_to_exact_ones_and_the_manifest_says_how(config: 
     for person in manifest["people"]:
         assert person["renderer"] == "baked" and person["psnr_to_exact_db"] > 25 and person["blendshapes"] == 1
         for frame in person["frames"]:
-            one, other = (read_png(tmp_path / name / frame["file"]) / 255 for name in ("out", "exact"))
+            one, other = (read_image(tmp_path / name / frame["file"]) / 255 for name in ("out", "exact"))
             assert -10 * np.log10(((one - other) ** 2).mean()) > 25
     exact = json.loads((tmp_path / "exact" / MANIFEST).read_text())
     assert [person["renderer"] for person in exact["people"]] == ["exact", "exact"]

@@ -57,7 +57,7 @@ def pins(file: str) -> dict[str, str]:
 
 def test_import_needs_no_optional_or_slow_package() -> None:
     late = (
-        "nvdiffrast", "numba", "tensorboard", "torch.utils.tensorboard", "imageio", "torchvision", "anny", "skimage",
+        "nvdiffrast", "numba", "tensorboard", "torch.utils.tensorboard", "torchvision", "anny", "skimage",
         "trimesh",
     )  # fmt: skip
     code = f"import sys, anifacegan; print([name for name in {late} if name in sys.modules])"

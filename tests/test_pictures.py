@@ -1,5 +1,6 @@
 """Pictures on disk hold what they were given."""
 
+import os
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -8,12 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
+from anifacegan import pictures
+from anifacegan.atomic_files import encoded_image, image_size, read_image
 from anifacegan.pictures import (
     SheetRow,
     contact_sheet,
     depth_levels,
     over_white,
-    read_png,
     straight_alpha,
     to_bytes,
     write_png,
@@ -47,7 +49,7 @@ def test_channels_come_last() -> None:
 def test_png_is_lossless(tmp_path: Path, channels: int) -> None:
     pixels = noise(7, 9, channels)
     write_png(tmp_path / "a.png", pixels)
-    assert np.array_equal(read_png(tmp_path / "a.png"), pixels)
+    assert np.array_equal(read_image(tmp_path / "a.png"), pixels)
 
 
 def test_straight_alpha_over_the_background_is_the_picture() -> None:
@@ -102,7 +104,7 @@ def test_film_keeps_colours_upright(tmp_path: Path) -> None:
 
 
 def test_a_film_that_cannot_be_written_says_so(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"a\.mp4: the video encoder failed \(.*No such file"):
+    with pytest.raises(OSError, match=r"a\.mp4: the video encoder failed \("):
         write_video(tmp_path / "missing" / "a.mp4", [noise(16, 16, 3)] * 200, fps=25)
 
 
@@ -113,6 +115,48 @@ def test_an_error_among_the_frames_stops_the_film(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         write_video(tmp_path / "a.mp4", frames(), fps=25)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_film_without_room_leaves_no_file(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"^a\.mp4: the video encoder failed \([^\n]*\)$"):
+        write_video(tmp_path / "a.mp4", [noise(64, 64, 3, seed=seed) for seed in range(60)], fps=25)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kept", [0.98, 0.5])
+def test_a_film_that_ends_early_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: float) -> None:
+    """The encoder's exit status is not known: the file is looked at."""
+    check = pictures._check_frame_count
+
+    def check_of_cut(path: Path, count: int) -> None:
+        os.truncate(path, int(kept * path.stat().st_size))
+        check(path, count)
+
+    monkeypatch.setattr(pictures, "_check_frame_count", check_of_cut)
+    with pytest.raises(OSError, match="video encoder failed"):
+        write_video(tmp_path / "a.mp4", [noise(32, 32, 3, seed=seed) for seed in range(60)], fps=25)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 0.9])
+def test_a_broken_image_is_an_error_of_one_line(share: float) -> None:
+    content = encoded_image(noise(40, 40, 3))
+    with pytest.raises(OSError, match=r"^.+$"):
+        read_image(content[: int(share * len(content))])
+
+
+def test_images_are_converted_but_not_turned(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6                                                      # Orientation: a quarter turn
+    Image.fromarray(noise(8, 16, 3)).save(tmp_path / "a.jpg", exif=exif)
+    Image.fromarray(noise(8, 16, 3)).quantize(8).save(tmp_path / "a.png")
+    for name in ("a.jpg", "a.png"):
+        assert image_size(tmp_path / name) == (16, 8)
+        for mode in ("RGB", "L"):
+            with Image.open(tmp_path / name) as image:
+                assert np.array_equal(read_image(tmp_path / name, mode), np.asarray(image.convert(mode)))
 
 
 def test_sheet_holds_every_cell_once_in_its_row_and_column() -> None:

@@ -16,13 +16,13 @@ import pytest
 import scipy.io
 import torch
 
+from anifacegan.atomic_files import read_image
 from anifacegan.codes import write_people
 from anifacegan.coefficients import BFM, read_expression
 from anifacegan.errors import InputError
 from anifacegan.film_plan import RenderConfig, located, plan_film
 from anifacegan.library import load_model
 from anifacegan.output_folder import MANIFEST
-from anifacegan.pictures import read_png
 from anifacegan.rendering import run
 from tests.released_layout import golden_folder, write_averages, write_released
 from tests.render_calls import call, one_error_line
@@ -55,7 +55,7 @@ def same_signals():
 
 
 def frames_of(folder: Path, person: str) -> np.ndarray:
-    return np.stack([read_png(path) for path in sorted((folder / person).glob("frame_*.png"))])
+    return np.stack([read_image(path) for path in sorted((folder / person).glob("frame_*.png"))])
 
 
 def write_mat(path: Path, **arrays: object) -> Path:
@@ -84,11 +84,11 @@ def test_the_command_writes_frames_films_sheet_and_manifest(
         assert [frame["strength"] for frame in person["frames"]] == [0, 0.5, 1]
         assert imageio_ffmpeg.count_frames_and_secs(str(out / person["video"]))[0] == 3
         for frame in person["frames"]:
-            assert read_png(out / frame["file"]).shape == (12, 12, 3)
-            assert read_png(out / frame["depth"]).dtype == np.uint16
+            assert read_image(out / frame["file"]).shape == (12, 12, 3)
+            assert read_image(out / frame["depth"]).dtype == np.uint16
     assert manifest["sheet"]["expressions"] == ["neutral", "smile", *(name for name in MATS if name != "smile")]
     assert manifest["sheet"]["yaw"] == [-0.35, 0, 0.35]
-    sheet = read_png(out / "sheet.png")
+    sheet = read_image(out / "sheet.png")
     assert sheet.shape[0] > 9 * 12 and sheet.shape[1] > 7 * 12
     assert manifest["model"]["name"] == "small" and manifest["versions"]["torch"] == torch.__version__
     assert manifest["seconds"]["total"] >= manifest["seconds"]["frames"] >= 0
@@ -162,7 +162,7 @@ def test_transparent_frames_over_the_background_are_the_picture(config: RenderCo
 
 def test_depth_maps_hold_the_distance(config: RenderConfig) -> None:
     manifest = run(replace(config, seeds=1, frames=1, depth=True))
-    levels = read_png(config.out / "seed1" / "depth_000.png").astype(np.float64)
+    levels = read_image(config.out / "seed1" / "depth_000.png").astype(np.float64)
     near, far = manifest["depth"]["at_0"], manifest["depth"]["at_65535"]
     picture = load_model(config.model).face(seed=1, expression="smile").picture(yaw=0.35, size=12)
     assert np.abs(near + levels / 65535 * (far - near) - picture.depth[0].numpy()).max() < 1e-4
@@ -296,12 +296,12 @@ def test_golden_pictures_through_the_command(
         "--frames", 1, "--size", 24, "--psi", 0.7, "--grid", "false", "--depth", "--out", tmp_path / "out",
     )  # fmt: skip
     assert code == 0, capsys.readouterr().err
-    pixels = read_png(tmp_path / "out" / "person" / "frame_000.png").astype(np.float64)
+    pixels = read_image(tmp_path / "out" / "person" / "frame_000.png").astype(np.float64)
     exact = (np.clip(expected["images"][case], -1, 1) + 1) / 2 * 255
     assert np.abs(pixels - exact.transpose(1, 2, 0)).max() <= 0.5 + 255 / 2 * 1e-3  # rounding, and the tolerance
     manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
     near, far = manifest["depth"]["at_0"], manifest["depth"]["at_65535"]
-    depth = near + read_png(tmp_path / "out" / "person" / "depth_000.png") / 65535 * (far - near)
+    depth = near + read_image(tmp_path / "out" / "person" / "depth_000.png") / 65535 * (far - near)
     assert np.abs(depth - np.clip(expected["depths"][case, 0], near, far)).max() <= 1e-4
 
 

@@ -6,7 +6,6 @@ what is in it, of which model, made with which versions.
 
 import dataclasses
 import hashlib
-import io
 import json
 import platform
 import sys
@@ -17,9 +16,8 @@ from typing import Any
 
 import torch
 import yaml
-from PIL import Image
 
-from anifacegan.atomic_files import complete_or_absent, write_complete
+from anifacegan.atomic_files import complete_or_absent, encoded_image, write_complete
 from anifacegan.command_line import plain, read_config
 from anifacegan.errors import InputError, exit_on_input_error
 from anifacegan.figures.painting import Pixels
@@ -75,10 +73,8 @@ def write_figure(kind: FigureKind, config: Any) -> list[Path]:
     drawing = kind.draw(config)
     config.out.mkdir(parents=True, exist_ok=True)
     stem = config.out / kind.name
-    buffer = io.BytesIO()
-    Image.fromarray(drawing.picture).save(buffer, format="PNG")
     paths = [stem.with_suffix(".png"), stem.with_suffix(".yaml")]
-    write_complete(paths[0], buffer.getvalue())
+    write_complete(paths[0], encoded_image(drawing.picture))
     write_complete(paths[1], yaml.safe_dump(plain(config), sort_keys=False))
     for ending, write in drawing.beside.items():
         paths.append(stem.with_suffix(ending))

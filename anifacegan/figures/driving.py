@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 
+from anifacegan.atomic_files import read_image
 from anifacegan.coefficients import read_coefficients
 from anifacegan.errors import InputError, require
 from anifacegan.figures.command import Drawing, FigureKind, model_record
@@ -158,13 +159,14 @@ def coefficient_bars(z_exp: Float[np.ndarray, "64"], size: int) -> Pixels:
 def _square_picture(path: Path, size: int) -> Pixels:
     """The middle square of a picture file."""
     try:
-        with Image.open(path) as image:
-            side = min(image.size)
-            left, top = (image.width - side) // 2, (image.height - side) // 2
-            square = image.convert("RGB").crop((left, top, left + side, top + side))
-            return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
-    except (UnidentifiedImageError, OSError) as error:
-        raise InputError(f"{path}: not a readable picture ({type(error).__name__})") from None
+        pixels = read_image(path, "RGB")
+    except OSError as error:
+        raise InputError(f"{path}: not a readable picture ({error})") from None
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = Image.fromarray(pixels[top : top + side, left : left + side])
+    return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
 
 
 KIND = FigureKind(

@@ -1,6 +1,5 @@
 """Faces of one model as pixels, and grids of them with captions."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+from torchvision.utils import make_grid
 from tqdm import tqdm
 
 from anifacegan.devices import moved
@@ -74,16 +74,17 @@ def between(first: Codes, last: Codes, share: float) -> Codes:
 def captioned_grid(
     cells: Sequence[tuple[str, Pixels]], columns: int
 ) -> UInt8[np.ndarray, "all_rows all_columns 3"]:
-    """Pictures of one size row by row, each with its caption below."""
+    """Lay out images of one size row by row, each with its caption below; one image alone gets no border."""
     font = ImageFont.load_default(FONT_PX)
-    height, width = cells[0][1].shape[:2]
-    across, down = min(columns, len(cells)), math.ceil(len(cells) / columns)
-    step_x, step_y = width + GAP_PX, height + FONT_PX + 2 * GAP_PX
-    sheet = Image.new("RGB", (across * step_x + GAP_PX, down * step_y + GAP_PX), WHITE)
-    draw = ImageDraw.Draw(sheet)
-    for k, (caption, pixels) in enumerate(cells):
-        x, y = GAP_PX + k % columns * step_x, GAP_PX + k // columns * step_y
-        sheet.paste(Image.fromarray(pixels), (x, y))
-        middle = (x + width / 2, y + height + GAP_PX)
-        draw.text(middle, shortened(caption, font, width), INK, font, anchor="mm")
-    return np.asarray(sheet)
+    tiles = np.stack([_captioned(caption, pixels, font) for caption, pixels in cells])
+    grid = make_grid(torch.from_numpy(tiles).permute(0, 3, 1, 2), nrow=columns, padding=GAP_PX, pad_value=255)
+    return grid.permute(1, 2, 0).contiguous().numpy()
+
+
+def _captioned(caption: str, pixels: Pixels, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Pixels:
+    height, width = pixels.shape[:2]
+    tile = Image.new("RGB", (width, height + FONT_PX + GAP_PX), WHITE)
+    tile.paste(Image.fromarray(pixels))
+    middle = (width / 2, height + GAP_PX)
+    ImageDraw.Draw(tile).text(middle, shortened(caption, font, width), INK, font, anchor="mm")
+    return np.asarray(tile)

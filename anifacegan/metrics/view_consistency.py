@@ -11,7 +11,6 @@ On the face the depth is also compared with the face model's: mean |depth render
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -22,6 +21,7 @@ from anifacegan.face_surfaces import SurfaceMap
 from anifacegan.metrics.asked import MM_PER_WORLD
 from anifacegan.metrics.bootstrap import Draws, Resampled, Weights, weighted_ratio
 from anifacegan.rays import Rays, image_rays
+from anifacegan.rendered import decibels
 
 OPAQUE = 0.99
 HALF = 0.5
@@ -91,8 +91,7 @@ class ConsistencyItems:
         )
 
         def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
-            with np.errstate(divide="ignore"):                         # equal colours are infinitely alike
-                psnr = -10 * np.log10(weighted_ratio(weights[0], squared, visible))
+            psnr = decibels(weighted_ratio(weights[0], squared, visible))
             return {"psnr_db": psnr, "depth_mm": weighted_ratio(weights[0], depth_mm, on_face)}
 
         return Resampled({"faces": len(squared)}, numbers)

