@@ -22,7 +22,6 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import torch
 import yaml
 from tqdm import tqdm
 
@@ -31,7 +30,6 @@ from anifacegan.command_line import plain
 from anifacegan.continuation import refuse_changes
 from anifacegan.distribution import ALONE, Workers
 from anifacegan.errors import InputError
-from anifacegan.optimisation import learning
 from anifacegan.run_log import RunLog
 from anifacegan.snapshots import load_newest, remove_half_written, save_snapshot
 
@@ -42,11 +40,8 @@ class KeptState(Protocol):
 
     step: int
     """Of those that are done."""
-
-    @property
-    def optimisers(self) -> list[torch.optim.Optimizer]:
-        """Their groups name their ``field``."""
-        ...
+    learning: dict[str, float]
+    """Learning rates and gradient norms, by name."""
 
     def state_dict(self) -> dict[str, Any]:
         """All it takes to go on, ``step`` included: tensors and plain values."""
@@ -157,7 +152,7 @@ class DurableRun:
                 log.add(losses, images)
                 if state.step % when.log_every == 0:
                     log.flush(state.step)
-                    log.watch(state.step, learning(state.optimisers))
+                    log.watch(state.step, state.learning)
                 if state.step % show_every == 0 or done:
                     show(log)
                 if state.step % when.snapshot_every == 0 or done or stopping:

@@ -19,9 +19,10 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from anifacegan import adversarial, training
+from anifacegan import optimisation
 from anifacegan.atomic_files import write_complete
 from anifacegan.coefficients import write_coefficients
 from anifacegan.config import TrainConfig
@@ -43,9 +44,8 @@ STAGES = ("warm_up_deform", "near_surface", "complete", "adversarial")
 PHASES = ("data", "forward", "backward", "optimiser")
 """forward is everything that is not one of the others."""
 LEARNING = (
-    (training, "update_average"),
-    (training, "keep_gradient_norms"),
-    (adversarial, "keep_gradient_norms"),
+    (AveragedModel, "update_parameters"),
+    (optimisation, "learning"),
 )
 """What a step does with its gradients, beside PyTorch's own part."""
 

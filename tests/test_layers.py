@@ -36,8 +36,9 @@ LAYERS = """
     models.generator models.reconstruction
     degradations compilation models.growth models.fast_fields
     exact_renderer visible_renderer
-    losses.adversarial losses.geometry losses.imitation losses.landmarks losses.photometric losses.total
-    warm_start optimisation
+    losses.adversarial losses.geometry losses.imitation losses.landmarks losses.photometric
+    optimisation
+    warm_start
     checkpoints released snapshots run_log
     reconstruction_files prior_files
     training_faces real_pictures views
