@@ -1,7 +1,11 @@
-"""Files that are complete or not there: written aside in the same folder, flushed to the disk, then renamed."""
+"""Files that are complete or not there: written aside in the same folder, flushed to the disk, then renamed.
 
+And their checksums.
+"""
+
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -44,3 +48,17 @@ def flush(path: Path) -> None:
 
 def cannot_be_written(path: Path, error: OSError) -> InputError:
     return InputError(f"{path}: cannot be written ({error.strerror or error})")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256(parts: Iterable[bytes]) -> str:
+    """SHA-256 of bytes one after another, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()

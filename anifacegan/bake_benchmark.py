@@ -24,6 +24,7 @@ from anifacegan.errors import require
 from anifacegan.film_renderer import decibels, key_expressions, model_charts, person_condition
 from anifacegan.layered import LayeredAvatar
 from anifacegan.library import Model
+from anifacegan.output_folder import markdown_table
 from anifacegan.playback import play
 
 FACE = 0.62
@@ -215,7 +216,7 @@ def baking_table(found: list[BakeMeasurement]) -> str:
         ]
         for m in found
     ]  # fmt: skip
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
+    return markdown_table(head, rows)
 
 
 def write_baking_json(path: Path, config: BakeBenchmark, found: list[BakeMeasurement]) -> None:

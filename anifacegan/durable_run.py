@@ -12,7 +12,6 @@ goes on there, is here:
         train(state, ..., report)                             # calls report(state, losses) after every step
 """
 
-import hashlib
 import json
 import signal
 import sys
@@ -25,7 +24,7 @@ from typing import Any, Protocol, runtime_checkable
 import yaml
 from tqdm import tqdm
 
-from anifacegan.atomic_files import write_complete
+from anifacegan.atomic_files import sha256, write_complete
 from anifacegan.command_line import plain
 from anifacegan.continuation import refuse_changes
 from anifacegan.distribution import ALONE, Workers
@@ -104,8 +103,8 @@ class DurableRun:
         self.new = self.content is None
         if self.content is not None and "fixed" in self.content:       # older snapshots do not say
             refuse_changes(config.out, self.content["fixed"], fixed)
-        summed = hashlib.sha256(json.dumps(fixed, sort_keys=True, default=str).encode()).digest()
-        workers.require_same("the sum over configuration and data", int.from_bytes(summed[:7], "big"))
+        summed = sha256([json.dumps(fixed, sort_keys=True, default=str).encode()])
+        workers.require_same("the sum over configuration and data", int(summed[:14], 16))  # fits into int64
         step = -1 if self.content is None else self.content["step"]
         workers.require_same(f"{config.out}: the newest snapshot's step (-1: none)", step)
 

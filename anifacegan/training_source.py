@@ -6,13 +6,13 @@ Photographs have coefficients alone, of BFM (the user's ``BFM_model_front.mat``)
 deformation learns from the mesh of their codes, everything else from the adversarial game.
 """
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from anifacegan.atomic_files import sha256
 from anifacegan.coefficients import ExpressionBasis
 from anifacegan.config import TrainConfig
 from anifacegan.data import CoefficientTable, FaceDataset
@@ -54,7 +54,7 @@ class TrainingSource:
             return describe(self.codes, config.data.size, config.face_model)
         columns = (self.codes.id, self.codes.exp, self.codes.pose)
         return {
-            "codes_sha256": hashlib.sha256(b"".join(column.numpy().tobytes() for column in columns)).hexdigest(),
+            "codes_sha256": sha256(column.numpy().tobytes() for column in columns),
             "face_model_sha256": face_model_sha256(config.face_model),
         }
 

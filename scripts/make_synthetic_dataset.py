@@ -7,7 +7,6 @@ Item i is a function of (seed, i) alone. Killed and started again, the script ke
 """
 # ruff: noqa: E402
 
-import hashlib
 import json
 import os
 import sys
@@ -26,7 +25,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from anifacegan.atomic_files import complete_or_absent, write_complete
+from anifacegan.atomic_files import complete_or_absent, file_sha256, write_complete
 from anifacegan.coefficients import write_coefficients
 from anifacegan.command_line import read_config
 from anifacegan.errors import InputError, exit_on_input_error
@@ -94,7 +93,7 @@ def describe(config: DataSetConfig, studio: Studio) -> None:
         "seed": config.seed,
         "size": config.size,
         "face_model": studio.head.name,
-        "face_model_sha256": hashlib.sha256(face_model.read_bytes()).hexdigest(),
+        "face_model_sha256": file_sha256(face_model),
         "world_offset": [round(x, 6) for x in studio.head.world_offset.tolist()],
         "pitch_offset": 0.0,
     }

@@ -5,7 +5,6 @@ what is in it, of which model, made with which versions.
 """
 
 import dataclasses
-import hashlib
 import io
 import json
 import platform
@@ -19,7 +18,7 @@ import torch
 import yaml
 from PIL import Image
 
-from anifacegan.atomic_files import complete_or_absent, write_complete
+from anifacegan.atomic_files import complete_or_absent, sha256, write_complete
 from anifacegan.command_line import plain, read_config
 from anifacegan.errors import InputError, exit_on_input_error
 from anifacegan.figures.painting import Pixels
@@ -99,8 +98,6 @@ def write_figure(kind: FigureKind, config: Any) -> list[Path]:
 
 def model_record(model: Model) -> dict[str, str]:
     """Which model a figure shows: its name, its face model, and a sum of its weights."""
-    total = hashlib.sha256()
-    for name, tensor in sorted(model.generator.state_dict().items()):
-        total.update(name.encode())
-        total.update(tensor.cpu().numpy().tobytes())
-    return {"name": model.card.name, "face_model": model.card.face_model, "weights_sha256": total.hexdigest()}
+    tensors = sorted(model.generator.state_dict().items())
+    total = sha256(part for name, tensor in tensors for part in (name.encode(), tensor.cpu().numpy().tobytes()))
+    return {"name": model.card.name, "face_model": model.card.face_model, "weights_sha256": total}
