@@ -26,6 +26,7 @@ from anifacegan.metrics.evaluation import EvaluationConfig, evaluate
 from anifacegan.metrics.judge import Judge, load_judge
 from anifacegan.metrics.samples import SampleConfig
 from anifacegan.models.generator import Generator
+from anifacegan.output_folder import markdown_table
 from anifacegan.reconstruction_files import weights_sha256
 from anifacegan.surfaces import FILES
 from anifacegan.training_run import run
@@ -203,10 +204,9 @@ HEADINGS = {
 
 def table(found: dict[str, Worth]) -> str:
     """Markdown, a row a variant."""
-    lines = ["| without | " + " | ".join(HEADINGS.values()) + " |", "|---" * (len(HEADINGS) + 1) + "|"]
     names = {FULL: "nothing (the full loss)", NONE: "all of them"}
+    rows = []
     for name, worth in found.items():
-        numbers = [f"{getattr(worth, key):.3f}" for key in HEADINGS]
         term = name.removeprefix("without_")
-        lines.append(f"| {names.get(name, f'`{term}`')} | " + " | ".join(numbers) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append([names.get(name, f"`{term}`"), *(f"{getattr(worth, key):.3f}" for key in HEADINGS)])
+    return markdown_table(["without", *HEADINGS.values()], rows) + "\n"

@@ -23,10 +23,9 @@ from anifacegan.distribution import ALONE, Workers
 from anifacegan.errors import require
 from anifacegan.image_gradients import Conditioning, PictureRenderer, Split
 from anifacegan.imitation_pictures import PictureImitation
-from anifacegan.losses.total import finite_total
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
-from anifacegan.optimisation import Precision, keep_gradient_norms
+from anifacegan.optimisation import Precision, finite_total, take_step
 from anifacegan.real_pictures import PosedPictures, RealPictures
 from anifacegan.views import ViewConfig, Views, draw_views, sample_generators
 
@@ -123,6 +122,8 @@ class AdversarialGame:
         fields = {name: getattr(generator, name) for name in FIELDS if getattr(generator, name) is not None}
         self.generator_optimiser = _adam(fields, config.lr_generator)
         self.discriminator_optimiser = _adam({"discriminator": discriminator}, config.lr_discriminator)
+        self.learning: dict[str, float] = {}
+        """Learning rate and gradient norm of every network, of the last step it took since the game was made."""
 
     def to(self, device: str) -> None:
         """Move the discriminator and what the optimisers keep; the generator is its owner's to move, before this."""
@@ -254,7 +255,9 @@ class AdversarialGame:
         """One step with the gradients of the whole batch; returns its terms."""
         terms = self.workers.mean(terms)
         self.workers.mean_gradients(weight for group in optimiser.param_groups for weight in group["params"])
-        optimise(turn.step, optimiser, terms, self.config.gradient_limit)
+        finite_total(turn.step, terms)
+        self.learning |= take_step(turn.step, optimiser, self.config.gradient_limit)
+        optimiser.zero_grad()
         return terms
 
     def _renderer(self, turn: Turn, condition: Conditioning) -> PictureRenderer:
@@ -267,26 +270,3 @@ class AdversarialGame:
 def _adam(modules: dict[str, nn.Module], lr: float) -> torch.optim.Adam:
     groups = [{"params": list(module.parameters()), "field": name} for name, module in modules.items()]
     return torch.optim.Adam(groups, lr=lr, betas=(0.0, 0.9))
-
-
-def optimise(step: int, optimiser: torch.optim.Optimizer, terms: dict[str, Tensor], limit: float) -> None:
-    """One step of an optimiser with the gradients that are there, cut to a common norm; they are gone afterwards.
-
-    Raises:
-        FloatingPointError: a term or a gradient is not finite; the weights are those of the step before.
-    """
-    finite_total(step, terms)
-    groups = {group["field"]: group["params"] for group in optimiser.param_groups}
-    keep_gradient_norms(optimiser)
-    norm = nn.utils.clip_grad_norm_([weight for weights in groups.values() for weight in weights], limit)
-    if not torch.isfinite(norm):
-        raise FloatingPointError(f"step {step}: a gradient of {', '.join(groups)} is not finite")
-    optimiser.step()
-    optimiser.zero_grad()
-
-
-@torch.no_grad()
-def follow(average: nn.Module, module: nn.Module, decay: float) -> None:
-    """Exponential moving average of the weights."""
-    for mean, value in zip(average.parameters(), module.parameters(), strict=True):
-        mean.lerp_(value, 1 - decay)

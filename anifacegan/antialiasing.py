@@ -69,14 +69,8 @@ def _antialias_torch(
     """Rows first; columns are the rows of the transposed picture. An outline at 45 degrees is left to the rows."""
     x, y, z = in_camera.double().unbind(-1)
     in_front = z < 0
-    inverse_depth = -1.0 / torch.where(in_front, z, -1.0)
-    points = torch.stack(
-        [
-            camera.principal_px + camera.focal_px * x * inverse_depth,
-            camera.principal_px - camera.focal_px * y * inverse_depth,
-        ],
-        dim=-1,
-    )                                                                  # (B, V, 2)
+    x_px, y_px, _ = camera.pixels(torch.stack([x, y, torch.where(in_front, z, -1.0)], dim=-1))
+    points = torch.stack([x_px, y_px], dim=-1)                         # (B, V, 2)
     drawn = in_front & (points.abs() < LARGEST_COORDINATE_PX).all(-1)
     across = beyond(points.detach(), triangles, drawn[:, triangles].all(-1))
     seen, depth = fragments.triangle, fragments.depth.detach().masked_fill(~fragments.mask, torch.inf)

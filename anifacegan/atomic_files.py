@@ -1,11 +1,14 @@
 """Files that are complete or not there: written aside in the same folder, flushed to the disk, then renamed.
 
-And the one place where image files are decoded and encoded.
+And the one place where image files are decoded and encoded, and where checksums are computed.
+
+And their checksums.
 """
 
+import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -105,3 +108,15 @@ def _unreadable_as_os_error() -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise OSError(first_line(error.__cause__ or error)) from None
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256(parts: Iterable[bytes]) -> str:
+    """SHA-256 of bytes one after another, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()

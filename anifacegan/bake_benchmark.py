@@ -24,6 +24,7 @@ from anifacegan.errors import require
 from anifacegan.film_renderer import key_expressions, model_charts, person_condition
 from anifacegan.layered import LayeredAvatar
 from anifacegan.library import Model
+from anifacegan.output_folder import markdown_table
 from anifacegan.playback import play
 from anifacegan.rendered import decibels
 
@@ -217,7 +218,7 @@ def baking_table(found: list[BakeMeasurement]) -> str:
         ]
         for m in found
     ]  # fmt: skip
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
+    return markdown_table(head, rows)
 
 
 def write_baking_json(path: Path, config: BakeBenchmark, found: list[BakeMeasurement]) -> None:

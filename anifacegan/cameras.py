@@ -10,6 +10,7 @@ face turns towards +x of the image, at positive pitch it looks down. The generat
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +24,9 @@ RECONSTRUCTION_FOCAL_PX = 1015.0
 RECONSTRUCTION_SIZE_PX = 224
 RECONSTRUCTION_DISTANCE = 10.0
 """Distance of Deep3DFaceRecon's camera from the origin, in model units."""
+
+
+Points = TypeVar("Points", Tensor, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,18 @@ class Camera:
 
     def project(self, points: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 2"]:
         """Index pixels (x right, y down) of points in front of the camera."""
-        x, y, z = self.to_camera(points).unbind(-1)
-        return torch.stack(
-            [self.principal_px - self.focal_px * x / z, self.principal_px + self.focal_px * y / z], dim=-1
-        )
+        x_px, y_px, _ = self.pixels(self.to_camera(points))
+        return torch.stack([x_px, y_px], dim=-1)
+
+    def pixels(self, in_camera: Points) -> tuple[Points, Points, Points]:
+        """Index pixels x and y, and the inverse depth along the viewing axis, of (..., 3) points in the camera's frame.
+
+        Depth is positive in front of the camera. Tensors or arrays, of any floating type.
+        """
+        inverse_depth = -1.0 / in_camera[..., 2]
+        x_px = self.principal_px + self.focal_px * in_camera[..., 0] * inverse_depth
+        y_px = self.principal_px - self.focal_px * in_camera[..., 1] * inverse_depth
+        return x_px, y_px, inverse_depth
 
 
 def euler_rotation(angle: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3 3"]:

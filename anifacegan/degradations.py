@@ -149,6 +149,7 @@ def warp(
     moved = (drawn.turn != torch.eye(3)).any(dim=(1, 2)) | (drawn.zoom != 1)
     if not moved.any():
         return images
+    # torchvision's warps keep the outer edges of the corner pixels, not their centres, and take one transform a call.
     zoom, turn = (value[moved].to(images.device) for value in (drawn.zoom, drawn.turn))
     grid = _sources(images.shape[-1], zoom, turn, focal_px)
     result, index = images.clone(), moved.nonzero()[:, 0].to(images.device)
@@ -216,21 +217,13 @@ def moved_coefficients(face: Reconstruction, drawn: Degradation) -> Reconstructi
 def blur_(
     images: Float[Tensor, "batch 3 size size"], sigma: Float[Tensor, "batch"]
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Gaussian blur, its own for each picture; the border's colours go on beyond it."""
-    chosen = (sigma > 0).nonzero()[:, 0]
-    if not len(chosen):
-        return images
-    index = chosen.to(images.device)
-    size, some = images.shape[-1], images[index]
-    radius = max(1, math.ceil(BLUR_REACH * size * float(sigma.max())))
-    steps = torch.arange(-radius, radius + 1, dtype=images.dtype)
-    kernel = torch.exp(-0.5 * (steps / (sigma[chosen, None] * size)).square())
-    kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(3, dim=0)[:, None, None]  # (3B, 1, 1, K)
-    kernel = kernel.to(images.device)
-    flat = functional.pad(some.reshape(1, -1, size, size), [radius] * 4, mode="replicate")
-    flat = functional.conv2d(flat, kernel, groups=len(kernel))
-    flat = functional.conv2d(flat, kernel.transpose(2, 3), groups=len(kernel))
-    images[index] = flat.reshape(some.shape)
+    """Gaussian blur, its own for each picture; beyond the border, the picture is mirrored."""
+    from torchvision.transforms.v2.functional import gaussian_blur  # slow to import, needed here only
+
+    for index in (sigma > 0).nonzero()[:, 0].tolist():
+        sigma_px = float(sigma[index]) * images.shape[-1]
+        side = 2 * max(1, math.ceil(BLUR_REACH * sigma_px)) + 1
+        images[index] = gaussian_blur(images[index], [side, side], [sigma_px, sigma_px])
     return images
 
 
@@ -249,6 +242,7 @@ def compress_(
     images: Float[Tensor, "batch 3 size size"], quality: Int[Tensor, "batch"]
 ) -> Float[Tensor, "batch 3 size size"]:
     """Pictures in [0, 1] written and read as JPEG where their quality is not 0."""
+    # Not torchvision's jpeg, whose codecs are deprecated since 0.29; its pictures are the same.
     for index in quality.nonzero()[:, 0].tolist():
         picture = (images[index].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
         content = torch.from_numpy(_through_jpeg(picture, int(quality[index]))).to(images.device)

@@ -12,7 +12,6 @@ goes on there, is here:
         train(state, ..., report)                             # calls report(state, losses) after every step
 """
 
-import hashlib
 import json
 import signal
 import sys
@@ -22,16 +21,14 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import torch
 import yaml
 from tqdm import tqdm
 
-from anifacegan.atomic_files import write_complete
+from anifacegan.atomic_files import sha256, write_complete
 from anifacegan.command_line import plain
 from anifacegan.continuation import refuse_changes
 from anifacegan.distribution import ALONE, Workers
 from anifacegan.errors import InputError
-from anifacegan.optimisation import learning
 from anifacegan.run_log import RunLog
 from anifacegan.snapshots import load_newest, remove_half_written, save_snapshot
 
@@ -42,11 +39,8 @@ class KeptState(Protocol):
 
     step: int
     """Of those that are done."""
-
-    @property
-    def optimisers(self) -> list[torch.optim.Optimizer]:
-        """Their groups name their ``field``."""
-        ...
+    learning: dict[str, float]
+    """Learning rates and gradient norms, by name."""
 
     def state_dict(self) -> dict[str, Any]:
         """All it takes to go on, ``step`` included: tensors and plain values."""
@@ -109,8 +103,8 @@ class DurableRun:
         self.new = self.content is None
         if self.content is not None and "fixed" in self.content:       # older snapshots do not say
             refuse_changes(config.out, self.content["fixed"], fixed)
-        summed = hashlib.sha256(json.dumps(fixed, sort_keys=True, default=str).encode()).digest()
-        workers.require_same("the sum over configuration and data", int.from_bytes(summed[:7], "big"))
+        summed = sha256([json.dumps(fixed, sort_keys=True, default=str).encode()])
+        workers.require_same("the sum over configuration and data", int(summed[:14], 16))  # fits into int64
         step = -1 if self.content is None else self.content["step"]
         workers.require_same(f"{config.out}: the newest snapshot's step (-1: none)", step)
 
@@ -157,7 +151,7 @@ class DurableRun:
                 log.add(losses, images)
                 if state.step % when.log_every == 0:
                     log.flush(state.step)
-                    log.watch(state.step, learning(state.optimisers))
+                    log.watch(state.step, state.learning)
                 if state.step % show_every == 0 or done:
                     show(log)
                 if state.step % when.snapshot_every == 0 or done or stopping:

@@ -7,13 +7,12 @@ vertices are numba kernels, for one head after another on one core.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from anifacegan.face_mesh import Eye, FaceMesh, affine, bare_head, by_coordinate, face_mesh
-from anifacegan.kernels import kernel
+from anifacegan.mesh_normals import vertex_normals_numba
 from anifacegan.morphable import HeadParts, MorphableModel, load_head_parts, load_open_face_model
 from anifacegan.people import Appearance
 
@@ -137,28 +136,7 @@ def dressed_head(
         gloss = np.concatenate([gloss, np.full(more, HAIR_GLOSS, np.float32)])
         hair_distance = np.concatenate([hair_distance, np.full(more, CURTAIN_INSIDE, np.float32)])
         cloth_distance = np.concatenate([cloth_distance, np.full(more, OUTSIDE, np.float32)])
+    normals = vertex_normals_numba(vertices, triangles)
     return Surface(
-        vertices, _normals(vertices, triangles), albedo, gloss, hair_distance, cloth_distance, triangles, landmarks
+        vertices, normals, albedo, gloss, hair_distance, cloth_distance, triangles, landmarks
     )
-
-
-@kernel()
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def _normals(vertices, triangles):
-    """Unit normals, the triangles around a vertex weighing in by area."""
-    out = np.zeros_like(vertices)
-    for t in range(len(triangles)):
-        a, b, c = triangles[t]
-        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
-        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
-        x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-        for vertex in (a, b, c):
-            out[vertex, 0] += x
-            out[vertex, 1] += y
-            out[vertex, 2] += z
-    for vertex in range(len(out)):
-        x, y, z = out[vertex]
-        scale = np.float32(1) / (np.sqrt(x * x + y * y + z * z) + np.float32(1e-12))
-        for axis in range(3):
-            out[vertex, axis] *= scale
-    return out

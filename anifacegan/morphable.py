@@ -9,7 +9,6 @@ to the camera. World units are ``0.1 * model + world_offset``. Two files load in
 face model, built from CC0 data by scripts/build_face_model.py, and the user's own ``BFM_model_front.mat``.
 """
 
-import hashlib
 import os
 import zipfile
 from dataclasses import dataclass, fields
@@ -25,10 +24,12 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import ConvexHull
 from torch import Tensor, nn
 
+from anifacegan.atomic_files import file_sha256
 from anifacegan.cameras import euler_rotation
 from anifacegan.coefficients import BFM, OPEN_FACE_MODEL, ExpressionBasis
 from anifacegan.errors import InputError
 from anifacegan.file_arrays import Expected, check_arrays
+from anifacegan.mesh_normals import vertex_normals
 from anifacegan.shapes import EXP_DIM, ID_DIM, TEX_DIM
 
 OPEN_FACE_FILE = "face_model.npz"
@@ -99,14 +100,7 @@ class MorphableModel(nn.Module):
 
     def normals(self, vertices: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch vertex 3"]:
         """Unit normals pointing outward: the mean of the normals of the triangles around each vertex."""
-        a, b, c = (vertices[:, self.triangles[:, corner]] for corner in range(3))  # (B, F, 3) each
-        face_normals = torch.cross(b - a, c - a, dim=-1)  # length is twice the area
-        if self.normal_weighting == "equal":
-            face_normals = nn.functional.normalize(face_normals, dim=-1)
-        total = torch.zeros_like(vertices)
-        for corner in range(3):
-            total = total.index_add(1, self.triangles[:, corner], face_normals)
-        return nn.functional.normalize(total, dim=-1)
+        return vertex_normals(vertices, self.triangles, equal=self.normal_weighting == "equal")
 
     def landmarks(self, vertices: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch 68 3"]:
         """The 68 landmarks (iBUG order: the first of the jaw is at the viewer's left, at -x)."""
@@ -260,7 +254,7 @@ def face_model_path() -> Path:
 
 def face_model_sha256(path: Path | None = None) -> str:
     """Sum of a face model's file (None: the cached one), to tell it from others."""
-    return hashlib.sha256((path or face_model_path()).read_bytes()).hexdigest()
+    return file_sha256(path or face_model_path())
 
 
 def load_open_face_model(path: Path | None = None) -> MorphableModel:

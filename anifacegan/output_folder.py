@@ -1,10 +1,10 @@
-"""A folder of results that is complete or untouched."""
+"""A folder of results that is complete or untouched; results as Markdown tables."""
 
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -73,3 +73,13 @@ def _publish(temporary: Path, out: Path) -> None:
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         flush(temporary / path)
         os.replace(temporary / path, out / path)
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, aligned: bool = False) -> str:
+    """A Markdown table without a line feed at its end; ``aligned`` also lines up in a terminal."""
+    lines = [list(head), *map(list, rows)]
+    widths = [max(map(len, column)) if aligned else 0 for column in zip(*lines, strict=True)]
+    cells = [[text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in lines]
+    shown = [f"| {' | '.join(line)} |" for line in cells]
+    rule = "|".join("-" * (width + 2 if aligned else 3) for width in widths)
+    return "\n".join([shown[0], f"|{rule}|", *shown[1:]])

@@ -26,6 +26,7 @@ from scipy.special import ndtr
 from anifacegan.errors import InputError
 from anifacegan.expressions import PRESETS, is_strong_unit
 from anifacegan.morphable import HeadParts, MorphableModel
+from anifacegan.resampling import smoothstep
 from anifacegan.shapes import ID_DIM, NOISE_DIM, TEX_DIM
 
 TEXTURE, LIGHT, HAIR_STYLE = slice(0, 48), slice(48, 60), slice(60, 70)
@@ -81,12 +82,6 @@ class Appearance:
 def normal_cdf(z: float | np.floating) -> float:
     """Share of N(0, 1) below z."""
     return 0.5 * (1 + math.erf(z / math.sqrt(2)))
-
-
-def smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
-    """0 below ``low``, 1 above ``high``, smooth between."""
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 def light_from_noise(z: Float[np.ndarray, "12"]) -> tuple[np.ndarray, float]:

@@ -26,7 +26,7 @@ from anifacegan.cameras import orbit_rotation
 from anifacegan.cores import on_all_cores
 from anifacegan.kernels import kernel
 from anifacegan.layered import LayeredAvatar, Pose
-from anifacegan.rasterizer import draw_triangles
+from anifacegan.rasterizer import corner_shares, draw_triangles
 from anifacegan.rendered import Picture
 
 DARK = 1 / 1024
@@ -162,7 +162,8 @@ def _projected(vertices: Float[np.ndarray, "vertex 3"], view: View) -> tuple[np.
 @kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _project(vertices, turn, move, focal, half, projected):
-    """Vertices beside or behind the camera get inverse depth 0, and no triangle that has one is drawn."""
+    """:meth:`anifacegan.cameras.Camera.pixels` in float32, compiled. Vertices beside or behind the camera get inverse
+    depth 0, and no triangle that has one is drawn."""
     for v in range(len(vertices)):
         x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
         right = x * turn[0, 0] + y * turn[1, 0] + z * turn[2, 0] - move[0]
@@ -205,26 +206,6 @@ def _draw_layer(x_px, y_px, inverse_depth, triangles, facing, starts, ends, laye
         draw_triangles(x_px, y_px, inverse_depth, triangles[facing[first:last]], maps[way, layer], nearest)
 
 
-@kernel(inline="always")
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def _corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row):
-    """Perspective-correct weights of a triangle's corners at a pixel, and the depth there along the viewing axis.
-
-    A triangle covers pixels up to a rounded edge (:data:`anifacegan.torch_rasterizer.SUBPIXEL`). Weights stay within
-    its corners there: beyond the edge of a sliver, its plane may be anywhere. Of a triangle that is a point or a line
-    they and the depth are 0.
-    """
-    wa = (x_px[b] - column) * (y_px[c] - row) - (y_px[b] - row) * (x_px[c] - column)
-    wb = (x_px[c] - column) * (y_px[a] - row) - (y_px[c] - row) * (x_px[a] - column)
-    wc = (x_px[a] - column) * (y_px[b] - row) - (y_px[a] - row) * (x_px[b] - column)
-    turn = np.float32(-1) if wa + wb + wc < 0 else np.float32(1)
-    wa, wb, wc = max(turn * wa, np.float32(0)), max(turn * wb, np.float32(0)), max(turn * wc, np.float32(0))
-    total = wa + wb + wc
-    wa, wb, wc = wa * inverse_depth[a], wb * inverse_depth[b], wc * inverse_depth[c]
-    share = 1 / max(wa + wb + wc, np.float32(1e-30))
-    return wa * share, wb * share, wc * share, total * share
-
-
 @kernel(nogil=True, fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _blend(
@@ -253,7 +234,7 @@ def _blend(
                     continue
                 t = facing[starts[layer] + place]
                 a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-                wa, wb, wc, depth = _corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row)
+                wa, wb, wc, depth = corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row)
                 enters = depth * length
                 if enters < near or enters > far or depth > to_plane:
                     continue
@@ -261,7 +242,7 @@ def _blend(
                 if place >= 0:
                     way_out = facing[ends[layer] + place]
                     d, e, f = triangles[way_out, 0], triangles[way_out, 1], triangles[way_out, 2]
-                    leaves = length * _corner_shares(x_px, y_px, inverse_depth, d, e, f, column, row)[3]
+                    leaves = length * corner_shares(x_px, y_px, inverse_depth, d, e, f, column, row)[3]
                     if leaves > enters and (leaves - near) // spacing == (enters - near) // spacing:
                         continue
                 u = wa * texels[a, 0] + wb * texels[b, 0] + wc * texels[c, 0]

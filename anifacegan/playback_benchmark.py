@@ -21,6 +21,7 @@ from anifacegan.errors import require
 from anifacegan.film_renderer import model_charts, person_condition
 from anifacegan.layered import LayeredAvatar
 from anifacegan.library import Model
+from anifacegan.output_folder import markdown_table
 from anifacegan.players import NumbaPlayer
 from anifacegan.rasterizer import Backend, drawn_by
 from anifacegan.torch_playback import TorchPlayer
@@ -148,7 +149,7 @@ def playback_table(found: list[PlaybackMeasurement]) -> str:
         rows.append(
             [m.player, m.device, f"{m.size}", f"{m.latency_ms:.2f}", f"{m.frames_per_second:.0f}", f"{growth:.2f}"]
         )
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
+    return markdown_table(head, rows)
 
 
 def write_playback_json(path: Path, config: PlaybackBenchmark, found: list[PlaybackMeasurement]) -> None:

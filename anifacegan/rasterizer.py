@@ -150,9 +150,7 @@ def _fragments(in_camera: Tensor, triangles: Tensor, triangle: Tensor, camera: C
 # -------------------------------------------------------------------------------------------------------- CPU (numba)
 def _visible_numba(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tensor:
     points = in_camera.cpu().numpy().astype(np.float64)
-    inverse_depth = -1.0 / points[..., 2]                              # (B, V), positive in front
-    x_px = camera.principal_px + camera.focal_px * points[..., 0] * inverse_depth
-    y_px = camera.principal_px - camera.focal_px * points[..., 1] * inverse_depth
+    x_px, y_px, inverse_depth = camera.pixels(points)                  # (B, V) each
     shape = (len(points), camera.size, camera.size)
     triangle_map, nearest = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
     corners = triangles.cpu().numpy()
@@ -221,13 +219,31 @@ def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
                 wc += cx * SUBPIXEL
 
 
+@kernel(inline="always")
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row):
+    """Perspective-correct weights of a triangle's corners at a pixel, and the depth there along the viewing axis.
+
+    A triangle covers pixels up to a rounded edge (:data:`anifacegan.torch_rasterizer.SUBPIXEL`). Weights stay within
+    its corners there: beyond the edge of a sliver, its plane may be anywhere. Of a triangle that is a point or a line
+    they and the depth are 0.
+    """
+    wa = (x_px[b] - column) * (y_px[c] - row) - (y_px[b] - row) * (x_px[c] - column)
+    wb = (x_px[c] - column) * (y_px[a] - row) - (y_px[c] - row) * (x_px[a] - column)
+    wc = (x_px[a] - column) * (y_px[b] - row) - (y_px[a] - row) * (x_px[b] - column)
+    turn = np.float32(-1) if wa + wb + wc < 0 else np.float32(1)
+    wa, wb, wc = max(turn * wa, np.float32(0)), max(turn * wb, np.float32(0)), max(turn * wc, np.float32(0))
+    total = wa + wb + wc
+    wa, wb, wc = wa * inverse_depth[a], wb * inverse_depth[b], wc * inverse_depth[c]
+    share = 1 / max(wa + wb + wc, np.float32(1e-30))
+    return wa * share, wb * share, wc * share, total * share
+
+
 # ------------------------------------------------------------------------------------------------- any device (torch)
 def _visible_torch(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tensor:
     batch, vertices = in_camera.shape[:2]
     points = in_camera.double().flatten(0, 1)
-    inverse_depth = -1.0 / points[:, 2]
-    x_px = camera.principal_px + camera.focal_px * points[:, 0] * inverse_depth
-    y_px = camera.principal_px - camera.focal_px * points[:, 1] * inverse_depth
+    x_px, y_px, inverse_depth = camera.pixels(points)
     item = torch.arange(batch, device=points.device)
     all_of_them = (triangles.long() + vertices * item[:, None, None]).flatten(0, 1)
     picture = item.repeat_interleave(len(triangles))

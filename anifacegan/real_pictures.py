@@ -1,6 +1,5 @@
 """Real pictures and their poses for the discriminator, from any data set of faces."""
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anifacegan.atomic_files import sha256
 from anifacegan.coefficients import camera_angles
 from anifacegan.data import FaceDataset
 from anifacegan.errors import InputError
@@ -46,7 +46,7 @@ class RealPictures:
 
     def sha256(self) -> str:
         """Tells these pictures from others, by their poses in their order."""
-        return hashlib.sha256(self.poses.numpy().tobytes()).hexdigest()
+        return sha256([self.poses.numpy().tobytes()])
 
     def draw(self, rngs: list[torch.Generator]) -> PosedPictures:
         """One random picture a generator.

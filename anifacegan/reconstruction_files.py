@@ -5,7 +5,6 @@ is a dictionary of state dicts, of which ``net_recon`` is the network; such a st
 """
 
 import dataclasses
-import hashlib
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from anifacegan.atomic_files import file_sha256
 from anifacegan.checkpoints import CARD, TENSORS, check_state, read_card, read_tensors, write_model_folder
 from anifacegan.coefficients import BFM
 from anifacegan.command_line import from_plain
@@ -79,7 +79,7 @@ def load_reconstruction(path: Path) -> tuple[ReconstructionNetwork, Reconstructi
 
 def weights_sha256(path: Path) -> str:
     """Sum of what :func:`load_reconstruction` reads the weights from, to tell them from others."""
-    return hashlib.sha256((path / TENSORS if path.is_dir() else path).read_bytes()).hexdigest()
+    return file_sha256(path / TENSORS if path.is_dir() else path)
 
 
 def _load_folder(folder: Path) -> tuple[ReconstructionNetwork, ReconstructionCard]:

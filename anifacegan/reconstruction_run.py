@@ -1,12 +1,12 @@
 """A training run of a face reconstruction network: data, steps, snapshots, reports, the finished model."""
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import torch
 
+from anifacegan.atomic_files import sha256
 from anifacegan.command_line import plain
 from anifacegan.continuation import fixed_values
 from anifacegan.data import DataConfig, FaceDataset
@@ -135,7 +135,7 @@ def sums(dataset: FaceDataset, face_model_file: Path | None) -> dict[str, str]:
     """What tells the data and the face model from others."""
     rows = coefficient_rows(dataset)
     return {
-        "codes_sha256": hashlib.sha256(rows.numpy().tobytes()).hexdigest(),
+        "codes_sha256": sha256([rows.numpy().tobytes()]),
         "face_model_sha256": face_model_sha256(face_model_file),
     }
 

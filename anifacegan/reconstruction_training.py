@@ -8,6 +8,7 @@ the picture, and sets them right together. Every step degrades its pictures anew
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,14 +17,20 @@ from torch import Tensor
 
 from anifacegan.degradations import DegradationConfig
 from anifacegan.errors import require
-from anifacegan.losses.total import finite_total
 from anifacegan.models.reconstruction import (
     FIELD_COLUMNS,
     FaceLandmarks,
     ReconstructionNetwork,
     coefficient_camera,
 )
-from anifacegan.optimisation import Precision, cosine_decay, keep_gradient_norms, matrix_precision
+from anifacegan.optimisation import (
+    Precision,
+    cosine_decay,
+    finite_total,
+    matrix_precision,
+    scheduled,
+    take_step,
+)
 from anifacegan.reconstruction_data import FaceBatch, FacePictures, degraded_batch
 
 REPORT_SIZE = 128
@@ -83,10 +90,8 @@ class ReconstructionState:
     step: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
     """Of what came before the first step, as plain values for the card."""
-
-    @property
-    def optimisers(self) -> list[torch.optim.Optimizer]:
-        return [self.optimiser]
+    learning: dict[str, float] = field(default_factory=dict)
+    """Learning rate and gradient norm of the last step."""
 
     def state_dict(self) -> dict[str, Any]:
         """All it takes to go on."""
@@ -95,6 +100,7 @@ class ReconstructionState:
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "facts": self.facts,
+            "learning": self.learning,
         }
 
     def to(self, device: str) -> None:
@@ -107,6 +113,7 @@ class ReconstructionState:
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.step, self.facts = content["step"], content.get("facts", {})  # older snapshots have none
+        self.learning = content.get("learning", {})                    # nor these
 
 
 def new_state(network: ReconstructionNetwork, schedule: ReconstructionSchedule) -> ReconstructionState:
@@ -132,6 +139,8 @@ def train(
     """Run the schedule from the state's step to its end, on the device that the state and the landmarks are on."""
     device = state.network.mean.device
     focal_px = focal_length(landmarks, pictures.size)
+    shares = dict.fromkeys(("matrices", "vectors"), partial(learning_rate_share, schedule=schedule))
+    rates = scheduled(state.optimiser, dict.fromkeys(shares, schedule.lr), shares, state.step)
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
         rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
@@ -142,6 +151,7 @@ def train(
             standardised = state.network.standardised(batch.images)
         losses = reconstruction_losses(state.network, landmarks, batch, standardised, weights)
         update(state, losses, schedule)
+        rates.step()
         state.step += 1
         report(state, {name: value.item() for name, value in losses.items()})
 
@@ -176,13 +186,7 @@ def update(state: ReconstructionState, losses: dict[str, Tensor], schedule: Reco
     total = finite_total(state.step, losses)
     state.optimiser.zero_grad()
     total.backward()
-    keep_gradient_norms(state.optimiser)
-    norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), schedule.gradient_limit)
-    if not torch.isfinite(norm):
-        raise FloatingPointError(f"step {state.step}: the gradient is not finite")
-    for group in state.optimiser.param_groups:
-        group["lr"] = schedule.lr * learning_rate_share(state.step, schedule)
-    state.optimiser.step()
+    state.learning |= take_step(state.step, state.optimiser, schedule.gradient_limit)
 
 
 def learning_rate_share(step: int, schedule: ReconstructionSchedule) -> float:

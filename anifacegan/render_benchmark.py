@@ -25,6 +25,7 @@ from anifacegan.errors import InputError, require
 from anifacegan.film_renderer import model_charts, person_condition
 from anifacegan.library import Face, Model, load_model
 from anifacegan.models.growth import grown_generator
+from anifacegan.output_folder import markdown_table
 from anifacegan.peak_memory import forget_peak, peak_bytes
 from anifacegan.players import player_on
 from anifacegan.reference_renderer import reference_picture
@@ -218,11 +219,7 @@ def table(measurements: list[Measurement]) -> str:
         )
         for m in measurements
     ]
-    widths = [max(len(row[column]) for row in [HEAD, *rows]) for column in range(len(HEAD))]
-    cells = [[text.ljust(width) for text, width in zip(row, widths, strict=True)] for row in [HEAD, *rows]]
-    lines = [f"| {' | '.join(row)} |" for row in cells]
-    lines.insert(1, f"|{'|'.join('-' * (width + 2) for width in widths)}|")
-    return "\n".join([*lines, "", *growth_lines(measurements)])
+    return "\n".join([markdown_table(HEAD, rows, aligned=True), "", *growth_lines(measurements)])
 
 
 def growth_lines(measurements: list[Measurement]) -> list[str]:

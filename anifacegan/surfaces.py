@@ -3,7 +3,6 @@
 Derived from the coefficients by drawing each dressed head once; kept in a folder, so a second run starts at once.
 """
 
-import hashlib
 import json
 import os
 import sys
@@ -16,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, UInt16
 from tqdm import tqdm
 
-from anifacegan.atomic_files import cannot_be_written, complete_or_absent, write_complete
+from anifacegan.atomic_files import cannot_be_written, complete_or_absent, sha256, write_complete
 from anifacegan.cameras import Camera, orbit_camera
 from anifacegan.data import CoefficientTable
 from anifacegan.errors import InputError
@@ -109,7 +108,7 @@ def describe(codes: CoefficientTable, size: int, face_model: Path | None) -> dic
         "size": size,
         "steps": DEPTH_STEPS,
         "checksum": float(codes.exp.abs().sum()),
-        "codes_sha256": hashlib.sha256(b"".join(column.tobytes() for column in _columns(codes))).hexdigest(),
+        "codes_sha256": sha256(column.tobytes() for column in _columns(codes)),
         "face_model_sha256": face_model_sha256(face_model),
     }
 

@@ -158,9 +158,7 @@ def view_mesh(
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     to_camera, origin = WORLD_PER_MODEL_UNIT * rotation, world_offset @ rotation + translation
     in_camera = vertices @ to_camera + origin                          # (N, 3)
-    inverse_depth = -1.0 / in_camera[:, 2]
-    x_px = camera.principal_px + camera.focal_px * in_camera[:, 0] * inverse_depth
-    y_px = camera.principal_px - camera.focal_px * in_camera[:, 1] * inverse_depth
+    x_px, y_px, inverse_depth = camera.pixels(in_camera)
     triangle = np.full((camera.size, camera.size), -1, np.int32)
     nearest = np.zeros((camera.size, camera.size), np.float32)
     draw_triangles(x_px, y_px, inverse_depth, triangles, triangle, nearest)

@@ -16,7 +16,8 @@ from anifacegan.layered import LayeredAvatar
 from anifacegan.playback import DARK, View
 from anifacegan.rasterizer import Backend, clip_positions, drawn_by, load_nvdiffrast, nvdiffrast_context
 from anifacegan.rendered import Picture
-from anifacegan.torch_rasterizer import nearest_triangles
+from anifacegan.resampling import read_pixels
+from anifacegan.torch_rasterizer import corner_shares, nearest_triangles
 
 BLENDED = {"cpu": 2**20, "cuda": 2**24}
 """Pixels of sheets that are blended at once, by device; each takes about 300 bytes."""
@@ -87,11 +88,7 @@ class TorchPlayer:
             axes[None].to(self.device), -(origin @ axes)[None].to(self.device), focal, (view.size - 1) / 2, view.size
         )
         in_camera = camera.to_camera(vertices[None])                   # (1, V, 3)
-        inverse = -1 / in_camera[0, :, 2]
-        half = camera.principal_px
-        places = torch.stack(
-            [half + focal * in_camera[0, :, 0] * inverse, half - focal * in_camera[0, :, 1] * inverse, inverse], dim=-1
-        )
+        places = torch.stack(camera.pixels(in_camera[0]), dim=-1)
         corners = places[self.triangles]                               # (F, 3 corners, 3)
         a, b, c = corners[..., :2].unbind(1)
         area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
@@ -146,15 +143,15 @@ class TorchPlayer:
         to_plane = (march.background_z - float(origin[2])) / along[2]  # depth along the viewing axis
 
         enters_by, leaves_by = maps.clamp(min=0)
-        shares, depth = _corner_shares(corners[enters_by], column, row)  # (L, H, W, 3), (L, H, W)
-        enters, leaves = depth * length, _corner_shares(corners[leaves_by], column, row)[1] * length
+        shares, depth = corner_shares(corners[enters_by], column, row)  # (L, H, W, 3), (L, H, W)
+        enters, leaves = depth * length, corner_shares(corners[leaves_by], column, row)[1] * length
         spacing = (march.far - march.near) / (march.samples - 1)
         between_samples = ((leaves - march.near) / spacing).floor() == ((enters - march.near) / spacing).floor()
         missed = (maps[1] >= 0) & (leaves > enters) & between_samples
         seen = (maps[0] >= 0) & (enters >= march.near) & (enters <= march.far) & (depth <= to_plane) & ~missed
 
         place = (texels[enters_by] * shares[..., None]).sum(-2)   # (L, H, W, 2)
-        colours = _read(self.textures, place) * seen[:, None]          # (L, 4, H, W)
+        colours = read_pixels(self.textures, place, "border") * seen[:, None]          # (L, 4, H, W)
         alpha = colours[:, 3]
         before = torch.cat([torch.ones_like(alpha[:1]), (1 - alpha).cumprod(0)[:-1]])
         before = before * (before >= DARK)
@@ -164,32 +161,9 @@ class TorchPlayer:
         side = self.background.shape[-1] - 1
         x, y = (float(o) + to_plane * step for o, step in zip(origin[:2], along[:2], strict=True))
         reach = self.avatar.background_reach
-        behind = _read(self.background, torch.stack([(x / reach + 1), (1 - y / reach)], dim=-1)[None] * side / 2)[0]
+        places = torch.stack([(x / reach + 1), (1 - y / reach)], dim=-1)[None] * side / 2
+        behind = read_pixels(self.background, places, "border")[0]
         frame[:3] = head + behind * (light * (light >= DARK))
         frame[3] = 1 - light
         frame[4:7] = head
         frame[7] = (before * alpha * enters).sum(0) + light * to_plane * length
-
-
-def _corner_shares(
-    corners: Float[Tensor, "layer rows size 3 3"], column: Int[Tensor, "size"], row: Int[Tensor, "rows 1"]
-) -> tuple[Float[Tensor, "layer rows size 3"], Float[Tensor, "layer rows size"]]:
-    """Perspective-correct weights of the corners at their pixels, and the depth there along the viewing axis; within
-    the corners, see :func:`anifacegan.playback._corner_shares`.
-    """
-    x, y, inverse = corners.unbind(-1)                                 # (L, H, W, 3 corners)
-    x, y = x - column[:, None], y - row[:, :, None]
-    area = x.roll(-1, -1) * y.roll(-2, -1) - y.roll(-1, -1) * x.roll(-2, -1)
-    area = (area * torch.where(area.sum(-1, keepdim=True) < 0, -1, 1)).clamp(min=0)
-    weights = area * inverse
-    share = 1 / weights.sum(-1).clamp(min=1e-30)
-    return weights * share[..., None], area.sum(-1) * share
-
-
-def _read(
-    textures: Float[Tensor, "layer channel height width"], place: Float[Tensor, "layer rows size 2"]
-) -> Float[Tensor, "layer channel rows size"]:
-    """Between four texels, columns and rows; beyond the edge, the edge."""
-    last = place.new_tensor([textures.shape[3] - 1, textures.shape[2] - 1])
-    grid = place * (2 / last) - 1
-    return torch.nn.functional.grid_sample(textures, grid, "bilinear", "border", align_corners=True)

@@ -83,3 +83,18 @@ def nearest_triangles(
         first = last
     found = torch.where(best > 0, _LAST - best % 2**32, -1)
     return found.reshape(pictures, size, size)
+
+
+def corner_shares(
+    corners: Float[Tensor, "layer rows size 3 3"], column: Int[Tensor, "size"], row: Int[Tensor, "rows 1"]
+) -> tuple[Float[Tensor, "layer rows size 3"], Float[Tensor, "layer rows size"]]:
+    """Perspective-correct weights of the corners at their pixels, and the depth there along the viewing axis; within
+    the corners, see :func:`anifacegan.rasterizer.corner_shares`.
+    """
+    x, y, inverse = corners.unbind(-1)                                 # (L, H, W, 3 corners)
+    x, y = x - column[:, None], y - row[:, :, None]
+    area = x.roll(-1, -1) * y.roll(-2, -1) - y.roll(-1, -1) * x.roll(-2, -1)
+    area = (area * torch.where(area.sum(-1, keepdim=True) < 0, -1, 1)).clamp(min=0)
+    weights = area * inverse
+    share = 1 / weights.sum(-1).clamp(min=1e-30)
+    return weights * share[..., None], area.sum(-1) * share

@@ -17,8 +17,10 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
 
-from anifacegan.adversarial import AdversarialGame, Turn, follow
+from anifacegan.adversarial import AdversarialGame, Turn
 from anifacegan.devices import moved
 from anifacegan.distribution import ALONE, Workers
 from anifacegan.errors import InputError, require
@@ -26,10 +28,17 @@ from anifacegan.imitation_pictures import PictureWeights
 from anifacegan.imitation_points import REACH, MeshPoints, MeshSampler
 from anifacegan.losses.imitation import deformation_error, magnitude, roughness
 from anifacegan.losses.photometric import colour_error, free_space, silhouette_error
-from anifacegan.losses.total import finite_total
 from anifacegan.models.generator import Avatar, Generator, LevelChoice, RayColours, render_rays
 from anifacegan.models.latents import Latents
-from anifacegan.optimisation import Precision, cosine_decay, keep_gradient_norms, matrix_precision
+from anifacegan.optimisation import (
+    Precision,
+    averaged,
+    cosine_decay,
+    finite_total,
+    matrix_precision,
+    scheduled,
+    take_step,
+)
 from anifacegan.paired_data import PairedBatch, PairedData
 from anifacegan.shapes import BOX
 from anifacegan.training_faces import TrainingFaces
@@ -136,30 +145,34 @@ class State:
     """Exactly what a snapshot holds."""
 
     generator: Generator
-    average: Generator
+    averaged: AveragedModel
+    """Updated once in every step."""
     optimiser: torch.optim.Adam
     """Of the stages on paired pictures; the game brings its own."""
     game: AdversarialGame | None = None
     step: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
     """Of what came before the first step, as plain values for the model card."""
+    learning: dict[str, float] = field(default_factory=dict)
+    """Learning rate and gradient norm of every network that has learnt, of its last step."""
 
     @property
-    def optimisers(self) -> list[torch.optim.Optimizer]:
-        """In the order of the stages."""
-        game = self.game
-        return [self.optimiser] + ([] if game is None else [game.discriminator_optimiser, game.generator_optimiser])
+    def average(self) -> Generator:
+        """The generator with the averaged weights."""
+        return self.averaged.module
 
     def state_dict(self) -> dict[str, Any]:
         """All it takes to go on."""
         parts = {name: part.state_dict() for name, part in self._parts().items()}
-        return parts | {"step": self.step, "facts": self.facts}
+        return parts | {"step": self.step, "facts": self.facts, "learning": self.learning}
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
         """Raises RuntimeError, ValueError or KeyError where the content is of other networks."""
         for name, part in self._parts().items():
             part.load_state_dict(content[name])
         self.step, self.facts = content["step"], content["facts"]
+        self.learning = content.get("learning", {})                    # older snapshots have none
+        self.averaged.n_averaged.fill_(self.step)
 
     def _parts(self) -> dict[str, Any]:
         parts = {"generator": self.generator, "average": self.average, "optimiser": self.optimiser}
@@ -172,7 +185,7 @@ class State:
     def to(self, device: str) -> None:
         """Move the weights and what the optimiser keeps of each."""
         self.generator.to(device)
-        self.average.to(device)
+        self.averaged.to(device)
         self.optimiser.load_state_dict(self.optimiser.state_dict())    # it puts its moments where the weights are
         if self.game is not None:
             self.game.to(device)
@@ -184,15 +197,14 @@ FREE_MARGIN = 0.006
 """Manifolds this far before the surface are in free space for sure, world units."""
 
 
-def new_state(generator: Generator, average: Generator, schedule: Schedule) -> State:
-    """Fresh optimiser for the fields; the priors are not trained here."""
+def new_state(generator: Generator, schedule: Schedule) -> State:
+    """Fresh optimiser for the fields, and averaged weights; the priors are not trained here."""
     groups = [
         {"params": list(generator.get_submodule(field).parameters()), "field": field}
         for field in ("template", "deformation", "manifolds", "alignment")
         if getattr(generator, field) is not None
     ]
-    average.load_state_dict(generator.state_dict())
-    average.requires_grad_(False)
+    average = averaged(generator, schedule.average_decay)
     return State(generator, average, torch.optim.Adam(groups, betas=(0.9, 0.99)))
 
 
@@ -210,26 +222,28 @@ def train(
     in ``data`` and ``mesh`` already (:mod:`anifacegan.prior_faces`).
     """
     assert data.of_priors == schedule.prior_faces, "the data have other faces of the priors than the schedule says"
+    rates = learning_rates(state.optimiser, schedule, state.step)
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
         rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
         imitation = partial(imitation_losses, state.generator, data, mesh, schedule, weights, rng, workers)
         paired = partial(paired_losses, state.generator, data, schedule, weights, rng, workers)
         if state.step < schedule.paired_steps:
-            set_learning_rates(state, schedule)
             losses = imitation()
             if state.step >= schedule.warm_up_deform:
                 near = state.step < schedule.warm_up_deform + schedule.near_surface
                 losses |= paired(rays=schedule.rays, near=near)
             losses = workers.mean(losses)
             update(state, losses, schedule, workers)
+            rates.step()
         else:
             assert state.game is not None, "adversarial steps need a game"
             number = state.step - schedule.paired_steps
             turn = Turn(schedule.seed, state.step, number, schedule.precision)
             rays = state.game.config.paired_rays
             losses = state.game.play(turn, imitation, partial(paired, rays=rays, near=True) if rays else None)
-            update_average(state, schedule)
+            state.learning |= state.game.learning
+            state.averaged.update_parameters(state.generator)
         state.step += 1
         report(state, {name: value.item() for name, value in losses.items()})
 
@@ -378,35 +392,34 @@ def update(state: State, losses: dict[str, Tensor], schedule: Schedule, workers:
     if total.requires_grad:                                            # not where every term is switched off
         total.backward()
     workers.mean_gradients(weight for group in state.optimiser.param_groups for weight in group["params"])
-    keep_gradient_norms(state.optimiser)
-    for group in state.optimiser.param_groups:
-        norm = torch.nn.utils.clip_grad_norm_(group["params"], schedule.gradient_limit)
-        if not torch.isfinite(norm):
-            raise FloatingPointError(f"step {state.step}: the gradient of the {group['field']} is not finite")
-    state.optimiser.step()
-    update_average(state, schedule)
+    state.learning |= take_step(state.step, state.optimiser, schedule.gradient_limit, each_field=True)
+    state.averaged.update_parameters(state.generator)
 
 
-def update_average(state: State, schedule: Schedule) -> None:
-    """The averaged weights follow the generator's, closely at first, when everything moves."""
-    follow(state.average, state.generator, min(schedule.average_decay, (1 + state.step) / (10 + state.step)))
+def learning_rates(optimiser: torch.optim.Optimizer, schedule: Schedule, step: int) -> LambdaLR:
+    """Cosine decay of every field over the paired steps in which it learns, after a short ramp; from ``step`` on."""
 
+    def offsets(step: int) -> float:
+        if step < schedule.warm_up_deform:
+            return cosine_decay((step + 1) / schedule.warm_up_deform, floor=0.3)
+        return 0.3 * cosine_decay(after(step), floor=0.1)
 
-def set_learning_rates(state: State, schedule: Schedule) -> None:
-    """Cosine decay of every field over the paired steps in which it learns, after a short ramp."""
-    warm = state.step - schedule.warm_up_deform
-    after = (warm + 1) / (schedule.paired_steps - schedule.warm_up_deform + 1)
-    if warm < 0:
-        offsets = cosine_decay((state.step + 1) / schedule.warm_up_deform, floor=0.3)
-    else:
-        offsets = 0.3 * cosine_decay(after, floor=0.1)
-    ramp = min(1.0, max(0.0, (warm + 1) / 200))
-    bent = max(0.0, (warm - schedule.near_surface + 1) / (schedule.complete + 1))
+    def template(step: int) -> float:
+        ramp = min(1.0, max(0.0, (step - schedule.warm_up_deform + 1) / 200))
+        return ramp * cosine_decay(after(step), floor=0.03)
+
+    def manifolds(step: int) -> float:
+        bent = step - schedule.warm_up_deform - schedule.near_surface + 1
+        return cosine_decay(max(0.0, bent / (schedule.complete + 1)), floor=0.03)
+
+    def after(step: int) -> float:
+        return (step - schedule.warm_up_deform + 1) / (schedule.paired_steps - schedule.warm_up_deform + 1)
+
     rates = {
-        "template": schedule.lr_template * ramp * cosine_decay(after, floor=0.03),
-        "deformation": schedule.lr_deformation * offsets,
-        "alignment": schedule.lr_deformation * offsets,
-        "manifolds": schedule.lr_manifolds * cosine_decay(bent, floor=0.03),
+        "template": schedule.lr_template,
+        "deformation": schedule.lr_deformation,
+        "alignment": schedule.lr_deformation,
+        "manifolds": schedule.lr_manifolds,
     }
-    for group in state.optimiser.param_groups:
-        group["lr"] = rates[group["field"]]
+    shares = {"template": template, "deformation": offsets, "alignment": offsets, "manifolds": manifolds}
+    return scheduled(optimiser, rates, shares, step)

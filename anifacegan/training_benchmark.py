@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from anifacegan import adversarial, training
+from anifacegan import optimisation
 from anifacegan.atomic_files import encoded_image, write_complete
 from anifacegan.coefficients import write_coefficients
 from anifacegan.config import TrainConfig
@@ -30,6 +31,7 @@ from anifacegan.errors import InputError, require
 from anifacegan.image_gradients import Split
 from anifacegan.imitation_points import MeshSampler
 from anifacegan.morphable import is_bfm_file
+from anifacegan.output_folder import markdown_table
 from anifacegan.peak_memory import forget_peak, peak_bytes
 from anifacegan.stopwatch import Stopwatch, replaced, timing_learning, timing_methods
 from anifacegan.synthetic import load_studio, render_item
@@ -42,9 +44,8 @@ STAGES = ("warm_up_deform", "near_surface", "complete", "adversarial")
 PHASES = ("data", "forward", "backward", "optimiser")
 """forward is everything that is not one of the others."""
 LEARNING = (
-    (training, "update_average"),
-    (training, "keep_gradient_norms"),
-    (adversarial, "keep_gradient_norms"),
+    (AveragedModel, "update_parameters"),
+    (optimisation, "learning"),
 )
 """What a step does with its gradients, beside PyTorch's own part."""
 
@@ -290,10 +291,7 @@ def table(measurements: list[Measurement]) -> str:
         ]
         for m in measurements
     ]
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    cells = [[text.ljust(width) for text, width in zip(row, widths, strict=True)] for row in [head, *rows]]
-    lines = [f"| {' | '.join(row)} |" for row in cells]
-    lines.insert(1, f"|{'|'.join('-' * (width + 2) for width in widths)}|")
+    lines = [markdown_table(head, rows, aligned=True)]
     for name, ratio in ratios(measurements).items():
         speed, memory = ratio["pictures_a_second"], ratio["peak_memory"]
         lines.append(f"{name}: {speed:.2f} of the images/s, {memory:.2f} of the memory")

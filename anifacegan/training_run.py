@@ -148,7 +148,7 @@ def picture_imitation(config: TrainConfig, mesh: FaceMesh) -> PictureImitation |
 
 def fresh_state(config: TrainConfig, real: RealPictures | None, workers: Workers) -> State:
     """A generator without weights yet, a fresh discriminator where there are pictures for it, and their optimisers."""
-    state = new_state(Generator(config.generator), Generator(config.generator), config.schedule)
+    state = new_state(Generator(config.generator), config.schedule)
     if real is not None:
         judge = Discriminator(config.discriminator)
         judge.initialise(torch.Generator().manual_seed(config.schedule.seed))
@@ -244,7 +244,7 @@ def export(config: TrainConfig, step: int | None, folder: Path) -> int:
         InputError: there is no such snapshot, it is of other networks, or the data set is not there.
     """
     content = load_snapshot(config.out, step)
-    state = new_state(Generator(config.generator), Generator(config.generator), config.schedule)
+    state = new_state(Generator(config.generator), config.schedule)
     try:
         state.average.load_state_dict(content["average"])
     except (RuntimeError, KeyError):

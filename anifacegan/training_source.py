@@ -6,7 +6,6 @@ Photographs have coefficients alone, of BFM (the user's ``BFM_model_front.mat``)
 deformation learns from the mesh of their codes, everything else from the adversarial game.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from anifacegan.atomic_files import sha256
 from anifacegan.coefficients import ExpressionBasis
 from anifacegan.data import CoefficientTable, DataConfig, FaceDataset
 from anifacegan.distribution import Workers
@@ -55,7 +55,7 @@ class TrainingSource:
             return describe(self.codes, self.dataset.config.size, self.face_model)
         columns = (self.codes.id, self.codes.exp, self.codes.pose)
         return {
-            "codes_sha256": hashlib.sha256(b"".join(column.numpy().tobytes() for column in columns)).hexdigest(),
+            "codes_sha256": sha256(column.numpy().tobytes() for column in columns),
             "face_model_sha256": face_model_sha256(self.face_model),
         }
 

@@ -22,9 +22,9 @@ from torch.nn import functional
 from tqdm import trange
 
 from anifacegan.errors import require
-from anifacegan.losses.total import finite_total
 from anifacegan.models.latents import CoefficientVAE
 from anifacegan.models.manifolds import CENTRE, SLOPE, ManifoldField
+from anifacegan.optimisation import finite_total
 from anifacegan.shapes import BOX
 
 MOMENT_DRAWS = 50_000

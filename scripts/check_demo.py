@@ -29,6 +29,7 @@ from anifacegan.expressions import PRESETS
 from anifacegan.library import load_model
 from anifacegan.metrics.face_detector import FaceDetector, Found, Image, Landmarks, head_yaw
 from anifacegan.morphable import load_open_face_model
+from anifacegan.output_folder import markdown_table
 from anifacegan.pictures import over_white, to_bytes
 from anifacegan.synthetic import load_studio, render_person, sample_person
 
@@ -231,23 +232,24 @@ def requirement(what: str, value: float, relation: Literal["<=", ">="], limit: f
 
 def table(metrics: dict[str, Any]) -> str:
     """The metrics as Markdown."""
-    lines = ["| what | measured | required | met |", "|---|---|---|---|"]
-    for row in metrics["requirements"]:
-        lines.append(f"| {row['what']} | {row['value']:.4g} | {row['required']} | {'yes' if row['met'] else 'NO'} |")
+    rows = [
+        [row["what"], f"{row['value']:.4g}", row["required"], "yes" if row["met"] else "NO"]
+        for row in metrics["requirements"]
+    ]
     single = [rank for row in metrics["people"] for rank in row["rank_correlation_single_reading"].values()]
-    lines.append(f"| smile: the same from single readings | {np.min(single):.4g} | | |")
+    rows.append(["smile: the same from single readings", f"{np.min(single):.4g}", "", ""])
     for name, distance in metrics["embedding_distance"].items():
-        lines.append(f"| mean embedding distance {name} people | {distance:.3f} | | |")
-    views = " | ".join(f"rank at yaw {yaw:+.2f}" for yaw in SMILE_YAWS)
-    lines += ["", f"| seed | {views} | lift, 0 to 1 | yaw r | lip gap | eye opening | missed |", "|---" * 9 + "|"]
+        rows.append([f"mean embedding distance {name} people", f"{distance:.3f}", "", ""])
+    views = (f"rank at yaw {yaw:+.2f}" for yaw in SMILE_YAWS)
+    head, people = ["seed", *views, "lift, 0 to 1", "yaw r", "lip gap", "eye opening", "missed"], []
     for row in metrics["people"]:
-        ranks = " | ".join(f"{rank:.3f}" for rank in row["rank_correlation"].values())
+        ranks = (f"{rank:.3f}" for rank in row["rank_correlation"].values())
         lift = row["lift"][0.0]
-        lines.append(
-            f"| {row['seed']} | {ranks} | {lift[0]:+.3f} to {lift[-1]:+.3f} | {row['yaw_r']:.4f} "
-            f"| {row['lip_gap']:.3f} | {row['eye_opening']:.3f} | {row['faces_missed']} |"
-        )
-    return "\n".join([*lines, "", f"Detector: {metrics['detector']}. Lengths in eye distances.", ""])
+        numbers = (f"{row['yaw_r']:.4f}", f"{row['lip_gap']:.3f}", f"{row['eye_opening']:.3f}")
+        from_to = f"{lift[0]:+.3f} to {lift[-1]:+.3f}"
+        people.append([f"{row['seed']}", *ranks, from_to, *numbers, f"{row['faces_missed']}"])
+    tables = [markdown_table(["what", "measured", "required", "met"], rows), "", markdown_table(head, people)]
+    return "\n".join([*tables, "", f"Detector: {metrics['detector']}. Lengths in eye distances.", ""])
 
 
 def installed_version(package: str) -> str:

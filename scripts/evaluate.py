@@ -30,6 +30,7 @@ from anifacegan.metrics.command import (
 )
 from anifacegan.metrics.evaluation import Evaluation
 from anifacegan.metrics.settings import DEFINITIONS, METRICS
+from anifacegan.output_folder import markdown_table
 
 HOME = Path(__file__).resolve().parents[1]
 
@@ -65,17 +66,18 @@ def results(evaluation: Evaluation, document: dict[str, Any], out: Path) -> dict
 
 def table(document: dict[str, Any]) -> str:
     """Markdown: one row a number, and what was counted behind it."""
-    lines = ["| metric | value | of |", "|---|---|---|"]
+    rows = []
     for name, entry in document["metrics"].items():
         if "not_measured" in entry:
-            lines.append(f"| {name} | not measured | {entry['not_measured']} |")
+            rows.append([name, "not measured", entry["not_measured"]])
             continue
         values = entry["values"]
         counts = ", ".join(f"{key} {value}" for key, value in values.items() if isinstance(value, int))
         numbers = {key: value for key, value in values.items() if isinstance(value, float)}
         of = f" of {values['features']}" if "features" in values else ""
-        lines += [f"| {name}{of}: {key} | {value:.4g} | {counts} |" for key, value in numbers.items()]
-    lines += ["", *(f"- {name}: {entry['definition']}." for name, entry in document["metrics"].items()), ""]
+        rows += [[f"{name}{of}: {key}", f"{value:.4g}", counts] for key, value in numbers.items()]
+    lines = [markdown_table(["metric", "value", "of"], rows), ""]
+    lines += [*(f"- {name}: {entry['definition']}." for name, entry in document["metrics"].items()), ""]
     legend = (f"{key}: {document[key]}" for key in ("model", "judge", "embedder", "data", "expressions_from"))
     return "\n".join([*lines, *legend, ""])
 

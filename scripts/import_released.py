@@ -8,11 +8,11 @@ loads faster, because the truncation mean is kept. The weights stay under the li
 """
 
 import dataclasses
-import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from anifacegan.atomic_files import file_sha256
 from anifacegan.checkpoints import Checkpoint, save_checkpoint
 from anifacegan.command_line import read_config
 from anifacegan.errors import InputError, exit_on_input_error
@@ -42,7 +42,7 @@ def imported(folder: Path) -> Checkpoint:
         raise InputError(f"{folder}: holds no generator.pth, expected AniFaceGAN's released files")
     checkpoint = load_model(folder).checkpoint
     files = sorted([*folder.rglob("*.pth"), *folder.glob("averages.npz")])
-    origin = {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    origin = {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
     card = dataclasses.replace(
         checkpoint.card,
         licence="as the released files; ask their authors",

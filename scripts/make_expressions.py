@@ -21,6 +21,7 @@ from anifacegan.command_line import read_config
 from anifacegan.errors import exit_on_input_error
 from anifacegan.expressions import PRESETS, action_units
 from anifacegan.morphable import WORLD_PER_MODEL_UNIT, MorphableModel, load_head_parts, load_open_face_model
+from anifacegan.output_folder import markdown_table
 from anifacegan.shapes import ID_DIM, LIGHT_DIM, TEX_DIM
 
 
@@ -57,7 +58,7 @@ def readme(face_model: str) -> str:
     rows = []
     for name, units in PRESETS.items():
         recipe = ", ".join(f"{unit} {strength:g}" for unit, strength in units.items())
-        rows.append(f"| `{name}.mat` | {name.replace('_', ' ')} | {recipe} |")
+        rows.append([f"`{name}.mat`", name.replace("_", " "), recipe])
     return "\n".join(
         [
             "# Expressions",
@@ -70,9 +71,7 @@ def readme(face_model: str) -> str:
             "and `tex` are zero, the pose is frontal, and the key `face_model` names the model that `exp` belongs to:",
             "render.py refuses the files for a model with another basis, such as BFM.",
             "",
-            "| file | expression | action units |",
-            "|---|---|---|",
-            *rows,
+            markdown_table(["file", "expression", "action units"], rows),
             "",
         ]
     )

@@ -7,7 +7,6 @@ Item i is a function of (seed, i) alone. Killed and started again, the script ke
 """
 # ruff: noqa: E402
 
-import hashlib
 import json
 import os
 import sys
@@ -25,7 +24,13 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import torch
 from tqdm import tqdm
 
-from anifacegan.atomic_files import complete_or_absent, encoded_image, remove_leftovers, write_complete
+from anifacegan.atomic_files import (
+    complete_or_absent,
+    encoded_image,
+    file_sha256,
+    remove_leftovers,
+    write_complete,
+)
 from anifacegan.coefficients import write_coefficients
 from anifacegan.command_line import read_config
 from anifacegan.errors import InputError, exit_on_input_error
@@ -93,7 +98,7 @@ def describe(config: DataSetConfig, studio: Studio) -> None:
         "seed": config.seed,
         "size": config.size,
         "face_model": studio.head.name,
-        "face_model_sha256": hashlib.sha256(face_model.read_bytes()).hexdigest(),
+        "face_model_sha256": file_sha256(face_model),
         "world_offset": [round(x, 6) for x in studio.head.world_offset.tolist()],
         "pitch_offset": 0.0,
     }

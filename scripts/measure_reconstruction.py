@@ -18,6 +18,7 @@ from anifacegan.devices import Device, chosen_device
 from anifacegan.errors import InputError, exit_on_input_error
 from anifacegan.models.reconstruction import FaceLandmarks
 from anifacegan.morphable import load_face_model
+from anifacegan.output_folder import markdown_table
 from anifacegan.reconstruction_data import load_pictures
 from anifacegan.reconstruction_files import load_reconstruction
 from anifacegan.reconstruction_report import DEGRADED, held_out_report
@@ -57,9 +58,9 @@ def measured(config: MeasureReconstructionConfig) -> tuple[int, dict[str, float]
 
 def table(report: dict[str, float], heading: str) -> str:
     """Markdown: a row for each error, pictures as they are beside degraded ones."""
-    lines = [f"| {heading} | as they are | degraded |", "|---|---|---|"]
     plain = (name for name in report if not name.startswith(DEGRADED))
-    return "\n".join([*lines, *(f"| {name} | {report[name]:.4g} | {report[DEGRADED + name]:.4g} |" for name in plain)])
+    rows = ([name, f"{report[name]:.4g}", f"{report[DEGRADED + name]:.4g}"] for name in plain)
+    return markdown_table([heading, "as they are", "degraded"], rows)
 
 
 def main() -> None:

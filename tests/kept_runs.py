@@ -16,9 +16,9 @@ from anifacegan.adversarial import AdversarialConfig
 from anifacegan.config import TrainConfig
 from anifacegan.data import DataConfig
 from anifacegan.image_gradients import Split
-from anifacegan.losses.total import finite_total
 from anifacegan.models.discriminator import DiscriminatorConfig
 from anifacegan.models.reconstruction import ReconstructionConfig
+from anifacegan.optimisation import finite_total
 from anifacegan.reconstruction_run import ReconstructionReporting, ReconstructionRun
 from anifacegan.reconstruction_training import ReconstructionSchedule
 from anifacegan.run_log import RunLog

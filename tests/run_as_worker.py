@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from anifacegan import training
+from torch.nn import Module
+from torch.optim.swa_utils import AveragedModel
+
 from anifacegan.errors import InputError
-from anifacegan.training import State
 
 
 def torchrun_asked() -> None:
@@ -37,15 +38,15 @@ ACCIDENTS: dict[str, Callable[[], None]] = {
 
 
 def main(what: str, rank: str, step: str) -> None:
-    real = training.update_average
+    real = AveragedModel.update_parameters
 
-    def accident(state: State, *others: object) -> None:
+    def accident(average: AveragedModel, generator: Module) -> None:
         begun_anew = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
-        if os.environ.get("RANK") == rank and state.step == int(step) and not begun_anew:
+        if os.environ.get("RANK") == rank and int(average.n_averaged) == int(step) and not begun_anew:
             ACCIDENTS[what]()
-        real(state, *others)
+        real(average, generator)
 
-    training.update_average = accident
+    AveragedModel.update_parameters = accident
     train = Path(__file__).resolve().parents[1] / "train.py"
     sys.argv = [str(train), *sys.argv[4:]]
     runpy.run_path(str(train), run_name="__main__")

@@ -23,7 +23,6 @@ from anifacegan.image_gradients import Split
 from anifacegan.imitation_pictures import PictureImitation, PictureWeights
 from anifacegan.imitation_points import MeshSampler
 from anifacegan.models.discriminator import Discriminator, DiscriminatorConfig
-from anifacegan.models.generator import Generator
 from anifacegan.paired_data import PairedBatch, PairedData
 from anifacegan.prior_faces import add_prior_faces, draw_prior_faces
 from anifacegan.real_pictures import RealPictures
@@ -108,7 +107,7 @@ def steps(
     if kind in GAMES:
         for sigma in generator.template.sigma_heads:                   # opaque: only a surface has a geometry
             sigma.bias.data += 0.1
-    state = new_state(generator, Generator(GENERATOR), PAIRED)
+    state = new_state(generator, PAIRED)
     if kind in GAMES:
         played(state, GAMES[kind], photographs, surfaces, workers)
     state.to(device)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from anifacegan.adversarial import AdversarialConfig, AdversarialGame, Turn, follow, optimise
+from anifacegan.adversarial import AdversarialConfig, AdversarialGame, Turn
 from anifacegan.adversarial_gradients import (
     AdversarialWeights,
     ImitationTerms,
@@ -199,45 +199,6 @@ def test_every_term_has_its_weight(name: str) -> None:
         assert tripled[term].item() == pytest.approx((3 if term == name else 1) * value.item(), rel=1e-10)
     without = terms(dataclasses.replace(ones, **{name: 0.0}))
     assert name not in without or without[name].item() == 0
-
-
-# ---------------------------------------------------------------------------------------------------------- optimising
-def line(weight: float) -> tuple[torch.nn.Linear, torch.optim.SGD]:
-    module = torch.nn.Linear(1, 1, bias=False)
-    torch.nn.init.constant_(module.weight, weight)
-    return module, torch.optim.SGD([{"params": list(module.parameters()), "field": "line"}], lr=1.0)
-
-
-def test_a_large_gradient_is_cut_and_a_small_one_is_not() -> None:
-    for slope, moved in ((100.0, 0.3), (0.2, 0.2)):
-        module, optimiser = line(0.0)
-        (slope * module.weight).sum().backward()
-        optimise(0, optimiser, {}, limit=0.3)
-        assert module.weight.item() == pytest.approx(-moved, rel=1e-4)
-        assert module.weight.grad is None
-
-
-def test_a_broken_term_is_named_with_its_step_and_changes_nothing() -> None:
-    module, optimiser = line(2.0)
-    module.weight.sum().backward()
-    terms = {"generator_fake": torch.tensor(0.5), "generator_pose": torch.tensor(float("nan"))}
-    with pytest.raises(FloatingPointError, match="step 7: generator_pose not finite"):
-        optimise(7, optimiser, terms, 0.3)
-    assert module.weight.item() == 2
-
-
-def test_a_broken_gradient_is_named_with_its_step_and_changes_nothing() -> None:
-    module, optimiser = line(2.0)
-    (module.weight.sum() * float("inf")).backward()
-    with pytest.raises(FloatingPointError, match="step 7: a gradient of line is not finite"):
-        optimise(7, optimiser, {}, 0.3)
-    assert module.weight.item() == 2
-
-
-def test_the_average_follows() -> None:
-    average, module = line(1.0)[0], line(2.0)[0]
-    follow(average, module, 0.9)
-    assert average.weight.item() == pytest.approx(1.1)
 
 
 # ------------------------------------------------------------------------------------------------------------ the game

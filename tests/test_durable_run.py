@@ -224,7 +224,7 @@ class PlainState:
     """Something that counts its steps."""
 
     step = 0
-    optimisers: list[torch.optim.Optimizer] = []
+    learning: dict[str, float] = {}
 
     def state_dict(self) -> dict[str, int]:
         return {"step": self.step}

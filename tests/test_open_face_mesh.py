@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from scipy.spatial import ConvexHull
 
+from anifacegan.mesh_normals import vertex_normals_numpy
 from anifacegan.open_face.occlusion import open_sky
 from anifacegan.open_face.subdivision import catmull_clark
-from anifacegan.open_face.surface import SurfaceSmoother, distance_to_line, smooth_step, vertex_normals
+from anifacegan.open_face.surface import SurfaceSmoother, distance_to_line
 from anifacegan.open_face.topology import fit_sphere, mixed_triangles
+from anifacegan.resampling import smoothstep
 
 CUBE = np.array([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
 CUBE_QUADS = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
@@ -90,7 +92,7 @@ def test_a_sphere_is_found_from_its_points() -> None:
 # ---------------------------------------------------------------------------------------------------- surface
 def test_normals_of_a_sphere_are_its_points() -> None:
     points, triangles = random_sphere(2000)
-    assert np.sum(vertex_normals(points, triangles) * points, axis=1).min() > 0.99
+    assert np.sum(vertex_normals_numpy(points, triangles) * points, axis=1).min() > 0.99
 
 
 def test_smoothing_keeps_constants_and_shrinks_peaks() -> None:
@@ -103,8 +105,8 @@ def test_smoothing_keeps_constants_and_shrinks_peaks() -> None:
 
 
 def test_a_step_rises_or_falls_between_its_ends() -> None:
-    assert smooth_step(1.0, 3.0, np.array([0.0, 1, 2, 3, 4])).tolist() == [0, 0, 0.5, 1, 1]
-    assert smooth_step(3.0, 1.0, np.array([0.0, 2, 4])).tolist() == [1, 0.5, 0]
+    assert smoothstep(1.0, 3.0, np.array([0.0, 1, 2, 3, 4])).tolist() == [0, 0, 0.5, 1, 1]
+    assert smoothstep(3.0, 1.0, np.array([0.0, 2, 4])).tolist() == [1, 0.5, 0]
 
 
 def test_distance_to_a_line_is_to_its_nearest_point() -> None:
@@ -154,7 +156,7 @@ def test_occlusion_matches_testing_every_triangle() -> None:
     points, triangles = random_sphere(60)
     points = points * np.array([1.0, 0.3, 0.5])
     points[::3] *= 0.4  # hollows
-    normals = vertex_normals(points, triangles)
+    normals = vertex_normals_numpy(points, triangles)
     found = open_sky(points, normals, triangles, 8, np.random.default_rng(1))
     np.testing.assert_array_equal(
         found, slow_open_sky(points, normals, triangles, 8, np.random.default_rng(1))

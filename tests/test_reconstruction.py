@@ -187,16 +187,6 @@ def test_sizes_that_do_not_halve_are_refused(change: dict, message: str) -> None
 
 
 # ---------------------------------------------------------------------------------------------------------- ResNet-50
-def test_the_backbone_is_torchvisions_resnet50() -> None:
-    torchvision = pytest.importorskip("torchvision")
-    reference = torchvision.models.resnet50(weights=None)
-    reference.fc = torch.nn.Identity()
-    trunk = network(RESNET).trunk
-    reference.load_state_dict(trunk.backbone.state_dict())
-    reference.eval()
-    torch.testing.assert_close(trunk.features(pictures(size=64)), reference(pictures(size=64)), atol=1e-4, rtol=1e-4)
-
-
 @pytest.fixture(scope="module")
 def released() -> dict[str, torch.Tensor]:
     """A random state dict in Deep3DFaceRecon's naming."""

@@ -28,11 +28,11 @@ from anifacegan.training import (
     State,
     imitation_losses,
     in_free_space,
+    learning_rates,
     matrix_precision,
     near_surface,
     new_state,
     photometric_losses,
-    set_learning_rates,
     train,
     update,
 )
@@ -63,7 +63,7 @@ def mesh() -> MeshSampler:
 
 
 def state(schedule: Schedule = SCHEDULE) -> State:
-    return new_state(small_generator(GENERATOR), Generator(GENERATOR), schedule)
+    return new_state(small_generator(GENERATOR), schedule)
 
 
 def copied(module: torch.nn.Module) -> dict[str, Tensor]:
@@ -262,7 +262,7 @@ def test_the_deformation_learns_to_follow_the_mesh(data: PairedData, mesh: MeshS
     )
     deformation = DeformationConfig(hidden_dim=32, mapping_dim=32, output_scale=0.05)
     config = dataclasses.replace(GENERATOR, deformation=deformation)
-    start, errors = new_state(Generator(config).initialise(rng()), Generator(config), schedule), []
+    start, errors = new_state(Generator(config).initialise(rng()), schedule), []
     train(start, data, mesh, schedule, LossWeights(), lambda _, losses: errors.append(losses["deformation"]))
     assert np.mean(errors[-20:]) < 0.5 * np.mean(errors[:3])
 
@@ -283,7 +283,7 @@ def test_a_gradient_that_is_not_finite_is_named_with_its_field_and_changes_nothi
     broken.step = 3
     before = copied(broken.generator)
     losses = {"neutral": (0 * broken.generator.deformation.head.weight).sqrt().sum()}  # 0, with slope 0 / 0
-    with pytest.raises(FloatingPointError, match="step 3: the gradient of the deformation is not finite"):
+    with pytest.raises(FloatingPointError, match="step 3: a gradient of deformation is not finite"):
         update(broken, losses, SCHEDULE)
     assert not changed(broken.generator, before)
 
@@ -298,10 +298,10 @@ def test_large_gradients_are_cut_to_the_limit_field_by_field() -> None:
     assert field.grad.norm().item() == pytest.approx(1e-3 * field.numel() ** 0.5, rel=1e-4)
 
 
-@pytest.mark.parametrize("step, decay", [(0, 1 / 10), (8, 9 / 18), (100_000, 0.999)])
+@pytest.mark.parametrize("step, decay", [(0, 0.0), (8, 9 / 18), (100_000, 0.999)])
 def test_the_average_follows_the_weights(step: int, decay: float) -> None:
     learner = state()
-    learner.step = step
+    learner.averaged.n_averaged.fill_(step)
     before = learner.average.deformation.head.weight.clone()
     update(learner, {"neutral": learner.generator.deformation.head.weight.sum()}, SCHEDULE)
     expected = decay * before + (1 - decay) * learner.generator.deformation.head.weight
@@ -323,8 +323,7 @@ def test_learning_rates_rise_fast_and_fall_to_their_floors() -> None:
     learner = state(schedule)
 
     def rate(field: str, step: int) -> float:
-        learner.step = step
-        set_learning_rates(learner, schedule)
+        learning_rates(learner.optimiser, schedule, step)
         return {group["field"]: group["lr"] for group in learner.optimiser.param_groups}[field]
 
     for field in ("deformation", "alignment"):
@@ -371,18 +370,16 @@ def test_stopped_saved_and_resumed_steps_equal_the_unbroken_ones(
     expected = steps(unbroken, SCHEDULE.steps)
     seen = steps(first, stop)
     file = io.BytesIO()
-    torch.save([x.state_dict() for x in (first.generator, first.average, first.optimiser)], file)
+    torch.save(first.state_dict(), file)
     file.seek(0)
     second = state()
-    saved = torch.load(file, weights_only=True)
-    for part, content in zip((second.generator, second.average, second.optimiser), saved, strict=True):
-        part.load_state_dict(content)
-    second.step = first.step
+    second.load_state_dict(torch.load(file, weights_only=True))
     seen += steps(second, SCHEDULE.steps)
     assert seen == expected
     assert not changed(second.generator, copied(unbroken.generator))
     assert not changed(second.average, copied(unbroken.average))
     assert second.step == unbroken.step == SCHEDULE.steps
+    assert second.learning == unbroken.learning
 
 
 def test_every_step_draws_anew(data: PairedData, mesh: MeshSampler, monkeypatch: pytest.MonkeyPatch) -> None:

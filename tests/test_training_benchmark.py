@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from torch.optim.swa_utils import AveragedModel
 
 from anifacegan import training, training_benchmark
 from anifacegan.command_line import plain
@@ -34,7 +35,7 @@ from tests.one_line import assert_one_line
 from tests.tiny_training_set import write_tiny_set
 
 SIZE, COUNT = 16, 6
-UNTIMED = (training.update_average, torch.autograd.grad, torch.autograd.backward)
+UNTIMED = (AveragedModel.update_parameters, torch.autograd.grad, torch.autograd.backward)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,7 @@ def test_shares_are_of_one_whole_and_every_phase_is_seen(measured: tuple[list[Me
 
 
 def test_nothing_is_timed_after_a_benchmark(measured: object) -> None:
-    assert (training.update_average, torch.autograd.grad, torch.autograd.backward) == UNTIMED
+    assert (AveragedModel.update_parameters, torch.autograd.grad, torch.autograd.backward) == UNTIMED
 
 
 def test_ratios_are_of_the_first_variant_to_each_of_the_others(tiny: Path) -> None:

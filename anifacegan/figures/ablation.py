@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from anifacegan.errors import InputError, first_line
 from anifacegan.figures.command import Drawing, FigureKind
 from anifacegan.figures.painting import Pixels
+from anifacegan.output_folder import markdown_table
 from anifacegan.pictures import FONT_PX, GAP_PX, INK, WHITE
 
 BAR, RULE = (176, 205, 230), (200, 200, 200)
@@ -77,9 +78,8 @@ def measures(table: Table) -> list[str]:
 def markdown(table: Table) -> str:
     """The table as Markdown."""
     names = measures(table)
-    lines = [f"| variant | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    lines += [f"| {variant} | {' | '.join(_text(row.get(name)) for name in names)} |" for variant, row in table.items()]
-    return "\n".join(lines) + "\n"
+    rows = [[variant, *(_text(row.get(name)) for name in names)] for variant, row in table.items()]
+    return markdown_table(["variant", *names], rows) + "\n"
 
 
 def table_picture(table: Table) -> Pixels:

@@ -5,7 +5,6 @@ what is in it, of which model, made with which versions.
 """
 
 import dataclasses
-import hashlib
 import json
 import platform
 import sys
@@ -17,7 +16,7 @@ from typing import Any
 import torch
 import yaml
 
-from anifacegan.atomic_files import complete_or_absent, encoded_image, write_complete
+from anifacegan.atomic_files import complete_or_absent, encoded_image, sha256, write_complete
 from anifacegan.command_line import plain, read_config
 from anifacegan.errors import InputError, exit_on_input_error
 from anifacegan.figures.painting import Pixels
@@ -95,8 +94,6 @@ def write_figure(kind: FigureKind, config: Any) -> list[Path]:
 
 def model_record(model: Model) -> dict[str, str]:
     """Which model a figure shows: its name, its face model, and a sum of its weights."""
-    total = hashlib.sha256()
-    for name, tensor in sorted(model.generator.state_dict().items()):
-        total.update(name.encode())
-        total.update(tensor.cpu().numpy().tobytes())
-    return {"name": model.card.name, "face_model": model.card.face_model, "weights_sha256": total.hexdigest()}
+    tensors = sorted(model.generator.state_dict().items())
+    total = sha256(part for name, tensor in tensors for part in (name.encode(), tensor.cpu().numpy().tobytes()))
+    return {"name": model.card.name, "face_model": model.card.face_model, "weights_sha256": total}

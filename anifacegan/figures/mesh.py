@@ -21,6 +21,7 @@ from anifacegan.figures.settings import (
     opened_model,
 )
 from anifacegan.figures.surface_mesh import SurfaceMesh, SurfaceView, extract_mesh, optional_module
+from anifacegan.mesh_normals import vertex_normals
 from anifacegan.pictures import SheetRow, contact_sheet, straight_alpha
 from anifacegan.rasterizer import interpolate, rasterize, supersampled
 from anifacegan.visible_surface import visible_surface
@@ -100,13 +101,9 @@ def mesh_pictures(mesh: SurfaceMesh, yaw: float, size: int, fov_deg: float) -> t
     angle = torch.tensor([yaw])
     camera = supersampled(orbit_camera(torch.zeros(1), angle, size, fov_deg), SAMPLES)
     fragments = rasterize(vertices, triangles, camera)
-    a, b, c = (camera.to_camera(vertices)[0, triangles[:, k]] for k in range(3))
-    faces = torch.linalg.cross(b - a, c - a)
-    normals = torch.zeros_like(vertices[0])
-    for k in range(3):
-        normals.index_add_(0, triangles[:, k], faces)
+    normals = vertex_normals(camera.to_camera(vertices), triangles)[0]
     light = torch.nn.functional.normalize(torch.tensor([0.4, 0.5, 1.0]), dim=0)
-    facing = torch.nn.functional.normalize(normals, dim=-1) @ light
+    facing = normals @ light
     grey = (0.2 + 0.7 * facing.clamp(min=0))[:, None].expand(-1, 3)
     both = torch.cat([torch.from_numpy(mesh.rgb), grey], dim=-1)[None]
     image = interpolate(both, triangles, fragments)[0]                 # (H, W, 6)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from anifacegan.cameras import FOV_DEG, orbit_camera, orbit_rotation
 from anifacegan.errors import InputError
+from anifacegan.resampling import read_pixels
 from anifacegan.shapes import BOX
 from anifacegan.visible_surface import VisibleSurface
 
@@ -123,8 +124,7 @@ def _seen_by(
     inside = ((pixel >= 0) & (pixel <= size - 1)).all(dim=-1)
     images = torch.cat([view.surface.mask.float()[None], view.surface.distance[None], view.rgb])
     images[1:] *= images[:1]                                           # where there is no surface, nothing counts
-    place = (pixel / (size - 1) * 2 - 1)[None, None]
-    sampled = torch.nn.functional.grid_sample(images[None], place, align_corners=True)[0, :, 0]  # (5, N)
+    sampled = read_pixels(images[None], pixel[None, None])[0, :, 0]    # (5, N)
     share = sampled[0]
     covered = share >= 0.5
     distance, rgb = sampled[1] / share.clamp(min=0.5), (sampled[2:] / share.clamp(min=0.5)).T

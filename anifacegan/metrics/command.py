@@ -1,6 +1,5 @@
 """What the commands that measure models share: their options, what they open, and what they say of it."""
 
-import hashlib
 import math
 import platform
 import sys
@@ -13,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anifacegan.atomic_files import file_sha256
 from anifacegan.checkpoints import TENSORS, ModelCard
 from anifacegan.coefficients import OPEN_FACE_MODEL
 from anifacegan.data import DataConfig, FaceDataset, picture_size
@@ -212,7 +212,7 @@ def without_nan(value: Any) -> Any:
 def weights_sum(model: Path) -> str:
     """The start of the weights' sum, to tell versions of a model apart; of our own model folders."""
     weights = model / TENSORS
-    return f", sha256 {hashlib.sha256(weights.read_bytes()).hexdigest()[:12]}" if weights.is_file() else ""
+    return f", sha256 {file_sha256(weights)[:12]}" if weights.is_file() else ""
 
 
 def installed_versions() -> dict[str, str]:

@@ -24,6 +24,7 @@ from anifacegan.metrics.evaluation import Evaluation
 from anifacegan.metrics.samples import people_with_expressions
 from anifacegan.metrics.settings import COMPARED, DEFINITIONS, Better
 from anifacegan.models.generator import Generator
+from anifacegan.output_folder import markdown_table
 
 Side = Literal["A", "B"]
 RULE = "B may replace A if it wins at least one number beyond its 95 % interval, and loses none"
@@ -166,18 +167,18 @@ def same_priors(a: Generator, b: Generator, seed: int) -> bool:
 
 def table(metrics: Iterable[ComparedMetric], not_measured: dict[str, str]) -> str:
     """Markdown: a row a number, with the intervals of both and of B - A."""
-    lines = ["| metric | better | A | B | B - A | ahead | beyond the interval |", "|---" * 7 + "|"]
+    rows = []
     for metric in metrics:
         for number in metric.numbers:
             found, beyond = number.found, number.beyond
-            cells = " | ".join(map(_shown, (found.a, found.b, found.difference)))
+            cells = map(_shown, (found.a, found.b, found.difference))
             sure = "no interval" if beyond is None else "yes" if beyond else "no"
             features = metric.reports[0].get("features")
             title = f"{metric.metric}{f' of {features}' if features else ''}: {number.name}"
             ahead = number.ahead or ("equal" if found.difference.value == 0 else "")
-            lines.append(f"| {title} | {number.better} | {cells} | {ahead} | {sure} |")
-    lines += [f"| {name} | | not measured | {reason} | | | |" for name, reason in not_measured.items()]
-    return "\n".join(lines)
+            rows.append([title, number.better, *cells, ahead, sure])
+    rows += [[name, "", "not measured", reason, "", "", ""] for name, reason in not_measured.items()]
+    return markdown_table(["metric", "better", "A", "B", "B - A", "ahead", "beyond the interval"], rows)
 
 
 def _shown(estimate: Estimate) -> str:

@@ -10,7 +10,6 @@ find a face in it, and all embedders see the same crop of it. Files get the face
 eyes, nose tip and mouth corners brought as near as a similarity can to the places that ArcFace was trained with.
 """
 
-import hashlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,10 +22,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from anifacegan.atomic_files import file_sha256
 from anifacegan.errors import InputError, first_line, last_line
 from anifacegan.metrics.face_detector import dlib_models
 from anifacegan.models.reconstruction import ReconstructionNetwork
 from anifacegan.morphable import alignment_weights
+from anifacegan.resampling import read_pixels
 
 CROP = 112
 ARCFACE_POINTS = (
@@ -67,7 +68,7 @@ def load_embedder(name: str, judge: ReconstructionNetwork, judge_name: str, devi
         raise InputError(f"{path}: no such file, expected a network that recognises faces")
     network = loaders[path.suffix](path, device)
     _check_output(path, network, device)
-    shown = f"{path.name} (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]})"
+    shown = f"{path.name} (sha256 {file_sha256(path)[:12]})"
     return Embedder(shown, lambda rgb, landmarks: network(2 * aligned(rgb, landmarks) - 1).flatten(1))
 
 
@@ -99,9 +100,7 @@ def aligned(
     similarity = _similarity(wanted, points)                           # (B, 4): a, b, x, y
     a, b, x, y = similarity.to(rgb).T[:, :, None, None]
     px = torch.stack([a * u - b * v + x, b * u + a * v + y], dim=-1)   # (B, 224, 224, 2)
-    grid = 2 * px / (rgb.shape[-1] - 1) - 1
-    crop = functional.grid_sample(rgb, grid, mode="bilinear", padding_mode="border", align_corners=True)
-    return functional.avg_pool2d(crop, 2)
+    return functional.avg_pool2d(read_pixels(rgb, px, "border"), 2)
 
 
 def _similarity(source: Float[Tensor, "point 2"], target: Float[Tensor, "batch point 2"]) -> Float[Tensor, "batch 4"]:

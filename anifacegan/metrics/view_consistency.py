@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from anifacegan.cameras import FOV_DEG, orbit_camera
 from anifacegan.face_surfaces import SurfaceMap
@@ -22,6 +21,7 @@ from anifacegan.metrics.asked import MM_PER_WORLD
 from anifacegan.metrics.bootstrap import Draws, Resampled, Weights, weighted_ratio
 from anifacegan.rays import Rays, image_rays
 from anifacegan.rendered import decibels
+from anifacegan.resampling import read_pixels, to_grid
 
 OPAQUE = 0.99
 HALF = 0.5
@@ -135,12 +135,12 @@ def warp(
     x = rays.at(target.depth.reshape(1, -1, 1))[:, :, 0]               # (1, R, 3) world
     pitch, yaw = source.pose.unbind(-1)
     px = orbit_camera(pitch, yaw, size, fov_deg).project(x)
-    grid = (2 * px / (size - 1) - 1).reshape(1, size, size, 2)
+    px = px.reshape(1, size, size, 2)
     content = torch.cat([source.rgb, source.foreground, source.depth])[None]
-    found = functional.grid_sample(content, grid, mode="bilinear", align_corners=True)[0]
+    found = read_pixels(content, px)[0]
     origin = _rays(source, fov_deg).origins[0, 0]
     distance = (x[0] - origin).norm(dim=-1).reshape(size, size)
-    inside = (grid[0].abs() <= 1).all(dim=-1)
+    inside = (to_grid(px[0], size, size).abs() <= 1).all(dim=-1)
     opaque = (found[3] > OPAQUE) & (target.foreground[0] > OPAQUE)
     return found[:3], inside & opaque & ((distance - found[4]).abs() < SAME_DEPTH)
 

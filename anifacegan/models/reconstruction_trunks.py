@@ -1,7 +1,8 @@
 """Trunks of the face reconstruction network: a picture becomes a feature vector and 257 raw numbers.
 
 Three architectures with the same two methods. ``features`` is what distances between pictures can be measured in;
-calling a trunk gives the raw outputs in the order of :mod:`anifacegan.models.reconstruction`.
+calling a trunk gives the raw outputs in the order of :mod:`anifacegan.models.reconstruction`. The two small ones stay
+our own: torchvision has no network with their layers, so none could load the shipped weights.
 """
 
 import torch
@@ -91,14 +92,17 @@ def _smooth_convolution(before: int, after: int, stride: int) -> list[nn.Module]
 class ResNet50Trunk(nn.Module):
     """Deep3DFaceRecon's network, with its names: ``backbone`` is a ResNet-50, ``final_layers`` are seven heads.
 
-    The backbone is He et al.'s with the stride in the 3 x 3 convolutions, named as torchvision names it. The picture
-    enters as it is, in [0, 1].
+    The backbone is torchvision's without its classifier. The image enters in [0, 1], without normalisation.
     """
 
     def __init__(self) -> None:
+        from torchvision.models import resnet50  # takes seconds to import, needed here only
+
         super().__init__()
-        self.backbone = _ResNet50()
-        self.final_layers = nn.ModuleList(nn.Conv2d(_ResNet50.feature_dim, size, 1) for size in OUTPUTS)
+        self.backbone = resnet50(weights=None)
+        width = self.backbone.fc.in_features
+        self.backbone.fc = nn.Identity()                               # the backbone now returns its pooled features
+        self.final_layers = nn.ModuleList(nn.Conv2d(width, size, 1) for size in OUTPUTS)
 
     def features(self, image: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch feature"]:
         return self.backbone(image)
@@ -106,50 +110,6 @@ class ResNet50Trunk(nn.Module):
     def forward(self, image: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch raw"]:
         h = self.features(image)[..., None, None]
         return torch.cat([layer(h) for layer in self.final_layers], dim=1).flatten(1)
-
-
-class _ResNet50(nn.Module):
-    feature_dim = 2048
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        before = 64
-        for stage, (blocks, width) in enumerate(((3, 64), (4, 128), (6, 256), (3, 512)), start=1):
-            layers = []
-            for block in range(blocks):
-                layers.append(_Bottleneck(before, width, stride=2 if stage > 1 and block == 0 else 1))
-                before = 4 * width
-            self.add_module(f"layer{stage}", nn.Sequential(*layers))
-
-    def forward(self, image: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch feature"]:
-        h = functional.relu(self.bn1(self.conv1(image)))
-        h = functional.max_pool2d(h, 3, stride=2, padding=1)
-        for stage in range(1, 5):
-            h = self.get_submodule(f"layer{stage}")(h)
-        return h.mean(dim=(2, 3))
-
-
-class _Bottleneck(nn.Module):
-    def __init__(self, before: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(before, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(4 * width)
-        self.downsample = None
-        if stride != 1 or before != 4 * width:
-            projection = nn.Conv2d(before, 4 * width, 1, stride, bias=False)
-            self.downsample = nn.Sequential(projection, nn.BatchNorm2d(4 * width))
-
-    def forward(self, x: Float[Tensor, "batch channel side side"]) -> Float[Tensor, "batch wide low low"]:
-        h = functional.relu(self.bn1(self.conv1(x)))
-        h = functional.relu(self.bn2(self.conv2(h)))
-        identity = x if self.downsample is None else self.downsample(x)
-        return functional.relu(identity + self.bn3(self.conv3(h)))
 
 
 def initialise(trunk: ResidualTrunk | PlainTrunk | ResNet50Trunk, rng: torch.Generator) -> None:

@@ -19,8 +19,8 @@ from anifacegan.open_face.albedo_fields import (
 )
 from anifacegan.open_face.head_view import HeadView
 from anifacegan.open_face.identity import Person
-from anifacegan.open_face.surface import smooth_step
 from anifacegan.open_face.topology import TONGUE
+from anifacegan.resampling import smoothstep
 
 MELANIN_BY_RACE = (0.84, 0.36, 0.17)
 SKIN_PALETTE = (
@@ -258,8 +258,8 @@ class AlbedoSampler:
         line += arch * np.exp(-(((view.side - 0.34) / 0.09) ** 2))
         half_width = thickness * np.interp(view.side, *BROW_THICKNESS)
         brow = np.exp(-(np.abs((view.y - line) / half_width) ** 3)) * view.front
-        brow *= smooth_step(inner - 0.03, inner + 0.035, view.side)
-        brow *= smooth_step(outer + 0.03, outer - 0.04, view.side)
+        brow *= smoothstep(inner - 0.03, inner + 0.035, view.side)
+        brow *= smoothstep(outer + 0.03, outer - 0.04, view.side)
         density = np.clip(rng.normal(0.72, 0.12), 0.35, 0.95)
         painting.cover(density * np.clip(brow * (1 + 0.25 * self.noise.high[0]), 0, 1), colour)
 
@@ -310,7 +310,7 @@ class AlbedoSampler:
 
 def _share_by_age(start: float, end: float, years: float) -> float:
     """0 for the young, 1 for the old."""
-    return float(smooth_step(start, end, np.array([years]))[0])
+    return float(smoothstep(start, end, np.array([years]))[0])
 
 
 def _draw_by_race(rng: np.random.Generator, race: np.ndarray, shares: tuple[tuple[float, ...], ...]) -> int:

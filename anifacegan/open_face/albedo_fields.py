@@ -11,8 +11,9 @@ from scipy.spatial import cKDTree
 
 from anifacegan.open_face.head_view import HeadView
 from anifacegan.open_face.occlusion import open_sky
-from anifacegan.open_face.surface import distance_to_line, smooth_step
+from anifacegan.open_face.surface import distance_to_line
 from anifacegan.open_face.topology import LOWER_TEETH, TONGUE, UPPER_TEETH
+from anifacegan.resampling import smoothstep
 
 LIPS_FRONT_Z = 1.40
 """Depth of the lips, from which it gets darker into the mouth."""
@@ -112,7 +113,7 @@ def skin_fields(view: HeadView, noise: SkinNoise, shade: np.ndarray) -> SkinFiel
     cheek = spot(0.36, 7.02, 0.13, 0.11) * front
     nose = spot(0.0, 7.0, 0.10, 0.09) * front
     forehead = spot(0.0, 7.8, 0.4, 0.14) * front
-    upper = smooth_step(UPPER_LID_HEIGHT, UPPER_LID_HEIGHT + 0.01, view.y)
+    upper = smoothstep(UPPER_LID_HEIGHT, UPPER_LID_HEIGHT + 0.01, view.y)
     lids = np.clip(view.lids, 0, 1)
     crows_feet = sum(fold([(0.455, 7.33 + 0.3 * end), (0.56, 7.33 + end)], 0.010) for end in CROWS_FEET)
     bend = 0.02 * np.cos(6 * view.side) + 0.003 * noise.lines
@@ -125,11 +126,11 @@ def skin_fields(view: HeadView, noise: SkinNoise, shade: np.ndarray) -> SkinFiel
         under_eye=spot(0.29, 7.235, 0.10, 0.035) * front,
         upper_lid=spot(0.30, 7.40, 0.13, 0.035) * front,
         forehead=forehead,
-        upper_liner=smooth_step(0.35, 0.9, lids) * upper,
-        lower_liner=smooth_step(0.45, 1.0, lids) * (1 - upper),
+        upper_liner=smoothstep(0.35, 0.9, lids) * upper,
+        lower_liner=smoothstep(0.45, 1.0, lids) * (1 - upper),
         nasolabial=fold(NASOLABIAL_FOLD, 0.022) * front,
         marionette=fold(MARIONETTE_LINE, 0.02) * front,
-        crows_feet=crows_feet * smooth_step(0.4, 0.6, view.z) * view.skin,
+        crows_feet=crows_feet * smoothstep(0.4, 0.6, view.z) * view.skin,
         forehead_lines=forehead_lines * np.exp(-((view.side / 0.38) ** 4)) * front,
         frown=np.exp(-(((view.side - 0.055) / 0.011) ** 2) - ((view.y - 7.5) / 0.06) ** 2) * front,
         bags=fold(EYE_BAG, 0.016) * front,
@@ -147,25 +148,25 @@ def _nostrils(view: HeadView, shade: np.ndarray) -> np.ndarray:
 
     def ellipse(centre: tuple[float, float], half_axes: tuple[float, float]) -> np.ndarray:
         side, height = (view.side - centre[0]) / half_axes[0], (view.y - centre[1]) / half_axes[1]
-        return np.exp(-((side**2 + height**2) ** 2)) * smooth_step(1.22, 1.30, view.z) * view.skin
+        return np.exp(-((side**2 + height**2) ** 2)) * smoothstep(1.22, 1.30, view.z) * view.skin
 
-    hollows = ellipse(NOSE_CAVITY_CENTRE, NOSE_CAVITY_HALF_AXES) * smooth_step(0.80, 0.45, shade)
+    hollows = ellipse(NOSE_CAVITY_CENTRE, NOSE_CAVITY_HALF_AXES) * smoothstep(0.80, 0.45, shade)
     openings = ellipse(NOSTRIL_CENTRE, NOSTRIL_HALF_AXES)
     return np.clip(1.15 * view.smooth(np.maximum(openings, hollows), times=1), 0, 1)
 
 
 def _beards(view: HeadView) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Full beard, and its parts above the lips and around the chin."""
-    below_line = smooth_step(0.06, -0.05, view.y - np.interp(view.side, *BEARD_LINE))
-    above_throat = smooth_step(6.02, 6.28, view.y)
+    below_line = smoothstep(0.06, -0.05, view.y - np.interp(view.side, *BEARD_LINE))
+    above_throat = smoothstep(6.02, 6.28, view.y)
     off_lips = 1 - np.clip(1.5 * view.lips, 0, 1)
     off_ears = 1 - np.clip(1.5 * view.ears, 0, 1)
     off_mouth = 1 - np.clip(3 * view.mouth_inside, 0, 1)
     bare_patch = 0.6 * np.exp(-(((view.side - 0.11) / 0.05) ** 2) - ((view.y - 6.56) / 0.03) ** 2)
-    front = smooth_step(0.45, 0.62, view.z)
+    front = smoothstep(0.45, 0.62, view.z)
     beard = below_line * above_throat * front * off_lips * off_ears * off_mouth * view.skin * (1 - bare_patch)
     middle = np.exp(-((view.side / 0.2) ** 4))
-    moustache = beard * middle * smooth_step(6.66, 6.70, view.y)
+    moustache = beard * middle * smoothstep(6.66, 6.70, view.y)
     chin = beard * middle * np.exp(-(((view.y - 6.4) / 0.2) ** 4))
     return beard, moustache, np.clip(moustache + chin, 0, 1)
 
@@ -223,12 +224,12 @@ def eye_fields(view: HeadView) -> EyeFields:
         streaks += np.cos(frequency * azimuth + rng.uniform(0, 6.28)) * rng.normal(0, 1) / 3
     return EyeFields(
         vertices=vertices,
-        pupil=smooth_step(11.2, 9.2, polar_deg),
-        iris=smooth_step(26.6, 24.0, polar_deg),
+        pupil=smoothstep(11.2, 9.2, polar_deg),
+        iris=smoothstep(26.6, 24.0, polar_deg),
         limbus=np.exp(-(((polar_deg - 25) / 2.6) ** 2)),
         outward=np.clip((polar_deg - 10) / 15, 0, 1),
         streaks=streaks,
-        redness=smooth_step(34.0, 75.0, polar_deg),
+        redness=smoothstep(34.0, 75.0, polar_deg),
     )
 
 
@@ -251,10 +252,10 @@ def teeth_fields(view: HeadView) -> TeethFields:
         gap[row] = np.exp(-((to_gap / 0.010) ** 2))
     upper, lower = view.part == UPPER_TEETH, view.part == LOWER_TEETH
     height = view.y[upper]
-    gum[upper] = smooth_step(0.62, 0.80, (height - height.min()) / (height.max() - height.min()))
+    gum[upper] = smoothstep(0.62, 0.80, (height - height.min()) / (height.max() - height.min()))
     depth = view.z[lower]
     rise = np.interp(depth, [depth.min(), depth.max()], [0.17, 0])  # the lower row is higher at the back
-    gum[lower] = smooth_step(0.55, 0.30, (view.y[lower] - rise - view.y[lower].min()) / 0.18)
+    gum[lower] = smoothstep(0.55, 0.30, (view.y[lower] - rise - view.y[lower].min()) / 0.18)
     vertices = np.flatnonzero(view.teeth)
     return TeethFields(vertices, gap[vertices], gum[vertices])
 

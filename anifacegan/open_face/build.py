@@ -4,7 +4,6 @@ The file is an .npz of the bases, which :func:`anifacegan.morphable.load_open_fa
 people and expressions of :class:`anifacegan.morphable.HeadParts`. Built twice on one machine it has the same bytes.
 """
 
-import hashlib
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 import scipy.sparse as sparse
 from tqdm import tqdm
 
-from anifacegan.atomic_files import complete_or_absent
+from anifacegan.atomic_files import complete_or_absent, file_sha256
 from anifacegan.coefficients import OPEN_FACE_MODEL
 from anifacegan.expressions import ACTIONS
 from anifacegan.morphable import alignment_weights
@@ -369,6 +368,5 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> str:
                 entry = zipfile.ZipInfo(f"{key}.npy", date_time=(1980, 1, 1, 0, 0, 0))
                 with archive.open(entry, "w", force_zip64=True) as stream:
                     np.lib.format.write_array(stream, np.asarray(array, order="C"), allow_pickle=False)
-        with temporary.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = file_sha256(temporary)
     return digest

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from anifacegan.open_face.albedo_fields import SkinNoise
 from anifacegan.open_face.head_view import AXIS_Z, HeadView
-from anifacegan.open_face.surface import smooth_step
+from anifacegan.resampling import smoothstep
 
 HAIR_LINE = (
     (0, 20, 38, 50, 60, 68, 76, 84, 100, 112, 130, 180),
@@ -76,7 +76,7 @@ def hair_line_height(view: HeadView, line: HairLine) -> np.ndarray:
     def bump(centre: float, width: float) -> np.ndarray:
         return np.exp(-(((azimuth - centre) / width) ** 2))
 
-    height = np.interp(azimuth, *HAIR_LINE) + line.raised * smooth_step(70.0, 30.0, azimuth)
+    height = np.interp(azimuth, *HAIR_LINE) + line.raised * smoothstep(70.0, 30.0, azimuth)
     height += line.temple * bump(TEMPLE_DEG, TEMPLE_WIDTH_DEG)
     height += line.sideburn * bump(SIDEBURN_DEG, SIDEBURN_WIDTH_DEG)
     return height - line.widows_peak * bump(0.0, WIDOWS_PEAK_WIDTH_DEG)
@@ -90,14 +90,14 @@ def signed_distance(view: HeadView, line: HairLine) -> np.ndarray:
 
 def standing(view: HeadView, line: HairLine, width: float = 0.16) -> np.ndarray:
     """(V,) 0 at the hair line to 1 a width above it."""
-    rise = smooth_step(-0.02, width, view.y - hair_line_height(view, line))
+    rise = smoothstep(-0.02, width, view.y - hair_line_height(view, line))
     return rise * (1 - np.clip(1.3 * view.ears, 0, 1)) * view.skin
 
 
 def hair_styles(view: HeadView, noise: SkinNoise) -> HairStyles:
     """The styles; "long" and "fringe" are worn with the curtain."""
-    top = smooth_step(7.7, 8.3, view.y)
-    forelock = smooth_step(55.0, 15.0, view.azimuth_deg) * smooth_step(7.9, 8.2, view.y)
+    top = smoothstep(7.7, 8.3, view.y)
+    forelock = smoothstep(55.0, 15.0, view.azimuth_deg) * smoothstep(7.9, 8.2, view.y)
     usual = HairLine()
     full = standing(view, usual)
     low, mid, high = noise.low, noise.mid, noise.high
@@ -154,8 +154,8 @@ def curtain(view: HeadView) -> Curtain:
     reach = np.hypot(view.points[anchors, 0], view.points[anchors, 2] - AXIS_Z) + CURTAIN_DISTANCE
     down = np.linspace(0, 1, CURTAIN_ROWS)  # along the hair: 0 at the top
     shape = 1 + 0.05 * np.sin(np.pi * np.minimum(1, 1.6 * down))
-    shape += 0.22 * smooth_step(0.58, 1.0, down) - 0.20 * smooth_step(0.2, 0.55, down)
-    radius = (reach * tuck)[:, None] * shape - 0.10 * smooth_step(0.06, 0.0, down)  # (columns, rows)
+    shape += 0.22 * smoothstep(0.58, 1.0, down) - 0.20 * smoothstep(0.2, 0.55, down)
+    radius = (reach * tuck)[:, None] * shape - 0.10 * smoothstep(0.06, 0.0, down)  # (columns, rows)
     azimuth = np.radians(azimuth_deg)[:, None]
     height = np.broadcast_to(CURTAIN_TOP - CURTAIN_LENGTH * down, radius.shape)
     points = np.stack([radius * np.sin(azimuth), height, AXIS_Z + radius * np.cos(azimuth)], axis=-1)

@@ -9,8 +9,10 @@ from functools import cached_property
 
 import numpy as np
 
-from anifacegan.open_face.surface import SurfaceSmoother, smooth_step, vertex_normals
+from anifacegan.mesh_normals import vertex_normals_numpy
+from anifacegan.open_face.surface import SurfaceSmoother
 from anifacegan.open_face.topology import EYE_LEFT, EYE_RIGHT, LOWER_TEETH, SKIN, UPPER_TEETH, Topology
+from anifacegan.resampling import smoothstep
 
 AXIS_Z = 0.35
 """Depth of the head's vertical axis, about which hair lines are drawn."""
@@ -55,11 +57,11 @@ class HeadView:
 
     @cached_property
     def normals(self) -> np.ndarray:
-        return vertex_normals(self.points, self.triangles)
+        return vertex_normals_numpy(self.points, self.triangles)
 
     @cached_property
     def normals_open(self) -> np.ndarray:
-        return vertex_normals(self.points_open, self.triangles)
+        return vertex_normals_numpy(self.points_open, self.triangles)
 
     @cached_property
     def smooth(self) -> SurfaceSmoother:
@@ -96,7 +98,7 @@ class HeadView:
     @cached_property
     def front(self) -> np.ndarray:
         """(V,) 1 on the skin of the front of the head."""
-        return smooth_step(0.45, 0.75, self.z) * self.skin
+        return smoothstep(0.45, 0.75, self.z) * self.skin
 
     @cached_property
     def azimuth_deg(self) -> np.ndarray:
