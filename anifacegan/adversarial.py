@@ -20,7 +20,7 @@ from anifacegan.adversarial_gradients import (
     template_alone,
 )
 from anifacegan.distribution import ALONE, Workers
-from anifacegan.errors import require
+from anifacegan.errors import ConfigError, require_above, require_at_least
 from anifacegan.image_gradients import Conditioning, PictureRenderer, Split
 from anifacegan.imitation_pictures import PictureImitation
 from anifacegan.losses.total import finite_total
@@ -63,14 +63,12 @@ class AdversarialConfig:
     """Largest norm of a network's gradient."""
 
     def __post_init__(self) -> None:
-        require(self, "adversarial", "batch r1_every", at_least=1)
-        require(self, "adversarial", "discriminator_lead deformation_steps picture_steps paired_rays", at_least=0)
-        require(self, "adversarial", "lr_generator lr_discriminator gradient_limit", above=0)
+        require_at_least(self, 1, "batch", "r1_every")
+        require_at_least(self, 0, "discriminator_lead", "deformation_steps", "picture_steps", "paired_rays")
+        require_above(self, 0, "lr_generator", "lr_discriminator", "gradient_limit")
         if self.skip_invisible and self.split.pictures != 1:
-            raise ValueError(
-                f"adversarial.split.pictures is {self.split.pictures}, expected 1 with adversarial.skip_invisible: "
-                f"visibility is found out one picture at a time"
-            )
+            one = "1 with skip_invisible: visibility is found out one picture at a time"
+            raise ConfigError("split.pictures", self.split.pictures, one)
 
     def r1_factor(self, turn: int) -> float:
         """Factor on the slope's weight in the discriminator's step number ``turn``."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from anifacegan.errors import require
+from anifacegan.errors import require_at_least
 from anifacegan.image_gradients import Conditioning, ImageTerms, PictureRenderer, RayTerms, parts
 from anifacegan.losses.adversarial import pose_error, squared_slope, taken_for_generated, taken_for_real
 from anifacegan.models.discriminator import Discriminator
@@ -40,7 +40,7 @@ class AdversarialWeights:
     """Squared error of the pose of generated pictures."""
 
     def __post_init__(self) -> None:
-        require(self, "adversarial_weights", " ".join(vars(self)), at_least=0)
+        require_at_least(self, 0, *vars(self))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from anifacegan.coefficients import BFM, FaceCoefficients, camera_angles, read_coefficients
-from anifacegan.errors import InputError, first_line, require
+from anifacegan.errors import ConfigError, InputError, first_line, require_at_least
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -53,9 +53,9 @@ class DataConfig:
     """Leave out bad files instead of refusing the data set; decodes every image once to find them."""
 
     def __post_init__(self) -> None:
-        require(self, "data/real", "size", at_least=1)
+        require_at_least(self, 1, "size")
         if not math.isfinite(self.pitch_offset):
-            raise ValueError(f"data/real.pitch_offset is {self.pitch_offset}, expected radians")
+            raise ConfigError("pitch_offset", self.pitch_offset, "radians")
 
 
 @dataclass(frozen=True)

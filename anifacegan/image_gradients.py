@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.errors import require
+from anifacegan.errors import require_at_least
 from anifacegan.models.generator import Avatar, RayColours, render_rays
 from anifacegan.models.latents import Latents
 from anifacegan.optimisation import Precision, matrix_precision
@@ -43,7 +43,7 @@ class Split:
     """Rays of a picture; fewer than all of them cost one more rendering."""
 
     def __post_init__(self) -> None:
-        require(self, "adversarial.split", "pictures rays", at_least=0)
+        require_at_least(self, 0, "pictures", "rays")
 
 
 @dataclass(frozen=True)

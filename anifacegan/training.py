@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from anifacegan.adversarial import AdversarialGame, Turn, follow
 from anifacegan.devices import moved
 from anifacegan.distribution import ALONE, Workers
-from anifacegan.errors import InputError, require
+from anifacegan.errors import ConfigError, require_above, require_at_least
 from anifacegan.imitation_pictures import PictureWeights
 from anifacegan.imitation_points import REACH, MeshPoints, MeshSampler
 from anifacegan.losses.imitation import deformation_error, magnitude, roughness
@@ -107,19 +107,19 @@ class Schedule:
     """Of the averaged weights, which are the ones that are shipped."""
 
     def __post_init__(self) -> None:
-        require(self, "schedule", "batch rays near_levels mesh_faces mesh_points", at_least=1)
-        require(self, "schedule", "warm_up_deform near_surface complete adversarial seed average_decay", at_least=0)
-        require(self, "schedule", "mesh_offset prior_faces prior_share", at_least=0)
+        require_at_least(self, 1, "batch", "rays", "near_levels", "mesh_faces", "mesh_points")
+        require_at_least(self, 0, "warm_up_deform", "near_surface", "complete", "adversarial", "seed", "average_decay")
+        require_at_least(self, 0, "mesh_offset", "prior_faces", "prior_share")
         if self.prior_share > 1:
-            raise InputError(f"schedule.prior_share is {self.prior_share}, expected 0 to 1")
+            raise ConfigError("prior_share", self.prior_share, "0 to 1")
         if self.mesh_offset > REACH:
-            raise InputError(f"schedule.mesh_offset is {self.mesh_offset}, expected at most {REACH:.5f}")
-        require(self, "schedule", "near_samples", at_least=2)
+            raise ConfigError("mesh_offset", self.mesh_offset, f"at most {REACH:.5f}")
+        require_at_least(self, 2, "near_samples")
         if self.complete_samples:
-            require(self, "schedule", "complete_samples", at_least=2)
-        require(self, "schedule", "lr_template lr_deformation lr_manifolds gradient_limit", above=0)
+            require_at_least(self, 2, "complete_samples")
+        require_above(self, 0, "lr_template", "lr_deformation", "lr_manifolds", "gradient_limit")
         if self.average_decay >= 1:
-            raise ValueError(f"schedule.average_decay is {self.average_decay}, expected less than 1")
+            raise ConfigError("average_decay", self.average_decay, "less than 1")
 
     @property
     def paired_steps(self) -> int:

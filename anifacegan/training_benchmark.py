@@ -27,7 +27,7 @@ from anifacegan.coefficients import write_coefficients
 from anifacegan.config import TrainConfig
 from anifacegan.data import FaceDataset
 from anifacegan.distribution import Workers
-from anifacegan.errors import InputError, require
+from anifacegan.errors import InputError, require_at_least
 from anifacegan.image_gradients import Split
 from anifacegan.imitation_points import MeshSampler
 from anifacegan.morphable import is_bfm_file
@@ -67,8 +67,8 @@ class TrainingBenchmark(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "benchmark", "steps rounds", at_least=1)
-        require(self, "benchmark", "pictures", at_least=5)
+        require_at_least(self, 1, "steps", "rounds")
+        require_at_least(self, 5, "pictures")
 
 
 @dataclass(frozen=True)
