@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from anifacegan.adversarial_gradients import (
     AdversarialWeights,
@@ -26,7 +27,7 @@ from anifacegan.imitation_pictures import PictureImitation
 from anifacegan.losses.total import finite_total
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
-from anifacegan.optimisation import Precision, keep_gradient_norms
+from anifacegan.optimisation import DATA, OPTIMISER, Precision, keep_gradient_norms
 from anifacegan.real_pictures import PosedPictures, RealPictures
 from anifacegan.views import ViewConfig, Views, draw_views, sample_generators
 
@@ -192,8 +193,9 @@ class AdversarialGame:
         config = self.config
         views = self._draw(turn, FOR_DISCRIMINATOR)
         fake = PosedPictures(self._renderer(turn, self.generator.condition).draw(views), views.pose)
-        real = self.real.draw(turn.generators(OF_REAL, self._pictures()))
-        real = PosedPictures(real.image.to(fake.image), real.pose.to(fake.pose))
+        with record_function(DATA):
+            real = self.real.draw(turn.generators(OF_REAL, self._pictures()))
+            real = PosedPictures(real.image.to(fake.image), real.pose.to(fake.pose))
         self.discriminator_optimiser.zero_grad()
         factor = config.r1_factor(turn.number)
         terms = discriminator_gradients(
@@ -275,12 +277,13 @@ def optimise(step: int, optimiser: torch.optim.Optimizer, terms: dict[str, Tenso
     """
     finite_total(step, terms)
     groups = {group["field"]: group["params"] for group in optimiser.param_groups}
-    keep_gradient_norms(optimiser)
-    norm = nn.utils.clip_grad_norm_([weight for weights in groups.values() for weight in weights], limit)
-    if not torch.isfinite(norm):
-        raise FloatingPointError(f"step {step}: a gradient of {', '.join(groups)} is not finite")
-    optimiser.step()
-    optimiser.zero_grad()
+    with record_function(OPTIMISER):
+        keep_gradient_norms(optimiser)
+        norm = nn.utils.clip_grad_norm_([weight for weights in groups.values() for weight in weights], limit)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(f"step {step}: a gradient of {', '.join(groups)} is not finite")
+        optimiser.step()
+        optimiser.zero_grad()
 
 
 @torch.no_grad()

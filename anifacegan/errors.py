@@ -55,6 +55,13 @@ def last_line(error: BaseException) -> str:
     return lines[-1].strip()[:120] if lines else type(error).__name__
 
 
+def exit_code(error: BaseException) -> int:
+    """The exit code of a command that an exception ends: 2 for bad input or a failing disk, 130 for Ctrl-C, else 1."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    return 2 if isinstance(error, (InputError, OSError)) else 1
+
+
 @contextmanager
 def exit_on_input_error() -> Iterator[None]:
     """Turn an InputError, or a failing disk, into one line on stderr and exit code 2; Ctrl-C into 130."""
@@ -62,7 +69,7 @@ def exit_on_input_error() -> Iterator[None]:
         yield
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
+        raise SystemExit(exit_code(error)) from None
+    except KeyboardInterrupt as interrupt:
         print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(exit_code(interrupt)) from None

@@ -7,6 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+DATA, BACKWARD, OPTIMISER = "anifacegan: data", "anifacegan: backward", "anifacegan: optimiser"
+"""Names of a training step's ranges (``torch.profiler.record_function``); the rest of a step is its forward pass."""
+
 Precision = Literal["float32", "bfloat16"]
 """Of matrix products and convolutions. bfloat16 is faster on processors that have it in hardware, slower on others."""
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from anifacegan.adversarial import AdversarialGame, Turn, follow
 from anifacegan.devices import moved
@@ -29,7 +30,15 @@ from anifacegan.losses.photometric import colour_error, free_space, silhouette_e
 from anifacegan.losses.total import finite_total
 from anifacegan.models.generator import Avatar, Generator, LevelChoice, RayColours, render_rays
 from anifacegan.models.latents import Latents
-from anifacegan.optimisation import Precision, cosine_decay, keep_gradient_norms, matrix_precision
+from anifacegan.optimisation import (
+    BACKWARD,
+    DATA,
+    OPTIMISER,
+    Precision,
+    cosine_decay,
+    keep_gradient_norms,
+    matrix_precision,
+)
 from anifacegan.paired_data import PairedBatch, PairedData
 from anifacegan.shapes import BOX
 from anifacegan.training_faces import TrainingFaces
@@ -249,20 +258,21 @@ def imitation_losses(
     computed, but what it looks at is drawn: the other terms see the same.
     """
     device = generator.device
-    every = data.draw_imitated(schedule.mesh_faces, rng)
-    items = workers.share(every)
-    z_id, z_exp = data.z_id[items], data.z_exp[items]
-    drawn = mesh.points(items.numpy(), z_id, z_exp, schedule.mesh_points, rng, schedule.mesh_offset)
-    points = moved(drawn, device)
-    between = mesh.curtain(data.z_id[every], data.z_exp[every], max(1, schedule.mesh_points // 8), rng)
-    curtain = moved(workers.share(between), device)
-    few = max(1, schedule.mesh_points // 4)
-    anywhere = BOX * (2 * workers.draw(torch.rand, (len(items), few, 3), rng).to(device) - 1)
-    people = moved(mesh.identity_points(z_id, schedule.mesh_points, rng), device)
-    spread = workers.draw(torch.randn, people.x_template.shape, rng).to(device)
-    about = people.x_template + ALIGNMENT_SPREAD * spread
-    beside = workers.draw(torch.rand, (len(items), few, 3), rng).to(device)
-    z_id, z_exp = z_id.to(device), z_exp.to(device)
+    with record_function(DATA):
+        every = data.draw_imitated(schedule.mesh_faces, rng)
+        items = workers.share(every)
+        z_id, z_exp = data.z_id[items], data.z_exp[items]
+        drawn = mesh.points(items.numpy(), z_id, z_exp, schedule.mesh_points, rng, schedule.mesh_offset)
+        points = moved(drawn, device)
+        between = mesh.curtain(data.z_id[every], data.z_exp[every], max(1, schedule.mesh_points // 8), rng)
+        curtain = moved(workers.share(between), device)
+        few = max(1, schedule.mesh_points // 4)
+        anywhere = BOX * (2 * workers.draw(torch.rand, (len(items), few, 3), rng).to(device) - 1)
+        people = moved(mesh.identity_points(z_id, schedule.mesh_points, rng), device)
+        spread = workers.draw(torch.randn, people.x_template.shape, rng).to(device)
+        about = people.x_template + ALIGNMENT_SPREAD * spread
+        beside = workers.draw(torch.rand, (len(items), few, 3), rng).to(device)
+        z_id, z_exp = z_id.to(device), z_exp.to(device)
     offset = generator.deformation.bind(z_id, z_exp)
     neutral = generator.deformation.bind(z_id, torch.zeros_like(z_exp))
     terms = {
@@ -301,8 +311,9 @@ def paired_losses(
     manifolds, or on those ``near`` the surface.
     """
     assert isinstance(data, PairedData), "steps on pixels need surfaces and appearance codes"
-    whole = data.draw(schedule.batch, rays, rng)
-    batch = moved(workers.share(whole), generator.device)
+    with record_function(DATA):
+        whole = data.draw(schedule.batch, rays, rng)
+        batch = moved(workers.share(whole), generator.device)
     with matrix_precision(schedule.precision, batch.rgb.device):
         return photometric_losses(generator, batch, schedule, near, weights, rng, workers)
 
@@ -376,20 +387,23 @@ def update(state: State, losses: dict[str, Tensor], schedule: Schedule, workers:
     total = finite_total(state.step, losses)
     state.optimiser.zero_grad()
     if total.requires_grad:                                            # not where every term is switched off
-        total.backward()
+        with record_function(BACKWARD):
+            total.backward()
     workers.mean_gradients(weight for group in state.optimiser.param_groups for weight in group["params"])
-    keep_gradient_norms(state.optimiser)
-    for group in state.optimiser.param_groups:
-        norm = torch.nn.utils.clip_grad_norm_(group["params"], schedule.gradient_limit)
-        if not torch.isfinite(norm):
-            raise FloatingPointError(f"step {state.step}: the gradient of the {group['field']} is not finite")
-    state.optimiser.step()
+    with record_function(OPTIMISER):
+        keep_gradient_norms(state.optimiser)
+        for group in state.optimiser.param_groups:
+            norm = torch.nn.utils.clip_grad_norm_(group["params"], schedule.gradient_limit)
+            if not torch.isfinite(norm):
+                raise FloatingPointError(f"step {state.step}: the gradient of the {group['field']} is not finite")
+        state.optimiser.step()
     update_average(state, schedule)
 
 
 def update_average(state: State, schedule: Schedule) -> None:
     """The averaged weights follow the generator's, closely at first, when everything moves."""
-    follow(state.average, state.generator, min(schedule.average_decay, (1 + state.step) / (10 + state.step)))
+    with record_function(OPTIMISER):
+        follow(state.average, state.generator, min(schedule.average_decay, (1 + state.step) / (10 + state.step)))
 
 
 def set_learning_rates(state: State, schedule: Schedule) -> None:

@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "anifacegan"
 
 LAYERS = """
-    shapes errors allocation mesh_normals resampling peak_memory stopwatch threads
+    shapes errors allocation mesh_normals resampling peak_memory threads
     command_line atomic_files devices pictures
     distribution
     output_folder
