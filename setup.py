@@ -32,7 +32,7 @@ setup(
         "threadpoolctl>=3.1",
         "numba>=0.60",
         "pyyaml>=6",
-        "jsonargparse[signatures]>=4.49,<5",
+        "docstring_parser>=0.16",
         "jaxtyping>=0.2.36",
         "safetensors>=0.4.3",
         "torchvision>=0.20",

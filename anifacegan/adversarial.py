@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from anifacegan.adversarial_gradients import (
     AdversarialWeights,
@@ -20,12 +21,12 @@ from anifacegan.adversarial_gradients import (
     template_alone,
 )
 from anifacegan.distribution import ALONE, Workers
-from anifacegan.errors import require
+from anifacegan.errors import ConfigError, require_above, require_at_least
 from anifacegan.image_gradients import Conditioning, PictureRenderer, Split
 from anifacegan.imitation_pictures import PictureImitation
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
-from anifacegan.optimisation import Precision, finite_total, take_step
+from anifacegan.optimisation import DATA, OPTIMISER, Precision, finite_total, take_step
 from anifacegan.real_pictures import PosedPictures, RealPictures
 from anifacegan.views import ViewConfig, Views, draw_views, sample_generators
 
@@ -62,14 +63,12 @@ class AdversarialConfig:
     """Largest norm of a network's gradient."""
 
     def __post_init__(self) -> None:
-        require(self, "adversarial", "batch r1_every", at_least=1)
-        require(self, "adversarial", "discriminator_lead deformation_steps picture_steps paired_rays", at_least=0)
-        require(self, "adversarial", "lr_generator lr_discriminator gradient_limit", above=0)
+        require_at_least(self, 1, "batch", "r1_every")
+        require_at_least(self, 0, "discriminator_lead", "deformation_steps", "picture_steps", "paired_rays")
+        require_above(self, 0, "lr_generator", "lr_discriminator", "gradient_limit")
         if self.skip_invisible and self.split.pictures != 1:
-            raise ValueError(
-                f"adversarial.split.pictures is {self.split.pictures}, expected 1 with adversarial.skip_invisible: "
-                f"visibility is found out one picture at a time"
-            )
+            one = "1 with skip_invisible: visibility is found out one picture at a time"
+            raise ConfigError("split.pictures", self.split.pictures, one)
 
     def r1_factor(self, turn: int) -> float:
         """Factor on the slope's weight in the discriminator's step number ``turn``."""
@@ -195,8 +194,9 @@ class AdversarialGame:
         config = self.config
         views = self._draw(turn, FOR_DISCRIMINATOR)
         fake = PosedPictures(self._renderer(turn, self.generator.condition).draw(views), views.pose)
-        real = self.real.draw(turn.generators(OF_REAL, self._pictures()))
-        real = PosedPictures(real.image.to(fake.image), real.pose.to(fake.pose))
+        with record_function(DATA):
+            real = self.real.draw(turn.generators(OF_REAL, self._pictures()))
+            real = PosedPictures(real.image.to(fake.image), real.pose.to(fake.pose))
         self.discriminator_optimiser.zero_grad()
         factor = config.r1_factor(turn.number)
         terms = discriminator_gradients(
@@ -256,7 +256,8 @@ class AdversarialGame:
         terms = self.workers.mean(terms)
         self.workers.mean_gradients(weight for group in optimiser.param_groups for weight in group["params"])
         finite_total(turn.step, terms)
-        self.learning |= take_step(turn.step, optimiser, self.config.gradient_limit)
+        with record_function(OPTIMISER):
+            self.learning |= take_step(turn.step, optimiser, self.config.gradient_limit)
         optimiser.zero_grad()
         return terms
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
-from anifacegan.errors import require
+from anifacegan.errors import require_at_least
 from anifacegan.image_gradients import Conditioning, ImageTerms, PictureRenderer, RayTerms, parts
 from anifacegan.losses.adversarial import pose_error, squared_slope, taken_for_generated, taken_for_real
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Avatar, Generator
 from anifacegan.models.latents import Latents
+from anifacegan.optimisation import BACKWARD
 from anifacegan.real_pictures import PosedPictures
 from anifacegan.views import Views
 
@@ -40,7 +42,7 @@ class AdversarialWeights:
     """Squared error of the pose of generated pictures."""
 
     def __post_init__(self) -> None:
-        require(self, "adversarial_weights", " ".join(vars(self)), at_least=0)
+        require_at_least(self, 0, *vars(self))
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ def discriminator_gradients(
             else:
                 terms = _terms_of_fake(discriminator, some, weights)
             share = len(some) / len(pictures)
-            (share * sum(terms.values(), start=some.image.new_zeros(()))).backward()
+            total_of_part = share * sum(terms.values(), start=some.image.new_zeros(()))
+            with record_function(BACKWARD):
+                total_of_part.backward()
             for name, value in terms.items():
                 total[name] = total.get(name, 0) + share * value.detach()
     return total
@@ -89,7 +93,8 @@ def _terms_of_real(
         "discriminator_pose_real": weights.discriminator_pose_real * pose_error(judged.pose, real.pose),
     }
     if factor:
-        terms["discriminator_r1"] = factor * squared_slope(judged.logit, image)
+        with record_function(BACKWARD):
+            terms["discriminator_r1"] = factor * squared_slope(judged.logit, image)
     return terms
 
 
@@ -137,7 +142,8 @@ def imitation_gradients(renderer: PictureRenderer, views: Views, imitation: Imit
 def own_gradients(terms: dict[str, Tensor]) -> dict[str, Tensor]:
     """Add the gradient of terms that look at no generated picture; returns them, detached."""
     if terms:
-        torch.stack(list(terms.values())).sum().backward()
+        with record_function(BACKWARD):
+            torch.stack(list(terms.values())).sum().backward()
     return {name: value.detach() for name, value in terms.items()}
 
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from anifacegan.atomic_files import write_complete
 from anifacegan.baking import BakeConfig, bake
 from anifacegan.command_line import several
-from anifacegan.errors import require
+from anifacegan.errors import require_at_least
 from anifacegan.film_renderer import key_expressions, model_charts, person_condition
 from anifacegan.layered import LayeredAvatar
 from anifacegan.library import Model
@@ -66,9 +66,9 @@ class BakeBenchmark:
     """File for the same numbers."""
 
     def __post_init__(self) -> None:
-        require(self, "", "frames rounds", at_least=1)
-        require(self, "", "size", at_least=16)
-        require(self, "", "seed", at_least=0)
+        require_at_least(self, 1, "frames", "rounds")
+        require_at_least(self, 16, "size")
+        require_at_least(self, 0, "seed")
         if not all(several(values) for values in (self.textures, self.grids, self.stations, self.expression)):
             raise ValueError("textures, grids, stations and expression need at least one value each")
         if self.frames < 1 + len(several(self.expression)):

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from anifacegan.errors import InputError, require
+from anifacegan.errors import ConfigError, InputError, require_at_least
 from anifacegan.inverse_deformation import Condition
 from anifacegan.layered import LayeredAvatar
 from anifacegan.manifold_charts import ManifoldCharts
@@ -47,11 +47,11 @@ class BakeConfig:
     straight lines."""
 
     def __post_init__(self) -> None:
-        require(self, "bake", "texture", at_least=4 * COARSE)
-        require(self, "bake", "grid", at_least=8)
-        require(self, "bake", "stations", at_least=1)
+        require_at_least(self, 4 * COARSE, "texture")
+        require_at_least(self, 8, "grid")
+        require_at_least(self, 1, "stations")
         if not 0 < self.widest_rad <= 1.2:
-            raise ValueError(f"bake.widest_rad is {self.widest_rad}, expected more than 0, at most 1.2")
+            raise ConfigError("widest_rad", self.widest_rad, "more than 0, at most 1.2")
 
 
 @dataclass(frozen=True)

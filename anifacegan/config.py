@@ -9,7 +9,7 @@ from anifacegan.adversarial_gradients import AdversarialWeights
 from anifacegan.cameras import FOV_DEG
 from anifacegan.data import DataConfig
 from anifacegan.devices import Device
-from anifacegan.errors import require
+from anifacegan.errors import require_at_least
 from anifacegan.imitation_pictures import require_network
 from anifacegan.models.discriminator import DiscriminatorConfig
 from anifacegan.models.generator import GeneratorConfig
@@ -39,7 +39,7 @@ class Reporting:
     """Pictures at the end of the data set that training never sees."""
 
     def __post_init__(self) -> None:
-        require(self, "reporting", " ".join(vars(self)), at_least=1)
+        require_at_least(self, 1, *vars(self))
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class TrainConfig:
     """Name of the finished model, for its card."""
 
     def __post_init__(self) -> None:
-        require(self, "", "threads", at_least=0)
+        require_at_least(self, 0, "threads")
         require_network(self.weights, self.reconstruction)
         manifolds = len(self.generator.manifolds.values())
         if not 0 < self.schedule.near_levels < manifolds:

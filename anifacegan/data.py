@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from anifacegan.atomic_files import image_size, read_image
 from anifacegan.coefficients import BFM, FaceCoefficients, camera_angles, read_coefficients
-from anifacegan.errors import InputError, require
+from anifacegan.errors import ConfigError, InputError, require_at_least
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -52,9 +52,9 @@ class DataConfig:
     """Leave out bad files instead of refusing the data set; decodes every image once to find them."""
 
     def __post_init__(self) -> None:
-        require(self, "data/real", "size", at_least=1)
+        require_at_least(self, 1, "size")
         if not math.isfinite(self.pitch_offset):
-            raise ValueError(f"data/real.pitch_offset is {self.pitch_offset}, expected radians")
+            raise ConfigError("pitch_offset", self.pitch_offset, "radians")
 
 
 @dataclass(frozen=True)

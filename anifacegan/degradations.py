@@ -30,6 +30,7 @@ from torch.nn import functional
 
 from anifacegan.atomic_files import encoded_image, read_image
 from anifacegan.cameras import RECONSTRUCTION_DISTANCE, euler_from_rotation, euler_rotation
+from anifacegan.errors import ConfigError
 from anifacegan.lighting import AMBIENT
 from anifacegan.models.reconstruction import Reconstruction
 
@@ -71,9 +72,9 @@ class DegradationConfig:
         limits |= {"shift": 0.25, "roll_deg": 45.0, "zoom": 0.5, "gain": 0.9, "blur": 0.05, "noise": 1.0}
         for name, high in limits.items():
             if not 0 <= getattr(self, name) <= high:
-                raise ValueError(f"degradations.{name} is {getattr(self, name)}, expected 0 to {high:g}")
+                raise ConfigError(name, getattr(self, name), f"0 to {high:g}")
         if not 1 <= self.jpeg_quality <= 95:
-            raise ValueError(f"degradations.jpeg_quality is {self.jpeg_quality}, expected 1 to 95")
+            raise ConfigError("jpeg_quality", self.jpeg_quality, "1 to 95")
 
 
 UNCHANGED = DegradationConfig(

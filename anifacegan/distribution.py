@@ -14,7 +14,6 @@ gloo on CPUs.
 """
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from anifacegan.devices import with_tensors
-from anifacegan.errors import InputError
+from anifacegan.errors import InputError, exit_code
 
 STEP_PATIENCE = timedelta(minutes=30)
 """How long workers wait for each other within a step; the first one may be writing a preview or a snapshot."""
@@ -188,12 +187,14 @@ class Workers:
 
     @contextmanager
     def one_voice(self) -> Iterator[None]:
-        """Of workers that fail alike, or one because of the other, only the first to do so is heard on stderr."""
+        """Of workers that fail alike, or one because of the other, let only the first one's error through to be
+        printed. The others exit with the error's code and without a word.
+        """
         try:
             yield
-        except (InputError, OSError, FloatingPointError, LostWorkerError, KeyboardInterrupt):
+        except (InputError, OSError, FloatingPointError, LostWorkerError, KeyboardInterrupt) as error:
             if self.patient is not None and not self._first_to_speak():
-                sys.stderr = open(os.devnull, "w")                     # noqa: SIM115  to the process's end
+                raise SystemExit(exit_code(error)) from None
             raise
 
     def _first_to_speak(self) -> bool:

@@ -10,22 +10,37 @@ class InputError(ValueError):
     """Bad input: the message names the file or option, what came, and what is expected."""
 
 
-def require(
-    config: object, owner: str, names: str, at_least: int | float | None = None, above: int | float | None = None
-) -> None:
-    """Refuse values of a configuration that are too small or not finite. The user knows it as ``owner``; the
-    outermost one, whose keys have no dot, is "".
+class ConfigError(InputError):
+    """A value that a configuration refuses. ``key`` is the field as the configuration itself calls it; whoever reads
+    the configuration as a part of another one puts the other's key before the message.
+    """
+
+    def __init__(self, key: str, value: object, expected: str) -> None:
+        super().__init__(f"{key} is {value}, expected {expected}")
+
+
+def require_at_least(config: object, bound: int | float, *names: str) -> None:
+    """Refuse fields that are less than a bound, or not finite.
 
     Raises:
-        InputError: names the first such value of ``names`` (several with spaces between), and what is expected.
+        ConfigError: names the first such field, its value, and the bound.
     """
-    for name in names.split():
+    for name in names:
         value = getattr(config, name)
-        large_enough = value > above if above is not None else at_least is None or value >= at_least
-        if not (large_enough and math.isfinite(value)):
-            bound = f"at least {at_least}" if above is None else f"more than {above}"
-            key = f"{owner}.{name}" if owner else name
-            raise InputError(f"{key} is {value}, expected {bound}")
+        if not (value >= bound and math.isfinite(value)):
+            raise ConfigError(name, value, f"at least {bound}")
+
+
+def require_above(config: object, bound: int | float, *names: str) -> None:
+    """Refuse fields that are not more than a bound, or not finite.
+
+    Raises:
+        ConfigError: names the first such field, its value, and the bound.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not (value > bound and math.isfinite(value)):
+            raise ConfigError(name, value, f"more than {bound}")
 
 
 def first_line(error: BaseException) -> str:
@@ -40,6 +55,13 @@ def last_line(error: BaseException) -> str:
     return lines[-1].strip()[:120] if lines else type(error).__name__
 
 
+def exit_code(error: BaseException) -> int:
+    """The exit code of a command that an exception ends: 2 for bad input or a failing disk, 130 for Ctrl-C, else 1."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    return 2 if isinstance(error, (InputError, OSError)) else 1
+
+
 @contextmanager
 def exit_on_input_error() -> Iterator[None]:
     """Turn an InputError, or a failing disk, into one line on stderr and exit code 2; Ctrl-C into 130."""
@@ -47,7 +69,7 @@ def exit_on_input_error() -> Iterator[None]:
         yield
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
+        raise SystemExit(exit_code(error)) from None
+    except KeyboardInterrupt as interrupt:
         print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(exit_code(interrupt)) from None

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.profiler import record_function
 
-from anifacegan.errors import require
+from anifacegan.errors import require_at_least
 from anifacegan.models.generator import Avatar, RayColours, render_rays
 from anifacegan.models.latents import Latents
-from anifacegan.optimisation import Precision, matrix_precision
+from anifacegan.optimisation import BACKWARD, Precision, matrix_precision
 from anifacegan.views import Views
 from anifacegan.visible_renderer import render_visible
 
@@ -43,7 +44,7 @@ class Split:
     """Rays of a picture; fewer than all of them cost one more rendering."""
 
     def __post_init__(self) -> None:
-        require(self, "adversarial.split", "pictures rays", at_least=0)
+        require_at_least(self, 0, "pictures", "rays")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ class PictureRenderer:
 
                 # 2 What the terms want of it.
                 terms = image_terms(as_images(rgb, self.size), part)
-                (slope,) = torch.autograd.grad(_sum(terms, rgb), rgb)
+                with record_function(BACKWARD):
+                    (slope,) = torch.autograd.grad(_sum(terms, rgb), rgb)
                 _add(total, terms)
 
             # 3 Every slice with its graph, and its part of that.
@@ -94,7 +96,8 @@ class PictureRenderer:
                 seen = self._render(views[part], some) if whole is None else whole
                 terms = {} if ray_terms is None else ray_terms(seen, part, some)
                 wanted = seen.rgb.new_zeros(()) if slope is None else (seen.rgb * slope[:, some]).sum()
-                (_sum(terms, seen.rgb) + wanted).backward()
+                with record_function(BACKWARD):
+                    (_sum(terms, seen.rgb) + wanted).backward()
                 _add(total, terms)
         return total
 

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.adversarial_gradients import ImitationTerms
-from anifacegan.errors import InputError, require
+from anifacegan.errors import InputError, require_at_least
 from anifacegan.face_mesh import FaceMesh
 from anifacegan.face_surfaces import FaceSurfaces
 from anifacegan.losses.geometry import surface_error
@@ -43,7 +43,7 @@ class PictureWeights:
     """Mean squared distance of the 68 landmarks that a face reconstruction network finds, world units (L_lm)."""
 
     def __post_init__(self) -> None:
-        require(self, "weights", " ".join(vars(self)), at_least=0)
+        require_at_least(self, 0, *vars(self))
 
 
 class PictureLandmarks(nn.Module):

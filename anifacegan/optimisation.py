@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
+DATA, BACKWARD, OPTIMISER = "anifacegan: data", "anifacegan: backward", "anifacegan: optimiser"
+"""Names of a training step's ranges (``torch.profiler.record_function``); the rest of a step is its forward pass."""
+
 Precision = Literal["float32", "bfloat16"]
 """Of matrix products and convolutions. bfloat16 is faster on processors that have it in hardware, slower on others."""
 

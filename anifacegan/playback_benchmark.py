@@ -17,7 +17,7 @@ from tqdm import tqdm
 from anifacegan.atomic_files import write_complete
 from anifacegan.baking import BakeConfig, bake
 from anifacegan.command_line import several
-from anifacegan.errors import require
+from anifacegan.errors import require_at_least
 from anifacegan.film_renderer import model_charts, person_condition
 from anifacegan.layered import LayeredAvatar
 from anifacegan.library import Model
@@ -54,8 +54,8 @@ class PlaybackBenchmark:
     """File for the same numbers."""
 
     def __post_init__(self) -> None:
-        require(self, "", "frames", at_least=2)
-        require(self, "", "seed", at_least=0)
+        require_at_least(self, 2, "frames")
+        require_at_least(self, 0, "seed")
         sizes = several(self.sizes)
         if "auto" in several(self.players):
             raise ValueError("players has 'auto', expected some of numba, torch, nvdiffrast")

@@ -18,7 +18,7 @@ from anifacegan.atomic_files import write_complete
 from anifacegan.command_line import plain
 from anifacegan.data import CoefficientTable, DataConfig, FaceDataset
 from anifacegan.distribution import ALONE, Workers
-from anifacegan.errors import InputError, require
+from anifacegan.errors import InputError, require_at_least
 from anifacegan.models.latents import CoefficientVAE, CoefficientVAEConfig
 from anifacegan.prior_files import DIMS, Kind, Prior, PriorCard, save_prior
 from anifacegan.threads import use_threads
@@ -51,7 +51,7 @@ class PriorRun:
     """Name of the finished prior, for its card."""
 
     def __post_init__(self) -> None:
-        require(self, "", "seed threads", at_least=0)
+        require_at_least(self, 0, "seed", "threads")
 
 
 def run(config: PriorRun, workers: Workers = ALONE) -> Path:

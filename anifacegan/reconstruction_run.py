@@ -14,7 +14,7 @@ from anifacegan.degradations import DegradationConfig
 from anifacegan.devices import Device, chosen_device
 from anifacegan.distribution import ALONE, Workers
 from anifacegan.durable_run import DurableRun
-from anifacegan.errors import InputError, require
+from anifacegan.errors import InputError, require_at_least
 from anifacegan.models.reconstruction import FaceLandmarks, ReconstructionConfig, ReconstructionNetwork
 from anifacegan.morphable import face_model_sha256, is_bfm_file, load_face_model
 from anifacegan.reconstruction_data import FacePictures, coefficient_rows, jittered_rows, load_pictures
@@ -48,7 +48,7 @@ class ReconstructionReporting:
     """Pictures at the end of the data set that training never sees."""
 
     def __post_init__(self) -> None:
-        require(self, "reporting", " ".join(vars(self)), at_least=1)
+        require_at_least(self, 1, *vars(self))
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class ReconstructionRun:
     """Name of the finished model, for its card."""
 
     def __post_init__(self) -> None:
-        require(self, "", "threads", at_least=0)
+        require_at_least(self, 0, "threads")
 
     def images(self, step: int) -> int:
         """That the step after so many learns from."""

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.degradations import DegradationConfig
-from anifacegan.errors import require
+from anifacegan.errors import require_above, require_at_least
 from anifacegan.models.reconstruction import (
     FIELD_COLUMNS,
     FaceLandmarks,
@@ -51,7 +51,7 @@ class ReconstructionWeights:
     """Mean absolute error in x and y, pixels at 128."""
 
     def __post_init__(self) -> None:
-        require(self, "weights", " ".join(vars(self)), at_least=0)
+        require_at_least(self, 0, *vars(self))
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class ReconstructionSchedule:
     """Of the trunk's convolutions. bfloat16 is faster on processors that have it in hardware, and slower on others."""
 
     def __post_init__(self) -> None:
-        require(self, "schedule", "steps seed weight_decay", at_least=0)
-        require(self, "schedule", "warm_up", at_least=1)
-        require(self, "schedule", "batch", at_least=2)
-        require(self, "schedule", "lr gradient_limit", above=0)
+        require_at_least(self, 0, "steps", "seed", "weight_decay")
+        require_at_least(self, 1, "warm_up")
+        require_at_least(self, 2, "batch")
+        require_above(self, 0, "lr", "gradient_limit")
 
 
 @dataclass

@@ -21,7 +21,7 @@ from anifacegan.atomic_files import write_complete
 from anifacegan.baking import BakeConfig, bake
 from anifacegan.command_line import several
 from anifacegan.devices import Device, chosen_device
-from anifacegan.errors import InputError, require
+from anifacegan.errors import InputError, require_at_least
 from anifacegan.film_renderer import model_charts, person_condition
 from anifacegan.library import Face, Model, load_model
 from anifacegan.models.growth import grown_generator
@@ -95,7 +95,7 @@ class RenderBenchmark:
     """File for the same numbers."""
 
     def __post_init__(self) -> None:
-        require(self, "", "repetitions", at_least=1)
+        require_at_least(self, 1, "repetitions")
         sizes, ways = several(self.sizes), several(self.ways)
         if not sizes or not all(8 <= size <= 4096 for size in sizes):
             raise ValueError(f"sizes are {list(sizes)}, expected one or several of 8 to 4096")

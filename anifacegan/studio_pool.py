@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -14,6 +15,8 @@ Result = TypeVar("Result")
 
 CHUNK = 8
 """Jobs that a process takes at a time."""
+_work_on: Callable | None = None
+"""What a worker process does with its jobs: set once, when it starts."""
 
 
 def in_processes(
@@ -36,9 +39,11 @@ def in_processes(
 
 def _start(task: Callable[[Studio, Job], Result], studio: Studio) -> None:
     torch.set_num_threads(1)
-    _work.task, _work.studio = task, studio
+    global _work_on
+    _work_on = partial(task, studio)
 
 
 def _work(job: Job) -> Result:
-    """One job in a worker process, which holds its task and its studio as attributes of this function."""
-    return _work.task(_work.studio, job)
+    """Do one job in a worker process."""
+    assert _work_on is not None, "a process of the pool starts with its task"
+    return _work_on(job)

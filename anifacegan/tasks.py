@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from anifacegan import prior_run, reconstruction_run, training_run
+from anifacegan.command_line import option_words
 from anifacegan.config import TrainConfig
 from anifacegan.errors import InputError
 
@@ -34,19 +35,14 @@ def chosen_task(arguments: Sequence[str]) -> Task:
 
     Files that are not readable are left to :func:`anifacegan.command_line.read_config`, which says what is wrong.
     """
+    words = option_words(arguments, "config", "task")
     name = GENERATOR
-    for path in _values(arguments, "--config"):
-        name = _task_key(Path(path)) or name
-    name = (_values(arguments, "--task") or [name])[-1]
+    for path in words["config"]:
+        name = _task_key(Path(path).expanduser()) or name
+    name = [name, *words["task"]][-1]
     if name not in TASKS:
         raise InputError(f"task is {name}, expected one of {', '.join(TASKS)}")
     return TASKS[name]
-
-
-def _values(arguments: Sequence[str], option: str) -> list[str]:
-    """All values of an option, given as ``--option value`` or ``--option=value``."""
-    values = [b for a, b in zip(arguments, arguments[1:], strict=False) if a == option]
-    return values + [a.removeprefix(f"{option}=") for a in arguments if a.startswith(f"{option}=")]
 
 
 def _task_key(path: Path) -> str | None:

@@ -19,11 +19,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
+from torch.profiler import record_function
 
 from anifacegan.adversarial import AdversarialGame, Turn
 from anifacegan.devices import moved
 from anifacegan.distribution import ALONE, Workers
-from anifacegan.errors import InputError, require
+from anifacegan.errors import ConfigError, require_above, require_at_least
 from anifacegan.imitation_pictures import PictureWeights
 from anifacegan.imitation_points import REACH, MeshPoints, MeshSampler
 from anifacegan.losses.imitation import deformation_error, magnitude, roughness
@@ -31,6 +32,9 @@ from anifacegan.losses.photometric import colour_error, free_space, silhouette_e
 from anifacegan.models.generator import Avatar, Generator, LevelChoice, RayColours, render_rays
 from anifacegan.models.latents import Latents
 from anifacegan.optimisation import (
+    BACKWARD,
+    DATA,
+    OPTIMISER,
     Precision,
     averaged,
     cosine_decay,
@@ -116,19 +120,19 @@ class Schedule:
     """Of the averaged weights, which are the ones that are shipped."""
 
     def __post_init__(self) -> None:
-        require(self, "schedule", "batch rays near_levels mesh_faces mesh_points", at_least=1)
-        require(self, "schedule", "warm_up_deform near_surface complete adversarial seed average_decay", at_least=0)
-        require(self, "schedule", "mesh_offset prior_faces prior_share", at_least=0)
+        require_at_least(self, 1, "batch", "rays", "near_levels", "mesh_faces", "mesh_points")
+        require_at_least(self, 0, "warm_up_deform", "near_surface", "complete", "adversarial", "seed", "average_decay")
+        require_at_least(self, 0, "mesh_offset", "prior_faces", "prior_share")
         if self.prior_share > 1:
-            raise InputError(f"schedule.prior_share is {self.prior_share}, expected 0 to 1")
+            raise ConfigError("prior_share", self.prior_share, "0 to 1")
         if self.mesh_offset > REACH:
-            raise InputError(f"schedule.mesh_offset is {self.mesh_offset}, expected at most {REACH:.5f}")
-        require(self, "schedule", "near_samples", at_least=2)
+            raise ConfigError("mesh_offset", self.mesh_offset, f"at most {REACH:.5f}")
+        require_at_least(self, 2, "near_samples")
         if self.complete_samples:
-            require(self, "schedule", "complete_samples", at_least=2)
-        require(self, "schedule", "lr_template lr_deformation lr_manifolds gradient_limit", above=0)
+            require_at_least(self, 2, "complete_samples")
+        require_above(self, 0, "lr_template", "lr_deformation", "lr_manifolds", "gradient_limit")
         if self.average_decay >= 1:
-            raise ValueError(f"schedule.average_decay is {self.average_decay}, expected less than 1")
+            raise ConfigError("average_decay", self.average_decay, "less than 1")
 
     @property
     def paired_steps(self) -> int:
@@ -263,20 +267,21 @@ def imitation_losses(
     computed, but what it looks at is drawn: the other terms see the same.
     """
     device = generator.device
-    every = data.draw_imitated(schedule.mesh_faces, rng)
-    items = workers.share(every)
-    z_id, z_exp = data.z_id[items], data.z_exp[items]
-    drawn = mesh.points(items.numpy(), z_id, z_exp, schedule.mesh_points, rng, schedule.mesh_offset)
-    points = moved(drawn, device)
-    between = mesh.curtain(data.z_id[every], data.z_exp[every], max(1, schedule.mesh_points // 8), rng)
-    curtain = moved(workers.share(between), device)
-    few = max(1, schedule.mesh_points // 4)
-    anywhere = BOX * (2 * workers.draw(torch.rand, (len(items), few, 3), rng).to(device) - 1)
-    people = moved(mesh.identity_points(z_id, schedule.mesh_points, rng), device)
-    spread = workers.draw(torch.randn, people.x_template.shape, rng).to(device)
-    about = people.x_template + ALIGNMENT_SPREAD * spread
-    beside = workers.draw(torch.rand, (len(items), few, 3), rng).to(device)
-    z_id, z_exp = z_id.to(device), z_exp.to(device)
+    with record_function(DATA):
+        every = data.draw_imitated(schedule.mesh_faces, rng)
+        items = workers.share(every)
+        z_id, z_exp = data.z_id[items], data.z_exp[items]
+        drawn = mesh.points(items.numpy(), z_id, z_exp, schedule.mesh_points, rng, schedule.mesh_offset)
+        points = moved(drawn, device)
+        between = mesh.curtain(data.z_id[every], data.z_exp[every], max(1, schedule.mesh_points // 8), rng)
+        curtain = moved(workers.share(between), device)
+        few = max(1, schedule.mesh_points // 4)
+        anywhere = BOX * (2 * workers.draw(torch.rand, (len(items), few, 3), rng).to(device) - 1)
+        people = moved(mesh.identity_points(z_id, schedule.mesh_points, rng), device)
+        spread = workers.draw(torch.randn, people.x_template.shape, rng).to(device)
+        about = people.x_template + ALIGNMENT_SPREAD * spread
+        beside = workers.draw(torch.rand, (len(items), few, 3), rng).to(device)
+        z_id, z_exp = z_id.to(device), z_exp.to(device)
     offset = generator.deformation.bind(z_id, z_exp)
     neutral = generator.deformation.bind(z_id, torch.zeros_like(z_exp))
     terms = {
@@ -315,8 +320,9 @@ def paired_losses(
     manifolds, or on those ``near`` the surface.
     """
     assert isinstance(data, PairedData), "steps on pixels need surfaces and appearance codes"
-    whole = data.draw(schedule.batch, rays, rng)
-    batch = moved(workers.share(whole), generator.device)
+    with record_function(DATA):
+        whole = data.draw(schedule.batch, rays, rng)
+        batch = moved(workers.share(whole), generator.device)
     with matrix_precision(schedule.precision, batch.rgb.device):
         return photometric_losses(generator, batch, schedule, near, weights, rng, workers)
 
@@ -390,10 +396,12 @@ def update(state: State, losses: dict[str, Tensor], schedule: Schedule, workers:
     total = finite_total(state.step, losses)
     state.optimiser.zero_grad()
     if total.requires_grad:                                            # not where every term is switched off
-        total.backward()
+        with record_function(BACKWARD):
+            total.backward()
     workers.mean_gradients(weight for group in state.optimiser.param_groups for weight in group["params"])
-    state.learning |= take_step(state.step, state.optimiser, schedule.gradient_limit, each_field=True)
-    state.averaged.update_parameters(state.generator)
+    with record_function(OPTIMISER):
+        state.learning |= take_step(state.step, state.optimiser, schedule.gradient_limit, each_field=True)
+        state.averaged.update_parameters(state.generator)
 
 
 def learning_rates(optimiser: torch.optim.Optimizer, schedule: Schedule, step: int) -> LambdaLR:

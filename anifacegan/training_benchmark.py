@@ -10,30 +10,31 @@ import signal
 import statistics
 import sys
 import time
+from bisect import bisect_right
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.optim.swa_utils import AveragedModel
+from torch.autograd.profiler_util import FunctionEvent
+from torch.profiler import ProfilerActivity, profile, record_function
 from tqdm import tqdm
 
-from anifacegan import optimisation
+from anifacegan import training
 from anifacegan.atomic_files import encoded_image, write_complete
 from anifacegan.coefficients import write_coefficients
 from anifacegan.config import TrainConfig
 from anifacegan.data import FaceDataset
 from anifacegan.distribution import Workers
-from anifacegan.errors import InputError, require
+from anifacegan.errors import InputError, require_at_least
 from anifacegan.image_gradients import Split
 from anifacegan.imitation_points import MeshSampler
 from anifacegan.morphable import is_bfm_file
+from anifacegan.optimisation import BACKWARD, DATA, OPTIMISER
 from anifacegan.output_folder import markdown_table
 from anifacegan.peak_memory import forget_peak, peak_bytes
-from anifacegan.stopwatch import Stopwatch, replaced, timing_learning, timing_methods
 from anifacegan.synthetic import load_studio, render_item
 from anifacegan.training import LossWeights, Schedule, State
 from anifacegan.training_faces import TrainingFaces
@@ -43,11 +44,9 @@ from anifacegan.warm_start import PriorConfig
 STAGES = ("warm_up_deform", "near_surface", "complete", "adversarial")
 PHASES = ("data", "forward", "backward", "optimiser")
 """forward is everything that is not one of the others."""
-LEARNING = (
-    (AveragedModel, "update_parameters"),
-    (optimisation, "learning"),
-)
-"""What a step does with its gradients, beside PyTorch's own part."""
+RANGES = {DATA: "data", BACKWARD: "backward", OPTIMISER: "optimiser"}
+STEPS = "anifacegan: steps"
+"""The range around all steps that are profiled."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ class TrainingBenchmark(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "benchmark", "steps rounds", at_least=1)
-        require(self, "benchmark", "pictures", at_least=5)
+        require_at_least(self, 1, "steps", "rounds")
+        require_at_least(self, 5, "pictures")
 
 
 @dataclass(frozen=True)
@@ -151,10 +150,9 @@ def benchmark(config: TrainingBenchmark, folder: Path) -> list[Measurement]:
         for name in (signal.SIGINT, signal.SIGTERM):                   # the run's own handlers wait for its report
             signal.signal(name, signal.default_int_handler)
         train = partial(training.train, state, data, mesh, weights=weights)
-        sources = [data, mesh] if state.game is None else [data, mesh, state.game.real]
         for stage in STAGES:
             if getattr(schedule, stage):
-                found.extend(measure_stage(config, state, train, sources, variants(config, stage)))
+                found.extend(measure_stage(config, state, train, variants(config, stage)))
 
     run(small, train=measured)
     return found
@@ -194,9 +192,9 @@ def variants(config: TrainingBenchmark, stage: str) -> list[Variant]:
 
 
 def measure_stage(
-    config: TrainingBenchmark, state: State, train: Callable[..., None], sources: list[object], ways: list[Variant]
+    config: TrainingBenchmark, state: State, train: Callable[..., None], ways: list[Variant]
 ) -> list[Measurement]:
-    """All variants of one stage. Each is run once unmeasured, then in turns with the others, then with a stopwatch."""
+    """All variants of one stage. Each is run once unmeasured, then in turns with the others, then in the profiler."""
     device = state.generator.device
     seconds: dict[str, list[float]] = {way.name: [] for way in ways}
     memory = dict.fromkeys(seconds, 0)
@@ -213,9 +211,7 @@ def measure_stage(
             pictures_a_step=replace(config, schedule=way.schedule(config.schedule, 1)).images(0),
             seconds_a_step=statistics.median(seconds[way.name]),
             peak_memory_mib=memory[way.name] / 2**20,
-            shares=phase_shares(
-                device, partial(run_steps, state, train, way, config.schedule, config.steps), sources
-            ),
+            shares=phase_shares(device, partial(run_steps, state, train, way, config.schedule, config.steps)),
         )
         for way in ways
     ]
@@ -240,21 +236,46 @@ def run_steps(
     return [after - before for before, after in zip(times, times[1:], strict=False)]
 
 
-def phase_shares(
-    device: torch.device, steps: Callable[[], object], sources: list[object]
-) -> dict[str, float]:
-    """Share of each phase in some steps. The device is waited for wherever a phase changes, which costs a little."""
-    watch = Stopwatch(waiting(device))
-    with ExitStack() as inside:
-        inside.enter_context(timing_learning(watch))
-        for module, name in LEARNING:
-            timed = watch.timed("optimiser", getattr(module, name))
-            inside.enter_context(replaced(module, name, timed))
-        for source in sources:
-            inside.enter_context(timing_methods(watch, source, "data"))
-        with watch.phase("forward"):
-            steps()
-    return {phase: watch.shares.get(phase, 0.0) for phase in PHASES}
+def phase_shares(device: torch.device, steps: Callable[[], object]) -> dict[str, float]:
+    """Share of each phase in some steps, by the ranges that the training marks (:data:`RANGES`)."""
+    on_gpu = device.type == "cuda"
+    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_gpu
+    with profile(activities=activities) as profiler, record_function(STEPS):
+        steps()
+        waiting(device)()
+    events = [event for event in profiler.events() or [] if event.device_type == torch.autograd.DeviceType.CPU]
+    return shares_of_kernels(events) if on_gpu else shares_of_time(events)
+
+
+def shares_of_time(events: list[FunctionEvent]) -> dict[str, float]:
+    """Shares of the time between the beginnings and ends of the ranges."""
+    seconds = dict.fromkeys(PHASES, 0.0)
+    for event in events:
+        if event.name in RANGES:
+            seconds[RANGES[event.name]] += event.cpu_time_total
+    whole = sum(event.cpu_time_total for event in events if event.name == STEPS)
+    seconds["forward"] = whole - sum(seconds.values())
+    return {phase: seconds[phase] / whole for phase in PHASES}
+
+
+def shares_of_kernels(events: list[FunctionEvent]) -> dict[str, float]:
+    """Shares of the time that a GPU computes for each phase; ``data`` also has the time of its range on the CPU, for
+    which the GPU waits.
+
+    A GPU works while Python goes on, and autograd starts its kernels from threads of its own, but no range ends before
+    all of its kernels are in the queue: a kernel belongs to the range in which it was started.
+    """
+    ranges = sorted((e.time_range.start, e.time_range.end, RANGES[e.name]) for e in events if e.name in RANGES)
+    starts = [start for start, _, _ in ranges]
+    seconds = dict.fromkeys(PHASES, 0.0)
+    for event in events:
+        place = bisect_right(starts, event.time_range.start) - 1
+        inside = place >= 0 and event.time_range.start <= ranges[place][1]
+        phase = ranges[place][2] if inside else "forward"
+        seconds[phase] += sum(kernel.duration for kernel in event.kernels)
+    seconds["data"] += sum(end - start for start, end, phase in ranges if phase == "data")
+    whole = sum(seconds.values())
+    return {phase: seconds[phase] / whole for phase in PHASES}
 
 
 def waiting(device: torch.device) -> Callable[[], None]:

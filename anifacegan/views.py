@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.errors import require
+from anifacegan.errors import ConfigError, require_at_least
 from anifacegan.models.generator import Generator
 from anifacegan.models.latents import Latents
 from anifacegan.rays import Rays, image_rays
@@ -34,9 +34,9 @@ class ViewConfig:
     """Share of faces that have no expression."""
 
     def __post_init__(self) -> None:
-        require(self, "adversarial.views", "pitch_deviation yaw_deviation limit neutral_ratio", at_least=0)
+        require_at_least(self, 0, "pitch_deviation", "yaw_deviation", "limit", "neutral_ratio")
         if self.neutral_ratio > 1:
-            raise ValueError(f"adversarial.views.neutral_ratio is {self.neutral_ratio}, expected 0 to 1")
+            raise ConfigError("neutral_ratio", self.neutral_ratio, "0 to 1")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import trange
 
-from anifacegan.errors import require
+from anifacegan.errors import require_above, require_at_least
 from anifacegan.models.latents import CoefficientVAE
 from anifacegan.models.manifolds import CENTRE, SLOPE, ManifoldField
 from anifacegan.optimisation import finite_total
@@ -42,8 +42,8 @@ class PriorConfig:
     """Variance of the decoder's Gaussian: how much of a coefficient's variance (1 or a little less) may be lost."""
 
     def __post_init__(self) -> None:
-        require(self, "priors", "steps batch", at_least=1)
-        require(self, "priors", "lr noise_variance", above=0)
+        require_at_least(self, 1, "steps", "batch")
+        require_above(self, 0, "lr", "noise_variance")
 
 
 def fit_prior(
@@ -130,8 +130,8 @@ class ShellConfig:
     lr: float = 5e-3
 
     def __post_init__(self) -> None:
-        require(self, "shells", "steps batch", at_least=1)
-        require(self, "shells", "lr reach", above=0)
+        require_at_least(self, 1, "steps", "batch")
+        require_above(self, 0, "lr", "reach")
 
 
 def outer_radius(

@@ -509,7 +509,7 @@ def test_impossible_settings_are_refused(change: dict[str, int]) -> None:
 
 
 def test_what_is_invisible_is_found_out_one_picture_at_a_time() -> None:
-    with pytest.raises(ValueError, match="adversarial.split.pictures is 2, expected 1 with adversarial.skip_inv"):
+    with pytest.raises(ValueError, match="^split.pictures is 2, expected 1 with skip_inv"):
         AdversarialConfig(split=Split(pictures=2), skip_invisible=True)
     assert AdversarialConfig(split=Split(pictures=1), skip_invisible=True).skip_invisible
 

@@ -197,11 +197,11 @@ def test_a_person_with_broken_weights_is_refused(broken: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"texture": 8}, ("bake.texture is 8",)),
-        ({"grid": 2}, ("bake.grid is 2",)),
-        ({"stations": 0}, ("bake.stations is 0",)),
-        ({"widest_rad": 1.5}, ("bake.widest_rad is 1.5", "1.2")),
-        ({"widest_rad": math.nan}, ("bake.widest_rad",)),
+        ({"texture": 8}, ("texture is 8",)),
+        ({"grid": 2}, ("grid is 2",)),
+        ({"stations": 0}, ("stations is 0",)),
+        ({"widest_rad": 1.5}, ("widest_rad is 1.5", "1.2")),
+        ({"widest_rad": math.nan}, ("widest_rad",)),
     ],
 )
 def test_settings_out_of_range_are_refused(changes: dict, parts: tuple[str, ...]) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import yaml
 
 from anifacegan.command_line import from_plain, plain, read_config
-from anifacegan.errors import InputError
+from anifacegan.errors import ConfigError, InputError
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Inner:
 
     def __post_init__(self) -> None:
         if self.width < 1:
-            raise ValueError(f"width is {self.width}, expected at least 1")
+            raise ConfigError("width", self.width, "at least 1")
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def test_options_win_over_files_and_later_files_over_earlier(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("--nope", "3"), "test.py: unrecognized arguments: --nope=3"),
+        (("--nope", "3"), "test.py: unknown option '--nope', --help shows all"),
         (("--numbers", "x"), "test.py: numbers is x, expected a whole number or a list, each a whole number"),
         (("--numbers", "1.5"), "test.py: numbers is 1.5, expected a whole number or a list, each a whole number"),
         (("--numbers",), "--numbers: no value given, expected a whole number or a list, each a whole number"),
@@ -112,12 +113,13 @@ def test_options_win_over_files_and_later_files_over_earlier(tmp_path: Path) -> 
         (("--path", ""), "--path: no value given, expected a path or null"),
         (("--inner.width", "x"), "test.py: inner.width is x, expected a whole number"),
         (("--option.width", "x"), "test.py: option.width is x, expected a whole number"),
-        (("--option.width", "0"), "test.py: width is 0, expected at least 1"),
-        (("--option.wdith", "3"), "test.py: unknown key 'option.wdith', did you mean 'option.width'?"),
+        (("--option.width", "0"), "test.py: option.width is 0, expected at least 1"),
+        (("--inner.width", "0"), "test.py: inner.width is 0, expected at least 1"),
+        (("--option.wdith=3",), "test.py: unknown option '--option.wdith', did you mean '--option.width'?"),
+        (("--two-wrods", "3"), "test.py: unknown option '--two-wrods', did you mean '--two_words'?"),
         (("--option", "3"), "test.py: option is 3, expected keys and values or null"),
         (("stray",), "test.py: unrecognized arguments: stray"),
-        (("--config",), "--config: no value given, expected text"),
-        (("--help", "x"), "--help: takes no further word, got 'x'"),
+        (("--config",), "--config: no value given, expected a path"),
     ],
 )
 def test_a_mistake_is_one_line(arguments: tuple[str, ...], expected: str) -> None:
@@ -174,7 +176,13 @@ def test_plain_values_become_what_they_came_from() -> None:
         ({"option": {"widht": 1}}, "here: unknown key 'in.option.widht', did you mean 'in.option.width'?"),
         ({"option": {"width": "x"}}, "here: in.option.width is x, expected a whole number"),
         ({"inner": {"width": "x"}}, "here: in.inner.width is x, expected a whole number"),
-        ({"numbers": 0}, "here: numbers is 0, expected something else"),
+        ({"inner": {"width": 0}}, "here: in.inner.width is 0, expected at least 1"),
+        ({"numbers": 0}, "here: in: numbers is 0, expected something else"),
+        ({"numbers": True}, "here: in.numbers is True, expected a whole number or a list, each a whole number"),
+        ({"name": 5}, "here: in.name is 5, expected text"),
+        ({"switch": 1}, "here: in.switch is 1, expected true or false"),
+        ({"inner": None}, "here: in.inner is None, expected keys and values"),
+        ({"path": [1]}, "here: in.path is [1], expected a path or null"),
     ],
 )
 def test_wrong_plain_values_are_named(values: dict, expected: str) -> None:
@@ -183,10 +191,10 @@ def test_wrong_plain_values_are_named(values: dict, expected: str) -> None:
     assert str(error.value) == expected
 
 
-def test_only_the_command_line_knows_jsonargparse() -> None:
+def test_only_the_command_line_knows_argparse() -> None:
     root = Path(__file__).resolve().parents[1]
     sources = [*root.glob("anifacegan/**/*.py"), *root.glob("scripts/*.py"), *root.glob("*.py")]
-    imports = re.compile(r"import (json)?argparse|from jsonargparse")
+    imports = re.compile(r"(import|from) (json)?argparse")
     knowing = [path.name for path in sources if imports.search(path.read_text())]
     assert knowing == ["command_line.py"]
 
@@ -196,12 +204,42 @@ def test_help_shows_the_docstrings(capsys: pytest.CaptureFixture[str]) -> None:
         read("--help")
     text = capsys.readouterr().out
     assert end.value.code == 0
-    assert "A group that may be left out." in text and "--option.help" in text
+    assert "A group that may be left out." in text and "--option.width [WIDTH ...]" in text
+    assert "(a whole number or a list, each a whole number; default: 1 2)" in " ".join(text.split())
     assert "Numbers of a test." in text and "A width that is nested." in text and "Settings of a test." in text
 
 
-def test_a_group_that_may_be_left_out_has_a_help_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_resolved_configuration_is_printed_as_yaml(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        read("--option.help")
+        read("--print_config", "--option.width", "5")
     assert end.value.code == 0
-    assert "A width that is nested." in capsys.readouterr().out
+    assert from_plain(Settings, yaml.safe_load(capsys.readouterr().out), "here") == Settings(option=Inner(5))
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.yaml").write_text("path: ~/a.mat\nname: ~/a\n")
+    assert read("--config", "~/a.yaml") == Settings(path=tmp_path / "a.mat", name="~/a")
+    assert read("--path=~/b.mat").path == tmp_path / "b.mat"
+    assert from_plain(Settings, {"path": "~/c.mat"}, "here").path == tmp_path / "c.mat"
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """An outer configuration that starts its inner one elsewhere, and one that has to be given."""
+
+    needed: Settings
+    rate: float
+    inner: Inner = field(default_factory=lambda: Inner(7))
+    levels: tuple[float, ...] = ()
+
+
+def test_a_group_keeps_the_defaults_that_its_owner_gives_it() -> None:
+    read_back = from_plain(Narrow, {"needed": {}, "rate": "1e-3", "levels": [1, 2.5]}, "here")
+    assert read_back == Narrow(Settings(), 1e-3, Inner(7), (1.0, 2.5))
+    assert read_config(Narrow, ["--rate", "-1e-3", "--levels", "3"], "t") == Narrow(Settings(), -1e-3, levels=(3.0,))
+
+
+def test_a_value_that_is_missing_is_named() -> None:
+    with pytest.raises(InputError, match="^here: no value for 'rate', expected a number$"):
+        from_plain(Narrow, {}, "here")

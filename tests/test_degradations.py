@@ -201,9 +201,9 @@ def test_shares_are_kept() -> None:
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"blur_share": 1.5}, "degradations.blur_share is 1.5, expected 0 to 1"),
-        ({"zoom": -0.1}, "degradations.zoom is -0.1, expected 0 to 0.5"),
-        ({"jpeg_quality": 0}, "degradations.jpeg_quality is 0, expected 1 to 95"),
+        ({"blur_share": 1.5}, "blur_share is 1.5, expected 0 to 1"),
+        ({"zoom": -0.1}, "zoom is -0.1, expected 0 to 0.5"),
+        ({"jpeg_quality": 0}, "jpeg_quality is 0, expected 1 to 95"),
     ],
 )
 def test_impossible_degradations_are_refused(change: dict, message: str) -> None:

@@ -1,10 +1,18 @@
 """What a command does with bad input: one line, exit code 2."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 
-from anifacegan.errors import InputError, exit_on_input_error, first_line, require
+from anifacegan.errors import (
+    ConfigError,
+    InputError,
+    exit_on_input_error,
+    first_line,
+    require_above,
+    require_at_least,
+)
 
 
 @pytest.mark.parametrize("error", [InputError("mat/smile.mat: no 'exp'"), FileNotFoundError("mat/smile.mat: no 'exp'")])
@@ -33,22 +41,24 @@ class Sizes:
 
 
 @pytest.mark.parametrize(
-    ("names", "bound", "message"),
+    ("require", "bound", "names", "message"),
     [
-        ("width", {"at_least": 1}, "net.width is 0, expected at least 1"),
-        ("rate", {"above": 0}, "net.rate is 0.0, expected more than 0"),
-        ("width rate odd", {"at_least": 0}, "net.odd is nan, expected at least 0"),
-        ("odd", {"above": 0}, "net.odd is nan, expected more than 0"),
+        (require_at_least, 1, ["width"], "width is 0, expected at least 1"),
+        (require_above, 0, ["rate"], "rate is 0.0, expected more than 0"),
+        (require_at_least, 0, ["width", "rate", "odd"], "odd is nan, expected at least 0"),
+        (require_above, 0, ["odd"], "odd is nan, expected more than 0"),
     ],
 )
-def test_a_value_that_is_too_small_or_no_number_is_named(names: str, bound: dict, message: str) -> None:
-    with pytest.raises(InputError) as caught:
-        require(Sizes(), "net", names, **bound)
+def test_a_value_that_is_too_small_or_no_number_is_named(
+    require: Callable, bound: int, names: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        require(Sizes(), bound, *names)
     assert str(caught.value) == message
 
 
 def test_values_at_their_bound_are_accepted() -> None:
-    require(Sizes(), "net", "width rate", at_least=0)
+    require_at_least(Sizes(), 0, "width", "rate")
 
 
 def test_what_an_exception_says_is_one_short_line() -> None:

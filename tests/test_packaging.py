@@ -37,7 +37,7 @@ def setup_arguments() -> dict[str, ast.expr]:
 
 
 def project_name(requirement: str) -> str:
-    """'jsonargparse' of 'jsonargparse[signatures]>=4.49,<5', normalised as package indices do."""
+    """'onnx' of 'onnx[reference]>=1.16,<2', normalised as package indices do."""
     name = re.match(r"[A-Za-z0-9._-]+", requirement)
     assert name is not None, requirement
     return re.sub(r"[-_.]+", "-", name.group()).lower()

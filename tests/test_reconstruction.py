@@ -177,8 +177,8 @@ def test_the_shipped_sizes_are_small() -> None:
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"size": 100}, "network.size is 100, expected a multiple of 32"),
-        ({"channels": (8, 12)}, r"network.channels is \[8, 12\], expected multiples of 8"),
+        ({"size": 100}, "^size is 100, expected a multiple of 32"),
+        ({"channels": (8, 12)}, r"^channels is \[8, 12\], expected multiples of 8"),
     ],
 )
 def test_sizes_that_do_not_halve_are_refused(change: dict, message: str) -> None:

@@ -4,28 +4,34 @@ import dataclasses
 import json
 import math
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from torch.optim.swa_utils import AveragedModel
+from torch.autograd.profiler_util import FunctionEvent
+from torch.profiler import record_function
 
 from anifacegan import training, training_benchmark
 from anifacegan.command_line import plain
 from anifacegan.config import TrainConfig
 from anifacegan.data import DataConfig, FaceDataset
 from anifacegan.image_gradients import Split
+from anifacegan.optimisation import BACKWARD, DATA, OPTIMISER
 from anifacegan.training import Schedule, State
 from anifacegan.training_benchmark import (
     PHASES,
     STAGES,
+    STEPS,
     Measurement,
     TrainingBenchmark,
     benchmark,
     collect_pictures,
+    phase_shares,
     ratios,
+    shares_of_kernels,
     table,
     variants,
 )
@@ -35,7 +41,6 @@ from tests.one_line import assert_one_line
 from tests.tiny_training_set import write_tiny_set
 
 SIZE, COUNT = 16, 6
-UNTIMED = (AveragedModel.update_parameters, torch.autograd.grad, torch.autograd.backward)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +93,7 @@ def test_variants_take_turns_after_a_step_to_warm_up(measured: tuple[list[Measur
     split = Split(1, 100)
 
     def calls(stage: int, *ways: tuple[str, Split]) -> list[Call]:
-        """One step each, two rounds of two steps, and two steps with the stopwatch."""
+        """One step each, two rounds of two steps, and two steps in the profiler."""
         counts = [(count, way) for count in (1, 2, 2, 2) for way in ways]
         return [((*[0] * stage, count, *[0] * (3 - stage)), *way) for count, way in counts]
 
@@ -107,8 +112,39 @@ def test_shares_are_of_one_whole_and_every_phase_is_seen(measured: tuple[list[Me
         assert measurement.pictures_a_second == pytest.approx(rate) and math.isfinite(rate)
 
 
-def test_nothing_is_timed_after_a_benchmark(measured: object) -> None:
-    assert (AveragedModel.update_parameters, torch.autograd.grad, torch.autograd.backward) == UNTIMED
+def test_the_phases_of_a_cpu_are_the_times_of_its_ranges() -> None:
+    def steps() -> None:
+        time.sleep(0.02)
+        for name, seconds in ((DATA, 0.04), (BACKWARD, 0.06), (DATA, 0.02), (OPTIMISER, 0.06)):
+            with record_function(name):
+                time.sleep(seconds)
+
+    shares = phase_shares(torch.device("cpu"), steps)
+    expected = {"data": 0.3, "forward": 0.1, "backward": 0.3, "optimiser": 0.3}
+    assert shares == pytest.approx(expected, abs=0.05) and sum(shares.values()) == pytest.approx(1)
+
+
+def test_a_kernel_belongs_to_the_range_in_which_it_was_started() -> None:
+    """Autograd starts kernels from a thread of its own, and a GPU may run them after the range has ended."""
+
+    def event(name: str, start: int, end: int, *kernels: int) -> FunctionEvent:
+        found = FunctionEvent(id=start, name=name, thread=1, start_us=start, end_us=end)
+        for duration in kernels:
+            found.append_kernel("kernel", 0, duration)
+        return found
+
+    events = [
+        event(STEPS, 0, 100),
+        event(DATA, 10, 30),                                           # 20 on the CPU
+        event("aten::mm", 32, 33, 40, 5),
+        event(BACKWARD, 40, 60),
+        event("autograd's", 45, 46, 60),
+        event("aten::mm", 61, 62, 5),
+        event(OPTIMISER, 70, 80),
+        event("aten::add", 70, 71, 70),
+    ]
+    expected = {"data": 0.1, "forward": 0.25, "backward": 0.3, "optimiser": 0.35}
+    assert shares_of_kernels(events) == pytest.approx(expected)
 
 
 def test_ratios_are_of_the_first_variant_to_each_of_the_others(tiny: Path) -> None:
@@ -180,7 +216,7 @@ def test_what_makes_no_sense_is_refused_in_one_line(tiny: Path) -> None:
     script = load_script("benchmark")
     assert_one_line(lambda: script.main(["rendering_"]), "got rendering_, expected one of training, render")
     assert_one_line(lambda: script.main([]), "got nothing, expected one of training, render")
-    assert_one_line(lambda: script.main(["training", "--steps", "0"]), "benchmark.steps is 0, expected at least 1")
+    assert_one_line(lambda: script.main(["training", "--steps", "0"]), "training: steps is 0, expected at least 1")
     assert_one_line(lambda: script.main(["training", "--schedule.steps", "3"]), "schedule.steps")
     assert_one_line(lambda: script.main(["training", "--pictures", "4"]), "pictures is 4, expected at least 5")
 

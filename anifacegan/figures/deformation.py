@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from anifacegan.errors import require
+from anifacegan.errors import require_above, require_at_least
 from anifacegan.figures.command import Drawing, FigureKind, model_record
 from anifacegan.figures.painting import Painter, Pixels, image_bytes
 from anifacegan.figures.settings import (
@@ -34,8 +34,8 @@ class DeformationConfig(FigureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "", "arrow_scale", above=0)
-        require(self, "", "x y", at_least=-1)
+        require_above(self, 0, "arrow_scale")
+        require_at_least(self, -1, "x", "y")
 
 
 def draw(config: DeformationConfig) -> Drawing:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anifacegan.errors import require
+from anifacegan.errors import require_above, require_at_least
 from anifacegan.figures.command import Drawing, FigureKind, model_record
 from anifacegan.figures.painting import Painter, between
 from anifacegan.figures.settings import (
@@ -28,8 +28,8 @@ class DisentanglementConfig(FigureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "", "steps", at_least=2)
-        require(self, "", "reach", above=0)
+        require_at_least(self, 2, "steps")
+        require_above(self, 0, "reach")
 
 
 def draw(config: DisentanglementConfig) -> Drawing:

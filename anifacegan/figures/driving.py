@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from anifacegan.atomic_files import read_image
 from anifacegan.coefficients import read_coefficients
-from anifacegan.errors import InputError, require
+from anifacegan.errors import InputError, require_at_least
 from anifacegan.figures.command import Drawing, FigureKind, model_record
 from anifacegan.figures.painting import Painter, Pixels
 from anifacegan.figures.settings import FigureConfig, chosen_expressions, chosen_seeds, opened_model
@@ -60,9 +60,9 @@ class DrivingConfig(FigureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "", "fps", at_least=1)
+        require_at_least(self, 1, "fps")
         if self.frames is not None:
-            require(self, "", "frames", at_least=1)
+            require_at_least(self, 1, "frames")
         if self.poses and self.driving is None:
             raise ValueError("poses needs driving, a folder of .mat files")
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from anifacegan.errors import require
+from anifacegan.errors import require_at_least
 from anifacegan.figures.command import Drawing, FigureKind, model_record
 from anifacegan.figures.painting import Painter, captioned_grid
 from anifacegan.figures.settings import (
@@ -28,8 +28,8 @@ class ExpressionsConfig(FigureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "", "columns", at_least=1)
-        require(self, "", "drawn first_drawn", at_least=0)
+        require_at_least(self, 1, "columns")
+        require_at_least(self, 0, "drawn", "first_drawn")
 
 
 def draw(config: ExpressionsConfig) -> Drawing:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from anifacegan.errors import require
+from anifacegan.errors import require_at_least
 from anifacegan.figures.command import Drawing, FigureKind, model_record
 from anifacegan.figures.painting import Painter, captioned_grid
 from anifacegan.figures.settings import (
@@ -27,7 +27,7 @@ class IdentitiesConfig(FigureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "", "count columns", at_least=1)
+        require_at_least(self, 1, "count", "columns")
 
 
 def draw(config: IdentitiesConfig) -> Drawing:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from anifacegan.errors import require
+from anifacegan.errors import require_at_least
 from anifacegan.figures.command import Drawing, FigureKind, model_record
 from anifacegan.figures.painting import Painter, between
 from anifacegan.figures.settings import (
@@ -27,7 +27,7 @@ class InterpolationConfig(FigureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "", "steps", at_least=2)
+        require_at_least(self, 2, "steps")
 
 
 def draw(config: InterpolationConfig) -> Drawing:

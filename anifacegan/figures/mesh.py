@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.cameras import orbit_camera
-from anifacegan.errors import require
+from anifacegan.errors import require_at_least
 from anifacegan.figures.command import Drawing, FigureKind, model_record
 from anifacegan.figures.painting import Painter, Pixels, image_bytes
 from anifacegan.figures.settings import (
@@ -45,7 +45,7 @@ class MeshConfig(FigureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "", "resolution", at_least=8)
+        require_at_least(self, 8, "resolution")
 
 
 def draw(config: MeshConfig) -> Drawing:

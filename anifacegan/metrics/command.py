@@ -17,7 +17,7 @@ from anifacegan.checkpoints import TENSORS, ModelCard
 from anifacegan.coefficients import OPEN_FACE_MODEL
 from anifacegan.data import DataConfig, FaceDataset, picture_size
 from anifacegan.devices import Device
-from anifacegan.errors import InputError, require
+from anifacegan.errors import InputError, require_at_least
 from anifacegan.head_geometry import load_head_geometry
 from anifacegan.library import Model
 from anifacegan.metrics.evaluation import Evaluation
@@ -91,10 +91,10 @@ class MeasureConfig:
     device: Device = "auto"
 
     def __post_init__(self) -> None:
-        require(self, "", "count inception_count batch", at_least=1)
-        require(self, "", "seed psi", at_least=0)
+        require_at_least(self, 1, "count", "inception_count", "batch")
+        require_at_least(self, 0, "seed", "psi")
         if self.size is not None:
-            require(self, "", "size", at_least=2)
+            require_at_least(self, 2, "size")
         if self.seed > LARGEST_SEED:
             raise ValueError(f"seed is {self.seed}, expected at most {LARGEST_SEED}")
         self.evaluation(64)                                            # refuses what it cannot take

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from anifacegan.command_line import plain
 from anifacegan.devices import chosen_device
-from anifacegan.errors import InputError, require
+from anifacegan.errors import InputError, require_at_least
 from anifacegan.film_plan import located
 from anifacegan.library import Model, load_model
 from anifacegan.metrics.command import (
@@ -75,12 +75,12 @@ class CompareConfig(MeasureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "", "draws", at_least=20)
-        require(self, "", "sheet_people", at_least=1)
-        require(self, "", "sheet_size", at_least=8)
+        require_at_least(self, 20, "draws")
+        require_at_least(self, 1, "sheet_people")
+        require_at_least(self, 8, "sheet_size")
         for name in ("psi_a", "psi_b"):
             if getattr(self, name) is not None:
-                require(self, "", name, at_least=0)
+                require_at_least(self, 0, name)
         if self.b is None and self.psis[0] == self.psis[1]:
             raise ValueError("A is compared with itself, expected a second model, or another --psi_a or --psi_b")
 

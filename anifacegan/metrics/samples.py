@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from anifacegan.errors import require
+from anifacegan.errors import require_at_least
 from anifacegan.library import Face
 from anifacegan.models.generator import Generator
 from anifacegan.models.latents import Latents
@@ -49,9 +49,9 @@ class SampleConfig:
     views: ViewConfig = field(default_factory=ViewConfig)
 
     def __post_init__(self) -> None:
-        require(self, "samples", "count batch", at_least=1)
-        require(self, "samples", "size", at_least=2)
-        require(self, "samples", "seed psi", at_least=0)
+        require_at_least(self, 1, "count", "batch")
+        require_at_least(self, 2, "size")
+        require_at_least(self, 0, "seed", "psi")
 
 
 @dataclass(frozen=True)

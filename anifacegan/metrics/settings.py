@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from anifacegan.errors import require
+from anifacegan.errors import require_at_least
 from anifacegan.metrics.samples import SampleConfig, Source
 
 DEFINITIONS = {
@@ -91,7 +91,7 @@ class EvaluationConfig:
         unknown = [name for name in self.metrics if name not in METRICS]
         if unknown:
             raise ValueError(f"metrics has '{unknown[0]}', expected some of {', '.join(METRICS)}")
-        require(self, "", "bootstrap people expressions noises", at_least=2)
-        require(self, "", "mesh_faces inception_count consistency_faces ramps", at_least=1)
-        require(self, "", "detected_people detected_expressions", at_least=1)
-        require(self, "", "frames", at_least=3)
+        require_at_least(self, 2, "bootstrap", "people", "expressions", "noises")
+        require_at_least(self, 1, "mesh_faces", "inception_count", "consistency_faces", "ramps")
+        require_at_least(self, 1, "detected_people", "detected_expressions")
+        require_at_least(self, 3, "frames")

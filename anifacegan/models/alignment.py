@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anifacegan.errors import require
+from anifacegan.errors import require_above, require_at_least
 from anifacegan.models.film import FilmLayer, full_precision
 from anifacegan.shapes import BOX, ID_DIM
 
@@ -34,8 +34,8 @@ class AlignmentConfig:
     """World units per unit of the head's output."""
 
     def __post_init__(self) -> None:
-        require(self, "alignment", "hidden_dim layers", at_least=1)
-        require(self, "alignment", "frequency output_scale", above=0)
+        require_at_least(self, 1, "hidden_dim", "layers")
+        require_above(self, 0, "frequency", "output_scale")
 
 
 class AlignmentField(nn.Module):

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anifacegan.errors import require
+from anifacegan.errors import require_above, require_at_least
 from anifacegan.models.film import BoundLayer, FilmLayer, MappingNetwork
 from anifacegan.shapes import BOX, EXP_DIM, ID_DIM
 
@@ -32,9 +32,9 @@ class DeformationConfig:
     with 0.02 a step of the optimiser is small beside that, and the field learns several times faster."""
 
     def __post_init__(self) -> None:
-        require(self, "deformation", "hidden_dim layers mapping_dim", at_least=1)
-        require(self, "deformation", "mapping_layers", at_least=0)
-        require(self, "deformation", "output_scale", above=0)
+        require_at_least(self, 1, "hidden_dim", "layers", "mapping_dim")
+        require_at_least(self, 0, "mapping_layers")
+        require_above(self, 0, "output_scale")
 
 
 class DeformationField(nn.Module):

@@ -18,6 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from anifacegan.errors import ConfigError
+
 LEAK = 0.2
 SIZES = (16, 32, 64, 128, 256, 512)
 
@@ -35,10 +37,10 @@ class DiscriminatorConfig:
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:
-            raise ValueError(f"discriminator.size is {self.size}, expected one of {', '.join(map(str, SIZES))}")
+            raise ConfigError("size", self.size, f"one of {', '.join(map(str, SIZES))}")
         for name, least in (("capacity", self.size), ("max_channels", 1)):
             if getattr(self, name) < least:
-                raise ValueError(f"discriminator.{name} is {getattr(self, name)}, expected at least {least}")
+                raise ConfigError(name, getattr(self, name), f"at least {least}")
 
     @property
     def resolutions(self) -> list[int]:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anifacegan.errors import require
+from anifacegan.errors import require_at_least
 
 LEAK = 0.01
 
@@ -41,7 +41,7 @@ class CoefficientVAEConfig:
     """Size of the Gaussian code."""
 
     def __post_init__(self) -> None:
-        require(self, "identity_prior/expression_prior/network", "hidden_dim layers latent_dim", at_least=1)
+        require_at_least(self, 1, "hidden_dim", "layers", "latent_dim")
 
 
 class CoefficientVAE(nn.Module):

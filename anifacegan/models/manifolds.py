@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from anifacegan.errors import require
+from anifacegan.errors import ConfigError, require_at_least
 from anifacegan.models.film import full_precision
 from anifacegan.shapes import BOX
 
@@ -40,10 +40,10 @@ class ManifoldConfig:
     """All values of s, falling, where they are not evenly spaced; count and the two above then say nothing."""
 
     def __post_init__(self) -> None:
-        require(self, "manifolds", "hidden_dim layers count", at_least=1)
+        require_at_least(self, 1, "hidden_dim", "layers", "count")
         values = self.values()
         if len(values) < 2 or any(a <= b for a, b in pairwise(values)):
-            raise ValueError(f"manifolds need at least 2 levels that fall, got {values}")
+            raise ConfigError("levels", values, "at least 2, each lower than the one before")
 
     def values(self) -> tuple[float, ...]:
         """s on every manifold, falling."""

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.cameras import FOV_DEG, Camera, euler_rotation, reconstruction_camera
+from anifacegan.errors import ConfigError
 from anifacegan.models.reconstruction_trunks import (
     RAW_DIM,
     PlainTrunk,
@@ -87,14 +88,12 @@ class ReconstructionConfig:
 
     def __post_init__(self) -> None:
         if self.size < 2 or self.trunk != "resnet50" and self.size % 2 ** len(self.channels):
-            raise ValueError(
-                f"network.size is {self.size}, expected a multiple of {2 ** len(self.channels)}, for as many halvings "
-                f"as there are channels"
-            )
+            halvings = f"a multiple of {2 ** len(self.channels)}, for as many halvings as there are channels"
+            raise ConfigError("size", self.size, halvings)
         if self.border < 0:
-            raise ValueError(f"network.border is {self.border}, expected at least 0")
+            raise ConfigError("border", self.border, "at least 0")
         if not self.channels or any(width < 8 or width % 8 for width in self.channels):
-            raise ValueError(f"network.channels is {list(self.channels)}, expected multiples of 8")
+            raise ConfigError("channels", list(self.channels), "multiples of 8")
 
 
     @property

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anifacegan.errors import require
+from anifacegan.errors import require_above, require_at_least
 from anifacegan.models.compositing import RGB_WIDENING, alpha_from_sigma
 from anifacegan.models.film import BoundLayer, Film, FilmLayer, MappingNetwork, sine_bound, uniform_linear_
 from anifacegan.shapes import BOX, ID_DIM, NOISE_DIM
@@ -38,10 +38,10 @@ class TemplateConfig:
     transparent (opacity 0.03 a sheet), which is slow to learn without a discriminator."""
 
     def __post_init__(self) -> None:
-        require(self, "template", "layers", at_least=2)
-        require(self, "template", "hidden_dim mapping_dim", at_least=1)
-        require(self, "template", "mapping_layers", at_least=0)
-        require(self, "template", "sigma_gain", above=0)
+        require_at_least(self, 2, "layers")
+        require_at_least(self, 1, "hidden_dim", "mapping_dim")
+        require_at_least(self, 0, "mapping_layers")
+        require_above(self, 0, "sigma_gain")
 
     @property
     def units(self) -> int:
