@@ -11,10 +11,11 @@ import signal
 import sys
 from pathlib import Path
 
-from anifacegan.allocation import keep_freed_memory
-from anifacegan.command_line import read_config
-from anifacegan.errors import exit_on_input_error
-from anifacegan.rendering import RenderConfig, run
+from anifacegan.cli.render.plan import RenderConfig
+from anifacegan.cli.render.run import run
+from anifacegan.runtime.cpu import keep_freed_memory
+from anifacegan.runtime.errors import exit_on_input_error
+from anifacegan.runtime.typed_config import read_config
 
 
 def main() -> None:

@@ -9,11 +9,11 @@ coefficients.
 
 import sys
 
-from anifacegan.allocation import keep_freed_memory
-from anifacegan.command_line import read_config
-from anifacegan.distribution import LostWorkerError, working_together
-from anifacegan.errors import exit_on_input_error
-from anifacegan.tasks import chosen_task
+from anifacegan.cli.train import chosen_task
+from anifacegan.runtime.cpu import keep_freed_memory
+from anifacegan.runtime.distributed import LostWorkerError, working_together
+from anifacegan.runtime.errors import exit_on_input_error
+from anifacegan.runtime.typed_config import read_config
 
 if __name__ == "__main__":
     keep_freed_memory()

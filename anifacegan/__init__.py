@@ -6,7 +6,7 @@ An open implementation of AniFaceGAN (Wu et al., NeurIPS 2022). Reading order, w
 the renderer); ``losses.*``, ``training`` (how they learn); ``library`` (the front door).
 """
 
-from anifacegan.errors import InputError
-from anifacegan.library import Face, Model, load_model
+from anifacegan.rendering.model import Face, Model, load_model
+from anifacegan.runtime.errors import InputError
 
 __all__ = ["Face", "InputError", "Model", "load_model"]

@@ -8,10 +8,10 @@ Writes a run folder for each variant, and OUT/ablation.md with the table. Stoppe
 
 import sys
 
-from anifacegan.ablation import AblationConfig, ablate, table
-from anifacegan.allocation import keep_freed_memory
-from anifacegan.command_line import read_config
-from anifacegan.errors import exit_on_input_error
+from anifacegan.cli.ablate import AblationConfig, ablate, table
+from anifacegan.runtime.cpu import keep_freed_memory
+from anifacegan.runtime.errors import exit_on_input_error
+from anifacegan.runtime.typed_config import read_config
 
 if __name__ == "__main__":
     keep_freed_memory()

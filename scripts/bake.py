@@ -15,16 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from anifacegan.allocation import keep_freed_memory
-from anifacegan.avatar_player import SUFFIX, AvatarCard, AvatarPlayer, save_avatar
-from anifacegan.baking import BakeConfig, bake
-from anifacegan.codes import read_people
-from anifacegan.command_line import read_config
-from anifacegan.devices import Device, chosen_device
-from anifacegan.errors import InputError, exit_on_input_error
-from anifacegan.film_plan import located, warnings_in_one_line
-from anifacegan.film_renderer import model_charts, person_condition
-from anifacegan.library import load_model
+from anifacegan.avatars.avatar import SUFFIX, AvatarCard, AvatarPlayer, save_avatar
+from anifacegan.avatars.baking.bake import BakeConfig, bake, model_charts, person_condition
+from anifacegan.models.latent_files import read_people
+from anifacegan.rendering.model import load_model
+from anifacegan.runtime.cpu import keep_freed_memory
+from anifacegan.runtime.devices import Device, chosen_device
+from anifacegan.runtime.errors import InputError, exit_on_input_error, warnings_in_one_line
+from anifacegan.runtime.resources import located
+from anifacegan.runtime.typed_config import read_config
 
 HOME = Path(__file__).resolve().parents[1]
 

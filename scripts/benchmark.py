@@ -28,21 +28,16 @@ from pathlib import Path
 
 import torch
 
-from anifacegan import render_benchmark
-from anifacegan.allocation import keep_freed_memory
-from anifacegan.bake_benchmark import BakeBenchmark, baking_table, measure_baking, write_baking_json
-from anifacegan.command_line import read_config, several
-from anifacegan.devices import chosen_device
-from anifacegan.errors import InputError, exit_on_input_error
-from anifacegan.film_plan import located
-from anifacegan.library import load_model
-from anifacegan.playback_benchmark import (
-    PlaybackBenchmark,
-    measure_playback,
-    playback_table,
-    write_playback_json,
-)
-from anifacegan.training_benchmark import TrainingBenchmark, benchmark, table, write_json
+from anifacegan.rendering.model import load_model
+from anifacegan.runtime.cpu import keep_freed_memory
+from anifacegan.runtime.devices import chosen_device
+from anifacegan.runtime.errors import InputError, exit_on_input_error
+from anifacegan.runtime.resources import located
+from anifacegan.runtime.typed_config import read_config, several
+from benchmarks import rendering
+from benchmarks.baking import BakeBenchmark, baking_table, measure_baking, write_baking_json
+from benchmarks.playback import PlaybackBenchmark, measure_playback, playback_table, write_playback_json
+from benchmarks.training import TrainingBenchmark, benchmark, table, write_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEFAULT = REPOSITORY / "configs" / "demo.yaml"
@@ -66,17 +61,17 @@ def measure_training(arguments: Sequence[str]) -> None:
 
 def measure_rendering(arguments: Sequence[str]) -> None:
     """The subcommand ``render``."""
-    config = read_config(render_benchmark.RenderBenchmark, ["--model", str(MODEL), *arguments], "benchmark.py render")
+    config = read_config(rendering.RenderBenchmark, ["--model", str(MODEL), *arguments], "benchmark.py render")
     keep_freed_memory()
 
-    def report(m: render_benchmark.Measurement) -> None:
+    def report(m: rendering.Measurement) -> None:
         print(f"{m.device}, {m.networks}, {m.size} px, {m.way}: {1000 * m.seconds:.1f} ms", file=sys.stderr)
 
-    found = render_benchmark.benchmark(config, report)
-    print(render_benchmark.heading(config, found))
-    print(render_benchmark.table(found))
+    found = rendering.benchmark(config, report)
+    print(rendering.heading(config, found))
+    print(rendering.table(found))
     if config.json is not None:
-        render_benchmark.write_json(config.json, config, found)
+        rendering.write_json(config.json, config, found)
 
 
 def measure_bakes(arguments: Sequence[str]) -> None:

@@ -17,10 +17,10 @@ for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         "1"  # read when numpy loads; several threads sum in another order: other last digits
     )
 
-from anifacegan.command_line import read_config  # noqa: E402
-from anifacegan.errors import exit_on_input_error  # noqa: E402
-from anifacegan.morphable import face_model_path  # noqa: E402
-from anifacegan.open_face.build import BuildConfig, build_face_model, is_current  # noqa: E402
+from anifacegan.face_model.build.build import BuildConfig, build_face_model, is_current
+from anifacegan.face_model.open_model import face_model_path
+from anifacegan.runtime.errors import exit_on_input_error
+from anifacegan.runtime.typed_config import read_config
 
 
 @dataclass(frozen=True)

@@ -22,16 +22,15 @@ from jaxtyping import Float
 from scipy.stats import pearsonr, spearmanr
 from tqdm import tqdm
 
-from anifacegan.atomic_files import read_image, write_complete
-from anifacegan.command_line import read_config
-from anifacegan.errors import InputError, exit_on_input_error
-from anifacegan.expressions import PRESETS
-from anifacegan.library import load_model
-from anifacegan.metrics.face_detector import FaceDetector, Found, Image, Landmarks, head_yaw
-from anifacegan.morphable import load_open_face_model
-from anifacegan.output_folder import markdown_table
-from anifacegan.pictures import over_white, to_bytes
-from anifacegan.synthetic import load_studio, render_person, sample_person
+from anifacegan.data.synthetic.renderer import load_studio, render_person, sample_person
+from anifacegan.evaluation.face_detector import FaceDetector, Found, Image, Landmarks, head_yaw
+from anifacegan.face_model.expressions import PRESETS
+from anifacegan.face_model.open_model import load_open_face_model
+from anifacegan.rendering.images import over_white, to_bytes
+from anifacegan.rendering.model import load_model
+from anifacegan.runtime.errors import InputError, exit_on_input_error
+from anifacegan.runtime.files import markdown_table, read_image, write_complete
+from anifacegan.runtime.typed_config import read_config
 
 SYNTHETIC = "synthetic"
 """Stands for the mesh people, in place of a model folder."""

@@ -14,9 +14,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from anifacegan.command_line import read_config
-from anifacegan.errors import InputError, exit_on_input_error
-from anifacegan.metrics.comparison_run import CompareConfig, run
+from anifacegan.evaluation.compare_run import CompareConfig, run
+from anifacegan.runtime.errors import InputError, exit_on_input_error
+from anifacegan.runtime.typed_config import read_config
 
 HOME = Path(__file__).resolve().parents[1]
 

@@ -16,21 +16,16 @@ from typing import Any
 
 import torch
 
-from anifacegan.atomic_files import write_complete
-from anifacegan.command_line import plain, read_config
-from anifacegan.devices import chosen_device
-from anifacegan.errors import InputError, exit_on_input_error
-from anifacegan.library import load_model
-from anifacegan.metrics.command import (
-    MeasureConfig,
-    installed_versions,
-    surroundings,
-    weights_sum,
-    without_nan,
-)
-from anifacegan.metrics.evaluation import Evaluation
-from anifacegan.metrics.settings import DEFINITIONS, METRICS
-from anifacegan.output_folder import markdown_table
+from anifacegan.evaluation.config import DEFINITIONS, METRICS
+from anifacegan.evaluation.evaluate import Evaluation
+from anifacegan.evaluation.setup import MeasureConfig, surroundings
+from anifacegan.models.checkpoints import weights_sum
+from anifacegan.rendering.model import load_model
+from anifacegan.runtime.devices import chosen_device
+from anifacegan.runtime.errors import InputError, exit_on_input_error
+from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.provenance import installed_versions, without_nan
+from anifacegan.runtime.typed_config import plain, read_config
 
 HOME = Path(__file__).resolve().parents[1]
 

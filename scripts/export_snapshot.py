@@ -11,10 +11,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from anifacegan.command_line import read_config
-from anifacegan.config import TrainConfig
-from anifacegan.errors import InputError, exit_on_input_error
-from anifacegan.training_run import export
+from anifacegan.runtime.errors import InputError, exit_on_input_error
+from anifacegan.runtime.typed_config import read_config
+from anifacegan.training.config import TrainConfig
+from anifacegan.training.run import export
 
 
 @dataclass(frozen=True)

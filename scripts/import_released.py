@@ -12,12 +12,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from anifacegan.atomic_files import file_sha256
-from anifacegan.checkpoints import Checkpoint, save_checkpoint
-from anifacegan.command_line import read_config
-from anifacegan.errors import InputError, exit_on_input_error
-from anifacegan.library import load_model
-from anifacegan.released import is_released_folder
+from anifacegan.models.checkpoints import Checkpoint, save_checkpoint
+from anifacegan.models.released import is_released_folder
+from anifacegan.rendering.model import load_model
+from anifacegan.runtime.errors import InputError, exit_on_input_error
+from anifacegan.runtime.files import file_sha256
+from anifacegan.runtime.typed_config import read_config
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from anifacegan.atomic_files import write_complete
-from anifacegan.cameras import landmarks_224, orbit_camera
-from anifacegan.coefficients import FaceCoefficients, write_coefficients
-from anifacegan.command_line import read_config
-from anifacegan.errors import exit_on_input_error
-from anifacegan.expressions import PRESETS, action_units
-from anifacegan.morphable import WORLD_PER_MODEL_UNIT, MorphableModel, load_head_parts, load_open_face_model
-from anifacegan.output_folder import markdown_table
-from anifacegan.shapes import ID_DIM, LIGHT_DIM, TEX_DIM
+from anifacegan.face_model.coefficients import FaceCoefficients, write_coefficients
+from anifacegan.face_model.expressions import PRESETS, action_units
+from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT, MorphableModel
+from anifacegan.face_model.open_model import load_head_parts, load_open_face_model
+from anifacegan.geometry.cameras import landmarks_224, orbit_camera
+from anifacegan.geometry.conventions import ID_DIM, LIGHT_DIM, TEX_DIM
+from anifacegan.runtime.errors import exit_on_input_error
+from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.typed_config import read_config
 
 
 @dataclass(frozen=True)

@@ -24,19 +24,19 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import torch
 from tqdm import tqdm
 
-from anifacegan.atomic_files import (
+from anifacegan.data.synthetic.renderer import Studio, load_studio, render_item
+from anifacegan.data.synthetic.workers import in_processes
+from anifacegan.face_model.coefficients import write_coefficients
+from anifacegan.face_model.open_model import face_model_path
+from anifacegan.runtime.errors import InputError, exit_on_input_error
+from anifacegan.runtime.files import (
     complete_or_absent,
     encoded_image,
     file_sha256,
     remove_leftovers,
     write_complete,
 )
-from anifacegan.coefficients import write_coefficients
-from anifacegan.command_line import read_config
-from anifacegan.errors import InputError, exit_on_input_error
-from anifacegan.morphable import face_model_path
-from anifacegan.studio_pool import in_processes
-from anifacegan.synthetic import Studio, load_studio, render_item
+from anifacegan.runtime.typed_config import read_config
 
 DESCRIPTION_FILE = "dataset.json"
 FORMAT_VERSION = 1

@@ -11,17 +11,17 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anifacegan.command_line import read_config
-from anifacegan.data import DataConfig, FaceDataset
-from anifacegan.degradations import DegradationConfig
-from anifacegan.devices import Device, chosen_device
-from anifacegan.errors import InputError, exit_on_input_error
-from anifacegan.models.reconstruction import FaceLandmarks
-from anifacegan.morphable import load_face_model
-from anifacegan.output_folder import markdown_table
-from anifacegan.reconstruction_data import load_pictures
-from anifacegan.reconstruction_files import load_reconstruction
-from anifacegan.reconstruction_report import DEGRADED, held_out_report
+from anifacegan.data.augmentation import DegradationConfig
+from anifacegan.data.dataset import DataConfig, FaceDataset
+from anifacegan.face_model.load import load_face_model
+from anifacegan.face_model.regressed import FaceLandmarks
+from anifacegan.models.checkpoints import load_reconstruction
+from anifacegan.runtime.devices import Device, chosen_device
+from anifacegan.runtime.errors import InputError, exit_on_input_error
+from anifacegan.runtime.files import markdown_table
+from anifacegan.runtime.typed_config import read_config
+from anifacegan.training.regressor.data import load_pictures
+from anifacegan.training.regressor.report import DEGRADED, held_out_report
 
 
 @dataclass(frozen=True)

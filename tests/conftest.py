@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from anifacegan.morphable import MorphableModel
+    from anifacegan.face_model.morphable import MorphableModel
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -49,7 +49,7 @@ def backend(request: pytest.FixtureRequest) -> tuple[str, str]:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny data set and its face model, for runs of every kind."""
-    from tests.tiny_training_set import write_tiny_set
+    from tests.fixtures.tiny_training_set import write_tiny_set
 
     folder = tmp_path_factory.mktemp("set")
     write_tiny_set(folder)
@@ -59,7 +59,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def face_model() -> MorphableModel:
     """The open face model that scripts/build_face_model.py keeps in the cache."""
-    from anifacegan.morphable import BUILD_COMMAND, face_model_path, load_open_face_model
+    from anifacegan.face_model.open_model import BUILD_COMMAND, face_model_path, load_open_face_model
 
     if not face_model_path().exists():
         pytest.skip(f"{face_model_path()} is missing: {BUILD_COMMAND} builds it")

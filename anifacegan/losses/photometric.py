@@ -6,7 +6,7 @@ Terms are means over rays, named and weighted by the caller; no function here re
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from anifacegan.distribution import ALONE, Workers
+from anifacegan.runtime.distributed import ALONE, Workers
 
 
 def colour_error(

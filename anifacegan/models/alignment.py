@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anifacegan.errors import require_above, require_at_least
-from anifacegan.models.film import FilmLayer, full_precision
-from anifacegan.shapes import BOX, ID_DIM
+from anifacegan.geometry.conventions import BOX, ID_DIM
+from anifacegan.models.siren import FilmLayer, full_precision
+from anifacegan.runtime.errors import require_above, require_at_least
 
 
 @dataclass(frozen=True)

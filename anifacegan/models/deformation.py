@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anifacegan.errors import require_above, require_at_least
-from anifacegan.models.film import BoundLayer, FilmLayer, MappingNetwork
-from anifacegan.shapes import BOX, EXP_DIM, ID_DIM
+from anifacegan.geometry.conventions import BOX, EXP_DIM, ID_DIM
+from anifacegan.models.siren import BoundLayer, FilmLayer, MappingNetwork
+from anifacegan.runtime.errors import require_above, require_at_least
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from anifacegan.errors import ConfigError
+from anifacegan.runtime.errors import ConfigError
 
 LEAK = 0.2
 SIZES = (16, 32, 64, 128, 256, 512)

@@ -5,19 +5,20 @@
 A FiLM-SIREN whose layers 2.. each contribute a term to density and colour; the terms are summed. The last colour term
 comes from one more FiLM layer that also sees the view direction. The direction is locked: colours do not change with
 the view. Points are in world units; the network sees ``x / BOX``.
+
+Front-to-back blending of the manifolds of a ray (method, section 1, step 6).
 """
 
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from anifacegan.errors import require_above, require_at_least
-from anifacegan.models.compositing import RGB_WIDENING, alpha_from_sigma
-from anifacegan.models.film import BoundLayer, Film, FilmLayer, MappingNetwork, sine_bound, uniform_linear_
-from anifacegan.shapes import BOX, ID_DIM, NOISE_DIM
+from anifacegan.geometry.conventions import BOX, ID_DIM, NOISE_DIM
+from anifacegan.models.siren import BoundLayer, Film, FilmLayer, MappingNetwork, sine_bound, uniform_linear_
+from anifacegan.runtime.errors import require_above, require_at_least
 
 VIEW_DIRECTION = (0.0, 0.0, -1.0)
 """The direction that every point is seen along: frontal."""
@@ -120,3 +121,24 @@ def _lock_direction(layer: BoundLayer) -> BoundLayer:
     direction = layer.weight.new_tensor(VIEW_DIRECTION)
     bias = layer.bias + (direction @ layer.weight[:, :3])[:, None]     # (B, 1, hidden)
     return BoundLayer(layer.weight[:, 3:], bias)
+
+
+SIGMA_TO_ALPHA = 0.04
+"""Optical thickness of a manifold at density 1."""
+RGB_WIDENING = 1e-3
+"""Colours are stretched by this much beyond [0, 1] at both ends, so that black and white are reachable."""
+
+
+def alpha_from_sigma(sigma: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """Opacity of a manifold from its density before activation: ``1 - exp(-0.04 softplus(sigma))``."""
+    return -torch.expm1(-SIGMA_TO_ALPHA * torch.nn.functional.softplus(sigma))
+
+
+def blending_weights(
+    alpha: Float[Tensor, "batch ray level"], hit: Bool[Tensor, "batch ray level"]
+) -> Float[Tensor, "batch ray level"]:
+    """w_i = a_i prod_{j<i} (1 - a_j + 1e-10), nearest level first; missed levels are transparent."""
+    alpha = alpha * hit
+    passed = torch.cumprod(1 - alpha + 1e-10, dim=-1)                  # light left behind level i
+    light = torch.cat([torch.ones_like(passed[..., :1]), passed[..., :-1]], dim=-1)
+    return alpha * light

@@ -7,8 +7,8 @@
 
 from pathlib import Path
 
-from anifacegan.figures.ablation import KIND
-from anifacegan.figures.command import main
+from anifacegan.evaluation.figures.ablation import KIND
+from anifacegan.evaluation.figures.command import main
 
 if __name__ == "__main__":
     main(KIND, home=Path(__file__).resolve().parents[2])

@@ -8,8 +8,8 @@
 
 from pathlib import Path
 
-from anifacegan.figures.command import main
-from anifacegan.figures.driving import KIND
+from anifacegan.evaluation.figures.command import main
+from anifacegan.evaluation.figures.driving import KIND
 
 if __name__ == "__main__":
     main(KIND, home=Path(__file__).resolve().parents[2])

@@ -5,9 +5,9 @@
 
 import sys
 
-from anifacegan.command_line import read_config
-from anifacegan.errors import exit_on_input_error
-from anifacegan.figures.catalogue import PageConfig, write_page
+from anifacegan.evaluation.figures.catalogue import PageConfig, write_page
+from anifacegan.runtime.errors import exit_on_input_error
+from anifacegan.runtime.typed_config import read_config
 
 
 def main() -> None:

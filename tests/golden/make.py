@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anifacegan.errors import InputError, exit_on_input_error
+from anifacegan.geometry.conventions import BOX
+from anifacegan.geometry.rays import image_rays
+from anifacegan.models.coefficient_vae import CoefficientVAEConfig, Latents
 from anifacegan.models.deformation import DeformationConfig
 from anifacegan.models.generator import Generator, GeneratorConfig
-from anifacegan.models.latents import CoefficientVAEConfig, Latents
 from anifacegan.models.manifolds import ManifoldConfig
+from anifacegan.models.released import load_released
 from anifacegan.models.template import TemplateConfig
-from anifacegan.rays import image_rays
-from anifacegan.reference_renderer import _manifold_points, reference_colours
-from anifacegan.released import load_released
-from anifacegan.shapes import BOX
-from tests.released_layout import write_averages, write_released
+from anifacegan.runtime.errors import InputError, exit_on_input_error
+from benchmarks.brute_force_renderer import _manifold_points, reference_colours
+from tests.fixtures.released_layout import write_averages, write_released
 
 SEED, PSI, SIZE = 16, 0.7, 12
 CASES = ((0.0, 0.0, 0.0), (1.0, 0.15, -0.35), (-1.0, -0.2, 0.5))

@@ -1,0 +1,188 @@
+"""What a film shows, before anything is drawn: who, which expressions, from where.
+
+Everything that can be wrong with a user's wishes is found here.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from anifacegan.avatars.avatar import SUFFIX, AvatarPlayer, load_avatar
+from anifacegan.cli.render.renderer_choice import Renderer
+from anifacegan.face_model.coefficients import read_expression
+from anifacegan.face_model.expressions import NEUTRAL
+from anifacegan.face_model.trajectories import (
+    DriveConfig,
+    Expression,
+    Trajectory,
+    asked_expressions,
+    check_views,
+    float_array,
+    planned_trajectory,
+    require_finite,
+)
+from anifacegan.models.latent_files import read_people
+from anifacegan.rendering.model import Model, load_model
+from anifacegan.runtime.devices import Device, chosen_device
+from anifacegan.runtime.errors import InputError, warnings_in_one_line
+from anifacegan.runtime.resources import located
+from anifacegan.runtime.typed_config import several
+
+MOST_SHEET_EXPRESSIONS = 6
+"""So many faces of a folder's sequence are on the contact sheet."""
+
+
+@dataclass(frozen=True)
+class RenderConfig(DriveConfig):
+    """Render people who turn their heads while an expression comes: PNG frames, films, a contact sheet."""
+
+    model: Path = Path("checkpoints/demo")
+    """Model folder of ours, a folder with AniFaceGAN's released files, or a baked avatar (.safetensors), which is one
+    person: seeds say nothing then. Looked up here, then beside render.py."""
+    renderer: Renderer = "auto"
+    """exact: the networks, point by point. baked: textured sheets, baked once for each person. auto: baked where a
+    person is drawn often enough for that to pay, and where it looks the same."""
+    seeds: int | tuple[int, ...] = (1, 2, 3)
+    """One person each; the same person alone or among others."""
+    codes: Path | None = None
+    """People from an .npz with z_id and z_noise instead of seeds. Each run keeps its people in such files."""
+    size: int = 256
+    """Height and width of the frames in pixels."""
+    psi: float = 0.7
+    """Variety of people: 1 is all of it, smaller is closer to the average appearance."""
+    depth: bool = False
+    """Also write depth maps, as 16-bit PNG; the manifest has their range."""
+    transparent: bool = False
+    """Write frames as RGBA without the background; film and sheet are on white then."""
+    video: bool = True
+    """Write a film of each person."""
+    fps: int = 25
+    """Frames per second of the films."""
+    grid: bool = True
+    """Write a contact sheet: people, views, and every expression of mat/ that is made for the model."""
+    grid_yaw: float | tuple[float, ...] = (-0.35, 0.0, 0.35)
+    """Views on the contact sheet."""
+    grid_size: int = 128
+    """Largest size of a picture on the contact sheet, pixels."""
+    out: Path = Path("multiview_imgs")
+    """Folder to write. It changes only when everything is done."""
+    device: Device = "auto"
+    """auto: the GPU where PyTorch sees one."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least, most in (("size", 8, 4096), ("grid_size", 8, 1024), ("fps", 1, 240)):
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected {least} to {most}")
+        for name in ("psi", "grid_yaw"):
+            require_finite(name, getattr(self, name))
+        seeds = several(self.seeds)
+        if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**63 for seed in seeds):
+            raise ValueError(f"seeds are {list(seeds)}, expected whole numbers from 0, each once")
+
+
+Subject = Model | AvatarPlayer
+"""Who can be drawn: the people of a model, or a baked avatar."""
+
+
+@dataclass(frozen=True)
+class Person:
+    name: str
+    """Also the name of the person's files."""
+    seed: int | None
+    codes: tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]] | None
+    """z_id and z_noise; None of a baked avatar."""
+
+
+@dataclass(frozen=True)
+class FilmPlan:
+    model: Subject
+    people: tuple[Person, ...]
+    trajectory: Trajectory
+    """Of every person."""
+    sheet_yaw: Float[np.ndarray, "view"]
+    sheet_expressions: tuple[Expression, ...]
+    """Empty where there is to be no contact sheet."""
+
+
+def plan_film(config: RenderConfig, home: Path | None = None) -> FilmPlan:
+    """Load the model and read every file that the configuration names.
+
+    ``home`` is where relative paths of models and expressions are looked up second, after the current directory.
+
+    Raises:
+        InputError: anything wrong with the configuration or with these files.
+    """
+    path = located(config.model, home)
+    model: Subject
+    if path.suffix == SUFFIX:
+        model = load_avatar(path, chosen_device(config.device))
+        people = [the_avatar(config, model, path)]
+    else:
+        model = load_model(path, chosen_device(config.device))
+        people = chosen_people(config, model)
+    with warnings_in_one_line():
+        expressions, is_sequence = asked_expressions(config, model.expressions, home)
+        trajectory = planned_trajectory(config, model.expressions, expressions, is_sequence)
+        on_sheet = sheet_expressions(model, expressions, home) if config.grid else []
+    sheet_yaw = float_array(config.grid_yaw)
+    check_views(np.zeros_like(sheet_yaw), sheet_yaw)
+    if isinstance(model, AvatarPlayer):
+        check_avatar(model, trajectory, sheet_yaw if config.grid else sheet_yaw[:0], on_sheet)
+    return FilmPlan(model, tuple(people), trajectory, sheet_yaw, tuple(on_sheet))
+
+
+def the_avatar(config: RenderConfig, avatar: AvatarPlayer, path: Path) -> Person:
+    """The one person of a baked avatar.
+
+    Raises:
+        InputError: the configuration wants something else than what was baked.
+    """
+    if config.codes is not None:
+        raise InputError(f"codes is {config.codes}, but {path} is a baked avatar, which is one person already")
+    if config.renderer == "exact":
+        raise InputError(f"renderer is exact, but {path} is a baked avatar without networks; expected baked or auto")
+    if config.psi != avatar.card.psi:
+        raise InputError(f"psi is {config.psi}, but {path} was baked with psi {avatar.card.psi}, which is part of it")
+    return Person(path.stem, None, None)
+
+
+def check_avatar(
+    avatar: AvatarPlayer, trajectory: Trajectory, sheet_yaw: Float[np.ndarray, "view"], on_sheet: list[Expression]
+) -> None:
+    """Refuse, before anything is drawn, what an avatar was not baked for."""
+    for expression in on_sheet:
+        avatar.check_expression(expression.z_exp, expression.label)
+    for yaw in sheet_yaw:
+        avatar.check_view(float(yaw), 0.0)
+    for k in range(len(trajectory)):
+        avatar.check_expression(trajectory.z_exp[k], trajectory.labels[k])
+        avatar.check_view(float(trajectory.yaw[k]), float(trajectory.pitch[k]))
+
+
+def chosen_people(config: RenderConfig, model: Model) -> list[Person]:
+    """From the codes file where there is one, else from the seeds."""
+    if config.codes is None:
+        return [Person(f"seed{seed}", seed, model.person(seed)) for seed in several(config.seeds)]
+    z_id, z_noise = read_people(config.codes)
+    stem, count = config.codes.stem, len(z_id)
+    names = [stem] if count == 1 else [f"{stem}_{k}" for k in range(count)]
+    return [Person(name, None, (z_id[k : k + 1], z_noise[k : k + 1])) for k, name in enumerate(names)]
+
+
+def sheet_expressions(model: Subject, asked: list[Expression], home: Path | None) -> list[Expression]:
+    """Neutral, what was asked for, and the files of ``mat/`` that are made for the model's face model. A baked avatar
+    shows those that it was baked for.
+    """
+    keep = np.unique(np.linspace(0, len(asked) - 1, MOST_SHEET_EXPRESSIONS).round().astype(int))
+    found = {NEUTRAL: Expression(NEUTRAL, model.expressions.coefficients(None))}
+    found |= {asked[k].label: asked[k] for k in keep}
+    for path in sorted(located(Path("mat"), home).glob("*.mat")):
+        z_exp, owner = read_expression(path)
+        fits = owner == model.card.face_model and path.stem not in found
+        if fits and (not isinstance(model, AvatarPlayer) or model.can_make(z_exp)):
+            found[path.stem] = Expression(path.stem, z_exp, path)
+    return list(found.values())

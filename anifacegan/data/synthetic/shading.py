@@ -1,0 +1,192 @@
+"""Colours of a dressed head: one numba pass over the samples that a z-buffer has assigned to triangles.
+
+Light is fixed to the head: normals are those of the unposed head and the highlight's half vector uses the head's own
+frontal viewing direction (0, 0, 1), so a point has one colour from wherever it is seen. Hair and clothes are signed
+distances interpolated per sample, which keeps the hair line and the collar sharp; strands are a fixed pattern over the
+direction from the crown.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import Float
+
+from anifacegan.data.synthetic.appearance import Appearance
+from anifacegan.data.synthetic.head import Surface
+from anifacegan.geometry.spherical_harmonics import AMBIENT, BAND_0, BAND_1, BAND_2
+from anifacegan.runtime.compiled import kernel
+
+CROWN = (0.0, 0.0, -1.168)
+"""Where strands start from, in model units; their pattern is a function of the direction seen from here."""
+ATTRIBUTES = 12
+"""Columns of the table of vertices: albedo 3, normal 3, position 3, gloss, hair and cloth distance."""
+BACKGROUND_PLANE_MODEL = -1.2
+"""The plane z = -0.12 world in model units; what lies behind it is hidden."""
+
+
+@dataclass(frozen=True)
+class HairLook:
+    """How a style is drawn at its edge."""
+
+    width: float = 0.035
+    """Half the width of the soft edge, in model units."""
+    ragged: float = 0.03
+    """How far strands shift the edge."""
+    opacity: float = 1.0
+    contrast: float = 1.0
+    """Strength of the light and dark strands."""
+
+
+HAIR_LOOKS = {
+    "buzz": HairLook(0.06, 0.01, 0.88, 0.5),
+    "shaved": HairLook(0.06, 0.01, 0.28, 0.5),
+    "afro": HairLook(0.03, 0.02, 1.0, 0.5),
+    "tied": HairLook(0.05, 0.015),
+    "fringe": HairLook(0.02, 0.05),
+}
+"""Styles that differ from the default."""
+
+
+def strand_pattern() -> Float[np.ndarray, "360"]:
+    """Brightness of strands around the crown, one entry a degree; the same for everyone."""
+    fine = np.random.default_rng(3).normal(0, 1, 360)
+    coarse = np.convolve(np.concatenate([fine, fine, fine]), np.ones(6) / 6, "same")[360:720] * 2
+    return ((0.45 * fine + 0.55 * coarse) * 0.55).astype(np.float32)
+
+
+def vertex_table(surface: Surface) -> Float[np.ndarray, "vertex 12"]:
+    """All attributes of a vertex in one row, as the kernel reads them."""
+    scalars = np.stack([surface.gloss, surface.hair_distance, surface.cloth_distance], axis=1)
+    return np.concatenate([surface.albedo, surface.normals, surface.vertices, scalars], axis=1, dtype=np.float32)
+
+
+def light_matrix(looks: Appearance) -> Float[np.ndarray, "3 9"]:
+    """Light times the constants of the spherical harmonics, for the monomials 1, y, z, x, xy, yz, 3z2-1, xz, x2-y2."""
+    light = looks.gamma.reshape(3, 9).astype(np.float64)
+    light[:, 0] += AMBIENT
+    constants = [BAND_0, -BAND_1, BAND_1, -BAND_1, BAND_2, -BAND_2, BAND_2 / (2 * math.sqrt(3)), -BAND_2, BAND_2 / 2]
+    return (light * constants).astype(np.float32)
+
+
+def half_vector(looks: Appearance) -> Float[np.ndarray, "3"]:
+    """Between the lamp's direction, read from the linear terms of gamma, and the frontal viewing direction."""
+    gamma = looks.gamma.reshape(3, 9).mean(axis=0).astype(np.float64)
+    lamp = np.array([-gamma[3], -gamma[1], gamma[2]])
+    between = lamp / max(np.linalg.norm(lamp), 1e-9) + [0.0, 0.0, 1.0]
+    return (between / np.linalg.norm(between)).astype(np.float32)
+
+
+@kernel()
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def _strands(pattern, turns):
+    """The pattern at an angle in turns, linear between entries, periodic."""
+    position = (turns - math.floor(turns)) * len(pattern)
+    low = int(position)
+    share = position - low
+    return pattern[low % len(pattern)] * (1 - share) + pattern[(low + 1) % len(pattern)] * share
+
+
+@kernel()
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def _hair(x, y, z, distance, width, ragged, opacity, contrast, pattern):
+    """Cover and brightness of the hair at a point ``distance`` inside the hair line."""
+    radius = math.sqrt(x * x + z * z)
+    angle = math.atan2(x, z) + 0.25 * math.sin(3 * y + 3)
+    turns = angle / (2 * math.pi)
+    strand = 0.6 * _strands(pattern, turns) + 0.4 * _strands(pattern, 2 * turns)
+    rooted = min(radius / 0.18, 1.0)
+    waves = 0.10 * math.sin(9 * angle + 2 * math.sin(2 * y + 3))
+    brightness = min(max(1 + rooted * (contrast * 0.42 * strand + waves), 0.35), 2.0)
+    cover = min(max((distance + ragged * 1.6 * strand + width) / (2 * width), 0.0), 1.0)
+    return cover * cover * (3 - 2 * cover) * opacity, brightness
+
+
+@kernel()
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def shade_samples(
+    triangle_map, triangles, x_px, y_px, inverse_depth, table, light, half, shine, hair, hair_rgb, cloth_rgb,
+    edge, pattern, background, factor, out
+):  # fmt: skip
+    """Average the colours of factor x factor samples into each pixel.
+
+    Args:
+        triangle_map: (S*factor, S*factor) nearest triangle of each sample, -1 for none.
+        x_px, y_px, inverse_depth: (N,) corners as the z-buffer saw them.
+        table: (N, 12), see :func:`vertex_table`.
+        light: (3, 9); half: (3,); shine: strength of highlights.
+        hair: width, ragged, opacity, contrast; opacity 0 for none.
+        edge: half the width of the collar's soft edge, model units.
+        background: (S, S, 3) colours behind; out: (S, S, 3) uint8.
+    """
+    size = len(out)
+    value = np.empty(ATTRIBUTES, np.float32)
+    colour = np.empty(3, np.float32)
+    for row in range(size):
+        for column in range(size):
+            red = green = blue = 0.0
+            empty = 0
+            for sample in range(factor * factor):
+                sample_row, sample_column = row * factor + sample // factor, column * factor + sample % factor
+                t = triangle_map[sample_row, sample_column]
+                if t < 0:
+                    empty += 1
+                    continue
+                a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                dx, dy = sample_column - x_px[a], sample_row - y_px[a]
+                ux, uy, vx, vy = x_px[b] - x_px[a], y_px[b] - y_px[a], x_px[c] - x_px[a], y_px[c] - y_px[a]
+                inverse_area = 1.0 / (ux * vy - uy * vx)
+                wb = min(max((dx * vy - dy * vx) * inverse_area, 0.0), 1.0)
+                wc = min(max((ux * dy - uy * dx) * inverse_area, 0.0), 1.0)
+                wa = max(1.0 - wb - wc, 0.0)
+                wa, wb, wc = wa * inverse_depth[a], wb * inverse_depth[b], wc * inverse_depth[c]
+                total = 1.0 / (wa + wb + wc)
+                wa, wb, wc = np.float32(wa * total), np.float32(wb * total), np.float32(wc * total)
+                for k in range(ATTRIBUTES):
+                    value[k] = wa * table[a, k] + wb * table[b, k] + wc * table[c, k]
+                if value[8] < BACKGROUND_PLANE_MODEL:
+                    empty += 1
+                    continue
+                nx, ny, nz = value[3], value[4], value[5]
+                scale = np.float32(1) / np.sqrt(nx * nx + ny * ny + nz * nz + np.float32(1e-12))
+                nx, ny, nz = nx * scale, ny * scale, nz * scale
+                colour[:] = value[:3]
+                distance = value[11]                                   # into the clothes
+                if distance > -0.1:
+                    cover = min(max((distance + edge) / (2 * edge), 0.0), 1.0)
+                    hem = 1.0 - 0.25 * math.exp(-(((distance - 0.06) / 0.008) ** 2))
+                    if 0.0 < distance < 0.055:
+                        hem -= 0.18
+                    shadow = 1.0 - 0.25 * math.exp(-((min(distance, 0.0) / 0.03) ** 2))
+                    for k in range(3):
+                        colour[k] = colour[k] * (1 - cover) * shadow + cover * cloth_rgb[k] * hem
+                if hair[2] > 0 and value[10] > -0.12:
+                    cover, brightness = _hair(
+                        value[6] - CROWN[0], value[7] - CROWN[1], value[8] - CROWN[2],
+                        value[10], hair[0], hair[1], hair[2], hair[3], pattern,
+                    )  # fmt: skip
+                    for k in range(3):
+                        colour[k] = colour[k] * (1 - cover) + cover * hair_rgb[k] * brightness
+                facing = max(nx * half[0] + ny * half[1] + nz * half[2], np.float32(0))
+                power = facing * facing                                # 2
+                power_16 = (power * power) * (power * power)
+                power_16 *= power_16
+                power_32 = power_16 * power_16
+                power_4 = power * power
+                power_60 = power_32 * power_16 * power_4 * power_4 * power_4
+                highlight = shine * value[9] * (0.35 * power_16 * power + 0.65 * power_60)
+                for k in range(3):
+                    lit = (
+                        light[k, 0] + light[k, 1] * ny + light[k, 2] * nz + light[k, 3] * nx
+                        + light[k, 4] * nx * ny + light[k, 5] * ny * nz + light[k, 6] * (3 * nz * nz - 1)
+                        + light[k, 7] * nx * nz + light[k, 8] * (nx * nx - ny * ny)
+                    )  # fmt: skip
+                    colour[k] = min(max(colour[k] * lit + highlight, 0.0), 1.0)
+                red += colour[0]
+                green += colour[1]
+                blue += colour[2]
+            share = 255.0 / (factor * factor)
+            out[row, column, 0] = np.uint8((red + empty * background[row, column, 0]) * share + 0.5)
+            out[row, column, 1] = np.uint8((green + empty * background[row, column, 1]) * share + 0.5)
+            out[row, column, 2] = np.uint8((blue + empty * background[row, column, 2]) * share + 0.5)

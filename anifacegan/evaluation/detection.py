@@ -1,0 +1,77 @@
+"""Does an off-the-shelf detector find a face in every picture, and does it see the head turn as the camera does?"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from tqdm import tqdm
+
+from anifacegan.evaluation.bootstrap import Draws, Resampled, Weights
+from anifacegan.evaluation.face_detector import Found, head_yaw
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Of pictures with a shipped expression each, yaw within 0.35 radians."""
+
+    found: float
+    """Share in which a face is found."""
+    yaw_r: float
+    """Pearson's correlation of the camera's yaw and the one that the found landmarks show."""
+    yaw_error_deg: float
+    """Mean absolute difference of these."""
+    pictures: int
+    people: int
+    expressions: int
+    """Of each person."""
+
+
+@dataclass(frozen=True)
+class DetectionItems:
+    """Person by person."""
+
+    asked_yaw: Float[np.ndarray, "person picture"]
+    """Radians."""
+    found_yaw: Float[np.ndarray, "person picture"]
+    """NaN where no face is found."""
+
+    def report(self) -> Detection:
+        seen = np.isfinite(self.found_yaw)
+        asked, found = self.asked_yaw[seen], self.found_yaw[seen]
+        r = float(np.corrcoef(asked, found)[0, 1]) if len(found) > 1 and found.std() and asked.std() else math.nan
+        error = float(np.rad2deg(np.abs(asked - found)).mean()) if len(found) else math.nan
+        return Detection(float(seen.mean()), r, error, seen.size, *seen.shape)
+
+    def resampled(self) -> Resampled:
+        share = np.isfinite(self.found_yaw).mean(axis=1)               # of each person's pictures
+
+        def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
+            return {"found": weights[0] @ share / weights[0].sum(axis=1)}
+
+        return Resampled({"people": len(share)}, numbers)
+
+
+def detection_items(
+    find: Callable[[UInt8[np.ndarray, "height width 3"]], Found | None],
+    pictures: UInt8[Tensor, "item 3 size size"],
+    yaw: Float[Tensor, "item"],
+    people: int,
+    mean_face: Float[np.ndarray, "68 3"],
+) -> DetectionItems:
+    """Look at pictures, as many of each person, person by person.
+
+    Args:
+        find: a detector, such as :meth:`anifacegan.metrics.face_detector.FaceDetector.find`.
+        mean_face: landmarks, y up, in any unit.
+    """
+    found = np.full(len(pictures), np.nan)
+    for k, picture in enumerate(tqdm(pictures, desc="detector", unit="picture", disable=None, leave=False)):
+        face = find(picture.permute(1, 2, 0).contiguous().numpy())
+        if face is not None:
+            found[k] = head_yaw(face.landmarks, mean_face)
+    shape = (people, -1)
+    return DetectionItems(yaw.cpu().double().numpy().reshape(shape), torch.from_numpy(found).reshape(shape).numpy())

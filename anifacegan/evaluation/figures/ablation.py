@@ -1,0 +1,126 @@
+"""The training ablation as a table: what each term of the loss is worth.
+
+Reads what scripts/ablate.py measured: a JSON of variant -> name of a measure -> number.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from anifacegan.evaluation.figures.command import Drawing, FigureKind
+from anifacegan.evaluation.figures.panels import Pixels
+from anifacegan.rendering.contact_sheet import FONT_PX, GAP_PX
+from anifacegan.rendering.images import INK, WHITE
+from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.files import markdown_table
+
+BAR, RULE = (176, 205, 230), (200, 200, 200)
+ROW_PX, BAR_PX = FONT_PX + 2 * GAP_PX, 90
+
+Table = dict[str, dict[str, float | None]]
+"""Variant -> measure -> number; None where it could not be measured."""
+
+
+@dataclass(frozen=True)
+class AblationConfig:
+    """Draw and print the table of an ablation."""
+
+    results: Path = Path("runs/ablation/ablation.json")
+    """What scripts/ablate.py wrote: variant -> measure -> number."""
+    out: Path = Path("runs/figures")
+    """Folder to write into: ablation.png, ablation.md, ablation.yaml and ablation.json."""
+
+
+def draw(config: AblationConfig) -> Drawing:
+    """Variants from top to bottom, measures from left to right."""
+    if config.results.resolve() == (config.out / "ablation.json").resolve():
+        raise InputError(f"out: {config.out} holds the results, which the figure would overwrite, expected another")
+    table = read_table(config.results)
+    text = markdown(table)
+    return Drawing(
+        table_picture(table), {"table": table}, {".md": lambda path: path.write_text(text)}, text
+    )
+
+
+def read_table(path: Path) -> Table:
+    """An ablation's numbers.
+
+    Raises:
+        InputError: no such file, no JSON, or something in it is not variant -> measure -> number.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected what scripts/ablate.py writes")
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path}: not readable as JSON ({first_line(error)})") from None
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{path}: holds no variants, expected variant -> measure -> number")
+    table: Table = {}
+    for variant, row in content.items():
+        if not isinstance(row, dict) or not row:
+            raise InputError(f"{path}: variant '{variant}' holds no measures, expected measure -> number")
+        for measure, value in row.items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise InputError(f"{path}: '{measure}' of '{variant}' is {json.dumps(value)}, expected a number")
+        table[variant] = {name: value if _is_finite(value) else None for name, value in row.items()}
+    return table
+
+
+def measures(table: Table) -> list[str]:
+    """Names of the columns, in order of appearance."""
+    return list(dict.fromkeys(name for row in table.values() for name in row))
+
+
+def markdown(table: Table) -> str:
+    """The table as Markdown."""
+    names = measures(table)
+    rows = [[variant, *(_text(row.get(name)) for name in names)] for variant, row in table.items()]
+    return markdown_table(["variant", *names], rows) + "\n"
+
+
+def table_picture(table: Table) -> Pixels:
+    """The table with a bar behind each number: its size by the largest of the column."""
+    names, font = measures(table), ImageFont.load_default(FONT_PX)
+    first = math.ceil(max(font.getlength(text) for text in ("variant", *table))) + 3 * GAP_PX
+    widths = [max(BAR_PX, math.ceil(font.getlength(name))) + 2 * GAP_PX for name in names]
+    lefts = first + np.cumsum([0, *widths])
+    picture = Image.new("RGB", (int(lefts[-1]) + GAP_PX, ROW_PX * (len(table) + 1) + GAP_PX), WHITE)
+    draw = ImageDraw.Draw(picture)
+    draw.text((GAP_PX, ROW_PX / 2), "variant", INK, font, anchor="lm")
+    for name, left in zip(names, lefts[:-1], strict=True):
+        draw.text((left, ROW_PX / 2), name, INK, font, anchor="lm")
+    for k, (variant, row) in enumerate(table.items(), start=1):
+        top = k * ROW_PX
+        draw.line([(GAP_PX, top), (picture.width - GAP_PX, top)], RULE)
+        draw.text((GAP_PX, top + ROW_PX / 2), variant, INK, font, anchor="lm")
+        for name, left in zip(names, lefts[:-1], strict=True):
+            value = row.get(name)
+            largest = max(abs(other.get(name) or 0.0) for other in table.values())
+            if value:
+                length = round(BAR_PX * abs(value) / largest)
+                draw.rectangle([(left, top + 4), (left + length, top + ROW_PX - 4)], BAR)
+            draw.text((left + 4, top + ROW_PX / 2), _text(value), INK, font, anchor="lm")
+    return np.asarray(picture)
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+KIND = FigureKind(
+    "ablation",
+    "What each term of the loss is worth",
+    "The same training with all imitation terms (full), without the one that a row names, and without any (none). Bars "
+    "compare the numbers of a column.",
+    AblationConfig,
+    draw,
+)

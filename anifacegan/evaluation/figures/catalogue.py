@@ -1,0 +1,82 @@
+"""All kinds of figures, in the order of the page that shows them; and that page."""
+
+import html
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from anifacegan.evaluation.figures import (
+    ablation,
+    deformation,
+    depth_normals,
+    disentanglement,
+    driving,
+    expression_views,
+    expressions,
+    identities,
+    interpolation,
+    manifolds,
+    mesh,
+    truncation,
+)
+from anifacegan.evaluation.figures.command import FigureKind
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import write_complete
+
+KINDS: tuple[FigureKind, ...] = (
+    expression_views.KIND,
+    identities.KIND,
+    expressions.KIND,
+    interpolation.KIND,
+    disentanglement.KIND,
+    truncation.KIND,
+    deformation.KIND,
+    manifolds.KIND,
+    depth_normals.KIND,
+    mesh.KIND,
+    driving.KIND,
+    ablation.KIND,
+)
+PAGE = "index.html"
+STYLE = "body{font:16px sans-serif;max-width:75em;margin:2em auto;padding:0 1em}img,video{max-width:100%;display:block}"
+
+
+@dataclass(frozen=True)
+class PageConfig:
+    """Write index.html, which shows the figures of a folder."""
+
+    out: Path = Path("runs/figures")
+    """The folder."""
+
+
+def write_page(config: PageConfig) -> Path:
+    """A page with every figure that the folder holds.
+
+    Raises:
+        InputError: there is none, or one's JSON is not readable.
+    """
+    sections = [_section(config.out, kind) for kind in KINDS if (config.out / f"{kind.name}.json").is_file()]
+    if not sections:
+        raise InputError(f"{config.out}: holds no figures, expected what scripts/figures/ writes")
+    head = f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Figures</title><style>{STYLE}</style>'
+    write_complete(config.out / PAGE, "\n".join([head, "<h1>Figures</h1>", *sections, "</html>", ""]))
+    return config.out / PAGE
+
+
+def _section(out: Path, kind: FigureKind) -> str:
+    path = out / f"{kind.name}.json"
+    try:
+        record = json.loads(path.read_text())
+        files = [str(name) for name in record["files"]]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path}: not the record of a figure, expected what scripts/figures/ writes") from None
+    lines = [f"<h2>{html.escape(kind.title)}</h2>", f"<p>{html.escape(kind.caption)}</p>"]
+    for name in map(html.escape, files):
+        if name.endswith(".png"):
+            lines.append(f'<img src="{name}" alt="{html.escape(kind.title)}">')
+        elif name.endswith(".mp4"):
+            lines.append(f'<video src="{name}" controls loop muted></video>')
+    links = ", ".join(f'<a href="{name}">{name}</a>' for name in map(html.escape, [*files, path.name]))
+    model = record.get("model", {}).get("name")
+    lines.append(f"<p>{f'Model: {html.escape(str(model))}. ' if model else ''}Files: {links}.</p>")
+    return "\n".join(lines)

@@ -1,0 +1,85 @@
+"""Template against deformed: what the deformation field carries where, seen from the front and in cuts."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+
+from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.panels import Painter, Pixels, image_bytes
+from anifacegan.evaluation.figures.settings import (
+    FigureConfig,
+    chosen_expressions,
+    chosen_seeds,
+    neutral_expression,
+    opened_model,
+)
+from anifacegan.evaluation.figures.slices import Slice, manifold_lines, with_arrows
+from anifacegan.models.generator import Avatar
+from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
+from anifacegan.rendering.deformation_maps import WHITE_HOT, heat, view
+from anifacegan.runtime.errors import require_above, require_at_least
+
+
+@dataclass(frozen=True)
+class DeformationConfig(FigureConfig):
+    """Draw the template, the deformed face, and the deformation."""
+
+    x: float = 0.0
+    """Where the upright cut is, world units; 0 is the middle of the face."""
+    y: float = -0.045
+    """Where the level cut is, world units; the mouth's height."""
+    arrow_scale: float = 1.0
+    """Arrows are this many times as long as the steps they stand for."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_above(self, 0, "arrow_scale")
+        require_at_least(self, -1, "x", "y")
+
+
+def draw(config: DeformationConfig) -> Drawing:
+    """A row for the neutral face and for each expression of the first person."""
+    model = opened_model(config)
+    painter, seed = Painter(model, config), chosen_seeds(config)[0]
+    cuts = Slice("yz", config.x), Slice("xz", config.y)
+    rows, longest = [], {}
+    for expression in [neutral_expression(model), *chosen_expressions(model, config)]:
+        avatar = painter.face(seed, expression.z_exp).avatar
+        cells, longest[expression.label] = _row(avatar, cuts, config)
+        painter.progress.update()
+        rows.append(SheetRow(expression.label, cells))
+    columns = ["template", "deformed", "length", *(f"arrows at {cut.label}" for cut in cuts)]
+    return Drawing(
+        contact_sheet(columns, rows),
+        {
+            "model": model_record(model),
+            "seed": seed,
+            "expressions": list(longest),
+            "longest_visible_step_mm": {label: round(1000 * length, 3) for label, length in longest.items()},
+            "length": {"black": 0.0, "white": WHITE_HOT, "unit": "world (1 = about a metre)"},
+        },
+    )
+
+
+@torch.inference_mode()
+def _row(avatar: Avatar, cuts: tuple[Slice, ...], config: DeformationConfig) -> tuple[list[Pixels], float]:
+    """Pictures of one expression, and the longest step of anything seen."""
+    template = dataclasses.replace(avatar, offset=torch.zeros_like)
+    undeformed, deformed = (view(face, 0.0, config.size) for face in (template, avatar))
+    cells = [image_bytes(image) for image in (undeformed.rgb, deformed.rgb, heat(deformed.step / WHITE_HOT))]
+    for cut in cuts:
+        lines = manifold_lines(avatar, cut, config.size)
+        cells.append(with_arrows(lines, avatar, cut, config.arrow_scale))
+    return cells, float(deformed.step.max())
+
+
+KIND = FigureKind(
+    "deformation",
+    "Template and deformation",
+    "The template (no deformation), the deformed face, the length of the deformation's step (black 0, red 10, yellow "
+    "20, white 30 mm), and its steps as arrows on an upright and a level cut: from the face to the template. Thin "
+    "lines are the manifolds where the camera sees them, the red curve is the surface.",
+    DeformationConfig,
+    draw,
+)

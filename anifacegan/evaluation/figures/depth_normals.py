@@ -1,0 +1,75 @@
+"""Depth and normals: the shape behind the colours, from several sides."""
+
+from dataclasses import dataclass
+
+import torch
+
+from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.panels import Painter, image_bytes
+from anifacegan.evaluation.figures.settings import (
+    FigureConfig,
+    chosen_angles,
+    chosen_expressions,
+    chosen_seeds,
+    opened_model,
+)
+from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
+from anifacegan.rendering.images import to_bytes
+from anifacegan.rendering.surface import camera_normals, visible_surface
+
+
+@dataclass(frozen=True)
+class DepthNormalsConfig(FigureConfig):
+    """Draw the depth and the normals of people."""
+
+    yaw: float | tuple[float, ...] = (-0.4, 0.0, 0.4)
+    """Views, radians from frontal."""
+
+
+def draw(config: DepthNormalsConfig) -> Drawing:
+    """A row for each person; colours, depth and normals of each view."""
+    yaws = chosen_angles(config.yaw)
+    model = opened_model(config)
+    painter, seeds = Painter(model, config), chosen_seeds(config)
+    expression, march = chosen_expressions(model, config)[0], model.generator.config.march
+    seen = {}
+    for seed in seeds:
+        face = painter.face(seed, expression.z_exp)
+        for yaw in yaws:
+            picture = painter.picture(face, yaw)
+            seen[seed, yaw] = picture.rgb, visible_surface(picture, yaw, 0.0, march)
+    distances = [surface.distance[surface.mask] for _, surface in seen.values()]
+    everything = torch.cat(distances)
+    near, far = (everything.quantile(torch.tensor([0.01, 0.99])) if len(everything) else torch.zeros(2)).tolist()
+    rows = []
+    for seed in seeds:
+        cells = []
+        for yaw in yaws:
+            rgb, surface = seen[seed, yaw]
+            grey = 1 - 0.85 * (surface.distance - near) / max(far - near, 1e-6)
+            grey = torch.where(surface.mask, grey, 0.0)[..., None].expand(-1, -1, 3)
+            normals = camera_normals(surface, yaw, 0.0)
+            shown = torch.where(normals.any(dim=-1, keepdim=True), 0.5 + 0.5 * normals, 1.0)
+            cells += [to_bytes(rgb), image_bytes(grey), image_bytes(shown)]
+        rows.append(SheetRow(f"seed {seed}", cells))
+    columns = [text for yaw in yaws for text in (f"yaw {yaw:+.2f}", "depth", "normals")]
+    return Drawing(
+        contact_sheet(columns, rows),
+        {
+            "model": model_record(model),
+            "seeds": list(seeds),
+            "expression": expression.label,
+            "yaw": list(yaws),
+            "depth": {"white": near, "dark": far, "unit": "world, distance from the camera"},
+        },
+    )
+
+
+KIND = FigureKind(
+    "depth_normals",
+    "Depth and normals",
+    "Of each view the colours, the distance (near is white, no head is black), and the normals in the camera's axes "
+    "(red: to the right, green: up, blue: toward the camera).",
+    DepthNormalsConfig,
+    draw,
+)

@@ -1,0 +1,76 @@
+"""One code changes, the others stay: what should not change can be seen not to."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.panels import Painter, between
+from anifacegan.evaluation.figures.settings import (
+    FigureConfig,
+    chosen_angles,
+    chosen_expressions,
+    opened_model,
+    two_or_more_seeds,
+)
+from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
+from anifacegan.runtime.errors import require_above, require_at_least
+
+
+@dataclass(frozen=True)
+class DisentanglementConfig(FigureConfig):
+    """Draw a strip for each code: it changes from left to right, the others stay."""
+
+    steps: int = 7
+    """Pictures in a strip, both ends included."""
+    reach: float = 0.5
+    """Yaw goes from minus to plus this, pitch from minus to plus half of it, radians."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, 2, "steps")
+        require_above(self, 0, "reach")
+
+
+def draw(config: DisentanglementConfig) -> Drawing:
+    """Strips of the first person: expression, identity and appearance toward the second person, yaw, pitch."""
+    seeds = two_or_more_seeds(config)[:2]
+    yaws = chosen_angles(tuple(np.linspace(-config.reach, config.reach, config.steps).tolist()))
+    model = opened_model(config)
+    painter = Painter(model, config)
+    here, there = (model.person(seed) for seed in seeds)
+    expression = chosen_expressions(model, config)[0]
+    shares = np.linspace(0, 1, config.steps).tolist()
+    moved = [between(here, there, share) for share in shares]
+    z_exp = expression.z_exp
+    strips = {
+        f"expression\n0 to {expression.label}": [painter.pixels(here, np.float32(share) * z_exp) for share in shares],
+        "identity": [painter.pixels((z_id, here[1]), z_exp) for z_id, _ in moved],
+        "appearance\n(noise)": [painter.pixels((here[0], z_noise), z_exp) for _, z_noise in moved],
+        f"yaw\n{yaws[0]:+.2f} to {yaws[-1]:+.2f}": [painter.pixels(here, z_exp, yaw) for yaw in yaws],
+        f"pitch\n{yaws[0] / 2:+.2f} to {yaws[-1] / 2:+.2f}": [
+            painter.pixels(here, z_exp, pitch=yaw / 2) for yaw in yaws
+        ],
+    }
+    columns = [f"{share:.2f}" for share in shares]
+    return Drawing(
+        contact_sheet(columns, [SheetRow(label, cells) for label, cells in strips.items()]),
+        {
+            "model": model_record(model),
+            "seeds": list(seeds),
+            "expression": expression.label,
+            "shares": shares,
+            "yaw": list(yaws),
+            "pitch": [yaw / 2 for yaw in yaws],
+        },
+    )
+
+
+KIND = FigureKind(
+    "disentanglement",
+    "Disentanglement",
+    "In each strip one code changes and the others stay: the expression's strength, the identity and the appearance on "
+    "a straight line to another person's, yaw, pitch.",
+    DisentanglementConfig,
+    draw,
+)

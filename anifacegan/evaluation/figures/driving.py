@@ -1,0 +1,185 @@
+"""An avatar that follows a driving sequence: a film of both side by side, and some of its frames as a picture.
+
+The driver is a folder of ``.mat`` files, as a face reconstruction makes of a video's frames. Beside each frame of the
+avatar stands what is known of the driver: the picture of the same name where the folder has one, else the landmarks of
+the ``.mat``, else its expression coefficients as bars.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image, ImageDraw
+
+from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.panels import Painter, Pixels
+from anifacegan.evaluation.figures.settings import (
+    FigureConfig,
+    chosen_expressions,
+    chosen_seeds,
+    opened_model,
+)
+from anifacegan.face_model.coefficients import read_coefficients
+from anifacegan.face_model.trajectories import (
+    DriveConfig,
+    Expression,
+    Trajectory,
+    asked_expressions,
+    planned_trajectory,
+)
+from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
+from anifacegan.rendering.images import INK, WHITE
+from anifacegan.rendering.model import Model
+from anifacegan.rendering.video import write_video
+from anifacegan.runtime.errors import InputError, require_at_least, warnings_in_one_line
+from anifacegan.runtime.files import read_image
+
+FRAME_PX = 224
+"""Size of the frame that the landmarks of a .mat are in; their y is up."""
+STROKES = (
+    (0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31, 36, False),
+    (36, 42, True), (42, 48, True), (48, 60, True), (60, 68, True),
+)  # fmt: skip
+"""First landmark, the one after the last, whether closed: jaw, brows, nose, eyes, lips (iBUG 68)."""
+BARS = (90, 130, 190)
+MOST_ON_SHEET = 8
+
+
+@dataclass(frozen=True)
+class DrivingConfig(FigureConfig):
+    """Film the first person as it follows a driving sequence."""
+
+    driving: Path | None = None
+    """Folder of .mat files, sorted by name: a sequence; pictures of the same names are shown beside the avatar. null:
+    the expressions come and go one after another."""
+    poses: bool = False
+    """Take yaw and pitch from the .mat files, too."""
+    pitch_offset: float | None = None
+    """Pitch of a frontal face in .mat files without an exact pose, radians. null: the model card's."""
+    yaw: float | tuple[float, ...] = 0.0
+    """Without poses: radians from frontal, one value or values to pass through."""
+    frames: int | None = None
+    """null: one for each file of the folder; 48 without one."""
+    fps: int = 25
+    """Frames per second."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, 1, "fps")
+        if self.frames is not None:
+            require_at_least(self, 1, "frames")
+        if self.poses and self.driving is None:
+            raise ValueError("poses needs driving, a folder of .mat files")
+
+
+def draw(config: DrivingConfig) -> Drawing:
+    """The film, and a strip of its frames."""
+    model = opened_model(config)
+    expressions, trajectory = driving_sequence(model, config)
+    painter, seed = Painter(model, config), chosen_seeds(config)[0]
+    by_label = {expression.label: expression for expression in expressions}
+    frames = []
+    for k in range(len(trajectory)):
+        avatar = painter.pixels(seed, trajectory.z_exp[k], float(trajectory.yaw[k]), float(trajectory.pitch[k]))
+        driver = driver_picture(by_label[trajectory.labels[k]], trajectory.z_exp[k], config.size)
+        frames.append((driver, avatar))
+    keep = np.unique(np.linspace(0, len(frames) - 1, MOST_ON_SHEET).round().astype(int))
+    rows = [SheetRow(label, [frames[k][side] for k in keep]) for side, label in enumerate(("driver", f"seed {seed}"))]
+    return Drawing(
+        contact_sheet([trajectory.labels[k] for k in keep], rows),
+        {
+            "model": model_record(model),
+            "seed": seed,
+            "frames": [
+                {"expression": label, "yaw": round(float(yaw), 6), "pitch": round(float(pitch), 6)}
+                for label, yaw, pitch in zip(trajectory.labels, trajectory.yaw, trajectory.pitch, strict=True)
+            ],
+            "fps": config.fps,
+        },
+        {".mp4": lambda path: write_video(path, (np.hstack(pair) for pair in frames), config.fps)},
+    )
+
+
+def driving_sequence(model: Model, config: DrivingConfig) -> tuple[list[Expression], Trajectory]:
+    """What drives, and what every frame shows.
+
+    Raises:
+        InputError: the folder holds no .mat files, or one that does not fit the model.
+    """
+    try:
+        drive = DriveConfig(
+            expression=str(config.driving),
+            frames=config.frames or (48 if config.driving is None else None),
+            yaw=config.yaw,
+            pose_from_mat=config.poses,
+            pitch_offset=config.pitch_offset,
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    if config.driving is None:
+        expressions, is_sequence = chosen_expressions(model, config), False
+    elif not config.driving.is_dir():
+        raise InputError(f"{config.driving}: no such folder, expected one with .mat files")
+    else:
+        with warnings_in_one_line():
+            expressions, is_sequence = asked_expressions(drive, model.expressions, None)
+    return expressions, planned_trajectory(drive, model.expressions, expressions, is_sequence)
+
+
+def driver_picture(expression: Expression, z_exp: Float[np.ndarray, "64"], size: int) -> Pixels:
+    """What is known of the driver in a frame; ``z_exp`` are the coefficients that the avatar gets."""
+    if expression.path is None:
+        return coefficient_bars(z_exp, size)
+    for ending in (".png", ".jpg", ".jpeg"):
+        path = expression.path.with_suffix(ending)
+        if path.is_file():
+            return _square_picture(path, size)
+    try:
+        return landmark_strokes(read_coefficients(expression.path).lm68, size)
+    except InputError:                                                 # a .mat may hold the expression alone
+        return coefficient_bars(z_exp, size)
+
+
+def landmark_strokes(lm68: Float[np.ndarray, "68 2"], size: int) -> Pixels:
+    """The face as lines through its landmarks, which are pixels of a 224 px frame with y up."""
+    picture = Image.new("RGB", (2 * size, 2 * size), WHITE)
+    pixels = np.column_stack([lm68[:, 0], FRAME_PX - 1 - lm68[:, 1]]) * (2 * size / FRAME_PX)
+    for first, end, closed in STROKES:
+        points = [tuple(point) for point in pixels[first:end].tolist()]
+        ImageDraw.Draw(picture).line(points + points[:1] * closed, INK, width=max(2, size // 50), joint="curve")
+    return np.asarray(picture.resize((size, size), Image.Resampling.BOX))
+
+
+def coefficient_bars(z_exp: Float[np.ndarray, "64"], size: int) -> Pixels:
+    """The coefficients from left to right, as bars about the middle that are full at three."""
+    picture = np.full((size, size, 3), WHITE, np.uint8)
+    column = np.arange(size) * len(z_exp) // size
+    height = np.arctan(z_exp[column]) / np.arctan(3.0)
+    above = (size - 1) / 2 - np.arange(size)[:, None]
+    filled = (above * height >= 0) & (np.abs(above) <= 0.45 * size * np.abs(height))
+    picture[filled] = BARS
+    return picture
+
+
+def _square_picture(path: Path, size: int) -> Pixels:
+    """The middle square of a picture file."""
+    try:
+        pixels = read_image(path, "RGB")
+    except OSError as error:
+        raise InputError(f"{path}: not a readable picture ({error})") from None
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = Image.fromarray(pixels[top : top + side, left : left + side])
+    return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
+
+
+KIND = FigureKind(
+    "driving",
+    "Driven by a sequence",
+    "An avatar follows the expressions of a driving sequence, and its poses on request; driving.mp4 is the film. The "
+    "driver is shown by its picture, its landmarks or its expression coefficients, as far as they are known.",
+    DrivingConfig,
+    draw,
+)

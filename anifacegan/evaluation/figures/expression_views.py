@@ -1,0 +1,51 @@
+"""Expressions from left to right, views from top to bottom: one person, whose face and camera obey."""
+
+from dataclasses import dataclass
+
+from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.panels import Painter
+from anifacegan.evaluation.figures.settings import (
+    FigureConfig,
+    chosen_angles,
+    chosen_expressions,
+    chosen_seeds,
+    neutral_expression,
+    opened_model,
+)
+from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
+
+
+@dataclass(frozen=True)
+class ExpressionViewsConfig(FigureConfig):
+    """Draw one person with every expression from every view."""
+
+    yaw: float | tuple[float, ...] = (-0.5, -0.25, 0.0, 0.25, 0.5)
+    """Views, radians from frontal, positive: the face turns to the picture's right."""
+    pitch: float | tuple[float, ...] = (-0.25, 0.25)
+    """More views, at yaw 0, positive: the face looks down."""
+
+
+def draw(config: ExpressionViewsConfig) -> Drawing:
+    """Rows of views, the neutral face in the first column."""
+    views = [(yaw, 0.0) for yaw in chosen_angles(config.yaw)] + [(0.0, pitch) for pitch in chosen_angles(config.pitch)]
+    model = opened_model(config)
+    painter, seed = Painter(model, config), chosen_seeds(config)[0]
+    expressions = [neutral_expression(model), *chosen_expressions(model, config)]
+    rows = []
+    for yaw, pitch in views:
+        cells = [painter.pixels(seed, expression.z_exp, yaw, pitch) for expression in expressions]
+        rows.append(SheetRow(f"yaw {yaw:+.2f}\npitch {pitch:+.2f}", cells))
+    labels = [expression.label for expression in expressions]
+    return Drawing(
+        contact_sheet(labels, rows),
+        {"model": model_record(model), "seed": seed, "expressions": labels, "yaw_pitch": views},
+    )
+
+
+KIND = FigureKind(
+    "expression_views",
+    "Expression and viewpoint",
+    "One person: an expression in each column, a view in each row (radians from frontal).",
+    ExpressionViewsConfig,
+    draw,
+)

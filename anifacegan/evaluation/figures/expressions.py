@@ -1,0 +1,54 @@
+"""Many expressions on one person: the named ones, then some that the model's prior draws."""
+
+from dataclasses import dataclass
+
+from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.panels import Painter, captioned_grid
+from anifacegan.evaluation.figures.settings import (
+    FigureConfig,
+    chosen_expressions,
+    chosen_seeds,
+    drawn_expression,
+    neutral_expression,
+    opened_model,
+)
+from anifacegan.runtime.errors import require_at_least
+
+
+@dataclass(frozen=True)
+class ExpressionsConfig(FigureConfig):
+    """Draw many expressions on one person."""
+
+    drawn: int = 11
+    """Expressions drawn from the model's prior, after the neutral one and the named ones."""
+    first_drawn: int = 101
+    """Seed of the first of these; the others follow."""
+    columns: int = 6
+    """Expressions in a row."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, 1, "columns")
+        require_at_least(self, 0, "drawn", "first_drawn")
+
+
+def draw(config: ExpressionsConfig) -> Drawing:
+    """A grid of expressions."""
+    model = opened_model(config)
+    painter, seed = Painter(model, config), chosen_seeds(config)[0]
+    drawn = [drawn_expression(model, config.first_drawn + k) for k in range(config.drawn)]
+    expressions = [neutral_expression(model), *chosen_expressions(model, config), *drawn]
+    cells = [(expression.label, painter.pixels(seed, expression.z_exp)) for expression in expressions]
+    return Drawing(
+        captioned_grid(cells, config.columns),
+        {"model": model_record(model), "seed": seed, "expressions": [label for label, _ in cells]},
+    )
+
+
+KIND = FigureKind(
+    "expressions",
+    "Many expressions, one person",
+    "The named expressions on one person, and some that the model's own prior draws (drawn:SEED).",
+    ExpressionsConfig,
+    draw,
+)

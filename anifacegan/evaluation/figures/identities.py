@@ -1,0 +1,51 @@
+"""One expression on many people: the code means the same for everybody."""
+
+from dataclasses import dataclass
+
+from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.panels import Painter, captioned_grid
+from anifacegan.evaluation.figures.settings import (
+    FigureConfig,
+    chosen_angles,
+    chosen_expressions,
+    chosen_seeds,
+    opened_model,
+)
+from anifacegan.runtime.errors import require_at_least
+
+
+@dataclass(frozen=True)
+class IdentitiesConfig(FigureConfig):
+    """Draw one expression on many people."""
+
+    count: int = 18
+    """People: those of the seeds, then those of the seeds that follow the last."""
+    columns: int = 6
+    """People in a row."""
+    yaw_turn: float = 0.2
+    """People look by turns to the left, to the front and to the right by this much, radians."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, 1, "count", "columns")
+
+
+def draw(config: IdentitiesConfig) -> Drawing:
+    """A grid of people."""
+    turns = chosen_angles((-config.yaw_turn, 0.0, config.yaw_turn))
+    model = opened_model(config)
+    painter, seeds = Painter(model, config), list(chosen_seeds(config))
+    seeds += [max(seeds) + 1 + k for k in range(config.count - len(seeds))]
+    expression = chosen_expressions(model, config)[0]
+    cells = [
+        (f"seed {seed}", painter.pixels(seed, expression.z_exp, turns[k % 3])) for k, seed in enumerate(seeds)
+    ]
+    return Drawing(
+        captioned_grid(cells, config.columns),
+        {"model": model_record(model), "expression": expression.label, "seeds": seeds},
+    )
+
+
+KIND = FigureKind(
+    "identities", "One expression, many people", "The same expression code on many people.", IdentitiesConfig, draw
+)

@@ -1,0 +1,67 @@
+"""In small steps from person to person, and from expression to expression: codes on straight lines."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.panels import Painter, between
+from anifacegan.evaluation.figures.settings import (
+    FigureConfig,
+    chosen_expressions,
+    neutral_expression,
+    opened_model,
+    two_or_more_seeds,
+)
+from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
+from anifacegan.runtime.errors import require_at_least
+
+
+@dataclass(frozen=True)
+class InterpolationConfig(FigureConfig):
+    """Draw the way from person to person, and from expression to expression."""
+
+    steps: int = 7
+    """Pictures in a row, both ends included."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, 2, "steps")
+
+
+def draw(config: InterpolationConfig) -> Drawing:
+    """A row for each two people that follow each other, then one for each two expressions, from neutral on."""
+    seeds = two_or_more_seeds(config)
+    model = opened_model(config)
+    painter = Painter(model, config)
+    expressions = [neutral_expression(model), *chosen_expressions(model, config)]
+    shares = np.linspace(0, 1, config.steps).tolist()
+    rows = []
+    for first, last in pairwise(seeds):
+        ends = model.person(first), model.person(last)
+        cells = [painter.pixels(between(*ends, share), expressions[1].z_exp) for share in shares]
+        rows.append(SheetRow(f"seed {first}\nto seed {last}", cells))
+    for k, (first, last) in enumerate(pairwise(expressions)):
+        codes = [((1 - share) * first.z_exp + share * last.z_exp).astype(np.float32) for share in shares]
+        cells = [painter.pixels(seeds[0], z_exp) for z_exp in codes]
+        rows.append(SheetRow(f"{first.label}\nto {last.label}", cells, starts_group=k == 0))
+    return Drawing(
+        contact_sheet([f"{share:.2f}" for share in shares], rows),
+        {
+            "model": model_record(model),
+            "seeds": list(seeds),
+            "expressions": [expression.label for expression in expressions],
+            "shares": shares,
+        },
+    )
+
+
+KIND = FigureKind(
+    "interpolation",
+    "Interpolation",
+    "Above, identity and appearance go in a straight line from person to person with one expression; below, the "
+    "expression goes in a straight line on one person.",
+    InterpolationConfig,
+    draw,
+)

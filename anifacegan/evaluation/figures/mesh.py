@@ -1,0 +1,127 @@
+"""A head as a triangle mesh with colours: NAME.ply and NAME.obj, and a picture of them."""
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.panels import Painter, Pixels, image_bytes
+from anifacegan.evaluation.figures.settings import (
+    FigureConfig,
+    chosen_angles,
+    chosen_expressions,
+    chosen_seeds,
+    opened_model,
+)
+from anifacegan.evaluation.figures.surface_mesh import SurfaceMesh, SurfaceView, extract_mesh, optional_module
+from anifacegan.geometry.cameras import orbit_camera
+from anifacegan.geometry.normals import vertex_normals
+from anifacegan.geometry.rasterization.rasterizer import interpolate, rasterize, supersampled
+from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
+from anifacegan.rendering.images import straight_alpha
+from anifacegan.rendering.surface import visible_surface
+from anifacegan.runtime.errors import require_at_least
+
+SAMPLES = 3
+"""Samples of a pixel of the picture, along each side."""
+
+
+@dataclass(frozen=True)
+class MeshConfig(FigureConfig):
+    """Extract a mesh of the first person with the first expression."""
+
+    yaw: float | tuple[float, ...] = (-0.6, -0.3, 0.0, 0.3, 0.6)
+    """Views that the mesh is made from, radians from frontal; with every pitch."""
+    pitch: float | tuple[float, ...] = (-0.25, 0.0, 0.25)
+    """The same of pitch."""
+    resolution: int = 128
+    """Cells of the grid along each edge of the box +-0.12 world units."""
+    show_yaw: float | tuple[float, ...] = (-0.6, -0.2, 0.2, 0.6)
+    """Views of the mesh in the picture."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, 8, "resolution")
+
+
+def draw(config: MeshConfig) -> Drawing:
+    """The mesh in its colours, and in grey, from several sides."""
+    views = list(product(chosen_angles(config.yaw), chosen_angles(config.pitch)))
+    shown = chosen_angles(config.show_yaw)
+    trimesh = optional_module("trimesh", "trimesh")
+    optional_module("skimage.measure", "scikit-image")
+    model = opened_model(config)
+    painter, seed = Painter(model, config), chosen_seeds(config)[0]
+    expression = chosen_expressions(model, config)[0]
+    mesh = extract_mesh(surface_views(painter, seed, expression.z_exp, views), config.resolution)
+    fov_deg = model.generator.config.march.fov_deg
+    pictures = [mesh_pictures(mesh, yaw, config.size, fov_deg) for yaw in shown]
+    rows = [SheetRow(label, [pair[k] for pair in pictures]) for k, label in enumerate(("colours", "shape"))]
+
+    def write(kind: str, path: Path) -> None:
+        rgb = np.rint(mesh.rgb * 255).astype(np.uint8)
+        solid = trimesh.Trimesh(mesh.vertices, mesh.triangles, vertex_colors=rgb, process=False)
+        content = solid.export(file_type=kind)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    return Drawing(
+        contact_sheet([f"yaw {yaw:+.2f}" for yaw in shown], rows),
+        {
+            "model": model_record(model),
+            "seed": seed,
+            "expression": expression.label,
+            "vertices": len(mesh.vertices),
+            "triangles": len(mesh.triangles),
+            "unit": "world: y up, the face looks along +z, the camera orbits at distance 1",
+        },
+        {f".{kind}": lambda path, kind=kind: write(kind, path) for kind in ("ply", "obj")},
+    )
+
+
+def surface_views(
+    painter: Painter, seed: int, z_exp: Float[np.ndarray, "64"], views: list[tuple[float, float]]
+) -> list[SurfaceView]:
+    """One person from several sides: (yaw, pitch) in radians."""
+    face, march = painter.face(seed, z_exp), painter.model.generator.config.march
+    seen = []
+    for yaw, pitch in views:
+        picture = painter.picture(face, yaw, pitch)
+        rgb = straight_alpha(picture.foreground_rgb, picture.foreground)[:3]
+        seen.append(SurfaceView(yaw, pitch, visible_surface(picture, yaw, pitch, march), rgb, march.fov_deg))
+    return seen
+
+
+def mesh_pictures(mesh: SurfaceMesh, yaw: float, size: int, fov_deg: float) -> tuple[Pixels, Pixels]:
+    """The mesh from one side, on white: in its colours, and in grey under a light beside the camera."""
+    vertices, triangles = torch.from_numpy(mesh.vertices)[None], torch.from_numpy(mesh.triangles)
+    angle = torch.tensor([yaw])
+    camera = supersampled(orbit_camera(torch.zeros(1), angle, size, fov_deg), SAMPLES)
+    fragments = rasterize(vertices, triangles, camera)
+    normals = vertex_normals(camera.to_camera(vertices), triangles)[0]
+    light = torch.nn.functional.normalize(torch.tensor([0.4, 0.5, 1.0]), dim=0)
+    facing = normals @ light
+    grey = (0.2 + 0.7 * facing.clamp(min=0))[:, None].expand(-1, 3)
+    both = torch.cat([torch.from_numpy(mesh.rgb), grey], dim=-1)[None]
+    image = interpolate(both, triangles, fragments)[0]                 # (H, W, 6)
+    image = torch.where(fragments.mask[0, ..., None], image, 1.0)
+    image = _averaged(image, SAMPLES)
+    return image_bytes(image[..., :3]), image_bytes(image[..., 3:])
+
+
+def _averaged(image: Float[Tensor, "height width channel"], samples: int) -> Float[Tensor, "rows columns channel"]:
+    return torch.nn.functional.avg_pool2d(image.permute(2, 0, 1), samples).permute(1, 2, 0)
+
+
+KIND = FigureKind(
+    "mesh",
+    "Mesh",
+    "The head as a mesh, by marching cubes in the signed distances to the rendered depth of several views; open at "
+    "the back, which no view sees. mesh.ply and mesh.obj hold it with colours.",
+    MeshConfig,
+    draw,
+)

@@ -1,0 +1,91 @@
+"""Faces of one model as pixels, and grids of them with captions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torchvision.utils import make_grid
+from tqdm import tqdm
+
+from anifacegan.evaluation.figures.settings import FigureConfig
+from anifacegan.rendering.contact_sheet import FONT_PX, GAP_PX, shortened
+from anifacegan.rendering.frame import Picture
+from anifacegan.rendering.images import INK, WHITE, to_bytes
+from anifacegan.rendering.model import Face, Model
+from anifacegan.runtime.devices import moved
+from anifacegan.runtime.errors import InputError
+
+Codes = tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]
+"""z_id and z_noise of a person."""
+Pixels = UInt8[np.ndarray, "height width 3"]
+
+
+@dataclass(frozen=True)
+class Painter:
+    """Draws faces of a model at a figure's size and psi, and shows on stderr how many it has drawn."""
+
+    model: Model
+    config: FigureConfig
+    progress: tqdm = field(default_factory=lambda: tqdm(unit="picture", disable=None, leave=False))
+
+    def face(self, person: int | Codes, z_exp: Float[np.ndarray, "64"], psi: float | None = None) -> Face:
+        """A person, by seed or codes, with an expression."""
+        codes = self.model.person(person) if isinstance(person, int) else person
+        return self.model.face(codes=codes, expression=z_exp, psi=self.config.psi if psi is None else psi)
+
+    def picture(self, face: Face, yaw: float = 0.0, pitch: float = 0.0) -> Picture:
+        """A view, in host memory; angles are radians from frontal.
+
+        Raises:
+            InputError: colours are not finite.
+        """
+        picture = moved(face.picture(yaw, pitch, self.config.size), torch.device("cpu"))
+        if not picture.rgb.isfinite().all():
+            raise InputError(f"{self.config.model}: colours are not finite; weights or codes are broken")
+        self.progress.update()
+        return picture
+
+    def pixels(
+        self,
+        person: int | Codes,
+        z_exp: Float[np.ndarray, "64"],
+        yaw: float = 0.0,
+        pitch: float = 0.0,
+        psi: float | None = None,
+    ) -> Pixels:
+        """The same as bytes."""
+        return to_bytes(self.picture(self.face(person, z_exp, psi), yaw, pitch).rgb)
+
+
+def image_bytes(image: Float[Tensor, "height width 3"]) -> Pixels:
+    """Colours in [0, 1], channels last, as bytes."""
+    return to_bytes(image.permute(2, 0, 1))
+
+
+def between(first: Codes, last: Codes, share: float) -> Codes:
+    """A person on the straight line from one to another: 0 is the first, 1 the last, both exactly."""
+    z_id, z_noise = (torch.lerp(a, b, share) for a, b in zip(first, last, strict=True))
+    return z_id, z_noise
+
+
+def captioned_grid(
+    cells: Sequence[tuple[str, Pixels]], columns: int
+) -> UInt8[np.ndarray, "all_rows all_columns 3"]:
+    """Lay out images of one size row by row, each with its caption below; one image alone gets no border."""
+    font = ImageFont.load_default(FONT_PX)
+    tiles = np.stack([_captioned(caption, pixels, font) for caption, pixels in cells])
+    grid = make_grid(torch.from_numpy(tiles).permute(0, 3, 1, 2), nrow=columns, padding=GAP_PX, pad_value=255)
+    return grid.permute(1, 2, 0).contiguous().numpy()
+
+
+def _captioned(caption: str, pixels: Pixels, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Pixels:
+    height, width = pixels.shape[:2]
+    tile = Image.new("RGB", (width, height + FONT_PX + GAP_PX), WHITE)
+    tile.paste(Image.fromarray(pixels))
+    middle = (width / 2, height + GAP_PX)
+    ImageDraw.Draw(tile).text(middle, shortened(caption, font, width), INK, font, anchor="mm")
+    return np.asarray(tile)

@@ -1,0 +1,145 @@
+"""From views to a triangle mesh: a field of signed distances, then marching cubes.
+
+The model has sheets of radiance and no closed surface; what it shows as one is the expected depth of its pictures. Each
+view gives a signed distance to that surface along its rays, cut off near it; the field is their mean where they know
+something (Curless and Levoy 1996), and its zero is the mesh. Behind the surface nothing is known and nothing is drawn:
+the mesh is open at the back. World units, y up, the face looks along +z.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from types import ModuleType
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from anifacegan.geometry.cameras import FOV_DEG, orbit_camera, orbit_rotation
+from anifacegan.geometry.conventions import BOX
+from anifacegan.geometry.resampling import read_pixels
+from anifacegan.rendering.surface import VisibleSurface
+from anifacegan.runtime.errors import InputError
+
+EXTRA = "pip install scikit-image trimesh"
+CUT_OFF = 0.012
+"""Signed distances reach this far from the surface, world units."""
+
+
+@dataclass(frozen=True)
+class SurfaceView:
+    """A view as the field needs it."""
+
+    yaw: float
+    pitch: float
+    surface: VisibleSurface
+    rgb: Float[Tensor, "3 height width"]
+    """Colours of the head, not premultiplied."""
+    fov_deg: float = FOV_DEG
+
+
+@dataclass(frozen=True)
+class SurfaceMesh:
+    """Triangles with coloured corners."""
+
+    vertices: Float[np.ndarray, "vertex 3"]
+    triangles: Int[np.ndarray, "triangle 3"]
+    """Counter-clockwise seen from outside."""
+    rgb: Float[np.ndarray, "vertex 3"]
+    """In [0, 1]."""
+
+
+def optional_module(name: str, package: str) -> ModuleType:
+    """A module of the extra ``figures``.
+
+    Raises:
+        InputError: it is not installed; the line says how to.
+    """
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise InputError(f"{package}: not installed, needed for meshes: {EXTRA}") from None
+
+
+def fused_distances(
+    views: Sequence[SurfaceView], points: Float[Tensor, "point 3"]
+) -> tuple[Float[Tensor, "point"], Bool[Tensor, "point"]]:
+    """Mean signed distance to the surface, positive outside, and where any view knows it."""
+    total, count = torch.zeros_like(points[:, 0]), torch.zeros_like(points[:, 0])
+    for view in views:
+        signed, known, _ = _seen_by(view, points)
+        total += torch.where(known, signed, 0.0)
+        count += known
+    return total / count.clamp(min=1), count > 0
+
+
+def extract_mesh(views: Sequence[SurfaceView], resolution: int) -> SurfaceMesh:
+    """The surface that the views agree on, with ``resolution`` cells along each edge of the box +-0.12.
+
+    Raises:
+        InputError: there is no surface, or scikit-image is not installed.
+    """
+    measure = optional_module("skimage.measure", "scikit-image")
+    axis = torch.linspace(-BOX, BOX, resolution + 1)
+    grid = torch.cartesian_prod(axis, axis, axis)                      # (N, 3)
+    parts = [fused_distances(views, part) for part in grid.split(2**18)]
+    shape = (resolution + 1,) * 3
+    field = torch.cat([distance for distance, _ in parts]).reshape(shape).numpy()
+    known = torch.cat([known for _, known in parts]).reshape(shape).numpy()
+    if not (field[known] < 0).any() or not (field[known] > 0).any():
+        raise InputError("no surface: the pictures show nothing that is at least half opaque, so there is no mesh")
+    vertices, triangles, _, _ = measure.marching_cubes(np.where(known, field, CUT_OFF), 0.0)
+    vertices, triangles = _in_known_cells(vertices, triangles, known)
+    if not len(triangles):
+        raise InputError("no surface: the views agree on none, so there is no mesh")
+    points = (vertices * (2 * BOX / resolution) - BOX).astype(np.float32)
+    rgb = _colours(views, torch.from_numpy(points))
+    return SurfaceMesh(points, triangles.astype(np.int64), rgb.numpy())
+
+
+def _in_known_cells(
+    vertices: Float[np.ndarray, "vertex 3"], triangles: Int[np.ndarray, "triangle 3"], known: Bool[np.ndarray, "n n n"]
+) -> tuple[Float[np.ndarray, "kept 3"], Int[np.ndarray, "left 3"]]:
+    """The triangles of cells whose eight corners are known, and their vertices, in grid coordinates."""
+    cells = np.logical_and.reduce(
+        [known[x : x - 1 or None, y : y - 1 or None, z : z - 1 or None] for x, y, z in product((0, 1), repeat=3)]
+    )
+    middle = vertices[triangles].mean(axis=1)                          # a triangle lies within a cell
+    i, j, k = np.clip(np.floor(middle).astype(int), 0, len(cells) - 1).T
+    used, renumbered = np.unique(triangles[cells[i, j, k]], return_inverse=True)
+    return vertices[used], renumbered.reshape(-1, 3)
+
+
+def _seen_by(
+    view: SurfaceView, points: Float[Tensor, "point 3"]
+) -> tuple[Float[Tensor, "point"], Bool[Tensor, "point"], Float[Tensor, "point 3"]]:
+    """Signed distance along the view's rays, cut off; whether the view knows it; and the colour seen there."""
+    angles = torch.tensor([[view.pitch, view.yaw]])
+    size = view.surface.mask.shape[-1]
+    camera = orbit_camera(angles[:, 0], angles[:, 1], size, view.fov_deg)
+    pixel = camera.project(points[None])[0]                            # (N, 2)
+    inside = ((pixel >= 0) & (pixel <= size - 1)).all(dim=-1)
+    images = torch.cat([view.surface.mask.float()[None], view.surface.distance[None], view.rgb])
+    images[1:] *= images[:1]                                           # where there is no surface, nothing counts
+    sampled = read_pixels(images[None], pixel[None, None])[0, :, 0]    # (5, N)
+    share = sampled[0]
+    covered = share >= 0.5
+    distance, rgb = sampled[1] / share.clamp(min=0.5), (sampled[2:] / share.clamp(min=0.5)).T
+    origin, _ = orbit_rotation(angles[:, 0], angles[:, 1])
+    signed = torch.where(covered, distance - (points - origin).norm(dim=-1), CUT_OFF)
+    known = inside & (signed >= -CUT_OFF)                              # farther behind, nothing is known
+    return signed.clamp(max=CUT_OFF), known, rgb
+
+
+def _colours(views: Sequence[SurfaceView], points: Float[Tensor, "vertex 3"]) -> Float[Tensor, "vertex 3"]:
+    """Mean colour over the views, those that see the point nearest to their surface first."""
+    total, weight = torch.zeros_like(points), torch.zeros_like(points[:, :1])
+    for view in views:
+        signed, known, rgb = _seen_by(view, points)
+        near = (1 - (signed / CUT_OFF).square()).clamp(min=0) ** 4 * known
+        total += near[:, None] * rgb
+        weight += near[:, None]
+    return (total / weight.clamp(min=1e-6)).clamp(0, 1)

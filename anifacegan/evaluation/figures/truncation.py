@@ -1,0 +1,53 @@
+"""Truncation: the appearance from the average person's (psi 0) to the full variety (psi 1), and beyond."""
+
+import math
+from dataclasses import dataclass
+
+from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.panels import Painter
+from anifacegan.evaluation.figures.settings import (
+    FigureConfig,
+    chosen_expressions,
+    chosen_seeds,
+    opened_model,
+)
+from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
+from anifacegan.runtime.typed_config import several
+
+
+@dataclass(frozen=True)
+class TruncationConfig(FigureConfig):
+    """Draw people at several psi; the psi that all figures share is not used here."""
+
+    psis: float | tuple[float, ...] = (0.0, 0.3, 0.5, 0.7, 0.85, 1.0, 1.2)
+    """From left to right."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not several(self.psis) or not all(map(math.isfinite, several(self.psis))):
+            raise ValueError(f"psis is {self.psis}, expected one finite number or more")
+
+
+def draw(config: TruncationConfig) -> Drawing:
+    """A row of psi for each person."""
+    model = opened_model(config)
+    painter, seeds, psis = Painter(model, config), chosen_seeds(config), several(config.psis)
+    expression = chosen_expressions(model, config)[0]
+    rows = [
+        SheetRow(f"seed {seed}", [painter.pixels(seed, expression.z_exp, psi=psi) for psi in psis])
+        for seed in seeds
+    ]
+    return Drawing(
+        contact_sheet([f"psi {psi:g}" for psi in psis], rows),
+        {"model": model_record(model), "seeds": list(seeds), "expression": expression.label, "psi": list(psis)},
+    )
+
+
+KIND = FigureKind(
+    "truncation",
+    "Truncation",
+    "Each row is one person. psi pulls the appearance toward the average person's; the shape that identity and "
+    "expression give through the deformation field stays.",
+    TruncationConfig,
+    draw,
+)

@@ -1,0 +1,189 @@
+"""What metrics look at: pictures, rendered once, and what the judge and the embedder see in them.
+
+Nothing is rendered before the judge is known to be there.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from anifacegan.data.dataset import CoefficientTable, FaceDataset
+from anifacegan.data.synthetic.head import HeadGeometry
+from anifacegan.evaluation.config import EvaluationConfig
+from anifacegan.evaluation.disentanglement import ChangedFaces
+from anifacegan.evaluation.embedders import Embedder, load_embedder
+from anifacegan.evaluation.judge import Judge, Judged, in_batches, judged, real_batches, real_items
+from anifacegan.evaluation.samples import (
+    SampleConfig,
+    draw_samples,
+    people_at_yaws,
+    people_with_expressions,
+    people_with_noises,
+    rendered,
+)
+from anifacegan.evaluation.targets import MM_PER_WORLD, asked_landmarks_px
+from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
+from anifacegan.models.generator import Generator
+from anifacegan.models.sampling import Views
+from anifacegan.runtime.errors import InputError
+
+YAWS = (0.0, -0.5, -0.25, 0.25, 0.5)
+"""Radians; the first is the unchanged one."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is judged, and by whom; everything on the generator's device."""
+
+    generator: Generator
+    dataset: FaceDataset
+    judge: Judge | None = None
+    head: HeadGeometry | None = None
+    """The generator's face model, where there is a mesh of it."""
+    embedder: str = "judge"
+    """See :mod:`anifacegan.metrics.embedders`."""
+    inception_weights: Path | None = None
+    """See :mod:`anifacegan.metrics.inception`."""
+    expressions: Float[Tensor, "expression 64"] | None = None
+    """Coefficients of the expressions that the model is shipped with, the neutral one among them."""
+    priors: Generator | None = None
+    """Whose priors draw the people, and expressions of the prior, that are asked for. None: the generator's own."""
+
+
+class Gallery:
+    """Pictures of a subject, and of its data set, kept for as long as this object is."""
+
+    def __init__(self, subject: Subject, config: EvaluationConfig) -> None:
+        self.subject, self.config, self.samples = subject, config, config.samples
+        self.generator, self.device = subject.generator, subject.generator.device
+        self.priors = subject.generator if subject.priors is None else subject.priors
+        self.fov_deg = subject.generator.config.march.fov_deg
+        self._pictures = torch.zeros(0, 3, self.samples.size, self.samples.size, dtype=torch.uint8)
+
+    @property
+    def judge(self) -> Judge:
+        """Raises an InputError where there is none."""
+        if self.subject.judge is None:
+            raise InputError("no judge given, expected --judge FOLDER with a face reconstruction network")
+        return self.subject.judge
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        return load_embedder(self.subject.embedder, self.judge.network, self.judge.name, self.device)
+
+    @property
+    def head(self) -> HeadGeometry:
+        """Raises an InputError where there is none."""
+        if self.subject.head is None:
+            raise InputError("no mesh of the model's face model here; known is the open face model's")
+        return self.subject.head
+
+    def require_embedder(self) -> None:
+        """Load it, before pictures are rendered for it.
+
+        Raises:
+            InputError: there is no such embedder, or no judge.
+        """
+        assert self.embedder is not None
+
+    @cached_property
+    def table(self) -> CoefficientTable:
+        """Of the data set."""
+        return self.subject.dataset.load_coefficients()
+
+    @property
+    def data_exp(self) -> Float[Tensor, "item 64"] | None:
+        """The data set's expressions, where faces are asked for these and not for the prior's."""
+        return self.table.exp if self.config.expressions_from == "data" else None
+
+    def views(self, count: int) -> Views:
+        """The first of the stream."""
+        return self.samples_of(dataclasses.replace(self.samples, count=count))
+
+    def samples_of(self, config: SampleConfig) -> Views:
+        """Faces and cameras of any stream."""
+        return draw_samples(self.priors, self.table.pose, config, self.data_exp)
+
+    def generated(self, count: int) -> UInt8[Tensor, "item 3 size size"]:
+        """Pictures of the first views, of which only those that are not there yet are rendered."""
+        have = len(self._pictures)
+        if count > have:
+            more = rendered(self.generator, self.views(count)[have:], self.samples)
+            self._pictures = torch.cat([self._pictures, more])
+        return self._pictures[:count]
+
+    def real_items(self, count: int) -> Tensor:
+        return real_items(count, len(self.subject.dataset), torch.Generator().manual_seed(self.samples.seed))
+
+    def real(self, count: int) -> Iterable[Float[Tensor, "batch 3 size size"]]:
+        """Batches of real pictures."""
+        dataset, samples = self.subject.dataset, self.samples
+        return real_batches(dataset, self.real_items(count), samples.size, samples.batch, self.device)
+
+    @cached_property
+    def seen(self) -> Judged:
+        """What the judge sees in the stream's pictures."""
+        judge = self.judge                                             # before any picture is rendered
+        return judged(judge.network, in_batches(self.generated(self.samples.count), self.samples.batch, self.device))
+
+    def judged(self, pictures: UInt8[Tensor, "item 3 size size"]) -> Judged:
+        return judged(self.judge.network, in_batches(pictures, self.samples.batch, self.device))
+
+    def embeddings(self, views: Views, pictures: UInt8[Tensor, "item 3 size size"]) -> Float[Tensor, "item feature"]:
+        """Vectors of rendered views."""
+        judge, size = self.judge, self.samples.size
+        landmarks = asked_landmarks_px(judge.landmarks, judge.world_offset, views, size, self.fov_deg)
+        return self.embedded(in_batches(pictures, self.samples.batch, self.device), landmarks)
+
+    @torch.no_grad()
+    def embedded(
+        self, batches: Iterable[Tensor], landmarks_px: Float[Tensor, "item 68 2"]
+    ) -> Float[Tensor, "item feature"]:
+        """Vectors of pictures in [0, 1]."""
+        parts, embedder = landmarks_px.split(self.samples.batch), self.embedder
+        return torch.cat([embedder.embed(rgb, px).float() for rgb, px in zip(batches, parts, strict=True)])
+
+    def landmarks_mm(self, z_id: Tensor, z_exp: Tensor) -> Float[Tensor, "item 68 3"]:
+        unposed = self.judge.landmarks.unposed(z_id.to(self.device), z_exp.to(self.device))
+        return MM_PER_WORLD * WORLD_PER_MODEL_UNIT * unposed
+
+    @cached_property
+    def expression_grid(self) -> tuple[Views, Tensor]:
+        config = self.config
+        return self.grid(
+            people_with_expressions(self.priors, config.people, config.expressions, self.samples.seed, self.data_exp)
+        )
+
+    @cached_property
+    def yaw_grid(self) -> tuple[Views, Tensor]:
+        return self.grid(people_at_yaws(self.priors, self.config.people, YAWS, self.samples.seed))
+
+    @cached_property
+    def noise_grid(self) -> tuple[Views, Tensor]:
+        config = self.config
+        return self.grid(people_with_noises(self.priors, config.people, config.noises, self.samples.seed))
+
+    def grid(self, views: Views) -> tuple[Views, Tensor]:
+        """Views and their pictures, for the judge.
+
+        Raises:
+            InputError: there is no judge; nothing is rendered then.
+        """
+        assert self.judge is not None
+        return views, rendered(self.generator, views, self.samples)
+
+    def changed(self, views: Views, pictures: Tensor) -> ChangedFaces:
+        """Of people in order, each as often as changed."""
+        seen, people = self.judged(pictures), (self.config.people, -1)
+        return ChangedFaces(
+            embedding=self.embeddings(views, pictures).unflatten(0, people),
+            exp=seen.face.exp.unflatten(0, people),
+            angle_deg=torch.rad2deg(seen.face.angle).unflatten(0, people),
+            landmarks_mm=self.landmarks_mm(seen.face.id, seen.face.exp).unflatten(0, people),
+        )

@@ -1,0 +1,33 @@
+"""What views ask a picture to show: the camera as the judge names it, and where the landmarks are."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
+from anifacegan.face_model.regressed import FaceLandmarks
+from anifacegan.geometry.cameras import FOV_DEG, euler_from_rotation, orbit_camera, orbit_rotation
+from anifacegan.models.sampling import Views
+
+MM_PER_WORLD = 1000.0
+"""A head is about 0.2 world units tall."""
+RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
+
+
+def asked_angle(pose: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 3"]:
+    """Deep3DFaceRecon's (pitch, yaw, roll) of the generator's (pitch, yaw): of faces seen by a camera without roll."""
+    pitch, yaw = pose.unbind(-1)
+    return euler_from_rotation(orbit_rotation(pitch, yaw)[1])
+
+
+def asked_landmarks_px(
+    landmarks: FaceLandmarks, world_offset: Float[Tensor, "3"], views: Views, size: int, fov_deg: float = FOV_DEG
+) -> Float[Tensor, "batch 68 2"]:
+    """Index pixels of the face model's landmarks in the generator's picture of the views."""
+    shape = WORLD_PER_MODEL_UNIT * landmarks.unposed(views.latents.z_id, views.latents.z_exp) + world_offset
+    pitch, yaw = views.pose.unbind(-1)
+    return orbit_camera(pitch, yaw, size, fov_deg).project(shape)
+
+
+def interocular(landmarks: Float[Tensor, "batch 68 3"]) -> Float[Tensor, "batch"]:
+    """Distance between the centres of the eyes' landmarks, in the landmarks' units."""
+    return (landmarks[:, RIGHT_EYE].mean(dim=1) - landmarks[:, LEFT_EYE].mean(dim=1)).norm(dim=-1)

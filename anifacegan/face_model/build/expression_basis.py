@@ -1,0 +1,138 @@
+"""The expression basis of the open face model: action units, and the coefficients that move them.
+
+The 52 ARKit shapes of the Face Units pack and MakeHuman's own mouth, nose and neck units move the neutral face. The
+first coefficients are what people do with their faces (:data:`anifacegan.expressions.ACTIONS`), the others principal
+components of what these leave of the drawn faces **about the neutral face**, not about their mean: coefficients of
+zero are neutral.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anifacegan.face_model.build.makehuman import RACES, MakeHuman
+from anifacegan.face_model.build.topology import EYE_GROUPS, EYE_LEFT, EYE_RIGHT, MOUTH_GROUPS, TONGUE
+from anifacegan.face_model.expressions import ACTIONS
+
+MAKEHUMAN_UNITS = ("mouth", "nose", "neck")
+"""Beginnings of MakeHuman's expression units that are used beside the Face Units."""
+
+EYE_PUSH = -0.014
+"""How far a blink moves the eyeball back, so that it does not poke through half-closed lids."""
+LEAST_MOMENT = 1e-12
+"""Components whose second moment is less than this much of the largest are rounding."""
+
+
+@dataclass(frozen=True)
+class ExpressionUnits:
+    """Displacements of the base vertices at full strength."""
+
+    names: tuple[str, ...]
+    shapes: np.ndarray
+    """(N, 3, U) float32."""
+
+
+def expression_units(makehuman: MakeHuman, average: np.ndarray) -> ExpressionUnits:
+    """The units, with the tongue kept in the mouth and the eyes behind the lids; ``average`` is (N, 3)."""
+    targets = makehuman.targets
+    face_units = sorted(name.removeprefix("fu/") for name in targets if name.startswith("fu/"))
+    prefix = f"expr/{RACES[1]}/"
+    own_units = sorted(
+        name.removeprefix(prefix)
+        for name in targets
+        if name.startswith(prefix) and name.removeprefix(prefix).partition("-")[0] in MAKEHUMAN_UNITS
+    )
+    shapes = {name: targets[f"fu/{name}"].copy() for name in face_units}
+    shapes |= {
+        name: np.mean([targets[f"expr/{race}/{name}"] for race in RACES], axis=0) for name in own_units
+    }
+    tongue = makehuman.base.vertices_of(MOUTH_GROUPS[TONGUE][0])
+    shapes["jawOpen"][tongue] = _tongue_of_open_jaw(shapes["jawOpen"][tongue], average[tongue])
+    for side, eye in (("Left", EYE_LEFT), ("Right", EYE_RIGHT)):
+        shapes[f"eyeBlink{side}"][makehuman.base.vertices_of(EYE_GROUPS[eye]), 2] += np.float32(EYE_PUSH)
+    return ExpressionUnits(tuple(shapes), np.stack(list(shapes.values()), axis=-1).astype(np.float32))
+
+
+def _tongue_of_open_jaw(displacement: np.ndarray, tongue: np.ndarray) -> np.ndarray:
+    """The tongue lies flat on the lower jaw: lower than the jaw carries it, thinner and further back."""
+    above, before = (tongue[:, axis] - tongue[:, axis].min() for axis in (1, 2))
+    return displacement * 1.15 + np.stack([0 * above, -0.45 * above, -0.12 * before], axis=1)
+
+
+@dataclass(frozen=True)
+class ExpressionSpace:
+    """``displacement = units.shapes @ to_units @ exp``; ``exp = from_units @ strengths``."""
+
+    to_units: np.ndarray
+    """(U, K)."""
+    from_units: np.ndarray
+    """(K, U): the coefficients whose displacement is nearest to the units'."""
+    report: str
+
+
+def action_strengths(names: tuple[str, ...]) -> np.ndarray:
+    """(U, A) the actions in strengths of the units of these names.
+
+    Raises:
+        ValueError: an action is made of another unit.
+    """
+    unknown = {unit for action in ACTIONS.values() for unit in action} - set(names)
+    if unknown:
+        raise ValueError(f"actions are made of {sorted(unknown)}, which are no units")
+    return np.array([[action.get(name, 0.0) for action in ACTIONS.values()] for name in names])
+
+
+def vertex_areas(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(V,) a third of the area of each vertex's triangles."""
+    a, b, c = vertices[triangles].transpose(1, 0, 2)
+    areas = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
+    return np.bincount(triangles.ravel(), np.repeat(areas, 3), len(vertices))
+
+
+def displacement_products(shapes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(U, U) inner products of the units' displacements (V, 3, U), each vertex with a weight."""
+    axes = shapes.astype(np.float64).transpose(1, 0, 2)
+    return np.sum([along.T @ (weights[:, None] * along) for along in axes], axis=0)
+
+
+def expression_space(
+    metric: np.ndarray, bank: np.ndarray, actions: np.ndarray, count: int
+) -> ExpressionSpace:
+    """The actions, and principal components of what they leave of drawn faces; all with unit second moment.
+
+    The actions' coefficients are those of their joint least-squares fit to a face. Components are eigenvectors of
+    sqrt(M) C sqrt(M), with M the metric and C the second moment of what the fit leaves.
+
+    Args:
+        metric: (U, U) products of the units' displacements, weighted over the head.
+        bank: (E, U) strengths.
+        actions: (U, A) strengths; the A first coefficients.
+        count: number K of coefficients; sixty-four of them lose almost nothing of 72 units.
+
+    Raises:
+        ValueError: there are more actions than coefficients, or the drawn faces have fewer components.
+    """
+    fit = np.linalg.solve(actions.T @ metric @ actions, actions.T @ metric)  # (A, U)
+    spread = np.sqrt(np.mean((bank @ fit.T) ** 2, axis=0))
+    actions, fit = actions * spread, fit / spread[:, None]
+
+    remainder = np.eye(len(metric)) - actions @ fit  # of each unit
+    root, inverse_root = _roots(metric)
+    moments, directions = np.linalg.eigh(root @ remainder @ (bank.T @ bank / len(bank)) @ remainder.T @ root)
+    wanted, there = count - actions.shape[1], np.count_nonzero(moments > LEAST_MOMENT * moments[-1])
+    if not 0 <= wanted <= there:
+        raise ValueError(f"{count} coefficients, expected {actions.shape[1]} of actions and at most {there} others")
+    deviations, directions = np.sqrt(moments[::-1][:wanted]), directions[:, ::-1][:, :wanted]  # largest first
+    to_units = np.concatenate([actions, inverse_root @ directions * deviations], axis=1)
+    from_units = np.concatenate([fit, (directions / deviations).T @ root @ remainder])
+    largest = np.abs(bank @ from_units.T).max()
+    report = f"{actions.shape[1]} actions, {wanted} components; largest coefficient of the bank {largest:.1f}"
+    return ExpressionSpace(to_units, from_units, report)
+
+
+def _roots(metric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The symmetric square root and its inverse, which leaves out directions that hardly move anything."""
+    values, vectors = np.linalg.eigh(metric)
+    values = np.maximum(values, 0)
+    inverse = np.where(values > 1e-6 * values[-1], 1 / np.sqrt(np.maximum(values, 1e-12)), 0)
+    return (vectors * np.sqrt(values)) @ vectors.T, (vectors * inverse) @ vectors.T

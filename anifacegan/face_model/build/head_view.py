@@ -1,0 +1,106 @@
+"""The average head, closed- and open-mouthed, as painting, marking and dressing see it.
+
+Positions of brows, wrinkles, hair lines and landmarks were placed by eye on this head, in MakeHuman's decimetres: the
+eyes are at a height of 7.33, the tip of the nose at z = 1.64, the axis of the head at z = 0.35.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from anifacegan.face_model.build.fields import SurfaceSmoother
+from anifacegan.face_model.build.topology import EYE_LEFT, EYE_RIGHT, LOWER_TEETH, SKIN, UPPER_TEETH, Topology
+from anifacegan.geometry.normals import vertex_normals_numpy
+from anifacegan.geometry.resampling import smoothstep
+
+AXIS_Z = 0.35
+"""Depth of the head's vertical axis, about which hair lines are drawn."""
+
+
+@dataclass(frozen=True)
+class HeadView:
+    """The average adult on the dense vertices, and where things are on it."""
+
+    topology: Topology
+    points: np.ndarray
+    """(V, 3) with closed lips."""
+    points_open: np.ndarray
+    """(V, 3) with an open mouth."""
+    masks: dict[str, np.ndarray]
+    """(V,) makehuman.MASKS, zero off the skin."""
+
+    @property
+    def triangles(self) -> np.ndarray:
+        return self.topology.triangles
+
+    @property
+    def part(self) -> np.ndarray:
+        return self.topology.part
+
+    @property
+    def x(self) -> np.ndarray:
+        return self.points[:, 0]
+
+    @property
+    def y(self) -> np.ndarray:
+        return self.points[:, 1]
+
+    @property
+    def z(self) -> np.ndarray:
+        return self.points[:, 2]
+
+    @cached_property
+    def side(self) -> np.ndarray:
+        """(V,) distance from the plane of symmetry."""
+        return np.abs(self.x)
+
+    @cached_property
+    def normals(self) -> np.ndarray:
+        return vertex_normals_numpy(self.points, self.triangles)
+
+    @cached_property
+    def normals_open(self) -> np.ndarray:
+        return vertex_normals_numpy(self.points_open, self.triangles)
+
+    @cached_property
+    def smooth(self) -> SurfaceSmoother:
+        return SurfaceSmoother(self.triangles, len(self.points))
+
+    @cached_property
+    def skin(self) -> np.ndarray:
+        return self.part == SKIN
+
+    @cached_property
+    def eyes(self) -> np.ndarray:
+        return np.isin(self.part, [EYE_LEFT, EYE_RIGHT])
+
+    @cached_property
+    def teeth(self) -> np.ndarray:
+        return np.isin(self.part, [UPPER_TEETH, LOWER_TEETH])
+
+    @cached_property
+    def lips(self) -> np.ndarray:
+        return self.smooth(self.masks["lips"]) * self.skin
+
+    @property
+    def lids(self) -> np.ndarray:
+        return self.masks["eyelids"]
+
+    @property
+    def ears(self) -> np.ndarray:
+        return self.masks["ears"]
+
+    @property
+    def mouth_inside(self) -> np.ndarray:
+        return self.masks["inside-mouth"]
+
+    @cached_property
+    def front(self) -> np.ndarray:
+        """(V,) 1 on the skin of the front of the head."""
+        return smoothstep(0.45, 0.75, self.z) * self.skin
+
+    @cached_property
+    def azimuth_deg(self) -> np.ndarray:
+        """(V,) angle about the head's axis: 0 in front, 90 at the ears, 180 behind."""
+        return np.degrees(np.arctan2(self.side, self.z - AXIS_Z))

@@ -1,0 +1,262 @@
+"""People: MakeHuman's sliders drawn at random, and the principal components of the heads they give.
+
+A person is a set of strengths, one for each target: a macro blend (gender, age, race, muscle, weight), then every
+slider of the face with a small difference between left and right, then a few of MakeHuman's asymmetries. Standard
+deviations above 0.25 make monsters.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from anifacegan.face_model.build.makehuman import YOUNG_AGE, macro_weights
+from anifacegan.face_model.build.pca import principal_components
+
+OPPOSITES = (
+    ("decr", "incr"),
+    ("down", "up"),
+    ("in", "out"),
+    ("backward", "forward"),
+    ("concave", "convex"),
+    ("compress", "uncompress"),
+    ("triangle", "pointed"),
+    ("round", "square"),
+)
+"""Endings of two targets that are the two directions of one slider."""
+
+LEFT_OUT = (
+    "head-trans",
+    "neck-trans",
+    "head-angle",
+    "measure-",
+    "nose-trans-in",
+    "nose-trans-out",
+    "mouth-trans-in",
+    "mouth-trans-out",
+)
+"""Beginnings of targets that move or turn the head, or pull the nose and the mouth off the middle."""
+
+SLIDER_SIGMA = {
+    "head": 0.14,
+    "nose": 0.23,
+    "mouth": 0.21,
+    "eyes": 0.22,
+    "eyebrows": 0.4,
+    "chin": 0.22,
+    "cheek": 0.25,
+    "forehead": 0.17,
+    "ears": 0.24,
+    "neck": 0.16,
+}
+"""Standard deviation of a slider by its folder."""
+
+SPECIAL_SIGMA = {
+    "head-age": 0.12,
+    "head-scale-vert": 0.16,
+    "head-scale-horiz": 0.18,
+    "head-scale-depth": 0.15,
+    "head-back": 0.1,
+    "head-fat": 0.28,
+    "nose-hump": 0.15,
+    "nose-curve": 0.18,
+    "nose-compression": 0.12,
+    "nose-septum": 0.15,
+    "eye-push1": 0.12,
+    "eye-push2": 0.12,
+    "eye-scale": 0.3,
+    "mouth-scale-depth": 0.15,
+    "mouth-trans": 0.2,
+    "nose-trans": 0.2,
+    "neck-double": 0.3,
+    "eye-epicanthus": 0.25,
+    "mouth-laugh-lines": 0.25,
+    "eyebrows-trans": 0.3,
+    "eyebrows-angle": 0.22,
+    "mouth-angles": 0.25,
+}
+"""Standard deviation by the beginning of a slider's name; the last that fits counts."""
+
+SLIDER_MEAN = {"mouth-angles": 0.30, "eyebrows-angle": 0.12}
+"""MakeHuman's rest face looks sullen: lift the corners of the mouth and the brows."""
+
+SIDE_SIGMA = 0.05
+ASYMMETRY_SIGMA = 0.18
+ASYMMETRIES = 6
+AT_REST = {"fu/mouthClose": 0.05, "nose/nose-septumangle-decr": 0.6, "nose/nose-flaring-incr": 0.25}
+"""Strengths of targets in every neutral face. Subdividing opens the lips a little: close them. MakeHuman's nostrils
+open downward: turn them to the front, where they are seen."""
+
+FACE_WEIGHT = 0.3
+"""Vertices with more of the face mask than this count fully in the components, others less."""
+
+SHOULDER_HEIGHT = -1.0
+"""Vertices below, measured from the origin in the face, count least."""
+
+
+@dataclass(frozen=True)
+class Slider:
+    """One slider: for each side (both, left or right) a target for negative and one for positive values."""
+
+    folder: str
+    name: str
+    targets: dict[str, tuple[str | None, str | None]]
+    one_way: bool
+    """There is a positive direction only."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """What was drawn: strengths of targets, and what the colours of the person depend on."""
+
+    strengths: dict[str, float]
+    race: np.ndarray
+    """(3,) shares of makehuman.RACES."""
+    gender: float
+    """0 female to 1 male."""
+    age: float
+    """Years."""
+
+
+def find_sliders(target_names: Iterable[str]) -> list[Slider]:
+    """Pair the targets of the face into sliders, in the order in which their first target comes."""
+    found: dict[tuple[str, str, bool], dict[str, list[str | None]]] = {}
+    for target in target_names:
+        folder, _, name = target.partition("/")
+        if folder not in SLIDER_SIGMA or name.startswith(LEFT_OUT):
+            continue
+        side = name[:2] if name[:2] in ("l-", "r-") else ""
+        stem, direction = _stem_and_direction(name[len(side) :])
+        key = (folder, stem, direction is None)
+        ends = found.setdefault(key, {}).setdefault(side, [None, None])
+        ends[0 if direction == 0 else 1] = target
+    return [
+        Slider(
+            folder,
+            stem.partition(":")[0],
+            {side: (low, high) for side, (low, high) in sides.items()},
+            one_way,
+        )
+        for (folder, stem, one_way), sides in found.items()
+    ]
+
+
+def _stem_and_direction(name: str) -> tuple[str, int | None]:
+    """Slider name with its negative ending, and 0 or 1 for the direction (None: it has one only)."""
+    for pair in OPPOSITES:
+        for direction, ending in enumerate(pair):
+            if name.endswith(f"-{ending}"):
+                return f"{name.removesuffix(f'-{ending}')}:{pair[0]}", direction
+    return name, None
+
+
+def draw_person(rng: np.random.Generator, sliders: list[Slider], asymmetries: list[str]) -> Person:
+    """A plausible adult."""
+    race = rng.dirichlet([0.45, 0.45, 0.6])
+    gender = float(np.clip(rng.beta(0.22, 0.22), 0, 1))
+    years = 18 + 62 * rng.beta(1.1, 1.7)
+    muscle = float(np.clip(rng.normal(0.5, 0.15), 0, 1))
+    weight = float(np.clip(rng.normal(0.5, 0.2), 0, 1))
+    strengths = macro_weights(gender, _makehuman_age(years), race, muscle, weight)
+    for slider in sliders:
+        strengths |= _draw_slider(rng, slider)
+    for index in rng.choice(len(asymmetries), ASYMMETRIES, replace=False):
+        strengths[asymmetries[index]] = abs(rng.normal(0, ASYMMETRY_SIGMA))
+    return Person(strengths, race, gender, years)
+
+
+def _makehuman_age(years: float) -> float:
+    """0.5 at 25, 1 at 90; below 25 toward MakeHuman's child, but only part of the way."""
+    if years > 25:
+        return YOUNG_AGE + (years - 25) / 65 * 0.5
+    return YOUNG_AGE - (25 - years) / 15 * 0.3125 * 0.6
+
+
+def _draw_slider(rng: np.random.Generator, slider: Slider) -> dict[str, float]:
+    sigma = SLIDER_SIGMA[slider.folder]
+    for beginning, special in SPECIAL_SIGMA.items():
+        if slider.name.startswith(beginning):
+            sigma = special
+    value = np.clip(rng.normal(SLIDER_MEAN.get(slider.name, 0), sigma), -1, 1)
+    if slider.one_way:
+        value = abs(value) * 0.9
+    if slider.name.startswith("head-age"):
+        value = max(value, -0.1)  # the negative direction is a child
+    strengths = {}
+    for side, (negative, positive) in slider.targets.items():
+        own = value + (rng.normal(0, SIDE_SIGMA) if side else 0)
+        target = positive if own > 0 else negative
+        if target is not None:
+            strengths[target] = abs(own)
+    return strengths
+
+
+def shapes_of(people: list[Person], targets: dict[str, np.ndarray]) -> np.ndarray:
+    """(people, N, 3) displacements from the base mesh, float32."""
+    used = sorted({name for person in people for name in person.strengths if name in targets})
+    column = {name: i for i, name in enumerate(used)}
+    strengths = np.zeros((len(people), len(used)), np.float32)
+    for row, person in enumerate(people):
+        for name, strength in person.strengths.items():
+            if name in column:
+                strengths[row, column[name]] = strength
+    stacked = np.stack([targets[name].reshape(-1) for name in used])  # (targets, 3N)
+    return (strengths @ stacked).reshape(len(people), -1, 3)
+
+
+def align(shapes: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Turn and move each of (S, N, 3) shapes, without scaling, so that its face lies on the (N, 3) reference's."""
+    share = weights / weights.sum()
+    centres = np.einsum("n,snc->sc", share, shapes)[:, None]
+    target = share @ reference
+    covariance = np.einsum("snc,nd->scd", shapes - centres, (reference - target) * share[:, None])
+    left, _, right = np.linalg.svd(covariance)
+    flip = np.linalg.det(left @ right)  # a reflection is no rotation
+    left[:, :, 2] *= flip[:, None]
+    return (shapes - centres) @ (left @ right) + target
+
+
+@dataclass(frozen=True)
+class IdentitySpace:
+    """Identity of the base vertices: ``neutral = mean + basis @ coefficients``."""
+
+    mean: np.ndarray
+    """(N, 3), left and right alike."""
+    basis: np.ndarray
+    """(3N, K)."""
+    coefficients: np.ndarray
+    """(people, K) of the sampled people."""
+    report: str
+    """What was measured, for the log."""
+
+
+def identity_space(people: np.ndarray, held_out: np.ndarray, face: np.ndarray, count: int) -> IdentitySpace:
+    """Mean and principal components of aligned people.
+
+    Args:
+        people: (S, N, 3) aligned heads.
+        held_out: (T, N, 3) aligned heads that only measure the error.
+        face: (N,) face mask.
+        count: number of components.
+    """
+    mean = people.mean(axis=0)
+    weights = np.where(face > FACE_WEIGHT, 1.0, 0.35)
+    weights[mean[:, 1] < SHOULDER_HEIGHT] = 0.15
+    mirrored = mean * [-1, 1, 1]
+    mean = (0.5 * (mean + mirrored[cKDTree(mirrored).query(mean)[1]])).astype(np.float32)
+    flat_weights = np.repeat(weights, 3)
+    samples = (people - mean).reshape(len(people), -1)
+    found = principal_components(samples, flat_weights, count)
+    report = _measure(found.basis, (held_out - mean).reshape(len(held_out), -1), flat_weights, face > 0.5)
+    report = f"{count} identity components keep {found.kept:.4f} of the variance; {report}"
+    return IdentitySpace(mean, found.basis, found.coefficients, report)
+
+
+def _measure(basis: np.ndarray, samples: np.ndarray, weights: np.ndarray, face: np.ndarray) -> str:
+    root = np.sqrt(weights).astype(np.float32)
+    coefficients = np.linalg.lstsq(basis * root[:, None], (samples * root).T, rcond=None)[0]
+    residual = (samples - (basis @ coefficients).T).reshape(len(samples), -1, 3)[:, face]
+    size = samples.reshape(len(samples), -1, 3)[:, face]
+    error, variation = (100 * np.linalg.norm(x, axis=2).mean() for x in (residual, size))
+    return f"held-out people: {error:.2f} mm mean error of {variation:.2f} mm"

@@ -1,0 +1,232 @@
+"""The dense head: skin, eyeballs, tongue and teeth, all linear in the vertices of MakeHuman's base mesh.
+
+The head and shoulders of the body are subdivided once, and once more where faces of the front are large. Tongue and
+teeth are subdivided; the eyeballs are replaced by spheres with rings where pupil and iris end.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sparse
+
+from anifacegan.face_model.build.makehuman import BaseMesh
+from anifacegan.face_model.build.subdivision import Subdivision, catmull_clark
+
+SKIN, EYE_LEFT, EYE_RIGHT, TONGUE, UPPER_TEETH, LOWER_TEETH = range(6)
+"""Part labels. Left is the person's left, at +x."""
+
+EYE_GROUPS = {EYE_LEFT: "helper-l-eye", EYE_RIGHT: "helper-r-eye"}
+MOUTH_GROUPS = {
+    TONGUE: ("helper-tongue", 1),
+    UPPER_TEETH: ("helper-upper-teeth", 2),
+    LOWER_TEETH: ("helper-lower-teeth", 2),
+}
+"""Group and number of subdivisions."""
+
+CUT_HEIGHT = 5.0
+CUT_HALF_WIDTH = 2.1
+"""Faces of the body below the height, or beyond the half width, are left out: what remains is head and shoulders."""
+
+COARSE_EDGE = 0.021
+"""Faces of the front with a larger edge are subdivided a second time."""
+
+EYE_RINGS_DEG = (0, 4, 8, 10.5, 12, 15, 18, 21, 24, 26.3, 28, 31, 36, 44, 54, 66, 80, 96, 115, 140)
+"""Angle from the pole of each ring: close together around the rims of the pupil (10) and the iris (25)."""
+EYE_SEGMENTS = 32
+
+
+@dataclass(frozen=True)
+class Topology:
+    """V dense vertices over N base vertices."""
+
+    matrix: sparse.csr_matrix
+    """(V, N): ``dense = matrix @ base``."""
+    triangles: np.ndarray
+    """(F, 3)."""
+    part: np.ndarray
+    """(V,) part labels."""
+    uv: np.ndarray
+    """(V, 2) MakeHuman's texture coordinates, zero on the eyeballs."""
+    eye_polar: np.ndarray
+    """(V,) angle from the eye's pole in radians, zero elsewhere."""
+    eye_azimuth: np.ndarray
+    """(V,) angle around the eye's pole in radians, zero elsewhere."""
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """One part of the head, with triangles between its own vertices."""
+
+    part: int
+    matrix: sparse.csr_matrix
+    triangles: np.ndarray
+    polar: np.ndarray
+    azimuth: np.ndarray
+
+
+def dense_head(base: BaseMesh, average: np.ndarray) -> Topology:
+    """Make the topology; ``average`` (N, 3) is an average adult on the base mesh, on which edges are measured."""
+    pieces = [_skin(base, average)]
+    pieces += [_mouth_part(base, part, group, levels) for part, (group, levels) in MOUTH_GROUPS.items()]
+    pieces += [_eyeball(base, part, group) for part, group in EYE_GROUPS.items()]
+    counts = [len(piece.polar) for piece in pieces]
+    starts = np.cumsum([0, *counts[:-1]])
+    matrix = sparse.csr_matrix(sparse.vstack([piece.matrix for piece in pieces]))
+    matrix.eliminate_zeros()
+    base_uv = np.zeros((len(base.vertices), 2))
+    base_uv[base.quads] = base.uv[base.uv_quads]
+    part = np.concatenate([np.full(n, piece.part) for n, piece in zip(counts, pieces, strict=True)])
+    uv = np.where(np.isin(part, list(EYE_GROUPS))[:, None], 0, matrix @ base_uv)
+    return Topology(
+        matrix=matrix,
+        triangles=np.concatenate([p.triangles + start for p, start in zip(pieces, starts, strict=True)]),
+        part=part,
+        uv=uv,
+        eye_polar=np.concatenate([piece.polar for piece in pieces]),
+        eye_azimuth=np.concatenate([piece.azimuth for piece in pieces]),
+    )
+
+
+def fit_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """Centre and radius of the sphere through points, in least squares."""
+    system = np.concatenate([2 * points, np.ones((len(points), 1))], axis=1)
+    solution = np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)[0]
+    centre = solution[:3]
+    return centre, float(np.sqrt(solution[3] + centre @ centre))
+
+
+def _picked(rows: np.ndarray, count: int) -> sparse.csr_matrix:
+    """(R, count) matrix that picks vertices."""
+    return sparse.csr_matrix((np.ones(len(rows)), (np.arange(len(rows)), rows)), (len(rows), count))
+
+
+def _compact(quads: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The vertices that quads use, sorted, and the quads numbered by them."""
+    used = np.unique(quads)
+    number = np.full(count, -1)
+    number[used] = np.arange(len(used))
+    return used, number[quads]
+
+
+def _split_quads(quads: np.ndarray) -> np.ndarray:
+    return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+
+
+# -------------------------------------------------------------------------------------------------- skin
+def _skin(base: BaseMesh, average: np.ndarray) -> _Piece:
+    corners = base.vertices[base.quads]  # (Q, 4, 3)
+    kept = (
+        (base.groups == "body")
+        & (corners[:, :, 1].min(axis=1) > CUT_HEIGHT)
+        & (np.abs(corners[:, :, 0]).max(axis=1) < CUT_HALF_WIDTH)
+    )
+    used, quads = _compact(base.quads[kept], len(base.vertices))
+    once = catmull_clark(quads, len(used))
+    twice = catmull_clark(once.quads, once.vertex_count)
+    both = sparse.csr_matrix(twice.matrix @ once.matrix)
+    eyes = average[base.vertices_of(*EYE_GROUPS.values())].mean(axis=0)
+    refined = _faces_to_refine(once.quads, both @ average[used], once.vertex_count, eyes)
+    triangles = mixed_triangles(once.quads, twice, refined, twice.vertex_count)
+    kept_vertices = np.unique(triangles)
+    number = np.full(twice.vertex_count, -1)
+    number[kept_vertices] = np.arange(len(kept_vertices))
+    matrix = sparse.csr_matrix(both[kept_vertices] @ _picked(used, len(base.vertices)))
+    zeros = np.zeros(len(kept_vertices))
+    return _Piece(SKIN, matrix, number[triangles], zeros, zeros)
+
+
+def _faces_to_refine(quads: np.ndarray, points: np.ndarray, count: int, eyes: np.ndarray) -> np.ndarray:
+    """(F,) bool: large faces of the front of the head, without single holes or islands."""
+    centre = points[quads].mean(axis=1)
+    normal = np.cross(points[quads[:, 2]] - points[quads[:, 0]], points[quads[:, 3]] - points[quads[:, 1]])
+    length = np.linalg.norm(normal, axis=1)
+    front = (
+        (centre[:, 2] > eyes[2] - 0.62)
+        & (np.abs(centre[:, 0]) < 0.8)
+        & (centre[:, 1] > eyes[1] - 1.25)
+        & (centre[:, 1] < eyes[1] + 0.6)
+        & (normal[:, 2] / (length + 1e-12) > 0.05)
+    )
+    refined = front & (np.sqrt(0.5 * length) > COARSE_EDGE)
+    face_of_corner = np.repeat(np.arange(len(quads)), 4)
+    touches = sparse.csr_matrix((np.ones(quads.size), (face_of_corner, quads.ravel())), (len(quads), count))
+    neighbours = touches @ touches.T  # faces by the number of shared corners
+    total = np.asarray(neighbours.sum(axis=1)).ravel()
+    for _ in range(2):
+        share = (neighbours @ refined.astype(float)) / total
+        refined = ((share > 0.5) & front) | (refined & (share > 0.35))
+    return refined
+
+
+def mixed_triangles(quads: np.ndarray, twice: Subdivision, refined: np.ndarray, count: int) -> np.ndarray:
+    """Triangles of the refined faces' children and of the other faces, without gaps where the two meet."""
+    children = twice.quads.reshape(-1, 4, 4)[refined].reshape(-1, 4)
+    split_edges = np.zeros(count, bool)
+    split_edges[twice.edge_points[refined].ravel()] = True
+    plain = np.flatnonzero(~refined)
+    at_seam = split_edges[twice.edge_points[plain]].any(axis=1)
+    seam = []
+    for face in plain[at_seam]:
+        seam += _fan(quads[face], twice.edge_points[face], split_edges)
+    return np.concatenate([_split_quads(children), _split_quads(quads[plain[~at_seam]]), np.array(seam)])
+
+
+def _fan(corners: np.ndarray, middles: np.ndarray, split_edges: np.ndarray) -> list[list[int]]:
+    """Triangles of a quad some of whose edges have a vertex in the middle, as a fan around the first such vertex."""
+    polygon, first_middle = [], None
+    for corner, middle in zip(corners.tolist(), middles.tolist(), strict=True):
+        polygon.append(corner)
+        if split_edges[middle]:
+            first_middle = len(polygon) if first_middle is None else first_middle
+            polygon.append(middle)
+    polygon = polygon[first_middle:] + polygon[:first_middle]
+    return [[polygon[0], polygon[i], polygon[i + 1]] for i in range(1, len(polygon) - 1)]
+
+
+# ---------------------------------------------------------------------------------- tongue, teeth and eyes
+def _mouth_part(base: BaseMesh, part: int, group: str, levels: int) -> _Piece:
+    used, quads = _compact(base.quads[base.groups == group], len(base.vertices))
+    matrix, count = _picked(used, len(base.vertices)), len(used)
+    for _ in range(levels):
+        step = catmull_clark(quads, count)
+        quads, matrix, count = step.quads, sparse.csr_matrix(step.matrix @ matrix), step.vertex_count
+    return _Piece(part, matrix, _split_quads(quads), np.zeros(count), np.zeros(count))
+
+
+def _eyeball(base: BaseMesh, part: int, group: str) -> _Piece:
+    """A sphere in place of MakeHuman's eye mesh, bound to it by the affine map that fits it best."""
+    used = base.vertices_of(group)
+    helper = base.vertices[used]
+    centre, radius = fit_sphere(helper)
+    directions, triangles, polar, azimuth = _ringed_sphere()
+    points = centre + radius * directions
+    binding = _with_one(points) @ np.linalg.pinv(_with_one(helper))  # (points, helper vertices)
+    row = np.repeat(np.arange(len(points)), len(used))
+    column = np.tile(used, len(points))
+    matrix = sparse.csr_matrix((binding.ravel(), (row, column)), (len(points), len(base.vertices)))
+    return _Piece(part, matrix, triangles, polar, azimuth)
+
+
+def _with_one(points: np.ndarray) -> np.ndarray:
+    return np.concatenate([points, np.ones((len(points), 1))], axis=1)
+
+
+def _ringed_sphere() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Unit directions around the pole +z, triangles, polar angle and azimuth; open at the back."""
+    rings = np.deg2rad(EYE_RINGS_DEG[1:])
+    around = 2 * np.pi * np.arange(EYE_SEGMENTS) / EYE_SEGMENTS
+    polar = np.concatenate([[0.0], np.repeat(rings, EYE_SEGMENTS)])
+    azimuth = np.concatenate([[0.0], np.tile(around, len(rings))])
+    directions = np.stack(
+        [np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], axis=1
+    )
+    triangles = []
+    for k in range(EYE_SEGMENTS):
+        triangles.append([0, 1 + k, 1 + (k + 1) % EYE_SEGMENTS])
+    for ring in range(len(rings) - 1):
+        for k in range(EYE_SEGMENTS):
+            inner = 1 + ring * EYE_SEGMENTS + k
+            inner_next = 1 + ring * EYE_SEGMENTS + (k + 1) % EYE_SEGMENTS
+            outer, outer_next = inner + EYE_SEGMENTS, inner_next + EYE_SEGMENTS
+            triangles += [[inner, outer, outer_next], [inner, outer_next, inner_next]]
+    return directions, np.array(triangles), polar, azimuth

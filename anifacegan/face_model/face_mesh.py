@@ -1,0 +1,121 @@
+"""A face model's mesh as training knows it: its vertices, how codes move them, and which of them matter.
+
+The imitation terms need nothing else of a face model. A bare face, as BFM's, is a :class:`FaceMesh`; the open face
+model's :class:`anifacegan.head_geometry.HeadGeometry` is one with eyeballs behind its lids, hair and clothes. Lengths
+are in model units, faces are unposed.
+"""
+
+from dataclasses import dataclass
+from typing import no_type_check
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from anifacegan.face_model.morphable import MorphableModel
+from anifacegan.runtime.compiled import kernel
+
+LID_CLEARANCE = 1.012
+"""Lids stay outside this multiple of the eyeball's radius."""
+
+
+@dataclass(frozen=True)
+class Eye:
+    """Vertices of an eyeball, and of the lids that must stay outside it."""
+
+    ball: Int[np.ndarray, " ball_vertex"]
+    lids: Int[np.ndarray, " lid_vertex"]
+
+
+@dataclass(frozen=True)
+class FaceMesh:
+    """A linear face model as float32 arrays; a coordinate is x, y or z of a vertex."""
+
+    name: str
+    """Name of the face model."""
+    world_offset: Float[np.ndarray, "3"]
+    """World units = 0.1 * model units + this."""
+    mean: Float[np.ndarray, " coordinate"]
+    basis: Float[np.ndarray, "coordinate 144"]
+    """Identity, then expression."""
+    triangles: Int[np.ndarray, "triangle 3"]
+    landmark_vertices: Int[np.ndarray, "68"]
+
+    @property
+    def eyes(self) -> tuple[Eye, ...]:
+        """Eyeballs that are bodies of their own; none where eyes are part of the skin, as BFM's are."""
+        return ()
+
+    @property
+    def face(self) -> Bool[np.ndarray, " vertex"]:
+        """Vertices of the face, which nothing covers in a picture: all, where the mesh is no more than a face."""
+        return np.ones(len(self.mean) // 3, bool)
+
+
+def face_mesh(model: MorphableModel) -> FaceMesh:
+    """Arrange a face model that is no more than a face."""
+    return FaceMesh(
+        name=model.name,
+        world_offset=model.world_offset.cpu().numpy().astype(np.float32),
+        mean=by_coordinate(model.mean)[:, 0].copy(),
+        basis=np.ascontiguousarray(
+            np.concatenate([by_coordinate(model.id_basis), by_coordinate(model.exp_basis)], axis=1)
+        ),
+        triangles=model.triangles.cpu().numpy().astype(np.int32),
+        landmark_vertices=model.landmark_vertices.cpu().numpy().astype(np.int64),
+    )
+
+
+def by_coordinate(values: Float[Tensor, "vertex 3 *column"]) -> Float[np.ndarray, "coordinate columns"]:
+    """What a face model knows of its vertices, one row a coordinate."""
+    return values.detach().cpu().numpy().astype(np.float32).reshape(3 * len(values), -1)
+
+
+def bare_head(
+    mesh: FaceMesh, z_id: Float[np.ndarray, "80"], z_exp: Float[np.ndarray, "64"]
+) -> Float[np.ndarray, "vertex 3"]:
+    """Vertices of one face, lids cleared: the same bits whatever the machine's libraries and threads."""
+    codes = np.concatenate([z_id, z_exp]).astype(np.float32)
+    vertices = affine(mesh.mean, mesh.basis, codes).reshape(-1, 3)
+    return clear_lids(torch.from_numpy(vertices)[None], mesh.eyes)[0].numpy()
+
+
+def clear_lids(
+    vertices: Float[Tensor, "batch vertex 3"], eyes: tuple[Eye, ...]
+) -> Float[Tensor, "batch vertex 3"]:
+    """Push the outer surface of half-closed lids out of the eyeballs; everything else stays where it is.
+
+    A linear model moves lids along chords, through the ball. Each eyeball is measured by the sphere that fits its
+    vertices best. Differentiable; training uses the same geometry as the pictures.
+    """
+    result = vertices.clone()
+    for eye in eyes:
+        ball = vertices[:, torch.from_numpy(eye.ball).to(vertices.device)]
+        lid = torch.from_numpy(eye.lids.astype(np.int64)).to(vertices.device)
+        middle = ball.mean(dim=1, keepdim=True)
+        local = ball - middle                                          # (B, N, 3); |p|^2 = 2 p.c + (r^2 - |c|^2)
+        equations = torch.cat([2 * local, torch.ones_like(local[..., :1])], dim=-1)
+        square = equations.transpose(1, 2) @ equations                 # (B, 4, 4)
+        solution = torch.linalg.solve(square, equations.transpose(1, 2) @ local.square().sum(-1, keepdim=True))
+        centre = solution[:, :3, 0]
+        radius = (solution[:, 3, 0] + centre.square().sum(-1)).sqrt()
+        centre = centre[:, None] + middle                              # (B, 1, 3)
+        outward = vertices[:, lid] - centre
+        distance = outward.norm(dim=-1, keepdim=True)
+        stretch = (LID_CLEARANCE * radius[:, None, None] / distance).clamp(min=1)
+        result[:, lid] = centre + outward * stretch
+    return result
+
+
+@kernel(fastmath=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def affine(mean, basis, codes):
+    """mean + basis @ codes, one row after another: the same bits whatever the number of threads of a BLAS."""
+    out = np.empty_like(mean)
+    for row in range(len(mean)):
+        total = np.float32(0)
+        for column in range(len(codes)):
+            total += basis[row, column] * codes[column]
+        out[row] = mean[row] + total
+    return out

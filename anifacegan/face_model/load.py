@@ -1,0 +1,12 @@
+"""TODO docstring of anifacegan.face_model.load."""
+
+from pathlib import Path
+
+from anifacegan.face_model.bfm import is_bfm_file, load_bfm
+from anifacegan.face_model.morphable import MorphableModel
+from anifacegan.face_model.open_model import load_open_face_model
+
+
+def load_face_model(path: Path | None = None) -> MorphableModel:
+    """The open face model from its file (None: the cached one), or BFM from the user's .mat."""
+    return load_bfm(path) if path is not None and is_bfm_file(path) else load_open_face_model(path)

@@ -1,0 +1,197 @@
+"""TODO docstring of anifacegan.face_model.open_model."""
+
+import os
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import torch
+from torch import Tensor
+
+from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, ExpressionBasis
+from anifacegan.face_model.morphable import OPEN_FACE_WORLD_OFFSET, FaceBases, MorphableModel
+from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, TEX_DIM
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.file_arrays import Expected, check_arrays
+from anifacegan.runtime.files import file_sha256
+
+OPEN_FACE_FILE = "face_model.npz"
+BUILD_COMMAND = "python scripts/build_face_model.py"
+
+
+# ------------------------------------------------------- the open face model
+@dataclass(frozen=True)
+class HeadParts:
+    """The rest of the open model's file: what dresses a head, and the people and expressions behind it.
+
+    V vertices, P people, E expressions, U expression units, S hair styles. Lengths are in model units. Signed
+    distances are measured on the surface of the head, positive inside the region.
+    """
+
+    part: np.ndarray
+    """(V,) 0 skin, 1 eye at +x, 2 eye at -x, 3 tongue, 4 upper teeth, 5 lower teeth."""
+    uv: np.ndarray
+    """(V, 2) MakeHuman's texture coordinates (one of them where a seam has several)."""
+    au_names: np.ndarray
+    """(U,) names of the expression units."""
+    au2exp: np.ndarray
+    """(64, U) unit strengths to expression coefficients."""
+    au_bank: np.ndarray
+    """(E, U) plausible strengths, to draw expressions from."""
+    bank_id: np.ndarray
+    """(P, 80) identity coefficients of the sampled people; the other banks describe the same people."""
+    bank_tex: np.ndarray
+    """(P, 80) texture coefficients."""
+    bank_hair_rgb: np.ndarray
+    """(P, 3)."""
+    bank_gender: np.ndarray
+    """(P,) 0 female to 1 male."""
+    bank_age: np.ndarray
+    """(P,) years."""
+    bank_race: np.ndarray
+    """(P, 3) shares of MakeHuman's african, asian and caucasian shapes."""
+    bank_bald: np.ndarray
+    """(P,) bool."""
+    hair_names: np.ndarray
+    """(S,) names of the hair styles."""
+    hair_disp: np.ndarray
+    """(S, V) thickness of the hair."""
+    hair_sd: np.ndarray
+    """(S, V) signed distance to the hair line."""
+    hair_dir: np.ndarray
+    """(V, 3) unit direction in which hair and clothes stand off."""
+    lid_l: np.ndarray
+    """Vertices of the lids that must stay outside the eyeball at +x."""
+    lid_r: np.ndarray
+    """The same for the eyeball at -x."""
+    curtain_anchor: np.ndarray
+    """(C,) skin vertex that each vertex of the curtain of long hair hangs from."""
+    curtain_off: np.ndarray
+    """(C, 3) offset from the anchor."""
+    curtain_tri: np.ndarray
+    """(T, 3) triangles between curtain vertices."""
+    cloth_sd: np.ndarray
+    """(V,) signed distance to the collar."""
+    gloss: np.ndarray
+    """(V,) strength of the highlight."""
+    front_mask: np.ndarray
+    """(V,) 1 on the front of the head."""
+    face_mask: np.ndarray
+    """(V,) 1 on the face."""
+    lips_mask: np.ndarray
+    """(V,) 1 on the lips."""
+
+    def expression_basis(self) -> ExpressionBasis:
+        """The units by name: ``from_strengths({"mouthSmile": 0.7})`` gives expression coefficients."""
+        return ExpressionBasis(tuple(str(name) for name in self.au_names), self.au2exp)
+
+
+def _file_arrays(vertices: int) -> dict[str, Expected]:
+    """Arrays of the open model's file, for a number of vertices; lengths of P people and so on as in the file."""
+    lengths, units, index = (-1e3, 1e3), (-0.01, 1.01), (0, vertices - 1)
+    return {
+        "mean": Expected("f", (vertices, 3), lengths),
+        "id_basis": Expected("f", (3 * vertices, ID_DIM), lengths),
+        "exp_basis": Expected("f", (3 * vertices, EXP_DIM), lengths),
+        "tex_mean": Expected("f", (vertices, 3), lengths),
+        "tex_basis": Expected("f", (3 * vertices, TEX_DIM), lengths),
+        "tri": Expected("iu", ("triangles", 3), index),
+        "landmarks68": Expected("iu", (68,), index),
+        "part": Expected("iu", (vertices,), (0, 5)),
+        "uv": Expected("f", (vertices, 2)),
+        "au_names": Expected("U", ("units",)),
+        "au2exp": Expected("f", (EXP_DIM, "units"), lengths),
+        "au_bank": Expected("f", ("expressions", "units")),
+        "bank_id": Expected("f", ("people", ID_DIM)),
+        "bank_tex": Expected("f", ("people", TEX_DIM)),
+        "bank_hair_rgb": Expected("f", ("people", 3)),
+        "bank_gender": Expected("f", ("people",), units),
+        "bank_age": Expected("f", ("people",)),
+        "bank_race": Expected("f", ("people", 3), units),
+        "bank_bald": Expected("b", ("people",)),
+        "hair_names": Expected("U", ("styles",)),
+        "hair_disp": Expected("f", ("styles", vertices), lengths),
+        "hair_sd": Expected("f", ("styles", vertices), lengths),
+        "hair_dir": Expected("f", (vertices, 3), (-1.01, 1.01)),
+        "lid_l": Expected("iu", ("left lids",), index),
+        "lid_r": Expected("iu", ("right lids",), index),
+        "curtain_anchor": Expected("iu", ("curtain",), index),
+        "curtain_off": Expected("f", ("curtain", 3), lengths),
+        "curtain_tri": Expected("iu", ("curtain triangles", 3), (0, "curtain")),
+        "cloth_sd": Expected("f", (vertices,), lengths),
+        "gloss": Expected("f", (vertices,), lengths),
+        "front_mask": Expected("f", (vertices,), units),
+        "face_mask": Expected("f", (vertices,), units),
+        "lips_mask": Expected("f", (vertices,), units),
+    }
+
+
+def face_model_path() -> Path:
+    """Where the built open face model is kept: the platform's cache, or the folder in ANIFACEGAN_CACHE."""
+    folder = os.environ.get("ANIFACEGAN_CACHE")
+    return Path(folder or platformdirs.user_cache_path("anifacegan")) / OPEN_FACE_FILE
+
+
+def face_model_sha256(path: Path | None = None) -> str:
+    """Sum of a face model's file (None: the cached one), to tell it from others."""
+    return file_sha256(path or face_model_path())
+
+
+def load_open_face_model(path: Path | None = None) -> MorphableModel:
+    """The open face model from its built file (None: the cached one).
+
+    Raises:
+        InputError: no such file, no face model, or an array of it is misshaped, not finite or out of range.
+    """
+    basis_keys = ("mean", "tri", "id_basis", "exp_basis", "tex_mean", "tex_basis", "landmarks68")
+    arrays = _read_open_face_file(path, basis_keys)
+    vertices = len(arrays["mean"])
+
+    def basis(key: str) -> Tensor:
+        return torch.from_numpy(arrays[key].astype(np.float32, copy=False)).reshape(vertices, 3, -1)
+
+    return MorphableModel(
+        FaceBases(
+            name=OPEN_FACE_MODEL,
+            mean=basis("mean")[..., 0].contiguous(),
+            id_basis=basis("id_basis"),
+            exp_basis=basis("exp_basis"),
+            tex_mean=basis("tex_mean")[..., 0].contiguous(),
+            tex_basis=basis("tex_basis"),
+            triangles=torch.from_numpy(arrays["tri"].astype(np.int64)),
+            landmark_vertices=torch.from_numpy(arrays["landmarks68"].astype(np.int64)),
+            world_offset=OPEN_FACE_WORLD_OFFSET,
+        )
+    )
+
+
+def load_head_parts(path: Path | None = None) -> HeadParts:
+    """Hair, clothes, lids, labels and banks of the open face model's file (None: the cached one).
+
+    Raises:
+        InputError: see :func:`load_open_face_model`.
+    """
+    names = tuple(field.name for field in fields(HeadParts))
+    return HeadParts(**_read_open_face_file(path, names))
+
+
+def _read_open_face_file(path: Path | None, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+    path = path or face_model_path()
+    rebuild = f"build it again with '{BUILD_COMMAND} --force'"
+    if not path.exists():
+        raise InputError(f"{path}: no face model here, build it with '{BUILD_COMMAND}'")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            version = str(file["version"])
+            arrays = {key: file[key] for key in ("mean", *keys) if version == OPEN_FACE_MODEL}
+    except KeyError as error:
+        raise InputError(f"{path}: {error.args[0]}; {rebuild}") from None
+    except (zipfile.BadZipFile, ValueError, EOFError, AttributeError):
+        raise InputError(f"{path}: not a face model file; {rebuild}") from None
+    if version != OPEN_FACE_MODEL:
+        raise InputError(f"{path}: holds face model '{version}', expected '{OPEN_FACE_MODEL}'; {rebuild}")
+    expected = _file_arrays(vertices=arrays["mean"].size // 3)
+    check_arrays(path, arrays, {key: expected[key] for key in ("mean", *keys)}, rebuild)
+    return {key: arrays[key] for key in keys}

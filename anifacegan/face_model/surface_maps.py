@@ -1,0 +1,76 @@
+"""Position maps of a face model: where a camera's rays meet the mesh of given coefficients.
+
+The mesh is the bare head with its lids cleared, as in the synthetic pictures. What is compared is its face
+(:attr:`anifacegan.face_mesh.FaceMesh.face`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from anifacegan.face_model.face_mesh import FaceMesh, clear_lids
+from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
+from anifacegan.geometry.cameras import orbit_camera
+from anifacegan.geometry.rasterization.rasterizer import Backend, interpolate, rasterize
+
+
+@dataclass(frozen=True)
+class SurfaceMap:
+    """The mesh on the rays of some pictures, row by row from the top left."""
+
+    x_mesh: Float[Tensor, "batch ray 3"]
+    """World units; zero where the ray meets no mesh."""
+    share: Float[Tensor, "batch ray"]
+    """1 / (face pixels of the picture) on the face, 0 elsewhere: the weights of a mean over the face."""
+
+
+class FaceSurfaces(nn.Module):
+    """Draws position maps of a face model. It has buffers only and nothing to train; nothing has a gradient."""
+
+    mean: Tensor
+    basis: Tensor
+    world_offset: Tensor
+    triangles: Tensor
+    on_face: Tensor
+
+    def __init__(self, mesh: FaceMesh, fov_deg: float, backend: Backend = "auto") -> None:
+        """``fov_deg`` is the generator's; ``backend`` draws the triangles, see :mod:`anifacegan.rasterizer`."""
+        super().__init__()
+        self.eyes, self.fov_deg = mesh.eyes, fov_deg
+        self.backend: Backend = backend
+        triangles = mesh.triangles.astype(np.int64)
+        constants = {"mean": mesh.mean, "basis": mesh.basis, "world_offset": mesh.world_offset}
+        constants |= {"triangles": triangles, "on_face": mesh.face[triangles].all(axis=1)}
+        for name, values in constants.items():
+            self.register_buffer(name, torch.from_numpy(values), persistent=False)
+
+    @torch.no_grad()
+    def forward(
+        self,
+        z_id: Float[Tensor, "batch 80"],
+        z_exp: Float[Tensor, "batch 64"],
+        angles: Float[Tensor, "batch 2"],
+        size: int,
+    ) -> SurfaceMap:
+        """Draw faces of given coefficients with the generator's camera at ``size`` pixels.
+
+        ``angles`` are pitch and yaw, radians relative to frontal.
+        """
+        vertices = self.vertices(z_id, z_exp)
+        camera = orbit_camera(*angles.unbind(-1), size, self.fov_deg)
+        fragments = rasterize(vertices, self.triangles, camera, self.backend)
+        face = fragments.mask & self.on_face[fragments.triangle.clamp(min=0)]
+        count = face.sum(dim=(1, 2), keepdim=True).clamp(min=1)
+        x_mesh = interpolate(vertices, self.triangles, fragments)
+        return SurfaceMap(x_mesh.flatten(1, 2), (face.to(x_mesh) / count).flatten(1))
+
+    def vertices(
+        self, z_id: Float[Tensor, "batch 80"], z_exp: Float[Tensor, "batch 64"]
+    ) -> Float[Tensor, "batch vertex 3"]:
+        """Compute the vertices of the expressive faces, world units."""
+        coefficients = torch.cat([z_id, z_exp], dim=1)
+        shape = self.mean + coefficients @ self.basis.T                # (B, 3V)
+        return WORLD_PER_MODEL_UNIT * clear_lids(shape.unflatten(1, (-1, 3)), self.eyes) + self.world_offset

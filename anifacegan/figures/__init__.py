@@ -1,1 +1,0 @@
-"""Figures of a model, one file for each kind; ``catalogue`` lists them, ``scripts/figures/`` are their commands."""

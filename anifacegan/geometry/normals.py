@@ -1,0 +1,116 @@
+"""Unit normals of the vertices of a triangle mesh, in torch, numpy and numba; of all vertices, or of a few alone.
+
+The triangles around a vertex weigh in by area unless something else is said.
+"""
+
+from dataclasses import dataclass
+from typing import no_type_check
+
+import numpy as np
+import scipy.sparse as sparse
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from anifacegan.runtime.compiled import kernel
+
+
+def triangle_normals(
+    vertices: Float[Tensor, "batch vertex 3"], triangles: Int[Tensor, "triangle 3"]
+) -> Float[Tensor, "batch triangle 3"]:
+    """Normals whose length is twice the triangle's area."""
+    a, b, c = (vertices[:, triangles[:, corner]] for corner in range(3))  # (B, F, 3) each
+    return torch.cross(b - a, c - a, dim=-1)
+
+
+def vertex_normals(
+    vertices: Float[Tensor, "batch vertex 3"], triangles: Int[Tensor, "triangle 3"], *, equal: bool = False
+) -> Float[Tensor, "batch vertex 3"]:
+    """Unit normals, differentiable; with ``equal``, the triangles around a vertex weigh in alike."""
+    normals = triangle_normals(vertices, triangles)
+    if equal:
+        normals = torch.nn.functional.normalize(normals, dim=-1)
+    total = torch.zeros_like(vertices)
+    for corner in range(3):
+        total = total.index_add(1, triangles[:, corner], normals)
+    return torch.nn.functional.normalize(total, dim=-1)
+
+
+def corners_of_vertices(triangles: np.ndarray, vertex_count: int) -> sparse.csr_matrix:
+    """(V, F) matrix of ones where a triangle touches a vertex."""
+    triangle_of_corner = np.repeat(np.arange(len(triangles)), 3)
+    ones = np.ones(triangles.size, np.float32)
+    return sparse.csr_matrix((ones, (triangles.ravel(), triangle_of_corner)), (vertex_count, len(triangles)))
+
+
+def vertex_normals_numpy(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(V, 3) unit normals of one mesh of any floating type."""
+    a, b, c = (points[triangles[:, corner]] for corner in range(3))
+    total = corners_of_vertices(triangles, len(points)) @ np.cross(b - a, c - a)
+    return total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-12)
+
+
+@kernel()
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def vertex_normals_numba(vertices, triangles):
+    """(V, 3) unit normals of one mesh in float32, compiled."""
+    out = np.zeros_like(vertices)
+    for t in range(len(triangles)):
+        a, b, c = triangles[t]
+        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
+        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
+        x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        for vertex in (a, b, c):
+            out[vertex, 0] += x
+            out[vertex, 1] += y
+            out[vertex, 2] += z
+    for vertex in range(len(out)):
+        x, y, z = out[vertex]
+        scale = np.float32(1) / (np.sqrt(x * x + y * y + z * z) + np.float32(1e-12))
+        for axis in range(3):
+            out[vertex, axis] *= scale
+    return out
+
+
+@dataclass(frozen=True)
+class Rings:
+    """The triangles around some vertices of a mesh."""
+
+    vertices: Int[np.ndarray, " corner_vertex"]
+    """Indices of all their corners, each once."""
+    triangles: Int[np.ndarray, "triangle 3"]
+    """Triangles as indices into ``vertices``."""
+    owner: Int[np.ndarray, " triangle"]
+    """Which of the vertices that were asked for each triangle is around."""
+    count: int
+    """Of the vertices that were asked for."""
+
+    def normals(self, corners: Float[Tensor, "batch corner_vertex 3"]) -> Float[Tensor, "batch point 3"]:
+        """Unit normals, the triangles around a vertex weighing in by area; zero where a vertex has none. ``corners``
+        are the places of ``vertices``.
+        """
+        total = corners.new_zeros(len(corners), self.count, 3)
+        doubled = triangle_normals(corners, torch.from_numpy(self.triangles))
+        total = total.index_add(1, torch.from_numpy(self.owner), doubled)
+        return torch.nn.functional.normalize(total, dim=-1)
+
+
+class VertexTriangles:
+    """Finds the triangles around vertices of one mesh."""
+
+    def __init__(self, triangles: Int[np.ndarray, "triangle 3"], vertices: int) -> None:
+        """``vertices`` is how many the mesh has."""
+        self.triangles = triangles.astype(np.int64)
+        corners = self.triangles.reshape(-1)
+        order = corners.argsort(kind="stable")
+        self.triangle = order // 3                                     # vertex by vertex, from first[vertex] on
+        self.first = np.searchsorted(corners[order], np.arange(vertices + 1))
+
+    def around(self, chosen: Int[np.ndarray, " point"]) -> Rings:
+        """The rings of some vertices, which may repeat."""
+        counts = self.first[chosen + 1] - self.first[chosen]
+        owner = np.repeat(np.arange(len(chosen)), counts)
+        place = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
+        corners = self.triangles[self.triangle[self.first[chosen][owner] + place]]
+        vertices, index = np.unique(corners, return_inverse=True)
+        return Rings(vertices, index.reshape(-1, 3), owner, len(chosen))

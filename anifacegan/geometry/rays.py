@@ -1,0 +1,84 @@
+"""Rays of a camera, in world units.
+
+How rays are marched: what a renderer knows of a model's scene before it knows any network.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from anifacegan.geometry.cameras import FOV_DEG, orbit_rotation
+from anifacegan.geometry.conventions import BACKGROUND_Z
+
+
+@dataclass(frozen=True)
+class Rays:
+    """Straight lines ``origin + t * direction``; t is the distance in world units."""
+
+    origins: Float[Tensor, "batch ray 3"]
+    directions: Float[Tensor, "batch ray 3"]
+    """Unit length."""
+
+    def at(self, t: Float[Tensor, "batch ray sample"]) -> Float[Tensor, "batch ray sample 3"]:
+        """Points at the given distances."""
+        return self.origins[:, :, None] + t[..., None] * self.directions[:, :, None]
+
+    def __len__(self) -> int:
+        return self.origins.shape[1]
+
+    def __getitem__(self, part: slice) -> "Rays":
+        return Rays(self.origins[:, part], self.directions[:, part])
+
+
+def pixel_rays(
+    pitch: Float[Tensor, "batch"],
+    yaw: Float[Tensor, "batch"],
+    x_px: Float[Tensor, "batch ray"],
+    y_px: Float[Tensor, "batch ray"],
+    size: int,
+    fov_deg: float = FOV_DEG,
+) -> Rays:
+    """Rays of the generator's camera through index pixels (x right, y down) of an image ``size`` pixels wide."""
+    origin, axes = orbit_rotation(pitch, yaw)
+    half = (size - 1) / 2
+    tan = math.tan(math.radians(fov_deg / 2))
+    in_camera = torch.stack(
+        [(x_px / half - 1) * tan, (1 - y_px / half) * tan, -torch.ones_like(x_px)], dim=-1
+    )                                                                  # (B, R, 3)
+    directions = torch.nn.functional.normalize(in_camera, dim=-1) @ axes.transpose(1, 2)
+    return Rays(origin[:, None].expand_as(directions), directions)
+
+
+def image_rays(
+    pitch: Float[Tensor, "batch"], yaw: Float[Tensor, "batch"], size: int, fov_deg: float = FOV_DEG
+) -> Rays:
+    """All rays of a square image, row by row from the top left."""
+    index = torch.arange(size, dtype=pitch.dtype, device=pitch.device)
+    y_px, x_px = torch.meshgrid(index, index, indexing="ij")
+    grid = (len(pitch), size * size)
+    return pixel_rays(pitch, yaw, x_px.reshape(1, -1).expand(grid), y_px.reshape(1, -1).expand(grid), size, fov_deg)
+
+
+@dataclass(frozen=True)
+class MarchConfig:
+    """How a ray looks for the manifolds."""
+
+    near: float = 0.88
+    """Distance of the first sample, world units."""
+    far: float = 1.12
+    """Distance of the last sample, world units."""
+    samples: int = 64
+    """Number of samples, evenly spaced, both ends included."""
+    fov_deg: float = FOV_DEG
+    """Field of view over the image height, degrees."""
+    background_z: float = BACKGROUND_Z
+    """The background is the plane z = background_z, world units."""
+
+    def __post_init__(self) -> None:
+        if self.samples < 2 or not 0 < self.near < self.far:
+            raise ValueError(f"march needs samples >= 2 and 0 < near < far, got {self}")
+        if not (math.isfinite(self.far) and math.isfinite(self.background_z) and 0 < self.fov_deg < 180):
+            raise ValueError(f"march needs a finite far and background_z, and 0 < fov_deg < 180, got {self}")

@@ -1,0 +1,140 @@
+"""Priors of the coefficients: variational autoencoders whose decoder turns N(0, I) into plausible people.
+
+The layout is that of the released VAEs (method, sections 1 and 2), so that their weights load.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from anifacegan.runtime.errors import require_at_least
+
+LEAK = 0.01
+
+
+@dataclass(frozen=True)
+class Latents:
+    """The three codes of a batch of faces."""
+
+    z_id: Float[Tensor, "batch 80"]
+    z_exp: Float[Tensor, "batch 64"]
+    z_noise: Float[Tensor, "batch 80"]
+
+    def __len__(self) -> int:
+        return len(self.z_id)
+
+    def __getitem__(self, part: slice) -> "Latents":
+        return Latents(self.z_id[part], self.z_exp[part], self.z_noise[part])
+
+
+@dataclass(frozen=True)
+class CoefficientVAEConfig:
+    hidden_dim: int = 512
+    """Width of the hidden layers."""
+    layers: int = 5
+    """Number of hidden layers of the encoder, and of the decoder."""
+    latent_dim: int = 256
+    """Size of the Gaussian code."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "hidden_dim", "layers", "latent_dim")
+
+
+class CoefficientVAE(nn.Module):
+    """Coefficients to a Gaussian code and back."""
+
+    def __init__(self, dim: int, config: CoefficientVAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.hidden_dim
+
+        def stack(first_dim: int) -> nn.Sequential:
+            dims = [first_dim] + [width] * config.layers
+            return nn.Sequential(*(nn.Sequential(nn.Linear(i, o), nn.LeakyReLU(LEAK)) for i, o in pairwise(dims)))
+
+        self.encoder = stack(dim)
+        self.mean = nn.Linear(width, config.latent_dim)
+        self.log_variance = nn.Linear(width, config.latent_dim)
+        self.decoder_input = nn.Linear(config.latent_dim, width)
+        self.decoder = stack(width)
+        self.output = nn.Sequential(nn.Linear(width, width), nn.LeakyReLU(LEAK), nn.Linear(width, dim))
+
+    def initialise(self, rng: torch.Generator) -> None:
+        """Kaiming normal weights, zero biases."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.kaiming_normal_(module.weight, a=LEAK, generator=rng)
+                nn.init.zeros_(module.bias)
+
+    def passes(self, dim: int) -> bool:
+        """Whether the layers are wide enough to hand so many coefficients through unchanged."""
+        return self.config.latent_dim >= dim and self.config.hidden_dim >= 2 * dim
+
+    @torch.no_grad()
+    def start_as_identity(self, mean: Float[Tensor, "dim"], root: Float[Tensor, "dim dim"], variance: float) -> None:
+        """Set the weights so that the code is the whitened coefficients, and decoding gives them back exactly.
+
+        Every quantity x travels as the pair LeakyReLU(x), LeakyReLU(-x), whose difference is (1 + leak) x. Decoded
+        N(0, I) has the data's mean and covariance before any training, where random weights of this depth take very
+        long to let 80 numbers through. ``root @ root.T`` is the covariance; ``variance`` is the posterior's.
+
+        Raises:
+            ValueError: the code is shorter than the coefficients, or the layers are narrower than twice their number.
+        """
+        dim = len(mean)
+        if not self.passes(dim):
+            wanted = f"latent_dim >= {dim} and hidden_dim >= {2 * dim}"
+            raise ValueError(f"a prior of {dim} coefficients needs {wanted}, got {self.config}")
+        for linear in (module for module in self.modules() if isinstance(module, nn.Linear)):
+            linear.weight.mul_(0.05)                                   # the units that are left over
+            linear.bias.zero_()
+        unpair = torch.eye(dim) / (1 + LEAK)
+        pass_on = torch.cat([torch.cat([unpair, -unpair], dim=1), torch.cat([-unpair, unpair], dim=1)])
+        inputs, *hidden = [*_linears(self.encoder), *_linears(self.decoder), *_linears(self.output)[:1]]
+        whiten = torch.linalg.inv(root)
+        _fill(inputs, torch.cat([whiten, -whiten]))
+        inputs.bias[: 2 * dim] = torch.cat([-whiten @ mean, whiten @ mean])
+        _fill(self.mean, torch.cat([unpair, -unpair], dim=1))
+        self.log_variance.weight.zero_()
+        self.log_variance.bias.fill_(math.log(variance))
+        # decoder_input has no activation, so the first layer of the decoder pairs; the ones after it pass on.
+        _fill(self.decoder_input, torch.eye(dim))
+        for linear in hidden:
+            _fill(linear, pass_on)
+        first = _linears(self.decoder)[0]
+        first.weight[: 2 * dim] = 0
+        first.weight[:dim, :dim] = torch.eye(dim)
+        first.weight[dim : 2 * dim, :dim] = -torch.eye(dim)
+        _fill(self.output[2], torch.cat([root @ unpair, -root @ unpair], dim=1))
+        self.output[2].bias.copy_(mean)
+
+    @torch.no_grad()
+    def follow_decoder(self, matrix: Float[Tensor, "dim dim"], offset: Float[Tensor, "dim"]) -> None:
+        """Decode to ``matrix @ x + offset`` where it was x until now: the last layer is linear and takes it in."""
+        last = self.output[2]
+        last.weight.copy_(matrix @ last.weight)
+        last.bias.copy_(matrix @ last.bias + offset)
+
+    def encode(self, coefficients: Float[Tensor, "batch dim"]) -> tuple[Tensor, Tensor]:
+        """Mean and log variance (B, latent) of the posterior."""
+        h = self.encoder(coefficients)
+        return self.mean(h), self.log_variance(h)
+
+    def decode(self, code: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch dim"]:
+        """Coefficients of a code; codes of new people are N(0, I)."""
+        return self.output(self.decoder(self.decoder_input(code)))
+
+
+def _linears(stack: nn.Sequential) -> list[nn.Linear]:
+    return [module for module in stack.modules() if isinstance(module, nn.Linear)]
+
+
+def _fill(linear: nn.Linear, block: Float[Tensor, "rows columns"]) -> None:
+    """Put a block into the top left of a weight; its rows take nothing else."""
+    rows, columns = block.shape
+    linear.weight[:rows] = 0
+    linear.weight[:rows, :columns] = block

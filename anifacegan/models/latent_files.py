@@ -1,0 +1,70 @@
+"""Files of codes (.npz): people given by ``z_id`` and ``z_noise``, and the mean film of a checkpoint."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM
+from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.files import complete_or_absent
+
+
+def write_people(path: Path, z_id: Float[Tensor, "person 80"], z_noise: Float[Tensor, "person 80"]) -> None:
+    """Keep people: ``--codes FILE`` renders them again."""
+    with complete_or_absent(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, z_id=z_id.cpu().numpy(), z_noise=z_noise.cpu().numpy())
+
+
+def read_people(path: Path) -> tuple[Float[Tensor, "person 80"], Float[Tensor, "person 80"]]:
+    """z_id and z_noise of one or more people.
+
+    Raises:
+        InputError: no such file, no .npz, a missing key, another shape, a value that is not finite.
+    """
+    arrays = _read(path)
+    z_id, z_noise = (_rows(path, arrays, name, dim) for name, dim in (("z_id", ID_DIM), ("z_noise", NOISE_DIM)))
+    if len(z_id) != len(z_noise):
+        raise InputError(f"{path}: z_id holds {len(z_id)} people and z_noise {len(z_noise)}, expected as many")
+    return z_id, z_noise
+
+
+def read_film_mean(path: Path, units: int) -> tuple[Float[Tensor, "1 units"], Float[Tensor, "1 units"]]:
+    """Mean frequencies and phases for truncation, of ``averages.npz``: keys ``avg_frequencies``, ``avg_phase_shifts``.
+
+    ``frequencies`` and ``phases`` are read as well. They are outputs of the mapping network as it stands, before
+    ``frequency * 15 + 30``.
+    """
+    arrays = _read(path)
+    names = [("avg_frequencies", "frequencies"), ("avg_phase_shifts", "phases")]
+    found = [long if long in arrays else short for long, short in names]
+    rows = [_rows(path, arrays, name, units) for name in found]
+    for name, value in zip(found, rows, strict=True):
+        if len(value) != 1:
+            raise InputError(f"{path}: '{name}' has {len(value)} rows, expected 1")
+    return rows[0], rows[1]
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected an .npz")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:  # numpy raises many kinds for a broken file
+        raise InputError(f"{path}: not a readable .npz ({first_line(error)})") from None
+
+
+def _rows(path: Path, arrays: dict[str, np.ndarray], name: str, dim: int) -> Float[Tensor, "row dim"]:
+    if name not in arrays:
+        raise InputError(f"{path}: no '{name}' in the file (it holds {', '.join(sorted(arrays)) or 'nothing'})")
+    value = arrays[name]
+    if value.dtype.kind not in "fiu" or value.ndim > 2 or value.size == 0 or value.shape[-1:] != (dim,):
+        raise InputError(f"{path}: '{name}' has shape {value.shape} of {value.dtype}, expected (N, {dim}) numbers")
+    with np.errstate(over="ignore"):                                   # too large for float32: not finite, below
+        value = np.asarray(value, np.float32)
+    if not np.isfinite(value).all():
+        raise InputError(f"{path}: '{name}' has values that are not finite")
+    return torch.from_numpy(value.reshape(-1, dim))

@@ -1,0 +1,244 @@
+"""Read the checkpoint that AniFaceGAN's authors released, as it is (method, section 2).
+
+Three things are settled here, so that nothing else has to know them:
+
+* names: theirs to ours;
+* units: the released model hands its manifold predictor ``W(W(x) + delta)`` with ``W(v) = v / 0.12``, normalised twice
+  and delta added in between, while the template sees ``W(x + delta)``. In our terms delta, in world units, is 0.12
+  times theirs; the manifolds are read at ``x + delta``, the colours at ``x + delta / 0.12``
+  (``radiance_offset_gain``), and the second normalisation is folded into the predictor's first layer;
+* padding: the released deformation field has four more inputs, always zero, and four more outputs, never used.
+
+Sizes are inferred from the tensors.
+"""
+
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from anifacegan.geometry.conventions import BOX, CENTRE
+from anifacegan.models.coefficient_vae import CoefficientVAEConfig
+from anifacegan.models.deformation import DeformationConfig
+from anifacegan.models.generator import Generator, GeneratorConfig
+from anifacegan.models.latent_files import read_film_mean
+from anifacegan.models.manifolds import ManifoldConfig
+from anifacegan.models.siren import FREQUENCY_SCALE, FREQUENCY_SHIFT
+from anifacegan.models.template import TemplateConfig
+from anifacegan.runtime.errors import InputError, first_line
+
+PITCH_OFFSET = 0.1
+"""Pitch of a frontal face in the released model's data set, radians."""
+TRUNCATION_SEED = 0
+
+_SIREN, _DIF = "generator.pth", "dif.pth"
+
+
+def is_released_folder(folder: Path) -> bool:
+    """Whether the folder holds the released files rather than our own."""
+    return (folder / _SIREN).is_file()
+
+
+def load_released(folder: Path) -> Generator:
+    """The released model, with its averaged weights where ``ema.pth`` lies in the folder.
+
+    Raises:
+        InputError: a file is missing or unreadable, or a tensor is missing or does not fit.
+    """
+    siren = _Tensors(folder / _SIREN)
+    if (folder / "ema.pth").is_file():
+        siren.replace_by_average(folder / "ema.pth")
+    dif = _Tensors(folder / _DIF)
+    identity = _Tensors(_vae_path(folder, "identity"))
+    expression = _Tensors(_vae_path(folder, "expression"))
+
+    config = GeneratorConfig(
+        template=TemplateConfig(
+            hidden_dim=siren.matrix_shape("siren.network.0.layer.weight")[0],
+            layers=siren.count(r"siren\.network\.(\d+)\.layer"),
+            mapping_dim=siren.matrix_shape("siren.mapping_network.network.0.weight")[0],
+            mapping_layers=siren.count(r"siren\.mapping_network\.network\.(\d+)") - 1,
+        ),
+        deformation=DeformationConfig(
+            hidden_dim=dif.matrix_shape("network.0.layer.weight")[0],
+            layers=dif.count(r"network\.(\d+)\.layer"),
+            mapping_dim=dif.matrix_shape("mapping_network.network.0.weight")[0],
+            mapping_layers=dif.count(r"mapping_network\.network\.(\d+)") - 1,
+        ),
+        manifolds=ManifoldConfig(
+            hidden_dim=siren.matrix_shape("model_sample.network.0.weight")[0],
+            layers=siren.count(r"model_sample\.network\.(\d+)"),
+        ),
+        identity_prior=_vae_config(identity),
+        expression_prior=_vae_config(expression),
+        radiance_offset_gain=1 / BOX,
+    )
+    with torch.device("meta"):
+        expected = {name: tuple(p.shape) for name, p in Generator(config).state_dict().items()}
+    state = (
+        _template(siren, config.template, expected)
+        | _manifolds(siren, config.manifolds, expected)
+        | _deformation(dif, config.deformation, expected)
+        | _vae(identity, "identity_prior", config.identity_prior, expected)
+        | _vae(expression, "expression_prior", config.expression_prior, expected)
+    )
+    for tensors in (siren, dif, identity, expression):
+        tensors.refuse_leftovers()
+
+    generator = Generator(config)
+    ours_alone = {"mean_frequencies", "mean_phases", "template.code_scale"}
+    generator.load_state_dict(state | {name: generator.state_dict()[name] for name in ours_alone})
+    _set_truncation_mean(generator, folder / "averages.npz")
+    return generator
+
+
+class _Tensors:
+    """The tensors of one released file; knows which have been used."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.tensors = {k: v for k, v in _load(path, dict).items() if isinstance(v, Tensor)}
+        self.unused = set(self.tensors)
+
+    def count(self, pattern: str) -> int:
+        """How many layers have a name of this pattern; one counts by its weight or its bias, so a lack is noticed."""
+        layers = {name.rpartition(".")[0] for name in self.tensors}
+        found = sum(re.fullmatch(pattern, layer) is not None for layer in layers)
+        if found == 0:
+            raise InputError(f"{self.path}: no tensor is named like '{pattern}'; is this AniFaceGAN's file?")
+        return found
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self.tensors[name].shape)
+
+    def matrix_shape(self, name: str) -> tuple[int, int]:
+        """Rows and columns of a weight, which sizes are inferred from."""
+        if name not in self.tensors:
+            raise InputError(f"{self.path}: tensor '{name}' is missing, expected shape (out, in)")
+        if self.tensors[name].ndim != 2:
+            raise InputError(f"{self.path}: tensor '{name}' has shape {self.shape(name)}, expected (out, in)")
+        rows, columns = self.shape(name)
+        return rows, columns
+
+    def take(self, name: str, expected: tuple[int, ...]) -> Tensor:
+        """The tensor, whose shape has to be the expected one."""
+        if name not in self.tensors:
+            raise InputError(f"{self.path}: tensor '{name}' is missing, expected shape {expected}")
+        if self.shape(name) != expected:
+            raise InputError(f"{self.path}: tensor '{name}' has shape {self.shape(name)}, expected {expected}")
+        value = self.tensors[name].float()
+        if not value.isfinite().all():
+            raise InputError(f"{self.path}: tensor '{name}' has values that are not finite")
+        self.unused.discard(name)
+        return value
+
+    def replace_by_average(self, path: Path) -> None:
+        """Put torch_ema's averages, a list in the order of the parameters, in place of the tensors."""
+        averages = _load(path, dict).get("shadow_params")
+        names = list(self.tensors)
+        if not isinstance(averages, list) or len(averages) != len(names):
+            came = f"{len(averages)} averages" if isinstance(averages, list) else "no list 'shadow_params'"
+            raise InputError(f"{path}: {came}, expected one for each of the {len(names)} tensors of {self.path.name}")
+        for name, average in zip(names, averages, strict=True):
+            came = f"shape {tuple(average.shape)}" if isinstance(average, Tensor) else f"a {type(average).__name__}"
+            if not isinstance(average, Tensor) or tuple(average.shape) != self.shape(name):
+                raise InputError(f"{path}: the average of '{name}' has {came}, expected {self.shape(name)}")
+            self.tensors[name] = average
+
+    def refuse_leftovers(self) -> None:
+        if self.unused:
+            name = min(self.unused)
+            raise InputError(
+                f"{self.path}: {len(self.unused)} unexpected tensors, the first is '{name}' of shape {self.shape(name)}"
+            )
+
+
+def _load(path: Path, kind: type) -> dict:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected generator.pth, ema.pth, dif.pth and two VAEs")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a broken or unsafe file
+        raise InputError(f"{path}: not readable as weights ({first_line(error)})") from None
+    if not isinstance(content, kind):
+        raise InputError(f"{path}: holds a {type(content).__name__}, expected a dictionary of tensors")
+    return content
+
+
+def _vae_path(folder: Path, name: str) -> Path:
+    beside = folder / f"vae_{name}.pth"
+    return beside if beside.is_file() else folder / "pretrained_vaes" / name / "vae.pth"
+
+
+def _vae_config(vae: _Tensors) -> CoefficientVAEConfig:
+    latent_dim, hidden_dim = vae.matrix_shape("fc_mu.weight")
+    return CoefficientVAEConfig(hidden_dim, vae.count(r"encoder\.(\d+)\.0"), latent_dim)
+
+
+def _renamed(source: _Tensors, names: dict[str, str], expected: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Weights and biases under our names, every shape checked."""
+    return {
+        f"{ours}.{kind}": source.take(f"{theirs}.{kind}", expected[f"{ours}.{kind}"])
+        for theirs, ours in names.items()
+        for kind in ("weight", "bias")
+    }
+
+
+def _mapping_names(theirs: str, ours: str, hidden_layers: int) -> dict[str, str]:
+    names = {f"{theirs}.network.{2 * k}": f"{ours}.hidden.{k}" for k in range(hidden_layers)}
+    return names | {f"{theirs}.network.{2 * hidden_layers}": f"{ours}.output"}
+
+
+def _template(siren: _Tensors, config: TemplateConfig, expected: dict) -> dict[str, Tensor]:
+    names = {f"siren.network.{k}.layer": f"template.layers.{k}.linear" for k in range(config.layers)}
+    names["siren.color_layer_sine.0.layer"] = "template.colour_layer.linear"
+    for k in range(config.layers - 1):
+        names[f"siren.output_sigma.{k}"] = f"template.sigma_heads.{k}"
+        names[f"siren.output_color.{k}"] = f"template.rgb_heads.{k}"
+    names |= _mapping_names("siren.mapping_network", "template.mapping", config.mapping_layers)
+    return _renamed(siren, names, expected)
+
+
+def _manifolds(siren: _Tensors, config: ManifoldConfig, expected: dict) -> dict[str, Tensor]:
+    names = {f"model_sample.network.{2 * k}": f"manifolds.hidden.{k}" for k in range(config.layers)}
+    names["model_sample.output_layer"] = "manifolds.output"
+    state = _renamed(siren, names, expected)
+    # Theirs: W (k u - c) + b for u = x / 0.12 + delta and k = 1 / 0.12. Ours: W' (u - c) + b'.
+    k, centre = 1 / BOX, torch.tensor(CENTRE, dtype=torch.float64)
+    weight, bias = "manifolds.hidden.0.weight", "manifolds.hidden.0.bias"
+    state[bias] = (state[bias].double() + (k - 1) * state[weight].double() @ centre).float()
+    state[weight] = state[weight] * k
+    return state
+
+
+def _deformation(dif: _Tensors, config: DeformationConfig, expected: dict) -> dict[str, Tensor]:
+    padded = 7
+    first, head = "network.0.layer.weight", "final_layer"
+    state = {
+        "deformation.layers.0.linear.weight": dif.take(first, (config.hidden_dim, padded))[:, :3],
+        "deformation.layers.0.linear.bias": dif.take("network.0.layer.bias", (config.hidden_dim,)),
+        "deformation.head.weight": BOX * dif.take(f"{head}.weight", (padded, config.hidden_dim))[:3],
+        "deformation.head.bias": BOX * dif.take(f"{head}.bias", (padded,))[:3],
+    }
+    names = {f"network.{k}.layer": f"deformation.layers.{k}.linear" for k in range(1, config.layers)}
+    names |= _mapping_names("mapping_network", "deformation.mapping", config.mapping_layers)
+    return state | _renamed(dif, names, expected)
+
+
+def _vae(vae: _Tensors, ours: str, config: CoefficientVAEConfig, expected: dict) -> dict[str, Tensor]:
+    names = {"fc_mu": f"{ours}.mean", "fc_var": f"{ours}.log_variance", "decoder_input": f"{ours}.decoder_input"}
+    for part in ("encoder", "decoder"):
+        names |= {f"{part}.{k}.0": f"{ours}.{part}.{k}.0" for k in range(config.layers)}
+    names |= {f"final_layer.{k}": f"{ours}.output.{k}" for k in (0, 2)}
+    return _renamed(vae, names, expected)
+
+
+def _set_truncation_mean(generator: Generator, path: Path) -> None:
+    """From ``averages.npz`` where there is one, else from 10,000 random people."""
+    if not path.is_file():
+        generator.set_truncation_mean(torch.Generator().manual_seed(TRUNCATION_SEED))
+        return
+    frequencies, phases = read_film_mean(path, generator.config.template.units)
+    generator.mean_frequencies.copy_(frequencies * FREQUENCY_SCALE + FREQUENCY_SHIFT)  # the file holds raw outputs
+    generator.mean_phases.copy_(phases)

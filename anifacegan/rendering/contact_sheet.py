@@ -1,0 +1,61 @@
+"""TODO docstring of anifacegan.rendering.contact_sheet."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from anifacegan.rendering.images import INK, WHITE
+
+GAP_PX, FONT_PX = 8, 13
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    """Pictures side by side, with a label of one or more lines to their left."""
+
+    label: str
+    cells: Sequence[UInt8[np.ndarray, "side side 3"]]
+    starts_group: bool = False
+    """Leave a gap above."""
+
+
+def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow]) -> UInt8[np.ndarray, "height width 3"]:
+    """Lay out labelled images in rows and columns; all cells have one size.
+
+    Laid out here and not by ``torchvision.utils.make_grid``, which has no place for row labels nor for gaps between
+    groups of rows alone.
+    """
+    font = ImageFont.load_default(FONT_PX)
+    side = rows[0].cells[0].shape[0]
+    left = 2 * GAP_PX + math.ceil(max(font.getlength(line) for row in rows for line in row.label.splitlines()))
+    top = 2 * GAP_PX + FONT_PX
+    tops = []
+    bottom = top
+    for k, row in enumerate(rows):
+        bottom += GAP_PX if row.starts_group and k else 0
+        tops.append(bottom)
+        bottom += side
+
+    sheet = Image.new("RGB", (left + side * len(columns) + GAP_PX, bottom + GAP_PX), WHITE)
+    draw = ImageDraw.Draw(sheet)
+    for column, label in enumerate(columns):
+        centre = left + side * (column + 0.5)
+        draw.text((centre, top / 2), shortened(label, font, side - 4), INK, font, anchor="mm")
+    for row, y in zip(rows, tops, strict=True):
+        draw.multiline_text((GAP_PX, y + side / 2), row.label, INK, font, anchor="lm")
+        for column, cell in enumerate(row.cells):
+            sheet.paste(Image.fromarray(cell), (left + column * side, y))
+    return np.asarray(sheet)
+
+
+def shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: int) -> str:
+    """The text, or as much of its beginning as fits, with an ellipsis."""
+    if font.getlength(text) <= width_px:
+        return text
+    while text and font.getlength(text + "…") > width_px:
+        text = text[:-1]
+    return text + "…"

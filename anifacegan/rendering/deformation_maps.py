@@ -1,0 +1,56 @@
+"""TODO docstring of anifacegan.rendering.deformation_maps."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from anifacegan.geometry.rays import image_rays
+from anifacegan.models.generator import Avatar
+from anifacegan.rendering.culled import render_visible
+from anifacegan.rendering.images import to_bytes
+from anifacegan.rendering.volume import in_slices
+
+SLICE_RAYS = 4096
+
+WHITE_HOT = 0.03
+"""Length of a deformation step that is drawn white, world units (30 mm)."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A rendered face."""
+
+    rgb: Float[Tensor, "height width 3"]
+    """In [0, 1]."""
+    depth: Float[Tensor, "height width"]
+    """0 at the far end of the march and beyond, 1 at its near end."""
+    step: Float[Tensor, "height width"]
+    """How far the deformation carries what is seen, world units; the background stays."""
+
+
+def view(avatar: Avatar, yaw: float, size: int) -> View:
+    """What the renderer knows of one face (a batch of one) from one side; angles are radians from frontal."""
+    angles = torch.tensor([[0.0, yaw]]).to(avatar.levels)
+    rays = image_rays(angles[:, 0], angles[:, 1], size, avatar.march.fov_deg)
+    parts = []
+    for part in in_slices(rays, SLICE_RAYS):
+        seen = render_visible(avatar, part)
+        length = (seen.x_template - seen.x_target).norm(dim=-1) / avatar.radiance_offset_gain
+        step = (seen.weights * length).sum(dim=-1)                     # (1, R)
+        parts.append(torch.cat([seen.rgb, seen.depth[..., None], step[..., None]], dim=-1))
+    image = torch.cat(parts, dim=1).reshape(size, size, 5).cpu()
+    near, far = avatar.march.near, avatar.march.far
+    depth = ((far - image[..., 3]) / (far - near)).clamp(0, 1)
+    return View(rgb=image[..., :3].clamp(0, 1), depth=depth, step=image[..., 4])
+
+
+def heat(value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape 3"]:
+    """Colours from black at 0 over red and yellow to white at 1 and beyond."""
+    return torch.stack([3 * value, 3 * value - 1, 3 * value - 2], dim=-1).clamp(0, 1)
+
+
+def image_bytes(image: Float[Tensor, "height width 3"]) -> UInt8[np.ndarray, "height width 3"]:
+    return to_bytes(image.permute(2, 0, 1))

@@ -1,0 +1,135 @@
+"""The front door: load a model, make a face from a seed and an expression, render it.
+
+    model = load_model("checkpoints/demo")
+    face = model.face(seed=7, expression="smile=0.7,blink=0.3")
+    image = face.render(yaw=0.35, pitch=0.0)                 # (3, 256, 256) in [0, 1]
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from anifacegan.face_model.coefficients import BFM
+from anifacegan.face_model.expressions import ExpressionReader
+from anifacegan.geometry.rays import image_rays
+from anifacegan.models.checkpoints import CARD, Checkpoint, ModelCard, load_checkpoint
+from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.generator import Avatar, Generator
+from anifacegan.models.released import PITCH_OFFSET, is_released_folder, load_released
+from anifacegan.rendering.adaptive import render_image
+from anifacegan.rendering.frame import Picture, check_size
+from anifacegan.runtime.errors import InputError
+
+
+@dataclass(frozen=True)
+class Face:
+    """One person with one expression, ready to be seen from anywhere."""
+
+    avatar: Avatar
+    codes: Latents
+
+    @torch.inference_mode()
+    def picture(self, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> Picture:
+        """Everything the renderer knows of a view. Angles are radians from frontal; at positive yaw the face turns to
+        the picture's right, at positive pitch it looks down.
+
+        Raises:
+            InputError: a picture of one pixel.
+        """
+        check_size(size)
+        device = self.codes.z_id.device
+        angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=device)
+        rays = image_rays(angles[:, 0], angles[:, 1], size, self.avatar.march.fov_deg)
+        image = render_image(self.avatar, rays, size)
+        return Picture(
+            rgb=image[:3].clamp(0, 1),
+            foreground=image[3:4].clamp(0, 1),
+            foreground_rgb=image[4:7].clamp(0, 1),
+            depth=image[7:],
+        )
+
+    def render(self, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> Float[Tensor, "3 size size"]:
+        """The picture's colours in [0, 1]."""
+        return self.picture(yaw, pitch, size).rgb
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model of any origin."""
+
+    checkpoint: Checkpoint
+
+    @property
+    def generator(self) -> Generator:
+        return self.checkpoint.generator
+
+    @property
+    def card(self) -> ModelCard:
+        return self.checkpoint.card
+
+    @cached_property
+    def expressions(self) -> ExpressionReader:
+        """What the model understands as an expression."""
+        card, basis = self.card, self.checkpoint.basis
+        return ExpressionReader(card.name, card.face_model, card.presets, basis, card.pitch_offset)
+
+    @torch.inference_mode()
+    def person(self, seed: int) -> tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]:
+        """z_id and z_noise of a new person; the same on every device."""
+        return self.generator.sample_people([torch.Generator().manual_seed(seed)])
+
+    def expression(self, expression: str | Path | Float[np.ndarray, "64"] | None) -> Float[Tensor, "1 64"]:
+        """z_exp of a ``.mat`` file, of names and strengths (``"smile=0.7,blink=0.3"``), of coefficients; None and
+        ``"neutral"`` are the neutral face.
+
+        Warns of a ``.mat`` that does not say which face model it is for, unless the model takes Deep3DFaceRecon's.
+
+        Raises:
+            InputError: unknown name, unreadable file, or a file that belongs to another face model.
+        """
+        values = self.expressions.coefficients(expression)
+        return torch.as_tensor(values[None], device=self.generator.device)
+
+    @torch.inference_mode()
+    def face(
+        self,
+        seed: int | None = None,
+        expression: str | Path | Float[np.ndarray, "64"] | None = None,
+        psi: float = 0.7,
+        codes: tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]] | None = None,
+    ) -> Face:
+        """A person, from a seed or from ``codes`` (z_id, z_noise), with an expression.
+
+        psi 1 is the full variety of people, smaller values are closer to the average appearance.
+        """
+        if seed is not None and codes is None:
+            codes = self.person(seed)
+        elif seed is not None or codes is None:
+            raise InputError("a face needs either a seed or codes (z_id, z_noise)")
+        z_id, z_noise = codes
+        device = self.generator.mean_phases.device
+        latents = Latents(z_id.to(device), self.expression(expression), z_noise.to(device))
+        return Face(self.generator.condition(latents, psi), latents)
+
+
+def load_model(path: str | Path, device: str = "cpu") -> Model:
+    """A model folder of ours, or a folder with AniFaceGAN's released files as they are.
+
+    Raises:
+        InputError: the folder or a file in it is missing, or something in it does not fit.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder, expected a model ({CARD} and weights, or the released files)")
+    if is_released_folder(folder):
+        card = ModelCard(name="AniFaceGAN (released)", face_model=BFM, pitch_offset=PITCH_OFFSET)
+        checkpoint = Checkpoint(load_released(folder), card)
+    else:
+        checkpoint = load_checkpoint(folder)
+    checkpoint.generator.eval().requires_grad_(False).to(device)
+    return Model(checkpoint)

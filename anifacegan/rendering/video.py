@@ -1,0 +1,59 @@
+"""TODO docstring of anifacegan.rendering.video."""
+
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+from jaxtyping import UInt8
+
+from anifacegan.runtime.errors import first_line
+
+
+def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]], fps: int) -> None:
+    """Write H.264 in MP4, yuv420p as every player reads it.
+
+    An odd size gets one more row and column, copies of the last. When writing fails or is interrupted, no file is
+    left at ``path``.
+
+    Raises:
+        OSError: the encoder failed, for lack of space say; what it says itself goes to stderr.
+    """
+    frames = map(_even, frames)
+    first = next(frames)
+    height, width = first.shape[:2]
+    encoder = imageio_ffmpeg.write_frames(
+        str(path), (width, height), fps=fps, codec="libx264", quality=None, macro_block_size=1,
+        ffmpeg_log_level="error", output_params=["-crf", "18", "-movflags", "+faststart", "-f", "mp4"],
+    )  # fmt: skip
+    count = 0
+    try:
+        try:
+            encoder.send(None)
+            for frame in chain([first], frames):
+                encoder.send(np.ascontiguousarray(frame))
+                count += 1
+        finally:
+            encoder.close()
+        _check_frame_count(path, count)
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(f"{path.name}: the video encoder failed ({first_line(error)})") from None
+        raise
+
+
+def _check_frame_count(path: Path, count: int) -> None:
+    """Refuse a video that is not whole: imageio-ffmpeg ignores the encoder's exit status."""
+    try:
+        found = imageio_ffmpeg.count_frames_and_secs(str(path))[0]
+    except RuntimeError:
+        raise OSError("it left no readable video") from None
+    if found != count:
+        raise OSError(f"it left {found} frames, expected {count}")
+
+
+def _even(frame: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "even_height even_width 3"]:
+    height, width = frame.shape[:2]
+    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

@@ -1,0 +1,67 @@
+"""Arrays of a file, checked before anything computes with them.
+
+Compiled loops look neither at indices nor at what is no number: an index beyond an array ends the process.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from anifacegan.runtime.errors import InputError
+
+KINDS = {"f": "floats", "iu": "whole numbers", "fiu": "numbers", "b": "booleans", "U": "texts"}
+"""Kinds of a dtype, and how a message calls them."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an array of a file has to be."""
+
+    kinds: str
+    """One of :data:`KINDS`."""
+    shape: tuple[int | str, ...]
+    """Sizes; a text names a size that all arrays with that name share."""
+    within: tuple[int | float | str, int | float | str] | None = None
+    """Smallest and largest value; a text names a size, and the values are indices below it."""
+
+
+def check_arrays(path: Path, arrays: Mapping[str, np.ndarray], expected: Mapping[str, Expected], advice: str) -> None:
+    """Refuse, by name, the first array that is of another kind or shape, not finite, or out of its range.
+
+    ``advice`` ends the message.
+
+    Raises:
+        InputError: names the file and the array, what it is, and what is expected.
+    """
+    sizes: dict[str, int] = {}
+    for name, like in expected.items():
+        array = arrays[name]
+        _check_shape(f"{path}: key '{name}'", array, like, sizes, advice)
+    for name, like in expected.items():
+        _check_values(f"{path}: key '{name}'", arrays[name], like, sizes, advice)
+
+
+def _check_shape(place: str, array: np.ndarray, like: Expected, sizes: dict[str, int], advice: str) -> None:
+    fits = array.dtype.kind in like.kinds and array.ndim == len(like.shape)
+    for wanted, got in zip(like.shape, array.shape, strict=False):
+        fits = fits and got == (sizes.setdefault(wanted, got) if isinstance(wanted, str) else wanted)
+    if not fits:
+        shape = ", ".join(str(sizes.get(size, size)) if isinstance(size, str) else str(size) for size in like.shape)
+        raise InputError(
+            f"{place} is {array.dtype}{array.shape}, expected {KINDS[like.kinds]} of shape ({shape}); {advice}"
+        )
+
+
+def _check_values(place: str, array: np.ndarray, like: Expected, sizes: dict[str, int], advice: str) -> None:
+    if array.dtype.kind == "U" or array.size == 0:
+        return
+    lowest, highest = array.min(), array.max()                         # NaN where one is
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
+        raise InputError(f"{place} has values that are not finite; {advice}")
+    if like.within is None:
+        return
+    low, high = (sizes[end] - 1 if isinstance(end, str) else end for end in like.within)
+    if lowest < low or highest > high:
+        raise InputError(f"{place} holds {lowest} to {highest}, expected {low} to {high}; {advice}")

@@ -1,0 +1,106 @@
+"""A data set in memory for the photometric stage: random rays of random pictures, with what is known of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from anifacegan.data.dataset import CoefficientTable
+from anifacegan.data.synthetic.geometry_buffers import DEPTH_STEPS, Surfaces
+from anifacegan.geometry.cameras import RECONSTRUCTION_SIZE_PX
+from anifacegan.geometry.rays import Rays, image_rays, pixel_rays
+from anifacegan.models.coefficient_vae import Latents
+from anifacegan.runtime.errors import InputError
+from anifacegan.training.batches import TrainingFaces, reduced
+from anifacegan.training.initialization import visible_scale
+
+LANDMARKS = slice(17, 68)
+"""Brows, nose, eyes and mouth: where people look."""
+LANDMARK_SPREAD = 0.04
+"""Standard deviation of rays about a landmark, in image heights."""
+
+
+@dataclass(frozen=True)
+class PairedBatch:
+    """Rays of some pictures."""
+
+    z_id: Float[Tensor, "batch 80"]
+    z_exp: Float[Tensor, "batch 64"]
+    z_noise: Float[Tensor, "batch 80"]
+    rays: Rays
+    rgb: Float[Tensor, "batch ray 3"]
+    """Colours in [0, 1]."""
+    distance: Float[Tensor, "batch ray"]
+    """Of the surface, world units; infinite where the background is seen."""
+    inside: Bool[Tensor, "batch ray"]
+    """Away from silhouettes: the eight neighbours show head, or background, alike."""
+
+
+class PairedData(TrainingFaces):
+    """Pictures, codes and surfaces; the last ``held_out`` pictures are never drawn."""
+
+    appearance_known = True
+
+    def __init__(
+        self,
+        images: UInt8[Tensor, "item size size 3"],
+        codes: CoefficientTable,
+        surfaces: Surfaces,
+        fov_deg: float,
+        held_out: int,
+    ) -> None:
+        if codes.noise is None:
+            raise InputError("the photometric stage needs synthetic data: every .mat has to hold 'noise'")
+        super().__init__(codes, held_out)
+        self.images, self.surfaces, self.z_noise, self.fov_deg = images, surfaces, codes.noise, fov_deg
+        self.size = images.shape[1]
+        last = RECONSTRUCTION_SIZE_PX - 1
+        landmarks = torch.stack([codes.lm68[..., 0], last - codes.lm68[..., 1]], dim=-1)
+        self.landmarks_px = landmarks[:, LANDMARKS] * ((self.size - 1) / last)
+
+    def visible_scale(self, most: int = 4000) -> Float[Tensor, "160"]:
+        """How much each entry of [z_id, z_noise] shows in the training pictures."""
+        chosen = torch.arange(0, self.count, -(-self.count // most))
+        return visible_scale(torch.cat([self.z_id[chosen], self.z_noise[chosen]], dim=1), self.images[chosen])
+
+    def draw(self, batch: int, rays: int, rng: torch.Generator) -> PairedBatch:
+        """Random rays of random pictures: half of them anywhere, half about landmarks."""
+        items = self.draw_items(batch, rng)
+        anywhere = torch.randint(self.size, (batch, rays - rays // 2, 2), generator=rng)
+        chosen = torch.randint(self.landmarks_px.shape[1], (batch, rays // 2), generator=rng)
+        about = self.landmarks_px[items].gather(1, chosen[..., None].expand(-1, -1, 2))
+        about = about + LANDMARK_SPREAD * self.size * torch.randn(about.shape, generator=rng)
+        pixels = torch.cat([anywhere, about.round().long().clamp(0, self.size - 1)], dim=1)  # (B, R, 2) x, y
+        x, y = pixels.unbind(-1)
+        pitch, yaw = self.pose[items].unbind(-1)
+        distance, inside = self._surface(items.numpy(), x.numpy(), y.numpy())
+        return PairedBatch(
+            z_id=self.z_id[items],
+            z_exp=self.z_exp[items],
+            z_noise=self.z_noise[items],
+            rays=pixel_rays(pitch, yaw, x.float(), y.float(), self.size, self.fov_deg),
+            rgb=self.images[items[:, None], y, x].float() / 255,
+            distance=distance,
+            inside=inside,
+        )
+
+    def held_out_view(self, index: int, size: int) -> tuple[Latents, Rays, Float[Tensor, "size size 3"]]:
+        """See :class:`anifacegan.training_faces.HeldOutViews`."""
+        item = slice(self.count + index, self.count + index + 1)
+        rays = image_rays(*self.pose[item].unbind(-1), size, self.fov_deg)
+        codes = Latents(self.z_id[item], self.z_exp[item], self.z_noise[item])
+        return codes, rays, reduced(self.images[self.count + index], size)
+
+    def _surface(self, items: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:
+        window = np.arange(-1, 2)
+        last = self.size - 1
+        rows = np.clip(y[..., None, None] + window[:, None], 0, last)  # (B, R, 3, 1)
+        columns = np.clip(x[..., None, None] + window, 0, last)        # (B, R, 1, 3)
+        around = self.surfaces.distance[items[:, None, None, None], rows, columns]
+        covered = (around > 0).reshape(*x.shape, 9)
+        steps = around[..., 1, 1].astype(np.float32)
+        distance = np.where(steps > 0, steps / np.float32(DEPTH_STEPS), np.float32(np.inf))
+        inside = covered.all(-1) | ~covered.any(-1)
+        return torch.from_numpy(distance), torch.from_numpy(inside)

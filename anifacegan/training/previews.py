@@ -1,0 +1,89 @@
+"""What a run shows of its generator on schedule: held-out faces, and people of its own in every expression and view.
+
+Everything is drawn by the averaged weights, with the exact renderer.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from anifacegan.geometry.conventions import EXP_DIM
+from anifacegan.geometry.rays import Rays
+from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.generator import Avatar, Generator
+from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
+from anifacegan.rendering.deformation_maps import SLICE_RAYS, WHITE_HOT, View, heat, image_bytes, view
+from anifacegan.rendering.frame import decibels
+from anifacegan.rendering.volume import in_slices, render_rays
+from anifacegan.runtime.devices import moved
+from anifacegan.training.batches import HeldOutViews
+
+MOST_HELD_OUT = 6
+
+PEOPLE = (1, 2, 3)
+"""Seeds of the people on the sheets; they are the same at every step."""
+YAW = (-0.5, -0.25, 0.0, 0.25, 0.5)
+"""Views on the sheets, radians from frontal."""
+
+
+@torch.no_grad()
+def held_out_faces(
+    generator: Generator, data: HeldOutViews, count: int, size: int
+) -> tuple[UInt8[np.ndarray, "height width 3"], float | None]:
+    """Faces that training never sees, side by side: as they are, rendered, with the neutral expression. Also the
+    rendered ones' error, as a PSNR in dB; None where their colours are not known by code."""
+
+    def drawn(codes: Latents, rays: Rays) -> Tensor:
+        avatar, rays = generator.condition(moved(codes, generator.device)), moved(rays, generator.device)
+        rgb = torch.cat([render_rays(avatar, part).rgb for part in in_slices(rays, SLICE_RAYS)], dim=1)
+        return rgb.cpu().reshape(size, size, 3)
+
+    columns, errors = [], []
+    for index in range(min(MOST_HELD_OUT, count)):
+        codes, rays, truth = data.held_out_view(index, size)
+        neutral = Latents(codes.z_id, torch.zeros_like(codes.z_exp), codes.z_noise)
+        pictures = [drawn(c, rays) for c in (codes, neutral)]
+        errors.append(float((pictures[0] - truth).square().mean()))
+        columns.append(torch.cat([truth, *pictures], dim=0))
+    psnr = float(decibels(np.mean(errors))) if data.appearance_known else None
+    return image_bytes(torch.cat(columns, dim=1)), psnr
+
+
+@torch.no_grad()
+def sheets(
+    generator: Generator, expressions: Mapping[str, Float[np.ndarray, "64"]], size: int
+) -> dict[str, UInt8[np.ndarray, "height width 3"]]:
+    """Labelled pictures of some people, by the sheet's name.
+
+    ``expressions`` and ``deformation``: people and expressions, in colour and as the length of the deformation's steps
+    (0 black, 10 mm red, 20 mm yellow, 30 mm white). ``yaw`` and ``depth``: people and views, in colour and as distance.
+    """
+    faces: dict[str, list[View]] = {}
+    turned: dict[str, list[View]] = {}
+    for seed in PEOPLE:
+        person = generator.sample_people([torch.Generator().manual_seed(seed)])
+        name = f"person {seed}"
+        faces[name] = [view(_avatar(generator, person, z_exp), 0.0, size) for z_exp in expressions.values()]
+        neutral = _avatar(generator, person, np.zeros(EXP_DIM, np.float32))
+        turned[name] = [view(neutral, yaw, size) for yaw in YAW]
+    views = [f"yaw {yaw:+.2f}" for yaw in YAW]
+    return {
+        "expressions": _sheet(list(expressions), faces, lambda seen: seen.rgb),
+        "deformation": _sheet(list(expressions), faces, lambda seen: heat(seen.step / WHITE_HOT)),
+        "yaw": _sheet(views, turned, lambda seen: seen.rgb),
+        "depth": _sheet(views, turned, lambda seen: seen.depth[..., None].expand(-1, -1, 3)),
+    }
+
+
+def _avatar(generator: Generator, person: tuple[Tensor, Tensor], z_exp: Float[np.ndarray, "64"]) -> Avatar:
+    z_id, z_noise = person
+    return generator.condition(Latents(z_id, torch.from_numpy(z_exp)[None].to(z_id), z_noise))
+
+
+def _sheet(
+    labels: list[str], rows: dict[str, list[View]], colours: Callable[[View], Tensor]
+) -> UInt8[np.ndarray, "height width 3"]:
+    return contact_sheet(labels, [SheetRow(name, [image_bytes(colours(v)) for v in seen]) for name, seen in rows.items()])

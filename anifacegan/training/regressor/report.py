@@ -1,0 +1,79 @@
+"""How well a face reconstruction network knows people that it has never seen."""
+
+import torch
+
+from anifacegan.data.augmentation import UNCHANGED, DegradationConfig
+from anifacegan.face_model.regressed import (
+    FIRST_EXPRESSIONS,
+    FaceLandmarks,
+    Reconstruction,
+    correlation,
+    pose_of,
+)
+from anifacegan.models.face_regressor import ReconstructionNetwork
+from anifacegan.training.regressor.data import FaceBatch, FacePictures, degraded_batch
+from anifacegan.training.regressor.loop import REPORT_SIZE, focal_length
+
+BATCH = 64
+
+SEED = 20_001
+"""Of the degradations: the same in every report."""
+DEGRADED = "degraded_"
+"""Before the names of what was measured on degraded pictures."""
+
+
+def held_out_report(
+    network: ReconstructionNetwork,
+    landmarks: FaceLandmarks,
+    pictures: FacePictures,
+    degradations: DegradationConfig,
+) -> dict[str, float]:
+    """Errors on pictures as they are, and, named ``degraded_...``, on the same pictures degraded. Network and landmarks
+    are on one device; pictures are in host memory.
+    """
+    report = {}
+    for prefix, config in (("", UNCHANGED), (DEGRADED, degradations)):
+        found, truth = reconstructed(network, pictures, config, focal_length(landmarks, pictures.size))
+        report |= {prefix + name: value for name, value in errors(found, truth, landmarks).items()}
+    return report
+
+
+@torch.no_grad()
+def reconstructed(
+    network: ReconstructionNetwork, pictures: FacePictures, degradations: DegradationConfig, focal_px: float
+) -> tuple[Reconstruction, FaceBatch]:
+    """What the network sees in all pictures, and what is there."""
+    was_training, rng, device = network.training, torch.Generator().manual_seed(SEED), network.mean.device
+    network.eval()
+    found, batches = [], []
+    for items in torch.arange(len(pictures)).split(BATCH):
+        batches.append(degraded_batch(pictures, items, degradations, focal_px, rng, device))
+        found.append(network(batches[-1].images).rows())
+    network.train(was_training)
+    truth = FaceBatch(
+        images=torch.cat([batch.images for batch in batches]),
+        face=Reconstruction.from_rows(torch.cat([batch.face.rows() for batch in batches])),
+        landmarks_px=torch.cat([batch.landmarks_px for batch in batches]),
+    )
+    return Reconstruction.from_rows(torch.cat(found)), truth
+
+
+def errors(found: Reconstruction, truth: FaceBatch, landmarks: FaceLandmarks) -> dict[str, float]:
+    """Means over the pictures: |yaw|, |pitch| in degrees, distances of landmarks in pixels at 128 px, and correlations.
+
+    ``exp_correlation`` is the mean of the first ten coefficients' correlations over the pictures, ``exp_lowest`` the
+    lowest of the ten, ``exp_all`` the mean of all 64.
+    """
+    size = truth.images.shape[-1]
+    pitch, yaw = torch.rad2deg(pose_of(found.angle) - pose_of(truth.face.angle)).abs().mean(dim=0).tolist()
+    distance = (landmarks.pixels(found, size) - truth.landmarks_px).norm(dim=-1)
+    expressions = correlation(found.exp, truth.face.exp)
+    return {
+        "yaw_deg": yaw,
+        "pitch_deg": pitch,
+        "landmarks_px": float(distance.mean()) * (REPORT_SIZE - 1) / (size - 1),
+        "exp_correlation": float(expressions[:FIRST_EXPRESSIONS].mean()),
+        "exp_lowest": float(expressions[:FIRST_EXPRESSIONS].min()),
+        "exp_all": float(expressions.mean()),
+        "id_correlation": float(correlation(found.id, truth.face.id)[:FIRST_EXPRESSIONS].mean()),
+    }

@@ -1,0 +1,230 @@
+"""What baking costs and how near a played film is to the exact one: by size of textures and grids, and by the number of
+blendshapes and of their stations, side by side.
+
+The film is that of ``render.sh``: a person turns the head while an expression comes, or several one after the other.
+Exact frames are rendered once; each way of baking plays the same frames, a frame of each way in turn.
+"""
+
+import json
+import statistics
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from anifacegan.avatars.baking.bake import BakeConfig, bake, key_expressions, model_charts, person_condition
+from anifacegan.avatars.layered_mesh import LayeredAvatar
+from anifacegan.avatars.players.numba_player import play
+from anifacegan.rendering.frame import decibels
+from anifacegan.rendering.model import Model
+from anifacegan.runtime.errors import require_at_least
+from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.typed_config import several
+
+FACE = 0.62
+"""The face crop is the middle of the picture, of this share of its side."""
+
+
+@dataclass(frozen=True)
+class BakeBenchmark:
+    """Measure baking and playing: seconds, milliseconds a frame, and decibels to the exact frames."""
+
+    model: Path = Path("checkpoints/demo")
+    """Model folder."""
+    seed: int = 1
+    """Which person."""
+    expression: str | tuple[str, ...] = "mat/smile.mat"
+    """What comes while the head turns: a .mat file, or names such as smile=0.7; several come one after the other."""
+    yaw: float = 0.35
+    """The head turns from minus to plus this, radians."""
+    frames: int = 10
+    """Of the film."""
+    size: int = 256
+    """Height and width of the frames, pixels."""
+    psi: float = 0.7
+    """Truncation."""
+    textures: int | tuple[int, ...] = (256, 384, 512, 768)
+    """Texture sizes that are compared, with the first grid."""
+    grids: int | tuple[int, ...] = (128, 64, 192)
+    """Grid sizes that are compared, with the third texture, or the last where there are fewer."""
+    stations: int | tuple[int, ...] = (2, 1)
+    """Stations of blendshapes that are compared, with that texture and the first grid; the first are those of all other
+    rows."""
+    blendshapes: int | tuple[int, ...] = ()
+    """Numbers of blendshapes that are compared, with that texture and the first grid; the other rows have as many as
+    the film needs, which is also the most."""
+    rounds: int = 5
+    """How often each frame is played."""
+    json: Path | None = None
+    """File for the same numbers."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "frames", "rounds")
+        require_at_least(self, 16, "size")
+        require_at_least(self, 0, "seed")
+        if not all(several(values) for values in (self.textures, self.grids, self.stations, self.expression)):
+            raise ValueError("textures, grids, stations and expression need at least one value each")
+        if self.frames < 1 + len(several(self.expression)):
+            raise ValueError(f"frames is {self.frames}, expected more than there are expressions")
+        if not all(count >= 1 for count in several(self.blendshapes)):
+            raise ValueError(f"blendshapes are {list(several(self.blendshapes))}, expected 1 or more")
+        if not 0 <= self.yaw <= 1.0:
+            raise ValueError(f"yaw is {self.yaw}, expected 0 to 1 radians")
+        self.ways()                                                    # refuses what cannot be baked so
+
+    def ways(self) -> list[tuple[BakeConfig, int | None]]:
+        """Every way of baking that is measured, with its number of blendshapes; None is as many as are needed."""
+        widest = max(self.yaw, 0.05) + 0.05
+        textures, grids, stations = several(self.textures), several(self.grids), several(self.stations)
+        usual = BakeConfig(
+            texture=textures[min(2, len(textures) - 1)], grid=grids[0], stations=stations[0], widest_rad=widest
+        )
+        ways: list[tuple[BakeConfig, int | None]] = [(replace(usual, texture=texture), None) for texture in textures]
+        ways += [(replace(usual, grid=grid), None) for grid in grids[1:]]
+        ways += [(replace(usual, stations=count), None) for count in stations[1:]]
+        return ways + [(usual, count) for count in several(self.blendshapes)]
+
+
+@dataclass(frozen=True)
+class BakeMeasurement:
+    """What one way of baking takes, and how its film looks."""
+
+    texture: int
+    grid: int
+    stations: int
+    blendshapes: int
+    chart_seconds: float
+    """Once for a model."""
+    bake_seconds: float
+    """Once for a person."""
+    triangles: int
+    play_ms: float
+    """Median of a frame, the expression's geometry included."""
+    exact_ms: float
+    """Median of an exact frame."""
+    psnr_db: float
+    """Mean over the film, whole pictures."""
+    worst_db: float
+    """The worst frame's."""
+    face_db: float
+    """Mean over the film, face crop."""
+    worst_face_db: float
+    largest_error: float
+    """Of any colour of any pixel, in [0, 1]."""
+
+
+def measure_baking(model: Model, config: BakeBenchmark) -> list[BakeMeasurement]:
+    """One line for each way. The model is on the CPU or a GPU; playing is on the CPU."""
+    codes, film = model.person(config.seed), _film(model, config)
+    yaws = np.linspace(-config.yaw, config.yaw, config.frames)
+    exact, exact_times = [], []
+    for z_exp, yaw in zip(tqdm(film, desc="exact frames", leave=False, disable=None), yaws, strict=True):
+        face = model.face(codes=codes, expression=z_exp, psi=config.psi)
+        started = time.perf_counter()
+        exact.append(face.picture(float(yaw), 0.0, config.size).rgb.cpu())
+        exact_times.append(time.perf_counter() - started)
+    baked = [_baked(model, config, *way, film, codes) for way in tqdm(config.ways(), leave=False, disable=None)]
+    times: list[list[float]] = [[] for _ in baked]
+    errors: list[list[Tensor]] = [[] for _ in baked]
+    for avatar, *_ in baked:
+        play(avatar, avatar.neutral, 0.0, 0.0, config.size)           # compiles
+    for number in range(config.rounds):
+        for z_exp, yaw, right in zip(film, yaws, exact, strict=True):
+            for (avatar, *_), took, wrong in zip(baked, times, errors, strict=True):
+                started = time.perf_counter()
+                picture = play(avatar, avatar.posed(z_exp), float(yaw), 0.0, config.size)
+                took.append(time.perf_counter() - started)
+                if number == 0:
+                    wrong.append(picture.rgb - right)
+    return [
+        _measurement(way, charting, baking, avatar, took, exact_times, torch.stack(wrong))
+        for (way, _), (avatar, charting, baking), took, wrong in zip(config.ways(), baked, times, errors, strict=True)
+    ]
+
+
+def _film(model: Model, config: BakeBenchmark) -> Float[np.ndarray, "frame 64"]:
+    """Expressions of the frames: from neutral to the first, from there to the next, in equal times."""
+    expressions = (None, *several(config.expression))
+    met = np.stack([model.expressions.coefficients(expression) for expression in expressions])
+    at = np.linspace(0, config.frames - 1, len(met)).round()           # frames that show one of them alone
+    weights = [np.interp(np.arange(config.frames), at, one) for one in np.eye(len(met))]
+    return np.stack(weights, axis=1).astype(np.float32) @ met
+
+
+def _baked(
+    model: Model,
+    config: BakeBenchmark,
+    way: BakeConfig,
+    shapes: int | None,
+    film: Float[np.ndarray, "frame 64"],
+    codes: tuple,
+) -> tuple[LayeredAvatar, float, float]:
+    """The avatar, and the seconds of charting and baking."""
+    started = time.perf_counter()
+    charts = model_charts(model, way.grid)
+    charted = time.perf_counter()
+    avatar, _ = bake(person_condition(model, codes, config.psi), film[key_expressions(film)[:shapes]], charts, way)
+    return avatar, charted - started, time.perf_counter() - charted
+
+
+def _measurement(
+    way: BakeConfig,
+    charting: float,
+    baking: float,
+    avatar: LayeredAvatar,
+    took: list[float],
+    exact_times: list[float],
+    error: Float[Tensor, "frame 3 size size"],
+) -> BakeMeasurement:
+    size = error.shape[-1]
+    middle = slice(round((1 - FACE) / 2 * size), size - round((1 - FACE) / 2 * size))
+    parts = (error, error[..., middle, middle])
+    whole, face = ([decibels(frame.square().mean().item()) for frame in part] for part in parts)
+    return BakeMeasurement(
+        texture=way.texture,
+        grid=way.grid,
+        stations=way.stations,
+        blendshapes=len(avatar.blendshapes),
+        chart_seconds=charting,
+        bake_seconds=baking,
+        triangles=len(avatar.triangles),
+        play_ms=1000 * statistics.median(took),
+        exact_ms=1000 * statistics.median(exact_times),
+        psnr_db=statistics.mean(whole),
+        worst_db=min(whole),
+        face_db=statistics.mean(face),
+        worst_face_db=min(face),
+        largest_error=error.abs().max().item(),
+    )
+
+
+def baking_table(found: list[BakeMeasurement]) -> str:
+    """All numbers for a reader, as Markdown."""
+    head = ["texture", "grid", "stations", "shapes", "bake s", "charts s", "triangles", "play ms", "frames/s",
+            "exact ms", "times faster", "PSNR", "worst", "face", "worst face"]  # fmt: skip
+    rows = [
+        [
+            f"{m.texture}", f"{m.grid}", f"{m.stations}", f"{m.blendshapes}",
+            f"{m.bake_seconds:.1f}", f"{m.chart_seconds:.1f}", f"{m.triangles}",
+            f"{m.play_ms:.1f}", f"{1000 / m.play_ms:.0f}", f"{m.exact_ms:.0f}", f"{m.exact_ms / m.play_ms:.0f}",
+            f"{m.psnr_db:.1f}", f"{m.worst_db:.1f}", f"{m.face_db:.1f}", f"{m.worst_face_db:.1f}",
+        ]
+        for m in found
+    ]  # fmt: skip
+    return markdown_table(head, rows)
+
+
+def write_baking_json(path: Path, config: BakeBenchmark, found: list[BakeMeasurement]) -> None:
+    """The same numbers for programs."""
+    content = {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "settings": {name: str(value) for name, value in vars(config).items()},
+        "measurements": [vars(m) for m in found],
+    }
+    write_complete(path, json.dumps(content, indent=2) + "\n")

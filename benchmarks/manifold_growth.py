@@ -1,0 +1,153 @@
+"""Larger networks that compute what smaller ones do: a model's picture at the cost of full-size networks.
+
+What a picture costs depends on the networks' sizes, and on where the sheets are opaque. Random weights of full size
+make no opaque face; here a trained model's weights become a part of larger networks, exactly:
+
+- a wider layer has the old units and new ones with random weights. Nothing behind reads the new ones;
+- a deeper template carries the old last layer on: a sine of a small number is that number, so ``sin(h / 100)`` passes
+  three layers and is off by 2e-5 of itself.
+
+Only the sizes of fields that rays evaluate change: the mapping networks, the alignment and the priors stay.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from anifacegan.models.deformation import DeformationField
+from anifacegan.models.generator import Generator, GeneratorConfig
+from anifacegan.models.manifolds import ManifoldField
+from anifacegan.models.siren import FREQUENCY_SHIFT, MappingNetwork
+from anifacegan.runtime.errors import InputError
+
+SMALL = 0.01
+"""What a passed-on unit is multiplied by, so that its sine is itself."""
+
+
+def grown_generator(old: Generator, rng: torch.Generator, full: GeneratorConfig | None = None) -> Generator:
+    """The same people as ``old`` in networks, levels and a march as large as those of ``full`` (null: the paper's).
+
+    Where ``full`` has another number of manifolds, they lie between the old outermost and innermost one, as close
+    together as the old ones are there.
+
+    Raises:
+        InputError: the old networks do not fit into the new ones.
+    """
+    full = full or GeneratorConfig()
+    config = replace(
+        old.config,
+        template=replace(old.config.template, hidden_dim=full.template.hidden_dim, layers=full.template.layers),
+        deformation=replace(
+            old.config.deformation, hidden_dim=full.deformation.hidden_dim, layers=full.deformation.layers
+        ),
+        manifolds=replace(full.manifolds, levels=_spread(old.manifolds.levels, len(full.manifolds.values()))),
+        march=replace(full.march, fov_deg=old.config.march.fov_deg, background_z=old.config.march.background_z),
+    )
+    _check_fits(old.config, config)
+    new = Generator(config).initialise(rng).to(old.device)
+    with torch.no_grad():
+        _grow_template(new, old)
+        _grow_deformation(new.deformation, old.deformation)
+        _grow_manifolds(new.manifolds, old.manifolds)
+        for name in ("alignment", "identity_prior", "expression_prior"):
+            part = getattr(old, name)
+            if part is not None:
+                getattr(new, name).load_state_dict(part.state_dict())
+    return new.eval().requires_grad_(False)
+
+
+def _spread(levels: Tensor, count: int) -> tuple[float, ...]:
+    """So many levels, spaced as the given ones are."""
+    place = torch.linspace(0, len(levels) - 1, count, dtype=torch.float64)
+    lower = place.long().clamp(max=len(levels) - 2)
+    old = levels.cpu().double()
+    return tuple(torch.lerp(old[lower], old[lower + 1], place - lower).tolist())
+
+
+def _check_fits(old: GeneratorConfig, new: GeneratorConfig) -> None:
+    for field in ("template", "deformation", "manifolds"):
+        small, large = getattr(old, field), getattr(new, field)
+        deeper = small.layers <= large.layers if field == "template" else small.layers == large.layers
+        if small.hidden_dim > large.hidden_dim or not deeper:
+            raise InputError(
+                f"{field} of {small.layers} layers of {small.hidden_dim} units does not fit into "
+                f"{large.layers} layers of {large.hidden_dim}"
+            )
+
+
+def _grow_template(new_generator: Generator, old_generator: Generator) -> None:
+    new, old = new_generator.template, old_generator.template
+    wide, narrow = new.config.hidden_dim, old.config.hidden_dim
+    deep, shallow = new.config.layers, old.config.layers
+    for k, layer in enumerate(old.layers):
+        _put(new.layers[k].linear, layer.linear)
+    for k in range(shallow, deep):
+        factor = (SMALL if k == shallow else 1.0) / FREQUENCY_SHIFT    # binding multiplies by the frequency
+        _pass_on(new.layers[k].linear, narrow, factor)
+    _put(new.colour_layer.linear, old.colour_layer.linear)
+    if deep > shallow:
+        new.colour_layer.linear.weight[:narrow, 3 : 3 + narrow] /= SMALL
+    for heads, old_heads in ((new.sigma_heads, old.sigma_heads), (new.rgb_heads, old.rgb_heads)):
+        for k, head in enumerate(heads):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+            if k < len(old_heads) - 1:
+                _put(head, old_heads[k])
+    # The old last layer's density is read there; its colour behind the colour layer, which is the new last one.
+    _put(new.sigma_heads[shallow - 2], old.sigma_heads[-1])
+    _put(new.rgb_heads[-1], old.rgb_heads[-1])
+    new.code_scale.copy_(old.code_scale)
+
+    kept = _places(wide, narrow, [*range(shallow), deep])              # layers, and the colour layer
+    passed = _places(wide, narrow, range(shallow, deep))
+    _grow_mapping(new.mapping, old.mapping, kept, passed)
+    new_generator.mean_frequencies.fill_(FREQUENCY_SHIFT)
+    new_generator.mean_phases.zero_()
+    new_generator.mean_frequencies[:, kept] = old_generator.mean_frequencies
+    new_generator.mean_phases[:, kept] = old_generator.mean_phases
+
+
+def _grow_deformation(new: DeformationField, old: DeformationField) -> None:
+    for layer, old_layer in zip(new.layers, old.layers, strict=True):
+        _put(layer.linear, old_layer.linear)
+    _put(new.head, old.head)
+    kept = _places(new.config.hidden_dim, old.config.hidden_dim, range(old.config.layers))
+    _grow_mapping(new.mapping, old.mapping, kept, kept[:0])
+
+
+def _grow_manifolds(new: ManifoldField, old: ManifoldField) -> None:
+    for layer, old_layer in zip(new.hidden, old.hidden, strict=True):
+        _put(layer, old_layer)
+    _put(new.output, old.output)
+
+
+def _grow_mapping(new: MappingNetwork, old: MappingNetwork, kept: Tensor, passed: Tensor) -> None:
+    """The old units' frequencies and phases at their new places; frequency 30 and phase 0 for those passed on."""
+    new.hidden.load_state_dict(old.hidden.state_dict())
+    for values, old_values in ((new.output.weight, old.output.weight), (new.output.bias, old.output.bias)):
+        halves, old_halves = values.chunk(2), old_values.chunk(2)      # frequencies, phases
+        for half, old_half in zip(halves, old_halves, strict=True):
+            half[kept] = old_half
+            half[passed] = 0.0
+
+
+def _places(wide: int, narrow: int, layers: range | list[int]) -> Tensor:
+    """Indices of the first ``narrow`` of ``wide`` units of some layers that lie one behind the other."""
+    return torch.cat([torch.zeros(0, dtype=torch.long), *(torch.arange(narrow) + wide * k for k in layers)])
+
+
+def _put(new: nn.Linear, old: nn.Linear) -> None:
+    """The old layer's part of a larger one, which reads nothing else."""
+    rows, columns = old.weight.shape
+    new.weight[:rows] = 0.0
+    new.weight[:rows, :columns] = old.weight
+    if old.bias is not None:
+        new.bias[:rows] = old.bias
+
+
+def _pass_on(new: nn.Linear, count: int, factor: float) -> None:
+    """The first units, times a factor."""
+    new.weight[:count] = 0.0
+    new.weight[:count, :count] = factor * torch.eye(count, device=new.weight.device)
+    new.bias[:count] = 0.0

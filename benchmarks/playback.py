@@ -1,0 +1,162 @@
+"""How fast a baked avatar plays: milliseconds until a frame is there, and frames a second that stay on the device.
+
+All players play the same film: a head that turns while an expression comes, in the sizes in turn.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from anifacegan.avatars.baking.bake import BakeConfig, bake, model_charts, person_condition
+from anifacegan.avatars.layered_mesh import LayeredAvatar
+from anifacegan.avatars.players.choice import NumbaPlayer
+from anifacegan.avatars.players.torch_player import TorchPlayer
+from anifacegan.geometry.rasterization.rasterizer import Backend, drawn_by
+from anifacegan.rendering.model import Model
+from anifacegan.runtime.errors import require_at_least
+from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.typed_config import several
+
+
+@dataclass(frozen=True)
+class PlaybackBenchmark:
+    """Measure how fast a baked avatar plays."""
+
+    model: Path = Path("checkpoints/demo")
+    """Model folder."""
+    seed: int = 1
+    """Which person."""
+    expression: str = "smile"
+    """What comes while the head turns: a .mat file, or names such as smile=0.7."""
+    yaw: float = 0.35
+    """The head turns from minus to plus this, radians."""
+    psi: float = 0.7
+    """Truncation."""
+    sizes: int | tuple[int, ...] = (128, 256, 512)
+    """Heights and widths of the frames, pixels."""
+    frames: int = 50
+    """Of the film."""
+    players: Backend | tuple[Backend, ...] = ()
+    """Who draws: numba on the CPU; torch and nvdiffrast on the GPU, without one torch on the CPU. None given: numba,
+    and where there is a GPU the others, too."""
+    bake: BakeConfig = BakeConfig()
+    """How the avatar is baked."""
+    json: Path | None = None
+    """File for the same numbers."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 2, "frames")
+        require_at_least(self, 0, "seed")
+        sizes = several(self.sizes)
+        if "auto" in several(self.players):
+            raise ValueError("players has 'auto', expected some of numba, torch, nvdiffrast")
+        if not abs(self.yaw) <= self.bake.widest_rad:
+            raise ValueError(f"yaw is {self.yaw}, expected at most bake.widest_rad, which is {self.bake.widest_rad}")
+        if not sizes or not all(8 <= size <= 4096 for size in sizes):
+            raise ValueError(f"sizes are {list(sizes)}, expected one or several of 8 to 4096")
+
+    def chosen_players(self) -> tuple[Backend, ...]:
+        """Who is measured here."""
+        if several(self.players):
+            return tuple(several(self.players))
+        if not torch.cuda.is_available():
+            return ("numba",)
+        fastest = drawn_by("auto", torch.device("cuda"))
+        return ("numba", "torch") if fastest == "torch" else ("numba", "torch", fastest)
+
+
+@dataclass(frozen=True)
+class PlaybackMeasurement:
+    """One player at one size."""
+
+    player: str
+    device: str
+    size: int
+    latency_ms: float
+    """Until a frame is there: the median."""
+    frames_per_second: float
+    """Frames made one after the other, and waited for once."""
+
+
+def measure_playback(model: Model, config: PlaybackBenchmark) -> list[PlaybackMeasurement]:
+    """Bake once, then play on every player.
+
+    Raises:
+        InputError: a player is asked for that this machine has not.
+    """
+    code, chosen = model.expressions.coefficients(config.expression), config.chosen_players()
+    for name in chosen:
+        drawn_by(name, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    condition = person_condition(model, model.person(config.seed), config.psi)
+    avatar, _ = bake(condition, code[None], model_charts(model, config.bake.grid), config.bake)
+    players = {name: _films(name, avatar) for name in chosen}
+    share = np.linspace(0, 1, config.frames, dtype=np.float32)
+    z_exp, yaw = share[:, None] * code, np.linspace(-config.yaw, config.yaw, config.frames)
+    found = []
+    for size in tqdm(several(config.sizes), desc="sizes", leave=False, disable=None):
+        for name, (device, film, wait) in players.items():
+            film(z_exp[:2], yaw[:2], size)                             # compiles
+            wait()
+            latencies = []
+            for k in range(config.frames):
+                started = time.perf_counter()
+                film(z_exp[k : k + 1], yaw[k : k + 1], size)
+                wait()
+                latencies.append(time.perf_counter() - started)
+            started = time.perf_counter()
+            film(z_exp, yaw, size)
+            wait()
+            rate = config.frames / (time.perf_counter() - started)
+            found.append(PlaybackMeasurement(name, device, size, 1000 * statistics.median(latencies), rate))
+    return found
+
+
+Film = Callable[[np.ndarray, np.ndarray, int], object]
+
+
+def _films(name: Backend, avatar: LayeredAvatar) -> tuple[str, Film, Callable[[], None]]:
+    """Where a player plays, how it makes the frames of (z_exp, yaw, size), and how one waits for them."""
+    if name == "numba":
+        numba = NumbaPlayer(avatar)
+        return "cpu", lambda codes, yaw, size: [
+            numba.picture(code, float(angle), 0.0, size) for code, angle in zip(codes, yaw, strict=True)
+        ], lambda: None
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    player = TorchPlayer(avatar, device, name)
+    return (
+        device,
+        lambda codes, yaw, size: player.frames(codes, yaw, np.zeros_like(yaw), size),
+        torch.cuda.synchronize if device == "cuda" else lambda: None,
+    )
+
+
+def playback_table(found: list[PlaybackMeasurement]) -> str:
+    """All numbers for a reader, as Markdown; and how cost grows with the pixels."""
+    head = ["player", "device", "px", "one frame, ms", "frames/s", "cost of a pixel, relative"]
+    rows = []
+    for m in found:
+        first = next(other for other in found if other.player == m.player)
+        growth = (first.frames_per_second / m.frames_per_second) / (m.size / first.size) ** 2
+        rows.append(
+            [m.player, m.device, f"{m.size}", f"{m.latency_ms:.2f}", f"{m.frames_per_second:.0f}", f"{growth:.2f}"]
+        )
+    return markdown_table(head, rows)
+
+
+def write_playback_json(path: Path, config: PlaybackBenchmark, found: list[PlaybackMeasurement]) -> None:
+    """The same numbers for programs."""
+    content = {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "settings": {name: str(value) for name, value in vars(config).items()},
+        "measurements": [asdict(m) for m in found],
+    }
+    write_complete(path, json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,286 @@
+"""An avatar's file plays as the avatar does, without networks; what does not fit is refused in one line."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from anifacegan.avatars.avatar import AvatarCard, AvatarPlayer, load_avatar, save_avatar
+from anifacegan.avatars.layered_mesh import LayeredAvatar
+from anifacegan.face_model.coefficients import ExpressionBasis
+from anifacegan.face_model.trajectories import DriveConfig, Expression, planned_trajectory
+from anifacegan.geometry.rays import MarchConfig
+from tests.fixtures.flat_avatars import avatar_of, bumpy_sheet
+from tests.fixtures.one_line import assert_one_line
+from tests.test_layers import SOURCES, own_imports
+
+UNITS = ("jawOpen", "mouthSmileLeft", "mouthSmileRight")
+HEADER = "anifacegan.avatar"
+
+
+def an_avatar() -> LayeredAvatar:
+    """Two bumpy sheets with two expressions: the first units of the basis."""
+    rng = np.random.default_rng(0)
+    avatar = avatar_of(*(bumpy_sheet(z, rng) for z in (0.06, 0.02)), march=MarchConfig(samples=33, far=1.2))
+    texels = np.maximum(avatar.texels, 0)
+    return dataclasses.replace(
+        avatar,
+        texels=texels,
+        blendshapes=0.01 * rng.standard_normal((2, 2, len(avatar.vertices), 3)).astype(np.float32),
+        texel_steps=rng.standard_normal((2, 2, 9, 2)).astype(np.float32),
+        codes=basis().units_to_exp.T[:2].copy(),
+    )
+
+
+def basis() -> ExpressionBasis:
+    return ExpressionBasis(UNITS, np.random.default_rng(1).standard_normal((64, 3)).astype(np.float32))
+
+
+def a_player(**changes: object) -> AvatarPlayer:
+    card = AvatarCard(
+        name="someone", model="small", face_model="open", psi=0.7, expressions=("jawOpen", "mouthSmileLeft"),
+        pitch_offset=0.1, licence="free", presets={"gape": {"jawOpen": 0.5}}, expression_units=UNITS,
+        baking={"texture": 6, "residual": [1e-5, 2e-5]},
+    )  # fmt: skip
+    return dataclasses.replace(AvatarPlayer(an_avatar(), card, basis()), **changes)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    save_avatar(tmp_path / "someone.safetensors", a_player())
+    return tmp_path / "someone.safetensors"
+
+
+def test_mat_files_without_an_exact_pose_have_the_pitch_offset_of_the_card(tmp_path: Path) -> None:
+    path, zeros = tmp_path / "a.mat", np.zeros((1, 64), np.float32)
+    scipy.io.savemat(path, {"exp": zeros, "angle": np.array([[0.25, 0.3, 0.0]])})
+    drive = DriveConfig(str(path), frames=1, pose_from_mat=True)
+    trajectory = planned_trajectory(drive, a_player().expressions, [Expression("a", zeros[0], path)], False)
+    assert np.allclose(trajectory.pitch, 0.15) and np.allclose(trajectory.yaw, 0.3)
+
+
+# ---------------------------------------------------------------------------------------------------------- the file
+def test_a_file_plays_as_the_avatar_did(path: Path) -> None:
+    """Blendshapes are kept as float16: steps of up to 4 cm are rounded by 1e-5, a hundredth of a pixel."""
+    before, after = a_player(), load_avatar(path)
+    assert after.card == before.card and after.avatar.march == before.avatar.march
+    assert after.avatar.widest_rad == before.avatar.widest_rad
+    for name in ("vertices", "texels", "triangles", "starts", "textures", "background", "codes", "texel_steps"):
+        np.testing.assert_array_equal(getattr(after.avatar, name), getattr(before.avatar, name))
+    np.testing.assert_allclose(after.avatar.blendshapes, before.avatar.blendshapes, atol=1.6e-5)
+    for expression in (None, "neutral", "jawOpen=0.7", "gape", "gape=0.3,mouthSmileLeft=0.4"):
+        one, other = (player.picture(0.2, -0.1, 24, expression) for player in (before, after))
+        for plane in ("rgb", "foreground", "foreground_rgb", "depth"):
+            # A pixel on an edge of triangles may change sides.
+            differ = (getattr(one, plane) - getattr(other, plane)).abs().amax(0) > 0.01
+            assert differ.sum() <= (0 if expression in (None, "neutral") else 6)
+        assert one.rgb.shape == (3, 24, 24) and (after.render(0.2, -0.1, 24, expression) == other.rgb).all()
+    assert (after.render(size=24) - after.render(size=24, expression="jawOpen")).abs().max() > 0.05
+
+
+def test_an_avatar_without_expressions_or_units_is_kept_as_well(tmp_path: Path) -> None:
+    still = dataclasses.replace(
+        an_avatar(),
+        blendshapes=np.zeros((0, 1, 50, 3), np.float32),
+        texel_steps=np.zeros((0, 1, 0, 2), np.float32),
+        codes=codes_of(0),
+    )
+    card = AvatarCard("still", "m", "f", 1.0, ())
+    save_avatar(tmp_path / "still.safetensors", AvatarPlayer(still, card))
+    player = load_avatar(tmp_path / "still.safetensors")
+    assert player.basis is None and player.render(size=8).shape == (3, 8, 8)
+    assert_one_line(lambda: player.render(expression="smile"), "smile", "no named expressions")
+    assert_one_line(lambda: player.render(expression=np.ones(64, np.float32)), "100%", "still")
+
+
+def codes_of(count: int) -> np.ndarray:
+    return np.zeros((count, 64), np.float32)
+
+
+def test_playing_needs_no_networks() -> None:
+    """None of the modules that the player imports, and that these import, is one of the networks'."""
+    reached, waiting = set(), ["avatar_player"]
+    while waiting:
+        module = waiting.pop()
+        if module not in reached:
+            reached.add(module)
+            waiting += [name for name in own_imports(SOURCES[module]) if name in SOURCES]
+    assert "playback" in reached and "layered" in reached
+    assert sorted(name for name in reached if name.startswith("models.")) == []
+
+
+def test_nothing_is_half_written(tmp_path: Path) -> None:
+    target = tmp_path / "folder" / "a.safetensors"
+    assert_one_line(lambda: save_avatar(target, a_player()), "a.safetensors")
+    assert not (tmp_path / "folder").exists()
+
+
+# ---------------------------------------------------------------------------------------------------------- refusals
+def rewritten(path: Path, change: Callable[[dict, dict], None], raw: str | None = None) -> Path:
+    """The file with other arrays or another header."""
+    with safe_open(path, "numpy") as file:
+        header = json.loads(file.metadata()[HEADER])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+    change(arrays, header)
+    save_file(arrays, path, {HEADER: json.dumps(header) if raw is None else raw})
+    return path
+
+
+def set_first(name: str, value: float) -> Callable[[dict, dict], None]:
+    def change(arrays: dict, header: dict) -> None:
+        arrays[name] = arrays[name].copy()
+        arrays[name].flat[0] = value
+
+    return change
+
+
+def resized(name: str, shape: tuple[int, ...]) -> Callable[[dict, dict], None]:
+    return lambda arrays, header: arrays.update({name: np.zeros(shape, arrays[name].dtype)})
+
+
+def in_header(**values: object) -> Callable[[dict, dict], None]:
+    return lambda arrays, header: header.update(values)
+
+
+def in_march(**values: object) -> Callable[[dict, dict], None]:
+    return lambda arrays, header: header["march"].update(values)
+
+
+DAMAGE = {
+    "missing tensor": (lambda arrays, header: arrays.pop("codes"), "'codes' is missing"),
+    "other kind": (lambda arrays, header: arrays.update(texels=arrays["texels"].astype(np.float64)), "float64"),
+    "other shape": (resized("vertices", (50, 2)), "'vertices'"),
+    "fewer texels": (resized("texels", (49, 2)), "do not belong together"),
+    "fewer blendshapes": (resized("blendshapes", (1, 2, 50, 3)), "do not belong together"),
+    "another station": (resized("blendshapes", (2, 3, 50, 3)), "do not belong together"),
+    "no stations": (
+        lambda arrays, header: arrays.update(
+            blendshapes=np.zeros((2, 0, 50, 3), np.float16), texel_steps=np.zeros((2, 0, 9, 2), np.float32)
+        ),
+        "do not belong together",
+    ),
+    "more texel steps than vertices": (resized("texel_steps", (2, 2, 51, 2)), "do not belong together"),
+    "texel step nan": (set_first("texel_steps", math.nan), "not finite"),
+    "fewer layers": (resized("textures", (1, 6, 5, 4)), "do not belong together"),
+    "a texture of one texel": (resized("textures", (2, 1, 1, 4)), "do not belong together"),
+    "an oblong background": (resized("background", (2, 3, 3)), "do not belong together"),
+    "a vertex too many": (set_first("triangles", 50), "do not belong together"),
+    "a vertex below 0": (set_first("triangles", -1), "do not belong together"),
+    "starts after 0": (set_first("starts", 1), "do not belong together"),
+    "starts that fall": (lambda arrays, header: arrays.update(starts=np.int32([0, 90, 64])), "do not belong together"),
+    "no starts": (resized("starts", (0,)), "do not belong together"),
+    "vertex nan": (set_first("vertices", math.nan), "'vertices' has values that are not finite"),
+    "code inf": (set_first("codes", math.inf), "'codes' has values that are not finite"),
+    "blendshape nan": (set_first("blendshapes", math.nan), "not finite"),
+    "units": (resized("expression.units_to_exp", (64, 5)), "units_to_exp"),
+    "another format": (in_header(format=7), "format 7"),
+    "no card": (lambda arrays, header: header.pop("card"), "'card'"),
+    "a card that is no card": (in_header(card=[1]), "'card'"),
+    "a card without a name": (lambda arrays, header: header["card"].pop("name"), "name"),
+    "a card with more": (lambda arrays, header: header["card"].update(colour=1), "colour"),
+    "an expression too many": (lambda arrays, header: header["card"].update(expressions=["a"]), "1 expressions"),
+    "no march": (in_header(march=None), "'march'"),
+    "a march backwards": (lambda arrays, header: header["march"].update(near=2.0), "near"),
+    "no reach": (lambda arrays, header: header.pop("background_reach"), "background_reach is None"),
+    "a reach of nan": (in_header(background_reach=math.nan), "background_reach"),
+    "a reach of nothing": (in_header(background_reach=1e-30), "background_reach is 1e-30"),
+    "a reach that is no number": (in_header(background_reach=True), "background_reach is True"),
+    "too wide": (in_header(widest_rad=3), "widest_rad is 3"),
+    "a background of nan": (in_march(background_z=math.nan), "finite"),
+    "a background of inf": (in_march(background_z=math.inf), "finite"),
+    "a background far off": (in_march(background_z=-1e30), "background_z"),
+    "a field of view of nan": (in_march(fov_deg=math.nan), "fov_deg"),
+    "a field of view of nothing": (in_march(fov_deg=0.0), "fov_deg"),
+    "a field of view below nothing": (in_march(fov_deg=-12.0), "fov_deg"),
+    "almost no field of view": (in_march(fov_deg=1e-30), "fov_deg"),
+    "a field of view all around": (in_march(fov_deg=180.0), "fov_deg"),
+    "a view beside the background": (in_march(fov_deg=60.0), "beside the background's plane"),
+    "a march of nan": (in_march(near=math.nan), "near"),
+    "a march to nan": (in_march(far=math.nan), "far"),
+    "a march to inf": (in_march(far=math.inf), "far"),
+    "a march without steps": (in_march(samples=2**60), "steps of at least"),
+    "a march of one sample": (in_march(samples=1), "samples"),
+    "a march of half samples": (in_march(samples=33.5), "samples is 33.5"),
+    "a vertex far off": (set_first("vertices", 1e30), "'vertices' has a value of size 1e+30"),
+    "a blendshape far off": (set_first("blendshapes", 6e4), "'blendshapes' has a value of size"),
+    "a texel nan": (set_first("texels", math.nan), "'texels' has values that are not finite"),
+    "a texel far off": (set_first("texels", -1e30), "'texels' has a value of size 1e+30"),
+    "a texel step far off": (set_first("texel_steps", 1e30), "'texel_steps' has a value of size"),
+    "whole units": (
+        lambda arrays, header: arrays.update({"expression.units_to_exp": np.zeros((64, 3), np.int32)}), "units_to_exp"
+    ),
+    "unit nan": (set_first("expression.units_to_exp", math.nan), "units_to_exp' has values that are not finite"),
+    "psi nan": (lambda arrays, header: header["card"].update(psi=math.nan), "card.psi is nan"),
+    "a preset of nan": (
+        lambda arrays, header: header["card"]["presets"]["gape"].update(jawOpen=math.nan),
+        "card.presets.gape.jawOpen is nan",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_is_refused(path: Path, damage: str) -> None:
+    change, part = DAMAGE[damage]
+    assert_one_line(lambda: load_avatar(rewritten(path, change)), path.name, part)
+
+
+def test_what_lies_at_or_behind_the_camera_is_not_drawn(path: Path) -> None:
+    """Vertices in the camera's own plane included, which have no place in the picture."""
+    plain = load_avatar(path).render(size=16)
+
+    def behind(arrays: dict, header: dict) -> None:
+        arrays["vertices"] = arrays["vertices"] * [1, 1, 0] + [0, 0, 1]
+        arrays["vertices"][:20, 2] = 1.5
+        arrays["vertices"] = arrays["vertices"].astype(np.float32)
+
+    picture = load_avatar(rewritten(path, behind)).picture(size=16)
+    assert picture.foreground.max() == 0 and picture.rgb.isfinite().all() and (picture.rgb != plain).any()
+
+
+@pytest.mark.parametrize("raw", ["{", "[]", "3"])
+def test_a_header_that_is_no_header_is_refused(path: Path, raw: str) -> None:
+    assert_one_line(lambda: load_avatar(rewritten(path, lambda arrays, header: None, raw)), path.name)
+
+
+def test_other_files_are_refused(tmp_path: Path, path: Path) -> None:
+    assert_one_line(lambda: load_avatar(tmp_path / "no.safetensors"), "no.safetensors", "no such file")
+    (tmp_path / "text.safetensors").write_text("hello")
+    assert_one_line(lambda: load_avatar(tmp_path / "text.safetensors"), "not a readable safetensors file")
+    (tmp_path / "short.safetensors").write_bytes(path.read_bytes()[:-100])
+    assert_one_line(lambda: load_avatar(tmp_path / "short.safetensors"), "not a readable safetensors file")
+    save_file({"x": np.zeros(3)}, tmp_path / "weights.safetensors")
+    assert_one_line(lambda: load_avatar(tmp_path / "weights.safetensors"), "holds no avatar")
+
+
+def test_an_expression_beside_the_baked_ones_is_refused_with_their_names() -> None:
+    player = a_player()
+    assert_one_line(lambda: player.render(expression="mouthSmileRight"), "mouthSmileRight", "jawOpen", "mouthSmileLeft")
+    assert_one_line(lambda: player.render(expression="laugh"), "laugh", "not known", "gape")
+
+
+def test_a_picture_of_one_pixel_is_refused() -> None:
+    assert_one_line(lambda: a_player().render(size=1), "size is 1", "2 or more")
+
+
+def test_an_expression_far_stronger_than_baked_is_refused() -> None:
+    player = a_player()
+    player.render(size=8, expression="jawOpen=1.4")
+    assert_one_line(lambda: player.render(expression="jawOpen=2.5"), "2.5 times 'jawOpen'", "1.5")
+    assert player.can_make(basis().units_to_exp[:, 1]) and not player.can_make(3 * basis().units_to_exp[:, 1])
+
+
+@pytest.mark.parametrize(("yaw", "pitch"), [(0.95, 0.0), (0.0, -0.95), (0.7, 0.7), (math.nan, 0.0), (math.pi, 0.0)])
+def test_a_view_too_far_aside_is_refused(yaw: float, pitch: float) -> None:
+    assert_one_line(lambda: a_player().render(yaw, pitch), "yaw", "0.90")
+
+
+def test_a_view_at_the_widest_angle_is_played() -> None:
+    assert a_player().render(0.9, 0.0, size=8).isfinite().all()
+    assert a_player().render(0.0, -0.9, size=8).isfinite().all()

@@ -1,0 +1,78 @@
+"""The reference renderer says what the renderer of the method says, by other lines."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from anifacegan.geometry.rays import Rays, image_rays
+from anifacegan.models.generator import Avatar
+from anifacegan.rendering.model import Face, Model
+from anifacegan.rendering.volume import render_rays
+from benchmarks import brute_force_renderer
+from benchmarks.brute_force_renderer import reference_colours, reference_picture
+from tests.fixtures.closed_forms import bumpy_avatar, camera_rays, numbers, parallel_rays, spheres
+from tests.fixtures.small_models import small_checkpoint
+
+
+@pytest.fixture(scope="module")
+def face() -> Face:
+    return Model(small_checkpoint()).face(seed=3, expression="smile")
+
+
+def eight(avatar: Avatar, rays: Rays) -> torch.Tensor:
+    """What render_rays sees, in the reference's order."""
+    seen = render_rays(avatar, rays)
+    parts = [seen.rgb, seen.foreground[..., None], seen.foreground_rgb, seen.depth[..., None]]
+    return torch.cat(parts, dim=-1)[0]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("yaw", [-0.6, 0.0, 0.3])
+def test_the_reference_is_the_renderer_of_the_method_on_networks(face: Face, yaw: float) -> None:
+    rays = image_rays(torch.tensor([0.1]), torch.tensor([yaw]), 24)
+    seen = eight(face.avatar, rays)
+    assert 0.05 < seen[:, 3].mean() and seen[:, :3].std() > 0.05
+    torch.testing.assert_close(reference_colours(face.avatar, rays), seen, atol=5e-6, rtol=0)
+
+
+@pytest.mark.parametrize("gain", [1.0, 2.5])
+def test_the_reference_is_the_renderer_of_the_method_where_s_rises_and_falls(gain: float) -> None:
+    avatar = bumpy_avatar(0.09, 0.04, 0.0, -0.06, radiance_offset_gain=gain)
+    avatar = dataclasses.replace(avatar, align=lambda x: 0.02 * (30 * x).cos())
+    rays = camera_rays(0.2, -0.4, size=13)
+    hit = render_rays(avatar, rays).hit[..., :-1]
+    assert hit.any() and not hit.all()
+    torch.testing.assert_close(reference_colours(avatar, rays), eight(avatar, rays), atol=1e-12, rtol=0)
+
+
+def test_a_level_that_s_first_rises_through_is_missed() -> None:
+    tent = spheres(level=lambda x: 10 - 100 * (x[..., 2] - 0.05).abs(), levels=numbers(5.0, 2.0))
+    rays = parallel_rays((0.0, 0.0))
+    assert reference_colours(tent, rays)[0, 3].item() == pytest.approx(0.5, abs=1e-8)
+    torch.testing.assert_close(reference_colours(tent, rays), eight(tent, rays), atol=1e-12, rtol=0)
+
+
+def test_a_reference_picture_is_the_same_in_slices(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = reference_picture(face, 0.2, -0.1, 15)
+    monkeypatch.setattr(brute_force_renderer, "SLICE_SAMPLES", 12 * 50)
+    parts = reference_picture(face, 0.2, -0.1, 15)
+    for name, channels in (("rgb", 3), ("foreground", 1), ("foreground_rgb", 3), ("depth", 1)):
+        assert getattr(whole, name).shape == (channels, 15, 15)
+        torch.testing.assert_close(getattr(parts, name), getattr(whole, name), atol=1e-6, rtol=0)
+
+
+def test_every_sample_and_every_point_is_evaluated(face: Face) -> None:
+    """Whatever is seen: 12 samples, 6 manifolds and the background of each ray."""
+    asked: dict[str, int] = dict.fromkeys(("offset", "level", "radiance"), 0)
+
+    def counted(name: str):
+        def function(x: torch.Tensor):
+            asked[name] += x.shape[1]
+            return getattr(face.avatar, name)(x)
+
+        return function
+
+    counting = dataclasses.replace(face.avatar, **{name: counted(name) for name in asked})
+    reference_picture(dataclasses.replace(face, avatar=counting), size=9)
+    assert asked == {"offset": 12 * 81, "level": 12 * 81, "radiance": 7 * 81}

@@ -1,0 +1,191 @@
+"""scripts/evaluate.py: a table and a file that say what was measured, and what was not and why."""
+
+import dataclasses
+import json
+import math
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from anifacegan.data.dataset import picture_size
+from anifacegan.evaluation.config import METRICS, OFFLINE
+from anifacegan.face_model.coefficients import read_coefficients, write_coefficients
+from anifacegan.runtime.provenance import without_nan
+from anifacegan.runtime.typed_config import read_config
+from tests.fixtures.judged_model import write_judge
+from tests.fixtures.loaded_scripts import load_script
+from tests.fixtures.one_line import assert_one_line
+from tests.fixtures.small_models import write_small_model
+from tests.fixtures.tiny_training_set import COUNT, SIZE
+
+FEW = (
+    "--count 4 --people 2 --expressions 2 --mesh-faces 1 --consistency-faces 1 --ramps 1 --frames 3 --bootstrap 2"
+    " --size 8 --device cpu"
+).split()
+
+
+script = load_script("evaluate")
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *FEW, *arguments])
+    script.main()
+
+
+def everything(tiny: Path, folder: Path) -> list[str]:
+    model, judge = write_small_model(folder / "model"), write_judge(folder / "judge")
+    face_model = tiny / "face_model.npz"
+    return (
+        f"--model {model} --data {tiny / 'data'} --judge {judge} --face-model {face_model} --out {folder / 'out'}"
+    ).split()
+
+
+def test_every_number_is_in_the_table_and_in_the_file(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without Inception weights, and too small for a detector: a line each says so, and all other metrics are there."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    run(monkeypatch, *everything(tiny, tmp_path))
+    shown = capsys.readouterr()
+    document = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert shown.out == (tmp_path / "out" / "table.md").read_text()
+    assert tuple(document["metrics"]) == METRICS
+    assert "values" not in document["metrics"]["inception"] and "inception: not measured: " in shown.err
+    assert "values" not in document["metrics"]["detection"] and "detection: size is 8" in shown.err
+    judge = document["judge"]
+    for name in OFFLINE:
+        for key, value in document["metrics"][name]["values"].items():
+            if isinstance(value, float):
+                of = {"frechet": f" of judge {judge}", "embedding_frechet": f" of {document['embedder']}"}
+                assert f"| {name}{of.get(name, '')}: {key} | {value:.4g} |" in shown.out
+        assert document["metrics"][name]["definition"] in shown.out
+    assert document["metrics"]["expression"]["values"]["count"] == 4
+    assert document["settings"]["seed"] == 1 and document["settings"]["size"] == 8
+    assert document["data"] == {"path": str(tiny / "data"), "pictures": COUNT, "size": SIZE}
+    assert "tiny judge (sha256 " in document["judge"] and document["judge"] in document["embedder"]
+    assert document["model"].startswith("small (") and "torch" in document["versions"]
+
+
+def test_one_metric_alone_needs_no_judge(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where none is shipped."""
+    monkeypatch.setattr(script, "HOME", tmp_path)
+    model, face_model = write_small_model(tmp_path / "model"), tiny / "face_model.npz"
+    arguments = f"--model {model} --data {tiny / 'data'} --face-model {face_model} --out {tmp_path / 'out'}"
+    run(monkeypatch, *arguments.split(), "--metrics", "deformation", "identity")
+    document = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert list(document["metrics"]) == ["deformation", "identity"]
+    assert "values" in document["metrics"]["deformation"]
+    assert "--judge FOLDER" in document["metrics"]["identity"]["not_measured"]
+    assert "| identity | not measured | no judge given" in capsys.readouterr().out
+
+
+def test_expressions_of_the_data_are_named_in_table_and_file(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And are those of the model's own face model, or nothing is measured."""
+    model, out = write_small_model(tmp_path / "model"), tmp_path / "out"
+    arguments = f"--model {model} --data {tiny / 'data'} --face-model {tiny / 'face_model.npz'} --out {out}".split()
+    asked = [*arguments, "--metrics", "deformation", "--expressions_from", "data"]
+    run(monkeypatch, *arguments, "--metrics", "deformation")
+    assert "expressions_from: prior\n" in capsys.readouterr().out
+    run(monkeypatch, *asked)
+    assert "expressions_from: data\n" in capsys.readouterr().out
+    assert json.loads((out / "metrics.json").read_text())["expressions_from"] == "data"
+    shutil.copytree(tiny / "data", tmp_path / "others")
+    for path in (tmp_path / "others").glob("*.mat"):
+        write_coefficients(path, dataclasses.replace(read_coefficients(path), face_model="bfm09"))
+    with pytest.raises(SystemExit):
+        run(monkeypatch, *asked, "--data", str(tmp_path / "others"))
+    assert "expressions_from: " in (error := capsys.readouterr().err) and error.count("\n") == 1
+    assert "others belongs to face model 'bfm09', expected the model's 'anifacegan-open-3'" in error
+
+
+def test_mistakes_are_one_line(tiny: Path) -> None:
+    def read(*arguments: str) -> Any:
+        return read_config(script.EvaluateConfig, [*FEW, f"--data={tiny / 'data'}", *arguments], "evaluate.py")
+
+    for names in (["frechet"], ["frechet", "identity"]):
+        assert read("--metrics", *names).evaluation(8).metrics == tuple(names)
+    assert_one_line(lambda: read("--metrics", "fid", "frechet"), "'fid'", "inception, frechet")
+    assert_one_line(lambda: read("--people", "1"), "people is 1", "at least 2")
+    assert_one_line(lambda: read("--frames", "2"), "frames is 2", "at least 3")
+    assert_one_line(lambda: read("--cuont", "2"), "cuont")
+    assert_one_line(lambda: read("--seed", "-1"), "evaluate.py: seed is -1", "at least 0")
+    assert_one_line(lambda: read("--seed", str(2**64)), "evaluate.py: seed is", "at most")
+    assert_one_line(lambda: read("--size", "1"), "evaluate.py: size is 1", "at least 2")
+    assert_one_line(lambda: read("--psi", "nan"), "evaluate.py: psi is nan")
+
+
+def test_the_shipped_judge_judges_where_none_is_named(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(script, "HOME", tmp_path)
+    write_judge(tmp_path / "checkpoints" / "judge")
+    write_small_model(tmp_path / "model")
+    arguments = f"--model {tmp_path / 'model'} --data {tiny / 'data'} --face-model {tiny / 'face_model.npz'}".split()
+
+    def judge(*more: str) -> Any:
+        run(monkeypatch, *arguments, *more, "--metrics", "deformation", "--out", str(tmp_path / "out"))
+        return json.loads((tmp_path / "out" / "metrics.json").read_text())["judge"]
+
+    assert "tiny judge (sha256 " in judge()
+    write_small_model(tmp_path / "released", face_model="bfm09")
+    assert judge("--model", str(tmp_path / "released")) is None
+    write_judge(tmp_path / "checkpoints" / "judge", face_model="another")
+    assert judge() is None and "the shipped judge is not used: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "metric", "said"),
+    [
+        ("--embedder", "wrong.pt", "recognition", "wrong.pt: not a TorchScript network"),
+        ("--embedder", "none.onnx", "disentanglement", "none.onnx: no such file"),
+        ("--inception-weights", "none.pth", "inception", "none.pth: no such file"),
+        ("--inception-weights", "wrong.pt", "inception", "wrong.pt: not a readable file of weights"),
+    ],
+)
+def test_a_wrong_file_of_the_users_ends_the_command_before_anything_is_rendered(
+    option: str,
+    name: str,
+    metric: str,
+    said: str,
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("anifacegan.evaluation.image_sets.rendered", None)
+    (tmp_path / "wrong.pt").write_text("no network")
+    with pytest.raises(SystemExit) as ended:
+        run(monkeypatch, *everything(tiny, tmp_path), "--metrics", "smoothness", metric, option, str(tmp_path / name))
+    shown = capsys.readouterr()
+    assert ended.value.code == 2 and said in shown.err and shown.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_judge_of_other_faces_is_refused(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_small_model(tmp_path / "model", face_model="bfm09")
+    arguments = f"--model {tmp_path / 'model'} --data {tiny / 'data'} --judge {write_judge(tmp_path / 'judge')}"
+    with pytest.raises(SystemExit):
+        run(monkeypatch, *arguments.split(), "--out", str(tmp_path / "out"))
+    assert capsys.readouterr().err.startswith("error: judge: model 'small' takes 'bfm09'")
+
+
+def test_what_is_no_number_is_null() -> None:
+    plain = without_nan({"a": [1.0, math.nan], "b": {"c": math.inf}, "d": (2, "x")})
+    assert plain == {"a": [1.0, None], "b": {"c": None}, "d": [2, "x"]}
+
+
+def test_a_data_sets_picture_size_is_that_of_its_first_image(tiny: Path, tmp_path: Path) -> None:
+    assert picture_size(tiny / "data") == SIZE
+    assert_one_line(lambda: picture_size(tmp_path), "no images")
+    (tmp_path / "a.png").write_text("no image")
+    assert_one_line(lambda: picture_size(tmp_path), "a.png: not a readable image")

@@ -1,0 +1,442 @@
+"""render.py: people, expressions and views as files; mistakes in one line; all or nothing."""
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+import scipy.io
+import torch
+
+from anifacegan.cli.render.plan import RenderConfig, plan_film
+from anifacegan.cli.render.run import run
+from anifacegan.face_model.coefficients import BFM, read_expression
+from anifacegan.models.latent_files import write_people
+from anifacegan.rendering.model import load_model
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import MANIFEST, read_image
+from anifacegan.runtime.resources import located
+from tests.fixtures.released_layout import golden_folder, write_averages, write_released
+from tests.fixtures.render_calls import call, one_error_line
+from tests.fixtures.small_models import small_generator, write_small_model
+from tests.models.test_released import RELEASED_SMALL
+
+ROOT = Path(__file__).resolve().parents[2]
+MATS = ("blink", "brow_raise", "frown", "jaw_open", "pucker", "smile")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_model(tmp_path_factory.mktemp("models") / "small")
+
+
+@pytest.fixture
+def config(model: Path, tmp_path: Path) -> RenderConfig:
+    """Two people, four frames, no sheet and no film: what most tests look at."""
+    return RenderConfig(
+        model=model, expression="smile", seeds=(1, 2), frames=4, size=12, video=False, grid=False, out=tmp_path / "out"
+    )
+
+
+@pytest.fixture(autouse=True)
+def same_signals():
+    """render.main() chooses what SIGTERM does."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def frames_of(folder: Path, person: str) -> np.ndarray:
+    return np.stack([read_image(path) for path in sorted((folder / person).glob("frame_*.png"))])
+
+
+def write_mat(path: Path, **arrays: object) -> Path:
+    scipy.io.savemat(path, arrays)
+    return path
+
+
+# ------------------------------------------------------------------ what is written
+def test_the_command_writes_frames_films_sheet_and_manifest(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)                                        # mat/smile.mat is found beside render.py
+    smile = ROOT / "configs" / "render_smile.yaml"
+    code = call(monkeypatch, "--config", smile, "--model", model, "--size", 12, "--frames", 3, "--depth")
+    assert code == 0
+    out = tmp_path / "multiview_imgs"
+    manifest = json.loads((out / MANIFEST).read_text())
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        [MANIFEST, "sheet.png"] + [f"seed{k}{end}" for k in (1, 2, 3) for end in ("", ".mp4", ".npz")]
+    )
+    on_disk = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert set(manifest["files"]) | {MANIFEST} == on_disk
+    assert [person["seed"] for person in manifest["people"]] == [1, 2, 3]
+    for person in manifest["people"]:
+        assert [frame["yaw"] for frame in person["frames"]] == [-0.35, 0, 0.35]
+        assert [frame["strength"] for frame in person["frames"]] == [0, 0.5, 1]
+        assert imageio_ffmpeg.count_frames_and_secs(str(out / person["video"]))[0] == 3
+        for frame in person["frames"]:
+            assert read_image(out / frame["file"]).shape == (12, 12, 3)
+            assert read_image(out / frame["depth"]).dtype == np.uint16
+    assert manifest["sheet"]["expressions"] == ["neutral", "smile", *(name for name in MATS if name != "smile")]
+    assert manifest["sheet"]["yaw"] == [-0.35, 0, 0.35]
+    sheet = read_image(out / "sheet.png")
+    assert sheet.shape[0] > 9 * 12 and sheet.shape[1] > 7 * 12
+    assert manifest["model"]["name"] == "small" and manifest["versions"]["torch"] == torch.__version__
+    assert manifest["seconds"]["total"] >= manifest["seconds"]["frames"] >= 0
+    assert "3 people, 9 frames of 12 px" in capsys.readouterr().out
+
+
+def test_frames_are_what_the_library_renders(config: RenderConfig) -> None:
+    run(replace(config, psi=0.6, pitch=(0.0, 0.2)))
+    loaded = load_model(config.model)
+    smile = loaded.expression("smile")[0].numpy()
+    for k, share in enumerate((0, 1 / 3, 2 / 3, 1)):
+        face = loaded.face(seed=2, expression=(share * smile).astype(np.float32), psi=0.6)
+        picture = face.picture(yaw=-0.35 + 0.7 * share, pitch=0.2 * share, size=12)
+        expected = (picture.rgb * 255).permute(1, 2, 0).numpy()
+        assert np.abs(frames_of(config.out, "seed2")[k] - expected).max() <= 0.51
+
+
+def test_pose_and_expression_both_change_the_picture(config: RenderConfig) -> None:
+    run(replace(config, yaw=0.0, out=config.out / "expression"))
+    run(replace(config, expression="neutral", out=config.out / "yaw"))
+    run(replace(config, expression="neutral", yaw=0.0, out=config.out / "neither"))
+    for name, changes in (("expression", True), ("yaw", True), ("neither", False)):
+        frames = frames_of(config.out / name, "seed1").astype(int)
+        assert (np.abs(frames[0] - frames[-1]).max() > 5) == changes, name
+
+
+def test_a_seed_is_the_same_face_alone_or_among_others(config: RenderConfig) -> None:
+    run(config)
+    run(replace(config, seeds=2, out=config.out / "alone"))
+    assert np.array_equal(frames_of(config.out, "seed2"), frames_of(config.out / "alone", "seed2"))
+    assert not np.array_equal(frames_of(config.out, "seed1"), frames_of(config.out, "seed2"))
+
+
+def test_a_second_run_gives_the_same_bytes_whatever_the_global_generators_hold(config: RenderConfig) -> None:
+    torch.manual_seed(0)
+    np.random.seed(0)
+    run(replace(config, video=True, grid=True, depth=True))
+    torch.manual_seed(1)
+    np.random.seed(1)
+    first = {path: path.read_bytes() for path in config.out.rglob("*.*") if path.suffix in (".png", ".mp4")}
+    run(replace(config, video=True, grid=True, depth=True))
+    assert {path: path.read_bytes() for path in first} == first
+
+
+def test_kept_codes_are_the_same_face(config: RenderConfig) -> None:
+    run(config)
+    run(replace(config, codes=config.out / "seed2.npz", out=config.out / "again"))
+    assert np.array_equal(frames_of(config.out, "seed2"), frames_of(config.out / "again", "seed2"))
+
+
+def test_a_file_of_several_people_renders_each(config: RenderConfig, tmp_path: Path) -> None:
+    people = [load_model(config.model).person(seed) for seed in (1, 2)]
+    write_people(tmp_path / "pair.npz", *(torch.cat(codes) for codes in zip(*people, strict=True)))
+    run(config)
+    run(replace(config, codes=tmp_path / "pair.npz", out=tmp_path / "pair"))
+    for k, seed in enumerate((1, 2)):
+        assert np.array_equal(frames_of(tmp_path / "pair", f"pair_{k}"), frames_of(config.out, f"seed{seed}"))
+
+
+def test_transparent_frames_over_the_background_are_the_picture(config: RenderConfig) -> None:
+    run(replace(config, seeds=1, frames=1, transparent=True, video=True))
+    rgba = frames_of(config.out, "seed1")[0] / 255
+    loaded = load_model(config.model)
+    picture = loaded.face(seed=1, expression="smile").picture(yaw=0.35, size=12)
+    background = picture.rgb - picture.foreground_rgb                  # premultiplied by what shines through
+    blended = rgba[..., :3] * rgba[..., 3:] + background.permute(1, 2, 0).numpy()
+    assert rgba.shape == (12, 12, 4)
+    assert 0.1 < rgba[..., 3].mean() < 0.9 and rgba[..., 3].std() > 0.1  # both parts are seen
+    assert np.abs(blended - picture.rgb.permute(1, 2, 0).numpy()).max() < 1.1 / 255
+
+
+def test_depth_maps_hold_the_distance(config: RenderConfig) -> None:
+    manifest = run(replace(config, seeds=1, frames=1, depth=True))
+    levels = read_image(config.out / "seed1" / "depth_000.png").astype(np.float64)
+    near, far = manifest["depth"]["at_0"], manifest["depth"]["at_65535"]
+    picture = load_model(config.model).face(seed=1, expression="smile").picture(yaw=0.35, size=12)
+    assert np.abs(near + levels / 65535 * (far - near) - picture.depth[0].numpy()).max() < 1e-4
+
+
+# ------------------------------------------------------------------ which expressions
+def test_a_folder_is_a_sequence_sorted_by_name(config: RenderConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "film"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    codes = rng.standard_normal((3, 64)).astype(np.float32)
+    for name, exp in zip(("b", "a", "c"), codes, strict=True):
+        write_mat(folder / f"{name}.mat", exp=exp[None], face_model="anifacegan-open-3")
+    plan = plan_film(replace(config, expression=str(folder), frames=None))
+    assert np.array_equal(plan.trajectory.z_exp, codes[[1, 0, 2]])
+    assert plan.trajectory.labels == ("a", "b", "c")
+    twice = plan_film(replace(config, expression=str(folder), frames=5))
+    assert np.allclose(twice.trajectory.z_exp[3], (codes[0] + codes[2]) / 2, atol=1e-6)
+
+
+def test_several_expressions_follow_one_another(config: RenderConfig) -> None:
+    asked = ("smile", "jawOpen=0.5", str(ROOT / "mat" / "blink.mat"))
+    trajectory = plan_film(replace(config, expression=asked, frames=9)).trajectory
+    assert trajectory.labels == ("smile",) * 3 + ("jawOpen=0.5",) * 3 + ("blink",) * 3
+    assert trajectory.strength.tolist() == [0, 1, 0] * 3
+    blink, _ = read_expression(ROOT / "mat" / "blink.mat")
+    assert np.array_equal(trajectory.z_exp[7], blink)
+    assert not trajectory.z_exp[[0, 2, 3, 5, 6, 8]].any()
+
+
+def test_one_expression_takes_fifty_frames_from_neutral(config: RenderConfig) -> None:
+    trajectory = plan_film(replace(config, frames=None)).trajectory
+    assert len(trajectory) == 50
+    assert not trajectory.z_exp[0].any()
+    assert np.allclose(trajectory.yaw, np.linspace(-0.35, 0.35, 50))
+
+
+def test_strength_can_be_held_or_led(config: RenderConfig) -> None:
+    full = load_model(config.model).expression("smile")[0].numpy()
+    held = plan_film(replace(config, strength=0.5)).trajectory.z_exp
+    led = plan_film(replace(config, strength=(1.0, 0.0, 1.0), frames=3)).trajectory.z_exp
+    assert np.allclose(held, 0.5 * full[None].repeat(4, 0))
+    assert np.allclose(led, np.array([1, 0, 1])[:, None] * full)
+
+
+def test_poses_come_from_the_files_on_request(config: RenderConfig, tmp_path: Path) -> None:
+    exact = write_mat(tmp_path / "a.mat", exp=np.zeros((1, 64)), pose=[[0.1, -0.2]], angle=[[9.0, 9.0, 9.0]])
+    plain = write_mat(tmp_path / "b.mat", exp=np.zeros((1, 64)), angle=[[0.25, 0.3, 0.0]])
+    wanted = replace(config, expression=(str(exact), str(plain)), pose_from_mat=True, frames=2)
+    trajectory = plan_film(wanted).trajectory
+    assert np.allclose(trajectory.pitch, [0.1, 0.25]) and np.allclose(trajectory.yaw, [-0.2, 0.3])
+    assert np.allclose(plan_film(replace(wanted, pitch_offset=0.1)).trajectory.pitch, [0.1, 0.15])
+
+
+def test_paths_are_looked_up_here_and_then_beside_render_py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, home = tmp_path / "here", tmp_path / "home"
+    for folder, names in ((here, "a"), (home, "ab")):
+        folder.mkdir()
+        for name in names:
+            (folder / name).touch()
+    monkeypatch.chdir(here)
+    assert located(Path("a"), home) == Path("a")
+    assert located(Path("b"), home) == home / "b"
+    assert located(Path("c"), home) == Path("c")                       # an error names what the user wrote
+    assert located(home / "a", here) == home / "a"
+
+
+# ------------------------------------------------------------------ which face model
+def test_a_file_for_another_face_model_is_refused_by_name(tmp_path: Path, config: RenderConfig) -> None:
+    bfm = write_small_model(tmp_path / "bfm", face_model=BFM)
+    expected = "smile.mat: is for face model 'anifacegan-open-3', but model 'small' takes 'bfm09'"
+    with pytest.raises(InputError, match=expected):
+        run(replace(config, model=bfm, expression=str(ROOT / "mat" / "smile.mat")))
+
+
+def test_a_file_that_does_not_say_its_face_model_is_warned_of_once(
+    config: RenderConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "film"
+    folder.mkdir()
+    for k in range(3):
+        write_mat(folder / f"{k}.mat", exp=np.zeros((1, 64)))
+    run(replace(config, expression=str(folder)))
+    warning = capsys.readouterr().err
+    assert warning.count("\n") == 1
+    assert "0.mat: does not say which face model it is for; taken to be for 'anifacegan-open-3'" in warning
+    assert "(and 2 more warnings like this)" in warning
+
+
+def test_released_models_take_unlabelled_files_without_a_warning(
+    tmp_path: Path, config: RenderConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bfm = write_small_model(tmp_path / "bfm", face_model=BFM)
+    mat = write_mat(tmp_path / "01626.mat", exp=np.zeros((1, 64)))
+    run(replace(config, model=bfm, expression=str(mat), grid=True))
+    assert capsys.readouterr().err == ""
+    labels = json.loads((config.out / MANIFEST).read_text())["sheet"]["expressions"]
+    assert labels == ["neutral", "01626"]                              # the files of mat/ are for another face model
+
+
+def test_a_released_folder_without_an_expression_says_what_to_bring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generator = small_generator(RELEASED_SMALL)
+    folder = write_released(tmp_path / "released", generator)
+    write_averages(folder, generator)
+    smile = ROOT / "configs" / "render_smile.yaml"
+    assert call(monkeypatch, "--config", smile, "--model", folder, "--out", tmp_path / "out") == 2
+    line = one_error_line(capsys)
+    assert "bring a Deep3DFaceRecon .mat, whose 'exp' holds BFM expression coefficients" in line
+    assert not (tmp_path / "out").exists()
+
+
+# ------------------------------------------------------------------ golden numbers
+@pytest.mark.parametrize("case", range(4))
+def test_golden_pictures_through_the_command(
+    case: int,
+    golden: Path,
+    official: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = golden_folder(tmp_path / "model", golden, official)
+    expected = np.load(golden / "expected.npz")
+    ratio, camera_pitch, camera_yaw = expected["cases"][case]
+    np.savez(tmp_path / "person.npz", z_id=expected["z_id"], z_noise=expected["z_noise"])
+    code = call(
+        monkeypatch, "--model", folder, "--codes", tmp_path / "person.npz", "--expression", official / "01626.mat",
+        "--strength", ratio, "--pitch", math.pi / 2 - camera_pitch, "--yaw", camera_yaw - math.pi / 2,
+        "--frames", 1, "--size", 24, "--psi", 0.7, "--grid", "false", "--depth", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert code == 0, capsys.readouterr().err
+    pixels = read_image(tmp_path / "out" / "person" / "frame_000.png").astype(np.float64)
+    exact = (np.clip(expected["images"][case], -1, 1) + 1) / 2 * 255
+    assert np.abs(pixels - exact.transpose(1, 2, 0)).max() <= 0.5 + 255 / 2 * 1e-3  # rounding, and the tolerance
+    manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
+    near, far = manifest["depth"]["at_0"], manifest["depth"]["at_65535"]
+    depth = near + read_image(tmp_path / "out" / "person" / "depth_000.png") / 65535 * (far - near)
+    assert np.abs(depth - np.clip(expected["depths"][case, 0], near, far)).max() <= 1e-4
+
+
+# ------------------------------------------------------------------ mistakes
+def broken_mat(tmp_path: Path) -> str:
+    (tmp_path / "broken.mat").write_bytes((ROOT / "mat" / "smile.mat").read_bytes()[:300])
+    return str(tmp_path / "broken.mat")
+
+
+def text_as_mat(tmp_path: Path) -> str:
+    (tmp_path / "text.mat").write_text("not a mat file")
+    return str(tmp_path / "text.mat")
+
+
+def nan_mat(tmp_path: Path) -> str:
+    return str(write_mat(tmp_path / "nan.mat", exp=np.full((1, 64), np.nan)))
+
+
+def short_mat(tmp_path: Path) -> str:
+    return str(write_mat(tmp_path / "short.mat", exp=np.zeros((1, 63))))
+
+
+def empty_folder(tmp_path: Path) -> str:
+    (tmp_path / "empty").mkdir()
+    return str(tmp_path / "empty")
+
+
+def nan_codes(tmp_path: Path) -> str:
+    np.savez(tmp_path / "nan.npz", z_id=np.zeros((1, 80)), z_noise=np.full((1, 80), np.inf))
+    return str(tmp_path / "nan.npz")
+
+
+def short_codes(tmp_path: Path) -> str:
+    np.savez(tmp_path / "short.npz", z_id=np.zeros((1, 79)), z_noise=np.zeros((1, 80)))
+    return str(tmp_path / "short.npz")
+
+
+def unknown_key(tmp_path: Path) -> str:
+    (tmp_path / "unknown.yaml").write_text("expresion: mat/smile.mat\n")
+    return str(tmp_path / "unknown.yaml")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--expression", "no.mat", "no.mat: no such file"),
+        ("--expression", broken_mat, "broken.mat: not a readable MATLAB"),
+        ("--expression", text_as_mat, "text.mat: not a readable MATLAB"),
+        ("--expression", nan_mat, "nan.mat: 'exp' has 64 values that are not finite"),
+        ("--expression", short_mat, r"short.mat: 'exp' has shape \(1, 63\).*expected \(1, 64\)"),
+        ("--expression", empty_folder, "empty: holds no .mat file"),
+        ("--expression", "smlie=0.7", "'smlie' is not known; model 'small' has smile, jawOpen, mouthSmile"),
+        ("--expression", "smile=wide", "cannot read 'smile=wide', expected name=strength"),
+        ("--expression", "films/talk", "films/talk: no .mat file and no folder"),
+        ("--codes", "no.npz", "no.npz: no such file"),
+        ("--codes", nan_codes, "nan.npz: 'z_noise' has values that are not finite"),
+        ("--codes", short_codes, r"short.npz: 'z_id' has shape \(1, 79\).*expected \(N, 80\)"),
+        ("--config", unknown_key, "unknown.yaml: unknown key 'expresion', did you mean 'expression'"),
+        ("--config", "no.yaml", "no.yaml: no such file"),
+        ("--model", "nowhere", "nowhere: no such folder"),
+        ("--model", empty_folder, "card.yaml: no such file"),
+        ("--frames", "0", "frames is 0, expected 1 to 100000"),
+        ("--size", "1", "size is 1, expected 8 to 4096"),
+        ("--psi", "nan", "psi is nan, expected a number"),
+        ("--psi", ".nan", "psi is nan, expected finite numbers"),
+        ("--yaw", ".inf", "yaw is inf, expected finite numbers"),
+        ("--yaw", "90", "yaw 90 and pitch 0 are farther from frontal than 1.4 radians"),
+        ("--grid_yaw", "2", "yaw 2 and pitch 0 are farther from frontal"),
+        ("--seeds", "-1", r"seeds are \[-1\], expected whole numbers from 0"),
+        ("--seeds", "3,3", r"seeds are \[3, 3\], expected whole numbers from 0, each once"),
+        ("--fps", "0", "fps is 0, expected 1 to 240"),
+        ("--nope", "1", "unrecognized arguments: --nope=1"),
+        ("--device", "tpu", "device is tpu, expected one of auto, cpu, cuda"),
+        ("--pose_from_mat", "true", "expression 'smile': pose_from_mat needs .mat files"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    option: str,
+    value: object,
+    expected: str,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = value(tmp_path) if callable(value) else value
+    monkeypatch.chdir(tmp_path)
+    given = {"--model": model, "--expression": "smile", "--size": 12, "--frames": 3} | {option: text}
+    before = sorted(tmp_path.rglob("*"))
+    assert call(monkeypatch, *(word for pair in given.items() for word in pair)) == 2
+    assert re.search(expected, one_error_line(capsys))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_missing_gpu_is_one_line(config: RenderConfig) -> None:
+    with pytest.raises(InputError, match="device is cuda, but PyTorch sees no GPU here"):
+        run(replace(config, device="cuda"))
+
+
+def test_a_disk_that_fills_up_leaves_the_old_pictures(
+    config: RenderConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(config)
+    before = {path: path.read_bytes() for path in config.out.rglob("*") if path.is_file()}
+    written = 0
+    write_bytes = Path.write_bytes
+
+    def until_full(path: Path, content: bytes) -> int:
+        nonlocal written
+        written += len(content)
+        if written > 1500:
+            raise OSError(28, os.strerror(28))
+        return write_bytes(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", until_full)
+    with pytest.raises(InputError, match=r"out: cannot be written \(No space left on device\)"):
+        run(replace(config, seeds=(3, 4)))
+    assert {path: path.read_bytes() for path in config.out.rglob("*") if path.is_file()} == before
+
+
+def test_weights_that_are_not_finite_are_found(config: RenderConfig, tmp_path: Path) -> None:
+    write_people(tmp_path / "huge.npz", torch.full((1, 80), 3e38), torch.full((1, 80), 3e38))
+    with pytest.raises(InputError, match="huge has colours that are not finite"):
+        run(replace(config, codes=tmp_path / "huge.npz"))
+    assert not config.out.exists()
+
+
+def test_the_file_is_a_command_of_its_own(model: Path, tmp_path: Path) -> None:
+    """From a strange folder, without the package on any path: as render.sh calls it."""
+    command = [sys.executable, str(ROOT / "render.py"), "--model", str(model), "--frames", "1", "--size", "8"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
+    done = subprocess.run([*command, "--seeds", "7", "--grid", "false"], **options)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "multiview_imgs" / "seed7" / "frame_000.png").is_file()
+    failed = subprocess.run([*command, "--frames", "0"], **options)
+    assert (failed.returncode, failed.stderr) == (2, "error: render.py: frames is 0, expected 1 to 100000\n")

@@ -1,0 +1,334 @@
+"""Who draws a film: exact, baked, or whichever pays; and films of avatar files."""
+
+import functools
+import json
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+
+from anifacegan.avatars.avatar import load_avatar
+from anifacegan.avatars.baking import visibility
+from anifacegan.avatars.baking.bake import NEGLIGIBLE, BakeConfig, key_expressions, probe_frames
+from anifacegan.avatars.players.choice import NumbaPlayer
+from anifacegan.cli.render import renderer_choice
+from anifacegan.cli.render.plan import RenderConfig
+from anifacegan.cli.render.renderer_choice import Exact, RendererChoice, Wanted, picture_renderer
+from anifacegan.cli.render.run import run
+from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
+from anifacegan.face_model.trajectories import Trajectory
+from anifacegan.rendering.model import Model, load_model
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import MANIFEST, read_image
+from tests.fixtures.loaded_scripts import load_script
+from tests.fixtures.one_line import assert_one_line
+from tests.fixtures.render_calls import call, one_error_line
+from tests.fixtures.small_models import small_checkpoint, write_small_model
+
+GENTLE = 0.1
+"""Strength of expressions: the small model's random weights would tear a face apart at 1."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_model(tmp_path_factory.mktemp("models") / "small")
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Model:
+    return load_model(folder)
+
+
+@pytest.fixture(autouse=True)
+def _coarse_bakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renderer_choice, "BakeConfig", functools.partial(BakeConfig, grid=24))
+    monkeypatch.setattr(visibility, "SEEN_SIZE", 32)
+
+
+@pytest.fixture(autouse=True)
+def same_signals():
+    """render.main() chooses what SIGTERM does."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def film(model: Model, frames: int = 4, strength: float = GENTLE, yaw: float = 0.3) -> Trajectory:
+    share = np.linspace(0, strength, frames)
+    z_exp = share[:, None] * model.expressions.coefficients("smile")
+    still = np.zeros(frames)
+    return Trajectory(still, np.linspace(-yaw, yaw, frames), z_exp.astype(np.float32), share, ("smile",) * frames)
+
+
+def wanted(model: Model, **changes: object) -> Wanted:
+    return replace(Wanted(film(model), size=32), **changes)
+
+
+# ------------------------------------------------------------------------------------------------------ the choice
+def test_key_expressions_make_all_others() -> None:
+    rng = np.random.default_rng(0)
+    directions = rng.standard_normal((3, 64))
+    shares = rng.uniform(-1, 1, (40, 3))
+    z_exp = (shares @ directions + 1e-4 * rng.standard_normal((40, 64))).astype(np.float32)
+    keys = key_expressions(z_exp)
+    assert len(keys) == 3
+    span = z_exp[keys].T
+    left = z_exp.T - span @ np.linalg.lstsq(span, z_exp.T, rcond=None)[0]
+    assert np.linalg.norm(left, axis=0).max() < NEGLIGIBLE * np.linalg.norm(z_exp, axis=1).max()
+
+
+def test_a_film_that_grows_into_one_expression_has_its_end_as_the_key(model: Model) -> None:
+    assert key_expressions(film(model).z_exp) == [3]
+    assert key_expressions(np.zeros((5, 64), np.float32)) == []
+
+
+def test_a_film_is_probed_where_it_shows_all_of_an_expression_and_before_that() -> None:
+    one, other = np.eye(2, 64, dtype=np.float32)
+    there, back = np.linspace(0, 1, 11)[:, None], np.linspace(1, 0, 11)[1:, None]
+    smile = (there * one).astype(np.float32)
+    assert probe_frames(smile, 1) == [5, 10] and probe_frames(smile, 5) == [9, 10]
+    two = np.concatenate([smile, (back * one + there[1:] * 1.1 * other).astype(np.float32)])
+    assert set(probe_frames(two, 1)) >= {10, 20} and {5, 15} & set(probe_frames(two, 1))
+    many = np.random.default_rng(0).standard_normal((40, 64)).astype(np.float32)
+    assert len(probe_frames(many, 2)) <= 8
+    assert probe_frames(np.zeros((7, 64), np.float32), 2) == [3]
+
+
+def test_all_frames_count(model: Model) -> None:
+    assert wanted(model).pixels == 4 * 32**2
+    assert wanted(model).widest_rad == pytest.approx(0.3)
+    nodding = replace(film(model), pitch=np.full(4, 0.4))
+    assert wanted(model, trajectory=nodding).widest_rad == pytest.approx(np.arccos(np.cos(0.4) * np.cos(0.3)))
+
+
+def test_a_short_film_stays_exact_and_says_why(model: Model) -> None:
+    renderer, facts = RendererChoice(model, "auto").of("one", model.person(1), 0.7, wanted(model))
+    assert isinstance(renderer, Exact)
+    assert facts == {"renderer": "exact", "why": "there are too few pictures for baking to pay"}
+    renderer, facts = RendererChoice(model, "exact").of("one", model.person(1), 0.7, wanted(model))
+    assert isinstance(renderer, Exact) and facts == {"renderer": "exact"}
+
+
+def test_auto_bakes_a_long_film_where_it_looks_the_same(
+    model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(renderer_choice, "LEAST_PIXELS", 1000)
+    choice = RendererChoice(model, "auto")
+    monkeypatch.setattr(renderer_choice, "LEAST_PSNR", 25.0)
+    renderer, facts = choice.of("one", model.person(1), 0.7, wanted(model))
+    assert isinstance(renderer, NumbaPlayer) and facts["renderer"] == "baked" and facts["blendshapes"] == 1
+    assert facts["texture"] == 128 and facts["psnr_to_exact_db"] > 25
+    assert "one: baked" in capsys.readouterr().err
+    # The fact is the worse of two frames' decibels, against the exact renderer.
+    exact = model.face(codes=model.person(1), expression=film(model).z_exp[3], psi=0.7).render(0.3, 0.0, 32)
+    error = (renderer.picture(film(model).z_exp[3], 0.3, 0.0, 32).rgb - exact).square().mean().item()
+    assert facts["psnr_to_exact_db"] <= -10 * np.log10(error) + 0.1
+    monkeypatch.setattr(renderer_choice, "LEAST_PSNR", 90.0)
+    renderer, facts = choice.of("one", model.person(1), 0.7, wanted(model))
+    assert isinstance(renderer, Exact) and "dB from exact" in facts["why"]
+    assert "stays exact" in capsys.readouterr().err
+
+
+def test_a_person_who_cannot_be_baked_stays_exact_unless_asked_for(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise InputError("nothing of this person can be seen: every manifold is transparent")
+
+    monkeypatch.setattr(renderer_choice, "LEAST_PIXELS", 1000)
+    monkeypatch.setattr(renderer_choice, "bake", refuse)
+    renderer, facts = RendererChoice(model, "auto").of("one", model.person(1), 0.7, wanted(model))
+    assert isinstance(renderer, Exact) and "transparent" in str(facts["why"])
+    baked = RendererChoice(model, "baked")
+    assert_one_line(lambda: baked.of("one", model.person(1), 0.7, wanted(model)), "one", "transparent")
+
+
+def test_what_cannot_be_baked_is_refused_in_one_line(model: Model) -> None:
+    baked = RendererChoice(model, "baked")
+    aside = wanted(model, trajectory=film(model, yaw=1.19))
+    assert_one_line(lambda: baked.of("one", model.person(1), 0.7, aside), "renderer is baked", "1.19 radians")
+    many = replace(film(model, frames=40), z_exp=np.eye(40, 64, dtype=np.float32))
+    assert_one_line(
+        lambda: baked.of("one", model.person(1), 0.7, wanted(model, trajectory=many)), "32 blendshapes"
+    )
+    checkpoint = small_checkpoint()
+    checkpoint.generator.config = replace(checkpoint.generator.config, radiance_offset_gain=8.3)
+    released = Model(checkpoint)
+    assert_one_line(
+        lambda: RendererChoice(released, "baked").of("one", model.person(1), 0.7, wanted(model)), "offset_gain 8.3"
+    )
+    renderer, facts = RendererChoice(released, "auto").of("one", model.person(1), 0.7, wanted(model))
+    assert isinstance(renderer, Exact) and "radiance_offset_gain 8.3" in str(facts["why"])
+    assert "the expression changes" in str(facts["why"])
+
+
+def test_a_released_model_is_baked_where_the_head_only_turns(model: Model) -> None:
+    checkpoint = small_checkpoint()
+    checkpoint.generator.config = replace(checkpoint.generator.config, radiance_offset_gain=8.3)
+    released, turning = Model(checkpoint), film(model)
+    one_smile = replace(turning, z_exp=np.repeat(turning.z_exp[-1:], 4, axis=0))
+    asked = wanted(model, trajectory=one_smile, size=48)
+    renderer, facts = RendererChoice(released, "baked").of("one", model.person(1), 0.7, asked)
+    assert isinstance(renderer, NumbaPlayer) and facts["blendshapes"] == 0
+    assert facts["psnr_to_exact_db"] > 25
+
+
+def test_beside_a_film_its_avatar_draws_what_it_was_baked_for_and_the_networks_all_else(model: Model) -> None:
+    choice, codes = RendererChoice(model, "baked"), model.person(1)
+    exact = choice.exact(codes, 0.7)
+    baked, _ = choice.of("one", codes, 0.7, wanted(model))
+    smile, other = film(model).z_exp[-1], GENTLE * model.expressions.coefficients("jawOpen")
+    for z_exp in (0 * smile, 0.5 * smile, smile):
+        assert picture_renderer(baked, exact, z_exp, -0.3, 0.1) is baked
+        assert picture_renderer(exact, exact, z_exp, 0.0, 0.0) is exact
+        assert picture_renderer(baked, exact, z_exp, 0.4, 0.0) is exact
+    for z_exp in (1.2 * smile, -0.2 * smile, other, smile + 0.1 * other):
+        assert picture_renderer(baked, exact, z_exp, 0.0, 0.0) is exact
+    still, _ = choice.of("one", codes, 0.7, wanted(model, trajectory=film(model, strength=0.0)))
+    assert picture_renderer(still, exact, 0 * smile, 0.0, 0.0) is exact  # whose one expression it does not say
+
+
+# -------------------------------------------------------------------------------------------------------- whole films
+@pytest.fixture
+def config(folder: Path, tmp_path: Path) -> RenderConfig:
+    return RenderConfig(
+        model=folder, expression="smile", strength=(0.0, GENTLE), seeds=(1, 2), frames=3, size=32, video=False,
+        grid=False, out=tmp_path / "out",
+    )  # fmt: skip
+
+
+def test_baked_frames_are_close_to_exact_ones_and_the_manifest_says_how(config: RenderConfig, tmp_path: Path) -> None:
+    run(replace(config, renderer="exact", out=tmp_path / "exact"))
+    run(replace(config, renderer="baked", depth=True))
+    manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
+    for person in manifest["people"]:
+        assert person["renderer"] == "baked" and person["psnr_to_exact_db"] > 25 and person["blendshapes"] == 1
+        for frame in person["frames"]:
+            one, other = (read_image(tmp_path / name / frame["file"]) / 255 for name in ("out", "exact"))
+            assert -10 * np.log10(((one - other) ** 2).mean()) > 25
+    exact = json.loads((tmp_path / "exact" / MANIFEST).read_text())
+    assert [person["renderer"] for person in exact["people"]] == ["exact", "exact"]
+
+
+# -------------------------------------------------------------------------------------------------- files of avatars
+@pytest.fixture(scope="module")
+def avatar(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """scripts/bake.py on the small model, with one expression."""
+    out = tmp_path_factory.mktemp("avatars") / "someone.safetensors"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(visibility, "SEEN_SIZE", 32)
+        assert bake_command(patch, folder, out, "--expressions", f"smile={GENTLE}") == 0
+    return out
+
+
+def write_mat(path: Path, z_exp: np.ndarray) -> None:
+    scipy.io.savemat(path, {"exp": z_exp[None], "face_model": OPEN_FACE_MODEL})
+
+
+def bake_command(monkeypatch: pytest.MonkeyPatch, model: Path, out: Path, *more: object) -> int:
+    coarse = ("--bake.grid", 24, "--bake.texture", 64, "--bake.widest_rad", 0.5)
+    arguments = ["bake.py", "--model", model, "--out", out, *coarse, *more]
+    monkeypatch.setattr(sys, "argv", [str(argument) for argument in arguments])
+    try:
+        load_script("bake").main()
+    except SystemExit as end:
+        assert isinstance(end.code, int)
+        return end.code
+    return 0
+
+
+def test_a_baked_file_looks_like_the_model_it_was_baked_from(avatar: Path, model: Model) -> None:
+    player = load_avatar(avatar)
+    card = player.card
+    assert (card.name, card.model, card.face_model, card.psi) == ("someone", "small", OPEN_FACE_MODEL, 0.7)
+    assert card.expressions == (f"smile={GENTLE}",) and card.presets == {"smile": {"mouthSmile": 0.8}}
+    assert card.baking["person"] == "seed 1" and card.baking["settings"]["grid"] == 24
+    for expression in ("neutral", f"smile={GENTLE}"):
+        exact = model.face(seed=1, expression=expression).render(0.2, 0.0, 32)
+        error = (player.render(0.2, 0.0, 32, expression) - exact).square().mean().item()
+        assert -10 * np.log10(error) > 25
+
+
+def test_an_avatar_file_is_rendered_with_names_files_sequences_and_a_sheet(
+    avatar: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    z_exp = model.expressions.coefficients(f"smile={GENTLE}")
+    for folder in ("mat", "sequence"):
+        (tmp_path / folder).mkdir()
+    write_mat(tmp_path / "mat" / "half.mat", 0.5 * z_exp)
+    write_mat(tmp_path / "mat" / "other.mat", np.eye(64, dtype=np.float32)[5])
+    for k in range(3):
+        write_mat(tmp_path / "sequence" / f"{k}.mat", k / 2 * z_exp)
+    short = ("--model", avatar, "--size", 12)
+    named = ("--expression", f"smile={GENTLE}", "--frames", 3)
+    assert call(monkeypatch, *short, *named, "--out", "named") == 0
+    manifest = json.loads((tmp_path / "named" / MANIFEST).read_text())
+    assert manifest["sheet"]["expressions"] == ["neutral", f"smile={GENTLE}", "half"]   # other was not baked
+    (person,) = manifest["people"]
+    assert person["name"] == "someone" and person["renderer"] == "baked" and len(person["frames"]) == 3
+    assert (tmp_path / "named" / "sheet.png").is_file() and (tmp_path / "named" / "someone.mp4").is_file()
+    plain = (*short, "--video", "false", "--grid", "false")
+    assert call(monkeypatch, *plain, "--expression", "mat/half.mat", "--frames", 2, "--out", "file") == 0
+    assert call(monkeypatch, *plain, "--expression", "sequence", "--out", "sequence_out") == 0
+    file, sequence = (sorted((tmp_path / name).glob("someone/*.png")) for name in ("file", "sequence_out"))
+    assert len(file) == 2 and len(sequence) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (("--renderer", "exact"), ("renderer is exact", "without networks")),
+        (("--psi", 0.5), ("psi is 0.5", "0.7")),
+        (("--codes", "people.npz"), ("codes is people.npz", "one person already")),
+        (("--expression", "jawOpen=1"), ("jawOpen", "cannot be made", "smile")),
+        (("--strength", 3.0), ("3 times", "up to 1.5")),
+        (("--yaw", 0.7), ("0.70 radians", "0.50")),
+        (("--grid_yaw", 0.0, 0.6), ("0.60 radians", "0.50")),
+    ],
+)
+def test_what_an_avatar_file_cannot_do_is_refused_in_one_line(
+    avatar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    options: tuple, parts: tuple[str, ...],
+) -> None:  # fmt: skip
+    out = tmp_path / "out"
+    usual = ("--expression", f"smile={GENTLE}", "--frames", 2, "--size", 8)
+    assert call(monkeypatch, "--model", avatar, *usual, *options, "--out", out) == 2
+    error = one_error_line(capsys)
+    assert all(part in error for part in parts), error
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (("--expressions", "laugh"), ("laugh", "not known")),
+        (("--expressions", "no.mat"), ("no.mat",)),
+        (("--bake.texture", 4), ("texture is 4",)),
+        (("--codes", "no.npz"), ("no.npz",)),
+        (("--psi", "nan"), ("psi",)),
+        (("--seed", -1), ("seed is -1",)),
+    ],
+)
+def test_what_cannot_be_baked_is_refused_by_the_script(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    options: tuple, parts: tuple[str, ...],
+) -> None:  # fmt: skip
+    assert bake_command(monkeypatch, folder, tmp_path / "a.safetensors", *options) == 2
+    error = one_error_line(capsys)
+    assert all(part in error for part in parts), error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("out", "part"), [("a.txt", ".safetensors"), ("no/a.safetensors", "folder that exists")])
+def test_a_place_that_cannot_be_written_is_refused_first(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    out: str, part: str,
+) -> None:  # fmt: skip
+    assert bake_command(monkeypatch, folder, tmp_path / out, "--expressions", "smile") == 2
+    assert part in one_error_line(capsys)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,280 @@
+"""Distances of what is seen and who is seen, against planes and spheres; and the folder that keeps them."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from anifacegan.data.dataset import CoefficientTable
+from anifacegan.data.synthetic import geometry_buffers
+from anifacegan.data.synthetic.appearance import AppearancePrior
+from anifacegan.data.synthetic.geometry_buffers import DEPTH_STEPS, distance_map, draw_surface, load_surfaces
+from anifacegan.data.synthetic.head import Surface, head_geometry
+from anifacegan.data.synthetic.renderer import Person, Studio, sample_person, view_surface
+from anifacegan.face_model.open_model import load_open_face_model
+from anifacegan.geometry.cameras import Camera, orbit_camera
+from anifacegan.geometry.rays import Rays, image_rays
+from anifacegan.runtime.errors import InputError
+from tests.fixtures.small_disk import files_of_at_most
+from tests.fixtures.tiny_head import tiny_model, tiny_parts
+from tests.fixtures.tiny_training_set import COUNT, SIZE, tiny_codes, write_tiny_set
+
+HALF_A_STEP = 0.5 / DEPTH_STEPS
+Z_BUFFER = 2e-6
+"""The z-buffer rounds corners to 1/1024 pixel, and inverse depths to float32."""
+OFFSET = np.array([0.004, -0.01, 0.002], np.float32)
+
+
+def sheet(*squares: np.ndarray) -> Surface:
+    """Squares, each given by four corners in world units, as a surface in model units."""
+    corners = np.concatenate(squares)
+    count = len(corners)
+    first = np.arange(0, count, 4)[:, None, None]
+    return Surface(
+        vertices=((corners - OFFSET) / 0.1).astype(np.float32),
+        normals=np.zeros((count, 3), np.float32),
+        albedo=np.zeros((count, 3), np.float32),
+        gloss=np.zeros(count, np.float32),
+        hair_distance=np.zeros(count, np.float32),
+        cloth_distance=np.zeros(count, np.float32),
+        triangles=(first + [[0, 1, 2], [2, 1, 3]]).reshape(-1, 3).astype(np.int32),
+        landmarks=np.zeros((68, 3), np.float32),
+    )
+
+
+def square(half: float, centre: tuple[float, float, float], slope: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
+    """Corners of a square about a point of the plane z = centre + slope . (x, y)."""
+    x, y = np.meshgrid([-half, half], [-half, half])
+    z = slope[0] * x + slope[1] * y
+    return np.stack([x, y, z], axis=-1).reshape(4, 3) + centre
+
+
+def camera_and_rays(pitch: float, yaw: float, size: int) -> tuple[Camera, Rays]:
+    angles = torch.tensor([[pitch], [yaw]], dtype=torch.float64)
+    return orbit_camera(angles[0], angles[1], size), image_rays(angles[0], angles[1], size)
+
+
+def distances(surface: Surface, pitch: float, yaw: float, size: int) -> np.ndarray:
+    camera, _ = camera_and_rays(pitch, yaw, size)
+    return distance_map(view_surface(surface, OFFSET, camera), camera)
+
+
+# ----------------------------------------------------------------------------------------------------------- distances
+@pytest.mark.parametrize("pitch, yaw", [(0.0, 0.0), (0.3, -0.5)])
+def test_the_distance_of_a_plane_is_that_along_the_generators_rays(pitch: float, yaw: float) -> None:
+    slope, height, size = (0.4, -0.2), 0.03, 33
+    surface = sheet(square(0.4, (0.0, 0.0, height), slope))
+    _, rays = camera_and_rays(pitch, yaw, size)
+    normal = torch.tensor([-slope[0], -slope[1], 1.0], dtype=torch.float64)
+    exact = (height - rays.origins[0] @ normal) / (rays.directions[0] @ normal)
+    found = distances(surface, pitch, yaw, size).reshape(-1)
+    error = np.abs(found / DEPTH_STEPS - exact.numpy())
+    assert (found > 0).all()
+    assert error.max() <= HALF_A_STEP + Z_BUFFER
+    assert error.max() > 0.8 * HALF_A_STEP                             # rounded to the nearest step, no finer
+
+
+def test_where_nothing_is_the_distance_is_zero() -> None:
+    found = distances(sheet(square(0.05, (0.0, 0.0, 0.0))), 0.0, 0.0, 65)
+    inside = int(0.05 / np.tan(np.radians(6)) * 32)                    # half of the square in pixels
+    assert (found[32 - inside : 33 + inside, 32 - inside : 33 + inside] > 0).all()
+    assert (found > 0).sum() == (2 * inside + 1) ** 2
+
+
+def test_the_nearer_of_two_surfaces_is_seen() -> None:
+    near, far = square(0.03, (0.0, 0.0, 0.1)), square(0.2, (0.0, 0.0, -0.05))
+    for surface in (sheet(near, far), sheet(far, near)):
+        found = distances(surface, 0.0, 0.0, 33)
+        assert found[16, 16] == round(0.9 * DEPTH_STEPS) and found[2, 16] > 1.05 * DEPTH_STEPS - 1
+
+
+def test_the_background_plane_hides_what_is_behind_it() -> None:
+    assert (distances(sheet(square(0.4, (0.0, 0.0, -0.121))), 0.1, 0.4, 17) == 0).all()
+    assert (distances(sheet(square(0.4, (0.0, 0.0, -0.119))), 0.1, 0.4, 17) > 0).all()
+
+
+# ---------------------------------------------------------------------------------------------------------------- heads
+@pytest.fixture(scope="module")
+def ball() -> Studio:
+    """A bald head without clothes that is a ball of radius 0.07 world, whoever it is."""
+    model = tiny_model()
+    model.mean.copy_(0.7 * torch.nn.functional.normalize(model.mean, dim=-1))
+    model.id_basis.zero_(), model.exp_basis.zero_()
+    parts = tiny_parts(model)
+    nothing = {"hair_disp": np.zeros_like(parts.hair_disp), "cloth_sd": np.full_like(parts.cloth_sd, -1)}
+    no_lids = {name: np.zeros(0, np.int32) for name in ("lid_l", "lid_r")}
+    parts = dataclasses.replace(parts, **nothing, **no_lids)
+    return Studio(head_geometry(model, parts), AppearancePrior.fit(tiny_parts(model), np.eye(80) / 80))
+
+
+@pytest.fixture(scope="module")
+def person(ball: Studio) -> Person:
+    """Somebody without the curtain of long hair."""
+    people = (sample_person(ball, np.random.default_rng(seed)) for seed in range(50))
+    return next(p for p in people if ball.prior.appearance(p.z_id, p.z_noise).hair_style in (None, "short", "buzz"))
+
+
+@pytest.mark.parametrize("pitch, yaw", [(0.0, 0.0), (-0.3, 0.6)])
+def test_the_distance_of_a_ball_is_that_of_a_sphere(ball: Studio, person: Person, pitch: float, yaw: float) -> None:
+    size = 64
+    distance, _ = draw_surface(ball, person, np.array([pitch, yaw], np.float32), size)
+    _, rays = camera_and_rays(float(np.float32(pitch)), float(np.float32(yaw)), size)
+    centre = torch.from_numpy(ball.head.world_offset).double()
+    along = -((rays.origins[0] - centre) * rays.directions[0]).sum(-1)
+    inside = 0.07**2 - ((rays.origins[0] - centre).square().sum(-1) - along**2)
+    exact = (along - inside.clamp(min=0).sqrt()).numpy()
+    middle = inside.numpy() > 0.5 * 0.07**2                            # not at the limb, where a facet is seen edge-on
+    error = distance.reshape(-1)[middle] / DEPTH_STEPS - exact[middle]
+    # 600 vertices are 0.011 world apart, their triangles' circumcentres up to 0.008 from the corners: facets lie up
+    # to 0.008^2 / 0.07 / 2 = 4.6e-4 inside the sphere, and up to sqrt(2) of that along the ray.
+    assert middle.sum() > 500
+    assert error.min() > -HALF_A_STEP - Z_BUFFER and error.max() < 6.5e-4 + HALF_A_STEP
+    assert (distance.reshape(-1)[inside.numpy() < -1e-4] == 0).all()
+
+
+def test_vertices_that_face_the_camera_are_seen_and_those_behind_are_not(ball: Studio, person: Person) -> None:
+    pose = np.array([0.2, 0.5], np.float32)
+    _, seen = draw_surface(ball, person, pose, 128)
+    _, rays = camera_and_rays(0.2, 0.5, 3)
+    vertices = ball.head.mean.reshape(-1, 3)
+    to_camera = rays.origins[0, 0].numpy() - (0.1 * vertices + ball.head.world_offset)
+    facing = (vertices / 0.7 * to_camera / np.linalg.norm(to_camera, axis=1, keepdims=True)).sum(1)
+    assert seen.shape == (len(vertices),)
+    assert seen[facing > 0.3].all() and not seen[facing < -0.3].any()  # a facet turns by about 0.17
+
+
+def test_long_hair_is_a_surface_but_has_no_vertices_of_the_bare_head() -> None:
+    model = tiny_model()
+    parts = tiny_parts(model)
+    studio = Studio(head_geometry(model, parts), AppearancePrior.fit(parts, np.eye(80) / 80))
+    people = (sample_person(studio, np.random.default_rng(seed)) for seed in range(300))
+    long = next(p for p in people if studio.prior.appearance(p.z_id, p.z_noise).hair_style == "long")
+    distance, seen = draw_surface(studio, long, np.zeros(2, np.float32), 32)
+    assert seen.shape == (len(model.mean),) and seen.any() and (distance > 0).any()
+
+
+# --------------------------------------------------------------------------------------------------------- the folder
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("set")
+    write_tiny_set(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def codes(tiny: Path) -> CoefficientTable:
+    return tiny_codes(tiny)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by the picture's size whenever a surface is drawn."""
+    sizes = []
+    real = draw_surface
+
+    def counted(studio: Studio, person: Person, pose: np.ndarray, size: int) -> tuple:
+        sizes.append(size)
+        return real(studio, person, pose, size)
+
+    monkeypatch.setattr(geometry_buffers, "draw_surface", counted)
+    return sizes
+
+
+def test_surfaces_are_drawn_once_and_then_read(
+    tiny: Path, codes: CoefficientTable, drawn: list[int], tmp_path: Path
+) -> None:
+    first = load_surfaces(tmp_path, codes, SIZE, tiny / "face_model.npz")
+    assert drawn == [SIZE] * COUNT
+    again = load_surfaces(tmp_path, codes, SIZE, tiny / "face_model.npz")
+    assert len(drawn) == COUNT
+    assert np.array_equal(first.distance, again.distance) and np.array_equal(first.visible, again.visible)
+    assert first.distance.shape == (COUNT, SIZE, SIZE) and first.distance.max() > 0
+    vertices = len(load_open_face_model(tiny / "face_model.npz").mean)
+    assert first.visible.shape == (COUNT, (vertices + 7) // 8)
+
+
+def test_surfaces_of_other_data_are_drawn_again(
+    tiny: Path, codes: CoefficientTable, drawn: list[int], tmp_path: Path
+) -> None:
+    model = tiny / "face_model.npz"
+    load_surfaces(tmp_path, codes, SIZE, model)
+    other_model = tmp_path / "other.npz"
+    other_model.write_bytes(model.read_bytes() + b" ")
+    turned = dataclasses.replace(codes, pose=-codes.pose)
+    for changed in ((turned, SIZE, model), (codes, SIZE + 1, model), (codes, SIZE, other_model)):
+        load_surfaces(tmp_path, codes, SIZE, model)
+        drawn.clear()
+        load_surfaces(tmp_path, *changed)
+        assert len(drawn) == COUNT
+
+
+def test_a_note_from_before_the_sums_were_kept_is_accepted(
+    tiny: Path, codes: CoefficientTable, drawn: list[int], tmp_path: Path
+) -> None:
+    load_surfaces(tmp_path, codes, SIZE, tiny / "face_model.npz")
+    note = json.loads((tmp_path / "surfaces.json").read_text())
+    (tmp_path / "surfaces.json").write_text(json.dumps({k: v for k, v in note.items() if "sha256" not in k}))
+    load_surfaces(tmp_path, codes, SIZE, tiny / "face_model.npz")
+    assert len(drawn) == COUNT
+
+
+@pytest.mark.parametrize("note", ['{"count": 8, "si', "[]", "{}", None])
+def test_an_unfinished_folder_starts_over(
+    note: str | None, tiny: Path, codes: CoefficientTable, drawn: list[int], tmp_path: Path
+) -> None:
+    load_surfaces(tmp_path, codes, SIZE, tiny / "face_model.npz")
+    (tmp_path / "surfaces.json").unlink()
+    if note is not None:
+        (tmp_path / "surfaces.json").write_text(note)
+    load_surfaces(tmp_path, codes, SIZE, tiny / "face_model.npz")
+    assert len(drawn) == 2 * COUNT
+
+
+def test_drawing_that_is_interrupted_leaves_no_note(
+    tiny: Path, codes: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> tuple:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(geometry_buffers, "draw_surface", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load_surfaces(tmp_path, codes, SIZE, tiny / "face_model.npz")
+    assert not (tmp_path / "surfaces.json").exists()
+
+
+def test_processes_draw_the_same_surfaces(
+    tiny: Path, codes: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = load_surfaces(tmp_path / "alone", codes, SIZE, tiny / "face_model.npz")
+    monkeypatch.setattr(geometry_buffers, "POOL_ITEMS", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    pooled = load_surfaces(tmp_path / "pooled", codes, SIZE, tiny / "face_model.npz")
+    assert np.array_equal(alone.distance, pooled.distance) and np.array_equal(alone.visible, pooled.visible)
+
+
+def test_a_file_that_is_no_face_model_is_refused_before_processes_start(
+    tiny: Path, codes: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(geometry_buffers, "POOL_ITEMS", 1)
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes((tiny / "face_model.npz").read_bytes()[:1000])
+    with pytest.raises(InputError, match="broken.npz: not a face model file"):
+        load_surfaces(tmp_path / "surfaces", codes, SIZE, broken)
+    assert not (tmp_path / "surfaces").exists()
+
+
+def test_a_disk_without_room_is_one_line_and_leaves_no_distances(
+    tiny: Path, codes: CoefficientTable, tmp_path: Path
+) -> None:
+    with files_of_at_most(2000), pytest.raises(InputError, match="distance.npy: cannot be written"):
+        load_surfaces(tmp_path, codes, SIZE, tiny / "face_model.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_photographs_have_no_known_surface(tiny: Path, codes: CoefficientTable, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'noise'"):
+        load_surfaces(tmp_path, dataclasses.replace(codes, noise=None), SIZE, tiny / "face_model.npz")

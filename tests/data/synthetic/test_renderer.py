@@ -1,0 +1,440 @@
+import dataclasses
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from anifacegan.data.synthetic.appearance import Appearance, AppearancePrior, Background
+from anifacegan.data.synthetic.head import dressed_head, eyes_of, head_geometry
+from anifacegan.data.synthetic.renderer import (
+    PITCH_LIMIT,
+    YAW_LIMIT,
+    Person,
+    Studio,
+    background_picture,
+    load_studio,
+    render_item,
+    render_person,
+    sample_person,
+    sample_pose,
+)
+from anifacegan.data.synthetic.shading import half_vector, light_matrix, strand_pattern
+from anifacegan.face_model.coefficients import read_coefficients
+from anifacegan.face_model.face_mesh import bare_head, clear_lids
+from anifacegan.face_model.morphable import MorphableModel
+from anifacegan.geometry.cameras import Camera, euler_rotation, orbit_camera
+from anifacegan.geometry.conventions import BOX
+from anifacegan.geometry.rasterization.rasterizer import interpolate, rasterize
+from anifacegan.geometry.spherical_harmonics import shade
+from anifacegan.runtime.errors import InputError
+from tests.fixtures.loaded_scripts import SCRIPTS, load_script
+from tests.fixtures.tiny_head import tiny_model, tiny_parts, write_tiny_file
+
+SCRIPT = SCRIPTS / "make_synthetic_dataset.py"
+
+
+@pytest.fixture(scope="module")
+def model() -> MorphableModel:
+    return tiny_model()
+
+
+@pytest.fixture(scope="module")
+def studio(model: MorphableModel) -> Studio:
+    parts = tiny_parts(model)
+    head = dataclasses.replace(head_geometry(model, parts), world_offset=np.float32([0.004, 0.02, -0.01]))
+    return Studio(head, AppearancePrior.fit(parts, np.eye(80) / 80))
+
+
+@pytest.fixture(scope="module")
+def person(studio: Studio) -> Person:
+    return sample_person(studio, np.random.default_rng(5))
+
+
+def plain_looks(looks: Appearance) -> Appearance:
+    return dataclasses.replace(looks, hair_style=None, shine=0.0)
+
+
+def one_look(prior: AppearancePrior, looks: Appearance) -> AppearancePrior:
+    """A prior of one appearance."""
+
+    class OneLook(AppearancePrior):
+        def appearance(self, z_id: np.ndarray, z_noise: np.ndarray) -> Appearance:
+            return looks
+
+    return OneLook(**vars(prior))
+
+
+def one_camera(pitch: float, yaw: float, size: int) -> Camera:
+    return orbit_camera(torch.tensor([pitch], dtype=torch.float64), torch.tensor([yaw], dtype=torch.float64), size)
+
+
+# ------------------------------------------------------------------------------------------------------------ geometry
+def test_lids_inside_the_eyeball_are_pushed_just_outside_and_others_stay(model: MorphableModel) -> None:
+    parts = tiny_parts(model)
+    rng = np.random.default_rng(0)
+    vertices = torch.from_numpy(rng.normal(size=(2, len(parts.part), 3)))
+    centre, radius = torch.tensor([0.3, 0.2, 0.1]), 0.4
+    for label in (1, 2):
+        ball = torch.from_numpy(np.flatnonzero(parts.part == label))
+        direction = torch.nn.functional.normalize(torch.from_numpy(rng.normal(size=(2, len(ball), 3))), dim=-1)
+        vertices[:, ball] = centre + radius * direction
+    inside, outside = parts.lid_l[0], parts.lid_l[1]
+    vertices[:, inside] = centre + torch.tensor([0.0, 0.0, 0.3])
+    vertices[:, outside] = centre + torch.tensor([0.0, 0.9, 0.0])
+    cleared = clear_lids(vertices, eyes_of(parts))
+    expected = (centre + torch.tensor([0.0, 0.0, 1.012 * radius])).double()
+    assert torch.allclose(cleared[:, inside], expected.expand(2, 3))
+    assert torch.allclose(cleared[:, outside], vertices[:, outside])
+    still = np.setdiff1d(np.arange(len(parts.part)), np.concatenate([parts.lid_l, parts.lid_r]))
+    assert torch.equal(cleared[:, still], vertices[:, still])
+    assert torch.equal(clear_lids(vertices[1:], eyes_of(parts))[0], cleared[1])
+
+
+def test_the_lid_clean_up_is_differentiable(model: MorphableModel) -> None:
+    parts = tiny_parts(model)
+    offsets = torch.zeros(1, 3, dtype=torch.float64, requires_grad=True)
+    base = model.mean.double()[None]
+
+    def moved(offset: torch.Tensor) -> torch.Tensor:
+        lids = torch.zeros_like(base).index_fill(1, torch.from_numpy(parts.lid_l.astype(np.int64)), 1.0)
+        return clear_lids(base + lids * (offset - 0.03), eyes_of(parts))[:, parts.lid_l]
+
+    assert torch.autograd.gradcheck(moved, (offsets,))
+
+
+def test_the_bare_head_is_the_morphable_model(studio: Studio, model: MorphableModel, person: Person) -> None:
+    z_id, z_exp = torch.from_numpy(person.z_id)[None], torch.from_numpy(person.z_exp)[None]
+    expected = clear_lids(model.shape(z_id, z_exp), studio.head.eyes)[0].numpy()
+    assert np.allclose(bare_head(studio.head, person.z_id, person.z_exp), expected, atol=1e-5)
+
+
+def test_normals_of_the_drawn_surface_are_those_of_the_model(
+    studio: Studio, model: MorphableModel, person: Person
+) -> None:
+    looks = plain_looks(studio.prior.appearance(person.z_id, person.z_noise))
+    surface = dressed_head(studio.head, person.z_id, person.z_exp, looks)
+    expected = model.normals(torch.from_numpy(surface.vertices)[None])[0].numpy()
+    assert np.allclose(surface.normals, expected, atol=1e-5)
+    assert np.array_equal(surface.landmarks, bare_head(studio.head, person.z_id, person.z_exp)[model.landmark_vertices])
+
+
+def test_hair_and_clothes_stand_off_the_head_and_long_hair_adds_the_curtain(studio: Studio, person: Person) -> None:
+    looks = studio.prior.appearance(person.z_id, person.z_noise)
+    bald, short, long = (
+        dressed_head(studio.head, person.z_id, person.z_exp, dataclasses.replace(looks, hair_style=style))
+        for style in (None, "short", "long")
+    )
+    lift = np.linalg.norm(short.vertices - bald.vertices, axis=1)
+    hair, cloth = studio.head.hair_thickness[1] > 0, studio.head.cloth_distance > 0
+    assert (lift[hair] > 0).all() and (lift[~hair] == 0).all()
+    assert len(long.vertices) == len(bald.vertices) + 4 and len(long.triangles) == len(bald.triangles) + 2
+    assert np.array_equal(long.albedo[-4:], np.tile(looks.hair_rgb, (4, 1)))
+    assert (long.hair_distance[-4:] > 0).all() and (long.cloth_distance[-4:] < 0).all()
+    assert (bald.hair_distance < -0.12).all()                          # too far for a strand
+    raised = np.linalg.norm(bald.vertices - bare_head(studio.head, person.z_id, person.z_exp), axis=1)
+    assert (raised[cloth] > 0).all() and (raised[~cloth] == 0).all()
+
+
+# ------------------------------------------------------------------------------------------------------------- pictures
+def test_the_kernel_shades_as_the_differentiable_renderer_does(studio: Studio, person: Person) -> None:
+    """Without hair, clothes and highlights a picture is rasterize + interpolate + spherical harmonics."""
+    head = dataclasses.replace(studio.head, cloth_distance=np.full_like(studio.head.cloth_distance, -1.0))
+    looks = dataclasses.replace(
+        plain_looks(studio.prior.appearance(person.z_id, person.z_noise)),
+        tex=np.zeros(80, np.float32),
+        background=Background(np.zeros(3, np.float32), np.zeros(3, np.float32), 0.0),
+    )
+
+    size = 64
+    bare = Studio(head, one_look(studio.prior, looks))
+    image, _ = render_person(bare, person, 0.2, 0.4, size, factor=1)
+    surface = dressed_head(head, person.z_id, person.z_exp, looks)
+    camera = one_camera(0.2, 0.4, size)
+    world = torch.from_numpy(0.1 * surface.vertices + head.world_offset)[None].double()
+    triangles = torch.from_numpy(surface.triangles).long()
+    seen = rasterize(world, triangles, camera)
+    attributes = np.concatenate([surface.albedo, surface.normals], axis=1)
+    albedo, normals = interpolate(torch.from_numpy(attributes)[None].double(), triangles, seen).split(3, dim=-1)
+    normals = torch.nn.functional.normalize(normals, dim=-1)
+    gamma = torch.from_numpy(looks.gamma)[None].double()
+    expected = shade(albedo.reshape(1, -1, 3), normals.reshape(1, -1, 3), gamma).reshape(size, size, 3).clamp(0, 1)
+    in_front = interpolate(world, triangles, seen)[..., 2] > -BOX + 1e-3
+    both = (seen.mask & in_front)[0].numpy()
+    error = np.abs(image / 255 - expected.numpy())[both]
+    assert both.sum() > 500
+    assert np.quantile(error, 0.99) < 0.004                            # one grey level; few pixels lie on an edge
+    assert (image[~seen.mask[0].numpy()] == 0).all()
+
+
+def test_hair_clothes_and_background_have_their_colours(studio: Studio, person: Person) -> None:
+    black = np.zeros(3, np.float32)
+    looks = dataclasses.replace(
+        studio.prior.appearance(person.z_id, person.z_noise),
+        tex=np.zeros(80, np.float32),                                  # the tiny head's skin is grey
+        gamma=np.zeros(27, np.float32),
+        shine=0.0,
+        hair_style="short",
+        hair_rgb=np.float32([0.8, 0, 0]),
+        cloth_rgb=np.float32([0, 0, 0.8]),
+        background=Background(black, black, 0.0),
+    )
+    image, _ = render_person(Studio(studio.head, one_look(studio.prior, looks)), person, 0.0, 0.0, 64)
+    top, middle, bottom = (image[rows, 32].astype(int) for rows in (5, 32, 48))
+    assert top[0] > 80 and top[1] == top[2] == 0
+    assert middle[0] == middle[1] == middle[2] > 50
+    assert bottom[2] > 80 and bottom[0] == bottom[1] == 0
+    assert (image[:, 0] == 0).all()
+
+
+def test_more_samples_only_soften_edges(studio: Studio, person: Person) -> None:
+    coarse, fine = (render_person(studio, person, 0.1, 0.2, 48, factor)[0].astype(int) for factor in (1, 4))
+    difference = np.abs(coarse - fine).max(axis=2)
+    assert np.median(difference) <= 2 and (difference > 30).mean() < 0.1
+    assert (difference > 0).any()
+
+
+def test_light_constants_agree_with_the_lighting_module(studio: Studio, person: Person) -> None:
+    looks = studio.prior.appearance(person.z_id, person.z_noise)
+    normal = torch.nn.functional.normalize(torch.tensor([[[0.3, -0.5, 0.8]]]), dim=-1)
+    x, y, z = normal[0, 0].tolist()
+    monomials = np.array([1, y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y])
+    expected = shade(torch.ones(1, 1, 3), normal, torch.from_numpy(looks.gamma)[None])[0, 0].numpy()
+    assert np.allclose(light_matrix(looks) @ monomials, expected, atol=1e-5)
+
+
+def test_the_highlight_is_halfway_between_the_lamp_and_the_front(studio: Studio, person: Person) -> None:
+    looks = studio.prior.appearance(person.z_id, person.z_noise)
+    gamma = np.zeros((3, 9), np.float32)
+    gamma[:, 3] = -0.2                                                 # lamp at +x
+    lit = half_vector(dataclasses.replace(looks, gamma=gamma.reshape(27)))
+    assert np.allclose(lit, [math.sqrt(0.5), 0, math.sqrt(0.5)], atol=1e-6)
+
+
+def test_a_background_point_has_one_colour_from_every_view() -> None:
+    ground = Background(np.float32([0.1, 0.5, 0.9]), np.float32([0.8, 0.2, 0.3]), 0.7)
+    size = 257
+    points = torch.tensor([[[0.02, 0.03, -BOX], [-0.05, 0.01, -BOX]]], dtype=torch.float64)
+    colours = []
+    for pitch, yaw in ((0.0, 0.0), (0.2, -0.5), (-0.3, 0.3)):
+        camera = one_camera(pitch, yaw, size)
+        columns, rows = camera.project(points)[0].round().long().T
+        colours.append(background_picture(ground, camera)[rows, columns])
+    assert np.allclose(colours[0], colours[1], atol=0.01) and np.allclose(colours[0], colours[2], atol=0.01)
+    assert np.abs(colours[0][0] - colours[0][1]).max() > 0.1
+
+
+def test_surfaces_behind_the_background_plane_are_hidden(studio: Studio, person: Person) -> None:
+    backwards = np.tile(np.float32([0, 0, 9]), len(studio.head.mean) // 3)
+    far = dataclasses.replace(studio.head, mean=studio.head.mean - backwards)
+    image, _ = render_person(Studio(far, studio.prior), person, 0.0, 0.0, 32)
+    looks = studio.prior.appearance(person.z_id, person.z_noise)
+    empty = background_picture(looks.background, one_camera(0.0, 0.0, 32))
+    assert np.abs(image / 255 - empty).max() < 0.003
+
+
+def test_the_strand_pattern_is_fixed() -> None:
+    assert np.array_equal(strand_pattern(), strand_pattern()) and np.abs(strand_pattern()).max() < 3
+
+
+# --------------------------------------------------------------------------------------------------------- coefficients
+@pytest.mark.parametrize("pitch, yaw", [(0.0, 0.0), (0.3, -0.7), (-0.2, 0.5)])
+def test_angle_and_trans_are_the_pose_in_the_reconstruction_convention(
+    studio: Studio, person: Person, pitch: float, yaw: float
+) -> None:
+    _, face = render_person(studio, person, pitch, yaw, 16)
+    points = torch.randn(1, 10, 3, dtype=torch.float64)
+    rotation = euler_rotation(torch.from_numpy(face.angle)[None].double())
+    posed = points @ rotation + torch.from_numpy(face.trans).double()
+    camera = one_camera(pitch, yaw, 16)
+    world = 0.1 * points + torch.from_numpy(studio.head.world_offset).double()
+    assert torch.allclose(posed, 10 * (world @ camera.rotation), atol=1e-5)
+    assert face.pose is not None and np.allclose(face.pose, [pitch, yaw], atol=1e-6)
+    if pitch == 0:
+        assert np.allclose(face.angle, [0, yaw, 0], atol=1e-6)
+
+
+def test_landmarks_in_the_file_are_where_the_camera_sees_them(studio: Studio, person: Person) -> None:
+    _, face = render_person(studio, person, 0.1, 0.3, 100)
+    bare = bare_head(studio.head, person.z_id, person.z_exp)[studio.head.landmark_vertices]
+    world = torch.from_numpy(0.1 * bare + studio.head.world_offset).double()[None]
+    pixels = one_camera(0.1, 0.3, 100).project(world)[0].numpy()
+    from_file = face.lm68 / 223 * 99
+    assert np.allclose(from_file[:, 0], pixels[:, 0], atol=1e-3)
+    assert np.allclose(99 - from_file[:, 1], pixels[:, 1], atol=1e-3)
+
+
+def test_an_item_is_a_function_of_seed_and_index(studio: Studio) -> None:
+    image, face = render_item(studio, 3, 7, 24)
+    render_item(studio, 3, 8, 24)
+    again, same = render_item(studio, 3, 7, 24)
+    assert np.array_equal(image, again) and np.array_equal(face.id, same.id)
+    assert face.noise is not None and face.face_model == studio.head.name
+    for seed, index in ((3, 8), (4, 7)):
+        assert not np.array_equal(render_item(studio, seed, index, 24)[1].id, face.id)
+
+
+def test_the_codes_do_not_depend_on_the_size(studio: Studio) -> None:
+    small, large = render_item(studio, 1, 0, 16)[1], render_item(studio, 1, 0, 48)[1]
+    assert np.array_equal(small.exp, large.exp) and np.array_equal(small.pose, large.pose)
+    assert np.allclose(small.lm68, large.lm68, atol=1e-3)
+
+
+def test_poses_are_normal_and_clamped() -> None:
+    rng = np.random.default_rng(0)
+    poses = np.array([sample_pose(rng) for _ in range(4000)])
+    assert np.abs(poses).max(axis=0) == pytest.approx([PITCH_LIMIT, YAW_LIMIT])
+    assert poses.std(axis=0) == pytest.approx([0.154, 0.347], abs=0.01)
+
+
+# ----------------------------------------------------------------------------------------------------------- the script
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    return load_script("make_synthetic_dataset")
+
+
+@pytest.fixture(scope="module")
+def face_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("face") / "face_model.npz"
+    write_tiny_file(path)
+    return path
+
+
+def arguments(out: Path, face_file: Path, **changes: object) -> list[str]:
+    options = {"out": out, "count": 6, "size": 24, "seed": 2, "processes": 1, "face-model": face_file} | changes
+    return [text for name, value in options.items() for text in (f"--{name}", str(value))]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def made(script: ModuleType, face_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("data") / "set"
+    script.main([*arguments(out, face_file), "--zip"])
+    return out
+
+
+def test_the_script_writes_an_image_and_a_coefficient_file_each(made: Path, face_file: Path) -> None:
+    names = [f"{i:06d}.{kind}" for i in range(6) for kind in ("mat", "png")] + ["dataset.json"]
+    assert list(contents(made)) == names
+    _, face = render_item(load_studio(face_file), 2, 4, 24)
+    written = read_coefficients(made / "000004.mat")
+    assert np.array_equal(written.noise, face.noise) and np.array_equal(written.pose, face.pose)
+    description = json.loads((made / "dataset.json").read_text())
+    assert description["count"] == 6 and description["seed"] == 2 and len(description["face_model_sha256"]) == 64
+    assert (made.parent / "set.zip").is_file()
+
+
+def test_what_was_killed_is_continued_to_the_same_result(
+    script: ModuleType, made: Path, face_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "set"
+    script.main(arguments(out, face_file, count=4))
+    (out / "000002.png").unlink()                                      # killed between the two files of an item
+    (out / "000003.mat").unlink()
+    (out / ".000001.png.99.tmp").write_bytes(b"half")
+    (out / ".notes.tmp").write_bytes(b"mine")
+    kept = (out / "000000.png").stat().st_mtime_ns
+    script.main([*arguments(out, face_file), "--zip"])
+    assert (out / ".notes.tmp").read_bytes() == b"mine"
+    (out / ".notes.tmp").unlink()
+    assert contents(out) == contents(made)
+    assert (out / "000000.png").stat().st_mtime_ns == kept
+    assert (tmp_path / "set.zip").read_bytes() == (made.parent / "set.zip").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"count": 0}, "count is 0, expected at least 1"),
+        ({"size": 4}, "size is 4, expected 16 to 2048"),
+        ({"processes": 0}, "processes is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"count": "many"}, "count is many, expected a whole number"),
+        ({"colour": "red"}, "unrecognized arguments"),
+        ({"face-model": "nowhere.npz"}, "nowhere.npz: no face model here, build it"),
+    ],
+)
+def test_bad_options_are_one_line_and_leave_nothing(
+    script: ModuleType, face_file: Path, tmp_path: Path, changes: dict, message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        script.main(arguments(tmp_path / "set", face_file, **changes))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("length", [0, 1000, -30])
+def test_a_broken_face_model_is_one_line_before_processes_start(
+    script: ModuleType, face_file: Path, tmp_path: Path, length: int
+) -> None:
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(face_file.read_bytes()[:length])
+    with pytest.raises(InputError, match="broken.npz: not a face model file"):
+        script.main(arguments(tmp_path / "set", broken, processes=2))
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_face_model_without_hair_is_one_line_before_processes_start(
+    script: ModuleType, face_file: Path, tmp_path: Path
+) -> None:
+    with np.load(face_file) as file:
+        np.savez(tmp_path / "bald.npz", **{name: file[name] for name in file.files if not name.startswith("hair")})
+    with pytest.raises(InputError, match="bald.npz: hair"):
+        script.main(arguments(tmp_path / "set", tmp_path / "bald.npz", processes=2))
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("changes", [{"seed": 9}, {"size": 32}])
+def test_a_folder_with_another_data_set_is_refused(
+    script: ModuleType, made: Path, face_file: Path, changes: dict
+) -> None:
+    before = contents(made)
+    with pytest.raises(InputError, match=f"holds a data set with {next(iter(changes))}"):
+        script.main(arguments(made, face_file, **changes))
+    assert contents(made) == before
+
+
+def test_processes_make_the_same_bytes_and_errors_exit_with_code_2(
+    made: Path, face_file: Path, tmp_path: Path
+) -> None:
+    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])}
+    out = tmp_path / "set"
+    command = [sys.executable, str(SCRIPT)]
+    subprocess.run([*command, *arguments(out, face_file, processes=2)], check=True, env=environment)
+    assert contents(out) == contents(made)
+    failed = subprocess.run(
+        [*command, *arguments(out, face_file, seed=1)], env=environment, capture_output=True, text=True
+    )
+    assert failed.returncode == 2 and failed.stderr.count("\n") == 1 and failed.stderr.startswith("error: ")
+
+
+# ------------------------------------------------------------------------------------------------------- the real model
+def test_lids_of_a_real_blink_stay_outside_the_eyeballs(face_model: MorphableModel) -> None:
+    studio = load_studio()
+    basis = studio.head.parts.expression_basis()
+    for strength in (0.4, 0.7, 1.0):
+        vertices = bare_head(studio.head, np.zeros(80, np.float32), basis.from_strengths({"eyeBlink": strength}))
+        for label, lids in ((1, studio.head.parts.lid_l), (2, studio.head.parts.lid_r)):
+            ball = vertices[studio.head.parts.part == label]
+            fit = np.linalg.lstsq(
+                np.concatenate([2 * ball, np.ones((len(ball), 1))], axis=1), (ball**2).sum(1), rcond=None
+            )[0]
+            size = math.sqrt(fit[3] + fit[:3] @ fit[:3])
+            assert np.linalg.norm(vertices[lids] - fit[:3], axis=1).min() >= size * 1.0115
+
+
+def test_a_real_picture_shows_both_eyes_and_a_face_in_the_middle(face_model: MorphableModel) -> None:
+    studio = load_studio()
+    image, face = render_item(studio, 1, 0, 64)
+    assert image.std() > 20
+    inside = (face.lm68 > 0) & (face.lm68 < 223)
+    assert inside.all()

@@ -1,0 +1,100 @@
+"""Fast fields compute what the plain ones do, and stand in for no others."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from anifacegan.models import numba_fields
+from anifacegan.models.alignment import AlignmentConfig
+from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.generator import Avatar, Generator
+from anifacegan.models.numba_fields import fast_avatar
+from anifacegan.models.template import TemplateConfig
+from tests.fixtures.small_models import SMALL, small_generator
+from tests.fixtures.thread_counts import pytorch_threads
+
+FIELDS = ("offset", "level", "radiance", "align")
+
+
+def generator(layers: int = 3) -> Generator:
+    template = TemplateConfig(hidden_dim=8, layers=layers, mapping_dim=8, sigma_gain=3.0)
+    deformation = dataclasses.replace(SMALL.deformation, output_scale=0.3)
+    made = small_generator(
+        dataclasses.replace(SMALL, template=template, deformation=deformation, alignment=AlignmentConfig(8, 2))
+    )
+    rng = torch.Generator().manual_seed(5)
+    for layer in [made.alignment.head, *made.manifolds.hidden]:
+        torch.nn.init.normal_(layer.weight, 0, 0.3, generator=rng)
+    return made
+
+
+@torch.no_grad()
+def test_a_field_may_have_a_single_layer() -> None:
+    made = small_generator(dataclasses.replace(SMALL, alignment=AlignmentConfig(8, 1)))
+    torch.nn.init.normal_(made.alignment.head.weight, 0, 0.3, generator=torch.Generator().manual_seed(1))
+    plain = made.condition(Latents(*(torch.randn(1, size) for size in (80, 64, 80))))
+    x = 0.2 * torch.rand(1, 50, 3) - 0.1
+    torch.testing.assert_close(fast_avatar(plain).align(x), plain.align(x), atol=2e-6, rtol=0)
+
+
+def avatar(people: int = 1, layers: int = 3) -> Avatar:
+    rng = torch.Generator().manual_seed(2)
+    codes = [torch.randn(people, size, generator=rng) for size in (80, 64, 80)]
+    return generator(layers).condition(Latents(*codes))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("layers", [2, 5])
+@pytest.mark.parametrize("count", [0, 1, 40, 41, 100, 1000])
+def test_fast_fields_compute_what_plain_ones_do(
+    count: int, layers: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a part of a tile, in tiles, and in parts of several tiles."""
+    monkeypatch.setattr(numba_fields, "ACTIVATIONS", 40 * 8)
+    plain = avatar(layers=layers)
+    fast = fast_avatar(plain)
+    x = 0.2 * torch.rand(1, count, 3) - 0.1
+    with pytorch_threads(threads):
+        assert_alike(plain, fast, x)
+
+
+def assert_alike(plain: Avatar, fast: Avatar, x: torch.Tensor) -> None:
+    for name in FIELDS:
+        one, other = getattr(plain, name), getattr(fast, name)
+        assert type(one) is not type(other)
+        expected, found = (values if isinstance(values, tuple) else (values,) for values in (one(x), other(x)))
+        for want, got in zip(expected, found, strict=True):
+            torch.testing.assert_close(got, want, atol=2e-5 if name == "level" else 2e-6, rtol=0, msg=name)
+
+
+def test_points_that_want_a_gradient_are_refused() -> None:
+    fast, x = fast_avatar(avatar()), torch.zeros(1, 2, 3, requires_grad=True)
+    for name in FIELDS:
+        with pytest.raises(ValueError, match="gradient"):
+            getattr(fast, name)(x)
+        with torch.no_grad():
+            getattr(fast, name)(x)
+
+
+@torch.no_grad()
+def test_an_answer_outlives_the_next_question() -> None:
+    """Activations are written over; what was answered is not."""
+    fast = fast_avatar(avatar())
+    x = 0.1 * torch.rand(1, 9, 3)
+    first = [fast.offset(x), fast.level(x), *fast.radiance(x)]
+    kept = [values.clone() for values in first]
+    for name in ("offset", "level", "radiance"):
+        getattr(fast, name)(-x)
+    assert all(torch.equal(one, other) for one, other in zip(first, kept, strict=True))
+
+
+def test_batches_and_other_precisions_stay_as_they_are() -> None:
+    two = avatar(people=2)
+    assert all(getattr(fast_avatar(two), name) is getattr(two, name) for name in ("offset", "radiance", "align"))
+    plain = avatar()
+    double = dataclasses.replace(plain, align=lambda x: 0 * x)
+    assert fast_avatar(double).align is double.align
+    exact = generator().double().condition(Latents(*(torch.randn(1, n, dtype=torch.float64) for n in (80, 64, 80))))
+    assert all(getattr(fast_avatar(exact), name) is getattr(exact, name) for name in FIELDS if name != "level")

@@ -1,0 +1,137 @@
+"""Points that no light reaches are skipped; neither the picture nor its gradient must show it."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from anifacegan.geometry.intersection import fraction_between
+from anifacegan.geometry.rays import MarchConfig, Rays, image_rays
+from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.generator import Avatar, Generator
+from anifacegan.models.numba_fields import FastManifolds, FastSteps, FastTemplate
+from anifacegan.rendering.culled import INVISIBLE, render_visible
+from anifacegan.rendering.volume import RayColours, render_rays
+from anifacegan.training.adversarial_gradients import template_alone
+from tests.fixtures.small_models import small_generator
+from tests.fixtures.tiny_training_set import GENERATOR
+
+MARCH = MarchConfig(near=0.8, far=1.2, samples=48)
+
+
+def onion(opacity: float, counted: list[int]) -> Avatar:
+    """Concentric spheres about the origin, all of one opacity, coloured by position."""
+
+    def radiance(x):
+        counted.append(x.shape[1])
+        rgb = torch.sin(40 * x) * 0.5 + 0.5
+        return rgb, torch.full(x.shape[:2], opacity)
+
+    return Avatar(
+        offset=torch.zeros_like,
+        level=lambda x: x.norm(dim=-1),
+        radiance=radiance,
+        levels=torch.linspace(0.1, 0.01, 10),
+        march=MARCH,
+    )
+
+
+def views(opacity: float):
+    rays = image_rays(torch.tensor([0.1]), torch.tensor([-0.2]), 17)
+    counts: tuple[list[int], list[int]] = ([], [])
+    complete = render_rays(onion(opacity, counts[0]), rays)
+    with torch.no_grad():
+        quick = render_visible(onion(opacity, counts[1]), rays)
+    return complete, quick, sum(counts[0]), sum(counts[1])
+
+
+def test_skipping_changes_a_picture_by_less_than_the_lost_light():
+    for opacity in (0.03, 0.5, 0.98, 1.0):
+        complete, quick, _, _ = views(opacity)
+        assert (complete.rgb - quick.rgb).abs().max() <= 1.1 * INVISIBLE, opacity
+        assert (complete.foreground - quick.foreground).abs().max() <= 1.1 * INVISIBLE, opacity
+        assert (complete.depth - quick.depth).abs().max() <= 1.1 * INVISIBLE, opacity
+
+
+def test_transparent_sheets_are_all_shaded_where_they_exist():
+    complete, quick, _, shaded = views(0.03)
+    assert torch.equal(complete.hit, quick.hit)
+    assert shaded == int(complete.hit.sum())
+    torch.testing.assert_close(quick.rgb, complete.rgb)
+
+
+def test_behind_an_opaque_sheet_nothing_is_shaded():
+    complete, _, everything, shaded = views(1.0)
+    foreground = complete.hit[0, :, :-1].any(dim=-1)
+    assert shaded < everything / 2
+    assert shaded <= 3 * int(foreground.sum()) + int((~foreground).sum())
+
+
+# ----------------------------------------------------------------------------------------------------- gradients
+Conditioning = Callable[[Generator], Callable[[Latents], Avatar]]
+
+
+def all_fields(model: Generator) -> Callable[[Latents], Avatar]:
+    return model.condition
+
+
+def gradients(
+    render: Callable[[Avatar, Rays], RayColours], model: Generator, learning: Conditioning, rays: Rays
+) -> dict[str, Tensor]:
+    """Of a sum over everything that terms look at, with respect to every weight; 0 for those that have no part."""
+    rng = torch.Generator().manual_seed(3)
+    latents = Latents(*(torch.randn(1, size, generator=rng).to(rays.origins) for size in (80, 64, 80)))
+    seen = render(learning(model)(latents), rays)
+    shown = (seen.weights[..., None] * seen.x_target).sum(dim=2)       # as the geometry term's
+    total = (3 * seen.rgb).sin().sum() + (9 * shown).cos().sum() + seen.depth.square().sum()
+    model.zero_grad()
+    total.backward()
+    return {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in model.named_parameters()}
+
+
+def model_of(dtype: torch.dtype) -> Generator:
+    """Everything is transparent, so nothing is skipped; the deformation moves and the alignment is not zero."""
+    model = small_generator(GENERATOR).to(dtype)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.startswith(("deformation.head", "alignment")):
+                weight.add_(0.02 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(5)).to(dtype))
+    return model
+
+
+@pytest.mark.parametrize("learning", [all_fields, template_alone])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_the_gradient_is_that_of_marching_with_gradients(
+    dtype: torch.dtype, learning: Conditioning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fast fields find what is seen, in full precision; in float64, which they do not know, the plain ones."""
+    fast = []
+    for kind in (FastSteps, FastManifolds, FastTemplate):
+        real = kind.__call__
+        monkeypatch.setattr(
+            kind, "__call__", lambda self, x, kind=kind, real=real: fast.append(kind) or real(self, x)
+        )
+    number = torch.float64 if dtype == torch.float64 else torch.float32
+    pitch, yaw = torch.tensor([[0.1], [-0.3]], dtype=number)
+    rays = image_rays(pitch, yaw, 12, GENERATOR.march.fov_deg)
+    model, found = model_of(number), []
+    for render in (render_rays, render_visible):
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            found.append(gradients(render, model, learning, rays))
+    whole, quick = found
+    assert set(fast) == (set() if dtype == torch.float64 else {FastSteps, FastManifolds, FastTemplate})
+    taught = {name.partition(".")[0] for name, gradient in whole.items() if gradient.abs().max() > 0}
+    every = {"template", "deformation", "manifolds", "alignment"}
+    assert taught == (every if learning is all_fields else {"template", "manifolds"})
+    tolerance = {torch.float64: 1e-9, torch.float32: 2e-3, torch.bfloat16: 0.3}[dtype]
+    for name, expected in whole.items():
+        difference = (quick[name] - expected).norm()
+        assert difference <= tolerance * expected.norm(), name
+
+
+def test_a_crossing_lies_between_its_samples() -> None:
+    """Where the two that are evaluated again say otherwise by their last digits, it is at one of them."""
+    s_near, s_far = torch.tensor([1.0, 1.0, 1.0, 1.0]), torch.tensor([0.0, 1.0, 1.0 - 6e-8, 2.0])
+    level = torch.tensor([0.25, 0.5, 0.999, 1.5])
+    assert fraction_between(s_near, s_far, level).tolist() == [0.75, 0.0, 1.0, 0.0]

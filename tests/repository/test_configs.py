@@ -1,0 +1,103 @@
+"""Every shipped YAML is what its command reads, and says what the issue promises."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from anifacegan.cli.ablate import AblationConfig
+from anifacegan.cli.render.plan import RenderConfig
+from anifacegan.cli.train import TASKS, chosen_task
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.typed_config import read_config
+from anifacegan.training.config import TrainConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+def kind_of(path: Path) -> type:
+    """configs/render_*.yaml are for render.py, ablation.yaml for scripts/ablate.py, all others for train.py."""
+    if path.name == "ablation.yaml":
+        return AblationConfig
+    return RenderConfig if path.name.startswith("render_") else chosen_task(["--config", str(path)]).config
+
+
+def test_there_are_configurations() -> None:
+    kinds = {RenderConfig, AblationConfig, *(task.config for task in TASKS.values())}
+    assert {kind_of(path) for path in CONFIGS} == kinds
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_a_shipped_configuration_parses(path: Path) -> None:
+    read_config(kind_of(path), ["--config", str(path)], "test")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_key_is_used(path: Path) -> None:
+    """What the file says arrives in the configuration (a key that is read and dropped would pass unnoticed)."""
+    config = read_config(kind_of(path), ["--config", str(path)], "test")
+
+    def compare(content: dict, parsed: object, prefix: str) -> None:
+        for key, value in content.items():
+            got = getattr(parsed, key)
+            if isinstance(value, dict) and not isinstance(got, dict):
+                compare(value, got, f"{prefix}{key}.")
+            else:
+                plain = list(got) if isinstance(got, tuple) else str(got) if isinstance(got, Path) else got
+                assert plain == value, f"{prefix}{key}"
+
+    compare(yaml.safe_load(path.read_text()), config, "")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("priors.steps", "0", "at least 1"),
+        ("priors.batch", "0", "at least 1"),
+        ("priors.lr", "0", "more than 0"),
+        ("priors.noise_variance", "-1", "more than 0"),
+        ("shells.steps", "0", "at least 1"),
+        ("shells.batch", "-3", "at least 1"),
+        ("shells.lr", "-0.1", "more than 0"),
+        ("shells.reach", "0", "more than 0"),
+        ("schedule.batch", "0", "at least 1"),
+        ("schedule.prior_faces", "-1", "at least 0"),
+        ("schedule.prior_share", "1.1", "0 to 1"),
+        ("schedule.seed", "-1", "at least 0"),
+        ("schedule.lr_template", "0", "more than 0"),
+        ("schedule.average_decay", "1", "less than 1"),
+        ("weights.curtain", "-1", "at least 0"),
+        ("weights.colour", ".nan", "at least 0"),
+        ("reporting.log_every", "0", "at least 1"),
+        ("generator.template.hidden_dim", "0", "at least 1"),
+        ("generator.template.layers", "1", "at least 2"),
+        ("generator.deformation.layers", "0", "at least 1"),
+        ("generator.deformation.output_scale", "0", "more than 0"),
+        ("generator.manifolds.hidden_dim", "0", "at least 1"),
+        ("generator.identity_prior.latent_dim", "0", "at least 1"),
+        ("data.size", "0", "at least 1"),
+        ("adversarial_weights.discriminator_r1", "-1", "at least 0"),
+        ("threads", "-1", "at least 0"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_named(option: str, value: str, expected: str) -> None:
+    arguments = ["--config", str(ROOT / "configs" / "demo.yaml"), f"--{option}={value}"]
+    with pytest.raises(InputError) as caught:
+        read_config(TrainConfig, arguments, "train.py")
+    message = str(caught.value)
+    assert message.startswith(f"train.py: {option} is ") and message.endswith(f"expected {expected}")
+    assert "\n" not in message
+
+
+def test_render_smile_is_what_render_py_does_without_it() -> None:
+    assert read_config(RenderConfig, ["--config", str(ROOT / "configs/render_smile.yaml")], "test") == RenderConfig()
+
+
+def test_render_smile_turns_three_heads_while_the_smile_comes() -> None:
+    config = read_config(RenderConfig, ["--config", str(ROOT / "configs/render_smile.yaml")], "test")
+    assert isinstance(config.seeds, tuple) and len(config.seeds) == 3
+    assert (config.yaw, config.size, config.psi) == ((-0.35, 0.35), 256, 0.7)
+    assert config.out == Path("multiview_imgs")
+    assert config.video and config.grid
+    assert (ROOT / str(config.expression)).is_file()

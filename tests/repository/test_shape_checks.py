@@ -1,0 +1,31 @@
+"""Canaries: they fail when shapes are no longer checked, which otherwise looks just like passing tests.
+
+jaxtyping finds the annotations, beartype checks them. It is switched on by pytest's ``addopts`` in pyproject.toml.
+"""
+
+import pytest
+import torch
+
+from anifacegan.geometry.cameras import Camera
+from anifacegan.models.template import blending_weights
+
+
+def test_shapes_of_arguments_are_checked() -> None:
+    hit = torch.ones(1, 5, 8, dtype=torch.bool)
+    with pytest.raises(TypeError, match="hit"):
+        blending_weights(torch.rand(1, 5, 7), hit)  # 7 levels, not 8
+
+
+def test_element_types_of_arguments_are_checked() -> None:
+    with pytest.raises(TypeError, match="hit"):
+        blending_weights(torch.rand(1, 5, 8), torch.ones(1, 5, 8))  # hit is a float
+
+
+def test_shapes_in_dataclasses_are_checked() -> None:
+    with pytest.raises(TypeError, match="translation"):
+        Camera(torch.eye(3).expand(2, 3, 3), torch.zeros(2, 4), focal_px=1.0, principal_px=0.0, size=1)
+
+
+def test_plain_types_are_checked() -> None:
+    with pytest.raises(TypeError, match="size"):
+        Camera(torch.eye(3).expand(2, 3, 3), torch.zeros(2, 3), focal_px=1.0, principal_px=0.0, size="large")

@@ -1,0 +1,56 @@
+"""Compiled loops run where their cache cannot be written, and use it where it can."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "anifacegan"
+IMPORTS = ("face_mesh", "head_geometry", "head_shading", "models.field_loops", "open_face.occlusion", "playback")
+RUN = f"""
+import numpy as np
+{"".join(f"import anifacegan.{name};" for name in IMPORTS)}
+from anifacegan.face_mesh import affine
+print(anifacegan.__file__)
+print(affine(np.float32([1]), np.float32([[2, 3]]), np.float32([10, 100])).tolist())
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy of the package in which no cache can be written, not even by root: a file is in its folder's place."""
+    copy = tmp_path / "site" / "anifacegan"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
+        (folder / "__pycache__").write_text("")
+    return copy
+
+
+def run(package: Path, home: Path, **variables: str) -> subprocess.CompletedProcess:
+    home.write_text("no folder")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "XDG_"))}
+    environment = kept | {"HOME": str(home), "PYTHONPATH": str(package.parent)} | variables
+    return subprocess.run(
+        [sys.executable, "-c", RUN], env=environment, cwd=package.parent, capture_output=True, text=True
+    )
+
+
+def test_a_read_only_package_and_home_run_without_the_cache(package: Path, tmp_path: Path) -> None:
+    done = run(package, tmp_path / "home")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split("\n") == [str(package / "__init__.py"), "[321.0]", ""]
+
+
+def test_the_cache_is_kept_in_the_folder_that_the_environment_names(package: Path, tmp_path: Path) -> None:
+    done = run(package, tmp_path / "home", NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list((tmp_path / "cache").rglob("face_mesh.affine-*.nbi"))
+
+
+def test_every_loop_is_compiled_by_the_one_decorator() -> None:
+    """numba's own, with its cache, would refuse a read-only folder again."""
+    users = [path.name for path in PACKAGE.rglob("*.py") if "import numba" in path.read_text()]
+    assert users == ["kernels.py"]

@@ -1,0 +1,67 @@
+"""What a command does with bad input: one line, exit code 2."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from anifacegan.runtime.errors import (
+    ConfigError,
+    InputError,
+    exit_on_input_error,
+    first_line,
+    require_above,
+    require_at_least,
+)
+
+
+@pytest.mark.parametrize("error", [InputError("mat/smile.mat: no 'exp'"), FileNotFoundError("mat/smile.mat: no 'exp'")])
+def test_bad_input_is_one_line_on_stderr_and_exit_code_2(error: Exception, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stopped, exit_on_input_error():
+        raise error
+    printed = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert (printed.out, printed.err) == ("", "error: mat/smile.mat: no 'exp'\n")
+
+
+def test_an_interrupt_exits_with_code_130(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stopped, exit_on_input_error():
+        raise KeyboardInterrupt
+    assert stopped.value.code == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_mistake_of_ours_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError), exit_on_input_error():
+        raise ZeroDivisionError
+
+
+class Sizes:
+    width, rate, odd = 0, 0.0, math.nan
+
+
+@pytest.mark.parametrize(
+    ("require", "bound", "names", "message"),
+    [
+        (require_at_least, 1, ["width"], "width is 0, expected at least 1"),
+        (require_above, 0, ["rate"], "rate is 0.0, expected more than 0"),
+        (require_at_least, 0, ["width", "rate", "odd"], "odd is nan, expected at least 0"),
+        (require_above, 0, ["odd"], "odd is nan, expected more than 0"),
+    ],
+)
+def test_a_value_that_is_too_small_or_no_number_is_named(
+    require: Callable, bound: int, names: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        require(Sizes(), bound, *names)
+    assert str(caught.value) == message
+
+
+def test_values_at_their_bound_are_accepted() -> None:
+    require_at_least(Sizes(), 0, "width", "rate")
+
+
+def test_what_an_exception_says_is_one_short_line() -> None:
+    assert first_line(ValueError("\nbroken header\nat byte 7")) == "broken header"
+    assert first_line(EOFError()) == "EOFError"
+    assert len(first_line(ValueError("x" * 1000))) == 120

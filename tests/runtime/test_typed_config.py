@@ -1,0 +1,245 @@
+"""YAML and options become a configuration; a mistake becomes one line that names it."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import yaml
+
+from anifacegan.runtime.errors import ConfigError, InputError
+from anifacegan.runtime.typed_config import from_plain, plain, read_config
+
+
+@dataclass(frozen=True)
+class Inner:
+    width: int = 3
+    """A width that is nested."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ConfigError("width", self.width, "at least 1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a test."""
+
+    name: str = "a"
+    numbers: int | tuple[int, ...] = (1, 2)
+    """Numbers of a test."""
+    path: Path | None = None
+    words: str | tuple[str, ...] = "w"
+    ramp: float | tuple[float, ...] = 0.5
+    switch: bool = False
+    two_words: str = "w"
+    kind: Literal["auto", "cpu"] = "auto"
+    inner: Inner = field(default_factory=Inner)
+    option: Inner | None = None
+    """A group that may be left out."""
+
+    def __post_init__(self) -> None:
+        if self.numbers == 0:
+            raise ValueError("numbers is 0, expected\nsomething else")
+
+
+def read(*arguments: str) -> Settings:
+    return read_config(Settings, arguments, "test.py")
+
+
+def message(*arguments: str) -> str:
+    with pytest.raises(InputError) as error:
+        read(*arguments)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_nothing_given_is_the_defaults() -> None:
+    assert read() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--numbers", "7"), Settings(numbers=7)),
+        (("--numbers", "1", "2", "3"), Settings(numbers=(1, 2, 3))),
+        (("--numbers", "1,2,3"), Settings(numbers=(1, 2, 3))),
+        (("--numbers=[1, 2]",), Settings(numbers=(1, 2))),
+        (("--ramp", "-0.35", "0.35"), Settings(ramp=(-0.35, 0.35))),
+        (("--ramp", "-0.35"), Settings(ramp=-0.35)),
+        (("--ramp", "-.5,2e-1"), Settings(ramp=(-0.5, 0.2))),
+        (("--words", "mat/smile.mat"), Settings(words="mat/smile.mat")),
+        (("--words", "a.mat", "smile=0.7,blink=0.3"), Settings(words=("a.mat", "smile=0.7,blink=0.3"))),
+        (("--words", "smile=0.7,blink=0.3"), Settings(words="smile=0.7,blink=0.3")),
+        (("--words", "it's", "[odd]"), Settings(words=("it's", "[odd]"))),
+        (("--name", "1,2"), Settings(name="1,2")),
+        (("--two-words", "a-b"), Settings(two_words="a-b")),
+        (("--two-words=a-b",), Settings(two_words="a-b")),
+        (("--switch",), Settings(switch=True)),
+        (("--switch", "--name", "b"), Settings(switch=True, name="b")),
+        (("--switch", "false"), Settings(switch=False)),
+        (("--path", "a b.mat"), Settings(path=Path("a b.mat"))),
+        (("--path", "null"), Settings(path=None)),
+        (("--inner.width", "5"), Settings(inner=Inner(5))),
+        (("--option.width", "5"), Settings(option=Inner(5))),
+        (("--option={width: 5}",), Settings(option=Inner(5))),
+        (("--option={width: 5}", "--option", "null"), Settings(option=None)),
+    ],
+)
+def test_options_are_read(arguments: tuple[str, ...], expected: Settings) -> None:
+    assert read(*arguments) == expected
+
+
+def test_options_win_over_files_and_later_files_over_earlier(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("name: first\nnumbers: [4, 5]\ninner: {width: 9}\n")
+    (tmp_path / "b.yaml").write_text("name: second\n")
+    files = ("--config", str(tmp_path / "a.yaml"), "--config", str(tmp_path / "b.yaml"))
+    assert read(*files) == Settings(name="second", numbers=(4, 5), inner=Inner(9))
+    assert read(*files, "--name", "third").name == "third"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--nope", "3"), "test.py: unknown option '--nope', --help shows all"),
+        (("--numbers", "x"), "test.py: numbers is x, expected a whole number or a list, each a whole number"),
+        (("--numbers", "1.5"), "test.py: numbers is 1.5, expected a whole number or a list, each a whole number"),
+        (("--numbers",), "--numbers: no value given, expected a whole number or a list, each a whole number"),
+        (("--numbers", "0"), "test.py: numbers is 0, expected something else"),
+        (("--kind", "tpu"), "test.py: kind is tpu, expected one of auto, cpu"),
+        (("--switch", "maybe"), "test.py: switch is maybe, expected true or false"),
+        (("--path", "a", "b"), "--path: got 'a b', expected a path or null"),
+        (("--path", ""), "--path: no value given, expected a path or null"),
+        (("--inner.width", "x"), "test.py: inner.width is x, expected a whole number"),
+        (("--option.width", "x"), "test.py: option.width is x, expected a whole number"),
+        (("--option.width", "0"), "test.py: option.width is 0, expected at least 1"),
+        (("--inner.width", "0"), "test.py: inner.width is 0, expected at least 1"),
+        (("--option.wdith=3",), "test.py: unknown option '--option.wdith', did you mean '--option.width'?"),
+        (("--two-wrods", "3"), "test.py: unknown option '--two-wrods', did you mean '--two_words'?"),
+        (("--option", "3"), "test.py: option is 3, expected keys and values or null"),
+        (("stray",), "test.py: unrecognized arguments: stray"),
+        (("--config",), "--config: no value given, expected a path"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: tuple[str, ...], expected: str) -> None:
+    assert message(*arguments) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("nam: b\n", "unknown key 'nam', did you mean 'name'?"),
+        ("inner: {widht: 3}\n", "unknown key 'inner.widht', did you mean 'inner.width'?"),
+        ("option: {widht: 3}\n", "unknown key 'option.widht', did you mean 'option.width'?"),
+        ("zzz: 3\n", "unknown key 'zzz', expected one of name, numbers, path"),
+        ("- 3\n", "holds a list, expected keys and values"),
+        ("", "holds a NoneType, expected keys and values"),
+        ("name: [1\n", "not readable as YAML (line 2: "),
+    ],
+)
+def test_a_mistake_in_a_file_names_the_file(tmp_path: Path, text: str, expected: str) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(text)
+    assert message("--config", str(file)).startswith(f"{file}: {expected}")
+
+
+def test_bytes_that_are_no_text_are_no_yaml(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\x00name")
+    assert "a.yaml: not readable as YAML" in message(f"--config={tmp_path / 'a.yaml'}")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "no.yaml"
+    assert message("--config", str(path)) == f"{path}: no such file, expected a YAML configuration"
+
+
+def test_a_wrong_value_in_a_file_names_the_key(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("ramp: [0.1, wide]\n")
+    assert "ramp is [0.1, 'wide'], expected a number or a list" in message("--config", str(tmp_path / "a.yaml"))
+    (tmp_path / "a.yaml").write_text("option: {width: wide}\n")
+    assert "option.width is wide, expected a whole number" in message("--config", str(tmp_path / "a.yaml"))
+
+
+def test_plain_values_become_what_they_came_from() -> None:
+    settings = Settings(numbers=(4, 5), path=Path("a b"), option=Inner(5))
+    values = plain(settings)
+    assert values["numbers"] == [4, 5] and values["path"] == "a b" and values["option"] == {"width": 5}
+    assert from_plain(Settings, values, "here") == settings
+    assert from_plain(Settings, {}, "here") == Settings()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"nam": 1}, "here: unknown key 'in.nam', did you mean 'in.name'?"),
+        ({"option": {"widht": 1}}, "here: unknown key 'in.option.widht', did you mean 'in.option.width'?"),
+        ({"option": {"width": "x"}}, "here: in.option.width is x, expected a whole number"),
+        ({"inner": {"width": "x"}}, "here: in.inner.width is x, expected a whole number"),
+        ({"inner": {"width": 0}}, "here: in.inner.width is 0, expected at least 1"),
+        ({"numbers": 0}, "here: in: numbers is 0, expected something else"),
+        ({"numbers": True}, "here: in.numbers is True, expected a whole number or a list, each a whole number"),
+        ({"name": 5}, "here: in.name is 5, expected text"),
+        ({"switch": 1}, "here: in.switch is 1, expected true or false"),
+        ({"inner": None}, "here: in.inner is None, expected keys and values"),
+        ({"path": [1]}, "here: in.path is [1], expected a path or null"),
+    ],
+)
+def test_wrong_plain_values_are_named(values: dict, expected: str) -> None:
+    with pytest.raises(InputError) as error:
+        from_plain(Settings, values, "here", "in.")
+    assert str(error.value) == expected
+
+
+def test_only_the_command_line_knows_argparse() -> None:
+    root = Path(__file__).resolve().parents[2]
+    sources = [*root.glob("anifacegan/**/*.py"), *root.glob("scripts/*.py"), *root.glob("*.py")]
+    imports = re.compile(r"(import|from) (json)?argparse")
+    knowing = [path.name for path in sources if imports.search(path.read_text())]
+    assert knowing == ["command_line.py"]
+
+
+def test_help_shows_the_docstrings(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        read("--help")
+    text = capsys.readouterr().out
+    assert end.value.code == 0
+    assert "A group that may be left out." in text and "--option.width [WIDTH ...]" in text
+    assert "(a whole number or a list, each a whole number; default: 1 2)" in " ".join(text.split())
+    assert "Numbers of a test." in text and "A width that is nested." in text and "Settings of a test." in text
+
+
+def test_the_resolved_configuration_is_printed_as_yaml(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        read("--print_config", "--option.width", "5")
+    assert end.value.code == 0
+    assert from_plain(Settings, yaml.safe_load(capsys.readouterr().out), "here") == Settings(option=Inner(5))
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.yaml").write_text("path: ~/a.mat\nname: ~/a\n")
+    assert read("--config", "~/a.yaml") == Settings(path=tmp_path / "a.mat", name="~/a")
+    assert read("--path=~/b.mat").path == tmp_path / "b.mat"
+    assert from_plain(Settings, {"path": "~/c.mat"}, "here").path == tmp_path / "c.mat"
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """An outer configuration that starts its inner one elsewhere, and one that has to be given."""
+
+    needed: Settings
+    rate: float
+    inner: Inner = field(default_factory=lambda: Inner(7))
+    levels: tuple[float, ...] = ()
+
+
+def test_a_group_keeps_the_defaults_that_its_owner_gives_it() -> None:
+    read_back = from_plain(Narrow, {"needed": {}, "rate": "1e-3", "levels": [1, 2.5]}, "here")
+    assert read_back == Narrow(Settings(), 1e-3, Inner(7), (1.0, 2.5))
+    assert read_config(Narrow, ["--rate", "-1e-3", "--levels", "3"], "t") == Narrow(Settings(), -1e-3, levels=(3.0,))
+
+
+def test_a_value_that_is_missing_is_named() -> None:
+    with pytest.raises(InputError, match="^here: no value for 'rate', expected a number$"):
+        from_plain(Narrow, {}, "here")

@@ -1,0 +1,210 @@
+"""Whole runs through the adversarial stage: what they leave behind, and what they refuse."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from anifacegan.data.dataset import DataConfig
+from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
+from anifacegan.models.checkpoints import ReconstructionCard, load_checkpoint, save_reconstruction
+from anifacegan.models.discriminator import Discriminator, DiscriminatorConfig
+from anifacegan.models.face_regressor import ReconstructionConfig, ReconstructionNetwork
+from anifacegan.runtime.errors import InputError
+from anifacegan.training import patch_gradients
+from anifacegan.training.adversarial import FIELDS, AdversarialGame, Turn
+from anifacegan.training.adversarial_gradients import AdversarialWeights
+from anifacegan.training.checkpointing import load_newest
+from anifacegan.training.config import TrainConfig
+from anifacegan.training.loop import LossWeights
+from anifacegan.training.run import run
+from tests.fixtures.photographs import write_photographs
+from tests.fixtures.resumed_runs import GAME_SIZE as SIZE
+from tests.fixtures.resumed_runs import anchored_game_config, flat, game_config
+from tests.fixtures.tiny_training_set import write_tiny_set
+
+TERMS = {field.name for field in dataclasses.fields(AdversarialWeights)}
+IMITATION = {"deformation", "curtain", "roughness", "minimal", "neutral", "alignment", "geometry"}
+"""What is on where nothing is said; the landmarks need a network."""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("set")
+    write_tiny_set(folder, count=6, size=SIZE)
+    write_photographs(folder / "photographs", 4, SIZE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unbroken(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run."""
+    out = tmp_path_factory.mktemp("run") / "unbroken"
+    run(game_config(tiny, out))
+    return out
+
+
+def lines(folder: Path) -> list[dict]:
+    return [yaml.safe_load(line) for line in (folder / "stats.jsonl").read_text().splitlines()]
+
+
+def test_every_term_of_the_game_is_logged_by_name(unbroken: Path) -> None:
+    logged = [line.keys() - {"step"} for line in lines(unbroken) if "deformation" in line]
+    assert len(logged) == 5
+    assert all(not (TERMS | {"geometry"}) & names for names in logged[:3])
+    assert all(names == TERMS | IMITATION for names in logged[3:])
+
+
+def test_the_finished_model_says_that_it_was_trained_adversarially(unbroken: Path) -> None:
+    said = load_checkpoint(unbroken / "model").card.training
+    assert said["stage"].endswith("; 2 adversarial steps on the same renders") and said["steps"] == 5
+
+
+def test_the_game_renders_in_the_schedules_precision_and_judges_in_float32(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half: dict[str, list[bool]] = {"rendered": [], "judged": []}
+
+    def watched(what: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **options: Any) -> Any:
+            half[what].append(torch.is_autocast_enabled("cpu"))
+            return real(*given, **options)
+
+        return call
+
+    monkeypatch.setattr(patch_gradients, "render_rays", watched("rendered", patch_gradients.render_rays))
+    monkeypatch.setattr(Discriminator, "forward", watched("judged", Discriminator.forward))
+    config = game_config(tiny, tmp_path / "run")
+    run(dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, precision="bfloat16")))
+    assert len(half["rendered"]) > 10 and all(half["rendered"])
+    assert len(half["judged"]) > 4 and not any(half["judged"])
+
+
+def test_generator_and_discriminator_learn_in_the_game(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The averaged weights as well."""
+    before: list[dict[str, torch.Tensor]] = []
+    real = AdversarialGame.play
+
+    def recorded(game: AdversarialGame, turn: Turn, *terms) -> dict[str, torch.Tensor]:
+        parts = flat({"discriminator": game.discriminator.state_dict(), "generator": game.generator.state_dict()})
+        before.append({name: value.clone() for name, value in parts.items()})
+        return real(game, turn, *terms)
+
+    monkeypatch.setattr(AdversarialGame, "play", recorded)
+    run(game_config(tiny, tmp_path / "run"))
+    content = load_newest(tmp_path / "run")
+    assert content is not None
+    after = flat({"discriminator": content["game"]["discriminator"], "generator": content["generator"]})
+    for one, other in (before, (before[1], after)):
+        changed = {name.split(".")[0] for name in one if not torch.equal(one[name], other[name])}
+        networks = {"discriminator": ("from_rgb", "blocks", "output"), "generator": FIELDS}
+        assert changed == {f"/{network}/{part}" for network, parts in networks.items() for part in parts}
+    pairs = ((content["average"][name], content["generator"][name]) for name in content["generator"])
+    assert any(not torch.equal(mean, value) for mean, value in pairs)
+
+
+def test_pairs_anchor_the_game_alone_where_they_are_asked_for(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    """From the same weights and draws: other terms, and other ends."""
+    run(anchored_game_config(tiny, tmp_path / "run"))
+    pairs = {"colour", "silhouette", "free_space"}
+    for folder, anchor in ((unbroken, set()), (tmp_path / "run", pairs)):
+        assert [line.keys() & pairs for line in lines(folder) if "generator_fake" in line] == [anchor] * 2
+    without, anchored = (load_newest(folder) for folder in (unbroken, tmp_path / "run"))
+    assert without is not None and anchored is not None
+    name = "template.layers.0.linear.weight"
+    assert not torch.equal(without["generator"][name], anchored["generator"][name])
+    said = load_checkpoint(tmp_path / "run" / "model").card.training["stage"]
+    assert "2 adversarial steps on the same renders, paired renders beside them" in said
+
+
+def test_a_finished_model_can_go_on_with_the_game_alone(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    whole = game_config(tiny, tmp_path / "run", initial_model=unbroken / "model")
+    alone = dataclasses.replace(whole.schedule, warm_up_deform=0, near_surface=0, complete=0)
+    run(dataclasses.replace(whole, schedule=alone))
+    logged = [line for line in lines(tmp_path / "run") if "deformation" in line]
+    assert [line.keys() - {"step"} for line in logged] == [TERMS | IMITATION] * 2
+
+
+def network(folder: Path, seed: int, face_model: str = OPEN_FACE_MODEL) -> Path:
+    made = ReconstructionNetwork(ReconstructionConfig(trunk="plain", size=SIZE, channels=(8,)))
+    made.initialise(torch.Generator().manual_seed(seed))
+    torch.nn.init.normal_(made.trunk.head.weight, generator=torch.Generator().manual_seed(seed))
+    save_reconstruction(folder, made, ReconstructionCard("R", face_model))
+    return folder
+
+
+def test_landmarks_through_a_network_take_part_in_the_game(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    """The network may move, but the run does not go on with another one, or with another weight."""
+
+    def with_landmarks(where: Path, weight: float = 100.0) -> TrainConfig:
+        whole = game_config(tiny, tmp_path / "run", reconstruction=where, weights=LossWeights(landmarks=weight))
+        return dataclasses.replace(whole, adversarial=dataclasses.replace(whole.adversarial, deformation_steps=1))
+
+    ours, other = network(tmp_path / "ours", 0), network(tmp_path / "other", 1)
+    run(with_landmarks(ours))
+    logged = [line for line in lines(tmp_path / "run") if "deformation" in line]
+    assert [line.keys() - {"step"} for line in logged[3:]] == [TERMS | IMITATION | {"landmarks"}] * 2
+    assert all("landmarks" not in line for line in logged[:3])
+    run(with_landmarks(ours.rename(tmp_path / "moved")))
+    with pytest.raises(InputError, match="reconstruction is of SHA-256 .*, expected of SHA-256"):
+        run(with_landmarks(other))
+    with pytest.raises(InputError, match="weights.landmarks is 50.0, expected 100.0"):
+        run(with_landmarks(tmp_path / "moved", 50.0))
+
+
+def test_landmarks_are_refused_in_one_line_before_anything_is_written(tiny: Path, tmp_path: Path) -> None:
+    """Without a network, and with one of another face model."""
+    weights = LossWeights(landmarks=1.0)
+    with pytest.raises(InputError, match="^weights.landmarks is 1.0, expected 0 while 'reconstruction' is empty"):
+        game_config(tiny, tmp_path / "run", weights=weights)
+    older = network(tmp_path / "older", 0, "anifacegan-open-1")
+    with pytest.raises(InputError, match="^reconstruction: .*older belongs to face model 'anifacegan-open-1'"):
+        run(game_config(tiny, tmp_path / "run", weights=weights, reconstruction=older))
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_weights_no_term_looks_at_pictures(tiny: Path, tmp_path: Path) -> None:
+    run(game_config(tiny, tmp_path / "run", weights=LossWeights(geometry=0.0), reconstruction=tmp_path / "not read"))
+    assert all("geometry" not in line and "landmarks" not in line for line in lines(tmp_path / "run"))
+
+
+def test_photographs_without_appearance_codes_will_do_for_the_game(tiny: Path, tmp_path: Path) -> None:
+    photographs = DataConfig(tiny / "photographs", SIZE, pitch_offset=0.1)
+    folder = run(game_config(tiny, tmp_path / "run", real=photographs))
+    logged = [line for line in lines(tmp_path / "run") if "discriminator_real" in line]
+    assert len(logged) == 2
+    card = load_checkpoint(folder).card
+    assert card.training["stage"].endswith(f"2 adversarial steps on {tiny / 'photographs'}")
+    assert card.licence == ""                                          # nobody said what the photographs' is
+
+
+def test_photographs_may_move_but_not_change(tiny: Path, tmp_path: Path) -> None:
+    photographs = DataConfig(tiny / "photographs", SIZE)
+    run(game_config(tiny, tmp_path / "run", real=photographs))
+    shutil.copytree(photographs.path, tmp_path / "moved")
+    run(game_config(tiny, tmp_path / "run", real=DataConfig(tmp_path / "moved", SIZE)))
+    for gone in sorted((tmp_path / "moved").glob("00000.*")):
+        gone.unlink()
+    with pytest.raises(InputError, match="real.path is of SHA-256 .*, expected of SHA-256"):
+        run(game_config(tiny, tmp_path / "run", real=DataConfig(tmp_path / "moved", SIZE)))
+
+
+def test_another_discriminator_than_the_snapshots_is_refused(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    wider = DiscriminatorConfig(size=SIZE, capacity=128, max_channels=8)
+    with pytest.raises(InputError, match="discriminator.capacity is 128, expected 64 as in the snapshots"):
+        run(game_config(tiny, tmp_path / "run", discriminator=wider))
+
+
+def test_pictures_of_another_size_than_the_discriminators_are_refused(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="discriminator.size is 32, expected 16 as data.size"):
+        game_config(tiny, tmp_path, discriminator=DiscriminatorConfig(size=32))
+    with pytest.raises(ValueError, match="discriminator.size is 16, expected 32 as real.size"):
+        game_config(tiny, tmp_path, real=DataConfig(tiny / "photographs", 32))

@@ -1,0 +1,92 @@
+"""Compiled fields compute what the others do, and where compiling fails nothing is lost but time."""
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from anifacegan.geometry.rays import image_rays
+from anifacegan.models.alignment import AlignmentConfig
+from anifacegan.models.checkpoints import load_checkpoint
+from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.generator import Generator
+from anifacegan.rendering.volume import render_rays
+from anifacegan.training import run as training_run
+from anifacegan.training.checkpointing import fixed_values
+from anifacegan.training.compilation import compile_fields
+from tests.fixtures.small_models import SMALL, small_generator
+from tests.fixtures.tiny_training_set import SCHEDULE, tiny_config, write_tiny_set
+
+ALL_FIELDS = dataclasses.replace(SMALL, alignment=AlignmentConfig(hidden_dim=8, layers=2))
+BATCH = 2
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_compiled_yet() -> None:
+    torch.compiler.reset()
+
+
+def learned(generator: Generator, seed: int) -> tuple[torch.Tensor, ...]:
+    """Colours of two new people, and the gradients of some weights."""
+    rng = torch.Generator().manual_seed(seed)
+    codes = Latents(*(torch.randn(BATCH, dim, generator=rng) for dim in (80, 64, 80)))
+    generator.zero_grad()
+    rgb = render_rays(generator.condition(codes), image_rays(torch.zeros(BATCH), torch.zeros(BATCH), 4, 12.0)).rgb
+    rgb.square().sum().backward()
+    fields = (generator.template.mapping, generator.deformation.mapping, generator.manifolds)
+    return rgb.detach(), *(field.output.weight.grad.clone() for field in fields)
+
+
+def broken(module: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> object:
+    raise RuntimeError("no C++ compiler\nand a long explanation")
+
+
+def test_compiled_fields_compute_the_same_and_are_compiled_once_for_all_people() -> None:
+    plain, compiled, graphs = small_generator(ALL_FIELDS), small_generator(ALL_FIELDS), []
+
+    def counted(module: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> object:
+        graphs.append(module)
+        return module.forward
+
+    compile_fields(compiled, counted)
+    counts = []
+    for seed in range(3):
+        for one, other in zip(learned(plain, seed), learned(compiled, seed), strict=True):
+            assert torch.allclose(one, other, rtol=1e-5, atol=1e-7)
+        counts.append(len(graphs))
+    assert counts[0] == counts[2] > 0
+
+
+def test_weights_keep_their_names() -> None:
+    plain, compiled = small_generator(ALL_FIELDS), small_generator(ALL_FIELDS)
+    compile_fields(compiled, "eager")
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    assert list(dict(compiled.named_modules())) == list(dict(plain.named_modules()))
+
+
+def test_where_compiling_fails_one_line_says_so_and_nothing_else_changes(capsys: pytest.CaptureFixture) -> None:
+    plain, compiled = small_generator(ALL_FIELDS), small_generator(ALL_FIELDS)
+    compile_fields(compiled, broken)
+    for seed in range(2):
+        for one, other in zip(learned(plain, seed), learned(compiled, seed), strict=True):
+            assert torch.equal(one, other)
+    assert capsys.readouterr().err == "compile: does not work here (no C++ compiler), going on without\n"
+
+
+def test_a_run_goes_on_where_compiling_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    write_tiny_set(tmp_path)
+    monkeypatch.setattr(training_run, "compile_fields", partial(compile_fields, backend=broken))
+    one_step = dataclasses.replace(SCHEDULE, warm_up_deform=1, near_surface=0, complete=0)
+    asked = dataclasses.replace(tiny_config(tmp_path, tmp_path / "run"), schedule=one_step, compile=True)
+    model = load_checkpoint(training_run.run(asked))                   # which refuses names that it does not know
+    assert model.card.training["steps"] == 1
+    assert capsys.readouterr().err.count("compile: does not work here") == 1
+
+
+def test_a_run_may_go_on_compiled_or_not(tmp_path: Path) -> None:
+    asked = tiny_config(tmp_path, tmp_path)
+    assert fixed_values(asked, {}) == fixed_values(dataclasses.replace(asked, compile=True), {})

@@ -1,0 +1,255 @@
+"""Nothing is lost: stopped, killed or short of disk, a run of any kind goes on to the end of the unbroken one."""
+
+import io
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from anifacegan.runtime.errors import InputError
+from anifacegan.training.checkpointing import DurableRun
+from tests.fixtures.resumed_runs import KINDS, Kind, Terms, interrupt_at, run_and_tell, same_end
+from tests.fixtures.small_disk import files_of_at_most
+
+KILLS = 5
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def kind(name: str) -> Kind:
+    return KINDS[name]
+
+
+@pytest.fixture(scope="module")
+def tiny(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("set")
+    kind.write(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unbroken(kind: Kind, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run."""
+    out = tmp_path_factory.mktemp("run") / "unbroken"
+    assert kind.run(kind.config(tiny, out)) == out / "model"
+    return out
+
+
+def snapshots(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*snapshot*"))
+
+
+def names_in(folder: Path) -> list[str]:
+    """Everything in a run folder but tensorboard's files, which are named for time and process."""
+    names = (path.relative_to(folder) for path in folder.rglob("*"))
+    return sorted(str(name) for name in names if "tensorboard" not in name.parts)
+
+
+def test_a_run_that_is_asked_to_stop_saves_and_goes_on_to_the_same_end(
+    kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Ctrl-C and then by SIGTERM; also between two lines of stats.jsonl and between two regular snapshots."""
+    config = kind.config(tiny, tmp_path / "run")
+    for step, asked in ((kind.stopped_in, signal.SIGINT), (kind.stopped_in + 1, signal.SIGTERM)):
+        before = signal.getsignal(asked)
+        interrupt_at(monkeypatch, step, lambda _, asked=asked: os.kill(os.getpid(), asked))
+        with pytest.raises(KeyboardInterrupt):
+            kind.run(config)
+        assert snapshots(config.out)[-1] == f"snapshot_{step + 1:08d}.pt"  # the step on its way was finished
+        assert not (config.out / "model").exists()
+        assert signal.getsignal(asked) == before
+    kind.run(config)
+    same_end(tmp_path / "run", unbroken)
+
+
+class PowerCutError(Exception):
+    """Nothing in a run is prepared for it."""
+
+
+def test_a_run_that_died_between_snapshots_goes_on_to_the_same_end(
+    kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps after the last snapshot are done again."""
+
+    def die(terms: Terms) -> None:
+        raise PowerCutError
+
+    config = kind.config(tiny, tmp_path / "run")
+    interrupt_at(monkeypatch, kind.died_in, die)
+    with pytest.raises(PowerCutError):
+        kind.run(config)
+    assert snapshots(tmp_path / "run") == [f"snapshot_{config.reporting.snapshot_every:08d}.pt"]
+    kind.run(config)
+    same_end(tmp_path / "run", unbroken)
+
+
+def test_a_damaged_newest_snapshot_is_reported_and_the_run_goes_on_from_the_one_before(
+    kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    newest = tmp_path / "run" / snapshots(unbroken)[-1]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    shutil.rmtree(tmp_path / "run" / "model")
+    kind.run(kind.config(tiny, tmp_path / "run"))
+    assert f"{newest}: damaged" in capsys.readouterr().err
+    same_end(tmp_path / "run", unbroken)
+
+
+def test_a_finished_run_that_is_started_again_only_writes_its_model(
+    kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "model")
+    monkeypatch.setattr("torch.optim.Adam.step", None)
+    monkeypatch.setattr("torch.optim.AdamW.step", None)
+    kind.run(kind.config(tiny, tmp_path / "run"))
+    same_end(tmp_path / "run", unbroken)
+
+
+def test_a_term_that_is_not_finite_stops_the_run_with_its_name_and_step(
+    kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No snapshot holds it: without the broken term the run goes on to the same end."""
+    broken: list[str] = []
+
+    def break_one(terms: Terms) -> None:
+        broken.append(sorted(terms)[-1])
+        terms[broken[0]] = terms[broken[0]] * float("nan")
+
+    config = kind.config(tiny, tmp_path / "run")
+    interrupt_at(monkeypatch, kind.died_in, break_one)
+    with pytest.raises(FloatingPointError) as caught:
+        kind.run(config)
+    assert str(caught.value).startswith(f"step {kind.died_in}: {broken[0]} not finite (")
+    assert snapshots(tmp_path / "run") == [f"snapshot_{config.reporting.snapshot_every:08d}.pt"]
+    kind.run(config)
+    same_end(tmp_path / "run", unbroken)
+
+
+@pytest.mark.parametrize("fails", ["snapshot", "line"])
+def test_a_full_disk_stops_the_run_with_one_line_and_what_was_saved_stays(
+    fails: str, kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room again it goes on to the same end."""
+    size = 50_000 if fails == "snapshot" else (unbroken / "stats.jsonl").stat().st_size // 2
+    config = kind.config(tiny, tmp_path / "run")
+    with ExitStack() as disk:
+        interrupt_at(monkeypatch, kind.died_in, lambda _: disk.enter_context(files_of_at_most(size)))
+        with pytest.raises((InputError, OSError)) as caught:
+            kind.run(config)
+    assert "File too large" in str(caught.value) and "\n" not in str(caught.value)
+    assert snapshots(tmp_path / "run") == [f"snapshot_{config.reporting.snapshot_every:08d}.pt"]
+    kind.run(config)
+    same_end(tmp_path / "run", unbroken)
+
+
+def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_end(
+    name: str, kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    """SIGKILL in processes of their own, at random moments of loading, of steps, of snapshots, of the end. The whole
+    is repeated with new runs until five kills have met a living one."""
+    rng = np.random.default_rng(list(KINDS).index(name))
+    processes = multiprocessing.get_context("forkserver")              # imports once, then forks
+    processes.set_forkserver_preload(["anifacegan.cli.train", "torch.utils.tensorboard"])
+    kills, runs = 0, 0
+    while kills < KILLS:
+        runs += 1
+        config = kind.config(tiny, tmp_path / f"run{runs}")
+        finished = False
+        while not finished:
+            heard, told = processes.Pipe(duplex=False)
+            process = processes.Process(target=run_and_tell, args=(name, config, torch.get_num_threads(), told))
+            process.start()
+            told.close()
+            killed = kills < KILLS and kill_after(process, heard, int(rng.integers(0, 6)), rng.uniform())
+            process.join()
+            assert process.exitcode == (-signal.SIGKILL if killed else 0)
+            kills, finished = kills + killed, not killed
+        same_end(config.out, unbroken)
+        assert names_in(config.out) == names_in(unbroken)
+
+
+def kill_after(process: BaseProcess, heard: Connection, steps: int, share: float) -> bool:
+    """Kill a process when it has told of so many steps, and a share of the time that it takes for the next; returns
+    whether it still lived then."""
+    times = [time.monotonic()]
+    try:
+        for _ in range(steps + 1):                                     # the first message says that it begins
+            heard.recv()
+            times.append(time.monotonic())
+    except EOFError:
+        return False
+    time.sleep(share * (times[-1] - times[-2]))
+    process.kill()
+    process.join()
+    return process.exitcode == -signal.SIGKILL
+
+
+# ------------------------------------------------------------------------------------------------------------ the bar
+@dataclass(frozen=True)
+class FewSteps:
+    steps: int = 3
+    log_every: int = 2
+    snapshot_every: int = 2
+    keep_snapshots: int = 1
+
+
+@dataclass(frozen=True)
+class PlainConfig:
+    out: Path
+    schedule: FewSteps = FewSteps()
+    reporting: FewSteps = FewSteps()
+
+    def images(self, step: int) -> int:
+        return 40
+
+
+class PlainState:
+    """Something that counts its steps."""
+
+    step = 0
+    learning: dict[str, float] = {}
+
+    def state_dict(self) -> dict[str, int]:
+        return {"step": self.step}
+
+    def load_state_dict(self, content: dict[str, int]) -> None:
+        self.step = content["step"]
+
+
+def test_on_a_terminal_a_bar_tells_images_a_second_and_the_time_that_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    state, kept = PlainState(), DurableRun(PlainConfig(tmp_path), {})
+    assert kept.new
+    kept.take_up(state)
+    with kept.reporting(state, lambda log: None, 2) as report:
+        for state.step in (1, 2, 3):
+            time.sleep(0.2)                                            # the bar moves ten times a second at most
+            report(state, {"colour": 1.0})
+    said = terminal.getvalue()
+    rates = [float(found) for found in re.findall(r"([\d.]+) images/s", said)]
+    assert 0 < rates[-1] <= 200                                        # 40 images in 0.2 s
+    assert re.search(r"2/3 \[\d\d:\d\d<\d\d:\d\d", said)
+    later, again = DurableRun(PlainConfig(tmp_path), {}), PlainState()
+    later.take_up(again)
+    assert not later.new and again.step == 3

@@ -1,0 +1,162 @@
+"""Rays of pictures in memory, on pictures whose colours say which item and which pixel they are."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from anifacegan.data.dataset import CoefficientTable
+from anifacegan.data.synthetic.geometry_buffers import DEPTH_STEPS, Surfaces
+from anifacegan.geometry.cameras import orbit_camera
+from anifacegan.geometry.rays import image_rays, pixel_rays
+from anifacegan.runtime.errors import InputError
+from anifacegan.training.paired import PairedData
+from tests.fixtures.tiny_training_set import packed, random_codes
+
+COUNT, HELD_OUT, SIZE = 9, 3, 40
+FOV = 12.0
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def coordinates() -> torch.Tensor:
+    """(item, SIZE, SIZE, 3) pictures with colours (x, y, item)."""
+    item, y, x = torch.meshgrid(torch.arange(COUNT), torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
+    return torch.stack([x, y, item], dim=-1).to(torch.uint8)
+
+
+@pytest.fixture(scope="module")
+def surfaces() -> Surfaces:
+    """Blobs with holes: some pixels have neighbours of both kinds, some have not."""
+    random = np.random.default_rng(0)
+    coarse = random.random((COUNT, SIZE // 4, SIZE // 4)) < 0.6
+    covered = coarse.repeat(4, axis=1).repeat(4, axis=2)
+    steps = random.integers(35_000, 45_000, covered.shape)
+    return Surfaces(np.where(covered, steps, 0).astype(np.uint16), packed(np.ones((COUNT, 16), bool)))
+
+
+@pytest.fixture(scope="module")
+def codes() -> CoefficientTable:
+    return random_codes(COUNT)
+
+
+@pytest.fixture(scope="module")
+def data(codes: CoefficientTable, surfaces: Surfaces) -> PairedData:
+    return PairedData(coordinates(), codes, surfaces, FOV, HELD_OUT)
+
+
+def test_held_out_pictures_are_never_drawn_and_all_others_are(data: PairedData) -> None:
+    draw = rng()
+    drawn = {round(item) for _ in range(40) for item in (data.draw(4, 2, draw).rgb[..., 2] * 255).flatten().tolist()}
+    assert drawn == set(range(COUNT - HELD_OUT))
+    assert set(data.draw_items(500, draw).tolist()) == set(range(COUNT - HELD_OUT))
+
+
+def test_a_ray_goes_through_the_pixel_whose_colour_it_has(data: PairedData, codes: CoefficientTable) -> None:
+    batch = data.draw(5, 20, rng(1))
+    x, y, item = (batch.rgb * 255).round().unbind(-1)
+    items = item[:, 0].long()
+    assert (item == item[:, :1]).all()
+    pitch, yaw = codes.pose[items].unbind(-1)
+    expected = pixel_rays(pitch, yaw, x, y, SIZE, FOV)
+    assert torch.equal(batch.rays.origins, expected.origins)
+    assert torch.equal(batch.rays.directions, expected.directions)
+    ahead = batch.rays.at(torch.ones(5, 20, 1))[:, :, 0]
+    assert torch.allclose(orbit_camera(pitch, yaw, SIZE, FOV).project(ahead), torch.stack([x, y], -1), atol=1e-3)
+
+
+def test_codes_are_those_of_the_picture(data: PairedData, codes: CoefficientTable) -> None:
+    batch = data.draw(6, 2, rng(2))
+    items = (batch.rgb[:, 0, 2] * 255).round().long()
+    assert codes.noise is not None
+    assert torch.equal(batch.z_id, codes.id[items]) and torch.equal(batch.z_exp, codes.exp[items])
+    assert torch.equal(batch.z_noise, codes.noise[items])
+
+
+def test_distance_and_certainty_agree_with_a_slow_reference(data: PairedData, surfaces: Surfaces) -> None:
+    batch = data.draw(8, 60, rng(3))
+    pixels = (batch.rgb * 255).round().int()
+    uncertain = 0
+    for b, r in np.ndindex(8, 60):
+        x, y, item = pixels[b, r].tolist()
+        steps = int(surfaces.distance[item, y, x])
+        expected = steps / DEPTH_STEPS if steps else float("inf")
+        around = [
+            surfaces.distance[item, row, column] > 0
+            for row in range(max(y - 1, 0), min(y + 2, SIZE))
+            for column in range(max(x - 1, 0), min(x + 2, SIZE))
+        ]
+        assert batch.distance[b, r].item() == pytest.approx(expected)
+        assert batch.inside[b, r].item() == (all(around) or not any(around))
+        uncertain += not batch.inside[b, r].item()
+    assert 50 < uncertain < 430                                        # both kinds were tried
+
+
+def test_half_of_the_rays_look_at_brows_eyes_nose_and_mouth(codes: CoefficientTable, surfaces: Surfaces) -> None:
+    """Inner landmarks at pixel (10, 30), the jaw's at (35, 5); lm68 counts y upward in a frame of 224."""
+    scale = 223 / (SIZE - 1)
+    lm68 = torch.empty(COUNT, 68, 2)
+    lm68[:, :17] = torch.tensor([35 * scale, 223 - 5 * scale])
+    lm68[:, 17:] = torch.tensor([10 * scale, 223 - 30 * scale])
+    data = PairedData(coordinates(), dataclasses.replace(codes, lm68=lm68), surfaces, FOV, HELD_OUT)
+    pixels = (data.draw(40, 50, rng(4)).rgb[..., :2] * 255).round()
+    anywhere, about = pixels[:, :25].reshape(-1, 2), pixels[:, 25:].reshape(-1, 2)
+    assert torch.allclose(about.mean(0), torch.tensor([10.0, 30.0]), atol=0.3)
+    assert torch.allclose(about.std(0), torch.tensor([1.6, 1.6]), atol=0.2)  # 0.04 image heights
+    assert anywhere.min() == 0 and anywhere.max() == SIZE - 1
+    assert torch.allclose(anywhere.mean(0), torch.full((2,), (SIZE - 1) / 2), atol=1.5)  # 4 deviations
+
+
+def test_landmarks_outside_the_picture_give_rays_at_its_edge(codes: CoefficientTable, surfaces: Surfaces) -> None:
+    data = PairedData(
+        coordinates(), dataclasses.replace(codes, lm68=torch.full((COUNT, 68, 2), 900.0)), surfaces, FOV, HELD_OUT
+    )
+    pixels = (data.draw(3, 10, rng()).rgb[:, 5:, :2] * 255).round()
+    assert (pixels[..., 0] == SIZE - 1).all() and (pixels[..., 1] == 0).all()
+
+
+def test_draws_come_from_the_generator_alone(data: PairedData) -> None:
+    first, same, other = (data.draw(2, 8, rng(seed)).rgb for seed in (1, 1, 2))
+    assert torch.equal(first, same) and not torch.equal(first, other)
+
+
+def test_held_out_pictures_do_not_scale_the_codes(codes: CoefficientTable, surfaces: Surfaces) -> None:
+    """Whatever is in them, the scale is the same; a change in a training picture does count."""
+    scales = []
+    for item in (None, COUNT - HELD_OUT, COUNT - HELD_OUT - 1):
+        images = coordinates()
+        if item is not None:
+            images[item] = 255 - images[item]
+        scales.append(PairedData(images, codes, surfaces, FOV, HELD_OUT).visible_scale())
+    assert scales[0].shape == (160,)
+    assert torch.equal(scales[0], scales[1]) and not torch.equal(scales[0], scales[2])
+
+
+def test_a_held_out_view_is_the_picture_with_its_own_codes_and_rays(data: PairedData, codes: CoefficientTable) -> None:
+    latents, rays, picture = data.held_out_view(1, SIZE)
+    item = COUNT - HELD_OUT + 1
+    assert torch.equal(picture, coordinates()[item].float() / 255)
+    assert torch.equal(latents.z_exp, codes.exp[item : item + 1]) and len(latents) == 1
+    expected = image_rays(codes.pose[item : item + 1, 0], codes.pose[item : item + 1, 1], SIZE, FOV)
+    assert torch.equal(rays.directions, expected.directions)
+
+
+def test_a_small_held_out_view_shows_the_same_frame(data: PairedData) -> None:
+    _, rays, picture = data.held_out_view(0, 5)
+    assert picture.shape == (5, 5, 3) and len(rays) == 25
+    whole = (picture * 255).round()
+    assert whole[0, 0, :2].tolist() == [0, 0] and whole[-1, -1, :2].tolist() == [SIZE - 1, SIZE - 1]
+    assert (whole[:, 0, 1].diff() > 0).all() and (whole[0, :, 0].diff() > 0).all()
+
+
+def test_data_without_appearance_codes_are_refused(codes: CoefficientTable, surfaces: Surfaces) -> None:
+    with pytest.raises(InputError, match="every .mat has to hold 'noise'"):
+        PairedData(coordinates(), dataclasses.replace(codes, noise=None), surfaces, FOV, HELD_OUT)
+
+
+def test_a_set_that_is_held_out_as_a_whole_is_refused(codes: CoefficientTable, surfaces: Surfaces) -> None:
+    with pytest.raises(InputError, match="9 pictures, expected more than the 9 held out"):
+        PairedData(coordinates(), codes, surfaces, FOV, COUNT)
