@@ -2,7 +2,7 @@
 
     python render.py --config configs/render_smile.yaml
     python render.py --seeds 7 --expression smile=0.7,blink=0.3 --yaw -0.35 0.35 --frames 10
-    python render.py --model RELEASED_FOLDER --expression 01626.mat --codes people.npz
+    python render.py --model RELEASED_FOLDER --expression 01626.mat --latents people.npz
 
 ``--help`` lists the options.
 """
@@ -19,7 +19,9 @@ from anifacegan.runtime.typed_config import read_config
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a killed run cleans up as an interrupted one does
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # a killed run cleans up as an interrupted one does
     keep_freed_memory()
     with exit_on_input_error():
         config = read_config(RenderConfig, sys.argv[1:], "render.py")

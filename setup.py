@@ -47,8 +47,15 @@ setup(
         # The mesh rasterizer on CUDA. It compiles itself at its first use, with the CUDA toolkit's nvcc.
         "cuda": ["diffrp-nvdiffrast>=0.3.3.1", "ninja>=1.11"],
         # Tests, lint, types. The data package of requirements-face-model.txt is apart: see there.
-        "dev": ["pytest>=8", "beartype>=0.19", "ruff>=0.9", "pyright>=1.1.390", "onnx>=1.16", "pytest-xdist>=3.6",
-                "import-linter>=2.1"],
+        "dev": [
+            "pytest>=8",
+            "beartype>=0.19",
+            "ruff>=0.9",
+            "pyright>=1.1.390",
+            "onnx>=1.16",
+            "pytest-xdist>=3.6",
+            "import-linter>=2.1",
+        ],
         # FID, KID and Inception Score; face recognisers that the user brings as ONNX files; reference image metrics.
         "eval": ["torch-fidelity>=0.4", "onnxruntime>=1.17", "torchmetrics>=1.4"],
         # Marching cubes and mesh files, for scripts/figures/mesh.py; the other figures need nothing more.

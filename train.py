@@ -9,7 +9,7 @@ coefficients.
 
 import sys
 
-from anifacegan.cli.train import chosen_task
+from anifacegan.cli.train import select_task
 from anifacegan.runtime.cpu import keep_freed_memory
 from anifacegan.runtime.distributed import LostWorkerError, working_together
 from anifacegan.runtime.errors import exit_on_input_error
@@ -19,8 +19,8 @@ if __name__ == "__main__":
     keep_freed_memory()
     with exit_on_input_error(), working_together() as workers, exit_on_input_error():
         try:
-            with workers.one_voice():
-                task = chosen_task(sys.argv[1:])
+            with workers.rank_zero_only():
+                task = select_task(sys.argv[1:])
                 config = read_config(task.config, sys.argv[1:], "train.py")
                 folder = task.run(config, workers)
         except (FloatingPointError, LostWorkerError) as error:

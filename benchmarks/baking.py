@@ -1,5 +1,5 @@
 """What baking costs and how near a played film is to the exact one: by size of textures and grids, and by the number of
-blendshapes and of their stations, side by side.
+blendshapes and of their in-between shapes, side by side.
 
 The film is that of ``render.sh``: a person turns the head while an expression comes, or several one after the other.
 Exact frames are rendered once; each way of baking plays the same frames, a frame of each way in turn.
@@ -18,16 +18,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from anifacegan.avatars.baking.bake import BakeConfig, bake, key_expressions, model_charts, person_condition
-from anifacegan.avatars.layered_mesh import LayeredAvatar
+from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.numba_player import play
 from anifacegan.rendering.frame import decibels
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.errors import require_at_least
 from anifacegan.runtime.files import markdown_table, write_complete
-from anifacegan.runtime.typed_config import several
+from anifacegan.runtime.typed_config import as_tuple
 
 FACE = 0.62
-"""The face crop is the middle of the picture, of this share of its side."""
+"""The face crop is the middle of the image, of this share of its side."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class BakeBenchmark:
     """Texture sizes that are compared, with the first grid."""
     grids: int | tuple[int, ...] = (128, 64, 192)
     """Grid sizes that are compared, with the third texture, or the last where there are fewer."""
-    stations: int | tuple[int, ...] = (2, 1)
+    inbetweens: int | tuple[int, ...] = (2, 1)
     """Stations of blendshapes that are compared, with that texture and the first grid; the first are those of all other
     rows."""
     blendshapes: int | tuple[int, ...] = ()
@@ -67,27 +67,34 @@ class BakeBenchmark:
         require_at_least(self, 1, "frames", "rounds")
         require_at_least(self, 16, "size")
         require_at_least(self, 0, "seed")
-        if not all(several(values) for values in (self.textures, self.grids, self.stations, self.expression)):
-            raise ValueError("textures, grids, stations and expression need at least one value each")
-        if self.frames < 1 + len(several(self.expression)):
+        if not all(
+            as_tuple(values) for values in (self.textures, self.grids, self.inbetweens, self.expression)
+        ):
+            raise ValueError("textures, grids, in-between shapes and expression need at least one value each")
+        if self.frames < 1 + len(as_tuple(self.expression)):
             raise ValueError(f"frames is {self.frames}, expected more than there are expressions")
-        if not all(count >= 1 for count in several(self.blendshapes)):
-            raise ValueError(f"blendshapes are {list(several(self.blendshapes))}, expected 1 or more")
+        if not all(count >= 1 for count in as_tuple(self.blendshapes)):
+            raise ValueError(f"blendshapes are {list(as_tuple(self.blendshapes))}, expected 1 or more")
         if not 0 <= self.yaw <= 1.0:
             raise ValueError(f"yaw is {self.yaw}, expected 0 to 1 radians")
-        self.ways()                                                    # refuses what cannot be baked so
+        self.ways()  # refuses what cannot be baked so
 
     def ways(self) -> list[tuple[BakeConfig, int | None]]:
         """Every way of baking that is measured, with its number of blendshapes; None is as many as are needed."""
         widest = max(self.yaw, 0.05) + 0.05
-        textures, grids, stations = several(self.textures), several(self.grids), several(self.stations)
+        textures, grids, inbetweens = as_tuple(self.textures), as_tuple(self.grids), as_tuple(self.inbetweens)
         usual = BakeConfig(
-            texture=textures[min(2, len(textures) - 1)], grid=grids[0], stations=stations[0], widest_rad=widest
+            texture=textures[min(2, len(textures) - 1)],
+            grid=grids[0],
+            inbetweens=inbetweens[0],
+            widest_rad=widest,
         )
-        ways: list[tuple[BakeConfig, int | None]] = [(replace(usual, texture=texture), None) for texture in textures]
+        ways: list[tuple[BakeConfig, int | None]] = [
+            (replace(usual, texture=texture), None) for texture in textures
+        ]
         ways += [(replace(usual, grid=grid), None) for grid in grids[1:]]
-        ways += [(replace(usual, stations=count), None) for count in stations[1:]]
-        return ways + [(usual, count) for count in several(self.blendshapes)]
+        ways += [(replace(usual, inbetweens=count), None) for count in inbetweens[1:]]
+        return ways + [(usual, count) for count in as_tuple(self.blendshapes)]
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ class BakeMeasurement:
 
     texture: int
     grid: int
-    stations: int
+    inbetweens: int
     blendshapes: int
     chart_seconds: float
     """Once for a model."""
@@ -108,7 +115,7 @@ class BakeMeasurement:
     exact_ms: float
     """Median of an exact frame."""
     psnr_db: float
-    """Mean over the film, whole pictures."""
+    """Mean over the film, whole images."""
     worst_db: float
     """The worst frame's."""
     face_db: float
@@ -120,38 +127,42 @@ class BakeMeasurement:
 
 def measure_baking(model: Model, config: BakeBenchmark) -> list[BakeMeasurement]:
     """One line for each way. The model is on the CPU or a GPU; playing is on the CPU."""
-    codes, film = model.person(config.seed), _film(model, config)
+    latents, video = model.person(config.seed), _video(model, config)
     yaws = np.linspace(-config.yaw, config.yaw, config.frames)
     exact, exact_times = [], []
-    for z_exp, yaw in zip(tqdm(film, desc="exact frames", leave=False, disable=None), yaws, strict=True):
-        face = model.face(codes=codes, expression=z_exp, psi=config.psi)
+    for z_exp, yaw in zip(tqdm(video, desc="exact frames", leave=False, disable=None), yaws, strict=True):
+        face = model.face(latents=latents, expression=z_exp, psi=config.psi)
         started = time.perf_counter()
-        exact.append(face.picture(float(yaw), 0.0, config.size).rgb.cpu())
+        exact.append(face.image(float(yaw), 0.0, config.size).rgb.cpu())
         exact_times.append(time.perf_counter() - started)
-    baked = [_baked(model, config, *way, film, codes) for way in tqdm(config.ways(), leave=False, disable=None)]
+    baked = [
+        _baked(model, config, *way, video, latents) for way in tqdm(config.ways(), leave=False, disable=None)
+    ]
     times: list[list[float]] = [[] for _ in baked]
     errors: list[list[Tensor]] = [[] for _ in baked]
     for avatar, *_ in baked:
-        play(avatar, avatar.neutral, 0.0, 0.0, config.size)           # compiles
+        play(avatar, avatar.neutral, 0.0, 0.0, config.size)  # compiles
     for number in range(config.rounds):
-        for z_exp, yaw, right in zip(film, yaws, exact, strict=True):
+        for z_exp, yaw, right in zip(video, yaws, exact, strict=True):
             for (avatar, *_), took, wrong in zip(baked, times, errors, strict=True):
                 started = time.perf_counter()
-                picture = play(avatar, avatar.posed(z_exp), float(yaw), 0.0, config.size)
+                image = play(avatar, avatar.posed(z_exp), float(yaw), 0.0, config.size)
                 took.append(time.perf_counter() - started)
                 if number == 0:
-                    wrong.append(picture.rgb - right)
+                    wrong.append(image.rgb - right)
     return [
         _measurement(way, charting, baking, avatar, took, exact_times, torch.stack(wrong))
-        for (way, _), (avatar, charting, baking), took, wrong in zip(config.ways(), baked, times, errors, strict=True)
+        for (way, _), (avatar, charting, baking), took, wrong in zip(
+            config.ways(), baked, times, errors, strict=True
+        )
     ]
 
 
-def _film(model: Model, config: BakeBenchmark) -> Float[np.ndarray, "frame 64"]:
+def _video(model: Model, config: BakeBenchmark) -> Float[np.ndarray, "frame 64"]:
     """Expressions of the frames: from neutral to the first, from there to the next, in equal times."""
-    expressions = (None, *several(config.expression))
+    expressions = (None, *as_tuple(config.expression))
     met = np.stack([model.expressions.coefficients(expression) for expression in expressions])
-    at = np.linspace(0, config.frames - 1, len(met)).round()           # frames that show one of them alone
+    at = np.linspace(0, config.frames - 1, len(met)).round()  # frames that show one of them alone
     weights = [np.interp(np.arange(config.frames), at, one) for one in np.eye(len(met))]
     return np.stack(weights, axis=1).astype(np.float32) @ met
 
@@ -161,14 +172,16 @@ def _baked(
     config: BakeBenchmark,
     way: BakeConfig,
     shapes: int | None,
-    film: Float[np.ndarray, "frame 64"],
-    codes: tuple,
-) -> tuple[LayeredAvatar, float, float]:
+    video: Float[np.ndarray, "frame 64"],
+    latents: tuple,
+) -> tuple[LayeredMesh, float, float]:
     """The avatar, and the seconds of charting and baking."""
     started = time.perf_counter()
     charts = model_charts(model, way.grid)
     charted = time.perf_counter()
-    avatar, _ = bake(person_condition(model, codes, config.psi), film[key_expressions(film)[:shapes]], charts, way)
+    avatar, _ = bake(
+        person_condition(model, latents, config.psi), video[key_expressions(video)[:shapes]], charts, way
+    )
     return avatar, charted - started, time.perf_counter() - charted
 
 
@@ -176,7 +189,7 @@ def _measurement(
     way: BakeConfig,
     charting: float,
     baking: float,
-    avatar: LayeredAvatar,
+    avatar: LayeredMesh,
     took: list[float],
     exact_times: list[float],
     error: Float[Tensor, "frame 3 size size"],
@@ -188,7 +201,7 @@ def _measurement(
     return BakeMeasurement(
         texture=way.texture,
         grid=way.grid,
-        stations=way.stations,
+        inbetweens=way.inbetweens,
         blendshapes=len(avatar.blendshapes),
         chart_seconds=charting,
         bake_seconds=baking,
@@ -205,11 +218,11 @@ def _measurement(
 
 def baking_table(found: list[BakeMeasurement]) -> str:
     """All numbers for a reader, as Markdown."""
-    head = ["texture", "grid", "stations", "shapes", "bake s", "charts s", "triangles", "play ms", "frames/s",
+    head = ["texture", "grid", "inbetweens", "shapes", "bake s", "charts s", "triangles", "play ms", "frames/s",
             "exact ms", "times faster", "PSNR", "worst", "face", "worst face"]  # fmt: skip
     rows = [
         [
-            f"{m.texture}", f"{m.grid}", f"{m.stations}", f"{m.blendshapes}",
+            f"{m.texture}", f"{m.grid}", f"{m.inbetweens}", f"{m.blendshapes}",
             f"{m.bake_seconds:.1f}", f"{m.chart_seconds:.1f}", f"{m.triangles}",
             f"{m.play_ms:.1f}", f"{1000 / m.play_ms:.0f}", f"{m.exact_ms:.0f}", f"{m.exact_ms / m.play_ms:.0f}",
             f"{m.psnr_db:.1f}", f"{m.worst_db:.1f}", f"{m.face_db:.1f}", f"{m.worst_face_db:.1f}",

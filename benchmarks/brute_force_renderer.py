@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.geometry.rays import Rays, image_rays
-from anifacegan.models.generator import Avatar
-from anifacegan.rendering.frame import Picture
+from anifacegan.models.generator import ConditionedFields
+from anifacegan.rendering.frame import RenderedImage
 from anifacegan.rendering.model import Face
 
 SLICE_SAMPLES = 2**17
@@ -21,31 +21,35 @@ SLICE_SAMPLES = 2**17
 
 
 @torch.inference_mode()
-def reference_picture(face: Face, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> Picture:
-    """What :meth:`anifacegan.library.Face.picture` shows, the slow way. Angles are radians from frontal."""
-    march = face.avatar.march
-    angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=face.codes.z_id.device)
-    rays = image_rays(angles[:, 0], angles[:, 1], size, march.fov_deg)
-    step = max(1, SLICE_SAMPLES // march.samples)
-    slices = [reference_colours(face.avatar, rays[start : start + step]) for start in range(0, len(rays), step)]
+def brute_force_image(face: Face, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> RenderedImage:
+    """What :meth:`anifacegan.library.Face.image` shows, the slow way. Angles are radians from frontal."""
+    ray_sampling = face.avatar.ray_sampling
+    angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=face.latents.z_id.device)
+    rays = image_rays(angles[:, 0], angles[:, 1], size, ray_sampling.fov_deg)
+    step = max(1, SLICE_SAMPLES // ray_sampling.samples)
+    slices = [
+        brute_force_colours(face.avatar, rays[start : start + step]) for start in range(0, len(rays), step)
+    ]
     image = torch.cat(slices).T.reshape(8, size, size)
     head = image[:7].clamp(0, 1)
-    return Picture(rgb=head[:3], foreground=head[3:4], foreground_rgb=head[4:7], depth=image[7:])
+    return RenderedImage(rgb=head[:3], foreground=head[3:4], foreground_rgb=head[4:7], depth=image[7:])
 
 
-def reference_colours(avatar: Avatar, rays: Rays) -> Float[Tensor, "ray 8"]:
+def brute_force_colours(avatar: ConditionedFields, rays: Rays) -> Float[Tensor, "ray 8"]:
     """rgb, opacity of the head, its premultiplied rgb, and expected distance of each ray of one avatar."""
-    origin, direction = rays.origins[0], rays.directions[0]            # (R, 3)
+    origin, direction = rays.origins[0], rays.directions[0]  # (R, 3)
     points, t, hit = _manifold_points(avatar, origin, direction)
 
     # The background is opaque, in its plane, and not moved by any field.
-    t_plane = (avatar.march.background_z - origin[:, 2]) / direction[:, 2]
+    t_plane = (avatar.ray_sampling.background_z - origin[:, 2]) / direction[:, 2]
     plane = origin + t_plane[:, None] * direction
-    aligned = points if avatar.align is None else points + avatar.align(points.reshape(1, -1, 3)).reshape_as(points)
+    aligned = (
+        points if avatar.align is None else points + avatar.align(points.reshape(1, -1, 3)).reshape_as(points)
+    )
     rgb, alpha = avatar.radiance(torch.cat([aligned, plane[:, None]], dim=1).reshape(1, -1, 3))
     rgb, alpha = rgb.reshape(len(origin), -1, 3), alpha.reshape(len(origin), -1)
     alpha = torch.cat([alpha[:, :-1] * hit, torch.ones_like(alpha[:, -1:])], dim=1)
-    t = torch.cat([t, t_plane[:, None]], dim=1)                        # (R, L + 1)
+    t = torch.cat([t, t_plane[:, None]], dim=1)  # (R, L + 1)
 
     # Nearest first: each point takes its share of the light that the ones before it left.
     present = torch.cat([hit, torch.ones_like(hit[:, :1])], dim=1)
@@ -54,7 +58,7 @@ def reference_colours(avatar: Avatar, rays: Rays) -> Float[Tensor, "ray 8"]:
     light = torch.ones_like(t_plane)
     total, depth = torch.zeros_like(light), torch.zeros_like(light)
     colour, head_rgb, head = torch.zeros_like(origin), torch.zeros_like(origin), torch.zeros_like(light)
-    for point in order.unbind(dim=1):                                  # (R,) index of one point of each ray
+    for point in order.unbind(dim=1):  # (R,) index of one point of each ray
         weight = light * alpha[ray, point]
         light = light * (1 - alpha[ray, point] + 1e-10)
         is_head = point < hit.shape[1]
@@ -67,27 +71,29 @@ def reference_colours(avatar: Avatar, rays: Rays) -> Float[Tensor, "ray 8"]:
 
 
 def _manifold_points(
-    avatar: Avatar, origin: Float[Tensor, "ray 3"], direction: Float[Tensor, "ray 3"]
+    avatar: ConditionedFields, origin: Float[Tensor, "ray 3"], direction: Float[Tensor, "ray 3"]
 ) -> tuple[Float[Tensor, "ray level 3"], Float[Tensor, "ray level"], Tensor]:
     """Template points where the radiance is read, their distances, and (R, L) whether the ray meets the manifold."""
-    march, levels = avatar.march, avatar.levels
-    t = torch.linspace(march.near, march.far, march.samples, dtype=origin.dtype, device=origin.device)
-    x = origin[:, None] + t[:, None] * direction[:, None]              # (R, S, 3)
+    ray_sampling, levels = avatar.ray_sampling, avatar.levels
+    t = torch.linspace(
+        ray_sampling.near, ray_sampling.far, ray_sampling.samples, dtype=origin.dtype, device=origin.device
+    )
+    x = origin[:, None] + t[:, None] * direction[:, None]  # (R, S, 3)
     delta = avatar.offset(x.reshape(1, -1, 3)).reshape_as(x)
     s = avatar.level((x + delta).reshape(1, -1, 3)).reshape(x.shape[:2])
 
     # Walk along the rays. A level is decided where s first changes sides of it, and met if s falls there.
-    known = torch.cat([x, delta, t.expand_as(s)[..., None]], dim=-1)   # (R, S, 7)
+    known = torch.cat([x, delta, t.expand_as(s)[..., None]], dim=-1)  # (R, S, 7)
     found = known.new_zeros(len(x), len(levels), 7)
     hit = torch.zeros(len(x), len(levels), dtype=torch.bool, device=x.device)
     decided = torch.zeros_like(hit)
-    for k in range(march.samples - 1):
-        before, after = s[:, k, None], s[:, k + 1, None]               # (R, 1)
+    for k in range(ray_sampling.samples - 1):
+        before, after = s[:, k, None], s[:, k + 1, None]  # (R, 1)
         changes = ((before >= levels) != (after >= levels)) & ~decided
         met = changes & (before >= levels)
         share = torch.where(met, (before - levels) / (before - after), 0.0)[..., None]
         between = known[:, k, None] + share * (known[:, k + 1, None] - known[:, k, None])
         found = torch.where(met[..., None], between, found)
         decided, hit = decided | changes, hit | met
-    x_target, delta, t_level = found.split([3, 3, 1], dim=-1)          # (R, L, .)
+    x_target, delta, t_level = found.split([3, 3, 1], dim=-1)  # (R, L, .)
     return x_target + avatar.radiance_offset_gain * delta, t_level[..., 0], hit

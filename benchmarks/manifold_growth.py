@@ -1,6 +1,6 @@
-"""Larger networks that compute what smaller ones do: a model's picture at the cost of full-size networks.
+"""Larger networks that compute what smaller ones do: a model's image at the cost of full-size networks.
 
-What a picture costs depends on the networks' sizes, and on where the sheets are opaque. Random weights of full size
+What an image costs depends on the networks' sizes, and on where the sheets are opaque. Random weights of full size
 make no opaque face; here a trained model's weights become a part of larger networks, exactly:
 
 - a wider layer has the old units and new ones with random weights. Nothing behind reads the new ones;
@@ -37,12 +37,18 @@ def grown_generator(old: Generator, rng: torch.Generator, full: GeneratorConfig 
     full = full or GeneratorConfig()
     config = replace(
         old.config,
-        template=replace(old.config.template, hidden_dim=full.template.hidden_dim, layers=full.template.layers),
+        template=replace(
+            old.config.template, hidden_dim=full.template.hidden_dim, layers=full.template.layers
+        ),
         deformation=replace(
             old.config.deformation, hidden_dim=full.deformation.hidden_dim, layers=full.deformation.layers
         ),
         manifolds=replace(full.manifolds, levels=_spread(old.manifolds.levels, len(full.manifolds.values()))),
-        march=replace(full.march, fov_deg=old.config.march.fov_deg, background_z=old.config.march.background_z),
+        ray_sampling=replace(
+            full.ray_sampling,
+            fov_deg=old.config.ray_sampling.fov_deg,
+            background_z=old.config.ray_sampling.background_z,
+        ),
     )
     _check_fits(old.config, config)
     new = Generator(config).initialise(rng).to(old.device)
@@ -83,7 +89,7 @@ def _grow_template(new_generator: Generator, old_generator: Generator) -> None:
     for k, layer in enumerate(old.layers):
         _put(new.layers[k].linear, layer.linear)
     for k in range(shallow, deep):
-        factor = (SMALL if k == shallow else 1.0) / FREQUENCY_SHIFT    # binding multiplies by the frequency
+        factor = (SMALL if k == shallow else 1.0) / FREQUENCY_SHIFT  # binding multiplies by the frequency
         _pass_on(new.layers[k].linear, narrow, factor)
     _put(new.colour_layer.linear, old.colour_layer.linear)
     if deep > shallow:
@@ -99,7 +105,7 @@ def _grow_template(new_generator: Generator, old_generator: Generator) -> None:
     _put(new.rgb_heads[-1], old.rgb_heads[-1])
     new.code_scale.copy_(old.code_scale)
 
-    kept = _places(wide, narrow, [*range(shallow), deep])              # layers, and the colour layer
+    kept = _places(wide, narrow, [*range(shallow), deep])  # layers, and the colour layer
     passed = _places(wide, narrow, range(shallow, deep))
     _grow_mapping(new.mapping, old.mapping, kept, passed)
     new_generator.mean_frequencies.fill_(FREQUENCY_SHIFT)
@@ -126,7 +132,7 @@ def _grow_mapping(new: MappingNetwork, old: MappingNetwork, kept: Tensor, passed
     """The old units' frequencies and phases at their new places; frequency 30 and phase 0 for those passed on."""
     new.hidden.load_state_dict(old.hidden.state_dict())
     for values, old_values in ((new.output.weight, old.output.weight), (new.output.bias, old.output.bias)):
-        halves, old_halves = values.chunk(2), old_values.chunk(2)      # frequencies, phases
+        halves, old_halves = values.chunk(2), old_values.chunk(2)  # frequencies, phases
         for half, old_half in zip(halves, old_halves, strict=True):
             half[kept] = old_half
             half[passed] = 0.0

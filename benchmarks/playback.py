@@ -15,14 +15,14 @@ import torch
 from tqdm import tqdm
 
 from anifacegan.avatars.baking.bake import BakeConfig, bake, model_charts, person_condition
-from anifacegan.avatars.layered_mesh import LayeredAvatar
+from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.choice import NumbaPlayer
 from anifacegan.avatars.players.torch_player import TorchPlayer
 from anifacegan.geometry.rasterization.rasterizer import Backend, drawn_by
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.errors import require_at_least
 from anifacegan.runtime.files import markdown_table, write_complete
-from anifacegan.runtime.typed_config import several
+from anifacegan.runtime.typed_config import as_tuple
 
 
 @dataclass(frozen=True)
@@ -54,18 +54,20 @@ class PlaybackBenchmark:
     def __post_init__(self) -> None:
         require_at_least(self, 2, "frames")
         require_at_least(self, 0, "seed")
-        sizes = several(self.sizes)
-        if "auto" in several(self.players):
+        sizes = as_tuple(self.sizes)
+        if "auto" in as_tuple(self.players):
             raise ValueError("players has 'auto', expected some of numba, torch, nvdiffrast")
         if not abs(self.yaw) <= self.bake.widest_rad:
-            raise ValueError(f"yaw is {self.yaw}, expected at most bake.widest_rad, which is {self.bake.widest_rad}")
+            raise ValueError(
+                f"yaw is {self.yaw}, expected at most bake.widest_rad, which is {self.bake.widest_rad}"
+            )
         if not sizes or not all(8 <= size <= 4096 for size in sizes):
             raise ValueError(f"sizes are {list(sizes)}, expected one or several of 8 to 4096")
 
     def chosen_players(self) -> tuple[Backend, ...]:
         """Who is measured here."""
-        if several(self.players):
-            return tuple(several(self.players))
+        if as_tuple(self.players):
+            return tuple(as_tuple(self.players))
         if not torch.cuda.is_available():
             return ("numba",)
         fastest = drawn_by("auto", torch.device("cuda"))
@@ -91,48 +93,52 @@ def measure_playback(model: Model, config: PlaybackBenchmark) -> list[PlaybackMe
     Raises:
         InputError: a player is asked for that this machine has not.
     """
-    code, chosen = model.expressions.coefficients(config.expression), config.chosen_players()
-    for name in chosen:
+    code, selected = model.expressions.coefficients(config.expression), config.chosen_players()
+    for name in selected:
         drawn_by(name, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     condition = person_condition(model, model.person(config.seed), config.psi)
     avatar, _ = bake(condition, code[None], model_charts(model, config.bake.grid), config.bake)
-    players = {name: _films(name, avatar) for name in chosen}
+    players = {name: _videos(name, avatar) for name in selected}
     share = np.linspace(0, 1, config.frames, dtype=np.float32)
     z_exp, yaw = share[:, None] * code, np.linspace(-config.yaw, config.yaw, config.frames)
     found = []
-    for size in tqdm(several(config.sizes), desc="sizes", leave=False, disable=None):
-        for name, (device, film, wait) in players.items():
-            film(z_exp[:2], yaw[:2], size)                             # compiles
+    for size in tqdm(as_tuple(config.sizes), desc="sizes", leave=False, disable=None):
+        for name, (device, video, wait) in players.items():
+            video(z_exp[:2], yaw[:2], size)  # compiles
             wait()
             latencies = []
             for k in range(config.frames):
                 started = time.perf_counter()
-                film(z_exp[k : k + 1], yaw[k : k + 1], size)
+                video(z_exp[k : k + 1], yaw[k : k + 1], size)
                 wait()
                 latencies.append(time.perf_counter() - started)
             started = time.perf_counter()
-            film(z_exp, yaw, size)
+            video(z_exp, yaw, size)
             wait()
             rate = config.frames / (time.perf_counter() - started)
             found.append(PlaybackMeasurement(name, device, size, 1000 * statistics.median(latencies), rate))
     return found
 
 
-Film = Callable[[np.ndarray, np.ndarray, int], object]
+Video = Callable[[np.ndarray, np.ndarray, int], object]
 
 
-def _films(name: Backend, avatar: LayeredAvatar) -> tuple[str, Film, Callable[[], None]]:
+def _videos(name: Backend, avatar: LayeredMesh) -> tuple[str, Video, Callable[[], None]]:
     """Where a player plays, how it makes the frames of (z_exp, yaw, size), and how one waits for them."""
     if name == "numba":
         numba = NumbaPlayer(avatar)
-        return "cpu", lambda codes, yaw, size: [
-            numba.picture(code, float(angle), 0.0, size) for code, angle in zip(codes, yaw, strict=True)
-        ], lambda: None
+        return (
+            "cpu",
+            lambda latents, yaw, size: [
+                numba.image(code, float(angle), 0.0, size) for code, angle in zip(latents, yaw, strict=True)
+            ],
+            lambda: None,
+        )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     player = TorchPlayer(avatar, device, name)
     return (
         device,
-        lambda codes, yaw, size: player.frames(codes, yaw, np.zeros_like(yaw), size),
+        lambda latents, yaw, size: player.frames(latents, yaw, np.zeros_like(yaw), size),
         torch.cuda.synchronize if device == "cuda" else lambda: None,
     )
 
@@ -145,7 +151,14 @@ def playback_table(found: list[PlaybackMeasurement]) -> str:
         first = next(other for other in found if other.player == m.player)
         growth = (first.frames_per_second / m.frames_per_second) / (m.size / first.size) ** 2
         rows.append(
-            [m.player, m.device, f"{m.size}", f"{m.latency_ms:.2f}", f"{m.frames_per_second:.0f}", f"{growth:.2f}"]
+            [
+                m.player,
+                m.device,
+                f"{m.size}",
+                f"{m.latency_ms:.2f}",
+                f"{m.frames_per_second:.0f}",
+                f"{growth:.2f}",
+            ]
         )
     return markdown_table(head, rows)
 

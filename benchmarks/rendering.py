@@ -1,4 +1,4 @@
-"""How long a picture takes, in every way that this project has of making one, and how far it is from the reference.
+"""How long an image takes, in every way that this project has of making one, and how far it is from the reference.
 
 The ways take turns on the same views. The reference is :mod:`anifacegan.reference_renderer`: every sample and every
 point of every ray. Another way of rendering is one more line in ``WAYS``.
@@ -21,11 +21,11 @@ from anifacegan.avatars.baking.bake import BakeConfig, bake, model_charts, perso
 from anifacegan.avatars.players.choice import player_on
 from anifacegan.rendering.frame import FrameRenderer, decibels
 from anifacegan.rendering.model import Face, Model, load_model
-from anifacegan.runtime.devices import Device, chosen_device
+from anifacegan.runtime.devices import Device, select_device
 from anifacegan.runtime.errors import InputError, require_at_least
 from anifacegan.runtime.files import markdown_table, write_complete
-from anifacegan.runtime.typed_config import several
-from benchmarks.brute_force_renderer import reference_picture
+from anifacegan.runtime.typed_config import as_tuple
+from benchmarks.brute_force_renderer import brute_force_image
 from benchmarks.manifold_growth import grown_generator
 from benchmarks.peak_memory import forget_peak, peak_bytes
 
@@ -41,22 +41,22 @@ class Playback:
         self.player: FrameRenderer | None = None
 
     def __call__(self, model: Model, face: Face, yaw: float, pitch: float, size: int) -> Tensor:
-        z_exp = face.codes.z_exp[0].cpu().numpy()
+        z_exp = face.latents.z_exp[0].cpu().numpy()
         if self.player is None or self.face is not face:
-            condition = person_condition(model, (face.codes.z_id, face.codes.z_noise), PSI)
+            condition = person_condition(model, (face.latents.z_id, face.latents.z_noise), PSI)
             avatar, _ = bake(condition, z_exp[None], model_charts(model, PLAYBACK.grid), PLAYBACK)
             self.player = player_on(model.generator.device, avatar)
             self.face = face
-        return self.player.picture(z_exp, yaw, pitch, size).rgb
+        return self.player.image(z_exp, yaw, pitch, size).rgb
 
 
 PSI = 0.7
 """Truncation of the person."""
 PLAYBACK = BakeConfig()
-"""How the person is baked, whatever the pictures' sizes."""
+"""How the person is baked, whatever the images' sizes."""
 WAYS: dict[str, Way] = {
-    "reference": lambda model, face, yaw, pitch, size: reference_picture(face, yaw, pitch, size).rgb,
-    "exact": lambda model, face, yaw, pitch, size: face.picture(yaw, pitch, size).rgb,
+    "reference": lambda model, face, yaw, pitch, size: brute_force_image(face, yaw, pitch, size).rgb,
+    "exact": lambda model, face, yaw, pitch, size: face.image(yaw, pitch, size).rgb,
     "playback": Playback(),
 }
 """The first one is what the others are compared with."""
@@ -68,19 +68,22 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class RenderBenchmark:
-    """Measure how long pictures take, and how far the faster ways are from the reference."""
+    """Measure how long images take, and how far the faster ways are from the reference."""
 
     model: Path = Path("checkpoints/demo")
     """Model folder of ours, or a folder with AniFaceGAN's released files."""
-    networks: Literal["model", "full_size"] | tuple[Literal["model", "full_size"], ...] = ("model", "full_size")
+    networks: Literal["model", "full_size"] | tuple[Literal["model", "full_size"], ...] = (
+        "model",
+        "full_size",
+    )
     """model: as it is. full_size: grown into networks of the paper's sizes, 23 manifolds and 64 samples, in which it
     shows the same people."""
     sizes: int | tuple[int, ...] = (64, 128, 256)
-    """Heights and widths of the pictures in pixels."""
+    """Heights and widths of the images in pixels."""
     ways: str | tuple[str, ...] = tuple(WAYS)
     """Ways to measure, the reference first."""
     repetitions: int = 3
-    """Pictures of each way and size, of which the median counts."""
+    """Images of each way and size, of which the median counts."""
     seed: int = 7
     """The person."""
     expression: str = "smile=0.7"
@@ -94,12 +97,12 @@ class RenderBenchmark:
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "repetitions")
-        sizes, ways = several(self.sizes), several(self.ways)
+        sizes, ways = as_tuple(self.sizes), as_tuple(self.ways)
         if not sizes or not all(8 <= size <= 4096 for size in sizes):
             raise ValueError(f"sizes are {list(sizes)}, expected one or several of 8 to 4096")
         if not ways or ways[0] != next(iter(WAYS)) or not set(ways) <= set(WAYS):
             raise ValueError(f"ways are {list(ways)}, expected the first or more of {', '.join(WAYS)}")
-        if not several(self.networks) or not several(self.yaw):
+        if not as_tuple(self.networks) or not as_tuple(self.yaw):
             raise ValueError("networks and yaw are lists of at least one, got none")
 
 
@@ -112,35 +115,37 @@ class Measurement:
     size: int
     way: str
     seconds: float
-    """Of one picture: the median."""
+    """Of one image: the median."""
     peak_memory_mib: float
     """Of the process, or of the tensors on a GPU."""
     psnr_db: float
-    """Of all pictures together to the reference's; infinite where they are the same."""
+    """Of all images together to the reference's; infinite where they are the same."""
     max_error: float
     """Largest difference of a channel of a pixel to the reference."""
 
 
-def benchmark(config: RenderBenchmark, report: Callable[[Measurement], None] = lambda _: None) -> list[Measurement]:
+def benchmark(
+    config: RenderBenchmark, report: Callable[[Measurement], None] = lambda _: None
+) -> list[Measurement]:
     """Measure everything asked for; ``report`` hears of each result at once.
 
     Raises:
         InputError: the model or its expression is not there, does not fit, or the GPU is missing.
     """
-    devices = ["cpu"] if config.device == "auto" else [chosen_device(config.device)]
+    devices = ["cpu"] if config.device == "auto" else [select_device(config.device)]
     if config.device == "auto" and torch.cuda.is_available():
         devices.append("cuda")
     found: list[Measurement] = []
-    sizes = several(config.sizes)
+    sizes = as_tuple(config.sizes)
     for device in devices:
         model = load_model(config.model, device)
-        for networks in several(config.networks):
-            chosen = model if networks == "model" else grown(model)
-            face = chosen.face(seed=config.seed, expression=config.expression, psi=PSI)
-            for way in several(config.ways):                           # what is made once is not measured
-                WAYS[way](chosen, face, several(config.yaw)[0], 0.0, min(sizes))
+        for networks in as_tuple(config.networks):
+            selected = model if networks == "model" else grown(model)
+            face = selected.face(seed=config.seed, expression=config.expression, psi=PSI)
+            for way in as_tuple(config.ways):  # what is made once is not measured
+                WAYS[way](selected, face, as_tuple(config.yaw)[0], 0.0, min(sizes))
             for size in sizes:
-                for measurement in measure_size(config, device, networks, chosen, face, size):
+                for measurement in measure_size(config, device, networks, selected, face, size):
                     found.append(measurement)
                     report(measurement)
     return found
@@ -158,7 +163,7 @@ def measure_size(
 ) -> list[Measurement]:
     """All ways at one size. They take turns, and every turn shows the same view to each of them."""
     where = torch.device(device)
-    ways, angles = several(config.ways), several(config.yaw)
+    ways, angles = as_tuple(config.ways), as_tuple(config.yaw)
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     memory = dict.fromkeys(ways, 0)
     views: dict[str, list[Tensor]] = {way: [] for way in ways}
@@ -167,12 +172,12 @@ def measure_size(
         for way in ways:
             forget_peak(where)
             start = time.perf_counter()
-            picture = WAYS[way](model, face, yaw, 0.0, size)
+            image = WAYS[way](model, face, yaw, 0.0, size)
             if device == "cuda":
                 torch.cuda.synchronize()
             seconds[way].append(time.perf_counter() - start)
             memory[way] = max(memory[way], peak_bytes(where))
-            views[way].append(picture.cpu())
+            views[way].append(image.cpu())
     reference = torch.stack(views[ways[0]])
     return [
         Measurement(
@@ -189,15 +194,15 @@ def measure_size(
 
 
 def differences(
-    pictures: Float[Tensor, "view 3 height width"], reference: Float[Tensor, "view 3 height width"]
+    images: Float[Tensor, "view 3 height width"], reference: Float[Tensor, "view 3 height width"]
 ) -> tuple[float, float]:
     """PSNR in dB, 120 where all is equal, and the largest absolute difference."""
-    error = (pictures - reference).double()
+    error = (images - reference).double()
     return decibels(error.square().mean().item()), error.abs().max().item()
 
 
 # --------------------------------------------------------------------------------------------------------------- report
-HEAD = ("device", "networks", "px", "way", "ms/picture", "of reference", "peak MiB", "PSNR dB", "max error")
+HEAD = ("device", "networks", "px", "way", "ms/image", "of reference", "peak MiB", "PSNR dB", "max error")
 
 
 def table(measurements: list[Measurement]) -> str:
@@ -221,7 +226,7 @@ def table(measurements: list[Measurement]) -> str:
 
 
 def growth_lines(measurements: list[Measurement]) -> list[str]:
-    """For each way, how much more a larger picture costs than the next smaller one."""
+    """For each way, how much more a larger image costs than the next smaller one."""
     lines = []
     for device, networks, way in dict.fromkeys((m.device, m.networks, m.way) for m in measurements):
         ours = [m for m in measurements if (m.device, m.networks, m.way) == (device, networks, way)]
@@ -243,7 +248,11 @@ def machine(device: str) -> str:
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        names = [
+            line.partition(":")[2].strip()
+            for line in cpuinfo.read_text().splitlines()
+            if "model name" in line
+        ]
         name = names[0] if names else name
     return f"{name}, {torch.get_num_threads()} threads"
 
@@ -251,7 +260,7 @@ def machine(device: str) -> str:
 def heading(config: RenderBenchmark, measurements: list[Measurement]) -> str:
     """What the table is of."""
     devices = "; ".join(f"{name}: {machine(name)}" for name in dict.fromkeys(m.device for m in measurements))
-    networks = "; ".join(f"{name}: {NETWORKS[name]}" for name in several(config.networks))
+    networks = "; ".join(f"{name}: {NETWORKS[name]}" for name in as_tuple(config.networks))
     return (
         f"{config.model}, person {config.seed}, {config.expression}, medians of {config.repetitions}\n"
         f"{devices}\n{networks}\n"
@@ -259,7 +268,7 @@ def heading(config: RenderBenchmark, measurements: list[Measurement]) -> str:
 
 
 def write_json(path: Path, config: RenderBenchmark, measurements: list[Measurement]) -> None:
-    """The same numbers for programs; the PSNR of equal pictures is null."""
+    """The same numbers for programs; the PSNR of equal images is null."""
     content = {
         "model": str(config.model),
         "person": config.seed,
@@ -267,7 +276,7 @@ def write_json(path: Path, config: RenderBenchmark, measurements: list[Measureme
         "repetitions": config.repetitions,
         "torch": torch.__version__,
         "machine": {name: machine(name) for name in dict.fromkeys(m.device for m in measurements)},
-        "networks": {name: NETWORKS[name] for name in several(config.networks)},
+        "networks": {name: NETWORKS[name] for name in as_tuple(config.networks)},
         "measurements": [asdict(m) | ({"psnr_db": None} if m.max_error == 0 else {}) for m in measurements],
     }
     try:

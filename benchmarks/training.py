@@ -23,7 +23,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from tqdm import tqdm
 
 from anifacegan.data.dataset import FaceDataset
-from anifacegan.data.synthetic.renderer import load_studio, render_item
+from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_item
 from anifacegan.face_model.bfm import is_bfm_file
 from anifacegan.face_model.coefficients import write_coefficients
 from anifacegan.losses.imitation_points import MeshSampler
@@ -52,21 +52,21 @@ STEPS = "anifacegan: steps"
 class TrainingBenchmark(TrainConfig):
     """Measure the training of a generator: any configuration of train.py, and what is measured of it."""
 
-    pictures: int = 64
-    """Pictures of the data set that are used; where data.path is not there, so many are made."""
+    images: int = 64
+    """Images of the data set that are used; where data.path is not there, so many are made."""
     steps: int = 5
     """Measured steps of each kind, in each round."""
     rounds: int = 2
     """How often the variants of a stage take turns."""
     unsplit: bool = True
-    """Also measure the game with whole pictures and batches, whose graphs have to fit into memory."""
+    """Also measure adversarial training with whole images and batches, whose graphs have to fit into memory."""
     json: Path | None = None
     """File for the same numbers."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_at_least(self, 1, "steps", "rounds")
-        require_at_least(self, 5, "pictures")
+        require_at_least(self, 5, "images")
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ class Measurement:
     """What one variant of a stage takes."""
 
     variant: Variant
-    pictures_a_step: int
-    """Pictures that a step learns from; in the warm-up, faces."""
+    images_a_step: int
+    """Images that a step learns from; in the warm-up, faces."""
     seconds_a_step: float
     """Median over all rounds."""
     peak_memory_mib: float
@@ -102,14 +102,14 @@ class Measurement:
     """Of the time of a step, by phase."""
 
     @property
-    def pictures_a_second(self) -> float:
-        return self.pictures_a_step / self.seconds_a_step
+    def images_a_second(self) -> float:
+        return self.images_a_step / self.seconds_a_step
 
     def plain(self) -> dict[str, Any]:
         return {
             **asdict(self.variant),
             **{field.name: getattr(self, field.name) for field in fields(self) if field.name != "variant"},
-            "pictures_a_second": self.pictures_a_second,
+            "images_a_second": self.images_a_second,
         }
 
 
@@ -119,20 +119,20 @@ def benchmark(config: TrainingBenchmark, folder: Path) -> list[Measurement]:
     Raises:
         InputError: something in the configuration or the data does not fit.
     """
-    # Whole turns of the game are measured, not the discriminator's lead, nor how a pool of the priors' faces fills.
+    # Whole turns of adversarial training are measured, not the discriminator's lead, nor how a pool of the priors' faces fills.
     config = replace(
         config,
-        adversarial=replace(config.adversarial, discriminator_lead=0),
+        adversarial=replace(config.adversarial, discriminator_warmup=0),
         schedule=replace(config.schedule, prior_faces=min(1, config.schedule.prior_faces)),
     )
-    collect_pictures(config, folder / "data")
+    collect_images(config, folder / "data")
     values = {field.name: getattr(config, field.name) for field in fields(TrainConfig)}
     small = replace(
         TrainConfig(**values),
         out=folder / "run",
         data=replace(config.data, path=folder / "data"),
-        priors=PriorConfig(steps=1),                                   # how well they fit costs no time later
-        shells=replace(config.shells, steps=1),
+        priors=PriorConfig(steps=1),  # how well they fit costs no time later
+        manifold_init=replace(config.manifold_init, steps=1),
         reporting=replace(config.reporting, held_out=1),
     )
     found: list[Measurement] = []
@@ -146,7 +146,7 @@ def benchmark(config: TrainingBenchmark, folder: Path) -> list[Measurement]:
         report: object,
         workers: Workers,
     ) -> None:
-        for name in (signal.SIGINT, signal.SIGTERM):                   # the run's own handlers wait for its report
+        for name in (signal.SIGINT, signal.SIGTERM):  # the run's own handlers wait for its report
             signal.signal(name, signal.default_int_handler)
         train = partial(training_loop.train, state, data, mesh, weights=weights)
         for stage in STAGES:
@@ -157,27 +157,29 @@ def benchmark(config: TrainingBenchmark, folder: Path) -> list[Measurement]:
     return found
 
 
-def collect_pictures(config: TrainingBenchmark, folder: Path) -> None:
-    """The first pictures of the data set, or as many synthetic ones where it is not there."""
+def collect_images(config: TrainingBenchmark, folder: Path) -> None:
+    """The first images of the data set, or as many synthetic ones where it is not there."""
     folder.mkdir(parents=True)
-    size, count = config.data.size, config.pictures
+    size, count = config.data.size, config.images
     if config.data.path.exists():
         dataset = FaceDataset(config.data)
-        items = ((item.image.numpy(), item.face) for item in (dataset[i] for i in range(min(count, len(dataset)))))
+        items = (
+            (item.image.numpy(), item.face) for item in (dataset[i] for i in range(min(count, len(dataset))))
+        )
     elif is_bfm_file(config.face_model):
-        raise InputError(f"data.path is {config.data.path}, which is not there: of BFM no pictures can be made")
+        raise InputError(f"data.path is {config.data.path}, which is not there: of BFM no images can be made")
     else:
-        print(f"{config.data.path} is not there: {count} pictures are made", file=sys.stderr)
-        studio = load_studio(config.face_model)
-        items = (render_item(studio, config.schedule.seed, index, size) for index in range(count))
-    for index, (image, face) in enumerate(tqdm(items, total=count, desc="pictures", disable=None, leave=False)):
+        print(f"{config.data.path} is not there: {count} images are made", file=sys.stderr)
+        synthetic_renderer = load_synthetic_renderer(config.face_model)
+        items = (render_item(synthetic_renderer, config.schedule.seed, index, size) for index in range(count))
+    for index, (image, face) in enumerate(tqdm(items, total=count, desc="images", disable=None, leave=False)):
         (folder / f"{index:06d}.png").write_bytes(encoded_image(image, compress_level=1))
         write_coefficients(folder / f"{index:06d}.mat", face)
 
 
 def variants(config: TrainingBenchmark, stage: str) -> list[Variant]:
-    """The configuration's own way first, then what it is compared with: the other precision, and in the game whole
-    pictures.
+    """The configuration's own way first, then what it is compared with: the other precision, and in adversarial training whole
+    images.
     """
     precision, split = config.schedule.precision, config.adversarial.split
     both = (precision, "bfloat16" if precision == "float32" else "float32")
@@ -207,7 +209,7 @@ def measure_stage(
     return [
         Measurement(
             variant=way,
-            pictures_a_step=replace(config, schedule=way.schedule(config.schedule, 1)).images(0),
+            images_a_step=replace(config, schedule=way.schedule(config.schedule, 1)).images(0),
             seconds_a_step=statistics.median(seconds[way.name]),
             peak_memory_mib=memory[way.name] / 2**20,
             shares=phase_shares(device, partial(run_steps, state, train, way, config.schedule, config.steps)),
@@ -242,7 +244,9 @@ def phase_shares(device: torch.device, steps: Callable[[], object]) -> dict[str,
     with profile(activities=activities) as profiler, record_function(STEPS):
         steps()
         waiting(device)()
-    events = [event for event in profiler.events() or [] if event.device_type == torch.autograd.DeviceType.CPU]
+    events = [
+        event for event in profiler.events() or [] if event.device_type == torch.autograd.DeviceType.CPU
+    ]
     return shares_of_kernels(events) if on_gpu else shares_of_time(events)
 
 
@@ -264,7 +268,9 @@ def shares_of_kernels(events: list[FunctionEvent]) -> dict[str, float]:
     A GPU works while Python goes on, and autograd starts its kernels from threads of its own, but no range ends before
     all of its kernels are in the queue: a kernel belongs to the range in which it was started.
     """
-    ranges = sorted((e.time_range.start, e.time_range.end, RANGES[e.name]) for e in events if e.name in RANGES)
+    ranges = sorted(
+        (e.time_range.start, e.time_range.end, RANGES[e.name]) for e in events if e.name in RANGES
+    )
     starts = [start for start, _, _ in ranges]
     seconds = dict.fromkeys(PHASES, 0.0)
     for event in events:
@@ -291,7 +297,7 @@ def ratios(measurements: list[Measurement]) -> dict[str, dict[str, float]]:
         for other in ways[1:]:
             one = ways[0]
             found[f"{stage}: {one.variant.name} / {other.variant.name}"] = {
-                "pictures_a_second": one.pictures_a_second / other.pictures_a_second,
+                "images_a_second": one.images_a_second / other.images_a_second,
                 "peak_memory": one.peak_memory_mib / other.peak_memory_mib,
             }
     return found
@@ -304,7 +310,7 @@ def table(measurements: list[Measurement]) -> str:
         [
             m.variant.stage,
             m.variant.name,
-            f"{m.pictures_a_second:.2f}",
+            f"{m.images_a_second:.2f}",
             f"{m.seconds_a_step:.3f}",
             f"{m.peak_memory_mib:.0f}",
             *(f"{100 * m.shares[phase]:.0f} %" for phase in PHASES),
@@ -313,7 +319,7 @@ def table(measurements: list[Measurement]) -> str:
     ]
     lines = [markdown_table(head, rows, aligned=True)]
     for name, ratio in ratios(measurements).items():
-        speed, memory = ratio["pictures_a_second"], ratio["peak_memory"]
+        speed, memory = ratio["images_a_second"], ratio["peak_memory"]
         lines.append(f"{name}: {speed:.2f} of the images/s, {memory:.2f} of the memory")
     return "\n".join(lines)
 

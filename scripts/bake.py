@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from anifacegan.avatars.avatar import SUFFIX, AvatarCard, AvatarPlayer, save_avatar
+from anifacegan.avatars.avatar import SUFFIX, Avatar, AvatarCard, save_avatar
 from anifacegan.avatars.baking.bake import BakeConfig, bake, model_charts, person_condition
 from anifacegan.models.latent_files import read_people
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.cpu import keep_freed_memory
-from anifacegan.runtime.devices import Device, chosen_device
+from anifacegan.runtime.devices import Device, select_device
 from anifacegan.runtime.errors import InputError, exit_on_input_error, warnings_in_one_line
 from anifacegan.runtime.resources import located
 from anifacegan.runtime.typed_config import read_config
@@ -38,7 +38,7 @@ class BakeCommand:
     """Model folder. Looked up here, then beside this project's render.py."""
     seed: int = 1
     """Which person."""
-    codes: Path | None = None
+    latents: Path | None = None
     """An .npz with z_id and z_noise of one person instead of the seed."""
     expressions: str | tuple[str, ...] | None = None
     """What the avatar can do: .mat files, or names such as smile=0.7,blink=0.3. null: every preset of the model."""
@@ -51,8 +51,8 @@ class BakeCommand:
     @property
     def labels(self) -> tuple[str, ...]:
         """The expressions that were asked for."""
-        asked = self.expressions or ()
-        return (asked,) if isinstance(asked, str) else asked
+        requested = self.expressions or ()
+        return (requested,) if isinstance(requested, str) else requested
 
     def __post_init__(self) -> None:
         if self.out.suffix != SUFFIX:
@@ -69,19 +69,23 @@ def main() -> None:
         config = read_config(BakeCommand, sys.argv[1:], "bake.py")
         if config.out.is_dir() or not config.out.parent.is_dir():
             raise InputError(f"out is {config.out}, expected a file in a folder that exists")
-        model = load_model(located(config.model, HOME), chosen_device(config.device))
+        model = load_model(located(config.model, HOME), select_device(config.device))
         labels = config.labels or tuple(model.card.presets)
         with warnings_in_one_line():
             found = [model.expressions.coefficients(_located(label)) for label in labels]
         if not found:
-            raise InputError(f"expressions: model '{model.card.name}' has no presets, name some or bring .mat files")
+            raise InputError(
+                f"expressions: model '{model.card.name}' has no presets, name some or bring .mat files"
+            )
         person = model.person(config.seed)
-        if config.codes is not None:
-            z_id, z_noise = person = read_people(config.codes)
+        if config.latents is not None:
+            z_id, z_noise = person = read_people(config.latents)
             if len(z_id) != 1:
-                raise InputError(f"codes: {config.codes} holds {len(z_id)} people, expected one")
+                raise InputError(f"latents: {config.latents} holds {len(z_id)} people, expected one")
         charts = model_charts(model, config.bake.grid)
-        avatar, report = bake(person_condition(model, person, config.psi), np.stack(found), charts, config.bake)
+        avatar, report = bake(
+            person_condition(model, person, config.psi), np.stack(found), charts, config.bake
+        )
         card = AvatarCard(
             name=config.out.stem,
             model=model.card.name,
@@ -93,13 +97,13 @@ def main() -> None:
             presets=model.card.presets,
             expression_units=model.card.expression_units,
             baking={
-                "person": f"seed {config.seed}" if config.codes is None else config.codes.name,
+                "person": f"seed {config.seed}" if config.latents is None else config.latents.name,
                 "settings": dataclasses.asdict(config.bake),
                 "residual_world": dict(zip(labels, report.residual.tolist(), strict=True)),
                 "met_twice": report.twice,
             },
         )
-        save_avatar(config.out, AvatarPlayer(avatar, card, model.checkpoint.basis))
+        save_avatar(config.out, Avatar(avatar, card, model.checkpoint.basis))
         size = config.out.stat().st_size / 1e6
         print(f"{config.out}: {len(labels)} expressions, {len(avatar.triangles)} triangles, {size:.1f} MB")
 

@@ -6,14 +6,14 @@
     python scripts/benchmark.py baking [--frames 50] [--textures 256 384 512] [--grids 128 64] [--json FILE]
     python scripts/benchmark.py playback [--sizes 128 256 512] [--players numba torch nvdiffrast] [--json FILE]
 
-training: some steps of each stage of a configuration, on a few pictures: images a second, peak memory, and the share of
-each phase of a step; float32 beside bfloat16, and in the game split beside whole pictures.
+training: some steps of each stage of a configuration, on a few images: images a second, peak memory, and the share of
+each phase of a step; float32 beside bfloat16, and in adversarial training split beside whole images.
 
-render: pictures of one person by the reference, which evaluates every point of every ray, and by the faster ways, in
+render: images of one person by the reference, which evaluates every point of every ray, and by the faster ways, in
 turns: milliseconds, peak memory, and the difference to the reference.
 
 baking: seconds to bake a person, milliseconds to play a frame, and decibels to the exact frames of a film, for several
-sizes of textures and meshes, and numbers of blendshapes and of their stations.
+sizes of textures and meshes, and numbers of blendshapes and of their in-between shapes.
 
 playback: milliseconds until one frame of a baked avatar is there, and frames a second, on the CPU and on a GPU where
 there is one. --help after the name shows all options.
@@ -30,10 +30,10 @@ import torch
 
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.cpu import keep_freed_memory
-from anifacegan.runtime.devices import chosen_device
+from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError, exit_on_input_error
 from anifacegan.runtime.resources import located
-from anifacegan.runtime.typed_config import read_config, several
+from anifacegan.runtime.typed_config import as_tuple, read_config
 from benchmarks import rendering
 from benchmarks.baking import BakeBenchmark, baking_table, measure_baking, write_baking_json
 from benchmarks.playback import PlaybackBenchmark, measure_playback, playback_table, write_playback_json
@@ -49,7 +49,7 @@ def measure_training(arguments: Sequence[str]) -> None:
     given = any(argument.partition("=")[0] == "--config" for argument in arguments)
     first = [] if given else ["--config", str(DEFAULT)]
     config = read_config(TrainingBenchmark, [*first, *arguments], "benchmark.py training")
-    device = chosen_device(config.device)
+    device = select_device(config.device)
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
     keep_freed_memory()
     with tempfile.TemporaryDirectory(prefix="anifacegan_benchmark_") as folder:
@@ -61,7 +61,9 @@ def measure_training(arguments: Sequence[str]) -> None:
 
 def measure_rendering(arguments: Sequence[str]) -> None:
     """The subcommand ``render``."""
-    config = read_config(rendering.RenderBenchmark, ["--model", str(MODEL), *arguments], "benchmark.py render")
+    config = read_config(
+        rendering.RenderBenchmark, ["--model", str(MODEL), *arguments], "benchmark.py render"
+    )
     keep_freed_memory()
 
     def report(m: rendering.Measurement) -> None:
@@ -77,11 +79,11 @@ def measure_rendering(arguments: Sequence[str]) -> None:
 def measure_bakes(arguments: Sequence[str]) -> None:
     """The subcommand ``baking``."""
     config = read_config(BakeBenchmark, ["--model", str(MODEL), *arguments], "benchmark.py baking")
-    config = replace(config, expression=tuple(map(_located, several(config.expression))))
+    config = replace(config, expression=tuple(map(_located, as_tuple(config.expression))))
     keep_freed_memory()
     model = load_model(config.model)
     found = measure_baking(model, config)
-    expressions = ", ".join(several(config.expression))
+    expressions = ", ".join(as_tuple(config.expression))
     print(f"{config.model}, person {config.seed}, {expressions}, {config.frames} frames of {config.size} px")
     print(f"{render_benchmark.machine('cpu')}\n\n{baking_table(found)}")
     if config.json is not None:
@@ -95,7 +97,11 @@ def measure_players(arguments: Sequence[str]) -> None:
     keep_freed_memory()
     found = measure_playback(load_model(config.model), config)
     print(f"{config.model}, person {config.seed}, {config.expression}, {config.frames} frames")
-    print("; ".join(f"{name}: {render_benchmark.machine(name)}" for name in dict.fromkeys(m.device for m in found)))
+    print(
+        "; ".join(
+            f"{name}: {render_benchmark.machine(name)}" for name in dict.fromkeys(m.device for m in found)
+        )
+    )
     print(f"\n{playback_table(found)}")
     if config.json is not None:
         write_playback_json(config.json, config, found)

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from scipy.stats import pearsonr, spearmanr
 from tqdm import tqdm
 
-from anifacegan.data.synthetic.renderer import load_studio, render_person, sample_person
+from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_person, sample_person
 from anifacegan.evaluation.face_detector import FaceDetector, Found, Image, Landmarks, head_yaw
 from anifacegan.face_model.expressions import PRESETS
 from anifacegan.face_model.open_model import load_open_face_model
@@ -39,13 +39,13 @@ SMILE_YAWS = (-0.35, 0.0, 0.35)
 YAWS = (-0.5, -0.35, -0.2, -0.1, 0.0, 0.1, 0.2, 0.35, 0.5)
 """Of the neutral face, radians."""
 IDENTITY_POSES = tuple(product(SMILE_YAWS, (0.0, 0.5, 1.0)))
-"""Yaw and strength of the pictures that must be of one person."""
+"""Yaw and strength of the images that must be of one person."""
 FILM_PEOPLE, FILM_FRAMES = 3, 50
 """What render.sh renders."""
 LEAST_PEOPLE, LEAST_FOUND, LEAST_RANK, LEAST_YAW_R, LARGEST_GAP = 5, 0.99, 0.95, 0.985, 0.08
 
-Pictures = Callable[[int, float, float], Image]
-"""Seed of a person, yaw in radians, strength of the smile -> picture."""
+Images = Callable[[int, float, float], Image]
+"""Seed of a person, yaw in radians, strength of the smile -> image."""
 Seen = dict[tuple[int, float, float], "Found | None"]
 """The same key -> what the detector found."""
 
@@ -63,9 +63,9 @@ class CheckConfig:
     psi: float = 0.7
     """Variety of people, as in render.py; the synthetic people have all of it."""
     size: int = 256
-    """Height and width of the pictures made here, pixels."""
+    """Height and width of the images made here, pixels."""
     upsample: int = 0
-    """How often the detector doubles a picture first; as it is, it finds faces of 80 px and more."""
+    """How often the detector doubles an image first; as it is, it finds faces of 80 px and more."""
     face_model: Path | None = None
     """File of the open face model, whose landmarks tell the yaw. null: the cached one."""
     out: Path = Path("runs/check_demo")
@@ -76,33 +76,33 @@ class CheckConfig:
             raise ValueError(f"seeds are {list(self.seeds)}, expected two or more different ones")
 
 
-def model_pictures(config: CheckConfig) -> Pictures:
-    """Pictures of a model folder's people."""
+def model_images(config: CheckConfig) -> Images:
+    """Images of a model folder's people."""
     model = load_model(config.model)
     smile = model.expression("smile")[0].cpu().numpy()
 
-    def picture(seed: int, yaw: float, strength: float) -> Image:
+    def image(seed: int, yaw: float, strength: float) -> Image:
         face = model.face(seed, expression=strength * smile, psi=config.psi)
         return to_bytes(face.render(yaw, size=config.size))
 
-    return picture
+    return image
 
 
-def synthetic_pictures(config: CheckConfig) -> Pictures:
-    """Pictures of mesh people: what the model is trained on."""
-    studio = load_studio(config.face_model)
-    smile = studio.head.parts.expression_basis().from_strengths(PRESETS["smile"])
+def synthetic_images(config: CheckConfig) -> Images:
+    """Images of mesh people: what the model is trained on."""
+    synthetic_renderer = load_synthetic_renderer(config.face_model)
+    smile = synthetic_renderer.head.parts.expression_basis().from_strengths(PRESETS["smile"])
 
-    def picture(seed: int, yaw: float, strength: float) -> Image:
-        person = sample_person(studio, np.random.default_rng([seed]))
+    def image(seed: int, yaw: float, strength: float) -> Image:
+        person = sample_person(synthetic_renderer, np.random.default_rng([seed]))
         person = dataclasses.replace(person, z_exp=np.float32(strength) * smile)
-        return render_person(studio, person, 0.0, yaw, config.size)[0]
+        return render_person(synthetic_renderer, person, 0.0, yaw, config.size)[0]
 
-    return picture
+    return image
 
 
 def saved_frames(folder: Path) -> Iterator[tuple[str, Image]]:
-    """Names and pictures of the PNG frames that render.py wrote.
+    """Names and images of the PNG frames that render.py wrote.
 
     Raises:
         InputError: there are none.
@@ -115,11 +115,11 @@ def saved_frames(folder: Path) -> Iterator[tuple[str, Image]]:
         yield path.relative_to(folder).as_posix(), over_white(pixels) if pixels.shape[-1] == 4 else pixels
 
 
-def film_frames(pictures: Pictures, seeds: Iterable[int]) -> Iterator[tuple[str, Image]]:
+def film_frames(images: Images, seeds: Iterable[int]) -> Iterator[tuple[str, Image]]:
     """Frames like those of render.sh: the head turns from -0.35 to 0.35 while the smile comes."""
     for seed in seeds:
         for k, share in enumerate(np.linspace(0, 1, FILM_FRAMES)):
-            yield f"seed {seed}, frame {k}", pictures(seed, -0.35 + 0.7 * float(share), float(share))
+            yield f"seed {seed}, frame {k}", images(seed, -0.35 + 0.7 * float(share), float(share))
 
 
 def eye_distance(landmarks: Landmarks) -> float:
@@ -134,7 +134,9 @@ def corner_lift(landmarks: Landmarks) -> float:
 
 def lip_gap(landmarks: Landmarks) -> float:
     """Opening between the inner edges of the lips, in eye distances."""
-    return float(np.linalg.norm(landmarks[61:64] - landmarks[67:64:-1], axis=1).mean()) / eye_distance(landmarks)
+    return float(np.linalg.norm(landmarks[61:64] - landmarks[67:64:-1], axis=1).mean()) / eye_distance(
+        landmarks
+    )
 
 
 def eye_opening(landmarks: Landmarks) -> float:
@@ -154,17 +156,19 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
     return float(spearmanr(x, y)[0]) if np.ptp(x) and np.ptp(y) else math.nan
 
 
-def look_at_people(pictures: Pictures, detector: FaceDetector, seeds: Iterable[int]) -> Seen:
+def look_at_people(images: Images, detector: FaceDetector, seeds: Iterable[int]) -> Seen:
     """Every person smiling in three views, and neutral in all."""
     poses = [*product(SMILE_YAWS, STRENGTHS), *((yaw, 0.0) for yaw in YAWS if yaw not in SMILE_YAWS)]
-    wanted = tqdm([(seed, *pose) for seed in seeds for pose in poses], unit="picture", disable=None)
-    return {key: detector.find(pictures(*key), embed=key[1:] in IDENTITY_POSES) for key in wanted}
+    target = tqdm([(seed, *pose) for seed in seeds for pose in poses], unit="image", disable=None)
+    return {key: detector.find(images(*key), embed=key[1:] in IDENTITY_POSES) for key in target}
 
 
 def person_row(seen: Seen, seed: int, mean_face: Float[np.ndarray, "68 3"]) -> dict[str, Any]:
     """What one person shows. A face that is not found is nan, and so is every correlation that needs it."""
 
-    def read(measured: Callable[[Landmarks], float], yaw: float, strength: float = 0.0, single: bool = False) -> float:
+    def read(
+        measured: Callable[[Landmarks], float], yaw: float, strength: float = 0.0, single: bool = False
+    ) -> float:
         face = seen[seed, yaw, strength]
         return math.nan if face is None else measured(face.single_reading if single else face.landmarks)
 
@@ -189,29 +193,39 @@ def person_row(seen: Seen, seed: int, mean_face: Float[np.ndarray, "68 3"]) -> d
 
 def identity_distances(seen: Seen) -> dict[str, float]:
     """Mean distance of embeddings within and between people, over three views and three strengths."""
-    faces = [(seed, face.embedding) for (seed, *_), face in seen.items() if face and face.embedding is not None]
+    faces = [
+        (seed, face.embedding) for (seed, *_), face in seen.items() if face and face.embedding is not None
+    ]
     pairs = [(who == other, np.linalg.norm(a - b)) for (who, a), (other, b) in combinations(faces, 2)]
     within, between = [d for same, d in pairs if same], [d for same, d in pairs if not same]
-    return {name: float(np.mean(d)) if d else math.nan for name, d in (("within", within), ("between", between))}
+    return {
+        name: float(np.mean(d)) if d else math.nan for name, d in (("within", within), ("between", between))
+    }
 
 
 def measure(
-    config: CheckConfig, detector: FaceDetector, pictures: Pictures, mean_face: Float[np.ndarray, "68 3"]
+    config: CheckConfig, detector: FaceDetector, images: Images, mean_face: Float[np.ndarray, "68 3"]
 ) -> dict[str, Any]:
     """Everything that metrics.json holds; ``requirements`` are the lines that must be met."""
-    frames = film_frames(pictures, config.seeds[:FILM_PEOPLE]) if config.frames is None else saved_frames(config.frames)
+    frames = (
+        film_frames(images, config.seeds[:FILM_PEOPLE])
+        if config.frames is None
+        else saved_frames(config.frames)
+    )
     faces = {name: bool(detector.boxes(pixels)) for name, pixels in tqdm(frames, unit="frame", disable=None)}
-    seen = look_at_people(pictures, detector, config.seeds)
+    seen = look_at_people(images, detector, config.seeds)
     people = [person_row(seen, seed, mean_face) for seed in config.seeds]
     ranks = [rank for row in people for rank in row["rank_correlation"].values()]
     all_yaw_r = correlation(YAWS * len(people), [yaw for row in people for yaw in row["yaw"]])
-    requirements = [                                                   # np.min and np.max of a nan are nan: not met
+    requirements = [  # np.min and np.max of a nan are nan: not met
         requirement(f"faces found in {len(faces)} frames", np.mean(list(faces.values())), ">=", LEAST_FOUND),
         requirement("people", len(people), ">=", LEAST_PEOPLE),
         requirement("smile: worst rank correlation of the corner lift", np.min(ranks), ">=", LEAST_RANK),
         requirement("yaw: r of all people together", all_yaw_r, ">=", LEAST_YAW_R),
         requirement("yaw: worst person's r", np.min([row["yaw_r"] for row in people]), ">=", LEAST_YAW_R),
-        requirement("neutral: largest lip gap", np.max([row["lip_gap"] for row in people]), "<=", LARGEST_GAP),
+        requirement(
+            "neutral: largest lip gap", np.max([row["lip_gap"] for row in people]), "<=", LARGEST_GAP
+        ),
     ]
     return {
         "requirements": requirements,
@@ -254,7 +268,7 @@ def table(metrics: dict[str, Any]) -> str:
 def installed_version(package: str) -> str:
     try:
         return version(package)
-    except PackageNotFoundError:                                       # another build of the same module
+    except PackageNotFoundError:  # another build of the same module
         return "of unknown version"
 
 
@@ -262,9 +276,11 @@ def main() -> None:
     with exit_on_input_error():
         config = read_config(CheckConfig, sys.argv[1:], "check_demo.py")
         detector = FaceDetector(config.upsample)
-        pictures = (synthetic_pictures if config.model == SYNTHETIC else model_pictures)(config)
+        images = (synthetic_images if config.model == SYNTHETIC else model_images)(config)
         face_model = load_open_face_model(config.face_model)
-        metrics = measure(config, detector, pictures, face_model.mean[face_model.landmark_vertices].double().numpy())
+        metrics = measure(
+            config, detector, images, face_model.mean[face_model.landmark_vertices].double().numpy()
+        )
         config.out.mkdir(parents=True, exist_ok=True)
         plain = json.loads(json.dumps(metrics, default=str), parse_constant=lambda _: None)  # JSON has no nan
         write_complete(config.out / "metrics.json", json.dumps(plain, indent=1) + "\n")

@@ -5,7 +5,7 @@
     python scripts/compare.py A --psi_a 0.7 --psi_b 1 --data DATA
 
 A and B are model folders; of a training run, export a snapshot first (scripts/export_snapshot.py). Every number of both
-comes with a 95 % interval, and so does their difference: a paired bootstrap over pictures, people, faces or ramps.
+comes with a 95 % interval, and so does their difference: a paired bootstrap over images, people, faces or ramps.
 B may replace A if it wins at least one number beyond its interval and loses none. The exit code is 0 whoever wins;
 the verdict is the last line, and "verdict" in comparison.json. The definitions: docs/evaluation.md.
 """
@@ -29,8 +29,12 @@ def with_options(arguments: Sequence[str]) -> list[str]:
             break
         words.append(argument)
     if len(words) > 2:
-        raise InputError(f"compare.py: got {len(words)} models ({', '.join(words)}), expected one or two, then options")
-    return [f"--{name}={word}" for name, word in zip("ab", words, strict=False)] + list(arguments[len(words) :])
+        raise InputError(
+            f"compare.py: got {len(words)} models ({', '.join(words)}), expected one or two, then options"
+        )
+    return [f"--{name}={word}" for name, word in zip("ab", words, strict=False)] + list(
+        arguments[len(words) :]
+    )
 
 
 def main() -> None:

@@ -7,7 +7,7 @@
 #                        requirements at the first call and brought up to date when they change.
 #   say TEXT             one line on stderr
 #
-# Exit codes: 2 where this machine lacks something that a person must bring, 1 where a step of the set-up failed.
+# Exit latents: 2 where this machine lacks something that a person must bring, 1 where a step of the set-up failed.
 
 root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." > /dev/null && pwd -P)"
 

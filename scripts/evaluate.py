@@ -18,10 +18,10 @@ import torch
 
 from anifacegan.evaluation.config import DEFINITIONS, METRICS
 from anifacegan.evaluation.evaluate import Evaluation
-from anifacegan.evaluation.setup import MeasureConfig, surroundings
+from anifacegan.evaluation.setup import MeasureConfig, evaluation_setup
 from anifacegan.models.checkpoints import weights_sum
 from anifacegan.rendering.model import load_model
-from anifacegan.runtime.devices import chosen_device
+from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError, exit_on_input_error
 from anifacegan.runtime.files import markdown_table, write_complete
 from anifacegan.runtime.provenance import installed_versions, without_nan
@@ -52,7 +52,7 @@ def results(evaluation: Evaluation, document: dict[str, Any], out: Path) -> dict
         except InputError as error:
             print(f"{name}: not measured: {error}", file=sys.stderr)
             entry["not_measured"] = str(error)
-        if "embedder" in vars(evaluation.gallery):                     # loaded by a metric that needs it
+        if "embedder" in vars(evaluation.gallery):  # loaded by a metric that needs it
             document["embedder"] = evaluation.gallery.embedder.name
         document["metrics"][name] = entry
         write_complete(out / "metrics.json", json.dumps(without_nan(document), indent=1) + "\n")
@@ -80,9 +80,9 @@ def table(document: dict[str, Any]) -> str:
 def main() -> None:
     with exit_on_input_error():
         config = read_config(EvaluateConfig, sys.argv[1:], "evaluate.py")
-        device = torch.device(chosen_device(config.device))
+        device = torch.device(select_device(config.device))
         model = load_model(config.model, str(device))
-        opened = surroundings(config, model.card, HOME, device)
+        opened = evaluation_setup(config, model.card, HOME, device)
         evaluation = opened.evaluation(config, model)
         config.out.mkdir(parents=True, exist_ok=True)
         offset = opened.dataset.config.pitch_offset
@@ -90,7 +90,7 @@ def main() -> None:
             "model": f"{model.card.name} ({config.model}{weights_sum(config.model)})",
             "judge": None if opened.judge is None else opened.judge.name,
             "embedder": None,
-            "data": {"path": str(config.data), "pictures": len(opened.dataset), "size": opened.size},
+            "data": {"path": str(config.data), "images": len(opened.dataset), "size": opened.size},
             "expressions_from": config.expressions_from,
             "settings": plain(config) | {"size": evaluation.samples.size, "pitch_offset": offset},
             "versions": installed_versions(),

@@ -59,7 +59,9 @@ def main() -> None:
         checkpoint = imported(config.released)
         save_checkpoint(config.out, checkpoint)
         numbers = sum(tensor.numel() for tensor in checkpoint.generator.state_dict().values())
-        print(f"{config.out}: {checkpoint.card.name}, {numbers:,} numbers, for face model {checkpoint.card.face_model}")
+        print(
+            f"{config.out}: {checkpoint.card.name}, {numbers:,} numbers, for face model {checkpoint.card.face_model}"
+        )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import torch
 from tqdm import tqdm
 
-from anifacegan.data.synthetic.renderer import Studio, load_studio, render_item
+from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, render_item
 from anifacegan.data.synthetic.workers import in_processes
 from anifacegan.face_model.coefficients import write_coefficients
 from anifacegan.face_model.open_model import face_model_path
@@ -40,7 +40,7 @@ from anifacegan.runtime.typed_config import read_config
 
 DESCRIPTION_FILE = "dataset.json"
 FORMAT_VERSION = 1
-"""Raised when the same (seed, index) would give another picture."""
+"""Raised when the same (seed, index) would give another image."""
 SIZES = range(16, 2049)
 
 
@@ -77,11 +77,13 @@ class DataSetConfig:
 def main(arguments: Sequence[str]) -> None:
     config = read_config(DataSetConfig, arguments, "make_synthetic_dataset.py")
     torch.set_num_threads(1)
-    studio = load_studio(config.face_model)
-    describe(config, studio)
+    synthetic_renderer = load_synthetic_renderer(config.face_model)
+    describe(config, synthetic_renderer)
     missing = [index for index in range(config.count) if not is_complete(config.out, index)]
-    made = in_processes(partial(make_item, config), studio, missing, config.processes)
-    with tqdm(initial=config.count - len(missing), total=config.count, unit="image", disable=None) as progress:
+    made = in_processes(partial(make_item, config), synthetic_renderer, missing, config.processes)
+    with tqdm(
+        initial=config.count - len(missing), total=config.count, unit="image", disable=None
+    ) as progress:
         for _ in made:
             progress.update()
     if config.zip:
@@ -89,17 +91,17 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{config.count} images of {config.size} px in {config.out} ({len(missing)} made now)")
 
 
-def describe(config: DataSetConfig, studio: Studio) -> None:
-    """Write dataset.json, or refuse a folder that holds other pictures."""
+def describe(config: DataSetConfig, synthetic_renderer: SyntheticRenderer) -> None:
+    """Write dataset.json, or refuse a folder that holds other images."""
     path, count = config.out / DESCRIPTION_FILE, config.count
     face_model = config.face_model or face_model_path()
     description = {
         "format": FORMAT_VERSION,
         "seed": config.seed,
         "size": config.size,
-        "face_model": studio.head.name,
+        "face_model": synthetic_renderer.head.name,
         "face_model_sha256": file_sha256(face_model),
-        "world_offset": [round(x, 6) for x in studio.head.world_offset.tolist()],
+        "world_offset": [round(x, 6) for x in synthetic_renderer.head.world_offset.tolist()],
         "pitch_offset": 0.0,
     }
     if path.exists():
@@ -109,12 +111,14 @@ def describe(config: DataSetConfig, studio: Studio) -> None:
             raise InputError(f"{path}: not a JSON file; remove the folder or choose another --out") from None
         for key, value in description.items():
             if found.get(key) != value:
-                raise InputError(f"{config.out} holds a data set with {key} {found.get(key)}, asked for {value}")
+                raise InputError(
+                    f"{config.out} holds a data set with {key} {found.get(key)}, asked for {value}"
+                )
         count = max(count, int(found.get("count", 0)))
     elif config.out.is_dir() and any(config.out.glob("[0-9]*.png")):
         raise InputError(f"{config.out} holds images but no {DESCRIPTION_FILE}; choose another --out")
     config.out.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(config.out, r"\d{6,}\.(png|mat)|dataset\.json")      # of a process that was killed
+    remove_leftovers(config.out, r"\d{6,}\.(png|mat)|dataset\.json")  # of a process that was killed
     write_complete(path, json.dumps(description | {"count": count}, indent=2) + "\n")
 
 
@@ -127,8 +131,8 @@ def is_complete(out: Path, index: int) -> bool:
     return all(path.is_file() for path in item_paths(out, index))
 
 
-def make_item(config: DataSetConfig, studio: Studio, index: int) -> None:
-    image, face = render_item(studio, config.seed, index, config.size)
+def make_item(config: DataSetConfig, synthetic_renderer: SyntheticRenderer, index: int) -> None:
+    image, face = render_item(synthetic_renderer, config.seed, index, config.size)
     image_path, coefficients_path = item_paths(config.out, index)
     write_coefficients(coefficients_path, face)
     write_complete(image_path, encoded_image(image, compress_level=1))

@@ -3,7 +3,7 @@
     player = load_avatar("seed7.safetensors")
     image = player.render(yaw=0.35, pitch=0.0, expression="smile=0.7,blink=0.3")    # (3, 256, 256) in [0, 1]
 
-The file is a safetensors file with the arrays of :class:`LayeredAvatar`; its header holds the card as JSON.
+The file is a safetensors file with the arrays of :class:`LayeredMesh`; its header holds the card as JSON.
 """
 
 import dataclasses
@@ -20,14 +20,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from torch import Tensor
 
-from anifacegan.avatars.layered_mesh import LayeredAvatar
+from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.choice import player_on
 from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.face_model.expressions import ExpressionReader
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
 from anifacegan.geometry.conventions import EXP_DIM
-from anifacegan.geometry.rays import MarchConfig
-from anifacegan.rendering.frame import FrameRenderer, Picture, check_size
+from anifacegan.geometry.rays import RaySamplingConfig
+from anifacegan.rendering.frame import FrameRenderer, RenderedImage, check_size
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.typed_config import from_plain
@@ -49,10 +49,17 @@ _ARRAYS = {
     "background": ("uint8", (None, None, 3)),
     "blendshapes": ("float16", (None, None, None, 3)),
     "texel_steps": ("float32", (None, None, None, 2)),
-    "codes": ("float32", (None, 64)),
+    "latents": ("float32", (None, 64)),
 }
 """Kind and shape of the arrays, as the file has them."""
-_LARGEST = {"vertices": 100.0, "blendshapes": 100.0, "texels": 1e6, "texel_steps": 1e6, "codes": 1e6, _UNITS: 1e6}
+_LARGEST = {
+    "vertices": 100.0,
+    "blendshapes": 100.0,
+    "texels": 1e6,
+    "texel_steps": 1e6,
+    "latents": 1e6,
+    _UNITS: 1e6,
+}
 """Of the values of the arrays, in either direction: world units, texels and coefficients far beyond any avatar's."""
 _SIZES = {"background_reach": (1e-3, 100.0), "widest_rad": (1e-3, WIDEST_VIEW_RAD)}
 """Numbers of the header, with the smallest and the largest that make sense."""
@@ -87,14 +94,14 @@ class AvatarCard:
 
 
 @dataclass(frozen=True)
-class AvatarPlayer:
+class Avatar:
     """One person who can be turned and make expressions, without networks."""
 
-    avatar: LayeredAvatar
+    avatar: LayeredMesh
     card: AvatarCard
     basis: ExpressionBasis | None = None
     device: str = "cpu"
-    """Where pictures are drawn, and where they lie."""
+    """Where images are drawn, and where they lie."""
 
     @cached_property
     def _player(self) -> FrameRenderer:
@@ -106,25 +113,27 @@ class AvatarPlayer:
         card = self.card
         return ExpressionReader(card.name, card.face_model, card.presets, self.basis, card.pitch_offset)
 
-    def picture(
+    def image(
         self,
         yaw: float = 0.0,
         pitch: float = 0.0,
         size: int = 256,
         expression: "str | Path | Float[np.ndarray, '64'] | None" = None,
-    ) -> Picture:
+    ) -> RenderedImage:
         """Everything the player knows of a view. Angles are radians from frontal; at positive yaw the face turns to
-        the picture's right, at positive pitch it looks down.
+        the image's right, at positive pitch it looks down.
 
         Raises:
             InputError: an expression that is not known, or that the avatar was not baked for; a view too far from
-                frontal; a picture of one pixel.
+                frontal; an image of one pixel.
         """
         check_size(size)
         z_exp = self.expressions.coefficients(expression)
-        self.check_expression(z_exp, "coefficients" if isinstance(expression, np.ndarray) else str(expression))
+        self.check_expression(
+            z_exp, "coefficients" if isinstance(expression, np.ndarray) else str(expression)
+        )
         self.check_view(yaw, pitch)
-        return self._player.picture(z_exp, float(yaw), float(pitch), size)
+        return self._player.image(z_exp, float(yaw), float(pitch), size)
 
     def render(
         self,
@@ -133,8 +142,8 @@ class AvatarPlayer:
         size: int = 256,
         expression: "str | Path | Float[np.ndarray, '64'] | None" = None,
     ) -> Float[Tensor, "3 size size"]:
-        """The picture's colours in [0, 1]."""
-        return self.picture(yaw, pitch, size, expression).rgb
+        """The image's colours in [0, 1]."""
+        return self.image(yaw, pitch, size, expression).rgb
 
     def check_expression(self, z_exp: Float[np.ndarray, "64"], label: str) -> None:
         """Refuse an expression that the blendshapes cannot make."""
@@ -170,7 +179,7 @@ class AvatarPlayer:
             )
 
 
-def save_avatar(path: Path, player: AvatarPlayer) -> None:
+def save_avatar(path: Path, player: Avatar) -> None:
     """Write one file, complete or not at all."""
     arrays = {name: getattr(player.avatar, name).astype(kind) for name, (kind, _) in _ARRAYS.items()}
     if player.basis is not None:
@@ -178,13 +187,15 @@ def save_avatar(path: Path, player: AvatarPlayer) -> None:
     header = {
         "format": FORMAT,
         "card": dataclasses.asdict(player.card),
-        "march": dataclasses.asdict(player.avatar.march),
+        "ray_sampling": dataclasses.asdict(player.avatar.ray_sampling),
     } | {name: getattr(player.avatar, name) for name in _SIZES}
-    content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {_HEADER: json.dumps(header)})
+    content = save(
+        {name: np.ascontiguousarray(array) for name, array in arrays.items()}, {_HEADER: json.dumps(header)}
+    )
     write_complete(path, content)
 
 
-def load_avatar(path: Path | str, device: str = "cpu") -> AvatarPlayer:
+def load_avatar(path: Path | str, device: str = "cpu") -> Avatar:
     """Read what :func:`save_avatar` wrote, to be played on a device.
 
     Raises:
@@ -205,16 +216,18 @@ def load_avatar(path: Path | str, device: str = "cpu") -> AvatarPlayer:
     _check_arrays(path, arrays)
     card = from_plain(AvatarCard, header["card"], str(path), "card.")
     _check_card(path, card)
-    march = from_plain(MarchConfig, header["march"], str(path), "march.")
-    _check_march(path, march, float(header["widest_rad"]))
-    if len(card.expressions) != len(arrays["codes"]):
+    ray_sampling = from_plain(RaySamplingConfig, header["ray_sampling"], str(path), "ray_sampling.")
+    _check_march(path, ray_sampling, float(header["widest_rad"]))
+    if len(card.expressions) != len(arrays["latents"]):
         raise InputError(
-            f"{path}: names {len(card.expressions)} expressions, but holds {len(arrays['codes'])}; the file is damaged"
+            f"{path}: names {len(card.expressions)} expressions, but holds {len(arrays['latents'])}; the file is damaged"
         )
-    values = {name: arrays[name] for name in _ARRAYS} | {"blendshapes": arrays["blendshapes"].astype(np.float32)}
+    values = {name: arrays[name] for name in _ARRAYS} | {
+        "blendshapes": arrays["blendshapes"].astype(np.float32)
+    }
     sizes = {name: float(header[name]) for name in _SIZES}
-    avatar = LayeredAvatar(**values, march=march, **sizes)
-    return AvatarPlayer(avatar, card, _read_basis(path, card, arrays), device)
+    avatar = LayeredMesh(**values, ray_sampling=ray_sampling, **sizes)
+    return Avatar(avatar, card, _read_basis(path, card, arrays), device)
 
 
 def _read_header(path: Path, text: str) -> dict[str, Any]:
@@ -222,11 +235,13 @@ def _read_header(path: Path, text: str) -> dict[str, Any]:
     try:
         header = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}: its header is no JSON ({first_line(error)}); the file is damaged") from None
+        raise InputError(
+            f"{path}: its header is no JSON ({first_line(error)}); the file is damaged"
+        ) from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         found = header.get("format") if isinstance(header, dict) else None
         raise InputError(f"{path}: has format {found}, expected {FORMAT}: bake it again")
-    for name in ("card", "march"):
+    for name in ("card", "ray_sampling"):
         if not isinstance(header.get(name), dict):
             raise InputError(f"{path}: its header has no '{name}'; the file is damaged")
     for name, (least, most) in _SIZES.items():
@@ -239,25 +254,32 @@ def _read_header(path: Path, text: str) -> dict[str, Any]:
 def _check_card(path: Path, card: AvatarCard) -> None:
     """Refuse numbers that no rendering can come from."""
     numbers = {"psi": card.psi, "pitch_offset": card.pitch_offset}
-    numbers |= {f"presets.{name}.{unit}": x for name, units in card.presets.items() for unit, x in units.items()}
+    numbers |= {
+        f"presets.{name}.{unit}": x for name, units in card.presets.items() for unit, x in units.items()
+    }
     for name, value in numbers.items():
         if not math.isfinite(value):
             raise InputError(f"{path}: card.{name} is {value}, expected a finite number")
 
 
-def _check_march(path: Path, march: MarchConfig, widest_rad: float) -> None:
+def _check_march(path: Path, ray_sampling: RaySamplingConfig, widest_rad: float) -> None:
     """Refuse a march that a compiled player cannot follow, and views in which a ray does not reach the background."""
-    step = (march.far - march.near) / (march.samples - 1)
-    if not (march.far <= 100 and step >= LEAST_STEP and abs(march.background_z) <= 100 and march.fov_deg >= 0.01):
+    step = (ray_sampling.far - ray_sampling.near) / (ray_sampling.samples - 1)
+    if not (
+        ray_sampling.far <= 100
+        and step >= LEAST_STEP
+        and abs(ray_sampling.background_z) <= 100
+        and ray_sampling.fov_deg >= 0.01
+    ):
         raise InputError(
-            f"{path}: {march} is out of range, expected far up to 100, steps of at least {LEAST_STEP}, background_z "
+            f"{path}: {ray_sampling} is out of range, expected far up to 100, steps of at least {LEAST_STEP}, background_z "
             "within 100 and fov_deg of at least 0.01"
         )
-    corner = math.atan(math.sqrt(2) * math.tan(math.radians(march.fov_deg / 2)))
+    corner = math.atan(math.sqrt(2) * math.tan(math.radians(ray_sampling.fov_deg / 2)))
     if not widest_rad + corner < math.pi / 2:
         raise InputError(
             f"{path}: views up to widest_rad {widest_rad:.3g} see beside the background's plane with fov_deg "
-            f"{march.fov_deg:.3g}, expected less than 90 degrees for widest_rad and half the picture's diagonal"
+            f"{ray_sampling.fov_deg:.3g}, expected less than 90 degrees for widest_rad and half the image's diagonal"
         )
 
 
@@ -265,9 +287,9 @@ def _read_basis(path: Path, card: AvatarCard, arrays: dict[str, np.ndarray]) -> 
     """Named expressions, where the file has them."""
     if _UNITS not in arrays:
         return None
-    units, wanted = arrays[_UNITS], (EXP_DIM, len(card.expression_units))
-    if units.shape != wanted or units.dtype.kind != "f":
-        raise InputError(f"{path}: tensor '{_UNITS}' is {units.dtype}{units.shape}, expected float32{wanted}")
+    units, target = arrays[_UNITS], (EXP_DIM, len(card.expression_units))
+    if units.shape != target or units.dtype.kind != "f":
+        raise InputError(f"{path}: tensor '{_UNITS}' is {units.dtype}{units.shape}, expected float32{target}")
     return ExpressionBasis(card.expression_units, arrays[_UNITS])
 
 
@@ -279,8 +301,10 @@ def _check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
         array = arrays[name]
         fits = array.dtype == kind and array.ndim == len(shape)
         if not fits or any(size not in (None, got) for size, got in zip(shape, array.shape, strict=True)):
-            wanted = tuple("N" if size is None else size for size in shape)
-            raise InputError(f"{path}: tensor '{name}' is {array.dtype}{array.shape}, expected {kind}{wanted}")
+            target = tuple("N" if size is None else size for size in shape)
+            raise InputError(
+                f"{path}: tensor '{name}' is {array.dtype}{array.shape}, expected {kind}{target}"
+            )
     vertices, triangles, starts = len(arrays["vertices"]), arrays["triangles"], arrays["starts"]
     layers = len(arrays["textures"])
     whole = (
@@ -288,7 +312,7 @@ def _check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
         and arrays["texel_steps"].shape[2] <= vertices
         and arrays["texel_steps"].shape[:2] == arrays["blendshapes"].shape[:2]
         and arrays["blendshapes"].shape[1] >= 1
-        and len(arrays["codes"]) == len(arrays["blendshapes"])
+        and len(arrays["latents"]) == len(arrays["blendshapes"])
         and len(starts) == layers + 1
         and starts[0] == 0
         and starts[-1] == len(triangles)

@@ -24,16 +24,25 @@ from anifacegan.evaluation.judge import Judge, load_judge
 from anifacegan.evaluation.samples import SampleConfig
 from anifacegan.models.checkpoints import load_checkpoint, weights_sha256
 from anifacegan.models.generator import Generator
-from anifacegan.runtime.devices import chosen_device
+from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.files import markdown_table, write_complete
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training.config import TrainConfig
 from anifacegan.training.run import run
 
-IMITATION_TERMS = ("deformation", "curtain", "roughness", "minimal", "neutral", "alignment", "geometry", "landmarks")
+IMITATION_TERMS = (
+    "deformation",
+    "mouth_gap",
+    "roughness",
+    "minimal",
+    "neutral",
+    "alignment",
+    "geometry",
+    "landmarks",
+)
 """Weights that teach what the face model knows; see docs/training.md."""
-OF_PICTURES = ("geometry", "landmarks")
-"""Those that only the adversarial game has."""
+OF_IMAGES = ("geometry", "landmarks")
+"""Those that only adversarial training has."""
 FULL, NONE = "full", "without_any"
 METRICS = ("expression", "identity", "deformation")
 """Of :mod:`anifacegan.metrics.evaluation`."""
@@ -52,7 +61,7 @@ class AblationConfig(TrainConfig):
     judge: Path = Path("checkpoints/judge")
     """Face reconstruction network that judges: another one than that of the landmark term."""
     samples: SampleConfig = field(default_factory=lambda: SampleConfig(count=400))
-    """Generated pictures whose expressions are estimated."""
+    """Generated images whose expressions are estimated."""
     people: int = 30
     """People who are shown with several expressions each."""
     expressions: int = 6
@@ -62,7 +71,7 @@ class AblationConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.evaluation()                                              # refuses counts that are too small
+        self.evaluation()  # refuses counts that are too small
 
     def evaluation(self) -> EvaluationConfig:
         """What is measured of every variant."""
@@ -82,7 +91,7 @@ class AblationConfig(TrainConfig):
         """Runs by name: everything, without each of the terms that have a weight, and without all of them."""
         whole = self.training()
         weighted = [name for name in IMITATION_TERMS if getattr(self.weights, name)]
-        without_use = () if self.schedule.adversarial else OF_PICTURES
+        without_use = () if self.schedule.adversarial else OF_IMAGES
         if self.generator.alignment is None:
             without_use += ("alignment",)
         weighted = [name for name in weighted if name not in without_use]
@@ -99,7 +108,7 @@ class AblationConfig(TrainConfig):
 
 
 @dataclass(frozen=True)
-class Worth:
+class AblationResult:
     """What was measured of one variant."""
 
     correlation: float
@@ -110,34 +119,36 @@ class Worth:
     landmarks_mm: float
     """Mean distance of the 68 landmarks, in space."""
     identity_change: float
-    """Distance of a person's pictures under different expressions over that of different people's."""
+    """Distance of a person's images under different expressions over that of different people's."""
     deformation_mm: float
     """Mean error of the deformation on the seen face."""
     deformation_relative: float
     """The same on moving vertices, over how far they move."""
 
 
-def ablate(config: AblationConfig, say: Callable[[str], None]) -> dict[str, Worth]:
+def ablate(config: AblationConfig, say: Callable[[str], None]) -> dict[str, AblationResult]:
     """Train and measure all variants, or go on where that was stopped; returns what was measured by variant.
 
     Raises:
         InputError: something in the configuration or the data does not fit.
     """
     variants = config.variants()
-    judge = load_judge(config.judge, config.face_model, torch.device(chosen_device(config.device)))
+    judge = load_judge(config.judge, config.face_model, torch.device(select_device(config.device)))
     head, dataset = load_head_geometry(config.face_model), FaceDataset(config.data)
     found = {}
     for name, variant in variants.items():
         say(name)
         share_surfaces(config.out / FULL / "surfaces", variant.out / "surfaces")
         found[name] = measured(run(variant), judge, head, dataset, config.evaluation())
-    write_complete(config.out / RESULT, json.dumps({name: asdict(worth) for name, worth in found.items()}, indent=1))
+    write_complete(
+        config.out / RESULT, json.dumps({name: asdict(worth) for name, worth in found.items()}, indent=1)
+    )
     write_complete(config.out / "ablation.md", table(found))
     return found
 
 
 def share_surfaces(there: Path, here: Path) -> None:
-    """Surfaces of the same pictures are the same: link to the first variant's, or copy where that is not possible.
+    """Surfaces of the same images are the same: link to the first variant's, or copy where that is not possible.
 
     All of them or none: what a stopped start left half done is done again.
     """
@@ -151,7 +162,7 @@ def share_surfaces(there: Path, here: Path) -> None:
             shutil.copy2(source, target)
 
     partial = here.with_name("surfaces.partial")
-    for name in FILES:                                                 # of a stopped start; they may be links
+    for name in FILES:  # of a stopped start; they may be links
         (partial / name).unlink(missing_ok=True)
     shutil.copytree(there, partial, copy_function=link_or_copy, dirs_exist_ok=True)
     partial.replace(here)
@@ -159,27 +170,27 @@ def share_surfaces(there: Path, here: Path) -> None:
 
 def measured(
     model: Path, judge: Judge, head: HeadGeometry, dataset: FaceDataset, config: EvaluationConfig
-) -> Worth:
+) -> AblationResult:
     """What a finished model shows. Kept beside the model's folder, and measured again when something of it changes."""
     what = {"model": weights_sha256(model), "judge": judge.name, "evaluation": plain(config)}
     kept = model.parent / RESULT
     if kept.exists():
         content = json.loads(kept.read_text())
         if content["of"] == what:
-            return Worth(**content["worth"])
+            return AblationResult(**content["worth"])
     generator = load_checkpoint(model).generator.to(judge.world_offset.device)
-    worth = worth_of(generator, judge, head, dataset, config)
+    worth = ablation_result(generator, judge, head, dataset, config)
     write_complete(kept, json.dumps({"of": what, "worth": asdict(worth)}, indent=1))
     return worth
 
 
-def worth_of(
+def ablation_result(
     generator: Generator, judge: Judge, head: HeadGeometry, dataset: FaceDataset, config: EvaluationConfig
-) -> Worth:
+) -> AblationResult:
     """Measure a generator, with cameras of the data set."""
     found = evaluate(generator, judge, head, dataset, config)
     expression, deformation = found["expression"], found["deformation"]
-    return Worth(
+    return AblationResult(
         correlation=expression["correlation"],
         correlation_first_three=sum(expression["correlations"][:LEADING]) / LEADING,
         aed=expression["aed"],
@@ -201,7 +212,7 @@ HEADINGS = {
 }
 
 
-def table(found: dict[str, Worth]) -> str:
+def table(found: dict[str, AblationResult]) -> str:
     """Markdown, a row a variant."""
     names = {FULL: "nothing (the full loss)", NONE: "all of them"}
     rows = []

@@ -32,7 +32,7 @@ TASKS = {
 }
 
 
-def chosen_task(arguments: Sequence[str]) -> Task:
+def select_task(arguments: Sequence[str]) -> Task:
     """The task that the arguments ask for: ``--task NAME``, or else the key of the last ``--config`` that has one.
 
     Files that are not readable are left to :func:`anifacegan.command_line.read_config`, which says what is wrong.

@@ -1,4 +1,4 @@
-"""Pictures made worse, with what it does to their landmarks and coefficients: so that a network learns to bear it.
+"""Images made worse, with what it does to their landmarks and coefficients: so that a network learns to bear it.
 
 Crop jitter is a small turn and zoom of the camera about its own centre. The turn (sideways, up and down, about the
 axis) moves every pixel as it moves the points of the scene, whatever their depth, and changes ``angle`` and ``trans``
@@ -7,15 +7,15 @@ exactly:
     p_camera' = p_camera D          R' = R D          trans' - d = (trans - d) D          d = (0, 0, 10)
 
 A zoom changes the focal length, which the coefficients do not have. They say instead that the face came closer, which
-puts its origin where it is in the picture; points nearer by h model units are off by ``|zoom - 1| h / 10`` of their
+puts its origin where it is in the image; points nearer by h model units are off by ``|zoom - 1| h / 10`` of their
 distance from the centre, 0.15 px at most for zooms within 5 % at 128 px. Landmarks in pixels are exact in both cases.
 Shifts stay small because they do change the pose: 4 % of the width is a turn by 0.5 degrees.
 
 A gain of the colours is a gain of the light, ``gamma + 0.8`` in each first entry. Blur, noise and JPEG change the
-picture alone.
+image alone.
 
-What is drawn, the noise included, is drawn on the CPU, and stays there; pictures are changed where they are. JPEG is
-written and read on the CPU. A batch of pictures is tens of megabytes, and a step of training waits for it: functions
+What is drawn, the noise included, is drawn on the CPU, and stays there; images are changed where they are. JPEG is
+written and read on the CPU. A batch of images is tens of megabytes, and a step of training waits for it: functions
 with an underscore change it in place.
 """
 
@@ -39,11 +39,11 @@ BLUR_REACH = 3
 
 
 @dataclass(frozen=True)
-class DegradationConfig:
+class AugmentationConfig:
     """How often and how far; everything is drawn evenly up to its limit."""
 
     jitter_share: float = 0.7
-    """Share of pictures whose crop is moved."""
+    """Share of images whose crop is moved."""
     shift: float = 0.04
     """Largest shift of a crop in x and in y, as a share of the width."""
     roll_deg: float = 4.0
@@ -51,19 +51,19 @@ class DegradationConfig:
     zoom: float = 0.05
     """Largest change of a crop's scale, as a share."""
     gain_share: float = 0.5
-    """Share of pictures whose brightness and tint change."""
+    """Share of images whose brightness and tint change."""
     gain: float = 0.2
     """Largest change of brightness, as a share; of the tint, a quarter of it."""
     blur_share: float = 0.4
-    """Share of blurred pictures."""
+    """Share of blurred images."""
     blur: float = 0.016
     """Largest standard deviation of the blur, as a share of the width: 2 px at 128."""
     noise_share: float = 0.4
-    """Share of noisy pictures."""
+    """Share of noisy images."""
     noise: float = 0.06
     """Largest standard deviation of the noise, of colours in [0, 1]."""
     jpeg_share: float = 0.25
-    """Share of pictures that go through JPEG."""
+    """Share of images that go through JPEG."""
     jpeg_quality: int = 30
     """Lowest quality; the highest is 95."""
 
@@ -77,15 +77,15 @@ class DegradationConfig:
             raise ConfigError("jpeg_quality", self.jpeg_quality, "1 to 95")
 
 
-UNCHANGED = DegradationConfig(
+UNCHANGED = AugmentationConfig(
     jitter_share=0.0, gain_share=0.0, blur_share=0.0, noise_share=0.0, jpeg_share=0.0
 )
-"""Draws degradations that change nothing."""
+"""Draws augmentations that change nothing."""
 
 
 @dataclass(frozen=True)
-class Degradation:
-    """What happens to each picture of a batch. On the CPU."""
+class Augmentation:
+    """What happens to each image of a batch. On the CPU."""
 
     turn: Float[Tensor, "batch 3 3"]
     """D: points of the camera's frame, as rows, are multiplied by it."""
@@ -96,47 +96,47 @@ class Degradation:
     noise: Float[Tensor, "batch"]
     """Standard deviation, of colours in [0, 1]."""
     jpeg_quality: Int[Tensor, "batch"]
-    """0 leaves the picture as it is."""
+    """0 leaves the image as it is."""
 
 
-def draw_degradation(
-    config: DegradationConfig, batch: int, size: int, focal_px: float, rng: torch.Generator
-) -> Degradation:
-    """What happens to pictures of ``size`` pixels, taken with a focal length of ``focal_px``."""
+def draw_augmentation(
+    config: AugmentationConfig, batch: int, size: int, focal_px: float, rng: torch.Generator
+) -> Augmentation:
+    """What happens to images of ``size`` pixels, taken with a focal length of ``focal_px``."""
 
     def even(*shape: int) -> Tensor:
         """In [-1, 1)."""
         return 2 * torch.rand(batch, *shape, generator=rng) - 1
 
-    def chosen(share: float) -> Bool[Tensor, "batch"]:
+    def selected(share: float) -> Bool[Tensor, "batch"]:
         return torch.rand(batch, generator=rng) < share
 
-    moved = chosen(config.jitter_share)
+    moved = selected(config.jitter_share)
     angles = torch.atan(config.shift * (size - 1) / focal_px * even(2))  # about x and y
     roll = math.radians(config.roll_deg) * even(1)
     turn = torch.where(moved[:, None], torch.cat([angles, roll], dim=1), 0.0)
     zoom = torch.where(moved, 1 + config.zoom * even(), 1.0)
     gain = 1 + config.gain * even(1) + config.gain / 4 * even(3)
-    gain = torch.where(chosen(config.gain_share)[:, None], gain, 1.0)
-    blur = torch.where(chosen(config.blur_share), config.blur * even().abs(), 0.0)
-    noise = torch.where(chosen(config.noise_share), config.noise * even().abs(), 0.0)
+    gain = torch.where(selected(config.gain_share)[:, None], gain, 1.0)
+    blur = torch.where(selected(config.blur_share), config.blur * even().abs(), 0.0)
+    noise = torch.where(selected(config.noise_share), config.noise * even().abs(), 0.0)
     quality = torch.randint(config.jpeg_quality, 96, (batch,), generator=rng)
-    return Degradation(
+    return Augmentation(
         turn=euler_rotation(turn),
         zoom=zoom,
         gain=gain,
         blur=blur,
         noise=noise,
-        jpeg_quality=torch.where(chosen(config.jpeg_share), quality, 0),
+        jpeg_quality=torch.where(selected(config.jpeg_share), quality, 0),
     )
 
 
-def degrade(
-    images: Float[Tensor, "batch 3 size size"], drawn: Degradation, focal_px: float, rng: torch.Generator
+def augment(
+    images: Float[Tensor, "batch 3 size size"], drawn: Augmentation, focal_px: float, rng: torch.Generator
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Pictures in [0, 1]: moved, lit, blurred, noisy, compressed, in this order."""
+    """Images in [0, 1]: moved, lit, blurred, noisy, compressed, in this order."""
     gain = drawn.gain[:, :, None, None].to(images.device)
-    images = warp(images, drawn, focal_px) * gain                      # no longer the caller's
+    images = warp(images, drawn, focal_px) * gain  # no longer the caller's
     blur_(images, drawn.blur)
     add_noise_(images, drawn.noise, rng)
     return compress_(images.clamp_(0, 1), drawn.jpeg_quality)
@@ -144,9 +144,9 @@ def degrade(
 
 # ------------------------------------------------------------------------------------------------------- crop jitter
 def warp(
-    images: Float[Tensor, "batch 3 size size"], drawn: Degradation, focal_px: float
+    images: Float[Tensor, "batch 3 size size"], drawn: Augmentation, focal_px: float
 ) -> Float[Tensor, "batch 3 size size"]:
-    """What the turned and zoomed camera sees; where it looks past the picture, the border's colours."""
+    """What the turned and zoomed camera sees; where it looks past the image, the border's colours."""
     moved = (drawn.turn != torch.eye(3)).any(dim=(1, 2)) | (drawn.zoom != 1)
     if not moved.any():
         return images
@@ -168,9 +168,9 @@ def _sources(
     """
     centre = (size - 1) / 2
     axis = torch.arange(size, dtype=turn.dtype, device=turn.device) - centre
-    x = axis / (focal_px * zoom[:, None])                              # and y: (B, S)
-    back = turn.permute(2, 1, 0)[..., None]                            # row, component of the ray, batch
-    row, column = x * back[0], x * back[1] + back[2]                   # (3, B, S)
+    x = axis / (focal_px * zoom[:, None])  # and y: (B, S)
+    back = turn.permute(2, 1, 0)[..., None]  # row, component of the ray, batch
+    row, column = x * back[0], x * back[1] + back[2]  # (3, B, S)
     scale = (row[2, :, None] - column[2, :, :, None]).reciprocal_().mul_(focal_px / centre)  # (B, S, S)
     grid = turn.new_empty(*scale.shape, 2)
     torch.mul(column[0, :, :, None] - row[0, :, None], scale, out=grid[..., 0])
@@ -179,9 +179,9 @@ def _sources(
 
 
 def moved_pixels(
-    pixels: Float[Tensor, "batch point 2"], drawn: Degradation, size: int, focal_px: float
+    pixels: Float[Tensor, "batch point 2"], drawn: Augmentation, size: int, focal_px: float
 ) -> Float[Tensor, "batch point 2"]:
-    """Where the index pixels of a picture lie in the warped one."""
+    """Where the index pixels of an image lie in the warped one."""
     centre = (size - 1) / 2
     turned = _turned((pixels - centre) / focal_px, drawn.turn)
     return centre + focal_px * drawn.zoom[:, None, None] * turned
@@ -197,8 +197,8 @@ def _turned(
 
 
 # ------------------------------------------------------------------------------------------------------- coefficients
-def moved_coefficients(face: Reconstruction, drawn: Degradation) -> Reconstruction:
-    """The coefficients of the degraded pictures."""
+def moved_coefficients(face: Reconstruction, drawn: Augmentation) -> Reconstruction:
+    """The coefficients of the augmented images."""
     distance = face.trans.new_tensor([0.0, 0.0, RECONSTRUCTION_DISTANCE])
     trans = ((face.trans - distance)[:, None] @ drawn.turn)[:, 0]
     nearer = torch.stack([torch.ones_like(drawn.zoom), torch.ones_like(drawn.zoom), 1 / drawn.zoom], dim=-1)
@@ -214,11 +214,11 @@ def moved_coefficients(face: Reconstruction, drawn: Degradation) -> Reconstructi
     )
 
 
-# ------------------------------------------------------------------------------------------------------- the picture
+# ------------------------------------------------------------------------------------------------------- the image
 def blur_(
     images: Float[Tensor, "batch 3 size size"], sigma: Float[Tensor, "batch"]
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Gaussian blur, its own for each picture; beyond the border, the picture is mirrored."""
+    """Gaussian blur, its own for each image; beyond the border, the image is mirrored."""
     from torchvision.transforms.v2.functional import gaussian_blur  # slow to import, needed here only
 
     for index in (sigma > 0).nonzero()[:, 0].tolist():
@@ -232,24 +232,26 @@ def add_noise_(
     images: Float[Tensor, "batch 3 size size"], sigma: Float[Tensor, "batch"], rng: torch.Generator
 ) -> Float[Tensor, "batch 3 size size"]:
     """Independent Gaussian noise in every pixel and colour."""
-    chosen = (sigma > 0).nonzero()[:, 0]
-    if not len(chosen):
+    selected = (sigma > 0).nonzero()[:, 0]
+    if not len(selected):
         return images
-    noise = torch.randn(len(chosen), *images.shape[1:], generator=rng).mul_(sigma[chosen, None, None, None])
-    return images.index_add_(0, chosen.to(images.device), noise.to(images.device))
+    noise = torch.randn(len(selected), *images.shape[1:], generator=rng).mul_(
+        sigma[selected, None, None, None]
+    )
+    return images.index_add_(0, selected.to(images.device), noise.to(images.device))
 
 
 def compress_(
     images: Float[Tensor, "batch 3 size size"], quality: Int[Tensor, "batch"]
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Pictures in [0, 1] written and read as JPEG where their quality is not 0."""
-    # Not torchvision's jpeg, whose codecs are deprecated since 0.29; its pictures are the same.
+    """Images in [0, 1] written and read as JPEG where their quality is not 0."""
+    # Not torchvision's jpeg, whose codecs are deprecated since 0.29; its images are the same.
     for index in quality.nonzero()[:, 0].tolist():
-        picture = (images[index].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
-        content = torch.from_numpy(_through_jpeg(picture, int(quality[index]))).to(images.device)
+        image = (images[index].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+        content = torch.from_numpy(_through_jpeg(image, int(quality[index]))).to(images.device)
         images[index] = content.permute(2, 0, 1).float() / 255
     return images
 
 
-def _through_jpeg(picture: UInt8[np.ndarray, "size size 3"], quality: int) -> UInt8[np.ndarray, "size size 3"]:
-    return read_image(encoded_image(picture, ".jpg", quality=quality))
+def _through_jpeg(image: UInt8[np.ndarray, "size size 3"], quality: int) -> UInt8[np.ndarray, "size size 3"]:
+    return read_image(encoded_image(image, ".jpg", quality=quality))

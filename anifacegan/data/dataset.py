@@ -67,7 +67,7 @@ class Mirroring:
     tex: Float[np.ndarray, "80 80"]
 
     def mirrored(self, face: FaceCoefficients) -> FaceCoefficients:
-        """The coefficients of the mirrored picture; the appearance code has no mirror image and is dropped."""
+        """The coefficients of the mirrored image; the appearance code has no mirror image and is dropped."""
         gamma = face.gamma.reshape(3, 9).copy()
         gamma[:, ODD_IN_X] *= -1
         landmarks = face.lm68[list(MIRRORED_LANDMARKS)]
@@ -87,7 +87,7 @@ class Mirroring:
 
 @dataclass(frozen=True)
 class FaceItem:
-    """One picture."""
+    """One image."""
 
     image: UInt8[Tensor, "size size 3"]
     face: FaceCoefficients
@@ -125,10 +125,14 @@ class FaceDataset(Dataset):
         if self.bad and not config.skip_bad:
             raise InputError(_bad_files_line(self.bad, "skip_bad leaves them out"))
         if not self.names:
-            raise InputError(f"{config.path}: no usable images, expected {', '.join(IMAGE_SUFFIXES)} with a .mat each")
+            raise InputError(
+                f"{config.path}: no usable images, expected {', '.join(IMAGE_SUFFIXES)} with a .mat each"
+            )
         models = sorted({face.face_model for face in self._faces if face.face_model is not None})
         if len(models) > 1:
-            raise InputError(f"{config.path}: coefficients of several face models ({', '.join(models)}), expected one")
+            raise InputError(
+                f"{config.path}: coefficients of several face models ({', '.join(models)}), expected one"
+            )
         self.face_model = models[0] if models else None
         """Name of the face model that the files name; None where they do not say."""
         if config.mirror and (mirroring is None or mirroring.face_model != self.face_model):
@@ -144,7 +148,9 @@ class FaceDataset(Dataset):
     def require_owner(self, face_model: str) -> None:
         """Raises an InputError where the coefficients are of another face model than this."""
         if self.owner != face_model:
-            raise InputError(f"{self.config.path}: belongs to face model '{self.owner}', expected '{face_model}'")
+            raise InputError(
+                f"{self.config.path}: belongs to face model '{self.owner}', expected '{face_model}'"
+            )
 
     def __len__(self) -> int:
         return len(self.names) * (2 if self.config.mirror else 1)
@@ -236,7 +242,7 @@ class FaceDataset(Dataset):
             raise InputError(f"{self._files.label(name)}: not a readable image ({error})") from None
 
 
-def picture_size(path: Path) -> int:
+def data_image_size(path: Path) -> int:
     """Width in pixels of a data set's first image; the others have to be as wide.
 
     Raises:
@@ -263,7 +269,9 @@ def _coefficient_files(names: Iterable[str]) -> tuple[dict[str, str], dict[str, 
 
 
 def _progress(items: list[str], what: str) -> Iterable[str]:
-    return tqdm(items, desc=what, unit="file", disable=None, leave=False)  # None: off where stderr is no terminal
+    return tqdm(
+        items, desc=what, unit="file", disable=None, leave=False
+    )  # None: off where stderr is no terminal
 
 
 class _FolderFiles:
@@ -291,7 +299,9 @@ class _ZipFiles:
             entries = self._open().namelist()
         except zipfile.BadZipFile:
             raise InputError(f"{path}: not a zip archive, expected a folder or a .zip of images") from None
-        self.names = sorted(n for n in entries if not n.endswith("/") and not PurePosixPath(n).name.startswith("."))
+        self.names = sorted(
+            n for n in entries if not n.endswith("/") and not PurePosixPath(n).name.startswith(".")
+        )
 
     def label(self, name: str) -> Path:
         return self.path / name

@@ -1,4 +1,4 @@
-"""Real pictures and their poses for the discriminator, from any data set of faces."""
+"""Real images and their poses for the discriminator, from any data set of faces."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ from anifacegan.runtime.files import sha256
 
 
 @dataclass(frozen=True)
-class PosedPictures:
-    """Pictures, each with the pose of its camera."""
+class PosedImages:
+    """Images, each with the pose of its camera."""
 
     image: Float[Tensor, "batch 3 size size"]
     """In [-1, 1]."""
@@ -25,12 +25,12 @@ class PosedPictures:
     def __len__(self) -> int:
         return len(self.pose)
 
-    def __getitem__(self, part: slice) -> "PosedPictures":
-        return PosedPictures(self.image[part], self.pose[part])
+    def __getitem__(self, part: slice) -> "PosedImages":
+        return PosedImages(self.image[part], self.pose[part])
 
 
-class RealPictures:
-    """The pictures of a data set, read when they are drawn; the last ``held_out`` never are.
+class RealImages:
+    """The images of a data set, read when they are drawn; the last ``held_out`` never are.
 
     Any data set will do: of the coefficients only the pose is used.
     """
@@ -39,21 +39,23 @@ class RealPictures:
         self.dataset = dataset
         self.count = len(dataset) - held_out
         if self.count < 1:
-            raise InputError(f"the data set has {len(dataset)} pictures, expected more than the {held_out} held out")
+            raise InputError(
+                f"the data set has {len(dataset)} images, expected more than the {held_out} held out"
+            )
         offset = dataset.config.pitch_offset
         angles = [camera_angles(dataset.face(item), offset) for item in range(self.count)]
         self.poses = torch.from_numpy(np.stack(angles).astype(np.float32))
 
     def sha256(self) -> str:
-        """Tells these pictures from others, by their poses in their order."""
+        """Tells these images from others, by their poses in their order."""
         return sha256([self.poses.numpy().tobytes()])
 
-    def draw(self, rngs: list[torch.Generator]) -> PosedPictures:
-        """One random picture a generator.
+    def draw(self, rngs: list[torch.Generator]) -> PosedImages:
+        """One random image a generator.
 
         Raises:
             InputError: a file cannot be read.
         """
         items = [int(torch.randint(self.count, (), generator=rng)) for rng in rngs]
-        pixels = torch.stack([self.dataset[item].image for item in items])             # (B, H, W, 3)
-        return PosedPictures(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1, self.poses[items])
+        pixels = torch.stack([self.dataset[item].image for item in items])  # (B, H, W, 3)
+        return PosedImages(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1, self.poses[items])

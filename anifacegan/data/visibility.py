@@ -1,6 +1,6 @@
 """Which vertices a face shows of which there is no render: those that its camera sees of the bare mesh of its codes.
 
-Hair and glasses are not known, so what they cover counts as seen. Of synthetic pictures more is known
+Hair and glasses are not known, so what they cover counts as seen. Of synthetic images more is known
 (:mod:`anifacegan.surfaces`).
 """
 
@@ -14,7 +14,7 @@ from anifacegan.face_model.face_mesh import FaceMesh, bare_head
 from anifacegan.geometry.cameras import orbit_camera
 
 DRAWN_PX = 512
-"""A mesh is drawn at this size, whatever the picture's: there BFM's triangles are as large as a pixel."""
+"""A mesh is drawn at this size, whatever the image's: there BFM's triangles are as large as a pixel."""
 
 
 class DrawnVertices:

@@ -99,7 +99,9 @@ def interval(value: float, draws: Draws) -> Estimate:
     return Estimate(value, value + float(low), value + float(high))
 
 
-def weighted_mean(weights: Weights, values: Shaped[np.ndarray, "item *value"]) -> Float[np.ndarray, "draw *value"]:
+def weighted_mean(
+    weights: Weights, values: Shaped[np.ndarray, "item *value"]
+) -> Float[np.ndarray, "draw *value"]:
     """Mean over items, in each draw."""
     total = np.tensordot(weights, np.asarray(values, np.float64), axes=1)
     return total / weights.sum(axis=1).reshape(-1, *[1] * (values.ndim - 1))

@@ -1,7 +1,7 @@
-"""Two models side by side: by every number, which is better, and whether by more than chance makes of these pictures.
+"""Two models side by side: by every number, which is better, and whether by more than chance makes of these images.
 
 Both are measured on the same items: faces of the same seeds, the same cameras, the same expressions, the same real
-pictures. Every draw of the bootstrap (:mod:`anifacegan.metrics.bootstrap`) takes the same items of both.
+images. Every draw of the bootstrap (:mod:`anifacegan.metrics.bootstrap`) takes the same items of both.
 
     A model wins a number if it is better and the 95 % interval of the difference leaves out zero, or if the other has
     no such number at all.
@@ -67,7 +67,12 @@ class ComparedNumber:
 
     def record(self) -> dict[str, Any]:
         """Plain values."""
-        return {"better": self.better, **asdict(self.found), "ahead": self.ahead, "beyond_interval": self.beyond}
+        return {
+            "better": self.better,
+            **asdict(self.found),
+            "ahead": self.ahead,
+            "beyond_interval": self.beyond,
+        }
 
 
 @dataclass(frozen=True)
@@ -139,8 +144,12 @@ def compare(metric: str, a: Evaluation, b: Evaluation, draws: int, seed: int) ->
     rng = np.random.default_rng([seed, *metric.encode()])
     resampled = first.resampled(), second.resampled()
     found = differences(*resampled, draws, rng)
-    numbers = tuple(ComparedNumber(metric, name, COMPARED[metric][name], pair) for name, pair in found.items())
-    return ComparedMetric(metric, (asdict(first.report()), asdict(second.report())), dict(resampled[0].counts), numbers)
+    numbers = tuple(
+        ComparedNumber(metric, name, COMPARED[metric][name], pair) for name, pair in found.items()
+    )
+    return ComparedMetric(
+        metric, (asdict(first.report()), asdict(second.report())), dict(resampled[0].counts), numbers
+    )
 
 
 def require_same_faces(face_models: tuple[str, str], pitch_offsets: tuple[float, float] | None) -> None:
@@ -151,7 +160,9 @@ def require_same_faces(face_models: tuple[str, str], pitch_offsets: tuple[float,
     """
     a, b = face_models
     if a != b:
-        raise InputError(f"A takes face model '{a}', B takes '{b}', expected the same: their expressions differ")
+        raise InputError(
+            f"A takes face model '{a}', B takes '{b}', expected the same: their expressions differ"
+        )
     if pitch_offsets is not None and pitch_offsets[0] != pitch_offsets[1]:
         raise InputError(
             f"A's card has pitch_offset {pitch_offsets[0]:g}, B's {pitch_offsets[1]:g}, "

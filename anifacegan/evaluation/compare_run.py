@@ -27,8 +27,8 @@ from anifacegan.evaluation.compare import (
 )
 from anifacegan.evaluation.config import OFFLINE
 from anifacegan.evaluation.evaluate import Evaluation
-from anifacegan.evaluation.samples import drawn_expressions, people_with_expressions, picture_alone
-from anifacegan.evaluation.setup import MeasureConfig, Surroundings, surroundings
+from anifacegan.evaluation.samples import drawn_expressions, image_alone, people_with_expressions
+from anifacegan.evaluation.setup import EvaluationSetup, MeasureConfig, evaluation_setup
 from anifacegan.face_model.expressions import NEUTRAL
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.models.checkpoints import weights_sum
@@ -37,7 +37,7 @@ from anifacegan.models.sampling import Views
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.rendering.images import to_bytes, write_png
 from anifacegan.rendering.model import Model, load_model
-from anifacegan.runtime.devices import chosen_device
+from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError, require_at_least
 from anifacegan.runtime.files import filled_when_complete
 from anifacegan.runtime.provenance import installed_versions, without_nan
@@ -61,11 +61,13 @@ class SheetSide:
 
 @dataclass(frozen=True)
 class Sheet:
-    picture: UInt8[np.ndarray, "height width 3"]
+    image: UInt8[np.ndarray, "height width 3"]
     columns: tuple[str, ...]
 
 
-def side_by_side(sides: tuple[SheetSide, SheetSide], priors: Model, people: int, size: int, seed: int) -> Sheet:
+def side_by_side(
+    sides: tuple[SheetSide, SheetSide], priors: Model, people: int, size: int, seed: int
+) -> Sheet:
     """The people that the metrics are measured on, drawn by ``priors``, each first by A and then by B.
 
     Columns are the neutral face, the first named expressions of A (drawn ones where it has no names), and two views.
@@ -75,7 +77,9 @@ def side_by_side(sides: tuple[SheetSide, SheetSide], priors: Model, people: int,
     columns += [(f"yaw {yaw:+.1f}", z_exp[0], yaw) for yaw in YAWS]
     everyone = people_with_expressions(priors.generator, people, 1, seed).latents
     rows = []
-    with tqdm(total=2 * people * len(columns), desc="sheet", unit="picture", disable=None, leave=False) as progress:
+    with tqdm(
+        total=2 * people * len(columns), desc="sheet", unit="image", disable=None, leave=False
+    ) as progress:
         for k in range(people):
             who = everyone[k : k + 1]
             for side in sides:
@@ -83,7 +87,7 @@ def side_by_side(sides: tuple[SheetSide, SheetSide], priors: Model, people: int,
                 for _, code, yaw in columns:
                     latents = Latents(who.z_id, code[None].to(who.z_id), who.z_noise)
                     view = Views(latents, who.z_id.new_tensor([[0.0, yaw]]))
-                    cells.append(to_bytes(picture_alone(side.model.generator, view, size, side.psi).rgb))
+                    cells.append(to_bytes(image_alone(side.model.generator, view, size, side.psi).rgb))
                     progress.update()
                 rows.append(SheetRow(f"person {k + 1}\n{side.label}", cells, starts_group=side is sides[0]))
     names = tuple(label for label, *_ in columns)
@@ -131,7 +135,7 @@ class CompareConfig(MeasureConfig):
     sheet_people: int = 3
     """People in the sheet."""
     sheet_size: int = 128
-    """Height and width of the sheet's pictures, pixels."""
+    """Height and width of the sheet's images, pixels."""
     out: Path = Path("runs/compare")
     """Folder for comparison.json, table.md and sheet.png."""
 
@@ -144,7 +148,9 @@ class CompareConfig(MeasureConfig):
             if getattr(self, name) is not None:
                 require_at_least(self, 0, name)
         if self.b is None and self.psis[0] == self.psis[1]:
-            raise ValueError("A is compared with itself, expected a second model, or another --psi_a or --psi_b")
+            raise ValueError(
+                "A is compared with itself, expected a second model, or another --psi_a or --psi_b"
+            )
 
     @property
     def psis(self) -> tuple[float, float]:
@@ -182,7 +188,7 @@ def run(config: CompareConfig, home: Path) -> str:
     Raises:
         InputError: an option, a model or a file is wrong, or the two models cannot be asked for the same.
     """
-    device = torch.device(chosen_device(config.device))
+    device = torch.device(select_device(config.device))
     places = located(config.a, home), located(config.a if config.b is None else config.b, home)
     a, b = (
         Competitor(name, load_model(place, str(device)), place, psi)
@@ -190,7 +196,7 @@ def run(config: CompareConfig, home: Path) -> str:
     )
     offsets = (a.model.card.pitch_offset, b.model.card.pitch_offset) if config.pitch_offset is None else None
     require_same_faces((a.model.card.face_model, b.model.card.face_model), offsets)
-    opened = surroundings(config, a.model.card, home, device)
+    opened = evaluation_setup(config, a.model.card, home, device)
     priors = a.model if config.faces == "shared" else None
     evaluations = (
         opened.evaluation(config, a.model, a.psi),
@@ -215,9 +221,11 @@ def run(config: CompareConfig, home: Path) -> str:
             **_outcome(said, sheet),
         }
         shown = "\n".join([table(metrics, not_measured), "", *_legend(document), said.text, ""])
-        write_png(folder / "sheet.png", sheet.picture)
+        write_png(folder / "sheet.png", sheet.image)
         (folder / "table.md").write_text(shown)
-        (folder / "comparison.json").write_text(json.dumps(without_nan(document), indent=1, allow_nan=False) + "\n")
+        (folder / "comparison.json").write_text(
+            json.dumps(without_nan(document), indent=1, allow_nan=False) + "\n"
+        )
     return shown
 
 
@@ -226,8 +234,8 @@ def _compared(
 ) -> tuple[list[ComparedMetric], dict[str, str]]:
     """All chosen metrics, and why others could not be measured."""
     found, not_measured = [], {}
-    chosen = dict.fromkeys(evaluations[0].config.metrics)
-    for name in tqdm(chosen, desc="metrics", unit="metric", disable=None, leave=False):
+    selected = dict.fromkeys(evaluations[0].config.metrics)
+    for name in tqdm(selected, desc="metrics", unit="metric", disable=None, leave=False):
         try:
             found.append(compare(name, *evaluations, config.draws, config.seed))
         except InputError as error:
@@ -236,14 +244,15 @@ def _compared(
     return found, not_measured
 
 
-def _measured_with(config: CompareConfig, opened: Surroundings, evaluation: Evaluation) -> dict[str, Any]:
+def _measured_with(config: CompareConfig, opened: EvaluationSetup, evaluation: Evaluation) -> dict[str, Any]:
     """By whom, on what, with which settings and versions."""
     gallery, dataset = evaluation.gallery, opened.dataset
     return {
         "judge": None if opened.judge is None else opened.judge.name,
         "embedder": gallery.embedder.name if "embedder" in vars(gallery) else None,  # where a metric asked it
-        "data": {"path": str(config.data), "pictures": len(dataset), "size": opened.size},
-        "settings": plain(config) | {"size": evaluation.samples.size, "pitch_offset": dataset.config.pitch_offset},
+        "data": {"path": str(config.data), "images": len(dataset), "size": opened.size},
+        "settings": plain(config)
+        | {"size": evaluation.samples.size, "pitch_offset": dataset.config.pitch_offset},
         "versions": installed_versions(),
         "device": str(gallery.device),
     }

@@ -7,7 +7,7 @@ from anifacegan.evaluation.samples import SampleConfig, Source
 from anifacegan.runtime.errors import require_at_least
 
 DEFINITIONS = {
-    "inception": "FID, KID x 100 and Inception Score by torch-fidelity, on 8-bit pictures; generated against real",
+    "inception": "FID, KID x 100 and Inception Score by torch-fidelity, on 8-bit images; generated against real",
     "frechet": "Frechet distance of the judge's features, generated against real; floor: real against other real",
     "embedding_frechet": "the same of the embedder's vectors",
     "expression": "codes and camera asked for against those that the judge estimates: correlation of the first ten "
@@ -24,7 +24,7 @@ DEFINITIONS = {
     "ramp's own",
     "deformation": "mean |D(x) - delta| on seen vertices of the face; relative: on vertices that move by more than "
     "1 mm, over how far they move",
-    "detection": "share of pictures with a shipped expression, yaw within 0.35, in which dlib finds a face; the "
+    "detection": "share of images with a shipped expression, yaw within 0.35, in which dlib finds a face; the "
     "camera's yaw against that of the found landmarks",
 }
 METRICS = tuple(DEFINITIONS)
@@ -35,7 +35,12 @@ COMPARED: dict[str, dict[str, Better]] = {
     "inception": {"fid": "lower", "kid_100": "lower", "inception_score": "higher"},
     "frechet": {"distance": "lower"},
     "embedding_frechet": {"distance": "lower"},
-    "expression": {"correlation": "higher", "aed": "lower", "apd_deg": "lower", "landmarks_mm_interocular": "lower"},
+    "expression": {
+        "correlation": "higher",
+        "aed": "lower",
+        "apd_deg": "lower",
+        "landmarks_mm_interocular": "lower",
+    },
     "identity": {"ratio": "lower"},
     "recognition": {"between_over_within": "higher"},
     "disentanglement": {
@@ -61,13 +66,13 @@ class EvaluationConfig:
     metrics: tuple[str, ...] = CORE
     """Names of metrics."""
     samples: SampleConfig = field(default_factory=SampleConfig)
-    """The generated pictures; twice as many real ones are taken where the data set has them."""
+    """The generated images; twice as many real ones are taken where the data set has them."""
     expressions_from: Source = "prior"
     """Whether drawn expressions are the prior's or the data set's."""
     bootstrap: int = 100
     """Draws for the deviation of the Frechet distance."""
     inception_count: int = 5000
-    """Generated pictures, and real ones, for FID, KID and IS."""
+    """Generated images, and real ones, for FID, KID and IS."""
     people: int = 40
     """People of identity, recognition and disentanglement."""
     expressions: int = 6

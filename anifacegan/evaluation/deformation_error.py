@@ -26,7 +26,7 @@ from anifacegan.models.generator import Generator
 from anifacegan.models.sampling import Views
 
 SIZE = 128
-"""Pixels of the picture that says which vertices are seen: those of every triangle that shows in it."""
+"""Pixels of the image that says which vertices are seen: those of every triangle that shows in it."""
 MOVING_MM = 1.0
 
 
@@ -104,25 +104,25 @@ def deformation_items(
     for k in range(len(views)):
         view = views[k : k + 1]
         z_id, z_exp = view.latents.z_id, view.latents.z_exp
-        expressive = surfaces.vertices(z_id, z_exp)                    # (1, V, 3) world units
+        expressive = surfaces.vertices(z_id, z_exp)  # (1, V, 3) world units
         neutral = surfaces.vertices(z_id, torch.zeros_like(z_exp))
         seen = seen_on_face(surfaces, view.pose, expressive)
         x, delta = expressive[:, seen], (neutral - expressive)[:, seen]
         said = generator.deformation.bind(z_id, z_exp)(x)
-        error = MM_PER_WORLD * (said - delta)[0].norm(dim=-1)          # (N,) mm
+        error = MM_PER_WORLD * (said - delta)[0].norm(dim=-1)  # (N,) mm
         step = MM_PER_WORLD * delta[0].norm(dim=-1)
         moving = step > MOVING_MM
         eyes = MM_PER_WORLD * interocular(neutral[:, landmark_vertices])[0]
         counts = (error.new_tensor(float(len(error))), moving.sum().to(error))
-        sums = (error[moving].sum(), step[moving].sum())
-        rows.append(torch.stack([error.mean(), step.mean(), eyes, counts[0], *sums, counts[1]]))
+        checksums = (error[moving].sum(), step[moving].sum())
+        rows.append(torch.stack([error.mean(), step.mean(), eyes, counts[0], *checksums, counts[1]]))
     return DeformationItems(*torch.stack(rows).double().cpu().unbind(dim=1))
 
 
 def seen_on_face(
     surfaces: FaceSurfaces, angles: Float[Tensor, "1 2"], vertices: Float[Tensor, "1 vertex 3"]
 ) -> Bool[Tensor, "vertex"]:
-    """Find the corners of the face's triangles that show in a picture of the mesh.
+    """Find the corners of the face's triangles that show in an image of the mesh.
 
     ``angles`` are pitch and yaw, radians relative to frontal; ``vertices`` are in world units.
     """

@@ -1,4 +1,4 @@
-"""Does an off-the-shelf detector find a face in every picture, and does it see the head turn as the camera does?"""
+"""Does an off-the-shelf detector find a face in every image, and does it see the head turn as the camera does?"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from anifacegan.evaluation.face_detector import Found, head_yaw
 
 @dataclass(frozen=True)
 class Detection:
-    """Of pictures with a shipped expression each, yaw within 0.35 radians."""
+    """Of images with a shipped expression each, yaw within 0.35 radians."""
 
     found: float
     """Share in which a face is found."""
@@ -24,7 +24,7 @@ class Detection:
     """Pearson's correlation of the camera's yaw and the one that the found landmarks show."""
     yaw_error_deg: float
     """Mean absolute difference of these."""
-    pictures: int
+    images: int
     people: int
     expressions: int
     """Of each person."""
@@ -34,20 +34,24 @@ class Detection:
 class DetectionItems:
     """Person by person."""
 
-    asked_yaw: Float[np.ndarray, "person picture"]
+    target_yaw: Float[np.ndarray, "person image"]
     """Radians."""
-    found_yaw: Float[np.ndarray, "person picture"]
+    found_yaw: Float[np.ndarray, "person image"]
     """NaN where no face is found."""
 
     def report(self) -> Detection:
         seen = np.isfinite(self.found_yaw)
-        asked, found = self.asked_yaw[seen], self.found_yaw[seen]
-        r = float(np.corrcoef(asked, found)[0, 1]) if len(found) > 1 and found.std() and asked.std() else math.nan
-        error = float(np.rad2deg(np.abs(asked - found)).mean()) if len(found) else math.nan
+        requested, found = self.target_yaw[seen], self.found_yaw[seen]
+        r = (
+            float(np.corrcoef(requested, found)[0, 1])
+            if len(found) > 1 and found.std() and requested.std()
+            else math.nan
+        )
+        error = float(np.rad2deg(np.abs(requested - found)).mean()) if len(found) else math.nan
         return Detection(float(seen.mean()), r, error, seen.size, *seen.shape)
 
     def resampled(self) -> Resampled:
-        share = np.isfinite(self.found_yaw).mean(axis=1)               # of each person's pictures
+        share = np.isfinite(self.found_yaw).mean(axis=1)  # of each person's images
 
         def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
             return {"found": weights[0] @ share / weights[0].sum(axis=1)}
@@ -57,21 +61,23 @@ class DetectionItems:
 
 def detection_items(
     find: Callable[[UInt8[np.ndarray, "height width 3"]], Found | None],
-    pictures: UInt8[Tensor, "item 3 size size"],
+    images: UInt8[Tensor, "item 3 size size"],
     yaw: Float[Tensor, "item"],
     people: int,
     mean_face: Float[np.ndarray, "68 3"],
 ) -> DetectionItems:
-    """Look at pictures, as many of each person, person by person.
+    """Look at images, as many of each person, person by person.
 
     Args:
         find: a detector, such as :meth:`anifacegan.metrics.face_detector.FaceDetector.find`.
         mean_face: landmarks, y up, in any unit.
     """
-    found = np.full(len(pictures), np.nan)
-    for k, picture in enumerate(tqdm(pictures, desc="detector", unit="picture", disable=None, leave=False)):
-        face = find(picture.permute(1, 2, 0).contiguous().numpy())
+    found = np.full(len(images), np.nan)
+    for k, image in enumerate(tqdm(images, desc="detector", unit="image", disable=None, leave=False)):
+        face = find(image.permute(1, 2, 0).contiguous().numpy())
         if face is not None:
             found[k] = head_yaw(face.landmarks, mean_face)
     shape = (people, -1)
-    return DetectionItems(yaw.cpu().double().numpy().reshape(shape), torch.from_numpy(found).reshape(shape).numpy())
+    return DetectionItems(
+        yaw.cpu().double().numpy().reshape(shape), torch.from_numpy(found).reshape(shape).numpy()
+    )

@@ -65,7 +65,7 @@ class DriftItems:
     embedding_between: Float[Tensor, "person person"]
     pose_deg: Float[Tensor, "person"]
     exp: Float[Tensor, "person"]
-    exp_wanted: Float[Tensor, "person"]
+    exp_target: Float[Tensor, "person"]
     landmarks_mm: Float[Tensor, "person"]
     landmarks_between_mm: Float[Tensor, "person person"]
 
@@ -87,12 +87,18 @@ class DriftItems:
 
         def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
             people = weights[0]
-            embedding, landmarks = (weighted_mean(people, values[name]) for name in ("embedding", "landmarks_mm"))
+            embedding, landmarks = (
+                weighted_mean(people, values[name]) for name in ("embedding", "landmarks_mm")
+            )
             return {
-                "expression_moves_embedding_share": ratio(embedding, pair_mean(people, values["embedding_between"])),
+                "expression_moves_embedding_share": ratio(
+                    embedding, pair_mean(people, values["embedding_between"])
+                ),
                 "expression_moves_pose_deg": weighted_mean(people, values["pose_deg"]),
-                "yaw_moves_expression_share": weighted_ratio(people, values["exp"], values["exp_wanted"]),
-                "noise_moves_landmarks_share": ratio(landmarks, pair_mean(people, values["landmarks_between_mm"])),
+                "yaw_moves_expression_share": weighted_ratio(people, values["exp"], values["exp_target"]),
+                "noise_moves_landmarks_share": ratio(
+                    landmarks, pair_mean(people, values["landmarks_between_mm"])
+                ),
             }
 
         return Resampled({"people": len(self.exp)}, numbers)
@@ -114,7 +120,7 @@ def drift_items(expression: ChangedFaces, yaw: ChangedFaces, noise: ChangedFaces
         embedding_between=_between(expression.embedding[:, 0]),
         pose_deg=person_mean(drift(expression.angle_deg).abs()),
         exp=person_mean(drift(yaw.exp).abs()),
-        exp_wanted=person_mean(drift(expression.exp).abs()),
+        exp_target=person_mean(drift(expression.exp).abs()),
         landmarks_mm=person_mean(drift(noise.landmarks_mm).norm(dim=-1)),
         landmarks_between_mm=_between(noise.landmarks_mm[:, 0]),
     )
@@ -127,5 +133,5 @@ def drift(values: Float[Tensor, "person change *value"]) -> Float[Tensor, "perso
 
 def _between(values: Float[Tensor, "person *value"]) -> Float[Tensor, "person person"]:
     """Distances of people; of landmarks the mean over these."""
-    distance = (values[:, None] - values[None]).norm(dim=-1)           # (P, P) or (P, P, 68)
+    distance = (values[:, None] - values[None]).norm(dim=-1)  # (P, P) or (P, P, 68)
     return distance.flatten(2).mean(dim=-1).cpu() if distance.ndim > 2 else distance.cpu()

@@ -1,11 +1,11 @@
-"""Networks that recognise faces: a picture and its 68 landmarks become a vector.
+"""Networks that recognise faces: an image and its 68 landmarks become a vector.
 
     judge        the identity coefficients of the judge: offline, and no recogniser
     dlib         dlib's network of 128 numbers (extra demo-check), made from data that are for research
     FILE.onnx    an ArcFace-like network that the user brings (extra eval)
     FILE.pt      the same as TorchScript
 
-Landmarks are those that the face model says, not a detector's: a picture is embedded whether or not a detector would
+Landmarks are those that the face model says, not a detector's: an image is embedded whether or not a detector would
 find a face in it, and all embedders see the same crop of it. Files get the face at 112 x 112 pixels in [-1, 1], its
 eyes, nose tip and mouth corners brought as near as a similarity can to the places that ArcFace was trained with.
 """
@@ -47,7 +47,7 @@ class Embedder:
     name: str
     """With the sum of its weights where it is a file."""
     embed: Callable[[Tensor, Tensor], Tensor]
-    """(B, 3, H, H) pictures in [0, 1] and (B, 68, 2) landmarks in index pixels -> (B, feature) vectors."""
+    """(B, 3, H, H) images in [0, 1] and (B, 68, 2) landmarks in index pixels -> (B, feature) vectors."""
 
 
 def load_embedder(name: str, judge: ReconstructionNetwork, judge_name: str, device: torch.device) -> Embedder:
@@ -75,41 +75,45 @@ def load_embedder(name: str, judge: ReconstructionNetwork, judge_name: str, devi
 @torch.no_grad()
 def _check_output(path: Path, network: Callable[[Tensor], Any], device: torch.device) -> None:
     """Refuse a network that does not turn two crops into two vectors of finite numbers."""
-    wanted = f"expected a network that turns (batch, 3, {CROP}, {CROP}) into a vector for each face"
+    goal = f"expected a network that turns (batch, 3, {CROP}, {CROP}) into a vector for each face"
     crops = torch.linspace(-1, 1, 2 * 3 * CROP * CROP, device=device).reshape(2, 3, CROP, CROP)
     try:
         vectors = network(crops)
     except Exception as error:  # whatever the user's network, or what runs it, raises
-        raise InputError(f"{path}: cannot be run on crops of faces ({last_line(error)}), {wanted}") from None
+        raise InputError(f"{path}: cannot be run on crops of faces ({last_line(error)}), {goal}") from None
     if not isinstance(vectors, Tensor):
-        raise InputError(f"{path}: gives a {type(vectors).__name__}, {wanted}")
+        raise InputError(f"{path}: gives a {type(vectors).__name__}, {goal}")
     if not vectors.is_floating_point() or vectors.ndim < 2 or len(vectors) != 2 or not vectors.numel():
-        raise InputError(f"{path}: gives {tuple(vectors.shape)} of {vectors.dtype} for two faces, {wanted}")
+        raise InputError(f"{path}: gives {tuple(vectors.shape)} of {vectors.dtype} for two faces, {goal}")
     if not vectors.isfinite().all():
-        raise InputError(f"{path}: gives numbers that are not finite, {wanted}")
+        raise InputError(f"{path}: gives numbers that are not finite, {goal}")
 
 
 def aligned(
     rgb: Float[Tensor, "batch 3 size size"], landmarks_px: Float[Tensor, "batch 68 2"]
 ) -> Float[Tensor, "batch 3 112 112"]:
     """Faces cut out by the least-squares similarity from ArcFace's points to their own, four samples a pixel."""
-    points = alignment_weights().to(landmarks_px) @ landmarks_px       # (B, 5, 2)
-    wanted = points.new_tensor(ARCFACE_POINTS)                         # (5, 2)
+    points = alignment_weights().to(landmarks_px) @ landmarks_px  # (B, 5, 2)
+    goal = points.new_tensor(ARCFACE_POINTS)  # (5, 2)
     axis = (torch.arange(2 * CROP, dtype=rgb.dtype, device=rgb.device) + 0.5) / 2 - 0.5
     v, u = torch.meshgrid(axis, axis, indexing="ij")
-    similarity = _similarity(wanted, points)                           # (B, 4): a, b, x, y
+    similarity = _similarity(goal, points)  # (B, 4): a, b, x, y
     a, b, x, y = similarity.to(rgb).T[:, :, None, None]
-    px = torch.stack([a * u - b * v + x, b * u + a * v + y], dim=-1)   # (B, 224, 224, 2)
+    px = torch.stack([a * u - b * v + x, b * u + a * v + y], dim=-1)  # (B, 224, 224, 2)
     return functional.avg_pool2d(read_pixels(rgb, px, "border"), 2)
 
 
-def _similarity(source: Float[Tensor, "point 2"], target: Float[Tensor, "batch point 2"]) -> Float[Tensor, "batch 4"]:
+def _similarity(
+    source: Float[Tensor, "point 2"], target: Float[Tensor, "batch point 2"]
+) -> Float[Tensor, "batch 4"]:
     """(a, b, x, y) of (u, v) -> (a u - b v + x, b u + a v + y), from source to target points."""
     u, v = source.unbind(-1)
     one, zero = torch.ones_like(u), torch.zeros_like(u)
-    rows = torch.cat([torch.stack([u, -v, one, zero], dim=-1), torch.stack([v, u, zero, one], dim=-1)])  # (10, 4)
-    wanted = torch.cat([target[..., 0], target[..., 1]], dim=-1)                                         # (B, 10)
-    return wanted @ torch.linalg.pinv(rows).T
+    rows = torch.cat(
+        [torch.stack([u, -v, one, zero], dim=-1), torch.stack([v, u, zero, one], dim=-1)]
+    )  # (10, 4)
+    goal = torch.cat([target[..., 0], target[..., 1]], dim=-1)  # (B, 10)
+    return goal @ torch.linalg.pinv(rows).T
 
 
 def _torchscript_network(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
@@ -121,7 +125,9 @@ def _torchscript_network(path: Path, device: torch.device) -> Callable[[Tensor],
 
 def _onnx_network(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
     if importlib.util.find_spec("onnxruntime") is None:
-        raise InputError(f"{path}: onnxruntime is not installed, needed for an .onnx: pip install onnxruntime")
+        raise InputError(
+            f"{path}: onnxruntime is not installed, needed for an .onnx: pip install onnxruntime"
+        )
     import onnxruntime
 
     try:
@@ -130,11 +136,15 @@ def _onnx_network(path: Path, device: torch.device) -> Callable[[Tensor], Tensor
         raise InputError(f"{path}: not a readable ONNX network ({first_line(error)})") from None
     inputs = [entry.name for entry in session.get_inputs()]
     if len(inputs) != 1:
-        raise InputError(f"{path}: takes {len(inputs)} inputs ({', '.join(inputs)}), expected one, the crop of a face")
+        raise InputError(
+            f"{path}: takes {len(inputs)} inputs ({', '.join(inputs)}), expected one, the crop of a face"
+        )
     name = inputs[0]
 
     def network(crops: Tensor) -> Tensor:
-        rows = [session.run(None, {name: crop[None].cpu().numpy()})[0] for crop in crops]  # many take one at a time
+        rows = [
+            session.run(None, {name: crop[None].cpu().numpy()})[0] for crop in crops
+        ]  # many take one at a time
         return torch.from_numpy(np.concatenate(rows)).to(device)
 
     return network
@@ -148,7 +158,10 @@ def _dlib_network() -> Callable[[Tensor, Tensor], Tensor]:
 
     def embed(rgb: Tensor, landmarks_px: Tensor) -> Tensor:
         pixels = (255 * rgb.clamp(0, 1)).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        rows = [_dlib_vector(network, image, points) for image, points in zip(pixels, landmarks_px.cpu(), strict=True)]
+        rows = [
+            _dlib_vector(network, image, points)
+            for image, points in zip(pixels, landmarks_px.cpu(), strict=True)
+        ]
         return torch.from_numpy(np.stack(rows)).to(rgb)
 
     return embed

@@ -37,7 +37,7 @@ from anifacegan.evaluation.recognition import (
     RecognitionItems,
     identity_items,
 )
-from anifacegan.evaluation.samples import people_who_show, people_with_ramps, picture_alone, rendered
+from anifacegan.evaluation.samples import image_alone, people_who_show, people_with_ramps, rendered
 from anifacegan.evaluation.smoothness import Smoothness, SmoothnessItems, ramp, smoothness_items
 from anifacegan.evaluation.view_consistency import (
     ConsistencyItems,
@@ -81,9 +81,9 @@ Items = (
 )
 """What a metric is computed from: ``report()`` computes it, ``resampled()`` lets the items be drawn again."""
 OTHER_FACES = 103
-"""Added to the seed of the faces that the deformation is measured on: others than those of the pictures."""
+"""Added to the seed of the faces that the deformation is measured on: others than those of the images."""
 LEAST_DETECTED_PX = 192
-"""Height of pictures in which a face is 80 px high."""
+"""Height of images in which a face is 80 px high."""
 CONSISTENCY_YAWS = (0.0, -0.3, 0.3)
 """Radians; the first is warped into the others."""
 
@@ -103,7 +103,7 @@ def evaluate(
 
 
 class Evaluation:
-    """Measures a subject; pictures that were rendered for one metric are kept for the others."""
+    """Measures a subject; images that were rendered for one metric are kept for the others."""
 
     def __init__(self, subject: Subject, config: EvaluationConfig) -> None:
         self.gallery = Gallery(subject, config)
@@ -127,7 +127,7 @@ class Evaluation:
         items: dict[str, Callable[[], Items]] = {known: getattr(self, f"_{known}") for known in METRICS}
         return items[name]()
 
-    # ---------------------------------------------------------------------------------------------- sets of pictures
+    # ---------------------------------------------------------------------------------------------- sets of images
     def _inception(self) -> InceptionNumbers:
         weights, count = inception_weights(self.subject.inception_weights), self.config.inception_count
         real = torch.cat([(255 * rgb).round().byte().cpu() for rgb in self.gallery.real(count)])
@@ -155,7 +155,7 @@ class Evaluation:
         count, available = self.samples.count, len(self.subject.dataset)
         if min(count, available // 2) < 2:
             raise InputError(
-                f"frechet: {count} generated and {available} real pictures, expected at least 2 and 4"
+                f"frechet: {count} generated and {available} real images, expected at least 2 and 4"
             )
 
     def _frechet_of(self, generated: Tensor, real: Tensor, features: str) -> FrechetItems:
@@ -165,8 +165,8 @@ class Evaluation:
     # ------------------------------------------------------------------------------------------- asked against found
     def _expression(self) -> ExpressionItems:
         found = Reconstruction.from_rows(self.gallery.seen.face.rows().to(self.generator.device))
-        asked = self.gallery.views(self.samples.count)
-        return expression_items(asked, found, self.gallery.judge, self.gallery.fov_deg)
+        requested = self.gallery.views(self.samples.count)
+        return expression_items(requested, found, self.gallery.judge, self.gallery.fov_deg)
 
     def _deformation(self) -> DeformationItems:
         head = self.gallery.head
@@ -178,13 +178,18 @@ class Evaluation:
 
     def _smoothness(self) -> SmoothnessItems:
         gallery, config = self.gallery, self.config
-        views, pictures = gallery.grid(
-            people_with_ramps(gallery.priors, config.ramps, ramp(config.frames), self.samples.seed, gallery.data_exp)
+        views, images = gallery.grid(
+            people_with_ramps(
+                gallery.priors, config.ramps, ramp(config.frames), self.samples.seed, gallery.data_exp
+            )
         )
-        face, codes = gallery.judged(pictures).face, views.latents
-        found, asked = gallery.landmarks_mm(face.id, face.exp), gallery.landmarks_mm(codes.z_id, codes.z_exp)
+        face, latents = gallery.judged(images).face, views.latents
+        found, requested = (
+            gallery.landmarks_mm(face.id, face.exp),
+            gallery.landmarks_mm(latents.z_id, latents.z_exp),
+        )
         shape = (config.ramps, config.frames)
-        return smoothness_items(found.unflatten(0, shape), asked.unflatten(0, shape))
+        return smoothness_items(found.unflatten(0, shape), requested.unflatten(0, shape))
 
     # -------------------------------------------------------------------------------------------------------- people
     def _detection(self) -> DetectionItems:
@@ -197,9 +202,9 @@ class Evaluation:
             raise InputError("detection: this model is shipped without expressions")
         each = min(config.detected_expressions, len(shipped))
         views = people_who_show(gallery.priors, config.detected_people, each, shipped, self.samples.seed)
-        pictures = rendered(self.generator, views, self.samples)
+        images = rendered(self.generator, views, self.samples)
         mean_face = np.asarray(head.mean, np.float64).reshape(-1, 3)[head.landmark_vertices]
-        return detection_items(detector.find, pictures, views.pose[:, 1], config.detected_people, mean_face)
+        return detection_items(detector.find, images, views.pose[:, 1], config.detected_people, mean_face)
 
     def _identity(self) -> IdentityItems:
         face = self.gallery.judged(self.gallery.expression_grid[1]).face
@@ -228,8 +233,8 @@ class Evaluation:
         seen, depths, size = [], [], self.samples.size
         for yaw in CONSISTENCY_YAWS:
             view = Views(latents, latents.z_id.new_tensor([[0.0, yaw]]))
-            picture = picture_alone(self.generator, view, size, self.samples.psi)
-            surface = visible_surface(picture, yaw, 0.0, self.generator.config.march)
-            seen.append(DepthView(picture.rgb, picture.foreground, surface.distance[None], view.pose))
+            image = image_alone(self.generator, view, size, self.samples.psi)
+            surface = visible_surface(image, yaw, 0.0, self.generator.config.ray_sampling)
+            seen.append(DepthView(image.rgb, image.foreground, surface.distance[None], view.pose))
             depths.append((seen[-1], surfaces(latents.z_id, latents.z_exp, view.pose, size)))
         return [(seen[0], other) for other in seen[1:]], depths

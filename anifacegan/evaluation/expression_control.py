@@ -1,13 +1,13 @@
-"""Does a picture show what it was asked for? Codes and camera asked for, against what a judge estimates from it.
+"""Does an image show what it was asked for? Codes and camera asked for, against what a judge estimates from it.
 
-    AED   mean over pictures and coefficients of |exp found - exp asked|; also its root mean square
-    APD   mean over pictures and angles of |angle found - angle asked|, pitch, yaw and roll, degrees; also its RMS
-    correlation   Pearson's of each expression coefficient over the pictures; the mean of the first ten
+    AED   mean over images and coefficients of |exp found - exp asked|; also its root mean square
+    APD   mean over images and angles of |angle found - angle asked|, pitch, yaw and roll, degrees; also its RMS
+    correlation   Pearson's of each expression coefficient over the images; the mean of the first ten
     landmarks     mean distance of the 68 landmarks of the codes found from those of the codes asked for
 
-Landmarks are compared in the picture (codes and camera together, pixels at 128 px) and in space (codes alone, the
+Landmarks are compared in the image (codes and camera together, pixels at 128 px) and in space (codes alone, the
 unposed face). Interocular distance is that between the centres of the eyes' six landmarks of the asked person's
-neutral face, in space; for the picture it is taken at distance 1 from the camera, so that turning the head does not
+neutral face, in space; for the image it is taken at distance 1 from the camera, so that turning the head does not
 shorten it.
 """
 
@@ -20,14 +20,14 @@ from torch import Tensor
 
 from anifacegan.evaluation.bootstrap import Resampled, weighted_correlation, weighted_mean
 from anifacegan.evaluation.judge import Judge
-from anifacegan.evaluation.targets import MM_PER_WORLD, asked_angle, asked_landmarks_px, interocular
+from anifacegan.evaluation.targets import MM_PER_WORLD, interocular, target_angle, target_landmarks_px
 from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.face_model.regressed import FIRST_EXPRESSIONS, Reconstruction, correlation
 from anifacegan.geometry.cameras import FOV_DEG, orbit_camera
 from anifacegan.models.sampling import Views
 
 SIZE = 128
-"""Pixels of the picture that landmark errors are stated for."""
+"""Pixels of the image that landmark errors are stated for."""
 
 
 @dataclass(frozen=True)
@@ -62,23 +62,23 @@ class ExpressionControl:
 
 @dataclass(frozen=True)
 class ExpressionItems:
-    """Picture by picture, what was asked for and what the judge found."""
+    """Image by image, what was asked for and what the judge found."""
 
-    exp_asked: Float[Tensor, "item 64"]
+    exp_target: Float[Tensor, "item 64"]
     exp_found: Float[Tensor, "item 64"]
-    angle_asked: Float[Tensor, "item 3"]
+    angle_target: Float[Tensor, "item 3"]
     """Pitch, yaw and roll, degrees."""
     angle_found: Float[Tensor, "item 3"]
     landmarks_px: Float[Tensor, "item"]
-    """Mean distance of a face's landmarks in its picture."""
+    """Mean distance of a face's landmarks in its image."""
     landmarks_mm: Float[Tensor, "item"]
     """In space, unposed."""
     px_per_interocular: Float[Tensor, "item"]
     mm_per_interocular: Float[Tensor, "item"]
 
     def report(self) -> ExpressionControl:
-        exp, angle = self.exp_found - self.exp_asked, self.angle_found - self.angle_asked
-        correlations = correlation(self.exp_found, self.exp_asked)
+        exp, angle = self.exp_found - self.exp_target, self.angle_found - self.angle_target
+        correlations = correlation(self.exp_found, self.exp_target)
         first = correlations[:FIRST_EXPRESSIONS]
         pitch, yaw, roll = angle.abs().mean(dim=0).tolist()
         return ExpressionControl(
@@ -92,7 +92,7 @@ class ExpressionItems:
             pitch_deg=pitch,
             yaw_deg=yaw,
             roll_deg=roll,
-            yaw_correlation=float(correlation(self.angle_found[:, 1:2], self.angle_asked[:, 1:2])),
+            yaw_correlation=float(correlation(self.angle_found[:, 1:2], self.angle_target[:, 1:2])),
             landmarks_px=float(self.landmarks_px.mean()),
             landmarks_px_interocular=float((self.landmarks_px / self.px_per_interocular).mean()),
             landmarks_mm=float(self.landmarks_mm.mean()),
@@ -102,41 +102,45 @@ class ExpressionItems:
         )
 
     def resampled(self) -> Resampled:
-        found, asked = (exp[:, :FIRST_EXPRESSIONS].numpy() for exp in (self.exp_found, self.exp_asked))
+        found, requested = (exp[:, :FIRST_EXPRESSIONS].numpy() for exp in (self.exp_found, self.exp_target))
         means = {
-            "aed": (self.exp_found - self.exp_asked).abs().mean(dim=1).numpy(),
-            "apd_deg": (self.angle_found - self.angle_asked).abs().mean(dim=1).numpy(),
+            "aed": (self.exp_found - self.exp_target).abs().mean(dim=1).numpy(),
+            "apd_deg": (self.angle_found - self.angle_target).abs().mean(dim=1).numpy(),
             "landmarks_mm_interocular": (self.landmarks_mm / self.mm_per_interocular).numpy(),
         }
         return Resampled(
-            {"pictures": len(found)},
+            {"images": len(found)},
             lambda weights: {
-                "correlation": weighted_correlation(weights[0], found, asked).mean(axis=1),
+                "correlation": weighted_correlation(weights[0], found, requested).mean(axis=1),
                 **{name: weighted_mean(weights[0], values) for name, values in means.items()},
             },
         )
 
 
 @torch.no_grad()
-def expression_items(asked: Views, found: Reconstruction, judge: Judge, fov_deg: float = FOV_DEG) -> ExpressionItems:
-    """Compare views with what the judge found in their pictures, both on the judge's device.
+def expression_items(
+    requested: Views, found: Reconstruction, judge: Judge, fov_deg: float = FOV_DEG
+) -> ExpressionItems:
+    """Compare views with what the judge found in their images, both on the judge's device.
 
-    The result is picture by picture, in host memory.
+    The result is image by image, in host memory.
     """
     model_unit = WORLD_PER_MODEL_UNIT
-    wanted = judge.landmarks.unposed(asked.latents.z_id, asked.latents.z_exp)               # (B, 68, 3)
-    in_space = model_unit * (judge.landmarks.unposed(found.id, found.exp) - wanted).norm(dim=-1)  # world units
-    wanted_px = asked_landmarks_px(judge.landmarks, judge.world_offset, asked, SIZE, fov_deg)
-    in_picture = wanted_px - judge.landmarks.pixels(found, SIZE)
-    focal_px = orbit_camera(asked.pose[:1, 0], asked.pose[:1, 1], SIZE, fov_deg).focal_px
-    neutral = judge.landmarks.unposed(asked.latents.z_id, torch.zeros_like(asked.latents.z_exp))
-    eyes = model_unit * interocular(neutral)                           # (B,) world units
+    target = judge.landmarks.unposed(requested.latents.z_id, requested.latents.z_exp)  # (B, 68, 3)
+    in_space = model_unit * (judge.landmarks.unposed(found.id, found.exp) - target).norm(
+        dim=-1
+    )  # world units
+    wanted_px = target_landmarks_px(judge.landmarks, judge.world_offset, requested, SIZE, fov_deg)
+    in_image = wanted_px - judge.landmarks.pixels(found, SIZE)
+    focal_px = orbit_camera(requested.pose[:1, 0], requested.pose[:1, 1], SIZE, fov_deg).focal_px
+    neutral = judge.landmarks.unposed(requested.latents.z_id, torch.zeros_like(requested.latents.z_exp))
+    eyes = model_unit * interocular(neutral)  # (B,) world units
     return ExpressionItems(
-        exp_asked=asked.latents.z_exp.cpu(),
+        exp_target=requested.latents.z_exp.cpu(),
         exp_found=found.exp.cpu(),
-        angle_asked=torch.rad2deg(asked_angle(asked.pose)).cpu(),
+        angle_target=torch.rad2deg(target_angle(requested.pose)).cpu(),
         angle_found=torch.rad2deg(found.angle).cpu(),
-        landmarks_px=in_picture.norm(dim=-1).mean(dim=1).cpu(),
+        landmarks_px=in_image.norm(dim=-1).mean(dim=1).cpu(),
         landmarks_mm=MM_PER_WORLD * in_space.mean(dim=1).cpu(),
         px_per_interocular=(focal_px * eyes).cpu(),
         mm_per_interocular=(MM_PER_WORLD * eyes).cpu(),

@@ -72,7 +72,9 @@ class FaceDetector:
     def _embedding(self) -> Any:
         import dlib
 
-        return dlib.face_recognition_model_v1(str(dlib_models() / "dlib_face_recognition_resnet_model_v1.dat"))
+        return dlib.face_recognition_model_v1(
+            str(dlib_models() / "dlib_face_recognition_resnet_model_v1.dat")
+        )
 
     def boxes(self, pixels: Image) -> list[Any]:
         """Rectangles of faces, the surest first."""
@@ -80,13 +82,15 @@ class FaceDetector:
         return [boxes[k] for k in np.argsort(-np.asarray(scores), kind="stable")]
 
     def find(self, pixels: Image, embed: bool = False) -> Found | None:
-        """The surest face of a picture; None if there is none."""
+        """The surest face of an image; None if there is none."""
         boxes = self.boxes(pixels)
         if not boxes:
             return None
         points = self._predict(pixels, boxes[0])
         others = [self._predict(pixels, box) for box in shifted(boxes[0])]
-        readings = np.array([[(dot.x, dot.y) for dot in shape.parts()] for shape in (points, *others)], np.float64)
+        readings = np.array(
+            [[(dot.x, dot.y) for dot in shape.parts()] for shape in (points, *others)], np.float64
+        )
         embedding = np.array(self._embedding.compute_face_descriptor(pixels, points)) if embed else None
         return Found(trim_mean(readings, 0.25), readings[0], embedding)
 

@@ -6,7 +6,7 @@ With the features of the Inception network it is the FID of Heusel et al. 2017; 
 those features. C are the unbiased covariances. Both roots are of symmetric matrices and come from their eigenvalues,
 so a set of fewer rows than features, whose covariance has no full rank, does no harm.
 
-The distance of finite sets is never zero. How large it is for two sets of the same pictures is the floor that a
+The distance of finite sets is never zero. How large it is for two sets of the same images is the floor that a
 generated set is compared with; how far it varies is told by drawing both sets again from themselves (bootstrap).
 """
 
@@ -37,14 +37,14 @@ class FrechetReport:
     deviation: float
     """Standard deviation of the distance over bootstrap draws of both sets."""
     floor: float
-    """Real to other real pictures."""
+    """Real to other real images."""
     over_floor: float
     """distance / floor."""
     count: int
-    """Generated pictures."""
+    """Generated images."""
     real_count: int
     floor_count: int
-    """Pictures of each of the two real sets of the floor; fewer pictures have a higher floor."""
+    """Images of each of the two real sets of the floor; fewer images have a higher floor."""
     draws: int
     """Bootstrap draws."""
     features: str
@@ -53,9 +53,9 @@ class FrechetReport:
 
 @dataclass(frozen=True)
 class FrechetItems:
-    """Features of generated pictures, and of ideally twice as many real ones.
+    """Features of generated images, and of ideally twice as many real ones.
 
-    The generated set is compared with as many real pictures, the first; the floor is between the real set's halves.
+    The generated set is compared with as many real images, the first; the floor is between the real set's halves.
     """
 
     generated: Shaped[np.ndarray, "item feature"]
@@ -92,12 +92,16 @@ class FrechetItems:
 
         def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
             distances = [
-                frechet_distance(*(gaussian(repeated(rows, row)) for rows, row in zip(sets, pair, strict=True)))
-                for pair in tqdm(zip(*weights, strict=True), "bootstrap", len(weights[0]), leave=False, disable=None)
+                frechet_distance(
+                    *(gaussian(repeated(rows, row)) for rows, row in zip(sets, pair, strict=True))
+                )
+                for pair in tqdm(
+                    zip(*weights, strict=True), "bootstrap", len(weights[0]), leave=False, disable=None
+                )
             ]
             return {"distance": np.array(distances)}
 
-        return Resampled({"pictures": len(self.generated), "real pictures": len(self.compared)}, numbers)
+        return Resampled({"images": len(self.generated), "real images": len(self.compared)}, numbers)
 
 
 def repeated(rows: Shaped[np.ndarray, "item feature"], weights: Float[np.ndarray, " item"]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What metrics look at: pictures, rendered once, and what the judge and the embedder see in them.
+"""What metrics look at: images, rendered once, and what the judge and the embedder see in them.
 
 Nothing is rendered before the judge is known to be there.
 """
@@ -27,7 +27,7 @@ from anifacegan.evaluation.samples import (
     people_with_noises,
     rendered,
 )
-from anifacegan.evaluation.targets import MM_PER_WORLD, asked_landmarks_px
+from anifacegan.evaluation.targets import MM_PER_WORLD, target_landmarks_px
 from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.models.generator import Generator
 from anifacegan.models.sampling import Views
@@ -57,14 +57,14 @@ class Subject:
 
 
 class Gallery:
-    """Pictures of a subject, and of its data set, kept for as long as this object is."""
+    """Images of a subject, and of its data set, kept for as long as this object is."""
 
     def __init__(self, subject: Subject, config: EvaluationConfig) -> None:
         self.subject, self.config, self.samples = subject, config, config.samples
         self.generator, self.device = subject.generator, subject.generator.device
         self.priors = subject.generator if subject.priors is None else subject.priors
-        self.fov_deg = subject.generator.config.march.fov_deg
-        self._pictures = torch.zeros(0, 3, self.samples.size, self.samples.size, dtype=torch.uint8)
+        self.fov_deg = subject.generator.config.ray_sampling.fov_deg
+        self._images = torch.zeros(0, 3, self.samples.size, self.samples.size, dtype=torch.uint8)
 
     @property
     def judge(self) -> Judge:
@@ -85,7 +85,7 @@ class Gallery:
         return self.subject.head
 
     def require_embedder(self) -> None:
-        """Load it, before pictures are rendered for it.
+        """Load it, before images are rendered for it.
 
         Raises:
             InputError: there is no such embedder, or no judge.
@@ -111,41 +111,45 @@ class Gallery:
         return draw_samples(self.priors, self.table.pose, config, self.data_exp)
 
     def generated(self, count: int) -> UInt8[Tensor, "item 3 size size"]:
-        """Pictures of the first views, of which only those that are not there yet are rendered."""
-        have = len(self._pictures)
+        """Images of the first views, of which only those that are not there yet are rendered."""
+        have = len(self._images)
         if count > have:
             more = rendered(self.generator, self.views(count)[have:], self.samples)
-            self._pictures = torch.cat([self._pictures, more])
-        return self._pictures[:count]
+            self._images = torch.cat([self._images, more])
+        return self._images[:count]
 
     def real_items(self, count: int) -> Tensor:
         return real_items(count, len(self.subject.dataset), torch.Generator().manual_seed(self.samples.seed))
 
     def real(self, count: int) -> Iterable[Float[Tensor, "batch 3 size size"]]:
-        """Batches of real pictures."""
+        """Batches of real images."""
         dataset, samples = self.subject.dataset, self.samples
         return real_batches(dataset, self.real_items(count), samples.size, samples.batch, self.device)
 
     @cached_property
     def seen(self) -> Judged:
-        """What the judge sees in the stream's pictures."""
-        judge = self.judge                                             # before any picture is rendered
-        return judged(judge.network, in_batches(self.generated(self.samples.count), self.samples.batch, self.device))
+        """What the judge sees in the stream's images."""
+        judge = self.judge  # before any image is rendered
+        return judged(
+            judge.network, in_batches(self.generated(self.samples.count), self.samples.batch, self.device)
+        )
 
-    def judged(self, pictures: UInt8[Tensor, "item 3 size size"]) -> Judged:
-        return judged(self.judge.network, in_batches(pictures, self.samples.batch, self.device))
+    def judged(self, images: UInt8[Tensor, "item 3 size size"]) -> Judged:
+        return judged(self.judge.network, in_batches(images, self.samples.batch, self.device))
 
-    def embeddings(self, views: Views, pictures: UInt8[Tensor, "item 3 size size"]) -> Float[Tensor, "item feature"]:
+    def embeddings(
+        self, views: Views, images: UInt8[Tensor, "item 3 size size"]
+    ) -> Float[Tensor, "item feature"]:
         """Vectors of rendered views."""
         judge, size = self.judge, self.samples.size
-        landmarks = asked_landmarks_px(judge.landmarks, judge.world_offset, views, size, self.fov_deg)
-        return self.embedded(in_batches(pictures, self.samples.batch, self.device), landmarks)
+        landmarks = target_landmarks_px(judge.landmarks, judge.world_offset, views, size, self.fov_deg)
+        return self.embedded(in_batches(images, self.samples.batch, self.device), landmarks)
 
     @torch.no_grad()
     def embedded(
         self, batches: Iterable[Tensor], landmarks_px: Float[Tensor, "item 68 2"]
     ) -> Float[Tensor, "item feature"]:
-        """Vectors of pictures in [0, 1]."""
+        """Vectors of images in [0, 1]."""
         parts, embedder = landmarks_px.split(self.samples.batch), self.embedder
         return torch.cat([embedder.embed(rgb, px).float() for rgb, px in zip(batches, parts, strict=True)])
 
@@ -157,7 +161,9 @@ class Gallery:
     def expression_grid(self) -> tuple[Views, Tensor]:
         config = self.config
         return self.grid(
-            people_with_expressions(self.priors, config.people, config.expressions, self.samples.seed, self.data_exp)
+            people_with_expressions(
+                self.priors, config.people, config.expressions, self.samples.seed, self.data_exp
+            )
         )
 
     @cached_property
@@ -170,7 +176,7 @@ class Gallery:
         return self.grid(people_with_noises(self.priors, config.people, config.noises, self.samples.seed))
 
     def grid(self, views: Views) -> tuple[Views, Tensor]:
-        """Views and their pictures, for the judge.
+        """Views and their images, for the judge.
 
         Raises:
             InputError: there is no judge; nothing is rendered then.
@@ -178,11 +184,11 @@ class Gallery:
         assert self.judge is not None
         return views, rendered(self.generator, views, self.samples)
 
-    def changed(self, views: Views, pictures: Tensor) -> ChangedFaces:
+    def changed(self, views: Views, images: Tensor) -> ChangedFaces:
         """Of people in order, each as often as changed."""
-        seen, people = self.judged(pictures), (self.config.people, -1)
+        seen, people = self.judged(images), (self.config.people, -1)
         return ChangedFaces(
-            embedding=self.embeddings(views, pictures).unflatten(0, people),
+            embedding=self.embeddings(views, images).unflatten(0, people),
             exp=seen.face.exp.unflatten(0, people),
             angle_deg=torch.rad2deg(seen.face.angle).unflatten(0, people),
             landmarks_mm=self.landmarks_mm(seen.face.id, seen.face.exp).unflatten(0, people),

@@ -1,8 +1,8 @@
-"""FID, KID and Inception Score: torch-fidelity's, on 8-bit pictures in memory.
+"""FID, KID and Inception Score: torch-fidelity's, on 8-bit images in memory.
 
     FID   Frechet distance of Inception-v3's 2048 features                            (Heusel et al. 2017)
     KID   squared maximum mean discrepancy of the same features, times 100            (Binkowski et al. 2018)
-    IS    exp of the mean divergence of the classes of a picture from those of all    (Salimans et al. 2016)
+    IS    exp of the mean divergence of the classes of an image from those of all    (Salimans et al. 2016)
 
 The network's weights are the user's file, or the copy that torch-fidelity keeps in PyTorch's cache. Nothing is
 downloaded here.
@@ -27,7 +27,7 @@ SOME_TENSORS = ("Conv2d_1a_3x3.conv.weight", "Mixed_7c.branch_pool.conv.weight",
 KID_SUBSET = 1000
 INSTALL = "pip install torch-fidelity"
 FEWEST = 10
-"""Pictures: the Inception Score is a mean over ten parts."""
+"""Images: the Inception Score is a mean over ten parts."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,18 @@ class InceptionReport:
     kid_100_deviation: float
     """Standard deviation over subsets."""
     inception_score: float
-    """Of the generated pictures alone."""
+    """Of the generated images alone."""
     inception_score_deviation: float
     """Standard deviation over ten parts."""
     count: int
     real_count: int
     kid_subset: int
-    """Pictures of each of KID's hundred subsets."""
+    """Images of each of KID's hundred subsets."""
 
 
 @dataclass(frozen=True)
 class InceptionNumbers:
-    """Numbers of whole sets: torch-fidelity gives no value of a picture, so they have no interval."""
+    """Numbers of whole sets: torch-fidelity gives no value of an image, so they have no interval."""
 
     found: InceptionReport
 
@@ -64,16 +64,16 @@ class InceptionNumbers:
 
 
 class _InMemory(Dataset):
-    """Pictures as torch-fidelity takes them."""
+    """Images as torch-fidelity takes them."""
 
-    def __init__(self, pictures: UInt8[Tensor, "item 3 height width"]) -> None:
-        self.pictures = pictures
+    def __init__(self, images: UInt8[Tensor, "item 3 height width"]) -> None:
+        self.images = images
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> UInt8[Tensor, "3 height width"]:
-        return self.pictures[index]
+        return self.images[index]
 
 
 def inception_weights(path: Path | None) -> Path:
@@ -87,7 +87,9 @@ def inception_weights(path: Path | None) -> Path:
     if path is None:
         path = Path(torch.hub.get_dir()) / "checkpoints" / CACHED_NAME
         if not path.is_file():
-            raise InputError(f"{path}: no Inception weights in the cache, expected them or --inception_weights FILE")
+            raise InputError(
+                f"{path}: no Inception weights in the cache, expected them or --inception_weights FILE"
+            )
     check_weights(path)
     return path
 
@@ -101,11 +103,17 @@ def check_weights(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected torch-fidelity's Inception weights ({CACHED_NAME})")
     try:
-        state = torch.load(path, weights_only=True, map_location="cpu")  # torch-fidelity would run code that it holds
+        state = torch.load(
+            path, weights_only=True, map_location="cpu"
+        )  # torch-fidelity would run code that it holds
     except Exception as error:  # many kinds for a broken file
         raise InputError(f"{path}: not a readable file of weights ({first_line(error)})") from None
-    if not (isinstance(state, dict) and state and all(isinstance(value, torch.Tensor) for value in state.values())):
-        raise InputError(f"{path}: holds a {type(state).__name__}, expected the named tensors of {CACHED_NAME}")
+    if not (
+        isinstance(state, dict) and state and all(isinstance(value, torch.Tensor) for value in state.values())
+    ):
+        raise InputError(
+            f"{path}: holds a {type(state).__name__}, expected the named tensors of {CACHED_NAME}"
+        )
     missing = [name for name in SOME_TENSORS if name not in state]
     if missing:
         raise InputError(f"{path}: not the weights of torch-fidelity's Inception network (no '{missing[0]}')")
@@ -121,13 +129,15 @@ def inception_report(
     """All three; ``weights`` are those of :func:`inception_weights`.
 
     Raises:
-        InputError: too few pictures, or weights of another network.
+        InputError: too few images, or weights of another network.
     """
     import torch_fidelity
 
     fewest = min(len(generated), len(real))
     if fewest < FEWEST:
-        raise InputError(f"inception: {len(generated)} generated and {len(real)} real pictures, expected {FEWEST} each")
+        raise InputError(
+            f"inception: {len(generated)} generated and {len(real)} real images, expected {FEWEST} each"
+        )
     subset = min(KID_SUBSET, fewest)
     try:
         found = torch_fidelity.calculate_metrics(
@@ -140,7 +150,7 @@ def inception_report(
             feature_extractor_weights_path=str(weights),
             batch_size=batch,
             cuda=device.type == "cuda",
-            save_cpu_ram=True,                                         # no worker processes for pictures in memory
+            save_cpu_ram=True,  # no worker processes for images in memory
             cache=False,
             verbose=False,
         )

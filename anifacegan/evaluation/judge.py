@@ -1,4 +1,4 @@
-"""What a judge sees in pictures: features to compare sets with, and the coefficients of each face.
+"""What a judge sees in images: features to compare sets with, and the coefficients of each face.
 
 The judge is a face reconstruction network that no loss has seen: another architecture and another seed than the one
 in the landmark term, or a generator could learn to please its teacher.
@@ -37,7 +37,7 @@ class Judge:
 
 @dataclass(frozen=True)
 class Judged:
-    """What a judge saw in pictures, in their order, float32 in host memory."""
+    """What a judge saw in images, in their order, float32 in host memory."""
 
     features: Float[Tensor, "item feature"]
     face: Reconstruction
@@ -47,7 +47,7 @@ class Judged:
 
 
 def load_judge(path: Path, face_model: Path | None, device: torch.device) -> Judge:
-    """A judge from a model folder, for pictures of the generator's camera. ``face_model``: see ``load_head_geometry``.
+    """A judge from a model folder, for images of the generator's camera. ``face_model``: see ``load_head_geometry``.
 
     Raises:
         InputError: no such network, or one that belongs to another face model or another camera.
@@ -57,7 +57,9 @@ def load_judge(path: Path, face_model: Path | None, device: torch.device) -> Jud
     if card.face_model != model.name:
         raise InputError(f"judge: {path} belongs to face model '{card.face_model}', expected '{model.name}'")
     if network.config.camera != "generator":
-        raise InputError(f"judge: {path} knows pictures of camera '{network.config.camera}', expected 'generator'")
+        raise InputError(
+            f"judge: {path} knows images of camera '{network.config.camera}', expected 'generator'"
+        )
     return Judge(
         network=network.requires_grad_(False).eval().to(device),
         landmarks=FaceLandmarks(model, network.config.camera).to(device),
@@ -68,7 +70,7 @@ def load_judge(path: Path, face_model: Path | None, device: torch.device) -> Jud
 
 @torch.no_grad()
 def judged(network: ReconstructionNetwork, batches: Iterable[Float[Tensor, "batch 3 size size"]]) -> Judged:
-    """What a network sees in batches of pictures in [0, 1]."""
+    """What a network sees in batches of images in [0, 1]."""
     features, rows = [], []
     for rgb in batches:
         features.append(network.features(rgb).float().cpu())
@@ -79,23 +81,23 @@ def judged(network: ReconstructionNetwork, batches: Iterable[Float[Tensor, "batc
 def real_batches(
     dataset: FaceDataset, items: Int[Tensor, "item"], size: int, batch: int, device: torch.device
 ) -> Iterator[Float[Tensor, "batch 3 size size"]]:
-    """Pictures of a data set in [0, 1], at ``size`` pixels as the generated ones are.
+    """Images of a data set in [0, 1], at ``size`` pixels as the generated ones are.
 
     Raises:
         InputError: a file cannot be read.
     """
-    with tqdm(total=len(items), desc="real pictures", unit="picture", disable=None, leave=False) as progress:
+    with tqdm(total=len(items), desc="real images", unit="image", disable=None, leave=False) as progress:
         for some in items.split(batch):
-            pixels = torch.stack([dataset[int(item)].image for item in some])              # (B, H, W, 3)
+            pixels = torch.stack([dataset[int(item)].image for item in some])  # (B, H, W, 3)
             progress.update(len(some))
             yield resample(pixels.permute(0, 3, 1, 2).to(device).float() / 255, size)
 
 
 def in_batches(
-    pictures: UInt8[Tensor, "item 3 size size"], batch: int, device: torch.device
+    images: UInt8[Tensor, "item 3 size size"], batch: int, device: torch.device
 ) -> Iterator[Float[Tensor, "batch 3 size size"]]:
-    """8-bit pictures in [0, 1]."""
-    return (some.to(device).float() / 255 for some in pictures.split(batch))
+    """8-bit images in [0, 1]."""
+    return (some.to(device).float() / 255 for some in images.split(batch))
 
 
 def real_items(count: int, available: int, rng: torch.Generator) -> Int[Tensor, "item"]:

@@ -22,28 +22,28 @@ from anifacegan.evaluation.bootstrap import Draws, Resampled, Weights, pair_mean
 
 @dataclass(frozen=True)
 class IdentitySpread:
-    """Mean distances of pairs of pictures."""
+    """Mean distances of pairs of images."""
 
     within: float
     """Of one person."""
     between: float
     """Of two people."""
     ratio: float
-    """within / between: 0 is a person who never changes, 1 is pictures that do not tell people apart."""
+    """within / between: 0 is a person who never changes, 1 is images that do not tell people apart."""
     people: int
-    pictures_each: int
+    images_each: int
 
 
 @dataclass(frozen=True)
 class IdentityItems:
-    """Mean distances of pictures, float64."""
+    """Mean distances of images, float64."""
 
     within: Float[Tensor, "person"]
-    """Over the pairs of one person's pictures."""
+    """Over the pairs of one person's images."""
     between: Float[Tensor, "person person"]
-    """Over the pairs of two people's pictures; the diagonal says nothing."""
+    """Over the pairs of two people's images; the diagonal says nothing."""
     each: int
-    """Pictures of a person."""
+    """Images of a person."""
 
     def report(self) -> IdentitySpread:
         people = len(self.within)
@@ -56,28 +56,32 @@ class IdentityItems:
         within, between = self.within.numpy(), self.between.numpy()
         return Resampled(
             {"people": len(within)},
-            lambda weights: {"ratio": ratio(weighted_mean(weights[0], within), pair_mean(weights[0], between))},
+            lambda weights: {
+                "ratio": ratio(weighted_mean(weights[0], within), pair_mean(weights[0], between))
+            },
         )
 
 
-def identity_items(vectors: Float[Tensor, "person picture feature"]) -> IdentityItems:
+def identity_items(vectors: Float[Tensor, "person image feature"]) -> IdentityItems:
     """Measure Euclidean distances over all pairs, person by person, in host memory.
 
     Raises:
-        ValueError: there are fewer than two people, or fewer than two pictures of each.
+        ValueError: there are fewer than two people, or fewer than two images of each.
     """
     people, each = vectors.shape[:2]
     if people < 2 or each < 2:
-        raise ValueError(f"{people} people with {each} pictures each, expected at least 2 and 2")
+        raise ValueError(f"{people} people with {each} images each, expected at least 2 and 2")
     rows = vectors.flatten(0, 1).double().cpu()
-    distance = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")  # (P K, P K), exact near zero
+    distance = torch.cdist(
+        rows, rows, compute_mode="donot_use_mm_for_euclid_dist"
+    )  # (P K, P K), exact near zero
     blocks = distance.reshape(people, each, people, each)
-    own = blocks.diagonal(dim1=0, dim2=2)                              # (K, K, P); a picture is 0 from itself
+    own = blocks.diagonal(dim1=0, dim2=2)  # (K, K, P); an image is 0 from itself
     return IdentityItems(own.sum(dim=(0, 1)) / (each * (each - 1)), blocks.mean(dim=(1, 3)), each)
 
 
 def person_pairs(people: int, each: int) -> tuple[Bool[Tensor, "row row"], Bool[Tensor, "row row"]]:
-    """Pairs of pictures of one person, and of two, each pair once; rows are person by person."""
+    """Pairs of images of one person, and of two, each pair once; rows are person by person."""
     who = torch.arange(people).repeat_interleave(each)
     same = who[:, None] == who[None]
     pair = torch.ones_like(same).triu(diagonal=1)
@@ -86,17 +90,17 @@ def person_pairs(people: int, each: int) -> tuple[Bool[Tensor, "row row"], Bool[
 
 @dataclass(frozen=True)
 class Recognition:
-    """Means over pairs of pictures: cosines, of which 1 is the same direction, and a ratio of distances."""
+    """Means over pairs of images: cosines, of which 1 is the same direction, and a ratio of distances."""
 
     across_yaw: float
     """Of one person, yaw -0.5 to 0.5 radians, neutral."""
     across_yaw_others: float
-    """Of two people in the same pictures."""
+    """Of two people in the same images."""
     across_expressions: float
     """Of one person, frontal."""
     across_expressions_others: float
     between_over_within: float
-    """Distance between people over that within a person, both kinds of pictures together: higher is better."""
+    """Distance between people over that within a person, both kinds of images together: higher is better."""
     people: int
     yaws: int
     expressions: int
@@ -104,7 +108,7 @@ class Recognition:
 
 @dataclass(frozen=True)
 class RecognitionItems:
-    """Embeddings of the same people. The first expression is the neutral one, whose picture is among the yaws."""
+    """Embeddings of the same people. The first expression is the neutral one, whose image is among the yaws."""
 
     across_yaw: Float[Tensor, "person yaw feature"]
     across_expressions: Float[Tensor, "person expression feature"]
@@ -117,7 +121,7 @@ class RecognitionItems:
         return Recognition(*yaw, *expression, ratio, people, yaws, self.across_expressions.shape[1])
 
     def distances(self) -> IdentityItems:
-        """Of all pictures together."""
+        """Of all images together."""
         return identity_items(torch.cat([self.across_yaw, self.across_expressions[:, 1:]], dim=1))
 
     def resampled(self) -> Resampled:
@@ -125,21 +129,22 @@ class RecognitionItems:
 
         def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
             within_over_between = spread.numbers(weights)["ratio"]
-            with np.errstate(divide="ignore"):                         # people who never change: infinitely well told
+            with np.errstate(divide="ignore"):  # people who never change: infinitely well told
                 return {"between_over_within": 1 / within_over_between}
 
         return Resampled(spread.counts, numbers)
 
 
 def recognition(
-    across_yaw: Float[Tensor, "person yaw feature"], across_expressions: Float[Tensor, "person expression feature"]
+    across_yaw: Float[Tensor, "person yaw feature"],
+    across_expressions: Float[Tensor, "person expression feature"],
 ) -> Recognition:
     """From embeddings of the same people: see :class:`RecognitionItems`."""
     return RecognitionItems(across_yaw, across_expressions).report()
 
 
-def cosines(vectors: Float[Tensor, "person picture feature"]) -> tuple[float, float]:
-    """Mean cosine within and between people, over all pairs of pictures."""
+def cosines(vectors: Float[Tensor, "person image feature"]) -> tuple[float, float]:
+    """Mean cosine within and between people, over all pairs of images."""
     people, each = vectors.shape[:2]
     unit = functional.normalize(vectors.double().flatten(0, 1), dim=-1)
     cosine = unit @ unit.T

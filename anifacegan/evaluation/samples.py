@@ -1,4 +1,4 @@
-"""Generated pictures to be judged: a stream that depends on a seed and a count, and on nothing else.
+"""Generated images to be judged: a stream that depends on a seed and a count, and on nothing else.
 
 Every face has random generators of its own and is rendered alone, so neither the batch it is judged in, nor how many
 others there are, changes a single bit of it. People are drawn from the model's priors, cameras from the data set's,
@@ -18,12 +18,12 @@ from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import Generator
 from anifacegan.models.sampling import ViewConfig, Views, draw_views, sample_generators
-from anifacegan.rendering.frame import Picture
+from anifacegan.rendering.frame import RenderedImage
 from anifacegan.rendering.model import Face
 from anifacegan.runtime.errors import require_at_least
 
 Source = Literal["prior", "data"]
-"""Where expressions come from: draws of a model's prior, or random pictures of a data set."""
+"""Where expressions come from: draws of a model's prior, or random images of a data set."""
 FACES, PEOPLE, EXPRESSIONS, SHOWN, DATA_EXPRESSIONS = 101, 102, 103, 104, 105
 """Purposes of the random generators, apart from those of training."""
 TURNED_RAD = 0.35
@@ -34,7 +34,7 @@ OTHER_PEOPLE = 1_000_003
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """Which pictures are generated."""
+    """Which images are generated."""
 
     count: int = 2000
     """How many."""
@@ -45,7 +45,7 @@ class SampleConfig:
     psi: float = 1.0
     """Variety of people: 1 is all of it, 0 the average appearance."""
     batch: int = 32
-    """Pictures that are judged at once; changes no result."""
+    """Images that are judged at once; changes no result."""
     views: ViewConfig = field(default_factory=ViewConfig)
 
     def __post_init__(self) -> None:
@@ -55,8 +55,8 @@ class SampleConfig:
 
 
 @dataclass(frozen=True)
-class GeneratedPictures:
-    """Pictures and what they were asked to show."""
+class GeneratedImages:
+    """Images and what they were asked to show."""
 
     views: Views
     rgb: Float[Tensor, "batch 3 size size"]
@@ -69,7 +69,7 @@ def draw_samples(
     config: SampleConfig,
     data_exp: Float[Tensor, "item 64"] | None = None,
 ) -> Views:
-    """All faces and cameras. ``poses`` are (pitch, yaw) of the data set's pictures, radians relative to frontal, and
+    """All faces and cameras. ``poses`` are (pitch, yaw) of the data set's images, radians relative to frontal, and
     ``data_exp`` their expressions, neutral ones as often as they are; None: the prior's.
     """
     rngs = sample_generators(config.seed, 0, FACES, range(config.count))
@@ -80,48 +80,56 @@ def draw_samples(
     return replace(views, latents=replace(views.latents, z_exp=z_exp.to(views.pose)))
 
 
-def generated_batches(generator: Generator, views: Views, config: SampleConfig) -> Iterator[GeneratedPictures]:
-    """Pictures of the views, in their order."""
-    with tqdm(total=len(views), desc="pictures", unit="picture", disable=None, leave=False) as progress:
+def generated_batches(generator: Generator, views: Views, config: SampleConfig) -> Iterator[GeneratedImages]:
+    """Images of the views, in their order."""
+    with tqdm(total=len(views), desc="images", unit="image", disable=None, leave=False) as progress:
         for start in range(0, len(views), config.batch):
             part = views[start : start + config.batch]
             rgb = []
             for k in range(len(part)):
                 rgb.append(render_alone(generator, part[k : k + 1], config.size, config.psi))
                 progress.update()
-            yield GeneratedPictures(part, torch.stack(rgb))
+            yield GeneratedImages(part, torch.stack(rgb))
 
 
 def rendered(generator: Generator, views: Views, config: SampleConfig) -> UInt8[Tensor, "item 3 size size"]:
-    """Pictures of the views with 8 bits a colour, as real ones have, in host memory."""
+    """Images of the views with 8 bits a colour, as real ones have, in host memory."""
     size = config.size
     parts = [(255 * batch.rgb).round().byte().cpu() for batch in generated_batches(generator, views, config)]
     return torch.cat([torch.zeros(0, 3, size, size, dtype=torch.uint8), *parts])
 
 
 @torch.inference_mode()
-def render_alone(generator: Generator, view: Views, size: int, psi: float = 1.0) -> Float[Tensor, "3 size size"]:
-    """One face's picture in [0, 1]: the same whatever else is rendered."""
-    return picture_alone(generator, view, size, psi).rgb
+def render_alone(
+    generator: Generator, view: Views, size: int, psi: float = 1.0
+) -> Float[Tensor, "3 size size"]:
+    """One face's image in [0, 1]: the same whatever else is rendered."""
+    return image_alone(generator, view, size, psi).rgb
 
 
 @torch.inference_mode()
-def picture_alone(generator: Generator, view: Views, size: int, psi: float = 1.0) -> Picture:
+def image_alone(generator: Generator, view: Views, size: int, psi: float = 1.0) -> RenderedImage:
     """The same with depth and opacity."""
     pitch, yaw = view.pose[0].tolist()
-    return Face(generator.condition(view.latents, psi), view.latents).picture(yaw, pitch, size)
+    return Face(generator.condition(view.latents, psi), view.latents).image(yaw, pitch, size)
 
 
 @torch.no_grad()
 def people_with_expressions(
-    generator: Generator, people: int, expressions: int, seed: int, data_exp: Float[Tensor, "item 64"] | None = None
+    generator: Generator,
+    people: int,
+    expressions: int,
+    seed: int,
+    data_exp: Float[Tensor, "item 64"] | None = None,
 ) -> Views:
     """Every person with every expression, person by person, all frontal.
 
     The first expression is the neutral one; the others are :func:`drawn_expressions`, the same for everyone.
     """
     z_id, z_noise = _people(generator, people, seed)
-    z_exp = torch.cat([z_id.new_zeros(1, EXP_DIM), drawn_expressions(generator, expressions - 1, seed, data_exp)])
+    z_exp = torch.cat(
+        [z_id.new_zeros(1, EXP_DIM), drawn_expressions(generator, expressions - 1, seed, data_exp)]
+    )
     return Views(
         Latents(
             z_id.repeat_interleave(expressions, dim=0),
@@ -141,8 +149,8 @@ def drawn_expressions(
     rngs = sample_generators(seed, 0, EXPRESSIONS, range(count))
     if data_exp is not None:
         return _random_rows(data_exp, rngs).to(device)
-    codes = [torch.randn(1, prior.config.latent_dim, generator=rng).to(device) for rng in rngs]
-    return torch.cat([torch.zeros(0, EXP_DIM, device=device), *(prior.decode(code) for code in codes)])
+    latents = [torch.randn(1, prior.config.latent_dim, generator=rng).to(device) for rng in rngs]
+    return torch.cat([torch.zeros(0, EXP_DIM, device=device), *(prior.decode(code) for code in latents)])
 
 
 @torch.no_grad()
@@ -172,7 +180,9 @@ def people_with_ramps(
     data_exp: Float[Tensor, "item 64"] | None = None,
 ) -> Views:
     """The same people, frontal, each with an expression of its own at every strength, frame by frame."""
-    z_id, z_noise = (code.repeat_interleave(len(strength), dim=0) for code in _people(generator, people, seed))
+    z_id, z_noise = (
+        code.repeat_interleave(len(strength), dim=0) for code in _people(generator, people, seed)
+    )
     z_exp = strength.to(z_id)[None, :, None] * drawn_expressions(generator, people, seed, data_exp)[:, None]
     return Views(Latents(z_id, z_exp.flatten(0, 1), z_noise), z_id.new_zeros(len(z_id), 2))
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.data.dataset import DataConfig, FaceDataset, picture_size
+from anifacegan.data.dataset import DataConfig, FaceDataset, data_image_size
 from anifacegan.data.synthetic.head import load_head_geometry
 from anifacegan.evaluation.config import EvaluationConfig
 from anifacegan.evaluation.evaluate import Evaluation
@@ -34,7 +34,7 @@ class MeasureConfig:
     """What is looked at, by whom, and how much of it."""
 
     data: Path
-    """Folder or .zip with images and .mat files: real pictures, and the poses that faces are generated in; their
+    """Folder or .zip with images and .mat files: real images, and the poses that faces are generated in; their
     expressions too, where ``expressions_from`` says so."""
     judge: Path | None = None
     """Folder of a face reconstruction network that was in no loss of the model. null: the shipped checkpoints/judge,
@@ -47,9 +47,9 @@ class MeasureConfig:
     inception_weights: Path | None = None
     """torch-fidelity's weights file. null: the one in PyTorch's cache."""
     count: int = 2000
-    """Generated pictures for Frechet distances and expression control; twice as many real ones."""
+    """Generated images for Frechet distances and expression control; twice as many real ones."""
     inception_count: int = 5000
-    """Generated pictures, and real ones, for FID, KID and IS."""
+    """Generated images, and real ones, for FID, KID and IS."""
     people: int = 40
     """People of identity, recognition and disentanglement."""
     expressions: int = 6
@@ -69,15 +69,15 @@ class MeasureConfig:
     bootstrap: int = 100
     """Draws for the deviations of Frechet distances."""
     size: int | None = None
-    """Height and width of generated pictures, to which real ones are brought, pixels. null: that of the data."""
+    """Height and width of generated images, to which real ones are brought, pixels. null: that of the data."""
     psi: float = 1.0
     """Variety of people."""
     expressions_from: Source = "prior"
-    """Whether drawn expressions are those of the model's prior or of random pictures of the data."""
+    """Whether drawn expressions are those of the model's prior or of random images of the data."""
     seed: int = 1
     """Of everything that is drawn."""
     batch: int = 32
-    """Pictures that are judged at once; changes no result."""
+    """Images that are judged at once; changes no result."""
     pitch_offset: float | None = None
     """Subtracted from the files' pitch where they have no exact pose, radians. null: as the model's card says."""
     face_model: Path | None = None
@@ -91,10 +91,10 @@ class MeasureConfig:
             require_at_least(self, 2, "size")
         if self.seed > LARGEST_SEED:
             raise ValueError(f"seed is {self.seed}, expected at most {LARGEST_SEED}")
-        self.evaluation(64)                                            # refuses what it cannot take
+        self.evaluation(64)  # refuses what it cannot take
 
     def evaluation(self, size: int, psi: float | None = None) -> EvaluationConfig:
-        """The same for the package, with pictures of this size where none is chosen."""
+        """The same for the package, with images of this size where none is chosen."""
         size, psi = size if self.size is None else self.size, self.psi if psi is None else psi
         return EvaluationConfig(
             metrics=(self.metrics,) if isinstance(self.metrics, str) else self.metrics,
@@ -114,12 +114,12 @@ class MeasureConfig:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class EvaluationSetup:
     """What a model is measured with."""
 
     dataset: FaceDataset
     size: int
-    """Of the data set's pictures, pixels."""
+    """Of the data set's images, pixels."""
     judge: Judge | None
 
     def evaluation(
@@ -142,10 +142,10 @@ class Surroundings:
             None if priors is None else priors.generator,
         )
         evaluation = Evaluation(subject, config.evaluation(self.size, psi))
-        chosen = evaluation.config.metrics
-        if config.inception_weights is not None and "inception" in chosen:
+        selected = evaluation.config.metrics
+        if config.inception_weights is not None and "inception" in selected:
             check_weights(config.inception_weights)
-        if self.judge is not None and not set(EMBEDDED).isdisjoint(chosen):
+        if self.judge is not None and not set(EMBEDDED).isdisjoint(selected):
             evaluation.gallery.require_embedder()
         return evaluation
 
@@ -157,7 +157,9 @@ def shipped_expressions(model: Model) -> Float[Tensor, "expression 64"] | None:
     return torch.cat([model.expression(name) for name in (None, *model.card.presets)])
 
 
-def surroundings(config: MeasureConfig, card: ModelCard, home: Path, device: torch.device) -> Surroundings:
+def evaluation_setup(
+    config: MeasureConfig, card: ModelCard, home: Path, device: torch.device
+) -> EvaluationSetup:
     """Opened for a model; ``home`` is where the shipped judge is looked up.
 
     Raises:
@@ -165,13 +167,13 @@ def surroundings(config: MeasureConfig, card: ModelCard, home: Path, device: tor
             data are asked for that mean something else to the model.
     """
     judge = matching_judge(config, card, home, device)
-    size = picture_size(config.data)
+    size = data_image_size(config.data)
     offset = card.pitch_offset if config.pitch_offset is None else config.pitch_offset
     dataset = FaceDataset(DataConfig(config.data, size, offset))
     if config.expressions_from == "data" and dataset.owner != card.face_model:
         came = f"{config.data} belongs to face model '{dataset.owner}'"
         raise InputError(f"expressions_from: {came}, expected the model's '{card.face_model}'")
-    return Surroundings(dataset, size, judge)
+    return EvaluationSetup(dataset, size, judge)
 
 
 def matching_judge(config: MeasureConfig, card: ModelCard, home: Path, device: torch.device) -> Judge | None:
@@ -183,7 +185,9 @@ def matching_judge(config: MeasureConfig, card: ModelCard, home: Path, device: t
     fits = card.face_model == OPEN_FACE_MODEL
     if config.judge is not None:
         if not fits:
-            raise InputError(f"judge: model '{card.name}' takes '{card.face_model}', a judge knows '{OPEN_FACE_MODEL}'")
+            raise InputError(
+                f"judge: model '{card.name}' takes '{card.face_model}', a judge knows '{OPEN_FACE_MODEL}'"
+            )
         return load_judge(config.judge, config.face_model, device)
     if not fits or not (home / SHIPPED_JUDGE).is_dir():
         return None

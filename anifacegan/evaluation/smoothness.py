@@ -21,7 +21,7 @@ class Smoothness:
 
     found_mm: float
     """In the frames, by the judge."""
-    asked_mm: float
+    target_mm: float
     """Of the ramp itself."""
     ratio: float
     """1 is as smooth as what was asked for."""
@@ -39,29 +39,31 @@ class SmoothnessItems:
     """Ramp by ramp, the mean length of the second difference; host memory."""
 
     found_mm: Float[Tensor, "ramp"]
-    asked_mm: Float[Tensor, "ramp"]
+    target_mm: Float[Tensor, "ramp"]
     frames: int
 
     def report(self) -> Smoothness:
-        rough, own = float(self.found_mm.mean()), float(self.asked_mm.mean())
+        rough, own = float(self.found_mm.mean()), float(self.target_mm.mean())
         return Smoothness(rough, own, rough / own if own > 0 else math.nan, len(self.found_mm), self.frames)
 
     def resampled(self) -> Resampled:
         """How far the ratio is from 1: rougher, or not moving as asked."""
-        found, asked = self.found_mm.numpy(), self.asked_mm.numpy()
+        found, requested = self.found_mm.numpy(), self.target_mm.numpy()
         return Resampled(
             {"ramps": len(found)},
-            lambda weights: {"ratio_from_1": np.abs(weighted_ratio(weights[0], found, asked) - 1)},
+            lambda weights: {"ratio_from_1": np.abs(weighted_ratio(weights[0], found, requested) - 1)},
         )
 
 
-def smoothness(found: Float[Tensor, "ramp frame 68 3"], asked: Float[Tensor, "ramp frame 68 3"]) -> Smoothness:
+def smoothness(
+    found: Float[Tensor, "ramp frame 68 3"], requested: Float[Tensor, "ramp frame 68 3"]
+) -> Smoothness:
     """Landmarks of unposed faces in mm, of at least three frames."""
-    return smoothness_items(found, asked).report()
+    return smoothness_items(found, requested).report()
 
 
 def smoothness_items(
-    found: Float[Tensor, "ramp frame 68 3"], asked: Float[Tensor, "ramp frame 68 3"]
+    found: Float[Tensor, "ramp frame 68 3"], requested: Float[Tensor, "ramp frame 68 3"]
 ) -> SmoothnessItems:
     """The same ramp by ramp."""
 
@@ -69,4 +71,4 @@ def smoothness_items(
         second = landmarks[:, 2:] - 2 * landmarks[:, 1:-1] + landmarks[:, :-2]
         return second.norm(dim=-1).flatten(1).mean(dim=1).cpu()
 
-    return SmoothnessItems(roughness(found), roughness(asked), found.shape[1])
+    return SmoothnessItems(roughness(found), roughness(requested), found.shape[1])

@@ -1,4 +1,4 @@
-"""What views ask a picture to show: the camera as the judge names it, and where the landmarks are."""
+"""What views ask an image to show: the camera as the judge names it, and where the landmarks are."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,16 +13,20 @@ MM_PER_WORLD = 1000.0
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 
 
-def asked_angle(pose: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 3"]:
+def target_angle(pose: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 3"]:
     """Deep3DFaceRecon's (pitch, yaw, roll) of the generator's (pitch, yaw): of faces seen by a camera without roll."""
     pitch, yaw = pose.unbind(-1)
     return euler_from_rotation(orbit_rotation(pitch, yaw)[1])
 
 
-def asked_landmarks_px(
-    landmarks: FaceLandmarks, world_offset: Float[Tensor, "3"], views: Views, size: int, fov_deg: float = FOV_DEG
+def target_landmarks_px(
+    landmarks: FaceLandmarks,
+    world_offset: Float[Tensor, "3"],
+    views: Views,
+    size: int,
+    fov_deg: float = FOV_DEG,
 ) -> Float[Tensor, "batch 68 2"]:
-    """Index pixels of the face model's landmarks in the generator's picture of the views."""
+    """Index pixels of the face model's landmarks in the generator's image of the views."""
     shape = WORLD_PER_MODEL_UNIT * landmarks.unposed(views.latents.z_id, views.latents.z_exp) + world_offset
     pitch, yaw = views.pose.unbind(-1)
     return orbit_camera(pitch, yaw, size, fov_deg).project(shape)

@@ -1,7 +1,7 @@
 """Is what two views show one surface? One view is warped into the other along the rendered depth.
 
 Every pixel of the target view is carried by its depth to a point in space and from there into the source view. It is
-visible there if the point lies in the picture and, within 5 mm, at the depth that the source view has at that place.
+visible there if the point lies in the image and, within 5 mm, at the depth that the source view has at that place.
 PSNR is that of the mean squared error of the colours of all visible pixels of all pairs, [0, 1] being the range; both
 pixels must be of the head (opacity over 0.99).
 
@@ -129,10 +129,10 @@ def consistency_items(faces: Iterable[tuple[Pairs, Depths]], fov_deg: float = FO
 def warp(
     source: DepthView, target: DepthView, fov_deg: float = FOV_DEG
 ) -> tuple[Float[Tensor, "3 size size"], Tensor]:
-    """The target's picture with the source's colours, and the (size, size) pixels where both see the same point."""
+    """The target's image with the source's colours, and the (size, size) pixels where both see the same point."""
     size = target.rgb.shape[-1]
     rays = _rays(target, fov_deg)
-    x = rays.at(target.depth.reshape(1, -1, 1))[:, :, 0]               # (1, R, 3) world
+    x = rays.at(target.depth.reshape(1, -1, 1))[:, :, 0]  # (1, R, 3) world
     pitch, yaw = source.pose.unbind(-1)
     px = orbit_camera(pitch, yaw, size, fov_deg).project(x)
     px = px.reshape(1, size, size, 2)

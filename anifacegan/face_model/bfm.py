@@ -71,7 +71,9 @@ def _read_bfm(path: Path) -> dict[str, np.ndarray]:
     arrays = {key: np.asarray(file[key]) for key in expected}
     indices = ("tri", "keypoints")
     ranges = dict.fromkeys(expected, (-1e6, 1e6)) | dict.fromkeys(indices, (1, coordinates // 3))
-    check_arrays(path, arrays, {key: Expected("fiu", arrays[key].shape, ranges[key]) for key in expected}, _BFM_ADVICE)
+    check_arrays(
+        path, arrays, {key: Expected("fiu", arrays[key].shape, ranges[key]) for key in expected}, _BFM_ADVICE
+    )
     for key in indices:
         if (arrays[key] % 1 != 0).any():
             raise InputError(f"{path}: key '{key}' holds fractions, expected whole numbers")

@@ -68,7 +68,9 @@ def write_coefficients(path: Path, face: FaceCoefficients) -> None:
     buffer = io.BytesIO()
     scipy.io.savemat(buffer, arrays)
     content = bytearray(buffer.getvalue())
-    content[:116] = b"MATLAB 5.0 MAT-file, written by anifacegan".ljust(116)  # scipy writes the date: not reproducible
+    content[:116] = b"MATLAB 5.0 MAT-file, written by anifacegan".ljust(
+        116
+    )  # scipy writes the date: not reproducible
     write_complete(path, bytes(content))
 
 
@@ -125,11 +127,15 @@ def _array(content: dict, key: str, path: Path) -> np.ndarray:
     expected = _SHAPES[key]
     if key not in content:
         found = ", ".join(sorted(k for k in content if not k.startswith("_"))) or "nothing"
-        raise InputError(f"{path}: no '{key}' in the file (it holds {found}), expected shape {(1, *expected)}")
+        raise InputError(
+            f"{path}: no '{key}' in the file (it holds {found}), expected shape {(1, *expected)}"
+        )
     value = content[key]
     if value.dtype.kind not in "fiu" or value.size != np.prod(expected):
-        raise InputError(f"{path}: '{key}' has shape {value.shape} of {value.dtype}, expected {(1, *expected)} numbers")
-    with np.errstate(over="ignore"):                                   # too large for float32: not finite, below
+        raise InputError(
+            f"{path}: '{key}' has shape {value.shape} of {value.dtype}, expected {(1, *expected)} numbers"
+        )
+    with np.errstate(over="ignore"):  # too large for float32: not finite, below
         value = np.asarray(value, np.float32).reshape(expected)
     if not np.isfinite(value).all():
         raise InputError(f"{path}: '{key}' has {int((~np.isfinite(value)).sum())} values that are not finite")

@@ -16,7 +16,11 @@ from anifacegan.runtime.errors import InputError
 
 PRESETS: dict[str, dict[str, float]] = {
     "smile": {
-        "mouthSmile": 0.8, "cheekSquint": 0.9, "mouthUpperUp": 0.7, "eyeSquint": 0.4, "mouthLowerDown": 0.3,
+        "mouthSmile": 0.8,
+        "cheekSquint": 0.9,
+        "mouthUpperUp": 0.7,
+        "eyeSquint": 0.4,
+        "mouthLowerDown": 0.3,
     },
     "jaw_open": {"jawOpen": 0.9},
     "blink": {"eyeBlink": 1.0},
@@ -63,7 +67,9 @@ def parse_strengths(text: str) -> dict[str, float]:
         except ValueError:
             strength = float("nan")
         if not name or name in strengths or not abs(strength) < float("inf"):
-            raise InputError(f"expression '{text}': cannot read '{item.strip()}', expected name=strength,... each once")
+            raise InputError(
+                f"expression '{text}': cannot read '{item.strip()}', expected name=strength,... each once"
+            )
         strengths[name] = strength
     return strengths
 
@@ -95,7 +101,9 @@ class ExpressionReader:
     pitch_offset: float = 0.0
     """Pitch of a frontal face in ``.mat`` files without an exact pose, radians."""
 
-    def coefficients(self, expression: "str | Path | Float[np.ndarray, '64'] | None") -> Float[np.ndarray, "64"]:
+    def coefficients(
+        self, expression: "str | Path | Float[np.ndarray, '64'] | None"
+    ) -> Float[np.ndarray, "64"]:
         """Of a ``.mat`` file, of names and strengths (``"smile=0.7,blink=0.3"``), of an array; None and ``"neutral"``
         are the neutral face.
 
@@ -125,7 +133,9 @@ class ExpressionReader:
 
     def _named(self, text: str) -> Float[np.ndarray, "64"]:
         if self.basis is None:
-            raise InputError(f"expression '{text}': model '{self.model}' has no named expressions; {self._wanted()}")
+            raise InputError(
+                f"expression '{text}': model '{self.model}' has no named expressions; {self._wanted()}"
+            )
         strengths = parse_strengths(text)
         for name in strengths:
             if name not in self.presets and not self.basis.sides(name):

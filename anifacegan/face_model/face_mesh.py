@@ -49,7 +49,7 @@ class FaceMesh:
 
     @property
     def face(self) -> Bool[np.ndarray, " vertex"]:
-        """Vertices of the face, which nothing covers in a picture: all, where the mesh is no more than a face."""
+        """Vertices of the face, which nothing covers in an image: all, where the mesh is no more than a face."""
         return np.ones(len(self.mean) // 3, bool)
 
 
@@ -76,8 +76,8 @@ def bare_head(
     mesh: FaceMesh, z_id: Float[np.ndarray, "80"], z_exp: Float[np.ndarray, "64"]
 ) -> Float[np.ndarray, "vertex 3"]:
     """Vertices of one face, lids cleared: the same bits whatever the machine's libraries and threads."""
-    codes = np.concatenate([z_id, z_exp]).astype(np.float32)
-    vertices = affine(mesh.mean, mesh.basis, codes).reshape(-1, 3)
+    latents = np.concatenate([z_id, z_exp]).astype(np.float32)
+    vertices = affine(mesh.mean, mesh.basis, latents).reshape(-1, 3)
     return clear_lids(torch.from_numpy(vertices)[None], mesh.eyes)[0].numpy()
 
 
@@ -87,20 +87,22 @@ def clear_lids(
     """Push the outer surface of half-closed lids out of the eyeballs; everything else stays where it is.
 
     A linear model moves lids along chords, through the ball. Each eyeball is measured by the sphere that fits its
-    vertices best. Differentiable; training uses the same geometry as the pictures.
+    vertices best. Differentiable; training uses the same geometry as the images.
     """
     result = vertices.clone()
     for eye in eyes:
         ball = vertices[:, torch.from_numpy(eye.ball).to(vertices.device)]
         lid = torch.from_numpy(eye.lids.astype(np.int64)).to(vertices.device)
         middle = ball.mean(dim=1, keepdim=True)
-        local = ball - middle                                          # (B, N, 3); |p|^2 = 2 p.c + (r^2 - |c|^2)
+        local = ball - middle  # (B, N, 3); |p|^2 = 2 p.c + (r^2 - |c|^2)
         equations = torch.cat([2 * local, torch.ones_like(local[..., :1])], dim=-1)
-        square = equations.transpose(1, 2) @ equations                 # (B, 4, 4)
-        solution = torch.linalg.solve(square, equations.transpose(1, 2) @ local.square().sum(-1, keepdim=True))
+        square = equations.transpose(1, 2) @ equations  # (B, 4, 4)
+        solution = torch.linalg.solve(
+            square, equations.transpose(1, 2) @ local.square().sum(-1, keepdim=True)
+        )
         centre = solution[:, :3, 0]
         radius = (solution[:, 3, 0] + centre.square().sum(-1)).sqrt()
-        centre = centre[:, None] + middle                              # (B, 1, 3)
+        centre = centre[:, None] + middle  # (B, 1, 3)
         outward = vertices[:, lid] - centre
         distance = outward.norm(dim=-1, keepdim=True)
         stretch = (LID_CLEARANCE * radius[:, None, None] / distance).clamp(min=1)
@@ -110,12 +112,12 @@ def clear_lids(
 
 @kernel(fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def affine(mean, basis, codes):
+def affine(mean, basis, latents):
     """mean + basis @ codes, one row after another: the same bits whatever the number of threads of a BLAS."""
     out = np.empty_like(mean)
     for row in range(len(mean)):
         total = np.float32(0)
-        for column in range(len(codes)):
-            total += basis[row, column] * codes[column]
+        for column in range(len(latents)):
+            total += basis[row, column] * latents[column]
         out[row] = mean[row] + total
     return out

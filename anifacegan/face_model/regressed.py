@@ -13,12 +13,12 @@ from anifacegan.geometry.cameras import FOV_DEG, Camera, euler_rotation, reconst
 
 CameraKind = Literal["generator", "deep3dfacerecon"]
 SCALE_FLOOR = 1e-3
-"""Smallest scale of an output: a coefficient that is the same in all pictures is predicted as its mean."""
+"""Smallest scale of an output: a coefficient that is the same in all images is predicted as its mean."""
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Coefficients of the faces in a batch of pictures; see :class:`anifacegan.coefficients.FaceCoefficients`."""
+    """Coefficients of the faces in a batch of images; see :class:`anifacegan.coefficients.FaceCoefficients`."""
 
     id: Float[Tensor, "batch 80"]
     exp: Float[Tensor, "batch 64"]
@@ -75,7 +75,7 @@ class FaceLandmarks(nn.Module):
         )
 
     def pixels(self, face: Reconstruction, size: int) -> Float[Tensor, "batch 68 2"]:
-        """Index pixels (x right, y down) in a picture of this size."""
+        """Index pixels (x right, y down) in an image of this size."""
         camera = coefficient_camera(face.angle, face.trans, size, self.camera)
         return camera.project(self.unposed(face.id, face.exp))
 

@@ -1,6 +1,6 @@
 """Position maps of a face model: where a camera's rays meet the mesh of given coefficients.
 
-The mesh is the bare head with its lids cleared, as in the synthetic pictures. What is compared is its face
+The mesh is the bare head with its lids cleared, as in the synthetic images. What is compared is its face
 (:attr:`anifacegan.face_mesh.FaceMesh.face`).
 """
 
@@ -19,12 +19,12 @@ from anifacegan.geometry.rasterization.rasterizer import Backend, interpolate, r
 
 @dataclass(frozen=True)
 class SurfaceMap:
-    """The mesh on the rays of some pictures, row by row from the top left."""
+    """The mesh on the rays of some images, row by row from the top left."""
 
     x_mesh: Float[Tensor, "batch ray 3"]
     """World units; zero where the ray meets no mesh."""
     share: Float[Tensor, "batch ray"]
-    """1 / (face pixels of the picture) on the face, 0 elsewhere: the weights of a mean over the face."""
+    """1 / (face pixels of the image) on the face, 0 elsewhere: the weights of a mean over the face."""
 
 
 class FaceSurfaces(nn.Module):
@@ -72,5 +72,5 @@ class FaceSurfaces(nn.Module):
     ) -> Float[Tensor, "batch vertex 3"]:
         """Compute the vertices of the expressive faces, world units."""
         coefficients = torch.cat([z_id, z_exp], dim=1)
-        shape = self.mean + coefficients @ self.basis.T                # (B, 3V)
+        shape = self.mean + coefficients @ self.basis.T  # (B, 3V)
         return WORLD_PER_MODEL_UNIT * clear_lids(shape.unflatten(1, (-1, 3)), self.eyes) + self.world_offset

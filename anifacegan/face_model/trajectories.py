@@ -16,7 +16,7 @@ from anifacegan.face_model.expressions import ExpressionReader
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.resources import located
-from anifacegan.runtime.typed_config import several
+from anifacegan.runtime.typed_config import as_tuple
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def through(values: Float[np.ndarray, "value *dim"], frames: int) -> Float[np.nd
         return values[_spread(count, frames)]
     if count == 1:
         return np.repeat(values, frames, axis=0)
-    keys = _spread(frames, count)                                      # the frame of each value
+    keys = _spread(frames, count)  # the frame of each value
     flat = values.reshape(count, -1)
     columns = [np.interp(np.arange(frames), keys, column) for column in flat.T]
     return np.stack(columns, axis=-1).reshape(frames, *values.shape[1:])
@@ -73,7 +73,9 @@ def in_turn(
         InputError: fewer frames than expressions.
     """
     if frames < expressions:
-        raise InputError(f"frames is {frames}, expected at least one for each of the {expressions} expressions")
+        raise InputError(
+            f"frames is {frames}, expected at least one for each of the {expressions} expressions"
+        )
     which = np.arange(frames) * expressions // frames
     parts = []
     for share in np.bincount(which, minlength=expressions):
@@ -88,7 +90,11 @@ def in_turn(
 
 def check_views(pitch: Float[np.ndarray, "frame"], yaw: Float[np.ndarray, "frame"]) -> None:
     """Raise InputError where a view is too far from frontal to be drawn."""
-    wrong = ~(from_frontal(pitch, yaw) <= WIDEST_VIEW_RAD) | (np.abs(pitch) > math.pi / 2) | (np.abs(yaw) > math.pi / 2)
+    wrong = (
+        ~(from_frontal(pitch, yaw) <= WIDEST_VIEW_RAD)
+        | (np.abs(pitch) > math.pi / 2)
+        | (np.abs(yaw) > math.pi / 2)
+    )
     if wrong.any():
         k = int(wrong.argmax())
         raise InputError(
@@ -114,7 +120,7 @@ class DriveConfig:
     frames: int | None = None
     """Frames of each person. null: one for each file of a folder, 50 otherwise."""
     yaw: float | tuple[float, ...] = (-0.35, 0.35)
-    """Radians from frontal, positive: the face turns to the picture's right. One value, or values to pass through
+    """Radians from frontal, positive: the face turns to the image's right. One value, or values to pass through
     from the first frame to the last; a single frame shows the last."""
     pitch: float | tuple[float, ...] = 0.0
     """Radians from frontal, positive: the face looks down. One value, or values to pass through."""
@@ -140,7 +146,7 @@ class Expression:
     """The .mat that it is from."""
 
 
-def asked_expressions(
+def requested_expressions(
     drive: DriveConfig, reader: ExpressionReader, home: Path | None
 ) -> tuple[list[Expression], bool]:
     """Read what ``expression`` names, and say whether it is a folder: a sequence.
@@ -149,22 +155,24 @@ def asked_expressions(
         InputError: an unknown name, a file that is not there or does not fit the model, or a folder without .mat
             files.
     """
-    asked = several(drive.expression)
-    folder = located(Path(asked[0]), home)
-    is_sequence = len(asked) == 1 and folder.is_dir()
+    requested = as_tuple(drive.expression)
+    folder = located(Path(requested[0]), home)
+    is_sequence = len(requested) == 1 and folder.is_dir()
     if is_sequence:
-        asked = tuple(str(path) for path in sorted(folder.glob("*.mat")))
-        if not asked:
+        requested = tuple(str(path) for path in sorted(folder.glob("*.mat")))
+        if not requested:
             raise InputError(f"{folder}: holds no .mat file, expected a sequence of them")
     expressions = []
-    for text in asked:
+    for text in requested:
         path = located(Path(text), home)
         if text.endswith(".mat"):
             expressions.append(Expression(path.stem, reader.coefficients(path), path))
         elif path.is_dir():
             raise InputError(f"{path}: is a folder, which has to be the only expression")
         elif path.is_file() or "/" in text:
-            raise InputError(f"{path}: no .mat file and no folder, expected one or names such as smile=0.7,blink=0.3")
+            raise InputError(
+                f"{path}: no .mat file and no folder, expected one or names such as smile=0.7,blink=0.3"
+            )
         else:
             expressions.append(Expression(text, reader.coefficients(text)))
     return expressions, is_sequence
@@ -215,7 +223,7 @@ def _poses(expressions: list[Expression], pitch_offset: float) -> Float[np.ndarr
 
 def float_array(value: float | tuple[float, ...] | None) -> Float[np.ndarray, "value"]:
     """Make an array of one value or several; None is a single zero."""
-    return np.array([0.0] if value is None else several(value), np.float64)
+    return np.array([0.0] if value is None else as_tuple(value), np.float64)
 
 
 def require_finite(name: str, value: float | tuple[float, ...] | None) -> None:

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 FOV_DEG = 12.0
-"""Field of view of the generator's camera, and of the pictures that are drawn with it, over the image height."""
+"""Field of view of the generator's camera, and of the images that are drawn with it, over the image height."""
 RECONSTRUCTION_FOCAL_PX = 1015.0
 """Deep3DFaceRecon's focal length for its 224 px image."""
 RECONSTRUCTION_SIZE_PX = 224
@@ -98,7 +98,7 @@ def orbit_rotation(
     polar, azimuth = math.pi / 2 - pitch, math.pi / 2 + yaw
     origin = torch.stack(
         [polar.sin() * azimuth.cos(), polar.cos(), polar.sin() * azimuth.sin()], dim=-1
-    )                                                                  # (B, 3), unit length
+    )  # (B, 3), unit length
     world_up = origin.new_tensor([0.0, 1.0, 0.0]).expand_as(origin)
     right = torch.nn.functional.normalize(torch.cross(world_up, origin, dim=-1), dim=-1)
     up = torch.cross(origin, right, dim=-1)
@@ -119,7 +119,9 @@ def orbit_camera(
     return Camera(axes, translation, half / math.tan(math.radians(fov_deg / 2)), half, size)
 
 
-def reconstruction_camera(angle: Float[Tensor, "batch 3"], trans: Float[Tensor, "batch 3"], size: int) -> Camera:
+def reconstruction_camera(
+    angle: Float[Tensor, "batch 3"], trans: Float[Tensor, "batch 3"], size: int
+) -> Camera:
     """Deep3DFaceRecon's camera, for points in model units: pose the face, look at it from (0, 0, 10).
 
     Its principal point is the middle of the image, which in index coordinates is (size - 1) / 2.
@@ -129,7 +131,9 @@ def reconstruction_camera(angle: Float[Tensor, "batch 3"], trans: Float[Tensor, 
     return Camera(euler_rotation(angle), trans - distance, focal, (size - 1) / 2, size)
 
 
-def landmarks_224(camera: Camera, landmarks: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 2"]:
+def landmarks_224(
+    camera: Camera, landmarks: Float[Tensor, "batch point 3"]
+) -> Float[Tensor, "batch point 2"]:
     """Landmarks as ``lm68`` holds them: pixels of a 224 px frame with y up, whatever the camera's size."""
     last = RECONSTRUCTION_SIZE_PX - 1
     scaled = camera.project(landmarks) / (camera.size - 1) * last

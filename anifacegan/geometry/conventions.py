@@ -12,12 +12,10 @@ Both are measured in **world units**: the camera orbits the origin at distance 1
 fills about the cube [-1, 1]^3. A morphable model has units of its own (see :mod:`anifacegan.morphable`).
 """
 
-
-
 BOX = 0.12
 """World units per network unit."""
 BACKGROUND_Z = -BOX
-"""The background of synthetic pictures is painted on the plane z = this, world units; nothing behind it is seen."""
+"""The background of synthetic images is painted on the plane z = this, world units; nothing behind it is seen."""
 
 ID_DIM = 80
 EXP_DIM = 64

@@ -17,7 +17,9 @@ class Crossings:
     fraction: Float[Tensor, "batch ray level"]
     """How far the crossing lies between that sample and the next, in [0, 1]."""
 
-    def interpolate(self, samples: Float[Tensor, "batch ray sample dim"]) -> Float[Tensor, "batch ray level dim"]:
+    def interpolate(
+        self, samples: Float[Tensor, "batch ray sample dim"]
+    ) -> Float[Tensor, "batch ray level dim"]:
         """A quantity known at the samples of a ray, at its crossings."""
         index = self.interval[..., None].expand(*self.interval.shape, samples.shape[-1])
         near, far = samples.gather(2, index), samples.gather(2, index + 1)
@@ -30,11 +32,11 @@ def first_crossings(s: Float[Tensor, "batch ray sample"], levels: Float[Tensor, 
     A level whose first crossing rises is missed, even if s falls through it later (method, section 1, step 3).
     Differentiable in s through the fraction.
     """
-    above = s[..., None, :] >= levels[:, None]                         # (B, R, L, S)
-    changes = above[..., 1:] != above[..., :-1]                        # (B, R, L, S-1)
-    interval = changes.to(torch.uint8).argmax(dim=-1)                  # first True; 0 where there is none
+    above = s[..., None, :] >= levels[:, None]  # (B, R, L, S)
+    changes = above[..., 1:] != above[..., :-1]  # (B, R, L, S-1)
+    interval = changes.to(torch.uint8).argmax(dim=-1)  # first True; 0 where there is none
     falls = above[..., :-1] & changes
-    hit = falls.gather(-1, interval[..., None])[..., 0]                # (B, R, L)
+    hit = falls.gather(-1, interval[..., None])[..., 0]  # (B, R, L)
     interval = torch.where(hit, interval, 0)
     s_near, s_far = s.gather(-1, interval), s.gather(-1, interval + 1)
     fraction = torch.where(hit, fraction_between(s_near, s_far, levels), 0.0)
@@ -47,5 +49,5 @@ def fraction_between(
     """How far the level lies between two samples between which s falls, in [0, 1]; 0 where it does not fall."""
     span = s_near - s_far
     falls = span > 0
-    span = torch.where(falls, span, 1.0)                               # no 0 / 0, in the gradient neither
+    span = torch.where(falls, span, 1.0)  # no 0 / 0, in the gradient neither
     return torch.where(falls, (s_near - level) / span, 0.0).clamp(0, 1)

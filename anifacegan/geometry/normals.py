@@ -57,8 +57,16 @@ def vertex_normals_numba(vertices, triangles):
     out = np.zeros_like(vertices)
     for t in range(len(triangles)):
         a, b, c = triangles[t]
-        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
-        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
+        ux, uy, uz = (
+            vertices[b, 0] - vertices[a, 0],
+            vertices[b, 1] - vertices[a, 1],
+            vertices[b, 2] - vertices[a, 2],
+        )
+        vx, vy, vz = (
+            vertices[c, 0] - vertices[a, 0],
+            vertices[c, 1] - vertices[a, 1],
+            vertices[c, 2] - vertices[a, 2],
+        )
         x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
         for vertex in (a, b, c):
             out[vertex, 0] += x
@@ -103,14 +111,14 @@ class VertexTriangles:
         self.triangles = triangles.astype(np.int64)
         corners = self.triangles.reshape(-1)
         order = corners.argsort(kind="stable")
-        self.triangle = order // 3                                     # vertex by vertex, from first[vertex] on
+        self.triangle = order // 3  # vertex by vertex, from first[vertex] on
         self.first = np.searchsorted(corners[order], np.arange(vertices + 1))
 
-    def around(self, chosen: Int[np.ndarray, " point"]) -> Rings:
+    def around(self, selected: Int[np.ndarray, " point"]) -> Rings:
         """The rings of some vertices, which may repeat."""
-        counts = self.first[chosen + 1] - self.first[chosen]
-        owner = np.repeat(np.arange(len(chosen)), counts)
+        counts = self.first[selected + 1] - self.first[selected]
+        owner = np.repeat(np.arange(len(selected)), counts)
         place = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
-        corners = self.triangles[self.triangle[self.first[chosen][owner] + place]]
+        corners = self.triangles[self.triangle[self.first[selected][owner] + place]]
         vertices, index = np.unique(corners, return_inverse=True)
-        return Rings(vertices, index.reshape(-1, 3), owner, len(chosen))
+        return Rings(vertices, index.reshape(-1, 3), owner, len(selected))

@@ -47,7 +47,7 @@ def pixel_rays(
     tan = math.tan(math.radians(fov_deg / 2))
     in_camera = torch.stack(
         [(x_px / half - 1) * tan, (1 - y_px / half) * tan, -torch.ones_like(x_px)], dim=-1
-    )                                                                  # (B, R, 3)
+    )  # (B, R, 3)
     directions = torch.nn.functional.normalize(in_camera, dim=-1) @ axes.transpose(1, 2)
     return Rays(origin[:, None].expand_as(directions), directions)
 
@@ -59,11 +59,13 @@ def image_rays(
     index = torch.arange(size, dtype=pitch.dtype, device=pitch.device)
     y_px, x_px = torch.meshgrid(index, index, indexing="ij")
     grid = (len(pitch), size * size)
-    return pixel_rays(pitch, yaw, x_px.reshape(1, -1).expand(grid), y_px.reshape(1, -1).expand(grid), size, fov_deg)
+    return pixel_rays(
+        pitch, yaw, x_px.reshape(1, -1).expand(grid), y_px.reshape(1, -1).expand(grid), size, fov_deg
+    )
 
 
 @dataclass(frozen=True)
-class MarchConfig:
+class RaySamplingConfig:
     """How a ray looks for the manifolds."""
 
     near: float = 0.88

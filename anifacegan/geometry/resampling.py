@@ -17,7 +17,7 @@ from torch import Tensor
 def resample(
     images: Float[Tensor, "batch channel size size"], size: int
 ) -> Float[Tensor, "batch channel new_size new_size"]:
-    """Square pictures at another size, without aliasing; differentiable."""
+    """Square images at another size, without aliasing; differentiable."""
     if images.shape[-1] == size:
         return images
     weights = resampling_weights(images.shape[-1], size).to(images)
@@ -27,17 +27,15 @@ def resample(
 @lru_cache(maxsize=16)
 def resampling_weights(size: int, new_size: int) -> Float[Tensor, "new_size size"]:
     """Weights of the old pixels of a row in each new one: a triangle that reaches the neighbours' centres."""
-    step = (size - 1) / max(new_size - 1, 1)                           # old pixels from one new centre to the next
-    with torch.inference_mode(False):                                  # kept for callers that need gradients, too
+    step = (size - 1) / max(new_size - 1, 1)  # old pixels from one new centre to the next
+    with torch.inference_mode(False):  # kept for callers that need gradients, too
         centres = step * torch.arange(new_size, dtype=torch.float64)
         distance = (centres[:, None] - torch.arange(size, dtype=torch.float64)).abs()
         weights = (1 - distance / max(step, 1.0)).clamp(min=0)
         return (weights / weights.sum(dim=1, keepdim=True)).float()
 
 
-def to_grid(
-    pixels: Float[Tensor, "*place 2"], width: int, height: int
-) -> Float[Tensor, "*place 2"]:
+def to_grid(pixels: Float[Tensor, "*place 2"], width: int, height: int) -> Float[Tensor, "*place 2"]:
     """Index pixels (x right, y down) as ``grid_sample`` with ``align_corners`` takes them: -1 to 1."""
     return 2 * pixels / pixels.new_tensor([width - 1, height - 1]) - 1
 

@@ -9,7 +9,7 @@ The generated surface against the face model's, on the rays of one camera (metho
 x_seen is the mean of the points that a ray sees, weighted as it sees them, without the background plane. Both
 points lie on the same ray. World units.
 
-The face that a picture shows against the one that was asked for, by its landmarks (method, section 4, L_lm).
+The face that an image shows against the one that was asked for, by its landmarks (method, section 4, L_lm).
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.runtime.distributed import ALONE, Workers
+from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 
 SMOOTHNESS_WIDTH = 0.002
 """Full width, per axis, of the uniform step between neighbours."""
@@ -27,7 +27,7 @@ def deformation_error(
     delta: Float[Tensor, "batch point 3"],
     delta_reference: Float[Tensor, "batch point 3"],
     confidence: Float[Tensor, "batch point"],
-    workers: Workers = ALONE,
+    workers: Workers = SINGLE_PROCESS,
 ) -> Float[Tensor, ""]:
     """L_3DMM: mean squared length of D(x) - (neutral vertex - expressive vertex), weighted by confidence."""
     squared = (delta - delta_reference).square().sum(-1)
@@ -62,14 +62,14 @@ def surface_error(
     """L_Ch: sum the distances of the rays' surface points from the mesh, each times its share in the mean.
 
     All points are in world units. ``opacity`` is the weight of a ray's foreground, in [0, 1]. A transparent ray
-    keeps its share and adds nothing, so parts of a picture add up to the whole. Differentiable in ``x_seen``.
+    keeps its share and adds nothing, so parts of an image add up to the whole. Differentiable in ``x_seen``.
     """
     opaque = opacity >= OPAQUE
     return (share * opaque * (x_seen - x_mesh).abs().sum(dim=-1)).sum()
 
 
 def landmark_error(
-    found: Float[Tensor, "batch landmark 3"], wanted: Float[Tensor, "batch landmark 3"]
+    found: Float[Tensor, "batch landmark 3"], target: Float[Tensor, "batch landmark 3"]
 ) -> Float[Tensor, ""]:
-    """L_lm: mean squared distance over pictures and landmarks, in the squared unit of the points."""
-    return (found - wanted).square().sum(-1).mean()
+    """L_lm: mean squared distance over images and landmarks, in the squared unit of the points."""
+    return (found - target).square().sum(-1).mean()

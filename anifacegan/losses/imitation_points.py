@@ -37,7 +37,7 @@ OPEN_LIPS = 0.001
 """Lips are open where they are this far apart, world units."""
 REACH = math.sqrt(1e-5)
 """Distance from the mesh at which nothing is known of a point any more, world units: 3.2 mm."""
-CURTAIN_DEPTH = 0.002
+MOUTH_GAP_DEPTH = 0.002
 """Standard deviation of curtain points along z, world units."""
 
 
@@ -80,7 +80,7 @@ class MeshSampler:
 
     def __init__(self, mesh: FaceMesh, visible: SeenVertices) -> None:
         self.visible, self.eyes = visible, mesh.eyes
-        self.basis = torch.from_numpy(mesh.basis).reshape(-1, 3, mesh.basis.shape[1])      # (V, 3, 144)
+        self.basis = torch.from_numpy(mesh.basis).reshape(-1, 3, mesh.basis.shape[1])  # (V, 3, 144)
         self.mean = torch.from_numpy(mesh.mean).reshape(-1, 3)
         self.offset = torch.from_numpy(mesh.world_offset)
         self.triangles = VertexTriangles(mesh.triangles, len(self.mean))
@@ -96,8 +96,10 @@ class MeshSampler:
 
     def vertices(self, count: int, rng: torch.Generator) -> Int[np.ndarray, " point"]:
         """Indices of random vertices, those that move more often than those that do not."""
-        chosen = torch.searchsorted(self.cumulative, torch.rand(count, generator=rng)).clamp(max=len(self.mean) - 1)
-        return chosen.numpy()
+        selected = torch.searchsorted(self.cumulative, torch.rand(count, generator=rng)).clamp(
+            max=len(self.mean) - 1
+        )
+        return selected.numpy()
 
     def points(
         self,
@@ -113,9 +115,9 @@ class MeshSampler:
         """
         drawn = self.vertices(count, rng)
         rings = self.triangles.around(drawn if beside else drawn[:0])
-        chosen = np.concatenate([drawn, rings.vertices, self.balls])
-        eyes = self._eyes_among(chosen)
-        neutral, expressive = (clear_lids(shape, eyes) for shape in self._shapes(chosen, z_id, z_exp))
+        selected = np.concatenate([drawn, rings.vertices, self.balls])
+        eyes = self._eyes_among(selected)
+        neutral, expressive = (clear_lids(shape, eyes) for shape in self._shapes(selected, z_id, z_exp))
         bits = self.visible[items][:, drawn // 8]
         seen = (bits >> (7 - drawn % 8)) & 1
         points = MeshPoints(
@@ -128,7 +130,7 @@ class MeshSampler:
         normals = rings.normals(expressive[:, count : count + len(rings.vertices)])
         return points.beside(normals, beside * (2 * torch.rand(count, generator=rng) - 1))
 
-    def curtain(
+    def mouth_gap(
         self,
         z_id: Float[Tensor, "batch 80"],
         z_exp: Float[Tensor, "batch 64"],
@@ -147,37 +149,42 @@ class MeshSampler:
         neutral, expressive = self._shapes(self.lips, z_id, z_exp)
         upper, lower = on_contours(WORLD_PER_MODEL_UNIT * expressive + self.offset)
         x_target = torch.lerp(upper, lower, across)
-        x_target[..., 2] += CURTAIN_DEPTH * torch.randn(x_target.shape[:2], generator=rng)
+        x_target[..., 2] += MOUTH_GAP_DEPTH * torch.randn(x_target.shape[:2], generator=rng)
         return MeshPoints(
             x_target=x_target,
             delta=torch.lerp(*on_contours(WORLD_PER_MODEL_UNIT * (neutral - expressive)), across),
             visible=((upper - lower).norm(dim=-1) > OPEN_LIPS).to(x_target),
         )
 
-    def identity_points(self, z_id: Float[Tensor, "batch 80"], count: int, rng: torch.Generator) -> IdentityPoints:
+    def identity_points(
+        self, z_id: Float[Tensor, "batch 80"], count: int, rng: torch.Generator
+    ) -> IdentityPoints:
         """``count`` random vertices of neutral faces, the same for the whole batch."""
-        chosen = self.vertices(count, rng)
-        step = torch.einsum("vck,bk->bvc", self.basis[chosen][..., :ID_DIM], z_id)
+        selected = self.vertices(count, rng)
+        step = torch.einsum("vck,bk->bvc", self.basis[selected][..., :ID_DIM], z_id)
         return IdentityPoints(
-            x_template=WORLD_PER_MODEL_UNIT * (self.mean[chosen] + step) + self.offset,
+            x_template=WORLD_PER_MODEL_UNIT * (self.mean[selected] + step) + self.offset,
             to_mean=-WORLD_PER_MODEL_UNIT * step,
         )
 
     def _shapes(
-        self, chosen: Int[np.ndarray, " point"], z_id: Float[Tensor, "batch 80"], z_exp: Float[Tensor, "batch 64"]
+        self,
+        selected: Int[np.ndarray, " point"],
+        z_id: Float[Tensor, "batch 80"],
+        z_exp: Float[Tensor, "batch 64"],
     ) -> tuple[Float[Tensor, "batch point 3"], Float[Tensor, "batch point 3"]]:
         """Neutral and expressive vertices in model units, lids as the linear model has them."""
-        basis, mean = self.basis[chosen], self.mean[chosen]
+        basis, mean = self.basis[selected], self.mean[selected]
         neutral = mean + torch.einsum("vck,bk->bvc", basis[..., :ID_DIM], z_id)
         return neutral, neutral + torch.einsum("vck,bk->bvc", basis[..., ID_DIM:], z_exp)
 
-    def _eyes_among(self, chosen: Int[np.ndarray, " point"]) -> tuple[Eye, ...]:
+    def _eyes_among(self, selected: Int[np.ndarray, " point"]) -> tuple[Eye, ...]:
         """The eyes in terms of the chosen vertices, which end with fixed ones of the eyeballs: these alone count."""
-        first = len(chosen) - len(self.balls)
+        first = len(selected) - len(self.balls)
         return tuple(
             Eye(
                 ball=first + EYE_SAMPLES * k + np.arange(EYE_SAMPLES),
-                lids=np.flatnonzero(np.isin(chosen, eye.lids)),
+                lids=np.flatnonzero(np.isin(selected, eye.lids)),
             )
             for k, eye in enumerate(self.eyes)
         )

@@ -56,7 +56,7 @@ class AlignmentField(nn.Module):
 
     def bind(self, z_id: Float[Tensor, "batch id_dim"]) -> "BoundAlignment":
         """The field of one person: template points (B, N, 3) -> steps to the mean head (B, N, 3)."""
-        basis = self.head.weight.reshape(3, ID_DIM, -1)                # (3, id, hidden)
+        basis = self.head.weight.reshape(3, ID_DIM, -1)  # (3, id, hidden)
         with full_precision(z_id):
             head = self.config.output_scale * torch.einsum("cih,bi->bhc", basis, z_id)
         return BoundAlignment([layer.linear for layer in self.layers], self.config.frequency, head)
@@ -75,5 +75,5 @@ class BoundAlignment:
         with full_precision(h):
             h = torch.sin(self.frequency * self.layers[0](h))
         for layer in self.layers[1:]:
-            h = torch.sin(self.frequency * layer(h))                   # (B, N, hidden)
+            h = torch.sin(self.frequency * layer(h))  # (B, N, hidden)
         return (h @ self.head).to(x_template)

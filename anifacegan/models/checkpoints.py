@@ -93,7 +93,7 @@ def write_model_folder(folder: Path, tensors: dict[str, Tensor], card: dict[str,
     """
     with filled_when_complete(folder) as temporary:
         content = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
-        (temporary / TENSORS).write_bytes(content)                     # save_file hides what the disk says
+        (temporary / TENSORS).write_bytes(content)  # save_file hides what the disk says
         (temporary / CARD).write_text(yaml.safe_dump(card, sort_keys=False, width=110))
 
 
@@ -129,7 +129,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 def read_card(path: Path) -> dict:
     """The card's keys and values; InputError where there is none."""
     if not path.is_file():
-        raise InputError(f"{path}: no such file; a model folder holds {CARD} and {TENSORS}, or the released files")
+        raise InputError(
+            f"{path}: no such file; a model folder holds {CARD} and {TENSORS}, or the released files"
+        )
     try:
         content = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -214,7 +216,9 @@ def load_prior(folder: Path) -> Prior:
     content = read_card(folder / CARD)
     sizes = content.pop("prior", None)
     if not isinstance(sizes, dict):
-        raise InputError(f"{folder / CARD}: 'prior' holds {sizes!r}, expected keys and values; is it a prior's card?")
+        raise InputError(
+            f"{folder / CARD}: 'prior' holds {sizes!r}, expected keys and values; is it a prior's card?"
+        )
     config = from_plain(CoefficientVAEConfig, sizes, str(folder / CARD), "prior.")
     card = from_plain(PriorCard, content, str(folder / CARD))
     vae = CoefficientVAE(DIMS[card.kind], config)
@@ -237,16 +241,16 @@ def load_fitting_prior(folder: Path, kind: Kind, face_model: str, config: Coeffi
         raise InputError(
             f"{option}: {folder} belongs to face model '{prior.card.face_model}', expected '{face_model}' as the data"
         )
-    for name, wanted in vars(config).items():
+    for name, target in vars(config).items():
         came = getattr(prior.vae.config, name)
-        if came != wanted:
+        if came != target:
             raise InputError(
-                f"{option}: {folder} has {name} {came}, expected {wanted} as generator.{kind}_prior.{name}"
+                f"{option}: {folder} has {name} {came}, expected {target} as generator.{kind}_prior.{name}"
             )
     return prior
 
 
-DEEP3D = ReconstructionConfig(trunk="resnet50", size=224, camera="deep3dfacerecon")
+DEEP3D = ReconstructionConfig(backbone="resnet50", size=224, camera="deep3dfacerecon")
 """The released network."""
 _NETWORK = "net_recon"
 
@@ -311,7 +315,9 @@ def weights_sha256(path: Path) -> str:
 def _load_folder(folder: Path) -> tuple[ReconstructionNetwork, ReconstructionCard]:
     content = read_card(folder / CARD)
     if "reconstruction" not in content:
-        raise InputError(f"{folder / CARD}: no key 'reconstruction', expected a face reconstruction network's card")
+        raise InputError(
+            f"{folder / CARD}: no key 'reconstruction', expected a face reconstruction network's card"
+        )
     sizes = content.pop("reconstruction")
     if not isinstance(sizes, dict):
         raise InputError(f"{folder / CARD}: 'reconstruction' holds {sizes!r}, expected keys and values")
@@ -328,12 +334,12 @@ def load_deep3dfacerecon(path: Path) -> ReconstructionNetwork:
     """Deep3DFaceRecon's ResNet-50 with the user's own copy of its weights."""
     tensors = _released_tensors(path)
     network = ReconstructionNetwork(DEEP3D)
-    expected = network.trunk.state_dict()
+    expected = network.backbone.state_dict()
     for name, like in expected.items():
-        if name.endswith("num_batches_tracked"):                       # older versions of PyTorch did not count
+        if name.endswith("num_batches_tracked"):  # older versions of PyTorch did not count
             tensors.setdefault(name, like)
     check_state(path, tensors, expected)
-    network.trunk.load_state_dict(tensors)
+    network.backbone.load_state_dict(tensors)
     return network.eval()
 
 

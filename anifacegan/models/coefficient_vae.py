@@ -54,7 +54,9 @@ class CoefficientVAE(nn.Module):
 
         def stack(first_dim: int) -> nn.Sequential:
             dims = [first_dim] + [width] * config.layers
-            return nn.Sequential(*(nn.Sequential(nn.Linear(i, o), nn.LeakyReLU(LEAK)) for i, o in pairwise(dims)))
+            return nn.Sequential(
+                *(nn.Sequential(nn.Linear(i, o), nn.LeakyReLU(LEAK)) for i, o in pairwise(dims))
+            )
 
         self.encoder = stack(dim)
         self.mean = nn.Linear(width, config.latent_dim)
@@ -75,7 +77,9 @@ class CoefficientVAE(nn.Module):
         return self.config.latent_dim >= dim and self.config.hidden_dim >= 2 * dim
 
     @torch.no_grad()
-    def start_as_identity(self, mean: Float[Tensor, "dim"], root: Float[Tensor, "dim dim"], variance: float) -> None:
+    def start_as_identity(
+        self, mean: Float[Tensor, "dim"], root: Float[Tensor, "dim dim"], variance: float
+    ) -> None:
         """Set the weights so that the code is the whitened coefficients, and decoding gives them back exactly.
 
         Every quantity x travels as the pair LeakyReLU(x), LeakyReLU(-x), whose difference is (1 + leak) x. Decoded
@@ -87,10 +91,10 @@ class CoefficientVAE(nn.Module):
         """
         dim = len(mean)
         if not self.passes(dim):
-            wanted = f"latent_dim >= {dim} and hidden_dim >= {2 * dim}"
-            raise ValueError(f"a prior of {dim} coefficients needs {wanted}, got {self.config}")
+            target = f"latent_dim >= {dim} and hidden_dim >= {2 * dim}"
+            raise ValueError(f"a prior of {dim} coefficients needs {target}, got {self.config}")
         for linear in (module for module in self.modules() if isinstance(module, nn.Linear)):
-            linear.weight.mul_(0.05)                                   # the units that are left over
+            linear.weight.mul_(0.05)  # the units that are left over
             linear.bias.zero_()
         unpair = torch.eye(dim) / (1 + LEAK)
         pass_on = torch.cat([torch.cat([unpair, -unpair], dim=1), torch.cat([-unpair, unpair], dim=1)])

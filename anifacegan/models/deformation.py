@@ -84,5 +84,5 @@ class BoundDeformation:
     def __call__(self, x_target: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
         h = x_target / BOX
         for layer in self.layers:
-            h = layer(h)                                               # (B, N, hidden)
+            h = layer(h)  # (B, N, hidden)
         return self.output_scale * self.head(h).to(x_target)

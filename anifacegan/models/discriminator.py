@@ -1,12 +1,12 @@
-"""The discriminator: how real a picture looks, and how its head is turned (method, section 4).
+"""The discriminator: how real an image looks, and how its head is turned (method, section 4).
 
 A residual encoder of the pi-GAN family (Chan et al. 2021; the coordinates after Liu et al. 2018). A 1x1 convolution
 from the colours, one block for every halving of the resolution down to 2x2, a 2x2 convolution to three numbers. Both
-branches of a block are blurred before they are halved (Zhang 2019), so a picture that moves by a pixel keeps its score:
+branches of a block are blurred before they are halved (Zhang 2019), so an image that moves by a pixel keeps its score:
 
     y = halve(act(conv(act(conv(x))))),    block(x) = (y + project(halve(x))) / sqrt(2)
 
-Pictures are in [-1, 1], as (B, 3, H, W).
+Images are in [-1, 1], as (B, 3, H, W).
 """
 
 import math
@@ -27,7 +27,7 @@ SIZES = (16, 32, 64, 128, 256, 512)
 @dataclass(frozen=True)
 class DiscriminatorConfig:
     size: int = 128
-    """Height and width of the pictures in pixels: a power of two from 16 to 512."""
+    """Height and width of the images in pixels: a power of two from 16 to 512."""
     capacity: int = 8192
     """Channels at a resolution are this over the resolution, at most max_channels: 64 at 128 pixels."""
     max_channels: int = 400
@@ -44,7 +44,7 @@ class DiscriminatorConfig:
 
     @property
     def resolutions(self) -> list[int]:
-        """From the picture's to 2, halved from block to block."""
+        """From the image's to 2, halved from block to block."""
         return [2**k for k in range(int(math.log2(self.size)), 0, -1)]
 
     def channels(self, resolution: int) -> int:
@@ -53,16 +53,16 @@ class DiscriminatorConfig:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the discriminator makes of some pictures."""
+    """What the discriminator makes of some images."""
 
     logit: Float[Tensor, "batch"]
-    """Log odds that the picture is real."""
+    """Log odds that the image is real."""
     pose: Float[Tensor, "batch 2"]
     """(pitch, yaw), radians relative to frontal, signs of :mod:`anifacegan.cameras`."""
 
 
 class Discriminator(nn.Module):
-    """Pictures in, a score and a pose each."""
+    """Images in, a score and a pose each."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
@@ -86,13 +86,13 @@ class Discriminator(nn.Module):
         return self
 
     def forward(self, image: Float[Tensor, "batch 3 size size"]) -> Judgement:
-        """Raises ValueError for pictures of another size than the configuration's."""
+        """Raises ValueError for images of another size than the configuration's."""
         if image.shape[-1] != self.config.size:
-            raise ValueError(f"pictures are {image.shape[-1]} pixels wide, expected {self.config.size}")
+            raise ValueError(f"images are {image.shape[-1]} pixels wide, expected {self.config.size}")
         h = functional.leaky_relu(self.from_rgb(image), LEAK)
         for block in self.blocks.values():
-            h = block(h)                                               # (B, channels, resolution, resolution)
-        numbers = self.output(h).flatten(1)                            # (B, 3)
+            h = block(h)  # (B, channels, resolution, resolution)
+        numbers = self.output(h).flatten(1)  # (B, 3)
         return Judgement(numbers[:, 0], numbers[:, 1:])
 
 
@@ -119,11 +119,13 @@ def with_coordinates(x: Float[Tensor, "batch channel size size"]) -> Float[Tenso
     """Two more channels: x and y of the pixel centres, -1 and 1 at the first and the last (CoordConv)."""
     along = torch.linspace(-1, 1, x.shape[-1], dtype=x.dtype, device=x.device)
     down, right = torch.meshgrid(along, along, indexing="ij")
-    place = torch.stack([right, down]).expand(len(x), -1, -1, -1)      # (B, 2, H, W)
+    place = torch.stack([right, down]).expand(len(x), -1, -1, -1)  # (B, 2, H, W)
     return torch.cat([x, place], dim=1)
 
 
-def halve(x: Float[Tensor, "batch channel size size"], blur: bool) -> Float[Tensor, "batch channel half half"]:
+def halve(
+    x: Float[Tensor, "batch channel size size"], blur: bool
+) -> Float[Tensor, "batch channel half half"]:
     """Half the resolution: means of 2x2 pixels, with ``blur`` the separable filter 1-3-3-1 over 8.
 
     That filter is three means of two in a row, the last of them every second pixel; the border pixel is repeated.

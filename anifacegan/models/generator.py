@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, NOISE_DIM
-from anifacegan.geometry.rays import MarchConfig
+from anifacegan.geometry.rays import RaySamplingConfig
 from anifacegan.models.alignment import AlignmentConfig, AlignmentField
 from anifacegan.models.coefficient_vae import CoefficientVAE, CoefficientVAEConfig, Latents
 from anifacegan.models.deformation import DeformationConfig, DeformationField
@@ -32,7 +32,7 @@ class GeneratorConfig:
     """A field that carries a template point to the same place of the mean head before its colour is read: eyes and
     lips are then where the template expects them, whoever it is, and stay sharp. None, as in the paper, is without."""
     manifolds: ManifoldConfig = field(default_factory=ManifoldConfig)
-    march: MarchConfig = field(default_factory=MarchConfig)
+    ray_sampling: RaySamplingConfig = field(default_factory=RaySamplingConfig)
     identity_prior: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
     expression_prior: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
     radiance_offset_gain: float = 1.0
@@ -41,7 +41,7 @@ class GeneratorConfig:
 
 
 @dataclass(frozen=True)
-class Avatar:
+class ConditionedFields:
     """A batch of faces whose codes are bound: closed functions of points in world units."""
 
     offset: Callable[[Tensor], Tensor]
@@ -52,7 +52,7 @@ class Avatar:
     """(B, N, 3) template points -> (B, N, 3) rgb and (B, N) alpha, post-activation."""
     levels: Float[Tensor, "level"]
     """Values of s on the manifolds, falling."""
-    march: MarchConfig
+    ray_sampling: RaySamplingConfig
     radiance_offset_gain: float = 1.0
     align: Callable[[Tensor], Tensor] | None = None
     """(B, N, 3) template points -> (B, N, 3) steps to the mean head, where the radiance is read; None: no step."""
@@ -88,10 +88,14 @@ class Generator(nn.Module):
             part.initialise(rng)
         return self
 
-    def sample_people(self, rngs: list[torch.Generator]) -> tuple[Float[Tensor, "batch 80"], Float[Tensor, "batch 80"]]:
+    def sample_people(
+        self, rngs: list[torch.Generator]
+    ) -> tuple[Float[Tensor, "batch 80"], Float[Tensor, "batch 80"]]:
         """z_id and z_noise of new people, one CPU generator each: alone or in a batch, a person is the same."""
         latent_dim = self.config.identity_prior.latent_dim
-        normal = torch.stack([torch.randn(latent_dim + NOISE_DIM, generator=rng) for rng in rngs]).to(self.device)
+        normal = torch.stack([torch.randn(latent_dim + NOISE_DIM, generator=rng) for rng in rngs]).to(
+            self.device
+        )
         # One person at a time: a matrix product may round differently in a larger batch.
         z_id = torch.cat([self.identity_prior.decode(code[None]) for code in normal[:, :latent_dim]])
         return z_id, normal[:, latent_dim:]
@@ -105,17 +109,17 @@ class Generator(nn.Module):
         self.mean_frequencies.copy_(film.frequencies.mean(0, keepdim=True))
         self.mean_phases.copy_(film.phases.mean(0, keepdim=True))
 
-    def condition(self, latents: Latents, psi: float = 1.0) -> Avatar:
-        """Bind the codes. psi < 1 pulls the appearance toward the mean person."""
+    def condition(self, latents: Latents, psi: float = 1.0) -> ConditionedFields:
+        """Bind the latents. psi < 1 pulls the appearance toward the mean person."""
         film = self.template.film(latents.z_id, latents.z_noise)
         if psi != 1.0:
             film = film.truncated(Film(self.mean_frequencies, self.mean_phases), psi)
-        return Avatar(
+        return ConditionedFields(
             offset=self.deformation.bind(latents.z_id, latents.z_exp),
             level=self.manifolds,
             radiance=self.template.bind(film),
             levels=self.manifolds.levels,
-            march=self.config.march,
+            ray_sampling=self.config.ray_sampling,
             radiance_offset_gain=self.config.radiance_offset_gain,
             align=None if self.alignment is None else self.alignment.bind(latents.z_id),
         )

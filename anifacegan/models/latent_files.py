@@ -13,7 +13,7 @@ from anifacegan.runtime.files import complete_or_absent
 
 
 def write_people(path: Path, z_id: Float[Tensor, "person 80"], z_noise: Float[Tensor, "person 80"]) -> None:
-    """Keep people: ``--codes FILE`` renders them again."""
+    """Keep people: ``--latents FILE`` renders them again."""
     with complete_or_absent(path) as temporary, temporary.open("wb") as file:
         np.savez(file, z_id=z_id.cpu().numpy(), z_noise=z_noise.cpu().numpy())
 
@@ -25,9 +25,13 @@ def read_people(path: Path) -> tuple[Float[Tensor, "person 80"], Float[Tensor, "
         InputError: no such file, no .npz, a missing key, another shape, a value that is not finite.
     """
     arrays = _read(path)
-    z_id, z_noise = (_rows(path, arrays, name, dim) for name, dim in (("z_id", ID_DIM), ("z_noise", NOISE_DIM)))
+    z_id, z_noise = (
+        _rows(path, arrays, name, dim) for name, dim in (("z_id", ID_DIM), ("z_noise", NOISE_DIM))
+    )
     if len(z_id) != len(z_noise):
-        raise InputError(f"{path}: z_id holds {len(z_id)} people and z_noise {len(z_noise)}, expected as many")
+        raise InputError(
+            f"{path}: z_id holds {len(z_id)} people and z_noise {len(z_noise)}, expected as many"
+        )
     return z_id, z_noise
 
 
@@ -59,11 +63,15 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 def _rows(path: Path, arrays: dict[str, np.ndarray], name: str, dim: int) -> Float[Tensor, "row dim"]:
     if name not in arrays:
-        raise InputError(f"{path}: no '{name}' in the file (it holds {', '.join(sorted(arrays)) or 'nothing'})")
+        raise InputError(
+            f"{path}: no '{name}' in the file (it holds {', '.join(sorted(arrays)) or 'nothing'})"
+        )
     value = arrays[name]
     if value.dtype.kind not in "fiu" or value.ndim > 2 or value.size == 0 or value.shape[-1:] != (dim,):
-        raise InputError(f"{path}: '{name}' has shape {value.shape} of {value.dtype}, expected (N, {dim}) numbers")
-    with np.errstate(over="ignore"):                                   # too large for float32: not finite, below
+        raise InputError(
+            f"{path}: '{name}' has shape {value.shape} of {value.dtype}, expected (N, {dim}) numbers"
+        )
+    with np.errstate(over="ignore"):  # too large for float32: not finite, below
         value = np.asarray(value, np.float32)
     if not np.isfinite(value).all():
         raise InputError(f"{path}: '{name}' has values that are not finite")

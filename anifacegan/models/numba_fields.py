@@ -18,7 +18,7 @@ from torch import Tensor
 from anifacegan.geometry.conventions import BOX
 from anifacegan.models.alignment import BoundAlignment
 from anifacegan.models.deformation import BoundDeformation
-from anifacegan.models.generator import Avatar
+from anifacegan.models.generator import ConditionedFields
 from anifacegan.models.manifolds import ManifoldField
 from anifacegan.models.template import RGB_WIDENING, BoundTemplate, alpha_from_sigma
 from anifacegan.runtime.cpu import on_all_cores, one_blas_thread
@@ -29,19 +29,19 @@ PARTS = 4
 """Points are cut into so many parts for each core, so that none waits long for another."""
 
 
-def fast_avatar(avatar: Avatar) -> Avatar:
+def numba_fields_of(fields: ConditionedFields) -> ConditionedFields:
     """The same avatar with fast fields wherever there is a fast one. Call it, and what it gives, without gradients."""
     return replace(
-        avatar,
-        offset=_fast(avatar.offset),
-        level=_fast(avatar.level),
-        radiance=_fast(avatar.radiance),
-        align=None if avatar.align is None else _fast(avatar.align),
+        fields,
+        offset=_fast(fields.offset),
+        level=_fast(fields.level),
+        radiance=_fast(fields.radiance),
+        align=None if fields.align is None else _fast(fields.align),
     )
 
 
 def _fast(field: Callable) -> Callable:
-    field = getattr(field, "__wrapped__", field)                       # of torch.no_grad(): there are no gradients here
+    field = getattr(field, "__wrapped__", field)  # of torch.no_grad(): there are no gradients here
     if isinstance(field, BoundDeformation) and _is_one_on_cpu(field.layers[0].weight):
         scale, layers = field.output_scale, [(layer.weight[0], layer.bias[0, 0]) for layer in field.layers]
         return FastSteps(_Layers.with_head(layers, scale * field.head.weight.T), scale * field.head.bias)
@@ -97,7 +97,10 @@ class _Layers:
 
     @classmethod
     def with_head(
-        cls, layers: list[tuple[Tensor, Tensor]], head: Float[Tensor, "width channel"], rectified: bool = False
+        cls,
+        layers: list[tuple[Tensor, Tensor]],
+        head: Float[Tensor, "width channel"],
+        rectified: bool = False,
     ) -> "_Layers":
         """With one head, behind the last layer."""
         return cls(layers, {len(layers) - 1: head}, rectified)
@@ -109,12 +112,16 @@ class _Layers:
         from anifacegan.models import numba_kernels
 
         if torch.is_grad_enabled() and points.requires_grad:
-            raise ValueError("fast fields have no gradients, and these points require them; ask the plain fields")
+            raise ValueError(
+                "fast fields have no gradients, and these points require them; ask the plain fields"
+            )
         points = points.detach().contiguous()
         out = bias.detach().repeat(len(points), 1)
 
         def add(part: slice) -> None:
-            numba_kernels.add_heads(points[part].numpy(), *self._weights, out[part].numpy(), *self._memory.tiles)
+            numba_kernels.add_heads(
+                points[part].numpy(), *self._weights, out[part].numpy(), *self._memory.tiles
+            )
 
         with one_blas_thread():
             on_all_cores(_parts(len(points), self._tile), add)
@@ -171,7 +178,9 @@ class FastTemplate:
         self.bias = torch.cat([sum(biases[:count]), sum(biases[count:])])  # type: ignore[list-item]
         self.gain = field.sigma_gain
 
-    def __call__(self, x: Float[Tensor, "1 point 3"]) -> tuple[Float[Tensor, "1 point 3"], Float[Tensor, "1 point"]]:
-        found = self.layers.sum_of_heads(x[0], self.bias)              # (N, 4)
+    def __call__(
+        self, x: Float[Tensor, "1 point 3"]
+    ) -> tuple[Float[Tensor, "1 point 3"], Float[Tensor, "1 point"]]:
+        found = self.layers.sum_of_heads(x[0], self.bias)  # (N, 4)
         rgb = found[:, :3].sigmoid() * (1 + 2 * RGB_WIDENING) - RGB_WIDENING
         return rgb[None], alpha_from_sigma(self.gain * found[:, 3])[None]

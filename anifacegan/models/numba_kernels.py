@@ -16,13 +16,11 @@ import numpy as np
 from anifacegan.runtime.compiled import kernel
 
 _INVERSE_PI = np.float32(1 / np.pi)
-_PI_1 = np.float32(3.140625)                                           # 8 bits: k * _PI_1 is exact
-_PI_2 = np.float32(0.0009670257568359375)                              # the next 11
+_PI_1 = np.float32(3.140625)  # 8 bits: k * _PI_1 is exact
+_PI_2 = np.float32(0.0009670257568359375)  # the next 11
 _PI_3 = np.float32(np.pi - 3.140625 - 0.0009670257568359375)
-_ROUND = np.float32(12582912.0)                                        # 1.5 * 2^23: adding it rounds to an integer
-_C3, _C5, _C7, _C9, _C11 = (
-    np.float32(c) for c in (-1 / 6, 1 / 120, -1 / 5040, 1 / 362880, -1 / 39916800)
-)
+_ROUND = np.float32(12582912.0)  # 1.5 * 2^23: adding it rounds to an integer
+_C3, _C5, _C7, _C9, _C11 = (np.float32(c) for c in (-1 / 6, 1 / 120, -1 / 5040, 1 / 362880, -1 / 39916800))
 _ZERO = np.float32(0)
 
 

@@ -126,7 +126,9 @@ class _Tensors:
         if name not in self.tensors:
             raise InputError(f"{self.path}: tensor '{name}' is missing, expected shape {expected}")
         if self.shape(name) != expected:
-            raise InputError(f"{self.path}: tensor '{name}' has shape {self.shape(name)}, expected {expected}")
+            raise InputError(
+                f"{self.path}: tensor '{name}' has shape {self.shape(name)}, expected {expected}"
+            )
         value = self.tensors[name].float()
         if not value.isfinite().all():
             raise InputError(f"{self.path}: tensor '{name}' has values that are not finite")
@@ -139,9 +141,15 @@ class _Tensors:
         names = list(self.tensors)
         if not isinstance(averages, list) or len(averages) != len(names):
             came = f"{len(averages)} averages" if isinstance(averages, list) else "no list 'shadow_params'"
-            raise InputError(f"{path}: {came}, expected one for each of the {len(names)} tensors of {self.path.name}")
+            raise InputError(
+                f"{path}: {came}, expected one for each of the {len(names)} tensors of {self.path.name}"
+            )
         for name, average in zip(names, averages, strict=True):
-            came = f"shape {tuple(average.shape)}" if isinstance(average, Tensor) else f"a {type(average).__name__}"
+            came = (
+                f"shape {tuple(average.shape)}"
+                if isinstance(average, Tensor)
+                else f"a {type(average).__name__}"
+            )
             if not isinstance(average, Tensor) or tuple(average.shape) != self.shape(name):
                 raise InputError(f"{path}: the average of '{name}' has {came}, expected {self.shape(name)}")
             self.tensors[name] = average
@@ -176,7 +184,9 @@ def _vae_config(vae: _Tensors) -> CoefficientVAEConfig:
     return CoefficientVAEConfig(hidden_dim, vae.count(r"encoder\.(\d+)\.0"), latent_dim)
 
 
-def _renamed(source: _Tensors, names: dict[str, str], expected: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+def _renamed(
+    source: _Tensors, names: dict[str, str], expected: dict[str, tuple[int, ...]]
+) -> dict[str, Tensor]:
     """Weights and biases under our names, every shape checked."""
     return {
         f"{ours}.{kind}": source.take(f"{theirs}.{kind}", expected[f"{ours}.{kind}"])
@@ -227,7 +237,11 @@ def _deformation(dif: _Tensors, config: DeformationConfig, expected: dict) -> di
 
 
 def _vae(vae: _Tensors, ours: str, config: CoefficientVAEConfig, expected: dict) -> dict[str, Tensor]:
-    names = {"fc_mu": f"{ours}.mean", "fc_var": f"{ours}.log_variance", "decoder_input": f"{ours}.decoder_input"}
+    names = {
+        "fc_mu": f"{ours}.mean",
+        "fc_var": f"{ours}.log_variance",
+        "decoder_input": f"{ours}.decoder_input",
+    }
     for part in ("encoder", "decoder"):
         names |= {f"{part}.{k}.0": f"{ours}.{part}.{k}.0" for k in range(config.layers)}
     names |= {f"final_layer.{k}": f"{ours}.output.{k}" for k in (0, 2)}
@@ -240,5 +254,7 @@ def _set_truncation_mean(generator: Generator, path: Path) -> None:
         generator.set_truncation_mean(torch.Generator().manual_seed(TRUNCATION_SEED))
         return
     frequencies, phases = read_film_mean(path, generator.config.template.units)
-    generator.mean_frequencies.copy_(frequencies * FREQUENCY_SCALE + FREQUENCY_SHIFT)  # the file holds raw outputs
+    generator.mean_frequencies.copy_(
+        frequencies * FREQUENCY_SCALE + FREQUENCY_SHIFT
+    )  # the file holds raw outputs
     generator.mean_phases.copy_(phases)

@@ -23,7 +23,7 @@ class ViewConfig:
     """What is drawn."""
 
     poses: Literal["data", "gaussian"] = "data"
-    """Poses of random pictures of the data set, or normally distributed ones about the frontal view."""
+    """Poses of random images of the data set, or normally distributed ones about the frontal view."""
     pitch_deviation: float = 0.155
     """Of Gaussian poses, radians."""
     yaw_deviation: float = 0.3
@@ -54,14 +54,17 @@ class Views:
         return Views(self.latents[part], self.pose[part])
 
     def rays(self, size: int, fov_deg: float) -> Rays:
-        """All rays of the pictures, row by row."""
+        """All rays of the images, row by row."""
         pitch, yaw = self.pose.unbind(-1)
         return image_rays(pitch, yaw, size, fov_deg)
 
 
 def sample_generators(seed: int, step: int, purpose: int, samples: range) -> list[torch.Generator]:
     """One random generator a sample, by its place in the whole batch; another ``purpose`` draws independently."""
-    seeds = (np.random.SeedSequence((seed, step, purpose, sample)).generate_state(1, np.uint64) for sample in samples)
+    seeds = (
+        np.random.SeedSequence((seed, step, purpose, sample)).generate_state(1, np.uint64)
+        for sample in samples
+    )
     return [torch.Generator().manual_seed(int(state[0])) for state in seeds]
 
 
@@ -69,18 +72,20 @@ def sample_generators(seed: int, step: int, purpose: int, samples: range) -> lis
 def draw_views(
     generator: Generator, poses: Float[Tensor, "item 2"], config: ViewConfig, rngs: list[torch.Generator]
 ) -> Views:
-    """One face a random generator. ``poses`` are those of the data set's pictures."""
+    """One face a random generator. ``poses`` are those of the data set's images."""
     z_id, z_noise = generator.sample_people(rngs)
     prior = generator.expression_prior
     # One at a time, as the people: a matrix product may round differently in a larger batch.
-    codes = [torch.randn(1, prior.config.latent_dim, generator=rng).to(z_id) for rng in rngs]
+    latents = [torch.randn(1, prior.config.latent_dim, generator=rng).to(z_id) for rng in rngs]
     shown = torch.tensor([torch.rand((), generator=rng).item() >= config.neutral_ratio for rng in rngs])
-    z_exp = torch.cat([prior.decode(code) for code in codes]) * shown.to(z_id)[:, None]
+    z_exp = torch.cat([prior.decode(code) for code in latents]) * shown.to(z_id)[:, None]
     pose = torch.stack([_draw_pose(poses, config, rng) for rng in rngs]).to(z_id)
     return Views(Latents(z_id, z_exp, z_noise), pose)
 
 
-def _draw_pose(poses: Float[Tensor, "item 2"], config: ViewConfig, rng: torch.Generator) -> Float[Tensor, "2"]:
+def _draw_pose(
+    poses: Float[Tensor, "item 2"], config: ViewConfig, rng: torch.Generator
+) -> Float[Tensor, "2"]:
     if config.poses == "data":
         return poses[int(torch.randint(len(poses), (), generator=rng))]
     deviation = torch.tensor([config.pitch_deviation, config.yaw_deviation])

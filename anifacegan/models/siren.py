@@ -90,9 +90,11 @@ class FilmLayer(nn.Module):
         in_dim = self.linear.in_features
         uniform_linear_(self.linear, 1 / in_dim if first else sine_bound(in_dim), rng)
 
-    def bind(self, frequency: Float[Tensor, "batch out_dim"], phase: Float[Tensor, "batch out_dim"]) -> BoundLayer:
-        weight = frequency[:, None] * self.linear.weight.T             # (B, in, out)
-        bias = frequency * self.linear.bias + phase                    # (B, out)
+    def bind(
+        self, frequency: Float[Tensor, "batch out_dim"], phase: Float[Tensor, "batch out_dim"]
+    ) -> BoundLayer:
+        weight = frequency[:, None] * self.linear.weight.T  # (B, in, out)
+        bias = frequency * self.linear.bias + phase  # (B, out)
         return BoundLayer(weight, bias[:, None])
 
 

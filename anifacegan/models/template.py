@@ -105,13 +105,13 @@ class BoundTemplate:
     def __call__(
         self, x: Float[Tensor, "batch point 3"]
     ) -> tuple[Float[Tensor, "batch point 3"], Float[Tensor, "batch point"]]:
-        h = self.layers[0](x / BOX)                                    # (B, N, hidden)
+        h = self.layers[0](x / BOX)  # (B, N, hidden)
         sigma, rgb = x.new_zeros(()), x.new_zeros(())
         for k, layer in enumerate(self.layers[1:]):
             h = layer(h)
-            sigma = sigma + self.sigma_heads[k](h).to(x)               # (B, N, 1)
+            sigma = sigma + self.sigma_heads[k](h).to(x)  # (B, N, 1)
             feature = self.colour_layer(h) if k == len(self.layers) - 2 else h
-            rgb = rgb + self.rgb_heads[k](feature).to(x)               # (B, N, 3)
+            rgb = rgb + self.rgb_heads[k](feature).to(x)  # (B, N, 3)
         rgb = rgb.sigmoid() * (1 + 2 * RGB_WIDENING) - RGB_WIDENING
         return rgb, alpha_from_sigma(self.sigma_gain * sigma[..., 0])
 
@@ -119,7 +119,7 @@ class BoundTemplate:
 def _lock_direction(layer: BoundLayer) -> BoundLayer:
     """The colour layer takes [direction, feature]; a constant direction is part of its bias."""
     direction = layer.weight.new_tensor(VIEW_DIRECTION)
-    bias = layer.bias + (direction @ layer.weight[:, :3])[:, None]     # (B, 1, hidden)
+    bias = layer.bias + (direction @ layer.weight[:, :3])[:, None]  # (B, 1, hidden)
     return BoundLayer(layer.weight[:, 3:], bias)
 
 
@@ -139,6 +139,6 @@ def blending_weights(
 ) -> Float[Tensor, "batch ray level"]:
     """w_i = a_i prod_{j<i} (1 - a_j + 1e-10), nearest level first; missed levels are transparent."""
     alpha = alpha * hit
-    passed = torch.cumprod(1 - alpha + 1e-10, dim=-1)                  # light left behind level i
+    passed = torch.cumprod(1 - alpha + 1e-10, dim=-1)  # light left behind level i
     light = torch.cat([torch.ones_like(passed[..., :1]), passed[..., :-1]], dim=-1)
     return alpha * light

@@ -1,11 +1,11 @@
-"""The exact renderer for inference: the reference's picture, from the few points that decide it.
+"""The exact renderer for inference: the reference's image, from the few points that decide it.
 
-What a picture needs of a ray is its visible crossings. Three things keep the others from being evaluated:
+What an image needs of a ray is its visible crossings. Three things keep the others from being evaluated:
 
 1. Light. Along a ray the manifolds come in the order of their levels: s has to fall through a higher level before a
    lower one. So each is shaded before the next is looked for, and a ray ends where less than 1/4096 of its light is
    left; its last point then counts as opaque.
-2. Neighbours. Every k-th ray of every k-th row is walked from end to end. These rays cut the picture into cells of
+2. Neighbours. Every k-th ray of every k-th row is walked from end to end. These rays cut the image into cells of
    about 0.0028 world units. A sheet that none of the 16 rays about a cell sees (alpha below 1e-7, or not there) is left
    out inside, unless it ends, folds or is steep there; of the others, four corners say between which samples to look,
    and the samples there are evaluated and must enclose the level.
@@ -25,15 +25,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from anifacegan.geometry.rays import Rays
-from anifacegan.models.generator import Avatar
-from anifacegan.models.numba_fields import fast_avatar
+from anifacegan.models.generator import ConditionedFields
+from anifacegan.models.numba_fields import numba_fields_of
 from anifacegan.runtime.cpu import on_all_cores, one_blas_thread
 
 OPAQUE = 1 / 4096
 """A ray with less light than this ends."""
 CLEAR = 1e-7
 """A sheet with less opacity than this is not seen. Densities are smooth, so a speck has a faint surrounding: at 1/8192
-the rays about a cell overlook one in every twenty pictures of the demo; at this they notice it."""
+the rays about a cell overlook one in every twenty images of the demo; at this they notice it."""
 CELL = 0.0028
 """Distance of the rays that are walked from end to end, world units, rounded to pixels: 3 of 256, 2 of 128, 1 of 64. A
 head is 0.15 wide, an iris 0.01."""
@@ -54,16 +54,16 @@ FEW_RAYS = 64
 @torch.inference_mode()
 @one_blas_thread()
 def render_image(
-    avatar: Avatar, rays: Rays, size: int, stride: int | None = None
+    fields: ConditionedFields, rays: Rays, size: int, stride: int | None = None
 ) -> Float[Tensor, "8 size size"]:
     """rgb, opacity of the head, its premultiplied rgb, and expected distance, of a square image's rays.
 
     For a single avatar whose levels fall. Every ``stride``-th ray is walked from end to end; null chooses by ``CELL``,
     1 walks all of them and guesses nothing.
     """
-    scene = _Scene(fast_avatar(avatar), rays)
+    scene = _Scene(numba_fields_of(fields), rays)
     if stride is None:
-        pixel = 2 * math.tan(math.radians(avatar.march.fov_deg / 2)) / max(size - 1, 1)
+        pixel = 2 * math.tan(math.radians(fields.ray_sampling.fov_deg / 2)) / max(size - 1, 1)
         stride = max(1, round(CELL / pixel))
     everything = torch.arange(size * size, device=rays.origins.device)
     if stride == 1 or size <= stride:
@@ -99,7 +99,7 @@ class _Light:
 
     def __init__(self, like: Float[Tensor, "ray 3"]) -> None:
         self.left = like.new_ones(len(like))
-        self.sums = like.new_zeros(len(like), 4)                       # rgb and distance
+        self.checksums = like.new_zeros(len(like), 4)  # rgb and distance
 
     def meet(self, ray: Int[Tensor, "point"], rgb: Tensor, alpha: Tensor, t: Tensor) -> None:
         """One point each of some rays, (P, 3), (P,), (P,). Where hardly any light is left behind it, it is opaque."""
@@ -108,18 +108,20 @@ class _Light:
         ends = left < OPAQUE
         self.left[ray] = left.masked_fill(ends, 0.0)
         weight = torch.where(ends, light, light * alpha)
-        self.sums[ray] += weight[:, None] * torch.cat([rgb, t[:, None]], dim=1)
+        self.checksums[ray] += weight[:, None] * torch.cat([rgb, t[:, None]], dim=1)
 
 
 class _Scene:
-    """One avatar and the rays of one picture."""
+    """One avatar and the rays of one image."""
 
-    def __init__(self, avatar: Avatar, rays: Rays) -> None:
-        self.avatar, march = avatar, avatar.march
+    def __init__(self, fields: ConditionedFields, rays: Rays) -> None:
+        self.fields, ray_sampling = fields, fields.ray_sampling
         self.origins, self.directions = rays.origins[0], rays.directions[0]
-        self.t = torch.linspace(march.near, march.far, march.samples, dtype=self.origins.dtype).to(self.origins)
-        self.plane = (march.background_z - self.origins[:, 2]) / self.directions[:, 2]
-        self.levels = avatar.levels.tolist()
+        self.t = torch.linspace(
+            ray_sampling.near, ray_sampling.far, ray_sampling.samples, dtype=self.origins.dtype
+        ).to(self.origins)
+        self.plane = (ray_sampling.background_z - self.origins[:, 2]) / self.directions[:, 2]
+        self.levels = fields.levels.tolist()
 
     def in_slices(self, rays: int, work: Callable[[slice], None]) -> None:
         """So many rays, some at a time; on a CPU each of its cores has some."""
@@ -137,25 +139,25 @@ class _Scene:
     def sample(self, ray: Tensor, t: Tensor) -> tuple[Float[Tensor, "point"], Float[Tensor, "point 3"]]:
         """Manifold scalar and step to the template, of one distance on each ray."""
         x = self.origins[ray] + t[:, None] * self.directions[ray]
-        delta = self.avatar.offset(x[None])
-        return self.avatar.level(x[None] + delta)[0], delta[0]
+        delta = self.fields.offset(x[None])
+        return self.fields.level(x[None] + delta)[0], delta[0]
 
     def shade(self, ray: Tensor, t: Tensor, delta: Float[Tensor, "point 3"]) -> tuple[Tensor, Tensor]:
         """rgb (P, 3) and alpha (P,) of crossings."""
-        x = self.origins[ray] + t[:, None] * self.directions[ray] + self.avatar.radiance_offset_gain * delta
-        x = x[None] if self.avatar.align is None else x[None] + self.avatar.align(x[None])
-        rgb, alpha = self.avatar.radiance(x)
+        x = self.origins[ray] + t[:, None] * self.directions[ray] + self.fields.radiance_offset_gain * delta
+        x = x[None] if self.fields.align is None else x[None] + self.fields.align(x[None])
+        rgb, alpha = self.fields.radiance(x)
         return rgb[0], alpha[0]
 
     def finish(self, pixels: Int[Tensor, "ray"], light: _Light) -> Float[Tensor, "ray 8"]:
         """The background takes what light is left; it is read where it is, not moved by any field."""
-        head, opacity = light.sums[:, :3].clone(), 1 - light.left
+        head, opacity = light.checksums[:, :3].clone(), 1 - light.left
         ray = light.left.nonzero()[:, 0]
         t = self.plane[pixels[ray]]
         x = self.origins[pixels[ray]] + t[:, None] * self.directions[pixels[ray]]
-        rgb, _ = self.avatar.radiance(x[None])
+        rgb, _ = self.fields.radiance(x[None])
         light.meet(ray, rgb[0], torch.ones_like(t), t)
-        return torch.cat([light.sums[:, :3], opacity[:, None], head, light.sums[:, 3:]], dim=1)
+        return torch.cat([light.checksums[:, :3], opacity[:, None], head, light.checksums[:, 3:]], dim=1)
 
     def walk(self, pixels: Int[Tensor, "ray"], whole: bool = False) -> _Walk:
         """Rays on their own: the first crossing of every level, shaded while there is light.
@@ -169,10 +171,12 @@ class _Scene:
 
         self.in_slices(len(pixels), walk)
         names = ("values", "place", "hit", "clear")
-        return _Walk(**{name: torch.cat([getattr(part, name) for _, part in sorted(parts.items())]) for name in names})
+        return _Walk(
+            **{name: torch.cat([getattr(part, name) for _, part in sorted(parts.items())]) for name in names}
+        )
 
     def _walk(self, pixels: Tensor, whole: bool) -> _Walk:
-        count, levels = len(pixels), self.avatar.levels
+        count, levels = len(pixels), self.fields.levels
         light = _Light(self.origins[pixels])
         place = self.origins.new_zeros(count, len(levels))
         hit = torch.zeros_like(place, dtype=torch.bool)
@@ -184,7 +188,7 @@ class _Scene:
             t = self.t[first : first + size]
             s, delta = self.sample(pixels[ray].repeat_interleave(len(t)), t.repeat(len(ray)))
             s, delta = s.reshape(-1, len(t)), delta.reshape(-1, len(t), 3)
-            if first:                                                  # and the last sample of the part before
+            if first:  # and the last sample of the part before
                 s, delta = torch.cat([s_last[ray], s], 1), torch.cat([delta_last[ray], delta], 1)
                 t = self.t[first - 1 : first + size]
             s_last[ray], delta_last[ray] = s[:, -1:], delta[:, -1:]
@@ -226,14 +230,14 @@ def _first_change(
 
 @dataclass(frozen=True)
 class _Cells:
-    """A picture cut by rays that were walked: C x C of them, and (C - 1) x (C - 1) cells."""
+    """An image cut by rays that were walked: C x C of them, and (C - 1) x (C - 1) cells."""
 
     size: int
     lines: Int[Tensor, "line"]
-    """Rows, and columns, of the picture that have such rays; the first and the last are among them."""
+    """Rows, and columns, of the image that have such rays; the first and the last are among them."""
     pixels: Int[Tensor, "corner"]
     corners: _Walk
-    wanted: Bool[Tensor, "cell level"]
+    target: Bool[Tensor, "cell level"]
     """Some ray about the cell sees the sheet, or does not know."""
     doubtful: Bool[Tensor, "cell level"]
     """The corners do not say where the sheet is inside."""
@@ -258,14 +262,14 @@ class _Cells:
         front = any_of(walk.hit & (walk.place <= scene.plane[pixels, None]), 0)
         spread = largest(walk.place, 0) + largest(-walk.place, 0)
         torn = any_of(~walk.hit, 0) | (spread > FOLD)
-        wanted = any_of(~walk.clear, 1) | (front & (torn | (spread > STEEP)))
-        return cls(size, lines, pixels, walk, wanted, torn)
+        target = any_of(~walk.clear, 1) | (front & (torn | (spread > STEEP)))
+        return cls(size, lines, pixels, walk, target, torn)
 
     def of(self, pixels: Int[Tensor, "ray"]) -> tuple[Tensor, Tensor, Tensor]:
         """(R,) cell, and (R, 4) corners of it and their weights, bilinear."""
         last = len(self.lines) - 2
         low, share = [], []
-        for index in (pixels // self.size, pixels % self.size):        # row, column
+        for index in (pixels // self.size, pixels % self.size):  # row, column
             line = (torch.searchsorted(self.lines, index, right=True) - 1).clamp(max=last)
             low.append(line)
             near, far = self.lines[line], self.lines[line + 1]
@@ -273,7 +277,9 @@ class _Cells:
         (row, column), (down, right) = low, share
         corner = row * (last + 2) + column
         corners = torch.stack([corner, corner + 1, corner + last + 2, corner + last + 3], dim=1)
-        weights = torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], dim=1)
+        weights = torch.stack(
+            [(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], dim=1
+        )
         return row * (last + 1) + column, corners, weights
 
 
@@ -329,7 +335,7 @@ def _look_between(scene: _Scene, cells: _Cells, pixels: Int[Tensor, "ray"]) -> F
     light = _Light(scene.origins[pixels])
     samples = _Samples(scene, pixels)
     for k, level in enumerate(scene.levels):
-        seen = cells.wanted[cell, k] & (light.left > 0)
+        seen = cells.target[cell, k] & (light.left > 0)
         doubtful = cells.doubtful[cell, k] | samples.all_known
         ray = (seen & ~doubtful).nonzero()[:, 0]
         met, i = samples.near(ray, (cells.corners.place[corners[ray], k] * weights[ray]).sum(dim=1), level)

@@ -15,7 +15,7 @@ GAP_PX, FONT_PX = 8, 13
 
 @dataclass(frozen=True)
 class SheetRow:
-    """Pictures side by side, with a label of one or more lines to their left."""
+    """Images side by side, with a label of one or more lines to their left."""
 
     label: str
     cells: Sequence[UInt8[np.ndarray, "side side 3"]]
@@ -31,7 +31,9 @@ def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow]) -> UInt8[np.
     """
     font = ImageFont.load_default(FONT_PX)
     side = rows[0].cells[0].shape[0]
-    left = 2 * GAP_PX + math.ceil(max(font.getlength(line) for row in rows for line in row.label.splitlines()))
+    left = 2 * GAP_PX + math.ceil(
+        max(font.getlength(line) for row in rows for line in row.label.splitlines())
+    )
     top = 2 * GAP_PX + FONT_PX
     tops = []
     bottom = top

@@ -8,8 +8,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from anifacegan.geometry.rays import image_rays
-from anifacegan.models.generator import Avatar
-from anifacegan.rendering.culled import render_visible
+from anifacegan.models.generator import ConditionedFields
+from anifacegan.rendering.culled import render_culled
 from anifacegan.rendering.images import to_bytes
 from anifacegan.rendering.volume import in_slices
 
@@ -31,18 +31,18 @@ class View:
     """How far the deformation carries what is seen, world units; the background stays."""
 
 
-def view(avatar: Avatar, yaw: float, size: int) -> View:
+def view(fields: ConditionedFields, yaw: float, size: int) -> View:
     """What the renderer knows of one face (a batch of one) from one side; angles are radians from frontal."""
-    angles = torch.tensor([[0.0, yaw]]).to(avatar.levels)
-    rays = image_rays(angles[:, 0], angles[:, 1], size, avatar.march.fov_deg)
+    angles = torch.tensor([[0.0, yaw]]).to(fields.levels)
+    rays = image_rays(angles[:, 0], angles[:, 1], size, fields.ray_sampling.fov_deg)
     parts = []
     for part in in_slices(rays, SLICE_RAYS):
-        seen = render_visible(avatar, part)
-        length = (seen.x_template - seen.x_target).norm(dim=-1) / avatar.radiance_offset_gain
-        step = (seen.weights * length).sum(dim=-1)                     # (1, R)
+        seen = render_culled(fields, part)
+        length = (seen.x_template - seen.x_target).norm(dim=-1) / fields.radiance_offset_gain
+        step = (seen.weights * length).sum(dim=-1)  # (1, R)
         parts.append(torch.cat([seen.rgb, seen.depth[..., None], step[..., None]], dim=-1))
     image = torch.cat(parts, dim=1).reshape(size, size, 5).cpu()
-    near, far = avatar.march.near, avatar.march.far
+    near, far = fields.ray_sampling.near, fields.ray_sampling.far
     depth = ((far - image[..., 3]) / (far - near)).clamp(0, 1)
     return View(rgb=image[..., :3].clamp(0, 1), depth=depth, step=image[..., 4])
 

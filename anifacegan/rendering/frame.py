@@ -13,7 +13,7 @@ Number = TypeVar("Number", float, np.ndarray)
 
 
 @dataclass(frozen=True)
-class Picture:
+class RenderedImage:
     """One rendered view, channels first."""
 
     rgb: Float[Tensor, "3 height width"]
@@ -30,7 +30,7 @@ class Picture:
 class FrameRenderer(Protocol):
     """Draws one person: yaw and pitch are radians from frontal, ``size`` is pixels."""
 
-    def picture(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> Picture: ...
+    def image(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> RenderedImage: ...
 
 
 def decibels(mean_squared_error: Number) -> Number:
@@ -39,7 +39,7 @@ def decibels(mean_squared_error: Number) -> Number:
 
 
 def check_size(size: int) -> None:
-    """The outermost pixels of a picture lie on the edges of the field of view: it has two at least.
+    """The outermost pixels of an image lie on the edges of the field of view: it has two at least.
 
     Raises:
         InputError: it has fewer.

@@ -1,4 +1,4 @@
-"""Pictures on disk: PNG, depth maps, films, contact sheets. Arrays are (height, width, channel) of bytes."""
+"""Images on disk: PNG, depth maps, films, contact sheets. Arrays are (height, width, channel) of bytes."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def straight_alpha(
 
 
 def over_white(rgba: UInt8[np.ndarray, "height width 4"]) -> UInt8[np.ndarray, "height width 3"]:
-    """What a transparent picture looks like on paper."""
+    """What a transparent image looks like on paper."""
     alpha = rgba[..., 3:].astype(np.float32) / 255
     return np.rint(rgba[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
 

@@ -1,8 +1,8 @@
 """The front door: load a model, make a face from a seed and an expression, render it.
 
-    model = load_model("checkpoints/demo")
-    face = model.face(seed=7, expression="smile=0.7,blink=0.3")
-    image = face.render(yaw=0.35, pitch=0.0)                 # (3, 256, 256) in [0, 1]
+model = load_model("checkpoints/demo")
+face = model.face(seed=7, expression="smile=0.7,blink=0.3")
+image = face.render(yaw=0.35, pitch=0.0)                 # (3, 256, 256) in [0, 1]
 """
 
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from anifacegan.face_model.expressions import ExpressionReader
 from anifacegan.geometry.rays import image_rays
 from anifacegan.models.checkpoints import CARD, Checkpoint, ModelCard, load_checkpoint
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.generator import Avatar, Generator
+from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.models.released import PITCH_OFFSET, is_released_folder, load_released
 from anifacegan.rendering.adaptive import render_image
-from anifacegan.rendering.frame import Picture, check_size
+from anifacegan.rendering.frame import RenderedImage, check_size
 from anifacegan.runtime.errors import InputError
 
 
@@ -30,23 +30,23 @@ from anifacegan.runtime.errors import InputError
 class Face:
     """One person with one expression, ready to be seen from anywhere."""
 
-    avatar: Avatar
-    codes: Latents
+    fields: ConditionedFields
+    latents: Latents
 
     @torch.inference_mode()
-    def picture(self, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> Picture:
+    def image(self, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> RenderedImage:
         """Everything the renderer knows of a view. Angles are radians from frontal; at positive yaw the face turns to
-        the picture's right, at positive pitch it looks down.
+        the image's right, at positive pitch it looks down.
 
         Raises:
-            InputError: a picture of one pixel.
+            InputError: an image of one pixel.
         """
         check_size(size)
-        device = self.codes.z_id.device
+        device = self.latents.z_id.device
         angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=device)
-        rays = image_rays(angles[:, 0], angles[:, 1], size, self.avatar.march.fov_deg)
-        image = render_image(self.avatar, rays, size)
-        return Picture(
+        rays = image_rays(angles[:, 0], angles[:, 1], size, self.fields.ray_sampling.fov_deg)
+        image = render_image(self.fields, rays, size)
+        return RenderedImage(
             rgb=image[:3].clamp(0, 1),
             foreground=image[3:4].clamp(0, 1),
             foreground_rgb=image[4:7].clamp(0, 1),
@@ -54,8 +54,8 @@ class Face:
         )
 
     def render(self, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> Float[Tensor, "3 size size"]:
-        """The picture's colours in [0, 1]."""
-        return self.picture(yaw, pitch, size).rgb
+        """The image's colours in [0, 1]."""
+        return self.image(yaw, pitch, size).rgb
 
 
 @dataclass(frozen=True)
@@ -101,20 +101,20 @@ class Model:
         seed: int | None = None,
         expression: str | Path | Float[np.ndarray, "64"] | None = None,
         psi: float = 0.7,
-        codes: tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]] | None = None,
+        latents: tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]] | None = None,
     ) -> Face:
         """A person, from a seed or from ``codes`` (z_id, z_noise), with an expression.
 
         psi 1 is the full variety of people, smaller values are closer to the average appearance.
         """
-        if seed is not None and codes is None:
-            codes = self.person(seed)
-        elif seed is not None or codes is None:
+        if seed is not None and latents is None:
+            latents = self.person(seed)
+        elif seed is not None or latents is None:
             raise InputError("a face needs either a seed or codes (z_id, z_noise)")
-        z_id, z_noise = codes
+        z_id, z_noise = latents
         device = self.generator.mean_phases.device
-        latents = Latents(z_id.to(device), self.expression(expression), z_noise.to(device))
-        return Face(self.generator.condition(latents, psi), latents)
+        face_latents = Latents(z_id.to(device), self.expression(expression), z_noise.to(device))
+        return Face(self.generator.condition(face_latents, psi), face_latents)
 
 
 def load_model(path: str | Path, device: str = "cpu") -> Model:
@@ -125,7 +125,9 @@ def load_model(path: str | Path, device: str = "cpu") -> Model:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder, expected a model ({CARD} and weights, or the released files)")
+        raise InputError(
+            f"{folder}: no such folder, expected a model ({CARD} and weights, or the released files)"
+        )
     if is_released_folder(folder):
         card = ModelCard(name="AniFaceGAN (released)", face_model=BFM, pitch_offset=PITCH_OFFSET)
         checkpoint = Checkpoint(load_released(folder), card)

@@ -1,4 +1,4 @@
-"""The surface that a picture shows: where the head is, and which way it faces.
+"""The surface that an image shows: where the head is, and which way it faces.
 
 A pixel's surface is the mean of what its ray meets in front of the background, weighted as the colours are; it is there
 where the head covers at least half of the pixel. World units.
@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from anifacegan.geometry.cameras import orbit_rotation
-from anifacegan.geometry.rays import MarchConfig, image_rays
-from anifacegan.rendering.frame import Picture
+from anifacegan.geometry.rays import RaySamplingConfig, image_rays
+from anifacegan.rendering.frame import RenderedImage
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,16 @@ class VisibleSurface:
     """Where there is a surface."""
 
 
-def visible_surface(picture: Picture, yaw: float, pitch: float, march: MarchConfig) -> VisibleSurface:
-    """The surface of a picture that was drawn from this side (radians from frontal)."""
-    size = picture.rgb.shape[-1]
-    angles = torch.tensor([[pitch, yaw]]).to(picture.depth)
-    rays = image_rays(angles[:, 0], angles[:, 1], size, march.fov_deg)
-    origin, direction = rays.origins[0], rays.directions[0]            # (R, 3)
-    to_plane = (march.background_z - origin[:, 2]) / direction[:, 2]
-    opacity, mean = picture.foreground.flatten(), picture.depth.flatten()
+def visible_surface(
+    image: RenderedImage, yaw: float, pitch: float, ray_sampling: RaySamplingConfig
+) -> VisibleSurface:
+    """The surface of an image that was drawn from this side (radians from frontal)."""
+    size = image.rgb.shape[-1]
+    angles = torch.tensor([[pitch, yaw]]).to(image.depth)
+    rays = image_rays(angles[:, 0], angles[:, 1], size, ray_sampling.fov_deg)
+    origin, direction = rays.origins[0], rays.directions[0]  # (R, 3)
+    to_plane = (ray_sampling.background_z - origin[:, 2]) / direction[:, 2]
+    opacity, mean = image.foreground.flatten(), image.depth.flatten()
     mask = opacity >= 0.5
     distance = (mean - (1 - opacity) * to_plane) / opacity.clamp(min=0.5)
     distance = torch.where(mask, distance, 0.0)
@@ -51,9 +53,7 @@ def camera_normals(surface: VisibleSurface, yaw: float, pitch: float) -> Float[T
     right[:, 1:-1] = points[:, 2:] - points[:, :-2]
     down[1:-1] = points[2:] - points[:-2]
     known = torch.zeros_like(mask)
-    known[1:-1, 1:-1] = (
-        mask[1:-1, 1:-1] & mask[1:-1, 2:] & mask[1:-1, :-2] & mask[2:, 1:-1] & mask[:-2, 1:-1]
-    )
+    known[1:-1, 1:-1] = mask[1:-1, 1:-1] & mask[1:-1, 2:] & mask[1:-1, :-2] & mask[2:, 1:-1] & mask[:-2, 1:-1]
     normals = torch.nn.functional.normalize(torch.linalg.cross(down, right), dim=-1)
     angles = torch.tensor([[pitch, yaw]]).to(points)
     _, axes = orbit_rotation(angles[:, 0], angles[:, 1])

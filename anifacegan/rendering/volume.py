@@ -9,7 +9,7 @@ from torch import Tensor
 
 from anifacegan.geometry.intersection import Crossings, first_crossings
 from anifacegan.geometry.rays import Rays
-from anifacegan.models.generator import LEAST_FOREGROUND, Avatar
+from anifacegan.models.generator import LEAST_FOREGROUND, ConditionedFields
 from anifacegan.models.template import blending_weights
 
 
@@ -42,7 +42,7 @@ class RayColours:
         World units. Rays whose foreground weighs less than 1e-6 have no surface; their value is near zero and means
         nothing. Differentiable in the points and their weights.
         """
-        weights = self.weights[..., :-1, None]                         # (B, R, L, 1)
+        weights = self.weights[..., :-1, None]  # (B, R, L, 1)
         total = self.foreground.clamp(min=LEAST_FOREGROUND)[..., None]
         return (weights * self.x_target[..., :-1, :]).sum(dim=2) / total
 
@@ -89,64 +89,67 @@ class RayPoints:
         return last
 
 
-def render_rays(avatar: Avatar, rays: Rays, choose: LevelChoice | None = None) -> RayColours:
+def render_rays(fields: ConditionedFields, rays: Rays, choose: LevelChoice | None = None) -> RayColours:
     """The exact renderer: every manifold on every ray. Differentiable in everything.
 
     Takes B avatars and B sets of rays. Training may ``choose`` a few manifolds a ray, where it knows the surface; the
     points are then those, in the order of the choice.
     """
     # 1 March: samples, their steps to the template, and the manifold scalar there.
-    samples = sample_rays(avatar, rays)
+    samples = sample_rays(fields, rays)
 
     # 2 Intersect: point and step are interpolated between the samples, not evaluated again.
-    crossings = first_crossings(samples.s, avatar.levels)
+    crossings = first_crossings(samples.s, fields.levels)
     crossed, hit = samples.at(crossings), crossings.hit
     if choose is not None:
-        index, hit = choose(crossed[..., 0].detach(), hit)             # (B, R, K)
+        index, hit = choose(crossed[..., 0].detach(), hit)  # (B, R, K)
         crossed = crossed.gather(2, index[..., None].expand(*index.shape, crossed.shape[-1]))
 
     # 3 The background plane is one more point, opaque and never deformed.
-    points = with_background(avatar, rays, crossed, hit)
+    points = with_background(fields, rays, crossed, hit)
 
     # 4 Radiance of every point.
-    rgb, alpha = radiance_at(avatar, points.x_template.flatten(1, 2), points.of_background().flatten(1, 2))
+    rgb, alpha = radiance_at(fields, points.x_template.flatten(1, 2), points.of_background().flatten(1, 2))
 
     # 5 Blend in order of distance, misses last.
     return blended(points, rgb.reshape(points.x_template.shape), alpha.reshape(hit.shape[:2] + (-1,)))
 
 
-def sample_rays(avatar: Avatar, rays: Rays) -> Samples:
+def sample_rays(fields: ConditionedFields, rays: Rays) -> Samples:
     """Evaluate step and manifold scalar at even distances along the rays, as the avatar's march says."""
-    how = avatar.march
+    how = fields.ray_sampling
     t = torch.linspace(how.near, how.far, how.samples, dtype=rays.origins.dtype, device=rays.origins.device)
-    t = t.expand(len(rays.origins), len(rays), -1)                     # (B, R, S)
-    x = rays.at(t)                                                     # (B, R, S, 3)
-    delta = _per_point(avatar.offset, x)
-    return Samples(t, x, delta, _per_point(avatar.level, x + delta))
+    t = t.expand(len(rays.origins), len(rays), -1)  # (B, R, S)
+    x = rays.at(t)  # (B, R, S, 3)
+    delta = _per_point(fields.offset, x)
+    return Samples(t, x, delta, _per_point(fields.level, x + delta))
 
 
 def with_background(
-    avatar: Avatar, rays: Rays, crossed: Float[Tensor, "batch ray level 7"], hit: Bool[Tensor, "batch ray level"]
+    fields: ConditionedFields,
+    rays: Rays,
+    crossed: Float[Tensor, "batch ray level 7"],
+    hit: Bool[Tensor, "batch ray level"],
 ) -> RayPoints:
     """Crossings (distance, target point, step to the template) and the background plane behind them."""
-    t_level, x_target, delta = crossed.split([1, 3, 3], dim=-1)        # (B, R, L, .)
-    t_plane = (avatar.march.background_z - rays.origins[..., 2:]) / rays.directions[..., 2:]
-    x_plane = rays.at(t_plane)                                         # (B, R, 1, 3)
+    t_level, x_target, delta = crossed.split([1, 3, 3], dim=-1)  # (B, R, L, .)
+    t_plane = (fields.ray_sampling.background_z - rays.origins[..., 2:]) / rays.directions[..., 2:]
+    x_plane = rays.at(t_plane)  # (B, R, 1, 3)
     return RayPoints(
         hit=torch.cat([hit, torch.ones_like(hit[..., :1])], dim=-1),
-        t=torch.cat([t_level[..., 0], t_plane], dim=-1),               # (B, R, L + 1)
+        t=torch.cat([t_level[..., 0], t_plane], dim=-1),  # (B, R, L + 1)
         x_target=torch.cat([x_target, x_plane], dim=2),
-        x_template=torch.cat([x_target + avatar.radiance_offset_gain * delta, x_plane], dim=2),
+        x_template=torch.cat([x_target + fields.radiance_offset_gain * delta, x_plane], dim=2),
     )
 
 
 def radiance_at(
-    avatar: Avatar, x: Float[Tensor, "batch point 3"], background: Bool[Tensor, "batch point"]
+    fields: ConditionedFields, x: Float[Tensor, "batch point 3"], background: Bool[Tensor, "batch point"]
 ) -> tuple[Float[Tensor, "batch point 3"], Float[Tensor, "batch point"]]:
     """Colour and opacity of template points, read in the aligned place; the background is opaque and never moved."""
-    if avatar.align is not None:
-        x = x + avatar.align(x).masked_fill(background[..., None], 0.0)
-    rgb, alpha = avatar.radiance(x)
+    if fields.align is not None:
+        x = x + fields.align(x).masked_fill(background[..., None], 0.0)
+    rgb, alpha = fields.radiance(x)
     return rgb, alpha.masked_fill(background, 1.0)
 
 
@@ -180,6 +183,6 @@ def _per_point(function: Callable[[Tensor], Tensor], x: Float[Tensor, "batch ray
 
 
 def in_slices(rays: Rays, size: int) -> Iterator[Rays]:
-    """The same rays a part at a time: the same picture in less memory."""
+    """The same rays a part at a time: the same image in less memory."""
     for start in range(0, len(rays), size):
         yield rays[start : start + size]

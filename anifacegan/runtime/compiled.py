@@ -19,7 +19,7 @@ def kernel(**options: Any) -> Callable[[Callable], Callable]:
     def decorate(function: Callable) -> Callable:
         try:
             return numba.njit(cache=True, **options)(function)
-        except RuntimeError:                                           # no folder for a cache
+        except RuntimeError:  # no folder for a cache
             return numba.njit(**options)(function)
 
     return decorate

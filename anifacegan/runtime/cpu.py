@@ -163,7 +163,7 @@ def _forget_limit() -> None:
 
 os.register_at_fork(after_in_child=_forget_limit)
 
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4                      # malloc.h
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # malloc.h
 _KEEP_BYTES = 2**31 - 1
 
 

@@ -14,7 +14,7 @@ Device = Literal["auto", "cpu", "cuda"]
 Record = TypeVar("Record")
 
 
-def chosen_device(device: Device) -> str:
+def select_device(device: Device) -> str:
     """The name of the device for PyTorch.
 
     Raises:

@@ -28,11 +28,11 @@ from torch import Tensor, nn
 from anifacegan.runtime.devices import with_tensors
 from anifacegan.runtime.errors import InputError, exit_code
 
-STEP_PATIENCE = timedelta(minutes=30)
+STEP_TIMEOUT = timedelta(minutes=30)
 """How long workers wait for each other within a step; the first one may be writing a preview or a snapshot."""
-PREPARATION_PATIENCE = timedelta(hours=24)
-"""How long they wait for the first one to draw the surfaces and to fit priors and shells."""
-LAST_WORDS_S = 60
+PREPARATION_TIMEOUT = timedelta(hours=24)
+"""How long they wait for the first one to draw the surfaces and to fit priors and initial manifolds."""
+SHUTDOWN_GRACE_S = 60
 """How long a worker that fails as another does waits for that one to say why, seconds."""
 GIVEN_BY_TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 Whole = TypeVar("Whole")
@@ -51,7 +51,7 @@ class Workers:
     count: int = 1
     local_rank: int = 0
     """Of this worker on its machine."""
-    patient: Any = None
+    timeout: Any = None
     """Process group with long timeouts, on the CPU; none where one process is alone."""
     store: Any = None
     """Few words that all workers can read."""
@@ -69,7 +69,7 @@ class Workers:
 
     def share(self, whole: Whole) -> Whole:
         """This worker's items of a tensor, or of a dataclass of tensors, whose first axis is the batch."""
-        if self.patient is None:
+        if self.timeout is None:
             return whole
         if isinstance(whole, Tensor):
             return whole[self.part(len(whole))]
@@ -87,7 +87,9 @@ class Workers:
     def refuse_uneven(self, option: str, count: int) -> None:
         """Raises InputError where so many items cannot be shared equally."""
         if count % self.count:
-            raise InputError(f"{option} is {count}, expected a multiple of {self.count}, the number of workers")
+            raise InputError(
+                f"{option} is {count}, expected a multiple of {self.count}, the number of workers"
+            )
 
     def require_one(self, what: str) -> None:
         """Raises InputError where there are several: not everything can be shared."""
@@ -97,7 +99,7 @@ class Workers:
     # ------------------------------------------------------------------------------------------------ common values
     def mean(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         """Terms of the shares -> terms of the whole batch. Their gradients stay those of this worker's share."""
-        if self.patient is None or not terms:
+        if self.timeout is None or not terms:
             return terms
         local = torch.stack([value.detach() for value in terms.values()])
         changes = self._sum(local.clone()) / self.count - local
@@ -108,7 +110,7 @@ class Workers:
 
         The same weights have one on every worker: which fields learn in a step does not depend on what is drawn.
         """
-        if self.patient is None:
+        if self.timeout is None:
             return
         slopes = [weight.grad for weight in weights if weight.grad is not None]
         if slopes:
@@ -116,10 +118,10 @@ class Workers:
             for slope, values in zip(slopes, mean.split([slope.numel() for slope in slopes]), strict=True):
                 slope.copy_(values.view_as(slope))
 
-    def count_in_share(self, chosen: Shaped[Tensor, "*any"]) -> Shaped[Tensor, ""]:
+    def count_in_share(self, selected: Shaped[Tensor, "*any"]) -> Shaped[Tensor, ""]:
         """Sum of a mask, or of weights, over the whole batch, at least 1, for each worker."""
-        total = chosen.detach().sum()
-        if self.patient is None:
+        total = selected.detach().sum()
+        if self.timeout is None:
             return total.clamp(min=1)
         return self._sum(total).clamp(min=1) / self.count
 
@@ -135,7 +137,9 @@ class Workers:
         """Raises InputError, on every worker, where they do not agree."""
         least, most = (self._of_all(value, kind) for kind in (dist.ReduceOp.MIN, dist.ReduceOp.MAX))
         if least != most:
-            raise InputError(f"{what} is {least} for one worker and {most} for another, expected the same for all")
+            raise InputError(
+                f"{what} is {least} for one worker and {most} for another, expected the same for all"
+            )
 
     @contextmanager
     def first_alone(self) -> Iterator[None]:
@@ -149,7 +153,7 @@ class Workers:
     @torch.no_grad()
     def follow_first(self, modules: Iterable[nn.Module]) -> None:
         """Everybody takes the first worker's weights and buffers."""
-        if self.patient is None:
+        if self.timeout is None:
             return
         with _listening():
             for module in modules:
@@ -163,11 +167,11 @@ class Workers:
         return value
 
     def _of_all(self, value: int, kind: Any) -> int:
-        if self.patient is None:
+        if self.timeout is None:
             return value
         both = torch.tensor(value)
         with _listening():
-            dist.all_reduce(both, kind, group=self.patient)
+            dist.all_reduce(both, kind, group=self.timeout)
         return int(both)
 
     # --------------------------------------------------------------------------------------------------- beginning, end
@@ -177,23 +181,25 @@ class Workers:
         Raises:
             InputError: there are more workers than GPUs on this machine.
         """
-        if self.patient is None or device != "cuda":
+        if self.timeout is None or device != "cuda":
             return
         count = torch.cuda.device_count()
         if self.local_rank >= count:
-            raise InputError(f"torchrun starts worker {self.local_rank + 1} of this machine, expected one for each of "
-                             f"its {count} GPUs; --device cpu does without")
+            raise InputError(
+                f"torchrun starts worker {self.local_rank + 1} of this machine, expected one for each of "
+                f"its {count} GPUs; --device cpu does without"
+            )
         torch.cuda.set_device(self.local_rank)
 
     @contextmanager
-    def one_voice(self) -> Iterator[None]:
+    def rank_zero_only(self) -> Iterator[None]:
         """Of workers that fail alike, or one because of the other, let only the first one's error through to be
         printed. The others exit with the error's code and without a word.
         """
         try:
             yield
         except (InputError, OSError, FloatingPointError, LostWorkerError, KeyboardInterrupt) as error:
-            if self.patient is not None and not self._first_to_speak():
+            if self.timeout is not None and not self._first_to_speak():
                 raise SystemExit(exit_code(error)) from None
             raise
 
@@ -202,34 +208,34 @@ class Workers:
         with suppress(RuntimeError):
             if self.store.add("speaking", 1) == 1:
                 return True
-            self.store.wait(["said"], timedelta(seconds=LAST_WORDS_S))
+            self.store.wait(["said"], timedelta(seconds=SHUTDOWN_GRACE_S))
         return False
 
 
-ALONE = Workers()
+SINGLE_PROCESS = Workers()
 
 
 @contextmanager
 def working_together() -> Iterator[Workers]:
     """The workers that torchrun has started, in whose block all have to be together; one alone where it has not.
 
-    An error is to be caught and printed within the block, in :meth:`Workers.one_voice`.
+    An error is to be caught and printed within the block, in :meth:`Workers.rank_zero_only`.
     """
     if any(name not in os.environ for name in GIVEN_BY_TORCHRUN):
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     store, rank, count = next(dist.rendezvous("env://"))
     store = dist.PrefixStore(_attempt(), store)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=STEP_PATIENCE)
-    patient = dist.new_group(backend="gloo", timeout=PREPARATION_PATIENCE)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=STEP_TIMEOUT)
+    timeout = dist.new_group(backend="gloo", timeout=PREPARATION_TIMEOUT)
     words = dist.PrefixStore("anifacegan", store)
     try:
-        yield Workers(rank, count, int(os.environ.get("LOCAL_RANK", rank)), patient, words)
+        yield Workers(rank, count, int(os.environ.get("LOCAL_RANK", rank)), timeout, words)
     except BaseException:
         with suppress(RuntimeError):
             words.set("said", "")
-        raise                                                          # and do not wait for the others to say goodbye
+        raise  # and do not wait for the others to say goodbye
     dist.destroy_process_group()
 
 
@@ -243,7 +249,9 @@ def _attempt() -> str:
     """
     kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     if kept and os.environ.get("GROUP_WORLD_SIZE", "1") != "1":
-        raise InputError("torchrun on several machines: expected the variable TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1")
+        raise InputError(
+            "torchrun on several machines: expected the variable TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"
+        )
     return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if kept else "0"
 
 

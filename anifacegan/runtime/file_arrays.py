@@ -27,7 +27,9 @@ class Expected:
     """Smallest and largest value; a text names a size, and the values are indices below it."""
 
 
-def check_arrays(path: Path, arrays: Mapping[str, np.ndarray], expected: Mapping[str, Expected], advice: str) -> None:
+def check_arrays(
+    path: Path, arrays: Mapping[str, np.ndarray], expected: Mapping[str, Expected], advice: str
+) -> None:
     """Refuse, by name, the first array that is of another kind or shape, not finite, or out of its range.
 
     ``advice`` ends the message.
@@ -45,10 +47,12 @@ def check_arrays(path: Path, arrays: Mapping[str, np.ndarray], expected: Mapping
 
 def _check_shape(place: str, array: np.ndarray, like: Expected, sizes: dict[str, int], advice: str) -> None:
     fits = array.dtype.kind in like.kinds and array.ndim == len(like.shape)
-    for wanted, got in zip(like.shape, array.shape, strict=False):
-        fits = fits and got == (sizes.setdefault(wanted, got) if isinstance(wanted, str) else wanted)
+    for target, got in zip(like.shape, array.shape, strict=False):
+        fits = fits and got == (sizes.setdefault(target, got) if isinstance(target, str) else target)
     if not fits:
-        shape = ", ".join(str(sizes.get(size, size)) if isinstance(size, str) else str(size) for size in like.shape)
+        shape = ", ".join(
+            str(sizes.get(size, size)) if isinstance(size, str) else str(size) for size in like.shape
+        )
         raise InputError(
             f"{place} is {array.dtype}{array.shape}, expected {KINDS[like.kinds]} of shape ({shape}); {advice}"
         )
@@ -57,7 +61,7 @@ def _check_shape(place: str, array: np.ndarray, like: Expected, sizes: dict[str,
 def _check_values(place: str, array: np.ndarray, like: Expected, sizes: dict[str, int], advice: str) -> None:
     if array.dtype.kind == "U" or array.size == 0:
         return
-    lowest, highest = array.min(), array.max()                         # NaN where one is
+    lowest, highest = array.min(), array.max()  # NaN where one is
     if not (np.isfinite(lowest) and np.isfinite(highest)):
         raise InputError(f"{place} has values that are not finite; {advice}")
     if like.within is None:

@@ -108,7 +108,7 @@ def image_size(source: Path | bytes) -> tuple[int, int]:
 def _unreadable_as_os_error() -> Iterator[None]:
     try:
         yield
-    except (OSError, SyntaxError, ValueError) as error:                # what Pillow raises for broken files
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken files
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise OSError(first_line(error.__cause__ or error)) from None
@@ -158,7 +158,7 @@ def filled_when_complete(out: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
-        for folder in made:                                            # innermost first; one with files stays
+        for folder in made:  # innermost first; one with files stays
             try:
                 folder.rmdir()
             except OSError:
@@ -173,13 +173,13 @@ def remove_unfinished(out: Path, names: tuple[str, ...]) -> None:
         if _UNFINISHED.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink():
             for name in names:
                 (folder / name).unlink(missing_ok=True)
-            with suppress(OSError):                                    # something else is in it
+            with suppress(OSError):  # something else is in it
                 folder.rmdir()
 
 
 def _publish(temporary: Path, out: Path) -> None:
     paths = sorted(path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file())
-    paths.sort(key=lambda path: path == Path(MANIFEST))                # stable: the manifest comes last
+    paths.sort(key=lambda path: path == Path(MANIFEST))  # stable: the manifest comes last
     for path in paths:
         if (out / path).is_dir():
             raise InputError(f"{out / path}: is a folder, expected room for a file")

@@ -35,9 +35,11 @@ def read_config(kind: type[Config], arguments: Sequence[str], command: str) -> C
     """
     usage = f"{command} [--config FILE ...] [--OPTION VALUE ...]"
     parser = _Parser(prog=command, usage=usage, description=_summary(kind))
-    parser.add_option("config", "YAML file with any of the options below; of several, later ones win.", parser)
+    parser.add_option(
+        "config", "YAML file with any of the options below; of several, later ones win.", parser
+    )
     parser.add_argument("--print_config", action="store_true", help="Print the resolved YAML and exit.")
-    described = not {"-h", "--help"}.isdisjoint(arguments)            # reading the sources takes a while
+    described = not {"-h", "--help"}.isdisjoint(arguments)  # reading the sources takes a while
     hints = dict(_options(kind, "", parser, described))
     given, unknown = parser.parse_known_args(arguments, argparse.Namespace(words=[]))
     if unknown:
@@ -78,7 +80,7 @@ def option_words(arguments: Sequence[str], *keys: str) -> dict[str, list[str]]:
     return {key: [word for name, words in given.words if name == key for word in words] for key in keys}
 
 
-def several(value: Any) -> tuple:
+def as_tuple(value: Any) -> tuple:
     """The values of an option that takes one or a list."""
     return value if isinstance(value, tuple) else (value,)
 
@@ -98,7 +100,7 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, allow_abbrev=False)
-        self._negative_number_matcher = re.compile(r"-[.\d]")         # Python's own takes "-1e-3" for an option
+        self._negative_number_matcher = re.compile(r"-[.\d]")  # Python's own takes "-1e-3" for an option
 
     def add_option(self, key: str, text: str, group: Any) -> None:
         """The option ``--key``, with any number of words."""
@@ -118,7 +120,9 @@ class _Words(argparse.Action):
     def __init__(self, option_strings: list[str], dest: str, **options: Any) -> None:
         super().__init__(option_strings, dest, **options | {"default": argparse.SUPPRESS})
 
-    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
         namespace.words.append((self.dest, values))
 
 
@@ -153,7 +157,11 @@ def _docstrings(kind: type) -> dict[str, str]:
     from docstring_parser import parse_from_object  # only --help needs it
 
     classes = [owner for owner in reversed(kind.__mro__) if is_dataclass(owner)]
-    return {p.arg_name: " ".join((p.description or "").split()) for c in classes for p in parse_from_object(c).params}
+    return {
+        p.arg_name: " ".join((p.description or "").split())
+        for c in classes
+        for p in parse_from_object(c).params
+    }
 
 
 def _shown(default: Any) -> str:
@@ -161,7 +169,7 @@ def _shown(default: Any) -> str:
         return "required"
     if is_dataclass(default):
         return "see below"
-    return "default: null" if default is None else f"default: {' '.join(map(str, several(default)))}"
+    return "default: null" if default is None else f"default: {' '.join(map(str, as_tuple(default)))}"
 
 
 def _unknown_option(words: list[str], hints: dict[str, Any]) -> str:
@@ -169,7 +177,9 @@ def _unknown_option(words: list[str], hints: dict[str, Any]) -> str:
     if not options:
         return f"unrecognized arguments: {' '.join(words)}"
     close = difflib.get_close_matches(options[0].lstrip("-").replace("-", "_"), hints, 1)
-    return f"unknown option '{options[0]}', " + (f"did you mean '--{close[0]}'?" if close else "--help shows all")
+    return f"unknown option '{options[0]}', " + (
+        f"did you mean '--{close[0]}'?" if close else "--help shows all"
+    )
 
 
 def _some(key: str, words: list[str], hint: Any) -> list[str]:
@@ -182,7 +192,9 @@ def _plain_value(key: str, words: list[str], hint: Any) -> Any:
     """An option's words as YAML would have them: a text, or a list of texts where the option takes one."""
     if hint is bool and not words:
         return True
-    item = next((typing.get_args(part)[0] for part in _alternatives(hint) if typing.get_origin(part) is tuple), None)
+    item = next(
+        (typing.get_args(part)[0] for part in _alternatives(hint) if typing.get_origin(part) is tuple), None
+    )
     one = len(_some(key, words, hint)) == 1
     if item is None:
         if not one:
@@ -216,7 +228,9 @@ def _typed(kind: type, content: dict, place: str, prefix: str) -> dict[str, Any]
     for key in content:
         if key not in hints:
             close = difflib.get_close_matches(str(key), hints, 1)
-            expected = f"did you mean '{prefix}{close[0]}'?" if close else f"expected one of {', '.join(hints)}"
+            expected = (
+                f"did you mean '{prefix}{close[0]}'?" if close else f"expected one of {', '.join(hints)}"
+            )
             raise InputError(f"{place}: unknown key '{prefix}{key}', {expected}")
     return {key: _value(hints[key], value, place, f"{prefix}{key}") for key, value in content.items()}
 
@@ -243,7 +257,7 @@ def _converted(hint: Any, value: Any) -> Any:
     Raises:
         ValueError or TypeError: it is of another kind.
     """
-    for part in _alternatives(hint)[:-1]:                              # a union: the first that can read it
+    for part in _alternatives(hint)[:-1]:  # a union: the first that can read it
         with suppress(ValueError, TypeError):
             return _converted(part, value)
     hint = _alternatives(hint)[-1]
@@ -302,10 +316,14 @@ def _built(kind: type[Config], values: dict[str, Any], place: str, prefix: str, 
     hints = typing.get_type_hints(kind)
     arguments = {}
     for field in fields(kind):  # type: ignore[arg-type]
-        key, inner, default = f"{prefix}{field.name}", _dataclass_in(hints[field.name]), _default(field, start)
+        key, inner, default = (
+            f"{prefix}{field.name}",
+            _dataclass_in(hints[field.name]),
+            _default(field, start),
+        )
         value = values.get(field.name, default)
         if inner is hints[field.name] and value is MISSING:
-            value = {}                                                 # so that the message names what is missing in it
+            value = {}  # so that the message names what is missing in it
         if inner is not None and isinstance(value, dict):
             value = _built(inner, value, place, f"{key}.", default if is_dataclass(default) else None)
         if value is MISSING:

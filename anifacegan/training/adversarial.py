@@ -1,4 +1,4 @@
-"""The adversarial game: a discriminator learns to tell renders from photographs, the generator to fool it (method,
+"""Adversarial training: a discriminator learns to tell renders from photographs, the generator to fool it (method,
 section 4).
 """
 
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
-from anifacegan.data.posed_images import PosedPictures, RealPictures
+from anifacegan.data.posed_images import PosedImages, RealImages
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
 from anifacegan.models.sampling import ViewConfig, Views, draw_views, sample_generators
-from anifacegan.runtime.distributed import ALONE, Workers
+from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
 from anifacegan.training.adversarial_gradients import (
     AdversarialWeights,
@@ -25,34 +25,34 @@ from anifacegan.training.adversarial_gradients import (
     points_alone,
     template_alone,
 )
-from anifacegan.training.image_imitation import ImitationTerms, PictureImitation
+from anifacegan.training.image_imitation import ImageImitation, ImitationTerms
 from anifacegan.training.optim import DATA, OPTIMISER, Precision, finite_total, take_step
-from anifacegan.training.patch_gradients import Conditioning, PictureRenderer, Split
+from anifacegan.training.patch_gradients import Conditioning, ImageRenderer, Split
 
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """How the game is played."""
+    """How adversarial training is played."""
 
     batch: int = 4
-    """Pictures of each kind a step."""
+    """Images of each kind a step."""
     split: Split = field(default_factory=Split)
     views: ViewConfig = field(default_factory=ViewConfig)
     skip_invisible: bool = False
     """Leave out points that less than 1/16384 of the light reaches: half the time, and gradients within a thousandth.
-    Needs split.pictures 1."""
-    discriminator_lead: int = 0
+    Needs split.images 1."""
+    discriminator_warmup: int = 0
     """Steps at the beginning in which the discriminator learns alone: what a fresh one says of a generator that is
     already good would only harm it."""
     deformation_steps: int = 2
     """Steps of the deformation field (and the alignment) on its imitation terms before each of the others. With 0 all
     fields learn from all terms at once."""
-    picture_steps: int = 1
-    """Of the deformation's steps, the last so many also render pictures for the landmarks and the geometry, where
+    image_steps: int = 1
+    """Of the deformation's steps, the last so many also render images for the landmarks and the geometry, where
     these terms have a weight; each costs as much as a step of the generator."""
     paired_rays: int = 0
     """An anchor: in the generator's step, template and alignment are also compared with so many rays of each of
-    schedule.batch synthetic pictures, near the surface as in the paired steps, and with the weights of colour,
+    schedule.batch synthetic images, near the surface as in the paired steps, and with the weights of colour,
     silhouette and free space. 0 is without. Photographs hold no codes to compare with."""
     r1_every: int = 1
     """The slope is penalised every so many steps of the discriminator, and so many times as much."""
@@ -63,11 +63,11 @@ class AdversarialConfig:
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "batch", "r1_every")
-        require_at_least(self, 0, "discriminator_lead", "deformation_steps", "picture_steps", "paired_rays")
+        require_at_least(self, 0, "discriminator_warmup", "deformation_steps", "image_steps", "paired_rays")
         require_above(self, 0, "lr_generator", "lr_discriminator", "gradient_limit")
-        if self.skip_invisible and self.split.pictures != 1:
-            one = "1 with skip_invisible: visibility is found out one picture at a time"
-            raise ConfigError("split.pictures", self.split.pictures, one)
+        if self.skip_invisible and self.split.images != 1:
+            one = "1 with skip_invisible: visibility is found out one image at a time"
+            raise ConfigError("split.images", self.split.images, one)
 
     def r1_factor(self, turn: int) -> float:
         """Factor on the slope's weight in the discriminator's step number ``turn``."""
@@ -80,7 +80,7 @@ FIELDS = ("template", "deformation", "manifolds", "alignment")
 
 
 @dataclass(frozen=True)
-class Turn:
+class Iteration:
     """Everything that a step draws comes from here, and how exactly it computes."""
 
     seed: int
@@ -89,31 +89,31 @@ class Turn:
     number: int
     """Of the discriminator's steps, from 0."""
     precision: Precision = "float32"
-    """Of the fields while pictures are rendered, and of the network R; the discriminator is always float32: its
+    """Of the fields while images are rendered, and of the network R; the discriminator is always float32: its
     penalty takes the slope of a slope."""
 
-    def generators(self, purpose: int, pictures: range) -> list[torch.Generator]:
-        """One a picture, by its place in the whole batch."""
-        return sample_generators(self.seed, self.step, purpose, pictures)
+    def generators(self, purpose: int, images: range) -> list[torch.Generator]:
+        """One an image, by its place in the whole batch."""
+        return sample_generators(self.seed, self.step, purpose, images)
 
 
-class AdversarialGame:
-    """A generator, its discriminator, what each learns with, and the real pictures; each of ``workers`` has its share.
+class AdversarialTraining:
+    """A generator, its discriminator, what each learns with, and the real images; each of ``workers`` has its share.
 
     The optimisers are Adam with betas (0, 0.9). Weights change only in the three steps.
     """
 
-    imitation: PictureImitation | None = None
-    """What generated pictures are compared with beside the discriminator's opinion; None compares them with nothing."""
+    imitation: ImageImitation | None = None
+    """What generated images are compared with beside the discriminator's opinion; None compares them with nothing."""
 
     def __init__(
         self,
         generator: Generator,
         discriminator: Discriminator,
-        real: RealPictures,
+        real: RealImages,
         config: AdversarialConfig,
         weights: AdversarialWeights,
-        workers: Workers = ALONE,
+        workers: Workers = SINGLE_PROCESS,
     ) -> None:
         self.generator, self.discriminator, self.real = generator, discriminator, real
         self.config, self.weights, self.workers = config, weights, workers
@@ -121,7 +121,7 @@ class AdversarialGame:
         self.generator_optimiser = _adam(fields, config.lr_generator)
         self.discriminator_optimiser = _adam({"discriminator": discriminator}, config.lr_discriminator)
         self.learning: dict[str, float] = {}
-        """Learning rate and gradient norm of every network, of the last step it took since the game was made."""
+        """Learning rate and gradient norm of every network, of the last step it took since adversarial training was made."""
 
     def to(self, device: str) -> None:
         """Move the discriminator and what the optimisers keep; the generator is its owner's to move, before this."""
@@ -129,35 +129,35 @@ class AdversarialGame:
         if self.imitation is not None:
             self.imitation.to(device)
         for optimiser in (self.discriminator_optimiser, self.generator_optimiser):
-            optimiser.load_state_dict(optimiser.state_dict())          # it puts its moments where the weights are
+            optimiser.load_state_dict(optimiser.state_dict())  # it puts its moments where the weights are
 
     def play(
         self,
-        turn: Turn,
+        turn: Iteration,
         imitation: Callable[[], dict[str, Tensor]],
         anchor: Callable[[], dict[str, Tensor]] | None = None,
     ) -> dict[str, Tensor]:
         """Some steps of the deformation field, one of the discriminator, one of the generator (method, section 4).
 
         ``imitation`` draws points and returns weighted terms, other ones with every call. Terms of points belong to
-        the deformation's steps alone. Terms of pictures (landmarks, geometry) belong to both: an expression's shape
+        the deformation's steps alone. Terms of images (landmarks, geometry) belong to both: an expression's shape
         comes from the deformation, but where a person's neutral surface lies, and what is drawn on it, is the
-        template's. The generator's step has rendered its pictures anyway; of the deformation's steps, the cheap ones
-        on points come first and ``picture_steps`` with pictures last. ``anchor`` draws pairs of codes and pictures and
+        template's. The generator's step has rendered its images anyway; of the deformation's steps, the cheap ones
+        on points come first and ``image_steps`` with images last. ``anchor`` draws pairs of codes and images and
         returns weighted terms of them; they belong to the generator's step.
 
-        The first ``discriminator_lead`` turns are the discriminator's alone. Returns the weighted terms, of the
+        The first ``discriminator_warmup`` turns are the discriminator's alone. Returns the weighted terms, of the
         imitation the last ones.
 
         Raises:
             FloatingPointError: a term or a gradient is not finite; it has changed no weight.
         """
-        if turn.number < self.config.discriminator_lead:
+        if turn.number < self.config.discriminator_warmup:
             return self.discriminator_step(turn)
         steps = self.config.deformation_steps
         terms: dict[str, Tensor] = {}
         for k in range(steps):
-            terms |= self.deformation_step(turn, k, imitation(), pictures=steps - k <= self.config.picture_steps)
+            terms |= self.deformation_step(turn, k, imitation(), images=steps - k <= self.config.image_steps)
         judged = self.discriminator_step(turn)
         paired = {} if anchor is None else anchor()
         if steps:
@@ -165,9 +165,9 @@ class AdversarialGame:
         return judged | self.generator_step(turn, beside=imitation() | paired)
 
     def deformation_step(
-        self, turn: Turn, number: int, points: dict[str, Tensor], pictures: bool
+        self, turn: Iteration, number: int, points: dict[str, Tensor], images: bool
     ) -> dict[str, Tensor]:
-        """Deformation and alignment imitate the face model, on points and, where asked, in whole ``pictures``.
+        """Deformation and alignment imitate the face model, on points and, where asked, in whole ``images``.
 
         ``number`` counts the turn's steps of this kind. Returns the weighted terms.
 
@@ -176,7 +176,7 @@ class AdversarialGame:
         """
         self.generator_optimiser.zero_grad()
         with points_alone(self.generator):
-            if pictures and self.imitation is not None:
+            if images and self.imitation is not None:
                 views = self._draw(turn, FOR_DEFORMATION + number)
                 renderer = self._renderer(turn, self.generator.condition)
                 terms = imitation_gradients(renderer, views, self._imitation(turn, views, points))
@@ -184,32 +184,32 @@ class AdversarialGame:
                 terms = own_gradients(points)
         return self._optimise(turn, self.generator_optimiser, terms)
 
-    def discriminator_step(self, turn: Turn) -> dict[str, Tensor]:
-        """Real pictures up, generated ones down. Returns the weighted terms.
+    def discriminator_step(self, turn: Iteration) -> dict[str, Tensor]:
+        """Real images up, generated ones down. Returns the weighted terms.
 
         Raises:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
         """
         config = self.config
         views = self._draw(turn, FOR_DISCRIMINATOR)
-        fake = PosedPictures(self._renderer(turn, self.generator.condition).draw(views), views.pose)
+        fake = PosedImages(self._renderer(turn, self.generator.condition).draw(views), views.pose)
         with record_function(DATA):
-            real = self.real.draw(turn.generators(OF_REAL, self._pictures()))
-            real = PosedPictures(real.image.to(fake.image), real.pose.to(fake.pose))
+            real = self.real.draw(turn.generators(OF_REAL, self._images()))
+            real = PosedImages(real.image.to(fake.image), real.pose.to(fake.pose))
         self.discriminator_optimiser.zero_grad()
         factor = config.r1_factor(turn.number)
         terms = discriminator_gradients(
-            self.discriminator, real, fake, self.weights, factor, config.split.pictures
+            self.discriminator, real, fake, self.weights, factor, config.split.images
         )
         return self._optimise(turn, self.discriminator_optimiser, terms)
 
     def generator_step(
-        self, turn: Turn, condition: Conditioning | None = None, beside: dict[str, Tensor] | None = None
+        self, turn: Iteration, condition: Conditioning | None = None, beside: dict[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """Generated pictures up, and like the face model. Returns the weighted terms.
+        """Generated images up, and like the face model. Returns the weighted terms.
 
-        ``condition`` decides which fields the pictures teach, all of them where it is left out; ``beside`` are terms
-        that look at no generated picture.
+        ``condition`` decides which fields the images teach, all of them where it is left out; ``beside`` are terms
+        that look at no generated image.
 
         Raises:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
@@ -222,7 +222,7 @@ class AdversarialGame:
         return self._optimise(turn, self.generator_optimiser, terms)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the game holds beside the generator."""
+        """What adversarial training holds beside the generator."""
         return {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
@@ -234,22 +234,22 @@ class AdversarialGame:
         names = ("discriminator", "discriminator_optimiser", "generator_optimiser")
         return {name: getattr(self, name) for name in names}
 
-    def _draw(self, turn: Turn, purpose: int) -> Views:
-        rngs = turn.generators(purpose, self._pictures())
+    def _draw(self, turn: Iteration, purpose: int) -> Views:
+        rngs = turn.generators(purpose, self._images())
         return draw_views(self.generator, self.real.poses, self.config.views, rngs)
 
-    def _imitation(self, turn: Turn, views: Views, points: dict[str, Tensor]) -> ImitationTerms:
+    def _imitation(self, turn: Iteration, views: Views, points: dict[str, Tensor]) -> ImitationTerms:
         if self.imitation is None:
             return ImitationTerms(beside=points)
-        of_pictures = self.imitation.terms(views, self.discriminator.config.size, turn.precision)
-        return replace(of_pictures, beside=points)
+        of_images = self.imitation.terms(views, self.discriminator.config.size, turn.precision)
+        return replace(of_images, beside=points)
 
-    def _pictures(self) -> range:
+    def _images(self) -> range:
         """Those that this worker draws, by their places in the whole batch."""
         return range(self.config.batch)[self.workers.part(self.config.batch)]
 
     def _optimise(
-        self, turn: Turn, optimiser: torch.optim.Optimizer, terms: dict[str, Tensor]
+        self, turn: Iteration, optimiser: torch.optim.Optimizer, terms: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """One step with the gradients of the whole batch; returns its terms."""
         terms = self.workers.mean(terms)
@@ -260,9 +260,9 @@ class AdversarialGame:
         optimiser.zero_grad()
         return terms
 
-    def _renderer(self, turn: Turn, condition: Conditioning) -> PictureRenderer:
-        size, fov_deg = self.discriminator.config.size, self.generator.config.march.fov_deg
-        return PictureRenderer(
+    def _renderer(self, turn: Iteration, condition: Conditioning) -> ImageRenderer:
+        size, fov_deg = self.discriminator.config.size, self.generator.config.ray_sampling.fov_deg
+        return ImageRenderer(
             condition, size, fov_deg, self.config.split, turn.precision, self.config.skip_invisible
         )
 

@@ -1,6 +1,6 @@
 """The faces of a data set that a generator learns from: their codes and poses, and a look at those it never sees.
 
-Of photographs this is all that is known; :class:`anifacegan.paired_data.PairedData` knows more of synthetic pictures.
+Of photographs this is all that is known; :class:`anifacegan.paired_data.PairedData` knows more of synthetic images.
 """
 
 from typing import Protocol, runtime_checkable
@@ -18,14 +18,14 @@ from anifacegan.runtime.errors import InputError
 
 class TrainingFaces:
     """Codes and poses of all items, of which the last ``held_out`` are never learnt from; behind them, where there are
-    some, codes of faces of the priors, which have no picture.
+    some, codes of faces of the priors, which have no image.
     """
 
-    def __init__(self, codes: CoefficientTable, held_out: int) -> None:
-        items = len(codes.id)
+    def __init__(self, latents: CoefficientTable, held_out: int) -> None:
+        items = len(latents.id)
         if items <= held_out:
-            raise InputError(f"the data set has {items} pictures, expected more than the {held_out} held out")
-        self.z_id, self.z_exp, self.pose = codes.id, codes.exp, codes.pose
+            raise InputError(f"the data set has {items} images, expected more than the {held_out} held out")
+        self.z_id, self.z_exp, self.pose = latents.id, latents.exp, latents.pose
         self.count = items - held_out
         self.of_priors, self.prior_share = 0, 0.0
 
@@ -33,7 +33,9 @@ class TrainingFaces:
         """Random items to learn from."""
         return torch.randint(self.count, (count,), generator=rng)
 
-    def add_of_priors(self, z_id: Float[Tensor, "face 80"], z_exp: Float[Tensor, "face 64"], share: float) -> int:
+    def add_of_priors(
+        self, z_id: Float[Tensor, "face 80"], z_exp: Float[Tensor, "face 64"], share: float
+    ) -> int:
         """Codes for :meth:`draw_imitated`, once; returns the number of the first of them."""
         assert not self.of_priors, "there are faces of the priors already"
         first = len(self.z_id)
@@ -55,23 +57,25 @@ class HeldOutViews(Protocol):
     """Faces that training never sees."""
 
     appearance_known: bool
-    """Whether a picture is what a perfect generator draws of its codes: where it is not, colours do not compare."""
+    """Whether an image is what a perfect generator draws of its latents: where it is not, colours do not compare."""
 
     def held_out_view(self, index: int, size: int) -> tuple[Latents, Rays, Float[Tensor, "size size 3"]]:
-        """Codes and rays of a held-out item, and its picture in [0, 1], reduced to ``size``."""
+        """Codes and rays of a held-out item, and its image in [0, 1], reduced to ``size``."""
         ...
 
 
 class Photographs(TrainingFaces):
     """Photographs with coefficients. Shape, expression and pose are those of the codes, colours nobody knows a code of.
 
-    Pictures are read when they are asked for.
+    Images are read when they are asked for.
     """
 
     appearance_known = False
 
-    def __init__(self, dataset: FaceDataset, codes: CoefficientTable, fov_deg: float, held_out: int) -> None:
-        super().__init__(codes, held_out)
+    def __init__(
+        self, dataset: FaceDataset, latents: CoefficientTable, fov_deg: float, held_out: int
+    ) -> None:
+        super().__init__(latents, held_out)
         self.dataset, self.fov_deg = dataset, fov_deg
 
     def held_out_view(self, index: int, size: int) -> tuple[Latents, Rays, Float[Tensor, "size size 3"]]:
@@ -79,11 +83,11 @@ class Photographs(TrainingFaces):
         item = slice(self.count + index, self.count + index + 1)
         z_noise = torch.randn(1, NOISE_DIM, generator=torch.Generator().manual_seed(index))
         rays = image_rays(*self.pose[item].unbind(-1), size, self.fov_deg)
-        picture = reduced(self.dataset[self.count + index].image, size)
-        return Latents(self.z_id[item], self.z_exp[item], z_noise), rays, picture
+        image = reduced(self.dataset[self.count + index].image, size)
+        return Latents(self.z_id[item], self.z_exp[item], z_noise), rays, image
 
 
 def reduced(image: UInt8[Tensor, "height width 3"], size: int) -> Float[Tensor, "size size 3"]:
-    """A square picture in [0, 1], made smaller by sampling its pixels."""
+    """A square image in [0, 1], made smaller by sampling its pixels."""
     nearest = torch.linspace(0, len(image) - 1, size).round().long()
     return image[nearest[:, None], nearest].float() / 255

@@ -36,7 +36,7 @@ import yaml
 from tqdm import tqdm
 
 from anifacegan.models.checkpoints import CARD, TENSORS
-from anifacegan.runtime.distributed import ALONE, Workers
+from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.files import remove_leftovers, remove_unfinished, sha256, write_complete
 from anifacegan.runtime.typed_config import plain
@@ -58,7 +58,7 @@ def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
         InputError: the file cannot be written; all others are as they were.
     """
     path = _path(folder, step)
-    buffer = io.BytesIO()                                              # of a full disk, torch.save says something else
+    buffer = io.BytesIO()  # of a full disk, torch.save says something else
     torch.save(content, buffer)
     write_complete(path, buffer.getbuffer())
     for old in [other for other in _snapshots(folder) if other <= path][:-keep]:
@@ -123,22 +123,42 @@ def _read(path: Path) -> dict:
     return torch.load(path, weights_only=True, map_location="cpu")
 
 
-FREE = ("out", "face_model", "reporting", "threads", "device", "compile", "name", "task", "data.path",
-        "data.skip_bad", "real.path", "real.skip_bad", "reconstruction", "rasterizer")
+FREE = (
+    "out",
+    "face_model",
+    "reporting",
+    "threads",
+    "device",
+    "compile",
+    "name",
+    "task",
+    "data.path",
+    "data.skip_bad",
+    "real.path",
+    "real.skip_bad",
+    "reconstruction",
+    "rasterizer",
+)
 """Options that say where things are and what is reported. Data, face model and network R are known by their sums."""
 FIXED_WITHIN = ("reporting.held_out",)
-"""But this one says which pictures are trained on."""
-SUMS = {"codes_sha256": "data.path", "face_model_sha256": "face_model", "real_sha256": "real.path",
-        "reconstruction_sha256": "reconstruction"}
+"""But this one says which images are trained on."""
+CHECKSUMS = {
+    "codes_sha256": "data.path",
+    "face_model_sha256": "face_model",
+    "real_sha256": "real.path",
+    "reconstruction_sha256": "reconstruction",
+}
 """Sum of the data -> option that names what it is of; a run has some of them."""
 
 
-def fixed_values(config: object, sums: dict[str, Any]) -> dict[str, Any]:
+def fixed_values(config: object, checksums: dict[str, Any]) -> dict[str, Any]:
     """Option -> plain value of everything in a run's configuration that must not change; ``sums`` are of the data."""
     values = _flat(plain(config))
     free = tuple(f"{name}." for name in FREE)
-    kept = {key: value for key, value in values.items() if not f"{key}.".startswith(free) or key in FIXED_WITHIN}
-    return kept | {name: sums[name] for name in SUMS if name in sums}
+    kept = {
+        key: value for key, value in values.items() if not f"{key}.".startswith(free) or key in FIXED_WITHIN
+    }
+    return kept | {name: checksums[name] for name in CHECKSUMS if name in checksums}
 
 
 def refuse_changes(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
@@ -151,7 +171,9 @@ def refuse_changes(out: Path, before: dict[str, Any], now: dict[str, Any]) -> No
     """
     for key in now:
         if key in before and now[key] != before[key]:
-            came = f"{SUMS.get(key, key)} is {_shown(key, now[key])}, expected {_shown(key, before[key])}"
+            came = (
+                f"{CHECKSUMS.get(key, key)} is {_shown(key, now[key])}, expected {_shown(key, before[key])}"
+            )
             raise InputError(f"{came} as in the snapshots of {out}; take another --out for a new run")
 
 
@@ -167,13 +189,13 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _shown(key: str, value: Any) -> str:
-    if key in SUMS:
+    if key in CHECKSUMS:
         return f"of SHA-256 {str(value)[:12]}..."
     return "null" if value is None else str(value)
 
 
 @runtime_checkable
-class KeptState(Protocol):
+class SavedState(Protocol):
     """What a run trains."""
 
     step: int
@@ -224,14 +246,14 @@ class RunConfig(Protocol):
         ...
 
 
-Report = Callable[[KeptState, dict[str, float]], None]
+Report = Callable[[SavedState, dict[str, float]], None]
 """Called after every step, with the step's losses."""
 
 
 class DurableRun:
     """A run in its folder ``config.out``. All workers read there, the first one writes."""
 
-    def __init__(self, config: RunConfig, fixed: dict[str, Any], workers: Workers = ALONE) -> None:
+    def __init__(self, config: RunConfig, fixed: dict[str, Any], workers: Workers = SINGLE_PROCESS) -> None:
         """Look for a snapshot; nothing is written. ``fixed``: see :func:`anifacegan.continuation.fixed_values`.
 
         Raises:
@@ -240,14 +262,14 @@ class DurableRun:
         self.config, self.fixed, self.workers = config, fixed, workers
         self.content = load_newest(config.out)
         self.new = self.content is None
-        if self.content is not None and "fixed" in self.content:       # older snapshots do not say
+        if self.content is not None and "fixed" in self.content:  # older snapshots do not say
             refuse_changes(config.out, self.content["fixed"], fixed)
         summed = sha256([json.dumps(fixed, sort_keys=True, default=str).encode()])
         workers.require_same("the sum over configuration and data", int(summed[:14], 16))  # fits into int64
         step = -1 if self.content is None else self.content["step"]
         workers.require_same(f"{config.out}: the newest snapshot's step (-1: none)", step)
 
-    def take_up(self, state: KeptState) -> None:
+    def take_up(self, state: SavedState) -> None:
         """Load the newest snapshot into the state, write ``config.yaml``, and remove what a killed process left half
         written. The state of a new run is left as it is.
 
@@ -269,7 +291,9 @@ class DurableRun:
             write_complete(out / "config.yaml", yaml.safe_dump(plain(self.config), sort_keys=False))
 
     @contextmanager
-    def reporting(self, state: KeptState, show: Callable[[RunLog], None], show_every: int) -> Iterator[Report]:
+    def reporting(
+        self, state: SavedState, show: Callable[[RunLog], None], show_every: int
+    ) -> Iterator[Report]:
         """What happens after each step: the progress bar; lines of stats.jsonl, with learning rates and gradient norms
         in tensorboard; ``show`` every so many steps and at the end; snapshots.
 
@@ -277,7 +301,7 @@ class DurableRun:
         """
         when, steps, workers = self.config.reporting, self.config.schedule.steps, self.workers
         pending = None if self.content is None else self.content.get("log")
-        self.content = None                                            # its tensors are in the state by now
+        self.content = None  # its tensors are in the state by now
         with ExitStack() as stack:
             stop = stack.enter_context(ask_before_stopping())
             if workers.first:
@@ -285,7 +309,7 @@ class DurableRun:
                 hidden = not sys.stderr.isatty()
                 bar = stack.enter_context(tqdm(total=steps, initial=state.step, unit="step", disable=hidden))
 
-            def write(state: KeptState, losses: dict[str, float], stopping: bool) -> None:
+            def write(state: SavedState, losses: dict[str, float], stopping: bool) -> None:
                 done, images = state.step == steps, self.config.images(state.step - 1)
                 log.add(losses, images)
                 if state.step % when.log_every == 0:
@@ -299,12 +323,12 @@ class DurableRun:
                 bar.set_postfix_str(f"{images * (bar.format_dict['rate'] or 0):.1f} images/s", refresh=False)
                 bar.update()
 
-            def report(state: KeptState, losses: dict[str, float]) -> None:
+            def report(state: SavedState, losses: dict[str, float]) -> None:
                 stopping = workers.any(stop.is_set())
                 if workers.first:
                     write(state, losses, stopping)
                 if stopping:
-                    workers.wait()                                     # until it is saved
+                    workers.wait()  # until it is saved
                     raise KeyboardInterrupt
 
             yield report

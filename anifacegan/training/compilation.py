@@ -54,7 +54,7 @@ def compile_fields(generator: Generator, backend: Backend = "inductor") -> None:
 
 
 def _bound_and_compiled(bind: Callable[..., Callable], compiler: Compiler) -> Callable[..., Callable]:
-    def bound(*codes: Any) -> Callable:
-        return compiler.compiled(bind(*codes))
+    def bound(*latents: Any) -> Callable:
+        return compiler.compiled(bind(*latents))
 
     return bound

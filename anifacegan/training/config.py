@@ -15,7 +15,7 @@ from anifacegan.runtime.errors import require_at_least
 from anifacegan.training.adversarial import AdversarialConfig
 from anifacegan.training.adversarial_gradients import AdversarialWeights
 from anifacegan.training.image_imitation import require_network
-from anifacegan.training.initialization import PriorConfig, ShellConfig
+from anifacegan.training.initialization import ManifoldInitConfig, PriorConfig
 from anifacegan.training.loop import LossWeights, Schedule
 
 
@@ -26,9 +26,9 @@ class Reporting:
     log_every: int = 50
     """Steps between two lines of stats.jsonl."""
     preview_every: int = 1000
-    """Steps between two preview pictures and held-out errors."""
+    """Steps between two preview images and held-out errors."""
     preview_size: int = 128
-    """Height of a preview's pictures in pixels."""
+    """Height of a preview's images in pixels."""
     sheet_size: int = 64
     """The same of the sheets of people, expressions and views."""
     snapshot_every: int = 500
@@ -36,7 +36,7 @@ class Reporting:
     keep_snapshots: int = 2
     """How many snapshots are kept."""
     held_out: int = 64
-    """Pictures at the end of the data set that training never sees."""
+    """Images at the end of the data set that training never sees."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, *vars(self))
@@ -49,7 +49,7 @@ class TrainConfig:
     out: Path
     """Run folder: snapshots, logs, previews, and the finished model in OUT/model."""
     data: DataConfig
-    """Faces with coefficients: synthetic pictures of the open face model, or photographs, from which only the stages
+    """Faces with coefficients: synthetic images of the open face model, or photographs, from which only the stages
     ``warm_up_deform`` and ``adversarial`` learn."""
     task: Literal["generator"] = "generator"
     """Tells train.py what this file is about."""
@@ -58,7 +58,7 @@ class TrainConfig:
     one in the cache."""
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     priors: PriorConfig = field(default_factory=PriorConfig)
-    shells: ShellConfig = field(default_factory=ShellConfig)
+    manifold_init: ManifoldInitConfig = field(default_factory=ManifoldInitConfig)
     schedule: Schedule = field(default_factory=Schedule)
     weights: LossWeights = field(default_factory=LossWeights)
     reconstruction: Path | None = None
@@ -66,7 +66,7 @@ class TrainConfig:
     rasterizer: Backend = "auto"
     """What draws the mesh of the geometry term. auto: numba on the CPU; on the GPU nvdiffrast, or torch without it."""
     real: DataConfig | None = None
-    """Pictures that the adversarial steps learn from: any faces with coefficients, FFHQ-style ones too, of which only
+    """Images that the adversarial steps learn from: any faces with coefficients, FFHQ-style ones too, of which only
     the poses are used. Empty: those of ``data``."""
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
@@ -93,19 +93,25 @@ class TrainConfig:
         require_network(self.weights, self.reconstruction)
         manifolds = len(self.generator.manifolds.values())
         if not 0 < self.schedule.near_levels < manifolds:
-            raise ValueError(f"schedule.near_levels is {self.schedule.near_levels}, expected 1 to {manifolds - 1}")
+            raise ValueError(
+                f"schedule.near_levels is {self.schedule.near_levels}, expected 1 to {manifolds - 1}"
+            )
         for name, drawn_with in (("fov_deg", FOV_DEG), ("background_z", BACKGROUND_Z)):
-            value = getattr(self.generator.march, name)
+            value = getattr(self.generator.ray_sampling, name)
             if value != drawn_with:
-                raise ValueError(f"generator.march.{name} is {value}, expected {drawn_with}: the data are drawn so")
-        lead, game = self.adversarial.discriminator_lead, self.schedule.adversarial
+                raise ValueError(
+                    f"generator.ray_sampling.{name} is {value}, expected {drawn_with}: the data are drawn so"
+                )
+        lead, game = self.adversarial.discriminator_warmup, self.schedule.adversarial
         if game and lead >= game:
             raise ValueError(
-                f"adversarial.discriminator_lead is {lead}, expected less than schedule.adversarial, which is {game}"
+                f"adversarial.discriminator_warmup is {lead}, expected less than schedule.adversarial, which is {game}"
             )
         name, real = ("data", self.data) if self.real is None else ("real", self.real)
         if self.schedule.adversarial and self.discriminator.size != real.size:
-            raise ValueError(f"discriminator.size is {self.discriminator.size}, expected {real.size} as {name}.size")
+            raise ValueError(
+                f"discriminator.size is {self.discriminator.size}, expected {real.size} as {name}.size"
+            )
 
     def images(self, step: int) -> int:
         """That the step after so many learns from; faces, where it looks at meshes alone."""

@@ -1,6 +1,6 @@
 """Whether photographs are cropped as the generator's camera sees faces: their landmarks beside those of their codes.
 
-A picture's own landmarks (``lm68``) lie where its face is. The mesh of its codes, before the generator's camera at its
+An image's own landmarks (``lm68``) lie where its face is. The mesh of its codes, before the generator's camera at its
 pose, says where the generator will put that face. Another crop, a wrong ``pitch_offset`` or a wrong place of the face
 model in the world shows as an offset or a scale, and costs the discriminator an easy clue.
 """
@@ -22,7 +22,7 @@ MOST_ITEMS = 2000
 
 
 @dataclass(frozen=True)
-class CropFit:
+class CropCheck:
     """Medians over the items; pixels of a 224 px frame."""
 
     right_px: float
@@ -43,18 +43,20 @@ class CropFit:
         )
 
 
-def crop_fit(mesh: FaceMesh, codes: CoefficientTable, fov_deg: float) -> CropFit:
+def crop_check(mesh: FaceMesh, latents: CoefficientTable, fov_deg: float) -> CropCheck:
     """Compare some items of a data set."""
-    chosen = slice(None, None, -(-len(codes.id) // MOST_ITEMS))
-    wanted = mesh_landmarks_224(mesh, codes.id[chosen], codes.exp[chosen], codes.pose[chosen], fov_deg)
-    found = codes.lm68[chosen].double()
-    middles = [points.mean(dim=1, keepdim=True) for points in (found, wanted)]
-    offset = (middles[0] - middles[1])[:, 0]                           # (N, 2)
-    about = [points - middle for points, middle in zip((found, wanted), middles, strict=True)]
+    selected = slice(None, None, -(-len(latents.id) // MOST_ITEMS))
+    target = mesh_landmarks_224(
+        mesh, latents.id[selected], latents.exp[selected], latents.pose[selected], fov_deg
+    )
+    found = latents.lm68[selected].double()
+    middles = [points.mean(dim=1, keepdim=True) for points in (found, target)]
+    offset = (middles[0] - middles[1])[:, 0]  # (N, 2)
+    about = [points - middle for points, middle in zip((found, target), middles, strict=True)]
     scale = (about[0].square().sum((1, 2)) / about[1].square().sum((1, 2)).clamp(min=1e-12)).sqrt()
     rest = (about[0] - scale[:, None, None] * about[1]).norm(dim=-1).mean(dim=1)
     medians = [float(values.median()) for values in (*offset.T, scale, rest)]
-    return CropFit(*medians)
+    return CropCheck(*medians)
 
 
 def mesh_landmarks_224(
@@ -66,8 +68,8 @@ def mesh_landmarks_224(
 ) -> Float[Tensor, "item 68 2"]:
     """Where the generator's camera sees the landmarks of some codes, as ``lm68`` holds them."""
     rows = (3 * mesh.landmark_vertices[:, None] + np.arange(3)).ravel()
-    codes = torch.cat([z_id, z_exp], dim=1).double()
+    latents = torch.cat([z_id, z_exp], dim=1).double()
     mean, basis = (torch.from_numpy(values[rows]).double() for values in (mesh.mean, mesh.basis))
-    shape = (mean + codes @ basis.T).unflatten(1, (68, 3))
+    shape = (mean + latents @ basis.T).unflatten(1, (68, 3))
     world = WORLD_PER_MODEL_UNIT * shape + torch.from_numpy(mesh.world_offset).double()
     return landmarks_224(orbit_camera(*pose.double().unbind(-1), 224, fov_deg), world)

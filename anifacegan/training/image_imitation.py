@@ -1,11 +1,11 @@
-"""The imitation terms that look at generated pictures: landmarks through a network R, and the surface (section 4).
+"""The imitation terms that look at generated images: landmarks through a network R, and the surface (section 4).
 
-    landmarks   L_lm = mean over 68 landmarks of |landmark(z_id, z_exp) - landmark(R(picture))|^2
+    landmarks   L_lm = mean over 68 landmarks of |landmark(z_id, z_exp) - landmark(R(image))|^2
     geometry    L_Ch = mean over the face's pixels of |x_seen - x_mesh|_1
 
-Both compare with the mesh of the very codes that the picture was asked for. Landmarks are those of the unposed face,
+Both compare with the mesh of the very codes that the image was asked for. Landmarks are those of the unposed face,
 all 68, in world units: how the head is turned is the business of the discriminator's pose head. R is frozen; the
-gradient goes through it into the picture.
+gradient goes through it into the image.
 
 A term of weight 0 is not computed: no mesh is drawn, no network is loaded.
 """
@@ -41,12 +41,12 @@ class ImitationTerms:
     of_images: ImageTerms | None = None
     of_rays: RayTerms | None = None
     beside: dict[str, Tensor] = field(default_factory=dict)
-    """Terms of points, or of other pictures: whatever has its own graph."""
+    """Terms of points, or of other images: whatever has its own graph."""
 
 
 @dataclass(frozen=True)
-class PictureWeights:
-    """Factors of the terms that look at generated pictures; 0 switches one off."""
+class ImageWeights:
+    """Factors of the terms that look at generated images; 0 switches one off."""
 
     geometry: float = 1e2
     """Mean distance of the generated surface from the mesh on the face's pixels, world units (L_Ch)."""
@@ -57,8 +57,8 @@ class PictureWeights:
         require_at_least(self, 0, *vars(self))
 
 
-class PictureLandmarks(nn.Module):
-    """Landmarks of the faces in pictures and of codes: unposed, world units. Nothing here learns."""
+class ImageLandmarks(nn.Module):
+    """Landmarks of the faces in images and of latents: unposed, world units. Nothing here learns."""
 
     def __init__(self, network: ReconstructionNetwork, landmarks: FaceLandmarks) -> None:
         super().__init__()
@@ -68,22 +68,22 @@ class PictureLandmarks(nn.Module):
     def found(
         self, image: Float[Tensor, "batch 3 size size"], precision: Precision = "float32"
     ) -> Float[Tensor, "batch 68 3"]:
-        """What the network sees in pictures in [-1, 1], with convolutions of this precision; differentiable in the
-        pictures."""
+        """What the network sees in images in [-1, 1], with convolutions of this precision; differentiable in the
+        images."""
         with matrix_precision(precision, image.device):
             face = self.network((image + 1) / 2)
         return WORLD_PER_MODEL_UNIT * self.of_face_model.unposed(face.id, face.exp)
 
-    def wanted(self, views: Views) -> Float[Tensor, "batch 68 3"]:
+    def target(self, views: Views) -> Float[Tensor, "batch 68 3"]:
         """What the codes of views ask for."""
         return WORLD_PER_MODEL_UNIT * self.of_face_model.unposed(views.latents.z_id, views.latents.z_exp)
 
 
-class PictureImitation(nn.Module):
-    """What generated pictures are compared with. A part that is None, and its term, are off."""
+class ImageImitation(nn.Module):
+    """What generated images are compared with. A part that is None, and its term, are off."""
 
     def __init__(
-        self, weights: PictureWeights, surfaces: FaceSurfaces | None, landmarks: PictureLandmarks | None
+        self, weights: ImageWeights, surfaces: FaceSurfaces | None, landmarks: ImageLandmarks | None
     ) -> None:
         super().__init__()
         self.weights = weights
@@ -98,13 +98,13 @@ class PictureImitation(nn.Module):
         )
 
     def _landmarks(
-        self, landmarks: PictureLandmarks, views: Views, precision: Precision
+        self, landmarks: ImageLandmarks, views: Views, precision: Precision
     ) -> Callable[[Tensor, slice], dict[str, Tensor]]:
-        wanted = landmarks.wanted(views)
+        target = landmarks.target(views)
 
         def of_images(image: Tensor, part: slice) -> dict[str, Tensor]:
             share = len(image) / len(views)
-            error = landmark_error(landmarks.found(image, precision), wanted[part])
+            error = landmark_error(landmarks.found(image, precision), target[part])
             return {"landmarks": share * self.weights.landmarks * error}
 
         return of_images
@@ -132,9 +132,9 @@ class ImitationFiles:
     rasterizer: Backend = "auto"
 
 
-def load_picture_imitation(
-    weights: PictureWeights, files: ImitationFiles, mesh: FaceMesh, fov_deg: float, device: torch.device
-) -> PictureImitation | None:
+def load_image_imitation(
+    weights: ImageWeights, files: ImitationFiles, mesh: FaceMesh, fov_deg: float, device: torch.device
+) -> ImageImitation | None:
     """What the weights ask for, on the CPU, to be moved to ``device``; None where they ask for nothing.
 
     Raises:
@@ -147,10 +147,10 @@ def load_picture_imitation(
         surfaces = FaceSurfaces(mesh, fov_deg, files.rasterizer)
     if weights.landmarks:
         landmarks = load_landmarks(weights, files, mesh.name)
-    return None if surfaces is None and landmarks is None else PictureImitation(weights, surfaces, landmarks)
+    return None if surfaces is None and landmarks is None else ImageImitation(weights, surfaces, landmarks)
 
 
-def load_landmarks(weights: PictureWeights, files: ImitationFiles, face_model: str) -> PictureLandmarks:
+def load_landmarks(weights: ImageWeights, files: ImitationFiles, face_model: str) -> ImageLandmarks:
     """The network, and the landmarks of the generator's face model."""
     require_network(weights, files.reconstruction)
     assert files.reconstruction is not None
@@ -161,10 +161,10 @@ def load_landmarks(weights: PictureWeights, files: ImitationFiles, face_model: s
             f"'{face_model}', the generator's"
         )
     landmarks = FaceLandmarks(load_face_model(files.face_model), network.config.camera)
-    return PictureLandmarks(network, landmarks)
+    return ImageLandmarks(network, landmarks)
 
 
-def require_network(weights: PictureWeights, reconstruction: Path | None) -> None:
+def require_network(weights: ImageWeights, reconstruction: Path | None) -> None:
     """Refuse landmarks without a network.
 
     Raises:

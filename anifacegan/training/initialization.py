@@ -3,8 +3,8 @@
 Priors (method, section 4): a VAE for identities and one for expressions, fitted to the coefficients of the data set.
 
 Manifolds: GRAM's start as spheres and are bent by a discriminator over a hundred thousand steps. Where a morphable
-model tells how heads look, they can start as shells of the mean head: along every direction from the centre behind
-the head, a shell lies a fixed distance outside the mean surface. The shells stay star-shaped about the centre,
+model tells how heads look, they can start as initial manifolds of the mean head: along every direction from the centre behind
+the head, a shell lies a fixed distance outside the mean surface. The initial manifolds stay star-shaped about the centre,
 lie close together where people's skins are, and a profile does not fall apart between two of them.
 """
 
@@ -47,7 +47,11 @@ class PriorConfig:
 
 
 def fit_prior(
-    vae: CoefficientVAE, coefficients: Float[Tensor, "item dim"], config: PriorConfig, rng: torch.Generator, name: str
+    vae: CoefficientVAE,
+    coefficients: Float[Tensor, "item dim"],
+    config: PriorConfig,
+    rng: torch.Generator,
+    name: str,
 ) -> dict[str, float]:
     """Fit a VAE by its evidence bound; returns how decoded N(0, I) differs from the data in mean and covariance.
 
@@ -115,11 +119,11 @@ def moment_errors(drawn: Float[Tensor, "item dim"], data: Float[Tensor, "other d
 
 
 @dataclass(frozen=True)
-class ShellConfig:
+class ManifoldInitConfig:
     """How the manifolds start."""
 
     start: Literal["mean_head", "spheres"] = "mean_head"
-    """As shells of the mean head, which takes a head; or as GRAM's spheres about a point behind it, where the other
+    """As initial manifolds of the mean head, which takes a head; or as GRAM's spheres about a point behind it, where the other
     options say nothing."""
     level_at_skin: float = 16.0
     """Scalar s on the mean head's surface; a manifold of level s lies (s - this) * 0.012 world units outside it."""
@@ -150,8 +154,11 @@ def outer_radius(
     return (weight * radius[nearest]).sum(1) / weight.sum(1)
 
 
-def fit_shells(
-    manifolds: ManifoldField, vertices: Float[np.ndarray, "vertex 3"], config: ShellConfig, rng: torch.Generator
+def fit_manifolds(
+    manifolds: ManifoldField,
+    vertices: Float[np.ndarray, "vertex 3"],
+    config: ManifoldInitConfig,
+    rng: torch.Generator,
 ) -> float:
     """Fit ``s = level_at_skin + 10 * offset / BOX`` to the offset from a head's surface.
 
@@ -162,10 +169,10 @@ def fit_shells(
     optimiser = torch.optim.Adam(manifolds.parameters(), lr=config.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
     error = torch.zeros(())
-    for _ in trange(config.steps, desc="shells", disable=not sys.stderr.isatty()):
-        chosen = torch.randint(len(directions), (config.batch,), generator=rng)
+    for _ in trange(config.steps, desc="manifold_init", disable=not sys.stderr.isatty()):
+        selected = torch.randint(len(directions), (config.batch,), generator=rng)
         offset = config.reach * (2 * torch.rand(config.batch, generator=rng) - 1)
-        x = BOX * torch.tensor(CENTRE) + directions[chosen] * (radius[chosen] + offset)[:, None]
+        x = BOX * torch.tensor(CENTRE) + directions[selected] * (radius[selected] + offset)[:, None]
         error = (manifolds(x) - config.level_at_skin) * (BOX / SLOPE) - offset  # world units
         optimiser.zero_grad()
         (error / config.reach).square().mean().backward()
@@ -187,12 +194,12 @@ SCALE_FLOOR = 0.1
 
 
 def visible_scale(
-    codes: Float[Tensor, "item code"], images: UInt8[Tensor, "item size size 3"], cells: int = 16
+    latents: Float[Tensor, "item code"], images: UInt8[Tensor, "item size size 3"], cells: int = 16
 ) -> Float[Tensor, "code"]:
-    """How much each entry of a code shows in a picture, at most 1: linear regression on pictures of 16 x 16 cells."""
+    """How much each entry of a code shows in an image, at most 1: linear regression on images of 16 x 16 cells."""
     small = torch.stack(
         [functional.adaptive_avg_pool2d(image.permute(2, 0, 1).float(), cells).flatten() for image in images]
-    )                                                                  # (N, 3 * cells^2)
-    rows = torch.cat([codes, torch.ones_like(codes[:, :1])], dim=1)
-    effect = torch.linalg.lstsq(rows, small).solution[:-1].norm(dim=1) * codes.std(dim=0)
+    )  # (N, 3 * cells^2)
+    rows = torch.cat([latents, torch.ones_like(latents[:, :1])], dim=1)
+    effect = torch.linalg.lstsq(rows, small).solution[:-1].norm(dim=1) * latents.std(dim=0)
     return (effect / effect.max()).clamp(min=SCALE_FLOOR)

@@ -1,4 +1,4 @@
-"""What a run reports: ``stats.jsonl`` (losses, the same again on every repetition), tensorboard, preview pictures."""
+"""What a run reports: ``stats.jsonl`` (losses, the same again on every repetition), tensorboard, preview images."""
 
 import json
 import time
@@ -23,31 +23,31 @@ class RunLog:
             lines = [line for line in self.stats.read_text().splitlines() if _step_of(line) <= step]
             write_complete(self.stats, "".join(line + "\n" for line in lines))
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
-        pending = pending or {"sums": {}, "count": 0}
-        self.sums: dict[str, float] = dict(pending["sums"])
+        pending = pending or {"checksums": {}, "count": 0}
+        self.checksums: dict[str, float] = dict(pending["checksums"])
         self.count: int = pending["count"]
         self.images = 0
         self.started = time.monotonic()
 
     def pending(self) -> dict[str, Any]:
         """Values since the last line: with them a resumed run writes the same next line as an unbroken one."""
-        return {"sums": dict(self.sums), "count": self.count}
+        return {"checksums": dict(self.checksums), "count": self.count}
 
     def add(self, values: dict[str, float], images: int = 0) -> None:
         """Values of one step, and how many images it learnt from."""
         for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.checksums[name] = self.checksums.get(name, 0.0) + value
         self.count += 1
         self.images += images
 
     def flush(self, step: int) -> dict[str, float]:
         """Write the means of all values since the last flush; returns them."""
-        means = {name: total / self.count for name, total in self.sums.items()}
+        means = {name: total / self.count for name, total in self.checksums.items()}
         self._append({"step": step} | {name: float(f"{v:.6g}") for name, v in means.items()})
         self.watch(step, means)
         now = time.monotonic()
         self.watch(step, {"images_per_second": self.images / (now - self.started)})
-        self.sums, self.count, self.images, self.started = {}, 0, 0, now
+        self.checksums, self.count, self.images, self.started = {}, 0, 0, now
         return means
 
     def record(self, step: int, values: dict[str, float]) -> None:
@@ -67,8 +67,8 @@ class RunLog:
         except OSError as error:
             raise cannot_be_written(self.stats, error) from None
 
-    def picture(self, step: int, name: str, image: np.ndarray) -> None:
-        """A (H, W, 3) uint8 picture: NAME.png in the folder, the newest in place of the one before."""
+    def image(self, step: int, name: str, image: np.ndarray) -> None:
+        """A (H, W, 3) uint8 image: NAME.png in the folder, the newest in place of the one before."""
         write_complete(self.folder / f"{name}.png", encoded_image(image))
         self.writer.add_image(name, image, step, dataformats="HWC")
 
@@ -80,4 +80,4 @@ def _step_of(line: str) -> int:
     try:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
-        return 2**62                                                   # half a line: cut it off
+        return 2**62  # half a line: cut it off

@@ -1,12 +1,12 @@
-"""Training: the warm start of a generator on paired pictures, then the adversarial game (method, section 4).
+"""Training: the warm start of a generator on paired images, then adversarial training (method, section 4).
 
-Steps come in four stages, after the priors and the shells of :mod:`anifacegan.warm_start`:
+Steps come in four stages, after the priors and the initial manifolds of :mod:`anifacegan.warm_start`:
 
 1. ``warm_up_deform`` steps of the deformation field alone, on the mesh of the very codes it is given;
 2. ``near_surface`` steps of the template, shading only the manifolds about the known surface and one before it,
    while the deformation field goes on imitating the mesh;
 3. ``complete`` steps with every manifold, in which template, manifolds and deformation learn together;
-4. ``adversarial`` steps against a discriminator, on whole pictures of people whom nobody drew.
+4. ``adversarial`` steps against a discriminator, on whole images of people whom nobody drew.
 """
 
 from collections.abc import Callable
@@ -26,14 +26,14 @@ from anifacegan.losses.imitation import deformation_error, magnitude, roughness
 from anifacegan.losses.imitation_points import REACH, MeshPoints, MeshSampler
 from anifacegan.losses.photometric import colour_error, free_space, silhouette_error
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.generator import Avatar, Generator
+from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.rendering.volume import LevelChoice, RayColours, render_rays
 from anifacegan.runtime.devices import moved
-from anifacegan.runtime.distributed import ALONE, Workers
+from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
-from anifacegan.training.adversarial import AdversarialGame, Turn
+from anifacegan.training.adversarial import AdversarialTraining, Iteration
 from anifacegan.training.batches import TrainingFaces
-from anifacegan.training.image_imitation import PictureWeights
+from anifacegan.training.image_imitation import ImageWeights
 from anifacegan.training.optim import (
     BACKWARD,
     DATA,
@@ -50,8 +50,8 @@ from anifacegan.training.paired import PairedBatch, PairedData
 
 
 @dataclass(frozen=True)
-class LossWeights(PictureWeights):
-    """Factors of the terms; 0 switches one off. Those of generated pictures serve the adversarial steps alone."""
+class LossWeights(ImageWeights):
+    """Factors of the terms; 0 switches one off. Those of generated images serve the adversarial steps alone."""
 
     colour: float = 1.0
     """Mean absolute error of the colours in [0, 1]."""
@@ -61,7 +61,7 @@ class LossWeights(PictureWeights):
     """Mean opacity before the surface."""
     deformation: float = 3e4
     """Squared error of the deformation on the mesh, world units (L_3DMM)."""
-    curtain: float = 3e3
+    mouth_gap: float = 3e3
     """The same between open lips, where there is no mesh."""
     roughness: float = 3e3
     """Squared difference of the deformation between neighbours."""
@@ -86,11 +86,11 @@ class Schedule:
     complete: int = 3000
     """Steps of all fields on all manifolds."""
     adversarial: int = 0
-    """Steps of the adversarial game."""
+    """Steps of adversarial training."""
     batch: int = 24
-    """Pictures a step."""
+    """Images a step."""
     rays: int = 128
-    """Rays a picture."""
+    """Rays an image."""
     near_levels: int = 4
     """Manifolds a ray that are shaded about the surface."""
     near_samples: int = 24
@@ -105,7 +105,7 @@ class Schedule:
     """Largest distance of these points from their vertices, along the normal, world units. The method's weights reach
     0.00316; at 0 all points are vertices."""
     prior_faces: int = 0
-    """Faces that the priors draw once, whose meshes are imitated beside the data's. The game asks for such; 0: none."""
+    """Faces that the priors draw once, whose meshes are imitated beside the data's. Adversarial training asks for such; 0: none."""
     prior_share: float = 0.5
     """Of mesh_faces, drawn face by face, where there are prior_faces."""
     lr_template: float = 5e-4
@@ -122,7 +122,9 @@ class Schedule:
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "batch", "rays", "near_levels", "mesh_faces", "mesh_points")
-        require_at_least(self, 0, "warm_up_deform", "near_surface", "complete", "adversarial", "seed", "average_decay")
+        require_at_least(
+            self, 0, "warm_up_deform", "near_surface", "complete", "adversarial", "seed", "average_decay"
+        )
         require_at_least(self, 0, "mesh_offset", "prior_faces", "prior_share")
         if self.prior_share > 1:
             raise ConfigError("prior_share", self.prior_share, "0 to 1")
@@ -137,7 +139,7 @@ class Schedule:
 
     @property
     def paired_steps(self) -> int:
-        """Of the three stages on paired pictures."""
+        """Of the three stages on paired images."""
         return self.warm_up_deform + self.near_surface + self.complete
 
     @property
@@ -153,8 +155,8 @@ class State:
     averaged: AveragedModel
     """Updated once in every step."""
     optimiser: torch.optim.Adam
-    """Of the stages on paired pictures; the game brings its own."""
-    game: AdversarialGame | None = None
+    """Of the stages on paired images; adversarial training brings its own."""
+    game: AdversarialTraining | None = None
     step: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
     """Of what came before the first step, as plain values for the model card."""
@@ -176,7 +178,7 @@ class State:
         for name, part in self._parts().items():
             part.load_state_dict(content[name])
         self.step, self.facts = content["step"], content["facts"]
-        self.learning = content.get("learning", {})                    # older snapshots have none
+        self.learning = content.get("learning", {})  # older snapshots have none
         self.averaged.n_averaged.fill_(self.step)
 
     def _parts(self) -> dict[str, Any]:
@@ -191,7 +193,9 @@ class State:
         """Move the weights and what the optimiser keeps of each."""
         self.generator.to(device)
         self.averaged.to(device)
-        self.optimiser.load_state_dict(self.optimiser.state_dict())    # it puts its moments where the weights are
+        self.optimiser.load_state_dict(
+            self.optimiser.state_dict()
+        )  # it puts its moments where the weights are
         if self.game is not None:
             self.game.to(device)
 
@@ -220,13 +224,15 @@ def train(
     schedule: Schedule,
     weights: LossWeights,
     report: Callable[[State, dict[str, float]], None],
-    workers: Workers = ALONE,
+    workers: Workers = SINGLE_PROCESS,
 ) -> None:
     """Run the schedule from the state's step to its end, on the device that the state is on. Steps on pixels need
     :class:`PairedData`, adversarial ones a state with a game, of the same ``workers``; ``schedule.prior_faces`` are
     in ``data`` and ``mesh`` already (:mod:`anifacegan.prior_faces`).
     """
-    assert data.of_priors == schedule.prior_faces, "the data have other faces of the priors than the schedule says"
+    assert data.of_priors == schedule.prior_faces, (
+        "the data have other faces of the priors than the schedule says"
+    )
     rates = learning_rates(state.optimiser, schedule, state.step)
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
@@ -244,7 +250,7 @@ def train(
         else:
             assert state.game is not None, "adversarial steps need a game"
             number = state.step - schedule.paired_steps
-            turn = Turn(schedule.seed, state.step, number, schedule.precision)
+            turn = Iteration(schedule.seed, state.step, number, schedule.precision)
             rays = state.game.config.paired_rays
             losses = state.game.play(turn, imitation, partial(paired, rays=rays, near=True) if rays else None)
             state.learning |= state.game.learning
@@ -260,7 +266,7 @@ def imitation_losses(
     schedule: Schedule,
     weights: LossWeights,
     rng: torch.Generator,
-    workers: Workers = ALONE,
+    workers: Workers = SINGLE_PROCESS,
 ) -> dict[str, Tensor]:
     """The deformation field against the mesh: expressive faces, near the surface and anywhere, and neutral ones.
 
@@ -274,8 +280,8 @@ def imitation_losses(
         z_id, z_exp = data.z_id[items], data.z_exp[items]
         drawn = mesh.points(items.numpy(), z_id, z_exp, schedule.mesh_points, rng, schedule.mesh_offset)
         points = moved(drawn, device)
-        between = mesh.curtain(data.z_id[every], data.z_exp[every], max(1, schedule.mesh_points // 8), rng)
-        curtain = moved(workers.share(between), device)
+        between = mesh.mouth_gap(data.z_id[every], data.z_exp[every], max(1, schedule.mesh_points // 8), rng)
+        mouth_gap = moved(workers.share(between), device)
         few = max(1, schedule.mesh_points // 4)
         anywhere = BOX * (2 * workers.draw(torch.rand, (len(items), few, 3), rng).to(device) - 1)
         people = moved(mesh.identity_points(z_id, schedule.mesh_points, rng), device)
@@ -287,7 +293,7 @@ def imitation_losses(
     neutral = generator.deformation.bind(z_id, torch.zeros_like(z_exp))
     terms = {
         "deformation": lambda: imitation(offset, points, workers),
-        "curtain": lambda: imitation(offset, curtain, workers),
+        "mouth_gap": lambda: imitation(offset, mouth_gap, workers),
         "roughness": lambda: roughness(offset, points.x_target[:, :few], beside),
         "minimal": lambda: magnitude(offset(anywhere)),
         "neutral": lambda: magnitude(neutral(points.x_target[:, :few])),
@@ -300,7 +306,7 @@ def imitation_losses(
 
 
 def imitation(
-    offset: Callable[[Tensor], Tensor], points: MeshPoints, workers: Workers = ALONE
+    offset: Callable[[Tensor], Tensor], points: MeshPoints, workers: Workers = SINGLE_PROCESS
 ) -> Float[Tensor, ""]:
     """How far the deformation field is from the mesh at these points."""
     return deformation_error(offset(points.x_target), points.delta, points.visible, workers)
@@ -317,7 +323,7 @@ def paired_losses(
     rays: int,
     near: bool,
 ) -> dict[str, Tensor]:
-    """:func:`photometric_losses` of a worker's share of schedule.batch pictures, so many ``rays`` of each; on all
+    """:func:`photometric_losses` of a worker's share of schedule.batch images, so many ``rays`` of each; on all
     manifolds, or on those ``near`` the surface.
     """
     assert isinstance(data, PairedData), "steps on pixels need surfaces and appearance codes"
@@ -335,43 +341,48 @@ def photometric_losses(
     near: bool,
     weights: LossWeights,
     rng: torch.Generator,
-    workers: Workers = ALONE,
+    workers: Workers = SINGLE_PROCESS,
 ) -> dict[str, Tensor]:
-    """The rendered rays against the pictures'; on all manifolds, or on those ``near`` the surface."""
-    avatar = generator.condition(Latents(batch.z_id, batch.z_exp, batch.z_noise))
+    """The rendered rays against the images'; on all manifolds, or on those ``near`` the surface."""
+    fields = generator.condition(Latents(batch.z_id, batch.z_exp, batch.z_noise))
     if near:
-        avatar = deformed_only(marched(avatar, schedule.near_samples))
-        seen = render_rays(avatar, batch.rays, near_surface(batch.distance, schedule.near_levels, rng, workers))
+        fields = deformed_only(marched(fields, schedule.near_samples))
+        seen = render_rays(
+            fields, batch.rays, near_surface(batch.distance, schedule.near_levels, rng, workers)
+        )
     else:
-        seen = render_rays(marched(avatar, schedule.complete_samples), batch.rays)
+        seen = render_rays(marched(fields, schedule.complete_samples), batch.rays)
     covered = batch.distance.isfinite()
     return {
         "colour": weights.colour * colour_error(seen.rgb, batch.rgb),
         "silhouette": weights.silhouette * silhouette_error(seen.foreground, covered.float(), batch.inside),
-        "free_space": weights.free_space * free_space(seen.alpha[..., :-1], in_free_space(seen, batch), workers),
+        "free_space": weights.free_space
+        * free_space(seen.alpha[..., :-1], in_free_space(seen, batch), workers),
     }
 
 
-def deformed_only(avatar: Avatar) -> Avatar:
+def deformed_only(fields: ConditionedFields) -> ConditionedFields:
     """The avatar without gradients of where its points are."""
-    return replace(avatar, offset=torch.no_grad()(avatar.offset), level=torch.no_grad()(avatar.level))
+    return replace(fields, offset=torch.no_grad()(fields.offset), level=torch.no_grad()(fields.level))
 
 
-def marched(avatar: Avatar, samples: int) -> Avatar:
+def marched(fields: ConditionedFields, samples: int) -> ConditionedFields:
     """The avatar with so many samples on a ray; 0 leaves them as they are."""
-    return replace(avatar, march=replace(avatar.march, samples=samples)) if samples else avatar
+    return replace(fields, ray_sampling=replace(fields.ray_sampling, samples=samples)) if samples else fields
 
 
 def near_surface(
-    distance: Float[Tensor, "batch ray"], count: int, rng: torch.Generator, workers: Workers = ALONE
+    distance: Float[Tensor, "batch ray"], count: int, rng: torch.Generator, workers: Workers = SINGLE_PROCESS
 ) -> LevelChoice:
     """Choose the manifolds nearest to the surface, and one more that lies in free space before it."""
 
-    def choose(t: Float[Tensor, "batch ray level"], hit: Bool[Tensor, "batch ray level"]) -> tuple[Tensor, Tensor]:
+    def choose(
+        t: Float[Tensor, "batch ray level"], hit: Bool[Tensor, "batch ray level"]
+    ) -> tuple[Tensor, Tensor]:
         random = workers.draw(torch.rand, t.shape, rng).to(t)
         background = distance[..., None].isinf()
         gap = torch.where(background, random, (t - distance[..., None]).abs()).masked_fill(~hit, torch.inf)
-        near = gap.topk(count, dim=-1, largest=False).indices          # (B, R, count)
+        near = gap.topk(count, dim=-1, largest=False).indices  # (B, R, count)
         free = hit & (t < distance[..., None] - FREE_MARGIN)
         free = free.scatter(-1, near, False)
         one = (random * free).argmax(dim=-1, keepdim=True)
@@ -388,7 +399,9 @@ def in_free_space(seen: RayColours, batch: PairedBatch) -> Bool[Tensor, "batch r
     return seen.hit[..., :-1] & before & batch.inside[..., None]
 
 
-def update(state: State, losses: dict[str, Tensor], schedule: Schedule, workers: Workers = ALONE) -> None:
+def update(
+    state: State, losses: dict[str, Tensor], schedule: Schedule, workers: Workers = SINGLE_PROCESS
+) -> None:
     """One step of the optimiser and of the averaged weights. ``losses`` are :meth:`Workers.mean`.
 
     Raises:
@@ -396,7 +409,7 @@ def update(state: State, losses: dict[str, Tensor], schedule: Schedule, workers:
     """
     total = finite_total(state.step, losses)
     state.optimiser.zero_grad()
-    if total.requires_grad:                                            # not where every term is switched off
+    if total.requires_grad:  # not where every term is switched off
         with record_function(BACKWARD):
             total.backward()
     workers.mean_gradients(weight for group in state.optimiser.param_groups for weight in group["params"])

@@ -28,7 +28,10 @@ def cosine_decay(progress: float, floor: float) -> float:
 
 
 def scheduled(
-    optimiser: torch.optim.Optimizer, rates: dict[str, float], shares: dict[str, Callable[[int], float]], step: int
+    optimiser: torch.optim.Optimizer,
+    rates: dict[str, float],
+    shares: dict[str, Callable[[int], float]],
+    step: int,
 ) -> LambdaLR:
     """Schedule the learning rates from ``step`` on: ``rate * share(step)`` of every field.
 
@@ -36,7 +39,9 @@ def scheduled(
     """
     for group in optimiser.param_groups:
         group["lr"] = group["initial_lr"] = rates[group["field"]]
-    return LambdaLR(optimiser, [shares[group["field"]] for group in optimiser.param_groups], last_epoch=step - 1)
+    return LambdaLR(
+        optimiser, [shares[group["field"]] for group in optimiser.param_groups], last_epoch=step - 1
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- a step
@@ -79,7 +84,9 @@ def take_step(
 def learning(optimiser: torch.optim.Optimizer) -> dict[str, float]:
     """Learning rate and gradient norm of every field that has a gradient."""
     present = [group for group in optimiser.param_groups if any(p.grad is not None for p in group["params"])]
-    norms = [torch.nn.utils.get_total_norm([p.grad for p in g["params"] if p.grad is not None]) for g in present]
+    norms = [
+        torch.nn.utils.get_total_norm([p.grad for p in g["params"] if p.grad is not None]) for g in present
+    ]
     values: dict[str, float] = {}
     for group, norm in zip(present, torch.stack(norms).tolist() if norms else [], strict=True):
         values[f"learning_rate/{group['field']}"] = float(group["lr"])

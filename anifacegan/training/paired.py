@@ -1,4 +1,4 @@
-"""A data set in memory for the photometric stage: random rays of random pictures, with what is known of them."""
+"""A data set in memory for the photometric stage: random rays of random images, with what is known of them."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ LANDMARK_SPREAD = 0.04
 
 @dataclass(frozen=True)
 class PairedBatch:
-    """Rays of some pictures."""
+    """Rays of some images."""
 
     z_id: Float[Tensor, "batch 80"]
     z_exp: Float[Tensor, "batch 64"]
@@ -39,38 +39,40 @@ class PairedBatch:
 
 
 class PairedData(TrainingFaces):
-    """Pictures, codes and surfaces; the last ``held_out`` pictures are never drawn."""
+    """Images, codes and surfaces; the last ``held_out`` images are never drawn."""
 
     appearance_known = True
 
     def __init__(
         self,
         images: UInt8[Tensor, "item size size 3"],
-        codes: CoefficientTable,
+        latents: CoefficientTable,
         surfaces: Surfaces,
         fov_deg: float,
         held_out: int,
     ) -> None:
-        if codes.noise is None:
+        if latents.noise is None:
             raise InputError("the photometric stage needs synthetic data: every .mat has to hold 'noise'")
-        super().__init__(codes, held_out)
-        self.images, self.surfaces, self.z_noise, self.fov_deg = images, surfaces, codes.noise, fov_deg
+        super().__init__(latents, held_out)
+        self.images, self.surfaces, self.z_noise, self.fov_deg = images, surfaces, latents.noise, fov_deg
         self.size = images.shape[1]
         last = RECONSTRUCTION_SIZE_PX - 1
-        landmarks = torch.stack([codes.lm68[..., 0], last - codes.lm68[..., 1]], dim=-1)
+        landmarks = torch.stack([latents.lm68[..., 0], last - latents.lm68[..., 1]], dim=-1)
         self.landmarks_px = landmarks[:, LANDMARKS] * ((self.size - 1) / last)
 
     def visible_scale(self, most: int = 4000) -> Float[Tensor, "160"]:
-        """How much each entry of [z_id, z_noise] shows in the training pictures."""
-        chosen = torch.arange(0, self.count, -(-self.count // most))
-        return visible_scale(torch.cat([self.z_id[chosen], self.z_noise[chosen]], dim=1), self.images[chosen])
+        """How much each entry of [z_id, z_noise] shows in the training images."""
+        selected = torch.arange(0, self.count, -(-self.count // most))
+        return visible_scale(
+            torch.cat([self.z_id[selected], self.z_noise[selected]], dim=1), self.images[selected]
+        )
 
     def draw(self, batch: int, rays: int, rng: torch.Generator) -> PairedBatch:
-        """Random rays of random pictures: half of them anywhere, half about landmarks."""
+        """Random rays of random images: half of them anywhere, half about landmarks."""
         items = self.draw_items(batch, rng)
         anywhere = torch.randint(self.size, (batch, rays - rays // 2, 2), generator=rng)
-        chosen = torch.randint(self.landmarks_px.shape[1], (batch, rays // 2), generator=rng)
-        about = self.landmarks_px[items].gather(1, chosen[..., None].expand(-1, -1, 2))
+        selected = torch.randint(self.landmarks_px.shape[1], (batch, rays // 2), generator=rng)
+        about = self.landmarks_px[items].gather(1, selected[..., None].expand(-1, -1, 2))
         about = about + LANDMARK_SPREAD * self.size * torch.randn(about.shape, generator=rng)
         pixels = torch.cat([anywhere, about.round().long().clamp(0, self.size - 1)], dim=1)  # (B, R, 2) x, y
         x, y = pixels.unbind(-1)
@@ -90,14 +92,14 @@ class PairedData(TrainingFaces):
         """See :class:`anifacegan.training_faces.HeldOutViews`."""
         item = slice(self.count + index, self.count + index + 1)
         rays = image_rays(*self.pose[item].unbind(-1), size, self.fov_deg)
-        codes = Latents(self.z_id[item], self.z_exp[item], self.z_noise[item])
-        return codes, rays, reduced(self.images[self.count + index], size)
+        latents = Latents(self.z_id[item], self.z_exp[item], self.z_noise[item])
+        return latents, rays, reduced(self.images[self.count + index], size)
 
     def _surface(self, items: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:
         window = np.arange(-1, 2)
         last = self.size - 1
         rows = np.clip(y[..., None, None] + window[:, None], 0, last)  # (B, R, 3, 1)
-        columns = np.clip(x[..., None, None] + window, 0, last)        # (B, R, 1, 3)
+        columns = np.clip(x[..., None, None] + window, 0, last)  # (B, R, 1, 3)
         around = self.surfaces.distance[items[:, None, None, None], rows, columns]
         covered = (around > 0).reshape(*x.shape, 9)
         steps = around[..., 1, 1].astype(np.float32)

@@ -1,10 +1,10 @@
-"""Gradients of whole pictures in the memory of a few rays.
+"""Gradients of whole images in the memory of a few rays.
 
-A term that looks at a picture needs all of its rays, and their graphs do not fit into memory together. But what a ray
+A term that looks at an image needs all of its rays, and their graphs do not fit into memory together. But what a ray
 has to learn from such a term is only the term's slope at the ray's own colour. So (method, section 4): render the
-picture in slices without gradients, take the terms' gradient with respect to the picture, then render each slice again
+image in slices without gradients, take the terms' gradient with respect to the image, then render each slice again
 with gradients and push its part of that gradient through. The result is the unsplit gradient, at one more rendering.
-Both renderings have the same precision: the slope is that of the picture that was looked at. (Where invisible points
+Both renderings have the same precision: the slope is that of the image that was looked at. (Where invisible points
 are skipped, what needs no gradient on a CPU is drawn in full precision.)
 
 Terms may also look at what the rays saw beside their colours. These must be sums over the rays, so that every slice
@@ -20,37 +20,37 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.generator import Avatar
+from anifacegan.models.generator import ConditionedFields
 from anifacegan.models.sampling import Views
-from anifacegan.rendering.culled import render_visible
+from anifacegan.rendering.culled import render_culled
 from anifacegan.rendering.volume import RayColours, render_rays
 from anifacegan.runtime.errors import require_at_least
 from anifacegan.training.optim import BACKWARD, Precision, matrix_precision
 
-Conditioning = Callable[[Latents], Avatar]
-"""Binds codes: ``generator.condition``, or a version of it in which some fields do not learn."""
+Conditioning = Callable[[Latents], ConditionedFields]
+"""Binds latents: ``generator.condition``, or a version of it in which some fields do not learn."""
 ImageTerms = Callable[[Tensor, slice], dict[str, Tensor]]
-"""(B, 3, H, W) pictures in [-1, 1] and their part of the batch -> weighted terms, which add up over the parts."""
+"""(B, 3, H, W) images in [-1, 1] and their part of the batch -> weighted terms, which add up over the parts."""
 RayTerms = Callable[[RayColours, slice, slice], dict[str, Tensor]]
-"""What rays saw, their part of the batch and of the picture's rays -> weighted terms, which add up over all parts."""
+"""What rays saw, their part of the batch and of the image's rays -> weighted terms, which add up over all parts."""
 
 
 @dataclass(frozen=True)
 class Split:
     """How much is rendered with gradients at a time. 0 is all of it."""
 
-    pictures: int = 0
-    """Pictures of a batch."""
+    images: int = 0
+    """Images of a batch."""
     rays: int = 0
-    """Rays of a picture; fewer than all of them cost one more rendering."""
+    """Rays of an image; fewer than all of them cost one more rendering."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, 0, "pictures", "rays")
+        require_at_least(self, 0, "images", "rays")
 
 
 @dataclass(frozen=True)
-class PictureRenderer:
-    """Renders views as whole pictures, a part at a time."""
+class ImageRenderer:
+    """Renders views as whole images, a part at a time."""
 
     condition: Conditioning
     size: int
@@ -58,14 +58,14 @@ class PictureRenderer:
     fov_deg: float
     split: Split
     precision: Precision = "float32"
-    """Of the fields' hidden layers. Rays, colours and whatever looks at a picture stay as they are."""
+    """Of the fields' hidden layers. Rays, colours and whatever looks at an image stay as they are."""
     skip_invisible: bool = False
-    """Do not shade points that no light reaches; for one picture at a time, see :func:`render_visible`."""
+    """Do not shade points that no light reaches; for one image at a time, see :func:`render_visible`."""
 
     def draw(self, views: Views) -> Float[Tensor, "batch 3 size size"]:
-        """Pictures in [-1, 1], without gradients."""
+        """Images in [-1, 1], without gradients."""
         slices = parts(self.size**2, self.split.rays)
-        rgb = [self._colours(views[part], slices) for part in parts(len(views), self.split.pictures)]
+        rgb = [self._colours(views[part], slices) for part in parts(len(views), self.split.images)]
         return as_images(torch.cat(rgb), self.size)
 
     def accumulate_gradients(
@@ -78,13 +78,13 @@ class PictureRenderer:
         """
         total: dict[str, Tensor] = {}
         slices = parts(self.size**2, self.split.rays)
-        for part in parts(len(views), self.split.pictures):
-            # 1 The picture: with its graph where that is one slice, else without.
+        for part in parts(len(views), self.split.images):
+            # 1 The image: with its graph where that is one slice, else without.
             whole = self._render(views[part], slices[0]) if len(slices) == 1 else None
             slope = None
             if image_terms is not None:
                 rgb = self._colours(views[part], slices) if whole is None else whole.rgb.detach()
-                rgb.requires_grad_()                                   # (B, R, 3)
+                rgb.requires_grad_()  # (B, R, 3)
 
                 # 2 What the terms want of it.
                 terms = image_terms(as_images(rgb, self.size), part)
@@ -96,9 +96,9 @@ class PictureRenderer:
             for some in slices:
                 seen = self._render(views[part], some) if whole is None else whole
                 terms = {} if ray_terms is None else ray_terms(seen, part, some)
-                wanted = seen.rgb.new_zeros(()) if slope is None else (seen.rgb * slope[:, some]).sum()
+                target = seen.rgb.new_zeros(()) if slope is None else (seen.rgb * slope[:, some]).sum()
                 with record_function(BACKWARD):
-                    (_sum(terms, seen.rgb) + wanted).backward()
+                    (_sum(terms, seen.rgb) + target).backward()
                 _add(total, terms)
         return total
 
@@ -107,14 +107,14 @@ class PictureRenderer:
         return torch.cat([self._render(views, some).rgb for some in slices], dim=1)
 
     def _render(self, views: Views, rays: slice) -> RayColours:
-        some = views.rays(self.size, self.fov_deg)[rays]               # a camera's matrices are never half precision
+        some = views.rays(self.size, self.fov_deg)[rays]  # a camera's matrices are never half precision
         with matrix_precision(self.precision, some.origins.device):
-            render = render_visible if self.skip_invisible else render_rays
+            render = render_culled if self.skip_invisible else render_rays
             return render(self.condition(views.latents), some)
 
 
 def as_images(rgb: Float[Tensor, "batch ray 3"], size: int) -> Float[Tensor, "batch 3 size size"]:
-    """Colours of a picture's rays, row by row and in [0, 1], as pictures in [-1, 1]."""
+    """Colours of an image's rays, row by row and in [0, 1], as images in [-1, 1]."""
     return 2 * rgb.transpose(1, 2).unflatten(2, (size, size)) - 1
 
 

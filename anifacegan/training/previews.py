@@ -13,7 +13,7 @@ from torch import Tensor
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.geometry.rays import Rays
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.generator import Avatar, Generator
+from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.rendering.deformation_maps import SLICE_RAYS, WHITE_HOT, View, heat, image_bytes, view
 from anifacegan.rendering.frame import decibels
@@ -36,18 +36,18 @@ def held_out_faces(
     """Faces that training never sees, side by side: as they are, rendered, with the neutral expression. Also the
     rendered ones' error, as a PSNR in dB; None where their colours are not known by code."""
 
-    def drawn(codes: Latents, rays: Rays) -> Tensor:
-        avatar, rays = generator.condition(moved(codes, generator.device)), moved(rays, generator.device)
-        rgb = torch.cat([render_rays(avatar, part).rgb for part in in_slices(rays, SLICE_RAYS)], dim=1)
+    def drawn(latents: Latents, rays: Rays) -> Tensor:
+        fields, rays = generator.condition(moved(latents, generator.device)), moved(rays, generator.device)
+        rgb = torch.cat([render_rays(fields, part).rgb for part in in_slices(rays, SLICE_RAYS)], dim=1)
         return rgb.cpu().reshape(size, size, 3)
 
     columns, errors = [], []
     for index in range(min(MOST_HELD_OUT, count)):
-        codes, rays, truth = data.held_out_view(index, size)
-        neutral = Latents(codes.z_id, torch.zeros_like(codes.z_exp), codes.z_noise)
-        pictures = [drawn(c, rays) for c in (codes, neutral)]
-        errors.append(float((pictures[0] - truth).square().mean()))
-        columns.append(torch.cat([truth, *pictures], dim=0))
+        latents, rays, truth = data.held_out_view(index, size)
+        neutral = Latents(latents.z_id, torch.zeros_like(latents.z_exp), latents.z_noise)
+        images = [drawn(c, rays) for c in (latents, neutral)]
+        errors.append(float((images[0] - truth).square().mean()))
+        columns.append(torch.cat([truth, *images], dim=0))
     psnr = float(decibels(np.mean(errors))) if data.appearance_known else None
     return image_bytes(torch.cat(columns, dim=1)), psnr
 
@@ -56,7 +56,7 @@ def held_out_faces(
 def sheets(
     generator: Generator, expressions: Mapping[str, Float[np.ndarray, "64"]], size: int
 ) -> dict[str, UInt8[np.ndarray, "height width 3"]]:
-    """Labelled pictures of some people, by the sheet's name.
+    """Labelled images of some people, by the sheet's name.
 
     ``expressions`` and ``deformation``: people and expressions, in colour and as the length of the deformation's steps
     (0 black, 10 mm red, 20 mm yellow, 30 mm white). ``yaw`` and ``depth``: people and views, in colour and as distance.
@@ -78,7 +78,9 @@ def sheets(
     }
 
 
-def _avatar(generator: Generator, person: tuple[Tensor, Tensor], z_exp: Float[np.ndarray, "64"]) -> Avatar:
+def _avatar(
+    generator: Generator, person: tuple[Tensor, Tensor], z_exp: Float[np.ndarray, "64"]
+) -> ConditionedFields:
     z_id, z_noise = person
     return generator.condition(Latents(z_id, torch.from_numpy(z_exp)[None].to(z_id), z_noise))
 
@@ -86,4 +88,6 @@ def _avatar(generator: Generator, person: tuple[Tensor, Tensor], z_exp: Float[np
 def _sheet(
     labels: list[str], rows: dict[str, list[View]], colours: Callable[[View], Tensor]
 ) -> UInt8[np.ndarray, "height width 3"]:
-    return contact_sheet(labels, [SheetRow(name, [image_bytes(colours(v)) for v in seen]) for name, seen in rows.items()])
+    return contact_sheet(
+        labels, [SheetRow(name, [image_bytes(colours(v)) for v in seen]) for name, seen in rows.items()]
+    )

@@ -18,7 +18,7 @@ from anifacegan.data.dataset import CoefficientTable, DataConfig, FaceDataset
 from anifacegan.models.checkpoints import DIMS, Kind, Prior, PriorCard, save_prior
 from anifacegan.models.coefficient_vae import CoefficientVAE, CoefficientVAEConfig
 from anifacegan.runtime.cpu import use_threads
-from anifacegan.runtime.distributed import ALONE, Workers
+from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError, require_at_least
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.typed_config import plain
@@ -54,7 +54,7 @@ class PriorRun:
         require_at_least(self, 0, "seed", "threads")
 
 
-def run(config: PriorRun, workers: Workers = ALONE) -> Path:
+def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
     """Fit, measure, and write; returns the finished prior's folder.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from anifacegan.data.dataset import FaceDataset
-from anifacegan.data.posed_images import RealPictures
+from anifacegan.data.posed_images import RealImages
 from anifacegan.data.visibility import DRAWN_PX
 from anifacegan.face_model.expressions import PRESETS
 from anifacegan.face_model.face_mesh import FaceMesh
@@ -27,18 +27,18 @@ from anifacegan.models.checkpoints import (
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
 from anifacegan.runtime.cpu import use_threads
-from anifacegan.runtime.devices import chosen_device
-from anifacegan.runtime.distributed import ALONE, Workers
+from anifacegan.runtime.devices import select_device
+from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.typed_config import plain
-from anifacegan.training.adversarial import AdversarialGame
+from anifacegan.training.adversarial import AdversarialTraining
 from anifacegan.training.batches import Photographs
 from anifacegan.training.checkpointing import DurableRun, fixed_values, load_snapshot
 from anifacegan.training.compilation import compile_fields
 from anifacegan.training.config import TrainConfig
-from anifacegan.training.crop_check import crop_fit
-from anifacegan.training.image_imitation import ImitationFiles, PictureImitation, load_picture_imitation
-from anifacegan.training.initialization import fit_prior, fit_shells
+from anifacegan.training.crop_check import crop_check
+from anifacegan.training.image_imitation import ImageImitation, ImitationFiles, load_image_imitation
+from anifacegan.training.initialization import fit_manifolds, fit_prior
 from anifacegan.training.logging import RunLog
 from anifacegan.training.loop import State, new_state, train
 from anifacegan.training.paired import PairedData
@@ -46,7 +46,7 @@ from anifacegan.training.previews import held_out_faces, sheets
 from anifacegan.training.sources import TrainingSource, add_prior_faces, draw_prior_faces, load_source
 
 
-def run(config: TrainConfig, workers: Workers = ALONE, train: Callable[..., None] = train) -> Path:
+def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[..., None] = train) -> Path:
     """Train, or go on where the run folder's newest snapshot ends; returns the finished model's folder.
 
     All workers read data and snapshot; what there is one of, the first one draws, fits and writes. ``train`` is what is
@@ -57,24 +57,24 @@ def run(config: TrainConfig, workers: Workers = ALONE, train: Callable[..., None
         FloatingPointError: a loss is not finite; the message names the terms and the step.
     """
     use_threads(config.threads)
-    device = chosen_device(config.device)
+    device = select_device(config.device)
     workers.take_gpu(device)
     refuse_uneven_shares(config, workers)
     source = fitting_source(config)
-    real = real_pictures(config, source.dataset)
-    imitation = picture_imitation(config, source.mesh)
-    sums = source.sums()
+    real = real_images(config, source.dataset)
+    imitation = image_imitation(config, source.mesh)
+    checksums = source.checksums()
     if real is not None:
-        sums["real_sha256"] = real.sha256()
+        checksums["real_sha256"] = real.sha256()
     if imitation is not None and imitation.landmarks is not None:
-        sums["reconstruction_sha256"] = weights_sha256(config.reconstruction)
-    kept = DurableRun(config, fixed_values(config, sums), workers)
+        checksums["reconstruction_sha256"] = weights_sha256(config.reconstruction)
+    kept = DurableRun(config, fixed_values(config, checksums), workers)
     priors = finished_priors(config, source.mesh.name) if kept.new else {}
     state = fresh_state(config, real, workers)
     if state.game is not None:
         state.game.imitation = imitation
     kept.take_up(state)
-    fov_deg, held_out = config.generator.march.fov_deg, config.reporting.held_out
+    fov_deg, held_out = config.generator.ray_sampling.fov_deg, config.reporting.held_out
     data, mesh = source.load(config.out / "surfaces", fov_deg, held_out, workers)
     with workers.first_alone():
         if kept.new and workers.first:
@@ -111,7 +111,7 @@ def fitting_source(config: TrainConfig) -> TrainingSource:
     """Load the data set and its face model.
 
     Raises:
-        InputError: bad files; data of another face model; or steps that learn from synthetic pictures, or shells
+        InputError: bad files; data of another face model; or steps that learn from synthetic images, or initial manifolds
             of a head, where there are none.
     """
     source = load_source(config.data, config.face_model)
@@ -121,42 +121,46 @@ def fitting_source(config: TrainConfig) -> TrainingSource:
     for name, value in on_pixels.items():
         if value and not source.synthetic:
             raise InputError(
-                f"{name} is {value}, expected 0: its steps learn from synthetic pictures of the open face model, and "
+                f"{name} is {value}, expected 0: its steps learn from synthetic images of the open face model, and "
                 f"{config.data.path} holds photographs"
             )
-    if source.studio is None and config.initial_model is None and config.shells.start == "mean_head":
+    if (
+        source.synthetic_renderer is None
+        and config.initial_model is None
+        and config.manifold_init.start == "mean_head"
+    ):
         raise InputError(
-            f"shells.start is mean_head, expected spheres: '{source.mesh.name}' is a face without a head to lay "
-            f"shells about"
+            f"manifold_init.start is mean_head, expected spheres: '{source.mesh.name}' is a face without a head to lay "
+            f"initial manifolds about"
         )
     return source
 
 
-def real_pictures(config: TrainConfig, dataset: FaceDataset) -> RealPictures | None:
+def real_images(config: TrainConfig, dataset: FaceDataset) -> RealImages | None:
     """What the discriminator is shown; None where the schedule has no adversarial steps."""
     if not config.schedule.adversarial:
         return None
     if config.real is not None:
-        return RealPictures(FaceDataset(config.real), held_out=0)
-    return RealPictures(dataset, config.reporting.held_out)
+        return RealImages(FaceDataset(config.real), held_out=0)
+    return RealImages(dataset, config.reporting.held_out)
 
 
-def picture_imitation(config: TrainConfig, mesh: FaceMesh) -> PictureImitation | None:
-    """What generated pictures are compared with; None where there are none, or no term looks at them."""
+def image_imitation(config: TrainConfig, mesh: FaceMesh) -> ImageImitation | None:
+    """What generated images are compared with; None where there are none, or no term looks at them."""
     if not config.schedule.adversarial:
         return None
     files = ImitationFiles(config.face_model, config.reconstruction, config.rasterizer)
-    device = torch.device(chosen_device(config.device))
-    return load_picture_imitation(config.weights, files, mesh, config.generator.march.fov_deg, device)
+    device = torch.device(select_device(config.device))
+    return load_image_imitation(config.weights, files, mesh, config.generator.ray_sampling.fov_deg, device)
 
 
-def fresh_state(config: TrainConfig, real: RealPictures | None, workers: Workers) -> State:
-    """A generator without weights yet, a fresh discriminator where there are pictures for it, and their optimisers."""
+def fresh_state(config: TrainConfig, real: RealImages | None, workers: Workers) -> State:
+    """A generator without weights yet, a fresh discriminator where there are images for it, and their optimisers."""
     state = new_state(Generator(config.generator), config.schedule)
     if real is not None:
         judge = Discriminator(config.discriminator)
         judge.initialise(torch.Generator().manual_seed(config.schedule.seed))
-        state.game = AdversarialGame(
+        state.game = AdversarialTraining(
             state.generator, judge, real, config.adversarial, config.adversarial_weights, workers
         )
     return state
@@ -183,14 +187,14 @@ def warm_start(
     source: TrainingSource,
     priors: dict[Kind, Prior],
 ) -> None:
-    """Give a fresh state its weights, and its facts: those of the initial model, or priors and shells; the finished
+    """Give a fresh state its weights, and its facts: those of the initial model, or priors and initial manifolds; the finished
     ``priors`` in place of either's.
     """
     generator, facts = state.generator, state.facts
     if not source.synthetic:
-        fit = crop_fit(source.mesh, source.codes, config.generator.march.fov_deg)
+        fit = crop_check(source.mesh, source.latents, config.generator.ray_sampling.fov_deg)
         print(fit.line(), file=sys.stderr)
-        facts["crop_fit"] = fit.plain()
+        facts["crop_check"] = fit.plain()
     if config.initial_model is not None:
         facts["initial_model"] = take_initial_model(generator, config.initial_model, source.mesh.name)
     else:
@@ -204,8 +208,10 @@ def warm_start(
                 facts[f"{name}_prior"] = fit_prior(vae, coefficients, config.priors, rng, name)
         if isinstance(data, PairedData):
             generator.template.code_scale.copy_(data.visible_scale())
-        if config.shells.start == "mean_head":
-            facts["shell_error_world"] = fit_shells(generator.manifolds, source.skin(), config.shells, rng)
+        if config.manifold_init.start == "mean_head":
+            facts["manifold_init_error_world"] = fit_manifolds(
+                generator.manifolds, source.skin(), config.manifold_init, rng
+            )
     for name, prior in priors.items():
         generator.get_submodule(f"{name}_prior").load_state_dict(prior.vae.state_dict())
         facts[f"{name}_prior"] = dataclasses.asdict(prior.card)
@@ -220,8 +226,13 @@ def take_initial_model(generator: Generator, folder: Path, face_model: str) -> d
             f"initial_model: {folder} belongs to face model '{initial.card.face_model}', expected '{face_model}' as "
             f"the data"
         )
-    if dataclasses.replace(initial.generator.config, march=generator.config.march) != generator.config:
-        raise InputError(f"initial_model: {folder} holds other networks than 'generator' says, see its card.yaml")
+    if (
+        dataclasses.replace(initial.generator.config, ray_sampling=generator.config.ray_sampling)
+        != generator.config
+    ):
+        raise InputError(
+            f"initial_model: {folder} holds other networks than 'generator' says, see its card.yaml"
+        )
     generator.load_state_dict(initial.generator.state_dict())
     return {"path": str(folder), "licence": initial.card.licence} | initial.card.training
 
@@ -229,14 +240,14 @@ def take_initial_model(generator: Generator, folder: Path, face_model: str) -> d
 def shown(
     state: State, data: PairedData | Photographs, source: TrainingSource, config: TrainConfig, log: RunLog
 ) -> None:
-    """Pictures of what the averaged weights draw by now, and the error of held-out faces where it means something."""
+    """Images of what the averaged weights draw by now, and the error of held-out faces where it means something."""
     when = config.reporting
-    picture, psnr = held_out_faces(state.average, data, when.held_out, when.preview_size)
+    image, psnr = held_out_faces(state.average, data, when.held_out, when.preview_size)
     if psnr is not None:
         log.record(state.step, {"held_out_psnr": round(psnr, 3)})
     expressions = source.expressions(when.held_out)
-    for name, sheet in {"preview": picture, **sheets(state.average, expressions, when.sheet_size)}.items():
-        log.picture(state.step, name, sheet)
+    for name, sheet in {"preview": image, **sheets(state.average, expressions, when.sheet_size)}.items():
+        log.image(state.step, name, sheet)
 
 
 def export(config: TrainConfig, step: int | None, folder: Path) -> int:
@@ -252,7 +263,9 @@ def export(config: TrainConfig, step: int | None, folder: Path) -> int:
     try:
         state.average.load_state_dict(content["average"])
     except (RuntimeError, KeyError):
-        raise InputError(f"{config.out}: its snapshots are of other networks than its config.yaml says") from None
+        raise InputError(
+            f"{config.out}: its snapshots are of other networks than its config.yaml says"
+        ) from None
     state.step, state.facts = content["step"], content["facts"]
     finish(config, state, fitting_source(config), folder)
     return state.step
@@ -278,20 +291,28 @@ def finish(config: TrainConfig, state: State, source: TrainingSource, folder: Pa
             "config": plain(config),
         },
     )
-    appearance = source.studio.prior.to_arrays() if source.studio is not None and source.synthetic else {}
+    appearance = (
+        source.synthetic_renderer.prior.to_arrays()
+        if source.synthetic_renderer is not None and source.synthetic
+        else {}
+    )
     save_checkpoint(folder, Checkpoint(generator, card, basis, appearance))
     return folder
 
 
 def licence(config: TrainConfig, facts: dict[str, Any], source: TrainingSource) -> str:
-    """Of the finished model, as far as that is known: nothing is claimed of the user's own pictures and face model,
+    """Of the finished model, as far as that is known: nothing is claimed of the user's own images and face model,
     nor of priors that were fitted to their coefficients.
     """
     named_priors = [facts[name] for name in ("identity_prior", "expression_prior") if name in facts]
-    if not source.synthetic or config.real is not None or not all(prior.get("licence", True) for prior in named_priors):
+    if (
+        not source.synthetic
+        or config.real is not None
+        or not all(prior.get("licence", True) for prior in named_priors)
+    ):
         return ""
     if config.initial_model is not None:
-        known = facts["initial_model"].get("licence")                  # older snapshots do not say
+        known = facts["initial_model"].get("licence")  # older snapshots do not say
         return load_checkpoint(config.initial_model).card.licence if known is None else known
     return "MIT; trained on renders of the open face model, whose data is CC0"
 
@@ -300,7 +321,7 @@ def stage(config: TrainConfig, source: TrainingSource, step: int) -> str:
     """What this run did up to a step, for the model card; what came before stands in the facts of its initial model."""
     done, steps = [], config.schedule
     paired, game = min(step, steps.paired_steps), step - min(step, steps.paired_steps)
-    lead = min(game, config.adversarial.discriminator_lead)
+    lead = min(game, config.adversarial.discriminator_warmup)
     if config.initial_model is not None:
         done.append(f"from {config.initial_model}")
     if paired > steps.warm_up_deform:
@@ -309,10 +330,10 @@ def stage(config: TrainConfig, source: TrainingSource, step: int) -> str:
         done.append(f"{paired} steps of the deformation on the face model's mesh")
     if game > lead:
         own = "the same renders" if source.synthetic else str(config.data.path)
-        pictures = own if config.real is None else str(config.real.path)
+        images = own if config.real is None else str(config.real.path)
         after = f", after {lead} of the discriminator alone" if lead else ""
         beside = ", paired renders beside them" if config.adversarial.paired_rays else ""
-        done.append(f"{game - lead} adversarial steps on {pictures}{after}{beside}")
+        done.append(f"{game - lead} adversarial steps on {images}{after}{beside}")
     elif config.initial_model is None:
         done.append("no adversarial training yet")
     return "; ".join(done)

@@ -1,13 +1,13 @@
 """Whose faces a generator's run learns: the face model, the data set of its coefficients, and what is known of them.
 
-There are two kinds. Synthetic pictures of the open face model hold appearance codes (``noise``): each can be drawn
+There are two kinds. Synthetic images of the open face model hold appearance codes (``noise``): each can be drawn
 again, so its surface and the vertices that it shows are known exactly, and a generator can learn pixel by pixel.
 Photographs have coefficients alone, of BFM (the user's ``BFM_model_front.mat``) or of the open face model: the
-deformation learns from the mesh of their codes, everything else from the adversarial game.
+deformation learns from the mesh of their codes, everything else from adversarial training.
 
 Faces that the priors draw, behind those of the data set: the mesh of both teaches the deformation.
 
-The game asks for people and expressions of the priors, and the imitation terms are on the mesh of the very codes that
+Adversarial training asks for people and expressions of the priors, and the imitation terms are on the mesh of the very codes that
 the generator gets (method, section 4). A prior's expressions differ from the data's: what a code means there has to be
 learnt there. So a pool of such faces is drawn once, before cameras of the data set. It depends on the priors, which do
 not learn any more, on the data's poses and on the seed: a run that goes on has the same.
@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 
 from anifacegan.data.dataset import CoefficientTable, DataConfig, FaceDataset
 from anifacegan.data.synthetic.geometry_buffers import describe, load_surfaces
-from anifacegan.data.synthetic.renderer import Studio, load_studio
+from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer
 from anifacegan.data.visibility import DrawnVertices
 from anifacegan.face_model.bfm import is_bfm_file
 from anifacegan.face_model.coefficients import ExpressionBasis
@@ -49,23 +49,23 @@ class TrainingSource:
     """A data set with its face model."""
 
     dataset: FaceDataset
-    codes: CoefficientTable
+    latents: CoefficientTable
     face_model: Path | None
     """File of the face model; None is the open one in the cache."""
     mesh: FaceMesh
-    studio: Studio | None
-    """What synthetic pictures are made with; None for BFM, of which none are."""
+    synthetic_renderer: SyntheticRenderer | None
+    """What synthetic images are made with; None for BFM, of which none are."""
 
     @property
     def synthetic(self) -> bool:
-        """Whether the pictures can be drawn again."""
-        return self.studio is not None and self.codes.noise is not None
+        """Whether the images can be drawn again."""
+        return self.synthetic_renderer is not None and self.latents.noise is not None
 
-    def sums(self) -> dict[str, Any]:
+    def checksums(self) -> dict[str, Any]:
         """Compute what tells data and face model from others."""
         if self.synthetic:
-            return describe(self.codes, self.dataset.config.size, self.face_model)
-        columns = (self.codes.id, self.codes.exp, self.codes.pose)
+            return describe(self.latents, self.dataset.config.size, self.face_model)
+        columns = (self.latents.id, self.latents.exp, self.latents.pose)
         return {
             "codes_sha256": sha256(column.numpy().tobytes() for column in columns),
             "face_model_sha256": face_model_sha256(self.face_model),
@@ -74,36 +74,38 @@ class TrainingSource:
     def load(
         self, surfaces_folder: Path, fov_deg: float, held_out: int, workers: Workers
     ) -> tuple[PairedData | Photographs, MeshSampler]:
-        """Load what the steps draw from, without the last ``held_out`` pictures.
+        """Load what the steps draw from, without the last ``held_out`` images.
 
-        Of synthetic pictures the surfaces are drawn first, where ``surfaces_folder`` does not hold them.
+        Of synthetic images the surfaces are drawn first, where ``surfaces_folder`` does not hold them.
         ``fov_deg`` is the generator's.
         """
         if not self.synthetic:
-            faces = Photographs(self.dataset, self.codes, fov_deg, held_out)
-            seen = DrawnVertices(self.mesh, self.codes.id, self.codes.exp, self.codes.pose)
+            faces = Photographs(self.dataset, self.latents, fov_deg, held_out)
+            seen = DrawnVertices(self.mesh, self.latents.id, self.latents.exp, self.latents.pose)
             return faces, MeshSampler(self.mesh, seen)
         with workers.first_alone():
-            surfaces = load_surfaces(surfaces_folder, self.codes, self.dataset.config.size, self.face_model)
-        data = PairedData(self.dataset.load_images(), self.codes, surfaces, fov_deg, held_out)
+            surfaces = load_surfaces(surfaces_folder, self.latents, self.dataset.config.size, self.face_model)
+        data = PairedData(self.dataset.load_images(), self.latents, surfaces, fov_deg, held_out)
         return data, MeshSampler(self.mesh, surfaces.visible)
 
     def skin(self) -> Float[np.ndarray, "vertex 3"]:
         """Vertices of the mean head's skin, world units: no eyes, teeth or tongue."""
-        assert self.studio is not None, "a face without a head has no shells"
-        head = self.studio.head
+        assert self.synthetic_renderer is not None, "a face without a head has no initial manifolds"
+        head = self.synthetic_renderer.head
         vertices = head.mean.reshape(-1, 3)[head.parts.part == 0]
         return (vertices * WORLD_PER_MODEL_UNIT + head.world_offset).astype(np.float64)
 
     def units(self) -> ExpressionBasis | None:
         """The face model's named expressions; BFM has none."""
-        return None if self.studio is None else self.studio.head.parts.expression_basis()
+        return (
+            None if self.synthetic_renderer is None else self.synthetic_renderer.head.parts.expression_basis()
+        )
 
     def expressions(self, held_out: int) -> dict[str, Float[np.ndarray, "64"]]:
         """What sheets show: the presets, or some of the data's last ``held_out`` expressions; the neutral one first."""
         units = self.units()
         if units is None:
-            shown = self.codes.exp[len(self.codes.exp) - held_out :][:SHOWN_EXPRESSIONS].numpy()
+            shown = self.latents.exp[len(self.latents.exp) - held_out :][:SHOWN_EXPRESSIONS].numpy()
             named = {f"data {number + 1}": z_exp for number, z_exp in enumerate(shown)}
         else:
             named = {name: units.from_strengths(strengths) for name, strengths in PRESETS.items()}
@@ -118,16 +120,16 @@ def load_source(data: DataConfig, face_model: Path | None) -> TrainingSource:
     """
     dataset = FaceDataset(data)
     if is_bfm_file(face_model):
-        mesh, studio = face_mesh(load_face_model(face_model)), None
+        mesh, synthetic_renderer = face_mesh(load_face_model(face_model)), None
     else:
-        studio = load_studio(face_model)
-        mesh = studio.head
+        synthetic_renderer = load_synthetic_renderer(face_model)
+        mesh = synthetic_renderer.head
     dataset.require_owner(mesh.name)
-    return TrainingSource(dataset, dataset.load_coefficients(), face_model, mesh, studio)
+    return TrainingSource(dataset, dataset.load_coefficients(), face_model, mesh, synthetic_renderer)
 
 
 POOL = 51
-"""Purpose of the pool's random generators, apart from those of the game's views."""
+"""Purpose of the pool's random generators, apart from those of adversarial training's views."""
 
 
 class JoinedVertices:
@@ -157,7 +159,7 @@ def add_prior_faces(
     """From now on about so large a share of the faces to imitate are of the ``pool``; ``sampler`` is of the same faces.
 
     What a face of the pool shows is found when it is first needed, by drawing its bare mesh at ``size`` pixels: some
-    hundredths of a second. A larger picture shows more vertices, so the size should be that of the data's.
+    hundredths of a second. A larger image shows more vertices, so the size should be that of the data's.
     """
     z_id, z_exp = pool.latents.z_id, pool.latents.z_exp
     seen = DrawnVertices(mesh, z_id, z_exp, pool.pose, size)

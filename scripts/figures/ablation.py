@@ -1,4 +1,4 @@
-"""The training ablation as a table: printed, as Markdown, and as a picture.
+"""The training ablation as a table: printed, as Markdown, and as an image.
 
     python scripts/figures/ablation.py --results runs/ablation/ablation.json --out runs/figures
 

@@ -1,4 +1,4 @@
-"""An avatar that follows a driving sequence: a film of both side by side, and some of its frames as a picture.
+"""An avatar that follows a driving sequence: a film of both side by side, and some of its frames as an image.
 
     python scripts/figures/driving.py --model checkpoints/demo --out runs/figures
     python scripts/figures/driving.py --driving mat --frames 48

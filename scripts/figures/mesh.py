@@ -1,4 +1,4 @@
-"""A head as a triangle mesh with colours: NAME.ply and NAME.obj, and a picture of them.
+"""A head as a triangle mesh with colours: NAME.ply and NAME.obj, and an image of them.
 
     python scripts/figures/mesh.py --model checkpoints/demo --out runs/figures
 

@@ -1,6 +1,6 @@
 """index.html for a folder of figures.
 
-    python scripts/figures/page.py --out runs/figures
+python scripts/figures/page.py --out runs/figures
 """
 
 import sys

@@ -12,12 +12,12 @@ import scipy.io
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from anifacegan.avatars.avatar import AvatarCard, AvatarPlayer, load_avatar, save_avatar
-from anifacegan.avatars.layered_mesh import LayeredAvatar
+from anifacegan.avatars.avatar import Avatar, AvatarCard, load_avatar, save_avatar
+from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.face_model.trajectories import DriveConfig, Expression, planned_trajectory
-from anifacegan.geometry.rays import MarchConfig
-from tests.fixtures.flat_avatars import avatar_of, bumpy_sheet
+from anifacegan.geometry.rays import RaySamplingConfig
+from tests.fixtures.flat_avatars import avatar_of, bumpy_layer
 from tests.fixtures.one_line import assert_one_line
 from tests.test_layers import SOURCES, own_imports
 
@@ -25,17 +25,19 @@ UNITS = ("jawOpen", "mouthSmileLeft", "mouthSmileRight")
 HEADER = "anifacegan.avatar"
 
 
-def an_avatar() -> LayeredAvatar:
+def an_avatar() -> LayeredMesh:
     """Two bumpy sheets with two expressions: the first units of the basis."""
     rng = np.random.default_rng(0)
-    avatar = avatar_of(*(bumpy_sheet(z, rng) for z in (0.06, 0.02)), march=MarchConfig(samples=33, far=1.2))
+    avatar = avatar_of(
+        *(bumpy_layer(z, rng) for z in (0.06, 0.02)), ray_sampling=RaySamplingConfig(samples=33, far=1.2)
+    )
     texels = np.maximum(avatar.texels, 0)
     return dataclasses.replace(
         avatar,
         texels=texels,
         blendshapes=0.01 * rng.standard_normal((2, 2, len(avatar.vertices), 3)).astype(np.float32),
         texel_steps=rng.standard_normal((2, 2, 9, 2)).astype(np.float32),
-        codes=basis().units_to_exp.T[:2].copy(),
+        latents=basis().units_to_exp.T[:2].copy(),
     )
 
 
@@ -43,13 +45,13 @@ def basis() -> ExpressionBasis:
     return ExpressionBasis(UNITS, np.random.default_rng(1).standard_normal((64, 3)).astype(np.float32))
 
 
-def a_player(**changes: object) -> AvatarPlayer:
+def a_player(**changes: object) -> Avatar:
     card = AvatarCard(
         name="someone", model="small", face_model="open", psi=0.7, expressions=("jawOpen", "mouthSmileLeft"),
         pitch_offset=0.1, licence="free", presets={"gape": {"jawOpen": 0.5}}, expression_units=UNITS,
         baking={"texture": 6, "residual": [1e-5, 2e-5]},
     )  # fmt: skip
-    return dataclasses.replace(AvatarPlayer(an_avatar(), card, basis()), **changes)
+    return dataclasses.replace(Avatar(an_avatar(), card, basis()), **changes)
 
 
 @pytest.fixture
@@ -70,13 +72,22 @@ def test_mat_files_without_an_exact_pose_have_the_pitch_offset_of_the_card(tmp_p
 def test_a_file_plays_as_the_avatar_did(path: Path) -> None:
     """Blendshapes are kept as float16: steps of up to 4 cm are rounded by 1e-5, a hundredth of a pixel."""
     before, after = a_player(), load_avatar(path)
-    assert after.card == before.card and after.avatar.march == before.avatar.march
+    assert after.card == before.card and after.avatar.ray_sampling == before.avatar.ray_sampling
     assert after.avatar.widest_rad == before.avatar.widest_rad
-    for name in ("vertices", "texels", "triangles", "starts", "textures", "background", "codes", "texel_steps"):
+    for name in (
+        "vertices",
+        "texels",
+        "triangles",
+        "starts",
+        "textures",
+        "background",
+        "latents",
+        "texel_steps",
+    ):
         np.testing.assert_array_equal(getattr(after.avatar, name), getattr(before.avatar, name))
     np.testing.assert_allclose(after.avatar.blendshapes, before.avatar.blendshapes, atol=1.6e-5)
     for expression in (None, "neutral", "jawOpen=0.7", "gape", "gape=0.3,mouthSmileLeft=0.4"):
-        one, other = (player.picture(0.2, -0.1, 24, expression) for player in (before, after))
+        one, other = (player.image(0.2, -0.1, 24, expression) for player in (before, after))
         for plane in ("rgb", "foreground", "foreground_rgb", "depth"):
             # A pixel on an edge of triangles may change sides.
             differ = (getattr(one, plane) - getattr(other, plane)).abs().amax(0) > 0.01
@@ -90,17 +101,17 @@ def test_an_avatar_without_expressions_or_units_is_kept_as_well(tmp_path: Path) 
         an_avatar(),
         blendshapes=np.zeros((0, 1, 50, 3), np.float32),
         texel_steps=np.zeros((0, 1, 0, 2), np.float32),
-        codes=codes_of(0),
+        latents=latents_of(0),
     )
     card = AvatarCard("still", "m", "f", 1.0, ())
-    save_avatar(tmp_path / "still.safetensors", AvatarPlayer(still, card))
+    save_avatar(tmp_path / "still.safetensors", Avatar(still, card))
     player = load_avatar(tmp_path / "still.safetensors")
     assert player.basis is None and player.render(size=8).shape == (3, 8, 8)
     assert_one_line(lambda: player.render(expression="smile"), "smile", "no named expressions")
     assert_one_line(lambda: player.render(expression=np.ones(64, np.float32)), "100%", "still")
 
 
-def codes_of(count: int) -> np.ndarray:
+def latents_of(count: int) -> np.ndarray:
     return np.zeros((count, 64), np.float32)
 
 
@@ -150,17 +161,20 @@ def in_header(**values: object) -> Callable[[dict, dict], None]:
 
 
 def in_march(**values: object) -> Callable[[dict, dict], None]:
-    return lambda arrays, header: header["march"].update(values)
+    return lambda arrays, header: header["ray_sampling"].update(values)
 
 
 DAMAGE = {
-    "missing tensor": (lambda arrays, header: arrays.pop("codes"), "'codes' is missing"),
-    "other kind": (lambda arrays, header: arrays.update(texels=arrays["texels"].astype(np.float64)), "float64"),
+    "missing tensor": (lambda arrays, header: arrays.pop("latents"), "'latents' is missing"),
+    "other kind": (
+        lambda arrays, header: arrays.update(texels=arrays["texels"].astype(np.float64)),
+        "float64",
+    ),
     "other shape": (resized("vertices", (50, 2)), "'vertices'"),
     "fewer texels": (resized("texels", (49, 2)), "do not belong together"),
     "fewer blendshapes": (resized("blendshapes", (1, 2, 50, 3)), "do not belong together"),
-    "another station": (resized("blendshapes", (2, 3, 50, 3)), "do not belong together"),
-    "no stations": (
+    "another in-between shape": (resized("blendshapes", (2, 3, 50, 3)), "do not belong together"),
+    "no in-between shapes": (
         lambda arrays, header: arrays.update(
             blendshapes=np.zeros((2, 0, 50, 3), np.float16), texel_steps=np.zeros((2, 0, 9, 2), np.float32)
         ),
@@ -174,10 +188,13 @@ DAMAGE = {
     "a vertex too many": (set_first("triangles", 50), "do not belong together"),
     "a vertex below 0": (set_first("triangles", -1), "do not belong together"),
     "starts after 0": (set_first("starts", 1), "do not belong together"),
-    "starts that fall": (lambda arrays, header: arrays.update(starts=np.int32([0, 90, 64])), "do not belong together"),
+    "starts that fall": (
+        lambda arrays, header: arrays.update(starts=np.int32([0, 90, 64])),
+        "do not belong together",
+    ),
     "no starts": (resized("starts", (0,)), "do not belong together"),
     "vertex nan": (set_first("vertices", math.nan), "'vertices' has values that are not finite"),
-    "code inf": (set_first("codes", math.inf), "'codes' has values that are not finite"),
+    "code inf": (set_first("latents", math.inf), "'latents' has values that are not finite"),
     "blendshape nan": (set_first("blendshapes", math.nan), "not finite"),
     "units": (resized("expression.units_to_exp", (64, 5)), "units_to_exp"),
     "another format": (in_header(format=7), "format 7"),
@@ -185,9 +202,12 @@ DAMAGE = {
     "a card that is no card": (in_header(card=[1]), "'card'"),
     "a card without a name": (lambda arrays, header: header["card"].pop("name"), "name"),
     "a card with more": (lambda arrays, header: header["card"].update(colour=1), "colour"),
-    "an expression too many": (lambda arrays, header: header["card"].update(expressions=["a"]), "1 expressions"),
-    "no march": (in_header(march=None), "'march'"),
-    "a march backwards": (lambda arrays, header: header["march"].update(near=2.0), "near"),
+    "an expression too many": (
+        lambda arrays, header: header["card"].update(expressions=["a"]),
+        "1 expressions",
+    ),
+    "no march": (in_header(ray_sampling=None), "'ray_sampling'"),
+    "a march backwards": (lambda arrays, header: header["ray_sampling"].update(near=2.0), "near"),
     "no reach": (lambda arrays, header: header.pop("background_reach"), "background_reach is None"),
     "a reach of nan": (in_header(background_reach=math.nan), "background_reach"),
     "a reach of nothing": (in_header(background_reach=1e-30), "background_reach is 1e-30"),
@@ -214,9 +234,13 @@ DAMAGE = {
     "a texel far off": (set_first("texels", -1e30), "'texels' has a value of size 1e+30"),
     "a texel step far off": (set_first("texel_steps", 1e30), "'texel_steps' has a value of size"),
     "whole units": (
-        lambda arrays, header: arrays.update({"expression.units_to_exp": np.zeros((64, 3), np.int32)}), "units_to_exp"
+        lambda arrays, header: arrays.update({"expression.units_to_exp": np.zeros((64, 3), np.int32)}),
+        "units_to_exp",
     ),
-    "unit nan": (set_first("expression.units_to_exp", math.nan), "units_to_exp' has values that are not finite"),
+    "unit nan": (
+        set_first("expression.units_to_exp", math.nan),
+        "units_to_exp' has values that are not finite",
+    ),
     "psi nan": (lambda arrays, header: header["card"].update(psi=math.nan), "card.psi is nan"),
     "a preset of nan": (
         lambda arrays, header: header["card"]["presets"]["gape"].update(jawOpen=math.nan),
@@ -232,7 +256,7 @@ def test_a_damaged_file_is_refused(path: Path, damage: str) -> None:
 
 
 def test_what_lies_at_or_behind_the_camera_is_not_drawn(path: Path) -> None:
-    """Vertices in the camera's own plane included, which have no place in the picture."""
+    """Vertices in the camera's own plane included, which have no place in the image."""
     plain = load_avatar(path).render(size=16)
 
     def behind(arrays: dict, header: dict) -> None:
@@ -240,8 +264,8 @@ def test_what_lies_at_or_behind_the_camera_is_not_drawn(path: Path) -> None:
         arrays["vertices"][:20, 2] = 1.5
         arrays["vertices"] = arrays["vertices"].astype(np.float32)
 
-    picture = load_avatar(rewritten(path, behind)).picture(size=16)
-    assert picture.foreground.max() == 0 and picture.rgb.isfinite().all() and (picture.rgb != plain).any()
+    image = load_avatar(rewritten(path, behind)).image(size=16)
+    assert image.foreground.max() == 0 and image.rgb.isfinite().all() and (image.rgb != plain).any()
 
 
 @pytest.mark.parametrize("raw", ["{", "[]", "3"])
@@ -261,11 +285,13 @@ def test_other_files_are_refused(tmp_path: Path, path: Path) -> None:
 
 def test_an_expression_beside_the_baked_ones_is_refused_with_their_names() -> None:
     player = a_player()
-    assert_one_line(lambda: player.render(expression="mouthSmileRight"), "mouthSmileRight", "jawOpen", "mouthSmileLeft")
+    assert_one_line(
+        lambda: player.render(expression="mouthSmileRight"), "mouthSmileRight", "jawOpen", "mouthSmileLeft"
+    )
     assert_one_line(lambda: player.render(expression="laugh"), "laugh", "not known", "gape")
 
 
-def test_a_picture_of_one_pixel_is_refused() -> None:
+def test_an_image_of_one_pixel_is_refused() -> None:
     assert_one_line(lambda: a_player().render(size=1), "size is 1", "2 or more")
 
 
@@ -276,7 +302,9 @@ def test_an_expression_far_stronger_than_baked_is_refused() -> None:
     assert player.can_make(basis().units_to_exp[:, 1]) and not player.can_make(3 * basis().units_to_exp[:, 1])
 
 
-@pytest.mark.parametrize(("yaw", "pitch"), [(0.95, 0.0), (0.0, -0.95), (0.7, 0.7), (math.nan, 0.0), (math.pi, 0.0)])
+@pytest.mark.parametrize(
+    ("yaw", "pitch"), [(0.95, 0.0), (0.0, -0.95), (0.7, 0.7), (math.nan, 0.0), (math.pi, 0.0)]
+)
 def test_a_view_too_far_aside_is_refused(yaw: float, pitch: float) -> None:
     assert_one_line(lambda: a_player().render(yaw, pitch), "yaw", "0.90")
 

@@ -13,7 +13,7 @@ from anifacegan.rendering.model import load_model
 from benchmarks.baking import (
     BakeBenchmark,
     BakeMeasurement,
-    _film,
+    _video,
     baking_table,
     measure_baking,
     write_baking_json,
@@ -21,7 +21,13 @@ from benchmarks.baking import (
 from tests.fixtures.small_models import write_small_model
 
 TINY = BakeBenchmark(
-    expression=("smile", "jawOpen"), frames=5, size=24, textures=(32, 48), grids=(16, 12), blendshapes=1, rounds=1
+    expression=("smile", "jawOpen"),
+    frames=5,
+    size=24,
+    textures=(32, 48),
+    grids=(16, 12),
+    blendshapes=1,
+    rounds=1,
 )
 
 
@@ -32,7 +38,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[BakeMeasurement]:
 
 
 def test_every_way_of_baking_has_a_row(found: list[BakeMeasurement]) -> None:
-    rows = [(m.texture, m.grid, m.stations, m.blendshapes) for m in found]
+    rows = [(m.texture, m.grid, m.inbetweens, m.blendshapes) for m in found]
     assert rows == [(32, 16, 2, 2), (48, 16, 2, 2), (48, 12, 2, 2), (48, 16, 1, 2), (48, 16, 2, 1)]
     assert baking_table(found).count("\n") == 1 + len(found)
 
@@ -44,12 +50,14 @@ def test_the_worst_frame_is_no_better_than_the_mean(found: list[BakeMeasurement]
         assert 0 < m.largest_error <= 1
 
 
-def test_the_film_goes_from_neutral_to_one_expression_and_on_to_the_next(tmp_path: Path) -> None:
+def test_the_video_goes_from_neutral_to_one_expression_and_on_to_the_next(tmp_path: Path) -> None:
     model = load_model(write_small_model(tmp_path / "small"))
     smile, jaw = (model.expressions.coefficients(name) for name in ("smile", "jawOpen"))
-    film = _film(model, replace(TINY, frames=5))
-    np.testing.assert_allclose(film, [0 * smile, 0.5 * smile, smile, 0.5 * (smile + jaw), jaw], atol=1e-6)
-    np.testing.assert_allclose(_film(model, replace(TINY, frames=3, expression="smile"))[1], 0.5 * smile, atol=1e-6)
+    video = _video(model, replace(TINY, frames=5))
+    np.testing.assert_allclose(video, [0 * smile, 0.5 * smile, smile, 0.5 * (smile + jaw), jaw], atol=1e-6)
+    np.testing.assert_allclose(
+        _video(model, replace(TINY, frames=3, expression="smile"))[1], 0.5 * smile, atol=1e-6
+    )
 
 
 def test_decibels_are_those_of_a_mean_squared_error() -> None:
@@ -72,7 +80,15 @@ def test_the_json_says_what_the_table_says(found: list[BakeMeasurement], tmp_pat
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("frames", 0), ("size", 8), ("yaw", 2.0), ("textures", ()), ("stations", ()), ("blendshapes", 0), ("frames", 2)],
+    [
+        ("frames", 0),
+        ("size", 8),
+        ("yaw", 2.0),
+        ("textures", ()),
+        ("inbetweens", ()),
+        ("blendshapes", 0),
+        ("frames", 2),
+    ],
 )
 def test_a_wrong_value_is_refused(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from anifacegan.geometry.rays import Rays, image_rays
-from anifacegan.models.generator import Avatar
+from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.model import Face, Model
 from anifacegan.rendering.volume import render_rays
 from benchmarks import brute_force_renderer
-from benchmarks.brute_force_renderer import reference_colours, reference_picture
+from benchmarks.brute_force_renderer import brute_force_colours, brute_force_image
 from tests.fixtures.closed_forms import bumpy_avatar, camera_rays, numbers, parallel_rays, spheres
 from tests.fixtures.small_models import small_checkpoint
 
@@ -20,7 +20,7 @@ def face() -> Face:
     return Model(small_checkpoint()).face(seed=3, expression="smile")
 
 
-def eight(avatar: Avatar, rays: Rays) -> torch.Tensor:
+def eight(avatar: ConditionedFields, rays: Rays) -> torch.Tensor:
     """What render_rays sees, in the reference's order."""
     seen = render_rays(avatar, rays)
     parts = [seen.rgb, seen.foreground[..., None], seen.foreground_rgb, seen.depth[..., None]]
@@ -33,7 +33,7 @@ def test_the_reference_is_the_renderer_of_the_method_on_networks(face: Face, yaw
     rays = image_rays(torch.tensor([0.1]), torch.tensor([yaw]), 24)
     seen = eight(face.avatar, rays)
     assert 0.05 < seen[:, 3].mean() and seen[:, :3].std() > 0.05
-    torch.testing.assert_close(reference_colours(face.avatar, rays), seen, atol=5e-6, rtol=0)
+    torch.testing.assert_close(brute_force_colours(face.avatar, rays), seen, atol=5e-6, rtol=0)
 
 
 @pytest.mark.parametrize("gain", [1.0, 2.5])
@@ -43,20 +43,20 @@ def test_the_reference_is_the_renderer_of_the_method_where_s_rises_and_falls(gai
     rays = camera_rays(0.2, -0.4, size=13)
     hit = render_rays(avatar, rays).hit[..., :-1]
     assert hit.any() and not hit.all()
-    torch.testing.assert_close(reference_colours(avatar, rays), eight(avatar, rays), atol=1e-12, rtol=0)
+    torch.testing.assert_close(brute_force_colours(avatar, rays), eight(avatar, rays), atol=1e-12, rtol=0)
 
 
 def test_a_level_that_s_first_rises_through_is_missed() -> None:
     tent = spheres(level=lambda x: 10 - 100 * (x[..., 2] - 0.05).abs(), levels=numbers(5.0, 2.0))
     rays = parallel_rays((0.0, 0.0))
-    assert reference_colours(tent, rays)[0, 3].item() == pytest.approx(0.5, abs=1e-8)
-    torch.testing.assert_close(reference_colours(tent, rays), eight(tent, rays), atol=1e-12, rtol=0)
+    assert brute_force_colours(tent, rays)[0, 3].item() == pytest.approx(0.5, abs=1e-8)
+    torch.testing.assert_close(brute_force_colours(tent, rays), eight(tent, rays), atol=1e-12, rtol=0)
 
 
-def test_a_reference_picture_is_the_same_in_slices(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = reference_picture(face, 0.2, -0.1, 15)
+def test_a_reference_image_is_the_same_in_slices(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = brute_force_image(face, 0.2, -0.1, 15)
     monkeypatch.setattr(brute_force_renderer, "SLICE_SAMPLES", 12 * 50)
-    parts = reference_picture(face, 0.2, -0.1, 15)
+    parts = brute_force_image(face, 0.2, -0.1, 15)
     for name, channels in (("rgb", 3), ("foreground", 1), ("foreground_rgb", 3), ("depth", 1)):
         assert getattr(whole, name).shape == (channels, 15, 15)
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name), atol=1e-6, rtol=0)
@@ -64,15 +64,15 @@ def test_a_reference_picture_is_the_same_in_slices(face: Face, monkeypatch: pyte
 
 def test_every_sample_and_every_point_is_evaluated(face: Face) -> None:
     """Whatever is seen: 12 samples, 6 manifolds and the background of each ray."""
-    asked: dict[str, int] = dict.fromkeys(("offset", "level", "radiance"), 0)
+    requested: dict[str, int] = dict.fromkeys(("offset", "level", "radiance"), 0)
 
     def counted(name: str):
         def function(x: torch.Tensor):
-            asked[name] += x.shape[1]
+            requested[name] += x.shape[1]
             return getattr(face.avatar, name)(x)
 
         return function
 
-    counting = dataclasses.replace(face.avatar, **{name: counted(name) for name in asked})
-    reference_picture(dataclasses.replace(face, avatar=counting), size=9)
-    assert asked == {"offset": 12 * 81, "level": 12 * 81, "radiance": 7 * 81}
+    counting = dataclasses.replace(face.avatar, **{name: counted(name) for name in requested})
+    brute_force_image(dataclasses.replace(face, avatar=counting), size=9)
+    assert requested == {"offset": 12 * 81, "level": 12 * 81, "radiance": 7 * 81}

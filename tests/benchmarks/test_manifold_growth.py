@@ -21,7 +21,7 @@ LARGE = GeneratorConfig(
     template=TemplateConfig(hidden_dim=12, layers=5, mapping_dim=32),
     deformation=DeformationConfig(hidden_dim=16, layers=3),
     manifolds=ManifoldConfig(hidden_dim=24, count=6),
-    march=SMALL.march,
+    ray_sampling=SMALL.ray_sampling,
 )
 
 
@@ -58,6 +58,8 @@ def test_more_manifolds_lie_between_the_old_ones() -> None:
 def test_a_model_that_does_not_fit_is_refused() -> None:
     rng = torch.Generator().manual_seed(1)
     narrow = dataclasses.replace(LARGE, template=TemplateConfig(hidden_dim=4, layers=5))
-    assert_one_line(lambda: grown_generator(small_generator(), rng, narrow), "template of 3 layers of 8 units", "of 4")
+    assert_one_line(
+        lambda: grown_generator(small_generator(), rng, narrow), "template of 3 layers of 8 units", "of 4"
+    )
     deep = dataclasses.replace(LARGE, deformation=DeformationConfig(hidden_dim=16, layers=4))
     assert_one_line(lambda: grown_generator(small_generator(), rng, deep), "deformation", "4 layers of 16")

@@ -22,7 +22,11 @@ from benchmarks.playback import (
 from tests.fixtures.small_models import write_small_model
 
 SMALL = PlaybackBenchmark(
-    frames=3, sizes=(16, 32), players=("numba", "torch"), expression="smile", bake=BakeConfig(texture=32, grid=16)
+    frames=3,
+    sizes=(16, 32),
+    players=("numba", "torch"),
+    expression="smile",
+    bake=BakeConfig(texture=32, grid=16),
 )
 
 
@@ -37,7 +41,10 @@ def test_every_player_is_measured_at_every_size(tmp_path: Path) -> None:
 
 def test_the_table_says_what_a_pixel_costs() -> None:
     """Twice the side at half the rate: a pixel costs half as much."""
-    found = [PlaybackMeasurement("numba", "cpu", 64, 9.87, 100.0), PlaybackMeasurement("numba", "cpu", 128, 20.0, 50.0)]
+    found = [
+        PlaybackMeasurement("numba", "cpu", 64, 9.87, 100.0),
+        PlaybackMeasurement("numba", "cpu", 128, 20.0, 50.0),
+    ]
     rows = [line.split(" | ") for line in playback_table(found).splitlines()[2:]]
     assert [row[-1].rstrip(" |") for row in rows] == ["1.00", "0.50"]
     assert rows[0][3] == "9.87" and rows[1][4] == "50"
@@ -53,16 +60,16 @@ def test_frames_that_take_their_time_are_measured_so(monkeypatch: pytest.MonkeyP
     """40 ms a frame, and 200 until they are there."""
     waited = []
 
-    def film(codes: np.ndarray, yaw: np.ndarray, size: int) -> None:
-        time.sleep(0.04 * len(codes))
+    def video(latents: np.ndarray, yaw: np.ndarray, size: int) -> None:
+        time.sleep(0.04 * len(latents))
 
     def wait() -> None:
         waited.append(time.sleep(0.2))
 
-    monkeypatch.setattr(playback, "_films", lambda name, avatar: ("cpu", film, wait))
+    monkeypatch.setattr(playback, "_videos", lambda name, avatar: ("cpu", video, wait))
     config = dataclasses.replace(SMALL, frames=5, sizes=16, players="numba")
     (found,) = measure_playback(load_model(write_small_model(tmp_path / "small")), config)
-    assert len(waited) == 1 + 5 + 1                                    # after compiling, each frame, and once for all
+    assert len(waited) == 1 + 5 + 1  # after compiling, each frame, and once for all
     assert found.latency_ms >= 240 and found.frames_per_second <= 5 / 0.4
 
 

@@ -32,13 +32,13 @@ def _grown_no_larger_than_a_test_can_wait_for(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(rendering, "PLAYBACK", BakeConfig(texture=32, grid=12))
 
 
-def asked(small: Path, **changes: object) -> RenderBenchmark:
+def requested(small: Path, **changes: object) -> RenderBenchmark:
     return RenderBenchmark(**{"model": small, "sizes": (8, 16), "repetitions": 2, "device": "cpu"} | changes)
 
 
 def test_every_way_is_measured_at_every_size_on_both_networks(small: Path) -> None:
     heard: list[Measurement] = []
-    found = benchmark(asked(small), heard.append)
+    found = benchmark(requested(small), heard.append)
     assert found == heard
     assert [(m.networks, m.size, m.way) for m in found] == [
         (networks, size, way) for networks in ("model", "full_size") for size in (8, 16) for way in WAYS
@@ -53,18 +53,18 @@ def test_ways_take_turns_on_the_same_views(small: Path, monkeypatch: pytest.Monk
     calls = []
 
     def way(name: str, error: float):
-        def picture(model, face, yaw, pitch, size):
+        def image(model, face, yaw, pitch, size):
             calls.append((name, yaw, size))
             return torch.full((3, size, size), 0.5 + error)
 
-        return picture
+        return image
 
     monkeypatch.setattr(rendering, "WAYS", {"reference": way("reference", 0.0), "other": way("other", 0.1)})
-    config = asked(
+    config = requested(
         small, ways=("reference", "other"), networks=("model",), sizes=(8,), repetitions=3, yaw=(-0.5, 0.5)
     )
     found = benchmark(config)
-    views = [-0.5, -0.5, 0.5, -0.5]                                    # the first is not measured
+    views = [-0.5, -0.5, 0.5, -0.5]  # the first is not measured
     assert calls == [(name, yaw, 8) for yaw in views for name in ("reference", "other")]
     assert found[1].max_error == pytest.approx(0.1) and found[1].psnr_db == pytest.approx(20, abs=1e-4)
 
@@ -94,9 +94,21 @@ def test_the_command_prints_a_table_and_writes_json(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     script = load_script("benchmark")
-    monkeypatch.setattr(script, "keep_freed_memory", lambda: True)     # it would stay with this process
+    monkeypatch.setattr(script, "keep_freed_memory", lambda: True)  # it would stay with this process
     path = tmp_path / "found.json"
-    words = ["--model", str(small), "--sizes", "8", "16", "--repetitions", "1", "--device", "cpu", "--json", str(path)]
+    words = [
+        "--model",
+        str(small),
+        "--sizes",
+        "8",
+        "16",
+        "--repetitions",
+        "1",
+        "--device",
+        "cpu",
+        "--json",
+        str(path),
+    ]
     script.main(["render", *words, "--networks", "full_size"])
     said = capsys.readouterr()
     assert "cpu, full_size, 16 px, exact: " in said.err
@@ -106,7 +118,9 @@ def test_the_command_prints_a_table_and_writes_json(
     assert len(found["measurements"]) == 2 * len(WAYS) and found["measurements"][0]["psnr_db"] is None
 
 
-def test_the_demo_is_grown_to_the_papers_sizes_and_shows_the_same_person(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_is_grown_to_the_papers_sizes_and_shows_the_same_person(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """With 23 manifolds for 16 and 64 samples for 24: the same within their spacing."""
     monkeypatch.setattr(rendering, "grown_generator", grown_generator)
     model = load_model(Path(__file__).parents[2] / "checkpoints" / "demo")
@@ -114,14 +128,16 @@ def test_the_demo_is_grown_to_the_papers_sizes_and_shows_the_same_person(monkeyp
     config = large.generator.config
     assert (config.template.hidden_dim, config.template.layers) == (256, 8)
     assert (config.deformation.hidden_dim, config.manifolds.hidden_dim) == (128, 128)
-    assert (len(config.manifolds.values()), config.march.samples) == (23, 64)
+    assert (len(config.manifolds.values()), config.ray_sampling.samples) == (23, 64)
     views = [m.face(seed=7, expression="smile").render(yaw=0.3, size=24)[None] for m in (large, model)]
     assert differences(*views)[0] > 30
 
 
 def test_what_makes_no_sense_is_refused_in_one_line(small: Path) -> None:
     main = load_script("benchmark").main
-    assert_one_line(lambda: main(["render", "--sizes", "64", "4"]), "sizes are [64, 4], expected one or several of 8")
+    assert_one_line(
+        lambda: main(["render", "--sizes", "64", "4"]), "sizes are [64, 4], expected one or several of 8"
+    )
     assert_one_line(lambda: main(["render", "--repetitions", "0"]), "repetitions is 0, expected at least 1")
     assert_one_line(lambda: main(["render", "--ways", "exact"]), "ways are ['exact']", "reference")
     assert_one_line(lambda: main(["render", "--networks", "huge"]), "networks")

@@ -29,7 +29,7 @@ from benchmarks.training import (
     Measurement,
     TrainingBenchmark,
     benchmark,
-    collect_pictures,
+    collect_images,
     phase_shares,
     ratios,
     shares_of_kernels,
@@ -38,7 +38,7 @@ from benchmarks.training import (
 )
 from tests.fixtures.loaded_scripts import load_script
 from tests.fixtures.one_line import assert_one_line
-from tests.fixtures.resumed_runs import game_config
+from tests.fixtures.resumed_runs import adversarial_config
 from tests.fixtures.tiny_training_set import write_tiny_set
 
 SIZE, COUNT = 16, 6
@@ -51,15 +51,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def asked(tiny: Path, **changes: object) -> TrainingBenchmark:
+def requested(tiny: Path, **changes: object) -> TrainingBenchmark:
     """All four stages, one round of two steps."""
-    whole = game_config(tiny, tiny / "unused")
+    whole = adversarial_config(tiny, tiny / "unused")
     values = {field.name: getattr(whole, field.name) for field in dataclasses.fields(TrainConfig)}
-    return TrainingBenchmark(**values | {"pictures": 5, "steps": 2, "rounds": 2} | changes)
+    return TrainingBenchmark(**values | {"images": 5, "steps": 2, "rounds": 2} | changes)
 
 
 Call = tuple[tuple[int, ...], str, Split]
-"""Steps of the stages, the precision, and how the game is split."""
+"""Steps of the stages, the precision, and how adversarial training is split."""
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def measured(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_loop, "train", recorded)
-        return benchmark(asked(tiny), tmp_path_factory.mktemp("benchmark") / "folder"), calls
+        return benchmark(requested(tiny), tmp_path_factory.mktemp("benchmark") / "folder"), calls
 
 
 def test_every_stage_is_measured_in_both_precisions_and_the_game_also_unsplit(
@@ -87,7 +87,9 @@ def test_every_stage_is_measured_in_both_precisions_and_the_game_also_unsplit(
     paired = [(stage, precision) for stage in STAGES[:3] for precision in ("float32", "bfloat16")]
     game = [("adversarial", name) for name in ("split, float32", "split, bfloat16", "unsplit, float32")]
     assert found == paired + game
-    assert [m.pictures_a_step for m in measured[0]] == [2] * 9         # faces, pictures, and those of the game
+    assert [m.images_a_step for m in measured[0]] == [
+        2
+    ] * 9  # faces, images, and those of adversarial training
 
 
 def test_variants_take_turns_after_a_step_to_warm_up(measured: tuple[list[Measurement], list[Call]]) -> None:
@@ -103,14 +105,16 @@ def test_variants_take_turns_after_a_step_to_warm_up(measured: tuple[list[Measur
     assert measured[1] == expected + calls(3, *both, ("float32", Split()))
 
 
-def test_shares_are_of_one_whole_and_every_phase_is_seen(measured: tuple[list[Measurement], list[Call]]) -> None:
+def test_shares_are_of_one_whole_and_every_phase_is_seen(
+    measured: tuple[list[Measurement], list[Call]],
+) -> None:
     for measurement in measured[0]:
         assert tuple(measurement.shares) == PHASES
         assert sum(measurement.shares.values()) == pytest.approx(1)
         assert min(measurement.shares.values()) > 0
-        assert measurement.peak_memory_mib > 10                        # Python alone takes as much
-        rate = measurement.pictures_a_step / measurement.seconds_a_step
-        assert measurement.pictures_a_second == pytest.approx(rate) and math.isfinite(rate)
+        assert measurement.peak_memory_mib > 10  # Python alone takes as much
+        rate = measurement.images_a_step / measurement.seconds_a_step
+        assert measurement.images_a_second == pytest.approx(rate) and math.isfinite(rate)
 
 
 def test_the_phases_of_a_cpu_are_the_times_of_its_ranges() -> None:
@@ -136,7 +140,7 @@ def test_a_kernel_belongs_to_the_range_in_which_it_was_started() -> None:
 
     events = [
         event(STEPS, 0, 100),
-        event(DATA, 10, 30),                                           # 20 on the CPU
+        event(DATA, 10, 30),  # 20 on the CPU
         event("aten::mm", 32, 33, 40, 5),
         event(BACKWARD, 40, 60),
         event("autograd's", 45, 46, 60),
@@ -149,13 +153,18 @@ def test_a_kernel_belongs_to_the_range_in_which_it_was_started() -> None:
 
 
 def test_ratios_are_of_the_first_variant_to_each_of_the_others(tiny: Path) -> None:
-    one, other = variants(asked(tiny), "complete")
+    one, other = variants(requested(tiny), "complete")
     shares = dict.fromkeys(PHASES, 0.25)
     measurements = [Measurement(one, 8, 2.0, 30.0, shares), Measurement(other, 8, 1.0, 20.0, shares)]
-    assert ratios(measurements) == {"complete: float32 / bfloat16": {"pictures_a_second": 0.5, "peak_memory": 1.5}}
-    split, half, whole = variants(asked(tiny), "adversarial")
-    game = [Measurement(way, 4, seconds, 30.0, shares) for way, seconds in ((split, 3.0), (half, 1.0), (whole, 2.0))]
-    assert {name: found["pictures_a_second"] for name, found in ratios(game).items()} == {
+    assert ratios(measurements) == {
+        "complete: float32 / bfloat16": {"images_a_second": 0.5, "peak_memory": 1.5}
+    }
+    split, half, whole = variants(requested(tiny), "adversarial")
+    game = [
+        Measurement(way, 4, seconds, 30.0, shares)
+        for way, seconds in ((split, 3.0), (half, 1.0), (whole, 2.0))
+    ]
+    assert {name: found["images_a_second"] for name, found in ratios(game).items()} == {
         "adversarial: split, float32 / split, bfloat16": pytest.approx(1 / 3),
         "adversarial: split, float32 / unsplit, float32": pytest.approx(2 / 3),
     }
@@ -166,20 +175,23 @@ def test_ratios_are_of_the_first_variant_to_each_of_the_others(tiny: Path) -> No
 
 
 def test_the_configurations_own_way_comes_first(tiny: Path) -> None:
-    half = dataclasses.replace(game_config(tiny, tiny).schedule, precision="bfloat16")
-    assert [way.name for way in variants(asked(tiny, schedule=half), "complete")] == ["bfloat16", "float32"]
-    game = game_config(tiny, tiny).adversarial
-    whole = asked(tiny, adversarial=dataclasses.replace(game, split=Split()))
+    half = dataclasses.replace(adversarial_config(tiny, tiny).schedule, precision="bfloat16")
+    assert [way.name for way in variants(requested(tiny, schedule=half), "complete")] == [
+        "bfloat16",
+        "float32",
+    ]
+    game = adversarial_config(tiny, tiny).adversarial
+    whole = requested(tiny, adversarial=dataclasses.replace(game, split=Split()))
     assert [way.split for way in variants(whole, "adversarial")] == [Split(1, SIZE**2 // 4)] * 2 + [Split()]
-    split = variants(asked(tiny, unsplit=False), "adversarial")
+    split = variants(requested(tiny, unsplit=False), "adversarial")
     assert [way.name for way in split] == ["split, float32", "split, bfloat16"]
-    assert [way.precision for way in variants(asked(tiny, schedule=half), "adversarial")] == [
+    assert [way.precision for way in variants(requested(tiny, schedule=half), "adversarial")] == [
         "bfloat16", "float32", "bfloat16"
     ]  # fmt: skip
 
 
-def test_the_first_pictures_of_the_data_set_are_taken(tiny: Path, tmp_path: Path) -> None:
-    collect_pictures(asked(tiny), tmp_path / "data")
+def test_the_first_images_of_the_data_set_are_taken(tiny: Path, tmp_path: Path) -> None:
+    collect_images(requested(tiny), tmp_path / "data")
     whole, some = (FaceDataset(DataConfig(path, SIZE)) for path in (tiny / "data", tmp_path / "data"))
     assert len(some) == 5
     for index in range(5):
@@ -188,28 +200,34 @@ def test_the_first_pictures_of_the_data_set_are_taken(tiny: Path, tmp_path: Path
         assert np.array_equal(some[index].pose, whole[index].pose)
 
 
-def test_the_command_makes_pictures_where_there_are_none_and_writes_json(
+def test_the_command_makes_images_where_there_are_none_and_writes_json(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    schedule = dataclasses.replace(game_config(tiny, tiny).schedule, near_surface=0, complete=0, adversarial=0)
-    content = plain(dataclasses.replace(game_config(tiny, tiny), schedule=schedule))
+    schedule = dataclasses.replace(
+        adversarial_config(tiny, tiny).schedule, near_surface=0, complete=0, adversarial=0
+    )
+    content = plain(dataclasses.replace(adversarial_config(tiny, tiny), schedule=schedule))
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(content))
     script = load_script("benchmark")
-    monkeypatch.setattr(script, "keep_freed_memory", lambda: True)     # it would stay with this process
-    options = {"config": tmp_path / "tiny.yaml", "data.path": tmp_path / "nowhere", "json": tmp_path / "found.json"}
+    monkeypatch.setattr(script, "keep_freed_memory", lambda: True)  # it would stay with this process
+    options = {
+        "config": tmp_path / "tiny.yaml",
+        "data.path": tmp_path / "nowhere",
+        "json": tmp_path / "found.json",
+    }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    script.main(["training", *words, "--pictures", "5", "--steps", "1", "--rounds", "1"])
+    script.main(["training", *words, "--images", "5", "--steps", "1", "--rounds", "1"])
     said = capsys.readouterr()
-    assert "nowhere is not there: 5 pictures are made" in said.err and "| warm_up_deform |" in said.out
+    assert "nowhere is not there: 5 images are made" in said.err and "| warm_up_deform |" in said.out
     found = json.loads((tmp_path / "found.json").read_text())
     assert found.keys() == {"device", "torch", "threads", "steps", "rounds", "measurements", "ratios"}
     assert (found["steps"], found["rounds"], len(found["measurements"])) == (1, 1, 2)
     first = found["measurements"][0]
     assert first.keys() == {
         "stage", "name", "precision", "split", "skip_invisible",
-        "pictures_a_step", "seconds_a_step", "pictures_a_second", "peak_memory_mib", "shares",
+        "images_a_step", "seconds_a_step", "images_a_second", "peak_memory_mib", "shares",
     }  # fmt: skip
-    assert first["split"] == {"pictures": 1, "rays": 100} and sum(first["shares"].values()) == pytest.approx(1)
+    assert first["split"] == {"images": 1, "rays": 100} and sum(first["shares"].values()) == pytest.approx(1)
     assert list(found["ratios"]) == ["warm_up_deform: float32 / bfloat16"]
 
 
@@ -217,27 +235,36 @@ def test_what_makes_no_sense_is_refused_in_one_line(tiny: Path) -> None:
     script = load_script("benchmark")
     assert_one_line(lambda: script.main(["rendering_"]), "got rendering_, expected one of training, render")
     assert_one_line(lambda: script.main([]), "got nothing, expected one of training, render")
-    assert_one_line(lambda: script.main(["training", "--steps", "0"]), "training: steps is 0, expected at least 1")
+    assert_one_line(
+        lambda: script.main(["training", "--steps", "0"]), "training: steps is 0, expected at least 1"
+    )
     assert_one_line(lambda: script.main(["training", "--schedule.steps", "3"]), "schedule.steps")
-    assert_one_line(lambda: script.main(["training", "--pictures", "4"]), "pictures is 4, expected at least 5")
+    assert_one_line(lambda: script.main(["training", "--images", "4"]), "images is 4, expected at least 5")
 
 
 def test_a_benchmark_can_be_interrupted(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run that it measures would ask its own handlers only after a step."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts tests behind its back ignores it
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell that starts tests behind its back ignores it
     monkeypatch.setattr(training, "measure_stage", lambda *_: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        benchmark(asked(tiny), tmp_path / "bench")
+        benchmark(requested(tiny), tmp_path / "bench")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_game_is_measured_whole_and_as_the_configuration_shades_it(tiny: Path, tmp_path: Path) -> None:
-    """Not the discriminator's lead; and what is invisible is skipped where pictures come one at a time."""
+    """Not the discriminator's lead; and what is invisible is skipped where images come one at a time."""
     game = dataclasses.replace(
-        game_config(tiny, tiny / "unused").adversarial, split=Split(1, 0), skip_invisible=True, discriminator_lead=1
+        adversarial_config(tiny, tiny / "unused").adversarial,
+        split=Split(1, 0),
+        skip_invisible=True,
+        discriminator_warmup=1,
     )
     stages = dict.fromkeys(STAGES, 0) | {"adversarial": 2}
-    schedule = dataclasses.replace(game_config(tiny, tiny / "unused").schedule, **stages)
-    found = benchmark(asked(tiny, adversarial=game, schedule=schedule, steps=1, rounds=1), tmp_path / "benchmark")
+    schedule = dataclasses.replace(adversarial_config(tiny, tiny / "unused").schedule, **stages)
+    found = benchmark(
+        requested(tiny, adversarial=game, schedule=schedule, steps=1, rounds=1), tmp_path / "benchmark"
+    )
     assert [way.variant.skip_invisible for way in found] == [True, True, False]
     assert all(way.shares["backward"] > 0 for way in found)

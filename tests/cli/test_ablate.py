@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from anifacegan.cli import ablate as ablate_command
-from anifacegan.cli.ablate import FULL, NONE, AblationConfig, Worth, ablate, table
+from anifacegan.cli.ablate import FULL, NONE, AblationConfig, AblationResult, ablate, table
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.synthetic.head import load_head_geometry
 from anifacegan.evaluation.judge import load_judge
@@ -17,34 +17,34 @@ from anifacegan.models.checkpoints import ReconstructionCard, save_reconstructio
 from anifacegan.models.face_regressor import ReconstructionConfig, ReconstructionNetwork
 from anifacegan.training.config import TrainConfig
 from anifacegan.training.loop import LossWeights
-from tests.fixtures.resumed_runs import GAME_SIZE, game_config
+from tests.fixtures.resumed_runs import ADVERSARIAL_SIZE, adversarial_config
 from tests.fixtures.tiny_training_set import write_tiny_set
 
-SAMPLES = SampleConfig(count=3, size=GAME_SIZE)
+SAMPLES = SampleConfig(count=3, size=ADVERSARIAL_SIZE)
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny data set, its face model, and a judge that has learnt nothing."""
     folder = tmp_path_factory.mktemp("set")
-    write_tiny_set(folder, size=GAME_SIZE)
-    network = ReconstructionNetwork(ReconstructionConfig(trunk="plain", size=16, channels=(8, 16)))
+    write_tiny_set(folder, size=ADVERSARIAL_SIZE)
+    network = ReconstructionNetwork(ReconstructionConfig(backbone="plain", size=16, channels=(8, 16)))
     network.initialise(torch.Generator().manual_seed(0))
-    torch.nn.init.normal_(network.trunk.head.weight, generator=torch.Generator().manual_seed(1))
+    torch.nn.init.normal_(network.backbone.head.weight, generator=torch.Generator().manual_seed(1))
     owner = load_head_geometry(folder / "face_model.npz").name
     save_reconstruction(folder / "judge", network, ReconstructionCard("judge", owner))
     return folder
 
 
-def asked(tiny: Path, out: Path, **changes: object) -> AblationConfig:
-    whole = game_config(tiny, out)
+def requested(tiny: Path, out: Path, **changes: object) -> AblationConfig:
+    whole = adversarial_config(tiny, out)
     values = {field.name: getattr(whole, field.name) for field in dataclasses.fields(TrainConfig)}
     small = {"judge": tiny / "judge", "samples": SAMPLES, "people": 2, "expressions": 2, "mesh_faces": 2}
     return AblationConfig(**values | small | changes)
 
 
 def test_each_variant_lacks_one_term_and_the_last_lacks_all(tiny: Path) -> None:
-    config = asked(tiny, tiny / "unused", weights=LossWeights(curtain=0.0))
+    config = requested(tiny, tiny / "unused", weights=LossWeights(curtain=0.0))
     variants = config.variants()
     weighted = ["deformation", "roughness", "minimal", "neutral", "alignment", "geometry"]
     assert list(variants) == [FULL, *(f"without_{name}" for name in weighted), NONE]
@@ -59,53 +59,57 @@ def test_each_variant_lacks_one_term_and_the_last_lacks_all(tiny: Path) -> None:
 
 
 def test_without_an_alignment_field_none_is_left_out(tiny: Path) -> None:
-    config = asked(tiny, tiny / "unused")
+    config = requested(tiny, tiny / "unused")
     bare = dataclasses.replace(config, generator=dataclasses.replace(config.generator, alignment=None))
     assert "without_alignment" not in bare.variants() and "without_alignment" in config.variants()
 
 
-def test_without_a_game_no_term_of_pictures_is_left_out(tiny: Path) -> None:
-    config = asked(tiny, tiny / "unused")
+def test_without_a_game_no_term_of_images_is_left_out(tiny: Path) -> None:
+    config = requested(tiny, tiny / "unused")
     paired = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, adversarial=0))
     assert "without_geometry" in config.variants() and "without_geometry" not in paired.variants()
 
 
-def test_it_measures_every_variant_and_goes_on(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_measures_every_variant_and_goes_on(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     only = LossWeights(curtain=0.0, roughness=0.0, minimal=0.0, neutral=0.0, alignment=0.0, geometry=0.0)
-    config = asked(tiny, tmp_path / "ablation", weights=only)
+    config = requested(tiny, tmp_path / "ablation", weights=only)
     said: list[str] = []
     found = ablate(config, said.append)
     assert said == [FULL, "without_deformation", NONE] == list(found)
-    assert found["without_deformation"] == found[NONE] != found[FULL]          # one term is all there is to leave out
+    assert found["without_deformation"] == found[NONE] != found[FULL]  # one term is all there is to leave out
     assert all(torch.tensor(list(vars(worth).values())).isfinite().all() for worth in found.values())
     surfaces = [config.out / name / "surfaces" / "distance.npy" for name in found]
-    assert len({path.stat().st_ino for path in surfaces}) == 1         # drawn once
+    assert len({path.stat().st_ino for path in surfaces}) == 1  # drawn once
     assert (config.out / "ablation.md").read_text() == table(found)
     assert json.loads((config.out / "ablation.json").read_text())[FULL] == dataclasses.asdict(found[FULL])
 
-    def not_again(*_: object) -> Worth:
+    def not_again(*_: object) -> AblationResult:
         pytest.fail("measured again")
 
-    monkeypatch.setattr(ablate_command, "worth_of", not_again)
+    monkeypatch.setattr(ablate_command, "ablation_result", not_again)
     assert ablate(config, said.append) == found
 
 
 def test_a_field_that_learns_nothing_is_as_bad_as_none(tiny: Path, tmp_path: Path) -> None:
     """The relative error of a deformation that is zero everywhere is 1."""
-    config = asked(tiny, tmp_path / "run", weights=LossWeights(**dict.fromkeys(ablate_command.IMITATION_TERMS, 0.0)))
+    config = requested(
+        tiny, tmp_path / "run", weights=LossWeights(**dict.fromkeys(ablate_command.IMITATION_TERMS, 0.0))
+    )
     model = ablate_command.run(config.training())
     generator = ablate_command.load_checkpoint(model).generator
     torch.nn.init.zeros_(generator.deformation.head.weight)
     torch.nn.init.zeros_(generator.deformation.head.bias)
     judge = load_judge(config.judge, config.face_model, torch.device("cpu"))
     head, dataset = load_head_geometry(config.face_model), FaceDataset(config.data)
-    worth = ablate_command.worth_of(generator, judge, head, dataset, config.evaluation())
+    worth = ablate_command.ablation_result(generator, judge, head, dataset, config.evaluation())
     assert worth.deformation_relative == pytest.approx(1, abs=1e-5)
     assert worth.deformation_mm > 0
 
 
 def test_the_table_names_what_is_left_out() -> None:
-    worth = Worth(0.9, 0.95, 0.1, 1.5, 0.2, 0.3, 0.4)
+    worth = AblationResult(0.9, 0.95, 0.1, 1.5, 0.2, 0.3, 0.4)
     lines = table({FULL: worth, "without_neutral": worth, NONE: worth}).splitlines()
     assert lines[2] == "| nothing (the full loss) | 0.900 | 0.950 | 0.100 | 1.500 | 0.200 | 0.300 | 0.400 |"
     assert lines[3].startswith("| `neutral` | 0.900") and lines[4].startswith("| all of them | 0.900")
@@ -114,7 +118,7 @@ def test_the_table_names_what_is_left_out() -> None:
 @pytest.mark.parametrize("change", [{"people": 1}, {"expressions": 1}, {"mesh_faces": 0}])
 def test_impossible_counts_are_refused(tiny: Path, change: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(change))} is"):
-        asked(tiny, tiny / "unused", **change)
+        requested(tiny, tiny / "unused", **change)
 
 
 def test_surfaces_that_were_half_linked_are_linked_again(tmp_path: Path) -> None:

@@ -38,7 +38,11 @@ def solid_face(corner_lift: float = 0.0, gap: float = 0.02) -> np.ndarray:
 def seen_at(points: np.ndarray, yaw: float, size: int = 256) -> np.ndarray:
     """Where the generator's camera sees the points."""
     angle = torch.tensor([yaw], dtype=torch.float64)
-    return orbit_camera(torch.zeros_like(angle), angle, size).project(torch.from_numpy(0.06 * points)[None])[0].numpy()
+    return (
+        orbit_camera(torch.zeros_like(angle), angle, size)
+        .project(torch.from_numpy(0.06 * points)[None])[0]
+        .numpy()
+    )
 
 
 def flat(points: np.ndarray, unit_px: float = 57.0) -> np.ndarray:
@@ -60,7 +64,7 @@ def test_eye_opening_is_height_by_width() -> None:
 
 
 @pytest.mark.parametrize("yaw", [-0.5, -0.1, 0.0, 0.35])
-def test_yaw_is_read_from_a_perspective_picture(yaw: float) -> None:
+def test_yaw_is_read_from_a_perspective_image(yaw: float) -> None:
     assert check_demo.head_yaw(seen_at(solid_face(), yaw), solid_face()) == pytest.approx(yaw, abs=0.02)
 
 
@@ -199,10 +203,10 @@ def test_missing_dlib_is_one_line_and_exit_2(
 def test_the_detector_sees_a_mesh_person_turn_and_smile(face_model: MorphableModel) -> None:
     pytest.importorskip("dlib", reason="the demo-check extra is not installed")
     detector = check_demo.FaceDetector(upsample=0)
-    pictures = check_demo.synthetic_pictures(check_demo.CheckConfig())
+    images = check_demo.synthetic_images(check_demo.CheckConfig())
     mean_face = face_model.mean[face_model.landmark_vertices].double().numpy()
-    rest, smiling = (detector.find(pictures(1, 0.0, strength)).landmarks for strength in (0.0, 1.0))
-    turned = detector.find(pictures(1, 0.35, 0.0)).landmarks
+    rest, smiling = (detector.find(images(1, 0.0, strength)).landmarks for strength in (0.0, 1.0))
+    turned = detector.find(images(1, 0.35, 0.0)).landmarks
     assert check_demo.corner_lift(smiling) > check_demo.corner_lift(rest) + 0.05
     turn = check_demo.head_yaw(turned, mean_face) - check_demo.head_yaw(rest, mean_face)
     assert turn == pytest.approx(0.35, abs=0.12)

@@ -31,7 +31,7 @@ script = load_script("compare")
 def models(tmp_path: Path) -> tuple[str, str]:
     """An opaque model, and a copy whose deformation says more."""
     checkpoint = small_checkpoint()
-    checkpoint.generator.template.sigma_heads[0].bias.data += 1.0      # so that there is a surface to compare
+    checkpoint.generator.template.sigma_heads[0].bias.data += 1.0  # so that there is a surface to compare
     save_checkpoint(tmp_path / "whole", checkpoint)
     weight = checkpoint.generator.deformation.head.weight
     weight.data += 0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(5))
@@ -66,7 +66,11 @@ def test_everything_is_in_the_table_and_in_the_file(
 ) -> None:
     run(monkeypatch, *models, *common)
     shown, document = capsys.readouterr().out, written(tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["comparison.json", "sheet.png", "table.md"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "comparison.json",
+        "sheet.png",
+        "table.md",
+    ]
     assert shown == (tmp_path / "out" / "table.md").read_text()
     assert tuple(document["metrics"]) == OFFLINE and document["not_measured"] == {}
     for name, metric in document["metrics"].items():
@@ -81,10 +85,21 @@ def test_everything_is_in_the_table_and_in_the_file(
                 assert number["b"]["value"] == pytest.approx(metric["b"][key], rel=1e-5, abs=1e-9)
     said = document["verdict"]
     assert shown.splitlines()[-1] == said["text"] and "deformation: error_interocular" in said["b_loses"]
-    assert f"B wins {len(said['b_wins'])} of {said['of']} metrics" in said["text"] and said["b_replaces_a"] is False
-    assert document["faces"] == {"drawn_by": "A's priors", "priors_are_equal": True, "expressions_from": "prior"}
-    assert document["data"] == {"path": str(tiny / "data"), "pictures": COUNT, "size": SIZE}
-    assert document["settings"]["seed"] == 1 and document["settings"]["size"] == 8 and "torch" in document["versions"]
+    assert (
+        f"B wins {len(said['b_wins'])} of {said['of']} metrics" in said["text"]
+        and said["b_replaces_a"] is False
+    )
+    assert document["faces"] == {
+        "drawn_by": "A's priors",
+        "priors_are_equal": True,
+        "expressions_from": "prior",
+    }
+    assert document["data"] == {"path": str(tiny / "data"), "images": COUNT, "size": SIZE}
+    assert (
+        document["settings"]["seed"] == 1
+        and document["settings"]["size"] == 8
+        and "torch" in document["versions"]
+    )
     assert document["metrics"]["frechet"]["a"]["features"] == f"judge {document['judge']}"
     assert "tiny judge (sha256 " in document["judge"] and document["judge"] in document["embedder"]
     assert document["a"]["model"] != document["b"]["model"] and ", sha256 " in document["a"]["model"]
@@ -101,7 +116,9 @@ def test_a_model_has_no_winner_over_itself(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run(monkeypatch, models[0], models[0], *common, "--metrics", "deformation", "expression")
-    numbers = [n for metric in written(tmp_path / "out")["metrics"].values() for n in metric["compared"].values()]
+    numbers = [
+        n for metric in written(tmp_path / "out")["metrics"].values() for n in metric["compared"].values()
+    ]
     assert len(numbers) == 6
     for number in numbers:
         assert number["difference"] == {"value": 0, "low": 0, "high": 0} and number["ahead"] is None
@@ -111,12 +128,25 @@ def test_a_model_has_no_winner_over_itself(
 def test_one_model_at_two_settings(
     models: tuple[str, str], common: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(monkeypatch, models[0], *common, "--psi_a", "0.5", "--psi_b", "0", "--metrics", "frechet", "deformation")
+    run(
+        monkeypatch,
+        models[0],
+        *common,
+        "--psi_a",
+        "0.5",
+        "--psi_b",
+        "0",
+        "--metrics",
+        "frechet",
+        "deformation",
+    )
     document = written(tmp_path / "out")
     assert (document["a"]["psi"], document["b"]["psi"]) == (0.5, 0.0)
     compared = {name: metric["compared"] for name, metric in document["metrics"].items()}
     assert compared["frechet"]["distance"]["difference"]["value"] != 0
-    assert compared["deformation"]["error_interocular"]["difference"]["value"] == 0  # psi is the template's alone
+    assert (
+        compared["deformation"]["error_interocular"]["difference"]["value"] == 0
+    )  # psi is the template's alone
 
 
 def test_faces_of_their_own_are_drawn_on_request(
@@ -129,8 +159,8 @@ def test_faces_of_their_own_are_drawn_on_request(
     save_checkpoint(tmp_path / "other", checkpoint)
     differences = {}
     for faces, source in (("shared", "prior"), ("own", "prior"), ("own", "data")):
-        asked = f"--metrics deformation --faces {faces} --expressions_from {source}".split()
-        run(monkeypatch, models[0], str(tmp_path / "other"), *common, *asked)
+        requested = f"--metrics deformation --faces {faces} --expressions_from {source}".split()
+        run(monkeypatch, models[0], str(tmp_path / "other"), *common, *requested)
         document = written(tmp_path / "out")
         assert document["faces"]["priors_are_equal"] is False
         found = document["metrics"]["deformation"]["compared"]["error_interocular"]

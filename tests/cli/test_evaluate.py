@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from anifacegan.data.dataset import picture_size
+from anifacegan.data.dataset import data_image_size
 from anifacegan.evaluation.config import METRICS, OFFLINE
 from anifacegan.face_model.coefficients import read_coefficients, write_coefficients
 from anifacegan.runtime.provenance import without_nan
@@ -65,7 +65,7 @@ def test_every_number_is_in_the_table_and_in_the_file(
         assert document["metrics"][name]["definition"] in shown.out
     assert document["metrics"]["expression"]["values"]["count"] == 4
     assert document["settings"]["seed"] == 1 and document["settings"]["size"] == 8
-    assert document["data"] == {"path": str(tiny / "data"), "pictures": COUNT, "size": SIZE}
+    assert document["data"] == {"path": str(tiny / "data"), "images": COUNT, "size": SIZE}
     assert "tiny judge (sha256 " in document["judge"] and document["judge"] in document["embedder"]
     assert document["model"].startswith("small (") and "torch" in document["versions"]
 
@@ -90,25 +90,29 @@ def test_expressions_of_the_data_are_named_in_table_and_file(
 ) -> None:
     """And are those of the model's own face model, or nothing is measured."""
     model, out = write_small_model(tmp_path / "model"), tmp_path / "out"
-    arguments = f"--model {model} --data {tiny / 'data'} --face-model {tiny / 'face_model.npz'} --out {out}".split()
-    asked = [*arguments, "--metrics", "deformation", "--expressions_from", "data"]
+    arguments = (
+        f"--model {model} --data {tiny / 'data'} --face-model {tiny / 'face_model.npz'} --out {out}".split()
+    )
+    requested = [*arguments, "--metrics", "deformation", "--expressions_from", "data"]
     run(monkeypatch, *arguments, "--metrics", "deformation")
     assert "expressions_from: prior\n" in capsys.readouterr().out
-    run(monkeypatch, *asked)
+    run(monkeypatch, *requested)
     assert "expressions_from: data\n" in capsys.readouterr().out
     assert json.loads((out / "metrics.json").read_text())["expressions_from"] == "data"
     shutil.copytree(tiny / "data", tmp_path / "others")
     for path in (tmp_path / "others").glob("*.mat"):
         write_coefficients(path, dataclasses.replace(read_coefficients(path), face_model="bfm09"))
     with pytest.raises(SystemExit):
-        run(monkeypatch, *asked, "--data", str(tmp_path / "others"))
+        run(monkeypatch, *requested, "--data", str(tmp_path / "others"))
     assert "expressions_from: " in (error := capsys.readouterr().err) and error.count("\n") == 1
     assert "others belongs to face model 'bfm09', expected the model's 'anifacegan-open-3'" in error
 
 
 def test_mistakes_are_one_line(tiny: Path) -> None:
     def read(*arguments: str) -> Any:
-        return read_config(script.EvaluateConfig, [*FEW, f"--data={tiny / 'data'}", *arguments], "evaluate.py")
+        return read_config(
+            script.EvaluateConfig, [*FEW, f"--data={tiny / 'data'}", *arguments], "evaluate.py"
+        )
 
     for names in (["frechet"], ["frechet", "identity"]):
         assert read("--metrics", *names).evaluation(8).metrics == tuple(names)
@@ -128,7 +132,9 @@ def test_the_shipped_judge_judges_where_none_is_named(
     monkeypatch.setattr(script, "HOME", tmp_path)
     write_judge(tmp_path / "checkpoints" / "judge")
     write_small_model(tmp_path / "model")
-    arguments = f"--model {tmp_path / 'model'} --data {tiny / 'data'} --face-model {tiny / 'face_model.npz'}".split()
+    arguments = (
+        f"--model {tmp_path / 'model'} --data {tiny / 'data'} --face-model {tiny / 'face_model.npz'}".split()
+    )
 
     def judge(*more: str) -> Any:
         run(monkeypatch, *arguments, *more, "--metrics", "deformation", "--out", str(tmp_path / "out"))
@@ -163,7 +169,15 @@ def test_a_wrong_file_of_the_users_ends_the_command_before_anything_is_rendered(
     monkeypatch.setattr("anifacegan.evaluation.image_sets.rendered", None)
     (tmp_path / "wrong.pt").write_text("no network")
     with pytest.raises(SystemExit) as ended:
-        run(monkeypatch, *everything(tiny, tmp_path), "--metrics", "smoothness", metric, option, str(tmp_path / name))
+        run(
+            monkeypatch,
+            *everything(tiny, tmp_path),
+            "--metrics",
+            "smoothness",
+            metric,
+            option,
+            str(tmp_path / name),
+        )
     shown = capsys.readouterr()
     assert ended.value.code == 2 and said in shown.err and shown.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
@@ -173,7 +187,9 @@ def test_a_judge_of_other_faces_is_refused(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_small_model(tmp_path / "model", face_model="bfm09")
-    arguments = f"--model {tmp_path / 'model'} --data {tiny / 'data'} --judge {write_judge(tmp_path / 'judge')}"
+    arguments = (
+        f"--model {tmp_path / 'model'} --data {tiny / 'data'} --judge {write_judge(tmp_path / 'judge')}"
+    )
     with pytest.raises(SystemExit):
         run(monkeypatch, *arguments.split(), "--out", str(tmp_path / "out"))
     assert capsys.readouterr().err.startswith("error: judge: model 'small' takes 'bfm09'")
@@ -184,8 +200,8 @@ def test_what_is_no_number_is_null() -> None:
     assert plain == {"a": [1.0, None], "b": {"c": None}, "d": [2, "x"]}
 
 
-def test_a_data_sets_picture_size_is_that_of_its_first_image(tiny: Path, tmp_path: Path) -> None:
-    assert picture_size(tiny / "data") == SIZE
-    assert_one_line(lambda: picture_size(tmp_path), "no images")
+def test_a_data_sets_image_size_is_that_of_its_first_image(tiny: Path, tmp_path: Path) -> None:
+    assert data_image_size(tiny / "data") == SIZE
+    assert_one_line(lambda: data_image_size(tmp_path), "no images")
     (tmp_path / "a.png").write_text("no image")
-    assert_one_line(lambda: picture_size(tmp_path), "a.png: not a readable image")
+    assert_one_line(lambda: data_image_size(tmp_path), "a.png: not a readable image")

@@ -40,14 +40,20 @@ def test_the_imported_model_is_the_released_one(
     ours, theirs = load_model(tmp_path / "ours"), load_model(released)
     assert ours.generator.config == theirs.generator.config
     assert ours.generator.config.radiance_offset_gain == pytest.approx(1 / 0.12)
-    for (name, a), b in zip(ours.generator.state_dict().items(), theirs.generator.state_dict().values(), strict=True):
+    for (name, a), b in zip(
+        ours.generator.state_dict().items(), theirs.generator.state_dict().values(), strict=True
+    ):
         assert torch.equal(a, b), name
     z_exp = torch.randn(64, generator=torch.Generator().manual_seed(0)).numpy()
-    views = [model.face(seed=5, expression=z_exp, psi=0.7).render(yaw=0.3, size=12) for model in (ours, theirs)]
+    views = [
+        model.face(seed=5, expression=z_exp, psi=0.7).render(yaw=0.3, size=12) for model in (ours, theirs)
+    ]
     assert torch.equal(*views)
 
 
-def test_the_card_says_where_it_comes_from(released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_card_says_where_it_comes_from(
+    released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     call(monkeypatch, "--released", released, "--out", tmp_path / "ours")
     card = load_model(tmp_path / "ours").card
     assert (card.face_model, card.pitch_offset) == (BFM, PITCH_OFFSET)
@@ -68,7 +74,7 @@ def test_the_truncation_mean_of_random_people_is_kept(
     assert mean.std() > 0
 
 
-def test_golden_pictures_survive_the_import(
+def test_golden_images_survive_the_import(
     golden: Path, official: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import numpy as np
@@ -76,15 +82,19 @@ def test_golden_pictures_survive_the_import(
     folder = golden_folder(tmp_path / "released", golden, official)
     assert call(monkeypatch, "--released", folder, "--out", tmp_path / "ours") == 0
     expected = np.load(golden / "expected.npz")
-    codes = (torch.from_numpy(expected["z_id"]), torch.from_numpy(expected["z_noise"]))
-    face = load_model(tmp_path / "ours").face(codes=codes, expression=official / "01626.mat", psi=0.7)
-    image = torch.from_numpy((expected["images"][1] + 1) / 2)          # case 1: the smile, frontal
+    latents = (torch.from_numpy(expected["z_id"]), torch.from_numpy(expected["z_noise"]))
+    face = load_model(tmp_path / "ours").face(latents=latents, expression=official / "01626.mat", psi=0.7)
+    image = torch.from_numpy((expected["images"][1] + 1) / 2)  # case 1: the smile, frontal
     assert (face.render(size=24) - image.clamp(0, 1)).abs().max() <= 5e-4
 
 
 @pytest.mark.parametrize("kind", ["missing", "ours", "broken"])
 def test_anything_else_is_refused_in_one_line_and_nothing_is_written(
-    kind: str, released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str,
+    released: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = {"missing": tmp_path / "no", "ours": tmp_path / "small", "broken": released}[kind]
     if kind == "ours":

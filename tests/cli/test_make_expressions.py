@@ -28,9 +28,9 @@ def test_a_file_is_an_expression_of_nobody_seen_frontally(name: str) -> None:
 
 
 def test_the_files_differ() -> None:
-    codes = [read_coefficients(MAT / f"{name}.mat").exp for name in PRESETS]
-    for k, code in enumerate(codes):
-        others = codes[:k] + codes[k + 1 :]
+    latents = [read_coefficients(MAT / f"{name}.mat").exp for name in PRESETS]
+    for k, code in enumerate(latents):
+        others = latents[:k] + latents[k + 1 :]
         assert min(np.linalg.norm(code - other) for other in others) > 1
 
 

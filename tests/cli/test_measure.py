@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from anifacegan.data.augmentation import UNCHANGED, DegradationConfig
+from anifacegan.data.augmentation import UNCHANGED, AugmentationConfig
 from anifacegan.data.dataset import DataConfig, FaceDataset
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, read_coefficients, write_coefficients
 from anifacegan.face_model.load import load_face_model
 from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.models.checkpoints import load_reconstruction
-from anifacegan.training.regressor.data import load_pictures
+from anifacegan.training.regressor.data import load_images
 from anifacegan.training.regressor.report import held_out_report
 from tests.fixtures.judged_model import write_judge
 from tests.fixtures.loaded_scripts import load_script
@@ -21,7 +21,12 @@ from tests.fixtures.tiny_training_set import COUNT, SIZE
 
 
 def call(monkeypatch: pytest.MonkeyPatch, tiny: Path, network: Path, *more: str) -> None:
-    options = {"network": network, "data.path": tiny / "data", "data.size": SIZE, "face-model": tiny / "face_model.npz"}
+    options = {
+        "network": network,
+        "data.path": tiny / "data",
+        "data.size": SIZE,
+        "face-model": tiny / "face_model.npz",
+    }
     arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     monkeypatch.setattr(sys, "argv", ["measure_reconstruction.py", *arguments, "--device", "cpu", *more])
     load_script("measure_reconstruction").main()
@@ -29,41 +34,46 @@ def call(monkeypatch: pytest.MonkeyPatch, tiny: Path, network: Path, *more: str)
 
 def rows(shown: str) -> dict[str, tuple[str, str]]:
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown.splitlines()]
-    return {name: (plain, degraded) for name, plain, degraded in cells}
+    return {name: (plain, augmented) for name, plain, augmented in cells}
 
 
-def test_the_table_is_the_report_of_all_pictures(
+def test_the_table_is_the_report_of_all_images(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_judge(tmp_path / "judge")
     call(monkeypatch, tiny, folder)
     shown = rows(capsys.readouterr().out)
     network, _ = load_reconstruction(folder)
-    pictures = load_pictures(FaceDataset(DataConfig(tiny / "data", SIZE)), network.config.frame)
+    images = load_images(FaceDataset(DataConfig(tiny / "data", SIZE)), network.config.frame)
     landmarks = FaceLandmarks(load_face_model(tiny / "face_model.npz"), network.config.camera)
-    report = held_out_report(network, landmarks, pictures, DegradationConfig())
-    assert shown.pop(f"{folder}, {COUNT} pictures") == ("as they are", "degraded")
+    report = held_out_report(network, landmarks, images, AugmentationConfig())
+    assert shown.pop(f"{folder}, {COUNT} images") == ("as they are", "augmented")
     del shown["---"]
     assert shown == {
-        name: (f"{report[name]:.4g}", f"{report[f'degraded_{name}']:.4g}") for name in list(report)[: len(report) // 2]
+        name: (f"{report[name]:.4g}", f"{report[f'degraded_{name}']:.4g}")
+        for name in list(report)[: len(report) // 2]
     }
-    assert any(plain != degraded for plain, degraded in shown.values())
+    assert any(plain != augmented for plain, augmented in shown.values())
 
 
-def test_degradations_can_be_switched_off(
+def test_augmentations_can_be_switched_off(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shares = {name: value for name, value in vars(UNCHANGED).items() if name.endswith("_share")}
-    off = [word for name, value in shares.items() for word in (f"--degradations.{name}", str(value))]
+    off = [word for name, value in shares.items() for word in (f"--augmentations.{name}", str(value))]
     call(monkeypatch, tiny, write_judge(tmp_path / "judge"), *off)
     shown = rows(capsys.readouterr().out)
-    del shown[next(iter(shown))]                                       # the heading
-    assert "yaw_deg" in shown and all(plain == degraded for plain, degraded in shown.values())
+    del shown[next(iter(shown))]  # the heading
+    assert "yaw_deg" in shown and all(plain == augmented for plain, augmented in shown.values())
 
 
 @pytest.mark.parametrize("stranger", ["judge", "data"])
 def test_a_network_or_data_of_another_face_model_are_refused(
-    stranger: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stranger: str,
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     owners = {"judge": OPEN_FACE_MODEL, "data": OPEN_FACE_MODEL, stranger: "bfm09"}
     shutil.copytree(tiny / "data", tmp_path / "data")

@@ -16,7 +16,7 @@ import pytest
 import scipy.io
 import torch
 
-from anifacegan.cli.render.plan import RenderConfig, plan_film
+from anifacegan.cli.render.plan import RenderConfig, plan_video
 from anifacegan.cli.render.run import run
 from anifacegan.face_model.coefficients import BFM, read_expression
 from anifacegan.models.latent_files import write_people
@@ -42,7 +42,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(model: Path, tmp_path: Path) -> RenderConfig:
     """Two people, four frames, no sheet and no film: what most tests look at."""
     return RenderConfig(
-        model=model, expression="smile", seeds=(1, 2), frames=4, size=12, video=False, grid=False, out=tmp_path / "out"
+        model=model,
+        expression="smile",
+        seeds=(1, 2),
+        frames=4,
+        size=12,
+        video=False,
+        grid=False,
+        out=tmp_path / "out",
     )
 
 
@@ -64,10 +71,10 @@ def write_mat(path: Path, **arrays: object) -> Path:
 
 
 # ------------------------------------------------------------------ what is written
-def test_the_command_writes_frames_films_sheet_and_manifest(
+def test_the_command_writes_frames_videos_sheet_and_manifest(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)                                        # mat/smile.mat is found beside render.py
+    monkeypatch.chdir(tmp_path)  # mat/smile.mat is found beside render.py
     smile = ROOT / "configs" / "render_smile.yaml"
     code = call(monkeypatch, "--config", smile, "--model", model, "--size", 12, "--frames", 3, "--depth")
     assert code == 0
@@ -86,7 +93,11 @@ def test_the_command_writes_frames_films_sheet_and_manifest(
         for frame in person["frames"]:
             assert read_image(out / frame["file"]).shape == (12, 12, 3)
             assert read_image(out / frame["depth"]).dtype == np.uint16
-    assert manifest["sheet"]["expressions"] == ["neutral", "smile", *(name for name in MATS if name != "smile")]
+    assert manifest["sheet"]["expressions"] == [
+        "neutral",
+        "smile",
+        *(name for name in MATS if name != "smile"),
+    ]
     assert manifest["sheet"]["yaw"] == [-0.35, 0, 0.35]
     sheet = read_image(out / "sheet.png")
     assert sheet.shape[0] > 9 * 12 and sheet.shape[1] > 7 * 12
@@ -101,12 +112,12 @@ def test_frames_are_what_the_library_renders(config: RenderConfig) -> None:
     smile = loaded.expression("smile")[0].numpy()
     for k, share in enumerate((0, 1 / 3, 2 / 3, 1)):
         face = loaded.face(seed=2, expression=(share * smile).astype(np.float32), psi=0.6)
-        picture = face.picture(yaw=-0.35 + 0.7 * share, pitch=0.2 * share, size=12)
-        expected = (picture.rgb * 255).permute(1, 2, 0).numpy()
+        image = face.image(yaw=-0.35 + 0.7 * share, pitch=0.2 * share, size=12)
+        expected = (image.rgb * 255).permute(1, 2, 0).numpy()
         assert np.abs(frames_of(config.out, "seed2")[k] - expected).max() <= 0.51
 
 
-def test_pose_and_expression_both_change_the_picture(config: RenderConfig) -> None:
+def test_pose_and_expression_both_change_the_image(config: RenderConfig) -> None:
     run(replace(config, yaw=0.0, out=config.out / "expression"))
     run(replace(config, expression="neutral", out=config.out / "yaw"))
     run(replace(config, expression="neutral", yaw=0.0, out=config.out / "neither"))
@@ -135,57 +146,57 @@ def test_a_second_run_gives_the_same_bytes_whatever_the_global_generators_hold(c
 
 def test_kept_codes_are_the_same_face(config: RenderConfig) -> None:
     run(config)
-    run(replace(config, codes=config.out / "seed2.npz", out=config.out / "again"))
+    run(replace(config, latents=config.out / "seed2.npz", out=config.out / "again"))
     assert np.array_equal(frames_of(config.out, "seed2"), frames_of(config.out / "again", "seed2"))
 
 
 def test_a_file_of_several_people_renders_each(config: RenderConfig, tmp_path: Path) -> None:
     people = [load_model(config.model).person(seed) for seed in (1, 2)]
-    write_people(tmp_path / "pair.npz", *(torch.cat(codes) for codes in zip(*people, strict=True)))
+    write_people(tmp_path / "pair.npz", *(torch.cat(latents) for latents in zip(*people, strict=True)))
     run(config)
-    run(replace(config, codes=tmp_path / "pair.npz", out=tmp_path / "pair"))
+    run(replace(config, latents=tmp_path / "pair.npz", out=tmp_path / "pair"))
     for k, seed in enumerate((1, 2)):
         assert np.array_equal(frames_of(tmp_path / "pair", f"pair_{k}"), frames_of(config.out, f"seed{seed}"))
 
 
-def test_transparent_frames_over_the_background_are_the_picture(config: RenderConfig) -> None:
+def test_transparent_frames_over_the_background_are_the_image(config: RenderConfig) -> None:
     run(replace(config, seeds=1, frames=1, transparent=True, video=True))
     rgba = frames_of(config.out, "seed1")[0] / 255
     loaded = load_model(config.model)
-    picture = loaded.face(seed=1, expression="smile").picture(yaw=0.35, size=12)
-    background = picture.rgb - picture.foreground_rgb                  # premultiplied by what shines through
+    image = loaded.face(seed=1, expression="smile").image(yaw=0.35, size=12)
+    background = image.rgb - image.foreground_rgb  # premultiplied by what shines through
     blended = rgba[..., :3] * rgba[..., 3:] + background.permute(1, 2, 0).numpy()
     assert rgba.shape == (12, 12, 4)
     assert 0.1 < rgba[..., 3].mean() < 0.9 and rgba[..., 3].std() > 0.1  # both parts are seen
-    assert np.abs(blended - picture.rgb.permute(1, 2, 0).numpy()).max() < 1.1 / 255
+    assert np.abs(blended - image.rgb.permute(1, 2, 0).numpy()).max() < 1.1 / 255
 
 
 def test_depth_maps_hold_the_distance(config: RenderConfig) -> None:
     manifest = run(replace(config, seeds=1, frames=1, depth=True))
     levels = read_image(config.out / "seed1" / "depth_000.png").astype(np.float64)
     near, far = manifest["depth"]["at_0"], manifest["depth"]["at_65535"]
-    picture = load_model(config.model).face(seed=1, expression="smile").picture(yaw=0.35, size=12)
-    assert np.abs(near + levels / 65535 * (far - near) - picture.depth[0].numpy()).max() < 1e-4
+    image = load_model(config.model).face(seed=1, expression="smile").image(yaw=0.35, size=12)
+    assert np.abs(near + levels / 65535 * (far - near) - image.depth[0].numpy()).max() < 1e-4
 
 
 # ------------------------------------------------------------------ which expressions
 def test_a_folder_is_a_sequence_sorted_by_name(config: RenderConfig, tmp_path: Path) -> None:
-    folder = tmp_path / "film"
+    folder = tmp_path / "video"
     folder.mkdir()
     rng = np.random.default_rng(0)
-    codes = rng.standard_normal((3, 64)).astype(np.float32)
-    for name, exp in zip(("b", "a", "c"), codes, strict=True):
+    latents = rng.standard_normal((3, 64)).astype(np.float32)
+    for name, exp in zip(("b", "a", "c"), latents, strict=True):
         write_mat(folder / f"{name}.mat", exp=exp[None], face_model="anifacegan-open-3")
-    plan = plan_film(replace(config, expression=str(folder), frames=None))
-    assert np.array_equal(plan.trajectory.z_exp, codes[[1, 0, 2]])
+    plan = plan_video(replace(config, expression=str(folder), frames=None))
+    assert np.array_equal(plan.trajectory.z_exp, latents[[1, 0, 2]])
     assert plan.trajectory.labels == ("a", "b", "c")
-    twice = plan_film(replace(config, expression=str(folder), frames=5))
-    assert np.allclose(twice.trajectory.z_exp[3], (codes[0] + codes[2]) / 2, atol=1e-6)
+    twice = plan_video(replace(config, expression=str(folder), frames=5))
+    assert np.allclose(twice.trajectory.z_exp[3], (latents[0] + latents[2]) / 2, atol=1e-6)
 
 
 def test_several_expressions_follow_one_another(config: RenderConfig) -> None:
-    asked = ("smile", "jawOpen=0.5", str(ROOT / "mat" / "blink.mat"))
-    trajectory = plan_film(replace(config, expression=asked, frames=9)).trajectory
+    requested = ("smile", "jawOpen=0.5", str(ROOT / "mat" / "blink.mat"))
+    trajectory = plan_video(replace(config, expression=requested, frames=9)).trajectory
     assert trajectory.labels == ("smile",) * 3 + ("jawOpen=0.5",) * 3 + ("blink",) * 3
     assert trajectory.strength.tolist() == [0, 1, 0] * 3
     blink, _ = read_expression(ROOT / "mat" / "blink.mat")
@@ -194,7 +205,7 @@ def test_several_expressions_follow_one_another(config: RenderConfig) -> None:
 
 
 def test_one_expression_takes_fifty_frames_from_neutral(config: RenderConfig) -> None:
-    trajectory = plan_film(replace(config, frames=None)).trajectory
+    trajectory = plan_video(replace(config, frames=None)).trajectory
     assert len(trajectory) == 50
     assert not trajectory.z_exp[0].any()
     assert np.allclose(trajectory.yaw, np.linspace(-0.35, 0.35, 50))
@@ -202,8 +213,8 @@ def test_one_expression_takes_fifty_frames_from_neutral(config: RenderConfig) ->
 
 def test_strength_can_be_held_or_led(config: RenderConfig) -> None:
     full = load_model(config.model).expression("smile")[0].numpy()
-    held = plan_film(replace(config, strength=0.5)).trajectory.z_exp
-    led = plan_film(replace(config, strength=(1.0, 0.0, 1.0), frames=3)).trajectory.z_exp
+    held = plan_video(replace(config, strength=0.5)).trajectory.z_exp
+    led = plan_video(replace(config, strength=(1.0, 0.0, 1.0), frames=3)).trajectory.z_exp
     assert np.allclose(held, 0.5 * full[None].repeat(4, 0))
     assert np.allclose(led, np.array([1, 0, 1])[:, None] * full)
 
@@ -211,13 +222,15 @@ def test_strength_can_be_held_or_led(config: RenderConfig) -> None:
 def test_poses_come_from_the_files_on_request(config: RenderConfig, tmp_path: Path) -> None:
     exact = write_mat(tmp_path / "a.mat", exp=np.zeros((1, 64)), pose=[[0.1, -0.2]], angle=[[9.0, 9.0, 9.0]])
     plain = write_mat(tmp_path / "b.mat", exp=np.zeros((1, 64)), angle=[[0.25, 0.3, 0.0]])
-    wanted = replace(config, expression=(str(exact), str(plain)), pose_from_mat=True, frames=2)
-    trajectory = plan_film(wanted).trajectory
+    target = replace(config, expression=(str(exact), str(plain)), pose_from_mat=True, frames=2)
+    trajectory = plan_video(target).trajectory
     assert np.allclose(trajectory.pitch, [0.1, 0.25]) and np.allclose(trajectory.yaw, [-0.2, 0.3])
-    assert np.allclose(plan_film(replace(wanted, pitch_offset=0.1)).trajectory.pitch, [0.1, 0.15])
+    assert np.allclose(plan_video(replace(target, pitch_offset=0.1)).trajectory.pitch, [0.1, 0.15])
 
 
-def test_paths_are_looked_up_here_and_then_beside_render_py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_looked_up_here_and_then_beside_render_py(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here, home = tmp_path / "here", tmp_path / "home"
     for folder, names in ((here, "a"), (home, "ab")):
         folder.mkdir()
@@ -226,7 +239,7 @@ def test_paths_are_looked_up_here_and_then_beside_render_py(tmp_path: Path, monk
     monkeypatch.chdir(here)
     assert located(Path("a"), home) == Path("a")
     assert located(Path("b"), home) == home / "b"
-    assert located(Path("c"), home) == Path("c")                       # an error names what the user wrote
+    assert located(Path("c"), home) == Path("c")  # an error names what the user wrote
     assert located(home / "a", here) == home / "a"
 
 
@@ -241,7 +254,7 @@ def test_a_file_for_another_face_model_is_refused_by_name(tmp_path: Path, config
 def test_a_file_that_does_not_say_its_face_model_is_warned_of_once(
     config: RenderConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "film"
+    folder = tmp_path / "video"
     folder.mkdir()
     for k in range(3):
         write_mat(folder / f"{k}.mat", exp=np.zeros((1, 64)))
@@ -260,7 +273,7 @@ def test_released_models_take_unlabelled_files_without_a_warning(
     run(replace(config, model=bfm, expression=str(mat), grid=True))
     assert capsys.readouterr().err == ""
     labels = json.loads((config.out / MANIFEST).read_text())["sheet"]["expressions"]
-    assert labels == ["neutral", "01626"]                              # the files of mat/ are for another face model
+    assert labels == ["neutral", "01626"]  # the files of mat/ are for another face model
 
 
 def test_a_released_folder_without_an_expression_says_what_to_bring(
@@ -278,7 +291,7 @@ def test_a_released_folder_without_an_expression_says_what_to_bring(
 
 # ------------------------------------------------------------------ golden numbers
 @pytest.mark.parametrize("case", range(4))
-def test_golden_pictures_through_the_command(
+def test_golden_images_through_the_command(
     case: int,
     golden: Path,
     official: Path,
@@ -291,14 +304,16 @@ def test_golden_pictures_through_the_command(
     ratio, camera_pitch, camera_yaw = expected["cases"][case]
     np.savez(tmp_path / "person.npz", z_id=expected["z_id"], z_noise=expected["z_noise"])
     code = call(
-        monkeypatch, "--model", folder, "--codes", tmp_path / "person.npz", "--expression", official / "01626.mat",
+        monkeypatch, "--model", folder, "--latents", tmp_path / "person.npz", "--expression", official / "01626.mat",
         "--strength", ratio, "--pitch", math.pi / 2 - camera_pitch, "--yaw", camera_yaw - math.pi / 2,
         "--frames", 1, "--size", 24, "--psi", 0.7, "--grid", "false", "--depth", "--out", tmp_path / "out",
     )  # fmt: skip
     assert code == 0, capsys.readouterr().err
     pixels = read_image(tmp_path / "out" / "person" / "frame_000.png").astype(np.float64)
     exact = (np.clip(expected["images"][case], -1, 1) + 1) / 2 * 255
-    assert np.abs(pixels - exact.transpose(1, 2, 0)).max() <= 0.5 + 255 / 2 * 1e-3  # rounding, and the tolerance
+    assert (
+        np.abs(pixels - exact.transpose(1, 2, 0)).max() <= 0.5 + 255 / 2 * 1e-3
+    )  # rounding, and the tolerance
     manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
     near, far = manifest["depth"]["at_0"], manifest["depth"]["at_65535"]
     depth = near + read_image(tmp_path / "out" / "person" / "depth_000.png") / 65535 * (far - near)
@@ -329,12 +344,12 @@ def empty_folder(tmp_path: Path) -> str:
     return str(tmp_path / "empty")
 
 
-def nan_codes(tmp_path: Path) -> str:
+def nan_latents(tmp_path: Path) -> str:
     np.savez(tmp_path / "nan.npz", z_id=np.zeros((1, 80)), z_noise=np.full((1, 80), np.inf))
     return str(tmp_path / "nan.npz")
 
 
-def short_codes(tmp_path: Path) -> str:
+def short_latents(tmp_path: Path) -> str:
     np.savez(tmp_path / "short.npz", z_id=np.zeros((1, 79)), z_noise=np.zeros((1, 80)))
     return str(tmp_path / "short.npz")
 
@@ -356,9 +371,9 @@ def unknown_key(tmp_path: Path) -> str:
         ("--expression", "smlie=0.7", "'smlie' is not known; model 'small' has smile, jawOpen, mouthSmile"),
         ("--expression", "smile=wide", "cannot read 'smile=wide', expected name=strength"),
         ("--expression", "films/talk", "films/talk: no .mat file and no folder"),
-        ("--codes", "no.npz", "no.npz: no such file"),
-        ("--codes", nan_codes, "nan.npz: 'z_noise' has values that are not finite"),
-        ("--codes", short_codes, r"short.npz: 'z_id' has shape \(1, 79\).*expected \(N, 80\)"),
+        ("--latents", "no.npz", "no.npz: no such file"),
+        ("--latents", nan_latents, "nan.npz: 'z_noise' has values that are not finite"),
+        ("--latents", short_latents, r"short.npz: 'z_id' has shape \(1, 79\).*expected \(N, 80\)"),
         ("--config", unknown_key, "unknown.yaml: unknown key 'expresion', did you mean 'expression'"),
         ("--config", "no.yaml", "no.yaml: no such file"),
         ("--model", "nowhere", "nowhere: no such folder"),
@@ -402,7 +417,7 @@ def test_a_missing_gpu_is_one_line(config: RenderConfig) -> None:
         run(replace(config, device="cuda"))
 
 
-def test_a_disk_that_fills_up_leaves_the_old_pictures(
+def test_a_disk_that_fills_up_leaves_the_old_images(
     config: RenderConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(config)
@@ -426,7 +441,7 @@ def test_a_disk_that_fills_up_leaves_the_old_pictures(
 def test_weights_that_are_not_finite_are_found(config: RenderConfig, tmp_path: Path) -> None:
     write_people(tmp_path / "huge.npz", torch.full((1, 80), 3e38), torch.full((1, 80), 3e38))
     with pytest.raises(InputError, match="huge has colours that are not finite"):
-        run(replace(config, codes=tmp_path / "huge.npz"))
+        run(replace(config, latents=tmp_path / "huge.npz"))
     assert not config.out.exists()
 
 

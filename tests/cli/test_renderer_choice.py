@@ -17,7 +17,7 @@ from anifacegan.avatars.baking.bake import NEGLIGIBLE, BakeConfig, key_expressio
 from anifacegan.avatars.players.choice import NumbaPlayer
 from anifacegan.cli.render import renderer_choice
 from anifacegan.cli.render.plan import RenderConfig
-from anifacegan.cli.render.renderer_choice import Exact, RendererChoice, Wanted, picture_renderer
+from anifacegan.cli.render.renderer_choice import Exact, RendererChoice, VideoRequest, image_renderer
 from anifacegan.cli.render.run import run
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.face_model.trajectories import Trajectory
@@ -57,15 +57,17 @@ def same_signals():
     signal.signal(signal.SIGTERM, before)
 
 
-def film(model: Model, frames: int = 4, strength: float = GENTLE, yaw: float = 0.3) -> Trajectory:
+def video(model: Model, frames: int = 4, strength: float = GENTLE, yaw: float = 0.3) -> Trajectory:
     share = np.linspace(0, strength, frames)
     z_exp = share[:, None] * model.expressions.coefficients("smile")
     still = np.zeros(frames)
-    return Trajectory(still, np.linspace(-yaw, yaw, frames), z_exp.astype(np.float32), share, ("smile",) * frames)
+    return Trajectory(
+        still, np.linspace(-yaw, yaw, frames), z_exp.astype(np.float32), share, ("smile",) * frames
+    )
 
 
-def wanted(model: Model, **changes: object) -> Wanted:
-    return replace(Wanted(film(model), size=32), **changes)
+def target(model: Model, **changes: object) -> VideoRequest:
+    return replace(VideoRequest(video(model), size=32), **changes)
 
 
 # ------------------------------------------------------------------------------------------------------ the choice
@@ -81,12 +83,12 @@ def test_key_expressions_make_all_others() -> None:
     assert np.linalg.norm(left, axis=0).max() < NEGLIGIBLE * np.linalg.norm(z_exp, axis=1).max()
 
 
-def test_a_film_that_grows_into_one_expression_has_its_end_as_the_key(model: Model) -> None:
-    assert key_expressions(film(model).z_exp) == [3]
+def test_a_video_that_grows_into_one_expression_has_its_end_as_the_key(model: Model) -> None:
+    assert key_expressions(video(model).z_exp) == [3]
     assert key_expressions(np.zeros((5, 64), np.float32)) == []
 
 
-def test_a_film_is_probed_where_it_shows_all_of_an_expression_and_before_that() -> None:
+def test_a_video_is_probed_where_it_shows_all_of_an_expression_and_before_that() -> None:
     one, other = np.eye(2, 64, dtype=np.float32)
     there, back = np.linspace(0, 1, 11)[:, None], np.linspace(1, 0, 11)[1:, None]
     smile = (there * one).astype(np.float32)
@@ -99,36 +101,38 @@ def test_a_film_is_probed_where_it_shows_all_of_an_expression_and_before_that() 
 
 
 def test_all_frames_count(model: Model) -> None:
-    assert wanted(model).pixels == 4 * 32**2
-    assert wanted(model).widest_rad == pytest.approx(0.3)
-    nodding = replace(film(model), pitch=np.full(4, 0.4))
-    assert wanted(model, trajectory=nodding).widest_rad == pytest.approx(np.arccos(np.cos(0.4) * np.cos(0.3)))
+    assert target(model).pixels == 4 * 32**2
+    assert target(model).widest_rad == pytest.approx(0.3)
+    nodding = replace(video(model), pitch=np.full(4, 0.4))
+    assert target(model, trajectory=nodding).widest_rad == pytest.approx(np.arccos(np.cos(0.4) * np.cos(0.3)))
 
 
-def test_a_short_film_stays_exact_and_says_why(model: Model) -> None:
-    renderer, facts = RendererChoice(model, "auto").of("one", model.person(1), 0.7, wanted(model))
+def test_a_short_video_stays_exact_and_says_why(model: Model) -> None:
+    renderer, facts = RendererChoice(model, "auto").of("one", model.person(1), 0.7, target(model))
     assert isinstance(renderer, Exact)
-    assert facts == {"renderer": "exact", "why": "there are too few pictures for baking to pay"}
-    renderer, facts = RendererChoice(model, "exact").of("one", model.person(1), 0.7, wanted(model))
+    assert facts == {"renderer": "exact", "why": "there are too few images for baking to pay"}
+    renderer, facts = RendererChoice(model, "exact").of("one", model.person(1), 0.7, target(model))
     assert isinstance(renderer, Exact) and facts == {"renderer": "exact"}
 
 
-def test_auto_bakes_a_long_film_where_it_looks_the_same(
+def test_auto_bakes_a_long_video_where_it_looks_the_same(
     model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(renderer_choice, "LEAST_PIXELS", 1000)
     choice = RendererChoice(model, "auto")
     monkeypatch.setattr(renderer_choice, "LEAST_PSNR", 25.0)
-    renderer, facts = choice.of("one", model.person(1), 0.7, wanted(model))
+    renderer, facts = choice.of("one", model.person(1), 0.7, target(model))
     assert isinstance(renderer, NumbaPlayer) and facts["renderer"] == "baked" and facts["blendshapes"] == 1
     assert facts["texture"] == 128 and facts["psnr_to_exact_db"] > 25
     assert "one: baked" in capsys.readouterr().err
     # The fact is the worse of two frames' decibels, against the exact renderer.
-    exact = model.face(codes=model.person(1), expression=film(model).z_exp[3], psi=0.7).render(0.3, 0.0, 32)
-    error = (renderer.picture(film(model).z_exp[3], 0.3, 0.0, 32).rgb - exact).square().mean().item()
+    exact = model.face(latents=model.person(1), expression=video(model).z_exp[3], psi=0.7).render(
+        0.3, 0.0, 32
+    )
+    error = (renderer.image(video(model).z_exp[3], 0.3, 0.0, 32).rgb - exact).square().mean().item()
     assert facts["psnr_to_exact_db"] <= -10 * np.log10(error) + 0.1
     monkeypatch.setattr(renderer_choice, "LEAST_PSNR", 90.0)
-    renderer, facts = choice.of("one", model.person(1), 0.7, wanted(model))
+    renderer, facts = choice.of("one", model.person(1), 0.7, target(model))
     assert isinstance(renderer, Exact) and "dB from exact" in facts["why"]
     assert "stays exact" in capsys.readouterr().err
 
@@ -141,27 +145,28 @@ def test_a_person_who_cannot_be_baked_stays_exact_unless_asked_for(
 
     monkeypatch.setattr(renderer_choice, "LEAST_PIXELS", 1000)
     monkeypatch.setattr(renderer_choice, "bake", refuse)
-    renderer, facts = RendererChoice(model, "auto").of("one", model.person(1), 0.7, wanted(model))
+    renderer, facts = RendererChoice(model, "auto").of("one", model.person(1), 0.7, target(model))
     assert isinstance(renderer, Exact) and "transparent" in str(facts["why"])
     baked = RendererChoice(model, "baked")
-    assert_one_line(lambda: baked.of("one", model.person(1), 0.7, wanted(model)), "one", "transparent")
+    assert_one_line(lambda: baked.of("one", model.person(1), 0.7, target(model)), "one", "transparent")
 
 
 def test_what_cannot_be_baked_is_refused_in_one_line(model: Model) -> None:
     baked = RendererChoice(model, "baked")
-    aside = wanted(model, trajectory=film(model, yaw=1.19))
+    aside = target(model, trajectory=video(model, yaw=1.19))
     assert_one_line(lambda: baked.of("one", model.person(1), 0.7, aside), "renderer is baked", "1.19 radians")
-    many = replace(film(model, frames=40), z_exp=np.eye(40, 64, dtype=np.float32))
+    many = replace(video(model, frames=40), z_exp=np.eye(40, 64, dtype=np.float32))
     assert_one_line(
-        lambda: baked.of("one", model.person(1), 0.7, wanted(model, trajectory=many)), "32 blendshapes"
+        lambda: baked.of("one", model.person(1), 0.7, target(model, trajectory=many)), "32 blendshapes"
     )
     checkpoint = small_checkpoint()
     checkpoint.generator.config = replace(checkpoint.generator.config, radiance_offset_gain=8.3)
     released = Model(checkpoint)
     assert_one_line(
-        lambda: RendererChoice(released, "baked").of("one", model.person(1), 0.7, wanted(model)), "offset_gain 8.3"
+        lambda: RendererChoice(released, "baked").of("one", model.person(1), 0.7, target(model)),
+        "offset_gain 8.3",
     )
-    renderer, facts = RendererChoice(released, "auto").of("one", model.person(1), 0.7, wanted(model))
+    renderer, facts = RendererChoice(released, "auto").of("one", model.person(1), 0.7, target(model))
     assert isinstance(renderer, Exact) and "radiance_offset_gain 8.3" in str(facts["why"])
     assert "the expression changes" in str(facts["why"])
 
@@ -169,27 +174,29 @@ def test_what_cannot_be_baked_is_refused_in_one_line(model: Model) -> None:
 def test_a_released_model_is_baked_where_the_head_only_turns(model: Model) -> None:
     checkpoint = small_checkpoint()
     checkpoint.generator.config = replace(checkpoint.generator.config, radiance_offset_gain=8.3)
-    released, turning = Model(checkpoint), film(model)
+    released, turning = Model(checkpoint), video(model)
     one_smile = replace(turning, z_exp=np.repeat(turning.z_exp[-1:], 4, axis=0))
-    asked = wanted(model, trajectory=one_smile, size=48)
-    renderer, facts = RendererChoice(released, "baked").of("one", model.person(1), 0.7, asked)
+    requested = target(model, trajectory=one_smile, size=48)
+    renderer, facts = RendererChoice(released, "baked").of("one", model.person(1), 0.7, requested)
     assert isinstance(renderer, NumbaPlayer) and facts["blendshapes"] == 0
     assert facts["psnr_to_exact_db"] > 25
 
 
-def test_beside_a_film_its_avatar_draws_what_it_was_baked_for_and_the_networks_all_else(model: Model) -> None:
-    choice, codes = RendererChoice(model, "baked"), model.person(1)
-    exact = choice.exact(codes, 0.7)
-    baked, _ = choice.of("one", codes, 0.7, wanted(model))
-    smile, other = film(model).z_exp[-1], GENTLE * model.expressions.coefficients("jawOpen")
+def test_beside_a_video_its_avatar_draws_what_it_was_baked_for_and_the_networks_all_else(
+    model: Model,
+) -> None:
+    choice, latents = RendererChoice(model, "baked"), model.person(1)
+    exact = choice.exact(latents, 0.7)
+    baked, _ = choice.of("one", latents, 0.7, target(model))
+    smile, other = video(model).z_exp[-1], GENTLE * model.expressions.coefficients("jawOpen")
     for z_exp in (0 * smile, 0.5 * smile, smile):
-        assert picture_renderer(baked, exact, z_exp, -0.3, 0.1) is baked
-        assert picture_renderer(exact, exact, z_exp, 0.0, 0.0) is exact
-        assert picture_renderer(baked, exact, z_exp, 0.4, 0.0) is exact
+        assert image_renderer(baked, exact, z_exp, -0.3, 0.1) is baked
+        assert image_renderer(exact, exact, z_exp, 0.0, 0.0) is exact
+        assert image_renderer(baked, exact, z_exp, 0.4, 0.0) is exact
     for z_exp in (1.2 * smile, -0.2 * smile, other, smile + 0.1 * other):
-        assert picture_renderer(baked, exact, z_exp, 0.0, 0.0) is exact
-    still, _ = choice.of("one", codes, 0.7, wanted(model, trajectory=film(model, strength=0.0)))
-    assert picture_renderer(still, exact, 0 * smile, 0.0, 0.0) is exact  # whose one expression it does not say
+        assert image_renderer(baked, exact, z_exp, 0.0, 0.0) is exact
+    still, _ = choice.of("one", latents, 0.7, target(model, trajectory=video(model, strength=0.0)))
+    assert image_renderer(still, exact, 0 * smile, 0.0, 0.0) is exact  # whose one expression it does not say
 
 
 # -------------------------------------------------------------------------------------------------------- whole films
@@ -201,12 +208,16 @@ def config(folder: Path, tmp_path: Path) -> RenderConfig:
     )  # fmt: skip
 
 
-def test_baked_frames_are_close_to_exact_ones_and_the_manifest_says_how(config: RenderConfig, tmp_path: Path) -> None:
+def test_baked_frames_are_close_to_exact_ones_and_the_manifest_says_how(
+    config: RenderConfig, tmp_path: Path
+) -> None:
     run(replace(config, renderer="exact", out=tmp_path / "exact"))
     run(replace(config, renderer="baked", depth=True))
     manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
     for person in manifest["people"]:
-        assert person["renderer"] == "baked" and person["psnr_to_exact_db"] > 25 and person["blendshapes"] == 1
+        assert (
+            person["renderer"] == "baked" and person["psnr_to_exact_db"] > 25 and person["blendshapes"] == 1
+        )
         for frame in person["frames"]:
             one, other = (read_image(tmp_path / name / frame["file"]) / 255 for name in ("out", "exact"))
             assert -10 * np.log10(((one - other) ** 2).mean()) > 25
@@ -268,7 +279,7 @@ def test_an_avatar_file_is_rendered_with_names_files_sequences_and_a_sheet(
     named = ("--expression", f"smile={GENTLE}", "--frames", 3)
     assert call(monkeypatch, *short, *named, "--out", "named") == 0
     manifest = json.loads((tmp_path / "named" / MANIFEST).read_text())
-    assert manifest["sheet"]["expressions"] == ["neutral", f"smile={GENTLE}", "half"]   # other was not baked
+    assert manifest["sheet"]["expressions"] == ["neutral", f"smile={GENTLE}", "half"]  # other was not baked
     (person,) = manifest["people"]
     assert person["name"] == "someone" and person["renderer"] == "baked" and len(person["frames"]) == 3
     assert (tmp_path / "named" / "sheet.png").is_file() and (tmp_path / "named" / "someone.mp4").is_file()
@@ -284,7 +295,7 @@ def test_an_avatar_file_is_rendered_with_names_files_sequences_and_a_sheet(
     [
         (("--renderer", "exact"), ("renderer is exact", "without networks")),
         (("--psi", 0.5), ("psi is 0.5", "0.7")),
-        (("--codes", "people.npz"), ("codes is people.npz", "one person already")),
+        (("--latents", "people.npz"), ("codes is people.npz", "one person already")),
         (("--expression", "jawOpen=1"), ("jawOpen", "cannot be made", "smile")),
         (("--strength", 3.0), ("3 times", "up to 1.5")),
         (("--yaw", 0.7), ("0.70 radians", "0.50")),
@@ -309,7 +320,7 @@ def test_what_an_avatar_file_cannot_do_is_refused_in_one_line(
         (("--expressions", "laugh"), ("laugh", "not known")),
         (("--expressions", "no.mat"), ("no.mat",)),
         (("--bake.texture", 4), ("texture is 4",)),
-        (("--codes", "no.npz"), ("no.npz",)),
+        (("--latents", "no.npz"), ("no.npz",)),
         (("--psi", "nan"), ("psi",)),
         (("--seed", -1), ("seed is -1",)),
     ],
@@ -324,7 +335,9 @@ def test_what_cannot_be_baked_is_refused_by_the_script(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("out", "part"), [("a.txt", ".safetensors"), ("no/a.safetensors", "folder that exists")])
+@pytest.mark.parametrize(
+    ("out", "part"), [("a.txt", ".safetensors"), ("no/a.safetensors", "folder that exists")]
+)
 def test_a_place_that_cannot_be_written_is_refused_first(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     out: str, part: str,

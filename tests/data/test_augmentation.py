@@ -1,4 +1,4 @@
-"""Degraded pictures: landmarks and coefficients follow what happens to the pixels."""
+"""Augmented images: landmarks and coefficients follow what happens to the pixels."""
 
 import dataclasses
 import math
@@ -10,13 +10,13 @@ import torch
 
 from anifacegan.data.augmentation import (
     UNCHANGED,
-    Degradation,
-    DegradationConfig,
+    Augmentation,
+    AugmentationConfig,
     add_noise_,
+    augment,
     blur_,
     compress_,
-    degrade,
-    draw_degradation,
+    draw_augmentation,
     moved_coefficients,
     moved_pixels,
     warp,
@@ -28,15 +28,15 @@ from tests.fixtures.tiny_head import tiny_model
 
 SIZE = 128
 FOCAL = coefficient_camera(torch.zeros(1, 3), torch.zeros(1, 3), SIZE, "generator").focal_px
-ALWAYS = DegradationConfig(jitter_share=1.0, gain_share=1.0, blur_share=1.0, noise_share=1.0, jpeg_share=1.0)
+ALWAYS = AugmentationConfig(jitter_share=1.0, gain_share=1.0, blur_share=1.0, noise_share=1.0, jpeg_share=1.0)
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def drawn(config: DegradationConfig, batch: int = 6, seed: int = 0) -> Degradation:
-    return draw_degradation(config, batch, SIZE, FOCAL, generator(seed))
+def drawn(config: AugmentationConfig, batch: int = 6, seed: int = 0) -> Augmentation:
+    return draw_augmentation(config, batch, SIZE, FOCAL, generator(seed))
 
 
 def faces(batch: int = 6) -> Reconstruction:
@@ -51,7 +51,7 @@ def faces(batch: int = 6) -> Reconstruction:
 
 
 def spots(centres: torch.Tensor) -> torch.Tensor:
-    """Pictures (B, 3, S, S) with a soft spot of 2 px about each centre (B, 3, 2), one a channel."""
+    """Images (B, 3, S, S) with a soft spot of 2 px about each centre (B, 3, 2), one a channel."""
     axis = torch.arange(SIZE, dtype=torch.float32)
     x = torch.exp(-0.5 * ((axis - centres[..., :1]) / 2).square())
     y = torch.exp(-0.5 * ((axis - centres[..., 1:]) / 2).square())
@@ -61,7 +61,9 @@ def spots(centres: torch.Tensor) -> torch.Tensor:
 def centres_of(images: torch.Tensor) -> torch.Tensor:
     axis = torch.arange(SIZE, dtype=torch.float32)
     total = images.sum(dim=(2, 3))
-    return torch.stack([(images.sum(2) * axis).sum(-1) / total, (images.sum(3) * axis).sum(-1) / total], dim=-1)
+    return torch.stack(
+        [(images.sum(2) * axis).sum(-1) / total, (images.sum(3) * axis).sum(-1) / total], dim=-1
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- crop jitter
@@ -75,9 +77,11 @@ def test_jitter_moves_landmarks_as_it_moves_pixels() -> None:
 
 
 def test_what_a_turned_camera_sees_comes_from_where_its_pixels_were() -> None:
-    """Pictures whose colours are their coordinates, read at the moved pixels: they are back where they were."""
+    """Images whose colours are their coordinates, read at the moved pixels: they are back where they were."""
     axis = torch.linspace(0, 1, SIZE)
-    coordinates = torch.stack([axis.expand(SIZE, SIZE), axis[:, None].expand(SIZE, SIZE), torch.zeros(SIZE, SIZE)])
+    coordinates = torch.stack(
+        [axis.expand(SIZE, SIZE), axis[:, None].expand(SIZE, SIZE), torch.zeros(SIZE, SIZE)]
+    )
     moves = drawn(ALWAYS)
     seen = warp(coordinates.expand(6, -1, -1, -1), moves, FOCAL)
     pixels = torch.tensor([[30.0, 40.0], [100.0, 50.0], [64.0, 90.0]]).expand(6, 3, 2)
@@ -88,16 +92,16 @@ def test_what_a_turned_camera_sees_comes_from_where_its_pixels_were() -> None:
     assert float((there - pixels).norm(dim=-1).min()) > 0.3
 
 
-def test_the_given_pictures_stay_as_they_are() -> None:
+def test_the_given_images_stay_as_they_are() -> None:
     images = torch.rand(6, 3, SIZE, SIZE, generator=generator())
     kept = images.clone()
     for config in (UNCHANGED, ALWAYS, dataclasses.replace(ALWAYS, jitter_share=0.0)):
-        degrade(images, drawn(config), FOCAL, generator())
+        augment(images, drawn(config), FOCAL, generator())
         assert torch.equal(images, kept)
 
 
 def test_jitter_reaches_its_limits_and_not_further() -> None:
-    config = DegradationConfig(jitter_share=1.0, shift=0.1, roll_deg=0.0, zoom=0.0)
+    config = AugmentationConfig(jitter_share=1.0, shift=0.1, roll_deg=0.0, zoom=0.0)
     middle = torch.full((500, 1, 2), (SIZE - 1) / 2)
     shift = (moved_pixels(middle, drawn(config, 500), SIZE, FOCAL) - middle).abs()[:, 0]
     limit = 0.1 * (SIZE - 1)
@@ -108,11 +112,13 @@ def test_jitter_reaches_its_limits_and_not_further() -> None:
 def test_coefficients_follow_a_turned_camera_exactly(kind: str) -> None:
     landmarks = FaceLandmarks(tiny_model(), kind)
     focal = coefficient_camera(torch.zeros(1, 3), torch.zeros(1, 3), SIZE, kind).focal_px
-    moves = draw_degradation(dataclasses.replace(ALWAYS, zoom=0.0), 6, SIZE, focal, generator())
+    moves = draw_augmentation(dataclasses.replace(ALWAYS, zoom=0.0), 6, SIZE, focal, generator())
     face = faces()
     before, after = landmarks.pixels(face, SIZE), landmarks.pixels(moved_coefficients(face, moves), SIZE)
     assert float((after - before).norm(dim=-1).mean()) > 1
-    torch.testing.assert_close(after, moved_pixels(before, moves, SIZE, focal), atol=2e-3, rtol=0)  # float32 angles
+    torch.testing.assert_close(
+        after, moved_pixels(before, moves, SIZE, focal), atol=2e-3, rtol=0
+    )  # float32 angles
 
 
 def test_coefficients_follow_a_zoom_within_a_sixth_of_a_pixel() -> None:
@@ -139,23 +145,23 @@ def test_a_gain_of_the_colours_is_a_gain_of_the_light() -> None:
     assert float((moves.gain - 1).abs().max()) > 0.1
 
 
-# ------------------------------------------------------------------------------------------------------- the picture
+# ------------------------------------------------------------------------------------------------------- the image
 def test_what_is_drawn_unchanged_changes_nothing() -> None:
     images, face, moves = torch.rand(6, 3, SIZE, SIZE, generator=generator()), faces(), drawn(UNCHANGED)
-    assert torch.equal(degrade(images, moves, FOCAL, generator()), images)
+    assert torch.equal(augment(images, moves, FOCAL, generator()), images)
     torch.testing.assert_close(moved_coefficients(face, moves).rows(), face.rows(), atol=1e-5, rtol=0)
     points = torch.rand(6, 4, 2) * SIZE
     torch.testing.assert_close(moved_pixels(points, moves, SIZE, FOCAL), points, atol=1e-4, rtol=0)
 
 
-def test_pictures_are_degraded_each_in_its_own_way_and_again_the_same() -> None:
+def test_images_are_augmented_each_in_its_own_way_and_again_the_same() -> None:
     images = torch.rand(1, 3, SIZE, SIZE, generator=generator()).expand(4, -1, -1, -1)
-    moves = draw_degradation(ALWAYS, 4, SIZE, FOCAL, generator(1))
-    first, again = (degrade(images, moves, FOCAL, generator(2)) for _ in range(2))
+    moves = draw_augmentation(ALWAYS, 4, SIZE, FOCAL, generator(1))
+    first, again = (augment(images, moves, FOCAL, generator(2)) for _ in range(2))
     assert torch.equal(first, again)
     assert float((first[0] - first[1]).abs().mean()) > 0.01
     assert 0 <= float(first.min()) and float(first.max()) <= 1
-    other = draw_degradation(ALWAYS, 4, SIZE, FOCAL, generator(3))
+    other = draw_augmentation(ALWAYS, 4, SIZE, FOCAL, generator(3))
     assert not torch.equal(other.turn, moves.turn)
 
 
@@ -164,7 +170,7 @@ def test_blur_is_gaussian() -> None:
     got = blur_(image.clone(), torch.tensor([0.0, 0.04]))
     assert torch.equal(got[0], image[0])
     expected = scipy.ndimage.gaussian_filter(image[1].numpy(), (0, 1.6, 1.6), mode="mirror", truncate=3.2)
-    np.testing.assert_allclose(got[1].numpy(), expected, atol=2e-6)    # both cut off after 5 px
+    np.testing.assert_allclose(got[1].numpy(), expected, atol=2e-6)  # both cut off after 5 px
 
 
 def test_noise_has_the_deviation_that_was_drawn() -> None:
@@ -174,7 +180,7 @@ def test_noise_has_the_deviation_that_was_drawn() -> None:
     torch.testing.assert_close(spread, sigma, atol=1e-3, rtol=0)
 
 
-def test_jpeg_touches_the_chosen_pictures_and_low_quality_shows() -> None:
+def test_jpeg_touches_the_chosen_images_and_low_quality_shows() -> None:
     image = torch.rand(1, 3, 32, 32, generator=generator()).expand(3, -1, -1, -1)
     got = compress_(image.clone(), torch.tensor([0, 30, 95]))
     assert torch.equal(got[0], image[0])
@@ -183,7 +189,7 @@ def test_jpeg_touches_the_chosen_pictures_and_low_quality_shows() -> None:
 
 
 def test_shares_are_kept() -> None:
-    moves = draw_degradation(DegradationConfig(), 4000, SIZE, FOCAL, generator())
+    moves = draw_augmentation(AugmentationConfig(), 4000, SIZE, FOCAL, generator())
     shares = {
         "jitter_share": (moves.zoom != 1).float().mean(),
         "gain_share": (moves.gain != 1).any(dim=1).float().mean(),
@@ -192,9 +198,9 @@ def test_shares_are_kept() -> None:
         "jpeg_share": (moves.jpeg_quality > 0).float().mean(),
     }
     for name, share in shares.items():
-        assert float(share) == pytest.approx(getattr(DegradationConfig(), name), abs=0.03), name
-    chosen = moves.jpeg_quality[moves.jpeg_quality > 0]
-    assert (int(chosen.min()), int(chosen.max())) == (30, 95)
+        assert float(share) == pytest.approx(getattr(AugmentationConfig(), name), abs=0.03), name
+    selected = moves.jpeg_quality[moves.jpeg_quality > 0]
+    assert (int(selected.min()), int(selected.max())) == (30, 95)
     torch.testing.assert_close(moves.turn @ moves.turn.transpose(1, 2), torch.eye(3).expand(4000, 3, 3))
 
 
@@ -206,9 +212,9 @@ def test_shares_are_kept() -> None:
         ({"jpeg_quality": 0}, "jpeg_quality is 0, expected 1 to 95"),
     ],
 )
-def test_impossible_degradations_are_refused(change: dict, message: str) -> None:
+def test_impossible_augmentations_are_refused(change: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        DegradationConfig(**change)
+        AugmentationConfig(**change)
 
 
 def test_the_turn_about_the_axis_is_the_roll_of_the_angle() -> None:

@@ -18,7 +18,9 @@ SIZE = 16
 COUNT = 5
 
 
-def random_face(rng: np.random.Generator, ours: bool = True, face_model: str | None = "open") -> FaceCoefficients:
+def random_face(
+    rng: np.random.Generator, ours: bool = True, face_model: str | None = "open"
+) -> FaceCoefficients:
     def draw(*shape: int) -> np.ndarray:
         return rng.normal(size=shape).astype(np.float32)
 
@@ -111,7 +113,7 @@ def test_a_file_name_that_occurs_twice_is_matched_by_its_folder(tmp_path: Path) 
     assert data.names == ["a/000000.png", "a/000001.png", "b/000000.png", "b/000001.png"]
     assert np.array_equal(data[3].face.id, other.id) and not np.array_equal(data[1].face.id, other.id)
     Image.fromarray(np.zeros((SIZE, SIZE, 3), np.uint8)).save(root / "000001.png")
-    with pytest.raises(InputError, match="set/000001.png: no .mat"):   # two have this name: neither is taken
+    with pytest.raises(InputError, match="set/000001.png: no .mat"):  # two have this name: neither is taken
         FaceDataset(config(root))
 
 
@@ -168,7 +170,7 @@ def test_a_truncated_image_is_named_when_it_is_read(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "set")
     whole = (folder / "000001.png").read_bytes()
     (folder / "000001.png").write_bytes(whole[: len(whole) // 2])
-    data = FaceDataset(config(folder))                                 # the header is whole
+    data = FaceDataset(config(folder))  # the header is whole
     with pytest.raises(InputError, match="000001.png: not a readable image"):
         data.load_images()
     with pytest.raises(InputError, match="000001.png: not a readable image"):
@@ -186,7 +188,11 @@ def test_two_face_models_in_one_set_are_refused(tmp_path: Path) -> None:
 def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.zip").write_text("not a zip")
-    for name, message in (("empty", "no usable images"), ("text.zip", "not a zip"), ("gone", "no such data set")):
+    for name, message in (
+        ("empty", "no usable images"),
+        ("text.zip", "not a zip"),
+        ("gone", "no such data set"),
+    ):
         with pytest.raises(InputError, match=message):
             FaceDataset(config(tmp_path / name))
 
@@ -198,7 +204,7 @@ def test_mirroring_is_refused_where_the_face_model_declares_none(tmp_path: Path)
             FaceDataset(config(folder, mirror=True), declared)
 
 
-def test_mirrored_items_are_the_pictures_turned_over_with_their_pose(tmp_path: Path) -> None:
+def test_mirrored_items_are_the_images_turned_over_with_their_pose(tmp_path: Path) -> None:
     data = FaceDataset(config(write_set(tmp_path / "set"), mirror=True), mirroring())
     assert len(data) == 2 * COUNT
     item, mirrored = data[1], data[1 + COUNT]
@@ -217,13 +223,15 @@ def test_mirroring_twice_is_the_face_itself() -> None:
             assert np.allclose(getattr(twice, field.name), getattr(face, field.name), atol=1e-4), field.name
     assert sorted(MIRRORED_LANDMARKS) == list(range(68))
     on_the_midline = [i for i in range(68) if MIRRORED_LANDMARKS[i] == i]
-    assert on_the_midline == [8, 27, 28, 29, 30, 33, 51, 57, 62, 66]   # chin, nose bridge and tip, lips
+    assert on_the_midline == [8, 27, 28, 29, 30, 33, 51, 57, 62, 66]  # chin, nose bridge and tip, lips
 
 
 def test_mirrored_landmarks_and_light_are_those_of_the_mirrored_face() -> None:
     face = random_face(np.random.default_rng(4))
     turned = mirroring().mirrored(face)
-    assert np.allclose(turned.lm68[36], [223 - face.lm68[45, 0], face.lm68[45, 1]])  # outer corners of the eyes
+    assert np.allclose(
+        turned.lm68[36], [223 - face.lm68[45, 0], face.lm68[45, 1]]
+    )  # outer corners of the eyes
     assert np.allclose(turned.lm68[48], [223 - face.lm68[54, 0], face.lm68[54, 1]])  # corners of the mouth
     normals = torch.nn.functional.normalize(torch.randn(20, 3), dim=-1)
     over = normals * torch.tensor([-1.0, 1.0, 1.0])
@@ -254,4 +262,4 @@ def test_an_index_out_of_range_is_an_index_error(tmp_path: Path) -> None:
     data = FaceDataset(config(write_set(tmp_path / "set")))
     with pytest.raises(IndexError):
         data[COUNT]
-    assert len(list(data)) == COUNT                                    # iteration ends there
+    assert len(list(data)) == COUNT  # iteration ends there

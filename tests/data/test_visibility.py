@@ -17,7 +17,7 @@ from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.losses.imitation_points import OPEN_LIPS, MeshSampler
 from tests.fixtures.tiny_bfm import write_tiny_bfm
-from tests.fixtures.tiny_training_set import random_codes
+from tests.fixtures.tiny_training_set import random_latents
 
 ITEMS = 4
 
@@ -39,8 +39,8 @@ def mesh(file: Path) -> FaceMesh:
 
 
 @pytest.fixture(scope="module")
-def codes() -> CoefficientTable:
-    return random_codes(ITEMS)
+def latents() -> CoefficientTable:
+    return random_latents(ITEMS)
 
 
 def slow_vertices(file: Path, z_id: np.ndarray, z_exp: np.ndarray) -> np.ndarray:
@@ -66,44 +66,46 @@ def slowly_seen(file: Path, z_id: np.ndarray, z_exp: np.ndarray, pose: np.ndarra
         u = ((origin - a) * across).sum(-1) / size
         along = np.cross(origin - a, b - a)
         v = (along * way).sum(-1) / size
-        share = (along * (c - a)).sum(-1) / size                       # of the way to the vertex
+        share = (along * (c - a)).sum(-1) / size  # of the way to the vertex
         own = (triangles == index).any(axis=1)
         seen[index] = not ((u >= 0) & (v >= 0) & (u + v <= 1) & (share > 0) & (share < 1 - 1e-6) & ~own).any()
     return seen
 
 
-def drawn_vertices(mesh: FaceMesh, codes: CoefficientTable) -> DrawnVertices:
-    return DrawnVertices(mesh, codes.id, codes.exp, codes.pose)
+def drawn_vertices(mesh: FaceMesh, latents: CoefficientTable) -> DrawnVertices:
+    return DrawnVertices(mesh, latents.id, latents.exp, latents.pose)
 
 
 def test_points_are_on_the_files_own_mesh_and_steps_lead_to_its_neutral(
-    file: Path, mesh: FaceMesh, codes: CoefficientTable
+    file: Path, mesh: FaceMesh, latents: CoefficientTable
 ) -> None:
-    sampler = MeshSampler(mesh, drawn_vertices(mesh, codes))
+    sampler = MeshSampler(mesh, drawn_vertices(mesh, latents))
     items = np.array([3, 0, 3])
-    points = sampler.points(items, codes.id[items], codes.exp[items], 400, rng(5))
-    chosen = sampler.vertices(400, rng(5))
+    points = sampler.points(items, latents.id[items], latents.exp[items], 400, rng(5))
+    selected = sampler.vertices(400, rng(5))
     for row, item in enumerate(items):
-        z_id, z_exp = codes.id[item].double().numpy(), codes.exp[item].double().numpy()
+        z_id, z_exp = latents.id[item].double().numpy(), latents.exp[item].double().numpy()
         expressive, neutral = slow_vertices(file, z_id, z_exp), slow_vertices(file, z_id, 0 * z_exp)
-        np.testing.assert_allclose(points.x_target[row], expressive[chosen], atol=1e-6)
-        np.testing.assert_allclose(points.delta[row], (neutral - expressive)[chosen], atol=1e-6)
+        np.testing.assert_allclose(points.x_target[row], expressive[selected], atol=1e-6)
+        np.testing.assert_allclose(points.delta[row], (neutral - expressive)[selected], atol=1e-6)
         assert np.abs(points.delta[row].numpy()).max() > 1e-3
 
 
 def test_vertices_count_where_nothing_stands_between_them_and_the_camera(
-    file: Path, mesh: FaceMesh, codes: CoefficientTable
+    file: Path, mesh: FaceMesh, latents: CoefficientTable
 ) -> None:
-    sampler = MeshSampler(mesh, drawn_vertices(mesh, codes))
+    sampler = MeshSampler(mesh, drawn_vertices(mesh, latents))
     for item in range(ITEMS):
         items = np.array([item])
-        counted = sampler.points(items, codes.id[items], codes.exp[items], 3000, rng(6)).visible[0].numpy() > 0
-        chosen = sampler.vertices(3000, rng(6))
-        z_id, z_exp, pose = (values[item].numpy() for values in (codes.id, codes.exp, codes.pose))
+        counted = (
+            sampler.points(items, latents.id[items], latents.exp[items], 3000, rng(6)).visible[0].numpy() > 0
+        )
+        selected = sampler.vertices(3000, rng(6))
+        z_id, z_exp, pose = (values[item].numpy() for values in (latents.id, latents.exp, latents.pose))
         expected = slowly_seen(file, z_id.astype(float), z_exp.astype(float), pose)
         assert 0.3 < expected.mean() < 0.7
         # At the silhouette a triangle may be thinner than a pixel, and a corner of one that is half seen counts.
-        assert (counted != expected[chosen]).mean() < 0.02
+        assert (counted != expected[selected]).mean() < 0.02
         finer = draw_vertices(mesh, z_id, z_exp, pose, size=1500)
         assert not (expected & ~finer).any() and (finer & ~expected).mean() < 0.02
 
@@ -112,7 +114,7 @@ def test_the_pose_decides_which_side_is_seen(mesh: FaceMesh) -> None:
     nobody = np.zeros(80, np.float32), np.zeros(64, np.float32)
     x = bare_head(mesh, *nobody)[:, 0]
     left, right = (draw_vertices(mesh, *nobody, np.array([0.0, yaw], np.float32)) for yaw in (-0.6, 0.6))
-    assert x[left & ~right].min() > 0 > x[right & ~left].max()         # at positive yaw the face turns towards +x
+    assert x[left & ~right].min() > 0 > x[right & ~left].max()  # at positive yaw the face turns towards +x
 
 
 def test_a_vertex_behind_a_closed_lid_does_not_count(face_model: MorphableModel) -> None:
@@ -120,11 +122,15 @@ def test_a_vertex_behind_a_closed_lid_does_not_count(face_model: MorphableModel)
     head = load_head_geometry()
     blink = head.parts.expression_basis().from_strengths({"eyeBlink": 1.0}).astype(np.float32)
     nobody, frontal = np.zeros(80, np.float32), np.zeros(2, np.float32)
-    shares = [draw_vertices(head, nobody, z_exp, frontal)[head.eyes[0].ball].mean() for z_exp in (0 * blink, blink)]
+    shares = [
+        draw_vertices(head, nobody, z_exp, frontal)[head.eyes[0].ball].mean() for z_exp in (0 * blink, blink)
+    ]
     assert shares[0] > 0.1 and shares[1] < 0.25 * shares[0]
 
 
-def test_each_item_is_drawn_once(mesh: FaceMesh, codes: CoefficientTable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_item_is_drawn_once(
+    mesh: FaceMesh, latents: CoefficientTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     drawn: list[float] = []
 
     def recorded(mesh: FaceMesh, z_id: np.ndarray, *others: np.ndarray) -> np.ndarray:
@@ -132,32 +138,37 @@ def test_each_item_is_drawn_once(mesh: FaceMesh, codes: CoefficientTable, monkey
         return draw_vertices(mesh, z_id, *others)
 
     monkeypatch.setattr(visibility, "draw_vertices", recorded)
-    seen = drawn_vertices(mesh, codes)
+    seen = drawn_vertices(mesh, latents)
     first = seen[np.array([2, 0, 2])]
     assert np.array_equal(first[0], first[2]) and not np.array_equal(first[0], first[1])
     assert np.array_equal(seen[np.array([0, 1])][0], first[1])
-    assert sorted(drawn) == sorted(codes.id[[0, 1, 2], 0].tolist())
+    assert sorted(drawn) == sorted(latents.id[[0, 1, 2], 0].tolist())
 
 
-def test_a_face_without_eyeballs_is_all_face_and_draws_what_moves(mesh: FaceMesh, codes: CoefficientTable) -> None:
+def test_a_face_without_eyeballs_is_all_face_and_draws_what_moves(
+    mesh: FaceMesh, latents: CoefficientTable
+) -> None:
     assert mesh.face.all() and mesh.eyes == ()
     draws = 100_000
-    chosen = MeshSampler(mesh, drawn_vertices(mesh, codes)).vertices(draws, rng())
-    counts = np.bincount(chosen, minlength=len(mesh.face))
+    selected = MeshSampler(mesh, drawn_vertices(mesh, latents)).vertices(draws, rng())
+    counts = np.bincount(selected, minlength=len(mesh.face))
     moving = np.sqrt((mesh.basis[:, 80:] ** 2).sum(1).reshape(-1, 3).sum(1))
     share = 0.05 + moving / moving.max()
     expected = draws * share / share.sum()
-    assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()   # five deviations of a Poisson count
+    assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()  # five deviations of a Poisson count
 
 
-def test_the_curtain_hangs_between_the_files_inner_lips(file: Path, mesh: FaceMesh, codes: CoefficientTable) -> None:
+def test_the_curtain_hangs_between_the_files_inner_lips(
+    file: Path, mesh: FaceMesh, latents: CoefficientTable
+) -> None:
     """Landmarks 60 to 67: every point lies between two points of the upper and the lower contour of its segment."""
-    curtain = MeshSampler(mesh, drawn_vertices(mesh, codes)).curtain(codes.id, codes.exp, 300, rng(3))
+    curtain = MeshSampler(mesh, drawn_vertices(mesh, latents)).curtain(latents.id, latents.exp, 300, rng(3))
     landmarks = scipy.io.loadmat(file)["keypoints"][0].astype(int) - 1
     for item in range(ITEMS):
-        z_id, z_exp = codes.id[item].double().numpy(), codes.exp[item].double().numpy()
+        z_id, z_exp = latents.id[item].double().numpy(), latents.exp[item].double().numpy()
         upper, lower = (
-            slow_vertices(file, z_id, z_exp)[landmarks[lips]] for lips in ([60, 61, 62, 63, 64], [60, 67, 66, 65, 64])
+            slow_vertices(file, z_id, z_exp)[landmarks[lips]]
+            for lips in ([60, 61, 62, 63, 64], [60, 67, 66, 65, 64])
         )
         x, y = curtain.x_target[item, :, :2].double().numpy().T
         edge = np.concatenate([upper, lower[::-1]])[:, :2]

@@ -37,18 +37,18 @@ def repeated(weights: np.ndarray) -> list[np.ndarray]:
 def test_draws_are_as_many_items_as_there_are() -> None:
     weights = drawn_weights(7, 500, rng())
     assert weights.shape == (500, 7) and (weights.sum(axis=1) == 7).all() and (weights % 1 == 0).all()
-    np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.15)     # deviation 0.93 / sqrt(500) = 0.04
+    np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.15)  # deviation 0.93 / sqrt(500) = 0.04
     np.testing.assert_allclose(weights.var(axis=0), 6 / 7, atol=0.25)
 
 
 def test_means_ratios_and_correlations_are_those_of_repeated_items() -> None:
     x, y = rng(1).normal(size=(2, 9, 3))
     weights = drawn_weights(9, 20, rng())
-    for k, chosen in enumerate(repeated(weights)):
-        np.testing.assert_allclose(weighted_mean(weights, x)[k], x[chosen].mean(axis=0), rtol=1e-12)
+    for k, selected in enumerate(repeated(weights)):
+        np.testing.assert_allclose(weighted_mean(weights, x)[k], x[selected].mean(axis=0), rtol=1e-12)
         ratio = weighted_ratio(weights, x[:, 0], 5 + y[:, 0])[k]
-        assert ratio == pytest.approx(x[chosen, 0].sum() / (5 + y[chosen, 0]).sum(), rel=1e-12)
-        slow = [np.corrcoef(x[chosen, c], y[chosen, c])[0, 1] for c in range(3)]
+        assert ratio == pytest.approx(x[selected, 0].sum() / (5 + y[selected, 0]).sum(), rel=1e-12)
+        slow = [np.corrcoef(x[selected, c], y[selected, c])[0, 1] for c in range(3)]
         np.testing.assert_allclose(weighted_correlation(weights, x, y)[k], slow, rtol=1e-9)
     constant = weighted_correlation(weights, np.ones_like(x), y)
     assert np.abs(constant).max() == 0
@@ -57,10 +57,10 @@ def test_means_ratios_and_correlations_are_those_of_repeated_items() -> None:
 def test_an_item_that_came_up_twice_is_no_pair_with_itself() -> None:
     points = rng(1).normal(size=(6, 2))
     distance = np.linalg.norm(points[:, None] - points, axis=-1)
-    np.fill_diagonal(distance, 7.0)                                    # of one person's pictures, say
+    np.fill_diagonal(distance, 7.0)  # of one person's images, say
     weights = drawn_weights(6, 20, rng())
-    for k, chosen in enumerate(repeated(weights)):
-        pairs = [distance[i, j] for a, i in enumerate(chosen) for j in chosen[:a] if i != j]
+    for k, selected in enumerate(repeated(weights)):
+        pairs = [distance[i, j] for a, i in enumerate(selected) for j in selected[:a] if i != j]
         assert pair_mean(weights, distance)[k] == pytest.approx(np.mean(pairs), rel=1e-12)
     nobody_else = np.array([[3.0, 0, 0, 0, 0, 0]])
     assert math.isnan(pair_mean(nobody_else, distance)[0]) and math.isnan(
@@ -83,7 +83,9 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     """300 sets of known mean: 95 %, give or take three binomial deviations (3.8 %) and what 60 items leave short."""
     held = 0
     for k in range(300):
-        found = differences(mean_of(rng(k).normal(5, 2, size=60)), mean_of(np.zeros(60)), 300, rng(1000 + k))["mean"]
+        found = differences(mean_of(rng(k).normal(5, 2, size=60)), mean_of(np.zeros(60)), 300, rng(1000 + k))[
+            "mean"
+        ]
         assert found.a.low is not None and found.a.high is not None
         held += found.a.low < 5 < found.a.high
     assert 0.90 < held / 300 < 0.99
@@ -108,7 +110,9 @@ def test_a_thing_does_not_differ_from_itself() -> None:
 
 def test_the_seed_decides_the_draws_and_every_draw_is_made() -> None:
     values = rng(1).normal(size=30)
-    found = [differences(mean_of(values), mean_of(2 * values), PART + 3, rng(seed))["mean"] for seed in (1, 1, 2)]
+    found = [
+        differences(mean_of(values), mean_of(2 * values), PART + 3, rng(seed))["mean"] for seed in (1, 1, 2)
+    ]
     assert found[0] == found[1] != found[2]
     counted: list[int] = []
 
@@ -118,7 +122,7 @@ def test_the_seed_decides_the_draws_and_every_draw_is_made() -> None:
 
     once = Resampled({"items": 30}, numbers)
     differences(once, once, PART + 3, rng())
-    assert counted == [1, 1, PART, PART, 3, 3]                         # both models as they are, then their draws
+    assert counted == [1, 1, PART, PART, 3, 3]  # both models as they are, then their draws
 
 
 def test_an_interval_lies_about_its_number_although_all_draws_are_too_large() -> None:

@@ -125,7 +125,9 @@ def test_a_metric_of_whole_sets_decides_nothing(measured: Measured, monkeypatch:
 # ------------------------------------------------------------------------------------------------------------- verdict
 def number(better: str, low: float, high: float) -> ComparedNumber:
     difference = Estimate((low + high) / 2, float(low), float(high))
-    return ComparedNumber("m", f"{better} {low}", better, Difference(Estimate(1.0), Estimate(1.0), difference))  # type: ignore[arg-type]
+    return ComparedNumber(
+        "m", f"{better} {low}", better, Difference(Estimate(1.0), Estimate(1.0), difference)
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,9 @@ def number(better: str, low: float, high: float) -> ComparedNumber:
         ("lower", -1, 1, None, None),
     ],
 )
-def test_who_wins_a_number(better: str, low: float, high: float, ahead: str | None, winner: str | None) -> None:
+def test_who_wins_a_number(
+    better: str, low: float, high: float, ahead: str | None, winner: str | None
+) -> None:
     found = number(better, low, high)
     assert (found.ahead, found.winner) == (ahead, winner)
 
@@ -161,8 +165,13 @@ def test_b_replaces_a_if_it_wins_one_and_loses_none() -> None:
     for others in ([win, loss], [win, win, loss], [draw], [loss], []):
         assert not verdict(others).replaces
     said = verdict([win, loss, draw])
-    assert said.text.startswith("B wins 1 of 3 metrics beyond their 95 % intervals, loses 1: B does not replace A")
-    assert "B wins 1 of 2 metrics beyond their 95 % intervals, loses 0: B replaces A (" in verdict([win, draw]).text
+    assert said.text.startswith(
+        "B wins 1 of 3 metrics beyond their 95 % intervals, loses 1: B does not replace A"
+    )
+    assert (
+        "B wins 1 of 2 metrics beyond their 95 % intervals, loses 0: B replaces A ("
+        in verdict([win, draw]).text
+    )
 
 
 def test_every_metric_says_which_way_is_better() -> None:
@@ -172,16 +181,23 @@ def test_every_metric_says_which_way_is_better() -> None:
 def test_models_that_cannot_be_asked_for_the_same_are_refused() -> None:
     require_same_faces(("x", "x"), (0.1, 0.1))
     require_same_faces(("x", "x"), None)
-    assert_one_line(lambda: require_same_faces(("x", "bfm09"), None), "A takes face model 'x', B takes 'bfm09'")
+    assert_one_line(
+        lambda: require_same_faces(("x", "bfm09"), None), "A takes face model 'x', B takes 'bfm09'"
+    )
     assert_one_line(lambda: require_same_faces(("x", "x"), (0.1, 0.0)), "0.1", "--pitch_offset")
 
 
 def test_priors_are_the_same_where_they_draw_the_same() -> None:
     a, encoder, identity, expression = (generator() for _ in range(4))
-    next(encoder.expression_prior.encoder.parameters()).data.zero_()   # it draws nothing
+    next(encoder.expression_prior.encoder.parameters()).data.zero_()  # it draws nothing
     next(identity.identity_prior.decoder.parameters()).data.mul_(2)
     next(expression.expression_prior.decoder.parameters()).data.mul_(2)
-    assert [same_priors(a, other, 1) for other in (a, encoder, identity, expression)] == [True, True, False, False]
+    assert [same_priors(a, other, 1) for other in (a, encoder, identity, expression)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 # --------------------------------------------------------------------------------------------------------------- sheet
@@ -195,17 +211,17 @@ def test_the_sheet_has_both_models_rows_of_the_same_people() -> None:
         for column, yaw in ((0, 0.0), (-2, YAWS[0]), (-1, YAWS[1])):
             cells = []
             for model, psi in ((a, 1.0), (b, 0.5)):
-                codes = Latents(who.z_id[k : k + 1], torch.zeros(1, 64), who.z_noise[k : k + 1])
-                view = Views(codes, torch.tensor([[0.0, yaw]]))
+                latents = Latents(who.z_id[k : k + 1], torch.zeros(1, 64), who.z_noise[k : k + 1])
+                view = Views(latents, torch.tensor([[0.0, yaw]]))
                 cells.append(to_bytes(render_alone(model.generator, view, size, psi)))
-                assert len(places(sheet.picture, cells[-1])) == 1, (k, column)
-            (top,), (bottom,) = (places(sheet.picture, cell) for cell in cells)
-            assert bottom == (top[0] + size, top[1])                   # B's right below A's
+                assert len(places(sheet.image, cells[-1])) == 1, (k, column)
+            (top,), (bottom,) = (places(sheet.image, cell) for cell in cells)
+            assert bottom == (top[0] + size, top[1])  # B's right below A's
 
 
-def places(picture: np.ndarray, cell: np.ndarray) -> list[tuple[int, int]]:
+def places(image: np.ndarray, cell: np.ndarray) -> list[tuple[int, int]]:
     """Where a cell is in a sheet: all (row, column) of its upper left corner."""
     height, width = cell.shape[:2]
-    windows = np.lib.stride_tricks.sliding_window_view(picture, (height, width, 3))[:, :, 0]
+    windows = np.lib.stride_tricks.sliding_window_view(image, (height, width, 3))[:, :, 0]
     corner = (windows[:, :, 0] == cell[0]).all(axis=(2, 3))
     return [(r, c) for r, c in np.argwhere(corner).tolist() if (windows[r, c] == cell).all()]

@@ -30,12 +30,14 @@ def head() -> HeadGeometry:
 
 def views(scale: float = 1.0) -> Views:
     rng = torch.Generator().manual_seed(0)
-    codes = [torch.randn(COUNT, size, generator=rng) for size in (80, 64, 80)]
-    return Views(Latents(codes[0], scale * codes[1], codes[2]), 0.3 * torch.randn(COUNT, 2, generator=rng))
+    latents = [torch.randn(COUNT, size, generator=rng) for size in (80, 64, 80)]
+    return Views(
+        Latents(latents[0], scale * latents[1], latents[2]), 0.3 * torch.randn(COUNT, 2, generator=rng)
+    )
 
 
 def shape(head: HeadGeometry, z_id: Tensor, z_exp: Tensor) -> Tensor:
-    """World units, from the function that the synthetic pictures are drawn with."""
+    """World units, from the function that the synthetic images are drawn with."""
     return 0.1 * torch.from_numpy(bare_head(head, z_id.numpy(), z_exp.numpy()))
 
 
@@ -93,7 +95,9 @@ def test_a_field_of_zeros_is_wrong_by_what_the_seen_face_moves(head: HeadGeometr
         step = 1000 * (shape(head, z_id, torch.zeros(64)) - shape(head, z_id, z_exp)).norm(dim=-1)
         steps.append(step[seen(head, shown, k)])
     assert still.error_mm == still.still_mm
-    assert still.still_mm == pytest.approx(float(torch.stack([step.mean() for step in steps]).mean()), rel=1e-4)
+    assert still.still_mm == pytest.approx(
+        float(torch.stack([step.mean() for step in steps]).mean()), rel=1e-4
+    )
     assert still.vertices == sum(map(len, steps)) and still.count == COUNT
     moving = torch.cat(steps)
     assert still.moving_relative == pytest.approx(1, rel=1e-5)
@@ -108,7 +112,7 @@ def test_only_the_face_is_measured_and_only_where_it_is_seen(head: HeadGeometry)
     x = head.mean.reshape(-1, 3)[:, 0]
     for mask in masks:
         assert 0 < mask.sum() and not (mask & ~corners).any()
-    # At positive yaw the face turns to the picture's right: the far side is +x.
+    # At positive yaw the face turns to the image's right: the far side is +x.
     left_share = [float((x[mask] < 0).mean()) for mask in masks]
     assert left_share[1] > left_share[0] > left_share[2]
 

@@ -1,4 +1,4 @@
-"""A detector that finds what a picture says, and one that is blind: shares and yaws are known."""
+"""A detector that finds what an image says, and one that is blind: shares and yaws are known."""
 
 import dataclasses
 import sys
@@ -28,7 +28,7 @@ SHOWN = 0.01 * torch.randn(5, 64, generator=torch.Generator().manual_seed(1))
 
 
 class Reader:
-    """Reads the yaw off the first pixel, 100 is frontal and one step 0.01 radians; a black picture has no face."""
+    """Reads the yaw off the first pixel, 100 is frontal and one step 0.01 radians; a black image has no face."""
 
     def find(self, pixels: np.ndarray) -> Found | None:
         assert pixels.shape[2] == 3
@@ -42,12 +42,12 @@ class Reader:
 
 def test_found_faces_are_counted_and_their_yaws_compared() -> None:
     values = torch.tensor([100, 130, 0, 90, 110, 70])
-    pictures = values[:, None, None, None].expand(-1, 3, 4, 4).byte()
-    asked = (values.double() - 100) / 100
-    items = detection_items(Reader().find, pictures, asked, 3, MEAN_FACE)
-    assert items.asked_yaw.shape == (3, 2) and np.isnan(items.found_yaw).sum() == 1
+    images = values[:, None, None, None].expand(-1, 3, 4, 4).byte()
+    requested = (values.double() - 100) / 100
+    items = detection_items(Reader().find, images, requested, 3, MEAN_FACE)
+    assert items.target_yaw.shape == (3, 2) and np.isnan(items.found_yaw).sum() == 1
     report = items.report()
-    assert report.found == pytest.approx(5 / 6) and (report.pictures, report.people) == (6, 3)
+    assert report.found == pytest.approx(5 / 6) and (report.images, report.people) == (6, 3)
     assert report.yaw_r > 0.999 and report.yaw_error_deg < 1
 
 
@@ -63,7 +63,7 @@ def test_a_blind_detector_finds_nothing_and_knows_no_yaw() -> None:
     assert report.found == 0 and np.isnan(report.yaw_r) and np.isnan(report.yaw_error_deg)
 
 
-def test_people_are_drawn_again_with_all_their_pictures() -> None:
+def test_people_are_drawn_again_with_all_their_images() -> None:
     items = DetectionItems(np.zeros((3, 2)), np.array([[0.0, 0.0], [0.0, np.nan], [np.nan, np.nan]]))
     resampled = items.resampled()
     assert dict(resampled.counts) == {"people": 3} and resampled.estimate() == {"found": 0.5}
@@ -73,9 +73,13 @@ def test_people_are_drawn_again_with_all_their_pictures() -> None:
 
 def test_everybody_shows_different_expressions_at_small_yaws() -> None:
     views = people_who_show(generator(), 40, 3, SHOWN, seed=2)
-    shown = (views.latents.z_exp[:, None] == SHOWN).all(-1)            # (120, 5)
-    assert (shown.sum(1) == 1).all() and (shown.unflatten(0, (40, 3)).sum(1) <= 1).all() and shown.any(0).all()
-    assert views.latents.z_id[0].equal(views.latents.z_id[2]) and not views.latents.z_id[2].equal(views.latents.z_id[3])
+    shown = (views.latents.z_exp[:, None] == SHOWN).all(-1)  # (120, 5)
+    assert (
+        (shown.sum(1) == 1).all() and (shown.unflatten(0, (40, 3)).sum(1) <= 1).all() and shown.any(0).all()
+    )
+    assert views.latents.z_id[0].equal(views.latents.z_id[2]) and not views.latents.z_id[2].equal(
+        views.latents.z_id[3]
+    )
     pitch, yaw = views.pose.unbind(1)
     assert (pitch == 0).all() and -0.35 <= yaw.min() < -0.3 and 0.3 < yaw.max() <= 0.35
     fewer = people_who_show(generator(), 7, 3, SHOWN, seed=2)
@@ -92,7 +96,7 @@ def test_it_is_measured_without_a_judge(tiny: Path, monkeypatch: pytest.MonkeyPa
     head = load_head_geometry(tiny / "face_model.npz")
     subject = Subject(generator(), tiny_dataset(tiny), head=head, expressions=SHOWN)
     report = Evaluation(subject, config()).measure("detection")
-    assert (report.pictures, report.people, report.expressions) == (10, 2, 5)    # there are no nine
+    assert (report.images, report.people, report.expressions) == (10, 2, 5)  # there are no nine
 
 
 def test_what_is_missing_is_said_in_one_line(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +119,7 @@ def test_the_shipped_expressions_are_neutral_and_the_presets() -> None:
     assert shipped[1 + list(model.card.presets).index("smile")].equal(model.expression("smile")[0])
 
 
-def test_dlib_finds_the_demo_and_not_a_grey_picture() -> None:
+def test_dlib_finds_the_demo_and_not_a_grey_image() -> None:
     pytest.importorskip("dlib", reason="the demo-check extra is not installed")
     model = load_model(Path(__file__).resolve().parents[2] / "checkpoints" / "demo")
     detector = FaceDetector(upsample=0)

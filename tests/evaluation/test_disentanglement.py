@@ -22,7 +22,9 @@ def faces(**changed: Tensor) -> ChangedFaces:
         return torch.randn(PEOPLE, 1, *shape, generator=rng).expand(PEOPLE, CHANGES, *shape)
 
     made = ChangedFaces(still(8), still(64), still(3), still(68, 3))
-    return dataclasses.replace(made, **{name: getattr(made, name) + change for name, change in changed.items()})
+    return dataclasses.replace(
+        made, **{name: getattr(made, name) + change for name, change in changed.items()}
+    )
 
 
 def moved(*shape: int, by: float) -> Tensor:
@@ -40,7 +42,9 @@ def test_faces_that_never_change_do_not_drift() -> None:
 
 def test_every_drift_comes_from_its_own_change() -> None:
     expression = faces(embedding=moved(8, by=0.5), angle_deg=moved(3, by=-2.0), exp=moved(64, by=0.4))
-    found = disentanglement(expression, faces(exp=moved(64, by=0.1)), faces(landmarks_mm=moved(68, 3, by=1.0)))
+    found = disentanglement(
+        expression, faces(exp=moved(64, by=0.1)), faces(landmarks_mm=moved(68, 3, by=1.0))
+    )
     assert found.expression_moves_embedding == pytest.approx(0.5 * math.sqrt(8), rel=1e-5)
     assert found.expression_moves_pose_deg == pytest.approx(2, rel=1e-5)
     assert found.yaw_moves_expression == pytest.approx(0.1, rel=1e-4)
@@ -69,7 +73,7 @@ def test_shares_are_of_other_people() -> None:
 
 # ------------------------------------------------------------------------------------------------------- recognition
 def test_cosines_of_directions_in_the_plane() -> None:
-    """Two people at right angles, each turning by 60 degrees between two pictures and not in the others."""
+    """Two people at right angles, each turning by 60 degrees between two images and not in the others."""
 
     def at(*degrees: float) -> Tensor:
         angle = torch.deg2rad(torch.tensor(degrees))
@@ -95,7 +99,7 @@ def test_cosines_of_directions_in_the_plane() -> None:
 
 
 # -------------------------------------------------------------------------------------------------------- smoothness
-def asked(frames: int = 9) -> Tensor:
+def requested(frames: int = 9) -> Tensor:
     shape = torch.randn(2, 1, 68, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     return ramp(frames).double()[None, :, None, None] * shape
 
@@ -107,14 +111,14 @@ def test_a_ramp_runs_slowly_from_nothing_to_all() -> None:
 
 
 def test_what_was_asked_for_is_as_smooth_as_itself() -> None:
-    found = smoothness(asked() + 3.0, asked())
-    assert found.ratio == pytest.approx(1) and (found.ramps, found.frames) == (2, 9) and found.asked_mm > 0
+    found = smoothness(requested() + 3.0, requested())
+    assert found.ratio == pytest.approx(1) and (found.ramps, found.frames) == (2, 9) and found.target_mm > 0
 
 
 def test_jitter_is_four_times_itself() -> None:
     """Landmarks that step 1 mm to and fro along one axis."""
     jitter = torch.zeros(2, 9, 68, 3, dtype=torch.float64)
     jitter[..., 0] = ((-1.0) ** torch.arange(9))[None, :, None]
-    assert smoothness(jitter, asked()).found_mm == pytest.approx(4)
+    assert smoothness(jitter, requested()).found_mm == pytest.approx(4)
     still = smoothness(jitter, torch.zeros_like(jitter))
-    assert still.asked_mm == 0 and math.isnan(still.ratio)
+    assert still.target_mm == 0 and math.isnan(still.ratio)

@@ -40,7 +40,7 @@ def landmarks(points: Tensor) -> Tensor:
 
 
 def ramps(size: int) -> Tensor:
-    """A picture that says where it is: red is x, green is y, in widths."""
+    """An image that says where it is: red is x, green is y, in widths."""
     axis = torch.linspace(0, 1, size, dtype=torch.float64)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     return torch.stack([x, y, 0 * x])[None]
@@ -48,7 +48,7 @@ def ramps(size: int) -> Tensor:
 
 @pytest.mark.parametrize("size", [90, 256])
 def test_a_crop_has_the_landmarks_in_arcfaces_places(size: int) -> None:
-    """Turned by 20 degrees, of another size and elsewhere: exact on a picture that is linear in place."""
+    """Turned by 20 degrees, of another size and elsewhere: exact on an image that is linear in place."""
     template = torch.tensor(ARCFACE_POINTS, dtype=torch.float64)
     turn = np.radians(20)
     rotation = torch.tensor([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
@@ -57,7 +57,7 @@ def test_a_crop_has_the_landmarks_in_arcfaces_places(size: int) -> None:
     assert crop.shape == (1, 3, CROP, CROP)
     for (u, v), (x, y) in zip(ARCFACE_POINTS, points.tolist(), strict=True):
         left, top = int(u), int(v)
-        corner = crop[0, :2, top : top + 2, left : left + 2]           # bilinear between the four pixels about it
+        corner = crop[0, :2, top : top + 2, left : left + 2]  # bilinear between the four pixels about it
         row = corner[..., 0] * (1 - (u - left)) + corner[..., 1] * (u - left)
         found = row[:, 0] * (1 - (v - top)) + row[:, 1] * (v - top)
         assert found.tolist() == pytest.approx([x / (size - 1), y / (size - 1)], abs=1e-9)
@@ -80,7 +80,9 @@ def check_corner(embedder: Embedder, name: str) -> None:
     assert name in embedder.name and "sha256" in embedder.name
 
 
-def test_a_torchscript_network_sees_the_crop_in_plus_minus_one(tmp_path: Path, judge: ReconstructionNetwork) -> None:
+def test_a_torchscript_network_sees_the_crop_in_plus_minus_one(
+    tmp_path: Path, judge: ReconstructionNetwork
+) -> None:
     torch.jit.script(Corner()).save(str(tmp_path / "corner.pt"))
     check_corner(load_embedder(str(tmp_path / "corner.pt"), judge, "", CPU), "corner.pt")
 
@@ -178,7 +180,9 @@ def test_a_network_of_another_kind_is_refused_when_it_is_loaded(
 ) -> None:
     torch.jit.script(network).save(str(tmp_path / "other.pt"))
     assert_one_line(
-        lambda: load_embedder(str(tmp_path / "other.pt"), judge, "", CPU), "other.pt: " + said, "a vector for each face"
+        lambda: load_embedder(str(tmp_path / "other.pt"), judge, "", CPU),
+        "other.pt: " + said,
+        "a vector for each face",
     )
 
 
@@ -198,7 +202,9 @@ def test_an_onnx_network_of_another_kind_is_refused_as_well(
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, str(tmp_path / "other.onnx"))
     said = "cannot be run on crops of faces" if inputs == 1 else "takes 2 inputs (x, y)"
-    assert_one_line(lambda: load_embedder(str(tmp_path / "other.onnx"), judge, "", CPU), "other.onnx: " + said)
+    assert_one_line(
+        lambda: load_embedder(str(tmp_path / "other.onnx"), judge, "", CPU), "other.onnx: " + said
+    )
 
 
 def test_embedders_that_are_not_there_are_named(

@@ -1,4 +1,4 @@
-"""The stream of generated pictures, and all metrics together: nothing depends on how the work is cut up."""
+"""The stream of generated images, and all metrics together: nothing depends on how the work is cut up."""
 
 import dataclasses
 import math
@@ -14,7 +14,7 @@ from anifacegan.evaluation.evaluate import Evaluation, evaluate
 from anifacegan.evaluation.image_sets import Gallery, Subject
 from anifacegan.evaluation.judge import Judge, judged, load_judge, real_batches, real_items
 from anifacegan.evaluation.samples import (
-    GeneratedPictures,
+    GeneratedImages,
     SampleConfig,
     Source,
     draw_samples,
@@ -51,21 +51,21 @@ def judge(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Judge:
     return tiny_judge(tiny, tmp_path_factory.mktemp("judge"))
 
 
-def pictures(config: SampleConfig) -> list[GeneratedPictures]:
+def images(config: SampleConfig) -> list[GeneratedImages]:
     made = generator()
     return list(generated_batches(made, draw_samples(made, POSES, config), config))
 
 
-# ------------------------------------------------------------------------------------------------------------ pictures
-def test_the_batch_changes_no_bit_of_a_picture() -> None:
-    one, four = (pictures(dataclasses.replace(SAMPLES, batch=batch)) for batch in (1, 4))
+# ------------------------------------------------------------------------------------------------------------ images
+def test_the_batch_changes_no_bit_of_an_image() -> None:
+    one, four = (images(dataclasses.replace(SAMPLES, batch=batch)) for batch in (1, 4))
     assert [len(batch.rgb) for batch in one] == [1] * 5 and [len(batch.rgb) for batch in four] == [4, 1]
     assert torch.equal(torch.cat([b.rgb for b in one]), torch.cat([b.rgb for b in four]))
 
 
-def test_more_pictures_begin_with_the_same_ones_and_another_seed_has_others() -> None:
+def test_more_images_begin_with_the_same_ones_and_another_seed_has_others() -> None:
     few, more, others = (
-        torch.cat([batch.rgb for batch in pictures(dataclasses.replace(SAMPLES, **changed))])
+        torch.cat([batch.rgb for batch in images(dataclasses.replace(SAMPLES, **changed))])
         for changed in ({"count": 2}, {}, {"count": 2, "seed": 2})
     )
     assert torch.equal(few, more[:2]) and not torch.equal(few, others)
@@ -73,7 +73,7 @@ def test_more_pictures_begin_with_the_same_ones_and_another_seed_has_others() ->
     assert (more[0] - more[1]).abs().max() > 0.01
 
 
-def test_pictures_are_seen_from_poses_of_the_data_set() -> None:
+def test_images_are_seen_from_poses_of_the_data_set() -> None:
     views = draw_samples(generator(), POSES, dataclasses.replace(SAMPLES, count=40))
     known = (views.pose[:, None] == POSES[None]).all(dim=-1)
     assert known.any(dim=1).all() and known.any(dim=0).sum() > 5
@@ -100,8 +100,10 @@ def test_an_evaluation_asks_for_expressions_of_its_data_set(tiny: Path, judge: J
     for source, expected in sources:
         config = EvaluationConfig(samples=SAMPLES, people=2, expressions=3, expressions_from=source)
         gallery = Gallery(Subject(generator(), tiny_dataset(tiny), judge), config)
-        asked = torch.cat([gallery.views(5).latents.z_exp, gallery.expression_grid[0].latents.z_exp[1:3]])
-        assert (asked[:, None] == gallery.table.exp[None]).all(dim=-1).any(dim=1).tolist() == [expected] * 7
+        requested = torch.cat([gallery.views(5).latents.z_exp, gallery.expression_grid[0].latents.z_exp[1:3]])
+        assert (requested[:, None] == gallery.table.exp[None]).all(dim=-1).any(dim=1).tolist() == [
+            expected
+        ] * 7
 
 
 @pytest.mark.parametrize("name", ["expression", "identity", "smoothness", "deformation", "view_consistency"])
@@ -140,12 +142,12 @@ def test_in_every_grid_the_same_people_change_in_one_code_only() -> None:
             distances = [len(person.unique(dim=0)) for person in entry]
             assert distances == ([3, 3] if moves else [1, 1]), (changed, name)
     assert not first[1].any() and not first[3].any() and not torch.equal(first[0][0], first[0][1])
-    assert torch.equal(grids["z_exp"][1][0], grids["z_exp"][1][1])     # everybody has the same expressions
+    assert torch.equal(grids["z_exp"][1][0], grids["z_exp"][1][1])  # everybody has the same expressions
     assert torch.equal(grids["z_noise"][2][0, 1:], grids["z_noise"][2][1, 1:])
     assert grids["pose"][3][1].tolist() == [[0.0, pytest.approx(yaw)] for yaw in yaws]
     shown = grids["ramp"][1]
     torch.testing.assert_close(shown[:, 1], shown[:, 2] / 2)
-    torch.testing.assert_close(shown[0, 2], grids["z_exp"][1][0, 1])   # the first drawn expression
+    torch.testing.assert_close(shown[0, 2], grids["z_exp"][1][0, 1])  # the first drawn expression
     assert not torch.equal(shown[0, 2], shown[1, 2])
 
 
@@ -153,14 +155,16 @@ def test_in_every_grid_the_same_people_change_in_one_code_only() -> None:
 def test_a_judge_sees_the_same_in_any_batch(judge: Judge, tiny: Path) -> None:
     dataset = tiny_dataset(tiny)
     items = torch.arange(COUNT)
-    seen = [judged(judge.network, real_batches(dataset, items, 20, n, torch.device("cpu"))) for n in (1, 3, COUNT)]
+    seen = [
+        judged(judge.network, real_batches(dataset, items, 20, n, torch.device("cpu"))) for n in (1, 3, COUNT)
+    ]
     for other in seen[1:]:
         torch.testing.assert_close(other.features, seen[0].features, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(other.face.rows(), seen[0].face.rows(), atol=1e-5, rtol=1e-4)
     assert (seen[0].features[0] - seen[0].features[1]).abs().max() > 1e-3
 
 
-def test_real_pictures_come_as_they_are_at_their_own_size(tiny: Path) -> None:
+def test_real_images_come_as_they_are_at_their_own_size(tiny: Path) -> None:
     dataset = tiny_dataset(tiny)
     (rgb,) = real_batches(dataset, torch.tensor([3, 1]), dataset.config.size, 2, torch.device("cpu"))
     torch.testing.assert_close((255 * rgb[1]).round().byte().permute(1, 2, 0), dataset[1].image)
@@ -194,10 +198,14 @@ def test_every_metric_is_the_same_alone_and_in_another_batch(judge: Judge, tiny:
     assert tuple(together) == OFFLINE
     samples = dataclasses.replace(SAMPLES, batch=3)
     for name in OFFLINE:
-        alone = evaluate(made, judge, head, dataset, dataclasses.replace(CONFIG, metrics=(name,), samples=samples))
+        alone = evaluate(
+            made, judge, head, dataset, dataclasses.replace(CONFIG, metrics=(name,), samples=samples)
+        )
         assert list(alone) == [name]
         assert numbers(alone[name]) == pytest.approx(numbers(together[name]), rel=1e-5, abs=1e-5)
-        assert all(math.isfinite(value) for value in together[name].values() if isinstance(value, float)), name
+        assert all(math.isfinite(value) for value in together[name].values() if isinstance(value, float)), (
+            name
+        )
     assert together["frechet"]["floor_count"] == COUNT // 2 and together["expression"]["count"] == 5
     assert together["frechet"] != together["embedding_frechet"]
 
@@ -232,10 +240,10 @@ def test_faces_can_be_those_of_another_models_priors(judge: Judge, tiny: Path) -
     assert not all(map(torch.equal, borrowed, seen(Subject(own, dataset, judge))))
 
 
-def test_real_pictures_in_place_of_generated_ones_have_no_distance(
+def test_real_images_in_place_of_generated_ones_have_no_distance(
     tiny: Path, judge: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The whole path of the features: the same pictures twice."""
+    """The whole path of the features: the same images twice."""
     config = dataclasses.replace(CONFIG, samples=dataclasses.replace(SAMPLES, count=COUNT, size=SIZE))
     evaluation = Evaluation(Subject(generator(), tiny_dataset(tiny), judge), config)
     real = [(255 * rgb).round().byte() for rgb in evaluation.gallery.real(COUNT)]
@@ -264,13 +272,16 @@ def test_unknown_metrics_and_empty_sets_are_refused(judge: Judge, tiny: Path) ->
         EvaluationConfig(metrics=("fid",))
     one = dataclasses.replace(CONFIG, metrics=("frechet",), samples=dataclasses.replace(SAMPLES, count=1))
     head = load_head_geometry(tiny / "face_model.npz")
-    assert_one_line(lambda: evaluate(generator(), judge, head, tiny_dataset(tiny), one), "frechet:", "1 generated")
+    assert_one_line(
+        lambda: evaluate(generator(), judge, head, tiny_dataset(tiny), one), "frechet:", "1 generated"
+    )
 
 
-def test_a_picture_is_the_front_doors() -> None:
+def test_an_image_is_the_front_doors() -> None:
     made = generator()
     view = draw_samples(made, POSES, SAMPLES)[:1]
     pitch, yaw = view.pose[0].tolist()
     assert torch.equal(
-        render_alone(made, view, 10, 0.5), Face(made.condition(view.latents, 0.5), view.latents).render(yaw, pitch, 10)
+        render_alone(made, view, 10, 0.5),
+        Face(made.condition(view.latents, 0.5), view.latents).render(yaw, pitch, 10),
     )

@@ -9,7 +9,7 @@ import torch
 
 from anifacegan.evaluation.expression_control import SIZE, expression_items
 from anifacegan.evaluation.judge import Judge
-from anifacegan.evaluation.targets import asked_angle, interocular
+from anifacegan.evaluation.targets import interocular, target_angle
 from anifacegan.face_model.regressed import Reconstruction, pose_of
 from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.models.coefficient_vae import Latents
@@ -29,29 +29,29 @@ def normal(*shape: int, seed: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def asked() -> Views:
-    codes = Latents(*(normal(COUNT, size, seed=k) for k, size in enumerate((80, 64, 80))))
-    return Views(codes, 0.3 * normal(COUNT, 2, seed=3))
+def requested() -> Views:
+    latents = Latents(*(normal(COUNT, size, seed=k) for k, size in enumerate((80, 64, 80))))
+    return Views(latents, 0.3 * normal(COUNT, 2, seed=3))
 
 
 def exact(views: Views) -> Reconstruction:
-    """What a perfect judge finds in perfect pictures."""
+    """What a perfect judge finds in perfect images."""
     zeros = torch.zeros(COUNT, 257)
     zeros[:, :80], zeros[:, 80:144], zeros[:, 224:227] = (
         views.latents.z_id,
         views.latents.z_exp,
-        asked_angle(views.pose),
+        target_angle(views.pose),
     )
     return Reconstruction.from_rows(zeros)
 
 
 def test_angles_of_the_camera_are_the_judges() -> None:
-    views = asked()
-    torch.testing.assert_close(pose_of(asked_angle(views.pose)), views.pose, atol=1e-5, rtol=0)
+    views = requested()
+    torch.testing.assert_close(pose_of(target_angle(views.pose)), views.pose, atol=1e-5, rtol=0)
 
 
 def test_what_was_asked_for_has_no_error(judge: Judge) -> None:
-    report = expression_items(asked(), exact(asked()), judge).report()
+    report = expression_items(requested(), exact(requested()), judge).report()
     assert report.correlation == pytest.approx(1, abs=1e-6) == report.correlation_all
     assert report.yaw_correlation == pytest.approx(1, abs=1e-6)
     assert max(report.aed, report.aed_rms, report.apd_deg, report.apd_rms_deg, report.landmarks_mm) == 0
@@ -60,27 +60,27 @@ def test_what_was_asked_for_has_no_error(judge: Judge) -> None:
 
 def test_a_constant_error_is_the_aed_and_leaves_the_correlation(judge: Judge) -> None:
     shift = torch.tensor([0.3, -0.1]).repeat(32)
-    found = dataclasses.replace(exact(asked()), exp=asked().latents.z_exp + shift)
-    report = expression_items(asked(), found, judge).report()
+    found = dataclasses.replace(exact(requested()), exp=requested().latents.z_exp + shift)
+    report = expression_items(requested(), found, judge).report()
     assert report.aed == pytest.approx(0.2, rel=1e-5)
     assert report.aed_rms == pytest.approx(math.sqrt((0.09 + 0.01) / 2), rel=1e-5)
     assert report.correlation == pytest.approx(1, abs=1e-6)
 
 
 def test_wrong_coefficients_lose_their_own_correlation(judge: Judge) -> None:
-    exp = asked().latents.z_exp.clone()
+    exp = requested().latents.z_exp.clone()
     exp[:, 3] *= -1
-    exp[:, 40:] = 7.0                                                  # says nothing: 0
-    report = expression_items(asked(), dataclasses.replace(exact(asked()), exp=exp), judge).report()
+    exp[:, 40:] = 7.0  # says nothing: 0
+    report = expression_items(requested(), dataclasses.replace(exact(requested()), exp=exp), judge).report()
     assert report.correlations[3] == pytest.approx(-1) == report.correlation_lowest
     assert report.correlation == pytest.approx(0.8) and report.correlation_all == pytest.approx(38 / 64)
 
 
 def test_turned_heads_are_the_apd_in_degrees(judge: Judge) -> None:
     turn = torch.deg2rad(torch.tensor([1.0, -2.0, 6.0]))
-    exact_found = exact(asked())
+    exact_found = exact(requested())
     found = dataclasses.replace(exact_found, angle=exact_found.angle + turn)
-    report = expression_items(asked(), found, judge).report()
+    report = expression_items(requested(), found, judge).report()
     assert (report.pitch_deg, report.yaw_deg, report.roll_deg) == pytest.approx((1, 2, 6), rel=1e-4)
     assert report.apd_deg == pytest.approx(3, rel=1e-4)
     assert report.apd_rms_deg == pytest.approx(math.sqrt(41 / 3), rel=1e-4)
@@ -89,7 +89,7 @@ def test_turned_heads_are_the_apd_in_degrees(judge: Judge) -> None:
 
 def test_landmarks_are_those_of_the_face_model_in_the_generators_camera(judge: Judge) -> None:
     """A judge who always says neutral is wrong by the expression's own motion, seen by the camera."""
-    views = asked()
+    views = requested()
     found = dataclasses.replace(exact(views), exp=torch.zeros(COUNT, 64))
     report = expression_items(views, found, judge).report()
     model = tiny_model()
@@ -103,7 +103,7 @@ def test_landmarks_are_those_of_the_face_model_in_the_generators_camera(judge: J
     assert report.landmarks_px == pytest.approx(float(px.mean()), rel=1e-3)
     assert report.landmarks_mm == pytest.approx(1000 * float(apart.mean()), rel=1e-4)
     assert report.landmarks_mm_interocular == pytest.approx(float((apart / eyes).mean()), rel=1e-4)
-    scale = (SIZE - 1) / 2 / math.tan(math.radians(6))                 # pixels per world unit at distance 1
+    scale = (SIZE - 1) / 2 / math.tan(math.radians(6))  # pixels per world unit at distance 1
     assert report.landmarks_px_interocular == pytest.approx(float((px / eyes).mean()) / scale, rel=1e-3)
 
 

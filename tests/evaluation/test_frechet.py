@@ -61,9 +61,9 @@ def test_large_samples_of_known_gaussians_are_as_far_apart_as_these() -> None:
     assert frechet_distance(*map(gaussian, rows)) == pytest.approx(exact, rel=0.03)
 
 
-def test_blurred_pictures_are_farther_than_other_pictures() -> None:
-    pictures = rng().normal(size=(400, 6, 6))
-    half, other = pictures[:200].reshape(200, -1), pictures[200:]
+def test_blurred_images_are_farther_than_other_images() -> None:
+    images = rng().normal(size=(400, 6, 6))
+    half, other = images[:200].reshape(200, -1), images[200:]
     blurred = gaussian_filter(other, (0, 0.7, 0.7)).reshape(200, -1)
     to_other = frechet_distance(gaussian(half), gaussian(other.reshape(200, -1)))
     assert frechet_distance(gaussian(half), gaussian(blurred)) > 2 * to_other
@@ -87,11 +87,13 @@ def test_a_weight_is_how_often_a_row_comes() -> None:
 
 
 def test_a_report_names_the_network_of_its_features() -> None:
-    report = FrechetItems(rng(1).normal(size=(9, 2)), rng().normal(size=(20, 2)), "net (sha256 12ab)", 2, 0).report()
+    report = FrechetItems(
+        rng(1).normal(size=(9, 2)), rng().normal(size=(20, 2)), "net (sha256 12ab)", 2, 0
+    ).report()
     assert report.features == "net (sha256 12ab)"
 
 
-def test_report_compares_with_as_many_real_pictures_and_halves_all_of_them_for_the_floor() -> None:
+def test_report_compares_with_as_many_real_images_and_halves_all_of_them_for_the_floor() -> None:
     real, generated = rng(0).normal(size=(120, 4)), rng(2).normal(size=(60, 4))
     plenty = FrechetItems(generated, real, "some network", 5, 0).report()
     assert plenty.distance == frechet_distance(gaussian(generated), gaussian(real[:60]))
@@ -101,4 +103,4 @@ def test_report_compares_with_as_many_real_pictures_and_halves_all_of_them_for_t
     few = FrechetItems(generated, real[:61], "some network", 5, 0).report()
     assert few.floor == frechet_distance(gaussian(real[:30]), gaussian(real[30:60]))
     assert (few.count, few.real_count, few.floor_count) == (60, 60, 30)
-    assert plenty.deviation == few.deviation > 0                       # the same draws of the same sets
+    assert plenty.deviation == few.deviation > 0  # the same draws of the same sets

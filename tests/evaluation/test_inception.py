@@ -1,4 +1,4 @@
-"""FID, KID and IS: torch-fidelity's own, on pictures in memory; and clear words where it cannot be had."""
+"""FID, KID and IS: torch-fidelity's own, on images in memory; and clear words where it cannot be had."""
 
 import importlib.util
 from pathlib import Path
@@ -21,8 +21,10 @@ CPU = torch.device("cpu")
 NEEDS_EXTRA = "needs the pins of requirements-dev.txt for the extra 'eval'"
 
 
-def pictures(count: int, seed: int) -> torch.Tensor:
-    return torch.randint(0, 256, (count, 3, 16, 16), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+def images(count: int, seed: int) -> torch.Tensor:
+    return torch.randint(
+        0, 256, (count, 3, 16, 16), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8
+    )
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     FeatureExtractorInceptionV3.load_state_dict = lambda self, state: None
     torch.save({}, path)
     torch.manual_seed(0)
-    built = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path))
+    built = FeatureExtractorInceptionV3(
+        "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
+    )
     FeatureExtractorInceptionV3.load_state_dict = original
     torch.save(built.state_dict(), path)
     return path
@@ -46,7 +50,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def features(weights: Path, of: torch.Tensor) -> np.ndarray:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(weights))
+    network = FeatureExtractorInceptionV3(
+        "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(weights)
+    )
     with torch.no_grad():
         return network(of)[0].numpy()
 
@@ -54,7 +60,7 @@ def features(weights: Path, of: torch.Tensor) -> np.ndarray:
 @pytest.mark.slow
 def test_fid_is_the_frechet_distance_of_inceptions_features_and_kid_its_kernel(weights: Path) -> None:
     """FID by our Gaussians; KID with subsets of everything, which is the whole sum, by its formula."""
-    a, b = pictures(12, 0), pictures(12, 1) // 2
+    a, b = images(12, 0), images(12, 1) // 2
     found = inception_report(a, b, weights, 4, CPU)
     rows_a, rows_b = features(weights, a), features(weights, b)
     assert found.fid == pytest.approx(frechet_distance(gaussian(rows_a), gaussian(rows_b)), rel=2e-2)
@@ -66,10 +72,10 @@ def test_fid_is_the_frechet_distance_of_inceptions_features_and_kid_its_kernel(w
 
 
 @pytest.mark.slow
-def test_the_same_pictures_have_no_distance(weights: Path) -> None:
-    a = pictures(12, 0)
+def test_the_same_images_have_no_distance(weights: Path) -> None:
+    a = images(12, 0)
     found = inception_report(a, a, weights, 12, CPU)
-    other = inception_report(a, pictures(12, 1), weights, 12, CPU)
+    other = inception_report(a, images(12, 1), weights, 12, CPU)
     assert abs(found.fid) < 0.05 * other.fid
 
 
@@ -97,15 +103,21 @@ def test_missing_packages_and_files_are_named(tmp_path: Path, monkeypatch: pytes
         ({"a": torch.zeros(1)}, "not the weights of torch-fidelity's Inception network (no 'Conv2d_1a"),
     ],
 )
-def test_files_of_something_else_are_refused_without_the_package(content: object, said: str, tmp_path: Path) -> None:
+def test_files_of_something_else_are_refused_without_the_package(
+    content: object, said: str, tmp_path: Path
+) -> None:
     torch.save(content, tmp_path / "other.pth")
     assert_one_line(lambda: check_weights(tmp_path / "other.pth"), "other.pth: " + said)
 
 
-def test_too_few_pictures_and_other_weights_are_refused(tmp_path: Path) -> None:
+def test_too_few_images_and_other_weights_are_refused(tmp_path: Path) -> None:
     """Weights of the same names and other shapes, say."""
     pytest.importorskip("torch_fidelity", reason=NEEDS_EXTRA)
     torch.save({name: torch.zeros(1) for name in SOME_TENSORS}, tmp_path / "other.pth")
-    few, enough = pictures(3, 0), pictures(10, 0)
-    assert_one_line(lambda: inception_report(few, enough, tmp_path / "other.pth", 4, CPU), "3 generated", "expected 10")
-    assert_one_line(lambda: inception_report(enough, enough, tmp_path / "other.pth", 4, CPU), "other.pth: not the")
+    few, enough = images(3, 0), images(10, 0)
+    assert_one_line(
+        lambda: inception_report(few, enough, tmp_path / "other.pth", 4, CPU), "3 generated", "expected 10"
+    )
+    assert_one_line(
+        lambda: inception_report(enough, enough, tmp_path / "other.pth", 4, CPU), "other.pth: not the"
+    )

@@ -11,7 +11,7 @@ def test_distances_of_points_on_a_line() -> None:
     vectors = torch.tensor([[[-0.5], [0.5]], [[9.5], [10.5]]])
     spread = identity_items(vectors).report()
     assert spread.within == pytest.approx(1) and spread.between == pytest.approx(10)
-    assert spread.ratio == pytest.approx(0.1) and (spread.people, spread.pictures_each) == (2, 2)
+    assert spread.ratio == pytest.approx(0.1) and (spread.people, spread.images_each) == (2, 2)
 
 
 def test_a_person_who_never_changes_has_ratio_zero() -> None:
@@ -20,7 +20,7 @@ def test_a_person_who_never_changes_has_ratio_zero() -> None:
     assert spread.within == 0 == spread.ratio and spread.between > 1
 
 
-def test_pictures_that_do_not_tell_people_apart_have_ratio_one() -> None:
+def test_images_that_do_not_tell_people_apart_have_ratio_one() -> None:
     spread = identity_items(torch.randn(40, 6, 32, generator=torch.Generator().manual_seed(1))).report()
     assert spread.ratio == pytest.approx(1, abs=0.01)
 
@@ -38,12 +38,12 @@ def test_distances_are_those_of_a_slow_loop() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 5), (3, 1, 5)])
-def test_one_person_or_one_picture_says_nothing(shape: tuple[int, int, int]) -> None:
+def test_one_person_or_one_image_says_nothing(shape: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="at least 2 and 2"):
         identity_items(torch.zeros(shape))
 
 
-def test_a_picture_that_two_grids_share_is_one_picture() -> None:
+def test_an_image_that_two_grids_share_is_one_image() -> None:
     """The neutral frontal face is among the yaws and the first of the expressions; counted twice it would be a pair
     without any distance."""
     rng = torch.Generator().manual_seed(0)

@@ -18,16 +18,14 @@ def ball(yaw: float, shift: float = 0.0, tint: float = 0.0) -> DepthView:
     """A ball about the origin, coloured by position; ``shift`` is added to the depth, ``tint`` to the colours."""
     pose = numbers(0.1, yaw)[None]
     rays = image_rays(*pose.unbind(-1), SIZE)
-    along = -(rays.origins * rays.directions).sum(-1)[0]               # (R,) distance of the foot of the centre
+    along = -(rays.origins * rays.directions).sum(-1)[0]  # (R,) distance of the foot of the centre
     square = RADIUS**2 - (rays.origins[0].square().sum(-1) - along**2)
     hit = square > 0
     depth = torch.where(hit, along - square.clamp(min=0).sqrt(), 1.1)
     x = rays.at(depth[None, :, None])[0, :, 0]
     rgb = torch.where(hit[:, None], 0.5 + 3 * x + tint, torch.ones_like(x))
     image = rgb.T.reshape(3, SIZE, SIZE)
-    return DepthView(
-        image, hit.to(image).reshape(1, SIZE, SIZE), depth.reshape(1, SIZE, SIZE) + shift, pose
-    )
+    return DepthView(image, hit.to(image).reshape(1, SIZE, SIZE), depth.reshape(1, SIZE, SIZE) + shift, pose)
 
 
 def psnr(source: DepthView, target: DepthView) -> float:
@@ -38,7 +36,7 @@ def test_a_ball_is_the_same_ball_in_every_view() -> None:
     """But for the bilinear reading of its colours and depths, which are smooth."""
     report = view_consistency([(ball(0.0), ball(0.3)), (ball(0.0), ball(-0.3))], [])
     assert report.psnr_db > 55 and report.pairs == 2 and math.isnan(report.depth_mm)
-    assert 0.75 < report.visible_share < 0.97                          # a side of the ball is seen in one view only
+    assert 0.75 < report.visible_share < 0.97  # a side of the ball is seen in one view only
 
 
 def test_a_view_warped_into_itself_is_itself() -> None:
@@ -74,4 +72,6 @@ def test_depth_is_compared_with_the_mesh_on_the_face_only() -> None:
     mesh = mesh_of(view, face.double() / face.sum())
     assert depth_errors(view, mesh).abs().max() < 1e-9 and len(depth_errors(view, mesh)) == face.sum()
     behind = view_consistency([], [(ball(0.2, shift=0.002), mesh), (ball(0.2, shift=-0.001), mesh)])
-    assert behind.depth_mm == pytest.approx(1.5, rel=1e-5) and behind.depth_bias_mm == pytest.approx(0.5, rel=1e-5)
+    assert behind.depth_mm == pytest.approx(1.5, rel=1e-5) and behind.depth_bias_mm == pytest.approx(
+        0.5, rel=1e-5
+    )

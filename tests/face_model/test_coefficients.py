@@ -58,7 +58,9 @@ def assert_same(a: FaceCoefficients, b: FaceCoefficients) -> None:
             assert one == other, field.name
 
 
-@pytest.mark.parametrize("face", [random_face(), complete_face()], ids=["plain", "with pose, noise and face model"])
+@pytest.mark.parametrize(
+    "face", [random_face(), complete_face()], ids=["plain", "with pose, noise and face model"]
+)
 def test_what_is_written_comes_back(face: FaceCoefficients, tmp_path: Path) -> None:
     write_coefficients(tmp_path / "face.mat", face)
     assert_same(read_coefficients(tmp_path / "face.mat"), face)
@@ -86,7 +88,9 @@ def test_the_same_face_is_the_same_bytes_at_any_time(tmp_path: Path, monkeypatch
 
 
 def test_other_number_types_and_keys_do_no_harm(tmp_path: Path) -> None:
-    path = save_raw(tmp_path / "face.mat", exp=np.arange(64, dtype=np.int64), id=np.ones((80, 1)), note="by hand")
+    path = save_raw(
+        tmp_path / "face.mat", exp=np.arange(64, dtype=np.int64), id=np.ones((80, 1)), note="by hand"
+    )
     face = read_coefficients(path)
     np.testing.assert_array_equal(face.exp, np.arange(64, dtype=np.float32))
     np.testing.assert_array_equal(face.id, np.ones(80, np.float32))
@@ -209,4 +213,6 @@ def test_no_strengths_are_neutral() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    assert_one_line(lambda: random_basis().from_strengths({"smirk": 1.0}), "'smirk'", "eyeBlink, jawOpen, mouthSmile")
+    assert_one_line(
+        lambda: random_basis().from_strengths({"smirk": 1.0}), "'smirk'", "eyeBlink, jawOpen, mouthSmile"
+    )

@@ -23,7 +23,18 @@ def test_names_and_strengths_are_read(text: str, expected: dict[str, float]) -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "smile=", "smile=much", "smile=nan", "smile=inf", "=0.5", "smile=1,", "smile=1,smile=0", "smile=0.5=1"]
+    "text",
+    [
+        "",
+        "smile=",
+        "smile=much",
+        "smile=nan",
+        "smile=inf",
+        "=0.5",
+        "smile=1,",
+        "smile=1,smile=0",
+        "smile=0.5=1",
+    ],
 )
 def test_what_cannot_be_read_is_one_line_with_the_text(text: str) -> None:
     with pytest.raises(InputError) as error:

@@ -348,14 +348,18 @@ def read_all(path: Path) -> None:
     load_head_parts(path)
 
 
-def test_every_array_of_a_file_is_one_that_is_checked(tiny_arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
+def test_every_array_of_a_file_is_one_that_is_checked(
+    tiny_arrays: dict[str, np.ndarray], tmp_path: Path
+) -> None:
     """Each is refused in one line as complex numbers, with another axis, and, of floats, with a NaN."""
     path = tmp_path / "face_model.npz"
     for name in tiny_arrays.keys() - {"version"}:
         whole = tiny_arrays[name]
         for changed in changes_of(whole):
             np.savez(path, **tiny_arrays | {name: changed})
-            with pytest.raises(InputError, match=rf"face_model\.npz: key '{name}' .*build it again") as caught:
+            with pytest.raises(
+                InputError, match=rf"face_model\.npz: key '{name}' .*build it again"
+            ) as caught:
                 read_all(path)
             assert "\n" not in str(caught.value)
 
@@ -383,7 +387,9 @@ def test_an_index_or_a_value_out_of_range_is_refused(
     damaged = tiny_arrays[name].copy()
     damaged.flat[0] = value
     np.savez(tmp_path / "face_model.npz", **tiny_arrays | {name: damaged})
-    with pytest.raises(InputError, match=rf"face_model\.npz: key '{name}' (holds|has values that are not finite)"):
+    with pytest.raises(
+        InputError, match=rf"face_model\.npz: key '{name}' (holds|has values that are not finite)"
+    ):
         read_all(tmp_path / "face_model.npz")
 
 
@@ -392,7 +398,10 @@ def test_arrays_of_other_vertices_or_floating_triangles_are_refused(
 ) -> None:
     path = tmp_path / "face_model.npz"
     for name in ("id_basis", "tex_mean", "gloss", "uv", "hair_dir", "bank_tex", "au_bank"):
-        np.savez(path, **tiny_arrays | {name: tiny_arrays[name][:-3, ...] if name != "au_bank" else np.zeros((5, 2))})
+        np.savez(
+            path,
+            **tiny_arrays | {name: tiny_arrays[name][:-3, ...] if name != "au_bank" else np.zeros((5, 2))},
+        )
         with pytest.raises(InputError, match=rf"key '{name}' is .*, expected floats of shape \("):
             read_all(path)
     np.savez(path, **tiny_arrays | {"tri": tiny_arrays["tri"].astype(np.float32)})
@@ -475,7 +484,7 @@ def test_the_open_models_first_expression_coefficients_are_actions(face_model: M
     basis = load_head_parts().expression_basis()
     for number, action in enumerate(ACTIONS.values()):
         z_exp = basis.from_strengths(action)
-        assert z_exp[number] > 1.5                                     # far from the mean, and the sign of the strength
+        assert z_exp[number] > 1.5  # far from the mean, and the sign of the strength
         assert np.abs(np.delete(z_exp, number)).max() < 1e-3 * z_exp[number]
 
 

@@ -1,4 +1,4 @@
-"""The generated surface against the mesh: where the mesh is on a picture's rays, and what a wrong surface costs."""
+"""The generated surface against the mesh: where the mesh is on an image's rays, and what a wrong surface costs."""
 
 import dataclasses
 
@@ -47,31 +47,33 @@ def drawn_map(surfaces: FaceSurfaces, shown: Views) -> SurfaceMap:
 
 
 def vertices(head: HeadGeometry, shown: Views) -> Tensor:
-    """World units, from the function that the synthetic pictures are drawn with."""
-    codes = zip(shown.latents.z_id.float().numpy(), shown.latents.z_exp.float().numpy(), strict=True)
-    shape = np.stack([bare_head(head, *pair) for pair in codes])
+    """World units, from the function that the synthetic images are drawn with."""
+    latents = zip(shown.latents.z_id.float().numpy(), shown.latents.z_exp.float().numpy(), strict=True)
+    shape = np.stack([bare_head(head, *pair) for pair in latents])
     return WORLD_PER_MODEL_UNIT * torch.from_numpy(shape).double() + numbers(*OFFSET)
 
 
 def seen_of(rays: Rays, shape: Tensor, head: HeadGeometry) -> RayColours:
-    """A perfect picture of a mesh."""
+    """A perfect image of a mesh."""
     t, _ = trace(rays, shape, torch.from_numpy(head.triangles))
     return solid(rays, torch.from_numpy(t))
 
 
 def error(seen: RayColours, mesh: SurfaceMap) -> float:
-    """Mean over pictures."""
+    """Mean over images."""
     return surface_error(seen.surface_point(), seen.foreground, mesh.x_mesh, mesh.share).item() / BATCH
 
 
 # ------------------------------------------------------------------------------------------------------------ the maps
-def test_the_map_is_where_rays_meet_the_mesh_of_the_synthetic_pictures(
+def test_the_map_is_where_rays_meet_the_mesh_of_the_synthetic_images(
     head: HeadGeometry, backend: tuple[str, str]
 ) -> None:
     name, device = backend
     shown = views()
     drawn = FaceSurfaces(head, FOV, name).double().to(device)
-    latents = Latents(shown.latents.z_id.to(device), shown.latents.z_exp.to(device), shown.latents.z_noise.to(device))
+    latents = Latents(
+        shown.latents.z_id.to(device), shown.latents.z_exp.to(device), shown.latents.z_noise.to(device)
+    )
     mesh = drawn_map(drawn, Views(latents, shown.pose.to(device)))
     rays = shown.rays(SIZE, FOV)
     t, triangle = trace(rays, vertices(head, shown), torch.from_numpy(head.triangles))
@@ -79,7 +81,7 @@ def test_the_map_is_where_rays_meet_the_mesh_of_the_synthetic_pictures(
     x = rays.at(torch.from_numpy(np.where(face, t, 0))[..., None])[:, :, 0]
     share = mesh.share.cpu()
     agrees = (share > 0).numpy() == face
-    assert face.mean() > 0.15 and agrees.mean() > 0.99                 # rays that meet an edge may go either way
+    assert face.mean() > 0.15 and agrees.mean() > 0.99  # rays that meet an edge may go either way
     both = torch.from_numpy(face & agrees)
     distance = (mesh.x_mesh.cpu() - x)[both].norm(dim=-1)
     assert distance.max() < 1e-3 and distance.median() < 1e-7
@@ -97,15 +99,15 @@ def test_shares_are_the_weights_of_a_mean_over_the_face(surfaces: FaceSurfaces) 
 def test_the_face_is_skin_without_hair_and_eyeballs(head: HeadGeometry) -> None:
     face = head.face
     points = head.mean.reshape(-1, 3)
-    assert not face[points[:, 2] < -0.1].any()                         # tiny_parts: the front is the face
-    assert not face[points[:, 1] > 0.7].any()                          # and the top is hair
+    assert not face[points[:, 2] < -0.1].any()  # tiny_parts: the front is the face
+    assert not face[points[:, 1] > 0.7].any()  # and the top is hair
     assert face[np.isin(head.parts.part, (1, 2))].all()
     bald = dataclasses.replace(head, hair_thickness=np.zeros_like(head.hair_thickness))
     assert bald.face[(points[:, 1] > 0.7) & (points[:, 2] > 0.01)].all()
 
 
 # ----------------------------------------------------------------------------------------------------------- the error
-def test_a_perfect_picture_of_the_mesh_has_no_error(surfaces: FaceSurfaces, head: HeadGeometry) -> None:
+def test_a_perfect_image_of_the_mesh_has_no_error(surfaces: FaceSurfaces, head: HeadGeometry) -> None:
     shown = views()
     seen = seen_of(shown.rays(SIZE, FOV), vertices(head, shown), head)
     assert error(seen, drawn_map(surfaces, shown)) < 1e-6
@@ -120,8 +122,10 @@ def test_a_shifted_head_costs_what_the_shift_predicts(
     rays, mesh, where = shown.rays(SIZE, FOV), drawn_map(surfaces, shown), vertices(head, shown)
     seen = seen_of(rays, where + numbers(*shift), head)
     _, triangle = trace(rays, where, torch.from_numpy(head.triangles))
-    a, b, c = (where[torch.arange(BATCH)[:, None], torch.from_numpy(head.triangles[triangle][..., k]).long()]
-               for k in range(3))
+    a, b, c = (
+        where[torch.arange(BATCH)[:, None], torch.from_numpy(head.triangles[triangle][..., k]).long()]
+        for k in range(3)
+    )
     normal = torch.linalg.cross(b - a, c - a)
     step = (normal * numbers(*shift)).sum(-1) / (normal * rays.directions).sum(-1)
     expected = (mesh.share * step.abs() * rays.directions.abs().sum(-1)).sum() / BATCH
@@ -141,7 +145,7 @@ def test_an_angle_of_the_wrong_sign_costs_millimetres(
     assert error(seen_of(shown.rays(SIZE, FOV), where, head), drawn_map(surfaces, mistaken)) > 1e-3
 
 
-def test_an_upside_down_picture_costs_millimetres(surfaces: FaceSurfaces, head: HeadGeometry) -> None:
+def test_an_upside_down_image_costs_millimetres(surfaces: FaceSurfaces, head: HeadGeometry) -> None:
     shown = views()
     rays = shown.rays(SIZE, FOV)
     rows = torch.arange(SIZE**2).reshape(SIZE, SIZE).flip(0).flatten()
@@ -150,7 +154,7 @@ def test_an_upside_down_picture_costs_millimetres(surfaces: FaceSurfaces, head: 
 
 
 def test_other_codes_cost_more_than_their_own(surfaces: FaceSurfaces, head: HeadGeometry) -> None:
-    """Identity and expression both count, each of every picture."""
+    """Identity and expression both count, each of every image."""
     shown = views()
     seen = seen_of(shown.rays(SIZE, FOV), vertices(head, shown), head)
     for name in ("z_id", "z_exp"):

@@ -25,14 +25,16 @@ def test_a_single_frame_shows_the_last_value(values: list[float]) -> None:
 
 @pytest.mark.parametrize("frames", range(5, 40))
 def test_every_value_is_reached_exactly_and_in_order(frames: int) -> None:
-    values = np.array([1.0, -1.0, 1.0, -1.0, 1.0]) * np.sqrt([2, 3, 5, 7, 11])  # no value lies on a way by chance
+    values = np.array([1.0, -1.0, 1.0, -1.0, 1.0]) * np.sqrt(
+        [2, 3, 5, 7, 11]
+    )  # no value lies on a way by chance
     path = through(values, frames)
     assert len(path) == frames
     places = [int(np.flatnonzero(path == value).item()) for value in values]
     assert places == sorted(places)
     assert (places[0], places[-1]) == (0, frames - 1)
     gaps = np.diff(places)
-    assert gaps.max() - gaps.min() <= 1                                # even, as far as whole frames allow
+    assert gaps.max() - gaps.min() <= 1  # even, as far as whole frames allow
 
 
 def test_between_two_values_the_path_is_straight() -> None:
@@ -96,7 +98,9 @@ def one_frame(pitch: float, yaw: float) -> Trajectory:
     return Trajectory(*rows, z_exp=np.zeros((1, 64), np.float32), strength=np.ones(1), labels=("neutral",))
 
 
-@pytest.mark.parametrize(("pitch", "yaw"), [(0.0, 90.0), (1.5, 0.0), (1.2, 1.2), (0.0, math.pi), (math.nan, 0.0)])
+@pytest.mark.parametrize(
+    ("pitch", "yaw"), [(0.0, 90.0), (1.5, 0.0), (1.2, 1.2), (0.0, math.pi), (math.nan, 0.0)]
+)
 def test_a_view_from_behind_the_background_is_refused(pitch: float, yaw: float) -> None:
     with pytest.raises(InputError, match="frame 0: yaw .* farther from frontal"):
         one_frame(pitch, yaw)

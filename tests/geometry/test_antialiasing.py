@@ -20,10 +20,14 @@ QUAD = torch.tensor([[0, 1, 2], [0, 2, 3]])
 def smooth_coverage(vertices: Tensor, triangles: Tensor, camera: Camera, backend: str) -> Tensor:
     """How much of each pixel (B, H, W) the mesh covers, by anti-aliasing its mask."""
     seen = rasterize(vertices, triangles, camera, backend)
-    return antialias(seen.mask[..., None].to(vertices.dtype), vertices, triangles, camera, seen, backend)[..., 0]
+    return antialias(seen.mask[..., None].to(vertices.dtype), vertices, triangles, camera, seen, backend)[
+        ..., 0
+    ]
 
 
-def counted_coverage(vertices: Tensor, triangles: Tensor, camera: Camera, backend: str, factor: int) -> Tensor:
+def counted_coverage(
+    vertices: Tensor, triangles: Tensor, camera: Camera, backend: str, factor: int
+) -> Tensor:
     """The slow reference: the share of factor x factor samples in each pixel (B, H, W) that the mesh covers."""
     mask = rasterize(vertices, triangles, supersampled(camera, factor), backend).mask.double()
     return mask.unflatten(1, (-1, factor)).unflatten(3, (-1, factor)).mean(dim=(2, 4))
@@ -62,7 +66,7 @@ def test_a_straight_edge_gives_each_pixel_its_covered_share(
     backend: tuple[str, str], share: float, upright: bool
 ) -> None:
     name, device = backend
-    size, first, last = 12, 2.3, 6.5 + share                           # covers 0.2 of pixel 2, share of pixel 7
+    size, first, last = 12, 2.3, 6.5 + share  # covers 0.2 of pixel 2, share of pixel 7
     reach = (first, -9.0, last, size + 9.0) if upright else (-9.0, first, size + 9.0, last)
     corners = rectangle(*reach, depth=2.0, size=size)[None].to(device)
     got = smooth_coverage(corners, QUAD.to(device), plain_camera(size, device=device), name)[0].cpu()
@@ -81,12 +85,12 @@ def test_the_edge_of_a_near_surface_mixes_its_colour_with_what_is_behind(backend
     triangles = torch.cat([QUAD, QUAD + 4]).to(device)
     for order in (triangles, triangles.flip(0), triangles.flip(1)):
         seen = rasterize(vertices, order, camera, name)
-        picture = interpolate(colours, order, seen)
-        got = antialias(picture, vertices, order, camera, seen, name)[0].cpu()
-        mixed = 0.3 * colours[0].cpu() + 0.7 * colours[4].cpu()        # 4.8 covers 0.3 of pixel 5
+        image = interpolate(colours, order, seen)
+        got = antialias(image, vertices, order, camera, seen, name)[0].cpu()
+        mixed = 0.3 * colours[0].cpu() + 0.7 * colours[4].cpu()  # 4.8 covers 0.3 of pixel 5
         assert torch.allclose(got[:, 5], mixed.expand(size, 3), atol=1e-3)
         others = [0, 1, 2, 3, 4, 6, 7, 8, 9]
-        assert torch.equal(got[:, others], picture[0].cpu()[:, others])
+        assert torch.equal(got[:, others], image[0].cpu()[:, others])
 
 
 @pytest.mark.parametrize("turn_rad", [0.0, 0.25, 0.6, 1.1])
@@ -97,7 +101,7 @@ def test_moving_an_edge_outwards_gains_area_at_the_rate_of_its_length(
     size, half = 96, 30.3
     turn = np.array([[np.cos(turn_rad), np.sin(turn_rad)], [-np.sin(turn_rad), np.cos(turn_rad)]])
     square = half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) @ turn + 47.6
-    outwards = np.array([1.0, 0.0]) @ turn                             # normal of the edge from corner 1 to corner 2
+    outwards = np.array([1.0, 0.0]) @ turn  # normal of the edge from corner 1 to corner 2
     camera = plain_camera(size, device=device)
     focal = camera.focal_px
 
@@ -113,8 +117,8 @@ def test_moving_an_edge_outwards_gains_area_at_the_rate_of_its_length(
         for s in (-1.0, 1.0)
     )
     assert steps.grad is not None
-    assert (after - before) / 2 == pytest.approx(2 * half, rel=0.01)   # the reference itself
-    assert steps.grad.item() == pytest.approx(2 * half, rel=0.03)      # a row more or less at either end
+    assert (after - before) / 2 == pytest.approx(2 * half, rel=0.01)  # the reference itself
+    assert steps.grad.item() == pytest.approx(2 * half, rel=0.03)  # a row more or less at either end
 
 
 def test_area_grows_with_the_body_as_finite_differences_say(backend: tuple[str, str]) -> None:
@@ -130,7 +134,9 @@ def test_a_slanted_outline_is_much_nearer_to_its_coverage_than_without(backend: 
 def assert_area_grows_as_counted(vertices: Tensor, triangles: Tensor, camera: Camera, name: str) -> None:
     scale = torch.ones((), device=vertices.device, requires_grad=True)
     smooth_coverage(vertices * scale, triangles, camera, name).sum().backward()
-    before, after = (counted_coverage(vertices * s, triangles, camera, name, 8).sum().item() for s in (0.97, 1.03))
+    before, after = (
+        counted_coverage(vertices * s, triangles, camera, name, 8).sum().item() for s in (0.97, 1.03)
+    )
     assert scale.grad is not None
     assert scale.grad.item() == pytest.approx((after - before) / 0.06, rel=0.05)
 
@@ -152,13 +158,13 @@ def test_pixels_whose_neighbours_see_the_same_body_are_unchanged(backend: tuple[
     name, device = backend
     vertices, triangles, camera = cone(device)
     seen = rasterize(vertices, triangles, camera, name)
-    picture = torch.rand(1, 96, 96, 3, generator=torch.Generator().manual_seed(0)).to(device)
-    got = antialias(picture, vertices, triangles, camera, seen, name)
+    image = torch.rand(1, 96, 96, 3, generator=torch.Generator().manual_seed(0)).to(device)
+    got = antialias(image, vertices, triangles, camera, seen, name)
     mask = torch.nn.functional.pad(seen.mask.float(), (1, 1, 1, 1), mode="replicate")
     beside = (mask[:, :-2, 1:-1], mask[:, 2:, 1:-1], mask[:, 1:-1, :-2], mask[:, 1:-1, 2:])
-    alike = (torch.stack(beside) == seen.mask).all(dim=0)              # all four neighbours are in, or all are out
-    assert torch.equal(got[alike], picture[alike])
-    assert (got[~alike] != picture[~alike]).any(-1).float().mean() > 0.4  # one of the two at each crossing
+    alike = (torch.stack(beside) == seen.mask).all(dim=0)  # all four neighbours are in, or all are out
+    assert torch.equal(got[alike], image[alike])
+    assert (got[~alike] != image[~alike]).any(-1).float().mean() > 0.4  # one of the two at each crossing
 
 
 def fold(apex_px: float, size: int) -> tuple[Tensor, Tensor]:
@@ -167,20 +173,22 @@ def fold(apex_px: float, size: int) -> tuple[Tensor, Tensor]:
     return at_pixels(pixels, np.array([2.0, 2.0, 2.0, 3.0]), size)[None], torch.tensor([[0, 1, 2], [1, 0, 3]])
 
 
-def test_an_edge_between_triangles_on_its_two_sides_does_nothing_and_a_fold_does(backend: tuple[str, str]) -> None:
+def test_an_edge_between_triangles_on_its_two_sides_does_nothing_and_a_fold_does(
+    backend: tuple[str, str],
+) -> None:
     name, device = backend
     size = 10
     camera = plain_camera(size, device=device)
-    picture = torch.zeros(1, size, size, 1, device=device)
-    picture[:, :, 6:] = 1.0                                            # another colour beyond the edge
+    image = torch.zeros(1, size, size, 1, device=device)
+    image[:, :, 6:] = 1.0  # another colour beyond the edge
     for apex_px, changes in ((300.0, False), (-300.0, True)):
         vertices, triangles = (tensor.to(device) for tensor in fold(apex_px, size))
         seen = rasterize(vertices, triangles, camera, name)
         assert seen.mask[:, :, 6:].all() != changes
-        got = antialias(picture, vertices, triangles, camera, seen, name)
-        expected = picture.clone()
+        got = antialias(image, vertices, triangles, camera, seen, name)
+        expected = image.clone()
         if changes:
-            expected[:, :, 5] = 0.3                                    # 5.2 leaves 0.3 of pixel 5 to the other colour
+            expected[:, :, 5] = 0.3  # 5.2 leaves 0.3 of pixel 5 to the other colour
         assert torch.allclose(got, expected, atol=1e-3)
 
 
@@ -197,30 +205,34 @@ def test_a_batch_is_smoothed_as_its_items_one_by_one(backend: tuple[str, str]) -
         assert torch.allclose(got, alone, atol=1e-6)
 
 
-def test_silhouettes_have_the_gradients_of_finite_differences_in_vertices_and_picture() -> None:
+def test_silhouettes_have_the_gradients_of_finite_differences_in_vertices_and_image() -> None:
     size = 7
     pixels = np.array([[0.83, 0.71], [5.64, 1.37], [2.32, 5.81], [-9.0, -9.0], [30.0, -9.0], [-9.0, 30.0]])
     vertices = at_pixels(pixels, np.array([1.0, 1.4, 1.2, 3.0, 3.0, 4.0]), size).double()[None]
     triangles = torch.arange(6).reshape(2, 3)
     camera = plain_camera(size)
-    camera = Camera(camera.rotation.double(), camera.translation.double(), camera.focal_px, camera.principal_px, size)
+    camera = Camera(
+        camera.rotation.double(), camera.translation.double(), camera.focal_px, camera.principal_px, size
+    )
     seen = rasterize(vertices, triangles, camera, "numba")
-    picture = torch.rand(1, size, size, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, size, size, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
-    def smoothed(picture: Tensor, vertices: Tensor) -> Tensor:
-        return antialias(picture, vertices, triangles, camera, seen, "numba")
+    def smoothed(image: Tensor, vertices: Tensor) -> Tensor:
+        return antialias(image, vertices, triangles, camera, seen, "numba")
 
-    assert torch.autograd.gradcheck(smoothed, (picture.requires_grad_(), vertices.requires_grad_()))
-    (slope,) = torch.autograd.grad(smoothed(picture, vertices).sum(), vertices)
+    assert torch.autograd.gradcheck(smoothed, (image.requires_grad_(), vertices.requires_grad_()))
+    (slope,) = torch.autograd.grad(smoothed(image, vertices).sum(), vertices)
     assert (slope[0, :3].abs().sum(-1) > 0).all() and (slope[0, 3:] == 0).all()
 
 
 @pytest.mark.parametrize("at_px", [4.0, 3.9999, 4.0001, 4.0004, 4.5])
 @pytest.mark.parametrize("upright", [True, False], ids=["upright", "level"])
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_an_edge_on_or_beside_pixel_centres_leaves_the_right_share(at_px: float, upright: bool, before: bool) -> None:
+def test_an_edge_on_or_beside_pixel_centres_leaves_the_right_share(
+    at_px: float, upright: bool, before: bool
+) -> None:
     size = 9
-    span = (-9.0, at_px) if before else (at_px, 20.0)                  # the body lies before the edge, or after it
+    span = (-9.0, at_px) if before else (at_px, 20.0)  # the body lies before the edge, or after it
     reach = (span[0], -9.0, span[1], 20.0) if upright else (-9.0, span[0], 20.0, span[1])
     got = smooth_coverage(rectangle(*reach, depth=2.0, size=size)[None], QUAD, plain_camera(size), "numba")[0]
     line = got[2] if upright else got[:, 2]
@@ -230,18 +242,18 @@ def test_an_edge_on_or_beside_pixel_centres_leaves_the_right_share(at_px: float,
 
 def test_across_an_edge_lies_the_drawn_triangle_on_its_other_side() -> None:
     points = torch.tensor([[[0.0, 0], [4, 0], [0, 4], [4, 4]]], dtype=torch.float64)
-    triangles = torch.tensor([[0, 1, 2], [1, 3, 2]])                   # edge 1 - 2 is shared
+    triangles = torch.tensor([[0, 1, 2], [1, 3, 2]])  # edge 1 - 2 is shared
     both, first = torch.tensor([[True, True]]), torch.tensor([[True, False]])
     assert beyond(points, triangles, both).tolist() == [[[-1, 1, -1], [-1, -1, 0]]]
     assert beyond(points, triangles, first)[0, 0].tolist() == [-1, -1, -1]
-    points[0, 3] = 1.0                                                 # fold corner 3 back over the edge
+    points[0, 3] = 1.0  # fold corner 3 back over the edge
     assert beyond(points, triangles, both).tolist() == [[[-1, -1, -1], [-1, -1, -1]]]
 
 
 def test_a_triangle_that_reaches_behind_the_camera_is_no_neighbour() -> None:
     size = 10
     vertices = torch.cat([rectangle(-9, -9, 5.2, 20, 2.0, size), torch.tensor([[4.0, 0.0, 1.0]])])[None]
-    triangles = torch.cat([QUAD, torch.tensor([[1, 4, 2]])])            # the third shares the edge at 5.2
+    triangles = torch.cat([QUAD, torch.tensor([[1, 4, 2]])])  # the third shares the edge at 5.2
     got = smooth_coverage(vertices.requires_grad_(), triangles, plain_camera(size), "numba")
     assert torch.allclose(got[0, :, 5], torch.tensor(0.7), atol=1e-3)
     got.sum().backward()
@@ -260,7 +272,7 @@ def test_fragments_turn_back_into_the_buffer_that_nvdiffrast_documents() -> None
     u, v, z_over_w, number = buffer[hit].unbind(-1)
     assert hit.sum() > 50 and (buffer[~hit] == 0).all() and (number == 1).all()
     weights = torch.stack([u, v, 1 - u - v], dim=-1)
-    at = (weights[..., None] * clip[0][triangles[0]]).sum(dim=1)       # (P, 4): the seen points in clip space
+    at = (weights[..., None] * clip[0][triangles[0]]).sum(dim=1)  # (P, 4): the seen points in clip space
     rows, columns = hit[0].nonzero(as_tuple=True)
     assert torch.allclose((at[:, 0] / at[:, 3] + 1) / 2 * size - 0.5, columns.float(), atol=1e-3)
     assert torch.allclose((at[:, 1] / at[:, 3] + 1) / 2 * size - 0.5, rows.float(), atol=1e-3)

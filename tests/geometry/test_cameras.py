@@ -61,7 +61,10 @@ def test_frontal_camera_sees_x_to_the_right_and_y_up() -> None:
 def test_points_before_the_camera_have_negative_z() -> None:
     camera = orbit_camera(*random_poses(9, seed=0), size=8)
     torch.testing.assert_close(
-        camera.to_camera(torch.zeros(9, 1, 3).double())[:, 0], numbers(0, 0, -1).expand(9, 3), atol=EXACT, rtol=0
+        camera.to_camera(torch.zeros(9, 1, 3).double())[:, 0],
+        numbers(0, 0, -1).expand(9, 3),
+        atol=EXACT,
+        rtol=0,
     )
 
 
@@ -167,7 +170,9 @@ def test_both_cameras_turn_the_face_the_same_way() -> None:
     for pitch, yaw in [(0.0, 0.3), (0.3, 0.0), (-0.2, -0.3)]:
         ours = orbit_camera(numbers(pitch), numbers(yaw), size=224).project(NOSE)[0, 0] - 111.5
         angle = numbers(pitch, yaw, 0.0)[None]
-        theirs = reconstruction_camera(angle, torch.zeros(1, 3).double(), 224).project(10 * NOSE)[0, 0] - 111.5
+        theirs = (
+            reconstruction_camera(angle, torch.zeros(1, 3).double(), 224).project(10 * NOSE)[0, 0] - 111.5
+        )
         torch.testing.assert_close(ours, theirs, rtol=0.1, atol=1.5)
 
 
@@ -175,7 +180,9 @@ def test_both_cameras_turn_the_face_the_same_way() -> None:
 def test_landmarks_are_in_a_224_frame_with_y_up_whatever_the_size(size: int) -> None:
     """Pixel 0 maps to 0 and the last pixel to 223; y is counted from the bottom."""
     edge = math.tan(math.radians(6))
-    points = edge * torch.tensor([[[-1.0, -1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.5, 0.0], [0.0, 0.0, 0.0]]]).double()
+    points = (
+        edge * torch.tensor([[[-1.0, -1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.5, 0.0], [0.0, 0.0, 0.0]]]).double()
+    )
     expected = torch.tensor([[0, 0], [223, 223], [111.5, 167.25], [111.5, 111.5]]).double()
     camera = orbit_camera(numbers(0), numbers(0), size)
     torch.testing.assert_close(landmarks_224(camera, points)[0], expected, atol=1e-9, rtol=0)

@@ -134,7 +134,9 @@ def test_manifolds_start_as_spheres_about_a_point_behind_the_head(seed: int) -> 
     rng = torch.Generator().manual_seed(100 + seed)
     u = 2 * torch.rand(1000, 3, generator=rng) - 1
     with torch.no_grad():
-        ratio = field(hidden_dim=2048, seed=seed)(0.12 * u) / (10 * (u - torch.tensor([0.0, 0.0, -1.5])).norm(dim=-1))
+        ratio = field(hidden_dim=2048, seed=seed)(0.12 * u) / (
+            10 * (u - torch.tensor([0.0, 0.0, -1.5])).norm(dim=-1)
+        )
     assert ratio.mean().item() == pytest.approx(1, abs=0.1)
     assert ratio.min() > 0.8 and ratio.max() < 1.2
 
@@ -163,7 +165,12 @@ def test_given_levels_take_the_place_of_even_ones() -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    [{"count": 1}, {"first_level": 8.0, "last_level": 23.0}, {"levels": (20.0,)}, {"levels": (20.0, 13.0, 13.0)}],
+    [
+        {"count": 1},
+        {"first_level": 8.0, "last_level": 23.0},
+        {"levels": (20.0,)},
+        {"levels": (20.0, 13.0, 13.0)},
+    ],
 )
 def test_levels_that_do_not_fall_are_refused(bad: dict) -> None:
     with pytest.raises(ValueError, match="level"):

@@ -38,7 +38,7 @@ def seen_slowly(vertices: torch.Tensor, triangles: torch.Tensor, camera: Camera)
         for column in range(size):
             ray = np.array([column - camera.principal_px, camera.principal_px - row, -camera.focal_px])
             for t, corners in enumerate(points[triangles.numpy()]):
-                solution = np.linalg.solve(corners.T, ray)             # ray = corners.T @ w, w >= 0 inside
+                solution = np.linalg.solve(corners.T, ray)  # ray = corners.T @ w, w >= 0 inside
                 share = solution / solution.sum()
                 distance = -(share @ corners[:, 2])
                 margin = np.abs(share).min()
@@ -55,14 +55,18 @@ def test_a_triangle_covers_the_pixels_whose_centres_it_holds(backend: tuple[str,
     name, device = backend
     size = 8
     corners = at_pixels(np.array([[0.5, 0.5], [6.5, 0.5], [0.5, 6.5]]), 2.0, size)[None].to(device)
-    got = rasterize(corners, torch.tensor([[0, 1, 2]], device=device), plain_camera(size, device=device), name)
+    got = rasterize(
+        corners, torch.tensor([[0, 1, 2]], device=device), plain_camera(size, device=device), name
+    )
     rows, columns = torch.meshgrid(torch.arange(8), torch.arange(8), indexing="ij")
     inside = (rows >= 1) & (columns >= 1) & (rows + columns < 7)
-    edge = rows + columns == 7                                         # on the slanted edge: the fill rule's business
+    edge = rows + columns == 7  # on the slanted edge: the fill rule's business
     assert torch.equal(got.mask[0].cpu()[~edge], inside[~edge])
     assert torch.equal(got.mask, got.triangle == 0) and got.triangle[0, 0, 0] == -1
     assert torch.allclose(got.depth[got.mask], torch.tensor(2.0, device=device))
-    assert torch.allclose(got.barycentric[0, 2, 3].cpu(), torch.tensor([1 - 4 / 6, 2.5 / 6, 1.5 / 6]), atol=1e-5)
+    assert torch.allclose(
+        got.barycentric[0, 2, 3].cpu(), torch.tensor([1 - 4 / 6, 2.5 / 6, 1.5 / 6]), atol=1e-5
+    )
     assert (got.barycentric[~got.mask] == 0).all() and (got.depth[~got.mask] == 0).all()
 
 
@@ -78,13 +82,15 @@ def test_depth_of_a_sphere_is_the_closed_form(backend: tuple[str, str]) -> None:
     got = rasterize(vertices, triangles, camera, name)
     pixel = (torch.arange(65, device=device) - 32.0) / camera.focal_px
     y, x = torch.meshgrid(-pixel, pixel, indexing="ij")
-    slope = x**2 + y**2                                                # of the ray d = (x, y, -1); centre at depth 1
+    slope = x**2 + y**2  # of the ray d = (x, y, -1); centre at depth 1
     discriminant = 1 - (1 + slope) * (1 - 0.08**2)
     depth = (1 - discriminant.clamp(min=0).sqrt()) / (1 + slope)
-    core = discriminant > 0.0006                                       # away from the silhouette
+    core = discriminant > 0.0006  # away from the silhouette
     assert got.mask[0][core].all() and not got.mask[0][discriminant < -0.0003].any()
     assert core.sum() > 1500
-    assert torch.allclose(got.depth[0][core], depth[core], atol=2e-4)  # facets: 3e-5 inside, seen at 18 degrees
+    assert torch.allclose(
+        got.depth[0][core], depth[core], atol=2e-4
+    )  # facets: 3e-5 inside, seen at 18 degrees
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -94,7 +100,7 @@ def test_matches_asking_every_triangle_at_every_pixel(backend: tuple[str, str], 
     vertices, triangles = random_mesh(np.random.default_rng(seed), 12, size)
     best, weights, depth, clear = seen_slowly(vertices, triangles, plain_camera(size))
     got = rasterize(vertices.to(device), triangles.to(device), plain_camera(size, device=device), name)
-    sure = clear > 1e-3                                                # corners are rounded to 1/1024 of a pixel
+    sure = clear > 1e-3  # corners are rounded to 1/1024 of a pixel
     assert sure.mean() > 0.95
     assert (got.triangle[0].cpu().numpy()[sure] == best[sure]).all()
     seen = sure & (best >= 0)
@@ -143,12 +149,14 @@ def test_the_nearest_triangle_is_seen_whatever_the_order(backend: tuple[str, str
 @pytest.mark.parametrize("name", ["numba", "torch"])
 def test_of_two_equally_near_triangles_the_first_is_seen(name: Backend, depth: float) -> None:
     points = at_pixels(np.array([[-9.0, -9.0], [40, -9], [-9, 40]]), depth, 6)[None]
-    assert (rasterize(points, torch.zeros(2, 1).long() + torch.arange(3), plain_camera(6), name).triangle == 0).all()
+    assert (
+        rasterize(points, torch.zeros(2, 1).long() + torch.arange(3), plain_camera(6), name).triangle == 0
+    ).all()
 
 
 @pytest.mark.parametrize("tests", [1, 300, 10**6], ids=["one by one", "some", "all"])
 def test_torch_draws_the_pixels_that_numba_draws(tests: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With corners on centres and edges of pixels, and two pictures at once."""
+    """With corners on centres and edges of pixels, and two images at once."""
     monkeypatch.setattr(torch_backend, "MOST_TESTS", {"cpu": tests})
     rng = np.random.default_rng(4)
     size, count = 24, 150
@@ -174,17 +182,17 @@ def test_a_surface_point_is_seen_at_the_pixel_where_the_camera_projects_it(
 ) -> None:
     name, device = backend
     camera = on(cameras(2)[kind], device)
-    scale = 0.08 if kind == 0 else 0.8                                 # world or model units
+    scale = 0.08 if kind == 0 else 0.8  # world or model units
     rng = np.random.default_rng(3)
     corners = torch.from_numpy(scale * rng.uniform(-1, 1, (2, 30, 3))).float().to(device)
     triangles = torch.arange(30, device=device).reshape(10, 3)
     got = rasterize(corners, triangles, camera, name)
-    points = interpolate(corners, triangles, got)                      # (2, 48, 48, 3)
+    points = interpolate(corners, triangles, got)  # (2, 48, 48, 3)
     pixels = camera.project(points.reshape(2, -1, 3)).reshape(2, 48, 48, 2)
     rows, columns = torch.meshgrid(*[torch.arange(48.0, device=device)] * 2, indexing="ij")
     error = (pixels - torch.stack([columns, rows], dim=-1)).abs()[got.mask]
     assert got.mask[0].sum() > 100 and got.mask[1].sum() > 100
-    assert error.max() < 2e-3                                          # float32 at a focal length of 220 pixels
+    assert error.max() < 2e-3  # float32 at a focal length of 220 pixels
 
 
 def test_a_batch_is_its_items_one_by_one(backend: tuple[str, str]) -> None:
@@ -205,14 +213,16 @@ def test_interpolation_and_depth_have_the_gradients_of_finite_differences() -> N
     vertices = at_pixels(np.array([[0.3, 0.4], [5.2, 1.3], [1.1, 5.3]]), np.array([1.0, 1.5, 2.0]), size)
     triangles = torch.tensor([[0, 1, 2]])
     camera = plain_camera(size)
-    camera = Camera(camera.rotation.double(), camera.translation.double(), camera.focal_px, camera.principal_px, size)
+    camera = Camera(
+        camera.rotation.double(), camera.translation.double(), camera.focal_px, camera.principal_px, size
+    )
 
-    def picture(vertices: torch.Tensor, attributes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def image(vertices: torch.Tensor, attributes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         got = rasterize(vertices, triangles, camera, "numba")
         return interpolate(attributes, triangles, got), got.depth
 
     attributes = torch.randn(1, 3, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(picture, (vertices.double()[None].requires_grad_(), attributes))
+    assert torch.autograd.gradcheck(image, (vertices.double()[None].requires_grad_(), attributes))
 
 
 def test_attributes_may_be_shared_by_the_batch() -> None:
@@ -240,7 +250,7 @@ def test_supersampling_spreads_samples_evenly_around_each_pixel_centre() -> None
     camera = orbit_camera(torch.tensor([0.1]), torch.tensor([0.2]), 10)
     points = torch.randn(1, 50, 3) * 0.05
     coarse, fine = camera.project(points), supersampled(camera, 3).project(points)
-    assert torch.allclose((fine + 0.5) / 3 - 0.5, coarse, atol=1e-4)   # sample 3i+1 is the centre of pixel i
+    assert torch.allclose((fine + 0.5) / 3 - 0.5, coarse, atol=1e-4)  # sample 3i+1 is the centre of pixel i
     assert supersampled(camera, 3).size == 30
 
 
@@ -249,8 +259,8 @@ def test_clip_positions_put_points_on_the_pixels_of_the_camera(kind: int) -> Non
     camera = cameras(2)[kind]
     points = torch.randn(2, 40, 3) * (0.05 if kind == 0 else 0.5)
     x, y, z, w = clip_positions(camera.to_camera(points), camera).unbind(-1)
-    rows_from_minus_one = torch.stack([x / w, y / w], dim=-1)          # nvdiffrast: first row at y = -1
-    pixels = (rows_from_minus_one + 1) / 2 * camera.size - 0.5         # pixel i has its centre at (i + 0.5) / size
+    rows_from_minus_one = torch.stack([x / w, y / w], dim=-1)  # nvdiffrast: first row at y = -1
+    pixels = (rows_from_minus_one + 1) / 2 * camera.size - 0.5  # pixel i has its centre at (i + 0.5) / size
     assert torch.allclose(pixels, camera.project(points), atol=1e-3)
     assert ((z / w).abs() < 1).all()
     nearer = w[0].argsort()
@@ -268,7 +278,11 @@ def test_missing_nvdiffrast_is_one_line_that_says_what_to_install(monkeypatch: p
 def test_the_kernel_keeps_what_is_already_nearer() -> None:
     triangle_map, nearest = np.full((4, 4), 7, np.int32), np.full((4, 4), 0.5, np.float32)
     corners = np.array([[-9.0, -9], [40, -9], [-9, 40]])
-    draw_triangles(corners[:, 0], corners[:, 1], np.full(3, 0.4), np.array([[0, 1, 2]]), triangle_map, nearest)
+    draw_triangles(
+        corners[:, 0], corners[:, 1], np.full(3, 0.4), np.array([[0, 1, 2]]), triangle_map, nearest
+    )
     assert (triangle_map == 7).all()
-    draw_triangles(corners[:, 0], corners[:, 1], np.full(3, 0.6), np.array([[0, 1, 2]]), triangle_map, nearest)
+    draw_triangles(
+        corners[:, 0], corners[:, 1], np.full(3, 0.6), np.array([[0, 1, 2]]), triangle_map, nearest
+    )
     assert (triangle_map == 0).all() and np.allclose(nearest, 0.6)

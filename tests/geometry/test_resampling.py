@@ -1,4 +1,4 @@
-"""Pictures at another size: corner pixels stay corner pixels."""
+"""Images at another size: corner pixels stay corner pixels."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_pixel_centres_keep_their_places(size: int, new_size: int) -> None:
     assert float(error.max()) * (new_size - 1) / 2 < 0.01
 
 
-def test_a_picture_of_the_right_size_is_left_alone() -> None:
+def test_an_image_of_the_right_size_is_left_alone() -> None:
     image = ramp(16)
     assert resample(image, 16) is image
 

@@ -24,7 +24,9 @@ def sphere_points(count: int = 20000) -> torch.Tensor:
 def test_basis_is_orthogonal_with_the_lambertian_gain_of_each_band() -> None:
     basis = spherical_harmonics(sphere_points())
     products = basis.T @ basis / len(basis) * 4 * math.pi
-    gains = torch.tensor([math.pi] + [2 * math.pi / math.sqrt(3)] * 3 + [2 * math.pi / math.sqrt(8)] * 5).double()
+    gains = torch.tensor(
+        [math.pi] + [2 * math.pi / math.sqrt(3)] * 3 + [2 * math.pi / math.sqrt(8)] * 5
+    ).double()
     # a0, a1, a2 of Deep3DFaceRecon times orthonormal functions
     assert torch.allclose(products, gains.square().diag(), atol=1e-3)
 
@@ -46,10 +48,12 @@ def test_no_light_coefficients_is_an_evenly_lit_face() -> None:
 
 def test_each_colour_has_its_own_nine_numbers() -> None:
     gamma = torch.zeros(1, 27)
-    gamma[0, 9:18] = torch.randn(9)                                    # green
+    gamma[0, 9:18] = torch.randn(9)  # green
     albedo, normals = torch.ones(1, 5, 3), torch.nn.functional.normalize(torch.randn(1, 5, 3), dim=-1)
     lit, unlit = shade(albedo, normals, gamma), shade(albedo, normals, torch.zeros(1, 27))
-    assert torch.equal(lit[..., [0, 2]], unlit[..., [0, 2]]) and not torch.allclose(lit[..., 1], unlit[..., 1])
+    assert torch.equal(lit[..., [0, 2]], unlit[..., [0, 2]]) and not torch.allclose(
+        lit[..., 1], unlit[..., 1]
+    )
 
 
 @pytest.mark.parametrize("axis, entry, sign", [(1, 1, -1), (2, 2, 1), (0, 3, -1)])
@@ -62,5 +66,9 @@ def test_light_from_an_axis_brightens_the_side_that_faces_it(axis: int, entry: i
 
 
 def test_shading_is_differentiable_in_everything() -> None:
-    inputs = [torch.rand(1, 4, 3), torch.nn.functional.normalize(torch.randn(1, 4, 3), dim=-1), torch.randn(1, 27)]
+    inputs = [
+        torch.rand(1, 4, 3),
+        torch.nn.functional.normalize(torch.randn(1, 4, 3), dim=-1),
+        torch.randn(1, 27),
+    ]
     assert torch.autograd.gradcheck(shade, [x.double().requires_grad_() for x in inputs])

@@ -22,12 +22,12 @@ from anifacegan.models.manifolds import ManifoldConfig
 from anifacegan.models.released import load_released
 from anifacegan.models.template import TemplateConfig
 from anifacegan.runtime.errors import InputError, exit_on_input_error
-from benchmarks.brute_force_renderer import _manifold_points, reference_colours
+from benchmarks.brute_force_renderer import _manifold_points, brute_force_colours
 from tests.fixtures.released_layout import write_averages, write_released
 
 SEED, PSI, SIZE = 16, 0.7, 12
 CASES = ((0.0, 0.0, 0.0), (1.0, 0.15, -0.35), (-1.0, -0.2, 0.5))
-"""Strength of the expression, pitch and yaw of each picture, radians from frontal."""
+"""Strength of the expression, pitch and yaw of each image, radians from frontal."""
 PARTS = ("colours", "depth", "distances", "template_points", "identity", "expression")
 """What is compared within a tolerance: the largest change of it when the weights move by ROUNDING."""
 ROUNDING = 4 * math.sqrt(160) * 2.0**-24
@@ -119,7 +119,7 @@ def seen_by_brute_force(generator: Generator, draws: dict[str, Tensor]) -> dict[
         angles = torch.tensor([[pitch, yaw]], dtype=dtype)
         rays = image_rays(angles[:, 0], angles[:, 1], SIZE)
         template, t, hit = _manifold_points(avatar, rays.origins[0], rays.directions[0])
-        image = reference_colours(avatar, rays).T.reshape(8, SIZE, SIZE)
+        image = brute_force_colours(avatar, rays).T.reshape(8, SIZE, SIZE)
         t, template = torch.where(hit, t, 0.0), torch.where(hit[..., None], template, 0.0)
         cases.append((image[:7], image[7:], hit, t, template))
     names = ("colours", "depth", "hit", "distances", "template_points")

@@ -50,12 +50,12 @@ def sampler(head: HeadGeometry, seen: np.ndarray) -> MeshSampler:
     return MeshSampler(head, packed(seen))
 
 
-def codes(count: int) -> tuple[Tensor, Tensor]:
+def latents(count: int) -> tuple[Tensor, Tensor]:
     return torch.randn(count, 80, generator=rng(1)), torch.randn(count, 64, generator=rng(2))
 
 
 def whole_mesh(head: HeadGeometry, z_id: Tensor, z_exp: Tensor) -> np.ndarray:
-    """(B, V, 3) vertices as the pictures have them, in world units."""
+    """(B, V, 3) vertices as the images have them, in world units."""
     shapes = np.stack([bare_head(head, *pair) for pair in zip(z_id.numpy(), z_exp.numpy(), strict=True)])
     return WORLD_PER_MODEL_UNIT * shapes + head.world_offset
 
@@ -64,27 +64,27 @@ def test_points_are_on_the_mesh_that_is_drawn_and_steps_lead_to_its_neutral(
     head: HeadGeometry, sampler: MeshSampler
 ) -> None:
     """Lids included: clearing a subset of the vertices is clearing all of them, up to rounding."""
-    z_id, z_exp = codes(3)
+    z_id, z_exp = latents(3)
     points = sampler.points(np.array([0, 2, 4]), z_id, z_exp, 1500, rng(3))
-    chosen = sampler.vertices(1500, rng(3))
+    selected = sampler.vertices(1500, rng(3))
     expressive, neutral = whole_mesh(head, z_id, z_exp), whole_mesh(head, z_id, torch.zeros_like(z_exp))
-    assert np.allclose(points.x_target, expressive[:, chosen], atol=2e-6)
-    assert np.allclose(points.x_target + points.delta, neutral[:, chosen], atol=2e-6)
-    lids = np.isin(chosen, np.concatenate([head.parts.lid_l, head.parts.lid_r]))
+    assert np.allclose(points.x_target, expressive[:, selected], atol=2e-6)
+    assert np.allclose(points.x_target + points.delta, neutral[:, selected], atol=2e-6)
+    lids = np.isin(selected, np.concatenate([head.parts.lid_l, head.parts.lid_r]))
     raw = torch.from_numpy(head.mean.reshape(-1, 3))[None]
     pushed = (clear_lids(raw, head.eyes) - raw)[0].norm(dim=-1) > 0.01
-    assert pushed.numpy()[chosen[lids]].any()                          # else this test would show nothing of lids
-    assert (np.abs(expressive - neutral)[:, chosen].max(axis=(0, 2)) > 1e-3).mean() > 0.9
+    assert pushed.numpy()[selected[lids]].any()  # else this test would show nothing of lids
+    assert (np.abs(expressive - neutral)[:, selected].max(axis=(0, 2)) > 1e-3).mean() > 0.9
 
 
 def test_a_neutral_face_needs_no_step(sampler: MeshSampler) -> None:
-    z_id, _ = codes(2)
+    z_id, _ = latents(2)
     points = sampler.points(np.array([0, 1]), z_id, torch.zeros(2, 64), 100, rng())
     assert (points.delta == 0).all()
 
 
 def test_only_vertices_that_the_item_shows_have_confidence(sampler: MeshSampler, seen: np.ndarray) -> None:
-    z_id, z_exp = codes(3)
+    z_id, z_exp = latents(3)
     items = np.array([4, 0, 4])
     points = sampler.points(items, z_id, z_exp, 300, rng(5))
     expected = seen[items][:, sampler.vertices(300, rng(5))]
@@ -101,11 +101,11 @@ def test_vertices_that_move_and_those_of_eyes_and_lids_are_drawn_more_often(
     share[np.concatenate([head.parts.lid_l, head.parts.lid_r])] += 1.0
     expected = draws * share / share.sum()
     assert len(counts) == len(share)
-    assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()   # five deviations of a Poisson count
+    assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()  # five deviations of a Poisson count
 
 
 def test_draws_come_from_the_generator_alone(sampler: MeshSampler) -> None:
-    z_id, z_exp = codes(1)
+    z_id, z_exp = latents(1)
     first, same, other = (sampler.points(np.array([0]), z_id, z_exp, 50, rng(seed)) for seed in (1, 1, 2))
     assert torch.equal(first.x_target, same.x_target) and not torch.equal(first.x_target, other.x_target)
 
@@ -126,10 +126,10 @@ def test_normals_of_an_octahedron_are_its_axes() -> None:
     corners = np.concatenate([np.eye(3), -np.eye(3), np.full((1, 3), 9.0)])
     signs = [(x, y, z) for x in (0, 3) for y in (1, 4) for z in (2, 5)]
     triangles = np.array([one if (sum(k > 2 for k in one) % 2) == 0 else one[::-1] for one in signs])
-    chosen = np.array([5, 1, 6, 0, 1])
-    rings = VertexTriangles(triangles, len(corners)).around(chosen)
+    selected = np.array([5, 1, 6, 0, 1])
+    rings = VertexTriangles(triangles, len(corners)).around(selected)
     normals = rings.normals(torch.from_numpy(corners[rings.vertices])[None])[0].numpy()
-    expected = corners[chosen] * (chosen < 6)[:, None]
+    expected = corners[selected] * (selected < 6)[:, None]
     assert np.allclose(normals, expected, atol=1e-12)
 
 
@@ -137,18 +137,18 @@ def test_points_beside_the_mesh_lie_on_the_normals_of_the_expressive_face(
     head: HeadGeometry, sampler: MeshSampler
 ) -> None:
     """Against whole meshes, triangle by triangle, lids included; with the step of the vertex that they are beside."""
-    z_id, z_exp = codes(2)
+    z_id, z_exp = latents(2)
     count, beside, items = 400, 0.002, np.array([0, 3])
     there = sampler.points(items, z_id, z_exp, count, rng(3), beside)
     on_mesh = sampler.points(items, z_id, z_exp, count, rng(3))
     source = rng(3)
-    chosen = sampler.vertices(count, source)
+    selected = sampler.vertices(count, source)
     u = beside * (2 * torch.rand(count, generator=source) - 1)
     assert u.min() < -0.9 * beside and u.max() > 0.9 * beside
     meshes = whole_mesh(head, z_id, z_exp).astype(np.float64)
     for mesh, found, vertex in zip(meshes, there.x_target.numpy(), on_mesh.x_target.numpy(), strict=True):
-        normals = slow_normals(mesh, head.triangles)[chosen]
-        assert np.allclose(found, mesh[chosen] + u[:, None].numpy() * normals, atol=3e-6)
+        normals = slow_normals(mesh, head.triangles)[selected]
+        assert np.allclose(found, mesh[selected] + u[:, None].numpy() * normals, atol=3e-6)
         assert np.allclose(np.linalg.norm(found - vertex, axis=1), u.abs(), atol=1e-6)
     assert torch.allclose(there.delta, on_mesh.delta, atol=1e-6)
     assert torch.allclose(there.visible, on_mesh.visible * (1 - u**2 / 1e-5))
@@ -178,12 +178,14 @@ def test_confidence_falls_to_nothing_at_the_reach_of_the_mesh() -> None:
 
 def test_vertices_alone_draw_nothing_more(sampler: MeshSampler) -> None:
     one, other = rng(6), rng(6)
-    sampler.points(np.array([0]), *codes(1), 30, one)
+    sampler.points(np.array([0]), *latents(1), 30, one)
     sampler.vertices(30, other)
     assert torch.equal(one.get_state(), other.get_state())
 
 
-def test_a_real_blink_is_cleared_alike_from_a_few_vertices_of_the_eyeballs(face_model: MorphableModel) -> None:
+def test_a_real_blink_is_cleared_alike_from_a_few_vertices_of_the_eyeballs(
+    face_model: MorphableModel,
+) -> None:
     """The open model's eyeballs are not quite spheres (corneas): a few of their vertices fit a slightly other one."""
     head = load_head_geometry()
     strengths = {"eyeBlink": 0.8, "mouthSmile": 0.5}
@@ -191,36 +193,38 @@ def test_a_real_blink_is_cleared_alike_from_a_few_vertices_of_the_eyeballs(face_
     z_id = torch.randn(1, 80, generator=rng(1))
     everything = np.full((1, (len(head.mean) // 3 + 7) // 8), 255, np.uint8)
     sampler = MeshSampler(head, everything)
-    chosen = sampler.vertices(4000, rng(7))
+    selected = sampler.vertices(4000, rng(7))
     points = sampler.points(np.array([0]), z_id, z_exp, 4000, rng(7))
-    lids = np.isin(chosen, np.concatenate([head.parts.lid_l, head.parts.lid_r]))
-    error = np.abs(points.x_target.numpy() - whole_mesh(head, z_id, z_exp)[:, chosen]).max(axis=(0, 2))
+    lids = np.isin(selected, np.concatenate([head.parts.lid_l, head.parts.lid_r]))
+    error = np.abs(points.x_target.numpy() - whole_mesh(head, z_id, z_exp)[:, selected]).max(axis=(0, 2))
     assert lids.sum() > 50
     assert error[~lids].max() < 2e-6
-    assert error[lids].max() < 1e-4                                    # a tenth of a millimetre; a blink moves 1 cm
+    assert error[lids].max() < 1e-4  # a tenth of a millimetre; a blink moves 1 cm
     assert (points.visible == 1).all()
 
 
-def test_the_curtain_spans_the_lips_and_leads_into_the_slit_between_them(face_model: MorphableModel) -> None:
+def test_the_mouth_gap_spans_the_lips_and_leads_into_the_slit_between_them(
+    face_model: MorphableModel,
+) -> None:
     """With the jaw open the points fill the gap between the lips, and step onto the line of the closed mouth."""
     head = load_head_geometry()
     z_exp = torch.from_numpy(head.parts.expression_basis().from_strengths({"jawOpen": 1.0})).float()[None]
     z_id = torch.randn(1, 80, generator=rng(1))
-    curtain = MeshSampler(head, np.zeros((1, 1), np.uint8)).curtain(z_id, z_exp, 2000, rng(2))
+    mouth_gap = MeshSampler(head, np.zeros((1, 1), np.uint8)).mouth_gap(z_id, z_exp, 2000, rng(2))
     landmarks = whole_mesh(head, z_id, z_exp)[0, head.landmark_vertices]
     closed = whole_mesh(head, z_id, torch.zeros_like(z_exp))[0, head.landmark_vertices]
     opening = landmarks[62, 1] - landmarks[66, 1]
-    assert opening > 0.01                                              # a centimetre
-    middle = np.abs(curtain.x_target[0, :, 0].numpy() - landmarks[62, 0]) < 0.002
-    height = (curtain.x_target[0, middle, 1].numpy() - landmarks[66, 1]) / opening
+    assert opening > 0.01  # a centimetre
+    middle = np.abs(mouth_gap.x_target[0, :, 0].numpy() - landmarks[62, 0]) < 0.002
+    height = (mouth_gap.x_target[0, middle, 1].numpy() - landmarks[66, 1]) / opening
     assert height.min() < 0.1 and height.max() > 0.9 and height.std() == pytest.approx(12**-0.5, abs=0.06)
-    landed = (curtain.x_target + curtain.delta)[0, middle, 1].numpy()
+    landed = (mouth_gap.x_target + mouth_gap.delta)[0, middle, 1].numpy()
     assert landed.min() > closed[66, 1] - 2e-3 and landed.max() < closed[62, 1] + 2e-3
-    assert curtain.visible[0, torch.from_numpy(middle)].all()
+    assert mouth_gap.visible[0, torch.from_numpy(middle)].all()
 
 
-def test_lips_that_touch_have_no_curtain(head: HeadGeometry, sampler: MeshSampler) -> None:
+def test_lips_that_touch_have_no_mouth_gap(head: HeadGeometry, sampler: MeshSampler) -> None:
     """The tiny head, and the same with all landmarks on one vertex."""
-    assert sampler.curtain(*codes(2), 50, rng()).visible.mean() > 0.8  # they meet in the corners
+    assert sampler.mouth_gap(*latents(2), 50, rng()).visible.mean() > 0.8  # they meet in the corners
     touching = MeshSampler(replace(head, landmark_vertices=np.full(68, 7)), sampler.visible)
-    assert not touching.curtain(*codes(2), 50, rng()).visible.any()
+    assert not touching.mouth_gap(*latents(2), 50, rng()).visible.any()

@@ -47,22 +47,22 @@ def test_a_field_that_moves_all_points_alike_is_not_rough() -> None:
 def test_roughness_is_the_squared_slope_times_that_of_a_step() -> None:
     """For D(x) = A x it is the mean of |A e|^2, and a uniform step of full width w has the variance w^2 / 12."""
     matrix = torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.5, 0.0], [0.0, 0.0, 3.0]])
-    points = torch.zeros(1, 40_000, 3)                                 # at the origin float32 resolves the step
+    points = torch.zeros(1, 40_000, 3)  # at the origin float32 resolves the step
     expected = matrix.square().sum().item() * 0.002**2 / 12
     found = roughness(lambda x: x @ matrix, points, torch.rand(points.shape, generator=rng()))
-    assert found.item() == pytest.approx(expected, rel=0.02)           # 4 deviations
-    assert SMOOTHNESS_WIDTH == pytest.approx(0.24 / 24 / 5)            # method, section 4
+    assert found.item() == pytest.approx(expected, rel=0.02)  # 4 deviations
+    assert SMOOTHNESS_WIDTH == pytest.approx(0.24 / 24 / 5)  # method, section 4
 
 
 def test_neighbours_lie_within_half_a_width_on_both_sides() -> None:
-    asked: list[Tensor] = []
+    requested: list[Tensor] = []
 
     def offset(x: Tensor) -> Tensor:
-        asked.append(x)
+        requested.append(x)
         return x
 
     roughness(offset, torch.zeros(1, 2000, 3), torch.rand(1, 2000, 3, generator=rng()))
-    step = asked[1] - asked[0]
+    step = requested[1] - requested[0]
     assert step.abs().max() <= 0.001 and step.min() < -0.00095 and step.max() > 0.00095
 
 

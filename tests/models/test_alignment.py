@@ -30,33 +30,33 @@ def points(batch: int) -> torch.Tensor:
     return 0.1 * torch.randn(batch, 20, 3, generator=torch.Generator().manual_seed(2))
 
 
-def codes(batch: int, dim: int = 80) -> torch.Tensor:
+def random_latents(batch: int, dim: int = 80) -> torch.Tensor:
     return torch.randn(batch, dim, generator=torch.Generator().manual_seed(3))
 
 
 def test_starts_as_the_identity(field: AlignmentField) -> None:
-    assert torch.equal(field.bind(codes(2))(points(2)), torch.zeros(2, 20, 3))
+    assert torch.equal(field.bind(random_latents(2))(points(2)), torch.zeros(2, 20, 3))
 
 
 def test_the_step_is_the_unfolded_formula() -> None:
     """x / 0.12 -> sin(frequency * (W x + b)), layer by layer -> 80 steps for each axis, weighted by z_id, scaled."""
     field = AlignmentField(AlignmentConfig(hidden_dim=6, layers=2, frequency=7.0, output_scale=0.25))
     field.initialise(torch.Generator().manual_seed(0))
-    field, x, z_id = shaken(field).double(), points(2).double(), codes(2).double()
+    field, x, z_id = shaken(field).double(), points(2).double(), random_latents(2).double()
     steps = field.bind(z_id)(x)
     for b in range(2):
         for n in range(20):
             h = x[b, n] / 0.12
             for layer in field.layers:
                 h = (7.0 * (layer.linear.weight @ h + layer.linear.bias)).sin()
-            outputs = field.head.weight @ h                            # x of the 80 steps, then y, then z
+            outputs = field.head.weight @ h  # x of the 80 steps, then y, then z
             expected = [0.25 * (outputs[80 * axis : 80 * axis + 80] * z_id[b]).sum() for axis in range(3)]
             torch.testing.assert_close(steps[b, n], torch.stack(expected), atol=1e-12, rtol=0)
 
 
 def test_is_linear_in_the_identity(field: AlignmentField) -> None:
     shaken(field)
-    x, (one, other) = points(1), codes(2).split(1)
+    x, (one, other) = points(1), random_latents(2).split(1)
     both = field.bind(2 * one - other)(x)
     torch.testing.assert_close(both, 2 * field.bind(one)(x) - field.bind(other)(x), atol=1e-5, rtol=1e-4)
     assert field.bind(torch.zeros(1, 80))(x).abs().max() == 0
@@ -64,7 +64,7 @@ def test_is_linear_in_the_identity(field: AlignmentField) -> None:
 
 def test_people_of_a_batch_do_not_mix(field: AlignmentField) -> None:
     shaken(field)
-    x, z_id = points(3), codes(3)
+    x, z_id = points(3), random_latents(3)
     alone = torch.cat([field.bind(z_id[i : i + 1])(x[i : i + 1]) for i in range(3)])
     torch.testing.assert_close(field.bind(z_id)(x), alone)
 
@@ -75,7 +75,7 @@ def aligned_generator() -> Generator:
 
 
 def latents() -> Latents:
-    return Latents(codes(2), codes(2, 64), codes(2))
+    return Latents(random_latents(2), random_latents(2, 64), random_latents(2))
 
 
 def test_the_template_is_read_where_the_mean_head_has_the_feature() -> None:
@@ -83,8 +83,8 @@ def test_the_template_is_read_where_the_mean_head_has_the_feature() -> None:
     assert generator.alignment is not None
     who = latents()
     shaken(generator.alignment)
-    avatar, read = generator.condition(who), []
-    watched = dataclasses.replace(avatar, radiance=lambda x: read.append(x) or avatar.radiance(x))
+    fields, read = generator.condition(who), []
+    watched = dataclasses.replace(fields, radiance=lambda x: read.append(x) or fields.radiance(x))
     zero = torch.zeros(2)
     seen = render_rays(watched, image_rays(zero, zero, 4))
     points_read = read[0].unflatten(1, seen.x_template.shape[1:3])
@@ -92,7 +92,7 @@ def test_the_template_is_read_where_the_mean_head_has_the_feature() -> None:
     expected = generator.alignment.bind(who.z_id)(seen.x_template.flatten(1, 2)).unflatten(1, step.shape[1:3])
     torch.testing.assert_close(step[..., :-1, :], expected[..., :-1, :], atol=1e-7, rtol=1e-4)
     assert step[..., :-1, :].abs().max() > 1e-4
-    assert step[..., -1, :].abs().max() == 0                           # the background belongs to nobody's face
+    assert step[..., -1, :].abs().max() == 0  # the background belongs to nobody's face
 
 
 def test_alignment_moves_neither_deformation_nor_manifolds() -> None:
@@ -107,10 +107,12 @@ def test_alignment_moves_neither_deformation_nor_manifolds() -> None:
 
 def test_a_code_entry_counts_by_its_scale() -> None:
     generator = aligned_generator()
-    generator.template.code_scale[3] = 0.0                             # of z_id
-    generator.template.code_scale[80 + 5] = 0.0                        # of z_noise
+    generator.template.code_scale[3] = 0.0  # of z_id
+    generator.template.code_scale[80 + 5] = 0.0  # of z_noise
     who = latents()
     film = generator.template.film(who.z_id, who.z_noise)
     who.z_id[:, 3] += 1.0
     who.z_noise[:, 5] -= 1.0
-    torch.testing.assert_close(generator.template.film(who.z_id, who.z_noise).phases, film.phases, atol=0, rtol=0)
+    torch.testing.assert_close(
+        generator.template.film(who.z_id, who.z_noise).phases, film.phases, atol=0, rtol=0
+    )

@@ -91,10 +91,14 @@ def test_saving_again_replaces_the_model_and_keeps_other_files(folder: Path) -> 
     (folder / "LICENSE").write_text("CC0")
     save_checkpoint(folder, complete_checkpoint("second"))
     assert_same(load_checkpoint(folder), complete_checkpoint("second"))
-    assert sorted(path.name for path in folder.parent.rglob("*")) == sorted(["model", CARD, TENSORS, "LICENSE"])
+    assert sorted(path.name for path in folder.parent.rglob("*")) == sorted(
+        ["model", CARD, TENSORS, "LICENSE"]
+    )
 
 
-@pytest.mark.parametrize("target", ["anifacegan.models.checkpoints.save", "anifacegan.models.checkpoints.yaml.safe_dump"])
+@pytest.mark.parametrize(
+    "target", ["anifacegan.models.checkpoints.save", "anifacegan.models.checkpoints.yaml.safe_dump"]
+)
 @pytest.mark.parametrize("error", [InputError("no such name"), KeyboardInterrupt()])
 def test_an_interrupted_save_leaves_the_old_model(
     target: str, error: BaseException, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -139,7 +143,7 @@ def test_a_tensor_that_is_not_finite_is_named(name: str, folder: Path) -> None:
 
 
 def test_a_march_that_is_not_finite_is_refused(folder: Path) -> None:
-    change_card(folder, lambda card: card["generator"]["march"].update(background_z=float("nan")))
+    change_card(folder, lambda card: card["generator"]["ray_sampling"].update(background_z=float("nan")))
     assert_one_line(lambda: load_checkpoint(folder), CARD, "finite")
 
 
@@ -150,15 +154,17 @@ def test_an_unexpected_tensor_is_named(folder: Path) -> None:
 
 def test_an_expression_basis_that_does_not_fit_its_names_is_named(folder: Path) -> None:
     change_card(folder, lambda card: card["expression_units"].pop())
-    assert_one_line(lambda: load_checkpoint(folder), TENSORS, "'expression.units_to_exp'", "(64, 3)", "(64, 2)")
+    assert_one_line(
+        lambda: load_checkpoint(folder), TENSORS, "'expression.units_to_exp'", "(64, 3)", "(64, 2)"
+    )
 
 
 CARD_CHANGES: dict[str, tuple[Callable[[dict], object], str]] = {
     "unknown key": (lambda card: card.update(lisence="CC0"), "lisence"),
     "unknown key of the generator": (lambda card: card["generator"].update(gain=2), "gain"),
     "unknown nested key": (lambda card: card["generator"]["template"].update(hiden_dim=8), "hiden_dim"),
-    "wrong type": (lambda card: card["generator"]["march"].update(samples="many"), "samples"),
-    "out of range": (lambda card: card["generator"]["march"].update(samples=1), "samples"),
+    "wrong type": (lambda card: card["generator"]["ray_sampling"].update(samples="many"), "samples"),
+    "out of range": (lambda card: card["generator"]["ray_sampling"].update(samples=1), "samples"),
     "missing name": (lambda card: card.pop("name"), "name"),
     "generator is a number": (lambda card: card.update(generator=5), "'generator'"),
     "generator is empty": (lambda card: card.update(generator=None), "'generator'"),
@@ -171,7 +177,9 @@ def test_a_broken_card_is_named(change: Callable[[dict], None], part: str, folde
     assert_one_line(lambda: load_checkpoint(folder), str(folder / CARD), part)
 
 
-@pytest.mark.parametrize("content", [b"", b"name: [", b"- a\n- b\n", b"a plain text", b"name: \xff\xfe", b"\x00" * 80])
+@pytest.mark.parametrize(
+    "content", [b"", b"name: [", b"- a\n- b\n", b"a plain text", b"name: \xff\xfe", b"\x00" * 80]
+)
 def test_an_unreadable_card_is_named(content: bytes, folder: Path) -> None:
     (folder / CARD).write_bytes(content)
     assert_one_line(lambda: load_checkpoint(folder), str(folder / CARD))

@@ -32,7 +32,9 @@ def leaky(h: Tensor) -> Tensor:
 def test_layers_have_the_released_sizes() -> None:
     vae = CoefficientVAE(80, CoefficientVAEConfig())
     linears = {
-        name.removesuffix(".weight"): tuple(p.shape) for name, p in vae.named_parameters() if name.endswith("weight")
+        name.removesuffix(".weight"): tuple(p.shape)
+        for name, p in vae.named_parameters()
+        if name.endswith("weight")
     }
     expected = {f"encoder.{k}.0": (512, 512 if k else 80) for k in range(5)}
     expected |= {f"decoder.{k}.0": (512, 512) for k in range(5)}
@@ -43,10 +45,10 @@ def test_layers_have_the_released_sizes() -> None:
 
 def test_decoding_is_the_unfolded_formula() -> None:
     """A plain Linear without activation comes first, a LeakyReLU(0.01) after every hidden layer."""
-    vae, codes = small_vae(), draw(3, 4, seed=100)
-    decoded = vae.decode(codes)
+    vae, latents = small_vae(), draw(3, 4, seed=100)
+    decoded = vae.decode(latents)
     for b in range(3):
-        h = linear(vae.decoder_input, codes[b])
+        h = linear(vae.decoder_input, latents[b])
         for block in vae.decoder:
             h = leaky(linear(block[0], h))
         expected = linear(vae.output[2], leaky(linear(vae.output[0], h)))

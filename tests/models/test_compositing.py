@@ -77,7 +77,9 @@ def test_light_behind_an_opaque_level_is_1e_10() -> None:
 @pytest.mark.parametrize("sigma", [-3.0, 0.0, 2.0, 50.0])
 def test_opacity_is_one_minus_exp_of_softplus(sigma: float) -> None:
     expected = 1 - math.exp(-0.04 * math.log1p(math.exp(sigma)))
-    assert alpha_from_sigma(torch.tensor(sigma, dtype=torch.float64)).item() == pytest.approx(expected, rel=1e-9)
+    assert alpha_from_sigma(torch.tensor(sigma, dtype=torch.float64)).item() == pytest.approx(
+        expected, rel=1e-9
+    )
 
 
 def test_small_opacities_keep_their_digits() -> None:
@@ -87,7 +89,9 @@ def test_small_opacities_keep_their_digits() -> None:
 
 def test_blending_is_differentiable_where_levels_are_missed() -> None:
     alpha, hit = random_levels(5)
-    assert torch.autograd.gradcheck(lambda a: blending_weights(a, hit[:1, :2]), [alpha[:1, :2].requires_grad_()])
+    assert torch.autograd.gradcheck(
+        lambda a: blending_weights(a, hit[:1, :2]), [alpha[:1, :2].requires_grad_()]
+    )
 
 
 def test_opaque_levels_have_finite_gradients() -> None:

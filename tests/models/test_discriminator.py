@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from anifacegan.losses.adversarial import squared_slope
+from anifacegan.losses.adversarial import gradient_penalty
 from anifacegan.models.discriminator import (
     SIZES,
     Discriminator,
@@ -42,7 +42,9 @@ def test_channels_are_those_of_the_method() -> None:
 
 def test_the_layers_follow_the_channels() -> None:
     discriminator = Discriminator(DiscriminatorConfig(size=32, capacity=256, max_channels=40))
-    shapes = {name: tuple(weight.shape) for name, weight in discriminator.named_parameters() if "weight" in name}
+    shapes = {
+        name: tuple(weight.shape) for name, weight in discriminator.named_parameters() if "weight" in name
+    }
     assert shapes == {
         "from_rgb.weight": (8, 3, 1, 1),
         "blocks.from_32.first.weight": (16, 10, 3, 3),
@@ -61,8 +63,10 @@ def test_the_layers_follow_the_channels() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_every_size_gives_a_score_and_two_angles_a_picture(size: int) -> None:
-    discriminator = Discriminator(DiscriminatorConfig(size=size, capacity=512, max_channels=6)).initialise(rng())
+def test_every_size_gives_a_score_and_two_angles_an_image(size: int) -> None:
+    discriminator = Discriminator(DiscriminatorConfig(size=size, capacity=512, max_channels=6)).initialise(
+        rng()
+    )
     judgement = discriminator(images(2, size))
     assert judgement.logit.shape == (2,) and judgement.pose.shape == (2, 2)
     assert len(discriminator.blocks) == SIZES.index(size) + 3
@@ -80,13 +84,15 @@ def test_the_same_generator_gives_the_same_weights_and_no_other_does() -> None:
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
-@pytest.mark.parametrize("change", [{"size": 48}, {"size": 8}, {"size": 1024}, {"capacity": 8}, {"max_channels": 0}])
+@pytest.mark.parametrize(
+    "change", [{"size": 48}, {"size": 8}, {"size": 1024}, {"capacity": 8}, {"max_channels": 0}]
+)
 def test_a_configuration_that_cannot_be_built_is_refused(change: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=f"discriminator.{next(iter(change))} is "):
         dataclasses.replace(TINY, **change)
 
 
-def test_pictures_of_another_size_are_refused() -> None:
+def test_images_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match="32 pixels wide, expected 16"):
         Discriminator(TINY)(images(1, 32))
 
@@ -112,17 +118,20 @@ def test_a_block_is_the_mean_of_both_branches_over_root_two() -> None:
 def test_blurred_halving_is_the_filter_1_3_3_1() -> None:
     x = torch.zeros(1, 1, 8, 8, dtype=torch.float64)
     x[..., 3, 4] = 64.0
-    row, column = torch.tensor([0.0, 3, 1, 0]), torch.tensor([0.0, 1, 3, 0])   # pixels 2i-1 .. 2i+2 make output i
+    row, column = (
+        torch.tensor([0.0, 3, 1, 0]),
+        torch.tensor([0.0, 1, 3, 0]),
+    )  # pixels 2i-1 .. 2i+2 make output i
     assert torch.equal(halve(x, blur=True)[0, 0], torch.outer(row, column).double())
 
 
-def test_halving_keeps_a_flat_picture_flat_up_to_its_border() -> None:
+def test_halving_keeps_a_flat_image_flat_up_to_its_border() -> None:
     for blur in (False, True):
         assert torch.allclose(halve(torch.full((1, 2, 8, 8), 0.7), blur), torch.full((1, 2, 4, 4), 0.7))
 
 
 def test_blurred_halving_lets_a_fine_pattern_fade_wherever_it_lies() -> None:
-    """Stripes two pixels wide are at the limit of the smaller picture; a plain mean keeps or drops them by chance."""
+    """Stripes two pixels wide are at the limit of the smaller image; a plain mean keeps or drops them by chance."""
     stripes = torch.tensor([1.0, 1, -1, -1]).repeat(8).expand(1, 1, 32, 32)
     moved = stripes.roll(1, dims=-1)
     inside = (slice(None), slice(None), slice(2, -2), slice(2, -2))
@@ -136,11 +145,11 @@ def test_blurred_halving_lets_a_fine_pattern_fade_wherever_it_lies() -> None:
 def test_the_slope_penalty_teaches_every_weight_with_the_gradient_it_should() -> None:
     """R1 is differentiated twice: once for the slope, once for the weights."""
     discriminator = Discriminator(TINY).initialise(rng()).double()
-    picture = images(2, dtype=torch.float64).requires_grad_()
+    image = images(2, dtype=torch.float64).requires_grad_()
     weights = [discriminator.blocks["from_8"].second.weight, discriminator.from_rgb.weight]
 
     def penalty() -> Tensor:
-        return squared_slope(discriminator(picture).logit, picture)
+        return gradient_penalty(discriminator(image).logit, image)
 
     slopes = torch.autograd.grad(penalty(), weights)
     for weight, slope in zip(weights, slopes, strict=True):
@@ -156,11 +165,11 @@ def test_the_slope_penalty_teaches_every_weight_with_the_gradient_it_should() ->
         assert (slope * direction).sum().item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_picture_is_judged_the_same_alone_and_among_others() -> None:
+def test_an_image_is_judged_the_same_alone_and_among_others() -> None:
     discriminator = Discriminator(TINY).initialise(rng()).double()
-    pictures = images(3, dtype=torch.float64)
-    together = discriminator(pictures)
+    random_images = images(3, dtype=torch.float64)
+    together = discriminator(random_images)
     for k in range(3):
-        alone = discriminator(pictures[k : k + 1])
+        alone = discriminator(random_images[k : k + 1])
         assert torch.allclose(alone.logit, together.logit[k : k + 1], atol=1e-12)
         assert torch.allclose(alone.pose, together.pose[k : k + 1], atol=1e-12)

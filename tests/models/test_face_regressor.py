@@ -19,14 +19,14 @@ from anifacegan.models.checkpoints import (
     load_reconstruction,
     save_reconstruction,
 )
-from anifacegan.models.face_regressor import ReconstructionConfig, ReconstructionNetwork, ResNet50Trunk
+from anifacegan.models.face_regressor import ReconstructionConfig, ReconstructionNetwork, ResNet50Backbone
 from anifacegan.runtime.errors import InputError
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
 from tests.fixtures.tiny_training_set import COUNT, SIZE, write_tiny_set
 
 SMALL = ReconstructionConfig(size=24, channels=(8, 16, 16))
-RESNET = ReconstructionConfig(trunk="resnet50", size=64)
-CONFIGS = [SMALL, dataclasses.replace(SMALL, trunk="plain"), RESNET]
+RESNET = ReconstructionConfig(backbone="resnet50", size=64)
+CONFIGS = [SMALL, dataclasses.replace(SMALL, backbone="plain"), RESNET]
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -44,7 +44,7 @@ def network(config: ReconstructionConfig = SMALL) -> ReconstructionNetwork:
     return made.eval()
 
 
-def pictures(batch: int = 2, size: int = 24) -> torch.Tensor:
+def random_images(batch: int = 2, size: int = 24) -> torch.Tensor:
     return torch.rand(batch, 3, size, size, generator=generator(2))
 
 
@@ -75,17 +75,21 @@ def test_landmarks_of_exact_coefficients_are_the_files_ones_in_the_generators_ca
     found = FaceLandmarks(model, "generator").pixels(batch_of(faces), size)
     true = from_lm68(torch.stack([torch.from_numpy(face.lm68) for face in faces]), size)
     assert int(lids.sum()) < 30
-    torch.testing.assert_close(found[:, ~lids], true[:, ~lids], atol=1e-3, rtol=0)  # float32 angles in the file
+    torch.testing.assert_close(
+        found[:, ~lids], true[:, ~lids], atol=1e-3, rtol=0
+    )  # float32 angles in the file
 
 
 def test_the_lm68_of_the_open_model_is_what_its_coefficients_say(face_model) -> None:
     """The same for a rendered item of the real model, lids included: those move by a quarter of a pixel at most."""
-    from anifacegan.data.synthetic.renderer import load_studio, render_item
+    from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_item
 
-    studio = load_studio()
-    faces = [render_item(studio, 3, item, 16, factor=1)[1] for item in range(3)]
+    synthetic_renderer = load_synthetic_renderer()
+    faces = [render_item(synthetic_renderer, 3, item, 16, factor=1)[1] for item in range(3)]
     found = FaceLandmarks(face_model, "generator").pixels(batch_of(faces), 128)
-    error = (found - from_lm68(torch.stack([torch.from_numpy(face.lm68) for face in faces]), 128)).norm(dim=-1)
+    error = (found - from_lm68(torch.stack([torch.from_numpy(face.lm68) for face in faces]), 128)).norm(
+        dim=-1
+    )
     assert float(error.max()) < 0.5 and float(error.median()) < 1e-3
 
 
@@ -96,7 +100,9 @@ def test_landmarks_in_deep3dfacerecons_camera_are_a_pinhole_of_1015_px_at_distan
     angle, trans = torch.tensor([[0.2, -0.4, 0.1]]), torch.tensor([[0.1, -0.05, 0.3]])
     posed = model.pose(model.landmarks(model.shape(z_id, z_exp)), angle, trans)[0]
     x, y, z = posed.unbind(-1)
-    lm68 = torch.stack([111.5 + 1015 * x / (10 - z), 111.5 + 1015 * y / (10 - z)], dim=-1)  # y up, index pixels
+    lm68 = torch.stack(
+        [111.5 + 1015 * x / (10 - z), 111.5 + 1015 * y / (10 - z)], dim=-1
+    )  # y up, index pixels
     face = Reconstruction(z_id, z_exp, torch.zeros(1, 80), angle, torch.zeros(1, 27), trans)
     found = FaceLandmarks(model, "deep3dfacerecon").pixels(face, 224)
     torch.testing.assert_close(found, from_lm68(lm68[None], 224), atol=1e-3, rtol=0)
@@ -106,19 +112,21 @@ def test_unposed_landmarks_are_those_of_the_whole_model() -> None:
     model, rng = tiny_model(), generator(5)
     z_id, z_exp = torch.randn(3, 80, generator=rng), torch.randn(3, 64, generator=rng)
     whole = model.landmarks(model.shape(z_id, z_exp))
-    torch.testing.assert_close(FaceLandmarks(model, "generator").unposed(z_id, z_exp), whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        FaceLandmarks(model, "generator").unposed(z_id, z_exp), whole, atol=1e-5, rtol=0
+    )
 
 
 def test_pose_is_that_of_the_camera_that_the_angle_came_from() -> None:
     pitch, yaw = torch.tensor([0.3, -0.4, 0.0]), torch.tensor([-0.9, 0.5, 0.0])
     angle = euler_from_rotation(orbit_rotation(pitch, yaw)[1])
-    assert float((angle[:, 0] - pitch).abs().max()) > 0.01             # Euler's pitch is another number
+    assert float((angle[:, 0] - pitch).abs().max()) > 0.01  # Euler's pitch is another number
     torch.testing.assert_close(pose_of(angle), torch.stack([pitch, yaw], dim=-1), atol=1e-6, rtol=0)
 
 
-def test_landmarks_pull_at_the_picture() -> None:
+def test_landmarks_pull_at_the_image() -> None:
     """The landmark term differentiates through coefficients, network and resampling."""
-    image = pictures(size=40).requires_grad_()
+    image = random_images(size=40).requires_grad_()
     pixels = FaceLandmarks(tiny_model(), "generator").pixels(network()(image), 128)
     (slope,) = torch.autograd.grad(pixels.square().sum(), image)
     assert bool(slope.isfinite().all()) and float(slope.abs().max()) > 0
@@ -129,30 +137,30 @@ def test_rows_and_fields_are_the_same_numbers() -> None:
     rows = torch.arange(2 * 257, dtype=torch.float32).reshape(2, 257)
     assert torch.equal(Reconstruction.from_rows(rows).rows(), rows)
     assert Reconstruction.from_rows(rows).trans.shape == (2, 3)
-    assert FIELD_COLUMNS["angle"] == slice(224, 227)                   # as Deep3DFaceRecon's 257 numbers
+    assert FIELD_COLUMNS["angle"] == slice(224, 227)  # as Deep3DFaceRecon's 257 numbers
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.trunk)
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.backbone)
 def test_a_fresh_network_says_the_mean_face(config: ReconstructionConfig) -> None:
     made = ReconstructionNetwork(config)
     made.initialise(generator())
     rows = torch.randn(50, 257, generator=generator(6))
-    rows[:, -1] = 2.0                                                  # a coefficient that never changes
+    rows[:, -1] = 2.0  # a coefficient that never changes
     made.set_statistics(rows)
-    face = made.eval()(pictures())
+    face = made.eval()(random_images())
     torch.testing.assert_close(face.rows(), rows.mean(dim=0).expand(2, -1))
     torch.testing.assert_close(made.scale[:-1], rows.std(dim=0)[:-1])
     assert float(made.scale[-1]) > 0
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.trunk)
-def test_each_picture_is_judged_on_its_own_and_at_any_size(config: ReconstructionConfig) -> None:
-    made, images = network(config), pictures(3, 48)
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.backbone)
+def test_each_image_is_judged_on_its_own_and_at_any_size(config: ReconstructionConfig) -> None:
+    made, images = network(config), random_images(3, 48)
     with torch.no_grad():
         whole, alone = made(images).rows(), made(images[1:2]).rows()
-    assert float((whole[1:2] - alone).norm() / alone.norm()) < 1e-4    # sums in another order
+    assert float((whole[1:2] - alone).norm() / alone.norm()) < 1e-4  # sums in another order
     assert float((whole[0] - whole[1]).norm() / alone.norm()) > 1e-3
-    assert made.features(images).shape == (3, 2048 if config.trunk == "resnet50" else 256)
+    assert made.features(images).shape == (3, 2048 if config.backbone == "resnet50" else 256)
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
@@ -186,7 +194,7 @@ def released() -> dict[str, torch.Tensor]:
     rng = generator(7)
     return {
         name: like if like.ndim == 0 else 0.05 * torch.rand(like.shape, generator=rng)
-        for name, like in ResNet50Trunk().state_dict().items()
+        for name, like in ResNet50Backbone().state_dict().items()
     }
 
 
@@ -198,7 +206,9 @@ def test_the_layout_has_the_released_names_and_shapes(released: dict[str, torch.
     }
     assert released["backbone.layer3.5.conv2.weight"].shape == (256, 256, 3, 3)
     assert released["backbone.layer1.0.downsample.1.running_var"].shape == (256,)
-    assert "backbone.fc.weight" not in released and len(released) == 318 + 14  # 53 convolutions, 53 normalisations
+    assert (
+        "backbone.fc.weight" not in released and len(released) == 318 + 14
+    )  # 53 convolutions, 53 normalisations
 
 
 @pytest.mark.parametrize(
@@ -213,11 +223,13 @@ def test_the_layout_has_the_released_names_and_shapes(released: dict[str, torch.
 def test_released_weights_load(wrap, released: dict[str, torch.Tensor], tmp_path: Path) -> None:
     torch.save(wrap(released), tmp_path / "epoch_20.pth")
     loaded, card = load_reconstruction(tmp_path / "epoch_20.pth")
-    assert all(torch.equal(loaded.trunk.state_dict()[name], value) for name, value in released.items())
+    assert all(torch.equal(loaded.backbone.state_dict()[name], value) for name, value in released.items())
     assert (card.face_model, loaded.config.size, loaded.config.camera) == ("bfm09", 224, "deep3dfacerecon")
     assert not loaded.training
-    raw = loaded.trunk(pictures(1, 64))
-    expected = loaded.trunk.final_layers[3](loaded.trunk.features(pictures(1, 64))[..., None, None])
+    raw = loaded.backbone(random_images(1, 64))
+    expected = loaded.backbone.final_layers[3](
+        loaded.backbone.features(random_images(1, 64))[..., None, None]
+    )
     torch.testing.assert_close(Reconstruction.from_rows(raw).angle, expected.flatten(1))
 
 
@@ -230,8 +242,16 @@ def test_old_weights_without_batch_counts_load(released: dict[str, torch.Tensor]
 @pytest.mark.parametrize(
     "name, tensor, message",
     [
-        ("final_layers.1.weight", None, r"'final_layers.1.weight' is missing, expected shape \(64, 2048, 1, 1\)"),
-        ("backbone.bn1.bias", torch.zeros(63), r"tensor 'backbone.bn1.bias' has shape \(63,\), expected shape \(64,\)"),
+        (
+            "final_layers.1.weight",
+            None,
+            r"'final_layers.1.weight' is missing, expected shape \(64, 2048, 1, 1\)",
+        ),
+        (
+            "backbone.bn1.bias",
+            torch.zeros(63),
+            r"tensor 'backbone.bn1.bias' has shape \(63,\), expected shape \(64,\)",
+        ),
         ("backbone.fc.bias", torch.zeros(9), r"unexpected tensor 'backbone.fc.bias' of shape \(9,\)"),
     ],
 )
@@ -265,7 +285,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------- folders
-@pytest.mark.parametrize("config", CONFIGS[:2], ids=lambda config: config.trunk)
+@pytest.mark.parametrize("config", CONFIGS[:2], ids=lambda config: config.backbone)
 def test_what_is_saved_comes_back(config: ReconstructionConfig, tmp_path: Path) -> None:
     saved = network(config)
     saved.set_statistics(torch.randn(9, 257, generator=generator(8)))
@@ -273,11 +293,13 @@ def test_what_is_saved_comes_back(config: ReconstructionConfig, tmp_path: Path) 
     save_reconstruction(tmp_path / "model", saved, card)
     loaded, said = load_reconstruction(tmp_path / "model")
     assert (said, loaded.config) == (card, config)
-    torch.testing.assert_close(loaded(pictures()).rows(), saved(pictures()).rows(), atol=0, rtol=0)
+    torch.testing.assert_close(loaded(random_images()).rows(), saved(random_images()).rows(), atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("config", CONFIGS[:2], ids=lambda config: config.trunk)
-def test_weights_stored_in_half_precision_come_back_in_single(config: ReconstructionConfig, tmp_path: Path) -> None:
+@pytest.mark.parametrize("config", CONFIGS[:2], ids=lambda config: config.backbone)
+def test_weights_stored_in_half_precision_come_back_in_single(
+    config: ReconstructionConfig, tmp_path: Path
+) -> None:
     """Rounded to 11 bits: relatively by at most 2^-11, below float16's smallest normal number by at most 2^-25."""
     saved, card = network(config), ReconstructionCard("small", "synthetic")
     save_reconstruction(tmp_path / "single", saved, card)
@@ -286,7 +308,7 @@ def test_weights_stored_in_half_precision_come_back_in_single(config: Reconstruc
     assert bytes_of[0] < 0.75 * bytes_of[1]
     state = load_reconstruction(tmp_path / "half")[0].state_dict()
     for name, tensor in saved.state_dict().items():
-        assert state[name].dtype == tensor.dtype, name                 # counters stay integers
+        assert state[name].dtype == tensor.dtype, name  # counters stay integers
         torch.testing.assert_close(state[name], tensor, rtol=2**-11, atol=2**-25)
 
 
@@ -304,7 +326,7 @@ def test_folders_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     card = tmp_path / "model" / CARD
     text = card.read_text()
     card.write_text(text.replace("  - 8\n", "  - 16\n"))
-    with pytest.raises(InputError, match=f"{TENSORS}: tensor 'trunk.stem.0.weight' has shape"):
+    with pytest.raises(InputError, match=f"{TENSORS}: tensor 'backbone.stem.0.weight' has shape"):
         load_reconstruction(tmp_path / "model")
     card.write_text(text.replace("reconstruction:", "generator:"))
     with pytest.raises(InputError, match="no key 'reconstruction'"):

@@ -4,7 +4,7 @@ import dataclasses
 
 import torch
 
-from anifacegan.geometry.rays import MarchConfig, Rays, image_rays
+from anifacegan.geometry.rays import Rays, RaySamplingConfig, image_rays
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import Generator, GeneratorConfig
 from anifacegan.models.manifolds import ManifoldConfig
@@ -36,15 +36,17 @@ def test_initialising_draws_every_number_from_the_given_generator() -> None:
 
 def test_an_avatar_is_made_of_the_fields_and_the_configuration() -> None:
     """The deformation gets identity and expression, the template identity and noise."""
-    config = dataclasses.replace(SMALL, radiance_offset_gain=3.0, march=MarchConfig(near=0.9, samples=9))
+    config = dataclasses.replace(
+        SMALL, radiance_offset_gain=3.0, ray_sampling=RaySamplingConfig(near=0.9, samples=9)
+    )
     generator, latents, x = small_generator(config).double(), small_latents(2), 0.1 * draw(2, 6, 3, seed=7)
-    avatar = generator.condition(latents)
-    assert (avatar.march, avatar.radiance_offset_gain) == (config.march, 3.0)
-    assert torch.equal(avatar.levels, generator.manifolds.levels)
-    torch.testing.assert_close(avatar.offset(x), generator.deformation.bind(latents.z_id, latents.z_exp)(x))
-    torch.testing.assert_close(avatar.level(x), generator.manifolds(x))
+    fields = generator.condition(latents)
+    assert (fields.ray_sampling, fields.radiance_offset_gain) == (config.ray_sampling, 3.0)
+    assert torch.equal(fields.levels, generator.manifolds.levels)
+    torch.testing.assert_close(fields.offset(x), generator.deformation.bind(latents.z_id, latents.z_exp)(x))
+    torch.testing.assert_close(fields.level(x), generator.manifolds(x))
     expected = generator.template.bind(generator.template.film(latents.z_id, latents.z_noise))(x)
-    torch.testing.assert_close(avatar.radiance(x), expected)
+    torch.testing.assert_close(fields.radiance(x), expected)
 
 
 def test_expressions_change_nothing_before_training() -> None:
@@ -91,12 +93,12 @@ def test_psi_1_changes_nothing() -> None:
 def test_psi_0_gives_everyone_the_mean_appearance_and_keeps_the_shape() -> None:
     generator, latents = small_generator().double(), small_latents(2)
     x = (0.1 * draw(1, 6, 3, seed=7)).expand(2, 6, 3)
-    avatar = generator.condition(latents, psi=0.0)
-    rgb, alpha = avatar.radiance(x)
+    fields = generator.condition(latents, psi=0.0)
+    rgb, alpha = fields.radiance(x)
     torch.testing.assert_close(rgb[0], rgb[1])
     torch.testing.assert_close(alpha[0], alpha[1])
     assert not torch.allclose(generator.condition(latents, psi=1.0).radiance(x)[0][0], rgb[0])
-    torch.testing.assert_close(avatar.offset(x), generator.condition(latents, psi=1.0).offset(x))
+    torch.testing.assert_close(fields.offset(x), generator.condition(latents, psi=1.0).offset(x))
 
 
 def test_the_truncation_mean_is_the_mean_film_of_random_people() -> None:
@@ -106,7 +108,10 @@ def test_the_truncation_mean_is_the_mean_film_of_random_people() -> None:
     rng = torch.Generator().manual_seed(8)
     z_id = generator.identity_prior.decode(torch.randn(6, 8, generator=rng))
     film = generator.template.film(z_id, torch.randn(6, 80, generator=rng))
-    for mean, values in ((generator.mean_frequencies, film.frequencies), (generator.mean_phases, film.phases)):
+    for mean, values in (
+        (generator.mean_frequencies, film.frequencies),
+        (generator.mean_phases, film.phases),
+    ):
         torch.testing.assert_close(mean[0], sum(values[k] for k in range(6)) / 6)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.generator import Avatar
+from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.model import Model, load_model
 from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.errors import InputError
@@ -33,19 +33,19 @@ def expected() -> dict[str, Tensor]:
     return {name: torch.from_numpy(array) for name, array in np.load(FOLDER / "expected.npz").items()}
 
 
-def golden_case(model: Model, expected: dict[str, Tensor], case: int) -> tuple[Avatar, Rays]:
-    """The avatar and the rays of one of the pictures."""
+def golden_case(model: Model, expected: dict[str, Tensor], case: int) -> tuple[ConditionedFields, Rays]:
+    """The avatar and the rays of one of the images."""
     strength, pitch, yaw = expected["cases"][case].float()
     latents = Latents(expected["z_id"], strength * expected["z_exp"], expected["z_noise"])
-    avatar = model.generator.condition(latents, expected["psi"].item())
-    return avatar, image_rays(pitch[None], yaw[None], expected["depth"].shape[-1])
+    fields = model.generator.condition(latents, expected["psi"].item())
+    return fields, image_rays(pitch[None], yaw[None], expected["depth"].shape[-1])
 
 
 def assert_within(got: Tensor, expected: dict[str, Tensor], name: str, case: int | None = None) -> None:
     """Equal to what is stored, up to the tolerance stored with it."""
-    wanted = expected[name] if case is None else expected[name][case]
+    target = expected[name] if case is None else expected[name][case]
     tolerance = expected[f"tolerance_{name}"].item()
-    torch.testing.assert_close(got.reshape(wanted.shape), wanted, atol=tolerance, rtol=0)
+    torch.testing.assert_close(got.reshape(target.shape), target, atol=tolerance, rtol=0)
 
 
 def test_the_tolerances_are_tighter_than_what_the_renderer_promises(expected: dict[str, Tensor]) -> None:
@@ -55,7 +55,7 @@ def test_the_tolerances_are_tighter_than_what_the_renderer_promises(expected: di
 
 
 def test_there_is_something_to_see(expected: dict[str, Tensor]) -> None:
-    """Manifolds met and missed, the background through the head, and another picture for every case."""
+    """Manifolds met and missed, the background through the head, and another image for every case."""
     assert 0.5 < expected["hit"].float().mean() < 0.9
     assert 0.3 < expected["colours"][:, 3].mean() < 0.8
     assert expected["colours"][:, :3].std() > 0.1
@@ -73,8 +73,8 @@ def test_the_coefficient_networks_decode(model: Model, expected: dict[str, Tenso
 @pytest.mark.parametrize("case", range(3))
 @torch.no_grad()
 def test_rays_meet_manifolds_and_see_colours(model: Model, expected: dict[str, Tensor], case: int) -> None:
-    avatar, rays = golden_case(model, expected, case)
-    seen = render_rays(avatar, rays)
+    fields, rays = golden_case(model, expected, case)
+    seen = render_rays(fields, rays)
     hit = expected["hit"][case]
     assert torch.equal(seen.hit[0, :, :-1], hit)
     colours = torch.cat([seen.rgb[0], seen.foreground[0, :, None], seen.foreground_rgb[0]], dim=-1)
@@ -85,15 +85,15 @@ def test_rays_meet_manifolds_and_see_colours(model: Model, expected: dict[str, T
 
 
 @pytest.mark.parametrize("case", range(3))
-def test_the_front_door_shows_the_same_picture(model: Model, expected: dict[str, Tensor], case: int) -> None:
+def test_the_front_door_shows_the_same_image(model: Model, expected: dict[str, Tensor], case: int) -> None:
     strength, pitch, yaw = expected["cases"][case].tolist()
     z_exp = (strength * expected["z_exp"])[0].numpy()
-    codes = (expected["z_id"], expected["z_noise"])
-    face = model.face(codes=codes, expression=z_exp, psi=expected["psi"].item())
-    picture = face.picture(yaw=yaw, pitch=pitch, size=expected["depth"].shape[-1])
-    colours = torch.cat([picture.rgb, picture.foreground, picture.foreground_rgb])
-    assert_within(colours, expected, "colours", case)                  # all of them are in [0, 1]
-    assert_within(picture.depth, expected, "depth", case)
+    latents = (expected["z_id"], expected["z_noise"])
+    face = model.face(latents=latents, expression=z_exp, psi=expected["psi"].item())
+    image = face.image(yaw=yaw, pitch=pitch, size=expected["depth"].shape[-1])
+    colours = torch.cat([image.rgb, image.foreground, image.foreground_rgb])
+    assert_within(colours, expected, "colours", case)  # all of them are in [0, 1]
+    assert_within(image.depth, expected, "depth", case)
 
 
 def test_brute_force_in_single_precision_sees_the_same(model: Model, expected: dict[str, Tensor]) -> None:
@@ -106,8 +106,8 @@ def test_brute_force_in_single_precision_sees_the_same(model: Model, expected: d
 @torch.no_grad()
 def test_another_unit_of_the_offset_would_be_noticed(model: Model, expected: dict[str, Tensor]) -> None:
     """The released model reads colours 1 / 0.12 of the manifolds' offset away, its least visible habit."""
-    avatar, rays = golden_case(model, expected, 1)
-    seen = render_rays(dataclasses.replace(avatar, radiance_offset_gain=1.0), rays)
+    fields, rays = golden_case(model, expected, 1)
+    seen = render_rays(dataclasses.replace(fields, radiance_offset_gain=1.0), rays)
     error = (seen.rgb[0].T.reshape(3, *expected["depth"].shape[-2:]) - expected["colours"][1, :3]).abs().max()
     assert error > 10 * expected["tolerance_colours"]
 

@@ -1,4 +1,4 @@
-"""Files of codes: people and mean films come back, and what is broken is named."""
+"""Files of latents: people and mean films come back, and what is broken is named."""
 
 from pathlib import Path
 

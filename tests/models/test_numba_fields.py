@@ -8,8 +8,8 @@ import torch
 from anifacegan.models import numba_fields
 from anifacegan.models.alignment import AlignmentConfig
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.generator import Avatar, Generator
-from anifacegan.models.numba_fields import fast_avatar
+from anifacegan.models.generator import ConditionedFields, Generator
+from anifacegan.models.numba_fields import numba_fields_of
 from anifacegan.models.template import TemplateConfig
 from tests.fixtures.small_models import SMALL, small_generator
 from tests.fixtures.thread_counts import pytorch_threads
@@ -21,7 +21,9 @@ def generator(layers: int = 3) -> Generator:
     template = TemplateConfig(hidden_dim=8, layers=layers, mapping_dim=8, sigma_gain=3.0)
     deformation = dataclasses.replace(SMALL.deformation, output_scale=0.3)
     made = small_generator(
-        dataclasses.replace(SMALL, template=template, deformation=deformation, alignment=AlignmentConfig(8, 2))
+        dataclasses.replace(
+            SMALL, template=template, deformation=deformation, alignment=AlignmentConfig(8, 2)
+        )
     )
     rng = torch.Generator().manual_seed(5)
     for layer in [made.alignment.head, *made.manifolds.hidden]:
@@ -35,13 +37,13 @@ def test_a_field_may_have_a_single_layer() -> None:
     torch.nn.init.normal_(made.alignment.head.weight, 0, 0.3, generator=torch.Generator().manual_seed(1))
     plain = made.condition(Latents(*(torch.randn(1, size) for size in (80, 64, 80))))
     x = 0.2 * torch.rand(1, 50, 3) - 0.1
-    torch.testing.assert_close(fast_avatar(plain).align(x), plain.align(x), atol=2e-6, rtol=0)
+    torch.testing.assert_close(numba_fields_of(plain).align(x), plain.align(x), atol=2e-6, rtol=0)
 
 
-def avatar(people: int = 1, layers: int = 3) -> Avatar:
+def fields(people: int = 1, layers: int = 3) -> ConditionedFields:
     rng = torch.Generator().manual_seed(2)
-    codes = [torch.randn(people, size, generator=rng) for size in (80, 64, 80)]
-    return generator(layers).condition(Latents(*codes))
+    latents = [torch.randn(people, size, generator=rng) for size in (80, 64, 80)]
+    return generator(layers).condition(Latents(*latents))
 
 
 @torch.no_grad()
@@ -53,24 +55,26 @@ def test_fast_fields_compute_what_plain_ones_do(
 ) -> None:
     """In a part of a tile, in tiles, and in parts of several tiles."""
     monkeypatch.setattr(numba_fields, "ACTIVATIONS", 40 * 8)
-    plain = avatar(layers=layers)
-    fast = fast_avatar(plain)
+    plain = fields(layers=layers)
+    fast = numba_fields_of(plain)
     x = 0.2 * torch.rand(1, count, 3) - 0.1
     with pytorch_threads(threads):
         assert_alike(plain, fast, x)
 
 
-def assert_alike(plain: Avatar, fast: Avatar, x: torch.Tensor) -> None:
+def assert_alike(plain: ConditionedFields, fast: ConditionedFields, x: torch.Tensor) -> None:
     for name in FIELDS:
         one, other = getattr(plain, name), getattr(fast, name)
         assert type(one) is not type(other)
-        expected, found = (values if isinstance(values, tuple) else (values,) for values in (one(x), other(x)))
+        expected, found = (
+            values if isinstance(values, tuple) else (values,) for values in (one(x), other(x))
+        )
         for want, got in zip(expected, found, strict=True):
             torch.testing.assert_close(got, want, atol=2e-5 if name == "level" else 2e-6, rtol=0, msg=name)
 
 
 def test_points_that_want_a_gradient_are_refused() -> None:
-    fast, x = fast_avatar(avatar()), torch.zeros(1, 2, 3, requires_grad=True)
+    fast, x = numba_fields_of(fields()), torch.zeros(1, 2, 3, requires_grad=True)
     for name in FIELDS:
         with pytest.raises(ValueError, match="gradient"):
             getattr(fast, name)(x)
@@ -81,7 +85,7 @@ def test_points_that_want_a_gradient_are_refused() -> None:
 @torch.no_grad()
 def test_an_answer_outlives_the_next_question() -> None:
     """Activations are written over; what was answered is not."""
-    fast = fast_avatar(avatar())
+    fast = numba_fields_of(fields())
     x = 0.1 * torch.rand(1, 9, 3)
     first = [fast.offset(x), fast.level(x), *fast.radiance(x)]
     kept = [values.clone() for values in first]
@@ -91,10 +95,18 @@ def test_an_answer_outlives_the_next_question() -> None:
 
 
 def test_batches_and_other_precisions_stay_as_they_are() -> None:
-    two = avatar(people=2)
-    assert all(getattr(fast_avatar(two), name) is getattr(two, name) for name in ("offset", "radiance", "align"))
-    plain = avatar()
+    two = fields(people=2)
+    assert all(
+        getattr(numba_fields_of(two), name) is getattr(two, name) for name in ("offset", "radiance", "align")
+    )
+    plain = fields()
     double = dataclasses.replace(plain, align=lambda x: 0 * x)
-    assert fast_avatar(double).align is double.align
-    exact = generator().double().condition(Latents(*(torch.randn(1, n, dtype=torch.float64) for n in (80, 64, 80))))
-    assert all(getattr(fast_avatar(exact), name) is getattr(exact, name) for name in FIELDS if name != "level")
+    assert numba_fields_of(double).align is double.align
+    exact = (
+        generator()
+        .double()
+        .condition(Latents(*(torch.randn(1, n, dtype=torch.float64) for n in (80, 64, 80))))
+    )
+    assert all(
+        getattr(numba_fields_of(exact), name) is getattr(exact, name) for name in FIELDS if name != "level"
+    )

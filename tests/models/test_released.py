@@ -1,4 +1,4 @@
-"""Released checkpoints load as they are, and give the pictures that the authors' code gives."""
+"""Released checkpoints load as they are, and give the images that the authors' code gives."""
 
 import dataclasses
 import math
@@ -12,14 +12,14 @@ from anifacegan.geometry.conventions import BOX
 from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.deformation import DeformationConfig
-from anifacegan.models.generator import Avatar, Generator, GeneratorConfig
+from anifacegan.models.generator import ConditionedFields, Generator, GeneratorConfig
 from anifacegan.models.manifolds import ManifoldConfig
 from anifacegan.models.released import is_released_folder, load_released
 from anifacegan.models.template import TemplateConfig
 from anifacegan.rendering.model import Model, load_model
 from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.errors import InputError
-from benchmarks.brute_force_renderer import reference_colours
+from benchmarks.brute_force_renderer import brute_force_colours
 from tests.fixtures.released_layout import golden_folder, write_averages, write_released
 from tests.fixtures.small_models import SMALL, small_generator
 
@@ -28,7 +28,7 @@ RELEASED_SMALL = dataclasses.replace(
     template=TemplateConfig(hidden_dim=8, layers=4, mapping_dim=8, mapping_layers=2),
     deformation=DeformationConfig(hidden_dim=12, layers=2, mapping_dim=6, mapping_layers=1),
     manifolds=ManifoldConfig(hidden_dim=16, layers=2),
-    march=GeneratorConfig().march,
+    ray_sampling=GeneratorConfig().ray_sampling,
     radiance_offset_gain=1 / BOX,
 )
 """Layers counted differently from everything that is released; what no tensor tells is as released."""
@@ -58,37 +58,40 @@ def test_golden_identities_decode(golden_model: Model, expected: dict[str, np.nd
     assert (decoded - torch.from_numpy(expected["vae_decoded"])).abs().max() <= 1e-5
 
 
-def golden_case(model: Model, expected: dict[str, np.ndarray], case: int) -> tuple[Avatar, Rays]:
-    """The avatar and the rays of one of the golden pictures."""
+def golden_case(model: Model, expected: dict[str, np.ndarray], case: int) -> tuple[ConditionedFields, Rays]:
+    """The avatar and the rays of one of the golden images."""
     ratio, camera_pitch, camera_yaw = expected["cases"][case]
-    codes = [torch.from_numpy(expected[name]) for name in ("z_id", "smile", "z_noise")]
-    latents = Latents(codes[0], float(ratio) * codes[1], codes[2])
+    latents = [torch.from_numpy(expected[name]) for name in ("z_id", "smile", "z_noise")]
+    face_latents = Latents(latents[0], float(ratio) * latents[1], latents[2])
     pitch = torch.tensor([math.pi / 2 - camera_pitch], dtype=torch.float32)
     yaw = torch.tensor([camera_yaw - math.pi / 2], dtype=torch.float32)
-    avatar = model.generator.condition(latents, float(expected["psi"]))
-    return avatar, image_rays(pitch, yaw, expected["images"].shape[-1])
+    fields = model.generator.condition(face_latents, float(expected["psi"]))
+    return fields, image_rays(pitch, yaw, expected["images"].shape[-1])
 
 
 @pytest.mark.parametrize("case", range(4))
 @torch.no_grad()
 def test_golden_case(golden_model: Model, expected: dict[str, np.ndarray], case: int) -> None:
-    avatar, rays = golden_case(golden_model, expected, case)
-    colours = render_rays(avatar, rays)
+    fields, rays = golden_case(golden_model, expected, case)
+    colours = render_rays(fields, rays)
 
     def largest_error(got: torch.Tensor, name: str) -> float:
         theirs = torch.from_numpy(expected[name][case])
         return (got.reshape(theirs.shape) - theirs).abs().max().item()
 
-    valid = torch.from_numpy(expected["valid"][case][..., 0])          # (R, L + 1)
+    valid = torch.from_numpy(expected["valid"][case][..., 0])  # (R, L + 1)
     assert torch.equal(colours.hit[0], valid)
-    assert 0.5 < valid.float().mean() < 1                              # there is something to compare, and misses
+    assert 0.5 < valid.float().mean() < 1  # there is something to compare, and misses
     assert largest_error(2 * colours.rgb[0].T - 1, "images") <= 1e-3
     assert largest_error(colours.depth, "depths") <= 1e-4
-    for got, name in ((colours.x_target, "intersections_target"), (colours.x_template, "intersections_canonical")):
+    for got, name in (
+        (colours.x_target, "intersections_target"),
+        (colours.x_template, "intersections_canonical"),
+    ):
         assert (got[0] - torch.from_numpy(expected[name][case]))[valid].abs().max() <= 1e-5
 
     # The renderer that the golden set in tests/golden was made with.
-    slow = reference_colours(avatar, rays)
+    slow = brute_force_colours(fields, rays)
     assert largest_error(2 * slow[:, :3].T - 1, "images") <= 1e-3
     assert largest_error(slow[:, 7], "depths") <= 1e-4
 
@@ -100,16 +103,16 @@ def test_golden_expression_is_the_official_file(
     assert torch.equal(z_exp, torch.from_numpy(expected["smile"]))
 
 
-def test_golden_picture_through_the_front_door(
+def test_golden_image_through_the_front_door(
     golden_model: Model, expected: dict[str, np.ndarray], official: Path
 ) -> None:
-    codes = (torch.from_numpy(expected["z_id"]), torch.from_numpy(expected["z_noise"]))
-    face = golden_model.face(codes=codes, expression=official / "01626.mat", psi=0.7)
+    latents = (torch.from_numpy(expected["z_id"]), torch.from_numpy(expected["z_noise"]))
+    face = golden_model.face(latents=latents, expression=official / "01626.mat", psi=0.7)
     _, camera_pitch, camera_yaw = expected["cases"][2]
-    picture = face.picture(yaw=float(camera_yaw) - math.pi / 2, pitch=math.pi / 2 - float(camera_pitch), size=24)
-    image = torch.from_numpy((expected["images"][2] + 1) / 2)
-    assert (picture.rgb - image.clamp(0, 1)).abs().max() <= 5e-4       # [0, 1] is half of [-1, 1]
-    assert (picture.depth - torch.from_numpy(expected["depths"][2])).abs().max() <= 1e-4
+    image = face.image(yaw=float(camera_yaw) - math.pi / 2, pitch=math.pi / 2 - float(camera_pitch), size=24)
+    expected_image = torch.from_numpy((expected["images"][2] + 1) / 2)
+    assert (image.rgb - expected_image.clamp(0, 1)).abs().max() <= 5e-4  # [0, 1] is half of [-1, 1]
+    assert (image.depth - torch.from_numpy(expected["depths"][2])).abs().max() <= 1e-4
 
 
 @pytest.mark.parametrize("vaes_beside", [False, True])
@@ -134,7 +137,7 @@ def test_full_size_is_inferred_from_the_tensors(tmp_path: Path) -> None:
     write_averages(folder, generator)
     read = load_released(folder)
     assert read.config == config
-    assert read.template.mapping.output.weight.shape == (4608, 256)    # method, section 2
+    assert read.template.mapping.output.weight.shape == (4608, 256)  # method, section 2
     assert read.deformation.mapping.output.weight.shape == (768, 128)
     assert read.identity_prior.encoder[0][0].weight.shape == (512, 80)
     assert torch.equal(read.template.layers[7].linear.weight, generator.template.layers[7].linear.weight)
@@ -151,7 +154,9 @@ def test_truncation_mean_is_of_random_people_where_none_is_given(released: Path)
         assert ((mean[0] - values.mean(0)).abs() < 6 * error_of_mean + 1e-6).all()
 
 
-@pytest.mark.parametrize("name", ["dif.pth", "pretrained_vaes/identity/vae.pth", "pretrained_vaes/expression/vae.pth"])
+@pytest.mark.parametrize(
+    "name", ["dif.pth", "pretrained_vaes/identity/vae.pth", "pretrained_vaes/expression/vae.pth"]
+)
 def test_a_missing_file_is_named(released: Path, name: str) -> None:
     (released / name).unlink()
     with pytest.raises(InputError, match=f"{released / name}: no such file"):
@@ -210,7 +215,9 @@ def test_too_few_averages_are_refused(released: Path) -> None:
     averages = torch.load(released / "ema.pth", weights_only=True)
     torch.save(averages | {"shadow_params": averages["shadow_params"][:-1]}, released / "ema.pth")
     count = len(averages["shadow_params"])
-    with pytest.raises(InputError, match=rf"ema\.pth: {count - 1} averages, expected one for each of the {count}"):
+    with pytest.raises(
+        InputError, match=rf"ema\.pth: {count - 1} averages, expected one for each of the {count}"
+    ):
         load_released(released)
 
 

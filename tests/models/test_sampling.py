@@ -45,7 +45,7 @@ def test_poses_of_the_data_set_are_drawn_as_they_are() -> None:
 def test_gaussian_poses_have_their_deviations() -> None:
     config = ViewConfig(poses="gaussian", pitch_deviation=0.155, yaw_deviation=0.3)
     pose = drawn(config, 800).pose
-    assert pose.std(0).tolist() == pytest.approx([0.155, 0.3], rel=0.1)    # four deviations of the estimate
+    assert pose.std(0).tolist() == pytest.approx([0.155, 0.3], rel=0.1)  # four deviations of the estimate
     assert pose.mean(0).tolist() == pytest.approx([0, 0], abs=0.045)
 
 

@@ -12,7 +12,7 @@ from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.models.checkpoints import TENSORS, ReconstructionCard, load_reconstruction, read_tensors
 from anifacegan.models.face_regressor import ReconstructionNetwork
 from anifacegan.runtime.typed_config import from_plain, read_config
-from anifacegan.training.regressor.data import FacePictures, load_pictures
+from anifacegan.training.regressor.data import FaceImages, load_images
 from anifacegan.training.regressor.report import held_out_report
 from anifacegan.training.regressor.run import ReconstructionRun
 
@@ -27,12 +27,12 @@ NAMES = ("reconstruction", "judge")
 def unseen(face_model: MorphableModel, tmp_path_factory: pytest.TempPathFactory) -> FaceDataset:
     from PIL import Image
 
-    from anifacegan.data.synthetic.renderer import load_studio, render_item
+    from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_item
     from anifacegan.face_model.coefficients import write_coefficients
 
-    folder, studio = tmp_path_factory.mktemp("unseen"), load_studio()
+    folder, synthetic_renderer = tmp_path_factory.mktemp("unseen"), load_synthetic_renderer()
     for index in range(COUNT):
-        image, face = render_item(studio, SEED, index, SIZE)
+        image, face = render_item(synthetic_renderer, SEED, index, SIZE)
         Image.fromarray(image).save(folder / f"{index:03d}.png")
         write_coefficients(folder / f"{index:03d}.mat", face)
     return FaceDataset(DataConfig(folder, SIZE))
@@ -46,12 +46,12 @@ def shipped(name: str) -> tuple[ReconstructionNetwork, ReconstructionCard]:
 def test_it_sees_pose_landmarks_and_expressions_of_strangers(
     name: str, unseen: FaceDataset, face_model: MorphableModel
 ) -> None:
-    """Pose and landmarks within the goals of docs/reconstruction.md; expressions loosely, as the pictures are few."""
+    """Pose and landmarks within the goals of docs/reconstruction.md; expressions loosely, as the images are few."""
     network, card = shipped(name)
     assert card.face_model == face_model.name
-    pictures: FacePictures = load_pictures(unseen, network.config.frame)
+    images: FaceImages = load_images(unseen, network.config.frame)
     landmarks = FaceLandmarks(face_model, network.config.camera)
-    report = held_out_report(network, landmarks, pictures, UNCHANGED)
+    report = held_out_report(network, landmarks, images, UNCHANGED)
     assert report["yaw_deg"] < 2 and report["pitch_deg"] < 2
     assert report["landmarks_px"] < 1.5
     assert report["exp_correlation"] > 0.65
@@ -68,7 +68,7 @@ def test_it_is_stored_in_half_precision_and_computes_in_single(name: str) -> Non
 
 def test_the_judge_is_another_network() -> None:
     (one, first), (other, second) = (shipped(name) for name in NAMES)
-    assert one.config.trunk != other.config.trunk
+    assert one.config.backbone != other.config.backbone
     assert first.training["seed"] != second.training["seed"]
 
 
@@ -83,6 +83,6 @@ def test_their_cards_say_how_they_were_made() -> None:
         assert read_config(ReconstructionRun, ["--config", str(file), *options], "train.py") == from_plain(
             ReconstructionRun, card.training["config"], name
         )
-        assert "anifacegan-open-2" in card.training["history"]         # what MODEL was
+        assert "anifacegan-open-2" in card.training["history"]  # what MODEL was
         assert card.licence == "MIT"
         assert torch.tensor(list(card.training["errors"].values())).isfinite().all()

@@ -77,5 +77,6 @@ def test_binding_is_differentiable() -> None:
     layer.initialise(torch.Generator().manual_seed(0), first=True)
     inputs = [draw(1, 2, 2, seed=1), 5 * draw(1, 3, seed=2), draw(1, 3, seed=3)]
     assert torch.autograd.gradcheck(
-        lambda x, frequency, phase: layer.bind(frequency, phase)(x), [value.requires_grad_() for value in inputs]
+        lambda x, frequency, phase: layer.bind(frequency, phase)(x),
+        [value.requires_grad_() for value in inputs],
     )

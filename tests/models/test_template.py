@@ -41,7 +41,7 @@ def slow_radiance(template: TemplateField, film: Film, x: Tensor, gain: float) -
 
     h = sine(template.layers[0], 0, x / 0.12)
     sigma, rgb = numbers(0), numbers(0, 0, 0)
-    for layer in range(2, LAYERS + 1):                                 # the method's layers 2 .. last
+    for layer in range(2, LAYERS + 1):  # the method's layers 2 .. last
         h = sine(template.layers[layer - 1], layer - 1, h)
         sigma = sigma + template.sigma_heads[layer - 2].weight @ h + template.sigma_heads[layer - 2].bias
         seen = h
@@ -82,7 +82,9 @@ def test_full_size_has_4608_film_outputs() -> None:
 def test_colours_reach_a_thousandth_beyond_black_and_white(bias: float, colour: float) -> None:
     template = field()
     torch.nn.init.constant_(template.rgb_heads[0].bias, bias)
-    rgb, _ = template.bind(template.film(draw(1, 80, seed=1), draw(1, 80, seed=2)))(0.1 * draw(1, 5, 3, seed=3))
+    rgb, _ = template.bind(template.film(draw(1, 80, seed=1), draw(1, 80, seed=2)))(
+        0.1 * draw(1, 5, 3, seed=3)
+    )
     torch.testing.assert_close(rgb, torch.full((1, 5, 3), colour).double(), atol=1e-6, rtol=0)
 
 

@@ -1,4 +1,4 @@
-"""Points that no light reaches are skipped; neither the picture nor its gradient must show it."""
+"""Points that no light reaches are skipped; neither the image nor its gradient must show it."""
 
 from collections.abc import Callable
 
@@ -7,20 +7,20 @@ import torch
 from torch import Tensor
 
 from anifacegan.geometry.intersection import fraction_between
-from anifacegan.geometry.rays import MarchConfig, Rays, image_rays
+from anifacegan.geometry.rays import Rays, RaySamplingConfig, image_rays
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.generator import Avatar, Generator
+from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.models.numba_fields import FastManifolds, FastSteps, FastTemplate
-from anifacegan.rendering.culled import INVISIBLE, render_visible
+from anifacegan.rendering.culled import INVISIBLE, render_culled
 from anifacegan.rendering.volume import RayColours, render_rays
 from anifacegan.training.adversarial_gradients import template_alone
 from tests.fixtures.small_models import small_generator
 from tests.fixtures.tiny_training_set import GENERATOR
 
-MARCH = MarchConfig(near=0.8, far=1.2, samples=48)
+RAY_SAMPLING = RaySamplingConfig(near=0.8, far=1.2, samples=48)
 
 
-def onion(opacity: float, counted: list[int]) -> Avatar:
+def onion(opacity: float, counted: list[int]) -> ConditionedFields:
     """Concentric spheres about the origin, all of one opacity, coloured by position."""
 
     def radiance(x):
@@ -28,12 +28,12 @@ def onion(opacity: float, counted: list[int]) -> Avatar:
         rgb = torch.sin(40 * x) * 0.5 + 0.5
         return rgb, torch.full(x.shape[:2], opacity)
 
-    return Avatar(
+    return ConditionedFields(
         offset=torch.zeros_like,
         level=lambda x: x.norm(dim=-1),
         radiance=radiance,
         levels=torch.linspace(0.1, 0.01, 10),
-        march=MARCH,
+        ray_sampling=RAY_SAMPLING,
     )
 
 
@@ -42,11 +42,11 @@ def views(opacity: float):
     counts: tuple[list[int], list[int]] = ([], [])
     complete = render_rays(onion(opacity, counts[0]), rays)
     with torch.no_grad():
-        quick = render_visible(onion(opacity, counts[1]), rays)
+        quick = render_culled(onion(opacity, counts[1]), rays)
     return complete, quick, sum(counts[0]), sum(counts[1])
 
 
-def test_skipping_changes_a_picture_by_less_than_the_lost_light():
+def test_skipping_changes_an_image_by_less_than_the_lost_light():
     for opacity in (0.03, 0.5, 0.98, 1.0):
         complete, quick, _, _ = views(opacity)
         assert (complete.rgb - quick.rgb).abs().max() <= 1.1 * INVISIBLE, opacity
@@ -69,21 +69,24 @@ def test_behind_an_opaque_sheet_nothing_is_shaded():
 
 
 # ----------------------------------------------------------------------------------------------------- gradients
-Conditioning = Callable[[Generator], Callable[[Latents], Avatar]]
+Conditioning = Callable[[Generator], Callable[[Latents], ConditionedFields]]
 
 
-def all_fields(model: Generator) -> Callable[[Latents], Avatar]:
+def all_fields(model: Generator) -> Callable[[Latents], ConditionedFields]:
     return model.condition
 
 
 def gradients(
-    render: Callable[[Avatar, Rays], RayColours], model: Generator, learning: Conditioning, rays: Rays
+    render: Callable[[ConditionedFields, Rays], RayColours],
+    model: Generator,
+    learning: Conditioning,
+    rays: Rays,
 ) -> dict[str, Tensor]:
     """Of a sum over everything that terms look at, with respect to every weight; 0 for those that have no part."""
     rng = torch.Generator().manual_seed(3)
     latents = Latents(*(torch.randn(1, size, generator=rng).to(rays.origins) for size in (80, 64, 80)))
     seen = render(learning(model)(latents), rays)
-    shown = (seen.weights[..., None] * seen.x_target).sum(dim=2)       # as the geometry term's
+    shown = (seen.weights[..., None] * seen.x_target).sum(dim=2)  # as the geometry term's
     total = (3 * seen.rgb).sin().sum() + (9 * shown).cos().sum() + seen.depth.square().sum()
     model.zero_grad()
     total.backward()
@@ -96,7 +99,9 @@ def model_of(dtype: torch.dtype) -> Generator:
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.startswith(("deformation.head", "alignment")):
-                weight.add_(0.02 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(5)).to(dtype))
+                weight.add_(
+                    0.02 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(5)).to(dtype)
+                )
     return model
 
 
@@ -114,9 +119,9 @@ def test_the_gradient_is_that_of_marching_with_gradients(
         )
     number = torch.float64 if dtype == torch.float64 else torch.float32
     pitch, yaw = torch.tensor([[0.1], [-0.3]], dtype=number)
-    rays = image_rays(pitch, yaw, 12, GENERATOR.march.fov_deg)
+    rays = image_rays(pitch, yaw, 12, GENERATOR.ray_sampling.fov_deg)
     model, found = model_of(number), []
-    for render in (render_rays, render_visible):
+    for render in (render_rays, render_culled):
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
             found.append(gradients(render, model, learning, rays))
     whole, quick = found

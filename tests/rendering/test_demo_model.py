@@ -38,9 +38,13 @@ def test_the_cards_command_gives_its_configuration(demo: Model) -> None:
     start = "python train.py --config configs/demo.yaml "
     command = demo.card.training["command"]
     assert command.startswith(start)
-    options = ["--config", str(FOLDER.parents[1] / "configs" / "demo.yaml"), *command.removeprefix(start).split()]
-    wanted = from_plain(TrainConfig, demo.card.training["config"], "card.yaml")
-    assert read_config(TrainConfig, options, "train.py") == wanted
+    options = [
+        "--config",
+        str(FOLDER.parents[1] / "configs" / "demo.yaml"),
+        *command.removeprefix(start).split(),
+    ]
+    target = from_plain(TrainConfig, demo.card.training["config"], "card.yaml")
+    assert read_config(TrainConfig, options, "train.py") == target
 
 
 @torch.no_grad()
@@ -62,11 +66,11 @@ def test_an_expression_moves_the_landmarks_back_to_neutral(demo: Model, face_mod
     z_id = torch.cat([demo.person(seed)[0] for seed in SEEDS])
     z_exp = demo.expression(name).expand(len(SEEDS), -1)
     expressive = landmarks_of(face_model, z_id, z_exp)
-    wanted = landmarks_of(face_model, z_id, torch.zeros_like(z_exp)) - expressive
-    error = (demo.generator.deformation.bind(z_id, z_exp)(expressive) - wanted).norm(dim=-1)
-    moved = wanted.norm(dim=-1) > 0.002
-    assert error[moved].mean() < 0.45 * wanted.norm(dim=-1)[moved].mean()
-    assert error[~moved].mean() < 0.0015                               # 2.5 % of the distance of the eyes
+    target = landmarks_of(face_model, z_id, torch.zeros_like(z_exp)) - expressive
+    error = (demo.generator.deformation.bind(z_id, z_exp)(expressive) - target).norm(dim=-1)
+    moved = target.norm(dim=-1) > 0.002
+    assert error[moved].mean() < 0.45 * target.norm(dim=-1)[moved].mean()
+    assert error[~moved].mean() < 0.0015  # 2.5 % of the distance of the eyes
 
 
 @torch.no_grad()
@@ -82,13 +86,13 @@ def test_the_rendered_surface_lies_on_the_posed_mesh(demo: Model, face_model, ya
     expected = (points - rays.origins).norm(dim=-1)
     seen = render_rays(demo.generator.condition(latents, 0.7), rays)
     assert seen.foreground.min() > 0.9
-    assert (seen.depth - expected).abs().median() < 0.004              # two manifolds
+    assert (seen.depth - expected).abs().median() < 0.004  # two manifolds
 
 
 def test_a_head_stands_before_its_background(demo: Model) -> None:
-    picture = demo.face(SEEDS[1]).picture(size=33)
-    assert picture.foreground[0, 12:28, 12:20].mean() > 0.95
-    assert picture.foreground[0, :12, :2].mean() < 0.3
+    image = demo.face(SEEDS[1]).image(size=33)
+    assert image.foreground[0, 12:28, 12:20].mean() > 0.95
+    assert image.foreground[0, :12, :2].mean() < 0.3
 
 
 def test_people_differ_and_a_seed_is_a_person(demo: Model) -> None:

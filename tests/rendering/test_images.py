@@ -1,4 +1,4 @@
-"""Pictures on disk hold what they were given."""
+"""Images on disk hold what they were given."""
 
 import os
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_png_is_lossless(tmp_path: Path, channels: int) -> None:
     assert np.array_equal(read_image(tmp_path / "a.png"), pixels)
 
 
-def test_straight_alpha_over_the_background_is_the_picture() -> None:
+def test_straight_alpha_over_the_background_is_the_image() -> None:
     rng = torch.Generator().manual_seed(0)
     foreground = torch.rand(1, 6, 6, generator=rng)
     head, background = torch.rand(3, 6, 6, generator=rng), torch.rand(3, 6, 6, generator=rng)
@@ -53,7 +53,7 @@ def test_straight_alpha_over_the_background_is_the_picture() -> None:
     rgba = straight_alpha(premultiplied, foreground)
     blended = rgba[3:] * rgba[:3] + (1 - rgba[3:]) * background
     assert torch.allclose(blended, premultiplied + (1 - foreground) * background, atol=1e-6)
-    assert torch.allclose(rgba[:3], head, atol=1e-5)                   # not darkened by its opacity
+    assert torch.allclose(rgba[:3], head, atol=1e-5)  # not darkened by its opacity
 
 
 def test_nothing_is_transparent_and_black() -> None:
@@ -77,31 +77,31 @@ def test_depth_beyond_the_range_is_clipped() -> None:
     assert depth_levels(torch.tensor([[[0.1, 0.88, 9.0]]]), 0.88, 1.2).tolist() == [[0, 0, 65535]]
 
 
-@pytest.mark.parametrize(("size", "film_size"), [(32, 32), (25, 26), (8, 8)])
-def test_film_is_h264_in_yuv420p_with_every_frame(tmp_path: Path, size: int, film_size: int) -> None:
+@pytest.mark.parametrize(("size", "video_size"), [(32, 32), (25, 26), (8, 8)])
+def test_video_is_h264_in_yuv420p_with_every_frame(tmp_path: Path, size: int, video_size: int) -> None:
     greys = [20, 90, 160, 230]
     write_video(tmp_path / "a.mp4", (np.full((size, size, 3), grey, np.uint8) for grey in greys), fps=4)
     about, frames = decoded(tmp_path / "a.mp4")
     assert about["codec"] == "h264" and about["pix_fmt"].startswith("yuv420p")
-    assert about["fps"] == 4 and about["size"] == (film_size, film_size)
+    assert about["fps"] == 4 and about["size"] == (video_size, video_size)
     assert [round(float(frame.mean())) for frame in frames] == pytest.approx(greys, abs=3)
 
 
-def test_film_keeps_colours_upright(tmp_path: Path) -> None:
+def test_video_keeps_colours_upright(tmp_path: Path) -> None:
     frame = np.zeros((32, 32, 3), np.uint8)
     frame[:16, :, 0], frame[16:, :16, 1], frame[16:, 16:, 2] = 200, 200, 200
     write_video(tmp_path / "a.mp4", [frame] * 3, fps=25)
     seen = decoded(tmp_path / "a.mp4")[1][-1].astype(int)
     for y, x in ((5, 5), (5, 25), (25, 5), (25, 25)):
-        assert np.abs(seen[y, x] - frame[y, x]).max() < 40             # 4:2:0 and BT.601 round, channels do not swap
+        assert np.abs(seen[y, x] - frame[y, x]).max() < 40  # 4:2:0 and BT.601 round, channels do not swap
 
 
-def test_a_film_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+def test_a_video_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"a\.mp4: the video encoder failed \("):
         write_video(tmp_path / "missing" / "a.mp4", [noise(16, 16, 3)] * 200, fps=25)
 
 
-def test_an_error_among_the_frames_stops_the_film(tmp_path: Path) -> None:
+def test_an_error_among_the_frames_stops_the_video(tmp_path: Path) -> None:
     def frames():
         yield noise(16, 16, 3)
         raise KeyboardInterrupt
@@ -111,7 +111,7 @@ def test_an_error_among_the_frames_stops_the_film(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_film_without_room_leaves_no_file(tmp_path: Path) -> None:
+def test_a_video_without_room_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").symlink_to("/dev/full")
     with pytest.raises(OSError, match=r"^a\.mp4: the video encoder failed \([^\n]*\)$"):
         write_video(tmp_path / "a.mp4", [noise(64, 64, 3, seed=seed) for seed in range(60)], fps=25)
@@ -119,7 +119,9 @@ def test_a_film_without_room_leaves_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0.98, 0.5])
-def test_a_film_that_ends_early_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: float) -> None:
+def test_a_video_that_ends_early_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: float
+) -> None:
     """The encoder's exit status is not known: the file is looked at."""
     check = images._check_frame_count
 
@@ -142,7 +144,7 @@ def test_a_broken_image_is_an_error_of_one_line(share: float) -> None:
 
 def test_images_are_converted_but_not_turned(tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[274] = 6                                                      # Orientation: a quarter turn
+    exif[274] = 6  # Orientation: a quarter turn
     Image.fromarray(noise(8, 16, 3)).save(tmp_path / "a.jpg", exif=exif)
     Image.fromarray(noise(8, 16, 3)).quantize(8).save(tmp_path / "a.png")
     for name in ("a.jpg", "a.png"):
@@ -157,11 +159,11 @@ def test_sheet_holds_every_cell_once_in_its_row_and_column() -> None:
     rows = [SheetRow(f"person {k // 2}\nyaw", cells[k], starts_group=k % 2 == 0) for k in range(4)]
     sheet = contact_sheet(["neutral", "smile", "blink"], rows)
     places = np.array([[found_at(sheet, cell) for cell in row] for row in cells])  # (row, column, (y, x))
-    assert (places[:, :, 0] == places[:, :1, 0]).all()                 # one row, one height
+    assert (places[:, :, 0] == places[:, :1, 0]).all()  # one row, one height
     assert (places[:, :, 1] == places[:1, :, 1]).all()
     assert (np.diff(places[0, :, 1]) == 20).all()
     gaps = np.diff(places[:, 0, 0]) - 20
-    assert gaps[0] == gaps[2] == 0 and gaps[1] > 0                     # people stand apart
+    assert gaps[0] == gaps[2] == 0 and gaps[1] > 0  # people stand apart
 
 
 def found_at(sheet: np.ndarray, cell: np.ndarray) -> tuple[int, int]:
@@ -173,12 +175,14 @@ def found_at(sheet: np.ndarray, cell: np.ndarray) -> tuple[int, int]:
 
 def test_labels_are_drawn_beside_and_above_the_cells() -> None:
     blank = np.full((40, 40, 3), 255, np.uint8)
-    sheet = contact_sheet(["a very long name of an expression", "smile"], [SheetRow("seed7\nyaw +0.35", [blank] * 2)])
+    sheet = contact_sheet(
+        ["a very long name of an expression", "smile"], [SheetRow("seed7\nyaw +0.35", [blank] * 2)]
+    )
     inked = np.argwhere(sheet.min(axis=2) < 128)
     top, left = sheet.shape[0] - 40 - 8, sheet.shape[1] - 2 * 40 - 8
     above, beside = inked[inked[:, 0] < top], inked[inked[:, 1] < left]
     assert len(above) > 20 and len(beside) > 50
-    assert len(above) + len(beside) >= len(inked)                      # nothing is drawn over a cell
+    assert len(above) + len(beside) >= len(inked)  # nothing is drawn over a cell
     assert above[:, 1].min() >= left
     first_label = above[above[:, 1] < left + 40]
-    assert first_label[:, 1].max() < left + 39                         # shortened to its column
+    assert first_label[:, 1].max() < left + 39  # shortened to its column

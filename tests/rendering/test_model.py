@@ -1,4 +1,4 @@
-"""The front door: a model, a face from a seed and an expression, a picture from anywhere."""
+"""The front door: a model, a face from a seed and an expression, an image from anywhere."""
 
 import dataclasses
 import math
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from anifacegan.face_model.coefficients import BFM, FaceCoefficients, write_coefficients
 from anifacegan.geometry.cameras import orbit_camera
-from anifacegan.geometry.rays import MarchConfig
+from anifacegan.geometry.rays import RaySamplingConfig
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.generator import Avatar
+from anifacegan.models.generator import ConditionedFields
 from anifacegan.models.latent_files import read_people, write_people
 from anifacegan.rendering import adaptive
 from anifacegan.rendering.model import Face, Model, load_model
@@ -32,7 +32,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 def write_expression(path: Path, face_model: str | None) -> Path:
     vectors = {"id": 80, "tex": 80, "angle": 3, "gamma": 27, "trans": 3}
     zeros = {key: np.zeros(size, np.float32) for key, size in vectors.items()}
-    write_coefficients(path, FaceCoefficients(**zeros, exp=EXP, lm68=np.zeros((68, 2)), face_model=face_model))
+    write_coefficients(
+        path, FaceCoefficients(**zeros, exp=EXP, lm68=np.zeros((68, 2)), face_model=face_model)
+    )
     return path
 
 
@@ -45,9 +47,11 @@ def ball(**changes: object) -> Face:
         blue_or_grey = wall * torch.tensor([0.0, 0.0, 1.0]) + (1 - wall) * 0.25
         return blue_or_grey + 0.5 * spot * torch.tensor([1.0, 0.0, 0.0]), torch.ones_like(x[..., 0])
 
-    avatar = Avatar(torch.zeros_like, lambda x: x.norm(dim=-1), radiance, torch.tensor([0.1]), MarchConfig())
-    codes = Latents(torch.zeros(1, 80), torch.zeros(1, 64), torch.zeros(1, 80))
-    return Face(dataclasses.replace(avatar, **changes), codes)
+    fields = ConditionedFields(
+        torch.zeros_like, lambda x: x.norm(dim=-1), radiance, torch.tensor([0.1]), RaySamplingConfig()
+    )
+    latents = Latents(torch.zeros(1, 80), torch.zeros(1, 64), torch.zeros(1, 80))
+    return Face(dataclasses.replace(fields, **changes), latents)
 
 
 SPOT = (0.03, 0.05, math.sqrt(0.1**2 - 0.03**2 - 0.05**2))
@@ -56,8 +60,8 @@ SPOT = (0.03, 0.05, math.sqrt(0.1**2 - 0.03**2 - 0.05**2))
 @pytest.mark.parametrize(("yaw", "pitch"), [(0.0, 0.0), (0.3, 0.0), (-0.3, 0.0), (0.0, 0.3), (0.25, -0.2)])
 def test_a_spot_of_the_face_is_seen_where_the_camera_projects_it(yaw: float, pitch: float) -> None:
     size = 81
-    picture = ball().render(yaw=yaw, pitch=pitch, size=size)
-    redness = picture[0] - picture[2]
+    image = ball().render(yaw=yaw, pitch=pitch, size=size)
+    redness = image[0] - image[2]
     row, column = divmod(int(redness.argmax()), size)
     camera = orbit_camera(torch.tensor([pitch]), torch.tensor([yaw]), size)
     x_px, y_px = camera.project(torch.tensor([[SPOT]]))[0, 0].tolist()
@@ -66,40 +70,40 @@ def test_a_spot_of_the_face_is_seen_where_the_camera_projects_it(yaw: float, pit
 
 def test_positive_yaw_and_pitch_turn_the_face_to_the_right_and_down() -> None:
     def spot_at(**angles: float) -> tuple[int, int]:
-        picture = ball().render(**angles, size=81)
-        return divmod(int((picture[0] - picture[2]).argmax()), 81)
+        image = ball().render(**angles, size=81)
+        return divmod(int((image[0] - image[2]).argmax()), 81)
 
     row, column = spot_at()
     assert spot_at(yaw=0.3)[1] > column + 5
     assert spot_at(pitch=0.3)[0] > row + 5
 
 
-def test_a_picture_knows_colour_opacity_and_depth() -> None:
+def test_an_image_knows_colour_opacity_and_depth() -> None:
     """In the middle the ball, at distance 0.9; in the corner the wall, at 1.12 / cos of the corner's angle."""
-    picture = ball().picture(size=33)
+    image = ball().image(size=33)
     tan = math.tan(math.radians(6))
-    torch.testing.assert_close(picture.rgb[:, 16, 16], torch.full((3,), 0.25), atol=1e-3, rtol=0)
-    torch.testing.assert_close(picture.rgb[:, 0, 0], torch.tensor([0.0, 0.0, 1.0]))
-    assert picture.foreground[0, 16, 16] == 1 and picture.foreground[0, 0, 0] == 0
-    torch.testing.assert_close(picture.foreground_rgb[:, 16, 16], picture.rgb[:, 16, 16])
-    assert not picture.foreground_rgb[:, 0, 0].any()
-    assert picture.depth[0, 16, 16].item() == pytest.approx(0.9, abs=1e-6)
-    assert picture.depth[0, 0, 0].item() == pytest.approx(1.12 * math.sqrt(1 + 2 * tan**2), abs=1e-6)
+    torch.testing.assert_close(image.rgb[:, 16, 16], torch.full((3,), 0.25), atol=1e-3, rtol=0)
+    torch.testing.assert_close(image.rgb[:, 0, 0], torch.tensor([0.0, 0.0, 1.0]))
+    assert image.foreground[0, 16, 16] == 1 and image.foreground[0, 0, 0] == 0
+    torch.testing.assert_close(image.foreground_rgb[:, 16, 16], image.rgb[:, 16, 16])
+    assert not image.foreground_rgb[:, 0, 0].any()
+    assert image.depth[0, 16, 16].item() == pytest.approx(0.9, abs=1e-6)
+    assert image.depth[0, 0, 0].item() == pytest.approx(1.12 * math.sqrt(1 + 2 * tan**2), abs=1e-6)
 
 
-def test_slices_give_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = ball().picture(yaw=0.2, size=17)
+def test_slices_give_the_same_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = ball().image(yaw=0.2, size=17)
     monkeypatch.setattr(adaptive, "SLICE_SAMPLES", {"cpu": 64 * 10})
-    parts = ball().picture(yaw=0.2, size=17)
+    parts = ball().image(yaw=0.2, size=17)
     for name in ("rgb", "foreground", "foreground_rgb", "depth"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name), atol=1e-6, rtol=0)
 
 
-def test_a_picture_of_one_pixel_is_refused(model: Model) -> None:
+def test_an_image_of_one_pixel_is_refused(model: Model) -> None:
     assert_one_line(lambda: model.face(seed=7).render(size=1), "size is 1", "2 or more")
 
 
-def test_a_picture_has_the_size_asked_for_and_colours_within_0_and_1(model: Model) -> None:
+def test_an_image_has_the_size_asked_for_and_colours_within_0_and_1(model: Model) -> None:
     image = model.face(seed=1, expression="smile").render(yaw=0.3, pitch=-0.1, size=20)
     assert image.shape == (3, 20, 20) and image.dtype == torch.float32
     assert image.min() >= 0 and image.max() <= 1 and image.std() > 0.01
@@ -116,28 +120,28 @@ def test_colours_beyond_black_and_white_are_cut() -> None:
 
 
 def test_the_same_seed_is_the_same_face_and_another_is_not(model: Model) -> None:
-    picture = model.face(seed=7).render(size=12)
-    assert torch.equal(model.face(seed=7).render(size=12), picture)
-    assert not torch.allclose(model.face(seed=8).render(size=12), picture, atol=1e-3)
+    image = model.face(seed=7).render(size=12)
+    assert torch.equal(model.face(seed=7).render(size=12), image)
+    assert not torch.allclose(model.face(seed=8).render(size=12), image, atol=1e-3)
 
 
 def test_a_kept_person_is_the_same_face(model: Model, tmp_path: Path) -> None:
     write_people(tmp_path / "people.npz", *model.person(7))
-    again = model.face(codes=read_people(tmp_path / "people.npz"), expression="smile=0.5")
+    again = model.face(latents=read_people(tmp_path / "people.npz"), expression="smile=0.5")
     assert torch.equal(again.render(size=12), model.face(seed=7, expression="smile=0.5").render(size=12))
 
 
 def test_psi_is_0_7_unless_said(model: Model) -> None:
-    picture = model.face(seed=7).render(size=12)
-    assert torch.equal(model.face(seed=7, psi=0.7).render(size=12), picture)
-    assert not torch.allclose(model.face(seed=7, psi=1.0).render(size=12), picture, atol=1e-4)
+    image = model.face(seed=7).render(size=12)
+    assert torch.equal(model.face(seed=7, psi=0.7).render(size=12), image)
+    assert not torch.allclose(model.face(seed=7, psi=1.0).render(size=12), image, atol=1e-4)
 
 
 def test_an_expression_by_names_equals_its_coefficients(model: Model) -> None:
     basis = small_checkpoint().basis
     assert basis is not None
     jaw, left, right = basis.units_to_exp.T
-    coefficients = 0.5 * 0.8 * (left + right) + 0.1 * jaw              # the preset smile is mouthSmile 0.8
+    coefficients = 0.5 * 0.8 * (left + right) + 0.1 * jaw  # the preset smile is mouthSmile 0.8
     torch.testing.assert_close(model.expression("smile=0.5,jawOpen=0.1")[0], torch.from_numpy(coefficients))
     by_name = model.face(seed=1, expression="smile=0.5,jawOpen=0.1").render(size=12)
     by_coefficients = model.face(seed=1, expression=coefficients).render(size=12)
@@ -193,8 +197,8 @@ def test_a_model_without_named_expressions_says_what_to_bring() -> None:
 
 
 def test_a_face_needs_either_a_seed_or_codes(model: Model) -> None:
-    for arguments in ({}, {"seed": 1, "codes": model.person(1)}):
-        assert_one_line(lambda arguments=arguments: model.face(**arguments), "seed", "codes")
+    for arguments in ({}, {"seed": 1, "latents": model.person(1)}):
+        assert_one_line(lambda arguments=arguments: model.face(**arguments), "seed", "latents")
 
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:

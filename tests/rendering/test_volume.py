@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.geometry.rays import MarchConfig, Rays, image_rays
-from anifacegan.models.generator import Avatar
-from anifacegan.rendering.culled import render_visible
+from anifacegan.geometry.rays import Rays, RaySamplingConfig, image_rays
+from anifacegan.models.generator import ConditionedFields
+from anifacegan.rendering.culled import render_culled
 from anifacegan.rendering.volume import RayColours, in_slices, render_rays
 from tests.fixtures.closed_forms import (
     TINY,
@@ -52,11 +52,13 @@ def test_every_hit_of_a_camera_lies_on_its_sphere_before_the_centre(pitch: float
     rays = camera_rays(pitch, yaw)
     colours = render_rays(spheres(0.11, 0.09), rays)
     hit, x = colours.hit[..., :2], colours.x_target[..., :2, :]
-    toward = -(x * rays.directions[:, :, None]).sum(-1)                # of the sphere's radius, along the ray
+    toward = -(x * rays.directions[:, :, None]).sum(-1)  # of the sphere's radius, along the ray
     assert hit.any() and (toward[hit] > 0).all()
     steep = hit & (toward > 0.5 * x.norm(dim=-1))
     assert (x.norm(dim=-1) - numbers(0.11, 0.09))[steep].abs().max() < BETWEEN_SAMPLES
-    torch.testing.assert_close(rays.at(colours.t)[colours.hit], colours.x_target[colours.hit], atol=TINY, rtol=0)
+    torch.testing.assert_close(
+        rays.at(colours.t)[colours.hit], colours.x_target[colours.hit], atol=TINY, rtol=0
+    )
 
 
 def test_a_ray_beside_a_sphere_misses_it() -> None:
@@ -73,16 +75,18 @@ def test_a_sphere_is_not_met_from_inside() -> None:
 
 def test_a_level_that_s_first_rises_through_is_missed_even_if_s_falls_later() -> None:
     """A tent: s is 3 where the march starts, 10 at z = 0.05, and falls from there on, at 100 per world unit."""
-    avatar = spheres(level=lambda x: 10 - 100 * (x[..., 2] - 0.05).abs(), levels=numbers(5.0, 2.0))
-    colours = render_rays(avatar, parallel_rays((0.0, 0.0)))
+    fields = spheres(level=lambda x: 10 - 100 * (x[..., 2] - 0.05).abs(), levels=numbers(5.0, 2.0))
+    colours = render_rays(fields, parallel_rays((0.0, 0.0)))
     assert colours.hit[0, 0].tolist() == [False, True, True]
     assert colours.t[0, 0, 1].item() == pytest.approx(1.03, abs=TINY)
 
 
 def test_the_march_includes_both_ends() -> None:
     """s = z falls through a level just behind the first sample, and one just before the last."""
-    avatar = spheres(level=lambda x: x[..., 2], levels=numbers(0.1199, -0.1199), march=MarchConfig(samples=3))
-    colours = render_rays(avatar, parallel_rays((0.0, 0.0)))
+    fields = spheres(
+        level=lambda x: x[..., 2], levels=numbers(0.1199, -0.1199), ray_sampling=RaySamplingConfig(samples=3)
+    )
+    colours = render_rays(fields, parallel_rays((0.0, 0.0)))
     assert colours.hit.all()
     torch.testing.assert_close(colours.t[0, 0, :2], numbers(0.8801, 1.1199), atol=TINY, rtol=0)
 
@@ -99,10 +103,12 @@ def test_deformed_face_is_the_template_moved() -> None:
     assert not torch.equal(deformed.hit, render_rays(spheres(0.09, 0.07), rays).hit)
     for name in ("hit", "t", "weights", "foreground", "foreground_rgb", "depth"):
         torch.testing.assert_close(getattr(deformed, name), getattr(template, name), atol=TINY, rtol=0)
-    torch.testing.assert_close(deformed.x_template[..., :-1, :], template.x_target[..., :-1, :], atol=TINY, rtol=0)
+    torch.testing.assert_close(
+        deformed.x_template[..., :-1, :], template.x_target[..., :-1, :], atol=TINY, rtol=0
+    )
 
 
-def test_a_face_moved_to_plus_x_moves_right_in_the_picture() -> None:
+def test_a_face_moved_to_plus_x_moves_right_in_the_image() -> None:
     """delta leads back to the template, so delta = -0.02 shows the sphere at x = +0.02."""
     colours = render_rays(spheres(0.05, offset=constant_step(-0.02, 0, 0)), camera_rays(size=65))
     columns = colours.hit[0, :, 0].reshape(65, 65).any(dim=0).nonzero()[:, 0]
@@ -115,11 +121,13 @@ def test_manifolds_are_read_at_gain_1_and_colours_at_the_gain(gain: float) -> No
     """With delta = (0.01, 0, -0.02): the ray x = 0.03 passes the sphere at x = 0.04, and meets it where
     z - 0.02 = sqrt(0.1^2 - 0.04^2)."""
     step = numbers(0.01, 0, -0.02)
-    avatar = spheres(0.1, offset=constant_step(*step.tolist()), radiance_offset_gain=gain)
-    colours = render_rays(avatar, parallel_rays((0.03, 0.0)))
+    fields = spheres(0.1, offset=constant_step(*step.tolist()), radiance_offset_gain=gain)
+    colours = render_rays(fields, parallel_rays((0.03, 0.0)))
     x_target = numbers(0.03, 0, 0.02 + math.sqrt(0.1**2 - 0.04**2))
     torch.testing.assert_close(colours.x_target[0, 0, 0], x_target, atol=BETWEEN_SAMPLES, rtol=0)
-    torch.testing.assert_close(colours.x_template[0, 0, 0], x_target + gain * step, atol=BETWEEN_SAMPLES, rtol=0)
+    torch.testing.assert_close(
+        colours.x_template[0, 0, 0], x_target + gain * step, atol=BETWEEN_SAMPLES, rtol=0
+    )
     rgb = 0.5 * (0.5 + 4 * colours.x_template[0, 0, 0])
     torch.testing.assert_close(colours.foreground_rgb[0, 0], rgb, atol=TINY, rtol=0)
 
@@ -131,21 +139,23 @@ def test_a_head_that_shrinks_is_met_deeper() -> None:
     torch.testing.assert_close(colours.x_template[0, 0, 0], numbers(0, 0, 0.1), atol=TINY, rtol=0)
 
 
-@pytest.mark.parametrize("render", [render_rays, render_visible])
+@pytest.mark.parametrize("render", [render_rays, render_culled])
 def test_an_alignment_moves_where_colours_are_read_and_nothing_else(
-    render: Callable[[Avatar, Rays], RayColours],
+    render: Callable[[ConditionedFields, Rays], RayColours],
 ) -> None:
     """The step depends on the template point, 0.01 + z / 10 along x; the background is read where it is."""
     step = constant_step(0.0, 0.01, 0.02)
-    avatar = spheres(0.1, offset=step, radiance_offset_gain=2.0)
-    aligned = dataclasses.replace(avatar, align=lambda x: numbers(1, 0, 0) * (0.01 + 0.1 * x[..., 2:]))
+    fields = spheres(0.1, offset=step, radiance_offset_gain=2.0)
+    aligned = dataclasses.replace(fields, align=lambda x: numbers(1, 0, 0) * (0.01 + 0.1 * x[..., 2:]))
     rays = parallel_rays((0.0, -0.01))
-    plain, seen = render_rays(avatar, rays), render(aligned, rays)
+    plain, seen = render_rays(fields, rays), render(aligned, rays)
     torch.testing.assert_close(seen.x_template[0, 0, 0], numbers(0, 0.01, 0.08 + 0.04), atol=TINY, rtol=0)
     for name in ("hit", "t", "weights", "depth", "x_target", "x_template"):
         torch.testing.assert_close(getattr(seen, name), getattr(plain, name), atol=TINY, rtol=0)
-    change = numbers(0.5 * 4 * (0.01 + 0.1 * 0.12), 0, 0)              # half opaque, and 4 of colour for 1 of x
-    torch.testing.assert_close(seen.foreground_rgb[0, 0] - plain.foreground_rgb[0, 0], change, atol=TINY, rtol=0)
+    change = numbers(0.5 * 4 * (0.01 + 0.1 * 0.12), 0, 0)  # half opaque, and 4 of colour for 1 of x
+    torch.testing.assert_close(
+        seen.foreground_rgb[0, 0] - plain.foreground_rgb[0, 0], change, atol=TINY, rtol=0
+    )
     torch.testing.assert_close(seen.rgb[0, 0] - plain.rgb[0, 0], change, atol=TINY, rtol=0)
 
 
@@ -153,40 +163,46 @@ def test_an_alignment_moves_where_colours_are_read_and_nothing_else(
 
 
 @pytest.mark.parametrize("size", [1, 10, 49, 100])
-def test_slices_give_the_same_picture(size: int) -> None:
-    avatar = bumpy_avatar(0.09, 0.04, 0.0, -0.06)
+def test_slices_give_the_same_image(size: int) -> None:
+    fields = bumpy_avatar(0.09, 0.04, 0.0, -0.06)
     rays = camera_rays(0.2, 0.3)
-    whole, parts = render_rays(avatar, rays), [render_rays(avatar, part) for part in in_slices(rays, size)]
+    whole, parts = render_rays(fields, rays), [render_rays(fields, part) for part in in_slices(rays, size)]
     assert len(parts) == math.ceil(49 / size)
-    joined = {f.name: torch.cat([getattr(p, f.name) for p in parts], dim=1) for f in dataclasses.fields(RayColours)}
+    joined = {
+        f.name: torch.cat([getattr(p, f.name) for p in parts], dim=1) for f in dataclasses.fields(RayColours)
+    }
     assert_same_colours(RayColours(**joined), whole, atol=1e-12)
 
 
 def test_a_batch_of_poses_equals_one_by_one() -> None:
-    avatar = bumpy_avatar(0.09, 0.04, 0.0, -0.06)
+    fields = bumpy_avatar(0.09, 0.04, 0.0, -0.06)
     pitch, yaw = numbers(0.0, 0.2, -0.3), numbers(0.5, 0.0, -0.4)
-    together = render_rays(avatar, image_rays(pitch, yaw, 5))
+    together = render_rays(fields, image_rays(pitch, yaw, 5))
     for k in range(3):
-        alone = render_rays(avatar, image_rays(pitch[k : k + 1], yaw[k : k + 1], 5))
+        alone = render_rays(fields, image_rays(pitch[k : k + 1], yaw[k : k + 1], 5))
         one = {f.name: getattr(together, f.name)[k : k + 1] for f in dataclasses.fields(RayColours)}
         assert_same_colours(RayColours(**one), alone, atol=1e-12)
 
 
-def test_a_picture_is_differentiable_in_everything() -> None:
+def test_an_image_is_differentiable_in_everything() -> None:
     """Centre and scale of the spheres, a linear deformation, colour and opacity; rays that hit both, one and none."""
     rays = parallel_rays((0.01, 0.02), (0.055, -0.06), (0.2, 0.0))
-    rays = Rays(rays.origins, torch.nn.functional.normalize(rays.directions + numbers(0.02, -0.03, 0), dim=-1))
+    rays = Rays(
+        rays.origins, torch.nn.functional.normalize(rays.directions + numbers(0.02, -0.03, 0), dim=-1)
+    )
 
-    def render(centre: Tensor, growth: Tensor, step: Tensor, colour: Tensor, opacity: Tensor) -> tuple[Tensor, ...]:
-        avatar = Avatar(
+    def render(
+        centre: Tensor, growth: Tensor, step: Tensor, colour: Tensor, opacity: Tensor
+    ) -> tuple[Tensor, ...]:
+        fields = ConditionedFields(
             offset=lambda x: x @ step,
             level=lambda x: growth * (x - centre).norm(dim=-1),
             radiance=lambda x: ((x @ colour).sigmoid(), (opacity + 20 * x.sum(-1)).sigmoid()),
             levels=numbers(0.09, 0.07),
-            march=MarchConfig(samples=6),
+            ray_sampling=RaySamplingConfig(samples=6),
             radiance_offset_gain=2.0,
         )
-        seen = render_rays(avatar, rays)
+        seen = render_rays(fields, rays)
         return seen.rgb, seen.depth, seen.foreground, seen.foreground_rgb, seen.x_template
 
     centre, growth, opacity = numbers(0.01, -0.01, 0.0), numbers(1.1), numbers(0.3)
@@ -197,12 +213,12 @@ def test_a_picture_is_differentiable_in_everything() -> None:
 
 def test_gradients_are_finite_where_nothing_is_hit() -> None:
     height = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    avatar = spheres(9.0, 8.0, level=lambda x: height.expand(x.shape[:2]))
-    render_rays(avatar, parallel_rays((0.0, 0.0))).rgb.sum().backward()
+    fields = spheres(9.0, 8.0, level=lambda x: height.expand(x.shape[:2]))
+    render_rays(fields, parallel_rays((0.0, 0.0))).rgb.sum().backward()
     assert height.grad is not None and height.grad.isfinite()
 
 
 @pytest.mark.parametrize("bad", [{"samples": 1}, {"near": 1.2}, {"near": -0.1}])
 def test_a_march_that_goes_nowhere_is_refused(bad: dict) -> None:
-    with pytest.raises(ValueError, match="march"):
-        MarchConfig(**bad)
+    with pytest.raises(ValueError, match="ray_sampling"):
+        RaySamplingConfig(**bad)

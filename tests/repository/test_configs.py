@@ -7,7 +7,7 @@ import yaml
 
 from anifacegan.cli.ablate import AblationConfig
 from anifacegan.cli.render.plan import RenderConfig
-from anifacegan.cli.train import TASKS, chosen_task
+from anifacegan.cli.train import TASKS, select_task
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.typed_config import read_config
 from anifacegan.training.config import TrainConfig
@@ -20,7 +20,7 @@ def kind_of(path: Path) -> type:
     """configs/render_*.yaml are for render.py, ablation.yaml for scripts/ablate.py, all others for train.py."""
     if path.name == "ablation.yaml":
         return AblationConfig
-    return RenderConfig if path.name.startswith("render_") else chosen_task(["--config", str(path)]).config
+    return RenderConfig if path.name.startswith("render_") else select_task(["--config", str(path)]).config
 
 
 def test_there_are_configurations() -> None:
@@ -57,10 +57,10 @@ def test_every_key_is_used(path: Path) -> None:
         ("priors.batch", "0", "at least 1"),
         ("priors.lr", "0", "more than 0"),
         ("priors.noise_variance", "-1", "more than 0"),
-        ("shells.steps", "0", "at least 1"),
-        ("shells.batch", "-3", "at least 1"),
-        ("shells.lr", "-0.1", "more than 0"),
-        ("shells.reach", "0", "more than 0"),
+        ("manifold_init.steps", "0", "at least 1"),
+        ("manifold_init.batch", "-3", "at least 1"),
+        ("manifold_init.lr", "-0.1", "more than 0"),
+        ("manifold_init.reach", "0", "more than 0"),
         ("schedule.batch", "0", "at least 1"),
         ("schedule.prior_faces", "-1", "at least 0"),
         ("schedule.prior_share", "1.1", "0 to 1"),
@@ -91,7 +91,10 @@ def test_a_number_that_makes_no_sense_is_named(option: str, value: str, expected
 
 
 def test_render_smile_is_what_render_py_does_without_it() -> None:
-    assert read_config(RenderConfig, ["--config", str(ROOT / "configs/render_smile.yaml")], "test") == RenderConfig()
+    assert (
+        read_config(RenderConfig, ["--config", str(ROOT / "configs/render_smile.yaml")], "test")
+        == RenderConfig()
+    )
 
 
 def test_render_smile_turns_three_heads_while_the_smile_comes() -> None:

@@ -38,13 +38,17 @@ def start(script: Path, *arguments: str, cwd: Path, **environment: str) -> subpr
     """Run a script with no environment active but what is given."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     command = ["bash", str(script), *arguments]
-    return subprocess.run(command, cwd=cwd, env=kept | environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        command, cwd=cwd, env=kept | environment, capture_output=True, text=True, timeout=60
+    )
 
 
 def test_an_active_environment_that_has_the_package_is_used(checkout: Path, tmp_path: Path) -> None:
     active = tmp_path / "active"
     stand_in(active / "bin" / "python", 'case "$1" in -) exit 0;; *) exit 7;; esac')
-    done = start(checkout / "render.sh", "--seeds", "3", "--out", "a b", cwd=tmp_path, VIRTUAL_ENV=str(active))
+    done = start(
+        checkout / "render.sh", "--seeds", "3", "--out", "a b", cwd=tmp_path, VIRTUAL_ENV=str(active)
+    )
     assert (done.returncode, done.stderr) == (7, "")  # the exit code of render.py
     probe, render = (active / "bin" / CALLS).read_text().splitlines()
     assert probe == "- anifacegan"
@@ -128,7 +132,9 @@ def test_a_disk_that_is_too_full_for_the_set_up_is_named(
         stand_in(tools / "df", "exit 1")
     else:
         disk = f"/dev/vda 264241152 0 {free_gb * 1048576 + 5} 1% /"
-        stand_in(tools / "df", f"echo 'Filesystem 1024-blocks Used Available Capacity Mounted on'; echo '{disk}'")
+        stand_in(
+            tools / "df", f"echo 'Filesystem 1024-blocks Used Available Capacity Mounted on'; echo '{disk}'"
+        )
     stand_in(tools / "python3", 'case "$2" in *platform*) echo 3.11.7;; *venv*) exit 1;; esac')
     done = start(checkout / "render.sh", cwd=tmp_path, PATH=f"{tools}:{os.environ['PATH']}", PYTHON="python3")
     said = f"{free_gb} GB are free on the disk of {checkout}; pip needs about 9 GB while it works"

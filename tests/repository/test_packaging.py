@@ -82,19 +82,19 @@ def test_dependencies_are_what_the_package_imports() -> None:
     distributions = packages_distributions()
     extras = {"nvdiffrast", "torch_fidelity", "onnxruntime", "dlib"}
     used = {project_name(distributions[name][0]) for name in imported_packages() - extras}
-    wanted = {project_name(item) for item in ast.literal_eval(setup_arguments()["install_requires"])}
-    assert wanted == used | {"tensorboard"}  # torch.utils.tensorboard imports it
+    target = {project_name(item) for item in ast.literal_eval(setup_arguments()["install_requires"])}
+    assert target == used | {"tensorboard"}  # torch.utils.tensorboard imports it
 
 
 def test_every_dependency_is_pinned() -> None:
-    wanted = {project_name(item) for item in ast.literal_eval(setup_arguments()["install_requires"])}
-    assert wanted <= pins("requirements.txt").keys()
+    target = {project_name(item) for item in ast.literal_eval(setup_arguments()["install_requires"])}
+    assert target <= pins("requirements.txt").keys()
 
 
 def test_every_development_dependency_is_pinned() -> None:
     extras = ast.literal_eval(setup_arguments()["extras_require"])
-    wanted = {project_name(item) for item in extras["dev"] + extras["figures"] + extras["eval"]}
-    assert wanted <= pins("requirements-dev.txt").keys()
+    target = {project_name(item) for item in extras["dev"] + extras["figures"] + extras["eval"]}
+    assert target <= pins("requirements-dev.txt").keys()
 
 
 def test_the_face_model_needs_exact_data() -> None:

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "anifacegan"
-IMPORTS = ("face_mesh", "head_geometry", "head_shading", "models.field_loops", "open_face.occlusion", "playback")
+IMPORTS = (
+    "face_mesh",
+    "head_geometry",
+    "head_shading",
+    "models.field_loops",
+    "open_face.occlusion",
+    "playback",
+)
 RUN = f"""
 import numpy as np
 {"".join(f"import anifacegan.{name};" for name in IMPORTS)}

@@ -3,22 +3,26 @@ import torch
 
 from anifacegan.geometry.rays import Rays
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.runtime.devices import chosen_device, moved
+from anifacegan.runtime.devices import moved, select_device
 from anifacegan.runtime.errors import InputError
 from anifacegan.training.paired import PairedBatch
 
 
 def batch() -> PairedBatch:
-    codes = Latents(torch.randn(2, 80), torch.randn(2, 64), torch.randn(2, 80))
+    latents = Latents(torch.randn(2, 80), torch.randn(2, 64), torch.randn(2, 80))
     rays = Rays(torch.randn(2, 3, 3), torch.randn(2, 3, 3))
     distance, inside = torch.rand(2, 3), torch.ones(2, 3, dtype=torch.bool)
-    return PairedBatch(codes.z_id, codes.z_exp, codes.z_noise, rays, torch.rand(2, 3, 3), distance, inside)
+    return PairedBatch(
+        latents.z_id, latents.z_exp, latents.z_noise, rays, torch.rand(2, 3, 3), distance, inside
+    )
 
 
 def test_a_record_moves_with_the_records_inside_it() -> None:
     before = batch()
     after = moved(before, torch.device("meta"))
-    tensors = [value for name, value in vars(after).items() if name != "rays"] + list(vars(after.rays).values())
+    tensors = [value for name, value in vars(after).items() if name != "rays"] + list(
+        vars(after.rays).values()
+    )
     assert len(tensors) == 8 and all(tensor.device.type == "meta" for tensor in tensors)
     assert after.inside.dtype == torch.bool and before.rgb.device.type == "cpu"
 
@@ -31,12 +35,12 @@ def test_a_record_that_is_there_already_keeps_its_tensors() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused() -> None:
-    assert chosen_device("auto") == chosen_device("cpu") == "cpu"
+    assert select_device("auto") == select_device("cpu") == "cpu"
     with pytest.raises(InputError, match="device is cuda, but PyTorch sees no GPU"):
-        chosen_device("cuda")
+        select_device("cuda")
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_with_a_gpu_auto_takes_it_and_cpu_does_not() -> None:
-    assert chosen_device("auto") == chosen_device("cuda") == "cuda" and chosen_device("cpu") == "cpu"
+    assert select_device("auto") == select_device("cuda") == "cuda" and select_device("cpu") == "cpu"

@@ -15,7 +15,7 @@ from torch import Tensor
 from anifacegan.data.dataset import DataConfig
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.discriminator import DiscriminatorConfig
-from anifacegan.runtime.distributed import ALONE, Workers
+from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.typed_config import plain, read_config
 from anifacegan.training.adversarial import AdversarialConfig
 from anifacegan.training.checkpointing import load_newest
@@ -28,8 +28,8 @@ from tests.fixtures.tiny_training_set import SCHEDULE, tiny_config, write_tiny_s
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
-SIZE, PATIENCE_S = 16, 900
-SECOND = Workers(rank=1, count=2, patient="shares need no connection")
+SIZE, TIMEOUT_S = 16, 900
+SECOND = Workers(rank=1, count=2, timeout="shares need no connection")
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -41,7 +41,7 @@ def environment(**more: str) -> dict[str, str]:
 def finish(processes: list[subprocess.Popen]) -> list[tuple[int, str]]:
     """Exit codes, and what was said on stderr."""
     try:
-        said = [process.communicate(timeout=PATIENCE_S)[1] for process in processes]
+        said = [process.communicate(timeout=TIMEOUT_S)[1] for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -80,23 +80,25 @@ def test_a_worker_draws_its_part_of_what_one_process_draws() -> None:
     rngs = [torch.Generator().manual_seed(3) for _ in range(2)]
     whole, share = torch.randn(4, 5, generator=rngs[0]), SECOND.draw(torch.randn, (2, 5), rngs[1])
     assert torch.equal(share, whole[2:])
-    assert torch.equal(rngs[0].get_state(), rngs[1].get_state())       # and so goes on as it does
+    assert torch.equal(rngs[0].get_state(), rngs[1].get_state())  # and so goes on as it does
 
 
 def test_one_process_alone_keeps_what_it_has() -> None:
     whole, terms = torch.randn(3, 2), {"colour": torch.randn((), requires_grad=True)}
-    assert ALONE.share(whole) is whole and ALONE.mean(terms) is terms
-    assert ALONE.any(True) and not ALONE.any(False)
-    assert ALONE.count_in_share(torch.tensor([True, True])).item() == 2
-    assert ALONE.count_in_share(torch.tensor([False])).item() == 1
-    ALONE.require_same("step", 3)
-    ALONE.require_one("task reconstruction")
-    ALONE.refuse_uneven("schedule.batch", 3)
+    assert SINGLE_PROCESS.share(whole) is whole and SINGLE_PROCESS.mean(terms) is terms
+    assert SINGLE_PROCESS.any(True) and not SINGLE_PROCESS.any(False)
+    assert SINGLE_PROCESS.count_in_share(torch.tensor([True, True])).item() == 2
+    assert SINGLE_PROCESS.count_in_share(torch.tensor([False])).item() == 1
+    SINGLE_PROCESS.require_same("step", 3)
+    SINGLE_PROCESS.require_one("task reconstruction")
+    SINGLE_PROCESS.refuse_uneven("schedule.batch", 3)
 
 
 def test_batches_that_do_not_divide_and_tasks_for_one_are_refused() -> None:
     assert_one_line(lambda: SECOND.refuse_uneven("schedule.batch", 3), "schedule.batch is 3", "multiple of 2")
-    assert_one_line(lambda: SECOND.require_one("task reconstruction"), "task reconstruction: 2 workers", "torchrun")
+    assert_one_line(
+        lambda: SECOND.require_one("task reconstruction"), "task reconstruction: 2 workers", "torchrun"
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- equality
@@ -123,11 +125,11 @@ def largest_difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> floa
 def test_two_workers_end_with_the_losses_and_weights_of_one_process(
     kind: str, steps: tuple[Found, list[Found]]
 ) -> None:
-    """Five steps in float64: through the stages on paired pictures, and of both kinds of the game.
+    """Five steps in float64: through the stages on paired images, and of both kinds of adversarial training.
 
-    Every face shows another share of its vertices and every picture another share of background, so that a term that
-    is divided by the count of its share, and not of the batch, is found. Measured: 1e-15 on paired pictures, 1.5e-9 in
-    the game (1.2e-14 without its geometry).
+    Every face shows another share of its vertices and every image another share of background, so that a term that
+    is divided by the count of its share, and not of the batch, is found. Measured: 1e-15 on paired images, 1.5e-9 in
+    adversarial training (1.2e-14 without its geometry).
     """
     alone, (first, second) = steps
     assert all(value.dtype == torch.float64 for value in alone[kind]["weights"].values())
@@ -144,7 +146,7 @@ def test_every_term_has_something_to_say_in_those_steps(steps: tuple[Found, list
     for found in steps[0].values():
         last = found["losses"][-1]
         assert all(value != 0 for value in last.values()), last
-    pairs = {"colour", "silhouette", "free_space"}                     # of an anchor, in one of the games
+    pairs = {"colour", "silhouette", "free_space"}  # of an anchor, in one of the games
     assert pairs <= steps[0]["together"]["losses"][-1].keys()
     assert not pairs & steps[0]["alternating"]["losses"][-1].keys()
 
@@ -207,17 +209,21 @@ def same_end(one: Path, other: Path) -> None:
     for part in ("generator", "average"):
         assert largest_difference(first[part], second[part]) == 0
     assert largest_difference(first["game"]["discriminator"], second["game"]["discriminator"]) == 0
-    assert (one / "model" / "model.safetensors").read_bytes() == (other / "model" / "model.safetensors").read_bytes()
+    assert (one / "model" / "model.safetensors").read_bytes() == (
+        other / "model" / "model.safetensors"
+    ).read_bytes()
 
 
 def errors(ends: list[tuple[int, str]]) -> list[str]:
     """All lines that workers have said of errors."""
-    return [line for _, said in ends for line in said.splitlines() if line.startswith(("error:", "interrupted"))]
+    return [
+        line for _, said in ends for line in said.splitlines() if line.startswith(("error:", "interrupted"))
+    ]
 
 
 def test_one_worker_writes_and_says_that_the_model_is_there(unbroken: Path) -> None:
     steps = [yaml.safe_load(line)["step"] for line in (unbroken / "stats.jsonl").read_text().splitlines()]
-    assert steps == [2, 4, 5, 6, 7]                                    # a line each, two of them of previews
+    assert steps == [2, 4, 5, 6, 7]  # a line each, two of them of previews
     assert len(list((unbroken / "tensorboard").iterdir())) == 1
     assert (unbroken.parent / "said").read_text().count("model written to") == 1
 
@@ -227,9 +233,12 @@ def test_workers_stop_after_the_same_step_when_one_is_asked_and_go_on_to_the_sam
     tiny: Path, unbroken: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    ends = finish(workers_of(2, *training(tiny, out, "asked")))
+    ends = finish(workers_of(2, *training(tiny, out, "requested")))
     assert [code for code, _ in ends] == [130, 130] and errors(ends) == ["interrupted"]
-    assert [path.name for path in sorted(out.glob("snapshot_*"))] == ["snapshot_00000003.pt", "snapshot_00000005.pt"]
+    assert [path.name for path in sorted(out.glob("snapshot_*"))] == [
+        "snapshot_00000003.pt",
+        "snapshot_00000005.pt",
+    ]
     for code, said in finish(workers_of(2, *training(tiny, out, "nothing"))):
         assert code == 0, said
     same_end(out, unbroken)
@@ -241,10 +250,16 @@ def test_a_broken_file_that_one_worker_finds_ends_all_with_one_line(tiny: Path, 
     assert errors(ends) == ["error: 000003.png: not a readable image"]
 
 
-def test_a_batch_that_does_not_divide_is_one_line_before_anything_is_written(tiny: Path, tmp_path: Path) -> None:
-    ends = finish(workers_of(2, *training(tiny, tmp_path / "run", "nothing", 0, 0, "--schedule.mesh_faces", "3")))
+def test_a_batch_that_does_not_divide_is_one_line_before_anything_is_written(
+    tiny: Path, tmp_path: Path
+) -> None:
+    ends = finish(
+        workers_of(2, *training(tiny, tmp_path / "run", "nothing", 0, 0, "--schedule.mesh_faces", "3"))
+    )
     assert [code for code, _ in ends] == [2, 2]
-    assert errors(ends) == ["error: schedule.mesh_faces is 3, expected a multiple of 2, the number of workers"]
+    assert errors(ends) == [
+        "error: schedule.mesh_faces is 3, expected a multiple of 2, the number of workers"
+    ]
     assert not (tmp_path / "run").exists()
 
 
@@ -253,10 +268,10 @@ def test_every_batch_has_to_divide(option: str, tiny: Path, tmp_path: Path) -> N
     arguments = ["--config", str(tiny / "config.yaml"), f"--{option}", "3"]
     config = read_config(TrainConfig, arguments, "train.py")
     assert_one_line(lambda: refuse_uneven_shares(config, SECOND), f"{option} is 3", "multiple of 2")
-    refuse_uneven_shares(config, ALONE)
+    refuse_uneven_shares(config, SINGLE_PROCESS)
 
 
-def test_pictures_that_only_anchor_the_game_have_to_divide_too(tiny: Path) -> None:
+def test_images_that_only_anchor_the_game_have_to_divide_too(tiny: Path) -> None:
     no_pairs = ["--schedule.near_surface", "0", "--schedule.complete", "0", "--schedule.batch", "3"]
     arguments = ["--config", str(tiny / "config.yaml"), *no_pairs]
     refuse_uneven_shares(read_config(TrainConfig, arguments, "train.py"), SECOND)
@@ -267,10 +282,21 @@ def test_pictures_that_only_anchor_the_game_have_to_divide_too(tiny: Path) -> No
 @pytest.mark.slow
 def test_torchrun_that_is_asked_to_stop_leaves_a_snapshot_of_the_step(tiny: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--shutdown-timeout", "300"]
+    torchrun = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        "--shutdown-timeout",
+        "300",
+    ]
     [(code, said)] = finish([started(*torchrun, *training(tiny, out, "torchrun"))])
     assert code != 0 and errors([(code, said)]) == ["interrupted"]
-    assert [path.name for path in sorted(out.glob("snapshot_*"))] == ["snapshot_00000003.pt", "snapshot_00000005.pt"]
+    assert [path.name for path in sorted(out.glob("snapshot_*"))] == [
+        "snapshot_00000003.pt",
+        "snapshot_00000005.pt",
+    ]
     assert not (out / "model").exists()
 
 
@@ -282,5 +308,5 @@ def test_a_killed_worker_under_torchrun_costs_no_more_than_the_steps_since_the_l
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--max-restarts", "2"]
     [(code, said)] = finish([started(*torchrun, *training(tiny, out, "killed"))])
     assert code == 0, said
-    assert "-9" in said                                                # torchrun tells how the worker ended
+    assert "-9" in said  # torchrun tells how the worker ended
     same_end(out, unbroken)

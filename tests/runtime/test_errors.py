@@ -15,8 +15,12 @@ from anifacegan.runtime.errors import (
 )
 
 
-@pytest.mark.parametrize("error", [InputError("mat/smile.mat: no 'exp'"), FileNotFoundError("mat/smile.mat: no 'exp'")])
-def test_bad_input_is_one_line_on_stderr_and_exit_code_2(error: Exception, capsys: pytest.CaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "error", [InputError("mat/smile.mat: no 'exp'"), FileNotFoundError("mat/smile.mat: no 'exp'")]
+)
+def test_bad_input_is_one_line_on_stderr_and_exit_code_2(
+    error: Exception, capsys: pytest.CaptureFixture
+) -> None:
     with pytest.raises(SystemExit) as stopped, exit_on_input_error():
         raise error
     printed = capsys.readouterr()

@@ -32,7 +32,7 @@ def test_nothing_is_seen_before_the_end(tmp_path: Path) -> None:
     write_complete(tmp_path / "a", "old")
     with complete_or_absent(tmp_path / "a") as temporary:
         temporary.write_text("new")
-        assert temporary.parent == tmp_path                            # a rename is atomic within one file system
+        assert temporary.parent == tmp_path  # a rename is atomic within one file system
         assert (tmp_path / "a").read_text() == "old"
     assert (tmp_path / "a").read_text() == "new"
 

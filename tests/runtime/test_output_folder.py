@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def contents(folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()
+    }
 
 
 def fill(out: Path, files: dict[str, str]) -> None:
@@ -33,7 +35,11 @@ def fill(out: Path, files: dict[str, str]) -> None:
 def test_everything_arrives_and_nothing_else_is_left(tmp_path: Path) -> None:
     fill(tmp_path / "a" / "out", {"sheet.png": "1", "seed1/frame_000.png": "2"})
     assert contents(tmp_path / "a" / "out").keys() == {"sheet.png", "seed1/frame_000.png", MANIFEST}
-    assert sorted(path.name for path in (tmp_path / "a" / "out").iterdir()) == [MANIFEST, "seed1", "sheet.png"]
+    assert sorted(path.name for path in (tmp_path / "a" / "out").iterdir()) == [
+        MANIFEST,
+        "seed1",
+        "sheet.png",
+    ]
 
 
 def test_nothing_is_seen_before_the_end(tmp_path: Path) -> None:
@@ -89,7 +95,9 @@ def test_files_of_the_same_name_are_replaced_and_all_others_stay(tmp_path: Path)
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("files", ['["mine.txt", "sub/mine.txt"]', '["../mine.txt"]', '["ABSOLUTE"]', "3", "[3]", "{"])
+@pytest.mark.parametrize(
+    "files", ['["mine.txt", "sub/mine.txt"]', '["../mine.txt"]', '["ABSOLUTE"]', "3", "[3]", "{"]
+)
 def test_no_file_that_a_manifest_lists_is_removed(tmp_path: Path, files: str) -> None:
     """The manifest may be anybody's."""
     mine = [tmp_path / "mine.txt", tmp_path / "out" / "mine.txt", tmp_path / "out" / "sub" / "mine.txt"]
@@ -115,15 +123,17 @@ def test_folders_with_a_similar_name_stay(tmp_path: Path, name: str, fails: bool
     assert contents(tmp_path / "out") == {f"{name}/a.png": "mine"} | ({} if fails else {"a.png": "new"})
 
 
-@pytest.mark.parametrize(("there", "wanted"), [("sub/b.png/c.png", "sub/b.png"), ("sub/b.png", "sub/b.png/c.png")])
+@pytest.mark.parametrize(
+    ("there", "target"), [("sub/b.png/c.png", "sub/b.png"), ("sub/b.png", "sub/b.png/c.png")]
+)
 def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_replaced(
-    tmp_path: Path, there: str, wanted: str
+    tmp_path: Path, there: str, target: str
 ) -> None:
     (tmp_path / "out" / there).parent.mkdir(parents=True)
     (tmp_path / "out" / there).write_text("mine")
     (tmp_path / "out" / "a.png").write_text("old")
     with pytest.raises(InputError, match=r"sub/b\.png: is a f"):
-        fill(tmp_path / "out", {"a.png": "new", wanted: "new"})
+        fill(tmp_path / "out", {"a.png": "new", target: "new"})
     assert contents(tmp_path / "out") == {there: "mine", "a.png": "old"}
 
 
@@ -147,7 +157,9 @@ def test_a_terminated_process_leaves_no_trace(tmp_path: Path) -> None:
         "    (folder / 'a.png').write_text('half'); print('ready', flush=True); time.sleep(60)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "out")]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGTERM)
         started = time.monotonic()

@@ -104,7 +104,10 @@ def test_options_win_over_files_and_later_files_over_earlier(tmp_path: Path) -> 
     [
         (("--nope", "3"), "test.py: unknown option '--nope', --help shows all"),
         (("--numbers", "x"), "test.py: numbers is x, expected a whole number or a list, each a whole number"),
-        (("--numbers", "1.5"), "test.py: numbers is 1.5, expected a whole number or a list, each a whole number"),
+        (
+            ("--numbers", "1.5"),
+            "test.py: numbers is 1.5, expected a whole number or a list, each a whole number",
+        ),
         (("--numbers",), "--numbers: no value given, expected a whole number or a list, each a whole number"),
         (("--numbers", "0"), "test.py: numbers is 0, expected something else"),
         (("--kind", "tpu"), "test.py: kind is tpu, expected one of auto, cpu"),
@@ -156,7 +159,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_wrong_value_in_a_file_names_the_key(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("ramp: [0.1, wide]\n")
-    assert "ramp is [0.1, 'wide'], expected a number or a list" in message("--config", str(tmp_path / "a.yaml"))
+    assert "ramp is [0.1, 'wide'], expected a number or a list" in message(
+        "--config", str(tmp_path / "a.yaml")
+    )
     (tmp_path / "a.yaml").write_text("option: {width: wide}\n")
     assert "option.width is wide, expected a whole number" in message("--config", str(tmp_path / "a.yaml"))
 
@@ -178,7 +183,10 @@ def test_plain_values_become_what_they_came_from() -> None:
         ({"inner": {"width": "x"}}, "here: in.inner.width is x, expected a whole number"),
         ({"inner": {"width": 0}}, "here: in.inner.width is 0, expected at least 1"),
         ({"numbers": 0}, "here: in: numbers is 0, expected something else"),
-        ({"numbers": True}, "here: in.numbers is True, expected a whole number or a list, each a whole number"),
+        (
+            {"numbers": True},
+            "here: in.numbers is True, expected a whole number or a list, each a whole number",
+        ),
         ({"name": 5}, "here: in.name is 5, expected text"),
         ({"switch": 1}, "here: in.switch is 1, expected true or false"),
         ({"inner": None}, "here: in.inner is None, expected keys and values"),
@@ -206,7 +214,9 @@ def test_help_shows_the_docstrings(capsys: pytest.CaptureFixture[str]) -> None:
     assert end.value.code == 0
     assert "A group that may be left out." in text and "--option.width [WIDTH ...]" in text
     assert "(a whole number or a list, each a whole number; default: 1 2)" in " ".join(text.split())
-    assert "Numbers of a test." in text and "A width that is nested." in text and "Settings of a test." in text
+    assert (
+        "Numbers of a test." in text and "A width that is nested." in text and "Settings of a test." in text
+    )
 
 
 def test_the_resolved_configuration_is_printed_as_yaml(capsys: pytest.CaptureFixture[str]) -> None:
@@ -237,7 +247,9 @@ class Narrow:
 def test_a_group_keeps_the_defaults_that_its_owner_gives_it() -> None:
     read_back = from_plain(Narrow, {"needed": {}, "rate": "1e-3", "levels": [1, 2.5]}, "here")
     assert read_back == Narrow(Settings(), 1e-3, Inner(7), (1.0, 2.5))
-    assert read_config(Narrow, ["--rate", "-1e-3", "--levels", "3"], "t") == Narrow(Settings(), -1e-3, levels=(3.0,))
+    assert read_config(Narrow, ["--rate", "-1e-3", "--levels", "3"], "t") == Narrow(
+        Settings(), -1e-3, levels=(3.0,)
+    )
 
 
 def test_a_value_that_is_missing_is_named() -> None:

@@ -1,4 +1,4 @@
-"""The adversarial game: who learns from what, in parts as in one piece, and that it is learned at all."""
+"""Adversarial training: who learns from what, in parts as in one piece, and that it is learned at all."""
 
 import dataclasses
 import io
@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from anifacegan.data.dataset import DataConfig, FaceDataset
-from anifacegan.data.posed_images import PosedPictures, RealPictures
+from anifacegan.data.posed_images import PosedImages, RealImages
 from anifacegan.data.synthetic.head import head_geometry
 from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.face_model.surface_maps import FaceSurfaces
@@ -23,7 +23,7 @@ from anifacegan.models.generator import Generator
 from anifacegan.models.sampling import ViewConfig, Views
 from anifacegan.rendering.volume import RayColours, render_rays
 from anifacegan.runtime.errors import InputError
-from anifacegan.training.adversarial import AdversarialConfig, AdversarialGame, Turn
+from anifacegan.training.adversarial import AdversarialConfig, AdversarialTraining, Iteration
 from anifacegan.training.adversarial_gradients import (
     AdversarialWeights,
     discriminator_gradients,
@@ -31,12 +31,12 @@ from anifacegan.training.adversarial_gradients import (
     template_alone,
 )
 from anifacegan.training.image_imitation import (
+    ImageImitation,
+    ImageLandmarks,
+    ImageWeights,
     ImitationTerms,
-    PictureImitation,
-    PictureLandmarks,
-    PictureWeights,
 )
-from anifacegan.training.patch_gradients import PictureRenderer, Split, as_images
+from anifacegan.training.patch_gradients import ImageRenderer, Split, as_images
 from tests.fixtures.photographs import write_photographs
 from tests.fixtures.small_models import small_generator
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
@@ -70,8 +70,8 @@ def views() -> Views:
     return Views(latents, 0.2 * draw(BATCH, 2, seed=3))
 
 
-def pictures(seed: int) -> PosedPictures:
-    return PosedPictures(draw(BATCH, 3, SIZE, SIZE, seed=seed).tanh(), 0.2 * draw(BATCH, 2, seed=seed + 1))
+def images(seed: int) -> PosedImages:
+    return PosedImages(draw(BATCH, 3, SIZE, SIZE, seed=seed).tanh(), 0.2 * draw(BATCH, 2, seed=seed + 1))
 
 
 def gradients(module: torch.nn.Module) -> dict[str, Tensor]:
@@ -88,7 +88,7 @@ def test_the_discriminator_learns_from_parts_what_it_learns_from_the_whole(most:
     found = []
     for size in (0, most):
         judge = discriminator()
-        terms = discriminator_gradients(judge, pictures(10), pictures(20), WEIGHTS, most=size)
+        terms = discriminator_gradients(judge, images(10), images(20), WEIGHTS, most=size)
         found.append((terms, gradients(judge)))
     (whole_terms, whole), (terms, parts) = found
     for name, value in whole_terms.items():
@@ -98,16 +98,16 @@ def test_the_discriminator_learns_from_parts_what_it_learns_from_the_whole(most:
 
 
 def test_the_discriminators_terms_are_those_of_the_method() -> None:
-    """Against the formulas, written out picture by picture."""
-    judge, real, fake = discriminator(), pictures(10), pictures(20)
+    """Against the formulas, written out image by image."""
+    judge, real, fake = discriminator(), images(10), images(20)
     terms = discriminator_gradients(judge, real, fake, WEIGHTS)
     slopes = []
     for k in range(BATCH):
-        one = real.image[k : k + 1].clone().requires_grad_()
+        one = real.photograph[k : k + 1].clone().requires_grad_()
         (slope,) = torch.autograd.grad(judge(one).logit.sum(), one)
         slopes.append(slope.square().sum())
     with torch.no_grad():
-        seen_real, seen_fake = judge(real.image), judge(fake.image)
+        seen_real, seen_fake = judge(real.photograph), judge(fake.photograph)
         expected = {
             "discriminator_real": 1.3 * -torch.sigmoid(seen_real.logit).log().mean(),
             "discriminator_fake": 1.4 * -(1 - torch.sigmoid(seen_fake.logit)).log().mean(),
@@ -125,15 +125,17 @@ def test_lazy_slope_penalties_add_up_to_the_eager_ones() -> None:
     factors = [config.r1_factor(turn) for turn in range(8)]
     assert factors == [4, 0, 0, 0, 4, 0, 0, 0]
     judge = discriminator()
-    lazy = [discriminator_gradients(judge, pictures(10), pictures(20), WEIGHTS, factor) for factor in factors[:4]]
-    eager = discriminator_gradients(judge, pictures(10), pictures(20), WEIGHTS)
+    lazy = [discriminator_gradients(judge, images(10), images(20), WEIGHTS, factor) for factor in factors[:4]]
+    eager = discriminator_gradients(judge, images(10), images(20), WEIGHTS)
     assert ["discriminator_r1" in terms for terms in lazy] == [True, False, False, False]
     assert lazy[0]["discriminator_r1"].item() == pytest.approx(4 * eager["discriminator_r1"].item())
 
 
 # ----------------------------------------------------------------------------------------------------------- generator
 @pytest.mark.parametrize("split", [Split(), Split(1, 100), Split(2, 50)], ids=str)
-def test_the_generator_learns_from_parts_what_it_learns_from_one_graph_imitation_included(split: Split) -> None:
+def test_the_generator_learns_from_parts_what_it_learns_from_one_graph_imitation_included(
+    split: Split,
+) -> None:
     """The reference renders everything with gradients and sums all terms before one call of backward."""
     judge, shown = discriminator(), views()
     points = 0.05 * draw(BATCH, 11, 3, seed=6)
@@ -142,8 +144,12 @@ def test_the_generator_learns_from_parts_what_it_learns_from_one_graph_imitation
         offset = model.deformation.bind(shown.latents.z_id, shown.latents.z_exp)
         return ImitationTerms(image_terms, ray_terms, {"minimal": 100 * magnitude(offset(points))})
 
-    def image_terms(image: Tensor, part: slice) -> dict[str, Tensor]:
-        return {"pattern": (image[..., 1:] * image[..., :-1] * draw(BATCH, 3, SIZE, 15, seed=7)[part]).sum()}
+    def image_terms(photograph: Tensor, part: slice) -> dict[str, Tensor]:
+        return {
+            "pattern": (
+                photograph[..., 1:] * photograph[..., :-1] * draw(BATCH, 3, SIZE, 15, seed=7)[part]
+            ).sum()
+        }
 
     def ray_terms(seen: RayColours, part: slice, rays: slice) -> dict[str, Tensor]:
         return {"depth": (seen.depth * draw(BATCH, SIZE**2, seed=5)[part, rays]).sum()}
@@ -162,7 +168,7 @@ def test_the_generator_learns_from_parts_what_it_learns_from_one_graph_imitation
     judge.zero_grad()
 
     model = generator()
-    renderer = PictureRenderer(model.condition, SIZE, FOV, split)
+    renderer = ImageRenderer(model.condition, SIZE, FOV, split)
     terms = generator_gradients(renderer, judge, shown, WEIGHTS, imitation(model))
     assert terms.keys() == expected.keys()
     for name, value in expected.items():
@@ -176,15 +182,16 @@ def test_the_generator_learns_from_parts_what_it_learns_from_one_graph_imitation
 
 def test_with_the_template_alone_points_stay_where_they_are() -> None:
     model = generator()
-    renderer = PictureRenderer(template_alone(model), SIZE, FOV, Split(rays=128))
+    renderer = ImageRenderer(template_alone(model), SIZE, FOV, Split(rays=128))
     generator_gradients(renderer, discriminator(), views(), WEIGHTS)
     assert learning(model) == {"template", "manifolds"}
 
 
-def test_the_template_alone_shows_the_same_pictures() -> None:
+def test_the_template_alone_shows_the_same_images() -> None:
     model = generator()
     one, other = (
-        PictureRenderer(bind, SIZE, FOV, Split()).draw(views()) for bind in (model.condition, template_alone(model))
+        ImageRenderer(bind, SIZE, FOV, Split()).draw(views())
+        for bind in (model.condition, template_alone(model))
     )
     assert torch.equal(one, other)
 
@@ -192,9 +199,9 @@ def test_the_template_alone_shows_the_same_pictures() -> None:
 @pytest.mark.parametrize("name", TERMS)
 def test_every_term_has_its_weight(name: str) -> None:
     def terms(weights: AdversarialWeights) -> dict[str, Tensor]:
-        renderer = PictureRenderer(generator().condition, SIZE, FOV, Split())
+        renderer = ImageRenderer(generator().condition, SIZE, FOV, Split())
         judge = discriminator()
-        return discriminator_gradients(judge, pictures(10), pictures(20), weights) | generator_gradients(
+        return discriminator_gradients(judge, images(10), images(20), weights) | generator_gradients(
             renderer, judge, views(), weights
         )
 
@@ -207,24 +214,26 @@ def test_every_term_has_its_weight(name: str) -> None:
     assert name not in without or without[name].item() == 0
 
 
-# ------------------------------------------------------------------------------------------------------------ the game
+# ------------------------------------------------------------------------------------------------------------ adversarial training
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five pictures with coefficients as photographs have them: nothing is known of their appearance."""
+    """Five images with coefficients as photographs have them: nothing is known of their appearance."""
     folder = tmp_path_factory.mktemp("faces")
     write_photographs(folder, 5, SIZE)
     return folder
 
 
-SCORES_ALONE = AdversarialWeights(generator_pose=0.0, discriminator_pose_real=0.0, discriminator_pose_fake=0.0)
+SCORES_ALONE = AdversarialWeights(
+    generator_pose=0.0, discriminator_pose_real=0.0, discriminator_pose_fake=0.0
+)
 
 
-def game(faces: Path, weights: AdversarialWeights | None = None, **changes: object) -> AdversarialGame:
+def game(faces: Path, weights: AdversarialWeights | None = None, **changes: object) -> AdversarialTraining:
     config = AdversarialConfig(batch=2, lr_generator=1e-3, lr_discriminator=1e-3)
-    return AdversarialGame(
+    return AdversarialTraining(
         small_generator(GENERATOR),
         Discriminator(NETWORK).initialise(rng()),
-        RealPictures(FaceDataset(DataConfig(faces, SIZE, pitch_offset=0.1)), held_out=1),
+        RealImages(FaceDataset(DataConfig(faces, SIZE, pitch_offset=0.1)), held_out=1),
         dataclasses.replace(config, **changes),
         weights or AdversarialWeights(),
     )
@@ -239,42 +248,42 @@ def moved(module: torch.nn.Module, before: dict[str, Tensor]) -> set[str]:
     return {name.split(".")[0] for name, value in before.items() if not torch.equal(value, state[name])}
 
 
-def test_real_pictures_come_with_their_poses_and_held_out_ones_never(faces: Path) -> None:
+def test_real_images_come_with_their_poses_and_held_out_ones_never(faces: Path) -> None:
     dataset = FaceDataset(DataConfig(faces, SIZE, pitch_offset=0.1))
-    drawn = RealPictures(dataset, held_out=1).draw([rng(seed) for seed in range(40)])
+    drawn = RealImages(dataset, held_out=1).draw([rng(seed) for seed in range(40)])
     pixels = [np.array(Image.open(faces / name)) for name in dataset.names]
     expected = [torch.from_numpy(one).permute(2, 0, 1) / 127.5 - 1 for one in pixels]
     seen = set()
-    for image, pose in zip(drawn.image, drawn.pose, strict=True):
-        (item,) = (k for k, picture in enumerate(expected) if torch.allclose(image, picture, atol=1e-6))
+    for photograph, pose in zip(drawn.photograph, drawn.pose, strict=True):
+        (item,) = (k for k, image in enumerate(expected) if torch.allclose(photograph, image, atol=1e-6))
         assert np.allclose(pose, dataset[item].pose)
         seen.add(item)
     assert seen == {0, 1, 2, 3}
 
 
-def test_a_data_set_without_a_picture_to_train_on_is_refused(faces: Path) -> None:
-    with pytest.raises(InputError, match="5 pictures, expected more than the 5 held out"):
-        RealPictures(FaceDataset(DataConfig(faces, SIZE)), held_out=5)
+def test_a_data_set_without_an_image_to_train_on_is_refused(faces: Path) -> None:
+    with pytest.raises(InputError, match="5 images, expected more than the 5 held out"):
+        RealImages(FaceDataset(DataConfig(faces, SIZE)), held_out=5)
 
 
 def test_each_step_changes_only_its_own_network(faces: Path) -> None:
     played = game(faces)
     model, judge = weights_of(played.generator), weights_of(played.discriminator)
-    terms = played.discriminator_step(Turn(0, 0, 0))
+    terms = played.discriminator_step(Iteration(0, 0, 0))
     assert sorted(terms) == sorted(name for name in TERMS if name.startswith("discriminator"))
     assert moved(played.generator, model) == set()
     assert moved(played.discriminator, judge) == {"from_rgb", "blocks", "output"}
     judge = weights_of(played.discriminator)
-    assert played.generator_step(Turn(0, 0, 0)).keys() == {"generator_fake", "generator_pose"}
-    assert moved(played.generator, model) == FIELDS                    # and no prior
+    assert played.generator_step(Iteration(0, 0, 0)).keys() == {"generator_fake", "generator_pose"}
+    assert moved(played.generator, model) == FIELDS  # and no prior
     assert moved(played.discriminator, judge) == set()
 
 
 def test_fields_that_do_not_learn_in_a_step_stay_although_they_have_momentum(faces: Path) -> None:
     played = game(faces)
-    played.generator_step(Turn(0, 0, 0))
+    played.generator_step(Iteration(0, 0, 0))
     before = weights_of(played.generator)
-    played.generator_step(Turn(0, 1, 1), template_alone(played.generator))
+    played.generator_step(Iteration(0, 1, 1), template_alone(played.generator))
     assert moved(played.generator, before) == {"template", "manifolds"}
 
 
@@ -289,18 +298,24 @@ def test_the_deformation_has_its_steps_before_the_others(
         order.append("imitation")
         return {"minimal": played.generator.deformation.head.weight.square().sum()}
 
-    real = AdversarialGame.discriminator_step
+    real = AdversarialTraining.discriminator_step
     monkeypatch.setattr(
-        AdversarialGame, "discriminator_step", lambda *given: order.append("discriminator") or real(*given)
+        AdversarialTraining,
+        "discriminator_step",
+        lambda *given: order.append("discriminator") or real(*given),
     )
     before = weights_of(played.generator)
-    terms = played.play(Turn(0, 0, 0), imitation)
-    assert order == (["discriminator", "imitation"] if steps == 0 else ["imitation", "imitation", "discriminator"])
+    terms = played.play(Iteration(0, 0, 0), imitation)
+    assert order == (
+        ["discriminator", "imitation"] if steps == 0 else ["imitation", "imitation", "discriminator"]
+    )
     assert sorted(terms) == sorted([*TERMS, "minimal"])
     assert moved(played.generator, before) == FIELDS - (set() if steps == 0 else {"alignment"})
     state = played.generator_optimiser.state
-    taken = {field: {int(state[weight]["step"]) for weight in weights if weight in state}
-             for field, weights in ((g["field"], g["params"]) for g in played.generator_optimiser.param_groups)}
+    taken = {
+        field: {int(state[weight]["step"]) for weight in weights if weight in state}
+        for field, weights in ((g["field"], g["params"]) for g in played.generator_optimiser.param_groups)
+    }
     assert taken["template"] == {1}
     assert max(taken["deformation"]) == (1 if steps == 0 else 2)
 
@@ -314,13 +329,15 @@ def test_the_anchor_belongs_to_the_generators_step(
         faces,
         AdversarialWeights(generator_fake=0.0, generator_pose=0.0),
         deformation_steps=steps,
-        discriminator_lead=1,
+        discriminator_warmup=1,
     )
     order = []
     for name in ("deformation_step", "discriminator_step", "generator_step"):
         real = getattr(played, name)
         monkeypatch.setattr(
-            played, name, lambda *given, name=name, real=real, **also: order.append(name) or real(*given, **also)
+            played,
+            name,
+            lambda *given, name=name, real=real, **also: order.append(name) or real(*given, **also),
         )
 
     def anchor() -> dict[str, Tensor]:
@@ -331,116 +348,126 @@ def test_the_anchor_belongs_to_the_generators_step(
         return {"minimal": played.generator.deformation.head.weight.square().sum()}
 
     before = weights_of(played.generator)
-    played.play(Turn(0, 0, 0), imitation, anchor)
+    played.play(Iteration(0, 0, 0), imitation, anchor)
     assert order == ["discriminator_step"] and not moved(played.generator, before)
     order.clear()
-    terms = played.play(Turn(0, 1, 1), imitation, anchor)
+    terms = played.play(Iteration(0, 1, 1), imitation, anchor)
     assert order == ["deformation_step"] * steps + ["discriminator_step", "anchor", "generator_step"]
     assert sorted(terms) == sorted([*TERMS, "minimal", "colour"])
     after = played.generator.state_dict()
     weights = [name for name, _ in played.generator.named_parameters() if name.startswith("template")]
-    assert all((after[name] < before[name]).all() for name in weights)  # all down: the sum is all that is to be learnt
+    assert all(
+        (after[name] < before[name]).all() for name in weights
+    )  # all down: the sum is all that is to be learnt
 
 
 def test_the_discriminator_leads(faces: Path) -> None:
     """The first turns are its own; the generator stands still in them and plays from the next on."""
-    played = game(faces, discriminator_lead=2)
+    played = game(faces, discriminator_warmup=2)
     before = weights_of(played.generator)
     for number in (0, 1):
         judge = weights_of(played.discriminator)
-        terms = played.play(Turn(0, 7 + number, number), lambda: pytest.fail("nothing imitates yet"))
+        terms = played.play(Iteration(0, 7 + number, number), lambda: pytest.fail("nothing imitates yet"))
         assert sorted(terms) == sorted(name for name in TERMS if name.startswith("discriminator"))
         assert moved(played.discriminator, judge) and not moved(played.generator, before)
-    played.play(Turn(0, 9, 2), lambda: {"minimal": played.generator.deformation.head.weight.square().sum()})
+    played.play(
+        Iteration(0, 9, 2), lambda: {"minimal": played.generator.deformation.head.weight.square().sum()}
+    )
     assert moved(played.generator, before)
 
 
-def picture_imitation() -> PictureImitation:
+def image_imitation() -> ImageImitation:
     """Both terms, of the tiny head and a random network."""
     model = tiny_model()
-    network = ReconstructionNetwork(ReconstructionConfig(trunk="plain", size=SIZE, channels=(8, 16)))
+    network = ReconstructionNetwork(ReconstructionConfig(backbone="plain", size=SIZE, channels=(8, 16)))
     network.initialise(rng())
-    torch.nn.init.normal_(network.trunk.head.weight, generator=rng())
-    landmarks = PictureLandmarks(network, FaceLandmarks(model, "generator"))
+    torch.nn.init.normal_(network.backbone.head.weight, generator=rng())
+    landmarks = ImageLandmarks(network, FaceLandmarks(model, "generator"))
     surfaces = FaceSurfaces(head_geometry(model, tiny_parts(model)), FOV)
-    return PictureImitation(PictureWeights(1e2, 1e2), surfaces, landmarks)
+    return ImageImitation(ImageWeights(1e2, 1e2), surfaces, landmarks)
 
 
-OF_PICTURES = {"geometry", "landmarks"}
+OF_IMAGES = {"geometry", "landmarks"}
 
 
-@pytest.mark.parametrize("pictures", [0, 1, 2, 5])
-def test_the_last_of_the_deformations_steps_imitate_in_pictures(
-    faces: Path, pictures: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("images", [0, 1, 2, 5])
+def test_the_last_of_the_deformations_steps_imitate_in_images(
+    faces: Path, images: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other pictures with every step; these teach deformation and alignment alone."""
-    played = game(faces, deformation_steps=3, picture_steps=pictures)
-    played.imitation = picture_imitation()
-    seen, changed, codes = [], [], []
-    real_step, real_terms = AdversarialGame.deformation_step, PictureImitation.terms
+    """Other images with every step; these teach deformation and alignment alone."""
+    played = game(faces, deformation_steps=3, image_steps=images)
+    played.imitation = image_imitation()
+    seen, changed, latents = [], [], []
+    real_step, real_terms = AdversarialTraining.deformation_step, ImageImitation.terms
 
-    def recorded(game: AdversarialGame, *given: object, **more: object) -> dict[str, Tensor]:
+    def recorded(game: AdversarialTraining, *given: object, **more: object) -> dict[str, Tensor]:
         before = weights_of(game.generator)
         terms = real_step(game, *given, **more)
-        seen.append(OF_PICTURES & terms.keys())
+        seen.append(OF_IMAGES & terms.keys())
         changed.append(moved(game.generator, before))
         return terms
 
-    monkeypatch.setattr(AdversarialGame, "deformation_step", recorded)
+    monkeypatch.setattr(AdversarialTraining, "deformation_step", recorded)
     monkeypatch.setattr(
-        PictureImitation, "terms", lambda *given: codes.append(given[1].latents.z_id) or real_terms(*given)
+        ImageImitation, "terms", lambda *given: latents.append(given[1].latents.z_id) or real_terms(*given)
     )
 
     def points() -> dict[str, Tensor]:
         return {"minimal": played.generator.deformation.head.weight.square().sum()}
 
     before = weights_of(played.discriminator)
-    terms = played.play(Turn(0, 0, 0), points)
-    with_pictures = [k >= 3 - pictures for k in range(3)]
-    assert seen == [OF_PICTURES if here else set() for here in with_pictures]
-    assert changed == [{"deformation", "alignment"} if here else {"deformation"} for here in with_pictures]
-    assert terms.keys() == {*TERMS, *OF_PICTURES, "minimal"}
-    assert len(codes) == sum(with_pictures) + 1
-    assert len({code.sum().item() for code in codes}) == len(codes)
+    terms = played.play(Iteration(0, 0, 0), points)
+    with_images = [k >= 3 - images for k in range(3)]
+    assert seen == [OF_IMAGES if here else set() for here in with_images]
+    assert changed == [{"deformation", "alignment"} if here else {"deformation"} for here in with_images]
+    assert terms.keys() == {*TERMS, *OF_IMAGES, "minimal"}
+    assert len(latents) == sum(with_images) + 1
+    assert len({code.sum().item() for code in latents}) == len(latents)
     assert moved(played.discriminator, before) == {"from_rgb", "blocks", "output"}
 
 
-def test_the_generators_step_imitates_in_its_own_pictures(faces: Path) -> None:
+def test_the_generators_step_imitates_in_its_own_images(faces: Path) -> None:
     """What the fields may learn is said by its caller: template and manifolds, or all."""
     for condition, fields in ((template_alone, {"template", "manifolds"}), (None, FIELDS)):
         played = game(faces, AdversarialWeights(generator_fake=0.0, generator_pose=0.0))
-        played.imitation = picture_imitation()
+        played.imitation = image_imitation()
         before = weights_of(played.generator)
-        terms = played.generator_step(Turn(0, 0, 0), None if condition is None else condition(played.generator))
+        terms = played.generator_step(
+            Iteration(0, 0, 0), None if condition is None else condition(played.generator)
+        )
         assert terms["geometry"] > 0 and terms["landmarks"] > 0
         assert moved(played.generator, before) == fields
 
 
 def test_a_split_game_imitates_as_the_unsplit_one(faces: Path) -> None:
     terms = []
-    for split in (Split(), Split(pictures=1, rays=90)):
+    for split in (Split(), Split(images=1, rays=90)):
         played = game(faces, split=split, deformation_steps=1)
-        played.imitation = picture_imitation()
-        terms += [played.deformation_step(Turn(0, 0, 0), 0, {}, pictures=True)]
-    for name in OF_PICTURES:
-        assert terms[1][name].item() == pytest.approx(terms[0][name].item(), rel=1e-4)   # float32
+        played.imitation = image_imitation()
+        terms += [played.deformation_step(Iteration(0, 0, 0), 0, {}, images=True)]
+    for name in OF_IMAGES:
+        assert terms[1][name].item() == pytest.approx(terms[0][name].item(), rel=1e-4)  # float32
 
 
-def test_what_pictures_are_compared_with_is_not_stored(faces: Path) -> None:
+def test_what_images_are_compared_with_is_not_stored(faces: Path) -> None:
     played = game(faces)
     names = set(played.state_dict())
-    played.imitation = picture_imitation()
-    assert set(played.state_dict()) == names == {"discriminator", "discriminator_optimiser", "generator_optimiser"}
+    played.imitation = image_imitation()
+    assert (
+        set(played.state_dict())
+        == names
+        == {"discriminator", "discriminator_optimiser", "generator_optimiser"}
+    )
 
 
 def test_a_game_that_is_stored_and_loaded_goes_on_the_same(faces: Path) -> None:
-    def go_on(played: AdversarialGame) -> dict[str, float]:
-        terms = played.discriminator_step(Turn(0, 1, 1)) | played.generator_step(Turn(0, 1, 1))
-        terms |= played.discriminator_step(Turn(0, 2, 2))
+    def go_on(played: AdversarialTraining) -> dict[str, float]:
+        terms = played.discriminator_step(Iteration(0, 1, 1)) | played.generator_step(Iteration(0, 1, 1))
+        terms |= played.discriminator_step(Iteration(0, 2, 2))
         return {name: value.item() for name, value in terms.items()}
 
     first = game(faces)
-    first.discriminator_step(Turn(0, 0, 0)), first.generator_step(Turn(0, 0, 0))
+    first.discriminator_step(Iteration(0, 0, 0)), first.generator_step(Iteration(0, 0, 0))
     file = io.BytesIO()
     torch.save([first.state_dict(), first.generator.state_dict()], file)
     file.seek(0)
@@ -452,45 +479,45 @@ def test_a_game_that_is_stored_and_loaded_goes_on_the_same(faces: Path) -> None:
 
 def test_a_split_game_is_the_unsplit_one(faces: Path) -> None:
     terms = []
-    for split in (Split(), Split(pictures=1, rays=90)):
+    for split in (Split(), Split(images=1, rays=90)):
         played = game(faces, split=split)
-        terms += [played.discriminator_step(Turn(0, 0, 0)) | played.generator_step(Turn(0, 0, 0))]
+        terms += [played.discriminator_step(Iteration(0, 0, 0)) | played.generator_step(Iteration(0, 0, 0))]
     for name, value in terms[0].items():
-        assert terms[1][name].item() == pytest.approx(value.item(), rel=1e-4), name   # float32
+        assert terms[1][name].item() == pytest.approx(value.item(), rel=1e-4), name  # float32
 
 
 def test_every_step_of_the_game_renders_in_its_turns_precision(faces: Path) -> None:
     """R as well; terms differ from the float32 ones by little, and do differ."""
     terms = []
     for precision in ("float32", "bfloat16"):
-        played, turn = game(faces, split=Split(1, 90)), Turn(0, 0, 0, precision)
-        played.imitation = picture_imitation()
-        found = {f"deformation/{k}": v for k, v in played.deformation_step(turn, 0, {}, pictures=True).items()}
+        played, turn = game(faces, split=Split(1, 90)), Iteration(0, 0, 0, precision)
+        played.imitation = image_imitation()
+        found = {f"deformation/{k}": v for k, v in played.deformation_step(turn, 0, {}, images=True).items()}
         terms.append(found | played.discriminator_step(turn) | played.generator_step(turn))
-    of_real_pictures = {"discriminator_real", "discriminator_r1", "discriminator_pose_real"}
+    of_real_images = {"discriminator_real", "discriminator_r1", "discriminator_pose_real"}
     for name, value in terms[0].items():
         assert terms[1][name].item() == pytest.approx(value.item(), rel=0.1), name
-        assert (terms[1][name] == value) == (name in of_real_pictures), name
+        assert (terms[1][name] == value) == (name in of_real_images), name
 
 
 def test_steps_draw_from_seed_and_step_alone(faces: Path) -> None:
-    def terms(turn: Turn, seed: int) -> dict[str, float]:
+    def terms(turn: Iteration, seed: int) -> dict[str, float]:
         torch.manual_seed(seed)
         played = game(faces)
         both = played.discriminator_step(turn) | played.generator_step(turn)
         return {name: value.item() for name, value in both.items()}
 
-    first = terms(Turn(0, 5, 0), 0)
-    assert terms(Turn(0, 5, 0), 1) == first
-    assert terms(Turn(0, 6, 0), 0) != first and terms(Turn(1, 5, 0), 0) != first
+    first = terms(Iteration(0, 5, 0), 0)
+    assert terms(Iteration(0, 5, 0), 1) == first
+    assert terms(Iteration(0, 6, 0), 0) != first and terms(Iteration(1, 5, 0), 0) != first
 
 
-def test_the_discriminator_learns_to_tell_renders_from_pictures(faces: Path) -> None:
+def test_the_discriminator_learns_to_tell_renders_from_images(faces: Path) -> None:
     """Against a generator that stands still: in 25 steps the terms fall below half of what knowing nothing costs."""
     played = game(faces, SCORES_ALONE, batch=4, lr_discriminator=1e-2)
     costs = []
     for step in range(25):
-        terms = played.discriminator_step(Turn(0, step, step))
+        terms = played.discriminator_step(Iteration(0, step, step))
         costs.append(terms["discriminator_real"].item() + terms["discriminator_fake"].item())
     assert costs[0] == pytest.approx(2 * np.log(2), rel=0.2)
     assert np.mean(costs[-5:]) < np.log(2)
@@ -500,34 +527,34 @@ def test_the_generator_learns_to_fool_a_discriminator_that_stands_still(faces: P
     """On the same faces again and again."""
     played = game(faces, SCORES_ALONE, batch=2, lr_generator=1e-2, lr_discriminator=1e-2)
     for step in range(10):
-        played.discriminator_step(Turn(0, step, step))
-    costs = [played.generator_step(Turn(0, 100, 0))["generator_fake"].item() for _ in range(8)]
+        played.discriminator_step(Iteration(0, step, step))
+    costs = [played.generator_step(Iteration(0, 100, 0))["generator_fake"].item() for _ in range(8)]
     assert np.mean(costs[-3:]) < 0.8 * costs[0]
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"batch": 0}, {"r1_every": 0}, {"deformation_steps": -1}, {"picture_steps": -1}, {"paired_rays": -1}],
+    [{"batch": 0}, {"r1_every": 0}, {"deformation_steps": -1}, {"image_steps": -1}, {"paired_rays": -1}],
 )
 def test_impossible_settings_are_refused(change: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=f"adversarial.{next(iter(change))} is .*, expected at least"):
         AdversarialConfig(**change)
 
 
-def test_what_is_invisible_is_found_out_one_picture_at_a_time() -> None:
-    with pytest.raises(ValueError, match="^split.pictures is 2, expected 1 with skip_inv"):
-        AdversarialConfig(split=Split(pictures=2), skip_invisible=True)
-    assert AdversarialConfig(split=Split(pictures=1), skip_invisible=True).skip_invisible
+def test_what_is_invisible_is_found_out_one_image_at_a_time() -> None:
+    with pytest.raises(ValueError, match="^split.images is 2, expected 1 with skip_inv"):
+        AdversarialConfig(split=Split(images=2), skip_invisible=True)
+    assert AdversarialConfig(split=Split(images=1), skip_invisible=True).skip_invisible
 
 
 def test_the_game_skips_what_is_invisible_where_it_is_asked_to(faces: Path) -> None:
     for skip in (False, True):
-        played = game(faces, split=Split(pictures=1), skip_invisible=skip)
-        assert played._renderer(Turn(0, 0, 0), played.generator.condition).skip_invisible == skip
+        played = game(faces, split=Split(images=1), skip_invisible=skip)
+        assert played._renderer(Iteration(0, 0, 0), played.generator.condition).skip_invisible == skip
 
 
 def test_neutral_faces_and_poses_are_drawn_as_the_configuration_says(faces: Path) -> None:
     played = game(faces, batch=3, views=ViewConfig(neutral_ratio=1.0))
-    drawn = played._draw(Turn(0, 0, 0), 0)
+    drawn = played._draw(Iteration(0, 0, 0), 0)
     assert (drawn.latents.z_exp == 0).all()
     assert all(any(torch.equal(pose, known) for known in played.real.poses) for pose in drawn.pose)

@@ -17,19 +17,19 @@ from anifacegan.models.discriminator import Discriminator, DiscriminatorConfig
 from anifacegan.models.face_regressor import ReconstructionConfig, ReconstructionNetwork
 from anifacegan.runtime.errors import InputError
 from anifacegan.training import patch_gradients
-from anifacegan.training.adversarial import FIELDS, AdversarialGame, Turn
+from anifacegan.training.adversarial import FIELDS, AdversarialTraining, Iteration
 from anifacegan.training.adversarial_gradients import AdversarialWeights
 from anifacegan.training.checkpointing import load_newest
 from anifacegan.training.config import TrainConfig
 from anifacegan.training.loop import LossWeights
 from anifacegan.training.run import run
 from tests.fixtures.photographs import write_photographs
-from tests.fixtures.resumed_runs import GAME_SIZE as SIZE
-from tests.fixtures.resumed_runs import anchored_game_config, flat, game_config
+from tests.fixtures.resumed_runs import ADVERSARIAL_SIZE as SIZE
+from tests.fixtures.resumed_runs import adversarial_config, anchored_adversarial_config, flat
 from tests.fixtures.tiny_training_set import write_tiny_set
 
 TERMS = {field.name for field in dataclasses.fields(AdversarialWeights)}
-IMITATION = {"deformation", "curtain", "roughness", "minimal", "neutral", "alignment", "geometry"}
+IMITATION = {"deformation", "mouth_gap", "roughness", "minimal", "neutral", "alignment", "geometry"}
 """What is on where nothing is said; the landmarks need a network."""
 
 
@@ -45,7 +45,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unbroken(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run."""
     out = tmp_path_factory.mktemp("run") / "unbroken"
-    run(game_config(tiny, out))
+    run(adversarial_config(tiny, out))
     return out
 
 
@@ -79,7 +79,7 @@ def test_the_game_renders_in_the_schedules_precision_and_judges_in_float32(
 
     monkeypatch.setattr(patch_gradients, "render_rays", watched("rendered", patch_gradients.render_rays))
     monkeypatch.setattr(Discriminator, "forward", watched("judged", Discriminator.forward))
-    config = game_config(tiny, tmp_path / "run")
+    config = adversarial_config(tiny, tmp_path / "run")
     run(dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, precision="bfloat16")))
     assert len(half["rendered"]) > 10 and all(half["rendered"])
     assert len(half["judged"]) > 4 and not any(half["judged"])
@@ -90,15 +90,17 @@ def test_generator_and_discriminator_learn_in_the_game(
 ) -> None:
     """The averaged weights as well."""
     before: list[dict[str, torch.Tensor]] = []
-    real = AdversarialGame.play
+    real = AdversarialTraining.play
 
-    def recorded(game: AdversarialGame, turn: Turn, *terms) -> dict[str, torch.Tensor]:
-        parts = flat({"discriminator": game.discriminator.state_dict(), "generator": game.generator.state_dict()})
+    def recorded(game: AdversarialTraining, turn: Iteration, *terms) -> dict[str, torch.Tensor]:
+        parts = flat(
+            {"discriminator": game.discriminator.state_dict(), "generator": game.generator.state_dict()}
+        )
         before.append({name: value.clone() for name, value in parts.items()})
         return real(game, turn, *terms)
 
-    monkeypatch.setattr(AdversarialGame, "play", recorded)
-    run(game_config(tiny, tmp_path / "run"))
+    monkeypatch.setattr(AdversarialTraining, "play", recorded)
+    run(adversarial_config(tiny, tmp_path / "run"))
     content = load_newest(tmp_path / "run")
     assert content is not None
     after = flat({"discriminator": content["game"]["discriminator"], "generator": content["generator"]})
@@ -110,9 +112,11 @@ def test_generator_and_discriminator_learn_in_the_game(
     assert any(not torch.equal(mean, value) for mean, value in pairs)
 
 
-def test_pairs_anchor_the_game_alone_where_they_are_asked_for(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+def test_pairs_anchor_the_game_alone_where_they_are_asked_for(
+    tiny: Path, unbroken: Path, tmp_path: Path
+) -> None:
     """From the same weights and draws: other terms, and other ends."""
-    run(anchored_game_config(tiny, tmp_path / "run"))
+    run(anchored_adversarial_config(tiny, tmp_path / "run"))
     pairs = {"colour", "silhouette", "free_space"}
     for folder, anchor in ((unbroken, set()), (tmp_path / "run", pairs)):
         assert [line.keys() & pairs for line in lines(folder) if "generator_fake" in line] == [anchor] * 2
@@ -125,7 +129,7 @@ def test_pairs_anchor_the_game_alone_where_they_are_asked_for(tiny: Path, unbrok
 
 
 def test_a_finished_model_can_go_on_with_the_game_alone(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
-    whole = game_config(tiny, tmp_path / "run", initial_model=unbroken / "model")
+    whole = adversarial_config(tiny, tmp_path / "run", initial_model=unbroken / "model")
     alone = dataclasses.replace(whole.schedule, warm_up_deform=0, near_surface=0, complete=0)
     run(dataclasses.replace(whole, schedule=alone))
     logged = [line for line in lines(tmp_path / "run") if "deformation" in line]
@@ -133,19 +137,25 @@ def test_a_finished_model_can_go_on_with_the_game_alone(tiny: Path, unbroken: Pa
 
 
 def network(folder: Path, seed: int, face_model: str = OPEN_FACE_MODEL) -> Path:
-    made = ReconstructionNetwork(ReconstructionConfig(trunk="plain", size=SIZE, channels=(8,)))
+    made = ReconstructionNetwork(ReconstructionConfig(backbone="plain", size=SIZE, channels=(8,)))
     made.initialise(torch.Generator().manual_seed(seed))
-    torch.nn.init.normal_(made.trunk.head.weight, generator=torch.Generator().manual_seed(seed))
+    torch.nn.init.normal_(made.backbone.head.weight, generator=torch.Generator().manual_seed(seed))
     save_reconstruction(folder, made, ReconstructionCard("R", face_model))
     return folder
 
 
-def test_landmarks_through_a_network_take_part_in_the_game(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+def test_landmarks_through_a_network_take_part_in_the_game(
+    tiny: Path, unbroken: Path, tmp_path: Path
+) -> None:
     """The network may move, but the run does not go on with another one, or with another weight."""
 
     def with_landmarks(where: Path, weight: float = 100.0) -> TrainConfig:
-        whole = game_config(tiny, tmp_path / "run", reconstruction=where, weights=LossWeights(landmarks=weight))
-        return dataclasses.replace(whole, adversarial=dataclasses.replace(whole.adversarial, deformation_steps=1))
+        whole = adversarial_config(
+            tiny, tmp_path / "run", reconstruction=where, weights=LossWeights(landmarks=weight)
+        )
+        return dataclasses.replace(
+            whole, adversarial=dataclasses.replace(whole.adversarial, deformation_steps=1)
+        )
 
     ours, other = network(tmp_path / "ours", 0), network(tmp_path / "other", 1)
     run(with_landmarks(ours))
@@ -162,49 +172,59 @@ def test_landmarks_through_a_network_take_part_in_the_game(tiny: Path, unbroken:
 def test_landmarks_are_refused_in_one_line_before_anything_is_written(tiny: Path, tmp_path: Path) -> None:
     """Without a network, and with one of another face model."""
     weights = LossWeights(landmarks=1.0)
-    with pytest.raises(InputError, match="^weights.landmarks is 1.0, expected 0 while 'reconstruction' is empty"):
-        game_config(tiny, tmp_path / "run", weights=weights)
+    with pytest.raises(
+        InputError, match="^weights.landmarks is 1.0, expected 0 while 'reconstruction' is empty"
+    ):
+        adversarial_config(tiny, tmp_path / "run", weights=weights)
     older = network(tmp_path / "older", 0, "anifacegan-open-1")
-    with pytest.raises(InputError, match="^reconstruction: .*older belongs to face model 'anifacegan-open-1'"):
-        run(game_config(tiny, tmp_path / "run", weights=weights, reconstruction=older))
+    with pytest.raises(
+        InputError, match="^reconstruction: .*older belongs to face model 'anifacegan-open-1'"
+    ):
+        run(adversarial_config(tiny, tmp_path / "run", weights=weights, reconstruction=older))
     assert not (tmp_path / "run").exists()
 
 
-def test_without_weights_no_term_looks_at_pictures(tiny: Path, tmp_path: Path) -> None:
-    run(game_config(tiny, tmp_path / "run", weights=LossWeights(geometry=0.0), reconstruction=tmp_path / "not read"))
+def test_without_weights_no_term_looks_at_images(tiny: Path, tmp_path: Path) -> None:
+    run(
+        adversarial_config(
+            tiny, tmp_path / "run", weights=LossWeights(geometry=0.0), reconstruction=tmp_path / "not read"
+        )
+    )
     assert all("geometry" not in line and "landmarks" not in line for line in lines(tmp_path / "run"))
 
 
 def test_photographs_without_appearance_codes_will_do_for_the_game(tiny: Path, tmp_path: Path) -> None:
     photographs = DataConfig(tiny / "photographs", SIZE, pitch_offset=0.1)
-    folder = run(game_config(tiny, tmp_path / "run", real=photographs))
+    folder = run(adversarial_config(tiny, tmp_path / "run", real=photographs))
     logged = [line for line in lines(tmp_path / "run") if "discriminator_real" in line]
     assert len(logged) == 2
     card = load_checkpoint(folder).card
     assert card.training["stage"].endswith(f"2 adversarial steps on {tiny / 'photographs'}")
-    assert card.licence == ""                                          # nobody said what the photographs' is
+    assert card.licence == ""  # nobody said what the photographs' is
 
 
 def test_photographs_may_move_but_not_change(tiny: Path, tmp_path: Path) -> None:
     photographs = DataConfig(tiny / "photographs", SIZE)
-    run(game_config(tiny, tmp_path / "run", real=photographs))
+    run(adversarial_config(tiny, tmp_path / "run", real=photographs))
     shutil.copytree(photographs.path, tmp_path / "moved")
-    run(game_config(tiny, tmp_path / "run", real=DataConfig(tmp_path / "moved", SIZE)))
+    run(adversarial_config(tiny, tmp_path / "run", real=DataConfig(tmp_path / "moved", SIZE)))
     for gone in sorted((tmp_path / "moved").glob("00000.*")):
         gone.unlink()
     with pytest.raises(InputError, match="real.path is of SHA-256 .*, expected of SHA-256"):
-        run(game_config(tiny, tmp_path / "run", real=DataConfig(tmp_path / "moved", SIZE)))
+        run(adversarial_config(tiny, tmp_path / "run", real=DataConfig(tmp_path / "moved", SIZE)))
 
 
-def test_another_discriminator_than_the_snapshots_is_refused(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+def test_another_discriminator_than_the_snapshots_is_refused(
+    tiny: Path, unbroken: Path, tmp_path: Path
+) -> None:
     shutil.copytree(unbroken, tmp_path / "run")
     wider = DiscriminatorConfig(size=SIZE, capacity=128, max_channels=8)
     with pytest.raises(InputError, match="discriminator.capacity is 128, expected 64 as in the snapshots"):
-        run(game_config(tiny, tmp_path / "run", discriminator=wider))
+        run(adversarial_config(tiny, tmp_path / "run", discriminator=wider))
 
 
-def test_pictures_of_another_size_than_the_discriminators_are_refused(tiny: Path, tmp_path: Path) -> None:
+def test_images_of_another_size_than_the_discriminators_are_refused(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="discriminator.size is 32, expected 16 as data.size"):
-        game_config(tiny, tmp_path, discriminator=DiscriminatorConfig(size=32))
+        adversarial_config(tiny, tmp_path, discriminator=DiscriminatorConfig(size=32))
     with pytest.raises(ValueError, match="discriminator.size is 16, expected 32 as real.size"):
-        game_config(tiny, tmp_path, real=DataConfig(tiny / "photographs", 32))
+        adversarial_config(tiny, tmp_path, real=DataConfig(tiny / "photographs", 32))

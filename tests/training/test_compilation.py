@@ -31,9 +31,11 @@ def _nothing_is_compiled_yet() -> None:
 def learned(generator: Generator, seed: int) -> tuple[torch.Tensor, ...]:
     """Colours of two new people, and the gradients of some weights."""
     rng = torch.Generator().manual_seed(seed)
-    codes = Latents(*(torch.randn(BATCH, dim, generator=rng) for dim in (80, 64, 80)))
+    latents = Latents(*(torch.randn(BATCH, dim, generator=rng) for dim in (80, 64, 80)))
     generator.zero_grad()
-    rgb = render_rays(generator.condition(codes), image_rays(torch.zeros(BATCH), torch.zeros(BATCH), 4, 12.0)).rgb
+    rgb = render_rays(
+        generator.condition(latents), image_rays(torch.zeros(BATCH), torch.zeros(BATCH), 4, 12.0)
+    ).rgb
     rgb.square().sum().backward()
     fields = (generator.template.mapping, generator.deformation.mapping, generator.manifolds)
     return rgb.detach(), *(field.output.weight.grad.clone() for field in fields)
@@ -66,7 +68,9 @@ def test_weights_keep_their_names() -> None:
     assert list(dict(compiled.named_modules())) == list(dict(plain.named_modules()))
 
 
-def test_where_compiling_fails_one_line_says_so_and_nothing_else_changes(capsys: pytest.CaptureFixture) -> None:
+def test_where_compiling_fails_one_line_says_so_and_nothing_else_changes(
+    capsys: pytest.CaptureFixture,
+) -> None:
     plain, compiled = small_generator(ALL_FIELDS), small_generator(ALL_FIELDS)
     compile_fields(compiled, broken)
     for seed in range(2):
@@ -81,12 +85,12 @@ def test_a_run_goes_on_where_compiling_fails(
     write_tiny_set(tmp_path)
     monkeypatch.setattr(training_run, "compile_fields", partial(compile_fields, backend=broken))
     one_step = dataclasses.replace(SCHEDULE, warm_up_deform=1, near_surface=0, complete=0)
-    asked = dataclasses.replace(tiny_config(tmp_path, tmp_path / "run"), schedule=one_step, compile=True)
-    model = load_checkpoint(training_run.run(asked))                   # which refuses names that it does not know
+    requested = dataclasses.replace(tiny_config(tmp_path, tmp_path / "run"), schedule=one_step, compile=True)
+    model = load_checkpoint(training_run.run(requested))  # which refuses names that it does not know
     assert model.card.training["steps"] == 1
     assert capsys.readouterr().err.count("compile: does not work here") == 1
 
 
 def test_a_run_may_go_on_compiled_or_not(tmp_path: Path) -> None:
-    asked = tiny_config(tmp_path, tmp_path)
-    assert fixed_values(asked, {}) == fixed_values(dataclasses.replace(asked, compile=True), {})
+    requested = tiny_config(tmp_path, tmp_path)
+    assert fixed_values(requested, {}) == fixed_values(dataclasses.replace(requested, compile=True), {})

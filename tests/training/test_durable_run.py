@@ -66,14 +66,14 @@ def test_a_run_that_is_asked_to_stop_saves_and_goes_on_to_the_same_end(
 ) -> None:
     """By Ctrl-C and then by SIGTERM; also between two lines of stats.jsonl and between two regular snapshots."""
     config = kind.config(tiny, tmp_path / "run")
-    for step, asked in ((kind.stopped_in, signal.SIGINT), (kind.stopped_in + 1, signal.SIGTERM)):
-        before = signal.getsignal(asked)
-        interrupt_at(monkeypatch, step, lambda _, asked=asked: os.kill(os.getpid(), asked))
+    for step, requested in ((kind.stopped_in, signal.SIGINT), (kind.stopped_in + 1, signal.SIGTERM)):
+        before = signal.getsignal(requested)
+        interrupt_at(monkeypatch, step, lambda _, requested=requested: os.kill(os.getpid(), requested))
         with pytest.raises(KeyboardInterrupt):
             kind.run(config)
         assert snapshots(config.out)[-1] == f"snapshot_{step + 1:08d}.pt"  # the step on its way was finished
         assert not (config.out / "model").exists()
-        assert signal.getsignal(asked) == before
+        assert signal.getsignal(requested) == before
     kind.run(config)
     same_end(tmp_path / "run", unbroken)
 
@@ -165,7 +165,7 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_end(
     """SIGKILL in processes of their own, at random moments of loading, of steps, of snapshots, of the end. The whole
     is repeated with new runs until five kills have met a living one."""
     rng = np.random.default_rng(list(KINDS).index(name))
-    processes = multiprocessing.get_context("forkserver")              # imports once, then forks
+    processes = multiprocessing.get_context("forkserver")  # imports once, then forks
     processes.set_forkserver_preload(["anifacegan.cli.train", "torch.utils.tensorboard"])
     kills, runs = 0, 0
     while kills < KILLS:
@@ -174,7 +174,9 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_end(
         finished = False
         while not finished:
             heard, told = processes.Pipe(duplex=False)
-            process = processes.Process(target=run_and_tell, args=(name, config, torch.get_num_threads(), told))
+            process = processes.Process(
+                target=run_and_tell, args=(name, config, torch.get_num_threads(), told)
+            )
             process.start()
             told.close()
             killed = kills < KILLS and kill_after(process, heard, int(rng.integers(0, 6)), rng.uniform())
@@ -190,7 +192,7 @@ def kill_after(process: BaseProcess, heard: Connection, steps: int, share: float
     whether it still lived then."""
     times = [time.monotonic()]
     try:
-        for _ in range(steps + 1):                                     # the first message says that it begins
+        for _ in range(steps + 1):  # the first message says that it begins
             heard.recv()
             times.append(time.monotonic())
     except EOFError:
@@ -244,11 +246,11 @@ def test_on_a_terminal_a_bar_tells_images_a_second_and_the_time_that_is_left(
     kept.take_up(state)
     with kept.reporting(state, lambda log: None, 2) as report:
         for state.step in (1, 2, 3):
-            time.sleep(0.2)                                            # the bar moves ten times a second at most
+            time.sleep(0.2)  # the bar moves ten times a second at most
             report(state, {"colour": 1.0})
     said = terminal.getvalue()
     rates = [float(found) for found in re.findall(r"([\d.]+) images/s", said)]
-    assert 0 < rates[-1] <= 200                                        # 40 images in 0.2 s
+    assert 0 < rates[-1] <= 200  # 40 images in 0.2 s
     assert re.search(r"2/3 \[\d\d:\d\d<\d\d:\d\d", said)
     later, again = DurableRun(PlainConfig(tmp_path), {}), PlainState()
     later.take_up(again)

@@ -1,4 +1,4 @@
-"""Terms of generated pictures: landmarks through a network, the surface, in parts as in one piece, and off."""
+"""Terms of generated images: landmarks through a network, the surface, in parts as in one piece, and off."""
 
 import dataclasses
 from pathlib import Path
@@ -22,14 +22,14 @@ from anifacegan.rendering.volume import RayColours, render_rays
 from anifacegan.runtime.errors import InputError
 from anifacegan.training.adversarial_gradients import imitation_gradients, points_alone
 from anifacegan.training.image_imitation import (
+    ImageImitation,
+    ImageLandmarks,
+    ImageWeights,
     ImitationFiles,
     ImitationTerms,
-    PictureImitation,
-    PictureLandmarks,
-    PictureWeights,
-    load_picture_imitation,
+    load_image_imitation,
 )
-from anifacegan.training.patch_gradients import PictureRenderer, Split, as_images
+from anifacegan.training.patch_gradients import ImageRenderer, Split, as_images
 from tests.fixtures.closed_forms import draw
 from tests.fixtures.small_models import small_generator
 from tests.fixtures.tiny_head import tiny_model, tiny_parts, write_tiny_file
@@ -37,8 +37,8 @@ from tests.fixtures.tiny_training_set import GENERATOR
 
 SIZE, BATCH, FOV = 16, 3, 12.0
 CPU = torch.device("cpu")
-SPLITS = [Split(), Split(pictures=1, rays=100), Split(pictures=2, rays=50)]
-BOTH = PictureWeights(geometry=1e2, landmarks=1e3)
+SPLITS = [Split(), Split(images=1, rays=100), Split(images=2, rays=50)]
+BOTH = ImageWeights(geometry=1e2, landmarks=1e3)
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -53,7 +53,7 @@ def head() -> HeadGeometry:
 
 def network() -> ReconstructionNetwork:
     """Random in every layer, with outputs as spread as coefficients are."""
-    made = ReconstructionNetwork(ReconstructionConfig(trunk="plain", size=SIZE, channels=(8, 16)))
+    made = ReconstructionNetwork(ReconstructionConfig(backbone="plain", size=SIZE, channels=(8, 16)))
     made.initialise(rng())
     with torch.no_grad():
         for parameter in made.parameters():
@@ -61,23 +61,23 @@ def network() -> ReconstructionNetwork:
     return made
 
 
-def picture_landmarks() -> PictureLandmarks:
-    return PictureLandmarks(network(), FaceLandmarks(tiny_model(), "generator"))
+def image_landmarks() -> ImageLandmarks:
+    return ImageLandmarks(network(), FaceLandmarks(tiny_model(), "generator"))
 
 
 def opaque_generator() -> Generator:
-    """Random shells about where a head would be, hardly transparent."""
+    """Random initial manifolds about where a head would be, hardly transparent."""
     levels = ManifoldConfig(hidden_dim=64, first_level=22.0, last_level=12.0, count=8)
-    march = dataclasses.replace(GENERATOR.march, samples=24)
-    made = small_generator(dataclasses.replace(GENERATOR, manifolds=levels, march=march))
+    ray_sampling = dataclasses.replace(GENERATOR.ray_sampling, samples=24)
+    made = small_generator(dataclasses.replace(GENERATOR, manifolds=levels, ray_sampling=ray_sampling))
     with torch.no_grad():
         for sigma in made.template.sigma_heads:
             sigma.bias.add_(0.1)
     return made
 
 
-def imitation(head: HeadGeometry, weights: PictureWeights = BOTH) -> PictureImitation:
-    return PictureImitation(weights, FaceSurfaces(head, FOV), picture_landmarks())
+def imitation(head: HeadGeometry, weights: ImageWeights = BOTH) -> ImageImitation:
+    return ImageImitation(weights, FaceSurfaces(head, FOV), image_landmarks())
 
 
 def views() -> Views:
@@ -86,8 +86,10 @@ def views() -> Views:
 
 
 def single(shown: Views) -> Views:
-    codes = shown.latents
-    return Views(Latents(codes.z_id.float(), codes.z_exp.float(), codes.z_noise.float()), shown.pose.float())
+    latents = shown.latents
+    return Views(
+        Latents(latents.z_id.float(), latents.z_exp.float(), latents.z_noise.float()), shown.pose.float()
+    )
 
 
 def gradients(model: torch.nn.Module) -> dict[str, Tensor]:
@@ -100,10 +102,10 @@ def learning(model: torch.nn.Module) -> set[str]:
 
 # ----------------------------------------------------------------------------------------------------------- landmarks
 class Says(ReconstructionNetwork):
-    """Says the same coefficients of every picture."""
+    """Says the same coefficients of every image."""
 
     def __init__(self, face: Reconstruction) -> None:
-        super().__init__(ReconstructionConfig(trunk="plain", size=SIZE, channels=(8,)))
+        super().__init__(ReconstructionConfig(backbone="plain", size=SIZE, channels=(8,)))
         self.face = face
 
     def forward(self, image: Tensor) -> Reconstruction:
@@ -113,19 +115,25 @@ class Says(ReconstructionNetwork):
 
 def of_images(face: Reconstruction, shown: Views) -> Tensor:
     """The term of a network that says ``face``, with weight 1."""
-    landmarks = PictureLandmarks(Says(face), FaceLandmarks(tiny_model(), "generator")).double()
-    term = PictureImitation(PictureWeights(0.0, 1.0), None, landmarks).terms(shown, SIZE).of_images
+    landmarks = ImageLandmarks(Says(face), FaceLandmarks(tiny_model(), "generator")).double()
+    term = ImageImitation(ImageWeights(0.0, 1.0), None, landmarks).terms(shown, SIZE).of_images
     assert term is not None
     return term(2 * torch.rand(BATCH, 3, SIZE, SIZE, dtype=torch.float64) - 1, slice(None))["landmarks"]
 
 
 def face_of(shown: Views) -> Reconstruction:
-    codes = shown.latents
-    return Reconstruction(codes.z_id, codes.z_exp, codes.z_noise, draw(BATCH, 3, seed=8), draw(BATCH, 27, seed=9),
-                          draw(BATCH, 3, seed=10))
+    latents = shown.latents
+    return Reconstruction(
+        latents.z_id,
+        latents.z_exp,
+        latents.z_noise,
+        draw(BATCH, 3, seed=8),
+        draw(BATCH, 27, seed=9),
+        draw(BATCH, 3, seed=10),
+    )
 
 
-def test_a_picture_of_the_face_that_was_asked_for_has_no_landmark_error() -> None:
+def test_an_image_of_the_face_that_was_asked_for_has_no_landmark_error() -> None:
     """However the network thinks that it is turned, coloured and lit."""
     assert of_images(face_of(views()), views()).item() < 1e-20
 
@@ -135,26 +143,26 @@ def test_the_landmark_term_is_that_of_the_method_in_world_units() -> None:
     shown, model = views(), tiny_model().double()
     seen = dataclasses.replace(face_of(shown), id=draw(BATCH, 80, seed=11), exp=draw(BATCH, 64, seed=12))
     found = model.to_world(model.landmarks(model.shape(seen.id, seen.exp)))
-    wanted = model.to_world(model.landmarks(model.shape(shown.latents.z_id, shown.latents.z_exp)))
-    squares = [(found[b, k] - wanted[b, k]).norm() ** 2 for b in range(BATCH) for k in range(68)]
+    target = model.to_world(model.landmarks(model.shape(shown.latents.z_id, shown.latents.z_exp)))
+    squares = [(found[b, k] - target[b, k]).norm() ** 2 for b in range(BATCH) for k in range(68)]
     expected = torch.stack(squares).mean().item()
     assert of_images(seen, shown).item() == pytest.approx(expected, rel=1e-6) and expected > 1e-5
 
 
 def test_in_half_precision_the_network_rounds_and_the_landmarks_do_not() -> None:
     """Landmarks of a face are its own in float32, however coarse the network that says it."""
-    landmarks, image = picture_landmarks(), 2 * torch.rand(BATCH, 3, SIZE, SIZE, generator=rng()) - 1
+    landmarks, image = image_landmarks(), 2 * torch.rand(BATCH, 3, SIZE, SIZE, generator=rng()) - 1
     full, half = landmarks.found(image), landmarks.found(image, "bfloat16")
     assert half.dtype == torch.float32
     assert 0 < (full - half).abs().max() < 0.1 * full.std(dim=0).max()
-    exact = PictureLandmarks(Says(face_of(single(views()))), landmarks.of_face_model)
+    exact = ImageLandmarks(Says(face_of(single(views()))), landmarks.of_face_model)
     assert torch.equal(exact.found(image), exact.found(image, "bfloat16"))
 
 
-def test_the_gradient_moves_the_pictures_landmarks_towards_the_wanted_ones() -> None:
+def test_the_gradient_moves_the_images_landmarks_towards_the_wanted_ones() -> None:
     """The first step goes downhill as finite differences say; more of them bring the landmarks together."""
-    shown, landmarks = views(), picture_landmarks().double()
-    term = PictureImitation(PictureWeights(0.0, 1.0), None, landmarks).terms(shown, SIZE).of_images
+    shown, landmarks = views(), image_landmarks().double()
+    term = ImageImitation(ImageWeights(0.0, 1.0), None, landmarks).terms(shown, SIZE).of_images
     assert term is not None
     before = {name: value.clone() for name, value in landmarks.state_dict().items()}
     image = (0.2 * draw(BATCH, 3, SIZE, SIZE, seed=4)).requires_grad_()
@@ -172,25 +180,27 @@ def test_the_gradient_moves_the_pictures_landmarks_towards_the_wanted_ones() -> 
         optimiser.step()
         costs.append(cost.item())
         with torch.no_grad():
-            gaps.append((landmarks.found(image) - landmarks.wanted(shown)).norm(dim=-1).mean().item())
+            gaps.append((landmarks.found(image) - landmarks.target(shown)).norm(dim=-1).mean().item())
     assert costs[-1] < 0.5 * costs[0] and gaps[-1] < 0.8 * gaps[0]
     assert gradients(landmarks) == {}
     assert all(torch.equal(value, before[name]) for name, value in landmarks.state_dict().items())
 
 
-# --------------------------------------------------------------------------------------------------------- in the game
+# --------------------------------------------------------------------------------------------------------- in adversarial training
 @pytest.mark.parametrize("split", SPLITS, ids=str)
 def test_parts_teach_what_one_graph_teaches(split: Split, head: HeadGeometry) -> None:
-    """The reference renders everything with gradients, and writes the terms out picture by picture and ray by ray."""
-    shown, of_pictures = views(), imitation(head).double()
-    assert of_pictures.surfaces is not None and of_pictures.landmarks is not None
+    """The reference renders everything with gradients, and writes the terms out image by image and ray by ray."""
+    shown, of_images = views(), imitation(head).double()
+    assert of_images.surfaces is not None and of_images.landmarks is not None
     model = opaque_generator().double()
     seen = render_rays(model.condition(shown.latents), shown.rays(SIZE, FOV))
-    found = of_pictures.landmarks.found(as_images(seen.rgb, SIZE))
-    wanted = of_pictures.landmarks.wanted(shown)
-    mesh = of_pictures.surfaces(shown.latents.z_id, shown.latents.z_exp, shown.pose, SIZE)
+    found = of_images.landmarks.found(as_images(seen.rgb, SIZE))
+    target = of_images.landmarks.target(shown)
+    mesh = of_images.surfaces(shown.latents.z_id, shown.latents.z_exp, shown.pose, SIZE)
     light = seen.weights[..., :-1]
-    x_seen = (light[..., None] * seen.x_target[..., :-1, :]).sum(2) / light.sum(-1, keepdim=True).clamp(min=1e-3)
+    x_seen = (light[..., None] * seen.x_target[..., :-1, :]).sum(2) / light.sum(-1, keepdim=True).clamp(
+        min=1e-3
+    )
     away = (x_seen - mesh.x_mesh).abs().sum(-1)
     distances = [
         torch.where(seen.foreground[b][face] > 0.5, away[b][face], 0.0).mean()
@@ -198,7 +208,7 @@ def test_parts_teach_what_one_graph_teaches(split: Split, head: HeadGeometry) ->
         for face in [mesh.share[b] > 0]
     ]
     expected = {
-        "landmarks": 1e3 * (found - wanted).square().sum(-1).mean(),
+        "landmarks": 1e3 * (found - target).square().sum(-1).mean(),
         "geometry": 1e2 * torch.stack(distances).mean(),
     }
     torch.stack(list(expected.values())).sum().backward()
@@ -207,8 +217,8 @@ def test_parts_teach_what_one_graph_teaches(split: Split, head: HeadGeometry) ->
     assert 0.9 < (seen.foreground[mesh.share > 0] > 0.5).float().mean() < 1
 
     model = opaque_generator().double()
-    renderer = PictureRenderer(model.condition, SIZE, FOV, split)
-    terms = imitation_gradients(renderer, shown, of_pictures.terms(shown, SIZE))
+    renderer = ImageRenderer(model.condition, SIZE, FOV, split)
+    terms = imitation_gradients(renderer, shown, of_images.terms(shown, SIZE))
     assert terms.keys() == expected.keys()
     for name, value in expected.items():
         assert terms[name].item() == pytest.approx(value.item(), abs=1e-10), name
@@ -218,16 +228,18 @@ def test_parts_teach_what_one_graph_teaches(split: Split, head: HeadGeometry) ->
         assert torch.allclose(found_gradients[name], slope, rtol=0, atol=1e-10), name
 
 
-@pytest.mark.parametrize("weights", [PictureWeights(1e2, 0.0), PictureWeights(0.0, 1e3)], ids=["geometry", "landmarks"])
-def test_a_tiny_generator_learns_from_one_term_alone(weights: PictureWeights, head: HeadGeometry) -> None:
+@pytest.mark.parametrize(
+    "weights", [ImageWeights(1e2, 0.0), ImageWeights(0.0, 1e3)], ids=["geometry", "landmarks"]
+)
+def test_a_tiny_generator_learns_from_one_term_alone(weights: ImageWeights, head: HeadGeometry) -> None:
     """A few steps on the same faces, of all fields, and of deformation and alignment with the others standing still."""
     shown = single(views())
     surfaces = FaceSurfaces(head, FOV) if weights.geometry else None
-    landmarks = picture_landmarks() if weights.landmarks else None
-    terms = PictureImitation(weights, surfaces, landmarks).terms(shown, SIZE)
+    landmarks = image_landmarks() if weights.landmarks else None
+    terms = ImageImitation(weights, surfaces, landmarks).terms(shown, SIZE)
     for all_fields in (True, False):
         model = opaque_generator()
-        renderer = PictureRenderer(model.condition, SIZE, FOV, Split())
+        renderer = ImageRenderer(model.condition, SIZE, FOV, Split())
         optimiser, costs = torch.optim.Adam(model.parameters(), lr=3e-3 if all_fields else 3e-4), []
         for _ in range(15):
             optimiser.zero_grad()
@@ -251,7 +263,7 @@ def test_the_deformations_gradient_is_that_of_finite_differences(name: str, head
     def cost() -> float:
         model.zero_grad()
         with points_alone(model):
-            found = imitation_gradients(PictureRenderer(model.condition, SIZE, FOV, Split()), shown, terms)
+            found = imitation_gradients(ImageRenderer(model.condition, SIZE, FOV, Split()), shown, terms)
         return sum(value.item() for value in found.values())
 
     cost()
@@ -286,33 +298,35 @@ def folder(tmp_path_factory: pytest.TempPathFactory, head: HeadGeometry) -> Path
 
 
 def files(folder: Path, reconstruction: str | None) -> ImitationFiles:
-    return ImitationFiles(folder / "face_model.npz", None if reconstruction is None else folder / reconstruction)
+    return ImitationFiles(
+        folder / "face_model.npz", None if reconstruction is None else folder / reconstruction
+    )
 
 
 def test_without_weights_nothing_is_read_or_computed(folder: Path, head: HeadGeometry) -> None:
-    assert load_picture_imitation(PictureWeights(0.0, 0.0), files(folder, "missing"), head, FOV, CPU) is None
+    assert load_image_imitation(ImageWeights(0.0, 0.0), files(folder, "missing"), head, FOV, CPU) is None
 
 
 def test_a_term_without_weight_is_not_computed(
     folder: Path, head: HeadGeometry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    geometry = load_picture_imitation(PictureWeights(1.0, 0.0), files(folder, "missing"), head, FOV, CPU)
+    geometry = load_image_imitation(ImageWeights(1.0, 0.0), files(folder, "missing"), head, FOV, CPU)
     assert geometry is not None and geometry.landmarks is None
     terms = geometry.terms(single(views()), SIZE)
     assert terms.of_images is None and terms.of_rays is not None
-    landmarks = load_picture_imitation(PictureWeights(0.0, 1.0), files(folder, "ours"), head, FOV, CPU)
+    landmarks = load_image_imitation(ImageWeights(0.0, 1.0), files(folder, "ours"), head, FOV, CPU)
     assert landmarks is not None and landmarks.surfaces is None
-    monkeypatch.setattr(surface_maps, "rasterize", None)              # must not be called
+    monkeypatch.setattr(surface_maps, "rasterize", None)  # must not be called
     terms = landmarks.terms(single(views()), SIZE)
     assert terms.of_images is not None and terms.of_rays is None
 
 
-def test_without_terms_of_pictures_nothing_is_rendered() -> None:
+def test_without_terms_of_images_nothing_is_rendered() -> None:
     def never(latents: Latents) -> None:
         raise AssertionError("rendered")
 
     weight = torch.ones((), requires_grad=True)
-    renderer = PictureRenderer(never, SIZE, FOV, Split())
+    renderer = ImageRenderer(never, SIZE, FOV, Split())
     terms = imitation_gradients(renderer, views(), ImitationTerms(beside={"minimal": 3 * weight}))
     assert terms["minimal"].item() == 3 and weight.grad is not None and weight.grad.item() == 3
 
@@ -329,36 +343,44 @@ def test_with_terms_of_rays_alone_every_slice_is_rendered_once() -> None:
         assert torch.is_grad_enabled()
         return {"depth": seen.depth.sum()}
 
-    imitation_gradients(PictureRenderer(recorded, SIZE, FOV, Split(rays=128)), views(), ImitationTerms(of_rays=of_rays))
+    imitation_gradients(
+        ImageRenderer(recorded, SIZE, FOV, Split(rays=128)), views(), ImitationTerms(of_rays=of_rays)
+    )
     assert rendered == [BATCH] * 2
 
 
 # --------------------------------------------------------------------------------------------------------------- files
 def test_the_loaded_network_is_the_stored_one_and_frozen(folder: Path, head: HeadGeometry) -> None:
-    loaded = load_picture_imitation(BOTH, files(folder, "ours"), head, FOV, CPU)
+    loaded = load_image_imitation(BOTH, files(folder, "ours"), head, FOV, CPU)
     assert loaded is not None and loaded.landmarks is not None
     image = 2 * torch.rand(2, 3, SIZE, SIZE, generator=rng()) - 1
-    torch.testing.assert_close(loaded.landmarks.found(image), picture_landmarks().found(image))
+    torch.testing.assert_close(loaded.landmarks.found(image), image_landmarks().found(image))
     assert not any(weight.requires_grad for weight in loaded.parameters())
     assert not any(module.training for module in loaded.landmarks.modules())
 
 
-def test_landmarks_without_a_network_are_one_line_that_names_both_options(folder: Path, head: HeadGeometry) -> None:
+def test_landmarks_without_a_network_are_one_line_that_names_both_options(
+    folder: Path, head: HeadGeometry
+) -> None:
     one_line = r"^weights.landmarks is 1000.0, expected 0 while 'reconstruction' is empty[^\n]*$"
     with pytest.raises(InputError, match=one_line):
-        load_picture_imitation(BOTH, files(folder, None), head, FOV, CPU)
+        load_image_imitation(BOTH, files(folder, None), head, FOV, CPU)
 
 
 def test_a_network_of_another_face_model_is_refused_by_name(folder: Path, head: HeadGeometry) -> None:
-    one_line = r"^reconstruction: .*other belongs to face model 'somebody's', expected 'synthetic', the generator's$"
+    one_line = (
+        r"^reconstruction: .*other belongs to face model 'somebody's', expected 'synthetic', the generator's$"
+    )
     with pytest.raises(InputError, match=one_line):
-        load_picture_imitation(BOTH, files(folder, "other"), head, FOV, CPU)
+        load_image_imitation(BOTH, files(folder, "other"), head, FOV, CPU)
 
 
-def test_a_rasteriser_that_does_not_run_here_is_refused_before_the_first_step(folder: Path, head: HeadGeometry) -> None:
+def test_a_rasteriser_that_does_not_run_here_is_refused_before_the_first_step(
+    folder: Path, head: HeadGeometry
+) -> None:
     given = dataclasses.replace(files(folder, "ours"), rasterizer="nvdiffrast")
     with pytest.raises(InputError, match="nvdiffrast"):
-        load_picture_imitation(BOTH, given, head, FOV, CPU)
+        load_image_imitation(BOTH, given, head, FOV, CPU)
 
 
 def test_networks_are_told_apart_by_their_weights(folder: Path) -> None:
@@ -373,4 +395,4 @@ def test_networks_are_told_apart_by_their_weights(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["geometry", "landmarks"])
 def test_a_negative_weight_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=f"weights.{name} is -1"):
-        PictureWeights(**{name: -1.0})
+        ImageWeights(**{name: -1.0})

@@ -1,4 +1,4 @@
-"""Priors on Gaussian data, shells on a ball: both have a known answer."""
+"""Priors on Gaussian data, initial manifolds on a ball: both have a known answer."""
 
 import math
 
@@ -12,11 +12,11 @@ from anifacegan.models.coefficient_vae import CoefficientVAE, CoefficientVAEConf
 from anifacegan.models.manifolds import ManifoldConfig, ManifoldField
 from anifacegan.training.initialization import (
     SCALE_FLOOR,
+    ManifoldInitConfig,
     PriorConfig,
-    ShellConfig,
     compare_moments,
+    fit_manifolds,
     fit_prior,
-    fit_shells,
     outer_radius,
     visible_scale,
 )
@@ -44,7 +44,7 @@ def sphere(count: int, radius: float, seed: int = 0) -> np.ndarray:
     return MIDDLE + radius * vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-# -------------------------------------------------------------------------------------------------------------- shells
+# -------------------------------------------------------------------------------------------------------------- initial manifolds
 def test_the_outer_radius_of_a_ball_is_its_radius() -> None:
     assert np.allclose(outer_radius(sphere(4000, RADIUS), directions(100)), RADIUS, atol=1e-9)
 
@@ -69,27 +69,27 @@ def test_the_outer_radius_follows_the_shape() -> None:
 
 
 @pytest.fixture(scope="module")
-def shells() -> tuple[ManifoldField, float]:
+def manifold_init() -> tuple[ManifoldField, float]:
     field = ManifoldField(ManifoldConfig(hidden_dim=48, levels=LEVELS))
     field.initialise(rng(3))
-    error = fit_shells(field, sphere(4000, RADIUS), ShellConfig(steps=1000, batch=1024), rng(4))
+    error = fit_manifolds(field, sphere(4000, RADIUS), ManifoldInitConfig(steps=1000, batch=1024), rng(4))
     return field, error
 
 
-def test_shells_lie_at_their_offsets_from_a_ball(shells: tuple[ManifoldField, float]) -> None:
+def test_shells_lie_at_their_offsets_from_a_ball(manifold_init: tuple[ManifoldField, float]) -> None:
     """The manifold of level s is the sphere whose radius is larger by (s - 16) * 0.012."""
-    field, _ = shells
+    field, _ = manifold_init
     towards = torch.from_numpy(directions(300, seed=7)).float()
     for level in LEVELS:
         radius = RADIUS + (level - 16) * 0.012
         s = field(torch.from_numpy(MIDDLE).float() + radius * towards)
-        apart = (s - level) * 0.012                                    # world units
+        apart = (s - level) * 0.012  # world units
         # Kinks of 48 rectified units on a face that is 0.2 across; the longer a fit, the smaller.
         assert apart.abs().mean() < 1e-3 and apart.abs().max() < 5e-3
 
 
-def test_the_reported_error_is_that_of_a_shells_place(shells: tuple[ManifoldField, float]) -> None:
-    field, error = shells
+def test_the_reported_error_is_that_of_a_shells_place(manifold_init: tuple[ManifoldField, float]) -> None:
+    field, error = manifold_init
     towards = torch.from_numpy(directions(2000, seed=8)).float()
     offset = 0.05 * (2 * torch.rand(2000, generator=rng(9)) - 1)
     x = torch.from_numpy(MIDDLE).float() + (RADIUS + offset)[:, None] * towards
@@ -103,7 +103,7 @@ def test_shells_are_a_function_of_the_generator_alone() -> None:
         torch.manual_seed(len(weights))
         field = ManifoldField(ManifoldConfig(hidden_dim=8))
         field.initialise(rng(0))
-        fit_shells(field, sphere(500, RADIUS), ShellConfig(steps=2, batch=16), rng(seed))
+        fit_manifolds(field, sphere(500, RADIUS), ManifoldInitConfig(steps=2, batch=16), rng(seed))
         weights.append(field.output.weight.detach())
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
@@ -191,10 +191,10 @@ def test_moments_are_compared_in_deviations_and_against_halves_of_the_data() -> 
 
 def test_a_code_entry_is_scaled_by_what_it_shows() -> None:
     generator = torch.Generator().manual_seed(0)
-    codes = torch.randn(400, 3, generator=generator)
-    brightness = 100 + 20 * codes[:, 0] + 10 * codes[:, 1]             # the third entry shows nothing
+    latents = torch.randn(400, 3, generator=generator)
+    brightness = 100 + 20 * latents[:, 0] + 10 * latents[:, 1]  # the third entry shows nothing
     images = brightness.round().clamp(0, 255).byte()[:, None, None, None].expand(-1, 32, 32, 3).contiguous()
-    scale = visible_scale(codes, images)
+    scale = visible_scale(latents, images)
     assert scale[0] == 1.0
-    assert scale[1].item() == pytest.approx(0.5, abs=0.03)             # the draw's own deviations differ by 4 %
+    assert scale[1].item() == pytest.approx(0.5, abs=0.03)  # the draw's own deviations differ by 4 %
     assert scale[2].item() == pytest.approx(SCALE_FLOOR)

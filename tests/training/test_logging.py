@@ -55,7 +55,7 @@ def test_values_that_were_pending_are_part_of_the_next_line(tmp_path: Path) -> N
     first = RunLog(tmp_path / "stopped", 0)
     for value in values[:3]:
         first.add({"colour": value})
-    pending = json.loads(json.dumps(first.pending()))                  # plain numbers: a snapshot can hold them
+    pending = json.loads(json.dumps(first.pending()))  # plain numbers: a snapshot can hold them
     first.close()
     second = RunLog(tmp_path / "stopped", 3, pending)
     second.add({"colour": values[3]})
@@ -71,21 +71,21 @@ def test_losses_and_speed_are_in_tensorboard_under_their_names(tmp_path: Path) -
     log.add({"colour": 0.5}, images=4)
     log.flush(50)
     log.watch(50, {"learning_rate/template": 0.25})
-    log.picture(50, "preview", np.zeros((4, 6, 3), np.uint8))
+    log.image(50, "preview", np.zeros((4, 6, 3), np.uint8))
     log.close()
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("colour")] == [(50, 0.5)]
     assert events.Scalars("images_per_second")[0].value > 0
     assert events.Scalars("learning_rate/template")[0].value == 0.25
-    assert lines(tmp_path) == [{"step": 50, "colour": 0.5}]            # speed and what is only watched are not repeated
+    assert lines(tmp_path) == [{"step": 50, "colour": 0.5}]  # speed and what is only watched are not repeated
     assert events.Images("preview")[0].width == 6
 
 
-def test_a_picture_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+def test_an_image_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     log = RunLog(tmp_path, 0)
     for level in (10, 200):
-        log.picture(level, "preview", np.full((4, 6, 3), level, np.uint8))
+        log.image(level, "preview", np.full((4, 6, 3), level, np.uint8))
     log.close()
     assert (np.asarray(Image.open(tmp_path / "preview.png")) == 200).all()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["preview.png", "tensorboard"]

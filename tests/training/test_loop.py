@@ -16,11 +16,11 @@ from anifacegan.geometry.rays import image_rays
 from anifacegan.losses.imitation_points import MeshSampler
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.deformation import DeformationConfig
-from anifacegan.models.generator import Avatar, Generator
+from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.rendering.volume import RayColours, render_rays
 from anifacegan.runtime.errors import InputError
 from anifacegan.training import loop as training_loop
-from anifacegan.training.image_imitation import PictureWeights
+from anifacegan.training.image_imitation import ImageWeights
 from anifacegan.training.loop import (
     FREE_MARGIN,
     LossWeights,
@@ -39,7 +39,7 @@ from anifacegan.training.optim import matrix_precision
 from anifacegan.training.paired import PairedBatch, PairedData
 from tests.fixtures.small_models import small_generator
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
-from tests.fixtures.tiny_training_set import GENERATOR, SCHEDULE, packed, random_codes
+from tests.fixtures.tiny_training_set import GENERATOR, SCHEDULE, packed, random_latents
 
 ITEMS, SIZE = 6, 16
 
@@ -52,8 +52,10 @@ def rng(seed: int = 0) -> torch.Generator:
 def data() -> PairedData:
     images = torch.randint(0, 256, (ITEMS, SIZE, SIZE, 3), dtype=torch.uint8, generator=rng())
     steps = np.random.default_rng(0).integers(38_000, 42_000, (ITEMS, SIZE, SIZE)).astype(np.uint16)
-    steps[:, :, : SIZE // 3] = 0                                       # a part of every picture is background
-    return PairedData(images, random_codes(ITEMS), Surfaces(steps, np.zeros((ITEMS, 1), np.uint8)), 12.0, held_out=1)
+    steps[:, :, : SIZE // 3] = 0  # a part of every image is background
+    return PairedData(
+        images, random_latents(ITEMS), Surfaces(steps, np.zeros((ITEMS, 1), np.uint8)), 12.0, held_out=1
+    )
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,9 @@ def changed(module: torch.nn.Module, before: dict[str, Tensor]) -> bool:
 
 
 # --------------------------------------------------------------------------------------------- near the known surface
-def choose(t: list[float], hit: list[bool], distance: float, count: int, seed: int = 0) -> tuple[list[int], list[bool]]:
+def choose(
+    t: list[float], hit: list[bool], distance: float, count: int, seed: int = 0
+) -> tuple[list[int], list[bool]]:
     """The choice on one ray."""
     index, exists = near_surface(torch.tensor([[distance]]), count, rng(seed))(
         torch.tensor([[t]]), torch.tensor([[hit]])
@@ -98,7 +102,7 @@ def test_one_more_lies_in_free_space_and_every_one_there_has_its_turn() -> None:
         index, exists = choose(T, [True] * 7, 0.985, 3, seed)
         assert exists[3]
         free.add(index[3])
-    assert free == {0, 1}                                              # 2 is free as well, but chosen already
+    assert free == {0, 1}  # 2 is free as well, but chosen already
 
 
 def test_nothing_within_the_margin_counts_as_free() -> None:
@@ -141,7 +145,7 @@ def colours(t: Tensor, hit: Tensor) -> RayColours:
 
 
 def batch_of(distance: Tensor, inside: Tensor) -> PairedBatch:
-    """Random faces and colours; as many rays as a square picture has."""
+    """Random faces and colours; as many rays as a square image has."""
     count, rays = distance.shape
     size = math.isqrt(rays)
     return PairedBatch(
@@ -156,7 +160,9 @@ def batch_of(distance: Tensor, inside: Tensor) -> PairedBatch:
 
 
 def test_points_before_a_sure_surface_are_in_free_space() -> None:
-    t = torch.tensor([[[0.9, 0.995, 1.1, 1.2], [0.9, 0.0, 0.95, 1.2], [0.9, 0.9, 0.9, 1.2], [0.9, 1.1, 1.0, 1.2]]])
+    t = torch.tensor(
+        [[[0.9, 0.995, 1.1, 1.2], [0.9, 0.0, 0.95, 1.2], [0.9, 0.9, 0.9, 1.2], [0.9, 1.1, 1.0, 1.2]]]
+    )
     hit = torch.tensor([[[True] * 4, [True, False, True, True], [True] * 4, [True] * 4]])
     distance = torch.tensor([[1.0, 1.0, 1.0, float("inf")]])
     inside = torch.tensor([[True, True, False, True]])
@@ -187,19 +193,19 @@ def test_in_the_complete_stage_colours_teach_all_fields_and_no_prior() -> None:
     assert {name for name, norm in norms.items() if norm > 0} == fields
 
 
-@pytest.mark.parametrize(("asked", "samples"), [(0, GENERATOR.march.samples), (5, 5)])
+@pytest.mark.parametrize(("requested", "samples"), [(0, GENERATOR.ray_sampling.samples), (5, 5)])
 def test_the_complete_stage_marches_with_the_samples_that_are_asked_for(
-    asked: int, samples: int, monkeypatch: pytest.MonkeyPatch
+    requested: int, samples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
 
-    def noted(avatar: Avatar, *others: object) -> RayColours:
-        seen.append(avatar.march.samples)
-        return render_rays(avatar, *others)
+    def noted(fields: ConditionedFields, *others: object) -> RayColours:
+        seen.append(fields.ray_sampling.samples)
+        return render_rays(fields, *others)
 
     monkeypatch.setattr(training_loop, "render_rays", noted)
     batch = batch_of(torch.full((2, 16), 1.0), torch.ones(2, 16, dtype=torch.bool))
-    schedule = dataclasses.replace(SCHEDULE, complete_samples=asked)
+    schedule = dataclasses.replace(SCHEDULE, complete_samples=requested)
     photometric_losses(small_generator(GENERATOR), batch, schedule, False, LossWeights(), rng())
     photometric_losses(small_generator(GENERATOR), batch, schedule, True, LossWeights(), rng())
     assert seen == [samples, SCHEDULE.near_samples]
@@ -217,7 +223,10 @@ def test_the_warm_up_teaches_deformation_and_alignment_alone(data: PairedData, m
     schedule = dataclasses.replace(SCHEDULE, near_surface=0, complete=0)
     train(start, data, mesh, schedule, LossWeights(), lambda *_: None)
     after = dict(start.generator.named_children())
-    assert {name for name, module in after.items() if changed(module, before[name])} == {"deformation", "alignment"}
+    assert {name for name, module in after.items() if changed(module, before[name])} == {
+        "deformation",
+        "alignment",
+    }
 
 
 def test_every_term_has_its_weight(data: PairedData, mesh: MeshSampler) -> None:
@@ -229,8 +238,8 @@ def test_every_term_has_its_weight(data: PairedData, mesh: MeshSampler) -> None:
             generator, batch, SCHEDULE, True, weights, rng()
         )
 
-    of_pictures = {field.name for field in dataclasses.fields(PictureWeights)}
-    names = [field.name for field in dataclasses.fields(LossWeights) if field.name not in of_pictures]
+    of_images = {field.name for field in dataclasses.fields(ImageWeights)}
+    names = [field.name for field in dataclasses.fields(LossWeights) if field.name not in of_images]
     ones = terms(LossWeights(**dict.fromkeys(names, 1.0)))
     assert sorted(ones) == sorted(names)
     assert all(value.item() > 0 for value in ones.values())
@@ -252,7 +261,7 @@ def test_an_imitation_term_without_weight_is_not_computed(
         assert all(torch.equal(value, whole[kept]) for kept, value in rest.items())
     none = LossWeights(**dict.fromkeys(whole, 0.0))
     for field in (generator.deformation, generator.alignment):
-        monkeypatch.setattr(type(field), "bind", lambda *_: None)      # what it binds must not be called
+        monkeypatch.setattr(type(field), "bind", lambda *_: None)  # what it binds must not be called
     assert imitation_losses(generator, data, mesh, SCHEDULE, none, rng()) == {}
 
 
@@ -273,7 +282,10 @@ def test_a_term_that_is_not_finite_is_named_with_its_step_and_changes_nothing() 
     broken = state()
     broken.step = 41
     before = copied(broken.generator)
-    losses = {"colour": torch.tensor(0.5), "roughness": broken.generator.deformation.head.weight.sum() * torch.inf}
+    losses = {
+        "colour": torch.tensor(0.5),
+        "roughness": broken.generator.deformation.head.weight.sum() * torch.inf,
+    }
     with pytest.raises(FloatingPointError, match=r"step 41: roughness not finite \(colour 0.5, roughness "):
         update(broken, losses, SCHEDULE)
     assert not changed(broken.generator, before)
@@ -337,7 +349,9 @@ def test_learning_rates_rise_fast_and_fall_to_their_floors() -> None:
     assert rate("template", 4999) == pytest.approx(0.03 * schedule.lr_template, rel=1e-3)
     middle = [rate("template", step) for step in range(1200, 5000, 100)]
     assert all(a > b for a, b in pairwise(middle))
-    assert rate("manifolds", 4000) == pytest.approx(schedule.lr_manifolds, rel=1e-4)  # they learn from here on
+    assert rate("manifolds", 4000) == pytest.approx(
+        schedule.lr_manifolds, rel=1e-4
+    )  # they learn from here on
     assert rate("manifolds", 4999) == pytest.approx(0.03 * schedule.lr_manifolds, rel=1e-3)
 
 
@@ -413,8 +427,8 @@ def test_bfloat16_gives_the_float32_losses_up_to_its_rounding(data: PairedData, 
     for name in ("float32", "bfloat16"):
         schedule = dataclasses.replace(full, precision=name)
         with matrix_precision(schedule.precision, batch.rgb.device):
-            avatar = generator.condition(Latents(batch.z_id, batch.z_exp, batch.z_noise))
-            still = dataclasses.replace(avatar, offset=torch.zeros_like)
+            fields = generator.condition(Latents(batch.z_id, batch.z_exp, batch.z_noise))
+            still = dataclasses.replace(fields, offset=torch.zeros_like)
             seen[name] = render_rays(still, batch.rays)
             terms = photometric_losses(generator, batch, SCHEDULE, False, LossWeights(), rng(2))
         losses[name] = imitation_losses(generator, data, mesh, schedule, LossWeights(), rng(3)) | terms
@@ -425,7 +439,9 @@ def test_bfloat16_gives_the_float32_losses_up_to_its_rounding(data: PairedData, 
         assert losses["bfloat16"][term].item() == pytest.approx(value.item(), rel=0.1, abs=1e-5), term
 
 
-def test_the_schedule_says_how_far_beside_the_mesh_the_deformation_learns(data: PairedData, mesh: MeshSampler) -> None:
+def test_the_schedule_says_how_far_beside_the_mesh_the_deformation_learns(
+    data: PairedData, mesh: MeshSampler
+) -> None:
     seen, watched = [], MeshSampler.points
     for far in (0.0, 0.003):
         schedule, drawn = dataclasses.replace(SCHEDULE, mesh_offset=far), []
@@ -434,8 +450,9 @@ def test_the_schedule_says_how_far_beside_the_mesh_the_deformation_learns(data: 
             patch.setattr(MeshSampler, "points", lambda *given, to=drawn: to.append(watched(*given)) or to[0])
             losses = imitation_losses(generator, data, mesh, schedule, LossWeights(), rng(3))
         (points,) = drawn
-        offset = generator.deformation.bind(*(codes[data.draw_items(SCHEDULE.mesh_faces, rng(3))]
-                                              for codes in (data.z_id, data.z_exp)))
+        offset = generator.deformation.bind(
+            *(latents[data.draw_items(SCHEDULE.mesh_faces, rng(3))] for latents in (data.z_id, data.z_exp))
+        )
         error = (offset(points.x_target) - points.delta).square().sum(-1)
         expected = (points.visible * error).sum() / points.visible.sum()
         assert losses["deformation"].item() == pytest.approx(3e4 * expected.item(), rel=1e-4)
@@ -473,12 +490,16 @@ def test_a_moved_state_has_the_same_weights_and_moments(data: PairedData, mesh: 
             state.to("cpu")
 
     train(there, data, mesh, SCHEDULE, weights, move_halfway)
-    assert not changed(there.generator, copied(here.generator)) and not changed(there.average, copied(here.average))
+    assert not changed(there.generator, copied(here.generator)) and not changed(
+        there.average, copied(here.average)
+    )
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-@pytest.mark.parametrize("done", [0, SCHEDULE.warm_up_deform, SCHEDULE.steps - 1], ids=["warm-up", "near", "complete"])
+@pytest.mark.parametrize(
+    "done", [0, SCHEDULE.warm_up_deform, SCHEDULE.steps - 1], ids=["warm-up", "near", "complete"]
+)
 def test_the_losses_of_a_step_are_the_same_on_a_gpu(data: PairedData, mesh: MeshSampler, done: int) -> None:
     seen: list[dict[str, float]] = []
     for device in ("cpu", "cuda"):

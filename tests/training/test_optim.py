@@ -18,7 +18,9 @@ def test_the_decay_is_half_a_cosine_from_one_to_its_floor() -> None:
     assert shares == pytest.approx([1.0, 0.8, 0.6, 0.2, 0.2])
 
 
-@pytest.mark.parametrize(("precision", "expected"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+@pytest.mark.parametrize(
+    ("precision", "expected"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)]
+)
 def test_matrix_products_have_the_precision_that_is_asked_for(precision: str, expected: torch.dtype) -> None:
     with matrix_precision(precision, torch.device("cpu")):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == expected
@@ -44,7 +46,10 @@ def two_fields() -> tuple[torch.nn.Parameter, torch.optim.Optimizer]:
     """A field of two weights that have gradients, and one of a weight that has none."""
     weight, idle = torch.nn.Parameter(torch.zeros(2, 2)), torch.nn.Parameter(torch.zeros(3))
     bias = torch.nn.Parameter(torch.zeros(1))
-    groups = [{"params": [weight, bias], "field": "template", "lr": 0.5}, {"params": [idle], "field": "manifolds"}]
+    groups = [
+        {"params": [weight, bias], "field": "template", "lr": 0.5},
+        {"params": [idle], "field": "manifolds"},
+    ]
     weight.grad, bias.grad = torch.full((2, 2), 2.0), torch.full((1,), 3.0)
     return weight, torch.optim.SGD(groups, lr=1.0)
 
@@ -91,7 +96,7 @@ def test_a_broken_term_is_named_with_its_step() -> None:
 # --------------------------------------------------------------------------------------------------- averaged weights
 def test_the_average_follows_weights_and_buffers_and_closely_at_first() -> None:
     network = torch.nn.BatchNorm1d(1, affine=True)
-    network.num_batches_tracked = None                                 # the average has no place for counts
+    network.num_batches_tracked = None  # the average has no place for counts
     average = averaged(network, decay=0.5)
     expected = 0.0
     for update, value in enumerate([4.0, 8.0, 2.0, 6.0, 1.0, 3.0, 5.0, 7.0, 9.0, 3.0]):

@@ -1,4 +1,4 @@
-"""Rays of pictures in memory, on pictures whose colours say which item and which pixel they are."""
+"""Rays of images in memory, on images whose colours say which item and which pixel they are."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.geometry.rays import image_rays, pixel_rays
 from anifacegan.runtime.errors import InputError
 from anifacegan.training.paired import PairedData
-from tests.fixtures.tiny_training_set import packed, random_codes
+from tests.fixtures.tiny_training_set import packed, random_latents
 
 COUNT, HELD_OUT, SIZE = 9, 3, 40
 FOV = 12.0
@@ -23,7 +23,7 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 def coordinates() -> torch.Tensor:
-    """(item, SIZE, SIZE, 3) pictures with colours (x, y, item)."""
+    """(item, SIZE, SIZE, 3) images with colours (x, y, item)."""
     item, y, x = torch.meshgrid(torch.arange(COUNT), torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
     return torch.stack([x, y, item], dim=-1).to(torch.uint8)
 
@@ -39,41 +39,49 @@ def surfaces() -> Surfaces:
 
 
 @pytest.fixture(scope="module")
-def codes() -> CoefficientTable:
-    return random_codes(COUNT)
+def latents() -> CoefficientTable:
+    return random_latents(COUNT)
 
 
 @pytest.fixture(scope="module")
-def data(codes: CoefficientTable, surfaces: Surfaces) -> PairedData:
-    return PairedData(coordinates(), codes, surfaces, FOV, HELD_OUT)
+def data(latents: CoefficientTable, surfaces: Surfaces) -> PairedData:
+    return PairedData(coordinates(), latents, surfaces, FOV, HELD_OUT)
 
 
-def test_held_out_pictures_are_never_drawn_and_all_others_are(data: PairedData) -> None:
+def test_held_out_images_are_never_drawn_and_all_others_are(data: PairedData) -> None:
     draw = rng()
-    drawn = {round(item) for _ in range(40) for item in (data.draw(4, 2, draw).rgb[..., 2] * 255).flatten().tolist()}
+    drawn = {
+        round(item)
+        for _ in range(40)
+        for item in (data.draw(4, 2, draw).rgb[..., 2] * 255).flatten().tolist()
+    }
     assert drawn == set(range(COUNT - HELD_OUT))
     assert set(data.draw_items(500, draw).tolist()) == set(range(COUNT - HELD_OUT))
 
 
-def test_a_ray_goes_through_the_pixel_whose_colour_it_has(data: PairedData, codes: CoefficientTable) -> None:
+def test_a_ray_goes_through_the_pixel_whose_colour_it_has(
+    data: PairedData, latents: CoefficientTable
+) -> None:
     batch = data.draw(5, 20, rng(1))
     x, y, item = (batch.rgb * 255).round().unbind(-1)
     items = item[:, 0].long()
     assert (item == item[:, :1]).all()
-    pitch, yaw = codes.pose[items].unbind(-1)
+    pitch, yaw = latents.pose[items].unbind(-1)
     expected = pixel_rays(pitch, yaw, x, y, SIZE, FOV)
     assert torch.equal(batch.rays.origins, expected.origins)
     assert torch.equal(batch.rays.directions, expected.directions)
     ahead = batch.rays.at(torch.ones(5, 20, 1))[:, :, 0]
-    assert torch.allclose(orbit_camera(pitch, yaw, SIZE, FOV).project(ahead), torch.stack([x, y], -1), atol=1e-3)
+    assert torch.allclose(
+        orbit_camera(pitch, yaw, SIZE, FOV).project(ahead), torch.stack([x, y], -1), atol=1e-3
+    )
 
 
-def test_codes_are_those_of_the_picture(data: PairedData, codes: CoefficientTable) -> None:
+def test_codes_are_those_of_the_image(data: PairedData, latents: CoefficientTable) -> None:
     batch = data.draw(6, 2, rng(2))
     items = (batch.rgb[:, 0, 2] * 255).round().long()
-    assert codes.noise is not None
-    assert torch.equal(batch.z_id, codes.id[items]) and torch.equal(batch.z_exp, codes.exp[items])
-    assert torch.equal(batch.z_noise, codes.noise[items])
+    assert latents.noise is not None
+    assert torch.equal(batch.z_id, latents.id[items]) and torch.equal(batch.z_exp, latents.exp[items])
+    assert torch.equal(batch.z_noise, latents.noise[items])
 
 
 def test_distance_and_certainty_agree_with_a_slow_reference(data: PairedData, surfaces: Surfaces) -> None:
@@ -92,16 +100,18 @@ def test_distance_and_certainty_agree_with_a_slow_reference(data: PairedData, su
         assert batch.distance[b, r].item() == pytest.approx(expected)
         assert batch.inside[b, r].item() == (all(around) or not any(around))
         uncertain += not batch.inside[b, r].item()
-    assert 50 < uncertain < 430                                        # both kinds were tried
+    assert 50 < uncertain < 430  # both kinds were tried
 
 
-def test_half_of_the_rays_look_at_brows_eyes_nose_and_mouth(codes: CoefficientTable, surfaces: Surfaces) -> None:
+def test_half_of_the_rays_look_at_brows_eyes_nose_and_mouth(
+    latents: CoefficientTable, surfaces: Surfaces
+) -> None:
     """Inner landmarks at pixel (10, 30), the jaw's at (35, 5); lm68 counts y upward in a frame of 224."""
     scale = 223 / (SIZE - 1)
     lm68 = torch.empty(COUNT, 68, 2)
     lm68[:, :17] = torch.tensor([35 * scale, 223 - 5 * scale])
     lm68[:, 17:] = torch.tensor([10 * scale, 223 - 30 * scale])
-    data = PairedData(coordinates(), dataclasses.replace(codes, lm68=lm68), surfaces, FOV, HELD_OUT)
+    data = PairedData(coordinates(), dataclasses.replace(latents, lm68=lm68), surfaces, FOV, HELD_OUT)
     pixels = (data.draw(40, 50, rng(4)).rgb[..., :2] * 255).round()
     anywhere, about = pixels[:, :25].reshape(-1, 2), pixels[:, 25:].reshape(-1, 2)
     assert torch.allclose(about.mean(0), torch.tensor([10.0, 30.0]), atol=0.3)
@@ -110,9 +120,15 @@ def test_half_of_the_rays_look_at_brows_eyes_nose_and_mouth(codes: CoefficientTa
     assert torch.allclose(anywhere.mean(0), torch.full((2,), (SIZE - 1) / 2), atol=1.5)  # 4 deviations
 
 
-def test_landmarks_outside_the_picture_give_rays_at_its_edge(codes: CoefficientTable, surfaces: Surfaces) -> None:
+def test_landmarks_outside_the_image_give_rays_at_its_edge(
+    latents: CoefficientTable, surfaces: Surfaces
+) -> None:
     data = PairedData(
-        coordinates(), dataclasses.replace(codes, lm68=torch.full((COUNT, 68, 2), 900.0)), surfaces, FOV, HELD_OUT
+        coordinates(),
+        dataclasses.replace(latents, lm68=torch.full((COUNT, 68, 2), 900.0)),
+        surfaces,
+        FOV,
+        HELD_OUT,
     )
     pixels = (data.draw(3, 10, rng()).rgb[:, 5:, :2] * 255).round()
     assert (pixels[..., 0] == SIZE - 1).all() and (pixels[..., 1] == 0).all()
@@ -123,40 +139,42 @@ def test_draws_come_from_the_generator_alone(data: PairedData) -> None:
     assert torch.equal(first, same) and not torch.equal(first, other)
 
 
-def test_held_out_pictures_do_not_scale_the_codes(codes: CoefficientTable, surfaces: Surfaces) -> None:
-    """Whatever is in them, the scale is the same; a change in a training picture does count."""
+def test_held_out_images_do_not_scale_the_codes(latents: CoefficientTable, surfaces: Surfaces) -> None:
+    """Whatever is in them, the scale is the same; a change in a training image does count."""
     scales = []
     for item in (None, COUNT - HELD_OUT, COUNT - HELD_OUT - 1):
         images = coordinates()
         if item is not None:
             images[item] = 255 - images[item]
-        scales.append(PairedData(images, codes, surfaces, FOV, HELD_OUT).visible_scale())
+        scales.append(PairedData(images, latents, surfaces, FOV, HELD_OUT).visible_scale())
     assert scales[0].shape == (160,)
     assert torch.equal(scales[0], scales[1]) and not torch.equal(scales[0], scales[2])
 
 
-def test_a_held_out_view_is_the_picture_with_its_own_codes_and_rays(data: PairedData, codes: CoefficientTable) -> None:
-    latents, rays, picture = data.held_out_view(1, SIZE)
+def test_a_held_out_view_is_the_image_with_its_own_codes_and_rays(
+    data: PairedData, latents: CoefficientTable
+) -> None:
+    face_latents, rays, image = data.held_out_view(1, SIZE)
     item = COUNT - HELD_OUT + 1
-    assert torch.equal(picture, coordinates()[item].float() / 255)
-    assert torch.equal(latents.z_exp, codes.exp[item : item + 1]) and len(latents) == 1
-    expected = image_rays(codes.pose[item : item + 1, 0], codes.pose[item : item + 1, 1], SIZE, FOV)
+    assert torch.equal(image, coordinates()[item].float() / 255)
+    assert torch.equal(face_latents.z_exp, latents.exp[item : item + 1]) and len(face_latents) == 1
+    expected = image_rays(latents.pose[item : item + 1, 0], latents.pose[item : item + 1, 1], SIZE, FOV)
     assert torch.equal(rays.directions, expected.directions)
 
 
 def test_a_small_held_out_view_shows_the_same_frame(data: PairedData) -> None:
-    _, rays, picture = data.held_out_view(0, 5)
-    assert picture.shape == (5, 5, 3) and len(rays) == 25
-    whole = (picture * 255).round()
+    _, rays, image = data.held_out_view(0, 5)
+    assert image.shape == (5, 5, 3) and len(rays) == 25
+    whole = (image * 255).round()
     assert whole[0, 0, :2].tolist() == [0, 0] and whole[-1, -1, :2].tolist() == [SIZE - 1, SIZE - 1]
     assert (whole[:, 0, 1].diff() > 0).all() and (whole[0, :, 0].diff() > 0).all()
 
 
-def test_data_without_appearance_codes_are_refused(codes: CoefficientTable, surfaces: Surfaces) -> None:
+def test_data_without_appearance_codes_are_refused(latents: CoefficientTable, surfaces: Surfaces) -> None:
     with pytest.raises(InputError, match="every .mat has to hold 'noise'"):
-        PairedData(coordinates(), dataclasses.replace(codes, noise=None), surfaces, FOV, HELD_OUT)
+        PairedData(coordinates(), dataclasses.replace(latents, noise=None), surfaces, FOV, HELD_OUT)
 
 
-def test_a_set_that_is_held_out_as_a_whole_is_refused(codes: CoefficientTable, surfaces: Surfaces) -> None:
-    with pytest.raises(InputError, match="9 pictures, expected more than the 9 held out"):
-        PairedData(coordinates(), codes, surfaces, FOV, COUNT)
+def test_a_set_that_is_held_out_as_a_whole_is_refused(latents: CoefficientTable, surfaces: Surfaces) -> None:
+    with pytest.raises(InputError, match="9 images, expected more than the 9 held out"):
+        PairedData(coordinates(), latents, surfaces, FOV, COUNT)

@@ -1,4 +1,4 @@
-"""Rendering a picture in parts, and once more with gradients, teaches exactly what the unsplit picture would."""
+"""Rendering an image in parts, and once more with gradients, teaches exactly what the unsplit image would."""
 
 import dataclasses
 
@@ -9,18 +9,18 @@ from torch import Tensor
 from anifacegan.geometry.rays import Rays
 from anifacegan.models import generator as generator_module
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.generator import Avatar, Generator
+from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.models.sampling import Views
 from anifacegan.rendering import culled
 from anifacegan.rendering.volume import RayColours, render_rays
 from anifacegan.training import patch_gradients
-from anifacegan.training.patch_gradients import PictureRenderer, Split, as_images, parts
+from anifacegan.training.patch_gradients import ImageRenderer, Split, as_images, parts
 from tests.fixtures.small_models import small_generator
 from tests.fixtures.tiny_training_set import GENERATOR
 
 SIZE, BATCH = 6, 3
 FOV = 12.0
-SPLITS = [Split(), Split(pictures=1), Split(rays=7), Split(pictures=2, rays=5), Split(pictures=9, rays=1000)]
+SPLITS = [Split(), Split(images=1), Split(rays=7), Split(images=2, rays=5), Split(images=9, rays=1000)]
 
 
 def draw(*shape: int, seed: int) -> Tensor:
@@ -44,7 +44,7 @@ def image_terms(image: Tensor, part: slice) -> dict[str, Tensor]:
 
 
 def ray_terms(seen: RayColours, part: slice, rays: slice) -> dict[str, Tensor]:
-    """Looks at where the surface is; differs from picture to picture and ray to ray."""
+    """Looks at where the surface is; differs from image to image and ray to ray."""
     pattern = draw(BATCH, SIZE**2, seed=5)[part, rays]
     return {"depth": (seen.depth * pattern).sum(), "opacity": 2 * (seen.foreground.square() * pattern).sum()}
 
@@ -69,7 +69,7 @@ def unsplit(with_rays: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 def test_terms_and_gradients_equal_the_unsplit_ones(split: Split, with_rays: bool) -> None:
     expected_terms, expected = unsplit(with_rays)
     model = generator()
-    renderer = PictureRenderer(model.condition, SIZE, FOV, split)
+    renderer = ImageRenderer(model.condition, SIZE, FOV, split)
     terms = renderer.accumulate_gradients(views(), image_terms, ray_terms if with_rays else None)
     assert terms.keys() == expected_terms.keys()
     for name, value in expected_terms.items():
@@ -84,38 +84,40 @@ def test_terms_and_gradients_equal_the_unsplit_ones(split: Split, with_rays: boo
 
 
 @pytest.mark.parametrize("split", SPLITS, ids=str)
-def test_a_picture_drawn_in_parts_is_the_whole_picture(split: Split) -> None:
+def test_an_image_drawn_in_parts_is_the_whole_image(split: Split) -> None:
     model, shown = generator(), views()
     whole = render_rays(model.condition(shown.latents), shown.rays(SIZE, FOV)).rgb
-    drawn = PictureRenderer(model.condition, SIZE, FOV, split).draw(shown)
+    drawn = ImageRenderer(model.condition, SIZE, FOV, split).draw(shown)
     assert drawn.shape == (BATCH, 3, SIZE, SIZE) and not drawn.requires_grad
     for row, column in ((0, 0), (1, 4), (5, 5)):
         assert torch.allclose(drawn[:, :, row, column], 2 * whole[:, row * SIZE + column] - 1, atol=1e-12)
 
 
-def test_no_more_is_rendered_with_gradients_at_a_time_than_the_split_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_is_rendered_with_gradients_at_a_time_than_the_split_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rendered: list[tuple[bool, int]] = []
 
-    def recorded(avatar: object, rays: Rays, **options: bool) -> RayColours:
+    def recorded(fields: object, rays: Rays, **options: bool) -> RayColours:
         rendered.append((torch.is_grad_enabled(), len(rays.origins) * len(rays)))
-        return render_rays(avatar, rays, **options)
+        return render_rays(fields, rays, **options)
 
     monkeypatch.setattr(patch_gradients, "render_rays", recorded)
-    renderer = PictureRenderer(generator().condition, SIZE, FOV, Split(pictures=2, rays=20))
+    renderer = ImageRenderer(generator().condition, SIZE, FOV, Split(images=2, rays=20))
     renderer.accumulate_gradients(views(), image_terms)
     once = [(False, 40), (False, 32), (True, 40), (True, 32)]
     assert rendered == once + [(grad, count // 2) for grad, count in once]
 
 
-def test_a_picture_that_fits_is_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_fits_is_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     rendered = []
 
-    def recorded(avatar: object, rays: Rays, **options: bool) -> RayColours:
+    def recorded(fields: object, rays: Rays, **options: bool) -> RayColours:
         rendered.append(torch.is_grad_enabled())
-        return render_rays(avatar, rays, **options)
+        return render_rays(fields, rays, **options)
 
     monkeypatch.setattr(patch_gradients, "render_rays", recorded)
-    PictureRenderer(generator().condition, SIZE, FOV, Split()).accumulate_gradients(views(), image_terms)
+    ImageRenderer(generator().condition, SIZE, FOV, Split()).accumulate_gradients(views(), image_terms)
     assert rendered == [True]
 
 
@@ -125,27 +127,31 @@ def test_what_the_terms_compute_with_learns_nothing() -> None:
     def score(image: Tensor, part: slice) -> dict[str, Tensor]:
         return {"score": judge(image.flatten(1)).sum()}
 
-    PictureRenderer(generator().condition, SIZE, FOV, Split(rays=9)).accumulate_gradients(views(), score)
+    ImageRenderer(generator().condition, SIZE, FOV, Split(rays=9)).accumulate_gradients(views(), score)
     assert judge.weight.grad is None and judge.bias.grad is None
 
 
 # ------------------------------------------------------------------------------------------------------ half precision
 def single() -> tuple[Generator, Views]:
     """Autocast passes float64 by."""
-    codes, pose = views().latents, views().pose.float()
-    return generator().float(), Views(Latents(codes.z_id.float(), codes.z_exp.float(), codes.z_noise.float()), pose)
+    latents, pose = views().latents, views().pose.float()
+    return generator().float(), Views(
+        Latents(latents.z_id.float(), latents.z_exp.float(), latents.z_noise.float()), pose
+    )
 
 
-def test_half_precision_arrives_and_draws_almost_the_same_picture() -> None:
+def test_half_precision_arrives_and_draws_almost_the_same_image() -> None:
     """bfloat16 keeps 8 bits: a sine's argument of up to 8 is off by 0.016, and the small model's colours, made eight
     times as vivid, follow.
     """
     model, shown = single()
-    full, half = (PictureRenderer(model.condition, SIZE, FOV, Split(), name).draw(shown)
-                  for name in ("float32", "bfloat16"))
+    full, half = (
+        ImageRenderer(model.condition, SIZE, FOV, Split(), name).draw(shown)
+        for name in ("float32", "bfloat16")
+    )
     assert half.dtype == torch.float32 and not torch.equal(full, half)
     assert (full - half).abs().max() < 0.1 and (full - half).abs().mean() < 0.01
-    assert full.std() > 0.1                                            # else there is nothing to see
+    assert full.std() > 0.1  # else there is nothing to see
 
 
 def test_no_ray_and_no_manifold_moves_in_half_precision() -> None:
@@ -154,7 +160,7 @@ def test_no_ray_and_no_manifold_moves_in_half_precision() -> None:
     torch.nn.init.zeros_(model.deformation.head.weight)
     seen: dict[str, list[RayColours]] = {"float32": [], "bfloat16": []}
     for name, found in seen.items():
-        renderer = PictureRenderer(model.condition, SIZE, FOV, Split(), name)
+        renderer = ImageRenderer(model.condition, SIZE, FOV, Split(), name)
 
         def terms(rays: RayColours, *parts: slice, to: list[RayColours] = found) -> dict[str, Tensor]:
             to.append(rays)
@@ -166,13 +172,13 @@ def test_no_ray_and_no_manifold_moves_in_half_precision() -> None:
     assert not torch.equal(full.rgb, half.rgb)
 
 
-def test_both_renderings_of_a_split_picture_are_of_one_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_renderings_of_a_split_image_are_of_one_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is looked at is, bit by bit, what then learns; and whoever looks at it does so in float32."""
     rendered: dict[bool, list[Tensor]] = {False: [], True: []}
     looks = []
 
-    def recorded(avatar: object, rays: Rays, **options: bool) -> RayColours:
-        seen = render_rays(avatar, rays, **options)
+    def recorded(fields: object, rays: Rays, **options: bool) -> RayColours:
+        seen = render_rays(fields, rays, **options)
         rendered[torch.is_grad_enabled()].append(seen.rgb.detach())
         return seen
 
@@ -182,7 +188,9 @@ def test_both_renderings_of_a_split_picture_are_of_one_precision(monkeypatch: py
 
     monkeypatch.setattr(patch_gradients, "render_rays", recorded)
     model, shown = single()
-    PictureRenderer(model.condition, SIZE, FOV, Split(rays=10), "bfloat16").accumulate_gradients(shown, watching)
+    ImageRenderer(model.condition, SIZE, FOV, Split(rays=10), "bfloat16").accumulate_gradients(
+        shown, watching
+    )
     assert len(rendered[True]) == 4 and looks == [False]
     for first, again in zip(*rendered.values(), strict=True):
         assert torch.equal(first, again)
@@ -194,7 +202,7 @@ def test_parts_in_half_precision_teach_about_what_the_whole_does(split: Split) -
     flat = []
     for one in (Split(), split):
         model, shown = single()
-        renderer = PictureRenderer(model.condition, SIZE, FOV, one, "bfloat16")
+        renderer = ImageRenderer(model.condition, SIZE, FOV, one, "bfloat16")
         renderer.accumulate_gradients(shown, lambda image, part: image_terms(image.double(), part))
         slopes = gradients(model)
         assert {slope.dtype for slope in slopes.values()} == {torch.float32}
@@ -204,21 +212,25 @@ def test_parts_in_half_precision_teach_about_what_the_whole_does(split: Split) -
 
 
 @pytest.mark.parametrize(("gain", "skips"), [(1.0, False), (1e4, True)])
-def test_points_that_no_light_reaches_teach_nothing(gain: float, skips: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_points_that_no_light_reaches_teach_nothing(
+    gain: float, skips: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Transparent manifolds hide nothing, and the gradient is the complete one; behind opaque ones little is lost."""
     config = dataclasses.replace(GENERATOR, template=dataclasses.replace(GENERATOR.template, sigma_gain=gain))
     read, found = generator_module.radiance_at, []
     for skip_invisible in (False, True):
         model, counts = small_generator(config).double(), [0]
 
-        def counted(avatar: Avatar, x: Tensor, background: Tensor, counts: list[int] = counts) -> tuple[Tensor, Tensor]:
+        def counted(
+            fields: ConditionedFields, x: Tensor, background: Tensor, counts: list[int] = counts
+        ) -> tuple[Tensor, Tensor]:
             if torch.is_grad_enabled():
                 counts[0] += x.shape[1] - int(background.sum())
-            return read(avatar, x, background)
+            return read(fields, x, background)
 
         for module in (generator_module, culled):
             monkeypatch.setattr(module, "radiance_at", counted)
-        renderer = PictureRenderer(model.condition, SIZE, FOV, Split(pictures=1), skip_invisible=skip_invisible)
+        renderer = ImageRenderer(model.condition, SIZE, FOV, Split(images=1), skip_invisible=skip_invisible)
         terms = renderer.accumulate_gradients(views(), image_terms, ray_terms)
         found.append((terms, torch.cat([slope.flatten() for slope in gradients(model).values()]), counts[0]))
     (terms, slopes, count), (quick_terms, quick_slopes, quick_count) = found
@@ -228,7 +240,7 @@ def test_points_that_no_light_reaches_teach_nothing(gain: float, skips: bool, mo
     assert quick_count <= (0.7 if skips else 1) * count
 
 
-def test_pictures_are_rows_from_the_top_left_in_minus_one_to_one() -> None:
+def test_images_are_rows_from_the_top_left_in_minus_one_to_one() -> None:
     rgb = torch.arange(2 * 4 * 3).reshape(2, 4, 3) / 23
     image = as_images(rgb, 2)
     assert image.shape == (2, 3, 2, 2)
@@ -243,7 +255,7 @@ def test_parts_cover_everything_once() -> None:
         assert all(part.stop - part.start <= (most or count) for part in found)
 
 
-@pytest.mark.parametrize("change", [{"pictures": -1}, {"rays": -1}])
+@pytest.mark.parametrize("change", [{"images": -1}, {"rays": -1}])
 def test_a_negative_split_is_refused(change: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=f"split.{next(iter(change))} is -1"):
         Split(**change)

@@ -25,19 +25,19 @@ from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import InputError
 from anifacegan.training.adversarial_gradients import AdversarialWeights
 from anifacegan.training.config import TrainConfig
-from anifacegan.training.image_imitation import ImitationFiles, PictureWeights, load_picture_imitation
-from anifacegan.training.initialization import PriorConfig, ShellConfig
+from anifacegan.training.image_imitation import ImageWeights, ImitationFiles, load_image_imitation
+from anifacegan.training.initialization import ManifoldInitConfig, PriorConfig
 from anifacegan.training.loop import LossWeights, State
 from anifacegan.training.priors import PriorRun
 from anifacegan.training.priors import run as run_prior
 from anifacegan.training.run import run
-from tests.fixtures.resumed_runs import GAME_SIZE as SIZE
-from tests.fixtures.resumed_runs import game_config, photograph_config, same_end
+from tests.fixtures.resumed_runs import ADVERSARIAL_SIZE as SIZE
+from tests.fixtures.resumed_runs import adversarial_config, photograph_config, same_end
 from tests.fixtures.tiny_bfm import PHOTOGRAPHS, write_photograph_set
 from tests.fixtures.tiny_training_set import HELD_OUT, write_tiny_set
 
-GAME = {field.name for field in dataclasses.fields(AdversarialWeights)}
-POINTS = {"deformation", "curtain", "roughness", "minimal", "neutral"}
+ADVERSARIAL = {field.name for field in dataclasses.fields(AdversarialWeights)}
+POINTS = {"deformation", "mouth_gap", "roughness", "minimal", "neutral"}
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +48,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def network(folder: Path, face_model: str = BFM) -> Path:
-    made = ReconstructionNetwork(ReconstructionConfig(trunk="plain", size=SIZE, channels=(8,)))
+    made = ReconstructionNetwork(ReconstructionConfig(backbone="plain", size=SIZE, channels=(8,)))
     made.initialise(torch.Generator().manual_seed(0))
-    torch.nn.init.normal_(made.trunk.head.weight, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(made.backbone.head.weight, generator=torch.Generator().manual_seed(0))
     save_reconstruction(folder, made, ReconstructionCard("R", face_model))
     return folder
 
@@ -81,7 +81,9 @@ def unbroken(with_all_terms: Callable[[Path], TrainConfig], tmp_path_factory: py
 # ------------------------------------------------------------------------------------------------------ what it leaves
 def test_the_deformation_learns_first_and_then_the_game_with_every_term(unbroken: Path) -> None:
     lines = [yaml.safe_load(line) for line in (unbroken / "stats.jsonl").read_text().splitlines()]
-    assert [line.keys() - {"step"} for line in lines] == [POINTS] * 3 + [GAME | POINTS | {"geometry", "landmarks"}] * 2
+    assert [line.keys() - {"step"} for line in lines] == [POINTS] * 3 + [
+        ADVERSARIAL | POINTS | {"geometry", "landmarks"}
+    ] * 2
 
 
 def test_no_surfaces_are_drawn_and_no_error_of_colours_is_claimed(unbroken: Path) -> None:
@@ -99,8 +101,8 @@ def test_the_preview_begins_with_the_photographs_that_training_never_sees(tiny: 
     assert preview.shape == (3 * size, HELD_OUT * size, 3)
     for column in range(HELD_OUT):
         name = f"{PHOTOGRAPHS - HELD_OUT + column:05d}.png"
-        picture = np.asarray(Image.open(tiny / "photographs" / name))
-        assert np.array_equal(preview[:size, column * size : (column + 1) * size], picture[nearest][:, nearest])
+        image = np.asarray(Image.open(tiny / "photographs" / name))
+        assert np.array_equal(preview[:size, column * size : (column + 1) * size], image[nearest][:, nearest])
 
 
 def test_a_run_that_lost_its_end_repeats_it(
@@ -113,24 +115,31 @@ def test_a_run_that_lost_its_end_repeats_it(
     same_end(tmp_path / "run", unbroken)
 
 
-def test_the_finished_model_is_bfms_and_claims_nothing_of_the_users_pictures(tiny: Path, unbroken: Path) -> None:
+def test_the_finished_model_is_bfms_and_claims_nothing_of_the_users_images(
+    tiny: Path, unbroken: Path
+) -> None:
     checkpoint = load_checkpoint(unbroken / "model")
     card = checkpoint.card
     assert (card.face_model, card.licence, card.pitch_offset) == (BFM, "", 0.1)
-    assert (card.expression_units, card.presets, checkpoint.appearance, checkpoint.basis) == ((), {}, {}, None)
+    assert (card.expression_units, card.presets, checkpoint.appearance, checkpoint.basis) == (
+        (),
+        {},
+        {},
+        None,
+    )
     assert card.training["stage"] == (
         f"3 steps of the deformation on the face model's mesh; 2 adversarial steps on {tiny / 'photographs'}"
     )
-    assert card.training["facts"].keys() == {"crop_fit", "identity_prior", "expression_prior"}
+    assert card.training["facts"].keys() == {"crop_check", "identity_prior", "expression_prior"}
 
 
 def test_the_finished_model_loads_and_renders_with_a_mat_file(tiny: Path, unbroken: Path) -> None:
     model = load_model(unbroken / "model")
     assert (model.generator.template.code_scale == 1).all()
     smile = tiny / "photographs" / "00000.mat"
-    pictures = [model.face(seed=1, expression=e).render(0.2, 0.1, 12) for e in (smile, smile, None)]
-    assert pictures[0].shape == (3, 12, 12) and torch.isfinite(pictures[0]).all()
-    assert torch.equal(pictures[0], pictures[1]) and not torch.equal(pictures[0], pictures[2])
+    images = [model.face(seed=1, expression=e).render(0.2, 0.1, 12) for e in (smile, smile, None)]
+    assert images[0].shape == (3, 12, 12) and torch.isfinite(images[0]).all()
+    assert torch.equal(images[0], images[1]) and not torch.equal(images[0], images[2])
     with pytest.raises(InputError, match="has no named expressions"):
         model.face(seed=1, expression="smile")
 
@@ -142,7 +151,9 @@ def test_manifolds_start_as_spheres_and_nothing_is_fitted_to_them(
     started = {}
 
     def recorded(state: State, *others: object) -> None:
-        started.update({name: value.clone() for name, value in state.generator.manifolds.state_dict().items()})
+        started.update(
+            {name: value.clone() for name, value in state.generator.manifolds.state_dict().items()}
+        )
 
     run(config, train=recorded)
     again = Generator(config.generator).initialise(torch.Generator().manual_seed(config.schedule.seed))
@@ -154,7 +165,9 @@ def test_a_finished_model_goes_on_at_another_size(tiny: Path, unbroken: Path, tm
     """As configs/ffhq256.yaml goes on from configs/ffhq128.yaml: the discriminator is a fresh one."""
     whole = photograph_config(tiny, tmp_path / "run", initial_model=unbroken / "model")
     alone = dataclasses.replace(whole.schedule, warm_up_deform=0, adversarial=1)
-    folder = run(dataclasses.replace(whole, schedule=alone, shells=ShellConfig()), train=nothing)
+    folder = run(
+        dataclasses.replace(whole, schedule=alone, manifold_init=ManifoldInitConfig()), train=nothing
+    )
     before, after = (load_file(path / "model" / "model.safetensors") for path in (unbroken, folder.parent))
     assert all(torch.equal(after[name], value) for name, value in before.items() if "mean_" not in name)
     card = load_checkpoint(folder).card
@@ -166,7 +179,7 @@ def test_finished_priors_of_bfm_are_taken(tiny: Path, tmp_path: Path) -> None:
     data = DataConfig(tiny / "photographs", SIZE)
     sizes, steps = config.generator.identity_prior, PriorConfig(steps=2, batch=4)
     write_photograph_set(tmp_path, SIZE)
-    for item in range(PHOTOGRAPHS, 9):                                 # a prior by itself takes a few more
+    for item in range(PHOTOGRAPHS, 9):  # a prior by itself takes a few more
         for suffix in ("mat", "png"):
             source = tmp_path / "photographs" / f"00000.{suffix}"
             shutil.copy(source, source.with_name(f"{item:05d}.{suffix}"))
@@ -174,34 +187,38 @@ def test_finished_priors_of_bfm_are_taken(tiny: Path, tmp_path: Path) -> None:
     prior = run_prior(PriorRun(tmp_path / "prior", data, "identity", network=sizes, priors=steps))
     run(dataclasses.replace(config, identity_prior_model=prior), train=nothing)
     facts = load_checkpoint(tmp_path / "run" / "model").card.training["facts"]
-    assert facts["identity_prior"]["face_model"] == BFM and facts["expression_prior"].keys() > {"covariance_error"}
+    assert facts["identity_prior"]["face_model"] == BFM and facts["expression_prior"].keys() > {
+        "covariance_error"
+    }
 
 
-def test_photographs_of_the_open_face_model_have_its_named_expressions_and_no_surfaces(tmp_path: Path) -> None:
+def test_photographs_of_the_open_face_model_have_its_named_expressions_and_no_surfaces(
+    tmp_path: Path,
+) -> None:
     """Coefficients that our own network found in photographs: nobody knows the appearance codes."""
     write_tiny_set(tmp_path, count=6, size=SIZE)
     for path in (tmp_path / "data").glob("*.mat"):
         write_coefficients(path, dataclasses.replace(read_coefficients(path), noise=None, pose=None))
-    config = game_config(tmp_path, tmp_path / "run")
+    config = adversarial_config(tmp_path, tmp_path / "run")
     alone = dataclasses.replace(config.schedule, near_surface=0, complete=0, adversarial=1)
     checkpoint = load_checkpoint(run(dataclasses.replace(config, schedule=alone), train=nothing))
     assert not (tmp_path / "run" / "surfaces").exists()
     assert checkpoint.card.face_model == OPEN_FACE_MODEL and checkpoint.card.licence == ""
     assert checkpoint.basis is not None and not checkpoint.appearance
-    assert "shell_error_world" in checkpoint.card.training["facts"]
+    assert "manifold_init_error_world" in checkpoint.card.training["facts"]
 
 
 def test_deep3dfacerecons_own_file_is_the_network_of_bfms_landmarks(tiny: Path, tmp_path: Path) -> None:
-    torch.save({"net_recon": ReconstructionNetwork(DEEP3D).trunk.state_dict()}, tmp_path / "epoch_20.pth")
+    torch.save({"net_recon": ReconstructionNetwork(DEEP3D).backbone.state_dict()}, tmp_path / "epoch_20.pth")
     model = load_bfm(tiny / "BFM_model_front.mat")
     files = ImitationFiles(tiny / "BFM_model_front.mat", tmp_path / "epoch_20.pth")
-    weights = PictureWeights(geometry=0.0, landmarks=1.0)
-    loaded = load_picture_imitation(weights, files, face_mesh(model), 12.0, torch.device("cpu"))
+    weights = ImageWeights(geometry=0.0, landmarks=1.0)
+    loaded = load_image_imitation(weights, files, face_mesh(model), 12.0, torch.device("cpu"))
     assert loaded is not None and loaded.landmarks is not None
     assert loaded.landmarks.network.config == DEEP3D
     latents = Latents(torch.randn(2, 80), torch.randn(2, 64), torch.randn(2, 80))
-    wanted = loaded.landmarks.wanted(Views(latents, torch.zeros(2, 2)))
-    torch.testing.assert_close(wanted, 0.1 * model.landmarks(model.shape(latents.z_id, latents.z_exp)))
+    target = loaded.landmarks.target(Views(latents, torch.zeros(2, 2)))
+    torch.testing.assert_close(target, 0.1 * model.landmarks(model.shape(latents.z_id, latents.z_exp)))
 
 
 # ----------------------------------------------------------------------------------------------------------- bad input
@@ -211,30 +228,30 @@ def replaced_schedule(config: TrainConfig, **changes: int) -> TrainConfig:
 
 BAD: dict[str, tuple[str, Callable[[TrainConfig], TrainConfig]]] = {
     "near_surface": (
-        "schedule.near_surface is 3, expected 0: its steps learn from synthetic pictures of the open face model, and "
+        "schedule.near_surface is 3, expected 0: its steps learn from synthetic images of the open face model, and "
         "{data} holds photographs",
         lambda c: replaced_schedule(c, near_surface=3, complete=2),
     ),
     "complete": (
-        "schedule.complete is 2, expected 0: its steps learn from synthetic pictures of the open face model, and "
+        "schedule.complete is 2, expected 0: its steps learn from synthetic images of the open face model, and "
         "{data} holds photographs",
         lambda c: replaced_schedule(c, complete=2),
     ),
     "anchor": (
-        "adversarial.paired_rays is 8, expected 0: its steps learn from synthetic pictures of the open face model, and "
+        "adversarial.paired_rays is 8, expected 0: its steps learn from synthetic images of the open face model, and "
         "{data} holds photographs",
         lambda c: dataclasses.replace(c, adversarial=dataclasses.replace(c.adversarial, paired_rays=8)),
     ),
-    "shells": (
-        "shells.start is mean_head, expected spheres: 'bfm09' is a face without a head to lay shells about",
-        lambda c: dataclasses.replace(c, shells=ShellConfig()),
+    "manifold_init": (
+        "manifold_init.start is mean_head, expected spheres: 'bfm09' is a face without a head to lay initial manifolds about",
+        lambda c: dataclasses.replace(c, manifold_init=ManifoldInitConfig()),
     ),
     "no face model": (
         "{folder}/nowhere.mat: no such file, expected Deep3DFaceRecon's BFM_model_front.mat",
         lambda c: dataclasses.replace(c, face_model=c.data.path.parent / "nowhere.mat"),
     ),
     "all held out": (
-        "the data set has 7 pictures, expected more than the 7 held out",
+        "the data set has 7 images, expected more than the 7 held out",
         lambda c: dataclasses.replace(c, reporting=dataclasses.replace(c.reporting, held_out=PHOTOGRAPHS)),
     ),
 }
@@ -254,21 +271,29 @@ def test_photographs_without_bfm_are_refused(tiny: Path, tmp_path: Path) -> None
     """Files that do not say whose they are, are Deep3DFaceRecon's; so is its mesh alone."""
     write_tiny_set(tmp_path, count=3, size=SIZE)
     config = photograph_config(tiny, tmp_path / "run")
-    with pytest.raises(InputError, match=f"photographs: belongs to face model '{BFM}', expected '{OPEN_FACE_MODEL}'$"):
+    with pytest.raises(
+        InputError, match=f"photographs: belongs to face model '{BFM}', expected '{OPEN_FACE_MODEL}'$"
+    ):
         run(dataclasses.replace(config, face_model=tmp_path / "face_model.npz"))
-    with pytest.raises(InputError, match=f"data: belongs to face model '{OPEN_FACE_MODEL}', expected '{BFM}'$"):
+    with pytest.raises(
+        InputError, match=f"data: belongs to face model '{OPEN_FACE_MODEL}', expected '{BFM}'$"
+    ):
         run(dataclasses.replace(config, data=DataConfig(tmp_path / "data", SIZE)))
 
 
 def test_a_network_or_a_model_of_another_face_model_is_refused(tiny: Path, tmp_path: Path) -> None:
     ours = network(tmp_path / "R", OPEN_FACE_MODEL)
-    config = photograph_config(tiny, tmp_path / "run", reconstruction=ours, weights=LossWeights(landmarks=1.0))
+    config = photograph_config(
+        tiny, tmp_path / "run", reconstruction=ours, weights=LossWeights(landmarks=1.0)
+    )
     with pytest.raises(InputError, match=f"^reconstruction: .*R belongs to face model '{OPEN_FACE_MODEL}'"):
         run(config)
     write_tiny_set(tmp_path, count=6, size=SIZE)
-    model = run(game_config(tmp_path, tmp_path / "open"), train=nothing)
+    model = run(adversarial_config(tmp_path, tmp_path / "open"), train=nothing)
     config = photograph_config(tiny, tmp_path / "run2", initial_model=model)
-    with pytest.raises(InputError, match=f"^initial_model: .*model belongs to face model '{OPEN_FACE_MODEL}'"):
+    with pytest.raises(
+        InputError, match=f"^initial_model: .*model belongs to face model '{OPEN_FACE_MODEL}'"
+    ):
         run(config)
 
 

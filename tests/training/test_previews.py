@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.geometry.rays import MarchConfig
+from anifacegan.geometry.rays import RaySamplingConfig
 from anifacegan.rendering.deformation_maps import heat, view
 from anifacegan.training.previews import PEOPLE, YAW, sheets
 from tests.fixtures.closed_forms import constant_step, numbers, spheres
@@ -21,19 +21,19 @@ def red(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def test_a_sphere_is_seen_in_its_colour_at_its_depth() -> None:
-    march = MarchConfig(near=0.88, far=1.12, samples=200)
-    seen = view(spheres(0.06, march=march, radiance=red), 0.0, SIZE)
+    ray_sampling = RaySamplingConfig(near=0.88, far=1.12, samples=200)
+    seen = view(spheres(0.06, ray_sampling=ray_sampling, radiance=red), 0.0, SIZE)
     centre = SIZE // 2
     torch.testing.assert_close(seen.rgb[centre, centre], numbers(1, 0, 0), atol=1e-3, rtol=0)
     assert float(seen.depth[centre, centre]) == pytest.approx((1.12 - 0.94) / 0.24, abs=1e-4)
-    assert float(seen.depth[0, 0]) == 0                                # the background lies beyond the march
+    assert float(seen.depth[0, 0]) == 0  # the background lies beyond the march
 
 
 @pytest.mark.parametrize("gain", [1.0, 1 / 0.12])
 def test_the_length_of_the_deformation_is_that_of_what_is_seen(gain: float) -> None:
     """Whatever its factor on the place where colours are read. The background is never deformed."""
-    avatar = spheres(0.06, radiance=red, offset=constant_step(0.003, 0.0, 0.004), radiance_offset_gain=gain)
-    seen = view(avatar, 0.0, SIZE)
+    fields = spheres(0.06, radiance=red, offset=constant_step(0.003, 0.0, 0.004), radiance_offset_gain=gain)
+    seen = view(fields, 0.0, SIZE)
     assert float(seen.step[SIZE // 2, SIZE // 2]) == pytest.approx(0.005, abs=1e-6)
     assert float(seen.step[0, 0]) == 0
 

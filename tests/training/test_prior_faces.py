@@ -16,7 +16,7 @@ from anifacegan.training.batches import TrainingFaces
 from anifacegan.training.sources import JoinedVertices, add_prior_faces, draw_prior_faces
 from tests.fixtures.small_models import small_generator
 from tests.fixtures.tiny_bfm import write_tiny_bfm
-from tests.fixtures.tiny_training_set import packed, random_codes
+from tests.fixtures.tiny_training_set import packed, random_latents
 
 ITEMS, HELD_OUT, POOL, PX = 7, 3, 5, 200
 
@@ -33,13 +33,13 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> FaceMesh:
 
 
 @pytest.fixture(scope="module")
-def codes() -> CoefficientTable:
-    return random_codes(ITEMS)
+def latents() -> CoefficientTable:
+    return random_latents(ITEMS)
 
 
 @pytest.fixture
-def faces(codes: CoefficientTable) -> TrainingFaces:
-    return TrainingFaces(codes, HELD_OUT)
+def faces(latents: CoefficientTable) -> TrainingFaces:
+    return TrainingFaces(latents, HELD_OUT)
 
 
 def pool(faces: TrainingFaces, count: int = POOL, seed: int = 0) -> Views:
@@ -48,7 +48,9 @@ def pool(faces: TrainingFaces, count: int = POOL, seed: int = 0) -> Views:
 
 def with_pool(faces: TrainingFaces, mesh: FaceMesh, share: float) -> tuple[MeshSampler, Views]:
     drawn = pool(faces)
-    sampler = MeshSampler(mesh, packed(np.zeros((ITEMS, len(mesh.mean) // 3), bool)))   # of the data nothing is seen
+    sampler = MeshSampler(
+        mesh, packed(np.zeros((ITEMS, len(mesh.mean) // 3), bool))
+    )  # of the data nothing is seen
     add_prior_faces(faces, sampler, mesh, drawn, share, PX)
     return sampler, drawn
 
@@ -73,11 +75,13 @@ def test_so_large_a_share_is_of_the_pool_and_nobody_is_held_out(
     _, drawn = with_pool(faces, mesh, share)
     items = faces.draw_imitated(4000, rng())
     of_pool = items >= ITEMS
-    assert of_pool.double().mean().item() == pytest.approx(share, abs=0.03)              # four deviations
+    assert of_pool.double().mean().item() == pytest.approx(share, abs=0.03)  # four deviations
     assert set(items[~of_pool].tolist()) == (set(range(ITEMS - HELD_OUT)) if share < 1 else set())
     assert set(items[of_pool].tolist()) == (set(range(ITEMS, ITEMS + POOL)) if share else set())
     assert set(faces.draw_items(500, rng()).tolist()) == set(range(ITEMS - HELD_OUT))
-    assert torch.equal(faces.z_id[ITEMS:], drawn.latents.z_id) and torch.equal(faces.z_exp[ITEMS:], drawn.latents.z_exp)
+    assert torch.equal(faces.z_id[ITEMS:], drawn.latents.z_id) and torch.equal(
+        faces.z_exp[ITEMS:], drawn.latents.z_exp
+    )
 
 
 def test_points_of_the_pool_are_on_its_own_meshes(faces: TrainingFaces, mesh: FaceMesh) -> None:
@@ -92,8 +96,11 @@ def test_points_of_the_pool_are_on_its_own_meshes(faces: TrainingFaces, mesh: Fa
     assert 0.2 < points.visible.mean() < 0.8
 
 
-def test_smaller_pictures_show_fewer_vertices(mesh: FaceMesh, codes: CoefficientTable) -> None:
-    shown = [DrawnVertices(mesh, codes.id, codes.exp, codes.pose, size)[np.arange(ITEMS)] for size in (10, PX)]
+def test_smaller_images_show_fewer_vertices(mesh: FaceMesh, latents: CoefficientTable) -> None:
+    shown = [
+        DrawnVertices(mesh, latents.id, latents.exp, latents.pose, size)[np.arange(ITEMS)]
+        for size in (10, PX)
+    ]
     fewer, more = (np.unpackbits(bits).mean() for bits in shown)
     assert fewer < 0.8 * more
 

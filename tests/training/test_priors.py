@@ -63,10 +63,10 @@ def gaussian(count: int, dim: int = 64) -> torch.Tensor:
 
 # ------------------------------------------------------------------------------------------------------ what it leaves
 def test_a_run_leaves_its_configuration_and_a_prior_that_says_what_it_is(tiny: Path, tmp_path: Path) -> None:
-    asked = config(DataConfig(tiny / "data", SIZE), tmp_path / "run", "identity")
-    assert run(asked) == tmp_path / "run" / "model"
+    requested = config(DataConfig(tiny / "data", SIZE), tmp_path / "run", "identity")
+    assert run(requested) == tmp_path / "run" / "model"
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.yaml", "model"]
-    assert read_config(PriorRun, ["--config", str(tmp_path / "run" / "config.yaml")], "train.py") == asked
+    assert read_config(PriorRun, ["--config", str(tmp_path / "run" / "config.yaml")], "train.py") == requested
     prior = load_prior(tmp_path / "run" / "model")
     assert prior.vae.decode(torch.zeros(1, 8)).shape == (1, 80)
     assert (prior.card.kind, prior.card.face_model, prior.card.name) == ("identity", OPEN_FACE_MODEL, "prior")
@@ -74,7 +74,9 @@ def test_a_run_leaves_its_configuration_and_a_prior_that_says_what_it_is(tiny: P
     said = prior.card.training
     assert said["items"] == 8 and said["seed"] == 0
     assert said["config"] == yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    assert {"mean_error_in_deviations", "covariance_error", "covariance_error_of_halves"} <= said["decoded"].keys()
+    assert {"mean_error_in_deviations", "covariance_error", "covariance_error_of_halves"} <= said[
+        "decoded"
+    ].keys()
     errors = {"mean_error_in_deviations", "covariance_error"}
     assert said["other_half"].keys() == errors | {f"{name}_of_halves" for name in errors}
 
@@ -84,15 +86,17 @@ def test_photographs_priors_are_of_bfm_and_claim_no_licence(photographs: Path, t
     assert (card.face_model, card.licence, card.training["items"]) == (BFM, "", PHOTOGRAPHS)
 
 
-def test_a_zip_and_its_folder_give_one_prior_and_another_seed_another(photographs: Path, tmp_path: Path) -> None:
+def test_a_zip_and_its_folder_give_one_prior_and_another_seed_another(
+    photographs: Path, tmp_path: Path
+) -> None:
     archive = Path(shutil.make_archive(str(tmp_path / "archive"), "zip", photographs))
-    asked = config(DataConfig(photographs, 8), tmp_path / "a")
+    requested = config(DataConfig(photographs, 8), tmp_path / "a")
     weights = [
         (run(changed) / "model.safetensors").read_bytes()
         for changed in (
-            asked,
-            dataclasses.replace(asked, out=tmp_path / "b", data=DataConfig(archive, 8)),
-            dataclasses.replace(asked, out=tmp_path / "c", seed=1),
+            requested,
+            dataclasses.replace(requested, out=tmp_path / "b", data=DataConfig(archive, 8)),
+            dataclasses.replace(requested, out=tmp_path / "c", seed=1),
         )
     ]
     assert weights[0] == weights[1] != weights[2]
@@ -102,23 +106,23 @@ def test_only_the_coefficients_of_the_kind_are_fitted(photographs: Path, tmp_pat
     fitted = {}
 
     def recorded(coefficients: torch.Tensor, config: PriorRun, rng: torch.Generator):
-        fitted.setdefault(config.kind, coefficients)                   # first all items, then a half of them
+        fitted.setdefault(config.kind, coefficients)  # first all items, then a half of them
         return whole(coefficients, config, rng)
 
     whole = priors.fitted
     monkeypatch.setattr(priors, "fitted", recorded)
     for kind in KINDS:
         run(config(DataConfig(photographs, 8), tmp_path / kind, kind))
-    codes = FaceDataset(DataConfig(photographs, 8)).load_coefficients()
-    assert torch.equal(fitted["identity"], codes.id) and torch.equal(fitted["expression"], codes.exp)
+    latents = FaceDataset(DataConfig(photographs, 8)).load_coefficients()
+    assert torch.equal(fitted["identity"], latents.id) and torch.equal(fitted["expression"], latents.exp)
 
 
 @pytest.mark.parametrize("broken", [KeyboardInterrupt, FloatingPointError])
 def test_a_run_that_does_not_end_leaves_the_earlier_prior(
     broken: type[BaseException], photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = config(DataConfig(photographs, 8), tmp_path / "run")
-    run(asked)
+    requested = config(DataConfig(photographs, 8), tmp_path / "run")
+    run(requested)
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")}
     assert len(before) == 3
 
@@ -127,7 +131,7 @@ def test_a_run_that_does_not_end_leaves_the_earlier_prior(
 
     monkeypatch.setattr(priors, "on_the_other_half", stop)
     with pytest.raises(broken):
-        run(dataclasses.replace(asked, seed=3))
+        run(dataclasses.replace(requested, seed=3))
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")} == before
 
 
@@ -160,8 +164,8 @@ def test_the_other_half_is_not_the_half_that_was_fitted(monkeypatch: pytest.Monk
         return Constant(), {}
 
     monkeypatch.setattr(priors, "fitted", recorded)
-    asked = config(DataConfig(Path()), Path())
-    report = on_the_other_half(data, asked, torch.Generator().manual_seed(0))
+    requested = config(DataConfig(Path()), Path())
+    report = on_the_other_half(data, requested, torch.Generator().manual_seed(0))
     seen = {tuple(row.tolist()) for row in fitted["rows"]}
     unseen = torch.stack([row for row in data if tuple(row.tolist()) not in seen])
     assert (len(seen), len(unseen)) == (50, 51)
@@ -174,8 +178,8 @@ def test_the_other_half_is_not_the_half_that_was_fitted(monkeypatch: pytest.Monk
 # ----------------------------------------------------------------------------------------------------------- bad input
 def test_too_few_items_are_refused(tmp_path: Path) -> None:
     write_photographs(tmp_path / "few", 7, 8)
-    asked = config(DataConfig(tmp_path / "few", 8), tmp_path / "run")
-    assert_one_line(lambda: run(asked), "few: holds 7 items, expected at least 8")
+    requested = config(DataConfig(tmp_path / "few", 8), tmp_path / "run")
+    assert_one_line(lambda: run(requested), "few: holds 7 items, expected at least 8")
     assert not (tmp_path / "run").exists()
 
 
@@ -184,7 +188,9 @@ def test_a_negative_seed_is_refused(photographs: Path, tmp_path: Path) -> None:
         dataclasses.replace(config(DataConfig(photographs, 8), tmp_path), seed=-1)
 
 
-def test_a_folder_that_is_no_priors_is_refused(finished: dict[Kind, Path], tiny: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_priors_is_refused(
+    finished: dict[Kind, Path], tiny: Path, tmp_path: Path
+) -> None:
     assert_one_line(lambda: load_prior(tmp_path), f"{tmp_path / 'card.yaml'}: no such file")
     shutil.copytree(finished["identity"], tmp_path / "odd")
     card = yaml.safe_load((tmp_path / "odd" / "card.yaml").read_text())
@@ -221,8 +227,8 @@ def test_one_finished_prior_leaves_the_other_to_be_fitted(
 ) -> None:
     some = {"expression": finished["expression"]}
     no_steps = dataclasses.replace(SCHEDULE, warm_up_deform=0, near_surface=0, complete=0)
-    asked = dataclasses.replace(with_priors(tiny, tmp_path / "run", some), schedule=no_steps)
-    facts = load_checkpoint(run_generator(asked)).card.training["facts"]
+    requested = dataclasses.replace(with_priors(tiny, tmp_path / "run", some), schedule=no_steps)
+    facts = load_checkpoint(run_generator(requested)).card.training["facts"]
     assert facts["expression_prior"]["kind"] == "expression" and "covariance_error" in facts["identity_prior"]
 
 
@@ -231,8 +237,8 @@ def test_a_finished_prior_takes_the_place_of_the_initial_models(
 ) -> None:
     no_steps = dataclasses.replace(SCHEDULE, warm_up_deform=0, near_surface=0, complete=0)
     first = run_generator(dataclasses.replace(tiny_config(tiny, tmp_path / "first"), schedule=no_steps))
-    asked = with_priors(tiny, tmp_path / "second", {"identity": finished["identity"]})
-    second = run_generator(dataclasses.replace(asked, initial_model=first, schedule=no_steps))
+    requested = with_priors(tiny, tmp_path / "second", {"identity": finished["identity"]})
+    second = run_generator(dataclasses.replace(requested, initial_model=first, schedule=no_steps))
     before, after = (load_checkpoint(folder).generator.state_dict() for folder in (first, second))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert {name.split(".")[0] for name in changed} == {"identity_prior", "mean_frequencies", "mean_phases"}
@@ -245,8 +251,10 @@ def test_priors_of_unknown_licence_leave_the_model_without_one(
     card = yaml.safe_load((tmp_path / "prior" / "card.yaml").read_text())
     (tmp_path / "prior" / "card.yaml").write_text(yaml.safe_dump(card | {"licence": ""}))
     no_steps = dataclasses.replace(SCHEDULE, warm_up_deform=0, near_surface=0, complete=0)
-    asked = with_priors(tiny, tmp_path / "run", {"identity": tmp_path / "prior"})
-    assert load_checkpoint(run_generator(dataclasses.replace(asked, schedule=no_steps))).card.licence == ""
+    requested = with_priors(tiny, tmp_path / "run", {"identity": tmp_path / "prior"})
+    assert (
+        load_checkpoint(run_generator(dataclasses.replace(requested, schedule=no_steps))).card.licence == ""
+    )
 
 
 def test_priors_that_do_not_fit_are_refused_before_anything_is_written(
@@ -263,8 +271,8 @@ def test_priors_that_do_not_fit_are_refused_before_anything_is_written(
         (run(wider), "has latent_dim 9, expected 8 as generator.expression_prior.latent_dim"),
         (tmp_path / "nowhere", "no such file"),
     ):
-        asked = with_priors(tiny, tmp_path / "run", {"expression": folder})
-        assert_one_line(partial(run_generator, asked), str(folder), message)
+        requested = with_priors(tiny, tmp_path / "run", {"expression": folder})
+        assert_one_line(partial(run_generator, requested), str(folder), message)
         assert not (tmp_path / "run").exists()
 
 
@@ -275,9 +283,20 @@ def test_train_py_fits_the_shipped_configurations(
     root = Path(__file__).resolve().parents[2]
     for kind in KINDS:
         out = tmp_path / kind
-        options = ["--out", str(out), "--data.path", str(photographs), "--data.size", "8", "--priors.steps", "2"]
+        options = [
+            "--out",
+            str(out),
+            "--data.path",
+            str(photographs),
+            "--data.size",
+            "8",
+            "--priors.steps",
+            "2",
+        ]
         call_train_py(["--config", str(root / "configs" / f"prior_{kind}.yaml"), *options], monkeypatch)
         said = capsys.readouterr().err
-        assert f"{kind} prior on unseen items" in said and said.endswith(f"model written to {out / 'model'}\n")
+        assert f"{kind} prior on unseen items" in said and said.endswith(
+            f"model written to {out / 'model'}\n"
+        )
         assert load_prior(out / "model").card.kind == kind
         assert np.isfinite(load_prior(out / "model").card.training["other_half"]["covariance_error"])

@@ -34,8 +34,8 @@ from tests.fixtures.tiny_training_set import (
     REPORTING,
     SCHEDULE,
     SIZE,
-    tiny_codes,
     tiny_config,
+    tiny_latents,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,10 @@ def test_a_run_leaves_losses_snapshots_previews_and_its_configuration(unbroken: 
     assert [line["step"] for line in lines if "deformation" in line] == [2, 4, 6]
     assert [line["step"] for line in lines if "held_out_psnr" in line] == [3, 6, 7]
     assert "colour" not in lines[0] and lines[-1].keys() == {"step", "held_out_psnr"}
-    assert sorted(path.name for path in unbroken.glob("snapshot_*")) == ["snapshot_00000004.pt", "snapshot_00000007.pt"]
+    assert sorted(path.name for path in unbroken.glob("snapshot_*")) == [
+        "snapshot_00000004.pt",
+        "snapshot_00000007.pt",
+    ]
     preview = np.asarray(Image.open(unbroken / "preview.png"))
     assert preview.shape == (3 * REPORTING.preview_size, HELD_OUT * REPORTING.preview_size, 3)
     assert list((unbroken / "tensorboard").iterdir())
@@ -67,7 +70,9 @@ def test_a_run_leaves_losses_snapshots_previews_and_its_configuration(unbroken: 
     )
 
 
-def test_faces_of_the_priors_are_imitated_beside_the_datas(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+def test_faces_of_the_priors_are_imitated_beside_the_datas(
+    tiny: Path, unbroken: Path, tmp_path: Path
+) -> None:
     """Another share, and another pool, teach the deformation something else."""
     whole = tiny_config(tiny, tmp_path / "run")
     shortest = dataclasses.replace(whole.schedule, near_surface=0, complete=0, prior_faces=3)
@@ -81,14 +86,14 @@ def test_faces_of_the_priors_are_imitated_beside_the_datas(tiny: Path, unbroken:
     assert all(not torch.equal(one, other) for one, other in combinations(ends, 2))
 
 
-def test_the_preview_shows_the_held_out_pictures_in_its_first_row(tiny: Path, unbroken: Path) -> None:
+def test_the_preview_shows_the_held_out_images_in_its_first_row(tiny: Path, unbroken: Path) -> None:
     size = REPORTING.preview_size
     preview = np.asarray(Image.open(unbroken / "preview.png"))
     nearest = np.linspace(0, SIZE - 1, size).round().astype(int)
     for column in range(HELD_OUT):
-        picture = np.asarray(Image.open(tiny / "data" / f"{COUNT - HELD_OUT + column:06d}.png"))
+        image = np.asarray(Image.open(tiny / "data" / f"{COUNT - HELD_OUT + column:06d}.png"))
         shown = preview[:size, column * size : (column + 1) * size]
-        assert np.array_equal(shown, picture[nearest][:, nearest])
+        assert np.array_equal(shown, image[nearest][:, nearest])
 
 
 def test_learning_rates_and_gradient_norms_of_every_field_are_in_tensorboard_alone(unbroken: Path) -> None:
@@ -120,12 +125,12 @@ def test_the_finished_model_holds_the_averaged_weights_and_says_how_it_came_abou
     means = ("mean_frequencies", "mean_phases")
     assert all(torch.equal(weights[name], newest["average"][name]) for name in weights if name not in means)
     assert any(not torch.equal(newest["average"][name], newest["generator"][name]) for name in weights)
-    assert (weights["mean_frequencies"] != 0).any()                    # what truncation pulls towards
+    assert (weights["mean_frequencies"] != 0).any()  # what truncation pulls towards
     assert model.card.presets == PRESETS and model.basis is not None and model.appearance
     said = model.card.training
     assert said["steps"] == 7 and said["seed"] == 0 and "no adversarial training" in said["stage"]
     assert said["config"] == yaml.safe_load((unbroken / "config.yaml").read_text())
-    assert said["facts"].keys() == {"identity_prior", "expression_prior", "shell_error_world"}
+    assert said["facts"].keys() == {"identity_prior", "expression_prior", "manifold_init_error_world"}
 
 
 def test_priors_are_fitted_without_the_held_out_people(
@@ -133,7 +138,9 @@ def test_priors_are_fitted_without_the_held_out_people(
 ) -> None:
     fitted = {}
 
-    def recorded(vae: object, coefficients: torch.Tensor, config: object, rng: object, name: str) -> dict[str, float]:
+    def recorded(
+        vae: object, coefficients: torch.Tensor, config: object, rng: object, name: str
+    ) -> dict[str, float]:
         fitted[name] = coefficients
         return {}
 
@@ -141,9 +148,9 @@ def test_priors_are_fitted_without_the_held_out_people(
     config = tiny_config(tiny, tmp_path / "run")
     no_steps = dataclasses.replace(SCHEDULE, warm_up_deform=0, near_surface=0, complete=0)
     run(dataclasses.replace(config, schedule=no_steps))
-    codes = tiny_codes(tiny)
-    assert torch.equal(fitted["identity"], codes.id[:-HELD_OUT])
-    assert torch.equal(fitted["expression"], codes.exp[:-HELD_OUT])
+    latents = tiny_latents(tiny)
+    assert torch.equal(fitted["identity"], latents.id[:-HELD_OUT])
+    assert torch.equal(fitted["expression"], latents.exp[:-HELD_OUT])
 
 
 # ------------------------------------------------------------------------------------------------------- bad input
@@ -181,7 +188,7 @@ CHANGES: dict[str, tuple[str, Callable[[TrainConfig], TrainConfig]]] = {
         "initial_model is a, expected null",
         lambda c: dataclasses.replace(c, initial_model=Path("a")),
     ),
-    "training pictures": (
+    "training images": (
         "reporting.held_out is 1, expected 2",
         lambda c: dataclasses.replace(c, reporting=dataclasses.replace(c.reporting, held_out=1)),
     ),
@@ -233,7 +240,9 @@ def as_older_versions(folder: Path) -> None:
         torch.save({key: value for key, value in content.items() if key != "fixed"}, path)
 
 
-def test_snapshots_of_an_older_version_go_on_to_the_same_end(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+def test_snapshots_of_an_older_version_go_on_to_the_same_end(
+    tiny: Path, unbroken: Path, tmp_path: Path
+) -> None:
     shutil.copytree(unbroken, tmp_path / "run")
     (tmp_path / "run" / "snapshot_00000007.pt").unlink()
     as_older_versions(tmp_path / "run")
@@ -296,10 +305,15 @@ def test_the_camera_and_the_background_are_those_of_the_data(
     name: str, value: float, expected: str, tiny: Path, tmp_path: Path
 ) -> None:
     config = tiny_config(tiny, tmp_path)
-    march = dataclasses.replace(config.generator.march, **{name: value})
+    ray_sampling = dataclasses.replace(config.generator.ray_sampling, **{name: value})
     with pytest.raises(ValueError) as caught:
-        dataclasses.replace(config, generator=dataclasses.replace(config.generator, march=march))
-    assert str(caught.value) == f"generator.march.{name} is {value}, expected {expected}: the data are drawn so"
+        dataclasses.replace(
+            config, generator=dataclasses.replace(config.generator, ray_sampling=ray_sampling)
+        )
+    assert (
+        str(caught.value)
+        == f"generator.ray_sampling.{name} is {value}, expected {expected}: the data are drawn so"
+    )
 
 
 # -------------------------------------------------------------------------------------------------------- the command
@@ -313,7 +327,7 @@ def call_train_py(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None
 def test_train_py_trains_the_tiny_configuration(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """configs/tiny_cpu.yaml with its own networks and batches, on fewer pictures and for fewer steps."""
+    """configs/tiny_cpu.yaml with its own networks and batches, on fewer images and for fewer steps."""
     threads = torch.get_num_threads()
     options = {
         "out": tmp_path / "run",
@@ -322,7 +336,7 @@ def test_train_py_trains_the_tiny_configuration(
         "data.size": SIZE,
         "threads": threads,
         "priors.steps": 3,
-        "shells.steps": 3,
+        "manifold_init.steps": 3,
         "schedule.warm_up_deform": 2,
         "schedule.near_surface": 2,
         "schedule.complete": 1,
@@ -340,11 +354,18 @@ def test_train_py_trains_the_tiny_configuration(
     [
         (["--data.path", "nowhere"], "nowhere: no such data set"),
         (["--data.path", "nowhere", "--schedule.steps_near", "3"], "schedule.steps_near"),
-        (["--data.path", "nowhere", "--reporting.held_out", "0"], "reporting.held_out is 0, expected at least 1"),
+        (
+            ["--data.path", "nowhere", "--reporting.held_out", "0"],
+            "reporting.held_out is 0, expected at least 1",
+        ),
     ],
 )
 def test_train_py_says_what_is_wrong_in_one_line(
-    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     with pytest.raises(SystemExit) as caught:
         call_train_py(["--out", str(tmp_path / "run"), *arguments], monkeypatch)
@@ -375,11 +396,13 @@ def test_a_run_may_begin_on_a_gpu_and_go_on_without(tiny: Path, unbroken: Path, 
     run(on_gpu)
     lines = [(folder / "stats.jsonl").read_text().splitlines() for folder in (unbroken, out)]
     for expected, got in zip(*([yaml.safe_load(line) for line in part] for part in lines), strict=True):
-        assert got == pytest.approx(expected, rel=1e-2, abs=1e-4)      # Adam's first steps blow rounding up
+        assert got == pytest.approx(expected, rel=1e-2, abs=1e-4)  # Adam's first steps blow rounding up
     finished = load_file(out / "model" / "model.safetensors")
     for device in ("cpu", "cuda"):
         (out / "snapshot_00000007.pt").unlink()
         shutil.rmtree(out / "model")
         run(dataclasses.replace(on_gpu, device=device))
         again = load_file(out / "model" / "model.safetensors")
-        assert all(torch.allclose(again[name], value, rtol=1e-2, atol=1e-2) for name, value in finished.items())
+        assert all(
+            torch.allclose(again[name], value, rtol=1e-2, atol=1e-2) for name, value in finished.items()
+        )

@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from anifacegan.avatars.baking.charts import ask
 from anifacegan.avatars.baking.inverse_warp import Condition, targets, volume_ratio
-from anifacegan.avatars.baking.layers import SheetMesh
+from anifacegan.avatars.baking.layers import LayerMesh
 from anifacegan.geometry.conventions import EXP_DIM
-from anifacegan.models.generator import Avatar
+from anifacegan.models.generator import ConditionedFields
 
 HIDDEN = 2e-4
 """World units: template points that no target point comes nearer to are not seen with an expression."""
@@ -57,7 +57,9 @@ class Posed:
     ) -> Bool[np.ndarray, "triangle"]:
         """Triangles that reach over hidden points or are torn apart."""
         reaching = (self.residual > HIDDEN)[triangles].any(1) & self.stretched[triangles].any(1)
-        long, short = (np.linalg.norm(np.diff(x[triangles], axis=1), axis=2).max(1) for x in (self.x, neutral))
+        long, short = (
+            np.linalg.norm(np.diff(x[triangles], axis=1), axis=2).max(1) for x in (self.x, neutral)
+        )
         longer = long / np.maximum(short, np.finfo(np.float32).tiny)
         return (reaching & (longer > TORN_BESIDE_HIDDEN)) | ((longer > TORN) & (long > TORN_LENGTH))
 
@@ -66,22 +68,22 @@ class Posed:
 class MovingMesh:
     """A mesh that follows expressions. Points are in target space, world units."""
 
-    mesh: SheetMesh
+    mesh: LayerMesh
     neutral: Float[np.ndarray, "vertex 3"]
     """Its vertices with a neutral face."""
-    blendshapes: Float[np.ndarray, "shape station vertex 3"]
-    """Their steps at every station of each expression."""
+    blendshapes: Float[np.ndarray, "shape in-between shape vertex 3"]
+    """Their steps at every in-between shape of each expression."""
     torn: Int[np.ndarray, "torn"]
     """Triangles with corners and texels of their own, which are the last vertices: what they show with an expression is
     not what is beside them on their sheet."""
-    texel_steps: Float[np.ndarray, "shape station torn*3 2"]
+    texel_steps: Float[np.ndarray, "shape in-between shape torn*3 2"]
     """Steps of the texels of these corners."""
     residual: Float[np.ndarray, "shape"]
-    """Of each expression, at the worst station: the distance between the template points that vertices should show and
+    """Of each expression, at the worst in-between shape: the distance between the template points that vertices should show and
     those they show, world units, of which 99 % of the vertices are below."""
 
 
-def posed(condition: Condition, code: Float[np.ndarray, "64"], mesh: SheetMesh) -> Posed:
+def posed(condition: Condition, code: Float[np.ndarray, "64"], mesh: LayerMesh) -> Posed:
     """Find the target points of a mesh's template points, and put aside those that the expression hides."""
     person = condition(code)
     found, residual = targets(condition, code, torch.from_numpy(mesh.x_template).to(person.levels.device))
@@ -89,11 +91,13 @@ def posed(condition: Condition, code: Float[np.ndarray, "64"], mesh: SheetMesh) 
     stretched = np.zeros(len(hidden), bool)
     edges = np.concatenate([mesh.triangles[:, [0, 1]], mesh.triangles[:, [1, 2]], mesh.triangles[:, [2, 0]]])
     edges = np.concatenate([edges, edges[:, ::-1]])
-    edges = edges[hidden[edges[:, 1]]]                                 # into hidden points
+    edges = edges[hidden[edges[:, 1]]]  # into hidden points
     shore = np.unique(edges[~hidden[edges[:, 0]], 0])
     source = np.arange(len(x))
     if len(shore):
-        stretched[shore] = (volume_ratio(person.offset, found[torch.from_numpy(shore)]) < UNSTRETCHED).cpu().numpy()
+        stretched[shore] = (
+            (volume_ratio(person.offset, found[torch.from_numpy(shore)]) < UNSTRETCHED).cpu().numpy()
+        )
         source[hidden] = -1
         lying = shore[~stretched[shore]]
         reached = np.zeros(len(x), bool)
@@ -109,7 +113,7 @@ def posed(condition: Condition, code: Float[np.ndarray, "64"], mesh: SheetMesh) 
 
 
 def seen_through(
-    person: Avatar, x: Float[Tensor, "point 3"], level: Int[Tensor, "point"]
+    person: ConditionedFields, x: Float[Tensor, "point 3"], level: Int[Tensor, "point"]
 ) -> tuple[Float[Tensor, "point 3"], Bool[Tensor, "point"]]:
     """Template points of the manifolds of ``level`` that a frontal camera sees at x; and whether it sees one.
 
@@ -117,7 +121,7 @@ def seen_through(
     """
     way = torch.nn.functional.normalize(x - x.new_tensor([0.0, 0.0, 1.0]), dim=-1)
     steps = torch.arange(*LOOKED_THROUGH, device=x.device)
-    along = x[:, None] + steps[:, None] * way[:, None]                 # (P, K, 3)
+    along = x[:, None] + steps[:, None] * way[:, None]  # (P, K, 3)
     template = along + ask(person.offset, along)
     s = ask(person.level, template) - person.levels[level][:, None]
     falls = (s[:, :-1] >= 0) & (s[:, 1:] < 0)
@@ -128,22 +132,24 @@ def seen_through(
 
 def moving_mesh(
     condition: Condition,
-    codes: Float[np.ndarray, "shape 64"],
-    stations: int,
-    mesh: SheetMesh,
+    latents: Float[np.ndarray, "shape 64"],
+    inbetweens: int,
+    mesh: LayerMesh,
     texels_of: TexelsOf,
 ) -> MovingMesh:
-    """Carry a mesh along with the expressions, to so many stations from neutral to each.
+    """Carry a mesh along with the expressions, to so many in-between shapes from neutral to each.
 
-    A triangle that is torn apart at some station gets corners of its own. It shows there what the networks show at its
+    A triangle that is torn apart at some in-between shape gets corners of its own. It shows there what the networks show at its
     place, and where they show nothing of its sheet, it shrinks away.
     """
     neutral_code = np.zeros(EXP_DIM, np.float32)
     x_template = torch.from_numpy(mesh.x_template).to(condition(neutral_code).levels.device)
     neutral = targets(condition, neutral_code, x_template)[0].cpu().numpy()
-    on_the_way = codes[:, None] * (np.arange(1, stations + 1, dtype=np.float32) / stations)[:, None]  # (S, P, 64)
+    on_the_way = (
+        latents[:, None] * (np.arange(1, inbetweens + 1, dtype=np.float32) / inbetweens)[:, None]
+    )  # (S, P, 64)
     steps = np.zeros((*on_the_way.shape[:2], *neutral.shape), np.float32)
-    residual = np.zeros(len(codes))
+    residual = np.zeros(len(latents))
     is_torn = np.zeros((*on_the_way.shape[:2], len(mesh.triangles)), bool)
     places = list(np.ndindex(*on_the_way.shape[:2]))
     for place in tqdm(places, desc="expressions", leave=False, disable=None):
@@ -155,13 +161,13 @@ def moving_mesh(
     corners = mesh.triangles[torn]
     triangles = mesh.triangles.copy()
     triangles[torn] = len(neutral) + np.arange(corners.size, dtype=np.int32).reshape(-1, 3)
-    level, texels = mesh.level(torn), mesh.texels[corners]             # (T,), (T, 3, 2)
-    own_steps = steps[:, :, corners]                                   # (S, P, T, 3, 3)
+    level, texels = mesh.level(torn), mesh.texels[corners]  # (T,), (T, 3, 2)
+    own_steps = steps[:, :, corners]  # (S, P, T, 3, 3)
     texel_steps = np.zeros((*own_steps.shape[:-1], 2), np.float32)
     for place in places:
         here = np.flatnonzero(is_torn[place][torn])
         person = condition(on_the_way[place])
-        x = (neutral + steps[place])[corners[here]]                    # (T', 3 corners, 3)
+        x = (neutral + steps[place])[corners[here]]  # (T', 3 corners, 3)
         middle = x.mean(1, keepdims=True)
         points = torch.from_numpy((x + INWARDS * (middle - x)).reshape(-1, 3)).to(person.levels.device)
         levels = np.repeat(level[here], 3)
@@ -171,7 +177,7 @@ def moving_mesh(
         texel_steps[place][here[there]] = (seen - texels[here])[there]
         gone = here[~there]
         own_steps[place][gone] = (middle - neutral[corners[here]])[~there]
-        if place[1] > 0:                                               # it shows until then what it has shown
+        if place[1] > 0:  # it shows until then what it has shown
             texel_steps[place][gone] = texel_steps[place[0], place[1] - 1][gone]
     more = dataclasses.replace(
         mesh,

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from anifacegan.geometry.conventions import BOX, CENTRE
-from anifacegan.geometry.rays import MarchConfig
+from anifacegan.geometry.rays import RaySamplingConfig
 
 REACH = 1.2
 """Of the stereographic projection: directions 100 degrees from +z are on the chart's edge."""
@@ -35,7 +35,7 @@ POLISHING_STEPS = 4
 LONGEST_MOVE, SLOPE_STEP, LARGEST_MISS = 4e-3, 1e-4, 1e-4
 """World units: of a polishing step, of the difference that its slope is taken from, and of what may be left."""
 MARGIN = 0.01
-"""World units that an expression may carry a point into the picture."""
+"""World units that an expression may carry a point into the image."""
 SLICE_POINTS = 2**17
 """Points that a field is asked at once."""
 
@@ -73,17 +73,19 @@ class ManifoldCharts:
 
 
 def chart_manifolds(
-    level_field: Field, levels: Float[Tensor, "level"], march: MarchConfig, side: int
+    level_field: Field, levels: Float[Tensor, "level"], ray_sampling: RaySamplingConfig, side: int
 ) -> ManifoldCharts:
     """Find the manifolds on grids of ``side`` x ``side``."""
     corner = torch.ones(1, 2, device=levels.device)
-    uv = _grids(-corner, corner, SEARCH_GRID)[0]                       # (S, S, 2): the whole chart
-    radius, count = _outermost_crossings(level_field, levels, uv)      # (L, S, S) both
-    seen = radius.isfinite() & _can_be_seen(from_chart(uv, radius), march)
+    uv = _grids(-corner, corner, SEARCH_GRID)[0]  # (S, S, 2): the whole chart
+    radius, count = _outermost_crossings(level_field, levels, uv)  # (L, S, S) both
+    seen = radius.isfinite() & _can_be_seen(from_chart(uv, radius), ray_sampling)
     low, high = _bounds_in_use(uv, seen)
     grid = _grids(low, high, side)
     at = (grid + 1) / 2 * (SEARCH_GRID - 1)
-    start = torch.stack([_bilinear(found, place.flatten(0, 1)) for found, place in zip(radius, at, strict=True)])
+    start = torch.stack(
+        [_bilinear(found, place.flatten(0, 1)) for found, place in zip(radius, at, strict=True)]
+    )
     polished = _polished(level_field, levels, grid.flatten(1, 2), start)
     twice = (count[seen] > 1).float().mean().nan_to_num().item()
     return ManifoldCharts(low, high, polished.reshape(len(levels), side, side), twice)
@@ -129,32 +131,40 @@ def _outermost_crossings(
     """Radius where s, which grows outwards, last passes each level, NaN where it never does; and how often it does."""
     r = torch.linspace(0.0, LARGEST_RADIUS, RADIUS_SAMPLES, device=uv.device)
     radii, counts = [], []
-    for row in uv:                                                     # a row at a time: memory
+    for row in uv:  # a row at a time: memory
         s = ask(level_field, from_chart(row[:, None].expand(-1, len(r), 2), r.expand(len(row), -1)))  # (S, K)
-        above = s[None] >= levels[:, None, None]                       # (L, S, K)
+        above = s[None] >= levels[:, None, None]  # (L, S, K)
         rises = above[..., 1:] & ~above[..., :-1]
         last = (rises.shape[-1] - 1) - rises.flip(-1).to(torch.uint8).argmax(-1)  # (L, S) interval
-        inner, outer = (s.expand(len(levels), -1, -1).gather(-1, (last + k)[..., None])[..., 0] for k in (0, 1))
+        inner, outer = (
+            s.expand(len(levels), -1, -1).gather(-1, (last + k)[..., None])[..., 0] for k in (0, 1)
+        )
         fraction = (levels[:, None] - inner) / (outer - inner)
         radii.append(torch.where(rises.any(-1), (last + fraction) * (r[1] - r[0]), torch.nan))
         counts.append(rises.sum(-1))
     return torch.stack(radii, dim=1), torch.stack(counts, dim=1).float()
 
 
-def _can_be_seen(x: Float[Tensor, "*batch 3"], march: MarchConfig) -> Bool[Tensor, "*batch"]:
+def _can_be_seen(x: Float[Tensor, "*batch 3"], ray_sampling: RaySamplingConfig) -> Bool[Tensor, "*batch"]:
     """Before the background plane and near enough to the origin, which all cameras look at from distance 1."""
-    beside = math.sqrt(2) * math.tan(math.radians(march.fov_deg / 2)) * march.far
-    before = max(1 - march.near, march.far - 1)
-    return (x[..., 2] > march.background_z - MARGIN) & (x.norm(dim=-1) < math.hypot(beside, before) + MARGIN)
+    beside = math.sqrt(2) * math.tan(math.radians(ray_sampling.fov_deg / 2)) * ray_sampling.far
+    before = max(1 - ray_sampling.near, ray_sampling.far - 1)
+    return (x[..., 2] > ray_sampling.background_z - MARGIN) & (
+        x.norm(dim=-1) < math.hypot(beside, before) + MARGIN
+    )
 
 
-def _bounds_in_use(uv: Float[Tensor, "side side 2"], seen: Bool[Tensor, "level side side"]) -> tuple[Tensor, Tensor]:
+def _bounds_in_use(
+    uv: Float[Tensor, "side side 2"], seen: Bool[Tensor, "level side side"]
+) -> tuple[Tensor, Tensor]:
     """(L, 2) smallest and largest chart coordinates in use, a step of the search's grid wider; the whole chart of a
     manifold that is nowhere in view.
     """
     step = 2 / (SEARCH_GRID - 1)
     used = [uv[mask] if mask.any() else uv.reshape(-1, 2) for mask in seen]
-    return torch.stack([part.amin(0) - step for part in used]), torch.stack([part.amax(0) + step for part in used])
+    return torch.stack([part.amin(0) - step for part in used]), torch.stack(
+        [part.amax(0) + step for part in used]
+    )
 
 
 def _polished(

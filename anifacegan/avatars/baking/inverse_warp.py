@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.avatars.baking.charts import Field, ask
-from anifacegan.models.generator import Avatar
+from anifacegan.models.generator import ConditionedFields
 
 SETTLED = 3e-5
 """World units: points that are nearer to where they belong are left there."""
@@ -22,7 +22,7 @@ STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 DIFFERENCE, LONGEST_STEP = 1e-4, 3e-3
 """World units: for slopes of the deformation, and of a step of Newton's."""
 
-Condition = Callable[[Float[np.ndarray, "64"]], Avatar]
+Condition = Callable[[Float[np.ndarray, "64"]], ConditionedFields]
 """Expression coefficients -> the person with that expression, a batch of one."""
 
 
@@ -74,7 +74,7 @@ def _newton(
     axes = DIFFERENCE * torch.eye(3, device=start.device)
     x, best, least = start, start, torch.full_like(start[:, 0], torch.inf)
     for _ in range(NEWTON_STEPS):
-        probes = torch.cat([x[:, None], x[:, None] + axes], dim=1)     # (V, 4, 3)
+        probes = torch.cat([x[:, None], x[:, None] + axes], dim=1)  # (V, 4, 3)
         reached = probes + ask(offset, probes)
         miss = reached[:, 0] - x_template
         residual = miss.norm(dim=-1)

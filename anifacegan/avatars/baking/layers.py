@@ -24,7 +24,7 @@ LevelCells = Bool[np.ndarray, "level cell_row cell_column"]
 
 
 @dataclass(frozen=True)
-class Sheets:
+class Layers:
     """The charts of the manifolds with lines and texels."""
 
     charts: ManifoldCharts
@@ -102,10 +102,10 @@ class Sheets:
         return count > 0
 
 
-def even_sheets(charts: ManifoldCharts, texture: int) -> Sheets:
+def even_layers(charts: ManifoldCharts, texture: int) -> Layers:
     """A line along each of the charts' own, and square textures."""
     line = torch.arange(charts.side, dtype=torch.float32, device=charts.radius.device)
-    return Sheets(charts, line, line, texture, texture)
+    return Layers(charts, line, line, texture, texture)
 
 
 def grown(cells: LevelCells, by: int) -> LevelCells:
@@ -120,7 +120,7 @@ def _between(values: Float[Tensor, "value"], place: Float[Tensor, "place"]) -> F
 
 
 @dataclass(frozen=True)
-class SheetMesh:
+class LayerMesh:
     """Triangles of some cells of the charts' grids, sheet by sheet."""
 
     x_template: Float[np.ndarray, "vertex 3"]
@@ -130,35 +130,38 @@ class SheetMesh:
     cell: Int[np.ndarray, "triangle"]
     """Of each triangle: the flat index of its cell among those of all levels."""
 
-    def level(self, triangles: Int[np.ndarray, "chosen"]) -> Int[np.ndarray, "chosen"]:
+    def level(self, triangles: Int[np.ndarray, "selected"]) -> Int[np.ndarray, "selected"]:
         """The sheets that some triangles, by their index, are on."""
         return np.searchsorted(self.starts, triangles, side="right") - 1
 
 
-def mesh_of(cells: LevelCells, sheets: Sheets) -> SheetMesh:
+def mesh_of(cells: LevelCells, layers: Layers) -> LayerMesh:
     """Two triangles for each cell, at template points."""
-    rows, columns = len(sheets.rows), len(sheets.columns)
+    rows, columns = len(layers.rows), len(layers.columns)
     level, row, column = cells.nonzero()
-    a = (level * rows + row) * columns + column                        # the corner, its right and its upper neighbour
+    a = (level * rows + row) * columns + column  # the corner, its right and its upper neighbour
     b, c, d = a + 1, a + columns, a + columns + 1
     # v grows upwards with the row: seen from outside, a-b-c and d-c-b turn the same way.
     quads = np.stack([np.stack([a, b, c], -1), np.stack([d, c, b], -1)], axis=1)  # (cells, 2, 3)
     used, triangles = np.unique(quads, return_inverse=True)
     share = np.stack([used % columns / (columns - 1), used // columns % rows / (rows - 1)], axis=-1)
     flat = np.ravel_multi_index((level, row, column), cells.shape)
-    return SheetMesh(
-        x_template=sheets.vertices().reshape(-1, 3)[torch.from_numpy(used)].cpu().numpy(),
-        texels=(share * (sheets.width - 1, sheets.height - 1)).astype(np.float32),
+    return LayerMesh(
+        x_template=layers.vertices().reshape(-1, 3)[torch.from_numpy(used)].cpu().numpy(),
+        texels=(share * (layers.width - 1, layers.height - 1)).astype(np.float32),
         triangles=triangles.reshape(-1, 3).astype(np.int32),
         starts=np.searchsorted(np.repeat(level, 2), np.arange(len(cells) + 1)).astype(np.int32),
         cell=np.repeat(flat, 2),
     )
 
 
-def restricted(mesh: SheetMesh, cells: LevelCells) -> SheetMesh:
+def restricted(mesh: LayerMesh, cells: LevelCells) -> LayerMesh:
     """The same vertices, and the triangles of some cells."""
     kept = cells.ravel()[mesh.cell]
     before = np.concatenate([[0], kept.cumsum()])
     return dataclasses.replace(
-        mesh, triangles=mesh.triangles[kept], cell=mesh.cell[kept], starts=before[mesh.starts].astype(np.int32)
+        mesh,
+        triangles=mesh.triangles[kept],
+        cell=mesh.cell[kept],
+        starts=before[mesh.starts].astype(np.int32),
     )

@@ -19,38 +19,40 @@ from torch import Tensor
 from anifacegan.avatars.baking.bake import BakeConfig, BakeReport, bake
 from anifacegan.avatars.baking.charts import ManifoldCharts, ask
 from anifacegan.avatars.baking.inverse_warp import Condition, targets
-from anifacegan.avatars.layered_mesh import LayeredAvatar
-from anifacegan.models.generator import Avatar
+from anifacegan.avatars.layered_mesh import LayeredMesh
+from anifacegan.models.generator import ConditionedFields
 
 
 @torch.inference_mode()
 def bake_still(
     condition: Condition, code: Float[np.ndarray, "64"], charts: ManifoldCharts, config: BakeConfig
-) -> tuple[LayeredAvatar, BakeReport]:
-    """Bake a person with one expression, which the avatar has for good: it has no blendshapes, and so no stations.
+) -> tuple[LayeredMesh, BakeReport]:
+    """Bake a person with one expression, which the avatar has for good: it has no blendshapes, and so no in-between shapes.
 
     Raises:
         InputError: see :func:`anifacegan.baking.bake`.
     """
     code = code.astype(np.float32)
 
-    def with_its_colours(z_exp: Float[np.ndarray, "64"]) -> Avatar:
+    def with_its_colours(z_exp: Float[np.ndarray, "64"]) -> ConditionedFields:
         return read_on_the_manifolds(condition(z_exp), condition, code)
 
-    avatar, report = bake(with_its_colours, code[None], charts, dataclasses.replace(config, stations=1))
-    pose = avatar.at_station(0, 0)
+    avatar, report = bake(with_its_colours, code[None], charts, dataclasses.replace(config, inbetweens=1))
+    pose = avatar.at_inbetween(0, 0)
     still = dataclasses.replace(
         avatar,
         vertices=pose.vertices,
         texels=pose.texels,
         blendshapes=avatar.blendshapes[:0],
         texel_steps=avatar.texel_steps[:0],
-        codes=avatar.codes[:0],
+        latents=avatar.latents[:0],
     )
     return still, report
 
 
-def read_on_the_manifolds(person: Avatar, condition: Condition, code: Float[np.ndarray, "64"]) -> Avatar:
+def read_on_the_manifolds(
+    person: ConditionedFields, condition: Condition, code: Float[np.ndarray, "64"]
+) -> ConditionedFields:
     """The person with colours that are a function of template points, right for the expression ``code``."""
     beyond, align = person.radiance_offset_gain - 1, person.align
 

@@ -5,8 +5,8 @@ from itertools import product
 
 import numpy as np
 
-from anifacegan.avatars.baking.layers import LevelCells, SheetMesh, grown, restricted
-from anifacegan.avatars.layered_mesh import LayeredAvatar, Pose
+from anifacegan.avatars.baking.layers import LayerMesh, LevelCells, grown, restricted
+from anifacegan.avatars.layered_mesh import LayeredMesh, Pose
 from anifacegan.avatars.players.numba_player import View, entered_triangles, seen_triangles
 from anifacegan.runtime.cpu import on_all_cores
 
@@ -28,7 +28,7 @@ def _views(widest_rad: float) -> Iterator[tuple[float, float]]:
             yield widest_rad * yaw, widest_rad * pitch
 
 
-def cells_before(cells: LevelCells, complete: SheetMesh, fov_deg: float, widest_rad: float) -> LevelCells:
+def cells_before(cells: LevelCells, complete: LayerMesh, fov_deg: float, widest_rad: float) -> LevelCells:
     """Transparent cells through which a ray enters a sheet on which it would else see one of ``cells`` farther off.
 
     A sheet counts where a ray meets it first, and there it may be transparent. That is so whatever the expression.
@@ -49,10 +49,10 @@ def cells_before(cells: LevelCells, complete: SheetMesh, fov_deg: float, widest_
     return grown(before.reshape(cells.shape), BEFORE)
 
 
-def seen_cells(avatar: LayeredAvatar, mesh: SheetMesh, cells: LevelCells) -> tuple[LevelCells, LevelCells]:
+def seen_cells(avatar: LayeredMesh, mesh: LayerMesh, cells: LevelCells) -> tuple[LevelCells, LevelCells]:
     """Cells that some view of the neutral face or of an expression shows; and all that such views need."""
     seen = np.zeros((2, len(mesh.triangles)), bool)
-    poses = [avatar.neutral, *(avatar.at_station(shape, -1) for shape in range(len(avatar.blendshapes)))]
+    poses = [avatar.neutral, *(avatar.at_inbetween(shape, -1) for shape in range(len(avatar.blendshapes)))]
 
     def look(pose_and_view: tuple[Pose, tuple[float, float]]) -> None:
         pose, (yaw, pitch) = pose_and_view

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from anifacegan.avatars.layered_mesh import LayeredAvatar, Pose
+from anifacegan.avatars.layered_mesh import LayeredMesh, Pose
 from anifacegan.geometry.cameras import orbit_rotation
 from anifacegan.geometry.rasterization.rasterizer import corner_shares, draw_triangles
-from anifacegan.rendering.frame import Picture
+from anifacegan.rendering.frame import RenderedImage
 from anifacegan.runtime.compiled import kernel
 from anifacegan.runtime.cpu import on_all_cores
 
@@ -34,21 +34,21 @@ DARK = 1 / 1024
 LEAST_DEPTH = np.float32(1e-3)
 """Along the viewing axis, world units; nothing nearer to the camera is drawn."""
 VERTICES, ROWS = 2**14, 16
-"""That a core projects, and rows of a picture that it blends, at a time."""
+"""That a core projects, and rows of an image that it blends, at a time."""
 
 
-def play(avatar: LayeredAvatar, pose: Pose, yaw: float, pitch: float, size: int) -> Picture:
-    """One view of an avatar with its vertices where an expression has them (:meth:`LayeredAvatar.posed`).
+def play(avatar: LayeredMesh, pose: Pose, yaw: float, pitch: float, size: int) -> RenderedImage:
+    """One view of an avatar with its vertices where an expression has them (:meth:`LayeredMesh.posed`).
 
-    Angles are radians from frontal, with the signs of :meth:`anifacegan.library.Face.picture`.
+    Angles are radians from frontal, with the signs of :meth:`anifacegan.library.Face.image`.
     """
     planes, _ = _drawn(avatar, pose, yaw, pitch, size, notes_seen=False)
     image = torch.from_numpy(planes)
-    return Picture(rgb=image[:3], foreground=image[3:4], foreground_rgb=image[4:7], depth=image[7:])
+    return RenderedImage(rgb=image[:3], foreground=image[3:4], foreground_rgb=image[4:7], depth=image[7:])
 
 
 def seen_triangles(
-    avatar: LayeredAvatar, pose: Pose, yaw: float, pitch: float, size: int
+    avatar: LayeredMesh, pose: Pose, yaw: float, pitch: float, size: int
 ) -> Bool[np.ndarray, "2 triangle"]:
     """Triangles that reach the eye in some pixel of a view (0), and those where rays leave these sheets again (1)."""
     return _drawn(avatar, pose, yaw, pitch, size, notes_seen=True)[1]
@@ -61,11 +61,11 @@ def entered_triangles(
     view: "View",
 ) -> Int[np.ndarray, "layer size size"]:
     """The triangle of each sheet that the ray of each pixel meets first, -1 where there is none."""
-    sheets = _draw(vertices, triangles, starts, view)
-    entered = sheets.maps[0]
+    layers = _draw(vertices, triangles, starts, view)
+    entered = layers.maps[0]
     layer, row, column = (entered >= 0).nonzero()
     found = np.full_like(entered, -1)
-    found[layer, row, column] = sheets.facing[starts[layer] + entered[layer, row, column]]
+    found[layer, row, column] = layers.facing[starts[layer] + entered[layer, row, column]]
     return found
 
 
@@ -92,7 +92,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class _Sheets:
+class _Layers:
     """Every sheet drawn by itself."""
 
     x_px: Float[np.ndarray, "vertex"]
@@ -103,7 +103,7 @@ class _Sheets:
     maps: Int[np.ndarray, "2 layer size size"]
 
 
-def _draw(vertices: np.ndarray, triangles: np.ndarray, starts: np.ndarray, view: View) -> _Sheets:
+def _draw(vertices: np.ndarray, triangles: np.ndarray, starts: np.ndarray, view: View) -> _Layers:
     x_px, y_px, inverse_depth = _projected(vertices, view)
     facing, ends = np.empty(len(triangles), np.int32), np.empty(len(starts) - 1, np.int32)
     maps = np.full((2, len(ends), view.size, view.size), -1, np.int32)
@@ -113,29 +113,32 @@ def _draw(vertices: np.ndarray, triangles: np.ndarray, starts: np.ndarray, view:
         _draw_layer(x_px, y_px, inverse_depth, triangles, facing, starts, ends, layer, maps)
 
     on_all_cores(range(len(ends)), draw)
-    return _Sheets(x_px, y_px, inverse_depth, facing, ends, maps)
+    return _Layers(x_px, y_px, inverse_depth, facing, ends, maps)
 
 
 def _drawn(
-    avatar: LayeredAvatar,
+    avatar: LayeredMesh,
     pose: Pose,
     yaw: float,
     pitch: float,
     size: int,
     notes_seen: bool,
 ) -> tuple[Float[np.ndarray, "8 size size"], Bool[np.ndarray, "2 noted"]]:
-    march = avatar.march
-    view = View(yaw, pitch, size, march.fov_deg)
-    sheets = _draw(pose.vertices, avatar.triangles, avatar.starts, view)
+    ray_sampling = avatar.ray_sampling
+    view = View(yaw, pitch, size, ray_sampling.fov_deg)
+    layers = _draw(pose.vertices, avatar.triangles, avatar.starts, view)
     planes = np.empty((8, size, size), np.float32)
     seen = np.zeros((2, len(avatar.triangles) if notes_seen else 0), np.bool_)
-    spacing = (march.far - march.near) / (march.samples - 1)
-    limits = np.array([march.near, march.far, spacing, march.background_z, avatar.background_reach], np.float32)
+    spacing = (ray_sampling.far - ray_sampling.near) / (ray_sampling.samples - 1)
+    limits = np.array(
+        [ray_sampling.near, ray_sampling.far, spacing, ray_sampling.background_z, avatar.background_reach],
+        np.float32,
+    )
 
     def blend(row: int) -> None:
         _blend(
-            sheets.x_px, sheets.y_px, sheets.inverse_depth, avatar.triangles, sheets.facing, avatar.starts,
-            sheets.ends, sheets.maps, pose.texels, avatar.textures, avatar.background, *view.origin_and_axes,
+            layers.x_px, layers.y_px, layers.inverse_depth, avatar.triangles, layers.facing, avatar.starts,
+            layers.ends, layers.maps, pose.texels, avatar.textures, avatar.background, *view.origin_and_axes,
             view.tangent, limits, row, min(row + ROWS, size), planes, seen,
         )  # fmt: skip
 
@@ -143,7 +146,9 @@ def _drawn(
     return planes, seen
 
 
-def _projected(vertices: Float[np.ndarray, "vertex 3"], view: View) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _projected(
+    vertices: Float[np.ndarray, "vertex 3"], view: View
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Index pixels and inverse depth along the viewing axis, float32."""
     origin, axes = view.origin_and_axes
     turn, move = axes.astype(np.float32), (origin @ axes).astype(np.float32)
@@ -185,7 +190,7 @@ def _by_facing(x_px, y_px, triangles, starts, layer, facing, ends):
     for t in range(starts[layer], starts[layer + 1]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         area = (x_px[b] - x_px[a]) * (y_px[c] - y_px[a]) - (y_px[b] - y_px[a]) * (x_px[c] - x_px[a])
-        if area < 0:                                                   # y runs down: seen from outside
+        if area < 0:  # y runs down: seen from outside
             facing[front] = t
             front += 1
         else:
@@ -221,11 +226,11 @@ def _blend(
         dy = np.float32(tangent) * (1 - row / half)
         for column in range(size):
             dx = np.float32(tangent) * (column / half - 1)
-            length = math.sqrt(dx * dx + dy * dy + 1)                  # of the ray between depths 0 and 1
+            length = math.sqrt(dx * dx + dy * dy + 1)  # of the ray between depths 0 and 1
             along_x = axes[0, 0] * dx + axes[0, 1] * dy - axes[0, 2]
             along_y = axes[1, 0] * dx + axes[1, 1] * dy - axes[1, 2]
             along_z = axes[2, 0] * dx + axes[2, 1] * dy - axes[2, 2]
-            to_plane = (plane_z - origin[2]) / along_z                 # depth along the viewing axis
+            to_plane = (plane_z - origin[2]) / along_z  # depth along the viewing axis
             light = np.float32(1)
             red = green = blue = distance = np.float32(0)
             for layer in range(layers):

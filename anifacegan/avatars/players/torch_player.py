@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from anifacegan.avatars.layered_mesh import LayeredAvatar
+from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.numba_player import DARK, View
 from anifacegan.geometry.cameras import Camera
 from anifacegan.geometry.rasterization.rasterizer import (
@@ -23,7 +23,7 @@ from anifacegan.geometry.rasterization.rasterizer import (
 )
 from anifacegan.geometry.rasterization.torch_backend import corner_shares, nearest_triangles
 from anifacegan.geometry.resampling import read_pixels
-from anifacegan.rendering.frame import Picture
+from anifacegan.rendering.frame import RenderedImage
 
 BLENDED = {"cpu": 2**20, "cuda": 2**24}
 """Pixels of sheets that are blended at once, by device; each takes about 300 bytes."""
@@ -32,13 +32,13 @@ BLENDED = {"cpu": 2**20, "cuda": 2**24}
 class TorchPlayer:
     """One avatar on one device."""
 
-    def __init__(self, avatar: LayeredAvatar, device: torch.device | str, backend: Backend = "auto") -> None:
+    def __init__(self, avatar: LayeredMesh, device: torch.device | str, backend: Backend = "auto") -> None:
         """``backend`` draws the maps, see :func:`anifacegan.rasterizer.drawn_by`; numba's are torch's here.
 
         Raises:
             InputError: nvdiffrast is asked for and does not work here.
         """
-        self.device, self.march = torch.device(device), avatar.march
+        self.device, self.ray_sampling = torch.device(device), avatar.ray_sampling
         self.backend = drawn_by(backend, self.device)
 
         def here(array: np.ndarray) -> Tensor:
@@ -53,13 +53,13 @@ class TorchPlayer:
         self.layer = here(np.repeat(np.arange(len(counts)), counts))
         starts = np.concatenate([avatar.starts[:-1], avatar.starts[:-1] + len(avatar.triangles)])
         self.ranges = torch.from_numpy(np.stack([starts, np.tile(counts, 2)], 1).astype(np.int32))
-        self.textures = here(avatar.textures).permute(0, 3, 1, 2).float() / 255         # (L, 4, h, w)
+        self.textures = here(avatar.textures).permute(0, 3, 1, 2).float() / 255  # (L, 4, h, w)
         self.background = here(avatar.background).permute(2, 0, 1).float()[None] / 255  # (1, 3, b, b)
 
-    def picture(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> Picture:
-        """One view; angles as those of :meth:`anifacegan.library.Face.picture`."""
+    def image(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> RenderedImage:
+        """One view; angles as those of :meth:`anifacegan.library.Face.image`."""
         image = self.frames(z_exp[None], np.array([yaw]), np.array([pitch]), size)[0]
-        return Picture(rgb=image[:3], foreground=image[3:4], foreground_rgb=image[4:7], depth=image[7:])
+        return RenderedImage(rgb=image[:3], foreground=image[3:4], foreground_rgb=image[4:7], depth=image[7:])
 
     @torch.no_grad()
     def frames(
@@ -78,7 +78,7 @@ class TorchPlayer:
             vertices = self.vertices + (share @ self.blendshapes).view(-1, 3)
             steps = (glide @ self.texel_steps).view(-1, 2)
             texels = self.texels + torch.nn.functional.pad(steps, (0, 0, len(vertices) - len(steps), 0))
-            self._frame(vertices, texels, View(*map(float, angles), size, self.march.fov_deg), frame)
+            self._frame(vertices, texels, View(*map(float, angles), size, self.ray_sampling.fov_deg), frame)
         return frames
 
     def _frame(
@@ -91,16 +91,20 @@ class TorchPlayer:
         origin, axes = (torch.from_numpy(part).float() for part in view.origin_and_axes)
         focal = (view.size - 1) / 2 / view.tangent
         camera = Camera(
-            axes[None].to(self.device), -(origin @ axes)[None].to(self.device), focal, (view.size - 1) / 2, view.size
+            axes[None].to(self.device),
+            -(origin @ axes)[None].to(self.device),
+            focal,
+            (view.size - 1) / 2,
+            view.size,
         )
-        in_camera = camera.to_camera(vertices[None])                   # (1, V, 3)
+        in_camera = camera.to_camera(vertices[None])  # (1, V, 3)
         places = torch.stack(camera.pixels(in_camera[0]), dim=-1)
-        corners = places[self.triangles]                               # (F, 3 corners, 3)
+        corners = places[self.triangles]  # (F, 3 corners, 3)
         a, b, c = corners[..., :2].unbind(1)
         area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
         draw = self._drawn_by_nvdiffrast if self.backend == "nvdiffrast" else self._drawn_by_torch
-        maps = draw(places, in_camera, camera, area < 0)               # y runs down: these are seen from outside
-        texels = texels[self.triangles]                                # (F, 3, 2)
+        maps = draw(places, in_camera, camera, area < 0)  # y runs down: these are seen from outside
+        texels = texels[self.triangles]  # (F, 3, 2)
         some = max(1, BLENDED[self.device.type] // (len(self.textures) * view.size))
         for first in range(0, view.size, some):
             rows = slice(first, min(first + some, view.size))
@@ -123,7 +127,9 @@ class TorchPlayer:
         ways = torch.cat([outside, ~outside])[:, None]
         triangles = torch.where(ways, self.triangles.repeat(2, 1), 0).to(torch.int32)
         clip, resolution = clip_positions(in_camera, camera)[0], [camera.size, camera.size]
-        out, _ = nvdiffrast.rasterize(nvdiffrast_context(self.device), clip, triangles, resolution, self.ranges)
+        out, _ = nvdiffrast.rasterize(
+            nvdiffrast_context(self.device), clip, triangles, resolution, self.ranges
+        )
         found = out[..., 3].long() - 1
         maps = torch.where(found < 0, found, found % len(self.triangles))
         return maps.view(2, -1, camera.size, camera.size)
@@ -140,24 +146,32 @@ class TorchPlayer:
         view: View,
         frame: Float[Tensor, "8 rows size"],
     ) -> None:
-        march, half = self.march, (view.size - 1) / 2
+        ray_sampling, half = self.ray_sampling, (view.size - 1) / 2
         column = torch.arange(view.size, device=self.device)
         row = column[rows, None]
         dx, dy = view.tangent * (column / half - 1), view.tangent * (1 - row / half)
-        length = (dx * dx + dy * dy + 1).sqrt()                        # of the ray between depths 0 and 1
+        length = (dx * dx + dy * dy + 1).sqrt()  # of the ray between depths 0 and 1
         along = [dx * float(axis[0]) + dy * float(axis[1]) - float(axis[2]) for axis in axes]
-        to_plane = (march.background_z - float(origin[2])) / along[2]  # depth along the viewing axis
+        to_plane = (ray_sampling.background_z - float(origin[2])) / along[2]  # depth along the viewing axis
 
         enters_by, leaves_by = maps.clamp(min=0)
         shares, depth = corner_shares(corners[enters_by], column, row)  # (L, H, W, 3), (L, H, W)
         enters, leaves = depth * length, corner_shares(corners[leaves_by], column, row)[1] * length
-        spacing = (march.far - march.near) / (march.samples - 1)
-        between_samples = ((leaves - march.near) / spacing).floor() == ((enters - march.near) / spacing).floor()
+        spacing = (ray_sampling.far - ray_sampling.near) / (ray_sampling.samples - 1)
+        between_samples = ((leaves - ray_sampling.near) / spacing).floor() == (
+            (enters - ray_sampling.near) / spacing
+        ).floor()
         missed = (maps[1] >= 0) & (leaves > enters) & between_samples
-        seen = (maps[0] >= 0) & (enters >= march.near) & (enters <= march.far) & (depth <= to_plane) & ~missed
+        seen = (
+            (maps[0] >= 0)
+            & (enters >= ray_sampling.near)
+            & (enters <= ray_sampling.far)
+            & (depth <= to_plane)
+            & ~missed
+        )
 
-        place = (texels[enters_by] * shares[..., None]).sum(-2)   # (L, H, W, 2)
-        colours = read_pixels(self.textures, place, "border") * seen[:, None]          # (L, 4, H, W)
+        place = (texels[enters_by] * shares[..., None]).sum(-2)  # (L, H, W, 2)
+        colours = read_pixels(self.textures, place, "border") * seen[:, None]  # (L, 4, H, W)
         alpha = colours[:, 3]
         before = torch.cat([torch.ones_like(alpha[:1]), (1 - alpha).cumprod(0)[:-1]])
         before = before * (before >= DARK)

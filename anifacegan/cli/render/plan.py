@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.avatars.avatar import SUFFIX, AvatarPlayer, load_avatar
+from anifacegan.avatars.avatar import SUFFIX, Avatar, load_avatar
 from anifacegan.cli.render.renderer_choice import Renderer
 from anifacegan.face_model.coefficients import read_expression
 from anifacegan.face_model.expressions import NEUTRAL
@@ -18,18 +18,18 @@ from anifacegan.face_model.trajectories import (
     DriveConfig,
     Expression,
     Trajectory,
-    asked_expressions,
     check_views,
     float_array,
     planned_trajectory,
+    requested_expressions,
     require_finite,
 )
 from anifacegan.models.latent_files import read_people
 from anifacegan.rendering.model import Model, load_model
-from anifacegan.runtime.devices import Device, chosen_device
+from anifacegan.runtime.devices import Device, select_device
 from anifacegan.runtime.errors import InputError, warnings_in_one_line
 from anifacegan.runtime.resources import located
-from anifacegan.runtime.typed_config import several
+from anifacegan.runtime.typed_config import as_tuple
 
 MOST_SHEET_EXPRESSIONS = 6
 """So many faces of a folder's sequence are on the contact sheet."""
@@ -47,7 +47,7 @@ class RenderConfig(DriveConfig):
     person is drawn often enough for that to pay, and where it looks the same."""
     seeds: int | tuple[int, ...] = (1, 2, 3)
     """One person each; the same person alone or among others."""
-    codes: Path | None = None
+    latents: Path | None = None
     """People from an .npz with z_id and z_noise instead of seeds. Each run keeps its people in such files."""
     size: int = 256
     """Height and width of the frames in pixels."""
@@ -66,7 +66,7 @@ class RenderConfig(DriveConfig):
     grid_yaw: float | tuple[float, ...] = (-0.35, 0.0, 0.35)
     """Views on the contact sheet."""
     grid_size: int = 128
-    """Largest size of a picture on the contact sheet, pixels."""
+    """Largest size of an image on the contact sheet, pixels."""
     out: Path = Path("multiview_imgs")
     """Folder to write. It changes only when everything is done."""
     device: Device = "auto"
@@ -79,12 +79,12 @@ class RenderConfig(DriveConfig):
                 raise ValueError(f"{name} is {getattr(self, name)}, expected {least} to {most}")
         for name in ("psi", "grid_yaw"):
             require_finite(name, getattr(self, name))
-        seeds = several(self.seeds)
+        seeds = as_tuple(self.seeds)
         if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**63 for seed in seeds):
             raise ValueError(f"seeds are {list(seeds)}, expected whole numbers from 0, each once")
 
 
-Subject = Model | AvatarPlayer
+Subject = Model | Avatar
 """Who can be drawn: the people of a model, or a baked avatar."""
 
 
@@ -93,12 +93,12 @@ class Person:
     name: str
     """Also the name of the person's files."""
     seed: int | None
-    codes: tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]] | None
+    latents: tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]] | None
     """z_id and z_noise; None of a baked avatar."""
 
 
 @dataclass(frozen=True)
-class FilmPlan:
+class VideoPlan:
     model: Subject
     people: tuple[Person, ...]
     trajectory: Trajectory
@@ -108,7 +108,7 @@ class FilmPlan:
     """Empty where there is to be no contact sheet."""
 
 
-def plan_film(config: RenderConfig, home: Path | None = None) -> FilmPlan:
+def plan_video(config: RenderConfig, home: Path | None = None) -> VideoPlan:
     """Load the model and read every file that the configuration names.
 
     ``home`` is where relative paths of models and expressions are looked up second, after the current directory.
@@ -119,39 +119,45 @@ def plan_film(config: RenderConfig, home: Path | None = None) -> FilmPlan:
     path = located(config.model, home)
     model: Subject
     if path.suffix == SUFFIX:
-        model = load_avatar(path, chosen_device(config.device))
+        model = load_avatar(path, select_device(config.device))
         people = [the_avatar(config, model, path)]
     else:
-        model = load_model(path, chosen_device(config.device))
-        people = chosen_people(config, model)
+        model = load_model(path, select_device(config.device))
+        people = selected_people(config, model)
     with warnings_in_one_line():
-        expressions, is_sequence = asked_expressions(config, model.expressions, home)
+        expressions, is_sequence = requested_expressions(config, model.expressions, home)
         trajectory = planned_trajectory(config, model.expressions, expressions, is_sequence)
         on_sheet = sheet_expressions(model, expressions, home) if config.grid else []
     sheet_yaw = float_array(config.grid_yaw)
     check_views(np.zeros_like(sheet_yaw), sheet_yaw)
-    if isinstance(model, AvatarPlayer):
+    if isinstance(model, Avatar):
         check_avatar(model, trajectory, sheet_yaw if config.grid else sheet_yaw[:0], on_sheet)
-    return FilmPlan(model, tuple(people), trajectory, sheet_yaw, tuple(on_sheet))
+    return VideoPlan(model, tuple(people), trajectory, sheet_yaw, tuple(on_sheet))
 
 
-def the_avatar(config: RenderConfig, avatar: AvatarPlayer, path: Path) -> Person:
+def the_avatar(config: RenderConfig, avatar: Avatar, path: Path) -> Person:
     """The one person of a baked avatar.
 
     Raises:
         InputError: the configuration wants something else than what was baked.
     """
-    if config.codes is not None:
-        raise InputError(f"codes is {config.codes}, but {path} is a baked avatar, which is one person already")
+    if config.latents is not None:
+        raise InputError(
+            f"codes is {config.latents}, but {path} is a baked avatar, which is one person already"
+        )
     if config.renderer == "exact":
-        raise InputError(f"renderer is exact, but {path} is a baked avatar without networks; expected baked or auto")
+        raise InputError(
+            f"renderer is exact, but {path} is a baked avatar without networks; expected baked or auto"
+        )
     if config.psi != avatar.card.psi:
-        raise InputError(f"psi is {config.psi}, but {path} was baked with psi {avatar.card.psi}, which is part of it")
+        raise InputError(
+            f"psi is {config.psi}, but {path} was baked with psi {avatar.card.psi}, which is part of it"
+        )
     return Person(path.stem, None, None)
 
 
 def check_avatar(
-    avatar: AvatarPlayer, trajectory: Trajectory, sheet_yaw: Float[np.ndarray, "view"], on_sheet: list[Expression]
+    avatar: Avatar, trajectory: Trajectory, sheet_yaw: Float[np.ndarray, "view"], on_sheet: list[Expression]
 ) -> None:
     """Refuse, before anything is drawn, what an avatar was not baked for."""
     for expression in on_sheet:
@@ -163,26 +169,26 @@ def check_avatar(
         avatar.check_view(float(trajectory.yaw[k]), float(trajectory.pitch[k]))
 
 
-def chosen_people(config: RenderConfig, model: Model) -> list[Person]:
+def selected_people(config: RenderConfig, model: Model) -> list[Person]:
     """From the codes file where there is one, else from the seeds."""
-    if config.codes is None:
-        return [Person(f"seed{seed}", seed, model.person(seed)) for seed in several(config.seeds)]
-    z_id, z_noise = read_people(config.codes)
-    stem, count = config.codes.stem, len(z_id)
+    if config.latents is None:
+        return [Person(f"seed{seed}", seed, model.person(seed)) for seed in as_tuple(config.seeds)]
+    z_id, z_noise = read_people(config.latents)
+    stem, count = config.latents.stem, len(z_id)
     names = [stem] if count == 1 else [f"{stem}_{k}" for k in range(count)]
     return [Person(name, None, (z_id[k : k + 1], z_noise[k : k + 1])) for k, name in enumerate(names)]
 
 
-def sheet_expressions(model: Subject, asked: list[Expression], home: Path | None) -> list[Expression]:
+def sheet_expressions(model: Subject, requested: list[Expression], home: Path | None) -> list[Expression]:
     """Neutral, what was asked for, and the files of ``mat/`` that are made for the model's face model. A baked avatar
     shows those that it was baked for.
     """
-    keep = np.unique(np.linspace(0, len(asked) - 1, MOST_SHEET_EXPRESSIONS).round().astype(int))
+    keep = np.unique(np.linspace(0, len(requested) - 1, MOST_SHEET_EXPRESSIONS).round().astype(int))
     found = {NEUTRAL: Expression(NEUTRAL, model.expressions.coefficients(None))}
-    found |= {asked[k].label: asked[k] for k in keep}
+    found |= {requested[k].label: requested[k] for k in keep}
     for path in sorted(located(Path("mat"), home).glob("*.mat")):
         z_exp, owner = read_expression(path)
         fits = owner == model.card.face_model and path.stem not in found
-        if fits and (not isinstance(model, AvatarPlayer) or model.can_make(z_exp)):
+        if fits and (not isinstance(model, Avatar) or model.can_make(z_exp)):
             found[path.stem] = Expression(path.stem, z_exp, path)
     return list(found.values())

@@ -1,4 +1,4 @@
-"""Who draws the pictures of a film: the networks point by point (exact), or a baked avatar (baked).
+"""Who draws the images of a film: the networks point by point (exact), or a baked avatar (baked).
 
 Baking pays when a person is drawn often. It approximates: so ``auto`` bakes long films only, compares some frames with
 the exact renderer, and stays exact where one differs too much.
@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from anifacegan.avatars.avatar import AvatarPlayer
+from anifacegan.avatars.avatar import Avatar
 from anifacegan.avatars.baking.bake import (
     BakeConfig,
     bake,
@@ -28,7 +28,7 @@ from anifacegan.avatars.players.choice import NumbaPlayer, player_on
 from anifacegan.avatars.players.torch_player import TorchPlayer
 from anifacegan.face_model.trajectories import Trajectory
 from anifacegan.geometry.cameras import from_frontal
-from anifacegan.rendering.frame import FrameRenderer, Picture, decibels
+from anifacegan.rendering.frame import FrameRenderer, RenderedImage, decibels
 from anifacegan.rendering.model import Face, Model
 from anifacegan.runtime.errors import InputError
 
@@ -54,22 +54,22 @@ class Exact:
     face: Callable[[Float[np.ndarray, "64"]], Face]
     """Of one person, with an expression."""
 
-    def picture(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> Picture:
-        return self.face(z_exp).picture(yaw, pitch, size)
+    def image(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> RenderedImage:
+        return self.face(z_exp).image(yaw, pitch, size)
 
 
 @dataclass(frozen=True)
 class Played:
     """A finished avatar, which refuses what it was not baked for."""
 
-    player: AvatarPlayer
+    player: Avatar
 
-    def picture(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> Picture:
-        return self.player.picture(yaw, pitch, size, z_exp)
+    def image(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> RenderedImage:
+        return self.player.image(yaw, pitch, size, z_exp)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class VideoRequest:
     """What is to be drawn of a person: a film."""
 
     trajectory: Trajectory
@@ -104,34 +104,36 @@ class RendererChoice:
         """Of the model's manifolds, for the grid of :class:`BakeConfig`."""
         return model_charts(self.model, BakeConfig().grid)
 
-    def exact(self, codes: tuple, psi: float) -> Exact:
+    def exact(self, latents: tuple, psi: float) -> Exact:
         """The networks of a person."""
-        return Exact(lambda z_exp: self.model.face(codes=codes, expression=z_exp, psi=psi))
+        return Exact(lambda z_exp: self.model.face(latents=latents, expression=z_exp, psi=psi))
 
-    def of(self, name: str, codes: tuple, psi: float, wanted: Wanted) -> tuple[FrameRenderer, dict[str, object]]:
+    def of(
+        self, name: str, latents: tuple, psi: float, target: VideoRequest
+    ) -> tuple[FrameRenderer, dict[str, object]]:
         """The renderer of a person, and what the manifest says of the choice.
 
         Raises:
             InputError: baked is asked for, and the model or the views cannot be baked.
         """
-        exact = self.exact(codes, psi)
-        reason = self._reason_against(wanted)
+        exact = self.exact(latents, psi)
+        reason = self._reason_against(target)
         if reason is not None and self.renderer == "baked":
             raise InputError(f"renderer is baked, but {reason}; expected auto or exact")
         if reason is not None or self.renderer == "exact":
             return exact, {"renderer": "exact"} | ({"why": reason} if self.renderer == "auto" else {})
         try:
-            baked, facts = self._bake(codes, psi, wanted)
+            baked, facts = self._bake(latents, psi, target)
         except InputError as error:
             if self.renderer == "baked":
                 raise InputError(f"{name}: {error}") from None
             return self._stays_exact(name, exact, str(error))
-        probes = probe_frames(wanted.trajectory.z_exp, BakeConfig().stations)
-        lowest = min(self._psnr(baked, exact, wanted, k) for k in probes)
+        probes = probe_frames(target.trajectory.z_exp, BakeConfig().inbetweens)
+        lowest = min(self._psnr(baked, exact, target, k) for k in probes)
         facts["psnr_to_exact_db"] = round(lowest, 1)
         if self.renderer == "auto" and lowest < LEAST_PSNR:
             return self._stays_exact(name, exact, f"baked frames would be {lowest:.1f} dB from exact ones")
-        how = "" if self.renderer == "baked" else "; --renderer exact draws every picture with the networks"
+        how = "" if self.renderer == "baked" else "; --renderer exact draws every image with the networks"
         print(f"{name}: baked, {lowest:.1f} dB from exact frames or better{how}", file=sys.stderr)
         return baked, {"renderer": "baked"} | facts
 
@@ -145,27 +147,29 @@ class RendererChoice:
         """Colours are baked for one expression."""
         return self.model.generator.config.radiance_offset_gain != 1
 
-    def _reason_against(self, wanted: Wanted) -> str | None:
+    def _reason_against(self, target: VideoRequest) -> str | None:
         """Why a person is not baked; None where nothing speaks against it."""
-        if self._is_still and not wanted.has_one_expression:
+        if self._is_still and not target.has_one_expression:
             gain = self.model.generator.config.radiance_offset_gain
             return (
                 f"this model reads its colours beside the manifolds (radiance_offset_gain {gain:.3g}), and the "
                 "expression changes"
             )
-        if wanted.widest_rad + WIDER_RAD > WIDEST_BAKE_RAD:
-            return f"a view {wanted.widest_rad:.2f} radians from frontal is too far aside to be baked"
-        if self.renderer == "auto" and wanted.pixels < LEAST_PIXELS:
-            return "there are too few pictures for baking to pay"
-        if len(key_expressions(wanted.trajectory.z_exp)) > MOST_SHAPES:
+        if target.widest_rad + WIDER_RAD > WIDEST_BAKE_RAD:
+            return f"a view {target.widest_rad:.2f} radians from frontal is too far aside to be baked"
+        if self.renderer == "auto" and target.pixels < LEAST_PIXELS:
+            return "there are too few images for baking to pay"
+        if len(key_expressions(target.trajectory.z_exp)) > MOST_SHAPES:
             return f"its expressions need more than {MOST_SHAPES} blendshapes"
         return None
 
-    def _bake(self, codes: tuple, psi: float, wanted: Wanted) -> tuple[FrameRenderer, dict[str, object]]:
-        texture = min(LARGEST_TEXTURE, max(128, round(TEXELS_PER_PIXEL * wanted.size)))
-        config = BakeConfig(texture=texture, widest_rad=wanted.widest_rad + WIDER_RAD)
-        z_exp = wanted.trajectory.z_exp
-        condition = person_condition(self.model, codes, psi)
+    def _bake(
+        self, latents: tuple, psi: float, target: VideoRequest
+    ) -> tuple[FrameRenderer, dict[str, object]]:
+        texture = min(LARGEST_TEXTURE, max(128, round(TEXELS_PER_PIXEL * target.size)))
+        config = BakeConfig(texture=texture, widest_rad=target.widest_rad + WIDER_RAD)
+        z_exp = target.trajectory.z_exp
+        condition = person_condition(self.model, latents, psi)
         keys = [] if self._is_still else key_expressions(z_exp)
         if self._is_still:
             avatar, report = bake_still(condition, z_exp[0], self.charts, config)
@@ -173,22 +177,22 @@ class RendererChoice:
             avatar, report = bake(condition, z_exp[keys], self.charts, config)
         residual = float(report.residual.max()) if len(report.residual) else 0.0
         player = player_on(self.model.generator.device, avatar)
-        facts = {"blendshapes": len(keys), "stations": config.stations} if keys else {"blendshapes": 0}
+        facts = {"blendshapes": len(keys), "inbetweens": config.inbetweens} if keys else {"blendshapes": 0}
         return player, facts | {"texture": texture, "residual_world": residual}
 
     @staticmethod
-    def _psnr(one: FrameRenderer, other: FrameRenderer, wanted: Wanted, k: int) -> float:
-        """Decibels between two renderers on one picture of the film, at no more than 256 px."""
-        film = wanted.trajectory
-        view = (film.z_exp[k], float(film.yaw[k]), float(film.pitch[k]), min(wanted.size, 256))
-        error = one.picture(*view).rgb - other.picture(*view).rgb
+    def _psnr(one: FrameRenderer, other: FrameRenderer, target: VideoRequest, k: int) -> float:
+        """Decibels between two renderers on one image of the film, at no more than 256 px."""
+        video = target.trajectory
+        view = (video.z_exp[k], float(video.yaw[k]), float(video.pitch[k]), min(target.size, 256))
+        error = one.image(*view).rgb - other.image(*view).rgb
         return decibels(error.square().mean().item())
 
 
-def picture_renderer(
-    film: FrameRenderer, exact: Exact, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float
+def image_renderer(
+    video: FrameRenderer, exact: Exact, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float
 ) -> FrameRenderer:
-    """Who draws a picture beside a film: the film's avatar, where it was baked for that; else the networks."""
-    if isinstance(film, NumbaPlayer | TorchPlayer) and film.avatar.was_baked_for(z_exp, yaw, pitch):
-        return film
+    """Who draws an image beside a film: the film's avatar, where it was baked for that; else the networks."""
+    if isinstance(video, NumbaPlayer | TorchPlayer) and video.avatar.was_baked_for(z_exp, yaw, pitch):
+        return video
     return exact

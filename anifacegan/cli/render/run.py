@@ -1,6 +1,6 @@
-"""From a model to pictures on disk: people turn their heads while an expression comes.
+"""From a model to images on disk: people turn their heads while an expression comes.
 
-The output folder is filled only when the last picture is there.
+The output folder is filled only when the last image is there.
 """
 
 import dataclasses
@@ -16,12 +16,12 @@ import torch
 from jaxtyping import Float
 from tqdm import tqdm
 
-from anifacegan.avatars.avatar import AvatarPlayer
-from anifacegan.cli.render.plan import FilmPlan, Person, RenderConfig, Subject, plan_film
-from anifacegan.cli.render.renderer_choice import Played, RendererChoice, Wanted, picture_renderer
+from anifacegan.avatars.avatar import Avatar
+from anifacegan.cli.render.plan import Person, RenderConfig, Subject, VideoPlan, plan_video
+from anifacegan.cli.render.renderer_choice import Played, RendererChoice, VideoRequest, image_renderer
 from anifacegan.models.latent_files import write_people
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
-from anifacegan.rendering.frame import FrameRenderer, Picture
+from anifacegan.rendering.frame import FrameRenderer, RenderedImage
 from anifacegan.rendering.images import depth_levels, over_white, straight_alpha, to_bytes, write_png
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import InputError
@@ -35,24 +35,24 @@ DEPTH_BEYOND = 4 / 3
 
 
 def run(config: RenderConfig, home: Path | None = None) -> dict[str, Any]:
-    """Write the pictures; returns the manifest. ``home``: see :func:`anifacegan.film_plan.plan_film`.
+    """Write the images; returns the manifest. ``home``: see :func:`anifacegan.film_plan.plan_film`.
 
     Raises:
         InputError: anything wrong with the configuration, the files it names or the disk; nothing is written then.
     """
     started = time.perf_counter()
-    plan = plan_film(config, home)
+    plan = plan_video(config, home)
     ready = time.perf_counter()
     with filled_when_complete(config.out) as folder:
         cells = len(plan.sheet_yaw) * len(plan.sheet_expressions)
         count = len(plan.people) * (len(plan.trajectory) + cells)
         with tqdm(total=count, unit="frame", disable=None) as progress:
-            choice = None if isinstance(plan.model, AvatarPlayer) else RendererChoice(plan.model, config.renderer)
+            choice = None if isinstance(plan.model, Avatar) else RendererChoice(plan.model, config.renderer)
             entries: list[dict[str, Any]] = []
             rows: list[SheetRow] = []
             sheet_seconds = 0.0
             for person in plan.people:
-                renderer, facts = _chosen_renderer(config, plan, person, choice)
+                renderer, facts = _select_renderer(config, plan, person, choice)
                 entries.append(_render_person(folder, config, plan, person, renderer, progress) | facts)
                 rendered = time.perf_counter()
                 if config.grid:
@@ -68,31 +68,36 @@ def run(config: RenderConfig, home: Path | None = None) -> dict[str, Any]:
     return manifest
 
 
-def _chosen_renderer(
-    config: RenderConfig, plan: FilmPlan, person: Person, choice: RendererChoice | None
+def _select_renderer(
+    config: RenderConfig, plan: VideoPlan, person: Person, choice: RendererChoice | None
 ) -> tuple[FrameRenderer, dict[str, Any]]:
     """Who draws a person, and what the manifest says of that."""
-    if isinstance(plan.model, AvatarPlayer):
+    if isinstance(plan.model, Avatar):
         return Played(plan.model), {"renderer": "baked"}
-    assert choice is not None and person.codes is not None
-    return choice.of(person.name, person.codes, config.psi, Wanted(plan.trajectory, config.size))
+    assert choice is not None and person.latents is not None
+    return choice.of(person.name, person.latents, config.psi, VideoRequest(plan.trajectory, config.size))
 
 
 def _render_person(
-    folder: Path, config: RenderConfig, plan: FilmPlan, person: Person, renderer: FrameRenderer, progress: tqdm
+    folder: Path,
+    config: RenderConfig,
+    plan: VideoPlan,
+    person: Person,
+    renderer: FrameRenderer,
+    progress: tqdm,
 ) -> dict[str, Any]:
     """Frames, depth maps, film and codes of one person; returns the manifest's entry."""
     trajectory = plan.trajectory
     digits = max(3, len(str(len(trajectory) - 1)))
     (folder / person.name).mkdir()
     entry: dict[str, Any] = {"name": person.name, "seed": person.seed}
-    if person.codes is not None:
-        entry["codes"] = f"{person.name}.npz"
-        write_people(folder / entry["codes"], *person.codes)
+    if person.latents is not None:
+        entry["latents"] = f"{person.name}.npz"
+        write_people(folder / entry["latents"], *person.latents)
     frames = []
     for k in range(len(trajectory)):
         view = (float(trajectory.yaw[k]), float(trajectory.pitch[k]), config.size)
-        picture = _picture(config, renderer, person, trajectory.z_exp[k], *view)
+        image = _image(config, renderer, person, trajectory.z_exp[k], *view)
         frame = {
             "file": f"{person.name}/frame_{k:0{digits}}.png",
             "yaw": round(float(trajectory.yaw[k]), 6),
@@ -100,10 +105,10 @@ def _render_person(
             "expression": trajectory.labels[k],
             "strength": round(float(trajectory.strength[k]), 6),
         }
-        write_png(folder / frame["file"], _pixels(picture, config.transparent))
+        write_png(folder / frame["file"], _pixels(image, config.transparent))
         if config.depth:
             frame["depth"] = f"{person.name}/depth_{k:0{digits}}.png"
-            write_png(folder / frame["depth"], depth_levels(picture.depth, *_depth_range(plan.model)))
+            write_png(folder / frame["depth"], depth_levels(image.depth, *_depth_range(plan.model)))
         frames.append(frame)
         progress.update()
     if config.video:
@@ -115,15 +120,15 @@ def _render_person(
 
 def _sheet_rows(
     config: RenderConfig,
-    plan: FilmPlan,
+    plan: VideoPlan,
     person: Person,
-    film: FrameRenderer,
+    video: FrameRenderer,
     choice: RendererChoice | None,
     progress: tqdm,
 ) -> list[SheetRow]:
     """One person's part of the contact sheet: views from top to bottom, expressions from left to right.
 
-    Pictures are smaller than the frames, so cheap.
+    Images are smaller than the frames, so cheap.
 
     For expressions beyond the film's, baking would not pay: where there are networks, they draw these.
     """
@@ -132,18 +137,18 @@ def _sheet_rows(
     for k, yaw in enumerate(plan.sheet_yaw):
         cells = []
         for expression in plan.sheet_expressions:
-            asked = (expression.z_exp, float(yaw), 0.0)
-            renderer = film
-            if choice is not None and person.codes is not None:
-                renderer = picture_renderer(film, choice.exact(person.codes, config.psi), *asked)
-            picture = _picture(config, renderer, person, *asked, size)
-            cells.append(_on_paper(_pixels(picture, config.transparent)))
+            requested = (expression.z_exp, float(yaw), 0.0)
+            renderer = video
+            if choice is not None and person.latents is not None:
+                renderer = image_renderer(video, choice.exact(person.latents, config.psi), *requested)
+            image = _image(config, renderer, person, *requested, size)
+            cells.append(_on_paper(_pixels(image, config.transparent)))
             progress.update()
         rows.append(SheetRow(f"{person.name}\nyaw {yaw:+.2f}", cells, starts_group=k == 0))
     return rows
 
 
-def _picture(
+def _image(
     config: RenderConfig,
     renderer: FrameRenderer,
     person: Person,
@@ -151,15 +156,17 @@ def _picture(
     yaw: float,
     pitch: float,
     size: int,
-) -> Picture:
-    picture = renderer.picture(z_exp, yaw, pitch, size)
-    if not picture.rgb.isfinite().all():
-        raise InputError(f"{config.model}: {person.name} has colours that are not finite; weights or codes are broken")
-    return picture
+) -> RenderedImage:
+    image = renderer.image(z_exp, yaw, pitch, size)
+    if not image.rgb.isfinite().all():
+        raise InputError(
+            f"{config.model}: {person.name} has colours that are not finite; weights or codes are broken"
+        )
+    return image
 
 
-def _pixels(picture: Picture, transparent: bool) -> np.ndarray:
-    return to_bytes(straight_alpha(picture.foreground_rgb, picture.foreground) if transparent else picture.rgb)
+def _pixels(image: RenderedImage, transparent: bool) -> np.ndarray:
+    return to_bytes(straight_alpha(image.foreground_rgb, image.foreground) if transparent else image.rgb)
 
 
 def _on_paper(pixels: np.ndarray) -> np.ndarray:
@@ -168,12 +175,14 @@ def _on_paper(pixels: np.ndarray) -> np.ndarray:
 
 def _depth_range(model: Subject) -> tuple[float, float]:
     """World units at the ends of the depth maps."""
-    march = model.avatar.march if isinstance(model, AvatarPlayer) else model.generator.config.march
-    return march.near, march.near + DEPTH_BEYOND * (march.far - march.near)
+    ray_sampling = (
+        model.avatar.ray_sampling if isinstance(model, Avatar) else model.generator.config.ray_sampling
+    )
+    return ray_sampling.near, ray_sampling.near + DEPTH_BEYOND * (ray_sampling.far - ray_sampling.near)
 
 
 def _manifest(
-    folder: Path, config: RenderConfig, plan: FilmPlan, people: list[dict], seconds: dict[str, float]
+    folder: Path, config: RenderConfig, plan: VideoPlan, people: list[dict], seconds: dict[str, float]
 ) -> dict[str, Any]:
     model = plan.model
     near, far = _depth_range(model)
@@ -190,9 +199,13 @@ def _manifest(
     return manifest | {
         "files": sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()),
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
-        "device": str(model.device if isinstance(model, AvatarPlayer) else model.generator.device),
+        "device": str(model.device if isinstance(model, Avatar) else model.generator.device),
         "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "anifacegan": _own_version()},
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "anifacegan": _own_version(),
+        },
     }
 
 

@@ -1,8 +1,8 @@
 """Synthetic people: how codes become a person's looks.
 
-Everything of a picture that is neither shape nor expression is one vector ``z_noise`` of 80 standard normal numbers.
+Everything of an image that is neither shape nor expression is one vector ``z_noise`` of 80 standard normal numbers.
 :class:`AppearancePrior` is the documented map from it (and ``z_id``: skin, beard and brows follow the shape) to an
-:class:`Appearance`. The training pictures are drawn from this very prior, so unseen draws of N(0, I) look like the
+:class:`Appearance`. The training images are drawn from this very prior, so unseen draws of N(0, I) look like the
 people that were seen.
 
 | slice of ``z_noise`` | meaning |
@@ -36,7 +36,15 @@ CLOTHES, BACKGROUND = slice(70, 73), slice(73, 80)
 HAIR_STYLES = ("buzz", "short", "quiff", "medium", "afro", "receding", "tied", "long", "fringe", "bald")
 """Order of the scores. The first nine are surfaces of the face model file, the last is none (or stubble)."""
 
-_MEN = {"buzz": 0.14, "short": 0.32, "quiff": 0.18, "medium": 0.10, "receding": 0.10, "afro": 0.02, "bald": 0.14}
+_MEN = {
+    "buzz": 0.14,
+    "short": 0.32,
+    "quiff": 0.18,
+    "medium": 0.10,
+    "receding": 0.10,
+    "afro": 0.02,
+    "bald": 0.14,
+}
 _AFRICAN_MEN = {"buzz": 0.42, "short": 0.22, "afro": 0.20, "receding": 0.02, "bald": 0.14}
 _WOMEN = {"long": 0.40, "fringe": 0.22, "tied": 0.20, "medium": 0.10, "short": 0.08}
 _AFRICAN_WOMEN = {"afro": 0.34, "long": 0.20, "tied": 0.35, "short": 0.10, "buzz": 0.01}
@@ -66,7 +74,7 @@ class Background:
 
 @dataclass(frozen=True)
 class Appearance:
-    """Looks of one person in one picture. Colours are in [0, 1], gamma-encoded as in an image file."""
+    """Looks of one person in one image. Colours are in [0, 1], gamma-encoded as in an image file."""
 
     tex: Float[np.ndarray, "80"]
     gamma: Float[np.ndarray, "27"]
@@ -91,10 +99,14 @@ def light_from_noise(z: Float[np.ndarray, "12"]) -> tuple[np.ndarray, float]:
     azimuth = 1.1 * (2 * normal_cdf(z[1]) - 1)
     elevation = -0.25 + 1.15 * normal_cdf(z[2])
     strength = 0.08 + 0.20 * normal_cdf(z[3])
-    blue = 0.86 + 0.18 * normal_cdf(z[5])                              # warm .. cool
+    blue = 0.86 + 0.18 * normal_cdf(z[5])  # warm .. cool
     tint = np.array([1.0, 0.5 + 0.5 * blue + 0.02 * (2 * normal_cdf(z[4]) - 1), blue])
     lamp = np.array(
-        [math.sin(azimuth) * math.cos(elevation), math.sin(elevation), math.cos(azimuth) * math.cos(elevation)]
+        [
+            math.sin(azimuth) * math.cos(elevation),
+            math.sin(elevation),
+            math.cos(azimuth) * math.cos(elevation),
+        ]
     )
     gamma = np.zeros((3, 9))
     gamma[:, 0] = ambient + (tint - 1) * 0.6
@@ -121,17 +133,17 @@ def background_from_noise(z: Float[np.ndarray, "7"]) -> Background:
 
 def style_biases(frequencies: Float[np.ndarray, " style"]) -> Float[np.ndarray, " style"]:
     """Biases b with P(argmax(z + b) = k) = frequency k for z ~ N(0, I), by fixed-point iteration on the integrals."""
-    wanted = np.maximum(frequencies, 3e-5)
-    wanted = wanted / wanted.sum()
+    target = np.maximum(frequencies, 3e-5)
+    target = target / target.sum()
     x = np.linspace(-9.0, 9.0, 1201)
-    bias = np.zeros(len(wanted))
+    bias = np.zeros(len(target))
     for _ in range(400):
-        shifted = x[:, None] - bias                                    # (x, style)
+        shifted = x[:, None] - bias  # (x, style)
         below = np.maximum(ndtr(shifted), 1e-300)
         density = np.exp(-0.5 * shifted**2) / math.sqrt(2 * math.pi)
         others = np.exp(np.log(below).sum(axis=1, keepdims=True) - np.log(below))
         got = (density * others).sum(axis=0) * (x[1] - x[0])
-        step = 0.5 * (np.log(wanted) - np.log(np.maximum(got, 1e-12)))
+        step = 0.5 * (np.log(target) - np.log(np.maximum(got, 1e-12)))
         bias = bias + step
         bias = bias - bias.max()
         if np.abs(step).max() < 1e-5:
@@ -158,7 +170,11 @@ class AppearancePrior:
 
     @classmethod
     def fit(
-        cls, parts: HeadParts, metric: Float[np.ndarray, "80 80"], ridge: float = 20.0, temperature: float = 0.9
+        cls,
+        parts: HeadParts,
+        metric: Float[np.ndarray, "80 80"],
+        ridge: float = 20.0,
+        temperature: float = 0.9,
     ) -> "AppearancePrior":
         """Fit to the bank of a face model file.
 
@@ -168,21 +184,23 @@ class AppearancePrior:
         z_id = np.asarray(parts.bank_id, np.float64)
         rows = np.concatenate([np.ones((len(z_id), 1)), z_id], axis=1)
         race = np.asarray(parts.bank_race, np.float64)
-        traits = np.stack([parts.bank_gender, parts.bank_age, race[:, 0], race[:, 1]], axis=1).astype(np.float64)
+        traits = np.stack([parts.bank_gender, parts.bank_age, race[:, 0], race[:, 1]], axis=1).astype(
+            np.float64
+        )
         trait_weights = _ridge(rows, traits, ridge)
         features = _features(rows, rows @ trait_weights)
         looks = np.concatenate([parts.bank_tex, parts.bank_hair_rgb], axis=1).astype(np.float64)
         mean_weights = _ridge(features, looks, ridge)
-        residual = looks - features @ mean_weights                     # (P, 83)
+        residual = looks - features @ mean_weights  # (P, 83)
 
         full_metric = np.zeros((TEX_DIM + 3, TEX_DIM + 3))
         full_metric[:TEX_DIM, :TEX_DIM] = metric + 1e-9 * np.trace(metric) * np.eye(TEX_DIM)
-        full_metric[TEX_DIM:, TEX_DIM:] = 0.3 * np.eye(3)              # hair covers about a third of a face's area
-        root = np.linalg.cholesky(full_metric)                         # metric = root @ root.T
+        full_metric[TEX_DIM:, TEX_DIM:] = 0.3 * np.eye(3)  # hair covers about a third of a face's area
+        root = np.linalg.cholesky(full_metric)  # metric = root @ root.T
         energy, axes = np.linalg.eigh(np.cov((residual @ root).T))
         energy, axes = energy[::-1][:DIRECTIONS], axes[:, ::-1][:, :DIRECTIONS]
-        axes = axes * np.where(axes.sum(axis=0) < 0, -1.0, 1.0)        # eigenvectors have no sign of their own
-        white = residual @ root @ axes / np.sqrt(energy)               # (P, 48)
+        axes = axes * np.where(axes.sum(axis=0) < 0, -1.0, 1.0)  # eigenvectors have no sign of their own
+        white = residual @ root @ axes / np.sqrt(energy)  # (P, 48)
         rotation = independent_components(white)
         directions = np.linalg.solve(root.T, axes * np.sqrt(energy)) @ rotation.T  # (83, 48)
         scores = white @ rotation.T
@@ -192,7 +210,10 @@ class AppearancePrior:
         shares = [normal_cdf(knot) for knot in WARP_KNOTS]
         warp = np.stack([np.quantile(scores[group], shares, axis=0).T for group in (~male, male)])
         style_bias = np.stack(
-            [style_biases(np.array([table.get(style, 0.0) for style in HAIR_STYLES])) for table in STYLE_FREQUENCIES]
+            [
+                style_biases(np.array([table.get(style, 0.0) for style in HAIR_STYLES]))
+                for table in STYLE_FREQUENCIES
+            ]
         )
         arrays = (trait_weights, mean_weights, temperature * directions, warp, style_bias)
         return cls(*(np.ascontiguousarray(array, np.float32) for array in arrays))
@@ -202,23 +223,29 @@ class AppearancePrior:
         return dict(zip(TRAITS, (np.concatenate([[1.0], z_id]) @ self.trait_weights).tolist(), strict=True))
 
     def appearance(self, z_id: Float[np.ndarray, "80"], z_noise: Float[np.ndarray, "80"]) -> Appearance:
-        """Looks of the person ``z_id`` in the picture ``z_noise``."""
+        """Looks of the person ``z_id`` in the image ``z_noise``."""
         if np.shape(z_id) != (ID_DIM,) or np.shape(z_noise) != (NOISE_DIM,):
-            raise InputError(f"codes have shapes {np.shape(z_id)}, {np.shape(z_noise)}, expected (80,) and (80,)")
+            raise InputError(
+                f"codes have shapes {np.shape(z_id)}, {np.shape(z_noise)}, expected (80,) and (80,)"
+            )
         row = np.concatenate([[1.0], z_id])[None]
         features = _features(row, row @ self.trait_weights)[0]
         male, african = features[-4], features[-2]
-        warp = (1 - male) * self.warp[0] + male * self.warp[1]         # (48, knots)
+        warp = (1 - male) * self.warp[0] + male * self.warp[1]  # (48, knots)
         steps = [np.interp(z, WARP_KNOTS, table) for z, table in zip(z_noise[TEXTURE], warp, strict=True)]
         looks = features @ self.mean_weights + self.directions @ np.array(steps)
-        groups = np.array([(1 - male) * (1 - african), (1 - male) * african, male * (1 - african), male * african])
+        groups = np.array(
+            [(1 - male) * (1 - african), (1 - male) * african, male * (1 - african), male * african]
+        )
         gamma, shine = light_from_noise(z_noise[LIGHT])
         return Appearance(
             tex=looks[:TEX_DIM].astype(np.float32),
             gamma=gamma,
             shine=shine,
             hair_style=_style(z_noise[HAIR_STYLE], groups @ self.style_bias),
-            hair_rgb=np.clip(np.minimum.accumulate(looks[TEX_DIM:]), 0.02, 0.90).astype(np.float32),  # no blue hair
+            hair_rgb=np.clip(np.minimum.accumulate(looks[TEX_DIM:]), 0.02, 0.90).astype(
+                np.float32
+            ),  # no blue hair
             cloth_rgb=colour_from_noise(z_noise[CLOTHES]),
             background=background_from_noise(z_noise[BACKGROUND]),
         )
@@ -238,7 +265,7 @@ def independent_components(
     count, size = white.shape
     rotation = np.eye(size)
     for _ in range(iterations):
-        squashed = np.tanh(white @ rotation.T)                         # (P, K)
+        squashed = np.tanh(white @ rotation.T)  # (P, K)
         update = squashed.T @ white / count - (1 - squashed**2).mean(axis=0)[:, None] * rotation
         left, _, right = np.linalg.svd(update)
         previous, rotation = rotation, left @ right
@@ -253,7 +280,9 @@ def texture_metric(model: MorphableModel, parts: HeadParts) -> Float[np.ndarray,
     eyes = np.isin(parts.part, (1, 2)) * (parts.gloss > 0)
     weight = parts.front_mask.astype(np.float32) + 6 * eyes + 3 * parts.lips_mask.astype(np.float32)
     flat = model.tex_basis.cpu().numpy().astype(np.float32).reshape(-1, TEX_DIM)
-    return (flat.T @ (flat * np.repeat(weight / weight.sum(), 3)[:, None].astype(np.float32))).astype(np.float64)
+    return (flat.T @ (flat * np.repeat(weight / weight.sum(), 3)[:, None].astype(np.float32))).astype(
+        np.float64
+    )
 
 
 def sample_identity(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndarray, "80"]:
@@ -279,10 +308,10 @@ def sample_expression(parts: HeadParts, rng: np.random.Generator) -> Float[np.nd
         names = [name for name in basis.names if not name.startswith("eyeLook") and name != LEFT_OUT_UNIT]
         single = names[rng.integers(len(names))]
         candidates = [*PRESETS.values(), {single: 0.5 if is_strong_unit(single) else 1.0}]
-        chosen = candidates[rng.integers(len(candidates))]
+        selected = candidates[rng.integers(len(candidates))]
         side = ("Left", "Right")[rng.integers(2)] if rng.random() < 0.2 else ""
         strengths = {}
-        for name, share in chosen.items():
+        for name, share in selected.items():
             one_sided = f"{name}{side}" if f"{name}{side}" in basis.names else name
             strengths[one_sided] = float(strength * share)
         return basis.from_strengths(strengths)

@@ -1,4 +1,4 @@
-"""What the morphable model knows of every picture of a data set: how far the surface is, and which vertices are seen.
+"""What the morphable model knows of every image of a data set: how far the surface is, and which vertices are seen.
 
 Derived from the coefficients by drawing each dressed head once; kept in a folder, so a second run starts at once.
 """
@@ -19,9 +19,9 @@ from anifacegan.data.dataset import CoefficientTable
 from anifacegan.data.synthetic.head import dressed_head
 from anifacegan.data.synthetic.renderer import (
     Person,
-    Studio,
     SurfaceView,
-    load_studio,
+    SyntheticRenderer,
+    load_synthetic_renderer,
     seen_corners,
     view_rays,
     view_surface,
@@ -45,7 +45,7 @@ FILES = ("distance.npy", "visible.npy", NOTE)
 
 @dataclass(frozen=True)
 class Surfaces:
-    """Surfaces of all pictures."""
+    """Surfaces of all images."""
 
     distance: UInt16[np.ndarray, "item height width"]
     """Distance along each pixel's ray in steps; 0 where the background is seen."""
@@ -53,24 +53,24 @@ class Surfaces:
     """(item, vertex / 8) bits of the face model's vertices that the camera sees."""
 
 
-def load_surfaces(folder: Path, codes: CoefficientTable, size: int, face_model: Path | None) -> Surfaces:
+def load_surfaces(folder: Path, latents: CoefficientTable, size: int, face_model: Path | None) -> Surfaces:
     """Read the folder, or draw all heads and write it. Progress on stderr; an interrupted run starts over.
 
     Raises:
         InputError: the data set has no appearance codes, so nothing is known of hair and clothes; or the file is no
             face model, or the folder has no room.
     """
-    description = describe(codes, size, face_model)
+    description = describe(latents, size, face_model)
     if _is_there(folder / NOTE, description):
         return Surfaces(np.load(folder / "distance.npy"), np.load(folder / "visible.npy"))
-    studio = load_studio(face_model)
+    synthetic_renderer = load_synthetic_renderer(face_model)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NOTE).unlink(missing_ok=True)
-    columns, count = _columns(codes), len(codes.id)
+    columns, count = _columns(latents), len(latents.id)
     distance = _empty_distances(folder / "distance.npy", count, size)
     visible = []
     jobs = [(Person(*person), pose, size) for *person, pose in zip(*columns, strict=True)]
-    drawn = in_processes(_drawn, studio, jobs, 1 if count < POOL_ITEMS else None)
+    drawn = in_processes(_drawn, synthetic_renderer, jobs, 1 if count < POOL_ITEMS else None)
     for item, (seen_distance, seen_vertices) in enumerate(
         tqdm(drawn, total=count, desc="surfaces", disable=not sys.stderr.isatty())
     ):
@@ -85,10 +85,10 @@ def load_surfaces(folder: Path, codes: CoefficientTable, size: int, face_model: 
 
 def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:
     """A file in the place of an array. Its room is taken now: a map that finds the disk full ends the process."""
-    path.unlink(missing_ok=True)                                       # it may be a link that other runs share
+    path.unlink(missing_ok=True)  # it may be a link that other runs share
     try:
         array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=(count, size, size))
-        if hasattr(os, "posix_fallocate"):                             # Linux and BSD
+        if hasattr(os, "posix_fallocate"):  # Linux and BSD
             with path.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     except OSError as error:
@@ -97,58 +97,63 @@ def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:
     return array
 
 
-def describe(codes: CoefficientTable, size: int, face_model: Path | None) -> dict[str, Any]:
-    """What tells the data of one picture size from others: counts, and sums of the codes and the face model's file.
+def describe(latents: CoefficientTable, size: int, face_model: Path | None) -> dict[str, Any]:
+    """What tells the data of one image size from others: counts, and sums of the codes and the face model's file.
 
     Raises:
         InputError: the data set has no appearance codes, so nothing is known of hair and clothes.
     """
     return {
-        "count": len(codes.id),
+        "count": len(latents.id),
         "size": size,
         "steps": DEPTH_STEPS,
-        "checksum": float(codes.exp.abs().sum()),
-        "codes_sha256": sha256(column.tobytes() for column in _columns(codes)),
+        "checksum": float(latents.exp.abs().sum()),
+        "codes_sha256": sha256(column.tobytes() for column in _columns(latents)),
         "face_model_sha256": face_model_sha256(face_model),
     }
 
 
-def _columns(codes: CoefficientTable) -> tuple[np.ndarray, ...]:
-    """Everything that a picture is drawn from."""
-    if codes.noise is None:
+def _columns(latents: CoefficientTable) -> tuple[np.ndarray, ...]:
+    """Everything that an image is drawn from."""
+    if latents.noise is None:
         raise InputError("surfaces are known of synthetic data only: every .mat has to hold 'noise'")
-    return codes.id.numpy(), codes.exp.numpy(), codes.noise.numpy(), codes.pose.numpy()
+    return latents.id.numpy(), latents.exp.numpy(), latents.noise.numpy(), latents.pose.numpy()
 
 
 def _is_there(note: Path, description: dict[str, Any]) -> bool:
     """Whether a finished folder holds the surfaces that are asked for; its note may lack the sums, which are newer."""
     try:
         found = json.loads(note.read_text())
-        return {**description, **found} == description and {"count", "size", "steps", "checksum"} <= found.keys()
+        return {**description, **found} == description and {
+            "count",
+            "size",
+            "steps",
+            "checksum",
+        } <= found.keys()
     except (OSError, ValueError, TypeError, AttributeError):
-        return False                                                   # none, or half a note
+        return False  # none, or half a note
 
 
 Job = tuple[Person, np.ndarray, int]
-"""What :func:`draw_surface` takes beside the studio."""
+"""What :func:`draw_surface` takes beside the synthetic renderer."""
 
 
-def _drawn(studio: Studio, job: Job) -> tuple[np.ndarray, np.ndarray]:
-    return draw_surface(studio, *job)
+def _drawn(synthetic_renderer: SyntheticRenderer, job: Job) -> tuple[np.ndarray, np.ndarray]:
+    return draw_surface(synthetic_renderer, *job)
 
 
 def draw_surface(
-    studio: Studio, person: Person, pose: Float[np.ndarray, "2"], size: int
+    synthetic_renderer: SyntheticRenderer, person: Person, pose: Float[np.ndarray, "2"], size: int
 ) -> tuple[UInt16[np.ndarray, "size size"], Bool[np.ndarray, " vertex"]]:
-    """Distances of one picture, in steps, and the vertices of the bare head that are seen in it."""
-    looks = studio.prior.appearance(person.z_id, person.z_noise)
-    surface = dressed_head(studio.head, person.z_id, person.z_exp, looks)
+    """Distances of one image, in steps, and the vertices of the bare head that are seen in it."""
+    looks = synthetic_renderer.prior.appearance(person.z_id, person.z_noise)
+    surface = dressed_head(synthetic_renderer.head, person.z_id, person.z_exp, looks)
     pitch, yaw = torch.from_numpy(np.asarray(pose, np.float64))[:, None]
     camera = orbit_camera(pitch, yaw, size)
-    view = view_surface(surface, studio.head.world_offset, camera)
+    view = view_surface(surface, synthetic_renderer.head.world_offset, camera)
     distance = distance_map(view, camera)
     seen = seen_corners(surface.triangles, view.triangle[distance > 0], len(surface.vertices))
-    return distance, seen[: len(studio.head.parts.part)]               # without the curtain of long hair
+    return distance, seen[: len(synthetic_renderer.head.parts.part)]  # without the curtain of long hair
 
 
 def distance_map(view: SurfaceView, camera: Camera) -> UInt16[np.ndarray, "size size"]:

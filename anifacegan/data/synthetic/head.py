@@ -1,4 +1,4 @@
-"""The dressed head: codes to the surface that is drawn in a synthetic picture.
+"""The dressed head: codes to the surface that is drawn in a synthetic image.
 
 The open face model gives shape and colours; on top come what a linear model cannot hold: lids that stay outside the
 eyeballs, thickness of hair and clothes, and the curtain of long hair. Everything is in model units, unposed. Loops over
@@ -138,6 +138,4 @@ def dressed_head(
         hair_distance = np.concatenate([hair_distance, np.full(more, CURTAIN_INSIDE, np.float32)])
         cloth_distance = np.concatenate([cloth_distance, np.full(more, OUTSIDE, np.float32)])
     normals = vertex_normals_numba(vertices, triangles)
-    return Surface(
-        vertices, normals, albedo, gloss, hair_distance, cloth_distance, triangles, landmarks
-    )
+    return Surface(vertices, normals, albedo, gloss, hair_distance, cloth_distance, triangles, landmarks)

@@ -1,6 +1,6 @@
-"""Synthetic pictures: a person, an expression and a pose become an image with exact coefficients.
+"""Synthetic images: a person, an expression and a pose become an image with exact coefficients.
 
-One camera for generator and data: pictures are drawn with :func:`anifacegan.cameras.orbit_camera`. Light is fixed to
+One camera for generator and data: images are drawn with :func:`anifacegan.cameras.orbit_camera`. Light is fixed to
 the head and the background is painted on the world plane z = -0.12, so views of one person agree. Item ``index`` of
 the data set ``seed`` is a function of these two numbers alone.
 """
@@ -47,7 +47,7 @@ GRADIENT_WIDTH = 0.16
 
 @dataclass(frozen=True)
 class Person:
-    """The codes of one picture."""
+    """The codes of one image."""
 
     z_id: Float[np.ndarray, "80"]
     z_exp: Float[np.ndarray, "64"]
@@ -70,22 +70,24 @@ class SurfaceView:
 
 
 @dataclass(frozen=True)
-class Studio:
-    """What pictures are made with: the head's geometry and the prior of appearances."""
+class SyntheticRenderer:
+    """What images are made with: the head's geometry and the prior of appearances."""
 
     head: HeadGeometry
     prior: AppearancePrior
 
 
-def load_studio(path: Path | None = None) -> Studio:
+def load_synthetic_renderer(path: Path | None = None) -> SyntheticRenderer:
     """Everything from the open face model's file (None: the cached one); the prior is fitted to its bank."""
     model, parts = load_open_face_model(path), load_head_parts(path)
-    return Studio(head_geometry(model, parts), AppearancePrior.fit(parts, texture_metric(model, parts)))
+    return SyntheticRenderer(
+        head_geometry(model, parts), AppearancePrior.fit(parts, texture_metric(model, parts))
+    )
 
 
-def sample_person(studio: Studio, rng: np.random.Generator) -> Person:
+def sample_person(synthetic_renderer: SyntheticRenderer, rng: np.random.Generator) -> Person:
     """A person, an expression and an appearance as the data set has them."""
-    parts = studio.head.parts
+    parts = synthetic_renderer.head.parts
     z_id, z_exp = sample_identity(parts, rng), sample_expression(parts, rng)
     return Person(z_id, z_exp, rng.standard_normal(NOISE_DIM).astype(np.float32))
 
@@ -97,28 +99,35 @@ def sample_pose(rng: np.random.Generator) -> tuple[float, float]:
 
 
 def render_item(
-    studio: Studio, seed: int, index: int, size: int, factor: int = 2
+    synthetic_renderer: SyntheticRenderer, seed: int, index: int, size: int, factor: int = 2
 ) -> tuple[UInt8[np.ndarray, "size size 3"], FaceCoefficients]:
-    """Picture ``index`` of the data set ``seed``: the same bytes in whatever order and process it is made."""
+    """Image ``index`` of the data set ``seed``: the same bytes in whatever order and process it is made."""
     rng = np.random.default_rng([seed, index])
-    person = sample_person(studio, rng)
+    person = sample_person(synthetic_renderer, rng)
     pitch, yaw = sample_pose(rng)
-    return render_person(studio, person, pitch, yaw, size, factor)
+    return render_person(synthetic_renderer, person, pitch, yaw, size, factor)
 
 
 def render_person(
-    studio: Studio, person: Person, pitch: float, yaw: float, size: int, factor: int = 2
+    synthetic_renderer: SyntheticRenderer,
+    person: Person,
+    pitch: float,
+    yaw: float,
+    size: int,
+    factor: int = 2,
 ) -> tuple[UInt8[np.ndarray, "size size 3"], FaceCoefficients]:
     """Draw a person with factor x factor samples a pixel, and say what was drawn.
 
     Returns the image (size, size, 3) and its coefficients: ``pose`` is exact, ``angle`` and ``trans`` are the same
     pose in Deep3DFaceRecon's convention (its camera differs, see method, section 3), ``noise`` is ``z_noise``.
     """
-    looks = studio.prior.appearance(person.z_id, person.z_noise)
-    surface = dressed_head(studio.head, person.z_id, person.z_exp, looks)
-    camera = orbit_camera(torch.tensor([pitch], dtype=torch.float64), torch.tensor([yaw], dtype=torch.float64), size)
+    looks = synthetic_renderer.prior.appearance(person.z_id, person.z_noise)
+    surface = dressed_head(synthetic_renderer.head, person.z_id, person.z_exp, looks)
+    camera = orbit_camera(
+        torch.tensor([pitch], dtype=torch.float64), torch.tensor([yaw], dtype=torch.float64), size
+    )
     fine = supersampled(camera, factor)
-    view = view_surface(surface, studio.head.world_offset, fine)
+    view = view_surface(surface, synthetic_renderer.head.world_offset, fine)
 
     hair = HairLook(opacity=0.0) if looks.hair_style is None else HAIR_LOOKS.get(looks.hair_style, HairLook())
     image = np.empty((size, size, 3), np.uint8)
@@ -135,13 +144,13 @@ def render_person(
         np.array([hair.width, hair.ragged, hair.opacity, hair.contrast], np.float32),
         looks.hair_rgb,
         looks.cloth_rgb,
-        1.5 / fine.focal_px / WORLD_PER_MODEL_UNIT,                    # one and a half samples, in model units
+        1.5 / fine.focal_px / WORLD_PER_MODEL_UNIT,  # one and a half samples, in model units
         strand_pattern(),
-        background_picture(looks.background, camera),
+        background_image(looks.background, camera),
         factor,
         image,
     )
-    return image, _coefficients(studio, person, looks, surface.landmarks, camera, (pitch, yaw))
+    return image, _coefficients(synthetic_renderer, person, looks, surface.landmarks, camera, (pitch, yaw))
 
 
 def view_surface(surface: Surface, world_offset: Float[np.ndarray, "3"], camera: Camera) -> SurfaceView:
@@ -158,7 +167,7 @@ def view_mesh(
     """Project vertices, given in model units, and find the nearest triangle of every pixel."""
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     to_camera, origin = WORLD_PER_MODEL_UNIT * rotation, world_offset @ rotation + translation
-    in_camera = vertices @ to_camera + origin                          # (N, 3)
+    in_camera = vertices @ to_camera + origin  # (N, 3)
     x_px, y_px, inverse_depth = camera.pixels(in_camera)
     triangle = np.full((camera.size, camera.size), -1, np.int32)
     nearest = np.zeros((camera.size, camera.size), np.float32)
@@ -182,11 +191,11 @@ def view_rays(camera: Camera) -> Float[np.ndarray, "size size 3"]:
     return np.stack([x, y, -np.ones_like(x)], axis=-1)
 
 
-def background_picture(background: Background, camera: Camera) -> Float[np.ndarray, "size size 3"]:
+def background_image(background: Background, camera: Camera) -> Float[np.ndarray, "size size 3"]:
     """Colours of the world plane z = -0.12 that each pixel's ray meets: a smooth step along one direction."""
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
-    origin = -rotation @ translation                                   # the camera, in world units
-    rays = view_rays(camera) @ rotation.T                              # (S, S, 3) world directions
+    origin = -rotation @ translation  # the camera, in world units
+    rays = view_rays(camera) @ rotation.T  # (S, S, 3) world directions
     distance = (BACKGROUND_Z - origin[2]) / np.minimum(rays[..., 2], -1e-6)
     plane = origin[:2] + distance[..., None] * rays[..., :2]
     along = plane @ [math.cos(background.direction_rad), math.sin(background.direction_rad)]
@@ -196,14 +205,14 @@ def background_picture(background: Background, camera: Camera) -> Float[np.ndarr
 
 
 def _coefficients(
-    studio: Studio,
+    synthetic_renderer: SyntheticRenderer,
     person: Person,
     looks: Appearance,
     landmarks: Float[np.ndarray, "68 3"],
     camera: Camera,
     pose: tuple[float, float],
 ) -> FaceCoefficients:
-    rotation, offset = camera.rotation, torch.from_numpy(studio.head.world_offset).double()
+    rotation, offset = camera.rotation, torch.from_numpy(synthetic_renderer.head.world_offset).double()
     world = WORLD_PER_MODEL_UNIT * torch.from_numpy(landmarks).double() + offset
     return FaceCoefficients(
         id=person.z_id,
@@ -215,5 +224,5 @@ def _coefficients(
         lm68=landmarks_224(camera, world[None])[0].numpy().astype(np.float32),
         pose=np.array(pose, np.float32),
         noise=person.z_noise,
-        face_model=studio.head.name,
+        face_model=synthetic_renderer.head.name,
     )

@@ -59,14 +59,26 @@ def strand_pattern() -> Float[np.ndarray, "360"]:
 def vertex_table(surface: Surface) -> Float[np.ndarray, "vertex 12"]:
     """All attributes of a vertex in one row, as the kernel reads them."""
     scalars = np.stack([surface.gloss, surface.hair_distance, surface.cloth_distance], axis=1)
-    return np.concatenate([surface.albedo, surface.normals, surface.vertices, scalars], axis=1, dtype=np.float32)
+    return np.concatenate(
+        [surface.albedo, surface.normals, surface.vertices, scalars], axis=1, dtype=np.float32
+    )
 
 
 def light_matrix(looks: Appearance) -> Float[np.ndarray, "3 9"]:
     """Light times the constants of the spherical harmonics, for the monomials 1, y, z, x, xy, yz, 3z2-1, xz, x2-y2."""
     light = looks.gamma.reshape(3, 9).astype(np.float64)
     light[:, 0] += AMBIENT
-    constants = [BAND_0, -BAND_1, BAND_1, -BAND_1, BAND_2, -BAND_2, BAND_2 / (2 * math.sqrt(3)), -BAND_2, BAND_2 / 2]
+    constants = [
+        BAND_0,
+        -BAND_1,
+        BAND_1,
+        -BAND_1,
+        BAND_2,
+        -BAND_2,
+        BAND_2 / (2 * math.sqrt(3)),
+        -BAND_2,
+        BAND_2 / 2,
+    ]
     return (light * constants).astype(np.float32)
 
 
@@ -152,7 +164,7 @@ def shade_samples(
                 scale = np.float32(1) / np.sqrt(nx * nx + ny * ny + nz * nz + np.float32(1e-12))
                 nx, ny, nz = nx * scale, ny * scale, nz * scale
                 colour[:] = value[:3]
-                distance = value[11]                                   # into the clothes
+                distance = value[11]  # into the clothes
                 if distance > -0.1:
                     cover = min(max((distance + edge) / (2 * edge), 0.0), 1.0)
                     hem = 1.0 - 0.25 * math.exp(-(((distance - 0.06) / 0.008) ** 2))
@@ -169,7 +181,7 @@ def shade_samples(
                     for k in range(3):
                         colour[k] = colour[k] * (1 - cover) + cover * hair_rgb[k] * brightness
                 facing = max(nx * half[0] + ny * half[1] + nz * half[2], np.float32(0))
-                power = facing * facing                                # 2
+                power = facing * facing  # 2
                 power_16 = (power * power) * (power * power)
                 power_16 *= power_16
                 power_32 = power_16 * power_16

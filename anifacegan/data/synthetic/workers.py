@@ -1,4 +1,4 @@
-"""Pictures and surfaces of many people, by several processes that each have a copy of the studio."""
+"""Images and surfaces of many people, by several processes that each have a copy of the synthetic renderer."""
 
 import multiprocessing
 import os
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-from anifacegan.data.synthetic.renderer import Studio
+from anifacegan.data.synthetic.renderer import SyntheticRenderer
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -20,27 +20,30 @@ _work_on: Callable | None = None
 
 
 def in_processes(
-    task: Callable[[Studio, Job], Result], studio: Studio, jobs: Sequence[Job], processes: int | None = None
+    task: Callable[[SyntheticRenderer, Job], Result],
+    synthetic_renderer: SyntheticRenderer,
+    jobs: Sequence[Job],
+    processes: int | None = None,
 ) -> Iterator[Result]:
-    """``task(studio, job)`` of all jobs in their order; ``task`` is a function that can be pickled.
+    """``task(synthetic renderer, job)`` of all jobs in their order; ``task`` is a function that can be pickled.
 
-    ``processes`` is one a core where it is None; a single one is this one. The caller loads the studio: a file that
+    ``processes`` is one a core where it is None; a single one is this one. The caller loads the synthetic renderer: a file that
     is no face model has to be refused before there are processes, as a pool whose processes fail at their start goes
     on starting them for ever.
     """
     count = min(processes or os.cpu_count() or 1, len(jobs))
     if count <= 1:
-        yield from (task(studio, job) for job in jobs)
+        yield from (task(synthetic_renderer, job) for job in jobs)
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(count, initializer=_start, initargs=(task, studio)) as pool:
+    with context.Pool(count, initializer=_start, initargs=(task, synthetic_renderer)) as pool:
         yield from pool.imap(_work, jobs, chunksize=CHUNK)
 
 
-def _start(task: Callable[[Studio, Job], Result], studio: Studio) -> None:
+def _start(task: Callable[[SyntheticRenderer, Job], Result], synthetic_renderer: SyntheticRenderer) -> None:
     torch.set_num_threads(1)
     global _work_on
-    _work_on = partial(task, studio)
+    _work_on = partial(task, synthetic_renderer)
 
 
 def _work(job: Job) -> Result:

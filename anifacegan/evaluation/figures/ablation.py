@@ -38,12 +38,12 @@ class AblationConfig:
 def draw(config: AblationConfig) -> Drawing:
     """Variants from top to bottom, measures from left to right."""
     if config.results.resolve() == (config.out / "ablation.json").resolve():
-        raise InputError(f"out: {config.out} holds the results, which the figure would overwrite, expected another")
+        raise InputError(
+            f"out: {config.out} holds the results, which the figure would overwrite, expected another"
+        )
     table = read_table(config.results)
     text = markdown(table)
-    return Drawing(
-        table_picture(table), {"table": table}, {".md": lambda path: path.write_text(text)}, text
-    )
+    return Drawing(table_image(table), {"table": table}, {".md": lambda path: path.write_text(text)}, text)
 
 
 def read_table(path: Path) -> Table:
@@ -66,7 +66,9 @@ def read_table(path: Path) -> Table:
             raise InputError(f"{path}: variant '{variant}' holds no measures, expected measure -> number")
         for measure, value in row.items():
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-                raise InputError(f"{path}: '{measure}' of '{variant}' is {json.dumps(value)}, expected a number")
+                raise InputError(
+                    f"{path}: '{measure}' of '{variant}' is {json.dumps(value)}, expected a number"
+                )
         table[variant] = {name: value if _is_finite(value) else None for name, value in row.items()}
     return table
 
@@ -83,20 +85,20 @@ def markdown(table: Table) -> str:
     return markdown_table(["variant", *names], rows) + "\n"
 
 
-def table_picture(table: Table) -> Pixels:
+def table_image(table: Table) -> Pixels:
     """The table with a bar behind each number: its size by the largest of the column."""
     names, font = measures(table), ImageFont.load_default(FONT_PX)
     first = math.ceil(max(font.getlength(text) for text in ("variant", *table))) + 3 * GAP_PX
     widths = [max(BAR_PX, math.ceil(font.getlength(name))) + 2 * GAP_PX for name in names]
     lefts = first + np.cumsum([0, *widths])
-    picture = Image.new("RGB", (int(lefts[-1]) + GAP_PX, ROW_PX * (len(table) + 1) + GAP_PX), WHITE)
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (int(lefts[-1]) + GAP_PX, ROW_PX * (len(table) + 1) + GAP_PX), WHITE)
+    draw = ImageDraw.Draw(image)
     draw.text((GAP_PX, ROW_PX / 2), "variant", INK, font, anchor="lm")
     for name, left in zip(names, lefts[:-1], strict=True):
         draw.text((left, ROW_PX / 2), name, INK, font, anchor="lm")
     for k, (variant, row) in enumerate(table.items(), start=1):
         top = k * ROW_PX
-        draw.line([(GAP_PX, top), (picture.width - GAP_PX, top)], RULE)
+        draw.line([(GAP_PX, top), (image.width - GAP_PX, top)], RULE)
         draw.text((GAP_PX, top + ROW_PX / 2), variant, INK, font, anchor="lm")
         for name, left in zip(names, lefts[:-1], strict=True):
             value = row.get(name)
@@ -105,7 +107,7 @@ def table_picture(table: Table) -> Pixels:
                 length = round(BAR_PX * abs(value) / largest)
                 draw.rectangle([(left, top + 4), (left + length, top + ROW_PX - 4)], BAR)
             draw.text((left + 4, top + ROW_PX / 2), _text(value), INK, font, anchor="lm")
-    return np.asarray(picture)
+    return np.asarray(image)
 
 
 def _is_finite(value: float | None) -> bool:

@@ -58,7 +58,9 @@ def write_page(config: PageConfig) -> Path:
     sections = [_section(config.out, kind) for kind in KINDS if (config.out / f"{kind.name}.json").is_file()]
     if not sections:
         raise InputError(f"{config.out}: holds no figures, expected what scripts/figures/ writes")
-    head = f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Figures</title><style>{STYLE}</style>'
+    head = (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Figures</title><style>{STYLE}</style>'
+    )
     write_complete(config.out / PAGE, "\n".join([head, "<h1>Figures</h1>", *sections, "</html>", ""]))
     return config.out / PAGE
 
@@ -69,7 +71,9 @@ def _section(out: Path, kind: FigureKind) -> str:
         record = json.loads(path.read_text())
         files = [str(name) for name in record["files"]]
     except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: not the record of a figure, expected what scripts/figures/ writes") from None
+        raise InputError(
+            f"{path}: not the record of a figure, expected what scripts/figures/ writes"
+        ) from None
     lines = [f"<h2>{html.escape(kind.title)}</h2>", f"<p>{html.escape(kind.caption)}</p>"]
     for name in map(html.escape, files):
         if name.endswith(".png"):

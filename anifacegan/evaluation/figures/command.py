@@ -29,7 +29,7 @@ from anifacegan.runtime.typed_config import plain, read_config
 class Drawing:
     """A finished figure."""
 
-    picture: Pixels
+    image: Pixels
     record: dict[str, Any]
     """What is shown, as plain values for the JSON."""
     beside: dict[str, Callable[[Path], object]] = field(default_factory=dict)
@@ -73,7 +73,7 @@ def write_figure(kind: FigureKind, config: Any) -> list[Path]:
     config.out.mkdir(parents=True, exist_ok=True)
     stem = config.out / kind.name
     paths = [stem.with_suffix(".png"), stem.with_suffix(".yaml")]
-    write_complete(paths[0], encoded_image(drawing.picture))
+    write_complete(paths[0], encoded_image(drawing.image))
     write_complete(paths[1], yaml.safe_dump(plain(config), sort_keys=False))
     for ending, write in drawing.beside.items():
         paths.append(stem.with_suffix(ending))
@@ -95,5 +95,7 @@ def write_figure(kind: FigureKind, config: Any) -> list[Path]:
 def model_record(model: Model) -> dict[str, str]:
     """Which model a figure shows: its name, its face model, and a sum of its weights."""
     tensors = sorted(model.generator.state_dict().items())
-    total = sha256(part for name, tensor in tensors for part in (name.encode(), tensor.cpu().numpy().tobytes()))
+    total = sha256(
+        part for name, tensor in tensors for part in (name.encode(), tensor.cpu().numpy().tobytes())
+    )
     return {"name": model.card.name, "face_model": model.card.face_model, "weights_sha256": total}

@@ -9,13 +9,13 @@ from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_rec
 from anifacegan.evaluation.figures.panels import Painter, Pixels, image_bytes
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    chosen_expressions,
-    chosen_seeds,
     neutral_expression,
     opened_model,
+    selected_expressions,
+    selected_seeds,
 )
 from anifacegan.evaluation.figures.slices import Slice, manifold_lines, with_arrows
-from anifacegan.models.generator import Avatar
+from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.rendering.deformation_maps import WHITE_HOT, heat, view
 from anifacegan.runtime.errors import require_above, require_at_least
@@ -41,12 +41,12 @@ class DeformationConfig(FigureConfig):
 def draw(config: DeformationConfig) -> Drawing:
     """A row for the neutral face and for each expression of the first person."""
     model = opened_model(config)
-    painter, seed = Painter(model, config), chosen_seeds(config)[0]
+    painter, seed = Painter(model, config), selected_seeds(config)[0]
     cuts = Slice("yz", config.x), Slice("xz", config.y)
     rows, longest = [], {}
-    for expression in [neutral_expression(model), *chosen_expressions(model, config)]:
-        avatar = painter.face(seed, expression.z_exp).avatar
-        cells, longest[expression.label] = _row(avatar, cuts, config)
+    for expression in [neutral_expression(model), *selected_expressions(model, config)]:
+        fields = painter.face(seed, expression.z_exp).fields
+        cells, longest[expression.label] = _row(fields, cuts, config)
         painter.progress.update()
         rows.append(SheetRow(expression.label, cells))
     columns = ["template", "deformed", "length", *(f"arrows at {cut.label}" for cut in cuts)]
@@ -63,14 +63,16 @@ def draw(config: DeformationConfig) -> Drawing:
 
 
 @torch.inference_mode()
-def _row(avatar: Avatar, cuts: tuple[Slice, ...], config: DeformationConfig) -> tuple[list[Pixels], float]:
-    """Pictures of one expression, and the longest step of anything seen."""
-    template = dataclasses.replace(avatar, offset=torch.zeros_like)
-    undeformed, deformed = (view(face, 0.0, config.size) for face in (template, avatar))
+def _row(
+    fields: ConditionedFields, cuts: tuple[Slice, ...], config: DeformationConfig
+) -> tuple[list[Pixels], float]:
+    """Images of one expression, and the longest step of anything seen."""
+    template = dataclasses.replace(fields, offset=torch.zeros_like)
+    undeformed, deformed = (view(face, 0.0, config.size) for face in (template, fields))
     cells = [image_bytes(image) for image in (undeformed.rgb, deformed.rgb, heat(deformed.step / WHITE_HOT))]
     for cut in cuts:
-        lines = manifold_lines(avatar, cut, config.size)
-        cells.append(with_arrows(lines, avatar, cut, config.arrow_scale))
+        lines = manifold_lines(fields, cut, config.size)
+        cells.append(with_arrows(lines, fields, cut, config.arrow_scale))
     return cells, float(deformed.step.max())
 
 

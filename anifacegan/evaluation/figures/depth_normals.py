@@ -8,10 +8,10 @@ from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_rec
 from anifacegan.evaluation.figures.panels import Painter, image_bytes
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    chosen_angles,
-    chosen_expressions,
-    chosen_seeds,
     opened_model,
+    selected_angles,
+    selected_expressions,
+    selected_seeds,
 )
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.rendering.images import to_bytes
@@ -28,19 +28,21 @@ class DepthNormalsConfig(FigureConfig):
 
 def draw(config: DepthNormalsConfig) -> Drawing:
     """A row for each person; colours, depth and normals of each view."""
-    yaws = chosen_angles(config.yaw)
+    yaws = selected_angles(config.yaw)
     model = opened_model(config)
-    painter, seeds = Painter(model, config), chosen_seeds(config)
-    expression, march = chosen_expressions(model, config)[0], model.generator.config.march
+    painter, seeds = Painter(model, config), selected_seeds(config)
+    expression, ray_sampling = selected_expressions(model, config)[0], model.generator.config.ray_sampling
     seen = {}
     for seed in seeds:
         face = painter.face(seed, expression.z_exp)
         for yaw in yaws:
-            picture = painter.picture(face, yaw)
-            seen[seed, yaw] = picture.rgb, visible_surface(picture, yaw, 0.0, march)
+            image = painter.image(face, yaw)
+            seen[seed, yaw] = image.rgb, visible_surface(image, yaw, 0.0, ray_sampling)
     distances = [surface.distance[surface.mask] for _, surface in seen.values()]
     everything = torch.cat(distances)
-    near, far = (everything.quantile(torch.tensor([0.01, 0.99])) if len(everything) else torch.zeros(2)).tolist()
+    near, far = (
+        everything.quantile(torch.tensor([0.01, 0.99])) if len(everything) else torch.zeros(2)
+    ).tolist()
     rows = []
     for seed in seeds:
         cells = []

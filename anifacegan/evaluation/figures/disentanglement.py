@@ -8,9 +8,9 @@ from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_rec
 from anifacegan.evaluation.figures.panels import Painter, between
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    chosen_angles,
-    chosen_expressions,
     opened_model,
+    selected_angles,
+    selected_expressions,
     two_or_more_seeds,
 )
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
@@ -22,7 +22,7 @@ class DisentanglementConfig(FigureConfig):
     """Draw a strip for each code: it changes from left to right, the others stay."""
 
     steps: int = 7
-    """Pictures in a strip, both ends included."""
+    """Images in a strip, both ends included."""
     reach: float = 0.5
     """Yaw goes from minus to plus this, pitch from minus to plus half of it, radians."""
 
@@ -35,16 +35,18 @@ class DisentanglementConfig(FigureConfig):
 def draw(config: DisentanglementConfig) -> Drawing:
     """Strips of the first person: expression, identity and appearance toward the second person, yaw, pitch."""
     seeds = two_or_more_seeds(config)[:2]
-    yaws = chosen_angles(tuple(np.linspace(-config.reach, config.reach, config.steps).tolist()))
+    yaws = selected_angles(tuple(np.linspace(-config.reach, config.reach, config.steps).tolist()))
     model = opened_model(config)
     painter = Painter(model, config)
     here, there = (model.person(seed) for seed in seeds)
-    expression = chosen_expressions(model, config)[0]
+    expression = selected_expressions(model, config)[0]
     shares = np.linspace(0, 1, config.steps).tolist()
     moved = [between(here, there, share) for share in shares]
     z_exp = expression.z_exp
     strips = {
-        f"expression\n0 to {expression.label}": [painter.pixels(here, np.float32(share) * z_exp) for share in shares],
+        f"expression\n0 to {expression.label}": [
+            painter.pixels(here, np.float32(share) * z_exp) for share in shares
+        ],
         "identity": [painter.pixels((z_id, here[1]), z_exp) for z_id, _ in moved],
         "appearance\n(noise)": [painter.pixels((here[0], z_noise), z_exp) for _, z_noise in moved],
         f"yaw\n{yaws[0]:+.2f} to {yaws[-1]:+.2f}": [painter.pixels(here, z_exp, yaw) for yaw in yaws],

@@ -1,7 +1,7 @@
-"""An avatar that follows a driving sequence: a film of both side by side, and some of its frames as a picture.
+"""An avatar that follows a driving sequence: a film of both side by side, and some of its frames as an image.
 
 The driver is a folder of ``.mat`` files, as a face reconstruction makes of a video's frames. Beside each frame of the
-avatar stands what is known of the driver: the picture of the same name where the folder has one, else the landmarks of
+avatar stands what is known of the driver: the image of the same name where the folder has one, else the landmarks of
 the ``.mat``, else its expression coefficients as bars.
 """
 
@@ -16,17 +16,17 @@ from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_rec
 from anifacegan.evaluation.figures.panels import Painter, Pixels
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    chosen_expressions,
-    chosen_seeds,
     opened_model,
+    selected_expressions,
+    selected_seeds,
 )
 from anifacegan.face_model.coefficients import read_coefficients
 from anifacegan.face_model.trajectories import (
     DriveConfig,
     Expression,
     Trajectory,
-    asked_expressions,
     planned_trajectory,
+    requested_expressions,
 )
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.rendering.images import INK, WHITE
@@ -51,7 +51,7 @@ class DrivingConfig(FigureConfig):
     """Film the first person as it follows a driving sequence."""
 
     driving: Path | None = None
-    """Folder of .mat files, sorted by name: a sequence; pictures of the same names are shown beside the avatar. null:
+    """Folder of .mat files, sorted by name: a sequence; images of the same names are shown beside the avatar. null:
     the expressions come and go one after another."""
     poses: bool = False
     """Take yaw and pitch from the .mat files, too."""
@@ -77,15 +77,20 @@ def draw(config: DrivingConfig) -> Drawing:
     """The film, and a strip of its frames."""
     model = opened_model(config)
     expressions, trajectory = driving_sequence(model, config)
-    painter, seed = Painter(model, config), chosen_seeds(config)[0]
+    painter, seed = Painter(model, config), selected_seeds(config)[0]
     by_label = {expression.label: expression for expression in expressions}
     frames = []
     for k in range(len(trajectory)):
-        avatar = painter.pixels(seed, trajectory.z_exp[k], float(trajectory.yaw[k]), float(trajectory.pitch[k]))
-        driver = driver_picture(by_label[trajectory.labels[k]], trajectory.z_exp[k], config.size)
-        frames.append((driver, avatar))
+        fields = painter.pixels(
+            seed, trajectory.z_exp[k], float(trajectory.yaw[k]), float(trajectory.pitch[k])
+        )
+        driver = driver_image(by_label[trajectory.labels[k]], trajectory.z_exp[k], config.size)
+        frames.append((driver, fields))
     keep = np.unique(np.linspace(0, len(frames) - 1, MOST_ON_SHEET).round().astype(int))
-    rows = [SheetRow(label, [frames[k][side] for k in keep]) for side, label in enumerate(("driver", f"seed {seed}"))]
+    rows = [
+        SheetRow(label, [frames[k][side] for k in keep])
+        for side, label in enumerate(("driver", f"seed {seed}"))
+    ]
     return Drawing(
         contact_sheet([trajectory.labels[k] for k in keep], rows),
         {
@@ -118,56 +123,56 @@ def driving_sequence(model: Model, config: DrivingConfig) -> tuple[list[Expressi
     except ValueError as error:
         raise InputError(str(error)) from None
     if config.driving is None:
-        expressions, is_sequence = chosen_expressions(model, config), False
+        expressions, is_sequence = selected_expressions(model, config), False
     elif not config.driving.is_dir():
         raise InputError(f"{config.driving}: no such folder, expected one with .mat files")
     else:
         with warnings_in_one_line():
-            expressions, is_sequence = asked_expressions(drive, model.expressions, None)
+            expressions, is_sequence = requested_expressions(drive, model.expressions, None)
     return expressions, planned_trajectory(drive, model.expressions, expressions, is_sequence)
 
 
-def driver_picture(expression: Expression, z_exp: Float[np.ndarray, "64"], size: int) -> Pixels:
+def driver_image(expression: Expression, z_exp: Float[np.ndarray, "64"], size: int) -> Pixels:
     """What is known of the driver in a frame; ``z_exp`` are the coefficients that the avatar gets."""
     if expression.path is None:
         return coefficient_bars(z_exp, size)
     for ending in (".png", ".jpg", ".jpeg"):
         path = expression.path.with_suffix(ending)
         if path.is_file():
-            return _square_picture(path, size)
+            return _square_image(path, size)
     try:
         return landmark_strokes(read_coefficients(expression.path).lm68, size)
-    except InputError:                                                 # a .mat may hold the expression alone
+    except InputError:  # a .mat may hold the expression alone
         return coefficient_bars(z_exp, size)
 
 
 def landmark_strokes(lm68: Float[np.ndarray, "68 2"], size: int) -> Pixels:
     """The face as lines through its landmarks, which are pixels of a 224 px frame with y up."""
-    picture = Image.new("RGB", (2 * size, 2 * size), WHITE)
+    image = Image.new("RGB", (2 * size, 2 * size), WHITE)
     pixels = np.column_stack([lm68[:, 0], FRAME_PX - 1 - lm68[:, 1]]) * (2 * size / FRAME_PX)
     for first, end, closed in STROKES:
         points = [tuple(point) for point in pixels[first:end].tolist()]
-        ImageDraw.Draw(picture).line(points + points[:1] * closed, INK, width=max(2, size // 50), joint="curve")
-    return np.asarray(picture.resize((size, size), Image.Resampling.BOX))
+        ImageDraw.Draw(image).line(points + points[:1] * closed, INK, width=max(2, size // 50), joint="curve")
+    return np.asarray(image.resize((size, size), Image.Resampling.BOX))
 
 
 def coefficient_bars(z_exp: Float[np.ndarray, "64"], size: int) -> Pixels:
     """The coefficients from left to right, as bars about the middle that are full at three."""
-    picture = np.full((size, size, 3), WHITE, np.uint8)
+    image = np.full((size, size, 3), WHITE, np.uint8)
     column = np.arange(size) * len(z_exp) // size
     height = np.arctan(z_exp[column]) / np.arctan(3.0)
     above = (size - 1) / 2 - np.arange(size)[:, None]
     filled = (above * height >= 0) & (np.abs(above) <= 0.45 * size * np.abs(height))
-    picture[filled] = BARS
-    return picture
+    image[filled] = BARS
+    return image
 
 
-def _square_picture(path: Path, size: int) -> Pixels:
-    """The middle square of a picture file."""
+def _square_image(path: Path, size: int) -> Pixels:
+    """The middle square of an image file."""
     try:
         pixels = read_image(path, "RGB")
     except OSError as error:
-        raise InputError(f"{path}: not a readable picture ({error})") from None
+        raise InputError(f"{path}: not a readable image ({error})") from None
     height, width = pixels.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -179,7 +184,7 @@ KIND = FigureKind(
     "driving",
     "Driven by a sequence",
     "An avatar follows the expressions of a driving sequence, and its poses on request; driving.mp4 is the film. The "
-    "driver is shown by its picture, its landmarks or its expression coefficients, as far as they are known.",
+    "driver is shown by its image, its landmarks or its expression coefficients, as far as they are known.",
     DrivingConfig,
     draw,
 )

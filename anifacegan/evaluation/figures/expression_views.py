@@ -6,11 +6,11 @@ from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_rec
 from anifacegan.evaluation.figures.panels import Painter
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    chosen_angles,
-    chosen_expressions,
-    chosen_seeds,
     neutral_expression,
     opened_model,
+    selected_angles,
+    selected_expressions,
+    selected_seeds,
 )
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 
@@ -20,17 +20,19 @@ class ExpressionViewsConfig(FigureConfig):
     """Draw one person with every expression from every view."""
 
     yaw: float | tuple[float, ...] = (-0.5, -0.25, 0.0, 0.25, 0.5)
-    """Views, radians from frontal, positive: the face turns to the picture's right."""
+    """Views, radians from frontal, positive: the face turns to the image's right."""
     pitch: float | tuple[float, ...] = (-0.25, 0.25)
     """More views, at yaw 0, positive: the face looks down."""
 
 
 def draw(config: ExpressionViewsConfig) -> Drawing:
     """Rows of views, the neutral face in the first column."""
-    views = [(yaw, 0.0) for yaw in chosen_angles(config.yaw)] + [(0.0, pitch) for pitch in chosen_angles(config.pitch)]
+    views = [(yaw, 0.0) for yaw in selected_angles(config.yaw)] + [
+        (0.0, pitch) for pitch in selected_angles(config.pitch)
+    ]
     model = opened_model(config)
-    painter, seed = Painter(model, config), chosen_seeds(config)[0]
-    expressions = [neutral_expression(model), *chosen_expressions(model, config)]
+    painter, seed = Painter(model, config), selected_seeds(config)[0]
+    expressions = [neutral_expression(model), *selected_expressions(model, config)]
     rows = []
     for yaw, pitch in views:
         cells = [painter.pixels(seed, expression.z_exp, yaw, pitch) for expression in expressions]

@@ -6,11 +6,11 @@ from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_rec
 from anifacegan.evaluation.figures.panels import Painter, captioned_grid
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    chosen_expressions,
-    chosen_seeds,
     drawn_expression,
     neutral_expression,
     opened_model,
+    selected_expressions,
+    selected_seeds,
 )
 from anifacegan.runtime.errors import require_at_least
 
@@ -35,9 +35,9 @@ class ExpressionsConfig(FigureConfig):
 def draw(config: ExpressionsConfig) -> Drawing:
     """A grid of expressions."""
     model = opened_model(config)
-    painter, seed = Painter(model, config), chosen_seeds(config)[0]
+    painter, seed = Painter(model, config), selected_seeds(config)[0]
     drawn = [drawn_expression(model, config.first_drawn + k) for k in range(config.drawn)]
-    expressions = [neutral_expression(model), *chosen_expressions(model, config), *drawn]
+    expressions = [neutral_expression(model), *selected_expressions(model, config), *drawn]
     cells = [(expression.label, painter.pixels(seed, expression.z_exp)) for expression in expressions]
     return Drawing(
         captioned_grid(cells, config.columns),

@@ -6,10 +6,10 @@ from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_rec
 from anifacegan.evaluation.figures.panels import Painter, captioned_grid
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    chosen_angles,
-    chosen_expressions,
-    chosen_seeds,
     opened_model,
+    selected_angles,
+    selected_expressions,
+    selected_seeds,
 )
 from anifacegan.runtime.errors import require_at_least
 
@@ -32,11 +32,11 @@ class IdentitiesConfig(FigureConfig):
 
 def draw(config: IdentitiesConfig) -> Drawing:
     """A grid of people."""
-    turns = chosen_angles((-config.yaw_turn, 0.0, config.yaw_turn))
+    turns = selected_angles((-config.yaw_turn, 0.0, config.yaw_turn))
     model = opened_model(config)
-    painter, seeds = Painter(model, config), list(chosen_seeds(config))
+    painter, seeds = Painter(model, config), list(selected_seeds(config))
     seeds += [max(seeds) + 1 + k for k in range(config.count - len(seeds))]
-    expression = chosen_expressions(model, config)[0]
+    expression = selected_expressions(model, config)[0]
     cells = [
         (f"seed {seed}", painter.pixels(seed, expression.z_exp, turns[k % 3])) for k, seed in enumerate(seeds)
     ]
@@ -47,5 +47,9 @@ def draw(config: IdentitiesConfig) -> Drawing:
 
 
 KIND = FigureKind(
-    "identities", "One expression, many people", "The same expression code on many people.", IdentitiesConfig, draw
+    "identities",
+    "One expression, many people",
+    "The same expression code on many people.",
+    IdentitiesConfig,
+    draw,
 )

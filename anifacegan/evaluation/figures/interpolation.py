@@ -9,9 +9,9 @@ from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_rec
 from anifacegan.evaluation.figures.panels import Painter, between
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    chosen_expressions,
     neutral_expression,
     opened_model,
+    selected_expressions,
     two_or_more_seeds,
 )
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
@@ -23,7 +23,7 @@ class InterpolationConfig(FigureConfig):
     """Draw the way from person to person, and from expression to expression."""
 
     steps: int = 7
-    """Pictures in a row, both ends included."""
+    """Images in a row, both ends included."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -35,7 +35,7 @@ def draw(config: InterpolationConfig) -> Drawing:
     seeds = two_or_more_seeds(config)
     model = opened_model(config)
     painter = Painter(model, config)
-    expressions = [neutral_expression(model), *chosen_expressions(model, config)]
+    expressions = [neutral_expression(model), *selected_expressions(model, config)]
     shares = np.linspace(0, 1, config.steps).tolist()
     rows = []
     for first, last in pairwise(seeds):
@@ -43,8 +43,8 @@ def draw(config: InterpolationConfig) -> Drawing:
         cells = [painter.pixels(between(*ends, share), expressions[1].z_exp) for share in shares]
         rows.append(SheetRow(f"seed {first}\nto seed {last}", cells))
     for k, (first, last) in enumerate(pairwise(expressions)):
-        codes = [((1 - share) * first.z_exp + share * last.z_exp).astype(np.float32) for share in shares]
-        cells = [painter.pixels(seeds[0], z_exp) for z_exp in codes]
+        latents = [((1 - share) * first.z_exp + share * last.z_exp).astype(np.float32) for share in shares]
+        cells = [painter.pixels(seeds[0], z_exp) for z_exp in latents]
         rows.append(SheetRow(f"{first.label}\nto {last.label}", cells, starts_group=k == 0))
     return Drawing(
         contact_sheet([f"{share:.2f}" for share in shares], rows),

@@ -8,14 +8,14 @@ from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_rec
 from anifacegan.evaluation.figures.panels import Painter, image_bytes
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    chosen_expressions,
-    chosen_seeds,
     neutral_expression,
     opened_model,
+    selected_expressions,
+    selected_seeds,
 )
 from anifacegan.evaluation.figures.slices import Slice, manifold_lines
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
-from anifacegan.runtime.typed_config import several
+from anifacegan.runtime.typed_config import as_tuple
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ManifoldsConfig(FigureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        cuts = [*several(self.x), *several(self.y)]
+        cuts = [*as_tuple(self.x), *as_tuple(self.y)]
         if not cuts or not all(-1 <= at <= 1 for at in cuts):
             raise ValueError(f"x is {self.x} and y is {self.y}, expected one cut or more, each from -1 to 1")
 
@@ -37,10 +37,10 @@ class ManifoldsConfig(FigureConfig):
 @torch.inference_mode()
 def draw(config: ManifoldsConfig) -> Drawing:
     """Rows: the template, the neutral face, the first expression; columns: cuts."""
-    cuts = [*(Slice("yz", at) for at in several(config.x)), *(Slice("xz", at) for at in several(config.y))]
+    cuts = [*(Slice("yz", at) for at in as_tuple(config.x)), *(Slice("xz", at) for at in as_tuple(config.y))]
     model = opened_model(config)
-    painter, seed = Painter(model, config), chosen_seeds(config)[0]
-    neutral, expression = neutral_expression(model), chosen_expressions(model, config)[0]
+    painter, seed = Painter(model, config), selected_seeds(config)[0]
+    neutral, expression = neutral_expression(model), selected_expressions(model, config)[0]
     faces = {
         "template": (neutral, True),
         f"{neutral.label}\nface": (neutral, False),
@@ -48,8 +48,8 @@ def draw(config: ManifoldsConfig) -> Drawing:
     }
     rows = []
     for label, (shown, in_template) in faces.items():
-        avatar = painter.face(seed, shown.z_exp).avatar
-        cells = [image_bytes(manifold_lines(avatar, cut, config.size, in_template)) for cut in cuts]
+        fields = painter.face(seed, shown.z_exp).fields
+        cells = [image_bytes(manifold_lines(fields, cut, config.size, in_template)) for cut in cuts]
         rows.append(SheetRow(label, cells))
     return Drawing(
         contact_sheet([f"{cut.plane}, {cut.label}" for cut in cuts], rows),

@@ -1,4 +1,4 @@
-"""A head as a triangle mesh with colours: NAME.ply and NAME.obj, and a picture of them."""
+"""A head as a triangle mesh with colours: NAME.ply and NAME.obj, and an image of them."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -13,10 +13,10 @@ from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_rec
 from anifacegan.evaluation.figures.panels import Painter, Pixels, image_bytes
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    chosen_angles,
-    chosen_expressions,
-    chosen_seeds,
     opened_model,
+    selected_angles,
+    selected_expressions,
+    selected_seeds,
 )
 from anifacegan.evaluation.figures.surface_mesh import SurfaceMesh, SurfaceView, extract_mesh, optional_module
 from anifacegan.geometry.cameras import orbit_camera
@@ -28,7 +28,7 @@ from anifacegan.rendering.surface import visible_surface
 from anifacegan.runtime.errors import require_at_least
 
 SAMPLES = 3
-"""Samples of a pixel of the picture, along each side."""
+"""Samples of a pixel of the image, along each side."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class MeshConfig(FigureConfig):
     resolution: int = 128
     """Cells of the grid along each edge of the box +-0.12 world units."""
     show_yaw: float | tuple[float, ...] = (-0.6, -0.2, 0.2, 0.6)
-    """Views of the mesh in the picture."""
+    """Views of the mesh in the image."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,17 +51,17 @@ class MeshConfig(FigureConfig):
 
 def draw(config: MeshConfig) -> Drawing:
     """The mesh in its colours, and in grey, from several sides."""
-    views = list(product(chosen_angles(config.yaw), chosen_angles(config.pitch)))
-    shown = chosen_angles(config.show_yaw)
+    views = list(product(selected_angles(config.yaw), selected_angles(config.pitch)))
+    shown = selected_angles(config.show_yaw)
     trimesh = optional_module("trimesh", "trimesh")
     optional_module("skimage.measure", "scikit-image")
     model = opened_model(config)
-    painter, seed = Painter(model, config), chosen_seeds(config)[0]
-    expression = chosen_expressions(model, config)[0]
+    painter, seed = Painter(model, config), selected_seeds(config)[0]
+    expression = selected_expressions(model, config)[0]
     mesh = extract_mesh(surface_views(painter, seed, expression.z_exp, views), config.resolution)
-    fov_deg = model.generator.config.march.fov_deg
-    pictures = [mesh_pictures(mesh, yaw, config.size, fov_deg) for yaw in shown]
-    rows = [SheetRow(label, [pair[k] for pair in pictures]) for k, label in enumerate(("colours", "shape"))]
+    fov_deg = model.generator.config.ray_sampling.fov_deg
+    images = [mesh_images(mesh, yaw, config.size, fov_deg) for yaw in shown]
+    rows = [SheetRow(label, [pair[k] for pair in images]) for k, label in enumerate(("colours", "shape"))]
 
     def write(kind: str, path: Path) -> None:
         rgb = np.rint(mesh.rgb * 255).astype(np.uint8)
@@ -87,16 +87,20 @@ def surface_views(
     painter: Painter, seed: int, z_exp: Float[np.ndarray, "64"], views: list[tuple[float, float]]
 ) -> list[SurfaceView]:
     """One person from several sides: (yaw, pitch) in radians."""
-    face, march = painter.face(seed, z_exp), painter.model.generator.config.march
+    face, ray_sampling = painter.face(seed, z_exp), painter.model.generator.config.ray_sampling
     seen = []
     for yaw, pitch in views:
-        picture = painter.picture(face, yaw, pitch)
-        rgb = straight_alpha(picture.foreground_rgb, picture.foreground)[:3]
-        seen.append(SurfaceView(yaw, pitch, visible_surface(picture, yaw, pitch, march), rgb, march.fov_deg))
+        image = painter.image(face, yaw, pitch)
+        rgb = straight_alpha(image.foreground_rgb, image.foreground)[:3]
+        seen.append(
+            SurfaceView(
+                yaw, pitch, visible_surface(image, yaw, pitch, ray_sampling), rgb, ray_sampling.fov_deg
+            )
+        )
     return seen
 
 
-def mesh_pictures(mesh: SurfaceMesh, yaw: float, size: int, fov_deg: float) -> tuple[Pixels, Pixels]:
+def mesh_images(mesh: SurfaceMesh, yaw: float, size: int, fov_deg: float) -> tuple[Pixels, Pixels]:
     """The mesh from one side, on white: in its colours, and in grey under a light beside the camera."""
     vertices, triangles = torch.from_numpy(mesh.vertices)[None], torch.from_numpy(mesh.triangles)
     angle = torch.tensor([yaw])
@@ -107,13 +111,15 @@ def mesh_pictures(mesh: SurfaceMesh, yaw: float, size: int, fov_deg: float) -> t
     facing = normals @ light
     grey = (0.2 + 0.7 * facing.clamp(min=0))[:, None].expand(-1, 3)
     both = torch.cat([torch.from_numpy(mesh.rgb), grey], dim=-1)[None]
-    image = interpolate(both, triangles, fragments)[0]                 # (H, W, 6)
+    image = interpolate(both, triangles, fragments)[0]  # (H, W, 6)
     image = torch.where(fragments.mask[0, ..., None], image, 1.0)
     image = _averaged(image, SAMPLES)
     return image_bytes(image[..., :3]), image_bytes(image[..., 3:])
 
 
-def _averaged(image: Float[Tensor, "height width channel"], samples: int) -> Float[Tensor, "rows columns channel"]:
+def _averaged(
+    image: Float[Tensor, "height width channel"], samples: int
+) -> Float[Tensor, "rows columns channel"]:
     return torch.nn.functional.avg_pool2d(image.permute(2, 0, 1), samples).permute(1, 2, 0)
 
 

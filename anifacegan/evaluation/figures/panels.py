@@ -13,13 +13,13 @@ from tqdm import tqdm
 
 from anifacegan.evaluation.figures.settings import FigureConfig
 from anifacegan.rendering.contact_sheet import FONT_PX, GAP_PX, shortened
-from anifacegan.rendering.frame import Picture
+from anifacegan.rendering.frame import RenderedImage
 from anifacegan.rendering.images import INK, WHITE, to_bytes
 from anifacegan.rendering.model import Face, Model
 from anifacegan.runtime.devices import moved
 from anifacegan.runtime.errors import InputError
 
-Codes = tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]
+LatentRows = tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]
 """z_id and z_noise of a person."""
 Pixels = UInt8[np.ndarray, "height width 3"]
 
@@ -30,35 +30,37 @@ class Painter:
 
     model: Model
     config: FigureConfig
-    progress: tqdm = field(default_factory=lambda: tqdm(unit="picture", disable=None, leave=False))
+    progress: tqdm = field(default_factory=lambda: tqdm(unit="image", disable=None, leave=False))
 
-    def face(self, person: int | Codes, z_exp: Float[np.ndarray, "64"], psi: float | None = None) -> Face:
+    def face(
+        self, person: int | LatentRows, z_exp: Float[np.ndarray, "64"], psi: float | None = None
+    ) -> Face:
         """A person, by seed or codes, with an expression."""
-        codes = self.model.person(person) if isinstance(person, int) else person
-        return self.model.face(codes=codes, expression=z_exp, psi=self.config.psi if psi is None else psi)
+        latents = self.model.person(person) if isinstance(person, int) else person
+        return self.model.face(latents=latents, expression=z_exp, psi=self.config.psi if psi is None else psi)
 
-    def picture(self, face: Face, yaw: float = 0.0, pitch: float = 0.0) -> Picture:
+    def image(self, face: Face, yaw: float = 0.0, pitch: float = 0.0) -> RenderedImage:
         """A view, in host memory; angles are radians from frontal.
 
         Raises:
             InputError: colours are not finite.
         """
-        picture = moved(face.picture(yaw, pitch, self.config.size), torch.device("cpu"))
-        if not picture.rgb.isfinite().all():
+        image = moved(face.image(yaw, pitch, self.config.size), torch.device("cpu"))
+        if not image.rgb.isfinite().all():
             raise InputError(f"{self.config.model}: colours are not finite; weights or codes are broken")
         self.progress.update()
-        return picture
+        return image
 
     def pixels(
         self,
-        person: int | Codes,
+        person: int | LatentRows,
         z_exp: Float[np.ndarray, "64"],
         yaw: float = 0.0,
         pitch: float = 0.0,
         psi: float | None = None,
     ) -> Pixels:
         """The same as bytes."""
-        return to_bytes(self.picture(self.face(person, z_exp, psi), yaw, pitch).rgb)
+        return to_bytes(self.image(self.face(person, z_exp, psi), yaw, pitch).rgb)
 
 
 def image_bytes(image: Float[Tensor, "height width 3"]) -> Pixels:
@@ -66,7 +68,7 @@ def image_bytes(image: Float[Tensor, "height width 3"]) -> Pixels:
     return to_bytes(image.permute(2, 0, 1))
 
 
-def between(first: Codes, last: Codes, share: float) -> Codes:
+def between(first: LatentRows, last: LatentRows, share: float) -> LatentRows:
     """A person on the straight line from one to another: 0 is the first, 1 the last, both exactly."""
     z_id, z_noise = (torch.lerp(a, b, share) for a, b in zip(first, last, strict=True))
     return z_id, z_noise

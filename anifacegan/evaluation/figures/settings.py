@@ -10,9 +10,9 @@ from jaxtyping import Float
 from anifacegan.face_model.expressions import NEUTRAL
 from anifacegan.face_model.trajectories import Expression, check_views
 from anifacegan.rendering.model import Model, load_model
-from anifacegan.runtime.devices import Device, chosen_device
+from anifacegan.runtime.devices import Device, select_device
 from anifacegan.runtime.errors import InputError, warnings_in_one_line
-from anifacegan.runtime.typed_config import several
+from anifacegan.runtime.typed_config import as_tuple
 
 DRAWN = "drawn:"
 """``drawn:3`` is the expression that the model's own prior makes of seed 3: there is one whatever the face model."""
@@ -44,16 +44,16 @@ class FigureConfig:
             raise ValueError(f"size is {self.size}, expected 8 to 1024")
         if not np.isfinite(self.psi):
             raise ValueError(f"psi is {self.psi}, expected a finite number")
-        seeds = list(chosen_seeds(self))
+        seeds = list(selected_seeds(self))
         if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**63 for seed in seeds):
             raise ValueError(f"seeds are {seeds}, expected whole numbers from 0, each once")
         if self.expressions is not None and not self.expressions:
             raise ValueError("expressions is empty, expected names, .mat files, drawn:SEED, or null")
 
 
-def chosen_seeds(config: FigureConfig) -> tuple[int, ...]:
+def selected_seeds(config: FigureConfig) -> tuple[int, ...]:
     """At least one."""
-    return several(config.seeds)
+    return as_tuple(config.seeds)
 
 
 def two_or_more_seeds(config: FigureConfig) -> tuple[int, ...]:
@@ -62,19 +62,19 @@ def two_or_more_seeds(config: FigureConfig) -> tuple[int, ...]:
     Raises:
         InputError: there is only one.
     """
-    seeds = chosen_seeds(config)
+    seeds = selected_seeds(config)
     if len(seeds) < 2:
         raise InputError(f"seeds are {list(seeds)}, expected two or more to go from one person to the next")
     return seeds
 
 
-def chosen_angles(angles: float | tuple[float, ...]) -> tuple[float, ...]:
+def selected_angles(angles: float | tuple[float, ...]) -> tuple[float, ...]:
     """Yaw or pitch angles, radians from frontal.
 
     Raises:
         InputError: there is none, or one is so far from frontal that nothing can be drawn.
     """
-    values = np.array(several(angles), np.float64)
+    values = np.array(as_tuple(angles), np.float64)
     if not values.size:
         raise InputError("no angle given, expected one or more")
     check_views(np.zeros_like(values), values)
@@ -83,21 +83,21 @@ def chosen_angles(angles: float | tuple[float, ...]) -> tuple[float, ...]:
 
 def opened_model(config: FigureConfig) -> Model:
     """The model of a figure, on its device."""
-    return load_model(config.model, chosen_device(config.device))
+    return load_model(config.model, select_device(config.device))
 
 
-def chosen_expressions(model: Model, config: FigureConfig) -> list[Expression]:
+def selected_expressions(model: Model, config: FigureConfig) -> list[Expression]:
     """What ``expressions`` names, at least one; without the neutral face where it is null.
 
     Raises:
         InputError: a name that the model does not know, or a file that does not fit.
     """
-    asked = config.expressions
-    if asked is None:
+    requested = config.expressions
+    if requested is None:
         drawn = (f"{DRAWN}{seed}" for seed in range(1, DRAWN_BY_DEFAULT + 1))
-        asked = tuple(model.card.presets) or tuple(drawn)
+        requested = tuple(model.card.presets) or tuple(drawn)
     with warnings_in_one_line():
-        return [_expression(model, text) for text in several(asked)]
+        return [_expression(model, text) for text in as_tuple(requested)]
 
 
 def neutral_expression(model: Model) -> Expression:
@@ -117,7 +117,9 @@ def _expression(model: Model, text: str) -> Expression:
     if text.startswith(DRAWN):
         seed = text.removeprefix(DRAWN)
         if not (seed.isascii() and seed.isdigit() and int(seed) < 2**63):
-            raise InputError(f"expression '{text}': '{seed}' is no seed, expected {DRAWN} and a whole number from 0")
+            raise InputError(
+                f"expression '{text}': '{seed}' is no seed, expected {DRAWN} and a whole number from 0"
+            )
         return drawn_expression(model, int(seed))
     if text.endswith(".mat"):
         return Expression(Path(text).stem, _coefficients(model, text), Path(text))

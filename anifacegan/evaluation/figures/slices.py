@@ -16,7 +16,7 @@ from torch import Tensor
 from anifacegan.evaluation.figures.panels import Pixels
 from anifacegan.geometry.conventions import BOX
 from anifacegan.geometry.rays import Rays
-from anifacegan.models.generator import Avatar
+from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.adaptive import SLICE_SAMPLES
 from anifacegan.rendering.deformation_maps import WHITE_HOT, heat
 from anifacegan.rendering.volume import render_rays
@@ -44,8 +44,10 @@ class Slice:
     def label(self) -> str:
         return f"{'x' if self.plane == 'yz' else 'y'} = {1000 * self.at:+.0f} mm"
 
-    def points(self, across: Float[Tensor, "*shape"], down: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape 3"]:
-        """Points of the plane from picture coordinates in [-1, 1]: right and down."""
+    def points(
+        self, across: Float[Tensor, "*shape"], down: Float[Tensor, "*shape"]
+    ) -> Float[Tensor, "*shape 3"]:
+        """Points of the plane from image coordinates in [-1, 1]: right and down."""
         constant = torch.full_like(across, self.at)
         middle = BOX - REACH
         if self.plane == "yz":
@@ -63,61 +65,65 @@ class Slice:
 
 
 def manifold_lines(
-    avatar: Avatar, cut: Slice, size: int, in_template: bool = False
+    fields: ConditionedFields, cut: Slice, size: int, in_template: bool = False
 ) -> Float[Tensor, "height width 3"]:
     """The manifolds that a cut meets, in their own colour where they are opaque and in grey where they are clear.
 
     In target space, where the camera sees them; or ``in_template``, before any deformation.
     """
-    grid = torch.linspace(-1, 1, size).to(avatar.levels)
+    grid = torch.linspace(-1, 1, size).to(fields.levels)
     down, across = torch.meshgrid(grid, grid, indexing="ij")
     points = cut.points(across, down).reshape(1, -1, 3)
-    parts = [_read(avatar, part, in_template) for part in points.split(SLICE_SAMPLES[points.device.type], dim=1)]
+    parts = [
+        _read(fields, part, in_template) for part in points.split(SLICE_SAMPLES[points.device.type], dim=1)
+    ]
     s, rgb, alpha = (torch.cat(values, dim=1).reshape(size, size, -1) for values in zip(*parts, strict=True))
     s, rgb = s[..., 0], rgb.clamp(0, 1)
     slope_down, slope_across = torch.gradient(s)
     slope = (slope_down.square() + slope_across.square()).sqrt().clamp(min=1e-8)
-    nearest = (s[..., None] - avatar.levels).abs().amin(dim=-1)
-    ink = (LINE_PX + 0.5 - nearest / slope).clamp(0, 1)[..., None]     # (H, W, 1)
+    nearest = (s[..., None] - fields.levels).abs().amin(dim=-1)
+    ink = (LINE_PX + 0.5 - nearest / slope).clamp(0, 1)[..., None]  # (H, W, 1)
     line = torch.lerp(rgb.new_tensor(LINE_CLEAR).expand_as(rgb), rgb, alpha)
     image = torch.lerp(line.new_tensor(PAPER).expand_as(line), line, ink).cpu()
     image[[0, -1]] = image[:, [0, -1]] = image.new_tensor(FRAME)
     return image
 
 
-def with_arrows(image: Float[Tensor, "height width 3"], avatar: Avatar, cut: Slice, scale: float) -> Pixels:
+def with_arrows(
+    image: Float[Tensor, "height width 3"], fields: ConditionedFields, cut: Slice, scale: float
+) -> Pixels:
     """Steps from the face to the template, ``scale`` times as long as they are, over a cut; and the skin as a curve.
 
     An arrow starts where a point of the face is and leads to where the template has it, as far as the plane shows.
     Its colour is the length of the whole step, as in :func:`anifacegan.previews.heat` but dark where that is white.
     """
     size = len(image)
-    picture = Image.fromarray((image.numpy() * 255).round().astype(np.uint8))
-    picture = picture.resize((FINER * size, FINER * size), Image.Resampling.NEAREST)
-    draw = ImageDraw.Draw(picture)
-    for run in skin_curves(avatar, cut, FINER * size):
+    drawn = Image.fromarray((image.numpy() * 255).round().astype(np.uint8))
+    drawn = drawn.resize((FINER * size, FINER * size), Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(drawn)
+    for run in skin_curves(fields, cut, FINER * size):
         draw.line([tuple(point) for point in run], SKIN, width=FINER)
-    middle = (torch.arange(ARROWS).to(avatar.levels) + 0.5) * 2 / ARROWS - 1
+    middle = (torch.arange(ARROWS).to(fields.levels) + 0.5) * 2 / ARROWS - 1
     down, across = torch.meshgrid(middle, middle, indexing="ij")
     x = cut.points(across, down).reshape(1, -1, 3)
-    delta = avatar.offset(x)
+    delta = fields.offset(x)
     length = delta[0].norm(dim=-1)
     colours = (220 * heat((length / WHITE_HOT).clamp(max=0.6))).cpu().numpy().astype(int)
     tails, heads = (cut.place(points[0], FINER * size) for points in (x, x + scale * delta))
     for tail, head, colour, long_enough in zip(tails, heads, colours, length > SHORTEST, strict=True):
         if long_enough:
             _arrow(draw, tail, head, tuple(colour.tolist()))
-    return np.asarray(picture.resize((size, size), Image.Resampling.BOX))
+    return np.asarray(drawn.resize((size, size), Image.Resampling.BOX))
 
 
-def skin_curves(avatar: Avatar, cut: Slice, size: int) -> list[Float[np.ndarray, "point 2"]]:
+def skin_curves(fields: ConditionedFields, cut: Slice, size: int) -> list[Float[np.ndarray, "point 2"]]:
     """Pixels of the surface in a cut, as rays along -z see it; a curve ends where the surface jumps or ends."""
-    x = torch.linspace(-1, 1, size).to(avatar.levels)
+    x = torch.linspace(-1, 1, size).to(fields.levels)
     zero = torch.zeros_like(x)
     across, down = (zero, x) if cut.plane == "yz" else (x, zero)
     origins = cut.points(across, down)[None].clone()
     origins[..., 2] = 1.0
-    seen = render_rays(avatar, Rays(origins, origins.new_tensor([0.0, 0.0, -1.0]).expand_as(origins)))
+    seen = render_rays(fields, Rays(origins, origins.new_tensor([0.0, 0.0, -1.0]).expand_as(origins)))
     weights = seen.weights[0, :, :-1, None]
     opacity = weights.sum(dim=(1, 2))
     points = (weights * seen.x_target[0, :, :-1]).sum(dim=1) / opacity.clamp(min=0.5)[:, None]
@@ -128,13 +134,13 @@ def skin_curves(avatar: Avatar, cut: Slice, size: int) -> list[Float[np.ndarray,
 
 
 def _read(
-    avatar: Avatar, x: Float[Tensor, "1 point 3"], in_template: bool
+    fields: ConditionedFields, x: Float[Tensor, "1 point 3"], in_template: bool
 ) -> tuple[Float[Tensor, "1 point"], Float[Tensor, "1 point 3"], Float[Tensor, "1 point"]]:
     """Manifold scalar, colour and opacity at points of the face, or of the template."""
-    delta = torch.zeros_like(x) if in_template else avatar.offset(x)
-    s = avatar.level(x + delta)
-    x = x + avatar.radiance_offset_gain * delta
-    rgb, alpha = avatar.radiance(x if avatar.align is None else x + avatar.align(x))
+    delta = torch.zeros_like(x) if in_template else fields.offset(x)
+    s = fields.level(x + delta)
+    x = x + fields.radiance_offset_gain * delta
+    rgb, alpha = fields.radiance(x if fields.align is None else x + fields.align(x))
     return s, rgb, alpha
 
 

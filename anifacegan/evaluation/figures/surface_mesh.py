@@ -1,6 +1,6 @@
 """From views to a triangle mesh: a field of signed distances, then marching cubes.
 
-The model has sheets of radiance and no closed surface; what it shows as one is the expected depth of its pictures. Each
+The model has sheets of radiance and no closed surface; what it shows as one is the expected depth of its images. Each
 view gives a signed distance to that surface along its rays, cut off near it; the field is their mean where they know
 something (Curless and Levoy 1996), and its zero is the mesh. Behind the surface nothing is known and nothing is drawn:
 the mesh is open at the back. World units, y up, the face looks along +z.
@@ -84,13 +84,15 @@ def extract_mesh(views: Sequence[SurfaceView], resolution: int) -> SurfaceMesh:
     """
     measure = optional_module("skimage.measure", "scikit-image")
     axis = torch.linspace(-BOX, BOX, resolution + 1)
-    grid = torch.cartesian_prod(axis, axis, axis)                      # (N, 3)
+    grid = torch.cartesian_prod(axis, axis, axis)  # (N, 3)
     parts = [fused_distances(views, part) for part in grid.split(2**18)]
     shape = (resolution + 1,) * 3
     field = torch.cat([distance for distance, _ in parts]).reshape(shape).numpy()
     known = torch.cat([known for _, known in parts]).reshape(shape).numpy()
     if not (field[known] < 0).any() or not (field[known] > 0).any():
-        raise InputError("no surface: the pictures show nothing that is at least half opaque, so there is no mesh")
+        raise InputError(
+            "no surface: the images show nothing that is at least half opaque, so there is no mesh"
+        )
     vertices, triangles, _, _ = measure.marching_cubes(np.where(known, field, CUT_OFF), 0.0)
     vertices, triangles = _in_known_cells(vertices, triangles, known)
     if not len(triangles):
@@ -101,13 +103,18 @@ def extract_mesh(views: Sequence[SurfaceView], resolution: int) -> SurfaceMesh:
 
 
 def _in_known_cells(
-    vertices: Float[np.ndarray, "vertex 3"], triangles: Int[np.ndarray, "triangle 3"], known: Bool[np.ndarray, "n n n"]
+    vertices: Float[np.ndarray, "vertex 3"],
+    triangles: Int[np.ndarray, "triangle 3"],
+    known: Bool[np.ndarray, "n n n"],
 ) -> tuple[Float[np.ndarray, "kept 3"], Int[np.ndarray, "left 3"]]:
     """The triangles of cells whose eight corners are known, and their vertices, in grid coordinates."""
     cells = np.logical_and.reduce(
-        [known[x : x - 1 or None, y : y - 1 or None, z : z - 1 or None] for x, y, z in product((0, 1), repeat=3)]
+        [
+            known[x : x - 1 or None, y : y - 1 or None, z : z - 1 or None]
+            for x, y, z in product((0, 1), repeat=3)
+        ]
     )
-    middle = vertices[triangles].mean(axis=1)                          # a triangle lies within a cell
+    middle = vertices[triangles].mean(axis=1)  # a triangle lies within a cell
     i, j, k = np.clip(np.floor(middle).astype(int), 0, len(cells) - 1).T
     used, renumbered = np.unique(triangles[cells[i, j, k]], return_inverse=True)
     return vertices[used], renumbered.reshape(-1, 3)
@@ -120,17 +127,17 @@ def _seen_by(
     angles = torch.tensor([[view.pitch, view.yaw]])
     size = view.surface.mask.shape[-1]
     camera = orbit_camera(angles[:, 0], angles[:, 1], size, view.fov_deg)
-    pixel = camera.project(points[None])[0]                            # (N, 2)
+    pixel = camera.project(points[None])[0]  # (N, 2)
     inside = ((pixel >= 0) & (pixel <= size - 1)).all(dim=-1)
     images = torch.cat([view.surface.mask.float()[None], view.surface.distance[None], view.rgb])
-    images[1:] *= images[:1]                                           # where there is no surface, nothing counts
-    sampled = read_pixels(images[None], pixel[None, None])[0, :, 0]    # (5, N)
+    images[1:] *= images[:1]  # where there is no surface, nothing counts
+    sampled = read_pixels(images[None], pixel[None, None])[0, :, 0]  # (5, N)
     share = sampled[0]
     covered = share >= 0.5
     distance, rgb = sampled[1] / share.clamp(min=0.5), (sampled[2:] / share.clamp(min=0.5)).T
     origin, _ = orbit_rotation(angles[:, 0], angles[:, 1])
     signed = torch.where(covered, distance - (points - origin).norm(dim=-1), CUT_OFF)
-    known = inside & (signed >= -CUT_OFF)                              # farther behind, nothing is known
+    known = inside & (signed >= -CUT_OFF)  # farther behind, nothing is known
     return signed.clamp(max=CUT_OFF), known, rgb
 
 

@@ -7,12 +7,12 @@ from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_rec
 from anifacegan.evaluation.figures.panels import Painter
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    chosen_expressions,
-    chosen_seeds,
     opened_model,
+    selected_expressions,
+    selected_seeds,
 )
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
-from anifacegan.runtime.typed_config import several
+from anifacegan.runtime.typed_config import as_tuple
 
 
 @dataclass(frozen=True)
@@ -24,22 +24,27 @@ class TruncationConfig(FigureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not several(self.psis) or not all(map(math.isfinite, several(self.psis))):
+        if not as_tuple(self.psis) or not all(map(math.isfinite, as_tuple(self.psis))):
             raise ValueError(f"psis is {self.psis}, expected one finite number or more")
 
 
 def draw(config: TruncationConfig) -> Drawing:
     """A row of psi for each person."""
     model = opened_model(config)
-    painter, seeds, psis = Painter(model, config), chosen_seeds(config), several(config.psis)
-    expression = chosen_expressions(model, config)[0]
+    painter, seeds, psis = Painter(model, config), selected_seeds(config), as_tuple(config.psis)
+    expression = selected_expressions(model, config)[0]
     rows = [
         SheetRow(f"seed {seed}", [painter.pixels(seed, expression.z_exp, psi=psi) for psi in psis])
         for seed in seeds
     ]
     return Drawing(
         contact_sheet([f"psi {psi:g}" for psi in psis], rows),
-        {"model": model_record(model), "seeds": list(seeds), "expression": expression.label, "psi": list(psis)},
+        {
+            "model": model_record(model),
+            "seeds": list(seeds),
+            "expression": expression.label,
+            "psi": list(psis),
+        },
     )
 
 

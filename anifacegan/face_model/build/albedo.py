@@ -110,7 +110,7 @@ class DrawnAlbedo:
 
 @dataclass
 class _Painting:
-    """One person's picture while it is painted; every step draws from ``rng`` and changes ``colours``."""
+    """One person's image while it is painted; every step draws from ``rng`` and changes ``colours``."""
 
     rng: np.random.Generator
     person: Person

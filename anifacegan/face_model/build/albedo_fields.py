@@ -176,9 +176,9 @@ def _freckles(view: HeadView, cheek: np.ndarray, nose: np.ndarray, forehead: np.
     for index in range(FRECKLE_SETS):
         rng = np.random.default_rng(FRECKLE_SEED + index)
         places = (cheek + nose + 0.4 * forehead > 0.25) & (rng.random(len(view.points)) < 0.9)
-        chosen = rng.choice(np.flatnonzero(places), FRECKLES, replace=False)
+        selected = rng.choice(np.flatnonzero(places), FRECKLES, replace=False)
         strength = np.clip(cheek + nose + 0.5 * forehead, 0.2, 1)
-        freckles.append(_dots(view, chosen, FRECKLE_RADIUS) * view.front * strength)
+        freckles.append(_dots(view, selected, FRECKLE_RADIUS) * view.front * strength)
     return freckles
 
 
@@ -186,8 +186,8 @@ def _moles(view: HeadView) -> list[np.ndarray]:
     moles = []
     for index in range(MOLE_SETS):
         rng = np.random.default_rng(MOLE_SEED + index)
-        chosen = rng.choice(np.flatnonzero(view.front > 0.9), MOLES)
-        moles.append(_dots(view, chosen, MOLE_RADIUS) * view.front * (1 - view.lips))
+        selected = rng.choice(np.flatnonzero(view.front > 0.9), MOLES)
+        moles.append(_dots(view, selected, MOLE_RADIUS) * view.front * (1 - view.lips))
     return moles
 
 

@@ -119,14 +119,16 @@ def expression_space(
     remainder = np.eye(len(metric)) - actions @ fit  # of each unit
     root, inverse_root = _roots(metric)
     moments, directions = np.linalg.eigh(root @ remainder @ (bank.T @ bank / len(bank)) @ remainder.T @ root)
-    wanted, there = count - actions.shape[1], np.count_nonzero(moments > LEAST_MOMENT * moments[-1])
-    if not 0 <= wanted <= there:
-        raise ValueError(f"{count} coefficients, expected {actions.shape[1]} of actions and at most {there} others")
-    deviations, directions = np.sqrt(moments[::-1][:wanted]), directions[:, ::-1][:, :wanted]  # largest first
+    target, there = count - actions.shape[1], np.count_nonzero(moments > LEAST_MOMENT * moments[-1])
+    if not 0 <= target <= there:
+        raise ValueError(
+            f"{count} coefficients, expected {actions.shape[1]} of actions and at most {there} others"
+        )
+    deviations, directions = np.sqrt(moments[::-1][:target]), directions[:, ::-1][:, :target]  # largest first
     to_units = np.concatenate([actions, inverse_root @ directions * deviations], axis=1)
     from_units = np.concatenate([fit, (directions / deviations).T @ root @ remainder])
     largest = np.abs(bank @ from_units.T).max()
-    report = f"{actions.shape[1]} actions, {wanted} components; largest coefficient of the bank {largest:.1f}"
+    report = f"{actions.shape[1]} actions, {target} components; largest coefficient of the bank {largest:.1f}"
     return ExpressionSpace(to_units, from_units, report)
 
 

@@ -1,7 +1,7 @@
 """Drawing expressions: plausible strengths of the action units.
 
 Mouth, brows and eyes are drawn each by its own kinds and with its own amplitude, because people smile with their brows
-up, down or at rest, and pictures in which everything moves together do not say what each coefficient means. Within a
+up, down or at rest, and images in which everything moves together do not say what each coefficient means. Within a
 kind, units move together as they do in faces: a smile raises the cheeks too.
 """
 

@@ -36,11 +36,11 @@ def principal_components(samples: np.ndarray, weights: np.ndarray, count: int) -
         weighted = samples[:, start : start + BLOCK] * root[start : start + BLOCK]
         products += weighted @ weighted.T
     variances, vectors = np.linalg.eigh(products)
-    chosen = vectors[:, ::-1][:, :count]  # largest first
+    selected = vectors[:, ::-1][:, :count]  # largest first
     basis = np.empty((size, count), np.float32)
     for start in range(0, size, BLOCK):
-        basis[start : start + BLOCK] = samples[:, start : start + BLOCK].T @ chosen / np.sqrt(sample_count)
-    coefficients = (chosen * np.sqrt(sample_count)).astype(np.float32)
+        basis[start : start + BLOCK] = samples[:, start : start + BLOCK].T @ selected / np.sqrt(sample_count)
+    coefficients = (selected * np.sqrt(sample_count)).astype(np.float32)
     kept = float(variances[::-1][:count].sum() / variances.sum())
     return Components(basis, coefficients, kept)
 

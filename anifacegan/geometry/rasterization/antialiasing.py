@@ -38,20 +38,20 @@ LONGEST_WALK = 64
 
 
 def antialias(
-    picture: Float[Tensor, "batch height width channel"],
+    image: Float[Tensor, "batch height width channel"],
     vertices: Float[Tensor, "batch vertex 3"],
     triangles: Int[Tensor, "triangle 3"],
     camera: Camera,
     fragments: Fragments,
     backend: Backend = "auto",
 ) -> Float[Tensor, "batch height width channel"]:
-    """The picture with smooth silhouettes. Differentiable in the picture and, at silhouettes, in the vertices.
+    """The image with smooth silhouettes. Differentiable in the image and, at silhouettes, in the vertices.
 
     Coverage is exact for upright and level outlines; slanted ones keep their area, spread over other pixels than a box
     filter would. Where several outlines pass through one pixel their effects add up, and may leave the colours' range.
 
     Args:
-        picture: what each pixel shows, any channels: shaded colours, or ``fragments.mask`` as numbers.
+        image: what each pixel shows, any channels: shaded colours, or ``fragments.mask`` as numbers.
         vertices, triangles, camera: those that ``fragments`` were made from.
         backend: who drew ``fragments``.
 
@@ -59,37 +59,37 @@ def antialias(
         InputError: see :func:`anifacegan.rasterizer.drawn_by`.
     """
     backend = drawn_by(backend, vertices.device)
-    in_camera = camera.to_camera(vertices)                             # (B, V, 3)
+    in_camera = camera.to_camera(vertices)  # (B, V, 3)
     if backend == "nvdiffrast":
         nvdiffrast = load_nvdiffrast(in_camera.device)
         clip = clip_positions(in_camera.float(), camera)
         buffer = raster_buffer(clip.detach(), triangles, fragments)
-        return nvdiffrast.antialias(picture.contiguous(), buffer, clip, triangles.to(torch.int32).contiguous())
-    return _antialias_torch(picture, in_camera, triangles, camera, fragments)
+        return nvdiffrast.antialias(image.contiguous(), buffer, clip, triangles.to(torch.int32).contiguous())
+    return _antialias_torch(image, in_camera, triangles, camera, fragments)
 
 
 # ------------------------------------------------------------------------------------------------- any device (torch)
 def _antialias_torch(
-    picture: Tensor, in_camera: Tensor, triangles: Tensor, camera: Camera, fragments: Fragments
+    image: Tensor, in_camera: Tensor, triangles: Tensor, camera: Camera, fragments: Fragments
 ) -> Tensor:
-    """Rows first; columns are the rows of the transposed picture. An outline at 45 degrees is left to the rows."""
+    """Rows first; columns are the rows of the transposed image. An outline at 45 degrees is left to the rows."""
     x, y, z = in_camera.double().unbind(-1)
     in_front = z < 0
     x_px, y_px, _ = camera.pixels(torch.stack([x, y, torch.where(in_front, z, -1.0)], dim=-1))
-    points = torch.stack([x_px, y_px], dim=-1)                         # (B, V, 2)
+    points = torch.stack([x_px, y_px], dim=-1)  # (B, V, 2)
     drawn = in_front & (points.abs() < LARGEST_COORDINATE_PX).all(-1)
     across = beyond(points.detach(), triangles, drawn[:, triangles].all(-1))
     seen, depth = fragments.triangle, fragments.depth.detach().masked_fill(~fragments.mask, torch.inf)
-    rows = _exchange(picture, points[:, triangles], across, seen, depth, True)
+    rows = _exchange(image, points[:, triangles], across, seen, depth, True)
     columns = _exchange(
-        picture.transpose(1, 2),
+        image.transpose(1, 2),
         points.flip(-1)[:, triangles],
         across,
         seen.transpose(1, 2),
         depth.transpose(1, 2),
         False,
     )
-    return picture + rows + columns.transpose(1, 2)
+    return image + rows + columns.transpose(1, 2)
 
 
 def beyond(
@@ -104,22 +104,22 @@ def beyond(
     """
     start, end, apex = (triangles.long().roll(-turns, 1) for turns in (0, 1, 2))  # (F, 3 edges)
     low, high = torch.minimum(start, end), torch.maximum(start, end)
-    edges, edge = (low * points.shape[1] + high).unique(return_inverse=True)    # (E,), (F, 3)
+    edges, edge = (low * points.shape[1] + high).unique(return_inverse=True)  # (E,), (F, 3)
     along, aside = points[:, high] - points[:, low], points[:, apex] - points[:, low]
-    turn = along[..., 0] * aside[..., 1] - along[..., 1] * aside[..., 0]        # (B, F, 3)
+    turn = along[..., 0] * aside[..., 1] - along[..., 1] * aside[..., 0]  # (B, F, 3)
     number = torch.arange(len(triangles), device=points.device)[:, None]
-    where = edge.flatten().expand(len(points), -1)                              # (B, 3 F)
+    where = edge.flatten().expand(len(points), -1)  # (B, 3 F)
 
     def one_with(flag: Tensor) -> Tensor:
         found = torch.where(flag & drawn[..., None], number, -1).flatten(1)
         none = torch.full((len(points), len(edges)), -1, device=points.device)
-        return none.scatter_reduce(1, where, found, "amax")[:, edge]            # (B, F, 3)
+        return none.scatter_reduce(1, where, found, "amax")[:, edge]  # (B, F, 3)
 
     return torch.where(turn > 0, one_with(turn < 0), one_with(turn > 0))
 
 
 def _exchange(
-    picture: Float[Tensor, "batch height width channel"],
+    image: Float[Tensor, "batch height width channel"],
     corners: Float64[Tensor, "batch triangle 3 2"],
     across: Int[Tensor, "batch triangle 3"],
     triangle: Int[Tensor, "batch height width"],
@@ -134,7 +134,9 @@ def _exchange(
         depth: of what is seen; infinite where there is nothing.
         diagonals: whether an outline at exactly 45 degrees is steep enough.
     """
-    batch, row, nearer, other, face, edge = _outlines_between_pixels(corners.detach(), across, triangle, depth)
+    batch, row, nearer, other, face, edge = _outlines_between_pixels(
+        corners.detach(), across, triangle, depth
+    )
     start, end = corners[batch, face, edge], corners[batch, face, (edge + 1) % 3]  # (P, 2)
     run, rise = (end - start).unbind(-1)
     steep = run.abs() <= rise.abs() if diagonals else run.abs() < rise.abs()
@@ -142,11 +144,11 @@ def _exchange(
         value[steep] for value in (batch, row, nearer, other, start, run, rise)
     )
     crossing = start[:, 0] + (row - start[:, 1]) * run / rise
-    reach = (crossing - nearer) * (other - nearer)                     # (P,) of the nearer surface: 0 to 1 pixels
-    contrast = picture[batch, row, nearer] - picture[batch, row, other]
-    gain = (reach - 0.5).to(picture.dtype)[:, None] * contrast         # half a pixel is the nearer one's own
+    reach = (crossing - nearer) * (other - nearer)  # (P,) of the nearer surface: 0 to 1 pixels
+    contrast = image[batch, row, nearer] - image[batch, row, other]
+    gain = (reach - 0.5).to(image.dtype)[:, None] * contrast  # half a pixel is the nearer one's own
     gains = torch.where(reach > 0.5, other, nearer)
-    return torch.zeros_like(picture).index_put((batch, row, gains), gain, accumulate=True)
+    return torch.zeros_like(image).index_put((batch, row, gains), gain, accumulate=True)
 
 
 @torch.no_grad()
@@ -166,13 +168,15 @@ def _outlines_between_pixels(
     walkers, found = (batch, row, nearer, other, face), []
     for _ in range(LONGEST_WALK):
         batch, row, nearer, other, face = walkers
-        start = corners[batch, face]                                   # (P, 3 edges, 2)
+        start = corners[batch, face]  # (P, 3 edges, 2)
         end = start.roll(-1, 1)
         crosses = (start[..., 1] <= row[:, None]) != (end[..., 1] <= row[:, None])
         run, rise = (end - start).unbind(-1)
         crossing = start[..., 0] + (row[:, None] - start[..., 1]) * run / torch.where(crosses, rise, 1.0)
         reach = (crossing - nearer[:, None]) * (other - nearer)[:, None]
-        reach, edge = reach.masked_fill(~crosses, -torch.inf).max(dim=1)  # a row enters a triangle, then leaves it
+        reach, edge = reach.masked_fill(~crosses, -torch.inf).max(
+            dim=1
+        )  # a row enters a triangle, then leaves it
         inside = (reach >= -SLACK_PX) & (reach <= 1 + SLACK_PX)
         face_beyond = across[batch, face, edge]
         found.append([value[inside & (face_beyond < 0)] for value in (*walkers, edge)])
@@ -188,9 +192,11 @@ def raster_buffer(
     clip: Float[Tensor, "batch vertex 4"], triangles: Int[Tensor, "triangle 3"], fragments: Fragments
 ) -> Float[Tensor, "batch height width 4"]:
     """Fragments in nvdiffrast's form: weights of the first two corners, z/w in clip space, triangle + 1; else zero."""
-    batch, row, column = fragments.mask.nonzero(as_tuple=True)         # (P,) each
+    batch, row, column = fragments.mask.nonzero(as_tuple=True)  # (P,) each
     seen = fragments.triangle[batch, row, column]
-    weights = fragments.barycentric[batch, row, column].detach()       # (P, 3)
+    weights = fragments.barycentric[batch, row, column].detach()  # (P, 3)
     _, _, z, w = (weights[..., None] * clip[batch[:, None], triangles[seen]]).sum(dim=1).unbind(-1)
-    values = torch.stack([weights[:, 0], weights[:, 1], z / w, (seen + 1).to(clip.dtype)], dim=-1).to(clip.dtype)
+    values = torch.stack([weights[:, 0], weights[:, 1], z / w, (seen + 1).to(clip.dtype)], dim=-1).to(
+        clip.dtype
+    )
     return clip.new_zeros(*fragments.mask.shape, 4).index_put((batch, row, column), values)

@@ -94,10 +94,12 @@ def rasterize(
         InputError: see :func:`drawn_by`.
     """
     backend = drawn_by(backend, vertices.device)
-    in_camera = camera.to_camera(vertices)                             # (B, V, 3)
+    in_camera = camera.to_camera(vertices)  # (B, V, 3)
     with torch.no_grad():
-        visible = {"numba": _visible_numba, "torch": _visible_torch, "nvdiffrast": _visible_nvdiffrast}[backend]
-        triangle = visible(in_camera.detach(), triangles, camera)      # (B, H, W)
+        visible = {"numba": _visible_numba, "torch": _visible_torch, "nvdiffrast": _visible_nvdiffrast}[
+            backend
+        ]
+        triangle = visible(in_camera.detach(), triangles, camera)  # (B, H, W)
     return _fragments(in_camera, triangles, triangle, camera)
 
 
@@ -109,12 +111,12 @@ def interpolate(
     """Attributes of the vertices at every pixel, zero where there is no triangle. Differentiable in both."""
     if attributes.ndim == 2:
         attributes = attributes.expand(len(fragments.triangle), -1, -1)
-    batch, row, column = fragments.mask.nonzero(as_tuple=True)         # (P,) each
-    corners = triangles[fragments.triangle[batch, row, column]]        # (P, 3)
-    values = attributes[batch[:, None], corners]                       # (P, 3, C)
+    batch, row, column = fragments.mask.nonzero(as_tuple=True)  # (P,) each
+    corners = triangles[fragments.triangle[batch, row, column]]  # (P, 3)
+    values = attributes[batch[:, None], corners]  # (P, 3, C)
     values = (values * fragments.barycentric[batch, row, column][..., None]).sum(dim=1)
-    picture = values.new_zeros(*fragments.mask.shape, values.shape[-1])
-    return picture.index_put((batch, row, column), values)
+    image = values.new_zeros(*fragments.mask.shape, values.shape[-1])
+    return image.index_put((batch, row, column), values)
 
 
 def _fragments(in_camera: Tensor, triangles: Tensor, triangle: Tensor, camera: Camera) -> Fragments:
@@ -123,7 +125,7 @@ def _fragments(in_camera: Tensor, triangles: Tensor, triangle: Tensor, camera: C
     A ray d meets the plane of the triangle where the barycentrics are proportional to d.(b x c), d.(c x a), d.(a x b).
     """
     mask = triangle >= 0
-    batch, row, column = mask.nonzero(as_tuple=True)                   # (P,) each
+    batch, row, column = mask.nonzero(as_tuple=True)  # (P,) each
     corners = in_camera[batch[:, None], triangles[triangle[batch, row, column]]]  # (P, 3 corners, 3)
     a, b, c = corners.unbind(1)
     ray = torch.stack(
@@ -133,7 +135,7 @@ def _fragments(in_camera: Tensor, triangles: Tensor, triangle: Tensor, camera: C
             -torch.ones_like(row, dtype=in_camera.dtype),
         ],
         dim=-1,
-    ).to(in_camera.dtype)                                              # (P, 3)
+    ).to(in_camera.dtype)  # (P, 3)
     volumes = torch.stack(
         [(ray * torch.linalg.cross(p, q)).sum(-1) for p, q in ((b, c), (c, a), (a, b))], dim=-1
     )
@@ -150,7 +152,7 @@ def _fragments(in_camera: Tensor, triangles: Tensor, triangle: Tensor, camera: C
 # -------------------------------------------------------------------------------------------------------- CPU (numba)
 def _visible_numba(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tensor:
     points = in_camera.cpu().numpy().astype(np.float64)
-    x_px, y_px, inverse_depth = camera.pixels(points)                  # (B, V) each
+    x_px, y_px, inverse_depth = camera.pixels(points)  # (B, V) each
     shape = (len(points), camera.size, camera.size)
     triangle_map, nearest = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
     corners = triangles.cpu().numpy()
@@ -164,7 +166,7 @@ def _visible_numba(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tens
 @kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
-    """z-buffer of one picture.
+    """z-buffer of one image.
 
     Args:
         x_px, y_px: (V,) index pixels; inverse_depth: (V,), positive in front of the camera.
@@ -176,7 +178,7 @@ def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
     for t in range(len(triangles)):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         za, zb, zc = inverse_depth[a], inverse_depth[b], inverse_depth[c]
-        if not (za > 0 and zb > 0 and zc > 0):                         # also drops NaN
+        if not (za > 0 and zb > 0 and zc > 0):  # also drops NaN
             continue
         farthest = max(
             max(abs(x_px[a]), abs(x_px[b]), abs(x_px[c])), max(abs(y_px[a]), abs(y_px[b]), abs(y_px[c]))
@@ -195,7 +197,7 @@ def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
         area = (xb - xa) * (yc - ya) - (yb - ya) * (xc - xa)
         if area == 0:
             continue
-        if area < 0:                                                   # seen from behind: swap to the same turn
+        if area < 0:  # seen from behind: swap to the same turn
             xb, yb, zb, xc, yc, zc = xc, yc, zc, xb, yb, zb
             area = -area
         # The edge opposite each corner: step along x, step along y, and -1 where a pixel on the edge is not ours.
@@ -246,8 +248,8 @@ def _visible_torch(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tens
     x_px, y_px, inverse_depth = camera.pixels(points)
     item = torch.arange(batch, device=points.device)
     all_of_them = (triangles.long() + vertices * item[:, None, None]).flatten(0, 1)
-    picture = item.repeat_interleave(len(triangles))
-    found = nearest_triangles(x_px, y_px, inverse_depth, all_of_them, picture, batch, camera.size)
+    image = item.repeat_interleave(len(triangles))
+    found = nearest_triangles(x_px, y_px, inverse_depth, all_of_them, image, batch, camera.size)
     return torch.where(found < 0, found, found % len(triangles))
 
 
@@ -266,7 +268,9 @@ def load_nvdiffrast(device: torch.device) -> Any:
             "backends 'torch' and 'numba' work without"
         ) from None
     if device.type != "cuda":
-        raise InputError(f"rasterizer backend 'nvdiffrast' needs CUDA tensors, got {device}; use 'numba' or 'torch'")
+        raise InputError(
+            f"rasterizer backend 'nvdiffrast' needs CUDA tensors, got {device}; use 'numba' or 'torch'"
+        )
     return nvdiffrast
 
 
@@ -274,7 +278,10 @@ def _visible_nvdiffrast(in_camera: Tensor, triangles: Tensor, camera: Camera) ->
     nvdiffrast = load_nvdiffrast(in_camera.device)
     clip = clip_positions(in_camera.float(), camera)
     out, _ = nvdiffrast.rasterize(
-        nvdiffrast_context(in_camera.device), clip, triangles.to(torch.int32).contiguous(), [camera.size, camera.size]
+        nvdiffrast_context(in_camera.device),
+        clip,
+        triangles.to(torch.int32).contiguous(),
+        [camera.size, camera.size],
     )
     return out[..., 3].long() - 1
 
@@ -293,7 +300,9 @@ def nvdiffrast_context(device: torch.device) -> Any:
         raise InputError(f"nvdiffrast cannot be used: {last_line(error)}") from None
 
 
-def clip_positions(in_camera: Float[Tensor, "batch vertex 3"], camera: Camera) -> Float[Tensor, "batch vertex 4"]:
+def clip_positions(
+    in_camera: Float[Tensor, "batch vertex 3"], camera: Camera
+) -> Float[Tensor, "batch vertex 4"]:
     """Homogeneous clip coordinates (x, y, z, w) such that nvdiffrast's pixels are the camera's.
 
     The centre of nvdiffrast's pixel i lies at (i + 0.5) / size of the way from -1 to 1, and its first row at y = -1:

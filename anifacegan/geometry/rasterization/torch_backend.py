@@ -22,43 +22,43 @@ def nearest_triangles(
     y_px: Float[Tensor, "vertex"],
     inverse_depth: Float[Tensor, "vertex"],
     triangles: Int[Tensor, "triangle 3"],
-    picture: Int[Tensor, "triangle"],
-    pictures: int,
+    image: Int[Tensor, "triangle"],
+    images: int,
     size: int,
-) -> Int[Tensor, "pictures size size"]:
+) -> Int[Tensor, "images size size"]:
     """The nearest triangle of each pixel, -1 where there is none; of several as near (in float32) the first.
 
     Args:
         x_px, y_px: index pixels.
         inverse_depth: positive in front of the camera; a triangle that is not so with all corners is left out.
         triangles: vertex indices, either orientation. Of edges that two triangles share, each pixel belongs to one.
-        picture: which picture each of them is drawn into.
+        image: which image each of them is drawn into.
     """
     triangles, order = triangles.long(), torch.arange(len(triangles), device=triangles.device)
     points = torch.stack([x_px, y_px], dim=-1)
     drawn = (inverse_depth > 0) & (points.abs() < LARGEST_COORDINATE_PX).all(-1)  # not NaN either
     order = order[drawn[triangles].all(-1)]
     corners = triangles[order]
-    fixed = (points[corners].double() * SUBPIXEL).round().long()       # (F, 3, 2)
+    fixed = (points[corners].double() * SUBPIXEL).round().long()  # (F, 3, 2)
     edge = fixed[:, 1:] - fixed[:, :1]
     area = edge[:, 0, 0] * edge[:, 1, 1] - edge[:, 0, 1] * edge[:, 1, 0]
     turned = torch.where((area < 0)[:, None], corners[:, [0, 2, 1]], corners)
     fixed = (points[turned].double() * SUBPIXEL).round().long()
-    low = (-((-fixed.amin(1)).div(SUBPIXEL, rounding_mode="floor"))).clamp(min=0)       # (F, 2) first pixel
-    high = fixed.amax(1).div(SUBPIXEL, rounding_mode="floor").clamp(max=size - 1)       # (F, 2) last pixel
+    low = (-((-fixed.amin(1)).div(SUBPIXEL, rounding_mode="floor"))).clamp(min=0)  # (F, 2) first pixel
+    high = fixed.amax(1).div(SUBPIXEL, rounding_mode="floor").clamp(max=size - 1)  # (F, 2) last pixel
     extent = (high - low + 1).clamp(min=0)
-    tests = extent.prod(-1) * (area != 0)                              # (F,)
+    tests = extent.prod(-1) * (area != 0)  # (F,)
 
     # Twice the area of the pixel with each edge, in whole numbers: slope . pixel + base, along the edge b -> c of a.
     start, end = fixed[:, [1, 2, 0]], fixed[:, [2, 0, 1]]
-    along = end - start                                                # (F, 3, 2)
+    along = end - start  # (F, 3, 2)
     slope = torch.stack([-along[..., 1], along[..., 0]], dim=-1)
     base = -(slope * start).sum(-1)
     owned = (along[..., 1] < 0) | ((along[..., 1] == 0) & (along[..., 0] > 0))
-    least = torch.where(owned, 0, 1)                                   # a pixel on the edge belongs to one side
+    least = torch.where(owned, 0, 1)  # a pixel on the edge belongs to one side
     weight = inverse_depth[turned].double() / area.abs().clamp(min=1)[:, None]
 
-    best = torch.zeros(pictures * size * size, dtype=torch.int64, device=triangles.device)
+    best = torch.zeros(images * size * size, dtype=torch.int64, device=triangles.device)
     total = tests.cumsum(0)
     most = MOST_TESTS[triangles.device.type]
     first = 0
@@ -67,22 +67,26 @@ def nearest_triangles(
         last = max(first + 1, int(torch.searchsorted(total, done + most, right=True)))
         some = slice(first, last)
         triangle = torch.repeat_interleave(
-            torch.arange(first, last, device=total.device), tests[some], output_size=int(total[last - 1]) - done
+            torch.arange(first, last, device=total.device),
+            tests[some],
+            output_size=int(total[last - 1]) - done,
         )
         place = torch.arange(len(triangle), device=total.device) + done - (total - tests)[triangle]
         width = extent[triangle, 0]
         row = low[triangle, 1] + place.div(width, rounding_mode="floor")
         column = low[triangle, 0] + place % width
         pixel = torch.stack([column, row], dim=-1) * SUBPIXEL
-        share = (slope[triangle] * pixel[:, None]).sum(-1) + base[triangle]             # (T, 3)
+        share = (slope[triangle] * pixel[:, None]).sum(-1) + base[triangle]  # (T, 3)
         covered = (share >= least[triangle]).all(-1)
         triangle, share, row, column = triangle[covered], share[covered], row[covered], column[covered]
         near = (share * weight[triangle]).sum(-1).float()
-        key = near.view(torch.int32).long() * 2**32 + (_LAST - order[triangle])  # floats above 0 rise as integers
-        best.scatter_reduce_(0, (picture[order[triangle]] * size + row) * size + column, key, "amax")
+        key = near.view(torch.int32).long() * 2**32 + (
+            _LAST - order[triangle]
+        )  # floats above 0 rise as integers
+        best.scatter_reduce_(0, (image[order[triangle]] * size + row) * size + column, key, "amax")
         first = last
     found = torch.where(best > 0, _LAST - best % 2**32, -1)
-    return found.reshape(pictures, size, size)
+    return found.reshape(images, size, size)
 
 
 def corner_shares(
@@ -91,7 +95,7 @@ def corner_shares(
     """Perspective-correct weights of the corners at their pixels, and the depth there along the viewing axis; within
     the corners, see :func:`anifacegan.rasterizer.corner_shares`.
     """
-    x, y, inverse = corners.unbind(-1)                                 # (L, H, W, 3 corners)
+    x, y, inverse = corners.unbind(-1)  # (L, H, W, 3 corners)
     x, y = x - column[:, None], y - row[:, :, None]
     area = x.roll(-1, -1) * y.roll(-2, -1) - y.roll(-1, -1) * x.roll(-2, -1)
     area = (area * torch.where(area.sum(-1, keepdim=True) < 0, -1, 1)).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Pictures with exact coefficients, in memory at the size that a face reconstruction network takes them in."""
+"""Images with exact coefficients, in memory at the size that a face reconstruction network takes them in."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from anifacegan.data.augmentation import (
-    DegradationConfig,
-    degrade,
-    draw_degradation,
+    AugmentationConfig,
+    augment,
+    draw_augmentation,
     moved_coefficients,
     moved_pixels,
 )
@@ -23,54 +23,56 @@ from anifacegan.runtime.devices import moved
 
 CPU = torch.device("cpu")
 CHUNK = 64
-"""Pictures that are read and resampled together."""
+"""Images that are read and resampled together."""
 
 
 @dataclass(frozen=True)
-class FacePictures:
+class FaceImages:
     """A data set, item by item."""
 
-    images: UInt8[Tensor, "item 3 size size"]
+    pixels: UInt8[Tensor, "item 3 size size"]
     rows: Float[Tensor, "item 257"]
     """Coefficients; :class:`Reconstruction` says in which order."""
     landmarks_px: Float[Tensor, "item 68 2"]
     """Index pixels, y down."""
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.pixels)
 
     @property
     def size(self) -> int:
-        """Height and width of the pictures in pixels."""
-        return self.images.shape[-1]
+        """Height and width of the images in pixels."""
+        return self.pixels.shape[-1]
 
-    def part(self, items: slice) -> "FacePictures":
+    def part(self, items: slice) -> "FaceImages":
         """Some of the items."""
-        return FacePictures(self.images[items], self.rows[items], self.landmarks_px[items])
+        return FaceImages(self.pixels[items], self.rows[items], self.landmarks_px[items])
 
 
 @dataclass(frozen=True)
 class FaceBatch:
-    """Degraded pictures, and what is true of them."""
+    """Augmented images, and what is true of them."""
 
-    images: Float[Tensor, "batch 3 size size"]
+    pixels: Float[Tensor, "batch 3 size size"]
     """In [0, 1]."""
     face: Reconstruction
     landmarks_px: Float[Tensor, "batch 68 2"]
 
 
-def load_pictures(dataset: FaceDataset, size: int) -> FacePictures:
-    """Decode every picture once, on as many threads as PyTorch has."""
-    images = torch.empty(len(dataset), 3, size, size, dtype=torch.uint8)
-    starts = tqdm(range(0, len(dataset), CHUNK), desc="reading images", unit="chunk", disable=None, leave=False)
+def load_images(dataset: FaceDataset, size: int) -> FaceImages:
+    """Decode every image once, on as many threads as PyTorch has."""
+    pixels = torch.empty(len(dataset), 3, size, size, dtype=torch.uint8)
+    starts = tqdm(
+        range(0, len(dataset), CHUNK), desc="reading images", unit="chunk", disable=None, leave=False
+    )
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for start in starts:
             items = range(start, min(start + CHUNK, len(dataset)))
             chunk = torch.stack(list(pool.map(lambda item: dataset[item].image, items)))  # (B, S, S, 3)
             small = resample(chunk.permute(0, 3, 1, 2).float(), size)
-            images[start : items.stop] = small.round().clamp(0, 255).byte()
+            pixels[start : items.stop] = small.round().clamp(0, 255).byte()
     lm68 = torch.from_numpy(np.stack([dataset.face(item).lm68 for item in range(len(dataset))]))
-    return FacePictures(images, coefficient_rows(dataset), from_lm68(lm68, size))
+    return FaceImages(pixels, coefficient_rows(dataset), from_lm68(lm68, size))
 
 
 def coefficient_rows(dataset: FaceDataset) -> Float[Tensor, "item 257"]:
@@ -80,30 +82,30 @@ def coefficient_rows(dataset: FaceDataset) -> Float[Tensor, "item 257"]:
     return torch.from_numpy(rows)
 
 
-def degraded_batch(
-    pictures: FacePictures,
+def augmented_batch(
+    images: FaceImages,
     items: Int[Tensor, "batch"],
-    config: DegradationConfig,
+    config: AugmentationConfig,
     focal_px: float,
     rng: torch.Generator,
     device: torch.device = CPU,
 ) -> FaceBatch:
-    """These items, each degraded in its own way, with coefficients and landmarks that follow, on ``device``. Pictures
+    """These items, each augmented in its own way, with coefficients and landmarks that follow, on ``device``. Images
     go there as bytes; what is drawn does not depend on it.
     """
-    drawn = draw_degradation(config, len(items), pictures.size, focal_px, rng)
-    images = pictures.images[items].to(device, non_blocking=True)
-    face = moved_coefficients(Reconstruction.from_rows(pictures.rows[items]), drawn)
+    drawn = draw_augmentation(config, len(items), images.size, focal_px, rng)
+    pixels = images.pixels[items].to(device, non_blocking=True)
+    face = moved_coefficients(Reconstruction.from_rows(images.rows[items]), drawn)
     return FaceBatch(
-        images=degrade(images.float() / 255, drawn, focal_px, rng),
+        pixels=augment(pixels.float() / 255, drawn, focal_px, rng),
         face=moved(face, device),
-        landmarks_px=moved_pixels(pictures.landmarks_px[items], drawn, pictures.size, focal_px).to(device),
+        landmarks_px=moved_pixels(images.landmarks_px[items], drawn, images.size, focal_px).to(device),
     )
 
 
 def jittered_rows(
-    pictures: FacePictures, config: DegradationConfig, focal_px: float, rng: torch.Generator
+    images: FaceImages, config: AugmentationConfig, focal_px: float, rng: torch.Generator
 ) -> Float[Tensor, "item 257"]:
-    """Coefficients of all items as training sees them: with the spread that the degradations add."""
-    drawn = draw_degradation(config, len(pictures), pictures.size, focal_px, rng)
-    return moved_coefficients(Reconstruction.from_rows(pictures.rows), drawn).rows()
+    """Coefficients of all items as training sees them: with the spread that the augmentations add."""
+    drawn = draw_augmentation(config, len(images), images.size, focal_px, rng)
+    return moved_coefficients(Reconstruction.from_rows(images.rows), drawn).rows()

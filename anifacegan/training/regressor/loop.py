@@ -1,9 +1,9 @@
-"""Training of a face reconstruction network on synthetic pictures whose coefficients are known exactly.
+"""Training of a face reconstruction network on synthetic images whose coefficients are known exactly.
 
     loss = sum over fields of w |raw - (coefficient - mean) / scale|^2  +  w |landmarks - true landmarks| in pixels
 
 The first terms weigh every coefficient alike. The last one weighs identity, expression and pose by what they move in
-the picture, and sets them right together. Every step degrades its pictures anew (:mod:`anifacegan.degradations`).
+the image, and sets them right together. Every step degrades its images anew (:mod:`anifacegan.augmentations`).
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.data.augmentation import DegradationConfig
+from anifacegan.data.augmentation import AugmentationConfig
 from anifacegan.face_model.regressed import FIELD_COLUMNS, FaceLandmarks, coefficient_camera
 from anifacegan.models.face_regressor import ReconstructionNetwork
 from anifacegan.runtime.errors import require_above, require_at_least
@@ -27,10 +27,10 @@ from anifacegan.training.optim import (
     scheduled,
     take_step,
 )
-from anifacegan.training.regressor.data import FaceBatch, FacePictures, degraded_batch
+from anifacegan.training.regressor.data import FaceBatch, FaceImages, augmented_batch
 
 REPORT_SIZE = 128
-"""Landmark errors are in pixels of a picture of this size, whatever the network looks at."""
+"""Landmark errors are in pixels of an image of this size, whatever the network looks at."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ReconstructionSchedule:
     """Of everything that is drawn."""
     steps: int = 2000
     batch: int = 64
-    """Pictures a step."""
+    """Images a step."""
     lr: float = 2e-3
     """At its highest, after the warm-up; then it falls to a hundredth, as a cosine."""
     warm_up: int = 100
@@ -68,7 +68,7 @@ class ReconstructionSchedule:
     gradient_limit: float = 5.0
     """Largest norm of the gradient."""
     precision: Precision = "float32"
-    """Of the trunk's convolutions. bfloat16 is faster on processors that have it in hardware, and slower on others."""
+    """Of the backbone's convolutions. bfloat16 is faster on processors that have it in hardware, and slower on others."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "steps", "seed", "weight_decay")
@@ -102,14 +102,16 @@ class ReconstructionState:
     def to(self, device: str) -> None:
         """Move the weights and what the optimiser keeps of each."""
         self.network.to(device)
-        self.optimiser.load_state_dict(self.optimiser.state_dict())    # it puts its moments where the weights are
+        self.optimiser.load_state_dict(
+            self.optimiser.state_dict()
+        )  # it puts its moments where the weights are
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
         """Raises RuntimeError, ValueError or KeyError where the content is of another network."""
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.step, self.facts = content["step"], content.get("facts", {})  # older snapshots have none
-        self.learning = content.get("learning", {})                    # nor these
+        self.learning = content.get("learning", {})  # nor these
 
 
 def new_state(network: ReconstructionNetwork, schedule: ReconstructionSchedule) -> ReconstructionState:
@@ -125,23 +127,23 @@ def new_state(network: ReconstructionNetwork, schedule: ReconstructionSchedule) 
 
 def train(
     state: ReconstructionState,
-    pictures: FacePictures,
+    images: FaceImages,
     landmarks: FaceLandmarks,
-    degradations: DegradationConfig,
+    augmentation: AugmentationConfig,
     schedule: ReconstructionSchedule,
     weights: ReconstructionWeights,
     report: Callable[[ReconstructionState, dict[str, float]], None],
 ) -> None:
     """Run the schedule from the state's step to its end, on the device that the state and the landmarks are on."""
     device = state.network.mean.device
-    focal_px = focal_length(landmarks, pictures.size)
+    focal_px = focal_length(landmarks, images.size)
     shares = dict.fromkeys(("matrices", "vectors"), partial(learning_rate_share, schedule=schedule))
     rates = scheduled(state.optimiser, dict.fromkeys(shares, schedule.lr), shares, state.step)
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
         rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
-        items = torch.randint(len(pictures), (schedule.batch,), generator=rng)
-        batch = degraded_batch(pictures, items, degradations, focal_px, rng, device)
+        items = torch.randint(len(images), (schedule.batch,), generator=rng)
+        batch = augmented_batch(images, items, augmentation, focal_px, rng, device)
         state.network.train()
         with matrix_precision(schedule.precision, device):
             standardised = state.network.standardised(batch.images)
@@ -153,7 +155,7 @@ def train(
 
 
 def focal_length(landmarks: FaceLandmarks, size: int) -> float:
-    """Of the coefficients' camera, in pixels of a picture of this size."""
+    """Of the coefficients' camera, in pixels of an image of this size."""
     return coefficient_camera(torch.zeros(1, 3), torch.zeros(1, 3), size, landmarks.camera).focal_px
 
 
@@ -166,7 +168,9 @@ def reconstruction_losses(
 ) -> dict[str, Tensor]:
     """The weighted terms by name."""
     squared = (standardised - (batch.face.rows() - network.mean) / network.scale).square()
-    losses = {name: getattr(weights, name) * squared[:, columns].mean() for name, columns in FIELD_COLUMNS.items()}
+    losses = {
+        name: getattr(weights, name) * squared[:, columns].mean() for name, columns in FIELD_COLUMNS.items()
+    }
     size = batch.images.shape[-1]
     predicted_px = landmarks.pixels(network.named(standardised), size)
     off = (predicted_px - batch.landmarks_px).abs().mean() * ((REPORT_SIZE - 1) / (size - 1))

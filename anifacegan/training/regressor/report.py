@@ -2,7 +2,7 @@
 
 import torch
 
-from anifacegan.data.augmentation import UNCHANGED, DegradationConfig
+from anifacegan.data.augmentation import UNCHANGED, AugmentationConfig
 from anifacegan.face_model.regressed import (
     FIRST_EXPRESSIONS,
     FaceLandmarks,
@@ -11,43 +11,43 @@ from anifacegan.face_model.regressed import (
     pose_of,
 )
 from anifacegan.models.face_regressor import ReconstructionNetwork
-from anifacegan.training.regressor.data import FaceBatch, FacePictures, degraded_batch
+from anifacegan.training.regressor.data import FaceBatch, FaceImages, augmented_batch
 from anifacegan.training.regressor.loop import REPORT_SIZE, focal_length
 
 BATCH = 64
 
 SEED = 20_001
-"""Of the degradations: the same in every report."""
-DEGRADED = "degraded_"
-"""Before the names of what was measured on degraded pictures."""
+"""Of the augmentations: the same in every report."""
+AUGMENTED = "augmented_"
+"""Before the names of what was measured on augmented images."""
 
 
 def held_out_report(
     network: ReconstructionNetwork,
     landmarks: FaceLandmarks,
-    pictures: FacePictures,
-    degradations: DegradationConfig,
+    images: FaceImages,
+    augmentation: AugmentationConfig,
 ) -> dict[str, float]:
-    """Errors on pictures as they are, and, named ``degraded_...``, on the same pictures degraded. Network and landmarks
-    are on one device; pictures are in host memory.
+    """Errors on images as they are, and, named ``degraded_...``, on the same images augmented. Network and landmarks
+    are on one device; images are in host memory.
     """
     report = {}
-    for prefix, config in (("", UNCHANGED), (DEGRADED, degradations)):
-        found, truth = reconstructed(network, pictures, config, focal_length(landmarks, pictures.size))
+    for prefix, config in (("", UNCHANGED), (AUGMENTED, augmentation)):
+        found, truth = reconstructed(network, images, config, focal_length(landmarks, images.size))
         report |= {prefix + name: value for name, value in errors(found, truth, landmarks).items()}
     return report
 
 
 @torch.no_grad()
 def reconstructed(
-    network: ReconstructionNetwork, pictures: FacePictures, degradations: DegradationConfig, focal_px: float
+    network: ReconstructionNetwork, images: FaceImages, augmentation: AugmentationConfig, focal_px: float
 ) -> tuple[Reconstruction, FaceBatch]:
-    """What the network sees in all pictures, and what is there."""
+    """What the network sees in all images, and what is there."""
     was_training, rng, device = network.training, torch.Generator().manual_seed(SEED), network.mean.device
     network.eval()
     found, batches = [], []
-    for items in torch.arange(len(pictures)).split(BATCH):
-        batches.append(degraded_batch(pictures, items, degradations, focal_px, rng, device))
+    for items in torch.arange(len(images)).split(BATCH):
+        batches.append(augmented_batch(images, items, augmentation, focal_px, rng, device))
         found.append(network(batches[-1].images).rows())
     network.train(was_training)
     truth = FaceBatch(
@@ -59,9 +59,9 @@ def reconstructed(
 
 
 def errors(found: Reconstruction, truth: FaceBatch, landmarks: FaceLandmarks) -> dict[str, float]:
-    """Means over the pictures: |yaw|, |pitch| in degrees, distances of landmarks in pixels at 128 px, and correlations.
+    """Means over the images: |yaw|, |pitch| in degrees, distances of landmarks in pixels at 128 px, and correlations.
 
-    ``exp_correlation`` is the mean of the first ten coefficients' correlations over the pictures, ``exp_lowest`` the
+    ``exp_correlation`` is the mean of the first ten coefficients' correlations over the images, ``exp_lowest`` the
     lowest of the ten, ``exp_all`` the mean of all 64.
     """
     size = truth.images.shape[-1]

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from anifacegan.data.augmentation import DegradationConfig
+from anifacegan.data.augmentation import AugmentationConfig
 from anifacegan.data.dataset import DataConfig, FaceDataset
 from anifacegan.face_model.bfm import is_bfm_file
 from anifacegan.face_model.load import load_face_model
@@ -15,14 +15,14 @@ from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.models.checkpoints import ReconstructionCard, load_reconstruction, save_reconstruction
 from anifacegan.models.face_regressor import ReconstructionConfig, ReconstructionNetwork
 from anifacegan.runtime.cpu import use_threads
-from anifacegan.runtime.devices import Device, chosen_device
-from anifacegan.runtime.distributed import ALONE, Workers
+from anifacegan.runtime.devices import Device, select_device
+from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError, require_at_least
 from anifacegan.runtime.files import sha256
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training.checkpointing import DurableRun, fixed_values
 from anifacegan.training.logging import RunLog
-from anifacegan.training.regressor.data import FacePictures, coefficient_rows, jittered_rows, load_pictures
+from anifacegan.training.regressor.data import FaceImages, coefficient_rows, jittered_rows, load_images
 from anifacegan.training.regressor.loop import (
     ReconstructionSchedule,
     ReconstructionState,
@@ -41,13 +41,13 @@ class ReconstructionReporting:
     log_every: int = 50
     """Steps between two lines of stats.jsonl."""
     report_every: int = 500
-    """Steps between two reports on held-out pictures."""
+    """Steps between two reports on held-out images."""
     snapshot_every: int = 500
     """Steps between two snapshots."""
     keep_snapshots: int = 2
     """How many snapshots are kept."""
     held_out: int = 512
-    """Pictures at the end of the data set that training never sees."""
+    """Images at the end of the data set that training never sees."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, *vars(self))
@@ -67,7 +67,7 @@ class ReconstructionRun:
     initial_model: Path | None = None
     """A finished network of the same kind to start from, with its statistics. null: a fresh one."""
     network: ReconstructionConfig = field(default_factory=ReconstructionConfig)
-    degradations: DegradationConfig = field(default_factory=DegradationConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     schedule: ReconstructionSchedule = field(default_factory=ReconstructionSchedule)
     weights: ReconstructionWeights = field(default_factory=ReconstructionWeights)
     reporting: ReconstructionReporting = field(default_factory=ReconstructionReporting)
@@ -86,7 +86,7 @@ class ReconstructionRun:
         return self.schedule.batch
 
 
-def run(config: ReconstructionRun, workers: Workers = ALONE) -> Path:
+def run(config: ReconstructionRun, workers: Workers = SINGLE_PROCESS) -> Path:
     """Train, or go on where the run folder's newest snapshot ends; returns the finished model's folder.
 
     Raises:
@@ -95,7 +95,7 @@ def run(config: ReconstructionRun, workers: Workers = ALONE) -> Path:
     """
     workers.require_one("task reconstruction")
     use_threads(config.threads)
-    device = chosen_device(config.device)
+    device = select_device(config.device)
     dataset = FaceDataset(config.data)
     model = load_face_model(config.face_model)
     dataset.require_owner(model.name)
@@ -105,14 +105,14 @@ def run(config: ReconstructionRun, workers: Workers = ALONE) -> Path:
             f"{config.data.path}: holds {len(dataset)} items, expected at least {held_out + 2} with "
             f"reporting.held_out {held_out}"
         )
-    fixed = fixed_values(config, sums(dataset, config.face_model))
+    fixed = fixed_values(config, checksums(dataset, config.face_model))
     kept = DurableRun(config, fixed)
     state = fresh_state(config)
     if kept.new and config.initial_model is not None:
         take_initial_model(state, config.initial_model, model.name)
     kept.take_up(state)
-    pictures = load_pictures(dataset, config.network.frame)
-    seen, unseen = pictures.part(slice(0, -held_out)), pictures.part(slice(-held_out, None))
+    images = load_images(dataset, config.network.frame)
+    seen, unseen = images.part(slice(0, -held_out)), images.part(slice(-held_out, None))
     landmarks = FaceLandmarks(model, config.network.camera)
     if kept.new and config.initial_model is None:
         start(state.network, seen, landmarks, config)
@@ -120,20 +120,20 @@ def run(config: ReconstructionRun, workers: Workers = ALONE) -> Path:
     landmarks.to(device)
 
     def measure() -> dict[str, float]:
-        report = held_out_report(state.network, landmarks, unseen, config.degradations)
+        report = held_out_report(state.network, landmarks, unseen, config.augmentation)
         return {name: float(f"{value:.4g}") for name, value in report.items()}
 
     def show(log: RunLog) -> None:
         log.record(state.step, measure())
 
     with kept.reporting(state, show, config.reporting.report_every) as report:
-        train(state, seen, landmarks, config.degradations, config.schedule, config.weights, report)
+        train(state, seen, landmarks, config.augmentation, config.schedule, config.weights, report)
     folder, found = config.out / "model", measure()
     save_reconstruction(folder, state.network.cpu(), card(config, model.name, state, found))
     return folder
 
 
-def sums(dataset: FaceDataset, face_model_file: Path | None) -> dict[str, str]:
+def checksums(dataset: FaceDataset, face_model_file: Path | None) -> dict[str, str]:
     """What tells the data and the face model from others."""
     rows = coefficient_rows(dataset)
     return {
@@ -160,12 +160,14 @@ def take_initial_model(state: ReconstructionState, path: Path, face_model: str) 
 
 
 def start(
-    network: ReconstructionNetwork, pictures: FacePictures, landmarks: FaceLandmarks, config: ReconstructionRun
+    network: ReconstructionNetwork, images: FaceImages, landmarks: FaceLandmarks, config: ReconstructionRun
 ) -> None:
     """Fresh weights, and the statistics of the coefficients that training will see."""
     rng = torch.Generator().manual_seed(config.schedule.seed)
     network.initialise(rng)
-    network.set_statistics(jittered_rows(pictures, config.degradations, focal_length(landmarks, pictures.size), rng))
+    network.set_statistics(
+        jittered_rows(images, config.augmentation, focal_length(landmarks, images.size), rng)
+    )
 
 
 def fresh_state(config: ReconstructionRun) -> ReconstructionState:

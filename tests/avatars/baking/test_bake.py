@@ -12,16 +12,16 @@ from torch import Tensor
 from anifacegan.avatars.baking import blendshapes, visibility
 from anifacegan.avatars.baking.bake import BakeConfig, _background_reach, bake
 from anifacegan.avatars.baking.still import bake_still
-from anifacegan.avatars.layered_mesh import LayeredAvatar
+from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.geometry.rays import image_rays
 from tests.fixtures.ball_people import (
     LEVELS,
-    MARCH,
+    RAY_SAMPLING,
     SIDE,
     ball_level,
     charts,
-    codes,
-    exact_picture,
+    exact_image,
+    latents,
     opaque_everywhere,
     painted,
     person,
@@ -31,7 +31,7 @@ from tests.fixtures.ball_people import (
 from tests.fixtures.one_line import assert_one_line
 
 SMALL = BakeConfig(texture=96, grid=SIDE, widest_rad=0.6)
-NEUTRAL = codes(())[0]
+NEUTRAL = latents(())[0]
 SHIFT = (0.004, -0.003, 0.006)
 """World units, of an expression that moves everything."""
 
@@ -47,11 +47,11 @@ def shifted(x: Tensor, code: np.ndarray) -> Tensor:
 
 
 @functools.cache
-def still_baked() -> LayeredAvatar:
-    return bake(person(), codes(), charts(), SMALL)[0]
+def still_baked() -> LayeredMesh:
+    return bake(person(), latents(), charts(), SMALL)[0]
 
 
-# ------------------------------------------------------------------------------------------------------ the picture
+# ------------------------------------------------------------------------------------------------------ the image
 @pytest.mark.parametrize(("yaw", "pitch"), [(0.0, 0.0), (0.55, 0.0), (-0.3, 0.15), (0.0, -0.55), (0.3, 0.45)])
 def test_a_person_who_keeps_still_looks_the_same(yaw: float, pitch: float) -> None:
     assert psnr_of(still_baked(), person(), NEUTRAL, yaw, pitch) > 45
@@ -60,48 +60,52 @@ def test_a_person_who_keeps_still_looks_the_same(yaw: float, pitch: float) -> No
 @pytest.mark.parametrize(("yaw", "pitch"), [(0.0, 0.0), (0.59, 0.0), (0.0, 0.58), (0.0, -0.58), (-0.25, 0.5)])
 def test_every_view_up_to_the_widest_sees_a_complete_person(yaw: float, pitch: float) -> None:
     """An opaque ball: where a part were left out, the background would show."""
-    avatar = bake(person(radiance=opaque_everywhere), codes(), charts(), SMALL)[0]
+    avatar = bake(person(radiance=opaque_everywhere), latents(), charts(), SMALL)[0]
     assert psnr_of(avatar, person(radiance=opaque_everywhere), NEUTRAL, yaw, pitch) > 45
 
 
 def test_what_no_view_sees_is_left_out() -> None:
-    narrow = bake(person(radiance=opaque_everywhere), codes(), charts(), dataclasses.replace(SMALL, widest_rad=0.1))[0]
-    wide = bake(person(radiance=opaque_everywhere), codes(), charts(), SMALL)[0]
+    narrow = bake(
+        person(radiance=opaque_everywhere), latents(), charts(), dataclasses.replace(SMALL, widest_rad=0.1)
+    )[0]
+    wide = bake(person(radiance=opaque_everywhere), latents(), charts(), SMALL)[0]
     assert len(narrow.triangles) < 0.8 * len(wide.triangles)
     inner = np.diff(wide.starts)[1:]
-    assert inner.max() < 0.3 * wide.starts[1]                          # hidden by the opaque outermost ball
+    assert inner.max() < 0.3 * wide.starts[1]  # hidden by the opaque outermost ball
 
 
 def test_an_expression_that_moves_the_head_moves_every_vertex_as_far() -> None:
-    avatar, report = bake(person(shifted), codes((1,)), charts(), SMALL)
+    avatar, report = bake(person(shifted), latents((1,)), charts(), SMALL)
     assert avatar.blendshapes.shape == (1, 2, len(avatar.vertices), 3)
     for share, step in zip((0.5, 1.0), avatar.blendshapes[0], strict=True):
-        np.testing.assert_allclose(step, np.broadcast_to(share * np.array(SHIFT), avatar.vertices.shape), atol=1e-6)
+        np.testing.assert_allclose(
+            step, np.broadcast_to(share * np.array(SHIFT), avatar.vertices.shape), atol=1e-6
+        )
     assert report.residual[0] < 1e-6 and report.twice == 0
     for strength in (0.5, 1.0):
-        assert psnr_of(avatar, person(shifted), codes((strength,))[0], 0.3, 0.1) > 42
+        assert psnr_of(avatar, person(shifted), latents((strength,))[0], 0.3, 0.1) > 42
 
 
 def test_two_expressions_add_up() -> None:
     condition = person(lambda x, code: shifted(x, code) + squeezed(1)(x, 0.3 * code))
-    avatar, report = bake(condition, codes((1,), (0, 1)), charts(), SMALL)
+    avatar, report = bake(condition, latents((1,), (0, 1)), charts(), SMALL)
     assert report.residual.max() < 1e-4
-    assert psnr_of(avatar, condition, codes((0, 1))[0]) > 40
-    assert psnr_of(avatar, condition, codes((0.7, 1))[0]) > 38
+    assert psnr_of(avatar, condition, latents((0, 1))[0]) > 40
+    assert psnr_of(avatar, condition, latents((0.7, 1))[0]) > 38
 
 
 def test_skin_that_is_stretched_far_looks_the_same() -> None:
-    avatar, report = bake(person(squeezed(1)), codes((0, 1)), charts(), SMALL)
+    avatar, report = bake(person(squeezed(1)), latents((0, 1)), charts(), SMALL)
     assert report.residual[0] < 1e-4
-    assert psnr_of(avatar, person(squeezed(1)), codes((0, 1))[0]) > 40
+    assert psnr_of(avatar, person(squeezed(1)), latents((0, 1))[0]) > 40
 
 
 @pytest.mark.parametrize("name", ["bake", "bake_still"])
 def test_triangles_with_corners_of_their_own_show_what_is_about_their_middle(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every third triangle is said to be torn. The networks show nothing unusual there: it is a coarser picture."""
-    code = codes((0, 1))[0]
+    """Every third triangle is said to be torn. The networks show nothing unusual there: it is a coarser image."""
+    code = latents((0, 1))[0]
     looks = psnr_of(bake(person(squeezed(1)), code[None], charts(), SMALL)[0], person(squeezed(1)), code)
 
     def some(pose: blendshapes.Posed, triangles: np.ndarray, neutral: np.ndarray) -> np.ndarray:
@@ -112,8 +116,8 @@ def test_triangles_with_corners_of_their_own_show_what_is_about_their_middle(
         avatar, _ = bake(person(squeezed(1)), code[None], charts(), SMALL)
         own = avatar.texel_steps.shape[2]
         assert avatar.texel_steps.shape == (1, 2, own, 2) and 500 < own < len(avatar.vertices)
-        np.testing.assert_array_equal(avatar.at_station(0, 1).texels[:-own], avatar.texels[:-own])
-        assert psnr_of(avatar, person(squeezed(1)), NEUTRAL) > 45      # as they were, without the expression
+        np.testing.assert_array_equal(avatar.at_inbetween(0, 1).texels[:-own], avatar.texels[:-own])
+        assert psnr_of(avatar, person(squeezed(1)), NEUTRAL) > 45  # as they were, without the expression
         assert 36 < psnr_of(avatar, person(squeezed(1)), 0.5 * code)
     else:
         avatar, _ = bake_still(person(squeezed(1)), code, charts(), SMALL)
@@ -123,28 +127,34 @@ def test_triangles_with_corners_of_their_own_show_what_is_about_their_middle(
 def test_colours_are_read_at_the_aligned_place() -> None:
     step = torch.tensor([0.01, -0.02, 0.0])
     aligned = person(align=lambda x: step.expand_as(x))
-    avatar = bake(aligned, codes(), charts(), SMALL)[0]
+    avatar = bake(aligned, latents(), charts(), SMALL)[0]
     moved = person(radiance=lambda x: painted(x + step))
     assert psnr_of(avatar, aligned, NEUTRAL) > 45
-    np.testing.assert_allclose(avatar.textures, bake(moved, codes(), charts(), SMALL)[0].textures, atol=1)
+    np.testing.assert_allclose(avatar.textures, bake(moved, latents(), charts(), SMALL)[0].textures, atol=1)
 
 
 def test_the_background_is_not_aligned() -> None:
-    plain, aligned = still_baked(), bake(person(align=lambda x: x - 0.02), codes(), charts(), SMALL)[0]
+    plain, aligned = still_baked(), bake(person(align=lambda x: x - 0.02), latents(), charts(), SMALL)[0]
     np.testing.assert_array_equal(plain.background, aligned.background)
 
 
 # ------------------------------------------------------------------------------------------------------- the arrays
 def test_an_avatars_arrays_belong_together() -> None:
-    avatar, report = bake(person(shifted), codes((1,), (0, 0, 1)), charts(), SMALL)
+    avatar, report = bake(person(shifted), latents((1,), (0, 0, 1)), charts(), SMALL)
     vertices = len(avatar.vertices)
     assert avatar.texels.shape == (vertices, 2) and avatar.blendshapes.shape == (2, 2, vertices, 3)
-    assert sorted(set(avatar.triangles.ravel().tolist())) == list(range(vertices))   # no vertex without a triangle
-    assert avatar.starts[0] == 0 and avatar.starts[-1] == len(avatar.triangles) and (np.diff(avatar.starts) >= 0).all()
+    assert sorted(set(avatar.triangles.ravel().tolist())) == list(
+        range(vertices)
+    )  # no vertex without a triangle
+    assert (
+        avatar.starts[0] == 0
+        and avatar.starts[-1] == len(avatar.triangles)
+        and (np.diff(avatar.starts) >= 0).all()
+    )
     assert (avatar.texels >= 0).all() and (avatar.texels <= 95).all()
     assert avatar.textures.shape == (len(LEVELS), 96, 96, 4)
-    assert (avatar.textures[..., :3] <= avatar.textures[..., 3:]).all()              # premultiplied
-    assert (avatar.blendshapes[1] == 0).all()                                        # a coefficient that moves nothing
+    assert (avatar.textures[..., :3] <= avatar.textures[..., 3:]).all()  # premultiplied
+    assert (avatar.blendshapes[1] == 0).all()  # a coefficient that moves nothing
     assert 0 < report.evaluated < 1.2 * len(LEVELS) * 96**2
 
 
@@ -168,20 +178,20 @@ def test_vertices_lie_on_their_manifold_and_their_texels_have_its_colour() -> No
 # -------------------------------------------------------------------------------------------------------- refusals
 def test_a_model_that_reads_colours_beside_its_manifolds_is_refused() -> None:
     released = person(radiance_offset_gain=8.3)
-    assert_one_line(lambda: bake(released, codes(), charts(), SMALL), "radiance_offset_gain", "8.3")
+    assert_one_line(lambda: bake(released, latents(), charts(), SMALL), "radiance_offset_gain", "8.3")
 
 
 @pytest.mark.parametrize("expressions", [0, 1])
 def test_a_transparent_person_is_refused(expressions: int) -> None:
     glass = person(shifted, radiance=lambda x: (x, torch.zeros_like(x[..., 0])))
-    assert_one_line(lambda: bake(glass, codes((1,))[:expressions], charts(), SMALL), "transparent")
+    assert_one_line(lambda: bake(glass, latents((1,))[:expressions], charts(), SMALL), "transparent")
 
 
 def test_a_person_who_is_half_transparent_everywhere_is_baked() -> None:
     """No sheet is nearly opaque: none tells where skin is."""
     faint = person(shifted, radiance=lambda x: (painted(x)[0], 0.4 * painted(x)[1]))
-    avatar = bake(faint, codes((1,)), charts(), SMALL)[0]
-    assert psnr_of(avatar, faint, codes((1,))[0]) > 42
+    avatar = bake(faint, latents((1,)), charts(), SMALL)[0]
+    assert psnr_of(avatar, faint, latents((1,))[0]) > 42
 
 
 @pytest.mark.parametrize("broken", ["colour", "opacity", "step"])
@@ -191,7 +201,7 @@ def test_a_person_with_broken_weights_is_refused(broken: str) -> None:
         return rgb * (math.nan if broken == "colour" else 1), alpha * (math.nan if broken == "opacity" else 1)
 
     move = (lambda x, code: x * math.nan) if broken == "step" else shifted
-    assert_one_line(lambda: bake(person(move, radiance), codes((1,)), charts(), SMALL), "not finite")
+    assert_one_line(lambda: bake(person(move, radiance), latents((1,)), charts(), SMALL), "not finite")
 
 
 @pytest.mark.parametrize(
@@ -199,7 +209,7 @@ def test_a_person_with_broken_weights_is_refused(broken: str) -> None:
     [
         ({"texture": 8}, ("texture is 8",)),
         ({"grid": 2}, ("grid is 2",)),
-        ({"stations": 0}, ("stations is 0",)),
+        ({"inbetweens": 0}, ("in-between shapes is 0",)),
         ({"widest_rad": 1.5}, ("widest_rad is 1.5", "1.2")),
         ({"widest_rad": math.nan}, ("widest_rad",)),
     ],
@@ -213,15 +223,17 @@ def test_settings_out_of_range_are_refused(changes: dict, parts: tuple[str, ...]
 # ------------------------------------------------------------------------------------------------------ background
 @pytest.mark.parametrize("widest", [0.05, 0.3, 0.6, 0.9, 1.2])
 def test_every_background_pixel_of_every_view_is_on_the_baked_background(widest: float) -> None:
-    reach = _background_reach(MARCH.background_z, widest, MARCH.fov_deg)
+    reach = _background_reach(RAY_SAMPLING.background_z, widest, RAY_SAMPLING.fov_deg)
     way = torch.linspace(0, 2 * math.pi, 33, dtype=torch.float64)
     farthest = 0.0
     for share in (0.0, 0.5, 0.8, 1.0):
         # A view so far from frontal, in every direction: cos(angle) = cos(pitch) cos(yaw).
         pitch = torch.asin(way.sin() * math.sin(share * widest))
-        yaw = torch.atan2(way.cos() * math.sin(share * widest), torch.tensor(math.cos(share * widest)).double())
-        rays = image_rays(pitch, yaw, 2, MARCH.fov_deg)                # four corners
-        t = (MARCH.background_z - rays.origins[..., 2]) / rays.directions[..., 2]
+        yaw = torch.atan2(
+            way.cos() * math.sin(share * widest), torch.tensor(math.cos(share * widest)).double()
+        )
+        rays = image_rays(pitch, yaw, 2, RAY_SAMPLING.fov_deg)  # four corners
+        t = (RAY_SAMPLING.background_z - rays.origins[..., 2]) / rays.directions[..., 2]
         assert (t > 0).all()
         farthest = max(farthest, rays.at(t[..., None])[..., :2].abs().max().item())
     assert 0.6 * reach < farthest < reach * (1 + 1e-9)
@@ -236,9 +248,13 @@ def test_the_background_is_painted_where_the_rays_meet_it() -> None:
         return torch.where((x[..., 2:] < -0.119), behind, ball), alpha * (x[..., 2] > -0.05)
 
     condition = person(radiance=quarters)
-    avatar = bake(condition, codes(), charts(), SMALL)[0]
-    assert avatar.background[0, -1].tolist() == [255, 255, 0] and avatar.background[-1, 0].tolist() == [0, 0, 0]
+    avatar = bake(condition, latents(), charts(), SMALL)[0]
+    assert avatar.background[0, -1].tolist() == [255, 255, 0] and avatar.background[-1, 0].tolist() == [
+        0,
+        0,
+        0,
+    ]
     assert avatar.background[0, 0].tolist() == [0, 255, 0]
-    picture = exact_picture(condition(NEUTRAL), 0.2, 0.0, 40)
-    assert picture[2, 0, 0] < 0.01                                     # a corner shows the plane
+    image = exact_image(condition(NEUTRAL), 0.2, 0.0, 40)
+    assert image[2, 0, 0] < 0.01  # a corner shows the plane
     assert psnr_of(avatar, condition, NEUTRAL, 0.2) > 40

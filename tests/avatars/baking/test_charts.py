@@ -16,13 +16,13 @@ from anifacegan.avatars.baking.charts import (
     from_chart,
 )
 from anifacegan.geometry.conventions import BOX, CENTRE
-from anifacegan.geometry.rays import MarchConfig, image_rays
-from anifacegan.models.generator import Avatar
+from anifacegan.geometry.rays import RaySamplingConfig, image_rays
+from anifacegan.models.generator import ConditionedFields
 from anifacegan.models.manifolds import SLOPE
 from anifacegan.rendering.volume import render_rays
 from tests.fixtures.closed_forms import stay
 
-MARCH = MarchConfig()
+RAY_SAMPLING = RaySamplingConfig()
 BESIDE = (0.4, -0.3, -1.2)
 """Centre of spheres that are not about the charts' centre, network units."""
 
@@ -38,12 +38,12 @@ def world_radius(level: float) -> float:
 
 @pytest.fixture(scope="module")
 def beside() -> ManifoldCharts:
-    return chart_manifolds(spheres_about(BESIDE), torch.tensor([20.0, 14.0]), MARCH, side=24)
+    return chart_manifolds(spheres_about(BESIDE), torch.tensor([20.0, 14.0]), RAY_SAMPLING, side=24)
 
 
 def test_the_radius_of_a_sphere_about_the_centre_is_its_own() -> None:
     levels = torch.tensor([23.0, 15.0])
-    charts = chart_manifolds(spheres_about(CENTRE), levels, MARCH, side=9)
+    charts = chart_manifolds(spheres_about(CENTRE), levels, RAY_SAMPLING, side=9)
     assert charts.radius.shape == (2, 9, 9) and charts.side == 9
     for radius, level in zip(charts.radius, levels.tolist(), strict=True):
         torch.testing.assert_close(radius, torch.full((9, 9), world_radius(level)), atol=1e-6, rtol=0)
@@ -53,7 +53,7 @@ def test_the_radius_of_a_sphere_about_the_centre_is_its_own() -> None:
 def test_grid_points_of_another_sphere_lie_on_it(beside: ManifoldCharts) -> None:
     distance = (beside.vertices() - BOX * torch.tensor(BESIDE)).norm(dim=-1)
     for found, level in zip(distance, (20.0, 14.0), strict=True):
-        assert found.isfinite().float().mean() > 0.95                  # but for corners beyond the search's directions
+        assert found.isfinite().float().mean() > 0.95  # but for corners beyond the search's directions
         there = found[found.isfinite()]
         torch.testing.assert_close(there, torch.full_like(there, world_radius(level)), atol=2e-6, rtol=0)
 
@@ -72,7 +72,7 @@ def test_points_between_grid_points_lie_near_it(beside: ManifoldCharts) -> None:
 def test_points_at_whole_places_are_the_vertices(beside: ManifoldCharts) -> None:
     column, row = torch.tensor([0.0, 5, 23, 7]), torch.tensor([3.0, 0, 23, 8])
     places = torch.stack([column, row], dim=-1)
-    expected = beside.vertices()[1, row.long(), column.long()]         # rows go along v, columns along u
+    expected = beside.vertices()[1, row.long(), column.long()]  # rows go along v, columns along u
     torch.testing.assert_close(beside.points(1, places), expected, atol=1e-7, rtol=0, equal_nan=True)
 
 
@@ -83,7 +83,9 @@ def test_the_chart_looks_out_of_the_face() -> None:
     torch.testing.assert_close(d[0], torch.tensor([0.0, 0, 1]))
     assert d[1, 0] > 0 and d[1, 1] == 0 and d[2, 1] > 0 and d[2, 0] == 0
     assert math.degrees(math.acos(d[3, 2])) == pytest.approx(100, abs=1)
-    torch.testing.assert_close(from_chart(uv[:1], torch.tensor([0.2])), torch.tensor([[0.0, 0, 0.2 + BOX * CENTRE[2]]]))
+    torch.testing.assert_close(
+        from_chart(uv[:1], torch.tensor([0.2])), torch.tensor([[0.0, 0, 0.2 + BOX * CENTRE[2]]])
+    )
 
 
 def test_the_middle_of_the_chart_is_finer() -> None:
@@ -94,7 +96,7 @@ def test_the_middle_of_the_chart_is_finer() -> None:
 
 def test_a_manifold_that_is_too_far_away_is_nowhere() -> None:
     levels = torch.tensor([LARGEST_RADIUS / BOX * SLOPE * 1.5, 20.0])
-    charts = chart_manifolds(spheres_about(CENTRE), levels, MARCH, side=5)
+    charts = chart_manifolds(spheres_about(CENTRE), levels, RAY_SAMPLING, side=5)
     assert charts.radius[0].isnan().all() and charts.radius[1].isfinite().all()
     assert charts.points(0, torch.tensor([[2.0, 2.5]])).isnan().all()
 
@@ -116,12 +118,12 @@ def test_a_field_that_folds_is_counted_and_its_outermost_point_found() -> None:
         return r + torch.where(x[..., 0] > 0, -0.015 * (2 * math.pi * (r - 0.25) / 0.06).sin(), 0.0)
 
     level = 0.25
-    charts = chart_manifolds(folded, torch.tensor([level]), MARCH, side=12)
+    charts = chart_manifolds(folded, torch.tensor([level]), RAY_SAMPLING, side=12)
     assert charts.twice == pytest.approx(0.5, abs=0.03)
     r = torch.linspace(0, LARGEST_RADIUS, 200_001)
     s = r - 0.015 * (2 * math.pi * (r - 0.25) / 0.06).sin()
     outermost = r[1:][(s[1:] >= level) & (s[:-1] < level)].max().item()
-    assert outermost > 0.255                                           # not the middle one, which is at 0.25
+    assert outermost > 0.255  # not the middle one, which is at 0.25
     right = charts.vertices()[0, ..., 0] > 1e-3
     found = charts.radius[0][right]
     torch.testing.assert_close(found, torch.full_like(found, outermost), atol=1e-5, rtol=0)
@@ -130,11 +132,13 @@ def test_a_field_that_folds_is_counted_and_its_outermost_point_found() -> None:
 @pytest.mark.parametrize(("pitch", "yaw"), [(0.0, 0.0), (0.0, 0.9), (-0.5, -0.6)])
 def test_what_a_camera_sees_is_on_the_charts(pitch: float, yaw: float) -> None:
     field, levels = spheres_about(BESIDE), torch.tensor([22.0, 17.0, 12.0])
-    charts = chart_manifolds(field, levels, MARCH, side=6)
-    avatar = Avatar(stay, field, lambda x: (x.float(), torch.ones_like(x[..., 0])), levels, MARCH)
+    charts = chart_manifolds(field, levels, RAY_SAMPLING, side=6)
+    avatar = ConditionedFields(
+        stay, field, lambda x: (x.float(), torch.ones_like(x[..., 0])), levels, RAY_SAMPLING
+    )
     rays = image_rays(torch.tensor([pitch]), torch.tensor([yaw]), 9)
     colours = render_rays(avatar, rays)
-    before = colours.hit & (colours.t < colours.t[..., -1:])           # what is behind the plane is not seen
+    before = colours.hit & (colours.t < colours.t[..., -1:])  # what is behind the plane is not seen
     uv = torch.cartesian_prod(*2 * [torch.linspace(-1.02, 1.02, 120)])
     for level in range(3):
         x = colours.x_template[0, :, level][before[0, :, level]]

@@ -1,4 +1,4 @@
-"""A model whose colours lie beside the manifolds is baked for one expression, and shows the exact picture then."""
+"""A model whose colours lie beside the manifolds is baked for one expression, and shows the exact image then."""
 
 from dataclasses import replace
 
@@ -10,10 +10,10 @@ from torch import Tensor
 from anifacegan.avatars.baking import visibility
 from anifacegan.avatars.baking.bake import BakeConfig, bake
 from anifacegan.avatars.baking.still import bake_still
-from tests.fixtures.ball_people import SIDE, charts, codes, person, psnr_of, squeezed
+from tests.fixtures.ball_people import SIDE, charts, latents, person, psnr_of, squeezed
 
 SMALL = BakeConfig(texture=96, grid=SIDE, widest_rad=0.6)
-SMILE = codes((0.7,))[0]
+SMILE = latents((0.7,))[0]
 GAIN = 4.0
 
 
@@ -28,22 +28,22 @@ def nudged(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("align", [None, nudged])
-def test_it_looks_like_the_exact_picture_with_its_expression(align: object) -> None:
-    asked = person(squeezed(0), radiance_offset_gain=GAIN, align=align)
-    avatar, _ = bake_still(asked, SMILE, charts(), SMALL)
+def test_it_looks_like_the_exact_image_with_its_expression(align: object) -> None:
+    requested = person(squeezed(0), radiance_offset_gain=GAIN, align=align)
+    avatar, _ = bake_still(requested, SMILE, charts(), SMALL)
     unaware, _ = bake(person(squeezed(0), align=align), SMILE[None], charts(), SMALL)
     for yaw, pitch in ((0.0, 0.0), (0.4, 0.2)):
-        decibels = psnr_of(avatar, asked, SMILE, yaw, pitch)
+        decibels = psnr_of(avatar, requested, SMILE, yaw, pitch)
         assert decibels > 40
-        assert decibels > psnr_of(unaware, asked, SMILE, yaw, pitch) + 20
+        assert decibels > psnr_of(unaware, requested, SMILE, yaw, pitch) + 20
 
 
 def test_it_has_one_expression_for_good() -> None:
     avatar, report = bake_still(person(squeezed(0), radiance_offset_gain=GAIN), SMILE, charts(), SMALL)
-    assert len(avatar.blendshapes) == len(avatar.codes) == 0 and len(report.residual) == 1
+    assert len(avatar.blendshapes) == len(avatar.latents) == 0 and len(report.residual) == 1
     assert avatar.posed(SMILE).vertices is not avatar.vertices
     np.testing.assert_array_equal(avatar.posed(SMILE).vertices, avatar.vertices)
-    assert avatar.missed(SMILE) == pytest.approx(1.0)                  # what a player would be told: not blendable
+    assert avatar.missed(SMILE) == pytest.approx(1.0)  # what a player would be told: not blendable
 
 
 def test_without_a_gain_it_is_the_plain_bake_with_that_expression() -> None:

@@ -9,11 +9,11 @@ import torch
 
 from anifacegan.avatars.players.numba_player import View, entered_triangles, play, seen_triangles
 from anifacegan.geometry.cameras import FOV_DEG
-from anifacegan.geometry.rays import MarchConfig, image_rays
-from anifacegan.models.generator import Avatar
+from anifacegan.geometry.rays import RaySamplingConfig, image_rays
+from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.volume import render_rays
 from tests.fixtures.closed_forms import stay
-from tests.fixtures.flat_avatars import Sheet, as_planes, avatar_of, bumpy_sheet, slow_view, square, together
+from tests.fixtures.flat_avatars import Layer, as_planes, avatar_of, bumpy_layer, slow_view, square, together
 from tests.fixtures.thread_counts import pytorch_threads
 
 FLOAT = 2e-5
@@ -22,16 +22,16 @@ MIDDLE = np.s_[:, 4, 4]
 """The middle pixel of 9 x 9, whose ray runs along -z through the origin."""
 
 
-def frontal(*sheets: Sheet, **changes: object) -> np.ndarray:
+def frontal(*layers: Layer, **changes: object) -> np.ndarray:
     """(8, 9, 9)"""
-    avatar = avatar_of(*sheets, **changes)
+    avatar = avatar_of(*layers, **changes)
     return as_planes(play(avatar, avatar.neutral, 0.0, 0.0, 9))
 
 
 # --------------------------------------------------------------------------------------------------- closed forms
 def test_a_half_transparent_square_lets_half_of_the_background_through() -> None:
     rgba = np.array([100, 50, 20, 128])
-    picture = frontal(square(0.05, tuple(rgba), half=0.03))
+    image = frontal(square(0.05, tuple(rgba), half=0.03))
     tan = math.tan(math.radians(FOV_DEG / 2)) * np.linspace(-1, 1, 9)
     dx, dy = np.meshgrid(tan, -tan)
     length = np.sqrt(dx**2 + dy**2 + 1)
@@ -42,36 +42,36 @@ def test_a_half_transparent_square_lets_half_of_the_background_through() -> None
     expected = [
         *(colour + (1 - opacity) * 0.2), opacity, *colour, length * (opacity * (1 - 0.05) + (1 - opacity) * 1.12)
     ]  # fmt: skip
-    np.testing.assert_allclose(picture, expected, atol=FLOAT)
+    np.testing.assert_allclose(image, expected, atol=FLOAT)
 
 
-def test_two_sheets_blend_from_the_outermost_inwards() -> None:
+def test_two_layers_blend_from_the_outermost_inwards() -> None:
     near, far = (60, 90, 30, 102), (20, 10, 70, 153)
-    picture = frontal(square(0.05, near), square(0.02, far))[MIDDLE]
+    image = frontal(square(0.05, near), square(0.02, far))[MIDDLE]
     front, back = np.array(near) / 255, np.array(far) / 255
     rgb = front[:3] + (1 - front[3]) * (back[:3] + (1 - back[3]) * 0.2)
     depth = front[3] * 0.95 + (1 - front[3]) * (back[3] * 0.98 + (1 - back[3]) * 1.12)
-    np.testing.assert_allclose(picture[:3], rgb, atol=FLOAT)
-    np.testing.assert_allclose(picture[3], 1 - (1 - front[3]) * (1 - back[3]), atol=FLOAT)
-    np.testing.assert_allclose(picture[7], depth, atol=FLOAT)
+    np.testing.assert_allclose(image[:3], rgb, atol=FLOAT)
+    np.testing.assert_allclose(image[3], 1 - (1 - front[3]) * (1 - back[3]), atol=FLOAT)
+    np.testing.assert_allclose(image[7], depth, atol=FLOAT)
 
 
-def test_an_opaque_sheet_hides_what_is_behind_it() -> None:
+def test_an_opaque_layer_hides_what_is_behind_it() -> None:
     alone, before_another = frontal(square(0.05)), frontal(square(0.05), square(0.02, (255, 255, 255, 255)))
     np.testing.assert_array_equal(alone[MIDDLE], before_another[MIDDLE])
     assert alone[3, 4, 4] == 1
 
 
-def test_the_nearest_point_of_a_sheet_counts_alone() -> None:
+def test_the_nearest_point_of_a_layer_counts_alone() -> None:
     """A transparent part of a sheet hides what the same ray would meet farther off on that sheet."""
     clear, coloured = square(0.06, (0, 0, 0, 0)), square(0.03, (255, 0, 0, 255))
     texture = np.concatenate([np.zeros((2, 4, 4), np.uint8), coloured.texture[:2]])
     at_top, at_bottom = np.zeros((4, 2), np.float32), np.full((4, 2), 3, np.float32)
-    sheet = together(replace(clear, texels=at_top, texture=texture), replace(coloured, texels=at_bottom))
-    assert frontal(sheet)[3, 4, 4] == 0
+    layer = together(replace(clear, texels=at_top, texture=texture), replace(coloured, texels=at_bottom))
+    assert frontal(layer)[3, 4, 4] == 0
     turned = together(replace(clear, texels=at_bottom, texture=texture), replace(coloured, texels=at_top))
-    picture = frontal(turned)
-    assert picture[3, 4, 4] == 1 and picture[7, 4, 4] == pytest.approx(0.94)
+    image = frontal(turned)
+    assert image[3, 4, 4] == 1 and image[7, 4, 4] == pytest.approx(0.94)
 
 
 def test_triangles_are_not_seen_from_behind() -> None:
@@ -79,36 +79,38 @@ def test_triangles_are_not_seen_from_behind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("z", "march", "is_seen"),
+    ("z", "ray_sampling", "is_seen"),
     [
-        (0.11, MarchConfig(near=0.88), True),
-        (0.13, MarchConfig(near=0.88), False),                         # before the march begins
-        (-0.04, MarchConfig(far=1.05), True),
-        (-0.06, MarchConfig(far=1.05), False),                         # beyond its end
-        (-0.11, MarchConfig(far=1.3), True),
-        (-0.13, MarchConfig(far=1.3), False),                          # behind the background
-        (-0.04, MarchConfig(far=1.3, background_z=-0.03), False),
+        (0.11, RaySamplingConfig(near=0.88), True),
+        (0.13, RaySamplingConfig(near=0.88), False),  # before the march begins
+        (-0.04, RaySamplingConfig(far=1.05), True),
+        (-0.06, RaySamplingConfig(far=1.05), False),  # beyond its end
+        (-0.11, RaySamplingConfig(far=1.3), True),
+        (-0.13, RaySamplingConfig(far=1.3), False),  # behind the background
+        (-0.04, RaySamplingConfig(far=1.3, background_z=-0.03), False),
     ],
 )
-def test_a_sheet_is_seen_within_the_march_before_the_background(z: float, march: MarchConfig, is_seen: bool) -> None:
-    assert frontal(square(z), march=march)[3, 4, 4] == is_seen
+def test_a_layer_is_seen_within_the_march_before_the_background(
+    z: float, ray_sampling: RaySamplingConfig, is_seen: bool
+) -> None:
+    assert frontal(square(z), ray_sampling=ray_sampling)[3, 4, 4] == is_seen
 
 
-def test_a_thin_sheet_is_seen_only_where_a_sample_of_the_march_is_inside() -> None:
+def test_a_thin_layer_is_seen_only_where_a_sample_of_the_march_is_inside() -> None:
     """As by the exact renderer, which looks for manifolds between samples of a ray."""
-    march = MarchConfig(samples=13)                                    # every 0.02
+    ray_sampling = RaySamplingConfig(samples=13)  # every 0.02
     rng = np.random.default_rng(1)
     counts = {True: 0, False: 0}
     for middle, thick in zip(rng.uniform(-0.05, 0.1, 60), rng.uniform(0.002, 0.035, 60), strict=True):
         front, back = middle + thick / 2, middle - thick / 2
         slab = together(square(front), square(back, outwards=False))
-        played = frontal(slab, march=march)[3, 4, 4]
-        exact = Avatar(
+        played = frontal(slab, ray_sampling=ray_sampling)[3, 4, 4]
+        exact = ConditionedFields(
             stay,
             lambda x, middle=middle: (x[..., 2] - middle).abs(),
             lambda x: (0 * x, torch.ones_like(x[..., 0])),
             torch.tensor([thick / 2], dtype=torch.float64),
-            march,
+            ray_sampling,
         )
         angle = torch.zeros(1, dtype=torch.float64)
         seen = bool(render_rays(exact, image_rays(angle, angle, 9)).hit[0, 40, 0])
@@ -124,53 +126,59 @@ def test_the_background_lies_on_its_plane_the_first_row_at_the_top() -> None:
     background = np.stack([red, green, np.full_like(red, 7)], -1).astype(np.uint8)
     avatar = replace(avatar_of(square(0.5), background=background), background_reach=0.1)
     for yaw, pitch in ((0.0, 0.0), (0.4, 0.2), (-0.3, -0.5)):
-        picture = as_planes(play(avatar, avatar.neutral, yaw, pitch, 9))
+        image = as_planes(play(avatar, avatar.neutral, yaw, pitch, 9))
         angles = torch.tensor([[pitch, yaw]], dtype=torch.float64)
         rays = image_rays(angles[:, 0], angles[:, 1], 9)
         t = (-0.12 - rays.origins[..., 2]) / rays.directions[..., 2]
         x, y, _ = rays.at(t[..., None])[0, :, 0].T.reshape(3, 9, 9)
         assert (abs(x) > 0.1).any() and (abs(x) < 0.1).any()
-        np.testing.assert_allclose(picture[0], ((x / 0.1 + 1) / 2).clamp(0, 1), atol=FLOAT)
-        np.testing.assert_allclose(picture[1], ((y / 0.1 + 1) / 2).clamp(0, 1), atol=FLOAT)
-        np.testing.assert_allclose(picture[7], t.reshape(9, 9), atol=FLOAT)
+        np.testing.assert_allclose(image[0], ((x / 0.1 + 1) / 2).clamp(0, 1), atol=FLOAT)
+        np.testing.assert_allclose(image[1], ((y / 0.1 + 1) / 2).clamp(0, 1), atol=FLOAT)
+        np.testing.assert_allclose(image[7], t.reshape(9, 9), atol=FLOAT)
 
 
-# ------------------------------------------------------------------------------------------------- any other picture
+# ------------------------------------------------------------------------------------------------- any other image
 VIEWS = [(0.0, 0.0, 8), (0.5, 0.1, 12), (-0.7, -0.3, 9)]
 
 
 @pytest.mark.parametrize(("yaw", "pitch", "size"), VIEWS)
-def test_bumpy_sheets_look_as_a_slow_player_draws_them(yaw: float, pitch: float, size: int) -> None:
+def test_bumpy_layers_look_as_a_slow_player_draws_them(yaw: float, pitch: float, size: int) -> None:
     rng = np.random.default_rng(size + 10)
-    sheets, background = [bumpy_sheet(z, rng) for z in (0.07, 0.05, 0.0)], rng.integers(0, 256, (5, 5, 3))
-    avatar = avatar_of(*sheets, background=background.astype(np.uint8))
+    layers, background = [bumpy_layer(z, rng) for z in (0.07, 0.05, 0.0)], rng.integers(0, 256, (5, 5, 3))
+    avatar = avatar_of(*layers, background=background.astype(np.uint8))
     slow = slow_view(avatar, yaw, pitch, size)
     assert 0.2 < (slow.planes[3] > 0.3).mean() and (slow.entered >= 0).any((1, 2)).all()
-    np.testing.assert_allclose(as_planes(play(avatar, avatar.neutral, yaw, pitch, size)), slow.planes, atol=2e-4)
+    np.testing.assert_allclose(
+        as_planes(play(avatar, avatar.neutral, yaw, pitch, size)), slow.planes, atol=2e-4
+    )
     view = View(yaw, pitch, size, FOV_DEG)
     entered = entered_triangles(avatar.vertices, avatar.triangles, avatar.starts, view)
     np.testing.assert_array_equal(entered, slow.entered)
     np.testing.assert_array_equal(seen_triangles(avatar, avatar.neutral, yaw, pitch, size)[0], slow.seen)
 
 
-def test_folded_sheets_with_insides_look_as_a_slow_player_draws_them() -> None:
+def test_folded_layers_with_insides_look_as_a_slow_player_draws_them() -> None:
     """Closed, thin shapes, of which a ray may miss a corner between two samples of a coarse march."""
     rng = np.random.default_rng(5)
-    sheets = []
+    layers = []
     for z in (0.07, 0.04):
-        front = bumpy_sheet(z, rng, bump=0.012)
-        back = replace(front, vertices=front.vertices - np.float32([0, 0, 0.012]), triangles=front.triangles[:, ::-1])
-        sheets.append(together(front, back))
-    avatar = avatar_of(*sheets, march=MarchConfig(samples=13))
-    dense = replace(avatar, march=MarchConfig(samples=600))
+        front = bumpy_layer(z, rng, bump=0.012)
+        back = replace(
+            front, vertices=front.vertices - np.float32([0, 0, 0.012]), triangles=front.triangles[:, ::-1]
+        )
+        layers.append(together(front, back))
+    avatar = avatar_of(*layers, ray_sampling=RaySamplingConfig(samples=13))
+    dense = replace(avatar, ray_sampling=RaySamplingConfig(samples=600))
     coarse, fine = slow_view(avatar, 0.4, 0.2, 12), slow_view(dense, 0.4, 0.2, 12)
-    assert (abs(coarse.planes - fine.planes).max(0) > 0.02).sum() > 20   # the samples matter here
-    np.testing.assert_allclose(as_planes(play(avatar, avatar.neutral, 0.4, 0.2, 12)), coarse.planes, atol=2e-4)
+    assert (abs(coarse.planes - fine.planes).max(0) > 0.02).sum() > 20  # the samples matter here
+    np.testing.assert_allclose(
+        as_planes(play(avatar, avatar.neutral, 0.4, 0.2, 12)), coarse.planes, atol=2e-4
+    )
 
 
 def test_an_opaque_net_has_no_cracks_and_a_half_opaque_one_no_seams() -> None:
     rng = np.random.default_rng(3)
-    net = bumpy_sheet(0.03, rng, lines=14, half=0.2, bump=0.004)       # larger than the picture
+    net = bumpy_layer(0.03, rng, lines=14, half=0.2, bump=0.004)  # larger than the image
     for opacity in (255, 128):
         net.texture[...] = opacity
         avatar = avatar_of(net)
@@ -178,22 +186,24 @@ def test_an_opaque_net_has_no_cracks_and_a_half_opaque_one_no_seams() -> None:
         np.testing.assert_allclose(foreground, opacity / 255, atol=1e-6)
 
 
-def test_where_a_sheet_is_left_is_noted_with_what_is_seen() -> None:
+def test_where_a_layer_is_left_is_noted_with_what_is_seen() -> None:
     front, back = square(0.05), square(0.0, outwards=False)
     avatar = avatar_of(together(front, back), square(-0.05))
     seen, left = seen_triangles(avatar, avatar.neutral, 0.0, 0.0, 33)
-    assert seen.tolist() == [True, True, False, False, False, False]   # the opaque front hides the last
+    assert seen.tolist() == [True, True, False, False, False, False]  # the opaque front hides the last
     assert left.tolist() == [False, False, True, True, False, False]
 
 
 def test_a_square_that_an_expression_moves_is_seen_where_it_moved() -> None:
     avatar = avatar_of(square(0.05, half=0.02))
-    codes = np.zeros((2, 64), np.float32)
-    codes[0, 3], codes[1, :2] = 2.0, 1.0
+    latents = np.zeros((2, 64), np.float32)
+    latents[0, 3], latents[1, :2] = 2.0, 1.0
     shapes = np.zeros((2, 1, 4, 3), np.float32)
     shapes[0, 0, :, 0], shapes[1, 0, :, 1] = 0.06, 0.04
-    avatar = replace(avatar, codes=codes, blendshapes=shapes, texel_steps=np.zeros((2, 1, 0, 2), np.float32))
-    z_exp = 0.5 * codes[0] - codes[1]
+    avatar = replace(
+        avatar, latents=latents, blendshapes=shapes, texel_steps=np.zeros((2, 1, 0, 2), np.float32)
+    )
+    z_exp = 0.5 * latents[0] - latents[1]
     np.testing.assert_allclose(avatar.weights(z_exp), [0.5, -1], atol=1e-6)
     moved = avatar.posed(z_exp)
     np.testing.assert_allclose(moved.vertices - avatar.vertices, np.tile([0.03, -0.04, 0], (4, 1)), atol=1e-7)
@@ -201,40 +211,40 @@ def test_a_square_that_an_expression_moves_is_seen_where_it_moved() -> None:
     aside = np.zeros(64, np.float32)
     aside[50] = 1
     assert avatar.missed(aside) == 1 and avatar.missed(0 * aside) == 0
-    assert avatar.missed(codes[0] + 2 * aside) == pytest.approx(math.sqrt(0.5))
+    assert avatar.missed(latents[0] + 2 * aside) == pytest.approx(math.sqrt(0.5))
     middle = [as_planes(play(avatar, pose, 0.0, 0.0, 9))[3, 4, 4] for pose in (avatar.neutral, moved)]
     assert middle == [1, 0]
 
 
-def test_a_blendshape_goes_straight_from_station_to_station() -> None:
+def test_a_blendshape_goes_straight_from_inbetween_to_inbetween() -> None:
     rng = np.random.default_rng(3)
     steps, glides = rng.normal(size=(2, 3, 4, 3)), rng.normal(size=(2, 3, 2, 2))
     avatar = replace(
         avatar_of(square(0.05)),
-        codes=np.eye(2, 64, dtype=np.float32),
+        latents=np.eye(2, 64, dtype=np.float32),
         blendshapes=steps.astype(np.float32),
         texel_steps=glides.astype(np.float32),
     )
     ways = (0, 1 / 3, 2 / 3, 1)
     for one, other in ((0.2, 0.0), (0.5, 0.9), (2 / 3, 1 / 3), (1.0, 1.0)):
-        pose = avatar.posed(one * avatar.codes[0] + other * avatar.codes[1])
+        pose = avatar.posed(one * avatar.latents[0] + other * avatar.latents[1])
         for found, start, parts in (
             (pose.vertices, avatar.vertices, steps),
             (pose.texels[2:], avatar.texels[2:], glides),
         ):
             flat = np.concatenate([np.zeros_like(parts[:, :1]), parts], axis=1).reshape(2, 4, -1)
-            wanted = start.ravel() + sum(
+            target = start.ravel() + sum(
                 np.array([np.interp(weight, ways, way) for way in flat[shape].T])
                 for shape, weight in enumerate((one, other))
             )
-            np.testing.assert_allclose(found.ravel(), wanted, atol=1e-5)
+            np.testing.assert_allclose(found.ravel(), target, atol=1e-5)
         np.testing.assert_array_equal(pose.texels[:2], avatar.texels[:2])
-    for station in range(3):
-        one, other = avatar.at_station(1, station), avatar.posed((station + 1) / 3 * avatar.codes[1])
+    for inbetween in range(3):
+        one, other = avatar.at_inbetween(1, inbetween), avatar.posed((inbetween + 1) / 3 * avatar.latents[1])
         np.testing.assert_allclose(one.vertices, other.vertices, atol=1e-5)
         np.testing.assert_allclose(one.texels, other.texels, atol=1e-5)
     for weight, end in ((-0.5, 0.0), (1.5, 1.0)):
-        beyond = avatar.posed(weight * avatar.codes[0])
+        beyond = avatar.posed(weight * avatar.latents[0])
         np.testing.assert_allclose(beyond.vertices, avatar.vertices + weight * steps[0, 2], atol=1e-5)
         np.testing.assert_allclose(beyond.texels[2:], avatar.texels[2:] + end * glides[0, 2], atol=1e-5)
 
@@ -242,14 +252,16 @@ def test_a_blendshape_goes_straight_from_station_to_station() -> None:
 def test_a_vertex_that_glides_on_its_texture_shows_another_place() -> None:
     texture = np.zeros((4, 4, 4), np.uint8)
     texture[:, :2], texture[:, 2:] = (255, 0, 0, 255), (0, 255, 0, 255)
-    sheet = replace(square(0.05), texture=texture, texels=np.zeros((4, 2), np.float32))
+    layer = replace(square(0.05), texture=texture, texels=np.zeros((4, 2), np.float32))
     avatar = replace(
-        avatar_of(sheet),
-        codes=np.eye(1, 64, dtype=np.float32),
+        avatar_of(layer),
+        latents=np.eye(1, 64, dtype=np.float32),
         blendshapes=np.zeros((1, 1, 4, 3), np.float32),
         texel_steps=np.tile(np.float32([3, 0]), (1, 1, 4, 1)),
     )
-    colours = [as_planes(play(avatar, avatar.posed(w * avatar.codes[0]), 0.0, 0.0, 9))[:3, 4, 4] for w in (0, 1)]
+    colours = [
+        as_planes(play(avatar, avatar.posed(w * avatar.latents[0]), 0.0, 0.0, 9))[:3, 4, 4] for w in (0, 1)
+    ]
     np.testing.assert_allclose(colours, [[1, 0, 0], [0, 1, 0]], atol=1e-6)
 
 
@@ -272,22 +284,22 @@ def test_a_triangle_on_edge_is_drawn_within_its_corners() -> None:
     for corners in np.array(slivers, np.float32):
         for triangle in ([0, 1, 2], [0, 2, 1]):
             texels = np.array([[0, 0], [3, 0], [0, 3]], np.float32)
-            sheet = Sheet(corners, np.array([triangle], np.int32), texels, np.full((4, 4, 4), 255, np.uint8))
-            avatar = avatar_of(sheet, march=MarchConfig(near=0.5, far=1.11))
-            picture = as_planes(play(avatar, avatar.neutral, 0.0, 0.0, 9))
-            assert np.isfinite(picture).all()
-            if picture[3, 4, 4] == 1:
+            layer = Layer(corners, np.array([triangle], np.int32), texels, np.full((4, 4, 4), 255, np.uint8))
+            avatar = avatar_of(layer, ray_sampling=RaySamplingConfig(near=0.5, far=1.11))
+            image = as_planes(play(avatar, avatar.neutral, 0.0, 0.0, 9))
+            assert np.isfinite(image).all()
+            if image[3, 4, 4] == 1:
                 covered += 1
-                assert 1 - corners[:, 2].max() - 1e-3 < picture[7, 4, 4] < 1 - corners[:, 2].min() + 1e-3
+                assert 1 - corners[:, 2].max() - 1e-3 < image[7, 4, 4] < 1 - corners[:, 2].min() + 1e-3
     assert covered > 10
 
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_one_thread_and_several_draw_the_same(threads: int) -> None:
     rng = np.random.default_rng(2)
-    avatar = avatar_of(*(bumpy_sheet(z, rng) for z in (0.07, 0.05, 0.0)))
-    pictures = []
+    avatar = avatar_of(*(bumpy_layer(z, rng) for z in (0.07, 0.05, 0.0)))
+    images = []
     for count in (1, threads):
         with pytorch_threads(count):
-            pictures.append(as_planes(play(avatar, avatar.neutral, 0.3, 0.1, 33)))
-    np.testing.assert_array_equal(*pictures)
+            images.append(as_planes(play(avatar, avatar.neutral, 0.3, 0.1, 33)))
+    np.testing.assert_array_equal(*images)

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from anifacegan.avatars.layered_mesh import LayeredAvatar
+from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players import torch_player
 from anifacegan.avatars.players.numba_player import play
 from anifacegan.avatars.players.torch_player import TorchPlayer
 from anifacegan.geometry.rasterization import torch_backend
-from anifacegan.geometry.rays import MarchConfig
+from anifacegan.geometry.rays import RaySamplingConfig
 from anifacegan.runtime.errors import InputError
-from tests.fixtures.flat_avatars import FINE, avatar_of, bumpy_sheet, square, together
+from tests.fixtures.flat_avatars import FINE, avatar_of, bumpy_layer, square, together
 
 VIEWS = [(0.0, 0.0, 8), (0.5, 0.1, 33), (-0.7, -0.3, 48)]
 NEUTRAL = np.zeros(64, np.float32)
@@ -21,22 +21,26 @@ COARSE = 0.02
 """Share of the pixels that nvdiffrast, which rounds corners to 1/16 pixel, may give to other triangles."""
 
 
-def bumpy_person(seed: int, march: MarchConfig = FINE, alike: int = 3) -> LayeredAvatar:
-    """Thin folded shapes with insides and two expressions, before a picture."""
+def bumpy_person(seed: int, ray_sampling: RaySamplingConfig = FINE, alike: int = 3) -> LayeredMesh:
+    """Thin folded shapes with insides and two expressions, before an image."""
     rng = np.random.default_rng(seed)
-    sheets = []
+    layers = []
     for z in np.linspace(0.07, 0.0, alike):
-        front = bumpy_sheet(z, rng, bump=0.012)
-        back = replace(front, vertices=front.vertices - np.float32([0, 0, 0.012]), triangles=front.triangles[:, ::-1])
-        sheets.append(together(front, back))
-    avatar = avatar_of(*sheets, march=march, background=rng.integers(0, 256, (5, 5, 3)).astype(np.uint8))
-    steps, codes = rng.normal(0, 0.01, (2, *avatar.vertices.shape)), rng.normal(0, 1, (2, 64))
+        front = bumpy_layer(z, rng, bump=0.012)
+        back = replace(
+            front, vertices=front.vertices - np.float32([0, 0, 0.012]), triangles=front.triangles[:, ::-1]
+        )
+        layers.append(together(front, back))
+    avatar = avatar_of(
+        *layers, ray_sampling=ray_sampling, background=rng.integers(0, 256, (5, 5, 3)).astype(np.uint8)
+    )
+    steps, latents = rng.normal(0, 0.01, (2, *avatar.vertices.shape)), rng.normal(0, 1, (2, 64))
     halfway = 0.5 * steps + rng.normal(0, 0.001, steps.shape)
     return replace(
         avatar,
         blendshapes=np.stack([halfway, steps], axis=1).astype(np.float32),
         texel_steps=rng.normal(0, 1, (2, 2, 10, 2)).astype(np.float32),
-        codes=codes.astype(np.float32),
+        latents=latents.astype(np.float32),
     )
 
 
@@ -48,14 +52,16 @@ def drawing(backend: tuple[str, str]) -> tuple[str, str]:
     return backend
 
 
-def assert_same_pictures(view: tuple[float, float, int], samples: int, drawing: tuple[str, str], share: float) -> None:
+def assert_same_images(
+    view: tuple[float, float, int], samples: int, drawing: tuple[str, str], share: float
+) -> None:
     """But for a share of the pixels: where an edge meets a pixel's centre, or a sample a sheet, rounding decides."""
     (yaw, pitch, size), (name, device) = view, drawing
-    avatar = bumpy_person(size, MarchConfig(samples=samples))
+    avatar = bumpy_person(size, RaySamplingConfig(samples=samples))
     player = TorchPlayer(avatar, device, name)
-    for z_exp in (NEUTRAL, avatar.codes[0].astype(np.float64) - 0.5 * avatar.codes[1]):
+    for z_exp in (NEUTRAL, avatar.latents[0].astype(np.float64) - 0.5 * avatar.latents[1]):
         expected = play(avatar, avatar.posed(z_exp), yaw, pitch, size)
-        found = player.picture(z_exp, yaw, pitch, size)
+        found = player.image(z_exp, yaw, pitch, size)
         assert 0.2 < (expected.foreground > 0.3).float().mean()
         for field in fields(expected):
             error = (getattr(found, field.name).cpu() - getattr(expected, field.name)).abs().amax(0)
@@ -64,8 +70,10 @@ def assert_same_pictures(view: tuple[float, float, int], samples: int, drawing: 
 
 @pytest.mark.parametrize("samples", [13, 400])
 @pytest.mark.parametrize("view", VIEWS)
-def test_both_players_draw_the_same(drawing: tuple[str, str], view: tuple[float, float, int], samples: int) -> None:
-    assert_same_pictures(view, samples, drawing, COARSE if drawing[0] == "nvdiffrast" else 1e-3)
+def test_both_players_draw_the_same(
+    drawing: tuple[str, str], view: tuple[float, float, int], samples: int
+) -> None:
+    assert_same_images(view, samples, drawing, COARSE if drawing[0] == "nvdiffrast" else 1e-3)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -74,48 +82,50 @@ def test_corners_as_coarse_as_those_of_nvdiffrast_make_the_difference_that_is_al
 ) -> None:
     """Simulated, where there is no GPU."""
     monkeypatch.setattr(torch_backend, "SUBPIXEL", 16)
-    assert_same_pictures(view, 13, ("torch", "cpu"), COARSE)
+    assert_same_images(view, 13, ("torch", "cpu"), COARSE)
     if view[2] > 30:
         with pytest.raises(AssertionError):
-            assert_same_pictures(view, 13, ("torch", "cpu"), 1e-3)
+            assert_same_images(view, 13, ("torch", "cpu"), 1e-3)
 
 
-def test_a_sheet_ends_the_light_in_both(drawing: tuple[str, str]) -> None:
+def test_a_layer_ends_the_light_in_both(drawing: tuple[str, str]) -> None:
     """A ray with hardly any light left sees nothing more: not the next sheet, not the background."""
     name, device = drawing
     avatar = avatar_of(square(0.05, (100, 0, 0, 255)), square(0.0, (0, 200, 0, 255)))
     expected = play(avatar, avatar.neutral, 0.1, 0.1, 9)
-    found = TorchPlayer(avatar, device, name).picture(NEUTRAL, 0.1, 0.1, 9)
+    found = TorchPlayer(avatar, device, name).image(NEUTRAL, 0.1, 0.1, 9)
     assert found.foreground[0, 4, 4] == 1 and found.rgb[1, 4, 4] == 0
     for field in fields(expected):
-        torch.testing.assert_close(getattr(found, field.name).cpu(), getattr(expected, field.name), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            getattr(found, field.name).cpu(), getattr(expected, field.name), atol=1e-5, rtol=0
+        )
 
 
 def test_several_frames_are_the_frames_one_by_one(drawing: tuple[str, str]) -> None:
     name, device = drawing
     avatar = bumpy_person(3)
     player = TorchPlayer(avatar, device, name)
-    codes, yaw, pitch = avatar.codes[[0, 1, 0]], np.array([0.1, -0.4, 0.0]), np.array([0.0, 0.2, -0.3])
-    frames = player.frames(codes, yaw, pitch, 20)
+    latents, yaw, pitch = avatar.latents[[0, 1, 0]], np.array([0.1, -0.4, 0.0]), np.array([0.0, 0.2, -0.3])
+    frames = player.frames(latents, yaw, pitch, 20)
     assert frames.shape == (3, 8, 20, 20) and frames.device.type == device
-    for frame, *view in zip(frames, codes, yaw, pitch, strict=True):
-        picture = player.picture(*view, 20)
-        one = torch.cat([getattr(picture, field.name) for field in fields(picture)])
-        torch.testing.assert_close(frame, one, atol=5e-5, rtol=0)      # weights are one product, or several
+    for frame, *view in zip(frames, latents, yaw, pitch, strict=True):
+        image = player.image(*view, 20)
+        one = torch.cat([getattr(image, field.name) for field in fields(image)])
+        torch.testing.assert_close(frame, one, atol=5e-5, rtol=0)  # weights are one product, or several
 
 
-def test_no_frames_and_a_sheet_of_frames() -> None:
+def test_no_frames_and_a_layer_of_frames() -> None:
     player = TorchPlayer(bumpy_person(1), "cpu")
     assert player.frames(np.zeros((0, 64)), np.zeros(0), np.zeros(0), 9).shape == (0, 8, 9, 9)
     assert not player.frames(np.zeros((1, 64)), np.zeros(1), np.zeros(1), 9).is_inference()
 
 
-def test_the_picture_is_made_in_parts_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_image_is_made_in_parts_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     avatar = bumpy_person(4)
-    whole = TorchPlayer(avatar, "cpu").picture(NEUTRAL, 0.2, 0.1, 24)
+    whole = TorchPlayer(avatar, "cpu").image(NEUTRAL, 0.2, 0.1, 24)
     monkeypatch.setattr(torch_backend, "MOST_TESTS", {"cpu": 50})
     monkeypatch.setattr(torch_player, "BLENDED", {"cpu": 3 * 24 * 5})
-    parts = TorchPlayer(avatar, "cpu").picture(NEUTRAL, 0.2, 0.1, 24)
+    parts = TorchPlayer(avatar, "cpu").image(NEUTRAL, 0.2, 0.1, 24)
     assert torch.equal(whole.rgb, parts.rgb) and torch.equal(whole.depth, parts.depth)
 
 

@@ -49,7 +49,9 @@ def person(gender: float, african: float = 0.0) -> np.ndarray:
 
 
 def test_the_slices_of_the_noise_cover_it_without_overlap() -> None:
-    covered = [i for part in (TEXTURE, LIGHT, HAIR_STYLE, CLOTHES, BACKGROUND) for i in range(NOISE_DIM)[part]]
+    covered = [
+        i for part in (TEXTURE, LIGHT, HAIR_STYLE, CLOTHES, BACKGROUND) for i in range(NOISE_DIM)[part]
+    ]
     assert covered == list(range(NOISE_DIM))
 
 
@@ -81,14 +83,14 @@ def test_each_slice_changes_its_own_attributes_only(prior: AppearancePrior, part
 
 
 def test_style_biases_give_the_frequencies_asked_for() -> None:
-    wanted = np.array([0.5, 0.3, 0.15, 0.05, 0.0])
-    scores = np.random.default_rng(0).normal(size=(200_000, 5)) + style_biases(wanted)
+    target = np.array([0.5, 0.3, 0.15, 0.05, 0.0])
+    scores = np.random.default_rng(0).normal(size=(200_000, 5)) + style_biases(target)
     got = np.bincount(scores.argmax(axis=1), minlength=5) / len(scores)
-    assert np.allclose(got, wanted, atol=0.005)                        # 4 sigma of 200,000 draws
+    assert np.allclose(got, target, atol=0.005)  # 4 sigma of 200,000 draws
 
 
 def test_two_styles_have_the_closed_form_bias() -> None:
-    bias = style_biases(np.array([0.8, 0.2]))                          # P(z0 - z1 > b1 - b0) = Phi((b0 - b1) / sqrt 2)
+    bias = style_biases(np.array([0.8, 0.2]))  # P(z0 - z1 > b1 - b0) = Phi((b0 - b1) / sqrt 2)
     assert normal_cdf((bias[0] - bias[1]) / math.sqrt(2)) == pytest.approx(0.8, abs=1e-3)
 
 
@@ -108,12 +110,15 @@ def test_men_have_beards_as_often_as_the_bank_and_women_none(prior: AppearancePr
     rng = np.random.default_rng(2)
     beards = {
         gender: np.mean(
-            [prior.appearance(person(gender), rng.standard_normal(NOISE_DIM)).tex[0] > 3.0 for _ in range(600)]
+            [
+                prior.appearance(person(gender), rng.standard_normal(NOISE_DIM)).tex[0] > 3.0
+                for _ in range(600)
+            ]
         )
         for gender in (-1.0, 1.0)
     }
     assert beards[-1.0] < 0.02
-    assert beards[1.0] == pytest.approx(0.25, abs=0.08)                # a quarter of the bank's men
+    assert beards[1.0] == pytest.approx(0.25, abs=0.08)  # a quarter of the bank's men
 
 
 def test_draws_have_the_spread_of_the_bank(prior: AppearancePrior, parts: HeadParts) -> None:
@@ -123,7 +128,7 @@ def test_draws_have_the_spread_of_the_bank(prior: AppearancePrior, parts: HeadPa
     bank = parts.bank_tex.astype(np.float64)
     assert np.allclose(draws.mean(axis=0), bank.mean(axis=0), atol=0.35)
     kept = draws.var(axis=0).sum() / bank.var(axis=0).sum()
-    assert 0.6 < kept < 1.0                                            # 48 of 83 directions at temperature 0.9
+    assert 0.6 < kept < 1.0  # 48 of 83 directions at temperature 0.9
 
 
 def test_every_texture_entry_acts_monotonically(prior: AppearancePrior) -> None:
@@ -147,15 +152,17 @@ def test_independent_components_are_found_in_a_rotation_of_them() -> None:
     match = np.abs(rotation @ turn)
     assert np.allclose(match.max(axis=1), 1, atol=5e-3)
     skews = ((sources @ turn.T @ rotation.T) ** 3).mean(axis=0)
-    assert (skews > 1).all()                                           # signs: the long tail is positive
+    assert (skews > 1).all()  # signs: the long tail is positive
 
 
 def test_the_texture_metric_is_the_mean_squared_difference_where_it_is_seen(parts: HeadParts) -> None:
     model: MorphableModel = tiny_model()
     front_only = dataclasses.replace(parts, part=np.zeros_like(parts.part))
     tex = np.random.default_rng(5).normal(size=80).astype(np.float32)
-    change = (model.tex_basis.numpy() @ tex)[parts.front_mask > 0]     # (front vertices, 3)
-    assert tex @ texture_metric(model, front_only) @ tex == pytest.approx(np.square(change).sum(1).mean(), rel=1e-4)
+    change = (model.tex_basis.numpy() @ tex)[parts.front_mask > 0]  # (front vertices, 3)
+    assert tex @ texture_metric(model, front_only) @ tex == pytest.approx(
+        np.square(change).sum(1).mean(), rel=1e-4
+    )
     assert not np.allclose(texture_metric(model, parts), texture_metric(model, front_only))  # eyes count more
 
 
@@ -199,18 +206,20 @@ def test_identities_are_mixes_that_keep_the_variance(parts: HeadParts) -> None:
     rng = np.random.default_rng(9)
     draws = np.stack([sample_identity(parts, rng) for _ in range(3000)])
     bank = parts.bank_id.astype(np.float64)
-    cross_term = 4 / math.pi * np.square(bank.mean(axis=0)).sum()      # the tiny bank's mean is not quite zero
+    cross_term = 4 / math.pi * np.square(bank.mean(axis=0)).sum()  # the tiny bank's mean is not quite zero
     expected = np.square(bank).sum(1).mean()
     assert np.square(draws).sum(1).mean() == pytest.approx(expected, abs=0.03 * expected + cross_term)
     apart = dataclasses.replace(parts, bank_id=np.eye(80, dtype=np.float16))
     lengths = np.array([np.linalg.norm(sample_identity(apart, rng)) for _ in range(300)])
-    assert (np.abs(lengths - 1) < 1e-5).mean() > 0.9                   # all but the same person drawn twice
+    assert (np.abs(lengths - 1) < 1e-5).mean() > 0.9  # all but the same person drawn twice
 
 
-def test_expressions_are_neutral_as_often_as_promised_and_never_stick_out_the_tongue(parts: HeadParts) -> None:
+def test_expressions_are_neutral_as_often_as_promised_and_never_stick_out_the_tongue(
+    parts: HeadParts,
+) -> None:
     tongue = UNITS.index("tongueOut")
     known = np.zeros((64, len(UNITS)), np.float32)
-    known[np.arange(len(UNITS)), np.arange(len(UNITS))] = 1.0          # read strengths straight from the coefficients
+    known[np.arange(len(UNITS)), np.arange(len(UNITS))] = 1.0  # read strengths straight from the coefficients
     plain = dataclasses.replace(parts, au2exp=known)
     rng = np.random.default_rng(10)
     draws = np.stack([sample_expression(plain, rng) for _ in range(3000)])[:, : len(UNITS)]

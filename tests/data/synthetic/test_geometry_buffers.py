@@ -14,14 +14,14 @@ from anifacegan.data.synthetic import geometry_buffers
 from anifacegan.data.synthetic.appearance import AppearancePrior
 from anifacegan.data.synthetic.geometry_buffers import DEPTH_STEPS, distance_map, draw_surface, load_surfaces
 from anifacegan.data.synthetic.head import Surface, head_geometry
-from anifacegan.data.synthetic.renderer import Person, Studio, sample_person, view_surface
+from anifacegan.data.synthetic.renderer import Person, SyntheticRenderer, sample_person, view_surface
 from anifacegan.face_model.open_model import load_open_face_model
 from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.runtime.errors import InputError
 from tests.fixtures.small_disk import files_of_at_most
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
-from tests.fixtures.tiny_training_set import COUNT, SIZE, tiny_codes, write_tiny_set
+from tests.fixtures.tiny_training_set import COUNT, SIZE, tiny_latents, write_tiny_set
 
 HALF_A_STEP = 0.5 / DEPTH_STEPS
 Z_BUFFER = 2e-6
@@ -46,7 +46,9 @@ def sheet(*squares: np.ndarray) -> Surface:
     )
 
 
-def square(half: float, centre: tuple[float, float, float], slope: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
+def square(
+    half: float, centre: tuple[float, float, float], slope: tuple[float, float] = (0.0, 0.0)
+) -> np.ndarray:
     """Corners of a square about a point of the plane z = centre + slope . (x, y)."""
     x, y = np.meshgrid([-half, half], [-half, half])
     z = slope[0] * x + slope[1] * y
@@ -75,12 +77,12 @@ def test_the_distance_of_a_plane_is_that_along_the_generators_rays(pitch: float,
     error = np.abs(found / DEPTH_STEPS - exact.numpy())
     assert (found > 0).all()
     assert error.max() <= HALF_A_STEP + Z_BUFFER
-    assert error.max() > 0.8 * HALF_A_STEP                             # rounded to the nearest step, no finer
+    assert error.max() > 0.8 * HALF_A_STEP  # rounded to the nearest step, no finer
 
 
 def test_where_nothing_is_the_distance_is_zero() -> None:
     found = distances(sheet(square(0.05, (0.0, 0.0, 0.0))), 0.0, 0.0, 65)
-    inside = int(0.05 / np.tan(np.radians(6)) * 32)                    # half of the square in pixels
+    inside = int(0.05 / np.tan(np.radians(6)) * 32)  # half of the square in pixels
     assert (found[32 - inside : 33 + inside, 32 - inside : 33 + inside] > 0).all()
     assert (found > 0).sum() == (2 * inside + 1) ** 2
 
@@ -99,7 +101,7 @@ def test_the_background_plane_hides_what_is_behind_it() -> None:
 
 # ---------------------------------------------------------------------------------------------------------------- heads
 @pytest.fixture(scope="module")
-def ball() -> Studio:
+def ball() -> SyntheticRenderer:
     """A bald head without clothes that is a ball of radius 0.07 world, whoever it is."""
     model = tiny_model()
     model.mean.copy_(0.7 * torch.nn.functional.normalize(model.mean, dim=-1))
@@ -108,18 +110,24 @@ def ball() -> Studio:
     nothing = {"hair_disp": np.zeros_like(parts.hair_disp), "cloth_sd": np.full_like(parts.cloth_sd, -1)}
     no_lids = {name: np.zeros(0, np.int32) for name in ("lid_l", "lid_r")}
     parts = dataclasses.replace(parts, **nothing, **no_lids)
-    return Studio(head_geometry(model, parts), AppearancePrior.fit(tiny_parts(model), np.eye(80) / 80))
+    return SyntheticRenderer(
+        head_geometry(model, parts), AppearancePrior.fit(tiny_parts(model), np.eye(80) / 80)
+    )
 
 
 @pytest.fixture(scope="module")
-def person(ball: Studio) -> Person:
+def person(ball: SyntheticRenderer) -> Person:
     """Somebody without the curtain of long hair."""
     people = (sample_person(ball, np.random.default_rng(seed)) for seed in range(50))
-    return next(p for p in people if ball.prior.appearance(p.z_id, p.z_noise).hair_style in (None, "short", "buzz"))
+    return next(
+        p for p in people if ball.prior.appearance(p.z_id, p.z_noise).hair_style in (None, "short", "buzz")
+    )
 
 
 @pytest.mark.parametrize("pitch, yaw", [(0.0, 0.0), (-0.3, 0.6)])
-def test_the_distance_of_a_ball_is_that_of_a_sphere(ball: Studio, person: Person, pitch: float, yaw: float) -> None:
+def test_the_distance_of_a_ball_is_that_of_a_sphere(
+    ball: SyntheticRenderer, person: Person, pitch: float, yaw: float
+) -> None:
     size = 64
     distance, _ = draw_surface(ball, person, np.array([pitch, yaw], np.float32), size)
     _, rays = camera_and_rays(float(np.float32(pitch)), float(np.float32(yaw)), size)
@@ -127,7 +135,7 @@ def test_the_distance_of_a_ball_is_that_of_a_sphere(ball: Studio, person: Person
     along = -((rays.origins[0] - centre) * rays.directions[0]).sum(-1)
     inside = 0.07**2 - ((rays.origins[0] - centre).square().sum(-1) - along**2)
     exact = (along - inside.clamp(min=0).sqrt()).numpy()
-    middle = inside.numpy() > 0.5 * 0.07**2                            # not at the limb, where a facet is seen edge-on
+    middle = inside.numpy() > 0.5 * 0.07**2  # not at the limb, where a facet is seen edge-on
     error = distance.reshape(-1)[middle] / DEPTH_STEPS - exact[middle]
     # 600 vertices are 0.011 world apart, their triangles' circumcentres up to 0.008 from the corners: facets lie up
     # to 0.008^2 / 0.07 / 2 = 4.6e-4 inside the sphere, and up to sqrt(2) of that along the ray.
@@ -136,7 +144,9 @@ def test_the_distance_of_a_ball_is_that_of_a_sphere(ball: Studio, person: Person
     assert (distance.reshape(-1)[inside.numpy() < -1e-4] == 0).all()
 
 
-def test_vertices_that_face_the_camera_are_seen_and_those_behind_are_not(ball: Studio, person: Person) -> None:
+def test_vertices_that_face_the_camera_are_seen_and_those_behind_are_not(
+    ball: SyntheticRenderer, person: Person
+) -> None:
     pose = np.array([0.2, 0.5], np.float32)
     _, seen = draw_surface(ball, person, pose, 128)
     _, rays = camera_and_rays(0.2, 0.5, 3)
@@ -150,10 +160,14 @@ def test_vertices_that_face_the_camera_are_seen_and_those_behind_are_not(ball: S
 def test_long_hair_is_a_surface_but_has_no_vertices_of_the_bare_head() -> None:
     model = tiny_model()
     parts = tiny_parts(model)
-    studio = Studio(head_geometry(model, parts), AppearancePrior.fit(parts, np.eye(80) / 80))
-    people = (sample_person(studio, np.random.default_rng(seed)) for seed in range(300))
-    long = next(p for p in people if studio.prior.appearance(p.z_id, p.z_noise).hair_style == "long")
-    distance, seen = draw_surface(studio, long, np.zeros(2, np.float32), 32)
+    synthetic_renderer = SyntheticRenderer(
+        head_geometry(model, parts), AppearancePrior.fit(parts, np.eye(80) / 80)
+    )
+    people = (sample_person(synthetic_renderer, np.random.default_rng(seed)) for seed in range(300))
+    long = next(
+        p for p in people if synthetic_renderer.prior.appearance(p.z_id, p.z_noise).hair_style == "long"
+    )
+    distance, seen = draw_surface(synthetic_renderer, long, np.zeros(2, np.float32), 32)
     assert seen.shape == (len(model.mean),) and seen.any() and (distance > 0).any()
 
 
@@ -166,30 +180,30 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def codes(tiny: Path) -> CoefficientTable:
-    return tiny_codes(tiny)
+def latents(tiny: Path) -> CoefficientTable:
+    return tiny_latents(tiny)
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by the picture's size whenever a surface is drawn."""
+    """Grows by the image's size whenever a surface is drawn."""
     sizes = []
     real = draw_surface
 
-    def counted(studio: Studio, person: Person, pose: np.ndarray, size: int) -> tuple:
+    def counted(synthetic_renderer: SyntheticRenderer, person: Person, pose: np.ndarray, size: int) -> tuple:
         sizes.append(size)
-        return real(studio, person, pose, size)
+        return real(synthetic_renderer, person, pose, size)
 
     monkeypatch.setattr(geometry_buffers, "draw_surface", counted)
     return sizes
 
 
 def test_surfaces_are_drawn_once_and_then_read(
-    tiny: Path, codes: CoefficientTable, drawn: list[int], tmp_path: Path
+    tiny: Path, latents: CoefficientTable, drawn: list[int], tmp_path: Path
 ) -> None:
-    first = load_surfaces(tmp_path, codes, SIZE, tiny / "face_model.npz")
+    first = load_surfaces(tmp_path, latents, SIZE, tiny / "face_model.npz")
     assert drawn == [SIZE] * COUNT
-    again = load_surfaces(tmp_path, codes, SIZE, tiny / "face_model.npz")
+    again = load_surfaces(tmp_path, latents, SIZE, tiny / "face_model.npz")
     assert len(drawn) == COUNT
     assert np.array_equal(first.distance, again.distance) and np.array_equal(first.visible, again.visible)
     assert first.distance.shape == (COUNT, SIZE, SIZE) and first.distance.max() > 0
@@ -198,83 +212,83 @@ def test_surfaces_are_drawn_once_and_then_read(
 
 
 def test_surfaces_of_other_data_are_drawn_again(
-    tiny: Path, codes: CoefficientTable, drawn: list[int], tmp_path: Path
+    tiny: Path, latents: CoefficientTable, drawn: list[int], tmp_path: Path
 ) -> None:
     model = tiny / "face_model.npz"
-    load_surfaces(tmp_path, codes, SIZE, model)
+    load_surfaces(tmp_path, latents, SIZE, model)
     other_model = tmp_path / "other.npz"
     other_model.write_bytes(model.read_bytes() + b" ")
-    turned = dataclasses.replace(codes, pose=-codes.pose)
-    for changed in ((turned, SIZE, model), (codes, SIZE + 1, model), (codes, SIZE, other_model)):
-        load_surfaces(tmp_path, codes, SIZE, model)
+    turned = dataclasses.replace(latents, pose=-latents.pose)
+    for changed in ((turned, SIZE, model), (latents, SIZE + 1, model), (latents, SIZE, other_model)):
+        load_surfaces(tmp_path, latents, SIZE, model)
         drawn.clear()
         load_surfaces(tmp_path, *changed)
         assert len(drawn) == COUNT
 
 
 def test_a_note_from_before_the_sums_were_kept_is_accepted(
-    tiny: Path, codes: CoefficientTable, drawn: list[int], tmp_path: Path
+    tiny: Path, latents: CoefficientTable, drawn: list[int], tmp_path: Path
 ) -> None:
-    load_surfaces(tmp_path, codes, SIZE, tiny / "face_model.npz")
+    load_surfaces(tmp_path, latents, SIZE, tiny / "face_model.npz")
     note = json.loads((tmp_path / "surfaces.json").read_text())
     (tmp_path / "surfaces.json").write_text(json.dumps({k: v for k, v in note.items() if "sha256" not in k}))
-    load_surfaces(tmp_path, codes, SIZE, tiny / "face_model.npz")
+    load_surfaces(tmp_path, latents, SIZE, tiny / "face_model.npz")
     assert len(drawn) == COUNT
 
 
 @pytest.mark.parametrize("note", ['{"count": 8, "si', "[]", "{}", None])
 def test_an_unfinished_folder_starts_over(
-    note: str | None, tiny: Path, codes: CoefficientTable, drawn: list[int], tmp_path: Path
+    note: str | None, tiny: Path, latents: CoefficientTable, drawn: list[int], tmp_path: Path
 ) -> None:
-    load_surfaces(tmp_path, codes, SIZE, tiny / "face_model.npz")
+    load_surfaces(tmp_path, latents, SIZE, tiny / "face_model.npz")
     (tmp_path / "surfaces.json").unlink()
     if note is not None:
         (tmp_path / "surfaces.json").write_text(note)
-    load_surfaces(tmp_path, codes, SIZE, tiny / "face_model.npz")
+    load_surfaces(tmp_path, latents, SIZE, tiny / "face_model.npz")
     assert len(drawn) == 2 * COUNT
 
 
 def test_drawing_that_is_interrupted_leaves_no_note(
-    tiny: Path, codes: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Path, latents: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> tuple:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(geometry_buffers, "draw_surface", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        load_surfaces(tmp_path, codes, SIZE, tiny / "face_model.npz")
+        load_surfaces(tmp_path, latents, SIZE, tiny / "face_model.npz")
     assert not (tmp_path / "surfaces.json").exists()
 
 
 def test_processes_draw_the_same_surfaces(
-    tiny: Path, codes: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Path, latents: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone = load_surfaces(tmp_path / "alone", codes, SIZE, tiny / "face_model.npz")
+    alone = load_surfaces(tmp_path / "alone", latents, SIZE, tiny / "face_model.npz")
     monkeypatch.setattr(geometry_buffers, "POOL_ITEMS", 1)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    pooled = load_surfaces(tmp_path / "pooled", codes, SIZE, tiny / "face_model.npz")
+    pooled = load_surfaces(tmp_path / "pooled", latents, SIZE, tiny / "face_model.npz")
     assert np.array_equal(alone.distance, pooled.distance) and np.array_equal(alone.visible, pooled.visible)
 
 
 def test_a_file_that_is_no_face_model_is_refused_before_processes_start(
-    tiny: Path, codes: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Path, latents: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(geometry_buffers, "POOL_ITEMS", 1)
     broken = tmp_path / "broken.npz"
     broken.write_bytes((tiny / "face_model.npz").read_bytes()[:1000])
     with pytest.raises(InputError, match="broken.npz: not a face model file"):
-        load_surfaces(tmp_path / "surfaces", codes, SIZE, broken)
+        load_surfaces(tmp_path / "surfaces", latents, SIZE, broken)
     assert not (tmp_path / "surfaces").exists()
 
 
 def test_a_disk_without_room_is_one_line_and_leaves_no_distances(
-    tiny: Path, codes: CoefficientTable, tmp_path: Path
+    tiny: Path, latents: CoefficientTable, tmp_path: Path
 ) -> None:
     with files_of_at_most(2000), pytest.raises(InputError, match="distance.npy: cannot be written"):
-        load_surfaces(tmp_path, codes, SIZE, tiny / "face_model.npz")
+        load_surfaces(tmp_path, latents, SIZE, tiny / "face_model.npz")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_photographs_have_no_known_surface(tiny: Path, codes: CoefficientTable, tmp_path: Path) -> None:
+def test_photographs_have_no_known_surface(tiny: Path, latents: CoefficientTable, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'noise'"):
-        load_surfaces(tmp_path, dataclasses.replace(codes, noise=None), SIZE, tiny / "face_model.npz")
+        load_surfaces(tmp_path, dataclasses.replace(latents, noise=None), SIZE, tiny / "face_model.npz")

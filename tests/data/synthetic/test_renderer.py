@@ -17,9 +17,9 @@ from anifacegan.data.synthetic.renderer import (
     PITCH_LIMIT,
     YAW_LIMIT,
     Person,
-    Studio,
-    background_picture,
-    load_studio,
+    SyntheticRenderer,
+    background_image,
+    load_synthetic_renderer,
     render_item,
     render_person,
     sample_person,
@@ -46,15 +46,15 @@ def model() -> MorphableModel:
 
 
 @pytest.fixture(scope="module")
-def studio(model: MorphableModel) -> Studio:
+def synthetic_renderer(model: MorphableModel) -> SyntheticRenderer:
     parts = tiny_parts(model)
     head = dataclasses.replace(head_geometry(model, parts), world_offset=np.float32([0.004, 0.02, -0.01]))
-    return Studio(head, AppearancePrior.fit(parts, np.eye(80) / 80))
+    return SyntheticRenderer(head, AppearancePrior.fit(parts, np.eye(80) / 80))
 
 
 @pytest.fixture(scope="module")
-def person(studio: Studio) -> Person:
-    return sample_person(studio, np.random.default_rng(5))
+def person(synthetic_renderer: SyntheticRenderer) -> Person:
+    return sample_person(synthetic_renderer, np.random.default_rng(5))
 
 
 def plain_looks(looks: Appearance) -> Appearance:
@@ -72,7 +72,9 @@ def one_look(prior: AppearancePrior, looks: Appearance) -> AppearancePrior:
 
 
 def one_camera(pitch: float, yaw: float, size: int) -> Camera:
-    return orbit_camera(torch.tensor([pitch], dtype=torch.float64), torch.tensor([yaw], dtype=torch.float64), size)
+    return orbit_camera(
+        torch.tensor([pitch], dtype=torch.float64), torch.tensor([yaw], dtype=torch.float64), size
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ geometry
@@ -83,7 +85,9 @@ def test_lids_inside_the_eyeball_are_pushed_just_outside_and_others_stay(model: 
     centre, radius = torch.tensor([0.3, 0.2, 0.1]), 0.4
     for label in (1, 2):
         ball = torch.from_numpy(np.flatnonzero(parts.part == label))
-        direction = torch.nn.functional.normalize(torch.from_numpy(rng.normal(size=(2, len(ball), 3))), dim=-1)
+        direction = torch.nn.functional.normalize(
+            torch.from_numpy(rng.normal(size=(2, len(ball), 3))), dim=-1
+        )
         vertices[:, ball] = centre + radius * direction
     inside, outside = parts.lid_l[0], parts.lid_l[1]
     vertices[:, inside] = centre + torch.tensor([0.0, 0.0, 0.3])
@@ -109,51 +113,66 @@ def test_the_lid_clean_up_is_differentiable(model: MorphableModel) -> None:
     assert torch.autograd.gradcheck(moved, (offsets,))
 
 
-def test_the_bare_head_is_the_morphable_model(studio: Studio, model: MorphableModel, person: Person) -> None:
+def test_the_bare_head_is_the_morphable_model(
+    synthetic_renderer: SyntheticRenderer, model: MorphableModel, person: Person
+) -> None:
     z_id, z_exp = torch.from_numpy(person.z_id)[None], torch.from_numpy(person.z_exp)[None]
-    expected = clear_lids(model.shape(z_id, z_exp), studio.head.eyes)[0].numpy()
-    assert np.allclose(bare_head(studio.head, person.z_id, person.z_exp), expected, atol=1e-5)
+    expected = clear_lids(model.shape(z_id, z_exp), synthetic_renderer.head.eyes)[0].numpy()
+    assert np.allclose(bare_head(synthetic_renderer.head, person.z_id, person.z_exp), expected, atol=1e-5)
 
 
 def test_normals_of_the_drawn_surface_are_those_of_the_model(
-    studio: Studio, model: MorphableModel, person: Person
+    synthetic_renderer: SyntheticRenderer, model: MorphableModel, person: Person
 ) -> None:
-    looks = plain_looks(studio.prior.appearance(person.z_id, person.z_noise))
-    surface = dressed_head(studio.head, person.z_id, person.z_exp, looks)
+    looks = plain_looks(synthetic_renderer.prior.appearance(person.z_id, person.z_noise))
+    surface = dressed_head(synthetic_renderer.head, person.z_id, person.z_exp, looks)
     expected = model.normals(torch.from_numpy(surface.vertices)[None])[0].numpy()
     assert np.allclose(surface.normals, expected, atol=1e-5)
-    assert np.array_equal(surface.landmarks, bare_head(studio.head, person.z_id, person.z_exp)[model.landmark_vertices])
+    assert np.array_equal(
+        surface.landmarks,
+        bare_head(synthetic_renderer.head, person.z_id, person.z_exp)[model.landmark_vertices],
+    )
 
 
-def test_hair_and_clothes_stand_off_the_head_and_long_hair_adds_the_curtain(studio: Studio, person: Person) -> None:
-    looks = studio.prior.appearance(person.z_id, person.z_noise)
+def test_hair_and_clothes_stand_off_the_head_and_long_hair_adds_the_curtain(
+    synthetic_renderer: SyntheticRenderer, person: Person
+) -> None:
+    looks = synthetic_renderer.prior.appearance(person.z_id, person.z_noise)
     bald, short, long = (
-        dressed_head(studio.head, person.z_id, person.z_exp, dataclasses.replace(looks, hair_style=style))
+        dressed_head(
+            synthetic_renderer.head, person.z_id, person.z_exp, dataclasses.replace(looks, hair_style=style)
+        )
         for style in (None, "short", "long")
     )
     lift = np.linalg.norm(short.vertices - bald.vertices, axis=1)
-    hair, cloth = studio.head.hair_thickness[1] > 0, studio.head.cloth_distance > 0
+    hair, cloth = synthetic_renderer.head.hair_thickness[1] > 0, synthetic_renderer.head.cloth_distance > 0
     assert (lift[hair] > 0).all() and (lift[~hair] == 0).all()
     assert len(long.vertices) == len(bald.vertices) + 4 and len(long.triangles) == len(bald.triangles) + 2
     assert np.array_equal(long.albedo[-4:], np.tile(looks.hair_rgb, (4, 1)))
     assert (long.hair_distance[-4:] > 0).all() and (long.cloth_distance[-4:] < 0).all()
-    assert (bald.hair_distance < -0.12).all()                          # too far for a strand
-    raised = np.linalg.norm(bald.vertices - bare_head(studio.head, person.z_id, person.z_exp), axis=1)
+    assert (bald.hair_distance < -0.12).all()  # too far for a strand
+    raised = np.linalg.norm(
+        bald.vertices - bare_head(synthetic_renderer.head, person.z_id, person.z_exp), axis=1
+    )
     assert (raised[cloth] > 0).all() and (raised[~cloth] == 0).all()
 
 
-# ------------------------------------------------------------------------------------------------------------- pictures
-def test_the_kernel_shades_as_the_differentiable_renderer_does(studio: Studio, person: Person) -> None:
-    """Without hair, clothes and highlights a picture is rasterize + interpolate + spherical harmonics."""
-    head = dataclasses.replace(studio.head, cloth_distance=np.full_like(studio.head.cloth_distance, -1.0))
+# ------------------------------------------------------------------------------------------------------------- images
+def test_the_kernel_shades_as_the_differentiable_renderer_does(
+    synthetic_renderer: SyntheticRenderer, person: Person
+) -> None:
+    """Without hair, clothes and highlights an image is rasterize + interpolate + spherical harmonics."""
+    head = dataclasses.replace(
+        synthetic_renderer.head, cloth_distance=np.full_like(synthetic_renderer.head.cloth_distance, -1.0)
+    )
     looks = dataclasses.replace(
-        plain_looks(studio.prior.appearance(person.z_id, person.z_noise)),
+        plain_looks(synthetic_renderer.prior.appearance(person.z_id, person.z_noise)),
         tex=np.zeros(80, np.float32),
         background=Background(np.zeros(3, np.float32), np.zeros(3, np.float32), 0.0),
     )
 
     size = 64
-    bare = Studio(head, one_look(studio.prior, looks))
+    bare = SyntheticRenderer(head, one_look(synthetic_renderer.prior, looks))
     image, _ = render_person(bare, person, 0.2, 0.4, size, factor=1)
     surface = dressed_head(head, person.z_id, person.z_exp, looks)
     camera = one_camera(0.2, 0.4, size)
@@ -161,23 +180,29 @@ def test_the_kernel_shades_as_the_differentiable_renderer_does(studio: Studio, p
     triangles = torch.from_numpy(surface.triangles).long()
     seen = rasterize(world, triangles, camera)
     attributes = np.concatenate([surface.albedo, surface.normals], axis=1)
-    albedo, normals = interpolate(torch.from_numpy(attributes)[None].double(), triangles, seen).split(3, dim=-1)
+    albedo, normals = interpolate(torch.from_numpy(attributes)[None].double(), triangles, seen).split(
+        3, dim=-1
+    )
     normals = torch.nn.functional.normalize(normals, dim=-1)
     gamma = torch.from_numpy(looks.gamma)[None].double()
-    expected = shade(albedo.reshape(1, -1, 3), normals.reshape(1, -1, 3), gamma).reshape(size, size, 3).clamp(0, 1)
+    expected = (
+        shade(albedo.reshape(1, -1, 3), normals.reshape(1, -1, 3), gamma).reshape(size, size, 3).clamp(0, 1)
+    )
     in_front = interpolate(world, triangles, seen)[..., 2] > -BOX + 1e-3
     both = (seen.mask & in_front)[0].numpy()
     error = np.abs(image / 255 - expected.numpy())[both]
     assert both.sum() > 500
-    assert np.quantile(error, 0.99) < 0.004                            # one grey level; few pixels lie on an edge
+    assert np.quantile(error, 0.99) < 0.004  # one grey level; few pixels lie on an edge
     assert (image[~seen.mask[0].numpy()] == 0).all()
 
 
-def test_hair_clothes_and_background_have_their_colours(studio: Studio, person: Person) -> None:
+def test_hair_clothes_and_background_have_their_colours(
+    synthetic_renderer: SyntheticRenderer, person: Person
+) -> None:
     black = np.zeros(3, np.float32)
     looks = dataclasses.replace(
-        studio.prior.appearance(person.z_id, person.z_noise),
-        tex=np.zeros(80, np.float32),                                  # the tiny head's skin is grey
+        synthetic_renderer.prior.appearance(person.z_id, person.z_noise),
+        tex=np.zeros(80, np.float32),  # the tiny head's skin is grey
         gamma=np.zeros(27, np.float32),
         shine=0.0,
         hair_style="short",
@@ -185,7 +210,13 @@ def test_hair_clothes_and_background_have_their_colours(studio: Studio, person: 
         cloth_rgb=np.float32([0, 0, 0.8]),
         background=Background(black, black, 0.0),
     )
-    image, _ = render_person(Studio(studio.head, one_look(studio.prior, looks)), person, 0.0, 0.0, 64)
+    image, _ = render_person(
+        SyntheticRenderer(synthetic_renderer.head, one_look(synthetic_renderer.prior, looks)),
+        person,
+        0.0,
+        0.0,
+        64,
+    )
     top, middle, bottom = (image[rows, 32].astype(int) for rows in (5, 32, 48))
     assert top[0] > 80 and top[1] == top[2] == 0
     assert middle[0] == middle[1] == middle[2] > 50
@@ -193,15 +224,19 @@ def test_hair_clothes_and_background_have_their_colours(studio: Studio, person: 
     assert (image[:, 0] == 0).all()
 
 
-def test_more_samples_only_soften_edges(studio: Studio, person: Person) -> None:
-    coarse, fine = (render_person(studio, person, 0.1, 0.2, 48, factor)[0].astype(int) for factor in (1, 4))
+def test_more_samples_only_soften_edges(synthetic_renderer: SyntheticRenderer, person: Person) -> None:
+    coarse, fine = (
+        render_person(synthetic_renderer, person, 0.1, 0.2, 48, factor)[0].astype(int) for factor in (1, 4)
+    )
     difference = np.abs(coarse - fine).max(axis=2)
     assert np.median(difference) <= 2 and (difference > 30).mean() < 0.1
     assert (difference > 0).any()
 
 
-def test_light_constants_agree_with_the_lighting_module(studio: Studio, person: Person) -> None:
-    looks = studio.prior.appearance(person.z_id, person.z_noise)
+def test_light_constants_agree_with_the_lighting_module(
+    synthetic_renderer: SyntheticRenderer, person: Person
+) -> None:
+    looks = synthetic_renderer.prior.appearance(person.z_id, person.z_noise)
     normal = torch.nn.functional.normalize(torch.tensor([[[0.3, -0.5, 0.8]]]), dim=-1)
     x, y, z = normal[0, 0].tolist()
     monomials = np.array([1, y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y])
@@ -209,10 +244,12 @@ def test_light_constants_agree_with_the_lighting_module(studio: Studio, person: 
     assert np.allclose(light_matrix(looks) @ monomials, expected, atol=1e-5)
 
 
-def test_the_highlight_is_halfway_between_the_lamp_and_the_front(studio: Studio, person: Person) -> None:
-    looks = studio.prior.appearance(person.z_id, person.z_noise)
+def test_the_highlight_is_halfway_between_the_lamp_and_the_front(
+    synthetic_renderer: SyntheticRenderer, person: Person
+) -> None:
+    looks = synthetic_renderer.prior.appearance(person.z_id, person.z_noise)
     gamma = np.zeros((3, 9), np.float32)
-    gamma[:, 3] = -0.2                                                 # lamp at +x
+    gamma[:, 3] = -0.2  # lamp at +x
     lit = half_vector(dataclasses.replace(looks, gamma=gamma.reshape(27)))
     assert np.allclose(lit, [math.sqrt(0.5), 0, math.sqrt(0.5)], atol=1e-6)
 
@@ -225,17 +262,19 @@ def test_a_background_point_has_one_colour_from_every_view() -> None:
     for pitch, yaw in ((0.0, 0.0), (0.2, -0.5), (-0.3, 0.3)):
         camera = one_camera(pitch, yaw, size)
         columns, rows = camera.project(points)[0].round().long().T
-        colours.append(background_picture(ground, camera)[rows, columns])
+        colours.append(background_image(ground, camera)[rows, columns])
     assert np.allclose(colours[0], colours[1], atol=0.01) and np.allclose(colours[0], colours[2], atol=0.01)
     assert np.abs(colours[0][0] - colours[0][1]).max() > 0.1
 
 
-def test_surfaces_behind_the_background_plane_are_hidden(studio: Studio, person: Person) -> None:
-    backwards = np.tile(np.float32([0, 0, 9]), len(studio.head.mean) // 3)
-    far = dataclasses.replace(studio.head, mean=studio.head.mean - backwards)
-    image, _ = render_person(Studio(far, studio.prior), person, 0.0, 0.0, 32)
-    looks = studio.prior.appearance(person.z_id, person.z_noise)
-    empty = background_picture(looks.background, one_camera(0.0, 0.0, 32))
+def test_surfaces_behind_the_background_plane_are_hidden(
+    synthetic_renderer: SyntheticRenderer, person: Person
+) -> None:
+    backwards = np.tile(np.float32([0, 0, 9]), len(synthetic_renderer.head.mean) // 3)
+    far = dataclasses.replace(synthetic_renderer.head, mean=synthetic_renderer.head.mean - backwards)
+    image, _ = render_person(SyntheticRenderer(far, synthetic_renderer.prior), person, 0.0, 0.0, 32)
+    looks = synthetic_renderer.prior.appearance(person.z_id, person.z_noise)
+    empty = background_image(looks.background, one_camera(0.0, 0.0, 32))
     assert np.abs(image / 255 - empty).max() < 0.003
 
 
@@ -246,42 +285,46 @@ def test_the_strand_pattern_is_fixed() -> None:
 # --------------------------------------------------------------------------------------------------------- coefficients
 @pytest.mark.parametrize("pitch, yaw", [(0.0, 0.0), (0.3, -0.7), (-0.2, 0.5)])
 def test_angle_and_trans_are_the_pose_in_the_reconstruction_convention(
-    studio: Studio, person: Person, pitch: float, yaw: float
+    synthetic_renderer: SyntheticRenderer, person: Person, pitch: float, yaw: float
 ) -> None:
-    _, face = render_person(studio, person, pitch, yaw, 16)
+    _, face = render_person(synthetic_renderer, person, pitch, yaw, 16)
     points = torch.randn(1, 10, 3, dtype=torch.float64)
     rotation = euler_rotation(torch.from_numpy(face.angle)[None].double())
     posed = points @ rotation + torch.from_numpy(face.trans).double()
     camera = one_camera(pitch, yaw, 16)
-    world = 0.1 * points + torch.from_numpy(studio.head.world_offset).double()
+    world = 0.1 * points + torch.from_numpy(synthetic_renderer.head.world_offset).double()
     assert torch.allclose(posed, 10 * (world @ camera.rotation), atol=1e-5)
     assert face.pose is not None and np.allclose(face.pose, [pitch, yaw], atol=1e-6)
     if pitch == 0:
         assert np.allclose(face.angle, [0, yaw, 0], atol=1e-6)
 
 
-def test_landmarks_in_the_file_are_where_the_camera_sees_them(studio: Studio, person: Person) -> None:
-    _, face = render_person(studio, person, 0.1, 0.3, 100)
-    bare = bare_head(studio.head, person.z_id, person.z_exp)[studio.head.landmark_vertices]
-    world = torch.from_numpy(0.1 * bare + studio.head.world_offset).double()[None]
+def test_landmarks_in_the_file_are_where_the_camera_sees_them(
+    synthetic_renderer: SyntheticRenderer, person: Person
+) -> None:
+    _, face = render_person(synthetic_renderer, person, 0.1, 0.3, 100)
+    bare = bare_head(synthetic_renderer.head, person.z_id, person.z_exp)[
+        synthetic_renderer.head.landmark_vertices
+    ]
+    world = torch.from_numpy(0.1 * bare + synthetic_renderer.head.world_offset).double()[None]
     pixels = one_camera(0.1, 0.3, 100).project(world)[0].numpy()
     from_file = face.lm68 / 223 * 99
     assert np.allclose(from_file[:, 0], pixels[:, 0], atol=1e-3)
     assert np.allclose(99 - from_file[:, 1], pixels[:, 1], atol=1e-3)
 
 
-def test_an_item_is_a_function_of_seed_and_index(studio: Studio) -> None:
-    image, face = render_item(studio, 3, 7, 24)
-    render_item(studio, 3, 8, 24)
-    again, same = render_item(studio, 3, 7, 24)
+def test_an_item_is_a_function_of_seed_and_index(synthetic_renderer: SyntheticRenderer) -> None:
+    image, face = render_item(synthetic_renderer, 3, 7, 24)
+    render_item(synthetic_renderer, 3, 8, 24)
+    again, same = render_item(synthetic_renderer, 3, 7, 24)
     assert np.array_equal(image, again) and np.array_equal(face.id, same.id)
-    assert face.noise is not None and face.face_model == studio.head.name
+    assert face.noise is not None and face.face_model == synthetic_renderer.head.name
     for seed, index in ((3, 8), (4, 7)):
-        assert not np.array_equal(render_item(studio, seed, index, 24)[1].id, face.id)
+        assert not np.array_equal(render_item(synthetic_renderer, seed, index, 24)[1].id, face.id)
 
 
-def test_the_codes_do_not_depend_on_the_size(studio: Studio) -> None:
-    small, large = render_item(studio, 1, 0, 16)[1], render_item(studio, 1, 0, 48)[1]
+def test_the_codes_do_not_depend_on_the_size(synthetic_renderer: SyntheticRenderer) -> None:
+    small, large = render_item(synthetic_renderer, 1, 0, 16)[1], render_item(synthetic_renderer, 1, 0, 48)[1]
     assert np.array_equal(small.exp, large.exp) and np.array_equal(small.pose, large.pose)
     assert np.allclose(small.lm68, large.lm68, atol=1e-3)
 
@@ -307,7 +350,14 @@ def face_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arguments(out: Path, face_file: Path, **changes: object) -> list[str]:
-    options = {"out": out, "count": 6, "size": 24, "seed": 2, "processes": 1, "face-model": face_file} | changes
+    options = {
+        "out": out,
+        "count": 6,
+        "size": 24,
+        "seed": 2,
+        "processes": 1,
+        "face-model": face_file,
+    } | changes
     return [text for name, value in options.items() for text in (f"--{name}", str(value))]
 
 
@@ -325,11 +375,13 @@ def made(script: ModuleType, face_file: Path, tmp_path_factory: pytest.TempPathF
 def test_the_script_writes_an_image_and_a_coefficient_file_each(made: Path, face_file: Path) -> None:
     names = [f"{i:06d}.{kind}" for i in range(6) for kind in ("mat", "png")] + ["dataset.json"]
     assert list(contents(made)) == names
-    _, face = render_item(load_studio(face_file), 2, 4, 24)
+    _, face = render_item(load_synthetic_renderer(face_file), 2, 4, 24)
     written = read_coefficients(made / "000004.mat")
     assert np.array_equal(written.noise, face.noise) and np.array_equal(written.pose, face.pose)
     description = json.loads((made / "dataset.json").read_text())
-    assert description["count"] == 6 and description["seed"] == 2 and len(description["face_model_sha256"]) == 64
+    assert (
+        description["count"] == 6 and description["seed"] == 2 and len(description["face_model_sha256"]) == 64
+    )
     assert (made.parent / "set.zip").is_file()
 
 
@@ -338,7 +390,7 @@ def test_what_was_killed_is_continued_to_the_same_result(
 ) -> None:
     out = tmp_path / "set"
     script.main(arguments(out, face_file, count=4))
-    (out / "000002.png").unlink()                                      # killed between the two files of an item
+    (out / "000002.png").unlink()  # killed between the two files of an item
     (out / "000003.mat").unlink()
     (out / ".000001.png.99.tmp").write_bytes(b"half")
     (out / ".notes.tmp").write_bytes(b"mine")
@@ -387,7 +439,9 @@ def test_a_face_model_without_hair_is_one_line_before_processes_start(
     script: ModuleType, face_file: Path, tmp_path: Path
 ) -> None:
     with np.load(face_file) as file:
-        np.savez(tmp_path / "bald.npz", **{name: file[name] for name in file.files if not name.startswith("hair")})
+        np.savez(
+            tmp_path / "bald.npz", **{name: file[name] for name in file.files if not name.startswith("hair")}
+        )
     with pytest.raises(InputError, match="bald.npz: hair"):
         script.main(arguments(tmp_path / "set", tmp_path / "bald.npz", processes=2))
     assert not (tmp_path / "set").exists()
@@ -419,12 +473,17 @@ def test_processes_make_the_same_bytes_and_errors_exit_with_code_2(
 
 # ------------------------------------------------------------------------------------------------------- the real model
 def test_lids_of_a_real_blink_stay_outside_the_eyeballs(face_model: MorphableModel) -> None:
-    studio = load_studio()
-    basis = studio.head.parts.expression_basis()
+    synthetic_renderer = load_synthetic_renderer()
+    basis = synthetic_renderer.head.parts.expression_basis()
     for strength in (0.4, 0.7, 1.0):
-        vertices = bare_head(studio.head, np.zeros(80, np.float32), basis.from_strengths({"eyeBlink": strength}))
-        for label, lids in ((1, studio.head.parts.lid_l), (2, studio.head.parts.lid_r)):
-            ball = vertices[studio.head.parts.part == label]
+        vertices = bare_head(
+            synthetic_renderer.head, np.zeros(80, np.float32), basis.from_strengths({"eyeBlink": strength})
+        )
+        for label, lids in (
+            (1, synthetic_renderer.head.parts.lid_l),
+            (2, synthetic_renderer.head.parts.lid_r),
+        ):
+            ball = vertices[synthetic_renderer.head.parts.part == label]
             fit = np.linalg.lstsq(
                 np.concatenate([2 * ball, np.ones((len(ball), 1))], axis=1), (ball**2).sum(1), rcond=None
             )[0]
@@ -432,9 +491,9 @@ def test_lids_of_a_real_blink_stay_outside_the_eyeballs(face_model: MorphableMod
             assert np.linalg.norm(vertices[lids] - fit[:3], axis=1).min() >= size * 1.0115
 
 
-def test_a_real_picture_shows_both_eyes_and_a_face_in_the_middle(face_model: MorphableModel) -> None:
-    studio = load_studio()
-    image, face = render_item(studio, 1, 0, 64)
+def test_a_real_image_shows_both_eyes_and_a_face_in_the_middle(face_model: MorphableModel) -> None:
+    synthetic_renderer = load_synthetic_renderer()
+    image, face = render_item(synthetic_renderer, 1, 0, 64)
     assert image.std() > 20
     inside = (face.lm68 > 0) & (face.lm68 < 223)
     assert inside.all()

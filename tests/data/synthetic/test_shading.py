@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.geometry.rays import MarchConfig
-from anifacegan.models.generator import Avatar
-from anifacegan.rendering.culled import INVISIBLE, render_visible
+from anifacegan.geometry.rays import RaySamplingConfig
+from anifacegan.models.generator import ConditionedFields
+from anifacegan.rendering.culled import INVISIBLE, render_culled
 from anifacegan.rendering.volume import render_rays
 from tests.fixtures.closed_forms import (
     TINY,
@@ -28,7 +28,7 @@ OUT_OF_ORDER = (0.0, 0.09, -0.06, 0.04, 0.3, -0.02)
 @pytest.mark.parametrize(("pitch", "yaw"), [(0.0, 0.0), (0.2, -0.5), (-0.4, 0.9)])
 def test_the_background_is_the_plane_z_minus_0_12(pitch: float, yaw: float) -> None:
     rays = camera_rays(pitch, yaw)
-    colours = render_rays(spheres(9.0, 8.0), rays)                     # no ray meets these
+    colours = render_rays(spheres(9.0, 8.0), rays)  # no ray meets these
     t = (-0.12 - rays.origins[..., 2]) / rays.directions[..., 2]
     assert colours.hit.sum(-1).unique().tolist() == [1] and colours.hit[..., -1].all()
     torch.testing.assert_close(colours.depth, t, atol=TINY, rtol=0)
@@ -51,7 +51,7 @@ def test_half_opaque_spheres_halve_the_light() -> None:
     depth = 0.5 * 0.9 + 0.25 * 0.92 + 0.125 * 0.94 + 0.125 * 1.12
     assert colours.depth.item() == pytest.approx(depth, abs=TINY)
     assert colours.foreground.item() == pytest.approx(0.875, abs=TINY)
-    blue = 0.5 * 0.9 + 0.25 * 0.82 + 0.125 * 0.74                      # 0.5 + 4 z
+    blue = 0.5 * 0.9 + 0.25 * 0.82 + 0.125 * 0.74  # 0.5 + 4 z
     assert colours.foreground_rgb[0, 0, 2].item() == pytest.approx(blue, abs=TINY)
     assert colours.rgb[0, 0, 2].item() == pytest.approx(blue + 0.125 * (0.5 - 0.48), abs=TINY)
 
@@ -74,18 +74,18 @@ def test_missed_level_changes_nothing() -> None:
     torch.testing.assert_close(more.weights[..., [1, 2, 4]], some.weights, atol=TINY, rtol=0)
 
 
-def paint(avatar: Avatar, origin: Tensor, direction: Tensor) -> tuple[Tensor, float, list[int]]:
+def paint(avatar: ConditionedFields, origin: Tensor, direction: Tensor) -> tuple[Tensor, float, list[int]]:
     """The painter's algorithm on one ray: colour, depth, and which levels were met. One point at a time."""
-    march = avatar.march
-    spacing = (march.far - march.near) / (march.samples - 1)
-    distances = [march.near + k * spacing for k in range(march.samples)]
+    ray_sampling = avatar.ray_sampling
+    spacing = (ray_sampling.far - ray_sampling.near) / (ray_sampling.samples - 1)
+    distances = [ray_sampling.near + k * spacing for k in range(ray_sampling.samples)]
     samples = [origin + t * direction for t in distances]
     steps = [avatar.offset(x[None, None])[0, 0] for x in samples]
     heights = [avatar.level((x + step)[None, None]).item() for x, step in zip(samples, steps, strict=True)]
     paints, met = [], []
     for index, level in enumerate(avatar.levels.tolist()):
-        for k in range(march.samples - 1):
-            if (heights[k] - level) * (heights[k + 1] - level) < 0:    # the first crossing, rising or falling
+        for k in range(ray_sampling.samples - 1):
+            if (heights[k] - level) * (heights[k + 1] - level) < 0:  # the first crossing, rising or falling
                 if heights[k] > heights[k + 1]:
                     share = (heights[k] - level) / (heights[k] - heights[k + 1])
                     x = samples[k] + share * (samples[k + 1] - samples[k])
@@ -94,7 +94,7 @@ def paint(avatar: Avatar, origin: Tensor, direction: Tensor) -> tuple[Tensor, fl
                     paints.append((distances[k] + share * spacing, rgb[0, 0], alpha.item()))
                     met.append(index)
                 break
-    t_plane = ((march.background_z - origin[2]) / direction[2]).item()
+    t_plane = ((ray_sampling.background_z - origin[2]) / direction[2]).item()
     paints.append((t_plane, avatar.radiance((origin + t_plane * direction)[None, None])[0][0, 0], 1.0))
     canvas, depth = numbers(0, 0, 0), 0.0
     for t, rgb, alpha in sorted(paints, key=lambda paint: -paint[0]):
@@ -107,7 +107,9 @@ def paint(avatar: Avatar, origin: Tensor, direction: Tensor) -> tuple[Tensor, fl
 def test_matches_painters_algorithm(background_z: float, gain: float) -> None:
     """Levels out of order, some missed, some behind the background; step and point interpolated, not read again."""
     avatar = bumpy_avatar(
-        *OUT_OF_ORDER, march=MarchConfig(samples=24, background_z=background_z), radiance_offset_gain=gain
+        *OUT_OF_ORDER,
+        ray_sampling=RaySamplingConfig(samples=24, background_z=background_z),
+        radiance_offset_gain=gain,
     )
     rays = camera_rays(0.15, -0.4)
     colours = render_rays(avatar, rays)
@@ -138,7 +140,7 @@ def test_points_stay_in_the_order_of_the_levels() -> None:
     )
 
 
-def layered() -> Avatar:
+def layered() -> ConditionedFields:
     """Eleven spheres, opaque enough that little light reaches the inner ones; half the points are brighter."""
 
     def radiance(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,10 +149,10 @@ def layered() -> Avatar:
     return spheres(*torch.linspace(0.11, 0.03, 11).tolist(), radiance=radiance)
 
 
-def test_skipping_invisible_points_changes_the_picture_by_less_than_they_could() -> None:
+def test_skipping_invisible_points_changes_the_image_by_less_than_they_could() -> None:
     """At most 1/16384 of the light is lost; colours are within 1 and distances within 0.24 of each other."""
     rays = camera_rays(0.1, -0.2, size=15)
-    whole, fast = render_rays(layered(), rays), render_visible(layered(), rays)
+    whole, fast = render_rays(layered(), rays), render_culled(layered(), rays)
     for name in ("rgb", "foreground", "foreground_rgb", "depth"):
         torch.testing.assert_close(getattr(fast, name), getattr(whole, name), atol=INVISIBLE, rtol=0)
     skipped = (fast.weights == 0) & (whole.weights > 0)
@@ -160,9 +162,11 @@ def test_skipping_invisible_points_changes_the_picture_by_less_than_they_could()
 
 
 def test_skipping_invisible_points_keeps_what_is_seen_through_levels_out_of_order() -> None:
-    avatar = bumpy_avatar(*OUT_OF_ORDER, march=MarchConfig(samples=24, background_z=0.02), radiance_offset_gain=3.0)
+    avatar = bumpy_avatar(
+        *OUT_OF_ORDER, ray_sampling=RaySamplingConfig(samples=24, background_z=0.02), radiance_offset_gain=3.0
+    )
     rays = camera_rays(0.15, -0.4)
-    whole, fast = render_rays(avatar, rays), render_visible(avatar, rays)
+    whole, fast = render_rays(avatar, rays), render_culled(avatar, rays)
     for name in ("rgb", "foreground", "foreground_rgb", "depth"):
         torch.testing.assert_close(getattr(fast, name), getattr(whole, name), atol=TINY, rtol=0)
 
@@ -178,11 +182,11 @@ def test_only_visible_points_are_shaded() -> None:
     avatar = spheres(0.1, 0.09, 0.08, 0.07, 0.06, radiance=opaque)
     rays = parallel_rays((0.0, 0.0), (0.0, 0.095), (0.2, 0.0))
     with torch.no_grad():
-        render_visible(avatar, rays)
+        render_culled(avatar, rays)
     heights = torch.cat(shaded, dim=1)[0, :, 2].sort().values
     # The first ray meets all five, the second one sphere and the background, the third the background.
     expected = numbers(-0.12, -0.12, math.sqrt(0.1**2 - 0.095**2), 0.08, 0.09, 0.1)
-    torch.testing.assert_close(heights, expected, atol=1e-4, rtol=0)   # the second ray is a grazing one
+    torch.testing.assert_close(heights, expected, atol=1e-4, rtol=0)  # the second ray is a grazing one
 
 
 def test_a_choice_of_levels_shades_only_those() -> None:
@@ -193,5 +197,8 @@ def test_a_choice_of_levels_shades_only_those() -> None:
         return index, hit.gather(-1, index)
 
     rays = camera_rays(0.1, 0.3)
-    chosen, alone = render_rays(spheres(0.1, 0.08, 0.06), rays, second_and_first), render_rays(spheres(0.08, 0.1), rays)
-    assert_same_colours(chosen, alone, atol=TINY)
+    selected, alone = (
+        render_rays(spheres(0.1, 0.08, 0.06), rays, second_and_first),
+        render_rays(spheres(0.08, 0.1), rays),
+    )
+    assert_same_colours(selected, alone, atol=TINY)

@@ -16,7 +16,7 @@ import scipy.io
 import torch
 from PIL import Image
 
-from anifacegan.cli.ablate import FULL, HEADINGS, RESULT, Worth
+from anifacegan.cli.ablate import FULL, HEADINGS, RESULT, AblationResult
 from anifacegan.evaluation.figures import (
     ablation,
     deformation,
@@ -31,7 +31,7 @@ from anifacegan.evaluation.figures import (
 from anifacegan.evaluation.figures.catalogue import KINDS, PageConfig, write_page
 from anifacegan.evaluation.figures.command import FigureKind, write_figure
 from anifacegan.evaluation.figures.panels import Painter, between, captioned_grid
-from anifacegan.evaluation.figures.settings import FigureConfig, chosen_expressions, drawn_expression
+from anifacegan.evaluation.figures.settings import FigureConfig, drawn_expression, selected_expressions
 from anifacegan.rendering.contact_sheet import FONT_PX, GAP_PX
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import InputError
@@ -81,7 +81,9 @@ def few(kind: FigureKind, model: Path, out: Path) -> FigureConfig:
     if kind is mesh.KIND:
         pytest.importorskip("skimage.measure", reason="pip install 'anifacegan[figures]'")
         pytest.importorskip("trimesh", reason="pip install 'anifacegan[figures]'")
-    return kind.config(**{"model": model, "out": out, "size": SIZE, "seeds": (4, 5), **FEWER.get(kind.name, {})})
+    return kind.config(
+        **{"model": model, "out": out, "size": SIZE, "seeds": (4, 5), **FEWER.get(kind.name, {})}
+    )
 
 
 def contents(paths: list[Path]) -> dict[str, bytes]:
@@ -98,7 +100,7 @@ def test_a_figure_is_made_again_from_its_settings(kind: FigureKind, small: Path,
     settings = ["--config", str(tmp_path / "first" / f"{kind.name}.yaml"), "--out", str(tmp_path / "again")]
     again = write_figure(kind, read_config(kind.config, settings, kind.name))
     assert contents(first) == contents(again)
-    assert len(np.unique(read_image(first[0]).reshape(-1, 3), axis=0)) > 30, "the picture is almost empty"
+    assert len(np.unique(read_image(first[0]).reshape(-1, 3), axis=0)) > 30, "the image is almost empty"
 
 
 @pytest.mark.parametrize("kind", OF_A_MODEL, ids=lambda kind: kind.name)
@@ -120,10 +122,10 @@ def test_the_golden_checkpoint_works(
 
 
 @pytest.mark.parametrize("kind", [expression_views.KIND, truncation.KIND], ids=lambda kind: kind.name)
-def test_other_people_give_another_picture(kind: FigureKind, small: Path, tmp_path: Path) -> None:
+def test_other_people_give_another_image(kind: FigureKind, small: Path, tmp_path: Path) -> None:
     config = few(kind, small, tmp_path)
-    pictures = [kind.draw(dataclasses.replace(config, seeds=seeds)).picture for seeds in ((4,), (6,))]
-    assert pictures[0].shape == pictures[1].shape and (pictures[0] != pictures[1]).any()
+    images = [kind.draw(dataclasses.replace(config, seeds=seeds)).image for seeds in ((4,), (6,))]
+    assert images[0].shape == images[1].shape and (images[0] != images[1]).any()
 
 
 def cells(sheet: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -134,7 +136,7 @@ def cells(sheet: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 def test_all_strips_share_the_face_from_which_a_single_code_departs(small: Path, tmp_path: Path) -> None:
     drawing = disentanglement.draw(few(disentanglement.KIND, small, tmp_path))
-    expression, identity, appearance, yaw, pitch = cells(drawing.picture, 5, 3)
+    expression, identity, appearance, yaw, pitch = cells(drawing.image, 5, 3)
     for strip, place in ((identity, 0), (appearance, 0), (yaw, 1), (pitch, 1)):
         assert (strip[place] == expression[2]).all()
         assert (strip[2] != strip[place]).any()
@@ -143,8 +145,8 @@ def test_all_strips_share_the_face_from_which_a_single_code_departs(small: Path,
 def test_interpolation_reaches_both_ends(small: Path, tmp_path: Path) -> None:
     config = few(interpolation.KIND, small, tmp_path)
     model = load_model(small)
-    painter, smile = Painter(model, config), chosen_expressions(model, config)[0]
-    (to_smile,) = cells(interpolation.draw(config).picture, 1, 2)
+    painter, smile = Painter(model, config), selected_expressions(model, config)[0]
+    (to_smile,) = cells(interpolation.draw(config).image, 1, 2)
     assert (to_smile[0] == painter.pixels(4, np.zeros(64, np.float32))).all()
     assert (to_smile[1] == painter.pixels(4, smile.z_exp)).all()
     ends = model.person(4), model.person(5)
@@ -156,17 +158,17 @@ def test_at_psi_zero_the_appearance_is_everybodys(small: Path, tmp_path: Path) -
     """Its colours are, that is; the deformation still follows the identity."""
     config = few(truncation.KIND, small, tmp_path)
     model = load_model(small)
-    avatars = [Painter(model, config).face(seed, np.zeros(64, np.float32), psi=0.0).avatar for seed in (4, 5)]
+    avatars = [Painter(model, config).face(seed, np.zeros(64, np.float32), psi=0.0).fields for seed in (4, 5)]
     x = torch.linspace(-0.1, 0.1, 30).reshape(1, 10, 3)
     torch.testing.assert_close(avatars[0].radiance(x), avatars[1].radiance(x))
 
 
 def test_people_are_those_of_the_seeds_and_of_the_ones_that_follow(small: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(few(identities.KIND, small, tmp_path), seeds=(9, 4), count=4)
-    assert identities.draw(config).record["seeds"] == [9, 4, 10, 11]           # nobody twice
+    assert identities.draw(config).record["seeds"] == [9, 4, 10, 11]  # nobody twice
 
 
-def test_a_grid_has_its_pictures_in_reading_order() -> None:
+def test_a_grid_has_its_images_in_reading_order() -> None:
     tiles = [np.full((5, 4, 3), shade, np.uint8) for shade in (10, 20, 30)]
     grid = captioned_grid([("a", tiles[0]), ("b", tiles[1]), ("c", tiles[2])], columns=2)
     assert grid.shape == (2 * (5 + FONT_PX + 2 * GAP_PX) + GAP_PX, 2 * (4 + GAP_PX) + GAP_PX, 3)
@@ -177,7 +179,7 @@ def test_a_grid_has_its_pictures_in_reading_order() -> None:
 
 def test_a_drawn_expression_is_that_of_its_seed(small: Path) -> None:
     model = load_model(small)
-    (one,) = chosen_expressions(model, FigureConfig(expressions="drawn:3"))
+    (one,) = selected_expressions(model, FigureConfig(expressions="drawn:3"))
     assert (one.z_exp == drawn_expression(model, 3).z_exp).all()
     assert (one.z_exp != drawn_expression(model, 4).z_exp).any()
 
@@ -192,8 +194,8 @@ def test_landmarks_are_drawn_upright() -> None:
     """y is up in the file: a chin at y = 10 is drawn near the bottom."""
     lm68 = np.full((68, 2), 112.0, np.float32)
     lm68[:17] = np.column_stack([np.linspace(30, 190, 17), np.full(17, 10.0)])
-    picture = driving.landmark_strokes(lm68, 56)
-    assert picture[:20].min() == 255 and picture[-8:].min() < 100
+    image = driving.landmark_strokes(lm68, 56)
+    assert image[:20].min() == 255 and image[-8:].min() < 100
 
 
 def test_bars_rise_for_positive_coefficients_and_fall_for_negative_ones() -> None:
@@ -204,34 +206,38 @@ def test_bars_rise_for_positive_coefficients_and_fall_for_negative_ones() -> Non
     assert not filled[:, 1:63].any()
 
 
-def test_a_folder_drives_frame_by_frame_beside_its_pictures(small: Path, tmp_path: Path) -> None:
+def test_a_folder_drives_frame_by_frame_beside_its_images(small: Path, tmp_path: Path) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
     for k in range(2):
-        scipy.io.savemat(folder / f"{k}.mat", {"exp": np.full((1, 64), k, np.float32), "pose": [[0.0, 0.1 * k]]})
+        scipy.io.savemat(
+            folder / f"{k}.mat", {"exp": np.full((1, 64), k, np.float32), "pose": [[0.0, 0.1 * k]]}
+        )
     Image.new("RGB", (30, 20), (0, 0, 200)).save(folder / "0.png")
     config = dataclasses.replace(few(driving.KIND, small, tmp_path), driving=folder, frames=None, poses=True)
     drawing = driving.draw(config)
     assert [frame["yaw"] for frame in drawing.record["frames"]] == [0.0, 0.1]
-    driver, avatar = cells(drawing.picture, 2, 2)
+    driver, fields = cells(drawing.image, 2, 2)
     assert (driver[0] == (0, 0, 200)).all() and (driver[1] != (0, 0, 200)).any()
-    assert (avatar[0] != avatar[1]).any()
+    assert (fields[0] != fields[1]).any()
 
 
 def test_the_ablation_is_a_table(tmp_path: Path) -> None:
     results = tmp_path / "results.json"
-    results.write_text('{"full": {"error": 0.5, "correlation": 0.9}, "no warp": {"error": 1.0, "other": NaN}}')
+    results.write_text(
+        '{"full": {"error": 0.5, "correlation": 0.9}, "no warp": {"error": 1.0, "other": NaN}}'
+    )
     drawing = ablation.draw(ablation.AblationConfig(results, tmp_path))
     assert drawing.text.splitlines()[2:] == ["| full | 0.5 | 0.9 | - |", "| no warp | 1 | - | - |"]
-    bars = (drawing.picture == ablation.BAR).all(axis=-1).sum(axis=1)
+    bars = (drawing.image == ablation.BAR).all(axis=-1).sum(axis=1)
     first, second = ablation.ROW_PX + 5, 2 * ablation.ROW_PX + 5
-    assert bars[second] == ablation.BAR_PX + 1                         # the largest error, and no other number
+    assert bars[second] == ablation.BAR_PX + 1  # the largest error, and no other number
     assert bars[first] == ablation.BAR_PX // 2 + ablation.BAR_PX + 2
     assert write_figure(ablation.KIND, ablation.AblationConfig(results, tmp_path))[-1].is_file()
 
 
 def test_the_ablation_is_what_ablate_writes(tmp_path: Path) -> None:
-    worth = Worth(0.9, 0.95, 0.3, 1.5, 0.4, 1.1, 0.2)
+    worth = AblationResult(0.9, 0.95, 0.3, 1.5, 0.4, 1.1, 0.2)
     (tmp_path / RESULT).write_text(json.dumps({FULL: dataclasses.asdict(worth)}))
     assert ablation.measures(ablation.read_table(tmp_path / RESULT)) == list(HEADINGS)
     assert ablation.AblationConfig().results.name == RESULT
@@ -253,9 +259,13 @@ def test_another_file_is_no_ablation(content: str, part: str, tmp_path: Path) ->
 
 def test_the_page_shows_what_is_there(tmp_path: Path) -> None:
     assert_one_line(lambda: write_page(PageConfig(tmp_path)), "holds no figures")
-    (tmp_path / "driving.json").write_text('{"files": ["driving.png", "driving.mp4"], "model": {"name": "<b>"}}')
+    (tmp_path / "driving.json").write_text(
+        '{"files": ["driving.png", "driving.mp4"], "model": {"name": "<b>"}}'
+    )
     page = write_page(PageConfig(tmp_path)).read_text()
-    assert '<img src="driving.png"' in page and '<video src="driving.mp4"' in page and "truncation" not in page
+    assert (
+        '<img src="driving.png"' in page and '<video src="driving.mp4"' in page and "truncation" not in page
+    )
     assert "&lt;b&gt;" in page and "<b>" not in page
     (tmp_path / "mesh.json").write_text("[]")
     assert_one_line(lambda: write_page(PageConfig(tmp_path)), "mesh.json", "not the record of a figure")
@@ -331,7 +341,18 @@ def test_all_hands_its_options_to_the_figures(tmp_path: Path) -> None:
     cases = f'*/scripts/figures/*) echo "$@" >> {log} ;; -c) exit 1 ;; *) exec {sys.executable} "$@" ;;'
     python.write_text(f'#!/bin/sh\ncase "$1" in {cases} esac\n')
     python.chmod(0o755)
-    options = ["--model", "M", f"--out={tmp_path}", "--seeds", "1", "2", "--ablation", str(results), "--driving", "D"]
+    options = [
+        "--model",
+        "M",
+        f"--out={tmp_path}",
+        "--seeds",
+        "1",
+        "2",
+        "--ablation",
+        str(results),
+        "--driving",
+        "D",
+    ]
     done = played_all(python.parents[1], options)
     assert done.returncode == 0 and "mesh: left out" in done.stderr, done.stderr
     calls = [line.removeprefix(f"{ROOT}/scripts/figures/") for line in log.read_text().splitlines()]

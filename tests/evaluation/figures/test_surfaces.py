@@ -9,20 +9,20 @@ import torch
 from torch import Tensor
 
 from anifacegan.evaluation.figures import slices
-from anifacegan.evaluation.figures.mesh import mesh_pictures
+from anifacegan.evaluation.figures.mesh import mesh_images
 from anifacegan.evaluation.figures.slices import REACH, Slice, manifold_lines, skin_curves, with_arrows
 from anifacegan.evaluation.figures.surface_mesh import SurfaceMesh, SurfaceView, extract_mesh, fused_distances
 from anifacegan.geometry.conventions import BOX
-from anifacegan.geometry.rays import MarchConfig, image_rays
-from anifacegan.models.generator import Avatar
-from anifacegan.rendering.frame import Picture
+from anifacegan.geometry.rays import RaySamplingConfig, image_rays
+from anifacegan.models.generator import ConditionedFields
+from anifacegan.rendering.frame import RenderedImage
 from anifacegan.rendering.surface import camera_normals, visible_surface
 from anifacegan.rendering.volume import render_rays
 from tests.fixtures.closed_forms import constant_step, distance_to, numbers, spheres
 from tests.fixtures.one_line import assert_one_line
 
 RADIUS, SIZE = 0.06, 41
-MARCH = MarchConfig(samples=200)
+RAY_SAMPLING = RaySamplingConfig(samples=200)
 UPRIGHT, LEVEL = Slice("yz", 0.0), Slice("xz", 0.0)
 
 
@@ -31,26 +31,28 @@ def red(x: Tensor) -> tuple[Tensor, Tensor]:
     return numbers(1.0, 0.0, 0.0).expand_as(x), torch.ones_like(x[..., 0])
 
 
-def ball(**changes: object) -> Avatar:
+def ball(**changes: object) -> ConditionedFields:
     """A sphere whose front is seen: s falls inwards."""
-    return spheres(RADIUS, **({"march": MARCH, "radiance": red} | changes))
+    return spheres(RADIUS, **({"ray_sampling": RAY_SAMPLING, "radiance": red} | changes))
 
 
-def picture_of(avatar: Avatar, yaw: float) -> Picture:
-    seen = render_rays(avatar, image_rays(numbers(0.0), numbers(yaw), SIZE, MARCH.fov_deg))
+def image_of(fields: ConditionedFields, yaw: float) -> RenderedImage:
+    seen = render_rays(fields, image_rays(numbers(0.0), numbers(yaw), SIZE, RAY_SAMPLING.fov_deg))
     rows = [seen.rgb[0], seen.foreground[0, :, None], seen.foreground_rgb[0], seen.depth[0, :, None]]
     image = torch.cat(rows, dim=-1).T.reshape(8, SIZE, SIZE).float()
-    return Picture(image[:3], image[3:4], image[4:7], image[7:])
+    return RenderedImage(image[:3], image[3:4], image[4:7], image[7:])
 
 
-def view_of(avatar: Avatar, yaw: float) -> SurfaceView:
-    picture = picture_of(avatar, yaw)
-    return SurfaceView(yaw, 0.0, visible_surface(picture, yaw, 0.0, MARCH), picture.foreground_rgb, MARCH.fov_deg)
+def view_of(fields: ConditionedFields, yaw: float) -> SurfaceView:
+    image = image_of(fields, yaw)
+    return SurfaceView(
+        yaw, 0.0, visible_surface(image, yaw, 0.0, RAY_SAMPLING), image.foreground_rgb, RAY_SAMPLING.fov_deg
+    )
 
 
 @pytest.mark.parametrize("yaw", [0.0, 0.5])
 def test_the_visible_surface_of_a_sphere_is_on_the_sphere(yaw: float) -> None:
-    surface = visible_surface(picture_of(ball(), yaw), yaw, 0.0, MARCH)
+    surface = visible_surface(image_of(ball(), yaw), yaw, 0.0, RAY_SAMPLING)
     radii = surface.points[surface.mask].norm(dim=-1)
     torch.testing.assert_close(radii, torch.full_like(radii, RADIUS), atol=2e-5, rtol=0)
     expected = math.tan(math.asin(RADIUS)) / math.tan(math.radians(6)) * (SIZE - 1) / 2
@@ -59,7 +61,7 @@ def test_the_visible_surface_of_a_sphere_is_on_the_sphere(yaw: float) -> None:
 
 def test_a_half_transparent_sphere_is_where_it_is_and_not_on_the_way_to_the_background() -> None:
     glass = ball(radiance=lambda x: (red(x)[0], torch.full_like(x[..., 0], 0.6)))
-    surface = visible_surface(picture_of(glass, 0.3), 0.3, 0.0, MARCH)
+    surface = visible_surface(image_of(glass, 0.3), 0.3, 0.0, RAY_SAMPLING)
     assert surface.mask.any()
     radii = surface.points[surface.mask].norm(dim=-1)
     torch.testing.assert_close(radii, torch.full_like(radii, RADIUS), atol=2e-5, rtol=0)
@@ -67,21 +69,23 @@ def test_a_half_transparent_sphere_is_where_it_is_and_not_on_the_way_to_the_back
 
 @pytest.mark.parametrize("yaw", [0.0, 0.5])
 def test_normals_of_a_sphere_point_from_its_centre(yaw: float) -> None:
-    surface = visible_surface(picture_of(ball(), yaw), yaw, 0.0, MARCH)
+    surface = visible_surface(image_of(ball(), yaw), yaw, 0.0, RAY_SAMPLING)
     normals = camera_normals(surface, yaw, 0.0)
     centre = SIZE // 2
     torch.testing.assert_close(normals[centre, centre], torch.tensor([0.0, 0.0, 1.0]), atol=1e-3, rtol=0)
-    assert float(normals[centre, centre + 8, 0]) > 0.3                 # to the right
-    assert float(normals[centre - 8, centre, 1]) > 0.3                 # up
+    assert float(normals[centre, centre + 8, 0]) > 0.3  # to the right
+    assert float(normals[centre - 8, centre, 1]) > 0.3  # up
     assert not normals[0, 0].any()
 
 
 def test_distances_are_signed_and_cut_off_and_unknown_behind() -> None:
-    points = torch.tensor([[0.0, 0, 0.065], [0, 0, 0.055], [0, 0, 0.1], [0, 0, 0.0], [0.1, 0, 0], [0.5, 0, 0]])
+    points = torch.tensor(
+        [[0.0, 0, 0.065], [0, 0, 0.055], [0, 0, 0.1], [0, 0, 0.0], [0.1, 0, 0], [0.5, 0, 0]]
+    )
     distance, known = fused_distances([view_of(ball(), 0.0)], points)
     assert known.tolist() == [True, True, True, False, True, False]
     torch.testing.assert_close(distance[:3], torch.tensor([0.005, -0.005, 0.012]), atol=2e-4, rtol=0)
-    assert float(distance[4]) > 0                                      # beside the ball nothing is
+    assert float(distance[4]) > 0  # beside the ball nothing is
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +99,7 @@ def test_the_mesh_of_a_sphere_is_a_sphere(sphere_mesh: SurfaceMesh) -> None:
     radii = np.linalg.norm(sphere_mesh.vertices[front], axis=1)
     assert front.sum() > 200
     np.testing.assert_allclose(np.median(radii), RADIUS, atol=0.0005)
-    assert (np.abs(radii - RADIUS) < 2 * BOX / 32).all()               # within a cell
+    assert (np.abs(radii - RADIUS) < 2 * BOX / 32).all()  # within a cell
 
 
 def test_the_triangles_of_a_mesh_face_outward(sphere_mesh: SurfaceMesh) -> None:
@@ -108,7 +112,7 @@ def test_the_triangles_of_a_mesh_face_outward(sphere_mesh: SurfaceMesh) -> None:
 def test_a_mesh_has_the_colours_of_its_views(sphere_mesh: SurfaceMesh) -> None:
     front = sphere_mesh.vertices[:, 2] > 0.03
     np.testing.assert_allclose(sphere_mesh.rgb[front], np.tile([1.0, 0.0, 0.0], (front.sum(), 1)), atol=0.02)
-    coloured, grey = mesh_pictures(sphere_mesh, 0.0, SIZE, MARCH.fov_deg)
+    coloured, grey = mesh_images(sphere_mesh, 0.0, SIZE, RAY_SAMPLING.fov_deg)
     assert coloured[SIZE // 2, SIZE // 2].tolist() == [255, 0, 0] and (coloured[0, 0] == 255).all()
     assert len(set(grey[SIZE // 2, SIZE // 2].tolist())) == 1
 
@@ -121,13 +125,15 @@ def test_nothing_to_see_is_no_mesh() -> None:
 
 def test_a_mesh_needs_scikit_image(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "skimage.measure", None)
-    assert_one_line(lambda: extract_mesh([], 8), "scikit-image: not installed", "pip install scikit-image trimesh")
+    assert_one_line(
+        lambda: extract_mesh([], 8), "scikit-image: not installed", "pip install scikit-image trimesh"
+    )
 
 
 @pytest.mark.parametrize("cut", [UPRIGHT, LEVEL, Slice("yz", 0.02)], ids=lambda cut: cut.label)
 def test_a_manifold_is_a_line_where_its_level_is(cut: Slice) -> None:
     size = 61
-    inked = (manifold_lines(ball(), cut, size)[1:-1, 1:-1] < 0.5).any(dim=-1)   # within the frame
+    inked = (manifold_lines(ball(), cut, size)[1:-1, 1:-1] < 0.5).any(dim=-1)  # within the frame
     x = torch.linspace(-1, 1, size, dtype=torch.float64)
     down, across = torch.meshgrid(x, x, indexing="ij")
     off = (cut.points(across, down).norm(dim=-1) - RADIUS).abs()[1:-1, 1:-1] / (2 * REACH / (size - 1))
@@ -135,7 +141,7 @@ def test_a_manifold_is_a_line_where_its_level_is(cut: Slice) -> None:
 
 
 def test_the_cut_of_a_moved_face_is_moved_and_the_template_is_not() -> None:
-    moved = ball(offset=constant_step(0.0, -0.02, 0.0))                # the face is 20 mm above its template
+    moved = ball(offset=constant_step(0.0, -0.02, 0.0))  # the face is 20 mm above its template
     still = manifold_lines(ball(), UPRIGHT, 91)
     assert torch.equal(manifold_lines(moved, UPRIGHT, 91, in_template=True), still)
     rows = round(0.02 / (2 * REACH / 90))
@@ -164,8 +170,8 @@ def test_places_and_points_are_each_others_inverse() -> None:
 def arrows(step: float, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """Where one arrow from the middle of a cut is drawn, for a step up; no manifold is near."""
     monkeypatch.setattr(slices, "ARROWS", 1)
-    avatar = ball(offset=constant_step(0.0, step, 0.0), level=distance_to(9, 9, 9))
-    return (with_arrows(torch.ones(90, 90, 3), avatar, UPRIGHT, 1.0) < 250).any(axis=-1)
+    fields = ball(offset=constant_step(0.0, step, 0.0), level=distance_to(9, 9, 9))
+    return (with_arrows(torch.ones(90, 90, 3), fields, UPRIGHT, 1.0) < 250).any(axis=-1)
 
 
 @pytest.mark.parametrize("step", [0.03, -0.03])

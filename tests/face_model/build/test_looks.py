@@ -1,4 +1,4 @@
-"""What a picture of the average open face shows, as far as a test can see it."""
+"""What an image of the average open face shows, as far as a test can see it."""
 
 import pytest
 import torch
@@ -31,7 +31,9 @@ def landmark_px(face_model: MorphableModel, index: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("wing", WINGS)
-def test_both_nostrils_are_dark_openings_of_some_pixels(face_model: MorphableModel, albedo: Tensor, wing: int) -> None:
+def test_both_nostrils_are_dark_openings_of_some_pixels(
+    face_model: MorphableModel, albedo: Tensor, wing: int
+) -> None:
     x_middle, y_middle = landmark_px(face_model, CENTRE_OF_COLUMELLA)
     x_wing, y_wing = landmark_px(face_model, wing)
     left, right = sorted((x_middle, x_wing))

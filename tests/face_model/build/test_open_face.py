@@ -165,17 +165,21 @@ def test_mouth_brows_and_eyes_are_drawn_each_by_themselves() -> None:
         for other in ("browOuterUpLeft", "browDownLeft", "eyeBlinkLeft"):
             assert abs(np.corrcoef(strength[one], strength[other])[0, 1]) < 0.08
     lopsided = np.abs(strength["mouthSmileLeft"] - strength["mouthSmileRight"]) > 0.3
-    assert 0.03 < lopsided.mean() < 0.12                               # the kind's share, times its larger amplitudes
+    assert 0.03 < lopsided.mean() < 0.12  # the kind's share, times its larger amplitudes
     winks = (strength["eyeBlinkLeft"] > 0.6) != (strength["eyeBlinkRight"] > 0.6)
     assert 0.03 < winks.mean() < 0.08
     raised, right = strength["browOuterUpLeft"] > 0.3, strength["browOuterUpRight"]
     lowered = strength["browDownRight"]
-    assert lowered[raised & (right < 0.1)].mean() > 3 * lowered[raised & (right > 0.3)].mean()  # one up, the other down
+    assert (
+        lowered[raised & (right < 0.1)].mean() > 3 * lowered[raised & (right > 0.3)].mean()
+    )  # one up, the other down
 
 
 def test_displacements_are_weighed_by_the_area_they_move() -> None:
     corners = np.array([[0, 0, 0], [2, 0, 0], [2, 3, 0], [0, 3, 0], [9, 9, 9]], float)
-    areas = vertex_areas(corners, np.array([[0, 1, 2], [0, 3, 2]]))      # a rectangle of either turn, and no triangle
+    areas = vertex_areas(
+        corners, np.array([[0, 1, 2], [0, 3, 2]])
+    )  # a rectangle of either turn, and no triangle
     np.testing.assert_allclose(areas, [2, 1, 2, 1, 0])
     moved = np.random.default_rng(0).normal(size=(5, 3, 2))
     products = displacement_products(moved, areas)
@@ -198,11 +202,11 @@ def test_the_basis_spans_the_units_and_actions_are_its_first_coefficients() -> N
     coefficients = bank @ space.from_units.T
     np.testing.assert_allclose(np.mean(coefficients**2, axis=0), np.ones(6), atol=1e-5)
     np.testing.assert_allclose(coefficients[:, 2:].T @ coefficients[:, 2:] / 300, np.eye(4), atol=1e-5)
-    of_actions = space.from_units @ actions                            # each action moves its own coefficient alone
+    of_actions = space.from_units @ actions  # each action moves its own coefficient alone
     assert (np.diag(of_actions) > 0).all()
     of_actions[[0, 1], [0, 1]] = 0
     np.testing.assert_allclose(of_actions, np.zeros((6, 2)), atol=1e-9)
-    across = actions.T @ metric @ space.to_units[:, 2:]                # components are what the actions leave
+    across = actions.T @ metric @ space.to_units[:, 2:]  # components are what the actions leave
     np.testing.assert_allclose(across, np.zeros((2, 4)), atol=1e-9)
 
 
@@ -210,7 +214,9 @@ def test_a_basis_that_the_drawn_faces_do_not_fill_is_refused() -> None:
     bank, actions = np.random.default_rng(0).uniform(size=(200, 3)) * [1.0, 0.5, 0.0], np.eye(3)[:, :1]
     assert expression_space(np.eye(3), bank, actions, count=2).to_units.shape == (3, 2)
     for count in (0, 3):
-        with pytest.raises(ValueError, match=f"{count} coefficients, expected 1 of actions and at most 1 others"):
+        with pytest.raises(
+            ValueError, match=f"{count} coefficients, expected 1 of actions and at most 1 others"
+        ):
             expression_space(np.eye(3), bank, actions, count=count)
 
 

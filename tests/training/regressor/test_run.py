@@ -15,7 +15,7 @@ from anifacegan.models.face_regressor import ReconstructionConfig
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.typed_config import read_config
 from anifacegan.training.checkpointing import fixed_values, load_newest
-from anifacegan.training.regressor.data import load_pictures
+from anifacegan.training.regressor.data import load_images
 from anifacegan.training.regressor.run import ReconstructionReporting, ReconstructionRun, run
 from tests.fixtures.resumed_runs import reconstruction_config
 from tests.fixtures.tiny_training_set import COUNT, SIZE
@@ -52,41 +52,45 @@ def test_the_model_is_the_trained_network_and_says_its_errors(unbroken: Path) ->
     assert card.face_model == "anifacegan-open-3" and card.training["steps"] == 7
     last = [yaml.safe_load(line) for line in (unbroken / "stats.jsonl").read_text().splitlines()][-1]
     assert card.training["errors"] == {name: value for name, value in last.items() if name != "step"}
-    assert float(network.trunk.head.weight.detach().abs().max()) > 0          # it started at zero
+    assert float(network.backbone.head.weight.detach().abs().max()) > 0  # it started at zero
 
 
-def test_pictures_are_read_in_order_and_resampled(tiny: Path) -> None:
+def test_images_are_read_in_order_and_resampled(tiny: Path) -> None:
     dataset = FaceDataset(DataConfig(tiny / "data", SIZE))
-    whole, small = load_pictures(dataset, SIZE), load_pictures(dataset, 16)
+    whole, small = load_images(dataset, SIZE), load_images(dataset, 16)
     for item in range(COUNT):
         assert torch.equal(whole.images[item].permute(1, 2, 0), dataset[item].image)
         assert torch.equal(whole.rows[item, 80:144], torch.from_numpy(dataset.face(item).exp))
     assert small.images.shape == (COUNT, 3, 16, 16)
     torch.testing.assert_close(small.landmarks_px / 15, whole.landmarks_px / (SIZE - 1))
-    means = [pictures.images.float().mean(dim=(1, 2, 3)) for pictures in (small, whole)]
+    means = [images.images.float().mean(dim=(1, 2, 3)) for images in (small, whole)]
     torch.testing.assert_close(*means, atol=12.0, rtol=0)
 
 
 def test_a_run_may_start_from_a_finished_network(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
     network, about = load_reconstruction(unbroken / "model")
     with torch.no_grad():
-        network.mean += 1.0                                            # another data set's statistics
+        network.mean += 1.0  # another data set's statistics
         network.scale *= 2.0
     save_reconstruction(tmp_path / "initial", network, dataclasses.replace(about, licence="CC0"))
-    config = dataclasses.replace(reconstruction_config(tiny, tmp_path / "run"), initial_model=tmp_path / "initial")
+    config = dataclasses.replace(
+        reconstruction_config(tiny, tmp_path / "run"), initial_model=tmp_path / "initial"
+    )
     unchanged = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, steps=0))
     same, card = load_reconstruction(run(unchanged))
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in same.state_dict().items())
     assert card.licence == "CC0" and card.training["steps"] == 0
     assert card.training["facts"]["initial_model"]["steps"] == about.training["steps"] == 7
     further, _ = load_reconstruction(run(dataclasses.replace(config, out=tmp_path / "further")))
-    assert not torch.equal(further.trunk.head.weight, network.trunk.head.weight)
+    assert not torch.equal(further.backbone.head.weight, network.backbone.head.weight)
     assert torch.equal(further.mean, network.mean) and torch.equal(further.scale, network.scale)
 
 
 def test_a_run_goes_on_without_its_initial_network(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
     shutil.copytree(unbroken / "model", tmp_path / "initial")
-    config = dataclasses.replace(reconstruction_config(tiny, tmp_path / "run"), initial_model=tmp_path / "initial")
+    config = dataclasses.replace(
+        reconstruction_config(tiny, tmp_path / "run"), initial_model=tmp_path / "initial"
+    )
     finished = load_reconstruction(run(config))[1]
     shutil.rmtree(tmp_path / "initial")
     shutil.rmtree(tmp_path / "run" / "model")
@@ -94,13 +98,17 @@ def test_a_run_goes_on_without_its_initial_network(tiny: Path, unbroken: Path, t
 
 
 def test_an_initial_network_that_does_not_fit_is_refused(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(reconstruction_config(tiny, tmp_path / "run"), initial_model=unbroken / "model")
+    config = dataclasses.replace(
+        reconstruction_config(tiny, tmp_path / "run"), initial_model=unbroken / "model"
+    )
     wider = dataclasses.replace(config, network=ReconstructionConfig(size=16, channels=(8, 16, 16)))
     with pytest.raises(InputError, match="initial_model: .* is another network than 'network' says"):
         run(wider)
     network, about = load_reconstruction(unbroken / "model")
     save_reconstruction(tmp_path / "other", network, dataclasses.replace(about, face_model="bfm09"))
-    with pytest.raises(InputError, match="initial_model: .* belongs to face model 'bfm09', expected 'anifacegan-"):
+    with pytest.raises(
+        InputError, match="initial_model: .* belongs to face model 'bfm09', expected 'anifacegan-"
+    ):
         run(dataclasses.replace(config, initial_model=tmp_path / "other"))
     assert not (tmp_path / "run").exists()
 
@@ -111,14 +119,18 @@ def test_a_run_may_go_on_where_it_did_not_begin(tiny: Path, unbroken: Path) -> N
     newest = load_newest(unbroken)
     assert newest is not None and not any("device" in name for name in newest["fixed"])
     config = reconstruction_config(tiny, unbroken)
-    elsewhere = [fixed_values(dataclasses.replace(config, device=device), {}) for device in ("auto", "cpu", "cuda")]
+    elsewhere = [
+        fixed_values(dataclasses.replace(config, device=device), {}) for device in ("auto", "cpu", "cuda")
+    ]
     assert elsewhere[0] == elsewhere[1] == elsewhere[2]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(tiny: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(reconstruction_config(tiny, tmp_path / "run"), device="cuda")
-    with pytest.raises(InputError, match="device is cuda, but PyTorch sees no GPU here; expected cpu or auto"):
+    with pytest.raises(
+        InputError, match="device is cuda, but PyTorch sees no GPU here; expected cpu or auto"
+    ):
         run(config)
     assert not (tmp_path / "run").exists()
 
@@ -131,7 +143,7 @@ def test_a_run_may_begin_on_a_gpu_and_go_on_without(tiny: Path, unbroken: Path, 
     run(on_gpu)
     lines = [(folder / "stats.jsonl").read_text().splitlines() for folder in (unbroken, out)]
     first = [yaml.safe_load(part[0]) for part in lines]
-    assert first[1] == pytest.approx(first[0], rel=0.05, abs=0.05)     # Adam's first steps blow rounding up
+    assert first[1] == pytest.approx(first[0], rel=0.05, abs=0.05)  # Adam's first steps blow rounding up
     for device in ("cpu", "cuda"):
         (out / "snapshot_00000007.pt").unlink()
         shutil.rmtree(out / "model")
@@ -183,7 +195,7 @@ def test_reports_need_at_least_one_of_everything(name: str) -> None:
 def test_train_py_trains_the_shipped_configurations(
     name: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """With their own networks, on fewer and smaller pictures and for two steps."""
+    """With their own networks, on fewer and smaller images and for two steps."""
     options = {
         "out": tmp_path / "run",
         "face_model": tiny / "face_model.npz",
@@ -206,7 +218,9 @@ def test_train_py_says_what_is_wrong_in_one_line(
 ) -> None:
     config = str(ROOT / "configs" / "reconstruction.yaml")
     with pytest.raises(SystemExit) as caught:
-        call_train_py(["--config", config, "--network.size", "100", "--out", str(tmp_path / "run")], monkeypatch)
+        call_train_py(
+            ["--config", config, "--network.size", "100", "--out", str(tmp_path / "run")], monkeypatch
+        )
     said = capsys.readouterr().err
     assert caught.value.code == 2 and said.count("\n") == 1
     assert "network.size is 100, expected a multiple of 32" in said
