@@ -19,7 +19,6 @@ from anifacegan.face_model.trajectories import DriveConfig, Expression, planned_
 from anifacegan.geometry.rays import RaySamplingConfig
 from tests.fixtures.flat_avatars import avatar_of, bumpy_layer
 from tests.fixtures.one_line import assert_one_line
-from tests.test_layers import SOURCES, own_imports
 
 UNITS = ("jawOpen", "mouthSmileLeft", "mouthSmileRight")
 HEADER = "anifacegan.avatar"
@@ -113,18 +112,6 @@ def test_an_avatar_without_expressions_or_units_is_kept_as_well(tmp_path: Path) 
 
 def latents_of(count: int) -> np.ndarray:
     return np.zeros((count, 64), np.float32)
-
-
-def test_playing_needs_no_networks() -> None:
-    """None of the modules that the player imports, and that these import, is one of the networks'."""
-    reached, waiting = set(), ["avatar_player"]
-    while waiting:
-        module = waiting.pop()
-        if module not in reached:
-            reached.add(module)
-            waiting += [name for name in own_imports(SOURCES[module]) if name in SOURCES]
-    assert "playback" in reached and "layered" in reached
-    assert sorted(name for name in reached if name.startswith("models.")) == []
 
 
 def test_nothing_is_half_written(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from threadpoolctl import ThreadpoolController
 from anifacegan.models import numba_fields, numba_kernels
 from anifacegan.runtime.cpu import on_all_cores, one_blas_thread
 from tests.fixtures.thread_counts import pytorch_threads
-from tests.models.test_numba_fields import avatar
+from tests.models.test_numba_fields import fields
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_fields_multiply_with_one_thread_in_every_core(
         seen.append(threads())
         compiled(*arguments)
 
-    fast, x = numba_fields.numba_fields_of(avatar()), 0.1 * torch.rand(1, 50, 3)
+    fast, x = numba_fields.numba_fields_of(fields()), 0.1 * torch.rand(1, 50, 3)
     expected = fast.offset(x)
     monkeypatch.setattr(numba_kernels, "add_heads", counted)
     with pytorch_threads(count):
