@@ -133,7 +133,7 @@ def measure_baking(model: Model, config: BakeBenchmark) -> list[BakeMeasurement]
     for z_exp, yaw in zip(tqdm(video, desc="exact frames", leave=False, disable=None), yaws, strict=True):
         face = model.face(latents=latents, expression=z_exp, psi=config.psi)
         started = time.perf_counter()
-        exact.append(face.image(float(yaw), 0.0, config.size).rgb.cpu())
+        exact.append(face.image(yaw=float(yaw), pitch=0.0, size=config.size).rgb.cpu())
         exact_times.append(time.perf_counter() - started)
     baked = [
         _baked(model, config, *way, video, latents) for way in tqdm(config.ways(), leave=False, disable=None)
@@ -141,12 +141,12 @@ def measure_baking(model: Model, config: BakeBenchmark) -> list[BakeMeasurement]
     times: list[list[float]] = [[] for _ in baked]
     errors: list[list[Tensor]] = [[] for _ in baked]
     for avatar, *_ in baked:
-        play(avatar, avatar.neutral, 0.0, 0.0, config.size)  # compiles
+        play(avatar, avatar.neutral, yaw=0.0, pitch=0.0, size=config.size)  # compiles
     for number in range(config.rounds):
         for z_exp, yaw, right in zip(video, yaws, exact, strict=True):
             for (avatar, *_), took, wrong in zip(baked, times, errors, strict=True):
                 started = time.perf_counter()
-                image = play(avatar, avatar.posed(z_exp), float(yaw), 0.0, config.size)
+                image = play(avatar, avatar.posed(z_exp), yaw=float(yaw), pitch=0.0, size=config.size)
                 took.append(time.perf_counter() - started)
                 if number == 0:
                     wrong.append(image.rgb - right)

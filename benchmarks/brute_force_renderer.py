@@ -21,11 +21,11 @@ SLICE_SAMPLES = 2**17
 
 
 @torch.inference_mode()
-def brute_force_image(face: Face, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> RenderedImage:
+def brute_force_image(face: Face, *, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> RenderedImage:
     """What :meth:`anifacegan.library.Face.image` shows, the slow way. Angles are radians from frontal."""
     ray_sampling = face.avatar.ray_sampling
     angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=face.latents.z_id.device)
-    rays = image_rays(angles[:, 0], angles[:, 1], size, ray_sampling.fov_deg)
+    rays = image_rays(yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=ray_sampling.fov_deg)
     step = max(1, SLICE_SAMPLES // ray_sampling.samples)
     slices = [
         brute_force_colours(face.avatar, rays[start : start + step]) for start in range(0, len(rays), step)

@@ -130,7 +130,8 @@ def _videos(name: Backend, avatar: LayeredMesh) -> tuple[str, Video, Callable[[]
         return (
             "cpu",
             lambda latents, yaw, size: [
-                numba.image(code, float(angle), 0.0, size) for code, angle in zip(latents, yaw, strict=True)
+                numba.image(code, yaw=float(angle), pitch=0.0, size=size)
+                for code, angle in zip(latents, yaw, strict=True)
             ],
             lambda: None,
         )
@@ -138,7 +139,7 @@ def _videos(name: Backend, avatar: LayeredMesh) -> tuple[str, Video, Callable[[]
     player = TorchPlayer(avatar, device, name)
     return (
         device,
-        lambda latents, yaw, size: player.frames(latents, yaw, np.zeros_like(yaw), size),
+        lambda latents, yaw, size: player.frames(latents, yaw=yaw, pitch=np.zeros_like(yaw), size=size),
         torch.cuda.synchronize if device == "cuda" else lambda: None,
     )
 

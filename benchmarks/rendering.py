@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from jaxtyping import Float
@@ -29,8 +29,13 @@ from benchmarks.brute_force_renderer import brute_force_image
 from benchmarks.manifold_growth import grown_generator
 from benchmarks.peak_memory import forget_peak, peak_bytes
 
-Way = Callable[[Model, Face, float, float, int], Tensor]
-"""(model, face, yaw, pitch, size) -> (3, size, size) rgb in [0, 1]."""
+
+class Way(Protocol):
+    """A renderer that is measured."""
+
+    def __call__(self, model: Model, face: Face, *, yaw: float, pitch: float, size: int) -> Tensor:
+        """(3, size, size) rgb in [0, 1]."""
+        ...
 
 
 class Playback:
@@ -40,14 +45,14 @@ class Playback:
         self.face: Face | None = None
         self.player: FrameRenderer | None = None
 
-    def __call__(self, model: Model, face: Face, yaw: float, pitch: float, size: int) -> Tensor:
+    def __call__(self, model: Model, face: Face, *, yaw: float, pitch: float, size: int) -> Tensor:
         z_exp = face.latents.z_exp[0].cpu().numpy()
         if self.player is None or self.face is not face:
             condition = person_condition(model, (face.latents.z_id, face.latents.z_noise), PSI)
             avatar, _ = bake(condition, z_exp[None], model_charts(model, PLAYBACK.grid), PLAYBACK)
             self.player = player_on(model.generator.device, avatar)
             self.face = face
-        return self.player.image(z_exp, yaw, pitch, size).rgb
+        return self.player.image(z_exp, yaw=yaw, pitch=pitch, size=size).rgb
 
 
 PSI = 0.7
@@ -55,8 +60,10 @@ PSI = 0.7
 PLAYBACK = BakeConfig()
 """How the person is baked, whatever the images' sizes."""
 WAYS: dict[str, Way] = {
-    "reference": lambda model, face, yaw, pitch, size: brute_force_image(face, yaw, pitch, size).rgb,
-    "exact": lambda model, face, yaw, pitch, size: face.image(yaw, pitch, size).rgb,
+    "reference": lambda model, face, *, yaw, pitch, size: (
+        brute_force_image(face, yaw=yaw, pitch=pitch, size=size).rgb
+    ),
+    "exact": lambda model, face, *, yaw, pitch, size: face.image(yaw=yaw, pitch=pitch, size=size).rgb,
     "playback": Playback(),
 }
 """The first one is what the others are compared with."""
@@ -143,7 +150,7 @@ def benchmark(
             selected = model if networks == "model" else grown(model)
             face = selected.face(seed=config.seed, expression=config.expression, psi=PSI)
             for way in as_tuple(config.ways):  # what is made once is not measured
-                WAYS[way](selected, face, as_tuple(config.yaw)[0], 0.0, min(sizes))
+                WAYS[way](selected, face, yaw=as_tuple(config.yaw)[0], pitch=0.0, size=min(sizes))
             for size in sizes:
                 for measurement in measure_size(config, device, networks, selected, face, size):
                     found.append(measurement)
@@ -172,7 +179,7 @@ def measure_size(
         for way in ways:
             forget_peak(where)
             start = time.perf_counter()
-            image = WAYS[way](model, face, yaw, 0.0, size)
+            image = WAYS[way](model, face, yaw=yaw, pitch=0.0, size=size)
             if device == "cuda":
                 torch.cuda.synchronize()
             seconds[way].append(time.perf_counter() - start)

@@ -83,7 +83,7 @@ def model_images(config: CheckConfig) -> Images:
 
     def image(seed: int, yaw: float, strength: float) -> Image:
         face = model.face(seed, expression=strength * smile, psi=config.psi)
-        return to_bytes(face.render(yaw, size=config.size))
+        return to_bytes(face.render(yaw=yaw, size=config.size))
 
     return image
 
@@ -96,7 +96,7 @@ def synthetic_images(config: CheckConfig) -> Images:
     def image(seed: int, yaw: float, strength: float) -> Image:
         person = sample_person(synthetic_renderer, np.random.default_rng([seed]))
         person = dataclasses.replace(person, z_exp=np.float32(strength) * smile)
-        return render_person(synthetic_renderer, person, 0.0, yaw, config.size)[0]
+        return render_person(synthetic_renderer, person, yaw=yaw, pitch=0.0, size=config.size)[0]
 
     return image
 

@@ -37,7 +37,9 @@ class MakeExpressionsConfig:
 
 def coefficients_of(model: MorphableModel, z_exp: np.ndarray) -> FaceCoefficients:
     """The average face with an expression, seen frontally by the generator's camera."""
-    camera = orbit_camera(torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64), 224)
+    camera = orbit_camera(
+        yaw=torch.zeros(1, dtype=torch.float64), pitch=torch.zeros(1, dtype=torch.float64), size=224
+    )
     vertices = model.shape(torch.zeros(1, ID_DIM), torch.from_numpy(z_exp)[None])
     landmarks = landmarks_224(camera, model.to_world(model.landmarks(vertices)).double())[0]
     return FaceCoefficients(

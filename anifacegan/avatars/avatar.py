@@ -115,6 +115,7 @@ class Avatar:
 
     def image(
         self,
+        *,
         yaw: float = 0.0,
         pitch: float = 0.0,
         size: int = 256,
@@ -132,18 +133,19 @@ class Avatar:
         self.check_expression(
             z_exp, "coefficients" if isinstance(expression, np.ndarray) else str(expression)
         )
-        self.check_view(yaw, pitch)
-        return self._player.image(z_exp, float(yaw), float(pitch), size)
+        self.check_view(yaw=yaw, pitch=pitch)
+        return self._player.image(z_exp, yaw=float(yaw), pitch=float(pitch), size=size)
 
     def render(
         self,
+        *,
         yaw: float = 0.0,
         pitch: float = 0.0,
         size: int = 256,
         expression: "str | Path | Float[np.ndarray, '64'] | None" = None,
     ) -> Float[Tensor, "3 size size"]:
         """The image's colours in [0, 1]."""
-        return self.image(yaw, pitch, size, expression).rgb
+        return self.image(yaw=yaw, pitch=pitch, size=size, expression=expression).rgb
 
     def check_expression(self, z_exp: Float[np.ndarray, "64"], label: str) -> None:
         """Refuse an expression that the blendshapes cannot make."""
@@ -169,9 +171,9 @@ class Avatar:
             return False
         return True
 
-    def check_view(self, yaw: float, pitch: float) -> None:
+    def check_view(self, *, yaw: float, pitch: float) -> None:
         """Refuse a view from farther aside than the avatar was baked for."""
-        angle = float(from_frontal(pitch, yaw))
+        angle = float(from_frontal(yaw=yaw, pitch=pitch))
         if not angle <= self.avatar.widest_rad + 1e-6:
             raise InputError(
                 f"yaw {yaw:.3g} and pitch {pitch:.3g} are {angle:.2f} radians from frontal, but avatar "

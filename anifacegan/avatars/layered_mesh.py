@@ -83,14 +83,14 @@ class LayeredMesh:
             0.0 if length == 0 else float(np.linalg.norm(z_exp - self.weights(z_exp) @ self.latents)) / length
         )
 
-    def was_baked_for(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float) -> bool:
+    def was_baked_for(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float) -> bool:
         """Whether an expression lies between neutral and those of the blendshapes, and a view is not too far aside."""
         weights = self.weights(z_exp)
         return bool(
             len(weights)
             and self.missed(z_exp) < 0.01
             and ((weights > -0.01) & (weights < 1.01)).all()
-            and from_frontal(pitch, yaw) <= self.widest_rad
+            and from_frontal(yaw=yaw, pitch=pitch) <= self.widest_rad
         )
 
     @property

@@ -50,5 +50,7 @@ def draw_vertices(
     """Corners of the triangles that the generator's camera sees, drawn at ``size`` pixels; pose is (pitch, yaw)."""
     vertices = bare_head(mesh, z_id, z_exp)
     pitch, yaw = torch.from_numpy(pose.astype(np.float64))[:, None]
-    view = view_mesh(vertices, mesh.triangles, mesh.world_offset, orbit_camera(pitch, yaw, size))
+    view = view_mesh(
+        vertices, mesh.triangles, mesh.world_offset, orbit_camera(yaw=yaw, pitch=pitch, size=size)
+    )
     return seen_corners(mesh.triangles, view.triangle[view.triangle >= 0], len(vertices))

@@ -127,7 +127,7 @@ def seen_on_face(
     ``angles`` are pitch and yaw, radians relative to frontal; ``vertices`` are in world units.
     """
     pitch, yaw = angles.unbind(-1)
-    camera = orbit_camera(pitch, yaw, SIZE, surfaces.fov_deg)
+    camera = orbit_camera(yaw=yaw, pitch=pitch, size=SIZE, fov_deg=surfaces.fov_deg)
     fragments = rasterize(vertices, surfaces.triangles, camera, surfaces.backend)
     shown = fragments.triangle[fragments.mask]
     shown = shown[surfaces.on_face[shown]].cpu().numpy()

@@ -234,7 +234,9 @@ class Evaluation:
         for yaw in CONSISTENCY_YAWS:
             view = Views(latents, latents.z_id.new_tensor([[0.0, yaw]]))
             image = image_alone(self.generator, view, size, self.samples.psi)
-            surface = visible_surface(image, yaw, 0.0, self.generator.config.ray_sampling)
+            surface = visible_surface(
+                image, yaw=yaw, pitch=0.0, ray_sampling=self.generator.config.ray_sampling
+            )
             seen.append(DepthView(image.rgb, image.foreground, surface.distance[None], view.pose))
             depths.append((seen[-1], surfaces(latents.z_id, latents.z_exp, view.pose, size)))
         return [(seen[0], other) for other in seen[1:]], depths

@@ -44,9 +44,9 @@ class ExpressionControl:
     aed_rms: float
     apd_deg: float
     apd_rms_deg: float
-    pitch_deg: float
-    """Mean absolute difference."""
     yaw_deg: float
+    """Mean absolute difference."""
+    pitch_deg: float
     roll_deg: float
     yaw_correlation: float
     """Pearson's, asked against found."""
@@ -89,8 +89,8 @@ class ExpressionItems:
             aed_rms=math.sqrt(exp.square().mean()),
             apd_deg=float(angle.abs().mean()),
             apd_rms_deg=math.sqrt(angle.square().mean()),
-            pitch_deg=pitch,
             yaw_deg=yaw,
+            pitch_deg=pitch,
             roll_deg=roll,
             yaw_correlation=float(correlation(self.angle_found[:, 1:2], self.angle_target[:, 1:2])),
             landmarks_px=float(self.landmarks_px.mean()),
@@ -132,7 +132,9 @@ def expression_items(
     )  # world units
     wanted_px = target_landmarks_px(judge.landmarks, judge.world_offset, requested, SIZE, fov_deg)
     in_image = wanted_px - judge.landmarks.pixels(found, SIZE)
-    focal_px = orbit_camera(requested.pose[:1, 0], requested.pose[:1, 1], SIZE, fov_deg).focal_px
+    focal_px = orbit_camera(
+        yaw=requested.pose[:1, 1], pitch=requested.pose[:1, 0], size=SIZE, fov_deg=fov_deg
+    ).focal_px
     neutral = judge.landmarks.unposed(requested.latents.z_id, torch.zeros_like(requested.latents.z_exp))
     eyes = model_unit * interocular(neutral)  # (B,) world units
     return ExpressionItems(

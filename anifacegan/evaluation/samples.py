@@ -111,7 +111,7 @@ def render_alone(
 def image_alone(generator: Generator, view: Views, size: int, psi: float = 1.0) -> RenderedImage:
     """The same with depth and opacity."""
     pitch, yaw = view.pose[0].tolist()
-    return Face(generator.condition(view.latents, psi), view.latents).image(yaw, pitch, size)
+    return Face(generator.condition(view.latents, psi), view.latents).image(yaw=yaw, pitch=pitch, size=size)
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 def target_angle(pose: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 3"]:
     """Deep3DFaceRecon's (pitch, yaw, roll) of the generator's (pitch, yaw): of faces seen by a camera without roll."""
     pitch, yaw = pose.unbind(-1)
-    return euler_from_rotation(orbit_rotation(pitch, yaw)[1])
+    return euler_from_rotation(orbit_rotation(yaw=yaw, pitch=pitch)[1])
 
 
 def target_landmarks_px(
@@ -29,7 +29,7 @@ def target_landmarks_px(
     """Index pixels of the face model's landmarks in the generator's image of the views."""
     shape = WORLD_PER_MODEL_UNIT * landmarks.unposed(views.latents.z_id, views.latents.z_exp) + world_offset
     pitch, yaw = views.pose.unbind(-1)
-    return orbit_camera(pitch, yaw, size, fov_deg).project(shape)
+    return orbit_camera(yaw=yaw, pitch=pitch, size=size, fov_deg=fov_deg).project(shape)
 
 
 def interocular(landmarks: Float[Tensor, "batch 68 3"]) -> Float[Tensor, "batch"]:

@@ -134,7 +134,7 @@ def warp(
     rays = _rays(target, fov_deg)
     x = rays.at(target.depth.reshape(1, -1, 1))[:, :, 0]  # (1, R, 3) world
     pitch, yaw = source.pose.unbind(-1)
-    px = orbit_camera(pitch, yaw, size, fov_deg).project(x)
+    px = orbit_camera(yaw=yaw, pitch=pitch, size=size, fov_deg=fov_deg).project(x)
     px = px.reshape(1, size, size, 2)
     content = torch.cat([source.rgb, source.foreground, source.depth])[None]
     found = read_pixels(content, px)[0]
@@ -156,4 +156,4 @@ def depth_errors(view: DepthView, mesh: SurfaceMap, fov_deg: float = FOV_DEG) ->
 def _rays(view: DepthView, fov_deg: float) -> Rays:
     """Of all pixels, row by row."""
     pitch, yaw = view.pose.unbind(-1)
-    return image_rays(pitch, yaw, view.rgb.shape[-1], fov_deg)
+    return image_rays(yaw=yaw, pitch=pitch, size=view.rgb.shape[-1], fov_deg=fov_deg)

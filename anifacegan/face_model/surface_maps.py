@@ -57,10 +57,11 @@ class FaceSurfaces(nn.Module):
     ) -> SurfaceMap:
         """Draw faces of given coefficients with the generator's camera at ``size`` pixels.
 
-        ``angles`` are pitch and yaw, radians relative to frontal.
+        ``angles`` has the columns pitch and yaw, radians relative to frontal.
         """
         vertices = self.vertices(z_id, z_exp)
-        camera = orbit_camera(*angles.unbind(-1), size, self.fov_deg)
+        pitch, yaw = angles.unbind(-1)
+        camera = orbit_camera(yaw=yaw, pitch=pitch, size=size, fov_deg=self.fov_deg)
         fragments = rasterize(vertices, self.triangles, camera, self.backend)
         face = fragments.mask & self.on_face[fragments.triangle.clamp(min=0)]
         count = face.sum(dim=(1, 2), keepdim=True).clamp(min=1)

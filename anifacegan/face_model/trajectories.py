@@ -19,12 +19,12 @@ from anifacegan.runtime.resources import located
 from anifacegan.runtime.typed_config import as_tuple
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trajectory:
     """One row for each frame."""
 
-    pitch: Float[np.ndarray, "frame"]
     yaw: Float[np.ndarray, "frame"]
+    pitch: Float[np.ndarray, "frame"]
     z_exp: Float[np.ndarray, "frame 64"]
     strength: Float[np.ndarray, "frame"]
     """Factor on the expression that z_exp holds; 1 where a frame shows a file as it is."""
@@ -32,7 +32,7 @@ class Trajectory:
     """Name of the expression of each frame."""
 
     def __post_init__(self) -> None:
-        check_views(self.pitch, self.yaw)
+        check_views(yaw=self.yaw, pitch=self.pitch)
 
     def __len__(self) -> int:
         return len(self.yaw)
@@ -88,10 +88,10 @@ def in_turn(
     return which, np.concatenate(parts)
 
 
-def check_views(pitch: Float[np.ndarray, "frame"], yaw: Float[np.ndarray, "frame"]) -> None:
+def check_views(*, yaw: Float[np.ndarray, "frame"], pitch: Float[np.ndarray, "frame"]) -> None:
     """Raise InputError where a view is too far from frontal to be drawn."""
     wrong = (
-        ~(from_frontal(pitch, yaw) <= WIDEST_VIEW_RAD)
+        ~(from_frontal(yaw=yaw, pitch=pitch) <= WIDEST_VIEW_RAD)
         | (np.abs(pitch) > math.pi / 2)
         | (np.abs(yaw) > math.pi / 2)
     )
@@ -202,10 +202,10 @@ def planned_trajectory(
         poses = _poses(expressions, offset)
         pitch, yaw = (through(poses, frames) if is_sequence else poses[which]).T
     else:
-        pitch, yaw = through(float_array(drive.pitch), frames), through(float_array(drive.yaw), frames)
+        yaw, pitch = through(float_array(drive.yaw), frames), through(float_array(drive.pitch), frames)
     return Trajectory(
-        pitch=pitch,
         yaw=yaw,
+        pitch=pitch,
         z_exp=(strength[:, None] * shown).astype(np.float32),
         strength=strength,
         labels=tuple(expressions[k].label for k in which),
@@ -213,6 +213,7 @@ def planned_trajectory(
 
 
 def _poses(expressions: list[Expression], pitch_offset: float) -> Float[np.ndarray, "expression 2"]:
+    """Columns pitch and yaw, radians relative to frontal."""
     poses = []
     for expression in expressions:
         if expression.path is None:

@@ -85,14 +85,14 @@ def euler_from_rotation(rotation: Float[Tensor, "batch 3 3"]) -> Float[Tensor, "
 
 
 def from_frontal(
-    pitch: float | Float[np.ndarray, "*view"], yaw: float | Float[np.ndarray, "*view"]
+    *, yaw: float | Float[np.ndarray, "*view"], pitch: float | Float[np.ndarray, "*view"]
 ) -> float | Float[np.ndarray, "*view"]:
     """The angle between the viewing axes of views and of the frontal one, radians."""
     return np.arccos(np.cos(pitch) * np.cos(yaw))
 
 
 def orbit_rotation(
-    pitch: Float[Tensor, "batch"], yaw: Float[Tensor, "batch"]
+    *, yaw: Float[Tensor, "batch"], pitch: Float[Tensor, "batch"]
 ) -> tuple[Float[Tensor, "batch 3"], Float[Tensor, "batch 3 3"]]:
     """Origin on the unit sphere and axes (columns: right, up, backward) of a camera that looks at the origin."""
     polar, azimuth = math.pi / 2 - pitch, math.pi / 2 + yaw
@@ -106,14 +106,14 @@ def orbit_rotation(
 
 
 def orbit_camera(
-    pitch: Float[Tensor, "batch"], yaw: Float[Tensor, "batch"], size: int, fov_deg: float = FOV_DEG
+    *, yaw: Float[Tensor, "batch"], pitch: Float[Tensor, "batch"], size: int, fov_deg: float = FOV_DEG
 ) -> Camera:
     """The generator's camera, for points in world units.
 
     It looks at the origin from distance 1 without roll. The centres of the corner pixels lie on the edge of the field
     of view, so the focal length is (size - 1) / 2 / tan(fov / 2) pixels (method, section 1).
     """
-    origin, axes = orbit_rotation(pitch, yaw)
+    origin, axes = orbit_rotation(yaw=yaw, pitch=pitch)
     translation = -(origin[:, None] @ axes)[:, 0]
     half = (size - 1) / 2
     return Camera(axes, translation, half / math.tan(math.radians(fov_deg / 2)), half, size)

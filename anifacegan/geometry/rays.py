@@ -34,15 +34,16 @@ class Rays:
 
 
 def pixel_rays(
-    pitch: Float[Tensor, "batch"],
+    *,
     yaw: Float[Tensor, "batch"],
+    pitch: Float[Tensor, "batch"],
     x_px: Float[Tensor, "batch ray"],
     y_px: Float[Tensor, "batch ray"],
     size: int,
     fov_deg: float = FOV_DEG,
 ) -> Rays:
     """Rays of the generator's camera through index pixels (x right, y down) of an image ``size`` pixels wide."""
-    origin, axes = orbit_rotation(pitch, yaw)
+    origin, axes = orbit_rotation(yaw=yaw, pitch=pitch)
     half = (size - 1) / 2
     tan = math.tan(math.radians(fov_deg / 2))
     in_camera = torch.stack(
@@ -53,14 +54,19 @@ def pixel_rays(
 
 
 def image_rays(
-    pitch: Float[Tensor, "batch"], yaw: Float[Tensor, "batch"], size: int, fov_deg: float = FOV_DEG
+    *, yaw: Float[Tensor, "batch"], pitch: Float[Tensor, "batch"], size: int, fov_deg: float = FOV_DEG
 ) -> Rays:
     """All rays of a square image, row by row from the top left."""
     index = torch.arange(size, dtype=pitch.dtype, device=pitch.device)
     y_px, x_px = torch.meshgrid(index, index, indexing="ij")
     grid = (len(pitch), size * size)
     return pixel_rays(
-        pitch, yaw, x_px.reshape(1, -1).expand(grid), y_px.reshape(1, -1).expand(grid), size, fov_deg
+        yaw=yaw,
+        pitch=pitch,
+        x_px=x_px.reshape(1, -1).expand(grid),
+        y_px=y_px.reshape(1, -1).expand(grid),
+        size=size,
+        fov_deg=fov_deg,
     )
 
 

@@ -24,17 +24,17 @@ class ViewConfig:
 
     poses: Literal["data", "gaussian"] = "data"
     """Poses of random images of the data set, or normally distributed ones about the frontal view."""
-    pitch_deviation: float = 0.155
-    """Of Gaussian poses, radians."""
     yaw_deviation: float = 0.3
-    """Of Gaussian poses, radians."""
+    """Standard deviation of the yaw of Gaussian poses, radians."""
+    pitch_deviation: float = 0.155
+    """Standard deviation of the pitch of Gaussian poses, radians."""
     limit: float = 1.3
     """Gaussian poses are clamped to this far from frontal, radians."""
     neutral_ratio: float = 0.1
     """Share of faces that have no expression."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, 0, "pitch_deviation", "yaw_deviation", "limit", "neutral_ratio")
+        require_at_least(self, 0, "yaw_deviation", "pitch_deviation", "limit", "neutral_ratio")
         if self.neutral_ratio > 1:
             raise ConfigError("neutral_ratio", self.neutral_ratio, "0 to 1")
 
@@ -56,7 +56,7 @@ class Views:
     def rays(self, size: int, fov_deg: float) -> Rays:
         """All rays of the images, row by row."""
         pitch, yaw = self.pose.unbind(-1)
-        return image_rays(pitch, yaw, size, fov_deg)
+        return image_rays(yaw=yaw, pitch=pitch, size=size, fov_deg=fov_deg)
 
 
 def sample_generators(seed: int, step: int, purpose: int, samples: range) -> list[torch.Generator]:

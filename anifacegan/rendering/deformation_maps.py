@@ -34,7 +34,7 @@ class View:
 def view(fields: ConditionedFields, yaw: float, size: int) -> View:
     """What the renderer knows of one face (a batch of one) from one side; angles are radians from frontal."""
     angles = torch.tensor([[0.0, yaw]]).to(fields.levels)
-    rays = image_rays(angles[:, 0], angles[:, 1], size, fields.ray_sampling.fov_deg)
+    rays = image_rays(yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=fields.ray_sampling.fov_deg)
     parts = []
     for part in in_slices(rays, SLICE_RAYS):
         seen = render_culled(fields, part)

@@ -30,7 +30,9 @@ class RenderedImage:
 class FrameRenderer(Protocol):
     """Draws one person: yaw and pitch are radians from frontal, ``size`` is pixels."""
 
-    def image(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> RenderedImage: ...
+    def image(
+        self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int
+    ) -> RenderedImage: ...
 
 
 def decibels(mean_squared_error: Number) -> Number:

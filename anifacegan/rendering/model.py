@@ -34,7 +34,7 @@ class Face:
     latents: Latents
 
     @torch.inference_mode()
-    def image(self, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> RenderedImage:
+    def image(self, *, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> RenderedImage:
         """Everything the renderer knows of a view. Angles are radians from frontal; at positive yaw the face turns to
         the image's right, at positive pitch it looks down.
 
@@ -44,7 +44,9 @@ class Face:
         check_size(size)
         device = self.latents.z_id.device
         angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=device)
-        rays = image_rays(angles[:, 0], angles[:, 1], size, self.fields.ray_sampling.fov_deg)
+        rays = image_rays(
+            yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=self.fields.ray_sampling.fov_deg
+        )
         image = render_image(self.fields, rays, size)
         return RenderedImage(
             rgb=image[:3].clamp(0, 1),
@@ -53,9 +55,11 @@ class Face:
             depth=image[7:],
         )
 
-    def render(self, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> Float[Tensor, "3 size size"]:
+    def render(
+        self, *, yaw: float = 0.0, pitch: float = 0.0, size: int = 256
+    ) -> Float[Tensor, "3 size size"]:
         """The image's colours in [0, 1]."""
-        return self.image(yaw, pitch, size).rgb
+        return self.image(yaw=yaw, pitch=pitch, size=size).rgb
 
 
 @dataclass(frozen=True)

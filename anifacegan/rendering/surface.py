@@ -27,12 +27,12 @@ class VisibleSurface:
 
 
 def visible_surface(
-    image: RenderedImage, yaw: float, pitch: float, ray_sampling: RaySamplingConfig
+    image: RenderedImage, *, yaw: float, pitch: float, ray_sampling: RaySamplingConfig
 ) -> VisibleSurface:
     """The surface of an image that was drawn from this side (radians from frontal)."""
     size = image.rgb.shape[-1]
     angles = torch.tensor([[pitch, yaw]]).to(image.depth)
-    rays = image_rays(angles[:, 0], angles[:, 1], size, ray_sampling.fov_deg)
+    rays = image_rays(yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=ray_sampling.fov_deg)
     origin, direction = rays.origins[0], rays.directions[0]  # (R, 3)
     to_plane = (ray_sampling.background_z - origin[:, 2]) / direction[:, 2]
     opacity, mean = image.foreground.flatten(), image.depth.flatten()
@@ -45,7 +45,7 @@ def visible_surface(
     )
 
 
-def camera_normals(surface: VisibleSurface, yaw: float, pitch: float) -> Float[Tensor, "height width 3"]:
+def camera_normals(surface: VisibleSurface, *, yaw: float, pitch: float) -> Float[Tensor, "height width 3"]:
     """Unit normals toward the camera in its own axes (right, up, toward it), from the neighbours of each pixel; zero
     where one of them shows no surface."""
     points, mask = surface.points, surface.mask
@@ -56,5 +56,5 @@ def camera_normals(surface: VisibleSurface, yaw: float, pitch: float) -> Float[T
     known[1:-1, 1:-1] = mask[1:-1, 1:-1] & mask[1:-1, 2:] & mask[1:-1, :-2] & mask[2:, 1:-1] & mask[:-2, 1:-1]
     normals = torch.nn.functional.normalize(torch.linalg.cross(down, right), dim=-1)
     angles = torch.tensor([[pitch, yaw]]).to(points)
-    _, axes = orbit_rotation(angles[:, 0], angles[:, 1])
+    _, axes = orbit_rotation(yaw=angles[:, 1], pitch=angles[:, 0])
     return torch.where(known[..., None], normals @ axes[0], 0.0)

@@ -82,7 +82,8 @@ class Photographs(TrainingFaces):
         """See :class:`HeldOutViews`; ``z_noise`` is drawn, the same for an index every time."""
         item = slice(self.count + index, self.count + index + 1)
         z_noise = torch.randn(1, NOISE_DIM, generator=torch.Generator().manual_seed(index))
-        rays = image_rays(*self.pose[item].unbind(-1), size, self.fov_deg)
+        pitch, yaw = self.pose[item].unbind(-1)
+        rays = image_rays(yaw=yaw, pitch=pitch, size=size, fov_deg=self.fov_deg)
         image = reduced(self.dataset[self.count + index].image, size)
         return Latents(self.z_id[item], self.z_exp[item], z_noise), rays, image
 

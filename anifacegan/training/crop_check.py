@@ -72,4 +72,5 @@ def mesh_landmarks_224(
     mean, basis = (torch.from_numpy(values[rows]).double() for values in (mesh.mean, mesh.basis))
     shape = (mean + latents @ basis.T).unflatten(1, (68, 3))
     world = WORLD_PER_MODEL_UNIT * shape + torch.from_numpy(mesh.world_offset).double()
-    return landmarks_224(orbit_camera(*pose.double().unbind(-1), 224, fov_deg), world)
+    pitch, yaw = pose.double().unbind(-1)
+    return landmarks_224(orbit_camera(yaw=yaw, pitch=pitch, size=224, fov_deg=fov_deg), world)

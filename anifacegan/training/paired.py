@@ -82,7 +82,9 @@ class PairedData(TrainingFaces):
             z_id=self.z_id[items],
             z_exp=self.z_exp[items],
             z_noise=self.z_noise[items],
-            rays=pixel_rays(pitch, yaw, x.float(), y.float(), self.size, self.fov_deg),
+            rays=pixel_rays(
+                yaw=yaw, pitch=pitch, x_px=x.float(), y_px=y.float(), size=self.size, fov_deg=self.fov_deg
+            ),
             rgb=self.images[items[:, None], y, x].float() / 255,
             distance=distance,
             inside=inside,
@@ -91,7 +93,8 @@ class PairedData(TrainingFaces):
     def held_out_view(self, index: int, size: int) -> tuple[Latents, Rays, Float[Tensor, "size size 3"]]:
         """See :class:`anifacegan.training_faces.HeldOutViews`."""
         item = slice(self.count + index, self.count + index + 1)
-        rays = image_rays(*self.pose[item].unbind(-1), size, self.fov_deg)
+        pitch, yaw = self.pose[item].unbind(-1)
+        rays = image_rays(yaw=yaw, pitch=pitch, size=size, fov_deg=self.fov_deg)
         latents = Latents(self.z_id[item], self.z_exp[item], self.z_noise[item])
         return latents, rays, reduced(self.images[self.count + index], size)
 

@@ -86,12 +86,17 @@ def test_a_file_plays_as_the_avatar_did(path: Path) -> None:
         np.testing.assert_array_equal(getattr(after.avatar, name), getattr(before.avatar, name))
     np.testing.assert_allclose(after.avatar.blendshapes, before.avatar.blendshapes, atol=1.6e-5)
     for expression in (None, "neutral", "jawOpen=0.7", "gape", "gape=0.3,mouthSmileLeft=0.4"):
-        one, other = (player.image(0.2, -0.1, 24, expression) for player in (before, after))
+        one, other = (
+            player.image(yaw=0.2, pitch=-0.1, size=24, expression=expression) for player in (before, after)
+        )
         for plane in ("rgb", "foreground", "foreground_rgb", "depth"):
             # A pixel on an edge of triangles may change sides.
             differ = (getattr(one, plane) - getattr(other, plane)).abs().amax(0) > 0.01
             assert differ.sum() <= (0 if expression in (None, "neutral") else 6)
-        assert one.rgb.shape == (3, 24, 24) and (after.render(0.2, -0.1, 24, expression) == other.rgb).all()
+        assert (
+            one.rgb.shape == (3, 24, 24)
+            and (after.render(yaw=0.2, pitch=-0.1, size=24, expression=expression) == other.rgb).all()
+        )
     assert (after.render(size=24) - after.render(size=24, expression="jawOpen")).abs().max() > 0.05
 
 
@@ -293,9 +298,9 @@ def test_an_expression_far_stronger_than_baked_is_refused() -> None:
     ("yaw", "pitch"), [(0.95, 0.0), (0.0, -0.95), (0.7, 0.7), (math.nan, 0.0), (math.pi, 0.0)]
 )
 def test_a_view_too_far_aside_is_refused(yaw: float, pitch: float) -> None:
-    assert_one_line(lambda: a_player().render(yaw, pitch), "yaw", "0.90")
+    assert_one_line(lambda: a_player().render(yaw=yaw, pitch=pitch), "yaw", "0.90")
 
 
 def test_a_view_at_the_widest_angle_is_played() -> None:
-    assert a_player().render(0.9, 0.0, size=8).isfinite().all()
-    assert a_player().render(0.0, -0.9, size=8).isfinite().all()
+    assert a_player().render(yaw=0.9, pitch=0.0, size=8).isfinite().all()
+    assert a_player().render(yaw=0.0, pitch=-0.9, size=8).isfinite().all()

@@ -30,7 +30,7 @@ def eight(avatar: ConditionedFields, rays: Rays) -> torch.Tensor:
 @torch.no_grad()
 @pytest.mark.parametrize("yaw", [-0.6, 0.0, 0.3])
 def test_the_reference_is_the_renderer_of_the_method_on_networks(face: Face, yaw: float) -> None:
-    rays = image_rays(torch.tensor([0.1]), torch.tensor([yaw]), 24)
+    rays = image_rays(yaw=torch.tensor([yaw]), pitch=torch.tensor([0.1]), size=24)
     seen = eight(face.avatar, rays)
     assert 0.05 < seen[:, 3].mean() and seen[:, :3].std() > 0.05
     torch.testing.assert_close(brute_force_colours(face.avatar, rays), seen, atol=5e-6, rtol=0)
@@ -40,7 +40,7 @@ def test_the_reference_is_the_renderer_of_the_method_on_networks(face: Face, yaw
 def test_the_reference_is_the_renderer_of_the_method_where_s_rises_and_falls(gain: float) -> None:
     avatar = bumpy_avatar(0.09, 0.04, 0.0, -0.06, radiance_offset_gain=gain)
     avatar = dataclasses.replace(avatar, align=lambda x: 0.02 * (30 * x).cos())
-    rays = camera_rays(0.2, -0.4, size=13)
+    rays = camera_rays(yaw=-0.4, pitch=0.2, size=13)
     hit = render_rays(avatar, rays).hit[..., :-1]
     assert hit.any() and not hit.all()
     torch.testing.assert_close(brute_force_colours(avatar, rays), eight(avatar, rays), atol=1e-12, rtol=0)
@@ -54,9 +54,9 @@ def test_a_level_that_s_first_rises_through_is_missed() -> None:
 
 
 def test_a_reference_image_is_the_same_in_slices(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = brute_force_image(face, 0.2, -0.1, 15)
+    whole = brute_force_image(face, yaw=0.2, pitch=-0.1, size=15)
     monkeypatch.setattr(brute_force_renderer, "SLICE_SAMPLES", 12 * 50)
-    parts = brute_force_image(face, 0.2, -0.1, 15)
+    parts = brute_force_image(face, yaw=0.2, pitch=-0.1, size=15)
     for name, channels in (("rgb", 3), ("foreground", 1), ("foreground_rgb", 3), ("depth", 1)):
         assert getattr(whole, name).shape == (channels, 15, 15)
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name), atol=1e-6, rtol=0)

@@ -29,7 +29,7 @@ def seen(generator: Generator, psi: float) -> torch.Tensor:
     rng = torch.Generator().manual_seed(4)
     z_id, z_noise = generator.sample_people([rng])
     latents = Latents(z_id, torch.randn(1, 64, generator=rng), z_noise)
-    rays = image_rays(torch.tensor([0.1]), torch.tensor([0.3]), 12)
+    rays = image_rays(yaw=torch.tensor([0.3]), pitch=torch.tensor([0.1]), size=12)
     return render_rays(generator.condition(latents, psi), rays).rgb
 
 

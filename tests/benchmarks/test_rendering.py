@@ -53,7 +53,7 @@ def test_ways_take_turns_on_the_same_views(small: Path, monkeypatch: pytest.Monk
     calls = []
 
     def way(name: str, error: float):
-        def image(model, face, yaw, pitch, size):
+        def image(model, face, *, yaw, pitch, size):
             calls.append((name, yaw, size))
             return torch.full((3, size, size), 0.5 + error)
 

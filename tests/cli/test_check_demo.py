@@ -39,7 +39,7 @@ def seen_at(points: np.ndarray, yaw: float, size: int = 256) -> np.ndarray:
     """Where the generator's camera sees the points."""
     angle = torch.tensor([yaw], dtype=torch.float64)
     return (
-        orbit_camera(torch.zeros_like(angle), angle, size)
+        orbit_camera(yaw=angle, pitch=torch.zeros_like(angle), size=size)
         .project(torch.from_numpy(0.06 * points)[None])[0]
         .numpy()
     )
@@ -71,7 +71,7 @@ def test_yaw_is_read_from_a_perspective_image(yaw: float) -> None:
 def test_yaw_hardly_depends_on_pitch_roll_size_place_and_jaw() -> None:
     pitch, roll = 0.2, 0.05
     angle = torch.tensor([0.3], dtype=torch.float64)
-    camera = orbit_camera(torch.full_like(angle, pitch), angle, 256)
+    camera = orbit_camera(yaw=angle, pitch=torch.full_like(angle, pitch), size=256)
     seen = camera.project(torch.from_numpy(0.06 * solid_face())[None])[0].numpy()
     turn = np.array([[math.cos(roll), math.sin(roll)], [-math.sin(roll), math.cos(roll)]])
     seen = 0.5 * seen @ turn + [30, -10]

@@ -60,9 +60,12 @@ def same_signals():
 def video(model: Model, frames: int = 4, strength: float = GENTLE, yaw: float = 0.3) -> Trajectory:
     share = np.linspace(0, strength, frames)
     z_exp = share[:, None] * model.expressions.coefficients("smile")
-    still = np.zeros(frames)
     return Trajectory(
-        still, np.linspace(-yaw, yaw, frames), z_exp.astype(np.float32), share, ("smile",) * frames
+        yaw=np.linspace(-yaw, yaw, frames),
+        pitch=np.zeros(frames),
+        z_exp=z_exp.astype(np.float32),
+        strength=share,
+        labels=("smile",) * frames,
     )
 
 
@@ -127,9 +130,14 @@ def test_auto_bakes_a_long_video_where_it_looks_the_same(
     assert "one: baked" in capsys.readouterr().err
     # The fact is the worse of two frames' decibels, against the exact renderer.
     exact = model.face(latents=model.person(1), expression=video(model).z_exp[3], psi=0.7).render(
-        0.3, 0.0, 32
+        yaw=0.3, pitch=0.0, size=32
     )
-    error = (renderer.image(video(model).z_exp[3], 0.3, 0.0, 32).rgb - exact).square().mean().item()
+    error = (
+        (renderer.image(video(model).z_exp[3], yaw=0.3, pitch=0.0, size=32).rgb - exact)
+        .square()
+        .mean()
+        .item()
+    )
     assert facts["psnr_to_exact_db"] <= -10 * np.log10(error) + 0.1
     monkeypatch.setattr(renderer_choice, "LEAST_PSNR", 90.0)
     renderer, facts = choice.of("one", model.person(1), 0.7, target(model))
@@ -190,13 +198,15 @@ def test_beside_a_video_its_avatar_draws_what_it_was_baked_for_and_the_networks_
     baked, _ = choice.of("one", latents, 0.7, target(model))
     smile, other = video(model).z_exp[-1], GENTLE * model.expressions.coefficients("jawOpen")
     for z_exp in (0 * smile, 0.5 * smile, smile):
-        assert image_renderer(baked, exact, z_exp, -0.3, 0.1) is baked
-        assert image_renderer(exact, exact, z_exp, 0.0, 0.0) is exact
-        assert image_renderer(baked, exact, z_exp, 0.4, 0.0) is exact
+        assert image_renderer(baked, exact, z_exp, yaw=-0.3, pitch=0.1) is baked
+        assert image_renderer(exact, exact, z_exp, yaw=0.0, pitch=0.0) is exact
+        assert image_renderer(baked, exact, z_exp, yaw=0.4, pitch=0.0) is exact
     for z_exp in (1.2 * smile, -0.2 * smile, other, smile + 0.1 * other):
-        assert image_renderer(baked, exact, z_exp, 0.0, 0.0) is exact
+        assert image_renderer(baked, exact, z_exp, yaw=0.0, pitch=0.0) is exact
     still, _ = choice.of("one", latents, 0.7, target(model, trajectory=video(model, strength=0.0)))
-    assert image_renderer(still, exact, 0 * smile, 0.0, 0.0) is exact  # whose one expression it does not say
+    assert (
+        image_renderer(still, exact, 0 * smile, yaw=0.0, pitch=0.0) is exact
+    )  # whose one expression it does not say
 
 
 # -------------------------------------------------------------------------------------------------------- whole films
@@ -259,8 +269,10 @@ def test_a_baked_file_looks_like_the_model_it_was_baked_from(avatar: Path, model
     assert card.expressions == (f"smile={GENTLE}",) and card.presets == {"smile": {"mouthSmile": 0.8}}
     assert card.baking["person"] == "seed 1" and card.baking["settings"]["grid"] == 24
     for expression in ("neutral", f"smile={GENTLE}"):
-        exact = model.face(seed=1, expression=expression).render(0.2, 0.0, 32)
-        error = (player.render(0.2, 0.0, 32, expression) - exact).square().mean().item()
+        exact = model.face(seed=1, expression=expression).render(yaw=0.2, pitch=0.0, size=32)
+        error = (
+            (player.render(yaw=0.2, pitch=0.0, size=32, expression=expression) - exact).square().mean().item()
+        )
         assert -10 * np.log10(error) > 25
 
 

@@ -55,7 +55,8 @@ def slowly_seen(file: Path, z_id: np.ndarray, z_exp: np.ndarray, pose: np.ndarra
     """(V,) Whether a straight line from the camera to the vertex, all but its end, meets no triangle."""
     vertices = slow_vertices(file, z_id, z_exp)
     triangles = scipy.io.loadmat(file)["tri"] - 1
-    camera = orbit_camera(*torch.from_numpy(pose.astype(np.float64))[:, None], 100)
+    pitch, yaw = torch.from_numpy(pose.astype(np.float64))[:, None]
+    camera = orbit_camera(yaw=yaw, pitch=pitch, size=100)
     origin = -(camera.translation[0] @ camera.rotation[0].T).numpy()
     a, b, c = (vertices[triangles[:, corner]] for corner in range(3))  # (F, 3)
     seen = np.empty(len(vertices), bool)

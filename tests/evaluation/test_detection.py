@@ -36,7 +36,7 @@ class Reader:
             return None
         yaw = torch.tensor([(float(pixels[0, 0, 0]) - 100) / 100], dtype=torch.float64)
         points = torch.from_numpy(0.06 * MEAN_FACE)[None]
-        landmarks = orbit_camera(torch.zeros_like(yaw), yaw, 256).project(points)[0].numpy()
+        landmarks = orbit_camera(yaw=yaw, pitch=torch.zeros_like(yaw), size=256).project(points)[0].numpy()
         return Found(landmarks, landmarks, None)
 
 
@@ -123,5 +123,5 @@ def test_dlib_finds_the_demo_and_not_a_grey_image() -> None:
     pytest.importorskip("dlib", reason="the demo-check extra is not installed")
     model = load_model(Path(__file__).resolve().parents[2] / "checkpoints" / "demo")
     detector = FaceDetector(upsample=0)
-    assert detector.find(to_bytes(model.face(3).render(0.1, size=200))) is not None
+    assert detector.find(to_bytes(model.face(3).render(yaw=0.1, size=200))) is not None
     assert detector.find(np.full((200, 200, 3), 127, np.uint8)) is None

@@ -81,7 +81,7 @@ def test_turned_heads_are_the_apd_in_degrees(judge: Judge) -> None:
     exact_found = exact(requested())
     found = dataclasses.replace(exact_found, angle=exact_found.angle + turn)
     report = expression_items(requested(), found, judge).report()
-    assert (report.pitch_deg, report.yaw_deg, report.roll_deg) == pytest.approx((1, 2, 6), rel=1e-4)
+    assert (report.yaw_deg, report.pitch_deg, report.roll_deg) == pytest.approx((2, 1, 6), rel=1e-4)
     assert report.apd_deg == pytest.approx(3, rel=1e-4)
     assert report.apd_rms_deg == pytest.approx(math.sqrt(41 / 3), rel=1e-4)
     assert report.landmarks_px > 1 and report.landmarks_mm == 0
@@ -96,7 +96,8 @@ def test_landmarks_are_those_of_the_face_model_in_the_generators_camera(judge: J
     neutral, shown = (
         model.landmarks(model.shape(views.latents.z_id, exp)) for exp in (found.exp, views.latents.z_exp)
     )
-    camera = orbit_camera(*views.pose.unbind(-1), SIZE)
+    pitch, yaw = views.pose.unbind(-1)
+    camera = orbit_camera(yaw=yaw, pitch=pitch, size=SIZE)
     px = (camera.project(0.1 * neutral) - camera.project(0.1 * shown)).norm(dim=-1).mean(dim=1)
     eyes = 0.1 * interocular(neutral)
     apart = 0.1 * (neutral - shown).norm(dim=-1).mean(dim=1)

@@ -16,8 +16,8 @@ SIZE, RADIUS = 96, 0.07
 
 def ball(yaw: float, shift: float = 0.0, tint: float = 0.0) -> DepthView:
     """A ball about the origin, coloured by position; ``shift`` is added to the depth, ``tint`` to the colours."""
-    pose = numbers(0.1, yaw)[None]
-    rays = image_rays(*pose.unbind(-1), SIZE)
+    pose = numbers(0.1, yaw)[None]  # pitch, yaw
+    rays = image_rays(yaw=pose[:, 1], pitch=pose[:, 0], size=SIZE)
     along = -(rays.origins * rays.directions).sum(-1)[0]  # (R,) distance of the foot of the centre
     square = RADIUS**2 - (rays.origins[0].square().sum(-1) - along**2)
     hit = square > 0
@@ -62,7 +62,8 @@ def test_nothing_is_visible_at_another_depth() -> None:
 
 
 def mesh_of(view: DepthView, share: Tensor) -> SurfaceMap:
-    rays = image_rays(*view.pose.unbind(-1), SIZE)
+    pitch, yaw = view.pose.unbind(-1)
+    rays = image_rays(yaw=yaw, pitch=pitch, size=SIZE)
     return SurfaceMap(rays.at(view.depth.reshape(1, -1, 1))[:, :, 0], share)
 
 

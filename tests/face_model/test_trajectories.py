@@ -93,9 +93,14 @@ def test_fewer_frames_than_expressions_are_refused() -> None:
         in_turn(None, 3, 2)
 
 
-def one_frame(pitch: float, yaw: float) -> Trajectory:
-    rows = np.array([pitch]), np.array([yaw])
-    return Trajectory(*rows, z_exp=np.zeros((1, 64), np.float32), strength=np.ones(1), labels=("neutral",))
+def one_frame(*, yaw: float, pitch: float) -> Trajectory:
+    return Trajectory(
+        yaw=np.array([yaw]),
+        pitch=np.array([pitch]),
+        z_exp=np.zeros((1, 64), np.float32),
+        strength=np.ones(1),
+        labels=("neutral",),
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,12 +108,12 @@ def one_frame(pitch: float, yaw: float) -> Trajectory:
 )
 def test_a_view_from_behind_the_background_is_refused(pitch: float, yaw: float) -> None:
     with pytest.raises(InputError, match="frame 0: yaw .* farther from frontal"):
-        one_frame(pitch, yaw)
+        one_frame(yaw=yaw, pitch=pitch)
 
 
 def test_views_as_wide_as_allowed_are_taken() -> None:
     edge = WIDEST_VIEW_RAD - 1e-6
-    check_views(np.array([0.0, edge, 0.7]), np.array([-edge, 0.0, 1.0]))
+    check_views(yaw=np.array([-edge, 0.0, 1.0]), pitch=np.array([0.0, edge, 0.7]))
 
 
 def test_at_the_widest_view_every_ray_still_meets_the_background_in_front() -> None:
@@ -118,6 +123,6 @@ def test_at_the_widest_view_every_ray_still_meets_the_background_in_front() -> N
 
     for pitch, yaw in ((0.0, WIDEST_VIEW_RAD), (WIDEST_VIEW_RAD, 0.0), (0.99, 1.25)):
         angles = torch.tensor([[pitch, yaw]])
-        rays = image_rays(angles[:, 0], angles[:, 1], 16)
+        rays = image_rays(yaw=angles[:, 1], pitch=angles[:, 0], size=16)
         t = (-0.12 - rays.origins[..., 2]) / rays.directions[..., 2]
         assert (t > 0).all()

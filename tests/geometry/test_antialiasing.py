@@ -45,7 +45,7 @@ def cone(device: str) -> tuple[Tensor, Tensor, Camera]:
     vertices = np.concatenate([rim, [[0, 0, 0.05], [0, 0, -0.01]]])
     here, following = np.arange(14), (np.arange(14) + 1) % 14
     triangles = np.concatenate([np.stack([here, following, np.full(14, tip)], axis=1) for tip in (14, 15)])
-    camera = on(orbit_camera(torch.tensor([0.2]), torch.tensor([-0.3]), 96), device)
+    camera = on(orbit_camera(yaw=torch.tensor([-0.3]), pitch=torch.tensor([0.2]), size=96), device)
     return torch.from_numpy(vertices).float()[None].to(device), torch.from_numpy(triangles).to(device), camera
 
 
@@ -56,7 +56,7 @@ def ball() -> tuple[Tensor, Tensor, Camera]:
     radius = np.sqrt(1 - height**2)
     unit = np.stack([radius * np.cos(azimuth), height, radius * np.sin(azimuth)], axis=1)
     triangles = torch.from_numpy(ConvexHull(unit).simplices).long()
-    camera = orbit_camera(torch.tensor([0.2]), torch.tensor([-0.4]), 96)
+    camera = orbit_camera(yaw=torch.tensor([-0.4]), pitch=torch.tensor([0.2]), size=96)
     return torch.from_numpy(0.07 * unit).float()[None], triangles, camera
 
 

@@ -25,11 +25,11 @@ def numbers(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def random_poses(count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Pitch within +-0.6 and yaw within +-1.2 radians."""
+def random_angles(count: int, seed: int) -> dict[str, Tensor]:
+    """Yaw within +-1.2 and pitch within +-0.6 radians, as keyword arguments."""
     rng = torch.Generator().manual_seed(seed)
     pitch, yaw = 2 * torch.rand(2, count, generator=rng, dtype=torch.float64) - 1
-    return 0.6 * pitch, 1.2 * yaw
+    return {"yaw": 1.2 * yaw, "pitch": 0.6 * pitch}
 
 
 def centre_of(camera: Camera) -> Tensor:
@@ -50,7 +50,7 @@ def turn_z(a: float) -> np.ndarray:
 
 
 def test_frontal_camera_sees_x_to_the_right_and_y_up() -> None:
-    camera = orbit_camera(numbers(0), numbers(0), size=101)
+    camera = orbit_camera(yaw=numbers(0), pitch=numbers(0), size=101)
     focal = 50 / math.tan(math.radians(6))
     points = torch.tensor([[[0.0, 0.0, 0.0], [0.03, 0.02, 0.0], [0.03, 0.02, 0.1]]], dtype=torch.float64)
     offsets = torch.tensor([[0, 0], [0.03, -0.02], [0.03 / 0.9, -0.02 / 0.9]], dtype=torch.float64)
@@ -59,7 +59,7 @@ def test_frontal_camera_sees_x_to_the_right_and_y_up() -> None:
 
 
 def test_points_before_the_camera_have_negative_z() -> None:
-    camera = orbit_camera(*random_poses(9, seed=0), size=8)
+    camera = orbit_camera(**random_angles(9, seed=0), size=8)
     torch.testing.assert_close(
         camera.to_camera(torch.zeros(9, 1, 3).double())[:, 0],
         numbers(0, 0, -1).expand(9, 3),
@@ -70,7 +70,7 @@ def test_points_before_the_camera_have_negative_z() -> None:
 
 def test_positive_yaw_turns_the_face_towards_plus_x() -> None:
     """A nose at distance 0.1 before the axis moves right by sin(yaw) of it."""
-    camera = orbit_camera(numbers(0), numbers(0.3), size=101)
+    camera = orbit_camera(yaw=numbers(0.3), pitch=numbers(0), size=101)
     x, y = camera.project(NOSE)[0, 0]
     expected = 50 + camera.focal_px * 0.1 * math.sin(0.3) / (1 - 0.1 * math.cos(0.3))
     assert x.item() == pytest.approx(expected, abs=1e-9) and expected > 60
@@ -78,7 +78,7 @@ def test_positive_yaw_turns_the_face_towards_plus_x() -> None:
 
 
 def test_positive_pitch_makes_the_face_look_down() -> None:
-    camera = orbit_camera(numbers(0.3), numbers(0), size=101)
+    camera = orbit_camera(yaw=numbers(0), pitch=numbers(0.3), size=101)
     x, y = camera.project(NOSE)[0, 0]
     expected = 50 + camera.focal_px * 0.1 * math.sin(0.3) / (1 - 0.1 * math.cos(0.3))
     assert y.item() == pytest.approx(expected, abs=1e-9) and expected > 60
@@ -86,14 +86,16 @@ def test_positive_pitch_makes_the_face_look_down() -> None:
 
 
 def test_orbit_camera_stands_where_the_method_says() -> None:
-    pitch, yaw = random_poses(20, seed=1)
+    yaw, pitch = random_angles(20, seed=1).values()
     polar, azimuth = math.pi / 2 - pitch, math.pi / 2 + yaw
     origin = torch.stack([polar.sin() * azimuth.cos(), polar.cos(), polar.sin() * azimuth.sin()], dim=-1)
-    torch.testing.assert_close(centre_of(orbit_camera(pitch, yaw, size=8)), origin, atol=EXACT, rtol=0)
+    torch.testing.assert_close(
+        centre_of(orbit_camera(yaw=yaw, pitch=pitch, size=8)), origin, atol=EXACT, rtol=0
+    )
 
 
 def test_orbit_camera_looks_at_the_origin_without_roll() -> None:
-    camera = orbit_camera(*random_poses(20, seed=2), size=64)
+    camera = orbit_camera(**random_angles(20, seed=2), size=64)
     axis = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.05, 0.0]]).double().expand(20, 2, 3)
     x, y = camera.project(axis).unbind(-1)
     torch.testing.assert_close(x, torch.full_like(x, 31.5), atol=1e-9, rtol=0)
@@ -102,8 +104,8 @@ def test_orbit_camera_looks_at_the_origin_without_roll() -> None:
 
 
 def test_orbit_turns_the_head_by_yaw_and_then_by_pitch() -> None:
-    pitch, yaw = random_poses(8, seed=3)
-    rotation = orbit_camera(pitch, yaw, size=8).rotation.numpy()
+    yaw, pitch = random_angles(8, seed=3).values()
+    rotation = orbit_camera(yaw=yaw, pitch=pitch, size=8).rotation.numpy()
     for k in range(8):
         expected = (turn_x(pitch[k].item()) @ turn_y(yaw[k].item())).T
         np.testing.assert_allclose(rotation[k], expected, atol=EXACT)
@@ -112,13 +114,13 @@ def test_orbit_turns_the_head_by_yaw_and_then_by_pitch() -> None:
 def test_corner_pixel_centres_lie_on_the_edge_of_the_field_of_view() -> None:
     edge = math.tan(math.radians(7.5))
     corners = torch.tensor([[[-edge, edge, 0.0], [edge, -edge, 0.0]]], dtype=torch.float64)
-    camera = orbit_camera(numbers(0), numbers(0), size=33, fov_deg=15.0)
+    camera = orbit_camera(yaw=numbers(0), pitch=numbers(0), size=33, fov_deg=15.0)
     expected = torch.tensor([[[0.0, 0.0], [32.0, 32.0]]], dtype=torch.float64)
     torch.testing.assert_close(camera.project(corners), expected, atol=1e-9, rtol=0)
 
 
 def test_default_field_of_view_is_12_degrees() -> None:
-    camera = orbit_camera(numbers(0), numbers(0), size=65)
+    camera = orbit_camera(yaw=numbers(0), pitch=numbers(0), size=65)
     assert camera.focal_px == pytest.approx(32 / math.tan(math.radians(6)))
 
 
@@ -136,14 +138,14 @@ def test_euler_angles_come_back() -> None:
 
 
 def test_orbit_rotation_comes_back_from_its_euler_angles() -> None:
-    rotation = orbit_camera(*random_poses(20, seed=6), size=8).rotation
+    rotation = orbit_camera(**random_angles(20, seed=6), size=8).rotation
     torch.testing.assert_close(euler_rotation(euler_from_rotation(rotation)), rotation, atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize(("pitch", "yaw"), [(0.0, 0.4), (0.3, 0.0), (-0.3, 0.0), (0.0, -0.4)])
 def test_one_angle_alone_is_that_euler_angle(pitch: float, yaw: float) -> None:
     """Only together do pitch and yaw of an orbit decompose with a roll."""
-    angles = euler_from_rotation(orbit_camera(numbers(pitch), numbers(yaw), size=8).rotation)
+    angles = euler_from_rotation(orbit_camera(yaw=numbers(yaw), pitch=numbers(pitch), size=8).rotation)
     torch.testing.assert_close(angles[0], numbers(pitch, yaw, 0.0), atol=EXACT, rtol=0)
 
 
@@ -168,7 +170,7 @@ def test_reconstruction_camera_matches_a_slow_reference(size: int) -> None:
 def test_both_cameras_turn_the_face_the_same_way() -> None:
     """The nose moves by the same share of the image, up to the difference of the two fields of view."""
     for pitch, yaw in [(0.0, 0.3), (0.3, 0.0), (-0.2, -0.3)]:
-        ours = orbit_camera(numbers(pitch), numbers(yaw), size=224).project(NOSE)[0, 0] - 111.5
+        ours = orbit_camera(yaw=numbers(yaw), pitch=numbers(pitch), size=224).project(NOSE)[0, 0] - 111.5
         angle = numbers(pitch, yaw, 0.0)[None]
         theirs = (
             reconstruction_camera(angle, torch.zeros(1, 3).double(), 224).project(10 * NOSE)[0, 0] - 111.5
@@ -184,15 +186,15 @@ def test_landmarks_are_in_a_224_frame_with_y_up_whatever_the_size(size: int) -> 
         edge * torch.tensor([[[-1.0, -1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.5, 0.0], [0.0, 0.0, 0.0]]]).double()
     )
     expected = torch.tensor([[0, 0], [223, 223], [111.5, 167.25], [111.5, 111.5]]).double()
-    camera = orbit_camera(numbers(0), numbers(0), size)
+    camera = orbit_camera(yaw=numbers(0), pitch=numbers(0), size=size)
     torch.testing.assert_close(landmarks_224(camera, points)[0], expected, atol=1e-9, rtol=0)
 
 
 def test_projection_is_differentiable_in_pose_and_points() -> None:
     points = 0.1 * torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
 
-    def project(pitch: Tensor, yaw: Tensor, points: Tensor) -> Tensor:
-        return orbit_camera(pitch, yaw, size=16).project(points)
+    def project(yaw: Tensor, pitch: Tensor, points: Tensor) -> Tensor:
+        return orbit_camera(yaw=yaw, pitch=pitch, size=16).project(points)
 
-    inputs = (numbers(0.2, -0.1), numbers(0.5, 0.0), points)
+    inputs = (numbers(0.5, 0.0), numbers(0.2, -0.1), points)
     assert torch.autograd.gradcheck(project, [value.requires_grad_() for value in inputs])

@@ -78,7 +78,7 @@ def test_depth_of_a_sphere_is_the_closed_form(backend: tuple[str, str]) -> None:
     unit = np.stack([radius * np.cos(azimuth), height, radius * np.sin(azimuth)], axis=1)
     triangles = torch.from_numpy(ConvexHull(unit).simplices).long().to(device)
     vertices = torch.from_numpy(0.08 * unit).float()[None].to(device)
-    camera = on(orbit_camera(torch.tensor([0.2]), torch.tensor([-0.4]), 65), device)
+    camera = on(orbit_camera(yaw=torch.tensor([-0.4]), pitch=torch.tensor([0.2]), size=65), device)
     got = rasterize(vertices, triangles, camera, name)
     pixel = (torch.arange(65, device=device) - 32.0) / camera.focal_px
     y, x = torch.meshgrid(-pixel, pixel, indexing="ij")
@@ -171,7 +171,7 @@ def test_torch_draws_the_pixels_that_numba_draws(tests: int, monkeypatch: pytest
 def cameras(batch: int) -> list[Camera]:
     angle = torch.tensor([[0.2, -0.4, 0.1], [-0.1, 0.5, -0.2]])[:batch]
     return [
-        orbit_camera(angle[:, 0], angle[:, 1], 48),
+        orbit_camera(yaw=angle[:, 1], pitch=angle[:, 0], size=48),
         reconstruction_camera(angle, torch.tensor([[0.1, -0.2, 0.3], [0.0, 0.1, -0.5]])[:batch], 48),
     ]
 
@@ -247,7 +247,7 @@ def test_triangles_behind_the_camera_or_not_finite_are_left_out(name: Backend) -
 
 
 def test_supersampling_spreads_samples_evenly_around_each_pixel_centre() -> None:
-    camera = orbit_camera(torch.tensor([0.1]), torch.tensor([0.2]), 10)
+    camera = orbit_camera(yaw=torch.tensor([0.2]), pitch=torch.tensor([0.1]), size=10)
     points = torch.randn(1, 50, 3) * 0.05
     coarse, fine = camera.project(points), supersampled(camera, 3).project(points)
     assert torch.allclose((fine + 0.5) / 3 - 0.5, coarse, atol=1e-4)  # sample 3i+1 is the centre of pixel i

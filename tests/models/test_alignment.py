@@ -86,7 +86,7 @@ def test_the_template_is_read_where_the_mean_head_has_the_feature() -> None:
     fields, read = generator.condition(who), []
     watched = dataclasses.replace(fields, radiance=lambda x: read.append(x) or fields.radiance(x))
     zero = torch.zeros(2)
-    seen = render_rays(watched, image_rays(zero, zero, 4))
+    seen = render_rays(watched, image_rays(yaw=zero, pitch=zero, size=4))
     points_read = read[0].unflatten(1, seen.x_template.shape[1:3])
     step = points_read - seen.x_template
     expected = generator.alignment.bind(who.z_id)(seen.x_template.flatten(1, 2)).unflatten(1, step.shape[1:3])

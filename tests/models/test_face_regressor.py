@@ -119,7 +119,7 @@ def test_unposed_landmarks_are_those_of_the_whole_model() -> None:
 
 def test_pose_is_that_of_the_camera_that_the_angle_came_from() -> None:
     pitch, yaw = torch.tensor([0.3, -0.4, 0.0]), torch.tensor([-0.9, 0.5, 0.0])
-    angle = euler_from_rotation(orbit_rotation(pitch, yaw)[1])
+    angle = euler_from_rotation(orbit_rotation(yaw=yaw, pitch=pitch)[1])
     assert float((angle[:, 0] - pitch).abs().max()) > 0.01  # Euler's pitch is another number
     torch.testing.assert_close(pose_of(angle), torch.stack([pitch, yaw], dim=-1), atol=1e-6, rtol=0)
 

@@ -60,7 +60,7 @@ def test_a_step_of_the_deformation_head_moves_the_head_by_as_many_world_units() 
     """The head's bias is the step; the background does not move."""
     config = dataclasses.replace(SMALL, manifolds=ManifoldConfig(hidden_dim=512, count=5))
     generator = Generator(config).initialise(torch.Generator().manual_seed(0)).double()
-    step, latents, rays = numbers(0.011, -0.007, 0.0), small_latents(1), camera_rays(0.1, 0.2)
+    step, latents, rays = numbers(0.011, -0.007, 0.0), small_latents(1), camera_rays(yaw=0.2, pitch=0.1)
     with torch.no_grad():
         template = seen(generator, latents, Rays(rays.origins + step, rays.directions))
         generator.deformation.head.bias.copy_(step)
@@ -74,10 +74,10 @@ def test_a_batch_of_faces_equals_one_by_one() -> None:
     """People, expressions and poses, all different."""
     generator, latents = small_generator().double(), small_latents(3)
     pitch, yaw = numbers(0.0, 0.2, -0.3), numbers(0.5, 0.0, -0.4)
-    together = seen(generator, latents, image_rays(pitch, yaw, 5), psi=0.7)
+    together = seen(generator, latents, image_rays(yaw=yaw, pitch=pitch, size=5), psi=0.7)
     for k in range(3):
         part = slice(k, k + 1)
-        alone = seen(generator, latents[part], image_rays(pitch[part], yaw[part], 5), psi=0.7)
+        alone = seen(generator, latents[part], image_rays(yaw=yaw[part], pitch=pitch[part], size=5), psi=0.7)
         one = {f.name: getattr(together, f.name)[part] for f in dataclasses.fields(RayColours)}
         assert_same_colours(RayColours(**one), alone, atol=1e-10)
 

@@ -38,7 +38,7 @@ def golden_case(model: Model, expected: dict[str, Tensor], case: int) -> tuple[C
     strength, pitch, yaw = expected["cases"][case].float()
     latents = Latents(expected["z_id"], strength * expected["z_exp"], expected["z_noise"])
     fields = model.generator.condition(latents, expected["psi"].item())
-    return fields, image_rays(pitch[None], yaw[None], expected["depth"].shape[-1])
+    return fields, image_rays(yaw=yaw[None], pitch=pitch[None], size=expected["depth"].shape[-1])
 
 
 def assert_within(got: Tensor, expected: dict[str, Tensor], name: str, case: int | None = None) -> None:

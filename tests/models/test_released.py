@@ -66,7 +66,7 @@ def golden_case(model: Model, expected: dict[str, np.ndarray], case: int) -> tup
     pitch = torch.tensor([math.pi / 2 - camera_pitch], dtype=torch.float32)
     yaw = torch.tensor([camera_yaw - math.pi / 2], dtype=torch.float32)
     fields = model.generator.condition(face_latents, float(expected["psi"]))
-    return fields, image_rays(pitch, yaw, expected["images"].shape[-1])
+    return fields, image_rays(yaw=yaw, pitch=pitch, size=expected["images"].shape[-1])
 
 
 @pytest.mark.parametrize("case", range(4))

@@ -72,7 +72,7 @@ def test_expressions_are_decoded_from_their_prior() -> None:
 
 def test_rays_are_those_of_the_posed_camera() -> None:
     views = drawn(ViewConfig(), 2)
-    expected = image_rays(views.pose[:, 0], views.pose[:, 1], 4, 12.0)
+    expected = image_rays(yaw=views.pose[:, 1], pitch=views.pose[:, 0], size=4, fov_deg=12.0)
     assert torch.equal(views.rays(4, 12.0).directions, expected.directions)
     assert torch.equal(views.rays(4, 12.0).origins, expected.origins)
 

@@ -45,11 +45,11 @@ def assert_same_image(fields: ConditionedFields, rays: Rays, size: int, stride: 
     return expected
 
 
-def close_rays(pitch: float, yaw: float, size: int, stride: int) -> Rays:
+def close_rays(*, yaw: float, pitch: float, size: int, stride: int) -> Rays:
     """Of a view so narrow that every ``stride``-th ray is as far from the next as in an image of a head."""
     width = CELL / stride * (size - 1)
     fov_deg = math.degrees(2 * math.atan(width / 2))
-    return image_rays(numbers(pitch), numbers(yaw), size, fov_deg)
+    return image_rays(yaw=numbers(yaw), pitch=numbers(pitch), size=size, fov_deg=fov_deg)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def small() -> Face:
 @pytest.mark.parametrize("stride", STRIDES)
 @pytest.mark.parametrize(("pitch", "yaw"), [(0.0, 0.0), (0.2, -0.7)])
 def test_networks_show_the_reference_image(small: Face, stride: int, pitch: float, yaw: float) -> None:
-    rays = close_rays(pitch, yaw, 48, stride)
+    rays = close_rays(yaw=yaw, pitch=pitch, size=48, stride=stride)
     rays = Rays(rays.origins.float(), rays.directions.float())
     image = assert_same_image(small.fields, rays, 48, stride)
     assert image[:3].std() > 0.01 and image[3].max() > 0.02
@@ -72,14 +72,14 @@ def test_networks_show_the_reference_image(small: Face, stride: int, pitch: floa
 def test_s_may_rise_and_fall(stride: int, gain: float) -> None:
     fields = bumpy_avatar(0.09, 0.04, 0.0, -0.06, radiance_offset_gain=gain)
     fields = dataclasses.replace(fields, align=lambda x: 0.005 * (30 * x).cos())
-    assert_same_image(fields, close_rays(0.2, -0.4, 61, stride), 61, stride)
+    assert_same_image(fields, close_rays(yaw=-0.4, pitch=0.2, size=61, stride=stride), 61, stride)
 
 
 @pytest.mark.parametrize("stride", STRIDES)
 def test_rays_that_graze_spheres_and_rays_that_miss_them(stride: int) -> None:
     """The rims of three spheres are inside the image; the smallest one is hidden in part."""
     fields = spheres(0.09, 0.05, 0.02, offset=constant_step(0.01, 0.0, 0.0))
-    image = assert_same_image(fields, camera_rays(0.1, 0.3, size=40), 40, stride)
+    image = assert_same_image(fields, camera_rays(yaw=0.3, pitch=0.1, size=40), 40, stride)
     assert len(image[3].round(decimals=3).unique()) == 4  # none, one, two and three sheets
 
 
@@ -87,7 +87,7 @@ def test_rays_that_graze_spheres_and_rays_that_miss_them(stride: int) -> None:
 def test_behind_the_background_is_nothing(stride: int) -> None:
     """The last sphere is cut by the background's plane."""
     fields = spheres(0.09, 0.07, level=distance_to(0, 0, -0.16), ray_sampling=RaySamplingConfig(far=1.2))
-    rays = camera_rays(0.0, 0.2, size=40)
+    rays = camera_rays(yaw=0.2, pitch=0.0, size=40)
     image = assert_same_image(fields, rays, 40, stride)
     assert image[7].max() < 1.2 and (image[3] == 0).any() and (image[3] > 0.7).any()
 
@@ -125,7 +125,7 @@ def onion(opacity: float) -> ConditionedFields:
 
 def test_only_the_first_of_opaque_sheets_is_shaded_and_the_march_ends_there() -> None:
     fields, requested = counted(onion(1.0))
-    rays = close_rays(0.0, 0.0, 40, 4)
+    rays = close_rays(yaw=0.0, pitch=0.0, size=40, stride=4)
     seen = render_image(fields, rays, 40, 1)
     assert requested["radiance"] == 1600 and requested["offset"] <= 1600 * 64 / 2
     requested.update(offset=0, radiance=0)
@@ -136,7 +136,7 @@ def test_only_the_first_of_opaque_sheets_is_shaded_and_the_march_ends_there() ->
 
 def test_transparent_sheets_are_looked_at_in_the_corners_only() -> None:
     fields, requested = counted(onion(1e-8))
-    image = render_image(fields, close_rays(0.0, 0.0, 40, 4), 40, 4)
+    image = render_image(fields, close_rays(yaw=0.0, pitch=0.0, size=40, stride=4), 40, 4)
     assert requested["radiance"] == 1600 + 121 * 10 and requested["offset"] == 121 * 64
     assert image[3].max() < 1e-4
 
@@ -168,7 +168,7 @@ def test_a_speck_as_large_as_a_cell_is_seen_wherever_it_is(place: tuple[float, f
 def test_a_ray_whose_corners_do_not_say_where_the_sheet_is_walks_on_its_own() -> None:
     """A step of the sheet, 0.04 deep, through the middle of cells."""
     fields = spheres(0.0, level=lambda x: x[..., 2] + 0.04 * (x[..., 0] > 0.0031))
-    assert_same_image(fields, camera_rays(0.0, 0.1, size=40), 40, 4)
+    assert_same_image(fields, camera_rays(yaw=0.1, pitch=0.0, size=40), 40, 4)
 
 
 @pytest.mark.parametrize(
@@ -183,14 +183,14 @@ def test_what_is_seen_only_where_a_sheet_folds_or_is_steep_is_found(
         return 0.5 + 0 * x, ((x[..., 0] + 0.00105).abs() < 0.0005).double()
 
     fields = spheres(0.0, level=sheet, radiance=radiance)
-    image = assert_same_image(fields, close_rays(0.0, 0.0, 40, 4), 40, 4)
+    image = assert_same_image(fields, close_rays(yaw=0.0, pitch=0.0, size=40, stride=4), 40, 4)
     assert (image[3] > 0.9).sum() >= 40 and image[3, ::4, ::4].max() < 1e-6
 
 
 def test_slices_give_the_same_image(small: Face, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = small.image(0.2, 0.1, 130)
+    whole = small.image(yaw=0.2, pitch=0.1, size=130)
     monkeypatch.setattr(adaptive, "SLICE_SAMPLES", {"cpu": 12 * 1000})
-    parts = small.image(0.2, 0.1, 130)
+    parts = small.image(yaw=0.2, pitch=0.1, size=130)
     for field in dataclasses.fields(whole):
         torch.testing.assert_close(getattr(parts, field.name), getattr(whole, field.name), atol=1e-6, rtol=0)
 
@@ -199,7 +199,7 @@ def test_one_thread_and_several_show_the_same_image(small: Face) -> None:
     images = []
     for count in (1, 2, 5):
         with pytorch_threads(count):
-            images.append(small.image(0.2, 0.1, 65))
+            images.append(small.image(yaw=0.2, pitch=0.1, size=65))
     for image in images[1:]:
         for field in dataclasses.fields(image):
             one, other = getattr(images[0], field.name), getattr(image, field.name)
@@ -220,7 +220,10 @@ def test_the_demo_shows_the_reference_image(seed: int, expression: str, yaw: flo
     """At 128 pixels, where every second ray is walked."""
     model = load_model(Path(__file__).parents[2] / "checkpoints" / "demo")
     face = model.face(seed=seed, expression=expression, psi=psi)
-    seen, expected = face.image(yaw, 0.1, 128), brute_force_image(face, yaw, 0.1, 128)
+    seen, expected = (
+        face.image(yaw=yaw, pitch=0.1, size=128),
+        brute_force_image(face, yaw=yaw, pitch=0.1, size=128),
+    )
     for name in ("rgb", "foreground", "foreground_rgb"):
         assert (getattr(seen, name) - getattr(expected, name)).abs().max() < 0.5 * STEP, name
     assert (seen.depth - expected.depth).abs().max() < DEPTH

@@ -38,7 +38,7 @@ def onion(opacity: float, counted: list[int]) -> ConditionedFields:
 
 
 def views(opacity: float):
-    rays = image_rays(torch.tensor([0.1]), torch.tensor([-0.2]), 17)
+    rays = image_rays(yaw=torch.tensor([-0.2]), pitch=torch.tensor([0.1]), size=17)
     counts: tuple[list[int], list[int]] = ([], [])
     complete = render_rays(onion(opacity, counts[0]), rays)
     with torch.no_grad():
@@ -119,7 +119,7 @@ def test_the_gradient_is_that_of_marching_with_gradients(
         )
     number = torch.float64 if dtype == torch.float64 else torch.float32
     pitch, yaw = torch.tensor([[0.1], [-0.3]], dtype=number)
-    rays = image_rays(pitch, yaw, 12, GENERATOR.ray_sampling.fov_deg)
+    rays = image_rays(yaw=yaw, pitch=pitch, size=12, fov_deg=GENERATOR.ray_sampling.fov_deg)
     model, found = model_of(number), []
     for render in (render_rays, render_culled):
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):

@@ -81,8 +81,9 @@ def test_the_rendered_surface_lies_on_the_posed_mesh(demo: Model, face_model, ya
     latents = Latents(z_id, demo.expression("smile=0.5"), z_noise)
     points = landmarks_of(face_model, latents.z_id, latents.z_exp)[:, 27:36]
     pitch, yaw_rad = torch.zeros(1), torch.tensor([yaw])
-    pixels = orbit_camera(pitch, yaw_rad, 256).project(points)
-    rays = pixel_rays(pitch, yaw_rad, *pixels.unbind(-1), 256)
+    pixels = orbit_camera(yaw=yaw_rad, pitch=pitch, size=256).project(points)
+    x_px, y_px = pixels.unbind(-1)
+    rays = pixel_rays(yaw=yaw_rad, pitch=pitch, x_px=x_px, y_px=y_px, size=256)
     expected = (points - rays.origins).norm(dim=-1)
     seen = render_rays(demo.generator.condition(latents, 0.7), rays)
     assert seen.foreground.min() > 0.9

@@ -63,7 +63,7 @@ def test_a_spot_of_the_face_is_seen_where_the_camera_projects_it(yaw: float, pit
     image = ball().render(yaw=yaw, pitch=pitch, size=size)
     redness = image[0] - image[2]
     row, column = divmod(int(redness.argmax()), size)
-    camera = orbit_camera(torch.tensor([pitch]), torch.tensor([yaw]), size)
+    camera = orbit_camera(yaw=torch.tensor([yaw]), pitch=torch.tensor([pitch]), size=size)
     x_px, y_px = camera.project(torch.tensor([[SPOT]]))[0, 0].tolist()
     assert (column, row) == (pytest.approx(x_px, abs=1), pytest.approx(y_px, abs=1))
 

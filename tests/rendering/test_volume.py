@@ -49,7 +49,7 @@ def test_rays_meet_spheres_where_geometry_says() -> None:
 
 @pytest.mark.parametrize(("pitch", "yaw"), [(0.0, 0.0), (0.2, -0.5), (-0.4, 0.9)])
 def test_every_hit_of_a_camera_lies_on_its_sphere_before_the_centre(pitch: float, yaw: float) -> None:
-    rays = camera_rays(pitch, yaw)
+    rays = camera_rays(yaw=yaw, pitch=pitch)
     colours = render_rays(spheres(0.11, 0.09), rays)
     hit, x = colours.hit[..., :2], colours.x_target[..., :2, :]
     toward = -(x * rays.directions[:, :, None]).sum(-1)  # of the sphere's radius, along the ray
@@ -96,7 +96,7 @@ def test_the_march_includes_both_ends() -> None:
 
 def test_deformed_face_is_the_template_moved() -> None:
     """x_template = x_target + delta: a constant delta is a face that stands delta the other way."""
-    rays, step = camera_rays(0.1, -0.2), (0.01, -0.005, 0.0)
+    rays, step = camera_rays(yaw=-0.2, pitch=0.1), (0.01, -0.005, 0.0)
     moved_rays = Rays(rays.origins + numbers(*step), rays.directions)
     deformed = render_rays(spheres(0.09, 0.07, offset=constant_step(*step)), rays)
     template = render_rays(spheres(0.09, 0.07), moved_rays)
@@ -165,7 +165,7 @@ def test_an_alignment_moves_where_colours_are_read_and_nothing_else(
 @pytest.mark.parametrize("size", [1, 10, 49, 100])
 def test_slices_give_the_same_image(size: int) -> None:
     fields = bumpy_avatar(0.09, 0.04, 0.0, -0.06)
-    rays = camera_rays(0.2, 0.3)
+    rays = camera_rays(yaw=0.3, pitch=0.2)
     whole, parts = render_rays(fields, rays), [render_rays(fields, part) for part in in_slices(rays, size)]
     assert len(parts) == math.ceil(49 / size)
     joined = {
@@ -177,9 +177,9 @@ def test_slices_give_the_same_image(size: int) -> None:
 def test_a_batch_of_poses_equals_one_by_one() -> None:
     fields = bumpy_avatar(0.09, 0.04, 0.0, -0.06)
     pitch, yaw = numbers(0.0, 0.2, -0.3), numbers(0.5, 0.0, -0.4)
-    together = render_rays(fields, image_rays(pitch, yaw, 5))
+    together = render_rays(fields, image_rays(yaw=yaw, pitch=pitch, size=5))
     for k in range(3):
-        alone = render_rays(fields, image_rays(pitch[k : k + 1], yaw[k : k + 1], 5))
+        alone = render_rays(fields, image_rays(yaw=yaw[k : k + 1], pitch=pitch[k : k + 1], size=5))
         one = {f.name: getattr(together, f.name)[k : k + 1] for f in dataclasses.fields(RayColours)}
         assert_same_colours(RayColours(**one), alone, atol=1e-12)
 

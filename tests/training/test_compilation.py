@@ -34,7 +34,8 @@ def learned(generator: Generator, seed: int) -> tuple[torch.Tensor, ...]:
     latents = Latents(*(torch.randn(BATCH, dim, generator=rng) for dim in (80, 64, 80)))
     generator.zero_grad()
     rgb = render_rays(
-        generator.condition(latents), image_rays(torch.zeros(BATCH), torch.zeros(BATCH), 4, 12.0)
+        generator.condition(latents),
+        image_rays(yaw=torch.zeros(BATCH), pitch=torch.zeros(BATCH), size=4, fov_deg=12.0),
     ).rgb
     rgb.square().sum().backward()
     fields = (generator.template.mapping, generator.deformation.mapping, generator.manifolds)

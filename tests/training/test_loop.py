@@ -152,7 +152,7 @@ def batch_of(distance: Tensor, inside: Tensor) -> PairedBatch:
         z_id=torch.randn(count, 80, generator=rng(0)),
         z_exp=torch.randn(count, 64, generator=rng(1)),
         z_noise=torch.randn(count, 80, generator=rng(2)),
-        rays=image_rays(torch.zeros(count), torch.linspace(-0.3, 0.3, count), size),
+        rays=image_rays(yaw=torch.linspace(-0.3, 0.3, count), pitch=torch.zeros(count), size=size),
         rgb=torch.rand(count, rays, 3, generator=rng(3)),
         distance=distance,
         inside=inside,

@@ -67,12 +67,14 @@ def test_a_ray_goes_through_the_pixel_whose_colour_it_has(
     items = item[:, 0].long()
     assert (item == item[:, :1]).all()
     pitch, yaw = latents.pose[items].unbind(-1)
-    expected = pixel_rays(pitch, yaw, x, y, SIZE, FOV)
+    expected = pixel_rays(yaw=yaw, pitch=pitch, x_px=x, y_px=y, size=SIZE, fov_deg=FOV)
     assert torch.equal(batch.rays.origins, expected.origins)
     assert torch.equal(batch.rays.directions, expected.directions)
     ahead = batch.rays.at(torch.ones(5, 20, 1))[:, :, 0]
     assert torch.allclose(
-        orbit_camera(pitch, yaw, SIZE, FOV).project(ahead), torch.stack([x, y], -1), atol=1e-3
+        orbit_camera(yaw=yaw, pitch=pitch, size=SIZE, fov_deg=FOV).project(ahead),
+        torch.stack([x, y], -1),
+        atol=1e-3,
     )
 
 
@@ -158,7 +160,9 @@ def test_a_held_out_view_is_the_image_with_its_own_codes_and_rays(
     item = COUNT - HELD_OUT + 1
     assert torch.equal(image, coordinates()[item].float() / 255)
     assert torch.equal(face_latents.z_exp, latents.exp[item : item + 1]) and len(face_latents) == 1
-    expected = image_rays(latents.pose[item : item + 1, 0], latents.pose[item : item + 1, 1], SIZE, FOV)
+    expected = image_rays(
+        yaw=latents.pose[item : item + 1, 1], pitch=latents.pose[item : item + 1, 0], size=SIZE, fov_deg=FOV
+    )
     assert torch.equal(rays.directions, expected.directions)
 
 

@@ -137,7 +137,9 @@ def test_the_finished_model_loads_and_renders_with_a_mat_file(tiny: Path, unbrok
     model = load_model(unbroken / "model")
     assert (model.generator.template.code_scale == 1).all()
     smile = tiny / "photographs" / "00000.mat"
-    images = [model.face(seed=1, expression=e).render(0.2, 0.1, 12) for e in (smile, smile, None)]
+    images = [
+        model.face(seed=1, expression=e).render(yaw=0.2, pitch=0.1, size=12) for e in (smile, smile, None)
+    ]
     assert images[0].shape == (3, 12, 12) and torch.isfinite(images[0]).all()
     assert torch.equal(images[0], images[1]) and not torch.equal(images[0], images[2])
     with pytest.raises(InputError, match="has no named expressions"):

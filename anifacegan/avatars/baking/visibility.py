@@ -37,7 +37,8 @@ def cells_before(cells: LevelCells, complete: LayerMesh, fov_deg: float, widest_
     before = np.zeros(cells.size, bool)
 
     def look(angles: tuple[float, float]) -> None:
-        view = View(*angles, SEEN_SIZE, fov_deg)
+        yaw, pitch = angles
+        view = View(yaw=yaw, pitch=pitch, size=SEEN_SIZE, fov_deg=fov_deg)
         first, other = (
             np.where(entered < 0, -1, mesh.cell[entered])
             for mesh in (complete, part)
@@ -56,7 +57,7 @@ def seen_cells(avatar: LayeredMesh, mesh: LayerMesh, cells: LevelCells) -> tuple
 
     def look(pose_and_view: tuple[Pose, tuple[float, float]]) -> None:
         pose, (yaw, pitch) = pose_and_view
-        seen[seen_triangles(avatar, pose, yaw, pitch, SEEN_SIZE)] = True
+        seen[seen_triangles(avatar, pose, yaw=yaw, pitch=pitch, size=SEEN_SIZE)] = True
 
     on_all_cores(product(poses, _views(avatar.widest_rad)), look)
     found = np.zeros((2, cells.size), bool)

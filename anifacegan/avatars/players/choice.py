@@ -18,8 +18,8 @@ class NumbaPlayer:
 
     avatar: LayeredMesh
 
-    def image(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> RenderedImage:
-        return play(self.avatar, self.avatar.posed(z_exp), yaw, pitch, size)
+    def image(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int) -> RenderedImage:
+        return play(self.avatar, self.avatar.posed(z_exp), yaw=yaw, pitch=pitch, size=size)
 
 
 def player_on(device: torch.device | str, avatar: LayeredMesh) -> FrameRenderer:

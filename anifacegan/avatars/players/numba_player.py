@@ -37,21 +37,21 @@ VERTICES, ROWS = 2**14, 16
 """That a core projects, and rows of an image that it blends, at a time."""
 
 
-def play(avatar: LayeredMesh, pose: Pose, yaw: float, pitch: float, size: int) -> RenderedImage:
+def play(avatar: LayeredMesh, pose: Pose, *, yaw: float, pitch: float, size: int) -> RenderedImage:
     """One view of an avatar with its vertices where an expression has them (:meth:`LayeredMesh.posed`).
 
     Angles are radians from frontal, with the signs of :meth:`anifacegan.library.Face.image`.
     """
-    planes, _ = _drawn(avatar, pose, yaw, pitch, size, notes_seen=False)
+    planes, _ = _drawn(avatar, pose, yaw=yaw, pitch=pitch, size=size, notes_seen=False)
     image = torch.from_numpy(planes)
     return RenderedImage(rgb=image[:3], foreground=image[3:4], foreground_rgb=image[4:7], depth=image[7:])
 
 
 def seen_triangles(
-    avatar: LayeredMesh, pose: Pose, yaw: float, pitch: float, size: int
+    avatar: LayeredMesh, pose: Pose, *, yaw: float, pitch: float, size: int
 ) -> Bool[np.ndarray, "2 triangle"]:
     """Triangles that reach the eye in some pixel of a view (0), and those where rays leave these sheets again (1)."""
-    return _drawn(avatar, pose, yaw, pitch, size, notes_seen=True)[1]
+    return _drawn(avatar, pose, yaw=yaw, pitch=pitch, size=size, notes_seen=True)[1]
 
 
 def entered_triangles(
@@ -69,7 +69,7 @@ def entered_triangles(
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class View:
     """A camera of the generator: radians from frontal, pixels, and the field of view over them."""
 
@@ -82,7 +82,7 @@ class View:
     def origin_and_axes(self) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3 3"]]:
         """Where it is, and its axes (columns: right, up, backward), world units."""
         angles = torch.tensor([[self.pitch, self.yaw]], dtype=torch.float64)
-        origin, axes = orbit_rotation(angles[:, 0], angles[:, 1])
+        origin, axes = orbit_rotation(yaw=angles[:, 1], pitch=angles[:, 0])
         return origin[0].numpy(), axes[0].numpy()
 
     @property
@@ -119,13 +119,14 @@ def _draw(vertices: np.ndarray, triangles: np.ndarray, starts: np.ndarray, view:
 def _drawn(
     avatar: LayeredMesh,
     pose: Pose,
+    *,
     yaw: float,
     pitch: float,
     size: int,
     notes_seen: bool,
 ) -> tuple[Float[np.ndarray, "8 size size"], Bool[np.ndarray, "2 noted"]]:
     ray_sampling = avatar.ray_sampling
-    view = View(yaw, pitch, size, ray_sampling.fov_deg)
+    view = View(yaw=yaw, pitch=pitch, size=size, fov_deg=ray_sampling.fov_deg)
     layers = _draw(pose.vertices, avatar.triangles, avatar.starts, view)
     planes = np.empty((8, size, size), np.float32)
     seen = np.zeros((2, len(avatar.triangles) if notes_seen else 0), np.bool_)

@@ -56,15 +56,16 @@ class TorchPlayer:
         self.textures = here(avatar.textures).permute(0, 3, 1, 2).float() / 255  # (L, 4, h, w)
         self.background = here(avatar.background).permute(2, 0, 1).float()[None] / 255  # (1, 3, b, b)
 
-    def image(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> RenderedImage:
+    def image(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int) -> RenderedImage:
         """One view; angles as those of :meth:`anifacegan.library.Face.image`."""
-        image = self.frames(z_exp[None], np.array([yaw]), np.array([pitch]), size)[0]
+        image = self.frames(z_exp[None], yaw=np.array([yaw]), pitch=np.array([pitch]), size=size)[0]
         return RenderedImage(rgb=image[:3], foreground=image[3:4], foreground_rgb=image[4:7], depth=image[7:])
 
     @torch.no_grad()
     def frames(
         self,
         z_exp: Float[np.ndarray, "frame 64"],
+        *,
         yaw: Float[np.ndarray, "frame"],
         pitch: Float[np.ndarray, "frame"],
         size: int,
@@ -74,11 +75,14 @@ class TorchPlayer:
             torch.from_numpy(found).flatten(1).to(self.vertices) for found in self.avatar.shares(z_exp)
         )
         frames = torch.empty(len(z_exp), 8, size, size, device=self.device)
-        for frame, share, glide, *angles in zip(frames, shares, glides, yaw, pitch, strict=True):
+        for k, (frame, share, glide) in enumerate(zip(frames, shares, glides, strict=True)):
             vertices = self.vertices + (share @ self.blendshapes).view(-1, 3)
             steps = (glide @ self.texel_steps).view(-1, 2)
             texels = self.texels + torch.nn.functional.pad(steps, (0, 0, len(vertices) - len(steps), 0))
-            self._frame(vertices, texels, View(*map(float, angles), size, self.ray_sampling.fov_deg), frame)
+            view = View(
+                yaw=float(yaw[k]), pitch=float(pitch[k]), size=size, fov_deg=self.ray_sampling.fov_deg
+            )
+            self._frame(vertices, texels, view, frame)
         return frames
 
     def _frame(

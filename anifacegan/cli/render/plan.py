@@ -129,7 +129,7 @@ def plan_video(config: RenderConfig, home: Path | None = None) -> VideoPlan:
         trajectory = planned_trajectory(config, model.expressions, expressions, is_sequence)
         on_sheet = sheet_expressions(model, expressions, home) if config.grid else []
     sheet_yaw = float_array(config.grid_yaw)
-    check_views(np.zeros_like(sheet_yaw), sheet_yaw)
+    check_views(yaw=sheet_yaw, pitch=np.zeros_like(sheet_yaw))
     if isinstance(model, Avatar):
         check_avatar(model, trajectory, sheet_yaw if config.grid else sheet_yaw[:0], on_sheet)
     return VideoPlan(model, tuple(people), trajectory, sheet_yaw, tuple(on_sheet))
@@ -163,10 +163,10 @@ def check_avatar(
     for expression in on_sheet:
         avatar.check_expression(expression.z_exp, expression.label)
     for yaw in sheet_yaw:
-        avatar.check_view(float(yaw), 0.0)
+        avatar.check_view(yaw=float(yaw), pitch=0.0)
     for k in range(len(trajectory)):
         avatar.check_expression(trajectory.z_exp[k], trajectory.labels[k])
-        avatar.check_view(float(trajectory.yaw[k]), float(trajectory.pitch[k]))
+        avatar.check_view(yaw=float(trajectory.yaw[k]), pitch=float(trajectory.pitch[k]))
 
 
 def selected_people(config: RenderConfig, model: Model) -> list[Person]:

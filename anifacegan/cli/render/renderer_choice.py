@@ -54,8 +54,8 @@ class Exact:
     face: Callable[[Float[np.ndarray, "64"]], Face]
     """Of one person, with an expression."""
 
-    def image(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> RenderedImage:
-        return self.face(z_exp).image(yaw, pitch, size)
+    def image(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int) -> RenderedImage:
+        return self.face(z_exp).image(yaw=yaw, pitch=pitch, size=size)
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Played:
 
     player: Avatar
 
-    def image(self, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float, size: int) -> RenderedImage:
-        return self.player.image(yaw, pitch, size, z_exp)
+    def image(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int) -> RenderedImage:
+        return self.player.image(yaw=yaw, pitch=pitch, size=size, expression=z_exp)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class VideoRequest:
     @property
     def widest_rad(self) -> float:
         """The angle from frontal of the view farthest aside."""
-        return float(from_frontal(self.trajectory.pitch, self.trajectory.yaw).max())
+        return float(from_frontal(yaw=self.trajectory.yaw, pitch=self.trajectory.pitch).max())
 
 
 @dataclass(frozen=True)
@@ -184,15 +184,20 @@ class RendererChoice:
     def _psnr(one: FrameRenderer, other: FrameRenderer, target: VideoRequest, k: int) -> float:
         """Decibels between two renderers on one image of the film, at no more than 256 px."""
         video = target.trajectory
-        view = (video.z_exp[k], float(video.yaw[k]), float(video.pitch[k]), min(target.size, 256))
-        error = one.image(*view).rgb - other.image(*view).rgb
+        yaw, pitch, size = float(video.yaw[k]), float(video.pitch[k]), min(target.size, 256)
+        first, second = (
+            renderer.image(video.z_exp[k], yaw=yaw, pitch=pitch, size=size).rgb for renderer in (one, other)
+        )
+        error = first - second
         return decibels(error.square().mean().item())
 
 
 def image_renderer(
-    video: FrameRenderer, exact: Exact, z_exp: Float[np.ndarray, "64"], yaw: float, pitch: float
+    video: FrameRenderer, exact: Exact, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float
 ) -> FrameRenderer:
     """Who draws an image beside a film: the film's avatar, where it was baked for that; else the networks."""
-    if isinstance(video, NumbaPlayer | TorchPlayer) and video.avatar.was_baked_for(z_exp, yaw, pitch):
+    if isinstance(video, NumbaPlayer | TorchPlayer) and video.avatar.was_baked_for(
+        z_exp, yaw=yaw, pitch=pitch
+    ):
         return video
     return exact

@@ -96,12 +96,12 @@ def _render_person(
         write_people(folder / entry["latents"], *person.latents)
     frames = []
     for k in range(len(trajectory)):
-        view = (float(trajectory.yaw[k]), float(trajectory.pitch[k]), config.size)
-        image = _image(config, renderer, person, trajectory.z_exp[k], *view)
+        yaw, pitch = float(trajectory.yaw[k]), float(trajectory.pitch[k])
+        image = _image(config, renderer, person, trajectory.z_exp[k], yaw=yaw, pitch=pitch, size=config.size)
         frame = {
             "file": f"{person.name}/frame_{k:0{digits}}.png",
-            "yaw": round(float(trajectory.yaw[k]), 6),
-            "pitch": round(float(trajectory.pitch[k]), 6),
+            "yaw": round(yaw, 6),
+            "pitch": round(pitch, 6),
             "expression": trajectory.labels[k],
             "strength": round(float(trajectory.strength[k]), 6),
         }
@@ -137,11 +137,11 @@ def _sheet_rows(
     for k, yaw in enumerate(plan.sheet_yaw):
         cells = []
         for expression in plan.sheet_expressions:
-            requested = (expression.z_exp, float(yaw), 0.0)
             renderer = video
             if choice is not None and person.latents is not None:
-                renderer = image_renderer(video, choice.exact(person.latents, config.psi), *requested)
-            image = _image(config, renderer, person, *requested, size)
+                exact = choice.exact(person.latents, config.psi)
+                renderer = image_renderer(video, exact, expression.z_exp, yaw=float(yaw), pitch=0.0)
+            image = _image(config, renderer, person, expression.z_exp, yaw=float(yaw), pitch=0.0, size=size)
             cells.append(_on_paper(_pixels(image, config.transparent)))
             progress.update()
         rows.append(SheetRow(f"{person.name}\nyaw {yaw:+.2f}", cells, starts_group=k == 0))
@@ -153,11 +153,12 @@ def _image(
     renderer: FrameRenderer,
     person: Person,
     z_exp: Float[np.ndarray, "64"],
+    *,
     yaw: float,
     pitch: float,
     size: int,
 ) -> RenderedImage:
-    image = renderer.image(z_exp, yaw, pitch, size)
+    image = renderer.image(z_exp, yaw=yaw, pitch=pitch, size=size)
     if not image.rgb.isfinite().all():
         raise InputError(
             f"{config.model}: {person.name} has colours that are not finite; weights or codes are broken"

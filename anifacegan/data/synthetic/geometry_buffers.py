@@ -149,7 +149,7 @@ def draw_surface(
     looks = synthetic_renderer.prior.appearance(person.z_id, person.z_noise)
     surface = dressed_head(synthetic_renderer.head, person.z_id, person.z_exp, looks)
     pitch, yaw = torch.from_numpy(np.asarray(pose, np.float64))[:, None]
-    camera = orbit_camera(pitch, yaw, size)
+    camera = orbit_camera(yaw=yaw, pitch=pitch, size=size)
     view = view_surface(surface, synthetic_renderer.head.world_offset, camera)
     distance = distance_map(view, camera)
     seen = seen_corners(surface.triangles, view.triangle[distance > 0], len(surface.vertices))

@@ -105,14 +105,15 @@ def render_item(
     rng = np.random.default_rng([seed, index])
     person = sample_person(synthetic_renderer, rng)
     pitch, yaw = sample_pose(rng)
-    return render_person(synthetic_renderer, person, pitch, yaw, size, factor)
+    return render_person(synthetic_renderer, person, yaw=yaw, pitch=pitch, size=size, factor=factor)
 
 
 def render_person(
     synthetic_renderer: SyntheticRenderer,
     person: Person,
-    pitch: float,
+    *,
     yaw: float,
+    pitch: float,
     size: int,
     factor: int = 2,
 ) -> tuple[UInt8[np.ndarray, "size size 3"], FaceCoefficients]:
@@ -124,7 +125,9 @@ def render_person(
     looks = synthetic_renderer.prior.appearance(person.z_id, person.z_noise)
     surface = dressed_head(synthetic_renderer.head, person.z_id, person.z_exp, looks)
     camera = orbit_camera(
-        torch.tensor([pitch], dtype=torch.float64), torch.tensor([yaw], dtype=torch.float64), size
+        yaw=torch.tensor([yaw], dtype=torch.float64),
+        pitch=torch.tensor([pitch], dtype=torch.float64),
+        size=size,
     )
     fine = supersampled(camera, factor)
     view = view_surface(surface, synthetic_renderer.head.world_offset, fine)

@@ -36,8 +36,8 @@ def draw(config: DepthNormalsConfig) -> Drawing:
     for seed in seeds:
         face = painter.face(seed, expression.z_exp)
         for yaw in yaws:
-            image = painter.image(face, yaw)
-            seen[seed, yaw] = image.rgb, visible_surface(image, yaw, 0.0, ray_sampling)
+            image = painter.image(face, yaw=yaw)
+            seen[seed, yaw] = image.rgb, visible_surface(image, yaw=yaw, pitch=0.0, ray_sampling=ray_sampling)
     distances = [surface.distance[surface.mask] for _, surface in seen.values()]
     everything = torch.cat(distances)
     near, far = (
@@ -50,7 +50,7 @@ def draw(config: DepthNormalsConfig) -> Drawing:
             rgb, surface = seen[seed, yaw]
             grey = 1 - 0.85 * (surface.distance - near) / max(far - near, 1e-6)
             grey = torch.where(surface.mask, grey, 0.0)[..., None].expand(-1, -1, 3)
-            normals = camera_normals(surface, yaw, 0.0)
+            normals = camera_normals(surface, yaw=yaw, pitch=0.0)
             shown = torch.where(normals.any(dim=-1, keepdim=True), 0.5 + 0.5 * normals, 1.0)
             cells += [to_bytes(rgb), image_bytes(grey), image_bytes(shown)]
         rows.append(SheetRow(f"seed {seed}", cells))

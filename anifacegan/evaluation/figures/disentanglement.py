@@ -49,7 +49,7 @@ def draw(config: DisentanglementConfig) -> Drawing:
         ],
         "identity": [painter.pixels((z_id, here[1]), z_exp) for z_id, _ in moved],
         "appearance\n(noise)": [painter.pixels((here[0], z_noise), z_exp) for _, z_noise in moved],
-        f"yaw\n{yaws[0]:+.2f} to {yaws[-1]:+.2f}": [painter.pixels(here, z_exp, yaw) for yaw in yaws],
+        f"yaw\n{yaws[0]:+.2f} to {yaws[-1]:+.2f}": [painter.pixels(here, z_exp, yaw=yaw) for yaw in yaws],
         f"pitch\n{yaws[0] / 2:+.2f} to {yaws[-1] / 2:+.2f}": [
             painter.pixels(here, z_exp, pitch=yaw / 2) for yaw in yaws
         ],

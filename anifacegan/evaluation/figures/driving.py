@@ -82,7 +82,7 @@ def draw(config: DrivingConfig) -> Drawing:
     frames = []
     for k in range(len(trajectory)):
         fields = painter.pixels(
-            seed, trajectory.z_exp[k], float(trajectory.yaw[k]), float(trajectory.pitch[k])
+            seed, trajectory.z_exp[k], yaw=float(trajectory.yaw[k]), pitch=float(trajectory.pitch[k])
         )
         driver = driver_image(by_label[trajectory.labels[k]], trajectory.z_exp[k], config.size)
         frames.append((driver, fields))

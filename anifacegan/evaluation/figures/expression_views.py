@@ -35,7 +35,7 @@ def draw(config: ExpressionViewsConfig) -> Drawing:
     expressions = [neutral_expression(model), *selected_expressions(model, config)]
     rows = []
     for yaw, pitch in views:
-        cells = [painter.pixels(seed, expression.z_exp, yaw, pitch) for expression in expressions]
+        cells = [painter.pixels(seed, expression.z_exp, yaw=yaw, pitch=pitch) for expression in expressions]
         rows.append(SheetRow(f"yaw {yaw:+.2f}\npitch {pitch:+.2f}", cells))
     labels = [expression.label for expression in expressions]
     return Drawing(

@@ -38,7 +38,8 @@ def draw(config: IdentitiesConfig) -> Drawing:
     seeds += [max(seeds) + 1 + k for k in range(config.count - len(seeds))]
     expression = selected_expressions(model, config)[0]
     cells = [
-        (f"seed {seed}", painter.pixels(seed, expression.z_exp, turns[k % 3])) for k, seed in enumerate(seeds)
+        (f"seed {seed}", painter.pixels(seed, expression.z_exp, yaw=turns[k % 3]))
+        for k, seed in enumerate(seeds)
     ]
     return Drawing(
         captioned_grid(cells, config.columns),

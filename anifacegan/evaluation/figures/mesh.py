@@ -90,11 +90,15 @@ def surface_views(
     face, ray_sampling = painter.face(seed, z_exp), painter.model.generator.config.ray_sampling
     seen = []
     for yaw, pitch in views:
-        image = painter.image(face, yaw, pitch)
+        image = painter.image(face, yaw=yaw, pitch=pitch)
         rgb = straight_alpha(image.foreground_rgb, image.foreground)[:3]
         seen.append(
             SurfaceView(
-                yaw, pitch, visible_surface(image, yaw, pitch, ray_sampling), rgb, ray_sampling.fov_deg
+                yaw=yaw,
+                pitch=pitch,
+                surface=visible_surface(image, yaw=yaw, pitch=pitch, ray_sampling=ray_sampling),
+                rgb=rgb,
+                fov_deg=ray_sampling.fov_deg,
             )
         )
     return seen
@@ -104,7 +108,7 @@ def mesh_images(mesh: SurfaceMesh, yaw: float, size: int, fov_deg: float) -> tup
     """The mesh from one side, on white: in its colours, and in grey under a light beside the camera."""
     vertices, triangles = torch.from_numpy(mesh.vertices)[None], torch.from_numpy(mesh.triangles)
     angle = torch.tensor([yaw])
-    camera = supersampled(orbit_camera(torch.zeros(1), angle, size, fov_deg), SAMPLES)
+    camera = supersampled(orbit_camera(yaw=angle, pitch=torch.zeros(1), size=size, fov_deg=fov_deg), SAMPLES)
     fragments = rasterize(vertices, triangles, camera)
     normals = vertex_normals(camera.to_camera(vertices), triangles)[0]
     light = torch.nn.functional.normalize(torch.tensor([0.4, 0.5, 1.0]), dim=0)

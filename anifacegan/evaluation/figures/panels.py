@@ -39,13 +39,13 @@ class Painter:
         latents = self.model.person(person) if isinstance(person, int) else person
         return self.model.face(latents=latents, expression=z_exp, psi=self.config.psi if psi is None else psi)
 
-    def image(self, face: Face, yaw: float = 0.0, pitch: float = 0.0) -> RenderedImage:
+    def image(self, face: Face, *, yaw: float = 0.0, pitch: float = 0.0) -> RenderedImage:
         """A view, in host memory; angles are radians from frontal.
 
         Raises:
             InputError: colours are not finite.
         """
-        image = moved(face.image(yaw, pitch, self.config.size), torch.device("cpu"))
+        image = moved(face.image(yaw=yaw, pitch=pitch, size=self.config.size), torch.device("cpu"))
         if not image.rgb.isfinite().all():
             raise InputError(f"{self.config.model}: colours are not finite; weights or codes are broken")
         self.progress.update()
@@ -55,12 +55,13 @@ class Painter:
         self,
         person: int | LatentRows,
         z_exp: Float[np.ndarray, "64"],
+        *,
         yaw: float = 0.0,
         pitch: float = 0.0,
         psi: float | None = None,
     ) -> Pixels:
         """The same as bytes."""
-        return to_bytes(self.image(self.face(person, z_exp, psi), yaw, pitch).rgb)
+        return to_bytes(self.image(self.face(person, z_exp, psi), yaw=yaw, pitch=pitch).rgb)
 
 
 def image_bytes(image: Float[Tensor, "height width 3"]) -> Pixels:

@@ -77,7 +77,7 @@ def selected_angles(angles: float | tuple[float, ...]) -> tuple[float, ...]:
     values = np.array(as_tuple(angles), np.float64)
     if not values.size:
         raise InputError("no angle given, expected one or more")
-    check_views(np.zeros_like(values), values)
+    check_views(yaw=values, pitch=np.zeros_like(values))
     return tuple(values.tolist())
 
 

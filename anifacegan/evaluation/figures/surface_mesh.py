@@ -27,7 +27,7 @@ CUT_OFF = 0.012
 """Signed distances reach this far from the surface, world units."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SurfaceView:
     """A view as the field needs it."""
 
@@ -126,7 +126,7 @@ def _seen_by(
     """Signed distance along the view's rays, cut off; whether the view knows it; and the colour seen there."""
     angles = torch.tensor([[view.pitch, view.yaw]])
     size = view.surface.mask.shape[-1]
-    camera = orbit_camera(angles[:, 0], angles[:, 1], size, view.fov_deg)
+    camera = orbit_camera(yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=view.fov_deg)
     pixel = camera.project(points[None])[0]  # (N, 2)
     inside = ((pixel >= 0) & (pixel <= size - 1)).all(dim=-1)
     images = torch.cat([view.surface.mask.float()[None], view.surface.distance[None], view.rgb])
@@ -135,7 +135,7 @@ def _seen_by(
     share = sampled[0]
     covered = share >= 0.5
     distance, rgb = sampled[1] / share.clamp(min=0.5), (sampled[2:] / share.clamp(min=0.5)).T
-    origin, _ = orbit_rotation(angles[:, 0], angles[:, 1])
+    origin, _ = orbit_rotation(yaw=angles[:, 1], pitch=angles[:, 0])
     signed = torch.where(covered, distance - (points - origin).norm(dim=-1), CUT_OFF)
     known = inside & (signed >= -CUT_OFF)  # farther behind, nothing is known
     return signed.clamp(max=CUT_OFF), known, rgb

@@ -54,14 +54,14 @@ def still_baked() -> LayeredMesh:
 # ------------------------------------------------------------------------------------------------------ the image
 @pytest.mark.parametrize(("yaw", "pitch"), [(0.0, 0.0), (0.55, 0.0), (-0.3, 0.15), (0.0, -0.55), (0.3, 0.45)])
 def test_a_person_who_keeps_still_looks_the_same(yaw: float, pitch: float) -> None:
-    assert psnr_of(still_baked(), person(), NEUTRAL, yaw, pitch) > 45
+    assert psnr_of(still_baked(), person(), NEUTRAL, yaw=yaw, pitch=pitch) > 45
 
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(0.0, 0.0), (0.59, 0.0), (0.0, 0.58), (0.0, -0.58), (-0.25, 0.5)])
 def test_every_view_up_to_the_widest_sees_a_complete_person(yaw: float, pitch: float) -> None:
     """An opaque ball: where a part were left out, the background would show."""
     avatar = bake(person(radiance=opaque_everywhere), latents(), charts(), SMALL)[0]
-    assert psnr_of(avatar, person(radiance=opaque_everywhere), NEUTRAL, yaw, pitch) > 45
+    assert psnr_of(avatar, person(radiance=opaque_everywhere), NEUTRAL, yaw=yaw, pitch=pitch) > 45
 
 
 def test_what_no_view_sees_is_left_out() -> None:
@@ -83,7 +83,7 @@ def test_an_expression_that_moves_the_head_moves_every_vertex_as_far() -> None:
         )
     assert report.residual[0] < 1e-6 and report.twice == 0
     for strength in (0.5, 1.0):
-        assert psnr_of(avatar, person(shifted), latents((strength,))[0], 0.3, 0.1) > 42
+        assert psnr_of(avatar, person(shifted), latents((strength,))[0], yaw=0.3, pitch=0.1) > 42
 
 
 def test_two_expressions_add_up() -> None:
@@ -232,7 +232,7 @@ def test_every_background_pixel_of_every_view_is_on_the_baked_background(widest:
         yaw = torch.atan2(
             way.cos() * math.sin(share * widest), torch.tensor(math.cos(share * widest)).double()
         )
-        rays = image_rays(pitch, yaw, 2, RAY_SAMPLING.fov_deg)  # four corners
+        rays = image_rays(yaw=yaw, pitch=pitch, size=2, fov_deg=RAY_SAMPLING.fov_deg)  # four corners
         t = (RAY_SAMPLING.background_z - rays.origins[..., 2]) / rays.directions[..., 2]
         assert (t > 0).all()
         farthest = max(farthest, rays.at(t[..., None])[..., :2].abs().max().item())
@@ -255,6 +255,6 @@ def test_the_background_is_painted_where_the_rays_meet_it() -> None:
         0,
     ]
     assert avatar.background[0, 0].tolist() == [0, 255, 0]
-    image = exact_image(condition(NEUTRAL), 0.2, 0.0, 40)
+    image = exact_image(condition(NEUTRAL), yaw=0.2, pitch=0.0, size=40)
     assert image[2, 0, 0] < 0.01  # a corner shows the plane
-    assert psnr_of(avatar, condition, NEUTRAL, 0.2) > 40
+    assert psnr_of(avatar, condition, NEUTRAL, yaw=0.2) > 40

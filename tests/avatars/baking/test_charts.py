@@ -136,7 +136,7 @@ def test_what_a_camera_sees_is_on_the_charts(pitch: float, yaw: float) -> None:
     avatar = ConditionedFields(
         stay, field, lambda x: (x.float(), torch.ones_like(x[..., 0])), levels, RAY_SAMPLING
     )
-    rays = image_rays(torch.tensor([pitch]), torch.tensor([yaw]), 9)
+    rays = image_rays(yaw=torch.tensor([yaw]), pitch=torch.tensor([pitch]), size=9)
     colours = render_rays(avatar, rays)
     before = colours.hit & (colours.t < colours.t[..., -1:])  # what is behind the plane is not seen
     uv = torch.cartesian_prod(*2 * [torch.linspace(-1.02, 1.02, 120)])

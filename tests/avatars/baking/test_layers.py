@@ -175,7 +175,7 @@ def test_a_transparent_nose_still_hides_the_cheek_behind_it(nose: float) -> None
     kept = restricted(complete, cheek | before)
     hidden = 0
     for yaw in np.linspace(-0.85, 0.85, 12):  # between the views that were looked from
-        view = View(float(yaw), 0.05, 64, 12.0)
+        view = View(yaw=float(yaw), pitch=0.05, size=64, fov_deg=12.0)
         first, alone, found = (
             np.where(entered < 0, -1, mesh.cell[entered])
             for mesh in (complete, restricted(complete, cheek), kept)

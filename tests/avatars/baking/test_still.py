@@ -33,9 +33,9 @@ def test_it_looks_like_the_exact_image_with_its_expression(align: object) -> Non
     avatar, _ = bake_still(requested, SMILE, charts(), SMALL)
     unaware, _ = bake(person(squeezed(0), align=align), SMILE[None], charts(), SMALL)
     for yaw, pitch in ((0.0, 0.0), (0.4, 0.2)):
-        decibels = psnr_of(avatar, requested, SMILE, yaw, pitch)
+        decibels = psnr_of(avatar, requested, SMILE, yaw=yaw, pitch=pitch)
         assert decibels > 40
-        assert decibels > psnr_of(unaware, requested, SMILE, yaw, pitch) + 20
+        assert decibels > psnr_of(unaware, requested, SMILE, yaw=yaw, pitch=pitch) + 20
 
 
 def test_it_has_one_expression_for_good() -> None:

@@ -25,7 +25,7 @@ MIDDLE = np.s_[:, 4, 4]
 def frontal(*layers: Layer, **changes: object) -> np.ndarray:
     """(8, 9, 9)"""
     avatar = avatar_of(*layers, **changes)
-    return as_planes(play(avatar, avatar.neutral, 0.0, 0.0, 9))
+    return as_planes(play(avatar, avatar.neutral, yaw=0.0, pitch=0.0, size=9))
 
 
 # --------------------------------------------------------------------------------------------------- closed forms
@@ -113,7 +113,7 @@ def test_a_thin_layer_is_seen_only_where_a_sample_of_the_march_is_inside() -> No
             ray_sampling,
         )
         angle = torch.zeros(1, dtype=torch.float64)
-        seen = bool(render_rays(exact, image_rays(angle, angle, 9)).hit[0, 40, 0])
+        seen = bool(render_rays(exact, image_rays(yaw=angle, pitch=angle, size=9)).hit[0, 40, 0])
         assert played == seen, (middle, thick)
         counts[seen] += 1
     assert min(counts.values()) > 10
@@ -126,9 +126,9 @@ def test_the_background_lies_on_its_plane_the_first_row_at_the_top() -> None:
     background = np.stack([red, green, np.full_like(red, 7)], -1).astype(np.uint8)
     avatar = replace(avatar_of(square(0.5), background=background), background_reach=0.1)
     for yaw, pitch in ((0.0, 0.0), (0.4, 0.2), (-0.3, -0.5)):
-        image = as_planes(play(avatar, avatar.neutral, yaw, pitch, 9))
+        image = as_planes(play(avatar, avatar.neutral, yaw=yaw, pitch=pitch, size=9))
         angles = torch.tensor([[pitch, yaw]], dtype=torch.float64)
-        rays = image_rays(angles[:, 0], angles[:, 1], 9)
+        rays = image_rays(yaw=angles[:, 1], pitch=angles[:, 0], size=9)
         t = (-0.12 - rays.origins[..., 2]) / rays.directions[..., 2]
         x, y, _ = rays.at(t[..., None])[0, :, 0].T.reshape(3, 9, 9)
         assert (abs(x) > 0.1).any() and (abs(x) < 0.1).any()
@@ -146,15 +146,17 @@ def test_bumpy_layers_look_as_a_slow_player_draws_them(yaw: float, pitch: float,
     rng = np.random.default_rng(size + 10)
     layers, background = [bumpy_layer(z, rng) for z in (0.07, 0.05, 0.0)], rng.integers(0, 256, (5, 5, 3))
     avatar = avatar_of(*layers, background=background.astype(np.uint8))
-    slow = slow_view(avatar, yaw, pitch, size)
+    slow = slow_view(avatar, yaw=yaw, pitch=pitch, size=size)
     assert 0.2 < (slow.planes[3] > 0.3).mean() and (slow.entered >= 0).any((1, 2)).all()
     np.testing.assert_allclose(
-        as_planes(play(avatar, avatar.neutral, yaw, pitch, size)), slow.planes, atol=2e-4
+        as_planes(play(avatar, avatar.neutral, yaw=yaw, pitch=pitch, size=size)), slow.planes, atol=2e-4
     )
-    view = View(yaw, pitch, size, FOV_DEG)
+    view = View(yaw=yaw, pitch=pitch, size=size, fov_deg=FOV_DEG)
     entered = entered_triangles(avatar.vertices, avatar.triangles, avatar.starts, view)
     np.testing.assert_array_equal(entered, slow.entered)
-    np.testing.assert_array_equal(seen_triangles(avatar, avatar.neutral, yaw, pitch, size)[0], slow.seen)
+    np.testing.assert_array_equal(
+        seen_triangles(avatar, avatar.neutral, yaw=yaw, pitch=pitch, size=size)[0], slow.seen
+    )
 
 
 def test_folded_layers_with_insides_look_as_a_slow_player_draws_them() -> None:
@@ -169,10 +171,13 @@ def test_folded_layers_with_insides_look_as_a_slow_player_draws_them() -> None:
         layers.append(together(front, back))
     avatar = avatar_of(*layers, ray_sampling=RaySamplingConfig(samples=13))
     dense = replace(avatar, ray_sampling=RaySamplingConfig(samples=600))
-    coarse, fine = slow_view(avatar, 0.4, 0.2, 12), slow_view(dense, 0.4, 0.2, 12)
+    coarse, fine = (
+        slow_view(avatar, yaw=0.4, pitch=0.2, size=12),
+        slow_view(dense, yaw=0.4, pitch=0.2, size=12),
+    )
     assert (abs(coarse.planes - fine.planes).max(0) > 0.02).sum() > 20  # the samples matter here
     np.testing.assert_allclose(
-        as_planes(play(avatar, avatar.neutral, 0.4, 0.2, 12)), coarse.planes, atol=2e-4
+        as_planes(play(avatar, avatar.neutral, yaw=0.4, pitch=0.2, size=12)), coarse.planes, atol=2e-4
     )
 
 
@@ -182,14 +187,14 @@ def test_an_opaque_net_has_no_cracks_and_a_half_opaque_one_no_seams() -> None:
     for opacity in (255, 128):
         net.texture[...] = opacity
         avatar = avatar_of(net)
-        foreground = as_planes(play(avatar, avatar.neutral, 0.2, 0.1, 64))[3]
+        foreground = as_planes(play(avatar, avatar.neutral, yaw=0.2, pitch=0.1, size=64))[3]
         np.testing.assert_allclose(foreground, opacity / 255, atol=1e-6)
 
 
 def test_where_a_layer_is_left_is_noted_with_what_is_seen() -> None:
     front, back = square(0.05), square(0.0, outwards=False)
     avatar = avatar_of(together(front, back), square(-0.05))
-    seen, left = seen_triangles(avatar, avatar.neutral, 0.0, 0.0, 33)
+    seen, left = seen_triangles(avatar, avatar.neutral, yaw=0.0, pitch=0.0, size=33)
     assert seen.tolist() == [True, True, False, False, False, False]  # the opaque front hides the last
     assert left.tolist() == [False, False, True, True, False, False]
 
@@ -212,7 +217,9 @@ def test_a_square_that_an_expression_moves_is_seen_where_it_moved() -> None:
     aside[50] = 1
     assert avatar.missed(aside) == 1 and avatar.missed(0 * aside) == 0
     assert avatar.missed(latents[0] + 2 * aside) == pytest.approx(math.sqrt(0.5))
-    middle = [as_planes(play(avatar, pose, 0.0, 0.0, 9))[3, 4, 4] for pose in (avatar.neutral, moved)]
+    middle = [
+        as_planes(play(avatar, pose, yaw=0.0, pitch=0.0, size=9))[3, 4, 4] for pose in (avatar.neutral, moved)
+    ]
     assert middle == [1, 0]
 
 
@@ -260,7 +267,8 @@ def test_a_vertex_that_glides_on_its_texture_shows_another_place() -> None:
         texel_steps=np.tile(np.float32([3, 0]), (1, 1, 4, 1)),
     )
     colours = [
-        as_planes(play(avatar, avatar.posed(w * avatar.latents[0]), 0.0, 0.0, 9))[:3, 4, 4] for w in (0, 1)
+        as_planes(play(avatar, avatar.posed(w * avatar.latents[0]), yaw=0.0, pitch=0.0, size=9))[:3, 4, 4]
+        for w in (0, 1)
     ]
     np.testing.assert_allclose(colours, [[1, 0, 0], [0, 1, 0]], atol=1e-6)
 
@@ -286,7 +294,7 @@ def test_a_triangle_on_edge_is_drawn_within_its_corners() -> None:
             texels = np.array([[0, 0], [3, 0], [0, 3]], np.float32)
             layer = Layer(corners, np.array([triangle], np.int32), texels, np.full((4, 4, 4), 255, np.uint8))
             avatar = avatar_of(layer, ray_sampling=RaySamplingConfig(near=0.5, far=1.11))
-            image = as_planes(play(avatar, avatar.neutral, 0.0, 0.0, 9))
+            image = as_planes(play(avatar, avatar.neutral, yaw=0.0, pitch=0.0, size=9))
             assert np.isfinite(image).all()
             if image[3, 4, 4] == 1:
                 covered += 1
@@ -301,5 +309,5 @@ def test_one_thread_and_several_draw_the_same(threads: int) -> None:
     images = []
     for count in (1, threads):
         with pytorch_threads(count):
-            images.append(as_planes(play(avatar, avatar.neutral, 0.3, 0.1, 33)))
+            images.append(as_planes(play(avatar, avatar.neutral, yaw=0.3, pitch=0.1, size=33)))
     np.testing.assert_array_equal(*images)

@@ -60,8 +60,8 @@ def assert_same_images(
     avatar = bumpy_person(size, RaySamplingConfig(samples=samples))
     player = TorchPlayer(avatar, device, name)
     for z_exp in (NEUTRAL, avatar.latents[0].astype(np.float64) - 0.5 * avatar.latents[1]):
-        expected = play(avatar, avatar.posed(z_exp), yaw, pitch, size)
-        found = player.image(z_exp, yaw, pitch, size)
+        expected = play(avatar, avatar.posed(z_exp), yaw=yaw, pitch=pitch, size=size)
+        found = player.image(z_exp, yaw=yaw, pitch=pitch, size=size)
         assert 0.2 < (expected.foreground > 0.3).float().mean()
         for field in fields(expected):
             error = (getattr(found, field.name).cpu() - getattr(expected, field.name)).abs().amax(0)
@@ -92,8 +92,8 @@ def test_a_layer_ends_the_light_in_both(drawing: tuple[str, str]) -> None:
     """A ray with hardly any light left sees nothing more: not the next sheet, not the background."""
     name, device = drawing
     avatar = avatar_of(square(0.05, (100, 0, 0, 255)), square(0.0, (0, 200, 0, 255)))
-    expected = play(avatar, avatar.neutral, 0.1, 0.1, 9)
-    found = TorchPlayer(avatar, device, name).image(NEUTRAL, 0.1, 0.1, 9)
+    expected = play(avatar, avatar.neutral, yaw=0.1, pitch=0.1, size=9)
+    found = TorchPlayer(avatar, device, name).image(NEUTRAL, yaw=0.1, pitch=0.1, size=9)
     assert found.foreground[0, 4, 4] == 1 and found.rgb[1, 4, 4] == 0
     for field in fields(expected):
         torch.testing.assert_close(
@@ -106,26 +106,26 @@ def test_several_frames_are_the_frames_one_by_one(drawing: tuple[str, str]) -> N
     avatar = bumpy_person(3)
     player = TorchPlayer(avatar, device, name)
     latents, yaw, pitch = avatar.latents[[0, 1, 0]], np.array([0.1, -0.4, 0.0]), np.array([0.0, 0.2, -0.3])
-    frames = player.frames(latents, yaw, pitch, 20)
+    frames = player.frames(latents, yaw=yaw, pitch=pitch, size=20)
     assert frames.shape == (3, 8, 20, 20) and frames.device.type == device
-    for frame, *view in zip(frames, latents, yaw, pitch, strict=True):
-        image = player.image(*view, 20)
+    for k, frame in enumerate(frames):
+        image = player.image(latents[k], yaw=yaw[k], pitch=pitch[k], size=20)
         one = torch.cat([getattr(image, field.name) for field in fields(image)])
         torch.testing.assert_close(frame, one, atol=5e-5, rtol=0)  # weights are one product, or several
 
 
 def test_no_frames_and_a_layer_of_frames() -> None:
     player = TorchPlayer(bumpy_person(1), "cpu")
-    assert player.frames(np.zeros((0, 64)), np.zeros(0), np.zeros(0), 9).shape == (0, 8, 9, 9)
-    assert not player.frames(np.zeros((1, 64)), np.zeros(1), np.zeros(1), 9).is_inference()
+    assert player.frames(np.zeros((0, 64)), yaw=np.zeros(0), pitch=np.zeros(0), size=9).shape == (0, 8, 9, 9)
+    assert not player.frames(np.zeros((1, 64)), yaw=np.zeros(1), pitch=np.zeros(1), size=9).is_inference()
 
 
 def test_the_image_is_made_in_parts_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     avatar = bumpy_person(4)
-    whole = TorchPlayer(avatar, "cpu").image(NEUTRAL, 0.2, 0.1, 24)
+    whole = TorchPlayer(avatar, "cpu").image(NEUTRAL, yaw=0.2, pitch=0.1, size=24)
     monkeypatch.setattr(torch_backend, "MOST_TESTS", {"cpu": 50})
     monkeypatch.setattr(torch_player, "BLENDED", {"cpu": 3 * 24 * 5})
-    parts = TorchPlayer(avatar, "cpu").image(NEUTRAL, 0.2, 0.1, 24)
+    parts = TorchPlayer(avatar, "cpu").image(NEUTRAL, yaw=0.2, pitch=0.1, size=24)
     assert torch.equal(whole.rgb, parts.rgb) and torch.equal(whole.depth, parts.depth)
 
 

@@ -55,13 +55,15 @@ def square(
     return np.stack([x, y, z], axis=-1).reshape(4, 3) + centre
 
 
-def camera_and_rays(pitch: float, yaw: float, size: int) -> tuple[Camera, Rays]:
+def camera_and_rays(*, yaw: float, pitch: float, size: int) -> tuple[Camera, Rays]:
     angles = torch.tensor([[pitch], [yaw]], dtype=torch.float64)
-    return orbit_camera(angles[0], angles[1], size), image_rays(angles[0], angles[1], size)
+    return orbit_camera(yaw=angles[1], pitch=angles[0], size=size), image_rays(
+        yaw=angles[1], pitch=angles[0], size=size
+    )
 
 
-def distances(surface: Surface, pitch: float, yaw: float, size: int) -> np.ndarray:
-    camera, _ = camera_and_rays(pitch, yaw, size)
+def distances(surface: Surface, *, yaw: float, pitch: float, size: int) -> np.ndarray:
+    camera, _ = camera_and_rays(yaw=yaw, pitch=pitch, size=size)
     return distance_map(view_surface(surface, OFFSET, camera), camera)
 
 
@@ -70,10 +72,10 @@ def distances(surface: Surface, pitch: float, yaw: float, size: int) -> np.ndarr
 def test_the_distance_of_a_plane_is_that_along_the_generators_rays(pitch: float, yaw: float) -> None:
     slope, height, size = (0.4, -0.2), 0.03, 33
     surface = sheet(square(0.4, (0.0, 0.0, height), slope))
-    _, rays = camera_and_rays(pitch, yaw, size)
+    _, rays = camera_and_rays(yaw=yaw, pitch=pitch, size=size)
     normal = torch.tensor([-slope[0], -slope[1], 1.0], dtype=torch.float64)
     exact = (height - rays.origins[0] @ normal) / (rays.directions[0] @ normal)
-    found = distances(surface, pitch, yaw, size).reshape(-1)
+    found = distances(surface, yaw=yaw, pitch=pitch, size=size).reshape(-1)
     error = np.abs(found / DEPTH_STEPS - exact.numpy())
     assert (found > 0).all()
     assert error.max() <= HALF_A_STEP + Z_BUFFER
@@ -81,7 +83,7 @@ def test_the_distance_of_a_plane_is_that_along_the_generators_rays(pitch: float,
 
 
 def test_where_nothing_is_the_distance_is_zero() -> None:
-    found = distances(sheet(square(0.05, (0.0, 0.0, 0.0))), 0.0, 0.0, 65)
+    found = distances(sheet(square(0.05, (0.0, 0.0, 0.0))), yaw=0.0, pitch=0.0, size=65)
     inside = int(0.05 / np.tan(np.radians(6)) * 32)  # half of the square in pixels
     assert (found[32 - inside : 33 + inside, 32 - inside : 33 + inside] > 0).all()
     assert (found > 0).sum() == (2 * inside + 1) ** 2
@@ -90,13 +92,13 @@ def test_where_nothing_is_the_distance_is_zero() -> None:
 def test_the_nearer_of_two_surfaces_is_seen() -> None:
     near, far = square(0.03, (0.0, 0.0, 0.1)), square(0.2, (0.0, 0.0, -0.05))
     for surface in (sheet(near, far), sheet(far, near)):
-        found = distances(surface, 0.0, 0.0, 33)
+        found = distances(surface, yaw=0.0, pitch=0.0, size=33)
         assert found[16, 16] == round(0.9 * DEPTH_STEPS) and found[2, 16] > 1.05 * DEPTH_STEPS - 1
 
 
 def test_the_background_plane_hides_what_is_behind_it() -> None:
-    assert (distances(sheet(square(0.4, (0.0, 0.0, -0.121))), 0.1, 0.4, 17) == 0).all()
-    assert (distances(sheet(square(0.4, (0.0, 0.0, -0.119))), 0.1, 0.4, 17) > 0).all()
+    assert (distances(sheet(square(0.4, (0.0, 0.0, -0.121))), yaw=0.4, pitch=0.1, size=17) == 0).all()
+    assert (distances(sheet(square(0.4, (0.0, 0.0, -0.119))), yaw=0.4, pitch=0.1, size=17) > 0).all()
 
 
 # ---------------------------------------------------------------------------------------------------------------- heads
@@ -130,7 +132,7 @@ def test_the_distance_of_a_ball_is_that_of_a_sphere(
 ) -> None:
     size = 64
     distance, _ = draw_surface(ball, person, np.array([pitch, yaw], np.float32), size)
-    _, rays = camera_and_rays(float(np.float32(pitch)), float(np.float32(yaw)), size)
+    _, rays = camera_and_rays(yaw=float(np.float32(yaw)), pitch=float(np.float32(pitch)), size=size)
     centre = torch.from_numpy(ball.head.world_offset).double()
     along = -((rays.origins[0] - centre) * rays.directions[0]).sum(-1)
     inside = 0.07**2 - ((rays.origins[0] - centre).square().sum(-1) - along**2)
@@ -149,7 +151,7 @@ def test_vertices_that_face_the_camera_are_seen_and_those_behind_are_not(
 ) -> None:
     pose = np.array([0.2, 0.5], np.float32)
     _, seen = draw_surface(ball, person, pose, 128)
-    _, rays = camera_and_rays(0.2, 0.5, 3)
+    _, rays = camera_and_rays(yaw=0.5, pitch=0.2, size=3)
     vertices = ball.head.mean.reshape(-1, 3)
     to_camera = rays.origins[0, 0].numpy() - (0.1 * vertices + ball.head.world_offset)
     facing = (vertices / 0.7 * to_camera / np.linalg.norm(to_camera, axis=1, keepdims=True)).sum(1)

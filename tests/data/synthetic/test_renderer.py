@@ -71,9 +71,11 @@ def one_look(prior: AppearancePrior, looks: Appearance) -> AppearancePrior:
     return OneLook(**vars(prior))
 
 
-def one_camera(pitch: float, yaw: float, size: int) -> Camera:
+def one_camera(*, yaw: float, pitch: float, size: int) -> Camera:
     return orbit_camera(
-        torch.tensor([pitch], dtype=torch.float64), torch.tensor([yaw], dtype=torch.float64), size
+        yaw=torch.tensor([yaw], dtype=torch.float64),
+        pitch=torch.tensor([pitch], dtype=torch.float64),
+        size=size,
     )
 
 
@@ -173,9 +175,9 @@ def test_the_kernel_shades_as_the_differentiable_renderer_does(
 
     size = 64
     bare = SyntheticRenderer(head, one_look(synthetic_renderer.prior, looks))
-    image, _ = render_person(bare, person, 0.2, 0.4, size, factor=1)
+    image, _ = render_person(bare, person, yaw=0.4, pitch=0.2, size=size, factor=1)
     surface = dressed_head(head, person.z_id, person.z_exp, looks)
-    camera = one_camera(0.2, 0.4, size)
+    camera = one_camera(yaw=0.4, pitch=0.2, size=size)
     world = torch.from_numpy(0.1 * surface.vertices + head.world_offset)[None].double()
     triangles = torch.from_numpy(surface.triangles).long()
     seen = rasterize(world, triangles, camera)
@@ -213,9 +215,9 @@ def test_hair_clothes_and_background_have_their_colours(
     image, _ = render_person(
         SyntheticRenderer(synthetic_renderer.head, one_look(synthetic_renderer.prior, looks)),
         person,
-        0.0,
-        0.0,
-        64,
+        yaw=0.0,
+        pitch=0.0,
+        size=64,
     )
     top, middle, bottom = (image[rows, 32].astype(int) for rows in (5, 32, 48))
     assert top[0] > 80 and top[1] == top[2] == 0
@@ -226,7 +228,8 @@ def test_hair_clothes_and_background_have_their_colours(
 
 def test_more_samples_only_soften_edges(synthetic_renderer: SyntheticRenderer, person: Person) -> None:
     coarse, fine = (
-        render_person(synthetic_renderer, person, 0.1, 0.2, 48, factor)[0].astype(int) for factor in (1, 4)
+        render_person(synthetic_renderer, person, yaw=0.2, pitch=0.1, size=48, factor=factor)[0].astype(int)
+        for factor in (1, 4)
     )
     difference = np.abs(coarse - fine).max(axis=2)
     assert np.median(difference) <= 2 and (difference > 30).mean() < 0.1
@@ -260,7 +263,7 @@ def test_a_background_point_has_one_colour_from_every_view() -> None:
     points = torch.tensor([[[0.02, 0.03, -BOX], [-0.05, 0.01, -BOX]]], dtype=torch.float64)
     colours = []
     for pitch, yaw in ((0.0, 0.0), (0.2, -0.5), (-0.3, 0.3)):
-        camera = one_camera(pitch, yaw, size)
+        camera = one_camera(yaw=yaw, pitch=pitch, size=size)
         columns, rows = camera.project(points)[0].round().long().T
         colours.append(background_image(ground, camera)[rows, columns])
     assert np.allclose(colours[0], colours[1], atol=0.01) and np.allclose(colours[0], colours[2], atol=0.01)
@@ -272,9 +275,11 @@ def test_surfaces_behind_the_background_plane_are_hidden(
 ) -> None:
     backwards = np.tile(np.float32([0, 0, 9]), len(synthetic_renderer.head.mean) // 3)
     far = dataclasses.replace(synthetic_renderer.head, mean=synthetic_renderer.head.mean - backwards)
-    image, _ = render_person(SyntheticRenderer(far, synthetic_renderer.prior), person, 0.0, 0.0, 32)
+    image, _ = render_person(
+        SyntheticRenderer(far, synthetic_renderer.prior), person, yaw=0.0, pitch=0.0, size=32
+    )
     looks = synthetic_renderer.prior.appearance(person.z_id, person.z_noise)
-    empty = background_image(looks.background, one_camera(0.0, 0.0, 32))
+    empty = background_image(looks.background, one_camera(yaw=0.0, pitch=0.0, size=32))
     assert np.abs(image / 255 - empty).max() < 0.003
 
 
@@ -287,11 +292,11 @@ def test_the_strand_pattern_is_fixed() -> None:
 def test_angle_and_trans_are_the_pose_in_the_reconstruction_convention(
     synthetic_renderer: SyntheticRenderer, person: Person, pitch: float, yaw: float
 ) -> None:
-    _, face = render_person(synthetic_renderer, person, pitch, yaw, 16)
+    _, face = render_person(synthetic_renderer, person, yaw=yaw, pitch=pitch, size=16)
     points = torch.randn(1, 10, 3, dtype=torch.float64)
     rotation = euler_rotation(torch.from_numpy(face.angle)[None].double())
     posed = points @ rotation + torch.from_numpy(face.trans).double()
-    camera = one_camera(pitch, yaw, 16)
+    camera = one_camera(yaw=yaw, pitch=pitch, size=16)
     world = 0.1 * points + torch.from_numpy(synthetic_renderer.head.world_offset).double()
     assert torch.allclose(posed, 10 * (world @ camera.rotation), atol=1e-5)
     assert face.pose is not None and np.allclose(face.pose, [pitch, yaw], atol=1e-6)
@@ -302,12 +307,12 @@ def test_angle_and_trans_are_the_pose_in_the_reconstruction_convention(
 def test_landmarks_in_the_file_are_where_the_camera_sees_them(
     synthetic_renderer: SyntheticRenderer, person: Person
 ) -> None:
-    _, face = render_person(synthetic_renderer, person, 0.1, 0.3, 100)
+    _, face = render_person(synthetic_renderer, person, yaw=0.3, pitch=0.1, size=100)
     bare = bare_head(synthetic_renderer.head, person.z_id, person.z_exp)[
         synthetic_renderer.head.landmark_vertices
     ]
     world = torch.from_numpy(0.1 * bare + synthetic_renderer.head.world_offset).double()[None]
-    pixels = one_camera(0.1, 0.3, 100).project(world)[0].numpy()
+    pixels = one_camera(yaw=0.3, pitch=0.1, size=100).project(world)[0].numpy()
     from_file = face.lm68 / 223 * 99
     assert np.allclose(from_file[:, 0], pixels[:, 0], atol=1e-3)
     assert np.allclose(99 - from_file[:, 1], pixels[:, 1], atol=1e-3)

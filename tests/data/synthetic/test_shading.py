@@ -27,7 +27,7 @@ OUT_OF_ORDER = (0.0, 0.09, -0.06, 0.04, 0.3, -0.02)
 
 @pytest.mark.parametrize(("pitch", "yaw"), [(0.0, 0.0), (0.2, -0.5), (-0.4, 0.9)])
 def test_the_background_is_the_plane_z_minus_0_12(pitch: float, yaw: float) -> None:
-    rays = camera_rays(pitch, yaw)
+    rays = camera_rays(yaw=yaw, pitch=pitch)
     colours = render_rays(spheres(9.0, 8.0), rays)  # no ray meets these
     t = (-0.12 - rays.origins[..., 2]) / rays.directions[..., 2]
     assert colours.hit.sum(-1).unique().tolist() == [1] and colours.hit[..., -1].all()
@@ -67,7 +67,7 @@ def test_opaque_first_level_hides_the_rest() -> None:
 
 
 def test_missed_level_changes_nothing() -> None:
-    rays = camera_rays(0.1, 0.3)
+    rays = camera_rays(yaw=0.3, pitch=0.1)
     some, more = render_rays(spheres(0.1, 0.08), rays), render_rays(spheres(5.0, 0.1, 0.08, 0.0), rays)
     for name in ("rgb", "depth", "foreground", "foreground_rgb"):
         torch.testing.assert_close(getattr(more, name), getattr(some, name), atol=TINY, rtol=0)
@@ -111,7 +111,7 @@ def test_matches_painters_algorithm(background_z: float, gain: float) -> None:
         ray_sampling=RaySamplingConfig(samples=24, background_z=background_z),
         radiance_offset_gain=gain,
     )
-    rays = camera_rays(0.15, -0.4)
+    rays = camera_rays(yaw=-0.4, pitch=0.15)
     colours = render_rays(avatar, rays)
     behind = 0
     for ray in range(len(rays)):
@@ -151,7 +151,7 @@ def layered() -> ConditionedFields:
 
 def test_skipping_invisible_points_changes_the_image_by_less_than_they_could() -> None:
     """At most 1/16384 of the light is lost; colours are within 1 and distances within 0.24 of each other."""
-    rays = camera_rays(0.1, -0.2, size=15)
+    rays = camera_rays(yaw=-0.2, pitch=0.1, size=15)
     whole, fast = render_rays(layered(), rays), render_culled(layered(), rays)
     for name in ("rgb", "foreground", "foreground_rgb", "depth"):
         torch.testing.assert_close(getattr(fast, name), getattr(whole, name), atol=INVISIBLE, rtol=0)
@@ -165,7 +165,7 @@ def test_skipping_invisible_points_keeps_what_is_seen_through_levels_out_of_orde
     avatar = bumpy_avatar(
         *OUT_OF_ORDER, ray_sampling=RaySamplingConfig(samples=24, background_z=0.02), radiance_offset_gain=3.0
     )
-    rays = camera_rays(0.15, -0.4)
+    rays = camera_rays(yaw=-0.4, pitch=0.15)
     whole, fast = render_rays(avatar, rays), render_culled(avatar, rays)
     for name in ("rgb", "foreground", "foreground_rgb", "depth"):
         torch.testing.assert_close(getattr(fast, name), getattr(whole, name), atol=TINY, rtol=0)
@@ -196,7 +196,7 @@ def test_a_choice_of_levels_shades_only_those() -> None:
         index = torch.tensor([1, 0]).expand(*t.shape[:2], 2)
         return index, hit.gather(-1, index)
 
-    rays = camera_rays(0.1, 0.3)
+    rays = camera_rays(yaw=0.3, pitch=0.1)
     selected, alone = (
         render_rays(spheres(0.1, 0.08, 0.06), rays, second_and_first),
         render_rays(spheres(0.08, 0.1), rays),

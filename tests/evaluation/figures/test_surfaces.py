@@ -37,7 +37,9 @@ def ball(**changes: object) -> ConditionedFields:
 
 
 def image_of(fields: ConditionedFields, yaw: float) -> RenderedImage:
-    seen = render_rays(fields, image_rays(numbers(0.0), numbers(yaw), SIZE, RAY_SAMPLING.fov_deg))
+    seen = render_rays(
+        fields, image_rays(yaw=numbers(yaw), pitch=numbers(0.0), size=SIZE, fov_deg=RAY_SAMPLING.fov_deg)
+    )
     rows = [seen.rgb[0], seen.foreground[0, :, None], seen.foreground_rgb[0], seen.depth[0, :, None]]
     image = torch.cat(rows, dim=-1).T.reshape(8, SIZE, SIZE).float()
     return RenderedImage(image[:3], image[3:4], image[4:7], image[7:])
@@ -46,13 +48,17 @@ def image_of(fields: ConditionedFields, yaw: float) -> RenderedImage:
 def view_of(fields: ConditionedFields, yaw: float) -> SurfaceView:
     image = image_of(fields, yaw)
     return SurfaceView(
-        yaw, 0.0, visible_surface(image, yaw, 0.0, RAY_SAMPLING), image.foreground_rgb, RAY_SAMPLING.fov_deg
+        yaw=yaw,
+        pitch=0.0,
+        surface=visible_surface(image, yaw=yaw, pitch=0.0, ray_sampling=RAY_SAMPLING),
+        rgb=image.foreground_rgb,
+        fov_deg=RAY_SAMPLING.fov_deg,
     )
 
 
 @pytest.mark.parametrize("yaw", [0.0, 0.5])
 def test_the_visible_surface_of_a_sphere_is_on_the_sphere(yaw: float) -> None:
-    surface = visible_surface(image_of(ball(), yaw), yaw, 0.0, RAY_SAMPLING)
+    surface = visible_surface(image_of(ball(), yaw), yaw=yaw, pitch=0.0, ray_sampling=RAY_SAMPLING)
     radii = surface.points[surface.mask].norm(dim=-1)
     torch.testing.assert_close(radii, torch.full_like(radii, RADIUS), atol=2e-5, rtol=0)
     expected = math.tan(math.asin(RADIUS)) / math.tan(math.radians(6)) * (SIZE - 1) / 2
@@ -61,7 +67,7 @@ def test_the_visible_surface_of_a_sphere_is_on_the_sphere(yaw: float) -> None:
 
 def test_a_half_transparent_sphere_is_where_it_is_and_not_on_the_way_to_the_background() -> None:
     glass = ball(radiance=lambda x: (red(x)[0], torch.full_like(x[..., 0], 0.6)))
-    surface = visible_surface(image_of(glass, 0.3), 0.3, 0.0, RAY_SAMPLING)
+    surface = visible_surface(image_of(glass, 0.3), yaw=0.3, pitch=0.0, ray_sampling=RAY_SAMPLING)
     assert surface.mask.any()
     radii = surface.points[surface.mask].norm(dim=-1)
     torch.testing.assert_close(radii, torch.full_like(radii, RADIUS), atol=2e-5, rtol=0)
@@ -69,8 +75,8 @@ def test_a_half_transparent_sphere_is_where_it_is_and_not_on_the_way_to_the_back
 
 @pytest.mark.parametrize("yaw", [0.0, 0.5])
 def test_normals_of_a_sphere_point_from_its_centre(yaw: float) -> None:
-    surface = visible_surface(image_of(ball(), yaw), yaw, 0.0, RAY_SAMPLING)
-    normals = camera_normals(surface, yaw, 0.0)
+    surface = visible_surface(image_of(ball(), yaw), yaw=yaw, pitch=0.0, ray_sampling=RAY_SAMPLING)
+    normals = camera_normals(surface, yaw=yaw, pitch=0.0)
     centre = SIZE // 2
     torch.testing.assert_close(normals[centre, centre], torch.tensor([0.0, 0.0, 1.0]), atol=1e-3, rtol=0)
     assert float(normals[centre, centre + 8, 0]) > 0.3  # to the right

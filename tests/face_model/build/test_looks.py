@@ -14,7 +14,7 @@ CENTRE_OF_COLUMELLA, WINGS, CHEEKS = 33, (31, 35), (2, 14)
 
 
 def frontal_camera() -> Camera:
-    return orbit_camera(torch.zeros(1), torch.zeros(1), SIZE)
+    return orbit_camera(yaw=torch.zeros(1), pitch=torch.zeros(1), size=SIZE)
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def images(count: int = COUNT) -> FaceImages:
     rng = generator(1)
     pose = 0.3 * torch.randn(count, 2, generator=rng)
     rows = 0.5 * torch.randn(count, 257, generator=rng)
-    rows[:, 224:227] = euler_from_rotation(orbit_rotation(pose[:, 0], pose[:, 1])[1])
+    rows[:, 224:227] = euler_from_rotation(orbit_rotation(yaw=pose[:, 1], pitch=pose[:, 0])[1])
     rows[:, 254:] = 0
     images = torch.randint(0, 256, (count, 3, SIZE, SIZE), dtype=torch.uint8, generator=rng)
     return FaceImages(images, rows, LANDMARKS.pixels(Reconstruction.from_rows(rows), SIZE))
@@ -256,14 +256,14 @@ def test_errors_are_in_degrees_and_in_pixels_at_128() -> None:
     pose = 0.2 * torch.randn(30, 2, generator=generator(2))
     batch = truth(images(30))
 
-    def turned(pitch_deg: float, yaw_deg: float) -> Reconstruction:
+    def turned(*, yaw_deg: float, pitch_deg: float) -> Reconstruction:
         angles = pose + torch.deg2rad(torch.tensor([pitch_deg, yaw_deg]))
-        rotation = orbit_rotation(angles[:, 0], angles[:, 1])[1]
+        rotation = orbit_rotation(yaw=angles[:, 1], pitch=angles[:, 0])[1]
         return dataclasses.replace(batch.face, angle=euler_from_rotation(rotation))
 
-    batch = dataclasses.replace(batch, face=turned(0.0, 0.0))
+    batch = dataclasses.replace(batch, face=turned(yaw_deg=0.0, pitch_deg=0.0))
     batch = dataclasses.replace(batch, landmarks_px=LANDMARKS.pixels(batch.face, SIZE))
-    found = errors(turned(3.0, -2.0), batch, LANDMARKS)
+    found = errors(turned(yaw_deg=-2.0, pitch_deg=3.0), batch, LANDMARKS)
     assert (found["pitch_deg"], found["yaw_deg"]) == pytest.approx((3, 2), abs=1e-3)
     moved = dataclasses.replace(batch, landmarks_px=batch.landmarks_px + torch.tensor([3.0, 4.0]) * 23 / 127)
     assert errors(batch.face, moved, LANDMARKS)["landmarks_px"] == pytest.approx(5, abs=1e-3)
