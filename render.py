@@ -9,7 +9,6 @@
 
 import signal
 import sys
-from pathlib import Path
 
 from anifacegan.cli.render.plan import RenderConfig
 from anifacegan.cli.render.run import run
@@ -25,7 +24,7 @@ def main() -> None:
     keep_freed_memory()
     with exit_on_input_error():
         config = read_config(RenderConfig, sys.argv[1:], "render.py")
-        manifest = run(config, home=Path(__file__).resolve().parent)
+        manifest = run(config)
         people, seconds = manifest["people"], manifest["seconds"]["total"]
         frames = sum(len(person["frames"]) for person in people)
         print(f"{config.out}: {len(people)} people, {frames} frames of {config.size} px in {seconds:.0f} s")

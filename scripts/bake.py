@@ -22,10 +22,7 @@ from anifacegan.rendering.model import load_model
 from anifacegan.runtime.cpu import keep_freed_memory
 from anifacegan.runtime.devices import Device, select_device
 from anifacegan.runtime.errors import InputError, exit_on_input_error, warnings_in_one_line
-from anifacegan.runtime.resources import located
 from anifacegan.runtime.typed_config import read_config
-
-HOME = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class BakeCommand:
     out: Path
     """File to write, NAME.safetensors."""
     model: Path = Path("checkpoints/demo")
-    """Model folder. Looked up here, then beside this project's render.py."""
+    """Model folder, or the name of a shipped model."""
     seed: int = 1
     """Which person."""
     latents: Path | None = None
@@ -69,10 +66,10 @@ def main() -> None:
         config = read_config(BakeCommand, sys.argv[1:], "bake.py")
         if config.out.is_dir() or not config.out.parent.is_dir():
             raise InputError(f"out is {config.out}, expected a file in a folder that exists")
-        model = load_model(located(config.model, HOME), select_device(config.device))
+        model = load_model(config.model, select_device(config.device))
         labels = config.labels or tuple(model.card.presets)
         with warnings_in_one_line():
-            found = [model.expressions.coefficients(_located(label)) for label in labels]
+            found = [model.expressions.coefficients(label) for label in labels]
         if not found:
             raise InputError(
                 f"expressions: model '{model.card.name}' has no presets, name some or bring .mat files"
@@ -106,10 +103,6 @@ def main() -> None:
         save_avatar(config.out, Avatar(avatar, card, model.checkpoint.basis))
         size = config.out.stat().st_size / 1e6
         print(f"{config.out}: {len(labels)} expressions, {len(avatar.triangles)} triangles, {size:.1f} MB")
-
-
-def _located(label: str) -> str:
-    return str(located(Path(label), HOME)) if label.endswith(".mat") else label
 
 
 if __name__ == "__main__":

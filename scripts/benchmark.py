@@ -23,7 +23,6 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -32,7 +31,6 @@ from anifacegan.rendering.model import load_model
 from anifacegan.runtime.cpu import keep_freed_memory
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError, exit_on_input_error
-from anifacegan.runtime.resources import located
 from anifacegan.runtime.typed_config import as_tuple, read_config
 from benchmarks import rendering
 from benchmarks.baking import BakeBenchmark, baking_table, measure_baking, write_baking_json
@@ -79,7 +77,6 @@ def measure_rendering(arguments: Sequence[str]) -> None:
 def measure_bakes(arguments: Sequence[str]) -> None:
     """The subcommand ``baking``."""
     config = read_config(BakeBenchmark, ["--model", str(MODEL), *arguments], "benchmark.py baking")
-    config = replace(config, expression=tuple(map(_located, as_tuple(config.expression))))
     keep_freed_memory()
     model = load_model(config.model)
     found = measure_baking(model, config)
@@ -93,7 +90,6 @@ def measure_bakes(arguments: Sequence[str]) -> None:
 def measure_players(arguments: Sequence[str]) -> None:
     """The subcommand ``playback``."""
     config = read_config(PlaybackBenchmark, ["--model", str(MODEL), *arguments], "benchmark.py playback")
-    config = replace(config, expression=_located(config.expression))
     keep_freed_memory()
     found = measure_playback(load_model(config.model), config)
     print(f"{config.model}, person {config.seed}, {config.expression}, {config.frames} frames")

@@ -12,13 +12,10 @@ the verdict is the last line, and "verdict" in comparison.json. The definitions:
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from anifacegan.evaluation.compare_run import CompareConfig, run
 from anifacegan.runtime.errors import InputError, exit_on_input_error
 from anifacegan.runtime.typed_config import read_config
-
-HOME = Path(__file__).resolve().parents[1]
 
 
 def with_options(arguments: Sequence[str]) -> list[str]:
@@ -39,7 +36,7 @@ def with_options(arguments: Sequence[str]) -> list[str]:
 
 def main() -> None:
     with exit_on_input_error():
-        print(run(read_config(CompareConfig, with_options(sys.argv[1:]), "compare.py"), HOME), end="")
+        print(run(read_config(CompareConfig, with_options(sys.argv[1:]), "compare.py")), end="")
 
 
 if __name__ == "__main__":

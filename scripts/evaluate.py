@@ -27,8 +27,6 @@ from anifacegan.runtime.files import markdown_table, write_complete
 from anifacegan.runtime.provenance import installed_versions, without_nan
 from anifacegan.runtime.typed_config import plain, read_config
 
-HOME = Path(__file__).resolve().parents[1]
-
 
 @dataclass(frozen=True)
 class EvaluateConfig(MeasureConfig):
@@ -82,7 +80,7 @@ def main() -> None:
         config = read_config(EvaluateConfig, sys.argv[1:], "evaluate.py")
         device = torch.device(select_device(config.device))
         model = load_model(config.model, str(device))
-        opened = evaluation_setup(config, model.card, HOME, device)
+        opened = evaluation_setup(config, model.card, device)
         evaluation = opened.evaluation(config, model)
         config.out.mkdir(parents=True, exist_ok=True)
         offset = opened.dataset.config.pitch_offset

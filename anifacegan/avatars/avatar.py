@@ -203,7 +203,7 @@ def load_avatar(path: Path | str, device: str = "cpu") -> Avatar:
     Raises:
         InputError: no such file, no avatar, or something in it does not fit.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected a baked avatar ({SUFFIX})")
     try:

@@ -120,7 +120,7 @@ class FaceDataset(Dataset):
 
     def __init__(self, config: DataConfig, mirroring: Mirroring | None = None) -> None:
         self.config = config
-        self._files = _open_files(config.path)
+        self._files = _open_files(config.path.expanduser())
         self.names, self._faces, self.bad = self._scan()
         if self.bad and not config.skip_bad:
             raise InputError(_bad_files_line(self.bad, "skip_bad leaves them out"))

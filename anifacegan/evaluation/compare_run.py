@@ -41,7 +41,7 @@ from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError, require_at_least
 from anifacegan.runtime.files import filled_when_complete
 from anifacegan.runtime.provenance import installed_versions, without_nan
-from anifacegan.runtime.resources import located
+from anifacegan.runtime.resources import located_model
 from anifacegan.runtime.typed_config import plain
 
 EXPRESSIONS = 6
@@ -179,24 +179,23 @@ class Competitor:
         return {"model": f"{self.model.card.name} ({self.place}{weights_sum(self.place)})", "psi": self.psi}
 
 
-def run(config: CompareConfig, home: Path) -> str:
+def run(config: CompareConfig) -> str:
     """Compare, write the folder, and return the table and the verdict.
 
-    ``home`` is where relative model folders, and the shipped judge, are looked up second. An interrupted run leaves
-    the folder as it was.
+    An interrupted run leaves the folder as it was.
 
     Raises:
         InputError: an option, a model or a file is wrong, or the two models cannot be asked for the same.
     """
     device = torch.device(select_device(config.device))
-    places = located(config.a, home), located(config.a if config.b is None else config.b, home)
+    places = located_model(config.a), located_model(config.a if config.b is None else config.b)
     a, b = (
         Competitor(name, load_model(place, str(device)), place, psi)
         for name, place, psi in zip("AB", places, config.psis, strict=True)
     )
     offsets = (a.model.card.pitch_offset, b.model.card.pitch_offset) if config.pitch_offset is None else None
     require_same_faces((a.model.card.face_model, b.model.card.face_model), offsets)
-    opened = evaluation_setup(config, a.model.card, home, device)
+    opened = evaluation_setup(config, a.model.card, device)
     priors = a.model if config.faces == "shared" else None
     evaluations = (
         opened.evaluation(config, a.model, a.psi),

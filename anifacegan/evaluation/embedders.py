@@ -60,7 +60,7 @@ def load_embedder(name: str, judge: ReconstructionNetwork, judge_name: str, devi
         return Embedder(f"identity coefficients of judge {judge_name}", lambda rgb, landmarks: judge(rgb).id)
     if name == "dlib":
         return Embedder("dlib's face recognition ResNet", _dlib_network())
-    path = Path(name)
+    path = Path(name).expanduser()
     loaders = {".onnx": _onnx_network, ".pt": _torchscript_network}
     if path.suffix not in loaders:
         raise InputError(f"embedder is {name}, expected judge, dlib, or a file .onnx or .pt")

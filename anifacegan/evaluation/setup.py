@@ -21,6 +21,7 @@ from anifacegan.models.checkpoints import ModelCard
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import InputError, require_at_least
+from anifacegan.runtime.resources import shipped_root
 
 SHIPPED_JUDGE = Path("checkpoints/judge")
 EMBEDDED = ("embedding_frechet", "recognition", "disentanglement")
@@ -157,16 +158,14 @@ def shipped_expressions(model: Model) -> Float[Tensor, "expression 64"] | None:
     return torch.cat([model.expression(name) for name in (None, *model.card.presets)])
 
 
-def evaluation_setup(
-    config: MeasureConfig, card: ModelCard, home: Path, device: torch.device
-) -> EvaluationSetup:
-    """Opened for a model; ``home`` is where the shipped judge is looked up.
+def evaluation_setup(config: MeasureConfig, card: ModelCard, device: torch.device) -> EvaluationSetup:
+    """Open the data set and the judge for a model.
 
     Raises:
         InputError: a file or folder cannot be read, the judge cannot know this model's faces, or expressions of the
             data are asked for that mean something else to the model.
     """
-    judge = matching_judge(config, card, home, device)
+    judge = matching_judge(config, card, device)
     size = data_image_size(config.data)
     offset = card.pitch_offset if config.pitch_offset is None else config.pitch_offset
     dataset = FaceDataset(DataConfig(config.data, size, offset))
@@ -176,7 +175,7 @@ def evaluation_setup(
     return EvaluationSetup(dataset, size, judge)
 
 
-def matching_judge(config: MeasureConfig, card: ModelCard, home: Path, device: torch.device) -> Judge | None:
+def matching_judge(config: MeasureConfig, card: ModelCard, device: torch.device) -> Judge | None:
     """The judge, where there is one: the user's, or the shipped one if it fits.
 
     Raises:
@@ -189,10 +188,11 @@ def matching_judge(config: MeasureConfig, card: ModelCard, home: Path, device: t
                 f"judge: model '{card.name}' takes '{card.face_model}', a judge knows '{OPEN_FACE_MODEL}'"
             )
         return load_judge(config.judge, config.face_model, device)
-    if not fits or not (home / SHIPPED_JUDGE).is_dir():
+    shipped = shipped_root() / SHIPPED_JUDGE
+    if not fits or not shipped.is_dir():
         return None
     try:
-        return load_judge(home / SHIPPED_JUDGE, config.face_model, device)
+        return load_judge(shipped, config.face_model, device)
     except InputError as error:
         print(f"the shipped judge is not used: {error}", file=sys.stderr)
         return None

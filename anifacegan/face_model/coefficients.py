@@ -10,6 +10,7 @@ import scipy.io
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, LIGHT_DIM, NOISE_DIM, TEX_DIM
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.resources import located
 
 OPEN_FACE_MODEL = "anifacegan-open-3"
 """Name of the open face model, as coefficient files and model cards hold it."""
@@ -115,8 +116,8 @@ def _relative_to_frontal(angle: np.ndarray, pitch_offset: float) -> np.ndarray:
 
 
 def _load(path: Path, file: io.BufferedIOBase | None = None) -> dict:
-    if file is None and not path.is_file():
-        raise InputError(f"{path}: no such file, expected a .mat with face coefficients")
+    if file is None:
+        path = located(path, "a .mat with face coefficients")
     try:
         return scipy.io.loadmat(file or str(path))
     except Exception as error:  # scipy raises many kinds for a broken file

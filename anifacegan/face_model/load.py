@@ -9,4 +9,5 @@ from anifacegan.face_model.open_model import load_open_face_model
 
 def load_face_model(path: Path | None = None) -> MorphableModel:
     """The open face model from its file (None: the cached one), or BFM from the user's .mat."""
+    path = None if path is None else path.expanduser()
     return load_bfm(path) if path is not None and is_bfm_file(path) else load_open_face_model(path)

@@ -178,7 +178,7 @@ def load_head_parts(path: Path | None = None) -> HeadParts:
 
 
 def _read_open_face_file(path: Path | None, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-    path = path or face_model_path()
+    path = path.expanduser() if path else face_model_path()
     rebuild = f"build it again with '{BUILD_COMMAND} --force'"
     if not path.exists():
         raise InputError(f"{path}: no face model here, build it with '{BUILD_COMMAND}'")

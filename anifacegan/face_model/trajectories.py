@@ -15,7 +15,7 @@ from anifacegan.face_model.coefficients import read_pose
 from anifacegan.face_model.expressions import ExpressionReader
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.resources import located
+from anifacegan.runtime.resources import found, located
 from anifacegan.runtime.typed_config import as_tuple
 
 
@@ -146,9 +146,7 @@ class Expression:
     """The .mat that it is from."""
 
 
-def requested_expressions(
-    drive: DriveConfig, reader: ExpressionReader, home: Path | None
-) -> tuple[list[Expression], bool]:
+def requested_expressions(drive: DriveConfig, reader: ExpressionReader) -> tuple[list[Expression], bool]:
     """Read what ``expression`` names, and say whether it is a folder: a sequence.
 
     Raises:
@@ -156,25 +154,26 @@ def requested_expressions(
             files.
     """
     requested = as_tuple(drive.expression)
-    folder = located(Path(requested[0]), home)
-    is_sequence = len(requested) == 1 and folder.is_dir()
-    if is_sequence:
+    folder = found(requested[0]) if len(requested) == 1 else None
+    is_sequence = folder is not None and folder.is_dir()
+    if folder is not None and is_sequence:
         requested = tuple(str(path) for path in sorted(folder.glob("*.mat")))
         if not requested:
             raise InputError(f"{folder}: holds no .mat file, expected a sequence of them")
     expressions = []
     for text in requested:
-        path = located(Path(text), home)
         if text.endswith(".mat"):
+            path = located(text, "a .mat with face coefficients")
             expressions.append(Expression(path.stem, reader.coefficients(path), path))
-        elif path.is_dir():
+            continue
+        path = found(text)
+        if path is not None and path.is_dir():
             raise InputError(f"{path}: is a folder, which has to be the only expression")
-        elif path.is_file() or "/" in text:
+        if path is not None or "/" in text:
             raise InputError(
-                f"{path}: no .mat file and no folder, expected one or names such as smile=0.7,blink=0.3"
+                f"{text}: no .mat file and no folder, expected one or names such as smile=0.7,blink=0.3"
             )
-        else:
-            expressions.append(Expression(text, reader.coefficients(text)))
+        expressions.append(Expression(text, reader.coefficients(text)))
     return expressions, is_sequence
 
 

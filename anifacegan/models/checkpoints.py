@@ -33,6 +33,7 @@ from anifacegan.models.face_regressor import ReconstructionConfig, Reconstructio
 from anifacegan.models.generator import Generator, GeneratorConfig
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.files import file_sha256, filled_when_complete
+from anifacegan.runtime.resources import located, located_model
 from anifacegan.runtime.typed_config import from_plain
 
 TENSORS, CARD = "model.safetensors", "card.yaml"
@@ -104,6 +105,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         InputError: a file is missing or broken, the card has an unknown key, or a tensor is missing, misshaped or not
             finite.
     """
+    folder = located_model(folder)
     content = read_card(folder / CARD)
     sizes = content.pop("generator", {})
     if not isinstance(sizes, dict):
@@ -213,6 +215,7 @@ def load_prior(folder: Path) -> Prior:
     Raises:
         InputError: it is no prior's, a file is missing or broken, or a tensor is missing or misshaped.
     """
+    folder = located_model(folder)
     content = read_card(folder / CARD)
     sizes = content.pop("prior", None)
     if not isinstance(sizes, dict):
@@ -301,6 +304,7 @@ def load_reconstruction(path: Path) -> tuple[ReconstructionNetwork, Reconstructi
     Raises:
         InputError: a file is missing or broken, or a tensor is missing or misshaped.
     """
+    path = located_model(path, "a model folder or Deep3DFaceRecon's epoch_20.pth")
     if path.is_dir():
         return _load_folder(path)
     network = load_deep3dfacerecon(path)
@@ -309,6 +313,7 @@ def load_reconstruction(path: Path) -> tuple[ReconstructionNetwork, Reconstructi
 
 def weights_sha256(path: Path) -> str:
     """Sum of what :func:`load_reconstruction` reads the weights from, to tell them from others."""
+    path = located_model(path)
     return file_sha256(path / TENSORS if path.is_dir() else path)
 
 
@@ -332,7 +337,7 @@ def _load_folder(folder: Path) -> tuple[ReconstructionNetwork, ReconstructionCar
 
 def load_deep3dfacerecon(path: Path) -> ReconstructionNetwork:
     """Deep3DFaceRecon's ResNet-50 with the user's own copy of its weights."""
-    tensors = _released_tensors(path)
+    tensors = _released_tensors(located(path, "Deep3DFaceRecon's epoch_20.pth"))
     network = ReconstructionNetwork(DEEP3D)
     expected = network.backbone.state_dict()
     for name, like in expected.items():
@@ -345,8 +350,6 @@ def load_deep3dfacerecon(path: Path) -> ReconstructionNetwork:
 
 def _released_tensors(path: Path) -> dict[str, Tensor]:
     """The network's tensors, without the prefix that a distributed run leaves."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected a model folder or Deep3DFaceRecon's epoch_20.pth")
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
     except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
@@ -360,5 +363,5 @@ def _released_tensors(path: Path) -> dict[str, Tensor]:
 
 def weights_sum(model: Path) -> str:
     """The start of the weights' sum, to tell versions of a model apart; of our own model folders."""
-    weights = model / TENSORS
+    weights = located_model(model) / TENSORS
     return f", sha256 {file_sha256(weights)[:12]}" if weights.is_file() else ""

@@ -52,6 +52,7 @@ def read_film_mean(path: Path, units: int) -> tuple[Float[Tensor, "1 units"], Fl
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
+    path = path.expanduser()
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected an .npz")
     try:

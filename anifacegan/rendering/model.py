@@ -24,6 +24,7 @@ from anifacegan.models.released import PITCH_OFFSET, is_released_folder, load_re
 from anifacegan.rendering.adaptive import render_image
 from anifacegan.rendering.frame import RenderedImage, check_size
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.resources import located_model
 
 
 @dataclass(frozen=True)
@@ -122,16 +123,15 @@ class Model:
 
 
 def load_model(path: str | Path, device: str = "cpu") -> Model:
-    """A model folder of ours, or a folder with AniFaceGAN's released files as they are.
+    """Load a model folder of ours, a shipped model by its name (``demo``), or AniFaceGAN's released files as they are.
 
     Raises:
         InputError: the folder or a file in it is missing, or something in it does not fit.
     """
-    folder = Path(path)
+    expected = f"a model ({CARD} and weights, or the released files)"
+    folder = located_model(path, expected)
     if not folder.is_dir():
-        raise InputError(
-            f"{folder}: no such folder, expected a model ({CARD} and weights, or the released files)"
-        )
+        raise InputError(f"{folder}: is a file, expected {expected}")
     if is_released_folder(folder):
         card = ModelCard(name="AniFaceGAN (released)", face_model=BFM, pitch_offset=PITCH_OFFSET)
         checkpoint = Checkpoint(load_released(folder), card)

@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 import yaml
 
 from anifacegan.runtime.errors import ConfigError, InputError
+from anifacegan.runtime.resources import located
 
 Config = TypeVar("Config")
 
@@ -48,7 +49,7 @@ def read_config(kind: type[Config], arguments: Sequence[str], command: str) -> C
     for key, words in given.words:
         if key == "config":
             for word in _some(key, words, Path):
-                _merge(values, _typed(kind, _read_yaml(Path(word).expanduser()), word, ""))
+                _merge(values, _typed(kind, _read_yaml(located(word, "a YAML configuration")), word, ""))
     for key, words in given.words:
         if key != "config":
             value: Any = _value(hints[key], _plain_value(key, words, hints[key]), command, key)
@@ -210,7 +211,7 @@ def _plain_value(key: str, words: list[str], hint: Any) -> Any:
 # ------------------------------------------------------------------------------------------------------- plain values
 def _read_yaml(path: Path) -> dict:
     if not path.is_file():
-        raise InputError(f"{path}: no such file, expected a YAML configuration")
+        raise InputError(f"{path}: is a folder, expected a YAML configuration")
     try:
         content = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:

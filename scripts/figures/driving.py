@@ -6,10 +6,8 @@
 ``--help`` lists the options; the figure is explained in docs/figures.md.
 """
 
-from pathlib import Path
-
 from anifacegan.evaluation.figures.command import main
 from anifacegan.evaluation.figures.driving import KIND
 
 if __name__ == "__main__":
-    main(KIND, home=Path(__file__).resolve().parents[2])
+    main(KIND)

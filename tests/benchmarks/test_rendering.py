@@ -141,4 +141,4 @@ def test_what_makes_no_sense_is_refused_in_one_line(small: Path) -> None:
     assert_one_line(lambda: main(["render", "--repetitions", "0"]), "repetitions is 0, expected at least 1")
     assert_one_line(lambda: main(["render", "--ways", "exact"]), "ways are ['exact']", "reference")
     assert_one_line(lambda: main(["render", "--networks", "huge"]), "networks")
-    assert_one_line(lambda: main(["render", "--model", "nowhere"]), "nowhere: no such folder")
+    assert_one_line(lambda: main(["render", "--model", "nowhere"]), "nowhere: no such file or folder")

@@ -229,7 +229,7 @@ def test_mistakes_are_one_line(
     assert "A is compared with itself" in said(models[0], *common)
     assert "draws is 3, expected at least 20" in said(*models, *common, "--draws", "3")
     assert "psi_b is -1.0, expected at least 0" in said(*models, *common, "--psi_b", "-1")
-    assert "none: no such folder" in said(models[0], str(tmp_path / "none"), *common)
+    assert "none: no such file or folder" in said(models[0], str(tmp_path / "none"), *common)
     assert not (tmp_path / "out").exists()
 
 

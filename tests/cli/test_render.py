@@ -23,7 +23,6 @@ from anifacegan.models.latent_files import write_people
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import MANIFEST, read_image
-from anifacegan.runtime.resources import located
 from tests.fixtures.released_layout import golden_folder, write_averages, write_released
 from tests.fixtures.render_calls import call, one_error_line
 from tests.fixtures.small_models import small_generator, write_small_model
@@ -228,21 +227,6 @@ def test_poses_come_from_the_files_on_request(config: RenderConfig, tmp_path: Pa
     assert np.allclose(plan_video(replace(target, pitch_offset=0.1)).trajectory.pitch, [0.1, 0.15])
 
 
-def test_paths_are_looked_up_here_and_then_beside_render_py(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here, home = tmp_path / "here", tmp_path / "home"
-    for folder, names in ((here, "a"), (home, "ab")):
-        folder.mkdir()
-        for name in names:
-            (folder / name).touch()
-    monkeypatch.chdir(here)
-    assert located(Path("a"), home) == Path("a")
-    assert located(Path("b"), home) == home / "b"
-    assert located(Path("c"), home) == Path("c")  # an error names what the user wrote
-    assert located(home / "a", here) == home / "a"
-
-
 # ------------------------------------------------------------------ which face model
 def test_a_file_for_another_face_model_is_refused_by_name(tmp_path: Path, config: RenderConfig) -> None:
     bfm = write_small_model(tmp_path / "bfm", face_model=BFM)
@@ -376,7 +360,7 @@ def unknown_key(tmp_path: Path) -> str:
         ("--latents", short_latents, r"short.npz: 'z_id' has shape \(1, 79\).*expected \(N, 80\)"),
         ("--config", unknown_key, "unknown.yaml: unknown key 'expresion', did you mean 'expression'"),
         ("--config", "no.yaml", "no.yaml: no such file"),
-        ("--model", "nowhere", "nowhere: no such folder"),
+        ("--model", "nowhere", "nowhere: no such file or folder"),
         ("--model", empty_folder, "card.yaml: no such file"),
         ("--frames", "0", "frames is 0, expected 1 to 100000"),
         ("--size", "1", "size is 1, expected 8 to 4096"),

@@ -280,7 +280,7 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nothing.pth: no such file, expected a model folder"):
+    with pytest.raises(InputError, match="nothing.pth: no such file or folder, expected a model folder"):
         load_reconstruction(tmp_path / "nothing.pth")
 
 

@@ -202,7 +202,7 @@ def test_a_face_needs_either_a_seed_or_codes(model: Model) -> None:
 
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
-    assert_one_line(lambda: load_model(tmp_path / "none"), str(tmp_path / "none"), "no such folder")
+    assert_one_line(lambda: load_model(tmp_path / "none"), str(tmp_path / "none"), "no such file or folder")
     assert_one_line(lambda: load_model(str(tmp_path)), str(tmp_path / "card.yaml"))
 
 

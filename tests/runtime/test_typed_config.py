@@ -154,7 +154,7 @@ def test_bytes_that_are_no_text_are_no_yaml(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "no.yaml"
-    assert message("--config", str(path)) == f"{path}: no such file, expected a YAML configuration"
+    assert message("--config", str(path)) == f"{path}: no such file or folder, expected a YAML configuration"
 
 
 def test_a_wrong_value_in_a_file_names_the_key(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_only_the_command_line_knows_argparse() -> None:
     sources = [*root.glob("anifacegan/**/*.py"), *root.glob("scripts/*.py"), *root.glob("*.py")]
     imports = re.compile(r"(import|from) (json)?argparse")
     knowing = [path.name for path in sources if imports.search(path.read_text())]
-    assert knowing == ["command_line.py"]
+    assert knowing == ["typed_config.py"]
 
 
 def test_help_shows_the_docstrings(capsys: pytest.CaptureFixture[str]) -> None:

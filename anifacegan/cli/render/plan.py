@@ -28,7 +28,7 @@ from anifacegan.models.latent_files import read_people
 from anifacegan.rendering.model import Model, load_model
 from anifacegan.runtime.devices import Device, select_device
 from anifacegan.runtime.errors import InputError, warnings_in_one_line
-from anifacegan.runtime.resources import located
+from anifacegan.runtime.resources import located, located_model
 from anifacegan.runtime.typed_config import as_tuple
 
 MOST_SHEET_EXPRESSIONS = 6
@@ -108,15 +108,13 @@ class VideoPlan:
     """Empty where there is to be no contact sheet."""
 
 
-def plan_video(config: RenderConfig, home: Path | None = None) -> VideoPlan:
+def plan_video(config: RenderConfig) -> VideoPlan:
     """Load the model and read every file that the configuration names.
-
-    ``home`` is where relative paths of models and expressions are looked up second, after the current directory.
 
     Raises:
         InputError: anything wrong with the configuration or with these files.
     """
-    path = located(config.model, home)
+    path = located_model(config.model, "a model folder or a baked avatar")
     model: Subject
     if path.suffix == SUFFIX:
         model = load_avatar(path, select_device(config.device))
@@ -125,9 +123,9 @@ def plan_video(config: RenderConfig, home: Path | None = None) -> VideoPlan:
         model = load_model(path, select_device(config.device))
         people = selected_people(config, model)
     with warnings_in_one_line():
-        expressions, is_sequence = requested_expressions(config, model.expressions, home)
+        expressions, is_sequence = requested_expressions(config, model.expressions)
         trajectory = planned_trajectory(config, model.expressions, expressions, is_sequence)
-        on_sheet = sheet_expressions(model, expressions, home) if config.grid else []
+        on_sheet = sheet_expressions(model, expressions) if config.grid else []
     sheet_yaw = float_array(config.grid_yaw)
     check_views(yaw=sheet_yaw, pitch=np.zeros_like(sheet_yaw))
     if isinstance(model, Avatar):
@@ -179,14 +177,14 @@ def selected_people(config: RenderConfig, model: Model) -> list[Person]:
     return [Person(name, None, (z_id[k : k + 1], z_noise[k : k + 1])) for k, name in enumerate(names)]
 
 
-def sheet_expressions(model: Subject, requested: list[Expression], home: Path | None) -> list[Expression]:
+def sheet_expressions(model: Subject, requested: list[Expression]) -> list[Expression]:
     """Neutral, what was asked for, and the files of ``mat/`` that are made for the model's face model. A baked avatar
     shows those that it was baked for.
     """
     keep = np.unique(np.linspace(0, len(requested) - 1, MOST_SHEET_EXPRESSIONS).round().astype(int))
     found = {NEUTRAL: Expression(NEUTRAL, model.expressions.coefficients(None))}
     found |= {requested[k].label: requested[k] for k in keep}
-    for path in sorted(located(Path("mat"), home).glob("*.mat")):
+    for path in sorted(located("mat").glob("*.mat")):
         z_exp, owner = read_expression(path)
         fits = owner == model.card.face_model and path.stem not in found
         if fits and (not isinstance(model, Avatar) or model.can_make(z_exp)):

@@ -34,14 +34,14 @@ DEPTH_BEYOND = 4 / 3
 """Depth maps reach this much farther than the march, to the background plane of a turned head."""
 
 
-def run(config: RenderConfig, home: Path | None = None) -> dict[str, Any]:
-    """Write the images; returns the manifest. ``home``: see :func:`anifacegan.film_plan.plan_film`.
+def run(config: RenderConfig) -> dict[str, Any]:
+    """Write the images; returns the manifest.
 
     Raises:
         InputError: anything wrong with the configuration, the files it names or the disk; nothing is written then.
     """
     started = time.perf_counter()
-    plan = plan_video(config, home)
+    plan = plan_video(config)
     ready = time.perf_counter()
     with filled_when_complete(config.out) as folder:
         cells = len(plan.sheet_yaw) * len(plan.sheet_expressions)

@@ -21,7 +21,7 @@ from anifacegan.evaluation.figures.settings import FigureConfig
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.errors import InputError, exit_on_input_error
 from anifacegan.runtime.files import complete_or_absent, encoded_image, sha256, write_complete
-from anifacegan.runtime.resources import located
+from anifacegan.runtime.resources import located_model
 from anifacegan.runtime.typed_config import plain, read_config
 
 
@@ -52,12 +52,12 @@ class FigureKind:
     draw: Callable[[Any], Drawing]
 
 
-def main(kind: FigureKind, home: Path) -> None:
-    """The command: ``home`` is where a relative model folder is looked up second, after the current directory."""
+def main(kind: FigureKind) -> None:
+    """Run a figure's command line."""
     with exit_on_input_error():
         config = read_config(kind.config, sys.argv[1:], f"{kind.name}.py")
         if isinstance(config, FigureConfig):
-            config = dataclasses.replace(config, model=located(config.model, home))
+            config = dataclasses.replace(config, model=located_model(config.model))
         write_figure(kind, config)
 
 

@@ -128,7 +128,7 @@ def driving_sequence(model: Model, config: DrivingConfig) -> tuple[list[Expressi
         raise InputError(f"{config.driving}: no such folder, expected one with .mat files")
     else:
         with warnings_in_one_line():
-            expressions, is_sequence = requested_expressions(drive, model.expressions, None)
+            expressions, is_sequence = requested_expressions(drive, model.expressions)
     return expressions, planned_trajectory(drive, model.expressions, expressions, is_sequence)
 
 

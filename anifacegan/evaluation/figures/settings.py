@@ -122,7 +122,7 @@ def _expression(model: Model, text: str) -> Expression:
             )
         return drawn_expression(model, int(seed))
     if text.endswith(".mat"):
-        return Expression(Path(text).stem, _coefficients(model, text), Path(text))
+        return Expression(Path(text).stem, _coefficients(model, text), located(text))
     return Expression(text, _coefficients(model, text))
 
 
