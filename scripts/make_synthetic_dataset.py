@@ -25,7 +25,7 @@ import torch
 from tqdm import tqdm
 
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, render_item
-from anifacegan.data.synthetic.workers import in_processes
+from anifacegan.data.synthetic.workers import map_in_processes
 from anifacegan.face_model.coefficients import write_coefficients
 from anifacegan.face_model.open_model import face_model_path
 from anifacegan.runtime.errors import InputError, exit_on_input_error
@@ -77,10 +77,10 @@ class DataSetConfig:
 def main(arguments: Sequence[str]) -> None:
     config = read_config(DataSetConfig, arguments, "make_synthetic_dataset.py")
     torch.set_num_threads(1)
-    synthetic_renderer = load_synthetic_renderer(config.face_model)
-    describe(config, synthetic_renderer)
+    renderer = load_synthetic_renderer(config.face_model)
+    describe(config, renderer)
     missing = [index for index in range(config.count) if not is_complete(config.out, index)]
-    made = in_processes(partial(make_item, config), synthetic_renderer, missing, config.processes)
+    made = map_in_processes(partial(make_item, config), renderer, missing, config.processes)
     with tqdm(
         initial=config.count - len(missing), total=config.count, unit="image", disable=None
     ) as progress:
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{config.count} images of {config.size} px in {config.out} ({len(missing)} made now)")
 
 
-def describe(config: DataSetConfig, synthetic_renderer: SyntheticRenderer) -> None:
+def describe(config: DataSetConfig, renderer: SyntheticRenderer) -> None:
     """Write dataset.json, or refuse a folder that holds other images."""
     path, count = config.out / DESCRIPTION_FILE, config.count
     face_model = config.face_model or face_model_path()
@@ -99,9 +99,9 @@ def describe(config: DataSetConfig, synthetic_renderer: SyntheticRenderer) -> No
         "format": FORMAT_VERSION,
         "seed": config.seed,
         "size": config.size,
-        "face_model": synthetic_renderer.head.name,
+        "face_model": renderer.head.name,
         "face_model_sha256": file_sha256(face_model),
-        "world_offset": [round(x, 6) for x in synthetic_renderer.head.world_offset.tolist()],
+        "world_offset": [round(x, 6) for x in renderer.head.world_offset.tolist()],
         "pitch_offset": 0.0,
     }
     if path.exists():
@@ -131,8 +131,8 @@ def is_complete(out: Path, index: int) -> bool:
     return all(path.is_file() for path in item_paths(out, index))
 
 
-def make_item(config: DataSetConfig, synthetic_renderer: SyntheticRenderer, index: int) -> None:
-    image, face = render_item(synthetic_renderer, config.seed, index, config.size)
+def make_item(config: DataSetConfig, renderer: SyntheticRenderer, index: int) -> None:
+    image, face = render_item(renderer, config.seed, index, config.size)
     image_path, coefficients_path = item_paths(config.out, index)
     write_coefficients(coefficients_path, face)
     write_complete(image_path, encoded_image(image, compress_level=1))

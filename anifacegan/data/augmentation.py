@@ -77,7 +77,7 @@ class AugmentationConfig:
             raise ConfigError("jpeg_quality", self.jpeg_quality, "1 to 95")
 
 
-UNCHANGED = AugmentationConfig(
+NO_AUGMENTATION = AugmentationConfig(
     jitter_share=0.0, gain_share=0.0, blur_share=0.0, noise_share=0.0, jpeg_share=0.0
 )
 """Draws augmentations that change nothing."""
@@ -161,7 +161,7 @@ def warp(
 def _sources(
     size: int, zoom: Float[Tensor, "batch"], turn: Float[Tensor, "batch 3 3"], focal_px: float
 ) -> Float[Tensor, "batch size size 2"]:
-    """Where every pixel comes from, from -1 to 1 between the corner pixels' centres: :func:`moved_pixels` backwards.
+    """Where every pixel comes from, from -1 to 1 between the corner pixels' centres: :func:`warped_pixels` backwards.
 
     A component of a pixel's ray, (x, -y, -1) turned back, is a row of numbers minus a column, so little is computed
     for each pixel.
@@ -178,7 +178,7 @@ def _sources(
     return grid
 
 
-def moved_pixels(
+def warped_pixels(
     pixels: Float[Tensor, "batch point 2"], drawn: Augmentation, size: int, focal_px: float
 ) -> Float[Tensor, "batch point 2"]:
     """Where the index pixels of an image lie in the warped one."""
@@ -197,7 +197,7 @@ def _turned(
 
 
 # ------------------------------------------------------------------------------------------------------- coefficients
-def moved_coefficients(face: Reconstruction, drawn: Augmentation) -> Reconstruction:
+def augmented_coefficients(face: Reconstruction, drawn: Augmentation) -> Reconstruction:
     """The coefficients of the augmented images."""
     distance = face.trans.new_tensor([0.0, 0.0, RECONSTRUCTION_DISTANCE])
     trans = ((face.trans - distance)[:, None] @ drawn.turn)[:, 0]

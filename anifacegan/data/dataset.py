@@ -242,7 +242,7 @@ class FaceDataset(Dataset):
             raise InputError(f"{self._files.label(name)}: not a readable image ({error})") from None
 
 
-def data_image_size(path: Path) -> int:
+def dataset_image_size(path: Path) -> int:
     """Width in pixels of a data set's first image; the others have to be as wide.
 
     Raises:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from anifacegan.data.synthetic.renderer import seen_corners, view_mesh
+from anifacegan.data.synthetic.renderer import rasterize_mesh, visible_corners
 from anifacegan.face_model.face_mesh import FaceMesh, bare_head
 from anifacegan.geometry.cameras import orbit_camera
 
@@ -17,7 +17,7 @@ DRAWN_PX = 512
 """A mesh is drawn at this size, whatever the image's: there BFM's triangles are as large as a pixel."""
 
 
-class DrawnVertices:
+class RasterizedVisibility:
     """Draws the mesh of an item at ``size`` pixels when it is first asked for, and keeps the bits; item by item."""
 
     def __init__(
@@ -36,11 +36,11 @@ class DrawnVertices:
         """(batch, vertex / 8) bits of some items."""
         for item in {int(item) for item in items} - self.known.keys():
             face = self.z_id[item], self.z_exp[item], self.pose[item]
-            self.known[item] = np.packbits(draw_vertices(self.mesh, *face, self.size))
+            self.known[item] = np.packbits(visible_vertices(self.mesh, *face, self.size))
         return np.stack([self.known[int(item)] for item in items])
 
 
-def draw_vertices(
+def visible_vertices(
     mesh: FaceMesh,
     z_id: Float[np.ndarray, "80"],
     z_exp: Float[np.ndarray, "64"],
@@ -50,7 +50,7 @@ def draw_vertices(
     """Corners of the triangles that the generator's camera sees, drawn at ``size`` pixels; pose is (pitch, yaw)."""
     vertices = bare_head(mesh, z_id, z_exp)
     pitch, yaw = torch.from_numpy(pose.astype(np.float64))[:, None]
-    view = view_mesh(
+    view = rasterize_mesh(
         vertices, mesh.triangles, mesh.world_offset, orbit_camera(yaw=yaw, pitch=pitch, size=size)
     )
-    return seen_corners(mesh.triangles, view.triangle[view.triangle >= 0], len(vertices))
+    return visible_corners(mesh.triangles, view.triangle[view.triangle >= 0], len(vertices))

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from anifacegan.data.synthetic.renderer import seen_corners
+from anifacegan.data.synthetic.renderer import visible_corners
 from anifacegan.evaluation.bootstrap import Draws, Resampled, Weights, weighted_mean, weighted_ratio
 from anifacegan.evaluation.targets import MM_PER_WORLD, interocular
 from anifacegan.face_model.surface_maps import FaceSurfaces
@@ -131,5 +131,5 @@ def seen_on_face(
     fragments = rasterize(vertices, surfaces.triangles, camera, surfaces.backend)
     shown = fragments.triangle[fragments.mask]
     shown = shown[surfaces.on_face[shown]].cpu().numpy()
-    seen = seen_corners(surfaces.triangles.cpu().numpy(), shown, vertices.shape[1])
+    seen = visible_corners(surfaces.triangles.cpu().numpy(), shown, vertices.shape[1])
     return torch.from_numpy(seen).to(vertices.device)

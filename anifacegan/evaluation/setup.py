@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.data.dataset import DataConfig, FaceDataset, data_image_size
+from anifacegan.data.dataset import DataConfig, FaceDataset, dataset_image_size
 from anifacegan.data.synthetic.head import load_head_geometry
 from anifacegan.evaluation.config import EvaluationConfig
 from anifacegan.evaluation.evaluate import Evaluation
@@ -166,7 +166,7 @@ def evaluation_setup(config: MeasureConfig, card: ModelCard, device: torch.devic
             data are asked for that mean something else to the model.
     """
     judge = matching_judge(config, card, device)
-    size = data_image_size(config.data)
+    size = dataset_image_size(config.data)
     offset = card.pitch_offset if config.pitch_offset is None else config.pitch_offset
     dataset = FaceDataset(DataConfig(config.data, size, offset))
     if config.expressions_from == "data" and dataset.owner != card.face_model:

@@ -1,8 +1,8 @@
-"""The adversarial terms: a discriminator tells photographs from renders, and says how the head is turned.
+"""Adversarial losses: non-saturating logistic GAN losses, the R1 gradient penalty and the pose regression.
 
-Non-saturating logistic losses (Goodfellow et al. 2014), the gradient penalty R1 (Mescheder et al. 2018) and the pose
-regression of the pi-GAN family (method, section 4). Terms are means over the images and unweighted; a logit is the
-log odds that an image is real. No function here draws an image or calls a network.
+Sources: Goodfellow et al. 2014 (non-saturating loss), Mescheder et al. 2018 (R1), the pi-GAN family (pose regression);
+see method, section 4. Every function returns an unweighted mean over the images of the batch. A score is the
+discriminator's logit, the log odds that an image is real. No function renders an image or calls a network.
 """
 
 import torch
@@ -11,29 +11,39 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def non_saturating_loss(logit: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
-    """Mean -log p(real): of real images for the discriminator, of generated ones for the generator."""
-    return functional.softplus(-logit).mean()
+def non_saturating_loss(scores: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
+    """Generator loss: the mean of -log p(real) = softplus(-score) over generated images."""
+    return functional.softplus(-scores).mean()
 
 
-def generated_loss(logit: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
-    """Mean -log p(generated): of generated images, for the discriminator."""
-    return functional.softplus(logit).mean()
+def discriminator_loss_real(scores: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
+    """Discriminator loss on real images: the mean of -log p(real) = softplus(-score)."""
+    return functional.softplus(-scores).mean()
 
 
-def gradient_penalty(
-    logit: Float[Tensor, "batch"], image: Float[Tensor, "batch channel height width"]
+def discriminator_loss_generated(scores: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
+    """Discriminator loss on generated images: the mean of -log p(generated) = softplus(score)."""
+    return functional.softplus(scores).mean()
+
+
+def r1_penalty(
+    scores: Float[Tensor, "batch"], images: Float[Tensor, "batch channel height width"]
 ) -> Float[Tensor, ""]:
-    """R1 without its factor: mean |d logit / d image|^2, summed over the values of an image.
+    """Compute the R1 penalty without its factor: the mean over images of |d score / d image|^2.
 
-    The penalty is ``gamma / 2`` times this with gamma 1 (method, section 4: ``0.5 * 1 * |grad|^2``), for images in
-    [-1, 1]; the factor is the caller's weight. ``image`` has to require gradients, and ``logit`` to be computed from
-    it, each from its own image. Differentiable in what the logits were computed with.
+    Multiply by ``gamma / 2``; the method uses gamma = 1 and images in [-1, 1] (section 4).
+
+    Args:
+        scores: one score an image, computed from ``images`` with gradients enabled; each depends on its own image only.
+        images: have to require gradients.
+
+    Returns:
+        The penalty, differentiable in the discriminator's weights.
     """
-    (slope,) = torch.autograd.grad(logit.sum(), image, create_graph=True)
-    return slope.square().flatten(1).sum(1).mean()
+    (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+    return gradient.square().flatten(1).sum(1).mean()
 
 
-def pose_error(predicted: Float[Tensor, "batch 2"], pose: Float[Tensor, "batch 2"]) -> Float[Tensor, ""]:
-    """Mean squared error over images and both angles (pitch, yaw), radians squared."""
+def pose_loss(predicted: Float[Tensor, "batch 2"], pose: Float[Tensor, "batch 2"]) -> Float[Tensor, ""]:
+    """Mean squared error of (pitch, yaw) over images and both angles, in radians squared."""
     return (predicted - pose).square().mean()

@@ -1,15 +1,13 @@
-"""The deformation field imitates a morphable model (method, section 4).
+"""Imitation losses: the generated face follows the 3D morphable model (3DMM; method, section 4).
 
-Everything is in world units and squared; no function here calls a network's backward.
+    deformation   L_3DMM = mean of confidence * |D(x) - (x_neutral - x_expressive)|^2     over points near the mesh
+    smoothness    mean of |D(x) - D(x + e)|^2                                             e small and random
+    offset        mean of |D(x)|^2                                                        free space, and neutral faces
+    surface       L_Ch = mean of |x_surface - x_mesh|_1                                   over the rays of a camera
+    landmarks     L_lm = mean of |landmark - target|^2
 
-The generated surface against the face model's, on the rays of one camera (method, section 4, L_Ch).
-
-    error = mean over the face's pixels of |x_seen - x_mesh|_1
-
-x_seen is the mean of the points that a ray sees, weighted as it sees them, without the background plane. Both
-points lie on the same ray. World units.
-
-The face that an image shows against the one that was asked for, by its landmarks (method, section 4, L_lm).
+D is the deformation field, which maps a target point to its offset to the template. All points are in world units. The
+functions take finished outputs and never call backward.
 """
 
 from collections.abc import Callable
@@ -19,57 +17,76 @@ from torch import Tensor
 
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 
-SMOOTHNESS_WIDTH = 0.002
-"""Full width, per axis, of the uniform step between neighbours."""
+NEIGHBOUR_WIDTH = 0.002
+"""Width of the uniform distribution of the step to a neighbouring point, on each axis, in world units."""
+OPAQUE = 0.5
+"""Rays with less foreground opacity than this have no surface point and do not count. The threshold has no gradient."""
 
 
-def deformation_error(
+def deformation_loss(
     delta: Float[Tensor, "batch point 3"],
     delta_reference: Float[Tensor, "batch point 3"],
     confidence: Float[Tensor, "batch point"],
     workers: Workers = SINGLE_PROCESS,
 ) -> Float[Tensor, ""]:
-    """L_3DMM: mean squared length of D(x) - (neutral vertex - expressive vertex), weighted by confidence."""
+    """L_3DMM: the confidence-weighted mean squared distance of predicted offsets from the 3DMM's offsets.
+
+    Args:
+        delta: predicted offsets D(x).
+        delta_reference: neutral minus expressive position of the same points of the 3DMM.
+        confidence: weight of each point, in [0, 1].
+        workers: the processes that share the batch; the mean is over the points of all of them.
+    """
     squared = (delta - delta_reference).square().sum(-1)
     return (confidence * squared).sum() / workers.count_in_share(confidence)
 
 
-def roughness(
+def smoothness_loss(
     offset: Callable[[Tensor], Tensor],
     x_target: Float[Tensor, "batch point 3"],
     uniform: Float[Tensor, "batch point 3"],
 ) -> Float[Tensor, ""]:
-    """Mean ||D(x) - D(x + e)||^2, e uniform with a full width of 0.002 per axis; ``uniform`` is drawn from [0, 1)."""
-    neighbour = x_target + SMOOTHNESS_WIDTH * (uniform - 0.5)
+    """Mean squared difference of the offsets of neighbouring points, |D(x) - D(x + e)|^2.
+
+    Args:
+        offset: the deformation field D, (B, N, 3) points to (B, N, 3) offsets.
+        x_target: the points x.
+        uniform: random numbers in [0, 1); e = NEIGHBOUR_WIDTH * (uniform - 0.5).
+    """
+    neighbour = x_target + NEIGHBOUR_WIDTH * (uniform - 0.5)
     return (offset(x_target) - offset(neighbour)).square().sum(-1).mean()
 
 
-def magnitude(delta: Float[Tensor, "batch point 3"]) -> Float[Tensor, ""]:
-    """Mean ||D(x)||^2: for points away from the mesh, and for neutral faces."""
+def offset_loss(delta: Float[Tensor, "batch point 3"]) -> Float[Tensor, ""]:
+    """Mean squared length of offsets that should be zero: far from the mesh, or of a neutral face."""
     return delta.square().sum(-1).mean()
 
 
-OPAQUE = 0.5
-"""Rays whose foreground weighs less show no surface and are left out. That is a choice, without a gradient."""
-
-
-def surface_error(
-    x_seen: Float[Tensor, "batch ray 3"],
+def surface_loss(
+    x_surface: Float[Tensor, "batch ray 3"],
     opacity: Float[Tensor, "batch ray"],
     x_mesh: Float[Tensor, "batch ray 3"],
     share: Float[Tensor, "batch ray"],
 ) -> Float[Tensor, ""]:
-    """L_Ch: sum the distances of the rays' surface points from the mesh, each times its share in the mean.
+    """L_Ch: the weighted sum of L1 distances between the generated surface and the 3DMM mesh along camera rays.
 
-    All points are in world units. ``opacity`` is the weight of a ray's foreground, in [0, 1]. A transparent ray
-    keeps its share and adds nothing, so parts of an image add up to the whole. Differentiable in ``x_seen``.
+    Args:
+        x_surface: the ray's surface point: the mean of its points without the background plane, weighted by how much
+            each contributes to the pixel.
+        opacity: total weight of the ray's foreground, in [0, 1]; rays below OPAQUE add nothing.
+        x_mesh: the point where the same ray meets the mesh.
+        share: weight of the ray in the mean over the face's pixels of the whole image; a transparent ray keeps its
+            share, so the losses of parts of an image add up to that of the whole.
+
+    Returns:
+        The loss, differentiable in ``x_surface``.
     """
     opaque = opacity >= OPAQUE
-    return (share * opaque * (x_seen - x_mesh).abs().sum(dim=-1)).sum()
+    return (share * opaque * (x_surface - x_mesh).abs().sum(dim=-1)).sum()
 
 
-def landmark_error(
-    found: Float[Tensor, "batch landmark 3"], target: Float[Tensor, "batch landmark 3"]
+def landmark_loss(
+    landmarks: Float[Tensor, "batch landmark 3"], target: Float[Tensor, "batch landmark 3"]
 ) -> Float[Tensor, ""]:
-    """L_lm: mean squared distance over images and landmarks, in the squared unit of the points."""
-    return (found - target).square().sum(-1).mean()
+    """L_lm: the mean squared distance of landmarks from their targets, in the squared unit of the points."""
+    return (landmarks - target).square().sum(-1).mean()

@@ -1,6 +1,7 @@
-"""The rendered image against the one that was taken. For paired data: the warm start of a generator.
+"""Photometric losses: a rendered image compared with its ground-truth image and geometry.
 
-Terms are means over rays, named and weighted by the caller; no function here renders or calls backward.
+Used on paired data, where the latents and the pose of every training image are known, to initialise a generator. Every
+function returns an unweighted mean over rays or points; none renders or calls backward.
 """
 
 from jaxtyping import Bool, Float
@@ -9,26 +10,36 @@ from torch import Tensor
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 
 
-def colour_error(
-    rgb: Float[Tensor, "batch ray 3"], target: Float[Tensor, "batch ray 3"]
-) -> Float[Tensor, ""]:
+def colour_loss(rgb: Float[Tensor, "batch ray 3"], target: Float[Tensor, "batch ray 3"]) -> Float[Tensor, ""]:
     """Mean absolute difference of colours in [0, 1]."""
     return (rgb - target).abs().mean()
 
 
-def silhouette_error(
-    foreground: Float[Tensor, "batch ray"],
+def silhouette_loss(
+    opacity: Float[Tensor, "batch ray"],
     covered: Float[Tensor, "batch ray"],
     known: Bool[Tensor, "batch ray"],
 ) -> Float[Tensor, ""]:
-    """Mean absolute difference of the head's opacity from its true cover, where the cover is known."""
-    return ((foreground - covered).abs() * known).mean()
+    """Mean over all rays of the absolute difference between foreground opacity and ground-truth coverage.
+
+    Args:
+        opacity: total weight of the ray's foreground, in [0, 1].
+        covered: 1 where the head covers the pixel, 0 where the background shows.
+        known: rays whose coverage is known; the others add zero.
+    """
+    return ((opacity - covered).abs() * known).mean()
 
 
-def free_space(
+def free_space_loss(
     alpha: Float[Tensor, "batch ray point"],
     free: Bool[Tensor, "batch ray point"],
     workers: Workers = SINGLE_PROCESS,
 ) -> Float[Tensor, ""]:
-    """Mean opacity of points that lie before the surface, where nothing is."""
+    """Mean opacity of the points in free space, between the camera and the surface.
+
+    Args:
+        alpha: opacity of every point of every ray, in [0, 1].
+        free: which points lie in free space; the mean is over these.
+        workers: the processes that share the batch; the mean is over the points of all of them.
+    """
     return (alpha * free).sum() / workers.count_in_share(free)

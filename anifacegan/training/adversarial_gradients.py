@@ -12,7 +12,13 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from anifacegan.data.posed_images import PosedImages
-from anifacegan.losses.adversarial import generated_loss, gradient_penalty, non_saturating_loss, pose_error
+from anifacegan.losses.adversarial import (
+    discriminator_loss_generated,
+    discriminator_loss_real,
+    non_saturating_loss,
+    pose_loss,
+    r1_penalty,
+)
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import ConditionedFields, Generator
@@ -80,12 +86,12 @@ def _terms_of_real(
     image = real.image.detach().requires_grad_(factor != 0)
     judged = discriminator(image)
     terms = {
-        "discriminator_real": weights.discriminator_real * non_saturating_loss(judged.logit),
-        "discriminator_pose_real": weights.discriminator_pose_real * pose_error(judged.pose, real.pose),
+        "discriminator_real": weights.discriminator_real * discriminator_loss_real(judged.logit),
+        "discriminator_pose_real": weights.discriminator_pose_real * pose_loss(judged.pose, real.pose),
     }
     if factor:
         with record_function(BACKWARD):
-            terms["discriminator_r1"] = factor * gradient_penalty(judged.logit, image)
+            terms["discriminator_r1"] = factor * r1_penalty(judged.logit, image)
     return terms
 
 
@@ -94,8 +100,8 @@ def _terms_of_fake(
 ) -> dict[str, Tensor]:
     judged = discriminator(fake.image.detach())
     return {
-        "discriminator_fake": weights.discriminator_fake * generated_loss(judged.logit),
-        "discriminator_pose_fake": weights.discriminator_pose_fake * pose_error(judged.pose, fake.pose),
+        "discriminator_fake": weights.discriminator_fake * discriminator_loss_generated(judged.logit),
+        "discriminator_pose_fake": weights.discriminator_pose_fake * pose_loss(judged.pose, fake.pose),
     }
 
 
@@ -115,7 +121,7 @@ def generator_gradients(
         share = len(image) / len(views)
         terms = {
             "generator_fake": share * weights.generator_fake * non_saturating_loss(judged.logit),
-            "generator_pose": share * weights.generator_pose * pose_error(judged.pose, views.pose[part]),
+            "generator_pose": share * weights.generator_pose * pose_loss(judged.pose, views.pose[part]),
         }
         return terms if also.of_images is None else terms | also.of_images(image, part)
 

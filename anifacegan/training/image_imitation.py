@@ -24,7 +24,7 @@ from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.face_model.surface_maps import FaceSurfaces
 from anifacegan.geometry.rasterization.rasterizer import Backend, drawn_by
-from anifacegan.losses.imitation import landmark_error, surface_error
+from anifacegan.losses.imitation import landmark_loss, surface_loss
 from anifacegan.models.checkpoints import load_reconstruction
 from anifacegan.models.face_regressor import ReconstructionNetwork
 from anifacegan.models.sampling import Views
@@ -104,7 +104,7 @@ class ImageImitation(nn.Module):
 
         def of_images(image: Tensor, part: slice) -> dict[str, Tensor]:
             share = len(image) / len(views)
-            error = landmark_error(landmarks.found(image, precision), target[part])
+            error = landmark_loss(landmarks.found(image, precision), target[part])
             return {"landmarks": share * self.weights.landmarks * error}
 
         return of_images
@@ -115,7 +115,7 @@ class ImageImitation(nn.Module):
         mesh = surfaces(views.latents.z_id, views.latents.z_exp, views.pose, size)
 
         def of_rays(seen: RayColours, part: slice, rays: slice) -> dict[str, Tensor]:
-            error = surface_error(
+            error = surface_loss(
                 seen.surface_point(), seen.foreground, mesh.x_mesh[part, rays], mesh.share[part, rays]
             )
             return {"geometry": self.weights.geometry / len(views) * error}

@@ -22,9 +22,9 @@ from torch.optim.swa_utils import AveragedModel
 from torch.profiler import record_function
 
 from anifacegan.geometry.conventions import BOX
-from anifacegan.losses.imitation import deformation_error, magnitude, roughness
-from anifacegan.losses.imitation_points import REACH, MeshPoints, MeshSampler
-from anifacegan.losses.photometric import colour_error, free_space, silhouette_error
+from anifacegan.losses.imitation import deformation_loss, offset_loss, smoothness_loss
+from anifacegan.losses.imitation_points import CONFIDENCE_RADIUS, MeshPoints, MeshSampler
+from anifacegan.losses.photometric import colour_loss, free_space_loss, silhouette_loss
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.rendering.volume import LevelChoice, RayColours, render_rays
@@ -128,8 +128,8 @@ class Schedule:
         require_at_least(self, 0, "mesh_offset", "prior_faces", "prior_share")
         if self.prior_share > 1:
             raise ConfigError("prior_share", self.prior_share, "0 to 1")
-        if self.mesh_offset > REACH:
-            raise ConfigError("mesh_offset", self.mesh_offset, f"at most {REACH:.5f}")
+        if self.mesh_offset > CONFIDENCE_RADIUS:
+            raise ConfigError("mesh_offset", self.mesh_offset, f"at most {CONFIDENCE_RADIUS:.5f}")
         require_at_least(self, 2, "near_samples")
         if self.complete_samples:
             require_at_least(self, 2, "complete_samples")
@@ -294,13 +294,13 @@ def imitation_losses(
     terms = {
         "deformation": lambda: imitation(offset, points, workers),
         "mouth_gap": lambda: imitation(offset, mouth_gap, workers),
-        "roughness": lambda: roughness(offset, points.x_target[:, :few], beside),
-        "minimal": lambda: magnitude(offset(anywhere)),
-        "neutral": lambda: magnitude(neutral(points.x_target[:, :few])),
+        "roughness": lambda: smoothness_loss(offset, points.x_target[:, :few], beside),
+        "minimal": lambda: offset_loss(offset(anywhere)),
+        "neutral": lambda: offset_loss(neutral(points.x_target[:, :few])),
     }
     if generator.alignment is not None:
         to_mean = generator.alignment.bind(z_id)
-        terms["alignment"] = lambda: magnitude(to_mean(about) - people.to_mean)
+        terms["alignment"] = lambda: offset_loss(to_mean(about) - people.to_mean)
     with matrix_precision(schedule.precision, device):
         return {name: weight * terms[name]() for name in terms if (weight := getattr(weights, name))}
 
@@ -309,7 +309,7 @@ def imitation(
     offset: Callable[[Tensor], Tensor], points: MeshPoints, workers: Workers = SINGLE_PROCESS
 ) -> Float[Tensor, ""]:
     """How far the deformation field is from the mesh at these points."""
-    return deformation_error(offset(points.x_target), points.delta, points.visible, workers)
+    return deformation_loss(offset(points.x_target), points.delta, points.confidence, workers)
 
 
 def paired_losses(
@@ -354,10 +354,10 @@ def photometric_losses(
         seen = render_rays(marched(fields, schedule.complete_samples), batch.rays)
     covered = batch.distance.isfinite()
     return {
-        "colour": weights.colour * colour_error(seen.rgb, batch.rgb),
-        "silhouette": weights.silhouette * silhouette_error(seen.foreground, covered.float(), batch.inside),
+        "colour": weights.colour * colour_loss(seen.rgb, batch.rgb),
+        "silhouette": weights.silhouette * silhouette_loss(seen.foreground, covered.float(), batch.inside),
         "free_space": weights.free_space
-        * free_space(seen.alpha[..., :-1], in_free_space(seen, batch), workers),
+        * free_space_loss(seen.alpha[..., :-1], in_free_space(seen, batch), workers),
     }
 
 

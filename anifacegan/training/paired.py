@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from anifacegan.data.dataset import CoefficientTable
-from anifacegan.data.synthetic.geometry_buffers import DEPTH_STEPS, Surfaces
+from anifacegan.data.synthetic.geometry_buffers import DEPTH_STEPS, GeometryBuffers
 from anifacegan.geometry.cameras import RECONSTRUCTION_SIZE_PX
 from anifacegan.geometry.rays import Rays, image_rays, pixel_rays
 from anifacegan.models.coefficient_vae import Latents
@@ -47,7 +47,7 @@ class PairedData(TrainingFaces):
         self,
         images: UInt8[Tensor, "item size size 3"],
         latents: CoefficientTable,
-        surfaces: Surfaces,
+        surfaces: GeometryBuffers,
         fov_deg: float,
         held_out: int,
     ) -> None:

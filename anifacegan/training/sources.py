@@ -21,9 +21,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from anifacegan.data.dataset import CoefficientTable, DataConfig, FaceDataset
-from anifacegan.data.synthetic.geometry_buffers import describe, load_surfaces
+from anifacegan.data.synthetic.geometry_buffers import geometry_description, load_geometry_buffers
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer
-from anifacegan.data.visibility import DrawnVertices
+from anifacegan.data.visibility import RasterizedVisibility
 from anifacegan.face_model.bfm import is_bfm_file
 from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.face_model.expressions import PRESETS
@@ -32,7 +32,7 @@ from anifacegan.face_model.load import load_face_model
 from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.face_model.open_model import face_model_sha256
 from anifacegan.geometry.conventions import EXP_DIM
-from anifacegan.losses.imitation_points import MeshSampler, SeenVertices
+from anifacegan.losses.imitation_points import MeshSampler, VertexVisibility
 from anifacegan.models.generator import Generator
 from anifacegan.models.sampling import ViewConfig, Views, draw_views, sample_generators
 from anifacegan.runtime.distributed import Workers
@@ -64,7 +64,7 @@ class TrainingSource:
     def checksums(self) -> dict[str, Any]:
         """Compute what tells data and face model from others."""
         if self.synthetic:
-            return describe(self.latents, self.dataset.config.size, self.face_model)
+            return geometry_description(self.latents, self.dataset.config.size, self.face_model)
         columns = (self.latents.id, self.latents.exp, self.latents.pose)
         return {
             "codes_sha256": sha256(column.numpy().tobytes() for column in columns),
@@ -81,10 +81,12 @@ class TrainingSource:
         """
         if not self.synthetic:
             faces = Photographs(self.dataset, self.latents, fov_deg, held_out)
-            seen = DrawnVertices(self.mesh, self.latents.id, self.latents.exp, self.latents.pose)
+            seen = RasterizedVisibility(self.mesh, self.latents.id, self.latents.exp, self.latents.pose)
             return faces, MeshSampler(self.mesh, seen)
         with workers.first_alone():
-            surfaces = load_surfaces(surfaces_folder, self.latents, self.dataset.config.size, self.face_model)
+            surfaces = load_geometry_buffers(
+                surfaces_folder, self.latents, self.dataset.config.size, self.face_model
+            )
         data = PairedData(self.dataset.load_images(), self.latents, surfaces, fov_deg, held_out)
         return data, MeshSampler(self.mesh, surfaces.visible)
 
@@ -135,7 +137,7 @@ POOL = 51
 class JoinedVertices:
     """Which vertices items show, and others that are counted on behind them."""
 
-    def __init__(self, first: SeenVertices, count: int, others: SeenVertices) -> None:
+    def __init__(self, first: VertexVisibility, count: int, others: VertexVisibility) -> None:
         self.first, self.count, self.others = first, count, others
 
     def __getitem__(self, items: Int[np.ndarray, " batch"]) -> np.ndarray:
@@ -162,5 +164,5 @@ def add_prior_faces(
     hundredths of a second. A larger image shows more vertices, so the size should be that of the data's.
     """
     z_id, z_exp = pool.latents.z_id, pool.latents.z_exp
-    seen = DrawnVertices(mesh, z_id, z_exp, pool.pose, size)
+    seen = RasterizedVisibility(mesh, z_id, z_exp, pool.pose, size)
     sampler.visible = JoinedVertices(sampler.visible, faces.add_of_priors(z_id, z_exp, share), seen)

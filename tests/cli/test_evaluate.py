@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from anifacegan.data.dataset import data_image_size
+from anifacegan.data.dataset import dataset_image_size
 from anifacegan.evaluation.config import METRICS, OFFLINE
 from anifacegan.face_model.coefficients import read_coefficients, write_coefficients
 from anifacegan.runtime.provenance import without_nan
@@ -201,7 +201,7 @@ def test_what_is_no_number_is_null() -> None:
 
 
 def test_a_data_sets_image_size_is_that_of_its_first_image(tiny: Path, tmp_path: Path) -> None:
-    assert data_image_size(tiny / "data") == SIZE
-    assert_one_line(lambda: data_image_size(tmp_path), "no images")
+    assert dataset_image_size(tiny / "data") == SIZE
+    assert_one_line(lambda: dataset_image_size(tmp_path), "no images")
     (tmp_path / "a.png").write_text("no image")
-    assert_one_line(lambda: data_image_size(tmp_path), "a.png: not a readable image")
+    assert_one_line(lambda: dataset_image_size(tmp_path), "a.png: not a readable image")

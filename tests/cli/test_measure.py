@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from anifacegan.data.augmentation import UNCHANGED, AugmentationConfig
+from anifacegan.data.augmentation import NO_AUGMENTATION, AugmentationConfig
 from anifacegan.data.dataset import DataConfig, FaceDataset
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, read_coefficients, write_coefficients
 from anifacegan.face_model.load import load_face_model
@@ -59,7 +59,7 @@ def test_the_table_is_the_report_of_all_images(
 def test_augmentations_can_be_switched_off(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shares = {name: value for name, value in vars(UNCHANGED).items() if name.endswith("_share")}
+    shares = {name: value for name, value in vars(NO_AUGMENTATION).items() if name.endswith("_share")}
     off = [word for name, value in shares.items() for word in (f"--augmentations.{name}", str(value))]
     call(monkeypatch, tiny, write_judge(tmp_path / "judge"), *off)
     shown = rows(capsys.readouterr().out)

@@ -9,17 +9,17 @@ import scipy.ndimage
 import torch
 
 from anifacegan.data.augmentation import (
-    UNCHANGED,
+    NO_AUGMENTATION,
     Augmentation,
     AugmentationConfig,
     add_noise_,
     augment,
+    augmented_coefficients,
     blur_,
     compress_,
     draw_augmentation,
-    moved_coefficients,
-    moved_pixels,
     warp,
+    warped_pixels,
 )
 from anifacegan.face_model.regressed import FaceLandmarks, Reconstruction, coefficient_camera
 from anifacegan.geometry.cameras import euler_rotation
@@ -73,7 +73,7 @@ def test_jitter_moves_landmarks_as_it_moves_pixels() -> None:
     moves = drawn(ALWAYS)
     found = centres_of(warp(spots(centres), moves, FOCAL))
     assert float((found - centres).norm(dim=-1).max()) > 3
-    torch.testing.assert_close(found, moved_pixels(centres, moves, SIZE, FOCAL), atol=0.03, rtol=0)
+    torch.testing.assert_close(found, warped_pixels(centres, moves, SIZE, FOCAL), atol=0.03, rtol=0)
 
 
 def test_what_a_turned_camera_sees_comes_from_where_its_pixels_were() -> None:
@@ -85,7 +85,7 @@ def test_what_a_turned_camera_sees_comes_from_where_its_pixels_were() -> None:
     moves = drawn(ALWAYS)
     seen = warp(coordinates.expand(6, -1, -1, -1), moves, FOCAL)
     pixels = torch.tensor([[30.0, 40.0], [100.0, 50.0], [64.0, 90.0]]).expand(6, 3, 2)
-    there = moved_pixels(pixels, moves, SIZE, FOCAL)
+    there = warped_pixels(pixels, moves, SIZE, FOCAL)
     grid = (there * (2 / (SIZE - 1)) - 1)[:, :, None]
     found = torch.nn.functional.grid_sample(seen, grid, align_corners=True)[:, :2, :, 0].transpose(1, 2)
     torch.testing.assert_close(found * (SIZE - 1), pixels, atol=2e-3, rtol=0)
@@ -95,7 +95,7 @@ def test_what_a_turned_camera_sees_comes_from_where_its_pixels_were() -> None:
 def test_the_given_images_stay_as_they_are() -> None:
     images = torch.rand(6, 3, SIZE, SIZE, generator=generator())
     kept = images.clone()
-    for config in (UNCHANGED, ALWAYS, dataclasses.replace(ALWAYS, jitter_share=0.0)):
+    for config in (NO_AUGMENTATION, ALWAYS, dataclasses.replace(ALWAYS, jitter_share=0.0)):
         augment(images, drawn(config), FOCAL, generator())
         assert torch.equal(images, kept)
 
@@ -103,7 +103,7 @@ def test_the_given_images_stay_as_they_are() -> None:
 def test_jitter_reaches_its_limits_and_not_further() -> None:
     config = AugmentationConfig(jitter_share=1.0, shift=0.1, roll_deg=0.0, zoom=0.0)
     middle = torch.full((500, 1, 2), (SIZE - 1) / 2)
-    shift = (moved_pixels(middle, drawn(config, 500), SIZE, FOCAL) - middle).abs()[:, 0]
+    shift = (warped_pixels(middle, drawn(config, 500), SIZE, FOCAL) - middle).abs()[:, 0]
     limit = 0.1 * (SIZE - 1)
     assert bool((shift <= limit + 0.05).all()) and bool((shift.amax(dim=0) > 0.97 * limit).all())
 
@@ -114,10 +114,10 @@ def test_coefficients_follow_a_turned_camera_exactly(kind: str) -> None:
     focal = coefficient_camera(torch.zeros(1, 3), torch.zeros(1, 3), SIZE, kind).focal_px
     moves = draw_augmentation(dataclasses.replace(ALWAYS, zoom=0.0), 6, SIZE, focal, generator())
     face = faces()
-    before, after = landmarks.pixels(face, SIZE), landmarks.pixels(moved_coefficients(face, moves), SIZE)
+    before, after = landmarks.pixels(face, SIZE), landmarks.pixels(augmented_coefficients(face, moves), SIZE)
     assert float((after - before).norm(dim=-1).mean()) > 1
     torch.testing.assert_close(
-        after, moved_pixels(before, moves, SIZE, focal), atol=2e-3, rtol=0
+        after, warped_pixels(before, moves, SIZE, focal), atol=2e-3, rtol=0
     )  # float32 angles
 
 
@@ -125,8 +125,8 @@ def test_coefficients_follow_a_zoom_within_a_sixth_of_a_pixel() -> None:
     """The face comes closer instead of being magnified; the tiny head is about 1 unit deep."""
     landmarks, face = FaceLandmarks(tiny_model(), "generator"), faces()
     moves = drawn(dataclasses.replace(ALWAYS, shift=0.0, roll_deg=0.0, zoom=0.05))
-    before, after = landmarks.pixels(face, SIZE), landmarks.pixels(moved_coefficients(face, moves), SIZE)
-    error = (after - moved_pixels(before, moves, SIZE, FOCAL)).norm(dim=-1)
+    before, after = landmarks.pixels(face, SIZE), landmarks.pixels(augmented_coefficients(face, moves), SIZE)
+    error = (after - warped_pixels(before, moves, SIZE, FOCAL)).norm(dim=-1)
     assert float((after - before).norm(dim=-1).max()) > 1
     assert float(error.max()) < 1 / 6
 
@@ -141,17 +141,17 @@ def test_a_gain_of_the_colours_is_a_gain_of_the_light() -> None:
     normals = torch.nn.functional.normalize(torch.randn(6, 9, 3, generator=generator(5)), dim=-1)
     albedo = torch.rand(6, 9, 3, generator=generator(6))
     lit = shade(albedo, normals, face.gamma) * moves.gain[:, None]
-    torch.testing.assert_close(shade(albedo, normals, moved_coefficients(face, moves).gamma), lit)
+    torch.testing.assert_close(shade(albedo, normals, augmented_coefficients(face, moves).gamma), lit)
     assert float((moves.gain - 1).abs().max()) > 0.1
 
 
 # ------------------------------------------------------------------------------------------------------- the image
 def test_what_is_drawn_unchanged_changes_nothing() -> None:
-    images, face, moves = torch.rand(6, 3, SIZE, SIZE, generator=generator()), faces(), drawn(UNCHANGED)
+    images, face, moves = torch.rand(6, 3, SIZE, SIZE, generator=generator()), faces(), drawn(NO_AUGMENTATION)
     assert torch.equal(augment(images, moves, FOCAL, generator()), images)
-    torch.testing.assert_close(moved_coefficients(face, moves).rows(), face.rows(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(augmented_coefficients(face, moves).rows(), face.rows(), atol=1e-5, rtol=0)
     points = torch.rand(6, 4, 2) * SIZE
-    torch.testing.assert_close(moved_pixels(points, moves, SIZE, FOCAL), points, atol=1e-4, rtol=0)
+    torch.testing.assert_close(warped_pixels(points, moves, SIZE, FOCAL), points, atol=1e-4, rtol=0)
 
 
 def test_images_are_augmented_each_in_its_own_way_and_again_the_same() -> None:
@@ -220,6 +220,6 @@ def test_impossible_augmentations_are_refused(change: dict, message: str) -> Non
 def test_the_turn_about_the_axis_is_the_roll_of_the_angle() -> None:
     """A camera that rolls by a sees the face rolled by a."""
     roll = torch.tensor([[0.0, 0.0, 0.1]])
-    moves = dataclasses.replace(drawn(UNCHANGED, batch=1), turn=euler_rotation(roll))
+    moves = dataclasses.replace(drawn(NO_AUGMENTATION, batch=1), turn=euler_rotation(roll))
     face = dataclasses.replace(faces(1), angle=torch.tensor([[0.0, 0.0, 0.2]]))
-    torch.testing.assert_close(moved_coefficients(face, moves).angle, torch.tensor([[0.0, 0.0, 0.3]]))
+    torch.testing.assert_close(augmented_coefficients(face, moves).angle, torch.tensor([[0.0, 0.0, 0.3]]))

@@ -10,7 +10,7 @@ import torch
 from anifacegan.data import visibility
 from anifacegan.data.dataset import CoefficientTable
 from anifacegan.data.synthetic.head import load_head_geometry
-from anifacegan.data.visibility import DrawnVertices, draw_vertices
+from anifacegan.data.visibility import RasterizedVisibility, visible_vertices
 from anifacegan.face_model.bfm import load_bfm
 from anifacegan.face_model.face_mesh import FaceMesh, bare_head, face_mesh
 from anifacegan.face_model.morphable import MorphableModel
@@ -73,8 +73,8 @@ def slowly_seen(file: Path, z_id: np.ndarray, z_exp: np.ndarray, pose: np.ndarra
     return seen
 
 
-def drawn_vertices(mesh: FaceMesh, latents: CoefficientTable) -> DrawnVertices:
-    return DrawnVertices(mesh, latents.id, latents.exp, latents.pose)
+def drawn_vertices(mesh: FaceMesh, latents: CoefficientTable) -> RasterizedVisibility:
+    return RasterizedVisibility(mesh, latents.id, latents.exp, latents.pose)
 
 
 def test_points_are_on_the_files_own_mesh_and_steps_lead_to_its_neutral(
@@ -99,7 +99,8 @@ def test_vertices_count_where_nothing_stands_between_them_and_the_camera(
     for item in range(ITEMS):
         items = np.array([item])
         counted = (
-            sampler.points(items, latents.id[items], latents.exp[items], 3000, rng(6)).visible[0].numpy() > 0
+            sampler.points(items, latents.id[items], latents.exp[items], 3000, rng(6)).confidence[0].numpy()
+            > 0
         )
         selected = sampler.vertices(3000, rng(6))
         z_id, z_exp, pose = (values[item].numpy() for values in (latents.id, latents.exp, latents.pose))
@@ -107,14 +108,14 @@ def test_vertices_count_where_nothing_stands_between_them_and_the_camera(
         assert 0.3 < expected.mean() < 0.7
         # At the silhouette a triangle may be thinner than a pixel, and a corner of one that is half seen counts.
         assert (counted != expected[selected]).mean() < 0.02
-        finer = draw_vertices(mesh, z_id, z_exp, pose, size=1500)
+        finer = visible_vertices(mesh, z_id, z_exp, pose, size=1500)
         assert not (expected & ~finer).any() and (finer & ~expected).mean() < 0.02
 
 
 def test_the_pose_decides_which_side_is_seen(mesh: FaceMesh) -> None:
     nobody = np.zeros(80, np.float32), np.zeros(64, np.float32)
     x = bare_head(mesh, *nobody)[:, 0]
-    left, right = (draw_vertices(mesh, *nobody, np.array([0.0, yaw], np.float32)) for yaw in (-0.6, 0.6))
+    left, right = (visible_vertices(mesh, *nobody, np.array([0.0, yaw], np.float32)) for yaw in (-0.6, 0.6))
     assert x[left & ~right].min() > 0 > x[right & ~left].max()  # at positive yaw the face turns towards +x
 
 
@@ -124,7 +125,8 @@ def test_a_vertex_behind_a_closed_lid_does_not_count(face_model: MorphableModel)
     blink = head.parts.expression_basis().from_strengths({"eyeBlink": 1.0}).astype(np.float32)
     nobody, frontal = np.zeros(80, np.float32), np.zeros(2, np.float32)
     shares = [
-        draw_vertices(head, nobody, z_exp, frontal)[head.eyes[0].ball].mean() for z_exp in (0 * blink, blink)
+        visible_vertices(head, nobody, z_exp, frontal)[head.eyes[0].ball].mean()
+        for z_exp in (0 * blink, blink)
     ]
     assert shares[0] > 0.1 and shares[1] < 0.25 * shares[0]
 
@@ -136,9 +138,9 @@ def test_each_item_is_drawn_once(
 
     def recorded(mesh: FaceMesh, z_id: np.ndarray, *others: np.ndarray) -> np.ndarray:
         drawn.append(float(z_id[0]))
-        return draw_vertices(mesh, z_id, *others)
+        return visible_vertices(mesh, z_id, *others)
 
-    monkeypatch.setattr(visibility, "draw_vertices", recorded)
+    monkeypatch.setattr(visibility, "visible_vertices", recorded)
     seen = drawn_vertices(mesh, latents)
     first = seen[np.array([2, 0, 2])]
     assert np.array_equal(first[0], first[2]) and not np.array_equal(first[0], first[1])

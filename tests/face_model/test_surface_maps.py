@@ -12,7 +12,7 @@ from anifacegan.face_model.face_mesh import bare_head
 from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.face_model.surface_maps import FaceSurfaces, SurfaceMap
 from anifacegan.geometry.rays import Rays
-from anifacegan.losses.imitation import surface_error
+from anifacegan.losses.imitation import surface_loss
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.sampling import Views
 from anifacegan.rendering.volume import RayColours
@@ -61,7 +61,7 @@ def seen_of(rays: Rays, shape: Tensor, head: HeadGeometry) -> RayColours:
 
 def error(seen: RayColours, mesh: SurfaceMap) -> float:
     """Mean over images."""
-    return surface_error(seen.surface_point(), seen.foreground, mesh.x_mesh, mesh.share).item() / BATCH
+    return surface_loss(seen.surface_point(), seen.foreground, mesh.x_mesh, mesh.share).item() / BATCH
 
 
 # ------------------------------------------------------------------------------------------------------------ the maps
@@ -175,7 +175,7 @@ def ray_error(weights: Tensor) -> Tensor:
     """Of such a ray against a mesh that it meets at the origin."""
     seen = points_on_a_ray(weights)
     at_origin, one = torch.zeros(1, 1, 3, dtype=torch.float64), numbers(1).reshape(1, 1)
-    return surface_error(seen.surface_point(), seen.foreground, at_origin, one)
+    return surface_loss(seen.surface_point(), seen.foreground, at_origin, one)
 
 
 def test_the_surface_is_the_mean_of_the_manifolds_without_the_background() -> None:

@@ -88,7 +88,7 @@ def test_only_vertices_that_the_item_shows_have_confidence(sampler: MeshSampler,
     items = np.array([4, 0, 4])
     points = sampler.points(items, z_id, z_exp, 300, rng(5))
     expected = seen[items][:, sampler.vertices(300, rng(5))]
-    assert np.array_equal(points.visible.numpy(), expected.astype(np.float32))
+    assert np.array_equal(points.confidence.numpy(), expected.astype(np.float32))
 
 
 def test_vertices_that_move_and_those_of_eyes_and_lids_are_drawn_more_often(
@@ -151,7 +151,7 @@ def test_points_beside_the_mesh_lie_on_the_normals_of_the_expressive_face(
         assert np.allclose(found, mesh[selected] + u[:, None].numpy() * normals, atol=3e-6)
         assert np.allclose(np.linalg.norm(found - vertex, axis=1), u.abs(), atol=1e-6)
     assert torch.allclose(there.delta, on_mesh.delta, atol=1e-6)
-    assert torch.allclose(there.visible, on_mesh.visible * (1 - u**2 / 1e-5))
+    assert torch.allclose(there.confidence, on_mesh.confidence * (1 - u**2 / 1e-5))
 
 
 def test_points_beside_a_ball_are_farther_from_its_middle_or_nearer_by_their_offset() -> None:
@@ -162,7 +162,7 @@ def test_points_beside_a_ball_are_farther_from_its_middle_or_nearer_by_their_off
     normals = rings.normals(ball[:, torch.from_numpy(rings.vertices)])
     assert (normals * ball / 0.1).sum(dim=-1).min() > math.cos(math.radians(3))
     u = 0.006 * torch.rand(count, generator=rng()) - 0.003
-    moved = MeshPoints(ball, torch.zeros_like(ball), torch.ones(1, count)).beside(normals, u)
+    moved = MeshPoints(ball, torch.zeros_like(ball), torch.ones(1, count)).moved_along(normals, u)
     assert torch.allclose(moved.x_target.norm(dim=-1)[0], 0.1 + u, atol=1e-5)
 
 
@@ -171,8 +171,8 @@ def test_confidence_falls_to_nothing_at_the_reach_of_the_mesh() -> None:
     normal = torch.tensor([0.0, 0.0, 1.0])
     flat = MeshPoints(torch.zeros(1, 5, 3), torch.ones(1, 5, 3), torch.tensor([[1.0, 1.0, 1.0, 1.0, 0.5]]))
     u = math.sqrt(1e-5) * torch.tensor([0.0, 0.5, -1.0, 2.0, -0.5])
-    moved = flat.beside(normal.expand(1, 5, 3), u)
-    assert moved.visible[0].tolist() == pytest.approx([1.0, 0.75, 0.0, 0.0, 0.375], abs=1e-6)
+    moved = flat.moved_along(normal.expand(1, 5, 3), u)
+    assert moved.confidence[0].tolist() == pytest.approx([1.0, 0.75, 0.0, 0.0, 0.375], abs=1e-6)
     assert torch.equal(moved.x_target[0], u[:, None] * normal) and torch.equal(moved.delta, flat.delta)
 
 
@@ -200,7 +200,7 @@ def test_a_real_blink_is_cleared_alike_from_a_few_vertices_of_the_eyeballs(
     assert lids.sum() > 50
     assert error[~lids].max() < 2e-6
     assert error[lids].max() < 1e-4  # a tenth of a millimetre; a blink moves 1 cm
-    assert (points.visible == 1).all()
+    assert (points.confidence == 1).all()
 
 
 def test_the_mouth_gap_spans_the_lips_and_leads_into_the_slit_between_them(
@@ -220,11 +220,11 @@ def test_the_mouth_gap_spans_the_lips_and_leads_into_the_slit_between_them(
     assert height.min() < 0.1 and height.max() > 0.9 and height.std() == pytest.approx(12**-0.5, abs=0.06)
     landed = (mouth_gap.x_target + mouth_gap.delta)[0, middle, 1].numpy()
     assert landed.min() > closed[66, 1] - 2e-3 and landed.max() < closed[62, 1] + 2e-3
-    assert mouth_gap.visible[0, torch.from_numpy(middle)].all()
+    assert mouth_gap.confidence[0, torch.from_numpy(middle)].all()
 
 
 def test_lips_that_touch_have_no_mouth_gap(head: HeadGeometry, sampler: MeshSampler) -> None:
     """The tiny head, and the same with all landmarks on one vertex."""
-    assert sampler.mouth_gap(*latents(2), 50, rng()).visible.mean() > 0.8  # they meet in the corners
+    assert sampler.mouth_gap(*latents(2), 50, rng()).confidence.mean() > 0.8  # they meet in the corners
     touching = MeshSampler(replace(head, landmark_vertices=np.full(68, 7)), sampler.visible)
-    assert not touching.mouth_gap(*latents(2), 50, rng()).visible.any()
+    assert not touching.mouth_gap(*latents(2), 50, rng()).confidence.any()

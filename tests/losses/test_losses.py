@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.losses.imitation import SMOOTHNESS_WIDTH, deformation_error, magnitude, roughness
-from anifacegan.losses.photometric import colour_error, free_space, silhouette_error
+from anifacegan.losses.imitation import NEIGHBOUR_WIDTH, deformation_loss, offset_loss, smoothness_loss
+from anifacegan.losses.photometric import colour_loss, free_space_loss, silhouette_loss
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -16,18 +16,18 @@ def rng(seed: int = 0) -> torch.Generator:
 def test_the_deformation_error_is_the_mean_squared_length_over_seen_points() -> None:
     delta = torch.tensor([[[3.0, 4.0, 0.0], [0.0, 0.0, 2.0], [9.0, 9.0, 9.0]]])
     confidence = torch.tensor([[1.0, 0.5, 0.0]])
-    error = deformation_error(delta + 1, torch.ones_like(delta), confidence)
+    error = deformation_loss(delta + 1, torch.ones_like(delta), confidence)
     assert error.item() == pytest.approx((1 * 25 + 0.5 * 4) / 1.5)
 
 
 def test_faces_of_which_nothing_is_seen_have_no_deformation_error() -> None:
-    assert deformation_error(torch.ones(2, 3, 3), torch.zeros(2, 3, 3), torch.zeros(2, 3)).item() == 0
+    assert deformation_loss(torch.ones(2, 3, 3), torch.zeros(2, 3, 3), torch.zeros(2, 3)).item() == 0
 
 
 def test_unseen_points_pull_at_nothing() -> None:
     delta = torch.randn(1, 4, 3, generator=rng(), requires_grad=True)
     confidence = torch.tensor([[1.0, 0.0, 1.0, 0.0]])
-    deformation_error(delta, torch.zeros(1, 4, 3), confidence).backward()
+    deformation_loss(delta, torch.zeros(1, 4, 3), confidence).backward()
     assert delta.grad is not None
     assert (delta.grad.norm(dim=-1) > 0).tolist() == [[True, False, True, False]]
 
@@ -36,12 +36,12 @@ def test_the_deformation_error_has_the_gradient_it_should() -> None:
     delta = torch.randn(2, 3, 3, dtype=torch.float64, generator=rng(), requires_grad=True)
     reference = torch.randn(2, 3, 3, dtype=torch.float64, generator=rng(1))
     confidence = torch.rand(2, 3, dtype=torch.float64, generator=rng(2)) + 0.5
-    assert torch.autograd.gradcheck(lambda d: deformation_error(d, reference, confidence), (delta,))
+    assert torch.autograd.gradcheck(lambda d: deformation_loss(d, reference, confidence), (delta,))
 
 
 def test_a_field_that_moves_all_points_alike_is_not_rough() -> None:
     points, uniform = torch.randn(2, 5, 3, generator=rng()), torch.rand(2, 5, 3, generator=rng())
-    assert roughness(lambda x: torch.ones_like(x), points, uniform).item() == 0
+    assert smoothness_loss(lambda x: torch.ones_like(x), points, uniform).item() == 0
 
 
 def test_roughness_is_the_squared_slope_times_that_of_a_step() -> None:
@@ -49,9 +49,9 @@ def test_roughness_is_the_squared_slope_times_that_of_a_step() -> None:
     matrix = torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.5, 0.0], [0.0, 0.0, 3.0]])
     points = torch.zeros(1, 40_000, 3)  # at the origin float32 resolves the step
     expected = matrix.square().sum().item() * 0.002**2 / 12
-    found = roughness(lambda x: x @ matrix, points, torch.rand(points.shape, generator=rng()))
+    found = smoothness_loss(lambda x: x @ matrix, points, torch.rand(points.shape, generator=rng()))
     assert found.item() == pytest.approx(expected, rel=0.02)  # 4 deviations
-    assert SMOOTHNESS_WIDTH == pytest.approx(0.24 / 24 / 5)  # method, section 4
+    assert NEIGHBOUR_WIDTH == pytest.approx(0.24 / 24 / 5)  # method, section 4
 
 
 def test_neighbours_lie_within_half_a_width_on_both_sides() -> None:
@@ -61,30 +61,30 @@ def test_neighbours_lie_within_half_a_width_on_both_sides() -> None:
         requested.append(x)
         return x
 
-    roughness(offset, torch.zeros(1, 2000, 3), torch.rand(1, 2000, 3, generator=rng()))
+    smoothness_loss(offset, torch.zeros(1, 2000, 3), torch.rand(1, 2000, 3, generator=rng()))
     step = requested[1] - requested[0]
     assert step.abs().max() <= 0.001 and step.min() < -0.00095 and step.max() > 0.00095
 
 
 def test_magnitude_is_the_mean_squared_length() -> None:
     delta = torch.tensor([[[3.0, 4.0, 0.0]], [[0.0, 0.0, 1.0]]])
-    assert magnitude(delta).item() == pytest.approx((25 + 1) / 2)
+    assert offset_loss(delta).item() == pytest.approx((25 + 1) / 2)
 
 
 # --------------------------------------------------------------------------------------------------------- photometric
 def test_the_colour_error_is_the_mean_absolute_difference() -> None:
     seen, target = torch.tensor([[[0.5, 0.5, 0.5]]]), torch.tensor([[[0.5, 0.7, 0.2]]])
-    assert colour_error(seen, target).item() == pytest.approx(0.5 / 3)
+    assert colour_loss(seen, target).item() == pytest.approx(0.5 / 3)
 
 
 def test_the_silhouette_counts_only_where_the_cover_is_known() -> None:
     foreground, covered = torch.tensor([[0.75, 0.0, 0.5]]), torch.tensor([[1.0, 1.0, 0.0]])
     known = torch.tensor([[True, False, True]])
-    assert silhouette_error(foreground, covered, known).item() == pytest.approx((0.25 + 0.5) / 3)
+    assert silhouette_loss(foreground, covered, known).item() == pytest.approx((0.25 + 0.5) / 3)
 
 
 def test_free_space_is_the_mean_opacity_of_its_points_alone() -> None:
     alpha = torch.tensor([[[0.5, 1.0], [0.25, 1.0]]])
     free = torch.tensor([[[True, False], [True, False]]])
-    assert free_space(alpha, free).item() == pytest.approx(0.375)
-    assert free_space(alpha, torch.zeros_like(free)).item() == 0
+    assert free_space_loss(alpha, free).item() == pytest.approx(0.375)
+    assert free_space_loss(alpha, torch.zeros_like(free)).item() == 0

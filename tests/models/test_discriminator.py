@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from anifacegan.losses.adversarial import gradient_penalty
+from anifacegan.losses.adversarial import r1_penalty
 from anifacegan.models.discriminator import (
     SIZES,
     Discriminator,
@@ -149,7 +149,7 @@ def test_the_slope_penalty_teaches_every_weight_with_the_gradient_it_should() ->
     weights = [discriminator.blocks["from_8"].second.weight, discriminator.from_rgb.weight]
 
     def penalty() -> Tensor:
-        return gradient_penalty(discriminator(image).logit, image)
+        return r1_penalty(discriminator(image).logit, image)
 
     slopes = torch.autograd.grad(penalty(), weights)
     for weight, slope in zip(weights, slopes, strict=True):

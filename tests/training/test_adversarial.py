@@ -15,7 +15,7 @@ from anifacegan.data.posed_images import PosedImages, RealImages
 from anifacegan.data.synthetic.head import head_geometry
 from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.face_model.surface_maps import FaceSurfaces
-from anifacegan.losses.imitation import magnitude
+from anifacegan.losses.imitation import offset_loss
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.discriminator import Discriminator, DiscriminatorConfig
 from anifacegan.models.face_regressor import ReconstructionConfig, ReconstructionNetwork
@@ -142,7 +142,7 @@ def test_the_generator_learns_from_parts_what_it_learns_from_one_graph_imitation
 
     def imitation(model: Generator) -> ImitationTerms:
         offset = model.deformation.bind(shown.latents.z_id, shown.latents.z_exp)
-        return ImitationTerms(image_terms, ray_terms, {"minimal": 100 * magnitude(offset(points))})
+        return ImitationTerms(image_terms, ray_terms, {"minimal": 100 * offset_loss(offset(points))})
 
     def image_terms(photograph: Tensor, part: slice) -> dict[str, Tensor]:
         return {

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.data.synthetic.geometry_buffers import Surfaces
+from anifacegan.data.synthetic.geometry_buffers import GeometryBuffers
 from anifacegan.data.synthetic.head import head_geometry
 from anifacegan.geometry.rays import image_rays
 from anifacegan.losses.imitation_points import MeshSampler
@@ -54,7 +54,11 @@ def data() -> PairedData:
     steps = np.random.default_rng(0).integers(38_000, 42_000, (ITEMS, SIZE, SIZE)).astype(np.uint16)
     steps[:, :, : SIZE // 3] = 0  # a part of every image is background
     return PairedData(
-        images, random_latents(ITEMS), Surfaces(steps, np.zeros((ITEMS, 1), np.uint8)), 12.0, held_out=1
+        images,
+        random_latents(ITEMS),
+        GeometryBuffers(steps, np.zeros((ITEMS, 1), np.uint8)),
+        12.0,
+        held_out=1,
     )
 
 
@@ -454,7 +458,7 @@ def test_the_schedule_says_how_far_beside_the_mesh_the_deformation_learns(
             *(latents[data.draw_items(SCHEDULE.mesh_faces, rng(3))] for latents in (data.z_id, data.z_exp))
         )
         error = (offset(points.x_target) - points.delta).square().sum(-1)
-        expected = (points.visible * error).sum() / points.visible.sum()
+        expected = (points.confidence * error).sum() / points.visible.sum()
         assert losses["deformation"].item() == pytest.approx(3e4 * expected.item(), rel=1e-4)
         seen.append(points)
     distance = (seen[0].x_target - seen[1].x_target).norm(dim=-1)

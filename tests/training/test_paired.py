@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from anifacegan.data.dataset import CoefficientTable
-from anifacegan.data.synthetic.geometry_buffers import DEPTH_STEPS, Surfaces
+from anifacegan.data.synthetic.geometry_buffers import DEPTH_STEPS, GeometryBuffers
 from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.geometry.rays import image_rays, pixel_rays
 from anifacegan.runtime.errors import InputError
@@ -29,13 +29,13 @@ def coordinates() -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def surfaces() -> Surfaces:
+def surfaces() -> GeometryBuffers:
     """Blobs with holes: some pixels have neighbours of both kinds, some have not."""
     random = np.random.default_rng(0)
     coarse = random.random((COUNT, SIZE // 4, SIZE // 4)) < 0.6
     covered = coarse.repeat(4, axis=1).repeat(4, axis=2)
     steps = random.integers(35_000, 45_000, covered.shape)
-    return Surfaces(np.where(covered, steps, 0).astype(np.uint16), packed(np.ones((COUNT, 16), bool)))
+    return GeometryBuffers(np.where(covered, steps, 0).astype(np.uint16), packed(np.ones((COUNT, 16), bool)))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def latents() -> CoefficientTable:
 
 
 @pytest.fixture(scope="module")
-def data(latents: CoefficientTable, surfaces: Surfaces) -> PairedData:
+def data(latents: CoefficientTable, surfaces: GeometryBuffers) -> PairedData:
     return PairedData(coordinates(), latents, surfaces, FOV, HELD_OUT)
 
 
@@ -86,7 +86,9 @@ def test_codes_are_those_of_the_image(data: PairedData, latents: CoefficientTabl
     assert torch.equal(batch.z_noise, latents.noise[items])
 
 
-def test_distance_and_certainty_agree_with_a_slow_reference(data: PairedData, surfaces: Surfaces) -> None:
+def test_distance_and_certainty_agree_with_a_slow_reference(
+    data: PairedData, surfaces: GeometryBuffers
+) -> None:
     batch = data.draw(8, 60, rng(3))
     pixels = (batch.rgb * 255).round().int()
     uncertain = 0
@@ -106,7 +108,7 @@ def test_distance_and_certainty_agree_with_a_slow_reference(data: PairedData, su
 
 
 def test_half_of_the_rays_look_at_brows_eyes_nose_and_mouth(
-    latents: CoefficientTable, surfaces: Surfaces
+    latents: CoefficientTable, surfaces: GeometryBuffers
 ) -> None:
     """Inner landmarks at pixel (10, 30), the jaw's at (35, 5); lm68 counts y upward in a frame of 224."""
     scale = 223 / (SIZE - 1)
@@ -123,7 +125,7 @@ def test_half_of_the_rays_look_at_brows_eyes_nose_and_mouth(
 
 
 def test_landmarks_outside_the_image_give_rays_at_its_edge(
-    latents: CoefficientTable, surfaces: Surfaces
+    latents: CoefficientTable, surfaces: GeometryBuffers
 ) -> None:
     data = PairedData(
         coordinates(),
@@ -141,7 +143,7 @@ def test_draws_come_from_the_generator_alone(data: PairedData) -> None:
     assert torch.equal(first, same) and not torch.equal(first, other)
 
 
-def test_held_out_images_do_not_scale_the_codes(latents: CoefficientTable, surfaces: Surfaces) -> None:
+def test_held_out_images_do_not_scale_the_codes(latents: CoefficientTable, surfaces: GeometryBuffers) -> None:
     """Whatever is in them, the scale is the same; a change in a training image does count."""
     scales = []
     for item in (None, COUNT - HELD_OUT, COUNT - HELD_OUT - 1):
@@ -174,11 +176,15 @@ def test_a_small_held_out_view_shows_the_same_frame(data: PairedData) -> None:
     assert (whole[:, 0, 1].diff() > 0).all() and (whole[0, :, 0].diff() > 0).all()
 
 
-def test_data_without_appearance_codes_are_refused(latents: CoefficientTable, surfaces: Surfaces) -> None:
+def test_data_without_appearance_codes_are_refused(
+    latents: CoefficientTable, surfaces: GeometryBuffers
+) -> None:
     with pytest.raises(InputError, match="every .mat has to hold 'noise'"):
         PairedData(coordinates(), dataclasses.replace(latents, noise=None), surfaces, FOV, HELD_OUT)
 
 
-def test_a_set_that_is_held_out_as_a_whole_is_refused(latents: CoefficientTable, surfaces: Surfaces) -> None:
+def test_a_set_that_is_held_out_as_a_whole_is_refused(
+    latents: CoefficientTable, surfaces: GeometryBuffers
+) -> None:
     with pytest.raises(InputError, match="9 images, expected more than the 9 held out"):
         PairedData(coordinates(), latents, surfaces, FOV, COUNT)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from anifacegan.data.dataset import CoefficientTable
-from anifacegan.data.visibility import DrawnVertices
+from anifacegan.data.visibility import RasterizedVisibility
 from anifacegan.face_model.bfm import load_bfm
 from anifacegan.face_model.face_mesh import FaceMesh, face_mesh
 from anifacegan.losses.imitation_points import MeshSampler
@@ -88,17 +88,19 @@ def test_points_of_the_pool_are_on_its_own_meshes(faces: TrainingFaces, mesh: Fa
     sampler, drawn = with_pool(faces, mesh, 1.0)
     items = faces.draw_imitated(6, rng(2))
     points = sampler.points(items.numpy(), faces.z_id[items], faces.z_exp[items], 300, rng(3))
-    alone = MeshSampler(mesh, DrawnVertices(mesh, drawn.latents.z_id, drawn.latents.z_exp, drawn.pose, PX))
+    alone = MeshSampler(
+        mesh, RasterizedVisibility(mesh, drawn.latents.z_id, drawn.latents.z_exp, drawn.pose, PX)
+    )
     places = items - ITEMS
     z_id, z_exp = drawn.latents.z_id[places], drawn.latents.z_exp[places]
     expected = alone.points(places.numpy(), z_id, z_exp, 300, rng(3))
     assert all(torch.equal(value, getattr(expected, name)) for name, value in vars(points).items())
-    assert 0.2 < points.visible.mean() < 0.8
+    assert 0.2 < points.confidence.mean() < 0.8
 
 
 def test_smaller_images_show_fewer_vertices(mesh: FaceMesh, latents: CoefficientTable) -> None:
     shown = [
-        DrawnVertices(mesh, latents.id, latents.exp, latents.pose, size)[np.arange(ITEMS)]
+        RasterizedVisibility(mesh, latents.id, latents.exp, latents.pose, size)[np.arange(ITEMS)]
         for size in (10, PX)
     ]
     fewer, more = (np.unpackbits(bits).mean() for bits in shown)

@@ -89,7 +89,7 @@ Subject = Model | Avatar
 
 
 @dataclass(frozen=True)
-class Person:
+class RenderIdentity:
     name: str
     """Also the name of the person's files."""
     seed: int | None
@@ -100,7 +100,7 @@ class Person:
 @dataclass(frozen=True)
 class VideoPlan:
     model: Subject
-    people: tuple[Person, ...]
+    people: tuple[RenderIdentity, ...]
     trajectory: Trajectory
     """Of every person."""
     sheet_yaw: Float[np.ndarray, "view"]
@@ -133,7 +133,7 @@ def plan_video(config: RenderConfig) -> VideoPlan:
     return VideoPlan(model, tuple(people), trajectory, sheet_yaw, tuple(on_sheet))
 
 
-def the_avatar(config: RenderConfig, avatar: Avatar, path: Path) -> Person:
+def the_avatar(config: RenderConfig, avatar: Avatar, path: Path) -> RenderIdentity:
     """The one person of a baked avatar.
 
     Raises:
@@ -151,7 +151,7 @@ def the_avatar(config: RenderConfig, avatar: Avatar, path: Path) -> Person:
         raise InputError(
             f"psi is {config.psi}, but {path} was baked with psi {avatar.card.psi}, which is part of it"
         )
-    return Person(path.stem, None, None)
+    return RenderIdentity(path.stem, None, None)
 
 
 def check_avatar(
@@ -167,14 +167,14 @@ def check_avatar(
         avatar.check_view(yaw=float(trajectory.yaw[k]), pitch=float(trajectory.pitch[k]))
 
 
-def selected_people(config: RenderConfig, model: Model) -> list[Person]:
+def selected_people(config: RenderConfig, model: Model) -> list[RenderIdentity]:
     """From the codes file where there is one, else from the seeds."""
     if config.latents is None:
-        return [Person(f"seed{seed}", seed, model.person(seed)) for seed in as_tuple(config.seeds)]
+        return [RenderIdentity(f"seed{seed}", seed, model.person(seed)) for seed in as_tuple(config.seeds)]
     z_id, z_noise = read_people(config.latents)
     stem, count = config.latents.stem, len(z_id)
     names = [stem] if count == 1 else [f"{stem}_{k}" for k in range(count)]
-    return [Person(name, None, (z_id[k : k + 1], z_noise[k : k + 1])) for k, name in enumerate(names)]
+    return [RenderIdentity(name, None, (z_id[k : k + 1], z_noise[k : k + 1])) for k, name in enumerate(names)]
 
 
 def sheet_expressions(model: Subject, requested: list[Expression]) -> list[Expression]:

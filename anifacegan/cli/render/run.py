@@ -17,7 +17,7 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from anifacegan.avatars.avatar import Avatar
-from anifacegan.cli.render.plan import Person, RenderConfig, Subject, VideoPlan, plan_video
+from anifacegan.cli.render.plan import RenderConfig, RenderIdentity, Subject, VideoPlan, plan_video
 from anifacegan.cli.render.renderer_choice import Played, RendererChoice, VideoRequest, image_renderer
 from anifacegan.models.latent_files import write_people
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
@@ -69,7 +69,7 @@ def run(config: RenderConfig) -> dict[str, Any]:
 
 
 def _select_renderer(
-    config: RenderConfig, plan: VideoPlan, person: Person, choice: RendererChoice | None
+    config: RenderConfig, plan: VideoPlan, person: RenderIdentity, choice: RendererChoice | None
 ) -> tuple[FrameRenderer, dict[str, Any]]:
     """Who draws a person, and what the manifest says of that."""
     if isinstance(plan.model, Avatar):
@@ -82,7 +82,7 @@ def _render_person(
     folder: Path,
     config: RenderConfig,
     plan: VideoPlan,
-    person: Person,
+    person: RenderIdentity,
     renderer: FrameRenderer,
     progress: tqdm,
 ) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _render_person(
 def _sheet_rows(
     config: RenderConfig,
     plan: VideoPlan,
-    person: Person,
+    person: RenderIdentity,
     video: FrameRenderer,
     choice: RendererChoice | None,
     progress: tqdm,
@@ -151,7 +151,7 @@ def _sheet_rows(
 def _image(
     config: RenderConfig,
     renderer: FrameRenderer,
-    person: Person,
+    person: RenderIdentity,
     z_exp: Float[np.ndarray, "64"],
     *,
     yaw: float,

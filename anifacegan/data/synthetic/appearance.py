@@ -1,4 +1,4 @@
-"""Synthetic people: how codes become a person's looks.
+"""Synthetic people: how codes become a person's appearance.
 
 Everything of an image that is neither shape nor expression is one vector ``z_noise`` of 80 standard normal numbers.
 :class:`AppearancePrior` is the documented map from it (and ``z_id``: skin, beard and brows follow the shape) to an
@@ -189,9 +189,9 @@ class AppearancePrior:
         )
         trait_weights = _ridge(rows, traits, ridge)
         features = _features(rows, rows @ trait_weights)
-        looks = np.concatenate([parts.bank_tex, parts.bank_hair_rgb], axis=1).astype(np.float64)
-        mean_weights = _ridge(features, looks, ridge)
-        residual = looks - features @ mean_weights  # (P, 83)
+        appearance = np.concatenate([parts.bank_tex, parts.bank_hair_rgb], axis=1).astype(np.float64)
+        mean_weights = _ridge(features, appearance, ridge)
+        residual = appearance - features @ mean_weights  # (P, 83)
 
         full_metric = np.zeros((TEX_DIM + 3, TEX_DIM + 3))
         full_metric[:TEX_DIM, :TEX_DIM] = metric + 1e-9 * np.trace(metric) * np.eye(TEX_DIM)
@@ -233,17 +233,17 @@ class AppearancePrior:
         male, african = features[-4], features[-2]
         warp = (1 - male) * self.warp[0] + male * self.warp[1]  # (48, knots)
         steps = [np.interp(z, WARP_KNOTS, table) for z, table in zip(z_noise[TEXTURE], warp, strict=True)]
-        looks = features @ self.mean_weights + self.directions @ np.array(steps)
+        appearance = features @ self.mean_weights + self.directions @ np.array(steps)
         groups = np.array(
             [(1 - male) * (1 - african), (1 - male) * african, male * (1 - african), male * african]
         )
         gamma, shine = light_from_noise(z_noise[LIGHT])
         return Appearance(
-            tex=looks[:TEX_DIM].astype(np.float32),
+            tex=appearance[:TEX_DIM].astype(np.float32),
             gamma=gamma,
             shine=shine,
             hair_style=_style(z_noise[HAIR_STYLE], groups @ self.style_bias),
-            hair_rgb=np.clip(np.minimum.accumulate(looks[TEX_DIM:]), 0.02, 0.90).astype(
+            hair_rgb=np.clip(np.minimum.accumulate(appearance[TEX_DIM:]), 0.02, 0.90).astype(
                 np.float32
             ),  # no blue hair
             cloth_rgb=colour_from_noise(z_noise[CLOTHES]),

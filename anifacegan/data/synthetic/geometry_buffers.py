@@ -18,15 +18,15 @@ from tqdm import tqdm
 from anifacegan.data.dataset import CoefficientTable
 from anifacegan.data.synthetic.head import dressed_head
 from anifacegan.data.synthetic.renderer import (
-    Person,
-    SurfaceView,
+    RasterizedMesh,
+    SyntheticPerson,
     SyntheticRenderer,
+    camera_frame_rays,
     load_synthetic_renderer,
-    seen_corners,
-    view_rays,
-    view_surface,
+    rasterize_surface,
+    visible_corners,
 )
-from anifacegan.data.synthetic.workers import in_processes
+from anifacegan.data.synthetic.workers import map_in_processes
 from anifacegan.face_model.open_model import face_model_sha256
 from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.geometry.conventions import BACKGROUND_Z
@@ -44,8 +44,8 @@ FILES = ("distance.npy", "visible.npy", NOTE)
 
 
 @dataclass(frozen=True)
-class Surfaces:
-    """Surfaces of all images."""
+class GeometryBuffers:
+    """GeometryBuffers of all images."""
 
     distance: UInt16[np.ndarray, "item height width"]
     """Distance along each pixel's ray in steps; 0 where the background is seen."""
@@ -53,24 +53,26 @@ class Surfaces:
     """(item, vertex / 8) bits of the face model's vertices that the camera sees."""
 
 
-def load_surfaces(folder: Path, latents: CoefficientTable, size: int, face_model: Path | None) -> Surfaces:
+def load_geometry_buffers(
+    folder: Path, latents: CoefficientTable, size: int, face_model: Path | None
+) -> GeometryBuffers:
     """Read the folder, or draw all heads and write it. Progress on stderr; an interrupted run starts over.
 
     Raises:
         InputError: the data set has no appearance codes, so nothing is known of hair and clothes; or the file is no
             face model, or the folder has no room.
     """
-    description = describe(latents, size, face_model)
+    description = geometry_description(latents, size, face_model)
     if _is_there(folder / NOTE, description):
-        return Surfaces(np.load(folder / "distance.npy"), np.load(folder / "visible.npy"))
-    synthetic_renderer = load_synthetic_renderer(face_model)
+        return GeometryBuffers(np.load(folder / "distance.npy"), np.load(folder / "visible.npy"))
+    renderer = load_synthetic_renderer(face_model)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NOTE).unlink(missing_ok=True)
     columns, count = _columns(latents), len(latents.id)
     distance = _empty_distances(folder / "distance.npy", count, size)
     visible = []
-    jobs = [(Person(*person), pose, size) for *person, pose in zip(*columns, strict=True)]
-    drawn = in_processes(_drawn, synthetic_renderer, jobs, 1 if count < POOL_ITEMS else None)
+    jobs = [(SyntheticPerson(*person), pose, size) for *person, pose in zip(*columns, strict=True)]
+    drawn = map_in_processes(_drawn, renderer, jobs, 1 if count < POOL_ITEMS else None)
     for item, (seen_distance, seen_vertices) in enumerate(
         tqdm(drawn, total=count, desc="surfaces", disable=not sys.stderr.isatty())
     ):
@@ -80,7 +82,7 @@ def load_surfaces(folder: Path, latents: CoefficientTable, size: int, face_model
     with complete_or_absent(folder / "visible.npy") as temporary, temporary.open("wb") as file:
         np.save(file, np.stack(visible))
     write_complete(folder / NOTE, json.dumps(description))
-    return Surfaces(distance, np.stack(visible))
+    return GeometryBuffers(distance, np.stack(visible))
 
 
 def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:
@@ -97,7 +99,7 @@ def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:
     return array
 
 
-def describe(latents: CoefficientTable, size: int, face_model: Path | None) -> dict[str, Any]:
+def geometry_description(latents: CoefficientTable, size: int, face_model: Path | None) -> dict[str, Any]:
     """What tells the data of one image size from others: counts, and sums of the codes and the face model's file.
 
     Raises:
@@ -134,31 +136,31 @@ def _is_there(note: Path, description: dict[str, Any]) -> bool:
         return False  # none, or half a note
 
 
-Job = tuple[Person, np.ndarray, int]
-"""What :func:`draw_surface` takes beside the synthetic renderer."""
+Job = tuple[SyntheticPerson, np.ndarray, int]
+"""What :func:`draw_geometry_buffer` takes beside the synthetic renderer."""
 
 
-def _drawn(synthetic_renderer: SyntheticRenderer, job: Job) -> tuple[np.ndarray, np.ndarray]:
-    return draw_surface(synthetic_renderer, *job)
+def _drawn(renderer: SyntheticRenderer, job: Job) -> tuple[np.ndarray, np.ndarray]:
+    return draw_geometry_buffer(renderer, *job)
 
 
-def draw_surface(
-    synthetic_renderer: SyntheticRenderer, person: Person, pose: Float[np.ndarray, "2"], size: int
+def draw_geometry_buffer(
+    renderer: SyntheticRenderer, person: SyntheticPerson, pose: Float[np.ndarray, "2"], size: int
 ) -> tuple[UInt16[np.ndarray, "size size"], Bool[np.ndarray, " vertex"]]:
     """Distances of one image, in steps, and the vertices of the bare head that are seen in it."""
-    looks = synthetic_renderer.prior.appearance(person.z_id, person.z_noise)
-    surface = dressed_head(synthetic_renderer.head, person.z_id, person.z_exp, looks)
+    appearance = renderer.prior.appearance(person.z_id, person.z_noise)
+    surface = dressed_head(renderer.head, person.z_id, person.z_exp, appearance)
     pitch, yaw = torch.from_numpy(np.asarray(pose, np.float64))[:, None]
     camera = orbit_camera(yaw=yaw, pitch=pitch, size=size)
-    view = view_surface(surface, synthetic_renderer.head.world_offset, camera)
+    view = rasterize_surface(surface, renderer.head.world_offset, camera)
     distance = distance_map(view, camera)
-    seen = seen_corners(surface.triangles, view.triangle[distance > 0], len(surface.vertices))
-    return distance, seen[: len(synthetic_renderer.head.parts.part)]  # without the curtain of long hair
+    seen = visible_corners(surface.triangles, view.triangle[distance > 0], len(surface.vertices))
+    return distance, seen[: len(renderer.head.parts.part)]  # without the curtain of long hair
 
 
-def distance_map(view: SurfaceView, camera: Camera) -> UInt16[np.ndarray, "size size"]:
+def distance_map(view: RasterizedMesh, camera: Camera) -> UInt16[np.ndarray, "size size"]:
     """How far along its ray each pixel's surface is, in steps; 0 where the background plane hides it or nothing is."""
-    rays = view_rays(camera)
+    rays = camera_frame_rays(camera)
     hit = view.triangle >= 0
     depth = np.where(hit, 1.0 / np.maximum(view.nearest, 1e-6), 0.0)
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()

@@ -69,7 +69,7 @@ def eyes_of(parts: HeadParts) -> tuple[Eye, ...]:
 
 
 @dataclass(frozen=True)
-class Surface:
+class HeadSurface:
     """What is drawn: N vertices of the head, clothes and hair included, in model units."""
 
     vertices: Float[np.ndarray, "vertex 3"]
@@ -109,19 +109,19 @@ def head_geometry(model: MorphableModel, parts: HeadParts) -> HeadGeometry:
 
 
 def dressed_head(
-    head: HeadGeometry, z_id: Float[np.ndarray, "80"], z_exp: Float[np.ndarray, "64"], looks: Appearance
-) -> Surface:
+    head: HeadGeometry, z_id: Float[np.ndarray, "80"], z_exp: Float[np.ndarray, "64"], appearance: Appearance
+) -> HeadSurface:
     """The surface of a person with an expression."""
     vertices = bare_head(head, z_id, z_exp)
     landmarks = vertices[head.landmark_vertices]
-    albedo = np.clip(affine(head.tex_mean, head.tex_basis, looks.tex), 0, 1).reshape(-1, 3)
+    albedo = np.clip(affine(head.tex_mean, head.tex_basis, appearance.tex), 0, 1).reshape(-1, 3)
     gloss = np.where(head.cloth_distance < 0, head.gloss, np.float32(0))
     cloth_distance, hair_distance = head.cloth_distance, np.full(len(vertices), OUTSIDE, np.float32)
     triangles, curtain = head.triangles, None
     thickness = np.float32(CLOTH_THICKNESS) * np.clip(cloth_distance / np.float32(CLOTH_RAMP), 0, 1)
-    if looks.hair_style is not None:
-        style = head.hair_names.index("buzz" if looks.hair_style == "shaved" else looks.hair_style)
-        if looks.hair_style in CURTAIN_STYLES:
+    if appearance.hair_style is not None:
+        style = head.hair_names.index("buzz" if appearance.hair_style == "shaved" else appearance.hair_style)
+        if appearance.hair_style in CURTAIN_STYLES:
             curtain = (vertices + thickness[:, None] * head.hair_direction)[head.parts.curtain_anchor]
             curtain = (curtain + head.parts.curtain_off).astype(np.float32)
         thickness = thickness + head.hair_thickness[style]
@@ -133,9 +133,9 @@ def dressed_head(
         more = len(curtain)
         triangles = head.triangles_with_curtain
         vertices = np.concatenate([vertices, curtain])
-        albedo = np.concatenate([albedo, np.tile(looks.hair_rgb, (more, 1))])
+        albedo = np.concatenate([albedo, np.tile(appearance.hair_rgb, (more, 1))])
         gloss = np.concatenate([gloss, np.full(more, HAIR_GLOSS, np.float32)])
         hair_distance = np.concatenate([hair_distance, np.full(more, CURTAIN_INSIDE, np.float32)])
         cloth_distance = np.concatenate([cloth_distance, np.full(more, OUTSIDE, np.float32)])
     normals = vertex_normals_numba(vertices, triangles)
-    return Surface(vertices, normals, albedo, gloss, hair_distance, cloth_distance, triangles, landmarks)
+    return HeadSurface(vertices, normals, albedo, gloss, hair_distance, cloth_distance, triangles, landmarks)

@@ -21,10 +21,9 @@ from anifacegan.data.synthetic.appearance import (
     sample_identity,
     texture_metric,
 )
-from anifacegan.data.synthetic.head import HeadGeometry, Surface, dressed_head, head_geometry
+from anifacegan.data.synthetic.head import HeadGeometry, HeadSurface, dressed_head, head_geometry
 from anifacegan.data.synthetic.shading import (
-    HAIR_LOOKS,
-    HairLook,
+    hair_shading,
     half_vector,
     light_matrix,
     shade_samples,
@@ -46,7 +45,7 @@ GRADIENT_WIDTH = 0.16
 
 
 @dataclass(frozen=True)
-class Person:
+class SyntheticPerson:
     """The codes of one image."""
 
     z_id: Float[np.ndarray, "80"]
@@ -55,7 +54,7 @@ class Person:
 
 
 @dataclass(frozen=True)
-class SurfaceView:
+class RasterizedMesh:
     """A surface as one camera sees it."""
 
     x_px: Float[np.ndarray, " vertex"]
@@ -85,11 +84,11 @@ def load_synthetic_renderer(path: Path | None = None) -> SyntheticRenderer:
     )
 
 
-def sample_person(synthetic_renderer: SyntheticRenderer, rng: np.random.Generator) -> Person:
+def sample_person(renderer: SyntheticRenderer, rng: np.random.Generator) -> SyntheticPerson:
     """A person, an expression and an appearance as the data set has them."""
-    parts = synthetic_renderer.head.parts
+    parts = renderer.head.parts
     z_id, z_exp = sample_identity(parts, rng), sample_expression(parts, rng)
-    return Person(z_id, z_exp, rng.standard_normal(NOISE_DIM).astype(np.float32))
+    return SyntheticPerson(z_id, z_exp, rng.standard_normal(NOISE_DIM).astype(np.float32))
 
 
 def sample_pose(rng: np.random.Generator) -> tuple[float, float]:
@@ -99,18 +98,18 @@ def sample_pose(rng: np.random.Generator) -> tuple[float, float]:
 
 
 def render_item(
-    synthetic_renderer: SyntheticRenderer, seed: int, index: int, size: int, factor: int = 2
+    renderer: SyntheticRenderer, seed: int, index: int, size: int, factor: int = 2
 ) -> tuple[UInt8[np.ndarray, "size size 3"], FaceCoefficients]:
     """Image ``index`` of the data set ``seed``: the same bytes in whatever order and process it is made."""
     rng = np.random.default_rng([seed, index])
-    person = sample_person(synthetic_renderer, rng)
+    person = sample_person(renderer, rng)
     pitch, yaw = sample_pose(rng)
-    return render_person(synthetic_renderer, person, yaw=yaw, pitch=pitch, size=size, factor=factor)
+    return render_person(renderer, person, yaw=yaw, pitch=pitch, size=size, factor=factor)
 
 
 def render_person(
-    synthetic_renderer: SyntheticRenderer,
-    person: Person,
+    renderer: SyntheticRenderer,
+    person: SyntheticPerson,
     *,
     yaw: float,
     pitch: float,
@@ -122,17 +121,17 @@ def render_person(
     Returns the image (size, size, 3) and its coefficients: ``pose`` is exact, ``angle`` and ``trans`` are the same
     pose in Deep3DFaceRecon's convention (its camera differs, see method, section 3), ``noise`` is ``z_noise``.
     """
-    looks = synthetic_renderer.prior.appearance(person.z_id, person.z_noise)
-    surface = dressed_head(synthetic_renderer.head, person.z_id, person.z_exp, looks)
+    appearance = renderer.prior.appearance(person.z_id, person.z_noise)
+    surface = dressed_head(renderer.head, person.z_id, person.z_exp, appearance)
     camera = orbit_camera(
         yaw=torch.tensor([yaw], dtype=torch.float64),
         pitch=torch.tensor([pitch], dtype=torch.float64),
         size=size,
     )
     fine = supersampled(camera, factor)
-    view = view_surface(surface, synthetic_renderer.head.world_offset, fine)
+    view = rasterize_surface(surface, renderer.head.world_offset, fine)
 
-    hair = HairLook(opacity=0.0) if looks.hair_style is None else HAIR_LOOKS.get(looks.hair_style, HairLook())
+    hair = hair_shading(appearance.hair_style)
     image = np.empty((size, size, 3), np.uint8)
     shade_samples(
         view.triangle,
@@ -141,32 +140,34 @@ def render_person(
         view.y_px,
         view.inverse_depth,
         vertex_table(surface),
-        light_matrix(looks),
-        half_vector(looks),
-        looks.shine,
+        light_matrix(appearance),
+        half_vector(appearance),
+        appearance.shine,
         np.array([hair.width, hair.ragged, hair.opacity, hair.contrast], np.float32),
-        looks.hair_rgb,
-        looks.cloth_rgb,
+        appearance.hair_rgb,
+        appearance.cloth_rgb,
         1.5 / fine.focal_px / WORLD_PER_MODEL_UNIT,  # one and a half samples, in model units
         strand_pattern(),
-        background_image(looks.background, camera),
+        background_image(appearance.background, camera),
         factor,
         image,
     )
-    return image, _coefficients(synthetic_renderer, person, looks, surface.landmarks, camera, (pitch, yaw))
+    return image, _coefficients(renderer, person, appearance, surface.landmarks, camera, (pitch, yaw))
 
 
-def view_surface(surface: Surface, world_offset: Float[np.ndarray, "3"], camera: Camera) -> SurfaceView:
-    """:func:`view_mesh` of a surface."""
-    return view_mesh(surface.vertices, surface.triangles, world_offset, camera)
+def rasterize_surface(
+    surface: HeadSurface, world_offset: Float[np.ndarray, "3"], camera: Camera
+) -> RasterizedMesh:
+    """:func:`rasterize_mesh` of a surface."""
+    return rasterize_mesh(surface.vertices, surface.triangles, world_offset, camera)
 
 
-def view_mesh(
+def rasterize_mesh(
     vertices: Float[np.ndarray, "vertex 3"],
     triangles: Int[np.ndarray, "triangle 3"],
     world_offset: Float[np.ndarray, "3"],
     camera: Camera,
-) -> SurfaceView:
+) -> RasterizedMesh:
     """Project vertices, given in model units, and find the nearest triangle of every pixel."""
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     to_camera, origin = WORLD_PER_MODEL_UNIT * rotation, world_offset @ rotation + translation
@@ -175,10 +176,10 @@ def view_mesh(
     triangle = np.full((camera.size, camera.size), -1, np.int32)
     nearest = np.zeros((camera.size, camera.size), np.float32)
     draw_triangles(x_px, y_px, inverse_depth, triangles, triangle, nearest)
-    return SurfaceView(x_px, y_px, inverse_depth, triangle, nearest)
+    return RasterizedMesh(x_px, y_px, inverse_depth, triangle, nearest)
 
 
-def seen_corners(
+def visible_corners(
     triangles: Int[np.ndarray, "triangle 3"], shown: Int[np.ndarray, " pixel"], count: int
 ) -> Bool[np.ndarray, " vertex"]:
     """Which of ``count`` vertices are corners of the triangles that these pixels show."""
@@ -187,7 +188,7 @@ def seen_corners(
     return seen
 
 
-def view_rays(camera: Camera) -> Float[np.ndarray, "size size 3"]:
+def camera_frame_rays(camera: Camera) -> Float[np.ndarray, "size size 3"]:
     """Directions through all pixels in the camera's own frame, one unit long along its axis."""
     offsets = (np.arange(camera.size) - camera.principal_px) / camera.focal_px
     x, y = np.meshgrid(offsets, -offsets)
@@ -198,7 +199,7 @@ def background_image(background: Background, camera: Camera) -> Float[np.ndarray
     """Colours of the world plane z = -0.12 that each pixel's ray meets: a smooth step along one direction."""
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     origin = -rotation @ translation  # the camera, in world units
-    rays = view_rays(camera) @ rotation.T  # (S, S, 3) world directions
+    rays = camera_frame_rays(camera) @ rotation.T  # (S, S, 3) world directions
     distance = (BACKGROUND_Z - origin[2]) / np.minimum(rays[..., 2], -1e-6)
     plane = origin[:2] + distance[..., None] * rays[..., :2]
     along = plane @ [math.cos(background.direction_rad), math.sin(background.direction_rad)]
@@ -208,24 +209,24 @@ def background_image(background: Background, camera: Camera) -> Float[np.ndarray
 
 
 def _coefficients(
-    synthetic_renderer: SyntheticRenderer,
-    person: Person,
-    looks: Appearance,
+    renderer: SyntheticRenderer,
+    person: SyntheticPerson,
+    appearance: Appearance,
     landmarks: Float[np.ndarray, "68 3"],
     camera: Camera,
     pose: tuple[float, float],
 ) -> FaceCoefficients:
-    rotation, offset = camera.rotation, torch.from_numpy(synthetic_renderer.head.world_offset).double()
+    rotation, offset = camera.rotation, torch.from_numpy(renderer.head.world_offset).double()
     world = WORLD_PER_MODEL_UNIT * torch.from_numpy(landmarks).double() + offset
     return FaceCoefficients(
         id=person.z_id,
         exp=person.z_exp,
-        tex=looks.tex,
+        tex=appearance.tex,
         angle=euler_from_rotation(rotation)[0].numpy().astype(np.float32),
-        gamma=looks.gamma,
+        gamma=appearance.gamma,
         trans=(offset @ rotation[0] / WORLD_PER_MODEL_UNIT).numpy().astype(np.float32),
         lm68=landmarks_224(camera, world[None])[0].numpy().astype(np.float32),
         pose=np.array(pose, np.float32),
         noise=person.z_noise,
-        face_model=synthetic_renderer.head.name,
+        face_model=renderer.head.name,
     )

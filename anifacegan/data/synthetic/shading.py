@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from anifacegan.data.synthetic.appearance import Appearance
-from anifacegan.data.synthetic.head import Surface
+from anifacegan.data.synthetic.head import HeadSurface
 from anifacegan.geometry.spherical_harmonics import AMBIENT, BAND_0, BAND_1, BAND_2
 from anifacegan.runtime.compiled import kernel
 
@@ -27,7 +27,7 @@ BACKGROUND_PLANE_MODEL = -1.2
 
 
 @dataclass(frozen=True)
-class HairLook:
+class HairShading:
     """How a style is drawn at its edge."""
 
     width: float = 0.035
@@ -39,14 +39,19 @@ class HairLook:
     """Strength of the light and dark strands."""
 
 
-HAIR_LOOKS = {
-    "buzz": HairLook(0.06, 0.01, 0.88, 0.5),
-    "shaved": HairLook(0.06, 0.01, 0.28, 0.5),
-    "afro": HairLook(0.03, 0.02, 1.0, 0.5),
-    "tied": HairLook(0.05, 0.015),
-    "fringe": HairLook(0.02, 0.05),
+HAIR_SHADING = {
+    "buzz": HairShading(0.06, 0.01, 0.88, 0.5),
+    "shaved": HairShading(0.06, 0.01, 0.28, 0.5),
+    "afro": HairShading(0.03, 0.02, 1.0, 0.5),
+    "tied": HairShading(0.05, 0.015),
+    "fringe": HairShading(0.02, 0.05),
 }
 """Styles that differ from the default."""
+
+
+def hair_shading(style: str | None) -> HairShading:
+    """Return how a hair style is shaded; for None, fully transparent hair."""
+    return HairShading(opacity=0.0) if style is None else HAIR_SHADING.get(style, HairShading())
 
 
 def strand_pattern() -> Float[np.ndarray, "360"]:
@@ -56,7 +61,7 @@ def strand_pattern() -> Float[np.ndarray, "360"]:
     return ((0.45 * fine + 0.55 * coarse) * 0.55).astype(np.float32)
 
 
-def vertex_table(surface: Surface) -> Float[np.ndarray, "vertex 12"]:
+def vertex_table(surface: HeadSurface) -> Float[np.ndarray, "vertex 12"]:
     """All attributes of a vertex in one row, as the kernel reads them."""
     scalars = np.stack([surface.gloss, surface.hair_distance, surface.cloth_distance], axis=1)
     return np.concatenate(
@@ -64,9 +69,9 @@ def vertex_table(surface: Surface) -> Float[np.ndarray, "vertex 12"]:
     )
 
 
-def light_matrix(looks: Appearance) -> Float[np.ndarray, "3 9"]:
+def light_matrix(appearance: Appearance) -> Float[np.ndarray, "3 9"]:
     """Light times the constants of the spherical harmonics, for the monomials 1, y, z, x, xy, yz, 3z2-1, xz, x2-y2."""
-    light = looks.gamma.reshape(3, 9).astype(np.float64)
+    light = appearance.gamma.reshape(3, 9).astype(np.float64)
     light[:, 0] += AMBIENT
     constants = [
         BAND_0,
@@ -82,9 +87,9 @@ def light_matrix(looks: Appearance) -> Float[np.ndarray, "3 9"]:
     return (light * constants).astype(np.float32)
 
 
-def half_vector(looks: Appearance) -> Float[np.ndarray, "3"]:
+def half_vector(appearance: Appearance) -> Float[np.ndarray, "3"]:
     """Between the lamp's direction, read from the linear terms of gamma, and the frontal viewing direction."""
-    gamma = looks.gamma.reshape(3, 9).mean(axis=0).astype(np.float64)
+    gamma = appearance.gamma.reshape(3, 9).mean(axis=0).astype(np.float64)
     lamp = np.array([-gamma[3], -gamma[1], gamma[2]])
     between = lamp / max(np.linalg.norm(lamp), 1e-9) + [0.0, 0.0, 1.0]
     return (between / np.linalg.norm(between)).astype(np.float32)

@@ -19,9 +19,9 @@ _work_on: Callable | None = None
 """What a worker process does with its jobs: set once, when it starts."""
 
 
-def in_processes(
+def map_in_processes(
     task: Callable[[SyntheticRenderer, Job], Result],
-    synthetic_renderer: SyntheticRenderer,
+    renderer: SyntheticRenderer,
     jobs: Sequence[Job],
     processes: int | None = None,
 ) -> Iterator[Result]:
@@ -33,17 +33,17 @@ def in_processes(
     """
     count = min(processes or os.cpu_count() or 1, len(jobs))
     if count <= 1:
-        yield from (task(synthetic_renderer, job) for job in jobs)
+        yield from (task(renderer, job) for job in jobs)
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(count, initializer=_start, initargs=(task, synthetic_renderer)) as pool:
+    with context.Pool(count, initializer=_start, initargs=(task, renderer)) as pool:
         yield from pool.imap(_work, jobs, chunksize=CHUNK)
 
 
-def _start(task: Callable[[SyntheticRenderer, Job], Result], synthetic_renderer: SyntheticRenderer) -> None:
+def _start(task: Callable[[SyntheticRenderer, Job], Result], renderer: SyntheticRenderer) -> None:
     torch.set_num_threads(1)
     global _work_on
-    _work_on = partial(task, synthetic_renderer)
+    _work_on = partial(task, renderer)
 
 
 def _work(job: Job) -> Result:

@@ -18,7 +18,7 @@ from anifacegan.face_model.build.albedo_fields import (
     teeth_fields,
 )
 from anifacegan.face_model.build.head_view import HeadView
-from anifacegan.face_model.build.identity import Person
+from anifacegan.face_model.build.identity import MakeHumanPerson
 from anifacegan.face_model.build.topology import TONGUE
 from anifacegan.geometry.resampling import smoothstep
 
@@ -113,7 +113,7 @@ class _Painting:
     """One person's image while it is painted; every step draws from ``rng`` and changes ``colours``."""
 
     rng: np.random.Generator
-    person: Person
+    person: MakeHumanPerson
     melanin: float
     base: np.ndarray
     """(3,) plain skin."""
@@ -141,7 +141,7 @@ class AlbedoSampler:
         self.eyes: EyeFields = eye_fields(view)
         self.teeth: TeethFields = teeth_fields(view)
 
-    def draw(self, person: Person, rng: np.random.Generator) -> DrawnAlbedo:
+    def draw(self, person: MakeHumanPerson, rng: np.random.Generator) -> DrawnAlbedo:
         """One person's colours. The order of the steps is the order of the draws: keep it."""
         painting = self._plain_skin(person, rng)
         self._blush_and_shadows(painting)
@@ -162,7 +162,7 @@ class AlbedoSampler:
         self._teeth_and_tongue(painting)
         return DrawnAlbedo(np.clip(painting.colours * self.shade[:, None], 0, 1), hair, bald)
 
-    def _plain_skin(self, person: Person, rng: np.random.Generator) -> _Painting:
+    def _plain_skin(self, person: MakeHumanPerson, rng: np.random.Generator) -> _Painting:
         melanin = float(np.clip(person.race @ np.array(MELANIN_BY_RACE) + rng.normal(0, 0.11), 0, 1))
         red, yellow = rng.normal(0, 1), rng.normal(0, 1)
         levels, palette = SKIN_PALETTE

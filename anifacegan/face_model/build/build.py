@@ -31,7 +31,7 @@ from anifacegan.face_model.build.identity import (
     AT_REST,
     FACE_WEIGHT,
     IdentitySpace,
-    Person,
+    MakeHumanPerson,
     align,
     draw_person,
     find_sliders,
@@ -202,7 +202,7 @@ def _make_cage(makehuman: MakeHuman, topology: Topology, average: np.ndarray) ->
 
 def _identities(
     makehuman: MakeHuman, cage: _Cage, config: BuildConfig, rng: np.random.Generator
-) -> tuple[list[Person], IdentitySpace]:
+) -> tuple[list[MakeHumanPerson], IdentitySpace]:
     """The people, and their space about the model's origin."""
     sliders = find_sliders(makehuman.targets)
     asymmetries = [name for name in makehuman.targets if name.startswith("asym/asym-")]
@@ -281,7 +281,7 @@ def _shape_arrays(
 def _albedo_arrays(
     view: HeadView,
     painter: AlbedoSampler,
-    people: list[Person],
+    people: list[MakeHumanPerson],
     rng: np.random.Generator,
     log: Callable[[str], None],
 ) -> dict[str, np.ndarray]:
@@ -314,7 +314,7 @@ def _texture_weights(view: HeadView) -> np.ndarray:
     return weights
 
 
-def _people_arrays(people: list[Person]) -> dict[str, np.ndarray]:
+def _people_arrays(people: list[MakeHumanPerson]) -> dict[str, np.ndarray]:
     return {
         "bank_gender": np.array([person.gender for person in people], np.float16),
         "bank_age": np.array([person.age for person in people], np.float16),

@@ -107,7 +107,7 @@ class Slider:
 
 
 @dataclass(frozen=True)
-class Person:
+class MakeHumanPerson:
     """What was drawn: strengths of targets, and what the colours of the person depend on."""
 
     strengths: dict[str, float]
@@ -151,7 +151,7 @@ def _stem_and_direction(name: str) -> tuple[str, int | None]:
     return name, None
 
 
-def draw_person(rng: np.random.Generator, sliders: list[Slider], asymmetries: list[str]) -> Person:
+def draw_person(rng: np.random.Generator, sliders: list[Slider], asymmetries: list[str]) -> MakeHumanPerson:
     """A plausible adult."""
     race = rng.dirichlet([0.45, 0.45, 0.6])
     gender = float(np.clip(rng.beta(0.22, 0.22), 0, 1))
@@ -163,7 +163,7 @@ def draw_person(rng: np.random.Generator, sliders: list[Slider], asymmetries: li
         strengths |= _draw_slider(rng, slider)
     for index in rng.choice(len(asymmetries), ASYMMETRIES, replace=False):
         strengths[asymmetries[index]] = abs(rng.normal(0, ASYMMETRY_SIGMA))
-    return Person(strengths, race, gender, years)
+    return MakeHumanPerson(strengths, race, gender, years)
 
 
 def _makehuman_age(years: float) -> float:
@@ -192,7 +192,7 @@ def _draw_slider(rng: np.random.Generator, slider: Slider) -> dict[str, float]:
     return strengths
 
 
-def shapes_of(people: list[Person], targets: dict[str, np.ndarray]) -> np.ndarray:
+def shapes_of(people: list[MakeHumanPerson], targets: dict[str, np.ndarray]) -> np.ndarray:
     """(people, N, 3) displacements from the base mesh, float32."""
     used = sorted({name for person in people for name in person.strengths if name in targets})
     column = {name: i for i, name in enumerate(used)}

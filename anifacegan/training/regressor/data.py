@@ -12,9 +12,9 @@ from tqdm import tqdm
 from anifacegan.data.augmentation import (
     AugmentationConfig,
     augment,
+    augmented_coefficients,
     draw_augmentation,
-    moved_coefficients,
-    moved_pixels,
+    warped_pixels,
 )
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.face_model.regressed import Reconstruction, from_lm68
@@ -95,11 +95,11 @@ def augmented_batch(
     """
     drawn = draw_augmentation(config, len(items), images.size, focal_px, rng)
     pixels = images.pixels[items].to(device, non_blocking=True)
-    face = moved_coefficients(Reconstruction.from_rows(images.rows[items]), drawn)
+    face = augmented_coefficients(Reconstruction.from_rows(images.rows[items]), drawn)
     return FaceBatch(
         pixels=augment(pixels.float() / 255, drawn, focal_px, rng),
         face=moved(face, device),
-        landmarks_px=moved_pixels(images.landmarks_px[items], drawn, images.size, focal_px).to(device),
+        landmarks_px=warped_pixels(images.landmarks_px[items], drawn, images.size, focal_px).to(device),
     )
 
 
@@ -108,4 +108,4 @@ def jittered_rows(
 ) -> Float[Tensor, "item 257"]:
     """Coefficients of all items as training sees them: with the spread that the augmentations add."""
     drawn = draw_augmentation(config, len(images), images.size, focal_px, rng)
-    return moved_coefficients(Reconstruction.from_rows(images.rows), drawn).rows()
+    return augmented_coefficients(Reconstruction.from_rows(images.rows), drawn).rows()

@@ -2,7 +2,7 @@
 
 import torch
 
-from anifacegan.data.augmentation import UNCHANGED, AugmentationConfig
+from anifacegan.data.augmentation import NO_AUGMENTATION, AugmentationConfig
 from anifacegan.face_model.regressed import (
     FIRST_EXPRESSIONS,
     FaceLandmarks,
@@ -32,7 +32,7 @@ def held_out_report(
     are on one device; images are in host memory.
     """
     report = {}
-    for prefix, config in (("", UNCHANGED), (AUGMENTED, augmentation)):
+    for prefix, config in (("", NO_AUGMENTATION), (AUGMENTED, augmentation)):
         found, truth = reconstructed(network, images, config, focal_length(landmarks, images.size))
         report |= {prefix + name: value for name, value in errors(found, truth, landmarks).items()}
     return report

@@ -12,9 +12,19 @@ import torch
 from anifacegan.data.dataset import CoefficientTable
 from anifacegan.data.synthetic import geometry_buffers
 from anifacegan.data.synthetic.appearance import AppearancePrior
-from anifacegan.data.synthetic.geometry_buffers import DEPTH_STEPS, distance_map, draw_surface, load_surfaces
-from anifacegan.data.synthetic.head import Surface, head_geometry
-from anifacegan.data.synthetic.renderer import Person, SyntheticRenderer, sample_person, view_surface
+from anifacegan.data.synthetic.geometry_buffers import (
+    DEPTH_STEPS,
+    distance_map,
+    draw_geometry_buffer,
+    load_geometry_buffers,
+)
+from anifacegan.data.synthetic.head import HeadSurface, head_geometry
+from anifacegan.data.synthetic.renderer import (
+    SyntheticPerson,
+    SyntheticRenderer,
+    rasterize_surface,
+    sample_person,
+)
 from anifacegan.face_model.open_model import load_open_face_model
 from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.geometry.rays import Rays, image_rays
@@ -29,12 +39,12 @@ Z_BUFFER = 2e-6
 OFFSET = np.array([0.004, -0.01, 0.002], np.float32)
 
 
-def sheet(*squares: np.ndarray) -> Surface:
+def sheet(*squares: np.ndarray) -> HeadSurface:
     """Squares, each given by four corners in world units, as a surface in model units."""
     corners = np.concatenate(squares)
     count = len(corners)
     first = np.arange(0, count, 4)[:, None, None]
-    return Surface(
+    return HeadSurface(
         vertices=((corners - OFFSET) / 0.1).astype(np.float32),
         normals=np.zeros((count, 3), np.float32),
         albedo=np.zeros((count, 3), np.float32),
@@ -62,9 +72,9 @@ def camera_and_rays(*, yaw: float, pitch: float, size: int) -> tuple[Camera, Ray
     )
 
 
-def distances(surface: Surface, *, yaw: float, pitch: float, size: int) -> np.ndarray:
+def distances(surface: HeadSurface, *, yaw: float, pitch: float, size: int) -> np.ndarray:
     camera, _ = camera_and_rays(yaw=yaw, pitch=pitch, size=size)
-    return distance_map(view_surface(surface, OFFSET, camera), camera)
+    return distance_map(rasterize_surface(surface, OFFSET, camera), camera)
 
 
 # ----------------------------------------------------------------------------------------------------------- distances
@@ -118,7 +128,7 @@ def ball() -> SyntheticRenderer:
 
 
 @pytest.fixture(scope="module")
-def person(ball: SyntheticRenderer) -> Person:
+def person(ball: SyntheticRenderer) -> SyntheticPerson:
     """Somebody without the curtain of long hair."""
     people = (sample_person(ball, np.random.default_rng(seed)) for seed in range(50))
     return next(
@@ -128,10 +138,10 @@ def person(ball: SyntheticRenderer) -> Person:
 
 @pytest.mark.parametrize("pitch, yaw", [(0.0, 0.0), (-0.3, 0.6)])
 def test_the_distance_of_a_ball_is_that_of_a_sphere(
-    ball: SyntheticRenderer, person: Person, pitch: float, yaw: float
+    ball: SyntheticRenderer, person: SyntheticPerson, pitch: float, yaw: float
 ) -> None:
     size = 64
-    distance, _ = draw_surface(ball, person, np.array([pitch, yaw], np.float32), size)
+    distance, _ = draw_geometry_buffer(ball, person, np.array([pitch, yaw], np.float32), size)
     _, rays = camera_and_rays(yaw=float(np.float32(yaw)), pitch=float(np.float32(pitch)), size=size)
     centre = torch.from_numpy(ball.head.world_offset).double()
     along = -((rays.origins[0] - centre) * rays.directions[0]).sum(-1)
@@ -147,10 +157,10 @@ def test_the_distance_of_a_ball_is_that_of_a_sphere(
 
 
 def test_vertices_that_face_the_camera_are_seen_and_those_behind_are_not(
-    ball: SyntheticRenderer, person: Person
+    ball: SyntheticRenderer, person: SyntheticPerson
 ) -> None:
     pose = np.array([0.2, 0.5], np.float32)
-    _, seen = draw_surface(ball, person, pose, 128)
+    _, seen = draw_geometry_buffer(ball, person, pose, 128)
     _, rays = camera_and_rays(yaw=0.5, pitch=0.2, size=3)
     vertices = ball.head.mean.reshape(-1, 3)
     to_camera = rays.origins[0, 0].numpy() - (0.1 * vertices + ball.head.world_offset)
@@ -162,14 +172,10 @@ def test_vertices_that_face_the_camera_are_seen_and_those_behind_are_not(
 def test_long_hair_is_a_surface_but_has_no_vertices_of_the_bare_head() -> None:
     model = tiny_model()
     parts = tiny_parts(model)
-    synthetic_renderer = SyntheticRenderer(
-        head_geometry(model, parts), AppearancePrior.fit(parts, np.eye(80) / 80)
-    )
-    people = (sample_person(synthetic_renderer, np.random.default_rng(seed)) for seed in range(300))
-    long = next(
-        p for p in people if synthetic_renderer.prior.appearance(p.z_id, p.z_noise).hair_style == "long"
-    )
-    distance, seen = draw_surface(synthetic_renderer, long, np.zeros(2, np.float32), 32)
+    renderer = SyntheticRenderer(head_geometry(model, parts), AppearancePrior.fit(parts, np.eye(80) / 80))
+    people = (sample_person(renderer, np.random.default_rng(seed)) for seed in range(300))
+    long = next(p for p in people if renderer.prior.appearance(p.z_id, p.z_noise).hair_style == "long")
+    distance, seen = draw_geometry_buffer(renderer, long, np.zeros(2, np.float32), 32)
     assert seen.shape == (len(model.mean),) and seen.any() and (distance > 0).any()
 
 
@@ -190,22 +196,22 @@ def latents(tiny: Path) -> CoefficientTable:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by the image's size whenever a surface is drawn."""
     sizes = []
-    real = draw_surface
+    real = draw_geometry_buffer
 
-    def counted(synthetic_renderer: SyntheticRenderer, person: Person, pose: np.ndarray, size: int) -> tuple:
+    def counted(renderer: SyntheticRenderer, person: SyntheticPerson, pose: np.ndarray, size: int) -> tuple:
         sizes.append(size)
-        return real(synthetic_renderer, person, pose, size)
+        return real(renderer, person, pose, size)
 
-    monkeypatch.setattr(geometry_buffers, "draw_surface", counted)
+    monkeypatch.setattr(geometry_buffers, "draw_geometry_buffer", counted)
     return sizes
 
 
 def test_surfaces_are_drawn_once_and_then_read(
     tiny: Path, latents: CoefficientTable, drawn: list[int], tmp_path: Path
 ) -> None:
-    first = load_surfaces(tmp_path, latents, SIZE, tiny / "face_model.npz")
+    first = load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
     assert drawn == [SIZE] * COUNT
-    again = load_surfaces(tmp_path, latents, SIZE, tiny / "face_model.npz")
+    again = load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
     assert len(drawn) == COUNT
     assert np.array_equal(first.distance, again.distance) and np.array_equal(first.visible, again.visible)
     assert first.distance.shape == (COUNT, SIZE, SIZE) and first.distance.max() > 0
@@ -217,24 +223,24 @@ def test_surfaces_of_other_data_are_drawn_again(
     tiny: Path, latents: CoefficientTable, drawn: list[int], tmp_path: Path
 ) -> None:
     model = tiny / "face_model.npz"
-    load_surfaces(tmp_path, latents, SIZE, model)
+    load_geometry_buffers(tmp_path, latents, SIZE, model)
     other_model = tmp_path / "other.npz"
     other_model.write_bytes(model.read_bytes() + b" ")
     turned = dataclasses.replace(latents, pose=-latents.pose)
     for changed in ((turned, SIZE, model), (latents, SIZE + 1, model), (latents, SIZE, other_model)):
-        load_surfaces(tmp_path, latents, SIZE, model)
+        load_geometry_buffers(tmp_path, latents, SIZE, model)
         drawn.clear()
-        load_surfaces(tmp_path, *changed)
+        load_geometry_buffers(tmp_path, *changed)
         assert len(drawn) == COUNT
 
 
 def test_a_note_from_before_the_sums_were_kept_is_accepted(
     tiny: Path, latents: CoefficientTable, drawn: list[int], tmp_path: Path
 ) -> None:
-    load_surfaces(tmp_path, latents, SIZE, tiny / "face_model.npz")
+    load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
     note = json.loads((tmp_path / "surfaces.json").read_text())
     (tmp_path / "surfaces.json").write_text(json.dumps({k: v for k, v in note.items() if "sha256" not in k}))
-    load_surfaces(tmp_path, latents, SIZE, tiny / "face_model.npz")
+    load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
     assert len(drawn) == COUNT
 
 
@@ -242,11 +248,11 @@ def test_a_note_from_before_the_sums_were_kept_is_accepted(
 def test_an_unfinished_folder_starts_over(
     note: str | None, tiny: Path, latents: CoefficientTable, drawn: list[int], tmp_path: Path
 ) -> None:
-    load_surfaces(tmp_path, latents, SIZE, tiny / "face_model.npz")
+    load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
     (tmp_path / "surfaces.json").unlink()
     if note is not None:
         (tmp_path / "surfaces.json").write_text(note)
-    load_surfaces(tmp_path, latents, SIZE, tiny / "face_model.npz")
+    load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
     assert len(drawn) == 2 * COUNT
 
 
@@ -256,19 +262,19 @@ def test_drawing_that_is_interrupted_leaves_no_note(
     def interrupted(*_: object) -> tuple:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(geometry_buffers, "draw_surface", interrupted)
+    monkeypatch.setattr(geometry_buffers, "draw_geometry_buffer", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        load_surfaces(tmp_path, latents, SIZE, tiny / "face_model.npz")
+        load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
     assert not (tmp_path / "surfaces.json").exists()
 
 
 def test_processes_draw_the_same_surfaces(
     tiny: Path, latents: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone = load_surfaces(tmp_path / "alone", latents, SIZE, tiny / "face_model.npz")
+    alone = load_geometry_buffers(tmp_path / "alone", latents, SIZE, tiny / "face_model.npz")
     monkeypatch.setattr(geometry_buffers, "POOL_ITEMS", 1)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    pooled = load_surfaces(tmp_path / "pooled", latents, SIZE, tiny / "face_model.npz")
+    pooled = load_geometry_buffers(tmp_path / "pooled", latents, SIZE, tiny / "face_model.npz")
     assert np.array_equal(alone.distance, pooled.distance) and np.array_equal(alone.visible, pooled.visible)
 
 
@@ -279,7 +285,7 @@ def test_a_file_that_is_no_face_model_is_refused_before_processes_start(
     broken = tmp_path / "broken.npz"
     broken.write_bytes((tiny / "face_model.npz").read_bytes()[:1000])
     with pytest.raises(InputError, match="broken.npz: not a face model file"):
-        load_surfaces(tmp_path / "surfaces", latents, SIZE, broken)
+        load_geometry_buffers(tmp_path / "surfaces", latents, SIZE, broken)
     assert not (tmp_path / "surfaces").exists()
 
 
@@ -287,10 +293,12 @@ def test_a_disk_without_room_is_one_line_and_leaves_no_distances(
     tiny: Path, latents: CoefficientTable, tmp_path: Path
 ) -> None:
     with files_of_at_most(2000), pytest.raises(InputError, match="distance.npy: cannot be written"):
-        load_surfaces(tmp_path, latents, SIZE, tiny / "face_model.npz")
+        load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_photographs_have_no_known_surface(tiny: Path, latents: CoefficientTable, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'noise'"):
-        load_surfaces(tmp_path, dataclasses.replace(latents, noise=None), SIZE, tiny / "face_model.npz")
+        load_geometry_buffers(
+            tmp_path, dataclasses.replace(latents, noise=None), SIZE, tiny / "face_model.npz"
+        )

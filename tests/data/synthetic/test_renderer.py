@@ -16,7 +16,7 @@ from anifacegan.data.synthetic.head import dressed_head, eyes_of, head_geometry
 from anifacegan.data.synthetic.renderer import (
     PITCH_LIMIT,
     YAW_LIMIT,
-    Person,
+    SyntheticPerson,
     SyntheticRenderer,
     background_image,
     load_synthetic_renderer,
@@ -46,15 +46,15 @@ def model() -> MorphableModel:
 
 
 @pytest.fixture(scope="module")
-def synthetic_renderer(model: MorphableModel) -> SyntheticRenderer:
+def renderer(model: MorphableModel) -> SyntheticRenderer:
     parts = tiny_parts(model)
     head = dataclasses.replace(head_geometry(model, parts), world_offset=np.float32([0.004, 0.02, -0.01]))
     return SyntheticRenderer(head, AppearancePrior.fit(parts, np.eye(80) / 80))
 
 
 @pytest.fixture(scope="module")
-def person(synthetic_renderer: SyntheticRenderer) -> Person:
-    return sample_person(synthetic_renderer, np.random.default_rng(5))
+def person(renderer: SyntheticRenderer) -> SyntheticPerson:
+    return sample_person(renderer, np.random.default_rng(5))
 
 
 def plain_looks(looks: Appearance) -> Appearance:
@@ -116,65 +116,59 @@ def test_the_lid_clean_up_is_differentiable(model: MorphableModel) -> None:
 
 
 def test_the_bare_head_is_the_morphable_model(
-    synthetic_renderer: SyntheticRenderer, model: MorphableModel, person: Person
+    renderer: SyntheticRenderer, model: MorphableModel, person: SyntheticPerson
 ) -> None:
     z_id, z_exp = torch.from_numpy(person.z_id)[None], torch.from_numpy(person.z_exp)[None]
-    expected = clear_lids(model.shape(z_id, z_exp), synthetic_renderer.head.eyes)[0].numpy()
-    assert np.allclose(bare_head(synthetic_renderer.head, person.z_id, person.z_exp), expected, atol=1e-5)
+    expected = clear_lids(model.shape(z_id, z_exp), renderer.head.eyes)[0].numpy()
+    assert np.allclose(bare_head(renderer.head, person.z_id, person.z_exp), expected, atol=1e-5)
 
 
 def test_normals_of_the_drawn_surface_are_those_of_the_model(
-    synthetic_renderer: SyntheticRenderer, model: MorphableModel, person: Person
+    renderer: SyntheticRenderer, model: MorphableModel, person: SyntheticPerson
 ) -> None:
-    looks = plain_looks(synthetic_renderer.prior.appearance(person.z_id, person.z_noise))
-    surface = dressed_head(synthetic_renderer.head, person.z_id, person.z_exp, looks)
+    looks = plain_looks(renderer.prior.appearance(person.z_id, person.z_noise))
+    surface = dressed_head(renderer.head, person.z_id, person.z_exp, looks)
     expected = model.normals(torch.from_numpy(surface.vertices)[None])[0].numpy()
     assert np.allclose(surface.normals, expected, atol=1e-5)
     assert np.array_equal(
         surface.landmarks,
-        bare_head(synthetic_renderer.head, person.z_id, person.z_exp)[model.landmark_vertices],
+        bare_head(renderer.head, person.z_id, person.z_exp)[model.landmark_vertices],
     )
 
 
 def test_hair_and_clothes_stand_off_the_head_and_long_hair_adds_the_curtain(
-    synthetic_renderer: SyntheticRenderer, person: Person
+    renderer: SyntheticRenderer, person: SyntheticPerson
 ) -> None:
-    looks = synthetic_renderer.prior.appearance(person.z_id, person.z_noise)
+    looks = renderer.prior.appearance(person.z_id, person.z_noise)
     bald, short, long = (
-        dressed_head(
-            synthetic_renderer.head, person.z_id, person.z_exp, dataclasses.replace(looks, hair_style=style)
-        )
+        dressed_head(renderer.head, person.z_id, person.z_exp, dataclasses.replace(looks, hair_style=style))
         for style in (None, "short", "long")
     )
     lift = np.linalg.norm(short.vertices - bald.vertices, axis=1)
-    hair, cloth = synthetic_renderer.head.hair_thickness[1] > 0, synthetic_renderer.head.cloth_distance > 0
+    hair, cloth = renderer.head.hair_thickness[1] > 0, renderer.head.cloth_distance > 0
     assert (lift[hair] > 0).all() and (lift[~hair] == 0).all()
     assert len(long.vertices) == len(bald.vertices) + 4 and len(long.triangles) == len(bald.triangles) + 2
     assert np.array_equal(long.albedo[-4:], np.tile(looks.hair_rgb, (4, 1)))
     assert (long.hair_distance[-4:] > 0).all() and (long.cloth_distance[-4:] < 0).all()
     assert (bald.hair_distance < -0.12).all()  # too far for a strand
-    raised = np.linalg.norm(
-        bald.vertices - bare_head(synthetic_renderer.head, person.z_id, person.z_exp), axis=1
-    )
+    raised = np.linalg.norm(bald.vertices - bare_head(renderer.head, person.z_id, person.z_exp), axis=1)
     assert (raised[cloth] > 0).all() and (raised[~cloth] == 0).all()
 
 
 # ------------------------------------------------------------------------------------------------------------- images
 def test_the_kernel_shades_as_the_differentiable_renderer_does(
-    synthetic_renderer: SyntheticRenderer, person: Person
+    renderer: SyntheticRenderer, person: SyntheticPerson
 ) -> None:
     """Without hair, clothes and highlights an image is rasterize + interpolate + spherical harmonics."""
-    head = dataclasses.replace(
-        synthetic_renderer.head, cloth_distance=np.full_like(synthetic_renderer.head.cloth_distance, -1.0)
-    )
+    head = dataclasses.replace(renderer.head, cloth_distance=np.full_like(renderer.head.cloth_distance, -1.0))
     looks = dataclasses.replace(
-        plain_looks(synthetic_renderer.prior.appearance(person.z_id, person.z_noise)),
+        plain_looks(renderer.prior.appearance(person.z_id, person.z_noise)),
         tex=np.zeros(80, np.float32),
         background=Background(np.zeros(3, np.float32), np.zeros(3, np.float32), 0.0),
     )
 
     size = 64
-    bare = SyntheticRenderer(head, one_look(synthetic_renderer.prior, looks))
+    bare = SyntheticRenderer(head, one_look(renderer.prior, looks))
     image, _ = render_person(bare, person, yaw=0.4, pitch=0.2, size=size, factor=1)
     surface = dressed_head(head, person.z_id, person.z_exp, looks)
     camera = one_camera(yaw=0.4, pitch=0.2, size=size)
@@ -199,11 +193,11 @@ def test_the_kernel_shades_as_the_differentiable_renderer_does(
 
 
 def test_hair_clothes_and_background_have_their_colours(
-    synthetic_renderer: SyntheticRenderer, person: Person
+    renderer: SyntheticRenderer, person: SyntheticPerson
 ) -> None:
     black = np.zeros(3, np.float32)
     looks = dataclasses.replace(
-        synthetic_renderer.prior.appearance(person.z_id, person.z_noise),
+        renderer.prior.appearance(person.z_id, person.z_noise),
         tex=np.zeros(80, np.float32),  # the tiny head's skin is grey
         gamma=np.zeros(27, np.float32),
         shine=0.0,
@@ -213,7 +207,7 @@ def test_hair_clothes_and_background_have_their_colours(
         background=Background(black, black, 0.0),
     )
     image, _ = render_person(
-        SyntheticRenderer(synthetic_renderer.head, one_look(synthetic_renderer.prior, looks)),
+        SyntheticRenderer(renderer.head, one_look(renderer.prior, looks)),
         person,
         yaw=0.0,
         pitch=0.0,
@@ -226,9 +220,9 @@ def test_hair_clothes_and_background_have_their_colours(
     assert (image[:, 0] == 0).all()
 
 
-def test_more_samples_only_soften_edges(synthetic_renderer: SyntheticRenderer, person: Person) -> None:
+def test_more_samples_only_soften_edges(renderer: SyntheticRenderer, person: SyntheticPerson) -> None:
     coarse, fine = (
-        render_person(synthetic_renderer, person, yaw=0.2, pitch=0.1, size=48, factor=factor)[0].astype(int)
+        render_person(renderer, person, yaw=0.2, pitch=0.1, size=48, factor=factor)[0].astype(int)
         for factor in (1, 4)
     )
     difference = np.abs(coarse - fine).max(axis=2)
@@ -237,9 +231,9 @@ def test_more_samples_only_soften_edges(synthetic_renderer: SyntheticRenderer, p
 
 
 def test_light_constants_agree_with_the_lighting_module(
-    synthetic_renderer: SyntheticRenderer, person: Person
+    renderer: SyntheticRenderer, person: SyntheticPerson
 ) -> None:
-    looks = synthetic_renderer.prior.appearance(person.z_id, person.z_noise)
+    looks = renderer.prior.appearance(person.z_id, person.z_noise)
     normal = torch.nn.functional.normalize(torch.tensor([[[0.3, -0.5, 0.8]]]), dim=-1)
     x, y, z = normal[0, 0].tolist()
     monomials = np.array([1, y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y])
@@ -248,9 +242,9 @@ def test_light_constants_agree_with_the_lighting_module(
 
 
 def test_the_highlight_is_halfway_between_the_lamp_and_the_front(
-    synthetic_renderer: SyntheticRenderer, person: Person
+    renderer: SyntheticRenderer, person: SyntheticPerson
 ) -> None:
-    looks = synthetic_renderer.prior.appearance(person.z_id, person.z_noise)
+    looks = renderer.prior.appearance(person.z_id, person.z_noise)
     gamma = np.zeros((3, 9), np.float32)
     gamma[:, 3] = -0.2  # lamp at +x
     lit = half_vector(dataclasses.replace(looks, gamma=gamma.reshape(27)))
@@ -271,14 +265,12 @@ def test_a_background_point_has_one_colour_from_every_view() -> None:
 
 
 def test_surfaces_behind_the_background_plane_are_hidden(
-    synthetic_renderer: SyntheticRenderer, person: Person
+    renderer: SyntheticRenderer, person: SyntheticPerson
 ) -> None:
-    backwards = np.tile(np.float32([0, 0, 9]), len(synthetic_renderer.head.mean) // 3)
-    far = dataclasses.replace(synthetic_renderer.head, mean=synthetic_renderer.head.mean - backwards)
-    image, _ = render_person(
-        SyntheticRenderer(far, synthetic_renderer.prior), person, yaw=0.0, pitch=0.0, size=32
-    )
-    looks = synthetic_renderer.prior.appearance(person.z_id, person.z_noise)
+    backwards = np.tile(np.float32([0, 0, 9]), len(renderer.head.mean) // 3)
+    far = dataclasses.replace(renderer.head, mean=renderer.head.mean - backwards)
+    image, _ = render_person(SyntheticRenderer(far, renderer.prior), person, yaw=0.0, pitch=0.0, size=32)
+    looks = renderer.prior.appearance(person.z_id, person.z_noise)
     empty = background_image(looks.background, one_camera(yaw=0.0, pitch=0.0, size=32))
     assert np.abs(image / 255 - empty).max() < 0.003
 
@@ -290,14 +282,14 @@ def test_the_strand_pattern_is_fixed() -> None:
 # --------------------------------------------------------------------------------------------------------- coefficients
 @pytest.mark.parametrize("pitch, yaw", [(0.0, 0.0), (0.3, -0.7), (-0.2, 0.5)])
 def test_angle_and_trans_are_the_pose_in_the_reconstruction_convention(
-    synthetic_renderer: SyntheticRenderer, person: Person, pitch: float, yaw: float
+    renderer: SyntheticRenderer, person: SyntheticPerson, pitch: float, yaw: float
 ) -> None:
-    _, face = render_person(synthetic_renderer, person, yaw=yaw, pitch=pitch, size=16)
+    _, face = render_person(renderer, person, yaw=yaw, pitch=pitch, size=16)
     points = torch.randn(1, 10, 3, dtype=torch.float64)
     rotation = euler_rotation(torch.from_numpy(face.angle)[None].double())
     posed = points @ rotation + torch.from_numpy(face.trans).double()
     camera = one_camera(yaw=yaw, pitch=pitch, size=16)
-    world = 0.1 * points + torch.from_numpy(synthetic_renderer.head.world_offset).double()
+    world = 0.1 * points + torch.from_numpy(renderer.head.world_offset).double()
     assert torch.allclose(posed, 10 * (world @ camera.rotation), atol=1e-5)
     assert face.pose is not None and np.allclose(face.pose, [pitch, yaw], atol=1e-6)
     if pitch == 0:
@@ -305,31 +297,29 @@ def test_angle_and_trans_are_the_pose_in_the_reconstruction_convention(
 
 
 def test_landmarks_in_the_file_are_where_the_camera_sees_them(
-    synthetic_renderer: SyntheticRenderer, person: Person
+    renderer: SyntheticRenderer, person: SyntheticPerson
 ) -> None:
-    _, face = render_person(synthetic_renderer, person, yaw=0.3, pitch=0.1, size=100)
-    bare = bare_head(synthetic_renderer.head, person.z_id, person.z_exp)[
-        synthetic_renderer.head.landmark_vertices
-    ]
-    world = torch.from_numpy(0.1 * bare + synthetic_renderer.head.world_offset).double()[None]
+    _, face = render_person(renderer, person, yaw=0.3, pitch=0.1, size=100)
+    bare = bare_head(renderer.head, person.z_id, person.z_exp)[renderer.head.landmark_vertices]
+    world = torch.from_numpy(0.1 * bare + renderer.head.world_offset).double()[None]
     pixels = one_camera(yaw=0.3, pitch=0.1, size=100).project(world)[0].numpy()
     from_file = face.lm68 / 223 * 99
     assert np.allclose(from_file[:, 0], pixels[:, 0], atol=1e-3)
     assert np.allclose(99 - from_file[:, 1], pixels[:, 1], atol=1e-3)
 
 
-def test_an_item_is_a_function_of_seed_and_index(synthetic_renderer: SyntheticRenderer) -> None:
-    image, face = render_item(synthetic_renderer, 3, 7, 24)
-    render_item(synthetic_renderer, 3, 8, 24)
-    again, same = render_item(synthetic_renderer, 3, 7, 24)
+def test_an_item_is_a_function_of_seed_and_index(renderer: SyntheticRenderer) -> None:
+    image, face = render_item(renderer, 3, 7, 24)
+    render_item(renderer, 3, 8, 24)
+    again, same = render_item(renderer, 3, 7, 24)
     assert np.array_equal(image, again) and np.array_equal(face.id, same.id)
-    assert face.noise is not None and face.face_model == synthetic_renderer.head.name
+    assert face.noise is not None and face.face_model == renderer.head.name
     for seed, index in ((3, 8), (4, 7)):
-        assert not np.array_equal(render_item(synthetic_renderer, seed, index, 24)[1].id, face.id)
+        assert not np.array_equal(render_item(renderer, seed, index, 24)[1].id, face.id)
 
 
-def test_the_codes_do_not_depend_on_the_size(synthetic_renderer: SyntheticRenderer) -> None:
-    small, large = render_item(synthetic_renderer, 1, 0, 16)[1], render_item(synthetic_renderer, 1, 0, 48)[1]
+def test_the_codes_do_not_depend_on_the_size(renderer: SyntheticRenderer) -> None:
+    small, large = render_item(renderer, 1, 0, 16)[1], render_item(renderer, 1, 0, 48)[1]
     assert np.array_equal(small.exp, large.exp) and np.array_equal(small.pose, large.pose)
     assert np.allclose(small.lm68, large.lm68, atol=1e-3)
 
@@ -416,7 +406,7 @@ def test_what_was_killed_is_continued_to_the_same_result(
         ({"processes": 0}, "processes is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"count": "many"}, "count is many, expected a whole number"),
-        ({"colour": "red"}, "unrecognized arguments"),
+        ({"colour": "red"}, "unknown option"),
         ({"face-model": "nowhere.npz"}, "nowhere.npz: no face model here, build it"),
     ],
 )
@@ -478,17 +468,17 @@ def test_processes_make_the_same_bytes_and_errors_exit_with_code_2(
 
 # ------------------------------------------------------------------------------------------------------- the real model
 def test_lids_of_a_real_blink_stay_outside_the_eyeballs(face_model: MorphableModel) -> None:
-    synthetic_renderer = load_synthetic_renderer()
-    basis = synthetic_renderer.head.parts.expression_basis()
+    renderer = load_synthetic_renderer()
+    basis = renderer.head.parts.expression_basis()
     for strength in (0.4, 0.7, 1.0):
         vertices = bare_head(
-            synthetic_renderer.head, np.zeros(80, np.float32), basis.from_strengths({"eyeBlink": strength})
+            renderer.head, np.zeros(80, np.float32), basis.from_strengths({"eyeBlink": strength})
         )
         for label, lids in (
-            (1, synthetic_renderer.head.parts.lid_l),
-            (2, synthetic_renderer.head.parts.lid_r),
+            (1, renderer.head.parts.lid_l),
+            (2, renderer.head.parts.lid_r),
         ):
-            ball = vertices[synthetic_renderer.head.parts.part == label]
+            ball = vertices[renderer.head.parts.part == label]
             fit = np.linalg.lstsq(
                 np.concatenate([2 * ball, np.ones((len(ball), 1))], axis=1), (ball**2).sum(1), rcond=None
             )[0]
@@ -497,8 +487,8 @@ def test_lids_of_a_real_blink_stay_outside_the_eyeballs(face_model: MorphableMod
 
 
 def test_a_real_image_shows_both_eyes_and_a_face_in_the_middle(face_model: MorphableModel) -> None:
-    synthetic_renderer = load_synthetic_renderer()
-    image, face = render_item(synthetic_renderer, 1, 0, 64)
+    renderer = load_synthetic_renderer()
+    image, face = render_item(renderer, 1, 0, 64)
     assert image.std() > 20
     inside = (face.lm68 > 0) & (face.lm68 < 223)
     assert inside.all()

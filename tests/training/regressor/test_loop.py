@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from anifacegan.data.augmentation import UNCHANGED, AugmentationConfig
+from anifacegan.data.augmentation import NO_AUGMENTATION, AugmentationConfig
 from anifacegan.face_model.regressed import FaceLandmarks, Reconstruction, correlation
 from anifacegan.geometry.cameras import euler_from_rotation, orbit_rotation
 from anifacegan.models.face_regressor import ReconstructionConfig, ReconstructionNetwork
@@ -55,7 +55,7 @@ def fresh(schedule: ReconstructionSchedule, data: FaceImages) -> ReconstructionS
 
 
 def truth(data: FaceImages) -> FaceBatch:
-    return augmented_batch(data, torch.arange(len(data)), UNCHANGED, FOCAL, generator())
+    return augmented_batch(data, torch.arange(len(data)), NO_AUGMENTATION, FOCAL, generator())
 
 
 # -------------------------------------------------------------------------------------------------------------- losses
@@ -105,7 +105,7 @@ def test_eight_images_are_learnt_by_heart() -> None:
         state,
         data,
         LANDMARKS,
-        UNCHANGED,
+        NO_AUGMENTATION,
         schedule,
         ReconstructionWeights(),
         lambda _, terms: history.append(terms),
@@ -139,7 +139,7 @@ def test_bfloat16_is_near_float32() -> None:
     def first_losses(precision: str) -> dict[str, float]:
         schedule, found = ReconstructionSchedule(steps=2, batch=8, precision=precision), []
         train(
-            fresh(schedule, data), data, LANDMARKS, UNCHANGED, schedule, ReconstructionWeights(),
+            fresh(schedule, data), data, LANDMARKS, NO_AUGMENTATION, schedule, ReconstructionWeights(),
             lambda _, terms: found.append(terms),
         )  # fmt: skip
         return found[-1]
