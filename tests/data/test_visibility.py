@@ -161,11 +161,11 @@ def test_a_face_without_eyeballs_is_all_face_and_draws_what_moves(
     assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()  # five deviations of a Poisson count
 
 
-def test_the_curtain_hangs_between_the_files_inner_lips(
+def test_mouth_gap_points_lie_between_the_inner_lips_of_the_file(
     file: Path, mesh: FaceMesh, latents: CoefficientTable
 ) -> None:
     """Landmarks 60 to 67: every point lies between two points of the upper and the lower contour of its segment."""
-    curtain = MeshSampler(mesh, drawn_vertices(mesh, latents)).curtain(latents.id, latents.exp, 300, rng(3))
+    gap = MeshSampler(mesh, drawn_vertices(mesh, latents)).mouth_gap(latents.id, latents.exp, 300, rng(3))
     landmarks = scipy.io.loadmat(file)["keypoints"][0].astype(int) - 1
     for item in range(ITEMS):
         z_id, z_exp = latents.id[item].double().numpy(), latents.exp[item].double().numpy()
@@ -173,9 +173,9 @@ def test_the_curtain_hangs_between_the_files_inner_lips(
             slow_vertices(file, z_id, z_exp)[landmarks[lips]]
             for lips in ([60, 61, 62, 63, 64], [60, 67, 66, 65, 64])
         )
-        x, y = curtain.x_target[item, :, :2].double().numpy().T
+        x, y = gap.x_target[item, :, :2].double().numpy().T
         edge = np.concatenate([upper, lower[::-1]])[:, :2]
         assert edge[:, 0].min() - 1e-6 <= x.min() and x.max() <= edge[:, 0].max() + 1e-6
         assert edge[:, 1].min() - 1e-6 <= y.min() and y.max() <= edge[:, 1].max() + 1e-6
         opening = np.linalg.norm(upper - lower, axis=-1).max()
-        assert (curtain.visible[item].numpy().any()) == (opening > OPEN_LIPS)
+        assert (gap.confidence[item].numpy().any()) == (opening > OPEN_LIPS)
