@@ -1,29 +1,97 @@
 """What ``pip install .`` needs to know. Tool settings: pyproject.toml. Tested pins: requirements*.txt."""
 
+import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
-HERE = Path(__file__).parent
-README = HERE / "README.md"
+HERE = Path(__file__).resolve().parent
+REPOSITORY = "https://github.com/anifacegan/anifacegan"
+SHIPPED = (
+    "checkpoints/demo/*",
+    "checkpoints/judge/*",
+    "checkpoints/reconstruction/*",
+    "configs/*.yaml",
+    "mat/*",
+)
+"""Files at the root of the repository that the package needs from any folder (anifacegan/runtime/resources.py)."""
+
+
+class BuildWithShippedFiles(build_py):
+    """Copy the shipped files into anifacegan/shipped of the build; a source distribution gets them where they are.
+
+    An editable installation copies nothing: the package finds them in the checkout.
+    """
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            for source, target in self.shipped_files():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+
+    def get_source_files(self) -> list[str]:
+        return super().get_source_files() + [source.as_posix() for source, _ in self.shipped_files()]
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        outputs = super().get_outputs(include_bytecode)
+        return (
+            outputs if self.editable_mode else outputs + [str(target) for _, target in self.shipped_files()]
+        )
+
+    def shipped_files(self) -> list[tuple[Path, Path]]:
+        """Pairs of a file, relative to the repository, and its place in the build."""
+        folder = Path(self.build_lib, "anifacegan", "shipped")
+        files = sorted(path for pattern in SHIPPED for path in HERE.glob(pattern) if path.is_file())
+        return [(path.relative_to(HERE), folder / path.relative_to(HERE)) for path in files]
+
+
+def version() -> str:
+    """``__version__`` of the package, without importing it."""
+    found = re.search(r'^__version__ = "(.+?)"', (HERE / "anifacegan/__init__.py").read_text(), re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def readme() -> str:
+    """README.md for a page outside the repository: its relative links and images become absolute."""
+    text = (HERE / "README.md").read_text()
+    text = re.sub(r"(!\[[^]]*\]\()(?!https?://|#)", rf"\1{REPOSITORY}/raw/main/", text)
+    return re.sub(r"(?<!!)(\[[^]]*\]\()(?!https?://|#)", rf"\1{REPOSITORY}/blob/main/", text)
+
 
 setup(
     name="anifacegan",
-    version="0.1.0",
+    version=version(),
     description="Faces that do not exist, which you can turn and make smile: an open AniFaceGAN in PyTorch",
-    long_description=README.read_text() if README.exists() else "",
+    long_description=readme(),
     long_description_content_type="text/markdown",
     author="anifacegan authors",
+    url=REPOSITORY,
+    project_urls={
+        "Documentation": f"{REPOSITORY}/tree/main/docs",
+        "Changelog": f"{REPOSITORY}/blob/main/CHANGELOG.md",
+        "Issues": f"{REPOSITORY}/issues",
+    },
     license="MIT",
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Multimedia :: Graphics :: 3D Rendering",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
     ],
     packages=find_packages(include=["anifacegan", "anifacegan.*"]),
+    package_data={"anifacegan": ["py.typed"]},
+    cmdclass={"build_py": BuildWithShippedFiles},
+    entry_points={"console_scripts": ["anifacegan = anifacegan.cli.main:main"]},
     python_requires=">=3.11",
     install_requires=[
         "torch>=2.5",
@@ -58,7 +126,7 @@ setup(
         ],
         # FID, KID and Inception Score; face recognisers that the user brings as ONNX files; reference image metrics.
         "eval": ["torch-fidelity>=0.4", "onnxruntime>=1.17", "torchmetrics>=1.4"],
-        # Marching cubes and mesh files, for scripts/figures/mesh.py; the other figures need nothing more.
+        # Marching cubes and mesh files for the mesh figure; the other figures need nothing more.
         "figures": ["scikit-image>=0.22", "trimesh>=4"],
         # An independent face detector, to judge the demo's frames. Its landmark model is for research only.
         "demo-check": ["dlib-bin>=19.24", "face_recognition_models>=0.3"],

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import anifacegan
+
 ROOT = Path(__file__).resolve().parents[2]
 MOST_BYTES = {".safetensors": 20_000_000}
 OTHERS_BYTES = 5_000_000
@@ -57,13 +59,23 @@ def pins(file: str) -> dict[str, str]:
 
 def test_import_needs_no_optional_or_slow_package() -> None:
     late = (
-        "nvdiffrast", "numba", "tensorboard", "torch.utils.tensorboard", "torchvision", "anny", "skimage",
+        "torch", "numpy", "nvdiffrast", "numba", "tensorboard", "torch.utils.tensorboard", "torchvision", "anny", "skimage",
         "trimesh",
     )  # fmt: skip
     code = f"import sys, anifacegan; print([name for name in {late} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", anifacegan.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(anifacegan, name).__doc__ and name in dir(anifacegan)
+
+
+def test_a_name_that_is_not_public_is_refused() -> None:
+    with pytest.raises(AttributeError, match="module 'anifacegan' has no attribute 'load_modle'"):
+        anifacegan.load_modle  # noqa: B018
 
 
 def imported_packages() -> set[str]:
@@ -103,10 +115,9 @@ def test_the_face_model_needs_exact_data() -> None:
 
 def test_one_version_and_one_oldest_python() -> None:
     arguments = setup_arguments()
-    version = ast.literal_eval(arguments["version"])
     oldest = ast.literal_eval(arguments["python_requires"]).removeprefix(">=")
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
-    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {anifacegan.__version__}\n" in (ROOT / "CITATION.cff").read_text()
     assert tools["pyright"]["pythonVersion"] == oldest
     assert tools["ruff"]["target-version"] == "py" + oldest.replace(".", "")
     assert f"needs Python {oldest} or newer" in (ROOT / "scripts" / "environment.sh").read_text()
