@@ -7,7 +7,7 @@
 #                        requirements at the first call and brought up to date when they change.
 #   say TEXT             one line on stderr
 #
-# Exit latents: 2 where this machine lacks something that a person must bring, 1 where a step of the set-up failed.
+# Exit codes: 2 where this machine lacks something that a person must bring, 1 where a step of the set-up failed.
 
 root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." > /dev/null && pwd -P)"
 
@@ -98,7 +98,7 @@ make_venv() {
             exit 2
         fi
     fi
-    say "making a Python environment in $1: once, some minutes, about 6 GB with PyTorch's CUDA libraries"
+    say "making a Python environment in $1: once, some minutes, about 6 GB with PyTorch's CUDA libraries (README.md: without a GPU)"
     local free
     free="$(df -Pk "$root" | awk 'NR == 2 { print int($4 / 1048576) }')" || free=""
     if [ -n "$free" ] && [ "$free" -lt 9 ]; then
@@ -110,18 +110,23 @@ make_venv() {
     fi
 }
 
-# Prints the path of the first Python that the pinned requirements exist for.
+# Prints the path of a Python that the pinned requirements exist for: 3.11 to 3.13. PYTHON names the only one to try.
 new_enough_python() {
-    local candidate version found=""
-    for candidate in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11; do
+    local candidate candidates=(python3 python3.13 python3.12 python3.11) version found=""
+    if [ -n "${PYTHON:-}" ]; then
+        candidates=("$PYTHON")
+    fi
+    for candidate in "${candidates[@]}"; do
         version="$("$candidate" -c 'import platform; print(platform.python_version())' 2> /dev/null)" || continue
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-            command -v "$candidate"
-            return
-        fi
+        case "$version" in
+            3.11.* | 3.12.* | 3.13.*)
+                command -v "$candidate"
+                return
+                ;;
+        esac
         found="${found:-$candidate is $version}"
     done
-    say "needs Python 3.11 or newer; ${found:-there is no python3 here} (PYTHON=/path/to/python chooses another)"
+    say "needs Python 3.11 to 3.13; ${found:-there is no ${candidates[0]} here} (PYTHON=/path/to/python chooses another)"
     return 2
 }
 

@@ -4,10 +4,14 @@ Each test works on a copy of the scripts, in a folder with a space in its name, 
 write down how they were called: nothing is installed.
 """
 
+import json
 import os
 import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -105,22 +109,99 @@ def test_a_failed_set_up_is_not_taken_for_a_finished_one(checkout: Path, tmp_pat
     assert not list((checkout / ".venv").glob("*.stamp"))
 
 
-@pytest.mark.parametrize(
-    ("version", "said"),
-    [("3.10.13", "needs Python 3.11 or newer; python3 is 3.10.13"), (None, "there is no python3 here")],
-)
-def test_no_fitting_python_is_one_line_and_exit_code_2(
-    checkout: Path, tmp_path: Path, version: str | None, said: str
-) -> None:
+@pytest.fixture
+def few_tools(tmp_path: Path) -> Path:
+    """A folder for PATH that holds what the scripts need besides Python; no Python of the machine is seen."""
     tools = tmp_path / "tools"
     tools.mkdir()
-    for name in ("bash", "cat", "cksum", "dirname"):
+    for name in ("awk", "bash", "cat", "cksum", "df", "dirname"):
         (tools / name).symlink_to(shutil.which(name) or name)
-    if version:
-        stand_in(tools / "python3", f'case "$2" in *python_version*) echo {version};; *) exit 1;; esac')
-    done = start(checkout / "render.sh", cwd=tmp_path, PATH=str(tools))
+    return tools
+
+
+def stand_in_python(path: Path, version: str) -> None:
+    """A Python of this version that can do nothing but say so."""
+    stand_in(path, f'case "$2" in *python_version*) echo {version};; *venv*) exit 1;; esac')
+
+
+@pytest.mark.parametrize("version", ["3.11.0", "3.12.9", "3.13.2"])
+@pytest.mark.parametrize("name", ["python3", "python3.12"])
+def test_a_python_that_the_pins_exist_for_is_used(
+    checkout: Path, few_tools: Path, name: str, version: str
+) -> None:
+    stand_in_python(few_tools / name, version)
+    done = start(checkout / "render.sh", cwd=checkout, PATH=str(few_tools))
+    assert f"set-up failed at '{few_tools / name} -m venv" in done.stderr  # it was asked to make the environment
+
+
+@pytest.mark.parametrize(
+    ("versions", "said"),
+    [
+        ({"python3": "3.10.13"}, "needs Python 3.11 to 3.13; python3 is 3.10.13 (PYTHON="),
+        ({"python3": "3.14.0"}, "needs Python 3.11 to 3.13; python3 is 3.14.0 (PYTHON="),
+        ({"python3.12": "3.1.12"}, "python3.12 is 3.1.12"),
+        ({}, "there is no python3 here"),
+    ],
+)
+def test_no_fitting_python_is_one_line_and_exit_code_2(
+    checkout: Path, few_tools: Path, versions: dict[str, str], said: str
+) -> None:
+    for name, version in versions.items():
+        stand_in_python(few_tools / name, version)
+    done = start(checkout / "render.sh", cwd=checkout, PATH=str(few_tools))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1 and said in done.stderr
+
+
+def test_the_python_that_the_user_names_is_the_only_one_tried(checkout: Path, few_tools: Path) -> None:
+    stand_in_python(few_tools / "python3", "3.11.7")
+    stand_in_python(few_tools / "mine", "3.9.1")
+    done = start(checkout / "render.sh", cwd=checkout, PATH=str(few_tools), PYTHON="mine")
+    assert done.returncode == 2 and "mine is 3.9.1" in done.stderr
+    done = start(checkout / "render.sh", cwd=checkout, PATH=str(few_tools), PYTHON="none")
+    assert done.returncode == 2 and "there is no none here" in done.stderr
+
+
+def test_the_cpu_index_in_front_of_the_command_replaces_the_builds_for_gpus(tmp_path: Path) -> None:
+    """``PIP_EXTRA_INDEX_URL=... ./render.sh``, as README.md says it, with two indices of empty wheels."""
+    pins = [
+        line for line in (ROOT / "requirements.txt").read_text().splitlines() if line.startswith("torch")
+    ]
+    assert [pin.partition("==")[0] for pin in pins] == ["torch", "torchvision"]
+    for pin in pins:
+        name, _, version = pin.partition("==")
+        add_to_index(tmp_path / "default", name, version)
+        add_to_index(tmp_path / "cpu", name, f"{version}+cpu")
+    found = resolved(pins, PIP_INDEX_URL=(tmp_path / "default").as_uri())
+    assert found == sorted(pins)
+    indices = {"PIP_INDEX_URL": "default", "PIP_EXTRA_INDEX_URL": "cpu"}
+    found = resolved(pins, **{name: (tmp_path / folder).as_uri() for name, folder in indices.items()})
+    assert found == sorted(f"{pin}+cpu" for pin in pins)
+
+
+def add_to_index(index: Path, name: str, version: str) -> None:
+    """Add an empty wheel to a package index in a folder."""
+    wheel = index / name / f"{name}-{version}-py3-none-any.whl"
+    wheel.parent.mkdir(parents=True)
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", "")
+    link = f'<a href="{quote(wheel.name)}">{wheel.name}</a>'
+    (index / name / "index.html").write_text(f"<!DOCTYPE html><html><body>{link}</body></html>")
+
+
+def resolved(pins: list[str], **environment: str) -> list[str]:
+    """What pip would install for these requirements into an empty environment; nothing is installed."""
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--report", "-"]
+    options = ["--ignore-installed", "--no-cache-dir", "--disable-pip-version-check"]
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    environment |= own | {"PIP_CONFIG_FILE": os.devnull}
+    done = subprocess.run([*command, *options, *pins], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    items = [item["metadata"] for item in json.loads(done.stdout)["install"]]
+    return sorted(f"{item['name']}=={item['version']}" for item in items)
 
 
 @pytest.mark.parametrize(("free_gb", "warned"), [(4, True), (40, False), (None, False)])

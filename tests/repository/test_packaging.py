@@ -120,7 +120,7 @@ def test_one_version_and_one_oldest_python() -> None:
     assert f"\nversion: {anifacegan.__version__}\n" in (ROOT / "CITATION.cff").read_text()
     assert tools["pyright"]["pythonVersion"] == oldest
     assert tools["ruff"]["target-version"] == "py" + oldest.replace(".", "")
-    assert f"needs Python {oldest} or newer" in (ROOT / "scripts" / "environment.sh").read_text()
+    assert f"needs Python {oldest} to 3.13" in (ROOT / "scripts" / "environment.sh").read_text()
 
 
 def test_no_large_file_is_tracked() -> None:
