@@ -88,3 +88,17 @@ def _existing(folder: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is missing: this test compares with reference data kept beside the checkout")
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how long each room's tests took, where those of more than one ran; set-up of fixtures counts, too."""
+    from tests.fixtures.room_budgets import budget_table, seconds_by_room
+
+    reports = [report for group in terminalreporter.stats.values() for report in group]
+    durations = [
+        (report.nodeid, report.duration) for report in reports if isinstance(report, pytest.TestReport)
+    ]
+    seconds = seconds_by_room(durations)
+    if len(seconds) > 1:
+        terminalreporter.section("test time by room")
+        terminalreporter.write_line("\n".join(budget_table(seconds)))

@@ -59,8 +59,8 @@ def pins(file: str) -> dict[str, str]:
 
 def test_import_needs_no_optional_or_slow_package() -> None:
     late = (
-        "torch", "numpy", "nvdiffrast", "numba", "tensorboard", "torch.utils.tensorboard", "torchvision", "anny", "skimage",
-        "trimesh",
+        "torch", "numpy", "nvdiffrast", "numba", "tensorboard", "torch.utils.tensorboard", "torchvision", "anny",
+        "skimage", "trimesh",
     )  # fmt: skip
     code = f"import sys, anifacegan; print([name for name in {late} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
