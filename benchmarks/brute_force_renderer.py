@@ -23,30 +23,30 @@ SLICE_SAMPLES = 2**17
 @torch.inference_mode()
 def brute_force_image(face: Face, *, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> RenderedImage:
     """What :meth:`anifacegan.library.Face.image` shows, the slow way. Angles are radians from frontal."""
-    ray_sampling = face.avatar.ray_sampling
+    ray_sampling = face.fields.ray_sampling
     angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=face.latents.z_id.device)
     rays = image_rays(yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=ray_sampling.fov_deg)
     step = max(1, SLICE_SAMPLES // ray_sampling.samples)
     slices = [
-        brute_force_colours(face.avatar, rays[start : start + step]) for start in range(0, len(rays), step)
+        brute_force_colours(face.fields, rays[start : start + step]) for start in range(0, len(rays), step)
     ]
     image = torch.cat(slices).T.reshape(8, size, size)
     head = image[:7].clamp(0, 1)
     return RenderedImage(rgb=head[:3], foreground=head[3:4], foreground_rgb=head[4:7], depth=image[7:])
 
 
-def brute_force_colours(avatar: ConditionedFields, rays: Rays) -> Float[Tensor, "ray 8"]:
-    """rgb, opacity of the head, its premultiplied rgb, and expected distance of each ray of one avatar."""
+def brute_force_colours(fields: ConditionedFields, rays: Rays) -> Float[Tensor, "ray 8"]:
+    """rgb, opacity of the head, its premultiplied rgb, and expected distance of each ray of one face."""
     origin, direction = rays.origins[0], rays.directions[0]  # (R, 3)
-    points, t, hit = _manifold_points(avatar, origin, direction)
+    points, t, hit = _manifold_points(fields, origin, direction)
 
     # The background is opaque, in its plane, and not moved by any field.
-    t_plane = (avatar.ray_sampling.background_z - origin[:, 2]) / direction[:, 2]
+    t_plane = (fields.ray_sampling.background_z - origin[:, 2]) / direction[:, 2]
     plane = origin + t_plane[:, None] * direction
     aligned = (
-        points if avatar.align is None else points + avatar.align(points.reshape(1, -1, 3)).reshape_as(points)
+        points if fields.align is None else points + fields.align(points.reshape(1, -1, 3)).reshape_as(points)
     )
-    rgb, alpha = avatar.radiance(torch.cat([aligned, plane[:, None]], dim=1).reshape(1, -1, 3))
+    rgb, alpha = fields.radiance(torch.cat([aligned, plane[:, None]], dim=1).reshape(1, -1, 3))
     rgb, alpha = rgb.reshape(len(origin), -1, 3), alpha.reshape(len(origin), -1)
     alpha = torch.cat([alpha[:, :-1] * hit, torch.ones_like(alpha[:, -1:])], dim=1)
     t = torch.cat([t, t_plane[:, None]], dim=1)  # (R, L + 1)
@@ -71,16 +71,16 @@ def brute_force_colours(avatar: ConditionedFields, rays: Rays) -> Float[Tensor, 
 
 
 def _manifold_points(
-    avatar: ConditionedFields, origin: Float[Tensor, "ray 3"], direction: Float[Tensor, "ray 3"]
+    fields: ConditionedFields, origin: Float[Tensor, "ray 3"], direction: Float[Tensor, "ray 3"]
 ) -> tuple[Float[Tensor, "ray level 3"], Float[Tensor, "ray level"], Tensor]:
     """Template points where the radiance is read, their distances, and (R, L) whether the ray meets the manifold."""
-    ray_sampling, levels = avatar.ray_sampling, avatar.levels
+    ray_sampling, levels = fields.ray_sampling, fields.levels
     t = torch.linspace(
         ray_sampling.near, ray_sampling.far, ray_sampling.samples, dtype=origin.dtype, device=origin.device
     )
     x = origin[:, None] + t[:, None] * direction[:, None]  # (R, S, 3)
-    delta = avatar.offset(x.reshape(1, -1, 3)).reshape_as(x)
-    s = avatar.level((x + delta).reshape(1, -1, 3)).reshape(x.shape[:2])
+    delta = fields.offset(x.reshape(1, -1, 3)).reshape_as(x)
+    s = fields.level((x + delta).reshape(1, -1, 3)).reshape(x.shape[:2])
 
     # Walk along the rays. A level is decided where s first changes sides of it, and met if s falls there.
     known = torch.cat([x, delta, t.expand_as(s)[..., None]], dim=-1)  # (R, S, 7)
@@ -96,4 +96,4 @@ def _manifold_points(
         found = torch.where(met[..., None], between, found)
         decided, hit = decided | changes, hit | met
     x_target, delta, t_level = found.split([3, 3, 1], dim=-1)  # (R, L, .)
-    return x_target + avatar.radiance_offset_gain * delta, t_level[..., 0], hit
+    return x_target + fields.radiance_offset_gain * delta, t_level[..., 0], hit

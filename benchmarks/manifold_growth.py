@@ -103,7 +103,7 @@ def _grow_template(new_generator: Generator, old_generator: Generator) -> None:
     # The old last layer's density is read there; its colour behind the colour layer, which is the new last one.
     _put(new.sigma_heads[shallow - 2], old.sigma_heads[-1])
     _put(new.rgb_heads[-1], old.rgb_heads[-1])
-    new.code_scale.copy_(old.code_scale)
+    new.latent_scale.copy_(old.latent_scale)
 
     kept = _places(wide, narrow, [*range(shallow), deep])  # layers, and the colour layer
     passed = _places(wide, narrow, range(shallow, deep))

@@ -63,7 +63,7 @@ WAYS: dict[str, Way] = {
     "reference": lambda model, face, *, yaw, pitch, size: (
         brute_force_image(face, yaw=yaw, pitch=pitch, size=size).rgb
     ),
-    "exact": lambda model, face, *, yaw, pitch, size: face.image(yaw=yaw, pitch=pitch, size=size).rgb,
+    "adaptive": lambda model, face, *, yaw, pitch, size: face.image(yaw=yaw, pitch=pitch, size=size).rgb,
     "playback": Playback(),
 }
 """The first one is what the others are compared with."""

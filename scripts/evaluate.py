@@ -19,7 +19,7 @@ import torch
 from anifacegan.evaluation.config import DEFINITIONS, METRICS
 from anifacegan.evaluation.evaluate import Evaluation
 from anifacegan.evaluation.setup import MeasureConfig, evaluation_setup
-from anifacegan.models.checkpoints import weights_sum
+from anifacegan.models.model_folder import weights_hash_suffix
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError, exit_on_input_error
@@ -85,7 +85,7 @@ def main() -> None:
         config.out.mkdir(parents=True, exist_ok=True)
         offset = opened.dataset.config.pitch_offset
         document = {
-            "model": f"{model.card.name} ({config.model}{weights_sum(config.model)})",
+            "model": f"{model.card.name} ({config.model}{weights_hash_suffix(config.model)})",
             "judge": None if opened.judge is None else opened.judge.name,
             "embedder": None,
             "data": {"path": str(config.data), "images": len(opened.dataset), "size": opened.size},

@@ -15,7 +15,7 @@ from anifacegan.data.augmentation import AugmentationConfig
 from anifacegan.data.dataset import DataConfig, FaceDataset
 from anifacegan.face_model.load import load_face_model
 from anifacegan.face_model.regressed import FaceLandmarks
-from anifacegan.models.checkpoints import load_reconstruction
+from anifacegan.models.regressor_checkpoints import load_face_regressor
 from anifacegan.runtime.devices import Device, select_device
 from anifacegan.runtime.errors import InputError, exit_on_input_error
 from anifacegan.runtime.files import markdown_table
@@ -45,7 +45,7 @@ def measured(config: MeasureReconstructionConfig) -> tuple[int, dict[str, float]
     Raises:
         InputError: a file cannot be read, or network, data and face model do not belong together.
     """
-    network, card = load_reconstruction(config.network)
+    network, card = load_face_regressor(config.network)
     dataset, model = FaceDataset(config.data), load_face_model(config.face_model)
     if card.face_model != model.name:
         raise InputError(

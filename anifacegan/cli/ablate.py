@@ -22,8 +22,9 @@ from anifacegan.evaluation.config import EvaluationConfig
 from anifacegan.evaluation.evaluate import evaluate
 from anifacegan.evaluation.judge import Judge, load_judge
 from anifacegan.evaluation.samples import SampleConfig
-from anifacegan.models.checkpoints import load_checkpoint, weights_sha256
+from anifacegan.models.checkpoints import load_checkpoint
 from anifacegan.models.generator import Generator
+from anifacegan.models.model_folder import weights_sha256
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.files import markdown_table, write_complete
 from anifacegan.runtime.typed_config import plain

@@ -31,9 +31,9 @@ from anifacegan.evaluation.samples import drawn_expressions, image_alone, people
 from anifacegan.evaluation.setup import EvaluationSetup, MeasureConfig, evaluation_setup
 from anifacegan.face_model.expressions import NEUTRAL
 from anifacegan.geometry.conventions import EXP_DIM
-from anifacegan.models.checkpoints import weights_sum
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.sampling import Views
+from anifacegan.models.model_folder import weights_hash_suffix
+from anifacegan.models.sampling import PosedLatents
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.rendering.images import to_bytes, write_png
 from anifacegan.rendering.model import Model, load_model
@@ -86,7 +86,7 @@ def side_by_side(
                 cells = []
                 for _, code, yaw in columns:
                     latents = Latents(who.z_id, code[None].to(who.z_id), who.z_noise)
-                    view = Views(latents, who.z_id.new_tensor([[0.0, yaw]]))
+                    view = PosedLatents(latents, who.z_id.new_tensor([[0.0, yaw]]))
                     cells.append(to_bytes(image_alone(side.model.generator, view, size, side.psi).rgb))
                     progress.update()
                 rows.append(SheetRow(f"person {k + 1}\n{side.label}", cells, starts_group=side is sides[0]))
@@ -176,7 +176,10 @@ class Competitor:
         return f"{self.name}: {self.place.name}\npsi {self.psi:g}"
 
     def record(self) -> dict[str, Any]:
-        return {"model": f"{self.model.card.name} ({self.place}{weights_sum(self.place)})", "psi": self.psi}
+        return {
+            "model": f"{self.model.card.name} ({self.place}{weights_hash_suffix(self.place)})",
+            "psi": self.psi,
+        }
 
 
 def run(config: CompareConfig) -> str:

@@ -23,7 +23,7 @@ from anifacegan.face_model.surface_maps import FaceSurfaces
 from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.geometry.rasterization.rasterizer import rasterize
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import Views
+from anifacegan.models.sampling import PosedLatents
 
 SIZE = 128
 """Pixels of the image that says which vertices are seen: those of every triangle that shows in it."""
@@ -89,7 +89,7 @@ class DeformationItems:
 
 
 def deformation_error(
-    generator: Generator, surfaces: FaceSurfaces, landmark_vertices: Int[Tensor, "68"], views: Views
+    generator: Generator, surfaces: FaceSurfaces, landmark_vertices: Int[Tensor, "68"], views: PosedLatents
 ) -> DeformationError:
     """Errors of the faces of ``views``; ``landmark_vertices`` are those of the face model of ``surfaces``."""
     return deformation_items(generator, surfaces, landmark_vertices, views).report()
@@ -97,7 +97,7 @@ def deformation_error(
 
 @torch.no_grad()
 def deformation_items(
-    generator: Generator, surfaces: FaceSurfaces, landmark_vertices: Int[Tensor, "68"], views: Views
+    generator: Generator, surfaces: FaceSurfaces, landmark_vertices: Int[Tensor, "68"], views: PosedLatents
 ) -> DeformationItems:
     """The same face by face."""
     rows = []

@@ -25,7 +25,7 @@ from torch.nn import functional
 from anifacegan.evaluation.face_detector import dlib_models
 from anifacegan.face_model.morphable import alignment_weights
 from anifacegan.geometry.resampling import read_pixels
-from anifacegan.models.face_regressor import ReconstructionNetwork
+from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.runtime.errors import InputError, first_line, last_line
 from anifacegan.runtime.files import file_sha256
 
@@ -50,7 +50,7 @@ class Embedder:
     """(B, 3, H, H) images in [0, 1] and (B, 68, 2) landmarks in index pixels -> (B, feature) vectors."""
 
 
-def load_embedder(name: str, judge: ReconstructionNetwork, judge_name: str, device: torch.device) -> Embedder:
+def load_embedder(name: str, judge: FaceRegressor, judge_name: str, device: torch.device) -> Embedder:
     """The embedder of a name: see the list above.
 
     Raises:

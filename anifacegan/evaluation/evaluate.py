@@ -51,7 +51,7 @@ from anifacegan.face_model.regressed import Reconstruction, from_lm68
 from anifacegan.face_model.surface_maps import FaceSurfaces
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import Views
+from anifacegan.models.sampling import PosedLatents
 from anifacegan.rendering.surface import visible_surface
 from anifacegan.runtime.errors import InputError
 
@@ -232,7 +232,7 @@ class Evaluation:
     def _views_of_one(self, latents: Latents, surfaces: FaceSurfaces) -> tuple[Pairs, Depths]:
         seen, depths, size = [], [], self.samples.size
         for yaw in CONSISTENCY_YAWS:
-            view = Views(latents, latents.z_id.new_tensor([[0.0, yaw]]))
+            view = PosedLatents(latents, latents.z_id.new_tensor([[0.0, yaw]]))
             image = image_alone(self.generator, view, size, self.samples.psi)
             surface = visible_surface(
                 image, yaw=yaw, pitch=0.0, ray_sampling=self.generator.config.ray_sampling

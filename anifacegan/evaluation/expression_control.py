@@ -24,7 +24,7 @@ from anifacegan.evaluation.targets import MM_PER_WORLD, interocular, target_angl
 from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.face_model.regressed import FIRST_EXPRESSIONS, Reconstruction, correlation
 from anifacegan.geometry.cameras import FOV_DEG, orbit_camera
-from anifacegan.models.sampling import Views
+from anifacegan.models.sampling import PosedLatents
 
 SIZE = 128
 """Pixels of the image that landmark errors are stated for."""
@@ -119,7 +119,7 @@ class ExpressionItems:
 
 @torch.no_grad()
 def expression_items(
-    requested: Views, found: Reconstruction, judge: Judge, fov_deg: float = FOV_DEG
+    requested: PosedLatents, found: Reconstruction, judge: Judge, fov_deg: float = FOV_DEG
 ) -> ExpressionItems:
     """Compare views with what the judge found in their images, both on the judge's device.
 

@@ -30,7 +30,7 @@ from anifacegan.evaluation.samples import (
 from anifacegan.evaluation.targets import MM_PER_WORLD, target_landmarks_px
 from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import Views
+from anifacegan.models.sampling import PosedLatents
 from anifacegan.runtime.errors import InputError
 
 YAWS = (0.0, -0.5, -0.25, 0.25, 0.5)
@@ -102,11 +102,11 @@ class Gallery:
         """The data set's expressions, where faces are asked for these and not for the prior's."""
         return self.table.exp if self.config.expressions_from == "data" else None
 
-    def views(self, count: int) -> Views:
+    def views(self, count: int) -> PosedLatents:
         """The first of the stream."""
         return self.samples_of(dataclasses.replace(self.samples, count=count))
 
-    def samples_of(self, config: SampleConfig) -> Views:
+    def samples_of(self, config: SampleConfig) -> PosedLatents:
         """Faces and cameras of any stream."""
         return draw_samples(self.priors, self.table.pose, config, self.data_exp)
 
@@ -138,7 +138,7 @@ class Gallery:
         return judged(self.judge.network, in_batches(images, self.samples.batch, self.device))
 
     def embeddings(
-        self, views: Views, images: UInt8[Tensor, "item 3 size size"]
+        self, views: PosedLatents, images: UInt8[Tensor, "item 3 size size"]
     ) -> Float[Tensor, "item feature"]:
         """Vectors of rendered views."""
         judge, size = self.judge, self.samples.size
@@ -158,7 +158,7 @@ class Gallery:
         return MM_PER_WORLD * WORLD_PER_MODEL_UNIT * unposed
 
     @cached_property
-    def expression_grid(self) -> tuple[Views, Tensor]:
+    def expression_grid(self) -> tuple[PosedLatents, Tensor]:
         config = self.config
         return self.grid(
             people_with_expressions(
@@ -167,15 +167,15 @@ class Gallery:
         )
 
     @cached_property
-    def yaw_grid(self) -> tuple[Views, Tensor]:
+    def yaw_grid(self) -> tuple[PosedLatents, Tensor]:
         return self.grid(people_at_yaws(self.priors, self.config.people, YAWS, self.samples.seed))
 
     @cached_property
-    def noise_grid(self) -> tuple[Views, Tensor]:
+    def noise_grid(self) -> tuple[PosedLatents, Tensor]:
         config = self.config
         return self.grid(people_with_noises(self.priors, config.people, config.noises, self.samples.seed))
 
-    def grid(self, views: Views) -> tuple[Views, Tensor]:
+    def grid(self, views: PosedLatents) -> tuple[PosedLatents, Tensor]:
         """Views and their images, for the judge.
 
         Raises:
@@ -184,7 +184,7 @@ class Gallery:
         assert self.judge is not None
         return views, rendered(self.generator, views, self.samples)
 
-    def changed(self, views: Views, images: Tensor) -> ChangedFaces:
+    def changed(self, views: PosedLatents, images: Tensor) -> ChangedFaces:
         """Of people in order, each as often as changed."""
         seen, people = self.judged(images), (self.config.people, -1)
         return ChangedFaces(

@@ -17,8 +17,9 @@ from anifacegan.data.dataset import FaceDataset
 from anifacegan.face_model.open_model import load_open_face_model
 from anifacegan.face_model.regressed import FaceLandmarks, Reconstruction
 from anifacegan.geometry.resampling import resample
-from anifacegan.models.checkpoints import load_reconstruction, weights_sha256
-from anifacegan.models.face_regressor import ReconstructionNetwork
+from anifacegan.models.face_regressor import FaceRegressor
+from anifacegan.models.model_folder import weights_sha256
+from anifacegan.models.regressor_checkpoints import load_face_regressor
 from anifacegan.runtime.errors import InputError
 
 
@@ -26,7 +27,7 @@ from anifacegan.runtime.errors import InputError
 class Judge:
     """A face reconstruction network and the landmarks of its coefficients."""
 
-    network: ReconstructionNetwork
+    network: FaceRegressor
     landmarks: FaceLandmarks
     """Of the face model that the coefficients belong to, on the network's device."""
     world_offset: Float[Tensor, "3"]
@@ -52,7 +53,7 @@ def load_judge(path: Path, face_model: Path | None, device: torch.device) -> Jud
     Raises:
         InputError: no such network, or one that belongs to another face model or another camera.
     """
-    network, card = load_reconstruction(path)
+    network, card = load_face_regressor(path)
     model = load_open_face_model(face_model)
     if card.face_model != model.name:
         raise InputError(f"judge: {path} belongs to face model '{card.face_model}', expected '{model.name}'")
@@ -69,7 +70,7 @@ def load_judge(path: Path, face_model: Path | None, device: torch.device) -> Jud
 
 
 @torch.no_grad()
-def judged(network: ReconstructionNetwork, batches: Iterable[Float[Tensor, "batch 3 size size"]]) -> Judged:
+def judged(network: FaceRegressor, batches: Iterable[Float[Tensor, "batch 3 size size"]]) -> Judged:
     """What a network sees in batches of images in [0, 1]."""
     features, rows = [], []
     for rgb in batches:

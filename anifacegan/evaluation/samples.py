@@ -17,7 +17,12 @@ from tqdm import tqdm
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import ViewConfig, Views, draw_views, sample_generators
+from anifacegan.models.sampling import (
+    PosedLatents,
+    ViewSamplingConfig,
+    sample_generators,
+    sample_posed_latents,
+)
 from anifacegan.rendering.frame import RenderedImage
 from anifacegan.rendering.model import Face
 from anifacegan.runtime.errors import require_at_least
@@ -46,7 +51,7 @@ class SampleConfig:
     """Variety of people: 1 is all of it, 0 the average appearance."""
     batch: int = 32
     """Images that are judged at once; changes no result."""
-    views: ViewConfig = field(default_factory=ViewConfig)
+    views: ViewSamplingConfig = field(default_factory=ViewSamplingConfig)
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "count", "batch")
@@ -58,7 +63,7 @@ class SampleConfig:
 class GeneratedImages:
     """Images and what they were asked to show."""
 
-    views: Views
+    views: PosedLatents
     rgb: Float[Tensor, "batch 3 size size"]
     """In [0, 1]."""
 
@@ -68,19 +73,21 @@ def draw_samples(
     poses: Float[Tensor, "item 2"],
     config: SampleConfig,
     data_exp: Float[Tensor, "item 64"] | None = None,
-) -> Views:
+) -> PosedLatents:
     """All faces and cameras. ``poses`` are (pitch, yaw) of the data set's images, radians relative to frontal, and
     ``data_exp`` their expressions, neutral ones as often as they are; None: the prior's.
     """
     rngs = sample_generators(config.seed, 0, FACES, range(config.count))
-    views = draw_views(generator, poses, config.views, rngs)
+    views = sample_posed_latents(generator, poses, config.views, rngs)
     if data_exp is None:
         return views
     z_exp = _random_rows(data_exp, sample_generators(config.seed, 0, DATA_EXPRESSIONS, range(config.count)))
     return replace(views, latents=replace(views.latents, z_exp=z_exp.to(views.pose)))
 
 
-def generated_batches(generator: Generator, views: Views, config: SampleConfig) -> Iterator[GeneratedImages]:
+def generated_batches(
+    generator: Generator, views: PosedLatents, config: SampleConfig
+) -> Iterator[GeneratedImages]:
     """Images of the views, in their order."""
     with tqdm(total=len(views), desc="images", unit="image", disable=None, leave=False) as progress:
         for start in range(0, len(views), config.batch):
@@ -92,7 +99,9 @@ def generated_batches(generator: Generator, views: Views, config: SampleConfig) 
             yield GeneratedImages(part, torch.stack(rgb))
 
 
-def rendered(generator: Generator, views: Views, config: SampleConfig) -> UInt8[Tensor, "item 3 size size"]:
+def rendered(
+    generator: Generator, views: PosedLatents, config: SampleConfig
+) -> UInt8[Tensor, "item 3 size size"]:
     """Images of the views with 8 bits a colour, as real ones have, in host memory."""
     size = config.size
     parts = [(255 * batch.rgb).round().byte().cpu() for batch in generated_batches(generator, views, config)]
@@ -101,14 +110,14 @@ def rendered(generator: Generator, views: Views, config: SampleConfig) -> UInt8[
 
 @torch.inference_mode()
 def render_alone(
-    generator: Generator, view: Views, size: int, psi: float = 1.0
+    generator: Generator, view: PosedLatents, size: int, psi: float = 1.0
 ) -> Float[Tensor, "3 size size"]:
     """One face's image in [0, 1]: the same whatever else is rendered."""
     return image_alone(generator, view, size, psi).rgb
 
 
 @torch.inference_mode()
-def image_alone(generator: Generator, view: Views, size: int, psi: float = 1.0) -> RenderedImage:
+def image_alone(generator: Generator, view: PosedLatents, size: int, psi: float = 1.0) -> RenderedImage:
     """The same with depth and opacity."""
     pitch, yaw = view.pose[0].tolist()
     return Face(generator.condition(view.latents, psi), view.latents).image(yaw=yaw, pitch=pitch, size=size)
@@ -121,7 +130,7 @@ def people_with_expressions(
     expressions: int,
     seed: int,
     data_exp: Float[Tensor, "item 64"] | None = None,
-) -> Views:
+) -> PosedLatents:
     """Every person with every expression, person by person, all frontal.
 
     The first expression is the neutral one; the others are :func:`drawn_expressions`, the same for everyone.
@@ -130,7 +139,7 @@ def people_with_expressions(
     z_exp = torch.cat(
         [z_id.new_zeros(1, EXP_DIM), drawn_expressions(generator, expressions - 1, seed, data_exp)]
     )
-    return Views(
+    return PosedLatents(
         Latents(
             z_id.repeat_interleave(expressions, dim=0),
             z_exp.repeat(people, 1),
@@ -154,21 +163,23 @@ def drawn_expressions(
 
 
 @torch.no_grad()
-def people_at_yaws(generator: Generator, people: int, yaws: tuple[float, ...], seed: int) -> Views:
+def people_at_yaws(generator: Generator, people: int, yaws: tuple[float, ...], seed: int) -> PosedLatents:
     """Every person of :func:`people_with_expressions` at every yaw (radians), neutral, person by person."""
     z_id, z_noise = (code.repeat_interleave(len(yaws), dim=0) for code in _people(generator, people, seed))
     pose = torch.tensor([(0.0, yaw) for yaw in yaws]).repeat(people, 1).to(z_id)
-    return Views(Latents(z_id, z_id.new_zeros(len(z_id), EXP_DIM), z_noise), pose)
+    return PosedLatents(Latents(z_id, z_id.new_zeros(len(z_id), EXP_DIM), z_noise), pose)
 
 
 @torch.no_grad()
-def people_with_noises(generator: Generator, people: int, noises: int, seed: int) -> Views:
+def people_with_noises(generator: Generator, people: int, noises: int, seed: int) -> PosedLatents:
     """The same people, neutral and frontal, first with their own appearance code, then with other people's."""
     z_id, z_noise = _people(generator, people, seed)
     others = _people(generator, noises - 1, seed + OTHER_PEOPLE)[1]
     z_noise = torch.cat([z_noise[:, None], others.expand(people, -1, -1)], dim=1).flatten(0, 1)
     z_id = z_id.repeat_interleave(noises, dim=0)
-    return Views(Latents(z_id, z_id.new_zeros(len(z_id), EXP_DIM), z_noise), z_id.new_zeros(len(z_id), 2))
+    return PosedLatents(
+        Latents(z_id, z_id.new_zeros(len(z_id), EXP_DIM), z_noise), z_id.new_zeros(len(z_id), 2)
+    )
 
 
 @torch.no_grad()
@@ -178,19 +189,19 @@ def people_with_ramps(
     strength: Float[Tensor, "frame"],
     seed: int,
     data_exp: Float[Tensor, "item 64"] | None = None,
-) -> Views:
+) -> PosedLatents:
     """The same people, frontal, each with an expression of its own at every strength, frame by frame."""
     z_id, z_noise = (
         code.repeat_interleave(len(strength), dim=0) for code in _people(generator, people, seed)
     )
     z_exp = strength.to(z_id)[None, :, None] * drawn_expressions(generator, people, seed, data_exp)[:, None]
-    return Views(Latents(z_id, z_exp.flatten(0, 1), z_noise), z_id.new_zeros(len(z_id), 2))
+    return PosedLatents(Latents(z_id, z_exp.flatten(0, 1), z_noise), z_id.new_zeros(len(z_id), 2))
 
 
 @torch.no_grad()
 def people_who_show(
     generator: Generator, people: int, each: int, expressions: Float[Tensor, "expression 64"], seed: int
-) -> Views:
+) -> PosedLatents:
     """People from the prior, person by person; each shows ``each`` different ones of the given expressions, at yaws
     drawn evenly from -0.35 to 0.35 radians.
     """
@@ -199,7 +210,7 @@ def people_who_show(
     shown = torch.cat([torch.randperm(len(expressions), generator=rng)[:each] for rng in rngs])
     yaw = torch.cat([TURNED_RAD * (2 * torch.rand(each, generator=rng) - 1) for rng in rngs])
     pose = torch.stack([torch.zeros_like(yaw), yaw], dim=1)
-    return Views(Latents(z_id, expressions.to(z_id)[shown.to(z_id.device)], z_noise), pose.to(z_id))
+    return PosedLatents(Latents(z_id, expressions.to(z_id)[shown.to(z_id.device)], z_noise), pose.to(z_id))
 
 
 def _random_rows(rows: Float[Tensor, "item 64"], rngs: list[torch.Generator]) -> Float[Tensor, "draw 64"]:

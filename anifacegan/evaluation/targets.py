@@ -6,7 +6,7 @@ from torch import Tensor
 from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.geometry.cameras import FOV_DEG, euler_from_rotation, orbit_camera, orbit_rotation
-from anifacegan.models.sampling import Views
+from anifacegan.models.sampling import PosedLatents
 
 MM_PER_WORLD = 1000.0
 """A head is about 0.2 world units tall."""
@@ -22,7 +22,7 @@ def target_angle(pose: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 3"]:
 def target_landmarks_px(
     landmarks: FaceLandmarks,
     world_offset: Float[Tensor, "3"],
-    views: Views,
+    views: PosedLatents,
     size: int,
     fov_deg: float = FOV_DEG,
 ) -> Float[Tensor, "batch 68 2"]:

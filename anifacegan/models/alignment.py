@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.geometry.conventions import BOX, ID_DIM
-from anifacegan.models.siren import FilmLayer, full_precision
+from anifacegan.models.siren import FiLMLayer, full_precision
 from anifacegan.runtime.errors import require_above, require_at_least
 
 
@@ -45,7 +45,7 @@ class AlignmentField(nn.Module):
         super().__init__()
         self.config = config
         dims = [3] + [config.hidden_dim] * config.layers
-        self.layers = nn.ModuleList(FilmLayer(i, o) for i, o in pairwise(dims))
+        self.layers = nn.ModuleList(FiLMLayer(i, o) for i, o in pairwise(dims))
         self.head = nn.Linear(dims[-1], 3 * ID_DIM, bias=False)
 
     def initialise(self, rng: torch.Generator) -> None:

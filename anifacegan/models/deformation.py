@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.geometry.conventions import BOX, EXP_DIM, ID_DIM
-from anifacegan.models.siren import BoundLayer, FilmLayer, MappingNetwork
+from anifacegan.models.siren import BoundFiLMLayer, FiLMLayer, MappingNetwork
 from anifacegan.runtime.errors import require_above, require_at_least
 
 
@@ -44,7 +44,7 @@ class DeformationField(nn.Module):
         super().__init__()
         self.config = config
         dims = [3] + [config.hidden_dim] * config.layers
-        self.layers = nn.ModuleList(FilmLayer(i, o) for i, o in pairwise(dims))
+        self.layers = nn.ModuleList(FiLMLayer(i, o) for i, o in pairwise(dims))
         self.head = nn.Linear(dims[-1], 3)
         self.mapping = MappingNetwork(
             ID_DIM + EXP_DIM, config.mapping_dim, config.mapping_layers, config.hidden_dim * config.layers
@@ -77,7 +77,7 @@ class DeformationField(nn.Module):
 class BoundDeformation:
     """The field of one face."""
 
-    layers: list[BoundLayer]
+    layers: list[BoundFiLMLayer]
     head: nn.Linear
     output_scale: float
 

@@ -52,7 +52,7 @@ class DiscriminatorConfig:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class DiscriminatorOutput:
     """What the discriminator makes of some images."""
 
     logit: Float[Tensor, "batch"]
@@ -85,7 +85,7 @@ class Discriminator(nn.Module):
                 nn.init.zeros_(module.bias)
         return self
 
-    def forward(self, image: Float[Tensor, "batch 3 size size"]) -> Judgement:
+    def forward(self, image: Float[Tensor, "batch 3 size size"]) -> DiscriminatorOutput:
         """Raises ValueError for images of another size than the configuration's."""
         if image.shape[-1] != self.config.size:
             raise ValueError(f"images are {image.shape[-1]} pixels wide, expected {self.config.size}")
@@ -93,7 +93,7 @@ class Discriminator(nn.Module):
         for block in self.blocks.values():
             h = block(h)  # (B, channels, resolution, resolution)
         numbers = self.output(h).flatten(1)  # (B, 3)
-        return Judgement(numbers[:, 0], numbers[:, 1:])
+        return DiscriminatorOutput(numbers[:, 0], numbers[:, 1:])
 
 
 class HalvingBlock(nn.Module):

@@ -1,6 +1,6 @@
 """The generator: codes in, a person out; rays in, colours out (method, section 1).
 
-``generator.condition(latents)`` binds the codes once and returns an :class:`Avatar`; ``render_rays(avatar, rays)`` is
+``generator.condition(latents)`` binds the codes once and returns an :class:`Avatar`; ``render_rays(fields, rays)`` is
 the exact renderer. It knows callables, not networks, so a test can hand it spheres.
 """
 
@@ -17,11 +17,8 @@ from anifacegan.models.alignment import AlignmentConfig, AlignmentField
 from anifacegan.models.coefficient_vae import CoefficientVAE, CoefficientVAEConfig, Latents
 from anifacegan.models.deformation import DeformationConfig, DeformationField
 from anifacegan.models.manifolds import ManifoldConfig, ManifoldField
-from anifacegan.models.siren import Film
+from anifacegan.models.siren import FiLMParameters
 from anifacegan.models.template import TemplateConfig, TemplateField
-
-LEAST_FOREGROUND = 1e-6
-"""Weights of a ray's foreground below this count as this where they are divided by."""
 
 
 @dataclass(frozen=True)
@@ -105,15 +102,15 @@ class Generator(nn.Module):
         """Mean film over random people; stored with the weights."""
         code = torch.randn(count, self.config.identity_prior.latent_dim, generator=rng).to(self.device)
         z_noise = torch.randn(count, NOISE_DIM, generator=rng).to(self.device)
-        film = self.template.film(self.identity_prior.decode(code), z_noise)
+        film = self.template.film_parameters(self.identity_prior.decode(code), z_noise)
         self.mean_frequencies.copy_(film.frequencies.mean(0, keepdim=True))
         self.mean_phases.copy_(film.phases.mean(0, keepdim=True))
 
     def condition(self, latents: Latents, psi: float = 1.0) -> ConditionedFields:
         """Bind the latents. psi < 1 pulls the appearance toward the mean person."""
-        film = self.template.film(latents.z_id, latents.z_noise)
+        film = self.template.film_parameters(latents.z_id, latents.z_noise)
         if psi != 1.0:
-            film = film.truncated(Film(self.mean_frequencies, self.mean_phases), psi)
+            film = film.truncated(FiLMParameters(self.mean_frequencies, self.mean_phases), psi)
         return ConditionedFields(
             offset=self.deformation.bind(latents.z_id, latents.z_exp),
             level=self.manifolds,

@@ -35,7 +35,9 @@ def read_people(path: Path) -> tuple[Float[Tensor, "person 80"], Float[Tensor, "
     return z_id, z_noise
 
 
-def read_film_mean(path: Path, units: int) -> tuple[Float[Tensor, "1 units"], Float[Tensor, "1 units"]]:
+def read_mean_film_parameters(
+    path: Path, units: int
+) -> tuple[Float[Tensor, "1 units"], Float[Tensor, "1 units"]]:
     """Mean frequencies and phases for truncation, of ``averages.npz``: keys ``avg_frequencies``, ``avg_phase_shifts``.
 
     ``frequencies`` and ``phases`` are read as well. They are outputs of the mapping network as it stands, before

@@ -29,7 +29,7 @@ PARTS = 4
 """Points are cut into so many parts for each core, so that none waits long for another."""
 
 
-def numba_fields_of(fields: ConditionedFields) -> ConditionedFields:
+def with_numba_fields(fields: ConditionedFields) -> ConditionedFields:
     """The same avatar with fast fields wherever there is a fast one. Call it, and what it gives, without gradients."""
     return replace(
         fields,
@@ -44,15 +44,15 @@ def _fast(field: Callable) -> Callable:
     field = getattr(field, "__wrapped__", field)  # of torch.no_grad(): there are no gradients here
     if isinstance(field, BoundDeformation) and _is_one_on_cpu(field.layers[0].weight):
         scale, layers = field.output_scale, [(layer.weight[0], layer.bias[0, 0]) for layer in field.layers]
-        return FastSteps(_Layers.with_head(layers, scale * field.head.weight.T), scale * field.head.bias)
+        return NumbaOffsets(_Layers.with_head(layers, scale * field.head.weight.T), scale * field.head.bias)
     if isinstance(field, BoundAlignment) and _is_one_on_cpu(field.head):
         rate = field.frequency
         layers = [(rate * layer.weight.T, rate * layer.bias) for layer in field.layers]
-        return FastSteps(_Layers.with_head(layers, field.head[0]), field.head.new_zeros(3))
+        return NumbaOffsets(_Layers.with_head(layers, field.head[0]), field.head.new_zeros(3))
     if isinstance(field, BoundTemplate) and _is_one_on_cpu(field.layers[0].weight):
-        return FastTemplate(field)
+        return NumbaTemplate(field)
     if isinstance(field, ManifoldField) and _is_one_on_cpu(field.output.weight[None]):
-        return FastManifolds(field)
+        return NumbaManifolds(field)
     return field
 
 
@@ -136,7 +136,7 @@ def _parts(points: int, tile: int) -> list[slice]:
 
 
 @dataclass(frozen=True)
-class FastSteps:
+class NumbaOffsets:
     """Sine layers and a linear head: (1, N, 3) points -> (1, N, 3) steps, world units."""
 
     layers: _Layers
@@ -146,7 +146,7 @@ class FastSteps:
         return self.layers.sum_of_heads(x[0], self.bias)[None]
 
 
-class FastManifolds:
+class NumbaManifolds:
     """(1, N, 3) template points -> (1, N) manifold scalar."""
 
     def __init__(self, field: ManifoldField) -> None:
@@ -160,7 +160,7 @@ class FastManifolds:
         return self.layers.sum_of_heads(x[0], self.bias)[None, :, 0]
 
 
-class FastTemplate:
+class NumbaTemplate:
     """(1, N, 3) template points -> rgb (1, N, 3) and alpha (1, N), post-activation."""
 
     def __init__(self, field: BoundTemplate) -> None:

@@ -22,7 +22,7 @@ from anifacegan.geometry.conventions import BOX, CENTRE
 from anifacegan.models.coefficient_vae import CoefficientVAEConfig
 from anifacegan.models.deformation import DeformationConfig
 from anifacegan.models.generator import Generator, GeneratorConfig
-from anifacegan.models.latent_files import read_film_mean
+from anifacegan.models.latent_files import read_mean_film_parameters
 from anifacegan.models.manifolds import ManifoldConfig
 from anifacegan.models.siren import FREQUENCY_SCALE, FREQUENCY_SHIFT
 from anifacegan.models.template import TemplateConfig
@@ -87,7 +87,7 @@ def load_released(folder: Path) -> Generator:
         tensors.refuse_leftovers()
 
     generator = Generator(config)
-    ours_alone = {"mean_frequencies", "mean_phases", "template.code_scale"}
+    ours_alone = {"mean_frequencies", "mean_phases", "template.latent_scale"}
     generator.load_state_dict(state | {name: generator.state_dict()[name] for name in ours_alone})
     _set_truncation_mean(generator, folder / "averages.npz")
     return generator
@@ -253,7 +253,7 @@ def _set_truncation_mean(generator: Generator, path: Path) -> None:
     if not path.is_file():
         generator.set_truncation_mean(torch.Generator().manual_seed(TRUNCATION_SEED))
         return
-    frequencies, phases = read_film_mean(path, generator.config.template.units)
+    frequencies, phases = read_mean_film_parameters(path, generator.config.template.units)
     generator.mean_frequencies.copy_(
         frequencies * FREQUENCY_SCALE + FREQUENCY_SHIFT
     )  # the file holds raw outputs

@@ -19,7 +19,7 @@ from anifacegan.runtime.errors import ConfigError, require_at_least
 
 
 @dataclass(frozen=True)
-class ViewConfig:
+class ViewSamplingConfig:
     """What is drawn."""
 
     poses: Literal["data", "gaussian"] = "data"
@@ -40,7 +40,7 @@ class ViewConfig:
 
 
 @dataclass(frozen=True)
-class Views:
+class PosedLatents:
     """Faces, each with its camera."""
 
     latents: Latents
@@ -50,8 +50,8 @@ class Views:
     def __len__(self) -> int:
         return len(self.pose)
 
-    def __getitem__(self, part: slice) -> "Views":
-        return Views(self.latents[part], self.pose[part])
+    def __getitem__(self, part: slice) -> "PosedLatents":
+        return PosedLatents(self.latents[part], self.pose[part])
 
     def rays(self, size: int, fov_deg: float) -> Rays:
         """All rays of the images, row by row."""
@@ -69,9 +69,12 @@ def sample_generators(seed: int, step: int, purpose: int, samples: range) -> lis
 
 
 @torch.no_grad()
-def draw_views(
-    generator: Generator, poses: Float[Tensor, "item 2"], config: ViewConfig, rngs: list[torch.Generator]
-) -> Views:
+def sample_posed_latents(
+    generator: Generator,
+    poses: Float[Tensor, "item 2"],
+    config: ViewSamplingConfig,
+    rngs: list[torch.Generator],
+) -> PosedLatents:
     """One face a random generator. ``poses`` are those of the data set's images."""
     z_id, z_noise = generator.sample_people(rngs)
     prior = generator.expression_prior
@@ -80,11 +83,11 @@ def draw_views(
     shown = torch.tensor([torch.rand((), generator=rng).item() >= config.neutral_ratio for rng in rngs])
     z_exp = torch.cat([prior.decode(code) for code in latents]) * shown.to(z_id)[:, None]
     pose = torch.stack([_draw_pose(poses, config, rng) for rng in rngs]).to(z_id)
-    return Views(Latents(z_id, z_exp, z_noise), pose)
+    return PosedLatents(Latents(z_id, z_exp, z_noise), pose)
 
 
 def _draw_pose(
-    poses: Float[Tensor, "item 2"], config: ViewConfig, rng: torch.Generator
+    poses: Float[Tensor, "item 2"], config: ViewSamplingConfig, rng: torch.Generator
 ) -> Float[Tensor, "2"]:
     if config.poses == "data":
         return poses[int(torch.randint(len(poses), (), generator=rng))]

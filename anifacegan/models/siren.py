@@ -23,15 +23,15 @@ def full_precision(x: Tensor) -> torch.autocast:
 
 
 @dataclass(frozen=True)
-class Film:
+class FiLMParameters:
     """Frequencies and phases of all layers of a field, side by side."""
 
     frequencies: Float[Tensor, "batch units"]
     phases: Float[Tensor, "batch units"]
 
-    def truncated(self, mean: "Film", psi: float) -> "Film":
+    def truncated(self, mean: "FiLMParameters", psi: float) -> "FiLMParameters":
         """Pulled toward the mean: psi 1 changes nothing, psi 0 is the mean (method, section 1, step 7)."""
-        return Film(
+        return FiLMParameters(
             mean.frequencies + psi * (self.frequencies - mean.frequencies),
             mean.phases + psi * (self.phases - mean.phases),
         )
@@ -55,17 +55,17 @@ class MappingNetwork(nn.Module):
         with torch.no_grad():
             self.output.weight.mul_(0.25)
 
-    def forward(self, code: Float[Tensor, "batch code"]) -> Film:
+    def forward(self, code: Float[Tensor, "batch code"]) -> FiLMParameters:
         h = code
         with full_precision(code):
             for layer in self.hidden:
                 h = nn.functional.leaky_relu(layer(h), 0.2)
             frequencies, phases = self.output(h).chunk(2, dim=-1)
-        return Film(frequencies * FREQUENCY_SCALE + FREQUENCY_SHIFT, phases)
+        return FiLMParameters(frequencies * FREQUENCY_SCALE + FREQUENCY_SHIFT, phases)
 
 
 @dataclass(frozen=True)
-class BoundLayer:
+class BoundFiLMLayer:
     """A FiLM layer with its code bound. A layer that sees coordinates is never autocast."""
 
     weight: Float[Tensor, "batch in_dim out_dim"]
@@ -78,7 +78,7 @@ class BoundLayer:
         return torch.baddbmm(self.bias, x, self.weight).sin()
 
 
-class FilmLayer(nn.Module):
+class FiLMLayer(nn.Module):
     """One sine layer."""
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
@@ -92,10 +92,10 @@ class FilmLayer(nn.Module):
 
     def bind(
         self, frequency: Float[Tensor, "batch out_dim"], phase: Float[Tensor, "batch out_dim"]
-    ) -> BoundLayer:
+    ) -> BoundFiLMLayer:
         weight = frequency[:, None] * self.linear.weight.T  # (B, in, out)
         bias = frequency * self.linear.bias + phase  # (B, out)
-        return BoundLayer(weight, bias[:, None])
+        return BoundFiLMLayer(weight, bias[:, None])
 
 
 def sine_bound(in_dim: int) -> float:

@@ -5,19 +5,24 @@
 A FiLM-SIREN whose layers 2.. each contribute a term to density and colour; the terms are summed. The last colour term
 comes from one more FiLM layer that also sees the view direction. The direction is locked: colours do not change with
 the view. Points are in world units; the network sees ``x / BOX``.
-
-Front-to-back blending of the manifolds of a ray (method, section 1, step 6).
 """
 
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.geometry.conventions import BOX, ID_DIM, NOISE_DIM
-from anifacegan.models.siren import BoundLayer, Film, FilmLayer, MappingNetwork, sine_bound, uniform_linear_
+from anifacegan.models.siren import (
+    BoundFiLMLayer,
+    FiLMLayer,
+    FiLMParameters,
+    MappingNetwork,
+    sine_bound,
+    uniform_linear_,
+)
 from anifacegan.runtime.errors import require_above, require_at_least
 
 VIEW_DIRECTION = (0.0, 0.0, -1.0)
@@ -53,7 +58,7 @@ class TemplateConfig:
 class TemplateField(nn.Module):
     """Colour and opacity of template points."""
 
-    code_scale: Tensor
+    latent_scale: Tensor
     """(160,) factors on the entries of [z_id, z_noise]; 1 in the paper and in the released weights. Whitened codes are
     all alike in size, however little an entry shows; scaled by what it shows, new people need fewer examples."""
 
@@ -62,11 +67,11 @@ class TemplateField(nn.Module):
         self.config = config
         dims = [3] + [config.hidden_dim] * config.layers
         width = dims[-1]
-        self.layers = nn.ModuleList(FilmLayer(i, o) for i, o in pairwise(dims))
-        self.colour_layer = FilmLayer(3 + width, width)
+        self.layers = nn.ModuleList(FiLMLayer(i, o) for i, o in pairwise(dims))
+        self.colour_layer = FiLMLayer(3 + width, width)
         self.sigma_heads = nn.ModuleList(nn.Linear(width, 1) for _ in range(config.layers - 1))
         self.rgb_heads = nn.ModuleList(nn.Linear(width, 3) for _ in range(config.layers - 1))
-        self.register_buffer("code_scale", torch.ones(ID_DIM + NOISE_DIM))
+        self.register_buffer("latent_scale", torch.ones(ID_DIM + NOISE_DIM))
         self.mapping = MappingNetwork(
             ID_DIM + NOISE_DIM, config.mapping_dim, config.mapping_layers, config.units
         )
@@ -79,11 +84,13 @@ class TemplateField(nn.Module):
             uniform_linear_(head, sine_bound(head.in_features), rng)
         self.mapping.initialise(rng)
 
-    def film(self, z_id: Float[Tensor, "batch id_dim"], z_noise: Float[Tensor, "batch noise_dim"]) -> Film:
+    def film_parameters(
+        self, z_id: Float[Tensor, "batch id_dim"], z_noise: Float[Tensor, "batch noise_dim"]
+    ) -> FiLMParameters:
         """Frequencies and phases of a person; truncation acts on these."""
-        return self.mapping(self.code_scale * torch.cat([z_id, z_noise], dim=-1))
+        return self.mapping(self.latent_scale * torch.cat([z_id, z_noise], dim=-1))
 
-    def bind(self, film: Film) -> "BoundTemplate":
+    def bind(self, film: FiLMParameters) -> "BoundTemplate":
         """The field of one person: template points (B, N, 3) -> rgb (B, N, 3) and alpha (B, N), post-activation."""
         width, gain = self.config.hidden_dim, self.config.sigma_gain
         blocks = list(zip(film.frequencies.split(width, -1), film.phases.split(width, -1), strict=True))
@@ -96,8 +103,8 @@ class TemplateField(nn.Module):
 class BoundTemplate:
     """The field of one person."""
 
-    layers: list[BoundLayer]
-    colour_layer: BoundLayer
+    layers: list[BoundFiLMLayer]
+    colour_layer: BoundFiLMLayer
     sigma_heads: list[nn.Module]
     rgb_heads: list[nn.Module]
     sigma_gain: float
@@ -116,11 +123,11 @@ class BoundTemplate:
         return rgb, alpha_from_sigma(self.sigma_gain * sigma[..., 0])
 
 
-def _lock_direction(layer: BoundLayer) -> BoundLayer:
+def _lock_direction(layer: BoundFiLMLayer) -> BoundFiLMLayer:
     """The colour layer takes [direction, feature]; a constant direction is part of its bias."""
     direction = layer.weight.new_tensor(VIEW_DIRECTION)
     bias = layer.bias + (direction @ layer.weight[:, :3])[:, None]  # (B, 1, hidden)
-    return BoundLayer(layer.weight[:, 3:], bias)
+    return BoundFiLMLayer(layer.weight[:, 3:], bias)
 
 
 SIGMA_TO_ALPHA = 0.04
@@ -132,13 +139,3 @@ RGB_WIDENING = 1e-3
 def alpha_from_sigma(sigma: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """Opacity of a manifold from its density before activation: ``1 - exp(-0.04 softplus(sigma))``."""
     return -torch.expm1(-SIGMA_TO_ALPHA * torch.nn.functional.softplus(sigma))
-
-
-def blending_weights(
-    alpha: Float[Tensor, "batch ray level"], hit: Bool[Tensor, "batch ray level"]
-) -> Float[Tensor, "batch ray level"]:
-    """w_i = a_i prod_{j<i} (1 - a_j + 1e-10), nearest level first; missed levels are transparent."""
-    alpha = alpha * hit
-    passed = torch.cumprod(1 - alpha + 1e-10, dim=-1)  # light left behind level i
-    light = torch.cat([torch.ones_like(passed[..., :1]), passed[..., :-1]], dim=-1)
-    return alpha * light

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from anifacegan.geometry.rays import Rays
 from anifacegan.models.generator import ConditionedFields
-from anifacegan.models.numba_fields import numba_fields_of
+from anifacegan.models.numba_fields import with_numba_fields
 from anifacegan.runtime.cpu import on_all_cores, one_blas_thread
 
 OPAQUE = 1 / 4096
@@ -53,7 +53,7 @@ FEW_RAYS = 64
 
 @torch.inference_mode()
 @one_blas_thread()
-def render_image(
+def render_adaptive(
     fields: ConditionedFields, rays: Rays, size: int, stride: int | None = None
 ) -> Float[Tensor, "8 size size"]:
     """rgb, opacity of the head, its premultiplied rgb, and expected distance, of a square image's rays.
@@ -61,7 +61,7 @@ def render_image(
     For a single avatar whose levels fall. Every ``stride``-th ray is walked from end to end; null chooses by ``CELL``,
     1 walks all of them and guesses nothing.
     """
-    scene = _Scene(numba_fields_of(fields), rays)
+    scene = _Scene(with_numba_fields(fields), rays)
     if stride is None:
         pixel = 2 * math.tan(math.radians(fields.ray_sampling.fov_deg / 2)) / max(size - 1, 1)
         stride = max(1, round(CELL / pixel))

@@ -17,17 +17,10 @@ from torch import Tensor
 from anifacegan.geometry.intersection import Crossings, first_crossings, fraction_between
 from anifacegan.geometry.rays import Rays
 from anifacegan.models.generator import ConditionedFields
-from anifacegan.models.numba_fields import numba_fields_of
+from anifacegan.models.numba_fields import with_numba_fields
 from anifacegan.models.siren import full_precision
-from anifacegan.rendering.volume import (
-    RayColours,
-    RayPoints,
-    Samples,
-    blended,
-    radiance_at,
-    sample_rays,
-    with_background,
-)
+from anifacegan.rendering.compositing import RayColours, RayPoints, composite
+from anifacegan.rendering.volume import RaySamples, add_background, radiance_at, sample_rays
 
 INVISIBLE = 1 / 16384
 """Light that may be lost: a sixtieth of a step of an 8-bit image."""
@@ -42,13 +35,13 @@ def render_culled(fields: ConditionedFields, rays: Rays) -> RayColours:
     """
     on_cpu = rays.origins.device.type == "cpu"
     with torch.no_grad(), full_precision(rays.origins) if on_cpu else nullcontext():
-        scout = numba_fields_of(fields)
+        scout = with_numba_fields(fields)
         samples = sample_rays(scout, rays)
         crossings = first_crossings(samples.s, fields.levels)
-        points = with_background(fields, rays, samples.at(crossings), crossings.hit)
+        points = add_background(fields, rays, samples.at(crossings), crossings.hit)
         seen, rgb, alpha = _from_front_to_back(scout, points)
     if not torch.is_grad_enabled():
-        return blended(points, rgb, alpha)
+        return composite(points, rgb, alpha)
 
     # Again, with gradients, and the seen points alone. What older PyTorch keeps of weights that were cast without
     # gradients has none either.
@@ -66,7 +59,7 @@ def render_culled(fields: ConditionedFields, rays: Rays) -> RayColours:
     colour, opacity = radiance_at(fields, points.x_template[:, ray, point], background[None])
     rgb = _put(torch.zeros_like(rgb), (ray, point), colour[0])
     alpha = _put(torch.zeros_like(alpha), (ray, point), opacity[0])
-    return blended(points, rgb, alpha)
+    return composite(points, rgb, alpha)
 
 
 def _from_front_to_back(
@@ -92,7 +85,7 @@ def _from_front_to_back(
 
 def _crossed_again(
     fields: ConditionedFields,
-    samples: Samples,
+    samples: RaySamples,
     crossings: Crossings,
     ray: Int[Tensor, "point"],
     level: Int[Tensor, "point"],

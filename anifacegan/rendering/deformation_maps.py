@@ -20,7 +20,7 @@ WHITE_HOT = 0.03
 
 
 @dataclass(frozen=True)
-class View:
+class DeformationImage:
     """A rendered face."""
 
     rgb: Float[Tensor, "height width 3"]
@@ -31,7 +31,7 @@ class View:
     """How far the deformation carries what is seen, world units; the background stays."""
 
 
-def view(fields: ConditionedFields, yaw: float, size: int) -> View:
+def render_deformation(fields: ConditionedFields, yaw: float, size: int) -> DeformationImage:
     """What the renderer knows of one face (a batch of one) from one side; angles are radians from frontal."""
     angles = torch.tensor([[0.0, yaw]]).to(fields.levels)
     rays = image_rays(yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=fields.ray_sampling.fov_deg)
@@ -44,10 +44,10 @@ def view(fields: ConditionedFields, yaw: float, size: int) -> View:
     image = torch.cat(parts, dim=1).reshape(size, size, 5).cpu()
     near, far = fields.ray_sampling.near, fields.ray_sampling.far
     depth = ((far - image[..., 3]) / (far - near)).clamp(0, 1)
-    return View(rgb=image[..., :3].clamp(0, 1), depth=depth, step=image[..., 4])
+    return DeformationImage(rgb=image[..., :3].clamp(0, 1), depth=depth, step=image[..., 4])
 
 
-def heat(value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape 3"]:
+def heat_colours(value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape 3"]:
     """Colours from black at 0 over red and yellow to white at 1 and beyond."""
     return torch.stack([3 * value, 3 * value - 1, 3 * value - 2], dim=-1).clamp(0, 1)
 

@@ -17,11 +17,12 @@ from torch import Tensor
 from anifacegan.face_model.coefficients import BFM
 from anifacegan.face_model.expressions import ExpressionReader
 from anifacegan.geometry.rays import image_rays
-from anifacegan.models.checkpoints import CARD, Checkpoint, ModelCard, load_checkpoint
+from anifacegan.models.checkpoints import Checkpoint, ModelCard, load_checkpoint
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields, Generator
+from anifacegan.models.model_folder import CARD
 from anifacegan.models.released import PITCH_OFFSET, is_released_folder, load_released
-from anifacegan.rendering.adaptive import render_image
+from anifacegan.rendering.adaptive import render_adaptive
 from anifacegan.rendering.frame import RenderedImage, check_size
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.resources import located_model
@@ -48,7 +49,7 @@ class Face:
         rays = image_rays(
             yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=self.fields.ray_sampling.fov_deg
         )
-        image = render_image(self.fields, rays, size)
+        image = render_adaptive(self.fields, rays, size)
         return RenderedImage(
             rgb=image[:3].clamp(0, 1),
             foreground=image[3:4].clamp(0, 1),

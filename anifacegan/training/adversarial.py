@@ -13,7 +13,12 @@ from torch.profiler import record_function
 from anifacegan.data.posed_images import PosedImages, RealImages
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import ViewConfig, Views, draw_views, sample_generators
+from anifacegan.models.sampling import (
+    PosedLatents,
+    ViewSamplingConfig,
+    sample_generators,
+    sample_posed_latents,
+)
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
 from anifacegan.training.adversarial_gradients import (
@@ -37,7 +42,7 @@ class AdversarialConfig:
     batch: int = 4
     """Images of each kind a step."""
     split: Split = field(default_factory=Split)
-    views: ViewConfig = field(default_factory=ViewConfig)
+    views: ViewSamplingConfig = field(default_factory=ViewSamplingConfig)
     skip_invisible: bool = False
     """Leave out points that less than 1/16384 of the light reaches: half the time, and gradients within a thousandth.
     Needs split.images 1."""
@@ -234,11 +239,11 @@ class AdversarialTraining:
         names = ("discriminator", "discriminator_optimiser", "generator_optimiser")
         return {name: getattr(self, name) for name in names}
 
-    def _draw(self, turn: Iteration, purpose: int) -> Views:
+    def _draw(self, turn: Iteration, purpose: int) -> PosedLatents:
         rngs = turn.generators(purpose, self._images())
-        return draw_views(self.generator, self.real.poses, self.config.views, rngs)
+        return sample_posed_latents(self.generator, self.real.poses, self.config.views, rngs)
 
-    def _imitation(self, turn: Iteration, views: Views, points: dict[str, Tensor]) -> ImitationTerms:
+    def _imitation(self, turn: Iteration, views: PosedLatents, points: dict[str, Tensor]) -> ImitationTerms:
         if self.imitation is None:
             return ImitationTerms(beside=points)
         of_images = self.imitation.terms(views, self.discriminator.config.size, turn.precision)

@@ -22,7 +22,7 @@ from anifacegan.losses.adversarial import (
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import ConditionedFields, Generator
-from anifacegan.models.sampling import Views
+from anifacegan.models.sampling import PosedLatents
 from anifacegan.runtime.errors import require_at_least
 from anifacegan.training.image_imitation import ImitationTerms
 from anifacegan.training.optim import BACKWARD
@@ -109,7 +109,7 @@ def _terms_of_fake(
 def generator_gradients(
     renderer: ImageRenderer,
     discriminator: Discriminator,
-    views: Views,
+    views: PosedLatents,
     weights: AdversarialWeights,
     imitation: ImitationTerms | None = None,
 ) -> dict[str, Tensor]:
@@ -129,7 +129,7 @@ def generator_gradients(
 
 
 def imitation_gradients(
-    renderer: ImageRenderer, views: Views, imitation: ImitationTerms
+    renderer: ImageRenderer, views: PosedLatents, imitation: ImitationTerms
 ) -> dict[str, Tensor]:
     """Add the gradient of these terms alone; returns them, detached. Nothing is rendered that no term looks at."""
     terms = own_gradients(imitation.beside)  # first: no graph waits while images are drawn

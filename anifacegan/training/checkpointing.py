@@ -35,7 +35,7 @@ import torch
 import yaml
 from tqdm import tqdm
 
-from anifacegan.models.checkpoints import CARD, TENSORS
+from anifacegan.models.model_folder import CARD, TENSORS
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.files import remove_leftovers, remove_unfinished, sha256, write_complete

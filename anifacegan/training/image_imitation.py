@@ -25,10 +25,10 @@ from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.face_model.surface_maps import FaceSurfaces
 from anifacegan.geometry.rasterization.rasterizer import Backend, drawn_by
 from anifacegan.losses.imitation import landmark_loss, surface_loss
-from anifacegan.models.checkpoints import load_reconstruction
-from anifacegan.models.face_regressor import ReconstructionNetwork
-from anifacegan.models.sampling import Views
-from anifacegan.rendering.volume import RayColours
+from anifacegan.models.face_regressor import FaceRegressor
+from anifacegan.models.regressor_checkpoints import load_face_regressor
+from anifacegan.models.sampling import PosedLatents
+from anifacegan.rendering.compositing import RayColours
 from anifacegan.runtime.errors import InputError, require_at_least
 from anifacegan.training.optim import Precision, matrix_precision
 from anifacegan.training.patch_gradients import ImageTerms, RayTerms
@@ -60,7 +60,7 @@ class ImageWeights:
 class ImageLandmarks(nn.Module):
     """Landmarks of the faces in images and of latents: unposed, world units. Nothing here learns."""
 
-    def __init__(self, network: ReconstructionNetwork, landmarks: FaceLandmarks) -> None:
+    def __init__(self, network: FaceRegressor, landmarks: FaceLandmarks) -> None:
         super().__init__()
         self.network, self.of_face_model = network, landmarks
         self.requires_grad_(False).eval()
@@ -74,7 +74,7 @@ class ImageLandmarks(nn.Module):
             face = self.network((image + 1) / 2)
         return WORLD_PER_MODEL_UNIT * self.of_face_model.unposed(face.id, face.exp)
 
-    def target(self, views: Views) -> Float[Tensor, "batch 68 3"]:
+    def target(self, views: PosedLatents) -> Float[Tensor, "batch 68 3"]:
         """What the codes of views ask for."""
         return WORLD_PER_MODEL_UNIT * self.of_face_model.unposed(views.latents.z_id, views.latents.z_exp)
 
@@ -89,7 +89,7 @@ class ImageImitation(nn.Module):
         self.weights = weights
         self.surfaces, self.landmarks = surfaces, landmarks
 
-    def terms(self, views: Views, size: int, precision: Precision = "float32") -> ImitationTerms:
+    def terms(self, views: PosedLatents, size: int, precision: Precision = "float32") -> ImitationTerms:
         """The weighted terms of a batch of views that is rendered at ``size`` pixels, in whatever parts. ``precision``
         is that of R's convolutions."""
         return ImitationTerms(
@@ -98,7 +98,7 @@ class ImageImitation(nn.Module):
         )
 
     def _landmarks(
-        self, landmarks: ImageLandmarks, views: Views, precision: Precision
+        self, landmarks: ImageLandmarks, views: PosedLatents, precision: Precision
     ) -> Callable[[Tensor, slice], dict[str, Tensor]]:
         target = landmarks.target(views)
 
@@ -110,7 +110,7 @@ class ImageImitation(nn.Module):
         return of_images
 
     def _geometry(
-        self, surfaces: FaceSurfaces, views: Views, size: int
+        self, surfaces: FaceSurfaces, views: PosedLatents, size: int
     ) -> Callable[[RayColours, slice, slice], dict[str, Tensor]]:
         mesh = surfaces(views.latents.z_id, views.latents.z_exp, views.pose, size)
 
@@ -154,7 +154,7 @@ def load_landmarks(weights: ImageWeights, files: ImitationFiles, face_model: str
     """The network, and the landmarks of the generator's face model."""
     require_network(weights, files.reconstruction)
     assert files.reconstruction is not None
-    network, card = load_reconstruction(files.reconstruction)
+    network, card = load_face_regressor(files.reconstruction)
     if card.face_model != face_model:
         raise InputError(
             f"reconstruction: {files.reconstruction} belongs to face model '{card.face_model}', expected "

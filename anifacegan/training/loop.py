@@ -27,7 +27,8 @@ from anifacegan.losses.imitation_points import CONFIDENCE_RADIUS, MeshPoints, Me
 from anifacegan.losses.photometric import colour_loss, free_space_loss, silhouette_loss
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields, Generator
-from anifacegan.rendering.volume import LevelChoice, RayColours, render_rays
+from anifacegan.rendering.compositing import RayColours
+from anifacegan.rendering.volume import ManifoldSelection, render_rays
 from anifacegan.runtime.devices import moved
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
@@ -373,7 +374,7 @@ def marched(fields: ConditionedFields, samples: int) -> ConditionedFields:
 
 def near_surface(
     distance: Float[Tensor, "batch ray"], count: int, rng: torch.Generator, workers: Workers = SINGLE_PROCESS
-) -> LevelChoice:
+) -> ManifoldSelection:
     """Choose the manifolds nearest to the surface, and one more that lies in free space before it."""
 
     def choose(

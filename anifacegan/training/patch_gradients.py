@@ -21,9 +21,10 @@ from torch.profiler import record_function
 
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields
-from anifacegan.models.sampling import Views
+from anifacegan.models.sampling import PosedLatents
+from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.culled import render_culled
-from anifacegan.rendering.volume import RayColours, render_rays
+from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.errors import require_at_least
 from anifacegan.training.optim import BACKWARD, Precision, matrix_precision
 
@@ -62,14 +63,14 @@ class ImageRenderer:
     skip_invisible: bool = False
     """Do not shade points that no light reaches; for one image at a time, see :func:`render_visible`."""
 
-    def draw(self, views: Views) -> Float[Tensor, "batch 3 size size"]:
+    def draw(self, views: PosedLatents) -> Float[Tensor, "batch 3 size size"]:
         """Images in [-1, 1], without gradients."""
         slices = parts(self.size**2, self.split.rays)
         rgb = [self._colours(views[part], slices) for part in parts(len(views), self.split.images)]
         return as_images(torch.cat(rgb), self.size)
 
     def accumulate_gradients(
-        self, views: Views, image_terms: ImageTerms | None, ray_terms: RayTerms | None = None
+        self, views: PosedLatents, image_terms: ImageTerms | None, ray_terms: RayTerms | None = None
     ) -> dict[str, Tensor]:
         """Add the gradient of the sum of all terms to what the rendering learns with; returns the terms, detached.
 
@@ -103,10 +104,10 @@ class ImageRenderer:
         return total
 
     @torch.no_grad()
-    def _colours(self, views: Views, slices: list[slice]) -> Float[Tensor, "batch ray 3"]:
+    def _colours(self, views: PosedLatents, slices: list[slice]) -> Float[Tensor, "batch ray 3"]:
         return torch.cat([self._render(views, some).rgb for some in slices], dim=1)
 
-    def _render(self, views: Views, rays: slice) -> RayColours:
+    def _render(self, views: PosedLatents, rays: slice) -> RayColours:
         some = views.rays(self.size, self.fov_deg)[rays]  # a camera's matrices are never half precision
         with matrix_precision(self.precision, some.origins.device):
             render = render_culled if self.skip_invisible else render_rays

@@ -1,6 +1,6 @@
 """What a run shows of its generator on schedule: held-out faces, and people of its own in every expression and view.
 
-Everything is drawn by the averaged weights, with the exact renderer.
+Everything is drawn by the averaged weights, with the adaptive renderer.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,14 @@ from anifacegan.geometry.rays import Rays
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
-from anifacegan.rendering.deformation_maps import SLICE_RAYS, WHITE_HOT, View, heat, image_bytes, view
+from anifacegan.rendering.deformation_maps import (
+    SLICE_RAYS,
+    WHITE_HOT,
+    DeformationImage,
+    heat_colours,
+    image_bytes,
+    render_deformation,
+)
 from anifacegan.rendering.frame import decibels
 from anifacegan.rendering.volume import in_slices, render_rays
 from anifacegan.runtime.devices import moved
@@ -61,18 +68,20 @@ def sheets(
     ``expressions`` and ``deformation``: people and expressions, in colour and as the length of the deformation's steps
     (0 black, 10 mm red, 20 mm yellow, 30 mm white). ``yaw`` and ``depth``: people and views, in colour and as distance.
     """
-    faces: dict[str, list[View]] = {}
-    turned: dict[str, list[View]] = {}
+    faces: dict[str, list[DeformationImage]] = {}
+    turned: dict[str, list[DeformationImage]] = {}
     for seed in PEOPLE:
         person = generator.sample_people([torch.Generator().manual_seed(seed)])
         name = f"person {seed}"
-        faces[name] = [view(_avatar(generator, person, z_exp), 0.0, size) for z_exp in expressions.values()]
+        faces[name] = [
+            render_deformation(_avatar(generator, person, z_exp), 0.0, size) for z_exp in expressions.values()
+        ]
         neutral = _avatar(generator, person, np.zeros(EXP_DIM, np.float32))
-        turned[name] = [view(neutral, yaw, size) for yaw in YAW]
+        turned[name] = [render_deformation(neutral, yaw, size) for yaw in YAW]
     views = [f"yaw {yaw:+.2f}" for yaw in YAW]
     return {
         "expressions": _sheet(list(expressions), faces, lambda seen: seen.rgb),
-        "deformation": _sheet(list(expressions), faces, lambda seen: heat(seen.step / WHITE_HOT)),
+        "deformation": _sheet(list(expressions), faces, lambda seen: heat_colours(seen.step / WHITE_HOT)),
         "yaw": _sheet(views, turned, lambda seen: seen.rgb),
         "depth": _sheet(views, turned, lambda seen: seen.depth[..., None].expand(-1, -1, 3)),
     }
@@ -86,7 +95,7 @@ def _avatar(
 
 
 def _sheet(
-    labels: list[str], rows: dict[str, list[View]], colours: Callable[[View], Tensor]
+    labels: list[str], rows: dict[str, list[DeformationImage]], colours: Callable[[DeformationImage], Tensor]
 ) -> UInt8[np.ndarray, "height width 3"]:
     return contact_sheet(
         labels, [SheetRow(name, [image_bytes(colours(v)) for v in seen]) for name, seen in rows.items()]

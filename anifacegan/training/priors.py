@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.data.dataset import CoefficientTable, DataConfig, FaceDataset
-from anifacegan.models.checkpoints import DIMS, Kind, Prior, PriorCard, save_prior
 from anifacegan.models.coefficient_vae import CoefficientVAE, CoefficientVAEConfig
+from anifacegan.models.prior_checkpoints import PRIOR_DIMS, Prior, PriorCard, PriorKind, save_prior
 from anifacegan.runtime.cpu import use_threads
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError, require_at_least
@@ -36,7 +36,7 @@ class PriorRun:
     """Run folder: the configuration, and the finished prior in OUT/model."""
     data: DataConfig
     """Any data set of faces; of every item only the coefficients are used."""
-    kind: Kind
+    kind: PriorKind
     """Which coefficients."""
     task: Literal["prior"] = "prior"
     """Tells train.py what this file is about."""
@@ -96,7 +96,7 @@ def fitted(
     coefficients: Float[Tensor, "item dim"], config: PriorRun, rng: torch.Generator
 ) -> tuple[CoefficientVAE, dict[str, float]]:
     """A fresh VAE, fitted, and how decoded N(0, I) differs from these very coefficients."""
-    vae = CoefficientVAE(DIMS[config.kind], config.network)
+    vae = CoefficientVAE(PRIOR_DIMS[config.kind], config.network)
     vae.initialise(rng)
     return vae, fit_prior(vae, coefficients, config.priors, rng, config.kind)
 
@@ -118,7 +118,7 @@ def on_the_other_half(
     return moment_errors(decoded, unseen) | {f"{name}_of_halves": value for name, value in floor.items()}
 
 
-def summary(kind: Kind, report: dict[str, float]) -> str:
+def summary(kind: PriorKind, report: dict[str, float]) -> str:
     """The numbers of :func:`on_the_other_half` as a line."""
 
     def beside(name: str) -> str:

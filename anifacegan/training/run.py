@@ -14,18 +14,11 @@ from anifacegan.data.posed_images import RealImages
 from anifacegan.data.visibility import DRAWN_PX
 from anifacegan.face_model.expressions import PRESETS
 from anifacegan.face_model.face_mesh import FaceMesh
-from anifacegan.models.checkpoints import (
-    Checkpoint,
-    Kind,
-    ModelCard,
-    Prior,
-    load_checkpoint,
-    load_fitting_prior,
-    save_checkpoint,
-    weights_sha256,
-)
+from anifacegan.models.checkpoints import Checkpoint, ModelCard, load_checkpoint, save_checkpoint
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
+from anifacegan.models.model_folder import weights_sha256
+from anifacegan.models.prior_checkpoints import Prior, PriorKind, load_fitting_prior
 from anifacegan.runtime.cpu import use_threads
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
@@ -166,9 +159,9 @@ def fresh_state(config: TrainConfig, real: RealImages | None, workers: Workers) 
     return state
 
 
-def finished_priors(config: TrainConfig, face_model: str) -> dict[Kind, Prior]:
+def finished_priors(config: TrainConfig, face_model: str) -> dict[PriorKind, Prior]:
     """The priors that the configuration names."""
-    named: dict[Kind, Path | None] = {
+    named: dict[PriorKind, Path | None] = {
         "identity": config.identity_prior_model,
         "expression": config.expression_prior_model,
     }
@@ -185,7 +178,7 @@ def warm_start(
     config: TrainConfig,
     data: PairedData | Photographs,
     source: TrainingSource,
-    priors: dict[Kind, Prior],
+    priors: dict[PriorKind, Prior],
 ) -> None:
     """Give a fresh state its weights, and its facts: those of the initial model, or priors and initial manifolds; the finished
     ``priors`` in place of either's.
@@ -207,7 +200,7 @@ def warm_start(
             if name not in priors:
                 facts[f"{name}_prior"] = fit_prior(vae, coefficients, config.priors, rng, name)
         if isinstance(data, PairedData):
-            generator.template.code_scale.copy_(data.visible_scale())
+            generator.template.latent_scale.copy_(data.visible_scale())
         if config.manifold_init.start == "mean_head":
             facts["manifold_init_error_world"] = fit_manifolds(
                 generator.manifolds, source.skin(), config.manifold_init, rng

@@ -34,7 +34,12 @@ from anifacegan.face_model.open_model import face_model_sha256
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.losses.imitation_points import MeshSampler, VertexVisibility
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import ViewConfig, Views, draw_views, sample_generators
+from anifacegan.models.sampling import (
+    PosedLatents,
+    ViewSamplingConfig,
+    sample_generators,
+    sample_posed_latents,
+)
 from anifacegan.runtime.distributed import Workers
 from anifacegan.runtime.files import sha256
 from anifacegan.training.batches import Photographs, TrainingFaces
@@ -149,14 +154,16 @@ class JoinedVertices:
         return np.concatenate(rows)
 
 
-def draw_prior_faces(generator: Generator, faces: TrainingFaces, count: int, seed: int) -> Views:
+def draw_prior_faces(generator: Generator, faces: TrainingFaces, count: int, seed: int) -> PosedLatents:
     """People and expressions of the generator's priors, none of them neutral, in poses of the faces to learn from."""
     rngs = sample_generators(seed, 0, POOL, range(count))
-    return draw_views(generator, faces.pose[: faces.count], ViewConfig(neutral_ratio=0.0), rngs)
+    return sample_posed_latents(
+        generator, faces.pose[: faces.count], ViewSamplingConfig(neutral_ratio=0.0), rngs
+    )
 
 
 def add_prior_faces(
-    faces: TrainingFaces, sampler: MeshSampler, mesh: FaceMesh, pool: Views, share: float, size: int
+    faces: TrainingFaces, sampler: MeshSampler, mesh: FaceMesh, pool: PosedLatents, share: float, size: int
 ) -> None:
     """From now on about so large a share of the faces to imitate are of the ``pool``; ``sampler`` is of the same faces.
 

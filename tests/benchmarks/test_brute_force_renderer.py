@@ -11,7 +11,7 @@ from anifacegan.rendering.model import Face, Model
 from anifacegan.rendering.volume import render_rays
 from benchmarks import brute_force_renderer
 from benchmarks.brute_force_renderer import brute_force_colours, brute_force_image
-from tests.fixtures.closed_forms import bumpy_avatar, camera_rays, numbers, parallel_rays, spheres
+from tests.fixtures.closed_forms import bumpy_fields, camera_rays, numbers, parallel_rays, spheres
 from tests.fixtures.small_models import small_checkpoint
 
 
@@ -20,9 +20,9 @@ def face() -> Face:
     return Model(small_checkpoint()).face(seed=3, expression="smile")
 
 
-def eight(avatar: ConditionedFields, rays: Rays) -> torch.Tensor:
+def eight(fields: ConditionedFields, rays: Rays) -> torch.Tensor:
     """What render_rays sees, in the reference's order."""
-    seen = render_rays(avatar, rays)
+    seen = render_rays(fields, rays)
     parts = [seen.rgb, seen.foreground[..., None], seen.foreground_rgb, seen.depth[..., None]]
     return torch.cat(parts, dim=-1)[0]
 
@@ -31,19 +31,19 @@ def eight(avatar: ConditionedFields, rays: Rays) -> torch.Tensor:
 @pytest.mark.parametrize("yaw", [-0.6, 0.0, 0.3])
 def test_the_reference_is_the_renderer_of_the_method_on_networks(face: Face, yaw: float) -> None:
     rays = image_rays(yaw=torch.tensor([yaw]), pitch=torch.tensor([0.1]), size=24)
-    seen = eight(face.avatar, rays)
+    seen = eight(face.fields, rays)
     assert 0.05 < seen[:, 3].mean() and seen[:, :3].std() > 0.05
-    torch.testing.assert_close(brute_force_colours(face.avatar, rays), seen, atol=5e-6, rtol=0)
+    torch.testing.assert_close(brute_force_colours(face.fields, rays), seen, atol=5e-6, rtol=0)
 
 
 @pytest.mark.parametrize("gain", [1.0, 2.5])
 def test_the_reference_is_the_renderer_of_the_method_where_s_rises_and_falls(gain: float) -> None:
-    avatar = bumpy_avatar(0.09, 0.04, 0.0, -0.06, radiance_offset_gain=gain)
-    avatar = dataclasses.replace(avatar, align=lambda x: 0.02 * (30 * x).cos())
+    fields = bumpy_fields(0.09, 0.04, 0.0, -0.06, radiance_offset_gain=gain)
+    fields = dataclasses.replace(fields, align=lambda x: 0.02 * (30 * x).cos())
     rays = camera_rays(yaw=-0.4, pitch=0.2, size=13)
-    hit = render_rays(avatar, rays).hit[..., :-1]
+    hit = render_rays(fields, rays).hit[..., :-1]
     assert hit.any() and not hit.all()
-    torch.testing.assert_close(brute_force_colours(avatar, rays), eight(avatar, rays), atol=1e-12, rtol=0)
+    torch.testing.assert_close(brute_force_colours(fields, rays), eight(fields, rays), atol=1e-12, rtol=0)
 
 
 def test_a_level_that_s_first_rises_through_is_missed() -> None:
@@ -69,10 +69,10 @@ def test_every_sample_and_every_point_is_evaluated(face: Face) -> None:
     def counted(name: str):
         def function(x: torch.Tensor):
             requested[name] += x.shape[1]
-            return getattr(face.avatar, name)(x)
+            return getattr(face.fields, name)(x)
 
         return function
 
-    counting = dataclasses.replace(face.avatar, **{name: counted(name) for name in requested})
-    brute_force_image(dataclasses.replace(face, avatar=counting), size=9)
+    counting = dataclasses.replace(face.fields, **{name: counted(name) for name in requested})
+    brute_force_image(dataclasses.replace(face, fields=counting), size=9)
     assert requested == {"offset": 12 * 81, "level": 12 * 81, "radiance": 7 * 81}

@@ -38,7 +38,7 @@ def seen(generator: Generator, psi: float) -> torch.Tensor:
 @pytest.mark.parametrize("psi", [1.0, 0.6])
 def test_a_grown_generator_shows_the_same_people(layers: int, psi: float) -> None:
     old = small_generator(dataclasses.replace(SMALL, alignment=AlignmentConfig(8, 2)))
-    old.template.code_scale.fill_(0.7)
+    old.template.latent_scale.fill_(0.7)
     full = dataclasses.replace(LARGE, template=dataclasses.replace(LARGE.template, layers=layers))
     new = grown_generator(old, torch.Generator().manual_seed(1), full)
     assert seen(old, psi).std() > 0.02

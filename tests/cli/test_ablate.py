@@ -13,8 +13,8 @@ from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.synthetic.head import load_head_geometry
 from anifacegan.evaluation.judge import load_judge
 from anifacegan.evaluation.samples import SampleConfig
-from anifacegan.models.checkpoints import ReconstructionCard, save_reconstruction
-from anifacegan.models.face_regressor import ReconstructionConfig, ReconstructionNetwork
+from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
+from anifacegan.models.regressor_checkpoints import FaceRegressorCard, save_face_regressor
 from anifacegan.training.config import TrainConfig
 from anifacegan.training.loop import LossWeights
 from tests.fixtures.resumed_runs import ADVERSARIAL_SIZE, adversarial_config
@@ -28,11 +28,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny data set, its face model, and a judge that has learnt nothing."""
     folder = tmp_path_factory.mktemp("set")
     write_tiny_set(folder, size=ADVERSARIAL_SIZE)
-    network = ReconstructionNetwork(ReconstructionConfig(backbone="plain", size=16, channels=(8, 16)))
+    network = FaceRegressor(FaceRegressorConfig(backbone="plain", size=16, channels=(8, 16)))
     network.initialise(torch.Generator().manual_seed(0))
     torch.nn.init.normal_(network.backbone.head.weight, generator=torch.Generator().manual_seed(1))
     owner = load_head_geometry(folder / "face_model.npz").name
-    save_reconstruction(folder / "judge", network, ReconstructionCard("judge", owner))
+    save_face_regressor(folder / "judge", network, FaceRegressorCard("judge", owner))
     return folder
 
 

@@ -12,7 +12,7 @@ from anifacegan.data.dataset import DataConfig, FaceDataset
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, read_coefficients, write_coefficients
 from anifacegan.face_model.load import load_face_model
 from anifacegan.face_model.regressed import FaceLandmarks
-from anifacegan.models.checkpoints import load_reconstruction
+from anifacegan.models.regressor_checkpoints import load_face_regressor
 from anifacegan.training.regressor.data import load_images
 from anifacegan.training.regressor.report import held_out_report
 from tests.fixtures.judged_model import write_judge
@@ -43,7 +43,7 @@ def test_the_table_is_the_report_of_all_images(
     folder = write_judge(tmp_path / "judge")
     call(monkeypatch, tiny, folder)
     shown = rows(capsys.readouterr().out)
-    network, _ = load_reconstruction(folder)
+    network, _ = load_face_regressor(folder)
     images = load_images(FaceDataset(DataConfig(tiny / "data", SIZE)), network.config.frame)
     landmarks = FaceLandmarks(load_face_model(tiny / "face_model.npz"), network.config.camera)
     report = held_out_report(network, landmarks, images, AugmentationConfig())

@@ -1,4 +1,4 @@
-"""Who draws a film: exact, baked, or whichever pays; and films of avatar files."""
+"""Who draws a film: adaptive, baked, or whichever pays; and films of avatar files."""
 
 import functools
 import json
@@ -17,7 +17,12 @@ from anifacegan.avatars.baking.bake import NEGLIGIBLE, BakeConfig, key_expressio
 from anifacegan.avatars.players.choice import NumbaPlayer
 from anifacegan.cli.render import renderer_choice
 from anifacegan.cli.render.plan import RenderConfig
-from anifacegan.cli.render.renderer_choice import Exact, RendererChoice, VideoRequest, image_renderer
+from anifacegan.cli.render.renderer_choice import (
+    AdaptiveRenderer,
+    RendererChoice,
+    VideoRequest,
+    image_renderer,
+)
 from anifacegan.cli.render.run import run
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.face_model.trajectories import Trajectory
@@ -112,10 +117,10 @@ def test_all_frames_count(model: Model) -> None:
 
 def test_a_short_video_stays_exact_and_says_why(model: Model) -> None:
     renderer, facts = RendererChoice(model, "auto").of("one", model.person(1), 0.7, target(model))
-    assert isinstance(renderer, Exact)
-    assert facts == {"renderer": "exact", "why": "there are too few images for baking to pay"}
-    renderer, facts = RendererChoice(model, "exact").of("one", model.person(1), 0.7, target(model))
-    assert isinstance(renderer, Exact) and facts == {"renderer": "exact"}
+    assert isinstance(renderer, AdaptiveRenderer)
+    assert facts == {"renderer": "adaptive", "why": "there are too few images for baking to pay"}
+    renderer, facts = RendererChoice(model, "adaptive").of("one", model.person(1), 0.7, target(model))
+    assert isinstance(renderer, AdaptiveRenderer) and facts == {"renderer": "adaptive"}
 
 
 def test_auto_bakes_a_long_video_where_it_looks_the_same(
@@ -126,23 +131,23 @@ def test_auto_bakes_a_long_video_where_it_looks_the_same(
     monkeypatch.setattr(renderer_choice, "LEAST_PSNR", 25.0)
     renderer, facts = choice.of("one", model.person(1), 0.7, target(model))
     assert isinstance(renderer, NumbaPlayer) and facts["renderer"] == "baked" and facts["blendshapes"] == 1
-    assert facts["texture"] == 128 and facts["psnr_to_exact_db"] > 25
+    assert facts["texture"] == 128 and facts["psnr_to_adaptive_db"] > 25
     assert "one: baked" in capsys.readouterr().err
-    # The fact is the worse of two frames' decibels, against the exact renderer.
-    exact = model.face(latents=model.person(1), expression=video(model).z_exp[3], psi=0.7).render(
+    # The fact is the worse of two frames' decibels, against the adaptive renderer.
+    adaptive = model.face(latents=model.person(1), expression=video(model).z_exp[3], psi=0.7).render(
         yaw=0.3, pitch=0.0, size=32
     )
     error = (
-        (renderer.image(video(model).z_exp[3], yaw=0.3, pitch=0.0, size=32).rgb - exact)
+        (renderer.image(video(model).z_exp[3], yaw=0.3, pitch=0.0, size=32).rgb - adaptive)
         .square()
         .mean()
         .item()
     )
-    assert facts["psnr_to_exact_db"] <= -10 * np.log10(error) + 0.1
+    assert facts["psnr_to_adaptive_db"] <= -10 * np.log10(error) + 0.1
     monkeypatch.setattr(renderer_choice, "LEAST_PSNR", 90.0)
     renderer, facts = choice.of("one", model.person(1), 0.7, target(model))
-    assert isinstance(renderer, Exact) and "dB from exact" in facts["why"]
-    assert "stays exact" in capsys.readouterr().err
+    assert isinstance(renderer, AdaptiveRenderer) and "dB from adaptive" in facts["why"]
+    assert "stays adaptive" in capsys.readouterr().err
 
 
 def test_a_person_who_cannot_be_baked_stays_exact_unless_asked_for(
@@ -154,7 +159,7 @@ def test_a_person_who_cannot_be_baked_stays_exact_unless_asked_for(
     monkeypatch.setattr(renderer_choice, "LEAST_PIXELS", 1000)
     monkeypatch.setattr(renderer_choice, "bake", refuse)
     renderer, facts = RendererChoice(model, "auto").of("one", model.person(1), 0.7, target(model))
-    assert isinstance(renderer, Exact) and "transparent" in str(facts["why"])
+    assert isinstance(renderer, AdaptiveRenderer) and "transparent" in str(facts["why"])
     baked = RendererChoice(model, "baked")
     assert_one_line(lambda: baked.of("one", model.person(1), 0.7, target(model)), "one", "transparent")
 
@@ -175,7 +180,7 @@ def test_what_cannot_be_baked_is_refused_in_one_line(model: Model) -> None:
         "offset_gain 8.3",
     )
     renderer, facts = RendererChoice(released, "auto").of("one", model.person(1), 0.7, target(model))
-    assert isinstance(renderer, Exact) and "radiance_offset_gain 8.3" in str(facts["why"])
+    assert isinstance(renderer, AdaptiveRenderer) and "radiance_offset_gain 8.3" in str(facts["why"])
     assert "the expression changes" in str(facts["why"])
 
 
@@ -187,25 +192,25 @@ def test_a_released_model_is_baked_where_the_head_only_turns(model: Model) -> No
     requested = target(model, trajectory=one_smile, size=48)
     renderer, facts = RendererChoice(released, "baked").of("one", model.person(1), 0.7, requested)
     assert isinstance(renderer, NumbaPlayer) and facts["blendshapes"] == 0
-    assert facts["psnr_to_exact_db"] > 25
+    assert facts["psnr_to_adaptive_db"] > 25
 
 
 def test_beside_a_video_its_avatar_draws_what_it_was_baked_for_and_the_networks_all_else(
     model: Model,
 ) -> None:
     choice, latents = RendererChoice(model, "baked"), model.person(1)
-    exact = choice.exact(latents, 0.7)
+    adaptive = choice.adaptive(latents, 0.7)
     baked, _ = choice.of("one", latents, 0.7, target(model))
     smile, other = video(model).z_exp[-1], GENTLE * model.expressions.coefficients("jawOpen")
     for z_exp in (0 * smile, 0.5 * smile, smile):
-        assert image_renderer(baked, exact, z_exp, yaw=-0.3, pitch=0.1) is baked
-        assert image_renderer(exact, exact, z_exp, yaw=0.0, pitch=0.0) is exact
-        assert image_renderer(baked, exact, z_exp, yaw=0.4, pitch=0.0) is exact
+        assert image_renderer(baked, adaptive, z_exp, yaw=-0.3, pitch=0.1) is baked
+        assert image_renderer(adaptive, adaptive, z_exp, yaw=0.0, pitch=0.0) is adaptive
+        assert image_renderer(baked, adaptive, z_exp, yaw=0.4, pitch=0.0) is adaptive
     for z_exp in (1.2 * smile, -0.2 * smile, other, smile + 0.1 * other):
-        assert image_renderer(baked, exact, z_exp, yaw=0.0, pitch=0.0) is exact
+        assert image_renderer(baked, adaptive, z_exp, yaw=0.0, pitch=0.0) is adaptive
     still, _ = choice.of("one", latents, 0.7, target(model, trajectory=video(model, strength=0.0)))
     assert (
-        image_renderer(still, exact, 0 * smile, yaw=0.0, pitch=0.0) is exact
+        image_renderer(still, adaptive, 0 * smile, yaw=0.0, pitch=0.0) is adaptive
     )  # whose one expression it does not say
 
 
@@ -221,18 +226,20 @@ def config(folder: Path, tmp_path: Path) -> RenderConfig:
 def test_baked_frames_are_close_to_exact_ones_and_the_manifest_says_how(
     config: RenderConfig, tmp_path: Path
 ) -> None:
-    run(replace(config, renderer="exact", out=tmp_path / "exact"))
+    run(replace(config, renderer="adaptive", out=tmp_path / "adaptive"))
     run(replace(config, renderer="baked", depth=True))
     manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
     for person in manifest["people"]:
         assert (
-            person["renderer"] == "baked" and person["psnr_to_exact_db"] > 25 and person["blendshapes"] == 1
+            person["renderer"] == "baked"
+            and person["psnr_to_adaptive_db"] > 25
+            and person["blendshapes"] == 1
         )
         for frame in person["frames"]:
-            one, other = (read_image(tmp_path / name / frame["file"]) / 255 for name in ("out", "exact"))
+            one, other = (read_image(tmp_path / name / frame["file"]) / 255 for name in ("out", "adaptive"))
             assert -10 * np.log10(((one - other) ** 2).mean()) > 25
-    exact = json.loads((tmp_path / "exact" / MANIFEST).read_text())
-    assert [person["renderer"] for person in exact["people"]] == ["exact", "exact"]
+    adaptive = json.loads((tmp_path / "adaptive" / MANIFEST).read_text())
+    assert [person["renderer"] for person in adaptive["people"]] == ["adaptive", "adaptive"]
 
 
 # -------------------------------------------------------------------------------------------------- files of avatars
@@ -269,9 +276,12 @@ def test_a_baked_file_looks_like_the_model_it_was_baked_from(avatar: Path, model
     assert card.expressions == (f"smile={GENTLE}",) and card.presets == {"smile": {"mouthSmile": 0.8}}
     assert card.baking["person"] == "seed 1" and card.baking["settings"]["grid"] == 24
     for expression in ("neutral", f"smile={GENTLE}"):
-        exact = model.face(seed=1, expression=expression).render(yaw=0.2, pitch=0.0, size=32)
+        adaptive = model.face(seed=1, expression=expression).render(yaw=0.2, pitch=0.0, size=32)
         error = (
-            (player.render(yaw=0.2, pitch=0.0, size=32, expression=expression) - exact).square().mean().item()
+            (player.render(yaw=0.2, pitch=0.0, size=32, expression=expression) - adaptive)
+            .square()
+            .mean()
+            .item()
         )
         assert -10 * np.log10(error) > 25
 
@@ -305,7 +315,7 @@ def test_an_avatar_file_is_rendered_with_names_files_sequences_and_a_sheet(
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        (("--renderer", "exact"), ("renderer is exact", "without networks")),
+        (("--renderer", "adaptive"), ("renderer is adaptive", "without networks")),
         (("--psi", 0.5), ("psi is 0.5", "0.7")),
         (("--latents", "people.npz"), ("codes is people.npz", "one person already")),
         (("--expression", "jawOpen=1"), ("jawOpen", "cannot be made", "smile")),

@@ -28,7 +28,7 @@ from anifacegan.evaluation.samples import SampleConfig, people_with_expressions,
 from anifacegan.models.checkpoints import Checkpoint, ModelCard
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import Views
+from anifacegan.models.sampling import PosedLatents
 from anifacegan.rendering.images import to_bytes
 from anifacegan.rendering.model import Model
 from tests.fixtures.judged_model import generator, tiny_dataset, tiny_judge
@@ -212,7 +212,7 @@ def test_the_sheet_has_both_models_rows_of_the_same_people() -> None:
             cells = []
             for model, psi in ((a, 1.0), (b, 0.5)):
                 latents = Latents(who.z_id[k : k + 1], torch.zeros(1, 64), who.z_noise[k : k + 1])
-                view = Views(latents, torch.tensor([[0.0, yaw]]))
+                view = PosedLatents(latents, torch.tensor([[0.0, yaw]]))
                 cells.append(to_bytes(render_alone(model.generator, view, size, psi)))
                 assert len(places(sheet.image, cells[-1])) == 1, (k, column)
             (top,), (bottom,) = (places(sheet.image, cell) for cell in cells)

@@ -15,7 +15,7 @@ from anifacegan.face_model.face_mesh import bare_head
 from anifacegan.face_model.surface_maps import FaceSurfaces
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import Views
+from anifacegan.models.sampling import PosedLatents
 from tests.fixtures.judged_model import generator
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
 
@@ -28,10 +28,10 @@ def head() -> HeadGeometry:
     return head_geometry(model, tiny_parts(model))
 
 
-def views(scale: float = 1.0) -> Views:
+def views(scale: float = 1.0) -> PosedLatents:
     rng = torch.Generator().manual_seed(0)
     latents = [torch.randn(COUNT, size, generator=rng) for size in (80, 64, 80)]
-    return Views(
+    return PosedLatents(
         Latents(latents[0], scale * latents[1], latents[2]), 0.3 * torch.randn(COUNT, 2, generator=rng)
     )
 
@@ -41,12 +41,12 @@ def shape(head: HeadGeometry, z_id: Tensor, z_exp: Tensor) -> Tensor:
     return 0.1 * torch.from_numpy(bare_head(head, z_id.numpy(), z_exp.numpy()))
 
 
-def seen(head: HeadGeometry, shown: Views, k: int) -> Tensor:
+def seen(head: HeadGeometry, shown: PosedLatents, k: int) -> Tensor:
     surfaces, face = FaceSurfaces(head, 12.0), shown[k : k + 1]
     return seen_on_face(surfaces, face.pose, surfaces.vertices(face.latents.z_id, face.latents.z_exp))
 
 
-def with_field(head: HeadGeometry, shown: Views, wrong: Tensor, share: float = 1.0) -> Generator:
+def with_field(head: HeadGeometry, shown: PosedLatents, wrong: Tensor, share: float = 1.0) -> Generator:
     """A field that looks up the mesh's own step of the nearest vertex, times ``share`` and wrong by ``wrong``."""
 
     def bind(z_id: Tensor, z_exp: Tensor):
@@ -64,7 +64,7 @@ def with_field(head: HeadGeometry, shown: Views, wrong: Tensor, share: float = 1
     return made
 
 
-def measured(head: HeadGeometry, made: Generator, shown: Views) -> DeformationError:
+def measured(head: HeadGeometry, made: Generator, shown: PosedLatents) -> DeformationError:
     return deformation_error(made, FaceSurfaces(head, 12.0), torch.from_numpy(head.landmark_vertices), shown)
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from anifacegan.evaluation.embedders import ARCFACE_POINTS, CROP, Embedder, aligned, load_embedder
 from anifacegan.face_model.morphable import ALIGNMENT_LANDMARKS
-from anifacegan.models.checkpoints import load_reconstruction
-from anifacegan.models.face_regressor import ReconstructionNetwork
+from anifacegan.models.face_regressor import FaceRegressor
+from anifacegan.models.regressor_checkpoints import load_face_regressor
 from tests.fixtures.judged_model import write_judge
 from tests.fixtures.one_line import assert_one_line
 
@@ -20,8 +20,8 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> ReconstructionNetwork:
-    return load_reconstruction(write_judge(tmp_path_factory.mktemp("judge")))[0]
+def judge(tmp_path_factory: pytest.TempPathFactory) -> FaceRegressor:
+    return load_face_regressor(write_judge(tmp_path_factory.mktemp("judge")))[0]
 
 
 class Corner(nn.Module):
@@ -63,7 +63,7 @@ def test_a_crop_has_the_landmarks_in_arcfaces_places(size: int) -> None:
         assert found.tolist() == pytest.approx([x / (size - 1), y / (size - 1)], abs=1e-9)
 
 
-def test_the_judge_embeds_by_its_identity_coefficients(judge: ReconstructionNetwork) -> None:
+def test_the_judge_embeds_by_its_identity_coefficients(judge: FaceRegressor) -> None:
     embedder = load_embedder("judge", judge, "some judge", CPU)
     rgb = torch.rand(2, 3, 16, 16)
     assert "some judge" in embedder.name
@@ -80,9 +80,7 @@ def check_corner(embedder: Embedder, name: str) -> None:
     assert name in embedder.name and "sha256" in embedder.name
 
 
-def test_a_torchscript_network_sees_the_crop_in_plus_minus_one(
-    tmp_path: Path, judge: ReconstructionNetwork
-) -> None:
+def test_a_torchscript_network_sees_the_crop_in_plus_minus_one(tmp_path: Path, judge: FaceRegressor) -> None:
     torch.jit.script(Corner()).save(str(tmp_path / "corner.pt"))
     check_corner(load_embedder(str(tmp_path / "corner.pt"), judge, "", CPU), "corner.pt")
 
@@ -94,7 +92,7 @@ def onnx_package() -> ModuleType:
     return pytest.importorskip("onnx", reason=reason)
 
 
-def test_an_onnx_network_does_as_well(tmp_path: Path, judge: ReconstructionNetwork) -> None:
+def test_an_onnx_network_does_as_well(tmp_path: Path, judge: FaceRegressor) -> None:
     onnx = onnx_package()
     helper = onnx.helper
     kind = onnx.TensorProto
@@ -118,7 +116,7 @@ def test_an_onnx_network_does_as_well(tmp_path: Path, judge: ReconstructionNetwo
     check_corner(load_embedder(str(tmp_path / "corner.onnx"), judge, "", CPU), "corner.onnx")
 
 
-def test_dlib_embeds_by_the_given_landmarks(judge: ReconstructionNetwork) -> None:
+def test_dlib_embeds_by_the_given_landmarks(judge: FaceRegressor) -> None:
     """Another crop is another vector; the same one twice is not."""
     for name in ("dlib", "face_recognition_models"):
         if importlib.util.find_spec(name) is None:
@@ -176,7 +174,7 @@ class Grey(nn.Module):
     ],
 )
 def test_a_network_of_another_kind_is_refused_when_it_is_loaded(
-    network: nn.Module, said: str, tmp_path: Path, judge: ReconstructionNetwork
+    network: nn.Module, said: str, tmp_path: Path, judge: FaceRegressor
 ) -> None:
     torch.jit.script(network).save(str(tmp_path / "other.pt"))
     assert_one_line(
@@ -188,7 +186,7 @@ def test_a_network_of_another_kind_is_refused_when_it_is_loaded(
 
 @pytest.mark.parametrize("inputs", [1, 2])
 def test_an_onnx_network_of_another_kind_is_refused_as_well(
-    inputs: int, tmp_path: Path, judge: ReconstructionNetwork
+    inputs: int, tmp_path: Path, judge: FaceRegressor
 ) -> None:
     """One that takes other crops, and one that takes two of them."""
     onnx = onnx_package()
@@ -208,7 +206,7 @@ def test_an_onnx_network_of_another_kind_is_refused_as_well(
 
 
 def test_embedders_that_are_not_there_are_named(
-    tmp_path: Path, judge: ReconstructionNetwork, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, judge: FaceRegressor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(name: str) -> Embedder:
         return load_embedder(name, judge, "", CPU)

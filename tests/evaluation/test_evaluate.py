@@ -25,7 +25,7 @@ from anifacegan.evaluation.samples import (
     people_with_ramps,
     render_alone,
 )
-from anifacegan.models.sampling import Views
+from anifacegan.models.sampling import PosedLatents
 from anifacegan.rendering.model import Face
 from tests.fixtures.judged_model import NETWORK, generator, tiny_dataset, tiny_judge, write_judge
 from tests.fixtures.one_line import assert_one_line
@@ -119,7 +119,7 @@ def test_where_expressions_come_from_matters_to_every_metric_that_draws_some(
     assert reports[0] != reports[1]
 
 
-def grid(views: Views, people: int) -> list[torch.Tensor]:
+def grid(views: PosedLatents, people: int) -> list[torch.Tensor]:
     """Codes and poses, (person, change, ...)."""
     latents = views.latents
     return [c.unflatten(0, (people, -1)) for c in (latents.z_id, latents.z_exp, latents.z_noise, views.pose)]

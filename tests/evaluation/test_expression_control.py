@@ -13,7 +13,7 @@ from anifacegan.evaluation.targets import interocular, target_angle
 from anifacegan.face_model.regressed import Reconstruction, pose_of
 from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.sampling import Views
+from anifacegan.models.sampling import PosedLatents
 from tests.fixtures.judged_model import tiny_judge
 from tests.fixtures.tiny_head import tiny_model
 
@@ -29,12 +29,12 @@ def normal(*shape: int, seed: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def requested() -> Views:
+def requested() -> PosedLatents:
     latents = Latents(*(normal(COUNT, size, seed=k) for k, size in enumerate((80, 64, 80))))
-    return Views(latents, 0.3 * normal(COUNT, 2, seed=3))
+    return PosedLatents(latents, 0.3 * normal(COUNT, 2, seed=3))
 
 
-def exact(views: Views) -> Reconstruction:
+def exact(views: PosedLatents) -> Reconstruction:
     """What a perfect judge finds in perfect images."""
     zeros = torch.zeros(COUNT, 257)
     zeros[:, :80], zeros[:, 80:144], zeros[:, 224:227] = (

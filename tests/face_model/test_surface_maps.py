@@ -14,8 +14,8 @@ from anifacegan.face_model.surface_maps import FaceSurfaces, SurfaceMap
 from anifacegan.geometry.rays import Rays
 from anifacegan.losses.imitation import surface_loss
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.sampling import Views
-from anifacegan.rendering.volume import RayColours
+from anifacegan.models.sampling import PosedLatents
+from anifacegan.rendering.compositing import RayColours
 from tests.fixtures.closed_forms import draw, numbers
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
 from tests.fixtures.traced_mesh import seen_points, solid, trace
@@ -37,16 +37,18 @@ def surfaces(head: HeadGeometry) -> FaceSurfaces:
     return FaceSurfaces(head, FOV).double()
 
 
-def views() -> Views:
+def views() -> PosedLatents:
     pose = torch.stack([numbers(0.1, -0.2, 0.3), numbers(0.5, -0.3, 0.2)], dim=1)
-    return Views(Latents(draw(BATCH, 80, seed=0), draw(BATCH, 64, seed=1), draw(BATCH, 80, seed=2)), pose)
+    return PosedLatents(
+        Latents(draw(BATCH, 80, seed=0), draw(BATCH, 64, seed=1), draw(BATCH, 80, seed=2)), pose
+    )
 
 
-def drawn_map(surfaces: FaceSurfaces, shown: Views) -> SurfaceMap:
+def drawn_map(surfaces: FaceSurfaces, shown: PosedLatents) -> SurfaceMap:
     return surfaces(shown.latents.z_id, shown.latents.z_exp, shown.pose, SIZE)
 
 
-def vertices(head: HeadGeometry, shown: Views) -> Tensor:
+def vertices(head: HeadGeometry, shown: PosedLatents) -> Tensor:
     """World units, from the function that the synthetic images are drawn with."""
     latents = zip(shown.latents.z_id.float().numpy(), shown.latents.z_exp.float().numpy(), strict=True)
     shape = np.stack([bare_head(head, *pair) for pair in latents])
@@ -74,7 +76,7 @@ def test_the_map_is_where_rays_meet_the_mesh_of_the_synthetic_images(
     latents = Latents(
         shown.latents.z_id.to(device), shown.latents.z_exp.to(device), shown.latents.z_noise.to(device)
     )
-    mesh = drawn_map(drawn, Views(latents, shown.pose.to(device)))
+    mesh = drawn_map(drawn, PosedLatents(latents, shown.pose.to(device)))
     rays = shown.rays(SIZE, FOV)
     t, triangle = trace(rays, vertices(head, shown), torch.from_numpy(head.triangles))
     face = head.face[head.triangles].all(axis=1)[triangle] & np.isfinite(t)

@@ -115,11 +115,11 @@ def seen_by_brute_force(generator: Generator, draws: dict[str, Tensor]) -> dict[
     of = {name: tensor.to(dtype) for name, tensor in draws.items()}
     cases = []
     for strength, pitch, yaw in CASES:
-        avatar = generator.condition(Latents(of["z_id"], strength * of["z_exp"], of["z_noise"]), PSI)
+        fields = generator.condition(Latents(of["z_id"], strength * of["z_exp"], of["z_noise"]), PSI)
         angles = torch.tensor([[pitch, yaw]], dtype=dtype)
         rays = image_rays(yaw=angles[:, 1], pitch=angles[:, 0], size=SIZE)
-        template, t, hit = _manifold_points(avatar, rays.origins[0], rays.directions[0])
-        image = brute_force_colours(avatar, rays).T.reshape(8, SIZE, SIZE)
+        template, t, hit = _manifold_points(fields, rays.origins[0], rays.directions[0])
+        image = brute_force_colours(fields, rays).T.reshape(8, SIZE, SIZE)
         t, template = torch.where(hit, t, 0.0), torch.where(hit[..., None], template, 0.0)
         cases.append((image[:7], image[7:], hit, t, template))
     names = ("colours", "depth", "hit", "distances", "template_points")

@@ -107,12 +107,12 @@ def test_alignment_moves_neither_deformation_nor_manifolds() -> None:
 
 def test_a_code_entry_counts_by_its_scale() -> None:
     generator = aligned_generator()
-    generator.template.code_scale[3] = 0.0  # of z_id
-    generator.template.code_scale[80 + 5] = 0.0  # of z_noise
+    generator.template.latent_scale[3] = 0.0  # of z_id
+    generator.template.latent_scale[80 + 5] = 0.0  # of z_noise
     who = latents()
-    film = generator.template.film(who.z_id, who.z_noise)
+    film = generator.template.film_parameters(who.z_id, who.z_noise)
     who.z_id[:, 3] += 1.0
     who.z_noise[:, 5] -= 1.0
     torch.testing.assert_close(
-        generator.template.film(who.z_id, who.z_noise).phases, film.phases, atol=0, rtol=0
+        generator.template.film_parameters(who.z_id, who.z_noise).phases, film.phases, atol=0, rtol=0
     )

@@ -12,7 +12,8 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from anifacegan.face_model.coefficients import ExpressionBasis
-from anifacegan.models.checkpoints import CARD, TENSORS, Checkpoint, load_checkpoint, save_checkpoint
+from anifacegan.models.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from anifacegan.models.model_folder import CARD, TENSORS
 from anifacegan.runtime.errors import InputError
 from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.small_disk import files_of_at_most
@@ -97,7 +98,7 @@ def test_saving_again_replaces_the_model_and_keeps_other_files(folder: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "target", ["anifacegan.models.checkpoints.save", "anifacegan.models.checkpoints.yaml.safe_dump"]
+    "target", ["anifacegan.models.model_folder.save", "anifacegan.models.model_folder.yaml.safe_dump"]
 )
 @pytest.mark.parametrize("error", [InputError("no such name"), KeyboardInterrupt()])
 def test_an_interrupted_save_leaves_the_old_model(

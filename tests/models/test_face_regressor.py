@@ -11,21 +11,21 @@ from anifacegan.data.dataset import DataConfig, FaceDataset
 from anifacegan.face_model.coefficients import FaceCoefficients
 from anifacegan.face_model.regressed import FIELD_COLUMNS, FaceLandmarks, Reconstruction, from_lm68, pose_of
 from anifacegan.geometry.cameras import euler_from_rotation, orbit_rotation
-from anifacegan.models.checkpoints import (
-    CARD,
-    TENSORS,
-    ReconstructionCard,
+from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
+from anifacegan.models.model_folder import CARD, TENSORS
+from anifacegan.models.regressor_backbones import ResNet50Backbone
+from anifacegan.models.regressor_checkpoints import (
+    FaceRegressorCard,
     load_deep3dfacerecon,
-    load_reconstruction,
-    save_reconstruction,
+    load_face_regressor,
+    save_face_regressor,
 )
-from anifacegan.models.face_regressor import ReconstructionConfig, ReconstructionNetwork, ResNet50Backbone
 from anifacegan.runtime.errors import InputError
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
 from tests.fixtures.tiny_training_set import COUNT, SIZE, write_tiny_set
 
-SMALL = ReconstructionConfig(size=24, channels=(8, 16, 16))
-RESNET = ReconstructionConfig(backbone="resnet50", size=64)
+SMALL = FaceRegressorConfig(size=24, channels=(8, 16, 16))
+RESNET = FaceRegressorConfig(backbone="resnet50", size=64)
 CONFIGS = [SMALL, dataclasses.replace(SMALL, backbone="plain"), RESNET]
 
 
@@ -33,9 +33,9 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def network(config: ReconstructionConfig = SMALL) -> ReconstructionNetwork:
+def network(config: FaceRegressorConfig = SMALL) -> FaceRegressor:
     """Random in every layer: a fresh network's last one is zero."""
-    made = ReconstructionNetwork(config)
+    made = FaceRegressor(config)
     made.initialise(generator())
     rng = generator(1)
     with torch.no_grad():
@@ -141,8 +141,8 @@ def test_rows_and_fields_are_the_same_numbers() -> None:
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.backbone)
-def test_a_fresh_network_says_the_mean_face(config: ReconstructionConfig) -> None:
-    made = ReconstructionNetwork(config)
+def test_a_fresh_network_says_the_mean_face(config: FaceRegressorConfig) -> None:
+    made = FaceRegressor(config)
     made.initialise(generator())
     rows = torch.randn(50, 257, generator=generator(6))
     rows[:, -1] = 2.0  # a coefficient that never changes
@@ -154,7 +154,7 @@ def test_a_fresh_network_says_the_mean_face(config: ReconstructionConfig) -> Non
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.backbone)
-def test_each_image_is_judged_on_its_own_and_at_any_size(config: ReconstructionConfig) -> None:
+def test_each_image_is_judged_on_its_own_and_at_any_size(config: FaceRegressorConfig) -> None:
     made, images = network(config), random_images(3, 48)
     with torch.no_grad():
         whole, alone = made(images).rows(), made(images[1:2]).rows()
@@ -171,7 +171,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 
 
 def test_the_shipped_sizes_are_small() -> None:
-    made = ReconstructionNetwork(ReconstructionConfig())
+    made = FaceRegressor(FaceRegressorConfig())
     assert 200_000 < sum(parameter.numel() for parameter in made.parameters()) < 2_000_000
 
 
@@ -184,7 +184,7 @@ def test_the_shipped_sizes_are_small() -> None:
 )
 def test_sizes_that_do_not_halve_are_refused(change: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ReconstructionConfig(**change)
+        FaceRegressorConfig(**change)
 
 
 # ---------------------------------------------------------------------------------------------------------- ResNet-50
@@ -222,7 +222,7 @@ def test_the_layout_has_the_released_names_and_shapes(released: dict[str, torch.
 )
 def test_released_weights_load(wrap, released: dict[str, torch.Tensor], tmp_path: Path) -> None:
     torch.save(wrap(released), tmp_path / "epoch_20.pth")
-    loaded, card = load_reconstruction(tmp_path / "epoch_20.pth")
+    loaded, card = load_face_regressor(tmp_path / "epoch_20.pth")
     assert all(torch.equal(loaded.backbone.state_dict()[name], value) for name, value in released.items())
     assert (card.face_model, loaded.config.size, loaded.config.camera) == ("bfm09", 224, "deep3dfacerecon")
     assert not loaded.training
@@ -261,7 +261,7 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(
     changed = released | {name: tensor}
     torch.save({"net_recon": {k: v for k, v in changed.items() if v is not None}}, tmp_path / "bad.pth")
     with pytest.raises(InputError, match=message) as caught:
-        load_reconstruction(tmp_path / "bad.pth")
+        load_face_regressor(tmp_path / "bad.pth")
     assert str(caught.value).startswith(str(tmp_path / "bad.pth")) and "\n" not in str(caught.value)
 
 
@@ -269,44 +269,44 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(
 def test_a_file_that_holds_no_weights_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "bad.pth").write_bytes(content)
     with pytest.raises(InputError, match="bad.pth: not a readable file of weights") as caught:
-        load_reconstruction(tmp_path / "bad.pth")
+        load_face_regressor(tmp_path / "bad.pth")
     assert "\n" not in str(caught.value)
 
 
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
     torch.save({"net_recon": Path("anything")}, tmp_path / "code.pth")
     with pytest.raises(InputError, match="not a readable file of weights"):
-        load_reconstruction(tmp_path / "code.pth")
+        load_face_regressor(tmp_path / "code.pth")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing.pth: no such file or folder, expected a model folder"):
-        load_reconstruction(tmp_path / "nothing.pth")
+        load_face_regressor(tmp_path / "nothing.pth")
 
 
 # ---------------------------------------------------------------------------------------------------------- folders
 @pytest.mark.parametrize("config", CONFIGS[:2], ids=lambda config: config.backbone)
-def test_what_is_saved_comes_back(config: ReconstructionConfig, tmp_path: Path) -> None:
+def test_what_is_saved_comes_back(config: FaceRegressorConfig, tmp_path: Path) -> None:
     saved = network(config)
     saved.set_statistics(torch.randn(9, 257, generator=generator(8)))
-    card = ReconstructionCard("small", "synthetic", "MIT", {"steps": 3, "errors": {"yaw_deg": 1.5}})
-    save_reconstruction(tmp_path / "model", saved, card)
-    loaded, said = load_reconstruction(tmp_path / "model")
+    card = FaceRegressorCard("small", "synthetic", "MIT", {"steps": 3, "errors": {"yaw_deg": 1.5}})
+    save_face_regressor(tmp_path / "model", saved, card)
+    loaded, said = load_face_regressor(tmp_path / "model")
     assert (said, loaded.config) == (card, config)
     torch.testing.assert_close(loaded(random_images()).rows(), saved(random_images()).rows(), atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("config", CONFIGS[:2], ids=lambda config: config.backbone)
 def test_weights_stored_in_half_precision_come_back_in_single(
-    config: ReconstructionConfig, tmp_path: Path
+    config: FaceRegressorConfig, tmp_path: Path
 ) -> None:
     """Rounded to 11 bits: relatively by at most 2^-11, below float16's smallest normal number by at most 2^-25."""
-    saved, card = network(config), ReconstructionCard("small", "synthetic")
-    save_reconstruction(tmp_path / "single", saved, card)
-    save_reconstruction(tmp_path / "half", saved, card, half=True)
+    saved, card = network(config), FaceRegressorCard("small", "synthetic")
+    save_face_regressor(tmp_path / "single", saved, card)
+    save_face_regressor(tmp_path / "half", saved, card, half=True)
     bytes_of = [(tmp_path / name / TENSORS).stat().st_size for name in ("half", "single")]
     assert bytes_of[0] < 0.75 * bytes_of[1]
-    state = load_reconstruction(tmp_path / "half")[0].state_dict()
+    state = load_face_regressor(tmp_path / "half")[0].state_dict()
     for name, tensor in saved.state_dict().items():
         assert state[name].dtype == tensor.dtype, name  # counters stay integers
         torch.testing.assert_close(state[name], tensor, rtol=2**-11, atol=2**-25)
@@ -317,17 +317,17 @@ def test_a_weight_beyond_half_precision_is_refused(tmp_path: Path) -> None:
     with torch.no_grad():
         next(saved.parameters()).flatten()[0] = 1e5
     with pytest.raises(InputError, match="holds 1e\\+05, expected at most 65504 for half precision"):
-        save_reconstruction(tmp_path / "model", saved, ReconstructionCard("small", "synthetic"), half=True)
+        save_face_regressor(tmp_path / "model", saved, FaceRegressorCard("small", "synthetic"), half=True)
     assert not (tmp_path / "model").exists()
 
 
 def test_folders_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    save_reconstruction(tmp_path / "model", network(), ReconstructionCard("small", "synthetic"))
+    save_face_regressor(tmp_path / "model", network(), FaceRegressorCard("small", "synthetic"))
     card = tmp_path / "model" / CARD
     text = card.read_text()
     card.write_text(text.replace("  - 8\n", "  - 16\n"))
     with pytest.raises(InputError, match=f"{TENSORS}: tensor 'backbone.stem.0.weight' has shape"):
-        load_reconstruction(tmp_path / "model")
+        load_face_regressor(tmp_path / "model")
     card.write_text(text.replace("reconstruction:", "generator:"))
     with pytest.raises(InputError, match="no key 'reconstruction'"):
-        load_reconstruction(tmp_path / "model")
+        load_face_regressor(tmp_path / "model")

@@ -8,7 +8,8 @@ from anifacegan.geometry.rays import Rays, RaySamplingConfig, image_rays
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import Generator, GeneratorConfig
 from anifacegan.models.manifolds import ManifoldConfig
-from anifacegan.rendering.volume import RayColours, render_rays
+from anifacegan.rendering.compositing import RayColours
+from anifacegan.rendering.volume import render_rays
 from tests.fixtures.closed_forms import TINY, assert_same_colours, camera_rays, draw, numbers
 from tests.fixtures.small_models import SMALL, small_generator
 
@@ -45,7 +46,7 @@ def test_an_avatar_is_made_of_the_fields_and_the_configuration() -> None:
     assert torch.equal(fields.levels, generator.manifolds.levels)
     torch.testing.assert_close(fields.offset(x), generator.deformation.bind(latents.z_id, latents.z_exp)(x))
     torch.testing.assert_close(fields.level(x), generator.manifolds(x))
-    expected = generator.template.bind(generator.template.film(latents.z_id, latents.z_noise))(x)
+    expected = generator.template.bind(generator.template.film_parameters(latents.z_id, latents.z_noise))(x)
     torch.testing.assert_close(fields.radiance(x), expected)
 
 
@@ -84,7 +85,7 @@ def test_a_batch_of_faces_equals_one_by_one() -> None:
 
 def test_psi_1_changes_nothing() -> None:
     generator, latents, x = small_generator().double(), small_latents(2), 0.1 * draw(2, 6, 3, seed=7)
-    film = generator.template.film(latents.z_id, latents.z_noise)
+    film = generator.template.film_parameters(latents.z_id, latents.z_noise)
     rgb, alpha = generator.condition(latents, psi=1.0).radiance(x)
     expected_rgb, expected_alpha = generator.template.bind(film)(x)
     assert torch.equal(rgb, expected_rgb) and torch.equal(alpha, expected_alpha)
@@ -107,7 +108,7 @@ def test_the_truncation_mean_is_the_mean_film_of_random_people() -> None:
     generator.set_truncation_mean(torch.Generator().manual_seed(8), count=6)
     rng = torch.Generator().manual_seed(8)
     z_id = generator.identity_prior.decode(torch.randn(6, 8, generator=rng))
-    film = generator.template.film(z_id, torch.randn(6, 80, generator=rng))
+    film = generator.template.film_parameters(z_id, torch.randn(6, 80, generator=rng))
     for mean, values in (
         (generator.mean_frequencies, film.frequencies),
         (generator.mean_phases, film.phases),

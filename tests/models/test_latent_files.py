@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from anifacegan.models.latent_files import read_film_mean, read_people, write_people
+from anifacegan.models.latent_files import read_mean_film_parameters, read_people, write_people
 from tests.fixtures.one_line import assert_one_line
 
 
@@ -71,15 +71,15 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("names", [("avg_frequencies", "avg_phase_shifts"), ("frequencies", "phases")])
 def test_a_mean_film_is_read_under_both_names(names: tuple[str, str], tmp_path: Path) -> None:
     np.savez(tmp_path / "averages.npz", **{names[0]: np.arange(6.0), names[1]: -np.arange(6.0)[None]})
-    frequencies, phases = read_film_mean(tmp_path / "averages.npz", units=6)
+    frequencies, phases = read_mean_film_parameters(tmp_path / "averages.npz", units=6)
     assert torch.equal(frequencies, torch.arange(6.0)[None]) and torch.equal(phases, -torch.arange(6.0)[None])
 
 
 def test_a_broken_mean_film_is_named(tmp_path: Path) -> None:
     path = tmp_path / "averages.npz"
     np.savez(path, frequencies=np.zeros(6), phases=np.zeros(6))
-    assert_one_line(lambda: read_film_mean(path, units=7), str(path), "'frequencies'", "(6,)", "7")
+    assert_one_line(lambda: read_mean_film_parameters(path, units=7), str(path), "'frequencies'", "(6,)", "7")
     np.savez(path, frequencies=np.zeros((2, 6)), phases=np.zeros(6))
-    assert_one_line(lambda: read_film_mean(path, units=6), str(path), "'frequencies'", "2 rows")
+    assert_one_line(lambda: read_mean_film_parameters(path, units=6), str(path), "'frequencies'", "2 rows")
     np.savez(path, frequencies=np.zeros(6))
-    assert_one_line(lambda: read_film_mean(path, units=6), str(path), "'phases'")
+    assert_one_line(lambda: read_mean_film_parameters(path, units=6), str(path), "'phases'")

@@ -9,7 +9,7 @@ from anifacegan.models import numba_fields
 from anifacegan.models.alignment import AlignmentConfig
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields, Generator
-from anifacegan.models.numba_fields import numba_fields_of
+from anifacegan.models.numba_fields import with_numba_fields
 from anifacegan.models.template import TemplateConfig
 from tests.fixtures.small_models import SMALL, small_generator
 from tests.fixtures.thread_counts import pytorch_threads
@@ -37,7 +37,7 @@ def test_a_field_may_have_a_single_layer() -> None:
     torch.nn.init.normal_(made.alignment.head.weight, 0, 0.3, generator=torch.Generator().manual_seed(1))
     plain = made.condition(Latents(*(torch.randn(1, size) for size in (80, 64, 80))))
     x = 0.2 * torch.rand(1, 50, 3) - 0.1
-    torch.testing.assert_close(numba_fields_of(plain).align(x), plain.align(x), atol=2e-6, rtol=0)
+    torch.testing.assert_close(with_numba_fields(plain).align(x), plain.align(x), atol=2e-6, rtol=0)
 
 
 def fields(people: int = 1, layers: int = 3) -> ConditionedFields:
@@ -56,7 +56,7 @@ def test_fast_fields_compute_what_plain_ones_do(
     """In a part of a tile, in tiles, and in parts of several tiles."""
     monkeypatch.setattr(numba_fields, "ACTIVATIONS", 40 * 8)
     plain = fields(layers=layers)
-    fast = numba_fields_of(plain)
+    fast = with_numba_fields(plain)
     x = 0.2 * torch.rand(1, count, 3) - 0.1
     with pytorch_threads(threads):
         assert_alike(plain, fast, x)
@@ -74,7 +74,7 @@ def assert_alike(plain: ConditionedFields, fast: ConditionedFields, x: torch.Ten
 
 
 def test_points_that_want_a_gradient_are_refused() -> None:
-    fast, x = numba_fields_of(fields()), torch.zeros(1, 2, 3, requires_grad=True)
+    fast, x = with_numba_fields(fields()), torch.zeros(1, 2, 3, requires_grad=True)
     for name in FIELDS:
         with pytest.raises(ValueError, match="gradient"):
             getattr(fast, name)(x)
@@ -85,7 +85,7 @@ def test_points_that_want_a_gradient_are_refused() -> None:
 @torch.no_grad()
 def test_an_answer_outlives_the_next_question() -> None:
     """Activations are written over; what was answered is not."""
-    fast = numba_fields_of(fields())
+    fast = with_numba_fields(fields())
     x = 0.1 * torch.rand(1, 9, 3)
     first = [fast.offset(x), fast.level(x), *fast.radiance(x)]
     kept = [values.clone() for values in first]
@@ -97,16 +97,17 @@ def test_an_answer_outlives_the_next_question() -> None:
 def test_batches_and_other_precisions_stay_as_they_are() -> None:
     two = fields(people=2)
     assert all(
-        getattr(numba_fields_of(two), name) is getattr(two, name) for name in ("offset", "radiance", "align")
+        getattr(with_numba_fields(two), name) is getattr(two, name)
+        for name in ("offset", "radiance", "align")
     )
     plain = fields()
     double = dataclasses.replace(plain, align=lambda x: 0 * x)
-    assert numba_fields_of(double).align is double.align
+    assert with_numba_fields(double).align is double.align
     exact = (
         generator()
         .double()
         .condition(Latents(*(torch.randn(1, n, dtype=torch.float64) for n in (80, 64, 80))))
     )
     assert all(
-        getattr(numba_fields_of(exact), name) is getattr(exact, name) for name in FIELDS if name != "level"
+        getattr(with_numba_fields(exact), name) is getattr(exact, name) for name in FIELDS if name != "level"
     )

@@ -148,7 +148,7 @@ def test_truncation_mean_is_of_random_people_where_none_is_given(released: Path)
     first, second = load_released(released), load_released(released)
     assert torch.equal(first.mean_frequencies, second.mean_frequencies)
     z_id, z_noise = first.sample_people([torch.Generator().manual_seed(seed) for seed in range(2000)])
-    film = first.template.film(z_id, z_noise)
+    film = first.template.film_parameters(z_id, z_noise)
     for mean, values in ((first.mean_frequencies, film.frequencies), (first.mean_phases, film.phases)):
         error_of_mean = values.std(0) / math.sqrt(len(values))
         assert ((mean[0] - values.mean(0)).abs() < 6 * error_of_mean + 1e-6).all()

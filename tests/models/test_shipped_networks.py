@@ -9,8 +9,9 @@ from anifacegan.data.augmentation import NO_AUGMENTATION
 from anifacegan.data.dataset import DataConfig, FaceDataset
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.regressed import FaceLandmarks
-from anifacegan.models.checkpoints import TENSORS, ReconstructionCard, load_reconstruction, read_tensors
-from anifacegan.models.face_regressor import ReconstructionNetwork
+from anifacegan.models.face_regressor import FaceRegressor
+from anifacegan.models.model_folder import TENSORS, read_tensors
+from anifacegan.models.regressor_checkpoints import FaceRegressorCard, load_face_regressor
 from anifacegan.runtime.typed_config import from_plain, read_config
 from anifacegan.training.regressor.data import FaceImages, load_images
 from anifacegan.training.regressor.report import held_out_report
@@ -38,8 +39,8 @@ def unseen(face_model: MorphableModel, tmp_path_factory: pytest.TempPathFactory)
     return FaceDataset(DataConfig(folder, SIZE))
 
 
-def shipped(name: str) -> tuple[ReconstructionNetwork, ReconstructionCard]:
-    return load_reconstruction(CHECKPOINTS / name)
+def shipped(name: str) -> tuple[FaceRegressor, FaceRegressorCard]:
+    return load_face_regressor(CHECKPOINTS / name)
 
 
 @pytest.mark.parametrize("name", NAMES)

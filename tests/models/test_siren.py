@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.models.siren import Film, FilmLayer, MappingNetwork
+from anifacegan.models.siren import FiLMLayer, FiLMParameters, MappingNetwork
 
 
 def draw(*shape: int, seed: int) -> Tensor:
@@ -14,7 +14,7 @@ def draw(*shape: int, seed: int) -> Tensor:
 
 
 def test_a_bound_layer_is_the_unfolded_formula() -> None:
-    layer = FilmLayer(3, 5).double()
+    layer = FiLMLayer(3, 5).double()
     layer.initialise(torch.Generator().manual_seed(0), first=True)
     x, frequency, phase = draw(2, 4, 3, seed=1), 30 + 15 * draw(2, 5, seed=2), draw(2, 5, seed=3)
     bound = layer.bind(frequency, phase)(x)
@@ -44,8 +44,8 @@ def test_a_mapping_network_is_the_unfolded_formula() -> None:
 
 
 def test_truncation_moves_from_the_mean_to_the_person() -> None:
-    film = Film(draw(3, 4, seed=1), draw(3, 4, seed=2))
-    mean = Film(draw(1, 4, seed=3), draw(1, 4, seed=4))
+    film = FiLMParameters(draw(3, 4, seed=1), draw(3, 4, seed=2))
+    mean = FiLMParameters(draw(1, 4, seed=3), draw(1, 4, seed=4))
     whole, none, part = film.truncated(mean, 1.0), film.truncated(mean, 0.0), film.truncated(mean, 0.7)
     for name in ("frequencies", "phases"):
         person, average = getattr(film, name), getattr(mean, name)
@@ -57,7 +57,7 @@ def test_truncation_moves_from_the_mean_to_the_person() -> None:
 @pytest.mark.parametrize(("first", "bound"), [(True, 1 / 64), (False, math.sqrt(6 / 64) / 25)])
 def test_sine_layers_start_uniform_within_their_bound(first: bool, bound: float) -> None:
     """Of 64 * 512 draws the largest is within 0.1 % of the bound."""
-    layer = FilmLayer(64, 512)
+    layer = FiLMLayer(64, 512)
     layer.initialise(torch.Generator().manual_seed(0), first=first)
     assert layer.linear.weight.abs().max().item() == pytest.approx(bound, rel=1e-3)
     assert layer.linear.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.02)
@@ -73,7 +73,7 @@ def test_mapping_networks_start_kaiming_normal_with_a_quarter_in_the_last_layer(
 
 
 def test_binding_is_differentiable() -> None:
-    layer = FilmLayer(2, 3).double()
+    layer = FiLMLayer(2, 3).double()
     layer.initialise(torch.Generator().manual_seed(0), first=True)
     inputs = [draw(1, 2, 2, seed=1), 5 * draw(1, 3, seed=2), draw(1, 3, seed=3)]
     assert torch.autograd.gradcheck(

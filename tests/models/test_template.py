@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.models.siren import Film
+from anifacegan.models.siren import FiLMParameters
 from anifacegan.models.template import TemplateConfig, TemplateField
 
 SMALL = TemplateConfig(hidden_dim=6, layers=4, mapping_dim=5, mapping_layers=2)
@@ -31,7 +31,9 @@ def field(config: TemplateConfig = SMALL) -> TemplateField:
     return template
 
 
-def slow_radiance(template: TemplateField, film: Film, x: Tensor, gain: float) -> tuple[Tensor, Tensor]:
+def slow_radiance(
+    template: TemplateField, film: FiLMParameters, x: Tensor, gain: float
+) -> tuple[Tensor, Tensor]:
     """rgb (3,) and alpha of one point (3,) for a film of one person."""
 
     def sine(layer: torch.nn.Module, block: int, h: Tensor) -> Tensor:
@@ -56,10 +58,10 @@ def slow_radiance(template: TemplateField, film: Film, x: Tensor, gain: float) -
 def test_radiance_is_the_sum_of_the_heads_of_all_layers_but_the_first(gain: float) -> None:
     template = field(TemplateConfig(WIDTH, LAYERS, mapping_dim=5, mapping_layers=2, sigma_gain=gain))
     z_id, z_noise, x = draw(2, 80, seed=1), draw(2, 80, seed=2), 0.1 * draw(2, 7, 3, seed=3)
-    film = template.film(z_id, z_noise)
+    film = template.film_parameters(z_id, z_noise)
     rgb, alpha = template.bind(film)(x)
     for b in range(2):
-        person = Film(film.frequencies[b : b + 1], film.phases[b : b + 1])
+        person = FiLMParameters(film.frequencies[b : b + 1], film.phases[b : b + 1])
         for n in range(7):
             slow_rgb, slow_alpha = slow_radiance(template, person, x[b, n], gain)
             torch.testing.assert_close(rgb[b, n], slow_rgb, atol=1e-10, rtol=0)
@@ -69,7 +71,10 @@ def test_radiance_is_the_sum_of_the_heads_of_all_layers_but_the_first(gain: floa
 def test_the_film_is_mapped_from_identity_and_then_noise() -> None:
     template = field()
     z_id, z_noise = draw(2, 80, seed=1), draw(2, 80, seed=2)
-    film, expected = template.film(z_id, z_noise), template.mapping(torch.cat([z_id, z_noise], dim=1))
+    film, expected = (
+        template.film_parameters(z_id, z_noise),
+        template.mapping(torch.cat([z_id, z_noise], dim=1)),
+    )
     assert torch.equal(film.frequencies, expected.frequencies) and torch.equal(film.phases, expected.phases)
 
 
@@ -82,7 +87,7 @@ def test_full_size_has_4608_film_outputs() -> None:
 def test_colours_reach_a_thousandth_beyond_black_and_white(bias: float, colour: float) -> None:
     template = field()
     torch.nn.init.constant_(template.rgb_heads[0].bias, bias)
-    rgb, _ = template.bind(template.film(draw(1, 80, seed=1), draw(1, 80, seed=2)))(
+    rgb, _ = template.bind(template.film_parameters(draw(1, 80, seed=1), draw(1, 80, seed=2)))(
         0.1 * draw(1, 5, 3, seed=3)
     )
     torch.testing.assert_close(rgb, torch.full((1, 5, 3), colour).double(), atol=1e-6, rtol=0)
@@ -94,7 +99,7 @@ def test_a_fresh_head_is_almost_transparent() -> None:
     template.initialise(torch.Generator().manual_seed(0))
     rng = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        film = template.film(torch.randn(1, 80, generator=rng), torch.randn(1, 80, generator=rng))
+        film = template.film_parameters(torch.randn(1, 80, generator=rng), torch.randn(1, 80, generator=rng))
         _, alpha = template.bind(film)(0.2 * torch.rand(1, 100, 3, generator=rng) - 0.1)
     assert alpha.mean().item() == pytest.approx(1 - 2**-0.04, abs=0.01)
 

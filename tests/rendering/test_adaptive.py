@@ -16,11 +16,11 @@ from torch import Tensor
 from anifacegan.geometry.rays import Rays, RaySamplingConfig, image_rays
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering import adaptive
-from anifacegan.rendering.adaptive import CELL, OPAQUE, render_image
+from anifacegan.rendering.adaptive import CELL, OPAQUE, render_adaptive
 from anifacegan.rendering.model import Face, Model, load_model
 from benchmarks.brute_force_renderer import brute_force_colours, brute_force_image
 from tests.fixtures.closed_forms import (
-    bumpy_avatar,
+    bumpy_fields,
     camera_rays,
     constant_step,
     distance_to,
@@ -39,7 +39,7 @@ STRIDES = [1, 2, 3, 5]
 
 def assert_same_image(fields: ConditionedFields, rays: Rays, size: int, stride: int | None) -> Tensor:
     expected = brute_force_colours(fields, rays).T.reshape(8, size, size)
-    seen = render_image(fields, rays, size, stride)
+    seen = render_adaptive(fields, rays, size, stride)
     torch.testing.assert_close(seen[:7], expected[:7], atol=0.6 * STEP, rtol=0)
     torch.testing.assert_close(seen[7], expected[7], atol=DEPTH, rtol=0)
     return expected
@@ -70,7 +70,7 @@ def test_networks_show_the_reference_image(small: Face, stride: int, pitch: floa
 @pytest.mark.parametrize("stride", STRIDES)
 @pytest.mark.parametrize("gain", [1.0, 2.5])
 def test_s_may_rise_and_fall(stride: int, gain: float) -> None:
-    fields = bumpy_avatar(0.09, 0.04, 0.0, -0.06, radiance_offset_gain=gain)
+    fields = bumpy_fields(0.09, 0.04, 0.0, -0.06, radiance_offset_gain=gain)
     fields = dataclasses.replace(fields, align=lambda x: 0.005 * (30 * x).cos())
     assert_same_image(fields, close_rays(yaw=-0.4, pitch=0.2, size=61, stride=stride), 61, stride)
 
@@ -126,17 +126,17 @@ def onion(opacity: float) -> ConditionedFields:
 def test_only_the_first_of_opaque_sheets_is_shaded_and_the_march_ends_there() -> None:
     fields, requested = counted(onion(1.0))
     rays = close_rays(yaw=0.0, pitch=0.0, size=40, stride=4)
-    seen = render_image(fields, rays, 40, 1)
+    seen = render_adaptive(fields, rays, 40, 1)
     assert requested["radiance"] == 1600 and requested["offset"] <= 1600 * 64 / 2
     requested.update(offset=0, radiance=0)
-    torch.testing.assert_close(render_image(fields, rays, 40, 4), seen, atol=1e-9, rtol=0)
+    torch.testing.assert_close(render_adaptive(fields, rays, 40, 4), seen, atol=1e-9, rtol=0)
     assert requested["radiance"] == 1600
     assert requested["offset"] <= 121 * 64 + 1500 * 4  # corners, and two or so samples of the others
 
 
 def test_transparent_sheets_are_looked_at_in_the_corners_only() -> None:
     fields, requested = counted(onion(1e-8))
-    image = render_image(fields, close_rays(yaw=0.0, pitch=0.0, size=40, stride=4), 40, 4)
+    image = render_adaptive(fields, close_rays(yaw=0.0, pitch=0.0, size=40, stride=4), 40, 4)
     assert requested["radiance"] == 1600 + 121 * 10 and requested["offset"] == 121 * 64
     assert image[3].max() < 1e-4
 
@@ -144,7 +144,7 @@ def test_transparent_sheets_are_looked_at_in_the_corners_only() -> None:
 @pytest.mark.parametrize("opacity", [0.01, 0.3, 0.9])
 def test_an_image_loses_no_more_than_the_light_behind_the_last_point(opacity: float) -> None:
     rays = camera_rays(size=24)
-    seen = render_image(onion(opacity), rays, 24, 3)
+    seen = render_adaptive(onion(opacity), rays, 24, 3)
     expected = brute_force_colours(onion(opacity), rays).T.reshape(8, 24, 24)
     assert (seen[:4] - expected[:4]).abs().max() < 1.01 * OPAQUE
 
@@ -208,7 +208,7 @@ def test_one_thread_and_several_show_the_same_image(small: Face) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 def test_small_images(size: int) -> None:
-    fields = bumpy_avatar(0.09, 0.04, 0.0, -0.06)
+    fields = bumpy_fields(0.09, 0.04, 0.0, -0.06)
     for stride in STRIDES:
         assert_same_image(fields, camera_rays(size=max(size, 2)), max(size, 2), stride)
 

@@ -10,9 +10,10 @@ from anifacegan.geometry.intersection import fraction_between
 from anifacegan.geometry.rays import Rays, RaySamplingConfig, image_rays
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields, Generator
-from anifacegan.models.numba_fields import FastManifolds, FastSteps, FastTemplate
+from anifacegan.models.numba_fields import NumbaManifolds, NumbaOffsets, NumbaTemplate
+from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.culled import INVISIBLE, render_culled
-from anifacegan.rendering.volume import RayColours, render_rays
+from anifacegan.rendering.volume import render_rays
 from anifacegan.training.adversarial_gradients import template_alone
 from tests.fixtures.small_models import small_generator
 from tests.fixtures.tiny_training_set import GENERATOR
@@ -112,7 +113,7 @@ def test_the_gradient_is_that_of_marching_with_gradients(
 ) -> None:
     """The fast fields find what is seen, in full precision; in float64, which they do not know, the plain ones."""
     fast = []
-    for kind in (FastSteps, FastManifolds, FastTemplate):
+    for kind in (NumbaOffsets, NumbaManifolds, NumbaTemplate):
         real = kind.__call__
         monkeypatch.setattr(
             kind, "__call__", lambda self, x, kind=kind, real=real: fast.append(kind) or real(self, x)
@@ -125,7 +126,7 @@ def test_the_gradient_is_that_of_marching_with_gradients(
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
             found.append(gradients(render, model, learning, rays))
     whole, quick = found
-    assert set(fast) == (set() if dtype == torch.float64 else {FastSteps, FastManifolds, FastTemplate})
+    assert set(fast) == (set() if dtype == torch.float64 else {NumbaOffsets, NumbaManifolds, NumbaTemplate})
     taught = {name.partition(".")[0] for name, gradient in whole.items() if gradient.abs().max() > 0}
     every = {"template", "deformation", "manifolds", "alignment"}
     assert taught == (every if learning is all_fields else {"template", "manifolds"})

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from anifacegan.geometry.rays import Rays, RaySamplingConfig, image_rays
 from anifacegan.models.generator import ConditionedFields
+from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.culled import render_culled
-from anifacegan.rendering.volume import RayColours, in_slices, render_rays
+from anifacegan.rendering.volume import in_slices, render_rays
 from tests.fixtures.closed_forms import (
     TINY,
     assert_same_colours,
-    bumpy_avatar,
+    bumpy_fields,
     camera_rays,
     constant_step,
     distance_to,
@@ -164,7 +165,7 @@ def test_an_alignment_moves_where_colours_are_read_and_nothing_else(
 
 @pytest.mark.parametrize("size", [1, 10, 49, 100])
 def test_slices_give_the_same_image(size: int) -> None:
-    fields = bumpy_avatar(0.09, 0.04, 0.0, -0.06)
+    fields = bumpy_fields(0.09, 0.04, 0.0, -0.06)
     rays = camera_rays(yaw=0.3, pitch=0.2)
     whole, parts = render_rays(fields, rays), [render_rays(fields, part) for part in in_slices(rays, size)]
     assert len(parts) == math.ceil(49 / size)
@@ -175,7 +176,7 @@ def test_slices_give_the_same_image(size: int) -> None:
 
 
 def test_a_batch_of_poses_equals_one_by_one() -> None:
-    fields = bumpy_avatar(0.09, 0.04, 0.0, -0.06)
+    fields = bumpy_fields(0.09, 0.04, 0.0, -0.06)
     pitch, yaw = numbers(0.0, 0.2, -0.3), numbers(0.5, 0.0, -0.4)
     together = render_rays(fields, image_rays(yaw=yaw, pitch=pitch, size=5))
     for k in range(3):

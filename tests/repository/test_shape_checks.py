@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from anifacegan.geometry.cameras import Camera
-from anifacegan.models.template import blending_weights
+from anifacegan.rendering.compositing import blending_weights
 
 
 def test_shapes_of_arguments_are_checked() -> None:

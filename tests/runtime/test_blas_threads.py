@@ -80,7 +80,7 @@ def test_fields_multiply_with_one_thread_in_every_core(
         seen.append(threads())
         compiled(*arguments)
 
-    fast, x = numba_fields.numba_fields_of(fields()), 0.1 * torch.rand(1, 50, 3)
+    fast, x = numba_fields.with_numba_fields(fields()), 0.1 * torch.rand(1, 50, 3)
     expected = fast.offset(x)
     monkeypatch.setattr(numba_kernels, "add_heads", counted)
     with pytorch_threads(count):

@@ -18,10 +18,11 @@ from anifacegan.face_model.surface_maps import FaceSurfaces
 from anifacegan.losses.imitation import offset_loss
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.discriminator import Discriminator, DiscriminatorConfig
-from anifacegan.models.face_regressor import ReconstructionConfig, ReconstructionNetwork
+from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import ViewConfig, Views
-from anifacegan.rendering.volume import RayColours, render_rays
+from anifacegan.models.sampling import PosedLatents, ViewSamplingConfig
+from anifacegan.rendering.compositing import RayColours
+from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.errors import InputError
 from anifacegan.training.adversarial import AdversarialConfig, AdversarialTraining, Iteration
 from anifacegan.training.adversarial_gradients import (
@@ -65,9 +66,9 @@ def generator() -> Generator:
     return small_generator(GENERATOR).double()
 
 
-def views() -> Views:
+def views() -> PosedLatents:
     latents = Latents(draw(BATCH, 80, seed=0), draw(BATCH, 64, seed=1), draw(BATCH, 80, seed=2))
-    return Views(latents, 0.2 * draw(BATCH, 2, seed=3))
+    return PosedLatents(latents, 0.2 * draw(BATCH, 2, seed=3))
 
 
 def images(seed: int) -> PosedImages:
@@ -379,7 +380,7 @@ def test_the_discriminator_leads(faces: Path) -> None:
 def image_imitation() -> ImageImitation:
     """Both terms, of the tiny head and a random network."""
     model = tiny_model()
-    network = ReconstructionNetwork(ReconstructionConfig(backbone="plain", size=SIZE, channels=(8, 16)))
+    network = FaceRegressor(FaceRegressorConfig(backbone="plain", size=SIZE, channels=(8, 16)))
     network.initialise(rng())
     torch.nn.init.normal_(network.backbone.head.weight, generator=rng())
     landmarks = ImageLandmarks(network, FaceLandmarks(model, "generator"))
@@ -554,7 +555,7 @@ def test_the_game_skips_what_is_invisible_where_it_is_asked_to(faces: Path) -> N
 
 
 def test_neutral_faces_and_poses_are_drawn_as_the_configuration_says(faces: Path) -> None:
-    played = game(faces, batch=3, views=ViewConfig(neutral_ratio=1.0))
+    played = game(faces, batch=3, views=ViewSamplingConfig(neutral_ratio=1.0))
     drawn = played._draw(Iteration(0, 0, 0), 0)
     assert (drawn.latents.z_exp == 0).all()
     assert all(any(torch.equal(pose, known) for known in played.real.poses) for pose in drawn.pose)

@@ -12,9 +12,10 @@ import yaml
 
 from anifacegan.data.dataset import DataConfig
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
-from anifacegan.models.checkpoints import ReconstructionCard, load_checkpoint, save_reconstruction
+from anifacegan.models.checkpoints import load_checkpoint
 from anifacegan.models.discriminator import Discriminator, DiscriminatorConfig
-from anifacegan.models.face_regressor import ReconstructionConfig, ReconstructionNetwork
+from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
+from anifacegan.models.regressor_checkpoints import FaceRegressorCard, save_face_regressor
 from anifacegan.runtime.errors import InputError
 from anifacegan.training import patch_gradients
 from anifacegan.training.adversarial import FIELDS, AdversarialTraining, Iteration
@@ -137,10 +138,10 @@ def test_a_finished_model_can_go_on_with_the_game_alone(tiny: Path, unbroken: Pa
 
 
 def network(folder: Path, seed: int, face_model: str = OPEN_FACE_MODEL) -> Path:
-    made = ReconstructionNetwork(ReconstructionConfig(backbone="plain", size=SIZE, channels=(8,)))
+    made = FaceRegressor(FaceRegressorConfig(backbone="plain", size=SIZE, channels=(8,)))
     made.initialise(torch.Generator().manual_seed(seed))
     torch.nn.init.normal_(made.backbone.head.weight, generator=torch.Generator().manual_seed(seed))
-    save_reconstruction(folder, made, ReconstructionCard("R", face_model))
+    save_face_regressor(folder, made, FaceRegressorCard("R", face_model))
     return folder
 
 

@@ -12,13 +12,15 @@ from anifacegan.data.synthetic.head import HeadGeometry, head_geometry
 from anifacegan.face_model import surface_maps
 from anifacegan.face_model.regressed import FaceLandmarks, Reconstruction
 from anifacegan.face_model.surface_maps import FaceSurfaces
-from anifacegan.models.checkpoints import ReconstructionCard, save_reconstruction, weights_sha256
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.face_regressor import ReconstructionConfig, ReconstructionNetwork
+from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
 from anifacegan.models.generator import Generator
 from anifacegan.models.manifolds import ManifoldConfig
-from anifacegan.models.sampling import Views
-from anifacegan.rendering.volume import RayColours, render_rays
+from anifacegan.models.model_folder import weights_sha256
+from anifacegan.models.regressor_checkpoints import FaceRegressorCard, save_face_regressor
+from anifacegan.models.sampling import PosedLatents
+from anifacegan.rendering.compositing import RayColours
+from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.errors import InputError
 from anifacegan.training.adversarial_gradients import imitation_gradients, points_alone
 from anifacegan.training.image_imitation import (
@@ -51,9 +53,9 @@ def head() -> HeadGeometry:
     return head_geometry(model, tiny_parts(model))
 
 
-def network() -> ReconstructionNetwork:
+def network() -> FaceRegressor:
     """Random in every layer, with outputs as spread as coefficients are."""
-    made = ReconstructionNetwork(ReconstructionConfig(backbone="plain", size=SIZE, channels=(8, 16)))
+    made = FaceRegressor(FaceRegressorConfig(backbone="plain", size=SIZE, channels=(8, 16)))
     made.initialise(rng())
     with torch.no_grad():
         for parameter in made.parameters():
@@ -80,14 +82,14 @@ def imitation(head: HeadGeometry, weights: ImageWeights = BOTH) -> ImageImitatio
     return ImageImitation(weights, FaceSurfaces(head, FOV), image_landmarks())
 
 
-def views() -> Views:
+def views() -> PosedLatents:
     latents = Latents(draw(BATCH, 80, seed=0), draw(BATCH, 64, seed=1), draw(BATCH, 80, seed=2))
-    return Views(latents, 0.2 * draw(BATCH, 2, seed=3))
+    return PosedLatents(latents, 0.2 * draw(BATCH, 2, seed=3))
 
 
-def single(shown: Views) -> Views:
+def single(shown: PosedLatents) -> PosedLatents:
     latents = shown.latents
-    return Views(
+    return PosedLatents(
         Latents(latents.z_id.float(), latents.z_exp.float(), latents.z_noise.float()), shown.pose.float()
     )
 
@@ -101,11 +103,11 @@ def learning(model: torch.nn.Module) -> set[str]:
 
 
 # ----------------------------------------------------------------------------------------------------------- landmarks
-class Says(ReconstructionNetwork):
+class Says(FaceRegressor):
     """Says the same coefficients of every image."""
 
     def __init__(self, face: Reconstruction) -> None:
-        super().__init__(ReconstructionConfig(backbone="plain", size=SIZE, channels=(8,)))
+        super().__init__(FaceRegressorConfig(backbone="plain", size=SIZE, channels=(8,)))
         self.face = face
 
     def forward(self, image: Tensor) -> Reconstruction:
@@ -113,7 +115,7 @@ class Says(ReconstructionNetwork):
         return self.face
 
 
-def of_images(face: Reconstruction, shown: Views) -> Tensor:
+def of_images(face: Reconstruction, shown: PosedLatents) -> Tensor:
     """The term of a network that says ``face``, with weight 1."""
     landmarks = ImageLandmarks(Says(face), FaceLandmarks(tiny_model(), "generator")).double()
     term = ImageImitation(ImageWeights(0.0, 1.0), None, landmarks).terms(shown, SIZE).of_images
@@ -121,7 +123,7 @@ def of_images(face: Reconstruction, shown: Views) -> Tensor:
     return term(2 * torch.rand(BATCH, 3, SIZE, SIZE, dtype=torch.float64) - 1, slice(None))["landmarks"]
 
 
-def face_of(shown: Views) -> Reconstruction:
+def face_of(shown: PosedLatents) -> Reconstruction:
     latents = shown.latents
     return Reconstruction(
         latents.z_id,
@@ -292,8 +294,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, head: HeadGeometry) -> Path
     """FOLDER/face_model.npz, and networks of its face model and of another one."""
     made = tmp_path_factory.mktemp("files")
     write_tiny_file(made / "face_model.npz")
-    save_reconstruction(made / "ours", network(), ReconstructionCard("ours", head.name))
-    save_reconstruction(made / "other", network(), ReconstructionCard("other", "somebody's"))
+    save_face_regressor(made / "ours", network(), FaceRegressorCard("ours", head.name))
+    save_face_regressor(made / "other", network(), FaceRegressorCard("other", "somebody's"))
     return made
 
 
@@ -388,7 +390,7 @@ def test_networks_are_told_apart_by_their_weights(folder: Path) -> None:
     changed = network()
     with torch.no_grad():
         changed.mean[0] += 1
-    save_reconstruction(folder / "changed", changed, ReconstructionCard("ours", "any"))
+    save_face_regressor(folder / "changed", changed, FaceRegressorCard("ours", "any"))
     assert weights_sha256(folder / "changed") != weights_sha256(folder / "ours")
 
 

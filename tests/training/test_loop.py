@@ -17,7 +17,8 @@ from anifacegan.losses.imitation_points import MeshSampler
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.deformation import DeformationConfig
 from anifacegan.models.generator import ConditionedFields, Generator
-from anifacegan.rendering.volume import RayColours, render_rays
+from anifacegan.rendering.compositing import RayColours
+from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.errors import InputError
 from anifacegan.training import loop as training_loop
 from anifacegan.training.image_imitation import ImageWeights

@@ -10,9 +10,10 @@ from anifacegan.geometry.rays import Rays
 from anifacegan.models import generator as generator_module
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields, Generator
-from anifacegan.models.sampling import Views
+from anifacegan.models.sampling import PosedLatents
 from anifacegan.rendering import culled
-from anifacegan.rendering.volume import RayColours, render_rays
+from anifacegan.rendering.compositing import RayColours
+from anifacegan.rendering.volume import render_rays
 from anifacegan.training import patch_gradients
 from anifacegan.training.patch_gradients import ImageRenderer, Split, as_images, parts
 from tests.fixtures.small_models import small_generator
@@ -31,9 +32,9 @@ def generator() -> Generator:
     return small_generator(GENERATOR).double()
 
 
-def views() -> Views:
+def views() -> PosedLatents:
     latents = Latents(draw(BATCH, 80, seed=0), draw(BATCH, 64, seed=1), draw(BATCH, 80, seed=2))
-    return Views(latents, 0.2 * draw(BATCH, 2, seed=3))
+    return PosedLatents(latents, 0.2 * draw(BATCH, 2, seed=3))
 
 
 def image_terms(image: Tensor, part: slice) -> dict[str, Tensor]:
@@ -132,10 +133,10 @@ def test_what_the_terms_compute_with_learns_nothing() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ half precision
-def single() -> tuple[Generator, Views]:
+def single() -> tuple[Generator, PosedLatents]:
     """Autocast passes float64 by."""
     latents, pose = views().latents, views().pose.float()
-    return generator().float(), Views(
+    return generator().float(), PosedLatents(
         Latents(latents.z_id.float(), latents.z_exp.float(), latents.z_noise.float()), pose
     )
 

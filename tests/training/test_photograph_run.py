@@ -16,11 +16,12 @@ from anifacegan.data.dataset import DataConfig
 from anifacegan.face_model.bfm import load_bfm
 from anifacegan.face_model.coefficients import BFM, OPEN_FACE_MODEL, read_coefficients, write_coefficients
 from anifacegan.face_model.face_mesh import face_mesh
-from anifacegan.models.checkpoints import DEEP3D, ReconstructionCard, load_checkpoint, save_reconstruction
+from anifacegan.models.checkpoints import load_checkpoint
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.face_regressor import ReconstructionConfig, ReconstructionNetwork
+from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import Views
+from anifacegan.models.regressor_checkpoints import DEEP3D, FaceRegressorCard, save_face_regressor
+from anifacegan.models.sampling import PosedLatents
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import InputError
 from anifacegan.training.adversarial_gradients import AdversarialWeights
@@ -48,10 +49,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def network(folder: Path, face_model: str = BFM) -> Path:
-    made = ReconstructionNetwork(ReconstructionConfig(backbone="plain", size=SIZE, channels=(8,)))
+    made = FaceRegressor(FaceRegressorConfig(backbone="plain", size=SIZE, channels=(8,)))
     made.initialise(torch.Generator().manual_seed(0))
     torch.nn.init.normal_(made.backbone.head.weight, generator=torch.Generator().manual_seed(0))
-    save_reconstruction(folder, made, ReconstructionCard("R", face_model))
+    save_face_regressor(folder, made, FaceRegressorCard("R", face_model))
     return folder
 
 
@@ -135,7 +136,7 @@ def test_the_finished_model_is_bfms_and_claims_nothing_of_the_users_images(
 
 def test_the_finished_model_loads_and_renders_with_a_mat_file(tiny: Path, unbroken: Path) -> None:
     model = load_model(unbroken / "model")
-    assert (model.generator.template.code_scale == 1).all()
+    assert (model.generator.template.latent_scale == 1).all()
     smile = tiny / "photographs" / "00000.mat"
     images = [
         model.face(seed=1, expression=e).render(yaw=0.2, pitch=0.1, size=12) for e in (smile, smile, None)
@@ -211,7 +212,7 @@ def test_photographs_of_the_open_face_model_have_its_named_expressions_and_no_su
 
 
 def test_deep3dfacerecons_own_file_is_the_network_of_bfms_landmarks(tiny: Path, tmp_path: Path) -> None:
-    torch.save({"net_recon": ReconstructionNetwork(DEEP3D).backbone.state_dict()}, tmp_path / "epoch_20.pth")
+    torch.save({"net_recon": FaceRegressor(DEEP3D).backbone.state_dict()}, tmp_path / "epoch_20.pth")
     model = load_bfm(tiny / "BFM_model_front.mat")
     files = ImitationFiles(tiny / "BFM_model_front.mat", tmp_path / "epoch_20.pth")
     weights = ImageWeights(geometry=0.0, landmarks=1.0)
@@ -219,7 +220,7 @@ def test_deep3dfacerecons_own_file_is_the_network_of_bfms_landmarks(tiny: Path, 
     assert loaded is not None and loaded.landmarks is not None
     assert loaded.landmarks.network.config == DEEP3D
     latents = Latents(torch.randn(2, 80), torch.randn(2, 64), torch.randn(2, 80))
-    target = loaded.landmarks.target(Views(latents, torch.zeros(2, 2)))
+    target = loaded.landmarks.target(PosedLatents(latents, torch.zeros(2, 2)))
     torch.testing.assert_close(target, 0.1 * model.landmarks(model.shape(latents.z_id, latents.z_exp)))
 
 

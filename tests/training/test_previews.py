@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from anifacegan.geometry.rays import RaySamplingConfig
-from anifacegan.rendering.deformation_maps import heat, view
+from anifacegan.rendering.deformation_maps import heat_colours, render_deformation
 from anifacegan.training.previews import PEOPLE, YAW, sheets
 from tests.fixtures.closed_forms import constant_step, numbers, spheres
 from tests.fixtures.small_models import small_generator
@@ -22,7 +22,7 @@ def red(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def test_a_sphere_is_seen_in_its_colour_at_its_depth() -> None:
     ray_sampling = RaySamplingConfig(near=0.88, far=1.12, samples=200)
-    seen = view(spheres(0.06, ray_sampling=ray_sampling, radiance=red), 0.0, SIZE)
+    seen = render_deformation(spheres(0.06, ray_sampling=ray_sampling, radiance=red), 0.0, SIZE)
     centre = SIZE // 2
     torch.testing.assert_close(seen.rgb[centre, centre], numbers(1, 0, 0), atol=1e-3, rtol=0)
     assert float(seen.depth[centre, centre]) == pytest.approx((1.12 - 0.94) / 0.24, abs=1e-4)
@@ -33,13 +33,13 @@ def test_a_sphere_is_seen_in_its_colour_at_its_depth() -> None:
 def test_the_length_of_the_deformation_is_that_of_what_is_seen(gain: float) -> None:
     """Whatever its factor on the place where colours are read. The background is never deformed."""
     fields = spheres(0.06, radiance=red, offset=constant_step(0.003, 0.0, 0.004), radiance_offset_gain=gain)
-    seen = view(fields, 0.0, SIZE)
+    seen = render_deformation(fields, 0.0, SIZE)
     assert float(seen.step[SIZE // 2, SIZE // 2]) == pytest.approx(0.005, abs=1e-6)
     assert float(seen.step[0, 0]) == 0
 
 
 def test_heat_goes_from_black_over_red_and_yellow_to_white() -> None:
-    colours = heat(torch.tensor([0.0, 1 / 3, 2 / 3, 1.0, 9.0]))
+    colours = heat_colours(torch.tensor([0.0, 1 / 3, 2 / 3, 1.0, 9.0]))
     expected = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 1, 1], [1, 1, 1]]
     torch.testing.assert_close(colours, torch.tensor(expected, dtype=torch.float32))
 

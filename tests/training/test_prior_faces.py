@@ -11,7 +11,7 @@ from anifacegan.data.visibility import RasterizedVisibility
 from anifacegan.face_model.bfm import load_bfm
 from anifacegan.face_model.face_mesh import FaceMesh, face_mesh
 from anifacegan.losses.imitation_points import MeshSampler
-from anifacegan.models.sampling import Views
+from anifacegan.models.sampling import PosedLatents
 from anifacegan.training.batches import TrainingFaces
 from anifacegan.training.sources import JoinedVertices, add_prior_faces, draw_prior_faces
 from tests.fixtures.small_models import small_generator
@@ -42,11 +42,11 @@ def faces(latents: CoefficientTable) -> TrainingFaces:
     return TrainingFaces(latents, HELD_OUT)
 
 
-def pool(faces: TrainingFaces, count: int = POOL, seed: int = 0) -> Views:
+def pool(faces: TrainingFaces, count: int = POOL, seed: int = 0) -> PosedLatents:
     return draw_prior_faces(small_generator(), faces, count, seed)
 
 
-def with_pool(faces: TrainingFaces, mesh: FaceMesh, share: float) -> tuple[MeshSampler, Views]:
+def with_pool(faces: TrainingFaces, mesh: FaceMesh, share: float) -> tuple[MeshSampler, PosedLatents]:
     drawn = pool(faces)
     sampler = MeshSampler(
         mesh, packed(np.zeros((ITEMS, len(mesh.mean) // 3), bool))

@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 
 from anifacegan.data.dataset import DataConfig, FaceDataset
 from anifacegan.face_model.coefficients import BFM, OPEN_FACE_MODEL
-from anifacegan.models.checkpoints import Kind, load_checkpoint, load_prior
+from anifacegan.models.checkpoints import load_checkpoint
 from anifacegan.models.coefficient_vae import CoefficientVAEConfig
+from anifacegan.models.prior_checkpoints import PriorKind, load_prior
 from anifacegan.runtime.typed_config import read_config
 from anifacegan.training import priors
 from anifacegan.training.config import TrainConfig
@@ -27,7 +28,7 @@ from tests.fixtures.tiny_training_set import GENERATOR, SCHEDULE, SIZE, tiny_con
 from tests.training.test_run import call_train_py
 
 PHOTOGRAPHS = 12
-KINDS: tuple[Kind, ...] = ("identity", "expression")
+KINDS: tuple[PriorKind, ...] = ("identity", "expression")
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +45,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def config(data: DataConfig, out: Path, kind: Kind = "expression") -> PriorRun:
+def config(data: DataConfig, out: Path, kind: PriorKind = "expression") -> PriorRun:
     """Of the sizes of the tiny generator's priors."""
     return PriorRun(out, data, kind, network=GENERATOR.expression_prior, priors=PriorConfig(steps=3, batch=8))
 
 
 @pytest.fixture(scope="module")
-def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Path]:
+def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[PriorKind, Path]:
     """Folders of the priors of the tiny data set."""
     out = tmp_path_factory.mktemp("priors")
     return {kind: run(config(DataConfig(tiny / "data", SIZE), out / kind, kind)) for kind in KINDS}
@@ -189,7 +190,7 @@ def test_a_negative_seed_is_refused(photographs: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_priors_is_refused(
-    finished: dict[Kind, Path], tiny: Path, tmp_path: Path
+    finished: dict[PriorKind, Path], tiny: Path, tmp_path: Path
 ) -> None:
     assert_one_line(lambda: load_prior(tmp_path), f"{tmp_path / 'card.yaml'}: no such file")
     shutil.copytree(finished["identity"], tmp_path / "odd")
@@ -204,13 +205,13 @@ def test_a_folder_that_is_no_priors_is_refused(
 
 
 # ------------------------------------------------------------------------------------------------------- the generator
-def with_priors(tiny: Path, out: Path, finished: dict[Kind, Path]) -> TrainConfig:
+def with_priors(tiny: Path, out: Path, finished: dict[PriorKind, Path]) -> TrainConfig:
     named = {f"{kind}_prior_model": folder for kind, folder in finished.items()}
     return dataclasses.replace(tiny_config(tiny, out), **named)
 
 
 def test_a_generator_keeps_the_priors_that_it_is_given(
-    tiny: Path, finished: dict[Kind, Path], tmp_path: Path
+    tiny: Path, finished: dict[PriorKind, Path], tmp_path: Path
 ) -> None:
     """After training they are the very weights of the folders, and the card says where they are from."""
     model = load_checkpoint(run_generator(with_priors(tiny, tmp_path / "run", finished)))
@@ -223,7 +224,7 @@ def test_a_generator_keeps_the_priors_that_it_is_given(
 
 
 def test_one_finished_prior_leaves_the_other_to_be_fitted(
-    tiny: Path, finished: dict[Kind, Path], tmp_path: Path
+    tiny: Path, finished: dict[PriorKind, Path], tmp_path: Path
 ) -> None:
     some = {"expression": finished["expression"]}
     no_steps = dataclasses.replace(SCHEDULE, warm_up_deform=0, near_surface=0, complete=0)
@@ -233,7 +234,7 @@ def test_one_finished_prior_leaves_the_other_to_be_fitted(
 
 
 def test_a_finished_prior_takes_the_place_of_the_initial_models(
-    tiny: Path, finished: dict[Kind, Path], tmp_path: Path
+    tiny: Path, finished: dict[PriorKind, Path], tmp_path: Path
 ) -> None:
     no_steps = dataclasses.replace(SCHEDULE, warm_up_deform=0, near_surface=0, complete=0)
     first = run_generator(dataclasses.replace(tiny_config(tiny, tmp_path / "first"), schedule=no_steps))
@@ -245,7 +246,7 @@ def test_a_finished_prior_takes_the_place_of_the_initial_models(
 
 
 def test_priors_of_unknown_licence_leave_the_model_without_one(
-    tiny: Path, finished: dict[Kind, Path], tmp_path: Path
+    tiny: Path, finished: dict[PriorKind, Path], tmp_path: Path
 ) -> None:
     shutil.copytree(finished["identity"], tmp_path / "prior")
     card = yaml.safe_load((tmp_path / "prior" / "card.yaml").read_text())
@@ -258,7 +259,7 @@ def test_priors_of_unknown_licence_leave_the_model_without_one(
 
 
 def test_priors_that_do_not_fit_are_refused_before_anything_is_written(
-    tiny: Path, photographs: Path, finished: dict[Kind, Path], tmp_path: Path
+    tiny: Path, photographs: Path, finished: dict[PriorKind, Path], tmp_path: Path
 ) -> None:
     of_bfm = run(config(DataConfig(photographs, 8), tmp_path / "bfm"))
     wider = dataclasses.replace(

@@ -33,7 +33,7 @@ from anifacegan.avatars.baking.visibility import cells_before, seen_cells
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.numba_fields import numba_fields_of
+from anifacegan.models.numba_fields import with_numba_fields
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.errors import ConfigError, InputError, require_at_least
 
@@ -179,7 +179,7 @@ def person_condition(model: Model, latents: tuple, psi: float) -> Condition:
 
     def condition(z_exp: Float[np.ndarray, "64"]):
         face_latents = Latents(z_id, torch.as_tensor(z_exp[None], device=device), z_noise)
-        return numba_fields_of(model.generator.condition(face_latents, psi))
+        return with_numba_fields(model.generator.condition(face_latents, psi))
 
     return condition
 

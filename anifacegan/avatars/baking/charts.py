@@ -30,7 +30,7 @@ SEARCH_GRID = 96
 LARGEST_RADIUS = 0.4
 """Manifolds are looked for so far from the centre, world units: beyond everything that a camera sees."""
 RADIUS_SAMPLES = 128
-"""Of the search along a direction: one every 3 mm, as the march of the exact renderer has."""
+"""Of the search along a direction: one every 3 mm, as the march of the adaptive renderer has."""
 POLISHING_STEPS = 4
 LONGEST_MOVE, SLOPE_STEP, LARGEST_MISS = 4e-3, 1e-4, 1e-4
 """World units: of a polishing step, of the difference that its slope is taken from, and of what may be left."""

@@ -1,12 +1,12 @@
 """Plays a layered avatar on the CPU: textured sheets over the background, front to back, without any network.
 
 Two passes over a frame, on all cores. First every sheet is drawn by itself into z-buffers, where a ray enters it and
-where it leaves it again: a ray sees the nearest point of a sheet, as in the exact renderer. Then every pixel goes
+where it leaves it again: a ray sees the nearest point of a sheet, as in the adaptive renderer. Then every pixel goes
 through its sheets from the outermost inwards, reads their textures and blends, until no light is left:
 
     rgb = sum_l c_l prod_{k<l} (1 - a_k) + background prod_k (1 - a_k),       c premultiplied by a.
 
-The exact renderer finds a manifold only if one of its samples along the ray is inside. At the edge of a sheet rays are
+The adaptive renderer finds a manifold only if one of its samples along the ray is inside. At the edge of a sheet rays are
 inside for less than a sample's distance, and many miss it; so they do here.
 
 All loops are numba's, in the threads of :mod:`anifacegan.cores`. Products of numpy and PyTorch are kept out: threads of

@@ -43,7 +43,7 @@ class RenderConfig(DriveConfig):
     """Model folder of ours, a folder with AniFaceGAN's released files, or a baked avatar (.safetensors), which is one
     person: seeds say nothing then. Looked up here, then beside render.py."""
     renderer: Renderer = "auto"
-    """exact: the networks, point by point. baked: textured sheets, baked once for each person. auto: baked where a
+    """adaptive: the networks, point by point. baked: textured sheets, baked once for each person. auto: baked where a
     person is drawn often enough for that to pay, and where it looks the same."""
     seeds: int | tuple[int, ...] = (1, 2, 3)
     """One person each; the same person alone or among others."""
@@ -143,9 +143,9 @@ def the_avatar(config: RenderConfig, avatar: Avatar, path: Path) -> RenderIdenti
         raise InputError(
             f"codes is {config.latents}, but {path} is a baked avatar, which is one person already"
         )
-    if config.renderer == "exact":
+    if config.renderer == "adaptive":
         raise InputError(
-            f"renderer is exact, but {path} is a baked avatar without networks; expected baked or auto"
+            f"renderer is adaptive, but {path} is a baked avatar without networks; expected baked or auto"
         )
     if config.psi != avatar.card.psi:
         raise InputError(

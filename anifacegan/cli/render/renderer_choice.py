@@ -1,7 +1,7 @@
-"""Who draws the images of a film: the networks point by point (exact), or a baked avatar (baked).
+"""Who draws the images of a film: the networks point by point (adaptive), or a baked avatar (baked).
 
 Baking pays when a person is drawn often. It approximates: so ``auto`` bakes long films only, compares some frames with
-the exact renderer, and stays exact where one differs too much.
+the adaptive renderer, and stays with it where one differs too much.
 """
 
 import sys
@@ -32,7 +32,7 @@ from anifacegan.rendering.frame import FrameRenderer, RenderedImage, decibels
 from anifacegan.rendering.model import Face, Model
 from anifacegan.runtime.errors import InputError
 
-Renderer = Literal["exact", "baked", "auto"]
+Renderer = Literal["adaptive", "baked", "auto"]
 LEAST_PIXELS = 24 * 256**2
 """auto bakes a person who is drawn on as many pixels in all: baking takes about as long as five frames of 256 px."""
 TEXELS_PER_PIXEL = 2.0
@@ -42,13 +42,13 @@ MOST_SHAPES = 32
 """Blendshapes of a film."""
 
 LEAST_PSNR = 36.0
-"""Decibels between baked and exact frames below which auto stays exact."""
+"""Decibels between baked and adaptive frames below which auto stays with the adaptive renderer."""
 WIDER_RAD, WIDEST_BAKE_RAD = 0.05, 1.2
 """The avatar is baked for views so much farther aside than the film's, and for none farther than this."""
 
 
 @dataclass(frozen=True)
-class Exact:
+class AdaptiveRenderer:
     """The networks, point by point."""
 
     face: Callable[[Float[np.ndarray, "64"]], Face]
@@ -104,9 +104,9 @@ class RendererChoice:
         """Of the model's manifolds, for the grid of :class:`BakeConfig`."""
         return model_charts(self.model, BakeConfig().grid)
 
-    def exact(self, latents: tuple, psi: float) -> Exact:
+    def adaptive(self, latents: tuple, psi: float) -> AdaptiveRenderer:
         """The networks of a person."""
-        return Exact(lambda z_exp: self.model.face(latents=latents, expression=z_exp, psi=psi))
+        return AdaptiveRenderer(lambda z_exp: self.model.face(latents=latents, expression=z_exp, psi=psi))
 
     def of(
         self, name: str, latents: tuple, psi: float, target: VideoRequest
@@ -116,31 +116,35 @@ class RendererChoice:
         Raises:
             InputError: baked is asked for, and the model or the views cannot be baked.
         """
-        exact = self.exact(latents, psi)
+        adaptive = self.adaptive(latents, psi)
         reason = self._reason_against(target)
         if reason is not None and self.renderer == "baked":
-            raise InputError(f"renderer is baked, but {reason}; expected auto or exact")
-        if reason is not None or self.renderer == "exact":
-            return exact, {"renderer": "exact"} | ({"why": reason} if self.renderer == "auto" else {})
+            raise InputError(f"renderer is baked, but {reason}; expected auto or adaptive")
+        if reason is not None or self.renderer == "adaptive":
+            return adaptive, {"renderer": "adaptive"} | ({"why": reason} if self.renderer == "auto" else {})
         try:
             baked, facts = self._bake(latents, psi, target)
         except InputError as error:
             if self.renderer == "baked":
                 raise InputError(f"{name}: {error}") from None
-            return self._stays_exact(name, exact, str(error))
+            return self._stays_adaptive(name, adaptive, str(error))
         probes = probe_frames(target.trajectory.z_exp, BakeConfig().inbetweens)
-        lowest = min(self._psnr(baked, exact, target, k) for k in probes)
-        facts["psnr_to_exact_db"] = round(lowest, 1)
+        lowest = min(self._psnr(baked, adaptive, target, k) for k in probes)
+        facts["psnr_to_adaptive_db"] = round(lowest, 1)
         if self.renderer == "auto" and lowest < LEAST_PSNR:
-            return self._stays_exact(name, exact, f"baked frames would be {lowest:.1f} dB from exact ones")
-        how = "" if self.renderer == "baked" else "; --renderer exact draws every image with the networks"
-        print(f"{name}: baked, {lowest:.1f} dB from exact frames or better{how}", file=sys.stderr)
+            return self._stays_adaptive(
+                name, adaptive, f"baked frames would be {lowest:.1f} dB from adaptive ones"
+            )
+        how = "" if self.renderer == "baked" else "; --renderer adaptive draws every image with the networks"
+        print(f"{name}: baked, {lowest:.1f} dB from adaptive frames or better{how}", file=sys.stderr)
         return baked, {"renderer": "baked"} | facts
 
     @staticmethod
-    def _stays_exact(name: str, exact: Exact, why: str) -> tuple[FrameRenderer, dict[str, object]]:
-        print(f"{name}: stays exact, {why}", file=sys.stderr)
-        return exact, {"renderer": "exact", "why": why}
+    def _stays_adaptive(
+        name: str, adaptive: AdaptiveRenderer, why: str
+    ) -> tuple[FrameRenderer, dict[str, object]]:
+        print(f"{name}: stays adaptive, {why}", file=sys.stderr)
+        return adaptive, {"renderer": "adaptive", "why": why}
 
     @property
     def _is_still(self) -> bool:
@@ -193,11 +197,16 @@ class RendererChoice:
 
 
 def image_renderer(
-    video: FrameRenderer, exact: Exact, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float
+    video: FrameRenderer,
+    adaptive: AdaptiveRenderer,
+    z_exp: Float[np.ndarray, "64"],
+    *,
+    yaw: float,
+    pitch: float,
 ) -> FrameRenderer:
     """Who draws an image beside a film: the film's avatar, where it was baked for that; else the networks."""
     if isinstance(video, NumbaPlayer | TorchPlayer) and video.avatar.was_baked_for(
         z_exp, yaw=yaw, pitch=pitch
     ):
         return video
-    return exact
+    return adaptive

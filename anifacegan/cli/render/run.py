@@ -139,8 +139,8 @@ def _sheet_rows(
         for expression in plan.sheet_expressions:
             renderer = video
             if choice is not None and person.latents is not None:
-                exact = choice.exact(person.latents, config.psi)
-                renderer = image_renderer(video, exact, expression.z_exp, yaw=float(yaw), pitch=0.0)
+                adaptive = choice.adaptive(person.latents, config.psi)
+                renderer = image_renderer(video, adaptive, expression.z_exp, yaw=float(yaw), pitch=0.0)
             image = _image(config, renderer, person, expression.z_exp, yaw=float(yaw), pitch=0.0, size=size)
             cells.append(_on_paper(_pixels(image, config.transparent)))
             progress.update()

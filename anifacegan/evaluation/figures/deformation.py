@@ -17,7 +17,7 @@ from anifacegan.evaluation.figures.settings import (
 from anifacegan.evaluation.figures.slices import Slice, manifold_lines, with_arrows
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
-from anifacegan.rendering.deformation_maps import WHITE_HOT, heat, view
+from anifacegan.rendering.deformation_maps import WHITE_HOT, heat_colours, render_deformation
 from anifacegan.runtime.errors import require_above, require_at_least
 
 
@@ -68,8 +68,11 @@ def _row(
 ) -> tuple[list[Pixels], float]:
     """Images of one expression, and the longest step of anything seen."""
     template = dataclasses.replace(fields, offset=torch.zeros_like)
-    undeformed, deformed = (view(face, 0.0, config.size) for face in (template, fields))
-    cells = [image_bytes(image) for image in (undeformed.rgb, deformed.rgb, heat(deformed.step / WHITE_HOT))]
+    undeformed, deformed = (render_deformation(face, 0.0, config.size) for face in (template, fields))
+    cells = [
+        image_bytes(image)
+        for image in (undeformed.rgb, deformed.rgb, heat_colours(deformed.step / WHITE_HOT))
+    ]
     for cut in cuts:
         lines = manifold_lines(fields, cut, config.size)
         cells.append(with_arrows(lines, fields, cut, config.arrow_scale))

@@ -18,7 +18,7 @@ from anifacegan.geometry.conventions import BOX
 from anifacegan.geometry.rays import Rays
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.adaptive import SLICE_SAMPLES
-from anifacegan.rendering.deformation_maps import WHITE_HOT, heat
+from anifacegan.rendering.deformation_maps import WHITE_HOT, heat_colours
 from anifacegan.rendering.volume import render_rays
 
 PAPER, LINE_CLEAR, FRAME, SKIN = (1.0, 1.0, 1.0), (0.8, 0.8, 0.8), (0.6, 0.6, 0.6), (200, 30, 60)
@@ -95,7 +95,7 @@ def with_arrows(
     """Steps from the face to the template, ``scale`` times as long as they are, over a cut; and the skin as a curve.
 
     An arrow starts where a point of the face is and leads to where the template has it, as far as the plane shows.
-    Its colour is the length of the whole step, as in :func:`anifacegan.previews.heat` but dark where that is white.
+    Its colour is the length of the whole step, as in :func:`anifacegan.rendering.deformation_maps.heat_colours` but dark where that is white.
     """
     size = len(image)
     drawn = Image.fromarray((image.numpy() * 255).round().astype(np.uint8))
@@ -108,7 +108,7 @@ def with_arrows(
     x = cut.points(across, down).reshape(1, -1, 3)
     delta = fields.offset(x)
     length = delta[0].norm(dim=-1)
-    colours = (220 * heat((length / WHITE_HOT).clamp(max=0.6))).cpu().numpy().astype(int)
+    colours = (220 * heat_colours((length / WHITE_HOT).clamp(max=0.6))).cpu().numpy().astype(int)
     tails, heads = (cut.place(points[0], FINER * size) for points in (x, x + scale * delta))
     for tail, head, colour, long_enough in zip(tails, heads, colours, length > SHORTEST, strict=True):
         if long_enough:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from anifacegan.data.augmentation import AugmentationConfig
 from anifacegan.face_model.regressed import FIELD_COLUMNS, FaceLandmarks, coefficient_camera
-from anifacegan.models.face_regressor import ReconstructionNetwork
+from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.runtime.errors import require_above, require_at_least
 from anifacegan.training.optim import (
     Precision,
@@ -81,7 +81,7 @@ class ReconstructionSchedule:
 class ReconstructionState:
     """Exactly what a snapshot holds."""
 
-    network: ReconstructionNetwork
+    network: FaceRegressor
     optimiser: torch.optim.AdamW
     step: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class ReconstructionState:
         self.learning = content.get("learning", {})  # nor these
 
 
-def new_state(network: ReconstructionNetwork, schedule: ReconstructionSchedule) -> ReconstructionState:
+def new_state(network: FaceRegressor, schedule: ReconstructionSchedule) -> ReconstructionState:
     """A fresh optimiser; normalisations and biases do not decay."""
     decaying = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
@@ -160,7 +160,7 @@ def focal_length(landmarks: FaceLandmarks, size: int) -> float:
 
 
 def reconstruction_losses(
-    network: ReconstructionNetwork,
+    network: FaceRegressor,
     landmarks: FaceLandmarks,
     batch: FaceBatch,
     standardised: Float[Tensor, "batch 257"],
@@ -172,7 +172,7 @@ def reconstruction_losses(
         name: getattr(weights, name) * squared[:, columns].mean() for name, columns in FIELD_COLUMNS.items()
     }
     size = batch.images.shape[-1]
-    predicted_px = landmarks.pixels(network.named(standardised), size)
+    predicted_px = landmarks.pixels(network.to_coefficients(standardised), size)
     off = (predicted_px - batch.landmarks_px).abs().mean() * ((REPORT_SIZE - 1) / (size - 1))
     return losses | {"landmarks": weights.landmarks * off}
 

@@ -10,7 +10,7 @@ from anifacegan.face_model.regressed import (
     correlation,
     pose_of,
 )
-from anifacegan.models.face_regressor import ReconstructionNetwork
+from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.training.regressor.data import FaceBatch, FaceImages, augmented_batch
 from anifacegan.training.regressor.loop import REPORT_SIZE, focal_length
 
@@ -23,7 +23,7 @@ AUGMENTED = "augmented_"
 
 
 def held_out_report(
-    network: ReconstructionNetwork,
+    network: FaceRegressor,
     landmarks: FaceLandmarks,
     images: FaceImages,
     augmentation: AugmentationConfig,
@@ -40,7 +40,7 @@ def held_out_report(
 
 @torch.no_grad()
 def reconstructed(
-    network: ReconstructionNetwork, images: FaceImages, augmentation: AugmentationConfig, focal_px: float
+    network: FaceRegressor, images: FaceImages, augmentation: AugmentationConfig, focal_px: float
 ) -> tuple[Reconstruction, FaceBatch]:
     """What the network sees in all images, and what is there."""
     was_training, rng, device = network.training, torch.Generator().manual_seed(SEED), network.mean.device

@@ -12,8 +12,12 @@ from anifacegan.face_model.bfm import is_bfm_file
 from anifacegan.face_model.load import load_face_model
 from anifacegan.face_model.open_model import face_model_sha256
 from anifacegan.face_model.regressed import FaceLandmarks
-from anifacegan.models.checkpoints import ReconstructionCard, load_reconstruction, save_reconstruction
-from anifacegan.models.face_regressor import ReconstructionConfig, ReconstructionNetwork
+from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
+from anifacegan.models.regressor_checkpoints import (
+    FaceRegressorCard,
+    load_face_regressor,
+    save_face_regressor,
+)
 from anifacegan.runtime.cpu import use_threads
 from anifacegan.runtime.devices import Device, select_device
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
@@ -66,7 +70,7 @@ class ReconstructionRun:
     """File of the open face model, or BFM_model_front.mat; the open one in the cache where this is empty."""
     initial_model: Path | None = None
     """A finished network of the same kind to start from, with its statistics. null: a fresh one."""
-    network: ReconstructionConfig = field(default_factory=ReconstructionConfig)
+    network: FaceRegressorConfig = field(default_factory=FaceRegressorConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     schedule: ReconstructionSchedule = field(default_factory=ReconstructionSchedule)
     weights: ReconstructionWeights = field(default_factory=ReconstructionWeights)
@@ -129,7 +133,7 @@ def run(config: ReconstructionRun, workers: Workers = SINGLE_PROCESS) -> Path:
     with kept.reporting(state, show, config.reporting.report_every) as report:
         train(state, seen, landmarks, config.augmentation, config.schedule, config.weights, report)
     folder, found = config.out / "model", measure()
-    save_reconstruction(folder, state.network.cpu(), card(config, model.name, state, found))
+    save_face_regressor(folder, state.network.cpu(), card(config, model.name, state, found))
     return folder
 
 
@@ -148,7 +152,7 @@ def take_initial_model(state: ReconstructionState, path: Path, face_model: str) 
     Raises:
         InputError: it cannot be read, belongs to another face model, or is of another kind.
     """
-    initial, about = load_reconstruction(path)
+    initial, about = load_face_regressor(path)
     if about.face_model != face_model:
         raise InputError(
             f"initial_model: {path} belongs to face model '{about.face_model}', expected '{face_model}' as the data"
@@ -160,7 +164,7 @@ def take_initial_model(state: ReconstructionState, path: Path, face_model: str) 
 
 
 def start(
-    network: ReconstructionNetwork, images: FaceImages, landmarks: FaceLandmarks, config: ReconstructionRun
+    network: FaceRegressor, images: FaceImages, landmarks: FaceLandmarks, config: ReconstructionRun
 ) -> None:
     """Fresh weights, and the statistics of the coefficients that training will see."""
     rng = torch.Generator().manual_seed(config.schedule.seed)
@@ -172,16 +176,16 @@ def start(
 
 def fresh_state(config: ReconstructionRun) -> ReconstructionState:
     """A network without weights yet, and its optimiser."""
-    network = ReconstructionNetwork(config.network).to(memory_format=torch.channels_last)
+    network = FaceRegressor(config.network).to(memory_format=torch.channels_last)
     return new_state(network, config.schedule)
 
 
 def card(
     config: ReconstructionRun, face_model_name: str, state: ReconstructionState, report: dict[str, float]
-) -> ReconstructionCard:
+) -> FaceRegressorCard:
     """What the finished model says of itself."""
     ours = "" if is_bfm_file(config.face_model) else "MIT"
-    return ReconstructionCard(
+    return FaceRegressorCard(
         name=config.name,
         face_model=face_model_name,
         licence=state.facts["initial_model"]["licence"] if "initial_model" in state.facts else ours,

@@ -1,4 +1,4 @@
-"""A baked person looks as the exact renderer draws it, with every expression that it was baked for."""
+"""A baked person looks as the adaptive renderer draws it, with every expression that it was baked for."""
 
 import dataclasses
 import functools

@@ -97,7 +97,7 @@ def test_a_layer_is_seen_within_the_march_before_the_background(
 
 
 def test_a_thin_layer_is_seen_only_where_a_sample_of_the_march_is_inside() -> None:
-    """As by the exact renderer, which looks for manifolds between samples of a ray."""
+    """As by the adaptive renderer, which looks for manifolds between samples of a ray."""
     ray_sampling = RaySamplingConfig(samples=13)  # every 0.02
     rng = np.random.default_rng(1)
     counts = {True: 0, False: 0}

@@ -14,7 +14,7 @@ from anifacegan.rendering.volume import render_rays
 from tests.fixtures.closed_forms import (
     TINY,
     assert_same_colours,
-    bumpy_avatar,
+    bumpy_fields,
     camera_rays,
     constant_step,
     numbers,
@@ -39,8 +39,8 @@ def test_the_background_is_the_plane_z_minus_0_12(pitch: float, yaw: float) -> N
 
 
 def test_the_background_is_opaque_and_not_deformed() -> None:
-    avatar = spheres(9.0, offset=constant_step(0.03, 0, 0.02), radiance_offset_gain=5.0)
-    colours = render_rays(avatar, parallel_rays((0.02, 0.01)))
+    fields = spheres(9.0, offset=constant_step(0.03, 0, 0.02), radiance_offset_gain=5.0)
+    colours = render_rays(fields, parallel_rays((0.02, 0.01)))
     torch.testing.assert_close(colours.x_template[0, 0, -1], numbers(0.02, 0.01, -0.12), atol=TINY, rtol=0)
     assert colours.weights[0, 0, -1].item() == pytest.approx(1) and colours.alpha[0, 0, -1] == 1
 
@@ -74,28 +74,28 @@ def test_missed_level_changes_nothing() -> None:
     torch.testing.assert_close(more.weights[..., [1, 2, 4]], some.weights, atol=TINY, rtol=0)
 
 
-def paint(avatar: ConditionedFields, origin: Tensor, direction: Tensor) -> tuple[Tensor, float, list[int]]:
+def paint(fields: ConditionedFields, origin: Tensor, direction: Tensor) -> tuple[Tensor, float, list[int]]:
     """The painter's algorithm on one ray: colour, depth, and which levels were met. One point at a time."""
-    ray_sampling = avatar.ray_sampling
+    ray_sampling = fields.ray_sampling
     spacing = (ray_sampling.far - ray_sampling.near) / (ray_sampling.samples - 1)
     distances = [ray_sampling.near + k * spacing for k in range(ray_sampling.samples)]
     samples = [origin + t * direction for t in distances]
-    steps = [avatar.offset(x[None, None])[0, 0] for x in samples]
-    heights = [avatar.level((x + step)[None, None]).item() for x, step in zip(samples, steps, strict=True)]
+    steps = [fields.offset(x[None, None])[0, 0] for x in samples]
+    heights = [fields.level((x + step)[None, None]).item() for x, step in zip(samples, steps, strict=True)]
     paints, met = [], []
-    for index, level in enumerate(avatar.levels.tolist()):
+    for index, level in enumerate(fields.levels.tolist()):
         for k in range(ray_sampling.samples - 1):
             if (heights[k] - level) * (heights[k + 1] - level) < 0:  # the first crossing, rising or falling
                 if heights[k] > heights[k + 1]:
                     share = (heights[k] - level) / (heights[k] - heights[k + 1])
                     x = samples[k] + share * (samples[k + 1] - samples[k])
                     step = steps[k] + share * (steps[k + 1] - steps[k])
-                    rgb, alpha = avatar.radiance((x + avatar.radiance_offset_gain * step)[None, None])
+                    rgb, alpha = fields.radiance((x + fields.radiance_offset_gain * step)[None, None])
                     paints.append((distances[k] + share * spacing, rgb[0, 0], alpha.item()))
                     met.append(index)
                 break
     t_plane = ((ray_sampling.background_z - origin[2]) / direction[2]).item()
-    paints.append((t_plane, avatar.radiance((origin + t_plane * direction)[None, None])[0][0, 0], 1.0))
+    paints.append((t_plane, fields.radiance((origin + t_plane * direction)[None, None])[0][0, 0], 1.0))
     canvas, depth = numbers(0, 0, 0), 0.0
     for t, rgb, alpha in sorted(paints, key=lambda paint: -paint[0]):
         canvas, depth = (1 - alpha) * canvas + alpha * rgb, (1 - alpha) * depth + alpha * t
@@ -106,16 +106,16 @@ def paint(avatar: ConditionedFields, origin: Tensor, direction: Tensor) -> tuple
 @pytest.mark.parametrize("background_z", [-0.12, 0.02])
 def test_matches_painters_algorithm(background_z: float, gain: float) -> None:
     """Levels out of order, some missed, some behind the background; step and point interpolated, not read again."""
-    avatar = bumpy_avatar(
+    fields = bumpy_fields(
         *OUT_OF_ORDER,
         ray_sampling=RaySamplingConfig(samples=24, background_z=background_z),
         radiance_offset_gain=gain,
     )
     rays = camera_rays(yaw=-0.4, pitch=0.15)
-    colours = render_rays(avatar, rays)
+    colours = render_rays(fields, rays)
     behind = 0
     for ray in range(len(rays)):
-        rgb, depth, met = paint(avatar, rays.origins[0, ray], rays.directions[0, ray])
+        rgb, depth, met = paint(fields, rays.origins[0, ray], rays.directions[0, ray])
         torch.testing.assert_close(colours.rgb[0, ray], rgb, atol=TINY, rtol=0)
         assert colours.depth[0, ray].item() == pytest.approx(depth, abs=TINY)
         assert colours.hit[0, ray, :-1].nonzero()[:, 0].tolist() == met
@@ -162,11 +162,11 @@ def test_skipping_invisible_points_changes_the_image_by_less_than_they_could() -
 
 
 def test_skipping_invisible_points_keeps_what_is_seen_through_levels_out_of_order() -> None:
-    avatar = bumpy_avatar(
+    fields = bumpy_fields(
         *OUT_OF_ORDER, ray_sampling=RaySamplingConfig(samples=24, background_z=0.02), radiance_offset_gain=3.0
     )
     rays = camera_rays(yaw=-0.4, pitch=0.15)
-    whole, fast = render_rays(avatar, rays), render_culled(avatar, rays)
+    whole, fast = render_rays(fields, rays), render_culled(fields, rays)
     for name in ("rgb", "foreground", "foreground_rgb", "depth"):
         torch.testing.assert_close(getattr(fast, name), getattr(whole, name), atol=TINY, rtol=0)
 
@@ -179,10 +179,10 @@ def test_only_visible_points_are_shaded() -> None:
         shaded.append(x)
         return torch.full_like(x, 0.5), torch.ones_like(x[..., 0])
 
-    avatar = spheres(0.1, 0.09, 0.08, 0.07, 0.06, radiance=opaque)
+    fields = spheres(0.1, 0.09, 0.08, 0.07, 0.06, radiance=opaque)
     rays = parallel_rays((0.0, 0.0), (0.0, 0.095), (0.2, 0.0))
     with torch.no_grad():
-        render_culled(avatar, rays)
+        render_culled(fields, rays)
     heights = torch.cat(shaded, dim=1)[0, :, 2].sort().values
     # The first ray meets all five, the second one sphere and the background, the third the background.
     expected = numbers(-0.12, -0.12, math.sqrt(0.1**2 - 0.095**2), 0.08, 0.09, 0.1)

@@ -11,7 +11,7 @@ import torch
 from anifacegan.data.augmentation import NO_AUGMENTATION, AugmentationConfig
 from anifacegan.face_model.regressed import FaceLandmarks, Reconstruction, correlation
 from anifacegan.geometry.cameras import euler_from_rotation, orbit_rotation
-from anifacegan.models.face_regressor import ReconstructionConfig, ReconstructionNetwork
+from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
 from anifacegan.training.regressor.data import FaceBatch, FaceImages, augmented_batch, jittered_rows
 from anifacegan.training.regressor.loop import (
     ReconstructionSchedule,
@@ -48,7 +48,7 @@ def images(count: int = COUNT) -> FaceImages:
 
 
 def fresh(schedule: ReconstructionSchedule, data: FaceImages) -> ReconstructionState:
-    network = ReconstructionNetwork(ReconstructionConfig(size=SIZE, channels=(16, 32, 64)))
+    network = FaceRegressor(FaceRegressorConfig(size=SIZE, channels=(16, 32, 64)))
     network.initialise(generator())
     network.set_statistics(data.rows)
     return new_state(network, schedule)

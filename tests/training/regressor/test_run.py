@@ -10,8 +10,8 @@ import yaml
 
 from anifacegan.data.dataset import DataConfig, FaceDataset
 from anifacegan.face_model.coefficients import read_coefficients, write_coefficients
-from anifacegan.models.checkpoints import load_reconstruction, save_reconstruction
-from anifacegan.models.face_regressor import ReconstructionConfig
+from anifacegan.models.face_regressor import FaceRegressorConfig
+from anifacegan.models.regressor_checkpoints import load_face_regressor, save_face_regressor
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.typed_config import read_config
 from anifacegan.training.checkpointing import fixed_values, load_newest
@@ -45,7 +45,7 @@ def test_a_run_leaves_losses_reports_snapshots_and_a_model(tiny: Path, unbroken:
 
 
 def test_the_model_is_the_trained_network_and_says_its_errors(unbroken: Path) -> None:
-    network, card = load_reconstruction(unbroken / "model")
+    network, card = load_face_regressor(unbroken / "model")
     newest = load_newest(unbroken)
     assert newest is not None
     assert all(torch.equal(value, newest["network"][name]) for name, value in network.state_dict().items())
@@ -68,20 +68,20 @@ def test_images_are_read_in_order_and_resampled(tiny: Path) -> None:
 
 
 def test_a_run_may_start_from_a_finished_network(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
-    network, about = load_reconstruction(unbroken / "model")
+    network, about = load_face_regressor(unbroken / "model")
     with torch.no_grad():
         network.mean += 1.0  # another data set's statistics
         network.scale *= 2.0
-    save_reconstruction(tmp_path / "initial", network, dataclasses.replace(about, licence="CC0"))
+    save_face_regressor(tmp_path / "initial", network, dataclasses.replace(about, licence="CC0"))
     config = dataclasses.replace(
         reconstruction_config(tiny, tmp_path / "run"), initial_model=tmp_path / "initial"
     )
     unchanged = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, steps=0))
-    same, card = load_reconstruction(run(unchanged))
+    same, card = load_face_regressor(run(unchanged))
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in same.state_dict().items())
     assert card.licence == "CC0" and card.training["steps"] == 0
     assert card.training["facts"]["initial_model"]["steps"] == about.training["steps"] == 7
-    further, _ = load_reconstruction(run(dataclasses.replace(config, out=tmp_path / "further")))
+    further, _ = load_face_regressor(run(dataclasses.replace(config, out=tmp_path / "further")))
     assert not torch.equal(further.backbone.head.weight, network.backbone.head.weight)
     assert torch.equal(further.mean, network.mean) and torch.equal(further.scale, network.scale)
 
@@ -91,21 +91,21 @@ def test_a_run_goes_on_without_its_initial_network(tiny: Path, unbroken: Path, t
     config = dataclasses.replace(
         reconstruction_config(tiny, tmp_path / "run"), initial_model=tmp_path / "initial"
     )
-    finished = load_reconstruction(run(config))[1]
+    finished = load_face_regressor(run(config))[1]
     shutil.rmtree(tmp_path / "initial")
     shutil.rmtree(tmp_path / "run" / "model")
-    assert load_reconstruction(run(config))[1] == finished
+    assert load_face_regressor(run(config))[1] == finished
 
 
 def test_an_initial_network_that_does_not_fit_is_refused(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(
         reconstruction_config(tiny, tmp_path / "run"), initial_model=unbroken / "model"
     )
-    wider = dataclasses.replace(config, network=ReconstructionConfig(size=16, channels=(8, 16, 16)))
+    wider = dataclasses.replace(config, network=FaceRegressorConfig(size=16, channels=(8, 16, 16)))
     with pytest.raises(InputError, match="initial_model: .* is another network than 'network' says"):
         run(wider)
-    network, about = load_reconstruction(unbroken / "model")
-    save_reconstruction(tmp_path / "other", network, dataclasses.replace(about, face_model="bfm09"))
+    network, about = load_face_regressor(unbroken / "model")
+    save_face_regressor(tmp_path / "other", network, dataclasses.replace(about, face_model="bfm09"))
     with pytest.raises(
         InputError, match="initial_model: .* belongs to face model 'bfm09', expected 'anifacegan-"
     ):
@@ -148,7 +148,7 @@ def test_a_run_may_begin_on_a_gpu_and_go_on_without(tiny: Path, unbroken: Path, 
         (out / "snapshot_00000007.pt").unlink()
         shutil.rmtree(out / "model")
         run(dataclasses.replace(on_gpu, device=device))
-        network, card = load_reconstruction(out / "model")
+        network, card = load_face_regressor(out / "model")
         assert card.training["steps"] == 7 and next(network.parameters()).device.type == "cpu"
 
 
@@ -156,7 +156,7 @@ def test_a_run_may_begin_on_a_gpu_and_go_on_without(tiny: Path, unbroken: Path, 
 def test_a_run_that_began_otherwise_is_refused(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
     shutil.copytree(unbroken, tmp_path / "run")
     config = reconstruction_config(tiny, tmp_path / "run")
-    wider = dataclasses.replace(config, network=ReconstructionConfig(size=16, channels=(8, 16, 16)))
+    wider = dataclasses.replace(config, network=FaceRegressorConfig(size=16, channels=(8, 16, 16)))
     with pytest.raises(InputError, match="network.channels is .* as in the snapshots of") as caught:
         run(wider)
     assert "\n" not in str(caught.value)
@@ -209,7 +209,7 @@ def test_train_py_trains_the_shipped_configurations(
     arguments = [text for key, value in options.items() for text in (f"--{key}", str(value))]
     call_train_py(["--config", str(ROOT / "configs" / f"{name}.yaml"), *arguments], monkeypatch)
     assert capsys.readouterr().err.endswith(f"model written to {tmp_path / 'run' / 'model'}\n")
-    network, card = load_reconstruction(tmp_path / "run" / "model")
+    network, card = load_face_regressor(tmp_path / "run" / "model")
     assert card.name == name and network.config.size == 32
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.models.template import alpha_from_sigma, blending_weights
+from anifacegan.models.template import alpha_from_sigma
+from anifacegan.rendering.compositing import blending_weights
 
 TINY = 1e-8
 """The 1e-10 that every product carries, over a handful of levels, and float64 rounding."""

@@ -1,0 +1,123 @@
+"""Read and write model folders: ``model.safetensors`` with the tensors, ``card.yaml`` with sizes and facts.
+
+Generators, coefficient priors and face regressors are all stored this way. The card holds the fields of a card
+dataclass and, under one more key, the configuration of the network.
+"""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.files import file_sha256, filled_when_complete
+from anifacegan.runtime.resources import located_model
+from anifacegan.runtime.typed_config import from_plain
+
+TENSORS, CARD = "model.safetensors", "card.yaml"
+
+Card = TypeVar("Card")
+Config = TypeVar("Config")
+
+
+def write_model_folder(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
+    """Write tensors and card; in an existing folder each of the two files is replaced completely or not at all.
+
+    Raises:
+        InputError: the folder cannot be written; it is unchanged then.
+    """
+    with filled_when_complete(folder) as temporary:
+        # save_file of safetensors would hide the operating system's message.
+        content = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+        (temporary / TENSORS).write_bytes(content)
+        (temporary / CARD).write_text(yaml.safe_dump(card, sort_keys=False, width=110))
+
+
+def read_card(
+    folder: Path, card_type: type[Card], config_type: type[Config], config_key: str
+) -> tuple[Card, Config]:
+    """Read the card of a model folder and the network's configuration, stored in it under ``config_key``.
+
+    Raises:
+        InputError: the card is missing or unreadable, has an unknown or missing key, or a value of the wrong type.
+    """
+    path = folder / CARD
+    content = _read_yaml(path)
+    if config_key not in content:
+        raise InputError(f"{path}: no key '{config_key}', expected the card of a model of that kind")
+    sizes = content.pop(config_key)
+    if not isinstance(sizes, dict):
+        raise InputError(f"{path}: '{config_key}' holds {sizes!r}, expected keys and values")
+    config = from_plain(config_type, sizes, str(path), f"{config_key}.")
+    return from_plain(card_type, content, str(path)), config
+
+
+def _read_yaml(path: Path) -> dict:
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such file; a model folder holds {CARD} and {TENSORS}, or the released files"
+        )
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as YAML ({first_line(error)})") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds a {type(content).__name__}, expected keys and values")
+    return content
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read all tensors of a safetensors file.
+
+    Raises:
+        InputError: the file is missing or not readable as safetensors.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected the weights that {CARD} describes")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a readable safetensors file ({first_line(error)})") from None
+
+
+def load_state(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Load a state dict read from ``path`` into a network; stored half-precision values become float32.
+
+    Raises:
+        InputError: a tensor is missing, misshaped, not finite or not part of the network.
+    """
+    expected = network.state_dict()
+    for name, like in expected.items():
+        check_tensor(path, tensors, name, tuple(like.shape))
+    for name in sorted(tensors.keys() - expected.keys()):
+        raise InputError(f"{path}: unexpected tensor '{name}' of shape {tuple(tensors[name].shape)}")
+    network.load_state_dict(tensors)
+
+
+def check_tensor(path: Path, tensors: dict[str, Tensor], name: str, shape: tuple[int, ...]) -> None:
+    """Raise InputError when the named tensor is missing, has another shape, or is not finite."""
+    if name not in tensors or tuple(tensors[name].shape) != shape:
+        came = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is missing"
+        raise InputError(f"{path}: tensor '{name}' {came}, expected shape {shape}")
+    check_finite(path, name, tensors[name])
+
+
+def check_finite(path: Path, name: str, tensor: Tensor) -> None:
+    """Raise InputError when a floating-point tensor has values that are not finite."""
+    if tensor.is_floating_point() and not tensor.isfinite().all():
+        raise InputError(f"{path}: tensor '{name}' has values that are not finite")
+
+
+def weights_sha256(path: Path) -> str:
+    """SHA-256 of the weights file of a model folder, or of ``path`` itself where it is a file."""
+    path = located_model(path)
+    return file_sha256(path / TENSORS if path.is_dir() else path)
+
+
+def weights_hash_suffix(folder: Path) -> str:
+    """``", sha256 "`` and the first 12 digits of a model folder's weights hash; empty for the released files."""
+    weights = located_model(folder) / TENSORS
+    return f", sha256 {file_sha256(weights)[:12]}" if weights.is_file() else ""

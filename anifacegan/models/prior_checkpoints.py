@@ -1,0 +1,90 @@
+"""Checkpoints of coefficient priors: a coefficient VAE with its card in a model folder.
+
+A generator's training run can take its two priors from such folders; their weights stay frozen.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from anifacegan.geometry.conventions import EXP_DIM, ID_DIM
+from anifacegan.models.coefficient_vae import CoefficientVAE, CoefficientVAEConfig
+from anifacegan.models.model_folder import TENSORS, load_state, read_card, read_tensors, write_model_folder
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.resources import located_model
+
+PriorKind = Literal["identity", "expression"]
+"""Which coefficients a prior generates."""
+PRIOR_DIMS: dict[PriorKind, int] = {"identity": ID_DIM, "expression": EXP_DIM}
+_CONFIG = "prior"
+
+
+@dataclass(frozen=True)
+class PriorCard:
+    """Facts about a coefficient prior that its weights do not tell."""
+
+    name: str
+    """Name of the prior."""
+    kind: PriorKind
+    """Coefficients that the prior generates: identity or expression."""
+    face_model: str
+    """Face model whose bases the coefficients belong to."""
+    licence: str = ""
+    """Licence of the weights; empty if unknown."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """Training history, and how well decoded noise matches the data."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A trained coefficient VAE with its card."""
+
+    vae: CoefficientVAE
+    card: PriorCard
+
+
+def save_prior(folder: Path, prior: Prior) -> None:
+    """Write a prior's model folder.
+
+    Raises:
+        InputError: the folder cannot be written; it is unchanged then.
+    """
+    card = dataclasses.asdict(prior.card) | {_CONFIG: dataclasses.asdict(prior.vae.config)}
+    write_model_folder(folder, prior.vae.state_dict(), card)
+
+
+def load_prior(folder: Path) -> Prior:
+    """Read a prior's model folder.
+
+    Raises:
+        InputError: the folder holds another kind of model, a file is missing or broken, or a tensor is missing,
+            misshaped or not finite.
+    """
+    folder = located_model(folder)
+    card, config = read_card(folder, PriorCard, CoefficientVAEConfig, _CONFIG)
+    vae = CoefficientVAE(PRIOR_DIMS[card.kind], config)
+    load_state(vae, read_tensors(folder / TENSORS), folder / TENSORS)
+    return Prior(vae, card)
+
+
+def load_fitting_prior(folder: Path, kind: PriorKind, face_model: str, config: CoefficientVAEConfig) -> Prior:
+    """Read a prior's model folder and check that it fits a generator's configuration and face model.
+
+    Raises:
+        InputError: see :func:`load_prior`; or the prior is of another kind, face model or size.
+    """
+    option, prior = f"{kind}_prior_model", load_prior(folder)
+    if prior.card.kind != kind:
+        raise InputError(f"{option}: {folder} holds a prior of kind {prior.card.kind}, expected {kind}")
+    if prior.card.face_model != face_model:
+        raise InputError(
+            f"{option}: {folder} belongs to face model '{prior.card.face_model}', expected '{face_model}' as the data"
+        )
+    for name, target in vars(config).items():
+        came = getattr(prior.vae.config, name)
+        if came != target:
+            raise InputError(
+                f"{option}: {folder} has {name} {came}, expected {target} as generator.{kind}_prior.{name}"
+            )
+    return prior

@@ -1,0 +1,110 @@
+"""Checkpoints of face regressors: model folders of our own, and Deep3DFaceRecon's released weights.
+
+Deep3DFaceRecon's file (``epoch_20.pth``) is a dictionary of state dicts, of which ``net_recon`` is the network. A file
+that holds this state dict alone is read as well.
+"""
+
+import dataclasses
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from anifacegan.face_model.coefficients import BFM
+from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
+from anifacegan.models.model_folder import TENSORS, load_state, read_card, read_tensors, write_model_folder
+from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.resources import located, located_model
+
+DEEP3D = FaceRegressorConfig(backbone="resnet50", size=224, camera="deep3dfacerecon")
+"""Configuration of Deep3DFaceRecon's released network."""
+_DEEP3D_NETWORK = "net_recon"
+_CONFIG = "reconstruction"
+
+
+@dataclass(frozen=True)
+class FaceRegressorCard:
+    """Facts about a face regressor that its weights do not tell."""
+
+    name: str
+    """Name of the model."""
+    face_model: str
+    """Face model whose bases the coefficients belong to."""
+    licence: str = ""
+    """Licence of the weights."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """Training history, and the errors on held-out people."""
+
+
+def save_face_regressor(
+    folder: Path, network: FaceRegressor, card: FaceRegressorCard, half: bool = False
+) -> None:
+    """Write a face regressor's model folder; with ``half`` its weights are rounded to float16.
+
+    Raises:
+        InputError: a weight is beyond float16's range, or the folder cannot be written.
+    """
+    config = dataclasses.asdict(network.config)
+    config["channels"] = list(network.config.channels)
+    state = _in_half_precision(network.state_dict()) if half else network.state_dict()
+    write_model_folder(folder, state, dataclasses.asdict(card) | {_CONFIG: config})
+
+
+def _in_half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Round floating-point tensors to float16 and leave integer counters unchanged."""
+    rounded = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
+    for name, tensor in rounded.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            came = state[name].abs().max().item()
+            raise InputError(f"tensor '{name}' holds {came:.4g}, expected at most 65504 for half precision")
+    return rounded
+
+
+def load_face_regressor(path: Path) -> tuple[FaceRegressor, FaceRegressorCard]:
+    """Read a float32 face regressor in evaluation mode from a model folder or from Deep3DFaceRecon's file.
+
+    Raises:
+        InputError: a file is missing or broken, or a tensor is missing, misshaped or not finite.
+    """
+    path = located_model(path, "a model folder or Deep3DFaceRecon's epoch_20.pth")
+    if not path.is_dir():
+        card = FaceRegressorCard(path.stem, BFM, "Deep3DFaceRecon's; the user brought the file")
+        return load_deep3dfacerecon(path), card
+    card, config = read_card(path, FaceRegressorCard, FaceRegressorConfig, _CONFIG)
+    network = FaceRegressor(config)
+    load_state(network, read_tensors(path / TENSORS), path / TENSORS)
+    return network.eval(), card
+
+
+def load_deep3dfacerecon(path: Path) -> FaceRegressor:
+    """Read Deep3DFaceRecon's ResNet-50 from the user's own copy of the released weights.
+
+    Raises:
+        InputError: the file is missing or broken, or a tensor is missing, misshaped or not finite.
+    """
+    path = located(path, "Deep3DFaceRecon's epoch_20.pth")
+    tensors = _deep3d_tensors(path)
+    network = FaceRegressor(DEEP3D)
+    for name, like in network.backbone.state_dict().items():
+        if name.endswith("num_batches_tracked"):  # not stored by older versions of PyTorch
+            tensors.setdefault(name, like)
+    load_state(network.backbone, tensors, path)
+    return network.eval()
+
+
+def _deep3d_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the network's tensors, without the ``module.`` prefix of distributed training."""
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise InputError(f"{path}: not a readable file of weights ({first_line(error)})") from None
+    if isinstance(content, dict) and isinstance(content.get(_DEEP3D_NETWORK), dict):
+        content = content[_DEEP3D_NETWORK]
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{path}: holds a {type(content).__name__}, expected a dictionary with '{_DEEP3D_NETWORK}'"
+        )
+    return {str(name).removeprefix("module."): t for name, t in content.items() if isinstance(t, Tensor)}
