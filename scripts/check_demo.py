@@ -23,7 +23,7 @@ from scipy.stats import pearsonr, spearmanr
 from tqdm import tqdm
 
 from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_person, sample_person
-from anifacegan.evaluation.face_detector import FaceDetector, Found, Image, Landmarks, head_yaw
+from anifacegan.evaluation.face_detector import DetectedFace, FaceDetector, Image, Landmarks, head_yaw
 from anifacegan.face_model.expressions import PRESETS
 from anifacegan.face_model.open_model import load_open_face_model
 from anifacegan.rendering.images import over_white, to_bytes
@@ -46,7 +46,7 @@ LEAST_PEOPLE, LEAST_FOUND, LEAST_RANK, LEAST_YAW_R, LARGEST_GAP = 5, 0.99, 0.95,
 
 Images = Callable[[int, float, float], Image]
 """Seed of a person, yaw in radians, strength of the smile -> image."""
-Seen = dict[tuple[int, float, float], "Found | None"]
+Seen = dict[tuple[int, float, float], "DetectedFace | None"]
 """The same key -> what the detector found."""
 
 

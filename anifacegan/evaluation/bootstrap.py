@@ -26,7 +26,7 @@ Draws = Float[np.ndarray, " draw"]
 
 
 @dataclass(frozen=True)
-class Resampled:
+class BootstrapStatistics:
     """Numbers of a model whose items can be drawn again."""
 
     counts: Mapping[str, int]
@@ -65,14 +65,16 @@ class Difference:
         return None if low is None or high is None else low > 0 or high < 0
 
 
-def differences(a: Resampled, b: Resampled, draws: int, rng: np.random.Generator) -> dict[str, Difference]:
+def differences(
+    a: BootstrapStatistics, b: BootstrapStatistics, draws: int, rng: np.random.Generator
+) -> dict[str, Difference]:
     """Every number of two models, of the same items drawn ``draws`` times."""
     if dict(a.counts) != dict(b.counts):
         raise ValueError(f"{dict(a.counts)} and {dict(b.counts)} are not the same items")
     first, second = a.estimate(), b.estimate()
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in first}  # (2, some draws) each
     for start in range(0, draws if a.counts else 0, PART):
-        weights = [drawn_weights(count, min(PART, draws - start), rng) for count in a.counts.values()]
+        weights = [resample_weights(count, min(PART, draws - start), rng) for count in a.counts.values()]
         parts = a.numbers(weights), b.numbers(weights)
         for name in drawn:
             drawn[name].append(np.stack([part[name] for part in parts]))
@@ -85,7 +87,7 @@ def differences(a: Resampled, b: Resampled, draws: int, rng: np.random.Generator
     return found
 
 
-def drawn_weights(items: int, draws: int, rng: np.random.Generator) -> Weights:
+def resample_weights(items: int, draws: int, rng: np.random.Generator) -> Weights:
     """As many items as there are, drawn with repeats."""
     return rng.multinomial(items, np.full(items, 1 / items), size=draws).astype(np.float64)
 

@@ -21,7 +21,7 @@ import torch
 from anifacegan.evaluation.bootstrap import Difference, Estimate, differences
 from anifacegan.evaluation.config import COMPARED, DEFINITIONS, Better
 from anifacegan.evaluation.evaluate import Evaluation
-from anifacegan.evaluation.samples import people_with_expressions
+from anifacegan.evaluation.samples import expression_grid_views
 from anifacegan.models.generator import Generator
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import markdown_table
@@ -142,13 +142,16 @@ def compare(metric: str, a: Evaluation, b: Evaluation, draws: int, seed: int) ->
     """
     first, second = a.items(metric), b.items(metric)
     rng = np.random.default_rng([seed, *metric.encode()])
-    resampled = first.resampled(), second.resampled()
-    found = differences(*resampled, draws, rng)
+    bootstrap_statistics = first.bootstrap_statistics(), second.bootstrap_statistics()
+    found = differences(*bootstrap_statistics, draws, rng)
     numbers = tuple(
         ComparedNumber(metric, name, COMPARED[metric][name], pair) for name, pair in found.items()
     )
     return ComparedMetric(
-        metric, (asdict(first.report()), asdict(second.report())), dict(resampled[0].counts), numbers
+        metric,
+        (asdict(first.report()), asdict(second.report())),
+        dict(bootstrap_statistics[0].counts),
+        numbers,
     )
 
 
@@ -172,7 +175,7 @@ def require_same_faces(face_models: tuple[str, str], pitch_offsets: tuple[float,
 
 def same_priors(a: Generator, b: Generator, seed: int) -> bool:
     """Whether both draw the same people and expressions from the same seed; two of each are looked at."""
-    first, second = (vars(people_with_expressions(made, 2, 3, seed).latents) for made in (a, b))
+    first, second = (vars(expression_grid_views(made, 2, 3, seed).latents) for made in (a, b))
     return all(torch.equal(first[name].cpu(), second[name].cpu()) for name in first)
 
 

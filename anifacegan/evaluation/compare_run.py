@@ -27,7 +27,7 @@ from anifacegan.evaluation.compare import (
 )
 from anifacegan.evaluation.config import OFFLINE
 from anifacegan.evaluation.evaluate import Evaluation
-from anifacegan.evaluation.samples import drawn_expressions, image_alone, people_with_expressions
+from anifacegan.evaluation.samples import expression_grid_views, render_view, sample_expressions
 from anifacegan.evaluation.setup import EvaluationSetup, MeasureConfig, evaluation_setup
 from anifacegan.face_model.expressions import NEUTRAL
 from anifacegan.geometry.conventions import EXP_DIM
@@ -60,14 +60,14 @@ class SheetSide:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class ComparisonSheet:
     image: UInt8[np.ndarray, "height width 3"]
     columns: tuple[str, ...]
 
 
-def side_by_side(
+def comparison_sheet(
     sides: tuple[SheetSide, SheetSide], priors: Model, people: int, size: int, seed: int
-) -> Sheet:
+) -> ComparisonSheet:
     """The people that the metrics are measured on, drawn by ``priors``, each first by A and then by B.
 
     Columns are the neutral face, the first named expressions of A (drawn ones where it has no names), and two views.
@@ -75,7 +75,7 @@ def side_by_side(
     labels, z_exp = _expressions(sides[0].model, priors, seed)
     columns = [(label, code, 0.0) for label, code in zip(labels, z_exp, strict=True)]
     columns += [(f"yaw {yaw:+.1f}", z_exp[0], yaw) for yaw in YAWS]
-    everyone = people_with_expressions(priors.generator, people, 1, seed).latents
+    everyone = expression_grid_views(priors.generator, people, 1, seed).latents
     rows = []
     with tqdm(
         total=2 * people * len(columns), desc="sheet", unit="image", disable=None, leave=False
@@ -87,11 +87,11 @@ def side_by_side(
                 for _, code, yaw in columns:
                     latents = Latents(who.z_id, code[None].to(who.z_id), who.z_noise)
                     view = PosedLatents(latents, who.z_id.new_tensor([[0.0, yaw]]))
-                    cells.append(to_bytes(image_alone(side.model.generator, view, size, side.psi).rgb))
+                    cells.append(to_bytes(render_view(side.model.generator, view, size, side.psi).rgb))
                     progress.update()
                 rows.append(SheetRow(f"person {k + 1}\n{side.label}", cells, starts_group=side is sides[0]))
     names = tuple(label for label, *_ in columns)
-    return Sheet(contact_sheet(names, rows), names)
+    return ComparisonSheet(contact_sheet(names, rows), names)
 
 
 def _expressions(model: Model, priors: Model, seed: int) -> tuple[list[str], Float[Tensor, "expression 64"]]:
@@ -101,7 +101,7 @@ def _expressions(model: Model, priors: Model, seed: int) -> tuple[list[str], Flo
         others = torch.cat([model.expression(name) for name in named])
     else:
         named = [f"drawn {k + 1}" for k in range(EXPRESSIONS)]
-        others = drawn_expressions(priors.generator, EXPRESSIONS, seed)
+        others = sample_expressions(priors.generator, EXPRESSIONS, seed)
     return [NEUTRAL, *named], torch.cat([others.new_zeros(1, EXP_DIM), others])
 
 
@@ -208,7 +208,7 @@ def run(config: CompareConfig) -> str:
         metrics, not_measured = _compared(config, evaluations)
         said = verdict(number for metric in metrics for number in metric.numbers)
         sides = (SheetSide(a.shown_name, a.model, a.psi), SheetSide(b.shown_name, b.model, b.psi))
-        sheet = side_by_side(sides, a.model, config.sheet_people, config.sheet_size, config.seed)
+        sheet = comparison_sheet(sides, a.model, config.sheet_people, config.sheet_size, config.seed)
         document = {
             "a": a.record(),
             "b": b.record(),
@@ -248,19 +248,21 @@ def _compared(
 
 def _measured_with(config: CompareConfig, opened: EvaluationSetup, evaluation: Evaluation) -> dict[str, Any]:
     """By whom, on what, with which settings and versions."""
-    gallery, dataset = evaluation.gallery, opened.dataset
+    image_sets, dataset = evaluation.image_sets, opened.dataset
     return {
         "judge": None if opened.judge is None else opened.judge.name,
-        "embedder": gallery.embedder.name if "embedder" in vars(gallery) else None,  # where a metric asked it
+        "embedder": image_sets.embedder.name
+        if "embedder" in vars(image_sets)
+        else None,  # where a metric asked it
         "data": {"path": str(config.data), "images": len(dataset), "size": opened.size},
         "settings": plain(config)
         | {"size": evaluation.samples.size, "pitch_offset": dataset.config.pitch_offset},
         "versions": installed_versions(),
-        "device": str(gallery.device),
+        "device": str(image_sets.device),
     }
 
 
-def _outcome(said: Verdict, sheet: Sheet) -> dict[str, Any]:
+def _outcome(said: Verdict, sheet: ComparisonSheet) -> dict[str, Any]:
     return {
         "sheet": {"file": "sheet.png", "columns": list(sheet.columns)},
         "verdict": {

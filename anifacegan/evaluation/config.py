@@ -77,7 +77,7 @@ class EvaluationConfig:
     """People of identity, recognition and disentanglement."""
     expressions: int = 6
     """Expressions of each of them; the first is neutral."""
-    noises: int = 4
+    appearances: int = 4
     """Appearance codes of each of them; the first is their own."""
     mesh_faces: int = 200
     """Faces of the deformation error."""
@@ -96,7 +96,7 @@ class EvaluationConfig:
         unknown = [name for name in self.metrics if name not in METRICS]
         if unknown:
             raise ValueError(f"metrics has '{unknown[0]}', expected some of {', '.join(METRICS)}")
-        require_at_least(self, 2, "bootstrap", "people", "expressions", "noises")
+        require_at_least(self, 2, "bootstrap", "people", "expressions", "appearances")
         require_at_least(self, 1, "mesh_faces", "inception_count", "consistency_faces", "ramps")
         require_at_least(self, 1, "detected_people", "detected_expressions")
         require_at_least(self, 3, "frames")

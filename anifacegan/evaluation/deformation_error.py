@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from anifacegan.data.synthetic.renderer import visible_corners
-from anifacegan.evaluation.bootstrap import Draws, Resampled, Weights, weighted_mean, weighted_ratio
+from anifacegan.evaluation.bootstrap import BootstrapStatistics, Draws, Weights, weighted_mean, weighted_ratio
 from anifacegan.evaluation.targets import MM_PER_WORLD, interocular
 from anifacegan.face_model.surface_maps import FaceSurfaces
 from anifacegan.geometry.cameras import orbit_camera
@@ -63,7 +63,7 @@ class DeformationItems:
     """How many move."""
 
     def report(self) -> DeformationError:
-        numbers = self.resampled().estimate()
+        numbers = self.bootstrap_statistics().estimate()
         moving = float(self.moving.sum())
         return DeformationError(
             error_mm=float(self.error_mm.mean()),
@@ -75,7 +75,7 @@ class DeformationItems:
             vertices=int(self.vertices.sum()),
         )
 
-    def resampled(self) -> Resampled:
+    def bootstrap_statistics(self) -> BootstrapStatistics:
         share = (self.error_mm / self.interocular_mm).numpy()
         errors, steps = self.moving_error_mm.numpy(), self.moving_step_mm.numpy()
 
@@ -85,7 +85,7 @@ class DeformationItems:
                 "moving_relative": weighted_ratio(weights[0], errors, steps),
             }
 
-        return Resampled({"faces": len(share)}, numbers)
+        return BootstrapStatistics({"faces": len(share)}, numbers)
 
 
 def deformation_error(

@@ -10,8 +10,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from anifacegan.evaluation.bootstrap import Draws, Resampled, Weights
-from anifacegan.evaluation.face_detector import Found, head_yaw
+from anifacegan.evaluation.bootstrap import BootstrapStatistics, Draws, Weights
+from anifacegan.evaluation.face_detector import DetectedFace, head_yaw
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class DetectionItems:
 
     target_yaw: Float[np.ndarray, "person image"]
     """Radians."""
-    found_yaw: Float[np.ndarray, "person image"]
+    measured_yaw: Float[np.ndarray, "person image"]
     """NaN where no face is found."""
 
     def report(self) -> Detection:
-        seen = np.isfinite(self.found_yaw)
-        requested, found = self.target_yaw[seen], self.found_yaw[seen]
+        seen = np.isfinite(self.measured_yaw)
+        requested, found = self.target_yaw[seen], self.measured_yaw[seen]
         r = (
             float(np.corrcoef(requested, found)[0, 1])
             if len(found) > 1 and found.std() and requested.std()
@@ -50,17 +50,17 @@ class DetectionItems:
         error = float(np.rad2deg(np.abs(requested - found)).mean()) if len(found) else math.nan
         return Detection(float(seen.mean()), r, error, seen.size, *seen.shape)
 
-    def resampled(self) -> Resampled:
-        share = np.isfinite(self.found_yaw).mean(axis=1)  # of each person's images
+    def bootstrap_statistics(self) -> BootstrapStatistics:
+        share = np.isfinite(self.measured_yaw).mean(axis=1)  # of each person's images
 
         def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
             return {"found": weights[0] @ share / weights[0].sum(axis=1)}
 
-        return Resampled({"people": len(share)}, numbers)
+        return BootstrapStatistics({"people": len(share)}, numbers)
 
 
 def detection_items(
-    find: Callable[[UInt8[np.ndarray, "height width 3"]], Found | None],
+    find: Callable[[UInt8[np.ndarray, "height width 3"]], DetectedFace | None],
     images: UInt8[Tensor, "item 3 size size"],
     yaw: Float[Tensor, "item"],
     people: int,

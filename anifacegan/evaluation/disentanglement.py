@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.evaluation.bootstrap import (
+    BootstrapStatistics,
     Draws,
-    Resampled,
     Weights,
     pair_mean,
     ratio,
@@ -48,7 +48,7 @@ class Disentanglement:
 
 
 @dataclass(frozen=True)
-class ChangedFaces:
+class FaceMeasurements:
     """What a judge and an embedder see of people, each first as they are and then changed in one code."""
 
     embedding: Float[Tensor, "person change feature"]
@@ -58,7 +58,7 @@ class ChangedFaces:
 
 
 @dataclass(frozen=True)
-class DriftItems:
+class DisentanglementItems:
     """Mean drifts person by person, and how far people's unchanged faces are apart; host memory."""
 
     embedding: Float[Tensor, "person"]
@@ -70,7 +70,7 @@ class DriftItems:
     landmarks_between_mm: Float[Tensor, "person person"]
 
     def report(self) -> Disentanglement:
-        numbers = self.resampled().estimate()
+        numbers = self.bootstrap_statistics().estimate()
         return Disentanglement(
             expression_moves_embedding=float(self.embedding.mean()),
             expression_moves_embedding_share=numbers["expression_moves_embedding_share"],
@@ -82,7 +82,7 @@ class DriftItems:
             people=len(self.exp),
         )
 
-    def resampled(self) -> Resampled:
+    def bootstrap_statistics(self) -> BootstrapStatistics:
         values = {name: value.numpy() for name, value in vars(self).items()}
 
         def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
@@ -101,21 +101,25 @@ class DriftItems:
                 ),
             }
 
-        return Resampled({"people": len(self.exp)}, numbers)
+        return BootstrapStatistics({"people": len(self.exp)}, numbers)
 
 
-def disentanglement(expression: ChangedFaces, yaw: ChangedFaces, noise: ChangedFaces) -> Disentanglement:
+def disentanglement(
+    expression: FaceMeasurements, yaw: FaceMeasurements, noise: FaceMeasurements
+) -> Disentanglement:
     """Of the same people, first neutral and frontal, then with another expression, yaw or appearance code."""
-    return drift_items(expression, yaw, noise).report()
+    return disentanglement_items(expression, yaw, noise).report()
 
 
-def drift_items(expression: ChangedFaces, yaw: ChangedFaces, noise: ChangedFaces) -> DriftItems:
+def disentanglement_items(
+    expression: FaceMeasurements, yaw: FaceMeasurements, noise: FaceMeasurements
+) -> DisentanglementItems:
     """The same person by person."""
 
     def person_mean(values: Tensor) -> Tensor:
         return values.flatten(1).mean(dim=1).cpu()
 
-    return DriftItems(
+    return DisentanglementItems(
         embedding=person_mean(drift(expression.embedding).norm(dim=-1)),
         embedding_between=_between(expression.embedding[:, 0]),
         pose_deg=person_mean(drift(expression.angle_deg).abs()),

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.evaluation.bootstrap import Resampled, weighted_correlation, weighted_mean
+from anifacegan.evaluation.bootstrap import BootstrapStatistics, weighted_correlation, weighted_mean
 from anifacegan.evaluation.judge import Judge
 from anifacegan.evaluation.targets import MM_PER_WORLD, interocular, target_angle, target_landmarks_px
 from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
@@ -65,10 +65,10 @@ class ExpressionItems:
     """Image by image, what was asked for and what the judge found."""
 
     exp_target: Float[Tensor, "item 64"]
-    exp_found: Float[Tensor, "item 64"]
+    exp_measured: Float[Tensor, "item 64"]
     angle_target: Float[Tensor, "item 3"]
     """Pitch, yaw and roll, degrees."""
-    angle_found: Float[Tensor, "item 3"]
+    angle_measured: Float[Tensor, "item 3"]
     landmarks_px: Float[Tensor, "item"]
     """Mean distance of a face's landmarks in its image."""
     landmarks_mm: Float[Tensor, "item"]
@@ -77,8 +77,8 @@ class ExpressionItems:
     mm_per_interocular: Float[Tensor, "item"]
 
     def report(self) -> ExpressionControl:
-        exp, angle = self.exp_found - self.exp_target, self.angle_found - self.angle_target
-        correlations = correlation(self.exp_found, self.exp_target)
+        exp, angle = self.exp_measured - self.exp_target, self.angle_measured - self.angle_target
+        correlations = correlation(self.exp_measured, self.exp_target)
         first = correlations[:FIRST_EXPRESSIONS]
         pitch, yaw, roll = angle.abs().mean(dim=0).tolist()
         return ExpressionControl(
@@ -92,7 +92,7 @@ class ExpressionItems:
             yaw_deg=yaw,
             pitch_deg=pitch,
             roll_deg=roll,
-            yaw_correlation=float(correlation(self.angle_found[:, 1:2], self.angle_target[:, 1:2])),
+            yaw_correlation=float(correlation(self.angle_measured[:, 1:2], self.angle_target[:, 1:2])),
             landmarks_px=float(self.landmarks_px.mean()),
             landmarks_px_interocular=float((self.landmarks_px / self.px_per_interocular).mean()),
             landmarks_mm=float(self.landmarks_mm.mean()),
@@ -101,14 +101,16 @@ class ExpressionItems:
             correlations=tuple(first.tolist()),
         )
 
-    def resampled(self) -> Resampled:
-        found, requested = (exp[:, :FIRST_EXPRESSIONS].numpy() for exp in (self.exp_found, self.exp_target))
+    def bootstrap_statistics(self) -> BootstrapStatistics:
+        found, requested = (
+            exp[:, :FIRST_EXPRESSIONS].numpy() for exp in (self.exp_measured, self.exp_target)
+        )
         means = {
-            "aed": (self.exp_found - self.exp_target).abs().mean(dim=1).numpy(),
-            "apd_deg": (self.angle_found - self.angle_target).abs().mean(dim=1).numpy(),
+            "aed": (self.exp_measured - self.exp_target).abs().mean(dim=1).numpy(),
+            "apd_deg": (self.angle_measured - self.angle_target).abs().mean(dim=1).numpy(),
             "landmarks_mm_interocular": (self.landmarks_mm / self.mm_per_interocular).numpy(),
         }
-        return Resampled(
+        return BootstrapStatistics(
             {"images": len(found)},
             lambda weights: {
                 "correlation": weighted_correlation(weights[0], found, requested).mean(axis=1),
@@ -139,9 +141,9 @@ def expression_items(
     eyes = model_unit * interocular(neutral)  # (B,) world units
     return ExpressionItems(
         exp_target=requested.latents.z_exp.cpu(),
-        exp_found=found.exp.cpu(),
+        exp_measured=found.exp.cpu(),
         angle_target=torch.rad2deg(target_angle(requested.pose)).cpu(),
-        angle_found=torch.rad2deg(found.angle).cpu(),
+        angle_measured=torch.rad2deg(found.angle).cpu(),
         landmarks_px=in_image.norm(dim=-1).mean(dim=1).cpu(),
         landmarks_mm=MM_PER_WORLD * in_space.mean(dim=1).cpu(),
         px_per_interocular=(focal_px * eyes).cpu(),

@@ -42,7 +42,7 @@ def dlib_models() -> Path:
 
 
 @dataclass(frozen=True)
-class Found:
+class DetectedFace:
     """What the detector sees of one face."""
 
     landmarks: Landmarks
@@ -81,7 +81,7 @@ class FaceDetector:
         boxes, scores, _ = self._detect.run(np.ascontiguousarray(pixels), self.upsample, 0.0)
         return [boxes[k] for k in np.argsort(-np.asarray(scores), kind="stable")]
 
-    def find(self, pixels: Image, embed: bool = False) -> Found | None:
+    def find(self, pixels: Image, embed: bool = False) -> DetectedFace | None:
         """The surest face of an image; None if there is none."""
         boxes = self.boxes(pixels)
         if not boxes:
@@ -92,7 +92,7 @@ class FaceDetector:
             [[(dot.x, dot.y) for dot in shape.parts()] for shape in (points, *others)], np.float64
         )
         embedding = np.array(self._embedding.compute_face_descriptor(pixels, points)) if embed else None
-        return Found(trim_mean(readings, 0.25), readings[0], embedding)
+        return DetectedFace(trim_mean(readings, 0.25), readings[0], embedding)
 
 
 def shifted(box: Any) -> list[Any]:

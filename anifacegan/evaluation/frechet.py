@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from tqdm import tqdm
 
-from anifacegan.evaluation.bootstrap import Draws, Resampled, Weights
+from anifacegan.evaluation.bootstrap import BootstrapStatistics, Draws, Weights
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class FrechetItems:
             features=self.features,
         )
 
-    def resampled(self) -> Resampled:
+    def bootstrap_statistics(self) -> BootstrapStatistics:
         sets = (self.generated, self.compared)
 
         def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
@@ -101,7 +101,9 @@ class FrechetItems:
             ]
             return {"distance": np.array(distances)}
 
-        return Resampled({"images": len(self.generated), "real images": len(self.compared)}, numbers)
+        return BootstrapStatistics(
+            {"images": len(self.generated), "real images": len(self.compared)}, numbers
+        )
 
 
 def repeated(rows: Shaped[np.ndarray, "item feature"], weights: Float[np.ndarray, " item"]) -> np.ndarray:

@@ -16,16 +16,23 @@ from torch import Tensor
 from anifacegan.data.dataset import CoefficientTable, FaceDataset
 from anifacegan.data.synthetic.head import HeadGeometry
 from anifacegan.evaluation.config import EvaluationConfig
-from anifacegan.evaluation.disentanglement import ChangedFaces
+from anifacegan.evaluation.disentanglement import FaceMeasurements
 from anifacegan.evaluation.embedders import Embedder, load_embedder
-from anifacegan.evaluation.judge import Judge, Judged, in_batches, judged, real_batches, real_items
+from anifacegan.evaluation.judge import (
+    Judge,
+    JudgeOutputs,
+    float_batches,
+    judge_images,
+    real_batches,
+    real_items,
+)
 from anifacegan.evaluation.samples import (
     SampleConfig,
-    draw_samples,
-    people_at_yaws,
-    people_with_expressions,
-    people_with_noises,
-    rendered,
+    appearance_grid_views,
+    expression_grid_views,
+    render_views,
+    sample_views,
+    yaw_grid_views,
 )
 from anifacegan.evaluation.targets import MM_PER_WORLD, target_landmarks_px
 from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
@@ -38,7 +45,7 @@ YAWS = (0.0, -0.5, -0.25, 0.25, 0.5)
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvaluationInputs:
     """What is judged, and by whom; everything on the generator's device."""
 
     generator: Generator
@@ -56,33 +63,33 @@ class Subject:
     """Whose priors draw the people, and expressions of the prior, that are asked for. None: the generator's own."""
 
 
-class Gallery:
-    """Images of a subject, and of its data set, kept for as long as this object is."""
+class ImageSets:
+    """Images of a set of inputs, and of its data set, kept for as long as this object is."""
 
-    def __init__(self, subject: Subject, config: EvaluationConfig) -> None:
-        self.subject, self.config, self.samples = subject, config, config.samples
-        self.generator, self.device = subject.generator, subject.generator.device
-        self.priors = subject.generator if subject.priors is None else subject.priors
-        self.fov_deg = subject.generator.config.ray_sampling.fov_deg
+    def __init__(self, inputs: EvaluationInputs, config: EvaluationConfig) -> None:
+        self.inputs, self.config, self.samples = inputs, config, config.samples
+        self.generator, self.device = inputs.generator, inputs.generator.device
+        self.priors = inputs.generator if inputs.priors is None else inputs.priors
+        self.fov_deg = inputs.generator.config.ray_sampling.fov_deg
         self._images = torch.zeros(0, 3, self.samples.size, self.samples.size, dtype=torch.uint8)
 
     @property
     def judge(self) -> Judge:
         """Raises an InputError where there is none."""
-        if self.subject.judge is None:
+        if self.inputs.judge is None:
             raise InputError("no judge given, expected --judge FOLDER with a face reconstruction network")
-        return self.subject.judge
+        return self.inputs.judge
 
     @cached_property
     def embedder(self) -> Embedder:
-        return load_embedder(self.subject.embedder, self.judge.network, self.judge.name, self.device)
+        return load_embedder(self.inputs.embedder, self.judge.network, self.judge.name, self.device)
 
     @property
     def head(self) -> HeadGeometry:
         """Raises an InputError where there is none."""
-        if self.subject.head is None:
+        if self.inputs.head is None:
             raise InputError("no mesh of the model's face model here; known is the open face model's")
-        return self.subject.head
+        return self.inputs.head
 
     def require_embedder(self) -> None:
         """Load it, before images are rendered for it.
@@ -95,7 +102,7 @@ class Gallery:
     @cached_property
     def table(self) -> CoefficientTable:
         """Of the data set."""
-        return self.subject.dataset.load_coefficients()
+        return self.inputs.dataset.load_coefficients()
 
     @property
     def data_exp(self) -> Float[Tensor, "item 64"] | None:
@@ -108,34 +115,34 @@ class Gallery:
 
     def samples_of(self, config: SampleConfig) -> PosedLatents:
         """Faces and cameras of any stream."""
-        return draw_samples(self.priors, self.table.pose, config, self.data_exp)
+        return sample_views(self.priors, self.table.pose, config, self.data_exp)
 
     def generated(self, count: int) -> UInt8[Tensor, "item 3 size size"]:
         """Images of the first views, of which only those that are not there yet are rendered."""
         have = len(self._images)
         if count > have:
-            more = rendered(self.generator, self.views(count)[have:], self.samples)
+            more = render_views(self.generator, self.views(count)[have:], self.samples)
             self._images = torch.cat([self._images, more])
         return self._images[:count]
 
     def real_items(self, count: int) -> Tensor:
-        return real_items(count, len(self.subject.dataset), torch.Generator().manual_seed(self.samples.seed))
+        return real_items(count, len(self.inputs.dataset), torch.Generator().manual_seed(self.samples.seed))
 
     def real(self, count: int) -> Iterable[Float[Tensor, "batch 3 size size"]]:
         """Batches of real images."""
-        dataset, samples = self.subject.dataset, self.samples
+        dataset, samples = self.inputs.dataset, self.samples
         return real_batches(dataset, self.real_items(count), samples.size, samples.batch, self.device)
 
     @cached_property
-    def seen(self) -> Judged:
+    def seen(self) -> JudgeOutputs:
         """What the judge sees in the stream's images."""
         judge = self.judge  # before any image is rendered
-        return judged(
-            judge.network, in_batches(self.generated(self.samples.count), self.samples.batch, self.device)
+        return judge_images(
+            judge.network, float_batches(self.generated(self.samples.count), self.samples.batch, self.device)
         )
 
-    def judged(self, images: UInt8[Tensor, "item 3 size size"]) -> Judged:
-        return judged(self.judge.network, in_batches(images, self.samples.batch, self.device))
+    def judge_images(self, images: UInt8[Tensor, "item 3 size size"]) -> JudgeOutputs:
+        return judge_images(self.judge.network, float_batches(images, self.samples.batch, self.device))
 
     def embeddings(
         self, views: PosedLatents, images: UInt8[Tensor, "item 3 size size"]
@@ -143,7 +150,7 @@ class Gallery:
         """Vectors of rendered views."""
         judge, size = self.judge, self.samples.size
         landmarks = target_landmarks_px(judge.landmarks, judge.world_offset, views, size, self.fov_deg)
-        return self.embedded(in_batches(images, self.samples.batch, self.device), landmarks)
+        return self.embedded(float_batches(images, self.samples.batch, self.device), landmarks)
 
     @torch.no_grad()
     def embedded(
@@ -161,19 +168,21 @@ class Gallery:
     def expression_grid(self) -> tuple[PosedLatents, Tensor]:
         config = self.config
         return self.grid(
-            people_with_expressions(
+            expression_grid_views(
                 self.priors, config.people, config.expressions, self.samples.seed, self.data_exp
             )
         )
 
     @cached_property
     def yaw_grid(self) -> tuple[PosedLatents, Tensor]:
-        return self.grid(people_at_yaws(self.priors, self.config.people, YAWS, self.samples.seed))
+        return self.grid(yaw_grid_views(self.priors, self.config.people, YAWS, self.samples.seed))
 
     @cached_property
-    def noise_grid(self) -> tuple[PosedLatents, Tensor]:
+    def appearance_grid(self) -> tuple[PosedLatents, Tensor]:
         config = self.config
-        return self.grid(people_with_noises(self.priors, config.people, config.noises, self.samples.seed))
+        return self.grid(
+            appearance_grid_views(self.priors, config.people, config.appearances, self.samples.seed)
+        )
 
     def grid(self, views: PosedLatents) -> tuple[PosedLatents, Tensor]:
         """Views and their images, for the judge.
@@ -182,12 +191,12 @@ class Gallery:
             InputError: there is no judge; nothing is rendered then.
         """
         assert self.judge is not None
-        return views, rendered(self.generator, views, self.samples)
+        return views, render_views(self.generator, views, self.samples)
 
-    def changed(self, views: PosedLatents, images: Tensor) -> ChangedFaces:
+    def changed(self, views: PosedLatents, images: Tensor) -> FaceMeasurements:
         """Of people in order, each as often as changed."""
-        seen, people = self.judged(images), (self.config.people, -1)
-        return ChangedFaces(
+        seen, people = self.judge_images(images), (self.config.people, -1)
+        return FaceMeasurements(
             embedding=self.embeddings(views, images).unflatten(0, people),
             exp=seen.face.exp.unflatten(0, people),
             angle_deg=torch.rad2deg(seen.face.angle).unflatten(0, people),

@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from anifacegan.evaluation.bootstrap import Resampled
+from anifacegan.evaluation.bootstrap import BootstrapStatistics
 from anifacegan.runtime.errors import InputError, first_line
 
 CACHED_NAME = "weights-inception-2015-12-05-6726825d.pth"
@@ -58,9 +58,11 @@ class InceptionNumbers:
     def report(self) -> InceptionReport:
         return self.found
 
-    def resampled(self) -> Resampled:
+    def bootstrap_statistics(self) -> BootstrapStatistics:
         values = {name: getattr(self.found, name) for name in ("fid", "kid_100", "inception_score")}
-        return Resampled({}, lambda weights: {name: np.array([value]) for name, value in values.items()})
+        return BootstrapStatistics(
+            {}, lambda weights: {name: np.array([value]) for name, value in values.items()}
+        )
 
 
 class _InMemory(Dataset):

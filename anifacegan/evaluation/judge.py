@@ -37,7 +37,7 @@ class Judge:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgeOutputs:
     """What a judge saw in images, in their order, float32 in host memory."""
 
     features: Float[Tensor, "item feature"]
@@ -70,13 +70,15 @@ def load_judge(path: Path, face_model: Path | None, device: torch.device) -> Jud
 
 
 @torch.no_grad()
-def judged(network: FaceRegressor, batches: Iterable[Float[Tensor, "batch 3 size size"]]) -> Judged:
+def judge_images(
+    network: FaceRegressor, batches: Iterable[Float[Tensor, "batch 3 size size"]]
+) -> JudgeOutputs:
     """What a network sees in batches of images in [0, 1]."""
     features, rows = [], []
     for rgb in batches:
         features.append(network.features(rgb).float().cpu())
         rows.append(network(rgb).rows().float().cpu())
-    return Judged(torch.cat(features), Reconstruction.from_rows(torch.cat(rows)))
+    return JudgeOutputs(torch.cat(features), Reconstruction.from_rows(torch.cat(rows)))
 
 
 def real_batches(
@@ -94,7 +96,7 @@ def real_batches(
             yield resample(pixels.permute(0, 3, 1, 2).to(device).float() / 255, size)
 
 
-def in_batches(
+def float_batches(
     images: UInt8[Tensor, "item 3 size size"], batch: int, device: torch.device
 ) -> Iterator[Float[Tensor, "batch 3 size size"]]:
     """8-bit images in [0, 1]."""

@@ -17,7 +17,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from anifacegan.evaluation.bootstrap import Draws, Resampled, Weights, pair_mean, ratio, weighted_mean
+from anifacegan.evaluation.bootstrap import (
+    BootstrapStatistics,
+    Draws,
+    Weights,
+    pair_mean,
+    ratio,
+    weighted_mean,
+)
 
 
 @dataclass(frozen=True)
@@ -52,9 +59,9 @@ class IdentityItems:
         ratio = within / between if between > 0 else float("nan")
         return IdentitySpread(within, between, ratio, people, self.each)
 
-    def resampled(self) -> Resampled:
+    def bootstrap_statistics(self) -> BootstrapStatistics:
         within, between = self.within.numpy(), self.between.numpy()
-        return Resampled(
+        return BootstrapStatistics(
             {"people": len(within)},
             lambda weights: {
                 "ratio": ratio(weighted_mean(weights[0], within), pair_mean(weights[0], between))
@@ -124,15 +131,15 @@ class RecognitionItems:
         """Of all images together."""
         return identity_items(torch.cat([self.across_yaw, self.across_expressions[:, 1:]], dim=1))
 
-    def resampled(self) -> Resampled:
-        spread = self.distances().resampled()
+    def bootstrap_statistics(self) -> BootstrapStatistics:
+        spread = self.distances().bootstrap_statistics()
 
         def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
             within_over_between = spread.numbers(weights)["ratio"]
             with np.errstate(divide="ignore"):  # people who never change: infinitely well told
                 return {"between_over_within": 1 / within_over_between}
 
-        return Resampled(spread.counts, numbers)
+        return BootstrapStatistics(spread.counts, numbers)
 
 
 def recognition(

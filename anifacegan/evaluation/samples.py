@@ -29,7 +29,7 @@ from anifacegan.runtime.errors import require_at_least
 
 Source = Literal["prior", "data"]
 """Where expressions come from: draws of a model's prior, or random images of a data set."""
-FACES, PEOPLE, EXPRESSIONS, SHOWN, DATA_EXPRESSIONS = 101, 102, 103, 104, 105
+FACES, PEOPLE, EXPRESSIONS, DETECTION, DATA_EXPRESSIONS = 101, 102, 103, 104, 105
 """Purposes of the random generators, apart from those of training."""
 TURNED_RAD = 0.35
 """How far faces with given expressions turn to either side."""
@@ -68,7 +68,7 @@ class GeneratedImages:
     """In [0, 1]."""
 
 
-def draw_samples(
+def sample_views(
     generator: Generator,
     poses: Float[Tensor, "item 2"],
     config: SampleConfig,
@@ -94,12 +94,12 @@ def generated_batches(
             part = views[start : start + config.batch]
             rgb = []
             for k in range(len(part)):
-                rgb.append(render_alone(generator, part[k : k + 1], config.size, config.psi))
+                rgb.append(render_view_rgb(generator, part[k : k + 1], config.size, config.psi))
                 progress.update()
             yield GeneratedImages(part, torch.stack(rgb))
 
 
-def rendered(
+def render_views(
     generator: Generator, views: PosedLatents, config: SampleConfig
 ) -> UInt8[Tensor, "item 3 size size"]:
     """Images of the views with 8 bits a colour, as real ones have, in host memory."""
@@ -109,22 +109,22 @@ def rendered(
 
 
 @torch.inference_mode()
-def render_alone(
+def render_view_rgb(
     generator: Generator, view: PosedLatents, size: int, psi: float = 1.0
 ) -> Float[Tensor, "3 size size"]:
     """One face's image in [0, 1]: the same whatever else is rendered."""
-    return image_alone(generator, view, size, psi).rgb
+    return render_view(generator, view, size, psi).rgb
 
 
 @torch.inference_mode()
-def image_alone(generator: Generator, view: PosedLatents, size: int, psi: float = 1.0) -> RenderedImage:
+def render_view(generator: Generator, view: PosedLatents, size: int, psi: float = 1.0) -> RenderedImage:
     """The same with depth and opacity."""
     pitch, yaw = view.pose[0].tolist()
     return Face(generator.condition(view.latents, psi), view.latents).image(yaw=yaw, pitch=pitch, size=size)
 
 
 @torch.no_grad()
-def people_with_expressions(
+def expression_grid_views(
     generator: Generator,
     people: int,
     expressions: int,
@@ -133,11 +133,11 @@ def people_with_expressions(
 ) -> PosedLatents:
     """Every person with every expression, person by person, all frontal.
 
-    The first expression is the neutral one; the others are :func:`drawn_expressions`, the same for everyone.
+    The first expression is the neutral one; the others are :func:`sample_expressions`, the same for everyone.
     """
     z_id, z_noise = _people(generator, people, seed)
     z_exp = torch.cat(
-        [z_id.new_zeros(1, EXP_DIM), drawn_expressions(generator, expressions - 1, seed, data_exp)]
+        [z_id.new_zeros(1, EXP_DIM), sample_expressions(generator, expressions - 1, seed, data_exp)]
     )
     return PosedLatents(
         Latents(
@@ -150,7 +150,7 @@ def people_with_expressions(
 
 
 @torch.no_grad()
-def drawn_expressions(
+def sample_expressions(
     generator: Generator, count: int, seed: int, data_exp: Float[Tensor, "item 64"] | None = None
 ) -> Float[Tensor, "expression 64"]:
     """Expressions of the prior, or random ones of ``data_exp``, some of them maybe twice."""
@@ -163,27 +163,27 @@ def drawn_expressions(
 
 
 @torch.no_grad()
-def people_at_yaws(generator: Generator, people: int, yaws: tuple[float, ...], seed: int) -> PosedLatents:
-    """Every person of :func:`people_with_expressions` at every yaw (radians), neutral, person by person."""
+def yaw_grid_views(generator: Generator, people: int, yaws: tuple[float, ...], seed: int) -> PosedLatents:
+    """Every person of :func:`expression_grid_views` at every yaw (radians), neutral, person by person."""
     z_id, z_noise = (code.repeat_interleave(len(yaws), dim=0) for code in _people(generator, people, seed))
     pose = torch.tensor([(0.0, yaw) for yaw in yaws]).repeat(people, 1).to(z_id)
     return PosedLatents(Latents(z_id, z_id.new_zeros(len(z_id), EXP_DIM), z_noise), pose)
 
 
 @torch.no_grad()
-def people_with_noises(generator: Generator, people: int, noises: int, seed: int) -> PosedLatents:
+def appearance_grid_views(generator: Generator, people: int, appearances: int, seed: int) -> PosedLatents:
     """The same people, neutral and frontal, first with their own appearance code, then with other people's."""
     z_id, z_noise = _people(generator, people, seed)
-    others = _people(generator, noises - 1, seed + OTHER_PEOPLE)[1]
+    others = _people(generator, appearances - 1, seed + OTHER_PEOPLE)[1]
     z_noise = torch.cat([z_noise[:, None], others.expand(people, -1, -1)], dim=1).flatten(0, 1)
-    z_id = z_id.repeat_interleave(noises, dim=0)
+    z_id = z_id.repeat_interleave(appearances, dim=0)
     return PosedLatents(
         Latents(z_id, z_id.new_zeros(len(z_id), EXP_DIM), z_noise), z_id.new_zeros(len(z_id), 2)
     )
 
 
 @torch.no_grad()
-def people_with_ramps(
+def expression_ramp_views(
     generator: Generator,
     people: int,
     strength: Float[Tensor, "frame"],
@@ -194,19 +194,19 @@ def people_with_ramps(
     z_id, z_noise = (
         code.repeat_interleave(len(strength), dim=0) for code in _people(generator, people, seed)
     )
-    z_exp = strength.to(z_id)[None, :, None] * drawn_expressions(generator, people, seed, data_exp)[:, None]
+    z_exp = strength.to(z_id)[None, :, None] * sample_expressions(generator, people, seed, data_exp)[:, None]
     return PosedLatents(Latents(z_id, z_exp.flatten(0, 1), z_noise), z_id.new_zeros(len(z_id), 2))
 
 
 @torch.no_grad()
-def people_who_show(
+def detection_views(
     generator: Generator, people: int, each: int, expressions: Float[Tensor, "expression 64"], seed: int
 ) -> PosedLatents:
     """People from the prior, person by person; each shows ``each`` different ones of the given expressions, at yaws
     drawn evenly from -0.35 to 0.35 radians.
     """
     z_id, z_noise = (code.repeat_interleave(each, dim=0) for code in _people(generator, people, seed))
-    rngs = sample_generators(seed, 0, SHOWN, range(people))
+    rngs = sample_generators(seed, 0, DETECTION, range(people))
     shown = torch.cat([torch.randperm(len(expressions), generator=rng)[:each] for rng in rngs])
     yaw = torch.cat([TURNED_RAD * (2 * torch.rand(each, generator=rng) - 1) for rng in rngs])
     pose = torch.stack([torch.zeros_like(yaw), yaw], dim=1)

@@ -12,7 +12,7 @@ from anifacegan.data.dataset import DataConfig, FaceDataset, dataset_image_size
 from anifacegan.data.synthetic.head import load_head_geometry
 from anifacegan.evaluation.config import EvaluationConfig
 from anifacegan.evaluation.evaluate import Evaluation
-from anifacegan.evaluation.image_sets import Subject
+from anifacegan.evaluation.image_sets import EvaluationInputs
 from anifacegan.evaluation.inception import check_weights
 from anifacegan.evaluation.judge import Judge, load_judge
 from anifacegan.evaluation.samples import SampleConfig, Source
@@ -132,7 +132,7 @@ class EvaluationSetup:
             InputError: a file that the user named for a metric is not what it should be.
         """
         known = model.card.face_model == OPEN_FACE_MODEL
-        subject = Subject(
+        inputs = EvaluationInputs(
             model.generator,
             self.dataset,
             self.judge,
@@ -142,12 +142,12 @@ class EvaluationSetup:
             shipped_expressions(model),
             None if priors is None else priors.generator,
         )
-        evaluation = Evaluation(subject, config.evaluation(self.size, psi))
+        evaluation = Evaluation(inputs, config.evaluation(self.size, psi))
         selected = evaluation.config.metrics
         if config.inception_weights is not None and "inception" in selected:
             check_weights(config.inception_weights)
         if self.judge is not None and not set(EMBEDDED).isdisjoint(selected):
-            evaluation.gallery.require_embedder()
+            evaluation.image_sets.require_embedder()
         return evaluation
 
 

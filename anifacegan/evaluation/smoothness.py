@@ -12,14 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.evaluation.bootstrap import Resampled, weighted_ratio
+from anifacegan.evaluation.bootstrap import BootstrapStatistics, weighted_ratio
 
 
 @dataclass(frozen=True)
 class Smoothness:
     """Mean length of l(k + 1) - 2 l(k) + l(k - 1) over landmarks, frames and people."""
 
-    found_mm: float
+    measured_mm: float
     """In the frames, by the judge."""
     target_mm: float
     """Of the ramp itself."""
@@ -38,18 +38,20 @@ def ramp(frames: int) -> Float[Tensor, "frame"]:
 class SmoothnessItems:
     """Ramp by ramp, the mean length of the second difference; host memory."""
 
-    found_mm: Float[Tensor, "ramp"]
+    measured_mm: Float[Tensor, "ramp"]
     target_mm: Float[Tensor, "ramp"]
     frames: int
 
     def report(self) -> Smoothness:
-        rough, own = float(self.found_mm.mean()), float(self.target_mm.mean())
-        return Smoothness(rough, own, rough / own if own > 0 else math.nan, len(self.found_mm), self.frames)
+        rough, own = float(self.measured_mm.mean()), float(self.target_mm.mean())
+        return Smoothness(
+            rough, own, rough / own if own > 0 else math.nan, len(self.measured_mm), self.frames
+        )
 
-    def resampled(self) -> Resampled:
+    def bootstrap_statistics(self) -> BootstrapStatistics:
         """How far the ratio is from 1: rougher, or not moving as asked."""
-        found, requested = self.found_mm.numpy(), self.target_mm.numpy()
-        return Resampled(
+        found, requested = self.measured_mm.numpy(), self.target_mm.numpy()
+        return BootstrapStatistics(
             {"ramps": len(found)},
             lambda weights: {"ratio_from_1": np.abs(weighted_ratio(weights[0], found, requested) - 1)},
         )

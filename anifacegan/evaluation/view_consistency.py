@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.evaluation.bootstrap import Draws, Resampled, Weights, weighted_ratio
+from anifacegan.evaluation.bootstrap import BootstrapStatistics, Draws, Weights, weighted_ratio
 from anifacegan.evaluation.targets import MM_PER_WORLD
 from anifacegan.face_model.surface_maps import SurfaceMap
 from anifacegan.geometry.cameras import FOV_DEG, orbit_camera
@@ -75,7 +75,7 @@ class ConsistencyItems:
     pairs: int
 
     def report(self) -> ViewConsistency:
-        numbers = self.resampled().estimate()
+        numbers = self.bootstrap_statistics().estimate()
         seen, face = self.visible.sum(), self.on_face.sum()
         return ViewConsistency(
             psnr_db=numbers["psnr_db"],
@@ -85,7 +85,7 @@ class ConsistencyItems:
             pairs=self.pairs,
         )
 
-    def resampled(self) -> Resampled:
+    def bootstrap_statistics(self) -> BootstrapStatistics:
         squared, visible, depth_mm, on_face = (
             values.numpy() for values in (self.squared, self.visible, self.depth_mm, self.on_face)
         )
@@ -94,7 +94,7 @@ class ConsistencyItems:
             psnr = decibels(weighted_ratio(weights[0], squared, visible))
             return {"psnr_db": psnr, "depth_mm": weighted_ratio(weights[0], depth_mm, on_face)}
 
-        return Resampled({"faces": len(squared)}, numbers)
+        return BootstrapStatistics({"faces": len(squared)}, numbers)
 
 
 Pairs = Iterable[tuple[DepthView, DepthView]]

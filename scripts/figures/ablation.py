@@ -5,8 +5,8 @@
 ``--help`` lists the options; the figure is explained in docs/figures.md.
 """
 
-from anifacegan.evaluation.figures.ablation import KIND
+from anifacegan.evaluation.figures.ablation import FIGURE
 from anifacegan.evaluation.figures.command import main
 
 if __name__ == "__main__":
-    main(KIND)
+    main(FIGURE)

@@ -6,7 +6,7 @@
 """
 
 from anifacegan.evaluation.figures.command import main
-from anifacegan.evaluation.figures.deformation import KIND
+from anifacegan.evaluation.figures.deformation import FIGURE
 
 if __name__ == "__main__":
-    main(KIND)
+    main(FIGURE)

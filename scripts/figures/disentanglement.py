@@ -6,7 +6,7 @@
 """
 
 from anifacegan.evaluation.figures.command import main
-from anifacegan.evaluation.figures.disentanglement import KIND
+from anifacegan.evaluation.figures.disentanglement import FIGURE
 
 if __name__ == "__main__":
-    main(KIND)
+    main(FIGURE)

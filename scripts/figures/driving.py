@@ -7,7 +7,7 @@
 """
 
 from anifacegan.evaluation.figures.command import main
-from anifacegan.evaluation.figures.driving import KIND
+from anifacegan.evaluation.figures.driving import FIGURE
 
 if __name__ == "__main__":
-    main(KIND)
+    main(FIGURE)

@@ -107,7 +107,7 @@ class Puppeteer:
         landmarks = self.landmarks(seed, (yaw - 100) / 100, strength / 100)
         if landmarks is None:
             return None
-        return check_demo.Found(landmarks, landmarks, np.eye(128)[seed] if embed else None)
+        return check_demo.DetectedFace(landmarks, landmarks, np.eye(128)[seed] if embed else None)
 
     def boxes(self, pixels: np.ndarray) -> list:
         return [] if self.find(pixels) is None else ["box"]

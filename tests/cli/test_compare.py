@@ -174,7 +174,7 @@ def test_an_interrupted_run_leaves_the_folder_as_it_was(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("anifacegan.evaluation.compare_run.side_by_side", interrupted)
+    monkeypatch.setattr("anifacegan.evaluation.compare_run.comparison_sheet", interrupted)
     for before in (None, "an earlier comparison"):
         if before is not None:
             (tmp_path / "out").mkdir()

@@ -7,13 +7,13 @@ import pytest
 
 from anifacegan.evaluation.bootstrap import (
     PART,
+    BootstrapStatistics,
     Difference,
     Estimate,
-    Resampled,
     differences,
-    drawn_weights,
     interval,
     pair_mean,
+    resample_weights,
     weighted_correlation,
     weighted_mean,
     weighted_ratio,
@@ -24,8 +24,10 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def mean_of(values: np.ndarray) -> Resampled:
-    return Resampled({"items": len(values)}, lambda weights: {"mean": weighted_mean(weights[0], values)})
+def mean_of(values: np.ndarray) -> BootstrapStatistics:
+    return BootstrapStatistics(
+        {"items": len(values)}, lambda weights: {"mean": weighted_mean(weights[0], values)}
+    )
 
 
 def repeated(weights: np.ndarray) -> list[np.ndarray]:
@@ -35,7 +37,7 @@ def repeated(weights: np.ndarray) -> list[np.ndarray]:
 
 # ------------------------------------------------------------------------------------------------- numbers of weights
 def test_draws_are_as_many_items_as_there_are() -> None:
-    weights = drawn_weights(7, 500, rng())
+    weights = resample_weights(7, 500, rng())
     assert weights.shape == (500, 7) and (weights.sum(axis=1) == 7).all() and (weights % 1 == 0).all()
     np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.15)  # deviation 0.93 / sqrt(500) = 0.04
     np.testing.assert_allclose(weights.var(axis=0), 6 / 7, atol=0.25)
@@ -43,7 +45,7 @@ def test_draws_are_as_many_items_as_there_are() -> None:
 
 def test_means_ratios_and_correlations_are_those_of_repeated_items() -> None:
     x, y = rng(1).normal(size=(2, 9, 3))
-    weights = drawn_weights(9, 20, rng())
+    weights = resample_weights(9, 20, rng())
     for k, selected in enumerate(repeated(weights)):
         np.testing.assert_allclose(weighted_mean(weights, x)[k], x[selected].mean(axis=0), rtol=1e-12)
         ratio = weighted_ratio(weights, x[:, 0], 5 + y[:, 0])[k]
@@ -58,7 +60,7 @@ def test_an_item_that_came_up_twice_is_no_pair_with_itself() -> None:
     points = rng(1).normal(size=(6, 2))
     distance = np.linalg.norm(points[:, None] - points, axis=-1)
     np.fill_diagonal(distance, 7.0)  # of one person's images, say
-    weights = drawn_weights(6, 20, rng())
+    weights = resample_weights(6, 20, rng())
     for k, selected in enumerate(repeated(weights)):
         pairs = [distance[i, j] for a, i in enumerate(selected) for j in selected[:a] if i != j]
         assert pair_mean(weights, distance)[k] == pytest.approx(np.mean(pairs), rel=1e-12)
@@ -120,7 +122,7 @@ def test_the_seed_decides_the_draws_and_every_draw_is_made() -> None:
         counted.append(len(weights[0]))
         return {"mean": weighted_mean(weights[0], values)}
 
-    once = Resampled({"items": 30}, numbers)
+    once = BootstrapStatistics({"items": 30}, numbers)
     differences(once, once, PART + 3, rng())
     assert counted == [1, 1, PART, PART, 3, 3]  # both models as they are, then their draws
 
@@ -131,7 +133,7 @@ def test_an_interval_lies_about_its_number_although_all_draws_are_too_large() ->
 
 
 def test_numbers_of_whole_sets_and_of_nothing_have_no_interval() -> None:
-    whole = Resampled({}, lambda weights: {"fid": np.array([3.0])})
+    whole = BootstrapStatistics({}, lambda weights: {"fid": np.array([3.0])})
     found = differences(whole, whole, 50, rng())["fid"]
     assert found == Difference(Estimate(3.0), Estimate(3.0), Estimate(0.0)) and found.beyond() is None
     assert interval(math.nan, np.ones(9)).low is None

@@ -19,12 +19,12 @@ from anifacegan.evaluation.compare import (
     table,
     verdict,
 )
-from anifacegan.evaluation.compare_run import EXPRESSIONS, YAWS, SheetSide, side_by_side
+from anifacegan.evaluation.compare_run import EXPRESSIONS, YAWS, SheetSide, comparison_sheet
 from anifacegan.evaluation.config import COMPARED, METRICS, OFFLINE, EvaluationConfig
 from anifacegan.evaluation.evaluate import Evaluation
-from anifacegan.evaluation.image_sets import Subject
+from anifacegan.evaluation.image_sets import EvaluationInputs
 from anifacegan.evaluation.inception import InceptionNumbers, InceptionReport
-from anifacegan.evaluation.samples import SampleConfig, people_with_expressions, render_alone
+from anifacegan.evaluation.samples import SampleConfig, expression_grid_views, render_view_rgb
 from anifacegan.models.checkpoints import Checkpoint, ModelCard
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import Generator
@@ -39,7 +39,7 @@ CONFIG = EvaluationConfig(
     bootstrap=2,
     people=3,
     expressions=2,
-    noises=2,
+    appearances=2,
     mesh_faces=6,
     consistency_faces=2,
     ramps=2,
@@ -56,7 +56,9 @@ def measured(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
 
     def evaluation(made: Generator, batch: int = 4) -> Evaluation:
         samples = dataclasses.replace(CONFIG.samples, batch=batch)
-        return Evaluation(Subject(made, dataset, judge, head), dataclasses.replace(CONFIG, samples=samples))
+        return Evaluation(
+            EvaluationInputs(made, dataset, judge, head), dataclasses.replace(CONFIG, samples=samples)
+        )
 
     return evaluation
 
@@ -204,16 +206,16 @@ def test_priors_are_the_same_where_they_draw_the_same() -> None:
 def test_the_sheet_has_both_models_rows_of_the_same_people() -> None:
     a, b = (Model(Checkpoint(made, ModelCard("some", "face model"))) for made in (generator(), damaged()))
     size, people = 24, 2
-    sheet = side_by_side((SheetSide("A", a, 1.0), SheetSide("B", b, 0.5)), a, people, size, seed=3)
+    sheet = comparison_sheet((SheetSide("A", a, 1.0), SheetSide("B", b, 0.5)), a, people, size, seed=3)
     assert sheet.columns[0] == "neutral" and len(sheet.columns) == 1 + EXPRESSIONS + len(YAWS)
-    who = people_with_expressions(a.generator, people, 1, 3).latents
+    who = expression_grid_views(a.generator, people, 1, 3).latents
     for k in range(people):
         for column, yaw in ((0, 0.0), (-2, YAWS[0]), (-1, YAWS[1])):
             cells = []
             for model, psi in ((a, 1.0), (b, 0.5)):
                 latents = Latents(who.z_id[k : k + 1], torch.zeros(1, 64), who.z_noise[k : k + 1])
                 view = PosedLatents(latents, torch.tensor([[0.0, yaw]]))
-                cells.append(to_bytes(render_alone(model.generator, view, size, psi)))
+                cells.append(to_bytes(render_view_rgb(model.generator, view, size, psi)))
                 assert len(places(sheet.image, cells[-1])) == 1, (k, column)
             (top,), (bottom,) = (places(sheet.image, cell) for cell in cells)
             assert bottom == (top[0] + size, top[1])  # B's right below A's

@@ -13,9 +13,9 @@ from anifacegan.evaluation import evaluate
 from anifacegan.evaluation.config import EvaluationConfig
 from anifacegan.evaluation.detection import DetectionItems, detection_items
 from anifacegan.evaluation.evaluate import Evaluation
-from anifacegan.evaluation.face_detector import FaceDetector, Found
-from anifacegan.evaluation.image_sets import Subject
-from anifacegan.evaluation.samples import SampleConfig, people_who_show
+from anifacegan.evaluation.face_detector import DetectedFace, FaceDetector
+from anifacegan.evaluation.image_sets import EvaluationInputs
+from anifacegan.evaluation.samples import SampleConfig, detection_views
 from anifacegan.evaluation.setup import shipped_expressions
 from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.rendering.images import to_bytes
@@ -24,20 +24,20 @@ from tests.fixtures.judged_model import generator, tiny_dataset
 from tests.fixtures.one_line import assert_one_line
 
 MEAN_FACE = np.random.default_rng(0).uniform(-1, 1, (68, 3)) * [0.8, 0.8, 0.3]
-SHOWN = 0.01 * torch.randn(5, 64, generator=torch.Generator().manual_seed(1))
+DETECTION = 0.01 * torch.randn(5, 64, generator=torch.Generator().manual_seed(1))
 
 
 class Reader:
     """Reads the yaw off the first pixel, 100 is frontal and one step 0.01 radians; a black image has no face."""
 
-    def find(self, pixels: np.ndarray) -> Found | None:
+    def find(self, pixels: np.ndarray) -> DetectedFace | None:
         assert pixels.shape[2] == 3
         if not pixels[0, 0, 0]:
             return None
         yaw = torch.tensor([(float(pixels[0, 0, 0]) - 100) / 100], dtype=torch.float64)
         points = torch.from_numpy(0.06 * MEAN_FACE)[None]
         landmarks = orbit_camera(yaw=yaw, pitch=torch.zeros_like(yaw), size=256).project(points)[0].numpy()
-        return Found(landmarks, landmarks, None)
+        return DetectedFace(landmarks, landmarks, None)
 
 
 def test_found_faces_are_counted_and_their_yaws_compared() -> None:
@@ -45,7 +45,7 @@ def test_found_faces_are_counted_and_their_yaws_compared() -> None:
     images = values[:, None, None, None].expand(-1, 3, 4, 4).byte()
     requested = (values.double() - 100) / 100
     items = detection_items(Reader().find, images, requested, 3, MEAN_FACE)
-    assert items.target_yaw.shape == (3, 2) and np.isnan(items.found_yaw).sum() == 1
+    assert items.target_yaw.shape == (3, 2) and np.isnan(items.measured_yaw).sum() == 1
     report = items.report()
     assert report.found == pytest.approx(5 / 6) and (report.images, report.people) == (6, 3)
     assert report.yaw_r > 0.999 and report.yaw_error_deg < 1
@@ -65,15 +65,17 @@ def test_a_blind_detector_finds_nothing_and_knows_no_yaw() -> None:
 
 def test_people_are_drawn_again_with_all_their_images() -> None:
     items = DetectionItems(np.zeros((3, 2)), np.array([[0.0, 0.0], [0.0, np.nan], [np.nan, np.nan]]))
-    resampled = items.resampled()
-    assert dict(resampled.counts) == {"people": 3} and resampled.estimate() == {"found": 0.5}
+    bootstrap_statistics = items.bootstrap_statistics()
+    assert dict(bootstrap_statistics.counts) == {"people": 3} and bootstrap_statistics.estimate() == {
+        "found": 0.5
+    }
     weights = np.array([[3.0, 0, 0], [0, 1, 2]])
-    np.testing.assert_allclose(resampled.numbers([weights])["found"], [1, 1 / 6])
+    np.testing.assert_allclose(bootstrap_statistics.numbers([weights])["found"], [1, 1 / 6])
 
 
 def test_everybody_shows_different_expressions_at_small_yaws() -> None:
-    views = people_who_show(generator(), 40, 3, SHOWN, seed=2)
-    shown = (views.latents.z_exp[:, None] == SHOWN).all(-1)  # (120, 5)
+    views = detection_views(generator(), 40, 3, DETECTION, seed=2)
+    shown = (views.latents.z_exp[:, None] == DETECTION).all(-1)  # (120, 5)
     assert (
         (shown.sum(1) == 1).all() and (shown.unflatten(0, (40, 3)).sum(1) <= 1).all() and shown.any(0).all()
     )
@@ -82,7 +84,7 @@ def test_everybody_shows_different_expressions_at_small_yaws() -> None:
     )
     pitch, yaw = views.pose.unbind(1)
     assert (pitch == 0).all() and -0.35 <= yaw.min() < -0.3 and 0.3 < yaw.max() <= 0.35
-    fewer = people_who_show(generator(), 7, 3, SHOWN, seed=2)
+    fewer = detection_views(generator(), 7, 3, DETECTION, seed=2)
     assert fewer.pose.equal(views.pose[:21]) and fewer.latents.z_exp.equal(views.latents.z_exp[:21])
 
 
@@ -94,20 +96,20 @@ def config() -> EvaluationConfig:
 def test_it_is_measured_without_a_judge(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate, "FaceDetector", lambda upsample: Reader())
     head = load_head_geometry(tiny / "face_model.npz")
-    subject = Subject(generator(), tiny_dataset(tiny), head=head, expressions=SHOWN)
-    report = Evaluation(subject, config()).measure("detection")
+    inputs = EvaluationInputs(generator(), tiny_dataset(tiny), head=head, expressions=DETECTION)
+    report = Evaluation(inputs, config()).measure("detection")
     assert (report.images, report.people, report.expressions) == (10, 2, 5)  # there are no nine
 
 
 def test_what_is_missing_is_said_in_one_line(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     head, dataset = load_head_geometry(tiny / "face_model.npz"), tiny_dataset(tiny)
-    subject = Subject(generator(), dataset, head=head, expressions=SHOWN)
+    inputs = EvaluationInputs(generator(), dataset, head=head, expressions=DETECTION)
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "dlib", None)
-        assert_one_line(lambda: Evaluation(subject, config()).measure("detection"), "dlib", "pip install")
+        assert_one_line(lambda: Evaluation(inputs, config()).measure("detection"), "dlib", "pip install")
     monkeypatch.setattr(evaluate, "FaceDetector", lambda upsample: Reader())
     for lacking in ("head", "expressions"):
-        poorer = dataclasses.replace(subject, **{lacking: None})
+        poorer = dataclasses.replace(inputs, **{lacking: None})
         assert_one_line(lambda poorer=poorer: Evaluation(poorer, config()).measure("detection"), "model")
 
 

@@ -7,21 +7,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.evaluation.disentanglement import ChangedFaces, disentanglement
+from anifacegan.evaluation.disentanglement import FaceMeasurements, disentanglement
 from anifacegan.evaluation.recognition import recognition
 from anifacegan.evaluation.smoothness import ramp, smoothness
 
 PEOPLE, CHANGES = 3, 4
 
 
-def faces(**changed: Tensor) -> ChangedFaces:
+def faces(**changed: Tensor) -> FaceMeasurements:
     """People who never change but for what is given."""
     rng = torch.Generator().manual_seed(0)
 
     def still(*shape: int) -> Tensor:
         return torch.randn(PEOPLE, 1, *shape, generator=rng).expand(PEOPLE, CHANGES, *shape)
 
-    made = ChangedFaces(still(8), still(64), still(3), still(68, 3))
+    made = FaceMeasurements(still(8), still(64), still(3), still(68, 3))
     return dataclasses.replace(
         made, **{name: getattr(made, name) + change for name, change in changed.items()}
     )
@@ -119,6 +119,6 @@ def test_jitter_is_four_times_itself() -> None:
     """Landmarks that step 1 mm to and fro along one axis."""
     jitter = torch.zeros(2, 9, 68, 3, dtype=torch.float64)
     jitter[..., 0] = ((-1.0) ** torch.arange(9))[None, :, None]
-    assert smoothness(jitter, requested()).found_mm == pytest.approx(4)
+    assert smoothness(jitter, requested()).measured_mm == pytest.approx(4)
     still = smoothness(jitter, torch.zeros_like(jitter))
     assert still.target_mm == 0 and math.isnan(still.ratio)

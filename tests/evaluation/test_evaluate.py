@@ -11,19 +11,19 @@ import torch
 from anifacegan.data.synthetic.head import load_head_geometry
 from anifacegan.evaluation.config import COMPARED, OFFLINE, EvaluationConfig
 from anifacegan.evaluation.evaluate import Evaluation, evaluate
-from anifacegan.evaluation.image_sets import Gallery, Subject
-from anifacegan.evaluation.judge import Judge, judged, load_judge, real_batches, real_items
+from anifacegan.evaluation.image_sets import EvaluationInputs, ImageSets
+from anifacegan.evaluation.judge import Judge, judge_images, load_judge, real_batches, real_items
 from anifacegan.evaluation.samples import (
     GeneratedImages,
     SampleConfig,
     Source,
-    draw_samples,
+    appearance_grid_views,
+    expression_grid_views,
+    expression_ramp_views,
     generated_batches,
-    people_at_yaws,
-    people_with_expressions,
-    people_with_noises,
-    people_with_ramps,
-    render_alone,
+    render_view_rgb,
+    sample_views,
+    yaw_grid_views,
 )
 from anifacegan.models.sampling import PosedLatents
 from anifacegan.rendering.model import Face
@@ -37,7 +37,7 @@ CONFIG = EvaluationConfig(
     bootstrap=3,
     people=2,
     expressions=2,
-    noises=2,
+    appearances=2,
     mesh_faces=2,
     consistency_faces=1,
     ramps=1,
@@ -53,7 +53,7 @@ def judge(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Judge:
 
 def images(config: SampleConfig) -> list[GeneratedImages]:
     made = generator()
-    return list(generated_batches(made, draw_samples(made, POSES, config), config))
+    return list(generated_batches(made, sample_views(made, POSES, config), config))
 
 
 # ------------------------------------------------------------------------------------------------------------ images
@@ -74,7 +74,7 @@ def test_more_images_begin_with_the_same_ones_and_another_seed_has_others() -> N
 
 
 def test_images_are_seen_from_poses_of_the_data_set() -> None:
-    views = draw_samples(generator(), POSES, dataclasses.replace(SAMPLES, count=40))
+    views = sample_views(generator(), POSES, dataclasses.replace(SAMPLES, count=40))
     known = (views.pose[:, None] == POSES[None]).all(dim=-1)
     assert known.any(dim=1).all() and known.any(dim=0).sum() > 5
 
@@ -83,15 +83,15 @@ def test_expressions_of_the_data_set_take_the_place_of_the_priors() -> None:
     """People, cameras and the order stay; a longer stream begins with the shorter one."""
     made, config = generator(), dataclasses.replace(SAMPLES, count=40)
     data_exp = torch.randn(9, 64, generator=torch.Generator().manual_seed(1))
-    drawn, given = draw_samples(made, POSES, config), draw_samples(made, POSES, config, data_exp)
+    drawn, given = sample_views(made, POSES, config), sample_views(made, POSES, config, data_exp)
     assert torch.equal(drawn.pose, given.pose) and torch.equal(drawn.latents.z_id, given.latents.z_id)
     assert torch.equal(drawn.latents.z_noise, given.latents.z_noise)
     known = (given.latents.z_exp[:, None] == data_exp[None]).all(dim=-1)
     assert known.any(dim=1).all() and known.any(dim=0).all()
-    fewer = draw_samples(made, POSES, dataclasses.replace(config, count=9), data_exp)
+    fewer = sample_views(made, POSES, dataclasses.replace(config, count=9), data_exp)
     assert torch.equal(fewer.latents.z_exp, given.latents.z_exp[:9])
-    faces = grid(people_with_expressions(made, 2, 4, seed=5, data_exp=data_exp), 2)[1]
-    ramps = grid(people_with_ramps(made, 3, torch.tensor([0.5, 1.0]), seed=5, data_exp=data_exp), 3)[1]
+    faces = grid(expression_grid_views(made, 2, 4, seed=5, data_exp=data_exp), 2)[1]
+    ramps = grid(expression_ramp_views(made, 3, torch.tensor([0.5, 1.0]), seed=5, data_exp=data_exp), 3)[1]
     assert torch.equal(faces[0], faces[1]) and torch.equal(faces[0, 1:], ramps[:, 1])
 
 
@@ -99,9 +99,11 @@ def test_an_evaluation_asks_for_expressions_of_its_data_set(tiny: Path, judge: J
     sources: tuple[tuple[Source, bool], ...] = (("prior", False), ("data", True))
     for source, expected in sources:
         config = EvaluationConfig(samples=SAMPLES, people=2, expressions=3, expressions_from=source)
-        gallery = Gallery(Subject(generator(), tiny_dataset(tiny), judge), config)
-        requested = torch.cat([gallery.views(5).latents.z_exp, gallery.expression_grid[0].latents.z_exp[1:3]])
-        assert (requested[:, None] == gallery.table.exp[None]).all(dim=-1).any(dim=1).tolist() == [
+        image_sets = ImageSets(EvaluationInputs(generator(), tiny_dataset(tiny), judge), config)
+        requested = torch.cat(
+            [image_sets.views(5).latents.z_exp, image_sets.expression_grid[0].latents.z_exp[1:3]]
+        )
+        assert (requested[:, None] == image_sets.table.exp[None]).all(dim=-1).any(dim=1).tolist() == [
             expected
         ] * 7
 
@@ -111,9 +113,9 @@ def test_where_expressions_come_from_matters_to_every_metric_that_draws_some(
     name: str, tiny: Path, judge: Judge
 ) -> None:
     head = load_head_geometry(tiny / "face_model.npz")
-    subject = Subject(generator(), tiny_dataset(tiny), judge, head)
+    inputs = EvaluationInputs(generator(), tiny_dataset(tiny), judge, head)
     reports = [
-        Evaluation(subject, dataclasses.replace(CONFIG, expressions=4, expressions_from=source)).measure(name)
+        Evaluation(inputs, dataclasses.replace(CONFIG, expressions=4, expressions_from=source)).measure(name)
         for source in ("prior", "data")
     ]
     assert reports[0] != reports[1]
@@ -128,10 +130,10 @@ def grid(views: PosedLatents, people: int) -> list[torch.Tensor]:
 def test_in_every_grid_the_same_people_change_in_one_code_only() -> None:
     made, yaws, strength = generator(), (0.0, -0.2, 0.4), torch.tensor([0.0, 0.5, 1.0])
     grids = {
-        "z_exp": grid(people_with_expressions(made, 2, 3, seed=5), 2),
-        "pose": grid(people_at_yaws(made, 2, yaws, seed=5), 2),
-        "z_noise": grid(people_with_noises(made, 2, 3, seed=5), 2),
-        "ramp": grid(people_with_ramps(made, 2, strength, seed=5), 2),
+        "z_exp": grid(expression_grid_views(made, 2, 3, seed=5), 2),
+        "pose": grid(yaw_grid_views(made, 2, yaws, seed=5), 2),
+        "z_noise": grid(appearance_grid_views(made, 2, 3, seed=5), 2),
+        "ramp": grid(expression_ramp_views(made, 2, strength, seed=5), 2),
     }
     names = ("z_id", "z_exp", "z_noise", "pose")
     first = [entry[:, 0] for entry in grids["z_exp"]]
@@ -156,7 +158,8 @@ def test_a_judge_sees_the_same_in_any_batch(judge: Judge, tiny: Path) -> None:
     dataset = tiny_dataset(tiny)
     items = torch.arange(COUNT)
     seen = [
-        judged(judge.network, real_batches(dataset, items, 20, n, torch.device("cpu"))) for n in (1, 3, COUNT)
+        judge_images(judge.network, real_batches(dataset, items, 20, n, torch.device("cpu")))
+        for n in (1, 3, COUNT)
     ]
     for other in seen[1:]:
         torch.testing.assert_close(other.features, seen[0].features, atol=1e-5, rtol=1e-4)
@@ -212,11 +215,13 @@ def test_every_metric_is_the_same_alone_and_in_another_batch(judge: Judge, tiny:
 
 def test_items_as_they_are_give_the_reports_numbers(judge: Judge, tiny: Path) -> None:
     """What is drawn again for an interval is the very thing that is reported; float32 sums apart."""
-    subject = Subject(generator(), tiny_dataset(tiny), judge, load_head_geometry(tiny / "face_model.npz"))
-    evaluation = Evaluation(subject, CONFIG)
+    inputs = EvaluationInputs(
+        generator(), tiny_dataset(tiny), judge, load_head_geometry(tiny / "face_model.npz")
+    )
+    evaluation = Evaluation(inputs, CONFIG)
     for name in OFFLINE:
         items = evaluation.items(name)
-        report, estimate = items.report(), items.resampled().estimate()
+        report, estimate = items.report(), items.bootstrap_statistics().estimate()
         assert set(estimate) == set(COMPARED[name])
         for key, value in estimate.items():
             reported = abs(report.ratio - 1) if key == "ratio_from_1" else getattr(report, key)
@@ -229,15 +234,20 @@ def test_faces_can_be_those_of_another_models_priors(judge: Judge, tiny: Path) -
         for parameter in prior.parameters():
             parameter.mul_(1.5)
 
-    def seen(subject: Subject) -> list[torch.Tensor]:
-        gallery = Evaluation(subject, CONFIG).gallery
-        views = (gallery.views(3), gallery.expression_grid[0], gallery.yaw_grid[0], gallery.noise_grid[0])
+    def seen(inputs: EvaluationInputs) -> list[torch.Tensor]:
+        image_sets = Evaluation(inputs, CONFIG).image_sets
+        views = (
+            image_sets.views(3),
+            image_sets.expression_grid[0],
+            image_sets.yaw_grid[0],
+            image_sets.appearance_grid[0],
+        )
         return [code for shown in views for code in (*vars(shown.latents).values(), shown.pose)]
 
     dataset = tiny_dataset(tiny)
-    borrowed = seen(Subject(own, dataset, judge, priors=other))
-    assert all(map(torch.equal, borrowed, seen(Subject(other, dataset, judge))))
-    assert not all(map(torch.equal, borrowed, seen(Subject(own, dataset, judge))))
+    borrowed = seen(EvaluationInputs(own, dataset, judge, priors=other))
+    assert all(map(torch.equal, borrowed, seen(EvaluationInputs(other, dataset, judge))))
+    assert not all(map(torch.equal, borrowed, seen(EvaluationInputs(own, dataset, judge))))
 
 
 def test_real_images_in_place_of_generated_ones_have_no_distance(
@@ -245,9 +255,9 @@ def test_real_images_in_place_of_generated_ones_have_no_distance(
 ) -> None:
     """The whole path of the features: the same images twice."""
     config = dataclasses.replace(CONFIG, samples=dataclasses.replace(SAMPLES, count=COUNT, size=SIZE))
-    evaluation = Evaluation(Subject(generator(), tiny_dataset(tiny), judge), config)
-    real = [(255 * rgb).round().byte() for rgb in evaluation.gallery.real(COUNT)]
-    monkeypatch.setattr(evaluation.gallery, "generated", lambda count: torch.cat(real))
+    evaluation = Evaluation(EvaluationInputs(generator(), tiny_dataset(tiny), judge), config)
+    real = [(255 * rgb).round().byte() for rgb in evaluation.image_sets.real(COUNT)]
+    monkeypatch.setattr(evaluation.image_sets, "generated", lambda count: torch.cat(real))
     for name in ("frechet", "embedding_frechet"):
         report = evaluation.measure(name)
         assert report.distance < (1e-6 if name == "frechet" else 1e-3) * report.floor
@@ -256,13 +266,13 @@ def test_real_images_in_place_of_generated_ones_have_no_distance(
 def test_a_metric_without_what_it_needs_says_so_before_it_renders(
     tiny: Path, judge: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anifacegan.evaluation.image_sets.rendered", None)
-    subject = Subject(generator(), tiny_dataset(tiny))
+    monkeypatch.setattr("anifacegan.evaluation.image_sets.render_views", None)
+    inputs = EvaluationInputs(generator(), tiny_dataset(tiny))
     for name in set(OFFLINE) - {"deformation", "view_consistency"}:
-        assert_one_line(lambda name=name: Evaluation(subject, CONFIG).measure(name), "--judge FOLDER")
+        assert_one_line(lambda name=name: Evaluation(inputs, CONFIG).measure(name), "--judge FOLDER")
     for name in ("deformation", "view_consistency"):
-        assert_one_line(lambda name=name: Evaluation(subject, CONFIG).measure(name), "mesh")
-    no_embedder = Subject(generator(), tiny_dataset(tiny), judge, embedder="arcface.onnx")
+        assert_one_line(lambda name=name: Evaluation(inputs, CONFIG).measure(name), "mesh")
+    no_embedder = EvaluationInputs(generator(), tiny_dataset(tiny), judge, embedder="arcface.onnx")
     for name in ("recognition", "disentanglement", "embedding_frechet"):
         assert_one_line(lambda name=name: Evaluation(no_embedder, CONFIG).measure(name), "arcface.onnx")
 
@@ -279,9 +289,9 @@ def test_unknown_metrics_and_empty_sets_are_refused(judge: Judge, tiny: Path) ->
 
 def test_an_image_is_the_front_doors() -> None:
     made = generator()
-    view = draw_samples(made, POSES, SAMPLES)[:1]
+    view = sample_views(made, POSES, SAMPLES)[:1]
     pitch, yaw = view.pose[0].tolist()
     assert torch.equal(
-        render_alone(made, view, 10, 0.5),
+        render_view_rgb(made, view, 10, 0.5),
         Face(made.condition(view.latents, 0.5), view.latents).render(yaw=yaw, pitch=pitch, size=10),
     )

@@ -118,7 +118,7 @@ def _text(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-KIND = FigureKind(
+FIGURE = FigureKind(
     "ablation",
     "What each term of the loss is worth",
     "The same training with all imitation terms (full), without the one that a row names, and without any (none). Bars "

@@ -23,19 +23,19 @@ from anifacegan.evaluation.figures.command import FigureKind
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import write_complete
 
-KINDS: tuple[FigureKind, ...] = (
-    expression_views.KIND,
-    identities.KIND,
-    expressions.KIND,
-    interpolation.KIND,
-    disentanglement.KIND,
-    truncation.KIND,
-    deformation.KIND,
-    manifolds.KIND,
-    depth_normals.KIND,
-    mesh.KIND,
-    driving.KIND,
-    ablation.KIND,
+FIGURES: tuple[FigureKind, ...] = (
+    expression_views.FIGURE,
+    identities.FIGURE,
+    expressions.FIGURE,
+    interpolation.FIGURE,
+    disentanglement.FIGURE,
+    truncation.FIGURE,
+    deformation.FIGURE,
+    manifolds.FIGURE,
+    depth_normals.FIGURE,
+    mesh.FIGURE,
+    driving.FIGURE,
+    ablation.FIGURE,
 )
 PAGE = "index.html"
 STYLE = "body{font:16px sans-serif;max-width:75em;margin:2em auto;padding:0 1em}img,video{max-width:100%;display:block}"
@@ -55,7 +55,9 @@ def write_page(config: PageConfig) -> Path:
     Raises:
         InputError: there is none, or one's JSON is not readable.
     """
-    sections = [_section(config.out, kind) for kind in KINDS if (config.out / f"{kind.name}.json").is_file()]
+    sections = [
+        _section(config.out, kind) for kind in FIGURES if (config.out / f"{kind.name}.json").is_file()
+    ]
     if not sections:
         raise InputError(f"{config.out}: holds no figures, expected what scripts/figures/ writes")
     head = (

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 
 from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
-from anifacegan.evaluation.figures.panels import Painter, Pixels, image_bytes
+from anifacegan.evaluation.figures.panels import FaceRenderer, Pixels, image_bytes
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
+    load_figure_model,
     neutral_expression,
-    opened_model,
     selected_expressions,
     selected_seeds,
 )
@@ -40,14 +40,14 @@ class DeformationConfig(FigureConfig):
 
 def draw(config: DeformationConfig) -> Drawing:
     """A row for the neutral face and for each expression of the first person."""
-    model = opened_model(config)
-    painter, seed = Painter(model, config), selected_seeds(config)[0]
+    model = load_figure_model(config)
+    renderer, seed = FaceRenderer(model, config), selected_seeds(config)[0]
     cuts = Slice("yz", config.x), Slice("xz", config.y)
     rows, longest = [], {}
     for expression in [neutral_expression(model), *selected_expressions(model, config)]:
-        fields = painter.face(seed, expression.z_exp).fields
+        fields = renderer.face(seed, expression.z_exp).fields
         cells, longest[expression.label] = _row(fields, cuts, config)
-        painter.progress.update()
+        renderer.progress.update()
         rows.append(SheetRow(expression.label, cells))
     columns = ["template", "deformed", "length", *(f"arrows at {cut.label}" for cut in cuts)]
     return Drawing(
@@ -79,7 +79,7 @@ def _row(
     return cells, float(deformed.step.max())
 
 
-KIND = FigureKind(
+FIGURE = FigureKind(
     "deformation",
     "Template and deformation",
     "The template (no deformation), the deformed face, the length of the deformation's step (black 0, red 10, yellow "

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 
 from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
-from anifacegan.evaluation.figures.panels import Painter, image_bytes
+from anifacegan.evaluation.figures.panels import FaceRenderer, image_bytes
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    opened_model,
+    load_figure_model,
     selected_angles,
     selected_expressions,
     selected_seeds,
@@ -29,14 +29,14 @@ class DepthNormalsConfig(FigureConfig):
 def draw(config: DepthNormalsConfig) -> Drawing:
     """A row for each person; colours, depth and normals of each view."""
     yaws = selected_angles(config.yaw)
-    model = opened_model(config)
-    painter, seeds = Painter(model, config), selected_seeds(config)
+    model = load_figure_model(config)
+    renderer, seeds = FaceRenderer(model, config), selected_seeds(config)
     expression, ray_sampling = selected_expressions(model, config)[0], model.generator.config.ray_sampling
     seen = {}
     for seed in seeds:
-        face = painter.face(seed, expression.z_exp)
+        face = renderer.face(seed, expression.z_exp)
         for yaw in yaws:
-            image = painter.image(face, yaw=yaw)
+            image = renderer.image(face, yaw=yaw)
             seen[seed, yaw] = image.rgb, visible_surface(image, yaw=yaw, pitch=0.0, ray_sampling=ray_sampling)
     distances = [surface.distance[surface.mask] for _, surface in seen.values()]
     everything = torch.cat(distances)
@@ -67,7 +67,7 @@ def draw(config: DepthNormalsConfig) -> Drawing:
     )
 
 
-KIND = FigureKind(
+FIGURE = FigureKind(
     "depth_normals",
     "Depth and normals",
     "Of each view the colours, the distance (near is white, no head is black), and the normals in the camera's axes "

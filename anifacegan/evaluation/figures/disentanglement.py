@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
-from anifacegan.evaluation.figures.panels import Painter, between
+from anifacegan.evaluation.figures.panels import FaceRenderer, between
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    opened_model,
+    load_figure_model,
     selected_angles,
     selected_expressions,
     two_or_more_seeds,
@@ -36,8 +36,8 @@ def draw(config: DisentanglementConfig) -> Drawing:
     """Strips of the first person: expression, identity and appearance toward the second person, yaw, pitch."""
     seeds = two_or_more_seeds(config)[:2]
     yaws = selected_angles(tuple(np.linspace(-config.reach, config.reach, config.steps).tolist()))
-    model = opened_model(config)
-    painter = Painter(model, config)
+    model = load_figure_model(config)
+    renderer = FaceRenderer(model, config)
     here, there = (model.person(seed) for seed in seeds)
     expression = selected_expressions(model, config)[0]
     shares = np.linspace(0, 1, config.steps).tolist()
@@ -45,13 +45,13 @@ def draw(config: DisentanglementConfig) -> Drawing:
     z_exp = expression.z_exp
     strips = {
         f"expression\n0 to {expression.label}": [
-            painter.pixels(here, np.float32(share) * z_exp) for share in shares
+            renderer.pixels(here, np.float32(share) * z_exp) for share in shares
         ],
-        "identity": [painter.pixels((z_id, here[1]), z_exp) for z_id, _ in moved],
-        "appearance\n(noise)": [painter.pixels((here[0], z_noise), z_exp) for _, z_noise in moved],
-        f"yaw\n{yaws[0]:+.2f} to {yaws[-1]:+.2f}": [painter.pixels(here, z_exp, yaw=yaw) for yaw in yaws],
+        "identity": [renderer.pixels((z_id, here[1]), z_exp) for z_id, _ in moved],
+        "appearance\n(noise)": [renderer.pixels((here[0], z_noise), z_exp) for _, z_noise in moved],
+        f"yaw\n{yaws[0]:+.2f} to {yaws[-1]:+.2f}": [renderer.pixels(here, z_exp, yaw=yaw) for yaw in yaws],
         f"pitch\n{yaws[0] / 2:+.2f} to {yaws[-1] / 2:+.2f}": [
-            painter.pixels(here, z_exp, pitch=yaw / 2) for yaw in yaws
+            renderer.pixels(here, z_exp, pitch=yaw / 2) for yaw in yaws
         ],
     }
     columns = [f"{share:.2f}" for share in shares]
@@ -68,7 +68,7 @@ def draw(config: DisentanglementConfig) -> Drawing:
     )
 
 
-KIND = FigureKind(
+FIGURE = FigureKind(
     "disentanglement",
     "Disentanglement",
     "In each strip one code changes and the others stay: the expression's strength, the identity and the appearance on "

@@ -13,10 +13,10 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 
 from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
-from anifacegan.evaluation.figures.panels import Painter, Pixels
+from anifacegan.evaluation.figures.panels import FaceRenderer, Pixels
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    opened_model,
+    load_figure_model,
     selected_expressions,
     selected_seeds,
 )
@@ -75,13 +75,13 @@ class DrivingConfig(FigureConfig):
 
 def draw(config: DrivingConfig) -> Drawing:
     """The film, and a strip of its frames."""
-    model = opened_model(config)
+    model = load_figure_model(config)
     expressions, trajectory = driving_sequence(model, config)
-    painter, seed = Painter(model, config), selected_seeds(config)[0]
+    renderer, seed = FaceRenderer(model, config), selected_seeds(config)[0]
     by_label = {expression.label: expression for expression in expressions}
     frames = []
     for k in range(len(trajectory)):
-        fields = painter.pixels(
+        fields = renderer.pixels(
             seed, trajectory.z_exp[k], yaw=float(trajectory.yaw[k]), pitch=float(trajectory.pitch[k])
         )
         driver = driver_image(by_label[trajectory.labels[k]], trajectory.z_exp[k], config.size)
@@ -180,7 +180,7 @@ def _square_image(path: Path, size: int) -> Pixels:
     return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
 
 
-KIND = FigureKind(
+FIGURE = FigureKind(
     "driving",
     "Driven by a sequence",
     "An avatar follows the expressions of a driving sequence, and its poses on request; driving.mp4 is the film. The "

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
-from anifacegan.evaluation.figures.panels import Painter
+from anifacegan.evaluation.figures.panels import FaceRenderer
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
+    load_figure_model,
     neutral_expression,
-    opened_model,
     selected_angles,
     selected_expressions,
     selected_seeds,
@@ -30,12 +30,12 @@ def draw(config: ExpressionViewsConfig) -> Drawing:
     views = [(yaw, 0.0) for yaw in selected_angles(config.yaw)] + [
         (0.0, pitch) for pitch in selected_angles(config.pitch)
     ]
-    model = opened_model(config)
-    painter, seed = Painter(model, config), selected_seeds(config)[0]
+    model = load_figure_model(config)
+    renderer, seed = FaceRenderer(model, config), selected_seeds(config)[0]
     expressions = [neutral_expression(model), *selected_expressions(model, config)]
     rows = []
     for yaw, pitch in views:
-        cells = [painter.pixels(seed, expression.z_exp, yaw=yaw, pitch=pitch) for expression in expressions]
+        cells = [renderer.pixels(seed, expression.z_exp, yaw=yaw, pitch=pitch) for expression in expressions]
         rows.append(SheetRow(f"yaw {yaw:+.2f}\npitch {pitch:+.2f}", cells))
     labels = [expression.label for expression in expressions]
     return Drawing(
@@ -44,7 +44,7 @@ def draw(config: ExpressionViewsConfig) -> Drawing:
     )
 
 
-KIND = FigureKind(
+FIGURE = FigureKind(
     "expression_views",
     "Expression and viewpoint",
     "One person: an expression in each column, a view in each row (radians from frontal).",

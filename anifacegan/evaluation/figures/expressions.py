@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
-from anifacegan.evaluation.figures.panels import Painter, captioned_grid
+from anifacegan.evaluation.figures.panels import FaceRenderer, captioned_grid
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    drawn_expression,
+    load_figure_model,
     neutral_expression,
-    opened_model,
+    prior_expression,
     selected_expressions,
     selected_seeds,
 )
@@ -34,18 +34,18 @@ class ExpressionsConfig(FigureConfig):
 
 def draw(config: ExpressionsConfig) -> Drawing:
     """A grid of expressions."""
-    model = opened_model(config)
-    painter, seed = Painter(model, config), selected_seeds(config)[0]
-    drawn = [drawn_expression(model, config.first_drawn + k) for k in range(config.drawn)]
+    model = load_figure_model(config)
+    renderer, seed = FaceRenderer(model, config), selected_seeds(config)[0]
+    drawn = [prior_expression(model, config.first_drawn + k) for k in range(config.drawn)]
     expressions = [neutral_expression(model), *selected_expressions(model, config), *drawn]
-    cells = [(expression.label, painter.pixels(seed, expression.z_exp)) for expression in expressions]
+    cells = [(expression.label, renderer.pixels(seed, expression.z_exp)) for expression in expressions]
     return Drawing(
         captioned_grid(cells, config.columns),
         {"model": model_record(model), "seed": seed, "expressions": [label for label, _ in cells]},
     )
 
 
-KIND = FigureKind(
+FIGURE = FigureKind(
     "expressions",
     "Many expressions, one person",
     "The named expressions on one person, and some that the model's own prior draws (drawn:SEED).",

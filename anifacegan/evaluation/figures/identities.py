@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
-from anifacegan.evaluation.figures.panels import Painter, captioned_grid
+from anifacegan.evaluation.figures.panels import FaceRenderer, captioned_grid
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    opened_model,
+    load_figure_model,
     selected_angles,
     selected_expressions,
     selected_seeds,
@@ -33,12 +33,12 @@ class IdentitiesConfig(FigureConfig):
 def draw(config: IdentitiesConfig) -> Drawing:
     """A grid of people."""
     turns = selected_angles((-config.yaw_turn, 0.0, config.yaw_turn))
-    model = opened_model(config)
-    painter, seeds = Painter(model, config), list(selected_seeds(config))
+    model = load_figure_model(config)
+    renderer, seeds = FaceRenderer(model, config), list(selected_seeds(config))
     seeds += [max(seeds) + 1 + k for k in range(config.count - len(seeds))]
     expression = selected_expressions(model, config)[0]
     cells = [
-        (f"seed {seed}", painter.pixels(seed, expression.z_exp, yaw=turns[k % 3]))
+        (f"seed {seed}", renderer.pixels(seed, expression.z_exp, yaw=turns[k % 3]))
         for k, seed in enumerate(seeds)
     ]
     return Drawing(
@@ -47,7 +47,7 @@ def draw(config: IdentitiesConfig) -> Drawing:
     )
 
 
-KIND = FigureKind(
+FIGURE = FigureKind(
     "identities",
     "One expression, many people",
     "The same expression code on many people.",

@@ -6,11 +6,11 @@ from itertools import pairwise
 import numpy as np
 
 from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
-from anifacegan.evaluation.figures.panels import Painter, between
+from anifacegan.evaluation.figures.panels import FaceRenderer, between
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
+    load_figure_model,
     neutral_expression,
-    opened_model,
     selected_expressions,
     two_or_more_seeds,
 )
@@ -33,18 +33,18 @@ class InterpolationConfig(FigureConfig):
 def draw(config: InterpolationConfig) -> Drawing:
     """A row for each two people that follow each other, then one for each two expressions, from neutral on."""
     seeds = two_or_more_seeds(config)
-    model = opened_model(config)
-    painter = Painter(model, config)
+    model = load_figure_model(config)
+    renderer = FaceRenderer(model, config)
     expressions = [neutral_expression(model), *selected_expressions(model, config)]
     shares = np.linspace(0, 1, config.steps).tolist()
     rows = []
     for first, last in pairwise(seeds):
         ends = model.person(first), model.person(last)
-        cells = [painter.pixels(between(*ends, share), expressions[1].z_exp) for share in shares]
+        cells = [renderer.pixels(between(*ends, share), expressions[1].z_exp) for share in shares]
         rows.append(SheetRow(f"seed {first}\nto seed {last}", cells))
     for k, (first, last) in enumerate(pairwise(expressions)):
         latents = [((1 - share) * first.z_exp + share * last.z_exp).astype(np.float32) for share in shares]
-        cells = [painter.pixels(seeds[0], z_exp) for z_exp in latents]
+        cells = [renderer.pixels(seeds[0], z_exp) for z_exp in latents]
         rows.append(SheetRow(f"{first.label}\nto {last.label}", cells, starts_group=k == 0))
     return Drawing(
         contact_sheet([f"{share:.2f}" for share in shares], rows),
@@ -57,7 +57,7 @@ def draw(config: InterpolationConfig) -> Drawing:
     )
 
 
-KIND = FigureKind(
+FIGURE = FigureKind(
     "interpolation",
     "Interpolation",
     "Above, identity and appearance go in a straight line from person to person with one expression; below, the "

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 
 from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
-from anifacegan.evaluation.figures.panels import Painter, image_bytes
+from anifacegan.evaluation.figures.panels import FaceRenderer, image_bytes
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
+    load_figure_model,
     neutral_expression,
-    opened_model,
     selected_expressions,
     selected_seeds,
 )
@@ -38,8 +38,8 @@ class ManifoldsConfig(FigureConfig):
 def draw(config: ManifoldsConfig) -> Drawing:
     """Rows: the template, the neutral face, the first expression; columns: cuts."""
     cuts = [*(Slice("yz", at) for at in as_tuple(config.x)), *(Slice("xz", at) for at in as_tuple(config.y))]
-    model = opened_model(config)
-    painter, seed = Painter(model, config), selected_seeds(config)[0]
+    model = load_figure_model(config)
+    renderer, seed = FaceRenderer(model, config), selected_seeds(config)[0]
     neutral, expression = neutral_expression(model), selected_expressions(model, config)[0]
     faces = {
         "template": (neutral, True),
@@ -48,7 +48,7 @@ def draw(config: ManifoldsConfig) -> Drawing:
     }
     rows = []
     for label, (shown, in_template) in faces.items():
-        fields = painter.face(seed, shown.z_exp).fields
+        fields = renderer.face(seed, shown.z_exp).fields
         cells = [image_bytes(manifold_lines(fields, cut, config.size, in_template)) for cut in cuts]
         rows.append(SheetRow(label, cells))
     return Drawing(
@@ -63,7 +63,7 @@ def draw(config: ManifoldsConfig) -> Drawing:
     )
 
 
-KIND = FigureKind(
+FIGURE = FigureKind(
     "manifolds",
     "Radiance manifolds",
     "Cuts through the manifolds: upright (yz, the camera is to the right) and level (xz, the camera is below). A line "

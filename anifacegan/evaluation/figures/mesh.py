@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
-from anifacegan.evaluation.figures.panels import Painter, Pixels, image_bytes
+from anifacegan.evaluation.figures.panels import FaceRenderer, Pixels, image_bytes
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    opened_model,
+    load_figure_model,
     selected_angles,
     selected_expressions,
     selected_seeds,
@@ -55,10 +55,10 @@ def draw(config: MeshConfig) -> Drawing:
     shown = selected_angles(config.show_yaw)
     trimesh = optional_module("trimesh", "trimesh")
     optional_module("skimage.measure", "scikit-image")
-    model = opened_model(config)
-    painter, seed = Painter(model, config), selected_seeds(config)[0]
+    model = load_figure_model(config)
+    renderer, seed = FaceRenderer(model, config), selected_seeds(config)[0]
     expression = selected_expressions(model, config)[0]
-    mesh = extract_mesh(surface_views(painter, seed, expression.z_exp, views), config.resolution)
+    mesh = extract_mesh(surface_views(renderer, seed, expression.z_exp, views), config.resolution)
     fov_deg = model.generator.config.ray_sampling.fov_deg
     images = [mesh_images(mesh, yaw, config.size, fov_deg) for yaw in shown]
     rows = [SheetRow(label, [pair[k] for pair in images]) for k, label in enumerate(("colours", "shape"))]
@@ -84,13 +84,13 @@ def draw(config: MeshConfig) -> Drawing:
 
 
 def surface_views(
-    painter: Painter, seed: int, z_exp: Float[np.ndarray, "64"], views: list[tuple[float, float]]
+    renderer: FaceRenderer, seed: int, z_exp: Float[np.ndarray, "64"], views: list[tuple[float, float]]
 ) -> list[SurfaceView]:
     """One person from several sides: (yaw, pitch) in radians."""
-    face, ray_sampling = painter.face(seed, z_exp), painter.model.generator.config.ray_sampling
+    face, ray_sampling = renderer.face(seed, z_exp), renderer.model.generator.config.ray_sampling
     seen = []
     for yaw, pitch in views:
-        image = painter.image(face, yaw=yaw, pitch=pitch)
+        image = renderer.image(face, yaw=yaw, pitch=pitch)
         rgb = straight_alpha(image.foreground_rgb, image.foreground)[:3]
         seen.append(
             SurfaceView(
@@ -127,7 +127,7 @@ def _averaged(
     return torch.nn.functional.avg_pool2d(image.permute(2, 0, 1), samples).permute(1, 2, 0)
 
 
-KIND = FigureKind(
+FIGURE = FigureKind(
     "mesh",
     "Mesh",
     "The head as a mesh, by marching cubes in the signed distances to the rendered depth of several views; open at "

@@ -25,7 +25,7 @@ Pixels = UInt8[np.ndarray, "height width 3"]
 
 
 @dataclass(frozen=True)
-class Painter:
+class FaceRenderer:
     """Draws faces of a model at a figure's size and psi, and shows on stderr how many it has drawn."""
 
     model: Model
@@ -85,7 +85,9 @@ def captioned_grid(
     return grid.permute(1, 2, 0).contiguous().numpy()
 
 
-def _captioned(caption: str, pixels: Pixels, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Pixels:
+def _captioned(
+    caption: str, pixels: Pixels, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+) -> UInt8[np.ndarray, "tile_height width 3"]:
     height, width = pixels.shape[:2]
     tile = Image.new("RGB", (width, height + FONT_PX + GAP_PX), WHITE)
     tile.paste(Image.fromarray(pixels))

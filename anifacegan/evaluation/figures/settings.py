@@ -14,9 +14,9 @@ from anifacegan.runtime.devices import Device, select_device
 from anifacegan.runtime.errors import InputError, warnings_in_one_line
 from anifacegan.runtime.typed_config import as_tuple
 
-DRAWN = "drawn:"
+PRIOR_PREFIX = "drawn:"
 """``drawn:3`` is the expression that the model's own prior makes of seed 3: there is one whatever the face model."""
-DRAWN_BY_DEFAULT = 6
+DEFAULT_PRIOR_EXPRESSIONS = 6
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def selected_angles(angles: float | tuple[float, ...]) -> tuple[float, ...]:
     return tuple(values.tolist())
 
 
-def opened_model(config: FigureConfig) -> Model:
+def load_figure_model(config: FigureConfig) -> Model:
     """The model of a figure, on its device."""
     return load_model(config.model, select_device(config.device))
 
@@ -94,7 +94,7 @@ def selected_expressions(model: Model, config: FigureConfig) -> list[Expression]
     """
     requested = config.expressions
     if requested is None:
-        drawn = (f"{DRAWN}{seed}" for seed in range(1, DRAWN_BY_DEFAULT + 1))
+        drawn = (f"{PRIOR_PREFIX}{seed}" for seed in range(1, DEFAULT_PRIOR_EXPRESSIONS + 1))
         requested = tuple(model.card.presets) or tuple(drawn)
     with warnings_in_one_line():
         return [_expression(model, text) for text in as_tuple(requested)]
@@ -106,21 +106,21 @@ def neutral_expression(model: Model) -> Expression:
 
 
 @torch.inference_mode()
-def drawn_expression(model: Model, seed: int) -> Expression:
+def prior_expression(model: Model, seed: int) -> Expression:
     """An expression of the model's own prior; the same on every device."""
     prior = model.generator.expression_prior
     code = torch.randn(1, prior.config.latent_dim, generator=torch.Generator().manual_seed(seed))
-    return Expression(f"{DRAWN}{seed}", prior.decode(code.to(model.generator.device))[0].cpu().numpy())
+    return Expression(f"{PRIOR_PREFIX}{seed}", prior.decode(code.to(model.generator.device))[0].cpu().numpy())
 
 
 def _expression(model: Model, text: str) -> Expression:
-    if text.startswith(DRAWN):
-        seed = text.removeprefix(DRAWN)
+    if text.startswith(PRIOR_PREFIX):
+        seed = text.removeprefix(PRIOR_PREFIX)
         if not (seed.isascii() and seed.isdigit() and int(seed) < 2**63):
             raise InputError(
-                f"expression '{text}': '{seed}' is no seed, expected {DRAWN} and a whole number from 0"
+                f"expression '{text}': '{seed}' is no seed, expected {PRIOR_PREFIX} and a whole number from 0"
             )
-        return drawn_expression(model, int(seed))
+        return prior_expression(model, int(seed))
     if text.endswith(".mat"):
         return Expression(Path(text).stem, _coefficients(model, text), located(text))
     return Expression(text, _coefficients(model, text))

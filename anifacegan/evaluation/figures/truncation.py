@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 
 from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
-from anifacegan.evaluation.figures.panels import Painter
+from anifacegan.evaluation.figures.panels import FaceRenderer
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
-    opened_model,
+    load_figure_model,
     selected_expressions,
     selected_seeds,
 )
@@ -30,11 +30,11 @@ class TruncationConfig(FigureConfig):
 
 def draw(config: TruncationConfig) -> Drawing:
     """A row of psi for each person."""
-    model = opened_model(config)
-    painter, seeds, psis = Painter(model, config), selected_seeds(config), as_tuple(config.psis)
+    model = load_figure_model(config)
+    renderer, seeds, psis = FaceRenderer(model, config), selected_seeds(config), as_tuple(config.psis)
     expression = selected_expressions(model, config)[0]
     rows = [
-        SheetRow(f"seed {seed}", [painter.pixels(seed, expression.z_exp, psi=psi) for psi in psis])
+        SheetRow(f"seed {seed}", [renderer.pixels(seed, expression.z_exp, psi=psi) for psi in psis])
         for seed in seeds
     ]
     return Drawing(
@@ -48,7 +48,7 @@ def draw(config: TruncationConfig) -> Drawing:
     )
 
 
-KIND = FigureKind(
+FIGURE = FigureKind(
     "truncation",
     "Truncation",
     "Each row is one person. psi pulls the appearance toward the average person's; the shape that identity and "

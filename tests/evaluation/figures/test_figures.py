@@ -28,10 +28,10 @@ from anifacegan.evaluation.figures import (
     mesh,
     truncation,
 )
-from anifacegan.evaluation.figures.catalogue import KINDS, PageConfig, write_page
+from anifacegan.evaluation.figures.catalogue import FIGURES, PageConfig, write_page
 from anifacegan.evaluation.figures.command import FigureKind, write_figure
-from anifacegan.evaluation.figures.panels import Painter, between, captioned_grid
-from anifacegan.evaluation.figures.settings import FigureConfig, drawn_expression, selected_expressions
+from anifacegan.evaluation.figures.panels import FaceRenderer, between, captioned_grid
+from anifacegan.evaluation.figures.settings import FigureConfig, prior_expression, selected_expressions
 from anifacegan.rendering.contact_sheet import FONT_PX, GAP_PX
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import InputError
@@ -57,7 +57,7 @@ FEWER = {
     "driving": {"frames": 3, "expressions": "drawn:1"},
 }
 """Settings that show little, to be quick."""
-OF_A_MODEL = [kind for kind in KINDS if kind is not ablation.KIND]
+OF_A_MODEL = [kind for kind in FIGURES if kind is not ablation.FIGURE]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def few(kind: FigureKind, model: Path, out: Path) -> FigureConfig:
-    if kind is mesh.KIND:
+    if kind is mesh.FIGURE:
         pytest.importorskip("skimage.measure", reason="pip install 'anifacegan[figures]'")
         pytest.importorskip("trimesh", reason="pip install 'anifacegan[figures]'")
     return kind.config(
@@ -121,7 +121,7 @@ def test_the_golden_checkpoint_works(
     assert all(path.stat().st_size for path in write_figure(kind, config))
 
 
-@pytest.mark.parametrize("kind", [expression_views.KIND, truncation.KIND], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [expression_views.FIGURE, truncation.FIGURE], ids=lambda kind: kind.name)
 def test_other_people_give_another_image(kind: FigureKind, small: Path, tmp_path: Path) -> None:
     config = few(kind, small, tmp_path)
     images = [kind.draw(dataclasses.replace(config, seeds=seeds)).image for seeds in ((4,), (6,))]
@@ -135,7 +135,7 @@ def cells(sheet: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def test_all_strips_share_the_face_from_which_a_single_code_departs(small: Path, tmp_path: Path) -> None:
-    drawing = disentanglement.draw(few(disentanglement.KIND, small, tmp_path))
+    drawing = disentanglement.draw(few(disentanglement.FIGURE, small, tmp_path))
     expression, identity, appearance, yaw, pitch = cells(drawing.image, 5, 3)
     for strip, place in ((identity, 0), (appearance, 0), (yaw, 1), (pitch, 1)):
         assert (strip[place] == expression[2]).all()
@@ -143,12 +143,12 @@ def test_all_strips_share_the_face_from_which_a_single_code_departs(small: Path,
 
 
 def test_interpolation_reaches_both_ends(small: Path, tmp_path: Path) -> None:
-    config = few(interpolation.KIND, small, tmp_path)
+    config = few(interpolation.FIGURE, small, tmp_path)
     model = load_model(small)
-    painter, smile = Painter(model, config), selected_expressions(model, config)[0]
+    renderer, smile = FaceRenderer(model, config), selected_expressions(model, config)[0]
     (to_smile,) = cells(interpolation.draw(config).image, 1, 2)
-    assert (to_smile[0] == painter.pixels(4, np.zeros(64, np.float32))).all()
-    assert (to_smile[1] == painter.pixels(4, smile.z_exp)).all()
+    assert (to_smile[0] == renderer.pixels(4, np.zeros(64, np.float32))).all()
+    assert (to_smile[1] == renderer.pixels(4, smile.z_exp)).all()
     ends = model.person(4), model.person(5)
     for share, end in ((0.0, ends[0]), (1.0, ends[1])):
         assert all(torch.equal(a, b) for a, b in zip(between(*ends, share), end, strict=True))
@@ -156,15 +156,17 @@ def test_interpolation_reaches_both_ends(small: Path, tmp_path: Path) -> None:
 
 def test_at_psi_zero_the_appearance_is_everybodys(small: Path, tmp_path: Path) -> None:
     """Its colours are, that is; the deformation still follows the identity."""
-    config = few(truncation.KIND, small, tmp_path)
+    config = few(truncation.FIGURE, small, tmp_path)
     model = load_model(small)
-    avatars = [Painter(model, config).face(seed, np.zeros(64, np.float32), psi=0.0).fields for seed in (4, 5)]
+    avatars = [
+        FaceRenderer(model, config).face(seed, np.zeros(64, np.float32), psi=0.0).fields for seed in (4, 5)
+    ]
     x = torch.linspace(-0.1, 0.1, 30).reshape(1, 10, 3)
     torch.testing.assert_close(avatars[0].radiance(x), avatars[1].radiance(x))
 
 
 def test_people_are_those_of_the_seeds_and_of_the_ones_that_follow(small: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(few(identities.KIND, small, tmp_path), seeds=(9, 4), count=4)
+    config = dataclasses.replace(few(identities.FIGURE, small, tmp_path), seeds=(9, 4), count=4)
     assert identities.draw(config).record["seeds"] == [9, 4, 10, 11]  # nobody twice
 
 
@@ -180,12 +182,12 @@ def test_a_grid_has_its_images_in_reading_order() -> None:
 def test_a_drawn_expression_is_that_of_its_seed(small: Path) -> None:
     model = load_model(small)
     (one,) = selected_expressions(model, FigureConfig(expressions="drawn:3"))
-    assert (one.z_exp == drawn_expression(model, 3).z_exp).all()
-    assert (one.z_exp != drawn_expression(model, 4).z_exp).any()
+    assert (one.z_exp == prior_expression(model, 3).z_exp).all()
+    assert (one.z_exp != prior_expression(model, 4).z_exp).any()
 
 
 def test_a_longer_deformation_is_recorded(small: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(few(deformation.KIND, small, tmp_path), expressions=("smile", "smile=3"))
+    config = dataclasses.replace(few(deformation.FIGURE, small, tmp_path), expressions=("smile", "smile=3"))
     steps = deformation.draw(config).record["longest_visible_step_mm"]
     assert steps["neutral"] != steps["smile"] != steps["smile=3"]
 
@@ -214,7 +216,9 @@ def test_a_folder_drives_frame_by_frame_beside_its_images(small: Path, tmp_path:
             folder / f"{k}.mat", {"exp": np.full((1, 64), k, np.float32), "pose": [[0.0, 0.1 * k]]}
         )
     Image.new("RGB", (30, 20), (0, 0, 200)).save(folder / "0.png")
-    config = dataclasses.replace(few(driving.KIND, small, tmp_path), driving=folder, frames=None, poses=True)
+    config = dataclasses.replace(
+        few(driving.FIGURE, small, tmp_path), driving=folder, frames=None, poses=True
+    )
     drawing = driving.draw(config)
     assert [frame["yaw"] for frame in drawing.record["frames"]] == [0.0, 0.1]
     driver, fields = cells(drawing.image, 2, 2)
@@ -233,7 +237,7 @@ def test_the_ablation_is_a_table(tmp_path: Path) -> None:
     first, second = ablation.ROW_PX + 5, 2 * ablation.ROW_PX + 5
     assert bars[second] == ablation.BAR_PX + 1  # the largest error, and no other number
     assert bars[first] == ablation.BAR_PX // 2 + ablation.BAR_PX + 2
-    assert write_figure(ablation.KIND, ablation.AblationConfig(results, tmp_path))[-1].is_file()
+    assert write_figure(ablation.FIGURE, ablation.AblationConfig(results, tmp_path))[-1].is_file()
 
 
 def test_the_ablation_is_what_ablate_writes(tmp_path: Path) -> None:
@@ -271,10 +275,10 @@ def test_the_page_shows_what_is_there(tmp_path: Path) -> None:
     assert_one_line(lambda: write_page(PageConfig(tmp_path)), "mesh.json", "not the record of a figure")
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", FIGURES, ids=lambda kind: kind.name)
 def test_every_figure_has_a_command_a_place_in_all_and_an_explanation(kind: FigureKind) -> None:
     script = (ROOT / "scripts" / "figures" / f"{kind.name}.py").read_text()
-    assert f"from anifacegan.figures.{kind.name} import KIND" in script
+    assert f"from anifacegan.evaluation.figures.{kind.name} import FIGURE" in script
     assert re.search(rf"\b{kind.name}\b", (ROOT / "scripts" / "figures" / "all.sh").read_text())
     assert f"`{kind.name}`" in (ROOT / "docs" / "figures.md").read_text()
 
@@ -324,9 +328,9 @@ def test_a_mesh_without_its_packages_says_how_to_get_them(
 def test_a_broken_model_is_named(small: Path, tmp_path: Path) -> None:
     model = load_model(small)
     model.generator.mean_phases.fill_(float("nan"))
-    painter = Painter(model, few(truncation.KIND, small, tmp_path))
+    renderer = FaceRenderer(model, few(truncation.FIGURE, small, tmp_path))
     with pytest.raises(InputError, match="not finite"):
-        painter.pixels(4, np.zeros(64, np.float32))
+        renderer.pixels(4, np.zeros(64, np.float32))
 
 
 ALL = str(ROOT / "scripts" / "figures" / "all.sh")
@@ -362,7 +366,7 @@ def test_all_hands_its_options_to_the_figures(tmp_path: Path) -> None:
         f"ablation.py --out {tmp_path} --results {results}",
         f"page.py --out {tmp_path}",
     ]
-    left = [kind.name for kind in KINDS if kind.name not in ("mesh", "driving", "ablation")]
+    left = [kind.name for kind in FIGURES if kind.name not in ("mesh", "driving", "ablation")]
     assert sorted(calls[:-3]) == sorted(f"{name}.py {shared}" for name in left)
     missing = played_all(python.parents[1], ["--out"])
     assert missing.returncode == 2 and missing.stderr == "error: --out: no value given, expected a path\n"
