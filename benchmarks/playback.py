@@ -18,7 +18,7 @@ from anifacegan.avatars.baking.bake import BakeConfig, bake, model_charts, perso
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.choice import NumbaPlayer
 from anifacegan.avatars.players.torch_player import TorchPlayer
-from anifacegan.geometry.rasterization.rasterizer import Backend, drawn_by
+from anifacegan.geometry.rasterization.rasterizer import Backend, select_backend
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.errors import require_at_least
 from anifacegan.runtime.files import markdown_table, write_complete
@@ -70,7 +70,7 @@ class PlaybackBenchmark:
             return tuple(as_tuple(self.players))
         if not torch.cuda.is_available():
             return ("numba",)
-        fastest = drawn_by("auto", torch.device("cuda"))
+        fastest = select_backend("auto", torch.device("cuda"))
         return ("numba", "torch") if fastest == "torch" else ("numba", "torch", fastest)
 
 
@@ -95,7 +95,7 @@ def measure_playback(model: Model, config: PlaybackBenchmark) -> list[PlaybackMe
     """
     code, selected = model.expressions.coefficients(config.expression), config.chosen_players()
     for name in selected:
-        drawn_by(name, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        select_backend(name, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     condition = person_condition(model, model.person(config.seed), config.psi)
     avatar, _ = bake(condition, code[None], model_charts(model, config.bake.grid), config.bake)
     players = {name: _videos(name, avatar) for name in selected}

@@ -16,10 +16,10 @@ import torch
 
 from anifacegan.face_model.coefficients import FaceCoefficients, write_coefficients
 from anifacegan.face_model.expressions import PRESETS, action_units
-from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT, MorphableModel
+from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.open_model import load_head_parts, load_open_face_model
-from anifacegan.geometry.cameras import landmarks_224, orbit_camera
-from anifacegan.geometry.conventions import ID_DIM, LIGHT_DIM, TEX_DIM
+from anifacegan.geometry.cameras import orbit_camera, to_lm68
+from anifacegan.geometry.conventions import ID_DIM, LIGHT_DIM, TEX_DIM, WORLD_PER_MODEL_UNIT
 from anifacegan.runtime.errors import exit_on_input_error
 from anifacegan.runtime.files import markdown_table, write_complete
 from anifacegan.runtime.typed_config import read_config
@@ -41,7 +41,7 @@ def coefficients_of(model: MorphableModel, z_exp: np.ndarray) -> FaceCoefficient
         yaw=torch.zeros(1, dtype=torch.float64), pitch=torch.zeros(1, dtype=torch.float64), size=224
     )
     vertices = model.shape(torch.zeros(1, ID_DIM), torch.from_numpy(z_exp)[None])
-    landmarks = landmarks_224(camera, model.to_world(model.landmarks(vertices)).double())[0]
+    landmarks = to_lm68(camera, model.to_world(model.landmarks(vertices)).double())[0]
     return FaceCoefficients(
         id=np.zeros(ID_DIM, np.float32),
         exp=z_exp,

@@ -47,8 +47,9 @@ from anifacegan.evaluation.view_consistency import (
     ViewConsistency,
     consistency_items,
 )
-from anifacegan.face_model.regressed import Reconstruction, from_lm68
+from anifacegan.face_model.regressed import Reconstruction
 from anifacegan.face_model.surface_maps import FaceSurfaces
+from anifacegan.geometry.cameras import from_lm68
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import Generator
 from anifacegan.models.sampling import PosedLatents

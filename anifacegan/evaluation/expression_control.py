@@ -21,9 +21,9 @@ from torch import Tensor
 from anifacegan.evaluation.bootstrap import BootstrapStatistics, weighted_correlation, weighted_mean
 from anifacegan.evaluation.judge import Judge
 from anifacegan.evaluation.targets import MM_PER_WORLD, interocular, target_angle, target_landmarks_px
-from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.face_model.regressed import FIRST_EXPRESSIONS, Reconstruction, correlation
 from anifacegan.geometry.cameras import FOV_DEG, orbit_camera
+from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.models.sampling import PosedLatents
 
 SIZE = 128

@@ -35,7 +35,7 @@ from anifacegan.evaluation.samples import (
     yaw_grid_views,
 )
 from anifacegan.evaluation.targets import MM_PER_WORLD, target_landmarks_px
-from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
+from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.models.generator import Generator
 from anifacegan.models.sampling import PosedLatents
 from anifacegan.runtime.errors import InputError

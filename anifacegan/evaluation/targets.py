@@ -3,9 +3,9 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.geometry.cameras import FOV_DEG, euler_from_rotation, orbit_camera, orbit_rotation
+from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.models.sampling import PosedLatents
 
 MM_PER_WORLD = 1000.0

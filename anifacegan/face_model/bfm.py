@@ -1,4 +1,7 @@
-"""TODO docstring of anifacegan.face_model.bfm."""
+"""The Basel face model from the ``BFM_model_front.mat`` that users make with Deep3DFaceRecon.
+
+Its licence forbids shipping it.
+"""
 
 from pathlib import Path
 
@@ -13,16 +16,16 @@ from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, TEX_DIM
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.file_arrays import Expected, check_arrays
 
-# ------------------------------------------------------- Deep3DFaceRecon's BFM
 BFM_COLUMNS = {"idBase": ID_DIM, "exBase": EXP_DIM, "texBase": TEX_DIM}
+"""Number of columns of each basis in the file."""
 _BFM_ADVICE = "it is no BFM_model_front.mat as Deep3DFaceRecon makes it"
 
 
 def load_bfm(path: Path) -> MorphableModel:
-    """Deep3DFaceRecon's ``BFM_model_front.mat``, which users bring: its licence forbids shipping it.
+    """Load Deep3DFaceRecon's ``BFM_model_front.mat``.
 
-    Indices in the file start at 1, colours reach 255, and the mean face is moved so that its mean vertex is
-    the origin. Of ``point_buf``, the triangles around each vertex, ``tri`` says the same: it is not read.
+    Indices in the file start at 1 and colours reach 255. The mean face is centred: its mean vertex becomes the origin.
+    ``point_buf``, the triangles around each vertex, is not read, because it follows from ``tri``.
 
     Raises:
         InputError: no such file, no .mat, or a key is missing, misshaped, not finite or out of range.
@@ -86,7 +89,6 @@ def _shape_text(key: str, shape: tuple[int | None, int]) -> str:
     return f"({'triangles' if shape[0] is None else shape[0]}, {shape[1]})"
 
 
-# ------------------------------------------------------- either
 def is_bfm_file(path: Path | None) -> bool:
-    """Whether a face model's file is BFM's: a .mat, where the open model's is an .npz or, for None, in the cache."""
+    """Whether the path of a face model is that of a BFM .mat; None is the cached open face model."""
     return path is not None and path.suffix.lower() == ".mat"

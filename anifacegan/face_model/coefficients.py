@@ -1,4 +1,4 @@
-"""Coefficient files: what a face is described by, in the .mat layout of Deep3DFaceRecon (method, section 3)."""
+"""Reader and writer of face coefficients in the .mat layout of Deep3DFaceRecon (method, section 3)."""
 
 import io
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.resources import located
 
 OPEN_FACE_MODEL = "anifacegan-open-3"
-"""Name of the open face model, as coefficient files and model cards hold it."""
+"""Name of the open face model in coefficient files and model cards."""
 BFM = "bfm09"
 """Name of the Basel face model with Deep3DFaceRecon's bases."""
 
@@ -33,32 +33,32 @@ _OPTIONAL = ("pose", "noise")
 
 @dataclass(frozen=True)
 class FaceCoefficients:
-    """One face: who, which expression, seen from where, in which light. All arrays are float32."""
+    """Coefficients of one face: identity, expression, texture, pose and light; all arrays are float32."""
 
     id: np.ndarray
-    """(80,) identity."""
+    """(80,) identity coefficients."""
     exp: np.ndarray
-    """(64,) expression; zero is neutral."""
+    """(64,) expression coefficients; zero is the neutral expression."""
     tex: np.ndarray
-    """(80,) texture."""
+    """(80,) texture coefficients."""
     angle: np.ndarray
-    """(3,) pitch, yaw, roll in radians."""
+    """(3,) Euler angles of the head: pitch, yaw, roll, radians."""
     gamma: np.ndarray
-    """(27,) spherical-harmonics light, 9 for each colour."""
+    """(27,) spherical-harmonics light, nine numbers for each of red, green and blue."""
     trans: np.ndarray
-    """(3,) translation in model units."""
+    """(3,) translation of the head, model units."""
     lm68: np.ndarray
     """(68, 2) landmarks in pixels of a 224 px frame, y up."""
     pose: np.ndarray | None = None
-    """(2,) exact pitch and yaw of the generator's camera, relative to frontal; our own data only."""
+    """(2,) pitch and yaw of the generator's camera, radians relative to frontal; in files of synthetic images only."""
     noise: np.ndarray | None = None
-    """(80,) the appearance code of a synthetic person; our own data only."""
+    """(80,) latent of hair, clothes and background; in files of synthetic images only."""
     face_model: str | None = None
-    """Name of the face model whose bases the coefficients belong to; None where the file does not say."""
+    """Name of the face model whose bases the coefficients belong to; None if the file does not name it."""
 
 
 def write_coefficients(path: Path, face: FaceCoefficients) -> None:
-    """Write a .mat that Deep3DFaceRecon's readers understand; complete or not at all."""
+    """Write a .mat in Deep3DFaceRecon's layout, atomically."""
     arrays: dict[str, object] = {}
     for key, shape in _SHAPES.items():
         value = getattr(face, key)
@@ -76,7 +76,9 @@ def write_coefficients(path: Path, face: FaceCoefficients) -> None:
 
 
 def read_coefficients(path: Path, file: io.BufferedIOBase | None = None) -> FaceCoefficients:
-    """Read a whole Deep3DFaceRecon .mat (from ``file`` where it is given: an entry of a zip, say).
+    """Read all coefficients of a .mat in Deep3DFaceRecon's layout.
+
+    ``file`` is read instead of ``path`` if it is given, for example an entry of a zip; ``path`` then only names it.
 
     Raises:
         InputError: the file is missing, is no MATLAB file, or a key is missing, misshaped or not finite.
@@ -87,16 +89,25 @@ def read_coefficients(path: Path, file: io.BufferedIOBase | None = None) -> Face
 
 
 def read_expression(path: Path) -> tuple[np.ndarray, str | None]:
-    """The (64,) expression of a .mat, and the name of its face model where the file says one.
+    """Read the (64,) expression of a .mat, and the name of its face model (None if the file does not name it).
 
-    Only ``exp`` has to be there.
+    The file needs no other key than ``exp``.
+
+    Raises:
+        InputError: the file is missing, is no MATLAB file, or ``exp`` is missing, misshaped or not finite.
     """
     content = _load(path)
     return _array(content, "exp", path), _face_model(content)
 
 
 def read_pose(path: Path, pitch_offset: float) -> np.ndarray:
-    """:func:`camera_angles` of a .mat, of which only ``pose`` or ``angle`` has to be there."""
+    """Read the (2,) pitch and yaw of the generator's camera from a .mat with ``pose`` or ``angle``; radians.
+
+    See :func:`camera_angles`.
+
+    Raises:
+        InputError: the file is missing, is no MATLAB file, or the angles are missing, misshaped or not finite.
+    """
     content = _load(path)
     if "pose" in content:
         return _array(content, "pose", path)
@@ -104,9 +115,9 @@ def read_pose(path: Path, pitch_offset: float) -> np.ndarray:
 
 
 def camera_angles(face: FaceCoefficients, pitch_offset: float) -> np.ndarray:
-    """(2,) pitch and yaw of the generator's camera, radians relative to frontal, float32.
+    """Get the (2,) pitch and yaw of the generator's camera that shows a face, radians relative to frontal.
 
-    ``pose`` where the face has it; otherwise its ``angle``, less the data set's pitch offset.
+    They are the face's ``pose`` if it has one, else its ``angle`` minus the pitch offset of the data set.
     """
     return _relative_to_frontal(face.angle, pitch_offset) if face.pose is None else face.pose
 
@@ -150,23 +161,28 @@ def _face_model(content: dict) -> str | None:
 
 @dataclass(frozen=True)
 class ExpressionBasis:
-    """Named action units of a face model, and the linear map from their strengths to its coefficients."""
+    """Named action units of a face model, and the linear map from their strengths to expression coefficients."""
 
     names: tuple[str, ...]
+    """Names of the action units."""
     units_to_exp: np.ndarray
-    """(64, unit) coefficients of one unit at full strength."""
+    """(64, unit) expression coefficients of each action unit at strength 1."""
 
     @property
     def known_names(self) -> list[str]:
-        """Names that strengths can be given for, a pair of sides under one name."""
+        """Names that :meth:`from_strengths` accepts, without the suffixes Left and Right."""
         return sorted({name.removesuffix("Left").removesuffix("Right") for name in self.names})
 
     def sides(self, name: str) -> list[int]:
-        """Indices of the units that a name moves: one, or both sides where it names none; empty where it is unknown."""
+        """Indices of the action units of a name: both sides if it names none; empty if it is unknown."""
         return [i for i, unit in enumerate(self.names) if unit in (name, f"{name}Left", f"{name}Right")]
 
     def from_strengths(self, strengths: dict[str, float]) -> np.ndarray:
-        """(64,) coefficients of action units; a name without Left or Right moves both sides."""
+        """Compute the (64,) expression coefficients of named strengths; a name without Left or Right moves both sides.
+
+        Raises:
+            InputError: a name is unknown.
+        """
         weights = np.zeros(len(self.names), np.float32)
         for name, strength in strengths.items():
             sides = self.sides(name)

@@ -1,6 +1,6 @@
-"""Expressions in action units of the open face model: those a user can name, and those its coefficients stand for.
+"""Expressions as users give them (a ``.mat`` file, names with strengths, or an array) to expression coefficients.
 
-What a user calls an expression, as coefficients: a ``.mat`` file, names and strengths, or an array.
+Names are action units of the face model, or presets that combine several of them.
 """
 
 import warnings
@@ -28,7 +28,7 @@ PRESETS: dict[str, dict[str, float]] = {
     "pucker": {"mouthPucker": 1.0},
     "brow_raise": {"browInnerUp": 0.9, "browOuterUp": 1.0, "eyeWide": 0.4},
 }
-"""What the files of ``mat/`` hold."""
+"""Named expressions in action units; the files of ``mat/`` hold their coefficients."""
 
 ACTIONS: dict[str, dict[str, float]] = {
     "jaw open": {"jawOpen": 1.0},
@@ -42,19 +42,20 @@ ACTIONS: dict[str, dict[str, float]] = {
     "mouth to the left": {"mouthLeft": 0.5, "mouthRight": -0.5},
     "smile higher on the left": {"mouthSmileLeft": 0.5, "mouthSmileRight": -0.5},
 }
-"""What the open face model's first expression coefficients do, in order; other actions make another face model. Left is
-the person's own. The last two are one-sided by difference: a smile on the left alone is "smile" and "smile higher on
-the left" together.
+"""Movements of the open face model's first expression coefficients, in order, in action units.
+
+Left is the person's left. The last two are differences of the sides: a smile on the left side only is the sum of
+"smile" and "smile higher on the left". Changing an entry changes the face model.
 """
 
 
 def is_strong_unit(unit: str) -> bool:
-    """Whether a unit is one of MakeHuman's own, which move a face further than ARKit's; their names have hyphens."""
+    """Whether an action unit is one of MakeHuman's, which move a face further than ARKit's; their names have hyphens."""
     return "-" in unit
 
 
 def parse_strengths(text: str) -> dict[str, float]:
-    """``"smile=0.7,blink=0.3"`` to names and strengths; a name alone has strength 1.
+    """Parse ``"smile=0.7,blink=0.3"`` to names and strengths; a name without a strength has strength 1.
 
     Raises:
         InputError: a strength is no finite number, or a name is given twice.
@@ -75,7 +76,7 @@ def parse_strengths(text: str) -> dict[str, float]:
 
 
 def action_units(strengths: dict[str, float], presets: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Named expressions spelled out in action units; other names are taken as units."""
+    """Expand presets to strengths of action units; other names are kept as action units."""
     units: dict[str, float] = {}
     for name, strength in strengths.items():
         for unit, share in presets.get(name, {name: 1.0}).items():
@@ -84,30 +85,32 @@ def action_units(strengths: dict[str, float], presets: dict[str, dict[str, float
 
 
 NEUTRAL = "neutral"
-"""The name of the expression whose coefficients are zero."""
+"""Name of the expression whose coefficients are all zero."""
 
 
 @dataclass(frozen=True)
 class ExpressionReader:
-    """The expressions of one model, or of an avatar that was baked from it."""
+    """Converter of expressions to coefficients for one model, or for an avatar baked from it."""
 
     model: str
-    """Its name, for messages."""
+    """Name of the model, for error messages."""
     face_model: str
+    """Name of the face model whose coefficients the model takes."""
     presets: dict[str, dict[str, float]]
-    """Named expressions in action units."""
+    """Named expressions, each in strengths of action units."""
     basis: ExpressionBasis | None
-    """None for a face model without named action units."""
+    """Action units of the face model; None if it has no named ones."""
     pitch_offset: float = 0.0
-    """Pitch of a frontal face in ``.mat`` files without an exact pose, radians."""
+    """Pitch that ``.mat`` files without ``pose`` give a frontal face, radians."""
 
     def coefficients(
         self, expression: "str | Path | Float[np.ndarray, '64'] | None"
     ) -> Float[np.ndarray, "64"]:
-        """Of a ``.mat`` file, of names and strengths (``"smile=0.7,blink=0.3"``), of an array; None and ``"neutral"``
-        are the neutral face.
+        """Convert an expression to coefficients.
 
-        Warns of a ``.mat`` that does not say which face model it is for, unless Deep3DFaceRecon's are expected.
+        It is a ``.mat`` file, names with strengths (``"smile=0.7,blink=0.3"``) or an array of coefficients; None and
+        ``"neutral"`` are the neutral expression. A ``.mat`` that does not name its face model causes a warning,
+        unless the model takes BFM's coefficients.
 
         Raises:
             InputError: unknown name, unreadable file, or a file that belongs to another face model.
@@ -122,7 +125,7 @@ class ExpressionReader:
         if owner is not None and owner != self.face_model:
             raise InputError(
                 f"{expression}: is for face model '{owner}', but model '{self.model}' takes '{self.face_model}'; "
-                f"{self._wanted()}"
+                f"{self._advice()}"
             )
         if owner is None and self.face_model != BFM:
             warnings.warn(
@@ -134,7 +137,7 @@ class ExpressionReader:
     def _named(self, text: str) -> Float[np.ndarray, "64"]:
         if self.basis is None:
             raise InputError(
-                f"expression '{text}': model '{self.model}' has no named expressions; {self._wanted()}"
+                f"expression '{text}': model '{self.model}' has no named expressions; {self._advice()}"
             )
         strengths = parse_strengths(text)
         for name in strengths:
@@ -143,7 +146,7 @@ class ExpressionReader:
                 raise InputError(f"expression '{name}' is not known; model '{self.model}' has {known}")
         return self.basis.from_strengths(action_units(strengths, self.presets))
 
-    def _wanted(self) -> str:
+    def _advice(self) -> str:
         if self.face_model == BFM:
             return "bring a Deep3DFaceRecon .mat, whose 'exp' holds BFM expression coefficients"
         return f"bring a .mat made for '{self.face_model}'"

@@ -1,8 +1,8 @@
-"""A face model's mesh as training knows it: its vertices, how codes move them, and which of them matter.
+"""The mesh of a face model as numpy arrays: linear shape bases, triangles, landmarks and eyelids.
 
-The imitation terms need nothing else of a face model. A bare face, as BFM's, is a :class:`FaceMesh`; the open face
-model's :class:`anifacegan.head_geometry.HeadGeometry` is one with eyeballs behind its lids, hair and clothes. Lengths
-are in model units, faces are unposed.
+The imitation losses use it. :class:`FaceMesh` is a bare face such as BFM's; the open face model's head with eyeballs,
+hair and clothes is its subclass :class:`anifacegan.data.synthetic.head.HeadGeometry`. Lengths are in model units, and
+faces are not posed.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.runtime.compiled import kernel
 
 LID_CLEARANCE = 1.012
-"""Lids stay outside this multiple of the eyeball's radius."""
+"""Smallest distance of lids from the centre of the eyeball, in radii of the eyeball."""
 
 
 @dataclass(frozen=True)
 class Eye:
-    """Vertices of an eyeball, and of the lids that must stay outside it."""
+    """Indices of the vertices of an eyeball, and of the lids that must stay outside it."""
 
     ball: Int[np.ndarray, " ball_vertex"]
     lids: Int[np.ndarray, " lid_vertex"]
@@ -30,31 +30,31 @@ class Eye:
 
 @dataclass(frozen=True)
 class FaceMesh:
-    """A linear face model as float32 arrays; a coordinate is x, y or z of a vertex."""
+    """A linear face model as float32 arrays; each vertex has three rows, its coordinates x, y and z."""
 
     name: str
     """Name of the face model."""
     world_offset: Float[np.ndarray, "3"]
-    """World units = 0.1 * model units + this."""
+    """Origin of the face model in world units."""
     mean: Float[np.ndarray, " coordinate"]
     basis: Float[np.ndarray, "coordinate 144"]
-    """Identity, then expression."""
+    """Columns of 80 identity and 64 expression coefficients."""
     triangles: Int[np.ndarray, "triangle 3"]
     landmark_vertices: Int[np.ndarray, "68"]
 
     @property
     def eyes(self) -> tuple[Eye, ...]:
-        """Eyeballs that are bodies of their own; none where eyes are part of the skin, as BFM's are."""
+        """Eyeballs that are separate from the skin; none for BFM, whose eyes are part of the skin."""
         return ()
 
     @property
     def face(self) -> Bool[np.ndarray, " vertex"]:
-        """Vertices of the face, which nothing covers in an image: all, where the mesh is no more than a face."""
+        """Mask of the vertices of the face, without hair, neck and clothes; all vertices of a bare face."""
         return np.ones(len(self.mean) // 3, bool)
 
 
 def face_mesh(model: MorphableModel) -> FaceMesh:
-    """Arrange a face model that is no more than a face."""
+    """Convert a morphable model of a bare face."""
     return FaceMesh(
         name=model.name,
         world_offset=model.world_offset.cpu().numpy().astype(np.float32),
@@ -68,14 +68,17 @@ def face_mesh(model: MorphableModel) -> FaceMesh:
 
 
 def by_coordinate(values: Float[Tensor, "vertex 3 *column"]) -> Float[np.ndarray, "coordinate columns"]:
-    """What a face model knows of its vertices, one row a coordinate."""
+    """Flatten values of vertices to one row a coordinate."""
     return values.detach().cpu().numpy().astype(np.float32).reshape(3 * len(values), -1)
 
 
 def bare_head(
     mesh: FaceMesh, z_id: Float[np.ndarray, "80"], z_exp: Float[np.ndarray, "64"]
 ) -> Float[np.ndarray, "vertex 3"]:
-    """Vertices of one face, lids cleared: the same bits whatever the machine's libraries and threads."""
+    """Compute the vertices of one face without hair and clothes, lids outside the eyeballs, model units.
+
+    The result does not depend on BLAS or the number of threads.
+    """
     latents = np.concatenate([z_id, z_exp]).astype(np.float32)
     vertices = affine(mesh.mean, mesh.basis, latents).reshape(-1, 3)
     return clear_lids(torch.from_numpy(vertices)[None], mesh.eyes)[0].numpy()
@@ -84,10 +87,10 @@ def bare_head(
 def clear_lids(
     vertices: Float[Tensor, "batch vertex 3"], eyes: tuple[Eye, ...]
 ) -> Float[Tensor, "batch vertex 3"]:
-    """Push the outer surface of half-closed lids out of the eyeballs; everything else stays where it is.
+    """Push vertices of the lids out of the eyeballs; all other vertices stay.
 
-    A linear model moves lids along chords, through the ball. Each eyeball is measured by the sphere that fits its
-    vertices best. Differentiable; training uses the same geometry as the images.
+    A linear model moves lids along straight lines, through the eyeball when they are half closed. Each eyeball is the
+    sphere that fits its vertices in the least-squares sense. Differentiable.
     """
     result = vertices.clone()
     for eye in eyes:
@@ -113,7 +116,7 @@ def clear_lids(
 @kernel(fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def affine(mean, basis, latents):
-    """mean + basis @ codes, one row after another: the same bits whatever the number of threads of a BLAS."""
+    """Compute mean + basis @ latents row by row, independent of BLAS and its number of threads."""
     out = np.empty_like(mean)
     for row in range(len(mean)):
         total = np.float32(0)

@@ -1,4 +1,4 @@
-"""TODO docstring of anifacegan.face_model.load."""
+"""Loading of a face model of either kind."""
 
 from pathlib import Path
 
@@ -8,6 +8,10 @@ from anifacegan.face_model.open_model import load_open_face_model
 
 
 def load_face_model(path: Path | None = None) -> MorphableModel:
-    """The open face model from its file (None: the cached one), or BFM from the user's .mat."""
+    """Load the open face model from its .npz (None: the cached one), or BFM from a .mat.
+
+    Raises:
+        InputError: the file is missing, is no face model, or an array in it is misshaped, not finite or out of range.
+    """
     path = None if path is None else path.expanduser()
     return load_bfm(path) if path is not None and is_bfm_file(path) else load_open_face_model(path)

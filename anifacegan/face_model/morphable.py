@@ -1,12 +1,11 @@
-"""A parametric face: coefficients to vertices, colours, normals, landmarks; and the files that hold one.
+"""A linear morphable face model (3DMM): coefficients to vertices, colours, normals and landmarks.
 
     shape  S = mean + B_id z_id + B_exp z_exp        (method, section 3)
     albedo T = tex_mean + B_tex tex
     pose   p' = p R + trans                          R = (Rz Ry Rx)^T, points as rows
 
-Everything is in **model units**, those of Deep3DFaceRecon: the face lies within about +-1, y is up, z points
-to the camera. World units are ``0.1 * model + world_offset``. Two files load into the same class: the open
-face model, built from CC0 data by scripts/build_face_model.py, and the user's own ``BFM_model_front.mat``.
+Lengths are in model units, see :mod:`anifacegan.geometry.conventions`. The class holds either of two face models: the
+open one (:mod:`anifacegan.face_model.open_model`) or the Basel face model (:mod:`anifacegan.face_model.bfm`).
 """
 
 from dataclasses import dataclass, fields
@@ -17,38 +16,43 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from anifacegan.geometry.cameras import euler_rotation
+from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.normals import vertex_normals
 
-WORLD_PER_MODEL_UNIT = 0.1
 OPEN_FACE_WORLD_OFFSET = (0.0, 0.0, 0.0)
+"""Origin of the open face model in world units."""
 BFM_WORLD_OFFSET = (0.0, 0.0, -0.027)
-"""Puts BFM's face where the open model's is; its origin lies about 0.27 further back (estimated)."""
+"""Origin of BFM in world units: its face then coincides with that of the open face model (estimated)."""
 
 ALIGNMENT_LANDMARKS = ((36, 39), (42, 45), (30,), (48,), (54,))
-"""Landmarks whose means are Deep3DFaceRecon's 5 alignment points: two eyes, nose tip, two mouth corners."""
+"""Landmarks whose means are Deep3DFaceRecon's five alignment points: two eyes, nose tip, two mouth corners."""
 
 
 @dataclass(frozen=True)
 class FaceBases:
-    """What a morphable model is made of; see :class:`MorphableModel`."""
+    """Means, bases and mesh of a morphable model."""
 
     name: str
+    """Name of the face model, as coefficient files and model cards hold it."""
     mean: Float[Tensor, "vertex 3"]
+    """Mean face, model units."""
     id_basis: Float[Tensor, "vertex 3 id_dim"]
     exp_basis: Float[Tensor, "vertex 3 exp_dim"]
     tex_mean: Float[Tensor, "vertex 3"]
-    """RGB in [0, 1]."""
+    """Mean colour of the vertices, RGB in [0, 1]."""
     tex_basis: Float[Tensor, "vertex 3 tex_dim"]
     triangles: Int[Tensor, "triangle 3"]
-    """Counter-clockwise seen from outside."""
+    """Corners of the triangles, counter-clockwise seen from outside."""
     landmark_vertices: Int[Tensor, "68"]
+    """Vertices of the 68 landmarks in iBUG order."""
     world_offset: tuple[float, float, float]
+    """Origin of the model in world units."""
     normal_weighting: Literal["area", "equal"] = "area"
-    """How the triangles around a vertex share in its normal: by area, or equally as Deep3DFaceRecon's do."""
+    """Weights of the triangles around a vertex in its normal: their areas, or equal ones as in Deep3DFaceRecon."""
 
 
 class MorphableModel(nn.Module):
-    """A linear face model, differentiable in its coefficients. It has buffers only and nothing to train."""
+    """A linear face model, differentiable in its coefficients, with buffers but no parameters."""
 
     mean: Tensor
     id_basis: Tensor
@@ -74,28 +78,28 @@ class MorphableModel(nn.Module):
     def shape(
         self, z_id: Float[Tensor, "batch id_dim"], z_exp: Float[Tensor, "batch exp_dim"]
     ) -> Float[Tensor, "batch vertex 3"]:
-        """Unposed vertices in model units; zero expression is the neutral face."""
+        """Compute the vertices of faces before posing, model units; a zero expression is the neutral face."""
         offset = _expand(self.id_basis, z_id) + _expand(self.exp_basis, z_exp)
         return self.mean + offset
 
     def albedo(self, tex: Float[Tensor, "batch tex_dim"]) -> Float[Tensor, "batch vertex 3"]:
-        """Colours of the vertices, 1 is white. Large coefficients leave [0, 1]: clamp before drawing."""
+        """Compute the RGB colours of the vertices; with large coefficients they leave [0, 1], so clamp before drawing."""
         return self.tex_mean + _expand(self.tex_basis, tex)
 
     def normals(self, vertices: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch vertex 3"]:
-        """Unit normals pointing outward: the mean of the normals of the triangles around each vertex."""
+        """Compute the outward unit normals of the vertices."""
         return vertex_normals(vertices, self.triangles, equal=self.normal_weighting == "equal")
 
     def landmarks(self, vertices: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch 68 3"]:
-        """The 68 landmarks (iBUG order: the first of the jaw is at the viewer's left, at -x)."""
+        """Select the 68 landmarks, in iBUG order: the first point of the jaw is at the image's left, at -x."""
         return vertices[:, self.landmark_vertices]
 
     def alignment_points(self, vertices: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch 5 3"]:
-        """Deep3DFaceRecon's five: eye at -x, eye at +x, nose tip, mouth corner at -x, mouth corner at +x."""
+        """Compute Deep3DFaceRecon's alignment points: eyes at -x and +x, nose tip, mouth corners at -x and +x."""
         return self.alignment_weights @ self.landmarks(vertices)
 
     def to_world(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-        """Model units to world units."""
+        """Convert points from model units to world units."""
         return WORLD_PER_MODEL_UNIT * points + self.world_offset
 
     def pose(
@@ -104,7 +108,10 @@ class MorphableModel(nn.Module):
         angle: Float[Tensor, "batch 3"],
         trans: Float[Tensor, "batch 3"],
     ) -> Float[Tensor, "batch point 3"]:
-        """Deep3DFaceRecon's pose in model units: rotate by (pitch, yaw, roll) about the origin, then move."""
+        """Pose points as Deep3DFaceRecon does: rotate about the origin, then translate, model units.
+
+        ``angle`` has the columns pitch, yaw and roll, radians.
+        """
         return points @ euler_rotation(angle) + trans[:, None]
 
 
@@ -116,7 +123,7 @@ def _expand(
 
 
 def alignment_weights() -> Float[Tensor, "5 68"]:
-    """Weights of the landmarks in the alignment points."""
+    """Weights of the 68 landmarks in the five alignment points."""
     weights = torch.zeros(len(ALIGNMENT_LANDMARKS), 68)
     for point, landmarks in enumerate(ALIGNMENT_LANDMARKS):
         weights[point, list(landmarks)] = 1 / len(landmarks)

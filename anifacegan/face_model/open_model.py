@@ -1,4 +1,4 @@
-"""TODO docstring of anifacegan.face_model.open_model."""
+"""Reader of the open face model's file, which ``build_face_model.py`` makes from CC0 data of MakeHuman."""
 
 import os
 import zipfile
@@ -18,64 +18,64 @@ from anifacegan.runtime.file_arrays import Expected, check_arrays
 from anifacegan.runtime.files import file_sha256
 
 OPEN_FACE_FILE = "face_model.npz"
+"""Name of the file in the cache folder."""
 BUILD_COMMAND = "python scripts/build_face_model.py"
 
 
-# ------------------------------------------------------- the open face model
 @dataclass(frozen=True)
 class HeadParts:
-    """The rest of the open model's file: what dresses a head, and the people and expressions behind it.
+    """Hair, clothes, part labels and sampled people and expressions of the open face model.
 
-    V vertices, P people, E expressions, U expression units, S hair styles. Lengths are in model units. Signed
-    distances are measured on the surface of the head, positive inside the region.
+    V vertices, P people, E expressions, U action units, S hair styles. Lengths are in model units. Signed distances are
+    measured along the surface of the head and are positive inside the region.
     """
 
     part: np.ndarray
-    """(V,) 0 skin, 1 eye at +x, 2 eye at -x, 3 tongue, 4 upper teeth, 5 lower teeth."""
+    """(V,) label: 0 skin, 1 eye at +x, 2 eye at -x, 3 tongue, 4 upper teeth, 5 lower teeth."""
     uv: np.ndarray
-    """(V, 2) MakeHuman's texture coordinates (one of them where a seam has several)."""
+    """(V, 2) MakeHuman's texture coordinates; one of them for vertices on a seam, which have several."""
     au_names: np.ndarray
-    """(U,) names of the expression units."""
+    """(U,) names of the action units."""
     au2exp: np.ndarray
-    """(64, U) unit strengths to expression coefficients."""
+    """(64, U) matrix from strengths of action units to expression coefficients."""
     au_bank: np.ndarray
-    """(E, U) plausible strengths, to draw expressions from."""
+    """(E, U) strengths of action units of sampled plausible expressions."""
     bank_id: np.ndarray
-    """(P, 80) identity coefficients of the sampled people; the other banks describe the same people."""
+    """(P, 80) identity coefficients of sampled people."""
     bank_tex: np.ndarray
-    """(P, 80) texture coefficients."""
+    """(P, 80) texture coefficients of the same people."""
     bank_hair_rgb: np.ndarray
-    """(P, 3)."""
+    """(P, 3) hair colours of the same people, RGB in [0, 1]."""
     bank_gender: np.ndarray
-    """(P,) 0 female to 1 male."""
+    """(P,) gender from 0, female, to 1, male."""
     bank_age: np.ndarray
-    """(P,) years."""
+    """(P,) age in years."""
     bank_race: np.ndarray
     """(P, 3) shares of MakeHuman's african, asian and caucasian shapes."""
     bank_bald: np.ndarray
-    """(P,) bool."""
+    """(P,) whether a person is bald."""
     hair_names: np.ndarray
     """(S,) names of the hair styles."""
     hair_disp: np.ndarray
-    """(S, V) thickness of the hair."""
+    """(S, V) thickness of the hair on each vertex."""
     hair_sd: np.ndarray
-    """(S, V) signed distance to the hair line."""
+    """(S, V) signed distance to the hairline."""
     hair_dir: np.ndarray
-    """(V, 3) unit direction in which hair and clothes stand off."""
+    """(V, 3) unit direction in which hair and clothes are offset from the skin."""
     lid_l: np.ndarray
-    """Vertices of the lids that must stay outside the eyeball at +x."""
+    """Indices of the lid vertices that must stay outside the eyeball at +x."""
     lid_r: np.ndarray
-    """The same for the eyeball at -x."""
+    """Indices of the lid vertices that must stay outside the eyeball at -x."""
     curtain_anchor: np.ndarray
-    """(C,) skin vertex that each vertex of the curtain of long hair hangs from."""
+    """(C,) skin vertex that each vertex of the long hair's mesh is attached to."""
     curtain_off: np.ndarray
-    """(C, 3) offset from the anchor."""
+    """(C, 3) offset of each vertex of the long hair's mesh from its skin vertex."""
     curtain_tri: np.ndarray
-    """(T, 3) triangles between curtain vertices."""
+    """(T, 3) triangles of the long hair's mesh."""
     cloth_sd: np.ndarray
     """(V,) signed distance to the collar."""
     gloss: np.ndarray
-    """(V,) strength of the highlight."""
+    """(V,) strength of the specular highlight."""
     front_mask: np.ndarray
     """(V,) 1 on the front of the head."""
     face_mask: np.ndarray
@@ -84,12 +84,12 @@ class HeadParts:
     """(V,) 1 on the lips."""
 
     def expression_basis(self) -> ExpressionBasis:
-        """The units by name: ``from_strengths({"mouthSmile": 0.7})`` gives expression coefficients."""
+        """Get the named action units and their expression coefficients."""
         return ExpressionBasis(tuple(str(name) for name in self.au_names), self.au2exp)
 
 
 def _file_arrays(vertices: int) -> dict[str, Expected]:
-    """Arrays of the open model's file, for a number of vertices; lengths of P people and so on as in the file."""
+    """Expected types, shapes and ranges of the file's arrays; lengths given by name are as in the file."""
     lengths, units, index = (-1e3, 1e3), (-0.01, 1.01), (0, vertices - 1)
     return {
         "mean": Expected("f", (vertices, 3), lengths),
@@ -129,21 +129,21 @@ def _file_arrays(vertices: int) -> dict[str, Expected]:
 
 
 def face_model_path() -> Path:
-    """Where the built open face model is kept: the platform's cache, or the folder in ANIFACEGAN_CACHE."""
+    """Path of the built open face model: in the folder ANIFACEGAN_CACHE if it is set, else in the platform's cache."""
     folder = os.environ.get("ANIFACEGAN_CACHE")
     return Path(folder or platformdirs.user_cache_path("anifacegan")) / OPEN_FACE_FILE
 
 
 def face_model_sha256(path: Path | None = None) -> str:
-    """Sum of a face model's file (None: the cached one), to tell it from others."""
+    """SHA-256 checksum of a face model's file (None: the cached open face model)."""
     return file_sha256(path or face_model_path())
 
 
 def load_open_face_model(path: Path | None = None) -> MorphableModel:
-    """The open face model from its built file (None: the cached one).
+    """Load the open face model from its built file (None: the cached one).
 
     Raises:
-        InputError: no such file, no face model, or an array of it is misshaped, not finite or out of range.
+        InputError: the file is missing, is no face model, or an array in it is misshaped, not finite or out of range.
     """
     basis_keys = ("mean", "tri", "id_basis", "exp_basis", "tex_mean", "tex_basis", "landmarks68")
     arrays = _read_open_face_file(path, basis_keys)
@@ -168,7 +168,7 @@ def load_open_face_model(path: Path | None = None) -> MorphableModel:
 
 
 def load_head_parts(path: Path | None = None) -> HeadParts:
-    """Hair, clothes, lids, labels and banks of the open face model's file (None: the cached one).
+    """Load the hair, clothes, labels and samples of the open face model's file (None: the cached one).
 
     Raises:
         InputError: see :func:`load_open_face_model`.

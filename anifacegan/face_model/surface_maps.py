@@ -1,7 +1,7 @@
-"""Position maps of a face model: where a camera's rays meet the mesh of given coefficients.
+"""Position maps of a face model: the points where a camera's rays meet the mesh of given coefficients.
 
-The mesh is the bare head with its lids cleared, as in the synthetic images. What is compared is its face
-(:attr:`anifacegan.face_mesh.FaceMesh.face`).
+The mesh is the head without hair and clothes, its lids outside the eyeballs, as in the synthetic images. Comparisons
+use its face only (:attr:`anifacegan.face_model.face_mesh.FaceMesh.face`).
 """
 
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.face_model.face_mesh import FaceMesh, clear_lids
-from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.cameras import orbit_camera
+from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.rasterization.rasterizer import Backend, interpolate, rasterize
 
 
 @dataclass(frozen=True)
 class SurfaceMap:
-    """The mesh on the rays of some images, row by row from the top left."""
+    """Intersections of the rays of images with a mesh, row by row from the top left."""
 
     x_mesh: Float[Tensor, "batch ray 3"]
-    """World units; zero where the ray meets no mesh."""
+    """Intersection points, world units; zero where the ray misses the mesh."""
     share: Float[Tensor, "batch ray"]
-    """1 / (face pixels of the image) on the face, 0 elsewhere: the weights of a mean over the face."""
+    """Weights of a mean over the face: 1 / (face pixels of the image) on the face, 0 elsewhere."""
 
 
 class FaceSurfaces(nn.Module):
-    """Draws position maps of a face model. It has buffers only and nothing to train; nothing has a gradient."""
+    """Renderer of position maps of a face model, with buffers but no parameters; results have no gradients."""
 
     mean: Tensor
     basis: Tensor
@@ -37,7 +37,11 @@ class FaceSurfaces(nn.Module):
     on_face: Tensor
 
     def __init__(self, mesh: FaceMesh, fov_deg: float, backend: Backend = "auto") -> None:
-        """``fov_deg`` is the generator's; ``backend`` draws the triangles, see :mod:`anifacegan.rasterizer`."""
+        """Copy the arrays of ``mesh`` to buffers.
+
+        ``fov_deg`` is the generator's field of view; ``backend`` is that of
+        :func:`anifacegan.geometry.rasterization.rasterizer.rasterize`.
+        """
         super().__init__()
         self.eyes, self.fov_deg = mesh.eyes, fov_deg
         self.backend: Backend = backend
@@ -55,7 +59,7 @@ class FaceSurfaces(nn.Module):
         angles: Float[Tensor, "batch 2"],
         size: int,
     ) -> SurfaceMap:
-        """Draw faces of given coefficients with the generator's camera at ``size`` pixels.
+        """Rasterize faces of given coefficients with the generator's camera at ``size`` pixels.
 
         ``angles`` has the columns pitch and yaw, radians relative to frontal.
         """
@@ -71,7 +75,7 @@ class FaceSurfaces(nn.Module):
     def vertices(
         self, z_id: Float[Tensor, "batch 80"], z_exp: Float[Tensor, "batch 64"]
     ) -> Float[Tensor, "batch vertex 3"]:
-        """Compute the vertices of the expressive faces, world units."""
+        """Compute the vertices of faces with expressions, world units."""
         coefficients = torch.cat([z_id, z_exp], dim=1)
         shape = self.mean + coefficients @ self.basis.T  # (B, 3V)
         return WORLD_PER_MODEL_UNIT * clear_lids(shape.unflatten(1, (-1, 3)), self.eyes) + self.world_offset

@@ -1,7 +1,7 @@
-"""Paths through poses and expressions: what each frame of a film shows.
+"""Trajectories of pose and expression: yaw, pitch and expression coefficients of every frame of a video.
 
-A path is a few values that the frames pass through, evenly and in straight lines. Angles are radians relative to
-frontal (see :mod:`anifacegan.cameras`).
+A trajectory interpolates linearly between a few given values at even spacing. Angles are radians relative to frontal
+(see :mod:`anifacegan.geometry.conventions`).
 """
 
 import math
@@ -21,15 +21,15 @@ from anifacegan.runtime.typed_config import as_tuple
 
 @dataclass(frozen=True, kw_only=True)
 class Trajectory:
-    """One row for each frame."""
+    """Pose and expression of every frame of a video; angles are radians relative to frontal."""
 
     yaw: Float[np.ndarray, "frame"]
     pitch: Float[np.ndarray, "frame"]
     z_exp: Float[np.ndarray, "frame 64"]
     strength: Float[np.ndarray, "frame"]
-    """Factor on the expression that z_exp holds; 1 where a frame shows a file as it is."""
+    """Factor of each frame's expression, which z_exp includes; 1 is the expression as it was given."""
     labels: tuple[str, ...]
-    """Name of the expression of each frame."""
+    """Name of each frame's expression."""
 
     def __post_init__(self) -> None:
         check_views(yaw=self.yaw, pitch=self.pitch)
@@ -38,36 +38,40 @@ class Trajectory:
         return len(self.yaw)
 
 
-def through(values: Float[np.ndarray, "value *dim"], frames: int) -> Float[np.ndarray, "frames *dim"]:
-    """``frames`` steps along straight lines from value to value, every value reached exactly.
+def piecewise_linear(
+    values: Float[np.ndarray, "value *dim"], frames: int
+) -> Float[np.ndarray, "frames *dim"]:
+    """Interpolate values linearly at ``frames`` even steps that include every value exactly.
 
-    With fewer frames than values, values are left out, but not the first and the last; a single frame shows the last.
+    With fewer frames than values, some values are left out, but not the first and the last. A single frame has the last
+    value.
     """
     count = len(values)
     if frames == 1:
         return values[-1:]
     if frames < count:
-        return values[_spread(count, frames)]
+        return values[_even_indices(count, frames)]
     if count == 1:
         return np.repeat(values, frames, axis=0)
-    keys = _spread(frames, count)  # the frame of each value
+    key_frames = _even_indices(frames, count)  # the frame of each value
     flat = values.reshape(count, -1)
-    columns = [np.interp(np.arange(frames), keys, column) for column in flat.T]
+    columns = [np.interp(np.arange(frames), key_frames, column) for column in flat.T]
     return np.stack(columns, axis=-1).reshape(frames, *values.shape[1:])
 
 
-def _spread(length: int, count: int) -> Int[np.ndarray, "count"]:
-    """Evenly spread indices, the first and the last included."""
+def _even_indices(length: int, count: int) -> Int[np.ndarray, "count"]:
+    """Choose evenly spaced indices, the first and the last included."""
     return np.floor(np.linspace(0, length - 1, count) + 0.5).astype(int)
 
 
-def in_turn(
+def expression_schedule(
     strength: Float[np.ndarray, "value"] | None, expressions: int, frames: int
 ) -> tuple[Int[np.ndarray, "frame"], Float[np.ndarray, "frame"]]:
-    """Expressions one after another: which of them a frame shows, and how strongly.
+    """Divide frames among expressions one after another: the index of each frame's expression, and its strength.
 
-    Each runs through all of ``strength`` in its share of the frames. None: a single expression appears, from 0 to 1;
-    several come and go, or are shown at 1 where they have fewer than three frames.
+    Each expression passes through all values of ``strength`` in its frames. If ``strength`` is None, a single expression
+    rises from 0 to 1, and each of several rises from 0 to 1 and falls back, or stays at 1 if it has fewer than three
+    frames.
 
     Raises:
         InputError: fewer frames than expressions.
@@ -84,12 +88,16 @@ def in_turn(
             path = np.array([0.0, 1.0])
         elif path is None:
             path = np.array([0.0, 1.0, 0.0] if share >= 3 else [1.0])
-        parts.append(through(path, int(share)))
+        parts.append(piecewise_linear(path, int(share)))
     return which, np.concatenate(parts)
 
 
 def check_views(*, yaw: Float[np.ndarray, "frame"], pitch: Float[np.ndarray, "frame"]) -> None:
-    """Raise InputError where a view is too far from frontal to be drawn."""
+    """Refuse views that are too far from frontal to be rendered; angles are radians.
+
+    Raises:
+        InputError: names the first such frame.
+    """
     wrong = (
         ~(from_frontal(yaw=yaw, pitch=pitch) <= WIDEST_VIEW_RAD)
         | (np.abs(pitch) > math.pi / 2)
@@ -104,30 +112,32 @@ def check_views(*, yaw: Float[np.ndarray, "frame"], pitch: Float[np.ndarray, "fr
 
 
 DEFAULT_FRAMES = 50
+"""Frames of a video if their number is not given."""
 MOST_FRAMES = 100_000
+"""Largest number of frames of a video."""
 
 
 @dataclass(frozen=True)
 class DriveConfig:
-    """Pose and expression of every frame: what drives a face."""
+    """Pose and expression of every frame of a video."""
 
     expression: str | tuple[str, ...] = "mat/smile.mat"
-    """One or several .mat files, or names such as smile=0.7,blink=0.3, or neutral; several follow one another. Or one
-    folder of .mat files, sorted by name: a sequence."""
+    """Expression: a .mat file, names with strengths such as smile=0.7,blink=0.3, or neutral. Several of them are shown
+    one after another. A folder of .mat files is a sequence, sorted by name."""
     strength: float | tuple[float, ...] | None = None
-    """Factor on the expression: one value, or values to pass through. null: from 0 to 1 for one expression, 0 to 1 and
-    back for each of several, 1 for a folder."""
+    """Factor of the expression: one value, or values to interpolate between. null: from 0 to 1 for one expression, from
+    0 to 1 and back for each of several, 1 for a folder."""
     frames: int | None = None
-    """Frames of each person. null: one for each file of a folder, 50 otherwise."""
+    """Number of frames of each person's video. null: one for each file of a folder, else 50."""
     yaw: float | tuple[float, ...] = (-0.35, 0.35)
-    """Radians from frontal, positive: the face turns to the image's right. One value, or values to pass through
-    from the first frame to the last; a single frame shows the last."""
+    """Yaw of the head in radians from frontal; positive turns the face to the image's right. One value, or values to
+    interpolate between from the first frame to the last; a single frame has the last value."""
     pitch: float | tuple[float, ...] = 0.0
-    """Radians from frontal, positive: the face looks down. One value, or values to pass through."""
+    """Pitch of the head in radians from frontal; positive looks down. One value, or values to interpolate between."""
     pose_from_mat: bool = False
-    """Take yaw and pitch from the .mat files of the expression."""
+    """Take yaw and pitch from the .mat files of the expressions instead of the options yaw and pitch."""
     pitch_offset: float | None = None
-    """Pitch of a frontal face in .mat files without an exact pose, radians. null: the model card's."""
+    """Pitch that .mat files without an exact pose give a frontal face, radians. null: the value of the model card."""
 
     def __post_init__(self) -> None:
         if self.frames is not None and not 1 <= self.frames <= MOST_FRAMES:
@@ -140,18 +150,21 @@ class DriveConfig:
 
 @dataclass(frozen=True)
 class Expression:
+    """An expression with its name."""
+
     label: str
+    """Name that frames of it are labelled with."""
     z_exp: Float[np.ndarray, "64"]
+    """Expression coefficients."""
     path: Path | None = None
-    """The .mat that it is from."""
+    """The .mat file that it was read from; None if it was given by names."""
 
 
 def requested_expressions(drive: DriveConfig, reader: ExpressionReader) -> tuple[list[Expression], bool]:
-    """Read what ``expression`` names, and say whether it is a folder: a sequence.
+    """Read the expressions of the option ``expression``, and tell whether it is a folder with a sequence of them.
 
     Raises:
-        InputError: an unknown name, a file that is not there or does not fit the model, or a folder without .mat
-            files.
+        InputError: a name is unknown, a file is missing or does not fit the model, or a folder has no .mat files.
     """
     requested = as_tuple(drive.expression)
     folder = found(requested[0]) if len(requested) == 1 else None
@@ -180,32 +193,35 @@ def requested_expressions(drive: DriveConfig, reader: ExpressionReader) -> tuple
 def planned_trajectory(
     drive: DriveConfig, reader: ExpressionReader, expressions: list[Expression], is_sequence: bool
 ) -> Trajectory:
-    """Lay out pose and expression of every frame.
+    """Compute pose and expression of every frame.
 
     Raises:
-        InputError: poses are to come from .mat files, and an expression is not from one.
+        InputError: ``pose_from_mat`` is set, and an expression was not read from a .mat file.
     """
     z_exp = np.stack([expression.z_exp for expression in expressions])
     frames = drive.frames or (len(expressions) if is_sequence else DEFAULT_FRAMES)
     ramp = None if drive.strength is None else float_array(drive.strength)
     if is_sequence:
-        place = through(np.arange(len(expressions), dtype=np.float64), frames)
+        place = piecewise_linear(np.arange(len(expressions), dtype=np.float64), frames)
         which = np.rint(place).astype(int)
-        shown = through(z_exp, frames)
-        strength = np.ones(frames) if ramp is None else through(ramp, frames)
+        expression = piecewise_linear(z_exp, frames)
+        strength = np.ones(frames) if ramp is None else piecewise_linear(ramp, frames)
     else:
-        which, strength = in_turn(ramp, len(expressions), frames)
-        shown = z_exp[which]
+        which, strength = expression_schedule(ramp, len(expressions), frames)
+        expression = z_exp[which]
     if drive.pose_from_mat:
         offset = reader.pitch_offset if drive.pitch_offset is None else drive.pitch_offset
         poses = _poses(expressions, offset)
-        pitch, yaw = (through(poses, frames) if is_sequence else poses[which]).T
+        pitch, yaw = (piecewise_linear(poses, frames) if is_sequence else poses[which]).T
     else:
-        yaw, pitch = through(float_array(drive.yaw), frames), through(float_array(drive.pitch), frames)
+        yaw, pitch = (
+            piecewise_linear(float_array(drive.yaw), frames),
+            piecewise_linear(float_array(drive.pitch), frames),
+        )
     return Trajectory(
         yaw=yaw,
         pitch=pitch,
-        z_exp=(strength[:, None] * shown).astype(np.float32),
+        z_exp=(strength[:, None] * expression).astype(np.float32),
         strength=strength,
         labels=tuple(expressions[k].label for k in which),
     )
@@ -222,12 +238,12 @@ def _poses(expressions: list[Expression], pitch_offset: float) -> Float[np.ndarr
 
 
 def float_array(value: float | tuple[float, ...] | None) -> Float[np.ndarray, "value"]:
-    """Make an array of one value or several; None is a single zero."""
+    """Convert one value or several to a float64 array; None becomes a single zero."""
     return np.array([0.0] if value is None else as_tuple(value), np.float64)
 
 
 def require_finite(name: str, value: float | tuple[float, ...] | None) -> None:
-    """Refuse an option without values, or with one that is not finite.
+    """Check that an option has at least one value and only finite ones.
 
     Raises:
         ValueError: names the option.

@@ -1,11 +1,8 @@
-"""Cameras: the one home of angles, signs and pixels.
+"""Pinhole cameras: rotations from angles, camera poses, and the projection of points to pixels.
 
-A camera maps points, as rows, to its own frame (x right, y up, looking along -z) and from there to pixels. Pixels are
-index coordinates: an integer is the centre of a pixel, x runs right and y runs down.
-
-Angles (pitch, yaw) are radians relative to frontal with the signs of Deep3DFaceRecon's ``angle``: at positive yaw the
-face turns towards +x of the image, at positive pitch it looks down. The generator's own polar angles follow as
-``camera yaw = pi/2 + yaw`` and ``camera pitch = pi/2 - pitch`` (method, section 3).
+A camera maps points, as rows, to its own frame and from there to index pixels. Units, axes and signs of angles are
+those of :mod:`anifacegan.geometry.conventions`. The generator's camera sits on the unit sphere at the polar angles
+``pi/2 + yaw`` and ``pi/2 - pitch`` of AniFaceGAN (method, section 3).
 """
 
 import math
@@ -18,12 +15,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 FOV_DEG = 12.0
-"""Field of view of the generator's camera, and of the images that are drawn with it, over the image height."""
+"""Field of view of the generator's camera and of synthetic images over the image height, degrees."""
 RECONSTRUCTION_FOCAL_PX = 1015.0
-"""Deep3DFaceRecon's focal length for its 224 px image."""
+"""Focal length of Deep3DFaceRecon's camera for an image of 224 px, pixels."""
 RECONSTRUCTION_SIZE_PX = 224
+"""Height and width of Deep3DFaceRecon's images, pixels."""
 RECONSTRUCTION_DISTANCE = 10.0
-"""Distance of Deep3DFaceRecon's camera from the origin, in model units."""
+"""Distance of Deep3DFaceRecon's camera from the origin, model units."""
+WIDEST_VIEW_RAD = 1.4
+"""Largest angle between a view and the frontal one; a little further, a camera looks at the back of the background."""
 
 Points = TypeVar("Points", Tensor, np.ndarray)
 
@@ -36,24 +36,26 @@ class Camera:
     """Columns are the camera's right, up and backward axes."""
     translation: Float[Tensor, "batch 3"]
     focal_px: float
+    """Focal length, pixels."""
     principal_px: float
-    """Image centre, in index coordinates, the same for x and y."""
+    """Image centre in index coordinates, the same for x and y."""
     size: int
-    """Height and width of the image in pixels."""
+    """Height and width of the image, pixels."""
 
     def to_camera(self, points: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
-        """Points in the camera's frame; visible ones have negative z."""
+        """Map points to the camera's frame, where points in front of the camera have negative z."""
         return points @ self.rotation + self.translation[:, None]
 
     def project(self, points: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 2"]:
-        """Index pixels (x right, y down) of points in front of the camera."""
+        """Project points in front of the camera to index pixels (x right, y down)."""
         x_px, y_px, _ = self.pixels(self.to_camera(points))
         return torch.stack([x_px, y_px], dim=-1)
 
     def pixels(self, in_camera: Points) -> tuple[Points, Points, Points]:
-        """Index pixels x and y, and the inverse depth along the viewing axis, of (..., 3) points in the camera's frame.
+        """Project (..., 3) points in the camera's frame to index pixels x and y and the inverse depth.
 
-        Depth is positive in front of the camera. Tensors or arrays, of any floating type.
+        Depth is measured along the viewing axis and positive in front of the camera. Points are a tensor or an array
+        of any floating type.
         """
         inverse_depth = -1.0 / in_camera[..., 2]
         x_px = self.principal_px + self.focal_px * in_camera[..., 0] * inverse_depth
@@ -62,7 +64,10 @@ class Camera:
 
 
 def euler_rotation(angle: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3 3"]:
-    """R = (Rz Ry Rx)^T of angle = (pitch, yaw, roll), to be multiplied from the right: ``p' = p @ R``."""
+    """Rotation matrices R = (Rz Ry Rx)^T of Euler angles, for points as rows: ``p' = p @ R``.
+
+    ``angle`` has the columns pitch, yaw and roll, radians.
+    """
     (cx, cy, cz), (sx, sy, sz) = angle.cos().unbind(-1), angle.sin().unbind(-1)
     zero, one = torch.zeros_like(cx), torch.ones_like(cx)
 
@@ -76,7 +81,7 @@ def euler_rotation(angle: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3 3"
 
 
 def euler_from_rotation(rotation: Float[Tensor, "batch 3 3"]) -> Float[Tensor, "batch 3"]:
-    """Inverse of :func:`euler_rotation` for |yaw| < pi/2."""
+    """Recover the Euler angles of :func:`euler_rotation`, columns pitch, yaw and roll, for |yaw| < pi/2."""
     r = rotation
     pitch = torch.atan2(r[:, 1, 2], r[:, 2, 2])
     yaw = torch.asin((-r[:, 0, 2]).clamp(-1, 1))
@@ -87,14 +92,17 @@ def euler_from_rotation(rotation: Float[Tensor, "batch 3 3"]) -> Float[Tensor, "
 def from_frontal(
     *, yaw: float | Float[np.ndarray, "*view"], pitch: float | Float[np.ndarray, "*view"]
 ) -> float | Float[np.ndarray, "*view"]:
-    """The angle between the viewing axes of views and of the frontal one, radians."""
+    """Compute the angle between the viewing axis of a view and that of the frontal view, radians."""
     return np.arccos(np.cos(pitch) * np.cos(yaw))
 
 
 def orbit_rotation(
     *, yaw: Float[Tensor, "batch"], pitch: Float[Tensor, "batch"]
 ) -> tuple[Float[Tensor, "batch 3"], Float[Tensor, "batch 3 3"]]:
-    """Origin on the unit sphere and axes (columns: right, up, backward) of a camera that looks at the origin."""
+    """Place a camera on the unit sphere, looking at the origin without roll.
+
+    Returns its position and its axes (columns: right, up, backward), world units.
+    """
     polar, azimuth = math.pi / 2 - pitch, math.pi / 2 + yaw
     origin = torch.stack(
         [polar.sin() * azimuth.cos(), polar.cos(), polar.sin() * azimuth.sin()], dim=-1
@@ -108,37 +116,41 @@ def orbit_rotation(
 def orbit_camera(
     *, yaw: Float[Tensor, "batch"], pitch: Float[Tensor, "batch"], size: int, fov_deg: float = FOV_DEG
 ) -> Camera:
-    """The generator's camera, for points in world units.
-
-    It looks at the origin from distance 1 without roll. The centres of the corner pixels lie on the edge of the field
-    of view, so the focal length is (size - 1) / 2 / tan(fov / 2) pixels (method, section 1).
-    """
+    """Make the generator's camera, for points in world units: it looks at the origin from distance 1 without roll."""
     origin, axes = orbit_rotation(yaw=yaw, pitch=pitch)
     translation = -(origin[:, None] @ axes)[:, 0]
-    half = (size - 1) / 2
-    return Camera(axes, translation, half / math.tan(math.radians(fov_deg / 2)), half, size)
+    return Camera(axes, translation, focal_length_px(size, fov_deg), (size - 1) / 2, size)
+
+
+def focal_length_px(size: int, fov_deg: float) -> float:
+    """Focal length of an image of ``size`` pixels, pixels.
+
+    The centres of the corner pixels lie on the edges of the field of view (method, section 1).
+    """
+    return (size - 1) / 2 / math.tan(math.radians(fov_deg / 2))
 
 
 def reconstruction_camera(
     angle: Float[Tensor, "batch 3"], trans: Float[Tensor, "batch 3"], size: int
 ) -> Camera:
-    """Deep3DFaceRecon's camera, for points in model units: pose the face, look at it from (0, 0, 10).
+    """Make Deep3DFaceRecon's camera, for points in model units: it poses the face and looks at it from (0, 0, 10).
 
-    Its principal point is the middle of the image, which in index coordinates is (size - 1) / 2.
+    ``angle`` has the columns pitch, yaw and roll, radians. The principal point is the middle of the image, which in
+    index coordinates is (size - 1) / 2.
     """
     distance = trans.new_tensor([0.0, 0.0, RECONSTRUCTION_DISTANCE])
     focal = RECONSTRUCTION_FOCAL_PX * size / RECONSTRUCTION_SIZE_PX
     return Camera(euler_rotation(angle), trans - distance, focal, (size - 1) / 2, size)
 
 
-def landmarks_224(
-    camera: Camera, landmarks: Float[Tensor, "batch point 3"]
-) -> Float[Tensor, "batch point 2"]:
-    """Landmarks as ``lm68`` holds them: pixels of a 224 px frame with y up, whatever the camera's size."""
+def to_lm68(camera: Camera, landmarks: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 2"]:
+    """Project landmarks to the convention of ``lm68`` in coefficient files: pixels of a 224 px frame with y up."""
     last = RECONSTRUCTION_SIZE_PX - 1
     scaled = camera.project(landmarks) / (camera.size - 1) * last
     return torch.stack([scaled[..., 0], last - scaled[..., 1]], dim=-1)
 
 
-WIDEST_VIEW_RAD = 1.4
-"""Largest angle between the view and frontal; a little further, the background plane is seen from behind."""
+def from_lm68(lm68: Float[Tensor, "batch 68 2"], size: int) -> Float[Tensor, "batch 68 2"]:
+    """Convert ``lm68`` of a coefficient file to index pixels (x right, y down) of an image of ``size`` pixels."""
+    scaled = lm68 * ((size - 1) / (RECONSTRUCTION_SIZE_PX - 1))
+    return torch.stack([scaled[..., 0], size - 1 - scaled[..., 1]], dim=-1)

@@ -1,28 +1,48 @@
-"""Letters, spaces and units: the only place that says them.
+"""Coordinate spaces, units, angles and the letters of array shapes: every other module refers to this one.
 
-Letters used in comments and shape annotations
-    B batch (people, poses or expressions)      R ray        S sample along a ray
-    L level (manifold)                          N point      V vertex     F triangle     H W image
-
-Spaces
+Spaces of points
     target    the posed, expressive face that the camera sees          ``x_target``
     template  the neutral face of the same person                      ``x_template = x_target + delta``
-Both are measured in **world units**: the camera orbits the origin at distance 1, y is up, the face looks along +z.
-``delta`` and the distance ``t`` along a ray are in world units as well. Networks see ``x / BOX``, inside which a head
-fills about the cube [-1, 1]^3. A morphable model has units of its own (see :mod:`anifacegan.morphable`).
+
+Axes
+    Right-handed: x runs to the image's right in the frontal view, y runs up, and the face looks along +z.
+    A camera's own frame is x right, y up, and it looks along -z.
+
+Units
+    world     points, deformations ``delta`` and distances ``t`` along rays. The camera orbits the origin at distance 1.
+    network   world / 0.12 (``WORLD_PER_NETWORK_UNIT``): what networks take. A head fills about the cube [-1, 1]^3.
+    model     a morphable model's own unit, Deep3DFaceRecon's: world = 0.1 * model + the model's ``world_offset``
+              (``WORLD_PER_MODEL_UNIT``). A face lies within about [-1, 1]^3.
+    pixels    index coordinates: an integer is the centre of a pixel, x runs right, y runs down. The centres of the
+              corner pixels lie on the edges of the field of view.
+
+Angles
+    Radians relative to the frontal view, with the signs of Deep3DFaceRecon's ``angle``: at positive yaw the face turns
+    to the image's right, at positive pitch it looks down. Functions take them by keyword, yaw first. Arrays of angles
+    have the columns of Deep3DFaceRecon's files: pitch, yaw (and roll).
+
+Letters of shapes in comments
+    B batch (people, poses or expressions)      R ray        S sample along a ray       L level (manifold)
+    N point      V vertex      F triangle       C channel    H W image height and width
 """
 
-BOX = 0.12
+WORLD_PER_NETWORK_UNIT = 0.12
 """World units per network unit."""
-BACKGROUND_Z = -BOX
-"""The background of synthetic images is painted on the plane z = this, world units; nothing behind it is seen."""
+WORLD_PER_MODEL_UNIT = 0.1
+"""World units per unit of a morphable model."""
+BACKGROUND_Z = -WORLD_PER_NETWORK_UNIT
+"""Height z of the background plane of synthetic images, world units; nothing behind it is visible."""
 
 ID_DIM = 80
+"""Identity coefficients of a face."""
 EXP_DIM = 64
+"""Expression coefficients of a face."""
 TEX_DIM = 80
+"""Texture coefficients of a face."""
 NOISE_DIM = 80
+"""Entries of the latent of hair, clothes and background, which the coefficients of a face do not describe."""
 LIGHT_DIM = 27
 """Nine spherical-harmonics coefficients for each of red, green and blue."""
 
-CENTRE = (0.0, 0.0, -1.5)
-"""Centre of the initial spheres, in network units."""
+SPHERE_CENTRE = (0.0, 0.0, -1.5)
+"""Centre of the spheres that the manifolds are before training, network units."""

@@ -1,4 +1,8 @@
-"""TODO docstring of anifacegan.geometry.intersection."""
+"""Intersections of rays with manifolds: the first crossing of each level of a scalar field along each ray.
+
+The field is sampled along the ray, and a crossing is interpolated between two samples (GRAM, Deng et al. 2022; method,
+section 1, step 3).
+"""
 
 from dataclasses import dataclass
 
@@ -9,25 +13,26 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Crossings:
-    """Where rays meet manifolds. A missed level has hit False, interval 0 and fraction 0."""
+    """Intersections of rays with manifolds; a missed level has hit False, interval 0 and fraction 0."""
 
     hit: Bool[Tensor, "batch ray level"]
+    """Whether the ray meets the level."""
     interval: Tensor
     """(B, R, L) index of the sample before the crossing."""
     fraction: Float[Tensor, "batch ray level"]
-    """How far the crossing lies between that sample and the next, in [0, 1]."""
+    """Position of the crossing between that sample (0) and the next (1)."""
 
     def interpolate(
         self, samples: Float[Tensor, "batch ray sample dim"]
     ) -> Float[Tensor, "batch ray level dim"]:
-        """A quantity known at the samples of a ray, at its crossings."""
+        """Interpolate a quantity given at the samples of a ray to its crossings."""
         index = self.interval[..., None].expand(*self.interval.shape, samples.shape[-1])
         near, far = samples.gather(2, index), samples.gather(2, index + 1)
         return torch.lerp(near, far, self.fraction[..., None])
 
 
 def first_crossings(s: Float[Tensor, "batch ray sample"], levels: Float[Tensor, "level"]) -> Crossings:
-    """The first crossing of every level along every ray, which counts only where s falls there.
+    """Find the first crossing of every level along every ray; it is a hit only if s falls there.
 
     A level whose first crossing rises is missed, even if s falls through it later (method, section 1, step 3).
     Differentiable in s through the fraction.
@@ -46,7 +51,7 @@ def first_crossings(s: Float[Tensor, "batch ray sample"], levels: Float[Tensor, 
 def fraction_between(
     s_near: Float[Tensor, "*batch"], s_far: Float[Tensor, "*batch"], level: Float[Tensor, "*#batch"]
 ) -> Float[Tensor, "*batch"]:
-    """How far the level lies between two samples between which s falls, in [0, 1]; 0 where it does not fall."""
+    """Locate a level between two samples of s, as a fraction in [0, 1]; 0 where s does not fall between them."""
     span = s_near - s_far
     falls = span > 0
     span = torch.where(falls, span, 1.0)  # no 0 / 0, in the gradient neither

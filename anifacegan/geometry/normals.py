@@ -1,6 +1,7 @@
-"""Unit normals of the vertices of a triangle mesh, in torch, numpy and numba; of all vertices, or of a few alone.
+"""Unit normals of the vertices of a triangle mesh, in torch, numpy and numba.
 
-The triangles around a vertex weigh in by area unless something else is said.
+A vertex normal is the mean of the normals of the triangles around the vertex, weighted by their areas unless stated
+otherwise.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from anifacegan.runtime.compiled import kernel
 def triangle_normals(
     vertices: Float[Tensor, "batch vertex 3"], triangles: Int[Tensor, "triangle 3"]
 ) -> Float[Tensor, "batch triangle 3"]:
-    """Normals whose length is twice the triangle's area."""
+    """Compute the normals of triangles, each as long as twice the area of its triangle."""
     a, b, c = (vertices[:, triangles[:, corner]] for corner in range(3))  # (B, F, 3) each
     return torch.cross(b - a, c - a, dim=-1)
 
@@ -26,7 +27,10 @@ def triangle_normals(
 def vertex_normals(
     vertices: Float[Tensor, "batch vertex 3"], triangles: Int[Tensor, "triangle 3"], *, equal: bool = False
 ) -> Float[Tensor, "batch vertex 3"]:
-    """Unit normals, differentiable; with ``equal``, the triangles around a vertex weigh in alike."""
+    """Compute the unit normals of all vertices, differentiable.
+
+    ``equal`` weights the triangles around a vertex equally instead of by area.
+    """
     normals = triangle_normals(vertices, triangles)
     if equal:
         normals = torch.nn.functional.normalize(normals, dim=-1)
@@ -37,14 +41,14 @@ def vertex_normals(
 
 
 def corners_of_vertices(triangles: np.ndarray, vertex_count: int) -> sparse.csr_matrix:
-    """(V, F) matrix of ones where a triangle touches a vertex."""
+    """Build the (V, F) incidence matrix: one where a triangle has the vertex as a corner."""
     triangle_of_corner = np.repeat(np.arange(len(triangles)), 3)
     ones = np.ones(triangles.size, np.float32)
     return sparse.csr_matrix((ones, (triangles.ravel(), triangle_of_corner)), (vertex_count, len(triangles)))
 
 
 def vertex_normals_numpy(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """(V, 3) unit normals of one mesh of any floating type."""
+    """Compute the (V, 3) unit normals of one mesh of any floating type."""
     a, b, c = (points[triangles[:, corner]] for corner in range(3))
     total = corners_of_vertices(triangles, len(points)) @ np.cross(b - a, c - a)
     return total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-12)
@@ -53,7 +57,7 @@ def vertex_normals_numpy(points: np.ndarray, triangles: np.ndarray) -> np.ndarra
 @kernel()
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def vertex_normals_numba(vertices, triangles):
-    """(V, 3) unit normals of one mesh in float32, compiled."""
+    """Compute the (V, 3) unit normals of one float32 mesh, compiled."""
     out = np.zeros_like(vertices)
     for t in range(len(triangles)):
         a, b, c = triangles[t]
@@ -82,20 +86,21 @@ def vertex_normals_numba(vertices, triangles):
 
 @dataclass(frozen=True)
 class Rings:
-    """The triangles around some vertices of a mesh."""
+    """The triangles around selected vertices of a mesh."""
 
     vertices: Int[np.ndarray, " corner_vertex"]
-    """Indices of all their corners, each once."""
+    """Indices of the corners of these triangles in the mesh, without repetition."""
     triangles: Int[np.ndarray, "triangle 3"]
-    """Triangles as indices into ``vertices``."""
+    """Corners of the triangles as indices into ``vertices``."""
     owner: Int[np.ndarray, " triangle"]
-    """Which of the vertices that were asked for each triangle is around."""
+    """Index of the selected vertex that each triangle touches."""
     count: int
-    """Of the vertices that were asked for."""
+    """Number of selected vertices."""
 
     def normals(self, corners: Float[Tensor, "batch corner_vertex 3"]) -> Float[Tensor, "batch point 3"]:
-        """Unit normals, the triangles around a vertex weighing in by area; zero where a vertex has none. ``corners``
-        are the places of ``vertices``.
+        """Compute the unit normals of the selected vertices; zero for a vertex without triangles.
+
+        ``corners`` are the positions of ``vertices``.
         """
         total = corners.new_zeros(len(corners), self.count, 3)
         doubled = triangle_normals(corners, torch.from_numpy(self.triangles))
@@ -104,10 +109,10 @@ class Rings:
 
 
 class VertexTriangles:
-    """Finds the triangles around vertices of one mesh."""
+    """An index of the triangles around each vertex of a mesh."""
 
     def __init__(self, triangles: Int[np.ndarray, "triangle 3"], vertices: int) -> None:
-        """``vertices`` is how many the mesh has."""
+        """Index ``triangles`` of a mesh with ``vertices`` vertices."""
         self.triangles = triangles.astype(np.int64)
         corners = self.triangles.reshape(-1)
         order = corners.argsort(kind="stable")
@@ -115,7 +120,7 @@ class VertexTriangles:
         self.first = np.searchsorted(corners[order], np.arange(vertices + 1))
 
     def around(self, selected: Int[np.ndarray, " point"]) -> Rings:
-        """The rings of some vertices, which may repeat."""
+        """Collect the triangles around the selected vertices, which may repeat."""
         counts = self.first[selected + 1] - self.first[selected]
         owner = np.repeat(np.arange(len(selected)), counts)
         place = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)

@@ -1,7 +1,4 @@
-"""Rays of a camera, in world units.
-
-How rays are marched: what a renderer knows of a model's scene before it knows any network.
-"""
+"""Rays through the pixels of the generator's camera, and where samples lie on them; world units."""
 
 import math
 from dataclasses import dataclass
@@ -16,14 +13,14 @@ from anifacegan.geometry.conventions import BACKGROUND_Z
 
 @dataclass(frozen=True)
 class Rays:
-    """Straight lines ``origin + t * direction``; t is the distance in world units."""
+    """Straight lines ``origin + t * direction``, where t is the distance from the origin in world units."""
 
     origins: Float[Tensor, "batch ray 3"]
     directions: Float[Tensor, "batch ray 3"]
     """Unit length."""
 
     def at(self, t: Float[Tensor, "batch ray sample"]) -> Float[Tensor, "batch ray sample 3"]:
-        """Points at the given distances."""
+        """Compute the points at distances ``t``."""
         return self.origins[:, :, None] + t[..., None] * self.directions[:, :, None]
 
     def __len__(self) -> int:
@@ -42,7 +39,7 @@ def pixel_rays(
     size: int,
     fov_deg: float = FOV_DEG,
 ) -> Rays:
-    """Rays of the generator's camera through index pixels (x right, y down) of an image ``size`` pixels wide."""
+    """Cast rays of the generator's camera through index pixels (x right, y down) of an image of ``size`` pixels."""
     origin, axes = orbit_rotation(yaw=yaw, pitch=pitch)
     half = (size - 1) / 2
     tan = math.tan(math.radians(fov_deg / 2))
@@ -56,7 +53,7 @@ def pixel_rays(
 def image_rays(
     *, yaw: Float[Tensor, "batch"], pitch: Float[Tensor, "batch"], size: int, fov_deg: float = FOV_DEG
 ) -> Rays:
-    """All rays of a square image, row by row from the top left."""
+    """Cast the rays through all pixels of a square image, row by row from the top left."""
     index = torch.arange(size, dtype=pitch.dtype, device=pitch.device)
     y_px, x_px = torch.meshgrid(index, index, indexing="ij")
     grid = (len(pitch), size * size)
@@ -72,21 +69,23 @@ def image_rays(
 
 @dataclass(frozen=True)
 class RaySamplingConfig:
-    """How a ray looks for the manifolds."""
+    """Samples on a ray between which the manifolds are searched, and the camera and background of the scene."""
 
     near: float = 0.88
-    """Distance of the first sample, world units."""
+    """Distance from the camera to the first sample of a ray, world units."""
     far: float = 1.12
-    """Distance of the last sample, world units."""
+    """Distance from the camera to the last sample of a ray, world units."""
     samples: int = 64
-    """Number of samples, evenly spaced, both ends included."""
+    """Number of evenly spaced samples on a ray, both ends included."""
     fov_deg: float = FOV_DEG
-    """Field of view over the image height, degrees."""
+    """Field of view of the camera over the image height, degrees."""
     background_z: float = BACKGROUND_Z
-    """The background is the plane z = background_z, world units."""
+    """The background is a plane at this z, world units."""
 
     def __post_init__(self) -> None:
         if self.samples < 2 or not 0 < self.near < self.far:
-            raise ValueError(f"march needs samples >= 2 and 0 < near < far, got {self}")
+            raise ValueError(f"ray_sampling needs samples >= 2 and 0 < near < far, got {self}")
         if not (math.isfinite(self.far) and math.isfinite(self.background_z) and 0 < self.fov_deg < 180):
-            raise ValueError(f"march needs a finite far and background_z, and 0 < fov_deg < 180, got {self}")
+            raise ValueError(
+                f"ray_sampling needs a finite far and background_z, and 0 < fov_deg < 180, got {self}"
+            )

@@ -1,8 +1,8 @@
-"""Spherical-harmonics light in Deep3DFaceRecon's convention (method, section 3).
+"""Spherical-harmonics lighting in Deep3DFaceRecon's convention (method, section 3).
 
     colour_c = albedo_c * sum_k (gamma_ck + 0.8 [k = 0]) * H_k(normal)        c = red, green, blue; k = 0..8
 
-The basis H already holds the factors of a diffuse (Lambertian) surface, so gamma describes the light that arrives.
+The basis H includes the factors of a diffuse (Lambertian) surface, so gamma describes the incoming light.
 """
 
 import math
@@ -12,17 +12,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 BAND_0 = math.pi / math.sqrt(4 * math.pi)
-"""a0 c0: the constant term."""
+"""Factor a0 c0 of the constant basis function."""
 BAND_1 = 2 * math.pi / math.sqrt(3) * math.sqrt(3) / math.sqrt(4 * math.pi)
-"""a1 c1: the terms linear in the normal."""
+"""Factor a1 c1 of the basis functions that are linear in the normal."""
 BAND_2 = 2 * math.pi / math.sqrt(8) * 3 * math.sqrt(5) / math.sqrt(12 * math.pi)
-"""a2 c2: the quadratic terms."""
+"""Factor a2 c2 of the basis functions that are quadratic in the normal."""
 AMBIENT = 0.8
-"""Added to the first coefficient of each colour, so that gamma = 0 is an evenly lit face."""
+"""Constant that is added to the first coefficient of each colour, so that gamma = 0 lights a face evenly."""
 
 
 def spherical_harmonics(normals: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 9"]:
-    """The nine basis functions at unit normals."""
+    """Evaluate the nine basis functions at unit normals."""
     x, y, z = normals.unbind(-1)
     return torch.stack(
         [
@@ -45,7 +45,10 @@ def shade(
     normals: Float[Tensor, "batch vertex 3"],
     gamma: Float[Tensor, "batch 27"],
 ) -> Float[Tensor, "batch vertex 3"]:
-    """Colours of a lit diffuse surface, not clamped; gamma is nine numbers for red, then green, then blue."""
+    """Compute the colours of a lit diffuse surface, not clamped.
+
+    ``gamma`` has nine numbers for red, then green, then blue.
+    """
     light = gamma.reshape(-1, 3, 9)
     light = torch.cat([light[..., :1] + AMBIENT, light[..., 1:]], dim=-1)
     return albedo * torch.einsum("bvk,bck->bvc", spherical_harmonics(normals), light)

@@ -21,8 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from anifacegan.face_model.face_mesh import Eye, FaceMesh, clear_lids
-from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
-from anifacegan.geometry.conventions import ID_DIM
+from anifacegan.geometry.conventions import ID_DIM, WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.normals import VertexTriangles
 
 EYEBALL_SHARE = 0.5

@@ -7,7 +7,7 @@ that has to learn this by itself stays blurred there. Read at x_mean, every feat
 morphable model is linear in ``z_id``, so the field is, too: a sine network (Sitzmann et al. 2020) of the point alone
 gives its basis a_i, and binding a code costs one small product. This field is ours; the paper has none.
 
-Points and steps are in world units; the network sees ``x / BOX``.
+Points and steps are in world units; the network sees ``x / WORLD_PER_NETWORK_UNIT``.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anifacegan.geometry.conventions import BOX, ID_DIM
+from anifacegan.geometry.conventions import ID_DIM, WORLD_PER_NETWORK_UNIT
 from anifacegan.models.siren import FiLMLayer, full_precision
 from anifacegan.runtime.errors import require_above, require_at_least
 
@@ -71,7 +71,7 @@ class BoundAlignment:
     head: Float[Tensor, "batch hidden 3"]
 
     def __call__(self, x_template: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
-        h = x_template / BOX
+        h = x_template / WORLD_PER_NETWORK_UNIT
         with full_precision(h):
             h = torch.sin(self.frequency * self.layers[0](h))
         for layer in self.layers[1:]:

@@ -2,7 +2,7 @@
 
     x_template = x_target + delta,  delta = D(x_target; z_id, z_exp)   (Wu et al. 2022; method, section 1, step 2)
 
-Points and delta are in world units; the network sees ``x / BOX``.
+Points and delta are in world units; the network sees ``x / WORLD_PER_NETWORK_UNIT``.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anifacegan.geometry.conventions import BOX, EXP_DIM, ID_DIM
+from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, WORLD_PER_NETWORK_UNIT
 from anifacegan.models.siren import BoundFiLMLayer, FiLMLayer, MappingNetwork
 from anifacegan.runtime.errors import require_above, require_at_least
 
@@ -82,7 +82,7 @@ class BoundDeformation:
     output_scale: float
 
     def __call__(self, x_target: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
-        h = x_target / BOX
+        h = x_target / WORLD_PER_NETWORK_UNIT
         for layer in self.layers:
             h = layer(h)  # (B, N, hidden)
         return self.output_scale * self.head(h).to(x_target)

@@ -2,7 +2,7 @@
 
     s = M(x_template),   manifold l = {x : M(x) = level_l}
 
-Before training the manifolds are spheres about a point behind the head, ``s ~ 10 |x / BOX - centre|``, seen from
+Before training the manifolds are spheres about a point behind the head, ``s ~ 10 |x / WORLD_PER_NETWORK_UNIT - centre|``, seen from
 inside the head outwards: s falls along a ray that enters the face.
 """
 
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anifacegan.geometry.conventions import BOX, CENTRE
+from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
 from anifacegan.models.siren import full_precision
 from anifacegan.runtime.errors import ConfigError, require_at_least
 
@@ -62,7 +62,7 @@ class ManifoldField(nn.Module):
         dims = [3] + [config.hidden_dim] * config.layers
         self.hidden = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(dims))
         self.output = nn.Linear(dims[-1], 1)
-        self.register_buffer("centre", torch.tensor(CENTRE), persistent=False)
+        self.register_buffer("centre", torch.tensor(SPHERE_CENTRE), persistent=False)
         self.register_buffer("levels", torch.tensor(config.values()), persistent=False)
 
     def initialise(self, rng: torch.Generator) -> None:
@@ -75,7 +75,7 @@ class ManifoldField(nn.Module):
 
     def forward(self, x_template: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:
         """Scalar s of template points in world units."""
-        h = x_template / BOX - self.centre
+        h = x_template / WORLD_PER_NETWORK_UNIT - self.centre
         with full_precision(h):
             for layer in self.hidden:
                 h = nn.functional.relu(layer(h))

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.geometry.conventions import BOX
+from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.models.alignment import BoundAlignment
 from anifacegan.models.deformation import BoundDeformation
 from anifacegan.models.generator import ConditionedFields
@@ -85,7 +85,7 @@ class _Layers:
         for k, head in heads.items():
             all_heads[k] = head.detach()
         self._weights = (
-            (first / BOX).numpy(),
+            (first / WORLD_PER_NETWORK_UNIT).numpy(),
             (torch.stack(hidden) if hidden else first.new_zeros(0, width, width)).numpy(),
             torch.stack(biases).detach().numpy(),
             all_heads.numpy(),

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from anifacegan.geometry.conventions import BOX, CENTRE
+from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
 from anifacegan.models.coefficient_vae import CoefficientVAEConfig
 from anifacegan.models.deformation import DeformationConfig
 from anifacegan.models.generator import Generator, GeneratorConfig
@@ -72,7 +72,7 @@ def load_released(folder: Path) -> Generator:
         ),
         identity_prior=_vae_config(identity),
         expression_prior=_vae_config(expression),
-        radiance_offset_gain=1 / BOX,
+        radiance_offset_gain=1 / WORLD_PER_NETWORK_UNIT,
     )
     with torch.device("meta"):
         expected = {name: tuple(p.shape) for name, p in Generator(config).state_dict().items()}
@@ -215,7 +215,7 @@ def _manifolds(siren: _Tensors, config: ManifoldConfig, expected: dict) -> dict[
     names["model_sample.output_layer"] = "manifolds.output"
     state = _renamed(siren, names, expected)
     # Theirs: W (k u - c) + b for u = x / 0.12 + delta and k = 1 / 0.12. Ours: W' (u - c) + b'.
-    k, centre = 1 / BOX, torch.tensor(CENTRE, dtype=torch.float64)
+    k, centre = 1 / WORLD_PER_NETWORK_UNIT, torch.tensor(SPHERE_CENTRE, dtype=torch.float64)
     weight, bias = "manifolds.hidden.0.weight", "manifolds.hidden.0.bias"
     state[bias] = (state[bias].double() + (k - 1) * state[weight].double() @ centre).float()
     state[weight] = state[weight] * k
@@ -228,8 +228,9 @@ def _deformation(dif: _Tensors, config: DeformationConfig, expected: dict) -> di
     state = {
         "deformation.layers.0.linear.weight": dif.take(first, (config.hidden_dim, padded))[:, :3],
         "deformation.layers.0.linear.bias": dif.take("network.0.layer.bias", (config.hidden_dim,)),
-        "deformation.head.weight": BOX * dif.take(f"{head}.weight", (padded, config.hidden_dim))[:3],
-        "deformation.head.bias": BOX * dif.take(f"{head}.bias", (padded,))[:3],
+        "deformation.head.weight": WORLD_PER_NETWORK_UNIT
+        * dif.take(f"{head}.weight", (padded, config.hidden_dim))[:3],
+        "deformation.head.bias": WORLD_PER_NETWORK_UNIT * dif.take(f"{head}.bias", (padded,))[:3],
     }
     names = {f"network.{k}.layer": f"deformation.layers.{k}.linear" for k in range(1, config.layers)}
     names |= _mapping_names("mapping_network", "deformation.mapping", config.mapping_layers)

@@ -4,7 +4,7 @@
 
 A FiLM-SIREN whose layers 2.. each contribute a term to density and colour; the terms are summed. The last colour term
 comes from one more FiLM layer that also sees the view direction. The direction is locked: colours do not change with
-the view. Points are in world units; the network sees ``x / BOX``.
+the view. Points are in world units; the network sees ``x / WORLD_PER_NETWORK_UNIT``.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anifacegan.geometry.conventions import BOX, ID_DIM, NOISE_DIM
+from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM, WORLD_PER_NETWORK_UNIT
 from anifacegan.models.siren import (
     BoundFiLMLayer,
     FiLMLayer,
@@ -112,7 +112,7 @@ class BoundTemplate:
     def __call__(
         self, x: Float[Tensor, "batch point 3"]
     ) -> tuple[Float[Tensor, "batch point 3"], Float[Tensor, "batch point"]]:
-        h = self.layers[0](x / BOX)  # (B, N, hidden)
+        h = self.layers[0](x / WORLD_PER_NETWORK_UNIT)  # (B, N, hidden)
         sigma, rgb = x.new_zeros(()), x.new_zeros(())
         for k, layer in enumerate(self.layers[1:]):
             h = layer(h)

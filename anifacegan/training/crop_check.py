@@ -14,8 +14,8 @@ from torch import Tensor
 
 from anifacegan.data.dataset import CoefficientTable
 from anifacegan.face_model.face_mesh import FaceMesh
-from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
-from anifacegan.geometry.cameras import landmarks_224, orbit_camera
+from anifacegan.geometry.cameras import orbit_camera, to_lm68
+from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 
 MOST_ITEMS = 2000
 """Items that are looked at, spread over the data set."""
@@ -73,4 +73,4 @@ def mesh_landmarks_224(
     shape = (mean + latents @ basis.T).unflatten(1, (68, 3))
     world = WORLD_PER_MODEL_UNIT * shape + torch.from_numpy(mesh.world_offset).double()
     pitch, yaw = pose.double().unbind(-1)
-    return landmarks_224(orbit_camera(yaw=yaw, pitch=pitch, size=224, fov_deg=fov_deg), world)
+    return to_lm68(orbit_camera(yaw=yaw, pitch=pitch, size=224, fov_deg=fov_deg), world)

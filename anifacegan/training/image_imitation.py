@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.face_model.load import load_face_model
-from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.face_model.surface_maps import FaceSurfaces
-from anifacegan.geometry.rasterization.rasterizer import Backend, drawn_by
+from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
+from anifacegan.geometry.rasterization.rasterizer import Backend, select_backend
 from anifacegan.losses.imitation import landmark_loss, surface_loss
 from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.regressor_checkpoints import load_face_regressor
@@ -143,7 +143,7 @@ def load_image_imitation(
     """
     surfaces = landmarks = None
     if weights.geometry:
-        drawn_by(files.rasterizer, device)
+        select_backend(files.rasterizer, device)
         surfaces = FaceSurfaces(mesh, fov_deg, files.rasterizer)
     if weights.landmarks:
         landmarks = load_landmarks(weights, files, mesh.name)

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import trange
 
-from anifacegan.geometry.conventions import BOX, CENTRE
+from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
 from anifacegan.models.coefficient_vae import CoefficientVAE
 from anifacegan.models.manifolds import SLOPE, ManifoldField
 from anifacegan.runtime.errors import require_above, require_at_least
@@ -145,7 +145,7 @@ def outer_radius(
 
     Of the nearest vertices in direction the outer ones count, which leaves out the inside of the mouth.
     """
-    local = vertices - BOX * np.asarray(CENTRE)
+    local = vertices - WORLD_PER_NETWORK_UNIT * np.asarray(SPHERE_CENTRE)
     radius = np.linalg.norm(local, axis=1)
     tree = cKDTree(local / radius[:, None])
     distance, nearest = tree.query(directions, k=neighbours)
@@ -160,7 +160,7 @@ def fit_manifolds(
     config: ManifoldInitConfig,
     rng: torch.Generator,
 ) -> float:
-    """Fit ``s = level_at_skin + 10 * offset / BOX`` to the offset from a head's surface.
+    """Fit ``s = level_at_skin + 10 * offset / WORLD_PER_NETWORK_UNIT`` to the offset from a head's surface.
 
     ``vertices`` are the head's skin in world units. Returns the mean error of a shell's place in world units.
     """
@@ -172,8 +172,13 @@ def fit_manifolds(
     for _ in trange(config.steps, desc="manifold_init", disable=not sys.stderr.isatty()):
         selected = torch.randint(len(directions), (config.batch,), generator=rng)
         offset = config.reach * (2 * torch.rand(config.batch, generator=rng) - 1)
-        x = BOX * torch.tensor(CENTRE) + directions[selected] * (radius[selected] + offset)[:, None]
-        error = (manifolds(x) - config.level_at_skin) * (BOX / SLOPE) - offset  # world units
+        x = (
+            WORLD_PER_NETWORK_UNIT * torch.tensor(SPHERE_CENTRE)
+            + directions[selected] * (radius[selected] + offset)[:, None]
+        )
+        error = (manifolds(x) - config.level_at_skin) * (
+            WORLD_PER_NETWORK_UNIT / SLOPE
+        ) - offset  # world units
         optimiser.zero_grad()
         (error / config.reach).square().mean().backward()
         optimiser.step()

@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 from torch.profiler import record_function
 
-from anifacegan.geometry.conventions import BOX
+from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.losses.imitation import deformation_loss, offset_loss, smoothness_loss
 from anifacegan.losses.imitation_points import CONFIDENCE_RADIUS, MeshPoints, MeshSampler
 from anifacegan.losses.photometric import colour_loss, free_space_loss, silhouette_loss
@@ -284,7 +284,9 @@ def imitation_losses(
         between = mesh.mouth_gap(data.z_id[every], data.z_exp[every], max(1, schedule.mesh_points // 8), rng)
         mouth_gap = moved(workers.share(between), device)
         few = max(1, schedule.mesh_points // 4)
-        anywhere = BOX * (2 * workers.draw(torch.rand, (len(items), few, 3), rng).to(device) - 1)
+        anywhere = WORLD_PER_NETWORK_UNIT * (
+            2 * workers.draw(torch.rand, (len(items), few, 3), rng).to(device) - 1
+        )
         people = moved(mesh.identity_points(z_id, schedule.mesh_points, rng), device)
         spread = workers.draw(torch.randn, people.x_template.shape, rng).to(device)
         about = people.x_template + ALIGNMENT_SPREAD * spread

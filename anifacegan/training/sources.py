@@ -29,9 +29,8 @@ from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.face_model.expressions import PRESETS
 from anifacegan.face_model.face_mesh import FaceMesh, face_mesh
 from anifacegan.face_model.load import load_face_model
-from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.face_model.open_model import face_model_sha256
-from anifacegan.geometry.conventions import EXP_DIM
+from anifacegan.geometry.conventions import EXP_DIM, WORLD_PER_MODEL_UNIT
 from anifacegan.losses.imitation_points import MeshSampler, VertexVisibility
 from anifacegan.models.generator import Generator
 from anifacegan.models.sampling import (

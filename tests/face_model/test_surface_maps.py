@@ -9,8 +9,8 @@ from torch import Tensor
 
 from anifacegan.data.synthetic.head import HeadGeometry, head_geometry
 from anifacegan.face_model.face_mesh import bare_head
-from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.face_model.surface_maps import FaceSurfaces, SurfaceMap
+from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.rays import Rays
 from anifacegan.losses.imitation import surface_loss
 from anifacegan.models.coefficient_vae import Latents

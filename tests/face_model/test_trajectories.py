@@ -5,22 +5,24 @@ import math
 import numpy as np
 import pytest
 
-from anifacegan.face_model.trajectories import Trajectory, check_views, in_turn, through
+from anifacegan.face_model.trajectories import Trajectory, check_views, expression_schedule, piecewise_linear
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD
 from anifacegan.runtime.errors import InputError
 
 
 def test_a_ramp_is_evenly_spaced_and_includes_both_ends() -> None:
-    assert np.allclose(through(np.array([-0.35, 0.35]), 50), np.linspace(-0.35, 0.35, 50), atol=1e-15)
+    assert np.allclose(
+        piecewise_linear(np.array([-0.35, 0.35]), 50), np.linspace(-0.35, 0.35, 50), atol=1e-15
+    )
 
 
 def test_one_value_stays() -> None:
-    assert through(np.array([0.2]), 4).tolist() == [0.2] * 4
+    assert piecewise_linear(np.array([0.2]), 4).tolist() == [0.2] * 4
 
 
 @pytest.mark.parametrize("values", [[0.0, 1.0], [0.0, 1.0, 0.0], [3.0]])
 def test_a_single_frame_shows_the_last_value(values: list[float]) -> None:
-    assert through(np.array(values), 1).tolist() == values[-1:]
+    assert piecewise_linear(np.array(values), 1).tolist() == values[-1:]
 
 
 @pytest.mark.parametrize("frames", range(5, 40))
@@ -28,7 +30,7 @@ def test_every_value_is_reached_exactly_and_in_order(frames: int) -> None:
     values = np.array([1.0, -1.0, 1.0, -1.0, 1.0]) * np.sqrt(
         [2, 3, 5, 7, 11]
     )  # no value lies on a way by chance
-    path = through(values, frames)
+    path = piecewise_linear(values, frames)
     assert len(path) == frames
     places = [int(np.flatnonzero(path == value).item()) for value in values]
     assert places == sorted(places)
@@ -38,13 +40,13 @@ def test_every_value_is_reached_exactly_and_in_order(frames: int) -> None:
 
 
 def test_between_two_values_the_path_is_straight() -> None:
-    assert np.allclose(through(np.array([0.0, 4.0, 0.0]), 9), [0, 1, 2, 3, 4, 3, 2, 1, 0])
+    assert np.allclose(piecewise_linear(np.array([0.0, 4.0, 0.0]), 9), [0, 1, 2, 3, 4, 3, 2, 1, 0])
 
 
 def test_fewer_frames_than_values_keep_the_ends_and_only_given_values() -> None:
     values = np.arange(10.0)
     for frames in range(2, 10):
-        path = through(values, frames)
+        path = piecewise_linear(values, frames)
         assert len(path) == frames
         assert (path[0], path[-1]) == (0, 9)
         assert set(path) <= set(values) and (np.diff(path) > 0).all()
@@ -52,45 +54,45 @@ def test_fewer_frames_than_values_keep_the_ends_and_only_given_values() -> None:
 
 def test_rows_are_interpolated_as_numbers_are() -> None:
     rows = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
-    path = through(rows, 7)
+    path = piecewise_linear(rows, 7)
     assert path.shape == (7, 64)
     for column in (0, 63):
-        assert np.allclose(path[:, column], through(rows[:, column].astype(np.float64), 7))
+        assert np.allclose(path[:, column], piecewise_linear(rows[:, column].astype(np.float64), 7))
 
 
 def test_one_expression_appears() -> None:
-    which, strength = in_turn(None, 1, 5)
+    which, strength = expression_schedule(None, 1, 5)
     assert which.tolist() == [0] * 5
     assert np.allclose(strength, [0, 0.25, 0.5, 0.75, 1])
 
 
 def test_a_single_frame_wears_the_expression() -> None:
-    assert in_turn(None, 1, 1)[1].tolist() == [1.0]
+    assert expression_schedule(None, 1, 1)[1].tolist() == [1.0]
 
 
 def test_several_expressions_come_and_go_in_equal_shares() -> None:
-    which, strength = in_turn(None, 3, 15)
+    which, strength = expression_schedule(None, 3, 15)
     assert which.tolist() == [0] * 5 + [1] * 5 + [2] * 5
     assert np.allclose(strength, [0, 0.5, 1, 0.5, 0] * 3)
 
 
 def test_every_expression_is_fully_shown_whatever_the_number_of_frames() -> None:
     for frames in range(3, 30):
-        which, strength = in_turn(None, 3, frames)
+        which, strength = expression_schedule(None, 3, frames)
         assert len(which) == len(strength) == frames
         for expression in range(3):
             assert strength[which == expression].max() == 1.0, frames
 
 
 def test_a_given_strength_is_run_through_for_each_expression() -> None:
-    which, strength = in_turn(np.array([0.2, 0.6]), 2, 6)
+    which, strength = expression_schedule(np.array([0.2, 0.6]), 2, 6)
     assert np.allclose(strength, [0.2, 0.4, 0.6] * 2)
     assert which.tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_fewer_frames_than_expressions_are_refused() -> None:
     with pytest.raises(InputError, match="frames is 2, expected at least one for each of the 3 expressions"):
-        in_turn(None, 3, 2)
+        expression_schedule(None, 3, 2)
 
 
 def one_frame(*, yaw: float, pitch: float) -> Trajectory:

@@ -9,7 +9,7 @@ from scipy.spatial import ConvexHull
 from torch import Tensor
 
 from anifacegan.geometry.cameras import Camera, orbit_camera
-from anifacegan.geometry.rasterization.antialiasing import antialias, beyond, raster_buffer
+from anifacegan.geometry.rasterization.antialiasing import antialias, neighbours_across_edges, raster_buffer
 from anifacegan.geometry.rasterization.rasterizer import clip_positions, interpolate, rasterize, supersampled
 from anifacegan.runtime.errors import InputError
 from tests.fixtures.pixel_meshes import at_pixels, on, plain_camera
@@ -244,10 +244,10 @@ def test_across_an_edge_lies_the_drawn_triangle_on_its_other_side() -> None:
     points = torch.tensor([[[0.0, 0], [4, 0], [0, 4], [4, 4]]], dtype=torch.float64)
     triangles = torch.tensor([[0, 1, 2], [1, 3, 2]])  # edge 1 - 2 is shared
     both, first = torch.tensor([[True, True]]), torch.tensor([[True, False]])
-    assert beyond(points, triangles, both).tolist() == [[[-1, 1, -1], [-1, -1, 0]]]
-    assert beyond(points, triangles, first)[0, 0].tolist() == [-1, -1, -1]
+    assert neighbours_across_edges(points, triangles, both).tolist() == [[[-1, 1, -1], [-1, -1, 0]]]
+    assert neighbours_across_edges(points, triangles, first)[0, 0].tolist() == [-1, -1, -1]
     points[0, 3] = 1.0  # fold corner 3 back over the edge
-    assert beyond(points, triangles, both).tolist() == [[[-1, -1, -1], [-1, -1, -1]]]
+    assert neighbours_across_edges(points, triangles, both).tolist() == [[[-1, -1, -1], [-1, -1, -1]]]
 
 
 def test_a_triangle_that_reaches_behind_the_camera_is_no_neighbour() -> None:

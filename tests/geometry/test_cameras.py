@@ -11,9 +11,9 @@ from anifacegan.geometry.cameras import (
     Camera,
     euler_from_rotation,
     euler_rotation,
-    landmarks_224,
     orbit_camera,
     reconstruction_camera,
+    to_lm68,
 )
 
 EXACT = 1e-12
@@ -187,7 +187,7 @@ def test_landmarks_are_in_a_224_frame_with_y_up_whatever_the_size(size: int) -> 
     )
     expected = torch.tensor([[0, 0], [223, 223], [111.5, 167.25], [111.5, 111.5]]).double()
     camera = orbit_camera(yaw=numbers(0), pitch=numbers(0), size=size)
-    torch.testing.assert_close(landmarks_224(camera, points)[0], expected, atol=1e-9, rtol=0)
+    torch.testing.assert_close(to_lm68(camera, points)[0], expected, atol=1e-9, rtol=0)
 
 
 def test_projection_is_differentiable_in_pose_and_points() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anifacegan.geometry.conventions import BOX
+from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.geometry.rays import image_rays
 from anifacegan.models.coefficient_vae import CoefficientVAEConfig, Latents
 from anifacegan.models.deformation import DeformationConfig
@@ -42,7 +42,7 @@ SMALL = GeneratorConfig(
     manifolds=ManifoldConfig(hidden_dim=24, layers=2),
     identity_prior=CoefficientVAEConfig(hidden_dim=16, layers=2, latent_dim=8),
     expression_prior=CoefficientVAEConfig(hidden_dim=16, layers=2, latent_dim=8),
-    radiance_offset_gain=1 / BOX,
+    radiance_offset_gain=1 / WORLD_PER_NETWORK_UNIT,
 )
 """Layers are counted differently from the released model's; what no tensor tells is as released."""
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from anifacegan.data.synthetic.head import EYE_LABELS, HeadGeometry, head_geometry, load_head_geometry
 from anifacegan.face_model.face_mesh import bare_head, clear_lids
-from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT, MorphableModel
+from anifacegan.face_model.morphable import MorphableModel
+from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.normals import VertexTriangles
 from anifacegan.losses.imitation_points import MeshPoints, MeshSampler
 from tests.fixtures.tiny_head import tiny_model, tiny_parts

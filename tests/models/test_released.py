@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from anifacegan.geometry.conventions import BOX
+from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.deformation import DeformationConfig
@@ -29,7 +29,7 @@ RELEASED_SMALL = dataclasses.replace(
     deformation=DeformationConfig(hidden_dim=12, layers=2, mapping_dim=6, mapping_layers=1),
     manifolds=ManifoldConfig(hidden_dim=16, layers=2),
     ray_sampling=GeneratorConfig().ray_sampling,
-    radiance_offset_gain=1 / BOX,
+    radiance_offset_gain=1 / WORLD_PER_NETWORK_UNIT,
 )
 """Layers counted differently from everything that is released; what no tensor tells is as released."""
 
@@ -131,7 +131,7 @@ def test_released_layout_reads_back(tmp_path: Path, vaes_beside: bool) -> None:
 
 
 def test_full_size_is_inferred_from_the_tensors(tmp_path: Path) -> None:
-    config = dataclasses.replace(GeneratorConfig(), radiance_offset_gain=1 / BOX)
+    config = dataclasses.replace(GeneratorConfig(), radiance_offset_gain=1 / WORLD_PER_NETWORK_UNIT)
     generator = Generator(config).initialise(torch.Generator().manual_seed(0))
     folder = write_released(tmp_path / "released", generator)
     write_averages(folder, generator)

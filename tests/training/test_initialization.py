@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.geometry.conventions import BOX, CENTRE
+from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
 from anifacegan.models.coefficient_vae import CoefficientVAE, CoefficientVAEConfig
 from anifacegan.models.manifolds import ManifoldConfig, ManifoldField
 from anifacegan.training.initialization import (
@@ -21,7 +21,7 @@ from anifacegan.training.initialization import (
     visible_scale,
 )
 
-MIDDLE = BOX * np.array(CENTRE)
+MIDDLE = WORLD_PER_NETWORK_UNIT * np.array(SPHERE_CENTRE)
 RADIUS = 0.16
 """Of the ball, world units: its surface is where a fresh field has s = 13.3."""
 LEVELS = (18.0, 16.5, 16.0, 15.5, 14.0)

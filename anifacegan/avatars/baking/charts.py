@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from anifacegan.geometry.conventions import BOX, CENTRE
+from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
 from anifacegan.geometry.rays import RaySamplingConfig
 
 REACH = 1.2
@@ -100,14 +100,14 @@ def chart_direction(uv: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3"]:
 
 def to_chart(x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 2"]:
     """Chart coordinates of points in world units, whatever their distance from the centre."""
-    d = torch.nn.functional.normalize(x - BOX * x.new_tensor(CENTRE), dim=-1)
+    d = torch.nn.functional.normalize(x - WORLD_PER_NETWORK_UNIT * x.new_tensor(SPHERE_CENTRE), dim=-1)
     plane = d[..., :2] / (1 + d[..., 2:])
     return torch.asinh(plane * (math.sinh(CROWDING) / REACH)) / CROWDING
 
 
 def from_chart(uv: Float[Tensor, "*grid 2"], radius: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3"]:
     """Points, world units, from chart coordinates and distances from the centre."""
-    centre = BOX * uv.new_tensor(CENTRE)
+    centre = WORLD_PER_NETWORK_UNIT * uv.new_tensor(SPHERE_CENTRE)
     return centre + radius[..., None] * chart_direction(uv)
 
 

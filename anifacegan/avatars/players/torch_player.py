@@ -17,9 +17,9 @@ from anifacegan.geometry.cameras import Camera
 from anifacegan.geometry.rasterization.rasterizer import (
     Backend,
     clip_positions,
-    drawn_by,
     load_nvdiffrast,
     nvdiffrast_context,
+    select_backend,
 )
 from anifacegan.geometry.rasterization.torch_backend import corner_shares, nearest_triangles
 from anifacegan.geometry.resampling import read_pixels
@@ -33,13 +33,13 @@ class TorchPlayer:
     """One avatar on one device."""
 
     def __init__(self, avatar: LayeredMesh, device: torch.device | str, backend: Backend = "auto") -> None:
-        """``backend`` draws the maps, see :func:`anifacegan.rasterizer.drawn_by`; numba's are torch's here.
+        """``backend`` draws the maps, see :func:`anifacegan.rasterizer.select_backend`; numba's are torch's here.
 
         Raises:
             InputError: nvdiffrast is asked for and does not work here.
         """
         self.device, self.ray_sampling = torch.device(device), avatar.ray_sampling
-        self.backend = drawn_by(backend, self.device)
+        self.backend = select_backend(backend, self.device)
 
         def here(array: np.ndarray) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)

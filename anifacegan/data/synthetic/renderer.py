@@ -31,10 +31,9 @@ from anifacegan.data.synthetic.shading import (
     vertex_table,
 )
 from anifacegan.face_model.coefficients import FaceCoefficients
-from anifacegan.face_model.morphable import WORLD_PER_MODEL_UNIT
 from anifacegan.face_model.open_model import load_head_parts, load_open_face_model
-from anifacegan.geometry.cameras import Camera, euler_from_rotation, landmarks_224, orbit_camera
-from anifacegan.geometry.conventions import BACKGROUND_Z, NOISE_DIM
+from anifacegan.geometry.cameras import Camera, euler_from_rotation, orbit_camera, to_lm68
+from anifacegan.geometry.conventions import BACKGROUND_Z, NOISE_DIM, WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.rasterization.rasterizer import draw_triangles, supersampled
 
 PITCH_SIGMA, PITCH_LIMIT = 0.155, 0.4
@@ -225,7 +224,7 @@ def _coefficients(
         angle=euler_from_rotation(rotation)[0].numpy().astype(np.float32),
         gamma=appearance.gamma,
         trans=(offset @ rotation[0] / WORLD_PER_MODEL_UNIT).numpy().astype(np.float32),
-        lm68=landmarks_224(camera, world[None])[0].numpy().astype(np.float32),
+        lm68=to_lm68(camera, world[None])[0].numpy().astype(np.float32),
         pose=np.array(pose, np.float32),
         noise=person.z_noise,
         face_model=renderer.head.name,

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from anifacegan.evaluation.figures.panels import Pixels
-from anifacegan.geometry.conventions import BOX
+from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.geometry.rays import Rays
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.adaptive import SLICE_SAMPLES
@@ -49,7 +49,7 @@ class Slice:
     ) -> Float[Tensor, "*shape 3"]:
         """Points of the plane from image coordinates in [-1, 1]: right and down."""
         constant = torch.full_like(across, self.at)
-        middle = BOX - REACH
+        middle = WORLD_PER_NETWORK_UNIT - REACH
         if self.plane == "yz":
             xyz = (constant, -REACH * down, middle + REACH * across)
         else:
@@ -59,7 +59,7 @@ class Slice:
     def place(self, points: Float[Tensor, "point 3"], size: int) -> Float[np.ndarray, "point 2"]:
         """Pixels (x right, y down) of points, whatever their distance from the plane."""
         x, y, z = points.double().cpu().unbind(-1)
-        z = z - (BOX - REACH)
+        z = z - (WORLD_PER_NETWORK_UNIT - REACH)
         across, down = (z, -y) if self.plane == "yz" else (x, z)
         return (torch.stack([across, down], dim=-1).numpy() / REACH + 1) / 2 * (size - 1)
 

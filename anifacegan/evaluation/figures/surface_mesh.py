@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from anifacegan.geometry.cameras import FOV_DEG, orbit_camera, orbit_rotation
-from anifacegan.geometry.conventions import BOX
+from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.geometry.resampling import read_pixels
 from anifacegan.rendering.surface import VisibleSurface
 from anifacegan.runtime.errors import InputError
@@ -83,7 +83,7 @@ def extract_mesh(views: Sequence[SurfaceView], resolution: int) -> SurfaceMesh:
         InputError: there is no surface, or scikit-image is not installed.
     """
     measure = optional_module("skimage.measure", "scikit-image")
-    axis = torch.linspace(-BOX, BOX, resolution + 1)
+    axis = torch.linspace(-WORLD_PER_NETWORK_UNIT, WORLD_PER_NETWORK_UNIT, resolution + 1)
     grid = torch.cartesian_prod(axis, axis, axis)  # (N, 3)
     parts = [fused_distances(views, part) for part in grid.split(2**18)]
     shape = (resolution + 1,) * 3
@@ -97,7 +97,9 @@ def extract_mesh(views: Sequence[SurfaceView], resolution: int) -> SurfaceMesh:
     vertices, triangles = _in_known_cells(vertices, triangles, known)
     if not len(triangles):
         raise InputError("no surface: the views agree on none, so there is no mesh")
-    points = (vertices * (2 * BOX / resolution) - BOX).astype(np.float32)
+    points = (vertices * (2 * WORLD_PER_NETWORK_UNIT / resolution) - WORLD_PER_NETWORK_UNIT).astype(
+        np.float32
+    )
     rgb = _colours(views, torch.from_numpy(points))
     return SurfaceMesh(points, triangles.astype(np.int64), rgb.numpy())
 

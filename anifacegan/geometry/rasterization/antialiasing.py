@@ -26,8 +26,8 @@ from anifacegan.geometry.rasterization.rasterizer import (
     Backend,
     Fragments,
     clip_positions,
-    drawn_by,
     load_nvdiffrast,
+    select_backend,
 )
 from anifacegan.geometry.rasterization.torch_backend import LARGEST_COORDINATE_PX, SUBPIXEL
 
@@ -56,9 +56,9 @@ def antialias(
         backend: who drew ``fragments``.
 
     Raises:
-        InputError: see :func:`anifacegan.rasterizer.drawn_by`.
+        InputError: see :func:`anifacegan.rasterizer.select_backend`.
     """
-    backend = drawn_by(backend, vertices.device)
+    backend = select_backend(backend, vertices.device)
     in_camera = camera.to_camera(vertices)  # (B, V, 3)
     if backend == "nvdiffrast":
         nvdiffrast = load_nvdiffrast(in_camera.device)
@@ -78,7 +78,7 @@ def _antialias_torch(
     x_px, y_px, _ = camera.pixels(torch.stack([x, y, torch.where(in_front, z, -1.0)], dim=-1))
     points = torch.stack([x_px, y_px], dim=-1)  # (B, V, 2)
     drawn = in_front & (points.abs() < LARGEST_COORDINATE_PX).all(-1)
-    across = beyond(points.detach(), triangles, drawn[:, triangles].all(-1))
+    across = neighbours_across_edges(points.detach(), triangles, drawn[:, triangles].all(-1))
     seen, depth = fragments.triangle, fragments.depth.detach().masked_fill(~fragments.mask, torch.inf)
     rows = _exchange(image, points[:, triangles], across, seen, depth, True)
     columns = _exchange(
@@ -92,7 +92,7 @@ def _antialias_torch(
     return image + rows + columns.transpose(1, 2)
 
 
-def beyond(
+def neighbours_across_edges(
     points: Float64[Tensor, "batch vertex 2"],
     triangles: Int[Tensor, "triangle 3"],
     drawn: Bool[Tensor, "batch triangle"],
@@ -130,7 +130,7 @@ def _exchange(
 
     Args:
         corners: index pixels (along the row, across the rows).
-        across: from :func:`beyond`.
+        across: from :func:`neighbours_across_edges`.
         depth: of what is seen; infinite where there is nothing.
         diagonals: whether an outline at exactly 45 degrees is steep enough.
     """
@@ -178,10 +178,10 @@ def _outlines_between_pixels(
             dim=1
         )  # a row enters a triangle, then leaves it
         inside = (reach >= -SLACK_PX) & (reach <= 1 + SLACK_PX)
-        face_beyond = across[batch, face, edge]
-        found.append([value[inside & (face_beyond < 0)] for value in (*walkers, edge)])
-        goes_on = inside & (face_beyond >= 0)
-        walkers = tuple(value[goes_on] for value in (batch, row, nearer, other, face_beyond))
+        neighbour = across[batch, face, edge]
+        found.append([value[inside & (neighbour < 0)] for value in (*walkers, edge)])
+        goes_on = inside & (neighbour >= 0)
+        walkers = tuple(value[goes_on] for value in (batch, row, nearer, other, neighbour))
         if not goes_on.any():
             break
     return tuple(torch.cat(part) for part in zip(*found, strict=True))

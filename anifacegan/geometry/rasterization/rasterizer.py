@@ -56,7 +56,7 @@ def supersampled(camera: Camera, factor: int) -> Camera:
     )
 
 
-def drawn_by(backend: Backend, device: torch.device) -> Backend:
+def select_backend(backend: Backend, device: torch.device) -> Backend:
     """Who draws on a device: ``auto`` is numba on a CPU, and on a GPU nvdiffrast, or torch where that does not work,
     which is said once.
 
@@ -91,9 +91,9 @@ def rasterize(
     """Draw a batch of meshes that share their triangles; both sides of a triangle are seen.
 
     Raises:
-        InputError: see :func:`drawn_by`.
+        InputError: see :func:`select_backend`.
     """
-    backend = drawn_by(backend, vertices.device)
+    backend = select_backend(backend, vertices.device)
     in_camera = camera.to_camera(vertices)  # (B, V, 3)
     with torch.no_grad():
         visible = {"numba": _visible_numba, "torch": _visible_torch, "nvdiffrast": _visible_nvdiffrast}[

@@ -17,7 +17,8 @@ from anifacegan.data.augmentation import (
     warped_pixels,
 )
 from anifacegan.data.dataset import FaceDataset
-from anifacegan.face_model.regressed import Reconstruction, from_lm68
+from anifacegan.face_model.regressed import Reconstruction
+from anifacegan.geometry.cameras import from_lm68
 from anifacegan.geometry.resampling import resample
 from anifacegan.runtime.devices import moved
 

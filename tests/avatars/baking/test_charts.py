@@ -15,7 +15,7 @@ from anifacegan.avatars.baking.charts import (
     chart_manifolds,
     from_chart,
 )
-from anifacegan.geometry.conventions import BOX, CENTRE
+from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
 from anifacegan.geometry.rays import RaySamplingConfig, image_rays
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.models.manifolds import SLOPE
@@ -28,12 +28,12 @@ BESIDE = (0.4, -0.3, -1.2)
 
 
 def spheres_about(centre: tuple[float, float, float]):
-    """s = 10 |x / BOX - centre|, as the manifold predictor starts."""
-    return lambda x: SLOPE * (x / BOX - x.new_tensor(centre)).norm(dim=-1)
+    """s = 10 |x / WORLD_PER_NETWORK_UNIT - centre|, as the manifold predictor starts."""
+    return lambda x: SLOPE * (x / WORLD_PER_NETWORK_UNIT - x.new_tensor(centre)).norm(dim=-1)
 
 
 def world_radius(level: float) -> float:
-    return level / SLOPE * BOX
+    return level / SLOPE * WORLD_PER_NETWORK_UNIT
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def beside() -> ManifoldCharts:
 
 def test_the_radius_of_a_sphere_about_the_centre_is_its_own() -> None:
     levels = torch.tensor([23.0, 15.0])
-    charts = chart_manifolds(spheres_about(CENTRE), levels, RAY_SAMPLING, side=9)
+    charts = chart_manifolds(spheres_about(SPHERE_CENTRE), levels, RAY_SAMPLING, side=9)
     assert charts.radius.shape == (2, 9, 9) and charts.side == 9
     for radius, level in zip(charts.radius, levels.tolist(), strict=True):
         torch.testing.assert_close(radius, torch.full((9, 9), world_radius(level)), atol=1e-6, rtol=0)
@@ -51,7 +51,7 @@ def test_the_radius_of_a_sphere_about_the_centre_is_its_own() -> None:
 
 
 def test_grid_points_of_another_sphere_lie_on_it(beside: ManifoldCharts) -> None:
-    distance = (beside.vertices() - BOX * torch.tensor(BESIDE)).norm(dim=-1)
+    distance = (beside.vertices() - WORLD_PER_NETWORK_UNIT * torch.tensor(BESIDE)).norm(dim=-1)
     for found, level in zip(distance, (20.0, 14.0), strict=True):
         assert found.isfinite().float().mean() > 0.95  # but for corners beyond the search's directions
         there = found[found.isfinite()]
@@ -64,7 +64,7 @@ def test_points_between_grid_points_lie_near_it(beside: ManifoldCharts) -> None:
     x = beside.points(0, at)
     x = x[x.isfinite().all(-1)]
     assert len(x) > 450
-    miss = (x - BOX * torch.tensor(BESIDE)).norm(dim=-1) - world_radius(20)
+    miss = (x - WORLD_PER_NETWORK_UNIT * torch.tensor(BESIDE)).norm(dim=-1) - world_radius(20)
     second = sum(beside.radius[0].diff(n=2, dim=k).nan_to_num().abs().max() for k in (0, 1))
     assert miss.abs().max() < second / 8 + 2e-6 < 5e-4
 
@@ -84,7 +84,8 @@ def test_the_chart_looks_out_of_the_face() -> None:
     assert d[1, 0] > 0 and d[1, 1] == 0 and d[2, 1] > 0 and d[2, 0] == 0
     assert math.degrees(math.acos(d[3, 2])) == pytest.approx(100, abs=1)
     torch.testing.assert_close(
-        from_chart(uv[:1], torch.tensor([0.2])), torch.tensor([[0.0, 0, 0.2 + BOX * CENTRE[2]]])
+        from_chart(uv[:1], torch.tensor([0.2])),
+        torch.tensor([[0.0, 0, 0.2 + WORLD_PER_NETWORK_UNIT * SPHERE_CENTRE[2]]]),
     )
 
 
@@ -95,8 +96,8 @@ def test_the_middle_of_the_chart_is_finer() -> None:
 
 
 def test_a_manifold_that_is_too_far_away_is_nowhere() -> None:
-    levels = torch.tensor([LARGEST_RADIUS / BOX * SLOPE * 1.5, 20.0])
-    charts = chart_manifolds(spheres_about(CENTRE), levels, RAY_SAMPLING, side=5)
+    levels = torch.tensor([LARGEST_RADIUS / WORLD_PER_NETWORK_UNIT * SLOPE * 1.5, 20.0])
+    charts = chart_manifolds(spheres_about(SPHERE_CENTRE), levels, RAY_SAMPLING, side=5)
     assert charts.radius[0].isnan().all() and charts.radius[1].isfinite().all()
     assert charts.points(0, torch.tensor([[2.0, 2.5]])).isnan().all()
 
@@ -114,7 +115,7 @@ def test_a_field_that_folds_is_counted_and_its_outermost_point_found() -> None:
     """On the side x > 0 s falls for a while on its way out; every level in that stretch is met three times."""
 
     def folded(x: Tensor) -> Tensor:
-        r = (x - BOX * x.new_tensor(CENTRE)).norm(dim=-1)
+        r = (x - WORLD_PER_NETWORK_UNIT * x.new_tensor(SPHERE_CENTRE)).norm(dim=-1)
         return r + torch.where(x[..., 0] > 0, -0.015 * (2 * math.pi * (r - 0.25) / 0.06).sin(), 0.0)
 
     level = 0.25
@@ -144,7 +145,7 @@ def test_what_a_camera_sees_is_on_the_charts(pitch: float, yaw: float) -> None:
         x = colours.x_template[0, :, level][before[0, :, level]]
         assert len(x) > 5
         # The chart point of each by search: the direction that points there.
-        d = torch.nn.functional.normalize(x - BOX * torch.tensor(CENTRE), dim=-1)
+        d = torch.nn.functional.normalize(x - WORLD_PER_NETWORK_UNIT * torch.tensor(SPHERE_CENTRE), dim=-1)
         place = uv[(d @ chart_direction(uv).T).argmax(-1)]
         slack = 2 / 119
         assert (place >= charts.low[level] - slack).all() and (place <= charts.high[level] + slack).all()

@@ -30,7 +30,7 @@ from anifacegan.face_model.coefficients import read_coefficients
 from anifacegan.face_model.face_mesh import bare_head, clear_lids
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.geometry.cameras import Camera, euler_rotation, orbit_camera
-from anifacegan.geometry.conventions import BOX
+from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.geometry.rasterization.rasterizer import interpolate, rasterize
 from anifacegan.geometry.spherical_harmonics import shade
 from anifacegan.runtime.errors import InputError
@@ -184,7 +184,7 @@ def test_the_kernel_shades_as_the_differentiable_renderer_does(
     expected = (
         shade(albedo.reshape(1, -1, 3), normals.reshape(1, -1, 3), gamma).reshape(size, size, 3).clamp(0, 1)
     )
-    in_front = interpolate(world, triangles, seen)[..., 2] > -BOX + 1e-3
+    in_front = interpolate(world, triangles, seen)[..., 2] > -WORLD_PER_NETWORK_UNIT + 1e-3
     both = (seen.mask & in_front)[0].numpy()
     error = np.abs(image / 255 - expected.numpy())[both]
     assert both.sum() > 500
@@ -254,7 +254,9 @@ def test_the_highlight_is_halfway_between_the_lamp_and_the_front(
 def test_a_background_point_has_one_colour_from_every_view() -> None:
     ground = Background(np.float32([0.1, 0.5, 0.9]), np.float32([0.8, 0.2, 0.3]), 0.7)
     size = 257
-    points = torch.tensor([[[0.02, 0.03, -BOX], [-0.05, 0.01, -BOX]]], dtype=torch.float64)
+    points = torch.tensor(
+        [[[0.02, 0.03, -WORLD_PER_NETWORK_UNIT], [-0.05, 0.01, -WORLD_PER_NETWORK_UNIT]]], dtype=torch.float64
+    )
     colours = []
     for pitch, yaw in ((0.0, 0.0), (0.2, -0.5), (-0.3, 0.3)):
         camera = one_camera(yaw=yaw, pitch=pitch, size=size)

@@ -12,7 +12,7 @@ from anifacegan.evaluation.figures import slices
 from anifacegan.evaluation.figures.mesh import mesh_images
 from anifacegan.evaluation.figures.slices import REACH, Slice, manifold_lines, skin_curves, with_arrows
 from anifacegan.evaluation.figures.surface_mesh import SurfaceMesh, SurfaceView, extract_mesh, fused_distances
-from anifacegan.geometry.conventions import BOX
+from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.geometry.rays import RaySamplingConfig, image_rays
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.frame import RenderedImage
@@ -105,7 +105,7 @@ def test_the_mesh_of_a_sphere_is_a_sphere(sphere_mesh: SurfaceMesh) -> None:
     radii = np.linalg.norm(sphere_mesh.vertices[front], axis=1)
     assert front.sum() > 200
     np.testing.assert_allclose(np.median(radii), RADIUS, atol=0.0005)
-    assert (np.abs(radii - RADIUS) < 2 * BOX / 32).all()  # within a cell
+    assert (np.abs(radii - RADIUS) < 2 * WORLD_PER_NETWORK_UNIT / 32).all()  # within a cell
 
 
 def test_the_triangles_of_a_mesh_face_outward(sphere_mesh: SurfaceMesh) -> None:
