@@ -50,7 +50,7 @@ Left is the person's left. The last two are differences of the sides: a smile on
 
 
 def is_strong_unit(unit: str) -> bool:
-    """Whether an action unit is one of MakeHuman's, which move a face further than ARKit's; their names have hyphens."""
+    """Whether an action unit is MakeHuman's, which move a face further than ARKit's; its name then has a hyphen."""
     return "-" in unit
 
 

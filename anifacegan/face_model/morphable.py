@@ -83,7 +83,7 @@ class MorphableModel(nn.Module):
         return self.mean + offset
 
     def albedo(self, tex: Float[Tensor, "batch tex_dim"]) -> Float[Tensor, "batch vertex 3"]:
-        """Compute the RGB colours of the vertices; with large coefficients they leave [0, 1], so clamp before drawing."""
+        """Compute the RGB colours of the vertices, not clamped to [0, 1]."""
         return self.tex_mean + _expand(self.tex_basis, tex)
 
     def normals(self, vertices: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch vertex 3"]:

@@ -69,7 +69,7 @@ def expression_schedule(
 ) -> tuple[Int[np.ndarray, "frame"], Float[np.ndarray, "frame"]]:
     """Divide frames among expressions one after another: the index of each frame's expression, and its strength.
 
-    Each expression passes through all values of ``strength`` in its frames. If ``strength`` is None, a single expression
+    Each expression passes through all values of ``strength`` in its frames. If ``strength`` is None, one expression
     rises from 0 to 1, and each of several rises from 0 to 1 and falls back, or stays at 1 if it has fewer than three
     frames.
 

@@ -1,20 +1,19 @@
-"""Silhouettes without stairs: pixels beside an outline are mixed in proportion to what it covers of them.
+"""Anti-aliased silhouettes with gradients: pixels at a silhouette are blended by how much of them it covers.
 
-The analytic anti-aliasing of Laine et al. 2020, "Modular primitives for high-performance differentiable rendering":
-neighbouring pixels that see different triangles are looked at in pairs. Where an outline of the nearer triangle crosses
-the line between the two centres, the crossing says how much of the pair the nearer surface covers, and the colour of
-one pixel reaches into the other by as much. The crossing moves with the vertices, so silhouettes carry a gradient,
-which the choice of the triangle at a pixel does not.
+This is the analytic anti-aliasing of Laine et al. 2020, "Modular primitives for high-performance differentiable
+rendering". It compares neighbouring pixels with different triangles. Where a silhouette edge of the nearer triangle
+crosses the line between the two pixel centres, the position of the crossing is the coverage, by which the colours of
+the pair are blended. The crossing moves with the vertices, so silhouettes have gradients; visibility itself has none.
 
 Backends:
 
-- ``numba``, ``torch``: plain torch, for the fragments of these rasterisers. From the nearer pixel it follows the
-  surface over as many triangles as lie between the two centres, so a mesh may be finer than the pixels.
-- ``nvdiffrast``: the CUDA kernel of the package diffrp-nvdiffrast, as published: it knows the outlines of the nearer
-  pixel's own triangle only, and leaves stairs where triangles at the silhouette are smaller than pixels.
+- ``numba``, ``torch``: an implementation in torch for the fragments of these rasterizers. From the nearer pixel it
+  walks over all triangles between the two centres, so a mesh may be finer than the pixels.
+- ``nvdiffrast``: the published CUDA kernel of the package diffrp-nvdiffrast. It tests the edges of the nearer pixel's
+  own triangle only, so silhouettes stay aliased where triangles are smaller than pixels.
 
-Both know outlines by vertex indices: two triangles that meet without sharing vertices have an outline between them,
-which mixes like with like.
+Edges are identified by vertex indices: two triangles that touch without sharing vertices have a silhouette edge between
+them, at which equal colours are blended.
 """
 
 import torch
@@ -32,9 +31,9 @@ from anifacegan.geometry.rasterization.rasterizer import (
 from anifacegan.geometry.rasterization.torch_backend import LARGEST_COORDINATE_PX, SUBPIXEL
 
 SLACK_PX = 2 / SUBPIXEL
-"""A crossing so little beyond a pixel's centre still lies between the two: coverage was decided on rounded corners."""
+"""Tolerance of a crossing's position, pixels: coverage was decided on rounded corners."""
 LONGEST_WALK = 64
-"""Triangles that are crossed from one pixel's centre to the next before giving up."""
+"""Largest number of triangles that are crossed between two pixel centres; longer walks are abandoned."""
 
 
 def antialias(
@@ -45,18 +44,19 @@ def antialias(
     fragments: Fragments,
     backend: Backend = "auto",
 ) -> Float[Tensor, "batch height width channel"]:
-    """The image with smooth silhouettes. Differentiable in the image and, at silhouettes, in the vertices.
+    """Blend the colours of an image across silhouettes; differentiable in the image and in the vertices.
 
-    Coverage is exact for upright and level outlines; slanted ones keep their area, spread over other pixels than a box
-    filter would. Where several outlines pass through one pixel their effects add up, and may leave the colours' range.
+    Coverage is exact for vertical and horizontal silhouettes. Slanted ones keep their area, but distribute it to other
+    pixels than a box filter. Several silhouettes in one pixel add up, which may leave the range of the colours.
 
     Args:
-        image: what each pixel shows, any channels: shaded colours, or ``fragments.mask`` as numbers.
+        image: any channels, such as shaded colours or ``fragments.mask`` as numbers.
         vertices, triangles, camera: those that ``fragments`` were made from.
-        backend: who drew ``fragments``.
+        backend: the one that ``fragments`` were made by.
 
     Raises:
-        InputError: see :func:`anifacegan.rasterizer.select_backend`.
+        InputError: the backend cannot be used, see
+            :func:`anifacegan.geometry.rasterization.rasterizer.select_backend`.
     """
     backend = select_backend(backend, vertices.device)
     in_camera = camera.to_camera(vertices)  # (B, V, 3)
@@ -72,7 +72,7 @@ def antialias(
 def _antialias_torch(
     image: Tensor, in_camera: Tensor, triangles: Tensor, camera: Camera, fragments: Fragments
 ) -> Tensor:
-    """Rows first; columns are the rows of the transposed image. An outline at 45 degrees is left to the rows."""
+    """Blend along rows, and along columns as rows of the transposed image; edges at 45 degrees belong to the rows."""
     x, y, z = in_camera.double().unbind(-1)
     in_front = z < 0
     x_px, y_px, _ = camera.pixels(torch.stack([x, y, torch.where(in_front, z, -1.0)], dim=-1))
@@ -80,8 +80,8 @@ def _antialias_torch(
     drawn = in_front & (points.abs() < LARGEST_COORDINATE_PX).all(-1)
     across = neighbours_across_edges(points.detach(), triangles, drawn[:, triangles].all(-1))
     seen, depth = fragments.triangle, fragments.depth.detach().masked_fill(~fragments.mask, torch.inf)
-    rows = _exchange(image, points[:, triangles], across, seen, depth, True)
-    columns = _exchange(
+    rows = _row_blending(image, points[:, triangles], across, seen, depth, True)
+    columns = _row_blending(
         image.transpose(1, 2),
         points.flip(-1)[:, triangles],
         across,
@@ -97,10 +97,10 @@ def neighbours_across_edges(
     triangles: Int[Tensor, "triangle 3"],
     drawn: Bool[Tensor, "batch triangle"],
 ) -> Int[Tensor, "batch triangle 3"]:
-    """The triangle across each edge of a drawn triangle, as projected to ``points``; -1 where the edge is an outline.
+    """Find the triangle across each edge in the projection ``points``; -1 where the edge is a silhouette.
 
-    Edge k joins corners k and k + 1. A neighbour that is folded back to the triangle's own side is not across, and a
-    triangle seen exactly from the edge is on neither side.
+    Edge k joins corners k and k + 1. A neighbour that is folded back to the same side of the edge does not count, nor
+    does a triangle without projected area. ``drawn`` marks the triangles to consider.
     """
     start, end, apex = (triangles.long().roll(-turns, 1) for turns in (0, 1, 2))  # (F, 3 edges)
     low, high = torch.minimum(start, end), torch.maximum(start, end)
@@ -110,15 +110,15 @@ def neighbours_across_edges(
     number = torch.arange(len(triangles), device=points.device)[:, None]
     where = edge.flatten().expand(len(points), -1)  # (B, 3 F)
 
-    def one_with(flag: Tensor) -> Tensor:
+    def triangle_of_edge(flag: Tensor) -> Tensor:
         found = torch.where(flag & drawn[..., None], number, -1).flatten(1)
         none = torch.full((len(points), len(edges)), -1, device=points.device)
         return none.scatter_reduce(1, where, found, "amax")[:, edge]  # (B, F, 3)
 
-    return torch.where(turn > 0, one_with(turn < 0), one_with(turn > 0))
+    return torch.where(turn > 0, triangle_of_edge(turn < 0), triangle_of_edge(turn > 0))
 
 
-def _exchange(
+def _row_blending(
     image: Float[Tensor, "batch height width channel"],
     corners: Float64[Tensor, "batch triangle 3 2"],
     across: Int[Tensor, "batch triangle 3"],
@@ -126,15 +126,15 @@ def _exchange(
     depth: Float[Tensor, "batch height width"],
     diagonals: bool,
 ) -> Float[Tensor, "batch height width channel"]:
-    """What each pixel gains from its neighbours in the row, through outlines that are steeper than 45 degrees.
+    """Compute the colour change of each pixel by its row neighbours, at silhouettes steeper than 45 degrees.
 
     Args:
         corners: index pixels (along the row, across the rows).
         across: from :func:`neighbours_across_edges`.
-        depth: of what is seen; infinite where there is nothing.
-        diagonals: whether an outline at exactly 45 degrees is steep enough.
+        depth: depth of the visible surface; infinite where there is none.
+        diagonals: whether silhouettes at exactly 45 degrees are included.
     """
-    batch, row, nearer, other, face, edge = _outlines_between_pixels(
+    batch, row, nearer, other, face, edge = _silhouettes_between_pixels(
         corners.detach(), across, triangle, depth
     )
     start, end = corners[batch, face, edge], corners[batch, face, (edge + 1) % 3]  # (P, 2)
@@ -144,20 +144,20 @@ def _exchange(
         value[steep] for value in (batch, row, nearer, other, start, run, rise)
     )
     crossing = start[:, 0] + (row - start[:, 1]) * run / rise
-    reach = (crossing - nearer) * (other - nearer)  # (P,) of the nearer surface: 0 to 1 pixels
+    reach = (crossing - nearer) * (other - nearer)  # (P,) coverage by the nearer surface: 0 to 1 pixels
     contrast = image[batch, row, nearer] - image[batch, row, other]
-    gain = (reach - 0.5).to(image.dtype)[:, None] * contrast  # half a pixel is the nearer one's own
+    gain = (reach - 0.5).to(image.dtype)[:, None] * contrast  # the nearer surface's own pixel ends at 0.5
     gains = torch.where(reach > 0.5, other, nearer)
     return torch.zeros_like(image).index_put((batch, row, gains), gain, accumulate=True)
 
 
 @torch.no_grad()
-def _outlines_between_pixels(
+def _silhouettes_between_pixels(
     corners: Tensor, across: Tensor, triangle: Tensor, depth: Tensor
 ) -> tuple[Tensor, ...]:
-    """Where the surface that is seen at the nearer of two neighbours in a row ends before the other's centre.
+    """Find silhouette edges between the centres of row neighbours, walking from the nearer pixel's triangle.
 
-    Returns (P,) each: batch, row, column of the nearer pixel, column of the other, triangle and edge of the outline.
+    Returns (P,) each: batch, row, column of the nearer pixel, column of the other, triangle and edge of the silhouette.
     """
     left_is_nearer = depth[:, :, :-1] <= depth[:, :, 1:]
     nearest = torch.where(left_is_nearer, triangle[:, :, :-1], triangle[:, :, 1:]).long()
@@ -180,9 +180,9 @@ def _outlines_between_pixels(
         inside = (reach >= -SLACK_PX) & (reach <= 1 + SLACK_PX)
         neighbour = across[batch, face, edge]
         found.append([value[inside & (neighbour < 0)] for value in (*walkers, edge)])
-        goes_on = inside & (neighbour >= 0)
-        walkers = tuple(value[goes_on] for value in (batch, row, nearer, other, neighbour))
-        if not goes_on.any():
+        continues = inside & (neighbour >= 0)
+        walkers = tuple(value[continues] for value in (batch, row, nearer, other, neighbour))
+        if not continues.any():
             break
     return tuple(torch.cat(part) for part in zip(*found, strict=True))
 
@@ -191,7 +191,7 @@ def _outlines_between_pixels(
 def raster_buffer(
     clip: Float[Tensor, "batch vertex 4"], triangles: Int[Tensor, "triangle 3"], fragments: Fragments
 ) -> Float[Tensor, "batch height width 4"]:
-    """Fragments in nvdiffrast's form: weights of the first two corners, z/w in clip space, triangle + 1; else zero."""
+    """Convert fragments to nvdiffrast's buffer: two barycentrics, z/w in clip space, triangle index + 1; else zero."""
     batch, row, column = fragments.mask.nonzero(as_tuple=True)  # (P,) each
     seen = fragments.triangle[batch, row, column]
     weights = fragments.barycentric[batch, row, column].detach()  # (P, 3)

@@ -1,17 +1,17 @@
-"""Triangles to pixels: which triangle is seen at each pixel, where on it, and how far away.
+"""Rasterization of triangle meshes: the nearest triangle at each pixel, its barycentrics and its depth.
 
-Backends give the same :class:`Fragments`:
+All backends give the same :class:`Fragments`:
 
-- ``numba``: a z-buffer on the CPU. Pixel centres are tested, edges follow the top-left rule on a fixed-point grid, so
-  two triangles that share an edge never both cover a pixel and never leave a crack.
-- ``torch``: the same pixels on any device (:mod:`anifacegan.torch_rasterizer`), for GPUs without nvdiffrast.
-- ``nvdiffrast``: the CUDA rasteriser of the package diffrp-nvdiffrast. It clips a triangle that reaches behind the
-  camera, where the others leave it out.
+- ``numba``: a z-buffer on the CPU. It tests pixel centres, and edges follow the top-left rule on a fixed-point grid, so
+  two triangles that share an edge neither both cover a pixel nor leave a gap.
+- ``torch``: the same pixels on any device (:mod:`anifacegan.geometry.rasterization.torch_backend`), for GPUs without
+  nvdiffrast.
+- ``nvdiffrast``: the CUDA rasterizer of the package diffrp-nvdiffrast. It clips a triangle that reaches behind the
+  camera; the other backends omit such a triangle.
 
-Visibility is a choice and has no gradient; barycentric coordinates and depth are computed again in torch from the
-vertices of the chosen triangle, so gradients flow to vertices and attributes whichever the backend. Smooth silhouettes,
-and gradients through them, are the business of :mod:`anifacegan.antialiasing`; without gradients :func:`supersampled`
-serves as well.
+Visibility is discrete and has no gradient. Barycentrics and depth are computed in torch from the vertices of the
+visible triangle, so gradients flow to vertices and attributes with every backend. For smooth silhouettes use
+:func:`anifacegan.geometry.rasterization.antialiasing.antialias`, or, without gradients, :func:`supersampled`.
 """
 
 import functools
@@ -31,23 +31,25 @@ from anifacegan.runtime.cpu import on_all_cores
 from anifacegan.runtime.errors import InputError, last_line
 
 Backend = Literal["auto", "numba", "torch", "nvdiffrast"]
+"""Implementation of the rasterizer; ``auto`` selects one by device, see :func:`select_backend`."""
 
 
 @dataclass(frozen=True)
 class Fragments:
-    """What each pixel sees."""
+    """Visible triangle, barycentrics and depth of each pixel."""
 
     triangle: Int[Tensor, "batch height width"]
-    """Index of the nearest triangle; -1 where there is none."""
+    """Index of the nearest triangle; -1 where no triangle covers the pixel."""
     barycentric: Float[Tensor, "batch height width 3"]
-    """Perspective-correct weights of the triangle's corners; zero where there is none."""
+    """Perspective-correct weights of the triangle's corners; zero where no triangle covers the pixel."""
     depth: Float[Tensor, "batch height width"]
-    """Distance along the camera's viewing axis (-z), in the units of the vertices; zero where there is none."""
+    """Distance along the viewing axis (-z) in the units of the vertices; zero where no triangle covers the pixel."""
     mask: Bool[Tensor, "batch height width"]
+    """Whether a triangle covers the pixel."""
 
 
 def supersampled(camera: Camera, factor: int) -> Camera:
-    """A camera with factor x factor samples, evenly spread, in each pixel of ``camera``."""
+    """Make a camera with factor x factor evenly spread samples in each pixel of ``camera``."""
     return replace(
         camera,
         focal_px=camera.focal_px * factor,
@@ -57,21 +59,22 @@ def supersampled(camera: Camera, factor: int) -> Camera:
 
 
 def select_backend(backend: Backend, device: torch.device) -> Backend:
-    """Who draws on a device: ``auto`` is numba on a CPU, and on a GPU nvdiffrast, or torch where that does not work,
-    which is said once.
+    """Resolve ``auto`` to a backend for a device: numba on a CPU, on a GPU nvdiffrast or, if it fails, torch.
+
+    A warning about the fallback is printed once.
 
     Raises:
-        InputError: nvdiffrast is asked for, and is not there or cannot be used.
+        InputError: ``nvdiffrast`` is requested, and is not installed or cannot be used.
     """
     if backend == "auto":
-        return _drawn_by_here(device)
+        return _automatic_backend(device)
     if backend == "nvdiffrast":
         nvdiffrast_context(device)
     return backend
 
 
 @functools.cache
-def _drawn_by_here(device: torch.device) -> Backend:
+def _automatic_backend(device: torch.device) -> Backend:
     if device.type != "cuda":
         return "numba"
     try:
@@ -88,10 +91,10 @@ def rasterize(
     camera: Camera,
     backend: Backend = "auto",
 ) -> Fragments:
-    """Draw a batch of meshes that share their triangles; both sides of a triangle are seen.
+    """Rasterize a batch of meshes that share their triangles, without culling back faces.
 
     Raises:
-        InputError: see :func:`select_backend`.
+        InputError: the backend cannot be used, see :func:`select_backend`.
     """
     backend = select_backend(backend, vertices.device)
     in_camera = camera.to_camera(vertices)  # (B, V, 3)
@@ -108,7 +111,10 @@ def interpolate(
     triangles: Int[Tensor, "triangle 3"],
     fragments: Fragments,
 ) -> Float[Tensor, "batch height width channel"]:
-    """Attributes of the vertices at every pixel, zero where there is no triangle. Differentiable in both."""
+    """Interpolate attributes of the vertices to every pixel; zero where no triangle covers it.
+
+    Differentiable in attributes and barycentrics. Attributes without a batch axis are shared by the batch.
+    """
     if attributes.ndim == 2:
         attributes = attributes.expand(len(fragments.triangle), -1, -1)
     batch, row, column = fragments.mask.nonzero(as_tuple=True)  # (P,) each
@@ -120,7 +126,7 @@ def interpolate(
 
 
 def _fragments(in_camera: Tensor, triangles: Tensor, triangle: Tensor, camera: Camera) -> Fragments:
-    """Barycentrics and depth at the hit pixels, from the corners a, b, c in the camera's frame.
+    """Compute barycentrics and depth of covered pixels from the corners a, b, c in the camera's frame.
 
     A ray d meets the plane of the triangle where the barycentrics are proportional to d.(b x c), d.(c x a), d.(a x b).
     """
@@ -166,12 +172,12 @@ def _visible_numba(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tens
 @kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
-    """z-buffer of one image.
+    """Draw triangles into the z-buffer of one image.
 
     Args:
         x_px, y_px: (V,) index pixels; inverse_depth: (V,), positive in front of the camera.
         triangles: (F, 3) vertex indices, either orientation.
-        triangle_map: (H, W) integers, -1 at the start; receives the nearest triangle.
+        triangle_map: (H, W) integers, -1 at the start; receives the index of the nearest triangle.
         nearest: (H, W) floats, 0 at the start; receives the largest inverse depth.
     """
     height, width = triangle_map.shape
@@ -197,7 +203,7 @@ def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
         area = (xb - xa) * (yc - ya) - (yb - ya) * (xc - xa)
         if area == 0:
             continue
-        if area < 0:  # seen from behind: swap to the same turn
+        if area < 0:  # a back face: swap two corners
             xb, yb, zb, xc, yc, zc = xc, yc, zc, xb, yb, zb
             area = -area
         # The edge opposite each corner: step along x, step along y, and -1 where a pixel on the edge is not ours.
@@ -224,11 +230,11 @@ def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
 @kernel(inline="always")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row):
-    """Perspective-correct weights of a triangle's corners at a pixel, and the depth there along the viewing axis.
+    """Compute perspective-correct weights of a triangle's corners at a pixel, and its depth along the viewing axis.
 
-    A triangle covers pixels up to a rounded edge (:data:`anifacegan.torch_rasterizer.SUBPIXEL`). Weights stay within
-    its corners there: beyond the edge of a sliver, its plane may be anywhere. Of a triangle that is a point or a line
-    they and the depth are 0.
+    Because corners are rounded (:data:`anifacegan.geometry.rasterization.torch_backend.SUBPIXEL`), a triangle covers
+    pixels slightly outside its edges; weights are clamped to the triangle there, as the plane of a thin triangle may be
+    far off. Weights and depth of a triangle without area are 0.
     """
     wa = (x_px[b] - column) * (y_px[c] - row) - (y_px[b] - row) * (x_px[c] - column)
     wb = (x_px[c] - column) * (y_px[a] - row) - (y_px[c] - row) * (x_px[a] - column)
@@ -255,10 +261,10 @@ def _visible_torch(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tens
 
 # -------------------------------------------------------------------------------------------------- CUDA (nvdiffrast)
 def load_nvdiffrast(device: torch.device) -> Any:
-    """The package's module for tensors on ``device``.
+    """Import nvdiffrast's module for tensors on ``device``.
 
     Raises:
-        InputError: it is not installed, or the device is not CUDA.
+        InputError: the package is not installed, or the device is not CUDA.
     """
     try:
         import nvdiffrast.torch as nvdiffrast
@@ -288,10 +294,10 @@ def _visible_nvdiffrast(in_camera: Tensor, triangles: Tensor, camera: Camera) ->
 
 @functools.cache
 def nvdiffrast_context(device: torch.device) -> Any:
-    """nvdiffrast's context of a device, made once: it owns buffers on the GPU.
+    """Get nvdiffrast's context of a device, which owns buffers on the GPU; it is cached.
 
     Raises:
-        InputError: the package is not there, or does not compile.
+        InputError: the package is not installed, or does not compile.
     """
     nvdiffrast = load_nvdiffrast(device)
     try:
@@ -303,10 +309,10 @@ def nvdiffrast_context(device: torch.device) -> Any:
 def clip_positions(
     in_camera: Float[Tensor, "batch vertex 3"], camera: Camera
 ) -> Float[Tensor, "batch vertex 4"]:
-    """Homogeneous clip coordinates (x, y, z, w) such that nvdiffrast's pixels are the camera's.
+    """Compute homogeneous clip coordinates (x, y, z, w) such that nvdiffrast's pixels are the camera's.
 
-    The centre of nvdiffrast's pixel i lies at (i + 0.5) / size of the way from -1 to 1, and its first row at y = -1:
-    y is turned over so that rows run down. Depth only has to be monotone; near and far enclose the mesh.
+    nvdiffrast has the centre of pixel i at (i + 0.5) / size of the way from -1 to 1, and its first row at y = -1: y is
+    negated so that rows run down. Depth only has to be monotone; the near and far planes enclose the mesh.
     """
     x, y, z = in_camera.unbind(-1)
     distance = -z

@@ -1,7 +1,7 @@
-"""A z-buffer in PyTorch, for GPUs without nvdiffrast: the same pixels as numba's, all at once.
+"""A z-buffer in PyTorch, for GPUs without nvdiffrast; it covers the same pixels as the numba backend.
 
-Every triangle is tested against the pixels of the box around it, and where several cover one pixel, the nearest wins by
-an atomic maximum of (inverse depth, triangle).
+Every triangle is tested against the pixels of its bounding box. Where several cover a pixel, an atomic maximum of
+(inverse depth, triangle) selects the nearest.
 """
 
 import torch
@@ -9,11 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 SUBPIXEL = 1024
-"""Corners are rounded to this fraction of a pixel, on which coverage is decided exactly in integers."""
+"""Corners are rounded to 1 / SUBPIXEL of a pixel, so that coverage is decided in exact integer arithmetic."""
 LARGEST_COORDINATE_PX = 2.0**19
-"""Triangles that reach farther from the image's corner are not drawn: their products would overflow."""
+"""Triangles with a coordinate beyond this are not drawn, as their integer products would overflow."""
 MOST_TESTS = {"cpu": 2**18, "cuda": 2**22}
-"""Pixels of boxes that are in memory at once, by device."""
+"""Largest number of pixel tests that are in memory at once, by device type."""
 _LAST = 2**31 - 1
 
 
@@ -26,13 +26,13 @@ def nearest_triangles(
     images: int,
     size: int,
 ) -> Int[Tensor, "images size size"]:
-    """The nearest triangle of each pixel, -1 where there is none; of several as near (in float32) the first.
+    """Find the nearest triangle of each pixel, -1 where there is none; of equally near ones (in float32) the first.
 
     Args:
         x_px, y_px: index pixels.
-        inverse_depth: positive in front of the camera; a triangle that is not so with all corners is left out.
-        triangles: vertex indices, either orientation. Of edges that two triangles share, each pixel belongs to one.
-        image: which image each of them is drawn into.
+        inverse_depth: positive in front of the camera; a triangle with another corner is omitted.
+        triangles: vertex indices, either orientation. A pixel on a shared edge belongs to one of the two triangles.
+        image: index of the image that each triangle is drawn into.
     """
     triangles, order = triangles.long(), torch.arange(len(triangles), device=triangles.device)
     points = torch.stack([x_px, y_px], dim=-1)
@@ -49,13 +49,13 @@ def nearest_triangles(
     extent = (high - low + 1).clamp(min=0)
     tests = extent.prod(-1) * (area != 0)  # (F,)
 
-    # Twice the area of the pixel with each edge, in whole numbers: slope . pixel + base, along the edge b -> c of a.
+    # Twice the area of the triangle of a pixel and each edge, in integers: gradient . pixel + base.
     start, end = fixed[:, [1, 2, 0]], fixed[:, [2, 0, 1]]
     along = end - start  # (F, 3, 2)
-    slope = torch.stack([-along[..., 1], along[..., 0]], dim=-1)
-    base = -(slope * start).sum(-1)
-    owned = (along[..., 1] < 0) | ((along[..., 1] == 0) & (along[..., 0] > 0))
-    least = torch.where(owned, 0, 1)  # a pixel on the edge belongs to one side
+    gradient = torch.stack([-along[..., 1], along[..., 0]], dim=-1)
+    base = -(gradient * start).sum(-1)
+    inclusive = (along[..., 1] < 0) | ((along[..., 1] == 0) & (along[..., 0] > 0))
+    least = torch.where(inclusive, 0, 1)  # a pixel on the edge belongs to one side
     weight = inverse_depth[turned].double() / area.abs().clamp(min=1)[:, None]
 
     best = torch.zeros(images * size * size, dtype=torch.int64, device=triangles.device)
@@ -76,7 +76,7 @@ def nearest_triangles(
         row = low[triangle, 1] + place.div(width, rounding_mode="floor")
         column = low[triangle, 0] + place % width
         pixel = torch.stack([column, row], dim=-1) * SUBPIXEL
-        share = (slope[triangle] * pixel[:, None]).sum(-1) + base[triangle]  # (T, 3)
+        share = (gradient[triangle] * pixel[:, None]).sum(-1) + base[triangle]  # (T, 3)
         covered = (share >= least[triangle]).all(-1)
         triangle, share, row, column = triangle[covered], share[covered], row[covered], column[covered]
         near = (share * weight[triangle]).sum(-1).float()
@@ -92,8 +92,9 @@ def nearest_triangles(
 def corner_shares(
     corners: Float[Tensor, "layer rows size 3 3"], column: Int[Tensor, "size"], row: Int[Tensor, "rows 1"]
 ) -> tuple[Float[Tensor, "layer rows size 3"], Float[Tensor, "layer rows size"]]:
-    """Perspective-correct weights of the corners at their pixels, and the depth there along the viewing axis; within
-    the corners, see :func:`anifacegan.rasterizer.corner_shares`.
+    """Compute perspective-correct weights of corners at their pixels, and depths along the viewing axis.
+
+    Weights are clamped to the triangle, as in :func:`anifacegan.geometry.rasterization.rasterizer.corner_shares`.
     """
     x, y, inverse = corners.unbind(-1)  # (L, H, W, 3 corners)
     x, y = x - column[:, None], y - row[:, :, None]
