@@ -42,7 +42,7 @@ def test_bfm_indices_start_at_one(tmp_path: Path) -> None:
     assert model.name == "bfm09"
 
 
-def test_bfm_is_moved_to_its_mean_vertex_and_coloured_up_to_one(tmp_path: Path) -> None:
+def test_bfm_is_centred_at_its_mean_vertex_and_its_colours_reach_one(tmp_path: Path) -> None:
     arrays, model = tiny_bfm(), load_bfm(save_bfm(tmp_path))
     mean = arrays["meanshape"].reshape(VERTICES, 3)
     np.testing.assert_allclose(model.mean.numpy(), mean - mean.mean(axis=0), atol=1e-6)
@@ -51,7 +51,7 @@ def test_bfm_is_moved_to_its_mean_vertex_and_coloured_up_to_one(tmp_path: Path) 
     )
 
 
-def test_bfm_coefficients_mean_what_they_mean_to_deep3dfacerecon(tmp_path: Path) -> None:
+def test_bfm_shapes_and_colours_are_deep3dfacerecons(tmp_path: Path) -> None:
     arrays, model = tiny_bfm(), load_bfm(save_bfm(tmp_path))
     rng = np.random.default_rng(1)
     z_id, z_exp, tex = rng.normal(size=80), rng.normal(size=64), rng.normal(size=80)
@@ -63,7 +63,7 @@ def test_bfm_coefficients_mean_what_they_mean_to_deep3dfacerecon(tmp_path: Path)
     np.testing.assert_allclose(model.albedo(tensors[2])[0].numpy(), colours, atol=1e-4)
 
 
-def test_bfm_normals_weigh_triangles_equally(tmp_path: Path) -> None:
+def test_bfm_normals_weight_triangles_equally(tmp_path: Path) -> None:
     """Vertex 2 belongs to two triangles of different areas; Deep3DFaceRecon sums their unit normals."""
     model = load_bfm(save_bfm(tmp_path))
     vertices = torch.from_numpy(np.random.default_rng(2).normal(size=(1, VERTICES, 3)))

@@ -1,4 +1,4 @@
-"""Coefficient files in Deep3DFaceRecon's layout: what is written comes back, and what is broken is named."""
+"""Coefficient files in Deep3DFaceRecon's layout: round trips, and how bad files are refused."""
 
 import dataclasses
 import io
@@ -61,7 +61,7 @@ def assert_same(a: FaceCoefficients, b: FaceCoefficients) -> None:
 @pytest.mark.parametrize(
     "face", [random_face(), complete_face()], ids=["plain", "with pose, noise and face model"]
 )
-def test_what_is_written_comes_back(face: FaceCoefficients, tmp_path: Path) -> None:
+def test_a_written_file_is_read_back(face: FaceCoefficients, tmp_path: Path) -> None:
     write_coefficients(tmp_path / "face.mat", face)
     assert_same(read_coefficients(tmp_path / "face.mat"), face)
     assert [path.name for path in tmp_path.iterdir()] == ["face.mat"]
@@ -80,14 +80,14 @@ def test_a_file_is_read_from_an_open_archive_as_well(tmp_path: Path) -> None:
     assert_same(read_coefficients(Path("faces.zip/face.mat"), entry), complete_face())
 
 
-def test_the_same_face_is_the_same_bytes_at_any_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_do_not_depend_on_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_coefficients(tmp_path / "now.mat", complete_face())
     monkeypatch.setattr(time, "asctime", lambda *_: "Mon Jan  1 00:00:00 2040")
     write_coefficients(tmp_path / "later.mat", complete_face())
     assert (tmp_path / "now.mat").read_bytes() == (tmp_path / "later.mat").read_bytes()
 
 
-def test_other_number_types_and_keys_do_no_harm(tmp_path: Path) -> None:
+def test_other_number_types_and_keys_are_accepted(tmp_path: Path) -> None:
     path = save_raw(
         tmp_path / "face.mat", exp=np.arange(64, dtype=np.int64), id=np.ones((80, 1)), note="by hand"
     )
@@ -162,14 +162,14 @@ def test_an_expression_needs_no_other_key(tmp_path: Path) -> None:
         assert face_model == owner
 
 
-def test_the_camera_of_a_file_is_its_angle_less_the_pitch_offset(tmp_path: Path) -> None:
+def test_the_pose_of_a_file_is_its_angle_minus_the_pitch_offset(tmp_path: Path) -> None:
     face = dataclasses.replace(random_face(), angle=np.array([0.25, -0.5, 0.125], np.float32))
     write_coefficients(tmp_path / "face.mat", face)
     np.testing.assert_allclose(camera_angles(face, 0.1), [0.15, -0.5], atol=1e-6)
     np.testing.assert_array_equal(read_pose(tmp_path / "face.mat", 0.1), camera_angles(face, 0.1))
 
 
-def test_the_exact_pose_wins_over_the_angle(tmp_path: Path) -> None:
+def test_the_exact_pose_has_precedence_over_the_angle(tmp_path: Path) -> None:
     face = dataclasses.replace(complete_face(), pose=np.array([0.25, -0.5], np.float32))
     write_coefficients(tmp_path / "face.mat", face)
     np.testing.assert_array_equal(camera_angles(face, 0.1), [0.25, -0.5])
@@ -208,7 +208,7 @@ def test_both_sides_and_one_side_add_up_in_any_order() -> None:
         np.testing.assert_allclose(basis.from_strengths(strengths), expected, atol=1e-6)
 
 
-def test_no_strengths_are_neutral() -> None:
+def test_without_strengths_the_expression_is_neutral() -> None:
     assert not random_basis().from_strengths({}).any()
 
 

@@ -36,18 +36,18 @@ def test_names_and_strengths_are_read(text: str, expected: dict[str, float]) -> 
         "smile=0.5=1",
     ],
 )
-def test_what_cannot_be_read_is_one_line_with_the_text(text: str) -> None:
+def test_an_unreadable_expression_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(InputError) as error:
         parse_strengths(text)
     assert f"'{text}'" in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_preset_is_spelled_out_and_scaled() -> None:
+def test_a_preset_is_expanded_and_scaled() -> None:
     presets = {"smile": {"mouthSmile": 0.8, "cheekSquint": 0.5}}
     assert action_units({"smile": 0.5}, presets) == pytest.approx({"mouthSmile": 0.4, "cheekSquint": 0.25})
 
 
-def test_another_name_is_a_unit() -> None:
+def test_another_name_is_an_action_unit() -> None:
     assert action_units({"jawOpen": 0.3}, PRESETS) == {"jawOpen": 0.3}
 
 

@@ -23,7 +23,7 @@ def random_coefficients(batch: int, dim: int, seed: int = 0) -> Tensor:
 
 
 def sphere_bases(points: int, **changes: object) -> FaceBases:
-    """A unit sphere of random points, without any freedom."""
+    """A unit sphere of random points whose bases are zero."""
     rng = np.random.default_rng(0)
     directions = rng.normal(size=(points, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -70,7 +70,7 @@ def test_identity_and_expression_add_up() -> None:
     torch.testing.assert_close(model.shape(z_id, z_exp), apart)
 
 
-def test_people_of_a_batch_do_not_mix() -> None:
+def test_a_batch_equals_its_people_one_by_one() -> None:
     model = random_model()
     z_id, z_exp = random_coefficients(3, 80), random_coefficients(3, 64, seed=1)
     alone = torch.cat([model.shape(z_id[i : i + 1], z_exp[i : i + 1]) for i in range(3)])
@@ -113,7 +113,7 @@ def test_positive_yaw_turns_to_plus_x_and_positive_pitch_looks_down() -> None:
     assert rolled.tolist() == pytest.approx([c, s, 0])
 
 
-def test_pose_is_the_product_of_the_three_written_out_matrices() -> None:
+def test_pose_is_the_product_of_three_rotations_and_a_translation() -> None:
     x, y, z = 0.2, -0.5, 0.7
     rx = np.array([[1, 0, 0], [0, np.cos(x), -np.sin(x)], [0, np.sin(x), np.cos(x)]])
     ry = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
@@ -157,7 +157,7 @@ def test_normals_are_differentiable_in_the_vertices() -> None:
     assert torch.autograd.gradcheck(lambda v: model.normals(v)[:, ::8], (vertices,))
 
 
-def test_the_synthetic_model_depends_on_its_generator_alone() -> None:
+def test_the_small_random_model_depends_on_its_generator_only() -> None:
     one, same, other = random_model(0), random_model(0), random_model(1)
     assert torch.equal(one.id_basis, same.id_basis) and torch.equal(
         one.landmark_vertices, same.landmark_vertices
@@ -166,7 +166,7 @@ def test_the_synthetic_model_depends_on_its_generator_alone() -> None:
     assert (one.id_basis.shape[-1], one.exp_basis.shape[-1], one.tex_basis.shape[-1]) == (80, 64, 80)
 
 
-def test_the_synthetic_model_has_a_face_in_front() -> None:
+def test_the_small_random_model_has_a_face_in_front() -> None:
     model = random_model()
     marks = model.landmarks(model.mean[None])[0]
     assert len(set(model.landmark_vertices.tolist())) == 68

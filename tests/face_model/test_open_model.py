@@ -67,10 +67,8 @@ def read_all(path: Path) -> None:
     load_head_parts(path)
 
 
-def test_every_array_of_a_file_is_one_that_is_checked(
-    tiny_arrays: dict[str, np.ndarray], tmp_path: Path
-) -> None:
-    """Each is refused in one line as complex numbers, with another axis, and, of floats, with a NaN."""
+def test_every_array_of_the_file_is_checked(tiny_arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """Complex numbers, another axis, and a NaN among floats are each refused in one line."""
     path = tmp_path / "face_model.npz"
     for name in tiny_arrays.keys() - {"version"}:
         whole = tiny_arrays[name]
@@ -167,7 +165,9 @@ def test_the_open_models_face_looks_at_the_camera(face_model: MorphableModel) ->
     assert marks[[37, 38, 43, 44], 1].min() > marks[30, 1] > marks[51, 1] > marks[8, 1]
 
 
-def test_every_side_of_the_open_models_triangles_faces_outward_once(face_model: MorphableModel) -> None:
+def test_neighbouring_triangles_of_the_open_model_have_the_same_orientation(
+    face_model: MorphableModel,
+) -> None:
     triangles = face_model.triangles
     sides = torch.cat([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     assert len(torch.unique(sides, dim=0)) == len(sides)  # neighbours run along a side in opposite ways

@@ -1,4 +1,4 @@
-"""The generated surface against the mesh: where the mesh is on an image's rays, and what a wrong surface costs."""
+"""Position maps of a mesh, and the surface error of generated images against them."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ from tests.fixtures.traced_mesh import seen_points, solid, trace
 
 SIZE, BATCH, FOV = 20, 3, 12.0
 OFFSET = (0.006, -0.004, 0.01)
-"""A face model whose origin is not the world's."""
+"""Origin of the face model in world units."""
 
 
 @pytest.fixture(scope="module")
@@ -49,25 +49,25 @@ def drawn_map(surfaces: FaceSurfaces, shown: PosedLatents) -> SurfaceMap:
 
 
 def vertices(head: HeadGeometry, shown: PosedLatents) -> Tensor:
-    """World units, from the function that the synthetic images are drawn with."""
+    """Vertices in world units, from the function that synthetic images are rendered with."""
     latents = zip(shown.latents.z_id.float().numpy(), shown.latents.z_exp.float().numpy(), strict=True)
     shape = np.stack([bare_head(head, *pair) for pair in latents])
     return WORLD_PER_MODEL_UNIT * torch.from_numpy(shape).double() + numbers(*OFFSET)
 
 
 def seen_of(rays: Rays, shape: Tensor, head: HeadGeometry) -> RayColours:
-    """A perfect image of a mesh."""
+    """The image of a mesh by ray tracing."""
     t, _ = trace(rays, shape, torch.from_numpy(head.triangles))
     return solid(rays, torch.from_numpy(t))
 
 
 def error(seen: RayColours, mesh: SurfaceMap) -> float:
-    """Mean over images."""
+    """Mean surface error of the images."""
     return surface_loss(seen.surface_point(), seen.foreground, mesh.x_mesh, mesh.share).item() / BATCH
 
 
 # ------------------------------------------------------------------------------------------------------------ the maps
-def test_the_map_is_where_rays_meet_the_mesh_of_the_synthetic_images(
+def test_the_map_has_the_intersections_of_rays_and_the_synthetic_images_mesh(
     head: HeadGeometry, backend: tuple[str, str]
 ) -> None:
     name, device = backend
@@ -116,7 +116,7 @@ def test_a_perfect_image_of_the_mesh_has_no_error(surfaces: FaceSurfaces, head: 
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0, 1e-3), (0.0, 0.0, -1e-3), (5e-4, -5e-4, 5e-4)])
-def test_a_shifted_head_costs_what_the_shift_predicts(
+def test_the_error_of_a_shifted_head_is_the_shift_along_the_rays(
     surfaces: FaceSurfaces, head: HeadGeometry, shift: tuple[float, float, float]
 ) -> None:
     """Where a ray d meets a plane of normal n that moves by e, it moves by e.n / d.n along the ray."""
@@ -139,7 +139,7 @@ def test_a_shifted_head_costs_what_the_shift_predicts(
 def test_an_angle_of_the_wrong_sign_costs_millimetres(
     surfaces: FaceSurfaces, head: HeadGeometry, sign: tuple[float, float]
 ) -> None:
-    """The head is nearly round: what a wrong pose sees is near, but not where it should be."""
+    """The head is nearly round, so the error of a wrong pose is small."""
     shown = views()
     mistaken = dataclasses.replace(shown, pose=shown.pose * numbers(*sign))
     where, mesh = vertices(head, shown), drawn_map(surfaces, shown)
@@ -155,8 +155,8 @@ def test_an_upside_down_image_costs_millimetres(surfaces: FaceSurfaces, head: He
     assert error(seen_of(turned, vertices(head, shown), head), drawn_map(surfaces, shown)) > 1e-3
 
 
-def test_other_codes_cost_more_than_their_own(surfaces: FaceSurfaces, head: HeadGeometry) -> None:
-    """Identity and expression both count, each of every image."""
+def test_latents_of_other_faces_have_a_larger_error(surfaces: FaceSurfaces, head: HeadGeometry) -> None:
+    """Identity and expression of every image matter."""
     shown = views()
     seen = seen_of(shown.rays(SIZE, FOV), vertices(head, shown), head)
     for name in ("z_id", "z_exp"):
@@ -174,7 +174,7 @@ def points_on_a_ray(weights: Tensor) -> RayColours:
 
 
 def ray_error(weights: Tensor) -> Tensor:
-    """Of such a ray against a mesh that it meets at the origin."""
+    """Error of such a ray against a mesh that it meets at the origin."""
     seen = points_on_a_ray(weights)
     at_origin, one = torch.zeros(1, 1, 3, dtype=torch.float64), numbers(1).reshape(1, 1)
     return surface_loss(seen.surface_point(), seen.foreground, at_origin, one)
@@ -186,7 +186,7 @@ def test_the_surface_is_the_mean_of_the_manifolds_without_the_background() -> No
         assert found.item() == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_ray_that_is_mostly_transparent_is_left_out() -> None:
+def test_a_mostly_transparent_ray_has_no_error() -> None:
     for weights in ((0.49, 0.0, 0.51), (0.0, 0.0, 1.0)):
         assert ray_error(numbers(*weights)).item() == 0
 

@@ -1,4 +1,4 @@
-"""Paths through poses and expressions hit what they promise."""
+"""Trajectories of pose and expression: interpolation, strengths and limits of views."""
 
 import math
 
@@ -16,7 +16,7 @@ def test_a_ramp_is_evenly_spaced_and_includes_both_ends() -> None:
     )
 
 
-def test_one_value_stays() -> None:
+def test_a_single_value_is_constant() -> None:
     assert piecewise_linear(np.array([0.2]), 4).tolist() == [0.2] * 4
 
 
@@ -39,11 +39,11 @@ def test_every_value_is_reached_exactly_and_in_order(frames: int) -> None:
     assert gaps.max() - gaps.min() <= 1  # even, as far as whole frames allow
 
 
-def test_between_two_values_the_path_is_straight() -> None:
+def test_values_are_interpolated_linearly() -> None:
     assert np.allclose(piecewise_linear(np.array([0.0, 4.0, 0.0]), 9), [0, 1, 2, 3, 4, 3, 2, 1, 0])
 
 
-def test_fewer_frames_than_values_keep_the_ends_and_only_given_values() -> None:
+def test_with_fewer_frames_than_values_some_are_left_out_but_not_the_ends() -> None:
     values = np.arange(10.0)
     for frames in range(2, 10):
         path = piecewise_linear(values, frames)
@@ -52,7 +52,7 @@ def test_fewer_frames_than_values_keep_the_ends_and_only_given_values() -> None:
         assert set(path) <= set(values) and (np.diff(path) > 0).all()
 
 
-def test_rows_are_interpolated_as_numbers_are() -> None:
+def test_columns_are_interpolated_one_by_one() -> None:
     rows = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
     path = piecewise_linear(rows, 7)
     assert path.shape == (7, 64)
@@ -60,23 +60,23 @@ def test_rows_are_interpolated_as_numbers_are() -> None:
         assert np.allclose(path[:, column], piecewise_linear(rows[:, column].astype(np.float64), 7))
 
 
-def test_one_expression_appears() -> None:
+def test_a_single_expression_rises_from_0_to_1() -> None:
     which, strength = expression_schedule(None, 1, 5)
     assert which.tolist() == [0] * 5
     assert np.allclose(strength, [0, 0.25, 0.5, 0.75, 1])
 
 
-def test_a_single_frame_wears_the_expression() -> None:
+def test_a_single_frame_has_the_full_expression() -> None:
     assert expression_schedule(None, 1, 1)[1].tolist() == [1.0]
 
 
-def test_several_expressions_come_and_go_in_equal_shares() -> None:
+def test_several_expressions_rise_and_fall_in_equal_numbers_of_frames() -> None:
     which, strength = expression_schedule(None, 3, 15)
     assert which.tolist() == [0] * 5 + [1] * 5 + [2] * 5
     assert np.allclose(strength, [0, 0.5, 1, 0.5, 0] * 3)
 
 
-def test_every_expression_is_fully_shown_whatever_the_number_of_frames() -> None:
+def test_every_expression_reaches_strength_1() -> None:
     for frames in range(3, 30):
         which, strength = expression_schedule(None, 3, frames)
         assert len(which) == len(strength) == frames
@@ -84,7 +84,7 @@ def test_every_expression_is_fully_shown_whatever_the_number_of_frames() -> None
             assert strength[which == expression].max() == 1.0, frames
 
 
-def test_a_given_strength_is_run_through_for_each_expression() -> None:
+def test_given_strengths_are_repeated_for_each_expression() -> None:
     which, strength = expression_schedule(np.array([0.2, 0.6]), 2, 6)
     assert np.allclose(strength, [0.2, 0.4, 0.6] * 2)
     assert which.tolist() == [0, 0, 0, 1, 1, 1]
@@ -108,12 +108,12 @@ def one_frame(*, yaw: float, pitch: float) -> Trajectory:
 @pytest.mark.parametrize(
     ("pitch", "yaw"), [(0.0, 90.0), (1.5, 0.0), (1.2, 1.2), (0.0, math.pi), (math.nan, 0.0)]
 )
-def test_a_view_from_behind_the_background_is_refused(pitch: float, yaw: float) -> None:
+def test_a_view_too_far_from_frontal_is_refused(pitch: float, yaw: float) -> None:
     with pytest.raises(InputError, match="frame 0: yaw .* farther from frontal"):
         one_frame(yaw=yaw, pitch=pitch)
 
 
-def test_views_as_wide_as_allowed_are_taken() -> None:
+def test_the_widest_views_are_accepted() -> None:
     edge = WIDEST_VIEW_RAD - 1e-6
     check_views(yaw=np.array([-edge, 0.0, 1.0]), pitch=np.array([0.0, edge, 0.7]))
 

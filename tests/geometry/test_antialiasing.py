@@ -1,11 +1,10 @@
-"""Silhouettes, on both backends: the same bodies hold for torch on the CPU and nvdiffrast on CUDA."""
+"""Anti-aliased silhouettes: coverage and gradients of the same bodies on every backend."""
 
 import sys
 
 import numpy as np
 import pytest
 import torch
-from scipy.spatial import ConvexHull
 from torch import Tensor
 
 from anifacegan.geometry.cameras import Camera, orbit_camera
@@ -13,12 +12,13 @@ from anifacegan.geometry.rasterization.antialiasing import antialias, neighbours
 from anifacegan.geometry.rasterization.rasterizer import clip_positions, interpolate, rasterize, supersampled
 from anifacegan.runtime.errors import InputError
 from tests.fixtures.pixel_meshes import at_pixels, on, plain_camera
+from tests.fixtures.triangulated_sphere import triangulated_sphere
 
 QUAD = torch.tensor([[0, 1, 2], [0, 2, 3]])
 
 
 def smooth_coverage(vertices: Tensor, triangles: Tensor, camera: Camera, backend: str) -> Tensor:
-    """How much of each pixel (B, H, W) the mesh covers, by anti-aliasing its mask."""
+    """Coverage of each pixel (B, H, W) by the mesh, from anti-aliasing its mask."""
     seen = rasterize(vertices, triangles, camera, backend)
     return antialias(seen.mask[..., None].to(vertices.dtype), vertices, triangles, camera, seen, backend)[
         ..., 0
@@ -28,7 +28,7 @@ def smooth_coverage(vertices: Tensor, triangles: Tensor, camera: Camera, backend
 def counted_coverage(
     vertices: Tensor, triangles: Tensor, camera: Camera, backend: str, factor: int
 ) -> Tensor:
-    """The slow reference: the share of factor x factor samples in each pixel (B, H, W) that the mesh covers."""
+    """Share of factor x factor samples in each pixel (B, H, W) that the mesh covers."""
     mask = rasterize(vertices, triangles, supersampled(camera, factor), backend).mask.double()
     return mask.unflatten(1, (-1, factor)).unflatten(3, (-1, factor)).mean(dim=(2, 4))
 
@@ -49,15 +49,11 @@ def cone(device: str) -> tuple[Tensor, Tensor, Camera]:
     return torch.from_numpy(vertices).float()[None].to(device), torch.from_numpy(triangles).to(device), camera
 
 
-def ball() -> tuple[Tensor, Tensor, Camera]:
+def fine_sphere() -> tuple[Tensor, Tensor, Camera]:
     """A sphere of 6,000 vertices, 62 pixels wide: at its silhouette triangles are much thinner than pixels."""
-    step = np.arange(6000) + 0.5
-    height, azimuth = 1 - 2 * step / 6000, np.pi * (1 + 5**0.5) * step
-    radius = np.sqrt(1 - height**2)
-    unit = np.stack([radius * np.cos(azimuth), height, radius * np.sin(azimuth)], axis=1)
-    triangles = torch.from_numpy(ConvexHull(unit).simplices).long()
+    points, triangles = triangulated_sphere(6000)
     camera = orbit_camera(yaw=torch.tensor([-0.4]), pitch=torch.tensor([0.2]), size=96)
-    return torch.from_numpy(0.07 * unit).float()[None], triangles, camera
+    return 0.07 * points[None], triangles, camera
 
 
 @pytest.mark.parametrize("share", [0.2, 0.45, 0.7, 0.95])
@@ -94,7 +90,7 @@ def test_the_edge_of_a_near_surface_mixes_its_colour_with_what_is_behind(backend
 
 
 @pytest.mark.parametrize("turn_rad", [0.0, 0.25, 0.6, 1.1])
-def test_moving_an_edge_outwards_gains_area_at_the_rate_of_its_length(
+def test_the_gradient_of_area_by_an_edge_is_the_length_of_the_edge(
     backend: tuple[str, str], turn_rad: float
 ) -> None:
     name, device = backend
@@ -121,14 +117,14 @@ def test_moving_an_edge_outwards_gains_area_at_the_rate_of_its_length(
     assert steps.grad.item() == pytest.approx(2 * half, rel=0.03)  # a row more or less at either end
 
 
-def test_area_grows_with_the_body_as_finite_differences_say(backend: tuple[str, str]) -> None:
+def test_the_gradient_of_area_by_size_is_that_of_finite_differences(backend: tuple[str, str]) -> None:
     name, device = backend
     assert_area_grows_as_counted(*cone(device), name)
 
 
-def test_a_slanted_outline_is_much_nearer_to_its_coverage_than_without(backend: tuple[str, str]) -> None:
+def test_a_slanted_silhouette_is_nearer_to_its_coverage_than_without(backend: tuple[str, str]) -> None:
     name, device = backend
-    assert_smoother_than_stairs(*cone(device), name)
+    assert_nearer_to_coverage_than_without(*cone(device), name)
 
 
 def assert_area_grows_as_counted(vertices: Tensor, triangles: Tensor, camera: Camera, name: str) -> None:
@@ -141,7 +137,9 @@ def assert_area_grows_as_counted(vertices: Tensor, triangles: Tensor, camera: Ca
     assert scale.grad.item() == pytest.approx((after - before) / 0.06, rel=0.05)
 
 
-def assert_smoother_than_stairs(vertices: Tensor, triangles: Tensor, camera: Camera, name: str) -> None:
+def assert_nearer_to_coverage_than_without(
+    vertices: Tensor, triangles: Tensor, camera: Camera, name: str
+) -> None:
     truth = counted_coverage(vertices, triangles, camera, name, 16)
     stairs = (rasterize(vertices, triangles, camera, name).mask.double() - truth).abs()
     smooth = (smooth_coverage(vertices, triangles, camera, name).double() - truth).abs()
@@ -149,12 +147,12 @@ def assert_smoother_than_stairs(vertices: Tensor, triangles: Tensor, camera: Cam
     assert smooth.sum() < stairs.sum() / 3 and smooth.max() < 0.3
 
 
-def test_triangles_finer_than_pixels_make_no_difference_on_the_cpu() -> None:
-    assert_area_grows_as_counted(*ball(), "numba")
-    assert_smoother_than_stairs(*ball(), "numba")
+def test_triangles_may_be_finer_than_pixels_on_the_cpu() -> None:
+    assert_area_grows_as_counted(*fine_sphere(), "numba")
+    assert_nearer_to_coverage_than_without(*fine_sphere(), "numba")
 
 
-def test_pixels_whose_neighbours_see_the_same_body_are_unchanged(backend: tuple[str, str]) -> None:
+def test_pixels_away_from_silhouettes_are_unchanged(backend: tuple[str, str]) -> None:
     name, device = backend
     vertices, triangles, camera = cone(device)
     seen = rasterize(vertices, triangles, camera, name)
@@ -173,7 +171,7 @@ def fold(apex_px: float, size: int) -> tuple[Tensor, Tensor]:
     return at_pixels(pixels, np.array([2.0, 2.0, 2.0, 3.0]), size)[None], torch.tensor([[0, 1, 2], [1, 0, 3]])
 
 
-def test_an_edge_between_triangles_on_its_two_sides_does_nothing_and_a_fold_does(
+def test_an_inner_edge_is_not_blended_and_a_fold_is(
     backend: tuple[str, str],
 ) -> None:
     name, device = backend
@@ -192,7 +190,7 @@ def test_an_edge_between_triangles_on_its_two_sides_does_nothing_and_a_fold_does
         assert torch.allclose(got, expected, atol=1e-3)
 
 
-def test_a_batch_is_smoothed_as_its_items_one_by_one(backend: tuple[str, str]) -> None:
+def test_a_batch_equals_its_items_one_by_one(backend: tuple[str, str]) -> None:
     name, device = backend
     size = 24
     triangles = torch.arange(12, device=device).reshape(4, 3)
@@ -221,14 +219,14 @@ def test_silhouettes_have_the_gradients_of_finite_differences_in_vertices_and_im
         return antialias(image, vertices, triangles, camera, seen, "numba")
 
     assert torch.autograd.gradcheck(smoothed, (image.requires_grad_(), vertices.requires_grad_()))
-    (slope,) = torch.autograd.grad(smoothed(image, vertices).sum(), vertices)
-    assert (slope[0, :3].abs().sum(-1) > 0).all() and (slope[0, 3:] == 0).all()
+    (gradient,) = torch.autograd.grad(smoothed(image, vertices).sum(), vertices)
+    assert (gradient[0, :3].abs().sum(-1) > 0).all() and (gradient[0, 3:] == 0).all()
 
 
 @pytest.mark.parametrize("at_px", [4.0, 3.9999, 4.0001, 4.0004, 4.5])
 @pytest.mark.parametrize("upright", [True, False], ids=["upright", "level"])
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_an_edge_on_or_beside_pixel_centres_leaves_the_right_share(
+def test_an_edge_at_or_near_pixel_centres_has_the_right_coverage(
     at_px: float, upright: bool, before: bool
 ) -> None:
     size = 9
@@ -240,7 +238,7 @@ def test_an_edge_on_or_beside_pixel_centres_leaves_the_right_share(
     assert line.sum().item() == pytest.approx(at_px + 0.5 if before else 8.5 - at_px, abs=1e-5)
 
 
-def test_across_an_edge_lies_the_drawn_triangle_on_its_other_side() -> None:
+def test_the_neighbour_across_an_edge_is_the_drawn_triangle_on_its_other_side() -> None:
     points = torch.tensor([[[0.0, 0], [4, 0], [0, 4], [4, 4]]], dtype=torch.float64)
     triangles = torch.tensor([[0, 1, 2], [1, 3, 2]])  # edge 1 - 2 is shared
     both, first = torch.tensor([[True, True]]), torch.tensor([[True, False]])

@@ -1,4 +1,4 @@
-"""Angles, signs and pixels, against the method's formulas (section 3) written out slowly."""
+"""Cameras: signs of angles, projection and Euler angles, against the formulas of the method, section 3."""
 
 import math
 
@@ -11,13 +11,14 @@ from anifacegan.geometry.cameras import (
     Camera,
     euler_from_rotation,
     euler_rotation,
+    from_lm68,
     orbit_camera,
     reconstruction_camera,
     to_lm68,
 )
 
 EXACT = 1e-12
-"""Float64 rounding, with some room."""
+"""Tolerance of float64 rounding in sums of a few products."""
 NOSE = torch.tensor([[[0.0, 0.0, 0.1]]], dtype=torch.float64)
 
 
@@ -33,7 +34,7 @@ def random_angles(count: int, seed: int) -> dict[str, Tensor]:
 
 
 def centre_of(camera: Camera) -> Tensor:
-    """(B, 3) where the cameras stand."""
+    """(B, 3) positions of the cameras."""
     return -(camera.rotation @ camera.translation[..., None])[..., 0]
 
 
@@ -85,7 +86,7 @@ def test_positive_pitch_makes_the_face_look_down() -> None:
     assert x.item() == pytest.approx(50, abs=1e-9)
 
 
-def test_orbit_camera_stands_where_the_method_says() -> None:
+def test_the_orbit_camera_has_the_position_of_the_method() -> None:
     yaw, pitch = random_angles(20, seed=1).values()
     polar, azimuth = math.pi / 2 - pitch, math.pi / 2 + yaw
     origin = torch.stack([polar.sin() * azimuth.cos(), polar.cos(), polar.sin() * azimuth.sin()], dim=-1)
@@ -131,20 +132,20 @@ def test_euler_rotation_is_the_transposed_product_of_the_three_turns() -> None:
         np.testing.assert_allclose(rotation, (turn_z(roll) @ turn_y(yaw) @ turn_x(pitch)).T, atol=EXACT)
 
 
-def test_euler_angles_come_back() -> None:
+def test_euler_angles_are_recovered_from_their_rotation() -> None:
     rng = torch.Generator().manual_seed(5)
     angles = 3 * torch.rand(50, 3, generator=rng, dtype=torch.float64) - 1.5
     torch.testing.assert_close(euler_from_rotation(euler_rotation(angles)), angles, atol=1e-9, rtol=0)
 
 
-def test_orbit_rotation_comes_back_from_its_euler_angles() -> None:
+def test_an_orbit_rotation_is_recovered_from_its_euler_angles() -> None:
     rotation = orbit_camera(**random_angles(20, seed=6), size=8).rotation
     torch.testing.assert_close(euler_rotation(euler_from_rotation(rotation)), rotation, atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize(("pitch", "yaw"), [(0.0, 0.4), (0.3, 0.0), (-0.3, 0.0), (0.0, -0.4)])
-def test_one_angle_alone_is_that_euler_angle(pitch: float, yaw: float) -> None:
-    """Only together do pitch and yaw of an orbit decompose with a roll."""
+def test_yaw_or_pitch_alone_is_the_euler_angle(pitch: float, yaw: float) -> None:
+    """With both, the Euler angles of an orbit include a roll."""
     angles = euler_from_rotation(orbit_camera(yaw=numbers(yaw), pitch=numbers(pitch), size=8).rotation)
     torch.testing.assert_close(angles[0], numbers(pitch, yaw, 0.0), atol=EXACT, rtol=0)
 
@@ -198,3 +199,11 @@ def test_projection_is_differentiable_in_pose_and_points() -> None:
 
     inputs = (numbers(0.5, 0.0), numbers(0.2, -0.1), points)
     assert torch.autograd.gradcheck(project, [value.requires_grad_() for value in inputs])
+
+
+@pytest.mark.parametrize("size", [64, 224])
+def test_landmarks_from_lm68_are_the_projected_pixels(size: int) -> None:
+    camera = orbit_camera(yaw=numbers(0.3), pitch=numbers(-0.1), size=size)
+    points = 0.05 * torch.randn(1, 68, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    pixels = from_lm68(to_lm68(camera, points), size)
+    torch.testing.assert_close(pixels, camera.project(points), atol=1e-9, rtol=0)

@@ -13,7 +13,7 @@ YAW = torch.tensor([0.0, 0.35, -0.9], dtype=torch.float64)
 
 
 def random_pixels(count: int, size: int) -> tuple[Tensor, Tensor]:
-    """(3, count) places, in whole and in broken pixels."""
+    """(3, count) index pixels x and y, not whole numbers."""
     rng = torch.Generator().manual_seed(0)
     x, y = (size - 1) * torch.rand(2, 3, count, generator=rng, dtype=torch.float64)
     return x, y
@@ -28,7 +28,7 @@ def test_points_along_a_ray_project_to_its_pixel() -> None:
         torch.testing.assert_close(pixels, torch.stack([x_px, y_px], dim=-1), atol=1e-9, rtol=0)
 
 
-def test_the_field_of_view_is_the_camera_s() -> None:
+def test_rays_and_camera_agree_in_another_field_of_view() -> None:
     x_px, y_px = random_pixels(4, size=9)
     rays = pixel_rays(yaw=YAW, pitch=PITCH, x_px=x_px, y_px=y_px, size=9, fov_deg=30.0)
     pixels = orbit_camera(yaw=YAW, pitch=PITCH, size=9, fov_deg=30.0).project(rays.origins + rays.directions)
@@ -67,7 +67,7 @@ def test_image_rays_are_the_rays_of_all_pixels() -> None:
         torch.testing.assert_close(one.origins, rays[k : k + 1].origins, atol=1e-12, rtol=0)
 
 
-def test_a_batch_of_poses_equals_one_by_one() -> None:
+def test_a_batch_equals_its_poses_one_by_one() -> None:
     together = image_rays(yaw=YAW, pitch=PITCH, size=4)
     for k in range(3):
         alone = image_rays(yaw=YAW[k : k + 1], pitch=PITCH[k : k + 1], size=4)

@@ -1,4 +1,4 @@
-"""Images at another size: corner pixels stay corner pixels."""
+"""Resizing keeps the centres of the corner pixels in place."""
 
 import pytest
 import torch
@@ -7,15 +7,15 @@ from anifacegan.geometry.resampling import resample, resampling_weights
 
 
 def ramp(size: int) -> torch.Tensor:
-    """Each pixel holds the coordinates of its centre, -1 .. 1."""
+    """(1, 3, size, size): x and y of each pixel's centre in [-1, 1], and 1."""
     axis = torch.linspace(-1, 1, size)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     return torch.stack([x, y, torch.ones_like(x)])[None]
 
 
 @pytest.mark.parametrize("size, new_size", [(256, 128), (24, 32), (20, 9)])
-def test_pixel_centres_keep_their_places(size: int, new_size: int) -> None:
-    """Within 0.01 of a new pixel, away from the border. Keeping the outer edges instead would be off by 0.2."""
+def test_resizing_keeps_positions_between_the_corner_pixels(size: int, new_size: int) -> None:
+    """Within 0.01 of a new pixel, away from the border; fixed outer edges would be off by 0.2."""
     inside = slice(2, -2)
     error = (resample(ramp(size), new_size) - ramp(new_size))[..., inside, inside].abs()
     assert float(error.max()) * (new_size - 1) / 2 < 0.01
@@ -27,7 +27,7 @@ def test_an_image_of_the_right_size_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("new_size", [5, 12, 40])
-def test_every_new_pixel_is_a_mean(new_size: int) -> None:
+def test_the_weights_of_a_new_pixel_are_those_of_a_mean(new_size: int) -> None:
     weights = resampling_weights(12, new_size)
     assert bool((weights >= 0).all())
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(new_size))

@@ -1,8 +1,8 @@
-"""Make the golden set: a small random model in the authors' layout, and what brute force sees of it.
+"""Make the golden set: a small random model in the authors' layout, and its images by the brute-force renderer.
 
     python -m tests.golden.make OUT
 
-The set in this folder was made once and stays as it is (README.md beside this file); OUT must not exist.
+The set in this folder was made once and is never replaced (see README.md); OUT must not exist.
 """
 
 import argparse
@@ -29,13 +29,13 @@ SEED, PSI, SIZE = 16, 0.7, 12
 CASES = ((0.0, 0.0, 0.0), (1.0, 0.15, -0.35), (-1.0, -0.2, 0.5))
 """Strength of the expression, pitch and yaw of each image, radians from frontal."""
 PARTS = ("colours", "depth", "distances", "template_points", "identity", "expression")
-"""What is compared within a tolerance: the largest change of it when the weights move by ROUNDING."""
+"""Results with a tolerance: their largest change when all weights change by ROUNDING."""
 ROUNDING = 4 * math.sqrt(160) * 2.0**-24
 """A float32 sum of n products errs by as much as if its weights were wrong by n u at most, u = 2^-24,
 and by 4 sqrt(n) u with a probability near 1 (Higham and Mary 2019). The longest sum, of the mapping network,
 has 160 products."""
 MOVED = 8
-"""Draws of the signs of those errors."""
+"""Number of draws of the signs of these errors."""
 SMALL = GeneratorConfig(
     template=TemplateConfig(hidden_dim=16, layers=4, mapping_dim=16, mapping_layers=2),
     deformation=DeformationConfig(hidden_dim=12, layers=2, mapping_dim=8, mapping_layers=1),
@@ -44,7 +44,7 @@ SMALL = GeneratorConfig(
     expression_prior=CoefficientVAEConfig(hidden_dim=16, layers=2, latent_dim=8),
     radiance_offset_gain=1 / WORLD_PER_NETWORK_UNIT,
 )
-"""Layers are counted differently from the released model's; what no tensor tells is as released."""
+"""Layer sizes differ from the released model's; settings that the tensors do not determine are as released."""
 
 
 @torch.no_grad()
@@ -67,8 +67,8 @@ def make(folder: Path) -> None:
         "z_noise": torch.randn(1, 80, generator=rng),
         "z_id": torch.randn(1, 80, generator=rng),
     }
-    seen = seen_by_brute_force(load_released(folder).double(), draws)
-    moved = [seen_by_brute_force(with_moved_weights(folder, seed), draws) for seed in range(MOVED)]
+    seen = brute_force_results(load_released(folder).double(), draws)
+    moved = [brute_force_results(with_moved_weights(folder, seed), draws) for seed in range(MOVED)]
     if not all(torch.equal(other["hit"], seen["hit"]) for other in moved):
         raise InputError(
             f"seed {SEED}: rounding decides whether a ray meets a manifold, expected another seed"
@@ -82,7 +82,7 @@ def make(folder: Path) -> None:
 
 
 def random_generator(rng: torch.Generator) -> Generator:
-    """Random weights, with expressions and colours strong enough to be seen."""
+    """Make a generator with random weights whose expressions and colours are visible."""
     generator = Generator(SMALL).initialise(rng)
     with torch.no_grad():
         generator.deformation.head.weight.normal_(0, 0.001, generator=rng)
@@ -95,7 +95,7 @@ def random_generator(rng: torch.Generator) -> Generator:
 
 
 def with_moved_weights(folder: Path, seed: int) -> Generator:
-    """The written model in double precision, every weight up or down by the rounding of the longest sum."""
+    """Load the written model in double precision and change each weight by the rounding error of the longest sum."""
     generator, rng = load_released(folder).double(), torch.Generator().manual_seed(seed)
     for parameter in generator.parameters():
         sign = 2 * torch.randint(0, 2, parameter.shape, generator=rng).double() - 1
@@ -104,18 +104,19 @@ def with_moved_weights(folder: Path, seed: int) -> Generator:
 
 
 @torch.no_grad()
-def seen_by_brute_force(generator: Generator, draws: dict[str, Tensor]) -> dict[str, Tensor]:
-    """All cases, computed in the precision of ``generator`` and rounded to float32.
+def brute_force_results(generator: Generator, draws: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Render all cases in the precision of ``generator``, rounded to float32.
 
     colours (C, 7, SIZE, SIZE) are rgb, opacity of the head and its premultiplied rgb; depth and distances are in
-    world units. Of each ray and manifold: whether it is met, at which distance, and the template point where the
-    radiance is read.
+    world units. For each ray and manifold: hit, distance, and the template point at which the radiance is read.
     """
     dtype = generator.mean_phases.dtype
-    of = {name: tensor.to(dtype) for name, tensor in draws.items()}
+    values = {name: tensor.to(dtype) for name, tensor in draws.items()}
     cases = []
     for strength, pitch, yaw in CASES:
-        fields = generator.condition(Latents(of["z_id"], strength * of["z_exp"], of["z_noise"]), PSI)
+        fields = generator.condition(
+            Latents(values["z_id"], strength * values["z_exp"], values["z_noise"]), PSI
+        )
         angles = torch.tensor([[pitch, yaw]], dtype=dtype)
         rays = image_rays(yaw=angles[:, 1], pitch=angles[:, 0], size=SIZE)
         template, t, hit = _manifold_points(fields, rays.origins[0], rays.directions[0])
@@ -124,8 +125,8 @@ def seen_by_brute_force(generator: Generator, draws: dict[str, Tensor]) -> dict[
         cases.append((image[:7], image[7:], hit, t, template))
     names = ("colours", "depth", "hit", "distances", "template_points")
     seen = {name: torch.stack(parts) for name, parts in zip(names, zip(*cases, strict=True), strict=True)}
-    seen["identity"] = generator.identity_prior.decode(of["identity_latent"])
-    seen["expression"] = generator.expression_prior.decode(of["expression_latent"])
+    seen["identity"] = generator.identity_prior.decode(values["identity_latent"])
+    seen["expression"] = generator.expression_prior.decode(values["expression_latent"])
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in seen.items()}
 
 
