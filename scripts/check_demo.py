@@ -22,7 +22,8 @@ from jaxtyping import Float
 from scipy.stats import pearsonr, spearmanr
 from tqdm import tqdm
 
-from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_person, sample_person
+from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_person
+from anifacegan.data.synthetic.sampling import sample_person
 from anifacegan.evaluation.face_detector import DetectedFace, FaceDetector, Image, Landmarks, head_yaw
 from anifacegan.face_model.expressions import PRESETS
 from anifacegan.face_model.open_model import load_open_face_model
@@ -94,7 +95,7 @@ def synthetic_images(config: CheckConfig) -> Images:
     smile = synthetic_renderer.head.parts.expression_basis().from_strengths(PRESETS["smile"])
 
     def image(seed: int, yaw: float, strength: float) -> Image:
-        person = sample_person(synthetic_renderer, np.random.default_rng([seed]))
+        person = sample_person(synthetic_renderer.head.parts, np.random.default_rng([seed]))
         person = dataclasses.replace(person, z_exp=np.float32(strength) * smile)
         return render_person(synthetic_renderer, person, yaw=yaw, pitch=0.0, size=config.size)[0]
 

@@ -1,4 +1,4 @@
-"""Real images and their poses for the discriminator, from any data set of faces."""
+"""Real images with camera poses, as the discriminator is trained on them; from any data set of faces."""
 
 from dataclasses import dataclass
 
@@ -15,10 +15,10 @@ from anifacegan.runtime.files import sha256
 
 @dataclass(frozen=True)
 class PosedImages:
-    """Images, each with the pose of its camera."""
+    """A batch of images, each with the pose of its camera."""
 
     image: Float[Tensor, "batch 3 size size"]
-    """In [-1, 1]."""
+    """RGB in [-1, 1]."""
     pose: Float[Tensor, "batch 2"]
     """(pitch, yaw), radians relative to frontal."""
 
@@ -30,9 +30,16 @@ class PosedImages:
 
 
 class RealImages:
-    """The images of a data set, read when they are drawn; the last ``held_out`` never are.
+    """Random real images of a data set, read from their files when drawn.
 
-    Any data set will do: of the coefficients only the pose is used.
+    Of the coefficients only the pose is used, so they may belong to any face model.
+
+    Args:
+        dataset: images and coefficients.
+        held_out: number of images at the end of the data set that are never drawn.
+
+    Raises:
+        InputError: no images are left.
     """
 
     def __init__(self, dataset: FaceDataset, held_out: int) -> None:
@@ -47,11 +54,11 @@ class RealImages:
         self.poses = torch.from_numpy(np.stack(angles).astype(np.float32))
 
     def sha256(self) -> str:
-        """Tells these images from others, by their poses in their order."""
+        """Return the SHA-256 of the poses in their order, which identifies the set of images."""
         return sha256([self.poses.numpy().tobytes()])
 
     def draw(self, rngs: list[torch.Generator]) -> PosedImages:
-        """One random image a generator.
+        """Draw one random image for each random generator.
 
         Raises:
             InputError: a file cannot be read.

@@ -1,7 +1,7 @@
-"""Which vertices a face shows of which there is no render: those that its camera sees of the bare mesh of its codes.
+"""Visible vertices of faces in photographs: those of the face model's mesh that the camera sees.
 
-Hair and glasses are not known, so what they cover counts as seen. Of synthetic images more is known
-(:mod:`anifacegan.surfaces`).
+Hair and glasses are unknown, so vertices behind them count as visible. For synthetic images see
+:mod:`anifacegan.data.synthetic.geometry_buffers`, which knows the hair.
 """
 
 import numpy as np
@@ -9,16 +9,19 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from anifacegan.data.synthetic.renderer import rasterize_mesh, visible_corners
+from anifacegan.data.mesh_rasterization import rasterize_mesh, visible_corners
 from anifacegan.face_model.face_mesh import FaceMesh, bare_head
 from anifacegan.geometry.cameras import orbit_camera
 
-DRAWN_PX = 512
-"""A mesh is drawn at this size, whatever the image's: there BFM's triangles are as large as a pixel."""
+RASTER_PX = 512
+"""Size of the z-buffer in pixels, whatever the image's size: here a triangle of BFM is about as large as a pixel."""
 
 
 class RasterizedVisibility:
-    """Draws the mesh of an item at ``size`` pixels when it is first asked for, and keeps the bits; item by item."""
+    """Visible vertices of data set items, rasterized when an item is first requested, and cached.
+
+    Fulfils :class:`anifacegan.losses.imitation_points.VertexVisibility`.
+    """
 
     def __init__(
         self,
@@ -26,18 +29,18 @@ class RasterizedVisibility:
         z_id: Float[Tensor, "item 80"],
         z_exp: Float[Tensor, "item 64"],
         pose: Float[Tensor, "item 2"],
-        size: int = DRAWN_PX,
+        size: int = RASTER_PX,
     ) -> None:
         self.mesh, self.size = mesh, size
         self.z_id, self.z_exp, self.pose = z_id.numpy(), z_exp.numpy(), pose.numpy()
-        self.known: dict[int, np.ndarray] = {}
+        self.cache: dict[int, np.ndarray] = {}
 
     def __getitem__(self, items: Int[np.ndarray, " batch"]) -> np.ndarray:
-        """(batch, vertex / 8) bits of some items."""
-        for item in {int(item) for item in items} - self.known.keys():
+        """Return (batch, ceil(vertex / 8)) uint8, the packed bits of the given items."""
+        for item in {int(item) for item in items} - self.cache.keys():
             face = self.z_id[item], self.z_exp[item], self.pose[item]
-            self.known[item] = np.packbits(visible_vertices(self.mesh, *face, self.size))
-        return np.stack([self.known[int(item)] for item in items])
+            self.cache[item] = np.packbits(visible_vertices(self.mesh, *face, self.size))
+        return np.stack([self.cache[int(item)] for item in items])
 
 
 def visible_vertices(
@@ -45,9 +48,16 @@ def visible_vertices(
     z_id: Float[np.ndarray, "80"],
     z_exp: Float[np.ndarray, "64"],
     pose: Float[np.ndarray, "2"],
-    size: int = DRAWN_PX,
+    size: int = RASTER_PX,
 ) -> Bool[np.ndarray, " vertex"]:
-    """Corners of the triangles that the generator's camera sees, drawn at ``size`` pixels; pose is (pitch, yaw)."""
+    """Find the vertices of all triangles that are visible from the generator's camera.
+
+    Args:
+        mesh: the face model.
+        z_id, z_exp: identity and expression coefficients.
+        pose: (pitch, yaw) of the camera, in radians.
+        size: height and width of the z-buffer in pixels.
+    """
     vertices = bare_head(mesh, z_id, z_exp)
     pitch, yaw = torch.from_numpy(pose.astype(np.float64))[:, None]
     view = rasterize_mesh(

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from anifacegan.data.synthetic.renderer import visible_corners
+from anifacegan.data.mesh_rasterization import visible_corners
 from anifacegan.evaluation.bootstrap import BootstrapStatistics, Draws, Weights, weighted_mean, weighted_ratio
 from anifacegan.evaluation.targets import MM_PER_WORLD, interocular
 from anifacegan.face_model.surface_maps import FaceSurfaces

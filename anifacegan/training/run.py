@@ -11,7 +11,7 @@ import torch
 
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.posed_images import RealImages
-from anifacegan.data.visibility import DRAWN_PX
+from anifacegan.data.visibility import RASTER_PX
 from anifacegan.face_model.expressions import PRESETS
 from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.models.checkpoints import Checkpoint, ModelCard, load_checkpoint, save_checkpoint
@@ -75,7 +75,7 @@ def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[
     workers.follow_first(state.networks())
     if config.schedule.prior_faces:
         pool = draw_prior_faces(state.generator, data, config.schedule.prior_faces, config.schedule.seed)
-        size = config.data.size if source.synthetic else DRAWN_PX
+        size = config.data.size if source.synthetic else RASTER_PX
         add_prior_faces(data, mesh, source.mesh, pool, config.schedule.prior_share, size)
     state.to(device)
     if config.compile:

@@ -1,6 +1,6 @@
-"""What the morphable model knows of every image of a data set: how far the surface is, and which vertices are seen.
+"""Geometry buffers of a synthetic data set: a distance map and the visible vertices of every image.
 
-Derived from the coefficients by drawing each dressed head once; kept in a folder, so a second run starts at once.
+They are rendered from the latents once, with hair and clothes, and stored in a folder that later runs read.
 """
 
 import json
@@ -16,16 +16,10 @@ from jaxtyping import Bool, Float, UInt16
 from tqdm import tqdm
 
 from anifacegan.data.dataset import CoefficientTable
+from anifacegan.data.mesh_rasterization import RasterizedMesh, camera_frame_rays, visible_corners
 from anifacegan.data.synthetic.head import dressed_head
-from anifacegan.data.synthetic.renderer import (
-    RasterizedMesh,
-    SyntheticPerson,
-    SyntheticRenderer,
-    camera_frame_rays,
-    load_synthetic_renderer,
-    rasterize_surface,
-    visible_corners,
-)
+from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, rasterize_surface
+from anifacegan.data.synthetic.sampling import SyntheticPerson
 from anifacegan.data.synthetic.workers import map_in_processes
 from anifacegan.face_model.open_model import face_model_sha256
 from anifacegan.geometry.cameras import Camera, orbit_camera
@@ -34,36 +28,44 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import cannot_be_written, complete_or_absent, sha256, write_complete
 
 DEPTH_STEPS = 40_000
-"""Steps of a stored distance per world unit; 0 is "no surface". The error is at most 1.3e-5."""
+"""Stored distances are multiples of 1 / DEPTH_STEPS world units, with an error of at most 1.3e-5; 0 is no surface."""
 POOL_ITEMS = 128
-"""Fewer items than this are drawn in one process: starting others would take longer."""
+"""Least number of images that are rendered by several processes; for fewer, starting processes would take longer."""
 NOTE = "surfaces.json"
-"""Written last: says what the folder holds."""
+"""File that describes the data the folder was made from; it is written last."""
 FILES = ("distance.npy", "visible.npy", NOTE)
-"""All that a folder holds."""
+"""Names of the files in a folder of geometry buffers."""
 
 
 @dataclass(frozen=True)
 class GeometryBuffers:
-    """GeometryBuffers of all images."""
+    """Distance maps and visible vertices of all images of a data set."""
 
     distance: UInt16[np.ndarray, "item height width"]
-    """Distance along each pixel's ray in steps; 0 where the background is seen."""
+    """Distance from the camera along each pixel's ray, in 1 / DEPTH_STEPS world units; 0 where the background shows."""
     visible: np.ndarray
-    """(item, vertex / 8) bits of the face model's vertices that the camera sees."""
+    """(item, ceil(vertex / 8)) uint8, packed bits: which vertices of the face model the camera sees."""
 
 
 def load_geometry_buffers(
     folder: Path, latents: CoefficientTable, size: int, face_model: Path | None
 ) -> GeometryBuffers:
-    """Read the folder, or draw all heads and write it. Progress on stderr; an interrupted run starts over.
+    """Read geometry buffers from a folder, or render and store them; progress is shown on stderr.
+
+    A folder that was made from other data, or that an interrupted run left unfinished, is rendered again.
+
+    Args:
+        folder: where the buffers are stored.
+        latents: latents and poses of the images.
+        size: height and width of the images in pixels.
+        face_model: file of the open face model; None for the one in the user's cache.
 
     Raises:
-        InputError: the data set has no appearance codes, so nothing is known of hair and clothes; or the file is no
-            face model, or the folder has no room.
+        InputError: the data set has no appearance latents (photographs), so hair and clothes are unknown; the file is
+            no face model; or the disk is full.
     """
     description = geometry_description(latents, size, face_model)
-    if _is_there(folder / NOTE, description):
+    if _is_complete(folder / NOTE, description):
         return GeometryBuffers(np.load(folder / "distance.npy"), np.load(folder / "visible.npy"))
     renderer = load_synthetic_renderer(face_model)
     folder.mkdir(parents=True, exist_ok=True)
@@ -72,12 +74,11 @@ def load_geometry_buffers(
     distance = _empty_distances(folder / "distance.npy", count, size)
     visible = []
     jobs = [(SyntheticPerson(*person), pose, size) for *person, pose in zip(*columns, strict=True)]
-    drawn = map_in_processes(_drawn, renderer, jobs, 1 if count < POOL_ITEMS else None)
-    for item, (seen_distance, seen_vertices) in enumerate(
-        tqdm(drawn, total=count, desc="surfaces", disable=not sys.stderr.isatty())
-    ):
-        distance[item] = seen_distance
-        visible.append(np.packbits(seen_vertices))
+    buffers = map_in_processes(_render_job, renderer, jobs, 1 if count < POOL_ITEMS else None)
+    progress = tqdm(buffers, total=count, desc="geometry buffers", disable=not sys.stderr.isatty())
+    for item, (item_distance, item_visible) in enumerate(progress):
+        distance[item] = item_distance
+        visible.append(np.packbits(item_visible))
     distance.flush()
     with complete_or_absent(folder / "visible.npy") as temporary, temporary.open("wb") as file:
         np.save(file, np.stack(visible))
@@ -86,7 +87,7 @@ def load_geometry_buffers(
 
 
 def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:
-    """A file in the place of an array. Its room is taken now: a map that finds the disk full ends the process."""
+    """Create a memory-mapped array and allocate its disk space; writing to a map of a full disk kills the process."""
     path.unlink(missing_ok=True)  # it may be a link that other runs share
     try:
         array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=(count, size, size))
@@ -100,10 +101,10 @@ def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:
 
 
 def geometry_description(latents: CoefficientTable, size: int, face_model: Path | None) -> dict[str, Any]:
-    """What tells the data of one image size from others: counts, and sums of the codes and the face model's file.
+    """Describe the data from which geometry buffers are rendered: sizes, and checksums of latents and face model.
 
     Raises:
-        InputError: the data set has no appearance codes, so nothing is known of hair and clothes.
+        InputError: the data set has no appearance latents (photographs), so hair and clothes are unknown.
     """
     return {
         "count": len(latents.id),
@@ -116,54 +117,58 @@ def geometry_description(latents: CoefficientTable, size: int, face_model: Path 
 
 
 def _columns(latents: CoefficientTable) -> tuple[np.ndarray, ...]:
-    """Everything that an image is drawn from."""
+    """Return everything an image is rendered from: identity, expression and appearance latents, and pose."""
     if latents.noise is None:
-        raise InputError("surfaces are known of synthetic data only: every .mat has to hold 'noise'")
+        raise InputError("geometry buffers need synthetic data: every .mat file must hold 'noise'")
     return latents.id.numpy(), latents.exp.numpy(), latents.noise.numpy(), latents.pose.numpy()
 
 
-def _is_there(note: Path, description: dict[str, Any]) -> bool:
-    """Whether a finished folder holds the surfaces that are asked for; its note may lack the sums, which are newer."""
+def _is_complete(note: Path, description: dict[str, Any]) -> bool:
+    """Whether a folder is complete and was made from the described data."""
     try:
-        found = json.loads(note.read_text())
-        return {**description, **found} == description and {
-            "count",
-            "size",
-            "steps",
-            "checksum",
-        } <= found.keys()
-    except (OSError, ValueError, TypeError, AttributeError):
-        return False  # none, or half a note
+        return json.loads(note.read_text()) == description
+    except (OSError, ValueError):
+        return False  # no note, or an unfinished one
 
 
 Job = tuple[SyntheticPerson, np.ndarray, int]
-"""What :func:`draw_geometry_buffer` takes beside the synthetic renderer."""
+"""Arguments of :func:`render_geometry` after the renderer: person, pose, size."""
 
 
-def _drawn(renderer: SyntheticRenderer, job: Job) -> tuple[np.ndarray, np.ndarray]:
-    return draw_geometry_buffer(renderer, *job)
+def _render_job(renderer: SyntheticRenderer, job: Job) -> tuple[np.ndarray, np.ndarray]:
+    return render_geometry(renderer, *job)
 
 
-def draw_geometry_buffer(
+def render_geometry(
     renderer: SyntheticRenderer, person: SyntheticPerson, pose: Float[np.ndarray, "2"], size: int
 ) -> tuple[UInt16[np.ndarray, "size size"], Bool[np.ndarray, " vertex"]]:
-    """Distances of one image, in steps, and the vertices of the bare head that are seen in it."""
+    """Render the geometry buffers of one image.
+
+    Args:
+        renderer: the head's geometry and the appearance prior.
+        person: latents of the image.
+        pose: (pitch, yaw) of the camera, in radians.
+        size: height and width of the image in pixels.
+
+    Returns:
+        The distance map in 1 / DEPTH_STEPS world units, and which vertices of the head without hair are visible.
+    """
     appearance = renderer.prior.appearance(person.z_id, person.z_noise)
     surface = dressed_head(renderer.head, person.z_id, person.z_exp, appearance)
     pitch, yaw = torch.from_numpy(np.asarray(pose, np.float64))[:, None]
     camera = orbit_camera(yaw=yaw, pitch=pitch, size=size)
-    view = rasterize_surface(surface, renderer.head.world_offset, camera)
-    distance = distance_map(view, camera)
-    seen = visible_corners(surface.triangles, view.triangle[distance > 0], len(surface.vertices))
-    return distance, seen[: len(renderer.head.parts.part)]  # without the curtain of long hair
+    rasterized = rasterize_surface(surface, renderer.head.world_offset, camera)
+    distance = distance_map(rasterized, camera)
+    visible = visible_corners(surface.triangles, rasterized.triangle[distance > 0], len(surface.vertices))
+    return distance, visible[: len(renderer.head.parts.part)]  # without the curtain of long hair
 
 
-def distance_map(view: RasterizedMesh, camera: Camera) -> UInt16[np.ndarray, "size size"]:
-    """How far along its ray each pixel's surface is, in steps; 0 where the background plane hides it or nothing is."""
+def distance_map(rasterized: RasterizedMesh, camera: Camera) -> UInt16[np.ndarray, "size size"]:
+    """Compute distances along pixel rays, in 1 / DEPTH_STEPS world units; 0 where the background plane is nearer."""
     rays = camera_frame_rays(camera)
-    hit = view.triangle >= 0
-    depth = np.where(hit, 1.0 / np.maximum(view.nearest, 1e-6), 0.0)
+    hit = rasterized.triangle >= 0
+    depth = np.where(hit, 1.0 / np.maximum(rasterized.nearest, 1e-6), 0.0)
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     z_world = ((rays * depth[..., None] - translation) @ rotation.T)[..., 2]
-    shown = hit & (z_world > BACKGROUND_Z)
-    return np.where(shown, depth * np.linalg.norm(rays, axis=-1) * DEPTH_STEPS + 0.5, 0).astype(np.uint16)
+    in_front = hit & (z_world > BACKGROUND_Z)
+    return np.where(in_front, depth * np.linalg.norm(rays, axis=-1) * DEPTH_STEPS + 0.5, 0).astype(np.uint16)

@@ -1,8 +1,8 @@
-"""The dressed head: codes to the surface that is drawn in a synthetic image.
+"""The head of a synthetic image: coefficients become a surface with hair and clothes.
 
-The open face model gives shape and colours; on top come what a linear model cannot hold: lids that stay outside the
-eyeballs, thickness of hair and clothes, and the curtain of long hair. Everything is in model units, unposed. Loops over
-vertices are numba kernels, for one head after another on one core.
+The open face model gives shape and colours. Added here is what a linear model cannot represent: lids that stay outside
+the eyeballs, the thickness of hair and clothes, and the curtain of long hair. Everything is in model units and in the
+head's own frame, without a pose.
 """
 
 from dataclasses import dataclass
@@ -18,24 +18,26 @@ from anifacegan.face_model.open_model import HeadParts, load_head_parts, load_op
 from anifacegan.geometry.normals import vertex_normals_numba
 
 CLOTH_THICKNESS = 0.04
+"""Thickness of clothes, in model units."""
 CLOTH_RAMP = 0.03
-"""Clothes reach their full thickness at this distance inside the collar."""
+"""Distance from the collar at which clothes reach their full thickness, in model units."""
 HAIR_GLOSS = 0.12
+"""Gloss of hair; that of an eye is 1."""
 CURTAIN_STYLES = ("long", "fringe")
-"""Hair styles with the free-hanging sheet."""
+"""Hair styles with the curtain: hair that hangs freely beside and behind the head."""
 EYE_LABELS = (1, 2)
-"""Of the parts that are eyeballs: at +x, at -x."""
+"""Labels of the eyeballs in ``HeadParts.part``: at +x, at -x."""
 THIN_HAIR = 0.02
-"""Hair up to this thick leaves the skin where it is."""
+"""Hair no thicker than this, in model units, counts as skin in :attr:`HeadGeometry.face`."""
 OUTSIDE = -1.0
-"""Signed distance of what is surely not covered."""
+"""Signed distance given to vertices without hair or clothes."""
 CURTAIN_INSIDE = 0.4
-"""Signed distance to the hair line on the curtain: all hair."""
+"""Signed distance to the hair line given to the curtain: well inside the hair."""
 
 
 @dataclass(frozen=True)
 class HeadGeometry(FaceMesh):
-    """The open face model, laid out for drawing: its mesh, and what dresses it."""
+    """The open face model prepared for rendering: its mesh, textures, hair and clothes, in model units."""
 
     tex_mean: Float[np.ndarray, " coordinate"]
     tex_basis: Float[np.ndarray, "coordinate 80"]
@@ -50,47 +52,49 @@ class HeadGeometry(FaceMesh):
 
     @property
     def eyes(self) -> tuple[Eye, ...]:
-        """Both eyeballs."""
+        """Both eyes: eyeball and lid vertices."""
         return eyes_of(self.parts)
 
     @property
     def face(self) -> Bool[np.ndarray, " vertex"]:
-        """Eyeballs, and skin of the face that no hair style covers. Ears, neck and scalp lie under hair and clothes, of
-        which the face model's codes say nothing.
+        """Vertices of the eyeballs and of the face's skin that no hair style covers.
+
+        Ears, neck and scalp can be hidden by hair and clothes, which the face model's coefficients do not describe.
         """
         face = (self.parts.face_mask > 0.5) | np.isin(self.parts.part, EYE_LABELS)
         return face & (self.hair_thickness.max(axis=0) <= THIN_HAIR)
 
 
 def eyes_of(parts: HeadParts) -> tuple[Eye, ...]:
-    """Eyeballs and their lids."""
+    """Return the eyeball and lid vertices of both eyes."""
     lids = (parts.lid_l, parts.lid_r)
     return tuple(Eye(np.flatnonzero(parts.part == k), lid) for k, lid in zip(EYE_LABELS, lids, strict=True))
 
 
 @dataclass(frozen=True)
 class HeadSurface:
-    """What is drawn: N vertices of the head, clothes and hair included, in model units."""
+    """The surface of one head with hair and clothes: N vertices with their attributes, in model units."""
 
     vertices: Float[np.ndarray, "vertex 3"]
     normals: Float[np.ndarray, "vertex 3"]
     albedo: Float[np.ndarray, "vertex 3"]
     gloss: Float[np.ndarray, " vertex"]
     hair_distance: Float[np.ndarray, " vertex"]
-    """Signed distance to the hair line, positive inside."""
+    """Signed distance to the hair line, positive in the hair."""
     cloth_distance: Float[np.ndarray, " vertex"]
+    """Signed distance to the collar, positive in the clothes."""
     triangles: Int[np.ndarray, "triangle 3"]
     landmarks: Float[np.ndarray, "68 3"]
-    """Landmarks of the bare face."""
+    """The 68 facial landmarks, on the skin."""
 
 
 def load_head_geometry(path: Path | None = None) -> HeadGeometry:
-    """Read the open face model's file (None: the cached one)."""
+    """Load the open face model and prepare it for rendering; ``path`` None reads the file in the user's cache."""
     return head_geometry(load_open_face_model(path), load_head_parts(path))
 
 
 def head_geometry(model: MorphableModel, parts: HeadParts) -> HeadGeometry:
-    """Arrange a face model for drawing."""
+    """Prepare a face model for rendering."""
     mesh = face_mesh(model)
     curtain = parts.curtain_tri.astype(np.int32) + len(model.mean)
     return HeadGeometry(
@@ -111,7 +115,13 @@ def head_geometry(model: MorphableModel, parts: HeadParts) -> HeadGeometry:
 def dressed_head(
     head: HeadGeometry, z_id: Float[np.ndarray, "80"], z_exp: Float[np.ndarray, "64"], appearance: Appearance
 ) -> HeadSurface:
-    """The surface of a person with an expression."""
+    """Compute the surface of a person with an expression, hair and clothes.
+
+    Args:
+        head: the prepared face model.
+        z_id, z_exp: identity and expression coefficients.
+        appearance: colours and hair style.
+    """
     vertices = bare_head(head, z_id, z_exp)
     landmarks = vertices[head.landmark_vertices]
     albedo = np.clip(affine(head.tex_mean, head.tex_basis, appearance.tex), 0, 1).reshape(-1, 3)
@@ -130,12 +140,12 @@ def dressed_head(
         gloss = gloss + (np.float32(HAIR_GLOSS) - gloss) * in_hair
     vertices = vertices + thickness[:, None] * head.hair_direction
     if curtain is not None:
-        more = len(curtain)
+        added = len(curtain)
         triangles = head.triangles_with_curtain
         vertices = np.concatenate([vertices, curtain])
-        albedo = np.concatenate([albedo, np.tile(appearance.hair_rgb, (more, 1))])
-        gloss = np.concatenate([gloss, np.full(more, HAIR_GLOSS, np.float32)])
-        hair_distance = np.concatenate([hair_distance, np.full(more, CURTAIN_INSIDE, np.float32)])
-        cloth_distance = np.concatenate([cloth_distance, np.full(more, OUTSIDE, np.float32)])
+        albedo = np.concatenate([albedo, np.tile(appearance.hair_rgb, (added, 1))])
+        gloss = np.concatenate([gloss, np.full(added, HAIR_GLOSS, np.float32)])
+        hair_distance = np.concatenate([hair_distance, np.full(added, CURTAIN_INSIDE, np.float32)])
+        cloth_distance = np.concatenate([cloth_distance, np.full(added, OUTSIDE, np.float32)])
     normals = vertex_normals_numba(vertices, triangles)
     return HeadSurface(vertices, normals, albedo, gloss, hair_distance, cloth_distance, triangles, landmarks)

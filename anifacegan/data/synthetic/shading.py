@@ -1,42 +1,44 @@
-"""Colours of a dressed head: one numba pass over the samples that a z-buffer has assigned to triangles.
+"""Shading of a head with hair and clothes: a compiled loop over the samples of a z-buffer.
 
-Light is fixed to the head: normals are those of the unposed head and the highlight's half vector uses the head's own
-frontal viewing direction (0, 0, 1), so a point has one colour from wherever it is seen. Hair and clothes are signed
-distances interpolated per sample, which keeps the hair line and the collar sharp; strands are a fixed pattern over the
-direction from the crown.
+Every sample interpolates vertex attributes and shades them with spherical-harmonics light and a specular highlight.
+Light and highlight are computed in the head's frame, with the frontal viewing direction (0, 0, 1), so a surface point
+has the same colour in every view. Hair and clothes are signed distances, thresholded at every sample, which keeps hair
+line and collar sharp; strands of hair are a fixed pattern over the direction from the crown.
 """
 
 import math
 from dataclasses import dataclass
-from typing import no_type_check
+from typing import NamedTuple, no_type_check
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
+from anifacegan.data.mesh_rasterization import RasterizedMesh
 from anifacegan.data.synthetic.appearance import Appearance
 from anifacegan.data.synthetic.head import HeadSurface
 from anifacegan.geometry.spherical_harmonics import AMBIENT, BAND_0, BAND_1, BAND_2
 from anifacegan.runtime.compiled import kernel
 
 CROWN = (0.0, 0.0, -1.168)
-"""Where strands start from, in model units; their pattern is a function of the direction seen from here."""
+"""Crown of the head, in model units; the pattern of hair strands depends on the direction from here."""
 ATTRIBUTES = 12
-"""Columns of the table of vertices: albedo 3, normal 3, position 3, gloss, hair and cloth distance."""
+"""Columns of the vertex table: albedo (3), normal (3), position (3), gloss, hair distance, cloth distance."""
 BACKGROUND_PLANE_MODEL = -1.2
-"""The plane z = -0.12 world in model units; what lies behind it is hidden."""
+"""The background plane z = -0.12 world, in model units; surfaces behind it are hidden."""
 
 
 @dataclass(frozen=True)
 class HairShading:
-    """How a style is drawn at its edge."""
+    """Shading parameters of a hair style."""
 
     width: float = 0.035
-    """Half the width of the soft edge, in model units."""
+    """Half the width of the soft edge of the hair line, in model units."""
     ragged: float = 0.03
-    """How far strands shift the edge."""
+    """Largest shift of the hair line by strands, in model units."""
     opacity: float = 1.0
+    """Opacity of the hair inside its edge, in [0, 1]."""
     contrast: float = 1.0
-    """Strength of the light and dark strands."""
+    """Strength of the brightness pattern of strands."""
 
 
 HAIR_SHADING = {
@@ -46,7 +48,7 @@ HAIR_SHADING = {
     "tied": HairShading(0.05, 0.015),
     "fringe": HairShading(0.02, 0.05),
 }
-"""Styles that differ from the default."""
+"""Shading of the hair styles that differ from the default."""
 
 
 def hair_shading(style: str | None) -> HairShading:
@@ -55,14 +57,14 @@ def hair_shading(style: str | None) -> HairShading:
 
 
 def strand_pattern() -> Float[np.ndarray, "360"]:
-    """Brightness of strands around the crown, one entry a degree; the same for everyone."""
+    """Return the fixed brightness pattern of strands by azimuth around the crown, one entry a degree."""
     fine = np.random.default_rng(3).normal(0, 1, 360)
     coarse = np.convolve(np.concatenate([fine, fine, fine]), np.ones(6) / 6, "same")[360:720] * 2
     return ((0.45 * fine + 0.55 * coarse) * 0.55).astype(np.float32)
 
 
 def vertex_table(surface: HeadSurface) -> Float[np.ndarray, "vertex 12"]:
-    """All attributes of a vertex in one row, as the kernel reads them."""
+    """Stack the attributes of every vertex into one row, in the order of the kernel's columns."""
     scalars = np.stack([surface.gloss, surface.hair_distance, surface.cloth_distance], axis=1)
     return np.concatenate(
         [surface.albedo, surface.normals, surface.vertices, scalars], axis=1, dtype=np.float32
@@ -70,7 +72,10 @@ def vertex_table(surface: HeadSurface) -> Float[np.ndarray, "vertex 12"]:
 
 
 def light_matrix(appearance: Appearance) -> Float[np.ndarray, "3 9"]:
-    """Light times the constants of the spherical harmonics, for the monomials 1, y, z, x, xy, yz, 3z2-1, xz, x2-y2."""
+    """Weight each colour channel's monomials 1, y, z, x, xy, yz, 3z^2-1, xz, x^2-y^2 of the normal.
+
+    The weights are the light coefficients (with the ambient term added) times the spherical harmonics' constants.
+    """
     light = appearance.gamma.reshape(3, 9).astype(np.float64)
     light[:, 0] += AMBIENT
     constants = [
@@ -88,17 +93,43 @@ def light_matrix(appearance: Appearance) -> Float[np.ndarray, "3 9"]:
 
 
 def half_vector(appearance: Appearance) -> Float[np.ndarray, "3"]:
-    """Between the lamp's direction, read from the linear terms of gamma, and the frontal viewing direction."""
+    """Unit vector halfway between the lamp, estimated from gamma's linear terms, and the frontal viewing direction."""
     gamma = appearance.gamma.reshape(3, 9).mean(axis=0).astype(np.float64)
     lamp = np.array([-gamma[3], -gamma[1], gamma[2]])
     between = lamp / max(np.linalg.norm(lamp), 1e-9) + [0.0, 0.0, 1.0]
     return (between / np.linalg.norm(between)).astype(np.float32)
 
 
+class _Corners(NamedTuple):
+    """The rasterized mesh as the kernel reads it."""
+
+    triangles: np.ndarray
+    x_px: np.ndarray
+    y_px: np.ndarray
+    inverse_depth: np.ndarray
+    """(N,) projected vertices."""
+    table: np.ndarray
+    """(N, 12), see :func:`vertex_table`."""
+
+
+class _Colours(NamedTuple):
+    """An appearance as the kernel reads it."""
+
+    light: np.ndarray
+    """(3, 9), see :func:`light_matrix`."""
+    half: np.ndarray
+    """(3,) see :func:`half_vector`."""
+    shine: float
+    hair: np.ndarray
+    """(4,) width, raggedness, opacity (0: no hair) and contrast of :class:`HairShading`."""
+    hair_rgb: np.ndarray
+    cloth_rgb: np.ndarray
+
+
 @kernel()
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _strands(pattern, turns):
-    """The pattern at an angle in turns, linear between entries, periodic."""
+    """Interpolate the periodic pattern linearly at an angle given in turns."""
     position = (turns - math.floor(turns)) * len(pattern)
     low = int(position)
     share = position - low
@@ -108,7 +139,7 @@ def _strands(pattern, turns):
 @kernel()
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _hair(x, y, z, distance, width, ragged, opacity, contrast, pattern):
-    """Cover and brightness of the hair at a point ``distance`` inside the hair line."""
+    """Return opacity and brightness of the hair at a position whose signed distance into the hair is ``distance``."""
     radius = math.sqrt(x * x + z * z)
     angle = math.atan2(x, z) + 0.25 * math.sin(3 * y + 3)
     turns = angle / (2 * math.pi)
@@ -122,21 +153,20 @@ def _hair(x, y, z, distance, width, ragged, opacity, contrast, pattern):
 
 @kernel()
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def shade_samples(
-    triangle_map, triangles, x_px, y_px, inverse_depth, table, light, half, shine, hair, hair_rgb, cloth_rgb,
-    edge, pattern, background, factor, out
-):  # fmt: skip
-    """Average the colours of factor x factor samples into each pixel.
+def _shade_samples(triangle_map, corners, appearance, pattern, background, factor, edge, out):
+    """Average the colours of factor x factor samples into each pixel of ``out``.
 
     Args:
         triangle_map: (S*factor, S*factor) nearest triangle of each sample, -1 for none.
-        x_px, y_px, inverse_depth: (N,) corners as the z-buffer saw them.
-        table: (N, 12), see :func:`vertex_table`.
-        light: (3, 9); half: (3,); shine: strength of highlights.
-        hair: width, ragged, opacity, contrast; opacity 0 for none.
+        corners: a :class:`_Corners`.
+        appearance: a :class:`_Colours`.
+        pattern: (360,) see :func:`strand_pattern`.
+        background: (S, S, 3) colours where no surface is visible.
         edge: half the width of the collar's soft edge, model units.
-        background: (S, S, 3) colours behind; out: (S, S, 3) uint8.
+        out: (S, S, 3) uint8.
     """
+    triangles, x_px, y_px, inverse_depth, table = corners
+    light, half, shine, hair, hair_rgb, cloth_rgb = appearance
     size = len(out)
     value = np.empty(ATTRIBUTES, np.float32)
     colour = np.empty(3, np.float32)
@@ -207,3 +237,44 @@ def shade_samples(
             out[row, column, 0] = np.uint8((red + empty * background[row, column, 0]) * share + 0.5)
             out[row, column, 1] = np.uint8((green + empty * background[row, column, 1]) * share + 0.5)
             out[row, column, 2] = np.uint8((blue + empty * background[row, column, 2]) * share + 0.5)
+
+
+def shade(
+    rasterized: RasterizedMesh,
+    surface: HeadSurface,
+    appearance: Appearance,
+    background: Float[np.ndarray, "size size 3"],
+    *,
+    factor: int,
+    collar_edge: float,
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Shade a rasterized head and average its samples to pixels.
+
+    Args:
+        rasterized: ``surface`` rasterized with factor x factor samples a pixel.
+        surface: the head with hair and clothes.
+        appearance: light, highlights, hair style and colours.
+        background: colours in [0, 1] where no surface is visible.
+        factor: samples along each side of a pixel.
+        collar_edge: half the width of the collar's soft edge, in model units.
+
+    Returns:
+        The image, RGB in [0, 255].
+    """
+    hair = hair_shading(appearance.hair_style)
+    corners = _Corners(
+        surface.triangles, rasterized.x_px, rasterized.y_px, rasterized.inverse_depth, vertex_table(surface)
+    )
+    colours = _Colours(
+        light_matrix(appearance),
+        half_vector(appearance),
+        appearance.shine,
+        np.array([hair.width, hair.ragged, hair.opacity, hair.contrast], np.float32),
+        appearance.hair_rgb,
+        appearance.cloth_rgb,
+    )
+    image = np.empty(background.shape, np.uint8)
+    _shade_samples(
+        rasterized.triangle, corners, colours, strand_pattern(), background, factor, collar_edge, image
+    )
+    return image

@@ -1,4 +1,4 @@
-"""Images and surfaces of many people, by several processes that each have a copy of the synthetic renderer."""
+"""A pool of processes that each hold a copy of the synthetic renderer."""
 
 import multiprocessing
 import os
@@ -14,9 +14,9 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 CHUNK = 8
-"""Jobs that a process takes at a time."""
+"""Number of jobs handed to a process at a time."""
 _work_on: Callable | None = None
-"""What a worker process does with its jobs: set once, when it starts."""
+"""The task of this worker process, set when it starts (None in the main process)."""
 
 
 def map_in_processes(
@@ -25,11 +25,14 @@ def map_in_processes(
     jobs: Sequence[Job],
     processes: int | None = None,
 ) -> Iterator[Result]:
-    """``task(synthetic renderer, job)`` of all jobs in their order; ``task`` is a function that can be pickled.
+    """Yield ``task(renderer, job)`` for all jobs, in their order.
 
-    ``processes`` is one a core where it is None; a single one is this one. The caller loads the synthetic renderer: a file that
-    is no face model has to be refused before there are processes, as a pool whose processes fail at their start goes
-    on starting them for ever.
+    Args:
+        task: a function that can be pickled.
+        renderer: passed to every process. It is loaded before the pool starts, because a pool whose processes fail
+            while starting would restart them for ever.
+        jobs: picklable arguments of the task.
+        processes: number of processes; None for one a core. With 1, the jobs run in this process.
     """
     count = min(processes or os.cpu_count() or 1, len(jobs))
     if count <= 1:
@@ -47,6 +50,6 @@ def _start(task: Callable[[SyntheticRenderer, Job], Result], renderer: Synthetic
 
 
 def _work(job: Job) -> Result:
-    """Do one job in a worker process."""
+    """Run the task of this worker process on one job."""
     assert _work_on is not None, "a process of the pool starts with its task"
     return _work_on(job)

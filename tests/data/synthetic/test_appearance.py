@@ -11,19 +11,20 @@ from anifacegan.data.synthetic.appearance import (
     HAIR_STYLE,
     HAIR_STYLES,
     LIGHT,
-    STYLE_FREQUENCIES,
     TEXTURE,
-    AppearancePrior,
     background_from_noise,
     colour_from_noise,
-    independent_components,
     light_from_noise,
     normal_cdf,
-    sample_expression,
-    sample_identity,
+)
+from anifacegan.data.synthetic.appearance_prior import (
+    STYLE_FREQUENCIES,
+    AppearancePrior,
+    independent_components,
     style_biases,
     texture_metric,
 )
+from anifacegan.data.synthetic.sampling import sample_expression, sample_identity
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.open_model import HeadParts, load_head_parts
 from anifacegan.geometry.conventions import NOISE_DIM

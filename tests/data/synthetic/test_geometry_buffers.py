@@ -1,7 +1,6 @@
 """Distances of what is seen and who is seen, against planes and spheres; and the folder that keeps them."""
 
 import dataclasses
-import json
 import os
 from pathlib import Path
 
@@ -11,20 +10,16 @@ import torch
 
 from anifacegan.data.dataset import CoefficientTable
 from anifacegan.data.synthetic import geometry_buffers
-from anifacegan.data.synthetic.appearance import AppearancePrior
+from anifacegan.data.synthetic.appearance_prior import AppearancePrior
 from anifacegan.data.synthetic.geometry_buffers import (
     DEPTH_STEPS,
     distance_map,
-    draw_geometry_buffer,
     load_geometry_buffers,
+    render_geometry,
 )
 from anifacegan.data.synthetic.head import HeadSurface, head_geometry
-from anifacegan.data.synthetic.renderer import (
-    SyntheticPerson,
-    SyntheticRenderer,
-    rasterize_surface,
-    sample_person,
-)
+from anifacegan.data.synthetic.renderer import SyntheticRenderer, rasterize_surface
+from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_person
 from anifacegan.face_model.open_model import load_open_face_model
 from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.geometry.rays import Rays, image_rays
@@ -130,7 +125,7 @@ def ball() -> SyntheticRenderer:
 @pytest.fixture(scope="module")
 def person(ball: SyntheticRenderer) -> SyntheticPerson:
     """Somebody without the curtain of long hair."""
-    people = (sample_person(ball, np.random.default_rng(seed)) for seed in range(50))
+    people = (sample_person(ball.head.parts, np.random.default_rng(seed)) for seed in range(50))
     return next(
         p for p in people if ball.prior.appearance(p.z_id, p.z_noise).hair_style in (None, "short", "buzz")
     )
@@ -141,7 +136,7 @@ def test_the_distance_of_a_ball_is_that_of_a_sphere(
     ball: SyntheticRenderer, person: SyntheticPerson, pitch: float, yaw: float
 ) -> None:
     size = 64
-    distance, _ = draw_geometry_buffer(ball, person, np.array([pitch, yaw], np.float32), size)
+    distance, _ = render_geometry(ball, person, np.array([pitch, yaw], np.float32), size)
     _, rays = camera_and_rays(yaw=float(np.float32(yaw)), pitch=float(np.float32(pitch)), size=size)
     centre = torch.from_numpy(ball.head.world_offset).double()
     along = -((rays.origins[0] - centre) * rays.directions[0]).sum(-1)
@@ -160,7 +155,7 @@ def test_vertices_that_face_the_camera_are_seen_and_those_behind_are_not(
     ball: SyntheticRenderer, person: SyntheticPerson
 ) -> None:
     pose = np.array([0.2, 0.5], np.float32)
-    _, seen = draw_geometry_buffer(ball, person, pose, 128)
+    _, seen = render_geometry(ball, person, pose, 128)
     _, rays = camera_and_rays(yaw=0.5, pitch=0.2, size=3)
     vertices = ball.head.mean.reshape(-1, 3)
     to_camera = rays.origins[0, 0].numpy() - (0.1 * vertices + ball.head.world_offset)
@@ -173,9 +168,9 @@ def test_long_hair_is_a_surface_but_has_no_vertices_of_the_bare_head() -> None:
     model = tiny_model()
     parts = tiny_parts(model)
     renderer = SyntheticRenderer(head_geometry(model, parts), AppearancePrior.fit(parts, np.eye(80) / 80))
-    people = (sample_person(renderer, np.random.default_rng(seed)) for seed in range(300))
+    people = (sample_person(renderer.head.parts, np.random.default_rng(seed)) for seed in range(300))
     long = next(p for p in people if renderer.prior.appearance(p.z_id, p.z_noise).hair_style == "long")
-    distance, seen = draw_geometry_buffer(renderer, long, np.zeros(2, np.float32), 32)
+    distance, seen = render_geometry(renderer, long, np.zeros(2, np.float32), 32)
     assert seen.shape == (len(model.mean),) and seen.any() and (distance > 0).any()
 
 
@@ -196,13 +191,13 @@ def latents(tiny: Path) -> CoefficientTable:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by the image's size whenever a surface is drawn."""
     sizes = []
-    real = draw_geometry_buffer
+    real = render_geometry
 
     def counted(renderer: SyntheticRenderer, person: SyntheticPerson, pose: np.ndarray, size: int) -> tuple:
         sizes.append(size)
         return real(renderer, person, pose, size)
 
-    monkeypatch.setattr(geometry_buffers, "draw_geometry_buffer", counted)
+    monkeypatch.setattr(geometry_buffers, "render_geometry", counted)
     return sizes
 
 
@@ -234,16 +229,6 @@ def test_surfaces_of_other_data_are_drawn_again(
         assert len(drawn) == COUNT
 
 
-def test_a_note_from_before_the_sums_were_kept_is_accepted(
-    tiny: Path, latents: CoefficientTable, drawn: list[int], tmp_path: Path
-) -> None:
-    load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
-    note = json.loads((tmp_path / "surfaces.json").read_text())
-    (tmp_path / "surfaces.json").write_text(json.dumps({k: v for k, v in note.items() if "sha256" not in k}))
-    load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
-    assert len(drawn) == COUNT
-
-
 @pytest.mark.parametrize("note", ['{"count": 8, "si', "[]", "{}", None])
 def test_an_unfinished_folder_starts_over(
     note: str | None, tiny: Path, latents: CoefficientTable, drawn: list[int], tmp_path: Path
@@ -262,7 +247,7 @@ def test_drawing_that_is_interrupted_leaves_no_note(
     def interrupted(*_: object) -> tuple:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(geometry_buffers, "draw_geometry_buffer", interrupted)
+    monkeypatch.setattr(geometry_buffers, "render_geometry", interrupted)
     with pytest.raises(KeyboardInterrupt):
         load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
     assert not (tmp_path / "surfaces.json").exists()

@@ -11,17 +11,20 @@ import numpy as np
 import pytest
 import torch
 
-from anifacegan.data.synthetic.appearance import Appearance, AppearancePrior, Background
+from anifacegan.data.synthetic.appearance import Appearance, Background
+from anifacegan.data.synthetic.appearance_prior import AppearancePrior
 from anifacegan.data.synthetic.head import dressed_head, eyes_of, head_geometry
 from anifacegan.data.synthetic.renderer import (
-    PITCH_LIMIT,
-    YAW_LIMIT,
-    SyntheticPerson,
     SyntheticRenderer,
     background_image,
     load_synthetic_renderer,
     render_item,
     render_person,
+)
+from anifacegan.data.synthetic.sampling import (
+    PITCH_LIMIT,
+    YAW_LIMIT,
+    SyntheticPerson,
     sample_person,
     sample_pose,
 )
@@ -54,7 +57,7 @@ def renderer(model: MorphableModel) -> SyntheticRenderer:
 
 @pytest.fixture(scope="module")
 def person(renderer: SyntheticRenderer) -> SyntheticPerson:
-    return sample_person(renderer, np.random.default_rng(5))
+    return sample_person(renderer.head.parts, np.random.default_rng(5))
 
 
 def plain_looks(looks: Appearance) -> Appearance:

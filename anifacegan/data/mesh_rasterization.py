@@ -1,0 +1,69 @@
+"""One mesh rasterized from one camera on the CPU: projected vertices and the nearest triangle of every pixel.
+
+Meshes are in model units (see :data:`anifacegan.geometry.conventions.WORLD_PER_MODEL_UNIT`), cameras in world units;
+pixels are index pixels, with the centre of the first one at 0.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from anifacegan.geometry.cameras import Camera
+from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
+from anifacegan.geometry.rasterization.rasterizer import draw_triangles
+
+
+@dataclass(frozen=True)
+class RasterizedMesh:
+    """A mesh's projected vertices and z-buffer for one camera."""
+
+    x_px: Float[np.ndarray, " vertex"]
+    y_px: Float[np.ndarray, " vertex"]
+    """Image coordinates of the vertices, in index pixels."""
+    inverse_depth: Float[np.ndarray, " vertex"]
+    """1 / distance along the camera's axis, in 1 / world units; positive in front of the camera."""
+    triangle: Int[np.ndarray, "size size"]
+    """Index of the nearest triangle at every pixel, -1 where there is none."""
+    nearest: Float[np.ndarray, "size size"]
+    """Inverse depth of the nearest triangle at every pixel, 0 where there is none."""
+
+
+def rasterize_mesh(
+    vertices: Float[np.ndarray, "vertex 3"],
+    triangles: Int[np.ndarray, "triangle 3"],
+    world_offset: Float[np.ndarray, "3"],
+    camera: Camera,
+) -> RasterizedMesh:
+    """Project a mesh and find the nearest triangle of every pixel.
+
+    Args:
+        vertices: positions in model units.
+        triangles: vertex indices.
+        world_offset: position of the mesh's origin, in world units.
+        camera: one camera (batch size 1).
+    """
+    rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
+    to_camera, origin = WORLD_PER_MODEL_UNIT * rotation, world_offset @ rotation + translation
+    in_camera = vertices @ to_camera + origin  # (N, 3)
+    x_px, y_px, inverse_depth = camera.pixels(in_camera)
+    triangle = np.full((camera.size, camera.size), -1, np.int32)
+    nearest = np.zeros((camera.size, camera.size), np.float32)
+    draw_triangles(x_px, y_px, inverse_depth, triangles, triangle, nearest)
+    return RasterizedMesh(x_px, y_px, inverse_depth, triangle, nearest)
+
+
+def visible_corners(
+    triangles: Int[np.ndarray, "triangle 3"], visible: Int[np.ndarray, " pixel"], count: int
+) -> Bool[np.ndarray, " vertex"]:
+    """Mark which of ``count`` vertices are corners of the given visible triangles (indices; repeats are allowed)."""
+    is_corner = np.zeros(count, bool)
+    is_corner[triangles[np.unique(visible)].ravel()] = True
+    return is_corner
+
+
+def camera_frame_rays(camera: Camera) -> Float[np.ndarray, "size size 3"]:
+    """Return the ray direction of every pixel in the camera's frame, scaled to z = -1."""
+    offsets = (np.arange(camera.size) - camera.principal_px) / camera.focal_px
+    x, y = np.meshgrid(offsets, -offsets)
+    return np.stack([x, y, -np.ones_like(x)], axis=-1)

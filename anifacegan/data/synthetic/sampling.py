@@ -1,0 +1,77 @@
+"""Random synthetic people and camera poses, as the synthetic data set draws them."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from anifacegan.face_model.expressions import PRESETS, is_strong_unit
+from anifacegan.face_model.open_model import HeadParts
+from anifacegan.geometry.conventions import NOISE_DIM
+
+PITCH_SIGMA, PITCH_LIMIT = 0.155, 0.4
+YAW_SIGMA, YAW_LIMIT = 0.35, 0.9
+"""Standard deviation and largest absolute value of the camera's angles, in radians."""
+EXCLUDED_UNIT = "tongueOut"
+"""An action unit that is never sampled: the open face model's tongue would go through the lower lip."""
+
+
+@dataclass(frozen=True)
+class SyntheticPerson:
+    """Latents of one synthetic image."""
+
+    z_id: Float[np.ndarray, "80"]
+    """Identity coefficients of the open face model."""
+    z_exp: Float[np.ndarray, "64"]
+    """Expression coefficients of the open face model."""
+    z_noise: Float[np.ndarray, "80"]
+    """Appearance latents: everything that is neither shape nor expression."""
+
+
+def sample_person(parts: HeadParts, rng: np.random.Generator) -> SyntheticPerson:
+    """Draw identity, expression and appearance latents."""
+    z_id, z_exp = sample_identity(parts, rng), sample_expression(parts, rng)
+    return SyntheticPerson(z_id, z_exp, rng.standard_normal(NOISE_DIM).astype(np.float32))
+
+
+def sample_pose(rng: np.random.Generator) -> tuple[float, float]:
+    """Draw (pitch, yaw) in radians relative to frontal, normally distributed and clamped."""
+    pitch, yaw = PITCH_SIGMA * rng.standard_normal(), YAW_SIGMA * rng.standard_normal()
+    return float(np.clip(pitch, -PITCH_LIMIT, PITCH_LIMIT)), float(np.clip(yaw, -YAW_LIMIT, YAW_LIMIT))
+
+
+def sample_identity(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndarray, "80"]:
+    """Draw identity coefficients: cos(a) x + sin(a) y of two people x, y of the bank, which keeps its variance."""
+    first, second = rng.integers(len(parts.bank_id), size=2)
+    angle = rng.uniform(0, math.pi / 2)
+    mix = math.cos(angle) * parts.bank_id[first].astype(np.float64)
+    return (mix + math.sin(angle) * parts.bank_id[second].astype(np.float64)).astype(np.float32)
+
+
+def sample_expression(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndarray, "64"]:
+    """Draw expression coefficients: 10 % neutral, 16 % a preset or single action unit, else from the bank of mixtures.
+
+    Presets (:data:`anifacegan.face_model.expressions.PRESETS`) and single units have a random strength, and one in five
+    moves one side of the face only. The direction of gaze changes in the bank's mixtures only.
+    """
+    basis = parts.expression_basis()
+    kind = rng.random()
+    if kind < 0.10:
+        return np.zeros(len(basis.units_to_exp), np.float32)
+    if kind < 0.26:
+        strength = rng.uniform(0.1, 1.05)
+        names = [name for name in basis.names if not name.startswith("eyeLook") and name != EXCLUDED_UNIT]
+        single = names[rng.integers(len(names))]
+        candidates = [*PRESETS.values(), {single: 0.5 if is_strong_unit(single) else 1.0}]
+        selected = candidates[rng.integers(len(candidates))]
+        side = ("Left", "Right")[rng.integers(2)] if rng.random() < 0.2 else ""
+        strengths = {}
+        for name, share in selected.items():
+            one_sided = f"{name}{side}" if f"{name}{side}" in basis.names else name
+            strengths[one_sided] = float(strength * share)
+        return basis.from_strengths(strengths)
+    strength = rng.uniform(0.8, 1.05)
+    units = parts.au_bank[rng.integers(len(parts.au_bank))].astype(np.float64)
+    units[basis.names.index(EXCLUDED_UNIT)] = 0.0
+    return (strength * (basis.units_to_exp @ units)).astype(np.float32)
