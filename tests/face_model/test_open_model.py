@@ -71,8 +71,8 @@ def test_every_array_of_the_file_is_checked(tiny_arrays: dict[str, np.ndarray], 
     """Complex numbers, another axis, and a NaN among floats are each refused in one line."""
     path = tmp_path / "face_model.npz"
     for name in tiny_arrays.keys() - {"version"}:
-        whole = tiny_arrays[name]
-        for changed in changes_of(whole):
+        array = tiny_arrays[name]
+        for changed in damaged_copies(array):
             np.savez(path, **tiny_arrays | {name: changed})
             with pytest.raises(
                 InputError, match=rf"face_model\.npz: key '{name}' .*build it again"
@@ -81,10 +81,10 @@ def test_every_array_of_the_file_is_checked(tiny_arrays: dict[str, np.ndarray], 
             assert "\n" not in str(caught.value)
 
 
-def changes_of(whole: np.ndarray) -> list[np.ndarray]:
-    changes = [np.zeros(whole.shape, np.complex64), whole[None]]
-    if whole.dtype.kind == "f":
-        damaged = whole.copy()
+def damaged_copies(array: np.ndarray) -> list[np.ndarray]:
+    changes = [np.zeros(array.shape, np.complex64), array[None]]
+    if array.dtype.kind == "f":
+        damaged = array.copy()
         damaged.flat[-1] = np.nan
         changes.append(damaged)
     return changes
@@ -122,7 +122,7 @@ def test_arrays_of_other_vertices_or_floating_triangles_are_refused(
         with pytest.raises(InputError, match=rf"key '{name}' is .*, expected floats of shape \("):
             read_all(path)
     np.savez(path, **tiny_arrays | {"tri": tiny_arrays["tri"].astype(np.float32)})
-    with pytest.raises(InputError, match=r"key 'tri' is float32\(\d+, 3\), expected whole numbers of shape"):
+    with pytest.raises(InputError, match=r"key 'tri' is float32\(\d+, 3\), expected array numbers of shape"):
         read_all(path)
 
 

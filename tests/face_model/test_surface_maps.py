@@ -44,26 +44,26 @@ def views() -> PosedLatents:
     )
 
 
-def drawn_map(surfaces: FaceSurfaces, shown: PosedLatents) -> SurfaceMap:
-    return surfaces(shown.latents.z_id, shown.latents.z_exp, shown.pose, SIZE)
+def drawn_map(surfaces: FaceSurfaces, posed: PosedLatents) -> SurfaceMap:
+    return surfaces(posed.latents.z_id, posed.latents.z_exp, posed.pose, SIZE)
 
 
-def vertices(head: HeadGeometry, shown: PosedLatents) -> Tensor:
+def vertices(head: HeadGeometry, posed: PosedLatents) -> Tensor:
     """Vertices in world units, from the function that synthetic images are rendered with."""
-    latents = zip(shown.latents.z_id.float().numpy(), shown.latents.z_exp.float().numpy(), strict=True)
+    latents = zip(posed.latents.z_id.float().numpy(), posed.latents.z_exp.float().numpy(), strict=True)
     shape = np.stack([bare_head(head, *pair) for pair in latents])
     return WORLD_PER_MODEL_UNIT * torch.from_numpy(shape).double() + numbers(*OFFSET)
 
 
-def seen_of(rays: Rays, shape: Tensor, head: HeadGeometry) -> RayColours:
+def traced_image(rays: Rays, shape: Tensor, head: HeadGeometry) -> RayColours:
     """The image of a mesh by ray tracing."""
     t, _ = trace(rays, shape, torch.from_numpy(head.triangles))
     return solid(rays, torch.from_numpy(t))
 
 
-def error(seen: RayColours, mesh: SurfaceMap) -> float:
+def error(image: RayColours, mesh: SurfaceMap) -> float:
     """Mean surface error of the images."""
-    return surface_loss(seen.surface_point(), seen.foreground, mesh.x_mesh, mesh.share).item() / BATCH
+    return surface_loss(image.surface_point(), image.foreground, mesh.x_mesh, mesh.share).item() / BATCH
 
 
 # ------------------------------------------------------------------------------------------------------------ the maps
@@ -71,14 +71,14 @@ def test_the_map_has_the_intersections_of_rays_and_the_synthetic_images_mesh(
     head: HeadGeometry, backend: tuple[str, str]
 ) -> None:
     name, device = backend
-    shown = views()
+    posed = views()
     drawn = FaceSurfaces(head, FOV, name).double().to(device)
     latents = Latents(
-        shown.latents.z_id.to(device), shown.latents.z_exp.to(device), shown.latents.z_noise.to(device)
+        posed.latents.z_id.to(device), posed.latents.z_exp.to(device), posed.latents.z_noise.to(device)
     )
-    mesh = drawn_map(drawn, PosedLatents(latents, shown.pose.to(device)))
-    rays = shown.rays(SIZE, FOV)
-    t, triangle = trace(rays, vertices(head, shown), torch.from_numpy(head.triangles))
+    mesh = drawn_map(drawn, PosedLatents(latents, posed.pose.to(device)))
+    rays = posed.rays(SIZE, FOV)
+    t, triangle = trace(rays, vertices(head, posed), torch.from_numpy(head.triangles))
     face = head.face[head.triangles].all(axis=1)[triangle] & np.isfinite(t)
     x = rays.at(torch.from_numpy(np.where(face, t, 0))[..., None])[:, :, 0]
     share = mesh.share.cpu()
@@ -110,9 +110,9 @@ def test_the_face_is_skin_without_hair_and_eyeballs(head: HeadGeometry) -> None:
 
 # ----------------------------------------------------------------------------------------------------------- the error
 def test_a_perfect_image_of_the_mesh_has_no_error(surfaces: FaceSurfaces, head: HeadGeometry) -> None:
-    shown = views()
-    seen = seen_of(shown.rays(SIZE, FOV), vertices(head, shown), head)
-    assert error(seen, drawn_map(surfaces, shown)) < 1e-6
+    posed = views()
+    image = traced_image(posed.rays(SIZE, FOV), vertices(head, posed), head)
+    assert error(image, drawn_map(surfaces, posed)) < 1e-6
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0, 1e-3), (0.0, 0.0, -1e-3), (5e-4, -5e-4, 5e-4)])
@@ -120,9 +120,9 @@ def test_the_error_of_a_shifted_head_is_the_shift_along_the_rays(
     surfaces: FaceSurfaces, head: HeadGeometry, shift: tuple[float, float, float]
 ) -> None:
     """Where a ray d meets a plane of normal n that moves by e, it moves by e.n / d.n along the ray."""
-    shown = views()
-    rays, mesh, where = shown.rays(SIZE, FOV), drawn_map(surfaces, shown), vertices(head, shown)
-    seen = seen_of(rays, where + numbers(*shift), head)
+    posed = views()
+    rays, mesh, where = posed.rays(SIZE, FOV), drawn_map(surfaces, posed), vertices(head, posed)
+    image = traced_image(rays, where + numbers(*shift), head)
     _, triangle = trace(rays, where, torch.from_numpy(head.triangles))
     a, b, c = (
         where[torch.arange(BATCH)[:, None], torch.from_numpy(head.triangles[triangle][..., k]).long()]
@@ -131,7 +131,7 @@ def test_the_error_of_a_shifted_head_is_the_shift_along_the_rays(
     normal = torch.linalg.cross(b - a, c - a)
     step = (normal * numbers(*shift)).sum(-1) / (normal * rays.directions).sum(-1)
     expected = (mesh.share * step.abs() * rays.directions.abs().sum(-1)).sum() / BATCH
-    assert error(seen, mesh) == pytest.approx(expected.item(), rel=0.05)
+    assert error(image, mesh) == pytest.approx(expected.item(), rel=0.05)
     assert expected > 1e-4
 
 
@@ -140,31 +140,31 @@ def test_an_angle_of_the_wrong_sign_costs_millimetres(
     surfaces: FaceSurfaces, head: HeadGeometry, sign: tuple[float, float]
 ) -> None:
     """The head is nearly round, so the error of a wrong pose is small."""
-    shown = views()
-    mistaken = dataclasses.replace(shown, pose=shown.pose * numbers(*sign))
-    where, mesh = vertices(head, shown), drawn_map(surfaces, shown)
-    assert error(seen_of(mistaken.rays(SIZE, FOV), where, head), mesh) > 1e-3
-    assert error(seen_of(shown.rays(SIZE, FOV), where, head), drawn_map(surfaces, mistaken)) > 1e-3
+    posed = views()
+    wrong = dataclasses.replace(posed, pose=posed.pose * numbers(*sign))
+    where, mesh = vertices(head, posed), drawn_map(surfaces, posed)
+    assert error(traced_image(wrong.rays(SIZE, FOV), where, head), mesh) > 1e-3
+    assert error(traced_image(posed.rays(SIZE, FOV), where, head), drawn_map(surfaces, wrong)) > 1e-3
 
 
 def test_an_upside_down_image_costs_millimetres(surfaces: FaceSurfaces, head: HeadGeometry) -> None:
-    shown = views()
-    rays = shown.rays(SIZE, FOV)
+    posed = views()
+    rays = posed.rays(SIZE, FOV)
     rows = torch.arange(SIZE**2).reshape(SIZE, SIZE).flip(0).flatten()
     turned = Rays(rays.origins[:, rows], rays.directions[:, rows])
-    assert error(seen_of(turned, vertices(head, shown), head), drawn_map(surfaces, shown)) > 1e-3
+    assert error(traced_image(turned, vertices(head, posed), head), drawn_map(surfaces, posed)) > 1e-3
 
 
 def test_latents_of_other_faces_have_a_larger_error(surfaces: FaceSurfaces, head: HeadGeometry) -> None:
     """Identity and expression of every image matter."""
-    shown = views()
-    seen = seen_of(shown.rays(SIZE, FOV), vertices(head, shown), head)
+    posed = views()
+    image = traced_image(posed.rays(SIZE, FOV), vertices(head, posed), head)
     for name in ("z_id", "z_exp"):
         for item in range(BATCH):
-            changed = getattr(shown.latents, name).clone()
+            changed = getattr(posed.latents, name).clone()
             changed[item] += 1
-            other = dataclasses.replace(shown, latents=dataclasses.replace(shown.latents, **{name: changed}))
-            assert error(seen, drawn_map(surfaces, other)) > 1e-4, (name, item)
+            other = dataclasses.replace(posed, latents=dataclasses.replace(posed.latents, **{name: changed}))
+            assert error(image, drawn_map(surfaces, other)) > 1e-4, (name, item)
 
 
 def points_on_a_ray(weights: Tensor) -> RayColours:
@@ -175,9 +175,9 @@ def points_on_a_ray(weights: Tensor) -> RayColours:
 
 def ray_error(weights: Tensor) -> Tensor:
     """Error of such a ray against a mesh that it meets at the origin."""
-    seen = points_on_a_ray(weights)
+    image = points_on_a_ray(weights)
     at_origin, one = torch.zeros(1, 1, 3, dtype=torch.float64), numbers(1).reshape(1, 1)
-    return surface_loss(seen.surface_point(), seen.foreground, at_origin, one)
+    return surface_loss(image.surface_point(), image.foreground, at_origin, one)
 
 
 def test_the_surface_is_the_mean_of_the_manifolds_without_the_background() -> None:
@@ -202,5 +202,5 @@ def test_opacity_learns_which_manifold_lies_on_the_mesh() -> None:
     """The gradient is that of finite differences, and more weight on the nearer manifold means more distance."""
     weights = numbers(0.45, 0.3, 0.25).requires_grad_()
     assert torch.autograd.gradcheck(ray_error, weights)
-    (slope,) = torch.autograd.grad(ray_error(weights), weights)
-    assert slope[0] > 0 > slope[1] and slope[2] == 0
+    (gradient,) = torch.autograd.grad(ray_error(weights), weights)
+    assert gradient[0] > 0 > gradient[1] and gradient[2] == 0

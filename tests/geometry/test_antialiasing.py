@@ -19,10 +19,10 @@ QUAD = torch.tensor([[0, 1, 2], [0, 2, 3]])
 
 def smooth_coverage(vertices: Tensor, triangles: Tensor, camera: Camera, backend: str) -> Tensor:
     """Coverage of each pixel (B, H, W) by the mesh, from anti-aliasing its mask."""
-    seen = rasterize(vertices, triangles, camera, backend)
-    return antialias(seen.mask[..., None].to(vertices.dtype), vertices, triangles, camera, seen, backend)[
-        ..., 0
-    ]
+    fragments = rasterize(vertices, triangles, camera, backend)
+    return antialias(
+        fragments.mask[..., None].to(vertices.dtype), vertices, triangles, camera, fragments, backend
+    )[..., 0]
 
 
 def counted_coverage(
@@ -80,9 +80,9 @@ def test_the_edge_of_a_near_surface_mixes_its_colour_with_what_is_behind(backend
     vertices = torch.cat([near, wall])[None].to(device)
     triangles = torch.cat([QUAD, QUAD + 4]).to(device)
     for order in (triangles, triangles.flip(0), triangles.flip(1)):
-        seen = rasterize(vertices, order, camera, name)
-        image = interpolate(colours, order, seen)
-        got = antialias(image, vertices, order, camera, seen, name)[0].cpu()
+        fragments = rasterize(vertices, order, camera, name)
+        image = interpolate(colours, order, fragments)
+        got = antialias(image, vertices, order, camera, fragments, name)[0].cpu()
         mixed = 0.3 * colours[0].cpu() + 0.7 * colours[4].cpu()  # 4.8 covers 0.3 of pixel 5
         assert torch.allclose(got[:, 5], mixed.expand(size, 3), atol=1e-3)
         others = [0, 1, 2, 3, 4, 6, 7, 8, 9]
@@ -155,12 +155,12 @@ def test_triangles_may_be_finer_than_pixels_on_the_cpu() -> None:
 def test_pixels_away_from_silhouettes_are_unchanged(backend: tuple[str, str]) -> None:
     name, device = backend
     vertices, triangles, camera = cone(device)
-    seen = rasterize(vertices, triangles, camera, name)
+    fragments = rasterize(vertices, triangles, camera, name)
     image = torch.rand(1, 96, 96, 3, generator=torch.Generator().manual_seed(0)).to(device)
-    got = antialias(image, vertices, triangles, camera, seen, name)
-    mask = torch.nn.functional.pad(seen.mask.float(), (1, 1, 1, 1), mode="replicate")
+    got = antialias(image, vertices, triangles, camera, fragments, name)
+    mask = torch.nn.functional.pad(fragments.mask.float(), (1, 1, 1, 1), mode="replicate")
     beside = (mask[:, :-2, 1:-1], mask[:, 2:, 1:-1], mask[:, 1:-1, :-2], mask[:, 1:-1, 2:])
-    alike = (torch.stack(beside) == seen.mask).all(dim=0)  # all four neighbours are in, or all are out
+    alike = (torch.stack(beside) == fragments.mask).all(dim=0)  # all four neighbours are in, or all are out
     assert torch.equal(got[alike], image[alike])
     assert (got[~alike] != image[~alike]).any(-1).float().mean() > 0.4  # one of the two at each crossing
 
@@ -181,9 +181,9 @@ def test_an_inner_edge_is_not_blended_and_a_fold_is(
     image[:, :, 6:] = 1.0  # another colour beyond the edge
     for apex_px, changes in ((300.0, False), (-300.0, True)):
         vertices, triangles = (tensor.to(device) for tensor in fold(apex_px, size))
-        seen = rasterize(vertices, triangles, camera, name)
-        assert seen.mask[:, :, 6:].all() != changes
-        got = antialias(image, vertices, triangles, camera, seen, name)
+        fragments = rasterize(vertices, triangles, camera, name)
+        assert fragments.mask[:, :, 6:].all() != changes
+        got = antialias(image, vertices, triangles, camera, fragments, name)
         expected = image.clone()
         if changes:
             expected[:, :, 5] = 0.3  # 5.2 leaves 0.3 of pixel 5 to the other colour
@@ -199,8 +199,8 @@ def test_a_batch_equals_its_items_one_by_one(backend: tuple[str, str]) -> None:
     vertices = torch.stack(items).to(device)
     together = smooth_coverage(vertices, triangles, plain_camera(size, 3, device), name)
     for item, got in zip(vertices, together, strict=True):
-        alone = smooth_coverage(item[None], triangles, plain_camera(size, device=device), name)[0]
-        assert torch.allclose(got, alone, atol=1e-6)
+        single = smooth_coverage(item[None], triangles, plain_camera(size, device=device), name)[0]
+        assert torch.allclose(got, single, atol=1e-6)
 
 
 def test_silhouettes_have_the_gradients_of_finite_differences_in_vertices_and_image() -> None:
@@ -212,11 +212,11 @@ def test_silhouettes_have_the_gradients_of_finite_differences_in_vertices_and_im
     camera = Camera(
         camera.rotation.double(), camera.translation.double(), camera.focal_px, camera.principal_px, size
     )
-    seen = rasterize(vertices, triangles, camera, "numba")
+    fragments = rasterize(vertices, triangles, camera, "numba")
     image = torch.rand(1, size, size, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
     def smoothed(image: Tensor, vertices: Tensor) -> Tensor:
-        return antialias(image, vertices, triangles, camera, seen, "numba")
+        return antialias(image, vertices, triangles, camera, fragments, "numba")
 
     assert torch.autograd.gradcheck(smoothed, (image.requires_grad_(), vertices.requires_grad_()))
     (gradient,) = torch.autograd.grad(smoothed(image, vertices).sum(), vertices)
@@ -263,18 +263,20 @@ def test_fragments_turn_back_into_the_buffer_that_nvdiffrast_documents() -> None
     pixels = np.array([[0.5, 1.0], [14.0, 2.0], [3.0, 14.5]])
     vertices, triangles = at_pixels(pixels, np.array([1.0, 1.5, 2.5]), size)[None], torch.tensor([[2, 0, 1]])
     camera = plain_camera(size)
-    seen = rasterize(vertices, triangles, camera, "numba")
+    fragments = rasterize(vertices, triangles, camera, "numba")
     clip = clip_positions(camera.to_camera(vertices), camera)
-    buffer = raster_buffer(clip, triangles, seen)
-    hit = seen.mask
+    buffer = raster_buffer(clip, triangles, fragments)
+    hit = fragments.mask
     u, v, z_over_w, number = buffer[hit].unbind(-1)
     assert hit.sum() > 50 and (buffer[~hit] == 0).all() and (number == 1).all()
     weights = torch.stack([u, v, 1 - u - v], dim=-1)
-    at = (weights[..., None] * clip[0][triangles[0]]).sum(dim=1)  # (P, 4): the seen points in clip space
+    at = (weights[..., None] * clip[0][triangles[0]]).sum(
+        dim=1
+    )  # (P, 4): the points of the fragments in clip space
     rows, columns = hit[0].nonzero(as_tuple=True)
     assert torch.allclose((at[:, 0] / at[:, 3] + 1) / 2 * size - 0.5, columns.float(), atol=1e-3)
     assert torch.allclose((at[:, 1] / at[:, 3] + 1) / 2 * size - 0.5, rows.float(), atol=1e-3)
-    assert torch.allclose(at[:, 3], seen.depth[hit], atol=1e-5)
+    assert torch.allclose(at[:, 3], fragments.depth[hit], atol=1e-5)
     assert torch.allclose(at[:, 2] / at[:, 3], z_over_w, atol=1e-5)
 
 
@@ -282,7 +284,7 @@ def test_missing_nvdiffrast_is_one_line_that_says_what_to_install(monkeypatch: p
     monkeypatch.setitem(sys.modules, "nvdiffrast", None)
     monkeypatch.setitem(sys.modules, "nvdiffrast.torch", None)
     vertices, triangles, camera = cone("cpu")
-    seen = rasterize(vertices, triangles, camera, "numba")
+    fragments = rasterize(vertices, triangles, camera, "numba")
     with pytest.raises(InputError, match="diffrp-nvdiffrast.*numba") as caught:
-        antialias(torch.zeros(1, 96, 96, 1), vertices, triangles, camera, seen, "nvdiffrast")
+        antialias(torch.zeros(1, 96, 96, 1), vertices, triangles, camera, fragments, "nvdiffrast")
     assert "\n" not in str(caught.value)

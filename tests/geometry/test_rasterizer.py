@@ -204,8 +204,8 @@ def test_a_batch_equals_its_items_one_by_one(backend: tuple[str, str]) -> None:
     triangles = torch.arange(30, device=device).reshape(10, 3)
     both = rasterize(vertices, triangles, camera, name)
     for i in range(2):
-        alone = Camera(camera.rotation[i : i + 1], camera.translation[i : i + 1], camera.focal_px, 23.5, 48)
-        got = rasterize(vertices[i : i + 1], triangles, alone, name)
+        single = Camera(camera.rotation[i : i + 1], camera.translation[i : i + 1], camera.focal_px, 23.5, 48)
+        got = rasterize(vertices[i : i + 1], triangles, single, name)
         same = got.triangle[0] == both.triangle[i]
         # A matrix product of another shape rounds differently (1e-5 of a pixel), which may move a corner to the next of
         # 1024 places in a pixel, and an edge across the centre of a pixel or two.

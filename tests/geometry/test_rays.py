@@ -70,9 +70,9 @@ def test_image_rays_are_the_rays_of_all_pixels() -> None:
 def test_a_batch_equals_its_poses_one_by_one() -> None:
     together = image_rays(yaw=YAW, pitch=PITCH, size=4)
     for k in range(3):
-        alone = image_rays(yaw=YAW[k : k + 1], pitch=PITCH[k : k + 1], size=4)
-        torch.testing.assert_close(together.origins[k : k + 1], alone.origins, atol=1e-12, rtol=0)
-        torch.testing.assert_close(together.directions[k : k + 1], alone.directions, atol=1e-12, rtol=0)
+        single = image_rays(yaw=YAW[k : k + 1], pitch=PITCH[k : k + 1], size=4)
+        torch.testing.assert_close(together.origins[k : k + 1], single.origins, atol=1e-12, rtol=0)
+        torch.testing.assert_close(together.directions[k : k + 1], single.directions, atol=1e-12, rtol=0)
 
 
 def test_a_slice_of_rays_is_a_slice_of_each_pose() -> None:

@@ -4,8 +4,10 @@ Every triangle is tested against the pixels of its bounding box. Where several c
 (inverse depth, triangle) selects the nearest.
 """
 
+from dataclasses import dataclass
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Float64, Int
 from torch import Tensor
 
 SUBPIXEL = 1024
@@ -34,59 +36,100 @@ def nearest_triangles(
         triangles: vertex indices, either orientation. A pixel on a shared edge belongs to one of the two triangles.
         image: index of the image that each triangle is drawn into.
     """
+    drawn = _drawn_triangles(x_px, y_px, inverse_depth, triangles, size)
+    best = torch.zeros(images * size * size, dtype=torch.int64, device=triangles.device)
+    total = drawn.tests.cumsum(0)
+    most = MOST_TESTS[triangles.device.type]
+    first = 0
+    while first < len(total):
+        done = int(total[first - 1]) if first else 0
+        last = max(first + 1, int(torch.searchsorted(total, done + most, right=True)))
+        triangle, row, column, near = _covered_pixels(drawn, first, last, int(total[last - 1]) - done)
+        order = drawn.order[triangle]
+        key = near.view(torch.int32).long() * 2**32 + (
+            _LAST - order
+        )  # the bits of floats above 0 rise with them
+        best.scatter_reduce_(0, (image[order] * size + row) * size + column, key, "amax")
+        first = last
+    found = torch.where(best > 0, _LAST - best % 2**32, -1)
+    return found.reshape(images, size, size)
+
+
+@dataclass(frozen=True)
+class _DrawnTriangles:
+    """Triangles in front of the camera, with their bounding boxes and edges on the fixed-point grid."""
+
+    order: Int[Tensor, "triangle"]
+    """Index of each triangle among all."""
+    low: Int[Tensor, "triangle 2"]
+    """First column and row of the bounding box."""
+    extent: Int[Tensor, "triangle 2"]
+    """Columns and rows of the bounding box."""
+    tests: Int[Tensor, "triangle"]
+    """Number of pixels in the bounding box; 0 for a triangle without area."""
+    gradient: Int[Tensor, "triangle 3 2"]
+    """``gradient . pixel + base`` is twice the area of the triangle of a pixel and an edge."""
+    base: Int[Tensor, "triangle 3"]
+    least: Int[Tensor, "triangle 3"]
+    """Smallest such area of a covered pixel: 1 for edges whose pixels belong to the neighbour, else 0."""
+    weight: Float64[Tensor, "triangle 3"]
+    """Inverse depth of the corners over twice the area of the triangle."""
+
+
+def _drawn_triangles(
+    x_px: Tensor, y_px: Tensor, inverse_depth: Tensor, triangles: Tensor, size: int
+) -> _DrawnTriangles:
     triangles, order = triangles.long(), torch.arange(len(triangles), device=triangles.device)
     points = torch.stack([x_px, y_px], dim=-1)
-    drawn = (inverse_depth > 0) & (points.abs() < LARGEST_COORDINATE_PX).all(-1)  # not NaN either
-    order = order[drawn[triangles].all(-1)]
+    usable = (inverse_depth > 0) & (points.abs() < LARGEST_COORDINATE_PX).all(-1)  # not NaN either
+    order = order[usable[triangles].all(-1)]
     corners = triangles[order]
     fixed = (points[corners].double() * SUBPIXEL).round().long()  # (F, 3, 2)
     edge = fixed[:, 1:] - fixed[:, :1]
     area = edge[:, 0, 0] * edge[:, 1, 1] - edge[:, 0, 1] * edge[:, 1, 0]
     turned = torch.where((area < 0)[:, None], corners[:, [0, 2, 1]], corners)
     fixed = (points[turned].double() * SUBPIXEL).round().long()
-    low = (-((-fixed.amin(1)).div(SUBPIXEL, rounding_mode="floor"))).clamp(min=0)  # (F, 2) first pixel
-    high = fixed.amax(1).div(SUBPIXEL, rounding_mode="floor").clamp(max=size - 1)  # (F, 2) last pixel
+    low = (-((-fixed.amin(1)).div(SUBPIXEL, rounding_mode="floor"))).clamp(min=0)
+    high = fixed.amax(1).div(SUBPIXEL, rounding_mode="floor").clamp(max=size - 1)
     extent = (high - low + 1).clamp(min=0)
-    tests = extent.prod(-1) * (area != 0)  # (F,)
-
-    # Twice the area of the triangle of a pixel and each edge, in integers: gradient . pixel + base.
     start, end = fixed[:, [1, 2, 0]], fixed[:, [2, 0, 1]]
     along = end - start  # (F, 3, 2)
     gradient = torch.stack([-along[..., 1], along[..., 0]], dim=-1)
-    base = -(gradient * start).sum(-1)
     inclusive = (along[..., 1] < 0) | ((along[..., 1] == 0) & (along[..., 0] > 0))
-    least = torch.where(inclusive, 0, 1)  # a pixel on the edge belongs to one side
-    weight = inverse_depth[turned].double() / area.abs().clamp(min=1)[:, None]
+    return _DrawnTriangles(
+        order=order,
+        low=low,
+        extent=extent,
+        tests=extent.prod(-1) * (area != 0),
+        gradient=gradient,
+        base=-(gradient * start).sum(-1),
+        least=torch.where(inclusive, 0, 1),
+        weight=inverse_depth[turned].double() / area.abs().clamp(min=1)[:, None],
+    )
 
-    best = torch.zeros(images * size * size, dtype=torch.int64, device=triangles.device)
+
+def _covered_pixels(
+    drawn: _DrawnTriangles, first: int, last: int, count: int
+) -> tuple[Int[Tensor, "pixel"], Int[Tensor, "pixel"], Int[Tensor, "pixel"], Float32[Tensor, "pixel"]]:
+    """Test triangles ``first`` to ``last`` against the pixels of their boxes.
+
+    ``count`` is the number of these tests. Returns triangle, row, column and inverse depth of covered pixels.
+    """
+    tests = drawn.tests[first:last]
     total = tests.cumsum(0)
-    most = MOST_TESTS[triangles.device.type]
-    first = 0
-    while first < len(tests):
-        done = int(total[first - 1]) if first else 0
-        last = max(first + 1, int(torch.searchsorted(total, done + most, right=True)))
-        some = slice(first, last)
-        triangle = torch.repeat_interleave(
-            torch.arange(first, last, device=total.device),
-            tests[some],
-            output_size=int(total[last - 1]) - done,
-        )
-        place = torch.arange(len(triangle), device=total.device) + done - (total - tests)[triangle]
-        width = extent[triangle, 0]
-        row = low[triangle, 1] + place.div(width, rounding_mode="floor")
-        column = low[triangle, 0] + place % width
-        pixel = torch.stack([column, row], dim=-1) * SUBPIXEL
-        share = (gradient[triangle] * pixel[:, None]).sum(-1) + base[triangle]  # (T, 3)
-        covered = (share >= least[triangle]).all(-1)
-        triangle, share, row, column = triangle[covered], share[covered], row[covered], column[covered]
-        near = (share * weight[triangle]).sum(-1).float()
-        key = near.view(torch.int32).long() * 2**32 + (
-            _LAST - order[triangle]
-        )  # floats above 0 rise as integers
-        best.scatter_reduce_(0, (image[order[triangle]] * size + row) * size + column, key, "amax")
-        first = last
-    found = torch.where(best > 0, _LAST - best % 2**32, -1)
-    return found.reshape(images, size, size)
+    triangle = torch.repeat_interleave(
+        torch.arange(last - first, device=tests.device), tests, output_size=count
+    )
+    place = torch.arange(len(triangle), device=tests.device) - (total - tests)[triangle]
+    triangle = triangle + first
+    width = drawn.extent[triangle, 0]
+    row = drawn.low[triangle, 1] + place.div(width, rounding_mode="floor")
+    column = drawn.low[triangle, 0] + place % width
+    pixel = torch.stack([column, row], dim=-1) * SUBPIXEL
+    share = (drawn.gradient[triangle] * pixel[:, None]).sum(-1) + drawn.base[triangle]  # (T, 3)
+    covered = (share >= drawn.least[triangle]).all(-1)
+    triangle, share, row, column = triangle[covered], share[covered], row[covered], column[covered]
+    return triangle, row, column, (share * drawn.weight[triangle]).sum(-1).float()
 
 
 def corner_shares(
