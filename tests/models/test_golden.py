@@ -17,7 +17,7 @@ from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.model import Model, load_model
 from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.errors import InputError
-from tests.golden.make import PARTS, make, seen_by_brute_force
+from tests.golden.make import PARTS, make, brute_force_results
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden"
 MOST_BYTES = 400_000
@@ -97,7 +97,7 @@ def test_the_front_door_shows_the_same_image(model: Model, expected: dict[str, T
 
 
 def test_brute_force_in_single_precision_sees_the_same(model: Model, expected: dict[str, Tensor]) -> None:
-    seen = seen_by_brute_force(model.generator, expected)
+    seen = brute_force_results(model.generator, expected)
     assert torch.equal(seen["hit"], expected["hit"])
     for name in PARTS:
         assert_within(seen[name], expected, name)
