@@ -17,7 +17,7 @@ from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.model import Model, load_model
 from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.errors import InputError
-from tests.golden.make import PARTS, make, brute_force_results
+from tests.golden.make import PARTS, brute_force_results, make
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden"
 MOST_BYTES = 400_000
