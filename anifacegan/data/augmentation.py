@@ -1,22 +1,21 @@
-"""Images made worse, with what it does to their landmarks and coefficients: so that a network learns to bear it.
+"""Augmentation of face images for training a face regressor; landmarks and coefficients change accordingly.
 
-Crop jitter is a small turn and zoom of the camera about its own centre. The turn (sideways, up and down, about the
-axis) moves every pixel as it moves the points of the scene, whatever their depth, and changes ``angle`` and ``trans``
-exactly:
+Crop jitter is a small rotation and zoom of the camera about its own centre. The rotation (in yaw, pitch and roll) moves
+pixels independently of their depth, and changes ``angle`` and ``trans`` exactly. With points as row vectors and the
+rotation D,
 
     p_camera' = p_camera D          R' = R D          trans' - d = (trans - d) D          d = (0, 0, 10)
 
-A zoom changes the focal length, which the coefficients do not have. They say instead that the face came closer, which
-puts its origin where it is in the image; points nearer by h model units are off by ``|zoom - 1| h / 10`` of their
-distance from the centre, 0.15 px at most for zooms within 5 % at 128 px. Landmarks in pixels are exact in both cases.
-Shifts stay small because they do change the pose: 4 % of the width is a turn by 0.5 degrees.
+A zoom changes the focal length, which is no coefficient. Instead the face is placed nearer, so that its origin keeps
+its image position; a point nearer by h model units is off by ``|zoom - 1| h / 10`` of its distance from the centre, at
+most 0.15 px for zooms within 5 % at 128 px. Landmarks in pixels are exact in both cases. Shifts are small because they
+change the pose: 4 % of the width is a rotation by 0.5 degrees.
 
-A gain of the colours is a gain of the light, ``gamma + 0.8`` in each first entry. Blur, noise and JPEG change the
-image alone.
+A gain of the colours is the same gain of ``gamma``, with 0.8 added to the first entry of each channel. Blur, noise and
+JPEG change only the image.
 
-What is drawn, the noise included, is drawn on the CPU, and stays there; images are changed where they are. JPEG is
-written and read on the CPU. A batch of images is tens of megabytes, and a step of training waits for it: functions
-with an underscore change it in place.
+All random numbers, noise included, are drawn on the CPU; images are processed on their own device, except JPEG.
+Functions whose names end in an underscore change the images in place.
 """
 
 import math
@@ -35,37 +34,37 @@ from anifacegan.runtime.errors import ConfigError
 from anifacegan.runtime.files import encoded_image, read_image
 
 BLUR_REACH = 3
-"""Standard deviations after which a blur is cut off."""
+"""Radius of the blur kernel, in standard deviations."""
 
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """How often and how far; everything is drawn evenly up to its limit."""
+    """Frequency and strength of augmentations; strengths are uniformly distributed up to their limit."""
 
     jitter_share: float = 0.7
-    """Share of images whose crop is moved."""
+    """Share of images with crop jitter."""
     shift: float = 0.04
-    """Largest shift of a crop in x and in y, as a share of the width."""
+    """Largest shift of the crop in x and in y, as a share of the width."""
     roll_deg: float = 4.0
-    """Largest turn of a crop."""
+    """Largest roll of the crop in degrees."""
     zoom: float = 0.05
-    """Largest change of a crop's scale, as a share."""
+    """Largest change of the crop's scale, as a share."""
     gain_share: float = 0.5
-    """Share of images whose brightness and tint change."""
+    """Share of images with changed brightness and tint."""
     gain: float = 0.2
-    """Largest change of brightness, as a share; of the tint, a quarter of it."""
+    """Largest change of brightness, as a share; tint changes by a quarter of it."""
     blur_share: float = 0.4
     """Share of blurred images."""
     blur: float = 0.016
-    """Largest standard deviation of the blur, as a share of the width: 2 px at 128."""
+    """Largest standard deviation of the blur, as a share of the width; 0.016 is 2 px at 128 px."""
     noise_share: float = 0.4
-    """Share of noisy images."""
+    """Share of images with noise."""
     noise: float = 0.06
-    """Largest standard deviation of the noise, of colours in [0, 1]."""
+    """Largest standard deviation of the noise, for colours in [0, 1]."""
     jpeg_share: float = 0.25
-    """Share of images that go through JPEG."""
+    """Share of JPEG-compressed images."""
     jpeg_quality: int = 30
-    """Lowest quality; the highest is 95."""
+    """Lowest JPEG quality; the highest is 95."""
 
     def __post_init__(self) -> None:
         limits = {name: 1.0 for name in vars(self) if name.endswith("_share")}
@@ -80,49 +79,59 @@ class AugmentationConfig:
 NO_AUGMENTATION = AugmentationConfig(
     jitter_share=0.0, gain_share=0.0, blur_share=0.0, noise_share=0.0, jpeg_share=0.0
 )
-"""Draws augmentations that change nothing."""
+"""Configuration that leaves images as they are."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What happens to each image of a batch. On the CPU."""
+    """Augmentation parameters of each image of a batch, on the CPU."""
 
-    turn: Float[Tensor, "batch 3 3"]
-    """D: points of the camera's frame, as rows, are multiplied by it."""
+    rotation: Float[Tensor, "batch 3 3"]
+    """D, which multiplies row vectors in the camera's frame; the identity leaves the image in place."""
     zoom: Float[Tensor, "batch"]
+    """Factor of the crop's scale."""
     gain: Float[Tensor, "batch 3"]
+    """Factor of each colour channel."""
     blur: Float[Tensor, "batch"]
-    """Standard deviation, share of the width."""
+    """Standard deviation of the blur as a share of the width; 0 for none."""
     noise: Float[Tensor, "batch"]
-    """Standard deviation, of colours in [0, 1]."""
+    """Standard deviation of the noise for colours in [0, 1]; 0 for none."""
     jpeg_quality: Int[Tensor, "batch"]
-    """0 leaves the image as it is."""
+    """JPEG quality; 0 for no compression."""
 
 
 def draw_augmentation(
     config: AugmentationConfig, batch: int, size: int, focal_px: float, rng: torch.Generator
 ) -> Augmentation:
-    """What happens to images of ``size`` pixels, taken with a focal length of ``focal_px``."""
+    """Draw random augmentation parameters.
 
-    def even(*shape: int) -> Tensor:
-        """In [-1, 1)."""
+    Args:
+        config: frequency and strength.
+        batch: number of images.
+        size: height and width of the images in pixels.
+        focal_px: focal length of the images' camera in pixels.
+        rng: source of all random numbers.
+    """
+
+    def uniform(*shape: int) -> Tensor:
+        """Uniform numbers in [-1, 1)."""
         return 2 * torch.rand(batch, *shape, generator=rng) - 1
 
     def selected(share: float) -> Bool[Tensor, "batch"]:
         return torch.rand(batch, generator=rng) < share
 
     moved = selected(config.jitter_share)
-    angles = torch.atan(config.shift * (size - 1) / focal_px * even(2))  # about x and y
-    roll = math.radians(config.roll_deg) * even(1)
-    turn = torch.where(moved[:, None], torch.cat([angles, roll], dim=1), 0.0)
-    zoom = torch.where(moved, 1 + config.zoom * even(), 1.0)
-    gain = 1 + config.gain * even(1) + config.gain / 4 * even(3)
+    pitch_yaw = torch.atan(config.shift * (size - 1) / focal_px * uniform(2))  # about x and y
+    roll = math.radians(config.roll_deg) * uniform(1)
+    angles = torch.where(moved[:, None], torch.cat([pitch_yaw, roll], dim=1), 0.0)
+    zoom = torch.where(moved, 1 + config.zoom * uniform(), 1.0)
+    gain = 1 + config.gain * uniform(1) + config.gain / 4 * uniform(3)
     gain = torch.where(selected(config.gain_share)[:, None], gain, 1.0)
-    blur = torch.where(selected(config.blur_share), config.blur * even().abs(), 0.0)
-    noise = torch.where(selected(config.noise_share), config.noise * even().abs(), 0.0)
+    blur = torch.where(selected(config.blur_share), config.blur * uniform().abs(), 0.0)
+    noise = torch.where(selected(config.noise_share), config.noise * uniform().abs(), 0.0)
     quality = torch.randint(config.jpeg_quality, 96, (batch,), generator=rng)
     return Augmentation(
-        turn=euler_rotation(turn),
+        rotation=euler_rotation(angles),
         zoom=zoom,
         gain=gain,
         blur=blur,
@@ -134,7 +143,14 @@ def draw_augmentation(
 def augment(
     images: Float[Tensor, "batch 3 size size"], drawn: Augmentation, focal_px: float, rng: torch.Generator
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Images in [0, 1]: moved, lit, blurred, noisy, compressed, in this order."""
+    """Apply crop jitter, gain, blur, noise and JPEG, in this order.
+
+    Args:
+        images: colours in [0, 1]; they are not changed.
+        drawn: parameters from :func:`draw_augmentation`.
+        focal_px: focal length of the images' camera in pixels.
+        rng: source of the noise.
+    """
     gain = drawn.gain[:, :, None, None].to(images.device)
     images = warp(images, drawn, focal_px) * gain  # no longer the caller's
     blur_(images, drawn.blur)
@@ -146,33 +162,36 @@ def augment(
 def warp(
     images: Float[Tensor, "batch 3 size size"], drawn: Augmentation, focal_px: float
 ) -> Float[Tensor, "batch 3 size size"]:
-    """What the turned and zoomed camera sees; where it looks past the image, the border's colours."""
-    moved = (drawn.turn != torch.eye(3)).any(dim=(1, 2)) | (drawn.zoom != 1)
+    """Resample images for the rotated and zoomed camera; outside of the image its border is repeated.
+
+    Returns ``images`` itself where no image moves.
+    """
+    moved = (drawn.rotation != torch.eye(3)).any(dim=(1, 2)) | (drawn.zoom != 1)
     if not moved.any():
         return images
     # torchvision's warps keep the outer edges of the corner pixels, not their centres, and take one transform a call.
-    zoom, turn = (value[moved].to(images.device) for value in (drawn.zoom, drawn.turn))
-    grid = _sources(images.shape[-1], zoom, turn, focal_px)
+    zoom, rotation = (value[moved].to(images.device) for value in (drawn.zoom, drawn.rotation))
+    grid = _sources(images.shape[-1], zoom, rotation, focal_px)
     result, index = images.clone(), moved.nonzero()[:, 0].to(images.device)
     result[index] = functional.grid_sample(images[index], grid, padding_mode="border", align_corners=True)
     return result
 
 
 def _sources(
-    size: int, zoom: Float[Tensor, "batch"], turn: Float[Tensor, "batch 3 3"], focal_px: float
+    size: int, zoom: Float[Tensor, "batch"], rotation: Float[Tensor, "batch 3 3"], focal_px: float
 ) -> Float[Tensor, "batch size size 2"]:
-    """Where every pixel comes from, from -1 to 1 between the corner pixels' centres: :func:`warped_pixels` backwards.
+    """Compute the source of every warped pixel, from -1 to 1 between the corner pixels' centres.
 
-    A component of a pixel's ray, (x, -y, -1) turned back, is a row of numbers minus a column, so little is computed
-    for each pixel.
+    It is the inverse of :func:`warped_pixels`. The source is a ratio of components of the pixel's ray (x, -y, -1)
+    rotated back, and each component is a row term minus a column term.
     """
     centre = (size - 1) / 2
-    axis = torch.arange(size, dtype=turn.dtype, device=turn.device) - centre
+    axis = torch.arange(size, dtype=rotation.dtype, device=rotation.device) - centre
     x = axis / (focal_px * zoom[:, None])  # and y: (B, S)
-    back = turn.permute(2, 1, 0)[..., None]  # row, component of the ray, batch
+    back = rotation.permute(2, 1, 0)[..., None]  # row, component of the ray, batch
     row, column = x * back[0], x * back[1] + back[2]  # (3, B, S)
     scale = (row[2, :, None] - column[2, :, :, None]).reciprocal_().mul_(focal_px / centre)  # (B, S, S)
-    grid = turn.new_empty(*scale.shape, 2)
+    grid = rotation.new_empty(*scale.shape, 2)
     torch.mul(column[0, :, :, None] - row[0, :, None], scale, out=grid[..., 0])
     torch.mul(row[1, :, None] - column[1, :, :, None], scale, out=grid[..., 1])
     return grid
@@ -181,26 +200,26 @@ def _sources(
 def warped_pixels(
     pixels: Float[Tensor, "batch point 2"], drawn: Augmentation, size: int, focal_px: float
 ) -> Float[Tensor, "batch point 2"]:
-    """Where the index pixels of an image lie in the warped one."""
+    """Map image positions, in index pixels, to their positions in the warped images."""
     centre = (size - 1) / 2
-    turned = _turned((pixels - centre) / focal_px, drawn.turn)
-    return centre + focal_px * drawn.zoom[:, None, None] * turned
+    rotated = _rotated((pixels - centre) / focal_px, drawn.rotation)
+    return centre + focal_px * drawn.zoom[:, None, None] * rotated
 
 
-def _turned(
-    offsets: Float[Tensor, "any_batch point 2"], turn: Float[Tensor, "batch 3 3"]
+def _rotated(
+    offsets: Float[Tensor, "any_batch point 2"], rotation: Float[Tensor, "batch 3 3"]
 ) -> Float[Tensor, "batch point 2"]:
-    """Pixels over the focal length (x right, y down from the centre) of directions after a turn of the camera."""
+    """Rotate the camera: map pixel offsets from the centre over the focal length (x right, y down)."""
     x, y = offsets.unbind(-1)
-    rays = torch.stack([x, -y, -torch.ones_like(x)], dim=-1) @ turn
+    rays = torch.stack([x, -y, -torch.ones_like(x)], dim=-1) @ rotation
     return torch.stack([-rays[..., 0] / rays[..., 2], rays[..., 1] / rays[..., 2]], dim=-1)
 
 
 # ------------------------------------------------------------------------------------------------------- coefficients
 def augmented_coefficients(face: Reconstruction, drawn: Augmentation) -> Reconstruction:
-    """The coefficients of the augmented images."""
+    """Compute the coefficients that belong to the augmented images."""
     distance = face.trans.new_tensor([0.0, 0.0, RECONSTRUCTION_DISTANCE])
-    trans = ((face.trans - distance)[:, None] @ drawn.turn)[:, 0]
+    trans = ((face.trans - distance)[:, None] @ drawn.rotation)[:, 0]
     nearer = torch.stack([torch.ones_like(drawn.zoom), torch.ones_like(drawn.zoom), 1 / drawn.zoom], dim=-1)
     light = face.gamma.reshape(-1, 3, 9)
     ambient = AMBIENT * functional.one_hot(torch.tensor(0), 9).to(light)
@@ -208,7 +227,7 @@ def augmented_coefficients(face: Reconstruction, drawn: Augmentation) -> Reconst
         id=face.id,
         exp=face.exp,
         tex=face.tex,
-        angle=euler_from_rotation(euler_rotation(face.angle) @ drawn.turn),
+        angle=euler_from_rotation(euler_rotation(face.angle) @ drawn.rotation),
         gamma=((light + ambient) * drawn.gain[:, :, None] - ambient).reshape(-1, 27),
         trans=trans * nearer + distance,
     )
@@ -218,7 +237,7 @@ def augmented_coefficients(face: Reconstruction, drawn: Augmentation) -> Reconst
 def blur_(
     images: Float[Tensor, "batch 3 size size"], sigma: Float[Tensor, "batch"]
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Gaussian blur, its own for each image; beyond the border, the image is mirrored."""
+    """Blur each image with a Gaussian of its own; sigma is a share of the width, and borders are mirrored."""
     from torchvision.transforms.v2.functional import gaussian_blur  # slow to import, needed here only
 
     for index in (sigma > 0).nonzero()[:, 0].tolist():
@@ -231,7 +250,7 @@ def blur_(
 def add_noise_(
     images: Float[Tensor, "batch 3 size size"], sigma: Float[Tensor, "batch"], rng: torch.Generator
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Independent Gaussian noise in every pixel and colour."""
+    """Add Gaussian noise, independent in every pixel and channel; sigma is for colours in [0, 1]."""
     selected = (sigma > 0).nonzero()[:, 0]
     if not len(selected):
         return images
@@ -244,7 +263,7 @@ def add_noise_(
 def compress_(
     images: Float[Tensor, "batch 3 size size"], quality: Int[Tensor, "batch"]
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Images in [0, 1] written and read as JPEG where their quality is not 0."""
+    """Compress images with colours in [0, 1] as JPEG where their quality is not 0."""
     # Not torchvision's jpeg, whose codecs are deprecated since 0.29; its images are the same.
     for index in quality.nonzero()[:, 0].tolist():
         image = (images[index].permute(1, 2, 0) * 255).round().byte().cpu().numpy()

@@ -169,8 +169,8 @@ def evaluation_setup(config: MeasureConfig, card: ModelCard, device: torch.devic
     size = dataset_image_size(config.data)
     offset = card.pitch_offset if config.pitch_offset is None else config.pitch_offset
     dataset = FaceDataset(DataConfig(config.data, size, offset))
-    if config.expressions_from == "data" and dataset.owner != card.face_model:
-        came = f"{config.data} belongs to face model '{dataset.owner}'"
+    if config.expressions_from == "data" and dataset.face_model_name != card.face_model:
+        came = f"{config.data} belongs to face model '{dataset.face_model_name}'"
         raise InputError(f"expressions_from: {came}, expected the model's '{card.face_model}'")
     return EvaluationSetup(dataset, size, judge)
 

@@ -75,7 +75,7 @@ def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
     card = PriorCard(
         name=config.name,
         kind=config.kind,
-        face_model=dataset.owner,
+        face_model=dataset.face_model_name,
         licence=licence(table),
         training={
             "items": len(coefficients),

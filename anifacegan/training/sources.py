@@ -130,7 +130,7 @@ def load_source(data: DataConfig, face_model: Path | None) -> TrainingSource:
     else:
         synthetic_renderer = load_synthetic_renderer(face_model)
         mesh = synthetic_renderer.head
-    dataset.require_owner(mesh.name)
+    dataset.require_face_model(mesh.name)
     return TrainingSource(dataset, dataset.load_coefficients(), face_model, mesh, synthetic_renderer)
 
 

@@ -162,7 +162,7 @@ def test_images_are_augmented_each_in_its_own_way_and_again_the_same() -> None:
     assert float((first[0] - first[1]).abs().mean()) > 0.01
     assert 0 <= float(first.min()) and float(first.max()) <= 1
     other = draw_augmentation(ALWAYS, 4, SIZE, FOCAL, generator(3))
-    assert not torch.equal(other.turn, moves.turn)
+    assert not torch.equal(other.rotation, moves.rotation)
 
 
 def test_blur_is_gaussian() -> None:
@@ -201,7 +201,9 @@ def test_shares_are_kept() -> None:
         assert float(share) == pytest.approx(getattr(AugmentationConfig(), name), abs=0.03), name
     selected = moves.jpeg_quality[moves.jpeg_quality > 0]
     assert (int(selected.min()), int(selected.max())) == (30, 95)
-    torch.testing.assert_close(moves.turn @ moves.turn.transpose(1, 2), torch.eye(3).expand(4000, 3, 3))
+    torch.testing.assert_close(
+        moves.rotation @ moves.rotation.transpose(1, 2), torch.eye(3).expand(4000, 3, 3)
+    )
 
 
 @pytest.mark.parametrize(
@@ -220,6 +222,6 @@ def test_impossible_augmentations_are_refused(change: dict, message: str) -> Non
 def test_the_turn_about_the_axis_is_the_roll_of_the_angle() -> None:
     """A camera that rolls by a sees the face rolled by a."""
     roll = torch.tensor([[0.0, 0.0, 0.1]])
-    moves = dataclasses.replace(drawn(NO_AUGMENTATION, batch=1), turn=euler_rotation(roll))
+    moves = dataclasses.replace(drawn(NO_AUGMENTATION, batch=1), rotation=euler_rotation(roll))
     face = dataclasses.replace(faces(1), angle=torch.tensor([[0.0, 0.0, 0.2]]))
     torch.testing.assert_close(augmented_coefficients(face, moves).angle, torch.tensor([[0.0, 0.0, 0.3]]))

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from anifacegan.data.dataset import MIRRORED_LANDMARKS, ODD_IN_X, DataConfig, FaceDataset, Mirroring
+from anifacegan.data.dataset import DataConfig, FaceDataset
+from anifacegan.data.mirroring import MIRRORED_LANDMARKS, ODD_IN_X, Mirroring
 from anifacegan.face_model.coefficients import FaceCoefficients, write_coefficients
 from anifacegan.geometry.spherical_harmonics import spherical_harmonics
 from anifacegan.runtime.errors import InputError
@@ -200,7 +201,7 @@ def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
 def test_mirroring_is_refused_where_the_face_model_declares_none(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "set")
     for declared in (None, mirroring("bfm09")):
-        with pytest.raises(InputError, match="face model open does not declare how its coefficients mirror"):
+        with pytest.raises(InputError, match="face model open does not define how its coefficients mirror"):
             FaceDataset(config(folder, mirror=True), declared)
 
 

@@ -102,7 +102,7 @@ def run(config: ReconstructionRun, workers: Workers = SINGLE_PROCESS) -> Path:
     device = select_device(config.device)
     dataset = FaceDataset(config.data)
     model = load_face_model(config.face_model)
-    dataset.require_owner(model.name)
+    dataset.require_face_model(model.name)
     held_out = config.reporting.held_out
     if len(dataset) < held_out + 2:
         raise InputError(

@@ -1,0 +1,49 @@
+"""Mirroring of face coefficients, for training on images and their mirror images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from anifacegan.face_model.coefficients import FaceCoefficients
+
+ODD_IN_X = (3, 4, 7)
+"""Indices of the spherical harmonics that change sign with x: -x, xy and -xz."""
+
+MIRRORED_LANDMARKS = tuple(
+    [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1)]
+    + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
+    + [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
+)
+"""Index, for each of the 68 landmarks of a mirrored face, of the original landmark."""
+
+
+@dataclass(frozen=True)
+class Mirroring:
+    """How the coefficients of one face model change when a face is mirrored.
+
+    The coefficients of the mirrored face are those of the face (a row vector) times these matrices.
+    """
+
+    face_model: str
+    id: Float[np.ndarray, "80 80"]
+    exp: Float[np.ndarray, "64 64"]
+    tex: Float[np.ndarray, "80 80"]
+
+    def mirrored(self, face: FaceCoefficients) -> FaceCoefficients:
+        """Compute the coefficients of the mirrored image; appearance latents cannot be mirrored and are dropped."""
+        gamma = face.gamma.reshape(3, 9).copy()
+        gamma[:, ODD_IN_X] *= -1
+        landmarks = face.lm68[list(MIRRORED_LANDMARKS)]
+        landmarks[:, 0] = 223 - landmarks[:, 0]
+        return FaceCoefficients(
+            id=face.id @ self.id,
+            exp=face.exp @ self.exp,
+            tex=face.tex @ self.tex,
+            angle=face.angle * np.array([1, -1, -1], np.float32),
+            gamma=gamma.reshape(27),
+            trans=face.trans * np.array([-1, 1, 1], np.float32),
+            lm68=landmarks,
+            pose=None if face.pose is None else face.pose * np.array([1, -1], np.float32),
+            face_model=face.face_model,
+        )
