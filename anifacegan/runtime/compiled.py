@@ -1,8 +1,8 @@
-"""Compiled loops: numba's decorator, with its cache where there is a folder for one.
+"""The one decorator of numba-compiled functions, which works on read-only file systems, too.
 
-numba keeps what it has compiled in NUMBA_CACHE_DIR, in the package's ``__pycache__`` or in the user's cache folder,
-the first of them that can be written. Where none can, as in a container with a read-only file system, it refuses to
-decorate a function with ``cache=True``; such a function is then compiled anew in every process.
+numba caches machine code in NUMBA_CACHE_DIR, in the package's ``__pycache__`` or in the user's cache folder: the first
+of them that is writable. Where none is, as in a container with a read-only file system, numba raises when it decorates
+a function with ``cache=True``; the function is then compiled without a cache, once in every process.
 """
 
 from collections.abc import Callable
@@ -12,14 +12,12 @@ import numba
 
 
 def kernel(**options: Any) -> Callable[[Callable], Callable]:
-    """Compile a function at its first call, with the options of ``numba.njit``; kept in a cache where one can be
-    written.
-    """
+    """Return a decorator that compiles a function at its first call, with ``numba.njit`` and its options."""
 
     def decorate(function: Callable) -> Callable:
         try:
             return numba.njit(cache=True, **options)(function)
-        except RuntimeError:  # no folder for a cache
+        except RuntimeError:  # no writable folder for a cache
             return numba.njit(**options)(function)
 
     return decorate

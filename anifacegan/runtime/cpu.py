@@ -1,19 +1,12 @@
-"""How many threads a training run computes with.
+"""Threads, matrix products and memory of the CPU.
 
-Jobs for all cores of a CPU: each takes one after the other, and does all of it alone.
-
-The fields' layers are so small that cores which share one product wait for each other longer than they compute.
-
-One thread for each matrix product of NumPy, SciPy and numba, while the cores of a CPU have work of their own.
-
-Their BLAS has a pool of threads for the whole process: cores that ask it at once, each for a small product, wait for
-one another. (PyTorch's products are not meant here. A BLAS on OpenMP has as many threads as its caller: one, in the
-threads of :mod:`anifacegan.cores`.)
-
-The C library's allocator, told to keep what PyTorch frees.
-
-glibc maps every large tensor anew and gives it back when it is freed; the page faults of the next one can cost more
-than the arithmetic. Training calls this once; a library must not, so importing does nothing.
+:func:`set_torch_threads` sets how many threads PyTorch has. :func:`on_all_cores` gives each of them whole jobs: the
+layers of the fields are so small that threads which share one matrix product wait for each other longer than they
+compute. Meanwhile :func:`one_blas_thread` keeps NumPy's, SciPy's and numba's matrix products on one thread each: their
+BLAS library has one pool of threads for the whole process, and callers that ask it at the same time wait for one
+another. (PyTorch's own products are not affected. A BLAS library that uses OpenMP has as many threads as its caller,
+which is one within :func:`on_all_cores`.) :func:`keep_freed_memory` tunes the C library's allocator; training calls it
+once, and importing this module changes nothing.
 """
 
 import ctypes
@@ -22,38 +15,44 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from threading import Barrier, Lock
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from threadpoolctl import ThreadpoolController
 
+Job = TypeVar("Job")
+START_SECONDS = 60.0
+"""Longest time that a worker thread may take to start."""
 
-def use_threads(count: int) -> None:
-    """Let PyTorch compute with so many threads, and :mod:`anifacegan.cores`; 0 leaves the choice to it."""
+
+def set_torch_threads(count: int) -> None:
+    """Set the number of threads of PyTorch, and of :func:`on_all_cores`; 0 leaves it as it is."""
     if count:
         torch.set_num_threads(count)
 
 
-Job = TypeVar("Job")
-START_SECONDS = 60.0
-"""A thread that does not start in this time is an error."""
-_starting = Lock()
+# --------------------------------------------------------------------------------------------- jobs for all cores
+_pool_start = Lock()
 
 
 def on_all_cores(jobs: Iterable[Job], work: Callable[[Job], None]) -> None:
-    """``work`` on each of the jobs, in as many threads as PyTorch has in this one. Without gradients.
+    """Call ``work`` on every job, without gradients, in as many threads as PyTorch has in the calling thread.
 
-    Inside of several jobs PyTorch has one thread, so that jobs of jobs stay where they are; a single job stays in this
-    thread, and may use them all. No job is begun after an error or an interruption, and none goes on behind its back.
+    PyTorch has one thread within a job, so that a nested call runs in the thread of its job. A single job runs in the
+    calling thread and may use all of PyTorch's threads. After an error or an interruption no further job begins, and
+    those that run are waited for.
+
+    Raises:
+        BaseException: the first error that a job raised.
     """
     threads = torch.get_num_threads()
     todo = deque(jobs)
 
     @torch.inference_mode()
-    def take_turns() -> None:
+    def work_until_done() -> None:
         while True:
             try:
                 job = todo.popleft()
@@ -66,29 +65,29 @@ def on_all_cores(jobs: Iterable[Job], work: Callable[[Job], None]) -> None:
                 raise
 
     if threads == 1 or len(todo) <= 1:
-        take_turns()
+        work_until_done()
         return
-    with _starting:
+    with _pool_start:
         workers = _workers(threads)
-    running = [workers.submit(take_turns) for _ in range(threads)]
+    running = [workers.submit(work_until_done) for _ in range(threads)]
     try:
         wait(running)
     except BaseException:
         todo.clear()
         wait(running)
         raise
-    for taken in running:
-        taken.result()
+    for finished in running:
+        finished.result()
 
 
 @cache
 def _workers(threads: int) -> ThreadPoolExecutor:
-    """Threads in which PyTorch computes alone."""
+    """Start a pool of threads, in each of which PyTorch has one thread."""
     started = Barrier(threads + 1, timeout=START_SECONDS)
 
     def start() -> None:
         torch.set_num_threads(1)
-        torch.get_num_threads()  # a thread takes the default at its first question: now, while that is 1
+        torch.get_num_threads()  # a thread takes over the default when it first asks: now, while that is 1
         started.wait()
 
     workers = ThreadPoolExecutor(threads, "core", start)
@@ -100,80 +99,87 @@ def _workers(threads: int) -> ThreadPoolExecutor:
         started.abort()
         raise
     finally:
-        torch.set_num_threads(threads)  # each of them has made 1 the default of threads to come
+        torch.set_num_threads(threads)  # each worker has made 1 the default of threads to come
     return workers
 
 
-def _forget_pool() -> None:
-    """A fork has no threads, and nobody who would give the lock back."""
-    global _starting
-    _starting = Lock()
-    _workers.cache_clear()
+# ----------------------------------------------------------------------------------------- matrix products of BLAS
+class _BlasLimit:
+    """Limits BLAS to one thread while at least one caller needs it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._users = 0
+        self._limit = ExitStack()
+        # threadpoolctl lets only the thread that set a limit first lift it: all calls go through one thread.
+        self._thread = ThreadPoolExecutor(1, "blas")
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                self._thread.submit(self._apply).result()
+            self._users += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._thread.submit(self._limit.close).result()
+
+    def _apply(self) -> None:
+        self._limit.enter_context(_blas().limit(limits=1))
 
 
-os.register_at_fork(after_in_child=_forget_pool)
-
-_lock = Lock()
-_users = 0
-_limit: Any = None
+_blas_limit = _BlasLimit()
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Products have one thread until the last who is in here is out; then as many as before."""
-    global _users, _limit
-    with _lock:
-        if _users == 0:
-            _limit = _keeper().submit(_limited).result()
-        _users += 1
+    """Give each matrix product of NumPy, SciPy and numba one thread within the block.
+
+    Blocks may nest and overlap in several threads; the last one to end restores the number of threads.
+    """
+    limit = _blas_limit
+    limit.enter()
     try:
         yield
     finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                _keeper().submit(_limit.__exit__, None, None, None).result()
-
-
-def _limited() -> Any:
-    limit = _blas().limit(limits=1)
-    limit.__enter__()
-    return limit
-
-
-@cache
-def _keeper() -> ThreadPoolExecutor:
-    """A thread that sets the number and sets it back: threadpoolctl listens to who was first, and to nobody else."""
-    return ThreadPoolExecutor(1, "blas")
+        limit.leave()
 
 
 @cache
 def _blas() -> ThreadpoolController:
-    import scipy.linalg.cython_blas  # noqa: F401  what numba multiplies with: loaded now, so that it is found
+    import scipy.linalg.cython_blas  # noqa: F401  numba multiplies with it; loaded now, so that it is found
 
     return ThreadpoolController().select(user_api="blas")
 
 
-def _forget_limit() -> None:
-    """A fork has one thread, and nobody who would give the lock back."""
-    global _lock, _users
-    _lock, _users = Lock(), 0
-    _keeper.cache_clear()
+def _start_anew_after_fork() -> None:
+    """Replace pools and locks in a forked process, which has neither their threads nor who would release them."""
+    global _pool_start, _blas_limit
+    _pool_start = Lock()
+    _workers.cache_clear()
+    _blas_limit = _BlasLimit()
 
 
-os.register_at_fork(after_in_child=_forget_limit)
+os.register_at_fork(after_in_child=_start_anew_after_fork)
 
+# --------------------------------------------------------------------------------------------------------- memory
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # malloc.h
-_KEEP_BYTES = 2**31 - 1
+_LARGEST_INT = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Serve large blocks from the heap and never shrink it; False where the allocator is not glibc's."""
+    """Make glibc keep freed memory for later tensors; False where the C library is another one.
+
+    By default glibc maps each large tensor anew and unmaps it when it is freed; the page faults of the next one can
+    cost more than its arithmetic.
+    """
     if not sys.platform.startswith("linux"):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:
         return False
-    settings = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _KEEP_BYTES, _TOP_PAD: 2**26}
+    settings = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _LARGEST_INT, _TOP_PAD: 2**26}
     return all([mallopt(name, value) for name, value in settings.items()])

@@ -1,4 +1,4 @@
-"""Where a model computes: the CPU, or the GPU that PyTorch sees. Draws are made on the CPU wherever it is."""
+"""Selection of the device that a model computes on, and transfer of dataclasses of tensors to it."""
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
@@ -10,15 +10,15 @@ from torch import Tensor
 from anifacegan.runtime.errors import InputError
 
 Device = Literal["auto", "cpu", "cuda"]
-"""auto: the GPU where PyTorch sees one."""
+"""Device names of configurations; ``auto`` is the GPU where PyTorch finds one, else the CPU."""
 Record = TypeVar("Record")
 
 
 def select_device(device: Device) -> str:
-    """The name of the device for PyTorch.
+    """Return PyTorch's name of a device, ``cpu`` or ``cuda``.
 
     Raises:
-        InputError: a GPU is asked for, and there is none.
+        InputError: ``cuda`` is requested, and PyTorch finds no GPU.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device is cuda, but PyTorch sees no GPU here; expected cpu or auto")
@@ -26,12 +26,12 @@ def select_device(device: Device) -> str:
 
 
 def moved(record: Record, device: torch.device) -> Record:
-    """A dataclass of tensors in host memory, and of such dataclasses, on a device; the host waits for no copy."""
+    """Copy a dataclass of tensors, nested ones included, to a device without waiting for the copies to finish."""
     return with_tensors(record, lambda tensor: tensor.to(device, non_blocking=True))
 
 
 def with_tensors(record: Record, change: Callable[[Tensor], Tensor]) -> Record:
-    """A dataclass, and the dataclasses in it, with every tensor changed."""
+    """Apply ``change`` to every tensor of a dataclass and of the dataclasses in it; return the new dataclass."""
     values = {field.name: getattr(record, field.name) for field in fields(record)}  # type: ignore[arg-type]
     return replace(  # type: ignore[type-var]
         record,

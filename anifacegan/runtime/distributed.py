@@ -1,16 +1,16 @@
-"""Several processes that train one model together: each computes its share of a batch, and all take the same step.
+"""Data-parallel training: each process computes its share of a batch, and all take the same optimizer step.
 
-torchrun starts the processes, here called workers: one a GPU, or some on CPUs, on one machine or several. Every draw
-of a step comes from (seed, step), so each worker can draw what one process would draw for the whole batch, and keep
-its own share: the items in places rank * n to (rank + 1) * n. Shares are equal, so
+torchrun starts the processes, here called workers: one for each GPU, or several on CPUs, on one machine or several.
+All randomness of a step comes from (seed, step), so each worker can draw what a single process would draw for the whole
+batch, and use its own share: items rank * n to (rank + 1) * n. Shares are equally large, so
 
-    term of the batch = mean over workers of the term of a share,
+    loss term of the batch = mean over workers of the loss term of a share
 
-for every term that is a mean over items, and the same holds for gradients. A term that is divided by a count of its
-batch divides by ``count_in_share``, which is the whole batch's count over the number of workers.
+for every term that is a mean over items; the same holds for gradients. A term that is normalised by a count, such as
+that of the visible vertices, divides by ``count_in_share``: the count of the whole batch over the number of workers.
 
-One process alone is ``ALONE``, whose methods give back what they are given. Sums go through NCCL on GPUs and through
-gloo on CPUs.
+``SINGLE_PROCESS`` stands for a run without torchrun; its methods return their arguments unchanged. Sums go through NCCL
+on GPUs and through gloo on CPUs.
 """
 
 import os
@@ -26,50 +26,57 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from anifacegan.runtime.devices import with_tensors
-from anifacegan.runtime.errors import InputError, exit_code
+from anifacegan.runtime.errors import InputError, exit_code, first_line
 
 STEP_TIMEOUT = timedelta(minutes=30)
-"""How long workers wait for each other within a step; the first one may be writing a preview or a snapshot."""
+"""Longest time that workers wait for each other within a step; the first one may be writing a preview or a snapshot."""
 PREPARATION_TIMEOUT = timedelta(hours=24)
-"""How long they wait for the first one to draw the surfaces and to fit priors and initial manifolds."""
+"""Longest time that they wait for the first one to render surface maps and to fit priors and initial manifolds."""
 SHUTDOWN_GRACE_S = 60
-"""How long a worker that fails as another does waits for that one to say why, seconds."""
+"""Seconds that a failing worker waits for another one, which failed before it, to report the error."""
 GIVEN_BY_TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 Whole = TypeVar("Whole")
 
 
 class LostWorkerError(RuntimeError):
-    """Another worker has ended, or did not come in time."""
+    """Another worker has ended, or did not respond in time."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """The processes of a run, as one of them sees them."""
+    """The processes of a run, from the view of one of them."""
 
     rank: int = 0
-    """Of this worker, from 0; the first one writes the files."""
+    """Number of this worker, from 0; worker 0 writes the files."""
     count: int = 1
+    """Number of workers."""
     local_rank: int = 0
-    """Of this worker on its machine."""
-    timeout: Any = None
-    """Process group with long timeouts, on the CPU; none where one process is alone."""
+    """Number of this worker on its machine, from 0."""
+    preparation_group: Any = None
+    """Process group on CPUs that waits for PREPARATION_TIMEOUT; None for a single process."""
     store: Any = None
-    """Few words that all workers can read."""
+    """Key-value store that all workers share, in which they agree on who reports an error."""
 
     @property
     def first(self) -> bool:
+        """Whether this is worker 0."""
         return self.rank == 0
+
+    @property
+    def single(self) -> bool:
+        """Whether this is a single process, started without torchrun."""
+        return self.preparation_group is None
 
     # ------------------------------------------------------------------------------------------------------ shares
     def part(self, count: int) -> slice:
-        """This worker's places among ``count``, which divides by the number of workers."""
+        """Return this worker's range of ``count`` items; ``count`` is a multiple of the number of workers."""
         size, rest = divmod(count, self.count)
         assert rest == 0, f"{count} items do not divide by {self.count} workers"
         return slice(self.rank * size, (self.rank + 1) * size)
 
     def share(self, whole: Whole) -> Whole:
-        """This worker's items of a tensor, or of a dataclass of tensors, whose first axis is the batch."""
-        if self.timeout is None:
+        """Return this worker's items of a tensor, or of a dataclass of tensors, whose first axis is the batch."""
+        if self.single:
             return whole
         if isinstance(whole, Tensor):
             return whole[self.part(len(whole))]
@@ -78,63 +85,77 @@ class Workers:
     def draw(
         self, kind: Callable[..., Tensor], shape: tuple[int, ...], rng: torch.Generator
     ) -> Shaped[Tensor, "..."]:
-        """A share of this shape of what ``kind`` (torch.rand, torch.randn) draws for the whole batch.
+        """Draw for the whole batch with ``kind`` (torch.rand, torch.randn), and return this worker's share.
 
-        The generator moves on as it does in one process.
+        ``shape`` is that of the share. The generator advances as it does in a single process.
         """
         return self.share(kind(shape[0] * self.count, *shape[1:], generator=rng))
 
     def refuse_uneven(self, option: str, count: int) -> None:
-        """Raises InputError where so many items cannot be shared equally."""
+        """Check that ``count`` items can be shared equally.
+
+        Raises:
+            InputError: names the option, its value and the number of workers.
+        """
         if count % self.count:
             raise InputError(
                 f"{option} is {count}, expected a multiple of {self.count}, the number of workers"
             )
 
-    def require_one(self, what: str) -> None:
-        """Raises InputError where there are several: not everything can be shared."""
+    def require_single_process(self, what: str) -> None:
+        """Refuse several workers, for a task that cannot be shared.
+
+        Raises:
+            InputError: names the task and the number of workers.
+        """
         if self.count > 1:
             raise InputError(f"{what}: {self.count} workers, expected one; start it without torchrun")
 
     # ------------------------------------------------------------------------------------------------ common values
     def mean(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Terms of the shares -> terms of the whole batch. Their gradients stay those of this worker's share."""
-        if self.timeout is None or not terms:
+        """Average loss terms over the workers; the gradients remain those of this worker's share."""
+        if self.single or not terms:
             return terms
         local = torch.stack([value.detach() for value in terms.values()])
         changes = self._sum(local.clone()) / self.count - local
         return {name: value + change for (name, value), change in zip(terms.items(), changes, strict=True)}
 
     def mean_gradients(self, weights: Iterable[Tensor]) -> None:
-        """Replace the gradients that the shares have left by those of the whole batch.
+        """Average the weights' gradients over the workers, in place.
 
-        The same weights have one on every worker: which fields learn in a step does not depend on what is drawn.
+        The same weights have a gradient on every worker: which networks learn in a step does not depend on random
+        draws.
         """
-        if self.timeout is None:
+        if self.single:
             return
-        slopes = [weight.grad for weight in weights if weight.grad is not None]
-        if slopes:
-            mean = self._sum(torch.cat([slope.flatten() for slope in slopes])) / self.count
-            for slope, values in zip(slopes, mean.split([slope.numel() for slope in slopes]), strict=True):
-                slope.copy_(values.view_as(slope))
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        if gradients:
+            mean = self._sum(torch.cat([gradient.flatten() for gradient in gradients])) / self.count
+            sizes = [gradient.numel() for gradient in gradients]
+            for gradient, values in zip(gradients, mean.split(sizes), strict=True):
+                gradient.copy_(values.view_as(gradient))
 
     def count_in_share(self, selected: Shaped[Tensor, "*any"]) -> Shaped[Tensor, ""]:
-        """Sum of a mask, or of weights, over the whole batch, at least 1, for each worker."""
+        """Sum a mask, or weights, over the whole batch, at least 1, and divide by the number of workers."""
         total = selected.detach().sum()
-        if self.timeout is None:
+        if self.single:
             return total.clamp(min=1)
         return self._sum(total).clamp(min=1) / self.count
 
     def any(self, flag: bool) -> bool:
-        """Whether a worker has it."""
+        """Return whether the flag is set on at least one worker."""
         return bool(self._of_all(int(flag), dist.ReduceOp.MAX))
 
     def wait(self) -> None:
-        """Until all are here, however long the first one takes."""
+        """Wait until all workers have arrived here, at most PREPARATION_TIMEOUT."""
         self.any(False)
 
     def require_same(self, what: str, value: int) -> None:
-        """Raises InputError, on every worker, where they do not agree."""
+        """Check that all workers have the same value.
+
+        Raises:
+            InputError: they have not; raised on every worker.
+        """
         least, most = (self._of_all(value, kind) for kind in (dist.ReduceOp.MIN, dist.ReduceOp.MAX))
         if least != most:
             raise InputError(
@@ -142,8 +163,8 @@ class Workers:
             )
 
     @contextmanager
-    def first_alone(self) -> Iterator[None]:
-        """The first worker runs the block, then the others do."""
+    def rank_zero_first(self) -> Iterator[None]:
+        """Let worker 0 run the block, then the others: what it writes, they can read."""
         if not self.first:
             self.wait()
         yield
@@ -151,37 +172,38 @@ class Workers:
             self.wait()
 
     @torch.no_grad()
-    def follow_first(self, modules: Iterable[nn.Module]) -> None:
-        """Everybody takes the first worker's weights and buffers."""
-        if self.timeout is None:
+    def broadcast_weights(self, modules: Iterable[nn.Module]) -> None:
+        """Copy worker 0's weights and buffers to all workers."""
+        if self.single:
             return
-        with _listening():
+        with _lost_workers_reported():
             for module in modules:
                 for tensor in module.state_dict().values():
                     dist.broadcast(tensor, 0)
 
     def _sum(self, value: Tensor) -> Tensor:
-        """In place, over the workers, where the tensor is."""
-        with _listening():
+        """Sum a tensor over the workers, in place and on its device."""
+        with _lost_workers_reported():
             dist.all_reduce(value)
         return value
 
     def _of_all(self, value: int, kind: Any) -> int:
-        if self.timeout is None:
+        """Reduce a number over all workers."""
+        if self.single:
             return value
         both = torch.tensor(value)
-        with _listening():
-            dist.all_reduce(both, kind, group=self.timeout)
+        with _lost_workers_reported():
+            dist.all_reduce(both, kind, group=self.preparation_group)
         return int(both)
 
-    # --------------------------------------------------------------------------------------------------- beginning, end
+    # --------------------------------------------------------------------------------------------------- start and end
     def take_gpu(self, device: str) -> None:
-        """``cuda`` is from now on this worker's own GPU; nothing to do on CPUs.
+        """Make ``cuda`` mean this worker's own GPU; does nothing on CPUs.
 
         Raises:
             InputError: there are more workers than GPUs on this machine.
         """
-        if self.timeout is None or device != "cuda":
+        if self.single or device != "cuda":
             return
         count = torch.cuda.device_count()
         if self.local_rank >= count:
@@ -193,22 +215,27 @@ class Workers:
 
     @contextmanager
     def rank_zero_only(self) -> Iterator[None]:
-        """Of workers that fail alike, or one because of the other, let only the first one's error through to be
-        printed. The others exit with the error's code and without a word.
+        """Let one worker's error through, where several fail; the others exit with its code and print nothing.
+
+        Raises:
+            SystemExit: another worker reports the error.
         """
         try:
             yield
         except (InputError, OSError, FloatingPointError, LostWorkerError, KeyboardInterrupt) as error:
-            if self.timeout is not None and not self._first_to_speak():
+            if not self.single and not self._reports_the_error():
                 raise SystemExit(exit_code(error)) from None
             raise
 
-    def _first_to_speak(self) -> bool:
-        """Otherwise, waits until that one has spoken: torchrun ends all workers when it sees one end."""
+    def _reports_the_error(self) -> bool:
+        """Return whether no other worker has failed before; if one has, wait until it has reported its error.
+
+        torchrun ends all workers when it sees one end.
+        """
         with suppress(RuntimeError):
-            if self.store.add("speaking", 1) == 1:
+            if self.store.add("failing", 1) == 1:
                 return True
-            self.store.wait(["said"], timedelta(seconds=SHUTDOWN_GRACE_S))
+            self.store.wait(["reported"], timedelta(seconds=SHUTDOWN_GRACE_S))
         return False
 
 
@@ -217,9 +244,9 @@ SINGLE_PROCESS = Workers()
 
 @contextmanager
 def working_together() -> Iterator[Workers]:
-    """The workers that torchrun has started, in whose block all have to be together; one alone where it has not.
+    """Join the workers that torchrun has started, for the length of the block; a single process without torchrun.
 
-    An error is to be caught and printed within the block, in :meth:`Workers.rank_zero_only`.
+    Errors have to be caught and printed within the block, around :meth:`Workers.rank_zero_only`.
     """
     if any(name not in os.environ for name in GIVEN_BY_TORCHRUN):
         yield SINGLE_PROCESS
@@ -228,37 +255,37 @@ def working_together() -> Iterator[Workers]:
     store, rank, count = next(dist.rendezvous("env://"))
     store = dist.PrefixStore(_attempt(), store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=STEP_TIMEOUT)
-    timeout = dist.new_group(backend="gloo", timeout=PREPARATION_TIMEOUT)
+    preparation_group = dist.new_group(backend="gloo", timeout=PREPARATION_TIMEOUT)
     words = dist.PrefixStore("anifacegan", store)
     try:
-        yield Workers(rank, count, int(os.environ.get("LOCAL_RANK", rank)), timeout, words)
+        yield Workers(rank, count, int(os.environ.get("LOCAL_RANK", rank)), preparation_group, words)
     except BaseException:
         with suppress(RuntimeError):
-            words.set("said", "")
-        raise  # and do not wait for the others to say goodbye
+            words.set("reported", "")
+        raise  # without waiting for the others to leave the group
     dist.destroy_process_group()
 
 
 def _attempt() -> str:
-    """Tells the workers of this start from dead ones, whose addresses torchrun's agent keeps in its store.
+    """Return a name of this start, to tell its workers from dead ones, whose addresses torchrun's agent keeps.
 
     The agents of several machines count their restarts differently, and need a store that is new for every start.
 
     Raises:
-        InputError: there are several, and they share one.
+        InputError: there are several machines, and they share one store.
     """
-    kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    if kept and os.environ.get("GROUP_WORLD_SIZE", "1") != "1":
+    shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    if shared and os.environ.get("GROUP_WORLD_SIZE", "1") != "1":
         raise InputError(
             "torchrun on several machines: expected the variable TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"
         )
-    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if kept else "0"
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if shared else "0"
 
 
 @contextmanager
-def _listening() -> Iterator[None]:
+def _lost_workers_reported() -> Iterator[None]:
+    """Turn what a lost connection raises into a LostWorkerError."""
     try:
         yield
     except RuntimeError as error:
-        said = str(error).strip().splitlines() or [""]
-        raise LostWorkerError(f"another worker has ended, or is late ({said[0][:120]})") from error
+        raise LostWorkerError(f"another worker has ended, or is late ({first_line(error)})") from error

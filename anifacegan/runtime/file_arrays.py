@@ -1,6 +1,6 @@
-"""Arrays of a file, checked before anything computes with them.
+"""Checks of arrays that are read from files, before anything computes with them.
 
-Compiled loops look neither at indices nor at what is no number: an index beyond an array ends the process.
+Compiled loops check neither indices nor values: an index beyond an array ends the process without a message.
 """
 
 from collections.abc import Mapping
@@ -12,30 +12,28 @@ import numpy as np
 from anifacegan.runtime.errors import InputError
 
 KINDS = {"f": "floats", "iu": "whole numbers", "fiu": "numbers", "b": "booleans", "U": "texts"}
-"""Kinds of a dtype, and how a message calls them."""
+"""NumPy's ``dtype.kind`` letters that an array may have, and their name in error messages."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What an array of a file has to be."""
+    """Requirements on an array of a file."""
 
     kinds: str
-    """One of :data:`KINDS`."""
+    """Allowed kinds of values: a key of :data:`KINDS`."""
     shape: tuple[int | str, ...]
-    """Sizes; a text names a size that all arrays with that name share."""
+    """Size of each axis; a text is the name of a size, which has to be the same wherever it occurs."""
     within: tuple[int | float | str, int | float | str] | None = None
-    """Smallest and largest value; a text names a size, and the values are indices below it."""
+    """Smallest and largest value allowed; a text names a size from ``shape``, and stands for that size minus 1."""
 
 
 def check_arrays(
     path: Path, arrays: Mapping[str, np.ndarray], expected: Mapping[str, Expected], advice: str
 ) -> None:
-    """Refuse, by name, the first array that is of another kind or shape, not finite, or out of its range.
-
-    ``advice`` ends the message.
+    """Check kind, shape, finiteness and range of arrays; ``advice`` is the end of the error message.
 
     Raises:
-        InputError: names the file and the array, what it is, and what is expected.
+        InputError: names the file, the first array that fails, what it is, and what is expected.
     """
     sizes: dict[str, int] = {}
     for name, like in expected.items():

@@ -1,10 +1,7 @@
-"""Files that are complete or not there: written aside in the same folder, flushed to the disk, then renamed.
+"""Files and folders that are written completely or not at all; image files, checksums and Markdown tables.
 
-And the one place where image files are decoded and encoded, and where checksums are computed.
-
-And their checksums.
-
-A folder of results that is complete or untouched; results as Markdown tables.
+A file is written under a temporary name in its own folder, flushed to the disk, and renamed. A folder of results is
+written into a temporary folder in it, whose files replace those of the same name at the end.
 """
 
 import hashlib
@@ -27,13 +24,13 @@ ImageArray = UInt8[np.ndarray, "height width *channel"] | UInt16[np.ndarray, "he
 
 @contextmanager
 def complete_or_absent(path: Path) -> Iterator[Path]:
-    """A file to write, which takes the place of ``path`` when the block ends.
+    """Yield a temporary file to write, which replaces ``path`` when the block ends without an error.
 
-    It lies beside it as ``.NAME.PID.tmp``. When the block fails or is interrupted it goes, and what was at ``path``
-    stays; a killed process leaves it behind. The folder has to be there.
+    It is ``.NAME.PID.tmp`` in the folder of ``path``, which has to exist. When the block fails or is interrupted, the
+    temporary file is removed and ``path`` stays as it was; a killed process leaves the temporary file behind.
 
     Raises:
-        InputError: the file cannot be written: no room, no right, no folder.
+        InputError: the file cannot be written: the disk is full, or the folder is missing or not writable.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -41,7 +38,7 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
         flush(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        raise cannot_be_written(path, error) from None
+        raise not_writable_error(path, error) from None
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -54,8 +51,9 @@ def write_complete(path: Path, content: bytes | memoryview | str) -> None:
 
 
 def remove_leftovers(folder: Path, names: str) -> None:
-    """Remove what killed processes left behind of files of these names (a regular expression, for the whole name); no
-    other process may be at work there.
+    """Remove temporary files of :func:`complete_or_absent` that killed processes left in a folder.
+
+    ``names`` is a regular expression for the whole name of the final file. No other process may be writing there.
     """
     leftover = re.compile(rf"\.({names})\.\d+\.tmp")
     for path in folder.glob(".*.tmp"):
@@ -64,12 +62,13 @@ def remove_leftovers(folder: Path, names: str) -> None:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file's content is on the disk: renamed before, it could be empty after a power cut."""
+    """Wait until a file's content is on the disk: if it were renamed earlier, a power cut could leave it empty."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
-def cannot_be_written(path: Path, error: OSError) -> InputError:
+def not_writable_error(path: Path, error: OSError) -> InputError:
+    """Make the error of a file or folder that the operating system refuses to write."""
     return InputError(f"{path}: cannot be written ({error.strerror or error})")
 
 
@@ -129,17 +128,17 @@ def sha256(parts: Iterable[bytes]) -> str:
 
 
 MANIFEST = "manifest.json"
-"""Says what a run wrote; its ``files`` are the paths, relative to the folder, of everything else."""
+"""Name of the file that lists what a run wrote into a folder: ``files``, paths relative to the folder."""
 _UNFINISHED = re.compile(r"unfinished-\d+-\w{8}")
 
 
 @contextmanager
 def filled_when_complete(out: Path) -> Iterator[Path]:
-    """A folder to write into, whose files go into ``out`` when the block ends, the manifest last.
+    """Yield a temporary folder, whose files move into ``out`` when the block ends without an error, the manifest last.
 
-    It is a new folder ``out/unfinished-PID-RANDOM``. When the block fails or is interrupted, it goes, and ``out`` is as
-    it was before; a killed process leaves it behind. Files in ``out`` are replaced where the block wrote one of the
-    same name; all others stay, those of an earlier run as well.
+    It is a new folder ``out/unfinished-PID-RANDOM``. When the block fails or is interrupted, it is removed, and ``out``
+    is as it was before; a killed process leaves it behind. A file in ``out`` is replaced only by one of the same name;
+    all others stay, those of an earlier run included.
 
     Raises:
         InputError: ``out`` cannot be written, or has a folder where a file should go, or the reverse.
@@ -154,7 +153,7 @@ def filled_when_complete(out: Path) -> Iterator[Path]:
         yield temporary
         _publish(temporary, out)
     except OSError as error:
-        raise cannot_be_written(out, error) from None
+        raise not_writable_error(out, error) from None
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -166,8 +165,9 @@ def filled_when_complete(out: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(out: Path, names: tuple[str, ...]) -> None:
-    """Remove what a killed process left of :func:`filled_when_complete`, where it wrote these names; no other process
-    may be at work there.
+    """Remove temporary folders of :func:`filled_when_complete` that killed processes left in ``out``.
+
+    Only files of these names are deleted, and a folder that holds others stays. No other process may be writing there.
     """
     for folder in out.glob("unfinished-*"):
         if _UNFINISHED.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink():
@@ -193,10 +193,10 @@ def _publish(temporary: Path, out: Path) -> None:
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, aligned: bool = False) -> str:
-    """A Markdown table without a line feed at its end; ``aligned`` also lines up in a terminal."""
+    """Format a Markdown table, without a line feed at its end; ``aligned`` pads the cells to equal widths."""
     lines = [list(head), *map(list, rows)]
     widths = [max(map(len, column)) if aligned else 0 for column in zip(*lines, strict=True)]
     cells = [[text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in lines]
-    shown = [f"| {' | '.join(line)} |" for line in cells]
+    formatted = [f"| {' | '.join(line)} |" for line in cells]
     rule = "|".join("-" * (width + 2 if aligned else 3) for width in widths)
-    return "\n".join([shown[0], f"|{rule}|", *shown[1:]])
+    return "\n".join([formatted[0], f"|{rule}|", *formatted[1:]])

@@ -1,15 +1,15 @@
-"""TODO docstring of anifacegan.runtime.provenance."""
+"""Versions of installed packages and plain values, for the JSON files that record how results came about."""
 
 import math
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-PACKAGES = ("anifacegan", "torch", "numpy", "torch-fidelity", "onnxruntime", "dlib-bin")
+_PACKAGES = ("anifacegan", "torch", "numpy", "torch-fidelity", "onnxruntime", "dlib-bin")
 
 
 def without_nan(value: Any) -> Any:
-    """Plain values; what is not a finite number is null: JSON has no nan."""
+    """Replace numbers that are not finite by None, in nested dictionaries and lists: JSON has no nan."""
     if isinstance(value, dict):
         return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -18,8 +18,9 @@ def without_nan(value: Any) -> Any:
 
 
 def installed_versions() -> dict[str, str]:
+    """Return the versions of Python and of the installed packages that results depend on."""
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in _PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from anifacegan.runtime.files import cannot_be_written, encoded_image, write_complete
+from anifacegan.runtime.files import not_writable_error, encoded_image, write_complete
 
 
 class RunLog:
@@ -65,7 +65,7 @@ class RunLog:
             with self.stats.open("a") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            raise cannot_be_written(self.stats, error) from None
+            raise not_writable_error(self.stats, error) from None
 
     def image(self, step: int, name: str, image: np.ndarray) -> None:
         """A (H, W, 3) uint8 image: NAME.png in the folder, the newest in place of the one before."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from anifacegan.data.dataset import CoefficientTable, DataConfig, FaceDataset
 from anifacegan.models.coefficient_vae import CoefficientVAE, CoefficientVAEConfig
 from anifacegan.models.prior_checkpoints import PRIOR_DIMS, Prior, PriorCard, PriorKind, save_prior
-from anifacegan.runtime.cpu import use_threads
+from anifacegan.runtime.cpu import set_torch_threads
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError, require_at_least
 from anifacegan.runtime.files import write_complete
@@ -61,8 +61,8 @@ def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
         InputError: something in the configuration or the data does not fit.
         FloatingPointError: the bound is not finite; the message names its part and the step.
     """
-    workers.require_one("task prior")
-    use_threads(config.threads)
+    workers.require_single_process("task prior")
+    set_torch_threads(config.threads)
     dataset = FaceDataset(config.data)
     if len(dataset) < LEAST_ITEMS:
         raise InputError(f"{config.data.path}: holds {len(dataset)} items, expected at least {LEAST_ITEMS}")

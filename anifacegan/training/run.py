@@ -19,7 +19,7 @@ from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import weights_sha256
 from anifacegan.models.prior_checkpoints import Prior, PriorKind, load_fitting_prior
-from anifacegan.runtime.cpu import use_threads
+from anifacegan.runtime.cpu import set_torch_threads
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError
@@ -49,7 +49,7 @@ def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[
         InputError: something in the configuration or the data does not fit.
         FloatingPointError: a loss is not finite; the message names the terms and the step.
     """
-    use_threads(config.threads)
+    set_torch_threads(config.threads)
     device = select_device(config.device)
     workers.take_gpu(device)
     refuse_uneven_shares(config, workers)
@@ -69,10 +69,10 @@ def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[
     kept.take_up(state)
     fov_deg, held_out = config.generator.ray_sampling.fov_deg, config.reporting.held_out
     data, mesh = source.load(config.out / "surfaces", fov_deg, held_out, workers)
-    with workers.first_alone():
+    with workers.rank_zero_first():
         if kept.new and workers.first:
             warm_start(state, config, data, source, priors)
-    workers.follow_first(state.networks())
+    workers.broadcast_weights(state.networks())
     if config.schedule.prior_faces:
         pool = draw_prior_faces(state.generator, data, config.schedule.prior_faces, config.schedule.seed)
         size = config.data.size if source.synthetic else RASTER_PX
@@ -83,7 +83,7 @@ def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[
     show = partial(shown, state, data, source, config)
     with kept.reporting(state, show, config.reporting.preview_every) as report:
         train(state, data, mesh, config.schedule, config.weights, report, workers)
-    with workers.first_alone():
+    with workers.rank_zero_first():
         folder = config.out / "model"
         return finish(config, state, source, folder) if workers.first else folder
 

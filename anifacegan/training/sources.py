@@ -87,7 +87,7 @@ class TrainingSource:
             faces = Photographs(self.dataset, self.latents, fov_deg, held_out)
             seen = RasterizedVisibility(self.mesh, self.latents.id, self.latents.exp, self.latents.pose)
             return faces, MeshSampler(self.mesh, seen)
-        with workers.first_alone():
+        with workers.rank_zero_first():
             surfaces = load_geometry_buffers(
                 surfaces_folder, self.latents, self.dataset.config.size, self.face_model
             )

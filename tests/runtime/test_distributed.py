@@ -1,4 +1,4 @@
-"""Several workers give what one process gives, stop together, fail with one line, and survive one that is killed."""
+"""Several workers compute what a single process computes, stop together, report one error, and survive a killed one."""
 
 import dataclasses
 import os
@@ -27,19 +27,19 @@ from tests.fixtures.photographs import write_photographs
 from tests.fixtures.tiny_training_set import SCHEDULE, tiny_config, write_tiny_set
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = ROOT / "tests"
+FIXTURES = ROOT / "tests" / "fixtures"
 SIZE, TIMEOUT_S = 16, 900
-SECOND = Workers(rank=1, count=2, timeout="shares need no connection")
+SECOND = Workers(rank=1, count=2, preparation_group="shares need no connection")
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Of a new process that finds the package and these tests, and is no worker."""
+    """The environment of a new process that is no worker yet."""
     kept = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
-    return kept | {"PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}", "OMP_NUM_THREADS": "1"} | more
+    return kept | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | more
 
 
 def finish(processes: list[subprocess.Popen]) -> list[tuple[int, str]]:
-    """Exit codes, and what was said on stderr."""
+    """Exit codes, and what was printed on stderr."""
     try:
         said = [process.communicate(timeout=TIMEOUT_S)[1] for process in processes]
     finally:
@@ -80,37 +80,39 @@ def test_a_worker_draws_its_part_of_what_one_process_draws() -> None:
     rngs = [torch.Generator().manual_seed(3) for _ in range(2)]
     whole, share = torch.randn(4, 5, generator=rngs[0]), SECOND.draw(torch.randn, (2, 5), rngs[1])
     assert torch.equal(share, whole[2:])
-    assert torch.equal(rngs[0].get_state(), rngs[1].get_state())  # and so goes on as it does
+    assert torch.equal(rngs[0].get_state(), rngs[1].get_state())  # the next draws agree, too
 
 
-def test_one_process_alone_keeps_what_it_has() -> None:
+def test_a_single_process_shares_nothing() -> None:
     whole, terms = torch.randn(3, 2), {"colour": torch.randn((), requires_grad=True)}
     assert SINGLE_PROCESS.share(whole) is whole and SINGLE_PROCESS.mean(terms) is terms
     assert SINGLE_PROCESS.any(True) and not SINGLE_PROCESS.any(False)
     assert SINGLE_PROCESS.count_in_share(torch.tensor([True, True])).item() == 2
     assert SINGLE_PROCESS.count_in_share(torch.tensor([False])).item() == 1
     SINGLE_PROCESS.require_same("step", 3)
-    SINGLE_PROCESS.require_one("task reconstruction")
+    SINGLE_PROCESS.require_single_process("task reconstruction")
     SINGLE_PROCESS.refuse_uneven("schedule.batch", 3)
 
 
-def test_batches_that_do_not_divide_and_tasks_for_one_are_refused() -> None:
+def test_uneven_batches_and_tasks_for_a_single_process_are_refused() -> None:
     assert_one_line(lambda: SECOND.refuse_uneven("schedule.batch", 3), "schedule.batch is 3", "multiple of 2")
     assert_one_line(
-        lambda: SECOND.require_one("task reconstruction"), "task reconstruction: 2 workers", "torchrun"
+        lambda: SECOND.require_single_process("task reconstruction"),
+        "task reconstruction: 2 workers",
+        "torchrun",
     )
 
 
-# ------------------------------------------------------------------------------------------------------------- equality
+# ------------------------------------------------------------------------------------------ equal losses and weights
 Found = dict[str, dict]
 
 
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory: pytest.TempPathFactory) -> tuple[Found, list[Found]]:
-    """What shared_steps.py finds: one process alone, and two workers."""
+    """Results of shared_steps.py: of a single process, and of two workers."""
     folder = tmp_path_factory.mktemp("steps")
     write_photographs(folder / "photographs", 4, SIZE)
-    command = (str(TESTS / "shared_steps.py"), str(folder), "cpu")
+    command = (str(FIXTURES / "shared_steps.py"), str(folder), "cpu")
     for code, said in finish([started(*command), *workers_of(2, *command)]):
         assert code == 0, said
     return torch.load(folder / "alone.pt"), [torch.load(folder / f"worker_{rank}.pt") for rank in range(2)]
@@ -142,11 +144,15 @@ def test_two_workers_end_with_the_losses_and_weights_of_one_process(
     assert largest_difference(first[kind]["weights"], second[kind]["weights"]) == 0
 
 
-def test_every_term_has_something_to_say_in_those_steps(steps: tuple[Found, list[Found]]) -> None:
+def test_no_loss_term_is_zero_in_those_steps(steps: tuple[Found, list[Found]]) -> None:
     for found in steps[0].values():
         last = found["losses"][-1]
         assert all(value != 0 for value in last.values()), last
-    pairs = {"colour", "silhouette", "free_space"}  # of an anchor, in one of the games
+    pairs = {
+        "colour",
+        "silhouette",
+        "free_space",
+    }  # the paired renders, in one of the two kinds of adversarial training
     assert pairs <= steps[0]["together"]["losses"][-1].keys()
     assert not pairs & steps[0]["alternating"]["losses"][-1].keys()
 
@@ -156,7 +162,7 @@ def test_every_term_has_something_to_say_in_those_steps(steps: tuple[Found, list
 def test_a_worker_on_a_gpu_ends_with_the_losses_of_one_process(tmp_path: Path) -> None:
     """Through NCCL, which takes one worker a GPU: one, or two where there are two."""
     write_photographs(tmp_path / "photographs", 4, SIZE)
-    command = (str(TESTS / "shared_steps.py"), str(tmp_path), "cuda")
+    command = (str(FIXTURES / "shared_steps.py"), str(tmp_path), "cuda")
     count = min(2, torch.cuda.device_count())
     for code, said in finish([started(*command), *workers_of(count, *command)]):
         assert code == 0, said
@@ -186,8 +192,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def training(tiny: Path, out: Path, what: str, rank: int = 1, step: int = 4, *options: str) -> list[str]:
-    """The command of a run in which something happens to a worker in the middle of a step."""
-    script = [str(TESTS / "run_as_worker.py"), what, str(rank), str(step)]
+    """The command of a run in which ``what`` happens to one worker in the middle of a step; see run_as_worker.py."""
+    script = [str(FIXTURES / "run_as_worker.py"), what, str(rank), str(step)]
     return [*script, "--config", str(tiny / "config.yaml"), "--out", str(out), *options]
 
 
@@ -197,7 +203,7 @@ def unbroken(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "unbroken"
     ends = finish(workers_of(2, *training(tiny, out, "nothing")))
     assert [code for code, _ in ends] == [0, 0], ends
-    (out.parent / "said").write_text("".join(said for _, said in ends))
+    (out.parent / "printed").write_text("".join(said for _, said in ends))
     return out
 
 
@@ -215,21 +221,21 @@ def same_end(one: Path, other: Path) -> None:
 
 
 def errors(ends: list[tuple[int, str]]) -> list[str]:
-    """All lines that workers have said of errors."""
+    """All error lines that workers have printed."""
     return [
         line for _, said in ends for line in said.splitlines() if line.startswith(("error:", "interrupted"))
     ]
 
 
-def test_one_worker_writes_and_says_that_the_model_is_there(unbroken: Path) -> None:
+def test_one_worker_writes_files_and_prints(unbroken: Path) -> None:
     steps = [yaml.safe_load(line)["step"] for line in (unbroken / "stats.jsonl").read_text().splitlines()]
     assert steps == [2, 4, 5, 6, 7]  # a line each, two of them of previews
     assert len(list((unbroken / "tensorboard").iterdir())) == 1
-    assert (unbroken.parent / "said").read_text().count("model written to") == 1
+    assert (unbroken.parent / "printed").read_text().count("model written to") == 1
 
 
 @pytest.mark.slow
-def test_workers_stop_after_the_same_step_when_one_is_asked_and_go_on_to_the_same_end(
+def test_workers_stop_after_the_same_step_when_one_is_signalled_and_resume_to_the_same_end(
     tiny: Path, unbroken: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
@@ -271,7 +277,7 @@ def test_every_batch_has_to_divide(option: str, tiny: Path, tmp_path: Path) -> N
     refuse_uneven_shares(config, SINGLE_PROCESS)
 
 
-def test_images_that_only_anchor_the_game_have_to_divide_too(tiny: Path) -> None:
+def test_paired_renders_in_adversarial_training_have_to_divide_too(tiny: Path) -> None:
     no_pairs = ["--schedule.near_surface", "0", "--schedule.complete", "0", "--schedule.batch", "3"]
     arguments = ["--config", str(tiny / "config.yaml"), *no_pairs]
     refuse_uneven_shares(read_config(TrainConfig, arguments, "train.py"), SECOND)
@@ -280,7 +286,7 @@ def test_images_that_only_anchor_the_game_have_to_divide_too(tiny: Path) -> None
 
 
 @pytest.mark.slow
-def test_torchrun_that_is_asked_to_stop_leaves_a_snapshot_of_the_step(tiny: Path, tmp_path: Path) -> None:
+def test_a_signal_to_torchrun_leaves_a_snapshot_of_the_step(tiny: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     torchrun = [
         "-m",

@@ -25,7 +25,7 @@ from anifacegan.face_model.open_model import face_model_sha256
 from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.geometry.conventions import BACKGROUND_Z
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import cannot_be_written, complete_or_absent, sha256, write_complete
+from anifacegan.runtime.files import not_writable_error, complete_or_absent, sha256, write_complete
 
 DEPTH_STEPS = 40_000
 """Stored distances are multiples of 1 / DEPTH_STEPS world units, with an error of at most 1.3e-5; 0 is no surface."""
@@ -96,7 +96,7 @@ def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise cannot_be_written(path, error) from None
+        raise not_writable_error(path, error) from None
     return array
 
 

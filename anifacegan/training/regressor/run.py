@@ -18,7 +18,7 @@ from anifacegan.models.regressor_checkpoints import (
     load_face_regressor,
     save_face_regressor,
 )
-from anifacegan.runtime.cpu import use_threads
+from anifacegan.runtime.cpu import set_torch_threads
 from anifacegan.runtime.devices import Device, select_device
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError, require_at_least
@@ -97,8 +97,8 @@ def run(config: ReconstructionRun, workers: Workers = SINGLE_PROCESS) -> Path:
         InputError: something in the configuration or the data does not fit.
         FloatingPointError: a loss is not finite; the message names the terms and the step.
     """
-    workers.require_one("task reconstruction")
-    use_threads(config.threads)
+    workers.require_single_process("task reconstruction")
+    set_torch_threads(config.threads)
     device = select_device(config.device)
     dataset = FaceDataset(config.data)
     model = load_face_model(config.face_model)
