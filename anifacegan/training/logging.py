@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from anifacegan.runtime.files import not_writable_error, encoded_image, write_complete
+from anifacegan.runtime.files import encoded_image, not_writable_error, write_complete
 
 
 class RunLog:

@@ -25,7 +25,7 @@ from anifacegan.face_model.open_model import face_model_sha256
 from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.geometry.conventions import BACKGROUND_Z
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import not_writable_error, complete_or_absent, sha256, write_complete
+from anifacegan.runtime.files import complete_or_absent, not_writable_error, sha256, write_complete
 
 DEPTH_STEPS = 40_000
 """Stored distances are multiples of 1 / DEPTH_STEPS world units, with an error of at most 1.3e-5; 0 is no surface."""
