@@ -202,8 +202,8 @@ def planned_trajectory(
     frames = drive.frames or (len(expressions) if is_sequence else DEFAULT_FRAMES)
     ramp = None if drive.strength is None else float_array(drive.strength)
     if is_sequence:
-        place = piecewise_linear(np.arange(len(expressions), dtype=np.float64), frames)
-        which = np.rint(place).astype(int)
+        position = piecewise_linear(np.arange(len(expressions), dtype=np.float64), frames)
+        which = np.rint(position).astype(int)
         expression = piecewise_linear(z_exp, frames)
         strength = np.ones(frames) if ramp is None else piecewise_linear(ramp, frames)
     else:

@@ -213,7 +213,7 @@ def test_silhouettes_have_the_gradients_of_finite_differences_in_vertices_and_im
         camera.rotation.double(), camera.translation.double(), camera.focal_px, camera.principal_px, size
     )
     fragments = rasterize(vertices, triangles, camera, "numba")
-    image = torch.rand(1, size, size, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, size, size, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
     def smoothed(image: Tensor, vertices: Tensor) -> Tensor:
         return antialias(image, vertices, triangles, camera, fragments, "numba")
