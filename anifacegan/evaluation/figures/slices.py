@@ -17,7 +17,7 @@ from anifacegan.evaluation.figures.panels import Pixels
 from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.geometry.rays import Rays
 from anifacegan.models.generator import ConditionedFields
-from anifacegan.rendering.adaptive import SLICE_SAMPLES
+from anifacegan.rendering.adaptive_tracing import SLICE_SAMPLES
 from anifacegan.rendering.deformation_maps import WHITE_HOT, heat_colours
 from anifacegan.rendering.volume import render_rays
 
