@@ -1,13 +1,13 @@
-"""Alignment field: carries a template point of a person to the same place of the mean head.
+"""Alignment field A: offset from a point of a person's template to the corresponding point of the mean head.
 
-    x_mean = x_template + A(x_template; z_id),  A(x; z_id) = sum_i z_id_i a_i(x)
+    x_mean = x_template + A(x_template; z_id),    A(x; z_id) = sum_i z_id_i a_i(x)
 
-A person's template is not the mean head: eyes and lips of different people lie up to a centimetre apart, and a template
-that has to learn this by itself stays blurred there. Read at x_mean, every feature is at one place, whoever it is. A
-morphable model is linear in ``z_id``, so the field is, too: a sine network (Sitzmann et al. 2020) of the point alone
-gives its basis a_i, and binding a code costs one small product. This field is ours; the paper has none.
+Eyes and lips of different people lie up to a centimetre apart, and a template radiance field that has to learn this
+stays blurred there. Evaluated at x_mean, each facial feature is at one place for all people. Like a morphable model, A
+is linear in ``z_id``: a sine network (Sitzmann et al. 2020) of the point gives the basis a_i. The paper has no such
+field.
 
-Points and steps are in world units; the network sees ``x / WORLD_PER_NETWORK_UNIT``.
+Points and offsets are in world units; the network takes ``x / WORLD_PER_NETWORK_UNIT``.
 """
 
 from dataclasses import dataclass
@@ -24,6 +24,8 @@ from anifacegan.runtime.errors import require_above, require_at_least
 
 @dataclass(frozen=True)
 class AlignmentConfig:
+    """Sizes of the alignment field."""
+
     hidden_dim: int = 96
     """Width of every sine layer."""
     layers: int = 3
@@ -31,7 +33,7 @@ class AlignmentConfig:
     frequency: float = 20.0
     """Frequency of the sines."""
     output_scale: float = 0.02
-    """World units per unit of the head's output."""
+    """World units per unit of the last layer's output."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "hidden_dim", "layers")
@@ -39,7 +41,7 @@ class AlignmentConfig:
 
 
 class AlignmentField(nn.Module):
-    """A neural basis of identity displacements."""
+    """Sine network from a template point to a basis of identity offsets."""
 
     def __init__(self, config: AlignmentConfig) -> None:
         super().__init__()
@@ -49,13 +51,13 @@ class AlignmentField(nn.Module):
         self.head = nn.Linear(dims[-1], 3 * ID_DIM, bias=False)
 
     def initialise(self, rng: torch.Generator) -> None:
-        """Start as the identity: the head's weight is zero."""
+        """Draw fresh weights; the last layer is zero, so that the untrained field does not move points."""
         for k, layer in enumerate(self.layers):
             layer.initialise(rng, first=k == 0)
         nn.init.zeros_(self.head.weight)
 
     def bind(self, z_id: Float[Tensor, "batch id_dim"]) -> "BoundAlignment":
-        """The field of one person: template points (B, N, 3) -> steps to the mean head (B, N, 3)."""
+        """Bind the field to the identities of a batch of people; see :class:`BoundAlignment`."""
         basis = self.head.weight.reshape(3, ID_DIM, -1)  # (3, id, hidden)
         with full_precision(z_id):
             head = self.config.output_scale * torch.einsum("cih,bi->bhc", basis, z_id)
@@ -64,7 +66,7 @@ class AlignmentField(nn.Module):
 
 @dataclass(frozen=True)
 class BoundAlignment:
-    """The field of one person."""
+    """Alignment field of a batch of people: template points (B, N, 3) to offsets (B, N, 3), in world units."""
 
     layers: list[nn.Linear]
     frequency: float

@@ -1,6 +1,6 @@
-"""Priors of the coefficients: variational autoencoders whose decoder turns N(0, I) into plausible people.
+"""Priors of identity and expression: variational autoencoders whose decoders turn N(0, I) into 3DMM coefficients.
 
-The layout is that of the released VAEs (method, sections 1 and 2), so that their weights load.
+The layout is that of AniFaceGAN's released VAEs, so that their weights load.
 """
 
 import math
@@ -14,15 +14,19 @@ from torch import Tensor, nn
 from anifacegan.runtime.errors import require_at_least
 
 LEAK = 0.01
+"""Negative slope of the LeakyReLU activations."""
 
 
 @dataclass(frozen=True)
 class Latents:
-    """The three codes of a batch of faces."""
+    """Latents of a batch of faces."""
 
     z_id: Float[Tensor, "batch 80"]
+    """3DMM identity coefficients."""
     z_exp: Float[Tensor, "batch 64"]
+    """3DMM expression coefficients; zero is the neutral face."""
     z_noise: Float[Tensor, "batch 80"]
+    """Appearance that the 3DMM does not describe, N(0, I): texture, hair, light, background."""
 
     def __len__(self) -> int:
         return len(self.z_id)
@@ -33,19 +37,21 @@ class Latents:
 
 @dataclass(frozen=True)
 class CoefficientVAEConfig:
+    """Sizes of a coefficient VAE."""
+
     hidden_dim: int = 512
     """Width of the hidden layers."""
     layers: int = 5
     """Number of hidden layers of the encoder, and of the decoder."""
     latent_dim: int = 256
-    """Size of the Gaussian code."""
+    """Size of the Gaussian latent."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "hidden_dim", "layers", "latent_dim")
 
 
 class CoefficientVAE(nn.Module):
-    """Coefficients to a Gaussian code and back."""
+    """Variational autoencoder of 3DMM coefficients."""
 
     def __init__(self, dim: int, config: CoefficientVAEConfig) -> None:
         super().__init__()
@@ -66,35 +72,36 @@ class CoefficientVAE(nn.Module):
         self.output = nn.Sequential(nn.Linear(width, width), nn.LeakyReLU(LEAK), nn.Linear(width, dim))
 
     def initialise(self, rng: torch.Generator) -> None:
-        """Kaiming normal weights, zero biases."""
+        """Draw Kaiming normal weights; biases are zero."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.kaiming_normal_(module.weight, a=LEAK, generator=rng)
                 nn.init.zeros_(module.bias)
 
-    def passes(self, dim: int) -> bool:
-        """Whether the layers are wide enough to hand so many coefficients through unchanged."""
+    def can_be_identity(self, dim: int) -> bool:
+        """Return whether the layers are wide enough for :meth:`start_as_identity` with ``dim`` coefficients."""
         return self.config.latent_dim >= dim and self.config.hidden_dim >= 2 * dim
 
     @torch.no_grad()
     def start_as_identity(
         self, mean: Float[Tensor, "dim"], root: Float[Tensor, "dim dim"], variance: float
     ) -> None:
-        """Set the weights so that the code is the whitened coefficients, and decoding gives them back exactly.
+        """Initialise the weights so that encoding whitens the coefficients and decoding inverts it exactly.
 
-        Every quantity x travels as the pair LeakyReLU(x), LeakyReLU(-x), whose difference is (1 + leak) x. Decoded
-        N(0, I) has the data's mean and covariance before any training, where random weights of this depth take very
-        long to let 80 numbers through. ``root @ root.T`` is the covariance; ``variance`` is the posterior's.
+        Decoded N(0, I) then has the data's mean and covariance before any training; from random weights, networks of
+        this depth learn that very slowly. Each quantity x passes a layer as the pair LeakyReLU(x), LeakyReLU(-x), whose
+        difference is (1 + leak) x. ``mean`` and ``root @ root.T`` are the mean and covariance of the data, ``variance``
+        is the initial variance of the posterior.
 
         Raises:
-            ValueError: the code is shorter than the coefficients, or the layers are narrower than twice their number.
+            ValueError: the latent is shorter than the coefficients, or the layers are narrower than twice their number.
         """
         dim = len(mean)
-        if not self.passes(dim):
+        if not self.can_be_identity(dim):
             target = f"latent_dim >= {dim} and hidden_dim >= {2 * dim}"
             raise ValueError(f"a prior of {dim} coefficients needs {target}, got {self.config}")
         for linear in (module for module in self.modules() if isinstance(module, nn.Linear)):
-            linear.weight.mul_(0.05)  # the units that are left over
+            linear.weight.mul_(0.05)  # units that the identity does not need
             linear.bias.zero_()
         unpair = torch.eye(dim) / (1 + LEAK)
         pass_on = torch.cat([torch.cat([unpair, -unpair], dim=1), torch.cat([-unpair, unpair], dim=1)])
@@ -118,19 +125,19 @@ class CoefficientVAE(nn.Module):
 
     @torch.no_grad()
     def follow_decoder(self, matrix: Float[Tensor, "dim dim"], offset: Float[Tensor, "dim"]) -> None:
-        """Decode to ``matrix @ x + offset`` where it was x until now: the last layer is linear and takes it in."""
+        """Change the decoder's output from x to ``matrix @ x + offset``, by changing its last, linear layer."""
         last = self.output[2]
         last.weight.copy_(matrix @ last.weight)
         last.bias.copy_(matrix @ last.bias + offset)
 
     def encode(self, coefficients: Float[Tensor, "batch dim"]) -> tuple[Tensor, Tensor]:
-        """Mean and log variance (B, latent) of the posterior."""
+        """Encode coefficients to mean and log variance, (B, latent) each, of the posterior."""
         h = self.encoder(coefficients)
         return self.mean(h), self.log_variance(h)
 
-    def decode(self, code: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch dim"]:
-        """Coefficients of a code; codes of new people are N(0, I)."""
-        return self.output(self.decoder(self.decoder_input(code)))
+    def decode(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch dim"]:
+        """Decode latents to coefficients; N(0, I) latents give random people or expressions."""
+        return self.output(self.decoder(self.decoder_input(latent)))
 
 
 def _linears(stack: nn.Sequential) -> list[nn.Linear]:
@@ -138,7 +145,7 @@ def _linears(stack: nn.Sequential) -> list[nn.Linear]:
 
 
 def _fill(linear: nn.Linear, block: Float[Tensor, "rows columns"]) -> None:
-    """Put a block into the top left of a weight; its rows take nothing else."""
+    """Write a block into the top left of a weight matrix and clear the rest of its rows."""
     rows, columns = block.shape
     linear.weight[:rows] = 0
     linear.weight[:rows, :columns] = block

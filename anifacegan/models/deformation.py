@@ -1,8 +1,9 @@
-"""Deformation field: carries a point of the expressive face back to the neutral template.
+"""Deformation field D: offset from a point of the expressive (target) face to the neutral template (Wu et al. 2022).
 
-    x_template = x_target + delta,  delta = D(x_target; z_id, z_exp)   (Wu et al. 2022; method, section 1, step 2)
+    x_template = x_target + delta,    delta = D(x_target; z_id, z_exp)
 
-Points and delta are in world units; the network sees ``x / WORLD_PER_NETWORK_UNIT``.
+D is a FiLM-SIREN conditioned on identity and expression. Points and delta are in world units; the network takes
+``x / WORLD_PER_NETWORK_UNIT``.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from anifacegan.runtime.errors import require_above, require_at_least
 
 @dataclass(frozen=True)
 class DeformationConfig:
+    """Sizes of the deformation field."""
+
     hidden_dim: int = 128
     """Width of every sine layer."""
     layers: int = 3
@@ -28,8 +31,8 @@ class DeformationConfig:
     mapping_layers: int = 3
     """Number of hidden layers of the mapping network."""
     output_scale: float = 1.0
-    """World units per unit of the head's output; 1 for the released weights. A face moves by millimetres (0.001 world):
-    with 0.02 a step of the optimiser is small beside that, and the field learns several times faster."""
+    """World units per unit of the last layer's output; 1 for the released weights. Faces move by millimetres, 0.001
+    world units; with 0.02, one optimiser step moves them less than that, and training is several times faster."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "hidden_dim", "layers", "mapping_dim")
@@ -38,7 +41,7 @@ class DeformationConfig:
 
 
 class DeformationField(nn.Module):
-    """A FiLM-SIREN from a point to the step that leads to the template."""
+    """FiLM-SIREN from a target point to its offset delta, conditioned on z_id and z_exp."""
 
     def __init__(self, config: DeformationConfig) -> None:
         super().__init__()
@@ -51,7 +54,7 @@ class DeformationField(nn.Module):
         )
 
     def initialise(self, rng: torch.Generator) -> None:
-        """Start as the identity: the head's weight and bias are zero."""
+        """Draw fresh weights; the last layer is zero, so that the untrained field does not deform."""
         for k, layer in enumerate(self.layers):
             layer.initialise(rng, first=k == 0)
         self.mapping.initialise(rng)
@@ -61,7 +64,7 @@ class DeformationField(nn.Module):
     def bind(
         self, z_id: Float[Tensor, "batch id_dim"], z_exp: Float[Tensor, "batch exp_dim"]
     ) -> "BoundDeformation":
-        """The field of one face: target points (B, N, 3) -> steps to the template (B, N, 3), world units."""
+        """Bind the field to the latents of a batch of faces; see :class:`BoundDeformation`."""
         film = self.mapping(torch.cat([z_id, z_exp], dim=-1))
         width = self.config.hidden_dim
         layers = [
@@ -75,7 +78,7 @@ class DeformationField(nn.Module):
 
 @dataclass(frozen=True)
 class BoundDeformation:
-    """The field of one face."""
+    """Deformation field of a batch of faces: target points (B, N, 3) to offsets (B, N, 3), in world units."""
 
     layers: list[BoundFiLMLayer]
     head: nn.Linear

@@ -1,8 +1,8 @@
-"""The discriminator: how real an image looks, and how its head is turned (method, section 4).
+"""Discriminator: a residual convolutional network from an image to a real-or-generated logit and the head pose.
 
-A residual encoder of the pi-GAN family (Chan et al. 2021; the coordinates after Liu et al. 2018). A 1x1 convolution
-from the colours, one block for every halving of the resolution down to 2x2, a 2x2 convolution to three numbers. Both
-branches of a block are blurred before they are halved (Zhang 2019), so an image that moves by a pixel keeps its score:
+It follows pi-GAN (Chan et al. 2021) with CoordConv (Liu et al. 2018): a 1x1 convolution from RGB, one residual block
+for every halving of the resolution down to 2x2, and a 2x2 convolution to three numbers. Both branches of a block are
+blurred before downsampling (Zhang 2019), so that the logit hardly changes when the image moves by a pixel:
 
     y = halve(act(conv(act(conv(x))))),    block(x) = (y + project(halve(x))) / sqrt(2)
 
@@ -21,19 +21,23 @@ from torch.nn import functional
 from anifacegan.runtime.errors import ConfigError
 
 LEAK = 0.2
+"""Negative slope of the LeakyReLU activations."""
 SIZES = (16, 32, 64, 128, 256, 512)
+"""Supported heights and widths of the images, pixels."""
 
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
+    """Image size and widths of the discriminator."""
+
     size: int = 128
     """Height and width of the images in pixels: a power of two from 16 to 512."""
     capacity: int = 8192
-    """Channels at a resolution are this over the resolution, at most max_channels: 64 at 128 pixels."""
+    """Layers at a resolution have capacity / resolution channels, at most max_channels; 64 at 128 pixels."""
     max_channels: int = 400
-    """Most channels of a layer."""
+    """Largest number of channels of a layer."""
     blur: bool = True
-    """Halve through the filter 1-3-3-1 in place of a plain mean of 2x2 pixels."""
+    """Downsample with the filter 1-3-3-1 instead of the mean of 2x2 pixels."""
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:
@@ -44,25 +48,26 @@ class DiscriminatorConfig:
 
     @property
     def resolutions(self) -> list[int]:
-        """From the image's to 2, halved from block to block."""
+        """Resolutions before and after all blocks, from the image size down to 2."""
         return [2**k for k in range(int(math.log2(self.size)), 0, -1)]
 
     def channels(self, resolution: int) -> int:
+        """Return the number of channels at a resolution."""
         return min(self.max_channels, self.capacity // resolution)
 
 
 @dataclass(frozen=True)
 class DiscriminatorOutput:
-    """What the discriminator makes of some images."""
+    """Logits and poses of a batch of images."""
 
     logit: Float[Tensor, "batch"]
     """Log odds that the image is real."""
     pose: Float[Tensor, "batch 2"]
-    """(pitch, yaw), radians relative to frontal, signs of :mod:`anifacegan.cameras`."""
+    """(pitch, yaw), radians relative to frontal, signs of :mod:`anifacegan.geometry.cameras`."""
 
 
 class Discriminator(nn.Module):
-    """Images in, a score and a pose each."""
+    """Residual network from images (B, 3, size, size) in [-1, 1] to logits and poses."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
@@ -78,7 +83,7 @@ class Discriminator(nn.Module):
         self.output = nn.Conv2d(config.channels(resolutions[-1]), 3, 2)
 
     def initialise(self, rng: torch.Generator) -> "Discriminator":
-        """Kaiming normal (a = 0.2) weights, drawn from the given CPU generator, and zero biases."""
+        """Draw Kaiming normal weights (a = 0.2) from a CPU random generator; biases are zero."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=LEAK, generator=rng)
@@ -86,7 +91,11 @@ class Discriminator(nn.Module):
         return self
 
     def forward(self, image: Float[Tensor, "batch 3 size size"]) -> DiscriminatorOutput:
-        """Raises ValueError for images of another size than the configuration's."""
+        """Predict logits and poses.
+
+        Raises:
+            ValueError: the images have another size than the configuration's.
+        """
         if image.shape[-1] != self.config.size:
             raise ValueError(f"images are {image.shape[-1]} pixels wide, expected {self.config.size}")
         h = functional.leaky_relu(self.from_rgb(image), LEAK)
@@ -97,7 +106,7 @@ class Discriminator(nn.Module):
 
 
 class HalvingBlock(nn.Module):
-    """Two 3x3 convolutions that see where they are, beside a shortcut; half the resolution comes out."""
+    """Residual block of two 3x3 CoordConv layers that halves the resolution."""
 
     def __init__(self, in_channels: int, out_channels: int, blur: bool) -> None:
         super().__init__()
@@ -116,7 +125,7 @@ class HalvingBlock(nn.Module):
 
 
 def with_coordinates(x: Float[Tensor, "batch channel size size"]) -> Float[Tensor, "batch more size size"]:
-    """Two more channels: x and y of the pixel centres, -1 and 1 at the first and the last (CoordConv)."""
+    """Append x and y of the pixel centres, from -1 to 1, as two channels (CoordConv)."""
     along = torch.linspace(-1, 1, x.shape[-1], dtype=x.dtype, device=x.device)
     down, right = torch.meshgrid(along, along, indexing="ij")
     place = torch.stack([right, down]).expand(len(x), -1, -1, -1)  # (B, 2, H, W)
@@ -126,9 +135,9 @@ def with_coordinates(x: Float[Tensor, "batch channel size size"]) -> Float[Tenso
 def halve(
     x: Float[Tensor, "batch channel size size"], blur: bool
 ) -> Float[Tensor, "batch channel half half"]:
-    """Half the resolution: means of 2x2 pixels, with ``blur`` the separable filter 1-3-3-1 over 8.
+    """Halve the resolution with the mean of 2x2 pixels, or with ``blur`` with the separable filter (1, 3, 3, 1) / 8.
 
-    That filter is three means of two in a row, the last of them every second pixel; the border pixel is repeated.
+    The filter is three consecutive means of two pixels, the last one with stride 2; border pixels are repeated.
     """
     if blur:
         x = functional.pad(x, (1, 1, 1, 1), mode="replicate")

@@ -2,9 +2,9 @@
 
     image -> id 80, exp 64, tex 80, angle 3, gamma 27, trans 3
 
-R serves the landmark term of the imitation loss and the evaluation. Its backbone's raw outputs are standardised with the
-mean and standard deviation of the training data: ``coefficient = mean + scale * raw``. With the ResNet-50 backbone, mean
-0 and scale 1 it is Deep3DFaceRecon's network (Deng et al. 2019).
+R serves the landmark term of the imitation loss and the evaluation. Its backbone's raw outputs are standardised with
+the mean and standard deviation of the training data: ``coefficient = mean + scale * raw``. With the ResNet-50 backbone,
+mean 0 and scale 1 it is Deep3DFaceRecon's network (Deng et al. 2019).
 
 The face is posed as ``p' = p R(angle) + trans`` in model units, and seen by a camera at (0, 0, 10). The generator's and
 Deep3DFaceRecon's cameras differ in focal length only. For synthetic images ``trans`` is the face model's world offset
@@ -95,7 +95,8 @@ class FaceRegressor(nn.Module):
         return self.backbone.features(self._cropped(image))
 
     def standardised(self, image: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch 257"]:
-        """Regress standardised coefficients of images in [0, 1] of any size: zero mean and unit variance over the data."""
+        """Regress standardised coefficients of images in [0, 1] of any size: zero mean and unit variance over the
+        data."""
         return self.backbone(self._cropped(image)).to(self.mean)  # from autocast's half precision
 
     def forward(self, image: Float[Tensor, "batch 3 side side"]) -> Reconstruction:

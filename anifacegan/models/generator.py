@@ -1,7 +1,15 @@
-"""The generator: codes in, a person out; rays in, colours out (method, section 1).
+"""AniFaceGAN's generator: template radiance, deformation and manifold fields with the priors of the latents.
 
-``generator.condition(latents)`` binds the codes once and returns an :class:`Avatar`; ``render_rays(fields, rays)`` is
-the exact renderer. It knows callables, not networks, so a test can hand it spheres.
+A target point x_target of the expressive face is deformed to the template, where the radiance manifolds and the colours
+are defined (Wu et al. 2022)::
+
+    x_template = x_target + D(x_target; z_id, z_exp)         deformation field
+    s          = M(x_template)                               manifold predictor, shared by all people
+    rgb, alpha = T(x_template; z_id, z_noise)                template radiance field
+
+``generator.condition(latents)`` evaluates the mapping networks once and returns :class:`ConditionedFields`, plain
+functions of points. :func:`anifacegan.rendering.volume.render_rays` renders them; it depends on no network, so tests
+can render spheres.
 """
 
 from collections.abc import Callable
@@ -23,43 +31,66 @@ from anifacegan.models.template import TemplateConfig, TemplateField
 
 @dataclass(frozen=True)
 class GeneratorConfig:
+    """Sizes of the generator's networks, and how its rays are sampled."""
+
     template: TemplateConfig = field(default_factory=TemplateConfig)
+    """Template radiance field."""
     deformation: DeformationConfig = field(default_factory=DeformationConfig)
+    """Deformation field."""
     alignment: AlignmentConfig | None = None
-    """A field that carries a template point to the same place of the mean head before its colour is read: eyes and
-    lips are then where the template expects them, whoever it is, and stay sharp. None, as in the paper, is without."""
+    """Alignment field, which moves template points of all people to the corresponding points of the mean head before
+    the template radiance is evaluated, for sharper eyes and lips. null: no such field, as in the paper."""
     manifolds: ManifoldConfig = field(default_factory=ManifoldConfig)
+    """Manifold predictor and levels."""
     ray_sampling: RaySamplingConfig = field(default_factory=RaySamplingConfig)
+    """Samples along the rays, field of view and background plane."""
     identity_prior: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
+    """Identity VAE, whose decoder turns N(0, I) into z_id."""
     expression_prior: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
+    """Expression VAE, whose decoder turns N(0, I) into z_exp."""
     radiance_offset_gain: float = 1.0
-    """The template colour is read at x + gain * delta, the manifolds at x + delta. 1 for our own models; 1 / 0.12 for
-    the released weights, which move the two by different lengths (method, section 2)."""
+    """Gain on the deformation offset for the template radiance, which is evaluated at x + gain * delta; the manifolds
+    are at x + delta. 1 for our own models; 1 / 0.12 for the released weights."""
 
 
 @dataclass(frozen=True)
 class ConditionedFields:
-    """A batch of faces whose codes are bound: closed functions of points in world units."""
+    """Generator fields conditioned on the latents of a batch of faces: functions of points in world units."""
 
     offset: Callable[[Tensor], Tensor]
-    """(B, N, 3) target points -> (B, N, 3) steps delta to the template."""
+    """Deformation: (B, N, 3) target points to (B, N, 3) offsets delta to the template."""
     level: Callable[[Tensor], Tensor]
-    """(B, N, 3) template points -> (B, N) manifold scalar s."""
+    """Manifold predictor: (B, N, 3) template points to the (B, N) scalar s."""
     radiance: Callable[[Tensor], tuple[Tensor, Tensor]]
-    """(B, N, 3) template points -> (B, N, 3) rgb and (B, N) alpha, post-activation."""
+    """Template radiance: (B, N, 3) template points to (B, N, 3) rgb and (B, N) alpha, after their activations."""
     levels: Float[Tensor, "level"]
     """Values of s on the manifolds, falling."""
     ray_sampling: RaySamplingConfig
+    """Samples along the rays, field of view and background plane."""
     radiance_offset_gain: float = 1.0
+    """Gain on delta for the template radiance; see :class:`GeneratorConfig`."""
     align: Callable[[Tensor], Tensor] | None = None
-    """(B, N, 3) template points -> (B, N, 3) steps to the mean head, where the radiance is read; None: no step."""
+    """Alignment: (B, N, 3) template points to (B, N, 3) offsets to the mean head; None without an alignment field."""
+
+
+@dataclass(frozen=True)
+class FrozenField:
+    """Field that is evaluated without gradients, so that training does not change it."""
+
+    field: Callable[[Tensor], Tensor]
+
+    @torch.no_grad()
+    def __call__(self, x: Float[Tensor, "batch point 3"]) -> Tensor:
+        return self.field(x)
 
 
 class Generator(nn.Module):
-    """The three fields, the priors of the codes, and the mean film that truncation pulls toward."""
+    """Template, deformation and manifold fields, priors of the latents, and mean FiLM parameters for truncation."""
 
     mean_frequencies: Tensor
+    """(1, units) mean FiLM frequencies of random people."""
     mean_phases: Tensor
+    """(1, units) mean FiLM phases of random people."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -75,11 +106,11 @@ class Generator(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.mean_phases.device
 
     def initialise(self, rng: torch.Generator) -> "Generator":
-        """Fresh weights, all drawn from the given generator."""
+        """Draw fresh weights of all networks from the given random generator."""
         parts = [self.template, self.deformation, self.manifolds, self.identity_prior, self.expression_prior]
         for part in parts if self.alignment is None else [*parts, self.alignment]:
             part.initialise(rng)
@@ -88,26 +119,29 @@ class Generator(nn.Module):
     def sample_people(
         self, rngs: list[torch.Generator]
     ) -> tuple[Float[Tensor, "batch 80"], Float[Tensor, "batch 80"]]:
-        """z_id and z_noise of new people, one CPU generator each: alone or in a batch, a person is the same."""
+        """Sample z_id and z_noise of random people, one CPU random generator each.
+
+        A person does not depend on the other people of the batch.
+        """
         latent_dim = self.config.identity_prior.latent_dim
         normal = torch.stack([torch.randn(latent_dim + NOISE_DIM, generator=rng) for rng in rngs]).to(
             self.device
         )
         # One person at a time: a matrix product may round differently in a larger batch.
-        z_id = torch.cat([self.identity_prior.decode(code[None]) for code in normal[:, :latent_dim]])
+        z_id = torch.cat([self.identity_prior.decode(row[None]) for row in normal[:, :latent_dim]])
         return z_id, normal[:, latent_dim:]
 
     @torch.no_grad()
     def set_truncation_mean(self, rng: torch.Generator, count: int = 10_000) -> None:
-        """Mean film over random people; stored with the weights."""
-        code = torch.randn(count, self.config.identity_prior.latent_dim, generator=rng).to(self.device)
+        """Set the truncation's mean FiLM parameters to the mean over ``count`` random people."""
+        normal = torch.randn(count, self.config.identity_prior.latent_dim, generator=rng).to(self.device)
         z_noise = torch.randn(count, NOISE_DIM, generator=rng).to(self.device)
-        film = self.template.film_parameters(self.identity_prior.decode(code), z_noise)
+        film = self.template.film_parameters(self.identity_prior.decode(normal), z_noise)
         self.mean_frequencies.copy_(film.frequencies.mean(0, keepdim=True))
         self.mean_phases.copy_(film.phases.mean(0, keepdim=True))
 
     def condition(self, latents: Latents, psi: float = 1.0) -> ConditionedFields:
-        """Bind the latents. psi < 1 pulls the appearance toward the mean person."""
+        """Condition the fields on latents; ``psi`` below 1 truncates the appearance toward the mean."""
         film = self.template.film_parameters(latents.z_id, latents.z_noise)
         if psi != 1.0:
             film = film.truncated(FiLMParameters(self.mean_frequencies, self.mean_phases), psi)

@@ -1,4 +1,4 @@
-"""Files of codes (.npz): people given by ``z_id`` and ``z_noise``, and the mean film of a checkpoint."""
+"""Files of latents (.npz): people as ``z_id`` and ``z_noise``, and mean FiLM parameters for truncation."""
 
 from pathlib import Path
 
@@ -13,16 +13,16 @@ from anifacegan.runtime.files import complete_or_absent
 
 
 def write_people(path: Path, z_id: Float[Tensor, "person 80"], z_noise: Float[Tensor, "person 80"]) -> None:
-    """Keep people: ``--latents FILE`` renders them again."""
+    """Write people to a file that ``--latents FILE`` reads again."""
     with complete_or_absent(path) as temporary, temporary.open("wb") as file:
         np.savez(file, z_id=z_id.cpu().numpy(), z_noise=z_noise.cpu().numpy())
 
 
 def read_people(path: Path) -> tuple[Float[Tensor, "person 80"], Float[Tensor, "person 80"]]:
-    """z_id and z_noise of one or more people.
+    """Read z_id and z_noise of one or more people.
 
     Raises:
-        InputError: no such file, no .npz, a missing key, another shape, a value that is not finite.
+        InputError: the file is missing or no .npz, a key is missing, or an array is misshaped or not finite.
     """
     arrays = _read(path)
     z_id, z_noise = (
@@ -38,10 +38,13 @@ def read_people(path: Path) -> tuple[Float[Tensor, "person 80"], Float[Tensor, "
 def read_mean_film_parameters(
     path: Path, units: int
 ) -> tuple[Float[Tensor, "1 units"], Float[Tensor, "1 units"]]:
-    """Mean frequencies and phases for truncation, of ``averages.npz``: keys ``avg_frequencies``, ``avg_phase_shifts``.
+    """Read mean frequencies and phases for truncation from the released model's ``averages.npz``.
 
-    ``frequencies`` and ``phases`` are read as well. They are outputs of the mapping network as it stands, before
-    ``frequency * 15 + 30``.
+    The keys are ``avg_frequencies`` and ``avg_phase_shifts``, or ``frequencies`` and ``phases``. The values are raw
+    outputs of the mapping network, before ``frequency * 15 + 30``.
+
+    Raises:
+        InputError: the file is missing or no .npz, a key is missing, or an array is misshaped or not finite.
     """
     arrays = _read(path)
     names = [("avg_frequencies", "frequencies"), ("avg_phase_shifts", "phases")]

@@ -1,9 +1,10 @@
-"""Radiance manifolds: the level sets of one scalar field, shared by all people (GRAM; method, section 1, step 3).
+"""Manifold predictor M: the radiance manifolds are level sets of one scalar field (GRAM, Deng et al. 2022).
 
-    s = M(x_template),   manifold l = {x : M(x) = level_l}
+    s = M(x_template),    manifold l = {x : M(x) = level_l}
 
-Before training the manifolds are spheres about a point behind the head, ``s ~ 10 |x / WORLD_PER_NETWORK_UNIT - centre|``, seen from
-inside the head outwards: s falls along a ray that enters the face.
+M is a ReLU MLP without latent inputs, so all people share the manifolds. An untrained M has concentric spheres about a
+point behind the head, ``s ~ 10 |x / WORLD_PER_NETWORK_UNIT - centre|``: s falls along a ray that enters the face from
+the front.
 """
 
 import math
@@ -19,11 +20,13 @@ from anifacegan.models.siren import full_precision
 from anifacegan.runtime.errors import ConfigError, require_at_least
 
 SLOPE = 10.0
-"""How fast s grows away from the centre, per network unit, before training."""
+"""Initial gradient of s, per ``WORLD_PER_NETWORK_UNIT`` of distance from the centre."""
 
 
 @dataclass(frozen=True)
 class ManifoldConfig:
+    """Size of the manifold predictor, and the levels of the manifolds."""
+
     hidden_dim: int = 128
     """Width of the hidden layers."""
     layers: int = 3
@@ -35,7 +38,8 @@ class ManifoldConfig:
     last_level: float = 8.0
     """Value of s on the manifold farthest from it."""
     levels: tuple[float, ...] = ()
-    """All values of s, falling, where they are not evenly spaced; count and the two above then say nothing."""
+    """Values of s on all manifolds, falling, if not evenly spaced; count, first_level and last_level are then
+    ignored."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "hidden_dim", "layers", "count")
@@ -44,14 +48,14 @@ class ManifoldConfig:
             raise ConfigError("levels", values, "at least 2, each lower than the one before")
 
     def values(self) -> tuple[float, ...]:
-        """s on every manifold, falling."""
+        """Values of s on all manifolds, falling."""
         if self.levels:
             return self.levels
         return tuple(torch.linspace(self.first_level, self.last_level, self.count, device="cpu").tolist())
 
 
 class ManifoldField(nn.Module):
-    """The scalar field whose level sets are the manifolds."""
+    """ReLU MLP whose level sets are the radiance manifolds."""
 
     centre: Tensor
     levels: Tensor
@@ -66,7 +70,7 @@ class ManifoldField(nn.Module):
         self.register_buffer("levels", torch.tensor(config.values()), persistent=False)
 
     def initialise(self, rng: torch.Generator) -> None:
-        """Geometric: concentric spheres (Atzmon and Lipman 2020)."""
+        """Draw a geometric initialisation: the level sets are concentric spheres (Atzmon and Lipman 2020)."""
         for layer in self.hidden:
             nn.init.normal_(layer.weight, 0.0, math.sqrt(2 / layer.out_features), generator=rng)
             nn.init.zeros_(layer.bias)
@@ -74,7 +78,7 @@ class ManifoldField(nn.Module):
         nn.init.zeros_(self.output.bias)
 
     def forward(self, x_template: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:
-        """Scalar s of template points in world units."""
+        """Evaluate s at template points (world units), in full precision."""
         h = x_template / WORLD_PER_NETWORK_UNIT - self.centre
         with full_precision(h):
             for layer in self.hidden:

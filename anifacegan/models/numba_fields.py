@@ -1,9 +1,9 @@
-"""The fields of one avatar for inference on a CPU: the same functions of points, several times faster.
+"""Fields of one face for inference on a CPU: the same functions as the PyTorch fields, several times faster.
 
-Each core has a part of the points, and takes them a tile at a time, so that the activations of two layers stay in its
-cache and are written over; biases and sines are one pass, the template's heads one product a layer, and all layers one
-call of compiled code (:mod:`anifacegan.models.field_loops`). The plain fields are the twins that this is tested
-against, and what is used on a GPU, in other precisions, for batches and in training.
+The points are shared by the cores and processed in tiles, so that the activations of two layers stay in a core's cache.
+Bias and sine are one pass over memory, and all layers of a field are one call of compiled code
+(:mod:`anifacegan.models.numba_kernels`). The PyTorch fields are used on GPUs, in other precisions, for batches and in
+training; tests compare the two.
 """
 
 import threading
@@ -18,58 +18,62 @@ from torch import Tensor
 from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.models.alignment import BoundAlignment
 from anifacegan.models.deformation import BoundDeformation
-from anifacegan.models.generator import ConditionedFields
+from anifacegan.models.generator import ConditionedFields, FrozenField
 from anifacegan.models.manifolds import ManifoldField
 from anifacegan.models.template import RGB_WIDENING, BoundTemplate, alpha_from_sigma
 from anifacegan.runtime.cpu import on_all_cores, one_blas_thread
 
 ACTIVATIONS = 2**16
-"""Numbers that a layer gives for the points of a tile: with the layer's before it, half a megabyte."""
+"""Number of activations of one layer for a tile of points; those of two layers take half a megabyte."""
 PARTS = 4
-"""Points are cut into so many parts for each core, so that none waits long for another."""
+"""Number of parts that each core's points are split into, for load balancing."""
 
 
 def with_numba_fields(fields: ConditionedFields) -> ConditionedFields:
-    """The same avatar with fast fields wherever there is a fast one. Call it, and what it gives, without gradients."""
+    """Replace the fields of one face by their numba versions where these exist: on a CPU, in float32.
+
+    The numba fields have no gradients; call them with gradients disabled.
+    """
     return replace(
         fields,
-        offset=_fast(fields.offset),
-        level=_fast(fields.level),
-        radiance=_fast(fields.radiance),
-        align=None if fields.align is None else _fast(fields.align),
+        offset=_numba_version(fields.offset),
+        level=_numba_version(fields.level),
+        radiance=_numba_version(fields.radiance),
+        align=None if fields.align is None else _numba_version(fields.align),
     )
 
 
-def _fast(field: Callable) -> Callable:
-    field = getattr(field, "__wrapped__", field)  # of torch.no_grad(): there are no gradients here
-    if isinstance(field, BoundDeformation) and _is_one_on_cpu(field.layers[0].weight):
+def _numba_version(field: Callable) -> Callable:
+    if isinstance(field, FrozenField):
+        field = field.field  # numba fields have no gradients anyway
+    if isinstance(field, BoundDeformation) and _is_single_on_cpu(field.layers[0].weight):
         scale, layers = field.output_scale, [(layer.weight[0], layer.bias[0, 0]) for layer in field.layers]
         return NumbaOffsets(_Layers.with_head(layers, scale * field.head.weight.T), scale * field.head.bias)
-    if isinstance(field, BoundAlignment) and _is_one_on_cpu(field.head):
+    if isinstance(field, BoundAlignment) and _is_single_on_cpu(field.head):
         rate = field.frequency
         layers = [(rate * layer.weight.T, rate * layer.bias) for layer in field.layers]
         return NumbaOffsets(_Layers.with_head(layers, field.head[0]), field.head.new_zeros(3))
-    if isinstance(field, BoundTemplate) and _is_one_on_cpu(field.layers[0].weight):
+    if isinstance(field, BoundTemplate) and _is_single_on_cpu(field.layers[0].weight):
         return NumbaTemplate(field)
-    if isinstance(field, ManifoldField) and _is_one_on_cpu(field.output.weight[None]):
+    if isinstance(field, ManifoldField) and _is_single_on_cpu(field.output.weight[None]):
         return NumbaManifolds(field)
     return field
 
 
-def _is_one_on_cpu(weight: Tensor) -> bool:
-    """Of a single avatar, on a CPU, in float32."""
+def _is_single_on_cpu(weight: Tensor) -> bool:
+    """Return whether a batched weight belongs to a single face, on a CPU, in float32."""
     return len(weight) == 1 and weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
 class _Memory(threading.local):
-    """Of the activations that a thread reads and of those that it writes."""
+    """Two buffers of activations for each thread: a layer reads one and writes the other."""
 
     def __init__(self, tile: int, width: int, like: Tensor) -> None:
         self.tiles = tuple(like.new_empty(tile, width).numpy() for _ in range(2))
 
 
 class _Layers:
-    """Layers behind one another, all of one width, on points in world units, and linear heads on some of them."""
+    """Consecutive layers of one width on points in world units, with linear heads on some of them."""
 
     def __init__(
         self,
@@ -77,7 +81,7 @@ class _Layers:
         heads: dict[int, Float[Tensor, "width channel"]],
         rectified: bool = False,
     ) -> None:
-        """``layers``: weights (in_dim, width) and biases (width,). ``heads``: by the number of the layer they read."""
+        """Store weights (in_dim, width) and biases (width,) of the layers, and heads by the index of their layer."""
         width = len(layers[0][1])
         weights, biases = zip(*layers, strict=True)
         first, *hidden = (weight.detach().contiguous() for weight in weights)
@@ -102,18 +106,18 @@ class _Layers:
         head: Float[Tensor, "width channel"],
         rectified: bool = False,
     ) -> "_Layers":
-        """With one head, behind the last layer."""
+        """Make layers with one head, on the last layer."""
         return cls(layers, {len(layers) - 1: head}, rectified)
 
     def sum_of_heads(
         self, points: Float[Tensor, "point 3"], bias: Float[Tensor, "channel"]
     ) -> Float[Tensor, "point channel"]:
-        """What the heads give together, and a bias."""
+        """Evaluate the sum of all heads and a bias."""
         from anifacegan.models import numba_kernels
 
         if torch.is_grad_enabled() and points.requires_grad:
             raise ValueError(
-                "fast fields have no gradients, and these points require them; ask the plain fields"
+                "numba fields have no gradients, and these points require them; use the PyTorch fields"
             )
         points = points.detach().contiguous()
         out = bias.detach().repeat(len(points), 1)
@@ -129,7 +133,7 @@ class _Layers:
 
 
 def _parts(points: int, tile: int) -> list[slice]:
-    """Of all points, for the cores to share; none smaller than a tile."""
+    """Split points into slices for the cores, none smaller than a tile."""
     cores = torch.get_num_threads()
     size = max(1, points) if cores == 1 else max(tile, -(-points // (PARTS * cores)))
     return [slice(start, start + size) for start in range(0, points, size)]
@@ -137,7 +141,7 @@ def _parts(points: int, tile: int) -> list[slice]:
 
 @dataclass(frozen=True)
 class NumbaOffsets:
-    """Sine layers and a linear head: (1, N, 3) points -> (1, N, 3) steps, world units."""
+    """Deformation or alignment field: (1, N, 3) points to (1, N, 3) offsets, world units."""
 
     layers: _Layers
     bias: Float[Tensor, "3"]
@@ -147,7 +151,7 @@ class NumbaOffsets:
 
 
 class NumbaManifolds:
-    """(1, N, 3) template points -> (1, N) manifold scalar."""
+    """Manifold predictor: (1, N, 3) template points to the (1, N) scalar s."""
 
     def __init__(self, field: ManifoldField) -> None:
         layers = [(layer.weight.T, layer.bias) for layer in field.hidden]  # type: ignore[union-attr,operator]
@@ -161,12 +165,12 @@ class NumbaManifolds:
 
 
 class NumbaTemplate:
-    """(1, N, 3) template points -> rgb (1, N, 3) and alpha (1, N), post-activation."""
+    """Template radiance: (1, N, 3) template points to rgb (1, N, 3) and alpha (1, N), after their activations."""
 
     def __init__(self, field: BoundTemplate) -> None:
         layers = [(layer.weight[0], layer.bias[0, 0]) for layer in [*field.layers, field.colour_layer]]
-        both = enumerate(zip(field.rgb_heads, field.sigma_heads, strict=True), start=1)
-        heads = {k: torch.cat([rgb.weight, sigma.weight]).detach().T for k, (rgb, sigma) in both}
+        pairs = enumerate(zip(field.rgb_heads, field.sigma_heads, strict=True), start=1)
+        heads = {k: torch.cat([rgb.weight, sigma.weight]).detach().T for k, (rgb, sigma) in pairs}
         # Columns: rgb and density. The last colour head reads the colour layer, its density the layer before.
         last = len(layers) - 1
         heads[last] = torch.zeros_like(heads[last - 1])
@@ -181,6 +185,6 @@ class NumbaTemplate:
     def __call__(
         self, x: Float[Tensor, "1 point 3"]
     ) -> tuple[Float[Tensor, "1 point 3"], Float[Tensor, "1 point"]]:
-        found = self.layers.sum_of_heads(x[0], self.bias)  # (N, 4)
-        rgb = found[:, :3].sigmoid() * (1 + 2 * RGB_WIDENING) - RGB_WIDENING
-        return rgb[None], alpha_from_sigma(self.gain * found[:, 3])[None]
+        outputs = self.layers.sum_of_heads(x[0], self.bias)  # (N, 4)
+        rgb = outputs[:, :3].sigmoid() * (1 + 2 * RGB_WIDENING) - RGB_WIDENING
+        return rgb[None], alpha_from_sigma(self.gain * outputs[:, 3])[None]

@@ -1,12 +1,11 @@
-"""The loops of :mod:`anifacegan.models.fast_fields`. Apart from it, as importing numba takes a second.
+"""Compiled loops of :mod:`anifacegan.models.numba_fields`, in a module of their own as importing numba takes a second.
 
-A field's layers are one call, in which Python has no part: threads that each make many small calls wait for one
-another longer than they compute. Matrix products are those of SciPy's BLAS, which :mod:`anifacegan.blas_threads` keeps
-on one core: on the processors here a quarter faster than PyTorch's, at these sizes.
+All layers of a field are evaluated in one call: threads that make many small Python calls would mostly wait for the
+interpreter lock. Matrix products use SciPy's BLAS, which :func:`anifacegan.runtime.cpu.one_blas_thread` keeps on one
+core; at these sizes it was a quarter faster than PyTorch's.
 
-The sine adds a bias and is taken in place, in one pass over memory: the range is reduced to [-pi/2, pi/2] with pi in
-three parts, where an odd polynomial of degree 11 is the sine within float32's rounding: 3e-7 for arguments up to 10^4.
-PyTorch's own sine is the tested twin.
+The sine adds a bias in place, in one pass over memory. Its argument is reduced to [-pi/2, pi/2] with pi in three parts;
+there an odd polynomial of degree 11 equals the sine within 3e-7, for arguments up to 10^4.
 """
 
 from typing import no_type_check
@@ -27,7 +26,7 @@ _ZERO = np.float32(0)
 @kernel(nogil=True, fastmath={"contract", "nnan", "ninf", "nsz"}, error_model="numpy")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def sine(h, bias):
-    """``h <- sin(h + bias)``: (point, unit) and (unit,), contiguous float32."""
+    """Replace ``h`` (point, unit) by ``sin(h + bias)``; ``bias`` is (unit,); contiguous float32."""
     for row in range(h.shape[0]):
         for column in range(h.shape[1]):
             x = h[row, column] + bias[column]
@@ -43,7 +42,7 @@ def sine(h, bias):
 @kernel(nogil=True, error_model="numpy")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def relu(h, bias):
-    """``h <- max(h + bias, 0)``, likewise."""
+    """Replace ``h`` (point, unit) by ``max(h + bias, 0)``; ``bias`` is (unit,); contiguous float32."""
     for row in range(h.shape[0]):
         for column in range(h.shape[1]):
             x = h[row, column] + bias[column]
@@ -53,11 +52,11 @@ def relu(h, bias):
 @kernel(nogil=True, error_model="numpy")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def add_heads(points, first, hidden, biases, heads, has_head, rectified, out, one, other):
-    """Add to ``out`` the heads of layers that lie behind one another, a tile of points at a time.
+    """Evaluate consecutive layers on a tile of points at a time, and add the outputs of their heads to ``out``.
 
-    Contiguous float32: points (N, 3); weights first (3, W) and hidden (L - 1, W, W); biases (L, W); heads (L, W, C), of
-    which those count that ``has_head`` (L,); out (N, C); one and other, (tile, W), memory for activations.
-    ``rectified``: a ramp in place of the sine.
+    Contiguous float32: points (N, 3); weights first (3, W) and hidden (L - 1, W, W); biases (L, W); heads (L, W, C),
+    used where ``has_head`` (L,); out (N, C); one and other (tile, W), buffers for activations. The activation is the
+    sine, or ReLU with ``rectified``.
     """
     for start in range(0, len(points), len(one)):
         count = min(len(one), len(points) - start)

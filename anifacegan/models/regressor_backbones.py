@@ -65,7 +65,8 @@ def _normed_convolution(before: int, after: int, kernel: int, stride: int) -> nn
 
 
 class PlainBackbone(nn.Module):
-    """Small backbone without shortcuts, used by the evaluation's judge so that it differs from the trained-with network.
+    """Small backbone without shortcuts, used by the evaluation's judge so that it differs from the trained-with
+    network.
 
     It has group normalisation, SiLU activations and global mean and max pooling. Two input channels with the pixel
     coordinates carry positions through the pooling.

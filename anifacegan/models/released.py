@@ -1,15 +1,15 @@
-"""Read the checkpoint that AniFaceGAN's authors released, as it is (method, section 2).
+"""Reader of the checkpoint that AniFaceGAN's authors released.
 
-Three things are settled here, so that nothing else has to know them:
+The released files differ from our checkpoints in three ways, which are converted here:
 
-* names: theirs to ours;
-* units: the released model hands its manifold predictor ``W(W(x) + delta)`` with ``W(v) = v / 0.12``, normalised twice
-  and delta added in between, while the template sees ``W(x + delta)``. In our terms delta, in world units, is 0.12
-  times theirs; the manifolds are read at ``x + delta``, the colours at ``x + delta / 0.12``
-  (``radiance_offset_gain``), and the second normalisation is folded into the predictor's first layer;
+* names of tensors;
+* units: with W(v) = v / 0.12, the released model evaluates its manifold predictor at ``W(W(x) + delta)`` and its
+  template at ``W(x + delta)``. Our delta, in world units, is 0.12 times theirs; then the manifolds are at ``x + delta``
+  and the template radiance is evaluated at ``x + delta / 0.12`` (``radiance_offset_gain``). The second normalisation is
+  folded into the predictor's first layer;
 * padding: the released deformation field has four more inputs, always zero, and four more outputs, never used.
 
-Sizes are inferred from the tensors.
+Sizes of the networks are inferred from the tensors.
 """
 
 import re
@@ -31,17 +31,18 @@ from anifacegan.runtime.errors import InputError, first_line
 PITCH_OFFSET = 0.1
 """Pitch of a frontal face in the released model's data set, radians."""
 TRUNCATION_SEED = 0
+"""Random seed of the people whose mean FiLM parameters truncation uses, if ``averages.npz`` is missing."""
 
 _SIREN, _DIF = "generator.pth", "dif.pth"
 
 
 def is_released_folder(folder: Path) -> bool:
-    """Whether the folder holds the released files rather than our own."""
+    """Return whether a folder holds the released files rather than a model folder of ours."""
     return (folder / _SIREN).is_file()
 
 
 def load_released(folder: Path) -> Generator:
-    """The released model, with its averaged weights where ``ema.pth`` lies in the folder.
+    """Load the released model, with its averaged weights if the folder contains ``ema.pth``.
 
     Raises:
         InputError: a file is missing or unreadable, or a tensor is missing or does not fit.
@@ -87,14 +88,14 @@ def load_released(folder: Path) -> Generator:
         tensors.refuse_leftovers()
 
     generator = Generator(config)
-    ours_alone = {"mean_frequencies", "mean_phases", "template.latent_scale"}
-    generator.load_state_dict(state | {name: generator.state_dict()[name] for name in ours_alone})
+    not_released = {"mean_frequencies", "mean_phases", "template.latent_scale"}
+    generator.load_state_dict(state | {name: generator.state_dict()[name] for name in not_released})
     _set_truncation_mean(generator, folder / "averages.npz")
     return generator
 
 
 class _Tensors:
-    """The tensors of one released file; knows which have been used."""
+    """Tensors of one released file, with a record of those that have been used."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -102,7 +103,7 @@ class _Tensors:
         self.unused = set(self.tensors)
 
     def count(self, pattern: str) -> int:
-        """How many layers have a name of this pattern; one counts by its weight or its bias, so a lack is noticed."""
+        """Count the layers whose name matches a pattern; a layer counts if its weight or its bias exists."""
         layers = {name.rpartition(".")[0] for name in self.tensors}
         found = sum(re.fullmatch(pattern, layer) is not None for layer in layers)
         if found == 0:
@@ -113,7 +114,7 @@ class _Tensors:
         return tuple(self.tensors[name].shape)
 
     def matrix_shape(self, name: str) -> tuple[int, int]:
-        """Rows and columns of a weight, which sizes are inferred from."""
+        """Return rows and columns of a weight matrix."""
         if name not in self.tensors:
             raise InputError(f"{self.path}: tensor '{name}' is missing, expected shape (out, in)")
         if self.tensors[name].ndim != 2:
@@ -122,7 +123,7 @@ class _Tensors:
         return rows, columns
 
     def take(self, name: str, expected: tuple[int, ...]) -> Tensor:
-        """The tensor, whose shape has to be the expected one."""
+        """Return a tensor as float32 and mark it as used, after checking its shape."""
         if name not in self.tensors:
             raise InputError(f"{self.path}: tensor '{name}' is missing, expected shape {expected}")
         if self.shape(name) != expected:
@@ -136,7 +137,7 @@ class _Tensors:
         return value
 
     def replace_by_average(self, path: Path) -> None:
-        """Put torch_ema's averages, a list in the order of the parameters, in place of the tensors."""
+        """Replace the tensors by torch_ema's averages, a list in the order of the parameters."""
         averages = _load(path, dict).get("shadow_params")
         names = list(self.tensors)
         if not isinstance(averages, list) or len(averages) != len(names):
@@ -155,6 +156,7 @@ class _Tensors:
             self.tensors[name] = average
 
     def refuse_leftovers(self) -> None:
+        """Raise InputError if a tensor has not been used."""
         if self.unused:
             name = min(self.unused)
             raise InputError(
@@ -175,8 +177,8 @@ def _load(path: Path, kind: type) -> dict:
 
 
 def _vae_path(folder: Path, name: str) -> Path:
-    beside = folder / f"vae_{name}.pth"
-    return beside if beside.is_file() else folder / "pretrained_vaes" / name / "vae.pth"
+    flat = folder / f"vae_{name}.pth"
+    return flat if flat.is_file() else folder / "pretrained_vaes" / name / "vae.pth"
 
 
 def _vae_config(vae: _Tensors) -> CoefficientVAEConfig:
@@ -187,7 +189,7 @@ def _vae_config(vae: _Tensors) -> CoefficientVAEConfig:
 def _renamed(
     source: _Tensors, names: dict[str, str], expected: dict[str, tuple[int, ...]]
 ) -> dict[str, Tensor]:
-    """Weights and biases under our names, every shape checked."""
+    """Return weights and biases under our names, after checking their shapes."""
     return {
         f"{ours}.{kind}": source.take(f"{theirs}.{kind}", expected[f"{ours}.{kind}"])
         for theirs, ours in names.items()
@@ -214,7 +216,7 @@ def _manifolds(siren: _Tensors, config: ManifoldConfig, expected: dict) -> dict[
     names = {f"model_sample.network.{2 * k}": f"manifolds.hidden.{k}" for k in range(config.layers)}
     names["model_sample.output_layer"] = "manifolds.output"
     state = _renamed(siren, names, expected)
-    # Theirs: W (k u - c) + b for u = x / 0.12 + delta and k = 1 / 0.12. Ours: W' (u - c) + b'.
+    # Released: W (k u - c) + b for u = x / 0.12 + delta and k = 1 / 0.12. Ours: W' (u - c) + b'.
     k, centre = 1 / WORLD_PER_NETWORK_UNIT, torch.tensor(SPHERE_CENTRE, dtype=torch.float64)
     weight, bias = "manifolds.hidden.0.weight", "manifolds.hidden.0.bias"
     state[bias] = (state[bias].double() + (k - 1) * state[weight].double() @ centre).float()
@@ -250,7 +252,7 @@ def _vae(vae: _Tensors, ours: str, config: CoefficientVAEConfig, expected: dict)
 
 
 def _set_truncation_mean(generator: Generator, path: Path) -> None:
-    """From ``averages.npz`` where there is one, else from 10,000 random people."""
+    """Set the mean FiLM parameters from ``averages.npz`` if it exists, else from 10,000 random people."""
     if not path.is_file():
         generator.set_truncation_mean(torch.Generator().manual_seed(TRUNCATION_SEED))
         return

@@ -1,7 +1,7 @@
-"""Random faces before random cameras: what a generator is asked to show in a training step.
+"""Random latents and camera poses for training and evaluation.
 
-People and expressions are drawn from the priors, poses from the data set or from a Gaussian (method, section 4). A
-face comes from a random generator of its own, so it is the same whichever batch, or whichever process, it is part of.
+People and expressions are drawn from the priors, poses from the data set or from a Gaussian. Each face has a random
+generator of its own, so it does not depend on the batch or process that it is drawn in.
 """
 
 from dataclasses import dataclass
@@ -20,18 +20,18 @@ from anifacegan.runtime.errors import ConfigError, require_at_least
 
 @dataclass(frozen=True)
 class ViewSamplingConfig:
-    """What is drawn."""
+    """Distribution of random camera poses and expressions."""
 
     poses: Literal["data", "gaussian"] = "data"
-    """Poses of random images of the data set, or normally distributed ones about the frontal view."""
+    """Source of camera poses: data draws those of the data set's images, gaussian draws normally distributed ones."""
     yaw_deviation: float = 0.3
     """Standard deviation of the yaw of Gaussian poses, radians."""
     pitch_deviation: float = 0.155
     """Standard deviation of the pitch of Gaussian poses, radians."""
     limit: float = 1.3
-    """Gaussian poses are clamped to this far from frontal, radians."""
+    """Largest absolute pitch and yaw of Gaussian poses, radians."""
     neutral_ratio: float = 0.1
-    """Share of faces that have no expression."""
+    """Fraction of faces with the neutral expression."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "yaw_deviation", "pitch_deviation", "limit", "neutral_ratio")
@@ -41,9 +41,10 @@ class ViewSamplingConfig:
 
 @dataclass(frozen=True)
 class PosedLatents:
-    """Faces, each with its camera."""
+    """Latents of faces, each with a camera pose."""
 
     latents: Latents
+    """Latents of the faces."""
     pose: Float[Tensor, "batch 2"]
     """(pitch, yaw), radians relative to frontal."""
 
@@ -54,13 +55,16 @@ class PosedLatents:
         return PosedLatents(self.latents[part], self.pose[part])
 
     def rays(self, size: int, fov_deg: float) -> Rays:
-        """All rays of the images, row by row."""
+        """Generate the rays of square images of the faces, row by row."""
         pitch, yaw = self.pose.unbind(-1)
         return image_rays(yaw=yaw, pitch=pitch, size=size, fov_deg=fov_deg)
 
 
 def sample_generators(seed: int, step: int, purpose: int, samples: range) -> list[torch.Generator]:
-    """One random generator a sample, by its place in the whole batch; another ``purpose`` draws independently."""
+    """Make one random generator for each sample, given by its index in the batch of all processes.
+
+    Generators of another ``purpose`` are independent.
+    """
     seeds = (
         np.random.SeedSequence((seed, step, purpose, sample)).generate_state(1, np.uint64)
         for sample in samples
@@ -75,13 +79,14 @@ def sample_posed_latents(
     config: ViewSamplingConfig,
     rngs: list[torch.Generator],
 ) -> PosedLatents:
-    """One face a random generator. ``poses`` are those of the data set's images."""
+    """Draw one face for each random generator; ``poses`` are those of the data set's images, (pitch, yaw) in
+    radians."""
     z_id, z_noise = generator.sample_people(rngs)
     prior = generator.expression_prior
     # One at a time, as the people: a matrix product may round differently in a larger batch.
-    latents = [torch.randn(1, prior.config.latent_dim, generator=rng).to(z_id) for rng in rngs]
-    shown = torch.tensor([torch.rand((), generator=rng).item() >= config.neutral_ratio for rng in rngs])
-    z_exp = torch.cat([prior.decode(code) for code in latents]) * shown.to(z_id)[:, None]
+    normal = [torch.randn(1, prior.config.latent_dim, generator=rng).to(z_id) for rng in rngs]
+    expressive = torch.tensor([torch.rand((), generator=rng).item() >= config.neutral_ratio for rng in rngs])
+    z_exp = torch.cat([prior.decode(row) for row in normal]) * expressive.to(z_id)[:, None]
     pose = torch.stack([_draw_pose(poses, config, rng) for rng in rngs]).to(z_id)
     return PosedLatents(Latents(z_id, z_exp, z_noise), pose)
 

@@ -1,9 +1,9 @@
-"""FiLM-SIREN: sine layers whose frequencies and phases come from a code (Sitzmann et al. 2020; Chan et al. 2021).
+"""FiLM-SIREN: sine layers whose frequencies and phases depend on a latent (Sitzmann et al. 2020; Chan et al. 2021).
 
     h = sin(frequency * (W x + b) + phase)
 
-Codes are bound once. Binding folds the frequency and the phase into the layer, ``W' = frequency W`` and
-``b' = frequency b + phase``, so a query costs one matrix product and one sine.
+A mapping network turns the latent into frequencies and phases. Binding a layer to them folds them into its weights,
+``W' = frequency W`` and ``b' = frequency b + phase``, so that evaluating it costs one matrix product and one sine.
 """
 
 import math
@@ -15,22 +15,23 @@ from torch import Tensor, nn
 
 FREQUENCY_SCALE = 15.0
 FREQUENCY_SHIFT = 30.0
+"""Frequencies are the mapping network's outputs times the scale plus the shift."""
 
 
 def full_precision(x: Tensor) -> torch.autocast:
-    """No autocast inside: half precision would move a coordinate or a level by millimetres."""
+    """Disable autocast: in half precision, coordinates and manifold levels would be off by millimetres."""
     return torch.autocast(x.device.type, enabled=False)
 
 
 @dataclass(frozen=True)
 class FiLMParameters:
-    """Frequencies and phases of all layers of a field, side by side."""
+    """Concatenated frequencies and phases of all FiLM layers of a field."""
 
     frequencies: Float[Tensor, "batch units"]
     phases: Float[Tensor, "batch units"]
 
     def truncated(self, mean: "FiLMParameters", psi: float) -> "FiLMParameters":
-        """Pulled toward the mean: psi 1 changes nothing, psi 0 is the mean (method, section 1, step 7)."""
+        """Truncate toward the mean: psi 1 changes nothing, psi 0 gives the mean."""
         return FiLMParameters(
             mean.frequencies + psi * (self.frequencies - mean.frequencies),
             mean.phases + psi * (self.phases - mean.phases),
@@ -38,16 +39,16 @@ class FiLMParameters:
 
 
 class MappingNetwork(nn.Module):
-    """A code to frequencies and phases: LeakyReLU(0.2) layers, then ``frequency * 15 + 30``."""
+    """MLP with LeakyReLU(0.2) from a latent to frequencies (``output * 15 + 30``) and phases of FiLM layers."""
 
-    def __init__(self, code_dim: int, hidden_dim: int, hidden_layers: int, units: int) -> None:
+    def __init__(self, latent_dim: int, hidden_dim: int, hidden_layers: int, units: int) -> None:
         super().__init__()
-        dims = [code_dim] + [hidden_dim] * hidden_layers
+        dims = [latent_dim] + [hidden_dim] * hidden_layers
         self.hidden = nn.ModuleList(nn.Linear(i, o) for i, o in zip(dims[:-1], dims[1:], strict=True))
         self.output = nn.Linear(dims[-1], 2 * units)
 
     def initialise(self, rng: torch.Generator) -> None:
-        """Kaiming normal (a = 0.2), the last layer a quarter of it."""
+        """Draw Kaiming normal weights (a = 0.2), the last layer's times 0.25."""
         for layer in [*self.hidden, self.output]:
             nn.init.kaiming_normal_(layer.weight, a=0.2, generator=rng)
             bound = 1 / math.sqrt(layer.in_features)
@@ -55,9 +56,10 @@ class MappingNetwork(nn.Module):
         with torch.no_grad():
             self.output.weight.mul_(0.25)
 
-    def forward(self, code: Float[Tensor, "batch code"]) -> FiLMParameters:
-        h = code
-        with full_precision(code):
+    def forward(self, latent: Float[Tensor, "batch latent"]) -> FiLMParameters:
+        """Map latents to FiLM parameters, in full precision."""
+        h = latent
+        with full_precision(latent):
             for layer in self.hidden:
                 h = nn.functional.leaky_relu(layer(h), 0.2)
             frequencies, phases = self.output(h).chunk(2, dim=-1)
@@ -66,7 +68,10 @@ class MappingNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class BoundFiLMLayer:
-    """A FiLM layer with its code bound. A layer that sees coordinates is never autocast."""
+    """FiLM layer with frequency and phase folded into its weights, one set for each face of the batch.
+
+    A layer with coordinates as inputs (in_dim 3) is never autocast.
+    """
 
     weight: Float[Tensor, "batch in_dim out_dim"]
     bias: Float[Tensor, "batch 1 out_dim"]
@@ -79,32 +84,33 @@ class BoundFiLMLayer:
 
 
 class FiLMLayer(nn.Module):
-    """One sine layer."""
+    """Sine layer that is modulated by a frequency and a phase for each unit."""
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
         self.linear = nn.Linear(in_dim, out_dim)
 
     def initialise(self, rng: torch.Generator, first: bool) -> None:
-        """Uniform +-1/in for the first layer of a field, +-sqrt(6/in)/25 for the others."""
+        """Draw uniform weights within 1/in_dim for the first layer of a field, within sqrt(6/in_dim)/25 for others."""
         in_dim = self.linear.in_features
         uniform_linear_(self.linear, 1 / in_dim if first else sine_bound(in_dim), rng)
 
     def bind(
         self, frequency: Float[Tensor, "batch out_dim"], phase: Float[Tensor, "batch out_dim"]
     ) -> BoundFiLMLayer:
+        """Fold frequency and phase into the weights."""
         weight = frequency[:, None] * self.linear.weight.T  # (B, in, out)
         bias = frequency * self.linear.bias + phase  # (B, out)
         return BoundFiLMLayer(weight, bias[:, None])
 
 
 def sine_bound(in_dim: int) -> float:
-    """Bound of the uniform initialisation behind a sine of frequency about 25."""
+    """Bound of the uniform initialisation of a layer whose inputs are sines of frequency about 25."""
     return math.sqrt(6 / in_dim) / 25
 
 
 def uniform_linear_(linear: nn.Linear, bound: float, rng: torch.Generator) -> None:
-    """Uniform weights within the bound; biases as PyTorch draws them, from the given generator."""
+    """Draw uniform weights within the bound, and biases with PyTorch's default distribution."""
     nn.init.uniform_(linear.weight, -bound, bound, generator=rng)
     bias_bound = 1 / math.sqrt(linear.in_features)
     nn.init.uniform_(linear.bias, -bias_bound, bias_bound, generator=rng)

@@ -1,10 +1,11 @@
-"""Template radiance: colour and density of the neutral face (method, section 1, step 4).
+"""Template radiance field T: colour and density of the neutral face at points of the canonical (template) space.
 
-    (rgb, sigma) = T(x_template; z_id, z_noise)
+    (rgb, sigma) = T(x_template; z_id, z_noise),    alpha = 1 - exp(-0.04 softplus(sigma))
 
-A FiLM-SIREN whose layers 2.. each contribute a term to density and colour; the terms are summed. The last colour term
-comes from one more FiLM layer that also sees the view direction. The direction is locked: colours do not change with
-the view. Points are in world units; the network sees ``x / WORLD_PER_NETWORK_UNIT``.
+T is a FiLM-SIREN (pi-GAN, Chan et al. 2021). Each layer from the second on adds a term to sigma and to rgb through a
+linear head; a sigmoid follows the sum of the rgb terms. The last rgb term comes from one more FiLM layer that also
+takes the view direction. The direction is fixed to frontal, so that colours do not depend on the view. Points are in
+world units; the network takes ``x / WORLD_PER_NETWORK_UNIT``.
 """
 
 from dataclasses import dataclass
@@ -26,11 +27,13 @@ from anifacegan.models.siren import (
 from anifacegan.runtime.errors import require_above, require_at_least
 
 VIEW_DIRECTION = (0.0, 0.0, -1.0)
-"""The direction that every point is seen along: frontal."""
+"""View direction of every point: frontal, so that colours do not depend on the view."""
 
 
 @dataclass(frozen=True)
 class TemplateConfig:
+    """Sizes of the template radiance field."""
+
     hidden_dim: int = 256
     """Width of every sine layer."""
     layers: int = 8
@@ -40,8 +43,8 @@ class TemplateConfig:
     mapping_layers: int = 3
     """Number of hidden layers of the mapping network."""
     sigma_gain: float = 1.0
-    """Factor on the density before its activation; 1 for the released weights. At 1 a fresh head is almost
-    transparent (opacity 0.03 a sheet), which is slow to learn without a discriminator."""
+    """Factor on the density before its activation; 1 for the released weights. With 1, an untrained head is almost
+    transparent (alpha 0.03 for each manifold), which makes training without a discriminator slow."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 2, "layers")
@@ -51,16 +54,16 @@ class TemplateConfig:
 
     @property
     def units(self) -> int:
-        """Number of sine units that the code conditions, the colour layer's included."""
+        """Number of sine units of all layers, the colour layer included."""
         return self.hidden_dim * (self.layers + 1)
 
 
 class TemplateField(nn.Module):
-    """Colour and opacity of template points."""
+    """FiLM-SIREN from template points to colour and opacity, conditioned on z_id and z_noise."""
 
     latent_scale: Tensor
-    """(160,) factors on the entries of [z_id, z_noise]; 1 in the paper and in the released weights. Whitened codes are
-    all alike in size, however little an entry shows; scaled by what it shows, new people need fewer examples."""
+    """(160,) factors on the entries of [z_id, z_noise] before the mapping network; 1 in the paper and in the released
+    weights. Training on synthetic people sets them to the visible effect of each entry, which helps to generalise."""
 
     def __init__(self, config: TemplateConfig) -> None:
         super().__init__()
@@ -77,6 +80,7 @@ class TemplateField(nn.Module):
         )
 
     def initialise(self, rng: torch.Generator) -> None:
+        """Draw fresh weights of all layers."""
         for k, layer in enumerate(self.layers):
             layer.initialise(rng, first=k == 0)
         self.colour_layer.initialise(rng, first=False)
@@ -87,11 +91,11 @@ class TemplateField(nn.Module):
     def film_parameters(
         self, z_id: Float[Tensor, "batch id_dim"], z_noise: Float[Tensor, "batch noise_dim"]
     ) -> FiLMParameters:
-        """Frequencies and phases of a person; truncation acts on these."""
+        """Map a person's latents to FiLM parameters, which truncation acts on."""
         return self.mapping(self.latent_scale * torch.cat([z_id, z_noise], dim=-1))
 
     def bind(self, film: FiLMParameters) -> "BoundTemplate":
-        """The field of one person: template points (B, N, 3) -> rgb (B, N, 3) and alpha (B, N), post-activation."""
+        """Bind the field to people's FiLM parameters; see :class:`BoundTemplate`."""
         width, gain = self.config.hidden_dim, self.config.sigma_gain
         blocks = list(zip(film.frequencies.split(width, -1), film.phases.split(width, -1), strict=True))
         layers = [layer.bind(*block) for layer, block in zip(self.layers, blocks[:-1], strict=True)]
@@ -101,7 +105,7 @@ class TemplateField(nn.Module):
 
 @dataclass(frozen=True)
 class BoundTemplate:
-    """The field of one person."""
+    """Template field of a batch of people: points (B, N, 3) in world units to rgb (B, N, 3) and alpha (B, N)."""
 
     layers: list[BoundFiLMLayer]
     colour_layer: BoundFiLMLayer
@@ -124,18 +128,18 @@ class BoundTemplate:
 
 
 def _lock_direction(layer: BoundFiLMLayer) -> BoundFiLMLayer:
-    """The colour layer takes [direction, feature]; a constant direction is part of its bias."""
+    """Fold the fixed view direction into the bias of the colour layer, whose inputs are [direction, feature]."""
     direction = layer.weight.new_tensor(VIEW_DIRECTION)
     bias = layer.bias + (direction @ layer.weight[:, :3])[:, None]  # (B, 1, hidden)
     return BoundFiLMLayer(layer.weight[:, 3:], bias)
 
 
 SIGMA_TO_ALPHA = 0.04
-"""Optical thickness of a manifold at density 1."""
+"""Optical thickness of a manifold of density 1."""
 RGB_WIDENING = 1e-3
-"""Colours are stretched by this much beyond [0, 1] at both ends, so that black and white are reachable."""
+"""Colours are stretched to [-0.001, 1.001], so that the sigmoid can reach black and white."""
 
 
 def alpha_from_sigma(sigma: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """Opacity of a manifold from its density before activation: ``1 - exp(-0.04 softplus(sigma))``."""
+    """Convert a density before activation to the opacity of a manifold, ``1 - exp(-0.04 softplus(sigma))``."""
     return -torch.expm1(-SIGMA_TO_ALPHA * torch.nn.functional.softplus(sigma))

@@ -1,13 +1,13 @@
-"""Adaptive renderer for inference: the image of :func:`~anifacegan.rendering.volume.render_rays` from fewer evaluations.
+"""Adaptive renderer for inference: the image of ``volume.render_rays`` from fewer evaluations of the networks.
 
 Only a few manifold crossings of a ray are visible. The renderer avoids evaluating the others:
 
-1. Early termination. The scalar s falls along a ray, so the manifolds are met in the order of their levels, from near to
-   far. Each crossing is composited before the next one is searched for. When less than 1/4096 of the light is left, the
-   crossing counts as opaque and the ray ends.
+1. Early termination. The scalar s falls along a ray, so the manifolds are met in the order of their levels, from near
+   to far. Each crossing is composited before the next one is searched for. When less than 1/4096 of the light is left,
+   the crossing counts as opaque and the ray ends.
 
-2. Neighbouring rays. Every k-th ray of every k-th row is traced on its own: s is evaluated at all of its samples, so all
-   its crossings are known. These grid rays cut the image into cells::
+2. Neighbouring rays. Every k-th ray of every k-th row is traced on its own: s is evaluated at all of its samples, so
+   all its crossings are known. These grid rays cut the image into cells::
 
        o . . o . . o        o  grid ray, traced on its own
        . . . . . . .        .  ray inside a cell, guided by the four grid rays at the corners of the cell
@@ -16,11 +16,16 @@ Only a few manifold crossings of a ray are visible. The renderer avoids evaluati
 
    A manifold that is invisible on the 16 grid rays around a cell (alpha below 1e-7, or not met) is skipped inside the
    cell. For any other manifold the crossing's distance is interpolated between the four corners, and s is evaluated at
-   the few samples there::
+   the two samples around it. If they do not enclose the level, the search moves to the neighbouring samples, at most
+   four pairs in all::
 
-       level  - - - - - - + - - - - -     s at two neighbouring samples must enclose the level;
-       s      x - - x - - + x - - - -     if it does not, up to four steps to the neighbouring samples are made
-                       expected distance
+       s
+       |  x
+       |      x                       x  sample of s along the ray
+       |          x                   +  expected crossing: s must be above the level at the sample
+       |------------+--------- level     before it, and below the level at the sample behind it
+       |              x   x
+       +---------------------- distance
 
 3. Fallback. Where a corner misses the manifold, the corners' distances spread too widely (a fold of the surface), or
    no enclosing samples are found, all samples of that ray are evaluated, as for a grid ray.

@@ -58,7 +58,8 @@ class Compositor:
         alpha: Float[Tensor, "point"],
         t: Float[Tensor, "point"],
     ) -> None:
-        """Composite at most one crossing for each ray; it is opaque where less than 1/4096 of the light would be left."""
+        """Composite at most one crossing for each ray; it is opaque where less than 1/4096 of the light would be
+        left."""
         before = self.transmittance[ray]
         after = before * (1 - alpha)
         ends = after < MIN_TRANSMITTANCE

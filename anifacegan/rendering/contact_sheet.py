@@ -1,4 +1,4 @@
-"""TODO docstring of anifacegan.rendering.contact_sheet."""
+"""Contact sheets: a labelled grid of images."""
 
 import math
 from collections.abc import Sequence
@@ -11,16 +11,17 @@ from PIL import Image, ImageDraw, ImageFont
 from anifacegan.rendering.images import INK, WHITE
 
 GAP_PX, FONT_PX = 8, 13
+"""Gap between parts of the sheet, and height of its font, pixels."""
 
 
 @dataclass(frozen=True)
 class SheetRow:
-    """Images side by side, with a label of one or more lines to their left."""
+    """One row of a contact sheet: images with a label of one or more lines on the left."""
 
     label: str
     cells: Sequence[UInt8[np.ndarray, "side side 3"]]
     starts_group: bool = False
-    """Leave a gap above."""
+    """Whether a gap separates the row from the one above."""
 
 
 def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow]) -> UInt8[np.ndarray, "height width 3"]:
@@ -55,7 +56,7 @@ def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow]) -> UInt8[np.
 
 
 def shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: int) -> str:
-    """The text, or as much of its beginning as fits, with an ellipsis."""
+    """Truncate a text to a width in pixels, with an ellipsis where something is cut off."""
     if font.getlength(text) <= width_px:
         return text
     while text and font.getlength(text + "…") > width_px:

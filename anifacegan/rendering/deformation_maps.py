@@ -1,4 +1,4 @@
-"""TODO docstring of anifacegan.rendering.deformation_maps."""
+"""Images of a face's colours, depth and deformation length, for training previews and figures."""
 
 from dataclasses import dataclass
 
@@ -14,25 +14,26 @@ from anifacegan.rendering.images import to_bytes
 from anifacegan.rendering.volume import in_slices
 
 SLICE_RAYS = 4096
+"""Number of rays that are rendered together."""
 
 WHITE_HOT = 0.03
-"""Length of a deformation step that is drawn white, world units (30 mm)."""
+"""Length of a deformation offset that is drawn white, world units (30 mm)."""
 
 
 @dataclass(frozen=True)
 class DeformationImage:
-    """A rendered face."""
+    """Colours, depth and deformation length of a face from one camera."""
 
     rgb: Float[Tensor, "height width 3"]
     """In [0, 1]."""
     depth: Float[Tensor, "height width"]
-    """0 at the far end of the march and beyond, 1 at its near end."""
+    """Depth from 1 at the near end of the sampled range to 0 at its far end and beyond."""
     step: Float[Tensor, "height width"]
-    """How far the deformation carries what is seen, world units; the background stays."""
+    """Mean length of the deformation offset of the visible points, world units; 0 on the background."""
 
 
 def render_deformation(fields: ConditionedFields, yaw: float, size: int) -> DeformationImage:
-    """What the renderer knows of one face (a batch of one) from one side; angles are radians from frontal."""
+    """Render colours, depth and deformation length of one face; ``yaw`` is radians from frontal."""
     angles = torch.tensor([[0.0, yaw]]).to(fields.levels)
     rays = image_rays(yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=fields.ray_sampling.fov_deg)
     parts = []
@@ -48,9 +49,10 @@ def render_deformation(fields: ConditionedFields, yaw: float, size: int) -> Defo
 
 
 def heat_colours(value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape 3"]:
-    """Colours from black at 0 over red and yellow to white at 1 and beyond."""
+    """Map values to colours from black at 0 over red and yellow to white at 1 and above."""
     return torch.stack([3 * value, 3 * value - 1, 3 * value - 2], dim=-1).clamp(0, 1)
 
 
 def image_bytes(image: Float[Tensor, "height width 3"]) -> UInt8[np.ndarray, "height width 3"]:
+    """Convert colours in [0, 1] to bytes, channels last."""
     return to_bytes(image.permute(2, 0, 1))

@@ -1,4 +1,4 @@
-"""What draws a person, and what it gives back of one view."""
+"""Rendered images, the interface of renderers that draw one person, and the PSNR between images."""
 
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
@@ -14,12 +14,12 @@ Number = TypeVar("Number", float, np.ndarray)
 
 @dataclass(frozen=True)
 class RenderedImage:
-    """One rendered view, channels first."""
+    """One rendered image of a head, channels first."""
 
     rgb: Float[Tensor, "3 height width"]
     """In [0, 1]."""
     foreground: Float[Tensor, "1 height width"]
-    """Opacity of the head, in [0, 1]."""
+    """Opacity of the head without the background, in [0, 1]."""
     foreground_rgb: Float[Tensor, "3 height width"]
     """Colour of the head, premultiplied by its opacity."""
     depth: Float[Tensor, "1 height width"]
@@ -28,7 +28,7 @@ class RenderedImage:
 
 @runtime_checkable
 class FrameRenderer(Protocol):
-    """Draws one person: yaw and pitch are radians from frontal, ``size`` is pixels."""
+    """Renderer of one person with any expression; yaw and pitch are radians from frontal, ``size`` is pixels."""
 
     def image(
         self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int
@@ -36,15 +36,15 @@ class FrameRenderer(Protocol):
 
 
 def decibels(mean_squared_error: Number) -> Number:
-    """PSNR in dB of colours in [0, 1], entry by entry: 120 at most, also where there is no error; NaN stays NaN."""
+    """Convert mean squared errors of colours in [0, 1] to PSNR in dB, clipped to 120 dB; NaN stays NaN."""
     return -10 * np.log10(np.maximum(mean_squared_error, 1e-12))
 
 
 def check_size(size: int) -> None:
-    """The outermost pixels of an image lie on the edges of the field of view: it has two at least.
+    """Check that an image has at least two pixels a side, as its outermost pixels lie on the edges of the view.
 
     Raises:
-        InputError: it has fewer.
+        InputError: the size is below 2.
     """
     if size < 2:
         raise InputError(f"size is {size}, expected 2 or more pixels")

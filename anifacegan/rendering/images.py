@@ -1,4 +1,4 @@
-"""Images on disk: PNG, depth maps, films, contact sheets. Arrays are (height, width, channel) of bytes."""
+"""Conversion of rendered images to bytes, and PNG files. Byte arrays are (height, width, channel)."""
 
 from pathlib import Path
 
@@ -10,10 +10,11 @@ from torch import Tensor
 from anifacegan.runtime.files import encoded_image
 
 WHITE, INK = (255, 255, 255), (40, 40, 40)
+"""Background and text colour of contact sheets and figures, RGB bytes."""
 
 
 def to_bytes(image: Float[Tensor, "channel height width"]) -> UInt8[np.ndarray, "height width channel"]:
-    """Colours in [0, 1] as the nearest of 256 levels."""
+    """Quantise colours in [0, 1] to the nearest of 256 levels."""
     levels = (image.clamp(0, 1) * 255).round().to(torch.uint8)
     return levels.permute(1, 2, 0).cpu().numpy()
 
@@ -21,13 +22,13 @@ def to_bytes(image: Float[Tensor, "channel height width"]) -> UInt8[np.ndarray, 
 def straight_alpha(
     foreground_rgb: Float[Tensor, "3 height width"], foreground: Float[Tensor, "1 height width"]
 ) -> Float[Tensor, "4 height width"]:
-    """RGBA as PNG has it, from colours premultiplied by their opacity: not premultiplied."""
+    """Convert colours premultiplied by their opacity to RGBA with straight alpha, as PNG stores it."""
     rgb = torch.where(foreground > 0, foreground_rgb / foreground.clamp(min=1e-8), 0.0)
     return torch.cat([rgb.clamp(0, 1), foreground])
 
 
 def over_white(rgba: UInt8[np.ndarray, "height width 4"]) -> UInt8[np.ndarray, "height width 3"]:
-    """What a transparent image looks like on paper."""
+    """Composite an RGBA image over white."""
     alpha = rgba[..., 3:].astype(np.float32) / 255
     return np.rint(rgba[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
 
@@ -35,7 +36,7 @@ def over_white(rgba: UInt8[np.ndarray, "height width 4"]) -> UInt8[np.ndarray, "
 def depth_levels(
     depth: Float[Tensor, "1 height width"], near: float, far: float
 ) -> UInt16[np.ndarray, "height width"]:
-    """Distance as 16-bit grey: 0 at ``near``, 65535 at ``far``, clipped there. Units are the caller's."""
+    """Quantise distances to 16-bit grey: 0 at ``near`` and below, 65535 at ``far`` and above; all in the same unit."""
     share = (depth[0].double() - near) / (far - near)
     return (share.clamp(0, 1) * 65535).round().cpu().numpy().astype(np.uint16)
 
@@ -43,5 +44,8 @@ def depth_levels(
 def write_png(
     path: Path, pixels: UInt8[np.ndarray, "height width channel"] | UInt16[np.ndarray, "height width"]
 ) -> None:
-    """Write RGB, RGBA or 16-bit grey into a folder that is itself complete or not there."""
+    """Write an RGB, RGBA or 16-bit grey PNG file.
+
+    An interrupted write leaves a broken file, so the caller writes into a temporary folder.
+    """
     path.write_bytes(encoded_image(pixels))

@@ -1,6 +1,6 @@
-"""The front door: load a model, make a face from a seed and an expression, render it.
+"""Main Python interface: load a model, make a face from a seed and an expression, render it from any side::
 
-model = load_model("checkpoints/demo")
+model = load_model("demo")
 face = model.face(seed=7, expression="smile=0.7,blink=0.3")
 image = face.render(yaw=0.35, pitch=0.0)                 # (3, 256, 256) in [0, 1]
 """
@@ -30,18 +30,22 @@ from anifacegan.runtime.resources import located_model
 
 @dataclass(frozen=True)
 class Face:
-    """One person with one expression, ready to be seen from anywhere."""
+    """One person with one expression, which can be rendered from any side."""
 
     fields: ConditionedFields
+    """Generator fields conditioned on the latents."""
     latents: Latents
+    """Latents of the person and the expression, a batch of one."""
 
     @torch.inference_mode()
     def image(self, *, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> RenderedImage:
-        """Everything the renderer knows of a view. Angles are radians from frontal; at positive yaw the face turns to
-        the image's right, at positive pitch it looks down.
+        """Render colours, opacity and depth of a square image.
+
+        Angles are radians from frontal: with positive yaw the face turns to the image's right, with positive pitch it
+        looks down. ``size`` is in pixels.
 
         Raises:
-            InputError: an image of one pixel.
+            InputError: ``size`` is below 2.
         """
         check_size(size)
         device = self.latents.z_id.device
@@ -60,40 +64,42 @@ class Face:
     def render(
         self, *, yaw: float = 0.0, pitch: float = 0.0, size: int = 256
     ) -> Float[Tensor, "3 size size"]:
-        """The image's colours in [0, 1]."""
+        """Render the colours of a square image, in [0, 1]; see :meth:`image` for the arguments."""
         return self.image(yaw=yaw, pitch=pitch, size=size).rgb
 
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model of any origin."""
+    """A loaded generator: our own or the released one."""
 
     checkpoint: Checkpoint
 
     @property
     def generator(self) -> Generator:
+        """The generator network."""
         return self.checkpoint.generator
 
     @property
     def card(self) -> ModelCard:
+        """The model's card: name, face model, presets, licence."""
         return self.checkpoint.card
 
     @cached_property
     def expressions(self) -> ExpressionReader:
-        """What the model understands as an expression."""
+        """Reader of expression names and files for this model's face model."""
         card, basis = self.card, self.checkpoint.basis
         return ExpressionReader(card.name, card.face_model, card.presets, basis, card.pitch_offset)
 
     @torch.inference_mode()
     def person(self, seed: int) -> tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]:
-        """z_id and z_noise of a new person; the same on every device."""
+        """Sample z_id and z_noise of a random person; a seed gives the same person on every device."""
         return self.generator.sample_people([torch.Generator().manual_seed(seed)])
 
     def expression(self, expression: str | Path | Float[np.ndarray, "64"] | None) -> Float[Tensor, "1 64"]:
-        """z_exp of a ``.mat`` file, of names and strengths (``"smile=0.7,blink=0.3"``), of coefficients; None and
-        ``"neutral"`` are the neutral face.
+        """Read z_exp from a ``.mat`` file, from names with strengths (``"smile=0.7,blink=0.3"``) or from coefficients.
 
-        Warns of a ``.mat`` that does not say which face model it is for, unless the model takes Deep3DFaceRecon's.
+        None and ``"neutral"`` give the neutral face. Warns if a ``.mat`` file does not name its face model, unless the
+        model's is the Basel Face Model, for which Deep3DFaceRecon writes such files.
 
         Raises:
             InputError: unknown name, unreadable file, or a file that belongs to another face model.
@@ -109,25 +115,28 @@ class Model:
         psi: float = 0.7,
         latents: tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]] | None = None,
     ) -> Face:
-        """A person, from a seed or from ``codes`` (z_id, z_noise), with an expression.
+        """Condition the generator on a person, given by a seed or by latents (z_id, z_noise), and an expression.
 
-        psi 1 is the full variety of people, smaller values are closer to the average appearance.
+        ``psi`` is the truncation: 1 gives the full variety of appearances, smaller values move them toward the mean.
+
+        Raises:
+            InputError: not exactly one of ``seed`` and ``latents`` is given; or see :meth:`expression`.
         """
         if seed is not None and latents is None:
             latents = self.person(seed)
         elif seed is not None or latents is None:
-            raise InputError("a face needs either a seed or codes (z_id, z_noise)")
+            raise InputError("a face needs either a seed or latents (z_id, z_noise)")
         z_id, z_noise = latents
-        device = self.generator.mean_phases.device
-        face_latents = Latents(z_id.to(device), self.expression(expression), z_noise.to(device))
-        return Face(self.generator.condition(face_latents, psi), face_latents)
+        device = self.generator.device
+        face = Latents(z_id.to(device), self.expression(expression), z_noise.to(device))
+        return Face(self.generator.condition(face, psi), face)
 
 
 def load_model(path: str | Path, device: str = "cpu") -> Model:
-    """Load a model folder of ours, a shipped model by its name (``demo``), or AniFaceGAN's released files as they are.
+    """Load a model folder, a shipped model by its name (``demo``), or a folder with AniFaceGAN's released files.
 
     Raises:
-        InputError: the folder or a file in it is missing, or something in it does not fit.
+        InputError: the folder or a file in it is missing, or the contents do not fit together.
     """
     expected = f"a model ({CARD} and weights, or the released files)"
     folder = located_model(path, expected)

@@ -1,7 +1,7 @@
-"""The surface that an image shows: where the head is, and which way it faces.
+"""Visible surface of a rendered head: distance, points and normals of its pixels, in world units.
 
-A pixel's surface is the mean of what its ray meets in front of the background, weighted as the colours are; it is there
-where the head covers at least half of the pixel. World units.
+The distance of a pixel is the expected distance of its ray without the background. A pixel has a surface where the
+foreground opacity is at least 0.5.
 """
 
 from dataclasses import dataclass
@@ -17,19 +17,20 @@ from anifacegan.rendering.frame import RenderedImage
 
 @dataclass(frozen=True)
 class VisibleSurface:
-    """One view of a head."""
+    """Visible surface of a head from one camera, in world units."""
 
     distance: Float[Tensor, "height width"]
-    """From the camera; 0 where there is no surface."""
+    """Distance from the camera, world units; 0 where there is no surface."""
     points: Float[Tensor, "height width 3"]
+    """Surface points, world coordinates; meaningless where there is no surface."""
     mask: Bool[Tensor, "height width"]
-    """Where there is a surface."""
+    """Whether the pixel shows a surface."""
 
 
 def visible_surface(
     image: RenderedImage, *, yaw: float, pitch: float, ray_sampling: RaySamplingConfig
 ) -> VisibleSurface:
-    """The surface of an image that was drawn from this side (radians from frontal)."""
+    """Reconstruct the visible surface of an image rendered at this yaw and pitch (radians from frontal)."""
     size = image.rgb.shape[-1]
     angles = torch.tensor([[pitch, yaw]]).to(image.depth)
     rays = image_rays(yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=ray_sampling.fov_deg)
@@ -46,8 +47,10 @@ def visible_surface(
 
 
 def camera_normals(surface: VisibleSurface, *, yaw: float, pitch: float) -> Float[Tensor, "height width 3"]:
-    """Unit normals toward the camera in its own axes (right, up, toward it), from the neighbours of each pixel; zero
-    where one of them shows no surface."""
+    """Compute unit normals in camera axes (right, up, toward the camera) from each pixel's four neighbours.
+
+    Normals are zero where the pixel or one of its neighbours shows no surface.
+    """
     points, mask = surface.points, surface.mask
     right, down = torch.zeros_like(points), torch.zeros_like(points)
     right[:, 1:-1] = points[:, 2:] - points[:, :-2]

@@ -1,4 +1,4 @@
-"""TODO docstring of anifacegan.rendering.video."""
+"""Videos: H.264 in MP4."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -12,15 +12,15 @@ from anifacegan.runtime.errors import first_line
 
 
 def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]], fps: int) -> None:
-    """Write H.264 in MP4, yuv420p as every player reads it.
+    """Write frames as an H.264 video (MP4, yuv420p, readable by common players).
 
-    An odd size gets one more row and column, copies of the last. When writing fails or is interrupted, no file is
-    left at ``path``.
+    An odd width or height is padded by repeating the last column or row. When writing fails or is interrupted, no file
+    is left at ``path``.
 
     Raises:
-        OSError: the encoder failed, for lack of space say; what it says itself goes to stderr.
+        OSError: the encoder failed, for example on a full disk; its own message goes to stderr.
     """
-    frames = map(_even, frames)
+    frames = map(_padded_to_even, frames)
     first = next(frames)
     height, width = first.shape[:2]
     encoder = imageio_ffmpeg.write_frames(
@@ -45,7 +45,7 @@ def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]
 
 
 def _check_frame_count(path: Path, count: int) -> None:
-    """Refuse a video that is not whole: imageio-ffmpeg ignores the encoder's exit status."""
+    """Raise OSError if frames are missing from the file; imageio-ffmpeg ignores the encoder's exit status."""
     try:
         found = imageio_ffmpeg.count_frames_and_secs(str(path))[0]
     except RuntimeError:
@@ -54,6 +54,8 @@ def _check_frame_count(path: Path, count: int) -> None:
         raise OSError(f"it left {found} frames, expected {count}")
 
 
-def _even(frame: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "even_height even_width 3"]:
+def _padded_to_even(
+    frame: UInt8[np.ndarray, "height width 3"],
+) -> UInt8[np.ndarray, "even_height even_width 3"]:
     height, width = frame.shape[:2]
     return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

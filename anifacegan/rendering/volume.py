@@ -1,8 +1,8 @@
 """Volume rendering on radiance manifolds: sample rays, intersect the manifolds, evaluate radiance, composite.
 
 :func:`render_rays` follows the equations step by step, for every manifold on every ray, and is differentiable in
-everything. :mod:`anifacegan.rendering.culled` (training) and :mod:`anifacegan.rendering.adaptive` (inference) render the
-same image from fewer points.
+everything. :mod:`anifacegan.rendering.culled` (training) and :mod:`anifacegan.rendering.adaptive` (inference) render
+the same image from fewer points.
 """
 
 from collections.abc import Callable, Iterator

@@ -21,7 +21,7 @@ from anifacegan.losses.adversarial import (
 )
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.discriminator import Discriminator
-from anifacegan.models.generator import ConditionedFields, Generator
+from anifacegan.models.generator import ConditionedFields, FrozenField, Generator
 from anifacegan.models.sampling import PosedLatents
 from anifacegan.runtime.errors import require_at_least
 from anifacegan.training.image_imitation import ImitationTerms
@@ -151,8 +151,8 @@ def template_alone(generator: Generator) -> Conditioning:
 
     def condition(latents: Latents) -> ConditionedFields:
         fields = generator.condition(latents)
-        align = None if fields.align is None else torch.no_grad()(fields.align)
-        return replace(fields, offset=torch.no_grad()(fields.offset), align=align)
+        align = None if fields.align is None else FrozenField(fields.align)
+        return replace(fields, offset=FrozenField(fields.offset), align=align)
 
     return condition
 

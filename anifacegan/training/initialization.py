@@ -61,7 +61,7 @@ def fit_prior(
     Raises:
         FloatingPointError: the bound is not finite; the message names its part and the step.
     """
-    wide = vae.passes(coefficients.shape[1])
+    wide = vae.can_be_identity(coefficients.shape[1])
     if wide:
         vae.start_as_identity(coefficients.mean(0), _root(coefficients), config.noise_variance)
     optimiser = torch.optim.Adam(vae.parameters(), lr=config.lr)

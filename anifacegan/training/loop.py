@@ -26,7 +26,7 @@ from anifacegan.losses.imitation import deformation_loss, offset_loss, smoothnes
 from anifacegan.losses.imitation_points import CONFIDENCE_RADIUS, MeshPoints, MeshSampler
 from anifacegan.losses.photometric import colour_loss, free_space_loss, silhouette_loss
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.generator import ConditionedFields, Generator
+from anifacegan.models.generator import ConditionedFields, FrozenField, Generator
 from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.volume import ManifoldSelection, render_rays
 from anifacegan.runtime.devices import moved
@@ -366,7 +366,7 @@ def photometric_losses(
 
 def deformed_only(fields: ConditionedFields) -> ConditionedFields:
     """The avatar without gradients of where its points are."""
-    return replace(fields, offset=torch.no_grad()(fields.offset), level=torch.no_grad()(fields.level))
+    return replace(fields, offset=FrozenField(fields.offset), level=FrozenField(fields.level))
 
 
 def marched(fields: ConditionedFields, samples: int) -> ConditionedFields:

@@ -91,6 +91,6 @@ def test_a_prior_that_starts_as_the_identity_gives_coefficients_back() -> None:
 
 def test_a_narrow_prior_cannot_start_as_the_identity() -> None:
     vae = CoefficientVAE(5, CoefficientVAEConfig(hidden_dim=9, layers=1, latent_dim=5))
-    assert not vae.passes(5)
+    assert not vae.can_be_identity(5)
     with pytest.raises(ValueError, match="latent_dim >= 5 and hidden_dim >= 10"):
         vae.start_as_identity(torch.zeros(5), torch.eye(5), 0.1)
