@@ -50,7 +50,7 @@ STEPS = "anifacegan: steps"
 
 @dataclass(frozen=True)
 class TrainingBenchmark(TrainConfig):
-    """Measure the training of a generator: any configuration of train.py, and what is measured of it."""
+    """Measure the training of a generator: takes every option of 'anifacegan train' for a generator."""
 
     images: int = 64
     """Images of the data set that are used; where data.path is not there, so many are made."""

@@ -11,10 +11,10 @@ set -euo pipefail
 find_python tests
 cd "$root"
 cores="$(env -u OMP_NUM_THREADS nproc)"  # nproc obeys that variable
-# The data set's bytes are those of one thread of BLAS, as make_synthetic_dataset.py sets it; tests call it in-process.
+# The data set's bytes are those of one thread of BLAS, as anifacegan dataset sets it; tests call it in-process.
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"  # test this checkout, whichever one is installed
-"$python" scripts/build_face_model.py
+"$python" -m anifacegan.cli face-model
 
 if [ $# -eq 0 ]; then
     set -- -m "not slow and not gpu" --durations=10

@@ -58,7 +58,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def face_model() -> MorphableModel:
-    """The open face model that scripts/build_face_model.py keeps in the cache."""
+    """The open face model that anifacegan face-model keeps in the cache."""
     from anifacegan.face_model.open_model import BUILD_COMMAND, face_model_path, load_open_face_model
 
     if not face_model_path().exists():

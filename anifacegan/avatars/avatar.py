@@ -213,7 +213,7 @@ def load_avatar(path: Path | str, device: str = "cpu") -> Avatar:
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a readable safetensors file ({first_line(error)})") from None
     if text is None:
-        raise InputError(f"{path}: holds no avatar (of a model, name its folder); scripts/bake.py makes one")
+        raise InputError(f"{path}: holds no avatar (of a model, name its folder); anifacegan bake makes one")
     header = _read_header(path, text)
     _check_arrays(path, arrays)
     card = from_plain(AvatarCard, header["card"], str(path), "card.")

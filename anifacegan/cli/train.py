@@ -1,56 +1,56 @@
-"""What train.py can train. A configuration says it with the key ``task``; without one it is a generator."""
+"""``anifacegan train``: train a network. The configuration's key ``task`` says which kind; the default is a generator.
 
-from collections.abc import Callable, Sequence
+Under torchrun every process runs this module, and all of them train one network together.
+"""
+
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pkgutil import resolve_name
 
-import yaml
-
-from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.typed_config import option_words
-from anifacegan.training import priors
-from anifacegan.training import run as training_run
-from anifacegan.training.config import TrainConfig
-from anifacegan.training.regressor import run as regressor_run
+from anifacegan.runtime.distributed import LostWorkerError, working_together
+from anifacegan.runtime.errors import exit_on_input_error
+from anifacegan.runtime.typed_config import read_one_of
 
 
 @dataclass(frozen=True)
 class Task:
-    """One kind of training run."""
+    """One kind of training run, named by ``module:attribute`` so that only the selected one is imported."""
 
-    config: type
+    config: str
     """The dataclass that its YAML files fill."""
-    run: Callable[..., Path]
-    """Trains as a configuration says, and returns the finished model's folder."""
+    run: str
+    """The function that trains as a configuration says, and returns the finished model's folder."""
 
 
-GENERATOR = "generator"
 TASKS = {
-    GENERATOR: Task(TrainConfig, training_run.run),
-    "reconstruction": Task(regressor_run.ReconstructionRun, regressor_run.run),
-    "prior": Task(priors.PriorRun, priors.run),
+    "generator": Task("anifacegan.training.config:TrainConfig", "anifacegan.training.run:run"),
+    "reconstruction": Task(
+        "anifacegan.training.regressor.run:ReconstructionRun", "anifacegan.training.regressor.run:run"
+    ),
+    "prior": Task("anifacegan.training.priors:PriorRun", "anifacegan.training.priors:run"),
 }
+"""Values of ``task``; the first one is the default."""
+CONFIGS = {name: partial(resolve_name, task.config) for name, task in TASKS.items()}
 
 
-def select_task(arguments: Sequence[str]) -> Task:
-    """The task that the arguments ask for: ``--task NAME``, or else the key of the last ``--config`` that has one.
+def main(arguments: Sequence[str]) -> None:
+    """Run the subcommand.
 
-    Files that are not readable are left to :func:`anifacegan.command_line.read_config`, which says what is wrong.
+    Raises:
+        SystemExit: with the exit code of an error, which one of the workers has printed.
     """
-    words = option_words(arguments, "config", "task")
-    name = GENERATOR
-    for path in words["config"]:
-        name = _task_key(Path(path).expanduser()) or name
-    name = [name, *words["task"]][-1]
-    if name not in TASKS:
-        raise InputError(f"task is {name}, expected one of {', '.join(TASKS)}")
-    return TASKS[name]
+    from anifacegan.runtime.cpu import keep_freed_memory
 
-
-def _task_key(path: Path) -> str | None:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return None
-    value = content.get("task") if isinstance(content, dict) else None
-    return None if value is None else str(value)
+    keep_freed_memory()
+    with working_together() as workers, exit_on_input_error():
+        try:
+            with workers.rank_zero_only():
+                config = read_one_of(CONFIGS, "task", arguments, "anifacegan train")
+                folder = resolve_name(TASKS[config.task].run)(config, workers)
+        except LostWorkerError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(1) from None
+        if workers.first:
+            print(f"model written to {folder}", file=sys.stderr)

@@ -84,6 +84,7 @@ class MeasureConfig:
     face_model: Path | None = None
     """File of the open face model. null: the cached one."""
     device: Device = "auto"
+    """Where the networks run. auto: the GPU where PyTorch sees one."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "count", "inception_count", "batch")

@@ -19,7 +19,7 @@ from anifacegan.runtime.files import file_sha256
 
 OPEN_FACE_FILE = "face_model.npz"
 """Name of the file in the cache folder."""
-BUILD_COMMAND = "python scripts/build_face_model.py"
+BUILD_COMMAND = "anifacegan face-model"
 
 
 @dataclass(frozen=True)

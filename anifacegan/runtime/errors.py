@@ -1,6 +1,8 @@
 """What the user got wrong, in one line."""
 
 import math
+import os
+import select
 import sys
 import warnings
 from collections.abc import Iterator
@@ -65,15 +67,44 @@ def exit_code(error: BaseException) -> int:
 
 @contextmanager
 def exit_on_input_error() -> Iterator[None]:
-    """Turn an InputError, or a failing disk, into one line on stderr and exit code 2; Ctrl-C into 130."""
+    """End a command whose block fails with one line on stderr and an exit code.
+
+    The code is 2 for an InputError or a failing disk, 1 for a loss that is not finite, 130 for Ctrl-C, and 0, without a
+    line, where the reader of standard output has gone (``| head``).
+    """
     try:
-        yield
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(exit_code(error)) from None
+        try:
+            yield
+        except SystemExit:  # of --help and --print_config
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()  # a reader that has gone is noticed here
+    except BrokenPipeError as error:
+        if not _stdout_is_broken():
+            raise _exit(error, f"error: {error}") from None
+        raise SystemExit(0) from None
+    except (InputError, OSError, FloatingPointError) as error:
+        raise _exit(error, f"error: {error}") from None
     except KeyboardInterrupt as interrupt:
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(exit_code(interrupt)) from None
+        raise _exit(interrupt, "interrupted") from None
+
+
+def _exit(error: BaseException, line: str) -> SystemExit:
+    print(line, file=sys.stderr)
+    return SystemExit(exit_code(error))
+
+
+def _stdout_is_broken() -> bool:
+    """Whether standard output is a pipe that nobody reads; Python is then kept from writing to it at its end."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        broken = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+        if broken:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError:  # a standard output that is no file
+        return False
+    return broken
 
 
 @contextmanager

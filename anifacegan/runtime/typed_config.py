@@ -1,6 +1,6 @@
 """Typed configurations: YAML files, options and other plain values become a frozen dataclass; a mistake is one line.
 
-argparse splits the command line into options and their words. What a value has to be is said by the annotation of its
+The command line is split into options and their words. What a value has to be is said by the annotation of its
 field, and is checked here, so that a message can name the key, what came, and what is expected.
 """
 
@@ -10,11 +10,11 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
@@ -24,43 +24,40 @@ from anifacegan.runtime.resources import located
 Config = TypeVar("Config")
 
 
-def read_config(kind: type[Config], arguments: Sequence[str], command: str) -> Config:
+def read_config(
+    kind: type[Config], arguments: Sequence[str], command: str, leading: Sequence[str] = ()
+) -> Config:
     """Read a configuration from ``--config FILE`` (several: later ones win) and from options, which win over files.
 
     An option takes one value, or several words (``--seeds 1 2 3``, ``--seeds 1,2,3``); a switch needs none
     (``--depth``). Keys of nested configurations have dots (``--schedule.batch 8``), ``--face-model`` is
-    ``--face_model``. ``--help`` shows the attribute docstrings of ``kind``, ``--print_config`` the resolved YAML.
+    ``--face_model``. Words before the first option are values of the fields ``leading``, in their order. ``--help``
+    shows the attribute docstrings of ``kind``, ``--print_config`` the resolved YAML.
 
     Raises:
         InputError: unreadable file, unknown key or option, a value of the wrong kind, or one that ``kind`` refuses.
     """
-    usage = f"{command} [--config FILE ...] [--OPTION VALUE ...]"
-    parser = _Parser(prog=command, usage=usage, description=_summary(kind))
-    parser.add_option(
-        "config", "YAML file with any of the options below; of several, later ones win.", parser
-    )
-    parser.add_argument("--print_config", action="store_true", help="Print the resolved YAML and exit.")
-    described = not {"-h", "--help"}.isdisjoint(arguments)  # reading the sources takes a while
-    hints = dict(_options(kind, "", parser, described))
-    given, unknown = parser.parse_known_args(arguments, argparse.Namespace(words=[]))
-    if unknown:
-        raise InputError(f"{command}: {_unknown_option(unknown, hints)}")
-    values: dict[str, Any] = {}
-    for key, words in given.words:
-        if key == "config":
-            for word in _some(key, words, Path):
-                _merge(values, _typed(kind, _read_yaml(located(word, "a YAML configuration")), word, ""))
-    for key, words in given.words:
-        if key != "config":
-            value: Any = _value(hints[key], _plain_value(key, words, hints[key]), command, key)
-            for part in reversed(key.split(".")):
-                value = {part: value}
-            _merge(values, value)
-    config = _built(kind, values, command, "", None)
-    if given.print_config:
-        print(yaml.safe_dump(plain(config), sort_keys=False), end="")
-        raise SystemExit(0)
-    return config
+    line = _split(arguments, command, leading)
+    return _resolved(kind, line, command, leading)
+
+
+def read_one_of(
+    kinds: Mapping[str, Callable[[], type]], key: str, arguments: Sequence[str], command: str
+) -> Any:
+    """Read a configuration whose class depends on one of its values, as :func:`read_config` reads it.
+
+    ``kinds`` maps the values of ``key`` to functions that return the class; the first one is the default.
+
+    Raises:
+        InputError: as :func:`read_config`, or the value of ``key`` is none of these.
+    """
+    line = _split(arguments, command, ())
+    values = [str(content[key]) for _, content in line.files if content.get(key) is not None]
+    values += [word for name, words in line.options if _key(name) == key for word in words]
+    name = values[-1] if values else next(iter(kinds))
+    if name not in kinds:
+        raise InputError(f"{command}: {key} is {name}, expected one of {', '.join(kinds)}")
+    return _resolved(kinds[name](), line, command, ())
 
 
 def from_plain(kind: type[Config], content: dict, place: str, prefix: str = "") -> Config:
@@ -70,15 +67,6 @@ def from_plain(kind: type[Config], content: dict, place: str, prefix: str = "") 
         InputError: ``place``, then the unknown or missing key, or the value that is of the wrong kind or is refused.
     """
     return _built(kind, _typed(kind, content, place, prefix), place, prefix, None)
-
-
-def option_words(arguments: Sequence[str], *keys: str) -> dict[str, list[str]]:
-    """All words of some options, whatever else is on the command line."""
-    parser = _Parser(add_help=False)
-    for key in keys:
-        parser.add_option(key, "", parser)
-    given, _ = parser.parse_known_args(arguments, argparse.Namespace(words=[]))
-    return {key: [word for name, words in given.words if name == key for word in words] for key in keys}
 
 
 def as_tuple(value: Any) -> tuple:
@@ -96,55 +84,122 @@ def plain(value: Any) -> Any:
 
 
 # -------------------------------------------------------------------------------------------------------- command line
-class _Parser(argparse.ArgumentParser):
-    """Splits a command line; options are stored as ``words``: their keys and what follows them, in their order."""
+@dataclasses.dataclass(frozen=True)
+class _CommandLine:
+    """A command line taken apart, before it is known which options there are."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options, allow_abbrev=False)
-        self._negative_number_matcher = re.compile(r"-[.\d]")  # Python's own takes "-1e-3" for an option
-
-    def add_option(self, key: str, text: str, group: Any) -> None:
-        """The option ``--key``, with any number of words."""
-        metavar = key.rpartition(".")[2].upper()
-        group.add_argument(f"--{key}", dest=key, nargs="*", action=_Words, metavar=metavar, help=text)
-        if "_" in key:
-            dashed = f"--{key.replace('_', '-')}"
-            group.add_argument(dashed, dest=key, nargs="*", action=_Words, help=argparse.SUPPRESS)
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{self.prog}: {message}")
+    options: list[tuple[str, list[str]]]
+    """Options as they were typed, with the words behind each, in their order."""
+    files: list[tuple[str, dict]]
+    """Paths and contents of the YAML files."""
+    help: bool
+    print_config: bool
 
 
-class _Words(argparse.Action):
-    """Store an option's words behind those that came before."""
+def _split(arguments: Sequence[str], command: str, leading: Sequence[str]) -> _CommandLine:
+    """Take a command line apart: words that begin with a dash, and are no numbers, are options.
 
-    def __init__(self, option_strings: list[str], dest: str, **options: Any) -> None:
-        super().__init__(option_strings, dest, **options | {"default": argparse.SUPPRESS})
+    Raises:
+        InputError: an unreadable file, or more words before the first option than ``leading`` names.
+    """
+    options: list[tuple[str, list[str]]] = []
+    stray = []
+    for word in arguments:
+        if re.match(r"-[^.\d]", word):
+            name, equals, value = word.partition("=")
+            options.append((name, [value] if equals else []))
+        elif options:
+            options[-1][1].append(word)
+        else:
+            stray.append(word)
+    if len(stray) > len(leading):
+        expected = f", expected at most {' '.join(map(str.upper, leading))}" if leading else ""
+        raise InputError(f"{command}: unrecognized arguments: {' '.join(stray)}{expected}")
+    options = [(f"--{key}", [word]) for key, word in zip(leading, stray, strict=False)] + options
+    names = {_key(name) for name, _ in options}
+    wants_help = not names.isdisjoint(("-h", "help"))
+    files: list[tuple[str, dict]] = []
+    words_of_config = [words for name, words in options if _key(name) == "config"]
+    for path in (path for words in words_of_config for path in _some("config", words, Path)):
+        with suppress(InputError) if wants_help else nullcontext():
+            files.append((path, _read_yaml(located(path, "a YAML configuration"))))
+    others = [
+        (name, words) for name, words in options if _key(name) not in ("-h", "help", "config", "print_config")
+    ]
+    return _CommandLine(others, files, wants_help, "print_config" in names)
 
-    def __call__(
-        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None
-    ) -> None:
-        namespace.words.append((self.dest, values))
+
+def _key(name: str) -> str:
+    """The key of an option as it was typed: ``two_words`` of ``--two-words``."""
+    return name[2:].replace("-", "_") if name.startswith("--") else name
 
 
-def _options(
-    kind: type, prefix: str, parser: _Parser, described: bool, start: Any = None
-) -> Iterator[tuple[str, Any]]:
-    """Add an option for each field, those of nested configurations in groups of their own; yields keys and types."""
-    group = parser.add_argument_group(prefix.rstrip("."), _summary(kind)) if prefix else parser
-    texts = _docstrings(kind) if described else {}
+def _resolved(kind: type[Config], line: _CommandLine, command: str, leading: Sequence[str]) -> Config:
+    """The configuration that files and options make; ``--help`` and ``--print_config`` end here.
+
+    Raises:
+        InputError: an unknown key or option, a value of the wrong kind, or one that ``kind`` refuses.
+    """
+    if line.help:
+        _print_help(kind, command, leading)
+        raise SystemExit(0)
+    hints = {key: hint for key, hint, _ in _options(kind, "", None)}
+    values: dict[str, Any] = {}
+    for path, content in line.files:
+        _merge(values, _typed(kind, content, path, ""))
+    for name, words in line.options:
+        key = _key(name)
+        if key not in hints:
+            raise InputError(f"{command}: {_unknown_option(name, hints)}")
+        value: Any = _value(hints[key], _plain_value(key, words, hints[key]), command, key)
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        _merge(values, value)
+    config = _built(kind, values, command, "", None)
+    if line.print_config:
+        print(yaml.safe_dump(plain(config), sort_keys=False), end="")
+        raise SystemExit(0)
+    return config
+
+
+def _options(kind: type, prefix: str, start: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Key, type and default of each field, those of nested configurations after those of their owner."""
     hints = typing.get_type_hints(kind)
     nested = []
     for field in fields(kind):
         key, hint, default = f"{prefix}{field.name}", hints[field.name], _default(field, start)
-        text = f"{texts.get(field.name, '')} ({_type_name(hint)}; {_shown(default)})".strip()
-        parser.add_option(key, text.replace("%", "%%"), group)
-        yield key, hint
+        yield key, hint, default
         inner = _dataclass_in(hint)
         if inner is not None:
             nested.append((inner, f"{key}.", default if is_dataclass(default) else None))
     for inner, below, default in nested:
-        yield from _options(inner, below, parser, described, default)
+        yield from _options(inner, below, default)
+
+
+def _print_help(kind: type, command: str, leading: Sequence[str]) -> None:
+    """Print the docstring of each field, those of nested configurations in groups of their own."""
+    words = "".join(f" [{name.upper()}]" for name in leading)
+    usage = f"{command}{words} [--config FILE ...] [--OPTION VALUE ...]"
+    parser = argparse.ArgumentParser(prog=command, usage=usage, description=_summary(kind))
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="YAML file with any of the options below; of several, later ones win.",
+    )
+    parser.add_argument("--print_config", action="store_true", help="Print the resolved YAML and exit.")
+    groups: dict[str, Any] = {"": parser}
+    texts = {"": _docstrings(kind)}
+    for key, hint, default in _options(kind, "", None):
+        owner, _, name = key.rpartition(".")
+        text = f"{texts[owner].get(name, '')} ({_type_name(hint)}; {_shown(default)})".strip()
+        words = "?" if hint is bool else "+" if _item_type(hint) is not None else None
+        groups[owner].add_argument(
+            f"--{key}", nargs=words, metavar=name.upper(), help=text.replace("%", "%%")
+        )
+        inner = _dataclass_in(hint)
+        if inner is not None:
+            groups[key], texts[key] = parser.add_argument_group(key, _summary(inner)), _docstrings(inner)
+    parser.print_help()
 
 
 def _summary(kind: type) -> str:
@@ -173,14 +228,9 @@ def _shown(default: Any) -> str:
     return "default: null" if default is None else f"default: {' '.join(map(str, as_tuple(default)))}"
 
 
-def _unknown_option(words: list[str], hints: dict[str, Any]) -> str:
-    options = [word.partition("=")[0] for word in words if word.startswith("-")]
-    if not options:
-        return f"unrecognized arguments: {' '.join(words)}"
-    close = difflib.get_close_matches(options[0].lstrip("-").replace("-", "_"), hints, 1)
-    return f"unknown option '{options[0]}', " + (
-        f"did you mean '--{close[0]}'?" if close else "--help shows all"
-    )
+def _unknown_option(name: str, hints: dict[str, Any]) -> str:
+    close = difflib.get_close_matches(_key(name).lstrip("-"), hints, 1)
+    return f"unknown option '{name}', " + (f"did you mean '--{close[0]}'?" if close else "--help shows all")
 
 
 def _some(key: str, words: list[str], hint: Any) -> list[str]:
@@ -193,9 +243,7 @@ def _plain_value(key: str, words: list[str], hint: Any) -> Any:
     """An option's words as YAML would have them: a text, or a list of texts where the option takes one."""
     if hint is bool and not words:
         return True
-    item = next(
-        (typing.get_args(part)[0] for part in _alternatives(hint) if typing.get_origin(part) is tuple), None
-    )
+    item = _item_type(hint)
     one = len(_some(key, words, hint)) == 1
     if item is None:
         if not one:
@@ -206,6 +254,12 @@ def _plain_value(key: str, words: list[str], hint: Any) -> Any:
     if one and item in (int, float):
         words = words[0].split(",")
     return words[0] if len(words) == 1 and typing.get_origin(hint) is not tuple else words
+
+
+def _item_type(hint: Any) -> Any:
+    """The type of the values in a list that an option takes; None where it takes no list."""
+    lists = (part for part in _alternatives(hint) if typing.get_origin(part) is tuple)
+    return next((typing.get_args(part)[0] for part in lists), None)
 
 
 # ------------------------------------------------------------------------------------------------------- plain values

@@ -52,7 +52,7 @@ class TrainConfig:
     """Faces with coefficients: synthetic images of the open face model, or photographs, from which only the stages
     ``warm_up_deform`` and ``adversarial`` learn."""
     task: Literal["generator"] = "generator"
-    """Tells train.py what this file is about."""
+    """Kind of training run that the file configures."""
     face_model: Path | None = None
     """File of the face model that the data's coefficients are of: the open one, or BFM_model_front.mat. Empty: the open
     one in the cache."""

@@ -39,7 +39,7 @@ class PriorRun:
     kind: PriorKind
     """Which coefficients."""
     task: Literal["prior"] = "prior"
-    """Tells train.py what this file is about."""
+    """Kind of training run that the file configures."""
     network: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
     priors: PriorConfig = field(default_factory=PriorConfig)
     """How the VAE is fitted; the same options as a generator's run has for priors that it fits itself."""

@@ -9,10 +9,10 @@ import torch
 
 from anifacegan.avatars.baking.bake import BakeConfig
 from anifacegan.rendering.model import load_model
+from benchmarks import __main__ as benchmark_command
 from benchmarks import rendering
 from benchmarks.manifold_growth import grown_generator
 from benchmarks.rendering import WAYS, Measurement, RenderBenchmark, benchmark, differences, table
-from tests.fixtures.loaded_scripts import load_script
 from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.small_models import write_small_model
 
@@ -93,7 +93,7 @@ def test_a_table_has_ratios_to_the_reference_and_says_how_cost_grows() -> None:
 def test_the_command_prints_a_table_and_writes_json(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    script = load_script("benchmark")
+    script = benchmark_command
     monkeypatch.setattr(script, "keep_freed_memory", lambda: True)  # it would stay with this process
     path = tmp_path / "found.json"
     words = [
@@ -134,7 +134,7 @@ def test_the_demo_is_grown_to_the_papers_sizes_and_shows_the_same_person(
 
 
 def test_what_makes_no_sense_is_refused_in_one_line(small: Path) -> None:
-    main = load_script("benchmark").main
+    main = benchmark_command.main
     assert_one_line(
         lambda: main(["render", "--sizes", "64", "4"]), "sizes are [64, 4], expected one or several of 8"
     )

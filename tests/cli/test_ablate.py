@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from anifacegan.cli import ablate as ablate_command
-from anifacegan.cli.ablate import FULL, NONE, AblationConfig, AblationResult, ablate, table
+from anifacegan.cli.ablate import run as ablation
+from anifacegan.cli.ablate.config import FULL, IMITATION_TERMS, NONE, AblationConfig
+from anifacegan.cli.ablate.run import AblationResult, ablate, table
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.synthetic.head import load_head_geometry
 from anifacegan.evaluation.judge import load_judge
@@ -44,7 +45,7 @@ def requested(tiny: Path, out: Path, **changes: object) -> AblationConfig:
 
 
 def test_each_variant_lacks_one_term_and_the_last_lacks_all(tiny: Path) -> None:
-    config = requested(tiny, tiny / "unused", weights=LossWeights(curtain=0.0))
+    config = requested(tiny, tiny / "unused", weights=LossWeights(mouth_gap=0.0))
     variants = config.variants()
     weighted = ["deformation", "roughness", "minimal", "neutral", "alignment", "geometry"]
     assert list(variants) == [FULL, *(f"without_{name}" for name in weighted), NONE]
@@ -53,7 +54,7 @@ def test_each_variant_lacks_one_term_and_the_last_lacks_all(tiny: Path) -> None:
         off = {key for key, value in vars(variant.weights).items() if value == 0}
         expected = {FULL: set(), NONE: set(weighted)}.get(name, {name.removeprefix("without_")})
         assert variant.name == f"{config.name}_{name}"
-        assert off == expected | {"curtain", "landmarks"}
+        assert off == expected | {"mouth_gap", "landmarks"}
         alike = {"out": config.out, "name": config.name, "weights": config.weights}
         assert dataclasses.replace(variant, **alike) == config.training()
 
@@ -73,7 +74,7 @@ def test_without_a_game_no_term_of_images_is_left_out(tiny: Path) -> None:
 def test_it_measures_every_variant_and_goes_on(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    only = LossWeights(curtain=0.0, roughness=0.0, minimal=0.0, neutral=0.0, alignment=0.0, geometry=0.0)
+    only = LossWeights(mouth_gap=0.0, roughness=0.0, minimal=0.0, neutral=0.0, alignment=0.0, geometry=0.0)
     config = requested(tiny, tmp_path / "ablation", weights=only)
     said: list[str] = []
     found = ablate(config, said.append)
@@ -88,22 +89,20 @@ def test_it_measures_every_variant_and_goes_on(
     def not_again(*_: object) -> AblationResult:
         pytest.fail("measured again")
 
-    monkeypatch.setattr(ablate_command, "ablation_result", not_again)
+    monkeypatch.setattr(ablation, "ablation_result", not_again)
     assert ablate(config, said.append) == found
 
 
 def test_a_field_that_learns_nothing_is_as_bad_as_none(tiny: Path, tmp_path: Path) -> None:
     """The relative error of a deformation that is zero everywhere is 1."""
-    config = requested(
-        tiny, tmp_path / "run", weights=LossWeights(**dict.fromkeys(ablate_command.IMITATION_TERMS, 0.0))
-    )
-    model = ablate_command.run(config.training())
-    generator = ablate_command.load_checkpoint(model).generator
+    config = requested(tiny, tmp_path / "run", weights=LossWeights(**dict.fromkeys(IMITATION_TERMS, 0.0)))
+    model = ablation.run(config.training())
+    generator = ablation.load_checkpoint(model).generator
     torch.nn.init.zeros_(generator.deformation.head.weight)
     torch.nn.init.zeros_(generator.deformation.head.bias)
     judge = load_judge(config.judge, config.face_model, torch.device("cpu"))
     head, dataset = load_head_geometry(config.face_model), FaceDataset(config.data)
-    worth = ablate_command.ablation_result(generator, judge, head, dataset, config.evaluation())
+    worth = ablation.ablation_result(generator, judge, head, dataset, config.evaluation())
     assert worth.deformation_relative == pytest.approx(1, abs=1e-5)
     assert worth.deformation_mm > 0
 
@@ -128,7 +127,7 @@ def test_surfaces_that_were_half_linked_are_linked_again(tmp_path: Path) -> None
     left.mkdir(parents=True)
     (left / "surfaces.json").write_text("half")
     (left / "mine.txt").write_text("mine")
-    ablate_command.share_surfaces(tmp_path / "there", tmp_path / "variant" / "surfaces")
+    ablation.share_surfaces(tmp_path / "there", tmp_path / "variant" / "surfaces")
     assert sorted(path.name for path in (tmp_path / "variant").rglob("*")) == [
         "distance.npy", "mine.txt", "surfaces",
     ]  # fmt: skip

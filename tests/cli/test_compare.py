@@ -1,7 +1,6 @@
-"""scripts/compare.py: a table, a sheet, a file and a verdict, all of them or none."""
+"""anifacegan compare: a table, a sheet, a file and a verdict, all of them or none."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,8 @@ from anifacegan.evaluation.compare_run import CompareConfig
 from anifacegan.evaluation.config import COMPARED, DEFINITIONS, OFFLINE
 from anifacegan.models.checkpoints import save_checkpoint
 from anifacegan.runtime.files import read_image
+from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.judged_model import write_judge
-from tests.fixtures.loaded_scripts import load_script
-from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.small_models import small_checkpoint, write_small_model
 from tests.fixtures.tiny_training_set import COUNT, SIZE
 
@@ -22,9 +20,6 @@ FEW = (
     "--count 4 --people 2 --expressions 2 --mesh-faces 4 --consistency-faces 1 --ramps 1 --frames 3 --bootstrap 2"
     " --draws 40 --size 8 --device cpu --sheet-people 1 --sheet-size 10"
 ).split()
-
-
-script = load_script("compare")
 
 
 @pytest.fixture
@@ -47,9 +42,8 @@ def common(tiny: Path, tmp_path: Path) -> list[str]:
     return [*named.split(), *FEW]
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["compare.py", *arguments])
-    script.main()
+def run(*arguments: str) -> None:
+    assert command("compare", *arguments) == 0
 
 
 def written(folder: Path) -> dict[str, Any]:
@@ -64,7 +58,7 @@ def test_everything_is_in_the_table_and_in_the_file(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run(monkeypatch, *models, *common)
+    run(*models, *common)
     shown, document = capsys.readouterr().out, written(tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "comparison.json",
@@ -115,7 +109,7 @@ def test_a_model_has_no_winner_over_itself(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run(monkeypatch, models[0], models[0], *common, "--metrics", "deformation", "expression")
+    run(models[0], models[0], *common, "--metrics", "deformation", "expression")
     numbers = [
         n for metric in written(tmp_path / "out")["metrics"].values() for n in metric["compared"].values()
     ]
@@ -160,7 +154,7 @@ def test_faces_of_their_own_are_drawn_on_request(
     differences = {}
     for faces, source in (("shared", "prior"), ("own", "prior"), ("own", "data")):
         requested = f"--metrics deformation --faces {faces} --expressions_from {source}".split()
-        run(monkeypatch, models[0], str(tmp_path / "other"), *common, *requested)
+        run(models[0], str(tmp_path / "other"), *common, *requested)
         document = written(tmp_path / "out")
         assert document["faces"]["priors_are_equal"] is False
         found = document["metrics"]["deformation"]["compared"]["error_interocular"]
@@ -180,7 +174,7 @@ def test_an_interrupted_run_leaves_the_folder_as_it_was(
             (tmp_path / "out").mkdir()
             (tmp_path / "out" / "comparison.json").write_text(before)
         with pytest.raises(SystemExit) as ended:
-            run(monkeypatch, *models, *common, "--metrics", "deformation")
+            run(*models, *common, "--metrics", "deformation")
         assert ended.value.code == 130
         left = {path.name: path.read_text() for path in (tmp_path / "out").glob("*")}
         assert left == ({} if before is None else {"comparison.json": before})
@@ -195,19 +189,16 @@ def test_a_metric_that_lacks_something_is_left_out_and_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    run(monkeypatch, *models, *common, "--metrics", "inception", "deformation")
+    run(*models, *common, "--metrics", "inception", "deformation")
     shown = capsys.readouterr()
     assert list(written(tmp_path / "out")["not_measured"]) == ["inception"]
     assert "inception: not measured: " in shown.err and "| inception | | not measured | " in shown.out
 
 
-def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line that a command ends with."""
-    with pytest.raises(SystemExit) as ended:
-        run(monkeypatch, *arguments)
-    error = capsys.readouterr().err
-    assert ended.value.code == 2 and error.startswith("error: ") and error.count("\n") == 1
-    return error
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that a refused command prints."""
+    assert command("compare", *arguments) == 2
+    return one_error_line(capsys)
 
 
 def test_mistakes_are_one_line(
@@ -220,24 +211,17 @@ def test_mistakes_are_one_line(
     released = str(write_small_model(tmp_path / "released", face_model="bfm09"))
 
     def said(*arguments: str) -> str:
-        return refused(monkeypatch, capsys, *arguments)
+        return refused(capsys, *arguments)
 
     assert "A takes face model 'anifacegan-open-3', B takes 'bfm09'" in said(models[0], released, *common)
     unknown = said(*models, *common, "--metrics", "fid")
     assert all(name in unknown for name in ("'fid'", *DEFINITIONS))
-    assert "got 3 models" in said(*models, released, *common)
+    assert "expected at most A B" in said(*models, released, *common)
     assert "A is compared with itself" in said(models[0], *common)
     assert "draws is 3, expected at least 20" in said(*models, *common, "--draws", "3")
     assert "psi_b is -1.0, expected at least 0" in said(*models, *common, "--psi_b", "-1")
     assert "none: no such file or folder" in said(models[0], str(tmp_path / "none"), *common)
     assert not (tmp_path / "out").exists()
-
-
-def test_leading_words_are_the_models() -> None:
-    assert script.with_options(["x", "y", "--seed", "3"]) == ["--a=x", "--b=y", "--seed", "3"]
-    assert script.with_options(["x", "--psi_b", "0"]) == ["--a=x", "--psi_b", "0"]
-    assert script.with_options(["--help"]) == ["--help"]
-    assert_one_line(lambda: script.with_options(["x", "y", "z"]), "expected one or two")
 
 
 def test_the_help_says_the_rule_and_the_exit_code() -> None:

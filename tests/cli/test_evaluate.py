@@ -1,23 +1,23 @@
-"""scripts/evaluate.py: a table and a file that say what was measured, and what was not and why."""
+"""anifacegan evaluate: a table and a file that say what was measured, and what was not and why."""
 
 import dataclasses
 import json
 import math
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from anifacegan.cli.evaluate import EvaluateConfig
 from anifacegan.data.dataset import dataset_image_size
 from anifacegan.evaluation.config import METRICS, OFFLINE
 from anifacegan.face_model.coefficients import read_coefficients, write_coefficients
 from anifacegan.runtime.provenance import without_nan
 from anifacegan.runtime.typed_config import read_config
+from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.judged_model import write_judge
-from tests.fixtures.loaded_scripts import load_script
 from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.small_models import write_small_model
 from tests.fixtures.tiny_training_set import COUNT, SIZE
@@ -28,12 +28,8 @@ FEW = (
 ).split()
 
 
-script = load_script("evaluate")
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["evaluate.py", *FEW, *arguments])
-    script.main()
+def run(*arguments: object) -> int:
+    return command("evaluate", *FEW, *arguments)
 
 
 def everything(tiny: Path, folder: Path) -> list[str]:
@@ -49,7 +45,7 @@ def test_every_number_is_in_the_table_and_in_the_file(
 ) -> None:
     """Without Inception weights, and too small for a detector: a line each says so, and all other metrics are there."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    run(monkeypatch, *everything(tiny, tmp_path))
+    run(*everything(tiny, tmp_path))
     shown = capsys.readouterr()
     document = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert shown.out == (tmp_path / "out" / "table.md").read_text()
@@ -74,10 +70,10 @@ def test_one_metric_alone_needs_no_judge(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where none is shipped."""
-    monkeypatch.setattr(script, "HOME", tmp_path)
+    monkeypatch.setattr("anifacegan.evaluation.setup.shipped_root", lambda: tmp_path)
     model, face_model = write_small_model(tmp_path / "model"), tiny / "face_model.npz"
     arguments = f"--model {model} --data {tiny / 'data'} --face-model {face_model} --out {tmp_path / 'out'}"
-    run(monkeypatch, *arguments.split(), "--metrics", "deformation", "identity")
+    run(*arguments.split(), "--metrics", "deformation", "identity")
     document = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert list(document["metrics"]) == ["deformation", "identity"]
     assert "values" in document["metrics"]["deformation"]
@@ -94,25 +90,22 @@ def test_expressions_of_the_data_are_named_in_table_and_file(
         f"--model {model} --data {tiny / 'data'} --face-model {tiny / 'face_model.npz'} --out {out}".split()
     )
     requested = [*arguments, "--metrics", "deformation", "--expressions_from", "data"]
-    run(monkeypatch, *arguments, "--metrics", "deformation")
+    run(*arguments, "--metrics", "deformation")
     assert "expressions_from: prior\n" in capsys.readouterr().out
-    run(monkeypatch, *requested)
+    run(*requested)
     assert "expressions_from: data\n" in capsys.readouterr().out
     assert json.loads((out / "metrics.json").read_text())["expressions_from"] == "data"
     shutil.copytree(tiny / "data", tmp_path / "others")
     for path in (tmp_path / "others").glob("*.mat"):
         write_coefficients(path, dataclasses.replace(read_coefficients(path), face_model="bfm09"))
-    with pytest.raises(SystemExit):
-        run(monkeypatch, *requested, "--data", str(tmp_path / "others"))
-    assert "expressions_from: " in (error := capsys.readouterr().err) and error.count("\n") == 1
+    assert run(*requested, "--data", str(tmp_path / "others")) == 2
+    assert "expressions_from: " in (error := one_error_line(capsys))
     assert "others belongs to face model 'bfm09', expected the model's 'anifacegan-open-3'" in error
 
 
 def test_mistakes_are_one_line(tiny: Path) -> None:
     def read(*arguments: str) -> Any:
-        return read_config(
-            script.EvaluateConfig, [*FEW, f"--data={tiny / 'data'}", *arguments], "evaluate.py"
-        )
+        return read_config(EvaluateConfig, [*FEW, f"--data={tiny / 'data'}", *arguments], "evaluate")
 
     for names in (["frechet"], ["frechet", "identity"]):
         assert read("--metrics", *names).evaluation(8).metrics == tuple(names)
@@ -120,16 +113,16 @@ def test_mistakes_are_one_line(tiny: Path) -> None:
     assert_one_line(lambda: read("--people", "1"), "people is 1", "at least 2")
     assert_one_line(lambda: read("--frames", "2"), "frames is 2", "at least 3")
     assert_one_line(lambda: read("--cuont", "2"), "cuont")
-    assert_one_line(lambda: read("--seed", "-1"), "evaluate.py: seed is -1", "at least 0")
-    assert_one_line(lambda: read("--seed", str(2**64)), "evaluate.py: seed is", "at most")
-    assert_one_line(lambda: read("--size", "1"), "evaluate.py: size is 1", "at least 2")
-    assert_one_line(lambda: read("--psi", "nan"), "evaluate.py: psi is nan")
+    assert_one_line(lambda: read("--seed", "-1"), "evaluate: seed is -1", "at least 0")
+    assert_one_line(lambda: read("--seed", str(2**64)), "evaluate: seed is", "at most")
+    assert_one_line(lambda: read("--size", "1"), "evaluate: size is 1", "at least 2")
+    assert_one_line(lambda: read("--psi", "nan"), "evaluate: psi is nan")
 
 
 def test_the_shipped_judge_judges_where_none_is_named(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(script, "HOME", tmp_path)
+    monkeypatch.setattr("anifacegan.evaluation.setup.shipped_root", lambda: tmp_path)
     write_judge(tmp_path / "checkpoints" / "judge")
     write_small_model(tmp_path / "model")
     arguments = (
@@ -137,7 +130,7 @@ def test_the_shipped_judge_judges_where_none_is_named(
     )
 
     def judge(*more: str) -> Any:
-        run(monkeypatch, *arguments, *more, "--metrics", "deformation", "--out", str(tmp_path / "out"))
+        run(*arguments, *more, "--metrics", "deformation", "--out", str(tmp_path / "out"))
         return json.loads((tmp_path / "out" / "metrics.json").read_text())["judge"]
 
     assert "tiny judge (sha256 " in judge()
@@ -168,18 +161,9 @@ def test_a_wrong_file_of_the_users_ends_the_command_before_anything_is_rendered(
 ) -> None:
     monkeypatch.setattr("anifacegan.evaluation.image_sets.rendered", None)
     (tmp_path / "wrong.pt").write_text("no network")
-    with pytest.raises(SystemExit) as ended:
-        run(
-            monkeypatch,
-            *everything(tiny, tmp_path),
-            "--metrics",
-            "smoothness",
-            metric,
-            option,
-            str(tmp_path / name),
-        )
-    shown = capsys.readouterr()
-    assert ended.value.code == 2 and said in shown.err and shown.err.count("\n") == 1
+    named = ("--metrics", "smoothness", metric, option, tmp_path / name)
+    assert run(*everything(tiny, tmp_path), *named) == 2
+    assert said in one_error_line(capsys)
     assert not (tmp_path / "out").exists()
 
 
@@ -190,9 +174,8 @@ def test_a_judge_of_other_faces_is_refused(
     arguments = (
         f"--model {tmp_path / 'model'} --data {tiny / 'data'} --judge {write_judge(tmp_path / 'judge')}"
     )
-    with pytest.raises(SystemExit):
-        run(monkeypatch, *arguments.split(), "--out", str(tmp_path / "out"))
-    assert capsys.readouterr().err.startswith("error: judge: model 'small' takes 'bfm09'")
+    assert run(*arguments.split(), "--out", tmp_path / "out") == 2
+    assert one_error_line(capsys).startswith("error: judge: model 'small' takes 'bfm09'")
 
 
 def test_what_is_no_number_is_null() -> None:

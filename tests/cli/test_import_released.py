@@ -1,6 +1,5 @@
-"""scripts/import_released.py: the same model in our own format."""
+"""anifacegan import-released: the same model in our own format."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import torch
 from anifacegan.face_model.coefficients import BFM
 from anifacegan.models.released import PITCH_OFFSET
 from anifacegan.rendering.model import load_model
-from tests.fixtures.loaded_scripts import load_script
+from tests.fixtures.commands import command
 from tests.fixtures.released_layout import golden_folder, write_averages, write_released
 from tests.fixtures.small_models import small_generator, write_small_model
 from tests.models.test_released import RELEASED_SMALL
@@ -23,20 +22,10 @@ def released(tmp_path: Path) -> Path:
     return folder
 
 
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["import_released.py", *map(str, arguments)])
-    try:
-        load_script("import_released").main()
-    except SystemExit as end:
-        assert isinstance(end.code, int)
-        return end.code
-    return 0
-
-
 def test_the_imported_model_is_the_released_one(
     released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert call(monkeypatch, "--released", released, "--out", tmp_path / "ours") == 0
+    assert command("import-released", "--released", released, "--out", tmp_path / "ours") == 0
     ours, theirs = load_model(tmp_path / "ours"), load_model(released)
     assert ours.generator.config == theirs.generator.config
     assert ours.generator.config.radiance_offset_gain == pytest.approx(1 / 0.12)
@@ -54,7 +43,7 @@ def test_the_imported_model_is_the_released_one(
 def test_the_card_says_where_it_comes_from(
     released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    call(monkeypatch, "--released", released, "--out", tmp_path / "ours")
+    command("import-released", "--released", released, "--out", tmp_path / "ours")
     card = load_model(tmp_path / "ours").card
     assert (card.face_model, card.pitch_offset) == (BFM, PITCH_OFFSET)
     assert set(card.training["sha256"]) == {
@@ -68,7 +57,7 @@ def test_the_truncation_mean_of_random_people_is_kept(
     released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (released / "averages.npz").unlink()
-    call(monkeypatch, "--released", released, "--out", tmp_path / "ours")
+    command("import-released", "--released", released, "--out", tmp_path / "ours")
     mean = load_model(tmp_path / "ours").generator.mean_frequencies
     assert torch.equal(mean, load_model(released).generator.mean_frequencies)
     assert mean.std() > 0
@@ -80,7 +69,7 @@ def test_golden_images_survive_the_import(
     import numpy as np
 
     folder = golden_folder(tmp_path / "released", golden, official)
-    assert call(monkeypatch, "--released", folder, "--out", tmp_path / "ours") == 0
+    assert command("import-released", "--released", folder, "--out", tmp_path / "ours") == 0
     expected = np.load(golden / "expected.npz")
     latents = (torch.from_numpy(expected["z_id"]), torch.from_numpy(expected["z_noise"]))
     face = load_model(tmp_path / "ours").face(latents=latents, expression=official / "01626.mat", psi=0.7)
@@ -101,7 +90,7 @@ def test_anything_else_is_refused_in_one_line_and_nothing_is_written(
         write_small_model(folder)
     if kind == "broken":
         (released / "dif.pth").write_bytes(b"junk")
-    assert call(monkeypatch, "--released", folder, "--out", tmp_path / "out" / "ours") == 2
+    assert command("import-released", "--released", folder, "--out", tmp_path / "out" / "ours") == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and str(folder) in error
     assert not (tmp_path / "out").exists()
@@ -110,5 +99,5 @@ def test_anything_else_is_refused_in_one_line_and_nothing_is_written(
 def test_the_folder_to_write_has_to_be_said(
     released: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(monkeypatch, "--released", released) == 2
-    assert "required: out" in capsys.readouterr().err
+    assert command("import-released", "--released", released) == 2
+    assert "no value for 'out', expected a path" in capsys.readouterr().err

@@ -1,8 +1,7 @@
-"""scripts/measure_reconstruction.py: a network's errors on any data set, and what does not belong together."""
+"""anifacegan measure: a network's errors on any data set, and what does not belong together."""
 
 import dataclasses
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,12 @@ from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.models.regressor_checkpoints import load_face_regressor
 from anifacegan.training.regressor.data import load_images
 from anifacegan.training.regressor.report import held_out_report
+from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.judged_model import write_judge
-from tests.fixtures.loaded_scripts import load_script
 from tests.fixtures.tiny_training_set import COUNT, SIZE
 
 
-def call(monkeypatch: pytest.MonkeyPatch, tiny: Path, network: Path, *more: str) -> None:
+def measure(tiny: Path, network: Path, *more: str) -> int:
     options = {
         "network": network,
         "data.path": tiny / "data",
@@ -28,8 +27,7 @@ def call(monkeypatch: pytest.MonkeyPatch, tiny: Path, network: Path, *more: str)
         "face-model": tiny / "face_model.npz",
     }
     arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    monkeypatch.setattr(sys, "argv", ["measure_reconstruction.py", *arguments, "--device", "cpu", *more])
-    load_script("measure_reconstruction").main()
+    return command("measure", *arguments, "--device", "cpu", *more)
 
 
 def rows(shown: str) -> dict[str, tuple[str, str]]:
@@ -41,7 +39,7 @@ def test_the_table_is_the_report_of_all_images(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_judge(tmp_path / "judge")
-    call(monkeypatch, tiny, folder)
+    measure(tiny, folder)
     shown = rows(capsys.readouterr().out)
     network, _ = load_face_regressor(folder)
     images = load_images(FaceDataset(DataConfig(tiny / "data", SIZE)), network.config.frame)
@@ -60,8 +58,8 @@ def test_augmentations_can_be_switched_off(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shares = {name: value for name, value in vars(NO_AUGMENTATION).items() if name.endswith("_share")}
-    off = [word for name, value in shares.items() for word in (f"--augmentations.{name}", str(value))]
-    call(monkeypatch, tiny, write_judge(tmp_path / "judge"), *off)
+    off = [word for name, value in shares.items() for word in (f"--augmentation.{name}", str(value))]
+    measure(tiny, write_judge(tmp_path / "judge"), *off)
     shown = rows(capsys.readouterr().out)
     del shown[next(iter(shown))]  # the heading
     assert "yaw_deg" in shown and all(plain == augmented for plain, augmented in shown.values())
@@ -80,8 +78,6 @@ def test_a_network_or_data_of_another_face_model_are_refused(
     for path in (tmp_path / "data").glob("*.mat"):
         write_coefficients(path, dataclasses.replace(read_coefficients(path), face_model=owners["data"]))
     judge = write_judge(tmp_path / "judge", owners["judge"])
-    with pytest.raises(SystemExit) as end:
-        call(monkeypatch, tiny, judge, "--data.path", str(tmp_path / "data"))
-    error = capsys.readouterr().err
-    assert end.value.code == 2 and error.count("\n") == 1
-    assert f"{stranger}: belongs to face model 'bfm09', expected 'anifacegan-open-3'" in error
+    assert measure(tiny, judge, "--data.path", str(tmp_path / "data")) == 2
+    expected = f"{stranger}: belongs to face model 'bfm09', expected 'anifacegan-open-3'"
+    assert expected in one_error_line(capsys)

@@ -1,10 +1,9 @@
-"""render.py: people, expressions and views as files; mistakes in one line; all or nothing."""
+"""anifacegan render: people, expressions and views as files; mistakes in one line; all or nothing."""
 
 import json
 import math
 import os
 import re
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,15 +15,16 @@ import pytest
 import scipy.io
 import torch
 
-from anifacegan.cli.render.plan import RenderConfig, plan_video
+from anifacegan.cli.render.config import RenderConfig
+from anifacegan.cli.render.plan import plan_video
 from anifacegan.cli.render.run import run
 from anifacegan.face_model.coefficients import BFM, read_expression
 from anifacegan.models.latent_files import write_people
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import MANIFEST, read_image
+from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.released_layout import golden_folder, write_averages, write_released
-from tests.fixtures.render_calls import call, one_error_line
 from tests.fixtures.small_models import small_generator, write_small_model
 from tests.models.test_released import RELEASED_SMALL
 
@@ -52,14 +52,6 @@ def config(model: Path, tmp_path: Path) -> RenderConfig:
     )
 
 
-@pytest.fixture(autouse=True)
-def same_signals():
-    """render.main() chooses what SIGTERM does."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
 def frames_of(folder: Path, person: str) -> np.ndarray:
     return np.stack([read_image(path) for path in sorted((folder / person).glob("frame_*.png"))])
 
@@ -73,9 +65,9 @@ def write_mat(path: Path, **arrays: object) -> Path:
 def test_the_command_writes_frames_videos_sheet_and_manifest(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # mat/smile.mat is found beside render.py
+    monkeypatch.chdir(tmp_path)  # mat/smile.mat is one of the shipped files
     smile = ROOT / "configs" / "render_smile.yaml"
-    code = call(monkeypatch, "--config", smile, "--model", model, "--size", 12, "--frames", 3, "--depth")
+    code = command("render", "--config", smile, "--model", model, "--size", 12, "--frames", 3, "--depth")
     assert code == 0
     out = tmp_path / "multiview_imgs"
     manifest = json.loads((out / MANIFEST).read_text())
@@ -267,7 +259,7 @@ def test_a_released_folder_without_an_expression_says_what_to_bring(
     folder = write_released(tmp_path / "released", generator)
     write_averages(folder, generator)
     smile = ROOT / "configs" / "render_smile.yaml"
-    assert call(monkeypatch, "--config", smile, "--model", folder, "--out", tmp_path / "out") == 2
+    assert command("render", "--config", smile, "--model", folder, "--out", tmp_path / "out") == 2
     line = one_error_line(capsys)
     assert "bring a Deep3DFaceRecon .mat, whose 'exp' holds BFM expression coefficients" in line
     assert not (tmp_path / "out").exists()
@@ -372,7 +364,7 @@ def unknown_key(tmp_path: Path) -> str:
         ("--seeds", "-1", r"seeds are \[-1\], expected whole numbers from 0"),
         ("--seeds", "3,3", r"seeds are \[3, 3\], expected whole numbers from 0, each once"),
         ("--fps", "0", "fps is 0, expected 1 to 240"),
-        ("--nope", "1", "unrecognized arguments: --nope=1"),
+        ("--nope", "1", "unknown option '--nope', --help shows all"),
         ("--device", "tpu", "device is tpu, expected one of auto, cpu, cuda"),
         ("--pose_from_mat", "true", "expression 'smile': pose_from_mat needs .mat files"),
     ],
@@ -390,7 +382,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     monkeypatch.chdir(tmp_path)
     given = {"--model": model, "--expression": "smile", "--size": 12, "--frames": 3} | {option: text}
     before = sorted(tmp_path.rglob("*"))
-    assert call(monkeypatch, *(word for pair in given.items() for word in pair)) == 2
+    assert command("render", *(word for pair in given.items() for word in pair)) == 2
     assert re.search(expected, one_error_line(capsys))
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -438,4 +430,7 @@ def test_the_file_is_a_command_of_its_own(model: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "multiview_imgs" / "seed7" / "frame_000.png").is_file()
     failed = subprocess.run([*command, "--frames", "0"], **options)
-    assert (failed.returncode, failed.stderr) == (2, "error: render.py: frames is 0, expected 1 to 100000\n")
+    assert (failed.returncode, failed.stderr) == (
+        2,
+        "error: anifacegan render: frames is 0, expected 1 to 100000\n",
+    )

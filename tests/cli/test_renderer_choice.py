@@ -2,8 +2,6 @@
 
 import functools
 import json
-import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from anifacegan.avatars.baking import visibility
 from anifacegan.avatars.baking.bake import NEGLIGIBLE, BakeConfig, key_expressions, probe_frames
 from anifacegan.avatars.players.choice import NumbaPlayer
 from anifacegan.cli.render import renderer_choice
-from anifacegan.cli.render.plan import RenderConfig
+from anifacegan.cli.render.config import RenderConfig
 from anifacegan.cli.render.renderer_choice import (
     AdaptiveRenderer,
     RendererChoice,
@@ -29,9 +27,8 @@ from anifacegan.face_model.trajectories import Trajectory
 from anifacegan.rendering.model import Model, load_model
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import MANIFEST, read_image
-from tests.fixtures.loaded_scripts import load_script
+from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.one_line import assert_one_line
-from tests.fixtures.render_calls import call, one_error_line
 from tests.fixtures.small_models import small_checkpoint, write_small_model
 
 GENTLE = 0.1
@@ -52,14 +49,6 @@ def model(folder: Path) -> Model:
 def _coarse_bakes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renderer_choice, "BakeConfig", functools.partial(BakeConfig, grid=24))
     monkeypatch.setattr(visibility, "SEEN_SIZE", 32)
-
-
-@pytest.fixture(autouse=True)
-def same_signals():
-    """render.main() chooses what SIGTERM does."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 def video(model: Model, frames: int = 4, strength: float = GENTLE, yaw: float = 0.3) -> Trajectory:
@@ -245,11 +234,11 @@ def test_baked_frames_are_close_to_exact_ones_and_the_manifest_says_how(
 # -------------------------------------------------------------------------------------------------- files of avatars
 @pytest.fixture(scope="module")
 def avatar(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """scripts/bake.py on the small model, with one expression."""
+    """anifacegan bake on the small model, with one expression."""
     out = tmp_path_factory.mktemp("avatars") / "someone.safetensors"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(visibility, "SEEN_SIZE", 32)
-        assert bake_command(patch, folder, out, "--expressions", f"smile={GENTLE}") == 0
+        assert bake_command(folder, out, "--expressions", f"smile={GENTLE}") == 0
     return out
 
 
@@ -257,16 +246,9 @@ def write_mat(path: Path, z_exp: np.ndarray) -> None:
     scipy.io.savemat(path, {"exp": z_exp[None], "face_model": OPEN_FACE_MODEL})
 
 
-def bake_command(monkeypatch: pytest.MonkeyPatch, model: Path, out: Path, *more: object) -> int:
+def bake_command(model: Path, out: Path, *more: object) -> int:
     coarse = ("--bake.grid", 24, "--bake.texture", 64, "--bake.widest_rad", 0.5)
-    arguments = ["bake.py", "--model", model, "--out", out, *coarse, *more]
-    monkeypatch.setattr(sys, "argv", [str(argument) for argument in arguments])
-    try:
-        load_script("bake").main()
-    except SystemExit as end:
-        assert isinstance(end.code, int)
-        return end.code
-    return 0
+    return command("bake", "--model", model, "--out", out, *coarse, *more)
 
 
 def test_a_baked_file_looks_like_the_model_it_was_baked_from(avatar: Path, model: Model) -> None:
@@ -299,15 +281,15 @@ def test_an_avatar_file_is_rendered_with_names_files_sequences_and_a_sheet(
         write_mat(tmp_path / "sequence" / f"{k}.mat", k / 2 * z_exp)
     short = ("--model", avatar, "--size", 12)
     named = ("--expression", f"smile={GENTLE}", "--frames", 3)
-    assert call(monkeypatch, *short, *named, "--out", "named") == 0
+    assert command("render", *short, *named, "--out", "named") == 0
     manifest = json.loads((tmp_path / "named" / MANIFEST).read_text())
     assert manifest["sheet"]["expressions"] == ["neutral", f"smile={GENTLE}", "half"]  # other was not baked
     (person,) = manifest["people"]
     assert person["name"] == "someone" and person["renderer"] == "baked" and len(person["frames"]) == 3
     assert (tmp_path / "named" / "sheet.png").is_file() and (tmp_path / "named" / "someone.mp4").is_file()
     plain = (*short, "--video", "false", "--grid", "false")
-    assert call(monkeypatch, *plain, "--expression", "mat/half.mat", "--frames", 2, "--out", "file") == 0
-    assert call(monkeypatch, *plain, "--expression", "sequence", "--out", "sequence_out") == 0
+    assert command("render", *plain, "--expression", "mat/half.mat", "--frames", 2, "--out", "file") == 0
+    assert command("render", *plain, "--expression", "sequence", "--out", "sequence_out") == 0
     file, sequence = (sorted((tmp_path / name).glob("someone/*.png")) for name in ("file", "sequence_out"))
     assert len(file) == 2 and len(sequence) == 3
 
@@ -330,7 +312,7 @@ def test_what_an_avatar_file_cannot_do_is_refused_in_one_line(
 ) -> None:  # fmt: skip
     out = tmp_path / "out"
     usual = ("--expression", f"smile={GENTLE}", "--frames", 2, "--size", 8)
-    assert call(monkeypatch, "--model", avatar, *usual, *options, "--out", out) == 2
+    assert command("render", "--model", avatar, *usual, *options, "--out", out) == 2
     error = one_error_line(capsys)
     assert all(part in error for part in parts), error
     assert not out.exists()
@@ -347,11 +329,11 @@ def test_what_an_avatar_file_cannot_do_is_refused_in_one_line(
         (("--seed", -1), ("seed is -1",)),
     ],
 )
-def test_what_cannot_be_baked_is_refused_by_the_script(
+def test_what_cannot_be_baked_is_refused_by_the_command(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     options: tuple, parts: tuple[str, ...],
 ) -> None:  # fmt: skip
-    assert bake_command(monkeypatch, folder, tmp_path / "a.safetensors", *options) == 2
+    assert bake_command(folder, tmp_path / "a.safetensors", *options) == 2
     error = one_error_line(capsys)
     assert all(part in error for part in parts), error
     assert list(tmp_path.iterdir()) == []
@@ -364,6 +346,6 @@ def test_a_place_that_cannot_be_written_is_refused_first(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     out: str, part: str,
 ) -> None:  # fmt: skip
-    assert bake_command(monkeypatch, folder, tmp_path / out, "--expressions", "smile") == 2
+    assert bake_command(folder, tmp_path / out, "--expressions", "smile") == 2
     assert part in one_error_line(capsys)
     assert list(tmp_path.iterdir()) == []

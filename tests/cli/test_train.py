@@ -1,12 +1,12 @@
-"""train.py finds out from its arguments what to train."""
+"""anifacegan train: the key task of the configuration selects what is trained."""
 
 from pathlib import Path
 
 import pytest
 
-from anifacegan.cli.train import TASKS, select_task
+from anifacegan.cli.train import CONFIGS
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.typed_config import read_config
+from anifacegan.runtime.typed_config import read_one_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,38 +17,30 @@ ROOT = Path(__file__).resolve().parents[2]
         (["--config", "configs/demo.yaml"], "generator"),
         (["--config", "configs/reconstruction.yaml"], "reconstruction"),
         (["--config=configs/judge.yaml", "--out", "x"], "reconstruction"),
-        (
-            ["--config", "configs/reconstruction.yaml", "--config", "configs/render_orbit.yaml"],
-            "reconstruction",
-        ),
-        (["--config", "configs/demo.yaml", "--task", "reconstruction"], "reconstruction"),
-        (["--task=generator"], "generator"),
-        (["--config", "nowhere.yaml"], "generator"),
-        (["--config"], "generator"),
-        ([], "generator"),
+        (["--config", "configs/prior_identity.yaml"], "prior"),
+        (["--config", "configs/judge.yaml", "--task", "reconstruction"], "reconstruction"),
+        (["--task=generator", "--out", "x", "--data.path", "y", "--data.size", "64"], "generator"),
     ],
 )
 def test_the_file_or_the_option_says_the_task(
     arguments: list[str], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    assert select_task(arguments) is TASKS[name]
+    config = read_one_of(CONFIGS, "task", arguments, "train")
+    assert type(config) is CONFIGS[name]() and config.task == name
 
 
-def test_a_task_that_is_said_is_an_option_of_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    for name, file in (("generator", "demo"), ("reconstruction", "judge")):
-        arguments = ["--config", f"configs/{file}.yaml", "--task", name]
-        assert read_config(select_task(arguments).config, arguments, "train.py").task == name
-
-
-def test_an_unknown_task_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "odd.yaml").write_text("task: drawing\n")
-    with pytest.raises(InputError, match="task is drawing, expected one of generator, reconstruction"):
-        select_task(["--config", str(tmp_path / "odd.yaml")])
-
-
-@pytest.mark.parametrize("content", ["[1, 2]", "task: [", "\xff"])
-def test_a_file_that_is_no_configuration_is_left_to_the_reader(content: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ("task: drawing\n", "task is drawing, expected one of generator, reconstruction, prior"),
+        ("[1, 2]", "odd.yaml: holds a list"),
+        ("task: [", "odd.yaml: not readable as YAML"),
+        ("\xff", "odd.yaml: not readable as YAML"),
+    ],
+)
+def test_what_says_no_task_is_refused(content: str, part: str, tmp_path: Path) -> None:
     (tmp_path / "odd.yaml").write_bytes(content.encode("latin-1"))
-    assert select_task(["--config", str(tmp_path / "odd.yaml")]) is TASKS["generator"]
+    with pytest.raises(InputError) as caught:
+        read_one_of(CONFIGS, "task", ["--config", str(tmp_path / "odd.yaml")], "train")
+    assert part in str(caught.value)

@@ -98,7 +98,7 @@ def test_the_tests_need_more_than_rendering(checkout: Path, tmp_path: Path) -> N
     assert "requirements-dev.txt" in calls
     assert "--no-deps -r " + str(checkout / "requirements-face-model.txt") in calls
     build, tests = calls.splitlines()[-2:]
-    assert build == "scripts/build_face_model.py"
+    assert build == "-m anifacegan.cli face-model"
     assert re.fullmatch(r"-m pytest -n [1-4] --dist \w+ -k one claim", tests)
 
 

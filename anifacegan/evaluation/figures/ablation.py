@@ -1,6 +1,6 @@
 """The training ablation as a table: what each term of the loss is worth.
 
-Reads what scripts/ablate.py measured: a JSON of variant -> name of a measure -> number.
+Reads what 'anifacegan ablate' measured: a JSON of variant -> name of a measure -> number.
 """
 
 import json
@@ -30,7 +30,7 @@ class AblationConfig:
     """Draw and print the table of an ablation."""
 
     results: Path = Path("runs/ablation/ablation.json")
-    """What scripts/ablate.py wrote: variant -> measure -> number."""
+    """What 'anifacegan ablate' wrote: variant -> measure -> number."""
     out: Path = Path("runs/figures")
     """Folder to write into: ablation.png, ablation.md, ablation.yaml and ablation.json."""
 
@@ -53,7 +53,7 @@ def read_table(path: Path) -> Table:
         InputError: no such file, no JSON, or something in it is not variant -> measure -> number.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file, expected what scripts/ablate.py writes")
+        raise InputError(f"{path}: no such file, expected what 'anifacegan ablate' writes")
     try:
         content = json.loads(path.read_text())
     except ValueError as error:

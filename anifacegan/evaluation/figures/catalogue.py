@@ -59,7 +59,7 @@ def write_page(config: PageConfig) -> Path:
         _section(config.out, kind) for kind in FIGURES if (config.out / f"{kind.name}.json").is_file()
     ]
     if not sections:
-        raise InputError(f"{config.out}: holds no figures, expected what scripts/figures/ writes")
+        raise InputError(f"{config.out}: holds no figures, expected what 'anifacegan figure' writes")
     head = (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Figures</title><style>{STYLE}</style>'
     )
@@ -74,7 +74,7 @@ def _section(out: Path, kind: FigureKind) -> str:
         files = [str(name) for name in record["files"]]
     except (ValueError, KeyError, TypeError):
         raise InputError(
-            f"{path}: not the record of a figure, expected what scripts/figures/ writes"
+            f"{path}: not the record of a figure, expected what 'anifacegan figure' writes"
         ) from None
     lines = [f"<h2>{html.escape(kind.title)}</h2>", f"<p>{html.escape(kind.caption)}</p>"]
     for name in map(html.escape, files):

@@ -4,10 +4,8 @@ The same settings and the same model give the same bytes. ``--config NAME.yaml``
 what is in it, of which model, made with which versions.
 """
 
-import dataclasses
 import json
 import platform
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +15,10 @@ import torch
 import yaml
 
 from anifacegan.evaluation.figures.panels import Pixels
-from anifacegan.evaluation.figures.settings import FigureConfig
 from anifacegan.rendering.model import Model
-from anifacegan.runtime.errors import InputError, exit_on_input_error
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import complete_or_absent, encoded_image, sha256, write_complete
-from anifacegan.runtime.resources import located_model
-from anifacegan.runtime.typed_config import plain, read_config
+from anifacegan.runtime.typed_config import plain
 
 
 @dataclass(frozen=True)
@@ -43,22 +39,13 @@ class FigureKind:
     """One kind of figure."""
 
     name: str
-    """Of its files, and of its script."""
+    """Of its files, and of the subcommand of ``anifacegan figure``."""
     title: str
     caption: str
     """What is to be seen in it, in a sentence or two."""
     config: type
     """A frozen dataclass with ``out`` and ``model`` among its fields."""
     draw: Callable[[Any], Drawing]
-
-
-def main(kind: FigureKind) -> None:
-    """Run a figure's command line."""
-    with exit_on_input_error():
-        config = read_config(kind.config, sys.argv[1:], f"{kind.name}.py")
-        if isinstance(config, FigureConfig):
-            config = dataclasses.replace(config, model=located_model(config.model))
-        write_figure(kind, config)
 
 
 def write_figure(kind: FigureKind, config: Any) -> list[Path]:

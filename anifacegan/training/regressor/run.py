@@ -65,7 +65,7 @@ class ReconstructionRun:
     """Run folder: snapshots, logs, and the finished model in OUT/model."""
     data: DataConfig
     task: Literal["reconstruction"] = "reconstruction"
-    """Tells train.py what this file is about."""
+    """Kind of training run that the file configures."""
     face_model: Path | None = None
     """File of the open face model, or BFM_model_front.mat; the open one in the cache where this is empty."""
     initial_model: Path | None = None

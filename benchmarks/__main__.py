@@ -1,23 +1,4 @@
-#!/usr/bin/env python3
-"""Measure how fast this project is on this machine.
-
-    python scripts/benchmark.py training [--config configs/demo.yaml] [--json FILE] [--steps 5] [any option of train.py]
-    python scripts/benchmark.py render [--sizes 64 128 256] [--networks model full_size] [--json FILE]
-    python scripts/benchmark.py baking [--frames 50] [--textures 256 384 512] [--grids 128 64] [--json FILE]
-    python scripts/benchmark.py playback [--sizes 128 256 512] [--players numba torch nvdiffrast] [--json FILE]
-
-training: some steps of each stage of a configuration, on a few images: images a second, peak memory, and the share of
-each phase of a step; float32 beside bfloat16, and in adversarial training split beside whole images.
-
-render: images of one person by the reference, which evaluates every point of every ray, and by the faster ways, in
-turns: milliseconds, peak memory, and the difference to the reference.
-
-baking: seconds to bake a person, milliseconds to play a frame, and decibels to the exact frames of a film, for several
-sizes of textures and meshes, and numbers of blendshapes and of their in-between shapes.
-
-playback: milliseconds until one frame of a baked avatar is there, and frames a second, on the CPU and on a GPU where
-there is one. --help after the name shows all options.
-"""
+"""Measure how fast this project is on this machine: ``python -m benchmarks NAME [OPTIONS]``."""
 
 import platform
 import sys
@@ -27,10 +8,11 @@ from pathlib import Path
 
 import torch
 
+from anifacegan.cli.subcommands import overview, require_known, wants_help
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.cpu import keep_freed_memory
 from anifacegan.runtime.devices import select_device
-from anifacegan.runtime.errors import InputError, exit_on_input_error
+from anifacegan.runtime.errors import exit_on_input_error
 from anifacegan.runtime.typed_config import as_tuple, read_config
 from benchmarks import rendering
 from benchmarks.baking import BakeBenchmark, baking_table, measure_baking, write_baking_json
@@ -40,13 +22,14 @@ from benchmarks.training import TrainingBenchmark, benchmark, table, write_json
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEFAULT = REPOSITORY / "configs" / "demo.yaml"
 MODEL = REPOSITORY / "checkpoints" / "demo"
+COMMAND = "python -m benchmarks"
 
 
 def measure_training(arguments: Sequence[str]) -> None:
-    """The subcommand ``training``."""
+    """Measure images per second, peak memory and the phases of a training step."""
     given = any(argument.partition("=")[0] == "--config" for argument in arguments)
     first = [] if given else ["--config", str(DEFAULT)]
-    config = read_config(TrainingBenchmark, [*first, *arguments], "benchmark.py training")
+    config = read_config(TrainingBenchmark, [*first, *arguments], f"{COMMAND} training")
     device = select_device(config.device)
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
     keep_freed_memory()
@@ -58,10 +41,8 @@ def measure_training(arguments: Sequence[str]) -> None:
 
 
 def measure_rendering(arguments: Sequence[str]) -> None:
-    """The subcommand ``render``."""
-    config = read_config(
-        rendering.RenderBenchmark, ["--model", str(MODEL), *arguments], "benchmark.py render"
-    )
+    """Measure images of one person by every renderer: milliseconds, peak memory, and the largest difference."""
+    config = read_config(rendering.RenderBenchmark, ["--model", str(MODEL), *arguments], f"{COMMAND} render")
     keep_freed_memory()
 
     def report(m: rendering.Measurement) -> None:
@@ -75,37 +56,28 @@ def measure_rendering(arguments: Sequence[str]) -> None:
 
 
 def measure_bakes(arguments: Sequence[str]) -> None:
-    """The subcommand ``baking``."""
-    config = read_config(BakeBenchmark, ["--model", str(MODEL), *arguments], "benchmark.py baking")
+    """Measure seconds to bake a person, milliseconds to play a frame, and the PSNR of baked frames."""
+    config = read_config(BakeBenchmark, ["--model", str(MODEL), *arguments], f"{COMMAND} baking")
     keep_freed_memory()
     model = load_model(config.model)
     found = measure_baking(model, config)
     expressions = ", ".join(as_tuple(config.expression))
     print(f"{config.model}, person {config.seed}, {expressions}, {config.frames} frames of {config.size} px")
-    print(f"{render_benchmark.machine('cpu')}\n\n{baking_table(found)}")
+    print(f"{rendering.machine('cpu')}\n\n{baking_table(found)}")
     if config.json is not None:
         write_baking_json(config.json, config, found)
 
 
 def measure_players(arguments: Sequence[str]) -> None:
-    """The subcommand ``playback``."""
-    config = read_config(PlaybackBenchmark, ["--model", str(MODEL), *arguments], "benchmark.py playback")
+    """Measure the frame rate of baked avatars, on the CPU and on a GPU where there is one."""
+    config = read_config(PlaybackBenchmark, ["--model", str(MODEL), *arguments], f"{COMMAND} playback")
     keep_freed_memory()
     found = measure_playback(load_model(config.model), config)
     print(f"{config.model}, person {config.seed}, {config.expression}, {config.frames} frames")
-    print(
-        "; ".join(
-            f"{name}: {render_benchmark.machine(name)}" for name in dict.fromkeys(m.device for m in found)
-        )
-    )
+    print("; ".join(f"{name}: {rendering.machine(name)}" for name in dict.fromkeys(m.device for m in found)))
     print(f"\n{playback_table(found)}")
     if config.json is not None:
         write_playback_json(config.json, config, found)
-
-
-def _located(expression: str) -> str:
-    """A .mat file as it is, or beside this project where only that exists."""
-    return str(located(Path(expression), REPOSITORY)) if expression.endswith(".mat") else expression
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
@@ -117,13 +89,17 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 
 
 def main(arguments: Sequence[str]) -> None:
-    name = arguments[0] if arguments else "nothing"
-    if name in ("-h", "--help"):
-        print(__doc__)
-    elif name in COMMANDS:
-        COMMANDS[name](arguments[1:])
-    else:
-        raise InputError(f"benchmark.py: got {name}, expected one of {', '.join(COMMANDS)}")
+    """Run a benchmark and print its table.
+
+    Raises:
+        InputError: an unknown benchmark, or a wrong option or file.
+    """
+    if not arguments or wants_help(arguments):
+        summaries = {name: str(command.__doc__) for name, command in COMMANDS.items()}
+        print(overview(COMMAND, "Measure how fast this project is on this machine.", summaries), end="")
+        return
+    require_known(arguments[0], tuple(COMMANDS), COMMAND)
+    COMMANDS[arguments[0]](arguments[1:])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,23 @@
+"""``anifacegan ablate``: train with and without each imitation loss, and measure the difference."""
+
+import sys
+from collections.abc import Sequence
+
+from anifacegan.cli.ablate.config import AblationConfig
+from anifacegan.runtime.typed_config import read_config
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the subcommand; prints the table.
+
+    Raises:
+        InputError: a wrong option, or data or a face model that does not fit.
+        FloatingPointError: a loss is not finite.
+    """
+    config = read_config(AblationConfig, arguments, "anifacegan ablate")
+    from anifacegan.cli.ablate.run import ablate, table
+    from anifacegan.runtime.cpu import keep_freed_memory
+
+    keep_freed_memory()
+    results = ablate(config, lambda name: print(f"variant: {name}", file=sys.stderr))
+    print(table(results), end="")

@@ -1,0 +1,159 @@
+"""Trains the variants of an ablation and measures each finished model.
+
+Variants differ in one loss weight only: they start from the same seed and draw the same data. Each is measured on new
+draws of people and expressions, seen by cameras of the data set, by a network that no loss has used: how well it shows
+the requested expressions, how well identity is preserved under them, and how far the deformation is from the mesh.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from anifacegan.cli.ablate.config import FULL, NONE, AblationConfig
+from anifacegan.data.dataset import FaceDataset
+from anifacegan.data.synthetic.geometry_buffers import FILES
+from anifacegan.data.synthetic.head import HeadGeometry, load_head_geometry
+from anifacegan.evaluation.config import EvaluationConfig
+from anifacegan.evaluation.evaluate import evaluate
+from anifacegan.evaluation.judge import Judge, load_judge
+from anifacegan.models.checkpoints import load_checkpoint
+from anifacegan.models.generator import Generator
+from anifacegan.models.model_folder import weights_sha256
+from anifacegan.runtime.devices import select_device
+from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.typed_config import plain
+from anifacegan.training.run import run
+
+FIRST_COEFFICIENTS = 3
+"""Expression coefficients whose mean correlation has a column of its own: in the open face model jaw, smile and raised
+brows."""
+RESULT = "ablation.json"
+"""File with the measurements of a variant, in its run folder, and of all variants, in the ablation's folder."""
+
+
+@dataclass(frozen=True)
+class AblationResult:
+    """Measurements of one variant."""
+
+    correlation: float
+    """Correlation of requested and estimated expression coefficients, mean of the first ten."""
+    correlation_first_three: float
+    """Correlation of requested and estimated expression coefficients, mean of the first three."""
+    aed: float
+    """Average expression distance: mean absolute difference of requested and estimated coefficients."""
+    landmarks_mm: float
+    """Mean distance of requested and estimated landmarks in space, millimetres."""
+    identity_change: float
+    """Distance of the identity coefficients between expressions of one person, relative to that between people."""
+    deformation_mm: float
+    """Mean error of the deformation on visible vertices of the face, millimetres."""
+    deformation_relative: float
+    """Mean error of the deformation on vertices that the expression moves, relative to how far they move."""
+
+
+def ablate(config: AblationConfig, report: Callable[[str], None]) -> dict[str, AblationResult]:
+    """Train and measure all variants, or continue where that was stopped; returns the measurements by variant.
+
+    ``report`` gets the name of each variant before it is trained.
+
+    Raises:
+        InputError: something in the configuration or the data does not fit.
+    """
+    variants = config.variants()
+    judge = load_judge(config.judge, config.face_model, torch.device(select_device(config.device)))
+    head, dataset = load_head_geometry(config.face_model), FaceDataset(config.data)
+    results = {}
+    for name, variant in variants.items():
+        report(name)
+        share_surfaces(config.out / FULL / "surfaces", variant.out / "surfaces")
+        results[name] = measured(run(variant), judge, head, dataset, config.evaluation())
+    content = {name: asdict(result) for name, result in results.items()}
+    write_complete(config.out / RESULT, json.dumps(content, indent=1))
+    write_complete(config.out / "ablation.md", table(results))
+    return results
+
+
+def share_surfaces(source: Path, target: Path) -> None:
+    """Link a variant's surface folder to the files of the first variant, or copy them where links are not possible.
+
+    The surfaces of the same images are the same. All files are linked or none: what a stopped start left half done is
+    done again.
+    """
+    if target.exists() or not source.exists():
+        return
+
+    def link_or_copy(old: str, new: str) -> None:
+        try:
+            os.link(old, new)
+        except OSError:
+            shutil.copy2(old, new)
+
+    partial = target.with_name("surfaces.partial")
+    for name in FILES:  # of a stopped start; they may be links
+        (partial / name).unlink(missing_ok=True)
+    shutil.copytree(source, partial, copy_function=link_or_copy, dirs_exist_ok=True)
+    partial.replace(target)
+
+
+def measured(
+    model: Path, judge: Judge, head: HeadGeometry, dataset: FaceDataset, config: EvaluationConfig
+) -> AblationResult:
+    """Measure a finished model, or read the measurements in its run folder if model, judge and settings are the same.
+
+    Raises:
+        InputError: the model folder is not readable.
+    """
+    inputs = {"model": weights_sha256(model), "judge": judge.name, "evaluation": plain(config)}
+    path = model.parent / RESULT
+    if path.exists():
+        content = json.loads(path.read_text())
+        if content.get("inputs") == inputs:
+            return AblationResult(**content["result"])
+    generator = load_checkpoint(model).generator.to(judge.world_offset.device)
+    result = ablation_result(generator, judge, head, dataset, config)
+    write_complete(path, json.dumps({"inputs": inputs, "result": asdict(result)}, indent=1))
+    return result
+
+
+def ablation_result(
+    generator: Generator, judge: Judge, head: HeadGeometry, dataset: FaceDataset, config: EvaluationConfig
+) -> AblationResult:
+    """Measure a generator, seen by cameras of the data set."""
+    values = evaluate(generator, judge, head, dataset, config)
+    expression, deformation = values["expression"], values["deformation"]
+    return AblationResult(
+        correlation=expression["correlation"],
+        correlation_first_three=sum(expression["correlations"][:FIRST_COEFFICIENTS]) / FIRST_COEFFICIENTS,
+        aed=expression["aed"],
+        landmarks_mm=expression["landmarks_mm"],
+        identity_change=values["identity"]["ratio"],
+        deformation_mm=deformation["error_mm"],
+        deformation_relative=deformation["moving_relative"],
+    )
+
+
+HEADINGS = {
+    "correlation": "expression correlation",
+    "correlation_first_three": "of the first three",
+    "aed": "AED",
+    "landmarks_mm": "landmarks, mm",
+    "identity_change": "identity change",
+    "deformation_mm": "deformation error, mm",
+    "deformation_relative": "relative, moving",
+}
+"""Field of :class:`AblationResult` -> heading of its column."""
+
+
+def table(results: dict[str, AblationResult]) -> str:
+    """Format the measurements as Markdown, a row for each variant."""
+    labels = {FULL: "nothing (the full loss)", NONE: "all of them"}
+    rows = []
+    for name, result in results.items():
+        label = labels.get(name, f"`{name.removeprefix('without_')}`")
+        rows.append([label, *(f"{getattr(result, key):.3f}" for key in HEADINGS)])
+    return markdown_table(["without", *HEADINGS.values()], rows) + "\n"

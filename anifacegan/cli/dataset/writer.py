@@ -1,0 +1,111 @@
+"""Writes a data set of synthetic people. Item i is a function of (seed, i) alone; complete items are kept."""
+
+import json
+import zipfile
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from anifacegan.cli.dataset.config import DatasetConfig
+from anifacegan.data.synthetic.head import HeadGeometry
+from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, render_item
+from anifacegan.data.synthetic.workers import map_in_processes
+from anifacegan.face_model.coefficients import write_coefficients
+from anifacegan.face_model.open_model import face_model_path
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import (
+    complete_or_absent,
+    encoded_image,
+    file_sha256,
+    remove_leftovers,
+    write_complete,
+)
+
+DESCRIPTION_FILE = "dataset.json"
+FORMAT_VERSION = 1
+"""Raised when the same (seed, index) would give another image."""
+
+
+def write_dataset(config: DatasetConfig) -> int:
+    """Render the missing items; returns how many there were.
+
+    Raises:
+        InputError: no face model, or a folder that holds another data set.
+    """
+    torch.set_num_threads(1)
+    renderer = load_synthetic_renderer(config.face_model)
+    describe(config, renderer.head)
+    missing = [index for index in range(config.count) if not is_complete(config.out, index)]
+    made = map_in_processes(partial(make_item, config), renderer, missing, config.processes)
+    done = config.count - len(missing)
+    with tqdm(initial=done, total=config.count, unit="image", disable=None) as progress:
+        for _ in made:
+            progress.update()
+    if config.zip:
+        archive(config.out, config.count)
+    return len(missing)
+
+
+def describe(config: DatasetConfig, head: HeadGeometry) -> None:
+    """Write dataset.json, which says what the images are made of.
+
+    Raises:
+        InputError: the folder holds other images.
+    """
+    path, count = config.out / DESCRIPTION_FILE, config.count
+    face_model = config.face_model or face_model_path()
+    description = {
+        "format": FORMAT_VERSION,
+        "seed": config.seed,
+        "size": config.size,
+        "face_model": head.name,
+        "face_model_sha256": file_sha256(face_model),
+        "world_offset": [round(x, 6) for x in head.world_offset.tolist()],
+        "pitch_offset": 0.0,
+    }
+    if path.exists():
+        try:
+            found = json.loads(path.read_text())
+        except ValueError:
+            raise InputError(f"{path}: not a JSON file; remove the folder or choose another --out") from None
+        for key, value in description.items():
+            if found.get(key) != value:
+                raise InputError(
+                    f"{config.out} holds a data set with {key} {found.get(key)}, expected {value}"
+                )
+        count = max(count, int(found.get("count", 0)))
+    elif config.out.is_dir() and any(config.out.glob("[0-9]*.png")):
+        raise InputError(f"{config.out} holds images but no {DESCRIPTION_FILE}; choose another --out")
+    config.out.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(config.out, r"\d{6,}\.(png|mat)|dataset\.json")  # of a process that was killed
+    write_complete(path, json.dumps(description | {"count": count}, indent=2) + "\n")
+
+
+def item_paths(out: Path, index: int) -> tuple[Path, Path]:
+    """Image and coefficient file of an item."""
+    return out / f"{index:06d}.png", out / f"{index:06d}.mat"
+
+
+def is_complete(out: Path, index: int) -> bool:
+    """Whether both files of an item exist; the image is put in place last."""
+    return all(path.is_file() for path in item_paths(out, index))
+
+
+def make_item(config: DatasetConfig, renderer: SyntheticRenderer, index: int) -> None:
+    """Render an item and write its two files."""
+    image, face = render_item(renderer, config.seed, index, config.size)
+    image_path, coefficients_path = item_paths(config.out, index)
+    write_coefficients(coefficients_path, face)
+    write_complete(image_path, encoded_image(image, compress_level=1))
+
+
+def archive(out: Path, count: int) -> None:
+    """Write all files to OUT.zip, without dates, so that the same data set gives the same bytes."""
+    path = out.with_name(out.name + ".zip")
+    files: Iterable[Path] = [out / DESCRIPTION_FILE, *(p for i in range(count) for p in item_paths(out, i))]
+    with complete_or_absent(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as target:
+        for file in files:
+            target.writestr(zipfile.ZipInfo(file.name), file.read_bytes())

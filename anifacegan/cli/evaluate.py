@@ -1,0 +1,112 @@
+"""``anifacegan evaluate``: measure a model; a table, and metrics.json with values, counts, definitions and seeds.
+
+A metric that lacks something (a judge, Inception weights in the cache) is reported in one line, and the next one is
+measured. The definitions: docs/evaluation.md.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anifacegan.evaluation.config import DEFINITIONS, METRICS
+from anifacegan.evaluation.evaluate import Evaluation
+from anifacegan.evaluation.setup import EvaluationSetup, MeasureConfig, evaluation_setup
+from anifacegan.models.checkpoints import ModelCard
+from anifacegan.models.model_folder import weights_hash_suffix
+from anifacegan.rendering.model import load_model
+from anifacegan.runtime.devices import select_device
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.provenance import installed_versions, without_nan
+from anifacegan.runtime.resources import located_model
+from anifacegan.runtime.typed_config import plain, read_config
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(MeasureConfig):
+    """Measure a model: a table on standard output, and metrics.json with values, counts, definitions and seeds."""
+
+    model: Path = Path("checkpoints/demo")
+    """Model folder, or the name of a shipped model."""
+    metrics: str | tuple[str, ...] = METRICS
+    """Names of metrics: inception, frechet, embedding_frechet, expression, identity, recognition,
+    disentanglement, view_consistency, smoothness, deformation."""
+    out: Path = Path("runs/evaluate")
+    """Folder for metrics.json and table.md."""
+
+
+def results(evaluation: Evaluation, document: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Measure the selected metrics into the document; metrics.json is written again after each of them."""
+    for name in evaluation.config.metrics:
+        entry: dict[str, Any] = {"definition": DEFINITIONS[name]}
+        try:
+            entry["values"] = dataclasses.asdict(evaluation.measure(name))
+        except InputError as error:
+            print(f"{name}: not measured: {error}", file=sys.stderr)
+            entry["not_measured"] = str(error)
+        if "embedder" in vars(evaluation.image_sets):  # loaded by a metric that needs it
+            document["embedder"] = evaluation.image_sets.embedder.name
+        document["metrics"][name] = entry
+        write_complete(out / "metrics.json", json.dumps(without_nan(document), indent=1) + "\n")
+    return document
+
+
+def table(document: dict[str, Any]) -> str:
+    """Format the document as Markdown: a row for each number, with the counts behind it."""
+    rows = []
+    for name, entry in document["metrics"].items():
+        if "not_measured" in entry:
+            rows.append([name, "not measured", entry["not_measured"]])
+            continue
+        values = entry["values"]
+        counts = ", ".join(f"{key} {value}" for key, value in values.items() if isinstance(value, int))
+        numbers = {key: value for key, value in values.items() if isinstance(value, float)}
+        of = f" of {values['features']}" if "features" in values else ""
+        rows += [[f"{name}{of}: {key}", f"{value:.4g}", counts] for key, value in numbers.items()]
+    lines = [markdown_table(["metric", "value", "of"], rows), ""]
+    lines += [*(f"- {name}: {entry['definition']}." for name, entry in document["metrics"].items()), ""]
+    legend = (f"{key}: {document[key]}" for key in ("model", "judge", "embedder", "data", "expressions_from"))
+    return "\n".join([*lines, *legend, ""])
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the subcommand.
+
+    Raises:
+        InputError: a wrong option, or a model or file that cannot be used.
+    """
+    config = read_config(EvaluateConfig, arguments, "anifacegan evaluate")
+    config = dataclasses.replace(config, model=located_model(config.model))
+    import torch
+
+    device = torch.device(select_device(config.device))
+    model = load_model(config.model, str(device))
+    opened = evaluation_setup(config, model.card, device)
+    evaluation = opened.evaluation(config, model)
+    config.out.mkdir(parents=True, exist_ok=True)
+    document = provenance(config, model.card, opened, evaluation, str(device))
+    text = table(results(evaluation, document, config.out))
+    write_complete(config.out / "table.md", text)
+    print(text, end="")
+
+
+def provenance(
+    config: EvaluateConfig, card: ModelCard, opened: EvaluationSetup, evaluation: Evaluation, device: str
+) -> dict[str, Any]:
+    """The document without results: which model, judge, data, settings, package versions and device."""
+    sampling = {"size": evaluation.samples.size, "pitch_offset": opened.dataset.config.pitch_offset}
+    return {
+        "model": f"{card.name} ({config.model}{weights_hash_suffix(config.model)})",
+        "judge": None if opened.judge is None else opened.judge.name,
+        "embedder": None,
+        "data": {"path": str(config.data), "images": len(opened.dataset), "size": opened.size},
+        "expressions_from": config.expressions_from,
+        "settings": plain(config) | sampling,
+        "versions": installed_versions(),
+        "device": device,
+        "metrics": {},
+    }

@@ -1,0 +1,62 @@
+"""``anifacegan export KIND``: make files of a model for use elsewhere."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from anifacegan.cli.subcommands import overview, require_known, wants_help
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.typed_config import read_config
+
+COMMAND = "anifacegan export"
+
+
+@dataclass(frozen=True)
+class SnapshotConfig:
+    """Make a model folder of a snapshot of a generator's training run, to render or measure it. The run is left as it
+    is and may still be going on; its data set must be where its config.yaml says.
+    """
+
+    run: Path
+    """Run folder, with config.yaml and snapshots."""
+    out: Path
+    """Model folder to write: model.safetensors and card.yaml."""
+    step: int | None = None
+    """Training step of the snapshot. null: the newest. A run keeps as many as its reporting.keep_snapshots says."""
+
+
+def export_snapshot(arguments: Sequence[str]) -> None:
+    """Run ``anifacegan export snapshot``.
+
+    Raises:
+        InputError: a wrong option, no such run or snapshot, or a data set that does not fit.
+    """
+    config = read_config(SnapshotConfig, arguments, f"{COMMAND} snapshot", leading=("run",))
+    if config.out.exists() and not config.out.is_dir():
+        raise InputError(f"{config.out}: is a file, expected a folder to write into")
+    from anifacegan.training.config import TrainConfig
+    from anifacegan.training.run import export
+
+    options = ["--config", str(config.run / "config.yaml"), "--out", str(config.run)]
+    training = read_config(TrainConfig, options, f"{COMMAND} snapshot")
+    step = export(training, config.step, config.out)
+    print(f"{config.out}: the averaged weights of {config.run} at step {step}")
+
+
+KINDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
+    "snapshot": ("Make a model folder of a snapshot of a generator's training run.", export_snapshot),
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the subcommand.
+
+    Raises:
+        InputError: an unknown kind of export, or anything that it refuses.
+    """
+    if not arguments or wants_help(arguments):
+        summaries = {name: summary for name, (summary, _) in KINDS.items()}
+        print(overview(COMMAND, "Make files of a model for use elsewhere.", summaries), end="")
+        return
+    require_known(arguments[0], tuple(KINDS), COMMAND)
+    KINDS[arguments[0]][1](arguments[1:])

@@ -1,0 +1,57 @@
+"""``anifacegan figure KIND``: make a figure of a model; ``figure all`` makes all of them and a page that shows them.
+
+Every figure is explained in docs/figures.md.
+"""
+
+from collections.abc import Sequence
+
+from anifacegan.cli.subcommands import overview, require_known, wants_help
+from anifacegan.runtime.typed_config import read_config
+
+COMMAND = "anifacegan figure"
+DESCRIPTION = (
+    "Make a figure of a model: KIND.png, KIND.yaml with its settings, and KIND.json with what it shows."
+)
+KINDS = {
+    "expression_views": "Expressions of one person, seen from several sides.",
+    "identities": "Many people, with one expression.",
+    "expressions": "Many expressions of one person.",
+    "interpolation": "From one person to the next, in steps.",
+    "disentanglement": "Identity, expression, pose and appearance, each changed alone.",
+    "truncation": "People at several values of the truncation psi.",
+    "deformation": "The deformation field: how far each point moves, and where to.",
+    "manifolds": "Slices through the implicit surfaces that carry the radiance.",
+    "depth_normals": "Depth and surface normals beside the image.",
+    "mesh": "A head as a coloured triangle mesh, also as .ply and .obj files.",
+    "driving": "A person who follows a sequence of expressions, as a video and as an image.",
+    "ablation": "The table that 'anifacegan ablate' has measured.",
+}
+"""Kinds of figures, as in :mod:`anifacegan.evaluation.figures.catalogue`, which takes seconds to import."""
+TOGETHER = {
+    "all": "All of these, and a page that shows them; what lacks its input is left out.",
+    "page": "The page alone, index.html, of the figures in a folder.",
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the subcommand; prints the paths of the files.
+
+    Raises:
+        InputError: an unknown kind, a wrong option, or a model or file that cannot be used.
+    """
+    if not arguments or wants_help(arguments):
+        print(overview(COMMAND, DESCRIPTION, KINDS | TOGETHER), end="")
+        return
+    name, *rest = arguments
+    require_known(name, (*KINDS, *TOGETHER), COMMAND)
+    prog = f"{COMMAND} {name}"
+    from anifacegan.cli.figure.make import AllFiguresConfig, make_all, make_figure
+    from anifacegan.evaluation.figures.catalogue import FIGURES, PageConfig, write_page
+
+    if name == "all":
+        make_all(read_config(AllFiguresConfig, rest, prog))
+    elif name == "page":
+        print(write_page(read_config(PageConfig, rest, prog)))
+    else:
+        kind = next(figure for figure in FIGURES if figure.name == name)
+        make_figure(kind, read_config(kind.config, rest, prog))

@@ -1,0 +1,65 @@
+"""``anifacegan import-released``: convert the weights that AniFaceGAN's authors released into a model folder."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import file_sha256
+from anifacegan.runtime.typed_config import read_config
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    """Convert AniFaceGAN's released weights into a model folder. 'anifacegan render' reads the released files as they
+    are, too; a model folder loads faster, because it holds the mean of the truncation trick. The weights stay under the
+    licence of their authors.
+    """
+
+    released: Path
+    """Folder with generator.pth, ema.pth, dif.pth, and the VAEs as pretrained_vaes/{identity,expression}/vae.pth or as
+    vae_identity.pth and vae_expression.pth."""
+    out: Path
+    """Model folder to write: model.safetensors and card.yaml."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the subcommand.
+
+    Raises:
+        InputError: a wrong option, or no released files in the folder.
+    """
+    config = read_config(ImportConfig, arguments, "anifacegan import-released")
+    if config.out.exists() and not config.out.is_dir():
+        raise InputError(f"{config.out}: is a file, expected a folder to write into")
+    print(f"{config.out}: {import_released(config.released, config.out)}")
+
+
+def import_released(folder: Path, out: Path) -> str:
+    """Load the released model and write it as a model folder, whose card lists the files that it was made from with
+    their SHA-256; returns a summary of the model.
+
+    Raises:
+        InputError: the folder holds no released files, or something in it is missing or does not fit.
+    """
+    from anifacegan.models.checkpoints import save_checkpoint
+    from anifacegan.models.released import is_released_folder
+    from anifacegan.rendering.model import load_model
+
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder, expected AniFaceGAN's released files")
+    if not is_released_folder(folder):
+        raise InputError(f"{folder}: holds no generator.pth, expected AniFaceGAN's released files")
+    checkpoint = load_model(folder).checkpoint
+    files = sorted([*folder.rglob("*.pth"), *folder.glob("averages.npz")])
+    checksums = {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
+    origin = "AniFaceGAN's released files, by anifacegan import-released"
+    card = dataclasses.replace(
+        checkpoint.card,
+        licence="as the released files; ask their authors",
+        training={"origin": origin, "sha256": checksums},
+    )
+    save_checkpoint(out, dataclasses.replace(checkpoint, card=card))
+    count = sum(tensor.numel() for tensor in checkpoint.generator.state_dict().values())
+    return f"{card.name}, {count:,} numbers, for face model {card.face_model}"

@@ -1,0 +1,104 @@
+"""The console command ``anifacegan``: selects a subcommand, imports its module and runs it.
+
+Nothing heavy is imported here, so that ``anifacegan --help`` answers at once. Every module in the table has a function
+``main(arguments)``, and every error of the user's ends here, as one line on stderr and an exit code.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from anifacegan.cli.subcommands import Subcommand, overview, require_known, wants_help
+from anifacegan.runtime.errors import exit_on_input_error
+
+PROGRAM = "anifacegan"
+DESCRIPTION = "Generate faces whose pose and expression you control, train such models, and measure them."
+COMMANDS = {
+    "render": Subcommand(
+        "Render people whose pose and expression change: images, videos and a contact sheet.",
+        "anifacegan.cli.render.command",
+    ),
+    "train": Subcommand(
+        "Train a generator, a face reconstruction network, or a prior of face coefficients.",
+        "anifacegan.cli.train",
+    ),
+    "bake": Subcommand(
+        "Bake one person into an avatar file, which plays in real time without the networks.",
+        "anifacegan.cli.bake",
+    ),
+    "evaluate": Subcommand(
+        "Measure a model: FID, expression and pose accuracy, identity, view consistency and more.",
+        "anifacegan.cli.evaluate",
+    ),
+    "compare": Subcommand(
+        "Compare two models on the same faces, with confidence intervals and a verdict.",
+        "anifacegan.cli.compare",
+    ),
+    "figure": Subcommand(
+        "Make a figure of a model, or all figures on one page.", "anifacegan.cli.figure.command"
+    ),
+    "ablate": Subcommand(
+        "Train with and without each imitation loss, and measure the difference.",
+        "anifacegan.cli.ablate.command",
+    ),
+    "dataset": Subcommand(
+        "Render a data set of synthetic people: images with exact face coefficients.",
+        "anifacegan.cli.dataset.command",
+        single_threaded_blas=True,
+    ),
+    "face-model": Subcommand(
+        "Build the open face model (a 3DMM) from CC0 data and keep it in the cache.",
+        "anifacegan.cli.build_face_model",
+        single_threaded_blas=True,
+    ),
+    "expressions": Subcommand(
+        "Write a coefficient file (.mat) for each named expression of the open face model.",
+        "anifacegan.cli.make_expressions",
+    ),
+    "measure": Subcommand(
+        "Measure a face reconstruction network on images with known coefficients.",
+        "anifacegan.cli.measure_regressor",
+    ),
+    "import-released": Subcommand(
+        "Convert the weights that AniFaceGAN's authors released into a model folder.",
+        "anifacegan.cli.import_released",
+    ),
+    "export": Subcommand(
+        "Export a model: 'export snapshot' makes a model folder of a training run.", "anifacegan.cli.export"
+    ),
+}
+BLAS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Environment variables that BLAS libraries read once, when NumPy is imported."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; ``arguments`` are those of the process by default.
+
+    Raises:
+        SystemExit: with code 2 for wrong input or a failing disk, 1 for a failed computation, 130 after Ctrl-C, and 0
+            after ``--print_config`` or when the reader of a pipe has gone.
+    """
+    with exit_on_input_error():
+        run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run a subcommand, or print the list of them or the version.
+
+    Raises:
+        InputError: an unknown subcommand, or anything that the subcommand refuses.
+    """
+    if not arguments or wants_help(arguments):
+        summaries = {name: command.summary for name, command in COMMANDS.items()}
+        print(overview(PROGRAM, DESCRIPTION, summaries), end="")
+        return
+    name, *rest = arguments
+    if name == "--version":
+        from anifacegan import __version__
+
+        print(f"{PROGRAM} {__version__}")
+        return
+    require_known(name, tuple(COMMANDS), PROGRAM)
+    if COMMANDS[name].single_threaded_blas:
+        os.environ.update(dict.fromkeys(BLAS_VARIABLES, "1"))
+    COMMANDS[name].load().main(rest)

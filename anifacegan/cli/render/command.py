@@ -1,0 +1,25 @@
+"""``anifacegan render``: images, videos and a contact sheet of people whose pose and expression change."""
+
+import signal
+from collections.abc import Sequence
+
+from anifacegan.cli.render.config import RenderConfig
+from anifacegan.runtime.typed_config import read_config
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the subcommand; prints what was written. A terminated run (SIGTERM) cleans up as an interrupted one does.
+
+    Raises:
+        InputError: a wrong option, or a model or file that cannot be used; nothing is written then.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config = read_config(RenderConfig, arguments, "anifacegan render")
+    from anifacegan.cli.render.run import run
+    from anifacegan.runtime.cpu import keep_freed_memory
+
+    keep_freed_memory()
+    manifest = run(config)
+    people, seconds = manifest["people"], manifest["seconds"]["total"]
+    frames = sum(len(person["frames"]) for person in people)
+    print(f"{config.out}: {len(people)} people, {frames} frames of {config.size} px in {seconds:.0f} s")

@@ -1,0 +1,65 @@
+"""Tables of subcommands: their list for ``--help``, selection by name, and leading words that stand for options."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+
+from anifacegan.runtime.errors import InputError
+
+
+@dataclass(frozen=True)
+class Subcommand:
+    """One subcommand of a command."""
+
+    summary: str
+    """What it does, in one sentence."""
+    module: str
+    """Module that runs it, imported only when the subcommand is selected."""
+    single_threaded_blas: bool = False
+    """Set NumPy's BLAS to one thread before NumPy is imported: its results must not depend on the number of cores."""
+
+    def load(self) -> ModuleType:
+        """Import the module."""
+        return import_module(self.module)
+
+
+def wants_help(arguments: Sequence[str]) -> bool:
+    """Whether the first word asks for the list of subcommands."""
+    return arguments[:1] in (["-h"], ["--help"])
+
+
+def overview(command: str, description: str, subcommands: Mapping[str, str], options: str = "") -> str:
+    """The ``--help`` text of a command with subcommands: ``subcommands`` maps names to sentences."""
+    width = max(map(len, subcommands))
+    lines = [f"usage: {command} NAME [OPTIONS]{options}", "", description, ""]
+    lines += [f"  {name:{width}}  {sentence}" for name, sentence in subcommands.items()]
+    return "\n".join([*lines, "", f"'{command} NAME --help' lists the options of one of them.", ""])
+
+
+def require_known(name: str, names: Sequence[str], command: str) -> None:
+    """Refuse a name that is not in the table.
+
+    Raises:
+        InputError: names the nearest one, or all of them.
+    """
+    if name not in names:
+        nearest = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean '{nearest[0]}'?" if nearest else f"expected one of {', '.join(names)}"
+        raise InputError(f"{command}: unknown subcommand '{name}', {hint}")
+
+
+def words_as_options(arguments: Sequence[str], keys: Sequence[str], command: str) -> list[str]:
+    """Replace the words before the first option by the options ``--KEY=WORD`` that they stand for, in the order of
+    ``keys``.
+
+    Raises:
+        InputError: there are more words than keys.
+    """
+    count = next((k for k, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    words = arguments[:count]
+    if count > len(keys):
+        expected = " ".join(key.upper() for key in keys)
+        raise InputError(f"{command}: got {count} words ({' '.join(words)}), expected at most {expected}")
+    return [*(f"--{key}={word}" for key, word in zip(keys, words, strict=False)), *arguments[count:]]

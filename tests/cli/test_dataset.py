@@ -1,0 +1,143 @@
+"""anifacegan dataset: images and coefficient files that depend on (seed, index) alone, and runs that are continued."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_item
+from anifacegan.face_model.coefficients import read_coefficients
+from tests.fixtures.commands import command, one_error_line
+from tests.fixtures.tiny_head import write_tiny_file
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def face_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("face") / "face_model.npz"
+    write_tiny_file(path)
+    return path
+
+
+def arguments(out: Path, face_file: Path, **changes: object) -> list[str]:
+    options = {
+        "out": out,
+        "count": 6,
+        "size": 24,
+        "seed": 2,
+        "processes": 1,
+        "face-model": face_file,
+    } | changes
+    return [text for name, value in options.items() for text in (f"--{name}", str(value))]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def made(face_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("data") / "set"
+    assert command("dataset", *arguments(out, face_file), "--zip") == 0
+    return out
+
+
+def test_the_command_writes_an_image_and_a_coefficient_file_each(made: Path, face_file: Path) -> None:
+    names = [f"{i:06d}.{kind}" for i in range(6) for kind in ("mat", "png")] + ["dataset.json"]
+    assert list(contents(made)) == names
+    _, face = render_item(load_synthetic_renderer(face_file), 2, 4, 24)
+    written = read_coefficients(made / "000004.mat")
+    assert np.array_equal(written.noise, face.noise) and np.array_equal(written.pose, face.pose)
+    description = json.loads((made / "dataset.json").read_text())
+    assert (
+        description["count"] == 6 and description["seed"] == 2 and len(description["face_model_sha256"]) == 64
+    )
+    assert (made.parent / "set.zip").is_file()
+
+
+def test_what_was_killed_is_continued_to_the_same_result(made: Path, face_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    assert command("dataset", *arguments(out, face_file, count=4)) == 0
+    (out / "000002.png").unlink()  # killed between the two files of an item
+    (out / "000003.mat").unlink()
+    (out / ".000001.png.99.tmp").write_bytes(b"half")
+    (out / ".notes.tmp").write_bytes(b"mine")
+    kept = (out / "000000.png").stat().st_mtime_ns
+    assert command("dataset", *arguments(out, face_file), "--zip") == 0
+    assert (out / ".notes.tmp").read_bytes() == b"mine"
+    (out / ".notes.tmp").unlink()
+    assert contents(out) == contents(made)
+    assert (out / "000000.png").stat().st_mtime_ns == kept
+    assert (tmp_path / "set.zip").read_bytes() == (made.parent / "set.zip").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"count": 0}, "count is 0, expected at least 1"),
+        ({"size": 4}, "size is 4, expected 16 to 2048"),
+        ({"processes": 0}, "processes is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"count": "many"}, "count is many, expected a whole number"),
+        ({"colour": "red"}, "unknown option '--colour'"),
+        ({"face-model": "nowhere.npz"}, "nowhere.npz: no face model here, build it"),
+    ],
+)
+def test_bad_options_are_one_line_and_leave_nothing(
+    face_file: Path, tmp_path: Path, changes: dict, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("dataset", *arguments(tmp_path / "set", face_file, **changes)) == 2
+    assert message in one_error_line(capsys)
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("length", [0, 1000, -30])
+def test_a_broken_face_model_is_one_line_before_processes_start(
+    face_file: Path, tmp_path: Path, length: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(face_file.read_bytes()[:length])
+    assert command("dataset", *arguments(tmp_path / "set", broken, processes=2)) == 2
+    assert "broken.npz: not a face model file" in one_error_line(capsys)
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_face_model_without_hair_is_one_line_before_processes_start(
+    face_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load(face_file) as file:
+        np.savez(
+            tmp_path / "bald.npz", **{name: file[name] for name in file.files if not name.startswith("hair")}
+        )
+    assert command("dataset", *arguments(tmp_path / "set", tmp_path / "bald.npz", processes=2)) == 2
+    assert "bald.npz: hair" in one_error_line(capsys)
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("changes", [{"seed": 9}, {"size": 32}])
+def test_a_folder_with_another_data_set_is_refused(
+    made: Path, face_file: Path, changes: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(made)
+    assert command("dataset", *arguments(made, face_file, **changes)) == 2
+    assert f"holds a data set with {next(iter(changes))}" in one_error_line(capsys)
+    assert contents(made) == before
+
+
+def test_processes_make_the_same_bytes_and_errors_exit_with_code_2(
+    made: Path, face_file: Path, tmp_path: Path
+) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    out = tmp_path / "set"
+    dataset = [sys.executable, "-m", "anifacegan.cli", "dataset"]
+    subprocess.run([*dataset, *arguments(out, face_file, processes=2)], check=True, env=environment)
+    assert contents(out) == contents(made)
+    failed = subprocess.run(
+        [*dataset, *arguments(out, face_file, seed=1)], env=environment, capture_output=True, text=True
+    )
+    assert failed.returncode == 2 and failed.stderr.count("\n") == 1 and failed.stderr.startswith("error: ")

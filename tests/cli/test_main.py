@@ -1,0 +1,138 @@
+"""The console command: its list of subcommands, its version, its speed, and errors that end in one line."""
+
+import importlib
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import anifacegan
+from anifacegan.cli import main as console
+from anifacegan.cli.main import COMMANDS
+from anifacegan.cli.subcommands import Subcommand
+from tests.fixtures.commands import command, one_error_line
+
+ROOT = Path(__file__).resolve().parents[2]
+LEAF_COMMANDS = [
+    *(name for name in COMMANDS if name not in ("figure", "export")),
+    "figure truncation",
+    "export snapshot",
+]
+
+
+def test_the_help_lists_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ((), ("--help",), ("-h",)):
+        assert command(*arguments) == 0
+        text = capsys.readouterr().out
+        assert all(f"  {name} " in text and entry.summary in text for name, entry in COMMANDS.items())
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("--version") == 0
+    assert capsys.readouterr().out == f"anifacegan {anifacegan.__version__}\n"
+
+
+def test_an_unknown_subcommand_is_one_line_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("rendr", "--seeds", 3) == 2
+    assert one_error_line(capsys) == "error: anifacegan: unknown subcommand 'rendr', did you mean 'render'?"
+    assert command("xyz") == 2
+    assert "expected one of render, train, " in one_error_line(capsys)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_module_has_a_main_that_takes_the_arguments(name: str) -> None:
+    main = importlib.import_module(COMMANDS[name].module).main
+    assert list(inspect.signature(main).parameters) == ["arguments"]
+
+
+@pytest.mark.parametrize("name", LEAF_COMMANDS)
+def test_every_subcommand_explains_each_of_its_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(*name.split(), "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.startswith(f"usage: anifacegan {name} ") and "--print_config" in text
+    options = re.findall(r" --(\S+)( [^-].*?)?\(([^()]*; (?:default|required|see below))", text)
+    undescribed = [key for key, words, kind in options if words.count(" ") < 4 and "see below" not in kind]
+    assert undescribed == []
+
+
+def test_the_list_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from anifacegan.cli.main import main; main(['--help']);"
+        "print([name for name in ('numpy', 'torch', 'scipy', 'numba', 'yaml') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+@pytest.mark.parametrize("name", ["dataset", "face-model", "import-released", "export snapshot"])
+def test_a_help_text_without_networks_does_not_import_torch(name: str) -> None:
+    code = (
+        "import sys; from anifacegan.cli.main import main\n"
+        f"try: main({[*name.split(), '--help']})\n"
+        "except SystemExit: print([name for name in ('torch', 'scipy', 'numba') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def failing(error: BaseException) -> ModuleType:
+    """A module whose main raises an error."""
+    module = ModuleType("failing")
+
+    def main(arguments: list[str]) -> None:
+        raise error
+
+    module.main = main  # type: ignore[attr-defined]
+    return module
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (anifacegan.InputError("x.mat: no such file"), 2, "error: x.mat: no such file\n"),
+        (OSError(28, "No space left on device"), 2, "error: [Errno 28] No space left on device\n"),
+        (FloatingPointError("loss is nan"), 1, "error: loss is nan\n"),
+        (BrokenPipeError(32, "Broken pipe"), 2, "error: [Errno 32] Broken pipe\n"),  # not standard output's
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+    ],
+)
+def test_errors_end_in_one_line_and_an_exit_code(
+    error: BaseException,
+    code: int,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Subcommand, "load", lambda self: failing(error))
+    assert command("evaluate") == code
+    assert capsys.readouterr().err == line
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    """``anifacegan dataset --help | true``."""
+    read, write = os.pipe()
+    os.close(read)
+    for arguments in (["--help"], ["dataset", "--help"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "anifacegan.cli", *arguments],
+            cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+    os.close(write)
+
+
+def test_data_sets_are_made_with_one_thread_of_blas(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    module = failing(SystemExit(0))
+    module.main = lambda arguments: seen.append([os.environ[name] for name in console.BLAS_VARIABLES])  # type: ignore
+    monkeypatch.setattr(Subcommand, "load", lambda self: module)
+    for name in console.BLAS_VARIABLES:
+        monkeypatch.setenv(name, "4")
+    for name in ("dataset", "face-model", "evaluate"):
+        command(name)
+    assert seen == [["1"] * 3, ["1"] * 3, ["4"] * 3]
