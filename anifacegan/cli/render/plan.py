@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.avatars.avatar import SUFFIX, Avatar, load_avatar
+from anifacegan.cli.render.config import RenderConfig
 from anifacegan.face_model.coefficients import read_expression
 from anifacegan.face_model.expressions import NEUTRAL
 from anifacegan.face_model.trajectories import (

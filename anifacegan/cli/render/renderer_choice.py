@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -26,13 +25,13 @@ from anifacegan.avatars.baking.charts import ManifoldCharts
 from anifacegan.avatars.baking.still import bake_still
 from anifacegan.avatars.players.choice import NumbaPlayer, player_on
 from anifacegan.avatars.players.torch_player import TorchPlayer
+from anifacegan.cli.render.config import Renderer
 from anifacegan.face_model.trajectories import Trajectory
 from anifacegan.geometry.cameras import from_frontal
 from anifacegan.rendering.frame import FrameRenderer, RenderedImage, decibels
 from anifacegan.rendering.model import Face, Model
 from anifacegan.runtime.errors import InputError
 
-Renderer = Literal["adaptive", "baked", "auto"]
 LEAST_PIXELS = 24 * 256**2
 """auto bakes a person who is drawn on as many pixels in all: baking takes about as long as five frames of 256 px."""
 TEXELS_PER_PIXEL = 2.0

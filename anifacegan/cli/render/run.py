@@ -17,7 +17,8 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from anifacegan.avatars.avatar import Avatar
-from anifacegan.cli.render.plan import RenderConfig, RenderIdentity, Subject, VideoPlan, plan_video
+from anifacegan.cli.render.config import RenderConfig
+from anifacegan.cli.render.plan import RenderIdentity, Subject, VideoPlan, plan_video
 from anifacegan.cli.render.renderer_choice import Played, RendererChoice, VideoRequest, image_renderer
 from anifacegan.models.latent_files import write_people
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
@@ -26,8 +27,6 @@ from anifacegan.rendering.images import depth_levels, over_white, straight_alpha
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import MANIFEST, filled_when_complete, read_image
-
-__all__ = ["RenderConfig", "run"]
 
 SHEET = "sheet.png"
 DEPTH_BEYOND = 4 / 3
