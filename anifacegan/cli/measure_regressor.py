@@ -52,7 +52,7 @@ def measured(config: MeasureRegressorConfig) -> tuple[int, dict[str, float]]:
         raise InputError(
             f"{config.network}: belongs to face model '{card.face_model}', expected '{model.name}'"
         )
-    dataset.require_owner(model.name)
+    dataset.require_face_model(model.name)
     device = select_device(config.device)
     images = load_images(dataset, network.config.frame)
     landmarks = FaceLandmarks(model, network.config.camera).to(device)
