@@ -1,7 +1,7 @@
-"""Colours of people: skin, make-up, brows, beards, eyes and teeth, drawn to fit the person's race, gender and age.
+"""Random colours of people: skin, make-up, brows, beards, eyes and teeth, depending on race, gender and age.
 
-Colours are RGB in [0, 1], on the vertices. Hair and clothes are not among them: their edges move from person to person,
-which no linear basis can follow (see :mod:`anifacegan.open_face.hair`).
+Colours are RGB in [0, 1] at vertices. Hair on the head and clothes are left out: their edges differ between people,
+which no linear basis can represent (see :mod:`anifacegan.face_model.build.hair`).
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ SKIN_PALETTE = (
     (0.0, 0.25, 0.5, 0.75, 1.0),
     ((0.91, 0.735, 0.645), (0.86, 0.67, 0.56), (0.74, 0.54, 0.41), (0.52, 0.35, 0.26), (0.31, 0.20, 0.155)),
 )
-"""Skin colours by melanin, from fair to dark."""
+"""Melanin levels, and the skin colour at each level, from fair to dark."""
 
 BLUSH_TINT = (0.02, -0.16, -0.13)
 UNDER_EYE_TINT = (0.8, 1.0, 0.85)
@@ -63,13 +63,13 @@ HAIR_COLOURS = (
     (0.62, 0.48, 0.31),
     (0.42, 0.19, 0.09),
 )
-"""Black, dark brown, brown, light brown, blond, red."""
+"""Hair colours: black, dark brown, brown, light brown, blond, red."""
 HAIR_SHARES = (
     (0.78, 0.18, 0.03, 0.0, 0.0, 0.01),
     (0.70, 0.25, 0.05, 0.0, 0.0, 0.0),
     (0.12, 0.25, 0.27, 0.15, 0.15, 0.06),
 )
-"""How often each race has each hair colour."""
+"""Frequency of each hair colour for each race."""
 GREY_HAIR = (0.52, 0.51, 0.50)
 GREY_BROWS = (0.4, 0.39, 0.38)
 
@@ -99,41 +99,42 @@ BEARD_SHARES = (0.30, 0.34, 0.12, 0.10, 0.14)
 
 @dataclass(frozen=True)
 class DrawnAlbedo:
-    """The colours of one person."""
+    """Colours of one person."""
 
     colours: np.ndarray
-    """(V, 3)."""
+    """(V, 3) colours of the vertices."""
     hair_rgb: np.ndarray
-    """(3,)."""
+    """(3,) colour of the hair on the head."""
     bald: bool
+    """Whether the person is bald."""
 
 
 @dataclass
 class _Painting:
-    """One person's image while it is painted; every step draws from ``rng`` and changes ``colours``."""
+    """Colours of one person during painting; each step draws from ``rng`` and changes ``colours``."""
 
     rng: np.random.Generator
     person: MakeHumanPerson
     melanin: float
     base: np.ndarray
-    """(3,) plain skin."""
+    """(3,) uniform skin colour under all details."""
     colours: np.ndarray
-    """(V, 3)."""
+    """(V, 3) current colours of the vertices."""
 
     def tint(self, strength: np.ndarray, tint: tuple[float, ...] = (1.0, 1.0, 1.0)) -> None:
-        """Darken where strength is positive, each channel by its share."""
+        """Darken by ``strength`` (V,), scaled for each channel by ``tint``."""
         self.colours *= 1 - strength[:, None] * np.array(tint)
 
     def cover(self, cover: np.ndarray, colour: np.ndarray | tuple[float, ...]) -> None:
-        """Lay a colour over the skin; ``cover`` 1 hides it."""
+        """Blend in a colour with opacity ``cover`` (V,)."""
         self.colours += cover[:, None] * (np.asarray(colour) - self.colours)
 
 
 class AlbedoSampler:
-    """Draws the colours of people on one head."""
+    """Draws random colours of people on the average head."""
 
     def __init__(self, view: HeadView, noise: SkinNoise, shade: np.ndarray) -> None:
-        """``shade`` (V,) darkens the finished colours."""
+        """Prepare the fields; ``shade`` (V,) is a factor of the final colours that darkens hollows."""
         self.view = view
         self.noise = noise
         self.shade = shade
@@ -142,7 +143,7 @@ class AlbedoSampler:
         self.teeth: TeethFields = teeth_fields(view)
 
     def draw(self, person: MakeHumanPerson, rng: np.random.Generator) -> DrawnAlbedo:
-        """One person's colours. The order of the steps is the order of the draws: keep it."""
+        """Draw the colours of one person. The order of the steps fixes the order of the random numbers."""
         painting = self._plain_skin(person, rng)
         self._blush_and_shadows(painting)
         self._unevenness(painting)
@@ -152,7 +153,7 @@ class AlbedoSampler:
         self._make_up(painting)
         hair, brows = self._hair_colours(painting)
         self._brows(painting, brows)
-        rng.random()  # unused, see _skip_scalp
+        rng.random()  # discarded, see _skip_scalp
         self._beard(painting, brows)
         bald = bool(rng.random() < (0.10 + 0.25 * (person.age > 50)) * person.gender)
         _skip_scalp(rng)
@@ -237,7 +238,7 @@ class AlbedoSampler:
         painting.colours += painted[:, None] * np.array(LINER)
 
     def _hair_colours(self, painting: _Painting) -> tuple[np.ndarray, np.ndarray]:
-        """Hair on the head, and of brows and beard."""
+        """Draw the colours of the hair on the head, and of brows and beard."""
         rng = painting.rng
         colour = np.array(HAIR_COLOURS[_draw_by_race(rng, painting.person.race, HAIR_SHARES)])
         hair = colour * rng.uniform(0.85, 1.2)
@@ -309,18 +310,18 @@ class AlbedoSampler:
 
 
 def _share_by_age(start: float, end: float, years: float) -> float:
-    """0 for the young, 1 for the old."""
+    """Rise smoothly from 0 to 1 between two ages in years."""
     return float(smoothstep(start, end, np.array([years]))[0])
 
 
 def _draw_by_race(rng: np.random.Generator, race: np.ndarray, shares: tuple[tuple[float, ...], ...]) -> int:
-    """Index drawn from the races' mixed shares."""
+    """Draw an index with the races' frequencies, mixed by the person's shares of race."""
     mixed = race @ np.array(shares)
     return int(rng.choice(len(mixed), p=mixed / mixed.sum()))
 
 
 def _skip_scalp(rng: np.random.Generator) -> None:
-    """Draws of a scalp colour that is a layer of its own now; kept so that the people stay the same."""
+    """Draw and discard random numbers of a former scalp colour, so that the same seeds give the same people."""
     rng.normal(size=2)
     rng.random()
     rng.normal(size=2)

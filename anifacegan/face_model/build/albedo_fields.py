@@ -1,7 +1,7 @@
-"""Where colours go: cheeks, brows' lines, wrinkles, beards, irises, teeth, as fields on the vertices.
+"""Fields on the vertices where colours are applied: cheeks, wrinkles, beards, irises, teeth and so on.
 
-Everything that is the same for all people. The fields are functions of the position on the average head, see
-:mod:`anifacegan.open_face.head_view` for its lengths.
+They are the same for all people, as functions of the position on the average head (for its lengths see
+:mod:`anifacegan.face_model.build.head_view`).
 """
 
 from dataclasses import dataclass
@@ -16,22 +16,22 @@ from anifacegan.face_model.build.topology import LOWER_TEETH, TONGUE, UPPER_TEET
 from anifacegan.geometry.resampling import smoothstep
 
 LIPS_FRONT_Z = 1.40
-"""Depth of the lips, from which it gets darker into the mouth."""
+"""z of the lips, behind which the mouth gets darker."""
 UPPER_LID_HEIGHT = 7.325
-"""Height that parts the upper lids from the lower ones."""
+"""Height that separates upper from lower lids."""
 
 BEARD_LINE = (
     (0, 0.10, 0.22, 0.3, 0.42, 0.55, 0.64, 0.72),
     (6.885, 6.885, 6.80, 6.70, 6.74, 6.92, 7.15, 7.3),
 )
-"""Distance from the middle, and height of the upper edge of the beard there."""
+"""Distances from the middle, and the height of the beard's upper edge at each of them."""
 
 NASOLABIAL_FOLD = [(0.175, 6.93), (0.24, 6.85), (0.29, 6.74), (0.30, 6.66)]
 MARIONETTE_LINE = [(0.25, 6.64), (0.28, 6.54), (0.27, 6.46)]
 NOSTRIL_CENTRE, NOSTRIL_HALF_AXES = (0.099, 6.913), (0.042, 0.022)
-"""Of the ellipse that an opening fills, seen from the front."""
+"""Centre and half axes, as (distance from the middle, height), of a nostril's opening seen from the front."""
 NOSE_CAVITY_CENTRE, NOSE_CAVITY_HALF_AXES = (0.10, 6.945), (0.075, 0.09)
-"""Of the ellipse about it in which hollows are the inside of the nose."""
+"""Centre and half axes of the ellipse around a nostril in which hollows are the inside of the nose."""
 EYE_BAG = [(0.17, 7.27), (0.24, 7.225), (0.32, 7.215), (0.40, 7.25)]
 CROWS_FEET = (-0.06, 0.0, 0.05)
 FOREHEAD_LINES = (7.66, 7.75, 7.84)
@@ -39,27 +39,27 @@ FOREHEAD_LINES = (7.66, 7.75, 7.84)
 FRECKLE_SETS, FRECKLES, FRECKLE_RADIUS = 4, 140, 0.010
 MOLE_SETS, MOLES, MOLE_RADIUS = 4, 3, 0.013
 FRECKLE_SEED, MOLE_SEED, IRIS_SEED = 100, 200, 5
-"""Patterns that are the same for everyone, and independent of the people who are drawn."""
+"""Random seeds of the patterns that are the same for everyone."""
 
 UPPER_TOOTH_WIDTHS = (0.088, 0.066, 0.076, 0.07, 0.068, 0.1, 0.1)
 LOWER_TOOTH_WIDTHS = (0.056, 0.060, 0.068, 0.07, 0.07, 0.1, 0.1)
-"""From the middle outward."""
+"""Widths of the teeth from the middle outward."""
 TOOTH_ARCH_RADIUS = 0.42
 
 
 @dataclass(frozen=True)
 class SkinNoise:
-    """Random unevenness of the skin, (V,) each, about 1 in size; from blotches to grain."""
+    """Random fields of skin unevenness, (V,) each with a size of about 1, from blotches to grain."""
 
     low: list[np.ndarray]
     mid: list[np.ndarray]
     high: list[np.ndarray]
     lines: np.ndarray
-    """Bends the wrinkles."""
+    """Field that bends the wrinkles."""
 
 
 def draw_noise(view: HeadView, rng: np.random.Generator) -> SkinNoise:
-    """Sums of random waves through the head."""
+    """Draw the fields as sums of random waves in space."""
 
     def waves(frequency: float, count: int) -> np.ndarray:
         directions = rng.normal(0, frequency, (count, 3))
@@ -74,7 +74,7 @@ def draw_noise(view: HeadView, rng: np.random.Generator) -> SkinNoise:
 
 @dataclass(frozen=True)
 class SkinFields:
-    """(V,) strengths on the skin, mostly between 0 and 1."""
+    """Strength of each feature on the skin, (V,) each, mostly between 0 and 1."""
 
     cheek: np.ndarray
     nose: np.ndarray
@@ -96,11 +96,11 @@ class SkinFields:
     moustache: np.ndarray
     goatee: np.ndarray
     nostrils: np.ndarray
-    """Inside of the nose, as far as it is seen."""
+    """Visible inside of the nose."""
 
 
 def skin_fields(view: HeadView, noise: SkinNoise, shade: np.ndarray) -> SkinFields:
-    """Places of blush, shadow, make-up, wrinkles, spots and beard; ``shade`` (V,) tells hollows."""
+    """Compute the fields of blush, shadow, make-up, wrinkles, spots and beard; ``shade`` (V,) is low in hollows."""
 
     def spot(side: float, height: float, width: float, extent: float) -> np.ndarray:
         return np.exp(-(((view.side - side) / width) ** 2) / 2 - ((view.y - height) / extent) ** 2 / 2)
@@ -144,7 +144,7 @@ def skin_fields(view: HeadView, noise: SkinNoise, shade: np.ndarray) -> SkinFiel
 
 
 def _nostrils(view: HeadView, shade: np.ndarray) -> np.ndarray:
-    """The openings as seen from the front, and the hollows behind them: shade alone leaves their floor as skin."""
+    """Compute the nostrils: the openings, and the hollows behind them, which shade alone would leave skin-coloured."""
 
     def ellipse(centre: tuple[float, float], half_axes: tuple[float, float]) -> np.ndarray:
         side, height = (view.side - centre[0]) / half_axes[0], (view.y - centre[1]) / half_axes[1]
@@ -156,7 +156,7 @@ def _nostrils(view: HeadView, shade: np.ndarray) -> np.ndarray:
 
 
 def _beards(view: HeadView) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Full beard, and its parts above the lips and around the chin."""
+    """Compute the fields of the full beard, the moustache and the goatee."""
     below_line = smoothstep(0.06, -0.05, view.y - np.interp(view.side, *BEARD_LINE))
     above_throat = smoothstep(6.02, 6.28, view.y)
     off_lips = 1 - np.clip(1.5 * view.lips, 0, 1)
@@ -199,22 +199,22 @@ def _dots(view: HeadView, centres: np.ndarray, radius: float) -> np.ndarray:
 # ---------------------------------------------------------------------------------------------- eyes and teeth
 @dataclass(frozen=True)
 class EyeFields:
-    """(E,) fields on the vertices of both eyeballs."""
+    """Fields on the E vertices of both eyeballs."""
 
     vertices: np.ndarray
     pupil: np.ndarray
     iris: np.ndarray
     limbus: np.ndarray
-    """The dark rim of the iris."""
+    """Dark rim of the iris."""
     outward: np.ndarray
-    """0 at the pupil to 1 at the rim."""
+    """Radial coordinate in the iris, 0 at the pupil and 1 at the rim."""
     streaks: np.ndarray
     redness: np.ndarray
-    """Where the white of the eye is bloodshot."""
+    """Strength of blood vessels in the white of the eye."""
 
 
 def eye_fields(view: HeadView) -> EyeFields:
-    """Rings around the pole of each eyeball; the iris ends at 25 degrees."""
+    """Compute rings around the pole of each eyeball; the iris ends at 25 degrees."""
     vertices = np.flatnonzero(view.eyes)
     polar_deg = np.degrees(view.topology.eye_polar[vertices])
     azimuth = view.topology.eye_azimuth[vertices]
@@ -235,7 +235,7 @@ def eye_fields(view: HeadView) -> EyeFields:
 
 @dataclass(frozen=True)
 class TeethFields:
-    """(T,) fields on the vertices of the teeth."""
+    """Fields on the T vertices of the teeth."""
 
     vertices: np.ndarray
     gap: np.ndarray
@@ -243,7 +243,7 @@ class TeethFields:
 
 
 def teeth_fields(view: HeadView) -> TeethFields:
-    """Gaps between the teeth, by length along the arch from the middle, and the edge of the gums."""
+    """Compute the gaps between teeth, by arc length from the middle, and the edge of the gums."""
     gap, gum = np.zeros(len(view.points)), np.zeros(len(view.points))
     for part, widths in ((UPPER_TEETH, UPPER_TOOTH_WIDTHS), (LOWER_TEETH, LOWER_TOOTH_WIDTHS)):
         row = view.part == part
@@ -261,15 +261,15 @@ def teeth_fields(view: HeadView) -> TeethFields:
 
 
 def _arch_angle(x: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Angle from the middle of a dental arch, about a point behind its front; up to 129 degrees."""
+    """Angle along a dental arch from its middle, about a point behind its front; at most 129 degrees."""
     return np.minimum(np.arctan2(np.abs(x), z - z.max() + 0.45), np.pi / 1.4)
 
 
 # -------------------------------------------------------------------------------------------- light and gloss
 def shade(view: HeadView, rays: int, seed: int) -> np.ndarray:
-    """(V,) factor that darkens hollows: ambient occlusion, and depth in the mouth.
+    """Compute a factor (V,) of colours that darkens hollows: ambient occlusion, and depth in the mouth.
 
-    The inside of the mouth is measured on the open-mouthed head; with closed lips it would be black.
+    The inside of the mouth is measured with the mouth open; with closed lips it would be black.
     """
     closed = open_sky(view.points, view.normals, view.triangles, rays, np.random.default_rng(seed))
     opened = open_sky(view.points_open, view.normals_open, view.triangles, rays, np.random.default_rng(seed))
@@ -294,7 +294,7 @@ def _mouth_depth(view: HeadView) -> np.ndarray:
 
 
 def gloss(view: HeadView, beard: np.ndarray) -> np.ndarray:
-    """(V,) strength of the highlight: wet eyes, then teeth, lips, skin."""
+    """Compute the strength (V,) of the specular highlight: wet eyes 1, then teeth, lips, skin."""
     wet_mouth = view.teeth | (view.part == TONGUE)
     skin = view.skin * (1 - 0.3 * beard) * 0.10
     return np.where(view.eyes, 1.0, np.where(wet_mouth, 0.5, 0.0)) + 0.35 * view.lips + skin

@@ -1,6 +1,6 @@
-"""Ambient occlusion: the share of the light from all around that reaches each vertex.
+"""Ambient occlusion: the share of uniform ambient light that reaches each vertex.
 
-Rays leave every vertex in cosine-weighted directions; a tree of boxes over the triangles finds those that hit the head
+From every vertex rays are cast in cosine-weighted directions; a tree of bounding boxes finds those that hit the head
 again nearby.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 from anifacegan.runtime.compiled import kernel
 
 RAY_REACH = 1.2
-"""Hits further away than this do not darken."""
+"""Distance beyond which hits do not darken."""
 OFFSET_ALONG_NORMAL = 0.004
 OFFSET_ALONG_RAY = 0.002
 LEAF_TRIANGLES = 4
@@ -20,7 +20,7 @@ LEAF_TRIANGLES = 4
 def open_sky(
     points: np.ndarray, normals: np.ndarray, triangles: np.ndarray, rays: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """(V,) share of ``rays`` directions about each normal that are free, weighted by their cosine."""
+    """Compute the share (V,) of ``rays`` cosine-weighted directions around each normal that hit nothing."""
     tree = _build_tree(points[triangles].astype(np.float32))
     helper = np.where(np.abs(normals[:, [0]]) < 0.8, [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]])
     tangent = np.cross(normals, helper)
@@ -41,10 +41,10 @@ def open_sky(
 
 
 def _build_tree(corners: np.ndarray) -> tuple[np.ndarray, ...]:
-    """A tree of boxes over (F, 3, 3) triangles, split at the median of the longest axis.
+    """Build a tree of bounding boxes over (F, 3, 3) triangles, split at the median of the longest axis.
 
     Returns the triangles in the order of the leaves, boxes (nodes, 2, 3), and for each node its first triangle, its
-    number of triangles (0: no leaf) and its right child; the left child is the next node.
+    number of triangles (0 for inner nodes) and its right child; the left child is the next node.
     """
     lower, upper, centre = corners.min(axis=1), corners.max(axis=1), corners.mean(axis=1)
     order = np.arange(len(corners))
@@ -80,7 +80,7 @@ def _build_tree(corners: np.ndarray) -> tuple[np.ndarray, ...]:
 @kernel()
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _blocked(origins, directions, reach, corners, boxes, first, count, right):
-    """(N,) bool: does each ray hit a triangle, from either side, before ``reach``?"""
+    """Whether each ray hits a triangle, from either side, before ``reach``, (N,)."""
     hit = np.zeros(len(origins), np.bool_)
     waiting = np.empty(64, np.int64)
     origin, direction, inverse = np.empty(3), np.empty(3), np.empty(3)
@@ -117,7 +117,7 @@ def _blocked(origins, directions, reach, corners, boxes, first, count, right):
 @kernel()
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _crosses(origin, direction, corners, reach):
-    """Does a ray cross a triangle at a distance between 0 and reach? Moeller and Trumbore's test."""
+    """Whether a ray crosses a triangle at a distance between 0 and ``reach`` (Moeller and Trumbore)."""
     a = corners[0]
     ux, uy, uz = corners[1, 0] - a[0], corners[1, 1] - a[1], corners[1, 2] - a[2]
     vx, vy, vz = corners[2, 0] - a[0], corners[2, 1] - a[1], corners[2, 2] - a[2]

@@ -1,9 +1,9 @@
-"""The expression basis of the open face model: action units, and the coefficients that move them.
+"""Expression basis of the open face model, computed from action units.
 
-The 52 ARKit shapes of the Face Units pack and MakeHuman's own mouth, nose and neck units move the neutral face. The
-first coefficients are what people do with their faces (:data:`anifacegan.expressions.ACTIONS`), the others principal
-components of what these leave of the drawn faces **about the neutral face**, not about their mean: coefficients of
-zero are neutral.
+The units are the 52 ARKit shapes of the Face Units pack and MakeHuman's own mouth, nose and neck units. The first
+coefficients are named actions (:data:`anifacegan.face_model.expressions.ACTIONS`); the others are principal components
+of what the actions do not explain of random expressions. Components are computed about the neutral face, not about the
+mean expression, so coefficients of zero are the neutral face.
 """
 
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ from anifacegan.face_model.build.topology import EYE_GROUPS, EYE_LEFT, EYE_RIGHT
 from anifacegan.face_model.expressions import ACTIONS
 
 MAKEHUMAN_UNITS = ("mouth", "nose", "neck")
-"""Beginnings of MakeHuman's expression units that are used beside the Face Units."""
+"""Prefixes of MakeHuman's expression units that are used in addition to the Face Units."""
 
 EYE_PUSH = -0.014
-"""How far a blink moves the eyeball back, so that it does not poke through half-closed lids."""
+"""Displacement of the eyeball along z in a blink, so that it does not show through half-closed lids."""
 LEAST_MOMENT = 1e-12
-"""Components whose second moment is less than this much of the largest are rounding."""
+"""Components with less than this share of the largest second moment are rounding errors."""
 
 
 @dataclass(frozen=True)
 class ExpressionUnits:
-    """Displacements of the base vertices at full strength."""
+    """Displacements of the N base vertices by U action units at full strength."""
 
     names: tuple[str, ...]
     shapes: np.ndarray
@@ -33,7 +33,7 @@ class ExpressionUnits:
 
 
 def expression_units(makehuman: MakeHuman, average: np.ndarray) -> ExpressionUnits:
-    """The units, with the tongue kept in the mouth and the eyes behind the lids; ``average`` is (N, 3)."""
+    """Assemble the units; the tongue is kept in the mouth and the eyes behind the lids. ``average`` is (N, 3)."""
     targets = makehuman.targets
     face_units = sorted(name.removeprefix("fu/") for name in targets if name.startswith("fu/"))
     prefix = f"expr/{RACES[1]}/"
@@ -54,27 +54,27 @@ def expression_units(makehuman: MakeHuman, average: np.ndarray) -> ExpressionUni
 
 
 def _tongue_of_open_jaw(displacement: np.ndarray, tongue: np.ndarray) -> np.ndarray:
-    """The tongue lies flat on the lower jaw: lower than the jaw carries it, thinner and further back."""
+    """Lower the tongue more than the jaw, and make it thinner and shorter, so that it lies flat on the jaw."""
     above, before = (tongue[:, axis] - tongue[:, axis].min() for axis in (1, 2))
     return displacement * 1.15 + np.stack([0 * above, -0.45 * above, -0.12 * before], axis=1)
 
 
 @dataclass(frozen=True)
 class ExpressionSpace:
-    """``displacement = units.shapes @ to_units @ exp``; ``exp = from_units @ strengths``."""
+    """Linear maps between coefficients and units: ``displacement = units.shapes @ to_units @ exp``."""
 
     to_units: np.ndarray
-    """(U, K)."""
+    """(U, K) strengths of the units for each coefficient."""
     from_units: np.ndarray
-    """(K, U): the coefficients whose displacement is nearest to the units'."""
+    """(K, U) coefficients of each unit, with the displacement nearest to the unit's."""
     report: str
 
 
 def action_strengths(names: tuple[str, ...]) -> np.ndarray:
-    """(U, A) the actions in strengths of the units of these names.
+    """Express the A actions in strengths of the named units: (U, A).
 
     Raises:
-        ValueError: an action is made of another unit.
+        ValueError: an action uses an unknown unit.
     """
     unknown = {unit for action in ACTIONS.values() for unit in action} - set(names)
     if unknown:
@@ -83,14 +83,14 @@ def action_strengths(names: tuple[str, ...]) -> np.ndarray:
 
 
 def vertex_areas(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """(V,) a third of the area of each vertex's triangles."""
+    """Compute vertex areas (V,): a third of the area of the triangles around each vertex."""
     a, b, c = vertices[triangles].transpose(1, 0, 2)
     areas = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
     return np.bincount(triangles.ravel(), np.repeat(areas, 3), len(vertices))
 
 
 def displacement_products(shapes: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(U, U) inner products of the units' displacements (V, 3, U), each vertex with a weight."""
+    """Compute the (U, U) inner products of displacements (V, 3, U), weighted by vertex."""
     axes = shapes.astype(np.float64).transpose(1, 0, 2)
     return np.sum([along.T @ (weights[:, None] * along) for along in axes], axis=0)
 
@@ -98,19 +98,19 @@ def displacement_products(shapes: np.ndarray, weights: np.ndarray) -> np.ndarray
 def expression_space(
     metric: np.ndarray, bank: np.ndarray, actions: np.ndarray, count: int
 ) -> ExpressionSpace:
-    """The actions, and principal components of what they leave of drawn faces; all with unit second moment.
+    """Compute the expression coefficients: the actions, and principal components of what they do not explain.
 
-    The actions' coefficients are those of their joint least-squares fit to a face. Components are eigenvectors of
-    sqrt(M) C sqrt(M), with M the metric and C the second moment of what the fit leaves.
+    All coefficients have unit second moment over the bank. The actions' coefficients are their joint least-squares fit.
+    Components are eigenvectors of sqrt(M) C sqrt(M), with M the metric and C the second moment of the fit's residual.
 
     Args:
         metric: (U, U) products of the units' displacements, weighted over the head.
-        bank: (E, U) strengths.
-        actions: (U, A) strengths; the A first coefficients.
-        count: number K of coefficients; sixty-four of them lose almost nothing of 72 units.
+        bank: (E, U) strengths of random expressions.
+        actions: (U, A) strengths of the actions.
+        count: number K of coefficients; 64 lose almost nothing of 72 units.
 
     Raises:
-        ValueError: there are more actions than coefficients, or the drawn faces have fewer components.
+        ValueError: there are more actions than coefficients, or the bank has too few components.
     """
     fit = np.linalg.solve(actions.T @ metric @ actions, actions.T @ metric)  # (A, U)
     spread = np.sqrt(np.mean((bank @ fit.T) ** 2, axis=0))
@@ -133,7 +133,7 @@ def expression_space(
 
 
 def _roots(metric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The symmetric square root and its inverse, which leaves out directions that hardly move anything."""
+    """Compute the symmetric square root and its inverse, without directions that hardly move anything."""
     values, vectors = np.linalg.eigh(metric)
     values = np.maximum(values, 0)
     inverse = np.where(values > 1e-6 * values[-1], 1 / np.sqrt(np.maximum(values, 1e-12)), 0)

@@ -1,8 +1,8 @@
-"""Drawing expressions: plausible strengths of the action units.
+"""Random plausible expressions as strengths of action units.
 
-Mouth, brows and eyes are drawn each by its own kinds and with its own amplitude, because people smile with their brows
-up, down or at rest, and images in which everything moves together do not say what each coefficient means. Within a
-kind, units move together as they do in faces: a smile raises the cheeks too.
+Mouth, brows and eyes each do one of several kinds of movement with their own amplitude. People smile with their brows
+up, down or at rest; if everything moved together, images would not show what each coefficient means. Units of one kind
+move together as in real faces: a smile raises the cheeks, too.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from anifacegan.face_model.expressions import is_strong_unit
 
 
 class Sides(Enum):
-    """Which of a unit's two sides move. Units of the middle have none."""
+    """Which side of the face a unit moves; units of the middle have no sides."""
 
     BOTH = "both, a little differently"
     ONE = "one, drawn for the whole kind"
@@ -23,24 +23,24 @@ class Sides(Enum):
 
 @dataclass(frozen=True)
 class Move:
-    """One action unit's part in a kind of expression: ``strength * amplitude * random``."""
+    """One action unit's part in a kind of movement: strength * amplitude * random."""
 
     unit: str
-    """A name without Left or Right is of both sides, where it is not of the middle."""
+    """Name of the unit; without Left or Right it means both sides, unless it is a unit of the middle."""
     strength: float = 1.0
     random: bool = False
-    """Multiplied by a number between 0 and 1 of its own."""
+    """Whether it is multiplied by a random number between 0 and 1."""
     follows: bool = True
-    """Multiplied by the amplitude of the kind."""
+    """Whether it is multiplied by the amplitude of the kind."""
     sides: Sides = Sides.BOTH
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One thing that a part of the face does."""
+    """One kind of movement of a part of the face."""
 
     share: float
-    """Of all draws."""
+    """Probability of the kind."""
     moves: tuple[Move, ...] = ()
 
 
@@ -109,7 +109,7 @@ MOUTH = {
     "puffed": Kind(0.02, (Move("cheekPuff"),)),
     "anything": Kind(0.02),
 }
-"""What the mouth does, and what moves with it."""
+"""Kinds of movement of the mouth, with the units that move along."""
 
 BROWS = {
     "rest": Kind(0.34),
@@ -145,17 +145,17 @@ EYES = {
 }
 
 SIDEWAYS = Kind(0.12, (Move("mouth", 0.7, sides=Sides.ONE), Move("jaw", 0.5, random=True, sides=Sides.ONE)))
-"""A mouth drawn to one side, whatever else it does."""
+"""Mouth drawn to one side, in addition to its kind."""
 
 NOT_AT_RANDOM = ("eyeBlink", "eyeLook", "tongueOut")
-"""Units that do not move by themselves beside a kind."""
+"""Prefixes of units that never move by themselves."""
 
 ASYMMETRY = 0.08
-"""Standard deviation of each side's strength, as a share of it."""
+"""Standard deviation of the difference between sides, as a share of the strength."""
 
 
 class ExpressionSampler:
-    """Draws plausible strengths of all units."""
+    """Draws random plausible expressions."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
@@ -163,8 +163,10 @@ class ExpressionSampler:
         self.free = [i for i, name in enumerate(names) if not name.startswith(NOT_AT_RANDOM)]
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """(U,) strengths in [0, 1]: a kind for mouth, brows and eyes each, at times a mouth to the side and a
-        tongue, some units at random, gaze.
+        """Draw the strengths of all units, (U,) in [0, 1].
+
+        A kind each for mouth, brows and eyes; sometimes the mouth drawn to one side, and the tongue; a few units at
+        random; gaze.
         """
         strengths = np.zeros(len(self.names))
         mouth = self._make_one_of(rng, strengths, MOUTH)
@@ -180,7 +182,7 @@ class ExpressionSampler:
         return np.clip(strengths, 0, 1)
 
     def _make_one_of(self, rng: np.random.Generator, strengths: np.ndarray, kinds: dict[str, Kind]) -> str:
-        """Draw a kind, make its moves, and say which it is."""
+        """Draw a kind, add its movements to ``strengths`` and return its name."""
         name = list(kinds)[rng.choice(len(kinds), p=[kind.share for kind in kinds.values()])]
         self._make(rng, strengths, kinds[name])
         return name
@@ -205,7 +207,7 @@ class ExpressionSampler:
             strengths[i] += largest * rng.beta(1, 3)
 
     def _look(self, rng: np.random.Generator, strengths: np.ndarray) -> None:
-        """Both eyes look the same way; positive is to the person's left and up."""
+        """Turn both eyes in one random direction; positive is to the person's left and up."""
         sideways, upward = rng.normal(0, 0.28), rng.normal(0, 0.18)
         for side, outward in (("Left", sideways), ("Right", -sideways)):
             strengths[self.index[("eyeLookOut" if outward > 0 else "eyeLookIn") + side]] += abs(sideways)

@@ -1,7 +1,8 @@
-"""Hair and clothes: layers over the skin, drawn per pixel where a signed distance is positive.
+"""Hair and clothes as layers over the skin, bounded by the zero level of a signed distance.
 
-Hair lines and collars as vertex colours are jagged, and they ghost in principal components; a signed distance on the
-vertices is sharp at any size. Hair also stands off the skin, and long hair hangs down as a curtain.
+Hair lines and collars painted as vertex colours would be jagged and would blur in principal components; a signed
+distance, interpolated at every pixel, has a sharp edge at any size. Hair also has a thickness, and long hair hangs down
+as a separate surface, the curtain.
 """
 
 from dataclasses import dataclass
@@ -17,13 +18,13 @@ HAIR_LINE = (
     (0, 20, 38, 50, 60, 68, 76, 84, 100, 112, 130, 180),
     (7.95, 7.96, 7.91, 7.75, 7.52, 7.22, 7.2, 7.45, 7.38, 7.1, 6.85, 6.75),
 )
-"""Azimuth in degrees (0 in front), and height of the hair line there."""
+"""Azimuths in degrees (0 in front), and the height of the hair line at each of them."""
 TEMPLE_DEG, TEMPLE_WIDTH_DEG = 38.0, 14.0
 SIDEBURN_DEG, SIDEBURN_WIDTH_DEG = 70.0, 8.0
 WIDOWS_PEAK_WIDTH_DEG = 9.0
 DISTANCE_LIMIT = 0.4
 OFF_SKIN = -1.0
-"""Signed distance on eyes and teeth."""
+"""Signed distance given to eyes and teeth."""
 
 COLLAR_HEIGHT, COLLAR_RISE, NAPE_HEIGHT = 5.74, 0.30, 6.08
 COLLAR_LIMIT = 0.5
@@ -34,43 +35,43 @@ CURTAIN_DISTANCE = 0.11
 
 @dataclass(frozen=True)
 class HairLine:
-    """A hair line as a change of the usual one."""
+    """Changes of the usual hair line; lengths in MakeHuman's decimetres."""
 
     raised: float | np.ndarray = 0.0
-    """Height by which the front is higher."""
+    """Rise of the hair line in front."""
     temple: float = 0.0
-    """Height by which the temples recede."""
+    """Rise of the hair line at the temples."""
     sideburn: float = 0.0
-    """Height by which the sideburns are shorter."""
+    """Rise of the lower end of the sideburns."""
     widows_peak: float = 0.0
-    """Length of a tip in the middle."""
+    """Length of a downward tip in the middle of the forehead."""
 
 
 @dataclass(frozen=True)
 class HairStyles:
-    """S styles on V vertices."""
+    """S hair styles on V vertices."""
 
     names: tuple[str, ...]
     thickness: np.ndarray
-    """(S, V)."""
+    """(S, V) thickness of the hair."""
     signed_distance: np.ndarray
-    """(S, V) positive inside the hair."""
+    """(S, V) signed distance to the hair line, positive in the hair."""
 
 
 @dataclass(frozen=True)
 class Curtain:
-    """Long hair behind and beside the head: an open sheet whose vertices hang from the skin."""
+    """Long hair beside and behind the head: an open surface whose vertices are attached to the skin."""
 
     anchors: np.ndarray
-    """(C,) skin vertices."""
+    """(C,) the skin vertex that each vertex is attached to."""
     offsets: np.ndarray
-    """(C, 3) from the anchors."""
+    """(C, 3) positions relative to the attached skin vertices."""
     triangles: np.ndarray
-    """(T, 3) facing outward."""
+    """(T, 3) vertices of the triangles, oriented outward."""
 
 
 def hair_line_height(view: HeadView, line: HairLine) -> np.ndarray:
-    """(V,) height of the hair line at each vertex's azimuth."""
+    """Compute the height of the hair line at each vertex's azimuth, (V,)."""
     azimuth = view.azimuth_deg
 
     def bump(centre: float, width: float) -> np.ndarray:
@@ -83,19 +84,19 @@ def hair_line_height(view: HeadView, line: HairLine) -> np.ndarray:
 
 
 def signed_distance(view: HeadView, line: HairLine) -> np.ndarray:
-    """(V,) height above the hair line; ears stay free."""
+    """Compute the signed distance (V,): the height above the hair line, lowered on the ears."""
     above = np.clip(view.y - hair_line_height(view, line), -DISTANCE_LIMIT, DISTANCE_LIMIT)
     return np.where(view.skin, above - 0.8 * np.clip(1.3 * view.ears, 0, 1), OFF_SKIN)
 
 
 def standing(view: HeadView, line: HairLine, width: float = 0.16) -> np.ndarray:
-    """(V,) 0 at the hair line to 1 a width above it."""
+    """Compute a ramp (V,) from 0 at the hair line to 1 at ``width`` above it."""
     rise = smoothstep(-0.02, width, view.y - hair_line_height(view, line))
     return rise * (1 - np.clip(1.3 * view.ears, 0, 1)) * view.skin
 
 
 def hair_styles(view: HeadView, noise: SkinNoise) -> HairStyles:
-    """The styles; "long" and "fringe" are worn with the curtain."""
+    """Compute thickness and signed distance of all styles; "long" and "fringe" are worn with the curtain."""
     top = smoothstep(7.7, 8.3, view.y)
     forelock = smoothstep(55.0, 15.0, view.azimuth_deg) * smoothstep(7.9, 8.2, view.y)
     usual = HairLine()
@@ -132,7 +133,7 @@ def hair_styles(view: HeadView, noise: SkinNoise) -> HairStyles:
 
 
 def standing_direction(view: HeadView) -> np.ndarray:
-    """(V, 3) unit direction in which hair and clothes stand off: the smoothed normal, a little upward."""
+    """Compute the unit direction (V, 3) in which hair and clothes are thick: the smoothed normal, a little upward."""
     direction = view.normals.copy()
     direction[:, 1] += 0.15
     direction = view.smooth(direction, times=6)
@@ -140,14 +141,14 @@ def standing_direction(view: HeadView) -> np.ndarray:
 
 
 def cloth_signed_distance(view: HeadView) -> np.ndarray:
-    """(V,) depth below the collar, which dips in front."""
+    """Compute the signed distance (V,) of clothes: the depth below the collar, which is lower in front."""
     front = COLLAR_HEIGHT + COLLAR_RISE * np.clip((view.side / 0.6) ** 2, 0, 1)
     collar = np.where(view.z > AXIS_Z, front, NAPE_HEIGHT)
     return np.where(view.skin, np.clip(collar - view.y, -COLLAR_LIMIT, COLLAR_LIMIT), OFF_SKIN)
 
 
 def curtain(view: HeadView) -> Curtain:
-    """A sheet from ear to ear behind the head, wrapped inward at its front edges."""
+    """Make the curtain from ear to ear behind the head, turned inward at its front edges."""
     azimuth_deg = np.concatenate([[96, 84, 74], np.linspace(67, 293, 44), [286, 276, 264]])
     tuck = np.concatenate([[0.80, 0.80, 0.88], np.ones(44), [0.88, 0.80, 0.80]])
     anchors = _anchors_at(view, azimuth_deg)
@@ -166,7 +167,7 @@ def curtain(view: HeadView) -> Curtain:
 
 
 def _anchors_at(view: HeadView, azimuth_deg: np.ndarray) -> np.ndarray:
-    """Skin above the ears nearest to each azimuth (0 in front, 90 at +x)."""
+    """Find the skin vertices above the ears that are nearest to given azimuths (0 in front, 90 at +x)."""
     skin = np.flatnonzero(view.skin & (view.y > 7.35) & (view.y < 7.85) & (view.ears < 0.2))
     own = np.radians(view.azimuth_deg[skin] * np.sign(view.x[skin] + 1e-9))
     places = np.stack([np.cos(own), np.sin(own), 1.5 * (view.y[skin] - 7.62)], axis=1)
@@ -183,7 +184,7 @@ def _grid_triangles(columns: int, rows: int) -> np.ndarray:
 
 
 def _outward(triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The triangles, turned over where the middle one faces the head's axis."""
+    """Reverse all triangles if the middle one faces the head's axis."""
     a, b, c = points[triangles[len(triangles) // 2]]
     away = a - [0, a[1], AXIS_Z]
     return triangles[:, ::-1] if np.cross(b - a, c - a) @ away < 0 else triangles

@@ -1,7 +1,7 @@
-"""The average head, closed- and open-mouthed, as painting, marking and dressing see it.
+"""The average head with closed and with open mouth, on which colours, hair and landmarks are placed.
 
-Positions of brows, wrinkles, hair lines and landmarks were placed by eye on this head, in MakeHuman's decimetres: the
-eyes are at a height of 7.33, the tip of the nose at z = 1.64, the axis of the head at z = 0.35.
+Positions of brows, wrinkles, hair lines and landmarks were chosen by eye on this head, in MakeHuman's decimetres: the
+eyes are at a height of 7.33, the tip of the nose at z = 1.64, the vertical axis of the head at z = 0.35.
 """
 
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ from anifacegan.geometry.normals import vertex_normals_numpy
 from anifacegan.geometry.resampling import smoothstep
 
 AXIS_Z = 0.35
-"""Depth of the head's vertical axis, about which hair lines are drawn."""
+"""z of the head's vertical axis, about which azimuths are measured."""
 
 
 @dataclass(frozen=True)
 class HeadView:
-    """The average adult on the dense vertices, and where things are on it."""
+    """The average adult on the dense vertices, with masks and coordinates."""
 
     topology: Topology
     points: np.ndarray
-    """(V, 3) with closed lips."""
+    """(V, 3) vertices with closed lips."""
     points_open: np.ndarray
-    """(V, 3) with an open mouth."""
+    """(V, 3) vertices with an open mouth."""
     masks: dict[str, np.ndarray]
-    """(V,) makehuman.MASKS, zero off the skin."""
+    """(V,) the masks of ``makehuman.MASKS``, zero outside the skin."""
 
     @property
     def triangles(self) -> np.ndarray:
@@ -102,5 +102,5 @@ class HeadView:
 
     @cached_property
     def azimuth_deg(self) -> np.ndarray:
-        """(V,) angle about the head's axis: 0 in front, 90 at the ears, 180 behind."""
+        """(V,) azimuth about the head's axis in degrees: 0 in front, 90 at the ears, 180 behind."""
         return np.degrees(np.arctan2(self.side, self.z - AXIS_Z))

@@ -1,8 +1,8 @@
-"""People: MakeHuman's sliders drawn at random, and the principal components of the heads they give.
+"""Random people from MakeHuman's sliders, and the principal components of their heads.
 
-A person is a set of strengths, one for each target: a macro blend (gender, age, race, muscle, weight), then every
-slider of the face with a small difference between left and right, then a few of MakeHuman's asymmetries. Standard
-deviations above 0.25 make monsters.
+A person is a set of target strengths: a macro blend (gender, age, race, muscle, weight), every slider of the face with
+a small difference between left and right, and a few of MakeHuman's asymmetries. Standard deviations above 0.25 give
+implausible faces.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ OPPOSITES = (
     ("triangle", "pointed"),
     ("round", "square"),
 )
-"""Endings of two targets that are the two directions of one slider."""
+"""Pairs of endings of the targets for the negative and the positive direction of a slider."""
 
 LEFT_OUT = (
     "head-trans",
@@ -36,7 +36,7 @@ LEFT_OUT = (
     "mouth-trans-in",
     "mouth-trans-out",
 )
-"""Beginnings of targets that move or turn the head, or pull the nose and the mouth off the middle."""
+"""Prefixes of excluded targets: they move or turn the head, or pull nose and mouth off the middle."""
 
 SLIDER_SIGMA = {
     "head": 0.14,
@@ -50,7 +50,7 @@ SLIDER_SIGMA = {
     "ears": 0.24,
     "neck": 0.16,
 }
-"""Standard deviation of a slider by its folder."""
+"""Standard deviation of a slider, by its folder."""
 
 SPECIAL_SIGMA = {
     "head-age": 0.12,
@@ -76,51 +76,51 @@ SPECIAL_SIGMA = {
     "eyebrows-angle": 0.22,
     "mouth-angles": 0.25,
 }
-"""Standard deviation by the beginning of a slider's name; the last that fits counts."""
+"""Standard deviation by prefix of a slider's name; the last match counts."""
 
 SLIDER_MEAN = {"mouth-angles": 0.30, "eyebrows-angle": 0.12}
-"""MakeHuman's rest face looks sullen: lift the corners of the mouth and the brows."""
+"""Means of sliders: raised corners of the mouth and brows, as MakeHuman's rest face looks sullen."""
 
 SIDE_SIGMA = 0.05
 ASYMMETRY_SIGMA = 0.18
 ASYMMETRIES = 6
 AT_REST = {"fu/mouthClose": 0.05, "nose/nose-septumangle-decr": 0.6, "nose/nose-flaring-incr": 0.25}
-"""Strengths of targets in every neutral face. Subdividing opens the lips a little: close them. MakeHuman's nostrils
-open downward: turn them to the front, where they are seen."""
+"""Strengths of targets in every neutral face: closed lips, which subdivision opens a little, and nostrils turned to
+the front, where they are visible."""
 
 FACE_WEIGHT = 0.3
-"""Vertices with more of the face mask than this count fully in the components, others less."""
+"""Face mask above which vertices count fully in the identity components."""
 
 SHOULDER_HEIGHT = -1.0
-"""Vertices below, measured from the origin in the face, count least."""
+"""Height, from the origin in the face, below which vertices count least."""
 
 
 @dataclass(frozen=True)
 class Slider:
-    """One slider: for each side (both, left or right) a target for negative and one for positive values."""
+    """One slider: for each side (both, left or right), a target for negative and one for positive values."""
 
     folder: str
     name: str
     targets: dict[str, tuple[str | None, str | None]]
     one_way: bool
-    """There is a positive direction only."""
+    """Whether the slider has a positive direction only."""
 
 
 @dataclass(frozen=True)
 class MakeHumanPerson:
-    """What was drawn: strengths of targets, and what the colours of the person depend on."""
+    """A random person: strengths of MakeHuman's targets, and the attributes on which colours depend."""
 
     strengths: dict[str, float]
     race: np.ndarray
-    """(3,) shares of makehuman.RACES."""
+    """(3,) shares of ``makehuman.RACES``."""
     gender: float
     """0 female to 1 male."""
     age: float
-    """Years."""
+    """Age in years."""
 
 
 def find_sliders(target_names: Iterable[str]) -> list[Slider]:
-    """Pair the targets of the face into sliders, in the order in which their first target comes."""
+    """Pair the face's targets into sliders, in the order of their first targets."""
     found: dict[tuple[str, str, bool], dict[str, list[str | None]]] = {}
     for target in target_names:
         folder, _, name = target.partition("/")
@@ -143,7 +143,7 @@ def find_sliders(target_names: Iterable[str]) -> list[Slider]:
 
 
 def _stem_and_direction(name: str) -> tuple[str, int | None]:
-    """Slider name with its negative ending, and 0 or 1 for the direction (None: it has one only)."""
+    """Return a slider's name, and its direction 0 (negative) or 1; None if it has one direction only."""
     for pair in OPPOSITES:
         for direction, ending in enumerate(pair):
             if name.endswith(f"-{ending}"):
@@ -152,7 +152,7 @@ def _stem_and_direction(name: str) -> tuple[str, int | None]:
 
 
 def draw_person(rng: np.random.Generator, sliders: list[Slider], asymmetries: list[str]) -> MakeHumanPerson:
-    """A plausible adult."""
+    """Draw a random plausible adult."""
     race = rng.dirichlet([0.45, 0.45, 0.6])
     gender = float(np.clip(rng.beta(0.22, 0.22), 0, 1))
     years = 18 + 62 * rng.beta(1.1, 1.7)
@@ -167,7 +167,7 @@ def draw_person(rng: np.random.Generator, sliders: list[Slider], asymmetries: li
 
 
 def _makehuman_age(years: float) -> float:
-    """0.5 at 25, 1 at 90; below 25 toward MakeHuman's child, but only part of the way."""
+    """Convert years to MakeHuman's age: 0.5 at 25, 1 at 90; below 25 part of the way towards its child."""
     if years > 25:
         return YOUNG_AGE + (years - 25) / 65 * 0.5
     return YOUNG_AGE - (25 - years) / 15 * 0.3125 * 0.6
@@ -193,7 +193,7 @@ def _draw_slider(rng: np.random.Generator, slider: Slider) -> dict[str, float]:
 
 
 def shapes_of(people: list[MakeHumanPerson], targets: dict[str, np.ndarray]) -> np.ndarray:
-    """(people, N, 3) displacements from the base mesh, float32."""
+    """Compute displacements from the base mesh, (people, N, 3) float32."""
     used = sorted({name for person in people for name in person.strengths if name in targets})
     column = {name: i for i, name in enumerate(used)}
     strengths = np.zeros((len(people), len(used)), np.float32)
@@ -206,7 +206,7 @@ def shapes_of(people: list[MakeHumanPerson], targets: dict[str, np.ndarray]) -> 
 
 
 def align(shapes: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Turn and move each of (S, N, 3) shapes, without scaling, so that its face lies on the (N, 3) reference's."""
+    """Align (S, N, 3) shapes rigidly, without scaling, so that their faces best match the (N, 3) reference."""
     share = weights / weights.sum()
     centres = np.einsum("n,snc->sc", share, shapes)[:, None]
     target = share @ reference
@@ -219,24 +219,24 @@ def align(shapes: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> np.
 
 @dataclass(frozen=True)
 class IdentitySpace:
-    """Identity of the base vertices: ``neutral = mean + basis @ coefficients``."""
+    """Identity basis of the N control vertices: ``neutral = mean + basis @ coefficients``."""
 
     mean: np.ndarray
-    """(N, 3), left and right alike."""
+    """(N, 3) symmetric mean head."""
     basis: np.ndarray
-    """(3N, K)."""
+    """(3N, K) components."""
     coefficients: np.ndarray
-    """(people, K) of the sampled people."""
+    """(people, K) coefficients of the sampled people."""
     report: str
-    """What was measured, for the log."""
+    """Explained variance and reconstruction error, for the log."""
 
 
 def identity_space(people: np.ndarray, held_out: np.ndarray, face: np.ndarray, count: int) -> IdentitySpace:
-    """Mean and principal components of aligned people.
+    """Compute mean and principal components of aligned people.
 
     Args:
         people: (S, N, 3) aligned heads.
-        held_out: (T, N, 3) aligned heads that only measure the error.
+        held_out: (T, N, 3) aligned heads on which the error is measured.
         face: (N,) face mask.
         count: number of components.
     """
@@ -248,12 +248,16 @@ def identity_space(people: np.ndarray, held_out: np.ndarray, face: np.ndarray, c
     flat_weights = np.repeat(weights, 3)
     samples = (people - mean).reshape(len(people), -1)
     found = principal_components(samples, flat_weights, count)
-    report = _measure(found.basis, (held_out - mean).reshape(len(held_out), -1), flat_weights, face > 0.5)
-    report = f"{count} identity components keep {found.kept:.4f} of the variance; {report}"
+    report = _reconstruction_report(
+        found.basis, (held_out - mean).reshape(len(held_out), -1), flat_weights, face > 0.5
+    )
+    report = f"{count} identity components keep {found.explained:.4f} of the variance; {report}"
     return IdentitySpace(mean, found.basis, found.coefficients, report)
 
 
-def _measure(basis: np.ndarray, samples: np.ndarray, weights: np.ndarray, face: np.ndarray) -> str:
+def _reconstruction_report(
+    basis: np.ndarray, samples: np.ndarray, weights: np.ndarray, face: np.ndarray
+) -> str:
     root = np.sqrt(weights).astype(np.float32)
     coefficients = np.linalg.lstsq(basis * root[:, None], (samples * root).T, rcond=None)[0]
     residual = (samples - (basis @ coefficients).T).reshape(len(samples), -1, 3)[:, face]

