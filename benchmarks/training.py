@@ -34,10 +34,12 @@ from anifacegan.training import loop as training_loop
 from anifacegan.training.batches import TrainingFaces
 from anifacegan.training.config import TrainConfig
 from anifacegan.training.initialization import PriorConfig
-from anifacegan.training.loop import LossWeights, Schedule, State
 from anifacegan.training.optim import BACKWARD, DATA, OPTIMISER
 from anifacegan.training.patch_gradients import Split
 from anifacegan.training.run import run
+from anifacegan.training.schedule import Schedule
+from anifacegan.training.state import State
+from anifacegan.training.weights import LossWeights
 from benchmarks.peak_memory import forget_peak, peak_bytes
 
 STAGES = ("warm_up_deform", "near_surface", "complete", "adversarial")
@@ -223,8 +225,10 @@ def run_steps(
 ) -> list[float]:
     """So many steps of a variant, of whatever weights are there; returns the seconds of each."""
     state.step = 0
-    if state.game is not None:
-        state.game.config = replace(state.game.config, split=way.split, skip_invisible=way.skip_invisible)
+    if state.adversarial is not None:
+        state.adversarial.config = replace(
+            state.adversarial.config, split=way.split, skip_invisible=way.skip_invisible
+        )
     finish = waiting(state.generator.device)
     finish()
     times = [time.perf_counter()]

@@ -1,6 +1,4 @@
-"""Adversarial training: a discriminator learns to tell renders from photographs, the generator to fool it (method,
-section 4).
-"""
+"""Adversarial training: generator against discriminator, with the imitation terms (method, section 4)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -22,49 +20,50 @@ from anifacegan.models.sampling import (
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
 from anifacegan.training.adversarial_gradients import (
-    AdversarialWeights,
+    accumulate_gradients,
+    condition_for_template,
     discriminator_gradients,
+    frozen_template,
     generator_gradients,
     imitation_gradients,
-    own_gradients,
-    points_alone,
-    template_alone,
 )
 from anifacegan.training.image_imitation import ImageImitation, ImitationTerms
 from anifacegan.training.optim import DATA, OPTIMISER, Precision, finite_total, take_step
 from anifacegan.training.patch_gradients import Conditioning, ImageRenderer, Split
+from anifacegan.training.weights import AdversarialWeights
 
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """How adversarial training is played."""
+    """Batch, order of steps and learning rates of adversarial training."""
 
     batch: int = 4
-    """Images of each kind a step."""
+    """Real images, and generated images, in each step."""
     split: Split = field(default_factory=Split)
     views: ViewSamplingConfig = field(default_factory=ViewSamplingConfig)
     skip_invisible: bool = False
-    """Leave out points that less than 1/16384 of the light reaches: half the time, and gradients within a thousandth.
-    Needs split.images 1."""
+    """Do not shade points that less than 1/16384 of the light reaches: half the time, with gradients that differ by
+    less than a thousandth. Needs split.images 1."""
     discriminator_warmup: int = 0
-    """Steps at the beginning in which the discriminator learns alone: what a fresh one says of a generator that is
-    already good would only harm it."""
+    """Steps at the beginning of adversarial training in which only the discriminator learns. A fresh discriminator
+    would harm a generator that is already good."""
     deformation_steps: int = 2
-    """Steps of the deformation field (and the alignment) on its imitation terms before each of the others. With 0 all
-    fields learn from all terms at once."""
+    """Steps of deformation and alignment on their imitation terms in each iteration, before one step of the
+    discriminator and one of template and manifolds. 0: all fields learn from all terms in one step."""
     image_steps: int = 1
-    """Of the deformation's steps, the last so many also render images for the landmarks and the geometry, where
-    these terms have a weight; each costs as much as a step of the generator."""
+    """How many of the deformation_steps, the last ones, also render images for the terms landmarks and geometry, where
+    these have a weight; each costs as much as a step of the generator."""
     paired_rays: int = 0
-    """An anchor: in the generator's step, template and alignment are also compared with so many rays of each of
-    schedule.batch synthetic images, near the surface as in the paired steps, and with the weights of colour,
-    silhouette and free space. 0 is without. Photographs hold no codes to compare with."""
+    """Rays of each of schedule.batch paired images that the generator's step also compares with the data, near the
+    surface, with the weights of colour, silhouette and free_space; 0: none. Needs synthetic data."""
     r1_every: int = 1
-    """The slope is penalised every so many steps of the discriminator, and so many times as much."""
+    """Apply the R1 penalty in every so many steps of the discriminator, multiplied by this number."""
     lr_generator: float = 2e-5
+    """Learning rate of the generator's fields."""
     lr_discriminator: float = 2e-4
+    """Learning rate of the discriminator."""
     gradient_limit: float = 0.3
-    """Largest norm of a network's gradient."""
+    """Largest gradient norm of each network; larger gradients are clipped."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "batch", "r1_every")
@@ -74,42 +73,42 @@ class AdversarialConfig:
             one = "1 with skip_invisible: visibility is found out one image at a time"
             raise ConfigError("split.images", self.split.images, one)
 
-    def r1_factor(self, turn: int) -> float:
-        """Factor on the slope's weight in the discriminator's step number ``turn``."""
-        return float(self.r1_every) if turn % self.r1_every == 0 else 0.0
+    def r1_factor(self, number: int) -> float:
+        """Return the factor on the R1 penalty in the discriminator's step ``number``, counted from 0."""
+        return float(self.r1_every) if number % self.r1_every == 0 else 0.0
 
 
-FOR_DISCRIMINATOR, FOR_GENERATOR, OF_REAL, FOR_DEFORMATION = range(4)
-"""What a random generator draws; the deformation's steps in their order from FOR_DEFORMATION on."""
+DRAW_FOR_DISCRIMINATOR, DRAW_FOR_GENERATOR, DRAW_REAL, DRAW_FOR_DEFORMATION = range(4)
+"""Purposes of the random generators of an iteration; deformation step k has DRAW_FOR_DEFORMATION + k."""
 FIELDS = ("template", "deformation", "manifolds", "alignment")
+"""Names of the generator's fields, in the order of the optimisers' parameter groups."""
 
 
 @dataclass(frozen=True)
 class Iteration:
-    """Everything that a step draws comes from here, and how exactly it computes."""
+    """One iteration of adversarial training: the source of its random draws, and its precision."""
 
     seed: int
     step: int
-    """Of the run."""
+    """Step of the run, counted from 0."""
     number: int
-    """Of the discriminator's steps, from 0."""
+    """Iteration of adversarial training, counted from 0."""
     precision: Precision = "float32"
-    """Of the fields while images are rendered, and of the network R; the discriminator is always float32: its
-    penalty takes the slope of a slope."""
+    """Precision of the fields and of the face reconstruction network while images are rendered and compared. The
+    discriminator is always float32: its R1 penalty takes second derivatives."""
 
     def generators(self, purpose: int, images: range) -> list[torch.Generator]:
-        """One an image, by its place in the whole batch."""
+        """Return a random generator for each image, given by its place in the whole batch."""
         return sample_generators(self.seed, self.step, purpose, images)
 
 
 class AdversarialTraining:
-    """A generator, its discriminator, what each learns with, and the real images; each of ``workers`` has its share.
+    """Generator, discriminator, their optimisers, and the real images; each worker processes its share of a batch.
 
-    The optimisers are Adam with betas (0, 0.9). Weights change only in the three steps.
+    Both optimisers are Adam with betas (0, 0.9). Terms of points (mesh imitation) belong to the deformation's steps.
+    Terms of images (landmarks, geometry) belong to the deformation's and to the generator's step: an expression's
+    shape comes from the deformation, a person's neutral surface and its colours from the template.
     """
-
-    imitation: ImageImitation | None = None
-    """What generated images are compared with beside the discriminator's opinion; None compares them with nothing."""
 
     def __init__(
         self,
@@ -118,120 +117,128 @@ class AdversarialTraining:
         real: RealImages,
         config: AdversarialConfig,
         weights: AdversarialWeights,
+        imitation: ImageImitation | None = None,
         workers: Workers = SINGLE_PROCESS,
     ) -> None:
+        """Create fresh optimisers. ``imitation`` holds the terms of generated images besides the discriminator's."""
         self.generator, self.discriminator, self.real = generator, discriminator, real
-        self.config, self.weights, self.workers = config, weights, workers
+        self.config, self.weights, self.imitation, self.workers = config, weights, imitation, workers
         fields = {name: getattr(generator, name) for name in FIELDS if getattr(generator, name) is not None}
         self.generator_optimiser = _adam(fields, config.lr_generator)
         self.discriminator_optimiser = _adam({"discriminator": discriminator}, config.lr_discriminator)
         self.learning: dict[str, float] = {}
-        """Learning rate and gradient norm of every network, of the last step it took since adversarial training was made."""
+        """Learning rate and gradient norm of every network, from its last step."""
 
     def to(self, device: str) -> None:
-        """Move the discriminator and what the optimisers keep; the generator is its owner's to move, before this."""
+        """Move discriminator, image terms and optimiser states; the generator has to be there already."""
         self.discriminator.to(device)
         if self.imitation is not None:
             self.imitation.to(device)
         for optimiser in (self.discriminator_optimiser, self.generator_optimiser):
-            optimiser.load_state_dict(optimiser.state_dict())  # it puts its moments where the weights are
+            optimiser.load_state_dict(optimiser.state_dict())  # moves its moments to the weights' device
 
-    def play(
+    # --------------------------------------------------------------------------------------------------------- steps
+    def run_iteration(
         self,
-        turn: Iteration,
+        iteration: Iteration,
         imitation: Callable[[], dict[str, Tensor]],
-        anchor: Callable[[], dict[str, Tensor]] | None = None,
+        paired: Callable[[], dict[str, Tensor]] | None = None,
     ) -> dict[str, Tensor]:
-        """Some steps of the deformation field, one of the discriminator, one of the generator (method, section 4).
+        """Take the steps of deformation, discriminator and generator, in this order; returns the weighted terms.
 
-        ``imitation`` draws points and returns weighted terms, other ones with every call. Terms of points belong to
-        the deformation's steps alone. Terms of images (landmarks, geometry) belong to both: an expression's shape
-        comes from the deformation, but where a person's neutral surface lies, and what is drawn on it, is the
-        template's. The generator's step has rendered its images anyway; of the deformation's steps, the cheap ones
-        on points come first and ``image_steps`` with images last. ``anchor`` draws pairs of codes and images and
-        returns weighted terms of them; they belong to the generator's step.
-
-        The first ``discriminator_warmup`` turns are the discriminator's alone. Returns the weighted terms, of the
-        imitation the last ones.
+        ``imitation`` draws mesh points anew with every call and returns weighted terms of them, ``paired`` weighted
+        terms of paired images for the generator's step. In the first config.discriminator_warmup iterations only the
+        discriminator learns.
 
         Raises:
             FloatingPointError: a term or a gradient is not finite; it has changed no weight.
         """
-        if turn.number < self.config.discriminator_warmup:
-            return self.discriminator_step(turn)
+        if iteration.number < self.config.discriminator_warmup:
+            return self.discriminator_step(iteration)
         steps = self.config.deformation_steps
-        terms: dict[str, Tensor] = {}
+        losses: dict[str, Tensor] = {}
         for k in range(steps):
-            terms |= self.deformation_step(turn, k, imitation(), images=steps - k <= self.config.image_steps)
-        judged = self.discriminator_step(turn)
-        paired = {} if anchor is None else anchor()
+            with_images = k >= steps - self.config.image_steps
+            losses |= self.deformation_step(iteration, k, imitation(), with_images)
+        losses |= self.discriminator_step(iteration)
+        paired_terms = {} if paired is None else paired()
         if steps:
-            return terms | judged | self.generator_step(turn, template_alone(self.generator), paired)
-        return judged | self.generator_step(turn, beside=imitation() | paired)
+            condition = condition_for_template(self.generator)
+            return losses | self.generator_step(iteration, condition, paired_terms)
+        return losses | self.generator_step(iteration, other_terms=imitation() | paired_terms)
 
     def deformation_step(
-        self, turn: Iteration, number: int, points: dict[str, Tensor], images: bool
+        self, iteration: Iteration, number: int, point_terms: dict[str, Tensor], with_images: bool
     ) -> dict[str, Tensor]:
-        """Deformation and alignment imitate the face model, on points and, where asked, in whole ``images``.
+        """Take one step of deformation and alignment on imitation terms; returns the weighted terms.
 
-        ``number`` counts the turn's steps of this kind. Returns the weighted terms.
+        ``number`` counts the deformation's steps of the iteration. With ``with_images`` the terms of generated images
+        are added to ``point_terms``.
 
         Raises:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
         """
         self.generator_optimiser.zero_grad()
-        with points_alone(self.generator):
-            if images and self.imitation is not None:
-                views = self._draw(turn, FOR_DEFORMATION + number)
-                renderer = self._renderer(turn, self.generator.condition)
-                terms = imitation_gradients(renderer, views, self._imitation(turn, views, points))
+        with frozen_template(self.generator):
+            if with_images and self.imitation is not None:
+                views = self._draw(iteration, DRAW_FOR_DEFORMATION + number)
+                renderer = self._renderer(iteration, self.generator.condition)
+                terms = imitation_gradients(renderer, views, self._imitation(iteration, views, point_terms))
             else:
-                terms = own_gradients(points)
-        return self._optimise(turn, self.generator_optimiser, terms)
+                terms = accumulate_gradients(point_terms)
+        return self._optimise(iteration, self.generator_optimiser, terms)
 
-    def discriminator_step(self, turn: Iteration) -> dict[str, Tensor]:
-        """Real images up, generated ones down. Returns the weighted terms.
+    def discriminator_step(self, iteration: Iteration) -> dict[str, Tensor]:
+        """Take one step of the discriminator on real and generated images; returns the weighted terms.
 
         Raises:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
         """
         config = self.config
-        views = self._draw(turn, FOR_DISCRIMINATOR)
-        fake = PosedImages(self._renderer(turn, self.generator.condition).draw(views), views.pose)
+        views = self._draw(iteration, DRAW_FOR_DISCRIMINATOR)
+        fake = PosedImages(self._renderer(iteration, self.generator.condition).draw(views), views.pose)
         with record_function(DATA):
-            real = self.real.draw(turn.generators(OF_REAL, self._images()))
+            real = self.real.draw(iteration.generators(DRAW_REAL, self._share()))
             real = PosedImages(real.image.to(fake.image), real.pose.to(fake.pose))
         self.discriminator_optimiser.zero_grad()
-        factor = config.r1_factor(turn.number)
+        r1_factor = config.r1_factor(iteration.number)
         terms = discriminator_gradients(
-            self.discriminator, real, fake, self.weights, factor, config.split.images
+            self.discriminator, real, fake, self.weights, r1_factor, config.split.images
         )
-        return self._optimise(turn, self.discriminator_optimiser, terms)
+        return self._optimise(iteration, self.discriminator_optimiser, terms)
 
     def generator_step(
-        self, turn: Iteration, condition: Conditioning | None = None, beside: dict[str, Tensor] | None = None
+        self,
+        iteration: Iteration,
+        condition: Conditioning | None = None,
+        other_terms: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Generated images up, and like the face model. Returns the weighted terms.
+        """Take one step of the generator on adversarial and imitation terms; returns the weighted terms.
 
-        ``condition`` decides which fields the images teach, all of them where it is left out; ``beside`` are terms
-        that look at no generated image.
+        ``condition`` decides which fields learn from the images; by default all. ``other_terms`` need no generated
+        image.
 
         Raises:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
         """
-        views = self._draw(turn, FOR_GENERATOR)
-        renderer = self._renderer(turn, condition or self.generator.condition)
-        imitation = self._imitation(turn, views, beside or {})
+        views = self._draw(iteration, DRAW_FOR_GENERATOR)
+        renderer = self._renderer(iteration, condition or self.generator.condition)
+        imitation = self._imitation(iteration, views, other_terms or {})
         self.generator_optimiser.zero_grad()
         terms = generator_gradients(renderer, self.discriminator, views, self.weights, imitation)
-        return self._optimise(turn, self.generator_optimiser, terms)
+        return self._optimise(iteration, self.generator_optimiser, terms)
 
+    # ----------------------------------------------------------------------------------------------------- snapshots
     def state_dict(self) -> dict[str, Any]:
-        """What adversarial training holds beside the generator."""
+        """Return discriminator and optimiser states; the generator is not included."""
         return {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
-        """Raises RuntimeError or ValueError where the content is of other networks."""
+        """Restore what :meth:`state_dict` returned.
+
+        Raises:
+            RuntimeError, ValueError: the content belongs to other networks.
+        """
         for name, part in self._parts().items():
             part.load_state_dict(content[name])
 
@@ -239,37 +246,40 @@ class AdversarialTraining:
         names = ("discriminator", "discriminator_optimiser", "generator_optimiser")
         return {name: getattr(self, name) for name in names}
 
-    def _draw(self, turn: Iteration, purpose: int) -> PosedLatents:
-        rngs = turn.generators(purpose, self._images())
+    # ------------------------------------------------------------------------------------------------------- helpers
+    def _draw(self, iteration: Iteration, purpose: int) -> PosedLatents:
+        rngs = iteration.generators(purpose, self._share())
         return sample_posed_latents(self.generator, self.real.poses, self.config.views, rngs)
 
-    def _imitation(self, turn: Iteration, views: PosedLatents, points: dict[str, Tensor]) -> ImitationTerms:
-        if self.imitation is None:
-            return ImitationTerms(beside=points)
-        of_images = self.imitation.terms(views, self.discriminator.config.size, turn.precision)
-        return replace(of_images, beside=points)
-
-    def _images(self) -> range:
-        """Those that this worker draws, by their places in the whole batch."""
+    def _share(self) -> range:
+        """Places of this worker's images in the whole batch."""
         return range(self.config.batch)[self.workers.part(self.config.batch)]
 
-    def _optimise(
-        self, turn: Iteration, optimiser: torch.optim.Optimizer, terms: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """One step with the gradients of the whole batch; returns its terms."""
-        terms = self.workers.mean(terms)
-        self.workers.mean_gradients(weight for group in optimiser.param_groups for weight in group["params"])
-        finite_total(turn.step, terms)
-        with record_function(OPTIMISER):
-            self.learning |= take_step(turn.step, optimiser, self.config.gradient_limit)
-        optimiser.zero_grad()
-        return terms
-
-    def _renderer(self, turn: Iteration, condition: Conditioning) -> ImageRenderer:
+    def _renderer(self, iteration: Iteration, condition: Conditioning) -> ImageRenderer:
         size, fov_deg = self.discriminator.config.size, self.generator.config.ray_sampling.fov_deg
         return ImageRenderer(
-            condition, size, fov_deg, self.config.split, turn.precision, self.config.skip_invisible
+            condition, size, fov_deg, self.config.split, iteration.precision, self.config.skip_invisible
         )
+
+    def _imitation(
+        self, iteration: Iteration, views: PosedLatents, other_terms: dict[str, Tensor]
+    ) -> ImitationTerms:
+        if self.imitation is None:
+            return ImitationTerms(other_terms=other_terms)
+        terms = self.imitation.terms(views, self.discriminator.config.size, iteration.precision)
+        return replace(terms, other_terms=other_terms)
+
+    def _optimise(
+        self, iteration: Iteration, optimiser: torch.optim.Optimizer, terms: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Take one step with the mean gradients of all workers; returns the terms of the whole batch."""
+        terms = self.workers.mean(terms)
+        self.workers.mean_gradients(weight for group in optimiser.param_groups for weight in group["params"])
+        finite_total(iteration.step, terms)
+        with record_function(OPTIMISER):
+            self.learning |= take_step(iteration.step, optimiser, self.config.gradient_limit)
+        optimiser.zero_grad()
+        return terms
 
 
 def _adam(modules: dict[str, nn.Module], lr: float) -> torch.optim.Adam:

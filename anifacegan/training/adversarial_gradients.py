@@ -1,11 +1,8 @@
-"""Gradients of the adversarial terms, of a batch in parts as of the whole (method, section 4).
-
-The generator also takes the imitation terms here, whatever they look at: images, what rays saw, or points.
-"""
+"""Gradients of the adversarial and imitation terms, accumulated over parts of a batch (method, section 4)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -23,33 +20,10 @@ from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import ConditionedFields, FrozenField, Generator
 from anifacegan.models.sampling import PosedLatents
-from anifacegan.runtime.errors import require_at_least
 from anifacegan.training.image_imitation import ImitationTerms
 from anifacegan.training.optim import BACKWARD
 from anifacegan.training.patch_gradients import Conditioning, ImageRenderer, parts
-
-
-@dataclass(frozen=True)
-class AdversarialWeights:
-    """Factors of the terms; 0 switches one off."""
-
-    generator_fake: float = 1.0
-    """-log p(real) of generated images: the generator fools the discriminator."""
-    generator_pose: float = 15.0
-    """Squared error of the pose that the discriminator sees in generated images, for the generator."""
-    discriminator_real: float = 1.0
-    """-log p(real) of real images."""
-    discriminator_fake: float = 1.0
-    """-log p(generated) of generated images."""
-    discriminator_r1: float = 0.5
-    """Squared slope of the score at real images: half of gamma, which is 1."""
-    discriminator_pose_real: float = 15.0
-    """Squared error of the pose of real images."""
-    discriminator_pose_fake: float = 15.0
-    """Squared error of the pose of generated images."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 0, *vars(self))
+from anifacegan.training.weights import AdversarialWeights
 
 
 # ------------------------------------------------------------------------------------------------------- discriminator
@@ -59,19 +33,23 @@ def discriminator_gradients(
     fake: PosedImages,
     weights: AdversarialWeights,
     r1_factor: float = 1.0,
-    most: int = 0,
+    max_images: int = 0,
 ) -> dict[str, Tensor]:
-    """Add the gradient of the discriminator's terms, ``most`` images at a time; returns the terms, detached."""
+    """Accumulate the gradient of the discriminator's terms; returns the weighted terms, detached.
+
+    ``max_images`` are processed at a time, 0: all. ``r1_factor`` multiplies the weight of the R1 penalty; with 0 the
+    penalty is not computed.
+    """
     total: dict[str, Tensor] = {}
     for images, is_real in ((real, True), (fake, False)):
-        for part in parts(len(images), most):
-            some = images[part]
+        for part in parts(len(images), max_images):
+            batch = images[part]
             if is_real:
-                terms = _terms_of_real(discriminator, some, weights, r1_factor)
+                terms = _real_terms(discriminator, batch, weights, r1_factor)
             else:
-                terms = _terms_of_fake(discriminator, some, weights)
-            share = len(some) / len(images)
-            total_of_part = share * sum(terms.values(), start=some.image.new_zeros(()))
+                terms = _fake_terms(discriminator, batch, weights)
+            share = len(batch) / len(images)
+            total_of_part = share * sum(terms.values(), start=batch.image.new_zeros(()))
             with record_function(BACKWARD):
                 total_of_part.backward()
             for name, value in terms.items():
@@ -79,29 +57,29 @@ def discriminator_gradients(
     return total
 
 
-def _terms_of_real(
+def _real_terms(
     discriminator: Discriminator, real: PosedImages, weights: AdversarialWeights, r1_factor: float
 ) -> dict[str, Tensor]:
-    factor = r1_factor * weights.discriminator_r1
-    image = real.image.detach().requires_grad_(factor != 0)
-    judged = discriminator(image)
+    r1_weight = r1_factor * weights.discriminator_r1
+    image = real.image.detach().requires_grad_(r1_weight != 0)
+    output = discriminator(image)
     terms = {
-        "discriminator_real": weights.discriminator_real * discriminator_loss_real(judged.logit),
-        "discriminator_pose_real": weights.discriminator_pose_real * pose_loss(judged.pose, real.pose),
+        "discriminator_real": weights.discriminator_real * discriminator_loss_real(output.logit),
+        "discriminator_pose_real": weights.discriminator_pose_real * pose_loss(output.pose, real.pose),
     }
-    if factor:
+    if r1_weight:
         with record_function(BACKWARD):
-            terms["discriminator_r1"] = factor * r1_penalty(judged.logit, image)
+            terms["discriminator_r1"] = r1_weight * r1_penalty(output.logit, image)
     return terms
 
 
-def _terms_of_fake(
+def _fake_terms(
     discriminator: Discriminator, fake: PosedImages, weights: AdversarialWeights
 ) -> dict[str, Tensor]:
-    judged = discriminator(fake.image.detach())
+    output = discriminator(fake.image.detach())
     return {
-        "discriminator_fake": weights.discriminator_fake * discriminator_loss_generated(judged.logit),
-        "discriminator_pose_fake": weights.discriminator_pose_fake * pose_loss(judged.pose, fake.pose),
+        "discriminator_fake": weights.discriminator_fake * discriminator_loss_generated(output.logit),
+        "discriminator_pose_fake": weights.discriminator_pose_fake * pose_loss(output.pose, fake.pose),
     }
 
 
@@ -113,41 +91,48 @@ def generator_gradients(
     weights: AdversarialWeights,
     imitation: ImitationTerms | None = None,
 ) -> dict[str, Tensor]:
-    """Add the gradient of the generator's terms; returns the terms, detached. The discriminator gets no gradient."""
-    also = imitation or ImitationTerms()
+    """Accumulate the gradient of the generator's adversarial and imitation terms; returns the terms, detached.
+
+    The discriminator's weights get no gradient.
+    """
+    imitation = imitation or ImitationTerms()
 
     def image_terms(image: Tensor, part: slice) -> dict[str, Tensor]:
-        judged = discriminator(image)
+        output = discriminator(image)
         share = len(image) / len(views)
         terms = {
-            "generator_fake": share * weights.generator_fake * non_saturating_loss(judged.logit),
-            "generator_pose": share * weights.generator_pose * pose_loss(judged.pose, views.pose[part]),
+            "generator_fake": share * weights.generator_fake * non_saturating_loss(output.logit),
+            "generator_pose": share * weights.generator_pose * pose_loss(output.pose, views.pose[part]),
         }
-        return terms if also.of_images is None else terms | also.of_images(image, part)
+        return terms if imitation.image_terms is None else terms | imitation.image_terms(image, part)
 
-    return imitation_gradients(renderer, views, replace(also, of_images=image_terms))
+    return imitation_gradients(renderer, views, replace(imitation, image_terms=image_terms))
 
 
 def imitation_gradients(
     renderer: ImageRenderer, views: PosedLatents, imitation: ImitationTerms
 ) -> dict[str, Tensor]:
-    """Add the gradient of these terms alone; returns them, detached. Nothing is rendered that no term looks at."""
-    terms = own_gradients(imitation.beside)  # first: no graph waits while images are drawn
-    if imitation.of_images is not None or imitation.of_rays is not None:
-        terms |= renderer.accumulate_gradients(views, imitation.of_images, imitation.of_rays)
+    """Accumulate the gradient of imitation terms; returns them, detached. Images are rendered only if a term needs them."""
+    terms = accumulate_gradients(imitation.other_terms)  # first: frees their graph before images are rendered
+    if imitation.image_terms is not None or imitation.ray_terms is not None:
+        terms |= renderer.accumulate_gradients(views, imitation.image_terms, imitation.ray_terms)
     return terms
 
 
-def own_gradients(terms: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Add the gradient of terms that look at no generated image; returns them, detached."""
+def accumulate_gradients(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Accumulate the gradient of the sum of terms; returns the terms, detached."""
     if terms:
         with record_function(BACKWARD):
             torch.stack(list(terms.values())).sum().backward()
     return {name: value.detach() for name, value in terms.items()}
 
 
-def template_alone(generator: Generator) -> Conditioning:
-    """Binds codes so that only template and manifolds learn: points stay where the other fields carry them."""
+# -------------------------------------------------------------------------------------------------- which fields learn
+def condition_for_template(generator: Generator) -> Conditioning:
+    """Return ``generator.condition`` with deformation and alignment evaluated without gradients.
+
+    Template and manifolds learn from what is rendered with it; points stay where the other two fields put them.
+    """
 
     def condition(latents: Latents) -> ConditionedFields:
         fields = generator.condition(latents)
@@ -158,8 +143,8 @@ def template_alone(generator: Generator) -> Conditioning:
 
 
 @contextmanager
-def points_alone(generator: Generator) -> Iterator[None]:
-    """Inside, template and manifolds learn nothing: deformation and alignment learn from what these show."""
+def frozen_template(generator: Generator) -> Iterator[None]:
+    """Freeze template and manifolds inside the block, so that only deformation and alignment learn."""
     weights = [*generator.template.parameters(), *generator.manifolds.parameters()]
     try:
         for weight in weights:

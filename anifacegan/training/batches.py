@@ -1,6 +1,6 @@
-"""The faces of a data set that a generator learns from: their codes and poses, and a look at those it never sees.
+"""Faces that a generator learns from: latents and poses of a data set, and of photographs also their images.
 
-Of photographs this is all that is known; :class:`anifacegan.paired_data.PairedData` knows more of synthetic images.
+:class:`anifacegan.training.paired.PairedData` extends this for synthetic images, whose surfaces are known.
 """
 
 from typing import Protocol, runtime_checkable
@@ -17,8 +17,9 @@ from anifacegan.runtime.errors import InputError
 
 
 class TrainingFaces:
-    """Codes and poses of all items, of which the last ``held_out`` are never learnt from; behind them, where there are
-    some, codes of faces of the priors, which have no image.
+    """Latents and poses of all items of a data set; the last ``held_out`` items are never drawn.
+
+    Latents of faces sampled from the priors may be appended (:meth:`add_prior_faces`); these have no image.
     """
 
     def __init__(self, latents: CoefficientTable, held_out: int) -> None:
@@ -27,47 +28,51 @@ class TrainingFaces:
             raise InputError(f"the data set has {items} images, expected more than the {held_out} held out")
         self.z_id, self.z_exp, self.pose = latents.id, latents.exp, latents.pose
         self.count = items - held_out
-        self.of_priors, self.prior_share = 0, 0.0
+        self.prior_faces, self.prior_share = 0, 0.0
 
     def draw_items(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
-        """Random items to learn from."""
+        """Draw random items of the data set, none of them held out."""
         return torch.randint(self.count, (count,), generator=rng)
 
-    def add_of_priors(
+    def add_prior_faces(
         self, z_id: Float[Tensor, "face 80"], z_exp: Float[Tensor, "face 64"], share: float
     ) -> int:
-        """Codes for :meth:`draw_imitated`, once; returns the number of the first of them."""
-        assert not self.of_priors, "there are faces of the priors already"
+        """Append latents of prior faces, which :meth:`draw_imitated` draws with probability ``share``.
+
+        Can be called once. Returns the index of the first of them.
+        """
+        assert not self.prior_faces, "prior faces have been added already"
         first = len(self.z_id)
         self.z_id, self.z_exp = torch.cat([self.z_id, z_id]), torch.cat([self.z_exp, z_exp])
-        self.of_priors, self.prior_share = len(z_id), share
+        self.prior_faces, self.prior_share = len(z_id), share
         return first
 
     def draw_imitated(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
-        """Random faces whose meshes are imitated: items to learn from, and those of the priors."""
+        """Draw random faces whose meshes are imitated: items of the data set and prior faces."""
         items = self.draw_items(count, rng)
-        if not self.of_priors:
+        if not self.prior_faces:
             return items
-        instead = len(self.z_id) - self.of_priors + torch.randint(self.of_priors, (count,), generator=rng)
-        return torch.where(torch.rand(count, generator=rng) < self.prior_share, instead, items)
+        first = len(self.z_id) - self.prior_faces
+        prior_items = first + torch.randint(self.prior_faces, (count,), generator=rng)
+        return torch.where(torch.rand(count, generator=rng) < self.prior_share, prior_items, items)
 
 
 @runtime_checkable
 class HeldOutViews(Protocol):
-    """Faces that training never sees."""
+    """Faces with images that training never uses."""
 
     appearance_known: bool
-    """Whether an image is what a perfect generator draws of its latents: where it is not, colours do not compare."""
+    """Whether the appearance latents of images are known, so that rendered colours can be compared with them."""
 
     def held_out_view(self, index: int, size: int) -> tuple[Latents, Rays, Float[Tensor, "size size 3"]]:
-        """Codes and rays of a held-out item, and its image in [0, 1], reduced to ``size``."""
+        """Return latents and rays of a held-out item, and its image in [0, 1], reduced to ``size``."""
         ...
 
 
 class Photographs(TrainingFaces):
-    """Photographs with coefficients. Shape, expression and pose are those of the codes, colours nobody knows a code of.
+    """Photographs with shape, expression and pose coefficients; their appearance latents are unknown.
 
-    Images are read when they are asked for.
+    Images are read from disk when they are used.
     """
 
     appearance_known = False
@@ -79,7 +84,7 @@ class Photographs(TrainingFaces):
         self.dataset, self.fov_deg = dataset, fov_deg
 
     def held_out_view(self, index: int, size: int) -> tuple[Latents, Rays, Float[Tensor, "size size 3"]]:
-        """See :class:`HeldOutViews`; ``z_noise`` is drawn, the same for an index every time."""
+        """See :class:`HeldOutViews`; ``z_noise`` is random, but always the same for an index."""
         item = slice(self.count + index, self.count + index + 1)
         z_noise = torch.randn(1, NOISE_DIM, generator=torch.Generator().manual_seed(index))
         pitch, yaw = self.pose[item].unbind(-1)
@@ -89,6 +94,6 @@ class Photographs(TrainingFaces):
 
 
 def reduced(image: UInt8[Tensor, "height width 3"], size: int) -> Float[Tensor, "size size 3"]:
-    """A square image in [0, 1], made smaller by sampling its pixels."""
+    """Reduce a square image to ``size`` by selecting pixels; values in [0, 1]."""
     nearest = torch.linspace(0, len(image) - 1, size).round().long()
     return image[nearest[:, None], nearest].float() / 255

@@ -1,7 +1,7 @@
-"""``torch.compile`` for the fields of a generator, where this machine can; elsewhere they stay as they are.
+"""Optional compilation of a generator's fields with ``torch.compile``; where it fails, the fields stay as they are.
 
-Compiled is what a field computes once its codes are bound. The networks keep their weights, their names, and with them
-their snapshots: a run may be compiled today and not tomorrow.
+The functions compiled are the fields with bound latents. Networks keep their weights and parameter names, so a run may
+be compiled in one session and not in the next.
 """
 
 import sys
@@ -15,18 +15,18 @@ from anifacegan.models.generator import Generator
 from anifacegan.runtime.errors import first_line
 
 Backend = str | Callable[..., Any]
-"""What :func:`torch.compile` takes under this name."""
+"""Backend of :func:`torch.compile`: a name, or a function (for tests)."""
 
 
 class Compiler:
-    """Compiles functions when they are first called, until it fails once."""
+    """Compiles functions at their first call; after one failure it returns functions unchanged."""
 
     def __init__(self, backend: Backend = "inductor") -> None:
         self.works = True
         self._backend = backend
 
     def compiled(self, function: Callable) -> Callable:
-        """The same function, faster; itself where compiling fails, which is said once on stderr."""
+        """Return a compiled version of a function. Where compiling fails, it reports this once and calls the original."""
         if not self.works:
             return function
         fast = torch.compile(function, backend=self._backend)
@@ -45,7 +45,7 @@ class Compiler:
 
 
 def compile_fields(generator: Generator, backend: Backend = "inductor") -> None:
-    """From now on, what the fields of this generator compute is compiled."""
+    """Compile the fields of a generator in place."""
     compiler = Compiler(backend)
     for field in (generator.template, generator.deformation, generator.alignment):
         if field is not None:

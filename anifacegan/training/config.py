@@ -1,4 +1,4 @@
-"""The configuration of a training run: composes what the modules own."""
+"""The configuration of a generator's training run."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,30 +13,30 @@ from anifacegan.models.generator import GeneratorConfig
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import require_at_least
 from anifacegan.training.adversarial import AdversarialConfig
-from anifacegan.training.adversarial_gradients import AdversarialWeights
 from anifacegan.training.image_imitation import require_network
 from anifacegan.training.initialization import ManifoldInitConfig, PriorConfig
-from anifacegan.training.loop import LossWeights, Schedule
+from anifacegan.training.schedule import Schedule
+from anifacegan.training.weights import AdversarialWeights, LossWeights
 
 
 @dataclass(frozen=True)
 class Reporting:
-    """What a run leaves behind, and when."""
+    """Intervals of logs, previews and snapshots."""
 
     log_every: int = 50
     """Steps between two lines of stats.jsonl."""
     preview_every: int = 1000
-    """Steps between two preview images and held-out errors."""
+    """Steps between two sets of preview images and held-out errors."""
     preview_size: int = 128
-    """Height of a preview's images in pixels."""
+    """Height in pixels of the images of held-out faces in preview.png."""
     sheet_size: int = 64
-    """The same of the sheets of people, expressions and views."""
+    """Height in pixels of the images on the contact sheets of people, expressions and views."""
     snapshot_every: int = 500
     """Steps between two snapshots."""
     keep_snapshots: int = 2
-    """How many snapshots are kept."""
+    """Number of newest snapshots to keep."""
     held_out: int = 64
-    """Images at the end of the data set that training never sees."""
+    """Number of images at the end of the data set that are not trained on."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, *vars(self))
@@ -44,49 +44,50 @@ class Reporting:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything about a run. The resolved values are written to the run folder."""
+    """Train a generator. All options with their values are written to config.yaml in the run folder."""
 
     out: Path
-    """Run folder: snapshots, logs, previews, and the finished model in OUT/model."""
+    """Run folder for snapshots, logs and previews; the finished model is written to OUT/model."""
     data: DataConfig
-    """Faces with coefficients: synthetic images of the open face model, or photographs, from which only the stages
-    ``warm_up_deform`` and ``adversarial`` learn."""
+    """Data set of faces with coefficients: synthetic images of the open face model, or photographs, which only the
+    stages warm_up_deform and adversarial can learn from."""
     task: Literal["generator"] = "generator"
     """Kind of training run that the file configures."""
     face_model: Path | None = None
-    """File of the face model that the data's coefficients are of: the open one, or BFM_model_front.mat. Empty: the open
-    one in the cache."""
+    """File of the face model that the coefficients belong to: an open face model or BFM_model_front.mat. null: the open
+    face model in the cache."""
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     priors: PriorConfig = field(default_factory=PriorConfig)
     manifold_init: ManifoldInitConfig = field(default_factory=ManifoldInitConfig)
     schedule: Schedule = field(default_factory=Schedule)
     weights: LossWeights = field(default_factory=LossWeights)
     reconstruction: Path | None = None
-    """Face reconstruction network of the landmark term: its model folder. Empty: weights.landmarks has to be 0."""
+    """Face reconstruction network of the landmark term: its model folder, or Deep3DFaceRecon's .pth file. Needed where
+    weights.landmarks is not 0."""
     rasterizer: Backend = "auto"
-    """What draws the mesh of the geometry term. auto: numba on the CPU; on the GPU nvdiffrast, or torch without it."""
+    """Rasteriser of the geometry term's mesh. auto: numba on the CPU; on the GPU nvdiffrast, or torch without it."""
     real: DataConfig | None = None
-    """Images that the adversarial steps learn from: any faces with coefficients, FFHQ-style ones too, of which only
-    the poses are used. Empty: those of ``data``."""
+    """Data set of the real images of adversarial training: any faces with coefficients, of which only the poses are
+    used. null: the images of data."""
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     adversarial_weights: AdversarialWeights = field(default_factory=AdversarialWeights)
     reporting: Reporting = field(default_factory=Reporting)
     initial_model: Path | None = None
-    """Model folder whose weights a new run starts from, in place of fresh ones and of the warm start."""
+    """Model folder whose weights a new run starts from, instead of fresh weights and fitted priors and manifolds."""
     identity_prior_model: Path | None = None
-    """Folder of a finished prior of identities (task: prior), which a new run takes in place of a fitted one."""
+    """Folder of a finished identity prior (task prior), which a new run uses instead of fitting one."""
     expression_prior_model: Path | None = None
-    """The same of expressions."""
+    """Folder of a finished expression prior (task prior), which a new run uses instead of fitting one."""
     device: Device = "auto"
-    """Where the networks learn. auto: the GPU where PyTorch sees one. A run may go on elsewhere than it began."""
+    """Device that trains. auto: a GPU if PyTorch finds one, else the CPU. A run may be resumed on another device."""
     compile: bool = False
-    """Compile the fields (torch.compile): the first steps take minutes, the others less time. Where that fails a line
-    says so, and the run goes on without."""
+    """Compile the fields with torch.compile: the first steps take minutes, the others less time. Where compiling fails,
+    training continues without it."""
     threads: int = 0
-    """Threads of PyTorch; 0 leaves the choice to it."""
+    """Number of PyTorch's threads; 0: PyTorch's default."""
     name: str = "demo"
-    """Name of the finished model, for its card."""
+    """Name of the finished model in its card."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "threads")
@@ -96,16 +97,17 @@ class TrainConfig:
             raise ValueError(
                 f"schedule.near_levels is {self.schedule.near_levels}, expected 1 to {manifolds - 1}"
             )
-        for name, drawn_with in (("fov_deg", FOV_DEG), ("background_z", BACKGROUND_Z)):
+        for name, of_data in (("fov_deg", FOV_DEG), ("background_z", BACKGROUND_Z)):
             value = getattr(self.generator.ray_sampling, name)
-            if value != drawn_with:
+            if value != of_data:
                 raise ValueError(
-                    f"generator.ray_sampling.{name} is {value}, expected {drawn_with}: the data are drawn so"
+                    f"generator.ray_sampling.{name} is {value}, expected {of_data} as in the data"
                 )
-        lead, game = self.adversarial.discriminator_warmup, self.schedule.adversarial
-        if game and lead >= game:
+        warmup, steps = self.adversarial.discriminator_warmup, self.schedule.adversarial
+        if steps and warmup >= steps:
             raise ValueError(
-                f"adversarial.discriminator_warmup is {lead}, expected less than schedule.adversarial, which is {game}"
+                f"adversarial.discriminator_warmup is {warmup}, expected less than schedule.adversarial, which is "
+                f"{steps}"
             )
         name, real = ("data", self.data) if self.real is None else ("real", self.real)
         if self.schedule.adversarial and self.discriminator.size != real.size:
@@ -114,7 +116,7 @@ class TrainConfig:
             )
 
     def images(self, step: int) -> int:
-        """That the step after so many learns from; faces, where it looks at meshes alone."""
+        """Return the number of images that a step, counted from 0, learns from; in the warm-up, of faces."""
         if step < self.schedule.warm_up_deform:
             return self.schedule.mesh_faces
         return self.schedule.batch if step < self.schedule.paired_steps else self.adversarial.batch

@@ -1,8 +1,9 @@
-"""Whether photographs are cropped as the generator's camera sees faces: their landmarks beside those of their codes.
+"""Check that photographs are cropped as the generator's camera expects, by their landmarks.
 
-An image's own landmarks (``lm68``) lie where its face is. The mesh of its codes, before the generator's camera at its
-pose, says where the generator will put that face. Another crop, a wrong ``pitch_offset`` or a wrong place of the face
-model in the world shows as an offset or a scale, and costs the discriminator an easy clue.
+Each photograph comes with landmarks (``lm68``) that show where its face is. Projecting the mesh of its coefficients with
+the generator's camera at its pose shows where the generator will place that face. A different crop, a wrong
+``pitch_offset`` or a wrong position of the face model appears as an offset or a scale between the two, by which a
+discriminator could tell real images from generated ones.
 """
 
 from dataclasses import asdict, dataclass
@@ -18,33 +19,36 @@ from anifacegan.geometry.cameras import orbit_camera, to_lm68
 from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 
 MOST_ITEMS = 2000
-"""Items that are looked at, spread over the data set."""
+"""Largest number of items that are compared, spread over the data set."""
 
 
 @dataclass(frozen=True)
 class CropCheck:
-    """Medians over the items; pixels of a 224 px frame."""
+    """Medians over the items, in pixels of a 224 px frame."""
 
     right_px: float
-    """How far the data's landmarks lie to the right of the mesh's, in the mean of a face's."""
+    """Mean offset of the data's landmarks to the right of the mesh's."""
     up_px: float
+    """Mean offset of the data's landmarks above the mesh's."""
     scale: float
-    """How much larger the data's faces are, by the spread of their landmarks."""
+    """Size of the data's faces relative to the mesh's, by the spread of their landmarks."""
     rest_px: float
-    """Mean distance of the landmarks when offset and scale are taken out."""
+    """Mean distance of the landmarks after removing offset and scale."""
 
     def plain(self) -> dict[str, float]:
+        """Return the values for the model card, rounded to three decimals."""
         return {name: round(value, 3) for name, value in asdict(self).items()}
 
     def line(self) -> str:
+        """Describe the values in one line."""
         return (
-            f"landmarks of the data beside those of their codes, px of 224: {self.right_px:+.1f} right, "
-            f"{self.up_px:+.1f} up, {self.scale:.3f} times as far apart, {self.rest_px:.1f} otherwise"
+            f"landmarks of the data compared with those of their coefficients, px of 224: {self.right_px:+.1f} right, "
+            f"{self.up_px:+.1f} up, scale {self.scale:.3f}, {self.rest_px:.1f} otherwise"
         )
 
 
 def crop_check(mesh: FaceMesh, latents: CoefficientTable, fov_deg: float) -> CropCheck:
-    """Compare some items of a data set."""
+    """Compare the landmarks of up to MOST_ITEMS items with those of their coefficients."""
     selected = slice(None, None, -(-len(latents.id) // MOST_ITEMS))
     target = mesh_landmarks_224(
         mesh, latents.id[selected], latents.exp[selected], latents.pose[selected], fov_deg
@@ -66,7 +70,7 @@ def mesh_landmarks_224(
     pose: Float[Tensor, "item 2"],
     fov_deg: float,
 ) -> Float[Tensor, "item 68 2"]:
-    """Where the generator's camera sees the landmarks of some codes, as ``lm68`` holds them."""
+    """Project the face model's landmarks with the generator's camera; pixels of a 224 px frame, y up, as in ``lm68``."""
     rows = (3 * mesh.landmark_vertices[:, None] + np.arange(3)).ravel()
     latents = torch.cat([z_id, z_exp], dim=1).double()
     mean, basis = (torch.from_numpy(values[rows]).double() for values in (mesh.mean, mesh.basis))

@@ -1,13 +1,11 @@
-"""The imitation terms that look at generated images: landmarks through a network R, and the surface (section 4).
+"""Imitation terms of generated images: their landmarks and their surface against the face model's (method, section 4).
 
     landmarks   L_lm = mean over 68 landmarks of |landmark(z_id, z_exp) - landmark(R(image))|^2
-    geometry    L_Ch = mean over the face's pixels of |x_seen - x_mesh|_1
+    geometry    L_Ch = mean over the face's pixels of |x_rendered - x_mesh|_1
 
-Both compare with the mesh of the very codes that the image was asked for. Landmarks are those of the unposed face,
-all 68, in world units: how the head is turned is the business of the discriminator's pose head. R is frozen; the
-gradient goes through it into the image.
-
-A term of weight 0 is not computed: no mesh is drawn, no network is loaded.
+Both compare with the mesh of the latents that the image was generated from. Landmarks are those of the unposed face in
+world units; head pose is supervised by the discriminator. R is a frozen face reconstruction network, through which the
+gradient flows into the image. A term of weight 0 is not computed: its mesh is not drawn, its network not loaded.
 """
 
 from collections.abc import Callable
@@ -29,58 +27,48 @@ from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.regressor_checkpoints import load_face_regressor
 from anifacegan.models.sampling import PosedLatents
 from anifacegan.rendering.compositing import RayColours
-from anifacegan.runtime.errors import InputError, require_at_least
+from anifacegan.runtime.errors import InputError
 from anifacegan.training.optim import Precision, matrix_precision
 from anifacegan.training.patch_gradients import ImageTerms, RayTerms
+from anifacegan.training.weights import ImageWeights
 
 
 @dataclass(frozen=True)
 class ImitationTerms:
-    """Weighted terms that do not come from the discriminator, by what they look at."""
+    """Weighted terms besides the discriminator's, by what they are computed from."""
 
-    of_images: ImageTerms | None = None
-    of_rays: RayTerms | None = None
-    beside: dict[str, Tensor] = field(default_factory=dict)
-    """Terms of points, or of other images: whatever has its own graph."""
-
-
-@dataclass(frozen=True)
-class ImageWeights:
-    """Factors of the terms that look at generated images; 0 switches one off."""
-
-    geometry: float = 1e2
-    """Mean distance of the generated surface from the mesh on the face's pixels, world units (L_Ch)."""
-    landmarks: float = 0.0
-    """Mean squared distance of the 68 landmarks that a face reconstruction network finds, world units (L_lm)."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 0, *vars(self))
+    image_terms: ImageTerms | None = None
+    ray_terms: RayTerms | None = None
+    other_terms: dict[str, Tensor] = field(default_factory=dict)
+    """Terms with a graph of their own, of points or of paired images."""
 
 
 class ImageLandmarks(nn.Module):
-    """Landmarks of the faces in images and of latents: unposed, world units. Nothing here learns."""
+    """Landmarks of the faces in images, and of latents: unposed, in world units. Nothing in here is trained."""
 
     def __init__(self, network: FaceRegressor, landmarks: FaceLandmarks) -> None:
         super().__init__()
-        self.network, self.of_face_model = network, landmarks
+        self.network, self.face_landmarks = network, landmarks
         self.requires_grad_(False).eval()
 
-    def found(
+    def in_images(
         self, image: Float[Tensor, "batch 3 size size"], precision: Precision = "float32"
     ) -> Float[Tensor, "batch 68 3"]:
-        """What the network sees in images in [-1, 1], with convolutions of this precision; differentiable in the
-        images."""
+        """Estimate the landmarks of images in [-1, 1] with the network, differentiably.
+
+        ``precision`` is that of the network's convolutions.
+        """
         with matrix_precision(precision, image.device):
             face = self.network((image + 1) / 2)
-        return WORLD_PER_MODEL_UNIT * self.of_face_model.unposed(face.id, face.exp)
+        return WORLD_PER_MODEL_UNIT * self.face_landmarks.unposed(face.id, face.exp)
 
-    def target(self, views: PosedLatents) -> Float[Tensor, "batch 68 3"]:
-        """What the codes of views ask for."""
-        return WORLD_PER_MODEL_UNIT * self.of_face_model.unposed(views.latents.z_id, views.latents.z_exp)
+    def of_latents(self, views: PosedLatents) -> Float[Tensor, "batch 68 3"]:
+        """Compute the landmarks of the face model for the latents of views."""
+        return WORLD_PER_MODEL_UNIT * self.face_landmarks.unposed(views.latents.z_id, views.latents.z_exp)
 
 
 class ImageImitation(nn.Module):
-    """What generated images are compared with. A part that is None, and its term, are off."""
+    """The face model that generated images are compared with. A part that is None switches its term off."""
 
     def __init__(
         self, weights: ImageWeights, surfaces: FaceSurfaces | None, landmarks: ImageLandmarks | None
@@ -90,55 +78,59 @@ class ImageImitation(nn.Module):
         self.surfaces, self.landmarks = surfaces, landmarks
 
     def terms(self, views: PosedLatents, size: int, precision: Precision = "float32") -> ImitationTerms:
-        """The weighted terms of a batch of views that is rendered at ``size`` pixels, in whatever parts. ``precision``
-        is that of R's convolutions."""
+        """Return the weighted terms of a batch of views that is rendered at ``size`` pixels, in any parts.
+
+        ``precision`` is that of the reconstruction network's convolutions.
+        """
         return ImitationTerms(
-            of_images=None if self.landmarks is None else self._landmarks(self.landmarks, views, precision),
-            of_rays=None if self.surfaces is None else self._geometry(self.surfaces, views, size),
+            image_terms=None if self.landmarks is None else self._landmarks(self.landmarks, views, precision),
+            ray_terms=None if self.surfaces is None else self._geometry(self.surfaces, views, size),
         )
 
     def _landmarks(
         self, landmarks: ImageLandmarks, views: PosedLatents, precision: Precision
     ) -> Callable[[Tensor, slice], dict[str, Tensor]]:
-        target = landmarks.target(views)
+        target = landmarks.of_latents(views)
 
-        def of_images(image: Tensor, part: slice) -> dict[str, Tensor]:
+        def image_terms(image: Tensor, part: slice) -> dict[str, Tensor]:
             share = len(image) / len(views)
-            error = landmark_loss(landmarks.found(image, precision), target[part])
+            error = landmark_loss(landmarks.in_images(image, precision), target[part])
             return {"landmarks": share * self.weights.landmarks * error}
 
-        return of_images
+        return image_terms
 
     def _geometry(
         self, surfaces: FaceSurfaces, views: PosedLatents, size: int
     ) -> Callable[[RayColours, slice, slice], dict[str, Tensor]]:
         mesh = surfaces(views.latents.z_id, views.latents.z_exp, views.pose, size)
 
-        def of_rays(seen: RayColours, part: slice, rays: slice) -> dict[str, Tensor]:
+        def ray_terms(rendered: RayColours, part: slice, rays: slice) -> dict[str, Tensor]:
             error = surface_loss(
-                seen.surface_point(), seen.foreground, mesh.x_mesh[part, rays], mesh.share[part, rays]
+                rendered.surface_point(), rendered.foreground, mesh.x_mesh[part, rays], mesh.share[part, rays]
             )
             return {"geometry": self.weights.geometry / len(views) * error}
 
-        return of_rays
+        return ray_terms
 
 
 @dataclass(frozen=True)
 class ImitationFiles:
-    """What the terms read from disk, and what draws the mesh."""
+    """Files and rasteriser of the terms of generated images."""
 
     face_model: Path | None
+    """File of the face model; None: the open one in the cache."""
     reconstruction: Path | None
+    """Folder or file of the face reconstruction network; None without the landmark term."""
     rasterizer: Backend = "auto"
 
 
 def load_image_imitation(
     weights: ImageWeights, files: ImitationFiles, mesh: FaceMesh, fov_deg: float, device: torch.device
 ) -> ImageImitation | None:
-    """What the weights ask for, on the CPU, to be moved to ``device``; None where they ask for nothing.
+    """Load the parts of terms that have a weight, on the CPU, for use on ``device``; None without such a term.
 
     Raises:
-        InputError: landmarks have a weight and no network, or one of another face model; or the rasteriser does not
+        InputError: landmarks have a weight but no network, or one of another face model; or the rasteriser does not
             work on the device.
     """
     surfaces = landmarks = None
@@ -151,7 +143,11 @@ def load_image_imitation(
 
 
 def load_landmarks(weights: ImageWeights, files: ImitationFiles, face_model: str) -> ImageLandmarks:
-    """The network, and the landmarks of the generator's face model."""
+    """Load the face reconstruction network and the landmarks of the generator's face model.
+
+    Raises:
+        InputError: there is no network, or it belongs to another face model.
+    """
     require_network(weights, files.reconstruction)
     assert files.reconstruction is not None
     network, card = load_face_regressor(files.reconstruction)
@@ -165,10 +161,10 @@ def load_landmarks(weights: ImageWeights, files: ImitationFiles, face_model: str
 
 
 def require_network(weights: ImageWeights, reconstruction: Path | None) -> None:
-    """Refuse landmarks without a network.
+    """Require a face reconstruction network where the landmark term has a weight.
 
     Raises:
-        InputError: names both options.
+        InputError: there is none; the message names both options.
     """
     if weights.landmarks and reconstruction is None:
         raise InputError(

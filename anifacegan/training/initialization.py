@@ -1,11 +1,11 @@
-"""What is fitted before the fields learn: the priors of the codes, and the shape of the manifolds.
+"""Fits that come before training: coefficient priors, initial manifolds, and the scale of the template's latents.
 
-Priors (method, section 4): a VAE for identities and one for expressions, fitted to the coefficients of the data set.
+Priors (method, section 4): a VAE of identities and one of expressions, fitted to the coefficients of the data set.
 
-Manifolds: GRAM's start as spheres and are bent by a discriminator over a hundred thousand steps. Where a morphable
-model tells how heads look, they can start as initial manifolds of the mean head: along every direction from the centre behind
-the head, a shell lies a fixed distance outside the mean surface. The initial manifolds stay star-shaped about the centre,
-lie close together where people's skins are, and a profile does not fall apart between two of them.
+Manifolds: GRAM starts with concentric spheres, which the discriminator bends over a hundred thousand steps. With a face
+model they can instead start around the mean head: each manifold lies at a fixed distance from the mean surface, along
+directions from a centre behind the head. Such manifolds are star-shaped about the centre and close together where the
+skin of different people lies.
 """
 
 import math
@@ -28,18 +28,22 @@ from anifacegan.runtime.errors import require_above, require_at_least
 from anifacegan.training.optim import finite_total
 
 MOMENT_DRAWS = 50_000
-"""Decoded codes from which the moments of a fitted prior are measured."""
+"""Number of samples of a fitted prior from which its moments are estimated."""
 
 
 @dataclass(frozen=True)
 class PriorConfig:
-    """How the VAEs of the coefficients are fitted."""
+    """Fit of the VAEs of identity and expression coefficients."""
 
     steps: int = 2000
+    """Steps of the optimiser for each VAE."""
     batch: int = 256
+    """Faces in each step."""
     lr: float = 1e-4
+    """Learning rate of Adam; it falls to 0 as a cosine."""
     noise_variance: float = 0.03
-    """Variance of the decoder's Gaussian: how much of a coefficient's variance (1 or a little less) may be lost."""
+    """Variance of the decoder's Gaussian likelihood, relative to coefficients of variance 1; larger values lose more
+    detail."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "steps", "batch")
@@ -53,10 +57,11 @@ def fit_prior(
     rng: torch.Generator,
     name: str,
 ) -> dict[str, float]:
-    """Fit a VAE by its evidence bound; returns how decoded N(0, I) differs from the data in mean and covariance.
+    """Fit a VAE to coefficients by its evidence lower bound; returns the moment errors of its samples.
 
-    A VAE that is wide enough starts as the identity, another one from the weights it has. The bound lets heavy tails
-    shrink and the covariance drift; a wide VAE gets both of the data's moments back in the end, by a linear map.
+    A VAE wide enough to represent the identity starts as it, another one from its present weights. The bound shrinks
+    heavy tails and lets the covariance drift; a wide VAE gets the data's mean and covariance back by a final linear
+    map. ``name`` is shown in the progress bar and in errors.
 
     Raises:
         FloatingPointError: the bound is not finite; the message names its part and the step.
@@ -79,59 +84,62 @@ def fit_prior(
         optimiser.step()
         schedule.step()
 
-    def drawn(count: int) -> Float[Tensor, "item dim"]:
+    def samples(count: int) -> Float[Tensor, "item dim"]:
         with torch.no_grad():
             return vae.decode(torch.randn(count, vae.config.latent_dim, generator=rng).to(coefficients))
 
     if wide:
-        now = drawn(MOMENT_DRAWS)
-        matrix = _root(coefficients) @ torch.linalg.inv(_root(now))
-        vae.follow_decoder(matrix, coefficients.mean(0) - matrix @ now.mean(0))
-    return compare_moments(drawn(len(coefficients)), coefficients)
+        decoded = samples(MOMENT_DRAWS)
+        matrix = _root(coefficients) @ torch.linalg.inv(_root(decoded))
+        vae.follow_decoder(matrix, coefficients.mean(0) - matrix @ decoded.mean(0))
+    return compare_moments(samples(len(coefficients)), coefficients)
 
 
 def _root(rows: Float[Tensor, "item dim"]) -> Float[Tensor, "dim dim"]:
-    """Cholesky root of the covariance of some rows, of which there may be fewer than columns."""
+    """Cholesky root of the covariance of rows, regularised so that there may be fewer rows than columns."""
     covariance = torch.cov(rows.double().T)
     return torch.linalg.cholesky(covariance + 1e-6 * torch.eye(len(covariance)).to(covariance)).to(rows)
 
 
-def compare_moments(drawn: Float[Tensor, "item dim"], data: Float[Tensor, "other dim"]) -> dict[str, float]:
-    """:func:`moment_errors`, beside how much the covariances of two halves of the data differ, and their norm."""
+def compare_moments(samples: Float[Tensor, "item dim"], data: Float[Tensor, "other dim"]) -> dict[str, float]:
+    """Compute :func:`moment_errors` and, for comparison, the covariance error between two halves of the data."""
     half = len(data) // 2
-    return moment_errors(drawn, data) | {
+    return moment_errors(samples, data) | {
         "covariance_error_of_halves": moment_errors(data[:half], data[half:])["covariance_error"],
         "covariance_norm": float(torch.cov(data.T).norm()),
     }
 
 
-def moment_errors(drawn: Float[Tensor, "item dim"], data: Float[Tensor, "other dim"]) -> dict[str, float]:
-    """Largest error of a mean in standard deviations of the data; error of the covariance in the Frobenius norm.
+def moment_errors(samples: Float[Tensor, "item dim"], data: Float[Tensor, "other dim"]) -> dict[str, float]:
+    """Compute the largest error of a mean, in the data's deviations, and the Frobenius error of the covariance.
 
-    To six digits: the last bits of a long sum depend on where in memory a process has its arrays.
+    Rounded to six digits: the last bits of a long sum depend on the memory alignment of its arrays.
     """
     deviation = data.std(0) + 1e-6
     errors = {
-        "mean_error_in_deviations": ((drawn.mean(0) - data.mean(0)) / deviation).abs().max(),
-        "covariance_error": (torch.cov(drawn.T) - torch.cov(data.T)).norm(),
+        "mean_error_in_deviations": ((samples.mean(0) - data.mean(0)) / deviation).abs().max(),
+        "covariance_error": (torch.cov(samples.T) - torch.cov(data.T)).norm(),
     }
     return {name: float(f"{float(value):.6g}") for name, value in errors.items()}
 
 
 @dataclass(frozen=True)
 class ManifoldInitConfig:
-    """How the manifolds start."""
+    """Shape of the manifolds before training."""
 
     start: Literal["mean_head", "spheres"] = "mean_head"
-    """As initial manifolds of the mean head, which takes a head; or as GRAM's spheres about a point behind it, where the other
-    options say nothing."""
+    """mean_head: around the mean head of the open face model; spheres: GRAM's spheres around a point behind the head,
+    to which none of the other options applies."""
     level_at_skin: float = 16.0
-    """Scalar s on the mean head's surface; a manifold of level s lies (s - this) * 0.012 world units outside it."""
+    """Manifold scalar s on the mean head's surface; the manifold of level s lies (s - this) * 0.012 world units outside."""
     reach: float = 0.05
-    """Shells are fitted up to this distance from the mean head, world units."""
+    """Manifolds are fitted up to this distance from the mean head, world units."""
     steps: int = 4000
+    """Steps of the optimiser."""
     batch: int = 4096
+    """Points in each step."""
     lr: float = 5e-3
+    """Learning rate of Adam; it falls to 0 as a cosine."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "steps", "batch")
@@ -141,9 +149,9 @@ class ManifoldInitConfig:
 def outer_radius(
     vertices: Float[np.ndarray, "vertex 3"], directions: Float[np.ndarray, "query 3"], neighbours: int = 48
 ) -> Float[np.ndarray, " query"]:
-    """Distance of the head's outer surface from the manifolds' centre along unit directions, world units.
+    """Estimate the distance of the head's outer surface from the manifolds' centre along unit directions.
 
-    Of the nearest vertices in direction the outer ones count, which leaves out the inside of the mouth.
+    World units. Averages the outer half of the vertices nearest in direction, which excludes the inside of the mouth.
     """
     local = vertices - WORLD_PER_NETWORK_UNIT * np.asarray(SPHERE_CENTRE)
     radius = np.linalg.norm(local, axis=1)
@@ -160,9 +168,9 @@ def fit_manifolds(
     config: ManifoldInitConfig,
     rng: torch.Generator,
 ) -> float:
-    """Fit ``s = level_at_skin + 10 * offset / WORLD_PER_NETWORK_UNIT`` to the offset from a head's surface.
+    """Fit the manifold scalar to ``level_at_skin + 10 * offset / WORLD_PER_NETWORK_UNIT``, with the offset from a head's surface.
 
-    ``vertices`` are the head's skin in world units. Returns the mean error of a shell's place in world units.
+    ``vertices`` are the head's skin in world units. Returns the mean error of a manifold's position, world units.
     """
     directions = _frontal_directions(65_536, rng)
     radius = torch.from_numpy(outer_radius(vertices, directions.numpy())).float()
@@ -187,21 +195,24 @@ def fit_manifolds(
 
 
 def _frontal_directions(count: int, rng: torch.Generator) -> Float[Tensor, "count 3"]:
-    """Unit vectors spread over the directions that cameras within +-1 rad of frontal can see from the centre."""
+    """Draw unit vectors within 80 degrees of frontal, the directions that training cameras see from the centre."""
     z = 1 - torch.rand(count, generator=rng) * (1 - math.cos(math.radians(80)))
-    turn = 2 * math.pi * torch.rand(count, generator=rng)
+    angle = 2 * math.pi * torch.rand(count, generator=rng)
     ring = (1 - z.square()).sqrt()
-    return torch.stack([ring * turn.cos(), ring * turn.sin(), z], dim=-1)
+    return torch.stack([ring * angle.cos(), ring * angle.sin(), z], dim=-1)
 
 
 SCALE_FLOOR = 0.1
-"""Smallest factor of an entry of the codes."""
+"""Smallest factor on an entry of the template's latents."""
 
 
 def visible_scale(
-    latents: Float[Tensor, "item code"], images: UInt8[Tensor, "item size size 3"], cells: int = 16
-) -> Float[Tensor, "code"]:
-    """How much each entry of a code shows in an image, at most 1: linear regression on images of 16 x 16 cells."""
+    latents: Float[Tensor, "item latent"], images: UInt8[Tensor, "item size size 3"], cells: int = 16
+) -> Float[Tensor, "latent"]:
+    """Estimate how strongly each entry of the latents affects an image, from SCALE_FLOOR to 1.
+
+    By linear regression of images reduced to ``cells`` x ``cells``.
+    """
     small = torch.stack(
         [functional.adaptive_avg_pool2d(image.permute(2, 0, 1).float(), cells).flatten() for image in images]
     )  # (N, 3 * cells^2)

@@ -1,4 +1,4 @@
-"""What a run reports: ``stats.jsonl`` (losses, the same again on every repetition), tensorboard, preview images."""
+"""The log of a training run: ``stats.jsonl`` (equal for equal runs), tensorboard, preview images."""
 
 import json
 import time
@@ -11,10 +11,13 @@ from anifacegan.runtime.files import encoded_image, not_writable_error, write_co
 
 
 class RunLog:
-    """Writes into a run folder. Losses are means over the steps since the last line."""
+    """Writes losses and images into a run folder; a line of losses holds means over the steps since the last one."""
 
     def __init__(self, folder: Path, step: int, pending: dict[str, Any] | None = None) -> None:
-        """Start, or go on after ``step`` with what was ``pending`` there: later lines of an earlier run are cut off."""
+        """Open the log of a run that has finished ``step`` steps; later lines of an interrupted run are removed.
+
+        ``pending`` comes from :meth:`pending` at that step.
+        """
         from torch.utils.tensorboard import SummaryWriter  # slow to import, needed here only
 
         self.folder = folder
@@ -23,40 +26,40 @@ class RunLog:
             lines = [line for line in self.stats.read_text().splitlines() if _step_of(line) <= step]
             write_complete(self.stats, "".join(line + "\n" for line in lines))
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
-        pending = pending or {"checksums": {}, "count": 0}
-        self.checksums: dict[str, float] = dict(pending["checksums"])
+        pending = pending or {"totals": {}, "count": 0}
+        self.totals: dict[str, float] = dict(pending["totals"])
         self.count: int = pending["count"]
         self.images = 0
         self.started = time.monotonic()
 
     def pending(self) -> dict[str, Any]:
-        """Values since the last line: with them a resumed run writes the same next line as an unbroken one."""
-        return {"checksums": dict(self.checksums), "count": self.count}
+        """Return the sums since the last line, with which a resumed run writes the same next line as an unbroken one."""
+        return {"totals": dict(self.totals), "count": self.count}
 
     def add(self, values: dict[str, float], images: int = 0) -> None:
-        """Values of one step, and how many images it learnt from."""
+        """Add the losses of one step that learnt from so many images."""
         for name, value in values.items():
-            self.checksums[name] = self.checksums.get(name, 0.0) + value
+            self.totals[name] = self.totals.get(name, 0.0) + value
         self.count += 1
         self.images += images
 
     def flush(self, step: int) -> dict[str, float]:
-        """Write the means of all values since the last flush; returns them."""
-        means = {name: total / self.count for name, total in self.checksums.items()}
+        """Write the mean losses since the last line to stats.jsonl and tensorboard; returns them."""
+        means = {name: total / self.count for name, total in self.totals.items()}
         self._append({"step": step} | {name: float(f"{v:.6g}") for name, v in means.items()})
         self.watch(step, means)
         now = time.monotonic()
         self.watch(step, {"images_per_second": self.images / (now - self.started)})
-        self.checksums, self.count, self.images, self.started = {}, 0, 0, now
+        self.totals, self.count, self.images, self.started = {}, 0, 0, now
         return means
 
     def record(self, step: int, values: dict[str, float]) -> None:
-        """Values that are known at this step only."""
+        """Write values measured at one step to stats.jsonl and tensorboard."""
         self._append({"step": step} | values)
         self.watch(step, values)
 
     def watch(self, step: int, values: dict[str, float]) -> None:
-        """Values for tensorboard alone."""
+        """Write values to tensorboard only."""
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
 
@@ -68,11 +71,12 @@ class RunLog:
             raise not_writable_error(self.stats, error) from None
 
     def image(self, step: int, name: str, image: np.ndarray) -> None:
-        """A (H, W, 3) uint8 image: NAME.png in the folder, the newest in place of the one before."""
+        """Write a (H, W, 3) uint8 image to NAME.png in the run folder, replacing an older one, and to tensorboard."""
         write_complete(self.folder / f"{name}.png", encoded_image(image))
         self.writer.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
+        """Close tensorboard's file."""
         self.writer.close()
 
 

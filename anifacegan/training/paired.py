@@ -1,4 +1,4 @@
-"""A data set in memory for the photometric stage: random rays of random images, with what is known of them."""
+"""Paired data: synthetic images in memory with their latents and surfaces, of which training draws random rays."""
 
 from dataclasses import dataclass
 
@@ -17,14 +17,14 @@ from anifacegan.training.batches import TrainingFaces, reduced
 from anifacegan.training.initialization import visible_scale
 
 LANDMARKS = slice(17, 68)
-"""Brows, nose, eyes and mouth: where people look."""
+"""Landmarks of brows, nose, eyes and mouth, near which half of the rays are drawn."""
 LANDMARK_SPREAD = 0.04
-"""Standard deviation of rays about a landmark, in image heights."""
+"""Standard deviation of rays around a landmark, in image heights."""
 
 
 @dataclass(frozen=True)
 class PairedBatch:
-    """Rays of some images."""
+    """Rays of some images with their latents, colours and distances."""
 
     z_id: Float[Tensor, "batch 80"]
     z_exp: Float[Tensor, "batch 64"]
@@ -33,13 +33,13 @@ class PairedBatch:
     rgb: Float[Tensor, "batch ray 3"]
     """Colours in [0, 1]."""
     distance: Float[Tensor, "batch ray"]
-    """Of the surface, world units; infinite where the background is seen."""
+    """Distance of the surface along the ray, world units; infinite for background."""
     inside: Bool[Tensor, "batch ray"]
-    """Away from silhouettes: the eight neighbours show head, or background, alike."""
+    """Away from silhouettes: the pixel and its eight neighbours all show the head, or all the background."""
 
 
 class PairedData(TrainingFaces):
-    """Images, codes and surfaces; the last ``held_out`` images are never drawn."""
+    """Images, latents and surfaces of a synthetic data set; the last ``held_out`` images are never drawn."""
 
     appearance_known = True
 
@@ -61,14 +61,14 @@ class PairedData(TrainingFaces):
         self.landmarks_px = landmarks[:, LANDMARKS] * ((self.size - 1) / last)
 
     def visible_scale(self, most: int = 4000) -> Float[Tensor, "160"]:
-        """How much each entry of [z_id, z_noise] shows in the training images."""
+        """Estimate how strongly each entry of [z_id, z_noise] affects the training images."""
         selected = torch.arange(0, self.count, -(-self.count // most))
         return visible_scale(
             torch.cat([self.z_id[selected], self.z_noise[selected]], dim=1), self.images[selected]
         )
 
     def draw(self, batch: int, rays: int, rng: torch.Generator) -> PairedBatch:
-        """Random rays of random images: half of them anywhere, half about landmarks."""
+        """Draw ``rays`` random rays of each of ``batch`` random images: half anywhere, half near landmarks."""
         items = self.draw_items(batch, rng)
         anywhere = torch.randint(self.size, (batch, rays - rays // 2, 2), generator=rng)
         selected = torch.randint(self.landmarks_px.shape[1], (batch, rays // 2), generator=rng)
@@ -91,7 +91,7 @@ class PairedData(TrainingFaces):
         )
 
     def held_out_view(self, index: int, size: int) -> tuple[Latents, Rays, Float[Tensor, "size size 3"]]:
-        """See :class:`anifacegan.training_faces.HeldOutViews`."""
+        """See :class:`anifacegan.training.batches.HeldOutViews`."""
         item = slice(self.count + index, self.count + index + 1)
         pitch, yaw = self.pose[item].unbind(-1)
         rays = image_rays(yaw=yaw, pitch=pitch, size=size, fov_deg=self.fov_deg)

@@ -1,6 +1,6 @@
-"""What a run shows of its generator on schedule: held-out faces, and people of its own in every expression and view.
+"""Preview images of a training run: held-out faces, and sampled people in several expressions and views.
 
-Everything is drawn by the averaged weights, with the adaptive renderer.
+All are rendered with the averaged weights, by the brute-force renderer.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,21 +29,23 @@ from anifacegan.runtime.devices import moved
 from anifacegan.training.batches import HeldOutViews
 
 MOST_HELD_OUT = 6
-
+"""Largest number of held-out faces in the preview."""
 PEOPLE = (1, 2, 3)
-"""Seeds of the people on the sheets; they are the same at every step."""
+"""Seeds of the people on the contact sheets, the same at every step."""
 YAW = (-0.5, -0.25, 0.0, 0.25, 0.5)
-"""Views on the sheets, radians from frontal."""
+"""Yaw angles of the views on the contact sheets, radians from frontal."""
 
 
 @torch.no_grad()
 def held_out_faces(
     generator: Generator, data: HeldOutViews, count: int, size: int
 ) -> tuple[UInt8[np.ndarray, "height width 3"], float | None]:
-    """Faces that training never sees, side by side: as they are, rendered, with the neutral expression. Also the
-    rendered ones' error, as a PSNR in dB; None where their colours are not known by code."""
+    """Render held-out faces next to their images: rows of images, renderings, and renderings without expression.
 
-    def drawn(latents: Latents, rays: Rays) -> Tensor:
+    Returns the (H, W, 3) sheet and the PSNR of the renderings in dB; None where appearance latents are unknown.
+    """
+
+    def rendered(latents: Latents, rays: Rays) -> Tensor:
         fields, rays = generator.condition(moved(latents, generator.device)), moved(rays, generator.device)
         rgb = torch.cat([render_rays(fields, part).rgb for part in in_slices(rays, SLICE_RAYS)], dim=1)
         return rgb.cpu().reshape(size, size, 3)
@@ -52,7 +54,7 @@ def held_out_faces(
     for index in range(min(MOST_HELD_OUT, count)):
         latents, rays, truth = data.held_out_view(index, size)
         neutral = Latents(latents.z_id, torch.zeros_like(latents.z_exp), latents.z_noise)
-        images = [drawn(c, rays) for c in (latents, neutral)]
+        images = [rendered(face, rays) for face in (latents, neutral)]
         errors.append(float((images[0] - truth).square().mean()))
         columns.append(torch.cat([truth, *images], dim=0))
     psnr = float(decibels(np.mean(errors))) if data.appearance_known else None
@@ -63,10 +65,10 @@ def held_out_faces(
 def sheets(
     generator: Generator, expressions: Mapping[str, Float[np.ndarray, "64"]], size: int
 ) -> dict[str, UInt8[np.ndarray, "height width 3"]]:
-    """Labelled images of some people, by the sheet's name.
+    """Render labelled contact sheets of the people of PEOPLE; returns (H, W, 3) images by name.
 
-    ``expressions`` and ``deformation``: people and expressions, in colour and as the length of the deformation's steps
-    (0 black, 10 mm red, 20 mm yellow, 30 mm white). ``yaw`` and ``depth``: people and views, in colour and as distance.
+    ``expressions`` and ``deformation``: people by expressions, in colour and as the length of the deformation (0 black,
+    10 mm red, 20 mm yellow, 30 mm white). ``yaw`` and ``depth``: people by views, in colour and as distance.
     """
     faces: dict[str, list[DeformationImage]] = {}
     turned: dict[str, list[DeformationImage]] = {}
@@ -74,20 +76,21 @@ def sheets(
         person = generator.sample_people([torch.Generator().manual_seed(seed)])
         name = f"person {seed}"
         faces[name] = [
-            render_deformation(_avatar(generator, person, z_exp), 0.0, size) for z_exp in expressions.values()
+            render_deformation(_conditioned(generator, person, z_exp), 0.0, size)
+            for z_exp in expressions.values()
         ]
-        neutral = _avatar(generator, person, np.zeros(EXP_DIM, np.float32))
+        neutral = _conditioned(generator, person, np.zeros(EXP_DIM, np.float32))
         turned[name] = [render_deformation(neutral, yaw, size) for yaw in YAW]
     views = [f"yaw {yaw:+.2f}" for yaw in YAW]
     return {
-        "expressions": _sheet(list(expressions), faces, lambda seen: seen.rgb),
-        "deformation": _sheet(list(expressions), faces, lambda seen: heat_colours(seen.step / WHITE_HOT)),
-        "yaw": _sheet(views, turned, lambda seen: seen.rgb),
-        "depth": _sheet(views, turned, lambda seen: seen.depth[..., None].expand(-1, -1, 3)),
+        "expressions": _sheet(list(expressions), faces, lambda v: v.rgb),
+        "deformation": _sheet(list(expressions), faces, lambda v: heat_colours(v.step / WHITE_HOT)),
+        "yaw": _sheet(views, turned, lambda v: v.rgb),
+        "depth": _sheet(views, turned, lambda v: v.depth[..., None].expand(-1, -1, 3)),
     }
 
 
-def _avatar(
+def _conditioned(
     generator: Generator, person: tuple[Tensor, Tensor], z_exp: Float[np.ndarray, "64"]
 ) -> ConditionedFields:
     z_id, z_noise = person
@@ -98,5 +101,5 @@ def _sheet(
     labels: list[str], rows: dict[str, list[DeformationImage]], colours: Callable[[DeformationImage], Tensor]
 ) -> UInt8[np.ndarray, "height width 3"]:
     return contact_sheet(
-        labels, [SheetRow(name, [image_bytes(colours(v)) for v in seen]) for name, seen in rows.items()]
+        labels, [SheetRow(name, [image_bytes(colours(v)) for v in row]) for name, row in rows.items()]
     )

@@ -1,7 +1,7 @@
-"""Fits one prior, of identities or of expressions, to the coefficients of a data set: a folder that a generator's run
-can name.
+"""Training run of one coefficient prior: a VAE of identities or of expressions, fitted to a data set.
 
-It takes well under a minute, so there are no snapshots: the run folder is written when all is done, or not at all.
+A generator's run can use the finished prior instead of fitting its own. Fitting takes less than a minute, so there are
+no snapshots: all files are written at the end.
 """
 
 import sys
@@ -25,40 +25,40 @@ from anifacegan.runtime.typed_config import plain
 from anifacegan.training.initialization import PriorConfig, fit_prior, moment_errors
 
 LEAST_ITEMS = 8
-"""A covariance of each half takes a few."""
+"""Smallest data set: the covariance of each half is estimated."""
 
 
 @dataclass(frozen=True)
 class PriorRun:
-    """Everything about a run. The resolved values are written to the run folder."""
+    """Fit a coefficient prior. All options with their values are written to config.yaml in the run folder."""
 
     out: Path
-    """Run folder: the configuration, and the finished prior in OUT/model."""
+    """Run folder for the configuration; the finished prior is written to OUT/model."""
     data: DataConfig
-    """Any data set of faces; of every item only the coefficients are used."""
+    """Data set of faces, of which only the coefficients are used."""
     kind: PriorKind
-    """Which coefficients."""
+    """Coefficients that the prior describes."""
     task: Literal["prior"] = "prior"
-    """Kind of training run that the file configures."""
+    """PriorKind of training."""
     network: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
     priors: PriorConfig = field(default_factory=PriorConfig)
-    """How the VAE is fitted; the same options as a generator's run has for priors that it fits itself."""
+    """Fit of the VAE; the same options as in a generator's run."""
     seed: int = 0
-    """Of everything that is drawn."""
+    """Random seed of weights and batches."""
     threads: int = 0
-    """Threads of PyTorch; 0 leaves the choice to it."""
+    """Number of PyTorch's threads; 0: PyTorch's default."""
     name: str = "prior"
-    """Name of the finished prior, for its card."""
+    """Name of the finished prior in its card."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "seed", "threads")
 
 
 def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
-    """Fit, measure, and write; returns the finished prior's folder.
+    """Fit a prior, measure it on unseen data, and write it; returns the finished prior's folder.
 
     Raises:
-        InputError: something in the configuration or the data does not fit.
+        InputError: configuration and data do not fit together.
         FloatingPointError: the bound is not finite; the message names its part and the step.
     """
     workers.require_single_process("task prior")
@@ -70,7 +70,7 @@ def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
     coefficients = table.id if config.kind == "identity" else table.exp
     rng = torch.Generator().manual_seed(config.seed)
     vae, report = fitted(coefficients, config, rng)
-    other_half = on_the_other_half(coefficients, config, rng)
+    other_half = cross_validation(coefficients, config, rng)
     print(summary(config.kind, other_half), file=sys.stderr)
     card = PriorCard(
         name=config.name,
@@ -95,41 +95,41 @@ def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
 def fitted(
     coefficients: Float[Tensor, "item dim"], config: PriorRun, rng: torch.Generator
 ) -> tuple[CoefficientVAE, dict[str, float]]:
-    """A fresh VAE, fitted, and how decoded N(0, I) differs from these very coefficients."""
+    """Fit a fresh VAE to coefficients; returns it and the moment errors of its samples against the same data."""
     vae = CoefficientVAE(PRIOR_DIMS[config.kind], config.network)
     vae.initialise(rng)
     return vae, fit_prior(vae, coefficients, config.priors, rng, config.kind)
 
 
-def on_the_other_half(
+def cross_validation(
     coefficients: Float[Tensor, "item dim"], config: PriorRun, rng: torch.Generator
 ) -> dict[str, float]:
-    """How a VAE that was fitted to a random half of the data decodes the other half's moments, in as many draws.
+    """Fit a VAE to a random half of the data and return the moment errors of its samples against the other half.
 
-    ``..._of_halves`` are the errors of the first half itself: what a prior without a fault would have.
+    ``..._of_halves`` are the errors of the first half itself, which a perfect prior would have.
     """
     order = torch.randperm(len(coefficients), generator=rng)
     half = len(coefficients) // 2
-    seen, unseen = coefficients[order[:half]], coefficients[order[half:]]
-    vae, _ = fitted(seen, config, rng)
+    fitted_half, unseen = coefficients[order[:half]], coefficients[order[half:]]
+    vae, _ = fitted(fitted_half, config, rng)
     with torch.no_grad():
         decoded = vae.decode(torch.randn(half, config.network.latent_dim, generator=rng))
-    floor = moment_errors(seen, unseen)
+    floor = moment_errors(fitted_half, unseen)
     return moment_errors(decoded, unseen) | {f"{name}_of_halves": value for name, value in floor.items()}
 
 
 def summary(kind: PriorKind, report: dict[str, float]) -> str:
-    """The numbers of :func:`on_the_other_half` as a line."""
+    """Describe the errors of :func:`cross_validation` in one line."""
 
-    def beside(name: str) -> str:
+    def compared(name: str) -> str:
         return f"{report[name]:.3g} (halves of the data: {report[f'{name}_of_halves']:.3g})"
 
-    means, covariance = beside("mean_error_in_deviations"), beside("covariance_error")
+    means, covariance = compared("mean_error_in_deviations"), compared("covariance_error")
     return f"{kind} prior on unseen items: largest error of a mean {means} deviations, of the covariance {covariance}"
 
 
 def licence(table: CoefficientTable) -> str:
-    """Of the prior, as far as that is known: nothing is claimed of coefficients that a user brings."""
+    """Return the licence of the prior; empty for coefficients that the user brought, whose licence is unknown."""
     if table.noise is None:
         return ""
     return "MIT; fitted to synthetic people of the open face model, whose data is CC0"

@@ -1,16 +1,9 @@
-"""Whose faces a generator's run learns: the face model, the data set of its coefficients, and what is known of them.
+"""The data of a training run: the face model, the data set of its coefficients, and what is known of its images.
 
-There are two kinds. Synthetic images of the open face model hold appearance codes (``noise``): each can be drawn
-again, so its surface and the vertices that it shows are known exactly, and a generator can learn pixel by pixel.
-Photographs have coefficients alone, of BFM (the user's ``BFM_model_front.mat``) or of the open face model: the
-deformation learns from the mesh of their codes, everything else from adversarial training.
-
-Faces that the priors draw, behind those of the data set: the mesh of both teaches the deformation.
-
-Adversarial training asks for people and expressions of the priors, and the imitation terms are on the mesh of the very codes that
-the generator gets (method, section 4). A prior's expressions differ from the data's: what a code means there has to be
-learnt there. So a pool of such faces is drawn once, before cameras of the data set. It depends on the priors, which do
-not learn any more, on the data's poses and on the seed: a run that goes on has the same.
+There are two kinds. Synthetic images of the open face model store their appearance latents (``noise``): each can be
+rendered again, so surfaces and visible vertices are known exactly, and a generator can learn pixel by pixel.
+Photographs have coefficients only, of the Basel Face Model (``BFM_model_front.mat``) or of the open face model: the
+deformation learns from the mesh of these coefficients, everything else from adversarial training.
 """
 
 from dataclasses import dataclass
@@ -18,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from anifacegan.data.dataset import CoefficientTable, DataConfig, FaceDataset
 from anifacegan.data.synthetic.geometry_buffers import geometry_description, load_geometry_buffers
@@ -31,62 +24,55 @@ from anifacegan.face_model.face_mesh import FaceMesh, face_mesh
 from anifacegan.face_model.load import load_face_model
 from anifacegan.face_model.open_model import face_model_sha256
 from anifacegan.geometry.conventions import EXP_DIM, WORLD_PER_MODEL_UNIT
-from anifacegan.losses.imitation_points import MeshSampler, VertexVisibility
-from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import (
-    PosedLatents,
-    ViewSamplingConfig,
-    sample_generators,
-    sample_posed_latents,
-)
+from anifacegan.losses.imitation_points import MeshSampler
 from anifacegan.runtime.distributed import Workers
 from anifacegan.runtime.files import sha256
-from anifacegan.training.batches import Photographs, TrainingFaces
+from anifacegan.training.batches import Photographs
 from anifacegan.training.paired import PairedData
 
-SHOWN_EXPRESSIONS = 6
-"""Held-out expressions on the sheets of a face model that has no named ones."""
+HELD_OUT_EXPRESSIONS = 6
+"""Expressions of held-out faces on the preview sheets of a face model without named expressions."""
 
 
 @dataclass(frozen=True)
 class TrainingSource:
-    """A data set with its face model."""
+    """A data set and its face model."""
 
     dataset: FaceDataset
     latents: CoefficientTable
     face_model: Path | None
-    """File of the face model; None is the open one in the cache."""
+    """File of the face model; None: the open one in the cache."""
     mesh: FaceMesh
     synthetic_renderer: SyntheticRenderer | None
-    """What synthetic images are made with; None for BFM, of which none are."""
+    """Renderer of the synthetic images; None for BFM, of which there are none."""
 
     @property
     def synthetic(self) -> bool:
-        """Whether the images can be drawn again."""
+        """Whether the images are synthetic, with known appearance latents."""
         return self.synthetic_renderer is not None and self.latents.noise is not None
 
     def checksums(self) -> dict[str, Any]:
-        """Compute what tells data and face model from others."""
+        """Compute checksums of data and face model, by which a resumed run recognises them."""
         if self.synthetic:
             return geometry_description(self.latents, self.dataset.config.size, self.face_model)
         columns = (self.latents.id, self.latents.exp, self.latents.pose)
         return {
-            "codes_sha256": sha256(column.numpy().tobytes() for column in columns),
+            "latents_sha256": sha256(column.numpy().tobytes() for column in columns),
             "face_model_sha256": face_model_sha256(self.face_model),
         }
 
     def load(
         self, surfaces_folder: Path, fov_deg: float, held_out: int, workers: Workers
     ) -> tuple[PairedData | Photographs, MeshSampler]:
-        """Load what the steps draw from, without the last ``held_out`` images.
+        """Load the training faces and the sampler of their meshes, without the last ``held_out`` images.
 
-        Of synthetic images the surfaces are drawn first, where ``surfaces_folder`` does not hold them.
-        ``fov_deg`` is the generator's.
+        Surfaces of synthetic images are rendered first unless ``surfaces_folder`` holds them. ``fov_deg`` is the
+        generator's.
         """
         if not self.synthetic:
             faces = Photographs(self.dataset, self.latents, fov_deg, held_out)
-            seen = RasterizedVisibility(self.mesh, self.latents.id, self.latents.exp, self.latents.pose)
-            return faces, MeshSampler(self.mesh, seen)
+            visible = RasterizedVisibility(self.mesh, self.latents.id, self.latents.exp, self.latents.pose)
+            return faces, MeshSampler(self.mesh, visible)
         with workers.rank_zero_first():
             surfaces = load_geometry_buffers(
                 surfaces_folder, self.latents, self.dataset.config.size, self.face_model
@@ -95,34 +81,34 @@ class TrainingSource:
         return data, MeshSampler(self.mesh, surfaces.visible)
 
     def skin(self) -> Float[np.ndarray, "vertex 3"]:
-        """Vertices of the mean head's skin, world units: no eyes, teeth or tongue."""
-        assert self.synthetic_renderer is not None, "a face without a head has no initial manifolds"
+        """Return the vertices of the mean head's skin, without eyes, teeth and tongue; world units."""
+        assert self.synthetic_renderer is not None, "only the open face model has a head"
         head = self.synthetic_renderer.head
         vertices = head.mean.reshape(-1, 3)[head.parts.part == 0]
         return (vertices * WORLD_PER_MODEL_UNIT + head.world_offset).astype(np.float64)
 
     def units(self) -> ExpressionBasis | None:
-        """The face model's named expressions; BFM has none."""
+        """Return the face model's named expressions; None for BFM, which has none."""
         return (
             None if self.synthetic_renderer is None else self.synthetic_renderer.head.parts.expression_basis()
         )
 
     def expressions(self, held_out: int) -> dict[str, Float[np.ndarray, "64"]]:
-        """What sheets show: the presets, or some of the data's last ``held_out`` expressions; the neutral one first."""
+        """Return the expressions of preview sheets: neutral, then the presets or, without named ones, held-out ones."""
         units = self.units()
         if units is None:
-            shown = self.latents.exp[len(self.latents.exp) - held_out :][:SHOWN_EXPRESSIONS].numpy()
-            named = {f"data {number + 1}": z_exp for number, z_exp in enumerate(shown)}
+            some = self.latents.exp[len(self.latents.exp) - held_out :][:HELD_OUT_EXPRESSIONS].numpy()
+            named = {f"data {number + 1}": z_exp for number, z_exp in enumerate(some)}
         else:
             named = {name: units.from_strengths(strengths) for name, strengths in PRESETS.items()}
         return {"neutral": np.zeros(EXP_DIM, np.float32)} | named
 
 
 def load_source(data: DataConfig, face_model: Path | None) -> TrainingSource:
-    """Read the coefficients of a data set and its face model; None is the open one in the cache.
+    """Read the coefficients of a data set and its face model; ``face_model`` None: the open one in the cache.
 
     Raises:
-        InputError: bad files, or data of another face model.
+        InputError: a file is bad, or the data belong to another face model.
     """
     dataset = FaceDataset(data)
     if is_bfm_file(face_model):
@@ -132,43 +118,3 @@ def load_source(data: DataConfig, face_model: Path | None) -> TrainingSource:
         mesh = synthetic_renderer.head
     dataset.require_face_model(mesh.name)
     return TrainingSource(dataset, dataset.load_coefficients(), face_model, mesh, synthetic_renderer)
-
-
-POOL = 51
-"""Purpose of the pool's random generators, apart from those of adversarial training's views."""
-
-
-class JoinedVertices:
-    """Which vertices items show, and others that are counted on behind them."""
-
-    def __init__(self, first: VertexVisibility, count: int, others: VertexVisibility) -> None:
-        self.first, self.count, self.others = first, count, others
-
-    def __getitem__(self, items: Int[np.ndarray, " batch"]) -> np.ndarray:
-        """(batch, vertex / 8) bits of some items."""
-        rows = [
-            self.first[items[k : k + 1]] if item < self.count else self.others[items[k : k + 1] - self.count]
-            for k, item in enumerate(items)
-        ]
-        return np.concatenate(rows)
-
-
-def draw_prior_faces(generator: Generator, faces: TrainingFaces, count: int, seed: int) -> PosedLatents:
-    """People and expressions of the generator's priors, none of them neutral, in poses of the faces to learn from."""
-    rngs = sample_generators(seed, 0, POOL, range(count))
-    return sample_posed_latents(
-        generator, faces.pose[: faces.count], ViewSamplingConfig(neutral_ratio=0.0), rngs
-    )
-
-
-def add_prior_faces(
-    faces: TrainingFaces, sampler: MeshSampler, mesh: FaceMesh, pool: PosedLatents, share: float, size: int
-) -> None:
-    """From now on about so large a share of the faces to imitate are of the ``pool``; ``sampler`` is of the same faces.
-
-    What a face of the pool shows is found when it is first needed, by drawing its bare mesh at ``size`` pixels: some
-    hundredths of a second. A larger image shows more vertices, so the size should be that of the data's.
-    """
-    z_id, z_exp = pool.latents.z_id, pool.latents.z_exp
-    seen = RasterizedVisibility(mesh, z_id, z_exp, pool.pose, size)
-    sampler.visible = JoinedVertices(sampler.visible, faces.add_of_priors(z_id, z_exp, share), seen)

@@ -18,9 +18,9 @@ from anifacegan.data.dataset import DataConfig, FaceDataset
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training import loop as training_loop
 from anifacegan.training.config import TrainConfig
-from anifacegan.training.loop import Schedule, State
 from anifacegan.training.optim import BACKWARD, DATA, OPTIMISER
 from anifacegan.training.patch_gradients import Split
+from anifacegan.training.schedule import Schedule
 from benchmarks import __main__ as benchmark_command
 from benchmarks import training
 from benchmarks.training import (
@@ -69,9 +69,13 @@ def measured(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list
     train = training_loop.train
 
     def recorded(state: State, *others: object, schedule: Schedule, **options: object) -> None:
-        assert state.game is not None and state.step == 0
+        assert state.adversarial is not None and state.step == 0
         calls.append(
-            (tuple(getattr(schedule, stage) for stage in STAGES), schedule.precision, state.game.config.split)
+            (
+                tuple(getattr(schedule, stage) for stage in STAGES),
+                schedule.precision,
+                state.adversarial.config.split,
+            )
         )
         train(state, *others, schedule=schedule, **options)
 

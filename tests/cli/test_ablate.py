@@ -17,7 +17,7 @@ from anifacegan.evaluation.samples import SampleConfig
 from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
 from anifacegan.models.regressor_checkpoints import FaceRegressorCard, save_face_regressor
 from anifacegan.training.config import TrainConfig
-from anifacegan.training.loop import LossWeights
+from anifacegan.training.weights import LossWeights
 from tests.fixtures.resumed_runs import ADVERSARIAL_SIZE, adversarial_config
 from tests.fixtures.tiny_training_set import write_tiny_set
 

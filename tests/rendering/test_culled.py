@@ -14,7 +14,7 @@ from anifacegan.models.numba_fields import NumbaManifolds, NumbaOffsets, NumbaTe
 from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.culled import INVISIBLE, render_culled
 from anifacegan.rendering.volume import render_rays
-from anifacegan.training.adversarial_gradients import template_alone
+from anifacegan.training.adversarial_gradients import condition_for_template
 from tests.fixtures.small_models import small_generator
 from tests.fixtures.tiny_training_set import GENERATOR
 
@@ -106,7 +106,7 @@ def model_of(dtype: torch.dtype) -> Generator:
     return model
 
 
-@pytest.mark.parametrize("learning", [all_fields, template_alone])
+@pytest.mark.parametrize("learning", [all_fields, condition_for_template])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_the_gradient_is_that_of_marching_with_gradients(
     dtype: torch.dtype, learning: Conditioning, monkeypatch: pytest.MonkeyPatch

@@ -18,10 +18,10 @@ from anifacegan.models.discriminator import DiscriminatorConfig
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.typed_config import plain, read_config
 from anifacegan.training.adversarial import AdversarialConfig
-from anifacegan.training.checkpointing import load_newest
 from anifacegan.training.config import TrainConfig
 from anifacegan.training.patch_gradients import Split
 from anifacegan.training.run import refuse_uneven_shares
+from anifacegan.training.snapshots import load_newest
 from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.photographs import write_photographs
 from tests.fixtures.tiny_training_set import SCHEDULE, tiny_config, write_tiny_set
@@ -214,7 +214,9 @@ def same_end(one: Path, other: Path) -> None:
     assert first is not None and second is not None and first["step"] == second["step"] == 7
     for part in ("generator", "average"):
         assert largest_difference(first[part], second[part]) == 0
-    assert largest_difference(first["game"]["discriminator"], second["game"]["discriminator"]) == 0
+    assert (
+        largest_difference(first["adversarial"]["discriminator"], second["adversarial"]["discriminator"]) == 0
+    )
     assert (one / "model" / "model.safetensors").read_bytes() == (
         other / "model" / "model.safetensors"
     ).read_bytes()

@@ -1,4 +1,4 @@
-"""Adversarial training: who learns from what, in parts as in one piece, and that it is learned at all."""
+"""Adversarial training: which fields learn from which terms, equal gradients for any split, and that it learns."""
 
 import dataclasses
 import io
@@ -26,18 +26,13 @@ from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.errors import InputError
 from anifacegan.training.adversarial import AdversarialConfig, AdversarialTraining, Iteration
 from anifacegan.training.adversarial_gradients import (
-    AdversarialWeights,
+    condition_for_template,
     discriminator_gradients,
     generator_gradients,
-    template_alone,
 )
-from anifacegan.training.image_imitation import (
-    ImageImitation,
-    ImageLandmarks,
-    ImageWeights,
-    ImitationTerms,
-)
+from anifacegan.training.image_imitation import ImageImitation, ImageLandmarks, ImitationTerms
 from anifacegan.training.patch_gradients import ImageRenderer, Split, as_images
+from anifacegan.training.weights import AdversarialWeights, ImageWeights
 from tests.fixtures.photographs import write_photographs
 from tests.fixtures.small_models import small_generator
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
@@ -58,7 +53,7 @@ def draw(*shape: int, seed: int) -> Tensor:
     return torch.randn(shape, generator=rng(seed), dtype=torch.float64)
 
 
-def discriminator() -> Discriminator:
+def new_discriminator() -> Discriminator:
     return Discriminator(NETWORK).initialise(rng()).double()
 
 
@@ -85,12 +80,12 @@ def learning(module: torch.nn.Module) -> set[str]:
 
 # ------------------------------------------------------------------------------------------------------- discriminator
 @pytest.mark.parametrize("most", [1, 2, 9])
-def test_the_discriminator_learns_from_parts_what_it_learns_from_the_whole(most: int) -> None:
+def test_the_discriminators_gradient_does_not_depend_on_the_split(most: int) -> None:
     found = []
     for size in (0, most):
-        judge = discriminator()
-        terms = discriminator_gradients(judge, images(10), images(20), WEIGHTS, most=size)
-        found.append((terms, gradients(judge)))
+        network = new_discriminator()
+        terms = discriminator_gradients(network, images(10), images(20), WEIGHTS, max_images=size)
+        found.append((terms, gradients(network)))
     (whole_terms, whole), (terms, parts) = found
     for name, value in whole_terms.items():
         assert terms[name].item() == pytest.approx(value.item(), abs=1e-10)
@@ -100,15 +95,15 @@ def test_the_discriminator_learns_from_parts_what_it_learns_from_the_whole(most:
 
 def test_the_discriminators_terms_are_those_of_the_method() -> None:
     """Against the formulas, written out image by image."""
-    judge, real, fake = discriminator(), images(10), images(20)
-    terms = discriminator_gradients(judge, real, fake, WEIGHTS)
+    network, real, fake = new_discriminator(), images(10), images(20)
+    terms = discriminator_gradients(network, real, fake, WEIGHTS)
     slopes = []
     for k in range(BATCH):
-        one = real.photograph[k : k + 1].clone().requires_grad_()
-        (slope,) = torch.autograd.grad(judge(one).logit.sum(), one)
+        one = real.image[k : k + 1].clone().requires_grad_()
+        (slope,) = torch.autograd.grad(network(one).logit.sum(), one)
         slopes.append(slope.square().sum())
     with torch.no_grad():
-        seen_real, seen_fake = judge(real.photograph), judge(fake.photograph)
+        seen_real, seen_fake = network(real.image), network(fake.image)
         expected = {
             "discriminator_real": 1.3 * -torch.sigmoid(seen_real.logit).log().mean(),
             "discriminator_fake": 1.4 * -(1 - torch.sigmoid(seen_fake.logit)).log().mean(),
@@ -121,24 +116,26 @@ def test_the_discriminators_terms_are_those_of_the_method() -> None:
         assert terms[name].item() == pytest.approx(value.item(), rel=1e-10), name
 
 
-def test_lazy_slope_penalties_add_up_to_the_eager_ones() -> None:
+def test_lazy_r1_penalties_add_up_to_the_eager_ones() -> None:
     config = AdversarialConfig(r1_every=4)
-    factors = [config.r1_factor(turn) for turn in range(8)]
+    factors = [config.r1_factor(iteration) for iteration in range(8)]
     assert factors == [4, 0, 0, 0, 4, 0, 0, 0]
-    judge = discriminator()
-    lazy = [discriminator_gradients(judge, images(10), images(20), WEIGHTS, factor) for factor in factors[:4]]
-    eager = discriminator_gradients(judge, images(10), images(20), WEIGHTS)
+    network = new_discriminator()
+    lazy = [
+        discriminator_gradients(network, images(10), images(20), WEIGHTS, factor) for factor in factors[:4]
+    ]
+    eager = discriminator_gradients(network, images(10), images(20), WEIGHTS)
     assert ["discriminator_r1" in terms for terms in lazy] == [True, False, False, False]
     assert lazy[0]["discriminator_r1"].item() == pytest.approx(4 * eager["discriminator_r1"].item())
 
 
 # ----------------------------------------------------------------------------------------------------------- generator
 @pytest.mark.parametrize("split", [Split(), Split(1, 100), Split(2, 50)], ids=str)
-def test_the_generator_learns_from_parts_what_it_learns_from_one_graph_imitation_included(
+def test_the_generators_gradient_does_not_depend_on_the_split(
     split: Split,
 ) -> None:
     """The reference renders everything with gradients and sums all terms before one call of backward."""
-    judge, shown = discriminator(), views()
+    network, shown = new_discriminator(), views()
     points = 0.05 * draw(BATCH, 11, 3, seed=6)
 
     def imitation(model: Generator) -> ImitationTerms:
@@ -157,20 +154,20 @@ def test_the_generator_learns_from_parts_what_it_learns_from_one_graph_imitation
 
     model, everything = generator(), slice(None)
     seen = render_rays(model.condition(shown.latents), shown.rays(SIZE, FOV))
-    judged = judge(as_images(seen.rgb, SIZE))
+    output = network(as_images(seen.rgb, SIZE))
     expected = {
-        "generator_fake": 1.1 * torch.nn.functional.softplus(-judged.logit).mean(),
-        "generator_pose": 1.2 * (judged.pose - shown.pose).square().mean(),
+        "generator_fake": 1.1 * torch.nn.functional.softplus(-output.logit).mean(),
+        "generator_pose": 1.2 * (output.pose - shown.pose).square().mean(),
     }
     expected |= image_terms(as_images(seen.rgb, SIZE), everything)
-    expected |= ray_terms(seen, everything, everything) | imitation(model).beside
+    expected |= ray_terms(seen, everything, everything) | imitation(model).other_terms
     torch.stack(list(expected.values())).sum().backward()
     whole = gradients(model)
-    judge.zero_grad()
+    network.zero_grad()
 
     model = generator()
     renderer = ImageRenderer(model.condition, SIZE, FOV, split)
-    terms = generator_gradients(renderer, judge, shown, WEIGHTS, imitation(model))
+    terms = generator_gradients(renderer, network, shown, WEIGHTS, imitation(model))
     assert terms.keys() == expected.keys()
     for name, value in expected.items():
         assert terms[name].item() == pytest.approx(value.item(), abs=1e-10), name
@@ -178,21 +175,21 @@ def test_the_generator_learns_from_parts_what_it_learns_from_one_graph_imitation
     assert found.keys() == whole.keys() and learning(model) == FIELDS
     for name, slope in whole.items():
         assert torch.allclose(found[name], slope, rtol=0, atol=1e-10), name
-    assert learning(judge) == set()
+    assert learning(network) == set()
 
 
-def test_with_the_template_alone_points_stay_where_they_are() -> None:
+def test_condition_for_template_teaches_template_and_manifolds_only() -> None:
     model = generator()
-    renderer = ImageRenderer(template_alone(model), SIZE, FOV, Split(rays=128))
-    generator_gradients(renderer, discriminator(), views(), WEIGHTS)
+    renderer = ImageRenderer(condition_for_template(model), SIZE, FOV, Split(rays=128))
+    generator_gradients(renderer, new_discriminator(), views(), WEIGHTS)
     assert learning(model) == {"template", "manifolds"}
 
 
-def test_the_template_alone_shows_the_same_images() -> None:
+def test_condition_for_template_renders_the_same_images() -> None:
     model = generator()
     one, other = (
         ImageRenderer(bind, SIZE, FOV, Split()).draw(views())
-        for bind in (model.condition, template_alone(model))
+        for bind in (model.condition, condition_for_template(model))
     )
     assert torch.equal(one, other)
 
@@ -201,9 +198,9 @@ def test_the_template_alone_shows_the_same_images() -> None:
 def test_every_term_has_its_weight(name: str) -> None:
     def terms(weights: AdversarialWeights) -> dict[str, Tensor]:
         renderer = ImageRenderer(generator().condition, SIZE, FOV, Split())
-        judge = discriminator()
-        return discriminator_gradients(judge, images(10), images(20), weights) | generator_gradients(
-            renderer, judge, views(), weights
+        network = new_discriminator()
+        return discriminator_gradients(network, images(10), images(20), weights) | generator_gradients(
+            renderer, network, views(), weights
         )
 
     ones = AdversarialWeights(**dict.fromkeys(TERMS, 1.0))
@@ -229,7 +226,12 @@ SCORES_ALONE = AdversarialWeights(
 )
 
 
-def game(faces: Path, weights: AdversarialWeights | None = None, **changes: object) -> AdversarialTraining:
+def adversarial_training(
+    faces: Path,
+    weights: AdversarialWeights | None = None,
+    imitation: ImageImitation | None = None,
+    **changes: object,
+) -> AdversarialTraining:
     config = AdversarialConfig(batch=2, lr_generator=1e-3, lr_discriminator=1e-3)
     return AdversarialTraining(
         small_generator(GENERATOR),
@@ -237,6 +239,7 @@ def game(faces: Path, weights: AdversarialWeights | None = None, **changes: obje
         RealImages(FaceDataset(DataConfig(faces, SIZE, pitch_offset=0.1)), held_out=1),
         dataclasses.replace(config, **changes),
         weights or AdversarialWeights(),
+        imitation,
     )
 
 
@@ -255,7 +258,7 @@ def test_real_images_come_with_their_poses_and_held_out_ones_never(faces: Path) 
     pixels = [np.array(Image.open(faces / name)) for name in dataset.names]
     expected = [torch.from_numpy(one).permute(2, 0, 1) / 127.5 - 1 for one in pixels]
     seen = set()
-    for photograph, pose in zip(drawn.photograph, drawn.pose, strict=True):
+    for photograph, pose in zip(drawn.image, drawn.pose, strict=True):
         (item,) = (k for k, image in enumerate(expected) if torch.allclose(photograph, image, atol=1e-6))
         assert np.allclose(pose, dataset[item].pose)
         seen.add(item)
@@ -268,24 +271,24 @@ def test_a_data_set_without_an_image_to_train_on_is_refused(faces: Path) -> None
 
 
 def test_each_step_changes_only_its_own_network(faces: Path) -> None:
-    played = game(faces)
-    model, judge = weights_of(played.generator), weights_of(played.discriminator)
-    terms = played.discriminator_step(Iteration(0, 0, 0))
+    training = adversarial_training(faces)
+    model, network = weights_of(training.generator), weights_of(training.discriminator)
+    terms = training.discriminator_step(Iteration(0, 0, 0))
     assert sorted(terms) == sorted(name for name in TERMS if name.startswith("discriminator"))
-    assert moved(played.generator, model) == set()
-    assert moved(played.discriminator, judge) == {"from_rgb", "blocks", "output"}
-    judge = weights_of(played.discriminator)
-    assert played.generator_step(Iteration(0, 0, 0)).keys() == {"generator_fake", "generator_pose"}
-    assert moved(played.generator, model) == FIELDS  # and no prior
-    assert moved(played.discriminator, judge) == set()
+    assert moved(training.generator, model) == set()
+    assert moved(training.discriminator, network) == {"from_rgb", "blocks", "output"}
+    network = weights_of(training.discriminator)
+    assert training.generator_step(Iteration(0, 0, 0)).keys() == {"generator_fake", "generator_pose"}
+    assert moved(training.generator, model) == FIELDS  # and no prior
+    assert moved(training.discriminator, network) == set()
 
 
 def test_fields_that_do_not_learn_in_a_step_stay_although_they_have_momentum(faces: Path) -> None:
-    played = game(faces)
-    played.generator_step(Iteration(0, 0, 0))
-    before = weights_of(played.generator)
-    played.generator_step(Iteration(0, 1, 1), template_alone(played.generator))
-    assert moved(played.generator, before) == {"template", "manifolds"}
+    training = adversarial_training(faces)
+    training.generator_step(Iteration(0, 0, 0))
+    before = weights_of(training.generator)
+    training.generator_step(Iteration(0, 1, 1), condition_for_template(training.generator))
+    assert moved(training.generator, before) == {"template", "manifolds"}
 
 
 @pytest.mark.parametrize("steps", [0, 2])
@@ -293,11 +296,11 @@ def test_the_deformation_has_its_steps_before_the_others(
     faces: Path, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With none of its own, it learns together with them."""
-    played, order = game(faces, deformation_steps=steps), []
+    training, order = adversarial_training(faces, deformation_steps=steps), []
 
     def imitation() -> dict[str, Tensor]:
         order.append("imitation")
-        return {"minimal": played.generator.deformation.head.weight.square().sum()}
+        return {"minimal": training.generator.deformation.head.weight.square().sum()}
 
     real = AdversarialTraining.discriminator_step
     monkeypatch.setattr(
@@ -305,28 +308,28 @@ def test_the_deformation_has_its_steps_before_the_others(
         "discriminator_step",
         lambda *given: order.append("discriminator") or real(*given),
     )
-    before = weights_of(played.generator)
-    terms = played.play(Iteration(0, 0, 0), imitation)
+    before = weights_of(training.generator)
+    terms = training.run_iteration(Iteration(0, 0, 0), imitation)
     assert order == (
         ["discriminator", "imitation"] if steps == 0 else ["imitation", "imitation", "discriminator"]
     )
     assert sorted(terms) == sorted([*TERMS, "minimal"])
-    assert moved(played.generator, before) == FIELDS - (set() if steps == 0 else {"alignment"})
-    state = played.generator_optimiser.state
+    assert moved(training.generator, before) == FIELDS - (set() if steps == 0 else {"alignment"})
+    state = training.generator_optimiser.state
     taken = {
         field: {int(state[weight]["step"]) for weight in weights if weight in state}
-        for field, weights in ((g["field"], g["params"]) for g in played.generator_optimiser.param_groups)
+        for field, weights in ((g["field"], g["params"]) for g in training.generator_optimiser.param_groups)
     }
     assert taken["template"] == {1}
     assert max(taken["deformation"]) == (1 if steps == 0 else 2)
 
 
 @pytest.mark.parametrize("steps", [0, 1])
-def test_the_anchor_belongs_to_the_generators_step(
+def test_paired_terms_belong_to_the_generators_step(
     faces: Path, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is drawn once a turn, not while the discriminator leads, and what it says is learnt."""
-    played = game(
+    """They are drawn once an iteration, not during the discriminator's warm-up, and the generator learns from them."""
+    training = adversarial_training(
         faces,
         AdversarialWeights(generator_fake=0.0, generator_pose=0.0),
         deformation_steps=steps,
@@ -334,47 +337,49 @@ def test_the_anchor_belongs_to_the_generators_step(
     )
     order = []
     for name in ("deformation_step", "discriminator_step", "generator_step"):
-        real = getattr(played, name)
+        real = getattr(training, name)
         monkeypatch.setattr(
-            played,
+            training,
             name,
             lambda *given, name=name, real=real, **also: order.append(name) or real(*given, **also),
         )
 
-    def anchor() -> dict[str, Tensor]:
-        order.append("anchor")
-        return {"colour": sum(weight.sum() for weight in played.generator.template.parameters())}
+    def paired() -> dict[str, Tensor]:
+        order.append("paired")
+        return {"colour": sum(weight.sum() for weight in training.generator.template.parameters())}
 
     def imitation() -> dict[str, Tensor]:
-        return {"minimal": played.generator.deformation.head.weight.square().sum()}
+        return {"minimal": training.generator.deformation.head.weight.square().sum()}
 
-    before = weights_of(played.generator)
-    played.play(Iteration(0, 0, 0), imitation, anchor)
-    assert order == ["discriminator_step"] and not moved(played.generator, before)
+    before = weights_of(training.generator)
+    training.run_iteration(Iteration(0, 0, 0), imitation, paired)
+    assert order == ["discriminator_step"] and not moved(training.generator, before)
     order.clear()
-    terms = played.play(Iteration(0, 1, 1), imitation, anchor)
-    assert order == ["deformation_step"] * steps + ["discriminator_step", "anchor", "generator_step"]
+    terms = training.run_iteration(Iteration(0, 1, 1), imitation, paired)
+    assert order == ["deformation_step"] * steps + ["discriminator_step", "paired", "generator_step"]
     assert sorted(terms) == sorted([*TERMS, "minimal", "colour"])
-    after = played.generator.state_dict()
-    weights = [name for name, _ in played.generator.named_parameters() if name.startswith("template")]
+    after = training.generator.state_dict()
+    weights = [name for name, _ in training.generator.named_parameters() if name.startswith("template")]
     assert all(
         (after[name] < before[name]).all() for name in weights
     )  # all down: the sum is all that is to be learnt
 
 
-def test_the_discriminator_leads(faces: Path) -> None:
-    """The first turns are its own; the generator stands still in them and plays from the next on."""
-    played = game(faces, discriminator_warmup=2)
-    before = weights_of(played.generator)
+def test_the_discriminator_warms_up_first(faces: Path) -> None:
+    """The generator does not change in the warm-up, and learns from the next iteration on."""
+    training = adversarial_training(faces, discriminator_warmup=2)
+    before = weights_of(training.generator)
     for number in (0, 1):
-        judge = weights_of(played.discriminator)
-        terms = played.play(Iteration(0, 7 + number, number), lambda: pytest.fail("nothing imitates yet"))
+        network = weights_of(training.discriminator)
+        terms = training.run_iteration(
+            Iteration(0, 7 + number, number), lambda: pytest.fail("nothing imitates yet")
+        )
         assert sorted(terms) == sorted(name for name in TERMS if name.startswith("discriminator"))
-        assert moved(played.discriminator, judge) and not moved(played.generator, before)
-    played.play(
-        Iteration(0, 9, 2), lambda: {"minimal": played.generator.deformation.head.weight.square().sum()}
+        assert moved(training.discriminator, network) and not moved(training.generator, before)
+    training.run_iteration(
+        Iteration(0, 9, 2), lambda: {"minimal": training.generator.deformation.head.weight.square().sum()}
     )
-    assert moved(played.generator, before)
+    assert moved(training.generator, before)
 
 
 def image_imitation() -> ImageImitation:
@@ -392,20 +397,21 @@ OF_IMAGES = {"geometry", "landmarks"}
 
 
 @pytest.mark.parametrize("images", [0, 1, 2, 5])
-def test_the_last_of_the_deformations_steps_imitate_in_images(
+def test_the_last_deformation_steps_use_the_image_terms(
     faces: Path, images: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other images with every step; these teach deformation and alignment alone."""
-    played = game(faces, deformation_steps=3, image_steps=images)
-    played.imitation = image_imitation()
+    training = adversarial_training(
+        faces, imitation=image_imitation(), deformation_steps=3, image_steps=images
+    )
     seen, changed, latents = [], [], []
     real_step, real_terms = AdversarialTraining.deformation_step, ImageImitation.terms
 
-    def recorded(game: AdversarialTraining, *given: object, **more: object) -> dict[str, Tensor]:
-        before = weights_of(game.generator)
-        terms = real_step(game, *given, **more)
+    def recorded(training: AdversarialTraining, *given: object, **more: object) -> dict[str, Tensor]:
+        before = weights_of(training.generator)
+        terms = real_step(training, *given, **more)
         seen.append(OF_IMAGES & terms.keys())
-        changed.append(moved(game.generator, before))
+        changed.append(moved(training.generator, before))
         return terms
 
     monkeypatch.setattr(AdversarialTraining, "deformation_step", recorded)
@@ -414,87 +420,85 @@ def test_the_last_of_the_deformations_steps_imitate_in_images(
     )
 
     def points() -> dict[str, Tensor]:
-        return {"minimal": played.generator.deformation.head.weight.square().sum()}
+        return {"minimal": training.generator.deformation.head.weight.square().sum()}
 
-    before = weights_of(played.discriminator)
-    terms = played.play(Iteration(0, 0, 0), points)
+    before = weights_of(training.discriminator)
+    terms = training.run_iteration(Iteration(0, 0, 0), points)
     with_images = [k >= 3 - images for k in range(3)]
     assert seen == [OF_IMAGES if here else set() for here in with_images]
     assert changed == [{"deformation", "alignment"} if here else {"deformation"} for here in with_images]
     assert terms.keys() == {*TERMS, *OF_IMAGES, "minimal"}
     assert len(latents) == sum(with_images) + 1
     assert len({code.sum().item() for code in latents}) == len(latents)
-    assert moved(played.discriminator, before) == {"from_rgb", "blocks", "output"}
+    assert moved(training.discriminator, before) == {"from_rgb", "blocks", "output"}
 
 
-def test_the_generators_step_imitates_in_its_own_images(faces: Path) -> None:
+def test_the_generators_step_uses_the_image_terms(faces: Path) -> None:
     """What the fields may learn is said by its caller: template and manifolds, or all."""
-    for condition, fields in ((template_alone, {"template", "manifolds"}), (None, FIELDS)):
-        played = game(faces, AdversarialWeights(generator_fake=0.0, generator_pose=0.0))
-        played.imitation = image_imitation()
-        before = weights_of(played.generator)
-        terms = played.generator_step(
-            Iteration(0, 0, 0), None if condition is None else condition(played.generator)
+    for condition, fields in ((condition_for_template, {"template", "manifolds"}), (None, FIELDS)):
+        only_imitation = AdversarialWeights(generator_fake=0.0, generator_pose=0.0)
+        training = adversarial_training(faces, only_imitation, image_imitation())
+        before = weights_of(training.generator)
+        terms = training.generator_step(
+            Iteration(0, 0, 0), None if condition is None else condition(training.generator)
         )
         assert terms["geometry"] > 0 and terms["landmarks"] > 0
-        assert moved(played.generator, before) == fields
+        assert moved(training.generator, before) == fields
 
 
-def test_a_split_game_imitates_as_the_unsplit_one(faces: Path) -> None:
+def test_the_image_terms_do_not_depend_on_the_split(faces: Path) -> None:
     terms = []
     for split in (Split(), Split(images=1, rays=90)):
-        played = game(faces, split=split, deformation_steps=1)
-        played.imitation = image_imitation()
-        terms += [played.deformation_step(Iteration(0, 0, 0), 0, {}, images=True)]
+        training = adversarial_training(faces, imitation=image_imitation(), split=split, deformation_steps=1)
+        terms += [training.deformation_step(Iteration(0, 0, 0), 0, {}, with_images=True)]
     for name in OF_IMAGES:
         assert terms[1][name].item() == pytest.approx(terms[0][name].item(), rel=1e-4)  # float32
 
 
-def test_what_images_are_compared_with_is_not_stored(faces: Path) -> None:
-    played = game(faces)
-    names = set(played.state_dict())
-    played.imitation = image_imitation()
-    assert (
-        set(played.state_dict())
-        == names
-        == {"discriminator", "discriminator_optimiser", "generator_optimiser"}
-    )
+def test_the_image_terms_are_not_stored_in_snapshots(faces: Path) -> None:
+    stored = adversarial_training(faces, imitation=image_imitation()).state_dict()
+    assert stored.keys() == {"discriminator", "discriminator_optimiser", "generator_optimiser"}
 
 
-def test_a_game_that_is_stored_and_loaded_goes_on_the_same(faces: Path) -> None:
-    def go_on(played: AdversarialTraining) -> dict[str, float]:
-        terms = played.discriminator_step(Iteration(0, 1, 1)) | played.generator_step(Iteration(0, 1, 1))
-        terms |= played.discriminator_step(Iteration(0, 2, 2))
+def test_a_stored_and_loaded_training_continues_the_same(faces: Path) -> None:
+    def go_on(training: AdversarialTraining) -> dict[str, float]:
+        terms = training.discriminator_step(Iteration(0, 1, 1)) | training.generator_step(Iteration(0, 1, 1))
+        terms |= training.discriminator_step(Iteration(0, 2, 2))
         return {name: value.item() for name, value in terms.items()}
 
-    first = game(faces)
+    first = adversarial_training(faces)
     first.discriminator_step(Iteration(0, 0, 0)), first.generator_step(Iteration(0, 0, 0))
     file = io.BytesIO()
     torch.save([first.state_dict(), first.generator.state_dict()], file)
     file.seek(0)
-    second = game(faces)
+    second = adversarial_training(faces)
     second.generator.load_state_dict(first.generator.state_dict())
     second.load_state_dict(torch.load(file, weights_only=True)[0])
     assert go_on(second) == go_on(first)
 
 
-def test_a_split_game_is_the_unsplit_one(faces: Path) -> None:
+def test_the_adversarial_terms_do_not_depend_on_the_split(faces: Path) -> None:
     terms = []
     for split in (Split(), Split(images=1, rays=90)):
-        played = game(faces, split=split)
-        terms += [played.discriminator_step(Iteration(0, 0, 0)) | played.generator_step(Iteration(0, 0, 0))]
+        training = adversarial_training(faces, split=split)
+        terms += [
+            training.discriminator_step(Iteration(0, 0, 0)) | training.generator_step(Iteration(0, 0, 0))
+        ]
     for name, value in terms[0].items():
         assert terms[1][name].item() == pytest.approx(value.item(), rel=1e-4), name  # float32
 
 
-def test_every_step_of_the_game_renders_in_its_turns_precision(faces: Path) -> None:
+def test_every_step_renders_in_the_precision_of_its_iteration(faces: Path) -> None:
     """R as well; terms differ from the float32 ones by little, and do differ."""
     terms = []
     for precision in ("float32", "bfloat16"):
-        played, turn = game(faces, split=Split(1, 90)), Iteration(0, 0, 0, precision)
-        played.imitation = image_imitation()
-        found = {f"deformation/{k}": v for k, v in played.deformation_step(turn, 0, {}, images=True).items()}
-        terms.append(found | played.discriminator_step(turn) | played.generator_step(turn))
+        training, iteration = adversarial_training(faces, split=Split(1, 90)), Iteration(0, 0, 0, precision)
+        training.imitation = image_imitation()
+        found = {
+            f"deformation/{k}": v
+            for k, v in training.deformation_step(iteration, 0, {}, with_images=True).items()
+        }
+        terms.append(found | training.discriminator_step(iteration) | training.generator_step(iteration))
     of_real_images = {"discriminator_real", "discriminator_r1", "discriminator_pose_real"}
     for name, value in terms[0].items():
         assert terms[1][name].item() == pytest.approx(value.item(), rel=0.1), name
@@ -502,10 +506,10 @@ def test_every_step_of_the_game_renders_in_its_turns_precision(faces: Path) -> N
 
 
 def test_steps_draw_from_seed_and_step_alone(faces: Path) -> None:
-    def terms(turn: Iteration, seed: int) -> dict[str, float]:
+    def terms(iteration: Iteration, seed: int) -> dict[str, float]:
         torch.manual_seed(seed)
-        played = game(faces)
-        both = played.discriminator_step(turn) | played.generator_step(turn)
+        training = adversarial_training(faces)
+        both = training.discriminator_step(iteration) | training.generator_step(iteration)
         return {name: value.item() for name, value in both.items()}
 
     first = terms(Iteration(0, 5, 0), 0)
@@ -515,10 +519,10 @@ def test_steps_draw_from_seed_and_step_alone(faces: Path) -> None:
 
 def test_the_discriminator_learns_to_tell_renders_from_images(faces: Path) -> None:
     """Against a generator that stands still: in 25 steps the terms fall below half of what knowing nothing costs."""
-    played = game(faces, SCORES_ALONE, batch=4, lr_discriminator=1e-2)
+    training = adversarial_training(faces, SCORES_ALONE, batch=4, lr_discriminator=1e-2)
     costs = []
     for step in range(25):
-        terms = played.discriminator_step(Iteration(0, step, step))
+        terms = training.discriminator_step(Iteration(0, step, step))
         costs.append(terms["discriminator_real"].item() + terms["discriminator_fake"].item())
     assert costs[0] == pytest.approx(2 * np.log(2), rel=0.2)
     assert np.mean(costs[-5:]) < np.log(2)
@@ -526,10 +530,10 @@ def test_the_discriminator_learns_to_tell_renders_from_images(faces: Path) -> No
 
 def test_the_generator_learns_to_fool_a_discriminator_that_stands_still(faces: Path) -> None:
     """On the same faces again and again."""
-    played = game(faces, SCORES_ALONE, batch=2, lr_generator=1e-2, lr_discriminator=1e-2)
+    training = adversarial_training(faces, SCORES_ALONE, batch=2, lr_generator=1e-2, lr_discriminator=1e-2)
     for step in range(10):
-        played.discriminator_step(Iteration(0, step, step))
-    costs = [played.generator_step(Iteration(0, 100, 0))["generator_fake"].item() for _ in range(8)]
+        training.discriminator_step(Iteration(0, step, step))
+    costs = [training.generator_step(Iteration(0, 100, 0))["generator_fake"].item() for _ in range(8)]
     assert np.mean(costs[-3:]) < 0.8 * costs[0]
 
 
@@ -542,20 +546,20 @@ def test_impossible_settings_are_refused(change: dict[str, int]) -> None:
         AdversarialConfig(**change)
 
 
-def test_what_is_invisible_is_found_out_one_image_at_a_time() -> None:
+def test_skip_invisible_needs_one_image_at_a_time() -> None:
     with pytest.raises(ValueError, match="^split.images is 2, expected 1 with skip_inv"):
         AdversarialConfig(split=Split(images=2), skip_invisible=True)
     assert AdversarialConfig(split=Split(images=1), skip_invisible=True).skip_invisible
 
 
-def test_the_game_skips_what_is_invisible_where_it_is_asked_to(faces: Path) -> None:
+def test_the_renderer_skips_invisible_points_as_configured(faces: Path) -> None:
     for skip in (False, True):
-        played = game(faces, split=Split(images=1), skip_invisible=skip)
-        assert played._renderer(Iteration(0, 0, 0), played.generator.condition).skip_invisible == skip
+        training = adversarial_training(faces, split=Split(images=1), skip_invisible=skip)
+        assert training._renderer(Iteration(0, 0, 0), training.generator.condition).skip_invisible == skip
 
 
 def test_neutral_faces_and_poses_are_drawn_as_the_configuration_says(faces: Path) -> None:
-    played = game(faces, batch=3, views=ViewSamplingConfig(neutral_ratio=1.0))
-    drawn = played._draw(Iteration(0, 0, 0), 0)
+    training = adversarial_training(faces, batch=3, views=ViewSamplingConfig(neutral_ratio=1.0))
+    drawn = training._draw(Iteration(0, 0, 0), 0)
     assert (drawn.latents.z_exp == 0).all()
-    assert all(any(torch.equal(pose, known) for known in played.real.poses) for pose in drawn.pose)
+    assert all(any(torch.equal(pose, known) for known in training.real.poses) for pose in drawn.pose)

@@ -19,14 +19,13 @@ from anifacegan.models.regressor_checkpoints import FaceRegressorCard, save_face
 from anifacegan.runtime.errors import InputError
 from anifacegan.training import patch_gradients
 from anifacegan.training.adversarial import FIELDS, AdversarialTraining, Iteration
-from anifacegan.training.adversarial_gradients import AdversarialWeights
-from anifacegan.training.checkpointing import load_newest
 from anifacegan.training.config import TrainConfig
-from anifacegan.training.loop import LossWeights
 from anifacegan.training.run import run
+from anifacegan.training.snapshots import load_newest
+from anifacegan.training.weights import AdversarialWeights, LossWeights
 from tests.fixtures.photographs import write_photographs
 from tests.fixtures.resumed_runs import ADVERSARIAL_SIZE as SIZE
-from tests.fixtures.resumed_runs import adversarial_config, anchored_adversarial_config, flat
+from tests.fixtures.resumed_runs import adversarial_config, flat, paired_adversarial_config
 from tests.fixtures.tiny_training_set import write_tiny_set
 
 TERMS = {field.name for field in dataclasses.fields(AdversarialWeights)}
@@ -54,7 +53,7 @@ def lines(folder: Path) -> list[dict]:
     return [yaml.safe_load(line) for line in (folder / "stats.jsonl").read_text().splitlines()]
 
 
-def test_every_term_of_the_game_is_logged_by_name(unbroken: Path) -> None:
+def test_every_adversarial_term_is_logged_by_name(unbroken: Path) -> None:
     logged = [line.keys() - {"step"} for line in lines(unbroken) if "deformation" in line]
     assert len(logged) == 5
     assert all(not (TERMS | {"geometry"}) & names for names in logged[:3])
@@ -66,7 +65,7 @@ def test_the_finished_model_says_that_it_was_trained_adversarially(unbroken: Pat
     assert said["stage"].endswith("; 2 adversarial steps on the same renders") and said["steps"] == 5
 
 
-def test_the_game_renders_in_the_schedules_precision_and_judges_in_float32(
+def test_images_are_rendered_in_the_schedules_precision_and_the_discriminator_is_float32(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     half: dict[str, list[bool]] = {"rendered": [], "judged": []}
@@ -86,25 +85,30 @@ def test_the_game_renders_in_the_schedules_precision_and_judges_in_float32(
     assert len(half["judged"]) > 4 and not any(half["judged"])
 
 
-def test_generator_and_discriminator_learn_in_the_game(
+def test_generator_and_discriminator_learn(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The averaged weights as well."""
     before: list[dict[str, torch.Tensor]] = []
-    real = AdversarialTraining.play
+    real = AdversarialTraining.run_iteration
 
-    def recorded(game: AdversarialTraining, turn: Iteration, *terms) -> dict[str, torch.Tensor]:
+    def recorded(training: AdversarialTraining, iteration: Iteration, *terms) -> dict[str, torch.Tensor]:
         parts = flat(
-            {"discriminator": game.discriminator.state_dict(), "generator": game.generator.state_dict()}
+            {
+                "discriminator": training.discriminator.state_dict(),
+                "generator": training.generator.state_dict(),
+            }
         )
         before.append({name: value.clone() for name, value in parts.items()})
-        return real(game, turn, *terms)
+        return real(training, iteration, *terms)
 
-    monkeypatch.setattr(AdversarialTraining, "play", recorded)
+    monkeypatch.setattr(AdversarialTraining, "run_iteration", recorded)
     run(adversarial_config(tiny, tmp_path / "run"))
     content = load_newest(tmp_path / "run")
     assert content is not None
-    after = flat({"discriminator": content["game"]["discriminator"], "generator": content["generator"]})
+    after = flat(
+        {"discriminator": content["adversarial"]["discriminator"], "generator": content["generator"]}
+    )
     for one, other in (before, (before[1], after)):
         changed = {name.split(".")[0] for name in one if not torch.equal(one[name], other[name])}
         networks = {"discriminator": ("from_rgb", "blocks", "output"), "generator": FIELDS}
@@ -113,23 +117,25 @@ def test_generator_and_discriminator_learn_in_the_game(
     assert any(not torch.equal(mean, value) for mean, value in pairs)
 
 
-def test_pairs_anchor_the_game_alone_where_they_are_asked_for(
+def test_paired_terms_are_in_the_generators_step_where_configured(
     tiny: Path, unbroken: Path, tmp_path: Path
 ) -> None:
     """From the same weights and draws: other terms, and other ends."""
-    run(anchored_adversarial_config(tiny, tmp_path / "run"))
+    run(paired_adversarial_config(tiny, tmp_path / "run"))
     pairs = {"colour", "silhouette", "free_space"}
-    for folder, anchor in ((unbroken, set()), (tmp_path / "run", pairs)):
-        assert [line.keys() & pairs for line in lines(folder) if "generator_fake" in line] == [anchor] * 2
-    without, anchored = (load_newest(folder) for folder in (unbroken, tmp_path / "run"))
-    assert without is not None and anchored is not None
+    for folder, terms in ((unbroken, set()), (tmp_path / "run", pairs)):
+        assert [line.keys() & pairs for line in lines(folder) if "generator_fake" in line] == [terms] * 2
+    without, paired = (load_newest(folder) for folder in (unbroken, tmp_path / "run"))
+    assert without is not None and paired is not None
     name = "template.layers.0.linear.weight"
-    assert not torch.equal(without["generator"][name], anchored["generator"][name])
+    assert not torch.equal(without["generator"][name], paired["generator"][name])
     said = load_checkpoint(tmp_path / "run" / "model").card.training["stage"]
-    assert "2 adversarial steps on the same renders, paired renders beside them" in said
+    assert "2 adversarial steps on the same renders, with paired renders" in said
 
 
-def test_a_finished_model_can_go_on_with_the_game_alone(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+def test_a_finished_model_can_continue_with_adversarial_steps_only(
+    tiny: Path, unbroken: Path, tmp_path: Path
+) -> None:
     whole = adversarial_config(tiny, tmp_path / "run", initial_model=unbroken / "model")
     alone = dataclasses.replace(whole.schedule, warm_up_deform=0, near_surface=0, complete=0)
     run(dataclasses.replace(whole, schedule=alone))
@@ -145,9 +151,7 @@ def network(folder: Path, seed: int, face_model: str = OPEN_FACE_MODEL) -> Path:
     return folder
 
 
-def test_landmarks_through_a_network_take_part_in_the_game(
-    tiny: Path, unbroken: Path, tmp_path: Path
-) -> None:
+def test_landmarks_through_a_network_take_part(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
     """The network may move, but the run does not go on with another one, or with another weight."""
 
     def with_landmarks(where: Path, weight: float = 100.0) -> TrainConfig:
@@ -194,7 +198,7 @@ def test_without_weights_no_term_looks_at_images(tiny: Path, tmp_path: Path) -> 
     assert all("geometry" not in line and "landmarks" not in line for line in lines(tmp_path / "run"))
 
 
-def test_photographs_without_appearance_codes_will_do_for_the_game(tiny: Path, tmp_path: Path) -> None:
+def test_photographs_without_appearance_latents_serve_as_real_images(tiny: Path, tmp_path: Path) -> None:
     photographs = DataConfig(tiny / "photographs", SIZE, pitch_offset=0.1)
     folder = run(adversarial_config(tiny, tmp_path / "run", real=photographs))
     logged = [line for line in lines(tmp_path / "run") if "discriminator_real" in line]

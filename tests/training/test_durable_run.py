@@ -1,4 +1,4 @@
-"""Nothing is lost: stopped, killed or short of disk, a run of any kind goes on to the end of the unbroken one."""
+"""Stopped, killed or short of disk: a resumed run of any kind ends exactly as the unbroken one."""
 
 import io
 import multiprocessing
@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from anifacegan.runtime.errors import InputError
-from anifacegan.training.checkpointing import DurableRun
+from anifacegan.training.durable_run import DurableRun
 from tests.fixtures.resumed_runs import KINDS, Kind, Terms, interrupt_at, run_and_tell, same_end
 from tests.fixtures.small_disk import files_of_at_most
 
@@ -241,10 +241,10 @@ def test_on_a_terminal_a_bar_tells_images_a_second_and_the_time_that_is_left(
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
-    state, kept = PlainState(), DurableRun(PlainConfig(tmp_path), {})
-    assert kept.new
-    kept.take_up(state)
-    with kept.reporting(state, lambda log: None, 2) as report:
+    state, durable = PlainState(), DurableRun(PlainConfig(tmp_path), {})
+    assert durable.new
+    durable.resume(state)
+    with durable.reporting(state, lambda log: None, 2) as report:
         for state.step in (1, 2, 3):
             time.sleep(0.2)  # the bar moves ten times a second at most
             report(state, {"colour": 1.0})
@@ -253,5 +253,5 @@ def test_on_a_terminal_a_bar_tells_images_a_second_and_the_time_that_is_left(
     assert 0 < rates[-1] <= 200  # 40 images in 0.2 s
     assert re.search(r"2/3 \[\d\d:\d\d<\d\d:\d\d", said)
     later, again = DurableRun(PlainConfig(tmp_path), {}), PlainState()
-    later.take_up(again)
+    later.resume(again)
     assert not later.new and again.step == 3

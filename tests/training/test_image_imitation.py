@@ -22,16 +22,16 @@ from anifacegan.models.sampling import PosedLatents
 from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.errors import InputError
-from anifacegan.training.adversarial_gradients import imitation_gradients, points_alone
+from anifacegan.training.adversarial_gradients import frozen_template, imitation_gradients
 from anifacegan.training.image_imitation import (
     ImageImitation,
     ImageLandmarks,
-    ImageWeights,
     ImitationFiles,
     ImitationTerms,
     load_image_imitation,
 )
 from anifacegan.training.patch_gradients import ImageRenderer, Split, as_images
+from anifacegan.training.weights import ImageWeights
 from tests.fixtures.closed_forms import draw
 from tests.fixtures.small_models import small_generator
 from tests.fixtures.tiny_head import tiny_model, tiny_parts, write_tiny_file
@@ -118,7 +118,7 @@ class Says(FaceRegressor):
 def of_images(face: Reconstruction, shown: PosedLatents) -> Tensor:
     """The term of a network that says ``face``, with weight 1."""
     landmarks = ImageLandmarks(Says(face), FaceLandmarks(tiny_model(), "generator")).double()
-    term = ImageImitation(ImageWeights(0.0, 1.0), None, landmarks).terms(shown, SIZE).of_images
+    term = ImageImitation(ImageWeights(0.0, 1.0), None, landmarks).terms(shown, SIZE).image_terms
     assert term is not None
     return term(2 * torch.rand(BATCH, 3, SIZE, SIZE, dtype=torch.float64) - 1, slice(None))["landmarks"]
 
@@ -154,17 +154,17 @@ def test_the_landmark_term_is_that_of_the_method_in_world_units() -> None:
 def test_in_half_precision_the_network_rounds_and_the_landmarks_do_not() -> None:
     """Landmarks of a face are its own in float32, however coarse the network that says it."""
     landmarks, image = image_landmarks(), 2 * torch.rand(BATCH, 3, SIZE, SIZE, generator=rng()) - 1
-    full, half = landmarks.found(image), landmarks.found(image, "bfloat16")
+    full, half = landmarks.in_images(image), landmarks.in_images(image, "bfloat16")
     assert half.dtype == torch.float32
     assert 0 < (full - half).abs().max() < 0.1 * full.std(dim=0).max()
     exact = ImageLandmarks(Says(face_of(single(views()))), landmarks.of_face_model)
-    assert torch.equal(exact.found(image), exact.found(image, "bfloat16"))
+    assert torch.equal(exact.in_images(image), exact.in_images(image, "bfloat16"))
 
 
 def test_the_gradient_moves_the_images_landmarks_towards_the_wanted_ones() -> None:
     """The first step goes downhill as finite differences say; more of them bring the landmarks together."""
     shown, landmarks = views(), image_landmarks().double()
-    term = ImageImitation(ImageWeights(0.0, 1.0), None, landmarks).terms(shown, SIZE).of_images
+    term = ImageImitation(ImageWeights(0.0, 1.0), None, landmarks).terms(shown, SIZE).image_terms
     assert term is not None
     before = {name: value.clone() for name, value in landmarks.state_dict().items()}
     image = (0.2 * draw(BATCH, 3, SIZE, SIZE, seed=4)).requires_grad_()
@@ -182,7 +182,7 @@ def test_the_gradient_moves_the_images_landmarks_towards_the_wanted_ones() -> No
         optimiser.step()
         costs.append(cost.item())
         with torch.no_grad():
-            gaps.append((landmarks.found(image) - landmarks.target(shown)).norm(dim=-1).mean().item())
+            gaps.append((landmarks.in_images(image) - landmarks.of_latents(shown)).norm(dim=-1).mean().item())
     assert costs[-1] < 0.5 * costs[0] and gaps[-1] < 0.8 * gaps[0]
     assert gradients(landmarks) == {}
     assert all(torch.equal(value, before[name]) for name, value in landmarks.state_dict().items())
@@ -196,8 +196,8 @@ def test_parts_teach_what_one_graph_teaches(split: Split, head: HeadGeometry) ->
     assert of_images.surfaces is not None and of_images.landmarks is not None
     model = opaque_generator().double()
     seen = render_rays(model.condition(shown.latents), shown.rays(SIZE, FOV))
-    found = of_images.landmarks.found(as_images(seen.rgb, SIZE))
-    target = of_images.landmarks.target(shown)
+    found = of_images.landmarks.in_images(as_images(seen.rgb, SIZE))
+    target = of_images.landmarks.of_latents(shown)
     mesh = of_images.surfaces(shown.latents.z_id, shown.latents.z_exp, shown.pose, SIZE)
     light = seen.weights[..., :-1]
     x_seen = (light[..., None] * seen.x_target[..., :-1, :]).sum(2) / light.sum(-1, keepdim=True).clamp(
@@ -248,7 +248,7 @@ def test_a_tiny_generator_learns_from_one_term_alone(weights: ImageWeights, head
             if all_fields:
                 found = imitation_gradients(renderer, shown, terms)
             else:
-                with points_alone(model):
+                with frozen_template(model):
                     found = imitation_gradients(renderer, shown, terms)
                 assert learning(model) <= {"deformation", "alignment"} and "deformation" in learning(model)
             optimiser.step()
@@ -256,7 +256,7 @@ def test_a_tiny_generator_learns_from_one_term_alone(weights: ImageWeights, head
         assert np.mean(costs[-5:]) < 0.95 * costs[0], (all_fields, costs)
 
 
-@pytest.mark.parametrize("name", ["of_rays", "of_images"])
+@pytest.mark.parametrize("name", ["ray_terms", "image_terms"])
 def test_the_deformations_gradient_is_that_of_finite_differences(name: str, head: HeadGeometry) -> None:
     """Along the gradient itself: how the term changes when all of its weights move."""
     shown, model, step = views(), opaque_generator().double(), 1e-6
@@ -264,7 +264,7 @@ def test_the_deformations_gradient_is_that_of_finite_differences(name: str, head
 
     def cost() -> float:
         model.zero_grad()
-        with points_alone(model):
+        with frozen_template(model):
             found = imitation_gradients(ImageRenderer(model.condition, SIZE, FOV, Split()), shown, terms)
         return sum(value.item() for value in found.values())
 
@@ -282,7 +282,7 @@ def test_the_deformations_gradient_is_that_of_finite_differences(name: str, head
 
 def test_with_points_alone_template_and_manifolds_learn_again_afterwards() -> None:
     model = opaque_generator()
-    with pytest.raises(KeyError), points_alone(model):
+    with pytest.raises(KeyError), frozen_template(model):
         assert not any(weight.requires_grad for weight in model.template.parameters())
         raise KeyError
     assert all(weight.requires_grad for weight in model.parameters())
@@ -315,12 +315,12 @@ def test_a_term_without_weight_is_not_computed(
     geometry = load_image_imitation(ImageWeights(1.0, 0.0), files(folder, "missing"), head, FOV, CPU)
     assert geometry is not None and geometry.landmarks is None
     terms = geometry.terms(single(views()), SIZE)
-    assert terms.of_images is None and terms.of_rays is not None
+    assert terms.image_terms is None and terms.ray_terms is not None
     landmarks = load_image_imitation(ImageWeights(0.0, 1.0), files(folder, "ours"), head, FOV, CPU)
     assert landmarks is not None and landmarks.surfaces is None
     monkeypatch.setattr(surface_maps, "rasterize", None)  # must not be called
     terms = landmarks.terms(single(views()), SIZE)
-    assert terms.of_images is not None and terms.of_rays is None
+    assert terms.image_terms is not None and terms.ray_terms is None
 
 
 def test_without_terms_of_images_nothing_is_rendered() -> None:
@@ -329,7 +329,7 @@ def test_without_terms_of_images_nothing_is_rendered() -> None:
 
     weight = torch.ones((), requires_grad=True)
     renderer = ImageRenderer(never, SIZE, FOV, Split())
-    terms = imitation_gradients(renderer, views(), ImitationTerms(beside={"minimal": 3 * weight}))
+    terms = imitation_gradients(renderer, views(), ImitationTerms(other_terms={"minimal": 3 * weight}))
     assert terms["minimal"].item() == 3 and weight.grad is not None and weight.grad.item() == 3
 
 
@@ -341,12 +341,12 @@ def test_with_terms_of_rays_alone_every_slice_is_rendered_once() -> None:
         rendered.append(len(latents))
         return model.condition(latents)
 
-    def of_rays(seen: RayColours, part: slice, rays: slice) -> dict[str, Tensor]:
+    def ray_terms(seen: RayColours, part: slice, rays: slice) -> dict[str, Tensor]:
         assert torch.is_grad_enabled()
         return {"depth": seen.depth.sum()}
 
     imitation_gradients(
-        ImageRenderer(recorded, SIZE, FOV, Split(rays=128)), views(), ImitationTerms(of_rays=of_rays)
+        ImageRenderer(recorded, SIZE, FOV, Split(rays=128)), views(), ImitationTerms(ray_terms=ray_terms)
     )
     assert rendered == [BATCH] * 2
 
@@ -356,7 +356,7 @@ def test_the_loaded_network_is_the_stored_one_and_frozen(folder: Path, head: Hea
     loaded = load_image_imitation(BOTH, files(folder, "ours"), head, FOV, CPU)
     assert loaded is not None and loaded.landmarks is not None
     image = 2 * torch.rand(2, 3, SIZE, SIZE, generator=rng()) - 1
-    torch.testing.assert_close(loaded.landmarks.found(image), image_landmarks().found(image))
+    torch.testing.assert_close(loaded.landmarks.in_images(image), image_landmarks().in_images(image))
     assert not any(weight.requires_grad for weight in loaded.parameters())
     assert not any(module.training for module in loaded.landmarks.modules())
 

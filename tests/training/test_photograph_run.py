@@ -24,14 +24,14 @@ from anifacegan.models.regressor_checkpoints import DEEP3D, FaceRegressorCard, s
 from anifacegan.models.sampling import PosedLatents
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import InputError
-from anifacegan.training.adversarial_gradients import AdversarialWeights
 from anifacegan.training.config import TrainConfig
-from anifacegan.training.image_imitation import ImageWeights, ImitationFiles, load_image_imitation
+from anifacegan.training.image_imitation import ImitationFiles, load_image_imitation
 from anifacegan.training.initialization import ManifoldInitConfig, PriorConfig
-from anifacegan.training.loop import LossWeights, State
 from anifacegan.training.priors import PriorRun
 from anifacegan.training.priors import run as run_prior
 from anifacegan.training.run import run
+from anifacegan.training.state import State
+from anifacegan.training.weights import AdversarialWeights, ImageWeights, LossWeights
 from tests.fixtures.resumed_runs import ADVERSARIAL_SIZE as SIZE
 from tests.fixtures.resumed_runs import adversarial_config, photograph_config, same_end
 from tests.fixtures.tiny_bfm import PHOTOGRAPHS, write_photograph_set
@@ -80,7 +80,7 @@ def unbroken(with_all_terms: Callable[[Path], TrainConfig], tmp_path_factory: py
 
 
 # ------------------------------------------------------------------------------------------------------ what it leaves
-def test_the_deformation_learns_first_and_then_the_game_with_every_term(unbroken: Path) -> None:
+def test_the_deformation_learns_first_and_then_all_fields_from_every_term(unbroken: Path) -> None:
     lines = [yaml.safe_load(line) for line in (unbroken / "stats.jsonl").read_text().splitlines()]
     assert [line.keys() - {"step"} for line in lines] == [POINTS] * 3 + [
         ADVERSARIAL | POINTS | {"geometry", "landmarks"}
@@ -220,7 +220,7 @@ def test_deep3dfacerecons_own_file_is_the_network_of_bfms_landmarks(tiny: Path, 
     assert loaded is not None and loaded.landmarks is not None
     assert loaded.landmarks.network.config == DEEP3D
     latents = Latents(torch.randn(2, 80), torch.randn(2, 64), torch.randn(2, 80))
-    target = loaded.landmarks.target(PosedLatents(latents, torch.zeros(2, 2)))
+    target = loaded.landmarks.of_latents(PosedLatents(latents, torch.zeros(2, 2)))
     torch.testing.assert_close(target, 0.1 * model.landmarks(model.shape(latents.z_id, latents.z_exp)))
 
 
@@ -240,7 +240,7 @@ BAD: dict[str, tuple[str, Callable[[TrainConfig], TrainConfig]]] = {
         "{data} holds photographs",
         lambda c: replaced_schedule(c, complete=2),
     ),
-    "anchor": (
+    "paired rays": (
         "adversarial.paired_rays is 8, expected 0: its steps learn from synthetic images of the open face model, and "
         "{data} holds photographs",
         lambda c: dataclasses.replace(c, adversarial=dataclasses.replace(c.adversarial, paired_rays=8)),

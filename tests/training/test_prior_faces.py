@@ -13,7 +13,7 @@ from anifacegan.face_model.face_mesh import FaceMesh, face_mesh
 from anifacegan.losses.imitation_points import MeshSampler
 from anifacegan.models.sampling import PosedLatents
 from anifacegan.training.batches import TrainingFaces
-from anifacegan.training.sources import JoinedVertices, add_prior_faces, draw_prior_faces
+from anifacegan.training.prior_faces import JoinedVertices, add_prior_faces, sample_prior_faces
 from tests.fixtures.small_models import small_generator
 from tests.fixtures.tiny_bfm import write_tiny_bfm
 from tests.fixtures.tiny_training_set import packed, random_latents
@@ -43,7 +43,7 @@ def faces(latents: CoefficientTable) -> TrainingFaces:
 
 
 def pool(faces: TrainingFaces, count: int = POOL, seed: int = 0) -> PosedLatents:
-    return draw_prior_faces(small_generator(), faces, count, seed)
+    return sample_prior_faces(small_generator(), faces, count, seed)
 
 
 def with_pool(faces: TrainingFaces, mesh: FaceMesh, share: float) -> tuple[MeshSampler, PosedLatents]:

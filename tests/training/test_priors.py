@@ -20,7 +20,7 @@ from anifacegan.runtime.typed_config import read_config
 from anifacegan.training import priors
 from anifacegan.training.config import TrainConfig
 from anifacegan.training.initialization import PriorConfig, moment_errors
-from anifacegan.training.priors import PriorRun, on_the_other_half, run
+from anifacegan.training.priors import PriorRun, cross_validation, run
 from anifacegan.training.run import run as run_generator
 from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.photographs import write_photographs
@@ -130,7 +130,7 @@ def test_a_run_that_does_not_end_leaves_the_earlier_prior(
     def stop(*arguments: object) -> None:
         raise broken
 
-    monkeypatch.setattr(priors, "on_the_other_half", stop)
+    monkeypatch.setattr(priors, "cross_validation", stop)
     with pytest.raises(broken):
         run(dataclasses.replace(requested, seed=3))
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")} == before
@@ -145,7 +145,7 @@ def test_the_other_half_is_decoded_as_well_as_the_first_half_knows_it() -> None:
         network=CoefficientVAEConfig(hidden_dim=128, layers=1, latent_dim=64),
         priors=PriorConfig(steps=1, batch=8),
     )
-    report = on_the_other_half(gaussian(4000), wide, torch.Generator().manual_seed(0))
+    report = cross_validation(gaussian(4000), wide, torch.Generator().manual_seed(0))
     # Two halves of 2000 differ by sqrt(2 / 2000) deviations in each of 64 means, the largest by about three of those.
     assert 0.05 < report["mean_error_in_deviations_of_halves"] < 0.15
     for name in ("mean_error_in_deviations", "covariance_error"):
@@ -166,7 +166,7 @@ def test_the_other_half_is_not_the_half_that_was_fitted(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(priors, "fitted", recorded)
     requested = config(DataConfig(Path()), Path())
-    report = on_the_other_half(data, requested, torch.Generator().manual_seed(0))
+    report = cross_validation(data, requested, torch.Generator().manual_seed(0))
     seen = {tuple(row.tolist()) for row in fitted["rows"]}
     unseen = torch.stack([row for row in data if tuple(row.tolist()) not in seen])
     assert (len(seen), len(unseen)) == (50, 51)

@@ -23,10 +23,11 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.typed_config import read_config
 from anifacegan.training import run as training_run
 from anifacegan.training.adversarial import FIELDS
-from anifacegan.training.checkpointing import load_newest
 from anifacegan.training.config import Reporting, TrainConfig
-from anifacegan.training.loop import LossWeights, Schedule
 from anifacegan.training.run import run
+from anifacegan.training.schedule import Schedule
+from anifacegan.training.snapshots import load_newest
+from anifacegan.training.weights import LossWeights
 from tests.fixtures.resumed_runs import same_end
 from tests.fixtures.tiny_training_set import (
     COUNT,
@@ -233,29 +234,6 @@ def test_places_reports_threads_and_the_name_may_change(tiny: Path, unbroken: Pa
     assert load_checkpoint(tmp_path / "run" / "model").card.name == "other"
 
 
-def as_older_versions(folder: Path) -> None:
-    """Make the snapshots of a run say nothing of its configuration."""
-    for path in folder.glob("snapshot_*.pt"):
-        content = torch.load(path, weights_only=True)
-        torch.save({key: value for key, value in content.items() if key != "fixed"}, path)
-
-
-def test_snapshots_of_an_older_version_go_on_to_the_same_end(
-    tiny: Path, unbroken: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(unbroken, tmp_path / "run")
-    (tmp_path / "run" / "snapshot_00000007.pt").unlink()
-    as_older_versions(tmp_path / "run")
-    run(tiny_config(tiny, tmp_path / "run"))
-    same_end(tmp_path / "run", unbroken)
-
-
-def test_older_snapshots_of_other_networks_are_refused(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
-    shutil.copytree(unbroken, tmp_path / "run")
-    as_older_versions(tmp_path / "run")
-    assert "snapshots are of other networks" in refusal(other_networks(tiny_config(tiny, tmp_path / "run")))
-
-
 def test_data_of_another_face_model_are_refused(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny / "data", tmp_path / "data")
     for path in (tmp_path / "data").glob("*.mat"):
@@ -311,8 +289,7 @@ def test_the_camera_and_the_background_are_those_of_the_data(
             config, generator=dataclasses.replace(config.generator, ray_sampling=ray_sampling)
         )
     assert (
-        str(caught.value)
-        == f"generator.ray_sampling.{name} is {value}, expected {expected}: the data are drawn so"
+        str(caught.value) == f"generator.ray_sampling.{name} is {value}, expected {expected} as in the data"
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from anifacegan.runtime.errors import InputError
-from anifacegan.training.checkpointing import load_newest, remove_half_written, save_snapshot
+from anifacegan.training.snapshots import load_newest, remove_half_written, save_snapshot
 from tests.fixtures.small_disk import files_of_at_most
 
 

@@ -111,7 +111,7 @@ def geometry_description(latents: CoefficientTable, size: int, face_model: Path 
         "size": size,
         "steps": DEPTH_STEPS,
         "checksum": float(latents.exp.abs().sum()),
-        "codes_sha256": sha256(column.tobytes() for column in _columns(latents)),
+        "latents_sha256": sha256(column.tobytes() for column in _columns(latents)),
         "face_model_sha256": face_model_sha256(face_model),
     }
 

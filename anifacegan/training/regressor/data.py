@@ -1,4 +1,4 @@
-"""Images with exact coefficients, in memory at the size that a face reconstruction network takes them in."""
+"""Images with exact coefficients, in memory at the input size of a face reconstruction network."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ from anifacegan.runtime.devices import moved
 
 CPU = torch.device("cpu")
 CHUNK = 64
-"""Images that are read and resampled together."""
+"""Number of images that are read and resampled together."""
 
 
 @dataclass(frozen=True)
 class FaceImages:
-    """A data set, item by item."""
+    """Images, coefficients and landmarks of a data set."""
 
     pixels: UInt8[Tensor, "item 3 size size"]
     rows: Float[Tensor, "item 257"]
-    """Coefficients; :class:`Reconstruction` says in which order."""
+    """Coefficients, in the order of :class:`Reconstruction`."""
     landmarks_px: Float[Tensor, "item 68 2"]
-    """Index pixels, y down."""
+    """Landmarks in pixels, y down; integers are pixel centres."""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -46,22 +46,22 @@ class FaceImages:
         return self.pixels.shape[-1]
 
     def part(self, items: slice) -> "FaceImages":
-        """Some of the items."""
+        """Return some of the items."""
         return FaceImages(self.pixels[items], self.rows[items], self.landmarks_px[items])
 
 
 @dataclass(frozen=True)
 class FaceBatch:
-    """Augmented images, and what is true of them."""
+    """Augmented images with their coefficients and landmarks."""
 
-    pixels: Float[Tensor, "batch 3 size size"]
+    images: Float[Tensor, "batch 3 size size"]
     """In [0, 1]."""
     face: Reconstruction
     landmarks_px: Float[Tensor, "batch 68 2"]
 
 
 def load_images(dataset: FaceDataset, size: int) -> FaceImages:
-    """Decode every image once, on as many threads as PyTorch has."""
+    """Read all images of a data set, resampled to ``size``, with as many threads as PyTorch uses."""
     pixels = torch.empty(len(dataset), 3, size, size, dtype=torch.uint8)
     starts = tqdm(
         range(0, len(dataset), CHUNK), desc="reading images", unit="chunk", disable=None, leave=False
@@ -77,7 +77,7 @@ def load_images(dataset: FaceDataset, size: int) -> FaceImages:
 
 
 def coefficient_rows(dataset: FaceDataset) -> Float[Tensor, "item 257"]:
-    """The coefficients of all items."""
+    """Return the coefficients of all items, in the order of :class:`Reconstruction`."""
     faces = [dataset.face(item) for item in range(len(dataset))]
     rows = np.stack([np.concatenate([f.id, f.exp, f.tex, f.angle, f.gamma, f.trans]) for f in faces])
     return torch.from_numpy(rows)
@@ -91,14 +91,15 @@ def augmented_batch(
     rng: torch.Generator,
     device: torch.device = CPU,
 ) -> FaceBatch:
-    """These items, each augmented in its own way, with coefficients and landmarks that follow, on ``device``. Images
-    go there as bytes; what is drawn does not depend on it.
+    """Augment some items at random, with their coefficients and landmarks changed accordingly, on ``device``.
+
+    The random draws do not depend on the device.
     """
     drawn = draw_augmentation(config, len(items), images.size, focal_px, rng)
     pixels = images.pixels[items].to(device, non_blocking=True)
     face = augmented_coefficients(Reconstruction.from_rows(images.rows[items]), drawn)
     return FaceBatch(
-        pixels=augment(pixels.float() / 255, drawn, focal_px, rng),
+        images=augment(pixels.float() / 255, drawn, focal_px, rng),
         face=moved(face, device),
         landmarks_px=warped_pixels(images.landmarks_px[items], drawn, images.size, focal_px).to(device),
     )
@@ -107,6 +108,6 @@ def augmented_batch(
 def jittered_rows(
     images: FaceImages, config: AugmentationConfig, focal_px: float, rng: torch.Generator
 ) -> Float[Tensor, "item 257"]:
-    """Coefficients of all items as training sees them: with the spread that the augmentations add."""
+    """Return the coefficients of all items after random augmentation, for the statistics of training."""
     drawn = draw_augmentation(config, len(images), images.size, focal_px, rng)
     return augmented_coefficients(Reconstruction.from_rows(images.rows), drawn).rows()

@@ -1,9 +1,9 @@
-"""Training of a face reconstruction network on synthetic images whose coefficients are known exactly.
+"""Training of a face reconstruction network on synthetic images, whose coefficients are known exactly.
 
     loss = sum over fields of w |raw - (coefficient - mean) / scale|^2  +  w |landmarks - true landmarks| in pixels
 
-The first terms weigh every coefficient alike. The last one weighs identity, expression and pose by what they move in
-the image, and sets them right together. Every step degrades its images anew (:mod:`anifacegan.augmentations`).
+The first terms weigh all coefficients equally. The last one weighs identity, expression and pose by their effect in the
+image, and corrects them jointly. Every step augments its images anew (:mod:`anifacegan.data.augmentation`).
 """
 
 from collections.abc import Callable
@@ -30,21 +30,27 @@ from anifacegan.training.optim import (
 from anifacegan.training.regressor.data import FaceBatch, FaceImages, augmented_batch
 
 REPORT_SIZE = 128
-"""Landmark errors are in pixels of an image of this size, whatever the network looks at."""
+"""Landmark errors are in pixels of an image of this size, whatever the network's input size."""
 
 
 @dataclass(frozen=True)
 class ReconstructionWeights:
-    """Factors of the terms; 0 switches one off. Of fields: mean squared error in standard deviations."""
+    """Factors of the loss terms; 0 switches a term off."""
 
     id: float = 0.5
+    """Factor of the squared error of identity coefficients, in standard deviations."""
     exp: float = 1.0
+    """Factor of the squared error of expression coefficients, in standard deviations."""
     tex: float = 0.25
+    """Factor of the squared error of texture coefficients, in standard deviations."""
     angle: float = 2.0
+    """Factor of the squared error of the head's angles, in standard deviations."""
     gamma: float = 0.5
+    """Factor of the squared error of lighting coefficients, in standard deviations."""
     trans: float = 0.25
+    """Factor of the squared error of the head's translation, in standard deviations."""
     landmarks: float = 0.2
-    """Mean absolute error in x and y, pixels at 128."""
+    """Factor of the mean absolute error of the landmarks in x and y, pixels of an image of 128 px."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, *vars(self))
@@ -52,23 +58,24 @@ class ReconstructionWeights:
 
 @dataclass(frozen=True)
 class ReconstructionSchedule:
-    """How long, how many, how fast."""
+    """Number of steps, batch size, learning rate."""
 
     seed: int = 0
-    """Of everything that is drawn."""
+    """Random seed of weights, batches and augmentations."""
     steps: int = 2000
+    """Number of steps."""
     batch: int = 64
-    """Images a step."""
+    """Images in each step."""
     lr: float = 2e-3
-    """At its highest, after the warm-up; then it falls to a hundredth, as a cosine."""
+    """Highest learning rate, reached after warm_up steps; then it falls to a hundredth as a cosine."""
     warm_up: int = 100
-    """Steps in which the learning rate rises."""
+    """Steps in which the learning rate rises linearly."""
     weight_decay: float = 1e-2
-    """AdamW's."""
+    """Weight decay of AdamW."""
     gradient_limit: float = 5.0
     """Largest norm of the gradient."""
     precision: Precision = "float32"
-    """Of the backbone's convolutions. bfloat16 is faster on processors that have it in hardware, and slower on others."""
+    """Precision of the backbone's convolutions. bfloat16 is faster on hardware that supports it, slower elsewhere."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "steps", "seed", "weight_decay")
@@ -79,18 +86,19 @@ class ReconstructionSchedule:
 
 @dataclass
 class ReconstructionState:
-    """Exactly what a snapshot holds."""
+    """Network, optimiser and the number of finished steps: what a snapshot stores."""
 
     network: FaceRegressor
     optimiser: torch.optim.AdamW
     step: int = 0
+    """Number of finished steps."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """Of what came before the first step, as plain values for the card."""
+    """How the weights before the first step came about, as plain values for the card."""
     learning: dict[str, float] = field(default_factory=dict)
-    """Learning rate and gradient norm of the last step."""
+    """Learning rates and gradient norms of the last step."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All it takes to go on."""
+        """Return everything that a resumed run needs."""
         return {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -100,22 +108,25 @@ class ReconstructionState:
         }
 
     def to(self, device: str) -> None:
-        """Move the weights and what the optimiser keeps of each."""
+        """Move the network and the optimiser's state to a device."""
         self.network.to(device)
         self.optimiser.load_state_dict(
             self.optimiser.state_dict()
-        )  # it puts its moments where the weights are
+        )  # moves its moments to the weights' device
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
-        """Raises RuntimeError, ValueError or KeyError where the content is of another network."""
+        """Restore what :meth:`state_dict` returned.
+
+        Raises:
+            RuntimeError, ValueError, KeyError: the content belongs to another network.
+        """
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])
-        self.step, self.facts = content["step"], content.get("facts", {})  # older snapshots have none
-        self.learning = content.get("learning", {})  # nor these
+        self.step, self.facts, self.learning = content["step"], content["facts"], content["learning"]
 
 
 def new_state(network: FaceRegressor, schedule: ReconstructionSchedule) -> ReconstructionState:
-    """A fresh optimiser; normalisations and biases do not decay."""
+    """Create the state of a new run, with a fresh optimiser; normalisations and biases have no weight decay."""
     decaying = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [
@@ -134,11 +145,17 @@ def train(
     weights: ReconstructionWeights,
     report: Callable[[ReconstructionState, dict[str, float]], None],
 ) -> None:
-    """Run the schedule from the state's step to its end, on the device that the state and the landmarks are on."""
+    """Run the schedule from the state's step to its end, on the device of the state and the landmarks.
+
+    Calls ``report(state, losses)`` after every step.
+
+    Raises:
+        FloatingPointError: a term or a gradient is not finite; the weights are those of the step before.
+    """
     device = state.network.mean.device
     focal_px = focal_length(landmarks, images.size)
-    shares = dict.fromkeys(("matrices", "vectors"), partial(learning_rate_share, schedule=schedule))
-    rates = scheduled(state.optimiser, dict.fromkeys(shares, schedule.lr), shares, state.step)
+    factors = dict.fromkeys(("matrices", "vectors"), partial(learning_rate_factor, schedule=schedule))
+    rates = scheduled(state.optimiser, dict.fromkeys(factors, schedule.lr), factors, state.step)
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
         rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
@@ -155,7 +172,7 @@ def train(
 
 
 def focal_length(landmarks: FaceLandmarks, size: int) -> float:
-    """Of the coefficients' camera, in pixels of an image of this size."""
+    """Return the focal length of the coefficients' camera, in pixels of an image of this size."""
     return coefficient_camera(torch.zeros(1, 3), torch.zeros(1, 3), size, landmarks.camera).focal_px
 
 
@@ -166,19 +183,19 @@ def reconstruction_losses(
     standardised: Float[Tensor, "batch 257"],
     weights: ReconstructionWeights,
 ) -> dict[str, Tensor]:
-    """The weighted terms by name."""
+    """Compute the weighted terms by name from the network's ``standardised`` output."""
     squared = (standardised - (batch.face.rows() - network.mean) / network.scale).square()
     losses = {
         name: getattr(weights, name) * squared[:, columns].mean() for name, columns in FIELD_COLUMNS.items()
     }
     size = batch.images.shape[-1]
     predicted_px = landmarks.pixels(network.to_coefficients(standardised), size)
-    off = (predicted_px - batch.landmarks_px).abs().mean() * ((REPORT_SIZE - 1) / (size - 1))
-    return losses | {"landmarks": weights.landmarks * off}
+    error_px = (predicted_px - batch.landmarks_px).abs().mean() * ((REPORT_SIZE - 1) / (size - 1))
+    return losses | {"landmarks": weights.landmarks * error_px}
 
 
 def update(state: ReconstructionState, losses: dict[str, Tensor], schedule: ReconstructionSchedule) -> None:
-    """One step of the optimiser.
+    """Take one step of the optimiser.
 
     Raises:
         FloatingPointError: a term or the gradient is not finite; the weights are those of the step before.
@@ -189,8 +206,8 @@ def update(state: ReconstructionState, losses: dict[str, Tensor], schedule: Reco
     state.learning |= take_step(state.step, state.optimiser, schedule.gradient_limit)
 
 
-def learning_rate_share(step: int, schedule: ReconstructionSchedule) -> float:
-    """Up in a line, down as a cosine to a hundredth."""
+def learning_rate_factor(step: int, schedule: ReconstructionSchedule) -> float:
+    """Factor on the learning rate: rises linearly in the warm-up, then falls as a cosine to a hundredth."""
     ramp = min(1.0, (step + 1) / schedule.warm_up)
     progress = max(0.0, (step + 1 - schedule.warm_up) / max(1, schedule.steps - schedule.warm_up))
     return ramp * cosine_decay(progress, floor=0.01)

@@ -1,4 +1,4 @@
-"""How well a face reconstruction network knows people that it has never seen."""
+"""Errors of a face reconstruction network on images that it was not trained on."""
 
 import torch
 
@@ -15,11 +15,12 @@ from anifacegan.training.regressor.data import FaceBatch, FaceImages, augmented_
 from anifacegan.training.regressor.loop import REPORT_SIZE, focal_length
 
 BATCH = 64
+"""Images in each pass of the network."""
 
 SEED = 20_001
-"""Of the augmentations: the same in every report."""
+"""Random seed of the augmentations, the same in every report."""
 AUGMENTED = "augmented_"
-"""Before the names of what was measured on augmented images."""
+"""Prefix of the names of errors on augmented images."""
 
 
 def held_out_report(
@@ -28,8 +29,9 @@ def held_out_report(
     images: FaceImages,
     augmentation: AugmentationConfig,
 ) -> dict[str, float]:
-    """Errors on images as they are, and, named ``degraded_...``, on the same images augmented. Network and landmarks
-    are on one device; images are in host memory.
+    """Compute :func:`errors` on images and, with the prefix AUGMENTED, on the same images augmented.
+
+    Network and landmarks are on one device; images are in host memory.
     """
     report = {}
     for prefix, config in (("", NO_AUGMENTATION), (AUGMENTED, augmentation)):
@@ -42,7 +44,7 @@ def held_out_report(
 def reconstructed(
     network: FaceRegressor, images: FaceImages, augmentation: AugmentationConfig, focal_px: float
 ) -> tuple[Reconstruction, FaceBatch]:
-    """What the network sees in all images, and what is there."""
+    """Reconstruct all images, augmented; returns the network's coefficients and the true ones."""
     was_training, rng, device = network.training, torch.Generator().manual_seed(SEED), network.mean.device
     network.eval()
     found, batches = [], []
@@ -59,10 +61,10 @@ def reconstructed(
 
 
 def errors(found: Reconstruction, truth: FaceBatch, landmarks: FaceLandmarks) -> dict[str, float]:
-    """Means over the images: |yaw|, |pitch| in degrees, distances of landmarks in pixels at 128 px, and correlations.
+    """Compute mean errors of yaw and pitch (degrees) and landmarks (pixels of 128 px), and correlations over images.
 
-    ``exp_correlation`` is the mean of the first ten coefficients' correlations over the images, ``exp_lowest`` the
-    lowest of the ten, ``exp_all`` the mean of all 64.
+    ``exp_correlation`` is the mean correlation of the first ten expression coefficients, ``exp_lowest`` the lowest of
+    these ten, ``exp_all`` the mean of all 64.
     """
     size = truth.images.shape[-1]
     pitch, yaw = torch.rad2deg(pose_of(found.angle) - pose_of(truth.face.angle)).abs().mean(dim=0).tolist()

@@ -1,4 +1,4 @@
-"""A training run of a face reconstruction network: data, steps, snapshots, reports, the finished model."""
+"""A face reconstruction network's training run from its configuration: data, training, reports, finished model."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,8 @@ from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError, require_at_least
 from anifacegan.runtime.files import sha256
 from anifacegan.runtime.typed_config import plain
-from anifacegan.training.checkpointing import DurableRun, fixed_values
+from anifacegan.training.durable_run import DurableRun
+from anifacegan.training.fixed_options import fixed_values
 from anifacegan.training.logging import RunLog
 from anifacegan.training.regressor.data import FaceImages, coefficient_rows, jittered_rows, load_images
 from anifacegan.training.regressor.loop import (
@@ -40,18 +41,18 @@ from anifacegan.training.regressor.report import held_out_report
 
 @dataclass(frozen=True)
 class ReconstructionReporting:
-    """What a run leaves behind, and when."""
+    """Intervals of logs, reports and snapshots."""
 
     log_every: int = 50
     """Steps between two lines of stats.jsonl."""
     report_every: int = 500
-    """Steps between two reports on held-out images."""
+    """Steps between two measurements on held-out images."""
     snapshot_every: int = 500
     """Steps between two snapshots."""
     keep_snapshots: int = 2
-    """How many snapshots are kept."""
+    """Number of newest snapshots to keep."""
     held_out: int = 512
-    """Images at the end of the data set that training never sees."""
+    """Number of images at the end of the data set that are not trained on."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, *vars(self))
@@ -59,42 +60,44 @@ class ReconstructionReporting:
 
 @dataclass(frozen=True)
 class ReconstructionRun:
-    """Everything about a run. The resolved values are written to the run folder."""
+    """Train a face reconstruction network. All options with their values are written to config.yaml in the run folder."""
 
     out: Path
-    """Run folder: snapshots, logs, and the finished model in OUT/model."""
+    """Run folder for snapshots and logs; the finished model is written to OUT/model."""
     data: DataConfig
+    """Data set of synthetic images with exact coefficients."""
     task: Literal["reconstruction"] = "reconstruction"
     """Kind of training run that the file configures."""
     face_model: Path | None = None
-    """File of the open face model, or BFM_model_front.mat; the open one in the cache where this is empty."""
+    """File of the face model that the coefficients belong to: an open face model or BFM_model_front.mat. null: the open
+    face model in the cache."""
     initial_model: Path | None = None
-    """A finished network of the same kind to start from, with its statistics. null: a fresh one."""
+    """Folder of a finished network of the same configuration to start from. null: fresh weights."""
     network: FaceRegressorConfig = field(default_factory=FaceRegressorConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     schedule: ReconstructionSchedule = field(default_factory=ReconstructionSchedule)
     weights: ReconstructionWeights = field(default_factory=ReconstructionWeights)
     reporting: ReconstructionReporting = field(default_factory=ReconstructionReporting)
     device: Device = "auto"
-    """Where the network learns; auto: the GPU where PyTorch sees one. Draws are made on the CPU."""
+    """Device that trains. auto: a GPU if PyTorch finds one, else the CPU. A run may be resumed on another device."""
     threads: int = 0
-    """Threads of PyTorch; 0 leaves the choice to it."""
+    """Number of PyTorch's threads; 0: PyTorch's default."""
     name: str = "reconstruction"
-    """Name of the finished model, for its card."""
+    """Name of the finished model in its card."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "threads")
 
     def images(self, step: int) -> int:
-        """That the step after so many learns from."""
+        """Return the number of images that a step learns from."""
         return self.schedule.batch
 
 
 def run(config: ReconstructionRun, workers: Workers = SINGLE_PROCESS) -> Path:
-    """Train, or go on where the run folder's newest snapshot ends; returns the finished model's folder.
+    """Train a network, or resume at the newest snapshot of the run folder; returns the finished model's folder.
 
     Raises:
-        InputError: something in the configuration or the data does not fit.
+        InputError: configuration and data do not fit together.
         FloatingPointError: a loss is not finite; the message names the terms and the step.
     """
     workers.require_single_process("task reconstruction")
@@ -110,47 +113,47 @@ def run(config: ReconstructionRun, workers: Workers = SINGLE_PROCESS) -> Path:
             f"reporting.held_out {held_out}"
         )
     fixed = fixed_values(config, checksums(dataset, config.face_model))
-    kept = DurableRun(config, fixed)
+    durable = DurableRun(config, fixed)
     state = fresh_state(config)
-    if kept.new and config.initial_model is not None:
-        take_initial_model(state, config.initial_model, model.name)
-    kept.take_up(state)
+    if durable.new and config.initial_model is not None:
+        load_initial_model(state, config.initial_model, model.name)
+    durable.resume(state)
     images = load_images(dataset, config.network.frame)
-    seen, unseen = images.part(slice(0, -held_out)), images.part(slice(-held_out, None))
+    training_images, held_out_images = images.part(slice(0, -held_out)), images.part(slice(-held_out, None))
     landmarks = FaceLandmarks(model, config.network.camera)
-    if kept.new and config.initial_model is None:
-        start(state.network, seen, landmarks, config)
+    if durable.new and config.initial_model is None:
+        initialise(state.network, training_images, landmarks, config)
     state.to(device)
     landmarks.to(device)
 
     def measure() -> dict[str, float]:
-        report = held_out_report(state.network, landmarks, unseen, config.augmentation)
+        report = held_out_report(state.network, landmarks, held_out_images, config.augmentation)
         return {name: float(f"{value:.4g}") for name, value in report.items()}
 
-    def show(log: RunLog) -> None:
+    def log_errors(log: RunLog) -> None:
         log.record(state.step, measure())
 
-    with kept.reporting(state, show, config.reporting.report_every) as report:
-        train(state, seen, landmarks, config.augmentation, config.schedule, config.weights, report)
+    with durable.reporting(state, log_errors, config.reporting.report_every) as report:
+        train(state, training_images, landmarks, config.augmentation, config.schedule, config.weights, report)
     folder, found = config.out / "model", measure()
     save_face_regressor(folder, state.network.cpu(), card(config, model.name, state, found))
     return folder
 
 
 def checksums(dataset: FaceDataset, face_model_file: Path | None) -> dict[str, str]:
-    """What tells the data and the face model from others."""
+    """Compute checksums of data and face model, by which a resumed run recognises them."""
     rows = coefficient_rows(dataset)
     return {
-        "codes_sha256": sha256([rows.numpy().tobytes()]),
+        "latents_sha256": sha256([rows.numpy().tobytes()]),
         "face_model_sha256": face_model_sha256(face_model_file),
     }
 
 
-def take_initial_model(state: ReconstructionState, path: Path, face_model: str) -> None:
-    """Start from a finished network's weights and statistics; the facts say how these came about.
+def load_initial_model(state: ReconstructionState, path: Path, face_model: str) -> None:
+    """Load a finished network's weights and statistics; the state's facts record how these came about.
 
     Raises:
-        InputError: it cannot be read, belongs to another face model, or is of another kind.
+        InputError: it cannot be read, belongs to another face model, or has another configuration.
     """
     initial, about = load_face_regressor(path)
     if about.face_model != face_model:
@@ -163,10 +166,10 @@ def take_initial_model(state: ReconstructionState, path: Path, face_model: str) 
     state.facts["initial_model"] = {"path": str(path), "licence": about.licence} | about.training
 
 
-def start(
+def initialise(
     network: FaceRegressor, images: FaceImages, landmarks: FaceLandmarks, config: ReconstructionRun
 ) -> None:
-    """Fresh weights, and the statistics of the coefficients that training will see."""
+    """Initialise a network's weights, and its statistics from the coefficients of the training images."""
     rng = torch.Generator().manual_seed(config.schedule.seed)
     network.initialise(rng)
     network.set_statistics(
@@ -175,7 +178,7 @@ def start(
 
 
 def fresh_state(config: ReconstructionRun) -> ReconstructionState:
-    """A network without weights yet, and its optimiser."""
+    """Create the state of a new run: an uninitialised network and its optimiser."""
     network = FaceRegressor(config.network).to(memory_format=torch.channels_last)
     return new_state(network, config.schedule)
 
@@ -183,7 +186,7 @@ def fresh_state(config: ReconstructionRun) -> ReconstructionState:
 def card(
     config: ReconstructionRun, face_model_name: str, state: ReconstructionState, report: dict[str, float]
 ) -> FaceRegressorCard:
-    """What the finished model says of itself."""
+    """Create the card of the finished model."""
     ours = "" if is_bfm_file(config.face_model) else "MIT"
     return FaceRegressorCard(
         name=config.name,

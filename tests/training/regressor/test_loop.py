@@ -18,7 +18,7 @@ from anifacegan.training.regressor.loop import (
     ReconstructionState,
     ReconstructionWeights,
     focal_length,
-    learning_rate_share,
+    learning_rate_factor,
     new_state,
     reconstruction_losses,
     train,
@@ -225,7 +225,7 @@ def test_a_loss_that_is_not_finite_names_its_term_and_changes_nothing() -> None:
 
 def test_the_learning_rate_rises_in_a_line_and_falls_to_a_hundredth() -> None:
     schedule = ReconstructionSchedule(steps=1000, warm_up=100)
-    shares = [learning_rate_share(step, schedule) for step in range(1000)]
+    shares = [learning_rate_factor(step, schedule) for step in range(1000)]
     assert shares[:2] == pytest.approx([0.01, 0.02]) and shares[99] == pytest.approx(1.0)
     assert shares[549] == pytest.approx(0.505) and shares[-1] == pytest.approx(0.01)
 

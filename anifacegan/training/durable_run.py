@@ -1,0 +1,202 @@
+"""A training run that can be stopped or killed at any step and, resumed, ends exactly as an unbroken one.
+
+This module manages the run folder of every kind of training; the training itself is a loop that reports its steps:
+
+    durable = DurableRun(config, fixed_values(config, checksums))   # refuses a folder that began with other options
+    state = fresh_state(config)
+    durable.resume(state)                                           # from the newest snapshot, if there is one
+    if durable.new:
+        initialise(state)                                           # the first weights
+    with durable.reporting(state, preview, preview_every) as report:
+        train(state, ..., report)                                   # calls report(state, losses) after every step
+"""
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import yaml
+from tqdm import tqdm
+
+from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import sha256, write_complete
+from anifacegan.runtime.typed_config import plain
+from anifacegan.training.fixed_options import refuse_changes
+from anifacegan.training.logging import RunLog
+from anifacegan.training.snapshots import load_newest, remove_half_written, save_snapshot
+
+
+@runtime_checkable
+class SavedState(Protocol):
+    """What a run trains and its snapshots store."""
+
+    step: int
+    """Number of finished steps."""
+    learning: dict[str, float]
+    """Learning rates and gradient norms by name."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return tensors and plain values with everything that a resumed run needs, ``step`` included."""
+        ...
+
+    def load_state_dict(self, content: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned, on the CPU.
+
+        Raises:
+            RuntimeError, ValueError, KeyError: the content belongs to other networks.
+        """
+        ...
+
+
+@runtime_checkable
+class Intervals(Protocol):
+    """Steps between two lines of stats.jsonl and between two snapshots, and the number of snapshots to keep."""
+
+    @property
+    def log_every(self) -> int: ...
+    @property
+    def snapshot_every(self) -> int: ...
+    @property
+    def keep_snapshots(self) -> int: ...
+
+
+@runtime_checkable
+class Steps(Protocol):
+    """Number of steps of a run."""
+
+    @property
+    def steps(self) -> int: ...
+
+
+@runtime_checkable
+class RunConfig(Protocol):
+    """Options that the configuration of every run has."""
+
+    @property
+    def out(self) -> Path: ...
+    @property
+    def schedule(self) -> Steps: ...
+    @property
+    def reporting(self) -> Intervals: ...
+    def images(self, step: int) -> int:
+        """Return the number of images that a step, counted from 0, learns from."""
+        ...
+
+
+Report = Callable[[SavedState, dict[str, float]], None]
+"""Called after every step with the state and the step's losses."""
+
+
+class DurableRun:
+    """A run in its folder ``config.out``, which all workers read and the first one writes."""
+
+    def __init__(self, config: RunConfig, fixed: dict[str, Any], workers: Workers = SINGLE_PROCESS) -> None:
+        """Look for a snapshot; nothing is written.
+
+        ``fixed`` comes from :func:`anifacegan.training.fixed_options.fixed_values`.
+
+        Raises:
+            InputError: the run began with other values, no snapshot is readable, or workers disagree.
+        """
+        self.config, self.fixed, self.workers = config, fixed, workers
+        self.content = load_newest(config.out)
+        self.new = self.content is None
+        if self.content is not None:
+            refuse_changes(config.out, self.content["fixed"], fixed)
+        checksum = sha256([json.dumps(fixed, sort_keys=True, default=str).encode()])
+        workers.require_same(
+            "the checksum of configuration and data", int(checksum[:14], 16)
+        )  # fits into int64
+        step = -1 if self.content is None else self.content["step"]
+        workers.require_same(f"{config.out}: the newest snapshot's step (-1: none)", step)
+
+    def resume(self, state: SavedState) -> None:
+        """Load the newest snapshot into the state, write ``config.yaml``, and remove half-written files.
+
+        The state of a new run is not changed.
+
+        Raises:
+            InputError: the snapshot belongs to other networks; nothing is written then.
+        """
+        out = self.config.out
+        if self.content is not None:
+            try:
+                state.load_state_dict(self.content)
+            except (RuntimeError, ValueError, KeyError):
+                raise InputError(
+                    f"{out}: its snapshots are of other networks than the configuration's, expected those of "
+                    f"{out / 'config.yaml'}; take another --out for a new run"
+                ) from None
+        out.mkdir(parents=True, exist_ok=True)
+        if self.workers.first:
+            remove_half_written(out)
+            write_complete(out / "config.yaml", yaml.safe_dump(plain(self.config), sort_keys=False))
+
+    @contextmanager
+    def reporting(
+        self, state: SavedState, preview: Callable[[RunLog], None], preview_every: int
+    ) -> Iterator[Report]:
+        """Yield the function to call after each step: it logs, saves snapshots and moves the progress bar.
+
+        ``preview`` is called every ``preview_every`` steps and at the end. After Ctrl-C or SIGTERM to any worker, the
+        current step is finished and saved, and the report raises KeyboardInterrupt.
+        """
+        steps, workers = self.config.schedule.steps, self.workers
+        pending = None if self.content is None else self.content["log"]
+        self.content = None  # its tensors are in the state by now
+        with ExitStack() as stack:
+            stop = stack.enter_context(deferred_interrupts())
+            if workers.first:
+                log = stack.enter_context(closing(RunLog(self.config.out, state.step, pending)))
+                hidden = not sys.stderr.isatty()
+                bar = stack.enter_context(tqdm(total=steps, initial=state.step, unit="step", disable=hidden))
+
+            def report(state: SavedState, losses: dict[str, float]) -> None:
+                stopping = workers.any(stop.is_set())
+                if workers.first:
+                    images = self.config.images(state.step - 1)
+                    self._log(log, state, losses, images)
+                    if state.step % preview_every == 0 or state.step == steps:
+                        preview(log)
+                    self._save(log, state, stopping)
+                    rate = images * (bar.format_dict["rate"] or 0)
+                    bar.set_postfix_str(f"{rate:.1f} images/s", refresh=False)
+                    bar.update()
+                if stopping:
+                    workers.wait()  # until it is saved
+                    raise KeyboardInterrupt
+
+            yield report
+
+    def _log(self, log: RunLog, state: SavedState, losses: dict[str, float], images: int) -> None:
+        log.add(losses, images)
+        if state.step % self.config.reporting.log_every == 0:
+            log.flush(state.step)
+            log.watch(state.step, state.learning)
+
+    def _save(self, log: RunLog, state: SavedState, stopping: bool) -> None:
+        reporting = self.config.reporting
+        due = state.step % reporting.snapshot_every == 0 or state.step == self.config.schedule.steps
+        if due or stopping:
+            content = state.state_dict() | {"log": log.pending(), "fixed": self.fixed}
+            save_snapshot(self.config.out, state.step, content, reporting.keep_snapshots)
+
+
+@contextmanager
+def deferred_interrupts() -> Iterator[threading.Event]:
+    """Let Ctrl-C and SIGTERM set an event inside the block instead of interrupting a step."""
+    event = threading.Event()
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    for name in before:
+        signal.signal(name, lambda *_: event.set())
+    try:
+        yield event
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)

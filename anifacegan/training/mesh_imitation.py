@@ -1,0 +1,122 @@
+"""Imitation terms on points: deformation and alignment follow the face model's mesh (method, section 4, L_3DMM)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
+from anifacegan.losses.imitation import deformation_loss, offset_loss, smoothness_loss
+from anifacegan.losses.imitation_points import IdentityPoints, MeshPoints, MeshSampler
+from anifacegan.models.generator import Generator
+from anifacegan.runtime.devices import moved
+from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
+from anifacegan.training.batches import TrainingFaces
+from anifacegan.training.optim import Precision, matrix_precision
+from anifacegan.training.schedule import Schedule
+from anifacegan.training.weights import LossWeights
+
+ALIGNMENT_SPREAD = 0.004
+"""Standard deviation per axis, world units, of the alignment's training points around the neutral mesh."""
+
+
+@dataclass(frozen=True)
+class ImitationBatch:
+    """Faces of one step and the points at which their deformation is supervised."""
+
+    z_id: Float[Tensor, "batch 80"]
+    z_exp: Float[Tensor, "batch 64"]
+    mesh: MeshPoints
+    """Points on the expressive mesh, or near it."""
+    mouth_gap: MeshPoints
+    """Points between open lips."""
+    neutral: IdentityPoints
+    """Vertices of the neutral mesh and their steps to the mean head's."""
+    near_neutral: Float[Tensor, "batch point 3"]
+    """Points around these vertices, at which the alignment learns; world units."""
+    volume: Float[Tensor, "batch few 3"]
+    """Random points of the box that holds the head, world units."""
+    jitter: Float[Tensor, "batch few 3"]
+    """Uniform numbers in [0, 1) that say where the neighbours of mesh points lie."""
+
+    @property
+    def few(self) -> int:
+        """Number of points of the regularisers, which are cheaper to estimate than the error on the mesh."""
+        return self.volume.shape[1]
+
+
+def draw_imitation_batch(
+    data: TrainingFaces,
+    mesh: MeshSampler,
+    schedule: Schedule,
+    rng: torch.Generator,
+    device: torch.device,
+    workers: Workers = SINGLE_PROCESS,
+) -> ImitationBatch:
+    """Draw schedule.mesh_faces faces with points of their meshes, and return this worker's share on ``device``.
+
+    The vertices of a step are the same for all faces.
+    """
+    all_items = data.draw_imitated(schedule.mesh_faces, rng)
+    items = workers.share(all_items)
+    z_id, z_exp = data.z_id[items], data.z_exp[items]
+    few = max(1, schedule.mesh_points // 4)
+    on_mesh = mesh.points(items.numpy(), z_id, z_exp, schedule.mesh_points, rng, schedule.mesh_offset)
+    gap_count = max(1, schedule.mesh_points // 8)
+    mouth_gap = mesh.mouth_gap(data.z_id[all_items], data.z_exp[all_items], gap_count, rng)
+    volume = WORLD_PER_NETWORK_UNIT * (2 * workers.draw(torch.rand, (len(items), few, 3), rng) - 1)
+    neutral = mesh.identity_points(z_id, schedule.mesh_points, rng)
+    spread = ALIGNMENT_SPREAD * workers.draw(torch.randn, neutral.x_template.shape, rng)
+    batch = ImitationBatch(
+        z_id=z_id,
+        z_exp=z_exp,
+        mesh=on_mesh,
+        mouth_gap=workers.share(mouth_gap),
+        neutral=neutral,
+        near_neutral=neutral.x_template + spread,
+        volume=volume,
+        jitter=workers.draw(torch.rand, (len(items), few, 3), rng),
+    )
+    return moved(batch, device)
+
+
+def imitation_losses(
+    generator: Generator,
+    batch: ImitationBatch,
+    weights: LossWeights,
+    precision: Precision = "float32",
+    workers: Workers = SINGLE_PROCESS,
+) -> dict[str, Tensor]:
+    """Compute the weighted terms that compare deformation and alignment with the face model's mesh.
+
+    Terms of weight 0 are not computed. ``precision`` is that of the fields' matrix products. Of a term that divides
+    by the number of visible points, ``workers`` count those of all shares.
+    """
+    offset = generator.deformation.bind(batch.z_id, batch.z_exp)
+    offset_of_neutral = generator.deformation.bind(batch.z_id, torch.zeros_like(batch.z_exp))
+    regularised = batch.mesh.x_target[:, : batch.few]
+    losses: dict[str, Tensor] = {}
+    with matrix_precision(precision, batch.volume.device):
+        if weights.deformation:
+            losses["deformation"] = weights.deformation * mesh_error(offset, batch.mesh, workers)
+        if weights.mouth_gap:
+            losses["mouth_gap"] = weights.mouth_gap * mesh_error(offset, batch.mouth_gap, workers)
+        if weights.roughness:
+            losses["roughness"] = weights.roughness * smoothness_loss(offset, regularised, batch.jitter)
+        if weights.minimal:
+            losses["minimal"] = weights.minimal * offset_loss(offset(batch.volume))
+        if weights.neutral:
+            losses["neutral"] = weights.neutral * offset_loss(offset_of_neutral(regularised))
+        if weights.alignment and generator.alignment is not None:
+            to_mean = generator.alignment.bind(batch.z_id)(batch.near_neutral)
+            losses["alignment"] = weights.alignment * offset_loss(to_mean - batch.neutral.to_mean)
+    return losses
+
+
+def mesh_error(
+    offset: Callable[[Tensor], Tensor], points: MeshPoints, workers: Workers = SINGLE_PROCESS
+) -> Float[Tensor, ""]:
+    """Mean squared error of a deformation at mesh points, weighted by their visibility; world units squared."""
+    return deformation_loss(offset(points.x_target), points.delta, points.confidence, workers)

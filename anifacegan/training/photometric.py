@@ -1,0 +1,101 @@
+"""Photometric terms: rendered rays compared with paired images, whose surfaces are known (stages 2 and 3).
+
+Near the known surface only a few manifolds are shaded: those nearest to the surface, and one in free space in front
+of it. That is several times cheaper than shading all manifolds, and enough for the template to learn.
+"""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from anifacegan.losses.photometric import colour_loss, free_space_loss, silhouette_loss
+from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.generator import ConditionedFields, FrozenField, Generator
+from anifacegan.rendering.compositing import RayColours
+from anifacegan.rendering.volume import ManifoldSelection, render_rays
+from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
+from anifacegan.training.optim import matrix_precision
+from anifacegan.training.paired import PairedBatch
+from anifacegan.training.schedule import Schedule
+from anifacegan.training.weights import LossWeights
+
+FREE_MARGIN = 0.006
+"""Points at least this far in front of the surface are certainly in free space, world units."""
+
+
+def photometric_losses(
+    generator: Generator,
+    batch: PairedBatch,
+    schedule: Schedule,
+    near: bool,
+    weights: LossWeights,
+    rng: torch.Generator,
+    workers: Workers = SINGLE_PROCESS,
+) -> dict[str, Tensor]:
+    """Render the rays of a batch and compare colours, opacity and free space with its images; weighted terms.
+
+    With ``near``, only manifolds near the known surface are shaded, and no gradient reaches the fields that place the
+    points (deformation and manifolds); without it, all manifolds are shaded and all fields learn.
+    """
+    with matrix_precision(schedule.precision, batch.rgb.device):
+        fields = generator.condition(Latents(batch.z_id, batch.z_exp, batch.z_noise))
+        if near:
+            fields = without_point_gradients(with_samples(fields, schedule.near_samples))
+            choice = near_surface(batch.distance, schedule.near_levels, rng, workers)
+            rendered = render_rays(fields, batch.rays, choice)
+        else:
+            rendered = render_rays(with_samples(fields, schedule.complete_samples), batch.rays)
+        covered = batch.distance.isfinite().float()
+        colour = colour_loss(rendered.rgb, batch.rgb)
+        silhouette = silhouette_loss(rendered.foreground, covered, batch.inside)
+        free = free_space_loss(rendered.alpha[..., :-1], in_free_space(rendered, batch), workers)
+    return {
+        "colour": weights.colour * colour,
+        "silhouette": weights.silhouette * silhouette,
+        "free_space": weights.free_space * free,
+    }
+
+
+def without_point_gradients(fields: ConditionedFields) -> ConditionedFields:
+    """Return the same fields with deformation and manifolds evaluated without gradients."""
+    return replace(fields, offset=FrozenField(fields.offset), level=FrozenField(fields.level))
+
+
+def with_samples(fields: ConditionedFields, samples: int) -> ConditionedFields:
+    """Return the same fields with another number of samples along a ray; 0 keeps the number they have."""
+    if not samples:
+        return fields
+    return replace(fields, ray_sampling=replace(fields.ray_sampling, samples=samples))
+
+
+def near_surface(
+    distance: Float[Tensor, "batch ray"], count: int, rng: torch.Generator, workers: Workers = SINGLE_PROCESS
+) -> ManifoldSelection:
+    """Choose for every ray the ``count`` manifolds nearest to the surface, and one random one in free space before it.
+
+    ``distance`` is that of the surface along the ray, world units; infinite for background, where all are random.
+    """
+
+    def choose(
+        t: Float[Tensor, "batch ray level"], hit: Bool[Tensor, "batch ray level"]
+    ) -> tuple[Tensor, Tensor]:
+        random = workers.draw(torch.rand, t.shape, rng).to(t)
+        background = distance[..., None].isinf()
+        gap = torch.where(background, random, (t - distance[..., None]).abs()).masked_fill(~hit, torch.inf)
+        near = gap.topk(count, dim=-1, largest=False).indices  # (B, R, count)
+        free = hit & (t < distance[..., None] - FREE_MARGIN)
+        free = free.scatter(-1, near, False)
+        one = (random * free).argmax(dim=-1, keepdim=True)
+        index = torch.cat([near, one], dim=-1)
+        exists = torch.cat([hit.gather(-1, near), free.gather(-1, one)], dim=-1)
+        return index, exists
+
+    return choose
+
+
+def in_free_space(rendered: RayColours, batch: PairedBatch) -> Bool[Tensor, "batch ray point"]:
+    """Mark the shaded points that lie in front of the surface, on rays away from silhouettes."""
+    in_front = rendered.t[..., :-1] < (batch.distance - FREE_MARGIN)[..., None]
+    return rendered.hit[..., :-1] & in_front & batch.inside[..., None]

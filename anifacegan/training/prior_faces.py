@@ -1,0 +1,64 @@
+"""Faces sampled from the priors, whose meshes the deformation imitates in addition to those of the data set.
+
+Adversarial training generates people and expressions of the priors, and compares them with the mesh of their latents
+(method, section 4). A prior's expressions differ from the data's, so the deformation has to learn from them, too. A
+pool of such faces is sampled once, with poses of the data set. It depends only on the fitted priors, the data's poses
+and the seed, so a resumed run has the same pool.
+"""
+
+import numpy as np
+from jaxtyping import Int
+
+from anifacegan.data.visibility import RasterizedVisibility
+from anifacegan.face_model.face_mesh import FaceMesh
+from anifacegan.losses.imitation_points import MeshSampler, VertexVisibility
+from anifacegan.models.generator import Generator
+from anifacegan.models.sampling import (
+    PosedLatents,
+    ViewSamplingConfig,
+    sample_generators,
+    sample_posed_latents,
+)
+from anifacegan.training.batches import TrainingFaces
+
+DRAW_POOL = 51
+"""Purpose of the pool's random generators, other than those of adversarial training."""
+
+
+class JoinedVertices:
+    """Visible vertices of the faces of two sources, numbered in one sequence."""
+
+    def __init__(self, first: VertexVisibility, count: int, second: VertexVisibility) -> None:
+        """Items from ``count`` on belong to ``second``."""
+        self.first, self.count, self.second = first, count, second
+
+    def __getitem__(self, items: Int[np.ndarray, " batch"]) -> np.ndarray:
+        """Return (batch, vertex / 8) bits of some items."""
+        rows = [
+            self.first[items[k : k + 1]] if item < self.count else self.second[items[k : k + 1] - self.count]
+            for k, item in enumerate(items)
+        ]
+        return np.concatenate(rows)
+
+
+def sample_prior_faces(generator: Generator, faces: TrainingFaces, count: int, seed: int) -> PosedLatents:
+    """Sample people and expressions, none of them neutral, from the priors, with poses of the training faces."""
+    rngs = sample_generators(seed, 0, DRAW_POOL, range(count))
+    return sample_posed_latents(
+        generator, faces.pose[: faces.count], ViewSamplingConfig(neutral_ratio=0.0), rngs
+    )
+
+
+def add_prior_faces(
+    faces: TrainingFaces, sampler: MeshSampler, mesh: FaceMesh, pool: PosedLatents, share: float, size: int
+) -> None:
+    """Append a pool of prior faces to the faces to imitate and to the sampler of their meshes.
+
+    A face is drawn from the pool with probability ``share``. Visible vertices of a face are found when it is first
+    drawn, by rasterising its mesh at ``size`` pixels; that size should be the data's, since a larger image shows more
+    vertices.
+    """
+    z_id, z_exp = pool.latents.z_id, pool.latents.z_exp
+    visible = RasterizedVisibility(mesh, z_id, z_exp, pool.pose, size)
+    first = faces.add_prior_faces(z_id, z_exp, share)
+    sampler.visible = JoinedVertices(sampler.visible, first, visible)

@@ -1,0 +1,101 @@
+"""Snapshots of a training run: written atomically, the newest few kept, damaged ones skipped.
+
+A snapshot is a file ``snapshot_STEP.pt`` in the run folder with everything that a resumed run needs.
+"""
+
+import io
+import pickle
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+import torch
+
+from anifacegan.models.model_folder import CARD, TENSORS
+from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.files import remove_leftovers, remove_unfinished, write_complete
+
+PATTERN = "snapshot_*.pt"
+_NAME = re.compile(r"snapshot_\d{8,}\.pt")
+"""Names of snapshots that a run writes; files of other names, such as snapshot_best.pt, are never touched."""
+WRITTEN = rf"{_NAME.pattern}|config\.yaml|stats\.jsonl|(preview|expressions|deformation|yaw|depth)\.png"
+"""Names of the files that a run writes into its folder."""
+DAMAGED = (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile)
+"""Errors raised by reading a damaged file."""
+
+
+def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
+    """Write ``snapshot_STEP.pt`` atomically and remove all but the newest ``keep`` snapshots up to this step.
+
+    Raises:
+        InputError: the file cannot be written; older snapshots are unchanged.
+    """
+    path = _path(folder, step)
+    buffer = io.BytesIO()  # torch.save itself reports a full disk badly
+    torch.save(content, buffer)
+    write_complete(path, buffer.getbuffer())
+    for old in [snapshot for snapshot in _snapshots(folder) if snapshot <= path][:-keep]:
+        old.unlink()
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove files that a killed process left half written in a run folder. No other process may be using it."""
+    remove_leftovers(folder, WRITTEN)
+    remove_leftovers(folder / "surfaces", r"visible\.npy|surfaces\.json")
+    remove_unfinished(folder / "model", (TENSORS, CARD))
+
+
+def load_newest(folder: Path) -> dict | None:
+    """Return the content of the newest readable snapshot, or None without any; damaged ones are reported and skipped.
+
+    Raises:
+        InputError: there are snapshots, but none is readable.
+    """
+    for path in reversed(_snapshots(folder)):
+        try:
+            return _read(path)
+        except DAMAGED as error:
+            print(f"{path}: damaged ({first_line(error)}), trying the one before", file=sys.stderr)
+    if _snapshots(folder):
+        raise InputError(f"{folder}: no snapshot is readable; remove {PATTERN} there to start over")
+    return None
+
+
+def load_snapshot(folder: Path, step: int | None) -> dict:
+    """Return the content of the snapshot of a step, or of the newest readable one for step None.
+
+    Raises:
+        InputError: there is none, or it is damaged; the message lists the existing ones.
+    """
+    if step is None:
+        content = load_newest(folder)
+        if content is None:
+            raise InputError(f"{folder}: holds no {PATTERN}, expected a run's folder")
+        return content
+    path = _path(folder, step)
+    if not path.exists():
+        existing = ", ".join(snapshot.name for snapshot in _snapshots(folder))
+        raise InputError(f"{path}: no such snapshot, expected {existing or 'a run that has some'}")
+    try:
+        return _read(path)
+    except DAMAGED as error:
+        raise InputError(f"{path}: damaged ({first_line(error)})") from None
+
+
+def _snapshots(folder: Path) -> list[Path]:
+    """Snapshots that the run wrote, oldest first."""
+    return sorted(path for path in folder.glob(PATTERN) if _NAME.fullmatch(path.name))
+
+
+def _path(folder: Path, step: int) -> Path:
+    return folder / f"snapshot_{step:08d}.pt"
+
+
+def _read(path: Path) -> dict:
+    """Read a snapshot after verifying the checksums in it, which PyTorch does not do."""
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()
+    if broken is not None:
+        raise zipfile.BadZipFile(f"{broken} differs from its checksum")
+    return torch.load(path, weights_only=True, map_location="cpu")

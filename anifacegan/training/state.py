@@ -1,0 +1,88 @@
+"""What a generator's training changes and a snapshot stores: networks, optimisers, averaged weights, step."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from anifacegan.models.generator import Generator
+from anifacegan.training.adversarial import FIELDS, AdversarialTraining
+from anifacegan.training.optim import averaged
+
+
+@dataclass
+class State:
+    """Generator, averaged weights, optimiser, adversarial training, and the number of finished steps."""
+
+    generator: Generator
+    averaged: AveragedModel
+    """Moving average of the generator's weights, updated in every step."""
+    optimiser: torch.optim.Adam
+    """Optimiser of the stages before adversarial training."""
+    adversarial: AdversarialTraining | None = None
+    """Discriminator and optimisers of adversarial training; None where the schedule has none."""
+    step: int = 0
+    """Number of finished steps."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """How the weights before the first step came about, as plain values for the model card."""
+    learning: dict[str, float] = field(default_factory=dict)
+    """Learning rate and gradient norm of every network, from the last step in which it learnt."""
+
+    @property
+    def average(self) -> Generator:
+        """The generator with averaged weights."""
+        return self.averaged.module
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that a resumed run needs."""
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        return parts | {"step": self.step, "facts": self.facts, "learning": self.learning}
+
+    def load_state_dict(self, content: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned.
+
+        Raises:
+            RuntimeError, ValueError, KeyError: the content belongs to other networks.
+        """
+        for name, part in self._parts().items():
+            part.load_state_dict(content[name])
+        self.step, self.facts, self.learning = content["step"], content["facts"], content["learning"]
+        self.averaged.n_averaged.fill_(self.step)
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"generator": self.generator, "average": self.average, "optimiser": self.optimiser}
+        return parts if self.adversarial is None else parts | {"adversarial": self.adversarial}
+
+    def networks(self) -> list[nn.Module]:
+        """Return all networks that have weights."""
+        discriminator = [] if self.adversarial is None else [self.adversarial.discriminator]
+        return [self.generator, self.average, *discriminator]
+
+    def to(self, device: str) -> None:
+        """Move networks and optimiser states to a device."""
+        self.generator.to(device)
+        self.averaged.to(device)
+        self.optimiser.load_state_dict(
+            self.optimiser.state_dict()
+        )  # moves its moments to the weights' device
+        if self.adversarial is not None:
+            self.adversarial.to(device)
+
+
+def new_state(
+    generator: Generator, average_decay: float, adversarial: AdversarialTraining | None = None
+) -> State:
+    """Create the state of a new run: a fresh optimiser of the fields, and averaged weights.
+
+    The coefficient priors are not in the optimiser: they are fitted before (:mod:`anifacegan.training.initialization`).
+    ``adversarial`` trains the same ``generator``.
+    """
+    groups = [
+        {"params": list(generator.get_submodule(name).parameters()), "field": name}
+        for name in FIELDS
+        if getattr(generator, name) is not None
+    ]
+    optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
+    return State(generator, averaged(generator, average_decay), optimiser, adversarial)

@@ -1,0 +1,178 @@
+"""Photometric terms: which manifolds are shaded, which points are in free space, which fields learn."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.generator import ConditionedFields, Generator
+from anifacegan.rendering.compositing import RayColours
+from anifacegan.rendering.volume import render_rays
+from anifacegan.training import photometric
+from anifacegan.training.optim import matrix_precision
+from anifacegan.training.paired import PairedData
+from anifacegan.training.photometric import FREE_MARGIN, in_free_space, near_surface, photometric_losses
+from anifacegan.training.weights import LossWeights
+from tests.fixtures.small_models import small_generator
+from tests.fixtures.small_training_data import random_batch, random_paired_data
+from tests.fixtures.tiny_training_set import GENERATOR, SCHEDULE
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def data() -> PairedData:
+    return random_paired_data()
+
+
+def choose(
+    t: list[float], hit: list[bool], distance: float, count: int, seed: int = 0
+) -> tuple[list[int], list[bool]]:
+    """The choice on one ray."""
+    index, exists = near_surface(torch.tensor([[distance]]), count, rng(seed))(
+        torch.tensor([[t]]), torch.tensor([[hit]])
+    )
+    return index[0, 0].tolist(), exists[0, 0].tolist()
+
+
+T = [0.90, 0.93, 0.96, 0.98, 1.00, 1.02, 1.05]
+
+
+def test_the_manifolds_nearest_to_the_surface_are_chosen() -> None:
+    index, exists = choose(T, [True] * 7, 0.985, 3)
+    assert set(index[:3]) == {2, 3, 4} and exists[:3] == [True] * 3
+
+
+def test_one_more_is_drawn_from_all_manifolds_in_free_space() -> None:
+    free = set()
+    for seed in range(60):
+        index, exists = choose(T, [True] * 7, 0.985, 3, seed)
+        assert exists[3]
+        free.add(index[3])
+    assert free == {0, 1}  # 2 is free as well, but chosen already
+
+
+def test_nothing_within_the_margin_counts_as_free() -> None:
+    surface = 0.99
+    before = [surface - FREE_MARGIN - 0.001, surface - FREE_MARGIN + 0.001, surface, 1.0]
+    for seed in range(20):
+        assert choose(before, [True] * 4, surface, 1, seed) == ([2, 0], [True, True])
+        assert choose(before[1:], [True] * 3, surface, 1, seed)[1] == [True, False]
+
+
+def test_missed_manifolds_are_not_shaded() -> None:
+    hit = [False, True, False, False, True, True, False]
+    for seed in range(20):
+        index, exists = choose(T, hit, 0.985, 4, seed)
+        assert {i for i, there in zip(index, exists, strict=True) if there} == {1, 4, 5}
+
+
+def test_no_manifold_is_shaded_twice() -> None:
+    t = torch.rand(3, 200, 9, generator=rng()).sort(dim=-1).values * 0.2 + 0.9
+    hit = torch.rand(t.shape, generator=rng(1)) < 0.7
+    distance = 0.9 + 0.2 * torch.rand(3, 200, generator=rng(2))
+    distance[:, ::5] = torch.inf
+    index, exists = near_surface(distance, 4, rng(3))(t, hit)
+    for b, r in np.ndindex(3, 200):
+        there = index[b, r][exists[b, r]].tolist()
+        assert len(set(there)) == len(there) and hit[b, r, there].all()
+        assert len(there) >= min(4, int(hit[b, r].sum()))
+
+
+def test_background_rays_draw_from_all_manifolds() -> None:
+    tried = [choose(T, [True] * 7, float("inf"), 2, seed)[0] for seed in range(60)]
+    assert {index for indices in tried for index in indices} == set(range(7))
+
+
+def colours(t: Tensor, hit: Tensor) -> RayColours:
+    """Rays with the given points, the last of them the background's."""
+    ray = torch.zeros(t.shape[:2])
+    vectors, points = torch.zeros(*ray.shape, 3), torch.zeros(*t.shape, 3)
+    return RayColours(vectors, ray, ray, vectors, torch.ones_like(t), t, hit, t, points, points)
+
+
+def test_points_in_front_of_a_known_surface_are_in_free_space() -> None:
+    t = torch.tensor(
+        [[[0.9, 0.995, 1.1, 1.2], [0.9, 0.0, 0.95, 1.2], [0.9, 0.9, 0.9, 1.2], [0.9, 1.1, 1.0, 1.2]]]
+    )
+    hit = torch.tensor([[[True] * 4, [True, False, True, True], [True] * 4, [True] * 4]])
+    distance = torch.tensor([[1.0, 1.0, 1.0, float("inf")]])
+    inside = torch.tensor([[True, True, False, True]])
+    free = in_free_space(colours(t, hit), random_batch(distance, inside))
+    assert free[0].tolist() == [[True, False, False], [True, False, True], [False] * 3, [True] * 3]
+
+
+def gradient_norms(generator: Generator, near: bool) -> dict[str, float]:
+    batch = random_batch(
+        0.97 + 0.05 * torch.rand(2, 36, generator=rng(5)), torch.ones(2, 36, dtype=torch.bool)
+    )
+    losses = photometric_losses(generator, batch, SCHEDULE, near, LossWeights(), rng(6))
+    generator.zero_grad()
+    losses["colour"].backward()
+    return {
+        name: sum(float(p.grad.norm()) for p in module.parameters() if p.grad is not None)
+        for name, module in generator.named_children()
+    }
+
+
+def test_near_the_surface_colours_teach_template_and_alignment_only() -> None:
+    norms = gradient_norms(small_generator(GENERATOR), near=True)
+    assert {name for name, norm in norms.items() if norm > 0} == {"template", "alignment"}
+
+
+def test_in_the_complete_stage_colours_teach_all_fields_and_no_prior() -> None:
+    norms = gradient_norms(small_generator(GENERATOR), near=False)
+    fields = {"template", "alignment", "deformation", "manifolds"}
+    assert {name for name, norm in norms.items() if norm > 0} == fields
+
+
+@pytest.mark.parametrize(("requested", "samples"), [(0, GENERATOR.ray_sampling.samples), (5, 5)])
+def test_the_complete_stage_uses_the_configured_number_of_samples(
+    requested: int, samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def noted(fields: ConditionedFields, *others: object) -> RayColours:
+        seen.append(fields.ray_sampling.samples)
+        return render_rays(fields, *others)
+
+    monkeypatch.setattr(photometric, "render_rays", noted)
+    batch = random_batch(torch.full((2, 16), 1.0), torch.ones(2, 16, dtype=torch.bool))
+    schedule = dataclasses.replace(SCHEDULE, complete_samples=requested)
+    photometric_losses(small_generator(GENERATOR), batch, schedule, False, LossWeights(), rng())
+    photometric_losses(small_generator(GENERATOR), batch, schedule, True, LossWeights(), rng())
+    assert seen == [samples, SCHEDULE.near_samples]
+
+
+def test_bfloat16_losses_are_near_the_float32_ones(data: PairedData) -> None:
+    """Rays, levels and points are not rounded: distances are equal to the last bit."""
+    generator, batch = small_generator(GENERATOR), data.draw(3, 20, rng(1))
+    losses, rendered = {}, {}
+    for name in ("float32", "bfloat16"):
+        with matrix_precision(name, batch.rgb.device):
+            fields = generator.condition(Latents(batch.z_id, batch.z_exp, batch.z_noise))
+            rendered[name] = render_rays(dataclasses.replace(fields, offset=torch.zeros_like), batch.rays)
+        schedule = dataclasses.replace(SCHEDULE, precision=name)
+        losses[name] = photometric_losses(generator, batch, schedule, False, LossWeights(), rng(2))
+    assert torch.equal(rendered["float32"].t, rendered["bfloat16"].t)
+    assert torch.equal(rendered["float32"].x_template, rendered["bfloat16"].x_template)
+    assert 0 < (rendered["float32"].rgb - rendered["bfloat16"].rgb).abs().max() < 0.05
+    for term, value in losses["float32"].items():
+        assert losses["bfloat16"][term].item() == pytest.approx(value.item(), rel=0.1, abs=1e-5), term
+
+
+def test_gradients_in_bfloat16_point_the_same_way(data: PairedData) -> None:
+    gradients = []
+    for name in ("float32", "bfloat16"):
+        generator, batch = small_generator(GENERATOR), data.draw(3, 20, rng(1))
+        schedule = dataclasses.replace(SCHEDULE, precision=name)
+        terms = photometric_losses(generator, batch, schedule, False, LossWeights(), rng(2))
+        sum(terms.values()).backward()
+        gradients.append(torch.cat([weight.grad.flatten() for weight in generator.template.parameters()]))
+    assert gradients[0].dtype == gradients[1].dtype == torch.float32
+    assert not torch.equal(*gradients) and torch.cosine_similarity(*gradients, dim=0) > 0.97
