@@ -19,7 +19,7 @@ from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNI
 from anifacegan.models.siren import full_precision
 from anifacegan.runtime.errors import ConfigError, require_at_least
 
-SLOPE = 10.0
+INITIAL_GRADIENT = 10.0
 """Initial gradient of s, per ``WORLD_PER_NETWORK_UNIT`` of distance from the centre."""
 
 
@@ -74,7 +74,7 @@ class ManifoldField(nn.Module):
         for layer in self.hidden:
             nn.init.normal_(layer.weight, 0.0, math.sqrt(2 / layer.out_features), generator=rng)
             nn.init.zeros_(layer.bias)
-        nn.init.constant_(self.output.weight, 10 * math.sqrt(math.pi / self.output.in_features))
+        nn.init.constant_(self.output.weight, INITIAL_GRADIENT * math.sqrt(math.pi / self.output.in_features))
         nn.init.zeros_(self.output.bias)
 
     def forward(self, x_template: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:

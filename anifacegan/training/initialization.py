@@ -23,7 +23,7 @@ from tqdm import trange
 
 from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
 from anifacegan.models.coefficient_vae import CoefficientVAE
-from anifacegan.models.manifolds import SLOPE, ManifoldField
+from anifacegan.models.manifolds import INITIAL_GRADIENT, ManifoldField
 from anifacegan.runtime.errors import require_above, require_at_least
 from anifacegan.training.optim import finite_total
 
@@ -185,7 +185,7 @@ def fit_manifolds(
             + directions[selected] * (radius[selected] + offset)[:, None]
         )
         error = (manifolds(x) - config.level_at_skin) * (
-            WORLD_PER_NETWORK_UNIT / SLOPE
+            WORLD_PER_NETWORK_UNIT / INITIAL_GRADIENT
         ) - offset  # world units
         optimiser.zero_grad()
         (error / config.reach).square().mean().backward()

@@ -38,7 +38,7 @@ def test_starts_as_the_identity(field: AlignmentField) -> None:
     assert torch.equal(field.bind(random_latents(2))(points(2)), torch.zeros(2, 20, 3))
 
 
-def test_the_step_is_the_unfolded_formula() -> None:
+def test_the_offset_follows_the_formula_layer_by_layer() -> None:
     """x / 0.12 -> sin(frequency * (W x + b)), layer by layer -> 80 steps for each axis, weighted by z_id, scaled."""
     field = AlignmentField(AlignmentConfig(hidden_dim=6, layers=2, frequency=7.0, output_scale=0.25))
     field.initialise(torch.Generator().manual_seed(0))
@@ -78,7 +78,7 @@ def latents() -> Latents:
     return Latents(random_latents(2), random_latents(2, 64), random_latents(2))
 
 
-def test_the_template_is_read_where_the_mean_head_has_the_feature() -> None:
+def test_the_template_is_evaluated_at_the_aligned_point() -> None:
     generator = aligned_generator()
     assert generator.alignment is not None
     who = latents()
@@ -105,7 +105,7 @@ def test_alignment_moves_neither_deformation_nor_manifolds() -> None:
     assert torch.equal(before.level(x), after.level(x))
 
 
-def test_a_code_entry_counts_by_its_scale() -> None:
+def test_a_latent_entry_is_multiplied_by_its_scale() -> None:
     generator = aligned_generator()
     generator.template.latent_scale[3] = 0.0  # of z_id
     generator.template.latent_scale[80 + 5] = 0.0  # of z_noise

@@ -143,7 +143,7 @@ def test_a_tensor_that_is_not_finite_is_named(name: str, folder: Path) -> None:
     assert_one_line(lambda: load_checkpoint(folder), TENSORS, f"'{name}' has values that are not finite")
 
 
-def test_a_march_that_is_not_finite_is_refused(folder: Path) -> None:
+def test_ray_sampling_that_is_not_finite_is_refused(folder: Path) -> None:
     change_card(folder, lambda card: card["generator"]["ray_sampling"].update(background_z=float("nan")))
     assert_one_line(lambda: load_checkpoint(folder), CARD, "finite")
 

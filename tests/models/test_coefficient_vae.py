@@ -43,7 +43,7 @@ def test_layers_have_the_released_sizes() -> None:
     assert linears == expected
 
 
-def test_decoding_is_the_unfolded_formula() -> None:
+def test_decoding_follows_the_formula_layer_by_layer() -> None:
     """A plain Linear without activation comes first, a LeakyReLU(0.01) after every hidden layer."""
     vae, latents = small_vae(), draw(3, 4, seed=100)
     decoded = vae.decode(latents)
@@ -55,7 +55,7 @@ def test_decoding_is_the_unfolded_formula() -> None:
         torch.testing.assert_close(decoded[b], expected)
 
 
-def test_encoding_gives_mean_and_log_variance_of_one_stack() -> None:
+def test_mean_and_log_variance_share_the_encoder() -> None:
     vae, coefficients = small_vae(), draw(3, 6, seed=100)
     mean, log_variance = vae.encode(coefficients)
     for b in range(3):
@@ -66,7 +66,7 @@ def test_encoding_gives_mean_and_log_variance_of_one_stack() -> None:
         torch.testing.assert_close(log_variance[b], linear(vae.log_variance, h))
 
 
-def test_a_slice_of_latents_is_a_slice_of_each_code() -> None:
+def test_slicing_latents_slices_each_of_them() -> None:
     latents = Latents(draw(5, 80, seed=1), draw(5, 64, seed=2), draw(5, 80, seed=3))
     part = latents[1:3]
     assert (len(latents), len(part)) == (5, 2)
@@ -75,7 +75,7 @@ def test_a_slice_of_latents_is_a_slice_of_each_code() -> None:
     assert torch.equal(part.z_noise, latents.z_noise[1:3])
 
 
-def test_a_prior_that_starts_as_the_identity_gives_coefficients_back() -> None:
+def test_a_prior_initialised_as_the_identity_reconstructs_coefficients() -> None:
     rng = torch.Generator().manual_seed(0)
     vae = CoefficientVAE(5, CoefficientVAEConfig(hidden_dim=13, layers=3, latent_dim=6))
     vae.initialise(rng)

@@ -29,7 +29,7 @@ def test_starts_as_the_identity() -> None:
     assert torch.equal(step, torch.zeros(2, 7, 3))
 
 
-def test_the_step_is_the_unfolded_formula() -> None:
+def test_the_offset_follows_the_formula_layer_by_layer() -> None:
     """x / 0.12 -> sin(frequency * (W x + b) + phase), block by block -> Linear, scaled; the code is
     [z_id, z_exp]."""
     deformation = field()
@@ -55,7 +55,7 @@ def test_the_head_s_bias_times_the_output_scale_is_a_step_in_world_units() -> No
     torch.testing.assert_close(step, torch.full((1, 4, 3), 0.0125))
 
 
-def test_both_codes_matter() -> None:
+def test_identity_and_expression_both_change_the_offset() -> None:
     deformation, x = field(), 0.1 * draw(1, 5, 3, seed=5)
     z_id, z_exp = draw(1, 80, seed=3), draw(1, 64, seed=4)
     step = deformation.bind(z_id, z_exp)(x)

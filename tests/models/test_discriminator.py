@@ -27,7 +27,7 @@ def images(count: int, size: int = 16, dtype: torch.dtype = torch.float32, seed:
     return 2 * torch.rand(count, 3, size, size, generator=rng(seed), dtype=dtype) - 1
 
 
-def test_channels_are_those_of_the_method() -> None:
+def test_channels_follow_the_paper_s_family() -> None:
     """min(400, 2^k) with k from 13 - log2(size) to 12; log2(size) - 1 blocks."""
     expected = {
         16: [400, 400, 400, 400],
@@ -72,7 +72,7 @@ def test_every_size_gives_a_score_and_two_angles_an_image(size: int) -> None:
     assert len(discriminator.blocks) == SIZES.index(size) + 3
 
 
-def test_a_fresh_score_is_neither_flat_nor_wild() -> None:
+def test_untrained_logits_vary_moderately() -> None:
     discriminator = Discriminator(DiscriminatorConfig(size=64)).initialise(rng())
     with torch.no_grad():
         logits = discriminator(images(4, 64)).logit
@@ -130,7 +130,7 @@ def test_halving_keeps_a_flat_image_flat_up_to_its_border() -> None:
         assert torch.allclose(halve(torch.full((1, 2, 8, 8), 0.7), blur), torch.full((1, 2, 4, 4), 0.7))
 
 
-def test_blurred_halving_lets_a_fine_pattern_fade_wherever_it_lies() -> None:
+def test_blurred_downsampling_removes_a_fine_pattern_at_any_position() -> None:
     """Stripes two pixels wide are at the limit of the smaller image; a plain mean keeps or drops them by chance."""
     stripes = torch.tensor([1.0, 1, -1, -1]).repeat(8).expand(1, 1, 32, 32)
     moved = stripes.roll(1, dims=-1)
@@ -142,8 +142,8 @@ def test_blurred_halving_lets_a_fine_pattern_fade_wherever_it_lies() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ gradients
-def test_the_slope_penalty_teaches_every_weight_with_the_gradient_it_should() -> None:
-    """R1 is differentiated twice: once for the slope, once for the weights."""
+def test_r1_gives_every_weight_its_second_derivative() -> None:
+    """R1 is differentiated twice: with respect to the image, then to the weights."""
     discriminator = Discriminator(TINY).initialise(rng()).double()
     image = images(2, dtype=torch.float64).requires_grad_()
     weights = [discriminator.blocks["from_8"].second.weight, discriminator.from_rgb.weight]
@@ -165,7 +165,7 @@ def test_the_slope_penalty_teaches_every_weight_with_the_gradient_it_should() ->
         assert (slope * direction).sum().item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_an_image_is_judged_the_same_alone_and_among_others() -> None:
+def test_an_image_has_the_same_logit_alone_and_in_a_batch() -> None:
     discriminator = Discriminator(TINY).initialise(rng()).double()
     random_images = images(3, dtype=torch.float64)
     together = discriminator(random_images)

@@ -80,7 +80,7 @@ def test_landmarks_of_exact_coefficients_are_the_files_ones_in_the_generators_ca
     )  # float32 angles in the file
 
 
-def test_the_lm68_of_the_open_model_is_what_its_coefficients_say(face_model) -> None:
+def test_the_lm68_of_the_open_model_follows_from_its_coefficients(face_model) -> None:
     """The same for a rendered item of the real model, lids included: those move by a quarter of a pixel at most."""
     from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_item
 
@@ -94,7 +94,7 @@ def test_the_lm68_of_the_open_model_is_what_its_coefficients_say(face_model) -> 
 
 
 def test_landmarks_in_deep3dfacerecons_camera_are_a_pinhole_of_1015_px_at_distance_10() -> None:
-    """Its lm68, from the formulas of the method's section 3 written out for one face."""
+    """Its lm68, from the formulas of Deep3DFaceRecon written out for one face."""
     model, rng = tiny_model(), generator(4)
     z_id, z_exp = torch.randn(1, 80, generator=rng), torch.randn(1, 64, generator=rng)
     angle, trans = torch.tensor([[0.2, -0.4, 0.1]]), torch.tensor([[0.1, -0.05, 0.3]])
@@ -108,7 +108,7 @@ def test_landmarks_in_deep3dfacerecons_camera_are_a_pinhole_of_1015_px_at_distan
     torch.testing.assert_close(found, from_lm68(lm68[None], 224), atol=1e-3, rtol=0)
 
 
-def test_unposed_landmarks_are_those_of_the_whole_model() -> None:
+def test_unposed_landmarks_are_the_face_model_s() -> None:
     model, rng = tiny_model(), generator(5)
     z_id, z_exp = torch.randn(3, 80, generator=rng), torch.randn(3, 64, generator=rng)
     whole = model.landmarks(model.shape(z_id, z_exp))
@@ -124,7 +124,7 @@ def test_pose_is_that_of_the_camera_that_the_angle_came_from() -> None:
     torch.testing.assert_close(pose_of(angle), torch.stack([pitch, yaw], dim=-1), atol=1e-6, rtol=0)
 
 
-def test_landmarks_pull_at_the_image() -> None:
+def test_landmarks_are_differentiable_in_the_image() -> None:
     """The landmark term differentiates through coefficients, network and resampling."""
     image = random_images(size=40).requires_grad_()
     pixels = FaceLandmarks(tiny_model(), "generator").pixels(network()(image), 128)
@@ -141,7 +141,7 @@ def test_rows_and_fields_are_the_same_numbers() -> None:
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.backbone)
-def test_a_fresh_network_says_the_mean_face(config: FaceRegressorConfig) -> None:
+def test_an_untrained_network_regresses_the_mean_face(config: FaceRegressorConfig) -> None:
     made = FaceRegressor(config)
     made.initialise(generator())
     rows = torch.randn(50, 257, generator=generator(6))
@@ -154,7 +154,7 @@ def test_a_fresh_network_says_the_mean_face(config: FaceRegressorConfig) -> None
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.backbone)
-def test_each_image_is_judged_on_its_own_and_at_any_size(config: FaceRegressorConfig) -> None:
+def test_images_of_a_batch_are_independent_and_of_any_size(config: FaceRegressorConfig) -> None:
     made, images = network(config), random_images(3, 48)
     with torch.no_grad():
         whole, alone = made(images).rows(), made(images[1:2]).rows()

@@ -35,7 +35,7 @@ def test_initialising_draws_every_number_from_the_given_generator() -> None:
         assert torch.equal(tensor, other.state_dict()[name]), name
 
 
-def test_an_avatar_is_made_of_the_fields_and_the_configuration() -> None:
+def test_conditioned_fields_are_the_networks_and_the_configuration() -> None:
     """The deformation gets identity and expression, the template identity and noise."""
     config = dataclasses.replace(
         SMALL, radiance_offset_gain=3.0, ray_sampling=RaySamplingConfig(near=0.9, samples=9)
@@ -57,8 +57,8 @@ def test_expressions_change_nothing_before_training() -> None:
     assert_same_colours(seen(generator, latents, rays), seen(generator, neutral, rays), atol=0)
 
 
-def test_a_step_of_the_deformation_head_moves_the_head_by_as_many_world_units() -> None:
-    """The head's bias is the step; the background does not move."""
+def test_a_constant_offset_moves_the_face_by_as_many_world_units() -> None:
+    """The last layer's bias is the offset; the background does not move."""
     config = dataclasses.replace(SMALL, manifolds=ManifoldConfig(hidden_dim=512, count=5))
     generator = Generator(config).initialise(torch.Generator().manual_seed(0)).double()
     step, latents, rays = numbers(0.011, -0.007, 0.0), small_latents(1), camera_rays(yaw=0.2, pitch=0.1)
@@ -102,7 +102,7 @@ def test_psi_0_gives_everyone_the_mean_appearance_and_keeps_the_shape() -> None:
     torch.testing.assert_close(fields.offset(x), generator.condition(latents, psi=1.0).offset(x))
 
 
-def test_the_truncation_mean_is_the_mean_film_of_random_people() -> None:
+def test_the_truncation_mean_is_the_mean_of_random_people_s_film_parameters() -> None:
     """The same people drawn again by the test: identities decoded from the prior, noise N(0, I)."""
     generator = small_generator()
     generator.set_truncation_mean(torch.Generator().manual_seed(8), count=6)

@@ -34,7 +34,7 @@ def expected() -> dict[str, Tensor]:
 
 
 def golden_case(model: Model, expected: dict[str, Tensor], case: int) -> tuple[ConditionedFields, Rays]:
-    """The avatar and the rays of one of the images."""
+    """The conditioned fields and the rays of one of the images."""
     strength, pitch, yaw = expected["cases"][case].float()
     latents = Latents(expected["z_id"], strength * expected["z_exp"], expected["z_noise"])
     fields = model.generator.condition(latents, expected["psi"].item())
@@ -54,7 +54,7 @@ def test_the_tolerances_are_tighter_than_what_the_renderer_promises(expected: di
         assert 0 < expected[f"tolerance_{name}"] < (5e-4 if name == "colours" else 1e-4), name
 
 
-def test_there_is_something_to_see(expected: dict[str, Tensor]) -> None:
+def test_the_cases_differ_and_hit_and_miss_manifolds(expected: dict[str, Tensor]) -> None:
     """Manifolds met and missed, the background through the head, and another image for every case."""
     assert 0.5 < expected["hit"].float().mean() < 0.9
     assert 0.3 < expected["colours"][:, 3].mean() < 0.8
@@ -85,7 +85,7 @@ def test_rays_meet_manifolds_and_see_colours(model: Model, expected: dict[str, T
 
 
 @pytest.mark.parametrize("case", range(3))
-def test_the_front_door_shows_the_same_image(model: Model, expected: dict[str, Tensor], case: int) -> None:
+def test_face_image_gives_the_same_image(model: Model, expected: dict[str, Tensor], case: int) -> None:
     strength, pitch, yaw = expected["cases"][case].tolist()
     z_exp = (strength * expected["z_exp"])[0].numpy()
     latents = (expected["z_id"], expected["z_noise"])
@@ -96,7 +96,7 @@ def test_the_front_door_shows_the_same_image(model: Model, expected: dict[str, T
     assert_within(image.depth, expected, "depth", case)
 
 
-def test_brute_force_in_single_precision_sees_the_same(model: Model, expected: dict[str, Tensor]) -> None:
+def test_brute_force_in_single_precision_agrees(model: Model, expected: dict[str, Tensor]) -> None:
     seen = brute_force_results(model.generator, expected)
     assert torch.equal(seen["hit"], expected["hit"])
     for name in PARTS:
@@ -105,7 +105,7 @@ def test_brute_force_in_single_precision_sees_the_same(model: Model, expected: d
 
 @torch.no_grad()
 def test_another_unit_of_the_offset_would_be_noticed(model: Model, expected: dict[str, Tensor]) -> None:
-    """The released model reads colours 1 / 0.12 of the manifolds' offset away, its least visible habit."""
+    """The released model reads colours 1 / 0.12 of the manifolds' offset away, its least visible peculiarity."""
     fields, rays = golden_case(model, expected, 1)
     seen = render_rays(dataclasses.replace(fields, radiance_offset_gain=1.0), rays)
     error = (seen.rgb[0].T.reshape(3, *expected["depth"].shape[-2:]) - expected["colours"][1, :3]).abs().max()

@@ -1,4 +1,4 @@
-"""Files of latents: people and mean films come back, and what is broken is named."""
+"""Files of latents: people and mean FiLM parameters come back, and what is broken is named."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def test_people_come_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["people.npz"]
 
 
-def test_one_person_may_be_plain_vectors(tmp_path: Path) -> None:
+def test_one_person_may_be_stored_as_vectors(tmp_path: Path) -> None:
     np.savez(tmp_path / "person.npz", z_id=np.arange(80), z_noise=np.zeros(80))
     z_id, z_noise = read_people(tmp_path / "person.npz")
     assert torch.equal(z_id, torch.arange(80.0)[None]) and torch.equal(z_noise, torch.zeros(1, 80))
@@ -39,13 +39,13 @@ BROKEN = {
 
 @pytest.mark.parametrize("value", BROKEN.values(), ids=BROKEN.keys())
 @pytest.mark.filterwarnings("error")
-def test_broken_codes_are_named(value: np.ndarray, tmp_path: Path) -> None:
+def test_broken_latents_are_named(value: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "people.npz"
     np.savez(path, z_id=np.zeros((2, 80)), z_noise=value)
     assert_one_line(lambda: read_people(path), str(path), "" if value.dtype == object else "'z_noise'")
 
 
-def test_a_missing_code_is_named(tmp_path: Path) -> None:
+def test_a_missing_latent_is_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "people.npz", z_id=np.zeros((2, 80)))
     assert_one_line(lambda: read_people(tmp_path / "people.npz"), "people.npz", "'z_noise'", "z_id")
 
@@ -69,13 +69,13 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [("avg_frequencies", "avg_phase_shifts"), ("frequencies", "phases")])
-def test_a_mean_film_is_read_under_both_names(names: tuple[str, str], tmp_path: Path) -> None:
+def test_mean_film_parameters_are_read_under_both_names(names: tuple[str, str], tmp_path: Path) -> None:
     np.savez(tmp_path / "averages.npz", **{names[0]: np.arange(6.0), names[1]: -np.arange(6.0)[None]})
     frequencies, phases = read_mean_film_parameters(tmp_path / "averages.npz", units=6)
     assert torch.equal(frequencies, torch.arange(6.0)[None]) and torch.equal(phases, -torch.arange(6.0)[None])
 
 
-def test_a_broken_mean_film_is_named(tmp_path: Path) -> None:
+def test_broken_mean_film_parameters_are_named(tmp_path: Path) -> None:
     path = tmp_path / "averages.npz"
     np.savez(path, frequencies=np.zeros(6), phases=np.zeros(6))
     assert_one_line(lambda: read_mean_film_parameters(path, units=7), str(path), "'frequencies'", "(6,)", "7")

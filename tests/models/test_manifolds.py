@@ -20,7 +20,7 @@ def test_levels_fall_evenly_from_23_to_8() -> None:
     torch.testing.assert_close(levels, torch.tensor([23 - k * 15 / 22 for k in range(23)]))
 
 
-def test_the_field_is_the_unfolded_formula_in_network_units() -> None:
+def test_the_field_follows_the_formula_in_network_units() -> None:
     """MLP with ReLU on ``x / 0.12 - (0, 0, -1.5)``."""
     manifolds = field(hidden_dim=16, seed=0).double()
     x = 0.1 * torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -59,7 +59,7 @@ def test_golden_identities_decode(golden_model: Model, expected: dict[str, np.nd
 
 
 def golden_case(model: Model, expected: dict[str, np.ndarray], case: int) -> tuple[ConditionedFields, Rays]:
-    """The avatar and the rays of one of the golden images."""
+    """The conditioned fields and the rays of one of the golden images."""
     ratio, camera_pitch, camera_yaw = expected["cases"][case]
     latents = [torch.from_numpy(expected[name]) for name in ("z_id", "smile", "z_noise")]
     face_latents = Latents(latents[0], float(ratio) * latents[1], latents[2])
@@ -137,7 +137,7 @@ def test_full_size_is_inferred_from_the_tensors(tmp_path: Path) -> None:
     write_averages(folder, generator)
     read = load_released(folder)
     assert read.config == config
-    assert read.template.mapping.output.weight.shape == (4608, 256)  # method, section 2
+    assert read.template.mapping.output.weight.shape == (4608, 256)
     assert read.deformation.mapping.output.weight.shape == (768, 128)
     assert read.identity_prior.encoder[0][0].weight.shape == (512, 80)
     assert torch.equal(read.template.layers[7].linear.weight, generator.template.layers[7].linear.weight)

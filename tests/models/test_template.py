@@ -1,4 +1,4 @@
-"""Template radiance against the method (section 1, step 4), read layer by layer and point by point."""
+"""Template radiance field against its formula, evaluated layer by layer and point by point."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from anifacegan.models.siren import FiLMParameters
-from anifacegan.models.template import TemplateConfig, TemplateField
+from anifacegan.models.template import TemplateConfig, TemplateField, alpha_from_sigma
 
 SMALL = TemplateConfig(hidden_dim=6, layers=4, mapping_dim=5, mapping_layers=2)
 WIDTH, LAYERS = 6, 4
@@ -34,7 +34,7 @@ def field(config: TemplateConfig = SMALL) -> TemplateField:
 def slow_radiance(
     template: TemplateField, film: FiLMParameters, x: Tensor, gain: float
 ) -> tuple[Tensor, Tensor]:
-    """rgb (3,) and alpha of one point (3,) for a film of one person."""
+    """rgb (3,) and alpha of one point (3,) for one person's FiLM parameters."""
 
     def sine(layer: torch.nn.Module, block: int, h: Tensor) -> Tensor:
         units = slice(block * WIDTH, (block + 1) * WIDTH)
@@ -68,7 +68,7 @@ def test_radiance_is_the_sum_of_the_heads_of_all_layers_but_the_first(gain: floa
             torch.testing.assert_close(alpha[b, n], slow_alpha, atol=1e-10, rtol=0)
 
 
-def test_the_film_is_mapped_from_identity_and_then_noise() -> None:
+def test_film_parameters_are_mapped_from_identity_and_then_noise() -> None:
     template = field()
     z_id, z_noise = draw(2, 80, seed=1), draw(2, 80, seed=2)
     film, expected = (
@@ -94,7 +94,7 @@ def test_colours_reach_a_thousandth_beyond_black_and_white(bias: float, colour: 
 
 
 def test_a_fresh_head_is_almost_transparent() -> None:
-    """Sigma near 0: opacity 1 - exp(-0.04 ln 2) = 0.027 a sheet."""
+    """Sigma near 0: opacity 1 - exp(-0.04 ln 2) = 0.027 for each manifold."""
     template = TemplateField(TemplateConfig(hidden_dim=64))
     template.initialise(torch.Generator().manual_seed(0))
     rng = torch.Generator().manual_seed(1)
@@ -115,3 +115,16 @@ def test_heads_start_uniform_within_the_sine_bound() -> None:
 def test_a_template_needs_two_layers() -> None:
     with pytest.raises(ValueError, match="layers"):
         TemplateConfig(layers=1)
+
+
+@pytest.mark.parametrize("sigma", [-3.0, 0.0, 2.0, 50.0])
+def test_opacity_is_one_minus_exp_of_softplus(sigma: float) -> None:
+    expected = 1 - math.exp(-0.04 * math.log1p(math.exp(sigma)))
+    assert alpha_from_sigma(torch.tensor(sigma, dtype=torch.float64)).item() == pytest.approx(
+        expected, rel=1e-9
+    )
+
+
+def test_small_opacities_keep_their_digits() -> None:
+    """1 - exp(-a) loses everything below 6e-8 in float32."""
+    assert alpha_from_sigma(torch.tensor(-20.0)).item() == pytest.approx(0.04 * math.exp(-20), rel=1e-4)

@@ -1,12 +1,9 @@
-"""Opacity and blending (method, section 1, step 6)."""
-
-import math
+"""Compositing weights against closed forms and the painter's algorithm."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.models.template import alpha_from_sigma
 from anifacegan.rendering.compositing import blending_weights
 
 TINY = 1e-8
@@ -73,19 +70,6 @@ def test_weights_over_an_opaque_last_level_add_up_to_one() -> None:
 def test_light_behind_an_opaque_level_is_1e_10() -> None:
     alpha = torch.tensor([[[1.0, 1.0]]], dtype=torch.float64)
     assert blending_weights(alpha, everywhere(alpha))[0, 0, 1].item() == pytest.approx(1e-10, rel=1e-3)
-
-
-@pytest.mark.parametrize("sigma", [-3.0, 0.0, 2.0, 50.0])
-def test_opacity_is_one_minus_exp_of_softplus(sigma: float) -> None:
-    expected = 1 - math.exp(-0.04 * math.log1p(math.exp(sigma)))
-    assert alpha_from_sigma(torch.tensor(sigma, dtype=torch.float64)).item() == pytest.approx(
-        expected, rel=1e-9
-    )
-
-
-def test_small_opacities_keep_their_digits() -> None:
-    """1 - exp(-a) loses everything below 6e-8 in float32."""
-    assert alpha_from_sigma(torch.tensor(-20.0)).item() == pytest.approx(0.04 * math.exp(-20), rel=1e-4)
 
 
 def test_blending_is_differentiable_where_levels_are_missed() -> None:

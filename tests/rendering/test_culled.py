@@ -1,4 +1,4 @@
-"""Points that no light reaches are skipped; neither the image nor its gradient must show it."""
+"""Culling points that no light reaches changes neither the image nor its gradient noticeably."""
 
 from collections.abc import Callable
 
@@ -47,7 +47,7 @@ def views(opacity: float):
     return complete, quick, sum(counts[0]), sum(counts[1])
 
 
-def test_skipping_changes_an_image_by_less_than_the_lost_light():
+def test_culling_changes_an_image_by_less_than_the_lost_light():
     for opacity in (0.03, 0.5, 0.98, 1.0):
         complete, quick, _, _ = views(opacity)
         assert (complete.rgb - quick.rgb).abs().max() <= 1.1 * INVISIBLE, opacity
@@ -55,14 +55,14 @@ def test_skipping_changes_an_image_by_less_than_the_lost_light():
         assert (complete.depth - quick.depth).abs().max() <= 1.1 * INVISIBLE, opacity
 
 
-def test_transparent_sheets_are_all_shaded_where_they_exist():
+def test_all_crossings_of_transparent_manifolds_are_evaluated():
     complete, quick, _, shaded = views(0.03)
     assert torch.equal(complete.hit, quick.hit)
     assert shaded == int(complete.hit.sum())
     torch.testing.assert_close(quick.rgb, complete.rgb)
 
 
-def test_behind_an_opaque_sheet_nothing_is_shaded():
+def test_nothing_behind_an_opaque_manifold_is_evaluated():
     complete, _, everything, shaded = views(1.0)
     foreground = complete.hit[0, :, :-1].any(dim=-1)
     assert shaded < everything / 2
@@ -83,7 +83,7 @@ def gradients(
     learning: Conditioning,
     rays: Rays,
 ) -> dict[str, Tensor]:
-    """Of a sum over everything that terms look at, with respect to every weight; 0 for those that have no part."""
+    """Gradient of a sum over all outputs that losses use, with respect to every weight; 0 for unused ones."""
     rng = torch.Generator().manual_seed(3)
     latents = Latents(*(torch.randn(1, size, generator=rng).to(rays.origins) for size in (80, 64, 80)))
     seen = render(learning(model)(latents), rays)
@@ -108,10 +108,11 @@ def model_of(dtype: torch.dtype) -> Generator:
 
 @pytest.mark.parametrize("learning", [all_fields, condition_for_template])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_the_gradient_is_that_of_marching_with_gradients(
+def test_the_gradient_is_that_of_render_rays(
     dtype: torch.dtype, learning: Conditioning, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The fast fields find what is seen, in full precision; in float64, which they do not know, the plain ones."""
+    """Numba fields find the visible points, in full precision; in float64, which they do not support, PyTorch fields
+    do."""
     fast = []
     for kind in (NumbaOffsets, NumbaManifolds, NumbaTemplate):
         real = kind.__call__
@@ -137,7 +138,7 @@ def test_the_gradient_is_that_of_marching_with_gradients(
 
 
 def test_a_crossing_lies_between_its_samples() -> None:
-    """Where the two that are evaluated again say otherwise by their last digits, it is at one of them."""
+    """If rounding moves the level outside the two evaluated again, the crossing is at one of them."""
     s_near, s_far = torch.tensor([1.0, 1.0, 1.0, 1.0]), torch.tensor([0.0, 1.0, 1.0 - 6e-8, 2.0])
     level = torch.tensor([0.25, 0.5, 0.999, 1.5])
     assert fraction_between(s_near, s_far, level).tolist() == [0.75, 0.0, 1.0, 0.0]

@@ -1,4 +1,4 @@
-"""What the shipped demo model promises, on people it was not trained on."""
+"""Quality of the shipped demo model on people it was not trained on."""
 
 from pathlib import Path
 

@@ -21,7 +21,7 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def decoded(path: Path) -> tuple[dict, list[np.ndarray]]:
-    """What a player sees: the film's description and its frames."""
+    """The video's stream description and its frames, as a player decodes them."""
     reader = imageio_ffmpeg.read_frames(str(path))
     about = next(reader)
     width, height = about["size"]
@@ -56,7 +56,7 @@ def test_straight_alpha_over_the_background_is_the_image() -> None:
     assert torch.allclose(rgba[:3], head, atol=1e-5)  # not darkened by its opacity
 
 
-def test_nothing_is_transparent_and_black() -> None:
+def test_zero_opacity_gives_transparent_black() -> None:
     assert straight_alpha(torch.zeros(3, 2, 2), torch.zeros(1, 2, 2)).count_nonzero() == 0
 
 
@@ -111,7 +111,7 @@ def test_an_error_among_the_frames_stops_the_video(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_video_without_room_leaves_no_file(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_video(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").symlink_to("/dev/full")
     with pytest.raises(OSError, match=r"^a\.mp4: the video encoder failed \([^\n]*\)$"):
         write_video(tmp_path / "a.mp4", [noise(64, 64, 3, seed=seed) for seed in range(60)], fps=25)
@@ -122,7 +122,7 @@ def test_a_video_without_room_leaves_no_file(tmp_path: Path) -> None:
 def test_a_video_that_ends_early_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: float
 ) -> None:
-    """The encoder's exit status is not known: the file is looked at."""
+    """The encoder's exit status is unknown, so the file's frames are counted."""
     check = images._check_frame_count
 
     def check_of_cut(path: Path, count: int) -> None:
@@ -173,7 +173,7 @@ def found_at(sheet: np.ndarray, cell: np.ndarray) -> tuple[int, int]:
     return tuple(found[0])
 
 
-def test_labels_are_drawn_beside_and_above_the_cells() -> None:
+def test_labels_are_left_of_and_above_the_cells() -> None:
     blank = np.full((40, 40, 3), 255, np.uint8)
     sheet = contact_sheet(
         ["a very long name of an expression", "smile"], [SheetRow("seed7\nyaw +0.35", [blank] * 2)]

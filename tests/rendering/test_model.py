@@ -1,4 +1,4 @@
-"""The front door: a model, a face from a seed and an expression, an image from anywhere."""
+"""The main Python interface: load a model, make a face from a seed and an expression, render it."""
 
 import dataclasses
 import math
@@ -58,7 +58,7 @@ SPOT = (0.03, 0.05, math.sqrt(0.1**2 - 0.03**2 - 0.05**2))
 
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(0.0, 0.0), (0.3, 0.0), (-0.3, 0.0), (0.0, 0.3), (0.25, -0.2)])
-def test_a_spot_of_the_face_is_seen_where_the_camera_projects_it(yaw: float, pitch: float) -> None:
+def test_a_spot_of_the_face_is_rendered_where_the_camera_projects_it(yaw: float, pitch: float) -> None:
     size = 81
     image = ball().render(yaw=yaw, pitch=pitch, size=size)
     redness = image[0] - image[2]
@@ -78,7 +78,7 @@ def test_positive_yaw_and_pitch_turn_the_face_to_the_right_and_down() -> None:
     assert spot_at(pitch=0.3)[0] > row + 5
 
 
-def test_an_image_knows_colour_opacity_and_depth() -> None:
+def test_an_image_has_colour_opacity_and_depth() -> None:
     """In the middle the ball, at distance 0.9; in the corner the wall, at 1.12 / cos of the corner's angle."""
     image = ball().image(size=33)
     tan = math.tan(math.radians(6))
@@ -103,13 +103,13 @@ def test_an_image_of_one_pixel_is_refused(model: Model) -> None:
     assert_one_line(lambda: model.face(seed=7).render(size=1), "size is 1", "2 or more")
 
 
-def test_an_image_has_the_size_asked_for_and_colours_within_0_and_1(model: Model) -> None:
+def test_an_image_has_the_requested_size_and_colours_within_0_and_1(model: Model) -> None:
     image = model.face(seed=1, expression="smile").render(yaw=0.3, pitch=-0.1, size=20)
     assert image.shape == (3, 20, 20) and image.dtype == torch.float32
     assert image.min() >= 0 and image.max() <= 1 and image.std() > 0.01
 
 
-def test_colours_beyond_black_and_white_are_cut() -> None:
+def test_colours_are_clamped_to_0_and_1() -> None:
     """The widening reaches a thousandth beyond both."""
 
     def loud(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,13 +125,13 @@ def test_the_same_seed_is_the_same_face_and_another_is_not(model: Model) -> None
     assert not torch.allclose(model.face(seed=8).render(size=12), image, atol=1e-3)
 
 
-def test_a_kept_person_is_the_same_face(model: Model, tmp_path: Path) -> None:
+def test_a_saved_person_is_the_same_face(model: Model, tmp_path: Path) -> None:
     write_people(tmp_path / "people.npz", *model.person(7))
     again = model.face(latents=read_people(tmp_path / "people.npz"), expression="smile=0.5")
     assert torch.equal(again.render(size=12), model.face(seed=7, expression="smile=0.5").render(size=12))
 
 
-def test_psi_is_0_7_unless_said(model: Model) -> None:
+def test_psi_is_0_7_by_default(model: Model) -> None:
     image = model.face(seed=7).render(size=12)
     assert torch.equal(model.face(seed=7, psi=0.7).render(size=12), image)
     assert not torch.allclose(model.face(seed=7, psi=1.0).render(size=12), image, atol=1e-4)
@@ -173,7 +173,7 @@ def test_a_file_of_no_face_model_is_taken_with_a_warning(model: Model, tmp_path:
         assert torch.equal(model.expression(path), torch.from_numpy(EXP)[None])
 
 
-def test_a_model_for_bfm_takes_deep3dfacerecon_s_files_without_a_word(tmp_path: Path) -> None:
+def test_a_model_for_bfm_takes_deep3dfacerecon_s_files_without_a_warning(tmp_path: Path) -> None:
     model = Model(small_checkpoint(face_model=BFM))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -191,12 +191,12 @@ def test_an_unknown_expression_lists_the_known_ones(model: Model) -> None:
         assert_one_line(lambda text=text: model.expression(text), "'smirk'", "smile", "jawOpen", "mouthSmile")
 
 
-def test_a_model_without_named_expressions_says_what_to_bring() -> None:
+def test_a_model_without_named_expressions_asks_for_a_mat_file() -> None:
     bare = Model(dataclasses.replace(small_checkpoint(), basis=None))
     assert_one_line(lambda: bare.expression("smile"), "'smile'", bare.card.name, bare.card.face_model, ".mat")
 
 
-def test_a_face_needs_either_a_seed_or_codes(model: Model) -> None:
+def test_a_face_needs_either_a_seed_or_latents(model: Model) -> None:
     for arguments in ({}, {"seed": 1, "latents": model.person(1)}):
         assert_one_line(lambda arguments=arguments: model.face(**arguments), "seed", "latents")
 
@@ -206,6 +206,6 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
     assert_one_line(lambda: load_model(str(tmp_path)), str(tmp_path / "card.yaml"))
 
 
-def test_a_loaded_model_is_not_trained_by_accident(model: Model) -> None:
+def test_a_loaded_model_has_no_gradients(model: Model) -> None:
     assert not model.generator.training
     assert not any(parameter.requires_grad for parameter in model.generator.parameters())

@@ -1,4 +1,4 @@
-"""Where rays meet the manifolds of avatars in closed form, known deformations, and laws of the renderer."""
+"""Volume rendering: intersections with closed-form manifolds, known deformations, and invariances."""
 
 import dataclasses
 import math
@@ -34,7 +34,7 @@ apart: spacing^2 / 8 * s'' / s'."""
 # Intersection.
 
 
-def test_rays_meet_spheres_where_geometry_says() -> None:
+def test_rays_meet_spheres_at_the_analytic_distance() -> None:
     """z = sqrt(radius^2 - distance of the ray from the axis^2)."""
     places = [(0.0, 0.0), (0.04, 0.0), (-0.02, 0.03)]
     colours = render_rays(spheres(0.1, 0.07), parallel_rays(*places))
@@ -75,14 +75,14 @@ def test_a_sphere_is_not_met_from_inside() -> None:
 
 
 def test_a_level_that_s_first_rises_through_is_missed_even_if_s_falls_later() -> None:
-    """A tent: s is 3 where the march starts, 10 at z = 0.05, and falls from there on, at 100 per world unit."""
+    """A tent: s is 3 at the first sample, 10 at z = 0.05, and falls from there on, at 100 per world unit."""
     fields = spheres(level=lambda x: 10 - 100 * (x[..., 2] - 0.05).abs(), levels=numbers(5.0, 2.0))
     colours = render_rays(fields, parallel_rays((0.0, 0.0)))
     assert colours.hit[0, 0].tolist() == [False, True, True]
     assert colours.t[0, 0, 1].item() == pytest.approx(1.03, abs=TINY)
 
 
-def test_the_march_includes_both_ends() -> None:
+def test_samples_include_both_ends() -> None:
     """s = z falls through a level just behind the first sample, and one just before the last."""
     fields = spheres(
         level=lambda x: x[..., 2], levels=numbers(0.1199, -0.1199), ray_sampling=RaySamplingConfig(samples=3)
@@ -118,7 +118,7 @@ def test_a_face_moved_to_plus_x_moves_right_in_the_image() -> None:
 
 
 @pytest.mark.parametrize("gain", [1.0, 3.0, 1 / 0.12])
-def test_manifolds_are_read_at_gain_1_and_colours_at_the_gain(gain: float) -> None:
+def test_manifolds_use_gain_1_and_colours_the_radiance_offset_gain(gain: float) -> None:
     """With delta = (0.01, 0, -0.02): the ray x = 0.03 passes the sphere at x = 0.04, and meets it where
     z - 0.02 = sqrt(0.1^2 - 0.04^2)."""
     step = numbers(0.01, 0, -0.02)
@@ -141,7 +141,7 @@ def test_a_head_that_shrinks_is_met_deeper() -> None:
 
 
 @pytest.mark.parametrize("render", [render_rays, render_culled])
-def test_an_alignment_moves_where_colours_are_read_and_nothing_else(
+def test_an_alignment_changes_only_where_the_radiance_is_evaluated(
     render: Callable[[ConditionedFields, Rays], RayColours],
 ) -> None:
     """The step depends on the template point, 0.01 + z / 10 along x; the background is read where it is."""
@@ -160,7 +160,7 @@ def test_an_alignment_moves_where_colours_are_read_and_nothing_else(
     torch.testing.assert_close(seen.rgb[0, 0] - plain.rgb[0, 0], change, atol=TINY, rtol=0)
 
 
-# Laws.
+# Invariances and gradients.
 
 
 @pytest.mark.parametrize("size", [1, 10, 49, 100])
@@ -220,6 +220,6 @@ def test_gradients_are_finite_where_nothing_is_hit() -> None:
 
 
 @pytest.mark.parametrize("bad", [{"samples": 1}, {"near": 1.2}, {"near": -0.1}])
-def test_a_march_that_goes_nowhere_is_refused(bad: dict) -> None:
+def test_an_empty_sampling_range_is_refused(bad: dict) -> None:
     with pytest.raises(ValueError, match="near < far"):
         RaySamplingConfig(**bad)

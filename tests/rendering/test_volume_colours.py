@@ -1,4 +1,4 @@
-"""Colours of avatars in closed form: the background, blending against the painter's algorithm, and points left out."""
+"""Colours of closed-form fields: background, compositing against the painter's algorithm, culled points."""
 
 import dataclasses
 import math
@@ -105,7 +105,8 @@ def paint(fields: ConditionedFields, origin: Tensor, direction: Tensor) -> tuple
 @pytest.mark.parametrize("gain", [1.0, 3.0])
 @pytest.mark.parametrize("background_z", [-0.12, 0.02])
 def test_matches_painters_algorithm(background_z: float, gain: float) -> None:
-    """Levels out of order, some missed, some behind the background; step and point interpolated, not read again."""
+    """Levels out of order, some missed, some behind the background; offset and point are interpolated, not evaluated
+    again."""
     fields = bumpy_fields(
         *OUT_OF_ORDER,
         ray_sampling=RaySamplingConfig(samples=24, background_z=background_z),
@@ -161,7 +162,7 @@ def test_skipping_invisible_points_changes_the_image_by_less_than_they_could() -
         assert torch.equal(getattr(fast, name), getattr(whole, name))
 
 
-def test_skipping_invisible_points_keeps_what_is_seen_through_levels_out_of_order() -> None:
+def test_culling_is_right_for_levels_out_of_order() -> None:
     fields = bumpy_fields(
         *OUT_OF_ORDER, ray_sampling=RaySamplingConfig(samples=24, background_z=0.02), radiance_offset_gain=3.0
     )
@@ -171,7 +172,7 @@ def test_skipping_invisible_points_keeps_what_is_seen_through_levels_out_of_orde
         torch.testing.assert_close(getattr(fast, name), getattr(whole, name), atol=TINY, rtol=0)
 
 
-def test_only_visible_points_are_shaded() -> None:
+def test_only_visible_points_are_evaluated() -> None:
     """An opaque outer sphere: points behind it are shaded in its group of three at most, missed ones never."""
     shaded = []
 
@@ -189,7 +190,7 @@ def test_only_visible_points_are_shaded() -> None:
     torch.testing.assert_close(heights, expected, atol=1e-4, rtol=0)  # the second ray is a grazing one
 
 
-def test_a_choice_of_levels_shades_only_those() -> None:
+def test_only_selected_levels_are_rendered() -> None:
     """Chosen points carry the indices' order; a chosen level that does not exist is transparent."""
 
     def second_and_first(t: Tensor, hit: Tensor) -> tuple[Tensor, Tensor]:

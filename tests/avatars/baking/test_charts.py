@@ -18,7 +18,7 @@ from anifacegan.avatars.baking.charts import (
 from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
 from anifacegan.geometry.rays import RaySamplingConfig, image_rays
 from anifacegan.models.generator import ConditionedFields
-from anifacegan.models.manifolds import SLOPE
+from anifacegan.models.manifolds import INITIAL_GRADIENT
 from anifacegan.rendering.volume import render_rays
 from tests.fixtures.closed_forms import stay
 
@@ -29,11 +29,11 @@ BESIDE = (0.4, -0.3, -1.2)
 
 def spheres_about(centre: tuple[float, float, float]):
     """s = 10 |x / WORLD_PER_NETWORK_UNIT - centre|, as the manifold predictor starts."""
-    return lambda x: SLOPE * (x / WORLD_PER_NETWORK_UNIT - x.new_tensor(centre)).norm(dim=-1)
+    return lambda x: INITIAL_GRADIENT * (x / WORLD_PER_NETWORK_UNIT - x.new_tensor(centre)).norm(dim=-1)
 
 
 def world_radius(level: float) -> float:
-    return level / SLOPE * WORLD_PER_NETWORK_UNIT
+    return level / INITIAL_GRADIENT * WORLD_PER_NETWORK_UNIT
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_the_middle_of_the_chart_is_finer() -> None:
 
 
 def test_a_manifold_that_is_too_far_away_is_nowhere() -> None:
-    levels = torch.tensor([LARGEST_RADIUS / WORLD_PER_NETWORK_UNIT * SLOPE * 1.5, 20.0])
+    levels = torch.tensor([LARGEST_RADIUS / WORLD_PER_NETWORK_UNIT * INITIAL_GRADIENT * 1.5, 20.0])
     charts = chart_manifolds(spheres_about(SPHERE_CENTRE), levels, RAY_SAMPLING, side=5)
     assert charts.radius[0].isnan().all() and charts.radius[1].isfinite().all()
     assert charts.points(0, torch.tensor([[2.0, 2.5]])).isnan().all()
