@@ -112,28 +112,36 @@ def test_the_readme_renders_outside_the_repository(wheel: Path) -> None:
     assert re.search(r"!\[[^]]*\]\(https://\S+/raw/\S+/docs/teaser.png\)", metadata)
 
 
-def test_the_examples_of_the_readme_run_from_an_installed_wheel(installed: Path, tmp_path: Path) -> None:
-    environment = {"PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"}
-    place = call(
-        sys.executable, "-c", "import anifacegan; print(anifacegan.__file__)", cwd=tmp_path, **environment
-    )
-    assert Path(place.strip()) == installed / "anifacegan" / "__init__.py"
+def environment(installed: Path) -> dict[str, str]:
+    """Variables with which a process finds the installed package."""
+    return {"PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"}
 
-    (bake,) = (
-        line for block in code_blocks("bash") for line in block.splitlines() if "anifacegan bake" in line
-    )
-    program, *options = bake.split()
-    call(installed / "bin" / program, *options, cwd=tmp_path, **environment)
-    examples = code_blocks("python")
-    assert len(examples) >= 2
-    checked = [
-        example + "assert image.shape == (3, 256, 256) and 0 <= image.min() < image.max() <= 1\n"
-        for example in examples
-    ]
-    call(sys.executable, "-c", "\n".join(checked), cwd=tmp_path, **environment)
 
-    render = ["render", "--frames", "2", "--size", "64", "--seeds", "7", "--out", "out"]
-    call(installed / "bin" / "anifacegan", *render, cwd=tmp_path, **environment)
-    assert len(list((tmp_path / "out").rglob("*.png"))) >= 2
-    outside = {path.name for path in tmp_path.iterdir()}
-    assert outside == {"out", "seed7.safetensors"}
+def run_examples(installed: Path, folder: Path, *, of_avatars: bool) -> None:
+    """Run README.md's Python examples: those that read a baked avatar, or the others."""
+    examples = [code for code in code_blocks("python") if ("load_avatar" in code) == of_avatars]
+    assert examples
+    for example in examples:
+        check = "assert image.shape == (3, 256, 256) and 0 <= image.min() < image.max() <= 1\n"
+        call(sys.executable, "-c", example + check, cwd=folder, **environment(installed))
+
+
+def test_the_example_and_the_command_run_from_an_installed_wheel(installed: Path, tmp_path: Path) -> None:
+    show = "import anifacegan; print(anifacegan.__file__)"
+    place = call(sys.executable, "-c", show, cwd=tmp_path, **environment(installed)).strip()
+    assert Path(place) == installed / "anifacegan" / "__init__.py"
+    run_examples(installed, tmp_path, of_avatars=False)
+    command = [installed / "bin" / "anifacegan", "render", "--frames", "2", "--size", "64", "--seeds", "7"]
+    call(*command, "--grid", "false", "--out", "out", cwd=tmp_path, **environment(installed))
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.slow  # a fresh installation compiles every loop that bakes and plays
+def test_the_avatar_of_the_readme_is_baked_and_played_from_an_installed_wheel(
+    installed: Path, tmp_path: Path
+) -> None:
+    (line,) = re.findall(r"^anifacegan bake .*$", "\n".join(code_blocks("bash")), re.MULTILINE)
+    program, *options = line.split()
+    call(installed / "bin" / program, *options, cwd=tmp_path, **environment(installed))
+    run_examples(installed, tmp_path, of_avatars=True)
