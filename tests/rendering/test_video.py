@@ -1,0 +1,81 @@
+"""Videos: codec, size, frames and colours, and failed writes."""
+
+import os
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from anifacegan.rendering import video
+from anifacegan.rendering.video import write_video
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def decoded(path: Path) -> tuple[dict, list[np.ndarray]]:
+    """The video's stream description and its frames, as a player decodes them."""
+    reader = imageio_ffmpeg.read_frames(str(path))
+    about = next(reader)
+    width, height = about["size"]
+    return about, [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader]
+
+
+@pytest.mark.parametrize(("size", "video_size"), [(32, 32), (25, 26), (8, 8)])
+def test_video_is_h264_in_yuv420p_with_every_frame(tmp_path: Path, size: int, video_size: int) -> None:
+    greys = [20, 90, 160, 230]
+    write_video(tmp_path / "a.mp4", (np.full((size, size, 3), grey, np.uint8) for grey in greys), fps=4)
+    about, frames = decoded(tmp_path / "a.mp4")
+    assert about["codec"] == "h264" and about["pix_fmt"].startswith("yuv420p")
+    assert about["fps"] == 4 and about["size"] == (video_size, video_size)
+    assert [round(float(frame.mean())) for frame in frames] == pytest.approx(greys, abs=3)
+
+
+def test_video_keeps_colours_upright(tmp_path: Path) -> None:
+    frame = np.zeros((32, 32, 3), np.uint8)
+    frame[:16, :, 0], frame[16:, :16, 1], frame[16:, 16:, 2] = 200, 200, 200
+    write_video(tmp_path / "a.mp4", [frame] * 3, fps=25)
+    seen = decoded(tmp_path / "a.mp4")[1][-1].astype(int)
+    for y, x in ((5, 5), (5, 25), (25, 5), (25, 25)):
+        assert np.abs(seen[y, x] - frame[y, x]).max() < 40  # 4:2:0 and BT.601 round, channels do not swap
+
+
+def test_a_video_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"a\.mp4: the video encoder failed \("):
+        write_video(tmp_path / "missing" / "a.mp4", [noise(16, 16, 3)] * 200, fps=25)
+
+
+def test_an_error_among_the_frames_stops_the_video(tmp_path: Path) -> None:
+    def frames():
+        yield noise(16, 16, 3)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_video(tmp_path / "a.mp4", frames(), fps=25)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_no_video(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"^a\.mp4: the video encoder failed \([^\n]*\)$"):
+        write_video(tmp_path / "a.mp4", [noise(64, 64, 3, seed=seed) for seed in range(60)], fps=25)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kept", [0.98, 0.5])
+def test_a_video_that_ends_early_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: float
+) -> None:
+    """The encoder's exit status is unknown, so the file's frames are counted."""
+    check = video._check_frame_count
+
+    def check_of_cut(path: Path, count: int) -> None:
+        os.truncate(path, int(kept * path.stat().st_size))
+        check(path, count)
+
+    monkeypatch.setattr(video, "_check_frame_count", check_of_cut)
+    with pytest.raises(OSError, match="video encoder failed"):
+        write_video(tmp_path / "a.mp4", [noise(32, 32, 3, seed=seed) for seed in range(60)], fps=25)
+    assert not list(tmp_path.iterdir())
