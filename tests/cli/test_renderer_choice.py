@@ -1,4 +1,4 @@
-"""Who draws a film: adaptive, baked, or whichever pays; and films of avatar files."""
+"""The renderer of a video: adaptive, baked, or selected automatically; and videos of avatar files."""
 
 import functools
 import json
@@ -104,11 +104,11 @@ def test_all_frames_count(model: Model) -> None:
     assert target(model, trajectory=nodding).widest_rad == pytest.approx(np.arccos(np.cos(0.4) * np.cos(0.3)))
 
 
-def test_a_short_video_stays_exact_and_says_why(model: Model) -> None:
-    renderer, facts = RendererChoice(model, "auto").of("one", model.person(1), 0.7, target(model))
+def test_auto_renders_a_short_video_by_the_networks(model: Model) -> None:
+    renderer, facts = RendererChoice(model, "auto").select("one", model.person(1), 0.7, target(model))
     assert isinstance(renderer, AdaptiveRenderer)
     assert facts == {"renderer": "adaptive", "why": "there are too few images for baking to pay"}
-    renderer, facts = RendererChoice(model, "adaptive").of("one", model.person(1), 0.7, target(model))
+    renderer, facts = RendererChoice(model, "adaptive").select("one", model.person(1), 0.7, target(model))
     assert isinstance(renderer, AdaptiveRenderer) and facts == {"renderer": "adaptive"}
 
 
@@ -118,7 +118,7 @@ def test_auto_bakes_a_long_video_where_it_looks_the_same(
     monkeypatch.setattr(renderer_choice, "LEAST_PIXELS", 1000)
     choice = RendererChoice(model, "auto")
     monkeypatch.setattr(renderer_choice, "LEAST_PSNR", 25.0)
-    renderer, facts = choice.of("one", model.person(1), 0.7, target(model))
+    renderer, facts = choice.select("one", model.person(1), 0.7, target(model))
     assert isinstance(renderer, NumbaPlayer) and facts["renderer"] == "baked" and facts["blendshapes"] == 1
     assert facts["texture"] == 128 and facts["psnr_to_adaptive_db"] > 25
     assert "one: baked" in capsys.readouterr().err
@@ -134,12 +134,12 @@ def test_auto_bakes_a_long_video_where_it_looks_the_same(
     )
     assert facts["psnr_to_adaptive_db"] <= -10 * np.log10(error) + 0.1
     monkeypatch.setattr(renderer_choice, "LEAST_PSNR", 90.0)
-    renderer, facts = choice.of("one", model.person(1), 0.7, target(model))
-    assert isinstance(renderer, AdaptiveRenderer) and "dB from adaptive" in facts["why"]
-    assert "stays adaptive" in capsys.readouterr().err
+    renderer, facts = choice.select("one", model.person(1), 0.7, target(model))
+    assert isinstance(renderer, AdaptiveRenderer) and "the PSNR of baked frames would be" in facts["why"]
+    assert "rendered by the networks" in capsys.readouterr().err
 
 
-def test_a_person_who_cannot_be_baked_stays_exact_unless_asked_for(
+def test_auto_renders_who_cannot_be_baked_by_the_networks(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -147,28 +147,30 @@ def test_a_person_who_cannot_be_baked_stays_exact_unless_asked_for(
 
     monkeypatch.setattr(renderer_choice, "LEAST_PIXELS", 1000)
     monkeypatch.setattr(renderer_choice, "bake", refuse)
-    renderer, facts = RendererChoice(model, "auto").of("one", model.person(1), 0.7, target(model))
+    renderer, facts = RendererChoice(model, "auto").select("one", model.person(1), 0.7, target(model))
     assert isinstance(renderer, AdaptiveRenderer) and "transparent" in str(facts["why"])
     baked = RendererChoice(model, "baked")
-    assert_one_line(lambda: baked.of("one", model.person(1), 0.7, target(model)), "one", "transparent")
+    assert_one_line(lambda: baked.select("one", model.person(1), 0.7, target(model)), "one", "transparent")
 
 
 def test_what_cannot_be_baked_is_refused_in_one_line(model: Model) -> None:
     baked = RendererChoice(model, "baked")
     aside = target(model, trajectory=video(model, yaw=1.19))
-    assert_one_line(lambda: baked.of("one", model.person(1), 0.7, aside), "renderer is baked", "1.19 radians")
+    assert_one_line(
+        lambda: baked.select("one", model.person(1), 0.7, aside), "renderer is baked", "1.19 radians"
+    )
     many = replace(video(model, frames=40), z_exp=np.eye(40, 64, dtype=np.float32))
     assert_one_line(
-        lambda: baked.of("one", model.person(1), 0.7, target(model, trajectory=many)), "32 blendshapes"
+        lambda: baked.select("one", model.person(1), 0.7, target(model, trajectory=many)), "32 blendshapes"
     )
     checkpoint = small_checkpoint()
     checkpoint.generator.config = replace(checkpoint.generator.config, radiance_offset_gain=8.3)
     released = Model(checkpoint)
     assert_one_line(
-        lambda: RendererChoice(released, "baked").of("one", model.person(1), 0.7, target(model)),
+        lambda: RendererChoice(released, "baked").select("one", model.person(1), 0.7, target(model)),
         "offset_gain 8.3",
     )
-    renderer, facts = RendererChoice(released, "auto").of("one", model.person(1), 0.7, target(model))
+    renderer, facts = RendererChoice(released, "auto").select("one", model.person(1), 0.7, target(model))
     assert isinstance(renderer, AdaptiveRenderer) and "radiance_offset_gain 8.3" in str(facts["why"])
     assert "the expression changes" in str(facts["why"])
 
@@ -179,17 +181,17 @@ def test_a_released_model_is_baked_where_the_head_only_turns(model: Model) -> No
     released, turning = Model(checkpoint), video(model)
     one_smile = replace(turning, z_exp=np.repeat(turning.z_exp[-1:], 4, axis=0))
     requested = target(model, trajectory=one_smile, size=48)
-    renderer, facts = RendererChoice(released, "baked").of("one", model.person(1), 0.7, requested)
+    renderer, facts = RendererChoice(released, "baked").select("one", model.person(1), 0.7, requested)
     assert isinstance(renderer, NumbaPlayer) and facts["blendshapes"] == 0
     assert facts["psnr_to_adaptive_db"] > 25
 
 
-def test_beside_a_video_its_avatar_draws_what_it_was_baked_for_and_the_networks_all_else(
+def test_the_contact_sheet_uses_the_avatar_for_what_it_was_baked_for(
     model: Model,
 ) -> None:
     choice, latents = RendererChoice(model, "baked"), model.person(1)
     adaptive = choice.adaptive(latents, 0.7)
-    baked, _ = choice.of("one", latents, 0.7, target(model))
+    baked, _ = choice.select("one", latents, 0.7, target(model))
     smile, other = video(model).z_exp[-1], GENTLE * model.expressions.coefficients("jawOpen")
     for z_exp in (0 * smile, 0.5 * smile, smile):
         assert image_renderer(baked, adaptive, z_exp, yaw=-0.3, pitch=0.1) is baked
@@ -197,7 +199,7 @@ def test_beside_a_video_its_avatar_draws_what_it_was_baked_for_and_the_networks_
         assert image_renderer(baked, adaptive, z_exp, yaw=0.4, pitch=0.0) is adaptive
     for z_exp in (1.2 * smile, -0.2 * smile, other, smile + 0.1 * other):
         assert image_renderer(baked, adaptive, z_exp, yaw=0.0, pitch=0.0) is adaptive
-    still, _ = choice.of("one", latents, 0.7, target(model, trajectory=video(model, strength=0.0)))
+    still, _ = choice.select("one", latents, 0.7, target(model, trajectory=video(model, strength=0.0)))
     assert (
         image_renderer(still, adaptive, 0 * smile, yaw=0.0, pitch=0.0) is adaptive
     )  # whose one expression it does not say
@@ -212,7 +214,7 @@ def config(folder: Path, tmp_path: Path) -> RenderConfig:
     )  # fmt: skip
 
 
-def test_baked_frames_are_close_to_exact_ones_and_the_manifest_says_how(
+def test_baked_frames_are_close_to_adaptive_ones_and_the_manifest_says_how(
     config: RenderConfig, tmp_path: Path
 ) -> None:
     run(replace(config, renderer="adaptive", out=tmp_path / "adaptive"))
@@ -299,7 +301,7 @@ def test_an_avatar_file_is_rendered_with_names_files_sequences_and_a_sheet(
     [
         (("--renderer", "adaptive"), ("renderer is adaptive", "without networks")),
         (("--psi", 0.5), ("psi is 0.5", "0.7")),
-        (("--latents", "people.npz"), ("codes is people.npz", "one person already")),
+        (("--latents", "people.npz"), ("latents is people.npz", "one person already")),
         (("--expression", "jawOpen=1"), ("jawOpen", "cannot be made", "smile")),
         (("--strength", 3.0), ("3 times", "up to 1.5")),
         (("--yaw", 0.7), ("0.70 radians", "0.50")),

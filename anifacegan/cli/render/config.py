@@ -13,40 +13,45 @@ Renderer = Literal["adaptive", "baked", "auto"]
 
 @dataclass(frozen=True)
 class RenderConfig(DriveConfig):
-    """Render people who turn their heads while an expression comes: PNG frames, films, a contact sheet."""
+    """Render people whose pose and expression change from frame to frame: PNG images, a video of each person, and a contact
+    sheet of expressions and views. Without options, three people of the demo model turn their heads and smile.
+    """
 
     model: Path = Path("checkpoints/demo")
-    """Model folder of ours, a folder with AniFaceGAN's released files, or a baked avatar (.safetensors), which is one
-    person: seeds say nothing then. Looked up here, then beside render.py."""
+    """Model folder, the name of a shipped model (demo), a folder with AniFaceGAN's released files, or a baked avatar
+    (.safetensors), which is one person and ignores the seeds."""
     renderer: Renderer = "auto"
-    """adaptive: the networks, point by point. baked: textured sheets, baked once for each person. auto: baked where a
-    person is drawn often enough for that to pay, and where it looks the same."""
+    """adaptive: evaluate the networks for every image. baked: bake each person into a textured layered mesh once, which
+    draws faster. auto: baked for persons with enough frames, unless test frames show a PSNR below 36 dB
+    between the two."""
     seeds: int | tuple[int, ...] = (1, 2, 3)
-    """One person each; the same person alone or among others."""
+    """Random seeds of people, one person for each; a seed gives the same person in every run."""
     latents: Path | None = None
-    """People from an .npz with z_id and z_noise instead of seeds. Each run keeps its people in such files."""
+    """An .npz file with z_id and z_noise of people, each (people, 80), instead of seeds. Every run writes its people's
+    latents to such files."""
     size: int = 256
-    """Height and width of the frames in pixels."""
+    """Height and width of the frames, pixels."""
     psi: float = 0.7
-    """Variety of people: 1 is all of it, smaller is closer to the average appearance."""
+    """Truncation of the latents: 1 is none, smaller values are closer to the average appearance."""
     depth: bool = False
-    """Also write depth maps, as 16-bit PNG; the manifest has their range."""
+    """Also write depth maps as 16-bit PNG; manifest.json has their range in world units."""
     transparent: bool = False
-    """Write frames as RGBA without the background; film and sheet are on white then."""
+    """Write frames as RGBA without the background; videos and the contact sheet then have a white one."""
     video: bool = True
-    """Write a film of each person."""
+    """Write a video (.mp4) of each person."""
     fps: int = 25
-    """Frames per second of the films."""
+    """Frames per second of the videos."""
     grid: bool = True
-    """Write a contact sheet: people, views, and every expression of mat/ that is made for the model."""
+    """Write a contact sheet, sheet.png: people and views in rows; in columns the neutral face, the requested expressions,
+    and those of mat/ that belong to the model's face model."""
     grid_yaw: float | tuple[float, ...] = (-0.35, 0.0, 0.35)
-    """Views on the contact sheet."""
+    """Yaw angles of the views on the contact sheet, radians."""
     grid_size: int = 128
-    """Largest size of an image on the contact sheet, pixels."""
+    """Largest height and width of an image on the contact sheet, pixels."""
     out: Path = Path("multiview_imgs")
-    """Folder to write. It changes only when everything is done."""
+    """Folder to write. It is changed only after the last image has been rendered."""
     device: Device = "auto"
-    """auto: the GPU where PyTorch sees one."""
+    """Where images are rendered. auto: the GPU where PyTorch sees one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,6 +1,6 @@
-"""What a film shows, before anything is drawn: who, which expressions, from where.
+"""Plans a rendering before the first image: people, the trajectory of pose and expression, and the contact sheet.
 
-Everything that can be wrong with a user's wishes is found here.
+All files are read and all options checked here, so that a mistake is reported at once.
 """
 
 from dataclasses import dataclass
@@ -30,31 +30,37 @@ from anifacegan.runtime.resources import located, located_model
 from anifacegan.runtime.typed_config import as_tuple
 
 MOST_SHEET_EXPRESSIONS = 6
-"""So many faces of a folder's sequence are on the contact sheet."""
+"""Most requested expressions that the contact sheet shows, evenly spread over a longer sequence."""
 
 
 Subject = Model | Avatar
-"""Who can be drawn: the people of a model, or a baked avatar."""
+"""What can be rendered: the people of a model, or a baked avatar."""
 
 
 @dataclass(frozen=True)
 class RenderIdentity:
+    """One person of a rendering."""
+
     name: str
-    """Also the name of the person's files."""
+    """Name of the person, and of the person's files."""
     seed: int | None
+    """Random seed of the latents; None of latents from a file, and of a baked avatar."""
     latents: tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]] | None
-    """z_id and z_noise; None of a baked avatar."""
+    """Identity and appearance latents z_id and z_noise; None of a baked avatar."""
 
 
 @dataclass(frozen=True)
 class VideoPlan:
+    """Everything that a rendering shows."""
+
     model: Subject
     people: tuple[RenderIdentity, ...]
     trajectory: Trajectory
-    """Of every person."""
+    """Pose and expression of every frame, the same for every person."""
     sheet_yaw: Float[np.ndarray, "view"]
+    """Yaw angles of the contact sheet, radians."""
     sheet_expressions: tuple[Expression, ...]
-    """Empty where there is to be no contact sheet."""
+    """Columns of the contact sheet; empty where none is requested."""
 
 
 def plan_video(config: RenderConfig) -> VideoPlan:
@@ -67,7 +73,7 @@ def plan_video(config: RenderConfig) -> VideoPlan:
     model: Subject
     if path.suffix == SUFFIX:
         model = load_avatar(path, select_device(config.device))
-        people = [the_avatar(config, model, path)]
+        people = [avatar_identity(config, model, path)]
     else:
         model = load_model(path, select_device(config.device))
         people = selected_people(config, model)
@@ -82,15 +88,15 @@ def plan_video(config: RenderConfig) -> VideoPlan:
     return VideoPlan(model, tuple(people), trajectory, sheet_yaw, tuple(on_sheet))
 
 
-def the_avatar(config: RenderConfig, avatar: Avatar, path: Path) -> RenderIdentity:
-    """The one person of a baked avatar.
+def avatar_identity(config: RenderConfig, avatar: Avatar, path: Path) -> RenderIdentity:
+    """Name the one person of a baked avatar.
 
     Raises:
-        InputError: the configuration wants something else than what was baked.
+        InputError: an option asks for something that the avatar file has fixed.
     """
     if config.latents is not None:
         raise InputError(
-            f"codes is {config.latents}, but {path} is a baked avatar, which is one person already"
+            f"latents is {config.latents}, but {path} is a baked avatar, which is one person already"
         )
     if config.renderer == "adaptive":
         raise InputError(
@@ -106,7 +112,11 @@ def the_avatar(config: RenderConfig, avatar: Avatar, path: Path) -> RenderIdenti
 def check_avatar(
     avatar: Avatar, trajectory: Trajectory, sheet_yaw: Float[np.ndarray, "view"], on_sheet: list[Expression]
 ) -> None:
-    """Refuse, before anything is drawn, what an avatar was not baked for."""
+    """Refuse expressions and views that an avatar was not baked for.
+
+    Raises:
+        InputError: names the first one.
+    """
     for expression in on_sheet:
         avatar.check_expression(expression.z_exp, expression.label)
     for yaw in sheet_yaw:
@@ -117,7 +127,7 @@ def check_avatar(
 
 
 def selected_people(config: RenderConfig, model: Model) -> list[RenderIdentity]:
-    """From the codes file where there is one, else from the seeds."""
+    """Take the people from the file of latents where one is named, otherwise draw one for each seed."""
     if config.latents is None:
         return [RenderIdentity(f"seed{seed}", seed, model.person(seed)) for seed in as_tuple(config.seeds)]
     z_id, z_noise = read_people(config.latents)
@@ -127,8 +137,8 @@ def selected_people(config: RenderConfig, model: Model) -> list[RenderIdentity]:
 
 
 def sheet_expressions(model: Subject, requested: list[Expression]) -> list[Expression]:
-    """Neutral, what was asked for, and the files of ``mat/`` that are made for the model's face model. A baked avatar
-    shows those that it was baked for.
+    """List the neutral face, the requested expressions, and the files in ``mat/`` that belong to the model's face model;
+    of these, a baked avatar shows those that it was baked for.
     """
     keep = np.unique(np.linspace(0, len(requested) - 1, MOST_SHEET_EXPRESSIONS).round().astype(int))
     found = {NEUTRAL: Expression(NEUTRAL, model.expressions.coefficients(None))}

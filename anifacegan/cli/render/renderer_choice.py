@@ -1,7 +1,7 @@
-"""Who draws the images of a film: the networks point by point (adaptive), or a baked avatar (baked).
+"""Selects the renderer of a person's images: the networks (adaptive), or an avatar that is baked first (baked).
 
-Baking pays when a person is drawn often. It approximates: so ``auto`` bakes long films only, compares some frames with
-the adaptive renderer, and stays with it where one differs too much.
+Baking takes as long as about five images, and approximates. So ``auto`` bakes only people with many frames, compares
+some of these with the adaptive renderer, and keeps the adaptive one where the PSNR is too low.
 """
 
 import sys
@@ -33,87 +33,91 @@ from anifacegan.rendering.model import Face, Model
 from anifacegan.runtime.errors import InputError
 
 LEAST_PIXELS = 24 * 256**2
-"""auto bakes a person who is drawn on as many pixels in all: baking takes about as long as five frames of 256 px."""
+"""Fewest pixels, in all frames of a person together, for which ``auto`` bakes."""
 TEXELS_PER_PIXEL = 2.0
-"""Texels along a side of the textures for each pixel along a side of the frames."""
+"""Width of a texture relative to the width of a frame."""
 LARGEST_TEXTURE = 1024
+"""Largest width of a texture, texels."""
 MOST_SHAPES = 32
-"""Blendshapes of a film."""
+"""Most blendshapes of a baked avatar."""
 
 LEAST_PSNR = 36.0
-"""Decibels between baked and adaptive frames below which auto stays with the adaptive renderer."""
-WIDER_RAD, WIDEST_BAKE_RAD = 0.05, 1.2
-"""The avatar is baked for views so much farther aside than the film's, and for none farther than this."""
+"""Lowest PSNR between baked and adaptive frames, in dB, with which ``auto`` uses the baked avatar."""
+MARGIN_RAD, WIDEST_BAKE_RAD = 0.05, 1.2
+"""Margin that is added to the widest view of the frames when an avatar is baked, and the widest view that can be baked:
+angles from frontal, radians."""
 
 
 @dataclass(frozen=True)
 class AdaptiveRenderer:
-    """The networks, point by point."""
+    """Renders one person by evaluating the networks."""
 
     face: Callable[[Float[np.ndarray, "64"]], Face]
-    """Of one person, with an expression."""
+    """Makes the person's face with the expression coefficients."""
 
     def image(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int) -> RenderedImage:
         return self.face(z_exp).image(yaw=yaw, pitch=pitch, size=size)
 
 
 @dataclass(frozen=True)
-class Played:
-    """A finished avatar, which refuses what it was not baked for."""
+class AvatarRenderer:
+    """Renders an avatar file; an expression or view that it was not baked for is an InputError."""
 
-    player: Avatar
+    avatar: Avatar
 
     def image(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int) -> RenderedImage:
-        return self.player.image(yaw=yaw, pitch=pitch, size=size, expression=z_exp)
+        return self.avatar.image(yaw=yaw, pitch=pitch, size=size, expression=z_exp)
 
 
 @dataclass(frozen=True)
 class VideoRequest:
-    """What is to be drawn of a person: a film."""
+    """Frames that are requested of a person."""
 
     trajectory: Trajectory
+    """Pose and expression of every frame."""
     size: int
-    """Of the frames, pixels."""
+    """Height and width of the frames, pixels."""
 
     @property
     def pixels(self) -> int:
-        """Of all frames together."""
+        """Number of pixels in all frames together."""
         return len(self.trajectory) * self.size**2
 
     @property
     def has_one_expression(self) -> bool:
-        """The head turns, and nothing else."""
+        """Whether only the pose changes."""
         return bool((self.trajectory.z_exp == self.trajectory.z_exp[:1]).all())
 
     @property
     def widest_rad(self) -> float:
-        """The angle from frontal of the view farthest aside."""
+        """Largest angle of a view from frontal, radians."""
         return float(from_frontal(yaw=self.trajectory.yaw, pitch=self.trajectory.pitch).max())
 
 
 @dataclass(frozen=True)
 class RendererChoice:
-    """Decides for every person of a film; the manifolds are charted once."""
+    """Selects the renderer of each person of a model; the model's manifolds are parametrised once for all."""
 
     model: Model
     renderer: Renderer
+    """The option ``renderer``."""
 
     @cached_property
     def charts(self) -> ManifoldCharts:
-        """Of the model's manifolds, for the grid of :class:`BakeConfig`."""
+        """Parametrisation of the model's manifolds, on the grid of :class:`BakeConfig`."""
         return model_charts(self.model, BakeConfig().grid)
 
     def adaptive(self, latents: tuple, psi: float) -> AdaptiveRenderer:
-        """The networks of a person."""
+        """The adaptive renderer of a person with these latents."""
         return AdaptiveRenderer(lambda z_exp: self.model.face(latents=latents, expression=z_exp, psi=psi))
 
-    def of(
+    def select(
         self, name: str, latents: tuple, psi: float, target: VideoRequest
     ) -> tuple[FrameRenderer, dict[str, object]]:
-        """The renderer of a person, and what the manifest says of the choice.
+        """Select the renderer of a person for the frames; returns it and the facts that the manifest records of the choice.
 
         Raises:
-            InputError: baked is asked for, and the model or the views cannot be baked.
+            InputError: the option ``renderer`` is baked, and the model, the expressions or the views cannot be baked.
         """
         adaptive = self.adaptive(latents, psi)
         reason = self._reason_against(target)
@@ -131,34 +135,34 @@ class RendererChoice:
         lowest = min(self._psnr(baked, adaptive, target, k) for k in probes)
         facts["psnr_to_adaptive_db"] = round(lowest, 1)
         if self.renderer == "auto" and lowest < LEAST_PSNR:
-            return self._stays_adaptive(
-                name, adaptive, f"baked frames would be {lowest:.1f} dB from adaptive ones"
-            )
-        how = "" if self.renderer == "baked" else "; --renderer adaptive draws every image with the networks"
-        print(f"{name}: baked, {lowest:.1f} dB from adaptive frames or better{how}", file=sys.stderr)
+            return self._stays_adaptive(name, adaptive, f"the PSNR of baked frames would be {lowest:.1f} dB")
+        how = (
+            "" if self.renderer == "baked" else "; --renderer adaptive evaluates the networks for every image"
+        )
+        print(f"{name}: baked, PSNR to adaptive frames at least {lowest:.1f} dB{how}", file=sys.stderr)
         return baked, {"renderer": "baked"} | facts
 
     @staticmethod
     def _stays_adaptive(
         name: str, adaptive: AdaptiveRenderer, why: str
     ) -> tuple[FrameRenderer, dict[str, object]]:
-        print(f"{name}: stays adaptive, {why}", file=sys.stderr)
+        print(f"{name}: rendered by the networks, {why}", file=sys.stderr)
         return adaptive, {"renderer": "adaptive", "why": why}
 
     @property
     def _is_still(self) -> bool:
-        """Colours are baked for one expression."""
+        """Whether the model's colours depend on the expression, so that they are baked for one expression only."""
         return self.model.generator.config.radiance_offset_gain != 1
 
     def _reason_against(self, target: VideoRequest) -> str | None:
-        """Why a person is not baked; None where nothing speaks against it."""
+        """Why a person cannot be baked, or why ``auto`` does not bake; None where baking is possible."""
         if self._is_still and not target.has_one_expression:
             gain = self.model.generator.config.radiance_offset_gain
             return (
                 f"this model reads its colours beside the manifolds (radiance_offset_gain {gain:.3g}), and the "
                 "expression changes"
             )
-        if target.widest_rad + WIDER_RAD > WIDEST_BAKE_RAD:
+        if target.widest_rad + MARGIN_RAD > WIDEST_BAKE_RAD:
             return f"a view {target.widest_rad:.2f} radians from frontal is too far aside to be baked"
         if self.renderer == "auto" and target.pixels < LEAST_PIXELS:
             return "there are too few images for baking to pay"
@@ -170,7 +174,7 @@ class RendererChoice:
         self, latents: tuple, psi: float, target: VideoRequest
     ) -> tuple[FrameRenderer, dict[str, object]]:
         texture = min(LARGEST_TEXTURE, max(128, round(TEXELS_PER_PIXEL * target.size)))
-        config = BakeConfig(texture=texture, widest_rad=target.widest_rad + WIDER_RAD)
+        config = BakeConfig(texture=texture, widest_rad=target.widest_rad + MARGIN_RAD)
         z_exp = target.trajectory.z_exp
         condition = person_condition(self.model, latents, psi)
         keys = [] if self._is_still else key_expressions(z_exp)
@@ -185,7 +189,7 @@ class RendererChoice:
 
     @staticmethod
     def _psnr(one: FrameRenderer, other: FrameRenderer, target: VideoRequest, k: int) -> float:
-        """Decibels between two renderers on one image of the film, at no more than 256 px."""
+        """PSNR between two renderers on frame ``k``, in dB, at no more than 256 px."""
         video = target.trajectory
         yaw, pitch, size = float(video.yaw[k]), float(video.pitch[k]), min(target.size, 256)
         first, second = (
@@ -203,7 +207,9 @@ def image_renderer(
     yaw: float,
     pitch: float,
 ) -> FrameRenderer:
-    """Who draws an image beside a film: the film's avatar, where it was baked for that; else the networks."""
+    """Select the renderer of a further image of a person: the avatar of the frames if it was baked for the expression and
+    view, otherwise the networks.
+    """
     if isinstance(video, NumbaPlayer | TorchPlayer) and video.avatar.was_baked_for(
         z_exp, yaw=yaw, pitch=pitch
     ):

@@ -1,13 +1,12 @@
-"""From a model to images on disk: people turn their heads while an expression comes.
+"""Renders a plan into a folder: frames, depth maps, videos, a contact sheet and manifest.json.
 
-The output folder is filled only when the last image is there.
+The output folder is changed only after the last image has been rendered.
 """
 
 import dataclasses
 import json
 import platform
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,11 @@ import torch
 from jaxtyping import Float
 from tqdm import tqdm
 
+from anifacegan import __version__
 from anifacegan.avatars.avatar import Avatar
 from anifacegan.cli.render.config import RenderConfig
 from anifacegan.cli.render.plan import RenderIdentity, Subject, VideoPlan, plan_video
-from anifacegan.cli.render.renderer_choice import Played, RendererChoice, VideoRequest, image_renderer
+from anifacegan.cli.render.renderer_choice import AvatarRenderer, RendererChoice, VideoRequest, image_renderer
 from anifacegan.models.latent_files import write_people
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.rendering.frame import FrameRenderer, RenderedImage
@@ -30,11 +30,11 @@ from anifacegan.runtime.files import MANIFEST, filled_when_complete, read_image
 
 SHEET = "sheet.png"
 DEPTH_BEYOND = 4 / 3
-"""Depth maps reach this much farther than the march, to the background plane of a turned head."""
+"""Range of the depth maps relative to that of the ray samples: it includes the background plane of a turned head."""
 
 
 def run(config: RenderConfig) -> dict[str, Any]:
-    """Write the images; returns the manifest.
+    """Render everything that the configuration asks for into its output folder; returns the manifest.
 
     Raises:
         InputError: anything wrong with the configuration, the files it names or the disk; nothing is written then.
@@ -70,11 +70,11 @@ def run(config: RenderConfig) -> dict[str, Any]:
 def _select_renderer(
     config: RenderConfig, plan: VideoPlan, person: RenderIdentity, choice: RendererChoice | None
 ) -> tuple[FrameRenderer, dict[str, Any]]:
-    """Who draws a person, and what the manifest says of that."""
+    """Select the renderer of a person; returns it and the facts that the manifest records of it."""
     if isinstance(plan.model, Avatar):
-        return Played(plan.model), {"renderer": "baked"}
+        return AvatarRenderer(plan.model), {"renderer": "baked"}
     assert choice is not None and person.latents is not None
-    return choice.of(person.name, person.latents, config.psi, VideoRequest(plan.trajectory, config.size))
+    return choice.select(person.name, person.latents, config.psi, VideoRequest(plan.trajectory, config.size))
 
 
 def _render_person(
@@ -85,7 +85,7 @@ def _render_person(
     renderer: FrameRenderer,
     progress: tqdm,
 ) -> dict[str, Any]:
-    """Frames, depth maps, film and codes of one person; returns the manifest's entry."""
+    """Write frames, depth maps, video and latents of one person; returns the person's entry in the manifest."""
     trajectory = plan.trajectory
     digits = max(3, len(str(len(trajectory) - 1)))
     (folder / person.name).mkdir()
@@ -112,7 +112,7 @@ def _render_person(
         progress.update()
     if config.video:
         entry["video"] = f"{person.name}.mp4"
-        images = (_on_paper(read_image(folder / frame["file"])) for frame in frames)
+        images = (_over_white(read_image(folder / frame["file"])) for frame in frames)
         write_video(folder / entry["video"], images, config.fps)
     return entry | {"frames": frames}
 
@@ -125,11 +125,9 @@ def _sheet_rows(
     choice: RendererChoice | None,
     progress: tqdm,
 ) -> list[SheetRow]:
-    """One person's part of the contact sheet: views from top to bottom, expressions from left to right.
+    """Render one person's rows of the contact sheet: a view in each row, an expression in each column.
 
-    Images are smaller than the frames, so cheap.
-
-    For expressions beyond the film's, baking would not pay: where there are networks, they draw these.
+    The avatar of the frames renders what it was baked for, and the networks everything else.
     """
     size = min(config.size, config.grid_size)
     rows = []
@@ -141,7 +139,7 @@ def _sheet_rows(
                 adaptive = choice.adaptive(person.latents, config.psi)
                 renderer = image_renderer(video, adaptive, expression.z_exp, yaw=float(yaw), pitch=0.0)
             image = _image(config, renderer, person, expression.z_exp, yaw=float(yaw), pitch=0.0, size=size)
-            cells.append(_on_paper(_pixels(image, config.transparent)))
+            cells.append(_over_white(_pixels(image, config.transparent)))
             progress.update()
         rows.append(SheetRow(f"{person.name}\nyaw {yaw:+.2f}", cells, starts_group=k == 0))
     return rows
@@ -160,7 +158,7 @@ def _image(
     image = renderer.image(z_exp, yaw=yaw, pitch=pitch, size=size)
     if not image.rgb.isfinite().all():
         raise InputError(
-            f"{config.model}: {person.name} has colours that are not finite; weights or codes are broken"
+            f"{config.model}: {person.name} has colours that are not finite; weights or latents are broken"
         )
     return image
 
@@ -169,12 +167,12 @@ def _pixels(image: RenderedImage, transparent: bool) -> np.ndarray:
     return to_bytes(straight_alpha(image.foreground_rgb, image.foreground) if transparent else image.rgb)
 
 
-def _on_paper(pixels: np.ndarray) -> np.ndarray:
+def _over_white(pixels: np.ndarray) -> np.ndarray:
     return over_white(pixels) if pixels.shape[-1] == 4 else pixels
 
 
 def _depth_range(model: Subject) -> tuple[float, float]:
-    """World units at the ends of the depth maps."""
+    """Distances at the two ends of the depth maps' range, world units."""
     ray_sampling = (
         model.avatar.ray_sampling if isinstance(model, Avatar) else model.generator.config.ray_sampling
     )
@@ -204,13 +202,6 @@ def _manifest(
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "anifacegan": _own_version(),
+            "anifacegan": __version__,
         },
     }
-
-
-def _own_version() -> str:
-    try:
-        return version("anifacegan")
-    except PackageNotFoundError:
-        return "not installed"
