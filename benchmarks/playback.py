@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from anifacegan.avatars.baking.bake import BakeConfig, bake, model_charts, person_condition
+from anifacegan.avatars.baking.bake import BakeConfig, bake
+from anifacegan.avatars.baking.from_model import model_charts, person_condition
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.choice import NumbaPlayer
 from anifacegan.avatars.players.torch_player import TorchPlayer

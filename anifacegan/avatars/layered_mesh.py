@@ -1,12 +1,12 @@
-"""A layered avatar: one person as textured sheets, which an expression bends. It knows no network.
+"""A layered mesh: one person as textured layers that blendshapes deform; it is drawn without any network.
 
-Each sheet is a part of a radiance manifold: a texture of colours premultiplied by their opacity, on a mesh. The mesh is
-given where the points of the neutral person are; an expression moves its vertices by the sum of what blendshapes do at
-their weights. The weights come from the expression's coefficients: they are those of the sum of the blendshapes' own
-coefficients that is nearest to it.
+A layer is the visible part of one radiance manifold: a triangle mesh with a texture of colours premultiplied by
+opacity. Its vertices are stored for the neutral face; an expression adds a weighted sum of blendshapes. The weights
+are the least-squares solution for the expression's coefficients in terms of the blendshapes' own coefficients.
 
-Lids and lips follow no straight line. So a blendshape has in-between shapes on its way from 0 to 1, and between them lines. Some
-vertices move on their texture, too: those of triangles that span an open mouth, which show something else at each.
+Eyelids and lips do not move along straight lines, so a blendshape has several in-between shapes at equally spaced
+weights up to 1, between which it is linear. Triangles that span an open mouth also move on their texture, since they
+show another part of the layer at each in-between shape.
 """
 
 from dataclasses import dataclass
@@ -21,74 +21,76 @@ from anifacegan.geometry.rays import RaySamplingConfig
 
 @dataclass(frozen=True)
 class LayeredMesh:
-    """One person, ready to be played. Points are in target space, world units."""
+    """The baked geometry and textures of one person. Points are in target space, world units."""
 
     vertices: Float[np.ndarray, "vertex 3"]
-    """Of all sheets, with a neutral face."""
+    """Vertices of all layers with a neutral face."""
     texels: Float[np.ndarray, "vertex 2"]
-    """Where the vertices are on their sheet's texture: column and row, integers at the texels' centres."""
+    """Texture coordinates of the vertices in texels: column and row, whole numbers at the texels' centres."""
     triangles: Int[np.ndarray, "triangle 3"]
-    """Vertices of the triangles, sheet by sheet from the outermost to the innermost."""
-    starts: Int[np.ndarray, "layer_and_one"]
-    """The first triangle of each sheet, and their number at the end."""
+    """Vertex indices of the triangles, layer by layer from the outermost to the innermost."""
+    layer_starts: Int[np.ndarray, "layer_and_one"]
+    """Index of the first triangle of each layer; the last entry is the number of triangles."""
     textures: UInt8[np.ndarray, "layer texture_height texture_width 4"]
-    """Colour, premultiplied, and opacity; 255 is 1."""
+    """Colour premultiplied by opacity, and opacity; 255 stands for 1."""
     background: UInt8[np.ndarray, "background_side background_side 3"]
-    """On the plane z = march.background_z; the first row is at the top, centres of the corner texels at its corners."""
+    """Image on the plane z = ray_sampling.background_z. Its first row is at the top; the centres of its corner texels
+    are at x and y = -background_reach and background_reach."""
     background_reach: float
-    """The background covers x and y from minus to plus this, world units; beyond, its edge is repeated."""
-    blendshapes: Float[np.ndarray, "shape in-between shape vertex 3"]
-    """Steps of the vertices at weights 1/P, 2/P, ... 1, of P in-between shapes."""
-    texel_steps: Float[np.ndarray, "shape in-between shape gliding 2"]
-    """On their texture, of the last of the vertices; all others stay where they are."""
-    latents: Float[np.ndarray, "shape 64"]
-    """Expression coefficients at weight 1."""
+    """Half the side of the background image, world units; beyond it the outermost texels are repeated."""
+    blendshapes: Float[np.ndarray, "shape inbetween vertex 3"]
+    """Offsets of the vertices at the weights 1/P, 2/P, ..., 1 of the P in-between shapes of each blendshape."""
+    texel_offsets: Float[np.ndarray, "shape inbetween moving 2"]
+    """Offsets of the texture coordinates of the last ``moving`` vertices, in texels; the other vertices have none."""
+    z_exp: Float[np.ndarray, "shape 64"]
+    """Expression coefficients of each blendshape at weight 1."""
     ray_sampling: RaySamplingConfig
-    """Of the model: field of view, the nearest and farthest point of a ray, the background plane."""
+    """Ray sampling of the model: field of view, nearest and farthest point of a ray, background plane."""
     widest_rad: float
-    """How far from frontal a view may be: parts that only wider views see are left out."""
+    """Largest angle between a view and the frontal view, radians; what only wider views would see is left out."""
 
     @cached_property
     def _to_weights(self) -> Float[np.ndarray, "64 shape"]:
-        return np.linalg.pinv(self.latents.astype(np.float64)).astype(np.float32)
+        return np.linalg.pinv(self.z_exp.astype(np.float64)).astype(np.float32)
 
     def weights(self, z_exp: Float[np.ndarray, "*batch 64"]) -> Float[np.ndarray, "*batch shape"]:
-        """Of the blendshapes, for the nearest expressions that they can make."""
+        """Compute the blendshape weights whose expression is nearest to the given coefficients."""
         return z_exp @ self._to_weights
 
-    def shares(
+    def inbetween_weights(
         self, z_exp: Float[np.ndarray, "*batch 64"]
-    ) -> tuple[
-        Float[np.ndarray, "*batch shape in-between shape"], Float[np.ndarray, "*batch shape in-between shape"]
-    ]:
-        """How much of the steps at each in-between shape makes an expression: of the vertices' and of the texels'.
+    ) -> tuple[Float[np.ndarray, "*batch shape inbetween"], Float[np.ndarray, "*batch shape inbetween"]]:
+        """Compute the weights of all in-between shapes for an expression: of ``blendshapes``, and of
+        ``texel_offsets``.
 
-        Beyond 0 and 1 vertices go on with the last in-between shape's step alone, and texels stay.
+        For blendshape weights below 0 or above 1 the last in-between shape is extrapolated, and texture coordinates
+        stay at their end point.
         """
         weights = self.weights(z_exp)[..., None]
-        inbetweens = self.blendshapes.shape[1]
-        inbetween = np.arange(inbetweens, dtype=weights.dtype)
-        way = weights.clip(0, 1) * inbetweens  # 1 at the first in-between shape
-        line = np.floor(way).clip(max=inbetweens - 1)
-        inside = np.where(inbetween == line, way - line, 0) + np.where(
-            inbetween == line - 1, 1 - way + line, 0
-        )
-        beyond = (weights < 0) | (weights > 1)
-        return np.where(beyond, weights * (inbetween == inbetweens - 1), inside), inside
+        count = self.blendshapes.shape[1]
+        inbetween = np.arange(count, dtype=weights.dtype)
+        position = weights.clip(0, 1) * count  # 1 at the first in-between shape
+        segment = np.floor(position).clip(max=count - 1)
+        upper = np.where(inbetween == segment, position - segment, 0)
+        lower = np.where(inbetween == segment - 1, 1 - position + segment, 0)
+        interpolated = upper + lower
+        outside = (weights < 0) | (weights > 1)
+        extrapolated = np.where(outside, weights * (inbetween == count - 1), interpolated)
+        return extrapolated, interpolated
 
-    def missed(self, z_exp: Float[np.ndarray, "64"]) -> float:
-        """Share of an expression, by the length of its coefficients, that no blendshapes make; 0 for the neutral."""
+    def approximation_error(self, z_exp: Float[np.ndarray, "64"]) -> float:
+        """Compute |z - z'| / |z| of an expression z and the nearest one z' that the blendshapes make; 0 for z = 0."""
         length = float(np.linalg.norm(z_exp))
-        return (
-            0.0 if length == 0 else float(np.linalg.norm(z_exp - self.weights(z_exp) @ self.latents)) / length
-        )
+        if length == 0:
+            return 0.0
+        return float(np.linalg.norm(z_exp - self.weights(z_exp) @ self.z_exp)) / length
 
     def was_baked_for(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float) -> bool:
-        """Whether an expression lies between neutral and those of the blendshapes, and a view is not too far aside."""
+        """Tell whether all blendshape weights of an expression are in [0, 1] and a view is within ``widest_rad``."""
         weights = self.weights(z_exp)
         return bool(
             len(weights)
-            and self.missed(z_exp) < 0.01
+            and self.approximation_error(z_exp) < 0.01
             and ((weights > -0.01) & (weights < 1.01)).all()
             and from_frontal(yaw=yaw, pitch=pitch) <= self.widest_rad
         )
@@ -99,31 +101,31 @@ class LayeredMesh:
         return Pose(self.vertices, self.texels)
 
     def at_inbetween(self, shape: int, inbetween: int) -> "Pose":
-        """The vertices where one blendshape has its in-between shape."""
+        """Place the vertices at one in-between shape of one blendshape."""
         texels = self.texels.copy()
-        self._gliding(texels)[:] += self.texel_steps[shape, inbetween]
+        self._moving(texels)[:] += self.texel_offsets[shape, inbetween]
         return Pose(self.vertices + self.blendshapes[shape, inbetween], texels)
 
-    def _gliding(self, texels: Float[np.ndarray, "vertex 2"]) -> Float[np.ndarray, "gliding 2"]:
-        """Those of the vertices that :attr:`texel_steps` are of."""
-        return texels[len(texels) - self.texel_steps.shape[2] :]
+    def _moving(self, texels: Float[np.ndarray, "vertex 2"]) -> Float[np.ndarray, "moving 2"]:
+        """View of the rows that ``texel_offsets`` are added to."""
+        return texels[len(texels) - self.texel_offsets.shape[2] :]
 
     def posed(self, z_exp: Float[np.ndarray, "64"]) -> "Pose":
-        """The vertices with an expression."""
-        shares, glides = self.shares(z_exp)
+        """Place the vertices for an expression."""
+        vertex_weights, texel_weights = self.inbetween_weights(z_exp)
         vertices, texels = self.vertices.copy(), self.texels.copy()
-        for place in zip(*shares.nonzero(), strict=True):
-            vertices += shares[place] * self.blendshapes[place]
-        for place in zip(*glides.nonzero(), strict=True):
-            self._gliding(texels)[:] += glides[place] * self.texel_steps[place]
+        for index in zip(*vertex_weights.nonzero(), strict=True):
+            vertices += vertex_weights[index] * self.blendshapes[index]
+        for index in zip(*texel_weights.nonzero(), strict=True):
+            self._moving(texels)[:] += texel_weights[index] * self.texel_offsets[index]
         return Pose(vertices, texels)
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Where an avatar's vertices are."""
+    """Vertices of a layered mesh with some expression."""
 
     vertices: Float[np.ndarray, "vertex 3"]
     """Target space, world units."""
     texels: Float[np.ndarray, "vertex 2"]
-    """On their sheet's texture, see :class:`LayeredMesh`."""
+    """Texture coordinates, see :class:`LayeredMesh`."""

@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> None:
     avatar = baked_avatar(config, load_model(config.model, select_device(config.device)))
     save_avatar(config.out, avatar)
     size = config.out.stat().st_size / 1e6
-    count, triangles = len(avatar.card.expressions), len(avatar.avatar.triangles)
+    count, triangles = len(avatar.card.expressions), len(avatar.layered_mesh.triangles)
     print(f"{config.out}: {count} expressions, {triangles} triangles, {size:.1f} MB")
 
 
@@ -76,7 +76,8 @@ def baked_avatar(config: BakeCommand, model: Model) -> Avatar:
     """
     import numpy as np
 
-    from anifacegan.avatars.baking.bake import bake, model_charts, person_condition
+    from anifacegan.avatars.baking.bake import bake
+    from anifacegan.avatars.baking.from_model import model_charts, person_condition
 
     labels = tuple(model.card.presets) if config.expressions is None else as_tuple(config.expressions)
     with warnings_in_one_line():
@@ -87,7 +88,7 @@ def baked_avatar(config: BakeCommand, model: Model) -> Avatar:
         )
     condition = person_condition(model, person_latents(config, model), config.psi)
     charts = model_charts(model, config.bake.grid)
-    layers, report = bake(condition, np.stack(z_exp), charts, config.bake)
+    layered_mesh, report = bake(condition, np.stack(z_exp), charts, config.bake)
     residuals = dict(zip(labels, report.residual.tolist(), strict=True))
     card = AvatarCard(
         name=config.out.stem,
@@ -103,10 +104,10 @@ def baked_avatar(config: BakeCommand, model: Model) -> Avatar:
             "person": f"seed {config.seed}" if config.latents is None else config.latents.name,
             "settings": dataclasses.asdict(config.bake),
             "residual_world": residuals,
-            "met_twice": report.twice,
+            "folded_share": report.folded_share,
         },
     )
-    return Avatar(layers, card, model.checkpoint.basis)
+    return Avatar(layered_mesh, card, model.checkpoint.basis)
 
 
 def person_latents(config: BakeCommand, model: Model) -> tuple[Any, Any]:

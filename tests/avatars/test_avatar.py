@@ -1,4 +1,4 @@
-"""An avatar's file plays as the avatar does, without networks; what does not fit is refused in one line."""
+"""An avatar from a file draws what the saved one draws; invalid files are refused in one line."""
 
 import dataclasses
 import json
@@ -17,26 +17,26 @@ from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.face_model.trajectories import DriveConfig, Expression, planned_trajectory
 from anifacegan.geometry.rays import RaySamplingConfig
-from tests.fixtures.flat_avatars import avatar_of, bumpy_layer
+from tests.fixtures.flat_avatars import bumpy_layer, layered_mesh_of
 from tests.fixtures.one_line import assert_one_line
 
 UNITS = ("jawOpen", "mouthSmileLeft", "mouthSmileRight")
 HEADER = "anifacegan.avatar"
 
 
-def an_avatar() -> LayeredMesh:
-    """Two bumpy sheets with two expressions: the first units of the basis."""
+def small_layered_mesh() -> LayeredMesh:
+    """Make two bumpy layers with two expressions, the first units of the basis."""
     rng = np.random.default_rng(0)
-    avatar = avatar_of(
+    layered_mesh = layered_mesh_of(
         *(bumpy_layer(z, rng) for z in (0.06, 0.02)), ray_sampling=RaySamplingConfig(samples=33, far=1.2)
     )
-    texels = np.maximum(avatar.texels, 0)
+    texels = np.maximum(layered_mesh.texels, 0)
     return dataclasses.replace(
-        avatar,
+        layered_mesh,
         texels=texels,
-        blendshapes=0.01 * rng.standard_normal((2, 2, len(avatar.vertices), 3)).astype(np.float32),
-        texel_steps=rng.standard_normal((2, 2, 9, 2)).astype(np.float32),
-        latents=basis().units_to_exp.T[:2].copy(),
+        blendshapes=0.01 * rng.standard_normal((2, 2, len(layered_mesh.vertices), 3)).astype(np.float32),
+        texel_offsets=rng.standard_normal((2, 2, 9, 2)).astype(np.float32),
+        z_exp=basis().units_to_exp.T[:2].copy(),
     )
 
 
@@ -44,18 +44,18 @@ def basis() -> ExpressionBasis:
     return ExpressionBasis(UNITS, np.random.default_rng(1).standard_normal((64, 3)).astype(np.float32))
 
 
-def a_player(**changes: object) -> Avatar:
+def small_avatar(**changes: object) -> Avatar:
     card = AvatarCard(
         name="someone", model="small", face_model="open", psi=0.7, expressions=("jawOpen", "mouthSmileLeft"),
         pitch_offset=0.1, licence="free", presets={"gape": {"jawOpen": 0.5}}, expression_units=UNITS,
         baking={"texture": 6, "residual": [1e-5, 2e-5]},
     )  # fmt: skip
-    return dataclasses.replace(Avatar(an_avatar(), card, basis()), **changes)
+    return dataclasses.replace(Avatar(small_layered_mesh(), card, basis()), **changes)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    save_avatar(tmp_path / "someone.safetensors", a_player())
+    save_avatar(tmp_path / "someone.safetensors", small_avatar())
     return tmp_path / "someone.safetensors"
 
 
@@ -63,31 +63,34 @@ def test_mat_files_without_an_exact_pose_have_the_pitch_offset_of_the_card(tmp_p
     path, zeros = tmp_path / "a.mat", np.zeros((1, 64), np.float32)
     scipy.io.savemat(path, {"exp": zeros, "angle": np.array([[0.25, 0.3, 0.0]])})
     drive = DriveConfig(str(path), frames=1, pose_from_mat=True)
-    trajectory = planned_trajectory(drive, a_player().expressions, [Expression("a", zeros[0], path)], False)
+    trajectory = planned_trajectory(
+        drive, small_avatar().expressions, [Expression("a", zeros[0], path)], False
+    )
     assert np.allclose(trajectory.pitch, 0.15) and np.allclose(trajectory.yaw, 0.3)
 
 
 # ---------------------------------------------------------------------------------------------------------- the file
-def test_a_file_plays_as_the_avatar_did(path: Path) -> None:
-    """Blendshapes are kept as float16: steps of up to 4 cm are rounded by 1e-5, a hundredth of a pixel."""
-    before, after = a_player(), load_avatar(path)
-    assert after.card == before.card and after.avatar.ray_sampling == before.avatar.ray_sampling
-    assert after.avatar.widest_rad == before.avatar.widest_rad
+def test_an_avatar_from_a_file_draws_the_same_images(path: Path) -> None:
+    """Blendshapes are stored as float16: offsets of up to 0.04 are rounded by 1e-5 world units, a hundredth of a
+    pixel."""
+    before, after = small_avatar(), load_avatar(path)
+    assert after.card == before.card and after.layered_mesh.ray_sampling == before.layered_mesh.ray_sampling
+    assert after.layered_mesh.widest_rad == before.layered_mesh.widest_rad
     for name in (
         "vertices",
         "texels",
         "triangles",
-        "starts",
+        "layer_starts",
         "textures",
         "background",
-        "latents",
-        "texel_steps",
+        "z_exp",
+        "texel_offsets",
     ):
-        np.testing.assert_array_equal(getattr(after.avatar, name), getattr(before.avatar, name))
-    np.testing.assert_allclose(after.avatar.blendshapes, before.avatar.blendshapes, atol=1.6e-5)
+        np.testing.assert_array_equal(getattr(after.layered_mesh, name), getattr(before.layered_mesh, name))
+    np.testing.assert_allclose(after.layered_mesh.blendshapes, before.layered_mesh.blendshapes, atol=1.6e-5)
     for expression in (None, "neutral", "jawOpen=0.7", "gape", "gape=0.3,mouthSmileLeft=0.4"):
         one, other = (
-            player.image(yaw=0.2, pitch=-0.1, size=24, expression=expression) for player in (before, after)
+            avatar.image(yaw=0.2, pitch=-0.1, size=24, expression=expression) for avatar in (before, after)
         )
         for plane in ("rgb", "foreground", "foreground_rgb", "depth"):
             # A pixel on an edge of triangles may change sides.
@@ -100,28 +103,24 @@ def test_a_file_plays_as_the_avatar_did(path: Path) -> None:
     assert (after.render(size=24) - after.render(size=24, expression="jawOpen")).abs().max() > 0.05
 
 
-def test_an_avatar_without_expressions_or_units_is_kept_as_well(tmp_path: Path) -> None:
+def test_an_avatar_without_expressions_or_action_units_is_stored(tmp_path: Path) -> None:
     still = dataclasses.replace(
-        an_avatar(),
+        small_layered_mesh(),
         blendshapes=np.zeros((0, 1, 50, 3), np.float32),
-        texel_steps=np.zeros((0, 1, 0, 2), np.float32),
-        latents=latents_of(0),
+        texel_offsets=np.zeros((0, 1, 0, 2), np.float32),
+        z_exp=np.zeros((0, 64), np.float32),
     )
     card = AvatarCard("still", "m", "f", 1.0, ())
     save_avatar(tmp_path / "still.safetensors", Avatar(still, card))
-    player = load_avatar(tmp_path / "still.safetensors")
-    assert player.basis is None and player.render(size=8).shape == (3, 8, 8)
-    assert_one_line(lambda: player.render(expression="smile"), "smile", "no named expressions")
-    assert_one_line(lambda: player.render(expression=np.ones(64, np.float32)), "100%", "still")
+    avatar = load_avatar(tmp_path / "still.safetensors")
+    assert avatar.basis is None and avatar.render(size=8).shape == (3, 8, 8)
+    assert_one_line(lambda: avatar.render(expression="smile"), "smile", "no named expressions")
+    assert_one_line(lambda: avatar.render(expression=np.ones(64, np.float32)), "100%", "still")
 
 
-def latents_of(count: int) -> np.ndarray:
-    return np.zeros((count, 64), np.float32)
-
-
-def test_nothing_is_half_written(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     target = tmp_path / "folder" / "a.safetensors"
-    assert_one_line(lambda: save_avatar(target, a_player()), "a.safetensors")
+    assert_one_line(lambda: save_avatar(target, small_avatar()), "a.safetensors")
     assert not (tmp_path / "folder").exists()
 
 
@@ -152,12 +151,12 @@ def in_header(**values: object) -> Callable[[dict, dict], None]:
     return lambda arrays, header: header.update(values)
 
 
-def in_march(**values: object) -> Callable[[dict, dict], None]:
+def in_ray_sampling(**values: object) -> Callable[[dict, dict], None]:
     return lambda arrays, header: header["ray_sampling"].update(values)
 
 
 DAMAGE = {
-    "missing tensor": (lambda arrays, header: arrays.pop("latents"), "'latents' is missing"),
+    "missing tensor": (lambda arrays, header: arrays.pop("z_exp"), "'z_exp' is missing"),
     "other kind": (
         lambda arrays, header: arrays.update(texels=arrays["texels"].astype(np.float64)),
         "float64",
@@ -168,28 +167,29 @@ DAMAGE = {
     "another in-between shape": (resized("blendshapes", (2, 3, 50, 3)), "do not belong together"),
     "no in-between shapes": (
         lambda arrays, header: arrays.update(
-            blendshapes=np.zeros((2, 0, 50, 3), np.float16), texel_steps=np.zeros((2, 0, 9, 2), np.float32)
+            blendshapes=np.zeros((2, 0, 50, 3), np.float16), texel_offsets=np.zeros((2, 0, 9, 2), np.float32)
         ),
         "do not belong together",
     ),
-    "more texel steps than vertices": (resized("texel_steps", (2, 2, 51, 2)), "do not belong together"),
-    "texel step nan": (set_first("texel_steps", math.nan), "not finite"),
+    "more texel steps than vertices": (resized("texel_offsets", (2, 2, 51, 2)), "do not belong together"),
+    "texel step nan": (set_first("texel_offsets", math.nan), "not finite"),
     "fewer layers": (resized("textures", (1, 6, 5, 4)), "do not belong together"),
     "a texture of one texel": (resized("textures", (2, 1, 1, 4)), "do not belong together"),
     "an oblong background": (resized("background", (2, 3, 3)), "do not belong together"),
     "a vertex too many": (set_first("triangles", 50), "do not belong together"),
     "a vertex below 0": (set_first("triangles", -1), "do not belong together"),
-    "starts after 0": (set_first("starts", 1), "do not belong together"),
-    "starts that fall": (
-        lambda arrays, header: arrays.update(starts=np.int32([0, 90, 64])),
+    "layer_starts after 0": (set_first("layer_starts", 1), "do not belong together"),
+    "layer_starts that fall": (
+        lambda arrays, header: arrays.update(layer_starts=np.int32([0, 90, 64])),
         "do not belong together",
     ),
-    "no starts": (resized("starts", (0,)), "do not belong together"),
+    "no layer_starts": (resized("layer_starts", (0,)), "do not belong together"),
     "vertex nan": (set_first("vertices", math.nan), "'vertices' has values that are not finite"),
-    "code inf": (set_first("latents", math.inf), "'latents' has values that are not finite"),
+    "coefficient inf": (set_first("z_exp", math.inf), "'z_exp' has values that are not finite"),
     "blendshape nan": (set_first("blendshapes", math.nan), "not finite"),
     "units": (resized("expression.units_to_exp", (64, 5)), "units_to_exp"),
     "another format": (in_header(format=7), "format 7"),
+    "the format before": (in_header(format=2), "format 2, expected 3: bake it again"),
     "no card": (lambda arrays, header: header.pop("card"), "'card'"),
     "a card that is no card": (in_header(card=[1]), "'card'"),
     "a card without a name": (lambda arrays, header: header["card"].pop("name"), "name"),
@@ -198,33 +198,33 @@ DAMAGE = {
         lambda arrays, header: header["card"].update(expressions=["a"]),
         "1 expressions",
     ),
-    "no march": (in_header(ray_sampling=None), "'ray_sampling'"),
-    "a march backwards": (lambda arrays, header: header["ray_sampling"].update(near=2.0), "near"),
+    "no ray sampling": (in_header(ray_sampling=None), "'ray_sampling'"),
+    "near beyond far": (lambda arrays, header: header["ray_sampling"].update(near=2.0), "near"),
     "no reach": (lambda arrays, header: header.pop("background_reach"), "background_reach is None"),
     "a reach of nan": (in_header(background_reach=math.nan), "background_reach"),
     "a reach of nothing": (in_header(background_reach=1e-30), "background_reach is 1e-30"),
     "a reach that is no number": (in_header(background_reach=True), "background_reach is True"),
     "too wide": (in_header(widest_rad=3), "widest_rad is 3"),
-    "a background of nan": (in_march(background_z=math.nan), "finite"),
-    "a background of inf": (in_march(background_z=math.inf), "finite"),
-    "a background far off": (in_march(background_z=-1e30), "background_z"),
-    "a field of view of nan": (in_march(fov_deg=math.nan), "fov_deg"),
-    "a field of view of nothing": (in_march(fov_deg=0.0), "fov_deg"),
-    "a field of view below nothing": (in_march(fov_deg=-12.0), "fov_deg"),
-    "almost no field of view": (in_march(fov_deg=1e-30), "fov_deg"),
-    "a field of view all around": (in_march(fov_deg=180.0), "fov_deg"),
-    "a view beside the background": (in_march(fov_deg=60.0), "beside the background's plane"),
-    "a march of nan": (in_march(near=math.nan), "near"),
-    "a march to nan": (in_march(far=math.nan), "far"),
-    "a march to inf": (in_march(far=math.inf), "far"),
-    "a march without steps": (in_march(samples=2**60), "steps of at least"),
-    "a march of one sample": (in_march(samples=1), "samples"),
-    "a march of half samples": (in_march(samples=33.5), "samples is 33.5"),
+    "a background of nan": (in_ray_sampling(background_z=math.nan), "finite"),
+    "a background of inf": (in_ray_sampling(background_z=math.inf), "finite"),
+    "a background far off": (in_ray_sampling(background_z=-1e30), "background_z"),
+    "a field of view of nan": (in_ray_sampling(fov_deg=math.nan), "fov_deg"),
+    "no field of view": (in_ray_sampling(fov_deg=0.0), "fov_deg"),
+    "a negative field of view": (in_ray_sampling(fov_deg=-12.0), "fov_deg"),
+    "almost no field of view": (in_ray_sampling(fov_deg=1e-30), "fov_deg"),
+    "a field of view all around": (in_ray_sampling(fov_deg=180.0), "fov_deg"),
+    "a view beside the background": (in_ray_sampling(fov_deg=60.0), "beside the background's plane"),
+    "near nan": (in_ray_sampling(near=math.nan), "near"),
+    "far nan": (in_ray_sampling(far=math.nan), "far"),
+    "far inf": (in_ray_sampling(far=math.inf), "far"),
+    "samples too close": (in_ray_sampling(samples=2**60), "steps of at least"),
+    "one sample": (in_ray_sampling(samples=1), "samples"),
+    "a fraction of a sample": (in_ray_sampling(samples=33.5), "samples is 33.5"),
     "a vertex far off": (set_first("vertices", 1e30), "'vertices' has a value of size 1e+30"),
     "a blendshape far off": (set_first("blendshapes", 6e4), "'blendshapes' has a value of size"),
     "a texel nan": (set_first("texels", math.nan), "'texels' has values that are not finite"),
     "a texel far off": (set_first("texels", -1e30), "'texels' has a value of size 1e+30"),
-    "a texel step far off": (set_first("texel_steps", 1e30), "'texel_steps' has a value of size"),
+    "a texel step far off": (set_first("texel_offsets", 1e30), "'texel_offsets' has a value of size"),
     "whole units": (
         lambda arrays, header: arrays.update({"expression.units_to_exp": np.zeros((64, 3), np.int32)}),
         "units_to_exp",
@@ -247,8 +247,8 @@ def test_a_damaged_file_is_refused(path: Path, damage: str) -> None:
     assert_one_line(lambda: load_avatar(rewritten(path, change)), path.name, part)
 
 
-def test_what_lies_at_or_behind_the_camera_is_not_drawn(path: Path) -> None:
-    """Vertices in the camera's own plane included, which have no place in the image."""
+def test_geometry_at_or_behind_the_camera_is_not_drawn(path: Path) -> None:
+    """So are vertices in the camera's own plane, whose projection is undefined."""
     plain = load_avatar(path).render(size=16)
 
     def behind(arrays: dict, header: dict) -> None:
@@ -275,32 +275,32 @@ def test_other_files_are_refused(tmp_path: Path, path: Path) -> None:
     assert_one_line(lambda: load_avatar(tmp_path / "weights.safetensors"), "holds no avatar")
 
 
-def test_an_expression_beside_the_baked_ones_is_refused_with_their_names() -> None:
-    player = a_player()
+def test_an_expression_that_was_not_baked_is_refused_with_the_baked_ones_names() -> None:
+    avatar = small_avatar()
     assert_one_line(
-        lambda: player.render(expression="mouthSmileRight"), "mouthSmileRight", "jawOpen", "mouthSmileLeft"
+        lambda: avatar.render(expression="mouthSmileRight"), "mouthSmileRight", "jawOpen", "mouthSmileLeft"
     )
-    assert_one_line(lambda: player.render(expression="laugh"), "laugh", "not known", "gape")
+    assert_one_line(lambda: avatar.render(expression="laugh"), "laugh", "not known", "gape")
 
 
 def test_an_image_of_one_pixel_is_refused() -> None:
-    assert_one_line(lambda: a_player().render(size=1), "size is 1", "2 or more")
+    assert_one_line(lambda: small_avatar().render(size=1), "size is 1", "2 or more")
 
 
 def test_an_expression_far_stronger_than_baked_is_refused() -> None:
-    player = a_player()
-    player.render(size=8, expression="jawOpen=1.4")
-    assert_one_line(lambda: player.render(expression="jawOpen=2.5"), "2.5 times 'jawOpen'", "1.5")
-    assert player.can_make(basis().units_to_exp[:, 1]) and not player.can_make(3 * basis().units_to_exp[:, 1])
+    avatar = small_avatar()
+    avatar.render(size=8, expression="jawOpen=1.4")
+    assert_one_line(lambda: avatar.render(expression="jawOpen=2.5"), "2.5 times 'jawOpen'", "1.5")
+    assert avatar.can_make(basis().units_to_exp[:, 1]) and not avatar.can_make(3 * basis().units_to_exp[:, 1])
 
 
 @pytest.mark.parametrize(
     ("yaw", "pitch"), [(0.95, 0.0), (0.0, -0.95), (0.7, 0.7), (math.nan, 0.0), (math.pi, 0.0)]
 )
 def test_a_view_too_far_aside_is_refused(yaw: float, pitch: float) -> None:
-    assert_one_line(lambda: a_player().render(yaw=yaw, pitch=pitch), "yaw", "0.90")
+    assert_one_line(lambda: small_avatar().render(yaw=yaw, pitch=pitch), "yaw", "0.90")
 
 
 def test_a_view_at_the_widest_angle_is_played() -> None:
-    assert a_player().render(yaw=0.9, pitch=0.0, size=8).isfinite().all()
-    assert a_player().render(yaw=0.0, pitch=-0.9, size=8).isfinite().all()
+    assert small_avatar().render(yaw=0.9, pitch=0.0, size=8).isfinite().all()
+    assert small_avatar().render(yaw=0.0, pitch=-0.9, size=8).isfinite().all()

@@ -1,68 +1,85 @@
-"""Where expressions stretch the skin, sheets have more lines: finer meshes and finer textures run through there."""
+"""Refinement by stretch: layers get more lines, so finer meshes and textures, where expressions stretch the skin."""
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from anifacegan.avatars.baking.blendshapes import posed
+from anifacegan.avatars.baking.blendshapes import deformed_mesh
 from anifacegan.avatars.baking.charts import ManifoldCharts
 from anifacegan.avatars.baking.inverse_warp import Condition
-from anifacegan.avatars.baking.layers import RIM, Layers, even_layers, grown, mesh_of
+from anifacegan.avatars.baking.layers import (
+    RIM,
+    LayerMesh,
+    Layers,
+    LevelCells,
+    cell_mesh,
+    dilated,
+    unrefined_layers,
+)
 from anifacegan.avatars.baking.textures import coarse_textures
 from anifacegan.models.generator import ConditionedFields
 
-FAR_STRETCH, STRETCH, MOST_PARTS = 4.0, 2.0, 4
-"""Cells that are stretched more than the first are divided into parts that are stretched no more than the second, but
-into no more parts than the third."""
-PILOT_SPACING = 8
-"""The most opaque manifold is looked for at every so many texels."""
-PILOTS = (-3, 0, 3)
-"""Manifolds that tell where skin is stretched: the most opaque one, and those so far before and behind it."""
+REFINED_STRETCH, REMAINING_STRETCH, MOST_PARTS = 4.0, 2.0, 4
+"""Cells stretched by more than the first factor are divided into parts stretched by at most the second, but into at
+most MOST_PARTS parts."""
+OPACITY_SPACING = 8
+"""Spacing, in texels, at which opacities are evaluated to find the most opaque layer, the skin."""
+STRETCH_LAYERS = (-3, 0, 3)
+"""Layers whose stretch is measured, relative to the skin."""
 
 
-def stretched_layers(
+def refined_layers(
     condition: Condition,
-    latents: Float[np.ndarray, "shape 64"],
-    person: ConditionedFields,
+    z_exp: Float[np.ndarray, "shape 64"],
+    fields: ConditionedFields,
     charts: ManifoldCharts,
     texture: int,
 ) -> Layers:
-    """Lines and texels of the sheets, closer where an expression stretches the person's most opaque manifold."""
-    even = even_layers(charts, texture)
-    if not len(latents):
+    """Make layers whose lines are closer together where one of the expressions stretches the skin.
+
+    ``fields`` are those of the person with a neutral face, ``texture`` is the textures' size without refinement.
+    """
+    even = unrefined_layers(charts, texture)
+    if not len(z_exp):
         return even
     complete = even.complete_cells()
-    opaque = even.cells(coarse_textures(person, even, PILOT_SPACING)[..., 3] > 0.5) & complete
+    opaque = even.cells_showing(coarse_textures(fields, even, OPACITY_SPACING)[..., 3] > 0.5) & complete
     opaque_cells = opaque.sum((1, 2))
     skin = int(opaque_cells.argmax())
-    parts = np.ones((2, charts.side - 1))
-    for level in sorted({min(max(skin + k, 0), len(opaque) - 1) for k in PILOTS}):
+    row_parts, column_parts = np.ones((2, charts.side - 1))
+    for level in sorted({min(max(skin + k, 0), len(opaque) - 1) for k in STRETCH_LAYERS}):
         if not opaque_cells[level]:
             continue
-        alone = np.zeros_like(opaque)
-        alone[level] = opaque[level]
-        mesh = mesh_of(grown(alone, RIM) & complete, even)
-        for code in latents:
-            x = posed(condition, code, mesh).x
-            for axis, (first, second) in enumerate(
-                ((0, 2), (0, 1))
-            ):  # along a triangle's column, and its row
-                long, short = (
-                    np.linalg.norm(
-                        points[mesh.triangles[:, second]] - points[mesh.triangles[:, first]], axis=1
-                    )
-                    for points in (x, mesh.x_template)
-                )
-                line_of = np.unravel_index(mesh.cell, opaque.shape)[1 + axis]
-                far = long > FAR_STRETCH * short
-                np.maximum.at(
-                    parts[axis], line_of[far], np.ceil(long / short / STRETCH).clip(1, MOST_PARTS)[far]
-                )
+        cells = np.zeros_like(opaque)
+        cells[level] = opaque[level]
+        mesh = cell_mesh(dilated(cells, RIM) & complete, even)
+        for expression in z_exp:
+            x = deformed_mesh(condition, expression, mesh).x
+            _divide_stretched(row_parts, column_parts, mesh, x, opaque)
     rows, columns = (
         torch.from_numpy(np.concatenate([[0], np.cumsum(np.repeat(1 / count, count.astype(int)))])).to(
             even.rows
         )
-        for count in parts
+        for count in (row_parts, column_parts)
     )
     height, width = (round(texture * len(lines) / charts.side) for lines in (rows, columns))
     return Layers(charts, rows.clamp(max=charts.side - 1), columns.clamp(max=charts.side - 1), height, width)
+
+
+def _divide_stretched(
+    row_parts: Float[np.ndarray, "row"],
+    column_parts: Float[np.ndarray, "column"],
+    mesh: LayerMesh,
+    x: Float[np.ndarray, "vertex 3"],
+    cells: LevelCells,
+) -> None:
+    """Raise, in place, the numbers of parts of the rows and columns whose triangles are stretched when the vertices
+    of a mesh are at x.
+    """
+    first, right, up = mesh.triangles.T  # corners of the triangles, see cell_mesh
+    _, row, column = np.unravel_index(mesh.cell, cells.shape)
+    for parts, line, end in ((row_parts, row, up), (column_parts, column, right)):
+        long, short = (np.linalg.norm(points[end] - points[first], axis=1) for points in (x, mesh.x_template))
+        stretched = long > REFINED_STRETCH * short
+        needed = np.ceil(long / short / REMAINING_STRETCH).clip(1, MOST_PARTS)
+        np.maximum.at(parts, line[stretched], needed[stretched])

@@ -1,12 +1,11 @@
-"""Baking models that read their colours beside the manifolds, such as the released one: for one expression at a time.
+"""Bake models that read colours off their manifolds, such as the released one, with one fixed expression.
 
-Such a model shows at the target point x the colour of y = x + g D(x), with g not 1. The point of the manifold that is
-seen there is x_template = x + D(x); so what a sheet shows at x_template is
+Such a model shows at the target point x the colour of y = x + g D(x), with g not 1. The visible point of the manifold
+is x_template = x + D(x); so the texture at x_template has the colour
 
     c(y),    y = x_template + (g - 1) (x_template - x),    x with x + D(x; z_id, z_exp) = x_template,
 
-which is another texture for every expression. A head that turns with one expression can be baked so, a changing
-expression cannot.
+which depends on the expression. A head with one fixed expression can be baked so; a changing expression cannot.
 """
 
 import dataclasses
@@ -17,48 +16,50 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.avatars.baking.bake import BakeConfig, BakeReport, bake
-from anifacegan.avatars.baking.charts import ManifoldCharts, ask
-from anifacegan.avatars.baking.inverse_warp import Condition, targets
+from anifacegan.avatars.baking.charts import ManifoldCharts, evaluate_in_slices
+from anifacegan.avatars.baking.inverse_warp import Condition, target_points
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.models.generator import ConditionedFields
 
 
 @torch.inference_mode()
 def bake_still(
-    condition: Condition, code: Float[np.ndarray, "64"], charts: ManifoldCharts, config: BakeConfig
+    condition: Condition, z_exp: Float[np.ndarray, "64"], charts: ManifoldCharts, config: BakeConfig
 ) -> tuple[LayeredMesh, BakeReport]:
-    """Bake a person with one expression, which the avatar has for good: it has no blendshapes, and so no in-between shapes.
+    """Bake a person with one fixed expression; the layered mesh has no blendshapes.
 
     Raises:
-        InputError: see :func:`anifacegan.baking.bake`.
+        InputError: see :func:`anifacegan.avatars.baking.bake.bake`.
     """
-    code = code.astype(np.float32)
+    z_exp = z_exp.astype(np.float32)
 
-    def with_its_colours(z_exp: Float[np.ndarray, "64"]) -> ConditionedFields:
-        return read_on_the_manifolds(condition(z_exp), condition, code)
+    def on_manifolds(any_z_exp: Float[np.ndarray, "64"]) -> ConditionedFields:
+        return colours_on_manifolds(condition(any_z_exp), condition, z_exp)
 
-    avatar, report = bake(with_its_colours, code[None], charts, dataclasses.replace(config, inbetweens=1))
-    pose = avatar.at_inbetween(0, 0)
+    layered_mesh, report = bake(on_manifolds, z_exp[None], charts, dataclasses.replace(config, inbetweens=1))
+    pose = layered_mesh.at_inbetween(0, 0)
     still = dataclasses.replace(
-        avatar,
+        layered_mesh,
         vertices=pose.vertices,
         texels=pose.texels,
-        blendshapes=avatar.blendshapes[:0],
-        texel_steps=avatar.texel_steps[:0],
-        latents=avatar.latents[:0],
+        blendshapes=layered_mesh.blendshapes[:0],
+        texel_offsets=layered_mesh.texel_offsets[:0],
+        z_exp=layered_mesh.z_exp[:0],
     )
     return still, report
 
 
-def read_on_the_manifolds(
-    person: ConditionedFields, condition: Condition, code: Float[np.ndarray, "64"]
+def colours_on_manifolds(
+    fields: ConditionedFields, condition: Condition, z_exp: Float[np.ndarray, "64"]
 ) -> ConditionedFields:
-    """The person with colours that are a function of template points, right for the expression ``code``."""
-    beyond, align = person.radiance_offset_gain - 1, person.align
+    """Replace the radiance of a person by one that is read at template points and equals the model's with the
+    expression ``z_exp``.
+    """
+    extra_gain, align = fields.radiance_offset_gain - 1, fields.align
 
-    def step(x_template: Float[Tensor, "1 point 3"]) -> Float[Tensor, "1 point 3"]:
-        x, _ = targets(condition, code, x_template[0])
-        y = x_template + beyond * (x_template - x)
-        return y - x_template if align is None else y - x_template + ask(align, y)
+    def offset_to_colour(x_template: Float[Tensor, "1 point 3"]) -> Float[Tensor, "1 point 3"]:
+        x, _ = target_points(condition, z_exp, x_template[0])
+        y = x_template + extra_gain * (x_template - x)
+        return y - x_template if align is None else y - x_template + evaluate_in_slices(align, y)
 
-    return dataclasses.replace(person, align=step, radiance_offset_gain=1.0)
+    return dataclasses.replace(fields, align=offset_to_colour, radiance_offset_gain=1.0)

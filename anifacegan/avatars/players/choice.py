@@ -1,4 +1,4 @@
-"""Who plays a layered avatar: numba on a CPU, PyTorch on a GPU."""
+"""Choose the player of a layered mesh: numba on a CPU, PyTorch on a GPU."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,17 @@ from anifacegan.rendering.frame import FrameRenderer, RenderedImage
 
 @dataclass(frozen=True)
 class NumbaPlayer:
-    """On all cores of a CPU."""
+    """Draws a layered mesh on all cores of a CPU."""
 
-    avatar: LayeredMesh
+    layered_mesh: LayeredMesh
 
     def image(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int) -> RenderedImage:
-        return play(self.avatar, self.avatar.posed(z_exp), yaw=yaw, pitch=pitch, size=size)
+        """Draw one view with an expression; angles are radians from frontal."""
+        return play(self.layered_mesh, self.layered_mesh.posed(z_exp), yaw=yaw, pitch=pitch, size=size)
 
 
-def player_on(device: torch.device | str, avatar: LayeredMesh) -> FrameRenderer:
-    """The fastest player of a device. Images lie on the device."""
-    return NumbaPlayer(avatar) if torch.device(device).type == "cpu" else TorchPlayer(avatar, device)
+def player_on(device: torch.device | str, layered_mesh: LayeredMesh) -> FrameRenderer:
+    """Make the fastest player for a device, on which its images lie."""
+    if torch.device(device).type == "cpu":
+        return NumbaPlayer(layered_mesh)
+    return TorchPlayer(layered_mesh, device)

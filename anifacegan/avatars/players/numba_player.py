@@ -1,22 +1,23 @@
-"""Plays a layered avatar on the CPU: textured sheets over the background, front to back, without any network.
+"""Draw a layered mesh on the CPU: textured layers over the background, front to back, without any network.
 
-Two passes over a frame, on all cores. First every sheet is drawn by itself into z-buffers, where a ray enters it and
-where it leaves it again: a ray sees the nearest point of a sheet, as in the adaptive renderer. Then every pixel goes
-through its sheets from the outermost inwards, reads their textures and blends, until no light is left:
+A frame takes two passes on all cores. First every layer is rasterised by itself into the triangles by which each
+pixel's ray enters and leaves it: a ray sees only the nearest point of a layer, as in the renderer of the networks.
+Then each pixel samples the textures of its layers from the outermost inwards and composites
 
-    rgb = sum_l c_l prod_{k<l} (1 - a_k) + background prod_k (1 - a_k),       c premultiplied by a.
+    rgb = sum_l c_l prod_{k<l} (1 - a_k) + background prod_k (1 - a_k),       c premultiplied by a,
 
-The adaptive renderer finds a manifold only if one of its samples along the ray is inside. At the edge of a sheet rays are
-inside for less than a sample's distance, and many miss it; so they do here.
+until hardly any transmittance is left. The renderer of the networks finds a manifold only if one of its samples along
+the ray lies inside. At the edge of a layer rays are inside for less than the distance of two samples, and many miss
+it; such points are left out here as well.
 
-All loops are numba's, in the threads of :mod:`anifacegan.cores`. Products of numpy and PyTorch are kept out: threads of
-theirs wait for more work for milliseconds, awake, on the cores that this needs.
+All loops are numba's, in the threads of :mod:`anifacegan.runtime.cpu`. There are no products of numpy or PyTorch:
+their own threads keep spinning for milliseconds after a product, on the cores that are needed here.
 """
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import no_type_check
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 import torch
@@ -29,122 +30,152 @@ from anifacegan.rendering.frame import RenderedImage
 from anifacegan.runtime.compiled import kernel
 from anifacegan.runtime.cpu import on_all_cores
 
-DARK = 1 / 1024
-"""Light that may be lost: what is behind it is not looked at."""
+LEAST_TRANSMITTANCE = 1 / 1024
+"""Transmittance below which everything farther along a ray is skipped."""
 LEAST_DEPTH = np.float32(1e-3)
-"""Along the viewing axis, world units; nothing nearer to the camera is drawn."""
-VERTICES, ROWS = 2**14, 16
-"""That a core projects, and rows of an image that it blends, at a time."""
+"""Depth along the viewing axis, world units, below which nothing is drawn."""
+BLOCK_VERTICES, BLOCK_ROWS = 2**14, 16
+"""Vertices that a core projects, and rows of an image that it composites, at a time."""
 
 
-def play(avatar: LayeredMesh, pose: Pose, *, yaw: float, pitch: float, size: int) -> RenderedImage:
-    """One view of an avatar with its vertices where an expression has them (:meth:`LayeredMesh.posed`).
+def play(layered_mesh: LayeredMesh, pose: Pose, *, yaw: float, pitch: float, size: int) -> RenderedImage:
+    """Draw one view of a layered mesh with its vertices at ``pose`` (:meth:`LayeredMesh.posed`).
 
-    Angles are radians from frontal, with the signs of :meth:`anifacegan.library.Face.image`.
+    Angles are radians from frontal; at positive yaw the face turns to the image's right, at positive pitch it looks
+    down.
     """
-    planes, _ = _drawn(avatar, pose, yaw=yaw, pitch=pitch, size=size, notes_seen=False)
+    view = View(yaw=yaw, pitch=pitch, size=size, fov_deg=layered_mesh.ray_sampling.fov_deg)
+    planes, _ = _draw_view(layered_mesh, pose, view, marks_visible=False)
     image = torch.from_numpy(planes)
     return RenderedImage(rgb=image[:3], foreground=image[3:4], foreground_rgb=image[4:7], depth=image[7:])
 
 
-def seen_triangles(
-    avatar: LayeredMesh, pose: Pose, *, yaw: float, pitch: float, size: int
+def visible_triangles(
+    layered_mesh: LayeredMesh, pose: Pose, *, yaw: float, pitch: float, size: int
 ) -> Bool[np.ndarray, "2 triangle"]:
-    """Triangles that reach the eye in some pixel of a view (0), and those where rays leave these sheets again (1)."""
-    return _drawn(avatar, pose, yaw=yaw, pitch=pitch, size=size, notes_seen=True)[1]
+    """Find the triangles that contribute to some pixel of a view (0), and those by which such rays leave the layer
+    (1)."""
+    view = View(yaw=yaw, pitch=pitch, size=size, fov_deg=layered_mesh.ray_sampling.fov_deg)
+    return _draw_view(layered_mesh, pose, view, marks_visible=True)[1]
 
 
 def entered_triangles(
     vertices: Float[np.ndarray, "vertex 3"],
     triangles: Int[np.ndarray, "triangle 3"],
-    starts: Int[np.ndarray, "layer_and_one"],
+    layer_starts: Int[np.ndarray, "layer_and_one"],
     view: "View",
 ) -> Int[np.ndarray, "layer size size"]:
-    """The triangle of each sheet that the ray of each pixel meets first, -1 where there is none."""
-    layers = _draw(vertices, triangles, starts, view)
-    entered = layers.maps[0]
+    """Find the triangle of each layer that the ray of each pixel meets first; -1 where there is none."""
+    drawn = _rasterise(vertices, triangles, layer_starts, view)
+    entered = drawn.maps[0]
     layer, row, column = (entered >= 0).nonzero()
     found = np.full_like(entered, -1)
-    found[layer, row, column] = layers.facing[starts[layer] + entered[layer, row, column]]
+    found[layer, row, column] = drawn.order[layer_starts[layer] + entered[layer, row, column]]
     return found
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A camera of the generator: radians from frontal, pixels, and the field of view over them."""
+    """A camera of the generator, which looks at the origin from distance 1."""
 
     yaw: float
+    """Radians from frontal."""
     pitch: float
+    """Radians from frontal."""
     size: int
+    """Height and width of the image, pixels."""
     fov_deg: float
+    """Angle between the centres of the outermost pixels, degrees."""
 
     @cached_property
     def origin_and_axes(self) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3 3"]]:
-        """Where it is, and its axes (columns: right, up, backward), world units."""
+        """Position in world units, and axes (columns: right, up, backward)."""
         angles = torch.tensor([[self.pitch, self.yaw]], dtype=torch.float64)
         origin, axes = orbit_rotation(yaw=angles[:, 1], pitch=angles[:, 0])
         return origin[0].numpy(), axes[0].numpy()
 
     @property
     def tangent(self) -> float:
-        """Of half the field of view."""
+        """Tangent of half the field of view."""
         return math.tan(math.radians(self.fov_deg / 2))
 
 
-@dataclass(frozen=True)
-class _Layers:
-    """Every sheet drawn by itself."""
+class _Rasterised(NamedTuple):
+    """All layers, each rasterised by itself."""
 
     x_px: Float[np.ndarray, "vertex"]
     y_px: Float[np.ndarray, "vertex"]
     inverse_depth: Float[np.ndarray, "vertex"]
-    facing: Int[np.ndarray, "triangle"]
+    """1 / depth along the viewing axis; 0 for vertices that are too near or behind the camera."""
+    order: Int[np.ndarray, "triangle"]
+    """Triangle indices, layer by layer; in each layer first those whose outside faces the camera."""
     ends: Int[np.ndarray, "layer"]
+    """One past the last of these in ``order``, for each layer."""
     maps: Int[np.ndarray, "2 layer size size"]
+    """Where each pixel's ray enters (0) and leaves (1) each layer: positions in that part of ``order``, or -1."""
 
 
-def _draw(vertices: np.ndarray, triangles: np.ndarray, starts: np.ndarray, view: View) -> _Layers:
+class _Surface(NamedTuple):
+    """Triangles and textures of a posed layered mesh."""
+
+    triangles: Int[np.ndarray, "triangle 3"]
+    layer_starts: Int[np.ndarray, "layer_and_one"]
+    texels: Float[np.ndarray, "vertex 2"]
+    textures: np.ndarray
+    background: np.ndarray
+    background_reach: np.float32
+
+
+class _PixelRays(NamedTuple):
+    """The rays of a view, and where along them something is visible; world units."""
+
+    origin: Float[np.ndarray, "3"]
+    axes: Float[np.ndarray, "3 3"]
+    tangent: np.float32
+    near: np.float32
+    far: np.float32
+    spacing: np.float32
+    plane_z: np.float32
+
+
+def _rasterise(
+    vertices: np.ndarray, triangles: np.ndarray, layer_starts: np.ndarray, view: View
+) -> _Rasterised:
     x_px, y_px, inverse_depth = _projected(vertices, view)
-    facing, ends = np.empty(len(triangles), np.int32), np.empty(len(starts) - 1, np.int32)
+    order, ends = np.empty(len(triangles), np.int32), np.empty(len(layer_starts) - 1, np.int32)
     maps = np.full((2, len(ends), view.size, view.size), -1, np.int32)
 
     def draw(layer: int) -> None:
-        _by_facing(x_px, y_px, triangles, starts, layer, facing, ends)
-        _draw_layer(x_px, y_px, inverse_depth, triangles, facing, starts, ends, layer, maps)
+        _order_by_facing(x_px, y_px, triangles, layer_starts, layer, order, ends)
+        _draw_layer(x_px, y_px, inverse_depth, triangles, order, layer_starts, ends, layer, maps)
 
     on_all_cores(range(len(ends)), draw)
-    return _Layers(x_px, y_px, inverse_depth, facing, ends, maps)
+    return _Rasterised(x_px, y_px, inverse_depth, order, ends, maps)
 
 
-def _drawn(
-    avatar: LayeredMesh,
-    pose: Pose,
-    *,
-    yaw: float,
-    pitch: float,
-    size: int,
-    notes_seen: bool,
-) -> tuple[Float[np.ndarray, "8 size size"], Bool[np.ndarray, "2 noted"]]:
-    ray_sampling = avatar.ray_sampling
-    view = View(yaw=yaw, pitch=pitch, size=size, fov_deg=ray_sampling.fov_deg)
-    layers = _draw(pose.vertices, avatar.triangles, avatar.starts, view)
-    planes = np.empty((8, size, size), np.float32)
-    seen = np.zeros((2, len(avatar.triangles) if notes_seen else 0), np.bool_)
-    spacing = (ray_sampling.far - ray_sampling.near) / (ray_sampling.samples - 1)
-    limits = np.array(
-        [ray_sampling.near, ray_sampling.far, spacing, ray_sampling.background_z, avatar.background_reach],
-        np.float32,
+def _draw_view(
+    layered_mesh: LayeredMesh, pose: Pose, view: View, marks_visible: bool
+) -> tuple[Float[np.ndarray, "8 size size"], Bool[np.ndarray, "2 marked"]]:
+    """The eight planes of an image; and, if asked to mark them, the visible triangles."""
+    sampling, triangles = layered_mesh.ray_sampling, layered_mesh.triangles
+    drawn = _rasterise(pose.vertices, triangles, layered_mesh.layer_starts, view)
+    planes = np.empty((8, view.size, view.size), np.float32)
+    visible = np.zeros((2, len(triangles) if marks_visible else 0), np.bool_)
+    surface = _Surface(
+        triangles, layered_mesh.layer_starts, pose.texels, layered_mesh.textures, layered_mesh.background,
+        np.float32(layered_mesh.background_reach),
+    )  # fmt: skip
+    spacing = (sampling.far - sampling.near) / (sampling.samples - 1)
+    limits = (
+        np.float32(x) for x in (view.tangent, sampling.near, sampling.far, spacing, sampling.background_z)
     )
+    rays = _PixelRays(*view.origin_and_axes, *limits)
 
-    def blend(row: int) -> None:
-        _blend(
-            layers.x_px, layers.y_px, layers.inverse_depth, avatar.triangles, layers.facing, avatar.starts,
-            layers.ends, layers.maps, pose.texels, avatar.textures, avatar.background, *view.origin_and_axes,
-            view.tangent, limits, row, min(row + ROWS, size), planes, seen,
-        )  # fmt: skip
+    def composite(row: int) -> None:
+        _composite(drawn, surface, rays, row, min(row + BLOCK_ROWS, view.size), planes, visible)
 
-    on_all_cores(range(0, size, ROWS), blend)
-    return planes, seen
+    on_all_cores(range(0, view.size, BLOCK_ROWS), composite)
+    return planes, visible
 
 
 def _projected(
@@ -152,29 +183,30 @@ def _projected(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Index pixels and inverse depth along the viewing axis, float32."""
     origin, axes = view.origin_and_axes
-    turn, move = axes.astype(np.float32), (origin @ axes).astype(np.float32)
+    rotation, translation = axes.astype(np.float32), (origin @ axes).astype(np.float32)
     half = np.float32((view.size - 1) / 2)
     focal = np.float32(half / view.tangent)
     projected = np.empty((3, len(vertices)), np.float32)
 
     def project(first: int) -> None:
-        block = slice(first, first + VERTICES)
-        _project(vertices[block], turn, move, focal, half, projected[:, block])
+        block = slice(first, first + BLOCK_VERTICES)
+        _project(vertices[block], rotation, translation, focal, half, projected[:, block])
 
-    on_all_cores(range(0, len(vertices), VERTICES), project)
+    on_all_cores(range(0, len(vertices), BLOCK_VERTICES), project)
     return projected[0], projected[1], projected[2]
 
 
 @kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def _project(vertices, turn, move, focal, half, projected):
-    """:meth:`anifacegan.cameras.Camera.pixels` in float32, compiled. Vertices beside or behind the camera get inverse
-    depth 0, and no triangle that has one is drawn."""
+def _project(vertices, rotation, translation, focal, half, projected):
+    """Compute :meth:`anifacegan.geometry.cameras.Camera.pixels` in float32. Vertices too near or behind the camera get
+    inverse depth 0, and no triangle that has one is drawn.
+    """
     for v in range(len(vertices)):
         x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
-        right = x * turn[0, 0] + y * turn[1, 0] + z * turn[2, 0] - move[0]
-        up = x * turn[0, 1] + y * turn[1, 1] + z * turn[2, 1] - move[1]
-        backward = x * turn[0, 2] + y * turn[1, 2] + z * turn[2, 2] - move[2]
+        right = x * rotation[0, 0] + y * rotation[1, 0] + z * rotation[2, 0] - translation[0]
+        up = x * rotation[0, 1] + y * rotation[1, 1] + z * rotation[2, 1] - translation[1]
+        backward = x * rotation[0, 2] + y * rotation[1, 2] + z * rotation[2, 2] - translation[2]
         inverse = np.float32(-1) / backward if backward < -LEAST_DEPTH else np.float32(0)
         projected[0, v] = half + focal * right * inverse
         projected[1, v] = half - focal * up * inverse
@@ -183,128 +215,127 @@ def _project(vertices, turn, move, focal, half, projected):
 
 @kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def _by_facing(x_px, y_px, triangles, starts, layer, facing, ends):
-    """Puts a layer's triangles into ``facing``, where it was: those that turn their outside to the camera first. These
-    end at ``ends``.
+def _order_by_facing(x_px, y_px, triangles, layer_starts, layer, order, ends):
+    """Write a layer's triangles to its part of ``order``, those whose outside faces the camera first; these end at
+    ``ends``.
     """
-    front, back = starts[layer], starts[layer + 1]
-    for t in range(starts[layer], starts[layer + 1]):
+    front, back = layer_starts[layer], layer_starts[layer + 1]
+    for t in range(layer_starts[layer], layer_starts[layer + 1]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         area = (x_px[b] - x_px[a]) * (y_px[c] - y_px[a]) - (y_px[b] - y_px[a]) * (x_px[c] - x_px[a])
         if area < 0:  # y runs down: seen from outside
-            facing[front] = t
+            order[front] = t
             front += 1
         else:
             back -= 1
-            facing[back] = t
+            order[back] = t
     ends[layer] = front
 
 
 @kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def _draw_layer(x_px, y_px, inverse_depth, triangles, facing, starts, ends, layer, maps):
-    """The triangles of a layer where each pixel's ray enters (0) and leaves (1) it, as places in that part of
-    ``facing``.
-    """
-    for way in range(2):
-        first, last = (starts[layer], ends[layer]) if way == 0 else (ends[layer], starts[layer + 1])
+def _draw_layer(x_px, y_px, inverse_depth, triangles, order, layer_starts, ends, layer, maps):
+    """Rasterise a layer's triangles that face the camera (0) and those that face away from it (1)."""
+    for side in range(2):
+        first, last = (
+            (layer_starts[layer], ends[layer]) if side == 0 else (ends[layer], layer_starts[layer + 1])
+        )
         nearest = np.zeros(maps.shape[2:], np.float32)
-        draw_triangles(x_px, y_px, inverse_depth, triangles[facing[first:last]], maps[way, layer], nearest)
+        draw_triangles(x_px, y_px, inverse_depth, triangles[order[first:last]], maps[side, layer], nearest)
 
 
 @kernel(nogil=True, fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def _blend(
-    x_px, y_px, inverse_depth, triangles, facing, starts, ends, maps, texels, textures, background,
-    origin, axes, tangent, limits, first_row, end_row, planes, seen,
-):  # fmt: skip
-    """Colours of some rows: rgb, opacity, premultiplied foreground and depth, one plane each."""
-    _, layers, size, _ = maps.shape
-    texture_height, texture_width, back_side = textures.shape[1], textures.shape[2], background.shape[0]
-    near, far, spacing, plane_z, reach = limits
+def _bilinear_weights(u, v, width, height):
+    """Lower column and row of the four texels around (u, v), and their weights; outside of a texture its edge
+    counts."""
+    u, v = min(max(u, 0), width - 1), min(max(v, 0), height - 1)
+    i, j = min(int(u), width - 2), min(int(v), height - 2)
+    u, v = u - i, v - j
+    return i, j, ((1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v)
+
+
+@kernel(nogil=True, fastmath=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def _interpolate(texture, i, j, weights, channel):
+    """Weighted sum of four texels in one channel."""
+    w00, w01, w10, w11 = weights
+    return (
+        w00 * texture[j, i, channel] + w01 * texture[j, i + 1, channel]
+        + w10 * texture[j + 1, i, channel] + w11 * texture[j + 1, i + 1, channel]
+    )  # fmt: skip
+
+
+@kernel(nogil=True, fastmath=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def _composite(drawn, surface, rays, first_row, end_row, planes, visible):
+    """Composite some rows of an image: rgb, opacity, premultiplied foreground and depth, one plane each."""
+    x_px, y_px, inverse_depth = drawn.x_px, drawn.y_px, drawn.inverse_depth
+    triangles, texels, background = surface.triangles, surface.texels, surface.background
+    origin, axes = rays.origin, rays.axes
+    _, layers, size, _ = drawn.maps.shape
+    _, texture_height, texture_width, _ = surface.textures.shape
+    background_side = background.shape[0]
     half = np.float32((size - 1) / 2)
     for row in range(first_row, end_row):
-        dy = np.float32(tangent) * (1 - row / half)
+        dy = rays.tangent * (1 - row / half)
         for column in range(size):
-            dx = np.float32(tangent) * (column / half - 1)
+            dx = rays.tangent * (column / half - 1)
             length = math.sqrt(dx * dx + dy * dy + 1)  # of the ray between depths 0 and 1
             along_x = axes[0, 0] * dx + axes[0, 1] * dy - axes[0, 2]
             along_y = axes[1, 0] * dx + axes[1, 1] * dy - axes[1, 2]
             along_z = axes[2, 0] * dx + axes[2, 1] * dy - axes[2, 2]
-            to_plane = (plane_z - origin[2]) / along_z  # depth along the viewing axis
-            light = np.float32(1)
+            to_plane = (rays.plane_z - origin[2]) / along_z  # depth along the viewing axis
+            transmittance = np.float32(1)
             red = green = blue = distance = np.float32(0)
             for layer in range(layers):
-                place = maps[0, layer, row, column]
-                if place < 0:
+                position = drawn.maps[0, layer, row, column]
+                if position < 0:
                     continue
-                t = facing[starts[layer] + place]
+                t = drawn.order[surface.layer_starts[layer] + position]
                 a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
                 wa, wb, wc, depth = corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row)
                 enters = depth * length
-                if enters < near or enters > far or depth > to_plane:
+                if enters < rays.near or enters > rays.far or depth > to_plane:
                     continue
-                place, way_out = maps[1, layer, row, column], -1
-                if place >= 0:
-                    way_out = facing[ends[layer] + place]
-                    d, e, f = triangles[way_out, 0], triangles[way_out, 1], triangles[way_out, 2]
+                position, t_back = drawn.maps[1, layer, row, column], -1
+                if position >= 0:
+                    t_back = drawn.order[drawn.ends[layer] + position]
+                    d, e, f = triangles[t_back, 0], triangles[t_back, 1], triangles[t_back, 2]
                     leaves = length * corner_shares(x_px, y_px, inverse_depth, d, e, f, column, row)[3]
-                    if leaves > enters and (leaves - near) // spacing == (enters - near) // spacing:
+                    if leaves > enters and (
+                        (leaves - rays.near) // rays.spacing == (enters - rays.near) // rays.spacing
+                    ):
                         continue
                 u = wa * texels[a, 0] + wb * texels[b, 0] + wc * texels[c, 0]
                 v = wa * texels[a, 1] + wb * texels[b, 1] + wc * texels[c, 1]
-                u, v = min(max(u, 0), texture_width - 1), min(max(v, 0), texture_height - 1)
-                i, j = min(int(u), texture_width - 2), min(int(v), texture_height - 2)
-                u, v = u - i, v - j
-                w00, w01, w10, w11 = (1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v
-                texture = textures[layer]
-                opacity = (
-                    w00 * texture[j, i, 3] + w01 * texture[j, i + 1, 3]
-                    + w10 * texture[j + 1, i, 3] + w11 * texture[j + 1, i + 1, 3]
-                ) / 255  # fmt: skip
+                i, j, weights = _bilinear_weights(u, v, texture_width, texture_height)
+                texture = surface.textures[layer]
+                opacity = _interpolate(texture, i, j, weights, 3) / 255
                 if opacity <= 0:
                     continue
-                factor = light / 255
-                red += factor * (
-                    w00 * texture[j, i, 0] + w01 * texture[j, i + 1, 0]
-                    + w10 * texture[j + 1, i, 0] + w11 * texture[j + 1, i + 1, 0]
-                )  # fmt: skip
-                green += factor * (
-                    w00 * texture[j, i, 1] + w01 * texture[j, i + 1, 1]
-                    + w10 * texture[j + 1, i, 1] + w11 * texture[j + 1, i + 1, 1]
-                )  # fmt: skip
-                blue += factor * (
-                    w00 * texture[j, i, 2] + w01 * texture[j, i + 1, 2]
-                    + w10 * texture[j + 1, i, 2] + w11 * texture[j + 1, i + 1, 2]
-                )  # fmt: skip
-                distance += light * opacity * enters
-                if seen.shape[1] and light * opacity > DARK:
-                    seen[0, t] = True
-                    if way_out >= 0:
-                        seen[1, way_out] = True
-                light *= 1 - opacity
-                if light < DARK:
+                factor = transmittance / 255
+                red += factor * _interpolate(texture, i, j, weights, 0)
+                green += factor * _interpolate(texture, i, j, weights, 1)
+                blue += factor * _interpolate(texture, i, j, weights, 2)
+                distance += transmittance * opacity * enters
+                if visible.shape[1] and transmittance * opacity > LEAST_TRANSMITTANCE:
+                    visible[0, t] = True
+                    if t_back >= 0:
+                        visible[1, t_back] = True
+                transmittance *= 1 - opacity
+                if transmittance < LEAST_TRANSMITTANCE:
                     break
-            planes[3, row, column] = 1 - light
+            planes[3, row, column] = 1 - transmittance
             planes[4, row, column], planes[5, row, column], planes[6, row, column] = red, green, blue
-            planes[7, row, column] = distance + light * to_plane * length
-            if light >= DARK:
+            planes[7, row, column] = distance + transmittance * to_plane * length
+            if transmittance >= LEAST_TRANSMITTANCE:
                 x, y = origin[0] + to_plane * along_x, origin[1] + to_plane * along_y
-                u = min(max((x / reach + 1) / 2 * (back_side - 1), 0), back_side - 1)
-                v = min(max((1 - y / reach) / 2 * (back_side - 1), 0), back_side - 1)
-                i, j = min(int(u), back_side - 2), min(int(v), back_side - 2)
-                u, v = u - i, v - j
-                factor = light / 255
-                red += factor * (
-                    (1 - v) * ((1 - u) * background[j, i, 0] + u * background[j, i + 1, 0])
-                    + v * ((1 - u) * background[j + 1, i, 0] + u * background[j + 1, i + 1, 0])
-                )
-                green += factor * (
-                    (1 - v) * ((1 - u) * background[j, i, 1] + u * background[j, i + 1, 1])
-                    + v * ((1 - u) * background[j + 1, i, 1] + u * background[j + 1, i + 1, 1])
-                )
-                blue += factor * (
-                    (1 - v) * ((1 - u) * background[j, i, 2] + u * background[j, i + 1, 2])
-                    + v * ((1 - u) * background[j + 1, i, 2] + u * background[j + 1, i + 1, 2])
-                )
+                u = (x / surface.background_reach + 1) / 2 * (background_side - 1)
+                v = (1 - y / surface.background_reach) / 2 * (background_side - 1)
+                i, j, weights = _bilinear_weights(u, v, background_side, background_side)
+                factor = transmittance / 255
+                red += factor * _interpolate(background, i, j, weights, 0)
+                green += factor * _interpolate(background, i, j, weights, 1)
+                blue += factor * _interpolate(background, i, j, weights, 2)
             planes[0, row, column], planes[1, row, column], planes[2, row, column] = red, green, blue

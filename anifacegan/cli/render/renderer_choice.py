@@ -13,15 +13,10 @@ import numpy as np
 from jaxtyping import Float
 
 from anifacegan.avatars.avatar import Avatar
-from anifacegan.avatars.baking.bake import (
-    BakeConfig,
-    bake,
-    key_expressions,
-    model_charts,
-    person_condition,
-    probe_frames,
-)
+from anifacegan.avatars.baking.bake import BakeConfig, bake
 from anifacegan.avatars.baking.charts import ManifoldCharts
+from anifacegan.avatars.baking.from_model import model_charts, person_condition
+from anifacegan.avatars.baking.key_expressions import key_expressions, probe_frames
 from anifacegan.avatars.baking.still import bake_still
 from anifacegan.avatars.players.choice import NumbaPlayer, player_on
 from anifacegan.avatars.players.torch_player import TorchPlayer
@@ -179,11 +174,11 @@ class RendererChoice:
         condition = person_condition(self.model, latents, psi)
         keys = [] if self._is_still else key_expressions(z_exp)
         if self._is_still:
-            avatar, report = bake_still(condition, z_exp[0], self.charts, config)
+            layered_mesh, report = bake_still(condition, z_exp[0], self.charts, config)
         else:
-            avatar, report = bake(condition, z_exp[keys], self.charts, config)
+            layered_mesh, report = bake(condition, z_exp[keys], self.charts, config)
         residual = float(report.residual.max()) if len(report.residual) else 0.0
-        player = player_on(self.model.generator.device, avatar)
+        player = player_on(self.model.generator.device, layered_mesh)
         facts = {"blendshapes": len(keys), "inbetweens": config.inbetweens} if keys else {"blendshapes": 0}
         return player, facts | {"texture": texture, "residual_world": residual}
 
@@ -210,7 +205,7 @@ def image_renderer(
     """Select the renderer of a further image of a person: the avatar of the frames if it was baked for the expression and
     view, otherwise the networks.
     """
-    if isinstance(video, NumbaPlayer | TorchPlayer) and video.avatar.was_baked_for(
+    if isinstance(video, NumbaPlayer | TorchPlayer) and video.layered_mesh.was_baked_for(
         z_exp, yaw=yaw, pitch=pitch
     ):
         return video

@@ -174,7 +174,7 @@ def _over_white(pixels: np.ndarray) -> np.ndarray:
 def _depth_range(model: Subject) -> tuple[float, float]:
     """Distances at the two ends of the depth maps' range, world units."""
     ray_sampling = (
-        model.avatar.ray_sampling if isinstance(model, Avatar) else model.generator.config.ray_sampling
+        model.layered_mesh.ray_sampling if isinstance(model, Avatar) else model.generator.config.ray_sampling
     )
     return ray_sampling.near, ray_sampling.near + DEPTH_BEYOND * (ray_sampling.far - ray_sampling.near)
 

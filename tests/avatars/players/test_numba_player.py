@@ -1,4 +1,4 @@
-"""Playback against closed forms, and against a slow player that asks every triangle."""
+"""The numba player against closed forms, and against a brute-force one that tests every triangle."""
 
 import math
 from dataclasses import replace
@@ -7,25 +7,33 @@ import numpy as np
 import pytest
 import torch
 
-from anifacegan.avatars.players.numba_player import View, entered_triangles, play, seen_triangles
+from anifacegan.avatars.players.numba_player import View, entered_triangles, play, visible_triangles
 from anifacegan.geometry.cameras import FOV_DEG
 from anifacegan.geometry.rays import RaySamplingConfig, image_rays
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.volume import render_rays
 from tests.fixtures.closed_forms import stay
-from tests.fixtures.flat_avatars import Layer, as_planes, avatar_of, bumpy_layer, slow_view, square, together
+from tests.fixtures.flat_avatars import (
+    Layer,
+    as_planes,
+    brute_force_view,
+    bumpy_layer,
+    layered_mesh_of,
+    square,
+    together,
+)
 from tests.fixtures.thread_counts import pytorch_threads
 
 FLOAT = 2e-5
-"""Of float32 blending; depths and colours are about 1."""
+"""Tolerance of about ten float32 roundings (6e-8 each, of values about 1) and of the texture coordinates' error."""
 MIDDLE = np.s_[:, 4, 4]
 """The middle pixel of 9 x 9, whose ray runs along -z through the origin."""
 
 
 def frontal(*layers: Layer, **changes: object) -> np.ndarray:
     """(8, 9, 9)"""
-    avatar = avatar_of(*layers, **changes)
-    return as_planes(play(avatar, avatar.neutral, yaw=0.0, pitch=0.0, size=9))
+    layered_mesh = layered_mesh_of(*layers, **changes)
+    return as_planes(play(layered_mesh, layered_mesh.neutral, yaw=0.0, pitch=0.0, size=9))
 
 
 # --------------------------------------------------------------------------------------------------- closed forms
@@ -57,13 +65,13 @@ def test_two_layers_blend_from_the_outermost_inwards() -> None:
 
 
 def test_an_opaque_layer_hides_what_is_behind_it() -> None:
-    alone, before_another = frontal(square(0.05)), frontal(square(0.05), square(0.02, (255, 255, 255, 255)))
-    np.testing.assert_array_equal(alone[MIDDLE], before_another[MIDDLE])
-    assert alone[3, 4, 4] == 1
+    single, over_another = frontal(square(0.05)), frontal(square(0.05), square(0.02, (255, 255, 255, 255)))
+    np.testing.assert_array_equal(single[MIDDLE], over_another[MIDDLE])
+    assert single[3, 4, 4] == 1
 
 
-def test_the_nearest_point_of_a_layer_counts_alone() -> None:
-    """A transparent part of a sheet hides what the same ray would meet farther off on that sheet."""
+def test_only_the_nearest_point_of_a_layer_is_visible() -> None:
+    """A transparent part of a layer occludes what the same ray would meet farther off on that layer."""
     clear, coloured = square(0.06, (0, 0, 0, 0)), square(0.03, (255, 0, 0, 255))
     texture = np.concatenate([np.zeros((2, 4, 4), np.uint8), coloured.texture[:2]])
     at_top, at_bottom = np.zeros((4, 2), np.float32), np.full((4, 2), 3, np.float32)
@@ -82,7 +90,7 @@ def test_triangles_are_not_seen_from_behind() -> None:
     ("z", "ray_sampling", "is_seen"),
     [
         (0.11, RaySamplingConfig(near=0.88), True),
-        (0.13, RaySamplingConfig(near=0.88), False),  # before the march begins
+        (0.13, RaySamplingConfig(near=0.88), False),  # nearer than the nearest sample
         (-0.04, RaySamplingConfig(far=1.05), True),
         (-0.06, RaySamplingConfig(far=1.05), False),  # beyond its end
         (-0.11, RaySamplingConfig(far=1.3), True),
@@ -90,14 +98,14 @@ def test_triangles_are_not_seen_from_behind() -> None:
         (-0.04, RaySamplingConfig(far=1.3, background_z=-0.03), False),
     ],
 )
-def test_a_layer_is_seen_within_the_march_before_the_background(
+def test_a_layer_is_visible_between_near_and_far_before_the_background(
     z: float, ray_sampling: RaySamplingConfig, is_seen: bool
 ) -> None:
     assert frontal(square(z), ray_sampling=ray_sampling)[3, 4, 4] == is_seen
 
 
-def test_a_thin_layer_is_seen_only_where_a_sample_of_the_march_is_inside() -> None:
-    """As by the adaptive renderer, which looks for manifolds between samples of a ray."""
+def test_a_thin_layer_is_visible_only_where_a_ray_sample_is_inside() -> None:
+    """As in the networks' renderer, which finds manifolds between samples of a ray."""
     ray_sampling = RaySamplingConfig(samples=13)  # every 0.02
     rng = np.random.default_rng(1)
     counts = {True: 0, False: 0}
@@ -105,7 +113,7 @@ def test_a_thin_layer_is_seen_only_where_a_sample_of_the_march_is_inside() -> No
         front, back = middle + thick / 2, middle - thick / 2
         slab = together(square(front), square(back, outwards=False))
         played = frontal(slab, ray_sampling=ray_sampling)[3, 4, 4]
-        exact = ConditionedFields(
+        fields = ConditionedFields(
             stay,
             lambda x, middle=middle: (x[..., 2] - middle).abs(),
             lambda x: (0 * x, torch.ones_like(x[..., 0])),
@@ -113,7 +121,7 @@ def test_a_thin_layer_is_seen_only_where_a_sample_of_the_march_is_inside() -> No
             ray_sampling,
         )
         angle = torch.zeros(1, dtype=torch.float64)
-        seen = bool(render_rays(exact, image_rays(yaw=angle, pitch=angle, size=9)).hit[0, 40, 0])
+        seen = bool(render_rays(fields, image_rays(yaw=angle, pitch=angle, size=9)).hit[0, 40, 0])
         assert played == seen, (middle, thick)
         counts[seen] += 1
     assert min(counts.values()) > 10
@@ -124,9 +132,9 @@ def test_the_background_lies_on_its_plane_the_first_row_at_the_top() -> None:
     ramp = np.arange(256)
     red, green = np.meshgrid(ramp, 255 - ramp)
     background = np.stack([red, green, np.full_like(red, 7)], -1).astype(np.uint8)
-    avatar = replace(avatar_of(square(0.5), background=background), background_reach=0.1)
+    layered_mesh = replace(layered_mesh_of(square(0.5), background=background), background_reach=0.1)
     for yaw, pitch in ((0.0, 0.0), (0.4, 0.2), (-0.3, -0.5)):
-        image = as_planes(play(avatar, avatar.neutral, yaw=yaw, pitch=pitch, size=9))
+        image = as_planes(play(layered_mesh, layered_mesh.neutral, yaw=yaw, pitch=pitch, size=9))
         angles = torch.tensor([[pitch, yaw]], dtype=torch.float64)
         rays = image_rays(yaw=angles[:, 1], pitch=angles[:, 0], size=9)
         t = (-0.12 - rays.origins[..., 2]) / rays.directions[..., 2]
@@ -142,25 +150,30 @@ VIEWS = [(0.0, 0.0, 8), (0.5, 0.1, 12), (-0.7, -0.3, 9)]
 
 
 @pytest.mark.parametrize(("yaw", "pitch", "size"), VIEWS)
-def test_bumpy_layers_look_as_a_slow_player_draws_them(yaw: float, pitch: float, size: int) -> None:
+def test_bumpy_layers_look_as_a_brute_force_player_draws_them(yaw: float, pitch: float, size: int) -> None:
     rng = np.random.default_rng(size + 10)
     layers, background = [bumpy_layer(z, rng) for z in (0.07, 0.05, 0.0)], rng.integers(0, 256, (5, 5, 3))
-    avatar = avatar_of(*layers, background=background.astype(np.uint8))
-    slow = slow_view(avatar, yaw=yaw, pitch=pitch, size=size)
-    assert 0.2 < (slow.planes[3] > 0.3).mean() and (slow.entered >= 0).any((1, 2)).all()
+    layered_mesh = layered_mesh_of(*layers, background=background.astype(np.uint8))
+    expected = brute_force_view(layered_mesh, yaw=yaw, pitch=pitch, size=size)
+    assert 0.2 < (expected.planes[3] > 0.3).mean() and (expected.entered >= 0).any((1, 2)).all()
     np.testing.assert_allclose(
-        as_planes(play(avatar, avatar.neutral, yaw=yaw, pitch=pitch, size=size)), slow.planes, atol=2e-4
+        as_planes(play(layered_mesh, layered_mesh.neutral, yaw=yaw, pitch=pitch, size=size)),
+        expected.planes,
+        atol=2e-4,
     )
     view = View(yaw=yaw, pitch=pitch, size=size, fov_deg=FOV_DEG)
-    entered = entered_triangles(avatar.vertices, avatar.triangles, avatar.starts, view)
-    np.testing.assert_array_equal(entered, slow.entered)
+    entered = entered_triangles(
+        layered_mesh.vertices, layered_mesh.triangles, layered_mesh.layer_starts, view
+    )
+    np.testing.assert_array_equal(entered, expected.entered)
     np.testing.assert_array_equal(
-        seen_triangles(avatar, avatar.neutral, yaw=yaw, pitch=pitch, size=size)[0], slow.seen
+        visible_triangles(layered_mesh, layered_mesh.neutral, yaw=yaw, pitch=pitch, size=size)[0],
+        expected.seen,
     )
 
 
-def test_folded_layers_with_insides_look_as_a_slow_player_draws_them() -> None:
-    """Closed, thin shapes, of which a ray may miss a corner between two samples of a coarse march."""
+def test_folded_layers_with_insides_look_as_a_brute_force_player_draws_them() -> None:
+    """Closed, thin shapes, of which a ray may miss a corner between two samples of a ray."""
     rng = np.random.default_rng(5)
     layers = []
     for z in (0.07, 0.04):
@@ -169,111 +182,58 @@ def test_folded_layers_with_insides_look_as_a_slow_player_draws_them() -> None:
             front, vertices=front.vertices - np.float32([0, 0, 0.012]), triangles=front.triangles[:, ::-1]
         )
         layers.append(together(front, back))
-    avatar = avatar_of(*layers, ray_sampling=RaySamplingConfig(samples=13))
-    dense = replace(avatar, ray_sampling=RaySamplingConfig(samples=600))
+    layered_mesh = layered_mesh_of(*layers, ray_sampling=RaySamplingConfig(samples=13))
+    dense = replace(layered_mesh, ray_sampling=RaySamplingConfig(samples=600))
     coarse, fine = (
-        slow_view(avatar, yaw=0.4, pitch=0.2, size=12),
-        slow_view(dense, yaw=0.4, pitch=0.2, size=12),
+        brute_force_view(layered_mesh, yaw=0.4, pitch=0.2, size=12),
+        brute_force_view(dense, yaw=0.4, pitch=0.2, size=12),
     )
     assert (abs(coarse.planes - fine.planes).max(0) > 0.02).sum() > 20  # the samples matter here
     np.testing.assert_allclose(
-        as_planes(play(avatar, avatar.neutral, yaw=0.4, pitch=0.2, size=12)), coarse.planes, atol=2e-4
+        as_planes(play(layered_mesh, layered_mesh.neutral, yaw=0.4, pitch=0.2, size=12)),
+        coarse.planes,
+        atol=2e-4,
     )
 
 
-def test_an_opaque_net_has_no_cracks_and_a_half_opaque_one_no_seams() -> None:
+def test_neighbouring_triangles_leave_no_cracks_and_do_not_overlap() -> None:
     rng = np.random.default_rng(3)
     net = bumpy_layer(0.03, rng, lines=14, half=0.2, bump=0.004)  # larger than the image
     for opacity in (255, 128):
         net.texture[...] = opacity
-        avatar = avatar_of(net)
-        foreground = as_planes(play(avatar, avatar.neutral, yaw=0.2, pitch=0.1, size=64))[3]
+        layered_mesh = layered_mesh_of(net)
+        foreground = as_planes(play(layered_mesh, layered_mesh.neutral, yaw=0.2, pitch=0.1, size=64))[3]
         np.testing.assert_allclose(foreground, opacity / 255, atol=1e-6)
 
 
-def test_where_a_layer_is_left_is_noted_with_what_is_seen() -> None:
+def test_triangles_by_which_rays_leave_a_visible_layer_are_marked() -> None:
     front, back = square(0.05), square(0.0, outwards=False)
-    avatar = avatar_of(together(front, back), square(-0.05))
-    seen, left = seen_triangles(avatar, avatar.neutral, yaw=0.0, pitch=0.0, size=33)
+    layered_mesh = layered_mesh_of(together(front, back), square(-0.05))
+    seen, left = visible_triangles(layered_mesh, layered_mesh.neutral, yaw=0.0, pitch=0.0, size=33)
     assert seen.tolist() == [True, True, False, False, False, False]  # the opaque front hides the last
     assert left.tolist() == [False, False, True, True, False, False]
 
 
-def test_a_square_that_an_expression_moves_is_seen_where_it_moved() -> None:
-    avatar = avatar_of(square(0.05, half=0.02))
-    latents = np.zeros((2, 64), np.float32)
-    latents[0, 3], latents[1, :2] = 2.0, 1.0
-    shapes = np.zeros((2, 1, 4, 3), np.float32)
-    shapes[0, 0, :, 0], shapes[1, 0, :, 1] = 0.06, 0.04
-    avatar = replace(
-        avatar, latents=latents, blendshapes=shapes, texel_steps=np.zeros((2, 1, 0, 2), np.float32)
-    )
-    z_exp = 0.5 * latents[0] - latents[1]
-    np.testing.assert_allclose(avatar.weights(z_exp), [0.5, -1], atol=1e-6)
-    moved = avatar.posed(z_exp)
-    np.testing.assert_allclose(moved.vertices - avatar.vertices, np.tile([0.03, -0.04, 0], (4, 1)), atol=1e-7)
-    assert avatar.missed(z_exp) < 1e-6
-    aside = np.zeros(64, np.float32)
-    aside[50] = 1
-    assert avatar.missed(aside) == 1 and avatar.missed(0 * aside) == 0
-    assert avatar.missed(latents[0] + 2 * aside) == pytest.approx(math.sqrt(0.5))
-    middle = [
-        as_planes(play(avatar, pose, yaw=0.0, pitch=0.0, size=9))[3, 4, 4] for pose in (avatar.neutral, moved)
-    ]
-    assert middle == [1, 0]
-
-
-def test_a_blendshape_goes_straight_from_inbetween_to_inbetween() -> None:
-    rng = np.random.default_rng(3)
-    steps, glides = rng.normal(size=(2, 3, 4, 3)), rng.normal(size=(2, 3, 2, 2))
-    avatar = replace(
-        avatar_of(square(0.05)),
-        latents=np.eye(2, 64, dtype=np.float32),
-        blendshapes=steps.astype(np.float32),
-        texel_steps=glides.astype(np.float32),
-    )
-    ways = (0, 1 / 3, 2 / 3, 1)
-    for one, other in ((0.2, 0.0), (0.5, 0.9), (2 / 3, 1 / 3), (1.0, 1.0)):
-        pose = avatar.posed(one * avatar.latents[0] + other * avatar.latents[1])
-        for found, start, parts in (
-            (pose.vertices, avatar.vertices, steps),
-            (pose.texels[2:], avatar.texels[2:], glides),
-        ):
-            flat = np.concatenate([np.zeros_like(parts[:, :1]), parts], axis=1).reshape(2, 4, -1)
-            target = start.ravel() + sum(
-                np.array([np.interp(weight, ways, way) for way in flat[shape].T])
-                for shape, weight in enumerate((one, other))
-            )
-            np.testing.assert_allclose(found.ravel(), target, atol=1e-5)
-        np.testing.assert_array_equal(pose.texels[:2], avatar.texels[:2])
-    for inbetween in range(3):
-        one, other = avatar.at_inbetween(1, inbetween), avatar.posed((inbetween + 1) / 3 * avatar.latents[1])
-        np.testing.assert_allclose(one.vertices, other.vertices, atol=1e-5)
-        np.testing.assert_allclose(one.texels, other.texels, atol=1e-5)
-    for weight, end in ((-0.5, 0.0), (1.5, 1.0)):
-        beyond = avatar.posed(weight * avatar.latents[0])
-        np.testing.assert_allclose(beyond.vertices, avatar.vertices + weight * steps[0, 2], atol=1e-5)
-        np.testing.assert_allclose(beyond.texels[2:], avatar.texels[2:] + end * glides[0, 2], atol=1e-5)
-
-
-def test_a_vertex_that_glides_on_its_texture_shows_another_place() -> None:
+def test_texel_offsets_move_a_vertex_on_its_texture() -> None:
     texture = np.zeros((4, 4, 4), np.uint8)
     texture[:, :2], texture[:, 2:] = (255, 0, 0, 255), (0, 255, 0, 255)
     layer = replace(square(0.05), texture=texture, texels=np.zeros((4, 2), np.float32))
-    avatar = replace(
-        avatar_of(layer),
+    layered_mesh = replace(
+        layered_mesh_of(layer),
         latents=np.eye(1, 64, dtype=np.float32),
         blendshapes=np.zeros((1, 1, 4, 3), np.float32),
-        texel_steps=np.tile(np.float32([3, 0]), (1, 1, 4, 1)),
+        texel_offsets=np.tile(np.float32([3, 0]), (1, 1, 4, 1)),
     )
     colours = [
-        as_planes(play(avatar, avatar.posed(w * avatar.latents[0]), yaw=0.0, pitch=0.0, size=9))[:3, 4, 4]
+        as_planes(
+            play(layered_mesh, layered_mesh.posed(w * layered_mesh.z_exp[0]), yaw=0.0, pitch=0.0, size=9)
+        )[:3, 4, 4]
         for w in (0, 1)
     ]
     np.testing.assert_allclose(colours, [[1, 0, 0], [0, 1, 0]], atol=1e-6)
 
 
-def test_a_triangle_on_edge_is_drawn_within_its_corners() -> None:
+def test_the_depth_of_a_sliver_is_between_those_of_its_corners() -> None:
     """Coverage is decided on a grid of 1/1024 px: a sliver covers pixels that are a little outside, where its plane
     would have any depth.
     """
@@ -293,8 +253,8 @@ def test_a_triangle_on_edge_is_drawn_within_its_corners() -> None:
         for triangle in ([0, 1, 2], [0, 2, 1]):
             texels = np.array([[0, 0], [3, 0], [0, 3]], np.float32)
             layer = Layer(corners, np.array([triangle], np.int32), texels, np.full((4, 4, 4), 255, np.uint8))
-            avatar = avatar_of(layer, ray_sampling=RaySamplingConfig(near=0.5, far=1.11))
-            image = as_planes(play(avatar, avatar.neutral, yaw=0.0, pitch=0.0, size=9))
+            layered_mesh = layered_mesh_of(layer, ray_sampling=RaySamplingConfig(near=0.5, far=1.11))
+            image = as_planes(play(layered_mesh, layered_mesh.neutral, yaw=0.0, pitch=0.0, size=9))
             assert np.isfinite(image).all()
             if image[3, 4, 4] == 1:
                 covered += 1
@@ -305,9 +265,9 @@ def test_a_triangle_on_edge_is_drawn_within_its_corners() -> None:
 @pytest.mark.parametrize("threads", [2, 3])
 def test_one_thread_and_several_draw_the_same(threads: int) -> None:
     rng = np.random.default_rng(2)
-    avatar = avatar_of(*(bumpy_layer(z, rng) for z in (0.07, 0.05, 0.0)))
+    layered_mesh = layered_mesh_of(*(bumpy_layer(z, rng) for z in (0.07, 0.05, 0.0)))
     images = []
     for count in (1, threads):
         with pytorch_threads(count):
-            images.append(as_planes(play(avatar, avatar.neutral, yaw=0.3, pitch=0.1, size=33)))
+            images.append(as_planes(play(layered_mesh, layered_mesh.neutral, yaw=0.3, pitch=0.1, size=33)))
     np.testing.assert_array_equal(*images)

@@ -13,7 +13,7 @@ from anifacegan.avatars.players.torch_player import TorchPlayer
 from anifacegan.geometry.rasterization import torch_backend
 from anifacegan.geometry.rays import RaySamplingConfig
 from anifacegan.runtime.errors import InputError
-from tests.fixtures.flat_avatars import FINE, avatar_of, bumpy_layer, square, together
+from tests.fixtures.flat_avatars import FINE, bumpy_layer, layered_mesh_of, square, together
 
 VIEWS = [(0.0, 0.0, 8), (0.5, 0.1, 33), (-0.7, -0.3, 48)]
 NEUTRAL = np.zeros(64, np.float32)
@@ -21,8 +21,8 @@ COARSE = 0.02
 """Share of the pixels that nvdiffrast, which rounds corners to 1/16 pixel, may give to other triangles."""
 
 
-def bumpy_person(seed: int, ray_sampling: RaySamplingConfig = FINE, alike: int = 3) -> LayeredMesh:
-    """Thin folded shapes with insides and two expressions, before an image."""
+def bumpy_layered_mesh(seed: int, ray_sampling: RaySamplingConfig = FINE, alike: int = 3) -> LayeredMesh:
+    """Make thin closed shapes with two expressions, before a background image."""
     rng = np.random.default_rng(seed)
     layers = []
     for z in np.linspace(0.07, 0.0, alike):
@@ -31,16 +31,16 @@ def bumpy_person(seed: int, ray_sampling: RaySamplingConfig = FINE, alike: int =
             front, vertices=front.vertices - np.float32([0, 0, 0.012]), triangles=front.triangles[:, ::-1]
         )
         layers.append(together(front, back))
-    avatar = avatar_of(
+    layered_mesh = layered_mesh_of(
         *layers, ray_sampling=ray_sampling, background=rng.integers(0, 256, (5, 5, 3)).astype(np.uint8)
     )
-    steps, latents = rng.normal(0, 0.01, (2, *avatar.vertices.shape)), rng.normal(0, 1, (2, 64))
+    steps, z_exp = rng.normal(0, 0.01, (2, *layered_mesh.vertices.shape)), rng.normal(0, 1, (2, 64))
     halfway = 0.5 * steps + rng.normal(0, 0.001, steps.shape)
     return replace(
-        avatar,
+        layered_mesh,
         blendshapes=np.stack([halfway, steps], axis=1).astype(np.float32),
-        texel_steps=rng.normal(0, 1, (2, 2, 10, 2)).astype(np.float32),
-        latents=latents.astype(np.float32),
+        texel_offsets=rng.normal(0, 1, (2, 2, 10, 2)).astype(np.float32),
+        z_exp=z_exp.astype(np.float32),
     )
 
 
@@ -48,19 +48,21 @@ def bumpy_person(seed: int, ray_sampling: RaySamplingConfig = FINE, alike: int =
 def drawing(backend: tuple[str, str]) -> tuple[str, str]:
     """A way to draw, and the device."""
     if backend[0] == "numba":
-        pytest.skip("is what the others are compared with")
+        pytest.skip("the others are compared with it")
     return backend
 
 
 def assert_same_images(
     view: tuple[float, float, int], samples: int, drawing: tuple[str, str], share: float
 ) -> None:
-    """But for a share of the pixels: where an edge meets a pixel's centre, or a sample a sheet, rounding decides."""
+    """Compare images except for a share of the pixels: where an edge meets a pixel's centre, or a ray sample meets a
+    layer, rounding decides.
+    """
     (yaw, pitch, size), (name, device) = view, drawing
-    avatar = bumpy_person(size, RaySamplingConfig(samples=samples))
-    player = TorchPlayer(avatar, device, name)
-    for z_exp in (NEUTRAL, avatar.latents[0].astype(np.float64) - 0.5 * avatar.latents[1]):
-        expected = play(avatar, avatar.posed(z_exp), yaw=yaw, pitch=pitch, size=size)
+    layered_mesh = bumpy_layered_mesh(size, RaySamplingConfig(samples=samples))
+    player = TorchPlayer(layered_mesh, device, name)
+    for z_exp in (NEUTRAL, layered_mesh.z_exp[0].astype(np.float64) - 0.5 * layered_mesh.z_exp[1]):
+        expected = play(layered_mesh, layered_mesh.posed(z_exp), yaw=yaw, pitch=pitch, size=size)
         found = player.image(z_exp, yaw=yaw, pitch=pitch, size=size)
         assert 0.2 < (expected.foreground > 0.3).float().mean()
         for field in fields(expected):
@@ -88,12 +90,12 @@ def test_corners_as_coarse_as_those_of_nvdiffrast_make_the_difference_that_is_al
             assert_same_images(view, 13, ("torch", "cpu"), 1e-3)
 
 
-def test_a_layer_ends_the_light_in_both(drawing: tuple[str, str]) -> None:
-    """A ray with hardly any light left sees nothing more: not the next sheet, not the background."""
+def test_an_opaque_layer_occludes_everything_behind_it_in_both(drawing: tuple[str, str]) -> None:
+    """Behind an opaque layer neither the next layer nor the background is visible."""
     name, device = drawing
-    avatar = avatar_of(square(0.05, (100, 0, 0, 255)), square(0.0, (0, 200, 0, 255)))
-    expected = play(avatar, avatar.neutral, yaw=0.1, pitch=0.1, size=9)
-    found = TorchPlayer(avatar, device, name).image(NEUTRAL, yaw=0.1, pitch=0.1, size=9)
+    layered_mesh = layered_mesh_of(square(0.05, (100, 0, 0, 255)), square(0.0, (0, 200, 0, 255)))
+    expected = play(layered_mesh, layered_mesh.neutral, yaw=0.1, pitch=0.1, size=9)
+    found = TorchPlayer(layered_mesh, device, name).image(NEUTRAL, yaw=0.1, pitch=0.1, size=9)
     assert found.foreground[0, 4, 4] == 1 and found.rgb[1, 4, 4] == 0
     for field in fields(expected):
         torch.testing.assert_close(
@@ -103,33 +105,37 @@ def test_a_layer_ends_the_light_in_both(drawing: tuple[str, str]) -> None:
 
 def test_several_frames_are_the_frames_one_by_one(drawing: tuple[str, str]) -> None:
     name, device = drawing
-    avatar = bumpy_person(3)
-    player = TorchPlayer(avatar, device, name)
-    latents, yaw, pitch = avatar.latents[[0, 1, 0]], np.array([0.1, -0.4, 0.0]), np.array([0.0, 0.2, -0.3])
-    frames = player.frames(latents, yaw=yaw, pitch=pitch, size=20)
+    layered_mesh = bumpy_layered_mesh(3)
+    player = TorchPlayer(layered_mesh, device, name)
+    z_exp, yaw, pitch = (
+        layered_mesh.z_exp[[0, 1, 0]],
+        np.array([0.1, -0.4, 0.0]),
+        np.array([0.0, 0.2, -0.3]),
+    )
+    frames = player.frames(z_exp, yaw=yaw, pitch=pitch, size=20)
     assert frames.shape == (3, 8, 20, 20) and frames.device.type == device
     for k, frame in enumerate(frames):
-        image = player.image(latents[k], yaw=yaw[k], pitch=pitch[k], size=20)
+        image = player.image(z_exp[k], yaw=yaw[k], pitch=pitch[k], size=20)
         one = torch.cat([getattr(image, field.name) for field in fields(image)])
         torch.testing.assert_close(frame, one, atol=5e-5, rtol=0)  # weights are one product, or several
 
 
-def test_no_frames_and_a_layer_of_frames() -> None:
-    player = TorchPlayer(bumpy_person(1), "cpu")
+def test_no_frames_and_one_frame() -> None:
+    player = TorchPlayer(bumpy_layered_mesh(1), "cpu")
     assert player.frames(np.zeros((0, 64)), yaw=np.zeros(0), pitch=np.zeros(0), size=9).shape == (0, 8, 9, 9)
     assert not player.frames(np.zeros((1, 64)), yaw=np.zeros(1), pitch=np.zeros(1), size=9).is_inference()
 
 
 def test_the_image_is_made_in_parts_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    avatar = bumpy_person(4)
-    whole = TorchPlayer(avatar, "cpu").image(NEUTRAL, yaw=0.2, pitch=0.1, size=24)
+    layered_mesh = bumpy_layered_mesh(4)
+    whole = TorchPlayer(layered_mesh, "cpu").image(NEUTRAL, yaw=0.2, pitch=0.1, size=24)
     monkeypatch.setattr(torch_backend, "MOST_TESTS", {"cpu": 50})
-    monkeypatch.setattr(torch_player, "BLENDED", {"cpu": 3 * 24 * 5})
-    parts = TorchPlayer(avatar, "cpu").image(NEUTRAL, yaw=0.2, pitch=0.1, size=24)
+    monkeypatch.setattr(torch_player, "MOST_LAYER_PIXELS", {"cpu": 3 * 24 * 5})
+    parts = TorchPlayer(layered_mesh, "cpu").image(NEUTRAL, yaw=0.2, pitch=0.1, size=24)
     assert torch.equal(whole.rgb, parts.rgb) and torch.equal(whole.depth, parts.depth)
 
 
 def test_nvdiffrast_on_a_cpu_is_refused_in_one_line() -> None:
     with pytest.raises(InputError, match="nvdiffrast") as caught:
-        TorchPlayer(bumpy_person(1), "cpu", "nvdiffrast")
+        TorchPlayer(bumpy_layered_mesh(1), "cpu", "nvdiffrast")
     assert "\n" not in str(caught.value)

@@ -1,0 +1,34 @@
+"""What baking needs of a model: the charts of its manifolds, and a person's fields for any expression."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from anifacegan.avatars.baking.charts import ManifoldCharts, chart_manifolds
+from anifacegan.avatars.baking.inverse_warp import Condition
+from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.generator import ConditionedFields
+from anifacegan.models.numba_fields import with_numba_fields
+from anifacegan.rendering.model import Model
+
+
+@torch.inference_mode()
+def model_charts(model: Model, side: int) -> ManifoldCharts:
+    """Chart the manifolds of a model on grids of ``side`` x ``side``; they are the same for all of its people."""
+    generator = model.generator
+    return chart_manifolds(
+        generator.manifolds, generator.manifolds.levels, generator.config.ray_sampling, side
+    )
+
+
+def person_condition(model: Model, latents: tuple[Tensor, Tensor], psi: float) -> Condition:
+    """Bind a person's latents (z_id, z_noise) and truncation; expression coefficients are bound for each call."""
+    device = model.generator.device
+    z_id, z_noise = (latent.to(device) for latent in latents)
+
+    def condition(z_exp: Float[np.ndarray, "64"]) -> ConditionedFields:
+        face_latents = Latents(z_id, torch.as_tensor(z_exp[None], device=device), z_noise)
+        return with_numba_fields(model.generator.condition(face_latents, psi))
+
+    return condition

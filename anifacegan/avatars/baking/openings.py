@@ -1,0 +1,142 @@
+"""Triangles that span an opening with some expression, such as an open mouth: what they show there.
+
+A frontal camera looks through the opening at parts of the layer that lie far behind these triangles. So each gets
+corners of its own, and texture coordinates that change with the expression.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from anifacegan.avatars.baking.charts import evaluate_in_slices
+from anifacegan.avatars.baking.inverse_warp import Condition
+from anifacegan.avatars.baking.layers import LayerMesh
+from anifacegan.models.generator import ConditionedFields
+
+SEARCH_START, SEARCH_END, SEARCH_STEP = -0.01, 0.05, 0.001
+"""Range and step of the search for a manifold along the view direction from a triangle, world units."""
+TOWARDS_CENTRE = 0.8
+"""Share of the way from its corners to its centre at which a triangle is evaluated: the corners themselves lie on the
+rims of the opening."""
+
+TexelsOf = Callable[[Int[np.ndarray, "point"], Float[np.ndarray, "point 3"]], Float[np.ndarray, "point 2"]]
+"""Layers and template points -> texture coordinates, see :meth:`Layers.texels`."""
+
+
+def visible_template_points(
+    fields: ConditionedFields, x: Float[Tensor, "point 3"], level: Int[Tensor, "point"]
+) -> tuple[Float[Tensor, "point 3"], Bool[Tensor, "point"]]:
+    """Find the template points of the given manifolds that a frontal camera sees at target points x, in world units;
+    and whether it sees one.
+    """
+    direction = torch.nn.functional.normalize(x - x.new_tensor([0.0, 0.0, 1.0]), dim=-1)
+    t = torch.arange(SEARCH_START, SEARCH_END, SEARCH_STEP, device=x.device)
+    along = x[:, None] + t[:, None] * direction[:, None]  # (P, K, 3)
+    template = along + evaluate_in_slices(fields.offset, along)
+    s = evaluate_in_slices(fields.level, template) - fields.levels[level][:, None]
+    falls = (s[:, :-1] >= 0) & (s[:, 1:] < 0)
+    k, point = falls.to(torch.uint8).argmax(1), torch.arange(len(x), device=x.device)
+    share = s[point, k] / (s[point, k] - s[point, k + 1])
+    return torch.lerp(template[point, k], template[point, k + 1], share[:, None]), falls.any(1)
+
+
+@dataclass(frozen=True)
+class OpeningTriangles:
+    """The T triangles of a mesh that span an opening at some in-between shape, and their corners."""
+
+    triangles: Int[np.ndarray, "spanning"]
+    """Their indices in the mesh."""
+    is_spanning: Bool[np.ndarray, "shape inbetween spanning"]
+    """At which in-between shapes they span one."""
+    level: Int[np.ndarray, "spanning"]
+    """Their layers."""
+    corners: Int[np.ndarray, "spanning 3"]
+    """Vertex indices of their corners."""
+    texels: Float[np.ndarray, "spanning 3 2"]
+    """Texture coordinates of their corners with a neutral face."""
+    neutral: Float[np.ndarray, "spanning 3 3"]
+    """Target points of their corners with a neutral face, world units."""
+    blendshapes: Float[np.ndarray, "shape inbetween spanning 3 3"]
+    """Offsets of their corners at the in-between shapes, as those of the mesh's other triangles."""
+
+    @staticmethod
+    def of(
+        mesh: LayerMesh,
+        neutral: Float[np.ndarray, "vertex 3"],
+        blendshapes: Float[np.ndarray, "shape inbetween vertex 3"],
+        is_spanning: Bool[np.ndarray, "shape inbetween triangle"],
+    ) -> "OpeningTriangles":
+        """Select the triangles that are marked at any in-between shape."""
+        triangles = np.flatnonzero(is_spanning.any((0, 1)))
+        corners = mesh.triangles[triangles]
+        return OpeningTriangles(
+            triangles=triangles,
+            is_spanning=is_spanning[:, :, triangles],
+            level=mesh.level(triangles),
+            corners=corners,
+            texels=mesh.texels[corners],
+            neutral=neutral[corners],
+            blendshapes=blendshapes[:, :, corners],
+        )
+
+    def separated(self, mesh: LayerMesh) -> LayerMesh:
+        """Give these triangles of a mesh corners of their own, behind its other vertices."""
+        own = self.corners.ravel()
+        triangles = mesh.triangles.copy()
+        triangles[self.triangles] = len(mesh.x_template) + np.arange(own.size, dtype=np.int32).reshape(-1, 3)
+        return dataclasses.replace(
+            mesh,
+            x_template=np.concatenate([mesh.x_template, mesh.x_template[own]]),
+            texels=np.concatenate([mesh.texels, mesh.texels[own]]),
+            triangles=triangles,
+        )
+
+    def offsets(
+        self,
+        condition: Condition,
+        inbetween_z_exp: Float[np.ndarray, "shape inbetween 64"],
+        texels_of: TexelsOf,
+    ) -> tuple[Float[np.ndarray, "shape inbetween corner 3"], Float[np.ndarray, "shape inbetween corner 2"]]:
+        """Compute offsets of the corners and of their texture coordinates at every in-between shape.
+
+        Where a triangle spans an opening and its layer is visible there, its texture coordinates are those of what is
+        visible; where the layer is not, its corners meet in its centre.
+        """
+        shape = self.is_spanning.shape[:2]
+        x_offsets = self.blendshapes.copy()
+        texel_offsets = np.zeros((*x_offsets.shape[:-1], 2), np.float32)
+        for place in np.ndindex(*shape):
+            here = np.flatnonzero(self.is_spanning[place])
+            x = self.neutral[here] + self.blendshapes[place][here]  # (T', 3 corners, 3)
+            centre = x.mean(1, keepdims=True)
+            texels, visible = self._visible_texels(
+                condition(inbetween_z_exp[place]), here, x + TOWARDS_CENTRE * (centre - x), texels_of
+            )
+            texel_offsets[place][here[visible]] = (texels - self.texels[here])[visible]
+            gone = here[~visible]
+            x_offsets[place][gone] = (centre - self.neutral[here])[~visible]
+            if place[1] > 0:  # while it shrinks, it shows what it showed before
+                texel_offsets[place][gone] = texel_offsets[place[0], place[1] - 1][gone]
+        corners = self.corners.size
+        return x_offsets.reshape(*shape, corners, 3), texel_offsets.reshape(*shape, corners, 2)
+
+    def _visible_texels(
+        self,
+        fields: ConditionedFields,
+        here: Int[np.ndarray, "some"],
+        x: Float[np.ndarray, "some 3 3"],
+        texels_of: TexelsOf,
+    ) -> tuple[Float[np.ndarray, "some 3 2"], Bool[np.ndarray, "some"]]:
+        """Texture coordinates of what is visible at target points x of some of the triangles, and whether all three
+        points of a triangle show something.
+        """
+        points = torch.from_numpy(x.reshape(-1, 3)).to(fields.levels.device)
+        level = np.repeat(self.level[here], 3)
+        x_template, found = visible_template_points(fields, points, torch.from_numpy(level).to(points.device))
+        texels = texels_of(level, x_template.cpu().numpy()).reshape(-1, 3, 2)
+        return texels, found.cpu().numpy().reshape(-1, 3).all(1)

@@ -1,0 +1,120 @@
+"""Checks of an avatar file's content, made before compiled code reads it: that code checks no bounds."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from anifacegan.geometry.rays import RaySamplingConfig
+from anifacegan.runtime.errors import InputError
+
+UNITS = "expression.units_to_exp"
+ARRAYS = {
+    "vertices": ("float32", (None, 3)),
+    "texels": ("float32", (None, 2)),
+    "triangles": ("int32", (None, 3)),
+    "layer_starts": ("int32", (None,)),
+    "textures": ("uint8", (None, None, None, 4)),
+    "background": ("uint8", (None, None, 3)),
+    "blendshapes": ("float16", (None, None, None, 3)),
+    "texel_offsets": ("float32", (None, None, None, 2)),
+    "z_exp": ("float32", (None, 64)),
+}
+"""Data type and shape of each array in the file."""
+_LARGEST = {
+    "vertices": 100.0,
+    "blendshapes": 100.0,
+    "texels": 1e6,
+    "texel_offsets": 1e6,
+    "z_exp": 1e6,
+    UNITS: 1e6,
+}
+"""Largest absolute value in each array: in world units, texels and coefficients far beyond any real avatar's."""
+LEAST_STEP = 1e-6
+"""Smallest distance between two samples of a ray, world units: the compiled player computes in float32."""
+
+
+def check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Check the data types, shapes, indices and ranges of all arrays of a file.
+
+    Raises:
+        InputError: names the file, and the array that is missing or invalid.
+    """
+    _check_types(path, arrays)
+    _check_consistency(path, arrays)
+    _check_ranges(path, arrays)
+
+
+def check_ray_sampling(path: Path, ray_sampling: RaySamplingConfig, widest_rad: float) -> None:
+    """Refuse values beyond float32's precision, and views in which some ray does not meet the background plane.
+
+    Raises:
+        InputError: names the file and the values.
+    """
+    step = (ray_sampling.far - ray_sampling.near) / (ray_sampling.samples - 1)
+    if not (
+        ray_sampling.far <= 100
+        and step >= LEAST_STEP
+        and abs(ray_sampling.background_z) <= 100
+        and ray_sampling.fov_deg >= 0.01
+    ):
+        raise InputError(
+            f"{path}: {ray_sampling} is out of range, expected far up to 100, steps of at least {LEAST_STEP}, "
+            "background_z within 100 and fov_deg of at least 0.01"
+        )
+    corner = math.atan(math.sqrt(2) * math.tan(math.radians(ray_sampling.fov_deg / 2)))
+    if not widest_rad + corner < math.pi / 2:
+        raise InputError(
+            f"{path}: views up to widest_rad {widest_rad:.3g} see beside the background's plane with fov_deg "
+            f"{ray_sampling.fov_deg:.3g}, expected less than 90 degrees for widest_rad and half the image's diagonal"
+        )
+
+
+def _check_types(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Refuse, by name, an array that is missing, or of another data type or shape."""
+    for name, (kind, shape) in ARRAYS.items():
+        if name not in arrays:
+            raise InputError(f"{path}: tensor '{name}' is missing")
+        array = arrays[name]
+        fits = array.dtype == kind and array.ndim == len(shape)
+        if not fits or any(size not in (None, got) for size, got in zip(shape, array.shape, strict=True)):
+            expected = tuple("N" if size is None else size for size in shape)
+            raise InputError(
+                f"{path}: tensor '{name}' is {array.dtype}{array.shape}, expected {kind}{expected}"
+            )
+
+
+def _check_consistency(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Refuse arrays of unequal lengths and indices out of range: the compiled player does not check them."""
+    vertices, triangles = len(arrays["vertices"]), arrays["triangles"]
+    starts, layers = arrays["layer_starts"], len(arrays["textures"])
+    blendshapes, texel_offsets = arrays["blendshapes"], arrays["texel_offsets"]
+    consistent = (
+        len(arrays["texels"]) == vertices == blendshapes.shape[2]
+        and texel_offsets.shape[2] <= vertices
+        and texel_offsets.shape[:2] == blendshapes.shape[:2]
+        and blendshapes.shape[1] >= 1
+        and len(arrays["z_exp"]) == len(blendshapes)
+        and len(starts) == layers + 1
+        and starts[0] == 0
+        and starts[-1] == len(triangles)
+        and bool((np.diff(starts) >= 0).all())
+        and bool(((triangles >= 0) & (triangles < vertices)).all())
+        and min(*arrays["textures"].shape[1:3], *arrays["background"].shape[:2]) >= 2
+        and arrays["background"].shape[0] == arrays["background"].shape[1]
+    )
+    if not consistent:
+        raise InputError(f"{path}: its tensors do not belong together; the file is damaged")
+
+
+def _check_ranges(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Refuse numbers that are not finite or far too large."""
+    for name in _LARGEST.keys() & arrays.keys():
+        if arrays[name].dtype.kind == "f" and not np.isfinite(arrays[name]).all():
+            raise InputError(f"{path}: tensor '{name}' has values that are not finite; the file is damaged")
+        largest = np.abs(arrays[name]).max(initial=0)
+        if largest > _LARGEST[name]:
+            raise InputError(
+                f"{path}: tensor '{name}' has a value of size {largest:.3g}, expected at most {_LARGEST[name]:g}; the "
+                "file is damaged"
+            )

@@ -1,0 +1,82 @@
+"""The deformation is inverted, also where fixed-point steps do not converge."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from anifacegan.avatars.baking.inverse_warp import (
+    FIXED_POINT_STEPS,
+    _fixed_point,
+    target_points,
+    volume_ratio,
+)
+from tests.fixtures.ball_people import (
+    along_y,
+    person,
+    z_exp_rows,
+)
+
+ON, OFF = z_exp_rows((1,))[0], z_exp_rows(())[0]
+
+
+def line_of_points(count: int = 61) -> Tensor:
+    y = torch.linspace(-0.03, 0.03, count)
+    return torch.stack([0.01 + 0 * y, y, 0.08 + 0 * y], dim=-1)
+
+
+def test_a_stretch_is_inverted_where_fixed_point_steps_do_not_converge() -> None:
+    """The template is compressed to a tenth of its height: the derivative of D is -0.9, and 0.9^6 = 0.53 of the error
+    is left after six steps.
+    """
+    move = along_y(lambda y: -0.9 * 0.01 * (y / 0.01).tanh())
+    condition, x_template = person(move), line_of_points()
+    x, residual = target_points(condition, ON, x_template)
+    reached = x + move(x, ON)
+    assert (reached - x_template).norm(dim=-1).max() < 4e-5
+    torch.testing.assert_close(residual, (reached - x_template).norm(dim=-1), atol=1e-6, rtol=0)
+    assert (x[:, [0, 2]] - x_template[:, [0, 2]]).abs().max() < 1e-5
+    assert _fixed_point(condition(ON).offset, x_template)[1].max() > 2e-4
+    # y + D(y) = y_template by bisection.
+    low, high = torch.full_like(x[:, 1], -0.1), torch.full_like(x[:, 1], 0.1)
+    for _ in range(60):
+        middle = (low + high) / 2
+        above = middle - 0.9 * 0.01 * (middle / 0.01).tanh() > x_template[:, 1]
+        low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+    assert (x[:, 1] - middle).abs().max() < 4e-4  # the residual over the slope
+
+
+def test_a_rotation_is_inverted_where_fixed_point_steps_diverge() -> None:
+    """The template is the target rotated by 70 degrees and compressed about a point."""
+    pivot, matrix = (
+        torch.tensor([0.01, 0.0, 0.08]),
+        torch.tensor([[0.3, 0.8, 0.0], [-0.8, 0.3, 0.1], [0.0, 0.0, 1.0]]),
+    )
+
+    def move(x: Tensor, z_exp: np.ndarray) -> Tensor:
+        return float(z_exp[0]) * (x - pivot) @ (matrix - torch.eye(3)).T
+
+    x_template = line_of_points()
+    x, residual = target_points(person(move), ON, x_template)
+    expected = pivot + (x_template - pivot) @ torch.linalg.inv(matrix).T
+    assert residual.max() < 3e-5
+    torch.testing.assert_close(x, expected, atol=5e-5, rtol=0)
+    assert _fixed_point(person(move)(ON).offset, x_template)[1].max() > 1e-3
+
+
+def test_a_small_deformation_needs_no_newton_steps() -> None:
+    calls = []
+    move = along_y(lambda y: 0.001 * (100 * y).sin())
+
+    def counted(x: Tensor, z_exp: np.ndarray) -> Tensor:
+        calls.append(x.shape[1])
+        return move(x, z_exp)
+
+    x, residual = target_points(person(counted), ON, line_of_points())
+    assert residual.max() < 3e-5 and len(calls) <= FIXED_POINT_STEPS
+    assert (x + move(x, ON) - line_of_points()).norm(dim=-1).max() < 4e-5
+
+
+def test_a_volume_ratio_is_the_determinant() -> None:
+    matrix = torch.tensor([[0.5, 0.1, 0.0], [0.0, 2.0, 0.3], [0.2, 0.0, 0.8]])
+    ratio = volume_ratio(lambda x: x @ (matrix - torch.eye(3)).T, 0.05 * torch.randn(5, 3))
+    torch.testing.assert_close(ratio, torch.linalg.det(matrix).expand(5), atol=2e-3, rtol=0)
