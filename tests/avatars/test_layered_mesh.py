@@ -16,14 +16,14 @@ from tests.fixtures.flat_avatars import (
 
 def test_a_square_that_an_expression_moves_is_seen_where_it_moved() -> None:
     layered_mesh = layered_mesh_of(square(0.05, half=0.02))
-    latents = np.zeros((2, 64), np.float32)
-    latents[0, 3], latents[1, :2] = 2.0, 1.0
+    shape_z_exp = np.zeros((2, 64), np.float32)
+    shape_z_exp[0, 3], shape_z_exp[1, :2] = 2.0, 1.0
     shapes = np.zeros((2, 1, 4, 3), np.float32)
     shapes[0, 0, :, 0], shapes[1, 0, :, 1] = 0.06, 0.04
     layered_mesh = replace(
-        layered_mesh, latents=latents, blendshapes=shapes, texel_offsets=np.zeros((2, 1, 0, 2), np.float32)
+        layered_mesh, z_exp=shape_z_exp, blendshapes=shapes, texel_offsets=np.zeros((2, 1, 0, 2), np.float32)
     )
-    z_exp = 0.5 * latents[0] - latents[1]
+    z_exp = 0.5 * shape_z_exp[0] - shape_z_exp[1]
     np.testing.assert_allclose(layered_mesh.weights(z_exp), [0.5, -1], atol=1e-6)
     moved = layered_mesh.posed(z_exp)
     np.testing.assert_allclose(
@@ -33,7 +33,7 @@ def test_a_square_that_an_expression_moves_is_seen_where_it_moved() -> None:
     aside = np.zeros(64, np.float32)
     aside[50] = 1
     assert layered_mesh.approximation_error(aside) == 1 and layered_mesh.approximation_error(0 * aside) == 0
-    assert layered_mesh.approximation_error(latents[0] + 2 * aside) == pytest.approx(math.sqrt(0.5))
+    assert layered_mesh.approximation_error(shape_z_exp[0] + 2 * aside) == pytest.approx(math.sqrt(0.5))
     middle = [
         as_planes(play(layered_mesh, pose, yaw=0.0, pitch=0.0, size=9))[3, 4, 4]
         for pose in (layered_mesh.neutral, moved)
@@ -46,7 +46,7 @@ def test_a_blendshape_goes_straight_from_inbetween_to_inbetween() -> None:
     steps, glides = rng.normal(size=(2, 3, 4, 3)), rng.normal(size=(2, 3, 2, 2))
     layered_mesh = replace(
         layered_mesh_of(square(0.05)),
-        latents=np.eye(2, 64, dtype=np.float32),
+        z_exp=np.eye(2, 64, dtype=np.float32),
         blendshapes=steps.astype(np.float32),
         texel_offsets=glides.astype(np.float32),
     )

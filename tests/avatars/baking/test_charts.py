@@ -137,7 +137,7 @@ def test_what_a_camera_sees_is_on_the_charts(pitch: float, yaw: float) -> None:
     fields = ConditionedFields(
         stay, field, lambda x: (x.float(), torch.ones_like(x[..., 0])), levels, RAY_SAMPLING
     )
-    rays = image_rays(yaw=torch.tensor([yaw], pitch=torch.tensor([pitch])), size=9)
+    rays = image_rays(yaw=torch.tensor([yaw]), pitch=torch.tensor([pitch]), size=9)
     colours = render_rays(fields, rays)
     before = colours.hit & (colours.t < colours.t[..., -1:])  # what is behind the plane is not seen
     uv = torch.cartesian_prod(*2 * [torch.linspace(-1.02, 1.02, 120)])
