@@ -1,4 +1,4 @@
-"""What the user got wrong, in one line."""
+"""Errors in a user's input, reported in one line, and the exit codes of commands."""
 
 import math
 import os
@@ -10,12 +10,14 @@ from contextlib import contextmanager
 
 
 class InputError(ValueError):
-    """Bad input: the message names the file or option, what came, and what is expected."""
+    """Wrong input of a user; the message names the file or option, the value found and what is expected."""
 
 
 class ConfigError(InputError):
-    """A value that a configuration refuses. ``key`` is the field as the configuration itself calls it; whoever reads
-    the configuration as a part of another one puts the other's key before the message.
+    """A value that a configuration refuses.
+
+    ``key`` is the name of the field; where the configuration is nested in another one, the reader of that one puts the
+    outer key before the message.
     """
 
     def __init__(self, key: str, value: object, expected: str) -> None:
@@ -23,7 +25,7 @@ class ConfigError(InputError):
 
 
 def require_at_least(config: object, bound: int | float, *names: str) -> None:
-    """Refuse fields that are less than a bound, or not finite.
+    """Check that fields of a configuration are finite and at least a bound.
 
     Raises:
         ConfigError: names the first such field, its value, and the bound.
@@ -35,7 +37,7 @@ def require_at_least(config: object, bound: int | float, *names: str) -> None:
 
 
 def require_above(config: object, bound: int | float, *names: str) -> None:
-    """Refuse fields that are not more than a bound, or not finite.
+    """Check that fields of a configuration are finite and above a bound.
 
     Raises:
         ConfigError: names the first such field, its value, and the bound.
@@ -47,19 +49,19 @@ def require_above(config: object, bound: int | float, *names: str) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line, of at most 120 characters, that an exception says; its kind where it says nothing."""
+    """Return the first line of an exception's message, cut to 120 characters; its class name where that is empty."""
     lines = str(error).strip().splitlines()
     return lines[0][:120] if lines else type(error).__name__
 
 
 def last_line(error: BaseException) -> str:
-    """The last line instead: of an exception that quotes a traceback, what it is about."""
+    """Return the last line of an exception's message, which is the cause where the message quotes a traceback."""
     lines = str(error).strip().splitlines()
     return lines[-1].strip()[:120] if lines else type(error).__name__
 
 
 def exit_code(error: BaseException) -> int:
-    """The exit code of a command that an exception ends: 2 for bad input or a failing disk, 130 for Ctrl-C, else 1."""
+    """Return a command's exit code for an exception: 2 for wrong input or a failing disk, 130 for Ctrl-C, else 1."""
     if isinstance(error, KeyboardInterrupt):
         return 130
     return 2 if isinstance(error, (InputError, OSError)) else 1
@@ -109,7 +111,7 @@ def _stdout_is_broken() -> bool:
 
 @contextmanager
 def warnings_in_one_line() -> Iterator[None]:
-    """The first warning of the block on stderr, with the number of others."""
+    """Print the first warning of the block on stderr, with the number of further ones, instead of all of them."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield

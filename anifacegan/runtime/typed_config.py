@@ -1,16 +1,14 @@
-"""Typed configurations: YAML files, options and other plain values become a frozen dataclass; a mistake is one line.
+"""Typed configurations: YAML files, options and other plain values become a frozen dataclass.
 
-The command line is split into options and their words. What a value has to be is said by the annotation of its
-field, and is checked here, so that a message can name the key, what came, and what is expected.
+Files and options are checked against the annotations of the dataclass's fields, and a mistake is reported in one line
+that names the key, the value and what is expected.
 """
 
-import argparse
 import dataclasses
 import difflib
 import re
-import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
@@ -19,6 +17,16 @@ from typing import Any, TypeVar
 import yaml
 
 from anifacegan.runtime.errors import ConfigError, InputError
+from anifacegan.runtime.field_types import (
+    converted,
+    dataclass_in,
+    default_of,
+    from_yaml,
+    item_type,
+    nested_fields,
+    type_name,
+)
+from anifacegan.runtime.option_help import print_help
 from anifacegan.runtime.resources import located
 
 Config = TypeVar("Config")
@@ -61,21 +69,23 @@ def read_one_of(
 
 
 def from_plain(kind: type[Config], content: dict, place: str, prefix: str = "") -> Config:
-    """Make a dataclass of plain values, such as a YAML file has. ``prefix`` goes before the keys in messages.
+    """Make a dataclass from plain values, such as those of a YAML file.
+
+    ``place`` and, before each key, ``prefix`` say in messages where the values come from.
 
     Raises:
-        InputError: ``place``, then the unknown or missing key, or the value that is of the wrong kind or is refused.
+        InputError: an unknown or missing key, or a value that is of the wrong type or refused by the dataclass.
     """
     return _built(kind, _typed(kind, content, place, prefix), place, prefix, None)
 
 
 def as_tuple(value: Any) -> tuple:
-    """The values of an option that takes one or a list."""
+    """Return the values of an option that takes one value or a list."""
     return value if isinstance(value, tuple) else (value,)
 
 
 def plain(value: Any) -> Any:
-    """A configuration as plain values for YAML."""
+    """Convert a configuration to plain values for YAML: dictionaries, lists, numbers and texts."""
     if is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, (list, tuple)):
@@ -86,10 +96,10 @@ def plain(value: Any) -> Any:
 # -------------------------------------------------------------------------------------------------------- command line
 @dataclasses.dataclass(frozen=True)
 class _CommandLine:
-    """A command line taken apart, before it is known which options there are."""
+    """A command line that is split into options, before it is known which options exist."""
 
     options: list[tuple[str, list[str]]]
-    """Options as they were typed, with the words behind each, in their order."""
+    """Options as they were typed, each with the words after it, in their order."""
     files: list[tuple[str, dict]]
     """Paths and contents of the YAML files."""
     help: bool
@@ -97,7 +107,7 @@ class _CommandLine:
 
 
 def _split(arguments: Sequence[str], command: str, leading: Sequence[str]) -> _CommandLine:
-    """Take a command line apart: words that begin with a dash, and are no numbers, are options.
+    """Split a command line: words that begin with a dash, and are not numbers, are options.
 
     Raises:
         InputError: an unreadable file, or more words before the first option than ``leading`` names.
@@ -130,20 +140,20 @@ def _split(arguments: Sequence[str], command: str, leading: Sequence[str]) -> _C
 
 
 def _key(name: str) -> str:
-    """The key of an option as it was typed: ``two_words`` of ``--two-words``."""
+    """Return the key of an option as it was typed: ``two_words`` for ``--two-words``."""
     return name[2:].replace("-", "_") if name.startswith("--") else name
 
 
 def _resolved(kind: type[Config], line: _CommandLine, command: str, leading: Sequence[str]) -> Config:
-    """The configuration that files and options make; ``--help`` and ``--print_config`` end here.
+    """Make the configuration from files and options, or print the help or the configuration and exit.
 
     Raises:
         InputError: an unknown key or option, a value of the wrong kind, or one that ``kind`` refuses.
     """
     if line.help:
-        _print_help(kind, command, leading)
+        print_help(kind, command, leading)
         raise SystemExit(0)
-    hints = {key: hint for key, hint, _ in _options(kind, "", None)}
+    hints = {key: hint for key, hint, _ in nested_fields(kind, "", None)}
     values: dict[str, Any] = {}
     for path, content in line.files:
         _merge(values, _typed(kind, content, path, ""))
@@ -162,104 +172,33 @@ def _resolved(kind: type[Config], line: _CommandLine, command: str, leading: Seq
     return config
 
 
-def _options(kind: type, prefix: str, start: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Key, type and default of each field, those of nested configurations after those of their owner."""
-    hints = typing.get_type_hints(kind)
-    nested = []
-    for field in fields(kind):
-        key, hint, default = f"{prefix}{field.name}", hints[field.name], _default(field, start)
-        yield key, hint, default
-        inner = _dataclass_in(hint)
-        if inner is not None:
-            nested.append((inner, f"{key}.", default if is_dataclass(default) else None))
-    for inner, below, default in nested:
-        yield from _options(inner, below, default)
-
-
-def _print_help(kind: type, command: str, leading: Sequence[str]) -> None:
-    """Print the docstring of each field, those of nested configurations in groups of their own."""
-    words = "".join(f" [{name.upper()}]" for name in leading)
-    usage = f"{command}{words} [--config FILE ...] [--OPTION VALUE ...]"
-    parser = argparse.ArgumentParser(prog=command, usage=usage, description=_summary(kind))
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        help="YAML file with any of the options below; of several, later ones win.",
-    )
-    parser.add_argument("--print_config", action="store_true", help="Print the resolved YAML and exit.")
-    groups: dict[str, Any] = {"": parser}
-    texts = {"": _docstrings(kind)}
-    for key, hint, default in _options(kind, "", None):
-        owner, _, name = key.rpartition(".")
-        text = f"{texts[owner].get(name, '')} ({_type_name(hint)}; {_shown(default)})".strip()
-        words = "?" if hint is bool else "+" if _item_type(hint) is not None else None
-        groups[owner].add_argument(
-            f"--{key}", nargs=words, metavar=name.upper(), help=text.replace("%", "%%")
-        )
-        inner = _dataclass_in(hint)
-        if inner is not None:
-            groups[key], texts[key] = parser.add_argument_group(key, _summary(inner)), _docstrings(inner)
-    parser.print_help()
-
-
-def _summary(kind: type) -> str:
-    """The docstring of a class; nothing where it is the signature that a dataclass gives itself."""
-    text = kind.__doc__ or ""
-    return "" if text.startswith(f"{kind.__name__}(") else text.replace("%", "%%")
-
-
-def _docstrings(kind: type) -> dict[str, str]:
-    """What stands under each field of a dataclass and of those it inherits from."""
-    from docstring_parser import parse_from_object  # only --help needs it
-
-    classes = [owner for owner in reversed(kind.__mro__) if is_dataclass(owner)]
-    return {
-        p.arg_name: " ".join((p.description or "").split())
-        for c in classes
-        for p in parse_from_object(c).params
-    }
-
-
-def _shown(default: Any) -> str:
-    if default is MISSING:
-        return "required"
-    if is_dataclass(default):
-        return "see below"
-    return "default: null" if default is None else f"default: {' '.join(map(str, as_tuple(default)))}"
-
-
 def _unknown_option(name: str, hints: dict[str, Any]) -> str:
     close = difflib.get_close_matches(_key(name).lstrip("-"), hints, 1)
     return f"unknown option '{name}', " + (f"did you mean '--{close[0]}'?" if close else "--help shows all")
 
 
 def _some(key: str, words: list[str], hint: Any) -> list[str]:
+    """Return an option's words; InputError where there are none or an empty one."""
     if not words or "" in words:
-        raise InputError(f"--{key}: no value given, expected {_type_name(hint)}")
+        raise InputError(f"--{key}: no value given, expected {type_name(hint)}")
     return words
 
 
 def _plain_value(key: str, words: list[str], hint: Any) -> Any:
-    """An option's words as YAML would have them: a text, or a list of texts where the option takes one."""
+    """Convert an option's words to what YAML would have: a text, or a list of texts where the option takes a list."""
     if hint is bool and not words:
         return True
-    item = _item_type(hint)
+    item = item_type(hint)
     one = len(_some(key, words, hint)) == 1
     if item is None:
         if not one:
-            raise InputError(f"--{key}: got '{' '.join(words)}', expected {_type_name(hint)}")
+            raise InputError(f"--{key}: got '{' '.join(words)}', expected {type_name(hint)}")
         return words[0]
     if one and words[0].startswith("["):
         return words[0]
     if one and item in (int, float):
         words = words[0].split(",")
     return words[0] if len(words) == 1 and typing.get_origin(hint) is not tuple else words
-
-
-def _item_type(hint: Any) -> Any:
-    """The type of the values in a list that an option takes; None where it takes no list."""
-    lists = (part for part in _alternatives(hint) if typing.get_origin(part) is tuple)
-    return next((typing.get_args(part)[0] for part in lists), None)
 
 
 # ------------------------------------------------------------------------------------------------------- plain values
@@ -278,7 +217,7 @@ def _read_yaml(path: Path) -> dict:
 
 
 def _typed(kind: type, content: dict, place: str, prefix: str) -> dict[str, Any]:
-    """The values as the fields of a dataclass have them; those of nested dataclasses as dictionaries."""
+    """Convert plain values to the types of a dataclass's fields; values of nested dataclasses stay dictionaries."""
     hints = {field.name: typing.get_type_hints(kind)[field.name] for field in fields(kind)}
     for key in content:
         if key not in hints:
@@ -291,70 +230,23 @@ def _typed(kind: type, content: dict, place: str, prefix: str) -> dict[str, Any]
 
 
 def _value(hint: Any, value: Any, place: str, key: str) -> Any:
-    """A plain value as its field has it.
+    """Convert a plain value to the type of its field.
 
     Raises:
-        InputError: it is of another kind.
+        InputError: the value is of another type.
     """
-    inner = _dataclass_in(hint)
-    content = _from_yaml(value) if inner is not None else None
+    inner = dataclass_in(hint)
+    content = from_yaml(value) if inner is not None else None
     if isinstance(content, dict):
         return _typed(inner, content, place, f"{key}.")
     try:
-        return _converted(hint, value)
+        return converted(hint, value)
     except (ValueError, TypeError):
-        raise InputError(f"{place}: {key} is {value}, expected {_type_name(hint)}") from None
-
-
-def _converted(hint: Any, value: Any) -> Any:
-    """A value as a type has it: itself, or read from the text that an option has, and a YAML file for 1e-3.
-
-    Raises:
-        ValueError or TypeError: it is of another kind.
-    """
-    for part in _alternatives(hint)[:-1]:  # a union: the first that can read it
-        with suppress(ValueError, TypeError):
-            return _converted(part, value)
-    hint = _alternatives(hint)[-1]
-    origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return value
-    if hint is Path and isinstance(value, (str, Path)):
-        return Path(value).expanduser()
-    if hint is float and type(number := _number(value)) in (int, float):
-        return float(number)
-    if hint is int and type(number := _number(value)) is int:
-        return number
-    if hint in (bool, type(None)) and type(said := _from_yaml(value)) is hint:
-        return said
-    if hint is str and isinstance(value, str):
-        return value
-    if origin is typing.Literal and value in parts:
-        return value
-    if origin is tuple and isinstance(items := _from_yaml(value), (list, tuple)):
-        kinds = parts[:1] * len(items) if parts[-1] is Ellipsis else parts
-        return tuple(_converted(part, item) for part, item in zip(kinds, items, strict=True))
-    if origin is dict and isinstance(value, dict):
-        return {_converted(parts[0], name): _converted(parts[1], item) for name, item in value.items()}
-    raise TypeError
-
-
-def _from_yaml(value: Any) -> Any:
-    """What a text means in YAML; other values, and what is no YAML, as they are."""
-    try:
-        return yaml.safe_load(value) if isinstance(value, str) else value
-    except yaml.YAMLError:
-        return value
-
-
-def _number(value: Any) -> Any:
-    """A number that is also one as text; PyYAML reads 1e-3 as text."""
-    value = _from_yaml(value)
-    return float(value) if isinstance(value, str) else value
+        raise InputError(f"{place}: {key} is {value}, expected {type_name(hint)}") from None
 
 
 def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:
-    """Put others over values, key by key also in nested dictionaries."""
+    """Update a dictionary with another, nested dictionaries key by key."""
     for key, value in others.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):
             _merge(values[key], value)
@@ -363,7 +255,7 @@ def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:
 
 
 def _built(kind: type[Config], values: dict[str, Any], place: str, prefix: str, start: Any) -> Config:
-    """The dataclass with these values, others as in ``start`` or, without one, their defaults.
+    """Make a dataclass with these values; others are those of ``start`` or, without one, the defaults.
 
     Raises:
         InputError: a value is missing, or refused.
@@ -373,8 +265,8 @@ def _built(kind: type[Config], values: dict[str, Any], place: str, prefix: str, 
     for field in fields(kind):  # type: ignore[arg-type]
         key, inner, default = (
             f"{prefix}{field.name}",
-            _dataclass_in(hints[field.name]),
-            _default(field, start),
+            dataclass_in(hints[field.name]),
+            default_of(field, start),
         )
         value = values.get(field.name, default)
         if inner is hints[field.name] and value is MISSING:
@@ -382,7 +274,7 @@ def _built(kind: type[Config], values: dict[str, Any], place: str, prefix: str, 
         if inner is not None and isinstance(value, dict):
             value = _built(inner, value, place, f"{key}.", default if is_dataclass(default) else None)
         if value is MISSING:
-            raise InputError(f"{place}: no value for '{key}', expected {_type_name(hints[field.name])}")
+            raise InputError(f"{place}: no value for '{key}', expected {type_name(hints[field.name])}")
         arguments[field.name] = value
     try:
         return kind(**arguments)
@@ -391,39 +283,3 @@ def _built(kind: type[Config], values: dict[str, Any], place: str, prefix: str, 
     except ValueError as error:
         owner = f"{prefix.rstrip('.')}: " if prefix else ""
         raise InputError(f"{place}: {owner}{' '.join(str(error).split())}") from None
-
-
-def _default(field: dataclasses.Field, start: Any) -> Any:
-    if start is not None:
-        return getattr(start, field.name)
-    return field.default if field.default_factory is MISSING else field.default_factory()
-
-
-# -------------------------------------------------------------------------------------------------------------- types
-def _alternatives(hint: Any) -> tuple:
-    """The types that an annotation allows, null first, and last those that take any text."""
-    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
-    parts = typing.get_args(hint) if union else (hint,)
-    return tuple(sorted(parts, key=lambda part: (part is not type(None), part in (str, Path))))
-
-
-def _dataclass_in(hint: Any) -> Any:
-    """The dataclass that an annotation is, or that it allows beside null; None where there is none."""
-    return next((part for part in _alternatives(hint) if isinstance(part, type) and is_dataclass(part)), None)
-
-
-def _type_name(hint: Any) -> str:
-    """``int | tuple[int, ...]`` in a user's words: "a whole number or a list, each a whole number"."""
-    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", Path: "a path"}
-    origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if hint in names:
-        return names[hint]
-    if hint in (None, type(None)):
-        return "null"
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_type_name(part) for part in parts)
-    if origin is tuple and parts[-1] is Ellipsis:
-        return f"a list, each {_type_name(parts[0])}"
-    if origin is typing.Literal:
-        return "one of " + ", ".join(str(part) for part in parts)
-    return "keys and values" if is_dataclass(hint) or origin is dict else str(hint)

@@ -199,12 +199,12 @@ def test_wrong_plain_values_are_named(values: dict, expected: str) -> None:
     assert str(error.value) == expected
 
 
-def test_only_the_command_line_knows_argparse() -> None:
+def test_only_the_help_uses_argparse() -> None:
     root = Path(__file__).resolve().parents[2]
     sources = [*root.glob("anifacegan/**/*.py"), *root.glob("scripts/*.py"), *root.glob("*.py")]
     imports = re.compile(r"(import|from) (json)?argparse")
     knowing = [path.name for path in sources if imports.search(path.read_text())]
-    assert knowing == ["typed_config.py"]
+    assert knowing == ["option_help.py"]
 
 
 def test_help_shows_the_docstrings(capsys: pytest.CaptureFixture[str]) -> None:

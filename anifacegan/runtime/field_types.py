@@ -1,0 +1,122 @@
+"""Annotations of configuration fields: their names in error messages, and conversion of plain values to them.
+
+Supported are int, float, bool, str, Path, Literal, dict, tuples, nested dataclasses, and unions of these.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def converted(hint: Any, value: Any) -> Any:
+    """Convert a plain value to an annotated type; texts, which options are and 1e-3 is in YAML, are parsed.
+
+    Raises:
+        ValueError or TypeError: the value is of another type.
+    """
+    for part in _alternatives(hint)[:-1]:  # a union: the first that can read it
+        with suppress(ValueError, TypeError):
+            return converted(part, value)
+    hint = _alternatives(hint)[-1]
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if hint is Path and isinstance(value, (str, Path)):
+        return Path(value).expanduser()
+    if hint is float and type(number := _number(value)) in (int, float):
+        return float(number)
+    if hint is int and type(number := _number(value)) is int:
+        return number
+    if hint in (bool, type(None)) and type(said := from_yaml(value)) is hint:
+        return said
+    if hint is str and isinstance(value, str):
+        return value
+    if origin is typing.Literal and value in parts:
+        return value
+    if origin is tuple and isinstance(items := from_yaml(value), (list, tuple)):
+        kinds = parts[:1] * len(items) if parts[-1] is Ellipsis else parts
+        return tuple(converted(part, item) for part, item in zip(kinds, items, strict=True))
+    if origin is dict and isinstance(value, dict):
+        return {converted(parts[0], name): converted(parts[1], item) for name, item in value.items()}
+    raise TypeError
+
+
+def from_yaml(value: Any) -> Any:
+    """Parse a text as YAML; return other values, and texts that are no YAML, unchanged."""
+    try:
+        return yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        return value
+
+
+def _number(value: Any) -> Any:
+    """Parse a number from a text, 1e-3 included, which PyYAML leaves a text; return other values unchanged."""
+    value = from_yaml(value)
+    return float(value) if isinstance(value, str) else value
+
+
+def _alternatives(hint: Any) -> tuple:
+    """Return the members of a union, null first, and last those that accept any text; of another type, itself."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    parts = typing.get_args(hint) if union else (hint,)
+    return tuple(sorted(parts, key=lambda part: (part is not type(None), part in (str, Path))))
+
+
+def dataclass_in(hint: Any) -> Any:
+    """Return the dataclass that an annotation names, alone or in a union; None where it names none."""
+    return next((part for part in _alternatives(hint) if isinstance(part, type) and is_dataclass(part)), None)
+
+
+def item_type(hint: Any) -> Any:
+    """Return the type of the items where an annotation allows a list; None where it does not."""
+    lists = (part for part in _alternatives(hint) if typing.get_origin(part) is tuple)
+    return next((typing.get_args(part)[0] for part in lists), None)
+
+
+def type_name(hint: Any) -> str:
+    """Describe an annotation for users: ``int | tuple[int, ...]`` is "a whole number or a list, each a whole number".
+    """
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", Path: "a path"}
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if hint in names:
+        return names[hint]
+    if hint in (None, type(None)):
+        return "null"
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(type_name(part) for part in parts)
+    if origin is tuple and parts[-1] is Ellipsis:
+        return f"a list, each {type_name(parts[0])}"
+    if origin is typing.Literal:
+        return "one of " + ", ".join(str(part) for part in parts)
+    return "keys and values" if is_dataclass(hint) or origin is dict else str(hint)
+
+
+def nested_fields(kind: type, prefix: str, start: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield dotted key, annotation and default of each field of a dataclass, then those of its nested dataclasses.
+
+    ``start`` is an instance whose values are the defaults; None takes the defaults of the dataclass.
+    """
+    hints = typing.get_type_hints(kind)
+    nested = []
+    for field in fields(kind):
+        key, hint, default = f"{prefix}{field.name}", hints[field.name], default_of(field, start)
+        yield key, hint, default
+        inner = dataclass_in(hint)
+        if inner is not None:
+            nested.append((inner, f"{key}.", default if is_dataclass(default) else None))
+    for inner, below, default in nested:
+        yield from nested_fields(inner, below, default)
+
+
+def default_of(field: dataclasses.Field, start: Any) -> Any:
+    """Return the value of a field in ``start``; without a ``start``, its default, or MISSING."""
+    if start is not None:
+        return getattr(start, field.name)
+    return field.default if field.default_factory is MISSING else field.default_factory()
