@@ -81,8 +81,7 @@ def item_type(hint: Any) -> Any:
 
 
 def type_name(hint: Any) -> str:
-    """Describe an annotation for users: ``int | tuple[int, ...]`` is "a whole number or a list, each a whole number".
-    """
+    """Describe an annotation for users, ``int | None`` as "a whole number or null"."""
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", Path: "a path"}
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if hint in names:
