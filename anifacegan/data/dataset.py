@@ -31,6 +31,8 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 @dataclass(frozen=True)
 class DataConfig:
+    """Where a data set is and how it is read."""
+
     path: Path
     """Folder or .zip of images and .mat files."""
     size: int = 256

@@ -43,11 +43,11 @@ def rest_displacement(makehuman: MakeHuman) -> np.ndarray:
 
 def control_mesh(makehuman: MakeHuman, topology: Topology, average: np.ndarray) -> ControlMesh:
     """Select the control vertices; ``average`` is the average adult's displacement of all base vertices, (N, 3)."""
-    kept = np.unique(topology.matrix.indices)
-    base = makehuman.base.vertices[kept].astype(np.float32)
-    at_rest = rest_displacement(makehuman)[kept]
-    face = makehuman.masks["face"][kept]
-    rested_average = base + average[kept] + at_rest
+    used = np.unique(topology.matrix.indices)
+    base = makehuman.base.vertices[used].astype(np.float32)
+    at_rest = rest_displacement(makehuman)[used]
+    face = makehuman.masks["face"][used]
+    rested_average = base + average[used] + at_rest
     origin = (rested_average * face[:, None]).sum(axis=0) / face.sum()
     origin[0] = 0
-    return ControlMesh(kept, topology.matrix[:, kept].tocsr(), base + at_rest, rested_average, face, origin)
+    return ControlMesh(used, topology.matrix[:, used].tocsr(), base + at_rest, rested_average, face, origin)

@@ -169,8 +169,8 @@ def curtain(view: HeadView) -> Curtain:
 def _anchors_at(view: HeadView, azimuth_deg: np.ndarray) -> np.ndarray:
     """Find the skin vertices above the ears that are nearest to given azimuths (0 in front, 90 at +x)."""
     skin = np.flatnonzero(view.skin & (view.y > 7.35) & (view.y < 7.85) & (view.ears < 0.2))
-    own = np.radians(view.azimuth_deg[skin] * np.sign(view.x[skin] + 1e-9))
-    places = np.stack([np.cos(own), np.sin(own), 1.5 * (view.y[skin] - 7.62)], axis=1)
+    azimuth = np.radians(view.azimuth_deg[skin] * np.sign(view.x[skin] + 1e-9))
+    places = np.stack([np.cos(azimuth), np.sin(azimuth), 1.5 * (view.y[skin] - 7.62)], axis=1)
     target = np.radians(azimuth_deg)
     targets = np.stack([np.cos(target), np.sin(target), np.zeros_like(target)], axis=1)
     return skin[cKDTree(places).query(targets)[1]]

@@ -32,22 +32,27 @@ class HeadView:
 
     @property
     def triangles(self) -> np.ndarray:
+        """(F, 3) vertices of the triangles."""
         return self.topology.triangles
 
     @property
     def part(self) -> np.ndarray:
+        """(V,) labels of the parts, see :mod:`.topology`."""
         return self.topology.part
 
     @property
     def x(self) -> np.ndarray:
+        """(V,) coordinate to the person's left."""
         return self.points[:, 0]
 
     @property
     def y(self) -> np.ndarray:
+        """(V,) height."""
         return self.points[:, 1]
 
     @property
     def z(self) -> np.ndarray:
+        """(V,) coordinate to the front."""
         return self.points[:, 2]
 
     @cached_property
@@ -57,42 +62,52 @@ class HeadView:
 
     @cached_property
     def normals(self) -> np.ndarray:
+        """(V, 3) unit normals with closed lips."""
         return vertex_normals_numpy(self.points, self.triangles)
 
     @cached_property
     def normals_open(self) -> np.ndarray:
+        """(V, 3) unit normals with an open mouth."""
         return vertex_normals_numpy(self.points_open, self.triangles)
 
     @cached_property
     def smooth(self) -> SurfaceSmoother:
+        """Smooths fields on the head's surface."""
         return SurfaceSmoother(self.triangles, len(self.points))
 
     @cached_property
     def skin(self) -> np.ndarray:
+        """(V,) whether a vertex is skin."""
         return self.part == SKIN
 
     @cached_property
     def eyes(self) -> np.ndarray:
+        """(V,) whether a vertex is on an eyeball."""
         return np.isin(self.part, [EYE_LEFT, EYE_RIGHT])
 
     @cached_property
     def teeth(self) -> np.ndarray:
+        """(V,) whether a vertex is on a tooth."""
         return np.isin(self.part, [UPPER_TEETH, LOWER_TEETH])
 
     @cached_property
     def lips(self) -> np.ndarray:
+        """(V,) smoothed mask of the lips."""
         return self.smooth(self.masks["lips"]) * self.skin
 
     @property
     def lids(self) -> np.ndarray:
+        """(V,) mask of the lids."""
         return self.masks["eyelids"]
 
     @property
     def ears(self) -> np.ndarray:
+        """(V,) mask of the ears."""
         return self.masks["ears"]
 
     @property
     def mouth_inside(self) -> np.ndarray:
+        """(V,) mask of the inside of the mouth."""
         return self.masks["inside-mouth"]
 
     @cached_property

@@ -79,7 +79,7 @@ SPECIAL_SIGMA = {
 """Standard deviation by prefix of a slider's name; the last match counts."""
 
 SLIDER_MEAN = {"mouth-angles": 0.30, "eyebrows-angle": 0.12}
-"""Means of sliders: raised corners of the mouth and brows, as MakeHuman's rest face looks sullen."""
+"""Means of sliders: raised corners of the mouth and brows, as MakeHuman's rest face is sullen."""
 
 SIDE_SIGMA = 0.05
 ASYMMETRY_SIGMA = 0.18
@@ -185,10 +185,10 @@ def _draw_slider(rng: np.random.Generator, slider: Slider) -> dict[str, float]:
         value = max(value, -0.1)  # the negative direction is a child
     strengths = {}
     for side, (negative, positive) in slider.targets.items():
-        own = value + (rng.normal(0, SIDE_SIGMA) if side else 0)
-        target = positive if own > 0 else negative
+        side_value = value + (rng.normal(0, SIDE_SIGMA) if side else 0)
+        target = positive if side_value > 0 else negative
         if target is not None:
-            strengths[target] = abs(own)
+            strengths[target] = abs(side_value)
     return strengths
 
 

@@ -25,7 +25,7 @@ MOUTH_GROUPS = {
 
 CUT_HEIGHT = 5.0
 CUT_HALF_WIDTH = 2.1
-"""Least height and largest distance from the middle of the body's faces that are kept: head and shoulders."""
+"""Least height and largest distance from the middle of the body's faces that are used: head and shoulders."""
 
 COARSE_EDGE = 0.021
 """Faces in front with an edge longer than this are subdivided a second time."""
@@ -115,22 +115,22 @@ def _split_quads(quads: np.ndarray) -> np.ndarray:
 # -------------------------------------------------------------------------------------------------- skin
 def _skin(base: BaseMesh, average: np.ndarray) -> _Piece:
     corners = base.vertices[base.quads]  # (Q, 4, 3)
-    kept = (
+    is_head = (
         (base.groups == "body")
         & (corners[:, :, 1].min(axis=1) > CUT_HEIGHT)
         & (np.abs(corners[:, :, 0]).max(axis=1) < CUT_HALF_WIDTH)
     )
-    used, quads = _compact(base.quads[kept], len(base.vertices))
-    once = catmull_clark(quads, len(used))
-    twice = catmull_clark(once.quads, once.vertex_count)
-    both = sparse.csr_matrix(twice.matrix @ once.matrix)
+    used, quads = _compact(base.quads[is_head], len(base.vertices))
+    first = catmull_clark(quads, len(used))
+    second = catmull_clark(first.quads, first.vertex_count)
+    combined = sparse.csr_matrix(second.matrix @ first.matrix)
     eyes = average[base.vertices_of(*EYE_GROUPS.values())].mean(axis=0)
-    refined = _faces_to_refine(once.quads, both @ average[used], once.vertex_count, eyes)
-    triangles = mixed_triangles(once.quads, twice, refined, twice.vertex_count)
+    refined = _faces_to_refine(first.quads, combined @ average[used], first.vertex_count, eyes)
+    triangles = mixed_triangles(first.quads, second, refined, second.vertex_count)
     kept_vertices = np.unique(triangles)
-    number = np.full(twice.vertex_count, -1)
+    number = np.full(second.vertex_count, -1)
     number[kept_vertices] = np.arange(len(kept_vertices))
-    matrix = sparse.csr_matrix(both[kept_vertices] @ _picked(used, len(base.vertices)))
+    matrix = sparse.csr_matrix(combined[kept_vertices] @ _picked(used, len(base.vertices)))
     zeros = np.zeros(len(kept_vertices))
     return _Piece(SKIN, matrix, number[triangles], zeros, zeros)
 
@@ -158,16 +158,16 @@ def _faces_to_refine(quads: np.ndarray, points: np.ndarray, count: int, eyes: np
     return refined
 
 
-def mixed_triangles(quads: np.ndarray, twice: Subdivision, refined: np.ndarray, count: int) -> np.ndarray:
+def mixed_triangles(quads: np.ndarray, second: Subdivision, refined: np.ndarray, count: int) -> np.ndarray:
     """Triangles of the refined faces' children and of the other faces, without gaps where the two meet."""
-    children = twice.quads.reshape(-1, 4, 4)[refined].reshape(-1, 4)
+    children = second.quads.reshape(-1, 4, 4)[refined].reshape(-1, 4)
     split_edges = np.zeros(count, bool)
-    split_edges[twice.edge_points[refined].ravel()] = True
+    split_edges[second.edge_points[refined].ravel()] = True
     plain = np.flatnonzero(~refined)
-    at_seam = split_edges[twice.edge_points[plain]].any(axis=1)
+    at_seam = split_edges[second.edge_points[plain]].any(axis=1)
     seam = []
     for face in plain[at_seam]:
-        seam += _fan(quads[face], twice.edge_points[face], split_edges)
+        seam += _fan(quads[face], second.edge_points[face], split_edges)
     return np.concatenate([_split_quads(children), _split_quads(quads[plain[~at_seam]]), np.array(seam)])
 
 

@@ -1,4 +1,4 @@
-"""Distances of what is seen and who is seen, against planes and spheres; and the folder that keeps them."""
+"""Distance maps and visible vertices, against planes and spheres; and the folder that stores them."""
 
 import dataclasses
 import os
@@ -189,19 +189,19 @@ def latents(tiny: Path) -> CoefficientTable:
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by the image's size whenever a surface is drawn."""
+    """Replaces the rendering by a count of the images so far; grows by the size of every rendered image."""
     sizes = []
-    real = render_geometry
 
     def counted(renderer: SyntheticRenderer, person: SyntheticPerson, pose: np.ndarray, size: int) -> tuple:
         sizes.append(size)
-        return real(renderer, person, pose, size)
+        visible = np.arange(len(renderer.head.parts.part)) < len(sizes)
+        return np.full((size, size), len(sizes), np.uint16), visible
 
     monkeypatch.setattr(geometry_buffers, "render_geometry", counted)
     return sizes
 
 
-def test_surfaces_are_drawn_once_and_then_read(
+def test_buffers_are_rendered_once_and_then_read(
     tiny: Path, latents: CoefficientTable, drawn: list[int], tmp_path: Path
 ) -> None:
     first = load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
@@ -214,7 +214,7 @@ def test_surfaces_are_drawn_once_and_then_read(
     assert first.visible.shape == (COUNT, (vertices + 7) // 8)
 
 
-def test_surfaces_of_other_data_are_drawn_again(
+def test_buffers_of_other_data_are_rendered_again(
     tiny: Path, latents: CoefficientTable, drawn: list[int], tmp_path: Path
 ) -> None:
     model = tiny / "face_model.npz"
@@ -241,7 +241,7 @@ def test_an_unfinished_folder_starts_over(
     assert len(drawn) == 2 * COUNT
 
 
-def test_drawing_that_is_interrupted_leaves_no_note(
+def test_an_interrupted_rendering_leaves_no_description(
     tiny: Path, latents: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> tuple:
@@ -253,7 +253,7 @@ def test_drawing_that_is_interrupted_leaves_no_note(
     assert not (tmp_path / "surfaces.json").exists()
 
 
-def test_processes_draw_the_same_surfaces(
+def test_several_processes_render_the_same_buffers(
     tiny: Path, latents: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = load_geometry_buffers(tmp_path / "alone", latents, SIZE, tiny / "face_model.npz")
@@ -282,7 +282,7 @@ def test_a_disk_without_room_is_one_line_and_leaves_no_distances(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_photographs_have_no_known_surface(tiny: Path, latents: CoefficientTable, tmp_path: Path) -> None:
+def test_photographs_are_refused(tiny: Path, latents: CoefficientTable, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'noise'"):
         load_geometry_buffers(
             tmp_path, dataclasses.replace(latents, noise=None), SIZE, tiny / "face_model.npz"
