@@ -16,7 +16,7 @@ from anifacegan.geometry.rays import RaySamplingConfig
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.models.latent_files import read_people, write_people
-from anifacegan.rendering import adaptive
+from anifacegan.rendering import adaptive_tracing
 from anifacegan.rendering.model import Face, Model, load_model
 from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.small_models import small_checkpoint, write_small_model
@@ -93,10 +93,12 @@ def test_an_image_has_colour_opacity_and_depth() -> None:
 
 def test_slices_give_the_same_image(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = ball().image(yaw=0.2, size=17)
-    monkeypatch.setattr(adaptive, "SLICE_SAMPLES", {"cpu": 64 * 10})
+    monkeypatch.setattr(adaptive_tracing, "SLICE_SAMPLES", {"cpu": 64 * 10})
     parts = ball().image(yaw=0.2, size=17)
     for name in ("rgb", "foreground", "foreground_rgb", "depth"):
-        torch.testing.assert_close(getattr(parts, name), getattr(whole, name), atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            getattr(parts, name), getattr(whole, name), atol=1e-6, rtol=0
+        )  # 16 roundings of 1
 
 
 def test_an_image_of_one_pixel_is_refused(model: Model) -> None:
