@@ -1,7 +1,7 @@
 """Fixtures for what a test may need and a machine may lack: the built face model, reference data, and a GPU.
 
 Nothing here imports anifacegan at the top: pytest loads this file before jaxtyping starts to check shapes, and
-a module imported earlier would go unchecked (tests/test_shape_checks.py).
+a module imported earlier would go unchecked (tests/repository/test_shape_checks.py).
 """
 
 from __future__ import annotations

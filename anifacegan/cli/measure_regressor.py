@@ -1,6 +1,6 @@
 """``anifacegan measure``: measure a face reconstruction network on images with known coefficients.
 
-The rows of the table: docs/reconstruction.md.
+The rows of the table: docs/face_model.md.
 """
 
 from collections.abc import Sequence

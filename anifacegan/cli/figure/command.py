@@ -1,6 +1,6 @@
 """``anifacegan figure KIND``: make a figure of a model; ``figure all`` makes all of them and a page that shows them.
 
-Every figure is explained in docs/figures.md.
+Every figure is explained in docs/evaluation.md.
 """
 
 from collections.abc import Sequence
