@@ -4,6 +4,7 @@ Every figure is explained in docs/evaluation.md.
 """
 
 from collections.abc import Sequence
+from pkgutil import resolve_name
 
 from anifacegan.cli.subcommands import overview, require_known, wants_help
 from anifacegan.runtime.typed_config import read_config
@@ -45,13 +46,17 @@ def main(arguments: Sequence[str]) -> None:
     name, *rest = arguments
     require_known(name, (*KINDS, *TOGETHER), COMMAND)
     prog = f"{COMMAND} {name}"
-    from anifacegan.cli.figure.make import AllFiguresConfig, make_all, make_figure
-    from anifacegan.evaluation.figures.catalogue import FIGURES, PageConfig, write_page
+    if name in KINDS:
+        figure = resolve_name(f"anifacegan.evaluation.figures.{name}:FIGURE")
+        config = read_config(figure.config, rest, prog)
+        from anifacegan.evaluation.figures.command import write_figure
+
+        write_figure(figure, config)
+        return
+    from anifacegan.cli.figure.make import AllFiguresConfig, make_all
+    from anifacegan.evaluation.figures.catalogue import PageConfig, write_page
 
     if name == "all":
         make_all(read_config(AllFiguresConfig, rest, prog))
-    elif name == "page":
-        print(write_page(read_config(PageConfig, rest, prog)))
     else:
-        kind = next(figure for figure in FIGURES if figure.name == name)
-        make_figure(kind, read_config(kind.config, rest, prog))
+        print(write_page(read_config(PageConfig, rest, prog)))

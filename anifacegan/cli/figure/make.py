@@ -1,17 +1,15 @@
-"""Makes one figure, or all figures of a model and the page that shows them."""
+"""Makes all figures of a model, and the page that shows them."""
 
 import dataclasses
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from anifacegan.evaluation.figures import ablation, driving, mesh
 from anifacegan.evaluation.figures.catalogue import FIGURES, PageConfig, write_page
 from anifacegan.evaluation.figures.command import FigureKind, write_figure
 from anifacegan.evaluation.figures.settings import FigureConfig
-from anifacegan.runtime.resources import located_model
 
 
 @dataclass(frozen=True)
@@ -24,17 +22,6 @@ class AllFiguresConfig(FigureConfig):
     """Folder of .mat files whose expressions the person of the figure 'driving' follows. null: named expressions."""
     ablation: Path = Path("runs/ablation/ablation.json")
     """Results of 'anifacegan ablate', for the figure 'ablation'."""
-
-
-def make_figure(kind: FigureKind, config: Any) -> None:
-    """Draw one figure and write its files; ``config`` is of the kind's own class.
-
-    Raises:
-        InputError: anything wrong with the settings or the files that they name.
-    """
-    if isinstance(config, FigureConfig):
-        config = dataclasses.replace(config, model=located_model(config.model))
-    write_figure(kind, config)
 
 
 def make_all(config: AllFiguresConfig) -> None:
@@ -50,11 +37,11 @@ def make_all(config: AllFiguresConfig) -> None:
         elif kind is ablation.FIGURE and not config.ablation.is_file():
             _left_out(kind, f"there is no {config.ablation}; 'anifacegan ablate' writes it")
         elif kind is ablation.FIGURE:
-            make_figure(kind, ablation.AblationConfig(config.ablation, config.out))
+            write_figure(kind, ablation.AblationConfig(config.ablation, config.out))
         elif kind is driving.FIGURE:
-            make_figure(kind, driving.DrivingConfig(**common, driving=config.driving))
+            write_figure(kind, driving.DrivingConfig(**common, driving=config.driving))
         else:
-            make_figure(kind, kind.config(**common))
+            write_figure(kind, kind.config(**common))
     print(write_page(PageConfig(config.out)))
 
 
