@@ -29,7 +29,7 @@ def test_a_bound_layer_is_the_unfolded_formula() -> None:
 
 def test_a_mapping_network_is_the_unfolded_formula() -> None:
     """First half of the outputs times 15 plus 30 are frequencies, second half are phases."""
-    network = MappingNetwork(code_dim=6, hidden_dim=5, hidden_layers=3, units=4).double()
+    network = MappingNetwork(latent_dim=6, hidden_dim=5, hidden_layers=3, units=4).double()
     network.initialise(torch.Generator().manual_seed(0))
     code = draw(3, 6, seed=1)
     film = network(code)
@@ -65,7 +65,7 @@ def test_sine_layers_start_uniform_within_their_bound(first: bool, bound: float)
 
 def test_mapping_networks_start_kaiming_normal_with_a_quarter_in_the_last_layer() -> None:
     """The standard deviation of 512 * 512 draws is known within 1 %."""
-    network = MappingNetwork(code_dim=512, hidden_dim=512, hidden_layers=2, units=256)
+    network = MappingNetwork(latent_dim=512, hidden_dim=512, hidden_layers=2, units=256)
     network.initialise(torch.Generator().manual_seed(0))
     deviation = math.sqrt(2 / (1 + 0.2**2) / 512)
     assert network.hidden[0].weight.std().item() == pytest.approx(deviation, rel=0.01)
