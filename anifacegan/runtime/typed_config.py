@@ -27,6 +27,7 @@ from anifacegan.runtime.field_types import (
     type_name,
 )
 from anifacegan.runtime.option_help import print_help
+from anifacegan.runtime.renamed_keys import present_name
 from anifacegan.runtime.resources import located
 
 Config = TypeVar("Config")
@@ -173,6 +174,9 @@ def _resolved(kind: type[Config], line: _CommandLine, command: str, leading: Seq
 
 
 def _unknown_option(name: str, hints: dict[str, Any]) -> str:
+    present = present_name(_key(name).lstrip("-"))
+    if present in hints:
+        return f"unknown option '{name}', which is now '--{present}'"
     close = difflib.get_close_matches(_key(name).lstrip("-"), hints, 1)
     return f"unknown option '{name}', " + (f"did you mean '--{close[0]}'?" if close else "--help shows all")
 
@@ -221,6 +225,9 @@ def _typed(kind: type, content: dict, place: str, prefix: str) -> dict[str, Any]
     hints = {field.name: typing.get_type_hints(kind)[field.name] for field in fields(kind)}
     for key in content:
         if key not in hints:
+            present = present_name(str(key))
+            if present in hints:
+                raise InputError(f"{place}: unknown key '{prefix}{key}', which is now '{prefix}{present}'")
             close = difflib.get_close_matches(str(key), hints, 1)
             expected = (
                 f"did you mean '{prefix}{close[0]}'?" if close else f"expected one of {', '.join(hints)}"

@@ -21,6 +21,7 @@ from anifacegan.training.config import TrainConfig
 from anifacegan.training.optim import BACKWARD, DATA, OPTIMISER
 from anifacegan.training.patch_gradients import Split
 from anifacegan.training.schedule import Schedule
+from anifacegan.training.state import State
 from benchmarks import __main__ as benchmark_command
 from benchmarks import training
 from benchmarks.training import (

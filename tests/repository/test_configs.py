@@ -69,7 +69,7 @@ def test_every_key_is_used(path: Path) -> None:
         ("schedule.seed", "-1", "at least 0"),
         ("schedule.lr_template", "0", "more than 0"),
         ("schedule.average_decay", "1", "less than 1"),
-        ("weights.curtain", "-1", "at least 0"),
+        ("weights.mouth_gap", "-1", "at least 0"),
         ("weights.colour", ".nan", "at least 0"),
         ("reporting.log_every", "0", "at least 1"),
         ("generator.template.hidden_dim", "0", "at least 1"),
@@ -90,6 +90,28 @@ def test_a_number_that_makes_no_sense_is_named(option: str, value: str, expected
     message = str(caught.value)
     assert message.startswith(f"train.py: {option} is ") and message.endswith(f"expected {expected}")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("former", "present"),
+    [
+        ("shells.steps", "manifold_init"),
+        ("generator.march.samples", "generator.ray_sampling"),
+        ("weights.curtain", "weights.mouth_gap"),
+        ("adversarial.split.pictures", "adversarial.split.images"),
+        ("adversarial.discriminator_lead", "adversarial.discriminator_warmup"),
+        ("adversarial.picture_steps", "adversarial.image_steps"),
+    ],
+)
+def test_a_former_key_is_refused_with_its_present_name(former: str, present: str, tmp_path: Path) -> None:
+    content: object = 1
+    for part in reversed(former.split(".")):
+        content = {part: content}
+    (tmp_path / "old.yaml").write_text(yaml.safe_dump(content))
+    demo = str(ROOT / "configs" / "demo.yaml")
+    for arguments in (["--config", demo, str(tmp_path / "old.yaml")], ["--config", demo, f"--{former}", "1"]):
+        with pytest.raises(InputError, match=rf"which is now '(--)?{present}(\.\w+)?'$"):
+            read_config(TrainConfig, arguments, "train.py")
 
 
 def test_render_smile_is_what_render_py_does_without_it() -> None:
