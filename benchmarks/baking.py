@@ -1,8 +1,7 @@
-"""What baking costs and how near a played film is to the exact one: by size of textures and grids, and by the number of
-blendshapes and of their in-between shapes, side by side.
+"""Cost and accuracy of baking, by size of textures and grids and by number of blendshapes and in-between shapes.
 
-The film is that of ``render.sh``: a person turns the head while an expression comes, or several one after the other.
-Exact frames are rendered once; each way of baking plays the same frames, a frame of each way in turn.
+In the video a person turns the head while one or several expressions appear. The frames of the networks are rendered
+once; every way of baking is then played on the same frames, alternating frame by frame.
 """
 
 import json
@@ -34,32 +33,32 @@ FACE = 0.62
 
 @dataclass(frozen=True)
 class BakeBenchmark:
-    """Measure baking and playing: seconds, milliseconds a frame, and decibels to the exact frames."""
+    """Measure seconds to bake, milliseconds per played frame, and the PSNR to the networks' frames."""
 
     model: Path = Path("checkpoints/demo")
     """Model folder."""
     seed: int = 1
-    """Which person."""
+    """Seed of the person."""
     expression: str | tuple[str, ...] = "mat/smile.mat"
-    """What comes while the head turns: a .mat file, or names such as smile=0.7; several come one after the other."""
+    """Expressions of the video, one after the other: .mat files, or names such as smile=0.7."""
     yaw: float = 0.35
-    """The head turns from minus to plus this, radians."""
+    """The head turns from -yaw to yaw, radians."""
     frames: int = 10
-    """Of the film."""
+    """Number of frames of the video."""
     size: int = 256
     """Height and width of the frames, pixels."""
     psi: float = 0.7
-    """Truncation."""
+    """Truncation of the person: 1 is none, smaller is closer to the average."""
     textures: int | tuple[int, ...] = (256, 384, 512, 768)
     """Texture sizes that are compared, with the first grid."""
     grids: int | tuple[int, ...] = (128, 64, 192)
     """Grid sizes that are compared, with the third texture, or the last where there are fewer."""
     inbetweens: int | tuple[int, ...] = (2, 1)
-    """Stations of blendshapes that are compared, with that texture and the first grid; the first are those of all other
+    """Numbers of in-between shapes that are compared, with that texture and the first grid; the first are those of all other
     rows."""
     blendshapes: int | tuple[int, ...] = ()
     """Numbers of blendshapes that are compared, with that texture and the first grid; the other rows have as many as
-    the film needs, which is also the most."""
+    the video needs, which is also the most."""
     rounds: int = 5
     """How often each frame is played."""
     json: Path | None = None
@@ -101,7 +100,7 @@ class BakeBenchmark:
 
 @dataclass(frozen=True)
 class BakeMeasurement:
-    """What one way of baking takes, and how its film looks."""
+    """Cost and accuracy of one way of baking."""
 
     texture: int
     grid: int
@@ -114,14 +113,14 @@ class BakeMeasurement:
     triangles: int
     play_ms: float
     """Median of a frame, the expression's geometry included."""
-    exact_ms: float
-    """Median of an exact frame."""
+    network_ms: float
+    """Median time of a frame rendered by the networks, milliseconds."""
     psnr_db: float
-    """Mean over the film, whole images."""
+    """Mean PSNR of the frames."""
     worst_db: float
     """The worst frame's."""
     face_db: float
-    """Mean over the film, face crop."""
+    """Mean PSNR of the face crop."""
     worst_face_db: float
     largest_error: float
     """Of any colour of any pixel, in [0, 1]."""
@@ -131,12 +130,14 @@ def measure_baking(model: Model, config: BakeBenchmark) -> list[BakeMeasurement]
     """One line for each way. The model is on the CPU or a GPU; playing is on the CPU."""
     latents, video = model.person(config.seed), _video(model, config)
     yaws = np.linspace(-config.yaw, config.yaw, config.frames)
-    exact, exact_times = [], []
-    for z_exp, yaw in zip(tqdm(video, desc="exact frames", leave=False, disable=None), yaws, strict=True):
+    expected, network_times = [], []
+    for z_exp, yaw in zip(
+        tqdm(video, desc="frames of the networks", leave=False, disable=None), yaws, strict=True
+    ):
         face = model.face(latents=latents, expression=z_exp, psi=config.psi)
         started = time.perf_counter()
-        exact.append(face.image(yaw=float(yaw), pitch=0.0, size=config.size).rgb.cpu())
-        exact_times.append(time.perf_counter() - started)
+        expected.append(face.image(yaw=float(yaw), pitch=0.0, size=config.size).rgb.cpu())
+        network_times.append(time.perf_counter() - started)
     baked = [
         _baked(model, config, *way, video, latents) for way in tqdm(config.ways(), leave=False, disable=None)
     ]
@@ -145,7 +146,7 @@ def measure_baking(model: Model, config: BakeBenchmark) -> list[BakeMeasurement]
     for avatar, *_ in baked:
         play(avatar, avatar.neutral, yaw=0.0, pitch=0.0, size=config.size)  # compiles
     for number in range(config.rounds):
-        for z_exp, yaw, right in zip(video, yaws, exact, strict=True):
+        for z_exp, yaw, right in zip(video, yaws, expected, strict=True):
             for (avatar, *_), took, wrong in zip(baked, times, errors, strict=True):
                 started = time.perf_counter()
                 image = play(avatar, avatar.posed(z_exp), yaw=float(yaw), pitch=0.0, size=config.size)
@@ -153,7 +154,7 @@ def measure_baking(model: Model, config: BakeBenchmark) -> list[BakeMeasurement]
                 if number == 0:
                     wrong.append(image.rgb - right)
     return [
-        _measurement(way, charting, baking, avatar, took, exact_times, torch.stack(wrong))
+        _measurement(way, charting, baking, avatar, took, network_times, torch.stack(wrong))
         for (way, _), (avatar, charting, baking), took, wrong in zip(
             config.ways(), baked, times, errors, strict=True
         )
@@ -193,7 +194,7 @@ def _measurement(
     baking: float,
     avatar: LayeredMesh,
     took: list[float],
-    exact_times: list[float],
+    network_times: list[float],
     error: Float[Tensor, "frame 3 size size"],
 ) -> BakeMeasurement:
     size = error.shape[-1]
@@ -209,7 +210,7 @@ def _measurement(
         bake_seconds=baking,
         triangles=len(avatar.triangles),
         play_ms=1000 * statistics.median(took),
-        exact_ms=1000 * statistics.median(exact_times),
+        network_ms=1000 * statistics.median(network_times),
         psnr_db=statistics.mean(whole),
         worst_db=min(whole),
         face_db=statistics.mean(face),
@@ -221,12 +222,12 @@ def _measurement(
 def baking_table(found: list[BakeMeasurement]) -> str:
     """All numbers for a reader, as Markdown."""
     head = ["texture", "grid", "inbetweens", "shapes", "bake s", "charts s", "triangles", "play ms", "frames/s",
-            "exact ms", "times faster", "PSNR", "worst", "face", "worst face"]  # fmt: skip
+            "networks ms", "times faster", "PSNR", "worst", "face", "worst face"]  # fmt: skip
     rows = [
         [
             f"{m.texture}", f"{m.grid}", f"{m.inbetweens}", f"{m.blendshapes}",
             f"{m.bake_seconds:.1f}", f"{m.chart_seconds:.1f}", f"{m.triangles}",
-            f"{m.play_ms:.1f}", f"{1000 / m.play_ms:.0f}", f"{m.exact_ms:.0f}", f"{m.exact_ms / m.play_ms:.0f}",
+            f"{m.play_ms:.1f}", f"{1000 / m.play_ms:.0f}", f"{m.network_ms:.0f}", f"{m.network_ms / m.play_ms:.0f}",
             f"{m.psnr_db:.1f}", f"{m.worst_db:.1f}", f"{m.face_db:.1f}", f"{m.worst_face_db:.1f}",
         ]
         for m in found

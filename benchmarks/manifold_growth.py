@@ -1,6 +1,6 @@
 """Larger networks that compute what smaller ones do: a model's image at the cost of full-size networks.
 
-What an image costs depends on the networks' sizes, and on where the sheets are opaque. Random weights of full size
+What an image costs depends on the networks' sizes, and on where the layers are opaque. Random weights of full size
 make no opaque face; here a trained model's weights become a part of larger networks, exactly:
 
 - a wider layer has the old units and new ones with random weights. Nothing behind reads the new ones;

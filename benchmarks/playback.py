@@ -1,6 +1,6 @@
-"""How fast a baked avatar plays: milliseconds until a frame is there, and frames a second that stay on the device.
+"""Frame rate of a baked avatar by every player: latency of a single frame, and frames per second in a row.
 
-All players play the same film: a head that turns while an expression comes, in the sizes in turn.
+All players draw the same video of a head that turns while an expression appears, at each size in turn.
 """
 
 import json
@@ -33,17 +33,17 @@ class PlaybackBenchmark:
     model: Path = Path("checkpoints/demo")
     """Model folder."""
     seed: int = 1
-    """Which person."""
+    """Seed of the person."""
     expression: str = "smile"
-    """What comes while the head turns: a .mat file, or names such as smile=0.7."""
+    """Expression of the video: a .mat file, or names such as smile=0.7."""
     yaw: float = 0.35
-    """The head turns from minus to plus this, radians."""
+    """The head turns from -yaw to yaw, radians."""
     psi: float = 0.7
-    """Truncation."""
+    """Truncation of the person: 1 is none, smaller is closer to the average."""
     sizes: int | tuple[int, ...] = (128, 256, 512)
     """Heights and widths of the frames, pixels."""
     frames: int = 50
-    """Of the film."""
+    """Number of frames of the video."""
     players: Backend | tuple[Backend, ...] = ()
     """Who draws: numba on the CPU; torch and nvdiffrast on the GPU, without one torch on the CPU. None given: numba,
     and where there is a GPU the others, too."""
@@ -92,7 +92,7 @@ def measure_playback(model: Model, config: PlaybackBenchmark) -> list[PlaybackMe
     """Bake once, then play on every player.
 
     Raises:
-        InputError: a player is asked for that this machine has not.
+        InputError: a requested player does not work on this machine.
     """
     code, selected = model.expressions.coefficients(config.expression), config.chosen_players()
     for name in selected:

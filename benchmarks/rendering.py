@@ -1,6 +1,6 @@
 """How long an image takes, in every way that this project has of making one, and how far it is from the reference.
 
-The ways take turns on the same views. The reference is :mod:`anifacegan.reference_renderer`: every sample and every
+The ways take turns on the same views. The reference is :mod:`benchmarks.brute_force_renderer`: every sample and every
 point of every ray. Another way of rendering is one more line in ``WAYS``.
 """
 
@@ -70,7 +70,7 @@ WAYS: dict[str, Way] = {
 """The first one is what the others are compared with."""
 NETWORKS = {
     "model": "the model as it is",
-    "full_size": "the same functions grown into networks of the paper's sizes: opaque sheets where the model has them",
+    "full_size": "the same functions grown into networks of the paper's sizes: opaque where the model is",
 }
 
 
