@@ -356,7 +356,7 @@ def unknown_key(tmp_path: Path) -> str:
         ("--model", empty_folder, "card.yaml: no such file"),
         ("--frames", "0", "frames is 0, expected 1 to 100000"),
         ("--size", "1", "size is 1, expected 8 to 4096"),
-        ("--psi", "nan", "psi is nan, expected a number"),
+        ("--psi", "nan", "psi is nan, expected finite numbers"),
         ("--psi", ".nan", "psi is nan, expected finite numbers"),
         ("--yaw", ".inf", "yaw is inf, expected finite numbers"),
         ("--yaw", "90", "yaw 90 and pitch 0 are farther from frontal than 1.4 radians"),
