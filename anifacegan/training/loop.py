@@ -51,7 +51,8 @@ def train(
         FloatingPointError: a term or a gradient is not finite; the weights are those of the step before.
     """
     assert data.prior_faces == schedule.prior_faces, "data and schedule differ in the number of prior faces"
-    rates = learning_rates(state.optimiser, schedule, state.step)
+    # Rates change up to the first adversarial step: a run resumed later has the ones it stopped with.
+    rates = learning_rates(state.optimiser, schedule, min(state.step, schedule.paired_steps))
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
         rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
