@@ -1,9 +1,9 @@
-"""Judge a demo model with an independent detector: are faces found, do they smile, turn and stay themselves.
+"""Check a demo model with an independent face detector: detection rate, smile, yaw and identity of its people.
 
     ./render.sh && python scripts/check_demo.py --model checkpoints/demo --frames multiview_imgs
 
-Prints a table, writes it and metrics.json, and exits with 1 if a requirement is missed. What is measured, and how:
-docs/demo_model.md. For development only: dlib's landmark model was made from data that are for research.
+Prints a table, writes it and metrics.json, and exits with 1 if a requirement is missed. For development only: dlib's
+landmark model was trained on data that are licensed for research.
 """
 
 import dataclasses
@@ -19,11 +19,12 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import pearsonr, spearmanr
+from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_person
 from anifacegan.data.synthetic.sampling import sample_person
+from anifacegan.evaluation.detection import pearson_correlation
 from anifacegan.evaluation.face_detector import DetectedFace, FaceDetector, Image, Landmarks, head_yaw
 from anifacegan.face_model.expressions import PRESETS
 from anifacegan.face_model.open_model import load_open_face_model
@@ -34,41 +35,44 @@ from anifacegan.runtime.files import markdown_table, read_image, write_complete
 from anifacegan.runtime.typed_config import read_config
 
 SYNTHETIC = "synthetic"
-"""Stands for the mesh people, in place of a model folder."""
+"""Value of --model that selects synthetic mesh people in place of a model folder."""
 STRENGTHS = tuple(k / 10 for k in range(11))
+"""Strengths of the smile."""
 SMILE_YAWS = (-0.35, 0.0, 0.35)
+"""Yaws at which people smile, radians."""
 YAWS = (-0.5, -0.35, -0.2, -0.1, 0.0, 0.1, 0.2, 0.35, 0.5)
-"""Of the neutral face, radians."""
+"""Yaws of the neutral face, radians."""
 IDENTITY_POSES = tuple(product(SMILE_YAWS, (0.0, 0.5, 1.0)))
-"""Yaw and strength of the images that must be of one person."""
-FILM_PEOPLE, FILM_FRAMES = 3, 50
-"""What render.sh renders."""
-LEAST_PEOPLE, LEAST_FOUND, LEAST_RANK, LEAST_YAW_R, LARGEST_GAP = 5, 0.99, 0.95, 0.985, 0.08
+"""Yaw and smile of the images whose face embeddings are compared."""
+VIDEO_PEOPLE, VIDEO_FRAMES = 3, 50
+"""Numbers of people and frames that render.sh renders."""
+LEAST_PEOPLE, LEAST_DETECTED, LEAST_RANK, LEAST_YAW_R, LARGEST_GAP = 5, 0.99, 0.95, 0.985, 0.08
+"""Limits of the requirements."""
 
-Images = Callable[[int, float, float], Image]
-"""Seed of a person, yaw in radians, strength of the smile -> image."""
-Seen = dict[tuple[int, float, float], "DetectedFace | None"]
-"""The same key -> what the detector found."""
+RenderFace = Callable[[int, float, float], Image]
+"""Function from a person's seed, yaw in radians and strength of the smile to an image."""
+Detections = dict[tuple[int, float, float], "DetectedFace | None"]
+"""Detected face, or None, for each (seed, yaw, strength)."""
 
 
 @dataclass(frozen=True)
 class CheckConfig:
-    """Judge a demo model with an independent face detector (dlib)."""
+    """Check a demo model with an independent face detector (dlib)."""
 
     model: str = "checkpoints/demo"
-    """Model folder; or "synthetic" for new people of the mesh: what the detector itself can read."""
+    """Model folder, or "synthetic" for new synthetic mesh people, which show the detector's own accuracy."""
     frames: Path | None = Path("multiview_imgs")
-    """What render.sh wrote. null: as many frames like those are made here."""
+    """Folder that render.sh wrote. null: render as many frames of the same kind."""
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
-    """One person each."""
+    """Random seeds of the people, one each."""
     psi: float = 0.7
-    """Variety of people, as in render.py; the synthetic people have all of it."""
+    """Truncation of the appearance code; it does not apply to synthetic people."""
     size: int = 256
-    """Height and width of the images made here, pixels."""
+    """Height and width of the rendered images, pixels."""
     upsample: int = 0
-    """How often the detector doubles an image first; as it is, it finds faces of 80 px and more."""
+    """How many times the detector doubles an image first; at 0 it finds faces of 80 px and more."""
     face_model: Path | None = None
-    """File of the open face model, whose landmarks tell the yaw. null: the cached one."""
+    """File of the open face model, whose mean landmarks are needed to measure the yaw. null: the cached file."""
     out: Path = Path("runs/check_demo")
     """Folder for metrics.json and table.md."""
 
@@ -77,8 +81,8 @@ class CheckConfig:
             raise ValueError(f"seeds are {list(self.seeds)}, expected two or more different ones")
 
 
-def model_images(config: CheckConfig) -> Images:
-    """Images of a model folder's people."""
+def model_images(config: CheckConfig) -> RenderFace:
+    """Make the function that renders a model's people."""
     model = load_model(config.model)
     smile = model.expression("smile")[0].cpu().numpy()
 
@@ -89,8 +93,8 @@ def model_images(config: CheckConfig) -> Images:
     return image
 
 
-def synthetic_images(config: CheckConfig) -> Images:
-    """Images of mesh people: what the model is trained on."""
+def synthetic_images(config: CheckConfig) -> RenderFace:
+    """Make the function that renders synthetic mesh people, as in the training data."""
     synthetic_renderer = load_synthetic_renderer(config.face_model)
     smile = synthetic_renderer.head.parts.expression_basis().from_strengths(PRESETS["smile"])
 
@@ -103,10 +107,10 @@ def synthetic_images(config: CheckConfig) -> Images:
 
 
 def saved_frames(folder: Path) -> Iterator[tuple[str, Image]]:
-    """Names and images of the PNG frames that render.py wrote.
+    """Read the names and images of the PNG frames that render.sh wrote.
 
     Raises:
-        InputError: there are none.
+        InputError: the folder has no frames.
     """
     paths = sorted(folder.glob("*/frame_*.png"))
     if not paths:
@@ -116,61 +120,57 @@ def saved_frames(folder: Path) -> Iterator[tuple[str, Image]]:
         yield path.relative_to(folder).as_posix(), over_white(pixels) if pixels.shape[-1] == 4 else pixels
 
 
-def film_frames(images: Images, seeds: Iterable[int]) -> Iterator[tuple[str, Image]]:
-    """Frames like those of render.sh: the head turns from -0.35 to 0.35 while the smile comes."""
+def video_frames(images: RenderFace, seeds: Iterable[int]) -> Iterator[tuple[str, Image]]:
+    """Render frames like those of render.sh: the yaw goes from -0.35 to 0.35 while a smile appears."""
     for seed in seeds:
-        for k, share in enumerate(np.linspace(0, 1, FILM_FRAMES)):
+        for k, share in enumerate(np.linspace(0, 1, VIDEO_FRAMES)):
             yield f"seed {seed}, frame {k}", images(seed, -0.35 + 0.7 * float(share), float(share))
 
 
 def eye_distance(landmarks: Landmarks) -> float:
+    """Measure the distance between the centres of the eyes, pixels."""
     return float(np.linalg.norm(landmarks[36:42].mean(axis=0) - landmarks[42:48].mean(axis=0)))
 
 
 def corner_lift(landmarks: Landmarks) -> float:
-    """How far the corners of the mouth are above the middle of the lips, in eye distances."""
+    """Measure how far the mouth's corners are above the middle of the lips, in eye distances."""
     lip_centre, corners = landmarks[[51, 57, 62, 66], 1].mean(), landmarks[[48, 54, 60, 64], 1].mean()
     return float(lip_centre - corners) / eye_distance(landmarks)
 
 
 def lip_gap(landmarks: Landmarks) -> float:
-    """Opening between the inner edges of the lips, in eye distances."""
+    """Measure the opening between the inner edges of the lips, in eye distances."""
     return float(np.linalg.norm(landmarks[61:64] - landmarks[67:64:-1], axis=1).mean()) / eye_distance(
         landmarks
     )
 
 
 def eye_opening(landmarks: Landmarks) -> float:
-    """Height of the eyes by their width, the mean of both."""
+    """Measure the mean ratio of height to width of the two eyes."""
     eyes = landmarks[36:48].reshape(2, 6, 2)
     height = np.linalg.norm(eyes[:, [1, 2]] - eyes[:, [5, 4]], axis=-1).mean(axis=1)
     return float((height / np.linalg.norm(eyes[:, 0] - eyes[:, 3], axis=-1)).mean())
 
 
-def correlation(x: Sequence[float], y: Sequence[float]) -> float:
-    """Pearson's r; nan if a value is nan, or all are the same."""
-    return float(pearsonr(x, y)[0]) if np.ptp(x) and np.ptp(y) else math.nan
-
-
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
-    """Spearman's; nan if a value is nan, or all are the same."""
+    """Compute Spearman's correlation; nan if a value is nan or either side is constant."""
     return float(spearmanr(x, y)[0]) if np.ptp(x) and np.ptp(y) else math.nan
 
 
-def look_at_people(images: Images, detector: FaceDetector, seeds: Iterable[int]) -> Seen:
-    """Every person smiling in three views, and neutral in all."""
+def detect_people(images: RenderFace, detector: FaceDetector, seeds: Iterable[int]) -> Detections:
+    """Run the detector on each person smiling in three views, and neutral in all views."""
     poses = [*product(SMILE_YAWS, STRENGTHS), *((yaw, 0.0) for yaw in YAWS if yaw not in SMILE_YAWS)]
-    target = tqdm([(seed, *pose) for seed in seeds for pose in poses], unit="image", disable=None)
-    return {key: detector.find(images(*key), embed=key[1:] in IDENTITY_POSES) for key in target}
+    keys = tqdm([(seed, *pose) for seed in seeds for pose in poses], unit="image", disable=None)
+    return {key: detector.find(images(*key), embed=key[1:] in IDENTITY_POSES) for key in keys}
 
 
-def person_row(seen: Seen, seed: int, mean_face: Float[np.ndarray, "68 3"]) -> dict[str, Any]:
-    """What one person shows. A face that is not found is nan, and so is every correlation that needs it."""
+def person_row(detections: Detections, seed: int, mean_face: Float[np.ndarray, "68 3"]) -> dict[str, Any]:
+    """Measure one person; a face that is not detected gives nan, and so does every correlation that needs it."""
 
     def read(
         measured: Callable[[Landmarks], float], yaw: float, strength: float = 0.0, single: bool = False
     ) -> float:
-        face = seen[seed, yaw, strength]
+        face = detections[seed, yaw, strength]
         return math.nan if face is None else measured(face.single_reading if single else face.landmarks)
 
     def lift(yaw: float, single: bool = False) -> list[float]:
@@ -179,25 +179,27 @@ def person_row(seen: Seen, seed: int, mean_face: Float[np.ndarray, "68 3"]) -> d
     yaw = [read(lambda landmarks: head_yaw(landmarks, mean_face), yaw) for yaw in YAWS]
     return {
         "seed": seed,
-        "faces_missed": sum(face is None for (who, *_), face in seen.items() if who == seed),
+        "faces_missed": sum(face is None for (person, *_), face in detections.items() if person == seed),
         "lift": {yaw: lift(yaw) for yaw in SMILE_YAWS},
         "rank_correlation": {yaw: rank_correlation(STRENGTHS, lift(yaw)) for yaw in SMILE_YAWS},
         "rank_correlation_single_reading": {
             yaw: rank_correlation(STRENGTHS, lift(yaw, single=True)) for yaw in SMILE_YAWS
         },
         "yaw": yaw,
-        "yaw_r": correlation(YAWS, yaw),
+        "yaw_r": pearson_correlation(YAWS, yaw),
         "lip_gap": read(lip_gap, 0.0),
         "eye_opening": read(eye_opening, 0.0),
     }
 
 
-def identity_distances(seen: Seen) -> dict[str, float]:
-    """Mean distance of embeddings within and between people, over three views and three strengths."""
+def identity_distances(detections: Detections) -> dict[str, float]:
+    """Compute mean distances of face embeddings within and between people, over three views and three smiles."""
     faces = [
-        (seed, face.embedding) for (seed, *_), face in seen.items() if face and face.embedding is not None
+        (seed, face.embedding)
+        for (seed, *_), face in detections.items()
+        if face and face.embedding is not None
     ]
-    pairs = [(who == other, np.linalg.norm(a - b)) for (who, a), (other, b) in combinations(faces, 2)]
+    pairs = [(seed == other, np.linalg.norm(a - b)) for (seed, a), (other, b) in combinations(faces, 2)]
     within, between = [d for same, d in pairs if same], [d for same, d in pairs if not same]
     return {
         name: float(np.mean(d)) if d else math.nan for name, d in (("within", within), ("between", between))
@@ -205,21 +207,23 @@ def identity_distances(seen: Seen) -> dict[str, float]:
 
 
 def measure(
-    config: CheckConfig, detector: FaceDetector, images: Images, mean_face: Float[np.ndarray, "68 3"]
+    config: CheckConfig, detector: FaceDetector, images: RenderFace, mean_face: Float[np.ndarray, "68 3"]
 ) -> dict[str, Any]:
-    """Everything that metrics.json holds; ``requirements`` are the lines that must be met."""
+    """Measure everything that metrics.json holds, including the list of requirements."""
     frames = (
-        film_frames(images, config.seeds[:FILM_PEOPLE])
+        video_frames(images, config.seeds[:VIDEO_PEOPLE])
         if config.frames is None
         else saved_frames(config.frames)
     )
     faces = {name: bool(detector.boxes(pixels)) for name, pixels in tqdm(frames, unit="frame", disable=None)}
-    seen = look_at_people(images, detector, config.seeds)
-    people = [person_row(seen, seed, mean_face) for seed in config.seeds]
+    detections = detect_people(images, detector, config.seeds)
+    people = [person_row(detections, seed, mean_face) for seed in config.seeds]
     ranks = [rank for row in people for rank in row["rank_correlation"].values()]
-    all_yaw_r = correlation(YAWS * len(people), [yaw for row in people for yaw in row["yaw"]])
+    all_yaw_r = pearson_correlation(YAWS * len(people), [yaw for row in people for yaw in row["yaw"]])
     requirements = [  # np.min and np.max of a nan are nan: not met
-        requirement(f"faces found in {len(faces)} frames", np.mean(list(faces.values())), ">=", LEAST_FOUND),
+        requirement(
+            f"faces found in {len(faces)} frames", np.mean(list(faces.values())), ">=", LEAST_DETECTED
+        ),
         requirement("people", len(people), ">=", LEAST_PEOPLE),
         requirement("smile: worst rank correlation of the corner lift", np.min(ranks), ">=", LEAST_RANK),
         requirement("yaw: r of all people together", all_yaw_r, ">=", LEAST_YAW_R),
@@ -232,7 +236,7 @@ def measure(
         "requirements": requirements,
         "frames_without_a_face": [name for name, found in faces.items() if not found],
         "people": people,
-        "embedding_distance": identity_distances(seen),
+        "embedding_distance": identity_distances(detections),
         "yaw_of_camera": YAWS,
         "settings": dataclasses.asdict(config),
         "detector": f"dlib {installed_version('dlib-bin')}, HOG, {config.upsample} times upsampled",
@@ -240,12 +244,13 @@ def measure(
 
 
 def requirement(what: str, value: float, relation: Literal["<=", ">="], limit: float) -> dict[str, Any]:
+    """Record a measured value, its limit, and whether it is met."""
     met = value <= limit if relation == "<=" else value >= limit
     return {"what": what, "value": float(value), "required": f"{relation} {limit:g}", "met": bool(met)}
 
 
 def table(metrics: dict[str, Any]) -> str:
-    """The metrics as Markdown."""
+    """Format the metrics as Markdown tables."""
     rows = [
         [row["what"], f"{row['value']:.4g}", row["required"], "yes" if row["met"] else "NO"]
         for row in metrics["requirements"]

@@ -48,8 +48,7 @@ def results(evaluation: Evaluation, document: dict[str, Any], out: Path) -> dict
         except InputError as error:
             print(f"{name}: not measured: {error}", file=sys.stderr)
             entry["not_measured"] = str(error)
-        if "embedder" in vars(evaluation.image_sets):  # loaded by a metric that needs it
-            document["embedder"] = evaluation.image_sets.embedder.name
+        document["embedder"] = evaluation.image_sets.loaded_embedder_name
         document["metrics"][name] = entry
         write_complete(out / "metrics.json", json.dumps(without_nan(document), indent=1) + "\n")
     return document

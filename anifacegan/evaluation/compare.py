@@ -1,13 +1,13 @@
-"""Two models side by side: by every number, which is better, and whether by more than chance makes of these images.
+"""Comparison of two models, A and B, by the statistics of every metric.
 
-Both are measured on the same items: faces of the same seeds, the same cameras, the same expressions, the same real
-images. Every draw of the bootstrap (:mod:`anifacegan.metrics.bootstrap`) takes the same items of both.
+Both models are measured on the same items: faces of the same seeds, the same cameras, expressions and real images. Each
+bootstrap draw (:mod:`anifacegan.evaluation.bootstrap`) resamples the same items of both models.
 
-    A model wins a number if it is better and the 95 % interval of the difference leaves out zero, or if the other has
-    no such number at all.
-    B may replace A if it wins at least one number and loses none.
+    A model wins a statistic if it is better and the 95 % interval of the difference excludes zero, or if the other
+    model's value is undefined.
+    B may replace A if it wins at least one statistic and loses none.
 
-Numbers of whole sets have no interval, so they are shown and decide nothing.
+FID, KID and Inception Score have no intervals: they are reported but do not enter the verdict.
 """
 
 import math
@@ -26,65 +26,68 @@ from anifacegan.models.generator import Generator
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import markdown_table
 
-Side = Literal["A", "B"]
+ModelName = Literal["A", "B"]
 RULE = "B may replace A if it wins at least one number beyond its 95 % interval, and loses none"
 
 
 @dataclass(frozen=True)
-class ComparedNumber:
-    """One number of both."""
+class ComparedStatistic:
+    """One statistic of a metric for both models."""
 
     metric: str
     name: str
     better: Better
-    found: Difference
+    """Whether lower or higher values are better."""
+    estimates: Difference
 
     @property
-    def ahead(self) -> Side | None:
-        """Who is better, by however little; None where they are equal, or where both have no number."""
-        if self.only is not None:
-            return self.only
-        difference = self.found.difference.value
+    def ahead(self) -> ModelName | None:
+        """The model with the better value; None if the values are equal or both undefined."""
+        if self.only_defined_for is not None:
+            return self.only_defined_for
+        difference = self.estimates.difference.value
         if not math.isfinite(difference) or difference == 0:
             return None
         return "B" if (difference < 0) == (self.better == "lower") else "A"
 
     @property
-    def only(self) -> Side | None:
-        """Who has a number where the other has none: no surface to compare, say."""
-        a, b = (math.isnan(estimate.value) for estimate in (self.found.a, self.found.b))
-        return None if a == b else "B" if a else "A"
+    def only_defined_for(self) -> ModelName | None:
+        """The model whose value is defined while the other's is nan (a head without a surface has no depth)."""
+        undefined_a, undefined_b = math.isnan(self.estimates.a.value), math.isnan(self.estimates.b.value)
+        if undefined_a == undefined_b:
+            return None
+        return "B" if undefined_a else "A"
 
     @property
-    def beyond(self) -> bool | None:
-        """Whether the difference is more than chance; None where there is no interval to tell it by."""
-        return True if self.only is not None else self.found.beyond()
+    def significant(self) -> bool | None:
+        """Whether the interval of the difference excludes zero; None if there is no interval."""
+        return True if self.only_defined_for is not None else self.estimates.is_significant()
 
     @property
-    def winner(self) -> Side | None:
-        """Who is better beyond the interval."""
-        return self.ahead if self.beyond else None
+    def winner(self) -> ModelName | None:
+        """The model that is significantly better, if any."""
+        return self.ahead if self.significant else None
 
     def record(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the statistic as plain values for JSON."""
         return {
             "better": self.better,
-            **asdict(self.found),
+            **asdict(self.estimates),
             "ahead": self.ahead,
-            "beyond_interval": self.beyond,
+            "beyond_interval": self.significant,
         }
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Who wins how many numbers."""
+    """Statistics that each model wins, and whether B may replace A."""
 
     wins: tuple[str, ...]
-    """Names of the numbers that B wins."""
+    """Names of the statistics that B wins."""
     losses: tuple[str, ...]
-    """Of those that A wins."""
+    """Names of the statistics that A wins."""
     decidable: int
-    """Numbers that have an interval."""
+    """Number of statistics that have an interval."""
 
     @property
     def replaces(self) -> bool:
@@ -93,6 +96,7 @@ class Verdict:
 
     @property
     def text(self) -> str:
+        """The verdict in one sentence."""
         if not self.decidable:
             return f"Nothing was compared that has an interval: no winner. {RULE}."
         wins, losses = len(self.wins), len(self.losses)
@@ -102,64 +106,70 @@ class Verdict:
         return f"{won}: B {'replaces' if self.replaces else 'does not replace'} A ({RULE})."
 
 
-def verdict(numbers: Iterable[ComparedNumber]) -> Verdict:
-    """Of everything that was compared."""
-    known = [number for number in numbers if number.beyond is not None]
-    names = {side: tuple(f"{n.metric}: {n.name}" for n in known if n.winner == side) for side in ("A", "B")}
-    return Verdict(names["B"], names["A"], len(known))
+def verdict(statistics: Iterable[ComparedStatistic]) -> Verdict:
+    """Count the statistics that each model wins."""
+    decidable = [statistic for statistic in statistics if statistic.significant is not None]
+    won_by = {
+        model: tuple(f"{s.metric}: {s.name}" for s in decidable if s.winner == model) for model in ("A", "B")
+    }
+    return Verdict(wins=won_by["B"], losses=won_by["A"], decidable=len(decidable))
 
 
 @dataclass(frozen=True)
 class ComparedMetric:
-    """All numbers of one metric."""
+    """All statistics of one metric for both models."""
 
     metric: str
     reports: tuple[dict[str, Any], dict[str, Any]]
-    """What evaluate.py says of A and of B."""
+    """The full reports of A and of B, as ``anifacegan evaluate`` gives them."""
     items: dict[str, int]
-    """How many of each kind were drawn from; nothing where there is no interval."""
-    numbers: tuple[ComparedNumber, ...]
+    """Number of resampled items of each kind; empty if there is no interval."""
+    statistics: tuple[ComparedStatistic, ...]
 
     def record(self, draws: int) -> dict[str, Any]:
-        """Plain values."""
+        """Return the metric as plain values for JSON; ``draws`` is the number of bootstrap draws."""
         return {
             "definition": DEFINITIONS[self.metric],
             "a": self.reports[0],
             "b": self.reports[1],
             "items": self.items,
             "draws": draws if self.items else 0,
-            "compared": {number.name: number.record() for number in self.numbers},
+            "compared": {statistic.name: statistic.record() for statistic in self.statistics},
         }
 
 
 def compare(metric: str, a: Evaluation, b: Evaluation, draws: int, seed: int) -> ComparedMetric:
-    """One metric of two models that are measured with the same settings.
+    """Compare two models by one metric; both evaluations must have the same settings.
 
-    Its draws depend on the seed and on the metric's name, whichever other metrics are compared.
+    The bootstrap draws depend on the seed and on the metric's name only.
 
     Raises:
-        InputError: something the metric needs is missing, in one line.
+        InputError: something that the metric needs (a judge, a mesh, a package) is missing.
     """
-    first, second = a.items(metric), b.items(metric)
+    items_a, items_b = a.items(metric), b.items(metric)
     rng = np.random.default_rng([seed, *metric.encode()])
-    bootstrap_statistics = first.bootstrap_statistics(), second.bootstrap_statistics()
-    found = differences(*bootstrap_statistics, draws, rng)
-    numbers = tuple(
-        ComparedNumber(metric, name, COMPARED[metric][name], pair) for name, pair in found.items()
-    )
+    statistics_a, statistics_b = items_a.bootstrap_statistics(), items_b.bootstrap_statistics()
+    compared = differences(statistics_a, statistics_b, draws, rng)
     return ComparedMetric(
-        metric,
-        (asdict(first.report()), asdict(second.report())),
-        dict(bootstrap_statistics[0].counts),
-        numbers,
+        metric=metric,
+        reports=(asdict(items_a.report()), asdict(items_b.report())),
+        items=dict(statistics_a.counts),
+        statistics=tuple(
+            ComparedStatistic(metric, name, COMPARED[metric][name], estimates)
+            for name, estimates in compared.items()
+        ),
     )
 
 
 def require_same_faces(face_models: tuple[str, str], pitch_offsets: tuple[float, float] | None) -> None:
-    """Refuse two models that cannot be asked for the same; offsets where the models' cards choose them.
+    """Refuse two models that cannot show the same faces from the same cameras.
+
+    Args:
+        face_models: names of the models' face models.
+        pitch_offsets: pitch offsets of the models' cards, or None if one offset is given for both.
 
     Raises:
-        InputError: they belong to different face models, or take the data's pitch for different cameras.
+        InputError: the face models or the pitch offsets differ.
     """
     a, b = face_models
     if a != b:
@@ -174,28 +184,31 @@ def require_same_faces(face_models: tuple[str, str], pitch_offsets: tuple[float,
 
 
 def same_priors(a: Generator, b: Generator, seed: int) -> bool:
-    """Whether both draw the same people and expressions from the same seed; two of each are looked at."""
-    first, second = (vars(expression_grid_views(made, 2, 3, seed).latents) for made in (a, b))
+    """Return whether both models' priors draw the same two people and two expressions from a seed."""
+    first, second = (vars(expression_grid_views(model, 2, 3, seed).latents) for model in (a, b))
     return all(torch.equal(first[name].cpu(), second[name].cpu()) for name in first)
 
 
 def table(metrics: Iterable[ComparedMetric], not_measured: dict[str, str]) -> str:
-    """Markdown: a row a number, with the intervals of both and of B - A."""
+    """Format a Markdown table with one row per statistic: values and intervals of A, B and B - A.
+
+    ``not_measured`` maps the names of metrics that could not be measured to the reasons.
+    """
     rows = []
     for metric in metrics:
-        for number in metric.numbers:
-            found, beyond = number.found, number.beyond
-            cells = map(_shown, (found.a, found.b, found.difference))
-            sure = "no interval" if beyond is None else "yes" if beyond else "no"
+        for statistic in metric.statistics:
+            estimates, significant = statistic.estimates, statistic.significant
+            cells = map(_estimate_text, (estimates.a, estimates.b, estimates.difference))
+            significance = "no interval" if significant is None else "yes" if significant else "no"
             features = metric.reports[0].get("features")
-            title = f"{metric.metric}{f' of {features}' if features else ''}: {number.name}"
-            ahead = number.ahead or ("equal" if found.difference.value == 0 else "")
-            rows.append([title, number.better, *cells, ahead, sure])
+            title = f"{metric.metric}{f' of {features}' if features else ''}: {statistic.name}"
+            ahead = statistic.ahead or ("equal" if estimates.difference.value == 0 else "")
+            rows.append([title, statistic.better, *cells, ahead, significance])
     rows += [[name, "", "not measured", reason, "", "", ""] for name, reason in not_measured.items()]
     return markdown_table(["metric", "better", "A", "B", "B - A", "ahead", "beyond the interval"], rows)
 
 
-def _shown(estimate: Estimate) -> str:
+def _estimate_text(estimate: Estimate) -> str:
     value = f"{estimate.value:.4g}"
     if estimate.low is None or estimate.high is None:
         return value

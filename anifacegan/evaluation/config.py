@@ -1,36 +1,39 @@
-"""Which metrics there are, what each says, and how much is looked at."""
+"""Names, definitions and sample sizes of all metrics."""
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from anifacegan.evaluation.samples import SampleConfig, Source
+from anifacegan.evaluation.samples import ExpressionSource, SampleConfig
 from anifacegan.runtime.errors import require_at_least
 
 DEFINITIONS = {
     "inception": "FID, KID x 100 and Inception Score by torch-fidelity, on 8-bit images; generated against real",
     "frechet": "Frechet distance of the judge's features, generated against real; floor: real against other real",
-    "embedding_frechet": "the same of the embedder's vectors",
-    "expression": "codes and camera asked for against those that the judge estimates: correlation of the first ten "
+    "embedding_frechet": "Frechet distance of the embedder's vectors, generated against real; floor: real against "
+    "other real",
+    "expression": "target coefficients and camera against those that the judge estimates: correlation of the first ten "
     "expression coefficients, AED and APD (mean absolute, and root mean square), 68 landmarks",
     "identity": "distance of the judge's identity coefficients across one person's expressions, over that between "
     "people",
     "recognition": "cosine of the embedder's vectors of one person across yaw -0.5 to 0.5 and across expressions, "
     "against other people's; Euclidean distance between people over that within a person",
-    "disentanglement": "expression changed: drift of embedding and pose; yaw changed: of expression; noise changed: of "
-    "landmarks",
+    "disentanglement": "expression changed: change of embedding and pose; yaw changed: change of expression; noise "
+    "changed: change of landmarks",
     "view_consistency": "PSNR of a view warped into another by the rendered depth, where both see the same point; "
     "rendered depth against the mesh on the face",
-    "smoothness": "second difference of the landmarks that the judge finds over an eased expression ramp, over the "
-    "ramp's own",
-    "deformation": "mean |D(x) - delta| on seen vertices of the face; relative: on vertices that move by more than "
+    "smoothness": "second difference of the landmarks that the judge estimates along an eased expression ramp, over "
+    "that of the target landmarks",
+    "deformation": "mean |D(x) - delta| on visible vertices of the face; relative: on vertices that move by more than "
     "1 mm, over how far they move",
     "detection": "share of images with a shipped expression, yaw within 0.35, in which dlib finds a face; the "
-    "camera's yaw against that of the found landmarks",
+    "camera's yaw against that of the detected landmarks",
 }
+"""Definition of each metric, in the order of the report."""
 METRICS = tuple(DEFINITIONS)
 OFFLINE = tuple(name for name in METRICS if name not in ("inception", "detection"))
-"""Those that need nothing beyond what is shipped."""
+"""Metrics that need no packages or weights beyond those that are shipped."""
 Better = Literal["lower", "higher"]
+"""Whether lower or higher values of a statistic are better."""
 COMPARED: dict[str, dict[str, Better]] = {
     "inception": {"fid": "lower", "kid_100": "lower", "inception_score": "higher"},
     "frechet": {"distance": "lower"},
@@ -52,45 +55,45 @@ COMPARED: dict[str, dict[str, Better]] = {
     "view_consistency": {"psnr_db": "higher", "depth_mm": "lower"},
     "smoothness": {"ratio_from_1": "lower"},
     "deformation": {"error_interocular": "lower", "moving_relative": "lower"},
-    "detection": {"found": "higher"},
+    "detection": {"detection_rate": "higher"},
 }
-"""The numbers by which two models are compared, and which way is better: of each metric those that say a thing once."""
+"""Statistics of each metric by which two models are compared, without redundant ones."""
 CORE = ("frechet", "expression", "identity", "deformation")
-"""What is measured where nothing is chosen."""
+"""Default metrics of :class:`EvaluationConfig`."""
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Which metrics, on how much."""
+    """Selected metrics and their sample sizes."""
 
     metrics: tuple[str, ...] = CORE
-    """Names of metrics."""
+    """Names of the metrics to measure."""
     samples: SampleConfig = field(default_factory=SampleConfig)
-    """The generated images; twice as many real ones are taken where the data set has them."""
-    expressions_from: Source = "prior"
-    """Whether drawn expressions are the prior's or the data set's."""
+    """Generated images of the Frechet distances and of expression control; up to twice as many real images are used."""
+    expressions_from: ExpressionSource = "prior"
+    """ExpressionSource of random expressions: the model's expression prior, or random images of the data set."""
     bootstrap: int = 100
-    """Draws for the deviation of the Frechet distance."""
+    """Number of bootstrap draws for the standard deviation of the Frechet distance."""
     inception_count: int = 5000
-    """Generated images, and real ones, for FID, KID and IS."""
+    """Number of generated and of real images for FID, KID and Inception Score."""
     people: int = 40
-    """People of identity, recognition and disentanglement."""
+    """Number of people for identity, recognition and disentanglement."""
     expressions: int = 6
-    """Expressions of each of them; the first is neutral."""
+    """Number of expressions of each person for these metrics; the first is neutral."""
     appearances: int = 4
-    """Appearance codes of each of them; the first is their own."""
+    """Number of appearance codes of each person for disentanglement; the first is the person's own."""
     mesh_faces: int = 200
-    """Faces of the deformation error."""
+    """Number of faces for the deformation error."""
     consistency_faces: int = 20
-    """Faces of the view consistency."""
+    """Number of faces for the view consistency."""
     ramps: int = 6
-    """Expression ramps of the temporal smoothness."""
+    """Number of expression ramps (neutral to full expression) for the temporal smoothness."""
     frames: int = 24
-    """Frames of a ramp."""
+    """Number of frames of each ramp."""
     detected_people: int = 300
-    """People whom the detector looks for."""
+    """Number of people for the detection rate."""
     detected_expressions: int = 2
-    """Shipped expressions that each of them shows."""
+    """Number of shipped expressions of each person for the detection rate."""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.metrics if name not in METRICS]

@@ -1,11 +1,11 @@
-"""Does the deformation field say what the mesh does?
+"""Error of the deformation field against the motion of the face model's mesh.
 
     error = mean over vertices of |D(x; z_id, z_exp) - delta|
 
-x are the vertices of the expressive face, delta the steps from there to the same vertices of the neutral face. Only
-vertices of the face that the face's own camera sees count: skin that no hair style covers, and eyeballs. A mean is
-taken over a face's vertices, then over the faces. Beside it: the error of a field that says zero everywhere, which is
-how far the vertices move, and the error on moving vertices (by more than 1 mm) relative to how far these move.
+x are the vertices of the face with the expression, delta their offsets to the same vertices of the neutral face. Only
+vertices of the face (skin that no hair style covers, and eyeballs) that are visible from the sampled camera count. The
+mean is taken over the vertices of a face, then over the faces. For reference the report has the error of a field that
+is zero everywhere, and the error on vertices that move by more than 1 mm relative to how far they move.
 """
 
 import math
@@ -26,43 +26,52 @@ from anifacegan.models.generator import Generator
 from anifacegan.models.sampling import PosedLatents
 
 SIZE = 128
-"""Pixels of the image that says which vertices are seen: those of every triangle that shows in it."""
+"""Height and width, in pixels, of the image in which visible triangles are found."""
 MOVING_MM = 1.0
+"""Vertices with a longer offset count as moving, millimetres."""
 
 
 @dataclass(frozen=True)
 class DeformationError:
-    """How far the field's steps are from the mesh's."""
+    """Mean errors of the deformation field."""
 
     error_mm: float
+    """Mean error over the visible vertices, millimetres."""
     error_interocular: float
-    """In interocular distances of the neutral face."""
+    """Mean error in interocular distances of the neutral face."""
     still_mm: float
-    """The error of a field that is zero everywhere."""
+    """Error of a field that is zero everywhere, millimetres."""
     moving_mm: float
-    """On moving vertices of all faces together; nan where nothing moves."""
+    """Mean error over the moving vertices of all faces, millimetres; nan if no vertex moves."""
     moving_relative: float
-    """The same over the mean length of their steps: 1 is no better than zero everywhere."""
+    """``moving_mm`` over the mean offset of the moving vertices; 1 for a field that is zero everywhere."""
     count: int
-    """Faces."""
+    """Number of faces."""
     vertices: int
-    """Seen vertices of all faces."""
+    """Number of visible vertices of all faces."""
 
 
 @dataclass(frozen=True)
 class DeformationItems:
-    """Face by face, in host memory: means over its seen vertices, and sums over those that move."""
+    """Errors of each face: means over its visible vertices and sums over its moving ones (CPU, float64)."""
 
     error_mm: Float[Tensor, "face"]
+    """Mean error over the visible vertices."""
     still_mm: Float[Tensor, "face"]
+    """Mean length of the offsets of the visible vertices."""
     interocular_mm: Float[Tensor, "face"]
+    """Interocular distance of the neutral face."""
     vertices: Float[Tensor, "face"]
+    """Number of visible vertices."""
     moving_error_mm: Float[Tensor, "face"]
+    """Sum of the errors over the moving vertices."""
     moving_step_mm: Float[Tensor, "face"]
+    """Sum of the lengths of the moving vertices' offsets."""
     moving: Float[Tensor, "face"]
-    """How many move."""
+    """Number of moving vertices."""
 
     def report(self) -> DeformationError:
+        """Average over the faces."""
         numbers = self.bootstrap_statistics().estimate()
         moving = float(self.moving.sum())
         return DeformationError(
@@ -76,60 +85,65 @@ class DeformationItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        share = (self.error_mm / self.interocular_mm).numpy()
+        """Return ``error_interocular`` and ``moving_relative`` as statistics over resampled faces."""
+        relative = (self.error_mm / self.interocular_mm).numpy()
         errors, steps = self.moving_error_mm.numpy(), self.moving_step_mm.numpy()
 
-        def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
+        def compute(weights: Sequence[Weights]) -> dict[str, Draws]:
             return {
-                "error_interocular": weighted_mean(weights[0], share),
+                "error_interocular": weighted_mean(weights[0], relative),
                 "moving_relative": weighted_ratio(weights[0], errors, steps),
             }
 
-        return BootstrapStatistics({"faces": len(share)}, numbers)
-
-
-def deformation_error(
-    generator: Generator, surfaces: FaceSurfaces, landmark_vertices: Int[Tensor, "68"], views: PosedLatents
-) -> DeformationError:
-    """Errors of the faces of ``views``; ``landmark_vertices`` are those of the face model of ``surfaces``."""
-    return deformation_items(generator, surfaces, landmark_vertices, views).report()
+        return BootstrapStatistics({"faces": len(relative)}, compute)
 
 
 @torch.no_grad()
 def deformation_items(
     generator: Generator, surfaces: FaceSurfaces, landmark_vertices: Int[Tensor, "68"], views: PosedLatents
 ) -> DeformationItems:
-    """The same face by face."""
+    """Measure the deformation field on the faces of ``views``.
+
+    Args:
+        surfaces: meshes of the generator's face model, on the generator's device.
+        landmark_vertices: vertex indices of the mesh's 68 landmarks.
+    """
     rows = []
     for k in range(len(views)):
         view = views[k : k + 1]
         z_id, z_exp = view.latents.z_id, view.latents.z_exp
         expressive = surfaces.vertices(z_id, z_exp)  # (1, V, 3) world units
         neutral = surfaces.vertices(z_id, torch.zeros_like(z_exp))
-        seen = seen_on_face(surfaces, view.pose, expressive)
-        x, delta = expressive[:, seen], (neutral - expressive)[:, seen]
-        said = generator.deformation.bind(z_id, z_exp)(x)
-        error = MM_PER_WORLD * (said - delta)[0].norm(dim=-1)  # (N,) mm
+        visible = visible_face_vertices(surfaces, view.pose, expressive)
+        x, delta = expressive[:, visible], (neutral - expressive)[:, visible]
+        predicted = generator.deformation.bind(z_id, z_exp)(x)
+        error = MM_PER_WORLD * (predicted - delta)[0].norm(dim=-1)  # (N,) mm
         step = MM_PER_WORLD * delta[0].norm(dim=-1)
         moving = step > MOVING_MM
-        eyes = MM_PER_WORLD * interocular(neutral[:, landmark_vertices])[0]
-        counts = (error.new_tensor(float(len(error))), moving.sum().to(error))
-        checksums = (error[moving].sum(), step[moving].sum())
-        rows.append(torch.stack([error.mean(), step.mean(), eyes, counts[0], *checksums, counts[1]]))
-    return DeformationItems(*torch.stack(rows).double().cpu().unbind(dim=1))
+        row = {
+            "error_mm": error.mean(),
+            "still_mm": step.mean(),
+            "interocular_mm": MM_PER_WORLD * interocular(neutral[:, landmark_vertices])[0],
+            "vertices": error.new_tensor(float(len(error))),
+            "moving_error_mm": error[moving].sum(),
+            "moving_step_mm": step[moving].sum(),
+            "moving": moving.sum(),
+        }
+        rows.append({name: value.double().cpu() for name, value in row.items()})
+    return DeformationItems(**{name: torch.stack([row[name] for row in rows]) for name in rows[0]})
 
 
-def seen_on_face(
+def visible_face_vertices(
     surfaces: FaceSurfaces, angles: Float[Tensor, "1 2"], vertices: Float[Tensor, "1 vertex 3"]
 ) -> Bool[Tensor, "vertex"]:
-    """Find the corners of the face's triangles that show in an image of the mesh.
+    """Find the vertices of face triangles that are visible in an image of the mesh.
 
-    ``angles`` are pitch and yaw, radians relative to frontal; ``vertices`` are in world units.
+    ``angles`` are pitch and yaw in radians from frontal; ``vertices`` are in world units.
     """
     pitch, yaw = angles.unbind(-1)
     camera = orbit_camera(yaw=yaw, pitch=pitch, size=SIZE, fov_deg=surfaces.fov_deg)
     fragments = rasterize(vertices, surfaces.triangles, camera, surfaces.backend)
-    shown = fragments.triangle[fragments.mask]
-    shown = shown[surfaces.on_face[shown]].cpu().numpy()
-    seen = visible_corners(surfaces.triangles.cpu().numpy(), shown, vertices.shape[1])
-    return torch.from_numpy(seen).to(vertices.device)
+    triangles = fragments.triangle[fragments.mask]
+    triangles = triangles[surfaces.on_face[triangles]].cpu().numpy()
+    visible = visible_corners(surfaces.triangles.cpu().numpy(), triangles, vertices.shape[1])
+    return torch.from_numpy(visible).to(vertices.device)

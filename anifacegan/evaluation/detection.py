@@ -1,62 +1,68 @@
-"""Does an off-the-shelf detector find a face in every image, and does it see the head turn as the camera does?"""
+"""Share of generated images in which an independent detector finds a face, and the yaw that it sees there."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
+from scipy.stats import pearsonr
 from torch import Tensor
 from tqdm import tqdm
 
-from anifacegan.evaluation.bootstrap import BootstrapStatistics, Draws, Weights
+from anifacegan.evaluation.bootstrap import BootstrapStatistics, Draws, Weights, weighted_mean
 from anifacegan.evaluation.face_detector import DetectedFace, head_yaw
 
 
 @dataclass(frozen=True)
 class Detection:
-    """Of images with a shipped expression each, yaw within 0.35 radians."""
+    """Results of the detector on images with the shipped expressions at yaws within 0.35 radians."""
 
-    found: float
-    """Share in which a face is found."""
+    detection_rate: float
+    """Share of the images in which a face is found."""
     yaw_r: float
-    """Pearson's correlation of the camera's yaw and the one that the found landmarks show."""
+    """Pearson's correlation of the camera's yaw and the yaw of the detected landmarks; nan if undefined."""
     yaw_error_deg: float
-    """Mean absolute difference of these."""
+    """Mean absolute difference of these yaws, degrees; nan if no face is found."""
     images: int
+    """Number of images."""
     people: int
+    """Number of people."""
     expressions: int
-    """Of each person."""
+    """Number of images of each person."""
 
 
 @dataclass(frozen=True)
 class DetectionItems:
-    """Person by person."""
+    """Yaw angles of each image, radians."""
 
     target_yaw: Float[np.ndarray, "person image"]
-    """Radians."""
+    """Yaw of the camera that rendered the image."""
     measured_yaw: Float[np.ndarray, "person image"]
-    """NaN where no face is found."""
+    """Yaw of the detected landmarks; nan if no face is found."""
 
     def report(self) -> Detection:
-        seen = np.isfinite(self.measured_yaw)
-        requested, found = self.target_yaw[seen], self.measured_yaw[seen]
-        r = (
-            float(np.corrcoef(requested, found)[0, 1])
-            if len(found) > 1 and found.std() and requested.std()
-            else math.nan
+        """Summarise all images."""
+        detected = np.isfinite(self.measured_yaw)
+        target, measured = self.target_yaw[detected], self.measured_yaw[detected]
+        error = float(np.rad2deg(np.abs(target - measured)).mean()) if len(measured) else math.nan
+        return Detection(
+            detection_rate=float(detected.mean()),
+            yaw_r=pearson_correlation(target.tolist(), measured.tolist()),
+            yaw_error_deg=error,
+            images=detected.size,
+            people=detected.shape[0],
+            expressions=detected.shape[1],
         )
-        error = float(np.rad2deg(np.abs(requested - found)).mean()) if len(found) else math.nan
-        return Detection(float(seen.mean()), r, error, seen.size, *seen.shape)
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        share = np.isfinite(self.measured_yaw).mean(axis=1)  # of each person's images
+        """Return ``detection_rate`` as a statistic over resampled people."""
+        rate = np.isfinite(self.measured_yaw).mean(axis=1)  # (person,)
 
-        def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
-            return {"found": weights[0] @ share / weights[0].sum(axis=1)}
+        def compute(weights: Sequence[Weights]) -> dict[str, Draws]:
+            return {"detection_rate": weighted_mean(weights[0], rate)}
 
-        return BootstrapStatistics({"people": len(share)}, numbers)
+        return BootstrapStatistics({"people": len(rate)}, compute)
 
 
 def detection_items(
@@ -66,18 +72,24 @@ def detection_items(
     people: int,
     mean_face: Float[np.ndarray, "68 3"],
 ) -> DetectionItems:
-    """Look at images, as many of each person, person by person.
+    """Run a detector on images that are ordered by person, with the same number of images for each.
 
     Args:
-        find: a detector, such as :meth:`anifacegan.metrics.face_detector.FaceDetector.find`.
-        mean_face: landmarks, y up, in any unit.
+        find: a detector, such as :meth:`anifacegan.evaluation.face_detector.FaceDetector.find`.
+        yaw: yaw of each image's camera, radians.
+        mean_face: the face model's mean landmarks, y up, in any unit.
     """
-    found = np.full(len(images), np.nan)
+    measured = np.full(len(images), np.nan)
     for k, image in enumerate(tqdm(images, desc="detector", unit="image", disable=None, leave=False)):
         face = find(image.permute(1, 2, 0).contiguous().numpy())
         if face is not None:
-            found[k] = head_yaw(face.landmarks, mean_face)
-    shape = (people, -1)
-    return DetectionItems(
-        yaw.cpu().double().numpy().reshape(shape), torch.from_numpy(found).reshape(shape).numpy()
-    )
+            measured[k] = head_yaw(face.landmarks, mean_face)
+    target = yaw.cpu().double().numpy()
+    return DetectionItems(target.reshape(people, -1), measured.reshape(people, -1))
+
+
+def pearson_correlation(x: Sequence[float], y: Sequence[float]) -> float:
+    """Compute Pearson's correlation; nan if a value is nan, there are fewer than two, or either side is constant."""
+    if len(x) < 2 or not np.ptp(x) or not np.ptp(y):
+        return math.nan
+    return float(pearsonr(x, y)[0])

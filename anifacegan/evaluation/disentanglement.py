@@ -1,12 +1,13 @@
-"""How much each code moves what it should not.
+"""Disentanglement: how much changing one latent code, or the camera, changes what it should not.
 
-    expression changed   the face's embedding and its pose should stay
-    yaw changed          the expression should stay
-    noise changed        the landmarks should stay
+    changed code        what should stay the same
+    expression          the face's embedding and its pose
+    yaw                 the expression coefficients
+    appearance (noise)  the facial landmarks
 
-Each drift is a mean over people and changes, of the difference from the same person unchanged. Beside it stands its
-share of the difference that a wanted change makes: that of other people for embedding and landmarks, that of other
-expressions for the expression. What a judge estimates wrongly is in the drift as well.
+Each number is the mean change over people and code changes relative to the same person unchanged. A ``_share`` divides
+it by a natural unit: for embedding and landmarks the mean difference between people, for the expression the mean
+difference that a change of expression makes. Errors of the judge are included in all numbers.
 """
 
 from collections.abc import Sequence
@@ -28,48 +29,61 @@ from anifacegan.evaluation.bootstrap import (
 
 @dataclass(frozen=True)
 class Disentanglement:
-    """Lower is better."""
+    """Unwanted changes; lower is better."""
 
     expression_moves_embedding: float
-    """Euclidean distance of the embedder's vectors."""
+    """Euclidean distance of the embeddings when the expression changes."""
     expression_moves_embedding_share: float
-    """Of the mean distance between different people's neutral faces."""
+    """The same divided by the mean distance between different people's neutral faces."""
     expression_moves_pose_deg: float
-    """Mean absolute change of pitch, yaw and roll."""
+    """Mean absolute change of pitch, yaw and roll when the expression changes, degrees."""
     yaw_moves_expression: float
-    """Mean absolute change of the expression coefficients."""
+    """Mean absolute change of the expression coefficients when the yaw changes."""
     yaw_moves_expression_share: float
-    """Of the mean absolute difference that the expressions make."""
+    """The same divided by the mean absolute change that a change of expression makes."""
     noise_moves_landmarks_mm: float
-    """Mean distance of the 68 landmarks in space, unposed."""
+    """Mean distance of the 68 unposed landmarks when the appearance code changes, millimetres."""
     noise_moves_landmarks_share: float
-    """Of the mean distance between different people's."""
+    """The same divided by the mean distance between different people's landmarks."""
     people: int
+    """Number of people."""
 
 
 @dataclass(frozen=True)
 class FaceMeasurements:
-    """What a judge and an embedder see of people, each first as they are and then changed in one code."""
+    """Measurements of people in their images: the unchanged face first, then the faces with one code changed."""
 
     embedding: Float[Tensor, "person change feature"]
+    """The embedder's vectors."""
     exp: Float[Tensor, "person change 64"]
+    """Expression coefficients measured by the judge."""
     angle_deg: Float[Tensor, "person change 3"]
+    """Pitch, yaw and roll measured by the judge, degrees."""
     landmarks_mm: Float[Tensor, "person change 68 3"]
+    """Unposed landmarks of the measured coefficients, millimetres."""
 
 
 @dataclass(frozen=True)
 class DisentanglementItems:
-    """Mean drifts person by person, and how far people's unchanged faces are apart; host memory."""
+    """Mean changes of each person, and distances between the unchanged faces of different people (CPU)."""
 
     embedding: Float[Tensor, "person"]
+    """Change of the embedding when the expression changes."""
     embedding_between: Float[Tensor, "person person"]
+    """Distance between two people's embeddings."""
     pose_deg: Float[Tensor, "person"]
+    """Change of the pose when the expression changes."""
     exp: Float[Tensor, "person"]
+    """Change of the expression coefficients when the yaw changes."""
     exp_target: Float[Tensor, "person"]
+    """Change of the expression coefficients when the expression changes, as it should."""
     landmarks_mm: Float[Tensor, "person"]
+    """Change of the landmarks when the appearance code changes."""
     landmarks_between_mm: Float[Tensor, "person person"]
+    """Distance between two people's landmarks."""
 
     def report(self) -> Disentanglement:
+        """Average over the people."""
         numbers = self.bootstrap_statistics().estimate()
         return Disentanglement(
             expression_moves_embedding=float(self.embedding.mean()),
@@ -83,13 +97,13 @@ class DisentanglementItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
+        """Return the shares and the change of the pose as statistics over resampled people."""
         values = {name: value.numpy() for name, value in vars(self).items()}
 
-        def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
+        def compute(weights: Sequence[Weights]) -> dict[str, Draws]:
             people = weights[0]
-            embedding, landmarks = (
-                weighted_mean(people, values[name]) for name in ("embedding", "landmarks_mm")
-            )
+            embedding = weighted_mean(people, values["embedding"])
+            landmarks = weighted_mean(people, values["landmarks_mm"])
             return {
                 "expression_moves_embedding_share": ratio(
                     embedding, pair_mean(people, values["embedding_between"])
@@ -101,41 +115,42 @@ class DisentanglementItems:
                 ),
             }
 
-        return BootstrapStatistics({"people": len(self.exp)}, numbers)
-
-
-def disentanglement(
-    expression: FaceMeasurements, yaw: FaceMeasurements, noise: FaceMeasurements
-) -> Disentanglement:
-    """Of the same people, first neutral and frontal, then with another expression, yaw or appearance code."""
-    return disentanglement_items(expression, yaw, noise).report()
+        return BootstrapStatistics({"people": len(self.exp)}, compute)
 
 
 def disentanglement_items(
     expression: FaceMeasurements, yaw: FaceMeasurements, noise: FaceMeasurements
 ) -> DisentanglementItems:
-    """The same person by person."""
+    """Compute each person's changes from measurements of the same people with one code changed.
 
-    def person_mean(values: Tensor) -> Tensor:
-        return values.flatten(1).mean(dim=1).cpu()
-
+    Args:
+        expression: faces with other expressions.
+        yaw: faces from other yaws.
+        noise: faces with other appearance codes.
+    """
     return DisentanglementItems(
-        embedding=person_mean(drift(expression.embedding).norm(dim=-1)),
-        embedding_between=_between(expression.embedding[:, 0]),
-        pose_deg=person_mean(drift(expression.angle_deg).abs()),
-        exp=person_mean(drift(yaw.exp).abs()),
-        exp_target=person_mean(drift(expression.exp).abs()),
-        landmarks_mm=person_mean(drift(noise.landmarks_mm).norm(dim=-1)),
-        landmarks_between_mm=_between(noise.landmarks_mm[:, 0]),
+        embedding=_person_mean(change_from_first(expression.embedding).norm(dim=-1)),
+        embedding_between=_distances(expression.embedding[:, 0]),
+        pose_deg=_person_mean(change_from_first(expression.angle_deg).abs()),
+        exp=_person_mean(change_from_first(yaw.exp).abs()),
+        exp_target=_person_mean(change_from_first(expression.exp).abs()),
+        landmarks_mm=_person_mean(change_from_first(noise.landmarks_mm).norm(dim=-1)),
+        landmarks_between_mm=_distances(noise.landmarks_mm[:, 0]),
     )
 
 
-def drift(values: Float[Tensor, "person change *value"]) -> Float[Tensor, "person fewer *value"]:
-    """Each change less the first entry, the person unchanged."""
+def change_from_first(
+    values: Float[Tensor, "person change *value"],
+) -> Float[Tensor, "person other_change *value"]:
+    """Subtract the unchanged face, which is the first entry, from all others."""
     return values[:, 1:] - values[:, :1]
 
 
-def _between(values: Float[Tensor, "person *value"]) -> Float[Tensor, "person person"]:
-    """Distances of people; of landmarks the mean over these."""
+def _person_mean(values: Float[Tensor, "person *value"]) -> Float[Tensor, "person"]:
+    return values.flatten(1).mean(dim=1).cpu()
+
+
+def _distances(values: Float[Tensor, "person *value"]) -> Float[Tensor, "person person"]:
+    """Compute Euclidean distances between people; for landmarks the mean over the landmarks."""
     distance = (values[:, None] - values[None]).norm(dim=-1)  # (P, P) or (P, P, 68)
     return distance.flatten(2).mean(dim=-1).cpu() if distance.ndim > 2 else distance.cpu()

@@ -1,13 +1,13 @@
-"""Networks that recognise faces: an image and its 68 landmarks become a vector.
+"""Face embedders: networks that turn a face image and its 68 landmarks into an identity vector.
 
-    judge        the identity coefficients of the judge: offline, and no recogniser
-    dlib         dlib's network of 128 numbers (extra demo-check), made from data that are for research
-    FILE.onnx    an ArcFace-like network that the user brings (extra eval)
-    FILE.pt      the same as TorchScript
+    judge        identity coefficients of the judge; works offline, but is not a face recognition network
+    dlib         dlib's 128-dimensional face embedding (extra demo-check), trained on data for research only
+    FILE.onnx    a face recognition network of the user with ArcFace's input (extra eval)
+    FILE.pt      a TorchScript network with the same input
 
-Landmarks are those that the face model says, not a detector's: an image is embedded whether or not a detector would
-find a face in it, and all embedders see the same crop of it. Files get the face at 112 x 112 pixels in [-1, 1], its
-eyes, nose tip and mouth corners brought as near as a similarity can to the places that ArcFace was trained with.
+The landmarks come from the face model and the target coefficients, not from a detector: every image can be embedded,
+and all embedders see the same crop. Networks from files get 112 x 112 pixels in [-1, 1], aligned by the least-squares
+similarity of eyes, nose tip and mouth corners to the positions that ArcFace was trained with.
 """
 
 import importlib.util
@@ -30,6 +30,7 @@ from anifacegan.runtime.errors import InputError, first_line, last_line
 from anifacegan.runtime.files import file_sha256
 
 CROP = 112
+"""Height and width of an aligned face crop, pixels."""
 ARCFACE_POINTS = (
     (38.2946, 51.6963),
     (73.5318, 51.5014),
@@ -37,24 +38,25 @@ ARCFACE_POINTS = (
     (41.5493, 92.3655),
     (70.7299, 92.2041),
 )
-"""Index pixels of eyes, nose tip and mouth corners, each from the viewer's left (Deng et al. 2019, InsightFace)."""
+"""Pixel indices (x, y) in the crop of left eye, right eye, nose tip, left and right mouth corner, as the viewer sees
+them (Deng et al. 2019, InsightFace)."""
 
 
 @dataclass(frozen=True)
 class Embedder:
-    """A network with its name."""
+    """A face embedding network with its name."""
 
     name: str
-    """With the sum of its weights where it is a file."""
+    """Name for reports; it includes the SHA-256 of a network from a file."""
     embed: Callable[[Tensor, Tensor], Tensor]
-    """(B, 3, H, H) images in [0, 1] and (B, 68, 2) landmarks in index pixels -> (B, feature) vectors."""
+    """Map (B, 3, H, H) images in [0, 1] and (B, 68, 2) landmarks in pixel indices to (B, feature) vectors."""
 
 
 def load_embedder(name: str, judge: FaceRegressor, judge_name: str, device: torch.device) -> Embedder:
-    """The embedder of a name: see the list above.
+    """Load an embedder by its name: ``judge``, ``dlib``, or the path of an .onnx or .pt file.
 
     Raises:
-        InputError: unknown name, missing package, or a file that is no network.
+        InputError: unknown name, missing package, or a file that is not a suitable network.
     """
     if name == "judge":
         return Embedder(f"identity coefficients of judge {judge_name}", lambda rgb, landmarks: judge(rgb).id)
@@ -68,36 +70,41 @@ def load_embedder(name: str, judge: FaceRegressor, judge_name: str, device: torc
         raise InputError(f"{path}: no such file, expected a network that recognises faces")
     network = loaders[path.suffix](path, device)
     _check_output(path, network, device)
-    shown = f"{path.name} (sha256 {file_sha256(path)[:12]})"
-    return Embedder(shown, lambda rgb, landmarks: network(2 * aligned(rgb, landmarks) - 1).flatten(1))
+    title = f"{path.name} (sha256 {file_sha256(path)[:12]})"
+    return Embedder(title, lambda rgb, landmarks: network(2 * aligned(rgb, landmarks) - 1).flatten(1))
 
 
 @torch.no_grad()
 def _check_output(path: Path, network: Callable[[Tensor], Any], device: torch.device) -> None:
     """Refuse a network that does not turn two crops into two vectors of finite numbers."""
-    goal = f"expected a network that turns (batch, 3, {CROP}, {CROP}) into a vector for each face"
+    expected = f"expected a network that turns (batch, 3, {CROP}, {CROP}) into a vector for each face"
     crops = torch.linspace(-1, 1, 2 * 3 * CROP * CROP, device=device).reshape(2, 3, CROP, CROP)
     try:
         vectors = network(crops)
     except Exception as error:  # whatever the user's network, or what runs it, raises
-        raise InputError(f"{path}: cannot be run on crops of faces ({last_line(error)}), {goal}") from None
+        raise InputError(
+            f"{path}: cannot be run on crops of faces ({last_line(error)}), {expected}"
+        ) from None
     if not isinstance(vectors, Tensor):
-        raise InputError(f"{path}: gives a {type(vectors).__name__}, {goal}")
+        raise InputError(f"{path}: gives a {type(vectors).__name__}, {expected}")
     if not vectors.is_floating_point() or vectors.ndim < 2 or len(vectors) != 2 or not vectors.numel():
-        raise InputError(f"{path}: gives {tuple(vectors.shape)} of {vectors.dtype} for two faces, {goal}")
+        raise InputError(f"{path}: gives {tuple(vectors.shape)} of {vectors.dtype} for two faces, {expected}")
     if not vectors.isfinite().all():
-        raise InputError(f"{path}: gives numbers that are not finite, {goal}")
+        raise InputError(f"{path}: gives numbers that are not finite, {expected}")
 
 
 def aligned(
     rgb: Float[Tensor, "batch 3 size size"], landmarks_px: Float[Tensor, "batch 68 2"]
 ) -> Float[Tensor, "batch 3 112 112"]:
-    """Faces cut out by the least-squares similarity from ArcFace's points to their own, four samples a pixel."""
+    """Crop faces with ArcFace's alignment: a least-squares similarity of five points, 2 x 2 samples per pixel.
+
+    ``landmarks_px`` are 68 landmarks in pixel indices of ``rgb``.
+    """
     points = alignment_weights().to(landmarks_px) @ landmarks_px  # (B, 5, 2)
-    goal = points.new_tensor(ARCFACE_POINTS)  # (5, 2)
+    crop_points = points.new_tensor(ARCFACE_POINTS)  # (5, 2)
     axis = (torch.arange(2 * CROP, dtype=rgb.dtype, device=rgb.device) + 0.5) / 2 - 0.5
     v, u = torch.meshgrid(axis, axis, indexing="ij")
-    similarity = _similarity(goal, points)  # (B, 4): a, b, x, y
+    similarity = _similarity(crop_points, points)  # (B, 4): a, b, x, y
     a, b, x, y = similarity.to(rgb).T[:, :, None, None]
     px = torch.stack([a * u - b * v + x, b * u + a * v + y], dim=-1)  # (B, 224, 224, 2)
     return functional.avg_pool2d(read_pixels(rgb, px, "border"), 2)
@@ -106,14 +113,14 @@ def aligned(
 def _similarity(
     source: Float[Tensor, "point 2"], target: Float[Tensor, "batch point 2"]
 ) -> Float[Tensor, "batch 4"]:
-    """(a, b, x, y) of (u, v) -> (a u - b v + x, b u + a v + y), from source to target points."""
+    """Fit (a, b, x, y) of the map (u, v) -> (a u - b v + x, b u + a v + y) from source to target points."""
     u, v = source.unbind(-1)
     one, zero = torch.ones_like(u), torch.zeros_like(u)
     rows = torch.cat(
         [torch.stack([u, -v, one, zero], dim=-1), torch.stack([v, u, zero, one], dim=-1)]
     )  # (10, 4)
-    goal = torch.cat([target[..., 0], target[..., 1]], dim=-1)  # (B, 10)
-    return goal @ torch.linalg.pinv(rows).T
+    values = torch.cat([target[..., 0], target[..., 1]], dim=-1)  # (B, 10)
+    return values @ torch.linalg.pinv(rows).T
 
 
 def _torchscript_network(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
@@ -170,7 +177,7 @@ def _dlib_network() -> Callable[[Tensor, Tensor], Tensor]:
 def _dlib_vector(network: Any, image: np.ndarray, points: Float[Tensor, "68 2"]) -> np.ndarray:
     import dlib
 
-    dots = dlib.points([dlib.point(int(round(x)), int(round(y))) for x, y in points.tolist()])
-    whole = dlib.rectangle(0, 0, image.shape[1] - 1, image.shape[0] - 1)
-    face = dlib.full_object_detection(whole, dots)
+    landmarks = dlib.points([dlib.point(int(round(x)), int(round(y))) for x, y in points.tolist()])
+    box = dlib.rectangle(0, 0, image.shape[1] - 1, image.shape[0] - 1)
+    face = dlib.full_object_detection(box, landmarks)
     return np.array(network.compute_face_descriptor(np.ascontiguousarray(image), face))

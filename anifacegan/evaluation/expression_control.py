@@ -1,24 +1,31 @@
-"""Does an image show what it was asked for? Codes and camera asked for, against what a judge estimates from it.
+"""Expression control: target coefficients and camera of each image against what the judge measures in it.
 
-    AED   mean over images and coefficients of |exp found - exp asked|; also its root mean square
-    APD   mean over images and angles of |angle found - angle asked|, pitch, yaw and roll, degrees; also its RMS
-    correlation   Pearson's of each expression coefficient over the images; the mean of the first ten
-    landmarks     mean distance of the 68 landmarks of the codes found from those of the codes asked for
+    AED   mean over images and coefficients of |measured exp - target exp|; also its root mean square
+    APD   mean over images and angles of |measured angle - target angle|, pitch, yaw and roll, degrees; also its RMS
+    correlation   Pearson's, of each expression coefficient over the images; the mean of the first ten
+    landmarks     mean distance of the 68 landmarks of the measured coefficients from those of the target ones
 
-Landmarks are compared in the image (codes and camera together, pixels at 128 px) and in space (codes alone, the
-unposed face). Interocular distance is that between the centres of the eyes' six landmarks of the asked person's
-neutral face, in space; for the image it is taken at distance 1 from the camera, so that turning the head does not
-shorten it.
+Landmarks are compared in the image (coefficients and camera together, in pixels of a 128 px image) and in space
+(coefficients only, unposed). The interocular distance is that between the centres of the two eyes' landmarks on the
+person's neutral face in space; for the image it is projected at distance 1 from the camera, so that it does not
+shorten when the head turns.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.evaluation.bootstrap import BootstrapStatistics, weighted_correlation, weighted_mean
+from anifacegan.evaluation.bootstrap import (
+    BootstrapStatistics,
+    Draws,
+    Weights,
+    weighted_correlation,
+    weighted_mean,
+)
 from anifacegan.evaluation.judge import Judge
 from anifacegan.evaluation.targets import MM_PER_WORLD, interocular, target_angle, target_landmarks_px
 from anifacegan.face_model.regressed import FIRST_EXPRESSIONS, Reconstruction, correlation
@@ -27,56 +34,70 @@ from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.models.sampling import PosedLatents
 
 SIZE = 128
-"""Pixels of the image that landmark errors are stated for."""
+"""Height and width of the image in whose pixels landmark errors are reported."""
 
 
 @dataclass(frozen=True)
 class ExpressionControl:
-    """How well expressions and cameras are shown; lower is better but for the correlations."""
+    """Agreement of measured and target expressions and cameras; lower is better except for the correlations."""
 
     correlation: float
-    """Mean of the first ten expression coefficients'."""
+    """Mean correlation of the first ten expression coefficients."""
     correlation_lowest: float
-    """Of the first ten."""
+    """Lowest correlation of the first ten expression coefficients."""
     correlation_all: float
-    """Mean of all 64."""
+    """Mean correlation of all 64 expression coefficients."""
     aed: float
+    """Mean absolute difference of the expression coefficients."""
     aed_rms: float
+    """Root mean square difference of the expression coefficients."""
     apd_deg: float
+    """Mean absolute difference of pitch, yaw and roll, degrees."""
     apd_rms_deg: float
+    """Root mean square difference of pitch, yaw and roll, degrees."""
     yaw_deg: float
     """Mean absolute difference."""
     pitch_deg: float
     roll_deg: float
     yaw_correlation: float
-    """Pearson's, asked against found."""
+    """Pearson's correlation of measured and target yaw."""
     landmarks_px: float
+    """Mean landmark distance in the image, pixels."""
     landmarks_px_interocular: float
-    """The same in interocular distances."""
+    """Mean landmark distance in the image, in interocular distances."""
     landmarks_mm: float
+    """Mean landmark distance in space, millimetres."""
     landmarks_mm_interocular: float
+    """Mean landmark distance in space, in interocular distances."""
     count: int
+    """Number of images."""
     correlations: tuple[float, ...]
-    """Of the first ten coefficients, one by one."""
+    """Correlation of each of the first ten expression coefficients."""
 
 
 @dataclass(frozen=True)
 class ExpressionItems:
-    """Image by image, what was asked for and what the judge found."""
+    """Target and measured values of each image (CPU)."""
 
     exp_target: Float[Tensor, "item 64"]
+    """Target expression coefficients."""
     exp_measured: Float[Tensor, "item 64"]
+    """Measured expression coefficients."""
     angle_target: Float[Tensor, "item 3"]
-    """Pitch, yaw and roll, degrees."""
+    """Target pitch, yaw and roll, degrees."""
     angle_measured: Float[Tensor, "item 3"]
+    """Measured pitch, yaw and roll, degrees."""
     landmarks_px: Float[Tensor, "item"]
-    """Mean distance of a face's landmarks in its image."""
+    """Mean landmark distance in the image, pixels."""
     landmarks_mm: Float[Tensor, "item"]
-    """In space, unposed."""
+    """Mean landmark distance of the unposed face, millimetres."""
     px_per_interocular: Float[Tensor, "item"]
+    """Interocular distance in pixels at distance 1 from the camera."""
     mm_per_interocular: Float[Tensor, "item"]
+    """Interocular distance in millimetres."""
 
     def report(self) -> ExpressionControl:
+        """Average over the images."""
         exp, angle = self.exp_measured - self.exp_target, self.angle_measured - self.angle_target
         correlations = correlation(self.exp_measured, self.exp_target)
         first = correlations[:FIRST_EXPRESSIONS]
@@ -102,50 +123,52 @@ class ExpressionItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        found, requested = (
-            exp[:, :FIRST_EXPRESSIONS].numpy() for exp in (self.exp_measured, self.exp_target)
-        )
+        """Return the correlation, AED, APD and landmark distance as statistics over resampled images."""
+        measured = self.exp_measured[:, :FIRST_EXPRESSIONS].numpy()
+        target = self.exp_target[:, :FIRST_EXPRESSIONS].numpy()
         means = {
             "aed": (self.exp_measured - self.exp_target).abs().mean(dim=1).numpy(),
             "apd_deg": (self.angle_measured - self.angle_target).abs().mean(dim=1).numpy(),
             "landmarks_mm_interocular": (self.landmarks_mm / self.mm_per_interocular).numpy(),
         }
-        return BootstrapStatistics(
-            {"images": len(found)},
-            lambda weights: {
-                "correlation": weighted_correlation(weights[0], found, requested).mean(axis=1),
+
+        def compute(weights: Sequence[Weights]) -> dict[str, Draws]:
+            correlations = weighted_correlation(weights[0], measured, target)
+            return {
+                "correlation": correlations.mean(axis=1),
                 **{name: weighted_mean(weights[0], values) for name, values in means.items()},
-            },
-        )
+            }
+
+        return BootstrapStatistics({"images": len(measured)}, compute)
 
 
 @torch.no_grad()
 def expression_items(
-    requested: PosedLatents, found: Reconstruction, judge: Judge, fov_deg: float = FOV_DEG
+    views: PosedLatents, measured: Reconstruction, judge: Judge, fov_deg: float = FOV_DEG
 ) -> ExpressionItems:
-    """Compare views with what the judge found in their images, both on the judge's device.
+    """Compare target latents and poses with the coefficients that the judge measured in their images.
 
-    The result is image by image, in host memory.
+    Args:
+        views: target latents and poses, on the judge's device.
+        measured: coefficients of the rendered images, on the judge's device.
     """
-    model_unit = WORLD_PER_MODEL_UNIT
-    target = judge.landmarks.unposed(requested.latents.z_id, requested.latents.z_exp)  # (B, 68, 3)
-    in_space = model_unit * (judge.landmarks.unposed(found.id, found.exp) - target).norm(
-        dim=-1
-    )  # world units
-    wanted_px = target_landmarks_px(judge.landmarks, judge.world_offset, requested, SIZE, fov_deg)
-    in_image = wanted_px - judge.landmarks.pixels(found, SIZE)
-    focal_px = orbit_camera(
-        yaw=requested.pose[:1, 1], pitch=requested.pose[:1, 0], size=SIZE, fov_deg=fov_deg
-    ).focal_px
-    neutral = judge.landmarks.unposed(requested.latents.z_id, torch.zeros_like(requested.latents.z_exp))
-    eyes = model_unit * interocular(neutral)  # (B,) world units
+    z_id, z_exp = views.latents.z_id, views.latents.z_exp
+    landmarks = judge.landmarks
+    offset = landmarks.unposed(measured.id, measured.exp) - landmarks.unposed(z_id, z_exp)  # (B, 68, 3)
+    distance = WORLD_PER_MODEL_UNIT * offset.norm(dim=-1)  # (B, 68) world units
+    target_px = target_landmarks_px(landmarks, judge.world_offset, views, SIZE, fov_deg)
+    distance_px = (target_px - landmarks.pixels(measured, SIZE)).norm(dim=-1)  # (B, 68)
+    yaw, pitch = views.pose[:1, 1], views.pose[:1, 0]
+    focal_px = orbit_camera(yaw=yaw, pitch=pitch, size=SIZE, fov_deg=fov_deg).focal_px
+    neutral = landmarks.unposed(z_id, torch.zeros_like(z_exp))
+    eyes = WORLD_PER_MODEL_UNIT * interocular(neutral)  # (B,) world units
     return ExpressionItems(
-        exp_target=requested.latents.z_exp.cpu(),
-        exp_measured=found.exp.cpu(),
-        angle_target=torch.rad2deg(target_angle(requested.pose)).cpu(),
-        angle_measured=torch.rad2deg(found.angle).cpu(),
-        landmarks_px=in_image.norm(dim=-1).mean(dim=1).cpu(),
-        landmarks_mm=MM_PER_WORLD * in_space.mean(dim=1).cpu(),
+        exp_target=z_exp.cpu(),
+        exp_measured=measured.exp.cpu(),
+        angle_target=torch.rad2deg(target_angle(views.pose)).cpu(),
+        angle_measured=torch.rad2deg(measured.angle).cpu(),
+        landmarks_px=distance_px.mean(dim=1).cpu(),
+        landmarks_mm=MM_PER_WORLD * distance.mean(dim=1).cpu(),
         px_per_interocular=(focal_px * eyes).cpu(),
         mm_per_interocular=(MM_PER_WORLD * eyes).cpu(),
     )

@@ -1,6 +1,6 @@
-"""An off-the-shelf face detector, dlib's, made from photographs of other people: it knows nothing of this project.
+"""dlib's face detector, an independent check of generated images (extra ``demo-check``).
 
-Extra ``demo-check``. Its landmark model was trained on data that are for research: it judges, and takes no part in
+dlib's landmark model was trained on data that are licensed for research. It is used for evaluation only, never for
 training.
 """
 
@@ -19,13 +19,15 @@ from scipy.stats import trim_mean
 from anifacegan.runtime.errors import InputError
 
 DLIB_INSTALL = "pip install --no-deps dlib-bin face_recognition_models"
+LANDMARK_MODEL = "shape_predictor_68_face_landmarks.dat"
+EMBEDDING_MODEL = "dlib_face_recognition_resnet_model_v1.dat"
 
 Image = UInt8[np.ndarray, "height width 3"]
 Landmarks = Float[np.ndarray, "68 2"]
 
 
 def dlib_models() -> Path:
-    """The folder of dlib's networks.
+    """Find the folder of dlib's networks.
 
     Raises:
         InputError: dlib or its models are not installed.
@@ -43,18 +45,21 @@ def dlib_models() -> Path:
 
 @dataclass(frozen=True)
 class DetectedFace:
-    """What the detector sees of one face."""
+    """Landmarks and embedding of one detected face."""
 
     landmarks: Landmarks
-    """iBUG's 68 points, pixels with y down, in the mean of several readings."""
+    """iBUG's 68 landmarks, pixels with y down: the trimmed mean over several shifted face boxes."""
     single_reading: Landmarks
-    """The points as the detector's own rectangle gives them."""
+    """iBUG's 68 landmarks of the detector's own face box only."""
     embedding: Float[np.ndarray, "128"] | None
-    """Where it was asked for; photographs of one person are less than about 0.6 apart."""
+    """Face embedding if requested; embeddings of one person's photographs are less than about 0.6 apart."""
 
 
 class FaceDetector:
-    """dlib's HOG face detector, its 68 landmarks and its face embedding.
+    """dlib's HOG face detector with 68 landmarks and face embedding.
+
+    Args:
+        upsample: how many times an image is doubled in size before detection.
 
     Raises:
         InputError: dlib or its models are not installed.
@@ -66,40 +71,36 @@ class FaceDetector:
 
         self.upsample = upsample
         self._detect = dlib.get_frontal_face_detector()
-        self._predict = dlib.shape_predictor(str(models / "shape_predictor_68_face_landmarks.dat"))
+        self._predict = dlib.shape_predictor(str(models / LANDMARK_MODEL))
 
     @cached_property
     def _embedding(self) -> Any:
         import dlib
 
-        return dlib.face_recognition_model_v1(
-            str(dlib_models() / "dlib_face_recognition_resnet_model_v1.dat")
-        )
+        return dlib.face_recognition_model_v1(str(dlib_models() / EMBEDDING_MODEL))
 
     def boxes(self, pixels: Image) -> list[Any]:
-        """Rectangles of faces, the surest first."""
+        """Detect face boxes (dlib rectangles), the most confident first."""
         boxes, scores, _ = self._detect.run(np.ascontiguousarray(pixels), self.upsample, 0.0)
         return [boxes[k] for k in np.argsort(-np.asarray(scores), kind="stable")]
 
     def find(self, pixels: Image, embed: bool = False) -> DetectedFace | None:
-        """The surest face of an image; None if there is none."""
+        """Return the most confidently detected face of an image, or None; ``embed`` adds its embedding."""
         boxes = self.boxes(pixels)
         if not boxes:
             return None
-        points = self._predict(pixels, boxes[0])
-        others = [self._predict(pixels, box) for box in shifted(boxes[0])]
-        readings = np.array(
-            [[(dot.x, dot.y) for dot in shape.parts()] for shape in (points, *others)], np.float64
-        )
-        embedding = np.array(self._embedding.compute_face_descriptor(pixels, points)) if embed else None
+        shapes = [self._predict(pixels, box) for box in (boxes[0], *shifted(boxes[0]))]
+        readings = np.array([[(point.x, point.y) for point in shape.parts()] for shape in shapes], np.float64)
+        embedding = np.array(self._embedding.compute_face_descriptor(pixels, shapes[0])) if embed else None
         return DetectedFace(trim_mean(readings, 0.25), readings[0], embedding)
 
 
 def shifted(box: Any) -> list[Any]:
-    """Eight rectangles about a face's, 3 % aside and 6 % smaller or larger.
+    """Return eight face boxes around a detected one: shifted by 3 % of its width and scaled by 6 %.
 
-    The landmarks depend on the rectangle by more than a step of the smile (0.7 px on average, sometimes 5), and the
-    HOG detector's rectangles jump by 8 px or so. So the middle half of nine readings is averaged, point by point.
+    The landmark model depends on the box by 0.7 px on average, sometimes 5 px, which is more than a tenth of a smile
+    moves them, and the HOG detector's boxes jump by about 8 px. Averaging the middle half of nine readings removes
+    this.
     """
     import dlib
 
@@ -112,11 +113,15 @@ def shifted(box: Any) -> list[Any]:
 
 
 def head_yaw(landmarks: Landmarks, mean_face: Float[np.ndarray, "68 3"]) -> float:
-    """Yaw in radians of the mean face, seen from afar and stretched as it likes, that fits the columns best.
+    """Estimate the head's yaw in radians by a linear fit of the mean face to the landmarks' image columns.
 
-    A point (X, Y, Z) is seen at x = aX + bY + cZ + d with a : c = cos yaw : sin yaw; a wider or flatter face changes
-    the scale of yaw a little, but not its zero. The 17 points of the jaw are left out: they lie on the outline, which
-    slides over the skin as the head turns.
+    Under orthographic projection a point (X, Y, Z) is seen at x = aX + bY + cZ + d with a : c = cos yaw : sin yaw. A
+    wider or flatter face scales the estimate a little, but does not move its zero. The 17 landmarks of the jaw are left
+    out: they lie on the outline, which slides over the skin as the head turns.
+
+    Args:
+        landmarks: 68 landmarks in pixels, x to the right.
+        mean_face: the face model's 68 mean landmarks, y up, in any unit.
     """
     columns = np.column_stack([mean_face[17:], np.ones(51)])
     a, _, c, _ = np.linalg.lstsq(columns, landmarks[17:, 0], rcond=None)[0]

@@ -1,13 +1,13 @@
-"""Frechet distance between two sets of features, each taken for a Gaussian.
+"""Frechet distance between two sets of features, each modelled as a Gaussian.
 
     d = |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2)          (Dowson and Landau 1982)
 
-With the features of the Inception network it is the FID of Heusel et al. 2017; with any others it has the name of
-those features. C are the unbiased covariances. Both roots are of symmetric matrices and come from their eigenvalues,
-so a set of fewer rows than features, whose covariance has no full rank, does no harm.
+With features of the Inception network this is the FID of Heusel et al. 2017; here the features of other networks are
+used, and reports name the network. C are the unbiased covariances. Both matrix roots are taken of symmetric matrices by
+their eigenvalues, so covariances without full rank (fewer images than features) are no problem.
 
-The distance of finite sets is never zero. How large it is for two sets of the same images is the floor that a
-generated set is compared with; how far it varies is told by drawing both sets again from themselves (bootstrap).
+The distance of two finite sets of images of one distribution is above zero. The report therefore includes that of two
+sets of real images (the floor), and the standard deviation over bootstrap draws.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from anifacegan.evaluation.bootstrap import BootstrapStatistics, Draws, Weights
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Mean and covariance of a set, float64."""
+    """Mean and covariance of a set of features (float64)."""
 
     mean: Float[np.ndarray, " feature"]
     covariance: Float[np.ndarray, "feature feature"]
@@ -30,47 +30,53 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class FrechetReport:
-    """How far a generated set is from a real one, and what that means."""
+    """Frechet distance of generated to real images."""
 
     distance: float
-    """Generated to real."""
+    """Distance of generated to real images."""
     deviation: float
     """Standard deviation of the distance over bootstrap draws of both sets."""
     floor: float
-    """Real to other real images."""
+    """Distance of real images to other real images."""
     over_floor: float
-    """distance / floor."""
+    """``distance`` divided by ``floor``; nan if the floor is zero."""
     count: int
-    """Generated images."""
+    """Number of generated images."""
     real_count: int
+    """Number of real images that they are compared with."""
     floor_count: int
-    """Images of each of the two real sets of the floor; fewer images have a higher floor."""
+    """Number of images in each of the two real sets of the floor; the floor is higher for fewer images."""
     draws: int
-    """Bootstrap draws."""
+    """Number of bootstrap draws."""
     features: str
-    """Name and version of the network whose features they are."""
+    """Name and version of the network that computed the features."""
 
 
 @dataclass(frozen=True)
 class FrechetItems:
-    """Features of generated images, and of ideally twice as many real ones.
+    """Features of generated images and of up to twice as many real images.
 
-    The generated set is compared with as many real images, the first; the floor is between the real set's halves.
+    The generated images are compared with as many real ones; the floor is the distance between the real set's halves.
     """
 
     generated: Shaped[np.ndarray, "item feature"]
+    """Features of the generated images."""
     real: Shaped[np.ndarray, "real_item feature"]
+    """Features of the real images."""
     features: str
-    """Name and version of the network that made them."""
+    """Name and version of the network that computed the features."""
     draws: int
-    """For the deviation."""
+    """Number of bootstrap draws for the standard deviation."""
     seed: int
+    """Random seed of these draws."""
 
     @property
     def compared(self) -> Shaped[np.ndarray, "compared_item feature"]:
+        """The real features that the generated ones are compared with."""
         return self.real[: len(self.generated)]
 
     def report(self) -> FrechetReport:
+        """Compute the distance, its deviation and the floor."""
         half = len(self.real) // 2
         distance = frechet_distance(gaussian(self.generated), gaussian(self.compared))
         floor = frechet_distance(gaussian(self.real[:half]), gaussian(self.real[half : 2 * half]))
@@ -88,31 +94,34 @@ class FrechetItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        sets = (self.generated, self.compared)
+        """Return the distance as a statistic over resampled generated and real images."""
 
-        def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
+        def compute(weights: Sequence[Weights]) -> dict[str, Draws]:
+            pairs = tqdm(zip(*weights, strict=True), "bootstrap", len(weights[0]), leave=False, disable=None)
             distances = [
                 frechet_distance(
-                    *(gaussian(repeated(rows, row)) for rows, row in zip(sets, pair, strict=True))
+                    gaussian(repeated(self.generated, row)), gaussian(repeated(self.compared, real_row))
                 )
-                for pair in tqdm(
-                    zip(*weights, strict=True), "bootstrap", len(weights[0]), leave=False, disable=None
-                )
+                for row, real_row in pairs
             ]
             return {"distance": np.array(distances)}
 
         return BootstrapStatistics(
-            {"images": len(self.generated), "real images": len(self.compared)}, numbers
+            {"images": len(self.generated), "real images": len(self.compared)}, compute
         )
 
 
 def repeated(rows: Shaped[np.ndarray, "item feature"], weights: Float[np.ndarray, " item"]) -> np.ndarray:
-    """Each row as often as its weight says."""
+    """Repeat each row as many times as its weight says."""
     return np.repeat(rows, weights.astype(int), axis=0)
 
 
 def gaussian(features: Shaped[np.ndarray, "item feature"]) -> Gaussian:
-    """Mean and unbiased covariance of at least two rows."""
+    """Compute mean and unbiased covariance.
+
+    Raises:
+        ValueError: fewer than two rows.
+    """
     if len(features) < 2:
         raise ValueError(f"a covariance of {len(features)} rows, expected at least 2")
     rows = np.asarray(features, np.float64)
@@ -122,7 +131,7 @@ def gaussian(features: Shaped[np.ndarray, "item feature"]) -> Gaussian:
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
-    """The distance; 0 for equal Gaussians, symmetric, never negative but for rounding, which is cut off."""
+    """Compute the Frechet distance of two Gaussians; negative rounding errors are clipped to 0."""
     root = symmetric_root(a.covariance)
     inner = root @ b.covariance @ root
     shared = np.sqrt(np.linalg.eigvalsh((inner + inner.T) / 2).clip(min=0)).sum()
@@ -131,7 +140,7 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
 
 
 def symmetric_root(matrix: Float[np.ndarray, "feature feature"]) -> Float[np.ndarray, "feature feature"]:
-    """The symmetric square root of a matrix without negative eigenvalues."""
+    """Compute the symmetric square root of a positive semi-definite matrix."""
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     return (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
 
@@ -142,9 +151,9 @@ def bootstrap_deviation(
     draws: int,
     rng: np.random.Generator,
 ) -> float:
-    """Standard deviation of the distance over ``draws`` pairs of sets, drawn from the rows of both with repeats."""
+    """Compute the standard deviation of the distance over ``draws`` resampled pairs of sets."""
 
-    def drawn(rows: np.ndarray) -> Gaussian:
+    def resample(rows: np.ndarray) -> Gaussian:
         return gaussian(rows[rng.integers(len(rows), size=len(rows))])
 
-    return float(np.std([frechet_distance(drawn(a), drawn(b)) for _ in range(draws)], ddof=1))
+    return float(np.std([frechet_distance(resample(a), resample(b)) for _ in range(draws)], ddof=1))

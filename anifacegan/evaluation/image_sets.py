@@ -1,6 +1,6 @@
-"""What metrics look at: images, rendered once, and what the judge and the embedder see in them.
+"""Sets of images that the metrics share, with the measurements of judge and embedder; each set is rendered once.
 
-Nothing is rendered before the judge is known to be there.
+The judge and the embedder are loaded before anything is rendered for them, so that a missing file is reported at once.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from anifacegan.data.dataset import CoefficientTable, FaceDataset
@@ -41,30 +41,32 @@ from anifacegan.models.sampling import PosedLatents
 from anifacegan.runtime.errors import InputError
 
 YAWS = (0.0, -0.5, -0.25, 0.25, 0.5)
-"""Radians; the first is the unchanged one."""
+"""Yaws of the yaw grid, radians; the first is the unchanged view."""
 
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """What is judged, and by whom; everything on the generator's device."""
+    """The evaluated model and what it is evaluated with; networks are on the generator's device."""
 
     generator: Generator
     dataset: FaceDataset
+    """Data set of real images and poses."""
     judge: Judge | None = None
+    """The judge, or None if there is none for the generator's face model."""
     head: HeadGeometry | None = None
-    """The generator's face model, where there is a mesh of it."""
+    """Mesh of the generator's face model, or None if it is not available."""
     embedder: str = "judge"
-    """See :mod:`anifacegan.metrics.embedders`."""
+    """Name or file of the face embedder, see :mod:`anifacegan.evaluation.embedders`."""
     inception_weights: Path | None = None
-    """See :mod:`anifacegan.metrics.inception`."""
+    """File of Inception weights, or None for the one in PyTorch's cache."""
     expressions: Float[Tensor, "expression 64"] | None = None
-    """Coefficients of the expressions that the model is shipped with, the neutral one among them."""
+    """Coefficients of the expressions that the model is shipped with, including neutral, or None without any."""
     priors: Generator | None = None
-    """Whose priors draw the people, and expressions of the prior, that are asked for. None: the generator's own."""
+    """Generator whose priors sample people and expressions, or None for the evaluated generator itself."""
 
 
 class ImageSets:
-    """Images of a set of inputs, and of its data set, kept for as long as this object is."""
+    """Generated and real images of an evaluation, cached for the lifetime of this object."""
 
     def __init__(self, inputs: EvaluationInputs, config: EvaluationConfig) -> None:
         self.inputs, self.config, self.samples = inputs, config, config.samples
@@ -72,133 +74,161 @@ class ImageSets:
         self.priors = inputs.generator if inputs.priors is None else inputs.priors
         self.fov_deg = inputs.generator.config.ray_sampling.fov_deg
         self._images = torch.zeros(0, 3, self.samples.size, self.samples.size, dtype=torch.uint8)
+        self._embedder: Embedder | None = None
 
     @property
     def judge(self) -> Judge:
-        """Raises an InputError where there is none."""
+        """The judge.
+
+        Raises:
+            InputError: there is no judge.
+        """
+        return self.require_judge()
+
+    def require_judge(self) -> Judge:
+        """Return the judge.
+
+        Raises:
+            InputError: there is no judge.
+        """
         if self.inputs.judge is None:
             raise InputError("no judge given, expected --judge FOLDER with a face reconstruction network")
         return self.inputs.judge
 
-    @cached_property
-    def embedder(self) -> Embedder:
-        return load_embedder(self.inputs.embedder, self.judge.network, self.judge.name, self.device)
-
     @property
     def head(self) -> HeadGeometry:
-        """Raises an InputError where there is none."""
+        """The mesh of the generator's face model.
+
+        Raises:
+            InputError: there is no mesh of this face model.
+        """
         if self.inputs.head is None:
             raise InputError("no mesh of the model's face model here; known is the open face model's")
         return self.inputs.head
 
-    def require_embedder(self) -> None:
-        """Load it, before images are rendered for it.
+    def load_embedder(self) -> Embedder:
+        """Load the face embedder, or return it if it is loaded already.
 
         Raises:
             InputError: there is no such embedder, or no judge.
         """
-        assert self.embedder is not None
+        if self._embedder is None:
+            judge = self.judge
+            self._embedder = load_embedder(self.inputs.embedder, judge.network, judge.name, self.device)
+        return self._embedder
+
+    @property
+    def loaded_embedder_name(self) -> str | None:
+        """Name of the face embedder, or None if no metric has used it."""
+        return None if self._embedder is None else self._embedder.name
 
     @cached_property
     def table(self) -> CoefficientTable:
-        """Of the data set."""
+        """Coefficients of the data set's images."""
         return self.inputs.dataset.load_coefficients()
 
     @property
     def data_exp(self) -> Float[Tensor, "item 64"] | None:
-        """The data set's expressions, where faces are asked for these and not for the prior's."""
+        """The data set's expressions, or None if expressions are sampled from the prior."""
         return self.table.exp if self.config.expressions_from == "data" else None
 
     def views(self, count: int) -> PosedLatents:
-        """The first of the stream."""
-        return self.samples_of(dataclasses.replace(self.samples, count=count))
+        """Sample the first ``count`` latents and poses of the main image set."""
+        return self.sample(dataclasses.replace(self.samples, count=count))
 
-    def samples_of(self, config: SampleConfig) -> PosedLatents:
-        """Faces and cameras of any stream."""
+    def sample(self, config: SampleConfig) -> PosedLatents:
+        """Sample latents and poses with the given seed and count."""
         return sample_views(self.priors, self.table.pose, config, self.data_exp)
 
     def generated(self, count: int) -> UInt8[Tensor, "item 3 size size"]:
-        """Images of the first views, of which only those that are not there yet are rendered."""
-        have = len(self._images)
-        if count > have:
-            more = render_views(self.generator, self.views(count)[have:], self.samples)
+        """Return the first ``count`` images of the main set; those that are missing are rendered."""
+        available = len(self._images)
+        if count > available:
+            more = render_views(self.generator, self.views(count)[available:], self.samples)
             self._images = torch.cat([self._images, more])
         return self._images[:count]
 
-    def real_items(self, count: int) -> Tensor:
+    def real_items(self, count: int) -> Int[Tensor, "item"]:
+        """Choose ``count`` random items of the data set; they depend on the seed only."""
         return real_items(count, len(self.inputs.dataset), torch.Generator().manual_seed(self.samples.seed))
 
     def real(self, count: int) -> Iterable[Float[Tensor, "batch 3 size size"]]:
-        """Batches of real images."""
+        """Read ``count`` random real images in batches."""
         dataset, samples = self.inputs.dataset, self.samples
         return real_batches(dataset, self.real_items(count), samples.size, samples.batch, self.device)
 
     @cached_property
-    def seen(self) -> JudgeOutputs:
-        """What the judge sees in the stream's images."""
-        judge = self.judge  # before any image is rendered
-        return judge_images(
-            judge.network, float_batches(self.generated(self.samples.count), self.samples.batch, self.device)
-        )
+    def judge_outputs(self) -> JudgeOutputs:
+        """Outputs of the judge for the main image set."""
+        network = self.judge.network  # raises before any image is rendered
+        images = self.generated(self.samples.count)
+        return judge_images(network, float_batches(images, self.samples.batch, self.device))
 
     def judge_images(self, images: UInt8[Tensor, "item 3 size size"]) -> JudgeOutputs:
+        """Run the judge on 8-bit images."""
         return judge_images(self.judge.network, float_batches(images, self.samples.batch, self.device))
 
-    def embeddings(
+    def embed_views(
         self, views: PosedLatents, images: UInt8[Tensor, "item 3 size size"]
     ) -> Float[Tensor, "item feature"]:
-        """Vectors of rendered views."""
+        """Embed rendered views, aligned by their target landmarks."""
         judge, size = self.judge, self.samples.size
         landmarks = target_landmarks_px(judge.landmarks, judge.world_offset, views, size, self.fov_deg)
-        return self.embedded(float_batches(images, self.samples.batch, self.device), landmarks)
+        return self.embed(float_batches(images, self.samples.batch, self.device), landmarks)
 
     @torch.no_grad()
-    def embedded(
+    def embed(
         self, batches: Iterable[Tensor], landmarks_px: Float[Tensor, "item 68 2"]
     ) -> Float[Tensor, "item feature"]:
-        """Vectors of images in [0, 1]."""
-        parts, embedder = landmarks_px.split(self.samples.batch), self.embedder
+        """Embed batches of images in [0, 1]; the landmarks are in pixel indices."""
+        parts, embedder = landmarks_px.split(self.samples.batch), self.load_embedder()
         return torch.cat([embedder.embed(rgb, px).float() for rgb, px in zip(batches, parts, strict=True)])
 
-    def landmarks_mm(self, z_id: Tensor, z_exp: Tensor) -> Float[Tensor, "item 68 3"]:
+    def landmarks_mm(
+        self, z_id: Float[Tensor, "item 80"], z_exp: Float[Tensor, "item 64"]
+    ) -> Float[Tensor, "item 68 3"]:
+        """Compute the unposed landmarks of coefficients, millimetres."""
         unposed = self.judge.landmarks.unposed(z_id.to(self.device), z_exp.to(self.device))
         return MM_PER_WORLD * WORLD_PER_MODEL_UNIT * unposed
 
     @cached_property
     def expression_grid(self) -> tuple[PosedLatents, Tensor]:
-        config = self.config
-        return self.grid(
-            expression_grid_views(
-                self.priors, config.people, config.expressions, self.samples.seed, self.data_exp
-            )
-        )
+        """People with several expressions, the first neutral: views and 8-bit images."""
+        people, expressions = self.config.people, self.config.expressions
+        views = expression_grid_views(self.priors, people, expressions, self.samples.seed, self.data_exp)
+        return views, self.render_for_judge(views)
 
     @cached_property
     def yaw_grid(self) -> tuple[PosedLatents, Tensor]:
-        return self.grid(yaw_grid_views(self.priors, self.config.people, YAWS, self.samples.seed))
+        """People from several yaws, the first frontal: views and 8-bit images."""
+        views = yaw_grid_views(self.priors, self.config.people, YAWS, self.samples.seed)
+        return views, self.render_for_judge(views)
 
     @cached_property
     def appearance_grid(self) -> tuple[PosedLatents, Tensor]:
-        config = self.config
-        return self.grid(
-            appearance_grid_views(self.priors, config.people, config.appearances, self.samples.seed)
-        )
+        """People with several appearance codes, the first their own: views and 8-bit images."""
+        people, appearances = self.config.people, self.config.appearances
+        views = appearance_grid_views(self.priors, people, appearances, self.samples.seed)
+        return views, self.render_for_judge(views)
 
-    def grid(self, views: PosedLatents) -> tuple[PosedLatents, Tensor]:
-        """Views and their images, for the judge.
+    def render_for_judge(self, views: PosedLatents) -> UInt8[Tensor, "item 3 size size"]:
+        """Render 8-bit images for the judge.
 
         Raises:
             InputError: there is no judge; nothing is rendered then.
         """
-        assert self.judge is not None
-        return views, render_views(self.generator, views, self.samples)
+        self.require_judge()
+        return render_views(self.generator, views, self.samples)
 
-    def changed(self, views: PosedLatents, images: Tensor) -> FaceMeasurements:
-        """Of people in order, each as often as changed."""
-        seen, people = self.judge_images(images), (self.config.people, -1)
+    def measure_faces(
+        self, views: PosedLatents, images: UInt8[Tensor, "item 3 size size"]
+    ) -> FaceMeasurements:
+        """Measure the images of a grid, which are ordered by person."""
+        outputs, people = self.judge_images(images), (self.config.people, -1)
+        face = outputs.face
         return FaceMeasurements(
-            embedding=self.embeddings(views, images).unflatten(0, people),
-            exp=seen.face.exp.unflatten(0, people),
-            angle_deg=torch.rad2deg(seen.face.angle).unflatten(0, people),
-            landmarks_mm=self.landmarks_mm(seen.face.id, seen.face.exp).unflatten(0, people),
+            embedding=self.embed_views(views, images).unflatten(0, people),
+            exp=face.exp.unflatten(0, people),
+            angle_deg=torch.rad2deg(face.angle).unflatten(0, people),
+            landmarks_mm=self.landmarks_mm(face.id, face.exp).unflatten(0, people),
         )

@@ -1,11 +1,11 @@
-"""FID, KID and Inception Score: torch-fidelity's, on 8-bit images in memory.
+"""FID, KID and Inception Score by torch-fidelity, on 8-bit images in memory.
 
     FID   Frechet distance of Inception-v3's 2048 features                            (Heusel et al. 2017)
     KID   squared maximum mean discrepancy of the same features, times 100            (Binkowski et al. 2018)
-    IS    exp of the mean divergence of the classes of an image from those of all    (Salimans et al. 2016)
+    IS    exp of the mean KL divergence of an image's class probabilities from their mean (Salimans et al. 2016)
 
-The network's weights are the user's file, or the copy that torch-fidelity keeps in PyTorch's cache. Nothing is
-downloaded here.
+The weights of the Inception network are read from a file of the user or from PyTorch's cache, where torch-fidelity
+keeps them. Nothing is downloaded.
 """
 
 import importlib.util
@@ -22,51 +22,58 @@ from anifacegan.evaluation.bootstrap import BootstrapStatistics
 from anifacegan.runtime.errors import InputError, first_line
 
 CACHED_NAME = "weights-inception-2015-12-05-6726825d.pth"
-SOME_TENSORS = ("Conv2d_1a_3x3.conv.weight", "Mixed_7c.branch_pool.conv.weight", "fc.weight")
-"""Of the network: its first, its last, and its classes."""
+"""File name of torch-fidelity's weights in PyTorch's cache."""
+REQUIRED_TENSORS = ("Conv2d_1a_3x3.conv.weight", "Mixed_7c.branch_pool.conv.weight", "fc.weight")
+"""Tensors of the first layer, the last block and the classifier, by which a weights file is recognised."""
 KID_SUBSET = 1000
+"""Number of images in each subset of KID, if there are as many."""
 INSTALL = "pip install torch-fidelity"
 FEWEST = 10
-"""Images: the Inception Score is a mean over ten parts."""
+"""Least number of images: the Inception Score is a mean over ten splits."""
 
 
 @dataclass(frozen=True)
 class InceptionReport:
-    """Lower is better but for the score."""
+    """FID, KID and Inception Score; lower is better except for the Inception Score."""
 
     fid: float
+    """Frechet Inception Distance."""
     kid_100: float
-    """KID times 100."""
+    """Kernel Inception Distance times 100."""
     kid_100_deviation: float
-    """Standard deviation over subsets."""
+    """Standard deviation of KID times 100 over its subsets."""
     inception_score: float
-    """Of the generated images alone."""
+    """Inception Score of the generated images."""
     inception_score_deviation: float
-    """Standard deviation over ten parts."""
+    """Standard deviation of the Inception Score over its ten splits."""
     count: int
+    """Number of generated images."""
     real_count: int
+    """Number of real images."""
     kid_subset: int
-    """Images of each of KID's hundred subsets."""
+    """Number of images in each of KID's 100 subsets."""
 
 
 @dataclass(frozen=True)
-class InceptionNumbers:
-    """Numbers of whole sets: torch-fidelity gives no value of an image, so they have no interval."""
+class InceptionItems:
+    """Results of torch-fidelity, which has no value per image: they cannot be resampled and have no interval."""
 
-    found: InceptionReport
+    result: InceptionReport
 
     def report(self) -> InceptionReport:
-        return self.found
+        """Return the results."""
+        return self.result
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        values = {name: getattr(self.found, name) for name in ("fid", "kid_100", "inception_score")}
+        """Return FID, KID and Inception Score as constant statistics."""
+        values = {name: getattr(self.result, name) for name in ("fid", "kid_100", "inception_score")}
         return BootstrapStatistics(
             {}, lambda weights: {name: np.array([value]) for name, value in values.items()}
         )
 
 
-class _InMemory(Dataset):
-    """Images as torch-fidelity takes them."""
+class _ImageDataset(Dataset):
+    """Images in memory, in the form that torch-fidelity reads."""
 
     def __init__(self, images: UInt8[Tensor, "item 3 height width"]) -> None:
         self.images = images
@@ -79,10 +86,10 @@ class _InMemory(Dataset):
 
 
 def inception_weights(path: Path | None) -> Path:
-    """The file with the weights: the user's, or the one in PyTorch's cache.
+    """Find and check the file of Inception weights: the user's ``path``, or the file in PyTorch's cache if None.
 
     Raises:
-        InputError: torch-fidelity is not installed, or there is no such file, or it holds no weights.
+        InputError: torch-fidelity is not installed, or the file is missing or not the right weights.
     """
     if importlib.util.find_spec("torch_fidelity") is None:
         raise InputError(f"torch-fidelity: not installed, needed for FID, KID and IS: {INSTALL}")
@@ -97,26 +104,24 @@ def inception_weights(path: Path | None) -> Path:
 
 
 def check_weights(path: Path) -> None:
-    """Read a file of weights, without the package that they are for.
+    """Check that a file holds Inception weights; torch-fidelity itself is not needed.
 
     Raises:
-        InputError: there is no such file, or it holds other things than named tensors.
+        InputError: the file is missing, unreadable, or does not hold the tensors of the Inception network.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected torch-fidelity's Inception weights ({CACHED_NAME})")
     try:
-        state = torch.load(
-            path, weights_only=True, map_location="cpu"
-        )  # torch-fidelity would run code that it holds
+        # torch-fidelity itself loads without weights_only and so would run code that the file holds.
+        state = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # many kinds for a broken file
         raise InputError(f"{path}: not a readable file of weights ({first_line(error)})") from None
-    if not (
-        isinstance(state, dict) and state and all(isinstance(value, torch.Tensor) for value in state.values())
-    ):
+    is_state = isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())
+    if not is_state or not state:
         raise InputError(
             f"{path}: holds a {type(state).__name__}, expected the named tensors of {CACHED_NAME}"
         )
-    missing = [name for name in SOME_TENSORS if name not in state]
+    missing = [name for name in REQUIRED_TENSORS if name not in state]
     if missing:
         raise InputError(f"{path}: not the weights of torch-fidelity's Inception network (no '{missing[0]}')")
 
@@ -128,10 +133,14 @@ def inception_report(
     batch: int,
     device: torch.device,
 ) -> InceptionReport:
-    """All three; ``weights`` are those of :func:`inception_weights`.
+    """Compute FID, KID and Inception Score.
+
+    Args:
+        weights: file of the Inception network's weights, see :func:`inception_weights`.
+        batch: images per forward pass of the Inception network.
 
     Raises:
-        InputError: too few images, or weights of another network.
+        InputError: fewer than ten images, or weights of another network.
     """
     import torch_fidelity
 
@@ -142,9 +151,9 @@ def inception_report(
         )
     subset = min(KID_SUBSET, fewest)
     try:
-        found = torch_fidelity.calculate_metrics(
-            input1=_InMemory(generated),
-            input2=_InMemory(real),
+        metrics = torch_fidelity.calculate_metrics(
+            input1=_ImageDataset(generated),
+            input2=_ImageDataset(real),
             fid=True,
             kid=True,
             isc=True,
@@ -161,11 +170,11 @@ def inception_report(
             raise
         raise InputError(f"{weights}: not the weights of torch-fidelity's Inception network") from None
     return InceptionReport(
-        fid=found[torch_fidelity.KEY_METRIC_FID],
-        kid_100=100 * found[torch_fidelity.KEY_METRIC_KID_MEAN],
-        kid_100_deviation=100 * found[torch_fidelity.KEY_METRIC_KID_STD],
-        inception_score=found[torch_fidelity.KEY_METRIC_ISC_MEAN],
-        inception_score_deviation=found[torch_fidelity.KEY_METRIC_ISC_STD],
+        fid=metrics[torch_fidelity.KEY_METRIC_FID],
+        kid_100=100 * metrics[torch_fidelity.KEY_METRIC_KID_MEAN],
+        kid_100_deviation=100 * metrics[torch_fidelity.KEY_METRIC_KID_STD],
+        inception_score=metrics[torch_fidelity.KEY_METRIC_ISC_MEAN],
+        inception_score_deviation=metrics[torch_fidelity.KEY_METRIC_ISC_STD],
         count=len(generated),
         real_count=len(real),
         kid_subset=subset,

@@ -1,7 +1,7 @@
-"""What a judge sees in images: features to compare sets with, and the coefficients of each face.
+"""The judge: a face regressor that estimates features and face coefficients of images, for evaluation only.
 
-The judge is a face reconstruction network that no loss has seen: another architecture and another seed than the one
-in the landmark term, or a generator could learn to please its teacher.
+It must differ in architecture and seed from the regressor of the training losses, because a generator learns to please
+the network in its loss. Its features are compared by Frechet distance, its coefficients with the target ones.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,33 +25,38 @@ from anifacegan.runtime.errors import InputError
 
 @dataclass(frozen=True)
 class Judge:
-    """A face reconstruction network and the landmarks of its coefficients."""
+    """A face regressor for evaluation, with the face model that its coefficients belong to."""
 
     network: FaceRegressor
     landmarks: FaceLandmarks
-    """Of the face model that the coefficients belong to, on the network's device."""
+    """Landmark positions of the face model as functions of the coefficients, on the network's device."""
     world_offset: Float[Tensor, "3"]
-    """Where that face model's origin is, world units."""
+    """Position of the face model's origin, world units."""
     name: str
-    """Name and sum of the weights."""
+    """Name and SHA-256 of the weights, for reports."""
 
 
 @dataclass(frozen=True)
 class JudgeOutputs:
-    """What a judge saw in images, in their order, float32 in host memory."""
+    """Outputs of the judge for images, in their order (CPU, float32)."""
 
     features: Float[Tensor, "item feature"]
+    """Features before the last layer, for Frechet distances."""
     face: Reconstruction
+    """Estimated face coefficients."""
 
     def __len__(self) -> int:
         return len(self.features)
 
 
 def load_judge(path: Path, face_model: Path | None, device: torch.device) -> Judge:
-    """A judge from a model folder, for images of the generator's camera. ``face_model``: see ``load_head_geometry``.
+    """Load a judge from a folder with a face regressor.
+
+    Args:
+        face_model: file of the open face model, or None for the cached one.
 
     Raises:
-        InputError: no such network, or one that belongs to another face model or another camera.
+        InputError: the network is missing, or was trained for another face model or another camera.
     """
     network, card = load_face_regressor(path)
     model = load_open_face_model(face_model)
@@ -73,7 +78,7 @@ def load_judge(path: Path, face_model: Path | None, device: torch.device) -> Jud
 def judge_images(
     network: FaceRegressor, batches: Iterable[Float[Tensor, "batch 3 size size"]]
 ) -> JudgeOutputs:
-    """What a network sees in batches of images in [0, 1]."""
+    """Run a judge's network on batches of images in [0, 1]."""
     features, rows = [], []
     for rgb in batches:
         features.append(network.features(rgb).float().cpu())
@@ -84,25 +89,25 @@ def judge_images(
 def real_batches(
     dataset: FaceDataset, items: Int[Tensor, "item"], size: int, batch: int, device: torch.device
 ) -> Iterator[Float[Tensor, "batch 3 size size"]]:
-    """Images of a data set in [0, 1], at ``size`` pixels as the generated ones are.
+    """Read batches of images of a data set, in [0, 1], resampled to ``size`` pixels.
 
     Raises:
         InputError: a file cannot be read.
     """
     with tqdm(total=len(items), desc="real images", unit="image", disable=None, leave=False) as progress:
-        for some in items.split(batch):
-            pixels = torch.stack([dataset[int(item)].image for item in some])  # (B, H, W, 3)
-            progress.update(len(some))
+        for part in items.split(batch):
+            pixels = torch.stack([dataset[int(item)].image for item in part])  # (B, H, W, 3)
+            progress.update(len(part))
             yield resample(pixels.permute(0, 3, 1, 2).to(device).float() / 255, size)
 
 
 def float_batches(
     images: UInt8[Tensor, "item 3 size size"], batch: int, device: torch.device
 ) -> Iterator[Float[Tensor, "batch 3 size size"]]:
-    """8-bit images in [0, 1]."""
-    return (some.to(device).float() / 255 for some in images.split(batch))
+    """Convert 8-bit images to batches in [0, 1] on a device."""
+    return (part.to(device).float() / 255 for part in images.split(batch))
 
 
 def real_items(count: int, available: int, rng: torch.Generator) -> Int[Tensor, "item"]:
-    """``count`` random items of a data set, no two the same; all of them where there are fewer."""
+    """Choose ``count`` different random items of a data set, or all items in random order if there are fewer."""
     return torch.randperm(available, generator=rng)[:count]

@@ -1,10 +1,8 @@
-"""Does a person stay the same person? Distances of identity vectors within people over those between people.
+"""Identity preservation: similarity of identity vectors of one person's images against those of different people.
 
-Vectors are a judge's identity coefficients, or the embeddings of any network that recognises faces.
-
-Is a person recognised across yaw and across expressions? Face embeddings of one person, against different people's.
-
-Cosines, as ArcFace's vectors are compared; and Euclidean distances, as dlib's are.
+``IdentityItems`` are Euclidean distances of any identity vectors (the judge's identity coefficients or a face
+embedder's vectors) within and between people. ``RecognitionItems`` are face embeddings across yaw and across
+expressions, compared by cosines as ArcFace does and by Euclidean distances as dlib does.
 """
 
 import math
@@ -29,48 +27,56 @@ from anifacegan.evaluation.bootstrap import (
 
 @dataclass(frozen=True)
 class IdentitySpread:
-    """Mean distances of pairs of images."""
+    """Mean distances of identity vectors over pairs of images."""
 
     within: float
-    """Of one person."""
+    """Mean distance over pairs of images of one person."""
     between: float
-    """Of two people."""
+    """Mean distance over pairs of images of two people."""
     ratio: float
-    """within / between: 0 is a person who never changes, 1 is images that do not tell people apart."""
+    """``within`` over ``between``: 0 if people never change, 1 if people cannot be told apart."""
     people: int
+    """Number of people."""
     images_each: int
+    """Number of images of each person."""
 
 
 @dataclass(frozen=True)
 class IdentityItems:
-    """Mean distances of images, float64."""
+    """Mean distances of each person's identity vectors (CPU, float64)."""
 
     within: Float[Tensor, "person"]
-    """Over the pairs of one person's images."""
+    """Mean distance over pairs of the person's images."""
     between: Float[Tensor, "person person"]
-    """Over the pairs of two people's images; the diagonal says nothing."""
+    """Mean distance over pairs of two people's images; the diagonal is not used."""
     each: int
-    """Images of a person."""
+    """Number of images of each person."""
 
     def report(self) -> IdentitySpread:
+        """Average over the people."""
         people = len(self.within)
-        apart = self.between[~torch.eye(people, dtype=torch.bool)]
-        within, between = float(self.within.mean()), float(apart.mean())
-        ratio = within / between if between > 0 else float("nan")
-        return IdentitySpread(within, between, ratio, people, self.each)
+        off_diagonal = self.between[~torch.eye(people, dtype=torch.bool)]
+        within, between = float(self.within.mean()), float(off_diagonal.mean())
+        return IdentitySpread(
+            within=within,
+            between=between,
+            ratio=within / between if between > 0 else math.nan,
+            people=people,
+            images_each=self.each,
+        )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
+        """Return the ratio of within to between as a statistic over resampled people."""
         within, between = self.within.numpy(), self.between.numpy()
-        return BootstrapStatistics(
-            {"people": len(within)},
-            lambda weights: {
-                "ratio": ratio(weighted_mean(weights[0], within), pair_mean(weights[0], between))
-            },
-        )
+
+        def compute(weights: Sequence[Weights]) -> dict[str, Draws]:
+            return {"ratio": ratio(weighted_mean(weights[0], within), pair_mean(weights[0], between))}
+
+        return BootstrapStatistics({"people": len(within)}, compute)
 
 
 def identity_items(vectors: Float[Tensor, "person image feature"]) -> IdentityItems:
-    """Measure Euclidean distances over all pairs, person by person, in host memory.
+    """Compute the Euclidean distances of all pairs of images, averaged for each person and pair of people.
 
     Raises:
         ValueError: there are fewer than two people, or fewer than two images of each.
@@ -79,81 +85,92 @@ def identity_items(vectors: Float[Tensor, "person image feature"]) -> IdentityIt
     if people < 2 or each < 2:
         raise ValueError(f"{people} people with {each} images each, expected at least 2 and 2")
     rows = vectors.flatten(0, 1).double().cpu()
-    distance = torch.cdist(
-        rows, rows, compute_mode="donot_use_mm_for_euclid_dist"
-    )  # (P K, P K), exact near zero
+    # Without matrix products, so that small distances are exact.
+    distance = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")  # (P K, P K)
     blocks = distance.reshape(people, each, people, each)
-    own = blocks.diagonal(dim1=0, dim2=2)  # (K, K, P); an image is 0 from itself
-    return IdentityItems(own.sum(dim=(0, 1)) / (each * (each - 1)), blocks.mean(dim=(1, 3)), each)
+    same_person = blocks.diagonal(dim1=0, dim2=2)  # (K, K, P); the distance of an image from itself is 0
+    within = same_person.sum(dim=(0, 1)) / (each * (each - 1))
+    return IdentityItems(within, between=blocks.mean(dim=(1, 3)), each=each)
 
 
 def person_pairs(people: int, each: int) -> tuple[Bool[Tensor, "row row"], Bool[Tensor, "row row"]]:
-    """Pairs of images of one person, and of two, each pair once; rows are person by person."""
-    who = torch.arange(people).repeat_interleave(each)
-    same = who[:, None] == who[None]
+    """Mark the pairs of images of one person and of two people, each pair once, for rows ordered by person."""
+    person = torch.arange(people).repeat_interleave(each)
+    same = person[:, None] == person[None]
     pair = torch.ones_like(same).triu(diagonal=1)
     return same & pair, ~same & pair
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """Means over pairs of images: cosines, of which 1 is the same direction, and a ratio of distances."""
+    """Mean cosines of face embeddings over pairs of images, and a ratio of distances."""
 
     across_yaw: float
-    """Of one person, yaw -0.5 to 0.5 radians, neutral."""
+    """Mean cosine between neutral images of one person at yaws from -0.5 to 0.5 radians."""
     across_yaw_others: float
-    """Of two people in the same images."""
+    """Mean cosine between images of two people in the same set."""
     across_expressions: float
-    """Of one person, frontal."""
+    """Mean cosine between frontal images of one person with different expressions."""
     across_expressions_others: float
+    """Mean cosine between images of two people in the same set."""
     between_over_within: float
-    """Distance between people over that within a person, both kinds of images together: higher is better."""
+    """Mean distance between people over that within a person, in both sets together; higher is better."""
     people: int
+    """Number of people."""
     yaws: int
+    """Number of yaws of each person."""
     expressions: int
+    """Number of expressions of each person."""
 
 
 @dataclass(frozen=True)
 class RecognitionItems:
-    """Embeddings of the same people. The first expression is the neutral one, whose image is among the yaws."""
+    """Face embeddings of the same people across yaw and across expressions.
+
+    The first expression is neutral and frontal, and the same image is among the yaws.
+    """
 
     across_yaw: Float[Tensor, "person yaw feature"]
+    """Embeddings of neutral images at several yaws."""
     across_expressions: Float[Tensor, "person expression feature"]
+    """Embeddings of frontal images with several expressions, neutral first."""
 
     def report(self) -> Recognition:
-        yaw, expression = cosines(self.across_yaw), cosines(self.across_expressions)
-        people, yaws = self.across_yaw.shape[:2]
+        """Average over all pairs of images."""
+        yaw_same, yaw_others = cosines(self.across_yaw)
+        expression_same, expression_others = cosines(self.across_expressions)
         spread = self.distances().report()
-        ratio = spread.between / spread.within if spread.within > 0 else math.inf
-        return Recognition(*yaw, *expression, ratio, people, yaws, self.across_expressions.shape[1])
+        return Recognition(
+            across_yaw=yaw_same,
+            across_yaw_others=yaw_others,
+            across_expressions=expression_same,
+            across_expressions_others=expression_others,
+            between_over_within=spread.between / spread.within if spread.within > 0 else math.inf,
+            people=self.across_yaw.shape[0],
+            yaws=self.across_yaw.shape[1],
+            expressions=self.across_expressions.shape[1],
+        )
 
     def distances(self) -> IdentityItems:
-        """Of all images together."""
+        """Compute the distances of all images; the image that both sets share counts once."""
         return identity_items(torch.cat([self.across_yaw, self.across_expressions[:, 1:]], dim=1))
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        spread = self.distances().bootstrap_statistics()
+        """Return ``between_over_within`` as a statistic over resampled people."""
+        distances = self.distances().bootstrap_statistics()
 
-        def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
-            within_over_between = spread.numbers(weights)["ratio"]
-            with np.errstate(divide="ignore"):  # people who never change: infinitely well told
+        def compute(weights: Sequence[Weights]) -> dict[str, Draws]:
+            within_over_between = distances.compute(weights)["ratio"]
+            with np.errstate(divide="ignore"):  # infinite if people never change
                 return {"between_over_within": 1 / within_over_between}
 
-        return BootstrapStatistics(spread.counts, numbers)
-
-
-def recognition(
-    across_yaw: Float[Tensor, "person yaw feature"],
-    across_expressions: Float[Tensor, "person expression feature"],
-) -> Recognition:
-    """From embeddings of the same people: see :class:`RecognitionItems`."""
-    return RecognitionItems(across_yaw, across_expressions).report()
+        return BootstrapStatistics(distances.counts, compute)
 
 
 def cosines(vectors: Float[Tensor, "person image feature"]) -> tuple[float, float]:
-    """Mean cosine within and between people, over all pairs of images."""
+    """Compute the mean cosine over pairs of images of one person, and over pairs of two people."""
     people, each = vectors.shape[:2]
     unit = functional.normalize(vectors.double().flatten(0, 1), dim=-1)
     cosine = unit @ unit.T
-    own, others = (pairs.to(cosine.device) for pairs in person_pairs(people, each))
-    return float(cosine[own].mean()), float(cosine[others].mean())
+    same, different = (pairs.to(cosine.device) for pairs in person_pairs(people, each))
+    return float(cosine[same].mean()), float(cosine[different].mean())

@@ -1,8 +1,8 @@
-"""Generated images to be judged: a stream that depends on a seed and a count, and on nothing else.
+"""Sampling and rendering of the images that the metrics are measured on.
 
-Every face has random generators of its own and is rendered alone, so neither the batch it is judged in, nor how many
-others there are, changes a single bit of it. People are drawn from the model's priors, cameras from the data set's,
-expressions from either: those of a prior are what an adversarial game asks for, those of a data set are what people do.
+Each face has its own random generators and is rendered separately, so an image depends only on the seed and its index,
+not on the batch size or the number of images. People are sampled from the model's priors, camera poses from the data
+set, expressions from the prior (as in adversarial training) or from the data set (as real faces have them).
 """
 
 from collections.abc import Iterator
@@ -27,31 +27,32 @@ from anifacegan.rendering.frame import RenderedImage
 from anifacegan.rendering.model import Face
 from anifacegan.runtime.errors import require_at_least
 
-Source = Literal["prior", "data"]
-"""Where expressions come from: draws of a model's prior, or random images of a data set."""
+ExpressionSource = Literal["prior", "data"]
+"""Source of expressions: samples of a model's prior, or random images of a data set."""
 FACES, PEOPLE, EXPRESSIONS, DETECTION, DATA_EXPRESSIONS = 101, 102, 103, 104, 105
-"""Purposes of the random generators, apart from those of training."""
-TURNED_RAD = 0.35
-"""How far faces with given expressions turn to either side."""
+"""Stream numbers of the random generators, different from those of training."""
+LARGEST_YAW_RAD = 0.35
+"""Largest yaw to either side for the detection rate."""
 OTHER_PEOPLE = 1_000_003
-"""Added to a seed for people whose appearance codes are lent to others."""
+"""Offset of the seed for the people whose appearance codes replace a person's own."""
 
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """Which images are generated."""
+    """Number, seed and size of the generated images."""
 
     count: int = 2000
-    """How many."""
+    """Number of images."""
     seed: int = 1
-    """Other seeds are other faces."""
+    """Random seed of latents and poses."""
     size: int = 64
-    """Height and width in pixels."""
+    """Height and width of an image, pixels."""
     psi: float = 1.0
-    """Variety of people: 1 is all of it, 0 the average appearance."""
+    """Truncation of the appearance code: 1 is the full variety of people, 0 the average appearance."""
     batch: int = 32
-    """Images that are judged at once; changes no result."""
+    """Number of images that the judge processes at once; it does not change the results."""
     views: ViewSamplingConfig = field(default_factory=ViewSamplingConfig)
+    """Sampling of latents and poses."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "count", "batch")
@@ -61,11 +62,11 @@ class SampleConfig:
 
 @dataclass(frozen=True)
 class GeneratedImages:
-    """Images and what they were asked to show."""
+    """Rendered images with their target latents and poses."""
 
     views: PosedLatents
     rgb: Float[Tensor, "batch 3 size size"]
-    """In [0, 1]."""
+    """Colours in [0, 1]."""
 
 
 def sample_views(
@@ -74,8 +75,11 @@ def sample_views(
     config: SampleConfig,
     data_exp: Float[Tensor, "item 64"] | None = None,
 ) -> PosedLatents:
-    """All faces and cameras. ``poses`` are (pitch, yaw) of the data set's images, radians relative to frontal, and
-    ``data_exp`` their expressions, neutral ones as often as they are; None: the prior's.
+    """Sample the latents and poses of ``config.count`` images.
+
+    Args:
+        poses: (pitch, yaw) of the data set's images, radians from frontal.
+        data_exp: expressions of the data set's images to choose from, or None to sample the expression prior.
     """
     rngs = sample_generators(config.seed, 0, FACES, range(config.count))
     views = sample_posed_latents(generator, poses, config.views, rngs)
@@ -88,7 +92,7 @@ def sample_views(
 def generated_batches(
     generator: Generator, views: PosedLatents, config: SampleConfig
 ) -> Iterator[GeneratedImages]:
-    """Images of the views, in their order."""
+    """Render the views in batches, in their order."""
     with tqdm(total=len(views), desc="images", unit="image", disable=None, leave=False) as progress:
         for start in range(0, len(views), config.batch):
             part = views[start : start + config.batch]
@@ -102,7 +106,7 @@ def generated_batches(
 def render_views(
     generator: Generator, views: PosedLatents, config: SampleConfig
 ) -> UInt8[Tensor, "item 3 size size"]:
-    """Images of the views with 8 bits a colour, as real ones have, in host memory."""
+    """Render the views to 8-bit images on the CPU."""
     size = config.size
     parts = [(255 * batch.rgb).round().byte().cpu() for batch in generated_batches(generator, views, config)]
     return torch.cat([torch.zeros(0, 3, size, size, dtype=torch.uint8), *parts])
@@ -112,13 +116,13 @@ def render_views(
 def render_view_rgb(
     generator: Generator, view: PosedLatents, size: int, psi: float = 1.0
 ) -> Float[Tensor, "3 size size"]:
-    """One face's image in [0, 1]: the same whatever else is rendered."""
+    """Render the colours, in [0, 1], of a batch of one view."""
     return render_view(generator, view, size, psi).rgb
 
 
 @torch.inference_mode()
 def render_view(generator: Generator, view: PosedLatents, size: int, psi: float = 1.0) -> RenderedImage:
-    """The same with depth and opacity."""
+    """Render colours, depth and opacity of a batch of one view."""
     pitch, yaw = view.pose[0].tolist()
     return Face(generator.condition(view.latents, psi), view.latents).image(yaw=yaw, pitch=pitch, size=size)
 
@@ -131,9 +135,9 @@ def expression_grid_views(
     seed: int,
     data_exp: Float[Tensor, "item 64"] | None = None,
 ) -> PosedLatents:
-    """Every person with every expression, person by person, all frontal.
+    """Sample people and give each of them the same expressions: frontal views ordered by person.
 
-    The first expression is the neutral one; the others are :func:`sample_expressions`, the same for everyone.
+    The first expression is neutral; the others come from :func:`sample_expressions`.
     """
     z_id, z_noise = _people(generator, people, seed)
     z_exp = torch.cat(
@@ -153,7 +157,7 @@ def expression_grid_views(
 def sample_expressions(
     generator: Generator, count: int, seed: int, data_exp: Float[Tensor, "item 64"] | None = None
 ) -> Float[Tensor, "expression 64"]:
-    """Expressions of the prior, or random ones of ``data_exp``, some of them maybe twice."""
+    """Sample expressions from the model's prior, or from the rows of ``data_exp`` with replacement."""
     prior, device = generator.expression_prior, generator.device
     rngs = sample_generators(seed, 0, EXPRESSIONS, range(count))
     if data_exp is not None:
@@ -164,7 +168,7 @@ def sample_expressions(
 
 @torch.no_grad()
 def yaw_grid_views(generator: Generator, people: int, yaws: tuple[float, ...], seed: int) -> PosedLatents:
-    """Every person of :func:`expression_grid_views` at every yaw (radians), neutral, person by person."""
+    """Show the people of :func:`expression_grid_views` neutral at each yaw (radians), ordered by person."""
     z_id, z_noise = (code.repeat_interleave(len(yaws), dim=0) for code in _people(generator, people, seed))
     pose = torch.tensor([(0.0, yaw) for yaw in yaws]).repeat(people, 1).to(z_id)
     return PosedLatents(Latents(z_id, z_id.new_zeros(len(z_id), EXP_DIM), z_noise), pose)
@@ -172,7 +176,10 @@ def yaw_grid_views(generator: Generator, people: int, yaws: tuple[float, ...], s
 
 @torch.no_grad()
 def appearance_grid_views(generator: Generator, people: int, appearances: int, seed: int) -> PosedLatents:
-    """The same people, neutral and frontal, first with their own appearance code, then with other people's."""
+    """Show the people of :func:`expression_grid_views` with several appearance codes, neutral and frontal.
+
+    The first appearance code is the person's own; the others are those of further people, the same for everyone.
+    """
     z_id, z_noise = _people(generator, people, seed)
     others = _people(generator, appearances - 1, seed + OTHER_PEOPLE)[1]
     z_noise = torch.cat([z_noise[:, None], others.expand(people, -1, -1)], dim=1).flatten(0, 1)
@@ -190,7 +197,10 @@ def expression_ramp_views(
     seed: int,
     data_exp: Float[Tensor, "item 64"] | None = None,
 ) -> PosedLatents:
-    """The same people, frontal, each with an expression of its own at every strength, frame by frame."""
+    """Show the people of :func:`expression_grid_views` with a growing expression, frontal, ordered by person and frame.
+
+    Each person has a different expression; ``strength`` is its factor in each frame.
+    """
     z_id, z_noise = (
         code.repeat_interleave(len(strength), dim=0) for code in _people(generator, people, seed)
     )
@@ -202,15 +212,17 @@ def expression_ramp_views(
 def detection_views(
     generator: Generator, people: int, each: int, expressions: Float[Tensor, "expression 64"], seed: int
 ) -> PosedLatents:
-    """People from the prior, person by person; each shows ``each`` different ones of the given expressions, at yaws
-    drawn evenly from -0.35 to 0.35 radians.
+    """Sample people with ``each`` different of the given expressions, at yaws uniform in +-0.35 radians.
+
+    The views are ordered by person.
     """
     z_id, z_noise = (code.repeat_interleave(each, dim=0) for code in _people(generator, people, seed))
     rngs = sample_generators(seed, 0, DETECTION, range(people))
-    shown = torch.cat([torch.randperm(len(expressions), generator=rng)[:each] for rng in rngs])
-    yaw = torch.cat([TURNED_RAD * (2 * torch.rand(each, generator=rng) - 1) for rng in rngs])
+    rows = torch.cat([torch.randperm(len(expressions), generator=rng)[:each] for rng in rngs])
+    yaw = torch.cat([LARGEST_YAW_RAD * (2 * torch.rand(each, generator=rng) - 1) for rng in rngs])
     pose = torch.stack([torch.zeros_like(yaw), yaw], dim=1)
-    return PosedLatents(Latents(z_id, expressions.to(z_id)[shown.to(z_id.device)], z_noise), pose.to(z_id))
+    z_exp = expressions.to(z_id)[rows.to(z_id.device)]
+    return PosedLatents(Latents(z_id, z_exp, z_noise), pose.to(z_id))
 
 
 def _random_rows(rows: Float[Tensor, "item 64"], rngs: list[torch.Generator]) -> Float[Tensor, "draw 64"]:

@@ -1,4 +1,4 @@
-"""What the commands that measure models share: their options, what they open, and what they say of it."""
+"""Options, data set and judge that the commands ``evaluate`` and ``compare`` share."""
 
 import sys
 from dataclasses import dataclass
@@ -15,76 +15,79 @@ from anifacegan.evaluation.evaluate import Evaluation
 from anifacegan.evaluation.image_sets import EvaluationInputs
 from anifacegan.evaluation.inception import check_weights
 from anifacegan.evaluation.judge import Judge, load_judge
-from anifacegan.evaluation.samples import SampleConfig, Source
+from anifacegan.evaluation.samples import ExpressionSource, SampleConfig
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.models.checkpoints import ModelCard
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import InputError, require_at_least
 from anifacegan.runtime.resources import shipped_root
+from anifacegan.runtime.typed_config import as_tuple
 
 SHIPPED_JUDGE = Path("checkpoints/judge")
+"""Folder of the shipped judge, relative to the package's shipped files."""
 EMBEDDED = ("embedding_frechet", "recognition", "disentanglement")
-"""Metrics that ask the embedder."""
+"""Metrics that need the embedder."""
 LARGEST_SEED = 2**62
-"""What is added to a seed stays within 64 bits."""
+"""Largest seed, so that seeds derived from it by addition fit into 64 bits."""
 
 
 @dataclass(frozen=True)
 class MeasureConfig:
-    """What is looked at, by whom, and how much of it."""
+    """Options of the commands that measure models."""
 
     data: Path
-    """Folder or .zip with images and .mat files: real images, and the poses that faces are generated in; their
-    expressions too, where ``expressions_from`` says so."""
+    """Folder or .zip with images and .mat files: the real images, the camera poses of generated faces, and with
+    --expressions_from data their expressions."""
     judge: Path | None = None
-    """Folder of a face reconstruction network that was in no loss of the model. null: the shipped checkpoints/judge,
-    where it knows the model's faces."""
+    """Folder of the judge, a face regressor that was in no loss of the model. null: the shipped checkpoints/judge, if
+    it fits the model's face model."""
     metrics: str | tuple[str, ...] = ()
-    """One name or several, of: inception, frechet, embedding_frechet, expression, identity, recognition,
-    disentanglement, view_consistency, smoothness, deformation, detection."""
+    """One or more of: inception, frechet, embedding_frechet, expression, identity, recognition, disentanglement,
+    view_consistency, smoothness, deformation, detection."""
     embedder: str = "judge"
-    """Who recognises faces: judge, dlib, or a file .onnx or .pt (TorchScript) that takes aligned 112 px crops."""
+    """Face embedder: judge, dlib, or an .onnx or .pt (TorchScript) file that takes aligned 112 px crops."""
     inception_weights: Path | None = None
-    """torch-fidelity's weights file. null: the one in PyTorch's cache."""
+    """File of torch-fidelity's Inception weights. null: the file in PyTorch's cache."""
     count: int = 2000
-    """Generated images for Frechet distances and expression control; twice as many real ones."""
+    """Number of generated images for Frechet distances and expression control; up to twice as many real ones are
+    used."""
     inception_count: int = 5000
-    """Generated images, and real ones, for FID, KID and IS."""
+    """Number of generated and of real images for FID, KID and Inception Score."""
     people: int = 40
-    """People of identity, recognition and disentanglement."""
+    """Number of people for identity, recognition and disentanglement."""
     expressions: int = 6
-    """Expressions of each of them."""
+    """Number of expressions of each person for identity, recognition and disentanglement."""
     mesh_faces: int = 200
-    """Faces of the deformation error."""
+    """Number of faces for the deformation error."""
     consistency_faces: int = 20
-    """Faces of the view consistency."""
+    """Number of faces for the view consistency."""
     ramps: int = 6
-    """Expression ramps of the temporal smoothness."""
+    """Number of expression ramps (neutral to full expression) for the temporal smoothness."""
     frames: int = 24
-    """Frames of a ramp."""
+    """Number of frames of each expression ramp."""
     detected_people: int = 300
-    """People whom the detector looks for."""
+    """Number of people for the detection rate."""
     detected_expressions: int = 2
-    """Shipped expressions that each of them shows."""
+    """Number of shipped expressions of each person for the detection rate."""
     bootstrap: int = 100
-    """Draws for the deviations of Frechet distances."""
+    """Number of bootstrap draws for the standard deviations of Frechet distances."""
     size: int | None = None
-    """Height and width of generated images, to which real ones are brought, pixels. null: that of the data."""
+    """Height and width of generated images, pixels; real images are resampled to it. null: the size of the data."""
     psi: float = 1.0
-    """Variety of people."""
-    expressions_from: Source = "prior"
-    """Whether drawn expressions are those of the model's prior or of random images of the data."""
+    """Truncation of the appearance code: 1 is the full variety of people, 0 the average appearance."""
+    expressions_from: ExpressionSource = "prior"
+    """Source of random expressions: prior, the model's expression prior, or data, random images of the data."""
     seed: int = 1
-    """Of everything that is drawn."""
+    """Random seed of latents, poses, real images and bootstrap draws."""
     batch: int = 32
-    """Images that are judged at once; changes no result."""
+    """Number of images that the judge processes at once; it does not change the results."""
     pitch_offset: float | None = None
-    """Subtracted from the files' pitch where they have no exact pose, radians. null: as the model's card says."""
+    """Pitch of a frontal face in .mat files without an exact pose, radians, to subtract. null: the model card's."""
     face_model: Path | None = None
-    """File of the open face model. null: the cached one."""
+    """File of the open face model. null: the cached file."""
     device: Device = "auto"
-    """Where the networks run. auto: the GPU where PyTorch sees one."""
+    """Device to compute on; auto is the GPU if PyTorch sees one."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "count", "inception_count", "batch")
@@ -93,13 +96,18 @@ class MeasureConfig:
             require_at_least(self, 2, "size")
         if self.seed > LARGEST_SEED:
             raise ValueError(f"seed is {self.seed}, expected at most {LARGEST_SEED}")
-        self.evaluation(64)  # refuses what it cannot take
+        self.evaluation(64)  # EvaluationConfig checks the remaining values
 
-    def evaluation(self, size: int, psi: float | None = None) -> EvaluationConfig:
-        """The same for the package, with images of this size where none is chosen."""
-        size, psi = size if self.size is None else self.size, self.psi if psi is None else psi
+    def evaluation(self, data_size: int, psi: float | None = None) -> EvaluationConfig:
+        """Make the configuration of an evaluation.
+
+        Args:
+            data_size: size of the data set's images, which applies if ``size`` is None.
+            psi: truncation in place of the configured one.
+        """
+        size, psi = data_size if self.size is None else self.size, self.psi if psi is None else psi
         return EvaluationConfig(
-            metrics=(self.metrics,) if isinstance(self.metrics, str) else self.metrics,
+            metrics=as_tuple(self.metrics),
             samples=SampleConfig(self.count, self.seed, size, psi, self.batch),
             expressions_from=self.expressions_from,
             bootstrap=self.bootstrap,
@@ -117,43 +125,48 @@ class MeasureConfig:
 
 @dataclass(frozen=True)
 class EvaluationSetup:
-    """What a model is measured with."""
+    """Data set and judge of an evaluation."""
 
     dataset: FaceDataset
     size: int
-    """Of the data set's images, pixels."""
+    """Height and width of the data set's images, pixels."""
     judge: Judge | None
+    """The judge, or None if there is none for the model's face model."""
 
     def evaluation(
         self, config: MeasureConfig, model: Model, psi: float | None = None, priors: Model | None = None
     ) -> Evaluation:
-        """Measures a model; ``priors`` draw the faces, the model's own where there are none.
+        """Prepare the evaluation of a model.
+
+        Args:
+            psi: truncation in place of the configured one.
+            priors: model whose priors sample the faces, or None for the model's own priors.
 
         Raises:
-            InputError: a file that the user named for a metric is not what it should be.
+            InputError: the embedder or the Inception weights that the user named are unsuitable.
         """
-        known = model.card.face_model == OPEN_FACE_MODEL
+        has_mesh = model.card.face_model == OPEN_FACE_MODEL
         inputs = EvaluationInputs(
-            model.generator,
-            self.dataset,
-            self.judge,
-            load_head_geometry(config.face_model) if known else None,
-            config.embedder,
-            config.inception_weights,
-            shipped_expressions(model),
-            None if priors is None else priors.generator,
+            generator=model.generator,
+            dataset=self.dataset,
+            judge=self.judge,
+            head=load_head_geometry(config.face_model) if has_mesh else None,
+            embedder=config.embedder,
+            inception_weights=config.inception_weights,
+            expressions=shipped_expressions(model),
+            priors=None if priors is None else priors.generator,
         )
         evaluation = Evaluation(inputs, config.evaluation(self.size, psi))
         selected = evaluation.config.metrics
         if config.inception_weights is not None and "inception" in selected:
             check_weights(config.inception_weights)
         if self.judge is not None and not set(EMBEDDED).isdisjoint(selected):
-            evaluation.image_sets.require_embedder()
+            evaluation.image_sets.load_embedder()
         return evaluation
 
 
 def shipped_expressions(model: Model) -> Float[Tensor, "expression 64"] | None:
-    """Neutral, and the model's presets; None where it has no presets."""
+    """Return the neutral expression and the model's presets, or None if it has no presets."""
     if not model.card.presets:
         return None
     return torch.cat([model.expression(name) for name in (None, *model.card.presets)])
@@ -163,24 +176,26 @@ def evaluation_setup(config: MeasureConfig, card: ModelCard, device: torch.devic
     """Open the data set and the judge for a model.
 
     Raises:
-        InputError: a file or folder cannot be read, the judge cannot know this model's faces, or expressions of the
-            data are asked for that mean something else to the model.
+        InputError: a file or folder cannot be read, the judge belongs to another face model than the model, or
+            ``expressions_from`` is data and the data belong to another face model.
     """
     judge = matching_judge(config, card, device)
     size = dataset_image_size(config.data)
     offset = card.pitch_offset if config.pitch_offset is None else config.pitch_offset
     dataset = FaceDataset(DataConfig(config.data, size, offset))
     if config.expressions_from == "data" and dataset.face_model_name != card.face_model:
-        came = f"{config.data} belongs to face model '{dataset.face_model_name}'"
-        raise InputError(f"expressions_from: {came}, expected the model's '{card.face_model}'")
+        raise InputError(
+            f"expressions_from: {config.data} belongs to face model '{dataset.face_model_name}', "
+            f"expected the model's '{card.face_model}'"
+        )
     return EvaluationSetup(dataset, size, judge)
 
 
 def matching_judge(config: MeasureConfig, card: ModelCard, device: torch.device) -> Judge | None:
-    """The judge, where there is one: the user's, or the shipped one if it fits.
+    """Load the judge that the user named, or else the shipped one if it fits the model's face model.
 
     Raises:
-        InputError: the user's cannot be read, or it cannot know this model's faces.
+        InputError: the judge that the user named cannot be read or belongs to another face model.
     """
     fits = card.face_model == OPEN_FACE_MODEL
     if config.judge is not None:

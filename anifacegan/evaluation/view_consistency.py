@@ -1,15 +1,15 @@
-"""Is what two views show one surface? One view is warped into the other along the rendered depth.
+"""View consistency: one rendered view warped into another by its depth, and rendered depth against the mesh.
 
-Every pixel of the target view is carried by its depth to a point in space and from there into the source view. It is
-visible there if the point lies in the image and, within 5 mm, at the depth that the source view has at that place.
-PSNR is that of the mean squared error of the colours of all visible pixels of all pairs, [0, 1] being the range; both
-pixels must be of the head (opacity over 0.99).
+Every pixel of the target view is projected by its depth into space and from there into the source view. It is visible
+in both views if the point lies in the source image and its distance agrees with the source's depth there within 5 mm.
+The PSNR is that of the mean squared colour error over the visible pixels of all pairs, colours in [0, 1]; both pixels
+must belong to the head (opacity over 0.99).
 
-On the face the depth is also compared with the face model's: mean |depth rendered - depth of the mesh| along the rays.
+On the face the rendered depth is also compared with that of the face model's mesh along the same rays.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Float
@@ -24,112 +24,132 @@ from anifacegan.geometry.resampling import read_pixels, to_grid
 from anifacegan.rendering.frame import decibels
 
 OPAQUE = 0.99
+"""Opacity above which a pixel belongs to the head."""
 HALF = 0.5
-"""Less of a head than this is no surface to compare."""
+"""Opacity from which on a pixel has a surface whose depth is compared with the mesh."""
 SAME_DEPTH = 0.005
-"""World units."""
+"""Largest difference of depths of the same point, world units."""
 
 
 @dataclass(frozen=True)
 class DepthView:
-    """A rendered view."""
+    """A rendered view with colours, opacity and depth."""
 
     rgb: Float[Tensor, "3 size size"]
-    """In [0, 1]."""
+    """Colours in [0, 1]."""
     foreground: Float[Tensor, "1 size size"]
     """Opacity of the head."""
     depth: Float[Tensor, "1 size size"]
     """Distance of the head along the pixels' rays, world units; 0 where there is none."""
     pose: Float[Tensor, "1 2"]
-    """(pitch, yaw), radians relative to frontal."""
+    """Pitch and yaw, radians from frontal."""
+
+
+@dataclass(frozen=True)
+class FaceViews:
+    """Views of one face."""
+
+    pairs: Sequence[tuple[DepthView, DepthView]]
+    """Source and target views to warp."""
+    meshes: Sequence[tuple[DepthView, SurfaceMap]]
+    """Views with the face model's mesh on their rays."""
 
 
 @dataclass(frozen=True)
 class ViewConsistency:
+    """Agreement of different views, and of the depth with the mesh."""
+
     psnr_db: float
-    """Of warped against rendered colours; nan where no pixel is visible in both views."""
+    """PSNR of warped against rendered colours, dB; nan if no pixel is visible in both views."""
     visible_share: float
-    """Of the head's pixels in the target views."""
+    """Share of the head's pixels in the target views that are visible in the source views, too."""
     depth_mm: float
-    """Mean absolute difference from the face model's surface on the face; nan where no face is seen."""
+    """Mean absolute difference of rendered depth and mesh on the face, millimetres; nan if no face is visible."""
     depth_bias_mm: float
-    """Mean difference: positive is behind the mesh."""
+    """Mean difference of rendered depth and mesh, millimetres; positive is behind the mesh."""
     pairs: int
+    """Number of pairs of views."""
 
 
 @dataclass(frozen=True)
 class ConsistencyItems:
-    """Face by face, sums over pixels; host memory."""
+    """Sums over the pixels of each face (CPU, float64)."""
 
     squared: Float[Tensor, "face"]
-    """Of the difference of colours, mean of the three, over the visible pixels."""
+    """Sum of the squared colour errors, averaged over the channels, over the visible pixels."""
     visible: Float[Tensor, "face"]
-    """Pixels of the target views that the source view sees, too."""
+    """Number of pixels of the target views that are visible in the source views."""
     head: Float[Tensor, "face"]
-    """Pixels of the head in the target views."""
+    """Number of pixels of the head in the target views."""
     depth_mm: Float[Tensor, "face"]
-    """Of the absolute difference from the mesh, over the pixels of the face."""
+    """Sum of the absolute depth differences over the face's pixels, millimetres."""
     depth_bias_mm: Float[Tensor, "face"]
+    """Sum of the signed depth differences over the face's pixels, millimetres."""
     on_face: Float[Tensor, "face"]
-    """Pixels of the face, in all views."""
-    pairs: int
+    """Number of pixels of the face in all views."""
+    pairs: Float[Tensor, "face"]
+    """Number of pairs of views."""
 
     def report(self) -> ViewConsistency:
+        """Average over the pixels of all faces."""
         numbers = self.bootstrap_statistics().estimate()
-        seen, face = self.visible.sum(), self.on_face.sum()
         return ViewConsistency(
             psnr_db=numbers["psnr_db"],
-            visible_share=float(seen / self.head.sum()),
+            visible_share=float(self.visible.sum() / self.head.sum()),
             depth_mm=numbers["depth_mm"],
-            depth_bias_mm=float(self.depth_bias_mm.sum() / face),
-            pairs=self.pairs,
+            depth_bias_mm=float(self.depth_bias_mm.sum() / self.on_face.sum()),
+            pairs=int(self.pairs.sum()),
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        squared, visible, depth_mm, on_face = (
-            values.numpy() for values in (self.squared, self.visible, self.depth_mm, self.on_face)
-        )
+        """Return PSNR and depth difference as statistics over resampled faces."""
+        squared, visible = self.squared.numpy(), self.visible.numpy()
+        depth_mm, on_face = self.depth_mm.numpy(), self.on_face.numpy()
 
-        def numbers(weights: Sequence[Weights]) -> dict[str, Draws]:
-            psnr = decibels(weighted_ratio(weights[0], squared, visible))
-            return {"psnr_db": psnr, "depth_mm": weighted_ratio(weights[0], depth_mm, on_face)}
+        def compute(weights: Sequence[Weights]) -> dict[str, Draws]:
+            return {
+                "psnr_db": decibels(weighted_ratio(weights[0], squared, visible)),
+                "depth_mm": weighted_ratio(weights[0], depth_mm, on_face),
+            }
 
-        return BootstrapStatistics({"faces": len(squared)}, numbers)
-
-
-Pairs = Iterable[tuple[DepthView, DepthView]]
-"""Source and target views of one face."""
-Depths = Iterable[tuple[DepthView, SurfaceMap]]
-"""Views with the mesh on their rays."""
+        return BootstrapStatistics({"faces": len(squared)}, compute)
 
 
-def view_consistency(pairs: Pairs, depths: Depths, fov_deg: float = FOV_DEG) -> ViewConsistency:
-    """Of one face."""
-    return consistency_items([(pairs, depths)], fov_deg).report()
+def consistency_items(faces: Iterable[FaceViews], fov_deg: float = FOV_DEG) -> ConsistencyItems:
+    """Warp the views of each face and compare their depths with the mesh."""
+    sums = [_face_sums(face, fov_deg) for face in faces]
+    columns = {
+        field.name: torch.tensor([row[field.name] for row in sums], dtype=torch.float64)
+        for field in fields(ConsistencyItems)
+    }
+    return ConsistencyItems(**columns)
 
 
-def consistency_items(faces: Iterable[tuple[Pairs, Depths]], fov_deg: float = FOV_DEG) -> ConsistencyItems:
-    """Of several faces."""
-    rows, count = [], 0
-    for pairs, depths in faces:
-        squared, visible, head, depth, bias, on_face = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        for source, target in pairs:
-            warped, seen = warp(source, target, fov_deg)
-            squared += float((warped - target.rgb).square().mean(dim=0)[seen].sum())
-            visible, head = visible + float(seen.sum()), head + float((target.foreground > OPAQUE).sum())
-            count += 1
-        for view, mesh in depths:
-            errors = MM_PER_WORLD * depth_errors(view, mesh, fov_deg)
-            depth, bias = depth + float(errors.abs().sum()), bias + float(errors.sum())
-            on_face += len(errors)
-        rows.append((squared, visible, head, depth, bias, on_face))
-    return ConsistencyItems(*torch.tensor(rows, dtype=torch.float64).unbind(dim=1), pairs=count)
+def _face_sums(face: FaceViews, fov_deg: float) -> dict[str, float]:
+    """Sums over the pixels of one face, by the field names of :class:`ConsistencyItems`."""
+    sums = {field.name: 0.0 for field in fields(ConsistencyItems)}
+    for source, target in face.pairs:
+        warped, visible = warp(source, target, fov_deg)
+        sums["squared"] += float((warped - target.rgb).square().mean(dim=0)[visible].sum())
+        sums["visible"] += float(visible.sum())
+        sums["head"] += float((target.foreground > OPAQUE).sum())
+        sums["pairs"] += 1
+    for view, mesh in face.meshes:
+        errors = MM_PER_WORLD * depth_errors(view, mesh, fov_deg)
+        sums["depth_mm"] += float(errors.abs().sum())
+        sums["depth_bias_mm"] += float(errors.sum())
+        sums["on_face"] += len(errors)
+    return sums
 
 
 def warp(
     source: DepthView, target: DepthView, fov_deg: float = FOV_DEG
 ) -> tuple[Float[Tensor, "3 size size"], Tensor]:
-    """The target's image with the source's colours, and the (size, size) pixels where both see the same point."""
+    """Warp the source's colours into the target view.
+
+    Returns:
+        The warped colours, and the (size, size) mask of pixels whose point is visible in both views.
+    """
     size = target.rgb.shape[-1]
     rays = _rays(target, fov_deg)
     x = rays.at(target.depth.reshape(1, -1, 1))[:, :, 0]  # (1, R, 3) world
@@ -137,16 +157,16 @@ def warp(
     px = orbit_camera(yaw=yaw, pitch=pitch, size=size, fov_deg=fov_deg).project(x)
     px = px.reshape(1, size, size, 2)
     content = torch.cat([source.rgb, source.foreground, source.depth])[None]
-    found = read_pixels(content, px)[0]
+    sampled = read_pixels(content, px)[0]
     origin = _rays(source, fov_deg).origins[0, 0]
     distance = (x[0] - origin).norm(dim=-1).reshape(size, size)
     inside = (to_grid(px[0], size, size).abs() <= 1).all(dim=-1)
-    opaque = (found[3] > OPAQUE) & (target.foreground[0] > OPAQUE)
-    return found[:3], inside & opaque & ((distance - found[4]).abs() < SAME_DEPTH)
+    opaque = (sampled[3] > OPAQUE) & (target.foreground[0] > OPAQUE)
+    return sampled[:3], inside & opaque & ((distance - sampled[4]).abs() < SAME_DEPTH)
 
 
 def depth_errors(view: DepthView, mesh: SurfaceMap, fov_deg: float = FOV_DEG) -> Float[Tensor, "pixel"]:
-    """Rendered depth less the mesh's on the pixels of the face that are not see-through, world units."""
+    """Subtract the mesh's depth from the rendered depth on opaque pixels of the face, world units."""
     rays = _rays(view, fov_deg)
     face = (mesh.share[0] > 0) & (view.foreground.flatten() >= HALF)
     distance = (mesh.x_mesh[0] - rays.origins[0]).norm(dim=-1)
@@ -154,6 +174,6 @@ def depth_errors(view: DepthView, mesh: SurfaceMap, fov_deg: float = FOV_DEG) ->
 
 
 def _rays(view: DepthView, fov_deg: float) -> Rays:
-    """Of all pixels, row by row."""
+    """Rays of all pixels, row by row."""
     pitch, yaw = view.pose.unbind(-1)
     return image_rays(yaw=yaw, pitch=pitch, size=view.rgb.shape[-1], fov_deg=fov_deg)

@@ -82,13 +82,13 @@ def test_yaw_hardly_depends_on_pitch_roll_size_place_and_jaw() -> None:
 def test_correlations_are_scipys() -> None:
     x, y = np.random.default_rng(1).normal(size=(2, 11)).tolist()
     y[3] = y[5]
-    assert check_demo.correlation(x, y) == pytest.approx(scipy.stats.pearsonr(x, y)[0])
+    assert check_demo.pearson_correlation(x, y) == pytest.approx(scipy.stats.pearsonr(x, y)[0])
     assert check_demo.rank_correlation(x, y) == pytest.approx(scipy.stats.spearmanr(x, y)[0])
 
 
 @pytest.mark.parametrize("values", [[0.0, math.nan, 2.0], [1.0, 1.0, 1.0]])
 def test_without_a_face_or_a_change_there_is_no_correlation(values: list[float]) -> None:
-    assert math.isnan(check_demo.correlation([0.0, 1.0, 2.0], values))
+    assert math.isnan(check_demo.pearson_correlation([0.0, 1.0, 2.0], values))
     assert math.isnan(check_demo.rank_correlation([0.0, 1.0, 2.0], values))
 
 

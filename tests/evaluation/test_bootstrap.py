@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anifacegan.evaluation.bootstrap import (
-    PART,
+    DRAWS_PER_BATCH,
     BootstrapStatistics,
     Difference,
     Estimate,
@@ -100,20 +100,21 @@ def test_what_both_share_cancels_in_the_difference() -> None:
     half = 1.96 * change.std() / math.sqrt(500)
     assert found.difference.value == pytest.approx(change.mean())
     assert found.difference.low == pytest.approx(change.mean() - half, abs=0.08 * half)
-    assert found.beyond() is True
+    assert found.is_significant() is True
     assert found.a.low is not None and found.a.high is not None
     assert found.a.high - found.a.low > 5 * 2 * half
 
 
 def test_a_thing_does_not_differ_from_itself() -> None:
     found = differences(mean_of(rng().normal(size=9)), mean_of(rng().normal(size=9)), 50, rng(1))["mean"]
-    assert found.difference == Estimate(0.0, 0.0, 0.0) and found.beyond() is False
+    assert found.difference == Estimate(0.0, 0.0, 0.0) and found.is_significant() is False
 
 
 def test_the_seed_decides_the_draws_and_every_draw_is_made() -> None:
     values = rng(1).normal(size=30)
     found = [
-        differences(mean_of(values), mean_of(2 * values), PART + 3, rng(seed))["mean"] for seed in (1, 1, 2)
+        differences(mean_of(values), mean_of(2 * values), DRAWS_PER_BATCH + 3, rng(seed))["mean"]
+        for seed in (1, 1, 2)
     ]
     assert found[0] == found[1] != found[2]
     counted: list[int] = []
@@ -123,8 +124,15 @@ def test_the_seed_decides_the_draws_and_every_draw_is_made() -> None:
         return {"mean": weighted_mean(weights[0], values)}
 
     once = BootstrapStatistics({"items": 30}, numbers)
-    differences(once, once, PART + 3, rng())
-    assert counted == [1, 1, PART, PART, 3, 3]  # both models as they are, then their draws
+    differences(once, once, DRAWS_PER_BATCH + 3, rng())
+    assert counted == [
+        1,
+        1,
+        DRAWS_PER_BATCH,
+        DRAWS_PER_BATCH,
+        3,
+        3,
+    ]  # both models as they are, then their draws
 
 
 def test_an_interval_lies_about_its_number_although_all_draws_are_too_large() -> None:
@@ -135,7 +143,7 @@ def test_an_interval_lies_about_its_number_although_all_draws_are_too_large() ->
 def test_numbers_of_whole_sets_and_of_nothing_have_no_interval() -> None:
     whole = BootstrapStatistics({}, lambda weights: {"fid": np.array([3.0])})
     found = differences(whole, whole, 50, rng())["fid"]
-    assert found == Difference(Estimate(3.0), Estimate(3.0), Estimate(0.0)) and found.beyond() is None
+    assert found == Difference(Estimate(3.0), Estimate(3.0), Estimate(0.0)) and found.is_significant() is None
     assert interval(math.nan, np.ones(9)).low is None
     assert interval(1.0, np.array([1.0, *[math.nan] * 8])).low is None
     assert interval(1.0, np.array([1.0] * 8 + [math.nan])) == Estimate(1.0, 1.0, 1.0)

@@ -1,4 +1,4 @@
-"""Two models side by side: nothing differs from itself, damage loses, and the rule is the rule."""
+"""Comparison of two models: statistics, intervals, verdict and contact sheet."""
 
 import dataclasses
 import math
@@ -12,18 +12,18 @@ import torch
 from anifacegan.data.synthetic.head import load_head_geometry
 from anifacegan.evaluation.bootstrap import Difference, Estimate
 from anifacegan.evaluation.compare import (
-    ComparedNumber,
+    ComparedStatistic,
     compare,
     require_same_faces,
     same_priors,
     table,
     verdict,
 )
-from anifacegan.evaluation.compare_run import EXPRESSIONS, YAWS, SheetSide, comparison_sheet
+from anifacegan.evaluation.comparison_sheet import EXPRESSIONS, YAWS, ComparedModel, comparison_sheet
 from anifacegan.evaluation.config import COMPARED, METRICS, OFFLINE, EvaluationConfig
 from anifacegan.evaluation.evaluate import Evaluation
 from anifacegan.evaluation.image_sets import EvaluationInputs
-from anifacegan.evaluation.inception import InceptionNumbers, InceptionReport
+from anifacegan.evaluation.inception import InceptionItems, InceptionReport
 from anifacegan.evaluation.samples import SampleConfig, expression_grid_views, render_view_rgb
 from anifacegan.models.checkpoints import Checkpoint, ModelCard
 from anifacegan.models.coefficient_vae import Latents
@@ -74,29 +74,29 @@ def damaged() -> Generator:
 def test_a_model_does_not_differ_from_itself(measured: Measured) -> None:
     a, b = measured(generator()), measured(generator())
     metrics = [compare(name, a, b, 30, seed=1) for name in OFFLINE]
-    numbers = [number for metric in metrics for number in metric.numbers]
-    assert {metric.metric: {n.name for n in metric.numbers} for metric in metrics} == {
+    numbers = [number for metric in metrics for number in metric.statistics]
+    assert {metric.metric: {n.name for n in metric.statistics} for metric in metrics} == {
         name: set(COMPARED[name]) for name in OFFLINE
     }
     for number in numbers:
-        assert number.found.difference == Estimate(0.0, 0.0, 0.0), (number.metric, number.name)
+        assert number.estimates.difference == Estimate(0.0, 0.0, 0.0), (number.metric, number.name)
         assert number.ahead is number.winner is None
-        assert number.found.a.low is not None and number.found.a.low <= number.found.a.value
-    said = verdict(numbers)
-    assert said.wins == said.losses == () and said.decidable == len(numbers) and not said.replaces
-    assert "no winner" in said.text
+        assert number.estimates.a.low is not None and number.estimates.a.low <= number.estimates.a.value
+    result = verdict(numbers)
+    assert result.wins == result.losses == () and result.decidable == len(numbers) and not result.replaces
+    assert "no winner" in result.text
 
 
 def test_a_damaged_copy_loses_whichever_side_it_is_on(measured: Measured) -> None:
     whole, broken = generator(), damaged()
-    numbers = compare("deformation", measured(whole), measured(broken), 200, seed=1).numbers
+    numbers = compare("deformation", measured(whole), measured(broken), 200, seed=1).statistics
     assert [number.winner for number in numbers] == ["A", "A"]
     assert verdict(numbers).losses == ("deformation: error_interocular", "deformation: moving_relative")
-    mirrored = compare("deformation", measured(broken), measured(whole), 200, seed=1).numbers
+    mirrored = compare("deformation", measured(broken), measured(whole), 200, seed=1).statistics
     assert [number.winner for number in mirrored] == ["B", "B"] and verdict(mirrored).replaces
     for number, other in zip(numbers, mirrored, strict=True):
-        assert number.found.difference.value == -other.found.difference.value
-        assert (number.found.a, number.found.b) == (other.found.b, other.found.a)
+        assert number.estimates.difference.value == -other.estimates.difference.value
+        assert (number.estimates.a, number.estimates.b) == (other.estimates.b, other.estimates.a)
 
 
 def test_numbers_depend_on_the_seed_alone(measured: Measured) -> None:
@@ -106,28 +106,31 @@ def test_numbers_depend_on_the_seed_alone(measured: Measured) -> None:
     compare("identity", *pair, 40, seed=1)
     assert compare("expression", *pair, 40, seed=1) == alone
     other = compare("expression", *(measured(made, batch=5) for made in (generator(), damaged())), 40, seed=1)
-    for number, again in zip(alone.numbers, other.numbers, strict=True):
-        first, second = (dataclasses.astuple(n.found.difference) for n in (number, again))
+    for number, again in zip(alone.statistics, other.statistics, strict=True):
+        first, second = (dataclasses.astuple(n.estimates.difference) for n in (number, again))
         assert first == pytest.approx(second, rel=1e-4, abs=1e-5), number.name
-    assert compare("expression", *pair, 40, seed=2).numbers != alone.numbers
+    assert compare("expression", *pair, 40, seed=2).statistics != alone.statistics
 
 
 def test_a_metric_of_whole_sets_decides_nothing(measured: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = measured(generator()), measured(generator())
     for evaluation, fid in ((a, 9.0), (b, 3.0)):
-        found = InceptionNumbers(InceptionReport(fid, 2.0, 0.1, 1.5, 0.1, 12, 12, 12))
+        found = InceptionItems(InceptionReport(fid, 2.0, 0.1, 1.5, 0.1, 12, 12, 12))
         monkeypatch.setattr(evaluation, "_inception", lambda found=found: found)
     metric = compare("inception", a, b, 30, seed=1)
-    fid, kid, score = metric.numbers
+    fid, kid, score = metric.statistics
     assert (fid.ahead, fid.winner, kid.ahead, score.name) == ("B", None, None, "inception_score")
-    assert verdict(metric.numbers).decidable == 0 and "Nothing was compared" in verdict(metric.numbers).text
+    assert (
+        verdict(metric.statistics).decidable == 0
+        and "Nothing was compared" in verdict(metric.statistics).text
+    )
     assert metric.record(30)["draws"] == 0 and "| 9 | 3 | -6 | B | no interval |" in table([metric], {})
 
 
 # ------------------------------------------------------------------------------------------------------------- verdict
-def number(better: str, low: float, high: float) -> ComparedNumber:
+def number(better: str, low: float, high: float) -> ComparedStatistic:
     difference = Estimate((low + high) / 2, float(low), float(high))
-    return ComparedNumber(
+    return ComparedStatistic(
         "m", f"{better} {low}", better, Difference(Estimate(1.0), Estimate(1.0), difference)
     )  # type: ignore[arg-type]
 
@@ -156,7 +159,9 @@ def test_who_has_no_number_loses_it() -> None:
     """A head of which nothing is opaque has no surface to compare, and must not get away with it."""
     some, none = Estimate(30.0, 29.0, 31.0), Estimate(math.nan)
     for a, b, winner in ((some, none, "A"), (none, some, "B"), (none, none, None)):
-        found = ComparedNumber("view_consistency", "psnr_db", "higher", Difference(a, b, Estimate(math.nan)))
+        found = ComparedStatistic(
+            "view_consistency", "psnr_db", "higher", Difference(a, b, Estimate(math.nan))
+        )
         assert (found.ahead, found.winner) == (winner, winner)
         assert verdict([found]).decidable == (winner is not None)
 
@@ -166,8 +171,8 @@ def test_b_replaces_a_if_it_wins_one_and_loses_none() -> None:
     assert verdict([win, draw, draw]).replaces and verdict([win]).replaces
     for others in ([win, loss], [win, win, loss], [draw], [loss], []):
         assert not verdict(others).replaces
-    said = verdict([win, loss, draw])
-    assert said.text.startswith(
+    result = verdict([win, loss, draw])
+    assert result.text.startswith(
         "B wins 1 of 3 metrics beyond their 95 % intervals, loses 1: B does not replace A"
     )
     assert (
@@ -206,7 +211,13 @@ def test_priors_are_the_same_where_they_draw_the_same() -> None:
 def test_the_sheet_has_both_models_rows_of_the_same_people() -> None:
     a, b = (Model(Checkpoint(made, ModelCard("some", "face model"))) for made in (generator(), damaged()))
     size, people = 24, 2
-    sheet = comparison_sheet((SheetSide("A", a, 1.0), SheetSide("B", b, 0.5)), a, people, size, seed=3)
+    sheet = comparison_sheet(
+        (ComparedModel("A", a, Path("a"), 1.0), ComparedModel("B", b, Path("b"), 0.5)),
+        a,
+        people,
+        size,
+        seed=3,
+    )
     assert sheet.columns[0] == "neutral" and len(sheet.columns) == 1 + EXPRESSIONS + len(YAWS)
     who = expression_grid_views(a.generator, people, 1, 3).latents
     for k in range(people):

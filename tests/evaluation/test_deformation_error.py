@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from anifacegan.data.synthetic.head import HeadGeometry, head_geometry
-from anifacegan.evaluation.deformation_error import DeformationError, deformation_error, seen_on_face
+from anifacegan.evaluation.deformation_error import DeformationError, deformation_items, visible_face_vertices
 from anifacegan.evaluation.targets import interocular
 from anifacegan.face_model.face_mesh import bare_head
 from anifacegan.face_model.surface_maps import FaceSurfaces
@@ -43,7 +43,9 @@ def shape(head: HeadGeometry, z_id: Tensor, z_exp: Tensor) -> Tensor:
 
 def seen(head: HeadGeometry, shown: PosedLatents, k: int) -> Tensor:
     surfaces, face = FaceSurfaces(head, 12.0), shown[k : k + 1]
-    return seen_on_face(surfaces, face.pose, surfaces.vertices(face.latents.z_id, face.latents.z_exp))
+    return visible_face_vertices(
+        surfaces, face.pose, surfaces.vertices(face.latents.z_id, face.latents.z_exp)
+    )
 
 
 def with_field(head: HeadGeometry, shown: PosedLatents, wrong: Tensor, share: float = 1.0) -> Generator:
@@ -65,7 +67,8 @@ def with_field(head: HeadGeometry, shown: PosedLatents, wrong: Tensor, share: fl
 
 
 def measured(head: HeadGeometry, made: Generator, shown: PosedLatents) -> DeformationError:
-    return deformation_error(made, FaceSurfaces(head, 12.0), torch.from_numpy(head.landmark_vertices), shown)
+    landmarks = torch.from_numpy(head.landmark_vertices)
+    return deformation_items(made, FaceSurfaces(head, 12.0), landmarks, shown).report()
 
 
 def test_the_meshs_own_field_has_no_error_and_a_shift_is_the_error(head: HeadGeometry) -> None:

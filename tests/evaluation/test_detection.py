@@ -47,7 +47,7 @@ def test_found_faces_are_counted_and_their_yaws_compared() -> None:
     items = detection_items(Reader().find, images, requested, 3, MEAN_FACE)
     assert items.target_yaw.shape == (3, 2) and np.isnan(items.measured_yaw).sum() == 1
     report = items.report()
-    assert report.found == pytest.approx(5 / 6) and (report.images, report.people) == (6, 3)
+    assert report.detection_rate == pytest.approx(5 / 6) and (report.images, report.people) == (6, 3)
     assert report.yaw_r > 0.999 and report.yaw_error_deg < 1
 
 
@@ -55,22 +55,22 @@ def test_numbers_of_known_yaws() -> None:
     found = np.array([[0.1, np.nan], [0.0, 0.3]])
     report = DetectionItems(np.array([[0.0, 0.2], [-0.1, 0.2]]), found).report()
     assert report.yaw_error_deg == pytest.approx(np.rad2deg(0.1))
-    assert report.yaw_r == pytest.approx(1.0) and report.found == 0.75
+    assert report.yaw_r == pytest.approx(1.0) and report.detection_rate == 0.75
 
 
 def test_a_blind_detector_finds_nothing_and_knows_no_yaw() -> None:
     report = DetectionItems(np.zeros((3, 2)), np.full((3, 2), np.nan)).report()
-    assert report.found == 0 and np.isnan(report.yaw_r) and np.isnan(report.yaw_error_deg)
+    assert report.detection_rate == 0 and np.isnan(report.yaw_r) and np.isnan(report.yaw_error_deg)
 
 
 def test_people_are_drawn_again_with_all_their_images() -> None:
     items = DetectionItems(np.zeros((3, 2)), np.array([[0.0, 0.0], [0.0, np.nan], [np.nan, np.nan]]))
     bootstrap_statistics = items.bootstrap_statistics()
     assert dict(bootstrap_statistics.counts) == {"people": 3} and bootstrap_statistics.estimate() == {
-        "found": 0.5
+        "detection_rate": 0.5
     }
     weights = np.array([[3.0, 0, 0], [0, 1, 2]])
-    np.testing.assert_allclose(bootstrap_statistics.numbers([weights])["found"], [1, 1 / 6])
+    np.testing.assert_allclose(bootstrap_statistics.compute([weights])["detection_rate"], [1, 1 / 6])
 
 
 def test_everybody_shows_different_expressions_at_small_yaws() -> None:

@@ -14,9 +14,9 @@ from anifacegan.evaluation.evaluate import Evaluation, evaluate
 from anifacegan.evaluation.image_sets import EvaluationInputs, ImageSets
 from anifacegan.evaluation.judge import Judge, judge_images, load_judge, real_batches, real_items
 from anifacegan.evaluation.samples import (
+    ExpressionSource,
     GeneratedImages,
     SampleConfig,
-    Source,
     appearance_grid_views,
     expression_grid_views,
     expression_ramp_views,
@@ -96,7 +96,7 @@ def test_expressions_of_the_data_set_take_the_place_of_the_priors() -> None:
 
 
 def test_an_evaluation_asks_for_expressions_of_its_data_set(tiny: Path, judge: Judge) -> None:
-    sources: tuple[tuple[Source, bool], ...] = (("prior", False), ("data", True))
+    sources: tuple[tuple[ExpressionSource, bool], ...] = (("prior", False), ("data", True))
     for source, expected in sources:
         config = EvaluationConfig(samples=SAMPLES, people=2, expressions=3, expressions_from=source)
         image_sets = ImageSets(EvaluationInputs(generator(), tiny_dataset(tiny), judge), config)

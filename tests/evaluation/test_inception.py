@@ -10,7 +10,7 @@ import torch
 from anifacegan.evaluation.frechet import frechet_distance, gaussian
 from anifacegan.evaluation.inception import (
     CACHED_NAME,
-    SOME_TENSORS,
+    REQUIRED_TENSORS,
     check_weights,
     inception_report,
     inception_weights,
@@ -87,7 +87,7 @@ def test_missing_packages_and_files_are_named(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "broken.pth").write_text("no weights")
     assert_one_line(lambda: inception_weights(tmp_path / "broken.pth"), "broken.pth: not a readable file")
     (tmp_path / "checkpoints").mkdir()
-    torch.save({name: torch.zeros(1) for name in SOME_TENSORS}, tmp_path / "checkpoints" / CACHED_NAME)
+    torch.save({name: torch.zeros(1) for name in REQUIRED_TENSORS}, tmp_path / "checkpoints" / CACHED_NAME)
     assert inception_weights(None) == tmp_path / "checkpoints" / CACHED_NAME
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert_one_line(lambda: inception_weights(None), "torch-fidelity: not installed", "pip install")
@@ -113,7 +113,7 @@ def test_files_of_something_else_are_refused_without_the_package(
 def test_too_few_images_and_other_weights_are_refused(tmp_path: Path) -> None:
     """Weights of the same names and other shapes, say."""
     pytest.importorskip("torch_fidelity", reason=NEEDS_EXTRA)
-    torch.save({name: torch.zeros(1) for name in SOME_TENSORS}, tmp_path / "other.pth")
+    torch.save({name: torch.zeros(1) for name in REQUIRED_TENSORS}, tmp_path / "other.pth")
     few, enough = images(3, 0), images(10, 0)
     assert_one_line(
         lambda: inception_report(few, enough, tmp_path / "other.pth", 4, CPU), "3 generated", "expected 10"

@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.evaluation.view_consistency import DepthView, depth_errors, view_consistency, warp
+from anifacegan.evaluation.view_consistency import (
+    DepthView,
+    FaceViews,
+    ViewConsistency,
+    consistency_items,
+    depth_errors,
+    warp,
+)
 from anifacegan.face_model.surface_maps import SurfaceMap
 from anifacegan.geometry.rays import image_rays
 from tests.fixtures.closed_forms import numbers
@@ -26,6 +33,12 @@ def ball(yaw: float, shift: float = 0.0, tint: float = 0.0) -> DepthView:
     rgb = torch.where(hit[:, None], 0.5 + 3 * x + tint, torch.ones_like(x))
     image = rgb.T.reshape(3, SIZE, SIZE)
     return DepthView(image, hit.to(image).reshape(1, SIZE, SIZE), depth.reshape(1, SIZE, SIZE) + shift, pose)
+
+
+def view_consistency(
+    pairs: list[tuple[DepthView, DepthView]], meshes: list[tuple[DepthView, SurfaceMap]]
+) -> ViewConsistency:
+    return consistency_items([FaceViews(pairs, meshes)]).report()
 
 
 def psnr(source: DepthView, target: DepthView) -> float:

@@ -49,9 +49,9 @@ def main(arguments: Sequence[str]) -> None:
     if name in KINDS:
         figure = resolve_name(f"anifacegan.evaluation.figures.{name}:FIGURE")
         config = read_config(figure.config, rest, prog)
-        from anifacegan.evaluation.figures.command import write_figure
+        from anifacegan.evaluation.figures.figure import write_figure
 
-        write_figure(figure, config)
+        print(write_figure(figure, config).summary)
         return
     from anifacegan.cli.figure.make import AllFiguresConfig, make_all
     from anifacegan.evaluation.figures.catalogue import PageConfig, write_page

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from anifacegan.evaluation.figures import ablation, driving, mesh
 from anifacegan.evaluation.figures.catalogue import FIGURES, PageConfig, write_page
-from anifacegan.evaluation.figures.command import FigureKind, write_figure
+from anifacegan.evaluation.figures.figure import FigureKind, write_figure
 from anifacegan.evaluation.figures.settings import FigureConfig
 
 
@@ -37,11 +37,11 @@ def make_all(config: AllFiguresConfig) -> None:
         elif kind is ablation.FIGURE and not config.ablation.is_file():
             _left_out(kind, f"there is no {config.ablation}; 'anifacegan ablate' writes it")
         elif kind is ablation.FIGURE:
-            write_figure(kind, ablation.AblationConfig(config.ablation, config.out))
+            print(write_figure(kind, ablation.AblationConfig(config.ablation, config.out)).summary)
         elif kind is driving.FIGURE:
-            write_figure(kind, driving.DrivingConfig(**common, driving=config.driving))
+            print(write_figure(kind, driving.DrivingConfig(**common, driving=config.driving)).summary)
         else:
-            write_figure(kind, kind.config(**common))
+            print(write_figure(kind, kind.config(**common)).summary)
     print(write_page(PageConfig(config.out)))
 
 

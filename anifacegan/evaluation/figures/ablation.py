@@ -1,6 +1,6 @@
-"""The training ablation as a table: what each term of the loss is worth.
+"""Figure of the training ablation: the metrics of models that were trained without some terms of the loss.
 
-Reads what 'anifacegan ablate' measured: a JSON of variant -> name of a measure -> number.
+The numbers are read from the JSON file of ``anifacegan ablate``: variant -> metric -> number.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from anifacegan.evaluation.figures.command import Drawing, FigureKind
+from anifacegan.evaluation.figures.figure import Drawing, FigureKind
 from anifacegan.evaluation.figures.panels import Pixels
 from anifacegan.rendering.contact_sheet import FONT_PX, GAP_PX
 from anifacegan.rendering.images import INK, WHITE
@@ -22,7 +22,7 @@ BAR, RULE = (176, 205, 230), (200, 200, 200)
 ROW_PX, BAR_PX = FONT_PX + 2 * GAP_PX, 90
 
 Table = dict[str, dict[str, float | None]]
-"""Variant -> measure -> number; None where it could not be measured."""
+"""Variant -> metric -> number, or None if it could not be measured."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class AblationConfig:
     """Draw and print the table of an ablation."""
 
     results: Path = Path("runs/ablation/ablation.json")
-    """What 'anifacegan ablate' wrote: variant -> measure -> number."""
+    """JSON file with the results of `anifacegan ablate`."""
     out: Path = Path("runs/figures")
     """Folder to write into: ablation.png, ablation.md, ablation.yaml and ablation.json."""
 
 
 def draw(config: AblationConfig) -> Drawing:
-    """Variants from top to bottom, measures from left to right."""
+    """Draw variants from top to bottom and metrics from left to right."""
     if config.results.resolve() == (config.out / "ablation.json").resolve():
         raise InputError(
             f"out: {config.out} holds the results, which the figure would overwrite, expected another"
@@ -47,13 +47,13 @@ def draw(config: AblationConfig) -> Drawing:
 
 
 def read_table(path: Path) -> Table:
-    """An ablation's numbers.
+    """Read the numbers of an ablation.
 
     Raises:
-        InputError: no such file, no JSON, or something in it is not variant -> measure -> number.
+        InputError: the file is missing, is not JSON, or does not hold variant -> metric -> number.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file, expected what 'anifacegan ablate' writes")
+        raise InputError(f"{path}: no such file, expected the results of `anifacegan ablate`")
     try:
         content = json.loads(path.read_text())
     except ValueError as error:
@@ -74,19 +74,19 @@ def read_table(path: Path) -> Table:
 
 
 def measures(table: Table) -> list[str]:
-    """Names of the columns, in order of appearance."""
+    """Return the names of the columns, in order of appearance."""
     return list(dict.fromkeys(name for row in table.values() for name in row))
 
 
 def markdown(table: Table) -> str:
-    """The table as Markdown."""
+    """Format the table as Markdown."""
     names = measures(table)
     rows = [[variant, *(_text(row.get(name)) for name in names)] for variant, row in table.items()]
     return markdown_table(["variant", *names], rows) + "\n"
 
 
 def table_image(table: Table) -> Pixels:
-    """The table with a bar behind each number: its size by the largest of the column."""
+    """Draw the table with a bar behind each number; its length is relative to the column's largest number."""
     names, font = measures(table), ImageFont.load_default(FONT_PX)
     first = math.ceil(max(font.getlength(text) for text in ("variant", *table))) + 3 * GAP_PX
     widths = [max(BAR_PX, math.ceil(font.getlength(name))) + 2 * GAP_PX for name in names]
@@ -120,9 +120,9 @@ def _text(value: float | None) -> str:
 
 FIGURE = FigureKind(
     "ablation",
-    "What each term of the loss is worth",
-    "The same training with all imitation terms (full), without the one that a row names, and without any (none). Bars "
-    "compare the numbers of a column.",
+    "Ablation of the loss terms",
+    "Metrics of the same training with all imitation terms (full), without the term that a row names, and without all "
+    "of them (none). Bars compare the numbers of a column.",
     AblationConfig,
     draw,
 )

@@ -1,4 +1,4 @@
-"""All kinds of figures, in the order of the page that shows them; and that page."""
+"""Catalogue of all figures in the order in which they are shown, their table for the docs, and an HTML page."""
 
 import html
 import json
@@ -19,9 +19,9 @@ from anifacegan.evaluation.figures import (
     mesh,
     truncation,
 )
-from anifacegan.evaluation.figures.command import FigureKind
+from anifacegan.evaluation.figures.figure import FigureKind
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.files import markdown_table, write_complete
 
 FIGURES: tuple[FigureKind, ...] = (
     expression_views.FIGURE,
@@ -37,6 +37,7 @@ FIGURES: tuple[FigureKind, ...] = (
     driving.FIGURE,
     ablation.FIGURE,
 )
+"""All kinds of figures, in the order of the page and of the table."""
 PAGE = "index.html"
 STYLE = "body{font:16px sans-serif;max-width:75em;margin:2em auto;padding:0 1em}img,video{max-width:100%;display:block}"
 
@@ -46,20 +47,25 @@ class PageConfig:
     """Write index.html, which shows the figures of a folder."""
 
     out: Path = Path("runs/figures")
-    """The folder."""
+    """Folder with the figures, into which index.html is written."""
+
+
+def markdown_catalogue() -> str:
+    """Format the Markdown table of all figures for the docs: name and caption."""
+    return markdown_table(["figure", "shows"], [[f"`{kind.name}`", kind.caption] for kind in FIGURES])
 
 
 def write_page(config: PageConfig) -> Path:
-    """A page with every figure that the folder holds.
+    """Write a page with all figures of a folder, and return its path.
 
     Raises:
-        InputError: there is none, or one's JSON is not readable.
+        InputError: the folder has no figures, or the JSON file of one is not readable.
     """
     sections = [
         _section(config.out, kind) for kind in FIGURES if (config.out / f"{kind.name}.json").is_file()
     ]
     if not sections:
-        raise InputError(f"{config.out}: holds no figures, expected what 'anifacegan figure' writes")
+        raise InputError(f"{config.out}: holds no figures, expected those that `anifacegan figure` writes")
     head = (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Figures</title><style>{STYLE}</style>'
     )
@@ -74,7 +80,7 @@ def _section(out: Path, kind: FigureKind) -> str:
         files = [str(name) for name in record["files"]]
     except (ValueError, KeyError, TypeError):
         raise InputError(
-            f"{path}: not the record of a figure, expected what 'anifacegan figure' writes"
+            f"{path}: not the record of a figure, expected one that `anifacegan figure` writes"
         ) from None
     lines = [f"<h2>{html.escape(kind.title)}</h2>", f"<p>{html.escape(kind.caption)}</p>"]
     for name in map(html.escape, files):

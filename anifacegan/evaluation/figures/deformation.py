@@ -1,11 +1,11 @@
-"""Template against deformed: what the deformation field carries where, seen from the front and in cuts."""
+"""Figure of the deformation field: template, deformed face, length of the offset, and arrows in two slices."""
 
 import dataclasses
 from dataclasses import dataclass
 
 import torch
 
-from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer, Pixels, image_bytes
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
@@ -26,11 +26,11 @@ class DeformationConfig(FigureConfig):
     """Draw the template, the deformed face, and the deformation."""
 
     x: float = 0.0
-    """Where the upright cut is, world units; 0 is the middle of the face."""
+    """x of the sagittal slice, world units; 0 is the middle of the face."""
     y: float = -0.045
-    """Where the level cut is, world units; the mouth's height."""
+    """y of the horizontal slice, world units; -0.045 is the height of the mouth."""
     arrow_scale: float = 1.0
-    """Arrows are this many times as long as the steps they stand for."""
+    """Length of an arrow relative to the offset that it shows."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,17 +39,17 @@ class DeformationConfig(FigureConfig):
 
 
 def draw(config: DeformationConfig) -> Drawing:
-    """A row for the neutral face and for each expression of the first person."""
+    """Draw a row for the neutral face and for each expression of the first person."""
     model = load_figure_model(config)
     renderer, seed = FaceRenderer(model, config), selected_seeds(config)[0]
-    cuts = Slice("yz", config.x), Slice("xz", config.y)
+    sections = Slice("yz", config.x), Slice("xz", config.y)
     rows, longest = [], {}
     for expression in [neutral_expression(model), *selected_expressions(model, config)]:
         fields = renderer.face(seed, expression.z_exp).fields
-        cells, longest[expression.label] = _row(fields, cuts, config)
+        cells, longest[expression.label] = _row(fields, sections, config)
         renderer.progress.update()
         rows.append(SheetRow(expression.label, cells))
-    columns = ["template", "deformed", "length", *(f"arrows at {cut.label}" for cut in cuts)]
+    columns = ["template", "deformed", "length", *(f"arrows at {section.label}" for section in sections)]
     return Drawing(
         contact_sheet(columns, rows),
         {
@@ -64,27 +64,27 @@ def draw(config: DeformationConfig) -> Drawing:
 
 @torch.inference_mode()
 def _row(
-    fields: ConditionedFields, cuts: tuple[Slice, ...], config: DeformationConfig
+    fields: ConditionedFields, sections: tuple[Slice, ...], config: DeformationConfig
 ) -> tuple[list[Pixels], float]:
-    """Images of one expression, and the longest step of anything seen."""
+    """Draw the images of one expression; also return the longest offset of the visible surface, world units."""
     template = dataclasses.replace(fields, offset=torch.zeros_like)
     undeformed, deformed = (render_deformation(face, 0.0, config.size) for face in (template, fields))
     cells = [
         image_bytes(image)
         for image in (undeformed.rgb, deformed.rgb, heat_colours(deformed.step / WHITE_HOT))
     ]
-    for cut in cuts:
-        lines = manifold_lines(fields, cut, config.size)
-        cells.append(with_arrows(lines, fields, cut, config.arrow_scale))
+    for section in sections:
+        lines = manifold_lines(fields, section, config.size)
+        cells.append(with_arrows(lines, fields, section, config.arrow_scale))
     return cells, float(deformed.step.max())
 
 
 FIGURE = FigureKind(
     "deformation",
     "Template and deformation",
-    "The template (no deformation), the deformed face, the length of the deformation's step (black 0, red 10, yellow "
-    "20, white 30 mm), and its steps as arrows on an upright and a level cut: from the face to the template. Thin "
-    "lines are the manifolds where the camera sees them, the red curve is the surface.",
+    "The template (no deformation), the deformed face, the length of the deformation's offset (black 0, red 10, yellow "
+    "20, white 30 mm), and the offsets from the face to the template as arrows in a sagittal and a horizontal slice. "
+    "Thin lines are the manifolds in the space of the camera, the red curve is the surface.",
     DeformationConfig,
     draw,
 )

@@ -1,10 +1,10 @@
-"""Depth and normals: the shape behind the colours, from several sides."""
+"""Figure of the geometry: colours, depth and normals from several views."""
 
 from dataclasses import dataclass
 
 import torch
 
-from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer, image_bytes
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
@@ -23,11 +23,11 @@ class DepthNormalsConfig(FigureConfig):
     """Draw the depth and the normals of people."""
 
     yaw: float | tuple[float, ...] = (-0.4, 0.0, 0.4)
-    """Views, radians from frontal."""
+    """Yaw of each view, radians from frontal."""
 
 
 def draw(config: DepthNormalsConfig) -> Drawing:
-    """A row for each person; colours, depth and normals of each view."""
+    """Draw a row for each person with colours, depth and normals of each view."""
     yaws = selected_angles(config.yaw)
     model = load_figure_model(config)
     renderer, seeds = FaceRenderer(model, config), selected_seeds(config)
@@ -70,8 +70,8 @@ def draw(config: DepthNormalsConfig) -> Drawing:
 FIGURE = FigureKind(
     "depth_normals",
     "Depth and normals",
-    "Of each view the colours, the distance (near is white, no head is black), and the normals in the camera's axes "
-    "(red: to the right, green: up, blue: toward the camera).",
+    "Each view shows the colours, the distance (near is white, the background black), and the normals in camera "
+    "coordinates (red: to the right, green: up, blue: toward the camera).",
     DepthNormalsConfig,
     draw,
 )

@@ -1,11 +1,11 @@
-"""One code changes, the others stay: what should not change can be seen not to."""
+"""Figure of disentanglement: strips in which one latent code or camera angle changes while the others are fixed."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
-from anifacegan.evaluation.figures.panels import FaceRenderer, between
+from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.panels import FaceRenderer, interpolate_people
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
     load_figure_model,
@@ -19,12 +19,12 @@ from anifacegan.runtime.errors import require_above, require_at_least
 
 @dataclass(frozen=True)
 class DisentanglementConfig(FigureConfig):
-    """Draw a strip for each code: it changes from left to right, the others stay."""
+    """Draw a strip for each latent code and camera angle, which changes from left to right."""
 
     steps: int = 7
-    """Images in a strip, both ends included."""
+    """Number of images in a strip, both ends included."""
     reach: float = 0.5
-    """Yaw goes from minus to plus this, pitch from minus to plus half of it, radians."""
+    """Largest yaw to either side, radians; pitch goes half as far."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -33,7 +33,7 @@ class DisentanglementConfig(FigureConfig):
 
 
 def draw(config: DisentanglementConfig) -> Drawing:
-    """Strips of the first person: expression, identity and appearance toward the second person, yaw, pitch."""
+    """Draw strips of the first person: expression, identity and appearance toward the second person, yaw, pitch."""
     seeds = two_or_more_seeds(config)[:2]
     yaws = selected_angles(tuple(np.linspace(-config.reach, config.reach, config.steps).tolist()))
     model = load_figure_model(config)
@@ -41,7 +41,7 @@ def draw(config: DisentanglementConfig) -> Drawing:
     here, there = (model.person(seed) for seed in seeds)
     expression = selected_expressions(model, config)[0]
     shares = np.linspace(0, 1, config.steps).tolist()
-    moved = [between(here, there, share) for share in shares]
+    moved = [interpolate_people(here, there, share) for share in shares]
     z_exp = expression.z_exp
     strips = {
         f"expression\n0 to {expression.label}": [
@@ -71,8 +71,8 @@ def draw(config: DisentanglementConfig) -> Drawing:
 FIGURE = FigureKind(
     "disentanglement",
     "Disentanglement",
-    "In each strip one code changes and the others stay: the expression's strength, the identity and the appearance on "
-    "a straight line to another person's, yaw, pitch.",
+    "In each strip one input changes and the others are fixed: the strength of the expression, the identity and the "
+    "appearance code interpolated linearly to another person's, yaw, pitch.",
     DisentanglementConfig,
     draw,
 )

@@ -1,8 +1,8 @@
-"""An avatar that follows a driving sequence: a film of both side by side, and some of its frames as an image.
+"""Figure of a driven face: a video of driver and generated face side by side, and some of its frames as an image.
 
-The driver is a folder of ``.mat`` files, as a face reconstruction makes of a video's frames. Beside each frame of the
-avatar stands what is known of the driver: the image of the same name where the folder has one, else the landmarks of
-the ``.mat``, else its expression coefficients as bars.
+The driver is a folder of ``.mat`` files with the face coefficients of a video's frames. Each frame shows the driver by
+the image of the same name if the folder has one, else by the landmarks of the ``.mat`` file, else by its expression
+coefficients as bars.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageDraw
 
-from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer, Pixels
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
@@ -36,33 +36,35 @@ from anifacegan.runtime.errors import InputError, require_at_least, warnings_in_
 from anifacegan.runtime.files import read_image
 
 FRAME_PX = 224
-"""Size of the frame that the landmarks of a .mat are in; their y is up."""
+"""Size in pixels of the image that the landmarks of a .mat file refer to; their y is up."""
 STROKES = (
     (0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31, 36, False),
     (36, 42, True), (42, 48, True), (48, 60, True), (60, 68, True),
 )  # fmt: skip
-"""First landmark, the one after the last, whether closed: jaw, brows, nose, eyes, lips (iBUG 68)."""
-BARS = (90, 130, 190)
-MOST_ON_SHEET = 8
+"""Index of the first landmark, of the one after the last, and whether the line is closed, for jaw, brows, nose, eyes
+and lips (iBUG 68)."""
+BAR_COLOUR = (90, 130, 190)
+MAX_SHEET_FRAMES = 8
+"""Largest number of frames on the contact sheet."""
 
 
 @dataclass(frozen=True)
 class DrivingConfig(FigureConfig):
-    """Film the first person as it follows a driving sequence."""
+    """Render a video of the first person driven by a sequence of expressions."""
 
     driving: Path | None = None
-    """Folder of .mat files, sorted by name: a sequence; images of the same names are shown beside the avatar. null:
-    the expressions come and go one after another."""
+    """Folder with the driving sequence: .mat files sorted by name, and optionally images of the same names. null: the
+    expressions come and go one after another."""
     poses: bool = False
-    """Take yaw and pitch from the .mat files, too."""
+    """Use yaw and pitch of the .mat files, too."""
     pitch_offset: float | None = None
     """Pitch of a frontal face in .mat files without an exact pose, radians. null: the model card's."""
     yaw: float | tuple[float, ...] = 0.0
-    """Without poses: radians from frontal, one value or values to pass through."""
+    """Yaw without --poses, radians from frontal: one value, or values to pass through."""
     frames: int | None = None
-    """null: one for each file of the folder; 48 without one."""
+    """Number of frames. null: one for each .mat file, or 48 without a folder."""
     fps: int = 25
-    """Frames per second."""
+    """Frames per second of the video."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,25 +76,25 @@ class DrivingConfig(FigureConfig):
 
 
 def draw(config: DrivingConfig) -> Drawing:
-    """The film, and a strip of its frames."""
+    """Draw the video and a strip of its frames."""
     model = load_figure_model(config)
     expressions, trajectory = driving_sequence(model, config)
     renderer, seed = FaceRenderer(model, config), selected_seeds(config)[0]
     by_label = {expression.label: expression for expression in expressions}
     frames = []
     for k in range(len(trajectory)):
-        fields = renderer.pixels(
+        face = renderer.pixels(
             seed, trajectory.z_exp[k], yaw=float(trajectory.yaw[k]), pitch=float(trajectory.pitch[k])
         )
         driver = driver_image(by_label[trajectory.labels[k]], trajectory.z_exp[k], config.size)
-        frames.append((driver, fields))
-    keep = np.unique(np.linspace(0, len(frames) - 1, MOST_ON_SHEET).round().astype(int))
+        frames.append((driver, face))
+    selected = np.unique(np.linspace(0, len(frames) - 1, MAX_SHEET_FRAMES).round().astype(int))
     rows = [
-        SheetRow(label, [frames[k][side] for k in keep])
-        for side, label in enumerate(("driver", f"seed {seed}"))
+        SheetRow("driver", [frames[k][0] for k in selected]),
+        SheetRow(f"seed {seed}", [frames[k][1] for k in selected]),
     ]
     return Drawing(
-        contact_sheet([trajectory.labels[k] for k in keep], rows),
+        contact_sheet([trajectory.labels[k] for k in selected], rows),
         {
             "model": model_record(model),
             "seed": seed,
@@ -107,7 +109,7 @@ def draw(config: DrivingConfig) -> Drawing:
 
 
 def driving_sequence(model: Model, config: DrivingConfig) -> tuple[list[Expression], Trajectory]:
-    """What drives, and what every frame shows.
+    """Read the driving expressions and plan the expression and camera of every frame.
 
     Raises:
         InputError: the folder holds no .mat files, or one that does not fit the model.
@@ -133,7 +135,7 @@ def driving_sequence(model: Model, config: DrivingConfig) -> tuple[list[Expressi
 
 
 def driver_image(expression: Expression, z_exp: Float[np.ndarray, "64"], size: int) -> Pixels:
-    """What is known of the driver in a frame; ``z_exp`` are the coefficients that the avatar gets."""
+    """Draw the driver of a frame by its image, its landmarks, or the bars of its coefficients ``z_exp``."""
     if expression.path is None:
         return coefficient_bars(z_exp, size)
     for ending in (".png", ".jpg", ".jpeg"):
@@ -147,7 +149,7 @@ def driver_image(expression: Expression, z_exp: Float[np.ndarray, "64"], size: i
 
 
 def landmark_strokes(lm68: Float[np.ndarray, "68 2"], size: int) -> Pixels:
-    """The face as lines through its landmarks, which are pixels of a 224 px frame with y up."""
+    """Draw a face as lines through its landmarks, given in pixels of a 224 px image with y up."""
     image = Image.new("RGB", (2 * size, 2 * size), WHITE)
     pixels = np.column_stack([lm68[:, 0], FRAME_PX - 1 - lm68[:, 1]]) * (2 * size / FRAME_PX)
     for first, end, closed in STROKES:
@@ -157,18 +159,18 @@ def landmark_strokes(lm68: Float[np.ndarray, "68 2"], size: int) -> Pixels:
 
 
 def coefficient_bars(z_exp: Float[np.ndarray, "64"], size: int) -> Pixels:
-    """The coefficients from left to right, as bars about the middle that are full at three."""
+    """Draw coefficients from left to right as bars from the middle; +-3 gives half of a full bar."""
     image = np.full((size, size, 3), WHITE, np.uint8)
     column = np.arange(size) * len(z_exp) // size
     height = np.arctan(z_exp[column]) / np.arctan(3.0)
     above = (size - 1) / 2 - np.arange(size)[:, None]
     filled = (above * height >= 0) & (np.abs(above) <= 0.45 * size * np.abs(height))
-    image[filled] = BARS
+    image[filled] = BAR_COLOUR
     return image
 
 
 def _square_image(path: Path, size: int) -> Pixels:
-    """The middle square of an image file."""
+    """Read the central square of an image file, resized to ``size`` pixels."""
     try:
         pixels = read_image(path, "RGB")
     except OSError as error:
@@ -183,8 +185,8 @@ def _square_image(path: Path, size: int) -> Pixels:
 FIGURE = FigureKind(
     "driving",
     "Driven by a sequence",
-    "An avatar follows the expressions of a driving sequence, and its poses on request; driving.mp4 is the film. The "
-    "driver is shown by its image, its landmarks or its expression coefficients, as far as they are known.",
+    "A generated face follows the expressions, and with --poses the head poses, of a driving sequence; driving.mp4 is "
+    "the video. The driver is shown by its image, its landmarks or its expression coefficients.",
     DrivingConfig,
     draw,
 )

@@ -1,8 +1,8 @@
-"""Expressions from left to right, views from top to bottom: one person, whose face and camera obey."""
+"""Figure of expression and viewpoint control: one person, expressions in columns, views in rows."""
 
 from dataclasses import dataclass
 
-from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
@@ -20,13 +20,13 @@ class ExpressionViewsConfig(FigureConfig):
     """Draw one person with every expression from every view."""
 
     yaw: float | tuple[float, ...] = (-0.5, -0.25, 0.0, 0.25, 0.5)
-    """Views, radians from frontal, positive: the face turns to the image's right."""
+    """Yaw of each view at pitch 0, radians from frontal; positive: the face turns to the image's right."""
     pitch: float | tuple[float, ...] = (-0.25, 0.25)
-    """More views, at yaw 0, positive: the face looks down."""
+    """Pitch of each further view at yaw 0, radians from frontal; positive: the face looks down."""
 
 
 def draw(config: ExpressionViewsConfig) -> Drawing:
-    """Rows of views, the neutral face in the first column."""
+    """Draw a row for each view, with the neutral face in the first column."""
     views = [(yaw, 0.0) for yaw in selected_angles(config.yaw)] + [
         (0.0, pitch) for pitch in selected_angles(config.pitch)
     ]

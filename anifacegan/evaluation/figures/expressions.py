@@ -1,8 +1,8 @@
-"""Many expressions on one person: the named ones, then some that the model's prior draws."""
+"""Figure of many expressions on one person: the named expressions, then samples of the model's expression prior."""
 
 from dataclasses import dataclass
 
-from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer, captioned_grid
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
@@ -20,11 +20,11 @@ class ExpressionsConfig(FigureConfig):
     """Draw many expressions on one person."""
 
     drawn: int = 11
-    """Expressions drawn from the model's prior, after the neutral one and the named ones."""
+    """Number of expressions sampled from the model's expression prior, after the neutral and the named ones."""
     first_drawn: int = 101
-    """Seed of the first of these; the others follow."""
+    """Random seed of the first sampled expression; the others have the seeds that follow."""
     columns: int = 6
-    """Expressions in a row."""
+    """Number of expressions in a row."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -33,7 +33,7 @@ class ExpressionsConfig(FigureConfig):
 
 
 def draw(config: ExpressionsConfig) -> Drawing:
-    """A grid of expressions."""
+    """Draw a grid of expressions."""
     model = load_figure_model(config)
     renderer, seed = FaceRenderer(model, config), selected_seeds(config)[0]
     drawn = [prior_expression(model, config.first_drawn + k) for k in range(config.drawn)]
@@ -48,7 +48,7 @@ def draw(config: ExpressionsConfig) -> Drawing:
 FIGURE = FigureKind(
     "expressions",
     "Many expressions, one person",
-    "The named expressions on one person, and some that the model's own prior draws (drawn:SEED).",
+    "The named expressions on one person, and samples of the model's expression prior (drawn:SEED).",
     ExpressionsConfig,
     draw,
 )

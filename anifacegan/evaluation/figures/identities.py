@@ -1,8 +1,8 @@
-"""One expression on many people: the code means the same for everybody."""
+"""Figure of one expression on many people."""
 
 from dataclasses import dataclass
 
-from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer, captioned_grid
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
@@ -19,11 +19,11 @@ class IdentitiesConfig(FigureConfig):
     """Draw one expression on many people."""
 
     count: int = 18
-    """People: those of the seeds, then those of the seeds that follow the last."""
+    """Number of people: those of --seeds, then those of the seeds that follow the largest."""
     columns: int = 6
-    """People in a row."""
+    """Number of people in a row."""
     yaw_turn: float = 0.2
-    """People look by turns to the left, to the front and to the right by this much, radians."""
+    """Yaw of the views, radians: people alternate between this far to one side, frontal, and as far to the other."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -31,7 +31,7 @@ class IdentitiesConfig(FigureConfig):
 
 
 def draw(config: IdentitiesConfig) -> Drawing:
-    """A grid of people."""
+    """Draw a grid of people."""
     turns = selected_angles((-config.yaw_turn, 0.0, config.yaw_turn))
     model = load_figure_model(config)
     renderer, seeds = FaceRenderer(model, config), list(selected_seeds(config))

@@ -1,12 +1,12 @@
-"""In small steps from person to person, and from expression to expression: codes on straight lines."""
+"""Figure of linear interpolation in latent space, from person to person and from expression to expression."""
 
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
-from anifacegan.evaluation.figures.panels import FaceRenderer, between
+from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.panels import FaceRenderer, interpolate_people
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
     load_figure_model,
@@ -20,10 +20,10 @@ from anifacegan.runtime.errors import require_at_least
 
 @dataclass(frozen=True)
 class InterpolationConfig(FigureConfig):
-    """Draw the way from person to person, and from expression to expression."""
+    """Draw interpolations from person to person, and from expression to expression."""
 
     steps: int = 7
-    """Images in a row, both ends included."""
+    """Number of images in a row, both ends included."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -31,7 +31,7 @@ class InterpolationConfig(FigureConfig):
 
 
 def draw(config: InterpolationConfig) -> Drawing:
-    """A row for each two people that follow each other, then one for each two expressions, from neutral on."""
+    """Draw a row for each two consecutive people, then one for each two consecutive expressions, from neutral on."""
     seeds = two_or_more_seeds(config)
     model = load_figure_model(config)
     renderer = FaceRenderer(model, config)
@@ -40,7 +40,7 @@ def draw(config: InterpolationConfig) -> Drawing:
     rows = []
     for first, last in pairwise(seeds):
         ends = model.person(first), model.person(last)
-        cells = [renderer.pixels(between(*ends, share), expressions[1].z_exp) for share in shares]
+        cells = [renderer.pixels(interpolate_people(*ends, share), expressions[1].z_exp) for share in shares]
         rows.append(SheetRow(f"seed {first}\nto seed {last}", cells))
     for k, (first, last) in enumerate(pairwise(expressions)):
         latents = [((1 - share) * first.z_exp + share * last.z_exp).astype(np.float32) for share in shares]
@@ -60,8 +60,8 @@ def draw(config: InterpolationConfig) -> Drawing:
 FIGURE = FigureKind(
     "interpolation",
     "Interpolation",
-    "Above, identity and appearance go in a straight line from person to person with one expression; below, the "
-    "expression goes in a straight line on one person.",
+    "Above, identity and appearance codes are interpolated linearly from person to person with one expression; below, "
+    "the expression coefficients of one person.",
     InterpolationConfig,
     draw,
 )

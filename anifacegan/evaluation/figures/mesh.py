@@ -1,4 +1,4 @@
-"""A head as a triangle mesh with colours: NAME.ply and NAME.obj, and an image of them."""
+"""Figure of a head as a triangle mesh with vertex colours, with the files mesh.ply and mesh.obj."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer, Pixels, image_bytes
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
@@ -28,7 +28,7 @@ from anifacegan.rendering.surface import visible_surface
 from anifacegan.runtime.errors import require_at_least
 
 SAMPLES = 3
-"""Samples of a pixel of the image, along each side."""
+"""Samples along each side of a pixel."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class MeshConfig(FigureConfig):
     """Extract a mesh of the first person with the first expression."""
 
     yaw: float | tuple[float, ...] = (-0.6, -0.3, 0.0, 0.3, 0.6)
-    """Views that the mesh is made from, radians from frontal; with every pitch."""
+    """Yaws of the views that the mesh is made from, radians from frontal; each is combined with each pitch."""
     pitch: float | tuple[float, ...] = (-0.25, 0.0, 0.25)
-    """The same of pitch."""
+    """Pitches of the views that the mesh is made from, radians from frontal."""
     resolution: int = 128
-    """Cells of the grid along each edge of the box +-0.12 world units."""
+    """Number of grid cells along each edge of the box +-0.12 world units."""
     show_yaw: float | tuple[float, ...] = (-0.6, -0.2, 0.2, 0.6)
-    """Views of the mesh in the image."""
+    """Yaws of the images of the mesh, radians from frontal."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,9 +50,9 @@ class MeshConfig(FigureConfig):
 
 
 def draw(config: MeshConfig) -> Drawing:
-    """The mesh in its colours, and in grey, from several sides."""
+    """Draw the mesh in its colours and in shaded grey from several sides."""
     views = list(product(selected_angles(config.yaw), selected_angles(config.pitch)))
-    shown = selected_angles(config.show_yaw)
+    image_yaws = selected_angles(config.show_yaw)
     trimesh = optional_module("trimesh", "trimesh")
     optional_module("skimage.measure", "scikit-image")
     model = load_figure_model(config)
@@ -60,7 +60,7 @@ def draw(config: MeshConfig) -> Drawing:
     expression = selected_expressions(model, config)[0]
     mesh = extract_mesh(surface_views(renderer, seed, expression.z_exp, views), config.resolution)
     fov_deg = model.generator.config.ray_sampling.fov_deg
-    images = [mesh_images(mesh, yaw, config.size, fov_deg) for yaw in shown]
+    images = [mesh_images(mesh, yaw, config.size, fov_deg) for yaw in image_yaws]
     rows = [SheetRow(label, [pair[k] for pair in images]) for k, label in enumerate(("colours", "shape"))]
 
     def write(kind: str, path: Path) -> None:
@@ -70,7 +70,7 @@ def draw(config: MeshConfig) -> Drawing:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
 
     return Drawing(
-        contact_sheet([f"yaw {yaw:+.2f}" for yaw in shown], rows),
+        contact_sheet([f"yaw {yaw:+.2f}" for yaw in image_yaws], rows),
         {
             "model": model_record(model),
             "seed": seed,
@@ -86,7 +86,7 @@ def draw(config: MeshConfig) -> Drawing:
 def surface_views(
     renderer: FaceRenderer, seed: int, z_exp: Float[np.ndarray, "64"], views: list[tuple[float, float]]
 ) -> list[SurfaceView]:
-    """One person from several sides: (yaw, pitch) in radians."""
+    """Render one person's surface from several views, each (yaw, pitch) in radians from frontal."""
     face, ray_sampling = renderer.face(seed, z_exp), renderer.model.generator.config.ray_sampling
     seen = []
     for yaw, pitch in views:
@@ -105,7 +105,7 @@ def surface_views(
 
 
 def mesh_images(mesh: SurfaceMesh, yaw: float, size: int, fov_deg: float) -> tuple[Pixels, Pixels]:
-    """The mesh from one side, on white: in its colours, and in grey under a light beside the camera."""
+    """Render a mesh on white in its colours, and in grey with diffuse light from near the camera."""
     vertices, triangles = torch.from_numpy(mesh.vertices)[None], torch.from_numpy(mesh.triangles)
     angle = torch.tensor([yaw])
     camera = supersampled(orbit_camera(yaw=angle, pitch=torch.zeros(1), size=size, fov_deg=fov_deg), SAMPLES)
@@ -131,7 +131,7 @@ FIGURE = FigureKind(
     "mesh",
     "Mesh",
     "The head as a mesh, by marching cubes in the signed distances to the rendered depth of several views; open at "
-    "the back, which no view sees. mesh.ply and mesh.obj hold it with colours.",
+    "the back, which no view shows. mesh.ply and mesh.obj hold it with vertex colours.",
     MeshConfig,
     draw,
 )

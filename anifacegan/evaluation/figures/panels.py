@@ -1,4 +1,4 @@
-"""Faces of one model as pixels, and grids of them with captions."""
+"""Building blocks of figures: rendered faces as 8-bit images, and captioned grids of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,13 +20,14 @@ from anifacegan.runtime.devices import moved
 from anifacegan.runtime.errors import InputError
 
 LatentRows = tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]
-"""z_id and z_noise of a person."""
+"""Identity code z_id and appearance code z_noise of a person."""
 Pixels = UInt8[np.ndarray, "height width 3"]
+"""An 8-bit image."""
 
 
 @dataclass(frozen=True)
 class FaceRenderer:
-    """Draws faces of a model at a figure's size and psi, and shows on stderr how many it has drawn."""
+    """Renderer of a model's faces at a figure's size and truncation, with a progress bar on stderr."""
 
     model: Model
     config: FigureConfig
@@ -35,15 +36,15 @@ class FaceRenderer:
     def face(
         self, person: int | LatentRows, z_exp: Float[np.ndarray, "64"], psi: float | None = None
     ) -> Face:
-        """A person, by seed or codes, with an expression."""
+        """Return a person, given by seed or by latent codes, with an expression; ``psi`` replaces the figure's."""
         latents = self.model.person(person) if isinstance(person, int) else person
         return self.model.face(latents=latents, expression=z_exp, psi=self.config.psi if psi is None else psi)
 
     def image(self, face: Face, *, yaw: float = 0.0, pitch: float = 0.0) -> RenderedImage:
-        """A view, in host memory; angles are radians from frontal.
+        """Render a view to the CPU; angles are radians from frontal.
 
         Raises:
-            InputError: colours are not finite.
+            InputError: the colours are not finite.
         """
         image = moved(face.image(yaw=yaw, pitch=pitch, size=self.config.size), torch.device("cpu"))
         if not image.rgb.isfinite().all():
@@ -60,17 +61,17 @@ class FaceRenderer:
         pitch: float = 0.0,
         psi: float | None = None,
     ) -> Pixels:
-        """The same as bytes."""
+        """Render a person with an expression to an 8-bit image."""
         return to_bytes(self.image(self.face(person, z_exp, psi), yaw=yaw, pitch=pitch).rgb)
 
 
 def image_bytes(image: Float[Tensor, "height width 3"]) -> Pixels:
-    """Colours in [0, 1], channels last, as bytes."""
+    """Convert colours in [0, 1], channels last, to an 8-bit image."""
     return to_bytes(image.permute(2, 0, 1))
 
 
-def between(first: LatentRows, last: LatentRows, share: float) -> LatentRows:
-    """A person on the straight line from one to another: 0 is the first, 1 the last, both exactly."""
+def interpolate_people(first: LatentRows, last: LatentRows, share: float) -> LatentRows:
+    """Interpolate linearly between two people's codes; shares 0 and 1 give the two people exactly."""
     z_id, z_noise = (torch.lerp(a, b, share) for a, b in zip(first, last, strict=True))
     return z_id, z_noise
 
@@ -78,7 +79,7 @@ def between(first: LatentRows, last: LatentRows, share: float) -> LatentRows:
 def captioned_grid(
     cells: Sequence[tuple[str, Pixels]], columns: int
 ) -> UInt8[np.ndarray, "all_rows all_columns 3"]:
-    """Lay out images of one size row by row, each with its caption below; one image alone gets no border."""
+    """Lay out images of one size row by row, each with its caption below; a single image gets no border."""
     font = ImageFont.load_default(FONT_PX)
     tiles = np.stack([_captioned(caption, pixels, font) for caption, pixels in cells])
     grid = make_grid(torch.from_numpy(tiles).permute(0, 3, 1, 2), nrow=columns, padding=GAP_PX, pad_value=255)

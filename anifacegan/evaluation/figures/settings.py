@@ -1,4 +1,4 @@
-"""What all figures share: which model, which people, which expressions, how large, where to."""
+"""Options that all figures of a model share: model, people, expressions, image size and output folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,32 +12,36 @@ from anifacegan.face_model.trajectories import Expression, check_views
 from anifacegan.rendering.model import Model, load_model
 from anifacegan.runtime.devices import Device, select_device
 from anifacegan.runtime.errors import InputError, warnings_in_one_line
+from anifacegan.runtime.resources import located
 from anifacegan.runtime.typed_config import as_tuple
 
 PRIOR_PREFIX = "drawn:"
-"""``drawn:3`` is the expression that the model's own prior makes of seed 3: there is one whatever the face model."""
+"""Prefix of expressions sampled from the model's prior: ``drawn:3`` has seed 3. Every model has such expressions."""
 DEFAULT_PRIOR_EXPRESSIONS = 6
+"""Number of sampled expressions for a model without named ones."""
 
 
 @dataclass(frozen=True)
 class FigureConfig:
-    """What all figures share."""
+    """Options that all figures of a model share."""
 
     model: Path = Path("checkpoints/demo")
-    """Model folder of ours, or a folder with AniFaceGAN's released files."""
+    """Model folder, or a folder with AniFaceGAN's released files."""
     out: Path = Path("runs/figures")
-    """Folder to write into: NAME.png, NAME.yaml (the settings, which make it again) and NAME.json (what was shown)."""
+    """Folder for NAME.png, NAME.yaml (the options, with which --config makes the figure again) and NAME.json (a
+    description of the content)."""
     seeds: int | tuple[int, ...] = (1, 2, 3)
-    """One person each. A figure of one person shows the first."""
+    """Random seeds of the people, one each; a figure of one person shows the first."""
     expressions: str | tuple[str, ...] | None = None
-    """Names such as smile or smile=0.7,blink=0.3, .mat files, or drawn:SEED from the model's prior. A figure of one
-    expression shows the first. null: the model's named ones, or six drawn where it has no names."""
+    """Expression names such as smile or smile=0.7,blink=0.3, .mat files, or drawn:SEED, samples of the model's
+    expression prior; a figure of one expression shows the first. null: the model's named expressions, or six samples
+    of its prior if it has none."""
     size: int = 128
-    """Height and width of a face in pixels."""
+    """Height and width of a face, pixels."""
     psi: float = 0.7
-    """Variety of people: 1 is all of it, smaller is closer to the average appearance."""
+    """Truncation of the appearance code: 1 is the full variety of people, 0 the average appearance."""
     device: Device = "auto"
-    """auto: the GPU where PyTorch sees one."""
+    """Device to render on; auto is the GPU if PyTorch sees one."""
 
     def __post_init__(self) -> None:
         if not 8 <= self.size <= 1024:
@@ -52,15 +56,15 @@ class FigureConfig:
 
 
 def selected_seeds(config: FigureConfig) -> tuple[int, ...]:
-    """At least one."""
+    """Return the seeds of a figure as a tuple."""
     return as_tuple(config.seeds)
 
 
 def two_or_more_seeds(config: FigureConfig) -> tuple[int, ...]:
-    """The seeds of a figure that goes from person to person.
+    """Return the seeds of a figure that needs at least two people.
 
     Raises:
-        InputError: there is only one.
+        InputError: there is only one seed.
     """
     seeds = selected_seeds(config)
     if len(seeds) < 2:
@@ -69,10 +73,10 @@ def two_or_more_seeds(config: FigureConfig) -> tuple[int, ...]:
 
 
 def selected_angles(angles: float | tuple[float, ...]) -> tuple[float, ...]:
-    """Yaw or pitch angles, radians from frontal.
+    """Return yaw or pitch angles (radians from frontal) as a tuple.
 
     Raises:
-        InputError: there is none, or one is so far from frontal that nothing can be drawn.
+        InputError: there is no angle, or one is too far from frontal to render.
     """
     values = np.array(as_tuple(angles), np.float64)
     if not values.size:
@@ -82,15 +86,15 @@ def selected_angles(angles: float | tuple[float, ...]) -> tuple[float, ...]:
 
 
 def load_figure_model(config: FigureConfig) -> Model:
-    """The model of a figure, on its device."""
+    """Load the model of a figure onto its device."""
     return load_model(config.model, select_device(config.device))
 
 
 def selected_expressions(model: Model, config: FigureConfig) -> list[Expression]:
-    """What ``expressions`` names, at least one; without the neutral face where it is null.
+    """Read the expressions of a figure, at least one.
 
     Raises:
-        InputError: a name that the model does not know, or a file that does not fit.
+        InputError: the model does not know a name, or a file does not fit the model.
     """
     requested = config.expressions
     if requested is None:
@@ -101,13 +105,13 @@ def selected_expressions(model: Model, config: FigureConfig) -> list[Expression]
 
 
 def neutral_expression(model: Model) -> Expression:
-    """All coefficients zero."""
+    """Return the neutral expression, all of whose coefficients are zero."""
     return Expression(NEUTRAL, _coefficients(model, None))
 
 
 @torch.inference_mode()
 def prior_expression(model: Model, seed: int) -> Expression:
-    """An expression of the model's own prior; the same on every device."""
+    """Sample an expression from the model's expression prior; it is the same on every device."""
     prior = model.generator.expression_prior
     code = torch.randn(1, prior.config.latent_dim, generator=torch.Generator().manual_seed(seed))
     return Expression(f"{PRIOR_PREFIX}{seed}", prior.decode(code.to(model.generator.device))[0].cpu().numpy())

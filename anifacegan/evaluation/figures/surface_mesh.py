@@ -1,9 +1,9 @@
-"""From views to a triangle mesh: a field of signed distances, then marching cubes.
+"""Triangle mesh from rendered views: fusion of truncated signed distances, then marching cubes.
 
-The model has sheets of radiance and no closed surface; what it shows as one is the expected depth of its images. Each
-view gives a signed distance to that surface along its rays, cut off near it; the field is their mean where they know
-something (Curless and Levoy 1996), and its zero is the mesh. Behind the surface nothing is known and nothing is drawn:
-the mesh is open at the back. World units, y up, the face looks along +z.
+The model has radiance manifolds and no closed surface; its surface is taken to be the expected depth of its images.
+Each view gives a signed distance to that surface along its rays, truncated near it. The distances are averaged over the
+views in which they are defined (Curless and Levoy 1996), and the mesh is the zero level set. Regions far behind the
+surface are undefined, so the mesh is open at the back. World units, y up, the face looks along +z.
 """
 
 from collections.abc import Sequence
@@ -23,38 +23,38 @@ from anifacegan.rendering.surface import VisibleSurface
 from anifacegan.runtime.errors import InputError
 
 EXTRA = "pip install scikit-image trimesh"
-CUT_OFF = 0.012
-"""Signed distances reach this far from the surface, world units."""
+TRUNCATION = 0.012
+"""Truncation of the signed distance, world units."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SurfaceView:
-    """A view as the field needs it."""
+    """A rendered view with its visible surface."""
 
     yaw: float
     pitch: float
     surface: VisibleSurface
     rgb: Float[Tensor, "3 height width"]
-    """Colours of the head, not premultiplied."""
+    """Colours of the head in [0, 1], not premultiplied by its opacity."""
     fov_deg: float = FOV_DEG
 
 
 @dataclass(frozen=True)
 class SurfaceMesh:
-    """Triangles with coloured corners."""
+    """A triangle mesh with vertex colours."""
 
     vertices: Float[np.ndarray, "vertex 3"]
     triangles: Int[np.ndarray, "triangle 3"]
-    """Counter-clockwise seen from outside."""
+    """Vertex indices of each triangle, counter-clockwise seen from outside."""
     rgb: Float[np.ndarray, "vertex 3"]
-    """In [0, 1]."""
+    """Colours in [0, 1]."""
 
 
 def optional_module(name: str, package: str) -> ModuleType:
-    """A module of the extra ``figures``.
+    """Import a module of the extra ``figures``.
 
     Raises:
-        InputError: it is not installed; the line says how to.
+        InputError: the module's package is not installed.
     """
     import importlib
 
@@ -67,17 +67,17 @@ def optional_module(name: str, package: str) -> ModuleType:
 def fused_distances(
     views: Sequence[SurfaceView], points: Float[Tensor, "point 3"]
 ) -> tuple[Float[Tensor, "point"], Bool[Tensor, "point"]]:
-    """Mean signed distance to the surface, positive outside, and where any view knows it."""
+    """Average the views' truncated signed distances, positive outside; also return where any view defines one."""
     total, count = torch.zeros_like(points[:, 0]), torch.zeros_like(points[:, 0])
     for view in views:
-        signed, known, _ = _seen_by(view, points)
+        signed, known, _ = _project_into_view(view, points)
         total += torch.where(known, signed, 0.0)
         count += known
     return total / count.clamp(min=1), count > 0
 
 
 def extract_mesh(views: Sequence[SurfaceView], resolution: int) -> SurfaceMesh:
-    """The surface that the views agree on, with ``resolution`` cells along each edge of the box +-0.12.
+    """Extract the surface of several views, with ``resolution`` grid cells along each edge of the box +-0.12.
 
     Raises:
         InputError: there is no surface, or scikit-image is not installed.
@@ -93,7 +93,7 @@ def extract_mesh(views: Sequence[SurfaceView], resolution: int) -> SurfaceMesh:
         raise InputError(
             "no surface: the images show nothing that is at least half opaque, so there is no mesh"
         )
-    vertices, triangles, _, _ = measure.marching_cubes(np.where(known, field, CUT_OFF), 0.0)
+    vertices, triangles, _, _ = measure.marching_cubes(np.where(known, field, TRUNCATION), 0.0)
     vertices, triangles = _in_known_cells(vertices, triangles, known)
     if not len(triangles):
         raise InputError("no surface: the views agree on none, so there is no mesh")
@@ -108,8 +108,8 @@ def _in_known_cells(
     vertices: Float[np.ndarray, "vertex 3"],
     triangles: Int[np.ndarray, "triangle 3"],
     known: Bool[np.ndarray, "n n n"],
-) -> tuple[Float[np.ndarray, "kept 3"], Int[np.ndarray, "left 3"]]:
-    """The triangles of cells whose eight corners are known, and their vertices, in grid coordinates."""
+) -> tuple[Float[np.ndarray, "used_vertex 3"], Int[np.ndarray, "used_triangle 3"]]:
+    """Keep the triangles of cells whose eight corners are known, and their vertices, in grid coordinates."""
     cells = np.logical_and.reduce(
         [
             known[x : x - 1 or None, y : y - 1 or None, z : z - 1 or None]
@@ -122,10 +122,10 @@ def _in_known_cells(
     return vertices[used], renumbered.reshape(-1, 3)
 
 
-def _seen_by(
+def _project_into_view(
     view: SurfaceView, points: Float[Tensor, "point 3"]
 ) -> tuple[Float[Tensor, "point"], Bool[Tensor, "point"], Float[Tensor, "point 3"]]:
-    """Signed distance along the view's rays, cut off; whether the view knows it; and the colour seen there."""
+    """Return a view's truncated signed distance at points, whether it is defined, and the colour of the pixel there."""
     angles = torch.tensor([[view.pitch, view.yaw]])
     size = view.surface.mask.shape[-1]
     camera = orbit_camera(yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=view.fov_deg)
@@ -138,17 +138,17 @@ def _seen_by(
     covered = share >= 0.5
     distance, rgb = sampled[1] / share.clamp(min=0.5), (sampled[2:] / share.clamp(min=0.5)).T
     origin, _ = orbit_rotation(yaw=angles[:, 1], pitch=angles[:, 0])
-    signed = torch.where(covered, distance - (points - origin).norm(dim=-1), CUT_OFF)
-    known = inside & (signed >= -CUT_OFF)  # farther behind, nothing is known
-    return signed.clamp(max=CUT_OFF), known, rgb
+    signed = torch.where(covered, distance - (points - origin).norm(dim=-1), TRUNCATION)
+    known = inside & (signed >= -TRUNCATION)  # farther behind, nothing is known
+    return signed.clamp(max=TRUNCATION), known, rgb
 
 
 def _colours(views: Sequence[SurfaceView], points: Float[Tensor, "vertex 3"]) -> Float[Tensor, "vertex 3"]:
-    """Mean colour over the views, those that see the point nearest to their surface first."""
+    """Average the colours of the views, weighted by how near each point is to the view's surface."""
     total, weight = torch.zeros_like(points), torch.zeros_like(points[:, :1])
     for view in views:
-        signed, known, rgb = _seen_by(view, points)
-        near = (1 - (signed / CUT_OFF).square()).clamp(min=0) ** 4 * known
+        signed, known, rgb = _project_into_view(view, points)
+        near = (1 - (signed / TRUNCATION).square()).clamp(min=0) ** 4 * known
         total += near[:, None] * rgb
         weight += near[:, None]
     return (total / weight.clamp(min=1e-6)).clamp(0, 1)

@@ -1,9 +1,9 @@
-"""Truncation: the appearance from the average person's (psi 0) to the full variety (psi 1), and beyond."""
+"""Figure of the truncation psi: from the average appearance (0) to the full variety of people (1) and beyond."""
 
 import math
 from dataclasses import dataclass
 
-from anifacegan.evaluation.figures.command import Drawing, FigureKind, model_record
+from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer
 from anifacegan.evaluation.figures.settings import (
     FigureConfig,
@@ -17,10 +17,10 @@ from anifacegan.runtime.typed_config import as_tuple
 
 @dataclass(frozen=True)
 class TruncationConfig(FigureConfig):
-    """Draw people at several psi; the psi that all figures share is not used here."""
+    """Draw people at several values of psi (--psi itself is not used)."""
 
     psis: float | tuple[float, ...] = (0.0, 0.3, 0.5, 0.7, 0.85, 1.0, 1.2)
-    """From left to right."""
+    """Truncations of the appearance code, one column each."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -29,7 +29,7 @@ class TruncationConfig(FigureConfig):
 
 
 def draw(config: TruncationConfig) -> Drawing:
-    """A row of psi for each person."""
+    """Draw a row of psi values for each person."""
     model = load_figure_model(config)
     renderer, seeds, psis = FaceRenderer(model, config), selected_seeds(config), as_tuple(config.psis)
     expression = selected_expressions(model, config)[0]
@@ -51,8 +51,8 @@ def draw(config: TruncationConfig) -> Drawing:
 FIGURE = FigureKind(
     "truncation",
     "Truncation",
-    "Each row is one person. psi pulls the appearance toward the average person's; the shape that identity and "
-    "expression give through the deformation field stays.",
+    "Each row is one person. A smaller psi moves the appearance toward the average; the shape, which identity and "
+    "expression determine through the deformation field, does not change.",
     TruncationConfig,
     draw,
 )

@@ -1,7 +1,7 @@
-"""A figure as a command: settings in, NAME.png, NAME.yaml and NAME.json out.
+"""Writing of a figure: NAME.png, its settings NAME.yaml, and NAME.json, which describes its content.
 
-The same settings and the same model give the same bytes. ``--config NAME.yaml`` makes the figure again; NAME.json says
-what is in it, of which model, made with which versions.
+The same settings and the same model give the same bytes. ``--config NAME.yaml`` makes the figure again; NAME.json
+records what the figure shows, the model's name and weights, and the versions of Python and PyTorch.
 """
 
 import json
@@ -23,36 +23,51 @@ from anifacegan.runtime.typed_config import plain
 
 @dataclass(frozen=True)
 class Drawing:
-    """A finished figure."""
+    """A finished figure in memory."""
 
     image: Pixels
     record: dict[str, Any]
-    """What is shown, as plain values for the JSON."""
-    beside: dict[str, Callable[[Path], object]] = field(default_factory=dict)
-    """Ending of each further file -> what writes it: ``{".ply": ...}`` becomes NAME.ply."""
+    """Description of the content, as plain values for the JSON file."""
+    further_files: dict[str, Callable[[Path], object]] = field(default_factory=dict)
+    """File ending of each further file and the function that writes it: ``{".ply": write}`` makes NAME.ply."""
     text: str = ""
-    """For the terminal."""
+    """Text to print, such as a table."""
 
 
 @dataclass(frozen=True)
 class FigureKind:
-    """One kind of figure."""
+    """A kind of figure: its name and caption, its options, and the function that draws it."""
 
     name: str
-    """Of its files, and of the subcommand of ``anifacegan figure``."""
+    """Name of the figure's files and of its command."""
     title: str
+    """Title on the page of figures."""
     caption: str
-    """What is to be seen in it, in a sentence or two."""
+    """Description of the figure's content in one or two sentences."""
     config: type
-    """A frozen dataclass with ``out`` and ``model`` among its fields."""
+    """Frozen dataclass of the figure's options, with ``out`` among its fields."""
     draw: Callable[[Any], Drawing]
+    """Function that draws the figure from its options."""
 
 
-def write_figure(kind: FigureKind, config: Any) -> list[Path]:
-    """Draw a figure and write its files, the JSON last; prints and returns their paths.
+@dataclass(frozen=True)
+class WrittenFigure:
+    """Paths of a figure's files, and the text to print about it."""
+
+    paths: list[Path]
+    text: str
+
+    @property
+    def summary(self) -> str:
+        """The figure's text and the paths of its files, one a line."""
+        return self.text + "\n".join(map(str, self.paths))
+
+
+def write_figure(kind: FigureKind, config: Any) -> WrittenFigure:
+    """Draw a figure and write its files, the JSON file last.
 
     Raises:
-        InputError: anything wrong with the settings, the files they name, or the folder to write.
+        InputError: an option, a file that it names, or the output folder is wrong.
     """
     if config.out.exists() and not config.out.is_dir():
         raise InputError(f"{config.out}: is a file, expected a folder to write into")
@@ -62,7 +77,7 @@ def write_figure(kind: FigureKind, config: Any) -> list[Path]:
     paths = [stem.with_suffix(".png"), stem.with_suffix(".yaml")]
     write_complete(paths[0], encoded_image(drawing.image))
     write_complete(paths[1], yaml.safe_dump(plain(config), sort_keys=False))
-    for ending, write in drawing.beside.items():
+    for ending, write in drawing.further_files.items():
         paths.append(stem.with_suffix(ending))
         with complete_or_absent(paths[-1]) as temporary:
             write(temporary)
@@ -75,12 +90,11 @@ def write_figure(kind: FigureKind, config: Any) -> list[Path]:
     }
     paths.append(stem.with_suffix(".json"))
     write_complete(paths[-1], json.dumps(record, indent=1, allow_nan=False) + "\n")
-    print(drawing.text + "\n".join(map(str, paths)))
-    return paths
+    return WrittenFigure(paths, drawing.text)
 
 
 def model_record(model: Model) -> dict[str, str]:
-    """Which model a figure shows: its name, its face model, and a sum of its weights."""
+    """Describe a model for the JSON file: its name, its face model, and the SHA-256 of its weights."""
     tensors = sorted(model.generator.state_dict().items())
     total = sha256(
         part for name, tensor in tensors for part in (name.encode(), tensor.cpu().numpy().tobytes())
