@@ -8,7 +8,7 @@ import torch
 
 from anifacegan.evaluation.figures.mesh import mesh_images
 from anifacegan.evaluation.figures.surface_mesh import SurfaceMesh, extract_mesh, fused_distances
-from anifacegan.geometry.conventions import BOX
+from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.sphere_views import RADIUS, RAY_SAMPLING, SIZE, ball, red, view_of
 
@@ -34,7 +34,7 @@ def test_the_mesh_of_a_sphere_is_a_sphere(sphere_mesh: SurfaceMesh) -> None:
     radii = np.linalg.norm(sphere_mesh.vertices[front], axis=1)
     assert front.sum() > 200
     np.testing.assert_allclose(np.median(radii), RADIUS, atol=0.0005)
-    assert (np.abs(radii - RADIUS) < 2 * BOX / 32).all()  # within a cell
+    assert (np.abs(radii - RADIUS) < 2 * WORLD_PER_NETWORK_UNIT / 32).all()  # within a cell
 
 
 def test_the_triangles_of_a_mesh_face_outward(sphere_mesh: SurfaceMesh) -> None:
