@@ -2,12 +2,14 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from anifacegan.cli.figure import make
 from anifacegan.cli.figure.command import KINDS, TOGETHER
 from anifacegan.evaluation.figures import ablation, catalogue, driving
+from anifacegan.evaluation.figures.figure import FigureKind, WrittenFigure
 from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.small_models import write_small_model
 
@@ -67,7 +69,12 @@ def test_all_figures_share_their_options(
     made = {}
     results = tmp_path / "results.json"
     results.write_text("{}")
-    monkeypatch.setattr(make, "write_figure", lambda kind, config: made.update({kind.name: config}))
+
+    def record(kind: FigureKind, config: Any) -> WrittenFigure:
+        made[kind.name] = config
+        return WrittenFigure([config.out / f"{kind.name}.json"], "")
+
+    monkeypatch.setattr(make, "write_figure", record)
     monkeypatch.setattr(make, "write_page", lambda config: config.out / "index.html")
     monkeypatch.setattr(make, "find_spec", lambda name: None)
     options = [
@@ -84,8 +91,10 @@ def test_all_figures_share_their_options(
     ]
     assert command("figure", "all", *options) == 0
     said = capsys.readouterr()
-    assert "mesh: left out, " in said.err and said.out == f"{tmp_path / 'index.html'}\n"
-    assert list(made) == [name for name in KINDS if name != "mesh"]
+    drawn = [name for name in KINDS if name != "mesh"]
+    assert "mesh: left out, " in said.err and list(made) == drawn
+    written = [*(f"{name}.json" for name in drawn), "index.html"]
+    assert said.out.splitlines() == [str(tmp_path / name) for name in written]
     assert made.pop("ablation") == ablation.AblationConfig(results, tmp_path)
     assert isinstance(made["driving"], driving.DrivingConfig) and made["driving"].driving == Path("D")
     for config in made.values():
