@@ -22,7 +22,7 @@ SLICE_SAMPLES = 2**17
 
 @torch.inference_mode()
 def brute_force_image(face: Face, *, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> RenderedImage:
-    """What :meth:`anifacegan.library.Face.image` shows, the slow way. Angles are radians from frontal."""
+    """What :meth:`anifacegan.rendering.model.Face.image` shows, the slow way. Angles are radians from frontal."""
     ray_sampling = face.fields.ray_sampling
     angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=face.latents.z_id.device)
     rays = image_rays(yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=ray_sampling.fov_deg)

@@ -1,6 +1,6 @@
 """How fast a generator's training is, and on what its time goes: some steps of each stage of a configuration.
 
-What is measured is the training itself: :func:`anifacegan.training_run.run` prepares it, and
+What is measured is the training itself: :func:`anifacegan.training.run.run` prepares it, and
 :func:`anifacegan.training.train` runs a few steps of one stage at a time. Variants of a stage are measured in turns, on
 the same draws.
 """
