@@ -209,7 +209,10 @@ def test_no_file_that_a_manifest_lists_is_removed(tmp_path: Path, files: str) ->
     assert contents(tmp_path / "out").keys() == {"a.png", "mine.txt", "sub/mine.txt", MANIFEST}
 
 
-@pytest.mark.parametrize("name", ["unfinished-1", f"unfinished-{os.getpid()}", "unfinished-thoughts"])
+@pytest.mark.parametrize(
+    "name",
+    ["unfinished-1", pytest.param(f"unfinished-{os.getpid()}", id="of this process"), "unfinished-thoughts"],
+)
 @pytest.mark.parametrize("fails", [False, True])
 def test_folders_with_a_similar_name_stay(tmp_path: Path, name: str, fails: bool) -> None:
     mine = tmp_path / "out" / name / "a.png"
