@@ -54,15 +54,15 @@ class BakeBenchmark:
     grids: int | tuple[int, ...] = (128, 64, 192)
     """Grid sizes that are compared, with the third texture, or the last where there are fewer."""
     inbetweens: int | tuple[int, ...] = (2, 1)
-    """Numbers of in-between shapes that are compared, with that texture and the first grid; the first are those of all other
-    rows."""
+    """Numbers of in-between shapes that are compared, with that texture and the first grid; the first is used in all
+    other rows."""
     blendshapes: int | tuple[int, ...] = ()
     """Numbers of blendshapes that are compared, with that texture and the first grid; the other rows have as many as
     the video needs, which is also the most."""
     rounds: int = 5
-    """How often each frame is played."""
+    """Number of times that each frame is drawn."""
     json: Path | None = None
-    """File for the same numbers."""
+    """JSON file to write all numbers to. null: none."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "frames", "rounds")
@@ -165,7 +165,7 @@ def _video(model: Model, config: BakeBenchmark) -> Float[np.ndarray, "frame 64"]
     """Expressions of the frames: from neutral to the first, from there to the next, in equal times."""
     expressions = (None, *as_tuple(config.expression))
     met = np.stack([model.expressions.coefficients(expression) for expression in expressions])
-    at = np.linspace(0, config.frames - 1, len(met)).round()  # frames that show one of them alone
+    at = np.linspace(0, config.frames - 1, len(met)).round()  # frames that show only one of them
     weights = [np.interp(np.arange(config.frames), at, one) for one in np.eye(len(met))]
     return np.stack(weights, axis=1).astype(np.float32) @ met
 

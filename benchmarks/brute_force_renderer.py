@@ -1,8 +1,8 @@
-"""The renderer that every faster one is measured against: all samples and all points of every ray, plain float32.
+"""Brute-force renderer that faster ones are compared with: it evaluates all samples and points of every ray in float32.
 
-A frozen function: it shares no line with :mod:`anifacegan.models.generator` or with what is made for speed, and asks an
-avatar's own functions, which compute layer by layer in PyTorch. Nothing is skipped and nothing is guessed. For the
-paper's sizes a ray costs 64 samples of deformation and manifolds, and 23 + 1 points of the template.
+It shares no code with the renderers of :mod:`anifacegan.rendering` and evaluates the conditioned fields themselves, in
+PyTorch. Nothing is skipped or approximated. With the paper's sizes, a ray costs 64 samples of deformation and
+manifolds, and 23 + 1 points of the template.
 
 All points are in world units (method, section 1).
 """
@@ -17,12 +17,12 @@ from anifacegan.rendering.frame import RenderedImage
 from anifacegan.rendering.model import Face
 
 SLICE_SAMPLES = 2**17
-"""Samples of the march that are in memory at once."""
+"""Number of samples along rays that are in memory at once."""
 
 
 @torch.inference_mode()
 def brute_force_image(face: Face, *, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> RenderedImage:
-    """What :meth:`anifacegan.rendering.model.Face.image` shows, the slow way. Angles are radians from frontal."""
+    """Render :meth:`anifacegan.rendering.model.Face.image` by brute force. Angles are radians from frontal."""
     ray_sampling = face.fields.ray_sampling
     angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=face.latents.z_id.device)
     rays = image_rays(yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=ray_sampling.fov_deg)
@@ -36,7 +36,7 @@ def brute_force_image(face: Face, *, yaw: float = 0.0, pitch: float = 0.0, size:
 
 
 def brute_force_colours(fields: ConditionedFields, rays: Rays) -> Float[Tensor, "ray 8"]:
-    """rgb, opacity of the head, its premultiplied rgb, and expected distance of each ray of one face."""
+    """Compute each ray's rgb, opacity of the head, its premultiplied rgb, and expected distance, for one face."""
     origin, direction = rays.origins[0], rays.directions[0]  # (R, 3)
     points, t, hit = _manifold_points(fields, origin, direction)
 
@@ -51,7 +51,7 @@ def brute_force_colours(fields: ConditionedFields, rays: Rays) -> Float[Tensor, 
     alpha = torch.cat([alpha[:, :-1] * hit, torch.ones_like(alpha[:, -1:])], dim=1)
     t = torch.cat([t, t_plane[:, None]], dim=1)  # (R, L + 1)
 
-    # Nearest first: each point takes its share of the light that the ones before it left.
+    # Composite from front to back.
     present = torch.cat([hit, torch.ones_like(hit[:, :1])], dim=1)
     order = torch.where(present, t, torch.inf).sort(dim=1, stable=True).indices
     ray = torch.arange(len(origin), device=order.device)
@@ -73,7 +73,7 @@ def brute_force_colours(fields: ConditionedFields, rays: Rays) -> Float[Tensor, 
 def _manifold_points(
     fields: ConditionedFields, origin: Float[Tensor, "ray 3"], direction: Float[Tensor, "ray 3"]
 ) -> tuple[Float[Tensor, "ray level 3"], Float[Tensor, "ray level"], Tensor]:
-    """Template points where the radiance is read, their distances, and (R, L) whether the ray meets the manifold."""
+    """Find the template points where the radiance is evaluated, their distances, and (R, L) whether a ray crosses."""
     ray_sampling, levels = fields.ray_sampling, fields.levels
     t = torch.linspace(
         ray_sampling.near, ray_sampling.far, ray_sampling.samples, dtype=origin.dtype, device=origin.device
@@ -82,7 +82,7 @@ def _manifold_points(
     delta = fields.offset(x.reshape(1, -1, 3)).reshape_as(x)
     s = fields.level((x + delta).reshape(1, -1, 3)).reshape(x.shape[:2])
 
-    # Walk along the rays. A level is decided where s first changes sides of it, and met if s falls there.
+    # Step from sample to sample. Where s first crosses a level, the level is decided; it is hit if s falls there.
     known = torch.cat([x, delta, t.expand_as(s)[..., None]], dim=-1)  # (R, S, 7)
     found = known.new_zeros(len(x), len(levels), 7)
     hit = torch.zeros(len(x), len(levels), dtype=torch.bool, device=x.device)

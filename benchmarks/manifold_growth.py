@@ -1,13 +1,13 @@
-"""Larger networks that compute what smaller ones do: a model's image at the cost of full-size networks.
+"""Embedding of a small model in larger networks that compute the same functions, to measure full-size networks.
 
-What an image costs depends on the networks' sizes, and on where the layers are opaque. Random weights of full size
-make no opaque face; here a trained model's weights become a part of larger networks, exactly:
+The cost of an image depends on the sizes of the networks and on where the manifolds are opaque. Random full-size
+networks have no opaque face, so a trained model's weights become a part of larger networks:
 
-- a wider layer has the old units and new ones with random weights. Nothing behind reads the new ones;
-- a deeper template carries the old last layer on: a sine of a small number is that number, so ``sin(h / 100)`` passes
-  three layers and is off by 2e-5 of itself.
+- a wider layer has the old units, and new ones with random weights that no old unit reads;
+- a deeper template passes the old last layer through its added layers: since sin(x) is close to x for small x,
+  ``sin(h / 100)`` passes three layers with a relative error of 2e-5.
 
-Only the sizes of fields that rays evaluate change: the mapping networks, the alignment and the priors stay.
+Only the fields that rays evaluate grow; mapping networks, alignment and priors keep their sizes.
 """
 
 from dataclasses import replace
@@ -22,17 +22,17 @@ from anifacegan.models.siren import FREQUENCY_SHIFT, MappingNetwork
 from anifacegan.runtime.errors import InputError
 
 SMALL = 0.01
-"""What a passed-on unit is multiplied by, so that its sine is itself."""
+"""Factor of a unit that passes through added layers, so small that its sine is nearly the unit itself."""
 
 
 def grown_generator(old: Generator, rng: torch.Generator, full: GeneratorConfig | None = None) -> Generator:
-    """The same people as ``old`` in networks, levels and a march as large as those of ``full`` (null: the paper's).
+    """Embed a generator in networks, manifolds and ray samples as many as those of ``full`` (None: the paper's).
 
-    Where ``full`` has another number of manifolds, they lie between the old outermost and innermost one, as close
-    together as the old ones are there.
+    If ``full`` has another number of manifolds, their levels are interpolated between the old ones, from the outermost
+    to the innermost.
 
     Raises:
-        InputError: the old networks do not fit into the new ones.
+        InputError: the old networks are larger than the new ones.
     """
     full = full or GeneratorConfig()
     config = replace(
@@ -64,7 +64,7 @@ def grown_generator(old: Generator, rng: torch.Generator, full: GeneratorConfig 
 
 
 def _spread(levels: Tensor, count: int) -> tuple[float, ...]:
-    """So many levels, spaced as the given ones are."""
+    """Interpolate ``count`` levels between the given ones."""
     place = torch.linspace(0, len(levels) - 1, count, dtype=torch.float64)
     lower = place.long().clamp(max=len(levels) - 2)
     old = levels.cpu().double()
@@ -100,26 +100,26 @@ def _grow_template(new_generator: Generator, old_generator: Generator) -> None:
             nn.init.zeros_(head.bias)
             if k < len(old_heads) - 1:
                 _put(head, old_heads[k])
-    # The old last layer's density is read there; its colour behind the colour layer, which is the new last one.
+    # The old last layer's density is read at its old place, and its colour after the new colour layer.
     _put(new.sigma_heads[shallow - 2], old.sigma_heads[-1])
     _put(new.rgb_heads[-1], old.rgb_heads[-1])
     new.latent_scale.copy_(old.latent_scale)
 
-    kept = _places(wide, narrow, [*range(shallow), deep])  # layers, and the colour layer
+    old_units = _places(wide, narrow, [*range(shallow), deep])  # layers, and the colour layer
     passed = _places(wide, narrow, range(shallow, deep))
-    _grow_mapping(new.mapping, old.mapping, kept, passed)
+    _grow_mapping(new.mapping, old.mapping, old_units, passed)
     new_generator.mean_frequencies.fill_(FREQUENCY_SHIFT)
     new_generator.mean_phases.zero_()
-    new_generator.mean_frequencies[:, kept] = old_generator.mean_frequencies
-    new_generator.mean_phases[:, kept] = old_generator.mean_phases
+    new_generator.mean_frequencies[:, old_units] = old_generator.mean_frequencies
+    new_generator.mean_phases[:, old_units] = old_generator.mean_phases
 
 
 def _grow_deformation(new: DeformationField, old: DeformationField) -> None:
     for layer, old_layer in zip(new.layers, old.layers, strict=True):
         _put(layer.linear, old_layer.linear)
     _put(new.head, old.head)
-    kept = _places(new.config.hidden_dim, old.config.hidden_dim, range(old.config.layers))
-    _grow_mapping(new.mapping, old.mapping, kept, kept[:0])
+    old_units = _places(new.config.hidden_dim, old.config.hidden_dim, range(old.config.layers))
+    _grow_mapping(new.mapping, old.mapping, old_units, old_units[:0])
 
 
 def _grow_manifolds(new: ManifoldField, old: ManifoldField) -> None:
@@ -128,23 +128,23 @@ def _grow_manifolds(new: ManifoldField, old: ManifoldField) -> None:
     _put(new.output, old.output)
 
 
-def _grow_mapping(new: MappingNetwork, old: MappingNetwork, kept: Tensor, passed: Tensor) -> None:
-    """The old units' frequencies and phases at their new places; frequency 30 and phase 0 for those passed on."""
+def _grow_mapping(new: MappingNetwork, old: MappingNetwork, old_units: Tensor, passed: Tensor) -> None:
+    """Put the old units' frequencies and phases at their new places; passed units get frequency 30 and phase 0."""
     new.hidden.load_state_dict(old.hidden.state_dict())
     for values, old_values in ((new.output.weight, old.output.weight), (new.output.bias, old.output.bias)):
         halves, old_halves = values.chunk(2), old_values.chunk(2)  # frequencies, phases
         for half, old_half in zip(halves, old_halves, strict=True):
-            half[kept] = old_half
+            half[old_units] = old_half
             half[passed] = 0.0
 
 
 def _places(wide: int, narrow: int, layers: range | list[int]) -> Tensor:
-    """Indices of the first ``narrow`` of ``wide`` units of some layers that lie one behind the other."""
+    """Indices of the first ``narrow`` of ``wide`` units of some of the layers whose units are concatenated."""
     return torch.cat([torch.zeros(0, dtype=torch.long), *(torch.arange(narrow) + wide * k for k in layers)])
 
 
 def _put(new: nn.Linear, old: nn.Linear) -> None:
-    """The old layer's part of a larger one, which reads nothing else."""
+    """Copy an old layer into the upper left block of a larger one; its units read no new ones."""
     rows, columns = old.weight.shape
     new.weight[:rows] = 0.0
     new.weight[:rows, :columns] = old.weight
@@ -153,7 +153,7 @@ def _put(new: nn.Linear, old: nn.Linear) -> None:
 
 
 def _pass_on(new: nn.Linear, count: int, factor: float) -> None:
-    """The first units, times a factor."""
+    """Make the first ``count`` units pass through, times ``factor``."""
     new.weight[:count] = 0.0
     new.weight[:count, :count] = factor * torch.eye(count, device=new.weight.device)
     new.bias[:count] = 0.0

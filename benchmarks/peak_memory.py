@@ -1,4 +1,4 @@
-"""How much memory something takes: the most since a moment, on the device where it computes."""
+"""Peak memory on a CPU or a GPU since a given moment."""
 
 import ctypes
 import gc
@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 
-def forget_peak(device: torch.device) -> None:
-    """Let :func:`peak_bytes` count from now on, with nothing kept that is free."""
+def reset_peak(device: torch.device) -> None:
+    """Free unused memory, and reset the peak that :func:`peak_bytes` returns."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -25,9 +25,9 @@ def forget_peak(device: torch.device) -> None:
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Most bytes that tensors took on a GPU, or this process in main memory, since :func:`forget_peak`.
+    """Return the peak memory of tensors on a GPU, or of this process, in bytes since :func:`reset_peak`.
 
-    Systems other than Linux cannot forget: there it is the most since the process began.
+    Systems other than Linux cannot reset it: there it is the peak since the start of the process.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

@@ -45,12 +45,12 @@ class PlaybackBenchmark:
     frames: int = 50
     """Number of frames of the video."""
     players: Backend | tuple[Backend, ...] = ()
-    """Who draws: numba on the CPU; torch and nvdiffrast on the GPU, without one torch on the CPU. None given: numba,
-    and where there is a GPU the others, too."""
+    """Players to measure: numba draws on the CPU, torch and nvdiffrast on the GPU; without a GPU, torch draws on the
+    CPU. None given: numba and, with a GPU, the others."""
     bake: BakeConfig = BakeConfig()
     """How the avatar is baked."""
     json: Path | None = None
-    """File for the same numbers."""
+    """JSON file to write all numbers to. null: none."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 2, "frames")
@@ -65,8 +65,8 @@ class PlaybackBenchmark:
         if not sizes or not all(8 <= size <= 4096 for size in sizes):
             raise ValueError(f"sizes are {list(sizes)}, expected one or several of 8 to 4096")
 
-    def chosen_players(self) -> tuple[Backend, ...]:
-        """Who is measured here."""
+    def selected_players(self) -> tuple[Backend, ...]:
+        """Return the players to measure on this machine."""
         if as_tuple(self.players):
             return tuple(as_tuple(self.players))
         if not torch.cuda.is_available():
@@ -77,15 +77,15 @@ class PlaybackBenchmark:
 
 @dataclass(frozen=True)
 class PlaybackMeasurement:
-    """One player at one size."""
+    """Speed of one player at one size."""
 
     player: str
     device: str
     size: int
     latency_ms: float
-    """Until a frame is there: the median."""
+    """Median time until a frame is finished, milliseconds."""
     frames_per_second: float
-    """Frames made one after the other, and waited for once."""
+    """Frames per second of a whole video, with one wait at its end."""
 
 
 def measure_playback(model: Model, config: PlaybackBenchmark) -> list[PlaybackMeasurement]:
@@ -94,14 +94,14 @@ def measure_playback(model: Model, config: PlaybackBenchmark) -> list[PlaybackMe
     Raises:
         InputError: a requested player does not work on this machine.
     """
-    code, selected = model.expressions.coefficients(config.expression), config.chosen_players()
+    full_expression, selected = model.expressions.coefficients(config.expression), config.selected_players()
     for name in selected:
         select_backend(name, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     condition = person_condition(model, model.person(config.seed), config.psi)
-    avatar, _ = bake(condition, code[None], model_charts(model, config.bake.grid), config.bake)
+    avatar, _ = bake(condition, full_expression[None], model_charts(model, config.bake.grid), config.bake)
     players = {name: _videos(name, avatar) for name in selected}
     share = np.linspace(0, 1, config.frames, dtype=np.float32)
-    z_exp, yaw = share[:, None] * code, np.linspace(-config.yaw, config.yaw, config.frames)
+    z_exp, yaw = share[:, None] * full_expression, np.linspace(-config.yaw, config.yaw, config.frames)
     found = []
     for size in tqdm(as_tuple(config.sizes), desc="sizes", leave=False, disable=None):
         for name, (device, video, wait) in players.items():
@@ -125,14 +125,14 @@ Video = Callable[[np.ndarray, np.ndarray, int], object]
 
 
 def _videos(name: Backend, avatar: LayeredMesh) -> tuple[str, Video, Callable[[], None]]:
-    """Where a player plays, how it makes the frames of (z_exp, yaw, size), and how one waits for them."""
+    """Return a player's device, its function from (z_exp, yaw, size) to frames, and one that waits for them."""
     if name == "numba":
         numba = NumbaPlayer(avatar)
         return (
             "cpu",
-            lambda latents, yaw, size: [
-                numba.image(code, yaw=float(angle), pitch=0.0, size=size)
-                for code, angle in zip(latents, yaw, strict=True)
+            lambda z_exp, yaw, size: [
+                numba.image(one, yaw=float(angle), pitch=0.0, size=size)
+                for one, angle in zip(z_exp, yaw, strict=True)
             ],
             lambda: None,
         )

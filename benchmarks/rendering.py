@@ -1,7 +1,7 @@
-"""How long an image takes, in every way that this project has of making one, and how far it is from the reference.
+"""Time, memory and accuracy of every renderer: brute_force, adaptive and baked.
 
-The ways take turns on the same views. The reference is :mod:`benchmarks.brute_force_renderer`: every sample and every
-point of every ray. Another way of rendering is one more line in ``WAYS``.
+All renderers draw the same views, one after the other. Differences are to :mod:`benchmarks.brute_force_renderer`, which
+evaluates every sample and every point of every ray. To measure another renderer, add it to ``WAYS``.
 """
 
 import json
@@ -28,19 +28,19 @@ from anifacegan.runtime.files import markdown_table, write_complete
 from anifacegan.runtime.typed_config import as_tuple
 from benchmarks.brute_force_renderer import brute_force_image
 from benchmarks.manifold_growth import grown_generator
-from benchmarks.peak_memory import forget_peak, peak_bytes
+from benchmarks.peak_memory import peak_bytes, reset_peak
 
 
 class Way(Protocol):
     """A renderer that is measured."""
 
     def __call__(self, model: Model, face: Face, *, yaw: float, pitch: float, size: int) -> Tensor:
-        """(3, size, size) rgb in [0, 1]."""
+        """Return the (3, size, size) rgb in [0, 1]."""
         ...
 
 
-class Playback:
-    """Plays a baked avatar, which is baked when a face is met first."""
+class BakedRenderer:
+    """Draws a baked avatar; a face is baked at its first image."""
 
     def __init__(self) -> None:
         self.face: Face | None = None
@@ -50,7 +50,7 @@ class Playback:
         z_exp = face.latents.z_exp[0].cpu().numpy()
         if self.player is None or self.face is not face:
             condition = person_condition(model, (face.latents.z_id, face.latents.z_noise), PSI)
-            avatar, _ = bake(condition, z_exp[None], model_charts(model, PLAYBACK.grid), PLAYBACK)
+            avatar, _ = bake(condition, z_exp[None], model_charts(model, BAKE.grid), BAKE)
             self.player = player_on(model.generator.device, avatar)
             self.face = face
         return self.player.image(z_exp, yaw=yaw, pitch=pitch, size=size).rgb
@@ -58,50 +58,51 @@ class Playback:
 
 PSI = 0.7
 """Truncation of the person."""
-PLAYBACK = BakeConfig()
-"""How the person is baked, whatever the images' sizes."""
+BAKE = BakeConfig()
+"""How the person is baked; the same for images of all sizes."""
 WAYS: dict[str, Way] = {
-    "reference": lambda model, face, *, yaw, pitch, size: (
+    "brute_force": lambda model, face, *, yaw, pitch, size: (
         brute_force_image(face, yaw=yaw, pitch=pitch, size=size).rgb
     ),
     "adaptive": lambda model, face, *, yaw, pitch, size: face.image(yaw=yaw, pitch=pitch, size=size).rgb,
-    "playback": Playback(),
+    "baked": BakedRenderer(),
 }
-"""The first one is what the others are compared with."""
+"""Renderers by name; all others are compared with the first one."""
 NETWORKS = {
     "model": "the model as it is",
     "full_size": "the same functions grown into networks of the paper's sizes: opaque where the model is",
 }
+"""Networks that can be measured, and their descriptions in the report."""
 
 
 @dataclass(frozen=True)
 class RenderBenchmark:
-    """Measure how long images take, and how far the faster ways are from the reference."""
+    """Measure time and memory of an image by every renderer, and its difference to the brute-force image."""
 
     model: Path = Path("checkpoints/demo")
-    """Model folder of ours, or a folder with AniFaceGAN's released files."""
+    """Model folder, or a folder with AniFaceGAN's released files."""
     networks: Literal["model", "full_size"] | tuple[Literal["model", "full_size"], ...] = (
         "model",
         "full_size",
     )
-    """model: as it is. full_size: grown into networks of the paper's sizes, 23 manifolds and 64 samples, in which it
-    shows the same people."""
+    """model: the networks as they are. full_size: grown to the paper's sizes, 23 manifolds and 64 samples, with the
+    same people."""
     sizes: int | tuple[int, ...] = (64, 128, 256)
-    """Heights and widths of the images in pixels."""
+    """Heights and widths of the images, pixels."""
     ways: str | tuple[str, ...] = tuple(WAYS)
-    """Ways to measure, the reference first."""
+    """Renderers to measure: brute_force, optionally followed by adaptive and baked."""
     repetitions: int = 3
-    """Images of each way and size, of which the median counts."""
+    """Number of images of each renderer and size; their median time is reported."""
     seed: int = 7
-    """The person."""
+    """Random seed of the person."""
     expression: str = "smile=0.7"
-    """The expression; neutral for a model without names."""
+    """Expression of the person: a .mat file, names with strengths such as smile=0.7, or neutral."""
     yaw: float | tuple[float, ...] = (-0.35, 0.0, 0.35)
-    """Views that the repetitions take in turn, radians from frontal."""
+    """Yaw angles of the views, which the repetitions alternate between, radians from frontal."""
     device: Device = "auto"
-    """auto: the CPU, and then the GPU where PyTorch sees one."""
+    """Device that renders. auto: the CPU, then also the GPU if PyTorch finds one."""
     json: Path | None = None
-    """File for the same numbers."""
+    """JSON file to write all numbers to. null: none."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "repetitions")
@@ -109,36 +110,36 @@ class RenderBenchmark:
         if not sizes or not all(8 <= size <= 4096 for size in sizes):
             raise ValueError(f"sizes are {list(sizes)}, expected one or several of 8 to 4096")
         if not ways or ways[0] != next(iter(WAYS)) or not set(ways) <= set(WAYS):
-            raise ValueError(f"ways are {list(ways)}, expected the first or more of {', '.join(WAYS)}")
+            raise ValueError(f"ways are {list(ways)}, expected the first, or more, of {', '.join(WAYS)}")
         if not as_tuple(self.networks) or not as_tuple(self.yaw):
             raise ValueError("networks and yaw are lists of at least one, got none")
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One way at one size."""
+    """Time, memory and accuracy of one renderer at one image size."""
 
     device: str
     networks: str
     size: int
     way: str
     seconds: float
-    """Of one image: the median."""
+    """Median time of an image, seconds."""
     peak_memory_mib: float
-    """Of the process, or of the tensors on a GPU."""
+    """Peak memory of the process, or of the tensors on a GPU, MiB."""
     psnr_db: float
-    """Of all images together to the reference's; infinite where they are the same."""
+    """PSNR of all images together to the brute-force ones, dB; 120 where they are equal."""
     max_error: float
-    """Largest difference of a channel of a pixel to the reference."""
+    """Largest absolute difference of a colour channel to the brute-force image; colours are in [0, 1]."""
 
 
 def benchmark(
     config: RenderBenchmark, report: Callable[[Measurement], None] = lambda _: None
 ) -> list[Measurement]:
-    """Measure everything asked for; ``report`` hears of each result at once.
+    """Measure every device, network, size and renderer of a configuration; ``report`` is called with each result.
 
     Raises:
-        InputError: the model or its expression is not there, does not fit, or the GPU is missing.
+        InputError: the model or the expression cannot be used, or the GPU is missing.
     """
     devices = ["cpu"] if config.device == "auto" else [select_device(config.device)]
     if config.device == "auto" and torch.cuda.is_available():
@@ -150,7 +151,7 @@ def benchmark(
         for networks in as_tuple(config.networks):
             selected = model if networks == "model" else grown(model)
             face = selected.face(seed=config.seed, expression=config.expression, psi=PSI)
-            for way in as_tuple(config.ways):  # what is made once is not measured
+            for way in as_tuple(config.ways):  # compiling and baking are not measured
                 WAYS[way](selected, face, yaw=as_tuple(config.yaw)[0], pitch=0.0, size=min(sizes))
             for size in sizes:
                 for measurement in measure_size(config, device, networks, selected, face, size):
@@ -160,7 +161,7 @@ def benchmark(
 
 
 def grown(model: Model) -> Model:
-    """The same people in full-size networks, whose new units have the weights of one seed."""
+    """Return the same people in networks of the paper's sizes; new units have random weights of a fixed seed."""
     rng = torch.Generator().manual_seed(0)
     generator = grown_generator(model.generator, rng)
     return Model(replace(model.checkpoint, generator=generator))
@@ -169,16 +170,16 @@ def grown(model: Model) -> Model:
 def measure_size(
     config: RenderBenchmark, device: str, networks: str, model: Model, face: Face, size: int
 ) -> list[Measurement]:
-    """All ways at one size. They take turns, and every turn shows the same view to each of them."""
+    """Measure all renderers at one size; in each repetition all of them draw the same view."""
     where = torch.device(device)
     ways, angles = as_tuple(config.ways), as_tuple(config.yaw)
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     memory = dict.fromkeys(ways, 0)
     views: dict[str, list[Tensor]] = {way: [] for way in ways}
-    for turn in range(config.repetitions):
-        yaw = angles[turn % len(angles)]
+    for repetition in range(config.repetitions):
+        yaw = angles[repetition % len(angles)]
         for way in ways:
-            forget_peak(where)
+            reset_peak(where)
             start = time.perf_counter()
             image = WAYS[way](model, face, yaw=yaw, pitch=0.0, size=size)
             if device == "cuda":
@@ -186,7 +187,7 @@ def measure_size(
             seconds[way].append(time.perf_counter() - start)
             memory[way] = max(memory[way], peak_bytes(where))
             views[way].append(image.cpu())
-    reference = torch.stack(views[ways[0]])
+    expected = torch.stack(views[ways[0]])
     return [
         Measurement(
             device,
@@ -195,26 +196,26 @@ def measure_size(
             way,
             statistics.median(seconds[way]),
             memory[way] / 2**20,
-            *differences(torch.stack(views[way]), reference),
+            *differences(torch.stack(views[way]), expected),
         )
         for way in ways
     ]
 
 
 def differences(
-    images: Float[Tensor, "view 3 height width"], reference: Float[Tensor, "view 3 height width"]
+    images: Float[Tensor, "view 3 height width"], expected: Float[Tensor, "view 3 height width"]
 ) -> tuple[float, float]:
-    """PSNR in dB, 120 where all is equal, and the largest absolute difference."""
-    error = (images - reference).double()
+    """Compute the PSNR in dB, 120 where images are equal, and the largest absolute difference."""
+    error = (images - expected).double()
     return decibels(error.square().mean().item()), error.abs().max().item()
 
 
 # --------------------------------------------------------------------------------------------------------------- report
-HEAD = ("device", "networks", "px", "way", "ms/image", "of reference", "peak MiB", "PSNR dB", "max error")
+HEAD = ("device", "networks", "px", "way", "ms/image", "of brute force", "peak MiB", "PSNR dB", "max error")
 
 
 def table(measurements: list[Measurement]) -> str:
-    """All numbers for a reader: a Markdown table, and a line for each way on how its cost grows."""
+    """Format all measurements as a Markdown table, followed by each renderer's growth of time with image size."""
     slowest = {(m.device, m.networks, m.size): m.seconds for m in measurements if m.way == next(iter(WAYS))}
     rows = [
         (
@@ -234,7 +235,7 @@ def table(measurements: list[Measurement]) -> str:
 
 
 def growth_lines(measurements: list[Measurement]) -> list[str]:
-    """For each way, how much more a larger image costs than the next smaller one."""
+    """Compute, for each renderer, the ratio of its times at consecutive image sizes, one line each."""
     lines = []
     for device, networks, way in dict.fromkeys((m.device, m.networks, m.way) for m in measurements):
         ours = [m for m in measurements if (m.device, m.networks, m.way) == (device, networks, way)]
@@ -250,7 +251,7 @@ def growth_lines(measurements: list[Measurement]) -> list[str]:
 
 
 def machine(device: str) -> str:
-    """What measured: its name, and with how many threads."""
+    """Return the name of the processor, and the number of threads on a CPU."""
     if device == "cuda":
         return torch.cuda.get_device_name()
     name = platform.processor() or platform.machine()
@@ -266,7 +267,7 @@ def machine(device: str) -> str:
 
 
 def heading(config: RenderBenchmark, measurements: list[Measurement]) -> str:
-    """What the table is of."""
+    """Describe the model, the person, the machine and the networks, for the line above the table."""
     devices = "; ".join(f"{name}: {machine(name)}" for name in dict.fromkeys(m.device for m in measurements))
     networks = "; ".join(f"{name}: {NETWORKS[name]}" for name in as_tuple(config.networks))
     return (
@@ -276,7 +277,11 @@ def heading(config: RenderBenchmark, measurements: list[Measurement]) -> str:
 
 
 def write_json(path: Path, config: RenderBenchmark, measurements: list[Measurement]) -> None:
-    """The same numbers for programs; the PSNR of equal images is null."""
+    """Write all measurements as JSON; the PSNR of equal images is null.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     content = {
         "model": str(config.model),
         "person": config.seed,

@@ -1,8 +1,8 @@
-"""How fast a generator's training is, and on what its time goes: some steps of each stage of a configuration.
+"""Speed of a generator's training: images per second, memory, and the phases of a step, for each stage.
 
-What is measured is the training itself: :func:`anifacegan.training.run.run` prepares it, and
-:func:`anifacegan.training.train` runs a few steps of one stage at a time. Variants of a stage are measured in turns, on
-the same draws.
+The real training is measured: :func:`anifacegan.training.run.run` prepares it, and
+:func:`anifacegan.training.loop.train` runs a few steps of one stage at a time. Variants of a stage alternate, with the
+same random draws.
 """
 
 import json
@@ -40,30 +40,31 @@ from anifacegan.training.run import run
 from anifacegan.training.schedule import Schedule
 from anifacegan.training.state import State
 from anifacegan.training.weights import LossWeights
-from benchmarks.peak_memory import forget_peak, peak_bytes
+from benchmarks.peak_memory import peak_bytes, reset_peak
 
 STAGES = ("warm_up_deform", "near_surface", "complete", "adversarial")
 PHASES = ("data", "forward", "backward", "optimiser")
-"""forward is everything that is not one of the others."""
+"""Phases of a training step; forward is everything outside the other three."""
 RANGES = {DATA: "data", BACKWARD: "backward", OPTIMISER: "optimiser"}
+"""Phases by the names of the profiler ranges that the training marks."""
 STEPS = "anifacegan: steps"
-"""The range around all steps that are profiled."""
+"""Name of the profiler range around all measured steps."""
 
 
 @dataclass(frozen=True)
 class TrainingBenchmark(TrainConfig):
-    """Measure the training of a generator: takes every option of 'anifacegan train' for a generator."""
+    """Measure the training of a generator; every option of 'anifacegan train' for a generator is accepted."""
 
     images: int = 64
-    """Images of the data set that are used; where data.path is not there, so many are made."""
+    """Number of images of the data set that are used; if data.path does not exist, as many synthetic ones are made."""
     steps: int = 5
-    """Measured steps of each kind, in each round."""
+    """Number of measured steps of each variant in each round."""
     rounds: int = 2
-    """How often the variants of a stage take turns."""
+    """Number of rounds; in each, all variants of a stage are measured once."""
     unsplit: bool = True
-    """Also measure adversarial training with whole images and batches, whose graphs have to fit into memory."""
+    """Also measure adversarial training with whole images and batches, which needs more memory."""
     json: Path | None = None
-    """File for the same numbers."""
+    """JSON file to write all numbers to. null: none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,41 +74,43 @@ class TrainingBenchmark(TrainConfig):
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to run a stage."""
+    """Settings with which a stage is measured."""
 
     stage: str
     name: str
-    """Of what it differs in from the stage's other variants."""
+    """Description of the settings that differ from the stage's other variants."""
     precision: str
     split: Split
     skip_invisible: bool = False
-    """As the configuration says, where the split allows it."""
+    """Whether points that no light reaches are skipped; only for split images."""
 
     def schedule(self, whole: Schedule, steps: int) -> Schedule:
-        """So many steps of this stage alone."""
+        """Return a schedule of ``steps`` steps of this stage and none of the others."""
         none = dict.fromkeys(STAGES, 0)
         return replace(whole, **(none | {self.stage: steps}), precision=self.precision)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one variant of a stage takes."""
+    """Time and memory of one variant of a stage."""
 
     variant: Variant
     images_a_step: int
-    """Images that a step learns from; in the warm-up, faces."""
+    """Number of images that a step learns from; in warm_up_deform, of faces."""
     seconds_a_step: float
-    """Median over all rounds."""
+    """Median time of a step over all rounds, seconds."""
     peak_memory_mib: float
-    """Of the process, or of the tensors on a GPU."""
+    """Peak memory of the process, or of the tensors on a GPU, MiB."""
     shares: dict[str, float]
-    """Of the time of a step, by phase."""
+    """Shares of the time of a step, by phase; they sum to 1."""
 
     @property
     def images_a_second(self) -> float:
+        """Images that the training learns from in a second."""
         return self.images_a_step / self.seconds_a_step
 
     def plain(self) -> dict[str, Any]:
+        """Return all numbers as plain values for JSON."""
         return {
             **asdict(self.variant),
             **{field.name: getattr(self, field.name) for field in fields(self) if field.name != "variant"},
@@ -116,12 +119,13 @@ class Measurement:
 
 
 def benchmark(config: TrainingBenchmark, folder: Path) -> list[Measurement]:
-    """Measure what a configuration says, in a folder for the data set and the run's own files.
+    """Measure all stages of a configuration that have steps; ``folder`` is for the data set and the run's files.
 
     Raises:
-        InputError: something in the configuration or the data does not fit.
+        InputError: the configuration or the data cannot be used.
     """
-    # Whole turns of adversarial training are measured, not the discriminator's lead, nor how a pool of the priors' faces fills.
+    # Complete iterations of adversarial training are measured, without the discriminator's warm-up and without the time
+    # that sampling the priors' faces takes.
     config = replace(
         config,
         adversarial=replace(config.adversarial, discriminator_warmup=0),
@@ -160,7 +164,11 @@ def benchmark(config: TrainingBenchmark, folder: Path) -> list[Measurement]:
 
 
 def collect_images(config: TrainingBenchmark, folder: Path) -> None:
-    """The first images of the data set, or as many synthetic ones where it is not there."""
+    """Write the first images of the data set to ``folder``, or synthetic ones if it does not exist.
+
+    Raises:
+        InputError: the data set does not exist, and the face model is BFM, of which no images can be made.
+    """
     folder.mkdir(parents=True)
     size, count = config.data.size, config.images
     if config.data.path.exists():
@@ -169,7 +177,7 @@ def collect_images(config: TrainingBenchmark, folder: Path) -> None:
             (item.image.numpy(), item.face) for item in (dataset[i] for i in range(min(count, len(dataset))))
         )
     elif is_bfm_file(config.face_model):
-        raise InputError(f"data.path is {config.data.path}, which is not there: of BFM no images can be made")
+        raise InputError(f"data.path is {config.data.path}, which is not there: no images of BFM can be made")
     else:
         print(f"{config.data.path} is not there: {count} images are made", file=sys.stderr)
         synthetic_renderer = load_synthetic_renderer(config.face_model)
@@ -180,8 +188,8 @@ def collect_images(config: TrainingBenchmark, folder: Path) -> None:
 
 
 def variants(config: TrainingBenchmark, stage: str) -> list[Variant]:
-    """The configuration's own way first, then what it is compared with: the other precision, and in adversarial training whole
-    images.
+    """List the variants of a stage: the configuration's own settings, the other precision, and for adversarial training
+    whole images.
     """
     precision, split = config.schedule.precision, config.adversarial.split
     both = (precision, "bfloat16" if precision == "float32" else "float32")
@@ -197,7 +205,7 @@ def variants(config: TrainingBenchmark, stage: str) -> list[Variant]:
 def measure_stage(
     config: TrainingBenchmark, state: State, train: Callable[..., None], ways: list[Variant]
 ) -> list[Measurement]:
-    """All variants of one stage. Each is run once unmeasured, then in turns with the others, then in the profiler."""
+    """Measure all variants of a stage: one unmeasured step each, then alternating rounds, then the profiler."""
     device = state.generator.device
     seconds: dict[str, list[float]] = {way.name: [] for way in ways}
     memory = dict.fromkeys(seconds, 0)
@@ -205,7 +213,7 @@ def measure_stage(
         run_steps(state, train, way, config.schedule, 1)
     for _ in range(config.rounds):
         for way in ways:
-            forget_peak(device)
+            reset_peak(device)
             seconds[way.name] += run_steps(state, train, way, config.schedule, config.steps)
             memory[way.name] = max(memory[way.name], peak_bytes(device))
     return [
@@ -223,7 +231,7 @@ def measure_stage(
 def run_steps(
     state: State, train: Callable[..., None], way: Variant, schedule: Schedule, steps: int
 ) -> list[float]:
-    """So many steps of a variant, of whatever weights are there; returns the seconds of each."""
+    """Run ``steps`` steps of a variant, from the current weights; returns the seconds of each."""
     state.step = 0
     if state.adversarial is not None:
         state.adversarial.config = replace(
@@ -242,7 +250,7 @@ def run_steps(
 
 
 def phase_shares(device: torch.device, steps: Callable[[], object]) -> dict[str, float]:
-    """Share of each phase in some steps, by the ranges that the training marks (:data:`RANGES`)."""
+    """Compute the share of each phase in the time of ``steps``, from the profiler ranges (:data:`RANGES`)."""
     on_gpu = device.type == "cuda"
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_gpu
     with profile(activities=activities) as profiler, record_function(STEPS):
@@ -255,7 +263,7 @@ def phase_shares(device: torch.device, steps: Callable[[], object]) -> dict[str,
 
 
 def shares_of_time(events: list[FunctionEvent]) -> dict[str, float]:
-    """Shares of the time between the beginnings and ends of the ranges."""
+    """Compute each phase's share of the time, from the durations of the ranges on a CPU."""
     seconds = dict.fromkeys(PHASES, 0.0)
     for event in events:
         if event.name in RANGES:
@@ -266,8 +274,7 @@ def shares_of_time(events: list[FunctionEvent]) -> dict[str, float]:
 
 
 def shares_of_kernels(events: list[FunctionEvent]) -> dict[str, float]:
-    """Shares of the time that a GPU computes for each phase; ``data`` also has the time of its range on the CPU, for
-    which the GPU waits.
+    """Compute each phase's share of a GPU's time; ``data`` also counts its range on the CPU, for which the GPU waits.
 
     A GPU works while Python goes on, and autograd starts its kernels from threads of its own, but no range ends before
     all of its kernels are in the queue: a kernel belongs to the range in which it was started.
@@ -288,13 +295,13 @@ def shares_of_kernels(events: list[FunctionEvent]) -> dict[str, float]:
 
 
 def waiting(device: torch.device) -> Callable[[], None]:
-    """Wait for everything that a device has been told to do."""
+    """Return a function that waits until a device has finished all of its work; on a CPU it does nothing."""
     return partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
 
 
 # --------------------------------------------------------------------------------------------------------------- report
 def ratios(measurements: list[Measurement]) -> dict[str, dict[str, float]]:
-    """Of each stage's first variant to each of the others: images a second, and peak memory."""
+    """Compute ratios of each stage's first variant to the others: images per second, and peak memory."""
     found = {}
     for stage in STAGES:
         ways = [m for m in measurements if m.variant.stage == stage]
@@ -308,7 +315,7 @@ def ratios(measurements: list[Measurement]) -> dict[str, dict[str, float]]:
 
 
 def table(measurements: list[Measurement]) -> str:
-    """All numbers for a reader: a Markdown table, and the ratios as lines."""
+    """Format all measurements as a Markdown table, followed by the ratios, one line each."""
     head = ["stage", "variant", "images/s", "s/step", "peak MiB", *PHASES]
     rows = [
         [
@@ -329,7 +336,7 @@ def table(measurements: list[Measurement]) -> str:
 
 
 def write_json(path: Path, config: TrainingBenchmark, device: str, measurements: list[Measurement]) -> None:
-    """The same numbers for programs."""
+    """Write all measurements and ratios as JSON."""
     content = {
         "device": device,
         "torch": torch.__version__,

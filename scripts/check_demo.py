@@ -66,7 +66,7 @@ class CheckConfig:
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
     """Random seeds of the people, one each."""
     psi: float = 0.7
-    """Truncation of the appearance code; it does not apply to synthetic people."""
+    """Truncation of the appearance latent; it does not apply to synthetic people."""
     size: int = 256
     """Height and width of the rendered images, pixels."""
     upsample: int = 0

@@ -49,9 +49,9 @@ class CompareConfig(MeasureConfig):
     """One or more of: inception, frechet, embedding_frechet, expression, identity, recognition, disentanglement,
     view_consistency, smoothness, deformation, detection. inception has no intervals and does not enter the verdict."""
     psi_a: float | None = None
-    """Truncation of A's appearance codes. null: the value of psi."""
+    """Truncation of A's appearance latents. null: the value of psi."""
     psi_b: float | None = None
-    """Truncation of B's appearance codes. null: the value of psi."""
+    """Truncation of B's appearance latents. null: the value of psi."""
     faces: Literal["shared", "own"] = "shared"
     """shared: both models show people and expressions sampled from A's priors. own: each model samples from its own
     priors, which may differ between models that were trained independently."""

@@ -36,7 +36,7 @@ class ComparedModel:
     path: Path
     """Folder that the model was loaded from."""
     psi: float
-    """Truncation of the appearance code."""
+    """Truncation of the appearance latent."""
 
     @property
     def label(self) -> str:

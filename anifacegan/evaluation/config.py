@@ -81,7 +81,7 @@ class EvaluationConfig:
     expressions: int = 6
     """Number of expressions of each person for these metrics; the first is neutral."""
     appearances: int = 4
-    """Number of appearance codes of each person for disentanglement; the first is the person's own."""
+    """Number of appearance latents of each person for disentanglement; the first is the person's own."""
     mesh_faces: int = 200
     """Number of faces for the deformation error."""
     consistency_faces: int = 20

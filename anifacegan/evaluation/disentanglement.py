@@ -1,11 +1,11 @@
-"""Disentanglement: how much changing one latent code, or the camera, changes what it should not.
+"""Disentanglement: how much changing one latent, or the camera, changes what it should not.
 
-    changed code        what should stay the same
+    changed latent      what should stay the same
     expression          the face's embedding and its pose
     yaw                 the expression coefficients
     appearance (noise)  the facial landmarks
 
-Each number is the mean change over people and code changes relative to the same person unchanged. A ``_share`` divides
+Each number is the mean over people and changed latents, relative to the same person unchanged. A ``_share`` divides
 it by a natural unit: for embedding and landmarks the mean difference between people, for the expression the mean
 difference that a change of expression makes. Errors of the judge are included in all numbers.
 """
@@ -42,7 +42,7 @@ class Disentanglement:
     yaw_moves_expression_share: float
     """The same divided by the mean absolute change that a change of expression makes."""
     noise_moves_landmarks_mm: float
-    """Mean distance of the 68 unposed landmarks when the appearance code changes, millimetres."""
+    """Mean distance of the 68 unposed landmarks when the appearance latent changes, millimetres."""
     noise_moves_landmarks_share: float
     """The same divided by the mean distance between different people's landmarks."""
     people: int
@@ -51,7 +51,7 @@ class Disentanglement:
 
 @dataclass(frozen=True)
 class FaceMeasurements:
-    """Measurements of people in their images: the unchanged face first, then the faces with one code changed."""
+    """Measurements of people in their images: the unchanged face first, then the faces with one latent changed."""
 
     embedding: Float[Tensor, "person change feature"]
     """The embedder's vectors."""
@@ -78,7 +78,7 @@ class DisentanglementItems:
     exp_target: Float[Tensor, "person"]
     """Change of the expression coefficients when the expression changes, as it should."""
     landmarks_mm: Float[Tensor, "person"]
-    """Change of the landmarks when the appearance code changes."""
+    """Change of the landmarks when the appearance latent changes."""
     landmarks_between_mm: Float[Tensor, "person person"]
     """Distance between two people's landmarks."""
 
@@ -121,12 +121,12 @@ class DisentanglementItems:
 def disentanglement_items(
     expression: FaceMeasurements, yaw: FaceMeasurements, noise: FaceMeasurements
 ) -> DisentanglementItems:
-    """Compute each person's changes from measurements of the same people with one code changed.
+    """Compute each person's changes from measurements of the same people with one latent changed.
 
     Args:
         expression: faces with other expressions.
         yaw: faces from other yaws.
-        noise: faces with other appearance codes.
+        noise: faces with other appearance latents.
     """
     return DisentanglementItems(
         embedding=_person_mean(change_from_first(expression.embedding).norm(dim=-1)),

@@ -32,7 +32,7 @@ def dlib_models() -> Path:
     Raises:
         InputError: dlib or its models are not installed.
     """
-    # face_recognition_models is found, not imported: its code wants a setuptools of long ago.
+    # face_recognition_models is found, not imported: its code needs an old setuptools.
     places = {name: importlib.util.find_spec(name) for name in ("dlib", "face_recognition_models")}
     missing = [name for name, place in places.items() if place is None]
     if missing:

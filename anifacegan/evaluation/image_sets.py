@@ -206,7 +206,7 @@ class ImageSets:
 
     @cached_property
     def appearance_grid(self) -> tuple[PosedLatents, Tensor]:
-        """People with several appearance codes, the first their own: views and 8-bit images."""
+        """People with several appearance latents, the first their own: views and 8-bit images."""
         people, appearances = self.config.people, self.config.appearances
         views = appearance_grid_views(self.priors, people, appearances, self.samples.seed)
         return views, self.render_for_judge(views)

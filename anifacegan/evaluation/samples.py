@@ -34,7 +34,7 @@ FACES, PEOPLE, EXPRESSIONS, DETECTION, DATA_EXPRESSIONS = 101, 102, 103, 104, 10
 LARGEST_YAW_RAD = 0.35
 """Largest yaw to either side for the detection rate."""
 OTHER_PEOPLE = 1_000_003
-"""Offset of the seed for the people whose appearance codes replace a person's own."""
+"""Offset of the seed for the people whose appearance latents replace a person's own."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class SampleConfig:
     size: int = 64
     """Height and width of an image, pixels."""
     psi: float = 1.0
-    """Truncation of the appearance code: 1 is the full variety of people, 0 the average appearance."""
+    """Truncation of the appearance latent: 1 is the full variety of people, 0 the average appearance."""
     batch: int = 32
     """Number of images that the judge processes at once; it does not change the results."""
     views: ViewSamplingConfig = field(default_factory=ViewSamplingConfig)
@@ -163,22 +163,24 @@ def sample_expressions(
     if data_exp is not None:
         return _random_rows(data_exp, rngs).to(device)
     latents = [torch.randn(1, prior.config.latent_dim, generator=rng).to(device) for rng in rngs]
-    return torch.cat([torch.zeros(0, EXP_DIM, device=device), *(prior.decode(code) for code in latents)])
+    return torch.cat([torch.zeros(0, EXP_DIM, device=device), *(prior.decode(latent) for latent in latents)])
 
 
 @torch.no_grad()
 def yaw_grid_views(generator: Generator, people: int, yaws: tuple[float, ...], seed: int) -> PosedLatents:
     """Show the people of :func:`expression_grid_views` neutral at each yaw (radians), ordered by person."""
-    z_id, z_noise = (code.repeat_interleave(len(yaws), dim=0) for code in _people(generator, people, seed))
+    z_id, z_noise = (
+        latent.repeat_interleave(len(yaws), dim=0) for latent in _people(generator, people, seed)
+    )
     pose = torch.tensor([(0.0, yaw) for yaw in yaws]).repeat(people, 1).to(z_id)
     return PosedLatents(Latents(z_id, z_id.new_zeros(len(z_id), EXP_DIM), z_noise), pose)
 
 
 @torch.no_grad()
 def appearance_grid_views(generator: Generator, people: int, appearances: int, seed: int) -> PosedLatents:
-    """Show the people of :func:`expression_grid_views` with several appearance codes, neutral and frontal.
+    """Show the people of :func:`expression_grid_views` with several appearance latents, neutral and frontal.
 
-    The first appearance code is the person's own; the others are those of further people, the same for everyone.
+    The first appearance latent is the person's own; the others are those of further people, the same for everyone.
     """
     z_id, z_noise = _people(generator, people, seed)
     others = _people(generator, appearances - 1, seed + OTHER_PEOPLE)[1]
@@ -202,7 +204,7 @@ def expression_ramp_views(
     Each person has a different expression; ``strength`` is its factor in each frame.
     """
     z_id, z_noise = (
-        code.repeat_interleave(len(strength), dim=0) for code in _people(generator, people, seed)
+        latent.repeat_interleave(len(strength), dim=0) for latent in _people(generator, people, seed)
     )
     z_exp = strength.to(z_id)[None, :, None] * sample_expressions(generator, people, seed, data_exp)[:, None]
     return PosedLatents(Latents(z_id, z_exp.flatten(0, 1), z_noise), z_id.new_zeros(len(z_id), 2))
@@ -216,7 +218,7 @@ def detection_views(
 
     The views are ordered by person.
     """
-    z_id, z_noise = (code.repeat_interleave(each, dim=0) for code in _people(generator, people, seed))
+    z_id, z_noise = (latent.repeat_interleave(each, dim=0) for latent in _people(generator, people, seed))
     rngs = sample_generators(seed, 0, DETECTION, range(people))
     rows = torch.cat([torch.randperm(len(expressions), generator=rng)[:each] for rng in rngs])
     yaw = torch.cat([LARGEST_YAW_RAD * (2 * torch.rand(each, generator=rng) - 1) for rng in rngs])

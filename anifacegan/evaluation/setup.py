@@ -75,7 +75,7 @@ class MeasureConfig:
     size: int | None = None
     """Height and width of generated images, pixels; real images are resampled to it. null: the size of the data."""
     psi: float = 1.0
-    """Truncation of the appearance code: 1 is the full variety of people, 0 the average appearance."""
+    """Truncation of the appearance latent: 1 is the full variety of people, 0 the average appearance."""
     expressions_from: ExpressionSource = "prior"
     """Source of random expressions: prior, the model's expression prior, or data, random images of the data."""
     seed: int = 1

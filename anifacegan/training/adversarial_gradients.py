@@ -112,7 +112,7 @@ def generator_gradients(
 def imitation_gradients(
     renderer: ImageRenderer, views: PosedLatents, imitation: ImitationTerms
 ) -> dict[str, Tensor]:
-    """Accumulate the gradient of imitation terms; returns them, detached. Images are rendered only if a term needs them."""
+    """Accumulate the gradient of imitation terms; returns them, detached. Images are rendered only if needed."""
     terms = accumulate_gradients(imitation.other_terms)  # first: frees their graph before images are rendered
     if imitation.image_terms is not None or imitation.ray_terms is not None:
         terms |= renderer.accumulate_gradients(views, imitation.image_terms, imitation.ray_terms)

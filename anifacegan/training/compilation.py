@@ -26,7 +26,7 @@ class Compiler:
         self._backend = backend
 
     def compiled(self, function: Callable) -> Callable:
-        """Return a compiled version of a function. Where compiling fails, it reports this once and calls the original."""
+        """Return a compiled version of a function. If compiling fails, it reports this once and calls the original."""
         if not self.works:
             return function
         fast = torch.compile(function, backend=self._backend)

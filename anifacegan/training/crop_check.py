@@ -1,7 +1,7 @@
 """Check that photographs are cropped as the generator's camera expects, by their landmarks.
 
-Each photograph comes with landmarks (``lm68``) that show where its face is. Projecting the mesh of its coefficients with
-the generator's camera at its pose shows where the generator will place that face. A different crop, a wrong
+Each photograph comes with landmarks (``lm68``) that show where its face is. Projecting the mesh of its coefficients
+with the generator's camera at its pose shows where the generator will place that face. A different crop, a wrong
 ``pitch_offset`` or a wrong position of the face model appears as an offset or a scale between the two, by which a
 discriminator could tell real images from generated ones.
 """
@@ -70,7 +70,7 @@ def mesh_landmarks_224(
     pose: Float[Tensor, "item 2"],
     fov_deg: float,
 ) -> Float[Tensor, "item 68 2"]:
-    """Project the face model's landmarks with the generator's camera; pixels of a 224 px frame, y up, as in ``lm68``."""
+    """Project the face model's landmarks with the generator's camera: pixels of a 224 px frame, y up, like ``lm68``."""
     rows = (3 * mesh.landmark_vertices[:, None] + np.arange(3)).ravel()
     latents = torch.cat([z_id, z_exp], dim=1).double()
     mean, basis = (torch.from_numpy(values[rows]).double() for values in (mesh.mean, mesh.basis))

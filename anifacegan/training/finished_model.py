@@ -14,7 +14,7 @@ from anifacegan.training.state import State
 
 
 def write_model(config: TrainConfig, state: State, source: TrainingSource, folder: Path) -> Path:
-    """Write the averaged weights with their truncation mean, card, expressions and appearance prior; returns ``folder``.
+    """Write the averaged weights with their truncation mean, card, expressions and appearance prior; return ``folder``.
 
     Moves the state's averaged weights to the CPU.
     """

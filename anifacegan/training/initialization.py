@@ -131,7 +131,7 @@ class ManifoldInitConfig:
     """mean_head: around the mean head of the open face model; spheres: GRAM's spheres around a point behind the head,
     to which none of the other options applies."""
     level_at_skin: float = 16.0
-    """Manifold scalar s on the mean head's surface; the manifold of level s lies (s - this) * 0.012 world units outside."""
+    """Manifold scalar s on the mean head's surface; the manifold of level s lies (s - this) * 0.012 world units out."""
     reach: float = 0.05
     """Manifolds are fitted up to this distance from the mean head, world units."""
     steps: int = 4000
@@ -168,7 +168,7 @@ def fit_manifolds(
     config: ManifoldInitConfig,
     rng: torch.Generator,
 ) -> float:
-    """Fit the manifold scalar to ``level_at_skin + 10 * offset / WORLD_PER_NETWORK_UNIT``, with the offset from a head's surface.
+    """Fit the manifold scalar to ``level_at_skin + 10 * offset / WORLD_PER_NETWORK_UNIT``, offset from a head surface.
 
     ``vertices`` are the head's skin in world units. Returns the mean error of a manifold's position, world units.
     """

@@ -33,7 +33,7 @@ class RunLog:
         self.started = time.monotonic()
 
     def pending(self) -> dict[str, Any]:
-        """Return the sums since the last line, with which a resumed run writes the same next line as an unbroken one."""
+        """Return the sums since the last line, so that a resumed run writes the same next line as an unbroken one."""
         return {"totals": dict(self.totals), "count": self.count}
 
     def add(self, values: dict[str, float], images: int = 0) -> None:

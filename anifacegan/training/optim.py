@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 DATA, BACKWARD, OPTIMISER = "anifacegan: data", "anifacegan: backward", "anifacegan: optimiser"
-"""Names of the profiler ranges in a training step (``torch.profiler.record_function``); the rest is the forward pass."""
+"""Profiler ranges of a training step (``torch.profiler.record_function``); the rest is the forward pass."""
 
 Precision = Literal["float32", "bfloat16"]
 """Precision of matrix products and convolutions. bfloat16 is faster on hardware that supports it, slower elsewhere."""

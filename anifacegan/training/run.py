@@ -159,7 +159,7 @@ def checksums(
 def fresh_state(
     config: TrainConfig, real: RealImages | None, imitation: ImageImitation | None, workers: Workers
 ) -> State:
-    """Create the state of a new run: an uninitialised generator, optimisers, and a discriminator for ``real`` images."""
+    """Create the state of a new run: uninitialised generator, optimisers, and a discriminator for ``real`` images."""
     generator, adversarial = Generator(config.generator), None
     if real is not None:
         discriminator = Discriminator(config.discriminator)

@@ -52,7 +52,7 @@ class AdversarialWeights:
     generator_fake: float = 1.0
     """Factor of the generator's non-saturating loss, -log p(real) of generated images."""
     generator_pose: float = 15.0
-    """Factor of the squared error of the pose that the discriminator estimates in generated images, for the generator."""
+    """Factor of the squared error of the pose that the discriminator finds in generated images, for the generator."""
     discriminator_real: float = 1.0
     """Factor of -log p(real) of real images, for the discriminator."""
     discriminator_fake: float = 1.0
@@ -62,7 +62,7 @@ class AdversarialWeights:
     discriminator_pose_real: float = 15.0
     """Factor of the squared error of the pose that the discriminator estimates in real images."""
     discriminator_pose_fake: float = 15.0
-    """Factor of the squared error of the pose that the discriminator estimates in generated images, for itself."""
+    """Factor of the squared error of the pose that the discriminator finds in generated images, for itself."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, *vars(self))

@@ -1,4 +1,4 @@
-"""The benchmark of baking: what it says of films whose errors are known."""
+"""The benchmark of baking: its numbers for videos with known errors."""
 
 import json
 from dataclasses import replace

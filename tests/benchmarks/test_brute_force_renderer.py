@@ -1,4 +1,4 @@
-"""The reference renderer says what the renderer of the method says, by other lines."""
+"""The brute-force renderer gives the same images as the volume renderer, with which it shares no code."""
 
 import dataclasses
 
@@ -21,7 +21,7 @@ def face() -> Face:
 
 
 def eight(fields: ConditionedFields, rays: Rays) -> torch.Tensor:
-    """What render_rays sees, in the reference's order."""
+    """What render_rays sees, in the brute-force renderer's order."""
     seen = render_rays(fields, rays)
     parts = [seen.rgb, seen.foreground[..., None], seen.foreground_rgb, seen.depth[..., None]]
     return torch.cat(parts, dim=-1)[0]
@@ -29,7 +29,7 @@ def eight(fields: ConditionedFields, rays: Rays) -> torch.Tensor:
 
 @torch.no_grad()
 @pytest.mark.parametrize("yaw", [-0.6, 0.0, 0.3])
-def test_the_reference_is_the_renderer_of_the_method_on_networks(face: Face, yaw: float) -> None:
+def test_brute_force_equals_the_volume_renderer_on_networks(face: Face, yaw: float) -> None:
     rays = image_rays(yaw=torch.tensor([yaw]), pitch=torch.tensor([0.1]), size=24)
     seen = eight(face.fields, rays)
     assert 0.05 < seen[:, 3].mean() and seen[:, :3].std() > 0.05
@@ -37,7 +37,7 @@ def test_the_reference_is_the_renderer_of_the_method_on_networks(face: Face, yaw
 
 
 @pytest.mark.parametrize("gain", [1.0, 2.5])
-def test_the_reference_is_the_renderer_of_the_method_where_s_rises_and_falls(gain: float) -> None:
+def test_brute_force_equals_the_volume_renderer_where_s_rises_and_falls(gain: float) -> None:
     fields = bumpy_fields(0.09, 0.04, 0.0, -0.06, radiance_offset_gain=gain)
     fields = dataclasses.replace(fields, align=lambda x: 0.02 * (30 * x).cos())
     rays = camera_rays(yaw=-0.4, pitch=0.2, size=13)
@@ -53,7 +53,7 @@ def test_a_level_that_s_first_rises_through_is_missed() -> None:
     torch.testing.assert_close(brute_force_colours(tent, rays), eight(tent, rays), atol=1e-12, rtol=0)
 
 
-def test_a_reference_image_is_the_same_in_slices(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_brute_force_image_is_the_same_in_slices(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = brute_force_image(face, yaw=0.2, pitch=-0.1, size=15)
     monkeypatch.setattr(brute_force_renderer, "SLICE_SAMPLES", 12 * 50)
     parts = brute_force_image(face, yaw=0.2, pitch=-0.1, size=15)

@@ -1,4 +1,4 @@
-"""The render benchmark on a tiny model: that it measures what it says, not how fast that is."""
+"""The render benchmark on a tiny model: what it measures and reports, not how fast that is."""
 
 import dataclasses
 import json
@@ -23,20 +23,20 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _grown_no_larger_than_a_test_can_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def _small_grown_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     def barely(old, rng):
         larger = dataclasses.replace(old.config.template, hidden_dim=12, layers=4)
         return grown_generator(old, rng, dataclasses.replace(old.config, template=larger))
 
     monkeypatch.setattr(rendering, "grown_generator", barely)
-    monkeypatch.setattr(rendering, "PLAYBACK", BakeConfig(texture=32, grid=12))
+    monkeypatch.setattr(rendering, "BAKE", BakeConfig(texture=32, grid=12))
 
 
 def requested(small: Path, **changes: object) -> RenderBenchmark:
     return RenderBenchmark(**{"model": small, "sizes": (8, 16), "repetitions": 2, "device": "cpu"} | changes)
 
 
-def test_every_way_is_measured_at_every_size_on_both_networks(small: Path) -> None:
+def test_every_renderer_is_measured_at_every_size_on_both_networks(small: Path) -> None:
     heard: list[Measurement] = []
     found = benchmark(requested(small), heard.append)
     assert found == heard
@@ -45,11 +45,11 @@ def test_every_way_is_measured_at_every_size_on_both_networks(small: Path) -> No
     ]
     for m in found:
         assert m.seconds > 0 and m.peak_memory_mib > 10 and m.device == "cpu"
-        assert m.max_error < (1 if m.way == "playback" else 1 / 255)
-        assert m.way != "reference" or (m.max_error == 0 and m.psnr_db == pytest.approx(120))
+        assert m.max_error < (1 if m.way == "baked" else 1 / 255)
+        assert m.way != "brute_force" or (m.max_error == 0 and m.psnr_db == pytest.approx(120))
 
 
-def test_ways_take_turns_on_the_same_views(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renderers_alternate_on_the_same_views(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     def way(name: str, error: float):
@@ -59,13 +59,15 @@ def test_ways_take_turns_on_the_same_views(small: Path, monkeypatch: pytest.Monk
 
         return image
 
-    monkeypatch.setattr(rendering, "WAYS", {"reference": way("reference", 0.0), "other": way("other", 0.1)})
+    monkeypatch.setattr(
+        rendering, "WAYS", {"brute_force": way("brute_force", 0.0), "other": way("other", 0.1)}
+    )
     config = requested(
-        small, ways=("reference", "other"), networks=("model",), sizes=(8,), repetitions=3, yaw=(-0.5, 0.5)
+        small, ways=("brute_force", "other"), networks=("model",), sizes=(8,), repetitions=3, yaw=(-0.5, 0.5)
     )
     found = benchmark(config)
     views = [-0.5, -0.5, 0.5, -0.5]  # the first is not measured
-    assert calls == [(name, yaw, 8) for yaw in views for name in ("reference", "other")]
+    assert calls == [(name, yaw, 8) for yaw in views for name in ("brute_force", "other")]
     assert found[1].max_error == pytest.approx(0.1) and found[1].psnr_db == pytest.approx(20, abs=1e-4)
 
 
@@ -77,17 +79,17 @@ def test_differences_are_of_all_views_together() -> None:
     assert largest == 0.5 and psnr == pytest.approx(-10 * torch.tensor(0.25 / 96).log10().item())
 
 
-def test_a_table_has_ratios_to_the_reference_and_says_how_cost_grows() -> None:
+def test_the_table_has_ratios_to_brute_force_and_the_growth_with_size() -> None:
     def row(size: int, way: str, seconds: float, error: float) -> Measurement:
         return Measurement("cpu", "model", size, way, seconds, 100.0, 50.0, error)
 
     lines = table(
-        [row(64, "reference", 2.0, 0.0), row(64, "exact", 0.5, 0.001), row(128, "reference", 8.0, 0.0)]
+        [row(64, "brute_force", 2.0, 0.0), row(64, "adaptive", 0.5, 0.001), row(128, "brute_force", 8.0, 0.0)]
     ).splitlines()
     assert len({len(line) for line in lines[:5]}) == 1
-    assert "| reference | 2000       | 1 / 1.00     | 100      | same " in lines[2]
-    assert "| exact     | 500        | 1 / 4.00     | 100      | 50.0    | 0.255 / 255 |" in lines[3]
-    assert lines[6:] == ["cpu, model, reference: 64 to 128 px: x 4.00 (pixels x 4.00)"]
+    assert "| brute_force | 2000     | 1 / 1.00       | 100      | same " in lines[2]
+    assert "| adaptive    | 500      | 1 / 4.00       | 100      | 50.0    | 0.255 / 255 |" in lines[3]
+    assert lines[6:] == ["cpu, model, brute_force: 64 to 128 px: x 4.00 (pixels x 4.00)"]
 
 
 def test_the_command_prints_a_table_and_writes_json(
@@ -111,9 +113,9 @@ def test_the_command_prints_a_table_and_writes_json(
     ]
     script.main(["render", *words, "--networks", "full_size"])
     said = capsys.readouterr()
-    assert "cpu, full_size, 16 px, exact: " in said.err
-    assert "grown into networks" in said.out and "| full_size | 16 | reference |" in said.out
-    assert "cpu, full_size, exact: 8 to 16 px" in said.out
+    assert "cpu, full_size, 16 px, adaptive: " in said.err
+    assert "grown into networks" in said.out and "| full_size | 16 | brute_force |" in said.out
+    assert "cpu, full_size, adaptive: 8 to 16 px" in said.out
     found = json.loads(path.read_text())
     assert len(found["measurements"]) == 2 * len(WAYS) and found["measurements"][0]["psnr_db"] is None
 
@@ -133,12 +135,12 @@ def test_the_demo_is_grown_to_the_papers_sizes_and_shows_the_same_person(
     assert differences(*views)[0] > 30
 
 
-def test_what_makes_no_sense_is_refused_in_one_line(small: Path) -> None:
+def test_wrong_options_are_refused_in_one_line(small: Path) -> None:
     main = benchmark_command.main
     assert_one_line(
         lambda: main(["render", "--sizes", "64", "4"]), "sizes are [64, 4], expected one or several of 8"
     )
     assert_one_line(lambda: main(["render", "--repetitions", "0"]), "repetitions is 0, expected at least 1")
-    assert_one_line(lambda: main(["render", "--ways", "exact"]), "ways are ['exact']", "reference")
+    assert_one_line(lambda: main(["render", "--ways", "adaptive"]), "ways are ['adaptive']", "brute_force")
     assert_one_line(lambda: main(["render", "--networks", "huge"]), "networks")
     assert_one_line(lambda: main(["render", "--model", "nowhere"]), "nowhere: no such file or folder")

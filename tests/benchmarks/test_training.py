@@ -1,4 +1,4 @@
-"""The training benchmark on tiny networks: that it measures what it says, not how fast that is."""
+"""The training benchmark on tiny networks: what it measures and reports, not how fast that is."""
 
 import dataclasses
 import json
@@ -85,19 +85,21 @@ def measured(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list
         return benchmark(requested(tiny), tmp_path_factory.mktemp("benchmark") / "folder"), calls
 
 
-def test_every_stage_is_measured_in_both_precisions_and_the_game_also_unsplit(
+def test_every_stage_is_measured_in_both_precisions_and_adversarial_training_also_unsplit(
     measured: tuple[list[Measurement], list[Call]],
 ) -> None:
     found = [(m.variant.stage, m.variant.name) for m in measured[0]]
     paired = [(stage, precision) for stage in STAGES[:3] for precision in ("float32", "bfloat16")]
-    game = [("adversarial", name) for name in ("split, float32", "split, bfloat16", "unsplit, float32")]
-    assert found == paired + game
+    adversarial = [
+        ("adversarial", name) for name in ("split, float32", "split, bfloat16", "unsplit, float32")
+    ]
+    assert found == paired + adversarial
     assert [m.images_a_step for m in measured[0]] == [
         2
     ] * 9  # faces, images, and those of adversarial training
 
 
-def test_variants_take_turns_after_a_step_to_warm_up(measured: tuple[list[Measurement], list[Call]]) -> None:
+def test_variants_alternate_after_an_unmeasured_step(measured: tuple[list[Measurement], list[Call]]) -> None:
     split = Split(1, 100)
 
     def calls(stage: int, *ways: tuple[str, Split]) -> list[Call]:
@@ -110,7 +112,7 @@ def test_variants_take_turns_after_a_step_to_warm_up(measured: tuple[list[Measur
     assert measured[1] == expected + calls(3, *both, ("float32", Split()))
 
 
-def test_shares_are_of_one_whole_and_every_phase_is_seen(
+def test_shares_of_the_phases_sum_to_one_and_none_is_zero(
     measured: tuple[list[Measurement], list[Call]],
 ) -> None:
     for measurement in measured[0]:
@@ -165,11 +167,11 @@ def test_ratios_are_of_the_first_variant_to_each_of_the_others(tiny: Path) -> No
         "complete: float32 / bfloat16": {"images_a_second": 0.5, "peak_memory": 1.5}
     }
     split, half, whole = variants(requested(tiny), "adversarial")
-    game = [
+    adversarial = [
         Measurement(way, 4, seconds, 30.0, shares)
         for way, seconds in ((split, 3.0), (half, 1.0), (whole, 2.0))
     ]
-    assert {name: found["images_a_second"] for name, found in ratios(game).items()} == {
+    assert {name: found["images_a_second"] for name, found in ratios(adversarial).items()} == {
         "adversarial: split, float32 / split, bfloat16": pytest.approx(1 / 3),
         "adversarial: split, float32 / unsplit, float32": pytest.approx(2 / 3),
     }
@@ -179,14 +181,14 @@ def test_ratios_are_of_the_first_variant_to_each_of_the_others(tiny: Path) -> No
     assert lines[4] == "complete: float32 / bfloat16: 0.50 of the images/s, 1.50 of the memory"
 
 
-def test_the_configurations_own_way_comes_first(tiny: Path) -> None:
+def test_the_configurations_own_settings_come_first(tiny: Path) -> None:
     half = dataclasses.replace(adversarial_config(tiny, tiny).schedule, precision="bfloat16")
     assert [way.name for way in variants(requested(tiny, schedule=half), "complete")] == [
         "bfloat16",
         "float32",
     ]
-    game = adversarial_config(tiny, tiny).adversarial
-    whole = requested(tiny, adversarial=dataclasses.replace(game, split=Split()))
+    adversarial = adversarial_config(tiny, tiny).adversarial
+    whole = requested(tiny, adversarial=dataclasses.replace(adversarial, split=Split()))
     assert [way.split for way in variants(whole, "adversarial")] == [Split(1, SIZE**2 // 4)] * 2 + [Split()]
     split = variants(requested(tiny, unsplit=False), "adversarial")
     assert [way.name for way in split] == ["split, float32", "split, bfloat16"]
@@ -236,7 +238,7 @@ def test_the_command_makes_images_where_there_are_none_and_writes_json(
     assert list(found["ratios"]) == ["warm_up_deform: float32 / bfloat16"]
 
 
-def test_what_makes_no_sense_is_refused_in_one_line(tiny: Path) -> None:
+def test_wrong_options_are_refused_in_one_line(tiny: Path) -> None:
     script = benchmark_command
     assert_one_line(lambda: script.main(["rendering_"]), "unknown subcommand 'rendering_'")
     assert_one_line(
@@ -247,19 +249,19 @@ def test_what_makes_no_sense_is_refused_in_one_line(tiny: Path) -> None:
 
 
 def test_a_benchmark_can_be_interrupted(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run that it measures would ask its own handlers only after a step."""
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell that starts tests behind its back ignores it
+    """The signal handlers of the measured run would stop it only after a step."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for tests in the background
     monkeypatch.setattr(training, "measure_stage", lambda *_: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         benchmark(requested(tiny), tmp_path / "bench")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_the_game_is_measured_whole_and_as_the_configuration_shades_it(tiny: Path, tmp_path: Path) -> None:
-    """Not the discriminator's lead; and what is invisible is skipped where images come one at a time."""
-    game = dataclasses.replace(
+def test_complete_adversarial_iterations_are_measured_with_the_configured_shading(
+    tiny: Path, tmp_path: Path
+) -> None:
+    """Without the discriminator's warm-up; invisible points are skipped where images come one at a time."""
+    adversarial = dataclasses.replace(
         adversarial_config(tiny, tiny / "unused").adversarial,
         split=Split(1, 0),
         skip_invisible=True,
@@ -268,7 +270,7 @@ def test_the_game_is_measured_whole_and_as_the_configuration_shades_it(tiny: Pat
     stages = dict.fromkeys(STAGES, 0) | {"adversarial": 2}
     schedule = dataclasses.replace(adversarial_config(tiny, tiny / "unused").schedule, **stages)
     found = benchmark(
-        requested(tiny, adversarial=game, schedule=schedule, steps=1, rounds=1), tmp_path / "benchmark"
+        requested(tiny, adversarial=adversarial, schedule=schedule, steps=1, rounds=1), tmp_path / "benchmark"
     )
     assert [way.variant.skip_invisible for way in found] == [True, True, False]
     assert all(way.shares["backward"] > 0 for way in found)

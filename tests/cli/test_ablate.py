@@ -65,7 +65,7 @@ def test_without_an_alignment_field_none_is_left_out(tiny: Path) -> None:
     assert "without_alignment" not in bare.variants() and "without_alignment" in config.variants()
 
 
-def test_without_a_game_no_term_of_images_is_left_out(tiny: Path) -> None:
+def test_without_adversarial_training_no_image_term_is_left_out(tiny: Path) -> None:
     config = requested(tiny, tiny / "unused")
     paired = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, adversarial=0))
     assert "without_geometry" in config.variants() and "without_geometry" not in paired.variants()
@@ -80,7 +80,7 @@ def test_it_measures_every_variant_and_goes_on(
     found = ablate(config, said.append)
     assert said == [FULL, "without_deformation", NONE] == list(found)
     assert found["without_deformation"] == found[NONE] != found[FULL]  # one term is all there is to leave out
-    assert all(torch.tensor(list(vars(worth).values())).isfinite().all() for worth in found.values())
+    assert all(torch.tensor(list(vars(result).values())).isfinite().all() for result in found.values())
     surfaces = [config.out / name / "surfaces" / "distance.npy" for name in found]
     assert len({path.stat().st_ino for path in surfaces}) == 1  # drawn once
     assert (config.out / "ablation.md").read_text() == table(found)
@@ -102,14 +102,14 @@ def test_a_field_that_learns_nothing_is_as_bad_as_none(tiny: Path, tmp_path: Pat
     torch.nn.init.zeros_(generator.deformation.head.bias)
     judge = load_judge(config.judge, config.face_model, torch.device("cpu"))
     head, dataset = load_head_geometry(config.face_model), FaceDataset(config.data)
-    worth = ablation.ablation_result(generator, judge, head, dataset, config.evaluation())
-    assert worth.deformation_relative == pytest.approx(1, abs=1e-5)
-    assert worth.deformation_mm > 0
+    result = ablation.ablation_result(generator, judge, head, dataset, config.evaluation())
+    assert result.deformation_relative == pytest.approx(1, abs=1e-5)
+    assert result.deformation_mm > 0
 
 
 def test_the_table_names_what_is_left_out() -> None:
-    worth = AblationResult(0.9, 0.95, 0.1, 1.5, 0.2, 0.3, 0.4)
-    lines = table({FULL: worth, "without_neutral": worth, NONE: worth}).splitlines()
+    result = AblationResult(0.9, 0.95, 0.1, 1.5, 0.2, 0.3, 0.4)
+    lines = table({FULL: result, "without_neutral": result, NONE: result}).splitlines()
     assert lines[2] == "| nothing (the full loss) | 0.900 | 0.950 | 0.100 | 1.500 | 0.200 | 0.300 | 0.400 |"
     assert lines[3].startswith("| `neutral` | 0.900") and lines[4].startswith("| all of them | 0.900")
 

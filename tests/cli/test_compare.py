@@ -59,13 +59,13 @@ def test_everything_is_in_the_table_and_in_the_file(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run(*models, *common)
-    shown, document = capsys.readouterr().out, written(tmp_path / "out")
+    printed, document = capsys.readouterr().out, written(tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "comparison.json",
         "sheet.png",
         "table.md",
     ]
-    assert shown == (tmp_path / "out" / "table.md").read_text()
+    assert printed == (tmp_path / "out" / "table.md").read_text()
     assert tuple(document["metrics"]) == OFFLINE and document["not_measured"] == {}
     for name, metric in document["metrics"].items():
         assert metric["definition"] == DEFINITIONS[name] and set(metric["compared"]) == set(COMPARED[name])
@@ -73,12 +73,12 @@ def test_everything_is_in_the_table_and_in_the_file(
         features = metric["a"].get("features")
         title = name if features is None else f"{name} of {features}"
         for key, number in metric["compared"].items():
-            assert f"| {title}: {key} | {number['better']} | {number['a']['value']:.4g}" in shown
+            assert f"| {title}: {key} | {number['better']} | {number['a']['value']:.4g}" in printed
             if key != "ratio_from_1":
                 assert number["a"]["value"] == pytest.approx(metric["a"][key], rel=1e-5, abs=1e-9)
                 assert number["b"]["value"] == pytest.approx(metric["b"][key], rel=1e-5, abs=1e-9)
     said = document["verdict"]
-    assert shown.splitlines()[-1] == said["text"] and "deformation: error_interocular" in said["b_loses"]
+    assert printed.splitlines()[-1] == said["text"] and "deformation: error_interocular" in said["b_loses"]
     assert (
         f"B wins {len(said['b_wins'])} of {said['of']} metrics" in said["text"]
         and said["b_replaces_a"] is False
@@ -146,7 +146,7 @@ def test_one_model_at_two_settings(
 def test_faces_of_their_own_are_drawn_on_request(
     models: tuple[str, str], common: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A copy with another expression prior: where it is not asked, its field makes the same error."""
+    """A copy with another expression prior: without an expression, its field makes the same error."""
     checkpoint = small_checkpoint()
     for parameter in checkpoint.generator.expression_prior.parameters():
         parameter.data.mul_(1.5)
@@ -190,9 +190,9 @@ def test_a_metric_that_lacks_something_is_left_out_and_named(
 ) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     run(*models, *common, "--metrics", "inception", "deformation")
-    shown = capsys.readouterr()
+    printed = capsys.readouterr()
     assert list(written(tmp_path / "out")["not_measured"]) == ["inception"]
-    assert "inception: not measured: " in shown.err and "| inception | | not measured | " in shown.out
+    assert "inception: not measured: " in printed.err and "| inception | | not measured | " in printed.out
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -67,12 +67,12 @@ def test_what_was_killed_is_continued_to_the_same_result(made: Path, face_file: 
     (out / "000003.mat").unlink()
     (out / ".000001.png.99.tmp").write_bytes(b"half")
     (out / ".notes.tmp").write_bytes(b"mine")
-    kept = (out / "000000.png").stat().st_mtime_ns
+    written_ns = (out / "000000.png").stat().st_mtime_ns
     assert command("dataset", *arguments(out, face_file), "--zip") == 0
     assert (out / ".notes.tmp").read_bytes() == b"mine"
     (out / ".notes.tmp").unlink()
     assert contents(out) == contents(made)
-    assert (out / "000000.png").stat().st_mtime_ns == kept
+    assert (out / "000000.png").stat().st_mtime_ns == written_ns
     assert (tmp_path / "set.zip").read_bytes() == (made.parent / "set.zip").read_bytes()
 
 

@@ -46,19 +46,19 @@ def test_every_number_is_in_the_table_and_in_the_file(
     """Without Inception weights, and too small for a detector: a line each says so, and all other metrics are there."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     run(*everything(tiny, tmp_path))
-    shown = capsys.readouterr()
+    printed = capsys.readouterr()
     document = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert shown.out == (tmp_path / "out" / "table.md").read_text()
+    assert printed.out == (tmp_path / "out" / "table.md").read_text()
     assert tuple(document["metrics"]) == METRICS
-    assert "values" not in document["metrics"]["inception"] and "inception: not measured: " in shown.err
-    assert "values" not in document["metrics"]["detection"] and "detection: size is 8" in shown.err
+    assert "values" not in document["metrics"]["inception"] and "inception: not measured: " in printed.err
+    assert "values" not in document["metrics"]["detection"] and "detection: size is 8" in printed.err
     judge = document["judge"]
     for name in OFFLINE:
         for key, value in document["metrics"][name]["values"].items():
             if isinstance(value, float):
                 of = {"frechet": f" of judge {judge}", "embedding_frechet": f" of {document['embedder']}"}
-                assert f"| {name}{of.get(name, '')}: {key} | {value:.4g} |" in shown.out
-        assert document["metrics"][name]["definition"] in shown.out
+                assert f"| {name}{of.get(name, '')}: {key} | {value:.4g} |" in printed.out
+        assert document["metrics"][name]["definition"] in printed.out
     assert document["metrics"]["expression"]["values"]["count"] == 4
     assert document["settings"]["seed"] == 1 and document["settings"]["size"] == 8
     assert document["data"] == {"path": str(tiny / "data"), "images": COUNT, "size": SIZE}

@@ -30,8 +30,8 @@ def measure(tiny: Path, network: Path, *more: str) -> int:
     return command("measure", *arguments, "--device", "cpu", *more)
 
 
-def rows(shown: str) -> dict[str, tuple[str, str]]:
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown.splitlines()]
+def rows(printed: str) -> dict[str, tuple[str, str]]:
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.splitlines()]
     return {name: (plain, augmented) for name, plain, augmented in cells}
 
 
@@ -40,18 +40,18 @@ def test_the_table_is_the_report_of_all_images(
 ) -> None:
     folder = write_judge(tmp_path / "judge")
     measure(tiny, folder)
-    shown = rows(capsys.readouterr().out)
+    printed = rows(capsys.readouterr().out)
     network, _ = load_face_regressor(folder)
     images = load_images(FaceDataset(DataConfig(tiny / "data", SIZE)), network.config.frame)
     landmarks = FaceLandmarks(load_face_model(tiny / "face_model.npz"), network.config.camera)
     report = held_out_report(network, landmarks, images, AugmentationConfig())
-    assert shown.pop(f"{folder}, {COUNT} images") == ("as they are", "augmented")
-    del shown["---"]
-    assert shown == {
+    assert printed.pop(f"{folder}, {COUNT} images") == ("as they are", "augmented")
+    del printed["---"]
+    assert printed == {
         name: (f"{report[name]:.4g}", f"{report[f'degraded_{name}']:.4g}")
         for name in list(report)[: len(report) // 2]
     }
-    assert any(plain != augmented for plain, augmented in shown.values())
+    assert any(plain != augmented for plain, augmented in printed.values())
 
 
 def test_augmentations_can_be_switched_off(
@@ -60,9 +60,9 @@ def test_augmentations_can_be_switched_off(
     shares = {name: value for name, value in vars(NO_AUGMENTATION).items() if name.endswith("_share")}
     off = [word for name, value in shares.items() for word in (f"--augmentation.{name}", str(value))]
     measure(tiny, write_judge(tmp_path / "judge"), *off)
-    shown = rows(capsys.readouterr().out)
-    del shown[next(iter(shown))]  # the heading
-    assert "yaw_deg" in shown and all(plain == augmented for plain, augmented in shown.values())
+    printed = rows(capsys.readouterr().out)
+    del printed[next(iter(printed))]  # the heading
+    assert "yaw_deg" in printed and all(plain == augmented for plain, augmented in printed.values())
 
 
 @pytest.mark.parametrize("stranger", ["judge", "data"])

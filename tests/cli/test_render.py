@@ -39,7 +39,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def config(model: Path, tmp_path: Path) -> RenderConfig:
-    """Two people, four frames, no sheet and no film: what most tests look at."""
+    """Two people, four frames, no contact sheet and no video; most tests use these."""
     return RenderConfig(
         model=model,
         expression="smile",
@@ -135,7 +135,7 @@ def test_a_second_run_gives_the_same_bytes_whatever_the_global_generators_hold(c
     assert {path: path.read_bytes() for path in first} == first
 
 
-def test_kept_codes_are_the_same_face(config: RenderConfig) -> None:
+def test_written_latents_render_the_same_face(config: RenderConfig) -> None:
     run(config)
     run(replace(config, latents=config.out / "seed2.npz", out=config.out / "again"))
     assert np.array_equal(frames_of(config.out, "seed2"), frames_of(config.out / "again", "seed2"))
@@ -181,8 +181,8 @@ def test_a_folder_is_a_sequence_sorted_by_name(config: RenderConfig, tmp_path: P
     plan = plan_video(replace(config, expression=str(folder), frames=None))
     assert np.array_equal(plan.trajectory.z_exp, latents[[1, 0, 2]])
     assert plan.trajectory.labels == ("a", "b", "c")
-    twice = plan_video(replace(config, expression=str(folder), frames=5))
-    assert np.allclose(twice.trajectory.z_exp[3], (latents[0] + latents[2]) / 2, atol=1e-6)
+    resampled = plan_video(replace(config, expression=str(folder), frames=5))
+    assert np.allclose(resampled.trajectory.z_exp[3], (latents[0] + latents[2]) / 2, atol=1e-6)
 
 
 def test_several_expressions_follow_one_another(config: RenderConfig) -> None:
@@ -211,9 +211,11 @@ def test_strength_can_be_held_or_led(config: RenderConfig) -> None:
 
 
 def test_poses_come_from_the_files_on_request(config: RenderConfig, tmp_path: Path) -> None:
-    exact = write_mat(tmp_path / "a.mat", exp=np.zeros((1, 64)), pose=[[0.1, -0.2]], angle=[[9.0, 9.0, 9.0]])
-    plain = write_mat(tmp_path / "b.mat", exp=np.zeros((1, 64)), angle=[[0.25, 0.3, 0.0]])
-    target = replace(config, expression=(str(exact), str(plain)), pose_from_mat=True, frames=2)
+    with_pose = write_mat(
+        tmp_path / "a.mat", exp=np.zeros((1, 64)), pose=[[0.1, -0.2]], angle=[[9.0, 9.0, 9.0]]
+    )
+    without_pose = write_mat(tmp_path / "b.mat", exp=np.zeros((1, 64)), angle=[[0.25, 0.3, 0.0]])
+    target = replace(config, expression=(str(with_pose), str(without_pose)), pose_from_mat=True, frames=2)
     trajectory = plan_video(target).trajectory
     assert np.allclose(trajectory.pitch, [0.1, 0.25]) and np.allclose(trajectory.yaw, [-0.2, 0.3])
     assert np.allclose(plan_video(replace(target, pitch_offset=0.1)).trajectory.pitch, [0.1, 0.15])
@@ -272,23 +274,22 @@ def test_golden_images_through_the_command(
     golden: Path,
     official: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = golden_folder(tmp_path / "model", golden, official)
     expected = np.load(golden / "expected.npz")
     ratio, camera_pitch, camera_yaw = expected["cases"][case]
     np.savez(tmp_path / "person.npz", z_id=expected["z_id"], z_noise=expected["z_noise"])
-    code = call(
-        monkeypatch, "--model", folder, "--latents", tmp_path / "person.npz", "--expression", official / "01626.mat",
+    code = command(
+        "render", "--model", folder, "--latents", tmp_path / "person.npz", "--expression", official / "01626.mat",
         "--strength", ratio, "--pitch", math.pi / 2 - camera_pitch, "--yaw", camera_yaw - math.pi / 2,
         "--frames", 1, "--size", 24, "--psi", 0.7, "--grid", "false", "--depth", "--out", tmp_path / "out",
     )  # fmt: skip
     assert code == 0, capsys.readouterr().err
     pixels = read_image(tmp_path / "out" / "person" / "frame_000.png").astype(np.float64)
-    exact = (np.clip(expected["images"][case], -1, 1) + 1) / 2 * 255
+    expected_pixels = (np.clip(expected["images"][case], -1, 1) + 1) / 2 * 255
     assert (
-        np.abs(pixels - exact.transpose(1, 2, 0)).max() <= 0.5 + 255 / 2 * 1e-3
+        np.abs(pixels - expected_pixels.transpose(1, 2, 0)).max() <= 0.5 + 255 / 2 * 1e-3
     )  # rounding, and the tolerance
     manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
     near, far = manifest["depth"]["at_0"], manifest["depth"]["at_65535"]
@@ -346,7 +347,7 @@ def unknown_key(tmp_path: Path) -> str:
         ("--expression", empty_folder, "empty: holds no .mat file"),
         ("--expression", "smlie=0.7", "'smlie' is not known; model 'small' has smile, jawOpen, mouthSmile"),
         ("--expression", "smile=wide", "cannot read 'smile=wide', expected name=strength"),
-        ("--expression", "films/talk", "films/talk: no .mat file and no folder"),
+        ("--expression", "videos/talk", "videos/talk: no .mat file and no folder"),
         ("--latents", "no.npz", "no.npz: no such file"),
         ("--latents", nan_latents, "nan.npz: 'z_noise' has values that are not finite"),
         ("--latents", short_latents, r"short.npz: 'z_id' has shape \(1, 79\).*expected \(N, 80\)"),

@@ -203,10 +203,10 @@ def test_the_contact_sheet_uses_the_avatar_for_what_it_was_baked_for(
     still, _ = choice.select("one", latents, 0.7, target(model, trajectory=video(model, strength=0.0)))
     assert (
         image_renderer(still, adaptive, 0 * smile, yaw=0.0, pitch=0.0) is adaptive
-    )  # whose one expression it does not say
+    )  # it was not baked for this expression
 
 
-# -------------------------------------------------------------------------------------------------------- whole films
+# ------------------------------------------------------------------------------------------------------ complete videos
 @pytest.fixture
 def config(folder: Path, tmp_path: Path) -> RenderConfig:
     return RenderConfig(

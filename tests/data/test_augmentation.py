@@ -94,10 +94,10 @@ def test_what_a_turned_camera_sees_comes_from_where_its_pixels_were() -> None:
 
 def test_the_given_images_stay_as_they_are() -> None:
     images = torch.rand(6, 3, SIZE, SIZE, generator=generator())
-    kept = images.clone()
+    original = images.clone()
     for config in (NO_AUGMENTATION, ALWAYS, dataclasses.replace(ALWAYS, jitter_share=0.0)):
         augment(images, drawn(config), FOCAL, generator())
-        assert torch.equal(images, kept)
+        assert torch.equal(images, original)
 
 
 def test_jitter_reaches_its_limits_and_not_further() -> None:
@@ -180,7 +180,7 @@ def test_noise_has_the_deviation_that_was_drawn() -> None:
     torch.testing.assert_close(spread, sigma, atol=1e-3, rtol=0)
 
 
-def test_jpeg_touches_the_chosen_images_and_low_quality_shows() -> None:
+def test_jpeg_changes_only_the_selected_images_and_low_quality_shows() -> None:
     image = torch.rand(1, 3, 32, 32, generator=generator()).expand(3, -1, -1, -1)
     got = compress_(image.clone(), torch.tensor([0, 30, 95]))
     assert torch.equal(got[0], image[0])

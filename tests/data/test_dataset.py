@@ -218,10 +218,12 @@ def test_mirrored_items_are_the_images_turned_over_with_their_pose(tmp_path: Pat
 
 def test_mirroring_twice_is_the_face_itself() -> None:
     face = random_face(np.random.default_rng(3))
-    twice = mirroring().mirrored(mirroring().mirrored(face))
+    restored = mirroring().mirrored(mirroring().mirrored(face))
     for field in dataclasses.fields(face):
         if field.name not in ("noise", "face_model"):
-            assert np.allclose(getattr(twice, field.name), getattr(face, field.name), atol=1e-4), field.name
+            assert np.allclose(getattr(restored, field.name), getattr(face, field.name), atol=1e-4), (
+                field.name
+            )
     assert sorted(MIRRORED_LANDMARKS) == list(range(68))
     on_the_midline = [i for i in range(68) if MIRRORED_LANDMARKS[i] == i]
     assert on_the_midline == [8, 27, 28, 29, 30, 33, 51, 57, 62, 66]  # chin, nose bridge and tip, lips

@@ -185,7 +185,7 @@ def test_every_metric_says_which_way_is_better() -> None:
     assert tuple(COMPARED) == METRICS
 
 
-def test_models_that_cannot_be_asked_for_the_same_are_refused() -> None:
+def test_models_without_common_targets_are_refused() -> None:
     require_same_faces(("x", "x"), (0.1, 0.1))
     require_same_faces(("x", "x"), None)
     assert_one_line(

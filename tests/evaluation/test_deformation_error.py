@@ -41,14 +41,14 @@ def shape(head: HeadGeometry, z_id: Tensor, z_exp: Tensor) -> Tensor:
     return 0.1 * torch.from_numpy(bare_head(head, z_id.numpy(), z_exp.numpy()))
 
 
-def seen(head: HeadGeometry, shown: PosedLatents, k: int) -> Tensor:
-    surfaces, face = FaceSurfaces(head, 12.0), shown[k : k + 1]
+def seen(head: HeadGeometry, posed: PosedLatents, k: int) -> Tensor:
+    surfaces, face = FaceSurfaces(head, 12.0), posed[k : k + 1]
     return visible_face_vertices(
         surfaces, face.pose, surfaces.vertices(face.latents.z_id, face.latents.z_exp)
     )
 
 
-def with_field(head: HeadGeometry, shown: PosedLatents, wrong: Tensor, share: float = 1.0) -> Generator:
+def with_field(head: HeadGeometry, posed: PosedLatents, wrong: Tensor, share: float = 1.0) -> Generator:
     """A field that looks up the mesh's own step of the nearest vertex, times ``share`` and wrong by ``wrong``."""
 
     def bind(z_id: Tensor, z_exp: Tensor):
@@ -66,37 +66,37 @@ def with_field(head: HeadGeometry, shown: PosedLatents, wrong: Tensor, share: fl
     return made
 
 
-def measured(head: HeadGeometry, made: Generator, shown: PosedLatents) -> DeformationError:
+def measured(head: HeadGeometry, made: Generator, posed: PosedLatents) -> DeformationError:
     landmarks = torch.from_numpy(head.landmark_vertices)
-    return deformation_items(made, FaceSurfaces(head, 12.0), landmarks, shown).report()
+    return deformation_items(made, FaceSurfaces(head, 12.0), landmarks, posed).report()
 
 
 def test_the_meshs_own_field_has_no_error_and_a_shift_is_the_error(head: HeadGeometry) -> None:
-    shown = views()
-    right = measured(head, with_field(head, shown, torch.zeros(3)), shown)
+    posed = views()
+    right = measured(head, with_field(head, posed, torch.zeros(3)), posed)
     assert right.error_mm < 1e-3 and right.moving_relative < 1e-3 and right.still_mm > 1
-    shifted = measured(head, with_field(head, shown, torch.tensor([0.0, 0.003, -0.004])), shown)
+    shifted = measured(head, with_field(head, posed, torch.tensor([0.0, 0.003, -0.004])), posed)
     assert shifted.error_mm == pytest.approx(5, rel=1e-3) and shifted.moving_mm == pytest.approx(5, rel=1e-3)
     assert (shifted.still_mm, shifted.vertices) == (right.still_mm, right.vertices)
-    neutral = torch.stack([shape(head, z_id, torch.zeros(64)) for z_id in shown.latents.z_id])
+    neutral = torch.stack([shape(head, z_id, torch.zeros(64)) for z_id in posed.latents.z_id])
     eyes = interocular(neutral[:, torch.from_numpy(head.landmark_vertices)])
     assert shifted.error_interocular == pytest.approx(float((0.005 / eyes).mean()), rel=1e-3)
 
 
 def test_half_the_step_is_half_the_motion(head: HeadGeometry) -> None:
-    shown = views()
-    half = measured(head, with_field(head, shown, torch.zeros(3), share=0.5), shown)
+    posed = views()
+    half = measured(head, with_field(head, posed, torch.zeros(3), share=0.5), posed)
     assert half.moving_relative == pytest.approx(0.5, rel=1e-3)
     assert half.error_mm == pytest.approx(half.still_mm / 2, rel=1e-3)
 
 
 def test_a_field_of_zeros_is_wrong_by_what_the_seen_face_moves(head: HeadGeometry) -> None:
-    shown = views()
-    still = measured(head, with_field(head, shown, torch.zeros(3), share=0.0), shown)
+    posed = views()
+    still = measured(head, with_field(head, posed, torch.zeros(3), share=0.0), posed)
     steps = []
-    for k, (z_id, z_exp) in enumerate(zip(shown.latents.z_id, shown.latents.z_exp, strict=True)):
+    for k, (z_id, z_exp) in enumerate(zip(posed.latents.z_id, posed.latents.z_exp, strict=True)):
         step = 1000 * (shape(head, z_id, torch.zeros(64)) - shape(head, z_id, z_exp)).norm(dim=-1)
-        steps.append(step[seen(head, shown, k)])
+        steps.append(step[seen(head, posed, k)])
     assert still.error_mm == still.still_mm
     assert still.still_mm == pytest.approx(
         float(torch.stack([step.mean() for step in steps]).mean()), rel=1e-4
@@ -108,10 +108,10 @@ def test_a_field_of_zeros_is_wrong_by_what_the_seen_face_moves(head: HeadGeometr
 
 
 def test_only_the_face_is_measured_and_only_where_it_is_seen(head: HeadGeometry) -> None:
-    shown = dataclasses.replace(views(0.0), pose=torch.tensor([[0.0, 0.0], [0.0, 0.6], [0.0, -0.6]]))
+    posed = dataclasses.replace(views(0.0), pose=torch.tensor([[0.0, 0.0], [0.0, 0.6], [0.0, -0.6]]))
     on_face = head.face[head.triangles].all(axis=1)
     corners = np.isin(np.arange(len(head.mean) // 3), head.triangles[on_face])
-    masks = [seen(head, shown, k).numpy() for k in range(3)]
+    masks = [seen(head, posed, k).numpy() for k in range(3)]
     x = head.mean.reshape(-1, 3)[:, 0]
     for mask in masks:
         assert 0 < mask.sum() and not (mask & ~corners).any()
@@ -121,6 +121,6 @@ def test_only_the_face_is_measured_and_only_where_it_is_seen(head: HeadGeometry)
 
 
 def test_a_still_face_has_no_moving_vertices(head: HeadGeometry) -> None:
-    shown = views(0.0)
-    still = measured(head, with_field(head, shown, torch.zeros(3)), shown)
+    posed = views(0.0)
+    still = measured(head, with_field(head, posed, torch.zeros(3)), posed)
     assert still.still_mm == 0 and np.isnan(still.moving_mm) and np.isnan(still.moving_relative)

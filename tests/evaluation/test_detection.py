@@ -75,10 +75,8 @@ def test_people_are_drawn_again_with_all_their_images() -> None:
 
 def test_everybody_shows_different_expressions_at_small_yaws() -> None:
     views = detection_views(generator(), 40, 3, DETECTION, seed=2)
-    shown = (views.latents.z_exp[:, None] == DETECTION).all(-1)  # (120, 5)
-    assert (
-        (shown.sum(1) == 1).all() and (shown.unflatten(0, (40, 3)).sum(1) <= 1).all() and shown.any(0).all()
-    )
+    made = (views.latents.z_exp[:, None] == DETECTION).all(-1)  # (120, 5)
+    assert (made.sum(1) == 1).all() and (made.unflatten(0, (40, 3)).sum(1) <= 1).all() and made.any(0).all()
     assert views.latents.z_id[0].equal(views.latents.z_id[2]) and not views.latents.z_id[2].equal(
         views.latents.z_id[3]
     )

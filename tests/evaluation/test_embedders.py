@@ -154,7 +154,7 @@ class Nothing(nn.Module):
 
 
 class Grey(nn.Module):
-    """Wants one colour."""
+    """Accepts images of one colour channel."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -122,7 +122,7 @@ def test_where_expressions_come_from_matters_to_every_metric_that_draws_some(
 
 
 def grid(views: PosedLatents, people: int) -> list[torch.Tensor]:
-    """Codes and poses, (person, change, ...)."""
+    """Latents and poses, (person, change, ...)."""
     latents = views.latents
     return [c.unflatten(0, (people, -1)) for c in (latents.z_id, latents.z_exp, latents.z_noise, views.pose)]
 
@@ -147,10 +147,10 @@ def test_in_every_grid_the_same_people_change_in_one_code_only() -> None:
     assert torch.equal(grids["z_exp"][1][0], grids["z_exp"][1][1])  # everybody has the same expressions
     assert torch.equal(grids["z_noise"][2][0, 1:], grids["z_noise"][2][1, 1:])
     assert grids["pose"][3][1].tolist() == [[0.0, pytest.approx(yaw)] for yaw in yaws]
-    shown = grids["ramp"][1]
-    torch.testing.assert_close(shown[:, 1], shown[:, 2] / 2)
-    torch.testing.assert_close(shown[0, 2], grids["z_exp"][1][0, 1])  # the first drawn expression
-    assert not torch.equal(shown[0, 2], shown[1, 2])
+    ramp = grids["ramp"][1]
+    torch.testing.assert_close(ramp[:, 1], ramp[:, 2] / 2)
+    torch.testing.assert_close(ramp[0, 2], grids["z_exp"][1][0, 1])  # the first drawn expression
+    assert not torch.equal(ramp[0, 2], ramp[1, 2])
 
 
 # --------------------------------------------------------------------------------------------------------------- judge
@@ -242,7 +242,7 @@ def test_faces_can_be_those_of_another_models_priors(judge: Judge, tiny: Path) -
             image_sets.yaw_grid[0],
             image_sets.appearance_grid[0],
         )
-        return [code for shown in views for code in (*vars(shown.latents).values(), shown.pose)]
+        return [tensor for view in views for tensor in (*vars(view.latents).values(), view.pose)]
 
     dataset = tiny_dataset(tiny)
     borrowed = seen(EvaluationInputs(own, dataset, judge, priors=other))

@@ -1,4 +1,4 @@
-"""Asked against found: errors that were put in come out."""
+"""Expression control: known errors of the coefficients are measured."""
 
 import dataclasses
 import math
@@ -34,7 +34,7 @@ def requested() -> PosedLatents:
     return PosedLatents(latents, 0.3 * normal(COUNT, 2, seed=3))
 
 
-def exact(views: PosedLatents) -> Reconstruction:
+def perfect(views: PosedLatents) -> Reconstruction:
     """What a perfect judge finds in perfect images."""
     zeros = torch.zeros(COUNT, 257)
     zeros[:, :80], zeros[:, 80:144], zeros[:, 224:227] = (
@@ -50,8 +50,8 @@ def test_angles_of_the_camera_are_the_judges() -> None:
     torch.testing.assert_close(pose_of(target_angle(views.pose)), views.pose, atol=1e-5, rtol=0)
 
 
-def test_what_was_asked_for_has_no_error(judge: Judge) -> None:
-    report = expression_items(requested(), exact(requested()), judge).report()
+def test_the_target_coefficients_have_no_error(judge: Judge) -> None:
+    report = expression_items(requested(), perfect(requested()), judge).report()
     assert report.correlation == pytest.approx(1, abs=1e-6) == report.correlation_all
     assert report.yaw_correlation == pytest.approx(1, abs=1e-6)
     assert max(report.aed, report.aed_rms, report.apd_deg, report.apd_rms_deg, report.landmarks_mm) == 0
@@ -60,7 +60,7 @@ def test_what_was_asked_for_has_no_error(judge: Judge) -> None:
 
 def test_a_constant_error_is_the_aed_and_leaves_the_correlation(judge: Judge) -> None:
     shift = torch.tensor([0.3, -0.1]).repeat(32)
-    found = dataclasses.replace(exact(requested()), exp=requested().latents.z_exp + shift)
+    found = dataclasses.replace(perfect(requested()), exp=requested().latents.z_exp + shift)
     report = expression_items(requested(), found, judge).report()
     assert report.aed == pytest.approx(0.2, rel=1e-5)
     assert report.aed_rms == pytest.approx(math.sqrt((0.09 + 0.01) / 2), rel=1e-5)
@@ -71,15 +71,15 @@ def test_wrong_coefficients_lose_their_own_correlation(judge: Judge) -> None:
     exp = requested().latents.z_exp.clone()
     exp[:, 3] *= -1
     exp[:, 40:] = 7.0  # says nothing: 0
-    report = expression_items(requested(), dataclasses.replace(exact(requested()), exp=exp), judge).report()
+    report = expression_items(requested(), dataclasses.replace(perfect(requested()), exp=exp), judge).report()
     assert report.correlations[3] == pytest.approx(-1) == report.correlation_lowest
     assert report.correlation == pytest.approx(0.8) and report.correlation_all == pytest.approx(38 / 64)
 
 
 def test_turned_heads_are_the_apd_in_degrees(judge: Judge) -> None:
     turn = torch.deg2rad(torch.tensor([1.0, -2.0, 6.0]))
-    exact_found = exact(requested())
-    found = dataclasses.replace(exact_found, angle=exact_found.angle + turn)
+    found = perfect(requested())
+    found = dataclasses.replace(found, angle=found.angle + turn)
     report = expression_items(requested(), found, judge).report()
     assert (report.yaw_deg, report.pitch_deg, report.roll_deg) == pytest.approx((2, 1, 6), rel=1e-4)
     assert report.apd_deg == pytest.approx(3, rel=1e-4)
@@ -90,17 +90,17 @@ def test_turned_heads_are_the_apd_in_degrees(judge: Judge) -> None:
 def test_landmarks_are_those_of_the_face_model_in_the_generators_camera(judge: Judge) -> None:
     """A judge who always says neutral is wrong by the expression's own motion, seen by the camera."""
     views = requested()
-    found = dataclasses.replace(exact(views), exp=torch.zeros(COUNT, 64))
+    found = dataclasses.replace(perfect(views), exp=torch.zeros(COUNT, 64))
     report = expression_items(views, found, judge).report()
     model = tiny_model()
-    neutral, shown = (
+    neutral, expressive = (
         model.landmarks(model.shape(views.latents.z_id, exp)) for exp in (found.exp, views.latents.z_exp)
     )
     pitch, yaw = views.pose.unbind(-1)
     camera = orbit_camera(yaw=yaw, pitch=pitch, size=SIZE)
-    px = (camera.project(0.1 * neutral) - camera.project(0.1 * shown)).norm(dim=-1).mean(dim=1)
+    px = (camera.project(0.1 * neutral) - camera.project(0.1 * expressive)).norm(dim=-1).mean(dim=1)
     eyes = 0.1 * interocular(neutral)
-    apart = 0.1 * (neutral - shown).norm(dim=-1).mean(dim=1)
+    apart = 0.1 * (neutral - expressive).norm(dim=-1).mean(dim=1)
     assert report.landmarks_px == pytest.approx(float(px.mean()), rel=1e-3)
     assert report.landmarks_mm == pytest.approx(1000 * float(apart.mean()), rel=1e-4)
     assert report.landmarks_mm_interocular == pytest.approx(float((apart / eyes).mean()), rel=1e-4)

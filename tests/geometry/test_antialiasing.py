@@ -159,8 +159,10 @@ def test_pixels_away_from_silhouettes_are_unchanged(backend: tuple[str, str]) ->
     image = torch.rand(1, 96, 96, 3, generator=torch.Generator().manual_seed(0)).to(device)
     got = antialias(image, vertices, triangles, camera, fragments, name)
     mask = torch.nn.functional.pad(fragments.mask.float(), (1, 1, 1, 1), mode="replicate")
-    beside = (mask[:, :-2, 1:-1], mask[:, 2:, 1:-1], mask[:, 1:-1, :-2], mask[:, 1:-1, 2:])
-    alike = (torch.stack(beside) == fragments.mask).all(dim=0)  # all four neighbours are in, or all are out
+    neighbours = (mask[:, :-2, 1:-1], mask[:, 2:, 1:-1], mask[:, 1:-1, :-2], mask[:, 1:-1, 2:])
+    alike = (torch.stack(neighbours) == fragments.mask).all(
+        dim=0
+    )  # all four neighbours are in, or all are out
     assert torch.equal(got[alike], image[alike])
     assert (got[~alike] != image[~alike]).any(-1).float().mean() > 0.4  # one of the two at each crossing
 

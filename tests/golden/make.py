@@ -58,7 +58,7 @@ def make(folder: Path) -> None:
         raise InputError(f"{folder}: exists, expected a new folder; a golden set is never made again")
     rng = torch.Generator().manual_seed(SEED)
     generator = random_generator(rng)
-    write_released(folder, generator, vaes_beside=True)
+    write_released(folder, generator, vaes_in_folder=True)
     write_averages(folder, generator)
     draws = {
         "identity_latent": torch.randn(1, SMALL.identity_prior.latent_dim, generator=rng),

@@ -49,8 +49,8 @@ def test_the_slope_of_a_linear_discriminator_is_its_weight() -> None:
     assert r1_penalty(logit, image).item() == pytest.approx(w.square().sum().item(), rel=1e-12)
 
 
-def test_the_slope_of_a_quadratic_discriminator_is_twice_its_matrix_times_the_image() -> None:
-    """logit = x^T A x with symmetric A: the slope is 2 A x, the penalty the mean of 4 |A x|^2."""
+def test_the_gradient_of_a_quadratic_discriminator_is_twice_its_matrix_times_the_image() -> None:
+    """logit = x^T A x with symmetric A: the gradient is 2 A x, the penalty the mean of 4 |A x|^2."""
     a = draw(12, 12)
     a = a + a.T
     image = draw(4, 3, 2, 2, seed=1).requires_grad_()

@@ -111,7 +111,7 @@ def test_draws_come_from_the_generator_alone(sampler: MeshSampler) -> None:
     assert torch.equal(first.x_target, same.x_target) and not torch.equal(first.x_target, other.x_target)
 
 
-# ---------------------------------------------------------------------------------------------------- beside the mesh
+# -------------------------------------------------------------------------------------------------- points off the mesh
 def slow_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Of one mesh, triangle by triangle."""
     total = np.zeros((len(vertices), 3))
@@ -134,18 +134,18 @@ def test_normals_of_an_octahedron_are_its_axes() -> None:
     assert np.allclose(normals, expected, atol=1e-12)
 
 
-def test_points_beside_the_mesh_lie_on_the_normals_of_the_expressive_face(
+def test_points_off_the_mesh_lie_on_the_normals_of_the_expressive_face(
     head: HeadGeometry, sampler: MeshSampler
 ) -> None:
-    """Against whole meshes, triangle by triangle, lids included; with the step of the vertex that they are beside."""
+    """Against whole meshes, triangle by triangle, lids included; with the step of their vertex."""
     z_id, z_exp = latents(2)
-    count, beside, items = 400, 0.002, np.array([0, 3])
-    there = sampler.points(items, z_id, z_exp, count, rng(3), beside)
+    count, offset, items = 400, 0.002, np.array([0, 3])
+    there = sampler.points(items, z_id, z_exp, count, rng(3), offset)
     on_mesh = sampler.points(items, z_id, z_exp, count, rng(3))
     source = rng(3)
     selected = sampler.vertices(count, source)
-    u = beside * (2 * torch.rand(count, generator=source) - 1)
-    assert u.min() < -0.9 * beside and u.max() > 0.9 * beside
+    u = offset * (2 * torch.rand(count, generator=source) - 1)
+    assert u.min() < -0.9 * offset and u.max() > 0.9 * offset
     meshes = whole_mesh(head, z_id, z_exp).astype(np.float64)
     for mesh, found, vertex in zip(meshes, there.x_target.numpy(), on_mesh.x_target.numpy(), strict=True):
         normals = slow_normals(mesh, head.triangles)[selected]
@@ -155,7 +155,7 @@ def test_points_beside_the_mesh_lie_on_the_normals_of_the_expressive_face(
     assert torch.allclose(there.confidence, on_mesh.confidence * (1 - u**2 / 1e-5))
 
 
-def test_points_beside_a_ball_are_farther_from_its_middle_or_nearer_by_their_offset() -> None:
+def test_points_off_a_ball_are_farther_from_its_middle_or_nearer_by_their_offset() -> None:
     """600 vertices a few degrees apart: the normals are off by 3 degrees at most, and the distances hardly."""
     model, count = tiny_model(), 600
     ball = 0.1 * torch.nn.functional.normalize(model.mean / torch.tensor([0.75, 0.95, 0.8]), dim=-1)[None]

@@ -1,4 +1,4 @@
-"""The priors: the layout of the released VAEs, and codes that can be cut into parts."""
+"""The priors: the layout of the released VAEs, and latents that can be sliced."""
 
 import pytest
 import torch
@@ -83,10 +83,10 @@ def test_a_prior_initialised_as_the_identity_reconstructs_coefficients() -> None
     vae.start_as_identity(mean, root, variance=0.04)
     white = torch.randn(50, 5, generator=rng)
     coefficients = mean + white @ root.T
-    code, log_variance = vae.encode(coefficients)
-    torch.testing.assert_close(code[:, :5], white, atol=1e-4, rtol=1e-4)
+    latent, log_variance = vae.encode(coefficients)
+    torch.testing.assert_close(latent[:, :5], white, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(log_variance.exp(), torch.full_like(log_variance, 0.04))
-    torch.testing.assert_close(vae.decode(code), coefficients, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(vae.decode(latent), coefficients, atol=1e-4, rtol=1e-4)
 
 
 def test_a_narrow_prior_cannot_start_as_the_identity() -> None:

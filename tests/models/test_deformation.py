@@ -30,7 +30,7 @@ def test_starts_as_the_identity() -> None:
 
 
 def test_the_offset_follows_the_formula_layer_by_layer() -> None:
-    """x / 0.12 -> sin(frequency * (W x + b) + phase), block by block -> Linear, scaled; the code is
+    """x / 0.12 -> sin(frequency * (W x + b) + phase), block by block -> Linear, scaled; the latent is
     [z_id, z_exp]."""
     deformation = field()
     z_id, z_exp, x = draw(2, 80, seed=3), draw(2, 64, seed=4), 0.1 * draw(2, 5, 3, seed=5)

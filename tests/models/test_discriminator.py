@@ -151,8 +151,8 @@ def test_r1_gives_every_weight_its_second_derivative() -> None:
     def penalty() -> Tensor:
         return r1_penalty(discriminator(image).logit, image)
 
-    slopes = torch.autograd.grad(penalty(), weights)
-    for weight, slope in zip(weights, slopes, strict=True):
+    gradients = torch.autograd.grad(penalty(), weights)
+    for weight, gradient in zip(weights, gradients, strict=True):
         direction = torch.randn(weight.shape, generator=rng(2), dtype=torch.float64)
         values = []
         for step in (1e-6, -1e-6):
@@ -162,7 +162,7 @@ def test_r1_gives_every_weight_its_second_derivative() -> None:
             with torch.no_grad():
                 weight.sub_(direction, alpha=step)
         expected = (values[0] - values[1]) / 2e-6
-        assert (slope * direction).sum().item() == pytest.approx(expected, rel=1e-5)
+        assert (gradient * direction).sum().item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_an_image_has_the_same_logit_alone_and_in_a_batch() -> None:

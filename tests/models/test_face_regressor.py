@@ -128,8 +128,8 @@ def test_landmarks_are_differentiable_in_the_image() -> None:
     """The landmark term differentiates through coefficients, network and resampling."""
     image = random_images(size=40).requires_grad_()
     pixels = FaceLandmarks(tiny_model(), "generator").pixels(network()(image), 128)
-    (slope,) = torch.autograd.grad(pixels.square().sum(), image)
-    assert bool(slope.isfinite().all()) and float(slope.abs().max()) > 0
+    (gradient,) = torch.autograd.grad(pixels.square().sum(), image)
+    assert bool(gradient.isfinite().all()) and float(gradient.abs().max()) > 0
 
 
 # ---------------------------------------------------------------------------------------------------------- network

@@ -1,4 +1,4 @@
-"""The generator: networks bound to codes, truncation, and people from seeds."""
+"""The generator: networks conditioned on latents, truncation, and people from seeds."""
 
 import dataclasses
 

@@ -62,10 +62,10 @@ def golden_case(model: Model, expected: dict[str, np.ndarray], case: int) -> tup
     """The conditioned fields and the rays of one of the golden images."""
     ratio, camera_pitch, camera_yaw = expected["cases"][case]
     latents = [torch.from_numpy(expected[name]) for name in ("z_id", "smile", "z_noise")]
-    face_latents = Latents(latents[0], float(ratio) * latents[1], latents[2])
+    person_latents = Latents(latents[0], float(ratio) * latents[1], latents[2])
     pitch = torch.tensor([math.pi / 2 - camera_pitch], dtype=torch.float32)
     yaw = torch.tensor([camera_yaw - math.pi / 2], dtype=torch.float32)
-    fields = model.generator.condition(face_latents, float(expected["psi"]))
+    fields = model.generator.condition(person_latents, float(expected["psi"]))
     return fields, image_rays(yaw=yaw, pitch=pitch, size=expected["images"].shape[-1])
 
 
@@ -115,10 +115,10 @@ def test_golden_image_through_the_front_door(
     assert (image.depth - torch.from_numpy(expected["depths"][2])).abs().max() <= 1e-4
 
 
-@pytest.mark.parametrize("vaes_beside", [False, True])
-def test_released_layout_reads_back(tmp_path: Path, vaes_beside: bool) -> None:
+@pytest.mark.parametrize("vaes_in_folder", [False, True])
+def test_released_layout_reads_back(tmp_path: Path, vaes_in_folder: bool) -> None:
     generator = small_generator(RELEASED_SMALL)
-    folder = write_released(tmp_path / "released", generator, vaes_beside)
+    folder = write_released(tmp_path / "released", generator, vaes_in_folder)
     write_averages(folder, generator)
     assert is_released_folder(folder)
     read = load_released(folder)

@@ -31,10 +31,10 @@ def test_a_mapping_network_is_the_unfolded_formula() -> None:
     """First half of the outputs times 15 plus 30 are frequencies, second half are phases."""
     network = MappingNetwork(latent_dim=6, hidden_dim=5, hidden_layers=3, units=4).double()
     network.initialise(torch.Generator().manual_seed(0))
-    code = draw(3, 6, seed=1)
-    film = network(code)
+    latent = draw(3, 6, seed=1)
+    film = network(latent)
     for b in range(3):
-        h = code[b]
+        h = latent[b]
         for layer in network.hidden:
             h = layer.weight @ h + layer.bias
             h = torch.where(h > 0, h, 0.2 * h)

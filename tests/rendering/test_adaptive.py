@@ -101,8 +101,8 @@ def test_behind_the_background_is_nothing(stride: int) -> None:
 
 @pytest.mark.parametrize("stride", STRIDES)
 def test_an_image_of_nothing_is_the_background(stride: int) -> None:
-    beside = spheres(0.09, 0.07, level=distance_to(0, 5, 0))
-    image = assert_same_image(beside, camera_rays(size=20), 20, stride)
+    offset_spheres = spheres(0.09, 0.07, level=distance_to(0, 5, 0))
+    image = assert_same_image(offset_spheres, camera_rays(size=20), 20, stride)
     assert not image[3].any()
 
 
@@ -184,7 +184,7 @@ def test_a_ray_is_traced_on_its_own_where_the_corners_disagree() -> None:
 def test_a_strip_that_is_visible_only_where_a_manifold_folds_or_is_steep_is_rendered(
     height: Callable[[Tensor], Tensor],
 ) -> None:
-    """The same step, and a slope, with a visible strip one pixel wide that no grid ray touches."""
+    """The same step, and a ramp, with a visible strip one pixel wide that no grid ray touches."""
 
     def radiance(x: Tensor) -> tuple[Tensor, Tensor]:
         return 0.5 + 0 * x, ((x[..., 0] + 0.00105).abs() < 0.0005).double()

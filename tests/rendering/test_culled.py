@@ -87,8 +87,8 @@ def gradients(
     rng = torch.Generator().manual_seed(3)
     latents = Latents(*(torch.randn(1, size, generator=rng).to(rays.origins) for size in (80, 64, 80)))
     seen = render(learning(model)(latents), rays)
-    shown = (seen.weights[..., None] * seen.x_target).sum(dim=2)  # as the geometry term's
-    total = (3 * seen.rgb).sin().sum() + (9 * shown).cos().sum() + seen.depth.square().sum()
+    surface = (seen.weights[..., None] * seen.x_target).sum(dim=2)  # as the geometry term's
+    total = (3 * seen.rgb).sin().sum() + (9 * surface).cos().sum() + seen.depth.square().sum()
     model.zero_grad()
     total.backward()
     return {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in model.named_parameters()}

@@ -64,15 +64,15 @@ def test_a_full_disk_leaves_no_video(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("kept", [0.98, 0.5])
+@pytest.mark.parametrize("share", [0.98, 0.5])
 def test_a_video_that_ends_early_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
     """The encoder's exit status is unknown, so the file's frames are counted."""
     check = video._check_frame_count
 
     def check_of_cut(path: Path, count: int) -> None:
-        os.truncate(path, int(kept * path.stat().st_size))
+        os.truncate(path, int(share * path.stat().st_size))
         check(path, count)
 
     monkeypatch.setattr(video, "_check_frame_count", check_of_cut)

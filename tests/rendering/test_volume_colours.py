@@ -191,7 +191,7 @@ def test_only_visible_points_are_evaluated() -> None:
 
 
 def test_only_selected_levels_are_rendered() -> None:
-    """Chosen points carry the indices' order; a chosen level that does not exist is transparent."""
+    """Selected points carry the indices' order; a selected level that does not exist is transparent."""
 
     def second_and_first(t: Tensor, hit: Tensor) -> tuple[Tensor, Tensor]:
         index = torch.tensor([1, 0]).expand(*t.shape[:2], 2)

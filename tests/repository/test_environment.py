@@ -41,10 +41,10 @@ def stand_in(path: Path, body: str) -> None:
 
 def start(script: Path, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a script with no environment active but what is given."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     command = ["bash", str(script), *arguments]
     return subprocess.run(
-        command, cwd=cwd, env=kept | environment, capture_output=True, text=True, timeout=60
+        command, cwd=cwd, env=inherited | environment, capture_output=True, text=True, timeout=60
     )
 
 

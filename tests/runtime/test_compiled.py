@@ -39,8 +39,8 @@ def package(tmp_path: Path) -> Path:
 def run(package: Path, home: Path, **variables: str) -> subprocess.CompletedProcess:
     """Import every module with compiled loops, and call one of these, with a file in place of the home folder."""
     home.write_text("no folder")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "XDG_"))}
-    environment = kept | {"HOME": str(home), "PYTHONPATH": str(package.parent)} | variables
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "XDG_"))}
+    environment = inherited | {"HOME": str(home), "PYTHONPATH": str(package.parent)} | variables
     return subprocess.run(
         [sys.executable, "-c", RUN, *modules_with("runtime.compiled import kernel")],
         env=environment,

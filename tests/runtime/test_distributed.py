@@ -34,8 +34,8 @@ SECOND = Workers(rank=1, count=2, preparation_group="shares need no connection")
 
 def environment(**more: str) -> dict[str, str]:
     """The environment of a new process that is no worker yet."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
-    return kept | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | more
+    inherited = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
+    return inherited | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | more
 
 
 def finish(processes: list[subprocess.Popen]) -> list[tuple[int, str]]:

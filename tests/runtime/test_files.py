@@ -241,12 +241,17 @@ def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_replaced(
 
 def test_what_a_killed_process_left_is_removed_by_name(tmp_path: Path) -> None:
     """And what lies beside it, or has a similar name, stays."""
-    kept = ("unfinished-12-abcdefgh/mine.txt", "unfinished-thoughts/a.png", "unfinished-12/a.png", "a.png")
-    for name in (*kept, "unfinished-12-abcdefgh/a.png", "unfinished-7-abc_e123/a.png"):
+    untouched = (
+        "unfinished-12-abcdefgh/mine.txt",
+        "unfinished-thoughts/a.png",
+        "unfinished-12/a.png",
+        "a.png",
+    )
+    for name in (*untouched, "unfinished-12-abcdefgh/a.png", "unfinished-7-abc_e123/a.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
     remove_unfinished(tmp_path, ("a.png", "b.png"))
-    assert contents(tmp_path).keys() == set(kept)
+    assert contents(tmp_path).keys() == set(untouched)
     assert not (tmp_path / "unfinished-7-abc_e123").exists()
 
 

@@ -75,7 +75,7 @@ def gradients(module: torch.nn.Module) -> dict[str, Tensor]:
 
 
 def learning(module: torch.nn.Module) -> set[str]:
-    return {name.split(".")[0] for name, slope in gradients(module).items() if slope.abs().max() > 0}
+    return {name.split(".")[0] for name, gradient in gradients(module).items() if gradient.abs().max() > 0}
 
 
 # ------------------------------------------------------------------------------------------------------- discriminator
@@ -89,25 +89,25 @@ def test_the_discriminators_gradient_does_not_depend_on_the_split(most: int) -> 
     (whole_terms, whole), (terms, parts) = found
     for name, value in whole_terms.items():
         assert terms[name].item() == pytest.approx(value.item(), abs=1e-10)
-    for name, slope in whole.items():
-        assert torch.allclose(parts[name], slope, rtol=0, atol=1e-10), name
+    for name, gradient in whole.items():
+        assert torch.allclose(parts[name], gradient, rtol=0, atol=1e-10), name
 
 
 def test_the_discriminators_terms_are_those_of_the_method() -> None:
     """Against the formulas, written out image by image."""
     network, real, fake = new_discriminator(), images(10), images(20)
     terms = discriminator_gradients(network, real, fake, WEIGHTS)
-    slopes = []
+    squared_norms = []
     for k in range(BATCH):
         one = real.image[k : k + 1].clone().requires_grad_()
-        (slope,) = torch.autograd.grad(network(one).logit.sum(), one)
-        slopes.append(slope.square().sum())
+        (gradient,) = torch.autograd.grad(network(one).logit.sum(), one)
+        squared_norms.append(gradient.square().sum())
     with torch.no_grad():
         seen_real, seen_fake = network(real.image), network(fake.image)
         expected = {
             "discriminator_real": 1.3 * -torch.sigmoid(seen_real.logit).log().mean(),
             "discriminator_fake": 1.4 * -(1 - torch.sigmoid(seen_fake.logit)).log().mean(),
-            "discriminator_r1": 1.5 * torch.stack(slopes).mean(),
+            "discriminator_r1": 1.5 * torch.stack(squared_norms).mean(),
             "discriminator_pose_real": 1.6 * (seen_real.pose - real.pose).square().mean(),
             "discriminator_pose_fake": 1.7 * (seen_fake.pose - fake.pose).square().mean(),
         }
@@ -135,11 +135,11 @@ def test_the_generators_gradient_does_not_depend_on_the_split(
     split: Split,
 ) -> None:
     """The reference renders everything with gradients and sums all terms before one call of backward."""
-    network, shown = new_discriminator(), views()
+    network, posed = new_discriminator(), views()
     points = 0.05 * draw(BATCH, 11, 3, seed=6)
 
     def imitation(model: Generator) -> ImitationTerms:
-        offset = model.deformation.bind(shown.latents.z_id, shown.latents.z_exp)
+        offset = model.deformation.bind(posed.latents.z_id, posed.latents.z_exp)
         return ImitationTerms(image_terms, ray_terms, {"minimal": 100 * offset_loss(offset(points))})
 
     def image_terms(photograph: Tensor, part: slice) -> dict[str, Tensor]:
@@ -153,11 +153,11 @@ def test_the_generators_gradient_does_not_depend_on_the_split(
         return {"depth": (seen.depth * draw(BATCH, SIZE**2, seed=5)[part, rays]).sum()}
 
     model, everything = generator(), slice(None)
-    seen = render_rays(model.condition(shown.latents), shown.rays(SIZE, FOV))
+    seen = render_rays(model.condition(posed.latents), posed.rays(SIZE, FOV))
     output = network(as_images(seen.rgb, SIZE))
     expected = {
         "generator_fake": 1.1 * torch.nn.functional.softplus(-output.logit).mean(),
-        "generator_pose": 1.2 * (output.pose - shown.pose).square().mean(),
+        "generator_pose": 1.2 * (output.pose - posed.pose).square().mean(),
     }
     expected |= image_terms(as_images(seen.rgb, SIZE), everything)
     expected |= ray_terms(seen, everything, everything) | imitation(model).other_terms
@@ -167,14 +167,14 @@ def test_the_generators_gradient_does_not_depend_on_the_split(
 
     model = generator()
     renderer = ImageRenderer(model.condition, SIZE, FOV, split)
-    terms = generator_gradients(renderer, network, shown, WEIGHTS, imitation(model))
+    terms = generator_gradients(renderer, network, posed, WEIGHTS, imitation(model))
     assert terms.keys() == expected.keys()
     for name, value in expected.items():
         assert terms[name].item() == pytest.approx(value.item(), abs=1e-10), name
     found = gradients(model)
     assert found.keys() == whole.keys() and learning(model) == FIELDS
-    for name, slope in whole.items():
-        assert torch.allclose(found[name], slope, rtol=0, atol=1e-10), name
+    for name, gradient in whole.items():
+        assert torch.allclose(found[name], gradient, rtol=0, atol=1e-10), name
     assert learning(network) == set()
 
 
@@ -212,7 +212,7 @@ def test_every_term_has_its_weight(name: str) -> None:
     assert name not in without or without[name].item() == 0
 
 
-# ------------------------------------------------------------------------------------------------------------ adversarial training
+# ------------------------------------------------------------------------------------------------- adversarial training
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five images with coefficients as photographs have them: nothing is known of their appearance."""
@@ -429,7 +429,7 @@ def test_the_last_deformation_steps_use_the_image_terms(
     assert changed == [{"deformation", "alignment"} if here else {"deformation"} for here in with_images]
     assert terms.keys() == {*TERMS, *OF_IMAGES, "minimal"}
     assert len(latents) == sum(with_images) + 1
-    assert len({code.sum().item() for code in latents}) == len(latents)
+    assert len({latent.sum().item() for latent in latents}) == len(latents)
     assert moved(training.discriminator, before) == {"from_rgb", "blocks", "output"}
 
 

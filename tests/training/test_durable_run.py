@@ -61,7 +61,7 @@ def names_in(folder: Path) -> list[str]:
     return sorted(str(name) for name in names if "tensorboard" not in name.parts)
 
 
-def test_a_run_that_is_asked_to_stop_saves_and_goes_on_to_the_same_end(
+def test_a_stopped_run_saves_and_goes_on_to_the_same_end(
     kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By Ctrl-C and then by SIGTERM; also between two lines of stats.jsonl and between two regular snapshots."""

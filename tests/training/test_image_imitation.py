@@ -87,10 +87,10 @@ def views() -> PosedLatents:
     return PosedLatents(latents, 0.2 * draw(BATCH, 2, seed=3))
 
 
-def single(shown: PosedLatents) -> PosedLatents:
-    latents = shown.latents
+def single(posed: PosedLatents) -> PosedLatents:
+    latents = posed.latents
     return PosedLatents(
-        Latents(latents.z_id.float(), latents.z_exp.float(), latents.z_noise.float()), shown.pose.float()
+        Latents(latents.z_id.float(), latents.z_exp.float(), latents.z_noise.float()), posed.pose.float()
     )
 
 
@@ -99,7 +99,7 @@ def gradients(model: torch.nn.Module) -> dict[str, Tensor]:
 
 
 def learning(model: torch.nn.Module) -> set[str]:
-    return {name.split(".")[0] for name, slope in gradients(model).items() if slope.abs().max() > 0}
+    return {name.split(".")[0] for name, gradient in gradients(model).items() if gradient.abs().max() > 0}
 
 
 # ----------------------------------------------------------------------------------------------------------- landmarks
@@ -115,16 +115,16 @@ class Says(FaceRegressor):
         return self.face
 
 
-def of_images(face: Reconstruction, shown: PosedLatents) -> Tensor:
+def of_images(face: Reconstruction, posed: PosedLatents) -> Tensor:
     """The term of a network that says ``face``, with weight 1."""
     landmarks = ImageLandmarks(Says(face), FaceLandmarks(tiny_model(), "generator")).double()
-    term = ImageImitation(ImageWeights(0.0, 1.0), None, landmarks).terms(shown, SIZE).image_terms
+    term = ImageImitation(ImageWeights(0.0, 1.0), None, landmarks).terms(posed, SIZE).image_terms
     assert term is not None
     return term(2 * torch.rand(BATCH, 3, SIZE, SIZE, dtype=torch.float64) - 1, slice(None))["landmarks"]
 
 
-def face_of(shown: PosedLatents) -> Reconstruction:
-    latents = shown.latents
+def face_of(posed: PosedLatents) -> Reconstruction:
+    latents = posed.latents
     return Reconstruction(
         latents.z_id,
         latents.z_exp,
@@ -135,20 +135,20 @@ def face_of(shown: PosedLatents) -> Reconstruction:
     )
 
 
-def test_an_image_of_the_face_that_was_asked_for_has_no_landmark_error() -> None:
+def test_an_image_of_the_target_face_has_no_landmark_error() -> None:
     """However the network thinks that it is turned, coloured and lit."""
     assert of_images(face_of(views()), views()).item() < 1e-20
 
 
 def test_the_landmark_term_is_that_of_the_method_in_world_units() -> None:
     """Against whole meshes, landmark by landmark."""
-    shown, model = views(), tiny_model().double()
-    seen = dataclasses.replace(face_of(shown), id=draw(BATCH, 80, seed=11), exp=draw(BATCH, 64, seed=12))
+    posed, model = views(), tiny_model().double()
+    seen = dataclasses.replace(face_of(posed), id=draw(BATCH, 80, seed=11), exp=draw(BATCH, 64, seed=12))
     found = model.to_world(model.landmarks(model.shape(seen.id, seen.exp)))
-    target = model.to_world(model.landmarks(model.shape(shown.latents.z_id, shown.latents.z_exp)))
+    target = model.to_world(model.landmarks(model.shape(posed.latents.z_id, posed.latents.z_exp)))
     squares = [(found[b, k] - target[b, k]).norm() ** 2 for b in range(BATCH) for k in range(68)]
     expected = torch.stack(squares).mean().item()
-    assert of_images(seen, shown).item() == pytest.approx(expected, rel=1e-6) and expected > 1e-5
+    assert of_images(seen, posed).item() == pytest.approx(expected, rel=1e-6) and expected > 1e-5
 
 
 def test_in_half_precision_the_network_rounds_and_the_landmarks_do_not() -> None:
@@ -161,10 +161,10 @@ def test_in_half_precision_the_network_rounds_and_the_landmarks_do_not() -> None
     assert torch.equal(exact.in_images(image), exact.in_images(image, "bfloat16"))
 
 
-def test_the_gradient_moves_the_images_landmarks_towards_the_wanted_ones() -> None:
+def test_the_gradient_moves_the_images_landmarks_towards_the_targets() -> None:
     """The first step goes downhill as finite differences say; more of them bring the landmarks together."""
-    shown, landmarks = views(), image_landmarks().double()
-    term = ImageImitation(ImageWeights(0.0, 1.0), None, landmarks).terms(shown, SIZE).image_terms
+    posed, landmarks = views(), image_landmarks().double()
+    term = ImageImitation(ImageWeights(0.0, 1.0), None, landmarks).terms(posed, SIZE).image_terms
     assert term is not None
     before = {name: value.clone() for name, value in landmarks.state_dict().items()}
     image = (0.2 * draw(BATCH, 3, SIZE, SIZE, seed=4)).requires_grad_()
@@ -182,23 +182,23 @@ def test_the_gradient_moves_the_images_landmarks_towards_the_wanted_ones() -> No
         optimiser.step()
         costs.append(cost.item())
         with torch.no_grad():
-            gaps.append((landmarks.in_images(image) - landmarks.of_latents(shown)).norm(dim=-1).mean().item())
+            gaps.append((landmarks.in_images(image) - landmarks.of_latents(posed)).norm(dim=-1).mean().item())
     assert costs[-1] < 0.5 * costs[0] and gaps[-1] < 0.8 * gaps[0]
     assert gradients(landmarks) == {}
     assert all(torch.equal(value, before[name]) for name, value in landmarks.state_dict().items())
 
 
-# --------------------------------------------------------------------------------------------------------- in adversarial training
+# ---------------------------------------------------------------------------------------------- in adversarial training
 @pytest.mark.parametrize("split", SPLITS, ids=str)
 def test_parts_teach_what_one_graph_teaches(split: Split, head: HeadGeometry) -> None:
     """The reference renders everything with gradients, and writes the terms out image by image and ray by ray."""
-    shown, of_images = views(), imitation(head).double()
+    posed, of_images = views(), imitation(head).double()
     assert of_images.surfaces is not None and of_images.landmarks is not None
     model = opaque_generator().double()
-    seen = render_rays(model.condition(shown.latents), shown.rays(SIZE, FOV))
+    seen = render_rays(model.condition(posed.latents), posed.rays(SIZE, FOV))
     found = of_images.landmarks.in_images(as_images(seen.rgb, SIZE))
-    target = of_images.landmarks.of_latents(shown)
-    mesh = of_images.surfaces(shown.latents.z_id, shown.latents.z_exp, shown.pose, SIZE)
+    target = of_images.landmarks.of_latents(posed)
+    mesh = of_images.surfaces(posed.latents.z_id, posed.latents.z_exp, posed.pose, SIZE)
     light = seen.weights[..., :-1]
     x_seen = (light[..., None] * seen.x_target[..., :-1, :]).sum(2) / light.sum(-1, keepdim=True).clamp(
         min=1e-3
@@ -220,14 +220,14 @@ def test_parts_teach_what_one_graph_teaches(split: Split, head: HeadGeometry) ->
 
     model = opaque_generator().double()
     renderer = ImageRenderer(model.condition, SIZE, FOV, split)
-    terms = imitation_gradients(renderer, shown, of_images.terms(shown, SIZE))
+    terms = imitation_gradients(renderer, posed, of_images.terms(posed, SIZE))
     assert terms.keys() == expected.keys()
     for name, value in expected.items():
         assert terms[name].item() == pytest.approx(value.item(), abs=1e-10), name
     found_gradients = gradients(model)
     assert found_gradients.keys() == whole.keys()
-    for name, slope in whole.items():
-        assert torch.allclose(found_gradients[name], slope, rtol=0, atol=1e-10), name
+    for name, gradient in whole.items():
+        assert torch.allclose(found_gradients[name], gradient, rtol=0, atol=1e-10), name
 
 
 @pytest.mark.parametrize(
@@ -235,10 +235,10 @@ def test_parts_teach_what_one_graph_teaches(split: Split, head: HeadGeometry) ->
 )
 def test_a_tiny_generator_learns_from_one_term_alone(weights: ImageWeights, head: HeadGeometry) -> None:
     """A few steps on the same faces, of all fields, and of deformation and alignment with the others standing still."""
-    shown = single(views())
+    posed = single(views())
     surfaces = FaceSurfaces(head, FOV) if weights.geometry else None
     landmarks = image_landmarks() if weights.landmarks else None
-    terms = ImageImitation(weights, surfaces, landmarks).terms(shown, SIZE)
+    terms = ImageImitation(weights, surfaces, landmarks).terms(posed, SIZE)
     for all_fields in (True, False):
         model = opaque_generator()
         renderer = ImageRenderer(model.condition, SIZE, FOV, Split())
@@ -246,10 +246,10 @@ def test_a_tiny_generator_learns_from_one_term_alone(weights: ImageWeights, head
         for _ in range(15):
             optimiser.zero_grad()
             if all_fields:
-                found = imitation_gradients(renderer, shown, terms)
+                found = imitation_gradients(renderer, posed, terms)
             else:
                 with frozen_template(model):
-                    found = imitation_gradients(renderer, shown, terms)
+                    found = imitation_gradients(renderer, posed, terms)
                 assert learning(model) <= {"deformation", "alignment"} and "deformation" in learning(model)
             optimiser.step()
             costs.append(sum(value.item() for value in found.values()))
@@ -259,23 +259,23 @@ def test_a_tiny_generator_learns_from_one_term_alone(weights: ImageWeights, head
 @pytest.mark.parametrize("name", ["ray_terms", "image_terms"])
 def test_the_deformations_gradient_is_that_of_finite_differences(name: str, head: HeadGeometry) -> None:
     """Along the gradient itself: how the term changes when all of its weights move."""
-    shown, model, step = views(), opaque_generator().double(), 1e-6
-    terms = ImitationTerms(**{name: getattr(imitation(head).double().terms(shown, SIZE), name)})
+    posed, model, step = views(), opaque_generator().double(), 1e-6
+    terms = ImitationTerms(**{name: getattr(imitation(head).double().terms(posed, SIZE), name)})
 
     def cost() -> float:
         model.zero_grad()
         with frozen_template(model):
-            found = imitation_gradients(ImageRenderer(model.condition, SIZE, FOV, Split()), shown, terms)
+            found = imitation_gradients(ImageRenderer(model.condition, SIZE, FOV, Split()), posed, terms)
         return sum(value.item() for value in found.values())
 
     cost()
-    slopes = gradients(model)
-    norm = torch.stack([slope.norm() for slope in slopes.values()]).norm()
+    all_gradients = gradients(model)
+    norm = torch.stack([gradient.norm() for gradient in all_gradients.values()]).norm()
     weights, costs = dict(model.named_parameters()), []
     for times in (1, -2):
         with torch.no_grad():
-            for field, slope in slopes.items():
-                weights[field].add_(times * step / norm * slope)
+            for field, gradient in all_gradients.items():
+                weights[field].add_(times * step / norm * gradient)
         costs.append(cost())
     assert (costs[0] - costs[1]) / (2 * step) == pytest.approx(norm.item(), rel=1e-4)
 

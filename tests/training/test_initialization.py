@@ -44,13 +44,13 @@ def sphere(count: int, radius: float, seed: int = 0) -> np.ndarray:
     return MIDDLE + radius * vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-# -------------------------------------------------------------------------------------------------------------- initial manifolds
+# ---------------------------------------------------------------------------------------------------- initial manifolds
 def test_the_outer_radius_of_a_ball_is_its_radius() -> None:
     assert np.allclose(outer_radius(sphere(4000, RADIUS), directions(100)), RADIUS, atol=1e-9)
 
 
 def test_the_outer_radius_ignores_inner_vertices() -> None:
-    """The inside of a mouth: more sheets, 1 and 5 cm behind the face, of a third as many vertices."""
+    """The inside of a mouth: more surfaces, 1 and 5 cm behind the face, of a third as many vertices."""
     inner = np.concatenate([sphere(800, RADIUS - 0.01, 1), sphere(800, RADIUS - 0.05, 2)])
     both = np.concatenate([sphere(4800, RADIUS), inner])
     assert np.allclose(outer_radius(both, directions(200)), RADIUS, atol=1e-9)
@@ -76,7 +76,9 @@ def manifold_init() -> tuple[ManifoldField, float]:
     return field, error
 
 
-def test_shells_lie_at_their_offsets_from_a_ball(manifold_init: tuple[ManifoldField, float]) -> None:
+def test_initial_manifolds_lie_at_their_offsets_from_a_ball(
+    manifold_init: tuple[ManifoldField, float],
+) -> None:
     """The manifold of level s is the sphere whose radius is larger by (s - 16) * 0.012."""
     field, _ = manifold_init
     towards = torch.from_numpy(directions(300, seed=7)).float()
@@ -88,7 +90,9 @@ def test_shells_lie_at_their_offsets_from_a_ball(manifold_init: tuple[ManifoldFi
         assert apart.abs().mean() < 1e-3 and apart.abs().max() < 5e-3
 
 
-def test_the_reported_error_is_that_of_a_shells_place(manifold_init: tuple[ManifoldField, float]) -> None:
+def test_the_reported_error_is_the_distance_of_the_manifolds(
+    manifold_init: tuple[ManifoldField, float],
+) -> None:
     field, error = manifold_init
     towards = torch.from_numpy(directions(2000, seed=8)).float()
     offset = 0.05 * (2 * torch.rand(2000, generator=rng(9)) - 1)
@@ -97,7 +101,7 @@ def test_the_reported_error_is_that_of_a_shells_place(manifold_init: tuple[Manif
     assert error == pytest.approx(measured, rel=0.5) and error < 1e-3
 
 
-def test_shells_are_a_function_of_the_generator_alone() -> None:
+def test_initial_manifolds_are_a_function_of_the_generator_alone() -> None:
     weights = []
     for seed in (1, 1, 2):
         torch.manual_seed(len(weights))
@@ -146,9 +150,9 @@ def test_decoded_noise_keeps_the_covariance_of_data_with_heavy_tails() -> None:
     assert report["mean_error_in_deviations"] < 0.06
     assert report["covariance_error"] < 0.1 * report["covariance_norm"]
     vae.follow_decoder(2 * torch.eye(3), torch.zeros(3))
-    code = torch.randn(20_000, 3, generator=rng(8))
+    latent = torch.randn(20_000, 3, generator=rng(8))
     with torch.no_grad():
-        assert torch.allclose(vae.decode(code).mean(0), 2 * MEAN, atol=0.15)
+        assert torch.allclose(vae.decode(latent).mean(0), 2 * MEAN, atol=0.15)
 
 
 def test_fewer_items_than_coefficients_are_fitted_too() -> None:

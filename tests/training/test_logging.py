@@ -31,10 +31,10 @@ def test_a_line_holds_the_means_of_the_steps_since_the_last(tmp_path: Path) -> N
 
 
 def test_resuming_cuts_later_lines_off_and_leaves_earlier_ones_as_they_are(tmp_path: Path) -> None:
-    kept = '{"step": 10, "colour": 0.125}\n{"step": 20,  "colour": 0.5}\n{"step": 20, "psnr": 9}\n'
-    (tmp_path / "stats.jsonl").write_text(kept + '{"step": 30, "colour": 0.1}\n{"step": 40, "colo')
+    valid_lines = '{"step": 10, "colour": 0.125}\n{"step": 20,  "colour": 0.5}\n{"step": 20, "psnr": 9}\n'
+    (tmp_path / "stats.jsonl").write_text(valid_lines + '{"step": 30, "colour": 0.1}\n{"step": 40, "colo')
     RunLog(tmp_path, 20).close()
-    assert (tmp_path / "stats.jsonl").read_text() == kept
+    assert (tmp_path / "stats.jsonl").read_text() == valid_lines
 
 
 @pytest.mark.parametrize("half", ['{"step": 1', "[1]", '{"colour": 2}', "\x00\x00"])

@@ -90,7 +90,9 @@ def test_a_gradient_that_is_not_finite_is_named_with_its_field_and_changes_nothi
     broken = state()
     broken.step = 3
     before = copied(broken.generator)
-    losses = {"neutral": (0 * broken.generator.deformation.head.weight).sqrt().sum()}  # 0, with slope 0 / 0
+    losses = {
+        "neutral": (0 * broken.generator.deformation.head.weight).sqrt().sum()
+    }  # 0, with gradient 0 / 0
     with pytest.raises(FloatingPointError, match="step 3: a gradient of deformation is not finite"):
         update(broken, losses, SCHEDULE)
     assert not changed(broken.generator, before)

@@ -67,12 +67,12 @@ def test_every_imitation_term_has_its_weight(data: PairedData, mesh: MeshSampler
 def test_mesh_offset_is_the_largest_distance_of_the_points_from_the_mesh(
     data: PairedData, mesh: MeshSampler
 ) -> None:
-    on_mesh, beside = (
+    on_mesh, off_mesh = (
         draw(data, mesh, dataclasses.replace(SCHEDULE, mesh_offset=far)).mesh for far in (0.0, 0.003)
     )
-    distance = (on_mesh.x_target - beside.x_target).norm(dim=-1)
+    distance = (on_mesh.x_target - off_mesh.x_target).norm(dim=-1)
     assert 0.002 < distance.max() < 0.0031 and (on_mesh.confidence == 1).all()
-    assert torch.allclose(beside.confidence, 1 - distance**2 / 1e-5, atol=1e-3)
+    assert torch.allclose(off_mesh.confidence, 1 - distance**2 / 1e-5, atol=1e-3)
 
 
 def test_the_deformation_term_is_weighted_by_the_confidence(data: PairedData, mesh: MeshSampler) -> None:

@@ -21,7 +21,7 @@ def test_the_decay_is_half_a_cosine_from_one_to_its_floor() -> None:
 @pytest.mark.parametrize(
     ("precision", "expected"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)]
 )
-def test_matrix_products_have_the_precision_that_is_asked_for(precision: str, expected: torch.dtype) -> None:
+def test_matrix_products_have_the_requested_precision(precision: str, expected: torch.dtype) -> None:
     with matrix_precision(precision, torch.device("cpu")):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == expected
 

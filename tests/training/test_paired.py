@@ -155,13 +155,13 @@ def test_held_out_images_do_not_scale_the_codes(latents: CoefficientTable, surfa
     assert torch.equal(scales[0], scales[1]) and not torch.equal(scales[0], scales[2])
 
 
-def test_a_held_out_view_is_the_image_with_its_own_codes_and_rays(
+def test_a_held_out_view_is_the_image_with_its_own_latents_and_rays(
     data: PairedData, latents: CoefficientTable
 ) -> None:
-    face_latents, rays, image = data.held_out_view(1, SIZE)
+    view_latents, rays, image = data.held_out_view(1, SIZE)
     item = COUNT - HELD_OUT + 1
     assert torch.equal(image, coordinates()[item].float() / 255)
-    assert torch.equal(face_latents.z_exp, latents.exp[item : item + 1]) and len(face_latents) == 1
+    assert torch.equal(view_latents.z_exp, latents.exp[item : item + 1]) and len(view_latents) == 1
     expected = image_rays(
         yaw=latents.pose[item : item + 1, 1], pitch=latents.pose[item : item + 1, 0], size=SIZE, fov_deg=FOV
     )

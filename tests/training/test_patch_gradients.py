@@ -56,8 +56,8 @@ def gradients(model: Generator) -> dict[str, Tensor]:
 
 def unsplit(with_rays: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The slow reference: one graph for everything."""
-    model, shown, everything = generator(), views(), slice(None)
-    seen = render_rays(model.condition(shown.latents), shown.rays(SIZE, FOV))
+    model, posed, everything = generator(), views(), slice(None)
+    seen = render_rays(model.condition(posed.latents), posed.rays(SIZE, FOV))
     terms = image_terms(as_images(seen.rgb, SIZE), everything)
     if with_rays:
         terms |= ray_terms(seen, everything, everything)
@@ -86,9 +86,9 @@ def test_terms_and_gradients_equal_the_unsplit_ones(split: Split, with_rays: boo
 
 @pytest.mark.parametrize("split", SPLITS, ids=str)
 def test_an_image_drawn_in_parts_is_the_whole_image(split: Split) -> None:
-    model, shown = generator(), views()
-    whole = render_rays(model.condition(shown.latents), shown.rays(SIZE, FOV)).rgb
-    drawn = ImageRenderer(model.condition, SIZE, FOV, split).draw(shown)
+    model, posed = generator(), views()
+    whole = render_rays(model.condition(posed.latents), posed.rays(SIZE, FOV)).rgb
+    drawn = ImageRenderer(model.condition, SIZE, FOV, split).draw(posed)
     assert drawn.shape == (BATCH, 3, SIZE, SIZE) and not drawn.requires_grad
     for row, column in ((0, 0), (1, 4), (5, 5)):
         assert torch.allclose(drawn[:, :, row, column], 2 * whole[:, row * SIZE + column] - 1, atol=1e-12)
@@ -145,9 +145,9 @@ def test_half_precision_arrives_and_draws_almost_the_same_image() -> None:
     """bfloat16 keeps 8 bits: a sine's argument of up to 8 is off by 0.016, and the small model's colours, made eight
     times as vivid, follow.
     """
-    model, shown = single()
+    model, posed = single()
     full, half = (
-        ImageRenderer(model.condition, SIZE, FOV, Split(), name).draw(shown)
+        ImageRenderer(model.condition, SIZE, FOV, Split(), name).draw(posed)
         for name in ("float32", "bfloat16")
     )
     assert half.dtype == torch.float32 and not torch.equal(full, half)
@@ -157,7 +157,7 @@ def test_half_precision_arrives_and_draws_almost_the_same_image() -> None:
 
 def test_no_ray_and_no_manifold_moves_in_half_precision() -> None:
     """With a deformation that is zero at the start."""
-    model, shown = single()
+    model, posed = single()
     torch.nn.init.zeros_(model.deformation.head.weight)
     seen: dict[str, list[RayColours]] = {"float32": [], "bfloat16": []}
     for name, found in seen.items():
@@ -167,7 +167,7 @@ def test_no_ray_and_no_manifold_moves_in_half_precision() -> None:
             to.append(rays)
             return ray_terms(rays, *parts)
 
-        renderer.accumulate_gradients(shown, None, terms)
+        renderer.accumulate_gradients(posed, None, terms)
     (full,), (half,) = seen.values()
     assert torch.equal(full.x_target, half.x_target) and torch.equal(full.t, half.t)
     assert not torch.equal(full.rgb, half.rgb)
@@ -188,9 +188,9 @@ def test_both_renderings_of_a_split_image_are_of_one_precision(monkeypatch: pyte
         return image_terms(image.double(), part)
 
     monkeypatch.setattr(patch_gradients, "render_rays", recorded)
-    model, shown = single()
+    model, posed = single()
     ImageRenderer(model.condition, SIZE, FOV, Split(rays=10), "bfloat16").accumulate_gradients(
-        shown, watching
+        posed, watching
     )
     assert len(rendered[True]) == 4 and looks == [False]
     for first, again in zip(*rendered.values(), strict=True):
@@ -202,12 +202,12 @@ def test_parts_in_half_precision_teach_about_what_the_whole_does(split: Split) -
     """A matrix of another shape may round differently, and a rounding is as large as the difference to float32."""
     flat = []
     for one in (Split(), split):
-        model, shown = single()
+        model, posed = single()
         renderer = ImageRenderer(model.condition, SIZE, FOV, one, "bfloat16")
-        renderer.accumulate_gradients(shown, lambda image, part: image_terms(image.double(), part))
-        slopes = gradients(model)
-        assert {slope.dtype for slope in slopes.values()} == {torch.float32}
-        flat.append(torch.cat([slope.flatten() for slope in slopes.values()]))
+        renderer.accumulate_gradients(posed, lambda image, part: image_terms(image.double(), part))
+        all_gradients = gradients(model)
+        assert {gradient.dtype for gradient in all_gradients.values()} == {torch.float32}
+        flat.append(torch.cat([gradient.flatten() for gradient in all_gradients.values()]))
     assert torch.cosine_similarity(*flat, dim=0) > 0.999
     assert flat[0].norm().item() == pytest.approx(flat[1].norm().item(), rel=0.02)
 
@@ -233,11 +233,13 @@ def test_points_that_no_light_reaches_teach_nothing(
             monkeypatch.setattr(module, "radiance_at", counted)
         renderer = ImageRenderer(model.condition, SIZE, FOV, Split(images=1), skip_invisible=skip_invisible)
         terms = renderer.accumulate_gradients(views(), image_terms, ray_terms)
-        found.append((terms, torch.cat([slope.flatten() for slope in gradients(model).values()]), counts[0]))
-    (terms, slopes, count), (quick_terms, quick_slopes, quick_count) = found
+        found.append(
+            (terms, torch.cat([gradient.flatten() for gradient in gradients(model).values()]), counts[0])
+        )
+    (terms, complete, count), (quick_terms, quick, quick_count) = found
     for name, value in terms.items():
         assert quick_terms[name].item() == pytest.approx(value.item(), rel=1e-3 if skips else 1e-10), name
-    assert (quick_slopes - slopes).norm() <= (1e-2 if skips else 1e-10) * slopes.norm()
+    assert (quick - complete).norm() <= (1e-2 if skips else 1e-10) * complete.norm()
     assert quick_count <= (0.7 if skips else 1) * count
 
 

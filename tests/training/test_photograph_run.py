@@ -198,7 +198,7 @@ def test_finished_priors_of_bfm_are_taken(tiny: Path, tmp_path: Path) -> None:
 def test_photographs_of_the_open_face_model_have_its_named_expressions_and_no_surfaces(
     tmp_path: Path,
 ) -> None:
-    """Coefficients that our own network found in photographs: nobody knows the appearance codes."""
+    """Coefficients that our own network found in photographs: their appearance latents are unknown."""
     write_tiny_set(tmp_path, count=6, size=SIZE)
     for path in (tmp_path / "data").glob("*.mat"):
         write_coefficients(path, dataclasses.replace(read_coefficients(path), noise=None, pose=None))
@@ -246,7 +246,8 @@ BAD: dict[str, tuple[str, Callable[[TrainConfig], TrainConfig]]] = {
         lambda c: dataclasses.replace(c, adversarial=dataclasses.replace(c.adversarial, paired_rays=8)),
     ),
     "manifold_init": (
-        "manifold_init.start is mean_head, expected spheres: 'bfm09' is a face without a head to lay initial manifolds about",
+        "manifold_init.start is mean_head, expected spheres: 'bfm09' is a face without a head to lay "
+        "initial manifolds about",
         lambda c: dataclasses.replace(c, manifold_init=ManifoldInitConfig()),
     ),
     "no face model": (

@@ -43,7 +43,7 @@ def choose(
 T = [0.90, 0.93, 0.96, 0.98, 1.00, 1.02, 1.05]
 
 
-def test_the_manifolds_nearest_to_the_surface_are_chosen() -> None:
+def test_the_manifolds_nearest_to_the_surface_are_selected() -> None:
     index, exists = choose(T, [True] * 7, 0.985, 3)
     assert set(index[:3]) == {2, 3, 4} and exists[:3] == [True] * 3
 
@@ -54,7 +54,7 @@ def test_one_more_is_drawn_from_all_manifolds_in_free_space() -> None:
         index, exists = choose(T, [True] * 7, 0.985, 3, seed)
         assert exists[3]
         free.add(index[3])
-    assert free == {0, 1}  # 2 is free as well, but chosen already
+    assert free == {0, 1}  # 2 is free as well, but selected already
 
 
 def test_nothing_within_the_margin_counts_as_free() -> None:

@@ -16,7 +16,7 @@ SIZE = 9
 
 
 def red(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Opaque; what lies beside the sphere is of no account."""
+    """Opaque; rays that miss the sphere do not matter."""
     return numbers(1.0, 0.0, 0.0).expand_as(x), torch.ones_like(x[..., 0])
 
 
@@ -26,7 +26,7 @@ def test_a_sphere_is_seen_in_its_colour_at_its_depth() -> None:
     centre = SIZE // 2
     torch.testing.assert_close(seen.rgb[centre, centre], numbers(1, 0, 0), atol=1e-3, rtol=0)
     assert float(seen.depth[centre, centre]) == pytest.approx((1.12 - 0.94) / 0.24, abs=1e-4)
-    assert float(seen.depth[0, 0]) == 0  # the background lies beyond the march
+    assert float(seen.depth[0, 0]) == 0  # the background lies beyond the last sample
 
 
 @pytest.mark.parametrize("gain", [1.0, 1 / 0.12])

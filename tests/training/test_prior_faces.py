@@ -99,11 +99,11 @@ def test_points_of_the_pool_are_on_its_own_meshes(faces: TrainingFaces, mesh: Fa
 
 
 def test_smaller_images_show_fewer_vertices(mesh: FaceMesh, latents: CoefficientTable) -> None:
-    shown = [
+    visible = [
         RasterizedVisibility(mesh, latents.id, latents.exp, latents.pose, size)[np.arange(ITEMS)]
         for size in (10, PX)
     ]
-    fewer, more = (np.unpackbits(bits).mean() for bits in shown)
+    fewer, more = (np.unpackbits(bits).mean() for bits in visible)
     assert fewer < 0.8 * more
 
 

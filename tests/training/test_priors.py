@@ -157,8 +157,8 @@ def test_the_other_half_is_not_the_half_that_was_fitted(monkeypatch: pytest.Monk
     data, fitted = gaussian(101), {}
 
     class Constant:
-        def decode(self, code: torch.Tensor) -> torch.Tensor:
-            return torch.full((len(code), 64), 3.0)
+        def decode(self, latent: torch.Tensor) -> torch.Tensor:
+            return torch.full((len(latent), 64), 3.0)
 
     def recorded(coefficients: torch.Tensor, config: PriorRun, rng: torch.Generator):
         fitted["rows"] = coefficients
@@ -217,8 +217,10 @@ def test_a_generator_keeps_the_priors_that_it_is_given(
     model = load_checkpoint(run_generator(with_priors(tiny, tmp_path / "run", finished)))
     for kind, folder in finished.items():
         weights = load_file(folder / "model.safetensors")
-        kept = model.generator.get_submodule(f"{kind}_prior").state_dict()
-        assert weights.keys() == kept.keys() and all(torch.equal(weights[name], kept[name]) for name in kept)
+        fitted = model.generator.get_submodule(f"{kind}_prior").state_dict()
+        assert weights.keys() == fitted.keys() and all(
+            torch.equal(weights[name], fitted[name]) for name in fitted
+        )
         assert model.card.training["facts"][f"{kind}_prior"] == dataclasses.asdict(load_prior(folder).card)
     assert model.card.licence.startswith("MIT")
 

@@ -93,8 +93,8 @@ def test_the_preview_shows_the_held_out_images_in_its_first_row(tiny: Path, unbr
     nearest = np.linspace(0, SIZE - 1, size).round().astype(int)
     for column in range(HELD_OUT):
         image = np.asarray(Image.open(tiny / "data" / f"{COUNT - HELD_OUT + column:06d}.png"))
-        shown = preview[:size, column * size : (column + 1) * size]
-        assert np.array_equal(shown, image[nearest][:, nearest])
+        rendered = preview[:size, column * size : (column + 1) * size]
+        assert np.array_equal(rendered, image[nearest][:, nearest])
 
 
 def test_learning_rates_and_gradient_norms_of_every_field_are_in_tensorboard_alone(unbroken: Path) -> None:

@@ -155,10 +155,10 @@ def _cells_of_openings(moving: MovingMesh, layers: Layers) -> LevelCells:
     """Cells that triangles spanning an opening show at any in-between shape."""
     corners = moving.mesh.triangles[moving.spanning].ravel()
     levels = np.repeat(moving.mesh.level(moving.spanning), 3)
-    shown = np.zeros_like(layers.complete_cells())
+    visible = np.zeros_like(layers.complete_cells())
     for place in np.ndindex(*moving.texel_offsets.shape[:2]):
-        shown |= layers.cells_at(levels, moving.mesh.texels[corners] + moving.texel_offsets[place])
-    return shown
+        visible |= layers.cells_at(levels, moving.mesh.texels[corners] + moving.texel_offsets[place])
+    return visible
 
 
 def _finely_textured(

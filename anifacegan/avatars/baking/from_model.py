@@ -28,7 +28,7 @@ def person_condition(model: Model, latents: tuple[Tensor, Tensor], psi: float) -
     z_id, z_noise = (latent.to(device) for latent in latents)
 
     def condition(z_exp: Float[np.ndarray, "64"]) -> ConditionedFields:
-        face_latents = Latents(z_id, torch.as_tensor(z_exp[None], device=device), z_noise)
-        return with_numba_fields(model.generator.condition(face_latents, psi))
+        person_latents = Latents(z_id, torch.as_tensor(z_exp[None], device=device), z_noise)
+        return with_numba_fields(model.generator.condition(person_latents, psi))
 
     return condition

@@ -63,7 +63,7 @@ class AblationConfig(TrainConfig):
         return TrainConfig(**{field.name: getattr(self, field.name) for field in fields(TrainConfig)})
 
     def variants(self) -> dict[str, TrainConfig]:
-        """Training configurations by name: with all imitation losses, without each that has a weight, and without any."""
+        """Training configurations by name: with all imitation losses, without each weighted one, and without any."""
         training = self.training()
         unused = () if self.schedule.adversarial else IMAGE_TERMS
         if self.generator.alignment is None:

@@ -13,8 +13,8 @@ Renderer = Literal["adaptive", "baked", "auto"]
 
 @dataclass(frozen=True)
 class RenderConfig(DriveConfig):
-    """Render people whose pose and expression change from frame to frame: PNG images, a video of each person, and a contact
-    sheet of expressions and views. Without options, three people of the demo model turn their heads and smile.
+    """Render people whose pose and expression change from frame to frame: PNG images, a video of each person, and a
+    contact sheet of expressions and views. Without options, three people of the demo model turn their heads and smile.
     """
 
     model: Path = Path("checkpoints/demo")
@@ -42,8 +42,8 @@ class RenderConfig(DriveConfig):
     fps: int = 25
     """Frames per second of the videos."""
     grid: bool = True
-    """Write a contact sheet, sheet.png: people and views in rows; in columns the neutral face, the requested expressions,
-    and those of mat/ that belong to the model's face model."""
+    """Write a contact sheet, sheet.png: people and views in rows; in columns the neutral face, the requested
+    expressions, and those of mat/ that belong to the model's face model."""
     grid_yaw: float | tuple[float, ...] = (-0.35, 0.0, 0.35)
     """Yaw angles of the views on the contact sheet, radians."""
     grid_size: int = 128

@@ -137,8 +137,8 @@ def selected_people(config: RenderConfig, model: Model) -> list[RenderIdentity]:
 
 
 def sheet_expressions(model: Subject, requested: list[Expression]) -> list[Expression]:
-    """List the neutral face, the requested expressions, and the files in ``mat/`` that belong to the model's face model;
-    of these, a baked avatar shows those that it was baked for.
+    """List the neutral face, the requested expressions, and the files in ``mat/`` that belong to the model's face
+    model; of these, a baked avatar shows those that it was baked for.
     """
     keep = np.unique(np.linspace(0, len(requested) - 1, MOST_SHEET_EXPRESSIONS).round().astype(int))
     found = {NEUTRAL: Expression(NEUTRAL, model.expressions.coefficients(None))}

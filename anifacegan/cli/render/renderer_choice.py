@@ -109,7 +109,7 @@ class RendererChoice:
     def select(
         self, name: str, latents: tuple, psi: float, target: VideoRequest
     ) -> tuple[FrameRenderer, dict[str, object]]:
-        """Select the renderer of a person for the frames; returns it and the facts that the manifest records of the choice.
+        """Select the renderer of a person for the frames; returns it and the facts of the choice for the manifest.
 
         Raises:
             InputError: the option ``renderer`` is baked, and the model, the expressions or the views cannot be baked.
@@ -202,8 +202,8 @@ def image_renderer(
     yaw: float,
     pitch: float,
 ) -> FrameRenderer:
-    """Select the renderer of a further image of a person: the avatar of the frames if it was baked for the expression and
-    view, otherwise the networks.
+    """Select the renderer of a further image of a person: the avatar of the frames if it was baked for the expression
+    and view, otherwise the networks.
     """
     if isinstance(video, NumbaPlayer | TorchPlayer) and video.layered_mesh.was_baked_for(
         z_exp, yaw=yaw, pitch=pitch

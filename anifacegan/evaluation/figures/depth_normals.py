@@ -51,8 +51,8 @@ def draw(config: DepthNormalsConfig) -> Drawing:
             grey = 1 - 0.85 * (surface.distance - near) / max(far - near, 1e-6)
             grey = torch.where(surface.mask, grey, 0.0)[..., None].expand(-1, -1, 3)
             normals = camera_normals(surface, yaw=yaw, pitch=0.0)
-            shown = torch.where(normals.any(dim=-1, keepdim=True), 0.5 + 0.5 * normals, 1.0)
-            cells += [to_bytes(rgb), image_bytes(grey), image_bytes(shown)]
+            normal_colours = torch.where(normals.any(dim=-1, keepdim=True), 0.5 + 0.5 * normals, 1.0)
+            cells += [to_bytes(rgb), image_bytes(grey), image_bytes(normal_colours)]
         rows.append(SheetRow(f"seed {seed}", cells))
     columns = [text for yaw in yaws for text in (f"yaw {yaw:+.2f}", "depth", "normals")]
     return Drawing(

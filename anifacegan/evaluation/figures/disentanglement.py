@@ -1,4 +1,4 @@
-"""Figure of disentanglement: strips in which one latent code or camera angle changes while the others are fixed."""
+"""Figure of disentanglement: strips in which one latent or camera angle changes while the others are fixed."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from anifacegan.runtime.errors import require_above, require_at_least
 
 @dataclass(frozen=True)
 class DisentanglementConfig(FigureConfig):
-    """Draw a strip for each latent code and camera angle, which changes from left to right."""
+    """Draw a strip for each latent and camera angle, which changes from left to right."""
 
     steps: int = 7
     """Number of images in a strip, both ends included."""
@@ -72,7 +72,7 @@ FIGURE = FigureKind(
     "disentanglement",
     "Disentanglement",
     "In each strip one input changes and the others are fixed: the strength of the expression, the identity and the "
-    "appearance code interpolated linearly to another person's, yaw, pitch.",
+    "appearance latent interpolated linearly to another person's, yaw, pitch.",
     DisentanglementConfig,
     draw,
 )

@@ -50,7 +50,7 @@ def draw(config: IdentitiesConfig) -> Drawing:
 FIGURE = FigureKind(
     "identities",
     "One expression, many people",
-    "The same expression code on many people.",
+    "The same expression on many people.",
     IdentitiesConfig,
     draw,
 )

@@ -60,8 +60,8 @@ def draw(config: InterpolationConfig) -> Drawing:
 FIGURE = FigureKind(
     "interpolation",
     "Interpolation",
-    "Above, identity and appearance codes are interpolated linearly from person to person with one expression; below, "
-    "the expression coefficients of one person.",
+    "Above, identity and appearance latents are interpolated linearly from person to person with one expression; "
+    "below, the expression coefficients of one person.",
     InterpolationConfig,
     draw,
 )

@@ -20,7 +20,7 @@ from anifacegan.runtime.devices import moved
 from anifacegan.runtime.errors import InputError
 
 LatentRows = tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]
-"""Identity code z_id and appearance code z_noise of a person."""
+"""Identity latent z_id and appearance latent z_noise of a person."""
 Pixels = UInt8[np.ndarray, "height width 3"]
 """An 8-bit image."""
 
@@ -36,7 +36,7 @@ class FaceRenderer:
     def face(
         self, person: int | LatentRows, z_exp: Float[np.ndarray, "64"], psi: float | None = None
     ) -> Face:
-        """Return a person, given by seed or by latent codes, with an expression; ``psi`` replaces the figure's."""
+        """Return a person, given by seed or by latents, with an expression; ``psi`` replaces the figure's."""
         latents = self.model.person(person) if isinstance(person, int) else person
         return self.model.face(latents=latents, expression=z_exp, psi=self.config.psi if psi is None else psi)
 
@@ -48,7 +48,7 @@ class FaceRenderer:
         """
         image = moved(face.image(yaw=yaw, pitch=pitch, size=self.config.size), torch.device("cpu"))
         if not image.rgb.isfinite().all():
-            raise InputError(f"{self.config.model}: colours are not finite; weights or codes are broken")
+            raise InputError(f"{self.config.model}: colours are not finite; weights or latents are broken")
         self.progress.update()
         return image
 
@@ -71,7 +71,7 @@ def image_bytes(image: Float[Tensor, "height width 3"]) -> Pixels:
 
 
 def interpolate_people(first: LatentRows, last: LatentRows, share: float) -> LatentRows:
-    """Interpolate linearly between two people's codes; shares 0 and 1 give the two people exactly."""
+    """Interpolate linearly between two people's latents; shares 0 and 1 give the two people exactly."""
     z_id, z_noise = (torch.lerp(a, b, share) for a, b in zip(first, last, strict=True))
     return z_id, z_noise
 

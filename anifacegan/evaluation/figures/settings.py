@@ -39,7 +39,7 @@ class FigureConfig:
     size: int = 128
     """Height and width of a face, pixels."""
     psi: float = 0.7
-    """Truncation of the appearance code: 1 is the full variety of people, 0 the average appearance."""
+    """Truncation of the appearance latent: 1 is the full variety of people, 0 the average appearance."""
     device: Device = "auto"
     """Device to render on; auto is the GPU if PyTorch sees one."""
 
@@ -113,8 +113,10 @@ def neutral_expression(model: Model) -> Expression:
 def prior_expression(model: Model, seed: int) -> Expression:
     """Sample an expression from the model's expression prior; it is the same on every device."""
     prior = model.generator.expression_prior
-    code = torch.randn(1, prior.config.latent_dim, generator=torch.Generator().manual_seed(seed))
-    return Expression(f"{PRIOR_PREFIX}{seed}", prior.decode(code.to(model.generator.device))[0].cpu().numpy())
+    latent = torch.randn(1, prior.config.latent_dim, generator=torch.Generator().manual_seed(seed))
+    return Expression(
+        f"{PRIOR_PREFIX}{seed}", prior.decode(latent.to(model.generator.device))[0].cpu().numpy()
+    )
 
 
 def _expression(model: Model, text: str) -> Expression:

@@ -20,7 +20,7 @@ class TruncationConfig(FigureConfig):
     """Draw people at several values of psi (--psi itself is not used)."""
 
     psis: float | tuple[float, ...] = (0.0, 0.3, 0.5, 0.7, 0.85, 1.0, 1.2)
-    """Truncations of the appearance code, one column each."""
+    """Truncations of the appearance latent, one column each."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

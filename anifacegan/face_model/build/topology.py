@@ -127,11 +127,11 @@ def _skin(base: BaseMesh, average: np.ndarray) -> _Piece:
     eyes = average[base.vertices_of(*EYE_GROUPS.values())].mean(axis=0)
     refined = _faces_to_refine(first.quads, combined @ average[used], first.vertex_count, eyes)
     triangles = mixed_triangles(first.quads, second, refined, second.vertex_count)
-    kept_vertices = np.unique(triangles)
+    used_vertices = np.unique(triangles)
     number = np.full(second.vertex_count, -1)
-    number[kept_vertices] = np.arange(len(kept_vertices))
-    matrix = sparse.csr_matrix(combined[kept_vertices] @ _picked(used, len(base.vertices)))
-    zeros = np.zeros(len(kept_vertices))
+    number[used_vertices] = np.arange(len(used_vertices))
+    matrix = sparse.csr_matrix(combined[used_vertices] @ _picked(used, len(base.vertices)))
+    zeros = np.zeros(len(used_vertices))
     return _Piece(SKIN, matrix, number[triangles], zeros, zeros)
 
 

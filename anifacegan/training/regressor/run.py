@@ -60,7 +60,7 @@ class ReconstructionReporting:
 
 @dataclass(frozen=True)
 class ReconstructionRun:
-    """Train a face reconstruction network. All options with their values are written to config.yaml in the run folder."""
+    """Train a face reconstruction network. All options are written to config.yaml in the run folder."""
 
     out: Path
     """Run folder for snapshots and logs; the finished model is written to OUT/model."""

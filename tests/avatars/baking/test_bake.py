@@ -195,12 +195,12 @@ def test_vertices_lie_on_their_manifold_and_their_texels_have_its_colour() -> No
         column, row = np.rint(layered_mesh.texels[own]).astype(int).T
         off = np.abs(layered_mesh.texels[own] - np.rint(layered_mesh.texels[own])).max(1)
         rgb, alpha = (part.numpy() for part in painted(x))
-        shown = layered_mesh.textures[level, row, column] / 255
+        texel = layered_mesh.textures[level, row, column] / 255
         close = off < 0.1
         assert close.sum() > 10
         # A tenth of a texel is 0.2 mm of the ball; the opacity's edge is 4 mm wide.
-        np.testing.assert_allclose(shown[close, 3], alpha[close], atol=0.03)
-        np.testing.assert_allclose(shown[close, :3], (rgb * alpha[:, None])[close], atol=0.03)
+        np.testing.assert_allclose(texel[close, 3], alpha[close], atol=0.03)
+        np.testing.assert_allclose(texel[close, :3], (rgb * alpha[:, None])[close], atol=0.03)
 
 
 # -------------------------------------------------------------------------------------------------------- refusals

@@ -17,7 +17,7 @@ ON, OFF = z_exp_rows((1,))[0], z_exp_rows(())[0]
 
 
 def test_a_vertex_is_at_its_texel() -> None:
-    """The texture sizes are chosen so that every line of the mesh runs through texels."""
+    """The texture sizes are such that every line of the mesh runs through texels."""
     lines = uneven_layers(9, 9)
     layers = uneven_layers(3 * (len(lines.rows) - 1) + 1, 2 * (len(lines.columns) - 1) + 1)
     mesh = cell_mesh(layers.complete_cells(), layers)
@@ -42,9 +42,9 @@ def test_a_template_point_is_found_at_its_texel_and_in_its_cell() -> None:
     centre = np.float32([0, 0, -0.18])
     for corner in range(3):
         for share in (1.0, 0.7):
-            beside = centre + np.float32(share) * (x[:, corner] - centre)
+            moved = centre + np.float32(share) * (x[:, corner] - centre)
             expected = mesh.texels[mesh.triangles[:, corner]]
-            np.testing.assert_allclose(layers.texels(level, beside), expected, atol=2e-3)
+            np.testing.assert_allclose(layers.texels(level, moved), expected, atol=2e-3)
     np.testing.assert_array_equal(layers.cells_at(level, middle), layers.complete_cells())
     one = layers.cells_at(level[100:101], middle[100:101])
     assert np.flatnonzero(one).tolist() == [mesh.cell[100]]

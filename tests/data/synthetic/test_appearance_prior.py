@@ -74,7 +74,7 @@ def test_each_slice_changes_its_own_attributes_only(prior: AppearancePrior, part
     assert changed == expected[part.start]
 
 
-def test_style_biases_give_the_frequencies_asked_for() -> None:
+def test_style_biases_give_the_requested_frequencies() -> None:
     target = np.array([0.5, 0.3, 0.15, 0.05, 0.0])
     scores = np.random.default_rng(0).normal(size=(200_000, 5)) + style_biases(target)
     got = np.bincount(scores.argmax(axis=1), minlength=5) / len(scores)
@@ -119,8 +119,8 @@ def test_draws_have_the_spread_of_the_bank(prior: AppearancePrior, parts: HeadPa
     draws = np.array([prior.appearance(z_id, rng.standard_normal(NOISE_DIM)).tex for z_id in shapes])
     bank = parts.bank_tex.astype(np.float64)
     assert np.allclose(draws.mean(axis=0), bank.mean(axis=0), atol=0.35)
-    kept = draws.var(axis=0).sum() / bank.var(axis=0).sum()
-    assert 0.6 < kept < 1.0  # 48 of 83 directions at temperature 0.9
+    variance_share = draws.var(axis=0).sum() / bank.var(axis=0).sum()
+    assert 0.6 < variance_share < 1.0  # 48 of 83 directions at temperature 0.9
 
 
 def test_every_texture_entry_acts_monotonically(prior: AppearancePrior) -> None:

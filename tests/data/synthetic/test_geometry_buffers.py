@@ -34,7 +34,7 @@ Z_BUFFER = 2e-6
 OFFSET = np.array([0.004, -0.01, 0.002], np.float32)
 
 
-def sheet(*squares: np.ndarray) -> HeadSurface:
+def surface_of_squares(*squares: np.ndarray) -> HeadSurface:
     """Squares, each given by four corners in world units, as a surface in model units."""
     corners = np.concatenate(squares)
     count = len(corners)
@@ -52,11 +52,11 @@ def sheet(*squares: np.ndarray) -> HeadSurface:
 
 
 def square(
-    half: float, centre: tuple[float, float, float], slope: tuple[float, float] = (0.0, 0.0)
+    half: float, centre: tuple[float, float, float], gradient: tuple[float, float] = (0.0, 0.0)
 ) -> np.ndarray:
-    """Corners of a square about a point of the plane z = centre + slope . (x, y)."""
+    """Corners of a square about a point of the plane z = centre + gradient . (x, y)."""
     x, y = np.meshgrid([-half, half], [-half, half])
-    z = slope[0] * x + slope[1] * y
+    z = gradient[0] * x + gradient[1] * y
     return np.stack([x, y, z], axis=-1).reshape(4, 3) + centre
 
 
@@ -75,10 +75,10 @@ def distances(surface: HeadSurface, *, yaw: float, pitch: float, size: int) -> n
 # ----------------------------------------------------------------------------------------------------------- distances
 @pytest.mark.parametrize("pitch, yaw", [(0.0, 0.0), (0.3, -0.5)])
 def test_the_distance_of_a_plane_is_that_along_the_generators_rays(pitch: float, yaw: float) -> None:
-    slope, height, size = (0.4, -0.2), 0.03, 33
-    surface = sheet(square(0.4, (0.0, 0.0, height), slope))
+    gradient, height, size = (0.4, -0.2), 0.03, 33
+    surface = surface_of_squares(square(0.4, (0.0, 0.0, height), gradient))
     _, rays = camera_and_rays(yaw=yaw, pitch=pitch, size=size)
-    normal = torch.tensor([-slope[0], -slope[1], 1.0], dtype=torch.float64)
+    normal = torch.tensor([-gradient[0], -gradient[1], 1.0], dtype=torch.float64)
     exact = (height - rays.origins[0] @ normal) / (rays.directions[0] @ normal)
     found = distances(surface, yaw=yaw, pitch=pitch, size=size).reshape(-1)
     error = np.abs(found / DEPTH_STEPS - exact.numpy())
@@ -88,7 +88,7 @@ def test_the_distance_of_a_plane_is_that_along_the_generators_rays(pitch: float,
 
 
 def test_where_nothing_is_the_distance_is_zero() -> None:
-    found = distances(sheet(square(0.05, (0.0, 0.0, 0.0))), yaw=0.0, pitch=0.0, size=65)
+    found = distances(surface_of_squares(square(0.05, (0.0, 0.0, 0.0))), yaw=0.0, pitch=0.0, size=65)
     inside = int(0.05 / np.tan(np.radians(6)) * 32)  # half of the square in pixels
     assert (found[32 - inside : 33 + inside, 32 - inside : 33 + inside] > 0).all()
     assert (found > 0).sum() == (2 * inside + 1) ** 2
@@ -96,14 +96,18 @@ def test_where_nothing_is_the_distance_is_zero() -> None:
 
 def test_the_nearer_of_two_surfaces_is_seen() -> None:
     near, far = square(0.03, (0.0, 0.0, 0.1)), square(0.2, (0.0, 0.0, -0.05))
-    for surface in (sheet(near, far), sheet(far, near)):
+    for surface in (surface_of_squares(near, far), surface_of_squares(far, near)):
         found = distances(surface, yaw=0.0, pitch=0.0, size=33)
         assert found[16, 16] == round(0.9 * DEPTH_STEPS) and found[2, 16] > 1.05 * DEPTH_STEPS - 1
 
 
 def test_the_background_plane_hides_what_is_behind_it() -> None:
-    assert (distances(sheet(square(0.4, (0.0, 0.0, -0.121))), yaw=0.4, pitch=0.1, size=17) == 0).all()
-    assert (distances(sheet(square(0.4, (0.0, 0.0, -0.119))), yaw=0.4, pitch=0.1, size=17) > 0).all()
+    assert (
+        distances(surface_of_squares(square(0.4, (0.0, 0.0, -0.121))), yaw=0.4, pitch=0.1, size=17) == 0
+    ).all()
+    assert (
+        distances(surface_of_squares(square(0.4, (0.0, 0.0, -0.119))), yaw=0.4, pitch=0.1, size=17) > 0
+    ).all()
 
 
 # ---------------------------------------------------------------------------------------------------------------- heads

@@ -30,8 +30,8 @@ def test_the_ablation_is_a_table(tmp_path: Path) -> None:
 
 
 def test_the_results_of_ablate_are_read(tmp_path: Path) -> None:
-    worth = AblationResult(0.9, 0.95, 0.3, 1.5, 0.4, 1.1, 0.2)
-    (tmp_path / RESULT).write_text(json.dumps({FULL: dataclasses.asdict(worth)}))
+    result = AblationResult(0.9, 0.95, 0.3, 1.5, 0.4, 1.1, 0.2)
+    (tmp_path / RESULT).write_text(json.dumps({FULL: dataclasses.asdict(result)}))
     assert ablation.measures(ablation.read_table(tmp_path / RESULT)) == list(HEADINGS)
     assert ablation.AblationConfig().results.name == RESULT
 

@@ -1,4 +1,4 @@
-"""Strips in which one latent code changes."""
+"""Strips in which one latent changes."""
 
 from pathlib import Path
 

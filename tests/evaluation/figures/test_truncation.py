@@ -1,4 +1,4 @@
-"""Truncation of the appearance code."""
+"""Truncation of the appearance latent."""
 
 from pathlib import Path
 

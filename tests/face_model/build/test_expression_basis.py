@@ -55,5 +55,5 @@ def test_fewer_expression_components_keep_the_most() -> None:
     """Units that hardly occur are the ones that are lost."""
     bank = np.random.default_rng(0).uniform(size=(200, 3)) * [1.0, 0.5, 0.001]
     space = expression_space(np.eye(3), bank, np.zeros((3, 0)), count=2)
-    kept = np.diag(space.to_units @ space.from_units)
-    np.testing.assert_allclose(kept, [1, 1, 0], atol=0.01)
+    recovered = np.diag(space.to_units @ space.from_units)
+    np.testing.assert_allclose(recovered, [1, 1, 0], atol=0.01)
