@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from anifacegan.geometry.rays import Rays
-from anifacegan.models import generator as generator_module
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.models.sampling import PosedLatents
-from anifacegan.rendering import culled
+from anifacegan.rendering import culled, volume
 from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.volume import render_rays
 from anifacegan.training import patch_gradients
@@ -218,7 +217,7 @@ def test_points_that_no_light_reaches_teach_nothing(
 ) -> None:
     """Transparent manifolds hide nothing, and the gradient is the complete one; behind opaque ones little is lost."""
     config = dataclasses.replace(GENERATOR, template=dataclasses.replace(GENERATOR.template, sigma_gain=gain))
-    read, found = generator_module.radiance_at, []
+    read, found = volume.radiance_at, []
     for skip_invisible in (False, True):
         model, counts = small_generator(config).double(), [0]
 
@@ -229,7 +228,7 @@ def test_points_that_no_light_reaches_teach_nothing(
                 counts[0] += x.shape[1] - int(background.sum())
             return read(fields, x, background)
 
-        for module in (generator_module, culled):
+        for module in (volume, culled):
             monkeypatch.setattr(module, "radiance_at", counted)
         renderer = ImageRenderer(model.condition, SIZE, FOV, Split(images=1), skip_invisible=skip_invisible)
         terms = renderer.accumulate_gradients(views(), image_terms, ray_terms)
