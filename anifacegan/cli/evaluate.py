@@ -33,8 +33,13 @@ class EvaluateConfig(MeasureConfig):
     model: Path = Path("checkpoints/demo")
     """Model folder, or the name of a shipped model."""
     metrics: str | tuple[str, ...] = METRICS
-    """Names of metrics: inception, frechet, embedding_frechet, expression, identity, recognition,
-    disentanglement, view_consistency, smoothness, deformation."""
+    """Metrics to measure: inception (FID, KID, Inception Score), frechet (Frechet distance of the judge's features),
+    embedding_frechet (Frechet distance of face embeddings), expression (faces show the expression and pose they were
+    given), identity (the judge sees one identity in all expressions of a person), recognition (a face embedder
+    recognises a person at other yaws and expressions), disentanglement (a change of expression, yaw or appearance
+    latent changes nothing else), view_consistency (views of a face agree, and so do its depth and the mesh),
+    smoothness (landmarks move smoothly while an expression grows), deformation (the deformation field follows the face
+    model's mesh), detection (dlib finds a face)."""
     out: Path = Path("runs/evaluate")
     """Folder for metrics.json and table.md."""
 

@@ -1,13 +1,14 @@
 """Paired bootstrap: 95 % confidence intervals of metrics and of their differences between two models.
 
-A bootstrap draw resamples the items (images, people, faces) with replacement. It is stored as a weight per item: how
-often the item was drawn. Every statistic is a function of these weights, so means, ratios of means and means over pairs
-are all resampled in the same way. Two models get the same draws of the same items, so what is hard or easy for both
-cancels in the difference.
+The items of a metric are what it is measured on: images, people or faces. A bootstrap draw picks as many items as there
+are, at random with replacement, and is stored as one weight for each item: how often the item was picked. Every
+statistic (a mean, a ratio of means, a mean over pairs) is computed from these weights. Both models are measured on the
+same items and get the same draws, so an item that is hard for both does not widen the interval of the difference.
 
-    interval of x = x + [q(2.5 %), q(97.5 %)] of (x* - mean of x*) over the draws x*                (Efron 1979)
+    interval of x = x + [q(2.5 %), q(97.5 %)] of (x* - mean of x*)                                   (Efron 1979)
 
-The draws are centred on the statistic, since a Frechet distance of resampled sets is biased upward.
+x is the statistic of all items, x* are its values in the draws, and q are quantiles over the draws. The mean of x* is
+subtracted because a Frechet distance of resampled sets is biased upward.
 """
 
 import math
@@ -18,26 +19,28 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 LEVEL = 0.95
+"""Probability with which an interval is meant to hold the true value."""
 DRAWS_PER_BATCH = 100
-"""Draws computed at a time, which bounds the memory."""
+"""Number of draws that are computed at a time, to limit the memory."""
 
 Weights = Float[np.ndarray, "draw item"]
-"""How often each item was drawn in each bootstrap draw (whole numbers)."""
+"""How often each item was picked in each bootstrap draw (whole numbers)."""
 Draws = Float[np.ndarray, " draw"]
-"""One statistic in each bootstrap draw."""
+"""Value of one statistic in each bootstrap draw."""
 
 
 @dataclass(frozen=True)
 class BootstrapStatistics:
-    """Statistics of one metric as functions of item weights."""
+    """Statistics of one metric, computed from weights of its items (how often each item is counted)."""
 
     counts: Mapping[str, int]
-    """Number of items of each kind, such as people; empty if the statistics cannot be resampled."""
+    """Kind of item, such as people -> number of these items; empty if the statistics cannot be resampled."""
     compute: Callable[[Sequence[Weights]], dict[str, Draws]]
-    """Function from the weights of each kind of item to each named statistic's value in every draw."""
+    """Takes the weights of each kind of item, in the order of ``counts``; returns the name of each statistic -> its
+    value in every draw."""
 
     def estimate(self) -> dict[str, float]:
-        """Compute the statistics with every item counted once."""
+        """Return the name of each statistic -> its value if every item is counted once."""
         weights = [np.ones((1, count)) for count in self.counts.values()]
         return {name: float(value[0]) for name, value in self.compute(weights).items()}
 
@@ -47,6 +50,7 @@ class Estimate:
     """A statistic with its 95 % interval."""
 
     value: float
+    """Value of the statistic."""
     low: float | None = None
     """Lower end of the interval, or None if there is no interval."""
     high: float | None = None
@@ -55,11 +59,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """One statistic of two models, and the difference b - a."""
+    """One statistic of the models A and B, and the difference between them."""
 
     a: Estimate
+    """The statistic of model A."""
     b: Estimate
+    """The statistic of model B."""
     difference: Estimate
+    """The statistic of B minus that of A."""
 
     def is_significant(self) -> bool | None:
         """Return whether the interval of the difference excludes zero, or None if there is no interval."""
@@ -70,10 +77,12 @@ class Difference:
 def differences(
     a: BootstrapStatistics, b: BootstrapStatistics, draws: int, rng: np.random.Generator
 ) -> dict[str, Difference]:
-    """Estimate every statistic of two models and its difference from ``draws`` paired bootstrap draws.
+    """Estimate all statistics of two models and their differences, with intervals from ``draws`` bootstrap draws.
+
+    Returns the name of each statistic -> its estimates.
 
     Raises:
-        ValueError: the two models do not have the same numbers of items.
+        ValueError: the two models were not measured on the same numbers of items.
     """
     if dict(a.counts) != dict(b.counts):
         raise ValueError(f"{dict(a.counts)} and {dict(b.counts)} are not the same items")
@@ -97,12 +106,18 @@ def differences(
 
 
 def resample_weights(items: int, draws: int, rng: np.random.Generator) -> Weights:
-    """Draw as many items as there are, with replacement, and count how often each was drawn."""
+    """Pick ``items`` of the ``items`` items at random with replacement, and count how often each was picked.
+
+    This is repeated ``draws`` times.
+    """
     return rng.multinomial(items, np.full(items, 1 / items), size=draws).astype(np.float64)
 
 
 def interval(value: float, draws: Draws) -> Estimate:
-    """Compute the interval of a statistic; there is none if the value or over half of the draws are not finite."""
+    """Compute the 95 % interval of a statistic from its values in all draws.
+
+    There is no interval if ``value``, or over half of the values in the draws, are not finite.
+    """
     finite = draws[np.isfinite(draws)]
     if not math.isfinite(value) or len(finite) < max(2, len(draws) / 2):
         return Estimate(value)
@@ -113,7 +128,7 @@ def interval(value: float, draws: Draws) -> Estimate:
 def weighted_mean(
     weights: Weights, values: Shaped[np.ndarray, "item *value"]
 ) -> Float[np.ndarray, "draw *value"]:
-    """Compute the mean over items in each draw."""
+    """Compute the mean of ``values`` over the items of each draw."""
     total = np.tensordot(weights, np.asarray(values, np.float64), axes=1)
     return total / weights.sum(axis=1).reshape(-1, *[1] * (values.ndim - 1))
 
@@ -121,19 +136,20 @@ def weighted_mean(
 def weighted_ratio(
     weights: Weights, numerator: Shaped[np.ndarray, " item"], denominator: Shaped[np.ndarray, " item"]
 ) -> Draws:
-    """Compute the ratio of two sums over items in each draw; nan if the denominator is 0."""
+    """Compute, in each draw, the ratio of the items' sums of ``numerator`` and ``denominator``; nan if the latter is
+    0."""
     return ratio(*(weights @ np.asarray(values, np.float64) for values in (numerator, denominator)))
 
 
 def ratio(numerator: Draws, denominator: Draws) -> Draws:
-    """Divide two statistics draw by draw; nan if the denominator is 0."""
+    """Divide one statistic by another in each draw; nan where the denominator is 0."""
     return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator != 0)
 
 
 def pair_mean(weights: Weights, distance: Shaped[np.ndarray, "item item"]) -> Draws:
-    """Compute the mean of a symmetric distance matrix over pairs of different items in each draw.
+    """Compute, in each draw, the mean of ``distance`` over all pairs of different items.
 
-    The diagonal is ignored: an item that was drawn twice does not form a pair with itself.
+    ``distance`` is symmetric. Its diagonal is ignored: an item that was picked twice does not form a pair with itself.
     """
     off_diagonal = np.asarray(distance, np.float64) * (1 - np.eye(len(distance)))
     total = np.einsum("di,ij,dj->d", weights, off_diagonal, weights, optimize=True)
@@ -143,7 +159,10 @@ def pair_mean(weights: Weights, distance: Shaped[np.ndarray, "item item"]) -> Dr
 def weighted_correlation(
     weights: Weights, x: Shaped[np.ndarray, "item entry"], y: Shaped[np.ndarray, "item entry"]
 ) -> Float[np.ndarray, "draw entry"]:
-    """Compute Pearson's correlation of each entry over the items in each draw; 0 if either entry is constant."""
+    """Compute Pearson's correlation of each entry of x with the same entry of y over the items of each draw.
+
+    The correlation is 0 if the entry of x or that of y is constant.
+    """
     x, y = (np.asarray(values, np.float64) - np.mean(values, axis=0, dtype=np.float64) for values in (x, y))
     mean_x, mean_y = weighted_mean(weights, x), weighted_mean(weights, y)
     covariance = weighted_mean(weights, x * y) - mean_x * mean_y

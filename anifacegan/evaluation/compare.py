@@ -1,7 +1,8 @@
 """Comparison of two models, A and B, by the statistics of every metric.
 
-Both models are measured on the same items: faces of the same seeds, the same cameras, expressions and real images. Each
-bootstrap draw (:mod:`anifacegan.evaluation.bootstrap`) resamples the same items of both models.
+Both models are measured on the same items: faces of the same seeds, the same cameras, expressions and real images. The
+intervals come from bootstrap draws, random samples of these items (:mod:`anifacegan.evaluation.bootstrap`); each draw
+picks the same items for both models.
 
     A model wins a statistic if it is better and the 95 % interval of the difference excludes zero, or if the other
     model's value is undefined.
@@ -35,10 +36,13 @@ class ComparedStatistic:
     """One statistic of a metric for both models."""
 
     metric: str
+    """Name of the metric."""
     name: str
+    """Name of the statistic."""
     better: Better
     """Whether lower or higher values are better."""
     estimates: Difference
+    """Values of both models and their difference, with intervals."""
 
     @property
     def ahead(self) -> ModelName | None:
@@ -52,7 +56,10 @@ class ComparedStatistic:
 
     @property
     def only_defined_for(self) -> ModelName | None:
-        """The model whose value is defined while the other's is nan (a head without a surface has no depth)."""
+        """The model whose value is defined while the other model's value is nan; None if both or neither are defined.
+
+        A depth, for example, is undefined for a head without a surface.
+        """
         undefined_a, undefined_b = math.isnan(self.estimates.a.value), math.isnan(self.estimates.b.value)
         if undefined_a == undefined_b:
             return None
@@ -60,12 +67,15 @@ class ComparedStatistic:
 
     @property
     def significant(self) -> bool | None:
-        """Whether the interval of the difference excludes zero; None if there is no interval."""
+        """Whether the difference counts: its interval excludes zero, or only one model's value is defined.
+
+        None if there is no interval.
+        """
         return True if self.only_defined_for is not None else self.estimates.is_significant()
 
     @property
     def winner(self) -> ModelName | None:
-        """The model that is significantly better, if any."""
+        """The model with the better value if the difference is significant, else None."""
         return self.ahead if self.significant else None
 
     def record(self) -> dict[str, Any]:
@@ -107,7 +117,7 @@ class Verdict:
 
 
 def verdict(statistics: Iterable[ComparedStatistic]) -> Verdict:
-    """Count the statistics that each model wins."""
+    """Decide which statistics each model wins, and with that whether B may replace A."""
     decidable = [statistic for statistic in statistics if statistic.significant is not None]
     won_by = {
         model: tuple(f"{s.metric}: {s.name}" for s in decidable if s.winner == model) for model in ("A", "B")
@@ -120,11 +130,14 @@ class ComparedMetric:
     """All statistics of one metric for both models."""
 
     metric: str
+    """Name of the metric."""
     reports: tuple[dict[str, Any], dict[str, Any]]
     """The full reports of A and of B, as ``anifacegan evaluate`` gives them."""
     items: dict[str, int]
-    """Number of resampled items of each kind; empty if there is no interval."""
+    """Kind of item that the bootstrap resamples, such as people -> number of these items; empty if the metric has no
+    intervals."""
     statistics: tuple[ComparedStatistic, ...]
+    """The statistics by which the models are compared."""
 
     def record(self, draws: int) -> dict[str, Any]:
         """Return the metric as plain values for JSON; ``draws`` is the number of bootstrap draws."""
@@ -139,9 +152,9 @@ class ComparedMetric:
 
 
 def compare(metric: str, a: Evaluation, b: Evaluation, draws: int, seed: int) -> ComparedMetric:
-    """Compare two models by one metric; both evaluations must have the same settings.
+    """Compare model A and model B by one metric; both evaluations must have the same settings.
 
-    The bootstrap draws depend on the seed and on the metric's name only.
+    The intervals come from ``draws`` bootstrap draws, which depend only on the seed and on the metric's name.
 
     Raises:
         InputError: something that the metric needs (a judge, a mesh, a package) is missing.
@@ -166,7 +179,7 @@ def require_same_faces(face_models: tuple[str, str], pitch_offsets: tuple[float,
 
     Args:
         face_models: names of the models' face models.
-        pitch_offsets: pitch offsets of the models' cards, or None if one offset is given for both.
+        pitch_offsets: pitch offsets of the models' cards, radians, or None if the user gave one offset for both.
 
     Raises:
         InputError: the face models or the pitch offsets differ.
@@ -184,7 +197,7 @@ def require_same_faces(face_models: tuple[str, str], pitch_offsets: tuple[float,
 
 
 def same_priors(a: Generator, b: Generator, seed: int) -> bool:
-    """Return whether both models' priors draw the same two people and two expressions from a seed."""
+    """Return whether both models' priors give the same latents for a seed, tested on two people and two expressions."""
     first, second = (vars(expression_grid_views(model, 2, 3, seed).latents) for model in (a, b))
     return all(torch.equal(first[name].cpu(), second[name].cpu()) for name in first)
 

@@ -1,4 +1,4 @@
-"""Complete comparison of two models: options in; comparison.json, table.md, sheet.png and a verdict out."""
+"""Run of ``anifacegan compare``: measures two models and writes comparison.json, table.md, sheet.png and a verdict."""
 
 import json
 import sys
@@ -35,31 +35,38 @@ from anifacegan.runtime.typed_config import plain
 
 @dataclass(frozen=True)
 class CompareConfig(MeasureConfig):
-    """Compare two models, or one model with itself at two settings of psi.
+    """Compare two models A and B, or one model with itself at two settings of psi.
 
-    B may replace A if it wins at least one number beyond its 95 % interval, and loses none. The exit code is 0 whoever
-    wins, 2 if an option or a file is wrong; the verdict is the last line, and in comparison.json.
+    A model wins a number if its value is better and the 95 % interval of the difference excludes zero. B may replace A
+    if it wins at least one number and loses none. The last line of the output, and comparison.json, say so. The exit
+    code is 0 whichever model wins, and 2 if an option or a file is wrong.
     """
 
     a: Path = Path("checkpoints/demo")
     """Folder of model A, the present model."""
     b: Path | None = None
-    """Folder of model B, which may replace A. null: A itself at other settings."""
+    """Folder of model B, which may replace A. null: model A is compared with itself, at --psi_a and --psi_b."""
     metrics: str | tuple[str, ...] = OFFLINE
-    """One or more of: inception, frechet, embedding_frechet, expression, identity, recognition, disentanglement,
-    view_consistency, smoothness, deformation, detection. inception has no intervals and does not enter the verdict."""
+    """Metrics to compare: inception (FID, KID, Inception Score; has no intervals and does not enter the verdict),
+    frechet (Frechet distance of the judge's features), embedding_frechet (Frechet distance of face embeddings),
+    expression (faces show the expression and pose they were given), identity (the judge sees one identity in all
+    expressions of a person), recognition (a face embedder recognises a person at other yaws and expressions),
+    disentanglement (a change of expression, yaw or appearance latent changes nothing else), view_consistency (views of
+    a face agree, and so do its depth and the mesh), smoothness (landmarks move smoothly while an expression grows),
+    deformation (the deformation field follows the face model's mesh), detection (dlib finds a face)."""
     psi_a: float | None = None
-    """Truncation of A's appearance latents. null: the value of psi."""
+    """Truncation of A's appearance latents z_noise, as --psi. null: the value of --psi."""
     psi_b: float | None = None
-    """Truncation of B's appearance latents. null: the value of psi."""
+    """Truncation of B's appearance latents z_noise, as --psi. null: the value of --psi."""
     faces: Literal["shared", "own"] = "shared"
     """shared: both models show people and expressions sampled from A's priors. own: each model samples from its own
     priors, which may differ between models that were trained independently."""
     ramps: int = 20
-    """Number of expression ramps (neutral to full expression) that temporal smoothness is measured on; an interval of
-    only a few would be too narrow."""
+    """Number of expression ramps for smoothness: image sequences in which one person's expression grows from neutral
+    to full strength. With only a few ramps the 95 % interval would be too narrow."""
     draws: int = 1000
-    """Number of bootstrap draws behind the intervals."""
+    """Number of bootstrap draws for the 95 % intervals; each draw is a random sample, with replacement, of the people,
+    faces or images of a metric."""
     sheet_people: int = 3
     """Number of people in sheet.png."""
     sheet_size: int = 128
@@ -82,7 +89,7 @@ class CompareConfig(MeasureConfig):
 
     @property
     def psis(self) -> tuple[float, float]:
-        """Truncation of A and of B."""
+        """Truncation psi of A and truncation psi of B."""
         return (
             self.psi if self.psi_a is None else self.psi_a,
             self.psi if self.psi_b is None else self.psi_b,
@@ -92,7 +99,7 @@ class CompareConfig(MeasureConfig):
 def run(config: CompareConfig) -> str:
     """Compare two models, write the output folder, and return the table and the verdict as text.
 
-    An interrupted run leaves the folder as it was.
+    If the run is interrupted, the output folder stays as it was before.
 
     Raises:
         InputError: an option, a model or a file is wrong, or the models cannot show the same faces.
@@ -139,7 +146,10 @@ def run(config: CompareConfig) -> str:
 def _compare_metrics(
     config: CompareConfig, evaluations: tuple[Evaluation, Evaluation]
 ) -> tuple[list[ComparedMetric], dict[str, str]]:
-    """Compare by all selected metrics; also return why the others could not be measured."""
+    """Compare the models by all selected metrics.
+
+    Returns the compared metrics, and the name of each metric that could not be measured -> the reason.
+    """
     compared, not_measured = [], {}
     selected = dict.fromkeys(evaluations[0].config.metrics)
     for name in tqdm(selected, desc="metrics", unit="metric", disable=None, leave=False):
@@ -166,6 +176,7 @@ def _conditions(config: CompareConfig, setup: EvaluationSetup, evaluation: Evalu
 
 
 def _outcome(result: Verdict, sheet: ComparisonSheet) -> dict[str, Any]:
+    """Record the verdict, and the columns of sheet.png."""
     return {
         "sheet": {"file": "sheet.png", "columns": list(sheet.columns)},
         "verdict": {
@@ -180,7 +191,7 @@ def _outcome(result: Verdict, sheet: ComparisonSheet) -> dict[str, Any]:
 
 
 def _legend(document: dict[str, Any]) -> list[str]:
-    """Lines below the table: definitions of the metrics, the two models and the sampled faces."""
+    """Return the lines below the table: definitions of the metrics, the two models and the sampled faces."""
     lines = [f"- {name}: {entry['definition']}." for name, entry in document["metrics"].items()]
     lines += ["", "Values [95 % interval]; the interval of B - A is that of the same items of both.", ""]
     for name in ("a", "b"):

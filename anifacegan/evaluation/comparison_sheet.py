@@ -23,7 +23,7 @@ from anifacegan.rendering.model import Model
 EXPRESSIONS = 6
 """Number of expressions besides the neutral one."""
 YAWS = (-0.5, 0.5)
-"""Further views of the neutral face, radians from frontal."""
+"""Yaws of two more views of the neutral face, radians from frontal."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class ComparedModel:
     path: Path
     """Folder that the model was loaded from."""
     psi: float
-    """Truncation of the appearance latent."""
+    """Truncation of the appearance latent z_noise: 1 is the full variety of people, 0 the average appearance."""
 
     @property
     def label(self) -> str:
-        """Row label: the folder's name, since two models may have the same name in their cards."""
+        """Label of the model's rows: the folder's name, because two models may have the same name in their cards."""
         return f"{self.name}: {self.path.name}\npsi {self.psi:g}"
 
     def record(self) -> dict[str, Any]:
-        """Return model and psi as plain values for JSON."""
+        """Return the model's name, folder and psi as plain values for JSON."""
         model = f"{self.model.card.name} ({self.path}{weights_hash_suffix(self.path)})"
         return {"model": model, "psi": self.psi}
 
@@ -60,14 +60,17 @@ class ComparisonSheet:
 def comparison_sheet(
     models: tuple[ComparedModel, ComparedModel], priors: Model, people: int, size: int, seed: int
 ) -> ComparisonSheet:
-    """Render the first people of the metrics with both models.
+    """Render people with both models; they are the first people that the metrics are measured on.
 
-    The columns are the neutral face, expressions (the first presets of A, or samples of the prior if A has none) and
-    two side views of the neutral face.
+    The columns are the neutral face, six expressions (the first presets of model A, or samples of the expression prior
+    if A has no presets) and two side views of the neutral face.
 
     Args:
+        models: A and B.
         priors: model whose priors sample the people.
+        people: number of people.
         size: height and width of an image, pixels.
+        seed: random seed of people and expressions.
     """
     labels, z_exp = _expressions(models[0].model, priors, seed)
     columns = [(label, row, 0.0) for label, row in zip(labels, z_exp, strict=True)]
@@ -93,7 +96,7 @@ def comparison_sheet(
 
 
 def _expressions(model: Model, priors: Model, seed: int) -> tuple[list[str], Float[Tensor, "expression 64"]]:
-    """Labels and coefficients of the neutral expression and the others of the sheet."""
+    """Return the labels and coefficients of the sheet's expressions; the neutral one is the first."""
     labels = list(model.card.presets)[:EXPRESSIONS]
     if labels:
         z_exp = torch.cat([model.expression(name) for name in labels])

@@ -31,7 +31,7 @@ DEFINITIONS = {
 """Definition of each metric, in the order of the report."""
 METRICS = tuple(DEFINITIONS)
 OFFLINE = tuple(name for name in METRICS if name not in ("inception", "detection"))
-"""Metrics that need no packages or weights beyond those that are shipped."""
+"""Metrics that need no packages or network weights except those that come with this package."""
 Better = Literal["lower", "higher"]
 """Whether lower or higher values of a statistic are better."""
 COMPARED: dict[str, dict[str, Better]] = {
@@ -57,43 +57,52 @@ COMPARED: dict[str, dict[str, Better]] = {
     "deformation": {"error_interocular": "lower", "moving_relative": "lower"},
     "detection": {"detection_rate": "higher"},
 }
-"""Statistics of each metric by which two models are compared, without redundant ones."""
+"""Metric -> statistic -> whether lower or higher is better, for the statistics by which two models are compared.
+
+Statistics that say nearly the same as another one are left out.
+"""
 CORE = ("frechet", "expression", "identity", "deformation")
 """Default metrics of :class:`EvaluationConfig`."""
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Selected metrics and their sample sizes."""
+    """Which metrics to measure, and on how many images, people and faces."""
 
     metrics: tuple[str, ...] = CORE
     """Names of the metrics to measure."""
     samples: SampleConfig = field(default_factory=SampleConfig)
-    """Generated images of the Frechet distances and of expression control; up to twice as many real images are used."""
+    """Which images to generate for the Frechet distances and for expression control. The Frechet distances use up to
+    twice as many real images."""
     expressions_from: ExpressionSource = "prior"
-    """ExpressionSource of random expressions: the model's expression prior, or random images of the data set."""
+    """Where the expressions of generated people come from: ``prior`` samples the model's expression prior, ``data``
+    takes the expressions of random images of the data set."""
     bootstrap: int = 100
-    """Number of bootstrap draws for the standard deviation of the Frechet distance."""
+    """Number of bootstrap draws (random samples of the images, with replacement) from which the standard deviation of
+    a Frechet distance is computed."""
     inception_count: int = 5000
     """Number of generated and of real images for FID, KID and Inception Score."""
     people: int = 40
-    """Number of people for identity, recognition and disentanglement."""
+    """Number of generated people for the metrics identity, recognition and disentanglement."""
     expressions: int = 6
-    """Number of expressions of each person for these metrics; the first is neutral."""
+    """Number of expressions that each person shows for identity, recognition and disentanglement; the first one is
+    neutral."""
     appearances: int = 4
-    """Number of appearance latents of each person for disentanglement; the first is the person's own."""
+    """Number of appearance latents z_noise that each person is shown with for disentanglement; the first one is the
+    person's own, the others are those of other people."""
     mesh_faces: int = 200
-    """Number of faces for the deformation error."""
+    """Number of generated people whose deformation is compared with the face model's mesh."""
     consistency_faces: int = 20
-    """Number of faces for the view consistency."""
+    """Number of generated people whose views and depths are compared for view consistency."""
     ramps: int = 6
-    """Number of expression ramps (neutral to full expression) for the temporal smoothness."""
+    """Number of expression ramps for smoothness: image sequences in which one person's expression grows from neutral
+    to full strength."""
     frames: int = 24
-    """Number of frames of each ramp."""
+    """Number of images in each expression ramp."""
     detected_people: int = 300
-    """Number of people for the detection rate."""
+    """Number of generated people in whose images a face is searched for, for detection."""
     detected_expressions: int = 2
-    """Number of shipped expressions of each person for the detection rate."""
+    """Number of images of each of these people, each with another of the expressions that the model is shipped with."""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.metrics if name not in METRICS]

@@ -2,10 +2,11 @@
 
     error = mean over vertices of |D(x; z_id, z_exp) - delta|
 
-x are the vertices of the face with the expression, delta their offsets to the same vertices of the neutral face. Only
-vertices of the face (skin that no hair style covers, and eyeballs) that are visible from the sampled camera count. The
-mean is taken over the vertices of a face, then over the faces. For reference the report has the error of a field that
-is zero everywhere, and the error on vertices that move by more than 1 mm relative to how far they move.
+x is a vertex of the face model's mesh with the expression, delta the offset from x to the same vertex of the neutral
+face, and D the generator's deformation field. Only vertices of the face (skin that no hair style covers, and eyeballs)
+that the sampled camera sees are counted. The mean is taken over the vertices of each face, then over the faces. The
+report also has the error of a field that is zero everywhere, for reference; and, for the vertices that the expression
+moves by more than 1 mm, the error divided by how far they move.
 """
 
 import math
@@ -26,9 +27,9 @@ from anifacegan.models.generator import Generator
 from anifacegan.models.sampling import PosedLatents
 
 SIZE = 128
-"""Height and width, in pixels, of the image in which visible triangles are found."""
+"""Height and width, in pixels, of the mesh's image in which the visible triangles are found."""
 MOVING_MM = 1.0
-"""Vertices with a longer offset count as moving, millimetres."""
+"""A vertex counts as moving if the expression moves it by more than this, millimetres."""
 
 
 @dataclass(frozen=True)
@@ -38,40 +39,43 @@ class DeformationError:
     error_mm: float
     """Mean error over the visible vertices, millimetres."""
     error_interocular: float
-    """Mean error in interocular distances of the neutral face."""
+    """Mean error over the visible vertices, divided by the interocular distance of the neutral face."""
     still_mm: float
-    """Error of a field that is zero everywhere, millimetres."""
+    """Mean error of a field that is zero everywhere, millimetres."""
     moving_mm: float
-    """Mean error over the moving vertices of all faces, millimetres; nan if no vertex moves."""
+    """Mean error over the vertices of all faces that move by more than 1 mm, millimetres; nan if there is none."""
     moving_relative: float
-    """``moving_mm`` over the mean offset of the moving vertices; 1 for a field that is zero everywhere."""
+    """``moving_mm`` divided by the mean distance by which these vertices move; 1 for a field that is 0 everywhere."""
     count: int
     """Number of faces."""
     vertices: int
-    """Number of visible vertices of all faces."""
+    """Number of visible vertices, summed over all faces."""
 
 
 @dataclass(frozen=True)
 class DeformationItems:
-    """Errors of each face: means over its visible vertices and sums over its moving ones (CPU, float64)."""
+    """Errors of each face on its visible vertices, and on those that the expression moves by more than 1 mm.
+
+    All tensors are float64 on the CPU.
+    """
 
     error_mm: Float[Tensor, "face"]
-    """Mean error over the visible vertices."""
+    """Mean error over the visible vertices, millimetres."""
     still_mm: Float[Tensor, "face"]
-    """Mean length of the offsets of the visible vertices."""
+    """Mean distance by which the expression moves the visible vertices, millimetres."""
     interocular_mm: Float[Tensor, "face"]
-    """Interocular distance of the neutral face."""
+    """Interocular distance of the neutral face, millimetres."""
     vertices: Float[Tensor, "face"]
     """Number of visible vertices."""
     moving_error_mm: Float[Tensor, "face"]
-    """Sum of the errors over the moving vertices."""
+    """Sum of the errors over the visible vertices that move by more than 1 mm, millimetres."""
     moving_step_mm: Float[Tensor, "face"]
-    """Sum of the lengths of the moving vertices' offsets."""
+    """Sum of the distances by which these vertices move, millimetres."""
     moving: Float[Tensor, "face"]
-    """Number of moving vertices."""
+    """Number of these vertices."""
 
     def report(self) -> DeformationError:
-        """Average over the faces."""
+        """Return the errors averaged over all faces."""
         numbers = self.bootstrap_statistics().estimate()
         moving = float(self.moving.sum())
         return DeformationError(
@@ -102,11 +106,12 @@ class DeformationItems:
 def deformation_items(
     generator: Generator, surfaces: FaceSurfaces, landmark_vertices: Int[Tensor, "68"], views: PosedLatents
 ) -> DeformationItems:
-    """Measure the deformation field on the faces of ``views``.
+    """Measure the error of a generator's deformation field on several faces.
 
     Args:
         surfaces: meshes of the generator's face model, on the generator's device.
         landmark_vertices: vertex indices of the mesh's 68 landmarks.
+        views: latents of the faces, and the camera poses from which vertices must be visible to be counted.
     """
     rows = []
     for k in range(len(views)):
@@ -136,9 +141,9 @@ def deformation_items(
 def visible_face_vertices(
     surfaces: FaceSurfaces, angles: Float[Tensor, "1 2"], vertices: Float[Tensor, "1 vertex 3"]
 ) -> Bool[Tensor, "vertex"]:
-    """Find the vertices of face triangles that are visible in an image of the mesh.
+    """Mark the vertices of those triangles of the face that are visible in an image of the mesh.
 
-    ``angles`` are pitch and yaw in radians from frontal; ``vertices`` are in world units.
+    ``angles`` are the camera's pitch and yaw in radians from frontal; ``vertices`` are in world units.
     """
     pitch, yaw = angles.unbind(-1)
     camera = orbit_camera(yaw=yaw, pitch=pitch, size=SIZE, fov_deg=surfaces.fov_deg)

@@ -1,4 +1,7 @@
-"""Share of generated images in which an independent detector finds a face, and the yaw that it sees there."""
+"""Face detection: the share of generated images in which a face detector finds a face.
+
+The yaw of the detected face's landmarks is compared with the yaw of the camera that rendered the image.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,14 +19,15 @@ from anifacegan.evaluation.face_detector import DetectedFace, head_yaw
 
 @dataclass(frozen=True)
 class Detection:
-    """Results of the detector on images with the shipped expressions at yaws within 0.35 radians."""
+    """Results of the detector on images of the model's shipped expressions at yaws from -0.35 to 0.35 radians."""
 
     detection_rate: float
     """Share of the images in which a face is found."""
     yaw_r: float
-    """Pearson's correlation of the camera's yaw and the yaw of the detected landmarks; nan if undefined."""
+    """Pearson's correlation of the camera's yaw with the yaw of the detected landmarks; nan if undefined."""
     yaw_error_deg: float
-    """Mean absolute difference of these yaws, degrees; nan if no face is found."""
+    """Mean absolute difference between the camera's yaw and the yaw of the detected landmarks, degrees; nan if no face
+    is found."""
     images: int
     """Number of images."""
     people: int
@@ -42,7 +46,7 @@ class DetectionItems:
     """Yaw of the detected landmarks; nan if no face is found."""
 
     def report(self) -> Detection:
-        """Summarise all images."""
+        """Return the detection rate and the agreement of the yaws over all images."""
         detected = np.isfinite(self.measured_yaw)
         target, measured = self.target_yaw[detected], self.measured_yaw[detected]
         error = float(np.rad2deg(np.abs(target - measured)).mean()) if len(measured) else math.nan
@@ -72,11 +76,13 @@ def detection_items(
     people: int,
     mean_face: Float[np.ndarray, "68 3"],
 ) -> DetectionItems:
-    """Run a detector on images that are ordered by person, with the same number of images for each.
+    """Run a detector on images that are ordered by person, with the same number of images for each person.
 
     Args:
-        find: a detector, such as :meth:`anifacegan.evaluation.face_detector.FaceDetector.find`.
+        find: function that returns the face it finds in an image, or None, such as
+            :meth:`anifacegan.evaluation.face_detector.FaceDetector.find`.
         yaw: yaw of each image's camera, radians.
+        people: number of people.
         mean_face: the face model's mean landmarks, y up, in any unit.
     """
     measured = np.full(len(images), np.nan)
@@ -89,7 +95,10 @@ def detection_items(
 
 
 def pearson_correlation(x: Sequence[float], y: Sequence[float]) -> float:
-    """Compute Pearson's correlation; nan if a value is nan, there are fewer than two, or either side is constant."""
+    """Compute Pearson's correlation of x and y.
+
+    It is nan if a value is nan, if there are fewer than two values, or if x or y is constant.
+    """
     if len(x) < 2 or not np.ptp(x) or not np.ptp(y):
         return math.nan
     return float(pearsonr(x, y)[0])

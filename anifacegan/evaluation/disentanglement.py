@@ -5,9 +5,13 @@
     yaw                 the expression coefficients
     appearance (noise)  the facial landmarks
 
-Each number is the mean over people and changed latents, relative to the same person unchanged. A ``_share`` divides
-it by a natural unit: for embedding and landmarks the mean difference between people, for the expression the mean
-difference that a change of expression makes. Errors of the judge are included in all numbers.
+A face embedder turns an image into an identity vector, the embedding. Pose, expression coefficients and landmarks are
+measured by the judge, a face regressor that is only used for evaluation; its errors are part of all numbers.
+
+Each number is the mean, over people and changes, of the difference between the changed and the unchanged face of one
+person. A number whose name ends in ``_share`` is this mean divided by a change of natural size: for embedding and
+landmarks by the mean difference between people, for the expression by the mean difference that a change of the
+expression itself makes.
 """
 
 from collections.abc import Sequence
@@ -34,56 +38,62 @@ class Disentanglement:
     expression_moves_embedding: float
     """Euclidean distance of the embeddings when the expression changes."""
     expression_moves_embedding_share: float
-    """The same divided by the mean distance between different people's neutral faces."""
+    """``expression_moves_embedding`` divided by the mean distance between the embeddings of different people's neutral
+    faces."""
     expression_moves_pose_deg: float
     """Mean absolute change of pitch, yaw and roll when the expression changes, degrees."""
     yaw_moves_expression: float
     """Mean absolute change of the expression coefficients when the yaw changes."""
     yaw_moves_expression_share: float
-    """The same divided by the mean absolute change that a change of expression makes."""
+    """``yaw_moves_expression`` divided by the mean absolute change of the measured coefficients when the expression
+    itself changes."""
     noise_moves_landmarks_mm: float
-    """Mean distance of the 68 unposed landmarks when the appearance latent changes, millimetres."""
+    """Mean distance by which the 68 landmarks move, without the head pose, when the appearance latent z_noise changes,
+    millimetres."""
     noise_moves_landmarks_share: float
-    """The same divided by the mean distance between different people's landmarks."""
+    """``noise_moves_landmarks_mm`` divided by the mean distance between the landmarks of different people."""
     people: int
     """Number of people."""
 
 
 @dataclass(frozen=True)
 class FaceMeasurements:
-    """Measurements of people in their images: the unchanged face first, then the faces with one latent changed."""
+    """Measurements in several images of each person: first the unchanged face, then the changed ones."""
 
     embedding: Float[Tensor, "person change feature"]
-    """The embedder's vectors."""
+    """Identity vector that the face embedder computes from each image."""
     exp: Float[Tensor, "person change 64"]
     """Expression coefficients measured by the judge."""
     angle_deg: Float[Tensor, "person change 3"]
     """Pitch, yaw and roll measured by the judge, degrees."""
     landmarks_mm: Float[Tensor, "person change 68 3"]
-    """Unposed landmarks of the measured coefficients, millimetres."""
+    """Landmarks of the measured identity and expression coefficients, without the head pose, millimetres."""
 
 
 @dataclass(frozen=True)
 class DisentanglementItems:
-    """Mean changes of each person, and distances between the unchanged faces of different people (CPU)."""
+    """Mean changes of each person's face, and distances between the unchanged faces of different people.
+
+    All tensors are on the CPU.
+    """
 
     embedding: Float[Tensor, "person"]
-    """Change of the embedding when the expression changes."""
+    """Mean Euclidean change of the embedding when the expression changes."""
     embedding_between: Float[Tensor, "person person"]
-    """Distance between two people's embeddings."""
+    """Euclidean distance between the embeddings of two people."""
     pose_deg: Float[Tensor, "person"]
-    """Change of the pose when the expression changes."""
+    """Mean absolute change of pitch, yaw and roll when the expression changes, degrees."""
     exp: Float[Tensor, "person"]
-    """Change of the expression coefficients when the yaw changes."""
+    """Mean absolute change of the measured expression coefficients when the yaw changes; an unwanted change."""
     exp_target: Float[Tensor, "person"]
-    """Change of the expression coefficients when the expression changes, as it should."""
+    """Mean absolute change of the measured expression coefficients when the expression changes; a wanted change."""
     landmarks_mm: Float[Tensor, "person"]
-    """Change of the landmarks when the appearance latent changes."""
+    """Mean distance by which the landmarks move when the appearance latent changes, millimetres."""
     landmarks_between_mm: Float[Tensor, "person person"]
-    """Distance between two people's landmarks."""
+    """Mean distance between the landmarks of two people, millimetres."""
 
     def report(self) -> Disentanglement:
-        """Average over the people."""
+        """Return the changes averaged over all people."""
         numbers = self.bootstrap_statistics().estimate()
         return Disentanglement(
             expression_moves_embedding=float(self.embedding.mean()),
@@ -121,12 +131,14 @@ class DisentanglementItems:
 def disentanglement_items(
     expression: FaceMeasurements, yaw: FaceMeasurements, noise: FaceMeasurements
 ) -> DisentanglementItems:
-    """Compute each person's changes from measurements of the same people with one latent changed.
+    """Compute each person's changes from three sets of measurements of the same people.
+
+    In each set the first face of a person is unchanged, and one thing changes in the others.
 
     Args:
-        expression: faces with other expressions.
-        yaw: faces from other yaws.
-        noise: faces with other appearance latents.
+        expression: faces whose expression changes.
+        yaw: faces whose camera yaw changes.
+        noise: faces whose appearance latent z_noise changes.
     """
     return DisentanglementItems(
         embedding=_person_mean(change_from_first(expression.embedding).norm(dim=-1)),
@@ -142,7 +154,7 @@ def disentanglement_items(
 def change_from_first(
     values: Float[Tensor, "person change *value"],
 ) -> Float[Tensor, "person other_change *value"]:
-    """Subtract the unchanged face, which is the first entry, from all others."""
+    """Subtract the values of each person's unchanged face, the first entry, from those of the person's other faces."""
     return values[:, 1:] - values[:, :1]
 
 
@@ -151,6 +163,6 @@ def _person_mean(values: Float[Tensor, "person *value"]) -> Float[Tensor, "perso
 
 
 def _distances(values: Float[Tensor, "person *value"]) -> Float[Tensor, "person person"]:
-    """Compute Euclidean distances between people; for landmarks the mean over the landmarks."""
+    """Compute Euclidean distances between people; if there are landmarks, averaged over the landmarks."""
     distance = (values[:, None] - values[None]).norm(dim=-1)  # (P, P) or (P, P, 68)
     return distance.flatten(2).mean(dim=-1).cpu() if distance.ndim > 2 else distance.cpu()

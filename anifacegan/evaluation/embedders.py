@@ -1,13 +1,15 @@
 """Face embedders: networks that turn a face image and its 68 landmarks into an identity vector.
 
-    judge        identity coefficients of the judge; works offline, but is not a face recognition network
+    judge        identity coefficients that the judge estimates (the face regressor that is only used for evaluation);
+                 needs no download, but is not a face recognition network
     dlib         dlib's 128-dimensional face embedding (extra demo-check), trained on data for research only
     FILE.onnx    a face recognition network of the user with ArcFace's input (extra eval)
     FILE.pt      a TorchScript network with the same input
 
-The landmarks come from the face model and the target coefficients, not from a detector: every image can be embedded,
-and all embedders see the same crop. Networks from files get 112 x 112 pixels in [-1, 1], aligned by the least-squares
-similarity of eyes, nose tip and mouth corners to the positions that ArcFace was trained with.
+The landmarks are not detected in the image but computed from the coefficients and camera that the image was generated
+from, so every image can be embedded and all embedders see the same crop. Networks from files get 112 x 112 pixels in
+[-1, 1]. The crop is rotated, scaled and shifted so that eyes, nose tip and mouth corners fit best (least squares) to
+the positions that ArcFace was trained with.
 """
 
 import importlib.util
@@ -49,7 +51,7 @@ class Embedder:
     name: str
     """Name for reports; it includes the SHA-256 of a network from a file."""
     embed: Callable[[Tensor, Tensor], Tensor]
-    """Map (B, 3, H, H) images in [0, 1] and (B, 68, 2) landmarks in pixel indices to (B, feature) vectors."""
+    """Maps (B, 3, H, H) images in [0, 1] and (B, 68, 2) landmarks in pixel indices to (B, feature) identity vectors."""
 
 
 def load_embedder(name: str, judge: FaceRegressor, judge_name: str, device: torch.device) -> Embedder:
@@ -96,9 +98,10 @@ def _check_output(path: Path, network: Callable[[Tensor], Any], device: torch.de
 def aligned(
     rgb: Float[Tensor, "batch 3 size size"], landmarks_px: Float[Tensor, "batch 68 2"]
 ) -> Float[Tensor, "batch 3 112 112"]:
-    """Crop faces with ArcFace's alignment: a least-squares similarity of five points, 2 x 2 samples per pixel.
+    """Crop faces so that eyes, nose tip and mouth corners lie where ArcFace's training images have them.
 
-    ``landmarks_px`` are 68 landmarks in pixel indices of ``rgb``.
+    The map from image to crop is the similarity that fits these five points best (least squares); every pixel of the
+    crop averages 2 x 2 samples. ``landmarks_px`` are 68 landmarks in pixel indices of ``rgb``.
     """
     points = alignment_weights().to(landmarks_px) @ landmarks_px  # (B, 5, 2)
     crop_points = points.new_tensor(ARCFACE_POINTS)  # (5, 2)
@@ -113,7 +116,7 @@ def aligned(
 def _similarity(
     source: Float[Tensor, "point 2"], target: Float[Tensor, "batch point 2"]
 ) -> Float[Tensor, "batch 4"]:
-    """Fit (a, b, x, y) of the map (u, v) -> (a u - b v + x, b u + a v + y) from source to target points."""
+    """Fit the map (u, v) -> (a u - b v + x, b u + a v + y) from source to target points, and return (a, b, x, y)."""
     u, v = source.unbind(-1)
     one, zero = torch.ones_like(u), torch.zeros_like(u)
     rows = torch.cat(

@@ -1,8 +1,8 @@
 """Measurement of a model by any selection of metrics; images that several metrics need are rendered once.
 
-``evaluate`` returns all numbers of a model as a dictionary. ``Evaluation`` measures one metric at a time, so that a
-report can continue when one metric lacks something; its ``items`` are the per-item values behind a metric, which
-:mod:`anifacegan.evaluation.compare` resamples.
+``evaluate`` returns all numbers of a model as a dictionary. ``Evaluation`` measures one metric at a time, so that the
+other metrics can still be measured when one lacks something, such as a package. Its ``items`` are the values of a
+metric for each image, face or person, which :mod:`anifacegan.evaluation.compare` resamples.
 """
 
 import dataclasses
@@ -79,11 +79,12 @@ Items = (
     | SmoothnessItems
     | DetectionItems
 )
-"""Values of a metric's items: ``report()`` averages them, ``bootstrap_statistics()`` makes them resampleable."""
+"""Values of one metric for each image, face or person. ``report()`` returns the metric's numbers over all of them,
+``bootstrap_statistics()`` its statistics for bootstrap samples of them."""
 OTHER_FACES = 103
-"""Offset of the seed for the faces of the deformation error, which differ from those of the other metrics."""
+"""Number added to the seed for the faces of the deformation error, which differ from those of other metrics."""
 LEAST_DETECTED_PX = 192
-"""Least image height for the detection rate, at which a face is 80 px high."""
+"""Smallest image height, pixels, for the detection rate: a face is then 80 px high."""
 CONSISTENCY_YAWS = (0.0, -0.3, 0.3)
 """Yaws for the view consistency, radians; the first view is warped into the others."""
 
@@ -91,10 +92,10 @@ CONSISTENCY_YAWS = (0.0, -0.3, 0.3)
 def evaluate(
     generator: Generator, judge: Judge, head: HeadGeometry, dataset: FaceDataset, config: EvaluationConfig
 ) -> dict[str, dict[str, Any]]:
-    """Measure a generator by the selected metrics: metric name -> report as a dictionary of numbers.
+    """Measure a generator by the selected metrics; return the name of each metric -> its numbers by name.
 
-    The numbers depend on the seed, not on the batch size or on which other metrics are selected. The judge and the
-    generator must be on the same device.
+    The numbers depend on the seed, not on the batch size or on which other metrics are selected. The judge (the face
+    regressor for evaluation) and the generator must be on the same device.
 
     Raises:
         InputError: a metric lacks something it needs, or a file of the data set cannot be read.
@@ -120,7 +121,7 @@ class Evaluation:
         return self.items(name).report()
 
     def items(self, name: str) -> Items:
-        """Compute the per-item values of one metric of :data:`anifacegan.evaluation.config.METRICS`.
+        """Return the values of one metric for each image, face or person; for names see :meth:`measure`.
 
         Raises:
             InputError: something that the metric needs is missing.
@@ -255,7 +256,7 @@ class Evaluation:
         return consistency_items(faces, image_sets.fov_deg)
 
     def _face_views(self, latents: Latents, surfaces: FaceSurfaces) -> FaceViews:
-        """Render one face from all yaws, and find its mesh on the rays of each view."""
+        """Render one face from all yaws, and find the points of its mesh on the rays of each view."""
         views, meshes, size = [], [], self.samples.size
         ray_sampling = self.generator.config.ray_sampling
         for yaw in CONSISTENCY_YAWS:

@@ -1,14 +1,21 @@
-"""Expression control: target coefficients and camera of each image against what the judge measures in it.
+"""Expression control: how well generated faces show the expression and the camera pose that they were generated with.
 
-    AED   mean over images and coefficients of |measured exp - target exp|; also its root mean square
-    APD   mean over images and angles of |measured angle - target angle|, pitch, yaw and roll, degrees; also its RMS
-    correlation   Pearson's, of each expression coefficient over the images; the mean of the first ten
-    landmarks     mean distance of the 68 landmarks of the measured coefficients from those of the target ones
+The generator renders images from target face coefficients and target cameras. The judge, a face regressor that is only
+used for evaluation, estimates coefficients and head angles in these images: the measured values. The report compares
+them with the targets.
 
-Landmarks are compared in the image (coefficients and camera together, in pixels of a 128 px image) and in space
-(coefficients only, unposed). The interocular distance is that between the centres of the two eyes' landmarks on the
-person's neutral face in space; for the image it is projected at distance 1 from the camera, so that it does not
-shorten when the head turns.
+    AED           mean over images and expression coefficients of |measured - target|
+    APD           mean over images and the angles pitch, yaw and roll of |measured - target|, degrees
+    correlation   Pearson's correlation of measured and target values over the images, for each expression coefficient;
+                  the report gives the mean over the first ten coefficients
+    landmarks     mean distance between the face model's 68 landmarks for the measured and for the target values
+
+For AED and APD the report also gives the root mean square. Landmarks are compared in the image (coefficients and camera
+together, pixels of a 128 px image) and in space (coefficients only, without the head pose, millimetres).
+
+Landmark distances are also given relative to the size of the face: divided by the interocular distance, the distance
+between the centres of the two eyes' landmarks on the person's neutral face. In the image, this distance is the one that
+the eyes would have at distance 1 from the camera, seen from the front, so it does not shorten when the head turns.
 """
 
 import math
@@ -34,70 +41,72 @@ from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.models.sampling import PosedLatents
 
 SIZE = 128
-"""Height and width of the image in whose pixels landmark errors are reported."""
+"""Height and width of an image, pixels: landmark errors are reported in pixels of an image of this size."""
 
 
 @dataclass(frozen=True)
 class ExpressionControl:
-    """Agreement of measured and target expressions and cameras; lower is better except for the correlations."""
+    """Agreement of the judge's measurements with the target values; lower is better except for the correlations."""
 
     correlation: float
-    """Mean correlation of the first ten expression coefficients."""
+    """Correlation of measured and target values, averaged over the first ten expression coefficients."""
     correlation_lowest: float
-    """Lowest correlation of the first ten expression coefficients."""
+    """Lowest of the correlations of the first ten expression coefficients."""
     correlation_all: float
-    """Mean correlation of all 64 expression coefficients."""
+    """Correlation of measured and target values, averaged over all 64 expression coefficients."""
     aed: float
-    """Mean absolute difference of the expression coefficients."""
+    """Mean absolute difference between measured and target expression coefficients."""
     aed_rms: float
-    """Root mean square difference of the expression coefficients."""
+    """Root mean square difference between measured and target expression coefficients."""
     apd_deg: float
-    """Mean absolute difference of pitch, yaw and roll, degrees."""
+    """Mean absolute difference between measured and target pitch, yaw and roll, degrees."""
     apd_rms_deg: float
-    """Root mean square difference of pitch, yaw and roll, degrees."""
+    """Root mean square difference between measured and target pitch, yaw and roll, degrees."""
     yaw_deg: float
-    """Mean absolute difference."""
+    """Mean absolute difference between measured and target yaw, degrees."""
     pitch_deg: float
+    """Mean absolute difference between measured and target pitch, degrees."""
     roll_deg: float
+    """Mean absolute difference between measured and target roll, degrees."""
     yaw_correlation: float
     """Pearson's correlation of measured and target yaw."""
     landmarks_px: float
-    """Mean landmark distance in the image, pixels."""
+    """Mean distance between measured and target landmarks in the image, pixels."""
     landmarks_px_interocular: float
-    """Mean landmark distance in the image, in interocular distances."""
+    """Mean distance between measured and target landmarks in the image, divided by the interocular distance."""
     landmarks_mm: float
-    """Mean landmark distance in space, millimetres."""
+    """Mean distance between measured and target landmarks in space, millimetres."""
     landmarks_mm_interocular: float
-    """Mean landmark distance in space, in interocular distances."""
+    """Mean distance between measured and target landmarks in space, divided by the interocular distance."""
     count: int
     """Number of images."""
     correlations: tuple[float, ...]
-    """Correlation of each of the first ten expression coefficients."""
+    """Correlation of measured and target values for each of the first ten expression coefficients."""
 
 
 @dataclass(frozen=True)
 class ExpressionItems:
-    """Target and measured values of each image (CPU)."""
+    """Target values of each image (it was generated from them) and values that the judge measured in it (CPU)."""
 
     exp_target: Float[Tensor, "item 64"]
-    """Target expression coefficients."""
+    """Expression coefficients that the image was generated from."""
     exp_measured: Float[Tensor, "item 64"]
-    """Measured expression coefficients."""
+    """Expression coefficients that the judge measured."""
     angle_target: Float[Tensor, "item 3"]
-    """Target pitch, yaw and roll, degrees."""
+    """Pitch, yaw and roll that the image was generated from, degrees."""
     angle_measured: Float[Tensor, "item 3"]
-    """Measured pitch, yaw and roll, degrees."""
+    """Pitch, yaw and roll that the judge measured, degrees."""
     landmarks_px: Float[Tensor, "item"]
-    """Mean landmark distance in the image, pixels."""
+    """Mean distance between measured and target landmarks in the image, pixels."""
     landmarks_mm: Float[Tensor, "item"]
-    """Mean landmark distance of the unposed face, millimetres."""
+    """Mean distance between measured and target landmarks in space, without the head pose, millimetres."""
     px_per_interocular: Float[Tensor, "item"]
-    """Interocular distance in pixels at distance 1 from the camera."""
+    """Interocular distance of the neutral face, in pixels at distance 1 from the camera."""
     mm_per_interocular: Float[Tensor, "item"]
-    """Interocular distance in millimetres."""
+    """Interocular distance of the neutral face, millimetres."""
 
     def report(self) -> ExpressionControl:
-        """Average over the images."""
+        """Return the agreement of measured and target values over all images."""
         exp, angle = self.exp_measured - self.exp_target, self.angle_measured - self.angle_target
         correlations = correlation(self.exp_measured, self.exp_target)
         first = correlations[:FIRST_EXPRESSIONS]
@@ -123,7 +132,7 @@ class ExpressionItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return the correlation, AED, APD and landmark distance as statistics over resampled images."""
+        """Return correlation, AED, APD and the landmark distance in space as statistics over resampled images."""
         measured = self.exp_measured[:, :FIRST_EXPRESSIONS].numpy()
         target = self.exp_target[:, :FIRST_EXPRESSIONS].numpy()
         means = {
@@ -146,11 +155,12 @@ class ExpressionItems:
 def expression_items(
     views: PosedLatents, measured: Reconstruction, judge: Judge, fov_deg: float = FOV_DEG
 ) -> ExpressionItems:
-    """Compare target latents and poses with the coefficients that the judge measured in their images.
+    """Compare the latents and poses that images were generated from with what the judge measured in these images.
 
     Args:
-        views: target latents and poses, on the judge's device.
-        measured: coefficients of the rendered images, on the judge's device.
+        views: latents and poses that the images were generated from, on the judge's device.
+        measured: coefficients that the judge measured in the images, on the judge's device.
+        fov_deg: field of view of the images, degrees.
     """
     z_id, z_exp = views.latents.z_id, views.latents.z_exp
     landmarks = judge.landmarks

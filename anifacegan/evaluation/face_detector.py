@@ -1,7 +1,7 @@
-"""dlib's face detector, an independent check of generated images (extra ``demo-check``).
+"""dlib's face detector, which finds faces and their landmarks in generated images (extra ``demo-check``).
 
-dlib's landmark model was trained on data that are licensed for research. It is used for evaluation only, never for
-training.
+dlib has no part in training, so it checks the images independently. Its landmark model was trained on data that are
+licensed for research only.
 """
 
 import importlib.util
@@ -27,7 +27,7 @@ Landmarks = Float[np.ndarray, "68 2"]
 
 
 def dlib_models() -> Path:
-    """Find the folder of dlib's networks.
+    """Return the folder of dlib's networks.
 
     Raises:
         InputError: dlib or its models are not installed.
@@ -48,11 +48,13 @@ class DetectedFace:
     """Landmarks and embedding of one detected face."""
 
     landmarks: Landmarks
-    """iBUG's 68 landmarks, pixels with y down: the trimmed mean over several shifted face boxes."""
+    """iBUG's 68 landmarks, pixels with y down: found in nine slightly different face boxes and averaged (trimmed
+    mean)."""
     single_reading: Landmarks
-    """iBUG's 68 landmarks of the detector's own face box only."""
+    """iBUG's 68 landmarks, pixels with y down, found in the detector's own face box only."""
     embedding: Float[np.ndarray, "128"] | None
-    """Face embedding if requested; embeddings of one person's photographs are less than about 0.6 apart."""
+    """Identity vector of the face, None if it was not requested. Vectors of two photographs of one person are less than
+    about 0.6 apart (Euclidean distance)."""
 
 
 class FaceDetector:
@@ -85,7 +87,7 @@ class FaceDetector:
         return [boxes[k] for k in np.argsort(-np.asarray(scores), kind="stable")]
 
     def find(self, pixels: Image, embed: bool = False) -> DetectedFace | None:
-        """Return the most confidently detected face of an image, or None; ``embed`` adds its embedding."""
+        """Return the most confidently detected face of an image, or None; with ``embed``, also its identity vector."""
         boxes = self.boxes(pixels)
         if not boxes:
             return None
@@ -96,11 +98,11 @@ class FaceDetector:
 
 
 def shifted(box: Any) -> list[Any]:
-    """Return eight face boxes around a detected one: shifted by 3 % of its width and scaled by 6 %.
+    """Return eight variants of a detected face box: shifted by 3 % of its width, and 6 % smaller or larger.
 
-    The landmark model depends on the box by 0.7 px on average, sometimes 5 px, which is more than a tenth of a smile
-    moves them, and the HOG detector's boxes jump by about 8 px. Averaging the middle half of nine readings removes
-    this.
+    The HOG detector's boxes jump by about 8 px. Another box moves the found landmarks by 0.7 px on average and
+    sometimes by 5 px, more than a weak smile (a tenth of a full one) does. The average of the middle half of the
+    landmarks found in all nine boxes does not jump like this.
     """
     import dlib
 
@@ -113,11 +115,12 @@ def shifted(box: Any) -> list[Any]:
 
 
 def head_yaw(landmarks: Landmarks, mean_face: Float[np.ndarray, "68 3"]) -> float:
-    """Estimate the head's yaw in radians by a linear fit of the mean face to the landmarks' image columns.
+    """Estimate the head's yaw in radians by a linear fit of the face model's mean face to the landmarks' x positions.
 
-    Under orthographic projection a point (X, Y, Z) is seen at x = aX + bY + cZ + d with a : c = cos yaw : sin yaw. A
-    wider or flatter face scales the estimate a little, but does not move its zero. The 17 landmarks of the jaw are left
-    out: they lie on the outline, which slides over the skin as the head turns.
+    Under orthographic projection a point (X, Y, Z) of the mean face is seen at x = aX + bY + cZ + d, and c / a is the
+    tangent of the yaw. For a wider or flatter face than the mean face the estimated yaw is a little too small or too
+    large, but a frontal face still has yaw 0. The 17 landmarks of the jaw are left out: they lie on the outline, which
+    slides over the skin as the head turns.
 
     Args:
         landmarks: 68 landmarks in pixels, x to the right.

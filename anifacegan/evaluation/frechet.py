@@ -2,12 +2,12 @@
 
     d = |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2)          (Dowson and Landau 1982)
 
-With features of the Inception network this is the FID of Heusel et al. 2017; here the features of other networks are
-used, and reports name the network. C are the unbiased covariances. Both matrix roots are taken of symmetric matrices by
-their eigenvalues, so covariances without full rank (fewer images than features) are no problem.
+m are the means and C the unbiased covariances of the sets a and b. With features of the Inception network this is the
+FID of Heusel et al. 2017; here the features of other networks are used, and reports name the network. The matrix roots
+are computed from eigenvalues of symmetric matrices, so there may be fewer images than features.
 
-The distance of two finite sets of images of one distribution is above zero. The report therefore includes that of two
-sets of real images (the floor), and the standard deviation over bootstrap draws.
+Two finite sets of images from the same distribution have a distance above zero. The report therefore also gives the
+distance between two sets of real images (the floor), and the standard deviation of the distance over bootstrap draws.
 """
 
 from collections.abc import Sequence
@@ -30,22 +30,23 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class FrechetReport:
-    """Frechet distance of generated to real images."""
+    """Frechet distance between generated and real images, with the numbers that are needed to judge it."""
 
     distance: float
-    """Distance of generated to real images."""
+    """Distance between generated and real images."""
     deviation: float
-    """Standard deviation of the distance over bootstrap draws of both sets."""
+    """Standard deviation of the distance over bootstrap draws (random samples, with replacement) of both sets."""
     floor: float
-    """Distance of real images to other real images."""
+    """Distance between two disjoint sets of real images; images as good as real ones would have about this distance."""
     over_floor: float
     """``distance`` divided by ``floor``; nan if the floor is zero."""
     count: int
     """Number of generated images."""
     real_count: int
-    """Number of real images that they are compared with."""
+    """Number of real images that the generated images are compared with."""
     floor_count: int
-    """Number of images in each of the two real sets of the floor; the floor is higher for fewer images."""
+    """Number of images in each of the two real sets between which the floor is measured; with fewer images the floor is
+    higher."""
     draws: int
     """Number of bootstrap draws."""
     features: str
@@ -56,7 +57,8 @@ class FrechetReport:
 class FrechetItems:
     """Features of generated images and of up to twice as many real images.
 
-    The generated images are compared with as many real ones; the floor is the distance between the real set's halves.
+    The generated images are compared with the same number of real images. The floor is the distance between the two
+    halves of all real images.
     """
 
     generated: Shaped[np.ndarray, "item feature"]
@@ -66,13 +68,13 @@ class FrechetItems:
     features: str
     """Name and version of the network that computed the features."""
     draws: int
-    """Number of bootstrap draws for the standard deviation."""
+    """Number of bootstrap draws for the standard deviation of the distance."""
     seed: int
-    """Random seed of these draws."""
+    """Random seed of the bootstrap draws."""
 
     @property
     def compared(self) -> Shaped[np.ndarray, "compared_item feature"]:
-        """The real features that the generated ones are compared with."""
+        """Features of those real images that the generated images are compared with."""
         return self.real[: len(self.generated)]
 
     def report(self) -> FrechetReport:
@@ -117,7 +119,7 @@ def repeated(rows: Shaped[np.ndarray, "item feature"], weights: Float[np.ndarray
 
 
 def gaussian(features: Shaped[np.ndarray, "item feature"]) -> Gaussian:
-    """Compute mean and unbiased covariance.
+    """Compute the mean and the unbiased covariance of features.
 
     Raises:
         ValueError: fewer than two rows.
@@ -151,7 +153,7 @@ def bootstrap_deviation(
     draws: int,
     rng: np.random.Generator,
 ) -> float:
-    """Compute the standard deviation of the distance over ``draws`` resampled pairs of sets."""
+    """Compute the standard deviation of the distance between two sets over ``draws`` bootstrap samples of both sets."""
 
     def resample(rows: np.ndarray) -> Gaussian:
         return gaussian(rows[rng.integers(len(rows), size=len(rows))])

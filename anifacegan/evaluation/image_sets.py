@@ -1,6 +1,11 @@
-"""Sets of images that the metrics share, with the measurements of judge and embedder; each set is rendered once.
+"""Sets of images that several metrics use; each set is rendered once.
 
-The judge and the embedder are loaded before anything is rendered for them, so that a missing file is reported at once.
+The images are measured by the judge, a face regressor that is only used for evaluation, and by the embedder, which
+turns a face into an identity vector. Both are loaded before anything is rendered for them, so that a missing file is
+reported at once.
+
+The main set has random people, expressions and camera poses. The other sets are grids, ordered by person, in which one
+thing changes from image to image of a person: the expression, the yaw or the appearance latent.
 """
 
 import dataclasses
@@ -41,26 +46,31 @@ from anifacegan.models.sampling import PosedLatents
 from anifacegan.runtime.errors import InputError
 
 YAWS = (0.0, -0.5, -0.25, 0.25, 0.5)
-"""Yaws of the yaw grid, radians; the first is the unchanged view."""
+"""Yaws from which each person of the yaw grid is shown, radians; the first one is the frontal view."""
 
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """The evaluated model and what it is evaluated with; networks are on the generator's device."""
+    """The evaluated model, and the data, networks and files that its evaluation needs.
+
+    All networks are on the generator's device.
+    """
 
     generator: Generator
+    """Generator of the evaluated model."""
     dataset: FaceDataset
-    """Data set of real images and poses."""
+    """Data set with real images and camera poses."""
     judge: Judge | None = None
-    """The judge, or None if there is none for the generator's face model."""
+    """Face regressor for evaluation, or None if there is none for the generator's face model."""
     head: HeadGeometry | None = None
     """Mesh of the generator's face model, or None if it is not available."""
     embedder: str = "judge"
     """Name or file of the face embedder, see :mod:`anifacegan.evaluation.embedders`."""
     inception_weights: Path | None = None
-    """File of Inception weights, or None for the one in PyTorch's cache."""
+    """File of Inception weights, or None for the file in PyTorch's cache."""
     expressions: Float[Tensor, "expression 64"] | None = None
-    """Coefficients of the expressions that the model is shipped with, including neutral, or None without any."""
+    """Coefficients of the expressions that the model is shipped with, including the neutral one; None if it is shipped
+    without expressions."""
     priors: Generator | None = None
     """Generator whose priors sample people and expressions, or None for the evaluated generator itself."""
 
@@ -78,7 +88,7 @@ class ImageSets:
 
     @property
     def judge(self) -> Judge:
-        """The judge.
+        """The judge, the face regressor for evaluation.
 
         Raises:
             InputError: there is no judge.
@@ -86,7 +96,7 @@ class ImageSets:
         return self.require_judge()
 
     def require_judge(self) -> Judge:
-        """Return the judge.
+        """Return the judge, the face regressor for evaluation.
 
         Raises:
             InputError: there is no judge.
@@ -107,7 +117,7 @@ class ImageSets:
         return self.inputs.head
 
     def load_embedder(self) -> Embedder:
-        """Load the face embedder, or return it if it is loaded already.
+        """Return the face embedder; it is loaded at the first call.
 
         Raises:
             InputError: there is no such embedder, or no judge.
@@ -119,29 +129,29 @@ class ImageSets:
 
     @property
     def loaded_embedder_name(self) -> str | None:
-        """Name of the face embedder, or None if no metric has used it."""
+        """Name of the face embedder, or None if it has not been loaded."""
         return None if self._embedder is None else self._embedder.name
 
     @cached_property
     def table(self) -> CoefficientTable:
-        """Coefficients of the data set's images."""
+        """Face coefficients and camera poses of all images of the data set."""
         return self.inputs.dataset.load_coefficients()
 
     @property
     def data_exp(self) -> Float[Tensor, "item 64"] | None:
-        """The data set's expressions, or None if expressions are sampled from the prior."""
+        """Expression coefficients of the data set's images, or None if expressions are sampled from the prior."""
         return self.table.exp if self.config.expressions_from == "data" else None
 
     def views(self, count: int) -> PosedLatents:
-        """Sample the first ``count`` latents and poses of the main image set."""
+        """Return the latents and poses of the first ``count`` images of the main set."""
         return self.sample(dataclasses.replace(self.samples, count=count))
 
     def sample(self, config: SampleConfig) -> PosedLatents:
-        """Sample latents and poses with the given seed and count."""
+        """Sample the latents and poses of ``config.count`` images with the seed ``config.seed``."""
         return sample_views(self.priors, self.table.pose, config, self.data_exp)
 
     def generated(self, count: int) -> UInt8[Tensor, "item 3 size size"]:
-        """Return the first ``count`` images of the main set; those that are missing are rendered."""
+        """Return the first ``count`` images of the main set; images that are not rendered yet are rendered now."""
         available = len(self._images)
         if count > available:
             more = render_views(self.generator, self.views(count)[available:], self.samples)
@@ -149,29 +159,32 @@ class ImageSets:
         return self._images[:count]
 
     def real_items(self, count: int) -> Int[Tensor, "item"]:
-        """Choose ``count`` random items of the data set; they depend on the seed only."""
+        """Return the indices of ``count`` random images of the data set; they depend on the seed only."""
         return real_items(count, len(self.inputs.dataset), torch.Generator().manual_seed(self.samples.seed))
 
     def real(self, count: int) -> Iterable[Float[Tensor, "batch 3 size size"]]:
-        """Read ``count`` random real images in batches."""
+        """Read ``count`` random images of the data set in batches, colours in [0, 1]."""
         dataset, samples = self.inputs.dataset, self.samples
         return real_batches(dataset, self.real_items(count), samples.size, samples.batch, self.device)
 
     @cached_property
     def judge_outputs(self) -> JudgeOutputs:
-        """Outputs of the judge for the main image set."""
+        """Features and face coefficients that the judge estimates in the images of the main set."""
         network = self.judge.network  # raises before any image is rendered
         images = self.generated(self.samples.count)
         return judge_images(network, float_batches(images, self.samples.batch, self.device))
 
     def judge_images(self, images: UInt8[Tensor, "item 3 size size"]) -> JudgeOutputs:
-        """Run the judge on 8-bit images."""
+        """Return the features and face coefficients that the judge estimates in 8-bit images."""
         return judge_images(self.judge.network, float_batches(images, self.samples.batch, self.device))
 
     def embed_views(
         self, views: PosedLatents, images: UInt8[Tensor, "item 3 size size"]
     ) -> Float[Tensor, "item feature"]:
-        """Embed rendered views, aligned by their target landmarks."""
+        """Compute the identity vectors of rendered faces.
+
+        The faces are aligned by the landmarks that follow from the latents and poses of ``views``.
+        """
         judge, size = self.judge, self.samples.size
         landmarks = target_landmarks_px(judge.landmarks, judge.world_offset, views, size, self.fov_deg)
         return self.embed(float_batches(images, self.samples.batch, self.device), landmarks)
@@ -180,42 +193,51 @@ class ImageSets:
     def embed(
         self, batches: Iterable[Tensor], landmarks_px: Float[Tensor, "item 68 2"]
     ) -> Float[Tensor, "item feature"]:
-        """Embed batches of images in [0, 1]; the landmarks are in pixel indices."""
+        """Compute the identity vectors of faces in batches of images in [0, 1]; the landmarks are in pixel indices."""
         parts, embedder = landmarks_px.split(self.samples.batch), self.load_embedder()
         return torch.cat([embedder.embed(rgb, px).float() for rgb, px in zip(batches, parts, strict=True)])
 
     def landmarks_mm(
         self, z_id: Float[Tensor, "item 80"], z_exp: Float[Tensor, "item 64"]
     ) -> Float[Tensor, "item 68 3"]:
-        """Compute the unposed landmarks of coefficients, millimetres."""
+        """Compute the landmarks of identity and expression coefficients, without a head pose, in millimetres."""
         unposed = self.judge.landmarks.unposed(z_id.to(self.device), z_exp.to(self.device))
         return MM_PER_WORLD * WORLD_PER_MODEL_UNIT * unposed
 
     @cached_property
     def expression_grid(self) -> tuple[PosedLatents, Tensor]:
-        """People with several expressions, the first neutral: views and 8-bit images."""
+        """Show each person frontally with several expressions, the first one neutral.
+
+        Returns the latents and poses, and the images (uint8).
+        """
         people, expressions = self.config.people, self.config.expressions
         views = expression_grid_views(self.priors, people, expressions, self.samples.seed, self.data_exp)
         return views, self.render_for_judge(views)
 
     @cached_property
     def yaw_grid(self) -> tuple[PosedLatents, Tensor]:
-        """People from several yaws, the first frontal: views and 8-bit images."""
+        """Show each person with a neutral expression from several yaws, the first one frontal.
+
+        Returns the latents and poses, and the images (uint8).
+        """
         views = yaw_grid_views(self.priors, self.config.people, YAWS, self.samples.seed)
         return views, self.render_for_judge(views)
 
     @cached_property
     def appearance_grid(self) -> tuple[PosedLatents, Tensor]:
-        """People with several appearance latents, the first their own: views and 8-bit images."""
+        """Show each person frontally with several appearance latents z_noise; the first one is the person's own.
+
+        Returns the latents and poses, and the images (uint8).
+        """
         people, appearances = self.config.people, self.config.appearances
         views = appearance_grid_views(self.priors, people, appearances, self.samples.seed)
         return views, self.render_for_judge(views)
 
     def render_for_judge(self, views: PosedLatents) -> UInt8[Tensor, "item 3 size size"]:
-        """Render 8-bit images for the judge.
+        """Render views to 8-bit images that the judge will measure.
 
         Raises:
-            InputError: there is no judge; nothing is rendered then.
+            InputError: there is no judge; in this case nothing is rendered.
         """
         self.require_judge()
         return render_views(self.generator, views, self.samples)
@@ -223,7 +245,7 @@ class ImageSets:
     def measure_faces(
         self, views: PosedLatents, images: UInt8[Tensor, "item 3 size size"]
     ) -> FaceMeasurements:
-        """Measure the images of a grid, which are ordered by person."""
+        """Measure identity vectors, expressions, angles and landmarks in the images of a grid (ordered by person)."""
         outputs, people = self.judge_images(images), (self.config.people, -1)
         face = outputs.face
         return FaceMeasurements(

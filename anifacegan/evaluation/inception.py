@@ -2,10 +2,11 @@
 
     FID   Frechet distance of Inception-v3's 2048 features                            (Heusel et al. 2017)
     KID   squared maximum mean discrepancy of the same features, times 100            (Binkowski et al. 2018)
-    IS    exp of the mean KL divergence of an image's class probabilities from their mean (Salimans et al. 2016)
+    IS    exponential of the mean over images of KL(class probabilities of the image, their mean over all images)
+                                                                                      (Salimans et al. 2016)
 
-The weights of the Inception network are read from a file of the user or from PyTorch's cache, where torch-fidelity
-keeps them. Nothing is downloaded.
+The weights of the Inception network are read from a file that the user names, or from PyTorch's cache, where
+torch-fidelity keeps them. Nothing is downloaded.
 """
 
 import importlib.util
@@ -26,10 +27,10 @@ CACHED_NAME = "weights-inception-2015-12-05-6726825d.pth"
 REQUIRED_TENSORS = ("Conv2d_1a_3x3.conv.weight", "Mixed_7c.branch_pool.conv.weight", "fc.weight")
 """Tensors of the first layer, the last block and the classifier, by which a weights file is recognised."""
 KID_SUBSET = 1000
-"""Number of images in each subset of KID, if there are as many."""
+"""Number of images in each random subset that KID is computed on; all images if there are fewer."""
 INSTALL = "pip install torch-fidelity"
 FEWEST = 10
-"""Least number of images: the Inception Score is a mean over ten splits."""
+"""Smallest number of images: the Inception Score is a mean over ten parts of them."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class InceptionReport:
     kid_100: float
     """Kernel Inception Distance times 100."""
     kid_100_deviation: float
-    """Standard deviation of KID times 100 over its subsets."""
+    """Standard deviation of KID times 100 over the random subsets of images that KID is averaged over."""
     inception_score: float
     """Inception Score of the generated images."""
     inception_score_deviation: float
-    """Standard deviation of the Inception Score over its ten splits."""
+    """Standard deviation of the Inception Score over the ten parts of the images that it is averaged over."""
     count: int
     """Number of generated images."""
     real_count: int
@@ -56,16 +57,20 @@ class InceptionReport:
 
 @dataclass(frozen=True)
 class InceptionItems:
-    """Results of torch-fidelity, which has no value per image: they cannot be resampled and have no interval."""
+    """Results of torch-fidelity. It gives no value for each image, so they cannot be resampled and have no interval."""
 
     result: InceptionReport
+    """FID, KID and Inception Score."""
 
     def report(self) -> InceptionReport:
-        """Return the results."""
+        """Return FID, KID and Inception Score."""
         return self.result
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return FID, KID and Inception Score as constant statistics."""
+        """Return FID, KID and Inception Score as single values that are the same in every bootstrap draw.
+
+        They get no confidence interval.
+        """
         values = {name: getattr(self.result, name) for name in ("fid", "kid_100", "inception_score")}
         return BootstrapStatistics(
             {}, lambda weights: {name: np.array([value]) for name, value in values.items()}
@@ -86,7 +91,7 @@ class _ImageDataset(Dataset):
 
 
 def inception_weights(path: Path | None) -> Path:
-    """Find and check the file of Inception weights: the user's ``path``, or the file in PyTorch's cache if None.
+    """Check the file of Inception weights and return its path: ``path``, or the file in PyTorch's cache if it is None.
 
     Raises:
         InputError: torch-fidelity is not installed, or the file is missing or not the right weights.

@@ -1,7 +1,8 @@
 """The judge: a face regressor that estimates features and face coefficients of images, for evaluation only.
 
-It must differ in architecture and seed from the regressor of the training losses, because a generator learns to please
-the network in its loss. Its features are compared by Frechet distance, its coefficients with the target ones.
+The judge must differ in architecture and seed from the regressor in the training losses, because a generator learns to
+satisfy the errors of the network in its loss, too. The judge's features are used for the Frechet distance between
+generated and real images; its coefficients are compared with those that the images were generated from.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,7 @@ class Judge:
     """A face regressor for evaluation, with the face model that its coefficients belong to."""
 
     network: FaceRegressor
+    """The face regressor."""
     landmarks: FaceLandmarks
     """Landmark positions of the face model as functions of the coefficients, on the network's device."""
     world_offset: Float[Tensor, "3"]
@@ -38,10 +40,10 @@ class Judge:
 
 @dataclass(frozen=True)
 class JudgeOutputs:
-    """Outputs of the judge for images, in their order (CPU, float32)."""
+    """Outputs of the judge for several images, one row for each image in their order (CPU, float32)."""
 
     features: Float[Tensor, "item feature"]
-    """Features before the last layer, for Frechet distances."""
+    """Activations before the network's last layer, for Frechet distances."""
     face: Reconstruction
     """Estimated face coefficients."""
 
@@ -53,7 +55,7 @@ def load_judge(path: Path, face_model: Path | None, device: torch.device) -> Jud
     """Load a judge from a folder with a face regressor.
 
     Args:
-        face_model: file of the open face model, or None for the cached one.
+        face_model: file of the open face model, or None for the file in the user's cache.
 
     Raises:
         InputError: the network is missing, or was trained for another face model or another camera.
@@ -78,7 +80,7 @@ def load_judge(path: Path, face_model: Path | None, device: torch.device) -> Jud
 def judge_images(
     network: FaceRegressor, batches: Iterable[Float[Tensor, "batch 3 size size"]]
 ) -> JudgeOutputs:
-    """Run a judge's network on batches of images in [0, 1]."""
+    """Run a judge's network on batches of images in [0, 1], and return its outputs for all of them."""
     features, rows = [], []
     for rgb in batches:
         features.append(network.features(rgb).float().cpu())
@@ -89,7 +91,7 @@ def judge_images(
 def real_batches(
     dataset: FaceDataset, items: Int[Tensor, "item"], size: int, batch: int, device: torch.device
 ) -> Iterator[Float[Tensor, "batch 3 size size"]]:
-    """Read batches of images of a data set, in [0, 1], resampled to ``size`` pixels.
+    """Read the images with the indices ``items`` in batches, colours in [0, 1], resampled to ``size`` pixels.
 
     Raises:
         InputError: a file cannot be read.
@@ -104,10 +106,10 @@ def real_batches(
 def float_batches(
     images: UInt8[Tensor, "item 3 size size"], batch: int, device: torch.device
 ) -> Iterator[Float[Tensor, "batch 3 size size"]]:
-    """Convert 8-bit images to batches in [0, 1] on a device."""
+    """Convert 8-bit images to batches of images with colours in [0, 1] on a device."""
     return (part.to(device).float() / 255 for part in images.split(batch))
 
 
 def real_items(count: int, available: int, rng: torch.Generator) -> Int[Tensor, "item"]:
-    """Choose ``count`` different random items of a data set, or all items in random order if there are fewer."""
+    """Choose ``count`` different random indices below ``available``; all, in random order, if there are fewer."""
     return torch.randperm(available, generator=rng)[:count]

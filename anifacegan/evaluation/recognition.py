@@ -1,8 +1,10 @@
-"""Identity preservation: similarity of identity vectors of one person's images against those of different people.
+"""Identity preservation: images of one person should have more similar identity vectors than images of two people.
 
-``IdentityItems`` are Euclidean distances of any identity vectors (the judge's identity coefficients or a face
-embedder's vectors) within and between people. ``RecognitionItems`` are face embeddings across yaw and across
-expressions, compared by cosines as ArcFace does and by Euclidean distances as dlib does.
+An identity vector is either the identity coefficients that the judge (the face regressor for evaluation) estimates, or
+the embedding of a face recognition network. ``IdentityItems`` hold the Euclidean distances of identity vectors between
+images of one person and between images of two people. ``RecognitionItems`` hold embeddings of people seen from several
+yaws and with several expressions, which are compared by cosines, as ArcFace does, and by Euclidean distances, as dlib
+does.
 """
 
 import math
@@ -27,14 +29,15 @@ from anifacegan.evaluation.bootstrap import (
 
 @dataclass(frozen=True)
 class IdentitySpread:
-    """Mean distances of identity vectors over pairs of images."""
+    """Mean Euclidean distances of identity vectors over pairs of images."""
 
     within: float
     """Mean distance over pairs of images of one person."""
     between: float
     """Mean distance over pairs of images of two people."""
     ratio: float
-    """``within`` over ``between``: 0 if people never change, 1 if people cannot be told apart."""
+    """``within`` divided by ``between``: 0 if all images of a person have the same identity vector, 1 if people cannot
+    be told apart."""
     people: int
     """Number of people."""
     images_each: int
@@ -43,7 +46,7 @@ class IdentitySpread:
 
 @dataclass(frozen=True)
 class IdentityItems:
-    """Mean distances of each person's identity vectors (CPU, float64)."""
+    """Mean distances of identity vectors for each person and each pair of people (CPU, float64)."""
 
     within: Float[Tensor, "person"]
     """Mean distance over pairs of the person's images."""
@@ -53,7 +56,7 @@ class IdentityItems:
     """Number of images of each person."""
 
     def report(self) -> IdentitySpread:
-        """Average over the people."""
+        """Return the distances averaged over all people."""
         people = len(self.within)
         off_diagonal = self.between[~torch.eye(people, dtype=torch.bool)]
         within, between = float(self.within.mean()), float(off_diagonal.mean())
@@ -66,7 +69,7 @@ class IdentityItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return the ratio of within to between as a statistic over resampled people."""
+        """Return ``ratio``, mean ``within`` divided by mean ``between``, as a statistic over resampled people."""
         within, between = self.within.numpy(), self.between.numpy()
 
         def compute(weights: Sequence[Weights]) -> dict[str, Draws]:
@@ -76,7 +79,7 @@ class IdentityItems:
 
 
 def identity_items(vectors: Float[Tensor, "person image feature"]) -> IdentityItems:
-    """Compute the Euclidean distances of all pairs of images, averaged for each person and pair of people.
+    """Compute the Euclidean distances of all pairs of images, averaged for each person and for each pair of people.
 
     Raises:
         ValueError: there are fewer than two people, or fewer than two images of each.
@@ -94,7 +97,10 @@ def identity_items(vectors: Float[Tensor, "person image feature"]) -> IdentityIt
 
 
 def person_pairs(people: int, each: int) -> tuple[Bool[Tensor, "row row"], Bool[Tensor, "row row"]]:
-    """Mark the pairs of images of one person and of two people, each pair once, for rows ordered by person."""
+    """Mark the pairs of images of one person, and the pairs of images of two people.
+
+    The images are ordered by person, ``each`` for every person. Each pair is marked once, above the diagonal.
+    """
     person = torch.arange(people).repeat_interleave(each)
     same = person[:, None] == person[None]
     pair = torch.ones_like(same).triu(diagonal=1)
@@ -108,35 +114,36 @@ class Recognition:
     across_yaw: float
     """Mean cosine between neutral images of one person at yaws from -0.5 to 0.5 radians."""
     across_yaw_others: float
-    """Mean cosine between images of two people in the same set."""
+    """Mean cosine between neutral images of two people at yaws from -0.5 to 0.5 radians."""
     across_expressions: float
     """Mean cosine between frontal images of one person with different expressions."""
     across_expressions_others: float
-    """Mean cosine between images of two people in the same set."""
+    """Mean cosine between frontal images of two people with any of these expressions."""
     between_over_within: float
-    """Mean distance between people over that within a person, in both sets together; higher is better."""
+    """Mean Euclidean distance between images of two people, divided by that between images of one person, over all yaws
+    and expressions; higher is better."""
     people: int
     """Number of people."""
     yaws: int
-    """Number of yaws of each person."""
+    """Number of yaws that each person is seen from."""
     expressions: int
-    """Number of expressions of each person."""
+    """Number of expressions that each person shows."""
 
 
 @dataclass(frozen=True)
 class RecognitionItems:
-    """Face embeddings of the same people across yaw and across expressions.
+    """Embeddings (identity vectors) of the same people from several yaws and with several expressions.
 
-    The first expression is neutral and frontal, and the same image is among the yaws.
+    The image with the first expression, neutral and frontal, is also one of the images of ``across_yaw``.
     """
 
     across_yaw: Float[Tensor, "person yaw feature"]
-    """Embeddings of neutral images at several yaws."""
+    """Embeddings of images with a neutral expression from several yaws."""
     across_expressions: Float[Tensor, "person expression feature"]
-    """Embeddings of frontal images with several expressions, neutral first."""
+    """Embeddings of frontal images with several expressions, the first one neutral."""
 
     def report(self) -> Recognition:
-        """Average over all pairs of images."""
+        """Return cosines and distances averaged over all pairs of images."""
         yaw_same, yaw_others = cosines(self.across_yaw)
         expression_same, expression_others = cosines(self.across_expressions)
         spread = self.distances().report()
@@ -152,7 +159,7 @@ class RecognitionItems:
         )
 
     def distances(self) -> IdentityItems:
-        """Compute the distances of all images; the image that both sets share counts once."""
+        """Compute the distances between all images; the image that is in both sets is counted once."""
         return identity_items(torch.cat([self.across_yaw, self.across_expressions[:, 1:]], dim=1))
 
     def bootstrap_statistics(self) -> BootstrapStatistics:

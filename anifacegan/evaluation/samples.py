@@ -1,8 +1,9 @@
 """Sampling and rendering of the images that the metrics are measured on.
 
 Each face has its own random generators and is rendered separately, so an image depends only on the seed and its index,
-not on the batch size or the number of images. People are sampled from the model's priors, camera poses from the data
-set, expressions from the prior (as in adversarial training) or from the data set (as real faces have them).
+not on the batch size or the number of images. People are sampled from the model's priors, camera poses from those of
+the data set's images, and expressions from the model's expression prior (as in adversarial training) or from those of
+the data set's images (as in real faces).
 """
 
 from collections.abc import Iterator
@@ -30,16 +31,17 @@ from anifacegan.runtime.errors import require_at_least
 ExpressionSource = Literal["prior", "data"]
 """Source of expressions: samples of a model's prior, or random images of a data set."""
 FACES, PEOPLE, EXPRESSIONS, DETECTION, DATA_EXPRESSIONS = 101, 102, 103, 104, 105
-"""Stream numbers of the random generators, different from those of training."""
+"""Numbers that are mixed into the seed, one for each purpose, so that the random numbers of different purposes, and
+those of training, differ."""
 LARGEST_YAW_RAD = 0.35
-"""Largest yaw to either side for the detection rate."""
+"""Largest yaw to either side in the images for the detection rate, radians."""
 OTHER_PEOPLE = 1_000_003
-"""Offset of the seed for the people whose appearance latents replace a person's own."""
+"""Number added to the seed to sample the people whose appearance latents replace a person's own."""
 
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """Number, seed and size of the generated images."""
+    """How many images to generate, of which size, and how they are sampled."""
 
     count: int = 2000
     """Number of images."""
@@ -48,11 +50,12 @@ class SampleConfig:
     size: int = 64
     """Height and width of an image, pixels."""
     psi: float = 1.0
-    """Truncation of the appearance latent: 1 is the full variety of people, 0 the average appearance."""
+    """Truncation of the appearance latent z_noise: 1 is the full variety of people, 0 the average appearance."""
     batch: int = 32
-    """Number of images that the judge processes at once; it does not change the results."""
+    """Number of images that the judge (the face regressor for evaluation) processes at once; it does not change the
+    results."""
     views: ViewSamplingConfig = field(default_factory=ViewSamplingConfig)
-    """Sampling of latents and poses."""
+    """How latents and poses are sampled."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "count", "batch")
@@ -62,9 +65,10 @@ class SampleConfig:
 
 @dataclass(frozen=True)
 class GeneratedImages:
-    """Rendered images with their target latents and poses."""
+    """Rendered images with the latents and poses that they were rendered from."""
 
     views: PosedLatents
+    """Latents and poses of the images."""
     rgb: Float[Tensor, "batch 3 size size"]
     """Colours in [0, 1]."""
 
@@ -79,7 +83,8 @@ def sample_views(
 
     Args:
         poses: (pitch, yaw) of the data set's images, radians from frontal.
-        data_exp: expressions of the data set's images to choose from, or None to sample the expression prior.
+        data_exp: expressions of the data set's images, from which random ones are taken; None samples the model's
+            expression prior.
     """
     rngs = sample_generators(config.seed, 0, FACES, range(config.count))
     views = sample_posed_latents(generator, poses, config.views, rngs)
@@ -116,13 +121,13 @@ def render_views(
 def render_view_rgb(
     generator: Generator, view: PosedLatents, size: int, psi: float = 1.0
 ) -> Float[Tensor, "3 size size"]:
-    """Render the colours, in [0, 1], of a batch of one view."""
+    """Render one view (a batch of one) and return its colours in [0, 1]."""
     return render_view(generator, view, size, psi).rgb
 
 
 @torch.inference_mode()
 def render_view(generator: Generator, view: PosedLatents, size: int, psi: float = 1.0) -> RenderedImage:
-    """Render colours, depth and opacity of a batch of one view."""
+    """Render one view (a batch of one) and return its colours, depth and opacity."""
     pitch, yaw = view.pose[0].tolist()
     return Face(generator.condition(view.latents, psi), view.latents).image(yaw=yaw, pitch=pitch, size=size)
 
@@ -135,7 +140,7 @@ def expression_grid_views(
     seed: int,
     data_exp: Float[Tensor, "item 64"] | None = None,
 ) -> PosedLatents:
-    """Sample people and give each of them the same expressions: frontal views ordered by person.
+    """Sample people, and return frontal views of each person with the same expressions; they are ordered by person.
 
     The first expression is neutral; the others come from :func:`sample_expressions`.
     """
@@ -157,7 +162,7 @@ def expression_grid_views(
 def sample_expressions(
     generator: Generator, count: int, seed: int, data_exp: Float[Tensor, "item 64"] | None = None
 ) -> Float[Tensor, "expression 64"]:
-    """Sample expressions from the model's prior, or from the rows of ``data_exp`` with replacement."""
+    """Sample expressions from the model's expression prior, or take random rows of ``data_exp`` (with replacement)."""
     prior, device = generator.expression_prior, generator.device
     rngs = sample_generators(seed, 0, EXPRESSIONS, range(count))
     if data_exp is not None:
@@ -168,7 +173,10 @@ def sample_expressions(
 
 @torch.no_grad()
 def yaw_grid_views(generator: Generator, people: int, yaws: tuple[float, ...], seed: int) -> PosedLatents:
-    """Show the people of :func:`expression_grid_views` neutral at each yaw (radians), ordered by person."""
+    """Return views of the people of :func:`expression_grid_views` with a neutral expression from each yaw (radians).
+
+    The views are ordered by person.
+    """
     z_id, z_noise = (
         latent.repeat_interleave(len(yaws), dim=0) for latent in _people(generator, people, seed)
     )
@@ -178,9 +186,10 @@ def yaw_grid_views(generator: Generator, people: int, yaws: tuple[float, ...], s
 
 @torch.no_grad()
 def appearance_grid_views(generator: Generator, people: int, appearances: int, seed: int) -> PosedLatents:
-    """Show the people of :func:`expression_grid_views` with several appearance latents, neutral and frontal.
+    """Return neutral, frontal views of the people of :func:`expression_grid_views` with several appearance latents.
 
-    The first appearance latent is the person's own; the others are those of further people, the same for everyone.
+    The first appearance latent z_noise is the person's own. The others belong to other people, and are the same for
+    every person. The views are ordered by person.
     """
     z_id, z_noise = _people(generator, people, seed)
     others = _people(generator, appearances - 1, seed + OTHER_PEOPLE)[1]
@@ -199,9 +208,10 @@ def expression_ramp_views(
     seed: int,
     data_exp: Float[Tensor, "item 64"] | None = None,
 ) -> PosedLatents:
-    """Show the people of :func:`expression_grid_views` with a growing expression, frontal, ordered by person and frame.
+    """Return frontal views of the people of :func:`expression_grid_views` with an expression that grows.
 
-    Each person has a different expression; ``strength`` is its factor in each frame.
+    Each person has another expression, whose coefficients are multiplied by ``strength`` in each frame. The views are
+    ordered by person, then by frame.
     """
     z_id, z_noise = (
         latent.repeat_interleave(len(strength), dim=0) for latent in _people(generator, people, seed)
@@ -214,9 +224,9 @@ def expression_ramp_views(
 def detection_views(
     generator: Generator, people: int, each: int, expressions: Float[Tensor, "expression 64"], seed: int
 ) -> PosedLatents:
-    """Sample people with ``each`` different of the given expressions, at yaws uniform in +-0.35 radians.
+    """Sample people, and return ``each`` views of every person for the detection rate; they are ordered by person.
 
-    The views are ordered by person.
+    The views of a person have different random rows of ``expressions``, and yaws uniform in -0.35 to 0.35 radians.
     """
     z_id, z_noise = (latent.repeat_interleave(each, dim=0) for latent in _people(generator, people, seed))
     rngs = sample_generators(seed, 0, DETECTION, range(people))

@@ -1,4 +1,7 @@
-"""Options, data set and judge that the commands ``evaluate`` and ``compare`` share."""
+"""Options of the commands ``evaluate`` and ``compare``, and the data set and the judge that they measure models with.
+
+The judge is a face regressor that is only used for evaluation.
+"""
 
 import sys
 from dataclasses import dataclass
@@ -27,9 +30,9 @@ from anifacegan.runtime.typed_config import as_tuple
 SHIPPED_JUDGE = Path("checkpoints/judge")
 """Folder of the shipped judge, relative to the package's shipped files."""
 EMBEDDED = ("embedding_frechet", "recognition", "disentanglement")
-"""Metrics that need the embedder."""
+"""Metrics that need a face embedder, a network that turns a face into an identity vector."""
 LARGEST_SEED = 2**62
-"""Largest seed, so that seeds derived from it by addition fit into 64 bits."""
+"""Largest seed: numbers are added to the seed, and the sums must fit into 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -37,55 +40,62 @@ class MeasureConfig:
     """Options of the commands that measure models."""
 
     data: Path
-    """Folder or .zip with images and .mat files: the real images, the camera poses of generated faces, and with
-    --expressions_from data their expressions."""
+    """Folder or .zip with real images and their .mat files of face coefficients. Generated images are compared with
+    these images and get the camera poses of the .mat files; with --expressions_from data also their expressions."""
     judge: Path | None = None
-    """Folder of the judge, a face regressor that was in no loss of the model. null: the shipped checkpoints/judge, if
-    it fits the model's face model."""
+    """Folder of the judge, the face regressor that measures expressions, poses and identities in the images; it must
+    not have been used to train the model. null: the shipped checkpoints/judge, if it fits the model's face model."""
     metrics: str | tuple[str, ...] = ()
-    """One or more of: inception, frechet, embedding_frechet, expression, identity, recognition, disentanglement,
-    view_consistency, smoothness, deformation, detection."""
+    """Names of the metrics to measure, see :data:`anifacegan.evaluation.config.DEFINITIONS`."""
     embedder: str = "judge"
-    """Face embedder: judge, dlib, or an .onnx or .pt (TorchScript) file that takes aligned 112 px crops."""
+    """Network that turns a face into an identity vector: judge (the judge's identity coefficients), dlib, or an .onnx
+    or .pt (TorchScript) file of a network that takes aligned 112 px crops."""
     inception_weights: Path | None = None
     """File of torch-fidelity's Inception weights. null: the file in PyTorch's cache."""
     count: int = 2000
-    """Number of generated images for Frechet distances and expression control; up to twice as many real ones are
-    used."""
+    """Number of generated images for the metrics frechet, embedding_frechet and expression. The two Frechet distances
+    use up to twice as many real images: half of them to compare with, all of them for the floor, the distance between
+    two sets of real images."""
     inception_count: int = 5000
-    """Number of generated and of real images for FID, KID and Inception Score."""
+    """Number of generated images, and of real images, for FID, KID and Inception Score."""
     people: int = 40
-    """Number of people for identity, recognition and disentanglement."""
+    """Number of generated people for the metrics identity, recognition and disentanglement."""
     expressions: int = 6
-    """Number of expressions of each person for identity, recognition and disentanglement."""
+    """Number of expressions that each of these people shows; the first one is neutral."""
     mesh_faces: int = 200
-    """Number of faces for the deformation error."""
+    """Number of generated people whose deformation is compared with the face model's mesh, for deformation."""
     consistency_faces: int = 20
-    """Number of faces for the view consistency."""
+    """Number of generated people whose views and depths are compared, for view_consistency."""
     ramps: int = 6
-    """Number of expression ramps (neutral to full expression) for the temporal smoothness."""
+    """Number of expression ramps for smoothness: image sequences in which one person's expression grows from neutral
+    to full strength."""
     frames: int = 24
-    """Number of frames of each expression ramp."""
+    """Number of images in each expression ramp."""
     detected_people: int = 300
-    """Number of people for the detection rate."""
+    """Number of generated people in whose images dlib searches for a face, for detection."""
     detected_expressions: int = 2
-    """Number of shipped expressions of each person for the detection rate."""
+    """Number of images of each person for detection, each with another of the expressions that the model is shipped
+    with."""
     bootstrap: int = 100
-    """Number of bootstrap draws for the standard deviations of Frechet distances."""
+    """Number of bootstrap draws (random samples of the images, with replacement) for the standard deviation that is
+    reported with a Frechet distance."""
     size: int | None = None
-    """Height and width of generated images, pixels; real images are resampled to it. null: the size of the data."""
+    """Height and width of generated images, pixels; real images are resampled to the same size. null: the size of the
+    images in --data."""
     psi: float = 1.0
-    """Truncation of the appearance latent: 1 is the full variety of people, 0 the average appearance."""
+    """Truncation of the appearance latent z_noise: 1 is the full variety of people, 0 the average appearance."""
     expressions_from: ExpressionSource = "prior"
-    """Source of random expressions: prior, the model's expression prior, or data, random images of the data."""
+    """Where the random expressions of generated people come from: prior samples the model's expression prior, data
+    takes the expressions of random images of --data."""
     seed: int = 1
-    """Random seed of latents, poses, real images and bootstrap draws."""
+    """Random seed for latents, poses, the choice of real images, and bootstrap draws."""
     batch: int = 32
     """Number of images that the judge processes at once; it does not change the results."""
     pitch_offset: float | None = None
-    """Pitch of a frontal face in .mat files without an exact pose, radians, to subtract. null: the model card's."""
+    """Pitch that frontal faces have in .mat files without an exact pose, radians; it is subtracted. null: the value in
+    the model card."""
     face_model: Path | None = None
-    """File of the open face model. null: the cached file."""
+    """File of the open face model. null: the file in the user's cache."""
     device: Device = "auto"
     """Device to compute on; auto is the GPU if PyTorch sees one."""
 
@@ -102,8 +112,8 @@ class MeasureConfig:
         """Make the configuration of an evaluation.
 
         Args:
-            data_size: size of the data set's images, which applies if ``size`` is None.
-            psi: truncation in place of the configured one.
+            data_size: height and width of the data set's images, pixels; used if ``self.size`` is None.
+            psi: truncation to use instead of ``self.psi``, or None.
         """
         size, psi = data_size if self.size is None else self.size, self.psi if psi is None else psi
         return EvaluationConfig(
@@ -125,13 +135,14 @@ class MeasureConfig:
 
 @dataclass(frozen=True)
 class EvaluationSetup:
-    """Data set and judge of an evaluation."""
+    """Data set and judge with which models are evaluated."""
 
     dataset: FaceDataset
+    """Real images with coefficients and camera poses."""
     size: int
     """Height and width of the data set's images, pixels."""
     judge: Judge | None
-    """The judge, or None if there is none for the model's face model."""
+    """Face regressor for evaluation, or None if there is none for the model's face model."""
 
     def evaluation(
         self, config: MeasureConfig, model: Model, psi: float | None = None, priors: Model | None = None
@@ -139,7 +150,7 @@ class EvaluationSetup:
         """Prepare the evaluation of a model.
 
         Args:
-            psi: truncation in place of the configured one.
+            psi: truncation to use instead of ``config.psi``, or None.
             priors: model whose priors sample the faces, or None for the model's own priors.
 
         Raises:
@@ -166,7 +177,7 @@ class EvaluationSetup:
 
 
 def shipped_expressions(model: Model) -> Float[Tensor, "expression 64"] | None:
-    """Return the neutral expression and the model's presets, or None if it has no presets."""
+    """Return the coefficients of the neutral expression and of the model's named expressions; None if it has none."""
     if not model.card.presets:
         return None
     return torch.cat([model.expression(name) for name in (None, *model.card.presets)])
@@ -192,7 +203,7 @@ def evaluation_setup(config: MeasureConfig, card: ModelCard, device: torch.devic
 
 
 def matching_judge(config: MeasureConfig, card: ModelCard, device: torch.device) -> Judge | None:
-    """Load the judge that the user named, or else the shipped one if it fits the model's face model.
+    """Load the judge that the user named, or else the shipped one if it fits the model's face model; else return None.
 
     Raises:
         InputError: the judge that the user named cannot be read or belongs to another face model.

@@ -1,7 +1,10 @@
-"""Temporal smoothness: second differences of the measured landmarks over an expression ramp, relative to the target.
+"""Temporal smoothness: do landmarks in a generated image sequence move as smoothly as they should?
 
-The expression goes from neutral to full strength and is eased at both ends: its strength in frame k of T is
-(1 - cos(pi k / (T - 1))) / 2. The landmarks that the judge measures should accelerate no more than the target ones.
+In an expression ramp, a sequence of T images, one person's expression grows from neutral to full strength, slowly at
+both ends: its strength in frame k is (1 - cos(pi k / (T - 1))) / 2. The measured landmarks are those that the judge
+(the face regressor for evaluation) finds in the images; the target landmarks are those of the coefficients that the
+images were generated from. The metric is the mean length of the second difference over time (the acceleration) of the
+measured landmarks, divided by that of the target landmarks.
 """
 
 import math
@@ -18,38 +21,39 @@ from anifacegan.evaluation.bootstrap import BootstrapStatistics, Draws, Weights,
 
 @dataclass(frozen=True)
 class Smoothness:
-    """Mean length of the landmarks' second difference l(k + 1) - 2 l(k) + l(k - 1)."""
+    """Mean length of the second difference l(k + 1) - 2 l(k) + l(k - 1) of the landmarks l in frame k."""
 
     measured_mm: float
-    """Second difference of the measured landmarks, millimetres."""
+    """Mean length for the landmarks that the judge measures in the images, millimetres."""
     target_mm: float
-    """Second difference of the target landmarks, millimetres."""
+    """Mean length for the landmarks of the coefficients that the images were generated from, millimetres."""
     ratio: float
-    """``measured_mm`` over ``target_mm``; 1 is as smooth as the target, nan if the target does not move."""
+    """``measured_mm`` divided by ``target_mm``: 1 is as smooth as the target; nan if the target does not move."""
     ramps: int
-    """Number of expression ramps."""
+    """Number of expression ramps (image sequences in which an expression grows)."""
     frames: int
-    """Number of frames of each ramp."""
+    """Number of images in each expression ramp."""
 
 
 def eased_strengths(frames: int) -> Float[Tensor, "frame"]:
-    """Compute the strength of the expression in each frame, from 0 to 1 with a cosine easing."""
+    """Compute the strength of a growing expression in each frame: from 0 to 1 along half a cosine, slowly at both
+    ends."""
     return (1 - torch.cos(math.pi * torch.arange(frames) / (frames - 1))) / 2
 
 
 @dataclass(frozen=True)
 class SmoothnessItems:
-    """Mean length of the landmarks' second difference in each ramp (CPU)."""
+    """Mean length of the landmarks' second difference over time in each expression ramp (CPU)."""
 
     measured_mm: Float[Tensor, "ramp"]
-    """Second difference of the measured landmarks, millimetres."""
+    """Mean length for the landmarks that the judge measures in the images, millimetres."""
     target_mm: Float[Tensor, "ramp"]
-    """Second difference of the target landmarks, millimetres."""
+    """Mean length for the landmarks of the coefficients that the images were generated from, millimetres."""
     frames: int
-    """Number of frames of each ramp."""
+    """Number of images in each expression ramp."""
 
     def report(self) -> Smoothness:
-        """Average over the ramps."""
+        """Return the lengths averaged over all expression ramps, and their ratio."""
         measured, target = float(self.measured_mm.mean()), float(self.target_mm.mean())
         return Smoothness(
             measured_mm=measured,
@@ -60,9 +64,9 @@ class SmoothnessItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return ``ratio_from_1``, the distance of the ratio from 1, as a statistic over resampled ramps.
+        """Return ``ratio_from_1``, |ratio - 1|, as a statistic over resampled expression ramps.
 
-        Below 1 the face moves less than it should, above 1 it jitters.
+        If the ratio is below 1 the face moves less than it should, if it is above 1 the face jitters.
         """
         measured, target = self.measured_mm.numpy(), self.target_mm.numpy()
 
@@ -75,9 +79,9 @@ class SmoothnessItems:
 def smoothness_items(
     measured: Float[Tensor, "ramp frame 68 3"], target: Float[Tensor, "ramp frame 68 3"]
 ) -> SmoothnessItems:
-    """Compute the second differences of landmarks over ramps of at least three frames.
+    """Compute the second differences over time of measured and target landmarks, in ramps of at least three images.
 
-    Both arguments are landmarks of unposed faces, millimetres.
+    Both arguments are landmarks without the head pose, millimetres.
     """
     return SmoothnessItems(_second_difference(measured), _second_difference(target), measured.shape[1])
 

@@ -1,4 +1,7 @@
-"""Target values of generated images: camera angles in the judge's convention, and landmark positions."""
+"""Target values: camera angles and landmarks that follow from the latents and poses of generated images.
+
+They are compared with what the judge, the face regressor for evaluation, measures in the images.
+"""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -11,7 +14,7 @@ from anifacegan.models.sampling import PosedLatents
 MM_PER_WORLD = 1000.0
 """Millimetres per world unit; a head is about 0.2 world units tall."""
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
-"""iBUG landmarks of the eyes; right and left are the person's."""
+"""Indices of the iBUG landmarks of each eye; right and left are those of the person."""
 
 
 def target_angle(pose: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 3"]:
@@ -27,11 +30,14 @@ def target_landmarks_px(
     size: int,
     fov_deg: float = FOV_DEG,
 ) -> Float[Tensor, "batch 68 2"]:
-    """Project the face model's landmarks to pixel indices of the generator's images.
+    """Compute where the face model's 68 landmarks are in the generator's images, in pixel indices.
 
     Args:
+        landmarks: landmark positions as functions of the face coefficients.
         world_offset: position of the face model's origin, world units.
+        views: latents and camera poses of the images.
         size: height and width of the images, pixels.
+        fov_deg: field of view of the images, degrees.
     """
     shape = WORLD_PER_MODEL_UNIT * landmarks.unposed(views.latents.z_id, views.latents.z_exp) + world_offset
     pitch, yaw = views.pose.unbind(-1)
@@ -39,5 +45,5 @@ def target_landmarks_px(
 
 
 def interocular(landmarks: Float[Tensor, "batch 68 3"]) -> Float[Tensor, "batch"]:
-    """Compute the distance between the centres of the two eyes' landmarks, in the landmarks' unit."""
+    """Compute the distance between the centres of the two eyes (means of their landmarks), in the landmarks' unit."""
     return (landmarks[:, RIGHT_EYE].mean(dim=1) - landmarks[:, LEFT_EYE].mean(dim=1)).norm(dim=-1)

@@ -1,11 +1,12 @@
-"""View consistency: one rendered view warped into another by its depth, and rendered depth against the mesh.
+"""View consistency: do two rendered views of a face show the same colours at the same points?
 
-Every pixel of the target view is projected by its depth into space and from there into the source view. It is visible
-in both views if the point lies in the source image and its distance agrees with the source's depth there within 5 mm.
-The PSNR is that of the mean squared colour error over the visible pixels of all pairs, colours in [0, 1]; both pixels
-must belong to the head (opacity over 0.99).
+Every pixel of one view (the target) is moved along its ray to the rendered depth, and the point there is projected into
+another view of the face (the source). The point is visible in both views if it lies in the source image, and its
+distance from the source camera agrees within 5 mm with the source's rendered depth at this place. The colours of the
+two pixels are compared if the point is visible in both views and both pixels belong to the head (opacity over 0.99).
+The metric is the PSNR of the mean squared colour difference (colours in [0, 1]) over these pixels of all view pairs.
 
-On the face the rendered depth is also compared with that of the face model's mesh along the same rays.
+On the face, the rendered depth is also compared with the depth of the face model's mesh along the same rays.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,9 +27,9 @@ from anifacegan.rendering.frame import decibels
 OPAQUE = 0.99
 """Opacity above which a pixel belongs to the head."""
 HALF = 0.5
-"""Opacity from which on a pixel has a surface whose depth is compared with the mesh."""
+"""Smallest opacity of a pixel whose depth is compared with the mesh."""
 SAME_DEPTH = 0.005
-"""Largest difference of depths of the same point, world units."""
+"""Largest difference between two depths that count as depths of the same point, world units."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class DepthView:
     foreground: Float[Tensor, "1 size size"]
     """Opacity of the head."""
     depth: Float[Tensor, "1 size size"]
-    """Distance of the head along the pixels' rays, world units; 0 where there is none."""
+    """Distance of the head from the camera along each pixel's ray, world units; 0 where there is no head."""
     pose: Float[Tensor, "1 2"]
     """Pitch and yaw, radians from frontal."""
 
@@ -50,48 +51,49 @@ class FaceViews:
     """Views of one face."""
 
     pairs: Sequence[tuple[DepthView, DepthView]]
-    """Source and target views to warp."""
+    """Pairs (source, target): the colours of the source view are warped into the target view."""
     meshes: Sequence[tuple[DepthView, SurfaceMap]]
-    """Views with the face model's mesh on their rays."""
+    """Views, each with the points where its rays meet the face model's mesh."""
 
 
 @dataclass(frozen=True)
 class ViewConsistency:
-    """Agreement of different views, and of the depth with the mesh."""
+    """How well different views of a face agree, and how well the rendered depth agrees with the mesh."""
 
     psnr_db: float
-    """PSNR of warped against rendered colours, dB; nan if no pixel is visible in both views."""
+    """PSNR between the source view's colours, warped into the target view, and the target view's own colours, dB; nan
+    if no pixel is visible in both views."""
     visible_share: float
-    """Share of the head's pixels in the target views that are visible in the source views, too."""
+    """Share of the head's pixels in the target views whose points are also visible in the source views."""
     depth_mm: float
-    """Mean absolute difference of rendered depth and mesh on the face, millimetres; nan if no face is visible."""
+    """Mean absolute difference between rendered depth and mesh on the face, millimetres; nan if no face is visible."""
     depth_bias_mm: float
-    """Mean difference of rendered depth and mesh, millimetres; positive is behind the mesh."""
+    """Mean of rendered depth minus depth of the mesh, millimetres; positive if the surface is behind the mesh."""
     pairs: int
     """Number of pairs of views."""
 
 
 @dataclass(frozen=True)
 class ConsistencyItems:
-    """Sums over the pixels of each face (CPU, float64)."""
+    """Sums over the pixels of all views of each face (CPU, float64)."""
 
     squared: Float[Tensor, "face"]
-    """Sum of the squared colour errors, averaged over the channels, over the visible pixels."""
+    """Sum of the squared colour differences (mean over the channels) over the pixels that are visible in both views."""
     visible: Float[Tensor, "face"]
-    """Number of pixels of the target views that are visible in the source views."""
+    """Number of pixels of the target views whose points are visible in the source views."""
     head: Float[Tensor, "face"]
     """Number of pixels of the head in the target views."""
     depth_mm: Float[Tensor, "face"]
-    """Sum of the absolute depth differences over the face's pixels, millimetres."""
+    """Sum of |rendered depth - mesh depth| over the face's pixels, millimetres."""
     depth_bias_mm: Float[Tensor, "face"]
-    """Sum of the signed depth differences over the face's pixels, millimetres."""
+    """Sum of rendered depth - mesh depth over the face's pixels, millimetres."""
     on_face: Float[Tensor, "face"]
     """Number of pixels of the face in all views."""
     pairs: Float[Tensor, "face"]
     """Number of pairs of views."""
 
     def report(self) -> ViewConsistency:
-        """Average over the pixels of all faces."""
+        """Return PSNR and depth differences over the pixels of all faces."""
         numbers = self.bootstrap_statistics().estimate()
         return ViewConsistency(
             psnr_db=numbers["psnr_db"],
@@ -116,7 +118,7 @@ class ConsistencyItems:
 
 
 def consistency_items(faces: Iterable[FaceViews], fov_deg: float = FOV_DEG) -> ConsistencyItems:
-    """Warp the views of each face and compare their depths with the mesh."""
+    """Compare the colours of each face's views, and compare their depths with the mesh."""
     sums = [_face_sums(face, fov_deg) for face in faces]
     columns = {
         field.name: torch.tensor([row[field.name] for row in sums], dtype=torch.float64)
@@ -126,7 +128,7 @@ def consistency_items(faces: Iterable[FaceViews], fov_deg: float = FOV_DEG) -> C
 
 
 def _face_sums(face: FaceViews, fov_deg: float) -> dict[str, float]:
-    """Sums over the pixels of one face, by the field names of :class:`ConsistencyItems`."""
+    """Return the sums over the pixels of one face, by the field names of :class:`ConsistencyItems`."""
     sums = {field.name: 0.0 for field in fields(ConsistencyItems)}
     for source, target in face.pairs:
         warped, visible = warp(source, target, fov_deg)
@@ -145,10 +147,10 @@ def _face_sums(face: FaceViews, fov_deg: float) -> dict[str, float]:
 def warp(
     source: DepthView, target: DepthView, fov_deg: float = FOV_DEG
 ) -> tuple[Float[Tensor, "3 size size"], Tensor]:
-    """Warp the source's colours into the target view.
+    """Warp the source view's colours into the target view by the target view's depth.
 
     Returns:
-        The warped colours, and the (size, size) mask of pixels whose point is visible in both views.
+        The warped colours, and the (size, size) mask of the target's pixels whose points are visible in both views.
     """
     size = target.rgb.shape[-1]
     rays = _rays(target, fov_deg)
@@ -166,7 +168,7 @@ def warp(
 
 
 def depth_errors(view: DepthView, mesh: SurfaceMap, fov_deg: float = FOV_DEG) -> Float[Tensor, "pixel"]:
-    """Subtract the mesh's depth from the rendered depth on opaque pixels of the face, world units."""
+    """Compute rendered depth minus mesh depth, world units, on the face's pixels with an opacity of at least 0.5."""
     rays = _rays(view, fov_deg)
     face = (mesh.share[0] > 0) & (view.foreground.flatten() >= HALF)
     distance = (mesh.x_mesh[0] - rays.origins[0]).norm(dim=-1)
@@ -174,6 +176,6 @@ def depth_errors(view: DepthView, mesh: SurfaceMap, fov_deg: float = FOV_DEG) ->
 
 
 def _rays(view: DepthView, fov_deg: float) -> Rays:
-    """Rays of all pixels, row by row."""
+    """Return the rays of all pixels of a view, row by row."""
     pitch, yaw = view.pose.unbind(-1)
     return image_rays(yaw=yaw, pitch=pitch, size=view.rgb.shape[-1], fov_deg=fov_deg)
