@@ -166,7 +166,7 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_end(
     is repeated with new runs until enough kills have met a living one."""
     rng = np.random.default_rng(list(KINDS).index(name))
     processes = multiprocessing.get_context("forkserver")  # imports once, then forks
-    processes.set_forkserver_preload(["anifacegan.cli.train", "torch.utils.tensorboard"])
+    processes.set_forkserver_preload(["tests.fixtures.resumed_runs", "torch.utils.tensorboard"])
     kills, runs = 0, 0
     while kills < KILLS:
         runs += 1
