@@ -17,7 +17,7 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.file_arrays import Expected, check_arrays
 
 BFM_COLUMNS = {"idBase": ID_DIM, "exBase": EXP_DIM, "texBase": TEX_DIM}
-"""Number of columns of each basis in the file."""
+"""Number of coefficients (columns) of each basis, by its key in the file."""
 _BFM_ADVICE = "it is no BFM_model_front.mat as Deep3DFaceRecon makes it"
 
 
@@ -90,5 +90,6 @@ def _shape_text(key: str, shape: tuple[int | None, int]) -> str:
 
 
 def is_bfm_file(path: Path | None) -> bool:
-    """Whether the path of a face model is that of a BFM .mat; None is the cached open face model."""
+    """Return whether a face model's path is a .mat file and therefore BFM; None stands for the cached open face
+    model."""
     return path is not None and path.suffix.lower() == ".mat"

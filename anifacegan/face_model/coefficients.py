@@ -54,7 +54,7 @@ class FaceCoefficients:
     noise: np.ndarray | None = None
     """(80,) latent of hair, clothes and background; in files of synthetic images only."""
     face_model: str | None = None
-    """Name of the face model whose bases the coefficients belong to; None if the file does not name it."""
+    """Name of the face model to whose bases the coefficients belong; None if the file does not name its face model."""
 
 
 def write_coefficients(path: Path, face: FaceCoefficients) -> None:
@@ -170,15 +170,17 @@ class ExpressionBasis:
 
     @property
     def known_names(self) -> list[str]:
-        """Names that :meth:`from_strengths` accepts, without the suffixes Left and Right."""
+        """Names that :meth:`from_strengths` accepts, sorted and without the suffixes Left and Right."""
         return sorted({name.removesuffix("Left").removesuffix("Right") for name in self.names})
 
     def sides(self, name: str) -> list[int]:
-        """Indices of the action units of a name: both sides if it names none; empty if it is unknown."""
+        """Return the indices of the action units that a name means: both sides if the name has no side, no index if the
+        name is unknown."""
         return [i for i, unit in enumerate(self.names) if unit in (name, f"{name}Left", f"{name}Right")]
 
     def from_strengths(self, strengths: dict[str, float]) -> np.ndarray:
-        """Compute the (64,) expression coefficients of named strengths; a name without Left or Right moves both sides.
+        """Compute the (64,) expression coefficients of action units with given strengths; a name without Left or Right
+        moves both sides of the face.
 
         Raises:
             InputError: a name is unknown.

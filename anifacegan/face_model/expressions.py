@@ -1,4 +1,5 @@
-"""Expressions as users give them (a ``.mat`` file, names with strengths, or an array) to expression coefficients.
+"""Conversion of expressions as users give them (a ``.mat`` file, names with strengths, or an array) to expression
+coefficients.
 
 Names are action units of the face model, or presets that combine several of them.
 """
@@ -28,7 +29,7 @@ PRESETS: dict[str, dict[str, float]] = {
     "pucker": {"mouthPucker": 1.0},
     "brow_raise": {"browInnerUp": 0.9, "browOuterUp": 1.0, "eyeWide": 0.4},
 }
-"""Named expressions in action units; the files of ``mat/`` hold their coefficients."""
+"""Predefined expressions as strengths of action units; the files in ``mat/`` hold their expression coefficients."""
 
 ACTIONS: dict[str, dict[str, float]] = {
     "jaw open": {"jawOpen": 1.0},
@@ -42,7 +43,8 @@ ACTIONS: dict[str, dict[str, float]] = {
     "mouth to the left": {"mouthLeft": 0.5, "mouthRight": -0.5},
     "smile higher on the left": {"mouthSmileLeft": 0.5, "mouthSmileRight": -0.5},
 }
-"""Movements of the open face model's first expression coefficients, in order, in action units.
+"""Movements that the first expression coefficients of the open face model describe, in order, as strengths of action
+units.
 
 Left is the person's left. The last two are differences of the sides: a smile on the left side only is the sum of
 "smile" and "smile higher on the left". Changing an entry changes the face model.
@@ -50,7 +52,8 @@ Left is the person's left. The last two are differences of the sides: a smile on
 
 
 def is_strong_unit(unit: str) -> bool:
-    """Whether an action unit is MakeHuman's, which move a face further than ARKit's; its name then has a hyphen."""
+    """Return whether an action unit is one of MakeHuman's, whose names have a hyphen; they move a face further than
+    ARKit's."""
     return "-" in unit
 
 
@@ -76,7 +79,8 @@ def parse_strengths(text: str) -> dict[str, float]:
 
 
 def action_units(strengths: dict[str, float], presets: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Expand presets to strengths of action units; other names are kept as action units."""
+    """Replace presets by their action units, and return the strengths of all action units; other names are kept as
+    action units."""
     units: dict[str, float] = {}
     for name, strength in strengths.items():
         for unit, share in presets.get(name, {name: 1.0}).items():
@@ -97,11 +101,11 @@ class ExpressionReader:
     face_model: str
     """Name of the face model whose coefficients the model takes."""
     presets: dict[str, dict[str, float]]
-    """Named expressions, each in strengths of action units."""
+    """Predefined expressions, each as strengths of action units."""
     basis: ExpressionBasis | None
-    """Action units of the face model; None if it has no named ones."""
+    """Action units of the face model; None if the face model has no named action units."""
     pitch_offset: float = 0.0
-    """Pitch that ``.mat`` files without ``pose`` give a frontal face, radians."""
+    """Pitch angle that ``.mat`` files without ``pose`` give to a face seen from the front, radians."""
 
     def coefficients(
         self, expression: "str | Path | Float[np.ndarray, '64'] | None"

@@ -17,7 +17,7 @@ from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.runtime.compiled import kernel
 
 LID_CLEARANCE = 1.012
-"""Smallest distance of lids from the centre of the eyeball, in radii of the eyeball."""
+"""Smallest distance of eyelid vertices from the centre of the eyeball, in radii of the eyeball."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,9 @@ class Eye:
     """Indices of the vertices of an eyeball, and of the lids that must stay outside it."""
 
     ball: Int[np.ndarray, " ball_vertex"]
+    """Indices of the vertices of the eyeball."""
     lids: Int[np.ndarray, " lid_vertex"]
+    """Indices of the eyelid vertices that must stay outside the eyeball."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,16 @@ class FaceMesh:
     name: str
     """Name of the face model."""
     world_offset: Float[np.ndarray, "3"]
-    """Origin of the face model in world units."""
+    """Position of the face model's origin, world units."""
     mean: Float[np.ndarray, " coordinate"]
+    """Vertex coordinates of the mean face, model units."""
     basis: Float[np.ndarray, "coordinate 144"]
-    """Columns of 80 identity and 64 expression coefficients."""
+    """Change of each vertex coordinate by each coefficient: 80 columns for identity, then 64 for expression, model
+    units."""
     triangles: Int[np.ndarray, "triangle 3"]
+    """Vertex indices of the corners of each triangle."""
     landmark_vertices: Int[np.ndarray, "68"]
+    """Vertex indices of the 68 landmarks in iBUG order."""
 
     @property
     def eyes(self) -> tuple[Eye, ...]:
@@ -49,12 +55,13 @@ class FaceMesh:
 
     @property
     def face(self) -> Bool[np.ndarray, " vertex"]:
-        """Mask of the vertices of the face, without hair, neck and clothes; all vertices of a bare face."""
+        """Mask of the vertices of the face, without hair, neck and clothes; all vertices of a bare face are in the
+        mask."""
         return np.ones(len(self.mean) // 3, bool)
 
 
 def face_mesh(model: MorphableModel) -> FaceMesh:
-    """Convert a morphable model of a bare face."""
+    """Convert a morphable model of a bare face to arrays."""
     return FaceMesh(
         name=model.name,
         world_offset=model.world_offset.cpu().numpy().astype(np.float32),
@@ -68,14 +75,14 @@ def face_mesh(model: MorphableModel) -> FaceMesh:
 
 
 def by_coordinate(values: Float[Tensor, "vertex 3 *column"]) -> Float[np.ndarray, "coordinate columns"]:
-    """Flatten values of vertices to one row a coordinate."""
+    """Flatten values of V vertices to 3V rows, one row for each coordinate of a vertex."""
     return values.detach().cpu().numpy().astype(np.float32).reshape(3 * len(values), -1)
 
 
 def bare_head(
     mesh: FaceMesh, z_id: Float[np.ndarray, "80"], z_exp: Float[np.ndarray, "64"]
 ) -> Float[np.ndarray, "vertex 3"]:
-    """Compute the vertices of one face without hair and clothes, lids outside the eyeballs, model units.
+    """Compute the vertices of one face without hair and clothes, model units; eyelids are moved out of the eyeballs.
 
     The result does not depend on BLAS or the number of threads.
     """
@@ -87,7 +94,7 @@ def bare_head(
 def clear_lids(
     vertices: Float[Tensor, "batch vertex 3"], eyes: tuple[Eye, ...]
 ) -> Float[Tensor, "batch vertex 3"]:
-    """Push vertices of the lids out of the eyeballs; all other vertices stay.
+    """Push eyelid vertices out of the eyeballs; all other vertices stay.
 
     A linear model moves lids along straight lines, through the eyeball when they are half closed. Each eyeball is the
     sphere that fits its vertices in the least-squares sense. Differentiable.

@@ -8,7 +8,7 @@ from anifacegan.face_model.open_model import load_open_face_model
 
 
 def load_face_model(path: Path | None = None) -> MorphableModel:
-    """Load the open face model from its .npz (None: the cached one), or BFM from a .mat.
+    """Load the open face model from an .npz, or BFM from a .mat; None stands for the open face model in the cache.
 
     Raises:
         InputError: the file is missing, is no face model, or an array in it is misshaped, not finite or out of range.

@@ -20,12 +20,13 @@ from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.normals import vertex_normals
 
 OPEN_FACE_WORLD_OFFSET = (0.0, 0.0, 0.0)
-"""Origin of the open face model in world units."""
+"""Position of the open face model's origin, world units."""
 BFM_WORLD_OFFSET = (0.0, 0.0, -0.027)
-"""Origin of BFM in world units: its face then coincides with that of the open face model (estimated)."""
+"""Position of BFM's origin, world units; with it, BFM's face coincides with that of the open face model (estimated)."""
 
 ALIGNMENT_LANDMARKS = ((36, 39), (42, 45), (30,), (48,), (54,))
-"""Landmarks whose means are Deep3DFaceRecon's five alignment points: two eyes, nose tip, two mouth corners."""
+"""Indices of the landmarks over which each of Deep3DFaceRecon's five alignment points is a mean: two eyes, nose tip,
+two mouth corners."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,19 @@ class FaceBases:
     mean: Float[Tensor, "vertex 3"]
     """Mean face, model units."""
     id_basis: Float[Tensor, "vertex 3 id_dim"]
+    """Displacement of each vertex by each identity coefficient, model units."""
     exp_basis: Float[Tensor, "vertex 3 exp_dim"]
+    """Displacement of each vertex by each expression coefficient, model units."""
     tex_mean: Float[Tensor, "vertex 3"]
     """Mean colour of the vertices, RGB in [0, 1]."""
     tex_basis: Float[Tensor, "vertex 3 tex_dim"]
+    """Change of each vertex's RGB colour by each texture coefficient."""
     triangles: Int[Tensor, "triangle 3"]
-    """Corners of the triangles, counter-clockwise seen from outside."""
+    """Vertex indices of the corners of each triangle, counter-clockwise seen from outside."""
     landmark_vertices: Int[Tensor, "68"]
-    """Vertices of the 68 landmarks in iBUG order."""
+    """Vertex indices of the 68 landmarks in iBUG order."""
     world_offset: tuple[float, float, float]
-    """Origin of the model in world units."""
+    """Position of the face model's origin, world units."""
     normal_weighting: Literal["area", "equal"] = "area"
     """Weights of the triangles around a vertex in its normal: their areas, or equal ones as in Deep3DFaceRecon."""
 
@@ -123,7 +127,7 @@ def _expand(
 
 
 def alignment_weights() -> Float[Tensor, "5 68"]:
-    """Weights of the 68 landmarks in the five alignment points."""
+    """Return the weights of the 68 landmarks in each of the five alignment points."""
     weights = torch.zeros(len(ALIGNMENT_LANDMARKS), 68)
     for point, landmarks in enumerate(ALIGNMENT_LANDMARKS):
         weights[point, list(landmarks)] = 1 / len(landmarks)

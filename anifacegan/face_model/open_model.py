@@ -24,7 +24,7 @@ BUILD_COMMAND = "anifacegan face-model"
 
 @dataclass(frozen=True)
 class HeadParts:
-    """Hair, clothes, part labels and sampled people and expressions of the open face model.
+    """Hair, clothes, part labels, and sampled people and expressions of the open face model.
 
     V vertices, P people, E expressions, U action units, S hair styles. Lengths are in model units. Signed distances are
     measured along the surface of the head and are positive inside the region.
@@ -33,33 +33,33 @@ class HeadParts:
     part: np.ndarray
     """(V,) label: 0 skin, 1 eye at +x, 2 eye at -x, 3 tongue, 4 upper teeth, 5 lower teeth."""
     uv: np.ndarray
-    """(V, 2) MakeHuman's texture coordinates; one of them for vertices on a seam, which have several."""
+    """(V, 2) MakeHuman's texture coordinates; a vertex on a texture seam has several, of which one is stored."""
     au_names: np.ndarray
     """(U,) names of the action units."""
     au2exp: np.ndarray
     """(64, U) matrix from strengths of action units to expression coefficients."""
     au_bank: np.ndarray
-    """(E, U) strengths of action units of sampled plausible expressions."""
+    """(E, U) strengths of the action units in each of E sampled plausible expressions."""
     bank_id: np.ndarray
-    """(P, 80) identity coefficients of sampled people."""
+    """(P, 80) identity coefficients of P sampled people."""
     bank_tex: np.ndarray
-    """(P, 80) texture coefficients of the same people."""
+    """(P, 80) texture coefficients of the sampled people."""
     bank_hair_rgb: np.ndarray
-    """(P, 3) hair colours of the same people, RGB in [0, 1]."""
+    """(P, 3) hair colours of the sampled people, RGB in [0, 1]."""
     bank_gender: np.ndarray
-    """(P,) gender from 0, female, to 1, male."""
+    """(P,) gender of the sampled people, from 0 (female) to 1 (male)."""
     bank_age: np.ndarray
-    """(P,) age in years."""
+    """(P,) age of the sampled people in years."""
     bank_race: np.ndarray
-    """(P, 3) shares of MakeHuman's african, asian and caucasian shapes."""
+    """(P, 3) shares of MakeHuman's african, asian and caucasian shapes in each sampled person."""
     bank_bald: np.ndarray
-    """(P,) whether a person is bald."""
+    """(P,) whether each sampled person is bald."""
     hair_names: np.ndarray
     """(S,) names of the hair styles."""
     hair_disp: np.ndarray
-    """(S, V) thickness of the hair on each vertex."""
+    """(S, V) thickness of the hair of each style on each vertex."""
     hair_sd: np.ndarray
-    """(S, V) signed distance to the hairline."""
+    """(S, V) signed distance of each vertex to the hairline of each style, positive in the hair."""
     hair_dir: np.ndarray
     """(V, 3) unit direction in which hair and clothes are offset from the skin."""
     lid_l: np.ndarray
@@ -67,29 +67,30 @@ class HeadParts:
     lid_r: np.ndarray
     """Indices of the lid vertices that must stay outside the eyeball at -x."""
     curtain_anchor: np.ndarray
-    """(C,) skin vertex that each vertex of the long hair's mesh is attached to."""
+    """(C,) index of the skin vertex to which each vertex of the long hair's mesh is attached."""
     curtain_off: np.ndarray
-    """(C, 3) offset of each vertex of the long hair's mesh from its skin vertex."""
+    """(C, 3) offset of each vertex of the long hair's mesh from the skin vertex it is attached to."""
     curtain_tri: np.ndarray
-    """(T, 3) triangles of the long hair's mesh."""
+    """(T, 3) corners of the triangles of the long hair's mesh."""
     cloth_sd: np.ndarray
-    """(V,) signed distance to the collar."""
+    """(V,) signed distance of each vertex to the collar, positive in the clothes."""
     gloss: np.ndarray
-    """(V,) strength of the specular highlight."""
+    """(V,) strength of the specular highlight at each vertex."""
     front_mask: np.ndarray
-    """(V,) 1 on the front of the head."""
+    """(V,) weight of each vertex as part of the front of the head, 0 to 1."""
     face_mask: np.ndarray
-    """(V,) 1 on the face."""
+    """(V,) weight of each vertex as part of the face, 0 to 1."""
     lips_mask: np.ndarray
-    """(V,) 1 on the lips."""
+    """(V,) weight of each vertex as part of the lips, 0 to 1."""
 
     def expression_basis(self) -> ExpressionBasis:
-        """Get the named action units and their expression coefficients."""
+        """Return the named action units and their expression coefficients."""
         return ExpressionBasis(tuple(str(name) for name in self.au_names), self.au2exp)
 
 
 def _file_arrays(vertices: int) -> dict[str, Expected]:
-    """Expected types, shapes and ranges of the file's arrays; lengths given by name are as in the file."""
+    """Return the expected types, shapes and value ranges of the file's arrays; an axis length given by a name is any
+    number, the same wherever the name is used."""
     lengths, units, index = (-1e3, 1e3), (-0.01, 1.01), (0, vertices - 1)
     return {
         "mean": Expected("f", (vertices, 3), lengths),
@@ -129,18 +130,19 @@ def _file_arrays(vertices: int) -> dict[str, Expected]:
 
 
 def face_model_path() -> Path:
-    """Path of the built open face model: in the folder ANIFACEGAN_CACHE if it is set, else in the platform's cache."""
+    """Return the path of the built open face model: in the folder ANIFACEGAN_CACHE if it is set, else in the platform's
+    cache."""
     folder = os.environ.get("ANIFACEGAN_CACHE")
     return Path(folder or platformdirs.user_cache_path("anifacegan")) / OPEN_FACE_FILE
 
 
 def face_model_sha256(path: Path | None = None) -> str:
-    """SHA-256 checksum of a face model's file (None: the cached open face model)."""
+    """Return the SHA-256 checksum of a face model's file; None stands for the cached open face model."""
     return file_sha256(path or face_model_path())
 
 
 def load_open_face_model(path: Path | None = None) -> MorphableModel:
-    """Load the open face model from its built file (None: the cached one).
+    """Load the open face model from its built file; None stands for the file in the cache.
 
     Raises:
         InputError: the file is missing, is no face model, or an array in it is misshaped, not finite or out of range.
@@ -168,7 +170,8 @@ def load_open_face_model(path: Path | None = None) -> MorphableModel:
 
 
 def load_head_parts(path: Path | None = None) -> HeadParts:
-    """Load the hair, clothes, labels and samples of the open face model's file (None: the cached one).
+    """Load hair, clothes, labels, and sampled people and expressions from the open face model's file; None stands for
+    the file in the cache.
 
     Raises:
         InputError: see :func:`load_open_face_model`.

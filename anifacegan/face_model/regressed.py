@@ -1,4 +1,5 @@
-"""Face coefficients as a network regresses them: rows of 257 numbers, their camera and their 68 landmarks."""
+"""Face coefficients that a network regresses: rows of 257 numbers, the camera they belong to, and their 68
+landmarks."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Literal
@@ -18,7 +19,7 @@ from anifacegan.geometry.cameras import (
 
 CameraKind = Literal["generator", "deep3dfacerecon"]
 SCALE_FLOOR = 1e-3
-"""Smallest standard deviation that an output is scaled by; a coefficient that varies less is predicted as its mean."""
+"""Lower limit of the standard deviations by which regressed outputs are multiplied."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,12 @@ def _columns() -> dict[str, slice]:
 
 
 FIELD_COLUMNS = _columns()
-"""Columns of each field in a row of 257 numbers."""
+"""Columns of each field in a row of 257 numbers, by the field's name."""
 
 
 class FaceLandmarks(nn.Module):
-    """The 68 landmarks of face coefficients: a morphable model restricted to its landmark vertices, and a camera."""
+    """Computes the 68 landmarks of face coefficients with the landmark vertices of a morphable model, and projects
+    them."""
 
     mean: Tensor
     id_basis: Tensor
@@ -76,7 +78,7 @@ class FaceLandmarks(nn.Module):
     def unposed(
         self, z_id: Float[Tensor, "batch 80"], z_exp: Float[Tensor, "batch 64"]
     ) -> Float[Tensor, "batch 68 3"]:
-        """Compute the landmarks of the face before posing, model units."""
+        """Compute the landmarks of faces before posing, model units."""
         return (
             self.mean
             + torch.einsum("vck,bk->bvc", self.id_basis, z_id)
@@ -92,7 +94,7 @@ class FaceLandmarks(nn.Module):
 def coefficient_camera(
     angle: Float[Tensor, "batch 3"], trans: Float[Tensor, "batch 3"], size: int, kind: CameraKind
 ) -> Camera:
-    """Make the camera that shows the face of coefficients, for points of the unposed face in model units.
+    """Make the camera that shows the face of given coefficients; it projects points of the unposed face in model units.
 
     ``kind`` selects the focal length: that of the generator's field of view, or Deep3DFaceRecon's.
     """
@@ -112,12 +114,13 @@ def pose_of(angle: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 2"]:
 
 
 FIRST_EXPRESSIONS = 10
-"""Number of leading expression coefficients whose correlation is reported."""
+"""Number of leading expression coefficients whose correlation with the truth is reported."""
 
 
 def correlation(
     found: Float[Tensor, "item entry"], truth: Float[Tensor, "item entry"]
 ) -> Float[Tensor, "entry"]:
-    """Compute Pearson's correlation of each column; 0 where one of the two is constant."""
+    """Compute Pearson's correlation between each column of ``found`` and the same column of ``truth``; 0 where either
+    column is constant."""
     a, b = found - found.mean(dim=0), truth - truth.mean(dim=0)
     return (a * b).sum(dim=0) / (a.norm(dim=0) * b.norm(dim=0)).clamp(min=1e-12)

@@ -19,12 +19,12 @@ from anifacegan.geometry.rasterization.rasterizer import Backend, interpolate, r
 
 @dataclass(frozen=True)
 class SurfaceMap:
-    """Intersections of the rays of images with a mesh, row by row from the top left."""
+    """Intersections of an image's rays with a mesh, row by row from the top left."""
 
     x_mesh: Float[Tensor, "batch ray 3"]
     """Intersection points, world units; zero where the ray misses the mesh."""
     share: Float[Tensor, "batch ray"]
-    """Weights of a mean over the face: 1 / (face pixels of the image) on the face, 0 elsewhere."""
+    """Weight of each ray in a mean over the face: 1 / (number of face pixels in the image) on the face, 0 elsewhere."""
 
 
 class FaceSurfaces(nn.Module):
@@ -59,7 +59,8 @@ class FaceSurfaces(nn.Module):
         angles: Float[Tensor, "batch 2"],
         size: int,
     ) -> SurfaceMap:
-        """Rasterize faces of given coefficients with the generator's camera at ``size`` pixels.
+        """Rasterize faces of given coefficients with the generator's camera at ``size`` pixels; return the points that
+        the pixels show.
 
         ``angles`` has the columns pitch and yaw, radians relative to frontal.
         """

@@ -24,10 +24,14 @@ class Trajectory:
     """Pose and expression of every frame of a video; angles are radians relative to frontal."""
 
     yaw: Float[np.ndarray, "frame"]
+    """Yaw of each frame's view."""
     pitch: Float[np.ndarray, "frame"]
+    """Pitch of each frame's view."""
     z_exp: Float[np.ndarray, "frame 64"]
+    """Expression coefficients of each frame."""
     strength: Float[np.ndarray, "frame"]
-    """Factor of each frame's expression, which z_exp includes; 1 is the expression as it was given."""
+    """Factor by which each frame's expression was multiplied; ``z_exp`` already includes it. 1 is the expression as
+    given."""
     labels: tuple[str, ...]
     """Name of each frame's expression."""
 
@@ -41,7 +45,8 @@ class Trajectory:
 def piecewise_linear(
     values: Float[np.ndarray, "value *dim"], frames: int
 ) -> Float[np.ndarray, "frames *dim"]:
-    """Interpolate values linearly at ``frames`` even steps that include every value exactly.
+    """Interpolate linearly between values that are spread evenly over ``frames`` frames; every value appears exactly in
+    one frame.
 
     With fewer frames than values, some values are left out, but not the first and the last. A single frame has the last
     value.
@@ -67,7 +72,8 @@ def _even_indices(length: int, count: int) -> Int[np.ndarray, "count"]:
 def expression_schedule(
     strength: Float[np.ndarray, "value"] | None, expressions: int, frames: int
 ) -> tuple[Int[np.ndarray, "frame"], Float[np.ndarray, "frame"]]:
-    """Divide frames among expressions one after another: the index of each frame's expression, and its strength.
+    """Divide frames evenly among expressions that are shown one after another. Returns the index of each frame's
+    expression, and the strength of the expression in each frame.
 
     Each expression passes through all values of ``strength`` in its frames. If ``strength`` is None, one expression
     rises from 0 to 1, and each of several rises from 0 to 1 and falls back, or stays at 1 if it has fewer than three
@@ -112,7 +118,7 @@ def check_views(*, yaw: Float[np.ndarray, "frame"], pitch: Float[np.ndarray, "fr
 
 
 DEFAULT_FRAMES = 50
-"""Frames of a video if their number is not given."""
+"""Number of frames of a video if no number is given."""
 MOST_FRAMES = 100_000
 """Largest number of frames of a video."""
 
@@ -125,10 +131,10 @@ class DriveConfig:
     """Expression: a .mat file, names with strengths such as smile=0.7,blink=0.3, or neutral. Several of them are shown
     one after another. A folder of .mat files is a sequence, sorted by name."""
     strength: float | tuple[float, ...] | None = None
-    """Factor of the expression: one value, or values to interpolate between. null: from 0 to 1 for one expression, from
-    0 to 1 and back for each of several, 1 for a folder."""
+    """Factor of the expression coefficients: one value, or values to interpolate between over the frames. null: from 0
+    to 1 for one expression, from 0 to 1 and back for each of several, always 1 for a folder."""
     frames: int | None = None
-    """Number of frames of each person's video. null: one for each file of a folder, else 50."""
+    """Number of frames of each person's video. null: the number of .mat files if expression is a folder, else 50."""
     yaw: float | tuple[float, ...] = (-0.35, 0.35)
     """Yaw of the head in radians from frontal; positive turns the face to the image's right. One value, or values to
     interpolate between from the first frame to the last; a single frame has the last value."""
@@ -137,7 +143,8 @@ class DriveConfig:
     pose_from_mat: bool = False
     """Take yaw and pitch from the .mat files of the expressions instead of the options yaw and pitch."""
     pitch_offset: float | None = None
-    """Pitch that .mat files without an exact pose give a frontal face, radians. null: the value of the model card."""
+    """Pitch angle that .mat files without an exact pose give to a face seen from the front, radians. null: the value of
+    the model card."""
 
     def __post_init__(self) -> None:
         if self.frames is not None and not 1 <= self.frames <= MOST_FRAMES:
@@ -153,15 +160,16 @@ class Expression:
     """An expression with its name."""
 
     label: str
-    """Name that frames of it are labelled with."""
+    """Label of the frames that show the expression."""
     z_exp: Float[np.ndarray, "64"]
     """Expression coefficients."""
     path: Path | None = None
-    """The .mat file that it was read from; None if it was given by names."""
+    """The .mat file from which the expression was read; None if the expression was given by names."""
 
 
 def requested_expressions(drive: DriveConfig, reader: ExpressionReader) -> tuple[list[Expression], bool]:
-    """Read the expressions of the option ``expression``, and tell whether it is a folder with a sequence of them.
+    """Read the expressions that the option ``expression`` names. Returns them, and whether the option is a folder,
+    whose files form a sequence.
 
     Raises:
         InputError: a name is unknown, a file is missing or does not fit the model, or a folder has no .mat files.
@@ -193,7 +201,7 @@ def requested_expressions(drive: DriveConfig, reader: ExpressionReader) -> tuple
 def planned_trajectory(
     drive: DriveConfig, reader: ExpressionReader, expressions: list[Expression], is_sequence: bool
 ) -> Trajectory:
-    """Compute pose and expression of every frame.
+    """Compute pose and expression of every frame of a video.
 
     Raises:
         InputError: ``pose_from_mat`` is set, and an expression was not read from a .mat file.
@@ -228,7 +236,7 @@ def planned_trajectory(
 
 
 def _poses(expressions: list[Expression], pitch_offset: float) -> Float[np.ndarray, "expression 2"]:
-    """Columns pitch and yaw, radians relative to frontal."""
+    """Read the pose of each expression's .mat file: columns pitch and yaw, radians relative to frontal."""
     poses = []
     for expression in expressions:
         if expression.path is None:

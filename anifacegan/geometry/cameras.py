@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 FOV_DEG = 12.0
-"""Field of view of the generator's camera and of synthetic images over the image height, degrees."""
+"""Field of view, over the image height, of the generator's camera and of synthetic images, degrees."""
 RECONSTRUCTION_FOCAL_PX = 1015.0
 """Focal length of Deep3DFaceRecon's camera for an image of 224 px, pixels."""
 RECONSTRUCTION_SIZE_PX = 224
@@ -23,7 +23,8 @@ RECONSTRUCTION_SIZE_PX = 224
 RECONSTRUCTION_DISTANCE = 10.0
 """Distance of Deep3DFaceRecon's camera from the origin, model units."""
 WIDEST_VIEW_RAD = 1.4
-"""Largest angle between a view and the frontal one; a little further, a camera looks at the back of the background."""
+"""Largest allowed angle between the viewing axis and the frontal viewing axis; at slightly larger angles, the camera
+would see the background plane from behind."""
 
 Points = TypeVar("Points", Tensor, np.ndarray)
 
@@ -35,10 +36,11 @@ class Camera:
     rotation: Float[Tensor, "batch 3 3"]
     """Columns are the camera's right, up and backward axes."""
     translation: Float[Tensor, "batch 3"]
+    """Position of the origin of the points in the camera's frame."""
     focal_px: float
     """Focal length, pixels."""
     principal_px: float
-    """Image centre in index coordinates, the same for x and y."""
+    """Image centre in index coordinates (integers are pixel centres), the same for x and y."""
     size: int
     """Height and width of the image, pixels."""
 
@@ -101,7 +103,7 @@ def orbit_rotation(
 ) -> tuple[Float[Tensor, "batch 3"], Float[Tensor, "batch 3 3"]]:
     """Place a camera on the unit sphere, looking at the origin without roll.
 
-    Returns its position and its axes (columns: right, up, backward), world units.
+    Returns the camera's position and its axes (columns: right, up, backward), world units.
     """
     polar, azimuth = math.pi / 2 - pitch, math.pi / 2 + yaw
     origin = torch.stack(
@@ -123,7 +125,7 @@ def orbit_camera(
 
 
 def focal_length_px(size: int, fov_deg: float) -> float:
-    """Focal length of an image of ``size`` pixels, pixels.
+    """Return the focal length, pixels, of an image of ``size`` pixels.
 
     The centres of the corner pixels lie on the edges of the field of view (method, section 1).
     """

@@ -31,18 +31,18 @@ WORLD_PER_NETWORK_UNIT = 0.12
 WORLD_PER_MODEL_UNIT = 0.1
 """World units per unit of a morphable model."""
 BACKGROUND_Z = -WORLD_PER_NETWORK_UNIT
-"""Height z of the background plane of synthetic images, world units; nothing behind it is visible."""
+"""Coordinate z of the background plane of synthetic images, world units; nothing behind the plane is visible."""
 
 ID_DIM = 80
-"""Identity coefficients of a face."""
+"""Number of identity coefficients of a face."""
 EXP_DIM = 64
-"""Expression coefficients of a face."""
+"""Number of expression coefficients of a face."""
 TEX_DIM = 80
-"""Texture coefficients of a face."""
+"""Number of texture coefficients of a face."""
 NOISE_DIM = 80
-"""Entries of the latent of hair, clothes and background, which the coefficients of a face do not describe."""
+"""Number of entries of the latent of hair, clothes and background, which a face's coefficients do not describe."""
 LIGHT_DIM = 27
-"""Nine spherical-harmonics coefficients for each of red, green and blue."""
+"""Number of light coefficients: nine spherical-harmonics coefficients for each of red, green and blue."""
 
 SPHERE_CENTRE = (0.0, 0.0, -1.5)
-"""Centre of the spheres that the manifolds are before training, network units."""
+"""Before training, the manifolds are spheres about this centre, network units."""

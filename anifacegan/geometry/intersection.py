@@ -13,26 +13,27 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Crossings:
-    """Intersections of rays with manifolds; a missed level has hit False, interval 0 and fraction 0."""
+    """Intersections of rays with manifolds; for a level that a ray misses, hit is False, interval 0 and fraction 0."""
 
     hit: Bool[Tensor, "batch ray level"]
     """Whether the ray meets the level."""
     interval: Tensor
     """(B, R, L) index of the sample before the crossing."""
     fraction: Float[Tensor, "batch ray level"]
-    """Position of the crossing between that sample (0) and the next (1)."""
+    """Position of the crossing between the sample before it (0) and the sample behind it (1)."""
 
     def interpolate(
         self, samples: Float[Tensor, "batch ray sample dim"]
     ) -> Float[Tensor, "batch ray level dim"]:
-        """Interpolate a quantity given at the samples of a ray to its crossings."""
+        """Interpolate a quantity, which is given at the samples of each ray, to the crossings of the ray."""
         index = self.interval[..., None].expand(*self.interval.shape, samples.shape[-1])
         near, far = samples.gather(2, index), samples.gather(2, index + 1)
         return torch.lerp(near, far, self.fraction[..., None])
 
 
 def first_crossings(s: Float[Tensor, "batch ray sample"], levels: Float[Tensor, "level"]) -> Crossings:
-    """Find the first crossing of every level along every ray; it is a hit only if s falls there.
+    """Find the first crossing of every level along every ray; the crossing is a hit only if s falls through the level
+    there.
 
     A level whose first crossing rises is missed, even if s falls through it later (method, section 1, step 3).
     Differentiable in s through the fraction.
@@ -51,7 +52,8 @@ def first_crossings(s: Float[Tensor, "batch ray sample"], levels: Float[Tensor, 
 def fraction_between(
     s_near: Float[Tensor, "*batch"], s_far: Float[Tensor, "*batch"], level: Float[Tensor, "*#batch"]
 ) -> Float[Tensor, "*batch"]:
-    """Locate a level between two samples of s, as a fraction in [0, 1]; 0 where s does not fall between them."""
+    """Locate a level between two samples of s, as a fraction in [0, 1]; 0 where s does not fall from one to the
+    other."""
     span = s_near - s_far
     falls = span > 0
     span = torch.where(falls, span, 1.0)  # no 0 / 0, in the gradient neither

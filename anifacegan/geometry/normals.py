@@ -41,7 +41,7 @@ def vertex_normals(
 
 
 def corners_of_vertices(triangles: np.ndarray, vertex_count: int) -> sparse.csr_matrix:
-    """Build the (V, F) incidence matrix: one where a triangle has the vertex as a corner."""
+    """Build the (V, F) incidence matrix: an entry is 1 where the triangle has the vertex as a corner, else 0."""
     triangle_of_corner = np.repeat(np.arange(len(triangles)), 3)
     ones = np.ones(triangles.size, np.float32)
     return sparse.csr_matrix((ones, (triangles.ravel(), triangle_of_corner)), (vertex_count, len(triangles)))
@@ -89,11 +89,11 @@ class Rings:
     """The triangles around selected vertices of a mesh."""
 
     vertices: Int[np.ndarray, " corner_vertex"]
-    """Indices of the corners of these triangles in the mesh, without repetition."""
+    """Indices in the mesh of all vertices that are corners of these triangles, each once."""
     triangles: Int[np.ndarray, "triangle 3"]
     """Corners of the triangles as indices into ``vertices``."""
     owner: Int[np.ndarray, " triangle"]
-    """Index of the selected vertex that each triangle touches."""
+    """For each triangle, the position in the list of selected vertices of the selected vertex that it touches."""
     count: int
     """Number of selected vertices."""
 

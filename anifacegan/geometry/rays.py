@@ -16,11 +16,12 @@ class Rays:
     """Straight lines ``origin + t * direction``, where t is the distance from the origin in world units."""
 
     origins: Float[Tensor, "batch ray 3"]
+    """Start of each ray, the camera's position, world units."""
     directions: Float[Tensor, "batch ray 3"]
-    """Unit length."""
+    """Direction of each ray, a unit vector."""
 
     def at(self, t: Float[Tensor, "batch ray sample"]) -> Float[Tensor, "batch ray sample 3"]:
-        """Compute the points at distances ``t``."""
+        """Compute the points at distances ``t`` from the origins."""
         return self.origins[:, :, None] + t[..., None] * self.directions[:, :, None]
 
     def __len__(self) -> int:
@@ -69,7 +70,8 @@ def image_rays(
 
 @dataclass(frozen=True)
 class RaySamplingConfig:
-    """Samples on a ray between which the manifolds are searched, and the camera and background of the scene."""
+    """Samples on a ray (crossings with manifolds are searched between them), and the camera and background of the
+    scene."""
 
     near: float = 0.88
     """Distance from the camera to the first sample of a ray, world units."""
@@ -80,7 +82,7 @@ class RaySamplingConfig:
     fov_deg: float = FOV_DEG
     """Field of view of the camera over the image height, degrees."""
     background_z: float = BACKGROUND_Z
-    """The background is a plane at this z, world units."""
+    """Coordinate z of the background, a plane at constant z, world units."""
 
     def __post_init__(self) -> None:
         if self.samples < 2 or not 0 < self.near < self.far:

@@ -26,7 +26,8 @@ def resample(
 
 @lru_cache(maxsize=16)
 def resampling_weights(size: int, new_size: int) -> Float[Tensor, "new_size size"]:
-    """Compute the weights of the old pixels of a row in each new pixel: a triangle filter, rows sum to 1."""
+    """Compute the weight of each old pixel of a row in each new pixel: a triangle filter; the weights of a new pixel
+    sum to 1."""
     step = (size - 1) / max(new_size - 1, 1)  # old pixels from one new centre to the next
     with torch.inference_mode(False):  # the cached tensor may be used where gradients are needed
         centres = step * torch.arange(new_size, dtype=torch.float64)
@@ -54,6 +55,7 @@ def read_pixels(
 
 
 def smoothstep(start: float, end: float, value: np.ndarray) -> np.ndarray:
-    """Hermite step 3 t^2 - 2 t^3: 0 at ``start`` and before, 1 at ``end`` and after; it falls where end < start."""
+    """Compute the Hermite step 3 t^2 - 2 t^3: 0 at ``start`` and before, 1 at ``end`` and after; it falls where end <
+    start."""
     t = np.clip((value - start) / (end - start), 0, 1)
     return t * t * (3 - 2 * t)

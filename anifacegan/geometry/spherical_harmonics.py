@@ -12,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 BAND_0 = math.pi / math.sqrt(4 * math.pi)
-"""Factor a0 c0 of the constant basis function."""
+"""Value of the constant basis function: Lambertian factor a0 times normalisation c0."""
 BAND_1 = 2 * math.pi / math.sqrt(3) * math.sqrt(3) / math.sqrt(4 * math.pi)
-"""Factor a1 c1 of the basis functions that are linear in the normal."""
+"""Factor of the basis functions that are linear in the normal: Lambertian factor a1 times normalisation c1."""
 BAND_2 = 2 * math.pi / math.sqrt(8) * 3 * math.sqrt(5) / math.sqrt(12 * math.pi)
-"""Factor a2 c2 of the basis functions that are quadratic in the normal."""
+"""Factor of the basis functions that are quadratic in the normal: Lambertian factor a2 times normalisation c2."""
 AMBIENT = 0.8
 """Constant that is added to the first coefficient of each colour, so that gamma = 0 lights a face evenly."""
 
@@ -45,9 +45,9 @@ def shade(
     normals: Float[Tensor, "batch vertex 3"],
     gamma: Float[Tensor, "batch 27"],
 ) -> Float[Tensor, "batch vertex 3"]:
-    """Compute the colours of a lit diffuse surface, not clamped.
+    """Compute the colours of a lit diffuse surface; they are not clamped to [0, 1].
 
-    ``gamma`` has nine numbers for red, then green, then blue.
+    ``gamma`` has nine numbers for red, then nine for green, then nine for blue.
     """
     light = gamma.reshape(-1, 3, 9)
     light = torch.cat([light[..., :1] + AMBIENT, light[..., 1:]], dim=-1)

@@ -33,7 +33,7 @@ class AlignmentConfig:
     frequency: float = 20.0
     """Frequency of the sines."""
     output_scale: float = 0.02
-    """World units per unit of the last layer's output."""
+    """Scale of the output: the last layer's output times this number is the offset in world units."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "hidden_dim", "layers")
@@ -41,7 +41,7 @@ class AlignmentConfig:
 
 
 class AlignmentField(nn.Module):
-    """Sine network from a template point to a basis of identity offsets."""
+    """Sine network from a template point to the basis a_i: one offset vector for each entry of z_id."""
 
     def __init__(self, config: AlignmentConfig) -> None:
         super().__init__()
@@ -57,7 +57,10 @@ class AlignmentField(nn.Module):
         nn.init.zeros_(self.head.weight)
 
     def bind(self, z_id: Float[Tensor, "batch id_dim"]) -> "BoundAlignment":
-        """Bind the field to the identities of a batch of people; see :class:`BoundAlignment`."""
+        """Fix the identities of a batch of people: compute each person's weights of the last layer once.
+
+        Returns the alignment field of these people as a function of points only.
+        """
         basis = self.head.weight.reshape(3, ID_DIM, -1)  # (3, id, hidden)
         with full_precision(z_id):
             head = self.config.output_scale * torch.einsum("cih,bi->bhc", basis, z_id)
@@ -66,11 +69,15 @@ class AlignmentField(nn.Module):
 
 @dataclass(frozen=True)
 class BoundAlignment:
-    """Alignment field of a batch of people: template points (B, N, 3) to offsets (B, N, 3), in world units."""
+    """Alignment field of a batch of people with fixed identities; maps template points (B, N, 3) to offsets (B, N, 3),
+    both in world units."""
 
     layers: list[nn.Linear]
+    """Sine layers, shared by all people."""
     frequency: float
+    """Frequency of the sines."""
     head: Float[Tensor, "batch hidden 3"]
+    """Weights of the last, linear layer for each person."""
 
     def __call__(self, x_template: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
         h = x_template / WORLD_PER_NETWORK_UNIT

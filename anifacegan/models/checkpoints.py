@@ -39,13 +39,15 @@ class ModelCard:
     name: str
     """Name of the model."""
     face_model: str
-    """Face model whose bases z_id and z_exp belong to."""
+    """Name of the face model; z_id and z_exp are coefficients of its identity and expression bases."""
     pitch_offset: float = 0.0
-    """Pitch of a frontal face in the .mat files of the model's data set, radians."""
+    """Pitch angle that the .mat files of the model's data set give to a face seen from the front, radians."""
     expression_units: tuple[str, ...] = ()
-    """Names of the action units that an expression can be given in."""
+    """Names of the face model's action units (single facial movements such as jawOpen); users describe an expression by
+    the strengths of action units. Empty for a face model without named action units."""
     presets: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Named expressions in action units."""
+    """Predefined expressions: the name of an expression, such as smile, to the strengths of its action units by their
+    names."""
     licence: str = ""
     """Licence of the weights."""
     training: dict[str, Any] = field(default_factory=dict)
@@ -57,11 +59,15 @@ class Checkpoint:
     """Contents of a generator's model folder."""
 
     generator: Generator
+    """The generator network."""
     card: ModelCard
+    """Name, face model, expressions, licence and training history of the generator."""
     basis: ExpressionBasis | None = None
-    """Expression coefficients of the card's action units; None for a face model without action units."""
+    """Expression coefficients of each of the card's action units at strength 1; None for a face model without action
+    units."""
     appearance: dict[str, np.ndarray] = field(default_factory=dict)
-    """Arrays of the map from attributes of synthetic people to z_noise; empty without such a map."""
+    """Arrays, by name, of the map from attributes of synthetic people (such as hair) to z_noise; empty if the generator
+    has no such map."""
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:

@@ -26,7 +26,8 @@ class Latents:
     z_exp: Float[Tensor, "batch 64"]
     """3DMM expression coefficients; zero is the neutral face."""
     z_noise: Float[Tensor, "batch 80"]
-    """Appearance that the 3DMM does not describe, N(0, I): texture, hair, light, background."""
+    """Latent of the appearance that the 3DMM does not describe: texture, hair, light and background. Distributed as
+    N(0, I)."""
 
     def __len__(self) -> int:
         return len(self.z_id)
@@ -44,7 +45,7 @@ class CoefficientVAEConfig:
     layers: int = 5
     """Number of hidden layers of the encoder, and of the decoder."""
     latent_dim: int = 256
-    """Size of the Gaussian latent."""
+    """Number of entries of the Gaussian latent."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "hidden_dim", "layers", "latent_dim")
@@ -86,10 +87,10 @@ class CoefficientVAE(nn.Module):
     def start_as_identity(
         self, mean: Float[Tensor, "dim"], root: Float[Tensor, "dim dim"], variance: float
     ) -> None:
-        """Initialise the weights so that encoding whitens the coefficients and decoding inverts it exactly.
+        """Initialise the weights so that the encoder whitens the coefficients and the decoder maps them back exactly.
 
         Decoded N(0, I) then has the data's mean and covariance before any training; from random weights, networks of
-        this depth learn that very slowly. Each quantity x passes a layer as the pair LeakyReLU(x), LeakyReLU(-x), whose
+        this depth learn them very slowly. Each quantity x passes a layer as the pair LeakyReLU(x), LeakyReLU(-x), whose
         difference is (1 + leak) x. ``mean`` and ``root @ root.T`` are the mean and covariance of the data, ``variance``
         is the initial variance of the posterior.
 
@@ -131,7 +132,7 @@ class CoefficientVAE(nn.Module):
         last.bias.copy_(matrix @ last.bias + offset)
 
     def encode(self, coefficients: Float[Tensor, "batch dim"]) -> tuple[Tensor, Tensor]:
-        """Encode coefficients to mean and log variance, (B, latent) each, of the posterior."""
+        """Encode coefficients; return the mean and the log variance, (B, latent) each, of the Gaussian posterior."""
         h = self.encoder(coefficients)
         return self.mean(h), self.log_variance(h)
 
@@ -145,7 +146,7 @@ def _linears(stack: nn.Sequential) -> list[nn.Linear]:
 
 
 def _fill(linear: nn.Linear, block: Float[Tensor, "rows columns"]) -> None:
-    """Write a block into the top left of a weight matrix and clear the rest of its rows."""
+    """Write a block into the top left of a layer's weight matrix and set the rest of these rows to zero."""
     rows, columns = block.shape
     linear.weight[:rows] = 0
     linear.weight[:rows, :columns] = block

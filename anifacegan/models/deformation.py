@@ -31,8 +31,9 @@ class DeformationConfig:
     mapping_layers: int = 3
     """Number of hidden layers of the mapping network."""
     output_scale: float = 1.0
-    """World units per unit of the last layer's output; 1 for the released weights. Faces move by millimetres, 0.001
-    world units; with 0.02, one optimiser step moves them less than that, and training is several times faster."""
+    """Scale of the output: the last layer's output times this number is the offset in world units; 1 for the released
+    weights. Facial movements are millimetres (0.001 world units). With 0.02, one optimiser step moves points by less
+    than a millimetre, and training is several times faster."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "hidden_dim", "layers", "mapping_dim")
@@ -64,7 +65,10 @@ class DeformationField(nn.Module):
     def bind(
         self, z_id: Float[Tensor, "batch id_dim"], z_exp: Float[Tensor, "batch exp_dim"]
     ) -> "BoundDeformation":
-        """Bind the field to the latents of a batch of faces; see :class:`BoundDeformation`."""
+        """Fix the latents of a batch of faces: fold each face's z_id and z_exp into the weights of the layers.
+
+        Returns the deformation field of these faces as a function of points only.
+        """
         film = self.mapping(torch.cat([z_id, z_exp], dim=-1))
         width = self.config.hidden_dim
         layers = [
@@ -78,11 +82,15 @@ class DeformationField(nn.Module):
 
 @dataclass(frozen=True)
 class BoundDeformation:
-    """Deformation field of a batch of faces: target points (B, N, 3) to offsets (B, N, 3), in world units."""
+    """Deformation field of a batch of faces with fixed latents; maps target points (B, N, 3) to offsets (B, N, 3), both
+    in world units."""
 
     layers: list[BoundFiLMLayer]
+    """Sine layers with one set of weights for each face."""
     head: nn.Linear
+    """Last, linear layer, shared by all faces."""
     output_scale: float
+    """World units per unit of the last layer's output."""
 
     def __call__(self, x_target: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
         h = x_target / WORLD_PER_NETWORK_UNIT

@@ -33,11 +33,12 @@ class DiscriminatorConfig:
     size: int = 128
     """Height and width of the images in pixels: a power of two from 16 to 512."""
     capacity: int = 8192
-    """Layers at a resolution have capacity / resolution channels, at most max_channels; 64 at 128 pixels."""
+    """Sets the number of channels: layers at a resolution of r pixels have capacity / r channels, at most max_channels.
+    The default gives 64 channels at 128 pixels."""
     max_channels: int = 400
     """Largest number of channels of a layer."""
     blur: bool = True
-    """Downsample with the filter 1-3-3-1 instead of the mean of 2x2 pixels."""
+    """Downsample with the blur filter (1, 3, 3, 1) / 8 instead of the mean of 2x2 pixels."""
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:
@@ -48,11 +49,12 @@ class DiscriminatorConfig:
 
     @property
     def resolutions(self) -> list[int]:
-        """Resolutions before and after all blocks, from the image size down to 2."""
+        """Resolutions of the feature maps in pixels, before the first block and after each block: from the image size
+        down to 2."""
         return [2**k for k in range(int(math.log2(self.size)), 0, -1)]
 
     def channels(self, resolution: int) -> int:
-        """Return the number of channels at a resolution."""
+        """Return the number of channels of the layers at a resolution, which is given in pixels."""
         return min(self.max_channels, self.capacity // resolution)
 
 
@@ -63,7 +65,8 @@ class DiscriminatorOutput:
     logit: Float[Tensor, "batch"]
     """Log odds that the image is real."""
     pose: Float[Tensor, "batch 2"]
-    """(pitch, yaw), radians relative to frontal, signs of :mod:`anifacegan.geometry.cameras`."""
+    """Predicted head pose (pitch, yaw), radians relative to frontal, with the signs of
+    :mod:`anifacegan.geometry.conventions`."""
 
 
 class Discriminator(nn.Module):
@@ -83,7 +86,8 @@ class Discriminator(nn.Module):
         self.output = nn.Conv2d(config.channels(resolutions[-1]), 3, 2)
 
     def initialise(self, rng: torch.Generator) -> "Discriminator":
-        """Draw Kaiming normal weights (a = 0.2) from a CPU random generator; biases are zero."""
+        """Draw Kaiming normal weights (a = 0.2) from a CPU random generator and set biases to zero; return the network
+        itself."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=LEAK, generator=rng)
@@ -91,7 +95,7 @@ class Discriminator(nn.Module):
         return self
 
     def forward(self, image: Float[Tensor, "batch 3 size size"]) -> DiscriminatorOutput:
-        """Predict logits and poses.
+        """Predict the logit and the head pose of each image.
 
         Raises:
             ValueError: the images have another size than the configuration's.
@@ -125,7 +129,7 @@ class HalvingBlock(nn.Module):
 
 
 def with_coordinates(x: Float[Tensor, "batch channel size size"]) -> Float[Tensor, "batch more size size"]:
-    """Append x and y of the pixel centres, from -1 to 1, as two channels (CoordConv)."""
+    """Append two channels to feature maps: the coordinates x and y of the pixel centres, from -1 to 1 (CoordConv)."""
     along = torch.linspace(-1, 1, x.shape[-1], dtype=x.dtype, device=x.device)
     down, right = torch.meshgrid(along, along, indexing="ij")
     place = torch.stack([right, down]).expand(len(x), -1, -1, -1)  # (B, 2, H, W)

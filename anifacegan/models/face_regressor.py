@@ -35,16 +35,16 @@ class FaceRegressorConfig:
     """Architecture of a face regressor, and the camera of its training images."""
 
     backbone: Literal["residual", "plain", "resnet50"] = "residual"
-    """Architecture: residual is a small network with residual blocks; plain is a small network without, used as the
-    judge of the evaluation; resnet50 is Deep3DFaceRecon's."""
+    """Architecture: residual is a small network with residual blocks; plain is a small network without residual blocks,
+    for a second regressor that is only used for evaluation; resnet50 is Deep3DFaceRecon's network."""
     size: int = 128
     """Height and width in pixels of the backbone's input; 224 for Deep3DFaceRecon's weights."""
     border: int = 0
-    """Pixels that are cropped from each side of the image before it enters the backbone."""
+    """Number of pixels that are cropped from each side of the image before it enters the backbone."""
     channels: tuple[int, ...] = (16, 32, 64, 128, 160)
-    """Channels of the stages of a small backbone; each stage halves the resolution."""
+    """Number of channels in each stage of a small backbone (residual or plain); each stage halves the resolution."""
     camera: CameraKind = "generator"
-    """Camera that the regressed angle and trans belong to: generator or deep3dfacerecon."""
+    """Camera for which the network regresses angle and trans: generator or deep3dfacerecon."""
 
     def __post_init__(self) -> None:
         if self.size < 2 or self.backbone != "resnet50" and self.size % 2 ** len(self.channels):
@@ -86,21 +86,26 @@ class FaceRegressor(nn.Module):
         initialise_backbone(self.backbone, rng)
 
     def set_statistics(self, rows: Float[Tensor, "item 257"]) -> None:
-        """Set mean and scale to the statistics of the training data's coefficients."""
+        """Set the buffers ``mean`` and ``scale`` to the mean and standard deviation of the training data's
+        coefficients, one row for each training image."""
         self.mean.copy_(rows.mean(dim=0))
         self.scale.copy_(rows.std(dim=0).clamp(min=SCALE_FLOOR))
 
     def features(self, image: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch feature"]:
-        """Return the backbone's feature vector, in which distances between images in [0, 1] can be measured."""
+        """Return the backbone's feature vector of each image (values in [0, 1]). Distances between feature vectors
+        measure how different two faces are."""
         return self.backbone.features(self._cropped(image))
 
     def standardised(self, image: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch 257"]:
-        """Regress standardised coefficients of images in [0, 1] of any size: zero mean and unit variance over the
-        data."""
+        """Regress the standardised coefficients of the faces in images of any size with values in [0, 1].
+
+        Standardised coefficients have zero mean and unit variance over the training data.
+        """
         return self.backbone(self._cropped(image)).to(self.mean)  # from autocast's half precision
 
     def forward(self, image: Float[Tensor, "batch 3 side side"]) -> Reconstruction:
-        """Regress the coefficients of faces in images in [0, 1] of any size, cropped like the training data."""
+        """Regress the coefficients of the faces in images of any size with values in [0, 1]. The border is cropped as
+        in training."""
         return self.to_coefficients(self.standardised(image))
 
     def _cropped(self, image: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch 3 size size"]:
@@ -108,5 +113,5 @@ class FaceRegressor(nn.Module):
         return framed[..., border : border + self.config.size, border : border + self.config.size]
 
     def to_coefficients(self, standardised: Float[Tensor, "batch 257"]) -> Reconstruction:
-        """Convert standardised coefficients to coefficients."""
+        """Convert standardised coefficients to coefficients: multiply by ``scale`` and add ``mean``."""
         return Reconstruction.from_rows(self.mean + self.scale * standardised)

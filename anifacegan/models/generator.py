@@ -41,16 +41,16 @@ class GeneratorConfig:
     """Alignment field, which moves template points of all people to the corresponding points of the mean head before
     the template radiance is evaluated, for sharper eyes and lips. null: no such field, as in the paper."""
     manifolds: ManifoldConfig = field(default_factory=ManifoldConfig)
-    """Manifold predictor and levels."""
+    """Sizes of the manifold predictor, and the values of its scalar s on the manifolds (levels)."""
     ray_sampling: RaySamplingConfig = field(default_factory=RaySamplingConfig)
-    """Samples along the rays, field of view and background plane."""
+    """Positions of the samples along a ray, field of view of the camera, and position of the background plane."""
     identity_prior: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
     """Identity VAE, whose decoder turns N(0, I) into z_id."""
     expression_prior: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
     """Expression VAE, whose decoder turns N(0, I) into z_exp."""
     radiance_offset_gain: float = 1.0
-    """Gain on the deformation offset for the template radiance, which is evaluated at x + gain * delta; the manifolds
-    are at x + delta. 1 for our own models; 1 / 0.12 for the released weights."""
+    """Factor of the deformation offset delta in the template radiance, which is evaluated at x + factor * delta; the
+    manifold predictor is always evaluated at x + delta. 1 for our own models, 1 / 0.12 for the released weights."""
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,21 @@ class ConditionedFields:
     """Generator fields conditioned on the latents of a batch of faces: functions of points in world units."""
 
     offset: Callable[[Tensor], Tensor]
-    """Deformation: (B, N, 3) target points to (B, N, 3) offsets delta to the template."""
+    """Deformation field: maps target points (B, N, 3) to their offsets delta (B, N, 3) to the template."""
     level: Callable[[Tensor], Tensor]
-    """Manifold predictor: (B, N, 3) template points to the (B, N) scalar s."""
+    """Manifold predictor: maps template points (B, N, 3) to the scalar s (B, N)."""
     radiance: Callable[[Tensor], tuple[Tensor, Tensor]]
-    """Template radiance: (B, N, 3) template points to (B, N, 3) rgb and (B, N) alpha, after their activations."""
+    """Template radiance: maps template points (B, N, 3) to colours (B, N, 3) in [-0.001, 1.001] and opacities (B,
+    N)."""
     levels: Float[Tensor, "level"]
-    """Values of s on the manifolds, falling."""
+    """Values of s on the manifolds, in falling order."""
     ray_sampling: RaySamplingConfig
-    """Samples along the rays, field of view and background plane."""
+    """Positions of the samples along a ray, field of view of the camera, and position of the background plane."""
     radiance_offset_gain: float = 1.0
-    """Gain on delta for the template radiance; see :class:`GeneratorConfig`."""
+    """Factor of delta in the template radiance; see :class:`GeneratorConfig`."""
     align: Callable[[Tensor], Tensor] | None = None
-    """Alignment: (B, N, 3) template points to (B, N, 3) offsets to the mean head; None without an alignment field."""
+    """Alignment field: maps template points (B, N, 3) to their offsets (B, N, 3) to the mean head; None if the
+    generator has no alignment field."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class FrozenField:
     """Field that is evaluated without gradients, so that training does not change it."""
 
     field: Callable[[Tensor], Tensor]
+    """The field as a function of points."""
 
     @torch.no_grad()
     def __call__(self, x: Float[Tensor, "batch point 3"]) -> Tensor:
@@ -88,9 +91,10 @@ class Generator(nn.Module):
     """Template, deformation and manifold fields, priors of the latents, and mean FiLM parameters for truncation."""
 
     mean_frequencies: Tensor
-    """(1, units) mean FiLM frequencies of random people."""
+    """(1, units) FiLM frequencies of all sine units, averaged over random people; truncation moves frequencies toward
+    them."""
     mean_phases: Tensor
-    """(1, units) mean FiLM phases of random people."""
+    """(1, units) FiLM phases of all sine units, averaged over random people; truncation moves phases toward them."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -110,7 +114,7 @@ class Generator(nn.Module):
         return self.mean_phases.device
 
     def initialise(self, rng: torch.Generator) -> "Generator":
-        """Draw fresh weights of all networks from the given random generator."""
+        """Draw fresh weights of all networks from the given random generator; return the generator network itself."""
         parts = [self.template, self.deformation, self.manifolds, self.identity_prior, self.expression_prior]
         for part in parts if self.alignment is None else [*parts, self.alignment]:
             part.initialise(rng)
@@ -119,7 +123,8 @@ class Generator(nn.Module):
     def sample_people(
         self, rngs: list[torch.Generator]
     ) -> tuple[Float[Tensor, "batch 80"], Float[Tensor, "batch 80"]]:
-        """Sample z_id and z_noise of random people, one CPU random generator each.
+        """Sample one random person with each of the given CPU random generators; return z_id and z_noise of these
+        people.
 
         A person does not depend on the other people of the batch.
         """
@@ -141,7 +146,10 @@ class Generator(nn.Module):
         self.mean_phases.copy_(film.phases.mean(0, keepdim=True))
 
     def condition(self, latents: Latents, psi: float = 1.0) -> ConditionedFields:
-        """Condition the fields on latents; ``psi`` below 1 truncates the appearance toward the mean."""
+        """Fix the latents of the fields, and return the fields as functions of points only.
+
+        ``psi`` below 1 moves the appearance toward the mean over people (truncation).
+        """
         film = self.template.film_parameters(latents.z_id, latents.z_noise)
         if psi != 1.0:
             film = film.truncated(FiLMParameters(self.mean_frequencies, self.mean_phases), psi)

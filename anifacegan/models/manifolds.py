@@ -20,7 +20,7 @@ from anifacegan.models.siren import full_precision
 from anifacegan.runtime.errors import ConfigError, require_at_least
 
 INITIAL_GRADIENT = 10.0
-"""Initial gradient of s, per ``WORLD_PER_NETWORK_UNIT`` of distance from the centre."""
+"""Slope of s before training: its increase per network unit of distance from the centre of the spheres."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class ManifoldConfig:
     first_level: float = 23.0
     """Value of s on the manifold nearest to a frontal camera."""
     last_level: float = 8.0
-    """Value of s on the manifold farthest from it."""
+    """Value of s on the manifold farthest from a frontal camera."""
     levels: tuple[float, ...] = ()
-    """Values of s on all manifolds, falling, if not evenly spaced; count, first_level and last_level are then
-    ignored."""
+    """Values of s on all manifolds in falling order, for values that are not evenly spaced; count, first_level and
+    last_level are then ignored. Empty: evenly spaced values."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "hidden_dim", "layers", "count")
@@ -48,7 +48,7 @@ class ManifoldConfig:
             raise ConfigError("levels", values, "at least 2, each lower than the one before")
 
     def values(self) -> tuple[float, ...]:
-        """Values of s on all manifolds, falling."""
+        """Return the values of s on all manifolds, in falling order."""
         if self.levels:
             return self.levels
         return tuple(torch.linspace(self.first_level, self.last_level, self.count, device="cpu").tolist())
@@ -58,7 +58,9 @@ class ManifoldField(nn.Module):
     """ReLU MLP whose level sets are the radiance manifolds."""
 
     centre: Tensor
+    """(3,) centre of the spheres that the manifolds are before training, network units."""
     levels: Tensor
+    """(L,) values of s on the manifolds, in falling order."""
 
     def __init__(self, config: ManifoldConfig) -> None:
         super().__init__()

@@ -1,4 +1,5 @@
-"""Read and write model folders: ``model.safetensors`` with the tensors, ``card.yaml`` with sizes and facts.
+"""Read and write model folders: ``model.safetensors`` holds the tensors, ``card.yaml`` the network's configuration and
+facts about the model.
 
 Generators, coefficient priors and face regressors are all stored this way. The card holds the fields of a card
 dataclass and, under one more key, the configuration of the network.
@@ -112,12 +113,13 @@ def check_finite(path: Path, name: str, tensor: Tensor) -> None:
 
 
 def weights_sha256(path: Path) -> str:
-    """SHA-256 of the weights file of a model folder, or of ``path`` itself where it is a file."""
+    """Return the SHA-256 of a model folder's weights file, or of ``path`` itself if it is a file."""
     path = located_model(path)
     return file_sha256(path / TENSORS if path.is_dir() else path)
 
 
 def weights_hash_suffix(folder: Path) -> str:
-    """``", sha256 "`` and the first 12 digits of a model folder's weights hash; empty for the released files."""
+    """Return the text ``", sha256 "`` and the first 12 digits of the hash of a model folder's weights; an empty text
+    for a folder with AniFaceGAN's released files."""
     weights = located_model(folder) / TENSORS
     return f", sha256 {file_sha256(weights)[:12]}" if weights.is_file() else ""

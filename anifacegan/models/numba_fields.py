@@ -24,13 +24,15 @@ from anifacegan.models.template import RGB_WIDENING, BoundTemplate, alpha_from_s
 from anifacegan.runtime.cpu import on_all_cores, one_blas_thread
 
 ACTIVATIONS = 2**16
-"""Number of activations of one layer for a tile of points; those of two layers take half a megabyte."""
+"""Number of activations that one buffer holds; it limits the number of points in a tile. The two buffers of a core take
+half a megabyte together."""
 PARTS = 4
-"""Number of parts that each core's points are split into, for load balancing."""
+"""Number of parts into which each core's share of the points is split, so that all cores finish at about the same
+time."""
 
 
 def with_numba_fields(fields: ConditionedFields) -> ConditionedFields:
-    """Replace the fields of one face by their numba versions where these exist: on a CPU, in float32.
+    """Replace the fields of one face by their numba versions if there are such versions: on a CPU, in float32.
 
     The numba fields have no gradients; call them with gradients disabled.
     """
@@ -73,7 +75,8 @@ class _Memory(threading.local):
 
 
 class _Layers:
-    """Consecutive layers of one width on points in world units, with linear heads on some of them."""
+    """Consecutive layers of one width, evaluated at points in world units; some layers have a linear head that reads
+    their output."""
 
     def __init__(
         self,
@@ -81,7 +84,8 @@ class _Layers:
         heads: dict[int, Float[Tensor, "width channel"]],
         rectified: bool = False,
     ) -> None:
-        """Store weights (in_dim, width) and biases (width,) of the layers, and heads by the index of their layer."""
+        """Store the layers' weights (in_dim, width) and biases (width,); ``heads`` maps the index of a layer to its
+        head."""
         width = len(layers[0][1])
         weights, biases = zip(*layers, strict=True)
         first, *hidden = (weight.detach().contiguous() for weight in weights)
@@ -106,13 +110,13 @@ class _Layers:
         head: Float[Tensor, "width channel"],
         rectified: bool = False,
     ) -> "_Layers":
-        """Make layers with one head, on the last layer."""
+        """Make layers with a single head, which reads the last layer."""
         return cls(layers, {len(layers) - 1: head}, rectified)
 
     def sum_of_heads(
         self, points: Float[Tensor, "point 3"], bias: Float[Tensor, "channel"]
     ) -> Float[Tensor, "point channel"]:
-        """Evaluate the sum of all heads and a bias."""
+        """Evaluate the layers at the points, and return the sum of the outputs of all heads plus ``bias``."""
         from anifacegan.models import numba_kernels
 
         if torch.is_grad_enabled() and points.requires_grad:
@@ -141,7 +145,8 @@ def _parts(points: int, tile: int) -> list[slice]:
 
 @dataclass(frozen=True)
 class NumbaOffsets:
-    """Deformation or alignment field: (1, N, 3) points to (1, N, 3) offsets, world units."""
+    """Numba version of the deformation or alignment field of one face; maps points (1, N, 3) to offsets (1, N, 3), both
+    in world units."""
 
     layers: _Layers
     bias: Float[Tensor, "3"]
@@ -151,7 +156,7 @@ class NumbaOffsets:
 
 
 class NumbaManifolds:
-    """Manifold predictor: (1, N, 3) template points to the (1, N) scalar s."""
+    """Numba version of the manifold predictor; maps template points (1, N, 3) to the scalar s (1, N)."""
 
     def __init__(self, field: ManifoldField) -> None:
         layers = [(layer.weight.T, layer.bias) for layer in field.hidden]  # type: ignore[union-attr,operator]
@@ -165,7 +170,8 @@ class NumbaManifolds:
 
 
 class NumbaTemplate:
-    """Template radiance: (1, N, 3) template points to rgb (1, N, 3) and alpha (1, N), after their activations."""
+    """Numba version of the template radiance of one face; maps template points (1, N, 3) to colours (1, N, 3) and
+    opacities (1, N)."""
 
     def __init__(self, field: BoundTemplate) -> None:
         layers = [(layer.weight[0], layer.bias[0, 0]) for layer in [*field.layers, field.colour_layer]]

@@ -1,4 +1,5 @@
-"""Compiled loops of :mod:`anifacegan.models.numba_fields`, in a module of their own as importing numba takes a second.
+"""Compiled loops of :mod:`anifacegan.models.numba_fields`. They are in a separate module because importing numba takes
+a second.
 
 All layers of a field are evaluated in one call: threads that make many small Python calls would mostly wait for the
 interpreter lock. Matrix products use SciPy's BLAS, which :func:`anifacegan.runtime.cpu.one_blas_thread` keeps on one

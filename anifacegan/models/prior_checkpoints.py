@@ -15,7 +15,7 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.resources import located_model
 
 PriorKind = Literal["identity", "expression"]
-"""Which coefficients a prior generates."""
+"""Kind of a prior: which coefficients its decoder generates."""
 PRIOR_DIMS: dict[PriorKind, int] = {"identity": ID_DIM, "expression": EXP_DIM}
 _CONFIG = "prior"
 
@@ -29,11 +29,12 @@ class PriorCard:
     kind: PriorKind
     """Coefficients that the prior generates: identity or expression."""
     face_model: str
-    """Face model whose bases the coefficients belong to."""
+    """Name of the face model whose coefficients the prior generates."""
     licence: str = ""
     """Licence of the weights; empty if unknown."""
     training: dict[str, Any] = field(default_factory=dict)
-    """Training history, and how well decoded noise matches the data."""
+    """Training history, and measurements of how well coefficients decoded from Gaussian noise match the training
+    data."""
 
 
 @dataclass(frozen=True)

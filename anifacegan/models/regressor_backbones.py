@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 OUTPUTS = (80, 64, 80, 3, 27, 2, 1)
-"""Sizes of the raw outputs: id, exp, tex, angle, gamma, (x, y) of trans and z of trans, as in Deep3DFaceRecon."""
+"""Sizes of the parts of the raw output in order: id, exp, tex, angle, gamma, (x, y) of trans and z of trans, as in
+Deep3DFaceRecon."""
 RAW_DIM = sum(OUTPUTS)
 """Number of raw outputs, 257."""
 FEATURE_DIM = 256
 """Size of the small backbones' feature vector."""
 GROUPS = 8
-"""Groups of the group normalisation in :class:`PlainBackbone`."""
+"""Number of groups of the group normalisation in :class:`PlainBackbone`."""
 
 
 class ResidualBackbone(nn.Module):
@@ -65,11 +66,11 @@ def _normed_convolution(before: int, after: int, kernel: int, stride: int) -> nn
 
 
 class PlainBackbone(nn.Module):
-    """Small backbone without shortcuts, used by the evaluation's judge so that it differs from the trained-with
-    network.
+    """Small backbone without shortcuts, for the regressor that is only used for evaluation.
 
-    It has group normalisation, SiLU activations and global mean and max pooling. Two input channels with the pixel
-    coordinates carry positions through the pooling.
+    Its architecture differs on purpose from that of the regressor that generators are trained with: group
+    normalisation, SiLU activations, and global mean and max pooling. Two more input channels hold the pixel
+    coordinates, so that positions are not lost in the pooling.
     """
 
     def __init__(self, size: int, channels: tuple[int, ...]) -> None:

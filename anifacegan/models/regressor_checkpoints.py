@@ -32,11 +32,11 @@ class FaceRegressorCard:
     name: str
     """Name of the model."""
     face_model: str
-    """Face model whose bases the coefficients belong to."""
+    """Name of the face model whose coefficients the network regresses."""
     licence: str = ""
     """Licence of the weights."""
     training: dict[str, Any] = field(default_factory=dict)
-    """Training history, and the errors on held-out people."""
+    """Training history, and the network's errors on people it was not trained on."""
 
 
 def save_face_regressor(

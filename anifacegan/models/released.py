@@ -31,7 +31,8 @@ from anifacegan.runtime.errors import InputError, first_line
 PITCH_OFFSET = 0.1
 """Pitch of a frontal face in the released model's data set, radians."""
 TRUNCATION_SEED = 0
-"""Random seed of the people whose mean FiLM parameters truncation uses, if ``averages.npz`` is missing."""
+"""Random seed of the people over whom the mean FiLM parameters for truncation are computed if ``averages.npz`` is
+missing."""
 
 _SIREN, _DIF = "generator.pth", "dif.pth"
 
@@ -95,7 +96,7 @@ def load_released(folder: Path) -> Generator:
 
 
 class _Tensors:
-    """Tensors of one released file, with a record of those that have been used."""
+    """Tensors of one released file, with a record of the tensors that have not been used yet."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

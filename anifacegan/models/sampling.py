@@ -23,7 +23,8 @@ class ViewSamplingConfig:
     """Distribution of random camera poses and expressions."""
 
     poses: Literal["data", "gaussian"] = "data"
-    """Source of camera poses: data draws those of the data set's images, gaussian draws normally distributed ones."""
+    """Source of camera poses: data takes the pose of a random image of the data set, gaussian draws normally
+    distributed angles."""
     yaw_deviation: float = 0.3
     """Standard deviation of the yaw of Gaussian poses, radians."""
     pitch_deviation: float = 0.155
@@ -31,7 +32,7 @@ class ViewSamplingConfig:
     limit: float = 1.3
     """Largest absolute pitch and yaw of Gaussian poses, radians."""
     neutral_ratio: float = 0.1
-    """Fraction of faces with the neutral expression."""
+    """Fraction of faces that get the neutral expression."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "yaw_deviation", "pitch_deviation", "limit", "neutral_ratio")
@@ -46,7 +47,7 @@ class PosedLatents:
     latents: Latents
     """Latents of the faces."""
     pose: Float[Tensor, "batch 2"]
-    """(pitch, yaw), radians relative to frontal."""
+    """Camera pose of each face: (pitch, yaw), radians relative to frontal."""
 
     def __len__(self) -> int:
         return len(self.pose)
@@ -61,9 +62,10 @@ class PosedLatents:
 
 
 def sample_generators(seed: int, step: int, purpose: int, samples: range) -> list[torch.Generator]:
-    """Make one random generator for each sample, given by its index in the batch of all processes.
+    """Make one CPU random generator for each index in ``samples``, which are indices into the joint batch of all
+    processes.
 
-    Generators of another ``purpose`` are independent.
+    ``purpose`` is a number for one use of random numbers; generators for different purposes are independent.
     """
     seeds = (
         np.random.SeedSequence((seed, step, purpose, sample)).generate_state(1, np.uint64)
@@ -79,8 +81,8 @@ def sample_posed_latents(
     config: ViewSamplingConfig,
     rngs: list[torch.Generator],
 ) -> PosedLatents:
-    """Draw one face for each random generator; ``poses`` are those of the data set's images, (pitch, yaw) in
-    radians."""
+    """Draw one face (person, expression and camera pose) with each random generator; ``poses`` are the camera poses of
+    the data set's images, (pitch, yaw) in radians."""
     z_id, z_noise = generator.sample_people(rngs)
     prior = generator.expression_prior
     # One at a time, as the people: a matrix product may round differently in a larger batch.

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 FREQUENCY_SCALE = 15.0
 FREQUENCY_SHIFT = 30.0
-"""Frequencies are the mapping network's outputs times the scale plus the shift."""
+"""The frequency of a sine unit is the mapping network's output times FREQUENCY_SCALE plus FREQUENCY_SHIFT."""
 
 
 def full_precision(x: Tensor) -> torch.autocast:
-    """Disable autocast: in half precision, coordinates and manifold levels would be off by millimetres."""
+    """Return a context manager that disables autocast; in half precision, coordinates and manifold levels would be off
+    by millimetres."""
     return torch.autocast(x.device.type, enabled=False)
 
 
@@ -28,10 +29,12 @@ class FiLMParameters:
     """Concatenated frequencies and phases of all FiLM layers of a field."""
 
     frequencies: Float[Tensor, "batch units"]
+    """Frequency of each sine unit."""
     phases: Float[Tensor, "batch units"]
+    """Phase of each sine unit."""
 
     def truncated(self, mean: "FiLMParameters", psi: float) -> "FiLMParameters":
-        """Truncate toward the mean: psi 1 changes nothing, psi 0 gives the mean."""
+        """Move the parameters toward ``mean``: psi 1 changes nothing, psi 0 gives the mean."""
         return FiLMParameters(
             mean.frequencies + psi * (self.frequencies - mean.frequencies),
             mean.phases + psi * (self.phases - mean.phases),
@@ -48,7 +51,7 @@ class MappingNetwork(nn.Module):
         self.output = nn.Linear(dims[-1], 2 * units)
 
     def initialise(self, rng: torch.Generator) -> None:
-        """Draw Kaiming normal weights (a = 0.2), the last layer's times 0.25."""
+        """Draw Kaiming normal weights (a = 0.2); the weights of the last layer are then multiplied by 0.25."""
         for layer in [*self.hidden, self.output]:
             nn.init.kaiming_normal_(layer.weight, a=0.2, generator=rng)
             bound = 1 / math.sqrt(layer.in_features)
@@ -68,9 +71,9 @@ class MappingNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class BoundFiLMLayer:
-    """FiLM layer with frequency and phase folded into its weights, one set for each face of the batch.
+    """FiLM layer with frequency and phase folded into its weights; each face of the batch has its own weights.
 
-    A layer with coordinates as inputs (in_dim 3) is never autocast.
+    A layer whose inputs are coordinates (in_dim 3) is always evaluated in full precision.
     """
 
     weight: Float[Tensor, "batch in_dim out_dim"]
@@ -91,26 +94,27 @@ class FiLMLayer(nn.Module):
         self.linear = nn.Linear(in_dim, out_dim)
 
     def initialise(self, rng: torch.Generator, first: bool) -> None:
-        """Draw uniform weights within 1/in_dim for the first layer of a field, within sqrt(6/in_dim)/25 for others."""
+        """Draw uniform weights of absolute value at most 1/in_dim for the first layer of a field, and at most
+        sqrt(6/in_dim)/25 for later layers."""
         in_dim = self.linear.in_features
         uniform_linear_(self.linear, 1 / in_dim if first else sine_bound(in_dim), rng)
 
     def bind(
         self, frequency: Float[Tensor, "batch out_dim"], phase: Float[Tensor, "batch out_dim"]
     ) -> BoundFiLMLayer:
-        """Fold frequency and phase into the weights."""
+        """Fold the frequency and phase of each face into the layer's weights; return the layer with these weights."""
         weight = frequency[:, None] * self.linear.weight.T  # (B, in, out)
         bias = frequency * self.linear.bias + phase  # (B, out)
         return BoundFiLMLayer(weight, bias[:, None])
 
 
 def sine_bound(in_dim: int) -> float:
-    """Bound of the uniform initialisation of a layer whose inputs are sines of frequency about 25."""
+    """Return the bound of the uniform initialisation of a layer whose inputs are sines of frequency about 25."""
     return math.sqrt(6 / in_dim) / 25
 
 
 def uniform_linear_(linear: nn.Linear, bound: float, rng: torch.Generator) -> None:
-    """Draw uniform weights within the bound, and biases with PyTorch's default distribution."""
+    """Draw uniform weights between -``bound`` and ``bound``, and biases with PyTorch's default distribution."""
     nn.init.uniform_(linear.weight, -bound, bound, generator=rng)
     bias_bound = 1 / math.sqrt(linear.in_features)
     nn.init.uniform_(linear.bias, -bias_bound, bias_bound, generator=rng)

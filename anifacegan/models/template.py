@@ -43,7 +43,7 @@ class TemplateConfig:
     mapping_layers: int = 3
     """Number of hidden layers of the mapping network."""
     sigma_gain: float = 1.0
-    """Factor on the density before its activation; 1 for the released weights. With 1, an untrained head is almost
+    """Factor of the density sigma before its softplus; 1 for the released weights. With 1, an untrained head is almost
     transparent (alpha 0.03 for each manifold), which makes training without a discriminator slow."""
 
     def __post_init__(self) -> None:
@@ -62,8 +62,9 @@ class TemplateField(nn.Module):
     """FiLM-SIREN from template points to colour and opacity, conditioned on z_id and z_noise."""
 
     latent_scale: Tensor
-    """(160,) factors on the entries of [z_id, z_noise] before the mapping network; 1 in the paper and in the released
-    weights. Training on synthetic people sets them to the visible effect of each entry, which helps to generalise."""
+    """(160,) factors of the entries of [z_id, z_noise] at the input of the mapping network; 1 in the paper and in the
+    released weights. Training on synthetic people sets each factor to the size of the entry's visible effect, so that
+    the network generalises better to new people."""
 
     def __init__(self, config: TemplateConfig) -> None:
         super().__init__()
@@ -91,11 +92,12 @@ class TemplateField(nn.Module):
     def film_parameters(
         self, z_id: Float[Tensor, "batch id_dim"], z_noise: Float[Tensor, "batch noise_dim"]
     ) -> FiLMParameters:
-        """Map a person's latents to FiLM parameters, which truncation acts on."""
+        """Map people's latents to the FiLM parameters of all layers; truncation acts on these parameters."""
         return self.mapping(self.latent_scale * torch.cat([z_id, z_noise], dim=-1))
 
     def bind(self, film: FiLMParameters) -> "BoundTemplate":
-        """Bind the field to people's FiLM parameters; see :class:`BoundTemplate`."""
+        """Fix the FiLM parameters of a batch of people, and return their template field as a function of points
+        only."""
         width, gain = self.config.hidden_dim, self.config.sigma_gain
         blocks = list(zip(film.frequencies.split(width, -1), film.phases.split(width, -1), strict=True))
         layers = [layer.bind(*block) for layer, block in zip(self.layers, blocks[:-1], strict=True)]
@@ -105,13 +107,19 @@ class TemplateField(nn.Module):
 
 @dataclass(frozen=True)
 class BoundTemplate:
-    """Template field of a batch of people: points (B, N, 3) in world units to rgb (B, N, 3) and alpha (B, N)."""
+    """Template field of a batch of people with fixed latents; maps points (B, N, 3) in world units to colours (B, N, 3)
+    and opacities (B, N)."""
 
     layers: list[BoundFiLMLayer]
+    """Sine layers with one set of weights for each person."""
     colour_layer: BoundFiLMLayer
+    """Last sine layer of the colour, with the fixed view direction in its bias."""
     sigma_heads: list[nn.Module]
+    """Linear heads of the density, one for each layer from the second on."""
     rgb_heads: list[nn.Module]
+    """Linear heads of the colour, one for each layer from the second on."""
     sigma_gain: float
+    """Factor of the density before its softplus."""
 
     def __call__(
         self, x: Float[Tensor, "batch point 3"]
@@ -135,7 +143,7 @@ def _lock_direction(layer: BoundFiLMLayer) -> BoundFiLMLayer:
 
 
 SIGMA_TO_ALPHA = 0.04
-"""Optical thickness of a manifold of density 1."""
+"""Optical thickness of a manifold where the density, after its softplus, is 1."""
 RGB_WIDENING = 1e-3
 """Colours are stretched to [-0.001, 1.001], so that the sigmoid can reach black and white."""
 

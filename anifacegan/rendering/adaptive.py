@@ -48,8 +48,8 @@ from anifacegan.rendering.adaptive_tracing import Compositor, RayTracer
 from anifacegan.runtime.cpu import one_blas_thread
 
 CELL_SIZE = 0.0028
-"""Distance between grid rays, world units, rounded to pixels: 3 pixels at 256 px, 2 at 128 px, 1 at 64 px. For
-comparison: a head is 0.15 wide, an iris 0.01."""
+"""Distance between neighbouring grid rays, world units, rounded to whole pixels: 3 pixels at 256 px, 2 at 128 px, 1 at
+64 px. For comparison: a head is 0.15 wide, an iris 0.01."""
 
 
 @torch.inference_mode()
@@ -57,10 +57,11 @@ comparison: a head is 0.15 wide, an iris 0.01."""
 def render_adaptive(
     fields: ConditionedFields, rays: Rays, size: int, stride: int | None = None
 ) -> Float[Tensor, "8 size size"]:
-    """Render the rays of a square image of one face whose levels fall.
+    """Render a square image of one face; the levels of the manifolds must be in falling order.
 
-    Channels are rgb, foreground opacity, foreground rgb premultiplied by it, and expected distance (world units). Every
-    ``stride``-th ray is a grid ray; None derives the stride from ``CELL_SIZE``, and 1 traces every ray on its own.
+    The eight channels are rgb, foreground opacity, foreground rgb premultiplied by the opacity, and expected distance
+    (world units). Every ``stride``-th ray of every ``stride``-th row is a grid ray; None derives the stride from
+    ``CELL_SIZE``, and 1 traces every ray on its own.
     """
     tracer = RayTracer(with_numba_fields(fields), rays)
     if stride is None:
@@ -86,7 +87,7 @@ def render_adaptive(
 def _render_inside_cells(
     tracer: RayTracer, cells: Cells, pixels: Int[Tensor, "ray"]
 ) -> Float[Tensor, "ray 8"]:
-    """Render rays inside cells, guided by the grid rays at the corners."""
+    """Render rays inside cells, guided by the grid rays at the corners of their cells."""
     cell, corners, corner_weights = cells.locate(pixels)
     compositor = Compositor(tracer.origins[pixels])
     samples = SampleCache(tracer, pixels)
@@ -117,7 +118,8 @@ def _composite_crossings(
     interval: Int[Tensor, "point"],
     level: float,
 ) -> None:
-    """Interpolate crossings between the samples ``interval`` and ``interval + 1`` of rays, and composite them."""
+    """Composite one crossing on each of some rays; it lies between the samples ``interval`` and ``interval + 1`` of the
+    ray."""
     pixels, s, delta = samples.pixels, samples.s, samples.delta
     near = ray * samples.count + interval
     fraction = (s[near] - level) / (s[near] - s[near + 1])

@@ -1,4 +1,5 @@
-"""Cells of the adaptive renderer: grid rays that are traced on their own, and what they tell about the rays between.
+"""Cells of the adaptive renderer: the squares between grid rays, which are traced on their own and guide the rays
+inside a cell.
 
 See :mod:`anifacegan.rendering.adaptive` for the algorithm.
 """
@@ -15,10 +16,10 @@ MAX_SPREAD = 0.008
 """Where the crossings at a cell's corners differ by more than this distance, world units, the manifold may fold inside
 the cell, and its crossing is not interpolated."""
 STEEP_SPREAD = 0.006
-"""Where they differ by more than this distance, world units, the manifold is steep, and may be visible inside the cell
-though it is invisible on the grid rays."""
+"""Where the crossings at a cell's corners differ by more than this distance, world units, the manifold is steep, and
+may be visible inside the cell though it is invisible on the grid rays."""
 SEARCH_STEPS = 4
-"""Most pairs of samples that are tried around an expected crossing."""
+"""Largest number of pairs of neighbouring samples that are tried around an expected crossing."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +29,21 @@ class Cells:
     size: int
     """Height and width of the image, pixels."""
     lines: Int[Tensor, "line"]
-    """Rows, and columns, of the grid rays; the image's first and last are among them."""
+    """Indices of the image rows that contain grid rays; the columns have the same indices. The image's first and last
+    row are included."""
     pixels: Int[Tensor, "corner"]
-    """Pixel index of the grid rays, row by row."""
+    """Pixel index of each grid ray, row by row."""
     corners: TracedRays
-    """The grid rays, traced on their own."""
+    """Rendered values and crossings of the grid rays, which are the corners of the cells."""
     visible: Bool[Tensor, "cell level"]
-    """Whether the manifold has to be rendered inside the cell."""
+    """Whether each manifold has to be rendered inside each cell."""
     ambiguous: Bool[Tensor, "cell level"]
-    """Whether the crossing inside the cell cannot be interpolated from the corners."""
+    """Whether a manifold's crossings inside a cell cannot be interpolated from the cell's corners."""
 
     @classmethod
     def between_grid_rays(cls, tracer: RayTracer, size: int, stride: int) -> "Cells":
-        """Trace every ``stride``-th ray of every ``stride``-th row, and decide about each manifold in each cell."""
+        """Trace every ``stride``-th ray of every ``stride``-th row; decide which manifolds are visible and which are
+        ambiguous in each cell."""
         lines = torch.arange(0, size, stride, device=tracer.t.device)
         if lines[-1] < size - 1:
             lines = torch.cat([lines, lines.new_tensor([size - 1])])
@@ -75,7 +78,8 @@ class Cells:
 
 
 def _cell_maximum(values: Float[Tensor, "corner level"], margin: int = 0) -> Float[Tensor, "cell level"]:
-    """Largest value at the corners of each cell, and at the grid rays up to ``margin`` lines around the cell."""
+    """Return the largest value at the corners of each cell, and at the grid rays up to ``margin`` lines around the
+    cell."""
     lines = round(len(values) ** 0.5)
     grid = values.T.reshape(1, -1, lines, lines)
     grid = torch.nn.functional.pad(grid, (margin,) * 4, value=-torch.inf)
@@ -83,12 +87,13 @@ def _cell_maximum(values: Float[Tensor, "corner level"], margin: int = 0) -> Flo
 
 
 def _any_corner(condition: Bool[Tensor, "corner level"], margin: int = 0) -> Bool[Tensor, "cell level"]:
-    """Whether a condition holds at a corner of each cell, or at a grid ray up to ``margin`` lines around the cell."""
+    """Return whether a condition holds at a corner of each cell, or at a grid ray up to ``margin`` lines around the
+    cell."""
     return _cell_maximum(condition.float(), margin) > 0
 
 
 class SampleCache:
-    """Manifold scalar and deformation offset at the samples of rays, evaluated where first needed.
+    """Manifold scalar and deformation offset at the samples of rays; a sample is evaluated when it is first needed.
 
     Sample i of ray r has the flat index ``r * count + i``.
     """
@@ -100,7 +105,7 @@ class SampleCache:
         self.delta = tracer.origins.new_empty(len(pixels) * self.count, 3)
         """(ray * count, 3) deformation offset, world units."""
         self.complete = torch.zeros_like(pixels, dtype=torch.bool)
-        """(ray,) whether all samples are evaluated."""
+        """(ray,) whether s has been evaluated at all samples of the ray."""
         self._index = torch.arange(self.count, device=pixels.device)
 
     def at(self, index: Int[Tensor, "ray k"]) -> Float[Tensor, "ray k"]:
@@ -116,7 +121,7 @@ class SampleCache:
     ) -> tuple[Bool[Tensor, "some"], Int[Tensor, "some"]]:
         """Search for two neighbouring samples between which s falls through a level, around an expected distance.
 
-        Returns whether they were found, and the index of the nearer one along the ray.
+        Returns whether such samples were found, and the index along the ray of the nearer one.
         """
         first, last = self.tracer.t[0], self.tracer.t[-1]
         i = ((expected - first) / (last - first) * (self.count - 1)).long().clamp(0, self.count - 2)
@@ -132,9 +137,10 @@ class SampleCache:
     def first_crossing(
         self, ray: Int[Tensor, "some"], level: float
     ) -> tuple[Bool[Tensor, "some"], Int[Tensor, "some"]]:
-        """Find a level's first crossing among all samples of rays; it counts only where s falls there.
+        """Find the first crossing of a level among all samples of each ray; it counts only if s falls through the level
+        there.
 
-        Returns whether there is one, and the index of the sample before it.
+        Returns whether there is such a crossing, and the index of the sample before it.
         """
         changes, falls, i = first_change(self._all_of(ray), self.s.new_full((1, 1), level))
         return changes & falls, i

@@ -16,16 +16,17 @@ from anifacegan.models.generator import ConditionedFields
 from anifacegan.runtime.cpu import on_all_cores
 
 MIN_TRANSMITTANCE = 1 / 4096
-"""A ray ends where less of its light is left."""
+"""A ray ends where less than this share of its light is left."""
 MIN_ALPHA = 1e-7
-"""A crossing with a lower alpha counts as invisible. Measured on the demo: at 1/8192, the grid rays overlook a visible
-detail in one of twenty images; at 1e-7 in none, as densities are smooth and details have faint surroundings."""
+"""A crossing with a lower alpha than this counts as invisible. Measured on the demo: at 1/8192, the grid rays overlook
+a visible detail in one of twenty images; at 1e-7 in none, as densities are smooth and details have faint
+surroundings."""
 RAY_PARTS = 8
 """Number of parts in which the samples of a ray are evaluated, so that the ray can end between them."""
 SLICE_SAMPLES = {"cpu": 2**18, "cuda": 2**22}
-"""Most samples evaluated at once, by device type; on a CPU, by each core."""
+"""Largest number of samples evaluated at once, by device type; on a CPU, by each core."""
 MIN_SLICE_RAYS = 64
-"""Fewest rays that are worth a core of their own."""
+"""Smallest number of rays for which a CPU core of their own is worth while."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,15 @@ class TracedRays:
     """Rendered values and manifold crossings of rays."""
 
     values: Float[Tensor, "ray 8"]
-    """Channels of :func:`anifacegan.rendering.adaptive.render_adaptive`."""
+    """Rendered values of each ray, in the channels of :func:`anifacegan.rendering.adaptive.render_adaptive`."""
     distance: Float[Tensor, "ray level"]
-    """Distance of the crossings, world units; 0 where there is none, or where the ray ended before."""
+    """Distance from the camera to the ray's crossing with each manifold, world units; 0 where there is no crossing, or
+    where the ray ended before it."""
     hit: Bool[Tensor, "ray level"]
-    """Whether the crossing was found."""
+    """Whether the ray's crossing with the manifold was found."""
     invisible: Bool[Tensor, "ray level"]
-    """Whether the manifold is known to be invisible: not met, transparent, or behind the background plane."""
+    """Whether the manifold is known to be invisible on the ray: not met, transparent, or behind the background
+    plane."""
 
 
 class Compositor:
@@ -49,7 +52,7 @@ class Compositor:
         self.transmittance = like.new_ones(len(like))
         """(ray,) share of the light that passes all crossings so far; 0 where the ray has ended."""
         self.accumulated = like.new_zeros(len(like), 4)
-        """(ray, 4) weighted sums of rgb and distance."""
+        """(ray, 4) sums of rgb and distance over the crossings so far, multiplied by their compositing weights."""
 
     def add(
         self,
@@ -58,8 +61,8 @@ class Compositor:
         alpha: Float[Tensor, "point"],
         t: Float[Tensor, "point"],
     ) -> None:
-        """Composite at most one crossing for each ray; it is opaque where less than 1/4096 of the light would be
-        left."""
+        """Composite at most one crossing for each ray. The crossing becomes opaque where less than 1/4096 of the light
+        would be left behind it."""
         before = self.transmittance[ray]
         after = before * (1 - alpha)
         ends = after < MIN_TRANSMITTANCE
@@ -77,9 +80,9 @@ class RayTracer:
         self.t = torch.linspace(
             ray_sampling.near, ray_sampling.far, ray_sampling.samples, dtype=self.origins.dtype
         ).to(self.origins)
-        """(sample,) distances of the samples of every ray."""
+        """(sample,) distances from the camera to the samples, the same for every ray."""
         self.t_background = (ray_sampling.background_z - self.origins[:, 2]) / self.directions[:, 2]
-        """(ray,) distances of the background plane."""
+        """(ray,) distance from the camera to the background plane."""
         self.levels = fields.levels.tolist()
 
     def in_slices(self, count: int, work: Callable[[slice], None]) -> None:
@@ -117,7 +120,8 @@ class RayTracer:
         return rgb[0], alpha[0]
 
     def finish(self, pixels: Int[Tensor, "ray"], compositor: Compositor) -> Float[Tensor, "ray 8"]:
-        """Composite the background, which is neither deformed nor aligned, and return the values of the rays."""
+        """Composite the background, which is neither deformed nor aligned, and return the rendered values of the
+        rays."""
         foreground_rgb, foreground = compositor.accumulated[:, :3].clone(), 1 - compositor.transmittance
         ray = compositor.transmittance.nonzero()[:, 0]
         t = self.t_background[pixels[ray]]
@@ -128,7 +132,7 @@ class RayTracer:
         return torch.cat([rgb, foreground[:, None], foreground_rgb, distance], dim=1)
 
     def trace(self, pixels: Int[Tensor, "ray"], all_crossings: bool = False) -> TracedRays:
-        """Trace rays on their own: find and composite the first crossing of every level while there is light.
+        """Trace rays on their own: find and composite each ray's first crossing of every level, until no light is left.
 
         With ``all_crossings`` the crossings behind the end of the light are found as well.
         """
@@ -171,7 +175,8 @@ class _SliceTrace:
         return TracedRays(values, self.distance, self.hit, self.invisible | ~self.hit)
 
     def _trace_part(self, ray: Int[Tensor, "active"], first: int, end: int) -> None:
-        """Evaluate the samples ``first`` to ``end - 1`` of some rays and composite the crossings among them."""
+        """Evaluate the samples ``first`` to ``end - 1`` of some rays, and composite the crossings between these
+        samples."""
         tracer = self.tracer
         t = tracer.t[first:end]
         s, delta = tracer.sample(self.pixels[ray].repeat_interleave(len(t)), t.repeat(len(ray)))
@@ -199,7 +204,8 @@ class _SliceTrace:
         s: Float[Tensor, "active sample"],
         delta: Float[Tensor, "active sample 3"],
     ) -> None:
-        """Composite crossings of level ``k`` on some rays, given by the row and the sample before them in ``s``."""
+        """Composite crossings of level ``k`` on some rays; ``crossing`` gives each crossing's row in ``s`` and the
+        index of the sample before it."""
         level, (row, interval) = self.tracer.levels[k], crossing
         s_near, s_far = s[row, interval], s[row, interval + 1]
         fraction = (s_near - level) / (s_near - s_far)
@@ -218,10 +224,10 @@ class _SliceTrace:
 def first_change(
     s: Float[Tensor, "... sample"], level: Float[Tensor, "... 1"]
 ) -> tuple[Bool[Tensor, "..."], Bool[Tensor, "..."], Int[Tensor, "..."]]:
-    """Find where s changes sides of a level for the first time along the samples.
+    """Find where s crosses a level for the first time along the samples.
 
-    Returns whether it does, whether s starts above the level (so that this change is a falling crossing), and the index
-    of the last sample before the change.
+    Returns whether s crosses the level, whether s starts above the level (so that this first crossing falls), and the
+    index of the last sample before the crossing.
     """
     above = s >= level
     changes = above[..., 1:] != above[..., :-1]

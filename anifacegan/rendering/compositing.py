@@ -13,28 +13,30 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 MIN_FOREGROUND = 1e-6
-"""Smallest foreground weight of a ray that is divided by."""
+"""Smaller foreground weights of rays are raised to this value before a division by them."""
 
 
 @dataclass(frozen=True)
 class RayPoints:
-    """Points that the colour of a ray is composited from: manifold crossings in level order, then the background."""
+    """Points from which the colour of a ray is composited: the crossings in the order of the manifolds' levels, then
+    the background."""
 
     hit: Bool[Tensor, "batch ray point"]
-    """Whether the ray meets this manifold; always true for the background."""
+    """Whether the ray meets the point's manifold; always true for the background."""
     t: Float[Tensor, "batch ray point"]
-    """Distance along the ray, world units."""
+    """Distance from the camera along the ray, world units."""
     x_target: Float[Tensor, "batch ray point 3"]
     """Points on the rendered, expressive face, world units."""
     x_template: Float[Tensor, "batch ray point 3"]
     """The same points on the neutral template, world units."""
 
     def order(self) -> Int[Tensor, "batch ray point"]:
-        """Indices of the points from near to far, missed ones last."""
+        """Return the indices that sort the points of each ray from near to far; points of missed manifolds come
+        last."""
         return torch.where(self.hit, self.t, torch.inf).argsort(dim=-1, stable=True)
 
     def of_background(self) -> Bool[Tensor, "batch ray point"]:
-        """Mask of the background point, the last of every ray."""
+        """Return a mask that is true for the background point, the last point of every ray."""
         last = torch.zeros_like(self.hit)
         last[..., -1] = True
         return last
@@ -42,15 +44,15 @@ class RayPoints:
 
 @dataclass(frozen=True)
 class RayColours:
-    """Composited colours of rays, with the points and weights they are made of.
+    """Composited colours of rays, with the points and weights from which they were composited.
 
-    Points are in level order with the background last, as in :class:`RayPoints`.
+    Points are in the order of the manifolds' levels with the background last, as in :class:`RayPoints`.
     """
 
     rgb: Float[Tensor, "batch ray 3"]
-    """In [-0.001, 1.001], the range of the template's colours."""
+    """Colours of the rays, in [-0.001, 1.001], the range of the template's colours."""
     depth: Float[Tensor, "batch ray"]
-    """Expected distance with the background plane included, world units."""
+    """Expected distance from the camera with the background plane included, world units."""
     foreground: Float[Tensor, "batch ray"]
     """Summed weight of all points before the background, in [0, 1]."""
     foreground_rgb: Float[Tensor, "batch ray 3"]
@@ -59,18 +61,19 @@ class RayColours:
     """Opacity of each point; 1 for the background. Meaningless where ``hit`` is false. The culled renderer sets it to 0
     at points that no light reaches."""
     weights: Float[Tensor, "batch ray point"]
-    """Compositing weight of each point."""
+    """Compositing weight w_i of each point."""
     hit: Bool[Tensor, "batch ray point"]
-    """Whether the ray meets this manifold; always true for the background."""
+    """Whether the ray meets the point's manifold; always true for the background."""
     t: Float[Tensor, "batch ray point"]
-    """Distance along the ray, world units; 0 where missed."""
+    """Distance from the camera along the ray, world units; 0 where the ray misses the manifold."""
     x_target: Float[Tensor, "batch ray point 3"]
     """Points on the rendered, expressive face, world units."""
     x_template: Float[Tensor, "batch ray point 3"]
     """The same points on the neutral template, before any alignment step, world units."""
 
     def surface_point(self) -> Float[Tensor, "batch ray 3"]:
-        """Average the points before the background, sum_i w_i x_i / sum_i w_i, in world units.
+        """Average the points before the background of each ray, sum_i w_i x_i / sum_i w_i; return one point for each
+        ray, world units.
 
         Differentiable in points and weights. The result is meaningless for rays whose foreground weight is below 1e-6.
         """
@@ -105,7 +108,7 @@ def composite(
 def blending_weights(
     alpha: Float[Tensor, "batch ray level"], hit: Bool[Tensor, "batch ray level"]
 ) -> Float[Tensor, "batch ray level"]:
-    """Compositing weights alpha_i prod_{j<i} (1 - alpha_j + 1e-10) of points sorted from near to far.
+    """Compute the compositing weights alpha_i prod_{j<i} (1 - alpha_j + 1e-10) of points sorted from near to far.
 
     Missed points are transparent. The 1e-10 keeps gradients finite behind an opaque point.
     """

@@ -19,16 +19,17 @@ class SheetRow:
     """One row of a contact sheet: images with a label of one or more lines on the left."""
 
     label: str
+    """Text at the left of the row; it may have several lines."""
     cells: Sequence[UInt8[np.ndarray, "side side 3"]]
+    """Images of the row from left to right."""
     starts_group: bool = False
-    """Whether a gap separates the row from the one above."""
+    """Whether a gap separates the row from the row above it."""
 
 
 def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow]) -> UInt8[np.ndarray, "height width 3"]:
-    """Lay out labelled images in rows and columns; all cells have one size.
+    """Arrange images of one size in labelled rows and columns, and return the sheet.
 
-    Laid out here and not by ``torchvision.utils.make_grid``, which has no place for row labels nor for gaps between
-    groups of rows alone.
+    ``torchvision.utils.make_grid`` is not used because it has no row labels and no gaps between groups of rows.
     """
     font = ImageFont.load_default(FONT_PX)
     side = rows[0].cells[0].shape[0]
@@ -56,7 +57,7 @@ def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow]) -> UInt8[np.
 
 
 def shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: int) -> str:
-    """Truncate a text to a width in pixels, with an ellipsis where something is cut off."""
+    """Cut a text so that it is at most ``width_px`` pixels wide; an ellipsis replaces the part that was cut off."""
     if font.getlength(text) <= width_px:
         return text
     while text and font.getlength(text + "…") > width_px:

@@ -21,13 +21,15 @@ from anifacegan.rendering.compositing import RayColours, RayPoints, composite
 from anifacegan.rendering.volume import RaySamples, add_background, radiance_at, sample_rays
 
 INVISIBLE = 1 / 16384
-"""Points that are reached by less light than this are culled: a sixtieth of a step of an 8-bit image."""
+"""Points that less than this share of the light reaches are left out (culled); it is a sixtieth of a step of an 8-bit
+image."""
 GROUP = 3
 """Number of points of a ray whose radiance is evaluated together, front to back."""
 
 
 def render_culled(fields: ConditionedFields, rays: Rays) -> RayColours:
-    """Render rays of one face without missed points and points that less than 1/16384 of the light reaches.
+    """Render rays of one face without missed points and without points that less than 1/16384 of the light reaches
+    (culled).
 
     Colours equal those of :func:`~anifacegan.rendering.volume.render_rays` within 1/16384. Culled points have colour
     and alpha 0. Differentiable in the fields' parameters, not in the rays.
@@ -64,7 +66,8 @@ def render_culled(fields: ConditionedFields, rays: Rays) -> RayColours:
 def _evaluate_visible(
     fields: ConditionedFields, points: RayPoints
 ) -> tuple[Bool[Tensor, "ray point"], Float[Tensor, "1 ray point 3"], Float[Tensor, "1 ray point"]]:
-    """Find the points that light reaches, and their colours and opacities (0 at other points)."""
+    """Find the points that light reaches; return their mask, and colours and opacities of all points (0 at points
+    without light)."""
     x, hit, order = points.x_template[0], points.hit[0], points.order()[0]
     last = points.of_background()[0]
     rgb, alpha = torch.zeros_like(x), torch.zeros_like(x[..., 0])
@@ -104,5 +107,6 @@ def _recompute_crossings(
 
 
 def _put(values: Tensor, where: tuple[Tensor, Tensor], new: Tensor) -> Tensor:
-    """Replace values (1, R, P, ...) at these rays and points."""
+    """Return a copy of ``values`` (1, R, P, ...) in which the entries of the given rays and points are replaced by
+    ``new``."""
     return values[0].index_put(where, new.to(values))[None]

@@ -25,9 +25,9 @@ class DeformationImage:
     """Colours, depth and deformation length of a face from one camera."""
 
     rgb: Float[Tensor, "height width 3"]
-    """In [0, 1]."""
+    """Colours of the face, in [0, 1]."""
     depth: Float[Tensor, "height width"]
-    """Depth from 1 at the near end of the sampled range to 0 at its far end and beyond."""
+    """Nearness of the visible surface: 1 at the near end of the rays' sampled range, 0 at its far end and beyond."""
     step: Float[Tensor, "height width"]
     """Mean length of the deformation offset of the visible points, world units; 0 on the background."""
 

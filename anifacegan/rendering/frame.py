@@ -17,13 +17,13 @@ class RenderedImage:
     """One rendered image of a head, channels first."""
 
     rgb: Float[Tensor, "3 height width"]
-    """In [0, 1]."""
+    """Colours of the pixels, background included, in [0, 1]."""
     foreground: Float[Tensor, "1 height width"]
-    """Opacity of the head without the background, in [0, 1]."""
+    """Opacity of the head in front of the background, in [0, 1]."""
     foreground_rgb: Float[Tensor, "3 height width"]
     """Colour of the head, premultiplied by its opacity."""
     depth: Float[Tensor, "1 height width"]
-    """Expected distance from the camera in world units, the background plane included."""
+    """Expected distance from the camera, world units; the background plane is included."""
 
 
 @runtime_checkable
@@ -41,7 +41,7 @@ def decibels(mean_squared_error: Number) -> Number:
 
 
 def check_size(size: int) -> None:
-    """Check that an image has at least two pixels a side, as its outermost pixels lie on the edges of the view.
+    """Check that an image has at least two pixels a side; its outermost pixels lie on the edges of the field of view.
 
     Raises:
         InputError: the size is below 2.

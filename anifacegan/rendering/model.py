@@ -33,7 +33,7 @@ class Face:
     """One person with one expression, which can be rendered from any side."""
 
     fields: ConditionedFields
-    """Generator fields conditioned on the latents."""
+    """Generator fields with the latents of this face, as functions of points."""
     latents: Latents
     """Latents of the person and the expression, a batch of one."""
 
@@ -73,6 +73,7 @@ class Model:
     """A loaded generator: our own or the released one."""
 
     checkpoint: Checkpoint
+    """The generator with its card and expression basis."""
 
     @property
     def generator(self) -> Generator:
@@ -86,7 +87,7 @@ class Model:
 
     @cached_property
     def expressions(self) -> ExpressionReader:
-        """Reader of expression names and files for this model's face model."""
+        """Converter of expression names and files to coefficients of this model's face model."""
         card, basis = self.card, self.checkpoint.basis
         return ExpressionReader(card.name, card.face_model, card.presets, basis, card.pitch_offset)
 

@@ -18,7 +18,8 @@ from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.compositing import RayColours, RayPoints, composite
 
 ManifoldSelection = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""From distances and hits (B, R, L) of all manifolds to indices (B, R, K) of those to render, and the hits of these."""
+"""Function that selects the manifolds to render: it maps distances and hits (B, R, L) of all manifolds to the indices
+(B, R, K) of the selected manifolds and their hits."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +27,17 @@ class RaySamples:
     """The deformation and the manifold scalar at evenly spaced points of rays."""
 
     t: Float[Tensor, "batch ray sample"]
-    """Distance along the ray, world units."""
+    """Distance of each sample from the camera, world units."""
     x: Float[Tensor, "batch ray sample 3"]
-    """Target points, world units."""
+    """Samples as target points, world units."""
     delta: Float[Tensor, "batch ray sample 3"]
     """Deformation offsets from the target points to the template, world units."""
     s: Float[Tensor, "batch ray sample"]
-    """Manifold scalar at the deformed points."""
+    """Manifold scalar at the samples, moved to the template by their deformation offsets."""
 
     def at(self, crossings: Crossings) -> Float[Tensor, "batch ray level 7"]:
-        """Interpolate distance, target point and deformation offset at crossings."""
+        """Interpolate distance, target point and deformation offset from the samples to crossings; return them as 7
+        numbers."""
         return crossings.interpolate(torch.cat([self.t[..., None], self.x, self.delta], dim=-1))
 
 
@@ -82,7 +84,8 @@ def add_background(
     crossed: Float[Tensor, "batch ray level 7"],
     hit: Bool[Tensor, "batch ray level"],
 ) -> RayPoints:
-    """Join crossings (distance, target point, deformation offset) and the intersection with the background plane."""
+    """Join the crossings (distance, target point, deformation offset) of each ray with the ray's point on the
+    background plane."""
     t_level, x_target, delta = crossed.split([1, 3, 3], dim=-1)  # (B, R, L, .)
     t_plane = (fields.ray_sampling.background_z - rays.origins[..., 2:]) / rays.directions[..., 2:]
     x_plane = rays.at(t_plane)  # (B, R, 1, 3)
@@ -97,9 +100,9 @@ def add_background(
 def radiance_at(
     fields: ConditionedFields, x: Float[Tensor, "batch point 3"], background: Bool[Tensor, "batch point"]
 ) -> tuple[Float[Tensor, "batch point 3"], Float[Tensor, "batch point"]]:
-    """Evaluate colour and opacity of template points (world units) after the alignment step.
+    """Evaluate colour and opacity of template points (world units), which are first moved by the alignment field.
 
-    Points of the ``background`` mask are not aligned, and opaque.
+    Points of the ``background`` mask are not aligned and are opaque.
     """
     if fields.align is not None:
         x = x + fields.align(x).masked_fill(background[..., None], 0.0)

@@ -27,7 +27,7 @@ SKIN_PALETTE = (
     (0.0, 0.25, 0.5, 0.75, 1.0),
     ((0.91, 0.735, 0.645), (0.86, 0.67, 0.56), (0.74, 0.54, 0.41), (0.52, 0.35, 0.26), (0.31, 0.20, 0.155)),
 )
-"""Melanin levels, and the skin colour at each level, from fair to dark."""
+"""Levels of melanin from 0 to 1, and the skin colour at each level, from fair to dark."""
 
 BLUSH_TINT = (0.02, -0.16, -0.13)
 UNDER_EYE_TINT = (0.8, 1.0, 0.85)
@@ -69,7 +69,7 @@ HAIR_SHARES = (
     (0.70, 0.25, 0.05, 0.0, 0.0, 0.0),
     (0.12, 0.25, 0.27, 0.15, 0.15, 0.06),
 )
-"""Frequency of each hair colour for each race."""
+"""Frequency of each hair colour (columns) among people of each race (rows)."""
 GREY_HAIR = (0.52, 0.51, 0.50)
 GREY_BROWS = (0.4, 0.39, 0.38)
 
@@ -111,7 +111,8 @@ class DrawnAlbedo:
 
 @dataclass
 class _Painting:
-    """Colours of one person during painting; each step draws from ``rng`` and changes ``colours``."""
+    """Colours of one person while they are painted; each step draws random numbers from ``rng`` and changes
+    ``colours``."""
 
     rng: np.random.Generator
     person: MakeHumanPerson
@@ -122,11 +123,11 @@ class _Painting:
     """(V, 3) current colours of the vertices."""
 
     def tint(self, strength: np.ndarray, tint: tuple[float, ...] = (1.0, 1.0, 1.0)) -> None:
-        """Darken by ``strength`` (V,), scaled for each channel by ``tint``."""
+        """Darken the vertices' colours by ``strength`` (V,), multiplied by ``tint`` for each colour channel."""
         self.colours *= 1 - strength[:, None] * np.array(tint)
 
     def cover(self, cover: np.ndarray, colour: np.ndarray | tuple[float, ...]) -> None:
-        """Blend in a colour with opacity ``cover`` (V,)."""
+        """Blend a colour over the vertices' colours, with the opacity ``cover`` (V,)."""
         self.colours += cover[:, None] * (np.asarray(colour) - self.colours)
 
 
@@ -134,7 +135,8 @@ class AlbedoSampler:
     """Draws random colours of people on the average head."""
 
     def __init__(self, view: HeadView, noise: SkinNoise, shade: np.ndarray) -> None:
-        """Prepare the fields; ``shade`` (V,) is a factor of the final colours that darkens hollows."""
+        """Compute the weights with which each feature is painted at each vertex; ``shade`` (V,) is a factor of the
+        final colours that darkens hollows."""
         self.view = view
         self.noise = noise
         self.shade = shade
@@ -310,12 +312,13 @@ class AlbedoSampler:
 
 
 def _share_by_age(start: float, end: float, years: float) -> float:
-    """Rise smoothly from 0 to 1 between two ages in years."""
+    """Return a number that rises smoothly from 0 at the age ``start`` to 1 at the age ``end``, in years."""
     return float(smoothstep(start, end, np.array([years]))[0])
 
 
 def _draw_by_race(rng: np.random.Generator, race: np.ndarray, shares: tuple[tuple[float, ...], ...]) -> int:
-    """Draw an index with the races' frequencies, mixed by the person's shares of race."""
+    """Draw an index; its frequencies are those of the races in ``shares``, mixed by the person's shares of the
+    races."""
     mixed = race @ np.array(shares)
     return int(rng.choice(len(mixed), p=mixed / mixed.sum()))
 

@@ -1,4 +1,5 @@
-"""Fields on the vertices where colours are applied: cheeks, wrinkles, beards, irises, teeth and so on.
+"""Fields that say where colours are applied: a number at each vertex for cheeks, wrinkles, beards, irises, teeth and so
+on.
 
 They are the same for all people, as functions of the position on the average head (for its lengths see
 :mod:`anifacegan.face_model.build.head_view`).
@@ -16,9 +17,9 @@ from anifacegan.face_model.build.topology import LOWER_TEETH, TONGUE, UPPER_TEET
 from anifacegan.geometry.resampling import smoothstep
 
 LIPS_FRONT_Z = 1.40
-"""z of the lips, behind which the mouth gets darker."""
+"""Coordinate z of the front of the lips; the mouth gets darker from there to the back."""
 UPPER_LID_HEIGHT = 7.325
-"""Height that separates upper from lower lids."""
+"""Height that separates the upper from the lower eyelids."""
 
 BEARD_LINE = (
     (0, 0.10, 0.22, 0.3, 0.42, 0.55, 0.64, 0.72),
@@ -31,7 +32,7 @@ MARIONETTE_LINE = [(0.25, 6.64), (0.28, 6.54), (0.27, 6.46)]
 NOSTRIL_CENTRE, NOSTRIL_HALF_AXES = (0.099, 6.913), (0.042, 0.022)
 """Centre and half axes, as (distance from the middle, height), of a nostril's opening seen from the front."""
 NOSE_CAVITY_CENTRE, NOSE_CAVITY_HALF_AXES = (0.10, 6.945), (0.075, 0.09)
-"""Centre and half axes of the ellipse around a nostril in which hollows are the inside of the nose."""
+"""Centre and half axes of an ellipse around a nostril; hollows within the ellipse are the inside of the nose."""
 EYE_BAG = [(0.17, 7.27), (0.24, 7.225), (0.32, 7.215), (0.40, 7.25)]
 CROWS_FEET = (-0.06, 0.0, 0.05)
 FOREHEAD_LINES = (7.66, 7.75, 7.84)
@@ -39,7 +40,7 @@ FOREHEAD_LINES = (7.66, 7.75, 7.84)
 FRECKLE_SETS, FRECKLES, FRECKLE_RADIUS = 4, 140, 0.010
 MOLE_SETS, MOLES, MOLE_RADIUS = 4, 3, 0.013
 FRECKLE_SEED, MOLE_SEED, IRIS_SEED = 100, 200, 5
-"""Random seeds of the patterns that are the same for everyone."""
+"""Random seeds of the patterns of freckles, moles and irises, which are the same for all people."""
 
 UPPER_TOOTH_WIDTHS = (0.088, 0.066, 0.076, 0.07, 0.068, 0.1, 0.1)
 LOWER_TOOTH_WIDTHS = (0.056, 0.060, 0.068, 0.07, 0.07, 0.1, 0.1)
@@ -49,17 +50,20 @@ TOOTH_ARCH_RADIUS = 0.42
 
 @dataclass(frozen=True)
 class SkinNoise:
-    """Random fields of skin unevenness, (V,) each with a size of about 1, from blotches to grain."""
+    """Random unevenness of the skin: fields with a number of size about 1 at each vertex, (V,) each."""
 
     low: list[np.ndarray]
+    """Fields that vary slowly over the head, for blotches."""
     mid: list[np.ndarray]
+    """Fields that vary over a few centimetres, for mottled skin."""
     high: list[np.ndarray]
+    """Fields that vary over millimetres, for the grain of the skin."""
     lines: np.ndarray
-    """Field that bends the wrinkles."""
+    """Field by which the lines of the forehead are bent."""
 
 
 def draw_noise(view: HeadView, rng: np.random.Generator) -> SkinNoise:
-    """Draw the fields as sums of random waves in space."""
+    """Draw the fields of skin unevenness as sums of random waves in space."""
 
     def waves(frequency: float, count: int) -> np.ndarray:
         directions = rng.normal(0, frequency, (count, 3))
@@ -74,7 +78,7 @@ def draw_noise(view: HeadView, rng: np.random.Generator) -> SkinNoise:
 
 @dataclass(frozen=True)
 class SkinFields:
-    """Strength of each feature on the skin, (V,) each, mostly between 0 and 1."""
+    """Weight of each feature of the skin at each vertex: arrays of shape (V,), mostly from 0 to 1."""
 
     cheek: np.ndarray
     nose: np.ndarray
@@ -83,20 +87,29 @@ class SkinFields:
     upper_lid: np.ndarray
     forehead: np.ndarray
     upper_liner: np.ndarray
+    """Weight of the line along the upper eyelid."""
     lower_liner: np.ndarray
+    """Weight of the line along the lower eyelid."""
     nasolabial: np.ndarray
+    """Weight of the fold from the nose to the corner of the mouth."""
     marionette: np.ndarray
+    """Weight of the line from the corner of the mouth down."""
     crows_feet: np.ndarray
+    """Weight of the wrinkles beside the eyes."""
     forehead_lines: np.ndarray
     frown: np.ndarray
+    """Weight of the vertical lines between the brows."""
     bags: np.ndarray
+    """Weight of the line under the bags below the eyes."""
     freckles: list[np.ndarray]
+    """Weights of several sets of freckles."""
     moles: list[np.ndarray]
+    """Weights of several sets of moles."""
     beard: np.ndarray
     moustache: np.ndarray
     goatee: np.ndarray
     nostrils: np.ndarray
-    """Visible inside of the nose."""
+    """Weight of the visible inside of the nose."""
 
 
 def skin_fields(view: HeadView, noise: SkinNoise, shade: np.ndarray) -> SkinFields:
@@ -144,7 +157,8 @@ def skin_fields(view: HeadView, noise: SkinNoise, shade: np.ndarray) -> SkinFiel
 
 
 def _nostrils(view: HeadView, shade: np.ndarray) -> np.ndarray:
-    """Compute the nostrils: the openings, and the hollows behind them, which shade alone would leave skin-coloured."""
+    """Compute the weight (V,) of the nostrils: the openings, and the hollows behind them, which ``shade`` alone would
+    leave skin-coloured."""
 
     def ellipse(centre: tuple[float, float], half_axes: tuple[float, float]) -> np.ndarray:
         side, height = (view.side - centre[0]) / half_axes[0], (view.y - centre[1]) / half_axes[1]
@@ -156,7 +170,7 @@ def _nostrils(view: HeadView, shade: np.ndarray) -> np.ndarray:
 
 
 def _beards(view: HeadView) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute the fields of the full beard, the moustache and the goatee."""
+    """Compute the weights (V,) of the full beard, the moustache and the goatee."""
     below_line = smoothstep(0.06, -0.05, view.y - np.interp(view.side, *BEARD_LINE))
     above_throat = smoothstep(6.02, 6.28, view.y)
     off_lips = 1 - np.clip(1.5 * view.lips, 0, 1)
@@ -199,22 +213,27 @@ def _dots(view: HeadView, centres: np.ndarray, radius: float) -> np.ndarray:
 # ---------------------------------------------------------------------------------------------- eyes and teeth
 @dataclass(frozen=True)
 class EyeFields:
-    """Fields on the E vertices of both eyeballs."""
+    """Numbers at each of the E vertices of both eyeballs, (E,) each, from which the eyes are painted."""
 
     vertices: np.ndarray
+    """Index of each eyeball vertex among all vertices of the head."""
     pupil: np.ndarray
+    """Weight of the pupil at each vertex, 0 to 1."""
     iris: np.ndarray
+    """Weight of the iris (with the pupil) at each vertex, 0 to 1."""
     limbus: np.ndarray
-    """Dark rim of the iris."""
+    """Weight of the iris's dark rim at each vertex, 0 to 1."""
     outward: np.ndarray
-    """Radial coordinate in the iris, 0 at the pupil and 1 at the rim."""
+    """Radial coordinate of each vertex in the iris: 0 at the pupil, 1 at the rim of the iris."""
     streaks: np.ndarray
+    """Brightness of the iris's radial streaks at each vertex; positive is brighter."""
     redness: np.ndarray
-    """Strength of blood vessels in the white of the eye."""
+    """Weight of blood vessels, which redden the white of the eye, at each vertex, 0 to 1."""
 
 
 def eye_fields(view: HeadView) -> EyeFields:
-    """Compute rings around the pole of each eyeball; the iris ends at 25 degrees."""
+    """Compute the fields of the eyes from each vertex's angle to the pole of its eyeball, the middle of the pupil; the
+    iris ends at 25 degrees."""
     vertices = np.flatnonzero(view.eyes)
     polar_deg = np.degrees(view.topology.eye_polar[vertices])
     azimuth = view.topology.eye_azimuth[vertices]
@@ -235,15 +254,18 @@ def eye_fields(view: HeadView) -> EyeFields:
 
 @dataclass(frozen=True)
 class TeethFields:
-    """Fields on the T vertices of the teeth."""
+    """Numbers at each of the T vertices of the teeth, (T,) each, from which the teeth are painted."""
 
     vertices: np.ndarray
+    """Index of each tooth vertex among all vertices of the head."""
     gap: np.ndarray
+    """Weight of the dark gap between two teeth at each vertex, 0 to 1."""
     gum: np.ndarray
+    """Weight of the gums at each vertex, 0 to 1."""
 
 
 def teeth_fields(view: HeadView) -> TeethFields:
-    """Compute the gaps between teeth, by arc length from the middle, and the edge of the gums."""
+    """Compute the fields of the teeth: gaps by arc length from the middle of the teeth, and gums by height."""
     gap, gum = np.zeros(len(view.points)), np.zeros(len(view.points))
     for part, widths in ((UPPER_TEETH, UPPER_TOOTH_WIDTHS), (LOWER_TEETH, LOWER_TOOTH_WIDTHS)):
         row = view.part == part
@@ -261,13 +283,15 @@ def teeth_fields(view: HeadView) -> TeethFields:
 
 
 def _arch_angle(x: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Angle along a dental arch from its middle, about a point behind its front; at most 129 degrees."""
+    """Return the angle along a dental arch from its middle, about a point behind the front teeth; at most 129
+    degrees."""
     return np.minimum(np.arctan2(np.abs(x), z - z.max() + 0.45), np.pi / 1.4)
 
 
 # -------------------------------------------------------------------------------------------- light and gloss
 def shade(view: HeadView, rays: int, seed: int) -> np.ndarray:
-    """Compute a factor (V,) of colours that darkens hollows: ambient occlusion, and depth in the mouth.
+    """Compute a factor (V,) of the colours that darkens hollows, from ambient occlusion and from the depth inside the
+    mouth.
 
     The inside of the mouth is measured with the mouth open; with closed lips it would be black.
     """
@@ -294,7 +318,8 @@ def _mouth_depth(view: HeadView) -> np.ndarray:
 
 
 def gloss(view: HeadView, beard: np.ndarray) -> np.ndarray:
-    """Compute the strength (V,) of the specular highlight: wet eyes 1, then teeth, lips, skin."""
+    """Compute the strength (V,) of the specular highlight: 1 on the wet eyes, less on teeth and tongue, lips, and
+    skin."""
     wet_mouth = view.teeth | (view.part == TONGUE)
     skin = view.skin * (1 - 0.3 * beard) * 0.10
     return np.where(view.eyes, 1.0, np.where(wet_mouth, 0.5, 0.0)) + 0.35 * view.lips + skin

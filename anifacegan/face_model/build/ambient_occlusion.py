@@ -11,7 +11,7 @@ import numpy as np
 from anifacegan.runtime.compiled import kernel
 
 RAY_REACH = 1.2
-"""Distance beyond which hits do not darken."""
+"""Length of the rays; surfaces farther away do not darken a vertex."""
 OFFSET_ALONG_NORMAL = 0.004
 OFFSET_ALONG_RAY = 0.002
 LEAF_TRIANGLES = 4
@@ -80,7 +80,7 @@ def _build_tree(corners: np.ndarray) -> tuple[np.ndarray, ...]:
 @kernel()
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _blocked(origins, directions, reach, corners, boxes, first, count, right):
-    """Whether each ray hits a triangle, from either side, before ``reach``, (N,)."""
+    """Return (N,) whether each ray hits a triangle, from either side, at a distance below ``reach``."""
     hit = np.zeros(len(origins), np.bool_)
     waiting = np.empty(64, np.int64)
     origin, direction, inverse = np.empty(3), np.empty(3), np.empty(3)
@@ -117,7 +117,7 @@ def _blocked(origins, directions, reach, corners, boxes, first, count, right):
 @kernel()
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _crosses(origin, direction, corners, reach):
-    """Whether a ray crosses a triangle at a distance between 0 and ``reach`` (Moeller and Trumbore)."""
+    """Return whether a ray crosses a triangle at a distance between 0 and ``reach`` (Moeller and Trumbore)."""
     a = corners[0]
     ux, uy, uz = corners[1, 0] - a[0], corners[1, 1] - a[1], corners[1, 2] - a[2]
     vx, vy, vz = corners[2, 0] - a[0], corners[2, 1] - a[1], corners[2, 2] - a[2]

@@ -27,10 +27,11 @@ from anifacegan.face_model.morphable import alignment_weights
 from anifacegan.geometry.conventions import TEX_DIM
 
 TEETH_FIT = {UPPER_TEETH: (-0.06, -0.058, 0.038), LOWER_TEETH: (-0.14, 0.012, -0.005)}
-"""Relative widening and shift (up, forward) that keep MakeHuman's teeth inside the cheeks and behind the lips."""
+"""Relative widening and shift (up, forward) of each row of teeth, which keep MakeHuman's teeth inside the cheeks and
+behind the lips."""
 
 SHOULDERS_BELOW = 5.9
-"""Height in MakeHuman's decimetres below which colours hardly count."""
+"""Height, in MakeHuman's decimetres, below which vertices have little weight in the texture basis."""
 
 
 def shape_arrays(
@@ -40,7 +41,8 @@ def shape_arrays(
     units: ExpressionUnits,
     expressions: ExpressionSpace,
 ) -> dict[str, np.ndarray]:
-    """Mean, identity and expression bases with their banks, triangles, part labels and texture coordinates."""
+    """Collect mean, identity and expression bases, the sampled people's identity coefficients, the action units,
+    triangles, part labels and texture coordinates."""
     mean = control.dense(identity.mean)
     for part, (narrowing, upward, forward) in TEETH_FIT.items():
         row = topology.part == part
@@ -81,7 +83,7 @@ def albedo_arrays(
     rng: np.random.Generator,
     log: Callable[[str], None],
 ) -> dict[str, np.ndarray]:
-    """Paint people and compute the texture basis; the bank holds their texture coefficients and hair colours."""
+    """Paint people and compute the texture basis; return it with the people's texture coefficients and hair colours."""
     colours = np.empty((len(people), view.points.size), np.float32)
     hair, bald = [], []
     for row, person in enumerate(tqdm(people, desc="painting", disable=None)):
@@ -104,7 +106,8 @@ def albedo_arrays(
 
 
 def _texture_weights(view: HeadView) -> np.ndarray:
-    """Weights (V,) of the texture components: the face most, then eyes, teeth, back of the head, shoulders."""
+    """Return the weight (V,) of each vertex in the texture basis: the face most, then eyes, teeth, back of the head,
+    shoulders."""
     weights = np.where(view.skin, 0.25 + 0.75 * view.front, 0.6)
     weights[view.teeth | (view.part == TONGUE)] = 0.3
     weights[view.y < SHOULDERS_BELOW] = 0.05
@@ -112,7 +115,7 @@ def _texture_weights(view: HeadView) -> np.ndarray:
 
 
 def people_arrays(people: list[MakeHumanPerson]) -> dict[str, np.ndarray]:
-    """Gender, age and race of the bank's people."""
+    """Collect gender, age and race of the sampled people."""
     return {
         "bank_gender": np.array([person.gender for person in people], np.float16),
         "bank_age": np.array([person.age for person in people], np.float16),
@@ -121,7 +124,7 @@ def people_arrays(people: list[MakeHumanPerson]) -> dict[str, np.ndarray]:
 
 
 def landmark_arrays(view: HeadView) -> dict[str, np.ndarray]:
-    """Landmarks, lid vertices and masks."""
+    """Collect landmarks, eyelid vertices, and masks of the front of the head, the face and the lips."""
     return {
         "landmarks68": landmark_vertices(view).astype(np.int32),
         "align5_from68": alignment_weights().numpy(),
@@ -134,7 +137,7 @@ def landmark_arrays(view: HeadView) -> dict[str, np.ndarray]:
 
 
 def hair_and_cloth_arrays(view: HeadView, noise: SkinNoise) -> dict[str, np.ndarray]:
-    """Thickness, signed distances and directions of hair and clothes, and the curtain of long hair."""
+    """Compute thickness, signed distances and directions of hair and clothes, and the mesh of long hair."""
     styles, long_hair = hair_styles(view, noise), curtain(view)
     return {
         "hair_names": np.array(styles.names),

@@ -59,7 +59,8 @@ AVERAGE_ADULT = {"gender": 0.5, "age": 0.6, "race": (0.25, 0.25, 0.5), "muscle":
 OPEN_MOUTH = {"jawOpen": 0.75, "mouthUpperUpLeft": 0.3, "mouthUpperUpRight": 0.3}
 
 EYE_WEIGHT, REST_WEIGHT = 4.0, 0.02
-"""Weights of eyeballs and of everything else in the expression basis; the weight of the face's skin is 1."""
+"""Weights of the eyeballs, and of all other vertices outside the face, when the expression basis is computed; the
+face's skin has weight 1."""
 
 BATCH = 200
 """Number of people whose shapes are computed and aligned at a time."""
@@ -76,7 +77,8 @@ class BuildConfig:
     painted_people: int = 2000
     """Number of people from whom the texture components are computed; at most ``people``."""
     expressions: int = 6000
-    """Number of expressions from which the expression components are computed; they are stored as the bank."""
+    """Number of random expressions from which the expression components are computed; the file also holds these
+    expressions."""
     occlusion_rays: int = 64
     """Number of rays from each vertex for the ambient occlusion."""
     shape_seed: int = 0
@@ -159,7 +161,7 @@ def face_model_arrays(
 def _identities(
     makehuman: MakeHuman, control: ControlMesh, config: BuildConfig, rng: np.random.Generator
 ) -> tuple[list[MakeHumanPerson], IdentitySpace]:
-    """Draw the people and compute their identity space, about the face model's origin."""
+    """Draw the people and compute their identity space, relative to the face model's origin."""
     sliders = find_sliders(makehuman.targets)
     asymmetries = [name for name in makehuman.targets if name.startswith("asym/asym-")]
     people = [draw_person(rng, sliders, asymmetries) for _ in range(config.people + config.held_out_people)]
@@ -174,7 +176,8 @@ def _identities(
 
 
 def _expression_metric(topology: Topology, control: ControlMesh, units: ExpressionUnits) -> np.ndarray:
-    """Compute the (U, U) inner products of the units' displacements, mostly over the face's skin and the eyes."""
+    """Compute the (U, U) inner products of the action units' displacements, mostly over the face's skin and the
+    eyes."""
     weights = vertex_areas(control.dense(control.average), topology.triangles)
     face = (topology.part == SKIN) & (control.matrix @ control.face > FACE_WEIGHT)
     eyes = np.isin(topology.part, (EYE_LEFT, EYE_RIGHT))

@@ -1,4 +1,5 @@
-"""The control mesh: the part of MakeHuman's base mesh that determines the dense head.
+"""The control mesh: the part of MakeHuman's base mesh that determines the dense head (the finer mesh of the face
+model).
 
 Shapes are sampled and analysed on its few vertices; a matrix interpolates them to the dense head.
 """
@@ -20,13 +21,15 @@ class ControlMesh:
     vertices: np.ndarray
     """(N,) indices in MakeHuman's base mesh."""
     matrix: sparse.csr_matrix
-    """(V, N) weights: dense vertices are this matrix times control vertices."""
+    """(V, N) weights of the control vertices in each dense vertex: dense vertices are this matrix times control
+    vertices."""
     rest: np.ndarray
-    """(N, 3) float32 base mesh in the rest position of all faces; displacements are added to it."""
+    """(N, 3) float32 positions of the control vertices in the rest position of all faces; displacements are added to
+    these."""
     average: np.ndarray
-    """(N, 3) float32 average adult in the rest position."""
+    """(N, 3) float32 positions of the control vertices of the average adult in the rest position."""
     face: np.ndarray
-    """(N,) face mask in [0, 1]."""
+    """(N,) weight of each control vertex as part of the face, 0 to 1."""
     origin: np.ndarray
     """(3,) origin of the face model: the mean of the average face, moved to the plane of symmetry."""
 
@@ -37,7 +40,7 @@ class ControlMesh:
 
 
 def rest_displacement(makehuman: MakeHuman) -> np.ndarray:
-    """Sum the targets that every face has on top of MakeHuman's base mesh: (all base vertices, 3)."""
+    """Sum the morph targets (displacements) that every face has on top of the base mesh; (all base vertices, 3)."""
     return sum(np.float32(strength) * makehuman.targets[name] for name, strength in AT_REST.items())
 
 

@@ -20,7 +20,7 @@ MAKEHUMAN_UNITS = ("mouth", "nose", "neck")
 EYE_PUSH = -0.014
 """Displacement of the eyeball along z in a blink, so that it does not show through half-closed lids."""
 LEAST_MOMENT = 1e-12
-"""Components with less than this share of the largest second moment are rounding errors."""
+"""Components whose second moment is less than this share of the largest one are rounding errors."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,14 @@ class ExpressionUnits:
     """Displacements of the N base vertices by U action units at full strength."""
 
     names: tuple[str, ...]
+    """Names of the U action units."""
     shapes: np.ndarray
-    """(N, 3, U) float32."""
+    """(N, 3, U) float32 displacement of each vertex by each action unit at strength 1."""
 
 
 def expression_units(makehuman: MakeHuman, average: np.ndarray) -> ExpressionUnits:
-    """Assemble the units; the tongue is kept in the mouth and the eyes behind the lids. ``average`` is (N, 3)."""
+    """Assemble the action units so that the tongue stays in the mouth and the eyes behind the lids. ``average`` has the
+    (N, 3) vertices of the average face."""
     targets = makehuman.targets
     face_units = sorted(name.removeprefix("fu/") for name in targets if name.startswith("fu/"))
     prefix = f"expr/{RACES[1]}/"
@@ -61,17 +63,18 @@ def _tongue_of_open_jaw(displacement: np.ndarray, tongue: np.ndarray) -> np.ndar
 
 @dataclass(frozen=True)
 class ExpressionSpace:
-    """Linear maps between coefficients and units: ``displacement = units.shapes @ to_units @ exp``."""
+    """Linear maps between coefficients and action units: ``displacement = units.shapes @ to_units @ exp``."""
 
     to_units: np.ndarray
-    """(U, K) strengths of the units for each coefficient."""
+    """(U, K) strengths of the action units for each coefficient at value 1."""
     from_units: np.ndarray
-    """(K, U) coefficients of each unit, with the displacement nearest to the unit's."""
+    """(K, U) coefficients whose displacement is nearest to that of each action unit at strength 1."""
     report: str
+    """Number of components and largest coefficient, for the log."""
 
 
 def action_strengths(names: tuple[str, ...]) -> np.ndarray:
-    """Express the A actions in strengths of the named units: (U, A).
+    """Return the strengths (U, A) of the named action units in each of the A actions.
 
     Raises:
         ValueError: an action uses an unknown unit.
@@ -133,7 +136,8 @@ def expression_space(
 
 
 def _roots(metric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the symmetric square root and its inverse, without directions that hardly move anything."""
+    """Compute the symmetric square root of a metric and the root's inverse, without directions that hardly move
+    anything."""
     values, vectors = np.linalg.eigh(metric)
     values = np.maximum(values, 0)
     inverse = np.where(values > 1e-6 * values[-1], 1 / np.sqrt(np.maximum(values, 1e-12)), 0)

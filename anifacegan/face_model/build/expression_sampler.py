@@ -14,7 +14,7 @@ from anifacegan.face_model.expressions import is_strong_unit
 
 
 class Sides(Enum):
-    """Which side of the face a unit moves; units of the middle have no sides."""
+    """Which side of the face an action unit moves; units in the middle of the face have no sides."""
 
     BOTH = "both, a little differently"
     ONE = "one, drawn for the whole kind"
@@ -23,16 +23,19 @@ class Sides(Enum):
 
 @dataclass(frozen=True)
 class Move:
-    """One action unit's part in a kind of movement: strength * amplitude * random."""
+    """Movement of one action unit in a kind of movement: its strength is the product of the factors below."""
 
     unit: str
-    """Name of the unit; without Left or Right it means both sides, unless it is a unit of the middle."""
+    """Name of the action unit; a name without Left or Right means both sides, unless the unit is in the middle of the
+    face."""
     strength: float = 1.0
+    """Constant factor of the unit's strength."""
     random: bool = False
-    """Whether it is multiplied by a random number between 0 and 1."""
+    """Whether the unit's strength is multiplied by a random number between 0 and 1."""
     follows: bool = True
-    """Whether it is multiplied by the amplitude of the kind."""
+    """Whether the unit's strength is multiplied by the random amplitude of the whole kind."""
     sides: Sides = Sides.BOTH
+    """Side of the face that moves."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Kind:
     share: float
     """Probability of the kind."""
     moves: tuple[Move, ...] = ()
+    """Movements of the action units; empty for a part of the face at rest."""
 
 
 MOUTH = {
@@ -109,7 +113,7 @@ MOUTH = {
     "puffed": Kind(0.02, (Move("cheekPuff"),)),
     "anything": Kind(0.02),
 }
-"""Kinds of movement of the mouth, with the units that move along."""
+"""Kinds of movement of the mouth, each with the action units that it moves."""
 
 BROWS = {
     "rest": Kind(0.34),
@@ -145,13 +149,13 @@ EYES = {
 }
 
 SIDEWAYS = Kind(0.12, (Move("mouth", 0.7, sides=Sides.ONE), Move("jaw", 0.5, random=True, sides=Sides.ONE)))
-"""Mouth drawn to one side, in addition to its kind."""
+"""Additional movement that draws the mouth to one side; its share is its probability."""
 
 NOT_AT_RANDOM = ("eyeBlink", "eyeLook", "tongueOut")
-"""Prefixes of units that never move by themselves."""
+"""Beginnings of the names of action units that are never chosen when single units move at random."""
 
 ASYMMETRY = 0.08
-"""Standard deviation of the difference between sides, as a share of the strength."""
+"""Standard deviation of the difference between the sides of the face, as a share of the strength."""
 
 
 class ExpressionSampler:
@@ -163,10 +167,10 @@ class ExpressionSampler:
         self.free = [i for i, name in enumerate(names) if not name.startswith(NOT_AT_RANDOM)]
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """Draw the strengths of all units, (U,) in [0, 1].
+        """Draw the strengths of all action units, (U,) in [0, 1].
 
-        A kind each for mouth, brows and eyes; sometimes the mouth drawn to one side, and the tongue; a few units at
-        random; gaze.
+        Mouth, brows and eyes each make one kind of movement. Sometimes the mouth is also drawn to one side, or the
+        tongue comes out. A few random units move as well, and the eyes look in a random direction.
         """
         strengths = np.zeros(len(self.names))
         mouth = self._make_one_of(rng, strengths, MOUTH)

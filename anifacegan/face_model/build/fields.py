@@ -6,7 +6,7 @@ from anifacegan.geometry.normals import corners_of_vertices
 
 
 class SurfaceSmoother:
-    """Smooths values at vertices: each becomes the mean over the triangles around its vertex."""
+    """Smooths values at vertices: a step replaces each value by the mean over the triangles around its vertex."""
 
     def __init__(self, triangles: np.ndarray, vertex_count: int) -> None:
         self._touches = corners_of_vertices(triangles, vertex_count)

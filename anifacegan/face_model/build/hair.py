@@ -18,13 +18,13 @@ HAIR_LINE = (
     (0, 20, 38, 50, 60, 68, 76, 84, 100, 112, 130, 180),
     (7.95, 7.96, 7.91, 7.75, 7.52, 7.22, 7.2, 7.45, 7.38, 7.1, 6.85, 6.75),
 )
-"""Azimuths in degrees (0 in front), and the height of the hair line at each of them."""
+"""Azimuths in degrees (0 in front), and the height of the hair line at each azimuth."""
 TEMPLE_DEG, TEMPLE_WIDTH_DEG = 38.0, 14.0
 SIDEBURN_DEG, SIDEBURN_WIDTH_DEG = 70.0, 8.0
 WIDOWS_PEAK_WIDTH_DEG = 9.0
 DISTANCE_LIMIT = 0.4
 OFF_SKIN = -1.0
-"""Signed distance given to eyes and teeth."""
+"""Signed distance that vertices of eyes and teeth get, which are never in hair or clothes."""
 
 COLLAR_HEIGHT, COLLAR_RISE, NAPE_HEIGHT = 5.74, 0.30, 6.08
 COLLAR_LIMIT = 0.5
@@ -52,8 +52,9 @@ class HairStyles:
     """S hair styles on V vertices."""
 
     names: tuple[str, ...]
+    """Names of the S styles."""
     thickness: np.ndarray
-    """(S, V) thickness of the hair."""
+    """(S, V) thickness of the hair at each vertex."""
     signed_distance: np.ndarray
     """(S, V) signed distance to the hair line, positive in the hair."""
 
@@ -63,11 +64,11 @@ class Curtain:
     """Long hair beside and behind the head: an open surface whose vertices are attached to the skin."""
 
     anchors: np.ndarray
-    """(C,) the skin vertex that each vertex is attached to."""
+    """(C,) index of the skin vertex to which each vertex of the curtain is attached."""
     offsets: np.ndarray
-    """(C, 3) positions relative to the attached skin vertices."""
+    """(C, 3) positions of the curtain's vertices relative to the skin vertices they are attached to."""
     triangles: np.ndarray
-    """(T, 3) vertices of the triangles, oriented outward."""
+    """(T, 3) corners of the curtain's triangles, oriented outward."""
 
 
 def hair_line_height(view: HeadView, line: HairLine) -> np.ndarray:
@@ -84,19 +85,20 @@ def hair_line_height(view: HeadView, line: HairLine) -> np.ndarray:
 
 
 def signed_distance(view: HeadView, line: HairLine) -> np.ndarray:
-    """Compute the signed distance (V,): the height above the hair line, lowered on the ears."""
+    """Compute the signed distance (V,) to the hair line: the height above the line, lowered on the ears."""
     above = np.clip(view.y - hair_line_height(view, line), -DISTANCE_LIMIT, DISTANCE_LIMIT)
     return np.where(view.skin, above - 0.8 * np.clip(1.3 * view.ears, 0, 1), OFF_SKIN)
 
 
 def standing(view: HeadView, line: HairLine, width: float = 0.16) -> np.ndarray:
-    """Compute a ramp (V,) from 0 at the hair line to 1 at ``width`` above it."""
+    """Compute a weight (V,) that rises smoothly from 0 at the hair line to 1 at the height ``width`` above it."""
     rise = smoothstep(-0.02, width, view.y - hair_line_height(view, line))
     return rise * (1 - np.clip(1.3 * view.ears, 0, 1)) * view.skin
 
 
 def hair_styles(view: HeadView, noise: SkinNoise) -> HairStyles:
-    """Compute thickness and signed distance of all styles; "long" and "fringe" are worn with the curtain."""
+    """Compute thickness and signed distance of all hair styles; "long" and "fringe" are worn with the curtain of long
+    hair."""
     top = smoothstep(7.7, 8.3, view.y)
     forelock = smoothstep(55.0, 15.0, view.azimuth_deg) * smoothstep(7.9, 8.2, view.y)
     usual = HairLine()
@@ -133,7 +135,8 @@ def hair_styles(view: HeadView, noise: SkinNoise) -> HairStyles:
 
 
 def standing_direction(view: HeadView) -> np.ndarray:
-    """Compute the unit direction (V, 3) in which hair and clothes are thick: the smoothed normal, a little upward."""
+    """Compute the unit direction (V, 3) in which the thickness of hair and clothes is measured: the smoothed normal,
+    turned a little upward."""
     direction = view.normals.copy()
     direction[:, 1] += 0.15
     direction = view.smooth(direction, times=6)
@@ -148,7 +151,7 @@ def cloth_signed_distance(view: HeadView) -> np.ndarray:
 
 
 def curtain(view: HeadView) -> Curtain:
-    """Make the curtain from ear to ear behind the head, turned inward at its front edges."""
+    """Make the curtain of long hair from ear to ear behind the head, turned inward at its front edges."""
     azimuth_deg = np.concatenate([[96, 84, 74], np.linspace(67, 293, 44), [286, 276, 264]])
     tuck = np.concatenate([[0.80, 0.80, 0.88], np.ones(44), [0.88, 0.80, 0.80]])
     anchors = _anchors_at(view, azimuth_deg)

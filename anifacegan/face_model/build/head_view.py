@@ -15,7 +15,7 @@ from anifacegan.geometry.normals import vertex_normals_numpy
 from anifacegan.geometry.resampling import smoothstep
 
 AXIS_Z = 0.35
-"""z of the head's vertical axis, about which azimuths are measured."""
+"""Coordinate z of the head's vertical axis, about which azimuths are measured."""
 
 
 @dataclass(frozen=True)
@@ -23,41 +23,42 @@ class HeadView:
     """The average adult on the dense vertices, with masks and coordinates."""
 
     topology: Topology
+    """The mesh of the head."""
     points: np.ndarray
-    """(V, 3) vertices with closed lips."""
+    """(V, 3) vertex positions with closed lips."""
     points_open: np.ndarray
-    """(V, 3) vertices with an open mouth."""
+    """(V, 3) vertex positions with an open mouth."""
     masks: dict[str, np.ndarray]
-    """(V,) the masks of ``makehuman.MASKS``, zero outside the skin."""
+    """(V,) weight of each vertex, 0 to 1, in each region of ``makehuman.MASKS``; zero outside the skin."""
 
     @property
     def triangles(self) -> np.ndarray:
-        """(F, 3) vertices of the triangles."""
+        """(F, 3) vertex indices of the triangles' corners."""
         return self.topology.triangles
 
     @property
     def part(self) -> np.ndarray:
-        """(V,) labels of the parts, see :mod:`.topology`."""
+        """(V,) label of the part that each vertex belongs to, see :mod:`.topology`."""
         return self.topology.part
 
     @property
     def x(self) -> np.ndarray:
-        """(V,) coordinate to the person's left."""
+        """(V,) coordinate of each vertex toward the person's left."""
         return self.points[:, 0]
 
     @property
     def y(self) -> np.ndarray:
-        """(V,) height."""
+        """(V,) height of each vertex."""
         return self.points[:, 1]
 
     @property
     def z(self) -> np.ndarray:
-        """(V,) coordinate to the front."""
+        """(V,) coordinate of each vertex toward the front."""
         return self.points[:, 2]
 
     @cached_property
     def side(self) -> np.ndarray:
-        """(V,) distance from the plane of symmetry."""
+        """(V,) distance of each vertex from the plane of symmetry."""
         return np.abs(self.x)
 
     @cached_property
@@ -72,7 +73,7 @@ class HeadView:
 
     @cached_property
     def smooth(self) -> SurfaceSmoother:
-        """Smooths fields on the head's surface."""
+        """Function that smooths fields on the head's surface."""
         return SurfaceSmoother(self.triangles, len(self.points))
 
     @cached_property
@@ -92,30 +93,30 @@ class HeadView:
 
     @cached_property
     def lips(self) -> np.ndarray:
-        """(V,) smoothed mask of the lips."""
+        """(V,) weight of each vertex as part of the lips, 0 to 1, smoothed."""
         return self.smooth(self.masks["lips"]) * self.skin
 
     @property
     def lids(self) -> np.ndarray:
-        """(V,) mask of the lids."""
+        """(V,) weight of each vertex as part of the eyelids, 0 to 1."""
         return self.masks["eyelids"]
 
     @property
     def ears(self) -> np.ndarray:
-        """(V,) mask of the ears."""
+        """(V,) weight of each vertex as part of the ears, 0 to 1."""
         return self.masks["ears"]
 
     @property
     def mouth_inside(self) -> np.ndarray:
-        """(V,) mask of the inside of the mouth."""
+        """(V,) weight of each vertex as part of the inside of the mouth, 0 to 1."""
         return self.masks["inside-mouth"]
 
     @cached_property
     def front(self) -> np.ndarray:
-        """(V,) 1 on the skin of the front of the head."""
+        """(V,) weight of each skin vertex as part of the front of the head, 0 to 1; 0 on other parts."""
         return smoothstep(0.45, 0.75, self.z) * self.skin
 
     @cached_property
     def azimuth_deg(self) -> np.ndarray:
-        """(V,) azimuth about the head's axis in degrees: 0 in front, 90 at the ears, 180 behind."""
+        """(V,) azimuth of each vertex about the head's axis in degrees: 0 in front, 90 at the ears, 180 behind."""
         return np.degrees(np.arctan2(self.side, self.z - AXIS_Z))

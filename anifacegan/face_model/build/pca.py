@@ -13,7 +13,7 @@ class Components:
     """Principal components: ``samples ~ coefficients @ basis.T``, with coefficients of unit variance."""
 
     basis: np.ndarray
-    """(D, K) float32."""
+    """(D, K) float32 principal components."""
     coefficients: np.ndarray
     """(S, K) float32 coefficients of the samples."""
     explained: float

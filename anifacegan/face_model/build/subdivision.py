@@ -8,23 +8,27 @@ import scipy.sparse as sparse
 
 @dataclass(frozen=True)
 class Subdivision:
-    """One subdivision step: ``new_vertices = matrix @ vertices``, ordered vertex points, edge points, face points."""
+    """One subdivision step: ``new_vertices = matrix @ vertices``, ordered vertex points, edge points, face points.
+
+    V, E and F are the numbers of old vertices, edges and faces.
+    """
 
     matrix: sparse.csr_matrix
-    """(V + E + F, V)."""
+    """(V + E + F, V) weights of the old vertices in each new vertex."""
     quads: np.ndarray
-    """(4F, 4); the four children of old quad f are rows 4f to 4f + 3."""
+    """(4F, 4) corners of the new quads; the four children of old quad f are rows 4f to 4f + 3."""
     vertex_count: int
     """Number of new vertices, V + E + F."""
     edge_points: np.ndarray
-    """(F, 4) the new vertex on the edge from corner k to corner k + 1 of each old quad."""
+    """(F, 4) index of the new vertex on the edge from corner k to corner k + 1 of each old quad."""
 
 
 def catmull_clark(quads: np.ndarray, vertex_count: int) -> Subdivision:
     """Subdivide a mesh of quads once.
 
-    Inner vertices move to (F + 2 E + (n - 3) P) / n, with F and E the means of their n faces' and edges' middles. On
-    a smooth boundary a vertex moves half-way to the middle of its two boundary edges; other boundary vertices stay.
+    An inner vertex P with n faces moves to (F + 2 E + (n - 3) P) / n, where F is the mean of the middles of these
+    faces, and E the mean of the middles of the edges at P. On a smooth boundary a vertex moves half-way to the middle
+    of its two boundary edges; other boundary vertices stay.
     """
     face_count = len(quads)
     face_of_corner = np.repeat(np.arange(face_count), 4)

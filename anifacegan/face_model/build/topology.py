@@ -21,14 +21,14 @@ MOUTH_GROUPS = {
     UPPER_TEETH: ("helper-upper-teeth", 2),
     LOWER_TEETH: ("helper-lower-teeth", 2),
 }
-"""MakeHuman's group of each part of the mouth, and its number of subdivisions."""
+"""For each part of the mouth, the name of MakeHuman's group and the number of subdivisions."""
 
 CUT_HEIGHT = 5.0
 CUT_HALF_WIDTH = 2.1
-"""Least height and largest distance from the middle of the body's faces that are used: head and shoulders."""
+"""Faces of the body's mesh are used above CUT_HEIGHT and up to CUT_HALF_WIDTH from the middle: head and shoulders."""
 
 COARSE_EDGE = 0.021
-"""Faces in front with an edge longer than this are subdivided a second time."""
+"""Mesh faces on the front of the head with a longer edge than this are subdivided a second time."""
 
 EYE_RINGS_DEG = (0, 4, 8, 10.5, 12, 15, 18, 21, 24, 26.3, 28, 31, 36, 44, 54, 66, 80, 96, 115, 140)
 """Polar angles of the eyeball's rings: dense around the rims of the pupil (10) and the iris (25)."""
@@ -40,17 +40,18 @@ class Topology:
     """The mesh of V dense vertices and their linear dependence on N base vertices."""
 
     matrix: sparse.csr_matrix
-    """(V, N): ``dense = matrix @ base``."""
+    """(V, N) weights of the base vertices in each dense vertex: ``dense = matrix @ base``."""
     triangles: np.ndarray
-    """(F, 3) vertices of the triangles."""
+    """(F, 3) vertex indices of the triangles' corners."""
     part: np.ndarray
-    """(V,) part labels."""
+    """(V,) label of the part that each vertex belongs to."""
     uv: np.ndarray
     """(V, 2) MakeHuman's texture coordinates, zero on the eyeballs."""
     eye_polar: np.ndarray
-    """(V,) angle from the eye's pole in radians, zero elsewhere."""
+    """(V,) angle of an eyeball's vertex from the eye's pole (the middle of the pupil) in radians; zero for other
+    vertices."""
     eye_azimuth: np.ndarray
-    """(V,) angle around the eye's pole in radians, zero elsewhere."""
+    """(V,) angle of an eyeball's vertex around the eye's pole in radians; zero for other vertices."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,13 @@ def fit_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _picked(rows: np.ndarray, count: int) -> sparse.csr_matrix:
-    """Make the (R, count) matrix that selects rows."""
+    """Make the (R, count) matrix that selects the given rows."""
     return sparse.csr_matrix((np.ones(len(rows)), (np.arange(len(rows)), rows)), (len(rows), count))
 
 
 def _compact(quads: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Renumber quads by the vertices they use; returns those vertices, sorted, and the quads."""
+    """Renumber the vertices of quads; return the sorted indices of the vertices that the quads use, and the renumbered
+    quads."""
     used = np.unique(quads)
     number = np.full(count, -1)
     number[used] = np.arange(len(used))
@@ -136,7 +138,8 @@ def _skin(base: BaseMesh, average: np.ndarray) -> _Piece:
 
 
 def _faces_to_refine(quads: np.ndarray, points: np.ndarray, count: int, eyes: np.ndarray) -> np.ndarray:
-    """(F,) bool: large faces of the front of the head, without single holes or islands."""
+    """Return (F,) whether to subdivide each mesh face again: large faces on the front of the head, without single holes
+    or islands."""
     centre = points[quads].mean(axis=1)
     normal = np.cross(points[quads[:, 2]] - points[quads[:, 0]], points[quads[:, 3]] - points[quads[:, 1]])
     length = np.linalg.norm(normal, axis=1)
@@ -159,7 +162,7 @@ def _faces_to_refine(quads: np.ndarray, points: np.ndarray, count: int, eyes: np
 
 
 def mixed_triangles(quads: np.ndarray, second: Subdivision, refined: np.ndarray, count: int) -> np.ndarray:
-    """Triangles of the refined faces' children and of the other faces, without gaps where the two meet."""
+    """Make the triangles of the refined faces' children and of the other faces, without gaps where the two meet."""
     children = second.quads.reshape(-1, 4, 4)[refined].reshape(-1, 4)
     split_edges = np.zeros(count, bool)
     split_edges[second.edge_points[refined].ravel()] = True
@@ -172,7 +175,8 @@ def mixed_triangles(quads: np.ndarray, second: Subdivision, refined: np.ndarray,
 
 
 def _fan(corners: np.ndarray, middles: np.ndarray, split_edges: np.ndarray) -> list[list[int]]:
-    """Triangles of a quad some of whose edges have a vertex in the middle, as a fan around the first such vertex."""
+    """Split a quad, some of whose edges have a vertex in the middle, into triangles: a fan around the first such
+    vertex."""
     polygon, first_middle = [], None
     for corner, middle in zip(corners.tolist(), middles.tolist(), strict=True):
         polygon.append(corner)
@@ -194,7 +198,7 @@ def _mouth_part(base: BaseMesh, part: int, group: str, levels: int) -> _Piece:
 
 
 def _eyeball(base: BaseMesh, part: int, group: str) -> _Piece:
-    """A sphere in place of MakeHuman's eye mesh, bound to it by the affine map that fits it best."""
+    """Make a sphere in place of MakeHuman's eye mesh, bound to that mesh by the affine map that fits it best."""
     used = base.vertices_of(group)
     helper = base.vertices[used]
     centre, radius = fit_sphere(helper)
@@ -212,7 +216,8 @@ def _with_one(points: np.ndarray) -> np.ndarray:
 
 
 def _ringed_sphere() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Unit directions around the pole +z, triangles, polar angle and azimuth; open at the back."""
+    """Make a sphere around the pole +z, open at the back; return unit directions, triangles, polar angles and
+    azimuths."""
     rings = np.deg2rad(EYE_RINGS_DEG[1:])
     around = 2 * np.pi * np.arange(EYE_SEGMENTS) / EYE_SEGMENTS
     polar = np.concatenate([[0.0], np.repeat(rings, EYE_SEGMENTS)])

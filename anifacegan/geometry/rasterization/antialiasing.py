@@ -1,4 +1,4 @@
-"""Anti-aliased silhouettes with gradients: pixels at a silhouette are blended by how much of them it covers.
+"""Anti-aliased silhouettes with gradients: colours are blended by the share of a pixel that the nearer surface covers.
 
 This is the analytic anti-aliasing of Laine et al. 2020, "Modular primitives for high-performance differentiable
 rendering". It compares neighbouring pixels with different triangles. Where a silhouette edge of the nearer triangle
@@ -31,9 +31,10 @@ from anifacegan.geometry.rasterization.rasterizer import (
 from anifacegan.geometry.rasterization.torch_backend import LARGEST_COORDINATE_PX, SUBPIXEL
 
 SLACK_PX = 2 / SUBPIXEL
-"""Tolerance of a crossing's position, pixels: coverage was decided on rounded corners."""
+"""Tolerance, pixels, of the place where a silhouette edge crosses the line between two pixel centres; the rasterizer
+rounds the corners of triangles."""
 LONGEST_WALK = 64
-"""Largest number of triangles that are crossed between two pixel centres; longer walks are abandoned."""
+"""Largest number of triangles that the search for a silhouette crosses between two pixel centres; then it gives up."""
 
 
 def antialias(
@@ -97,7 +98,7 @@ def neighbours_across_edges(
     triangles: Int[Tensor, "triangle 3"],
     drawn: Bool[Tensor, "batch triangle"],
 ) -> Int[Tensor, "batch triangle 3"]:
-    """Find the triangle across each edge in the projection ``points``; -1 where the edge is a silhouette.
+    """Find the triangle on the other side of each edge in the projection ``points``; -1 where the edge is a silhouette.
 
     Edge k joins corners k and k + 1. A neighbour that is folded back to the same side of the edge does not count, nor
     does a triangle without projected area. ``drawn`` marks the triangles to consider.
@@ -126,7 +127,7 @@ def _row_blending(
     depth: Float[Tensor, "batch height width"],
     diagonals: bool,
 ) -> Float[Tensor, "batch height width channel"]:
-    """Compute the colour change of each pixel by its row neighbours, at silhouettes steeper than 45 degrees.
+    """Compute the change of each pixel's colour by its neighbours in the row, at silhouettes steeper than 45 degrees.
 
     Args:
         corners: index pixels (along the row, across the rows).
@@ -157,7 +158,8 @@ def _silhouettes_between_pixels(
 ) -> tuple[Tensor, ...]:
     """Find silhouette edges between the centres of row neighbours, walking from the nearer pixel's triangle.
 
-    Returns (P,) each: batch, row, column of the nearer pixel, column of the other, triangle and edge of the silhouette.
+    Returns six arrays with one entry for each edge: batch index, row, column of the nearer pixel, column of the other
+    pixel, index of the triangle, and index of the edge in the triangle.
     """
     left_is_nearer = depth[:, :, :-1] <= depth[:, :, 1:]
     nearest = torch.where(left_is_nearer, triangle[:, :, :-1], triangle[:, :, 1:]).long()
@@ -191,7 +193,8 @@ def _silhouettes_between_pixels(
 def raster_buffer(
     clip: Float[Tensor, "batch vertex 4"], triangles: Int[Tensor, "triangle 3"], fragments: Fragments
 ) -> Float[Tensor, "batch height width 4"]:
-    """Convert fragments to nvdiffrast's buffer: two barycentrics, z/w in clip space, triangle index + 1; else zero."""
+    """Convert fragments to nvdiffrast's buffer: two barycentrics, z/w in clip space, and triangle index + 1 for each
+    pixel; zero where no triangle covers the pixel."""
     batch, row, column = fragments.mask.nonzero(as_tuple=True)  # (P,) each
     seen = fragments.triangle[batch, row, column]
     weights = fragments.barycentric[batch, row, column].detach()  # (P, 3)

@@ -49,7 +49,7 @@ class Fragments:
 
 
 def supersampled(camera: Camera, factor: int) -> Camera:
-    """Make a camera with factor x factor evenly spread samples in each pixel of ``camera``."""
+    """Make a camera whose image has factor x factor pixels in place of each pixel of ``camera``."""
     return replace(
         camera,
         focal_px=camera.focal_px * factor,
@@ -59,7 +59,7 @@ def supersampled(camera: Camera, factor: int) -> Camera:
 
 
 def select_backend(backend: Backend, device: torch.device) -> Backend:
-    """Resolve ``auto`` to a backend for a device: numba on a CPU, on a GPU nvdiffrast or, if it fails, torch.
+    """Resolve ``auto`` to a backend for a device: numba on a CPU; on a GPU nvdiffrast or, if nvdiffrast fails, torch.
 
     A warning about the fallback is printed once.
 
@@ -111,7 +111,7 @@ def interpolate(
     triangles: Int[Tensor, "triangle 3"],
     fragments: Fragments,
 ) -> Float[Tensor, "batch height width channel"]:
-    """Interpolate attributes of the vertices to every pixel; zero where no triangle covers it.
+    """Interpolate attributes of the vertices to every pixel; zero where no triangle covers the pixel.
 
     Differentiable in attributes and barycentrics. Attributes without a batch axis are shared by the batch.
     """
@@ -294,7 +294,7 @@ def _visible_nvdiffrast(in_camera: Tensor, triangles: Tensor, camera: Camera) ->
 
 @functools.cache
 def nvdiffrast_context(device: torch.device) -> Any:
-    """Get nvdiffrast's context of a device, which owns buffers on the GPU; it is cached.
+    """Return nvdiffrast's context of a device, which owns buffers on the GPU; it is created once for each device.
 
     Raises:
         InputError: the package is not installed, or does not compile.

@@ -13,7 +13,8 @@ from torch import Tensor
 SUBPIXEL = 1024
 """Corners are rounded to 1 / SUBPIXEL of a pixel, so that coverage is decided in exact integer arithmetic."""
 LARGEST_COORDINATE_PX = 2.0**19
-"""Triangles with a coordinate beyond this are not drawn, as their integer products would overflow."""
+"""Triangles with a larger pixel coordinate than this are not drawn, as integer products of their coordinates would
+overflow."""
 MOST_TESTS = {"cpu": 2**18, "cuda": 2**22}
 """Largest number of pixel tests that are in memory at once, by device type."""
 _LAST = 2**31 - 1
@@ -57,23 +58,29 @@ def nearest_triangles(
 
 @dataclass(frozen=True)
 class _DrawnTriangles:
-    """Triangles in front of the camera, with their bounding boxes and edges on the fixed-point grid."""
+    """Triangles in front of the camera, with their bounding boxes and edges.
+
+    Corners are rounded to a grid of 1 / SUBPIXEL pixels, the unit of edges and areas.
+    """
 
     order: Int[Tensor, "triangle"]
-    """Index of each triangle among all."""
+    """Index of each drawn triangle in the list of all triangles of the mesh."""
     low: Int[Tensor, "triangle 2"]
-    """First column and row of the bounding box."""
+    """First column and first row of the bounding box."""
     extent: Int[Tensor, "triangle 2"]
-    """Columns and rows of the bounding box."""
+    """Number of columns and number of rows of the bounding box."""
     tests: Int[Tensor, "triangle"]
     """Number of pixels in the bounding box; 0 for a triangle without area."""
     gradient: Int[Tensor, "triangle 3 2"]
-    """``gradient . pixel + base`` is twice the area of the triangle of a pixel and an edge."""
+    """For each edge, ``gradient . pixel + base`` is twice the area of the triangle that the edge and a pixel centre
+    span."""
     base: Int[Tensor, "triangle 3"]
+    """Constant term of each edge's area; see ``gradient``."""
     least: Int[Tensor, "triangle 3"]
-    """Smallest such area of a covered pixel: 1 for edges whose pixels belong to the neighbour, else 0."""
+    """Smallest value of ``gradient . pixel + base`` at a covered pixel: 1 where a pixel centre on the edge belongs to
+    the neighbouring triangle, else 0."""
     weight: Float64[Tensor, "triangle 3"]
-    """Inverse depth of the corners over twice the area of the triangle."""
+    """Inverse depth of each corner divided by twice the area of the triangle."""
 
 
 def _drawn_triangles(
@@ -111,9 +118,10 @@ def _drawn_triangles(
 def _covered_pixels(
     drawn: _DrawnTriangles, first: int, last: int, count: int
 ) -> tuple[Int[Tensor, "pixel"], Int[Tensor, "pixel"], Int[Tensor, "pixel"], Float32[Tensor, "pixel"]]:
-    """Test triangles ``first`` to ``last`` against the pixels of their boxes.
+    """Find the pixels that the triangles ``first`` to ``last - 1`` cover, among the pixels of their bounding boxes.
 
-    ``count`` is the number of these tests. Returns triangle, row, column and inverse depth of covered pixels.
+    ``count`` is the number of pixels in these boxes. Returns the drawn triangle, row, column and inverse depth of each
+    covered pixel.
     """
     tests = drawn.tests[first:last]
     total = tests.cumsum(0)
@@ -135,9 +143,10 @@ def _covered_pixels(
 def corner_shares(
     corners: Float[Tensor, "layer rows size 3 3"], column: Int[Tensor, "size"], row: Int[Tensor, "rows 1"]
 ) -> tuple[Float[Tensor, "layer rows size 3"], Float[Tensor, "layer rows size"]]:
-    """Compute perspective-correct weights of corners at their pixels, and depths along the viewing axis.
+    """Compute the perspective-correct weights of a triangle's corners at a pixel, and its depth along the viewing axis.
 
-    Weights are clamped to the triangle, as in :func:`anifacegan.geometry.rasterization.rasterizer.corner_shares`.
+    ``corners`` has (x, y, inverse depth) of the three corners for each layer and pixel. Weights are clamped to the
+    triangle, as in :func:`anifacegan.geometry.rasterization.rasterizer.corner_shares`.
     """
     x, y, inverse = corners.unbind(-1)  # (L, H, W, 3 corners)
     x, y = x - column[:, None], y - row[:, :, None]
