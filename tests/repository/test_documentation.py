@@ -74,7 +74,11 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "document",
+    [pytest.param(path, marks=() if path.parent == ROOT else pytest.mark.slow) for path in DOCUMENTS],
+    ids=lambda path: path.name,
+)
 def test_every_block_runs(
     document: Path, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
