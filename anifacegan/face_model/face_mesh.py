@@ -1,8 +1,8 @@
 """The mesh of a face model as numpy arrays: linear shape bases, triangles, landmarks and eyelids.
 
-The imitation losses use it. :class:`FaceMesh` is a bare face such as BFM's; the open face model's head with eyeballs,
-hair and clothes is its subclass :class:`anifacegan.data.synthetic.head.HeadGeometry`. Lengths are in model units, and
-faces are not posed.
+The imitation losses (losses that make generated faces follow the face model) use this mesh. :class:`FaceMesh` is a bare
+face such as BFM's; the open face model's head with eyeballs, hair and clothes is its subclass
+:class:`anifacegan.data.synthetic.head.HeadGeometry`. Lengths are in model units, and faces are not posed.
 """
 
 from dataclasses import dataclass

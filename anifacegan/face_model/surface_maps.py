@@ -1,7 +1,7 @@
 """Position maps of a face model: the points where a camera's rays meet the mesh of given coefficients.
 
-The mesh is the head without hair and clothes, its lids outside the eyeballs, as in the synthetic images. Comparisons
-use its face only (:attr:`anifacegan.face_model.face_mesh.FaceMesh.face`).
+The mesh is the head without hair and clothes, with the eyelids outside the eyeballs, as in the synthetic images. Only
+the face of the mesh (:attr:`anifacegan.face_model.face_mesh.FaceMesh.face`) is compared with generated faces.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Coordinate spaces, units, angles and the letters of array shapes: every other module refers to this one.
+"""Coordinate spaces, units, angles and the letters of array shapes: all other modules refer to this module.
 
 Spaces of points
     target    the posed, expressive face that the camera sees          ``x_target``

@@ -2,10 +2,10 @@
 
     x_mean = x_template + A(x_template; z_id),    A(x; z_id) = sum_i z_id_i a_i(x)
 
-Eyes and lips of different people lie up to a centimetre apart, and a template radiance field that has to learn this
-stays blurred there. Evaluated at x_mean, each facial feature is at one place for all people. Like a morphable model, A
-is linear in ``z_id``: a sine network (Sitzmann et al. 2020) of the point gives the basis a_i. The paper has no such
-field.
+Eyes and lips of different people lie up to a centimetre apart, and a template radiance field that has to learn these
+differences stays blurred at eyes and lips. Therefore the template radiance is evaluated at x_mean, where each facial
+feature is at the same place for all people. Like a morphable model, A is linear in ``z_id``: a sine network (Sitzmann
+et al. 2020) of the point gives the basis a_i. The paper has no such field.
 
 Points and offsets are in world units; the network takes ``x / WORLD_PER_NETWORK_UNIT``.
 """

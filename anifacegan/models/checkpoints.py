@@ -1,4 +1,4 @@
-"""Generator checkpoints: a generator with its model card, expression basis and appearance map in one model folder.
+"""Generator checkpoints: model folders with a generator, its model card, its expression basis and its appearance map.
 
 Next to the generator's state dict the tensors file holds the blendshapes of the expression basis (``expression.*``) and
 the map from the attributes of synthetic people to ``z_noise`` (``appearance.*``).

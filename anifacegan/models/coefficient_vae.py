@@ -95,7 +95,7 @@ class CoefficientVAE(nn.Module):
         is the initial variance of the posterior.
 
         Raises:
-            ValueError: the latent is shorter than the coefficients, or the layers are narrower than twice their number.
+            ValueError: there are fewer latent entries than coefficients, or fewer than twice as many units in a layer.
         """
         dim = len(mean)
         if not self.can_be_identity(dim):

@@ -2,9 +2,10 @@
 
     image -> id 80, exp 64, tex 80, angle 3, gamma 27, trans 3
 
-R serves the landmark term of the imitation loss and the evaluation. Its backbone's raw outputs are standardised with
-the mean and standard deviation of the training data: ``coefficient = mean + scale * raw``. With the ResNet-50 backbone,
-mean 0 and scale 1 it is Deep3DFaceRecon's network (Deng et al. 2019).
+R is used in the evaluation and in one of the imitation losses (losses that make generated faces follow the face model),
+the loss of landmarks. The raw outputs of R's backbone are standardised coefficients: ``coefficient = mean + scale *
+raw``, with the mean and standard deviation of the training data. With the ResNet-50 backbone, mean 0 and scale 1 it is
+Deep3DFaceRecon's network (Deng et al. 2019).
 
 The face is posed as ``p' = p R(angle) + trans`` in model units, and seen by a camera at (0, 0, 10). The generator's and
 Deep3DFaceRecon's cameras differ in focal length only. For synthetic images ``trans`` is the face model's world offset

@@ -8,8 +8,8 @@ are defined (Wu et al. 2022)::
     rgb, alpha = T(x_template; z_id, z_noise)                template radiance field
 
 ``generator.condition(latents)`` evaluates the mapping networks once and returns :class:`ConditionedFields`, plain
-functions of points. :func:`anifacegan.rendering.volume.render_rays` renders them; it depends on no network, so tests
-can render spheres.
+functions of points. :func:`anifacegan.rendering.volume.render_rays` renders these fields. The renderer depends on no
+network, so tests can give it spheres in place of a face.
 """
 
 from collections.abc import Callable

@@ -39,7 +39,7 @@ class PriorCard:
 
 @dataclass(frozen=True)
 class Prior:
-    """A trained coefficient VAE with its card."""
+    """A trained coefficient VAE (the prior of identities or expressions) with its card."""
 
     vae: CoefficientVAE
     card: PriorCard

@@ -4,9 +4,9 @@ The released files differ from our checkpoints in three ways, which are converte
 
 * names of tensors;
 * units: with W(v) = v / 0.12, the released model evaluates its manifold predictor at ``W(W(x) + delta)`` and its
-  template at ``W(x + delta)``. Our delta, in world units, is 0.12 times theirs; then the manifolds are at ``x + delta``
-  and the template radiance is evaluated at ``x + delta / 0.12`` (``radiance_offset_gain``). The second normalisation is
-  folded into the predictor's first layer;
+  template at ``W(x + delta)``. Our delta, in world units, is 0.12 times the released model's; the manifold predictor is
+  then evaluated at ``x + delta`` and the template radiance at ``x + delta / 0.12`` (``radiance_offset_gain``). The
+  outer W is folded into the first layer of the manifold predictor;
 * padding: the released deformation field has four more inputs, always zero, and four more outputs, never used.
 
 Sizes of the networks are inferred from the tensors.

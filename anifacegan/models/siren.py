@@ -2,8 +2,9 @@
 
     h = sin(frequency * (W x + b) + phase)
 
-A mapping network turns the latent into frequencies and phases. Binding a layer to them folds them into its weights,
-``W' = frequency W`` and ``b' = frequency b + phase``, so that evaluating it costs one matrix product and one sine.
+A mapping network turns the latent into frequencies and phases. Binding a layer folds its frequencies and phases into
+its weights, ``W' = frequency W`` and ``b' = frequency b + phase``, so that evaluating the layer costs one matrix
+product and one sine.
 """
 
 import math

@@ -2,8 +2,8 @@
 
 Manifold crossings and their visibility are found without gradients: on a CPU by the numba fields in full precision, on
 other devices by the PyTorch fields. A crossing depends only on the two samples that enclose it. For visible crossings
-these two are evaluated again, with gradients. The gradient equals that of ``render_rays`` up to the contribution of
-invisible points, at a fraction of the time and memory.
+these two samples are evaluated again, with gradients. The gradient equals that of ``render_rays`` up to the
+contribution of invisible points, at a fraction of the time and memory.
 """
 
 from contextlib import nullcontext

@@ -1,7 +1,7 @@
 """Fields that say where colours are applied: a number at each vertex for cheeks, wrinkles, beards, irises, teeth and so
 on.
 
-They are the same for all people, as functions of the position on the average head (for its lengths see
+The fields are the same for all people, as functions of the position on the average head (for its lengths see
 :mod:`anifacegan.face_model.build.head_view`).
 """
 

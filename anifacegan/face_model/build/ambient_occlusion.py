@@ -1,6 +1,6 @@
 """Ambient occlusion: the share of uniform ambient light that reaches each vertex.
 
-From every vertex rays are cast in cosine-weighted directions; a tree of bounding boxes finds those that hit the head
+From every vertex rays are cast in cosine-weighted directions; a tree of bounding boxes finds the rays that hit the head
 again nearby.
 """
 

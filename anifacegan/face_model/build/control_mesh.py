@@ -1,7 +1,7 @@
 """The control mesh: the part of MakeHuman's base mesh that determines the dense head (the finer mesh of the face
 model).
 
-Shapes are sampled and analysed on its few vertices; a matrix interpolates them to the dense head.
+Shapes are sampled and analysed on the few vertices of the control mesh; a matrix interpolates them to the dense head.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Random plausible expressions as strengths of action units.
 
-Mouth, brows and eyes each do one of several kinds of movement with their own amplitude. People smile with their brows
-up, down or at rest; if everything moved together, images would not show what each coefficient means. Units of one kind
-move together as in real faces: a smile raises the cheeks, too.
+Mouth, brows and eyes each make one of several kinds of movement, each with its own amplitude. People smile with their
+brows up, down or at rest; if mouth and brows always moved together, images would not show what each coefficient means.
+The action units of one kind of movement move together as in real faces: a smile raises the cheeks, too.
 """
 
 from dataclasses import dataclass

@@ -161,7 +161,7 @@ def _stem_and_direction(name: str) -> tuple[str, int | None]:
 
 
 def draw_person(rng: np.random.Generator, sliders: list[Slider], asymmetries: list[str]) -> MakeHumanPerson:
-    """Draw a random plausible adult."""
+    """Draw a random plausible adult; ``asymmetries`` are the names of MakeHuman's asymmetric morph targets."""
     race = rng.dirichlet([0.45, 0.45, 0.6])
     gender = float(np.clip(rng.beta(0.22, 0.22), 0, 1))
     years = 18 + 62 * rng.beta(1.1, 1.7)

@@ -1,4 +1,5 @@
-"""The dense head: skin, eyeballs, tongue and teeth, all linear in the vertices of MakeHuman's base mesh.
+"""The dense head, the mesh of the open face model: skin, eyeballs, tongue and teeth, all linear in the vertices of
+MakeHuman's base mesh.
 
 Head and shoulders of the body are subdivided once, and large faces in front twice. Tongue and teeth are subdivided; the
 eyeballs are replaced by spheres with rings where pupil and iris end.

@@ -48,12 +48,12 @@ def antialias(
     """Blend the colours of an image across silhouettes; differentiable in the image and in the vertices.
 
     Coverage is exact for vertical and horizontal silhouettes. Slanted ones keep their area, but distribute it to other
-    pixels than a box filter. Several silhouettes in one pixel add up, which may leave the range of the colours.
+    pixels than a box filter. The changes by several silhouettes in one pixel add up, so colours may leave their range.
 
     Args:
         image: any channels, such as shaded colours or ``fragments.mask`` as numbers.
         vertices, triangles, camera: those that ``fragments`` were made from.
-        backend: the one that ``fragments`` were made by.
+        backend: the backend that ``fragments`` were made by.
 
     Raises:
         InputError: the backend cannot be used, see

@@ -29,13 +29,15 @@ def nearest_triangles(
     images: int,
     size: int,
 ) -> Int[Tensor, "images size size"]:
-    """Find the nearest triangle of each pixel, -1 where there is none; of equally near ones (in float32) the first.
+    """Find the index of the nearest triangle at each pixel, -1 where there is none; of equally near ones the first.
 
     Args:
         x_px, y_px: index pixels.
-        inverse_depth: positive in front of the camera; a triangle with another corner is omitted.
+        inverse_depth: positive in front of the camera; a triangle is omitted if it is not positive at all corners.
         triangles: vertex indices, either orientation. A pixel on a shared edge belongs to one of the two triangles.
         image: index of the image that each triangle is drawn into.
+        images: number of images.
+        size: height and width of each image, pixels.
     """
     drawn = _drawn_triangles(x_px, y_px, inverse_depth, triangles, size)
     best = torch.zeros(images * size * size, dtype=torch.int64, device=triangles.device)
