@@ -4,7 +4,7 @@ It shares no code with the renderers of :mod:`anifacegan.rendering` and evaluate
 PyTorch. Nothing is skipped or approximated. With the paper's sizes, a ray costs 64 samples of deformation and
 manifolds, and 23 + 1 points of the template.
 
-All points are in world units (method, section 1).
+All points are in world units.
 """
 
 import torch

@@ -26,7 +26,7 @@ from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_item
 from anifacegan.face_model.bfm import is_bfm_file
 from anifacegan.face_model.coefficients import write_coefficients
-from anifacegan.losses.imitation_points import MeshSampler
+from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.runtime.distributed import Workers
 from anifacegan.runtime.errors import InputError, require_at_least
 from anifacegan.runtime.files import encoded_image, markdown_table, write_complete

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from anifacegan.data.mesh_rasterization import rasterize_mesh, visible_corners
+from anifacegan.data.rasterized_mesh import rasterize_mesh, visible_corners
 from anifacegan.face_model.face_mesh import FaceMesh, bare_head
 from anifacegan.geometry.cameras import orbit_camera
 
@@ -20,7 +20,7 @@ RASTER_PX = 512
 class RasterizedVisibility:
     """Visible vertices of data set items, rasterized when an item is first requested, and cached.
 
-    Fulfils :class:`anifacegan.losses.imitation_points.VertexVisibility`.
+    Fulfils :class:`anifacegan.losses.mesh_points.VertexVisibility`.
     """
 
     def __init__(

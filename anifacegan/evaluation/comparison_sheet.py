@@ -14,8 +14,8 @@ from anifacegan.evaluation.samples import expression_grid_views, render_view, sa
 from anifacegan.face_model.expressions import NEUTRAL
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.models.model_folder import weights_hash_suffix
-from anifacegan.models.sampling import PosedLatents
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.rendering.images import to_bytes
 from anifacegan.rendering.model import Model

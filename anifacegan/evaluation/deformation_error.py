@@ -17,14 +17,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from anifacegan.data.mesh_rasterization import visible_corners
+from anifacegan.data.rasterized_mesh import visible_corners
 from anifacegan.evaluation.bootstrap import BootstrapStatistics, Draws, Weights, weighted_mean, weighted_ratio
 from anifacegan.evaluation.targets import MM_PER_WORLD, interocular
 from anifacegan.face_model.surface_maps import FaceSurfaces
 from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.geometry.rasterization.rasterizer import rasterize
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import PosedLatents
+from anifacegan.models.latent_sampling import PosedLatents
 
 SIZE = 128
 """Height and width, in pixels, of the mesh's image in which the visible triangles are found."""

@@ -51,7 +51,7 @@ from anifacegan.face_model.surface_maps import FaceSurfaces
 from anifacegan.geometry.cameras import from_lm68
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import PosedLatents
+from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.rendering.surface import visible_surface
 from anifacegan.runtime.errors import InputError
 

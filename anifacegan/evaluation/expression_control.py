@@ -38,7 +38,7 @@ from anifacegan.evaluation.targets import MM_PER_WORLD, interocular, target_angl
 from anifacegan.face_model.regressed import FIRST_EXPRESSIONS, Reconstruction, correlation
 from anifacegan.geometry.cameras import FOV_DEG, orbit_camera
 from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
-from anifacegan.models.sampling import PosedLatents
+from anifacegan.models.latent_sampling import PosedLatents
 
 SIZE = 128
 """Height and width of an image, pixels: landmark errors are reported in pixels of an image of this size."""

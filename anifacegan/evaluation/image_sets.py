@@ -42,7 +42,7 @@ from anifacegan.evaluation.samples import (
 from anifacegan.evaluation.targets import MM_PER_WORLD, target_landmarks_px
 from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import PosedLatents
+from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.runtime.errors import InputError
 
 YAWS = (0.0, -0.5, -0.25, 0.25, 0.5)

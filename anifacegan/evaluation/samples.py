@@ -18,7 +18,7 @@ from tqdm import tqdm
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import (
+from anifacegan.models.latent_sampling import (
     PosedLatents,
     ViewSamplingConfig,
     sample_generators,

@@ -9,7 +9,7 @@ from torch import Tensor
 from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.geometry.cameras import FOV_DEG, euler_from_rotation, orbit_camera, orbit_rotation
 from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
-from anifacegan.models.sampling import PosedLatents
+from anifacegan.models.latent_sampling import PosedLatents
 
 MM_PER_WORLD = 1000.0
 """Millimetres per world unit; a head is about 0.2 world units tall."""

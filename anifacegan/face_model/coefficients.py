@@ -1,4 +1,4 @@
-"""Reader and writer of face coefficients in the .mat layout of Deep3DFaceRecon (method, section 3)."""
+"""Reader and writer of face coefficients in the .mat layout of Deep3DFaceRecon."""
 
 import io
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """A linear morphable face model (3DMM): coefficients to vertices, colours, normals and landmarks.
 
-    shape  S = mean + B_id z_id + B_exp z_exp        (method, section 3)
+    shape  S = mean + B_id z_id + B_exp z_exp
     albedo T = tex_mean + B_tex tex
     pose   p' = p R + trans                          R = (Rz Ry Rx)^T, points as rows
 

@@ -2,7 +2,7 @@
 
 A camera maps points, as rows, to its own frame and from there to index pixels. Units, axes and signs of angles are
 those of :mod:`anifacegan.geometry.conventions`. The generator's camera sits on the unit sphere at the polar angles
-``pi/2 + yaw`` and ``pi/2 - pitch`` of AniFaceGAN (method, section 3).
+``pi/2 + yaw`` and ``pi/2 - pitch`` of AniFaceGAN (Wu et al. 2022).
 """
 
 import math
@@ -127,7 +127,7 @@ def orbit_camera(
 def focal_length_px(size: int, fov_deg: float) -> float:
     """Return the focal length, pixels, of an image of ``size`` pixels.
 
-    The centres of the corner pixels lie on the edges of the field of view (method, section 1).
+    The centres of the corner pixels lie on the edges of the field of view, as in GRAM (Deng et al. 2022).
     """
     return (size - 1) / 2 / math.tan(math.radians(fov_deg / 2))
 

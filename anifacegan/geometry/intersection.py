@@ -1,7 +1,7 @@
 """Intersections of rays with manifolds: the first crossing of each level of a scalar field along each ray.
 
-The field is sampled along the ray, and a crossing is interpolated between two samples (GRAM, Deng et al. 2022; method,
-section 1, step 3).
+The field is sampled along the ray, and a crossing is interpolated between two samples (GRAM, Deng et al.
+2022).
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def first_crossings(s: Float[Tensor, "batch ray sample"], levels: Float[Tensor, 
     """Find the first crossing of every level along every ray; the crossing is a hit only if s falls through the level
     there.
 
-    A level whose first crossing rises is missed, even if s falls through it later (method, section 1, step 3).
+    A level whose first crossing rises is missed, even if s falls through it later (as in GRAM, Deng et al. 2022).
     Differentiable in s through the fraction.
     """
     above = s[..., None, :] >= levels[:, None]  # (B, R, L, S)

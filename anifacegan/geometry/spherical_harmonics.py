@@ -1,4 +1,4 @@
-"""Spherical-harmonics lighting in Deep3DFaceRecon's convention (method, section 3).
+"""Spherical-harmonics lighting in Deep3DFaceRecon's convention.
 
     colour_c = albedo_c * sum_k (gamma_ck + 0.8 [k = 0]) * H_k(normal)        c = red, green, blue; k = 0..8
 

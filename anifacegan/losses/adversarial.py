@@ -1,8 +1,8 @@
 """Adversarial losses: non-saturating logistic GAN losses, the R1 gradient penalty and the pose regression.
 
-Sources: Goodfellow et al. 2014 (non-saturating loss), Mescheder et al. 2018 (R1), the pi-GAN family (pose regression);
-see method, section 4. Every function returns an unweighted mean over the images of the batch. A score is the
-discriminator's logit, the log odds that an image is real. No function renders an image or calls a network.
+Sources: Goodfellow et al. 2014 (non-saturating loss), Mescheder et al. 2018 (R1), the pi-GAN family (pose regression).
+Every function returns an unweighted mean over the images of the batch. A score is the discriminator's logit, the log
+odds that an image is real. No function renders an image or calls a network.
 """
 
 import torch
@@ -31,7 +31,7 @@ def r1_penalty(
 ) -> Float[Tensor, ""]:
     """Compute the R1 penalty without its factor: the mean over images of |d score / d image|^2.
 
-    Multiply by ``gamma / 2``; the method uses gamma = 1 and images in [-1, 1] (section 4).
+    Multiply by ``gamma / 2``; training uses gamma = 1 and images in [-1, 1].
 
     Args:
         scores: one score an image, computed from ``images`` with gradients enabled; each depends on its own image only.

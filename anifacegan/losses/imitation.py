@@ -1,4 +1,4 @@
-"""Imitation losses: the generated face follows the 3D morphable model (3DMM; method, section 4).
+"""Imitation losses: the generated face follows the 3D morphable model (3DMM; Wu et al. 2022).
 
     deformation   L_3DMM = mean of confidence * |D(x) - (x_neutral - x_expressive)|^2     over points near the mesh
     smoothness    mean of |D(x) - D(x + e)|^2                                             e small and random
@@ -68,15 +68,18 @@ def surface_loss(
     x_mesh: Float[Tensor, "batch ray 3"],
     share: Float[Tensor, "batch ray"],
 ) -> Float[Tensor, ""]:
-    """L_Ch: the weighted sum of L1 distances between the generated surface and the 3DMM mesh along camera rays.
+    """L_Ch: the L1 distance between the generated surface and the 3DMM mesh, averaged over the face's pixels.
+
+    It is the sum of the rays' distances weighted by shares, which is the mean over the face's pixels; so the losses of
+    parts of an image add up to that of the whole.
 
     Args:
         x_surface: the ray's surface point: the mean of its points without the background plane, weighted by how much
             each contributes to the pixel.
         opacity: total weight of the ray's foreground, in [0, 1]; rays below OPAQUE add nothing.
         x_mesh: the point where the same ray meets the mesh.
-        share: weight of the ray in the mean over the face's pixels of the whole image; a transparent ray keeps its
-            share, so the losses of parts of an image add up to that of the whole.
+        share: weight of the ray: 1 / (face pixels of the image) on the face, 0 elsewhere
+            (:class:`anifacegan.face_model.surface_maps.SurfaceMap`). A transparent ray keeps its share.
 
     Returns:
         The loss, differentiable in ``x_surface``.

@@ -1,4 +1,4 @@
-"""Adversarial training: generator against discriminator, with the imitation terms (method, section 4)."""
+"""Adversarial training: generator against discriminator, with the imitation terms (Wu et al. 2022)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from torch.profiler import record_function
 from anifacegan.data.posed_images import PosedImages, RealImages
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import (
+from anifacegan.models.latent_sampling import (
     PosedLatents,
     ViewSamplingConfig,
     sample_generators,

@@ -1,4 +1,4 @@
-"""Gradients of the adversarial and imitation terms, accumulated over parts of a batch (method, section 4)."""
+"""Gradients of the adversarial and imitation terms, accumulated over parts of a batch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from anifacegan.losses.adversarial import (
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import ConditionedFields, FrozenField, Generator
-from anifacegan.models.sampling import PosedLatents
+from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.training.image_imitation import ImitationTerms
 from anifacegan.training.optim import BACKWARD
 from anifacegan.training.patch_gradients import Conditioning, ImageRenderer, parts

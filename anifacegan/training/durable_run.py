@@ -27,8 +27,8 @@ from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import sha256, write_complete
 from anifacegan.runtime.typed_config import plain
-from anifacegan.training.fixed_options import refuse_changes
 from anifacegan.training.logging import RunLog
+from anifacegan.training.resume_check import refuse_changes
 from anifacegan.training.snapshots import load_newest, remove_half_written, save_snapshot
 
 
@@ -99,7 +99,7 @@ class DurableRun:
     def __init__(self, config: RunConfig, fixed: dict[str, Any], workers: Workers = SINGLE_PROCESS) -> None:
         """Look for a snapshot; nothing is written.
 
-        ``fixed`` comes from :func:`anifacegan.training.fixed_options.fixed_values`.
+        ``fixed`` comes from :func:`anifacegan.training.resume_check.fixed_values`.
 
         Raises:
             InputError: the run began with other values, no snapshot is readable, or workers disagree.

@@ -1,4 +1,4 @@
-"""Imitation terms of generated images: their landmarks and their surface against the face model's (method, section 4).
+"""Imitation terms of generated images: their landmarks and their surface against the face model's.
 
     landmarks   L_lm = mean over 68 landmarks of |landmark(z_id, z_exp) - landmark(R(image))|^2
     geometry    L_Ch = mean over the face's pixels of |x_rendered - x_mesh|_1
@@ -24,8 +24,8 @@ from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.rasterization.rasterizer import Backend, select_backend
 from anifacegan.losses.imitation import landmark_loss, surface_loss
 from anifacegan.models.face_regressor import FaceRegressor
+from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.models.regressor_checkpoints import load_face_regressor
-from anifacegan.models.sampling import PosedLatents
 from anifacegan.rendering.compositing import RayColours
 from anifacegan.runtime.errors import InputError
 from anifacegan.training.optim import Precision, matrix_precision

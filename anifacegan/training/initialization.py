@@ -1,6 +1,6 @@
 """Fits that come before training: coefficient priors, initial manifolds, and the scale of the template's latents.
 
-Priors (method, section 4): a VAE of identities and one of expressions, fitted to the coefficients of the data set.
+Priors (Wu et al. 2022): a VAE of identities and one of expressions, fitted to the coefficients of the data set.
 
 Manifolds: GRAM starts with concentric spheres, which the discriminator bends over a hundred thousand steps. With a face
 model they can instead start around the mean head: each manifold lies at a fixed distance from the mean surface, along

@@ -1,4 +1,4 @@
-"""The training loop of a generator: paired images first, then adversarial training (method, section 4).
+"""The training loop of a generator: paired images first, then adversarial training.
 
 Before it, coefficient priors and initial manifolds are fitted (:mod:`anifacegan.training.initialization`). The steps
 come in four stages:
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function
 
-from anifacegan.losses.imitation_points import MeshSampler
+from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.generator import Generator
 from anifacegan.runtime.devices import moved
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers

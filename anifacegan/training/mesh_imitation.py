@@ -1,4 +1,4 @@
-"""Imitation terms on points: deformation and alignment follow the face model's mesh (method, section 4, L_3DMM)."""
+"""Imitation terms on points: deformation and alignment follow the face model's mesh (L_3DMM of Wu et al. 2022)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.losses.imitation import deformation_loss, offset_loss, smoothness_loss
-from anifacegan.losses.imitation_points import IdentityPoints, MeshPoints, MeshSampler
+from anifacegan.losses.mesh_points import IdentityPoints, MeshPoints, MeshSampler
 from anifacegan.models.generator import Generator
 from anifacegan.runtime.devices import moved
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers

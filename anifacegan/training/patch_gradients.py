@@ -1,4 +1,4 @@
-"""Gradients of terms of whole images, computed a few rays at a time to save memory (method, section 4).
+"""Gradients of terms of whole images, computed a few rays at a time to save memory.
 
 A term of an image needs all of its rays, whose graphs together would not fit into memory. Backpropagation needs only
 the term's gradient with respect to each ray's colour. So an image is rendered in slices of rays without graphs, the
@@ -20,7 +20,7 @@ from torch.profiler import record_function
 
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields
-from anifacegan.models.sampling import PosedLatents
+from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.culled import render_culled
 from anifacegan.rendering.volume import render_rays

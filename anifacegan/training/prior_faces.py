@@ -1,7 +1,7 @@
 """Faces sampled from the priors, whose meshes the deformation imitates in addition to those of the data set.
 
 Adversarial training generates people and expressions of the priors, and compares them with the mesh of their latents
-(method, section 4). A prior's expressions differ from the data's, so the deformation has to learn from them, too. A
+(Wu et al. 2022). A prior's expressions differ from the data's, so the deformation has to learn from them, too. A
 pool of such faces is sampled once, with poses of the data set. It depends only on the fitted priors, the data's poses
 and the seed, so a resumed run has the same pool.
 """
@@ -11,9 +11,9 @@ from jaxtyping import Int
 
 from anifacegan.data.visibility import RasterizedVisibility
 from anifacegan.face_model.face_mesh import FaceMesh
-from anifacegan.losses.imitation_points import MeshSampler, VertexVisibility
+from anifacegan.losses.mesh_points import MeshSampler, VertexVisibility
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import (
+from anifacegan.models.latent_sampling import (
     PosedLatents,
     ViewSamplingConfig,
     sample_generators,

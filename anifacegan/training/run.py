@@ -13,7 +13,7 @@ from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.posed_images import RealImages
 from anifacegan.data.visibility import RASTER_PX
 from anifacegan.face_model.face_mesh import FaceMesh
-from anifacegan.losses.imitation_points import MeshSampler
+from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.checkpoints import load_checkpoint
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
@@ -30,7 +30,6 @@ from anifacegan.training.config import TrainConfig
 from anifacegan.training.crop_check import crop_check
 from anifacegan.training.durable_run import DurableRun
 from anifacegan.training.finished_model import write_model
-from anifacegan.training.fixed_options import fixed_values
 from anifacegan.training.image_imitation import ImageImitation, ImitationFiles, load_image_imitation
 from anifacegan.training.initialization import fit_manifolds, fit_prior
 from anifacegan.training.logging import RunLog
@@ -38,6 +37,7 @@ from anifacegan.training.loop import train
 from anifacegan.training.paired import PairedData
 from anifacegan.training.previews import held_out_faces, sheets
 from anifacegan.training.prior_faces import add_prior_faces, sample_prior_faces
+from anifacegan.training.resume_check import fixed_values
 from anifacegan.training.snapshots import load_snapshot
 from anifacegan.training.sources import TrainingSource, load_source
 from anifacegan.training.state import State, new_state
@@ -147,7 +147,7 @@ def image_imitation(config: TrainConfig, mesh: FaceMesh) -> ImageImitation | Non
 def checksums(
     config: TrainConfig, source: TrainingSource, real: RealImages | None, imitation: ImageImitation | None
 ) -> dict[str, Any]:
-    """Compute checksums of everything that a run learns from, by the names in fixed_options.CHECKSUMS."""
+    """Compute checksums of everything that a run learns from, by the names in resume_check.CHECKSUMS."""
     found = source.checksums()
     if real is not None:
         found["real_sha256"] = real.sha256()

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
-from anifacegan.losses.imitation_points import CONFIDENCE_RADIUS
+from anifacegan.losses.mesh_points import CONFIDENCE_RADIUS
 from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
 from anifacegan.training.optim import Precision, cosine_decay, scheduled
 

@@ -24,7 +24,7 @@ from anifacegan.face_model.face_mesh import FaceMesh, face_mesh
 from anifacegan.face_model.load import load_face_model
 from anifacegan.face_model.open_model import face_model_sha256
 from anifacegan.geometry.conventions import EXP_DIM, WORLD_PER_MODEL_UNIT
-from anifacegan.losses.imitation_points import MeshSampler
+from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.runtime.distributed import Workers
 from anifacegan.runtime.files import sha256
 from anifacegan.training.batches import Photographs

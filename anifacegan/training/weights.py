@@ -1,4 +1,4 @@
-"""Factors of the loss terms of a generator's training (method, section 4); a term with factor 0 is switched off."""
+"""Factors of the loss terms of a generator's training; a term with factor 0 is switched off."""
 
 from dataclasses import dataclass
 

@@ -10,7 +10,7 @@ import pytest
 import scipy.io
 
 from anifacegan.avatars.avatar import load_avatar
-from anifacegan.avatars.baking import visibility
+from anifacegan.avatars.baking import visible_cells
 from anifacegan.avatars.baking.bake import BakeConfig
 from anifacegan.avatars.baking.key_expressions import NEGLIGIBLE, key_expressions, probe_frames
 from anifacegan.avatars.players.choice import NumbaPlayer
@@ -49,7 +49,7 @@ def model(folder: Path) -> Model:
 @pytest.fixture(autouse=True)
 def _coarse_bakes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renderer_choice, "BakeConfig", functools.partial(BakeConfig, grid=24))
-    monkeypatch.setattr(visibility, "VIEW_SIZE", 32)
+    monkeypatch.setattr(visible_cells, "VIEW_SIZE", 32)
 
 
 def video(model: Model, frames: int = 4, strength: float = GENTLE, yaw: float = 0.3) -> Trajectory:
@@ -240,7 +240,7 @@ def avatar(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """anifacegan bake on the small model, with one expression."""
     out = tmp_path_factory.mktemp("avatars") / "someone.safetensors"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(visibility, "VIEW_SIZE", 32)
+        patch.setattr(visible_cells, "VIEW_SIZE", 32)
         assert bake_command(folder, out, "--expressions", f"smile={GENTLE}") == 0
     return out
 

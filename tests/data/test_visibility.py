@@ -15,7 +15,7 @@ from anifacegan.face_model.bfm import load_bfm
 from anifacegan.face_model.face_mesh import FaceMesh, bare_head, face_mesh
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.geometry.cameras import orbit_camera
-from anifacegan.losses.imitation_points import OPEN_LIPS, MeshSampler
+from anifacegan.losses.mesh_points import OPEN_LIPS, MeshSampler
 from tests.fixtures.tiny_bfm import write_tiny_bfm
 from tests.fixtures.tiny_training_set import random_latents
 

@@ -28,7 +28,7 @@ from anifacegan.evaluation.samples import SampleConfig, expression_grid_views, r
 from anifacegan.models.checkpoints import Checkpoint, ModelCard
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import PosedLatents
+from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.rendering.images import to_bytes
 from anifacegan.rendering.model import Model
 from tests.fixtures.judged_model import generator, tiny_dataset, tiny_judge

@@ -15,7 +15,7 @@ from anifacegan.face_model.face_mesh import bare_head
 from anifacegan.face_model.surface_maps import FaceSurfaces
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import PosedLatents
+from anifacegan.models.latent_sampling import PosedLatents
 from tests.fixtures.judged_model import generator
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
 

@@ -25,7 +25,7 @@ from anifacegan.evaluation.samples import (
     sample_views,
     yaw_grid_views,
 )
-from anifacegan.models.sampling import PosedLatents
+from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.rendering.model import Face
 from tests.fixtures.judged_model import NETWORK, generator, tiny_dataset, tiny_judge, write_judge
 from tests.fixtures.one_line import assert_one_line

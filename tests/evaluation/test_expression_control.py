@@ -13,7 +13,7 @@ from anifacegan.evaluation.targets import interocular, target_angle
 from anifacegan.face_model.regressed import Reconstruction, pose_of
 from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.sampling import PosedLatents
+from anifacegan.models.latent_sampling import PosedLatents
 from tests.fixtures.judged_model import tiny_judge
 from tests.fixtures.tiny_head import tiny_model
 

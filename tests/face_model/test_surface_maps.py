@@ -14,7 +14,7 @@ from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.rays import Rays
 from anifacegan.losses.imitation import surface_loss
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.sampling import PosedLatents
+from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.rendering.compositing import RayColours
 from tests.fixtures.closed_forms import draw, numbers
 from tests.fixtures.tiny_head import tiny_model, tiny_parts

@@ -1,4 +1,4 @@
-"""Cameras: signs of angles, projection and Euler angles, against the formulas of the method, section 3."""
+"""Cameras: signs of angles, projection and Euler angles, against closed formulas."""
 
 import math
 

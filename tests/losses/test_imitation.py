@@ -49,7 +49,7 @@ def test_roughness_is_the_squared_slope_times_that_of_a_step() -> None:
     expected = matrix.square().sum().item() * 0.002**2 / 12
     found = smoothness_loss(lambda x: x @ matrix, points, torch.rand(points.shape, generator=rng()))
     assert found.item() == pytest.approx(expected, rel=0.02)  # 4 deviations
-    assert NEIGHBOUR_WIDTH == pytest.approx(0.24 / 24 / 5)  # method, section 4
+    assert NEIGHBOUR_WIDTH == pytest.approx(0.24 / 24 / 5)  # 0.24 is the width of the networks' cube
 
 
 def test_neighbours_lie_within_half_a_width_on_both_sides() -> None:

@@ -1,4 +1,4 @@
-"""The discriminator: its layout is that of the method, and it is smooth enough to be trained."""
+"""The discriminator: its layout is the published one, and it is smooth enough to be trained."""
 
 import dataclasses
 

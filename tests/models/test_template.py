@@ -43,7 +43,7 @@ def slow_radiance(
 
     h = sine(template.layers[0], 0, x / 0.12)
     sigma, rgb = numbers(0), numbers(0, 0, 0)
-    for layer in range(2, LAYERS + 1):  # the method's layers 2 .. last
+    for layer in range(2, LAYERS + 1):  # GRAM's layers 2 .. last
         h = sine(template.layers[layer - 1], layer - 1, h)
         sigma = sigma + template.sigma_heads[layer - 2].weight @ h + template.sigma_heads[layer - 2].bias
         seen = h

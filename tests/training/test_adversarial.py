@@ -20,7 +20,7 @@ from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.discriminator import Discriminator, DiscriminatorConfig
 from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
 from anifacegan.models.generator import Generator
-from anifacegan.models.sampling import PosedLatents, ViewSamplingConfig
+from anifacegan.models.latent_sampling import PosedLatents, ViewSamplingConfig
 from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.errors import InputError

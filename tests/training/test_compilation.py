@@ -15,7 +15,7 @@ from anifacegan.models.generator import Generator
 from anifacegan.rendering.volume import render_rays
 from anifacegan.training import run as training_run
 from anifacegan.training.compilation import compile_fields
-from anifacegan.training.fixed_options import fixed_values
+from anifacegan.training.resume_check import fixed_values
 from tests.fixtures.small_models import SMALL, small_generator
 from tests.fixtures.tiny_training_set import SCHEDULE, tiny_config, write_tiny_set
 

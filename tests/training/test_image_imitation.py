@@ -15,10 +15,10 @@ from anifacegan.face_model.surface_maps import FaceSurfaces
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
 from anifacegan.models.generator import Generator
+from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.models.manifolds import ManifoldConfig
 from anifacegan.models.model_folder import weights_sha256
 from anifacegan.models.regressor_checkpoints import FaceRegressorCard, save_face_regressor
-from anifacegan.models.sampling import PosedLatents
 from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.errors import InputError

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.losses.imitation_points import MeshSampler
+from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.deformation import DeformationConfig
 from anifacegan.models.generator import Generator
 from anifacegan.training.loop import train, update

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.losses.imitation_points import MeshSampler
+from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.training.mesh_imitation import ImitationBatch, draw_imitation_batch, imitation_losses
 from anifacegan.training.paired import PairedData
 from anifacegan.training.schedule import Schedule

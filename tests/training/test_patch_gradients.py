@@ -9,7 +9,7 @@ from torch import Tensor
 from anifacegan.geometry.rays import Rays
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields, Generator
-from anifacegan.models.sampling import PosedLatents
+from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.rendering import culled, volume
 from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.volume import render_rays

@@ -20,8 +20,8 @@ from anifacegan.models.checkpoints import load_checkpoint
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
 from anifacegan.models.generator import Generator
+from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.models.regressor_checkpoints import DEEP3D, FaceRegressorCard, save_face_regressor
-from anifacegan.models.sampling import PosedLatents
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import InputError
 from anifacegan.training.config import TrainConfig

@@ -10,8 +10,8 @@ from anifacegan.data.dataset import CoefficientTable
 from anifacegan.data.visibility import RasterizedVisibility
 from anifacegan.face_model.bfm import load_bfm
 from anifacegan.face_model.face_mesh import FaceMesh, face_mesh
-from anifacegan.losses.imitation_points import MeshSampler
-from anifacegan.models.sampling import PosedLatents
+from anifacegan.losses.mesh_points import MeshSampler
+from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.training.batches import TrainingFaces
 from anifacegan.training.prior_faces import JoinedVertices, add_prior_faces, sample_prior_faces
 from tests.fixtures.small_models import small_generator

@@ -28,7 +28,7 @@ from anifacegan.avatars.baking.textures import (
     fine_textures,
     to_bytes,
 )
-from anifacegan.avatars.baking.visibility import occluding_cells, visible_cells
+from anifacegan.avatars.baking.visible_cells import occluding_cells, visible_cells
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.models.generator import ConditionedFields

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, UInt16
 from tqdm import tqdm
 
 from anifacegan.data.dataset import CoefficientTable
-from anifacegan.data.mesh_rasterization import RasterizedMesh, camera_frame_rays, visible_corners
+from anifacegan.data.rasterized_mesh import RasterizedMesh, camera_frame_rays, visible_corners
 from anifacegan.data.synthetic.head import dressed_head
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, rasterize_surface
 from anifacegan.data.synthetic.sampling import SyntheticPerson

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from anifacegan.data.mesh_rasterization import RasterizedMesh, camera_frame_rays, rasterize_mesh
+from anifacegan.data.rasterized_mesh import RasterizedMesh, camera_frame_rays, rasterize_mesh
 from anifacegan.data.synthetic.appearance import Appearance, Background
 from anifacegan.data.synthetic.appearance_prior import AppearancePrior, texture_metric
 from anifacegan.data.synthetic.head import HeadGeometry, HeadSurface, dressed_head, head_geometry
@@ -88,7 +88,7 @@ def render_person(
 
     Returns:
         The image, and its exact coefficients: ``pose`` is (pitch, yaw) of the generator's camera; ``angle`` and
-        ``trans`` are the same pose in Deep3DFaceRecon's convention (method, section 3); ``noise`` is ``z_noise``.
+        ``trans`` are the same pose in Deep3DFaceRecon's convention; ``noise`` is ``z_noise``.
     """
     appearance = renderer.prior.appearance(person.z_id, person.z_noise)
     surface = dressed_head(renderer.head, person.z_id, person.z_exp, appearance)

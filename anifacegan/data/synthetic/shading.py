@@ -13,7 +13,7 @@ from typing import NamedTuple, no_type_check
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from anifacegan.data.mesh_rasterization import RasterizedMesh
+from anifacegan.data.rasterized_mesh import RasterizedMesh
 from anifacegan.data.synthetic.appearance import Appearance
 from anifacegan.data.synthetic.head import HeadSurface
 from anifacegan.geometry.spherical_harmonics import AMBIENT, BAND_0, BAND_1, BAND_2

@@ -25,7 +25,6 @@ from anifacegan.runtime.errors import InputError, require_at_least
 from anifacegan.runtime.files import sha256
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training.durable_run import DurableRun
-from anifacegan.training.fixed_options import fixed_values
 from anifacegan.training.logging import RunLog
 from anifacegan.training.regressor.data import FaceImages, coefficient_rows, jittered_rows, load_images
 from anifacegan.training.regressor.loop import (
@@ -37,6 +36,7 @@ from anifacegan.training.regressor.loop import (
     train,
 )
 from anifacegan.training.regressor.report import held_out_report
+from anifacegan.training.resume_check import fixed_values
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,6 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _small_views(monkeypatch: pytest.MonkeyPatch) -> None:
-    from anifacegan.avatars.baking import visibility  # after pytest has set up the checks of shapes
+    from anifacegan.avatars.baking import visible_cells  # after pytest has set up the checks of shapes
 
-    monkeypatch.setattr(visibility, "VIEW_SIZE", 48)
+    monkeypatch.setattr(visible_cells, "VIEW_SIZE", 48)

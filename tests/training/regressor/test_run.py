@@ -14,9 +14,9 @@ from anifacegan.models.face_regressor import FaceRegressorConfig
 from anifacegan.models.regressor_checkpoints import load_face_regressor, save_face_regressor
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.typed_config import read_config
-from anifacegan.training.fixed_options import fixed_values
 from anifacegan.training.regressor.data import load_images
 from anifacegan.training.regressor.run import ReconstructionReporting, ReconstructionRun, run
+from anifacegan.training.resume_check import fixed_values
 from anifacegan.training.snapshots import load_newest
 from tests.fixtures.resumed_runs import reconstruction_config
 from tests.fixtures.tiny_training_set import COUNT, SIZE

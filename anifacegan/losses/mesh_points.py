@@ -1,8 +1,8 @@
 """Points on and near the 3DMM mesh, with the offsets that the imitation losses teach the deformation field there.
 
 A point's offset is its vertex's neutral minus its expressive position. Points away from the mesh lie on vertex normals
-and have their vertex's offset, with a confidence that falls with the distance d: 1 - min(d^2 / 1e-5, 1) (method,
-section 4, L_3DMM).
+and have their vertex's offset, with a confidence that falls with the distance d: 1 - min(d^2 / 1e-5, 1)
+(L_3DMM of Wu et al. 2022).
 
 Only vertices that the camera sees count: behind a closed lid the eyeball stays where it is, a millimetre from skin that
 has moved a centimetre, and a smooth field can follow only one of them.

@@ -26,7 +26,13 @@ MAY_CHANGE = (
     "reconstruction",
     "rasterizer",
 )
-"""Options that may change: places of files, device and reports. Files are compared by checksum instead."""
+"""Options that may change, each with all options below it.
+
+They say where files lie (``out``, ``face_model``, ``data.path``, ``real.path``, ``reconstruction``), whether damaged
+images are left out (``data.skip_bad``, ``real.skip_bad``), what is reported (``reporting``), how the machine computes
+(``threads``, ``device``, ``compile``, ``rasterizer``), and what the run is called (``name``, ``task``). The files'
+contents must stay the same: they are compared by checksum.
+"""
 FIXED_REPORTING = ("reporting.held_out",)
 """Options below those of MAY_CHANGE that are fixed all the same: held_out decides which images are trained on."""
 CHECKSUMS = {

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from anifacegan.geometry.rays import image_rays
-from anifacegan.models.sampling import (
+from anifacegan.models.latent_sampling import (
     PosedLatents,
     ViewSamplingConfig,
     sample_generators,

@@ -13,7 +13,7 @@ from anifacegan.face_model.face_mesh import bare_head, clear_lids
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.normals import VertexTriangles
-from anifacegan.losses.imitation_points import MeshPoints, MeshSampler
+from anifacegan.losses.mesh_points import MeshPoints, MeshSampler
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
 from tests.fixtures.tiny_training_set import packed
 
