@@ -80,7 +80,7 @@ def _manifold_points(
     )
     x = origin[:, None] + t[:, None] * direction[:, None]  # (R, S, 3)
     delta = fields.offset(x.reshape(1, -1, 3)).reshape_as(x)
-    s = fields.level((x + delta).reshape(1, -1, 3)).reshape(x.shape[:2])
+    s = fields.scalar((x + delta).reshape(1, -1, 3)).reshape(x.shape[:2])
 
     # Step from sample to sample. Where s first crosses a level, the level is decided; it is hit if s falls there.
     known = torch.cat([x, delta, t.expand_as(s)[..., None]], dim=-1)  # (R, S, 7)

@@ -18,8 +18,8 @@ Units
 
 Angles
     Radians relative to the frontal view, with the signs of Deep3DFaceRecon's ``angle``: at positive yaw the face turns
-    to the image's right, at positive pitch it looks down. Functions take them by keyword, yaw first. Arrays of angles
-    have the columns of Deep3DFaceRecon's files: pitch, yaw (and roll).
+    to the image's right, at positive pitch it looks down. Keyword arguments are yaw, pitch; stored poses are
+    (pitch, yaw), and stored angles (pitch, yaw, roll), the columns of Deep3DFaceRecon's files.
 
 Letters of shapes in comments
     B batch (people, poses or expressions)      R ray        S sample along a ray       L level (manifold)

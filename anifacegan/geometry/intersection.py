@@ -7,7 +7,7 @@ The field is sampled along the ray, and a crossing is interpolated between two s
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -17,8 +17,8 @@ class Crossings:
 
     hit: Bool[Tensor, "batch ray level"]
     """Whether the ray meets the level."""
-    interval: Tensor
-    """(B, R, L) index of the sample before the crossing."""
+    interval: Int[Tensor, "batch ray level"]
+    """Index of the sample before the crossing."""
     fraction: Float[Tensor, "batch ray level"]
     """Position of the crossing between the sample before it (0) and the sample behind it (1)."""
 

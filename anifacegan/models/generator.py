@@ -155,7 +155,7 @@ class Generator(nn.Module):
             film = film.truncated(FiLMParameters(self.mean_frequencies, self.mean_phases), psi)
         return ConditionedFields(
             offset=self.deformation.bind(latents.z_id, latents.z_exp),
-            level=self.manifolds,
+            scalar=self.manifolds,
             radiance=self.template.bind(film),
             levels=self.manifolds.levels,
             ray_sampling=self.config.ray_sampling,

@@ -39,7 +39,7 @@ def with_numba_fields(fields: ConditionedFields) -> ConditionedFields:
     return replace(
         fields,
         offset=_numba_version(fields.offset),
-        level=_numba_version(fields.level),
+        scalar=_numba_version(fields.scalar),
         radiance=_numba_version(fields.radiance),
         align=None if fields.align is None else _numba_version(fields.align),
     )

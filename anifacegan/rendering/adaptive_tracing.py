@@ -104,7 +104,7 @@ class RayTracer:
         """Evaluate manifold scalar and deformation offset at one distance on each ray."""
         x = self.origins[pixel] + t[:, None] * self.directions[pixel]
         delta = self.fields.offset(x[None])
-        return self.fields.level(x[None] + delta)[0], delta[0]
+        return self.fields.scalar(x[None] + delta)[0], delta[0]
 
     def radiance(
         self, pixel: Int[Tensor, "point"], t: Float[Tensor, "point"], delta: Float[Tensor, "point 3"]

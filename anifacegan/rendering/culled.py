@@ -97,7 +97,7 @@ def _recompute_crossings(
     ends = torch.stack([first, first + 1])  # (2, P) the samples about each
     t, x = samples.t[0, ray, ends], samples.x[0, ray, ends]
     delta = fields.offset(x.reshape(1, -1, 3)).reshape(x.shape)
-    s_near, s_far = fields.level((x + delta).reshape(1, -1, 3)).reshape(ends.shape)
+    s_near, s_far = fields.scalar((x + delta).reshape(1, -1, 3)).reshape(ends.shape)
     fraction = fraction_between(
         s_near, s_far, fields.levels[level]
     )  # s of the numba fields may differ in its last digits

@@ -75,7 +75,7 @@ def sample_rays(fields: ConditionedFields, rays: Rays) -> RaySamples:
     t = t.expand(len(rays.origins), len(rays), -1)  # (B, R, S)
     x = rays.at(t)  # (B, R, S, 3)
     delta = _per_point(fields.offset, x)
-    return RaySamples(t, x, delta, _per_point(fields.level, x + delta))
+    return RaySamples(t, x, delta, _per_point(fields.scalar, x + delta))
 
 
 def add_background(

@@ -115,7 +115,7 @@ class TrainConfig:
                 f"discriminator.size is {self.discriminator.size}, expected {real.size} as {name}.size"
             )
 
-    def images(self, step: int) -> int:
+    def image_count(self, step: int) -> int:
         """Return the number of images that a step, counted from 0, learns from; in the warm-up, of faces."""
         if step < self.schedule.warm_up_deform:
             return self.schedule.mesh_faces

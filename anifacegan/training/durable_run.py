@@ -84,7 +84,7 @@ class RunConfig(Protocol):
     def schedule(self) -> Steps: ...
     @property
     def reporting(self) -> Intervals: ...
-    def images(self, step: int) -> int:
+    def image_count(self, step: int) -> int:
         """Return the number of images that a step, counted from 0, learns from."""
         ...
 
@@ -160,7 +160,7 @@ class DurableRun:
             def report(state: SavedState, losses: dict[str, float]) -> None:
                 stopping = workers.any(stop.is_set())
                 if workers.first:
-                    images = self.config.images(state.step - 1)
+                    images = self.config.image_count(state.step - 1)
                     self._log(log, state, losses, images)
                     if state.step % preview_every == 0 or state.step == steps:
                         preview(log)

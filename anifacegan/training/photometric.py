@@ -60,7 +60,7 @@ def photometric_losses(
 
 def without_point_gradients(fields: ConditionedFields) -> ConditionedFields:
     """Return the same fields with deformation and manifolds evaluated without gradients."""
-    return replace(fields, offset=FrozenField(fields.offset), level=FrozenField(fields.level))
+    return replace(fields, offset=FrozenField(fields.offset), scalar=FrozenField(fields.scalar))
 
 
 def with_samples(fields: ConditionedFields, samples: int) -> ConditionedFields:

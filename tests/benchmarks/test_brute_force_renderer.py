@@ -47,7 +47,7 @@ def test_brute_force_equals_the_volume_renderer_where_s_rises_and_falls(gain: fl
 
 
 def test_a_level_that_s_first_rises_through_is_missed() -> None:
-    tent = spheres(level=lambda x: 10 - 100 * (x[..., 2] - 0.05).abs(), levels=numbers(5.0, 2.0))
+    tent = spheres(scalar=lambda x: 10 - 100 * (x[..., 2] - 0.05).abs(), levels=numbers(5.0, 2.0))
     rays = parallel_rays((0.0, 0.0))
     assert brute_force_colours(tent, rays)[0, 3].item() == pytest.approx(0.5, abs=1e-8)
     torch.testing.assert_close(brute_force_colours(tent, rays), eight(tent, rays), atol=1e-12, rtol=0)
@@ -64,7 +64,7 @@ def test_a_brute_force_image_is_the_same_in_slices(face: Face, monkeypatch: pyte
 
 def test_every_sample_and_every_point_is_evaluated(face: Face) -> None:
     """Whatever is seen: 12 samples, 6 manifolds and the background of each ray."""
-    requested: dict[str, int] = dict.fromkeys(("offset", "level", "radiance"), 0)
+    requested: dict[str, int] = dict.fromkeys(("offset", "scalar", "radiance"), 0)
 
     def counted(name: str):
         def function(x: torch.Tensor):
@@ -75,4 +75,4 @@ def test_every_sample_and_every_point_is_evaluated(face: Face) -> None:
 
     counting = dataclasses.replace(face.fields, **{name: counted(name) for name in requested})
     brute_force_image(dataclasses.replace(face, fields=counting), size=9)
-    assert requested == {"offset": 12 * 81, "level": 12 * 81, "radiance": 7 * 81}
+    assert requested == {"offset": 12 * 81, "scalar": 12 * 81, "radiance": 7 * 81}

@@ -102,7 +102,7 @@ def test_alignment_moves_neither_deformation_nor_manifolds() -> None:
     shaken(generator.alignment)
     after = generator.condition(who)
     assert torch.equal(before.offset(x), after.offset(x))
-    assert torch.equal(before.level(x), after.level(x))
+    assert torch.equal(before.scalar(x), after.scalar(x))
 
 
 def test_a_latent_entry_is_multiplied_by_its_scale() -> None:

@@ -45,7 +45,7 @@ def test_conditioned_fields_are_the_networks_and_the_configuration() -> None:
     assert (fields.ray_sampling, fields.radiance_offset_gain) == (config.ray_sampling, 3.0)
     assert torch.equal(fields.levels, generator.manifolds.levels)
     torch.testing.assert_close(fields.offset(x), generator.deformation.bind(latents.z_id, latents.z_exp)(x))
-    torch.testing.assert_close(fields.level(x), generator.manifolds(x))
+    torch.testing.assert_close(fields.scalar(x), generator.manifolds(x))
     expected = generator.template.bind(generator.template.film_parameters(latents.z_id, latents.z_noise))(x)
     torch.testing.assert_close(fields.radiance(x), expected)
 

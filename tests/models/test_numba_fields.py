@@ -14,8 +14,8 @@ from anifacegan.models.template import TemplateConfig
 from tests.fixtures.small_models import SMALL, small_generator
 from tests.fixtures.thread_counts import pytorch_threads
 
-FIELDS = ("offset", "level", "radiance", "align")
-ROUNDING = {"level": 16 * 25 * 2**-24}
+FIELDS = ("offset", "scalar", "radiance", "align")
+ROUNDING = {"scalar": 16 * 25 * 2**-24}
 """The manifold scalar is a sum of 16 terms, and at most 25: each term is rounded by 25 * 2^-24 at most."""
 SINE_ROUNDING = 5 * 36 * 2**-24
 """Of the other fields: arguments of sines are up to 36, rounded by 36 * 2^-24 in each of up to five layers."""
@@ -95,9 +95,9 @@ def test_results_are_not_overwritten_by_the_next_call() -> None:
     """The buffers of activations are reused; returned tensors are not."""
     fast = with_numba_fields(fields())
     x = 0.1 * torch.rand(1, 9, 3)
-    first = [fast.offset(x), fast.level(x), *fast.radiance(x)]
+    first = [fast.offset(x), fast.scalar(x), *fast.radiance(x)]
     copies = [values.clone() for values in first]
-    for name in ("offset", "level", "radiance"):
+    for name in ("offset", "scalar", "radiance"):
         getattr(fast, name)(-x)
     assert all(torch.equal(one, other) for one, other in zip(first, copies, strict=True))
 
@@ -119,5 +119,5 @@ def test_fields_of_batches_and_other_precisions_are_not_replaced() -> None:
     assert all(
         getattr(with_numba_fields(double_fields), name) is getattr(double_fields, name)
         for name in FIELDS
-        if name != "level"
+        if name != "scalar"
     )

@@ -93,7 +93,7 @@ def test_rays_that_graze_spheres_and_rays_that_miss_them(stride: int) -> None:
 @pytest.mark.parametrize("stride", STRIDES)
 def test_behind_the_background_is_nothing(stride: int) -> None:
     """The last sphere is cut by the background's plane."""
-    fields = spheres(0.09, 0.07, level=distance_to(0, 0, -0.16), ray_sampling=RaySamplingConfig(far=1.2))
+    fields = spheres(0.09, 0.07, scalar=distance_to(0, 0, -0.16), ray_sampling=RaySamplingConfig(far=1.2))
     rays = camera_rays(yaw=0.2, pitch=0.0, size=40)
     image = assert_same_image(fields, rays, 40, stride)
     assert image[7].max() < 1.2 and (image[3] == 0).any() and (image[3] > 0.7).any()
@@ -101,7 +101,7 @@ def test_behind_the_background_is_nothing(stride: int) -> None:
 
 @pytest.mark.parametrize("stride", STRIDES)
 def test_an_image_of_nothing_is_the_background(stride: int) -> None:
-    offset_spheres = spheres(0.09, 0.07, level=distance_to(0, 5, 0))
+    offset_spheres = spheres(0.09, 0.07, scalar=distance_to(0, 5, 0))
     image = assert_same_image(offset_spheres, camera_rays(size=20), 20, stride)
     assert not image[3].any()
 
@@ -125,7 +125,7 @@ def onion(opacity: float) -> ConditionedFields:
     radii = torch.linspace(0.32, 0.23, 10, dtype=torch.float64)
     return spheres(
         *radii.tolist(),
-        level=distance_to(0, 0, -0.25),
+        scalar=distance_to(0, 0, -0.25),
         radiance=lambda x: (0.5 + 0.5 * (40 * x).sin(), torch.full_like(x[..., 0], opacity)),
     )
 
@@ -174,7 +174,7 @@ def test_a_visible_spot_as_large_as_a_cell_is_rendered_wherever_it_is(place: tup
 
 def test_a_ray_is_traced_on_its_own_where_the_corners_disagree() -> None:
     """A step of the manifold, 0.04 deep, through the middle of cells."""
-    fields = spheres(0.0, level=lambda x: x[..., 2] + 0.04 * (x[..., 0] > 0.0031))
+    fields = spheres(0.0, scalar=lambda x: x[..., 2] + 0.04 * (x[..., 0] > 0.0031))
     assert_same_image(fields, camera_rays(yaw=0.1, pitch=0.0, size=40), 40, 4)
 
 
@@ -189,7 +189,7 @@ def test_a_strip_that_is_visible_only_where_a_manifold_folds_or_is_steep_is_rend
     def radiance(x: Tensor) -> tuple[Tensor, Tensor]:
         return 0.5 + 0 * x, ((x[..., 0] + 0.00105).abs() < 0.0005).double()
 
-    fields = spheres(0.0, level=height, radiance=radiance)
+    fields = spheres(0.0, scalar=height, radiance=radiance)
     image = assert_same_image(fields, close_rays(yaw=0.0, pitch=0.0, size=40, stride=4), 40, 4)
     assert (image[3] > 0.9).sum() >= 40 and image[3, ::4, ::4].max() < 1e-6
 

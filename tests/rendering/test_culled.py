@@ -31,7 +31,7 @@ def onion(opacity: float, counted: list[int]) -> ConditionedFields:
 
     return ConditionedFields(
         offset=torch.zeros_like,
-        level=lambda x: x.norm(dim=-1),
+        scalar=lambda x: x.norm(dim=-1),
         radiance=radiance,
         levels=torch.linspace(0.1, 0.01, 10),
         ray_sampling=RAY_SAMPLING,

@@ -70,13 +70,13 @@ def test_a_ray_beside_a_sphere_misses_it() -> None:
 
 def test_a_sphere_is_not_met_from_inside() -> None:
     """s rises where the ray leaves it."""
-    inside = spheres(0.06, level=distance_to(0, 0, 0.1))
+    inside = spheres(0.06, scalar=distance_to(0, 0, 0.1))
     assert render_rays(inside, parallel_rays((0.0, 0.0))).hit[0, 0].tolist() == [False, True]
 
 
 def test_a_level_that_s_first_rises_through_is_missed_even_if_s_falls_later() -> None:
     """A tent: s is 3 at the first sample, 10 at z = 0.05, and falls from there on, at 100 per world unit."""
-    fields = spheres(level=lambda x: 10 - 100 * (x[..., 2] - 0.05).abs(), levels=numbers(5.0, 2.0))
+    fields = spheres(scalar=lambda x: 10 - 100 * (x[..., 2] - 0.05).abs(), levels=numbers(5.0, 2.0))
     colours = render_rays(fields, parallel_rays((0.0, 0.0)))
     assert colours.hit[0, 0].tolist() == [False, True, True]
     assert colours.t[0, 0, 1].item() == pytest.approx(1.03, abs=TINY)
@@ -85,7 +85,7 @@ def test_a_level_that_s_first_rises_through_is_missed_even_if_s_falls_later() ->
 def test_samples_include_both_ends() -> None:
     """s = z falls through a level just behind the first sample, and one just before the last."""
     fields = spheres(
-        level=lambda x: x[..., 2], levels=numbers(0.1199, -0.1199), ray_sampling=RaySamplingConfig(samples=3)
+        scalar=lambda x: x[..., 2], levels=numbers(0.1199, -0.1199), ray_sampling=RaySamplingConfig(samples=3)
     )
     colours = render_rays(fields, parallel_rays((0.0, 0.0)))
     assert colours.hit.all()
@@ -197,7 +197,7 @@ def test_an_image_is_differentiable_in_everything() -> None:
     ) -> tuple[Tensor, ...]:
         fields = ConditionedFields(
             offset=lambda x: x @ step,
-            level=lambda x: growth * (x - centre).norm(dim=-1),
+            scalar=lambda x: growth * (x - centre).norm(dim=-1),
             radiance=lambda x: ((x @ colour).sigmoid(), (opacity + 20 * x.sum(-1)).sigmoid()),
             levels=numbers(0.09, 0.07),
             ray_sampling=RaySamplingConfig(samples=6),
@@ -214,7 +214,7 @@ def test_an_image_is_differentiable_in_everything() -> None:
 
 def test_gradients_are_finite_where_nothing_is_hit() -> None:
     height = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    fields = spheres(9.0, 8.0, level=lambda x: height.expand(x.shape[:2]))
+    fields = spheres(9.0, 8.0, scalar=lambda x: height.expand(x.shape[:2]))
     render_rays(fields, parallel_rays((0.0, 0.0))).rgb.sum().backward()
     assert height.grad is not None and height.grad.isfinite()
 

@@ -81,7 +81,7 @@ def paint(fields: ConditionedFields, origin: Tensor, direction: Tensor) -> tuple
     distances = [ray_sampling.near + k * spacing for k in range(ray_sampling.samples)]
     samples = [origin + t * direction for t in distances]
     steps = [fields.offset(x[None, None])[0, 0] for x in samples]
-    heights = [fields.level((x + step)[None, None]).item() for x, step in zip(samples, steps, strict=True)]
+    heights = [fields.scalar((x + step)[None, None]).item() for x, step in zip(samples, steps, strict=True)]
     paints, met = [], []
     for index, level in enumerate(fields.levels.tolist()):
         for k in range(ray_sampling.samples - 1):

@@ -218,7 +218,7 @@ class PlainConfig:
     schedule: FewSteps = FewSteps()
     reporting: FewSteps = FewSteps()
 
-    def images(self, step: int) -> int:
+    def image_count(self, step: int) -> int:
         return 40
 
 

@@ -75,12 +75,12 @@ class ManifoldCharts:
 
 
 def chart_manifolds(
-    level_field: Field, levels: Float[Tensor, "level"], ray_sampling: RaySamplingConfig, side: int
+    scalar_field: Field, levels: Float[Tensor, "level"], ray_sampling: RaySamplingConfig, side: int
 ) -> ManifoldCharts:
     """Find the manifolds of a scalar field on grids of ``side`` x ``side`` chart points."""
     corner = torch.ones(1, 2, device=levels.device)
     uv = _grids(-corner, corner, SEARCH_GRID)[0]  # (S, S, 2): the whole chart
-    radius, count = _outermost_crossings(level_field, levels, uv)  # (L, S, S) both
+    radius, count = _outermost_crossings(scalar_field, levels, uv)  # (L, S, S) both
     visible = radius.isfinite() & _in_view(from_chart(uv, radius), ray_sampling)
     low, high = _visible_bounds(uv, visible)
     grid = _grids(low, high, side)
@@ -88,7 +88,7 @@ def chart_manifolds(
     start = torch.stack(
         [_bilinear(found, position.flatten(0, 1)) for found, position in zip(radius, at, strict=True)]
     )
-    refined = _newton_radius(level_field, levels, grid.flatten(1, 2), start)
+    refined = _newton_radius(scalar_field, levels, grid.flatten(1, 2), start)
     folded_share = (count[visible] > 1).float().mean().nan_to_num().item()
     return ManifoldCharts(low, high, refined.reshape(len(levels), side, side), folded_share)
 
@@ -128,14 +128,14 @@ def _grids(low: Float[Tensor, "level 2"], high: Float[Tensor, "level 2"], side: 
 
 
 def _outermost_crossings(
-    level_field: Field, levels: Float[Tensor, "level"], uv: Float[Tensor, "side side 2"]
+    scalar_field: Field, levels: Float[Tensor, "level"], uv: Float[Tensor, "side side 2"]
 ) -> tuple[Float[Tensor, "level side side"], Float[Tensor, "level side side"]]:
     """Radius at which s last rises through each level, NaN where it never does; and how often it does."""
     r = torch.linspace(0.0, LARGEST_RADIUS, RADIUS_SAMPLES, device=uv.device)
     radii, counts = [], []
     for row in uv:  # row by row, to save memory
         x = from_chart(row[:, None].expand(-1, len(r), 2), r.expand(len(row), -1))
-        s = evaluate_in_slices(level_field, x)  # (S, K)
+        s = evaluate_in_slices(scalar_field, x)  # (S, K)
         above = s[None] >= levels[:, None, None]  # (L, S, K)
         rises = above[..., 1:] & ~above[..., :-1]
         last = (rises.shape[-1] - 1) - rises.flip(-1).to(torch.uint8).argmax(-1)  # (L, S) interval
@@ -172,7 +172,7 @@ def _visible_bounds(
 
 
 def _newton_radius(
-    level_field: Field,
+    scalar_field: Field,
     levels: Float[Tensor, "level"],
     uv: Float[Tensor, "level point 2"],
     start: Float[Tensor, "level point"],
@@ -182,8 +182,8 @@ def _newton_radius(
     target = levels[:, None]
     miss = torch.full_like(r, torch.inf)
     for _ in range(NEWTON_STEPS):
-        s = evaluate_in_slices(level_field, from_chart(uv, r))
-        s_farther = evaluate_in_slices(level_field, from_chart(uv, r + DERIVATIVE_STEP))
+        s = evaluate_in_slices(scalar_field, from_chart(uv, r))
+        s_farther = evaluate_in_slices(scalar_field, from_chart(uv, r + DERIVATIVE_STEP))
         miss = (target - s) / ((s_farther - s) / DERIVATIVE_STEP)
         r = r + miss.nan_to_num(0.0, 0.0, 0.0).clamp(-LONGEST_STEP, LONGEST_STEP)
     converged = start.isfinite() & (miss.abs() < LARGEST_MISS * NEWTON_STEPS)

@@ -38,7 +38,7 @@ def visible_template_points(
     t = torch.arange(SEARCH_START, SEARCH_END, SEARCH_STEP, device=x.device)
     along = x[:, None] + t[:, None] * direction[:, None]  # (P, K, 3)
     template = along + evaluate_in_slices(fields.offset, along)
-    s = evaluate_in_slices(fields.level, template) - fields.levels[level][:, None]
+    s = evaluate_in_slices(fields.scalar, template) - fields.levels[level][:, None]
     falls = (s[:, :-1] >= 0) & (s[:, 1:] < 0)
     k, point = falls.to(torch.uint8).argmax(1), torch.arange(len(x), device=x.device)
     share = s[point, k] / (s[point, k] - s[point, k + 1])

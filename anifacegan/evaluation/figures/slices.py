@@ -146,7 +146,7 @@ def _read(
 ) -> tuple[Float[Tensor, "1 point"], Float[Tensor, "1 point 3"], Float[Tensor, "1 point"]]:
     """Evaluate manifold scalar, colour and opacity at points of the face, or of the template."""
     delta = torch.zeros_like(x) if in_template else fields.offset(x)
-    s = fields.level(x + delta)
+    s = fields.scalar(x + delta)
     x = x + fields.radiance_offset_gain * delta
     rgb, alpha = fields.radiance(x if fields.align is None else x + fields.align(x))
     return s, rgb, alpha

@@ -253,9 +253,9 @@ def _visible_torch(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tens
     points = in_camera.double().flatten(0, 1)
     x_px, y_px, inverse_depth = camera.pixels(points)
     item = torch.arange(batch, device=points.device)
-    all_of_them = (triangles.long() + vertices * item[:, None, None]).flatten(0, 1)
+    batch_triangles = (triangles.long() + vertices * item[:, None, None]).flatten(0, 1)
     image = item.repeat_interleave(len(triangles))
-    found = nearest_triangles(x_px, y_px, inverse_depth, all_of_them, image, batch, camera.size)
+    found = nearest_triangles(x_px, y_px, inverse_depth, batch_triangles, image, batch, camera.size)
     return torch.where(found < 0, found, found % len(triangles))
 
 

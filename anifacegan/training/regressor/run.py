@@ -88,7 +88,7 @@ class ReconstructionRun:
     def __post_init__(self) -> None:
         require_at_least(self, 0, "threads")
 
-    def images(self, step: int) -> int:
+    def image_count(self, step: int) -> int:
         """Return the number of images that a step learns from."""
         return self.schedule.batch
 

@@ -19,7 +19,7 @@ from tests.fixtures.ball_people import (
     RAY_SAMPLING,
     SMALL_BAKE,
     adaptive_image,
-    ball_level,
+    ball_scalar,
     charts,
     opaque_everywhere,
     painted,
@@ -191,7 +191,7 @@ def test_vertices_lie_on_their_manifold_and_their_texels_have_its_colour() -> No
             layered_mesh.triangles[layered_mesh.layer_starts[level] : layered_mesh.layer_starts[level + 1]]
         )
         x = torch.from_numpy(layered_mesh.vertices[own])
-        torch.testing.assert_close(ball_level(x), torch.full((len(own),), LEVELS[level]), atol=2e-4, rtol=0)
+        torch.testing.assert_close(ball_scalar(x), torch.full((len(own),), LEVELS[level]), atol=2e-4, rtol=0)
         column, row = np.rint(layered_mesh.texels[own]).astype(int).T
         off = np.abs(layered_mesh.texels[own] - np.rint(layered_mesh.texels[own])).max(1)
         rgb, alpha = (part.numpy() for part in painted(x))

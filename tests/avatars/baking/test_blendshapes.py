@@ -71,7 +71,7 @@ def test_occluded_points_move_to_the_side_that_is_not_stretched() -> None:
 def layer_at(z: float) -> Callable[[np.ndarray], ConditionedFields]:
     """A person with the deformation of a lid, whose outermost manifold is a plane."""
     condition = person(along_y(lid))
-    return lambda z_exp: replace(condition(z_exp), level=lambda x: LEVELS[0] + 100 * (x[..., 2] - z))
+    return lambda z_exp: replace(condition(z_exp), scalar=lambda x: LEVELS[0] + 100 * (x[..., 2] - z))
 
 
 def in_mm(level: np.ndarray, x_template: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from anifacegan.avatars.baking.layers import cell_mesh, dilated, submesh, unrefi
 from tests.fixtures.ball_people import (
     LEVELS,
     SIDE,
-    ball_level,
+    ball_scalar,
     charts,
     uneven_layers,
     z_exp_rows,
@@ -29,7 +29,7 @@ def test_a_vertex_is_at_its_texel() -> None:
         own = np.unique(mesh.triangles[mesh.layer_starts[level] : mesh.layer_starts[level + 1]])
         x = charts().points(level, places[own])
         np.testing.assert_allclose(mesh.x_template[own], x.numpy(), atol=1e-6)
-        assert (ball_level(x) - LEVELS[level]).abs().max() < 1e-3
+        assert (ball_scalar(x) - LEVELS[level]).abs().max() < 1e-3
 
 
 def test_a_template_point_is_found_at_its_texel_and_in_its_cell() -> None:

@@ -9,7 +9,7 @@ from anifacegan.avatars.baking.refinement import refined_layers
 from tests.fixtures.ball_people import (
     LEVELS,
     RAY_SAMPLING,
-    ball_level,
+    ball_scalar,
     person,
     squeezed,
     z_exp_rows,
@@ -22,7 +22,7 @@ def test_lines_are_close_where_an_expression_stretches_the_skin() -> None:
     """By up to ten times along y about y = 0.01; not along x."""
     side = 80  # cells of some millimetres
     condition = person(squeezed(0))
-    fine = chart_manifolds(ball_level, torch.tensor(LEVELS), RAY_SAMPLING, side)
+    fine = chart_manifolds(ball_scalar, torch.tensor(LEVELS), RAY_SAMPLING, side)
     layers = refined_layers(condition, z_exp_rows((1,)), condition(OFF), fine, 96)
     np.testing.assert_array_equal(layers.columns, np.arange(side))
     steps = layers.rows.diff()

@@ -59,7 +59,7 @@ def test_projection_inverts_points() -> None:
 def arrows(step: float, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """Where one arrow from the middle of a slice is drawn, for a step up; no manifold is near."""
     monkeypatch.setattr(slices, "ARROWS", 1)
-    fields = ball(offset=constant_step(0.0, step, 0.0), level=distance_to(9, 9, 9))
+    fields = ball(offset=constant_step(0.0, step, 0.0), scalar=distance_to(9, 9, 9))
     return (with_arrows(torch.ones(90, 90, 3), fields, SAGITTAL, 1.0) < 250).any(axis=-1)
 
 
