@@ -51,7 +51,7 @@ def grown_generator(old: Generator, rng: torch.Generator, full: GeneratorConfig 
         ),
     )
     _check_fits(old.config, config)
-    new = Generator(config).initialise(rng).to(old.device)
+    new = Generator(config).initialize(rng).to(old.device)
     with torch.no_grad():
         _grow_template(new, old)
         _grow_deformation(new.deformation, old.deformation)

@@ -34,7 +34,7 @@ from anifacegan.training import loop as training_loop
 from anifacegan.training.batches import TrainingFaces
 from anifacegan.training.config import TrainConfig
 from anifacegan.training.initialization import PriorConfig
-from anifacegan.training.optim import BACKWARD, DATA, OPTIMISER
+from anifacegan.training.optim import BACKWARD, DATA, OPTIMIZER
 from anifacegan.training.patch_gradients import Split
 from anifacegan.training.run import run
 from anifacegan.training.schedule import Schedule
@@ -43,9 +43,9 @@ from anifacegan.training.weights import LossWeights
 from benchmarks.peak_memory import peak_bytes, reset_peak
 
 STAGES = ("warm_up_deform", "near_surface", "complete", "adversarial")
-PHASES = ("data", "forward", "backward", "optimiser")
+PHASES = ("data", "forward", "backward", "optimizer")
 """Phases of a training step; forward is everything outside the other three."""
-RANGES = {DATA: "data", BACKWARD: "backward", OPTIMISER: "optimiser"}
+RANGES = {DATA: "data", BACKWARD: "backward", OPTIMIZER: "optimizer"}
 """Phases by the names of the profiler ranges that the training marks."""
 STEPS = "anifacegan: steps"
 """Name of the profiler range around all measured steps."""
@@ -219,7 +219,7 @@ def measure_stage(
     return [
         Measurement(
             variant=way,
-            images_a_step=replace(config, schedule=way.schedule(config.schedule, 1)).images(0),
+            images_a_step=replace(config, schedule=way.schedule(config.schedule, 1)).image_count(0),
             seconds_a_step=statistics.median(seconds[way.name]),
             peak_memory_mib=memory[way.name] / 2**20,
             shares=phase_shares(device, partial(run_steps, state, train, way, config.schedule, config.steps)),

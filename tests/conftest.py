@@ -34,7 +34,7 @@ def _same_draws_every_time() -> None:
     ]
 )
 def backend(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """A backend of the rasteriser, and the device it draws on."""
+    """A backend of the rasterizer, and the device it draws on."""
     import torch
 
     name, device = request.param

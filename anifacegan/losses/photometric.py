@@ -1,6 +1,6 @@
 """Photometric losses: a rendered image compared with its ground-truth image and geometry.
 
-Used on paired data, where the latents and the pose of every training image are known, to initialise a generator. Every
+Used on paired data, where the latents and the pose of every training image are known, to initialize a generator. Every
 function returns an unweighted mean over rays or points; none renders or calls backward.
 """
 

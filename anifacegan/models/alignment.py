@@ -50,10 +50,10 @@ class AlignmentField(nn.Module):
         self.layers = nn.ModuleList(FiLMLayer(i, o) for i, o in pairwise(dims))
         self.head = nn.Linear(dims[-1], 3 * ID_DIM, bias=False)
 
-    def initialise(self, rng: torch.Generator) -> None:
+    def initialize(self, rng: torch.Generator) -> None:
         """Draw fresh weights; the last layer is zero, so that the untrained field does not move points."""
         for k, layer in enumerate(self.layers):
-            layer.initialise(rng, first=k == 0)
+            layer.initialize(rng, first=k == 0)
         nn.init.zeros_(self.head.weight)
 
     def bind(self, z_id: Float[Tensor, "batch id_dim"]) -> "BoundAlignment":

@@ -72,7 +72,7 @@ class CoefficientVAE(nn.Module):
         self.decoder = stack(width)
         self.output = nn.Sequential(nn.Linear(width, width), nn.LeakyReLU(LEAK), nn.Linear(width, dim))
 
-    def initialise(self, rng: torch.Generator) -> None:
+    def initialize(self, rng: torch.Generator) -> None:
         """Draw Kaiming normal weights; biases are zero."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -87,7 +87,7 @@ class CoefficientVAE(nn.Module):
     def start_as_identity(
         self, mean: Float[Tensor, "dim"], root: Float[Tensor, "dim dim"], variance: float
     ) -> None:
-        """Initialise the weights so that the encoder whitens the coefficients and the decoder maps them back exactly.
+        """Initialize the weights so that the encoder whitens the coefficients and the decoder maps them back exactly.
 
         Decoded N(0, I) then has the data's mean and covariance before any training; from random weights, networks of
         this depth learn them very slowly. Each quantity x passes a layer as the pair LeakyReLU(x), LeakyReLU(-x), whose

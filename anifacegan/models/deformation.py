@@ -32,7 +32,7 @@ class DeformationConfig:
     """Number of hidden layers of the mapping network."""
     output_scale: float = 1.0
     """Scale of the output: the last layer's output times this number is the offset in world units; 1 for the released
-    weights. Facial movements are millimetres (0.001 world units). With 0.02, one optimiser step moves points by less
+    weights. Facial movements are millimetres (0.001 world units). With 0.02, one optimizer step moves points by less
     than a millimetre, and training is several times faster."""
 
     def __post_init__(self) -> None:
@@ -54,11 +54,11 @@ class DeformationField(nn.Module):
             ID_DIM + EXP_DIM, config.mapping_dim, config.mapping_layers, config.hidden_dim * config.layers
         )
 
-    def initialise(self, rng: torch.Generator) -> None:
+    def initialize(self, rng: torch.Generator) -> None:
         """Draw fresh weights; the last layer is zero, so that the untrained field does not deform."""
         for k, layer in enumerate(self.layers):
-            layer.initialise(rng, first=k == 0)
-        self.mapping.initialise(rng)
+            layer.initialize(rng, first=k == 0)
+        self.mapping.initialize(rng)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 

@@ -85,7 +85,7 @@ class Discriminator(nn.Module):
         )
         self.output = nn.Conv2d(config.channels(resolutions[-1]), 3, 2)
 
-    def initialise(self, rng: torch.Generator) -> "Discriminator":
+    def initialize(self, rng: torch.Generator) -> "Discriminator":
         """Draw Kaiming normal weights (a = 0.2) from a CPU random generator and set biases to zero; return the network
         itself."""
         for module in self.modules():

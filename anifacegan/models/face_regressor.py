@@ -26,7 +26,7 @@ from anifacegan.models.regressor_backbones import (
     PlainBackbone,
     ResidualBackbone,
     ResNet50Backbone,
-    initialise_backbone,
+    initialize_backbone,
 )
 from anifacegan.runtime.errors import ConfigError
 
@@ -82,9 +82,9 @@ class FaceRegressor(nn.Module):
         self.register_buffer("mean", torch.zeros(RAW_DIM))
         self.register_buffer("scale", torch.ones(RAW_DIM))
 
-    def initialise(self, rng: torch.Generator) -> None:
+    def initialize(self, rng: torch.Generator) -> None:
         """Draw fresh weights; the network then regresses the mean face for every image."""
-        initialise_backbone(self.backbone, rng)
+        initialize_backbone(self.backbone, rng)
 
     def set_statistics(self, rows: Float[Tensor, "item 257"]) -> None:
         """Set the buffers ``mean`` and ``scale`` to the mean and standard deviation of the training data's

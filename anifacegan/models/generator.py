@@ -113,11 +113,11 @@ class Generator(nn.Module):
         """Device of the weights."""
         return self.mean_phases.device
 
-    def initialise(self, rng: torch.Generator) -> "Generator":
+    def initialize(self, rng: torch.Generator) -> "Generator":
         """Draw fresh weights of all networks from the given random generator; return the generator network itself."""
         parts = [self.template, self.deformation, self.manifolds, self.identity_prior, self.expression_prior]
         for part in parts if self.alignment is None else [*parts, self.alignment]:
-            part.initialise(rng)
+            part.initialize(rng)
         return self
 
     def sample_people(

@@ -71,8 +71,8 @@ class ManifoldField(nn.Module):
         self.register_buffer("centre", torch.tensor(SPHERE_CENTRE), persistent=False)
         self.register_buffer("levels", torch.tensor(config.values()), persistent=False)
 
-    def initialise(self, rng: torch.Generator) -> None:
-        """Draw a geometric initialisation: the level sets are concentric spheres (Atzmon and Lipman 2020)."""
+    def initialize(self, rng: torch.Generator) -> None:
+        """Draw a geometric initialization: the level sets are concentric spheres (Atzmon and Lipman 2020)."""
         for layer in self.hidden:
             nn.init.normal_(layer.weight, 0.0, math.sqrt(2 / layer.out_features), generator=rng)
             nn.init.zeros_(layer.bias)

@@ -122,7 +122,7 @@ class ResNet50Backbone(nn.Module):
         return torch.cat([layer(h) for layer in self.final_layers], dim=1).flatten(1)
 
 
-def initialise_backbone(
+def initialize_backbone(
     backbone: ResidualBackbone | PlainBackbone | ResNet50Backbone, rng: torch.Generator
 ) -> None:
     """Draw Kaiming normal weights; the output layers start at zero, so that a fresh network regresses the mean face."""

@@ -51,7 +51,7 @@ class MappingNetwork(nn.Module):
         self.hidden = nn.ModuleList(nn.Linear(i, o) for i, o in zip(dims[:-1], dims[1:], strict=True))
         self.output = nn.Linear(dims[-1], 2 * units)
 
-    def initialise(self, rng: torch.Generator) -> None:
+    def initialize(self, rng: torch.Generator) -> None:
         """Draw Kaiming normal weights (a = 0.2); the weights of the last layer are then multiplied by 0.25."""
         for layer in [*self.hidden, self.output]:
             nn.init.kaiming_normal_(layer.weight, a=0.2, generator=rng)
@@ -94,7 +94,7 @@ class FiLMLayer(nn.Module):
         super().__init__()
         self.linear = nn.Linear(in_dim, out_dim)
 
-    def initialise(self, rng: torch.Generator, first: bool) -> None:
+    def initialize(self, rng: torch.Generator, first: bool) -> None:
         """Draw uniform weights of absolute value at most 1/in_dim for the first layer of a field, and at most
         sqrt(6/in_dim)/25 for later layers."""
         in_dim = self.linear.in_features
@@ -110,7 +110,7 @@ class FiLMLayer(nn.Module):
 
 
 def sine_bound(in_dim: int) -> float:
-    """Return the bound of the uniform initialisation of a layer whose inputs are sines of frequency about 25."""
+    """Return the bound of the uniform initialization of a layer whose inputs are sines of frequency about 25."""
     return math.sqrt(6 / in_dim) / 25
 
 

@@ -80,14 +80,14 @@ class TemplateField(nn.Module):
             ID_DIM + NOISE_DIM, config.mapping_dim, config.mapping_layers, config.units
         )
 
-    def initialise(self, rng: torch.Generator) -> None:
+    def initialize(self, rng: torch.Generator) -> None:
         """Draw fresh weights of all layers."""
         for k, layer in enumerate(self.layers):
-            layer.initialise(rng, first=k == 0)
-        self.colour_layer.initialise(rng, first=False)
+            layer.initialize(rng, first=k == 0)
+        self.colour_layer.initialize(rng, first=False)
         for head in [*self.sigma_heads, *self.rgb_heads]:
             uniform_linear_(head, sine_bound(head.in_features), rng)
-        self.mapping.initialise(rng)
+        self.mapping.initialize(rng)
 
     def film_parameters(
         self, z_id: Float[Tensor, "batch id_dim"], z_noise: Float[Tensor, "batch noise_dim"]

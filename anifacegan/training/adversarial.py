@@ -28,7 +28,7 @@ from anifacegan.training.adversarial_gradients import (
     imitation_gradients,
 )
 from anifacegan.training.image_imitation import ImageImitation, ImitationTerms
-from anifacegan.training.optim import DATA, OPTIMISER, Precision, finite_total, take_step
+from anifacegan.training.optim import DATA, OPTIMIZER, Precision, finite_total, take_step
 from anifacegan.training.patch_gradients import Conditioning, ImageRenderer, Split
 from anifacegan.training.weights import AdversarialWeights
 
@@ -81,7 +81,7 @@ class AdversarialConfig:
 DRAW_FOR_DISCRIMINATOR, DRAW_FOR_GENERATOR, DRAW_REAL, DRAW_FOR_DEFORMATION = range(4)
 """Purposes of the random generators of an iteration; deformation step k has DRAW_FOR_DEFORMATION + k."""
 FIELDS = ("template", "deformation", "manifolds", "alignment")
-"""Names of the generator's fields, in the order of the optimisers' parameter groups."""
+"""Names of the generator's fields, in the order of the optimizers' parameter groups."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ class Iteration:
 
 
 class AdversarialTraining:
-    """Generator, discriminator, their optimisers, and the real images; each worker processes its share of a batch.
+    """Generator, discriminator, their optimizers, and the real images; each worker processes its share of a batch.
 
-    Both optimisers are Adam with betas (0, 0.9). Terms of points (mesh imitation) belong to the deformation's steps.
+    Both optimizers are Adam with betas (0, 0.9). Terms of points (mesh imitation) belong to the deformation's steps.
     Terms of images (landmarks, geometry) belong to the deformation's and to the generator's step: an expression's
     shape comes from the deformation, a person's neutral surface and its colours from the template.
     """
@@ -120,22 +120,22 @@ class AdversarialTraining:
         imitation: ImageImitation | None = None,
         workers: Workers = SINGLE_PROCESS,
     ) -> None:
-        """Create fresh optimisers. ``imitation`` holds the terms of generated images besides the discriminator's."""
+        """Create fresh optimizers. ``imitation`` holds the terms of generated images besides the discriminator's."""
         self.generator, self.discriminator, self.real = generator, discriminator, real
         self.config, self.weights, self.imitation, self.workers = config, weights, imitation, workers
         fields = {name: getattr(generator, name) for name in FIELDS if getattr(generator, name) is not None}
-        self.generator_optimiser = _adam(fields, config.lr_generator)
-        self.discriminator_optimiser = _adam({"discriminator": discriminator}, config.lr_discriminator)
+        self.generator_optimizer = _adam(fields, config.lr_generator)
+        self.discriminator_optimizer = _adam({"discriminator": discriminator}, config.lr_discriminator)
         self.learning: dict[str, float] = {}
         """Learning rate and gradient norm of every network, from its last step."""
 
     def to(self, device: str) -> None:
-        """Move discriminator, image terms and optimiser states; the generator has to be there already."""
+        """Move discriminator, image terms and optimizer states; the generator has to be there already."""
         self.discriminator.to(device)
         if self.imitation is not None:
             self.imitation.to(device)
-        for optimiser in (self.discriminator_optimiser, self.generator_optimiser):
-            optimiser.load_state_dict(optimiser.state_dict())  # moves its moments to the weights' device
+        for optimizer in (self.discriminator_optimizer, self.generator_optimizer):
+            optimizer.load_state_dict(optimizer.state_dict())  # moves its moments to the weights' device
 
     # --------------------------------------------------------------------------------------------------------- steps
     def run_iteration(
@@ -178,7 +178,7 @@ class AdversarialTraining:
         Raises:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
         """
-        self.generator_optimiser.zero_grad()
+        self.generator_optimizer.zero_grad()
         with frozen_template(self.generator):
             if with_images and self.imitation is not None:
                 views = self._draw(iteration, DRAW_FOR_DEFORMATION + number)
@@ -186,7 +186,7 @@ class AdversarialTraining:
                 terms = imitation_gradients(renderer, views, self._imitation(iteration, views, point_terms))
             else:
                 terms = accumulate_gradients(point_terms)
-        return self._optimise(iteration, self.generator_optimiser, terms)
+        return self._optimize(iteration, self.generator_optimizer, terms)
 
     def discriminator_step(self, iteration: Iteration) -> dict[str, Tensor]:
         """Take one step of the discriminator on real and generated images; returns the weighted terms.
@@ -200,12 +200,12 @@ class AdversarialTraining:
         with record_function(DATA):
             real = self.real.draw(iteration.generators(DRAW_REAL, self._share()))
             real = PosedImages(real.image.to(fake.image), real.pose.to(fake.pose))
-        self.discriminator_optimiser.zero_grad()
+        self.discriminator_optimizer.zero_grad()
         r1_factor = config.r1_factor(iteration.number)
         terms = discriminator_gradients(
             self.discriminator, real, fake, self.weights, r1_factor, config.split.images
         )
-        return self._optimise(iteration, self.discriminator_optimiser, terms)
+        return self._optimize(iteration, self.discriminator_optimizer, terms)
 
     def generator_step(
         self,
@@ -224,13 +224,13 @@ class AdversarialTraining:
         views = self._draw(iteration, DRAW_FOR_GENERATOR)
         renderer = self._renderer(iteration, condition or self.generator.condition)
         imitation = self._imitation(iteration, views, other_terms or {})
-        self.generator_optimiser.zero_grad()
+        self.generator_optimizer.zero_grad()
         terms = generator_gradients(renderer, self.discriminator, views, self.weights, imitation)
-        return self._optimise(iteration, self.generator_optimiser, terms)
+        return self._optimize(iteration, self.generator_optimizer, terms)
 
     # ----------------------------------------------------------------------------------------------------- snapshots
     def state_dict(self) -> dict[str, Any]:
-        """Return discriminator and optimiser states; the generator is not included."""
+        """Return discriminator and optimizer states; the generator is not included."""
         return {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
@@ -243,7 +243,7 @@ class AdversarialTraining:
             part.load_state_dict(content[name])
 
     def _parts(self) -> dict[str, Any]:
-        names = ("discriminator", "discriminator_optimiser", "generator_optimiser")
+        names = ("discriminator", "discriminator_optimizer", "generator_optimizer")
         return {name: getattr(self, name) for name in names}
 
     # ------------------------------------------------------------------------------------------------------- helpers
@@ -269,16 +269,16 @@ class AdversarialTraining:
         terms = self.imitation.terms(views, self.discriminator.config.size, iteration.precision)
         return replace(terms, other_terms=other_terms)
 
-    def _optimise(
-        self, iteration: Iteration, optimiser: torch.optim.Optimizer, terms: dict[str, Tensor]
+    def _optimize(
+        self, iteration: Iteration, optimizer: torch.optim.Optimizer, terms: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """Take one step with the mean gradients of all workers; returns the terms of the whole batch."""
         terms = self.workers.mean(terms)
-        self.workers.mean_gradients(weight for group in optimiser.param_groups for weight in group["params"])
+        self.workers.mean_gradients(weight for group in optimizer.param_groups for weight in group["params"])
         finite_total(iteration.step, terms)
-        with record_function(OPTIMISER):
-            self.learning |= take_step(iteration.step, optimiser, self.config.gradient_limit)
-        optimiser.zero_grad()
+        with record_function(OPTIMIZER):
+            self.learning |= take_step(iteration.step, optimizer, self.config.gradient_limit)
+        optimizer.zero_grad()
         return terms
 
 

@@ -65,7 +65,7 @@ class TrainConfig:
     """Face reconstruction network of the landmark term: its model folder, or Deep3DFaceRecon's .pth file. Needed where
     weights.landmarks is not 0."""
     rasterizer: Backend = "auto"
-    """Rasteriser of the geometry term's mesh. auto: numba on the CPU; on the GPU nvdiffrast, or torch without it."""
+    """Rasterizer of the geometry term's mesh. auto: numba on the CPU; on the GPU nvdiffrast, or torch without it."""
     real: DataConfig | None = None
     """Data set of the real images of adversarial training: any faces with coefficients, of which only the poses are
     used. null: the images of data."""

@@ -6,7 +6,7 @@ This module manages the run folder of every kind of training; the training itsel
     state = fresh_state(config)
     durable.resume(state)                                           # from the newest snapshot, if there is one
     if durable.new:
-        initialise(state)                                           # the first weights
+        initialize(state)                                           # the first weights
     with durable.reporting(state, preview, preview_every) as report:
         train(state, ..., report)                                   # calls report(state, losses) after every step
 """

@@ -115,7 +115,7 @@ class ImageImitation(nn.Module):
 
 @dataclass(frozen=True)
 class ImitationFiles:
-    """Files and rasteriser of the terms of generated images."""
+    """Files and rasterizer of the terms of generated images."""
 
     face_model: Path | None
     """File of the face model; None: the open one in the cache."""
@@ -130,7 +130,7 @@ def load_image_imitation(
     """Load the parts of terms that have a weight, on the CPU, for use on ``device``; None without such a term.
 
     Raises:
-        InputError: landmarks have a weight but no network, or one of another face model; or the rasteriser does not
+        InputError: landmarks have a weight but no network, or one of another face model; or the rasterizer does not
             work on the device.
     """
     surfaces = landmarks = None

@@ -36,7 +36,7 @@ class PriorConfig:
     """Fit of the VAEs of identity and expression coefficients."""
 
     steps: int = 2000
-    """Steps of the optimiser for each VAE."""
+    """Steps of the optimizer for each VAE."""
     batch: int = 256
     """Faces in each step."""
     lr: float = 1e-4
@@ -69,8 +69,8 @@ def fit_prior(
     wide = vae.can_be_identity(coefficients.shape[1])
     if wide:
         vae.start_as_identity(coefficients.mean(0), _root(coefficients), config.noise_variance)
-    optimiser = torch.optim.Adam(vae.parameters(), lr=config.lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
+    optimizer = torch.optim.Adam(vae.parameters(), lr=config.lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     for step in trange(config.steps, desc=f"{name} prior", disable=not sys.stderr.isatty()):
         batch = coefficients[torch.randint(len(coefficients), (config.batch,), generator=rng)]
         mean, log_variance = vae.encode(batch)
@@ -79,9 +79,9 @@ def fit_prior(
         likelihood = (decoded - batch).square().sum(-1).mean() / (2 * config.noise_variance)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1).mean()
         bound = finite_total(step, {f"likelihood of the {name} prior": likelihood, "divergence": divergence})
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         bound.backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
 
     def samples(count: int) -> Float[Tensor, "item dim"]:
@@ -135,7 +135,7 @@ class ManifoldInitConfig:
     reach: float = 0.05
     """Manifolds are fitted up to this distance from the mean head, world units."""
     steps: int = 4000
-    """Steps of the optimiser."""
+    """Steps of the optimizer."""
     batch: int = 4096
     """Points in each step."""
     lr: float = 5e-3
@@ -174,8 +174,8 @@ def fit_manifolds(
     """
     directions = _frontal_directions(65_536, rng)
     radius = torch.from_numpy(outer_radius(vertices, directions.numpy())).float()
-    optimiser = torch.optim.Adam(manifolds.parameters(), lr=config.lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
+    optimizer = torch.optim.Adam(manifolds.parameters(), lr=config.lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     error = torch.zeros(())
     for _ in trange(config.steps, desc="manifold_init", disable=not sys.stderr.isatty()):
         selected = torch.randint(len(directions), (config.batch,), generator=rng)
@@ -187,9 +187,9 @@ def fit_manifolds(
         error = (manifolds(x) - config.level_at_skin) * (
             WORLD_PER_NETWORK_UNIT / INITIAL_GRADIENT
         ) - offset  # world units
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (error / config.reach).square().mean().backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
     return float(error.detach().abs().mean())
 

@@ -24,7 +24,7 @@ from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.training.adversarial import Iteration
 from anifacegan.training.batches import TrainingFaces
 from anifacegan.training.mesh_imitation import draw_imitation_batch, imitation_losses
-from anifacegan.training.optim import BACKWARD, DATA, OPTIMISER, finite_total, take_step
+from anifacegan.training.optim import BACKWARD, DATA, OPTIMIZER, finite_total, take_step
 from anifacegan.training.paired import PairedData
 from anifacegan.training.photometric import photometric_losses
 from anifacegan.training.schedule import Schedule, learning_rates
@@ -52,7 +52,7 @@ def train(
     """
     assert data.prior_faces == schedule.prior_faces, "data and schedule differ in the number of prior faces"
     # Rates change up to the first adversarial step: a run resumed later has the ones it stopped with.
-    rates = learning_rates(state.optimiser, schedule, min(state.step, schedule.paired_steps))
+    rates = learning_rates(state.optimizer, schedule, min(state.step, schedule.paired_steps))
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
         rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
@@ -105,19 +105,19 @@ class LossTerms:
 def update(
     state: State, losses: dict[str, Tensor], schedule: Schedule, workers: Workers = SINGLE_PROCESS
 ) -> None:
-    """Take one step of the optimiser and of the averaged weights. ``losses`` are those of the whole batch.
+    """Take one step of the optimizer and of the averaged weights. ``losses`` are those of the whole batch.
 
     Raises:
         FloatingPointError: a term or a field's gradient is not finite; the weights are those of the step before.
     """
     total = finite_total(state.step, losses)
-    state.optimiser.zero_grad()
+    state.optimizer.zero_grad()
     if total.requires_grad:  # not where every term is switched off
         with record_function(BACKWARD):
             total.backward()
-    workers.mean_gradients(weight for group in state.optimiser.param_groups for weight in group["params"])
-    with record_function(OPTIMISER):
-        state.learning |= take_step(state.step, state.optimiser, schedule.gradient_limit, each_field=True)
+    workers.mean_gradients(weight for group in state.optimizer.param_groups for weight in group["params"])
+    with record_function(OPTIMIZER):
+        state.learning |= take_step(state.step, state.optimizer, schedule.gradient_limit, each_field=True)
         state.averaged.update_parameters(state.generator)
 
 

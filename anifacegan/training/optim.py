@@ -1,4 +1,4 @@
-"""Building blocks of every training loop: precision, learning rates, the optimiser's step, averaged weights."""
+"""Building blocks of every training loop: precision, learning rates, the optimizer's step, averaged weights."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-DATA, BACKWARD, OPTIMISER = "anifacegan: data", "anifacegan: backward", "anifacegan: optimiser"
+DATA, BACKWARD, OPTIMIZER = "anifacegan: data", "anifacegan: backward", "anifacegan: optimizer"
 """Profiler ranges of a training step (``torch.profiler.record_function``); the rest is the forward pass."""
 
 Precision = Literal["float32", "bfloat16"]
@@ -28,7 +28,7 @@ def cosine_decay(progress: float, floor: float) -> float:
 
 
 def scheduled(
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     rates: dict[str, float],
     factors: dict[str, Callable[[int], float]],
     step: int,
@@ -37,10 +37,10 @@ def scheduled(
 
     The factors depend on the step only, so that a snapshot need not store the scheduler.
     """
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] = rates[group["field"]]
-    by_group = [factors[group["field"]] for group in optimiser.param_groups]
-    return LambdaLR(optimiser, by_group, last_epoch=step - 1)
+    by_group = [factors[group["field"]] for group in optimizer.param_groups]
+    return LambdaLR(optimizer, by_group, last_epoch=step - 1)
 
 
 # ------------------------------------------------------------------------------------------------------------- a step
@@ -59,9 +59,9 @@ def finite_total(step: int, terms: dict[str, Tensor]) -> Tensor:
 
 
 def take_step(
-    step: int, optimiser: torch.optim.Optimizer, limit: float, *, each_field: bool = False
+    step: int, optimizer: torch.optim.Optimizer, limit: float, *, each_field: bool = False
 ) -> dict[str, float]:
-    """Clip the gradients and take one step of the optimiser, whose parameter groups are named by ``field``.
+    """Clip the gradients and take one step of the optimizer, whose parameter groups are named by ``field``.
 
     ``limit`` is the largest norm of all gradients together or, with ``each_field``, of each field's. Returns the
     learning rate and the unclipped gradient norm of every field with a gradient, for the log.
@@ -69,20 +69,20 @@ def take_step(
     Raises:
         FloatingPointError: a gradient is not finite; the weights are those of the step before.
     """
-    fields = {group["field"]: group["params"] for group in optimiser.param_groups}
-    values = learning(optimiser)
+    fields = {group["field"]: group["params"] for group in optimizer.param_groups}
+    values = learning(optimizer)
     all_weights = [weight for weights in fields.values() for weight in weights]
     clipped = fields if each_field else {", ".join(fields): all_weights}
     for name, weights in clipped.items():
         if not torch.isfinite(torch.nn.utils.clip_grad_norm_(weights, limit)):
             raise FloatingPointError(f"step {step}: a gradient of {name} is not finite")
-    optimiser.step()
+    optimizer.step()
     return values
 
 
-def learning(optimiser: torch.optim.Optimizer) -> dict[str, float]:
+def learning(optimizer: torch.optim.Optimizer) -> dict[str, float]:
     """Return the learning rate and the gradient norm of every field with a gradient."""
-    present = [group for group in optimiser.param_groups if any(p.grad is not None for p in group["params"])]
+    present = [group for group in optimizer.param_groups if any(p.grad is not None for p in group["params"])]
     norms = [
         torch.nn.utils.get_total_norm([p.grad for p in g["params"] if p.grad is not None]) for g in present
     ]

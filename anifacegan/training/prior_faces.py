@@ -55,7 +55,7 @@ def add_prior_faces(
     """Append a pool of prior faces to the faces to imitate and to the sampler of their meshes.
 
     A face is drawn from the pool with probability ``share``. Visible vertices of a face are found when it is first
-    drawn, by rasterising its mesh at ``size`` pixels; that size should be the data's, since a larger image shows more
+    drawn, by rasterizing its mesh at ``size`` pixels; that size should be the data's, since a larger image shows more
     vertices.
     """
     z_id, z_exp = pool.latents.z_id, pool.latents.z_exp

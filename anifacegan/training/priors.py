@@ -97,7 +97,7 @@ def fitted(
 ) -> tuple[CoefficientVAE, dict[str, float]]:
     """Fit a fresh VAE to coefficients; returns it and the moment errors of its samples against the same data."""
     vae = CoefficientVAE(PRIOR_DIMS[config.kind], config.network)
-    vae.initialise(rng)
+    vae.initialize(rng)
     return vae, fit_prior(vae, coefficients, config.priors, rng, config.kind)
 
 

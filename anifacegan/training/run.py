@@ -68,7 +68,7 @@ def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[
     data, mesh = source.load(config.out / "surfaces", fov_deg, held_out, workers)
     with workers.rank_zero_first():
         if durable.new and workers.first:
-            initialise(state, config, data, source, priors)
+            initialize(state, config, data, source, priors)
     workers.broadcast_weights(state.networks())
     if config.schedule.prior_faces:
         add_pool(state.generator, config, data, mesh, source)
@@ -159,11 +159,11 @@ def checksums(
 def fresh_state(
     config: TrainConfig, real: RealImages | None, imitation: ImageImitation | None, workers: Workers
 ) -> State:
-    """Create the state of a new run: uninitialised generator, optimisers, and a discriminator for ``real`` images."""
+    """Create the state of a new run: uninitialized generator, optimizers, and a discriminator for ``real`` images."""
     generator, adversarial = Generator(config.generator), None
     if real is not None:
         discriminator = Discriminator(config.discriminator)
-        discriminator.initialise(torch.Generator().manual_seed(config.schedule.seed))
+        discriminator.initialize(torch.Generator().manual_seed(config.schedule.seed))
         adversarial = AdversarialTraining(
             generator,
             discriminator,
@@ -209,7 +209,7 @@ def add_pool(
 
 
 # ---------------------------------------------------------------------------------------------------- initial weights
-def initialise(
+def initialize(
     state: State,
     config: TrainConfig,
     data: PairedData | Photographs,
@@ -228,24 +228,24 @@ def initialise(
     if config.initial_model is not None:
         facts["initial_model"] = load_initial_model(generator, config.initial_model, source.mesh.name)
     else:
-        facts |= initialise_fresh(generator, config, data, source, priors)
+        facts |= initialize_fresh(generator, config, data, source, priors)
     for name, prior in priors.items():
         generator.get_submodule(f"{name}_prior").load_state_dict(prior.vae.state_dict())
         facts[f"{name}_prior"] = dataclasses.asdict(prior.card)
     state.average.load_state_dict(generator.state_dict())
 
 
-def initialise_fresh(
+def initialize_fresh(
     generator: Generator,
     config: TrainConfig,
     data: PairedData | Photographs,
     source: TrainingSource,
     priors: dict[PriorKind, Prior],
 ) -> dict[str, Any]:
-    """Initialise all weights and fit priors that are not among the finished ones, and manifolds; returns the errors."""
+    """Initialize all weights and fit priors that are not among the finished ones, and manifolds; returns the errors."""
     facts: dict[str, Any] = {}
     rng = torch.Generator().manual_seed(config.schedule.seed)
-    generator.initialise(rng)
+    generator.initialize(rng)
     for name, vae, coefficients in (
         ("identity", generator.identity_prior, data.z_id[: data.count]),
         ("expression", generator.expression_prior, data.z_exp[: data.count]),

@@ -98,7 +98,7 @@ class Schedule:
         return "complete" if step < self.paired_steps else "adversarial"
 
 
-def learning_rates(optimiser: torch.optim.Optimizer, schedule: Schedule, step: int) -> LambdaLR:
+def learning_rates(optimizer: torch.optim.Optimizer, schedule: Schedule, step: int) -> LambdaLR:
     """Schedule the learning rates of all fields over the stages before adversarial training, from ``step`` on.
 
     Each falls as a cosine over the steps in which its field learns; the template's first rises for 200 steps.
@@ -132,4 +132,4 @@ def learning_rates(optimiser: torch.optim.Optimizer, schedule: Schedule, step: i
         "alignment": deformation,
         "manifolds": manifolds,
     }
-    return scheduled(optimiser, rates, factors, step)
+    return scheduled(optimizer, rates, factors, step)

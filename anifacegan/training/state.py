@@ -1,4 +1,4 @@
-"""What a generator's training changes and a snapshot stores: networks, optimisers, averaged weights, step."""
+"""What a generator's training changes and a snapshot stores: networks, optimizers, averaged weights, step."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,15 +14,15 @@ from anifacegan.training.optim import averaged
 
 @dataclass
 class State:
-    """Generator, averaged weights, optimiser, adversarial training, and the number of finished steps."""
+    """Generator, averaged weights, optimizer, adversarial training, and the number of finished steps."""
 
     generator: Generator
     averaged: AveragedModel
     """Moving average of the generator's weights, updated in every step."""
-    optimiser: torch.optim.Adam
-    """Optimiser of the stages before adversarial training."""
+    optimizer: torch.optim.Adam
+    """Optimizer of the stages before adversarial training."""
     adversarial: AdversarialTraining | None = None
-    """Discriminator and optimisers of adversarial training; None where the schedule has none."""
+    """Discriminator and optimizers of adversarial training; None where the schedule has none."""
     step: int = 0
     """Number of finished steps."""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class State:
         self.averaged.n_averaged.fill_(self.step)
 
     def _parts(self) -> dict[str, Any]:
-        parts = {"generator": self.generator, "average": self.average, "optimiser": self.optimiser}
+        parts = {"generator": self.generator, "average": self.average, "optimizer": self.optimizer}
         return parts if self.adversarial is None else parts | {"adversarial": self.adversarial}
 
     def networks(self) -> list[nn.Module]:
@@ -61,11 +61,11 @@ class State:
         return [self.generator, self.average, *discriminator]
 
     def to(self, device: str) -> None:
-        """Move networks and optimiser states to a device."""
+        """Move networks and optimizer states to a device."""
         self.generator.to(device)
         self.averaged.to(device)
-        self.optimiser.load_state_dict(
-            self.optimiser.state_dict()
+        self.optimizer.load_state_dict(
+            self.optimizer.state_dict()
         )  # moves its moments to the weights' device
         if self.adversarial is not None:
             self.adversarial.to(device)
@@ -74,9 +74,9 @@ class State:
 def new_state(
     generator: Generator, average_decay: float, adversarial: AdversarialTraining | None = None
 ) -> State:
-    """Create the state of a new run: a fresh optimiser of the fields, and averaged weights.
+    """Create the state of a new run: a fresh optimizer of the fields, and averaged weights.
 
-    The coefficient priors are not in the optimiser: they are fitted before (:mod:`anifacegan.training.initialization`).
+    The coefficient priors are not in the optimizer: they are fitted before (:mod:`anifacegan.training.initialization`).
     ``adversarial`` trains the same ``generator``.
     """
     groups = [
@@ -84,5 +84,5 @@ def new_state(
         for name in FIELDS
         if getattr(generator, name) is not None
     ]
-    optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
-    return State(generator, averaged(generator, average_decay), optimiser, adversarial)
+    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
+    return State(generator, averaged(generator, average_decay), optimizer, adversarial)

@@ -18,7 +18,7 @@ from anifacegan.data.dataset import DataConfig, FaceDataset
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training import loop as training_loop
 from anifacegan.training.config import TrainConfig
-from anifacegan.training.optim import BACKWARD, DATA, OPTIMISER
+from anifacegan.training.optim import BACKWARD, DATA, OPTIMIZER
 from anifacegan.training.patch_gradients import Split
 from anifacegan.training.schedule import Schedule
 from anifacegan.training.state import State
@@ -127,12 +127,12 @@ def test_shares_of_the_phases_sum_to_one_and_none_is_zero(
 def test_the_phases_of_a_cpu_are_the_times_of_its_ranges() -> None:
     def steps() -> None:
         time.sleep(0.02)
-        for name, seconds in ((DATA, 0.04), (BACKWARD, 0.06), (DATA, 0.02), (OPTIMISER, 0.06)):
+        for name, seconds in ((DATA, 0.04), (BACKWARD, 0.06), (DATA, 0.02), (OPTIMIZER, 0.06)):
             with record_function(name):
                 time.sleep(seconds)
 
     shares = phase_shares(torch.device("cpu"), steps)
-    expected = {"data": 0.3, "forward": 0.1, "backward": 0.3, "optimiser": 0.3}
+    expected = {"data": 0.3, "forward": 0.1, "backward": 0.3, "optimizer": 0.3}
     assert shares == pytest.approx(expected, abs=0.05) and sum(shares.values()) == pytest.approx(1)
 
 
@@ -152,10 +152,10 @@ def test_a_kernel_belongs_to_the_range_in_which_it_was_started() -> None:
         event(BACKWARD, 40, 60),
         event("autograd's", 45, 46, 60),
         event("aten::mm", 61, 62, 5),
-        event(OPTIMISER, 70, 80),
+        event(OPTIMIZER, 70, 80),
         event("aten::add", 70, 71, 70),
     ]
-    expected = {"data": 0.1, "forward": 0.25, "backward": 0.3, "optimiser": 0.35}
+    expected = {"data": 0.1, "forward": 0.25, "backward": 0.3, "optimizer": 0.35}
     assert shares_of_kernels(events) == pytest.approx(expected)
 
 

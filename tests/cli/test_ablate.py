@@ -30,7 +30,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("set")
     write_tiny_set(folder, size=ADVERSARIAL_SIZE)
     network = FaceRegressor(FaceRegressorConfig(backbone="plain", size=16, channels=(8, 16)))
-    network.initialise(torch.Generator().manual_seed(0))
+    network.initialize(torch.Generator().manual_seed(0))
     torch.nn.init.normal_(network.backbone.head.weight, generator=torch.Generator().manual_seed(1))
     owner = load_head_geometry(folder / "face_model.npz").name
     save_face_regressor(folder / "judge", network, FaceRegressorCard("judge", owner))

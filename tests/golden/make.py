@@ -83,7 +83,7 @@ def make(folder: Path) -> None:
 
 def random_generator(rng: torch.Generator) -> Generator:
     """Make a generator with random weights whose expressions and colours are visible."""
-    generator = Generator(SMALL).initialise(rng)
+    generator = Generator(SMALL).initialize(rng)
     with torch.no_grad():
         generator.deformation.head.weight.normal_(0, 0.001, generator=rng)
         for head in generator.template.rgb_heads:

@@ -17,7 +17,7 @@ from tests.fixtures.small_models import SMALL
 def field() -> AlignmentField:
     rng = torch.Generator().manual_seed(0)
     field = AlignmentField(AlignmentConfig(hidden_dim=12, layers=2))
-    field.initialise(rng)
+    field.initialize(rng)
     return field
 
 
@@ -41,7 +41,7 @@ def test_starts_as_the_identity(field: AlignmentField) -> None:
 def test_the_offset_follows_the_formula_layer_by_layer() -> None:
     """x / 0.12 -> sin(frequency * (W x + b)), layer by layer -> 80 steps for each axis, weighted by z_id, scaled."""
     field = AlignmentField(AlignmentConfig(hidden_dim=6, layers=2, frequency=7.0, output_scale=0.25))
-    field.initialise(torch.Generator().manual_seed(0))
+    field.initialize(torch.Generator().manual_seed(0))
     field, x, z_id = shaken(field).double(), points(2).double(), random_latents(2).double()
     steps = field.bind(z_id)(x)
     for b in range(2):
@@ -71,7 +71,7 @@ def test_people_of_a_batch_do_not_mix(field: AlignmentField) -> None:
 
 def aligned_generator() -> Generator:
     config = dataclasses.replace(SMALL, alignment=AlignmentConfig(hidden_dim=8, layers=2))
-    return Generator(config).initialise(torch.Generator().manual_seed(4))
+    return Generator(config).initialize(torch.Generator().manual_seed(4))
 
 
 def latents() -> Latents:

@@ -75,10 +75,10 @@ def test_slicing_latents_slices_each_of_them() -> None:
     assert torch.equal(part.z_noise, latents.z_noise[1:3])
 
 
-def test_a_prior_initialised_as_the_identity_reconstructs_coefficients() -> None:
+def test_a_prior_initialized_as_the_identity_reconstructs_coefficients() -> None:
     rng = torch.Generator().manual_seed(0)
     vae = CoefficientVAE(5, CoefficientVAEConfig(hidden_dim=13, layers=3, latent_dim=6))
-    vae.initialise(rng)
+    vae.initialize(rng)
     mean, root = torch.randn(5, generator=rng), torch.randn(5, 5, generator=rng) + 3 * torch.eye(5)
     vae.start_as_identity(mean, root, variance=0.04)
     white = torch.randn(50, 5, generator=rng)

@@ -15,7 +15,7 @@ def draw(*shape: int, seed: int) -> Tensor:
 def field() -> DeformationField:
     """A field that moves points: the head's weight is not zero."""
     deformation = DeformationField(SMALL).double()
-    deformation.initialise(torch.Generator().manual_seed(0))
+    deformation.initialize(torch.Generator().manual_seed(0))
     with torch.no_grad():
         deformation.head.weight.copy_(0.01 * draw(3, 6, seed=1))
         deformation.head.bias.copy_(0.01 * draw(3, seed=2))
@@ -24,7 +24,7 @@ def field() -> DeformationField:
 
 def test_starts_as_the_identity() -> None:
     deformation = DeformationField(DeformationConfig())
-    deformation.initialise(torch.Generator().manual_seed(0))
+    deformation.initialize(torch.Generator().manual_seed(0))
     step = deformation.bind(torch.ones(2, 80), torch.ones(2, 64))(torch.rand(2, 7, 3))
     assert torch.equal(step, torch.zeros(2, 7, 3))
 
@@ -49,7 +49,7 @@ def test_the_offset_follows_the_formula_layer_by_layer() -> None:
 
 def test_the_head_s_bias_times_the_output_scale_is_a_step_in_world_units() -> None:
     deformation = DeformationField(SMALL)
-    deformation.initialise(torch.Generator().manual_seed(0))
+    deformation.initialize(torch.Generator().manual_seed(0))
     torch.nn.init.constant_(deformation.head.bias, 0.05)
     step = deformation.bind(torch.zeros(1, 80), torch.zeros(1, 64))(torch.rand(1, 4, 3))
     torch.testing.assert_close(step, torch.full((1, 4, 3), 0.0125))

@@ -64,7 +64,7 @@ def test_the_layers_follow_the_channels() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_gives_a_score_and_two_angles_an_image(size: int) -> None:
-    discriminator = Discriminator(DiscriminatorConfig(size=size, capacity=512, max_channels=6)).initialise(
+    discriminator = Discriminator(DiscriminatorConfig(size=size, capacity=512, max_channels=6)).initialize(
         rng()
     )
     judgement = discriminator(images(2, size))
@@ -73,14 +73,14 @@ def test_every_size_gives_a_score_and_two_angles_an_image(size: int) -> None:
 
 
 def test_untrained_logits_vary_moderately() -> None:
-    discriminator = Discriminator(DiscriminatorConfig(size=64)).initialise(rng())
+    discriminator = Discriminator(DiscriminatorConfig(size=64)).initialize(rng())
     with torch.no_grad():
         logits = discriminator(images(4, 64)).logit
     assert 0.01 < logits.abs().mean() < 10
 
 
 def test_the_same_generator_gives_the_same_weights_and_no_other_does() -> None:
-    weights = [Discriminator(TINY).initialise(rng(seed)).from_rgb.weight for seed in (0, 0, 1)]
+    weights = [Discriminator(TINY).initialize(rng(seed)).from_rgb.weight for seed in (0, 0, 1)]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
@@ -144,7 +144,7 @@ def test_blurred_downsampling_removes_a_fine_pattern_at_any_position() -> None:
 # ------------------------------------------------------------------------------------------------------------ gradients
 def test_r1_gives_every_weight_its_second_derivative() -> None:
     """R1 is differentiated twice: with respect to the image, then to the weights."""
-    discriminator = Discriminator(TINY).initialise(rng()).double()
+    discriminator = Discriminator(TINY).initialize(rng()).double()
     image = images(2, dtype=torch.float64).requires_grad_()
     weights = [discriminator.blocks["from_8"].second.weight, discriminator.from_rgb.weight]
 
@@ -166,7 +166,7 @@ def test_r1_gives_every_weight_its_second_derivative() -> None:
 
 
 def test_an_image_has_the_same_logit_alone_and_in_a_batch() -> None:
-    discriminator = Discriminator(TINY).initialise(rng()).double()
+    discriminator = Discriminator(TINY).initialize(rng()).double()
     random_images = images(3, dtype=torch.float64)
     together = discriminator(random_images)
     for k in range(3):

@@ -36,7 +36,7 @@ def generator(seed: int = 0) -> torch.Generator:
 def network(config: FaceRegressorConfig = SMALL) -> FaceRegressor:
     """Random in every layer: a fresh network's last one is zero."""
     made = FaceRegressor(config)
-    made.initialise(generator())
+    made.initialize(generator())
     rng = generator(1)
     with torch.no_grad():
         for parameter in made.parameters():
@@ -143,7 +143,7 @@ def test_rows_and_fields_are_the_same_numbers() -> None:
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.backbone)
 def test_an_untrained_network_regresses_the_mean_face(config: FaceRegressorConfig) -> None:
     made = FaceRegressor(config)
-    made.initialise(generator())
+    made.initialize(generator())
     rows = torch.randn(50, 257, generator=generator(6))
     rows[:, -1] = 2.0  # a coefficient that never changes
     made.set_statistics(rows)

@@ -22,14 +22,14 @@ def seen(generator: Generator, latents: Latents, rays: Rays, psi: float = 1.0) -
     return render_rays(generator.condition(latents, psi), rays)
 
 
-def test_initialising_draws_every_number_from_the_given_generator() -> None:
+def test_initializing_draws_every_number_from_the_given_generator() -> None:
     torch.manual_seed(1)
     one = Generator(SMALL)
     torch.manual_seed(2)
     other = Generator(SMALL)
     before = torch.get_rng_state()
-    one.initialise(torch.Generator().manual_seed(0))
-    other.initialise(torch.Generator().manual_seed(0))
+    one.initialize(torch.Generator().manual_seed(0))
+    other.initialize(torch.Generator().manual_seed(0))
     assert torch.equal(torch.get_rng_state(), before)
     for name, tensor in one.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
@@ -51,7 +51,7 @@ def test_conditioned_fields_are_the_networks_and_the_configuration() -> None:
 
 
 def test_expressions_change_nothing_before_training() -> None:
-    generator = Generator(SMALL).initialise(torch.Generator().manual_seed(0)).double()
+    generator = Generator(SMALL).initialize(torch.Generator().manual_seed(0)).double()
     latents, rays = small_latents(1), camera_rays()
     neutral = Latents(latents.z_id, torch.zeros(1, 64).double(), latents.z_noise)
     assert_same_colours(seen(generator, latents, rays), seen(generator, neutral, rays), atol=0)
@@ -60,7 +60,7 @@ def test_expressions_change_nothing_before_training() -> None:
 def test_a_constant_offset_moves_the_face_by_as_many_world_units() -> None:
     """The last layer's bias is the offset; the background does not move."""
     config = dataclasses.replace(SMALL, manifolds=ManifoldConfig(hidden_dim=512, count=5))
-    generator = Generator(config).initialise(torch.Generator().manual_seed(0)).double()
+    generator = Generator(config).initialize(torch.Generator().manual_seed(0)).double()
     step, latents, rays = numbers(0.011, -0.007, 0.0), small_latents(1), camera_rays(yaw=0.2, pitch=0.1)
     with torch.no_grad():
         template = seen(generator, latents, Rays(rays.origins + step, rays.directions))
@@ -118,7 +118,7 @@ def test_the_truncation_mean_is_the_mean_of_random_people_s_film_parameters() ->
 
 def test_the_same_seed_is_the_same_person_alone_or_in_a_batch() -> None:
     generator = Generator(GeneratorConfig(template=SMALL.template, deformation=SMALL.deformation))
-    generator.initialise(torch.Generator().manual_seed(0))
+    generator.initialize(torch.Generator().manual_seed(0))
     z_id, z_noise = generator.sample_people([torch.Generator().manual_seed(seed) for seed in (5, 6, 7, 8, 9)])
     assert z_id.shape == z_noise.shape == (5, 80)
     for k, seed in enumerate((5, 6, 7, 8, 9)):
@@ -129,7 +129,7 @@ def test_the_same_seed_is_the_same_person_alone_or_in_a_batch() -> None:
 
 def test_people_are_drawn_from_the_priors() -> None:
     """z_noise is N(0, I): of 100 * 80 draws the mean is within 0.04 and the deviation within 0.03; z_id is decoded."""
-    generator = Generator(SMALL).initialise(torch.Generator().manual_seed(0))
+    generator = Generator(SMALL).initialize(torch.Generator().manual_seed(0))
     z_id, z_noise = generator.sample_people([torch.Generator().manual_seed(seed) for seed in range(100)])
     assert abs(z_noise.mean().item()) < 0.04 and abs(z_noise.std().item() - 1) < 0.03
     first = torch.randn(8 + 80, generator=torch.Generator().manual_seed(0))

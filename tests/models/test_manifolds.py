@@ -11,7 +11,7 @@ from tests.fixtures.closed_forms import numbers
 
 def field(hidden_dim: int, seed: int) -> ManifoldField:
     manifolds = ManifoldField(ManifoldConfig(hidden_dim=hidden_dim))
-    manifolds.initialise(torch.Generator().manual_seed(seed))
+    manifolds.initialize(torch.Generator().manual_seed(seed))
     return manifolds
 
 

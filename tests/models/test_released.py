@@ -132,7 +132,7 @@ def test_released_layout_reads_back(tmp_path: Path, vaes_in_folder: bool) -> Non
 
 def test_full_size_is_inferred_from_the_tensors(tmp_path: Path) -> None:
     config = dataclasses.replace(GeneratorConfig(), radiance_offset_gain=1 / WORLD_PER_NETWORK_UNIT)
-    generator = Generator(config).initialise(torch.Generator().manual_seed(0))
+    generator = Generator(config).initialize(torch.Generator().manual_seed(0))
     folder = write_released(tmp_path / "released", generator)
     write_averages(folder, generator)
     read = load_released(folder)

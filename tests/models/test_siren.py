@@ -15,7 +15,7 @@ def draw(*shape: int, seed: int) -> Tensor:
 
 def test_a_bound_layer_is_the_unfolded_formula() -> None:
     layer = FiLMLayer(3, 5).double()
-    layer.initialise(torch.Generator().manual_seed(0), first=True)
+    layer.initialize(torch.Generator().manual_seed(0), first=True)
     x, frequency, phase = draw(2, 4, 3, seed=1), 30 + 15 * draw(2, 5, seed=2), draw(2, 5, seed=3)
     bound = layer.bind(frequency, phase)(x)
     weight, bias = layer.linear.weight, layer.linear.bias
@@ -30,7 +30,7 @@ def test_a_bound_layer_is_the_unfolded_formula() -> None:
 def test_a_mapping_network_is_the_unfolded_formula() -> None:
     """First half of the outputs times 15 plus 30 are frequencies, second half are phases."""
     network = MappingNetwork(latent_dim=6, hidden_dim=5, hidden_layers=3, units=4).double()
-    network.initialise(torch.Generator().manual_seed(0))
+    network.initialize(torch.Generator().manual_seed(0))
     latent = draw(3, 6, seed=1)
     film = network(latent)
     for b in range(3):
@@ -58,7 +58,7 @@ def test_truncation_moves_from_the_mean_to_the_person() -> None:
 def test_sine_layers_start_uniform_within_their_bound(first: bool, bound: float) -> None:
     """Of 64 * 512 draws the largest is within 0.1 % of the bound."""
     layer = FiLMLayer(64, 512)
-    layer.initialise(torch.Generator().manual_seed(0), first=first)
+    layer.initialize(torch.Generator().manual_seed(0), first=first)
     assert layer.linear.weight.abs().max().item() == pytest.approx(bound, rel=1e-3)
     assert layer.linear.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.02)
 
@@ -66,7 +66,7 @@ def test_sine_layers_start_uniform_within_their_bound(first: bool, bound: float)
 def test_mapping_networks_start_kaiming_normal_with_a_quarter_in_the_last_layer() -> None:
     """The standard deviation of 512 * 512 draws is known within 1 %."""
     network = MappingNetwork(latent_dim=512, hidden_dim=512, hidden_layers=2, units=256)
-    network.initialise(torch.Generator().manual_seed(0))
+    network.initialize(torch.Generator().manual_seed(0))
     deviation = math.sqrt(2 / (1 + 0.2**2) / 512)
     assert network.hidden[0].weight.std().item() == pytest.approx(deviation, rel=0.01)
     assert network.output.weight.std().item() == pytest.approx(deviation / 4, rel=0.01)
@@ -74,7 +74,7 @@ def test_mapping_networks_start_kaiming_normal_with_a_quarter_in_the_last_layer(
 
 def test_binding_is_differentiable() -> None:
     layer = FiLMLayer(2, 3).double()
-    layer.initialise(torch.Generator().manual_seed(0), first=True)
+    layer.initialize(torch.Generator().manual_seed(0), first=True)
     inputs = [draw(1, 2, 2, seed=1), 5 * draw(1, 3, seed=2), draw(1, 3, seed=3)]
     assert torch.autograd.gradcheck(
         lambda x, frequency, phase: layer.bind(frequency, phase)(x),

@@ -24,7 +24,7 @@ def draw(*shape: int, seed: int) -> Tensor:
 def field(config: TemplateConfig = SMALL) -> TemplateField:
     """A field with heads large enough that every term shows."""
     template = TemplateField(config).double()
-    template.initialise(torch.Generator().manual_seed(0))
+    template.initialize(torch.Generator().manual_seed(0))
     with torch.no_grad():
         for k, head in enumerate([*template.sigma_heads, *template.rgb_heads]):
             head.weight.copy_(draw(*head.weight.shape, seed=10 + k))
@@ -96,7 +96,7 @@ def test_colours_reach_a_thousandth_beyond_black_and_white(bias: float, colour: 
 def test_a_fresh_head_is_almost_transparent() -> None:
     """Sigma near 0: opacity 1 - exp(-0.04 ln 2) = 0.027 for each manifold."""
     template = TemplateField(TemplateConfig(hidden_dim=64))
-    template.initialise(torch.Generator().manual_seed(0))
+    template.initialize(torch.Generator().manual_seed(0))
     rng = torch.Generator().manual_seed(1)
     with torch.no_grad():
         film = template.film_parameters(torch.randn(1, 80, generator=rng), torch.randn(1, 80, generator=rng))
@@ -107,7 +107,7 @@ def test_a_fresh_head_is_almost_transparent() -> None:
 def test_heads_start_uniform_within_the_sine_bound() -> None:
     """Of 3 * 256 * 7 draws the largest is within 1 % of the bound."""
     template = TemplateField(TemplateConfig())
-    template.initialise(torch.Generator().manual_seed(0))
+    template.initialize(torch.Generator().manual_seed(0))
     largest = max(head.weight.abs().max().item() for head in template.rgb_heads)
     assert largest == pytest.approx(math.sqrt(6 / 256) / 25, rel=0.01)
 

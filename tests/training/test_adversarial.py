@@ -54,7 +54,7 @@ def draw(*shape: int, seed: int) -> Tensor:
 
 
 def new_discriminator() -> Discriminator:
-    return Discriminator(NETWORK).initialise(rng()).double()
+    return Discriminator(NETWORK).initialize(rng()).double()
 
 
 def generator() -> Generator:
@@ -235,7 +235,7 @@ def adversarial_training(
     config = AdversarialConfig(batch=2, lr_generator=1e-3, lr_discriminator=1e-3)
     return AdversarialTraining(
         small_generator(GENERATOR),
-        Discriminator(NETWORK).initialise(rng()),
+        Discriminator(NETWORK).initialize(rng()),
         RealImages(FaceDataset(DataConfig(faces, SIZE, pitch_offset=0.1)), held_out=1),
         dataclasses.replace(config, **changes),
         weights or AdversarialWeights(),
@@ -315,10 +315,10 @@ def test_the_deformation_has_its_steps_before_the_others(
     )
     assert sorted(terms) == sorted([*TERMS, "minimal"])
     assert moved(training.generator, before) == FIELDS - (set() if steps == 0 else {"alignment"})
-    state = training.generator_optimiser.state
+    state = training.generator_optimizer.state
     taken = {
         field: {int(state[weight]["step"]) for weight in weights if weight in state}
-        for field, weights in ((g["field"], g["params"]) for g in training.generator_optimiser.param_groups)
+        for field, weights in ((g["field"], g["params"]) for g in training.generator_optimizer.param_groups)
     }
     assert taken["template"] == {1}
     assert max(taken["deformation"]) == (1 if steps == 0 else 2)
@@ -386,7 +386,7 @@ def image_imitation() -> ImageImitation:
     """Both terms, of the tiny head and a random network."""
     model = tiny_model()
     network = FaceRegressor(FaceRegressorConfig(backbone="plain", size=SIZE, channels=(8, 16)))
-    network.initialise(rng())
+    network.initialize(rng())
     torch.nn.init.normal_(network.backbone.head.weight, generator=rng())
     landmarks = ImageLandmarks(network, FaceLandmarks(model, "generator"))
     surfaces = FaceSurfaces(head_geometry(model, tiny_parts(model)), FOV)
@@ -457,7 +457,7 @@ def test_the_image_terms_do_not_depend_on_the_split(faces: Path) -> None:
 
 def test_the_image_terms_are_not_stored_in_snapshots(faces: Path) -> None:
     stored = adversarial_training(faces, imitation=image_imitation()).state_dict()
-    assert stored.keys() == {"discriminator", "discriminator_optimiser", "generator_optimiser"}
+    assert stored.keys() == {"discriminator", "discriminator_optimizer", "generator_optimizer"}
 
 
 def test_a_stored_and_loaded_training_continues_the_same(faces: Path) -> None:

@@ -145,7 +145,7 @@ def test_a_finished_model_can_continue_with_adversarial_steps_only(
 
 def network(folder: Path, seed: int, face_model: str = OPEN_FACE_MODEL) -> Path:
     made = FaceRegressor(FaceRegressorConfig(backbone="plain", size=SIZE, channels=(8,)))
-    made.initialise(torch.Generator().manual_seed(seed))
+    made.initialize(torch.Generator().manual_seed(seed))
     torch.nn.init.normal_(made.backbone.head.weight, generator=torch.Generator().manual_seed(seed))
     save_face_regressor(folder, made, FaceRegressorCard("R", face_model))
     return folder

@@ -56,7 +56,7 @@ def head() -> HeadGeometry:
 def network() -> FaceRegressor:
     """Random in every layer, with outputs as spread as coefficients are."""
     made = FaceRegressor(FaceRegressorConfig(backbone="plain", size=SIZE, channels=(8, 16)))
-    made.initialise(rng())
+    made.initialize(rng())
     with torch.no_grad():
         for parameter in made.parameters():
             parameter += 0.1 * torch.randn(parameter.shape, generator=rng(1))
@@ -168,9 +168,9 @@ def test_the_gradient_moves_the_images_landmarks_towards_the_targets() -> None:
     assert term is not None
     before = {name: value.clone() for name, value in landmarks.state_dict().items()}
     image = (0.2 * draw(BATCH, 3, SIZE, SIZE, seed=4)).requires_grad_()
-    optimiser, costs, gaps = torch.optim.Adam([image], lr=0.02), [], []
+    optimizer, costs, gaps = torch.optim.Adam([image], lr=0.02), [], []
     for step in range(25):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         cost = term(image, slice(None))["landmarks"]
         cost.backward()
         if step == 0:
@@ -179,7 +179,7 @@ def test_the_gradient_moves_the_images_landmarks_towards_the_targets() -> None:
             with torch.no_grad():
                 away, back = (term(image + s * 1e-4 * direction, slice(None))["landmarks"] for s in (1, -1))
             assert ((away - back) / 2e-4).item() == pytest.approx(image.grad.norm().item(), rel=1e-3)
-        optimiser.step()
+        optimizer.step()
         costs.append(cost.item())
         with torch.no_grad():
             gaps.append((landmarks.in_images(image) - landmarks.of_latents(posed)).norm(dim=-1).mean().item())
@@ -242,16 +242,16 @@ def test_a_tiny_generator_learns_from_one_term_alone(weights: ImageWeights, head
     for all_fields in (True, False):
         model = opaque_generator()
         renderer = ImageRenderer(model.condition, SIZE, FOV, Split())
-        optimiser, costs = torch.optim.Adam(model.parameters(), lr=3e-3 if all_fields else 3e-4), []
+        optimizer, costs = torch.optim.Adam(model.parameters(), lr=3e-3 if all_fields else 3e-4), []
         for _ in range(15):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             if all_fields:
                 found = imitation_gradients(renderer, posed, terms)
             else:
                 with frozen_template(model):
                     found = imitation_gradients(renderer, posed, terms)
                 assert learning(model) <= {"deformation", "alignment"} and "deformation" in learning(model)
-            optimiser.step()
+            optimizer.step()
             costs.append(sum(value.item() for value in found.values()))
         assert np.mean(costs[-5:]) < 0.95 * costs[0], (all_fields, costs)
 
@@ -377,7 +377,7 @@ def test_a_network_of_another_face_model_is_refused_by_name(folder: Path, head: 
         load_image_imitation(BOTH, files(folder, "other"), head, FOV, CPU)
 
 
-def test_a_rasteriser_that_does_not_run_here_is_refused_before_the_first_step(
+def test_a_rasterizer_that_does_not_run_here_is_refused_before_the_first_step(
     folder: Path, head: HeadGeometry
 ) -> None:
     given = dataclasses.replace(files(folder, "ours"), rasterizer="nvdiffrast")

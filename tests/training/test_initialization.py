@@ -71,7 +71,7 @@ def test_the_outer_radius_follows_the_shape() -> None:
 @pytest.fixture(scope="module")
 def manifold_init() -> tuple[ManifoldField, float]:
     field = ManifoldField(ManifoldConfig(hidden_dim=48, levels=LEVELS))
-    field.initialise(rng(3))
+    field.initialize(rng(3))
     error = fit_manifolds(field, sphere(4000, RADIUS), ManifoldInitConfig(steps=1000, batch=1024), rng(4))
     return field, error
 
@@ -106,7 +106,7 @@ def test_initial_manifolds_are_a_function_of_the_generator_alone() -> None:
     for seed in (1, 1, 2):
         torch.manual_seed(len(weights))
         field = ManifoldField(ManifoldConfig(hidden_dim=8))
-        field.initialise(rng(0))
+        field.initialize(rng(0))
         fit_manifolds(field, sphere(500, RADIUS), ManifoldInitConfig(steps=2, batch=16), rng(seed))
         weights.append(field.output.weight.detach())
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
@@ -123,7 +123,7 @@ def gaussian(count: int) -> Tensor:
 
 def small_vae() -> CoefficientVAE:
     vae = CoefficientVAE(3, CoefficientVAEConfig(hidden_dim=32, layers=2, latent_dim=5))
-    vae.initialise(rng(6))
+    vae.initialize(rng(6))
     return vae
 
 
@@ -145,7 +145,7 @@ def test_decoded_noise_keeps_the_covariance_of_data_with_heavy_tails() -> None:
     data = gaussian(6000)
     data[::20] = MEAN + 5 * (data[::20] - MEAN)
     vae = CoefficientVAE(3, CoefficientVAEConfig(hidden_dim=32, layers=2, latent_dim=3))
-    vae.initialise(rng(6))
+    vae.initialize(rng(6))
     report = fit_prior(vae, data, PriorConfig(steps=200, batch=64, lr=1e-3), rng(7), "toy")
     assert report["mean_error_in_deviations"] < 0.06
     assert report["covariance_error"] < 0.1 * report["covariance_norm"]
@@ -159,7 +159,7 @@ def test_fewer_items_than_coefficients_are_fitted_too() -> None:
     """Their covariance has directions without any spread, and float32 may give it negative ones."""
     data = 50 * torch.randn(6, 64, generator=rng(5))
     vae = CoefficientVAE(64, CoefficientVAEConfig(hidden_dim=128, layers=1, latent_dim=64))
-    vae.initialise(rng(6))
+    vae.initialize(rng(6))
     report = fit_prior(vae, data, PriorConfig(steps=2, batch=8), rng(7), "toy")
     assert all(math.isfinite(value) for value in report.values())
     # Six drawn rows about six rows: an error of a mean is below sqrt(1/6) deviations times the largest of 64 draws.

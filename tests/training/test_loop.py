@@ -67,7 +67,7 @@ def test_the_deformation_learns_to_follow_the_mesh(data: PairedData, mesh: MeshS
     )
     deformation = DeformationConfig(hidden_dim=32, mapping_dim=32, output_scale=0.05)
     config = dataclasses.replace(GENERATOR, deformation=deformation)
-    start, errors = new_state(Generator(config).initialise(rng()), schedule.average_decay), []
+    start, errors = new_state(Generator(config).initialize(rng()), schedule.average_decay), []
     weights = LossWeights(mouth_gap=0, roughness=0, minimal=0, neutral=0, alignment=0)
     train(start, data, mesh, schedule, weights, lambda _, losses: errors.append(losses["deformation"]))
     assert np.mean(errors[-10:]) < 0.5 * np.mean(errors[:3])
@@ -119,9 +119,9 @@ def test_the_average_follows_the_weights(step: int, decay: float) -> None:
     assert not learner.average.deformation.head.weight.requires_grad
 
 
-def test_every_field_is_in_the_optimiser_once_and_no_prior_is() -> None:
+def test_every_field_is_in_the_optimizer_once_and_no_prior_is() -> None:
     learner = state()
-    groups = {group["field"]: group["params"] for group in learner.optimiser.param_groups}
+    groups = {group["field"]: group["params"] for group in learner.optimizer.param_groups}
     assert list(groups) == ["template", "deformation", "manifolds", "alignment"]
     for name, parameters in groups.items():
         expected = learner.generator.get_submodule(name).parameters()

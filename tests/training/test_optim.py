@@ -28,12 +28,12 @@ def test_matrix_products_have_the_requested_precision(precision: str, expected: 
 
 def test_a_schedule_begins_at_any_step_and_its_rates_are_the_unbroken_ones() -> None:
     def rates(start: int, steps: int) -> list[tuple[float, float]]:
-        _, optimiser = two_fields()
+        _, optimizer = two_fields()
         shares = {"template": lambda step: 1 / (1 + step), "manifolds": lambda step: 0.5**step}
-        scheduler, found = scheduled(optimiser, {"template": 0.5, "manifolds": 2.0}, shares, start), []
+        scheduler, found = scheduled(optimizer, {"template": 0.5, "manifolds": 2.0}, shares, start), []
         for _ in range(steps):
-            found.append(tuple(group["lr"] for group in optimiser.param_groups))
-            optimiser.step()
+            found.append(tuple(group["lr"] for group in optimizer.param_groups))
+            optimizer.step()
             scheduler.step()
         return found
 
@@ -55,35 +55,35 @@ def two_fields() -> tuple[torch.nn.Parameter, torch.optim.Optimizer]:
 
 
 def test_a_step_tells_rate_and_norm_of_every_field_with_a_gradient() -> None:
-    weight, optimiser = two_fields()
-    values = take_step(0, optimiser, limit=100.0)
+    weight, optimizer = two_fields()
+    values = take_step(0, optimizer, limit=100.0)
     assert values == {"learning_rate/template": 0.5, "gradient_norm/template": 5.0}
     assert torch.equal(weight, torch.full((2, 2), -1.0))
-    assert not any("norm" in key for group in optimiser.param_groups for key in group)
+    assert not any("norm" in key for group in optimizer.param_groups for key in group)
 
 
 @pytest.mark.parametrize(("each_field", "expected"), [(False, 13.0), (True, 5.0)])
 def test_gradients_are_cut_to_one_norm_or_field_by_field(each_field: bool, expected: float) -> None:
-    weight, optimiser = two_fields()
-    (idle,) = optimiser.param_groups[1]["params"]
+    weight, optimizer = two_fields()
+    (idle,) = optimizer.param_groups[1]["params"]
     idle.grad = torch.tensor([0.0, 12.0, 0.0])
-    assert take_step(0, optimiser, 1.0, each_field=each_field)["gradient_norm/manifolds"] == 12.0
+    assert take_step(0, optimizer, 1.0, each_field=each_field)["gradient_norm/manifolds"] == 12.0
     torch.testing.assert_close(weight.grad, torch.full((2, 2), 2.0 / expected), rtol=1e-5, atol=0)
 
 
 def test_small_gradients_are_not_cut() -> None:
-    weight, optimiser = two_fields()
-    take_step(0, optimiser, limit=6.0)
+    weight, optimizer = two_fields()
+    take_step(0, optimizer, limit=6.0)
     assert torch.equal(weight.grad, torch.full((2, 2), 2.0))
 
 
 def test_a_broken_gradient_is_named_with_its_step_and_changes_nothing() -> None:
-    weight, optimiser = two_fields()
+    weight, optimizer = two_fields()
     weight.grad[0, 0] = torch.inf
     with pytest.raises(FloatingPointError, match="step 7: a gradient of template, manifolds is not finite"):
-        take_step(7, optimiser, 0.3)
+        take_step(7, optimizer, 0.3)
     with pytest.raises(FloatingPointError, match="step 7: a gradient of template is not finite"):
-        take_step(7, optimiser, 0.3, each_field=True)
+        take_step(7, optimizer, 0.3, each_field=True)
     assert torch.equal(weight, torch.zeros(2, 2))
 
 

@@ -50,7 +50,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def network(folder: Path, face_model: str = BFM) -> Path:
     made = FaceRegressor(FaceRegressorConfig(backbone="plain", size=SIZE, channels=(8,)))
-    made.initialise(torch.Generator().manual_seed(0))
+    made.initialize(torch.Generator().manual_seed(0))
     torch.nn.init.normal_(made.backbone.head.weight, generator=torch.Generator().manual_seed(0))
     save_face_regressor(folder, made, FaceRegressorCard("R", face_model))
     return folder
@@ -159,7 +159,7 @@ def test_manifolds_start_as_spheres_and_nothing_is_fitted_to_them(
         )
 
     run(config, train=recorded)
-    again = Generator(config.generator).initialise(torch.Generator().manual_seed(config.schedule.seed))
+    again = Generator(config.generator).initialize(torch.Generator().manual_seed(config.schedule.seed))
     assert all(torch.equal(started[name], value) for name, value in again.manifolds.state_dict().items())
 
 

@@ -32,11 +32,11 @@ def test_points_beyond_the_confidence_radius_are_refused(far: float) -> None:
 
 def test_learning_rates_rise_fast_and_fall_to_their_floors() -> None:
     schedule = Schedule(warm_up_deform=1000, near_surface=3000, complete=1000)
-    optimiser = new_state(small_generator(GENERATOR), schedule.average_decay).optimiser
+    optimizer = new_state(small_generator(GENERATOR), schedule.average_decay).optimizer
 
     def rate(field: str, step: int) -> float:
-        learning_rates(optimiser, schedule, step)
-        return {group["field"]: group["lr"] for group in optimiser.param_groups}[field]
+        learning_rates(optimizer, schedule, step)
+        return {group["field"]: group["lr"] for group in optimizer.param_groups}[field]
 
     for field in ("deformation", "alignment"):
         assert rate(field, 0) == pytest.approx(schedule.lr_deformation, rel=1e-4)

@@ -1,6 +1,6 @@
 """Draw a layered mesh on the CPU: textured layers over the background, front to back, without any network.
 
-A frame takes two passes on all cores. First every layer is rasterised by itself into the triangles by which each
+A frame takes two passes on all cores. First every layer is rasterized by itself into the triangles by which each
 pixel's ray enters and leaves it: a ray sees only the nearest point of a layer, as in the renderer of the networks.
 Then each pixel samples the textures of its layers from the outermost inwards and composites
 
@@ -66,7 +66,7 @@ def entered_triangles(
     view: "View",
 ) -> Int[np.ndarray, "layer size size"]:
     """Find the triangle of each layer that the ray of each pixel meets first; -1 where there is none."""
-    drawn = _rasterise(vertices, triangles, layer_starts, view)
+    drawn = _rasterize(vertices, triangles, layer_starts, view)
     entered = drawn.maps[0]
     layer, row, column = (entered >= 0).nonzero()
     found = np.full_like(entered, -1)
@@ -100,8 +100,8 @@ class View:
         return math.tan(math.radians(self.fov_deg / 2))
 
 
-class _Rasterised(NamedTuple):
-    """All layers, each rasterised by itself."""
+class _Rasterized(NamedTuple):
+    """All layers, each rasterized by itself."""
 
     x_px: Float[np.ndarray, "vertex"]
     y_px: Float[np.ndarray, "vertex"]
@@ -138,9 +138,9 @@ class _PixelRays(NamedTuple):
     plane_z: np.float32
 
 
-def _rasterise(
+def _rasterize(
     vertices: np.ndarray, triangles: np.ndarray, layer_starts: np.ndarray, view: View
-) -> _Rasterised:
+) -> _Rasterized:
     x_px, y_px, inverse_depth = _projected(vertices, view)
     order, ends = np.empty(len(triangles), np.int32), np.empty(len(layer_starts) - 1, np.int32)
     maps = np.full((2, len(ends), view.size, view.size), -1, np.int32)
@@ -150,7 +150,7 @@ def _rasterise(
         _draw_layer(x_px, y_px, inverse_depth, triangles, order, layer_starts, ends, layer, maps)
 
     on_all_cores(range(len(ends)), draw)
-    return _Rasterised(x_px, y_px, inverse_depth, order, ends, maps)
+    return _Rasterized(x_px, y_px, inverse_depth, order, ends, maps)
 
 
 def _draw_view(
@@ -158,7 +158,7 @@ def _draw_view(
 ) -> tuple[Float[np.ndarray, "8 size size"], Bool[np.ndarray, "2 marked"]]:
     """The eight planes of an image; and, if asked to mark them, the visible triangles."""
     sampling, triangles = layered_mesh.ray_sampling, layered_mesh.triangles
-    drawn = _rasterise(pose.vertices, triangles, layered_mesh.layer_starts, view)
+    drawn = _rasterize(pose.vertices, triangles, layered_mesh.layer_starts, view)
     planes = np.empty((8, view.size, view.size), np.float32)
     visible = np.zeros((2, len(triangles) if marks_visible else 0), np.bool_)
     surface = _Surface(
@@ -235,7 +235,7 @@ def _order_by_facing(x_px, y_px, triangles, layer_starts, layer, order, ends):
 @kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _draw_layer(x_px, y_px, inverse_depth, triangles, order, layer_starts, ends, layer, maps):
-    """Rasterise a layer's triangles that face the camera (0) and those that face away from it (1)."""
+    """Rasterize a layer's triangles that face the camera (0) and those that face away from it (1)."""
     for side in range(2):
         first, last = (
             (layer_starts[layer], ends[layer]) if side == 0 else (ends[layer], layer_starts[layer + 1])

@@ -1,8 +1,8 @@
 """Draw a layered mesh in PyTorch, on a GPU: arrays and frames stay on the device.
 
-The steps are those of :mod:`anifacegan.avatars.players.numba_player`. Layers are rasterised into maps of the triangles
+The steps are those of :mod:`anifacegan.avatars.players.numba_player`. Layers are rasterized into maps of the triangles
 by which rays enter and leave them; then, for some rows of pixels at a time, all layers are sampled and composited.
-nvdiffrast rasterises where it works, else :mod:`anifacegan.geometry.rasterization.torch_backend`, which gives the same
+nvdiffrast rasterizes where it works, else :mod:`anifacegan.geometry.rasterization.torch_backend`, which gives the same
 pixels as the player on the CPU. nvdiffrast rounds corners to a sixteenth of a pixel and gives one pixel in a hundred
 to a neighbouring triangle.
 """
@@ -52,7 +52,7 @@ class TorchPlayer:
     def __init__(
         self, layered_mesh: LayeredMesh, device: torch.device | str, backend: Backend = "auto"
     ) -> None:
-        """Copy the layered mesh to the device. ``backend`` rasterises the layers; "numba" stands for "torch" here.
+        """Copy the layered mesh to the device. ``backend`` rasterizes the layers; "numba" stands for "torch" here.
 
         Raises:
             InputError: nvdiffrast is requested and does not work here.
@@ -116,7 +116,7 @@ class TorchPlayer:
         view: View,
         frame: Float[Tensor, "8 size size"],
     ) -> None:
-        """Rasterise the layers, and composite them some rows at a time into ``frame``."""
+        """Rasterize the layers, and composite them some rows at a time into ``frame``."""
         origin, axes = (torch.from_numpy(part).float() for part in view.origin_and_axes)
         focal = (view.size - 1) / 2 / view.tangent
         camera = Camera(
@@ -131,19 +131,19 @@ class TorchPlayer:
         corners = pixels[self.triangles]  # (F, 3 corners, 3)
         a, b, c = corners[..., :2].unbind(1)
         area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
-        rasterise = self._nvdiffrast_maps if self.backend == "nvdiffrast" else self._torch_maps
-        maps = rasterise(pixels, in_camera, camera, area < 0)  # y runs down: these are seen from outside
+        rasterize = self._nvdiffrast_maps if self.backend == "nvdiffrast" else self._torch_maps
+        maps = rasterize(pixels, in_camera, camera, area < 0)  # y runs down: these are seen from outside
         texels = texels[self.triangles]  # (F, 3, 2)
         height = max(1, MOST_LAYER_PIXELS[self.device.type] // (len(self.textures) * view.size))
         for first in range(0, view.size, height):
             rows = slice(first, min(first + height, view.size))
             self._composite(_Drawing(view, corners, texels, maps[:, :, rows], rows), frame[:, rows])
 
-    # ------------------------------------------------------------------------------------------------- rasterisation
+    # ------------------------------------------------------------------------------------------------- rasterization
     def _torch_maps(
         self, pixels: Tensor, in_camera: Tensor, camera: Camera, outside: Bool[Tensor, "triangle"]
     ) -> Int[Tensor, "2 layer size size"]:
-        """Triangles by which rays enter and leave each layer, by our own rasteriser."""
+        """Triangles by which rays enter and leave each layer, by our own rasterizer."""
         layers = len(self.textures)
         which = torch.where(outside, self.layer, layers + self.layer)
         maps = nearest_triangles(*pixels.unbind(-1), self.triangles, which, 2 * layers, camera.size)

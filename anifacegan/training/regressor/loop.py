@@ -86,10 +86,10 @@ class ReconstructionSchedule:
 
 @dataclass
 class ReconstructionState:
-    """Network, optimiser and the number of finished steps: what a snapshot stores."""
+    """Network, optimizer and the number of finished steps: what a snapshot stores."""
 
     network: FaceRegressor
-    optimiser: torch.optim.AdamW
+    optimizer: torch.optim.AdamW
     step: int = 0
     """Number of finished steps."""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -101,17 +101,17 @@ class ReconstructionState:
         """Return everything that a resumed run needs."""
         return {
             "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "facts": self.facts,
             "learning": self.learning,
         }
 
     def to(self, device: str) -> None:
-        """Move the network and the optimiser's state to a device."""
+        """Move the network and the optimizer's state to a device."""
         self.network.to(device)
-        self.optimiser.load_state_dict(
-            self.optimiser.state_dict()
+        self.optimizer.load_state_dict(
+            self.optimizer.state_dict()
         )  # moves its moments to the weights' device
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
@@ -121,12 +121,12 @@ class ReconstructionState:
             RuntimeError, ValueError, KeyError: the content belongs to another network.
         """
         self.network.load_state_dict(content["network"])
-        self.optimiser.load_state_dict(content["optimiser"])
+        self.optimizer.load_state_dict(content["optimizer"])
         self.step, self.facts, self.learning = content["step"], content["facts"], content["learning"]
 
 
 def new_state(network: FaceRegressor, schedule: ReconstructionSchedule) -> ReconstructionState:
-    """Create the state of a new run, with a fresh optimiser; normalisations and biases have no weight decay."""
+    """Create the state of a new run, with a fresh optimizer; normalisations and biases have no weight decay."""
     decaying = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [
@@ -155,7 +155,7 @@ def train(
     device = state.network.mean.device
     focal_px = focal_length(landmarks, images.size)
     factors = dict.fromkeys(("matrices", "vectors"), partial(learning_rate_factor, schedule=schedule))
-    rates = scheduled(state.optimiser, dict.fromkeys(factors, schedule.lr), factors, state.step)
+    rates = scheduled(state.optimizer, dict.fromkeys(factors, schedule.lr), factors, state.step)
     while state.step < schedule.steps:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
         rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
@@ -195,15 +195,15 @@ def reconstruction_losses(
 
 
 def update(state: ReconstructionState, losses: dict[str, Tensor], schedule: ReconstructionSchedule) -> None:
-    """Take one step of the optimiser.
+    """Take one step of the optimizer.
 
     Raises:
         FloatingPointError: a term or the gradient is not finite; the weights are those of the step before.
     """
     total = finite_total(state.step, losses)
-    state.optimiser.zero_grad()
+    state.optimizer.zero_grad()
     total.backward()
-    state.learning |= take_step(state.step, state.optimiser, schedule.gradient_limit)
+    state.learning |= take_step(state.step, state.optimizer, schedule.gradient_limit)
 
 
 def learning_rate_factor(step: int, schedule: ReconstructionSchedule) -> float:

@@ -122,7 +122,7 @@ def run(config: ReconstructionRun, workers: Workers = SINGLE_PROCESS) -> Path:
     training_images, held_out_images = images.part(slice(0, -held_out)), images.part(slice(-held_out, None))
     landmarks = FaceLandmarks(model, config.network.camera)
     if durable.new and config.initial_model is None:
-        initialise(state.network, training_images, landmarks, config)
+        initialize(state.network, training_images, landmarks, config)
     state.to(device)
     landmarks.to(device)
 
@@ -166,19 +166,19 @@ def load_initial_model(state: ReconstructionState, path: Path, face_model: str) 
     state.facts["initial_model"] = {"path": str(path), "licence": about.licence} | about.training
 
 
-def initialise(
+def initialize(
     network: FaceRegressor, images: FaceImages, landmarks: FaceLandmarks, config: ReconstructionRun
 ) -> None:
-    """Initialise a network's weights, and its statistics from the coefficients of the training images."""
+    """Initialize a network's weights, and its statistics from the coefficients of the training images."""
     rng = torch.Generator().manual_seed(config.schedule.seed)
-    network.initialise(rng)
+    network.initialize(rng)
     network.set_statistics(
         jittered_rows(images, config.augmentation, focal_length(landmarks, images.size), rng)
     )
 
 
 def fresh_state(config: ReconstructionRun) -> ReconstructionState:
-    """Create the state of a new run: an uninitialised network and its optimiser."""
+    """Create the state of a new run: an uninitialized network and its optimizer."""
     network = FaceRegressor(config.network).to(memory_format=torch.channels_last)
     return new_state(network, config.schedule)
 

@@ -49,7 +49,7 @@ def images(count: int = COUNT) -> FaceImages:
 
 def fresh(schedule: ReconstructionSchedule, data: FaceImages) -> ReconstructionState:
     network = FaceRegressor(FaceRegressorConfig(size=SIZE, channels=(16, 32, 64)))
-    network.initialise(generator())
+    network.initialize(generator())
     network.set_statistics(data.rows)
     return new_state(network, schedule)
 
