@@ -11,7 +11,7 @@ from anifacegan.avatars.avatar import SUFFIX, Avatar, AvatarCard, save_avatar
 from anifacegan.avatars.baking.bake import BakeConfig
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.devices import Device, select_device
-from anifacegan.runtime.errors import InputError, warnings_in_one_line
+from anifacegan.runtime.errors import ConfigError, InputError, warnings_in_one_line
 from anifacegan.runtime.typed_config import as_tuple, read_config
 
 
@@ -41,11 +41,11 @@ class BakeCommand:
 
     def __post_init__(self) -> None:
         if self.out.suffix != SUFFIX:
-            raise ValueError(f"out is {self.out}, expected NAME{SUFFIX}")
+            raise ConfigError("out", self.out, f"NAME{SUFFIX}")
         if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed is {self.seed}, expected a whole number from 0")
+            raise ConfigError("seed", self.seed, "a whole number from 0")
         if not math.isfinite(self.psi):
-            raise ValueError(f"psi is {self.psi}, expected a finite number")
+            raise ConfigError("psi", self.psi, "a finite number")
 
 
 def main(arguments: Sequence[str]) -> None:

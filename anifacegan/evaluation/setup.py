@@ -23,7 +23,7 @@ from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.models.checkpoints import ModelCard
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.devices import Device
-from anifacegan.runtime.errors import InputError, require_at_least
+from anifacegan.runtime.errors import ConfigError, InputError, require_at_least
 from anifacegan.runtime.resources import shipped_root
 from anifacegan.runtime.typed_config import as_tuple
 
@@ -105,7 +105,7 @@ class MeasureConfig:
         if self.size is not None:
             require_at_least(self, 2, "size")
         if self.seed > LARGEST_SEED:
-            raise ValueError(f"seed is {self.seed}, expected at most {LARGEST_SEED}")
+            raise ConfigError("seed", self.seed, f"at most {LARGEST_SEED}")
         self.evaluation(64)  # EvaluationConfig checks the remaining values
 
     def evaluation(self, data_size: int, psi: float | None = None) -> EvaluationConfig:

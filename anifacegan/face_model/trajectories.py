@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from anifacegan.face_model.coefficients import read_pose
 from anifacegan.face_model.expressions import ExpressionReader
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import ConfigError, InputError
 from anifacegan.runtime.resources import found, located
 from anifacegan.runtime.typed_config import as_tuple
 
@@ -148,7 +148,7 @@ class DriveConfig:
 
     def __post_init__(self) -> None:
         if self.frames is not None and not 1 <= self.frames <= MOST_FRAMES:
-            raise ValueError(f"frames is {self.frames}, expected 1 to {MOST_FRAMES}")
+            raise ConfigError("frames", self.frames, f"1 to {MOST_FRAMES}")
         for name in ("yaw", "pitch", "strength", "pitch_offset"):
             require_finite(name, getattr(self, name))
         if not self.expression:
@@ -254,8 +254,8 @@ def require_finite(name: str, value: float | tuple[float, ...] | None) -> None:
     """Check that an option has at least one value and only finite ones.
 
     Raises:
-        ValueError: names the option.
+        ConfigError: names the option.
     """
     values = float_array(value)
     if len(values) == 0 or not np.isfinite(values).all():
-        raise ValueError(f"{name} is {value}, expected finite numbers")
+        raise ConfigError(name, value, "finite numbers")

@@ -11,7 +11,7 @@ from anifacegan.geometry.rasterization.rasterizer import Backend
 from anifacegan.models.discriminator import DiscriminatorConfig
 from anifacegan.models.generator import GeneratorConfig
 from anifacegan.runtime.devices import Device
-from anifacegan.runtime.errors import require_at_least
+from anifacegan.runtime.errors import ConfigError, require_at_least
 from anifacegan.training.adversarial import AdversarialConfig
 from anifacegan.training.image_imitation import require_network
 from anifacegan.training.initialization import ManifoldInitConfig, PriorConfig
@@ -94,26 +94,21 @@ class TrainConfig:
         require_network(self.weights, self.reconstruction)
         manifolds = len(self.generator.manifolds.values())
         if not 0 < self.schedule.near_levels < manifolds:
-            raise ValueError(
-                f"schedule.near_levels is {self.schedule.near_levels}, expected 1 to {manifolds - 1}"
-            )
+            raise ConfigError("schedule.near_levels", self.schedule.near_levels, f"1 to {manifolds - 1}")
         for name, of_data in (("fov_deg", FOV_DEG), ("background_z", BACKGROUND_Z)):
             value = getattr(self.generator.ray_sampling, name)
             if value != of_data:
-                raise ValueError(
-                    f"generator.ray_sampling.{name} is {value}, expected {of_data} as in the data"
-                )
+                raise ConfigError(f"generator.ray_sampling.{name}", value, f"{of_data} as in the data")
         warmup, steps = self.adversarial.discriminator_warmup, self.schedule.adversarial
         if steps and warmup >= steps:
-            raise ValueError(
-                f"adversarial.discriminator_warmup is {warmup}, expected less than schedule.adversarial, which is "
-                f"{steps}"
+            raise ConfigError(
+                "adversarial.discriminator_warmup",
+                warmup,
+                f"less than schedule.adversarial, which is {steps}",
             )
         name, real = ("data", self.data) if self.real is None else ("real", self.real)
         if self.schedule.adversarial and self.discriminator.size != real.size:
-            raise ValueError(
-                f"discriminator.size is {self.discriminator.size}, expected {real.size} as {name}.size"
-            )
+            raise ConfigError("discriminator.size", self.discriminator.size, f"{real.size} as {name}.size")
 
     def image_count(self, step: int) -> int:
         """Return the number of images that a step, counted from 0, learns from; in the warm-up, of faces."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 from anifacegan.face_model.trajectories import DriveConfig, require_finite
 from anifacegan.runtime.devices import Device
+from anifacegan.runtime.errors import ConfigError
 from anifacegan.runtime.typed_config import as_tuple
 
 Renderer = Literal["adaptive", "baked", "auto"]
@@ -57,7 +58,7 @@ class RenderConfig(DriveConfig):
         super().__post_init__()
         for name, least, most in (("size", 8, 4096), ("grid_size", 8, 1024), ("fps", 1, 240)):
             if not least <= getattr(self, name) <= most:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected {least} to {most}")
+                raise ConfigError(name, getattr(self, name), f"{least} to {most}")
         for name in ("psi", "grid_yaw"):
             require_finite(name, getattr(self, name))
         seeds = as_tuple(self.seeds)

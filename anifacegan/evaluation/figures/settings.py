@@ -11,7 +11,7 @@ from anifacegan.face_model.expressions import NEUTRAL
 from anifacegan.face_model.trajectories import Expression, check_views
 from anifacegan.rendering.model import Model, load_model
 from anifacegan.runtime.devices import Device, select_device
-from anifacegan.runtime.errors import InputError, warnings_in_one_line
+from anifacegan.runtime.errors import ConfigError, InputError, warnings_in_one_line
 from anifacegan.runtime.resources import located
 from anifacegan.runtime.typed_config import as_tuple
 
@@ -45,9 +45,9 @@ class FigureConfig:
 
     def __post_init__(self) -> None:
         if not 8 <= self.size <= 1024:
-            raise ValueError(f"size is {self.size}, expected 8 to 1024")
+            raise ConfigError("size", self.size, "8 to 1024")
         if not np.isfinite(self.psi):
-            raise ValueError(f"psi is {self.psi}, expected a finite number")
+            raise ConfigError("psi", self.psi, "a finite number")
         seeds = list(selected_seeds(self))
         if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**63 for seed in seeds):
             raise ValueError(f"seeds are {seeds}, expected whole numbers from 0, each once")

@@ -12,6 +12,7 @@ from anifacegan.evaluation.figures.settings import (
     selected_seeds,
 )
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
+from anifacegan.runtime.errors import ConfigError
 from anifacegan.runtime.typed_config import as_tuple
 
 
@@ -25,7 +26,7 @@ class TruncationConfig(FigureConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not as_tuple(self.psis) or not all(map(math.isfinite, as_tuple(self.psis))):
-            raise ValueError(f"psis is {self.psis}, expected one finite number or more")
+            raise ConfigError("psis", self.psis, "one finite number or more")
 
 
 def draw(config: TruncationConfig) -> Drawing:
