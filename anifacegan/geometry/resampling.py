@@ -1,8 +1,8 @@
 """Resizing of images, and bilinear values between pixels, with the centres of the corner pixels fixed.
 
-Pixel centres are ``linspace(-1, 1, size)``, as in GRAM (Deng et al. 2022), so a landmark at pixel x of an image of ``size`` pixels
-moves to ``x * (new_size - 1) / (size - 1)``. Image libraries fix the outer edges of the corner pixels instead, which
-would move a landmark near the border by half a pixel.
+Pixel centres are ``linspace(-1, 1, size)``, as in GRAM (Deng et al. 2022), so a landmark at pixel x of an image of
+``size`` pixels moves to ``x * (new_size - 1) / (size - 1)``. Image libraries fix the outer edges of the corner pixels
+instead, which would move a landmark near the border by half a pixel.
 """
 
 from functools import lru_cache
