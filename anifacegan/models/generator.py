@@ -59,7 +59,7 @@ class ConditionedFields:
 
     offset: Callable[[Tensor], Tensor]
     """Deformation field: maps target points (B, N, 3) to their offsets delta (B, N, 3) to the template."""
-    level: Callable[[Tensor], Tensor]
+    scalar: Callable[[Tensor], Tensor]
     """Manifold predictor: maps template points (B, N, 3) to the scalar s (B, N)."""
     radiance: Callable[[Tensor], tuple[Tensor, Tensor]]
     """Template radiance: maps template points (B, N, 3) to colours (B, N, 3) in [-0.001, 1.001] and opacities (B,
