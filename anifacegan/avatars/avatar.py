@@ -3,7 +3,7 @@
     avatar = load_avatar("seed7.safetensors")
     image = avatar.render(yaw=0.35, pitch=0.0, expression="smile=0.7,blink=0.3")    # (3, 256, 256) in [0, 1]
 
-The safetensors file holds the arrays of a :class:`LayeredMesh`; its header holds the rest as JSON.
+The safetensors file holds the arrays of a :class:`LayeredMesh`; the file's header holds everything else as JSON.
 """
 
 import dataclasses
@@ -36,38 +36,38 @@ from anifacegan.runtime.typed_config import from_plain
 SUFFIX = ".safetensors"
 FORMAT = 3
 LARGEST_APPROXIMATION_ERROR = 0.1
-"""Largest relative error with which the blendshapes may approximate an expression's coefficients."""
+"""Largest relative error of an expression's coefficients when the blendshapes approximate the expression."""
 LARGEST_WEIGHT = 1.5
-"""Largest absolute weight of a blendshape; outside of 0 to 1 the blendshape is extrapolated."""
+"""Largest absolute weight of a blendshape; a weight below 0 or above 1 extrapolates the blendshape."""
 _HEADER = "anifacegan.avatar"
 _SCALARS = {"background_reach": (1e-3, 100.0), "widest_rad": (1e-3, WIDEST_VIEW_RAD)}
-"""Numbers in the header, with the smallest and the largest valid value."""
+"""Name of each number in the header -> its smallest and its largest valid value."""
 
 
 @dataclass(frozen=True)
 class AvatarCard:
-    """Describes an avatar: what it was baked from, and its expressions."""
+    """Describes an avatar: which model and person it was baked from, and which expressions it can make."""
 
     name: str
-    """Name of the avatar, for example that of its file."""
+    """Name of the avatar, for example the name of its file."""
     model: str
-    """Name of the model that it was baked from."""
+    """Name of the model that the avatar was baked from."""
     face_model: str
-    """Face model whose expression basis the coefficients belong to."""
+    """Name of the face model that the avatar's expression coefficients belong to."""
     psi: float
-    """Truncation that the person was baked with."""
+    """Truncation of the person's appearance latent."""
     expressions: tuple[str, ...]
-    """Names of the expressions of the blendshapes, in their order."""
+    """Name of the expression of each blendshape, in the order of the blendshapes."""
     pitch_offset: float = 0.0
     """Pitch of a frontal face in the .mat files of the model's data set, radians."""
     licence: str = ""
-    """Licence of the model that it was baked from."""
+    """Licence of the model that the avatar was baked from."""
     presets: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Named expressions as weights of action units."""
+    """Name of each preset expression -> action unit (elementary facial movement) -> weight of the action unit."""
     expression_units: tuple[str, ...] = ()
-    """Names of the action units that an expression can be given in."""
+    """Names of the action units by which an expression can be given."""
     baking: dict[str, Any] = field(default_factory=dict)
-    """Settings of the baking, and its approximation errors."""
+    """Settings with which the avatar was baked, and the approximation errors of baking."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,13 @@ class Avatar:
     """A baked person who can be turned and make expressions without networks."""
 
     layered_mesh: LayeredMesh
+    """Geometry and textures of the person."""
     card: AvatarCard
+    """Description of the avatar."""
     basis: ExpressionBasis | None = None
+    """Expression coefficients of the action units, or None if expressions cannot be given by action units."""
     device: str = "cpu"
-    """Device that draws the images, and on which they lie."""
+    """Device that draws the images; the images lie on it."""
 
     @cached_property
     def _player(self) -> FrameRenderer:
@@ -102,8 +105,8 @@ class Avatar:
         to the image's right, at positive pitch it looks down.
 
         Raises:
-            InputError: an expression that is unknown, or that the avatar was not baked for; a view too far from
-                frontal; an image of one pixel.
+            InputError: the expression is unknown, or the avatar was not baked for it; the view is too far from frontal;
+                or the image has only one pixel.
         """
         check_size(size)
         z_exp = self.expressions.coefficients(expression)
@@ -124,10 +127,11 @@ class Avatar:
         return self.image(yaw=yaw, pitch=pitch, size=size, expression=expression).rgb
 
     def check_expression(self, z_exp: Float[np.ndarray, "64"], label: str) -> None:
-        """Refuse an expression that the blendshapes cannot make.
+        """Refuse an expression that the avatar's blendshapes cannot make.
 
         Raises:
-            InputError: names ``label``, and what the avatar was baked with.
+            InputError: the blendshapes cannot make the expression; the message calls it ``label``, and lists the
+                expressions that the avatar was baked with.
         """
         error = self.layered_mesh.approximation_error(z_exp)
         if error > LARGEST_APPROXIMATION_ERROR:
@@ -144,7 +148,7 @@ class Avatar:
             )
 
     def can_make(self, z_exp: Float[np.ndarray, "64"]) -> bool:
-        """Tell whether the blendshapes can make an expression."""
+        """Return whether the avatar's blendshapes can make an expression."""
         try:
             self.check_expression(z_exp, "")
         except InputError:
@@ -155,7 +159,7 @@ class Avatar:
         """Refuse a view farther from frontal than the avatar was baked for.
 
         Raises:
-            InputError: names the angles, in radians, and the limit.
+            InputError: the view is too far from frontal; the message has the angles, in radians, and the limit.
         """
         angle = float(from_frontal(yaw=yaw, pitch=pitch))
         if not angle <= self.layered_mesh.widest_rad + 1e-6:
@@ -166,7 +170,7 @@ class Avatar:
 
 
 def save_avatar(path: Path, avatar: Avatar) -> None:
-    """Write an avatar to one file, complete or not at all.
+    """Write an avatar to one file; if writing fails, there is no incomplete file.
 
     Raises:
         InputError: the file cannot be written.
@@ -187,10 +191,10 @@ def save_avatar(path: Path, avatar: Avatar) -> None:
 
 
 def load_avatar(path: Path | str, device: str = "cpu") -> Avatar:
-    """Read an avatar that :func:`save_avatar` wrote, to be drawn on a device.
+    """Read an avatar that :func:`save_avatar` wrote; ``device`` will draw its images.
 
     Raises:
-        InputError: no such file, no avatar, or a value in it that is missing or invalid.
+        InputError: there is no such file, it holds no avatar, or a value in it is missing or invalid.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -221,7 +225,7 @@ def load_avatar(path: Path | str, device: str = "cpu") -> Avatar:
 
 
 def _read_header(path: Path, text: str) -> dict[str, Any]:
-    """Parse the header, and check that every entry is there and every scalar is in its range."""
+    """Parse the header, and check that every entry is there and every number is in its valid range."""
     try:
         header = json.loads(text)
     except json.JSONDecodeError as error:
@@ -242,7 +246,7 @@ def _read_header(path: Path, text: str) -> dict[str, Any]:
 
 
 def _check_card(path: Path, card: AvatarCard) -> None:
-    """Refuse numbers that are not finite."""
+    """Refuse a card with numbers that are not finite."""
     numbers = {"psi": card.psi, "pitch_offset": card.pitch_offset}
     for name, units in card.presets.items():
         numbers |= {f"presets.{name}.{unit}": weight for unit, weight in units.items()}
@@ -252,7 +256,7 @@ def _check_card(path: Path, card: AvatarCard) -> None:
 
 
 def _read_basis(path: Path, card: AvatarCard, arrays: dict[str, np.ndarray]) -> ExpressionBasis | None:
-    """Read the action units' coefficients, where the file has them."""
+    """Return the expression coefficients of the action units, or None if the file does not have them."""
     if UNITS not in arrays:
         return None
     units, expected = arrays[UNITS], (EXP_DIM, len(card.expression_units))

@@ -1,4 +1,4 @@
-"""Checks of an avatar file's content, made before compiled code reads it: that code checks no bounds."""
+"""Checks of an avatar file's content; they are needed because the compiled code that draws it checks no bounds."""
 
 import math
 from pathlib import Path
@@ -20,7 +20,7 @@ ARRAYS = {
     "texel_offsets": ("float32", (None, None, None, 2)),
     "z_exp": ("float32", (None, 64)),
 }
-"""Data type and shape of each array in the file."""
+"""Name of each array in the file -> its data type and its shape; None stands for any length."""
 _LARGEST = {
     "vertices": 100.0,
     "blendshapes": 100.0,
@@ -29,16 +29,20 @@ _LARGEST = {
     "z_exp": 1e6,
     UNITS: 1e6,
 }
-"""Largest absolute value in each array: in world units, texels and coefficients far beyond any real avatar's."""
+"""Largest absolute value that is accepted in each array, far beyond the values of any real avatar.
+
+The units are world units for points and blendshapes, texels for texture coordinates, and none for coefficients.
+"""
 LEAST_STEP = 1e-6
-"""Smallest distance between two samples of a ray, world units: the compiled player computes in float32."""
+"""Smallest distance between two samples of a ray, world units; for smaller ones float32, in which the compiled player
+computes, is not exact enough."""
 
 
 def check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Check the data types, shapes, indices and ranges of all arrays of a file.
 
     Raises:
-        InputError: names the file, and the array that is missing or invalid.
+        InputError: an array is missing or invalid; the message names the file and the array.
     """
     _check_types(path, arrays)
     _check_consistency(path, arrays)
@@ -46,10 +50,10 @@ def check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def check_ray_sampling(path: Path, ray_sampling: RaySamplingConfig, widest_rad: float) -> None:
-    """Refuse values beyond float32's precision, and views in which some ray does not meet the background plane.
+    """Refuse ray sampling that float32 cannot represent, and views in which some ray misses the background plane.
 
     Raises:
-        InputError: names the file and the values.
+        InputError: the values are refused; the message names the file and the values.
     """
     step = (ray_sampling.far - ray_sampling.near) / (ray_sampling.samples - 1)
     if not (
@@ -71,7 +75,7 @@ def check_ray_sampling(path: Path, ray_sampling: RaySamplingConfig, widest_rad: 
 
 
 def _check_types(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Refuse, by name, an array that is missing, or of another data type or shape."""
+    """Refuse a file in which an array is missing, or has another data type or shape than expected."""
     for name, (kind, shape) in ARRAYS.items():
         if name not in arrays:
             raise InputError(f"{path}: tensor '{name}' is missing")
@@ -85,7 +89,7 @@ def _check_types(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _check_consistency(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Refuse arrays of unequal lengths and indices out of range: the compiled player does not check them."""
+    """Refuse arrays whose lengths do not fit together, and indices out of range."""
     vertices, triangles = len(arrays["vertices"]), arrays["triangles"]
     starts, layers = arrays["layer_starts"], len(arrays["textures"])
     blendshapes, texel_offsets = arrays["blendshapes"], arrays["texel_offsets"]

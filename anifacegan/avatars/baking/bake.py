@@ -1,12 +1,15 @@
-"""Bake a person's networks into a layered mesh (:mod:`anifacegan.avatars.layered_mesh`), which is drawn without them.
+"""Bake a person into a layered mesh (:mod:`anifacegan.avatars.layered_mesh`), which is drawn without the networks.
 
-A person's colours are a function of template points and do not depend on the expression, so each manifold becomes a
-layer with one texture (:mod:`.textures`) on its chart (:mod:`.charts`). An expression only changes the geometry:
-blendshapes move the layer's vertices to the target points of their template points (:mod:`.blendshapes`). Where an
-expression stretches the skin, mesh and texture are finer (:mod:`.refinement`).
+A person's colours are a function of template points (points of the face without deformation) and do not depend on the
+expression. So each radiance manifold becomes a layer with one texture (:mod:`.textures`). The layer is flattened by the
+manifold's chart, a map from the manifold to a square (:mod:`.charts`). An expression only changes the geometry:
+blendshapes move each vertex of a layer from its template point to the point of the deformed face that shows this
+template point, the target point (:mod:`.blendshapes`). Where an expression stretches the skin, mesh and texture are
+finer (:mod:`.refinement`).
 
-Textures are first evaluated coarsely. Views from many sides, with every expression, tell which cells are visible; only
-those stay in the mesh, and only there are the textures evaluated texel by texel (:mod:`.visibility`).
+A grid divides each layer into cells. Textures are first evaluated coarsely and drawn from many sides with every
+expression, to find the cells that are visible. Only these cells stay in the mesh, and only in these cells are the
+textures evaluated texel by texel (:mod:`.visibility`).
 """
 
 import dataclasses
@@ -45,12 +48,12 @@ class BakeConfig:
     texture: int = 512
     """Height and width of each layer's texture in texels, before refinement where the skin stretches."""
     grid: int = 128
-    """Vertices along a side of each layer, before refinement where the skin stretches."""
+    """Number of vertices along each side of a layer, before refinement where the skin stretches."""
     widest_rad: float = 0.9
     """Largest angle between a view of the avatar and the frontal view, radians; at most 1.2."""
     inbetweens: int = 2
-    """In-between shapes from neutral to each expression, the expression included; all motion is linear between
-    them."""
+    """Number of shapes of the face that are stored between neutral and each expression, the expression included; the
+    vertices move linearly from one shape to the next."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 4 * COARSE, "texture")
@@ -62,16 +65,17 @@ class BakeConfig:
 
 @dataclass(frozen=True)
 class BakeReport:
-    """Approximation errors and cost of baking a person."""
+    """Approximation errors of baking a person, and how much had to be computed."""
 
     residual: Float[np.ndarray, "shape"]
-    """0.99 quantile over the vertices of the distance between the template point that a vertex stands for and the one
-    that the networks show at its place, world units; at the worst in-between shape of each expression."""
+    """Error of each expression, world units: the distance between the template point that a vertex was made for and the
+    template point that the networks show at the vertex's position; 0.99 quantile over the vertices, at the worst
+    in-between shape."""
     folded_share: float
-    """Share of the charts' points whose direction crosses its manifold more than once; only the outermost crossing is
-    baked."""
+    """Share of visible directions from the centre of the manifolds that cross a manifold more than once; only the
+    outermost crossing is baked."""
     evaluated: int
-    """Points at which the template network was evaluated."""
+    """Number of points at which the template network was evaluated."""
 
 
 @torch.inference_mode()
@@ -80,10 +84,15 @@ def bake(
 ) -> tuple[LayeredMesh, BakeReport]:
     """Bake a person with one blendshape for each row of expression coefficients.
 
+    Args:
+        condition: returns the person's fields for any expression.
+        z_exp: coefficients of the baked expressions.
+        charts: charts of the model's radiance manifolds.
+        config: resolution and views.
+
     Raises:
-        InputError: the model reads its colours off the manifolds, nothing of the person is visible, or the networks
-        give
-            values that are not finite.
+        InputError: the model reads its colours beside the manifolds, nothing of the person is visible, or the networks
+            give values that are not finite.
     """
     z_exp = z_exp.astype(np.float32)
     fields = condition(np.zeros(EXP_DIM, np.float32))
@@ -114,7 +123,10 @@ def bake(
 def _opaque_and_occluding_cells(
     layers: Layers, coarse: Float[np.ndarray, "level h w 4"], fov_deg: float, config: BakeConfig
 ) -> tuple[LevelCells, LevelCells]:
-    """Cells that show something or occlude what does; and those of them that occlude."""
+    """Select the grid cells of the layers that show something or hide something.
+
+    Returns all these cells, and those of them that hide other cells of their layer.
+    """
     complete = layers.complete_cells()
     cells = dilated(layers.cells_showing(coarse[..., 3] > TRANSPARENT), RIM) & complete
     if not cells.any():
@@ -131,7 +143,7 @@ def _coarsely_textured(
     coarse: Float[np.ndarray, "level h w 4"],
     config: BakeConfig,
 ) -> LayeredMesh:
-    """The layered mesh with all cells and the coarse textures."""
+    """Return the layered mesh with all cells and the coarse textures."""
     ray_sampling = fields.ray_sampling
     reach = _background_reach(ray_sampling.background_z, config.widest_rad, ray_sampling.fov_deg)
     scale = np.divide((coarse.shape[2] - 1, coarse.shape[1] - 1), (layers.width - 1, layers.height - 1))
@@ -152,7 +164,7 @@ def _coarsely_textured(
 
 
 def _cells_of_openings(moving: MovingMesh, layers: Layers) -> LevelCells:
-    """Cells that triangles spanning an opening show at any in-between shape."""
+    """Select the cells whose texture is shown, at any in-between shape, by triangles that span an opening."""
     corners = moving.mesh.triangles[moving.spanning].ravel()
     levels = np.repeat(moving.mesh.level(moving.spanning), 3)
     visible = np.zeros_like(layers.complete_cells())
@@ -167,7 +179,7 @@ def _finely_textured(
     part: LayerMesh,
     textures: UInt8[np.ndarray, "level height width 4"],
 ) -> LayeredMesh:
-    """The layered mesh with the fine textures, and only the triangles of ``part`` and their vertices."""
+    """Return the layered mesh with the fine textures, and with only the triangles of ``part`` and their vertices."""
     used = np.unique(part.triangles)
     first_moving = len(moving.mesh.texels) - moving.texel_offsets.shape[2]
     number = np.full(len(moving.mesh.texels), -1, np.int32)
@@ -185,8 +197,9 @@ def _finely_textured(
 
 
 def _background_reach(plane_z: float, widest_rad: float, fov_deg: float) -> float:
-    """Largest distance from the z axis at which the plane z = plane_z is in view, in x or y, for any camera up to
-    ``widest_rad`` from frontal.
+    """Return the largest |x| or |y| of the background plane's points that any camera sees, world units.
+
+    The plane is z = plane_z; the cameras are up to ``widest_rad`` from frontal.
     """
     edge = min(widest_rad + np.sqrt(2) * np.radians(fov_deg / 2), 1.4)
     return float(max(abs((np.cos(widest_rad) - plane_z) * np.tan(edge) - np.sin(widest_rad)), 0.05))

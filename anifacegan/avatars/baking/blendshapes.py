@@ -1,8 +1,9 @@
 """Blendshapes: where expressions move the vertices of a person's layers.
 
-Some template points are occluded with an expression: no target point shows them, as an eye behind its lid. They are
-moved aside. Triangles that reach across their place, or that span an opening as between parted lips, get texture
-coordinates of their own, at which they show what the networks show at their place.
+Some template points are occluded with an expression: no point of the deformed face shows them, as an eye behind a
+closed lid. Their vertices are moved aside. Some triangles then reach across the place of occluded points, or span an
+opening, such as the one between parted lips. These triangles get corners of their own, with texture coordinates at
+which they show the same as the networks at this place.
 """
 
 from dataclasses import dataclass
@@ -18,36 +19,40 @@ from anifacegan.avatars.baking.openings import OpeningTriangles, TexelsOf
 from anifacegan.geometry.conventions import EXP_DIM
 
 OCCLUDED_RESIDUAL = 2e-4
-"""World units: template points whose inverse warp has a larger residual are occluded with an expression."""
+"""A template point is occluded with an expression if the residual of its inverse warp is larger, world units."""
 LEAST_VOLUME_RATIO = 0.75
-"""Ratio of template volume to target volume below which skin is stretched over something occluded."""
+"""Skin is stretched over something occluded if template volume divided by target volume is smaller than this."""
 SPANNING_STRETCH, SPANNING_LENGTH = 6.0, 0.004
-"""A triangle spans an opening if its longest side is so many times longer than with a neutral face, and longer than so
-many world units."""
+"""A triangle spans an opening if its longest side is more than SPANNING_STRETCH times as long as with a neutral face,
+and longer than SPANNING_LENGTH world units."""
 SPANNING_STRETCH_AT_OCCLUDED = 2.0
-"""Such a stretch is enough for triangles between stretched skin and occluded points."""
+"""A triangle between stretched skin and occluded points spans an opening if its longest side is more than this many
+times as long as with a neutral face."""
 
 
 @dataclass(frozen=True)
 class DeformedMesh:
     """The vertices of a mesh with an expression.
 
-    Around occluded points, such as an eye behind its lid, the skin is stretched over their place on one side (the lid,
-    or the slit between lips) and not on the other. The occluded points are moved to the border that is not stretched,
-    and triangles reach from there to the stretched side.
+    Beside occluded points, such as those of an eye behind a closed lid, the skin on one side (the lid, or the slit
+    between lips) is stretched over the place of the occluded points; the skin on the other side is not. The occluded
+    vertices are moved to the side that is not stretched, and triangles reach from there to the stretched side.
     """
 
     x: Float[np.ndarray, "vertex 3"]
-    """Target points, world units."""
+    """Positions of the vertices in target space, world units."""
     residual: Float[np.ndarray, "vertex"]
-    """Residual of the inverse warp before occluded points were moved, world units."""
+    """Residual of each vertex's inverse warp before occluded vertices were moved, world units."""
     stretched: Bool[np.ndarray, "vertex"]
-    """Visible vertices beside occluded ones, on the stretched side."""
+    """Whether each vertex is visible, beside an occluded one, and on the stretched side."""
 
     def spanning(
         self, triangles: Int[np.ndarray, "triangle 3"], neutral: Float[np.ndarray, "vertex 3"]
     ) -> Bool[np.ndarray, "triangle"]:
-        """Find the triangles that reach across occluded points or span an opening."""
+        """Mark the triangles that reach across occluded points or span an opening.
+
+        ``neutral`` are the positions of the vertices with a neutral face.
+        """
         occluded = self.residual > OCCLUDED_RESIDUAL
         reaching = occluded[triangles].any(1) & self.stretched[triangles].any(1)
         long, short = (
@@ -63,22 +68,23 @@ class MovingMesh:
     """A mesh with blendshapes. Points are in target space, world units."""
 
     mesh: LayerMesh
-    """The mesh with separate corners for the triangles that span an opening."""
+    """The mesh; triangles that span an opening share no corners with other triangles."""
     neutral: Float[np.ndarray, "vertex 3"]
-    """Vertices with a neutral face."""
+    """Positions of the vertices with a neutral face."""
     blendshapes: Float[np.ndarray, "shape inbetween vertex 3"]
-    """Offsets of the vertices at every in-between shape of each expression."""
+    """Offsets of the vertices from their neutral positions at every in-between shape of each expression."""
     spanning: Int[np.ndarray, "spanning"]
-    """Indices of the triangles that span an opening at some in-between shape. Their corners are the last vertices,
-    each used by one triangle only."""
+    """Indices of the triangles that span an opening at some in-between shape. The corners of these triangles are the
+    last vertices of the mesh; each is used by one triangle only."""
     texel_offsets: Float[np.ndarray, "shape inbetween spanning*3 2"]
-    """Offsets of the texture coordinates of these corners, texels."""
+    """Offsets of the texture coordinates of these corners at every in-between shape, texels."""
     residual: Float[np.ndarray, "shape"]
-    """0.99 quantile of the vertices' residuals, world units, at the worst in-between shape of each expression."""
+    """Error of each expression, world units: 0.99 quantile over the vertices of the residual of the inverse warp, at
+    the worst in-between shape."""
 
 
 def deformed_mesh(condition: Condition, z_exp: Float[np.ndarray, "64"], mesh: LayerMesh) -> DeformedMesh:
-    """Find the target points of a mesh with an expression, and move occluded vertices aside."""
+    """Find the positions of a mesh's vertices with an expression, and move occluded vertices aside."""
     fields = condition(z_exp)
     found, residual = target_points(
         condition, z_exp, torch.from_numpy(mesh.x_template).to(fields.levels.device)
@@ -99,8 +105,9 @@ def deformed_mesh(condition: Condition, z_exp: Float[np.ndarray, "64"], mesh: La
 def _nearest_visible(
     edges: Int[np.ndarray, "edge 2"], occluded: Bool[np.ndarray, "vertex"], border: Int[np.ndarray, "border"]
 ) -> Int[np.ndarray, "vertex"]:
-    """For each occluded vertex the vertex of ``border`` that the fewest edges lead to; every other vertex, and one
-    that no edges lead to, for itself.
+    """Return, for each occluded vertex, the index of the vertex of ``border`` from which the fewest edges lead to it.
+
+    A vertex that is not occluded, or that no edges lead to, gets its own index.
     """
     source = np.arange(len(occluded))
     source[occluded] = -1
@@ -124,8 +131,9 @@ def moving_mesh(
 ) -> MovingMesh:
     """Compute blendshapes of a mesh, with ``inbetweens`` in-between shapes for each expression.
 
-    A triangle that spans an opening at some in-between shape gets corners of its own. There it shows what the networks
-    show at its place; where they show nothing of its layer, it shrinks to a point.
+    A triangle that spans an opening at some in-between shape gets corners of its own. At this shape it shows the same
+    as the networks at its place; if they show nothing of its layer there, it shrinks to a point. ``texels_of`` gives the
+    texture coordinates of template points.
     """
     neutral_z_exp = np.zeros(EXP_DIM, np.float32)
     x_template = torch.from_numpy(mesh.x_template).to(condition(neutral_z_exp).levels.device)

@@ -1,13 +1,15 @@
 """Charts of the radiance manifolds: each manifold is flattened, so that colours on it can be stored in a texture.
 
-A manifold ``{x : M(x) = level}`` is star-shaped about a centre behind the head, the one of the manifold field. A
-direction from there has chart coordinates (u, v) in [-1, 1]^2 by stereographic projection,
+A chart is a map from a manifold to the square [-1, 1]^2. A radiance manifold ``{x : M(x) = level}`` is star-shaped:
+seen from the centre of the manifold field M, which lies behind the head, it is met once in every direction. The chart
+gives each direction d from this centre coordinates (u, v), by stereographic projection:
 
-    (p, q) = REACH sinh(K (u, v)) / sinh(K),    d = (2 p, 2 q, 1 - p^2 - q^2) / (1 + p^2 + q^2),    x = centre + r d,
+    (p, q) = REACH sinh(K (u, v)) / sinh(K),    d = (2 p, 2 q, 1 - p^2 - q^2) / (1 + p^2 + q^2),    x = centre + r d
 
-where (0, 0) is the direction +z, out of the face, and the radius r(u, v) is found by one root search along d. The sinh
-gives eyes and mouth, in the middle, more of the chart than ears and shoulders. All people of a model share its
-manifolds, so they are charted once for a model. All points are in template space and world units.
+(u, v) = (0, 0) is the direction +z, out of the face. The radius r(u, v) at which the manifold is met is found by one
+root search along d. The sinh gives eyes and mouth, in the middle of the chart, more space than ears and shoulders. All
+people of a model share its manifolds, so the charts are made once for a model. All points are in template space (the
+face without deformation) and in world units.
 """
 
 import math
@@ -22,62 +24,70 @@ from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNI
 from anifacegan.geometry.rays import RaySamplingConfig
 
 REACH = 1.2
-"""Radius of the stereographic plane: directions 100 degrees from +z are on the edge of the chart."""
+"""Largest value of p and q in the stereographic projection: directions 100 degrees from +z are on the chart's edge."""
 CROWDING = 2.5
-"""K: the middle of the chart is 2.4 times as fine as it would be without the sinh."""
+"""The number K of the projection: the middle of the chart is 2.4 times as fine as it would be without the sinh."""
 SEARCH_GRID = 96
-"""Directions along a side of the first, coarse search, whose radii the Newton search on the final grid starts from."""
+"""Number of directions along each side of a chart in a first, coarse search for the manifold. The radii that it finds
+are the start of a Newton search on the final grid."""
 LARGEST_RADIUS = 0.4
-"""Largest radius of the search, world units: farther out than anything that a camera sees."""
+"""Largest radius of the search, world units: farther from the centre than anything that a camera sees."""
 RADIUS_SAMPLES = 128
-"""Samples along a direction: one every 3 mm, as dense as the ray samples of the renderer."""
+"""Number of samples along each direction in the coarse search: one every 3 mm, as along the renderer's rays."""
 NEWTON_STEPS = 4
 LONGEST_STEP, DERIVATIVE_STEP, LARGEST_MISS = 4e-3, 1e-4, 1e-4
-"""World units: longest Newton step, step of the finite difference for the derivative, and largest remaining error."""
+"""Longest step of the Newton search, step of the finite difference for its derivative, and largest remaining error of
+the radius; world units."""
 MARGIN = 0.01
-"""World units by which an expression may move a point into view."""
+"""Points this far out of view are counted as visible, because an expression may move them into view; world units."""
 SLICE_POINTS = 2**17
-"""Points at which a field is evaluated at once."""
+"""Number of points at which a field is evaluated at once."""
 
 Field = Callable[[Tensor], Tensor]
-"""(1, N, 3) points -> (1, N, ...) values."""
+"""A function of points in space: (1, N, 3) points -> (1, N, ...) values."""
 
 
 @dataclass(frozen=True)
 class ManifoldCharts:
-    """The part of each manifold that a camera can see, sampled on a regular grid of its chart."""
+    """The part of each radiance manifold that a camera can see, sampled on a regular grid of the manifold's chart.
+
+    The dimension ``level`` counts the manifolds.
+    """
 
     low: Float[Tensor, "level 2"]
-    """Chart coordinates (u, v) of the first corner of each grid."""
+    """Chart coordinates (u, v) of the first point of each manifold's grid."""
     high: Float[Tensor, "level 2"]
-    """Chart coordinates (u, v) of the opposite corner of each grid."""
+    """Chart coordinates (u, v) of the last point of each manifold's grid, at the opposite corner."""
     radius: Float[Tensor, "level side side"]
-    """Distance from the centre, world units; rows go along v, columns along u. NaN where there is no manifold."""
+    """Distance of the manifold from the centre of the manifold field at each grid point, world units; rows go along v,
+    columns along u. NaN where there is no manifold."""
     folded_share: float
-    """Share of the visible chart points whose direction crosses its manifold more than once. The outermost crossing
-    is stored, the first one for a ray from outside."""
+    """Share of the visible chart points whose direction from the centre crosses the manifold more than once. The
+    outermost crossing is stored; a ray from outside meets it first."""
 
     @property
     def side(self) -> int:
-        """Grid points along a side."""
+        """Number of grid points along each side of a chart's grid."""
         return self.radius.shape[-1]
 
     def points(self, level: int, at: Float[Tensor, "point 2"]) -> Float[Tensor, "point 3"]:
-        """Compute points of one manifold at (column, row) positions of its grid, with the radius interpolated
-        bilinearly between grid points; NaN where there is no manifold.
+        """Return points of one manifold, world units, at (column, row) positions on the grid of its chart.
+
+        The radius is interpolated bilinearly between grid points. NaN where there is no manifold.
         """
         uv = torch.lerp(self.low[level], self.high[level], at / (self.side - 1))
         return from_chart(uv, _bilinear(self.radius[level], at))
 
     def vertices(self) -> Float[Tensor, "level side side 3"]:
-        """Compute the points at all grid positions."""
+        """Return the points of each manifold at all grid positions of its chart, world units."""
         return from_chart(_grids(self.low, self.high, self.side), self.radius)
 
 
 def chart_manifolds(
     scalar_field: Field, levels: Float[Tensor, "level"], ray_sampling: RaySamplingConfig, side: int
 ) -> ManifoldCharts:
-    """Find the manifolds of a scalar field on grids of ``side`` x ``side`` chart points."""
+    """Find the manifolds on which a scalar field has the values ``levels``, on grids of ``side`` x ``side`` chart
+    points."""
     corner = torch.ones(1, 2, device=levels.device)
     uv = _grids(-corner, corner, SEARCH_GRID)[0]  # (S, S, 2): the whole chart
     radius, count = _outermost_crossings(scalar_field, levels, uv)  # (L, S, S) both
@@ -94,21 +104,28 @@ def chart_manifolds(
 
 
 def chart_direction(uv: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3"]:
-    """Compute the unit direction of chart coordinates."""
+    """Compute the unit direction d, from the centre of the manifold field, of chart coordinates (u, v)."""
     plane = REACH / math.sinh(CROWDING) * torch.sinh(CROWDING * uv)
     square = plane.square().sum(-1, keepdim=True)
     return torch.cat([2 * plane, 1 - square], dim=-1) / (1 + square)
 
 
 def to_chart(x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 2"]:
-    """Compute the chart coordinates of points in world units, whatever their distance from the centre."""
+    """Compute the chart coordinates (u, v) of points in world units.
+
+    They depend only on the direction of a point from the centre of the manifold field, not on its distance.
+    """
     d = torch.nn.functional.normalize(x - WORLD_PER_NETWORK_UNIT * x.new_tensor(SPHERE_CENTRE), dim=-1)
     plane = d[..., :2] / (1 + d[..., 2:])
     return torch.asinh(plane * (math.sinh(CROWDING) / REACH)) / CROWDING
 
 
 def from_chart(uv: Float[Tensor, "*grid 2"], radius: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3"]:
-    """Compute points, world units, from chart coordinates and distances from the centre."""
+    """Compute points in world units from chart coordinates (u, v) and from the points' distances from the centre of the
+    manifold field.
+
+    All manifolds have the same chart coordinates; only the distance differs.
+    """
     centre = WORLD_PER_NETWORK_UNIT * uv.new_tensor(SPHERE_CENTRE)
     return centre + radius[..., None] * chart_direction(uv)
 
@@ -121,7 +138,7 @@ def evaluate_in_slices(field: Field, x: Float[Tensor, "*batch 3"]) -> Tensor:
 
 
 def _grids(low: Float[Tensor, "level 2"], high: Float[Tensor, "level 2"], side: int) -> Tensor:
-    """(L, side, side, 2) evenly spaced chart coordinates, both ends included."""
+    """Return (L, side, side, 2) evenly spaced chart coordinates (u, v) from ``low`` to ``high``, both included."""
     share = torch.linspace(0, 1, side, device=low.device)
     v, u = torch.meshgrid(share, share, indexing="ij")
     return torch.lerp(low[:, None, None], high[:, None, None], torch.stack([u, v], dim=-1))
@@ -130,7 +147,11 @@ def _grids(low: Float[Tensor, "level 2"], high: Float[Tensor, "level 2"], side: 
 def _outermost_crossings(
     scalar_field: Field, levels: Float[Tensor, "level"], uv: Float[Tensor, "side side 2"]
 ) -> tuple[Float[Tensor, "level side side"], Float[Tensor, "level side side"]]:
-    """Radius at which s last rises through each level, NaN where it never does; and how often it does."""
+    """Search for each level of the manifold scalar s along the directions of chart coordinates, from the centre out.
+
+    Returns the radius at which s rises through the level for the last time, NaN where it never does, and how often it
+    does.
+    """
     r = torch.linspace(0.0, LARGEST_RADIUS, RADIUS_SAMPLES, device=uv.device)
     radii, counts = [], []
     for row in uv:  # row by row, to save memory
@@ -149,8 +170,9 @@ def _outermost_crossings(
 
 
 def _in_view(x: Float[Tensor, "*batch 3"], ray_sampling: RaySamplingConfig) -> Bool[Tensor, "*batch"]:
-    """Whether points are before the background plane and near enough to the origin, which all cameras look at from
-    distance 1, for some camera to see them.
+    """Return whether some camera can see points: those before the background plane and near enough to the origin.
+
+    All cameras look at the origin from distance 1.
     """
     sideways = math.sqrt(2) * math.tan(math.radians(ray_sampling.fov_deg / 2)) * ray_sampling.far
     lengthways = max(1 - ray_sampling.near, ray_sampling.far - 1)
@@ -161,8 +183,9 @@ def _in_view(x: Float[Tensor, "*batch 3"], ray_sampling: RaySamplingConfig) -> B
 def _visible_bounds(
     uv: Float[Tensor, "side side 2"], visible: Bool[Tensor, "level side side"]
 ) -> tuple[Tensor, Tensor]:
-    """(L, 2) smallest and largest chart coordinates in view, one step of the search grid wider; those of the whole
-    chart for a manifold that is nowhere in view.
+    """Return the smallest and the largest visible chart coordinates (u, v) of each manifold, both (L, 2).
+
+    They are widened by one step of the search grid. A manifold that is not visible gets those of the whole chart.
     """
     step = 2 / (SEARCH_GRID - 1)
     used = [uv[mask] if mask.any() else uv.reshape(-1, 2) for mask in visible]
@@ -177,7 +200,7 @@ def _newton_radius(
     uv: Float[Tensor, "level point 2"],
     start: Float[Tensor, "level point"],
 ) -> Float[Tensor, "level point"]:
-    """Refine radii by Newton's method along the directions; NaN where it does not converge."""
+    """Refine the radii of manifolds by Newton's method along directions ``uv``; NaN where it does not converge."""
     r = start.nan_to_num(nan=LARGEST_RADIUS / 2)
     target = levels[:, None]
     miss = torch.full_like(r, torch.inf)
@@ -191,7 +214,7 @@ def _newton_radius(
 
 
 def _bilinear(values: Float[Tensor, "row column"], at: Float[Tensor, "point 2"]) -> Float[Tensor, "point"]:
-    """Interpolate a grid at (column, row) positions; NaN where a corner of non-zero weight is NaN."""
+    """Interpolate a grid of values at (column, row) positions; NaN where a value with non-zero weight is NaN."""
     rows, columns = values.shape
     column, row = at[:, 0].clamp(0, columns - 1), at[:, 1].clamp(0, rows - 1)
     left, top = column.floor().long().clamp(max=columns - 2), row.floor().long().clamp(max=rows - 2)

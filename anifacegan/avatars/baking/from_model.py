@@ -15,7 +15,10 @@ from anifacegan.rendering.model import Model
 
 @torch.inference_mode()
 def model_charts(model: Model, side: int) -> ManifoldCharts:
-    """Chart the manifolds of a model on grids of ``side`` x ``side``; they are the same for all of its people."""
+    """Find the radiance manifolds of a model on grids of ``side`` x ``side`` chart points.
+
+    All people of the model have the same manifolds.
+    """
     generator = model.generator
     return chart_manifolds(
         generator.manifolds, generator.manifolds.levels, generator.config.ray_sampling, side
@@ -23,7 +26,10 @@ def model_charts(model: Model, side: int) -> ManifoldCharts:
 
 
 def person_condition(model: Model, latents: tuple[Tensor, Tensor], psi: float) -> Condition:
-    """Bind a person's latents (z_id, z_noise) and truncation; expression coefficients are bound for each call."""
+    """Return a function that returns a person's fields for any expression coefficients.
+
+    ``latents`` are the person's z_id and z_noise, ``psi`` is the truncation.
+    """
     device = model.generator.device
     z_id, z_noise = (latent.to(device) for latent in latents)
 

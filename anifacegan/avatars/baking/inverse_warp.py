@@ -1,7 +1,9 @@
 """Invert the deformation: find the target point x of a template point, x + D(x; z_id, z_exp) = x_template.
 
-The fixed-point iteration ``x <- x_template - D(x)`` is tried first. Where it does not converge, as between lips that
-open, Newton's method follows at increasing strengths of the expression. All points are in world units.
+D is the deformation field of one person with one expression. A target point is a point of the deformed face, a template
+point one of the face without deformation. The fixed-point iteration ``x <- x_template - D(x)`` is tried first. Where it
+does not converge, for example between lips that open, Newton's method is run with the expression at 25, 50, 75 and
+100 % of its strength; each run starts from the result before. All points are in world units.
 """
 
 from collections.abc import Callable
@@ -15,21 +17,24 @@ from anifacegan.avatars.baking.charts import Field, evaluate_in_slices
 from anifacegan.models.generator import ConditionedFields
 
 TOLERANCE = 3e-5
-"""World units: iteration stops at points whose residual |x + D(x) - x_template| is less."""
+"""The fixed-point iteration stops at a point if its residual |x + D(x) - x_template| is smaller, world units."""
 FIXED_POINT_STEPS, NEWTON_STEPS = 6, 8
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
-"""Strengths of the expression at which Newton's method is run, each from the result before."""
+"""Factors of the expression coefficients at which Newton's method is run, each from the result before."""
 DIFFERENCE, LONGEST_STEP = 1e-4, 3e-3
-"""World units: step of the finite differences for the Jacobian, and longest Newton step."""
+"""Step of the finite differences for the Jacobian, and longest Newton step, world units."""
 
 Condition = Callable[[Float[np.ndarray, "64"]], ConditionedFields]
-"""Expression coefficients -> the fields of one person with that expression, a batch of one."""
+"""Takes expression coefficients; returns the fields of one person with this expression, as a batch of one."""
 
 
 def target_points(
     condition: Condition, z_exp: Float[np.ndarray, "64"], x_template: Float[Tensor, "vertex 3"]
 ) -> tuple[Float[Tensor, "vertex 3"], Float[Tensor, "vertex"]]:
-    """Find the target points of template points with an expression, and their residuals; both in world units."""
+    """Find the target points x of template points with an expression.
+
+    Returns the target points and their residuals |x + D(x) - x_template|; both are in world units.
+    """
     x, residual = _fixed_point(condition(z_exp).offset, x_template)
     diverged = residual > TOLERANCE
     if diverged.any():
@@ -52,7 +57,8 @@ def volume_ratio(offset: Field, x: Float[Tensor, "vertex 3"]) -> Float[Tensor, "
 
 
 def _fixed_point(offset: Field, x_template: Float[Tensor, "vertex 3"]) -> tuple[Tensor, Tensor]:
-    """The iterate of ``x <- x_template - D(x)`` with the smallest residual, and that residual."""
+    """Run the iteration ``x <- x_template - D(x)``; return, for each point, the x with the smallest residual, and this
+    residual."""
     best, least = x_template.clone(), torch.full_like(x_template[:, 0], torch.inf)
     active = torch.arange(len(x_template), device=x_template.device)
     x = x_template
@@ -71,8 +77,8 @@ def _fixed_point(offset: Field, x_template: Float[Tensor, "vertex 3"]) -> tuple[
 def _newton(
     offset: Field, x_template: Float[Tensor, "vertex 3"], start: Float[Tensor, "vertex 3"]
 ) -> tuple[Tensor, Tensor]:
-    """The iterate of a damped Newton method for x + D(x) = x_template with the smallest residual, and that
-    residual."""
+    """Run a damped Newton method for x + D(x) = x_template; return, for each point, the x with the smallest residual,
+    and this residual."""
     axes = DIFFERENCE * torch.eye(3, device=start.device)
     x, best, least = start, start, torch.full_like(start[:, 0], torch.inf)
     for _ in range(NEWTON_STEPS):

@@ -1,18 +1,19 @@
-"""Select the expressions of a video that are baked as blendshapes, and the frames at which a baked avatar is
-checked."""
+"""Select the expressions of a video that become blendshapes of an avatar, and the frames at which the avatar is
+compared with the networks."""
 
 import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
 NEGLIGIBLE = 0.02
-"""Error that the blendshapes may leave, relative to the video's longest vector of expression coefficients."""
+"""An expression gets no blendshape of its own if other blendshapes approximate its coefficients with a smaller error;
+relative to the video's longest vector of expression coefficients."""
 PROBED_SHAPES = 4
-"""Number of blendshapes, the strongest ones, at which a video is checked."""
+"""Number of blendshapes, the strongest ones, whose frames are compared with the networks."""
 
 
 def key_expressions(z_exp: Float[np.ndarray, "image 64"]) -> list[int]:
-    """Select images whose expressions are a basis of all others: rows picked by QR decomposition with pivoting."""
+    """Return the indices of images whose expressions are a basis of all others (QR decomposition with pivoting)."""
     length = np.linalg.norm(z_exp, axis=1).max()
     if length == 0:
         return []
@@ -22,10 +23,11 @@ def key_expressions(z_exp: Float[np.ndarray, "image 64"]) -> list[int]:
 
 
 def probe_frames(z_exp: Float[np.ndarray, "image 64"], inbetweens: int) -> list[int]:
-    """Select the images in which blendshapes are least accurate: those at a key expression, and those half-way to it
-    from the in-between shape before; the middle image where no expression changes.
+    """Return the indices of the images in which an avatar is expected to be least accurate.
 
-    A real face does not move along straight lines between in-between shapes, so the error is largest between them.
+    These are images of key expressions, and images half-way between a key expression and the in-between shape before
+    it: a blendshape moves along straight lines between in-between shapes, a real face does not. If no expression
+    changes, the middle image is returned.
     """
     keys = key_expressions(z_exp)[:PROBED_SHAPES]
     if not keys:

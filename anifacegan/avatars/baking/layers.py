@@ -1,9 +1,8 @@
-"""Layers of a mesh that is being baked: grids of lines and texels on the manifolds' charts, and triangles of their
-cells.
+"""Layers of a mesh that is being baked; each layer is made from one radiance manifold.
 
-Lines along rows and columns divide each chart into cells. The mesh has its vertices where lines cross, and the same
-number of texels lies between any two neighbouring lines: where lines are closer together, mesh and texture are both
-finer.
+A manifold's chart flattens the manifold to a square. Lines divide this square into rows and columns of cells. The mesh
+has its vertices where lines cross, and each cell becomes two triangles. Every cell has the same number of texels, so
+both mesh and texture are finer where lines are closer together.
 """
 
 import dataclasses
@@ -18,20 +17,23 @@ from torch import Tensor
 from anifacegan.avatars.baking.charts import ManifoldCharts, to_chart
 
 RIM = 4
-"""Transparent cells around opaque ones that are included at first: in some a ray leaves the layer again."""
+"""Number of transparent cells around opaque ones that are included at first; in some of them a ray leaves the layer."""
 LevelCells = Bool[np.ndarray, "level cell_row cell_column"]
-"""A selection of cells of all layers."""
+"""Whether each cell of each layer is selected."""
 
 
 @dataclass(frozen=True)
 class Layers:
-    """Lines and texels on the charts of all manifolds; one layer for each manifold."""
+    """One layer for each radiance manifold, with lines and texels on the manifold's chart."""
 
     charts: ManifoldCharts
+    """Charts of the manifolds."""
     rows: Float[Tensor, "row"]
-    """Positions of the lines along v on the charts' grids, rising from 0 to side - 1."""
+    """Positions, along v, of the lines that bound the rows of cells; in grid points of the charts, rising from 0 to
+    side - 1."""
     columns: Float[Tensor, "column"]
-    """Positions of the lines along u, likewise."""
+    """Positions, along u, of the lines that bound the columns of cells; in grid points of the charts, rising from 0 to
+    side - 1."""
     height: int
     """Height of the textures, texels."""
     width: int
@@ -43,8 +45,9 @@ class Layers:
         return len(self.charts.radius)
 
     def texel_positions(self, height: int, width: int) -> Float[Tensor, "{height} {width} 2"]:
-        """Compute the (column, row) positions on the charts' grids of the texels of a texture; the outermost texels
-        are on the edges of the grids.
+        """Return the (column, row) position of each texel of a texture on the grids of the charts.
+
+        The outermost texels are on the edges of the grids.
         """
         lines = [
             _interpolate(line, torch.arange(count, device=line.device) * ((len(line) - 1) / (count - 1)))
@@ -54,7 +57,7 @@ class Layers:
         return torch.stack([column, row], dim=-1)
 
     def vertices(self) -> Float[Tensor, "level row column 3"]:
-        """Compute the template points where lines cross; NaN where there is no manifold."""
+        """Return the template points, world units, at which lines cross; NaN where there is no manifold."""
         row, column = torch.meshgrid(self.rows, self.columns, indexing="ij")
         positions = torch.stack([column, row], dim=-1).reshape(-1, 2)
         points = torch.stack([self.charts.points(level, positions) for level in range(self.levels)])
@@ -63,8 +66,9 @@ class Layers:
     def texels(
         self, level: Int[np.ndarray, "point"], x_template: Float[np.ndarray, "point 3"]
     ) -> Float[np.ndarray, "point 2"]:
-        """Project template points onto their layers, along the directions of the charts, and return their texture
-        coordinates (column, row).
+        """Return the texture coordinates (column, row) of template points on their layers ``level``.
+
+        A point is projected onto its layer along its direction from the centre of the manifold field.
         """
         charts = self.charts
         low, high = (bound[torch.from_numpy(level)].cpu() for bound in (charts.low, charts.high))
@@ -79,7 +83,7 @@ class Layers:
         ).astype(np.float32)
 
     def cells_at(self, level: Int[np.ndarray, "point"], texels: Float[np.ndarray, "point 2"]) -> LevelCells:
-        """Select the cells that contain the given texture coordinates."""
+        """Select the cells that contain the texture coordinates ``texels`` of points on the layers ``level``."""
         shape = len(self.rows) - 1, len(self.columns) - 1
         cells = np.zeros((self.levels, *shape), bool)
         column, row = (
@@ -90,13 +94,14 @@ class Layers:
         return cells
 
     def complete_cells(self) -> LevelCells:
-        """Select the cells all four corners of which are on the manifold."""
+        """Select the cells that have all four corners on the manifold."""
         exists = self.vertices().isfinite().all(-1).cpu().numpy()
         return exists[:, :-1, :-1] & exists[:, 1:, :-1] & exists[:, :-1, 1:] & exists[:, 1:, 1:]
 
     def cells_showing(self, texels: Bool[np.ndarray, "level height width"]) -> LevelCells:
-        """Select the cells that show at least one of the marked texels of textures of any size; bilinear interpolation
-        shows texels just outside of a cell as well.
+        """Select the cells that show at least one of the marked texels; the textures may have any size.
+
+        A cell also shows texels just outside of it, by bilinear interpolation.
         """
         summed = np.pad(texels.cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))
         top, bottom = _texel_range(texels.shape[1], len(self.rows))
@@ -109,19 +114,25 @@ class Layers:
 
 
 def _texel_range(count: int, lines: int) -> tuple[Int[np.ndarray, "cell"], Int[np.ndarray, "cell"]]:
-    """First texel of each cell along one side of a texture of ``count`` texels, and one past the last."""
+    """Return the index of each cell's first texel, and the index after its last texel, along one side of a texture.
+
+    The side has ``count`` texels, and ``lines`` lines bound the cells.
+    """
     edges = np.linspace(0, count - 1, lines).round(6)
     return np.floor(edges[:-1]).astype(int), np.ceil(edges[1:]).astype(int) + 1
 
 
 def unrefined_layers(charts: ManifoldCharts, texture: int) -> Layers:
-    """Make evenly spaced layers: one line for each grid line of the charts, and square textures of a size."""
+    """Make layers with evenly spaced lines: one line for each row and column of the charts' grids.
+
+    ``texture`` is the height and width of the textures, texels.
+    """
     line = torch.arange(charts.side, dtype=torch.float32, device=charts.radius.device)
     return Layers(charts, line, line, texture, texture)
 
 
 def dilated(cells: LevelCells, by: int) -> LevelCells:
-    """Add the ``by`` nearest neighbours of each cell in every direction on its layer."""
+    """Also select the cells of the same layer that are at most ``by`` rows and columns away from a selected cell."""
     return binary_dilation(cells, np.ones((1, 3, 3)), iterations=by)
 
 
@@ -133,26 +144,26 @@ def _interpolate(values: Float[Tensor, "value"], index: Float[Tensor, "index"]) 
 
 @dataclass(frozen=True)
 class LayerMesh:
-    """Triangles of some cells in template space, layer by layer."""
+    """Triangles of the selected cells of all layers, in template space (the face without deformation)."""
 
     x_template: Float[np.ndarray, "vertex 3"]
-    """Vertices, world units."""
+    """Positions of the vertices, world units."""
     texels: Float[np.ndarray, "vertex 2"]
     """Texture coordinates of the vertices: column and row."""
     triangles: Int[np.ndarray, "triangle 3"]
-    """Vertex indices, counter-clockwise seen from outside."""
+    """Vertex indices of each triangle, counter-clockwise seen from outside; layer by layer."""
     layer_starts: Int[np.ndarray, "layer_and_one"]
     """Index of the first triangle of each layer; the last entry is the number of triangles."""
     cell: Int[np.ndarray, "triangle"]
-    """Flat index into :data:`LevelCells` of the cell of each triangle."""
+    """Cell of each triangle, as a flat index into an array of :data:`LevelCells`."""
 
     def level(self, triangles: Int[np.ndarray, "selected"]) -> Int[np.ndarray, "selected"]:
-        """Find the layers of some triangles, given by their indices."""
+        """Return the index of the layer of each triangle; ``triangles`` are triangle indices."""
         return np.searchsorted(self.layer_starts, triangles, side="right") - 1
 
 
 def cell_mesh(cells: LevelCells, layers: Layers) -> LayerMesh:
-    """Make two triangles for each selected cell."""
+    """Make a mesh with two triangles for each selected cell."""
     rows, columns = len(layers.rows), len(layers.columns)
     level, row, column = cells.nonzero()
     a = (level * rows + row) * columns + column  # the corner, its right and its upper neighbour
@@ -172,7 +183,7 @@ def cell_mesh(cells: LevelCells, layers: Layers) -> LayerMesh:
 
 
 def submesh(mesh: LayerMesh, cells: LevelCells) -> LayerMesh:
-    """Select the triangles of some cells; the vertices stay as they are."""
+    """Return the mesh with only the triangles of the selected cells; no vertices are removed."""
     selected = cells.ravel()[mesh.cell]
     selected_before = np.concatenate([[0], selected.cumsum()])
     return dataclasses.replace(

@@ -1,7 +1,7 @@
-"""Triangles that span an opening with some expression, such as an open mouth: what they show there.
+"""Triangles that span an opening, such as an open mouth: which part of their layer they must show.
 
-A frontal camera looks through the opening at parts of the layer that lie far behind these triangles. So each gets
-corners of its own, and texture coordinates that change with the expression.
+With such an expression a frontal camera looks through the opening, at parts of the layer far behind these triangles. So
+each of these triangles gets corners of its own, whose texture coordinates change with the expression.
 """
 
 import dataclasses
@@ -19,20 +19,28 @@ from anifacegan.avatars.baking.layers import LayerMesh
 from anifacegan.models.generator import ConditionedFields
 
 SEARCH_START, SEARCH_END, SEARCH_STEP = -0.01, 0.05, 0.001
-"""Range and step of the search for a manifold along the view direction from a triangle, world units."""
+"""A manifold is searched for along the view direction, at distances from SEARCH_START to SEARCH_END behind a triangle,
+in steps of SEARCH_STEP; world units."""
 TOWARDS_CENTRE = 0.8
-"""Share of the way from its corners to its centre at which a triangle is evaluated: the corners themselves lie on the
-rims of the opening."""
+"""What a triangle must show is evaluated at points this share of the way from its corners to its centre, because the
+corners themselves lie on the rims of the opening."""
 
 TexelsOf = Callable[[Int[np.ndarray, "point"], Float[np.ndarray, "point 3"]], Float[np.ndarray, "point 2"]]
-"""Layers and template points -> texture coordinates, see :meth:`Layers.texels`."""
+"""Takes layer indices and template points; returns texture coordinates, see :meth:`Layers.texels`."""
 
 
 def visible_template_points(
     fields: ConditionedFields, x: Float[Tensor, "point 3"], level: Int[Tensor, "point"]
 ) -> tuple[Float[Tensor, "point 3"], Bool[Tensor, "point"]]:
-    """Find the template points of the given manifolds that a frontal camera sees at target points x, in world units;
-    and whether it sees one.
+    """Find which template point of a given manifold a frontal camera sees at each target point x.
+
+    Args:
+        fields: fields of a person with an expression.
+        x: target points (points of the deformed face), world units.
+        level: index of the manifold of each point.
+
+    Returns:
+        The template points, world units, and whether the camera sees one at each target point.
     """
     direction = torch.nn.functional.normalize(x - x.new_tensor([0.0, 0.0, 1.0]), dim=-1)
     t = torch.arange(SEARCH_START, SEARCH_END, SEARCH_STEP, device=x.device)
@@ -47,22 +55,22 @@ def visible_template_points(
 
 @dataclass(frozen=True)
 class OpeningTriangles:
-    """The T triangles of a mesh that span an opening at some in-between shape, and their corners."""
+    """The triangles of a mesh that span an opening at some in-between shape of a blendshape."""
 
     triangles: Int[np.ndarray, "spanning"]
-    """Their indices in the mesh."""
+    """Index of each of these triangles in the list of all triangles of the mesh."""
     is_spanning: Bool[np.ndarray, "shape inbetween spanning"]
-    """At which in-between shapes they span one."""
+    """Whether each triangle spans an opening at each in-between shape."""
     level: Int[np.ndarray, "spanning"]
-    """Their layers."""
+    """Index of the layer of each triangle."""
     corners: Int[np.ndarray, "spanning 3"]
-    """Vertex indices of their corners."""
+    """Vertex indices of the corners of each triangle."""
     texels: Float[np.ndarray, "spanning 3 2"]
-    """Texture coordinates of their corners with a neutral face."""
+    """Texture coordinates of the corners with a neutral face."""
     neutral: Float[np.ndarray, "spanning 3 3"]
-    """Target points of their corners with a neutral face, world units."""
+    """Positions of the corners with a neutral face, world units."""
     blendshapes: Float[np.ndarray, "shape inbetween spanning 3 3"]
-    """Offsets of their corners at the in-between shapes, as those of the mesh's other triangles."""
+    """Offsets of the corners from their neutral positions at the in-between shapes, world units."""
 
     @staticmethod
     def of(
@@ -71,7 +79,7 @@ class OpeningTriangles:
         blendshapes: Float[np.ndarray, "shape inbetween vertex 3"],
         is_spanning: Bool[np.ndarray, "shape inbetween triangle"],
     ) -> "OpeningTriangles":
-        """Select the triangles that are marked at any in-between shape."""
+        """Select the triangles of a mesh that span an opening at any in-between shape."""
         triangles = np.flatnonzero(is_spanning.any((0, 1)))
         corners = mesh.triangles[triangles]
         return OpeningTriangles(
@@ -85,7 +93,7 @@ class OpeningTriangles:
         )
 
     def separated(self, mesh: LayerMesh) -> LayerMesh:
-        """Give these triangles of a mesh corners of their own, behind its other vertices."""
+        """Return the mesh with corners of their own for these triangles; the new vertices follow all others."""
         own = self.corners.ravel()
         triangles = mesh.triangles.copy()
         triangles[self.triangles] = len(mesh.x_template) + np.arange(own.size, dtype=np.int32).reshape(-1, 3)
@@ -102,10 +110,10 @@ class OpeningTriangles:
         inbetween_z_exp: Float[np.ndarray, "shape inbetween 64"],
         texels_of: TexelsOf,
     ) -> tuple[Float[np.ndarray, "shape inbetween corner 3"], Float[np.ndarray, "shape inbetween corner 2"]]:
-        """Compute offsets of the corners and of their texture coordinates at every in-between shape.
+        """Return the offsets of the corners, and of their texture coordinates, at every in-between shape.
 
-        Where a triangle spans an opening and its layer is visible there, its texture coordinates are those of what is
-        visible; where the layer is not, its corners meet in its centre.
+        If a triangle spans an opening and a camera sees its layer there, its corners get the texture coordinates of the
+        visible part of the layer. If the camera does not see the layer, the corners meet in the triangle's centre.
         """
         shape = self.is_spanning.shape[:2]
         x_offsets = self.blendshapes.copy()
@@ -132,8 +140,9 @@ class OpeningTriangles:
         x: Float[np.ndarray, "some 3 3"],
         texels_of: TexelsOf,
     ) -> tuple[Float[np.ndarray, "some 3 2"], Bool[np.ndarray, "some"]]:
-        """Texture coordinates of what is visible at target points x of some of the triangles, and whether all three
-        points of a triangle show something.
+        """Return the texture coordinates of what is visible at three target points x in each of the triangles ``here``.
+
+        Also returns whether something is visible at all three points of a triangle.
         """
         points = torch.from_numpy(x.reshape(-1, 3)).to(fields.levels.device)
         level = np.repeat(self.level[here], 3)

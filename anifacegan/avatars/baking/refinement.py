@@ -1,4 +1,5 @@
-"""Refinement by stretch: layers get more lines, so finer meshes and textures, where expressions stretch the skin."""
+"""Refinement: where expressions stretch the skin, the grid lines of the layers are closer together, and with them the
+vertices of the mesh and the texels of the textures."""
 
 import numpy as np
 import torch
@@ -20,12 +21,12 @@ from anifacegan.avatars.baking.textures import coarse_textures
 from anifacegan.models.generator import ConditionedFields
 
 REFINED_STRETCH, REMAINING_STRETCH, MOST_PARTS = 4.0, 2.0, 4
-"""Cells stretched by more than the first factor are divided into parts stretched by at most the second, but into at
-most MOST_PARTS parts."""
+"""Grid cells of a layer that are stretched by more than the factor REFINED_STRETCH are divided into parts that are
+stretched by at most REMAINING_STRETCH, but into at most MOST_PARTS parts."""
 OPACITY_SPACING = 8
-"""Spacing, in texels, at which opacities are evaluated to find the most opaque layer, the skin."""
+"""Distance, in texels, between the points at which opacities are evaluated to find the most opaque layer, the skin."""
 STRETCH_LAYERS = (-3, 0, 3)
-"""Layers whose stretch is measured, relative to the skin."""
+"""Layers in which the stretch is measured: index relative to that of the most opaque layer, the skin."""
 
 
 def refined_layers(
@@ -37,7 +38,8 @@ def refined_layers(
 ) -> Layers:
     """Make layers whose lines are closer together where one of the expressions stretches the skin.
 
-    ``fields`` are those of the person with a neutral face, ``texture`` is the textures' size without refinement.
+    ``fields`` are those of the person with a neutral face; ``texture`` is the height and width of the textures without
+    refinement, texels.
     """
     even = unrefined_layers(charts, texture)
     if not len(z_exp):
@@ -73,8 +75,9 @@ def _divide_stretched(
     x: Float[np.ndarray, "vertex 3"],
     cells: LevelCells,
 ) -> None:
-    """Raise, in place, the numbers of parts of the rows and columns whose triangles are stretched when the vertices
-    of a mesh are at x.
+    """Increase, in place, the numbers of parts that rows and columns of cells are divided into.
+
+    They increase where the triangles of the mesh are stretched when its vertices are at ``x`` (an expression).
     """
     first, right, up = mesh.triangles.T  # corners of the triangles, see cell_mesh
     _, row, column = np.unravel_index(mesh.cell, cells.shape)

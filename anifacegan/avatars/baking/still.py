@@ -1,11 +1,12 @@
-"""Bake models that read colours off their manifolds, such as the released one, with one fixed expression.
+"""Bake models that read colours beside their radiance manifolds, such as the released model, with one fixed expression.
 
-Such a model shows at the target point x the colour of y = x + g D(x), with g not 1. The visible point of the manifold
-is x_template = x + D(x); so the texture at x_template has the colour
+At the target point x (a point of the deformed face), such a model shows the colour of the point y = x + g D(x), where D
+is the deformation field and g is not 1. The visible point of the manifold is x_template = x + D(x). So the texture at
+x_template gets the colour
 
     c(y),    y = x_template + (g - 1) (x_template - x),    x with x + D(x; z_id, z_exp) = x_template,
 
-which depends on the expression. A head with one fixed expression can be baked so; a changing expression cannot.
+which depends on the expression. So a head with one fixed expression can be baked, but a changing expression cannot.
 """
 
 import dataclasses
@@ -52,8 +53,9 @@ def bake_still(
 def colours_on_manifolds(
     fields: ConditionedFields, condition: Condition, z_exp: Float[np.ndarray, "64"]
 ) -> ConditionedFields:
-    """Replace the radiance of a person by one that is read at template points and equals the model's with the
-    expression ``z_exp``.
+    """Return the fields of a person with colours that are read at template points.
+
+    With the expression ``z_exp`` they are the same as the model's colours.
     """
     extra_gain, align = fields.radiance_offset_gain - 1, fields.align
 

@@ -15,16 +15,17 @@ from anifacegan.avatars.baking.layers import Layers, LevelCells
 from anifacegan.models.generator import ConditionedFields
 
 COARSE = 4
-"""Texels of the final textures for one of the coarse textures, in each direction."""
+"""Number of texels of the final textures, in each direction, for each texel of the coarse textures."""
 BACKGROUND_SIDE = 384
-"""Texels along a side of the background's texture."""
+"""Height and width of the background's texture, texels."""
 
 
 def coarse_textures(
     fields: ConditionedFields, layers: Layers, spacing: int = COARSE
 ) -> Float[np.ndarray, "level height width 4"]:
-    """Evaluate colours and opacities in [0, 1] at one of ``spacing`` texels in each direction; transparent where there
-    is no manifold.
+    """Evaluate premultiplied colours and opacities, in [0, 1], at every ``spacing``-th texel in each direction.
+
+    The textures are transparent where there is no manifold.
     """
     positions = layers.texel_positions(math.ceil(layers.height / spacing), math.ceil(layers.width / spacing))
     textures = []
@@ -40,9 +41,10 @@ def coarse_textures(
 def fine_textures(
     fields: ConditionedFields, layers: Layers, coarse: Float[np.ndarray, "level h w 4"], visible: LevelCells
 ) -> tuple[UInt8[np.ndarray, "level height width 4"], int]:
-    """Make the final textures: evaluated texel by texel in visible cells, interpolated from the coarse ones elsewhere.
+    """Make the final textures.
 
-    Returns the textures, 255 for 1, and the number of evaluated points.
+    They are evaluated texel by texel in the visible cells, and interpolated from the coarse textures in the others.
+    Returns the textures (255 stands for 1) and the number of evaluated points.
     """
     height, width = layers.height, layers.width
     positions = layers.texel_positions(height, width).reshape(-1, 2)
@@ -76,7 +78,7 @@ def to_bytes(colours: Float[np.ndarray, "*batch 4"]) -> UInt8[np.ndarray, "*batc
 
 
 def background_texture(fields: ConditionedFields, reach: float) -> UInt8[np.ndarray, "side side 3"]:
-    """Evaluate the background plane from -reach to reach in x and y, world units (see :class:`LayeredMesh`)."""
+    """Evaluate the colours of the background plane for x and y from -reach to reach, world units."""
     line = torch.linspace(-reach, reach, BACKGROUND_SIDE, device=fields.levels.device)
     y, x = torch.meshgrid(-line, line, indexing="ij")
     plane = torch.stack([x, y, torch.full_like(x, fields.ray_sampling.background_z)], dim=-1)
@@ -87,7 +89,7 @@ def background_texture(fields: ConditionedFields, reach: float) -> UInt8[np.ndar
 def premultiplied_radiance(
     fields: ConditionedFields, x: Float[Tensor, "*batch 3"]
 ) -> Float[Tensor, "*batch 4"]:
-    """Evaluate colour premultiplied by opacity, and opacity, at template points in world units."""
+    """Return colour premultiplied by opacity, and opacity, at template points in world units."""
 
     def evaluate(x: Tensor) -> Tensor:
         rgb, alpha = fields.radiance(x if fields.align is None else x + fields.align(x))

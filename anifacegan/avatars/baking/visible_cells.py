@@ -1,4 +1,4 @@
-"""Visibility of a layered mesh's cells from a set of views; cells that no view needs are left out of the mesh."""
+"""Which grid cells of a layered mesh are visible in a set of views; cells that no view needs are left out."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -19,29 +19,33 @@ VIEWS = (
 )  # fmt: skip
 """Pitch and yaws of the views, as multiples of the widest angle from frontal."""
 VISIBLE_MARGIN = 1
-"""Neighbouring cells of a visible cell that count as visible."""
+"""Cells at most this many rows and columns away from a visible cell are counted as visible, too."""
 OCCLUDER_MARGIN = 3
-"""Neighbouring cells of an occluding cell that are included as well, for views between those that are drawn."""
+"""Cells at most this many rows and columns away from an occluding cell are counted as occluding, too, because of the
+views between those that are drawn."""
 
 
 def _views(widest_rad: float) -> Iterator[tuple[float, float]]:
-    """Yaw and pitch of the views, radians from frontal; densest along the yaw, which faces turn by most."""
+    """Yield (yaw, pitch) of each view, radians from frontal; more yaws than pitches: faces mostly turn in yaw."""
     for pitch, yaws in VIEWS:
         for yaw in yaws:
             yield widest_rad * yaw, widest_rad * pitch
 
 
 def entered_cells(mesh: LayerMesh, view: View) -> Int[np.ndarray, "layer size size"]:
-    """Find the cell in which each pixel's ray first meets each layer of a mesh; -1 where there is none."""
+    """Find in which grid cell each pixel's ray meets each layer first.
+
+    Returns flat indices into an array of :data:`LevelCells`; -1 where the ray does not meet the layer.
+    """
     triangle = entered_triangles(mesh.x_template, mesh.triangles, mesh.layer_starts, view)
     return np.where(triangle < 0, -1, mesh.cell[triangle])
 
 
 def occluding_cells(cells: LevelCells, complete: LayerMesh, fov_deg: float, widest_rad: float) -> LevelCells:
-    """Find transparent cells that occlude one of ``cells`` on the same layer in some view.
+    """Select the transparent cells of ``complete`` that occlude, in some view, one of ``cells`` of the same layer.
 
-    A ray sees each layer only where it first meets it. So a transparent cell in front hides what the ray would meet
-    farther off on that layer, with every expression.
+    A ray sees a layer only at the point where it first meets the layer. So a transparent cell in front hides the parts
+    of its layer that the ray would meet farther away.
     """
     part = submesh(complete, cells)
     occluding = np.zeros(cells.size, bool)
@@ -59,8 +63,9 @@ def occluding_cells(cells: LevelCells, complete: LayerMesh, fov_deg: float, wide
 def visible_cells(
     layered_mesh: LayeredMesh, mesh: LayerMesh, cells: LevelCells
 ) -> tuple[LevelCells, LevelCells]:
-    """Find the cells that contribute to some view of the neutral face or of an expression; and these together with
-    those where rays leave a visible layer again, which the player needs as well.
+    """Find the cells that are visible in some view of the neutral face or of a baked expression.
+
+    Returns the visible cells; and the needed cells, which also include those where rays leave a visible layer.
     """
     flags = np.zeros((2, len(mesh.triangles)), bool)
     shapes = range(len(layered_mesh.blendshapes))

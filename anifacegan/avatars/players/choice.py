@@ -17,6 +17,7 @@ class NumbaPlayer:
     """Draws a layered mesh on all cores of a CPU."""
 
     layered_mesh: LayeredMesh
+    """The mesh to draw."""
 
     def image(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int) -> RenderedImage:
         """Draw one view with an expression; angles are radians from frontal."""
@@ -24,7 +25,7 @@ class NumbaPlayer:
 
 
 def player_on(device: torch.device | str, layered_mesh: LayeredMesh) -> FrameRenderer:
-    """Make the fastest player for a device, on which its images lie."""
+    """Return the fastest player (drawing program) of a layered mesh for a device; its images lie on this device."""
     if torch.device(device).type == "cpu":
         return NumbaPlayer(layered_mesh)
     return TorchPlayer(layered_mesh, device)

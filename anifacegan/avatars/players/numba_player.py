@@ -1,17 +1,17 @@
 """Draw a layered mesh on the CPU: textured layers over the background, front to back, without any network.
 
-A frame takes two passes on all cores. First every layer is rasterized by itself into the triangles by which each
-pixel's ray enters and leaves it: a ray sees only the nearest point of a layer, as in the renderer of the networks.
-Then each pixel samples the textures of its layers from the outermost inwards and composites
+A frame is drawn in two steps, both on all cores. First every layer is rasterized separately, to find the triangles
+through which each pixel's ray enters and leaves the layer. As in the renderer of the networks, a ray sees only the
+nearest point of a layer. Then each pixel samples the textures of its layers from the outermost inwards and composites
 
     rgb = sum_l c_l prod_{k<l} (1 - a_k) + background prod_k (1 - a_k),       c premultiplied by a,
 
-until hardly any transmittance is left. The renderer of the networks finds a manifold only if one of its samples along
-the ray lies inside. At the edge of a layer rays are inside for less than the distance of two samples, and many miss
-it; such points are left out here as well.
+until the transmittance is almost 0. The renderer of the networks finds a manifold only if one of its samples along the
+ray lies inside the manifold. Near the edge of a layer, many rays are inside for less than the distance between two
+samples, and the renderer does not show the layer there; this player does not show it, either.
 
-All loops are numba's, in the threads of :mod:`anifacegan.runtime.cpu`. There are no products of numpy or PyTorch:
-their own threads keep spinning for milliseconds after a product, on the cores that are needed here.
+All loops are compiled by numba and run in the threads of :mod:`anifacegan.runtime.cpu`. Matrix products of numpy or
+PyTorch are avoided, because their threads keep the cores busy for milliseconds after a product.
 """
 
 import math
@@ -31,11 +31,11 @@ from anifacegan.runtime.compiled import kernel
 from anifacegan.runtime.cpu import on_all_cores
 
 LEAST_TRANSMITTANCE = 1 / 1024
-"""Transmittance below which everything farther along a ray is skipped."""
+"""When the transmittance of a ray is smaller than this, everything farther along the ray is skipped."""
 LEAST_DEPTH = np.float32(1e-3)
-"""Depth along the viewing axis, world units, below which nothing is drawn."""
+"""Nothing nearer to the camera than this is drawn; depth along the viewing axis, world units."""
 BLOCK_VERTICES, BLOCK_ROWS = 2**14, 16
-"""Vertices that a core projects, and rows of an image that it composites, at a time."""
+"""Number of vertices that a core projects at a time, and number of image rows that a core composites at a time."""
 
 
 def play(layered_mesh: LayeredMesh, pose: Pose, *, yaw: float, pitch: float, size: int) -> RenderedImage:
@@ -53,8 +53,8 @@ def play(layered_mesh: LayeredMesh, pose: Pose, *, yaw: float, pitch: float, siz
 def visible_triangles(
     layered_mesh: LayeredMesh, pose: Pose, *, yaw: float, pitch: float, size: int
 ) -> Bool[np.ndarray, "2 triangle"]:
-    """Find the triangles that contribute to some pixel of a view (0), and those by which such rays leave the layer
-    (1)."""
+    """Mark the triangles that are visible in a view (row 0), and those through which visible rays leave a layer
+    (row 1)."""
     view = View(yaw=yaw, pitch=pitch, size=size, fov_deg=layered_mesh.ray_sampling.fov_deg)
     return _draw_view(layered_mesh, pose, view, marks_visible=True)[1]
 
@@ -65,7 +65,7 @@ def entered_triangles(
     layer_starts: Int[np.ndarray, "layer_and_one"],
     view: "View",
 ) -> Int[np.ndarray, "layer size size"]:
-    """Find the triangle of each layer that the ray of each pixel meets first; -1 where there is none."""
+    """Return the index of the triangle that each pixel's ray meets first in each layer; -1 if it meets none."""
     drawn = _rasterize(vertices, triangles, layer_starts, view)
     entered = drawn.maps[0]
     layer, row, column = (entered >= 0).nonzero()
@@ -79,9 +79,9 @@ class View:
     """A camera of the generator, which looks at the origin from distance 1."""
 
     yaw: float
-    """Radians from frontal."""
+    """Yaw in radians from frontal."""
     pitch: float
-    """Radians from frontal."""
+    """Pitch in radians from frontal."""
     size: int
     """Height and width of the image, pixels."""
     fov_deg: float
@@ -89,7 +89,7 @@ class View:
 
     @cached_property
     def origin_and_axes(self) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3 3"]]:
-        """Position in world units, and axes (columns: right, up, backward)."""
+        """Position of the camera in world units, and its axes (columns: right, up, backward)."""
         angles = torch.tensor([[self.pitch, self.yaw]], dtype=torch.float64)
         origin, axes = orbit_rotation(yaw=angles[:, 1], pitch=angles[:, 0])
         return origin[0].numpy(), axes[0].numpy()
@@ -101,18 +101,20 @@ class View:
 
 
 class _Rasterized(NamedTuple):
-    """All layers, each rasterized by itself."""
+    """All layers of a view, each rasterized separately."""
 
     x_px: Float[np.ndarray, "vertex"]
     y_px: Float[np.ndarray, "vertex"]
     inverse_depth: Float[np.ndarray, "vertex"]
-    """1 / depth along the viewing axis; 0 for vertices that are too near or behind the camera."""
+    """1 / depth of each vertex along the viewing axis; 0 if it is too near or behind the camera."""
     order: Int[np.ndarray, "triangle"]
-    """Triangle indices, layer by layer; in each layer first those whose outside faces the camera."""
+    """Index of each triangle in the mesh, layer by layer; in each layer, triangles whose outside faces the camera come
+    first."""
     ends: Int[np.ndarray, "layer"]
-    """One past the last of these in ``order``, for each layer."""
+    """Position in ``order`` after the last triangle of each layer whose outside faces the camera."""
     maps: Int[np.ndarray, "2 layer size size"]
-    """Where each pixel's ray enters (0) and leaves (1) each layer: positions in that part of ``order``, or -1."""
+    """Triangles through which each pixel's ray enters (0) and leaves (1) each layer, or -1: positions in the layer's
+    part of ``order``, counted from its first triangle that faces the camera (0) or faces away from it (1)."""
 
 
 class _Surface(NamedTuple):
@@ -127,7 +129,7 @@ class _Surface(NamedTuple):
 
 
 class _PixelRays(NamedTuple):
-    """The rays of a view, and where along them something is visible; world units."""
+    """The rays of a view, and the range along the rays in which something is visible; world units."""
 
     origin: Float[np.ndarray, "3"]
     axes: Float[np.ndarray, "3 3"]
@@ -156,7 +158,7 @@ def _rasterize(
 def _draw_view(
     layered_mesh: LayeredMesh, pose: Pose, view: View, marks_visible: bool
 ) -> tuple[Float[np.ndarray, "8 size size"], Bool[np.ndarray, "2 marked"]]:
-    """The eight planes of an image; and, if asked to mark them, the visible triangles."""
+    """Return the eight planes of an image and, if ``marks_visible``, which triangles are visible."""
     sampling, triangles = layered_mesh.ray_sampling, layered_mesh.triangles
     drawn = _rasterize(pose.vertices, triangles, layered_mesh.layer_starts, view)
     planes = np.empty((8, view.size, view.size), np.float32)
@@ -181,7 +183,7 @@ def _draw_view(
 def _projected(
     vertices: Float[np.ndarray, "vertex 3"], view: View
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Index pixels and inverse depth along the viewing axis, float32."""
+    """Return x and y (index pixels) and the inverse depth along the viewing axis of each vertex, float32."""
     origin, axes = view.origin_and_axes
     rotation, translation = axes.astype(np.float32), (origin @ axes).astype(np.float32)
     half = np.float32((view.size - 1) / 2)
@@ -199,8 +201,9 @@ def _projected(
 @kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _project(vertices, rotation, translation, focal, half, projected):
-    """Compute :meth:`anifacegan.geometry.cameras.Camera.pixels` in float32. Vertices too near or behind the camera get
-    inverse depth 0, and no triangle that has one is drawn.
+    """Compute :meth:`anifacegan.geometry.cameras.Camera.pixels` in float32.
+
+    Vertices too near or behind the camera get inverse depth 0; triangles with such a vertex are not drawn.
     """
     for v in range(len(vertices)):
         x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
@@ -216,9 +219,8 @@ def _project(vertices, rotation, translation, focal, half, projected):
 @kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _order_by_facing(x_px, y_px, triangles, layer_starts, layer, order, ends):
-    """Write a layer's triangles to its part of ``order``, those whose outside faces the camera first; these end at
-    ``ends``.
-    """
+    """Write a layer's triangles to its part of ``order``, first those whose outside faces the camera, and write the
+    position after the last of these to ``ends``."""
     front, back = layer_starts[layer], layer_starts[layer + 1]
     for t in range(layer_starts[layer], layer_starts[layer + 1]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -247,8 +249,8 @@ def _draw_layer(x_px, y_px, inverse_depth, triangles, order, layer_starts, ends,
 @kernel(nogil=True, fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _bilinear_weights(u, v, width, height):
-    """Lower column and row of the four texels around (u, v), and their weights; outside of a texture its edge
-    counts."""
+    """Return the lower column and row of the four texels around (u, v), and the four weights; outside of the texture
+    its edge is repeated."""
     u, v = min(max(u, 0), width - 1), min(max(v, 0), height - 1)
     i, j = min(int(u), width - 2), min(int(v), height - 2)
     u, v = u - i, v - j
@@ -258,7 +260,7 @@ def _bilinear_weights(u, v, width, height):
 @kernel(nogil=True, fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _interpolate(texture, i, j, weights, channel):
-    """Weighted sum of four texels in one channel."""
+    """Return the weighted sum of four texels in one channel."""
     w00, w01, w10, w11 = weights
     return (
         w00 * texture[j, i, channel] + w01 * texture[j, i + 1, channel]

@@ -1,10 +1,10 @@
 """Draw a layered mesh in PyTorch, on a GPU: arrays and frames stay on the device.
 
-The steps are those of :mod:`anifacegan.avatars.players.numba_player`. Layers are rasterized into maps of the triangles
-by which rays enter and leave them; then, for some rows of pixels at a time, all layers are sampled and composited.
-nvdiffrast rasterizes where it works, else :mod:`anifacegan.geometry.rasterization.torch_backend`, which gives the same
-pixels as the player on the CPU. nvdiffrast rounds corners to a sixteenth of a pixel and gives one pixel in a hundred
-to a neighbouring triangle.
+The steps are the same as in :mod:`anifacegan.avatars.players.numba_player`. First the layers are rasterized into maps
+of the triangles through which rays enter and leave each layer. Then all layers are sampled and composited, some rows of
+pixels at a time. nvdiffrast rasterizes where it works, else :mod:`anifacegan.geometry.rasterization.torch_backend`,
+which gives the same pixels as the player on the CPU. nvdiffrast rounds corners to a sixteenth of a pixel and assigns
+one pixel in a hundred to a neighbouring triangle.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from anifacegan.geometry.resampling import read_pixels
 from anifacegan.rendering.frame import RenderedImage
 
 MOST_LAYER_PIXELS = {"cpu": 2**20, "cuda": 2**24}
-"""Pixels times layers that are composited at once, by device; each takes about 300 bytes."""
+"""Device type -> largest number of pixels times layers that are composited at once; each takes about 300 bytes."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,15 @@ class _Drawing:
     """Some rows of a view, before they are composited."""
 
     view: View
+    """Camera of the view."""
     corners: Float[Tensor, "triangle 3 3"]
-    """Index pixels and inverse depth of the triangles' corners."""
+    """x, y (index pixels) and inverse depth of each triangle's corners."""
     texels: Float[Tensor, "triangle 3 2"]
     """Texture coordinates of the triangles' corners."""
     maps: Int[Tensor, "2 layer rows size"]
-    """Triangles by which each pixel's ray enters (0) and leaves (1) each layer, or -1."""
+    """Index of the triangle through which each pixel's ray enters (0) and leaves (1) each layer, or -1."""
     rows: slice
+    """Rows of the image."""
 
 
 class TorchPlayer:
@@ -52,7 +54,7 @@ class TorchPlayer:
     def __init__(
         self, layered_mesh: LayeredMesh, device: torch.device | str, backend: Backend = "auto"
     ) -> None:
-        """Copy the layered mesh to the device. ``backend`` rasterizes the layers; "numba" stands for "torch" here.
+        """Copy the layered mesh to the device. ``backend`` rasterizes the layers; "numba" means the same as "torch".
 
         Raises:
             InputError: nvdiffrast is requested and does not work here.
@@ -90,8 +92,10 @@ class TorchPlayer:
         pitch: Float[np.ndarray, "frame"],
         size: int,
     ) -> Float[Tensor, "frame 8 size size"]:
-        """Draw several views on the device: rgb, opacity of the head, its premultiplied rgb, and distance in world
-        units.
+        """Draw several views on the device.
+
+        The eight channels are rgb (3), opacity of the head (1), premultiplied rgb of the head (3), and distance from
+        the camera in world units (1).
         """
         vertex_weights, texel_weights = (
             torch.from_numpy(weights).flatten(1).to(self.vertices)
@@ -116,7 +120,7 @@ class TorchPlayer:
         view: View,
         frame: Float[Tensor, "8 size size"],
     ) -> None:
-        """Rasterize the layers, and composite them some rows at a time into ``frame``."""
+        """Rasterize the layers, and composite them into ``frame``, some rows at a time."""
         origin, axes = (torch.from_numpy(part).float() for part in view.origin_and_axes)
         focal = (view.size - 1) / 2 / view.tangent
         camera = Camera(
@@ -143,7 +147,7 @@ class TorchPlayer:
     def _torch_maps(
         self, pixels: Tensor, in_camera: Tensor, camera: Camera, outside: Bool[Tensor, "triangle"]
     ) -> Int[Tensor, "2 layer size size"]:
-        """Triangles by which rays enter and leave each layer, by our own rasterizer."""
+        """Return the triangles through which rays enter and leave each layer, found by this project's rasterizer."""
         layers = len(self.textures)
         which = torch.where(outside, self.layer, layers + self.layer)
         maps = nearest_triangles(*pixels.unbind(-1), self.triangles, which, 2 * layers, camera.size)
@@ -152,7 +156,11 @@ class TorchPlayer:
     def _nvdiffrast_maps(
         self, pixels: Tensor, in_camera: Tensor, camera: Camera, outside: Bool[Tensor, "triangle"]
     ) -> Int[Tensor, "2 layer size size"]:
-        """The same by nvdiffrast, in two copies of the triangles; those facing the other way are shrunk to points."""
+        """Return the triangles through which rays enter and leave each layer, found by nvdiffrast.
+
+        It draws two copies of the mesh; in one, triangles that face away from the camera are shrunk to points, in the
+        other those that face it.
+        """
         nvdiffrast = load_nvdiffrast(self.device)
         facing = torch.cat([outside, ~outside])[:, None]
         triangles = torch.where(facing, self.triangles.repeat(2, 1), 0).to(torch.int32)
@@ -166,7 +174,7 @@ class TorchPlayer:
 
     # --------------------------------------------------------------------------------------------------- compositing
     def _composite(self, drawing: _Drawing, frame: Float[Tensor, "8 rows size"]) -> None:
-        """Composite the layers over the background, outermost first, into some rows of a frame."""
+        """Composite the layers, the outermost first, and the background into some rows of a frame."""
         view, maps, ray_sampling = drawing.view, drawing.maps, self.ray_sampling
         origin, axes = (torch.from_numpy(part).float() for part in view.origin_and_axes)
         half = (view.size - 1) / 2

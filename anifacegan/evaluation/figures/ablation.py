@@ -1,6 +1,6 @@
 """Figure of the training ablation: the metrics of models that were trained without some terms of the loss.
 
-The numbers are read from the JSON file of ``anifacegan ablate``: variant -> metric -> number.
+The numbers are read from the JSON file of ``anifacegan ablate``: name of the training variant -> metric -> number.
 """
 
 import json
@@ -22,12 +22,12 @@ BAR, RULE = (176, 205, 230), (200, 200, 200)
 ROW_PX, BAR_PX = FONT_PX + 2 * GAP_PX, 90
 
 Table = dict[str, dict[str, float | None]]
-"""Variant -> metric -> number, or None if it could not be measured."""
+"""Name of a training variant -> metric -> number, or None if the metric could not be measured."""
 
 
 @dataclass(frozen=True)
 class AblationConfig:
-    """Draw and print the table of an ablation."""
+    """Draw and print the table of an ablation: the metrics of trainings that differ in their losses."""
 
     results: Path = Path("runs/ablation/ablation.json")
     """JSON file with the results of `anifacegan ablate`."""
@@ -36,7 +36,7 @@ class AblationConfig:
 
 
 def draw(config: AblationConfig) -> Drawing:
-    """Draw variants from top to bottom and metrics from left to right."""
+    """Draw a table with a row for each training variant and a column for each metric."""
     if config.results.resolve() == (config.out / "ablation.json").resolve():
         raise InputError(
             f"out: {config.out} holds the results, which the figure would overwrite, expected another"
@@ -50,7 +50,7 @@ def read_table(path: Path) -> Table:
     """Read the numbers of an ablation.
 
     Raises:
-        InputError: the file is missing, is not JSON, or does not hold variant -> metric -> number.
+        InputError: the file is missing, is not JSON, or does not map variants to metrics to numbers.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected the results of `anifacegan ablate`")
@@ -74,7 +74,7 @@ def read_table(path: Path) -> Table:
 
 
 def measures(table: Table) -> list[str]:
-    """Return the names of the columns, in order of appearance."""
+    """Return the names of all metrics, in the order in which the table mentions them."""
     return list(dict.fromkeys(name for row in table.values() for name in row))
 
 
@@ -86,7 +86,7 @@ def markdown(table: Table) -> str:
 
 
 def table_image(table: Table) -> Pixels:
-    """Draw the table with a bar behind each number; its length is relative to the column's largest number."""
+    """Draw the table with a bar behind each number; the longest bar of a column belongs to its largest number."""
     names, font = measures(table), ImageFont.load_default(FONT_PX)
     first = math.ceil(max(font.getlength(text) for text in ("variant", *table))) + 3 * GAP_PX
     widths = [max(BAR_PX, math.ceil(font.getlength(name))) + 2 * GAP_PX for name in names]

@@ -23,12 +23,12 @@ from anifacegan.runtime.errors import require_above, require_at_least
 
 @dataclass(frozen=True)
 class DeformationConfig(FigureConfig):
-    """Draw the template, the deformed face, and the deformation."""
+    """Draw the template (the face without deformation), the deformed face, and the deformation between them."""
 
     x: float = 0.0
-    """x of the sagittal slice, world units; 0 is the middle of the face."""
+    """Position x of the sagittal slice through the head, world units; 0 is the middle of the face."""
     y: float = -0.045
-    """y of the horizontal slice, world units; -0.045 is the height of the mouth."""
+    """Position y of the horizontal slice through the head, world units; -0.045 is the height of the mouth."""
     arrow_scale: float = 1.0
     """Length of an arrow relative to the offset that it shows."""
 
@@ -39,7 +39,7 @@ class DeformationConfig(FigureConfig):
 
 
 def draw(config: DeformationConfig) -> Drawing:
-    """Draw a row for the neutral face and for each expression of the first person."""
+    """Draw a row for the first person's neutral face, and one for each of the person's expressions."""
     model = load_figure_model(config)
     renderer, seed = FaceRenderer(model, config), selected_seeds(config)[0]
     sections = Slice("yz", config.x), Slice("xz", config.y)
@@ -66,7 +66,7 @@ def draw(config: DeformationConfig) -> Drawing:
 def _row(
     fields: ConditionedFields, sections: tuple[Slice, ...], config: DeformationConfig
 ) -> tuple[list[Pixels], float]:
-    """Draw the images of one expression; also return the longest offset of the visible surface, world units."""
+    """Return the images of one expression, and the length of the longest visible deformation offset, world units."""
     template = dataclasses.replace(fields, offset=torch.zeros_like)
     undeformed, deformed = (render_deformation(face, 0.0, config.size) for face in (template, fields))
     cells = [

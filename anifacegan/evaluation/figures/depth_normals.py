@@ -20,14 +20,14 @@ from anifacegan.rendering.surface import camera_normals, visible_surface
 
 @dataclass(frozen=True)
 class DepthNormalsConfig(FigureConfig):
-    """Draw the depth and the normals of people."""
+    """Draw the colours, the depth and the normals of people from several views."""
 
     yaw: float | tuple[float, ...] = (-0.4, 0.0, 0.4)
     """Yaw of each view, radians from frontal."""
 
 
 def draw(config: DepthNormalsConfig) -> Drawing:
-    """Draw a row for each person with colours, depth and normals of each view."""
+    """Draw a row for each person, with three images for each view: colours, depth and normals."""
     yaws = selected_angles(config.yaw)
     model = load_figure_model(config)
     renderer, seeds = FaceRenderer(model, config), selected_seeds(config)

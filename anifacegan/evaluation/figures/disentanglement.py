@@ -24,7 +24,7 @@ class DisentanglementConfig(FigureConfig):
     steps: int = 7
     """Number of images in a strip, both ends included."""
     reach: float = 0.5
-    """Largest yaw to either side, radians; pitch goes half as far."""
+    """Largest yaw to either side, radians; the largest pitch is half of it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -33,7 +33,11 @@ class DisentanglementConfig(FigureConfig):
 
 
 def draw(config: DisentanglementConfig) -> Drawing:
-    """Draw strips of the first person: expression, identity and appearance toward the second person, yaw, pitch."""
+    """Draw strips of the first person, in each of which one thing changes.
+
+    These are the strength of the expression, the identity and the appearance (both toward the second person), the yaw
+    and the pitch.
+    """
     seeds = two_or_more_seeds(config)[:2]
     yaws = selected_angles(tuple(np.linspace(-config.reach, config.reach, config.steps).tolist()))
     model = load_figure_model(config)

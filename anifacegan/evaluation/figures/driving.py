@@ -1,8 +1,9 @@
-"""Figure of a driven face: a video of driver and generated face side by side, and some of its frames as an image.
+"""Figure of a driven face: a generated face makes the expressions of another face, the driver.
 
-The driver is a folder of ``.mat`` files with the face coefficients of a video's frames. Each frame shows the driver by
-the image of the same name if the folder has one, else by the landmarks of the ``.mat`` file, else by its expression
-coefficients as bars.
+The figure is a video that shows both faces side by side, and an image with some frames of the video. The driver is a
+folder of ``.mat`` files with the face coefficients of a video's frames. Each frame shows the driver as the image with
+the name of the ``.mat`` file if the folder has one, else as the landmarks of the ``.mat`` file, else as bars that show
+the expression coefficients.
 """
 
 from dataclasses import dataclass
@@ -36,13 +37,13 @@ from anifacegan.runtime.errors import InputError, require_at_least, warnings_in_
 from anifacegan.runtime.files import read_image
 
 FRAME_PX = 224
-"""Size in pixels of the image that the landmarks of a .mat file refer to; their y is up."""
+"""Height and width, in pixels, of the image in which a .mat file gives its landmarks; their y points up."""
 STROKES = (
     (0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31, 36, False),
     (36, 42, True), (42, 48, True), (48, 60, True), (60, 68, True),
 )  # fmt: skip
-"""Index of the first landmark, of the one after the last, and whether the line is closed, for jaw, brows, nose, eyes
-and lips (iBUG 68)."""
+"""Lines through the iBUG landmarks of jaw, brows, nose, eyes and lips: index of the first landmark, index after the
+last one, and whether the line is closed."""
 BAR_COLOUR = (90, 130, 190)
 MAX_SHEET_FRAMES = 8
 """Largest number of frames on the contact sheet."""
@@ -53,16 +54,16 @@ class DrivingConfig(FigureConfig):
     """Render a video of the first person driven by a sequence of expressions."""
 
     driving: Path | None = None
-    """Folder with the driving sequence: .mat files sorted by name, and optionally images of the same names. null: the
-    expressions come and go one after another."""
+    """Folder with the driving sequence: .mat files in the order of their names, and optionally images of the same
+    names. null: the expressions of --expressions come and go one after another."""
     poses: bool = False
-    """Use yaw and pitch of the .mat files, too."""
+    """Take not only the expressions but also yaw and pitch from the .mat files."""
     pitch_offset: float | None = None
-    """Pitch of a frontal face in .mat files without an exact pose, radians. null: the model card's."""
+    """Pitch that frontal faces have in .mat files without an exact pose, radians. null: the value in the model card."""
     yaw: float | tuple[float, ...] = 0.0
-    """Yaw without --poses, radians from frontal: one value, or values to pass through."""
+    """Yaw if --poses is not given, radians from frontal: one value, or several values that the head turns through."""
     frames: int | None = None
-    """Number of frames. null: one for each .mat file, or 48 without a folder."""
+    """Number of frames. null: one for each .mat file, or 48 if --driving is null."""
     fps: int = 25
     """Frames per second of the video."""
 
@@ -76,7 +77,7 @@ class DrivingConfig(FigureConfig):
 
 
 def draw(config: DrivingConfig) -> Drawing:
-    """Draw the video and a strip of its frames."""
+    """Draw the video, and an image with up to eight of its frames."""
     model = load_figure_model(config)
     expressions, trajectory = driving_sequence(model, config)
     renderer, seed = FaceRenderer(model, config), selected_seeds(config)[0]
@@ -135,7 +136,7 @@ def driving_sequence(model: Model, config: DrivingConfig) -> tuple[list[Expressi
 
 
 def driver_image(expression: Expression, z_exp: Float[np.ndarray, "64"], size: int) -> Pixels:
-    """Draw the driver of a frame by its image, its landmarks, or the bars of its coefficients ``z_exp``."""
+    """Draw the driver in one frame: its image, else its landmarks, else its expression coefficients as bars."""
     if expression.path is None:
         return coefficient_bars(z_exp, size)
     for ending in (".png", ".jpg", ".jpeg"):
@@ -159,7 +160,8 @@ def landmark_strokes(lm68: Float[np.ndarray, "68 2"], size: int) -> Pixels:
 
 
 def coefficient_bars(z_exp: Float[np.ndarray, "64"], size: int) -> Pixels:
-    """Draw coefficients from left to right as bars from the middle; +-3 gives half of a full bar."""
+    """Draw a bar for each coefficient, up or down from the middle of the image; coefficients 3 and -3 give half of the
+    longest possible bar."""
     image = np.full((size, size, 3), WHITE, np.uint8)
     column = np.arange(size) * len(z_exp) // size
     height = np.arctan(z_exp[column]) / np.arctan(3.0)
@@ -170,7 +172,7 @@ def coefficient_bars(z_exp: Float[np.ndarray, "64"], size: int) -> Pixels:
 
 
 def _square_image(path: Path, size: int) -> Pixels:
-    """Read the central square of an image file, resized to ``size`` pixels."""
+    """Read an image file, crop its central square, and resize this to ``size`` pixels."""
     try:
         pixels = read_image(path, "RGB")
     except OSError as error:

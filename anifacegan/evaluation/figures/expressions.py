@@ -20,9 +20,10 @@ class ExpressionsConfig(FigureConfig):
     """Draw many expressions on one person."""
 
     drawn: int = 11
-    """Number of expressions sampled from the model's expression prior, after the neutral and the named ones."""
+    """Number of expressions that are sampled from the model's expression prior, shown after the neutral and the named
+    expressions."""
     first_drawn: int = 101
-    """Random seed of the first sampled expression; the others have the seeds that follow."""
+    """Random seed of the first sampled expression; the next ones have this seed plus 1, 2, ..."""
     columns: int = 6
     """Number of expressions in a row."""
 
@@ -33,7 +34,7 @@ class ExpressionsConfig(FigureConfig):
 
 
 def draw(config: ExpressionsConfig) -> Drawing:
-    """Draw a grid of expressions."""
+    """Draw a grid of one person's expressions."""
     model = load_figure_model(config)
     renderer, seed = FaceRenderer(model, config), selected_seeds(config)[0]
     drawn = [prior_expression(model, config.first_drawn + k) for k in range(config.drawn)]

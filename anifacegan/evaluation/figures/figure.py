@@ -26,6 +26,7 @@ class Drawing:
     """A finished figure in memory."""
 
     image: Pixels
+    """The figure itself."""
     record: dict[str, Any]
     """Description of the content, as plain values for the JSON file."""
     further_files: dict[str, Callable[[Path], object]] = field(default_factory=dict)
@@ -52,14 +53,16 @@ class FigureKind:
 
 @dataclass(frozen=True)
 class WrittenFigure:
-    """Paths of a figure's files, and the text to print about it."""
+    """A figure that has been written."""
 
     paths: list[Path]
+    """Paths of the figure's files."""
     text: str
+    """Text to print about the figure, such as a table."""
 
     @property
     def summary(self) -> str:
-        """The figure's text and the paths of its files, one a line."""
+        """The figure's text, then the paths of its files, each on a line of its own."""
         return self.text + "\n".join(map(str, self.paths))
 
 

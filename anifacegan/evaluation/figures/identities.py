@@ -19,11 +19,12 @@ class IdentitiesConfig(FigureConfig):
     """Draw one expression on many people."""
 
     count: int = 18
-    """Number of people: those of --seeds, then those of the seeds that follow the largest."""
+    """Number of people: the people of --seeds, then people whose seeds follow the largest of them."""
     columns: int = 6
     """Number of people in a row."""
     yaw_turn: float = 0.2
-    """Yaw of the views, radians: people alternate between this far to one side, frontal, and as far to the other."""
+    """Yaw of the views, radians: of three people, one is turned by this angle to one side, one is frontal, and one is
+    turned by this angle to the other side."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -31,7 +32,7 @@ class IdentitiesConfig(FigureConfig):
 
 
 def draw(config: IdentitiesConfig) -> Drawing:
-    """Draw a grid of people."""
+    """Draw a grid of people with the same expression."""
     turns = selected_angles((-config.yaw_turn, 0.0, config.yaw_turn))
     model = load_figure_model(config)
     renderer, seeds = FaceRenderer(model, config), list(selected_seeds(config))

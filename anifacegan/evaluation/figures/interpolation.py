@@ -31,7 +31,7 @@ class InterpolationConfig(FigureConfig):
 
 
 def draw(config: InterpolationConfig) -> Drawing:
-    """Draw a row for each two consecutive people, then one for each two consecutive expressions, from neutral on."""
+    """Draw a row from each person to the next, then a row from each expression to the next; the first is neutral."""
     seeds = two_or_more_seeds(config)
     model = load_figure_model(config)
     renderer = FaceRenderer(model, config)

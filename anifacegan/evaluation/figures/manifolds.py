@@ -23,9 +23,10 @@ class ManifoldsConfig(FigureConfig):
     """Draw the manifolds in slices through the face."""
 
     x: float | tuple[float, ...] = (0.0, 0.03)
-    """x of each sagittal slice, world units from the middle of the face."""
+    """Position x of each sagittal slice through the head, world units from the middle of the face."""
     y: float | tuple[float, ...] = (0.027, -0.045)
-    """y of each horizontal slice, world units from the origin; the defaults are near the eyes and at the mouth."""
+    """Position y of each horizontal slice through the head, world units from the origin; the defaults are near the eyes
+    and at the mouth."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -38,7 +39,10 @@ class ManifoldsConfig(FigureConfig):
 
 @torch.inference_mode()
 def draw(config: ManifoldsConfig) -> Drawing:
-    """Draw rows for the template, the neutral face and the first expression, with a column for each slice."""
+    """Draw a row each for the template (without deformation), the neutral face and the first expression.
+
+    There is a column for each slice.
+    """
     sections = [
         *(Slice("yz", at) for at in as_tuple(config.x)),
         *(Slice("xz", at) for at in as_tuple(config.y)),

@@ -28,7 +28,7 @@ from anifacegan.rendering.surface import visible_surface
 from anifacegan.runtime.errors import require_at_least
 
 SAMPLES = 3
-"""Samples along each side of a pixel."""
+"""Number of samples along each side of a pixel in the images of the mesh."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class MeshConfig(FigureConfig):
     """Extract a mesh of the first person with the first expression."""
 
     yaw: float | tuple[float, ...] = (-0.6, -0.3, 0.0, 0.3, 0.6)
-    """Yaws of the views that the mesh is made from, radians from frontal; each is combined with each pitch."""
+    """Yaws of the views that the mesh is made from, radians from frontal; each yaw is combined with each pitch."""
     pitch: float | tuple[float, ...] = (-0.25, 0.0, 0.25)
     """Pitches of the views that the mesh is made from, radians from frontal."""
     resolution: int = 128
-    """Number of grid cells along each edge of the box +-0.12 world units."""
+    """Number of grid cells along each edge of the box around the head, from -0.12 to 0.12 world units."""
     show_yaw: float | tuple[float, ...] = (-0.6, -0.2, 0.2, 0.6)
-    """Yaws of the images of the mesh, radians from frontal."""
+    """Yaws from which the finished mesh is shown, radians from frontal."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,7 +50,7 @@ class MeshConfig(FigureConfig):
 
 
 def draw(config: MeshConfig) -> Drawing:
-    """Draw the mesh in its colours and in shaded grey from several sides."""
+    """Draw the mesh from several sides: in its colours, and in shaded grey."""
     views = list(product(selected_angles(config.yaw), selected_angles(config.pitch)))
     image_yaws = selected_angles(config.show_yaw)
     trimesh = optional_module("trimesh", "trimesh")
@@ -86,7 +86,7 @@ def draw(config: MeshConfig) -> Drawing:
 def surface_views(
     renderer: FaceRenderer, seed: int, z_exp: Float[np.ndarray, "64"], views: list[tuple[float, float]]
 ) -> list[SurfaceView]:
-    """Render one person's surface from several views, each (yaw, pitch) in radians from frontal."""
+    """Render one person's surface from several views; ``views`` are (yaw, pitch) in radians from frontal."""
     face, ray_sampling = renderer.face(seed, z_exp), renderer.model.generator.config.ray_sampling
     seen = []
     for yaw, pitch in views:
@@ -105,7 +105,8 @@ def surface_views(
 
 
 def mesh_images(mesh: SurfaceMesh, yaw: float, size: int, fov_deg: float) -> tuple[Pixels, Pixels]:
-    """Render a mesh on white in its colours, and in grey with diffuse light from near the camera."""
+    """Render a mesh on white, and return two images: in its colours, and in grey with diffuse light from the camera's
+    side."""
     vertices, triangles = torch.from_numpy(mesh.vertices)[None], torch.from_numpy(mesh.triangles)
     angle = torch.tensor([yaw])
     camera = supersampled(orbit_camera(yaw=angle, pitch=torch.zeros(1), size=size, fov_deg=fov_deg), SAMPLES)

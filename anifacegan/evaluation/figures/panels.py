@@ -27,7 +27,7 @@ Pixels = UInt8[np.ndarray, "height width 3"]
 
 @dataclass(frozen=True)
 class FaceRenderer:
-    """Renderer of a model's faces at a figure's size and truncation, with a progress bar on stderr."""
+    """Renders a model's faces at the size and truncation of a figure, with a progress bar on stderr."""
 
     model: Model
     config: FigureConfig
@@ -36,12 +36,15 @@ class FaceRenderer:
     def face(
         self, person: int | LatentRows, z_exp: Float[np.ndarray, "64"], psi: float | None = None
     ) -> Face:
-        """Return a person, given by seed or by latents, with an expression; ``psi`` replaces the figure's."""
+        """Return a person, given by seed or by latents, with an expression.
+
+        ``psi`` is the truncation; None uses that of the figure.
+        """
         latents = self.model.person(person) if isinstance(person, int) else person
         return self.model.face(latents=latents, expression=z_exp, psi=self.config.psi if psi is None else psi)
 
     def image(self, face: Face, *, yaw: float = 0.0, pitch: float = 0.0) -> RenderedImage:
-        """Render a view to the CPU; angles are radians from frontal.
+        """Render a view of a face; the images lie on the CPU. Angles are radians from frontal.
 
         Raises:
             InputError: the colours are not finite.
@@ -71,7 +74,7 @@ def image_bytes(image: Float[Tensor, "height width 3"]) -> Pixels:
 
 
 def interpolate_people(first: LatentRows, last: LatentRows, share: float) -> LatentRows:
-    """Interpolate linearly between two people's latents; shares 0 and 1 give the two people exactly."""
+    """Interpolate linearly between two people's latents; share 0 gives the first person, share 1 the last one."""
     z_id, z_noise = (torch.lerp(a, b, share) for a, b in zip(first, last, strict=True))
     return z_id, z_noise
 
@@ -79,7 +82,7 @@ def interpolate_people(first: LatentRows, last: LatentRows, share: float) -> Lat
 def captioned_grid(
     cells: Sequence[tuple[str, Pixels]], columns: int
 ) -> UInt8[np.ndarray, "all_rows all_columns 3"]:
-    """Lay out images of one size row by row, each with its caption below; a single image gets no border."""
+    """Arrange images of one size in a grid, row by row, each with its caption below; a single image gets no border."""
     font = ImageFont.load_default(FONT_PX)
     tiles = np.stack([_captioned(caption, pixels, font) for caption, pixels in cells])
     grid = make_grid(torch.from_numpy(tiles).permute(0, 3, 1, 2), nrow=columns, padding=GAP_PX, pad_value=255)

@@ -16,9 +16,9 @@ from anifacegan.runtime.resources import located
 from anifacegan.runtime.typed_config import as_tuple
 
 PRIOR_PREFIX = "drawn:"
-"""Prefix of expressions sampled from the model's prior: ``drawn:3`` has seed 3. Every model has such expressions."""
+"""Prefix of the names of expressions that are sampled from the model's expression prior: ``drawn:3`` has seed 3."""
 DEFAULT_PRIOR_EXPRESSIONS = 6
-"""Number of sampled expressions for a model without named ones."""
+"""Number of sampled expressions that are shown for a model without named expressions."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class FigureConfig:
     """Folder for NAME.png, NAME.yaml (the options, with which --config makes the figure again) and NAME.json (a
     description of the content)."""
     seeds: int | tuple[int, ...] = (1, 2, 3)
-    """Random seeds of the people, one each; a figure of one person shows the first."""
+    """Random seeds of the people, one seed for each person; a figure of one person shows the first one."""
     expressions: str | tuple[str, ...] | None = None
-    """Expression names such as smile or smile=0.7,blink=0.3, .mat files, or drawn:SEED, samples of the model's
-    expression prior; a figure of one expression shows the first. null: the model's named expressions, or six samples
-    of its prior if it has none."""
+    """Expressions: names such as smile, mixtures such as smile=0.7,blink=0.3, .mat files, or drawn:SEED for a random
+    sample of the model's expression prior. A figure of one expression shows the first one. null: the model's named
+    expressions, or six samples of its expression prior if it has none."""
     size: int = 128
     """Height and width of a face, pixels."""
     psi: float = 0.7
@@ -91,7 +91,7 @@ def load_figure_model(config: FigureConfig) -> Model:
 
 
 def selected_expressions(model: Model, config: FigureConfig) -> list[Expression]:
-    """Read the expressions of a figure, at least one.
+    """Return the expressions of a figure, at least one.
 
     Raises:
         InputError: the model does not know a name, or a file does not fit the model.
@@ -111,7 +111,7 @@ def neutral_expression(model: Model) -> Expression:
 
 @torch.inference_mode()
 def prior_expression(model: Model, seed: int) -> Expression:
-    """Sample an expression from the model's expression prior; it is the same on every device."""
+    """Sample an expression from the model's expression prior; a seed gives the same expression on every device."""
     prior = model.generator.expression_prior
     latent = torch.randn(1, prior.config.latent_dim, generator=torch.Generator().manual_seed(seed))
     return Expression(

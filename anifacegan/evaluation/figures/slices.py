@@ -1,8 +1,9 @@
 """Images of slices through a face: manifolds as lines, deformation offsets as arrows, the surface as a curve.
 
-A sagittal slice (``yz``) is the plane x = at with z to the right, where the camera is, and y up. A horizontal slice
-(``xz``) is the plane y = at, seen from above with x to the right and z, where the camera is, down. World units; pixels
-are square, and the edge next to the camera is at z = 0.12.
+A sagittal slice (``yz``) is a plane of constant x; in its image z points right, toward the camera, and y points up. A
+horizontal slice (``xz``) is a plane of constant y, seen from above; in its image x points right, and z points down,
+toward the camera. Pixels are square. Positions are in world units, and the image edge next to the camera is at
+z = 0.12.
 """
 
 from dataclasses import dataclass
@@ -26,13 +27,13 @@ PAPER, LINE_CLEAR, FRAME, SURFACE = (1.0, 1.0, 1.0), (0.8, 0.8, 0.8), (0.6, 0.6,
 REACH = 0.09
 """Half the width of a slice, world units."""
 LINE_PX = 0.5
-"""Half the width of a manifold's line, pixels."""
+"""Half the width of the line that shows a manifold, pixels."""
 ARROWS = 18
-"""Number of arrows along each edge."""
+"""Number of arrows along each edge of a slice."""
 SHORTEST = 0.001
-"""Shortest offset that gets an arrow, world units."""
+"""Length of the shortest deformation offset that is shown by an arrow, world units."""
 SUPERSAMPLING = 2
-"""Factor of the size at which arrows and curves are drawn before they are averaged for smooth edges."""
+"""For smooth edges, arrows and curves are drawn this many times larger, and then averaged."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,22 @@ class Slice:
     """A plane through the face, perpendicular to the x or y axis."""
 
     plane: Literal["yz", "xz"]
+    """Axes that span the plane."""
     at: float
     """Coordinate of the plane on its perpendicular axis, world units."""
 
     @property
     def label(self) -> str:
-        """Coordinate of the plane in millimetres, for captions."""
+        """Position of the plane in millimetres, for captions."""
         return f"{'x' if self.plane == 'yz' else 'y'} = {1000 * self.at:+.0f} mm"
 
     def points(
         self, across: Float[Tensor, "*shape"], down: Float[Tensor, "*shape"]
     ) -> Float[Tensor, "*shape 3"]:
-        """Return the plane's points at image coordinates in [-1, 1], to the right and down."""
+        """Return the points of the plane, world units, at positions in its image.
+
+        ``across`` is -1 at the left edge and 1 at the right one, ``down`` is -1 at the top and 1 at the bottom.
+        """
         constant = torch.full_like(across, self.at)
         middle = WORLD_PER_NETWORK_UNIT - REACH
         if self.plane == "yz":
@@ -71,9 +76,10 @@ class Slice:
 def manifold_lines(
     fields: ConditionedFields, section: Slice, size: int, in_template: bool = False
 ) -> Float[Tensor, "height width 3"]:
-    """Draw the manifolds in a slice, in their colour where they are opaque and in grey where they are transparent.
+    """Draw the manifolds in a slice: a line has the manifold's colour where it is opaque, and is grey where it is
+    transparent.
 
-    The slice is in target space, or with ``in_template`` in template space, before any deformation.
+    The slice is in target space, the deformed face, or with ``in_template`` in template space, without deformation.
     """
     grid = torch.linspace(-1, 1, size).to(fields.levels)
     down, across = torch.meshgrid(grid, grid, indexing="ij")
@@ -96,11 +102,11 @@ def manifold_lines(
 def with_arrows(
     image: Float[Tensor, "height width 3"], fields: ConditionedFields, section: Slice, scale: float
 ) -> Pixels:
-    """Draw the deformation's offsets as arrows, and the surface as a curve, over the image of a slice.
+    """Draw the deformation field's offsets as arrows, and the face's surface as a curve, over the image of a slice.
 
-    An arrow goes from a point of the face toward its template point, projected onto the plane, and is ``scale`` times
-    as long as the offset. Its colour is the length of the offset in space, by
-    :func:`anifacegan.rendering.deformation_maps.heat_colours` without the bright end.
+    An arrow goes from a point of the deformed face toward its template point, projected onto the plane, and is
+    ``scale`` times as long as the offset. Its colour shows the length of the offset in space:
+    :func:`anifacegan.rendering.deformation_maps.heat_colours` without the brightest colours.
     """
     size = len(image)
     fine_size = SUPERSAMPLING * size
@@ -125,7 +131,10 @@ def with_arrows(
 def surface_curves(
     fields: ConditionedFields, section: Slice, size: int
 ) -> list[Float[np.ndarray, "point 2"]]:
-    """Find the surface in a slice by rays along -z: curves of pixels, which end where the surface jumps or ends."""
+    """Find the face's surface in a slice by rays along -z.
+
+    Returns curves of pixel positions; a curve ends where the surface jumps or ends.
+    """
     x = torch.linspace(-1, 1, size).to(fields.levels)
     zero = torch.zeros_like(x)
     across, down = (zero, x) if section.plane == "yz" else (x, zero)
@@ -144,7 +153,8 @@ def surface_curves(
 def _read(
     fields: ConditionedFields, x: Float[Tensor, "1 point 3"], in_template: bool
 ) -> tuple[Float[Tensor, "1 point"], Float[Tensor, "1 point 3"], Float[Tensor, "1 point"]]:
-    """Evaluate manifold scalar, colour and opacity at points of the face, or of the template."""
+    """Return manifold scalar, colour and opacity at points of the deformed face or, with ``in_template``, of the
+    template."""
     delta = torch.zeros_like(x) if in_template else fields.offset(x)
     s = fields.scalar(x + delta)
     x = x + fields.radiance_offset_gain * delta

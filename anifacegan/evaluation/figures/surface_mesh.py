@@ -1,9 +1,10 @@
 """Triangle mesh from rendered views: fusion of truncated signed distances, then marching cubes.
 
-The model has radiance manifolds and no closed surface; its surface is taken to be the expected depth of its images.
-Each view gives a signed distance to that surface along its rays, truncated near it. The distances are averaged over the
-views in which they are defined (Curless and Levoy 1996), and the mesh is the zero level set. Regions far behind the
-surface are undefined, so the mesh is open at the back. World units, y up, the face looks along +z.
+The model has radiance manifolds and no closed surface, so the expected depth in its rendered images is used as its
+surface. Each view gives every point in space a signed distance to this surface along the view's ray through the point;
+the distance is clipped to 12 mm, and undefined farther behind the surface. The distances are averaged over the views
+that define one (Curless and Levoy 1996), and the mesh is the surface on which the average is zero. No view shows the
+back of the head, so the mesh is open there. Positions are in world units, y points up, and the face looks along +z.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from anifacegan.runtime.errors import InputError
 
 EXTRA = "pip install scikit-image trimesh"
 TRUNCATION = 0.012
-"""Truncation of the signed distance, world units."""
+"""Largest absolute value of a signed distance, world units."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +33,15 @@ class SurfaceView:
     """A rendered view with its visible surface."""
 
     yaw: float
+    """Yaw of the camera, radians from frontal."""
     pitch: float
+    """Pitch of the camera, radians from frontal."""
     surface: VisibleSurface
+    """Distance of the visible surface along each pixel's ray."""
     rgb: Float[Tensor, "3 height width"]
     """Colours of the head in [0, 1], not premultiplied by its opacity."""
     fov_deg: float = FOV_DEG
+    """Field of view, degrees."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +49,15 @@ class SurfaceMesh:
     """A triangle mesh with vertex colours."""
 
     vertices: Float[np.ndarray, "vertex 3"]
+    """Positions of the vertices, world units."""
     triangles: Int[np.ndarray, "triangle 3"]
     """Vertex indices of each triangle, counter-clockwise seen from outside."""
     rgb: Float[np.ndarray, "vertex 3"]
-    """Colours in [0, 1]."""
+    """Colours of the vertices in [0, 1]."""
 
 
 def optional_module(name: str, package: str) -> ModuleType:
-    """Import a module of the extra ``figures``.
+    """Import a module that belongs to the optional dependencies ``figures``.
 
     Raises:
         InputError: the module's package is not installed.
@@ -67,7 +73,10 @@ def optional_module(name: str, package: str) -> ModuleType:
 def fused_distances(
     views: Sequence[SurfaceView], points: Float[Tensor, "point 3"]
 ) -> tuple[Float[Tensor, "point"], Bool[Tensor, "point"]]:
-    """Average the views' truncated signed distances, positive outside; also return where any view defines one."""
+    """Average the clipped signed distances of all views at points; they are positive outside of the head.
+
+    Returns the averages, and whether any view defines a distance at each point.
+    """
     total, count = torch.zeros_like(points[:, 0]), torch.zeros_like(points[:, 0])
     for view in views:
         signed, known, _ = _project_into_view(view, points)
@@ -77,7 +86,9 @@ def fused_distances(
 
 
 def extract_mesh(views: Sequence[SurfaceView], resolution: int) -> SurfaceMesh:
-    """Extract the surface of several views, with ``resolution`` grid cells along each edge of the box +-0.12.
+    """Extract the surface that several views show as a mesh.
+
+    Distances are computed on a grid in the box from -0.12 to 0.12 world units, with ``resolution`` cells along an edge.
 
     Raises:
         InputError: there is no surface, or scikit-image is not installed.
@@ -109,7 +120,10 @@ def _in_known_cells(
     triangles: Int[np.ndarray, "triangle 3"],
     known: Bool[np.ndarray, "n n n"],
 ) -> tuple[Float[np.ndarray, "used_vertex 3"], Int[np.ndarray, "used_triangle 3"]]:
-    """Keep the triangles of cells whose eight corners are known, and their vertices, in grid coordinates."""
+    """Keep the triangles in those grid cells at all eight corners of which a distance is known, and their vertices.
+
+    Vertices are in units of the grid's spacing.
+    """
     cells = np.logical_and.reduce(
         [
             known[x : x - 1 or None, y : y - 1 or None, z : z - 1 or None]
@@ -125,7 +139,7 @@ def _in_known_cells(
 def _project_into_view(
     view: SurfaceView, points: Float[Tensor, "point 3"]
 ) -> tuple[Float[Tensor, "point"], Bool[Tensor, "point"], Float[Tensor, "point 3"]]:
-    """Return a view's truncated signed distance at points, whether it is defined, and the colour of the pixel there."""
+    """Return a view's clipped signed distance at points, whether it is defined, and the colours of their pixels."""
     angles = torch.tensor([[view.pitch, view.yaw]])
     size = view.surface.mask.shape[-1]
     camera = orbit_camera(yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=view.fov_deg)
@@ -144,7 +158,7 @@ def _project_into_view(
 
 
 def _colours(views: Sequence[SurfaceView], points: Float[Tensor, "vertex 3"]) -> Float[Tensor, "vertex 3"]:
-    """Average the colours of the views, weighted by how near each point is to the view's surface."""
+    """Average the colours that the views show at points; a view counts more, the nearer the point is to its surface."""
     total, weight = torch.zeros_like(points), torch.zeros_like(points[:, :1])
     for view in views:
         signed, known, rgb = _project_into_view(view, points)

@@ -18,7 +18,7 @@ from anifacegan.runtime.typed_config import as_tuple
 
 @dataclass(frozen=True)
 class TruncationConfig(FigureConfig):
-    """Draw people at several values of psi (--psi itself is not used)."""
+    """Draw people at several values of the truncation psi (the option --psi is not used)."""
 
     psis: float | tuple[float, ...] = (0.0, 0.3, 0.5, 0.7, 0.85, 1.0, 1.2)
     """Truncations of the appearance latent, one column each."""
@@ -30,7 +30,7 @@ class TruncationConfig(FigureConfig):
 
 
 def draw(config: TruncationConfig) -> Drawing:
-    """Draw a row of psi values for each person."""
+    """Draw a row for each person, with an image for each value of psi."""
     model = load_figure_model(config)
     renderer, seeds, psis = FaceRenderer(model, config), selected_seeds(config), as_tuple(config.psis)
     expression = selected_expressions(model, config)[0]
