@@ -68,7 +68,7 @@ def test_the_deformation_learns_to_follow_the_mesh(data: PairedData, mesh: MeshS
     deformation = DeformationConfig(hidden_dim=32, mapping_dim=32, output_scale=0.05)
     config = dataclasses.replace(GENERATOR, deformation=deformation)
     start, errors = new_state(Generator(config).initialize(rng()), schedule.average_decay), []
-    weights = LossWeights(mouth_gap=0, roughness=0, minimal=0, neutral=0, alignment=0)
+    weights = LossWeights(mouth_gap=0.0, roughness=0.0, minimal=0.0, neutral=0.0, alignment=0.0)
     train(start, data, mesh, schedule, weights, lambda _, losses: errors.append(losses["deformation"]))
     assert np.mean(errors[-10:]) < 0.5 * np.mean(errors[:3])
 
