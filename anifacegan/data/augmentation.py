@@ -1,18 +1,19 @@
 """Augmentation of face images for training a face regressor; landmarks and coefficients change accordingly.
 
-Crop jitter is a small rotation and zoom of the camera about its own centre. The rotation (in yaw, pitch and roll) moves
-pixels independently of their depth, and changes ``angle`` and ``trans`` exactly. With points as row vectors and the
-rotation D,
+Crop jitter is a small rotation of the camera about its own centre, and a small zoom. The rotation D (in yaw, pitch and
+roll) moves pixels independently of their depth. The face's rotation R (from ``angle``) and translation ``trans`` change
+exactly as follows, with points as row vectors:
 
     p_camera' = p_camera D          R' = R D          trans' - d = (trans - d) D          d = (0, 0, 10)
 
-A zoom changes the focal length, which is no coefficient. Instead the face is placed nearer, so that its origin keeps
-its image position; a point nearer by h model units is off by ``|zoom - 1| h / 10`` of its distance from the centre, at
-most 0.15 px for zooms within 5 % at 128 px. Landmarks in pixels are exact in both cases. Shifts are small because they
+A zoom changes the focal length, for which there is no coefficient. Instead ``trans`` moves the face nearer, so that the
+origin of the face stays at the same place in the image. This is not exact for points that are h model units nearer than
+the origin: they are off by ``|zoom - 1| h / 10`` of their distance from the image centre, at most 0.15 px for zooms
+within 5 % at 128 px. Landmarks in pixels are exact for rotation and zoom. Shifts of the crop are small because they
 change the pose: 4 % of the width is a rotation by 0.5 degrees.
 
-A gain of the colours is the same gain of ``gamma``, with 0.8 added to the first entry of each channel. Blur, noise and
-JPEG change only the image.
+A gain multiplies the colours and also the light ``gamma``, after 0.8 is added to the first entry of each channel. Blur,
+noise and JPEG change only the image.
 
 All random numbers, noise included, are drawn on the CPU; images are processed on their own device, except JPEG.
 Functions whose names end in an underscore change the images in place.
@@ -39,7 +40,7 @@ BLUR_REACH = 3
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """Frequency and strength of augmentations; strengths are uniformly distributed up to their limit."""
+    """Frequency and strength of augmentations; strengths are drawn uniformly from 0 to their largest value."""
 
     jitter_share: float = 0.7
     """Share of images with crop jitter."""
@@ -48,11 +49,11 @@ class AugmentationConfig:
     roll_deg: float = 4.0
     """Largest roll of the crop in degrees."""
     zoom: float = 0.05
-    """Largest change of the crop's scale, as a share."""
+    """Largest change of the crop's scale, as a share: 0.05 scales by 0.95 to 1.05."""
     gain_share: float = 0.5
     """Share of images with changed brightness and tint."""
     gain: float = 0.2
-    """Largest change of brightness, as a share; tint changes by a quarter of it."""
+    """Largest change of brightness, as a share; each colour channel changes by up to a quarter of this in addition."""
     blur_share: float = 0.4
     """Share of blurred images."""
     blur: float = 0.016
@@ -87,11 +88,12 @@ class Augmentation:
     """Augmentation parameters of each image of a batch, on the CPU."""
 
     rotation: Float[Tensor, "batch 3 3"]
-    """D, which multiplies row vectors in the camera's frame; the identity leaves the image in place."""
+    """Rotation D of the camera, by which row vectors in the camera's frame are multiplied; the identity does not move
+    the image."""
     zoom: Float[Tensor, "batch"]
-    """Factor of the crop's scale."""
+    """Factor by which the crop's scale is multiplied."""
     gain: Float[Tensor, "batch 3"]
-    """Factor of each colour channel."""
+    """Factor by which each colour channel is multiplied."""
     blur: Float[Tensor, "batch"]
     """Standard deviation of the blur as a share of the width; 0 for none."""
     noise: Float[Tensor, "batch"]
@@ -114,7 +116,7 @@ def draw_augmentation(
     """
 
     def uniform(*shape: int) -> Tensor:
-        """Uniform numbers in [-1, 1)."""
+        """Draw uniform numbers in [-1, 1)."""
         return 2 * torch.rand(batch, *shape, generator=rng) - 1
 
     def selected(share: float) -> Bool[Tensor, "batch"]:
@@ -180,10 +182,11 @@ def warp(
 def _sources(
     size: int, zoom: Float[Tensor, "batch"], rotation: Float[Tensor, "batch 3 3"], focal_px: float
 ) -> Float[Tensor, "batch size size 2"]:
-    """Compute the source of every warped pixel, from -1 to 1 between the corner pixels' centres.
+    """Compute the position in the original image from which every pixel of the warped image is read.
 
-    It is the inverse of :func:`warped_pixels`. The source is a ratio of components of the pixel's ray (x, -y, -1)
-    rotated back, and each component is a row term minus a column term.
+    Positions are -1 and 1 at the centres of the corner pixels. This is the inverse of :func:`warped_pixels`: the ray
+    (x, -y, -1) of a pixel is rotated back and projected. Each component of the rotated ray is a sum of a term that
+    depends on the row and a term that depends on the column.
     """
     centre = (size - 1) / 2
     axis = torch.arange(size, dtype=rotation.dtype, device=rotation.device) - centre
@@ -200,7 +203,7 @@ def _sources(
 def warped_pixels(
     pixels: Float[Tensor, "batch point 2"], drawn: Augmentation, size: int, focal_px: float
 ) -> Float[Tensor, "batch point 2"]:
-    """Map image positions, in index pixels, to their positions in the warped images."""
+    """Compute where points of the original images, in index pixels, are in the warped images."""
     centre = (size - 1) / 2
     rotated = _rotated((pixels - centre) / focal_px, drawn.rotation)
     return centre + focal_px * drawn.zoom[:, None, None] * rotated
@@ -209,7 +212,10 @@ def warped_pixels(
 def _rotated(
     offsets: Float[Tensor, "any_batch point 2"], rotation: Float[Tensor, "batch 3 3"]
 ) -> Float[Tensor, "batch point 2"]:
-    """Rotate the camera: map pixel offsets from the centre over the focal length (x right, y down)."""
+    """Rotate the camera, and return the new image positions of points.
+
+    Positions are pixel offsets from the image centre divided by the focal length (x right, y down).
+    """
     x, y = offsets.unbind(-1)
     rays = torch.stack([x, -y, -torch.ones_like(x)], dim=-1) @ rotation
     return torch.stack([-rays[..., 0] / rays[..., 2], rays[..., 1] / rays[..., 2]], dim=-1)
@@ -217,7 +223,7 @@ def _rotated(
 
 # ------------------------------------------------------------------------------------------------------- coefficients
 def augmented_coefficients(face: Reconstruction, drawn: Augmentation) -> Reconstruction:
-    """Compute the coefficients that belong to the augmented images."""
+    """Return the coefficients of the faces as the augmented images show them."""
     distance = face.trans.new_tensor([0.0, 0.0, RECONSTRUCTION_DISTANCE])
     trans = ((face.trans - distance)[:, None] @ drawn.rotation)[:, 0]
     nearer = torch.stack([torch.ones_like(drawn.zoom), torch.ones_like(drawn.zoom), 1 / drawn.zoom], dim=-1)
@@ -237,7 +243,7 @@ def augmented_coefficients(face: Reconstruction, drawn: Augmentation) -> Reconst
 def blur_(
     images: Float[Tensor, "batch 3 size size"], sigma: Float[Tensor, "batch"]
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Blur each image with a Gaussian of its own; sigma is a share of the width, and borders are mirrored."""
+    """Blur each image with a Gaussian of standard deviation ``sigma``, a share of the width; borders are mirrored."""
     from torchvision.transforms.v2.functional import gaussian_blur  # slow to import, needed here only
 
     for index in (sigma > 0).nonzero()[:, 0].tolist():
@@ -250,7 +256,8 @@ def blur_(
 def add_noise_(
     images: Float[Tensor, "batch 3 size size"], sigma: Float[Tensor, "batch"], rng: torch.Generator
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Add Gaussian noise, independent in every pixel and channel; sigma is for colours in [0, 1]."""
+    """Add Gaussian noise with standard deviation ``sigma``, independent in every pixel and channel, to colours in
+    [0, 1]."""
     selected = (sigma > 0).nonzero()[:, 0]
     if not len(selected):
         return images
@@ -263,7 +270,7 @@ def add_noise_(
 def compress_(
     images: Float[Tensor, "batch 3 size size"], quality: Int[Tensor, "batch"]
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Compress images with colours in [0, 1] as JPEG where their quality is not 0."""
+    """Compress and decompress images with colours in [0, 1] as JPEG; images with quality 0 are left as they are."""
     # Not torchvision's jpeg, whose codecs are deprecated since 0.29; its images are the same.
     for index in quality.nonzero()[:, 0].tolist():
         image = (images[index].permute(1, 2, 0) * 255).round().byte().cpu().numpy()

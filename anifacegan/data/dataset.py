@@ -1,8 +1,8 @@
 """Data sets of aligned face images with coefficients: a folder or zip of images, each with a .mat file.
 
 The .mat files follow Deep3DFaceRecon. An image (.png, .jpg, .jpeg) belongs to the .mat file of the same path without
-suffix, or else to the only .mat file of the same name. FFHQ-style data and our synthetic data sets are read alike.
-Items are ordered by path.
+suffix, or else to the only .mat file of the same name. Photographs (such as FFHQ) and this project's synthetic data
+sets are read in the same way. An item of a data set is an image with its coefficients; items are ordered by path.
 """
 
 import io
@@ -38,12 +38,12 @@ class DataConfig:
     size: int = 256
     """Height and width of every image in pixels."""
     pitch_offset: float = 0.0
-    """Pitch in radians that is subtracted from Deep3DFaceRecon angles: 0.1 for released and FFHQ files, no effect on
-    files with an exact pose."""
+    """Pitch in radians that is subtracted from the angles that Deep3DFaceRecon estimated: 0.1 for the released .mat
+    files and those of FFHQ. It has no effect on files with an exact pose."""
     mirror: bool = False
-    """Use every image mirrored as well; the face model must define how its coefficients mirror."""
+    """Also use the mirror image of every image; it must be known how the face model's coefficients change in it."""
     skip_bad: bool = False
-    """Leave out damaged files instead of stopping; every image is decoded once at the start to find them."""
+    """Leave out damaged files instead of stopping. To find them, every image is decoded once at the start."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "size")
@@ -53,22 +53,26 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class FaceItem:
-    """One item: an image with its coefficients and camera pose."""
+    """One item of a data set: an image with its coefficients and camera pose."""
 
     image: UInt8[Tensor, "size size 3"]
     """RGB in [0, 255]."""
     face: FaceCoefficients
+    """Coefficients of the face in the image."""
     pose: Float[np.ndarray, "2"]
     """(pitch, yaw) of the generator's camera, in radians relative to frontal."""
 
 
 @dataclass(frozen=True)
 class CoefficientTable:
-    """Coefficients of all items of a data set, as float32 tensors with a row for each item."""
+    """Coefficients of all images of a data set, as float32 tensors with a row for each image."""
 
     id: Float[Tensor, "item 80"]
+    """Identity coefficients."""
     exp: Float[Tensor, "item 64"]
+    """Expression coefficients."""
     tex: Float[Tensor, "item 80"]
+    """Texture coefficients."""
     gamma: Float[Tensor, "item 27"]
     """Spherical-harmonics light, RGB x 9."""
     pose: Float[Tensor, "item 2"]
@@ -80,17 +84,17 @@ class CoefficientTable:
 
 
 class FaceDataset(Dataset):
-    """A data set of aligned face images with coefficients, by index.
+    """A data set of aligned face images with coefficients; an index gives an image with its coefficients.
 
-    With mirroring, items N to 2N-1 are the mirror images of items 0 to N-1.
+    With mirroring, N to 2N-1 are the indices of the mirror images of the images 0 to N-1.
 
     Args:
         config: where the data is and how it is read.
-        mirroring: how the face model's coefficients mirror; needed if ``config.mirror``.
+        mirroring: how the face model's coefficients change in mirror images; needed if ``config.mirror``.
 
     Raises:
-        InputError: there are no images; files are damaged (names the first and counts the others); the coefficients
-            belong to two face models; or mirroring is requested but not defined for the face model.
+        InputError: there are no images; files are damaged (the message names the first and counts the others); the
+            coefficients belong to two face models; or mirroring is requested but not defined for the face model.
     """
 
     def __init__(self, config: DataConfig, mirroring: Mirroring | None = None) -> None:
@@ -109,7 +113,7 @@ class FaceDataset(Dataset):
                 f"{config.path}: coefficients of several face models ({', '.join(models)}), expected one"
             )
         self.face_model = models[0] if models else None
-        """Name of the face model given in the files; None if they give none."""
+        """Name of the face model that the .mat files give; None if they give none."""
         if config.mirror and (mirroring is None or mirroring.face_model != self.face_model):
             name = self.face_model or "that the files do not name"
             raise InputError(f"mirror: the face model {name} does not define how its coefficients mirror")
@@ -117,14 +121,14 @@ class FaceDataset(Dataset):
 
     @property
     def face_model_name(self) -> str:
-        """Name of the coefficients' face model: the one given in the files, else BFM, as in Deep3DFaceRecon's files."""
+        """Name of the coefficients' face model: the name in the files, or BFM (Deep3DFaceRecon) if they have none."""
         return self.face_model or BFM
 
     def require_face_model(self, face_model: str) -> None:
         """Check that the coefficients belong to a face model.
 
         Raises:
-            InputError: they belong to another one.
+            InputError: the coefficients belong to another face model.
         """
         if self.face_model_name != face_model:
             raise InputError(
@@ -144,7 +148,7 @@ class FaceDataset(Dataset):
         return FaceItem(torch.from_numpy(image), face, camera_angles(face, self.config.pitch_offset))
 
     def face(self, index: int) -> FaceCoefficients:
-        """Return the coefficients of an item without reading its image."""
+        """Return the coefficients of an image without reading the image."""
         face = self._faces[index % len(self.names)]
         if index >= len(self.names) and self._mirroring is not None:
             return self._mirroring.mirrored(face)
@@ -171,7 +175,7 @@ class FaceDataset(Dataset):
         return torch.from_numpy(images)
 
     def load_coefficients(self) -> CoefficientTable:
-        """Return the coefficients of all items."""
+        """Return the coefficients of all images."""
         faces = [self.face(i) for i in range(len(self))]
 
         def stack(read: Callable[[FaceCoefficients], Any]) -> Tensor:
@@ -188,7 +192,7 @@ class FaceDataset(Dataset):
         )
 
     def _scan(self) -> tuple[list[str], list[FaceCoefficients], list[str]]:
-        """Find the usable images with their coefficients, and an error message for each unusable one."""
+        """Return the names of the usable images, their coefficients, and an error message for each unusable image."""
         by_path, by_stem = _coefficient_files(self._files.names)
         names, faces, bad = [], [], []
         images = [name for name in self._files.names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES]
@@ -210,7 +214,7 @@ class FaceDataset(Dataset):
         return names, faces, bad
 
     def _check_size(self, name: str) -> None:
-        """Check the size in the image's header."""
+        """Refuse an image whose header gives another size than ``config.size``."""
         size = self.config.size
         width, height = _image_dimensions(self._files, name)
         if (width, height) != (size, size):
@@ -244,7 +248,7 @@ def _bad_files_line(bad: list[str], remedy: str) -> str:
 
 
 def _coefficient_files(names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Index the .mat files by path without suffix, and those with a unique name by that name."""
+    """Return path without suffix -> .mat file, and name without suffix -> .mat file for names that occur only once."""
     mats = [PurePosixPath(name) for name in names if PurePosixPath(name).suffix.lower() == ".mat"]
     by_path = {str(mat.with_suffix("")): str(mat) for mat in mats}
     count = Counter(mat.stem for mat in mats)

@@ -1,4 +1,4 @@
-"""Files of a data set by name, from a folder or a zip archive."""
+"""Files of a data set, read by their names from a folder or a zip archive."""
 
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -8,7 +8,7 @@ from anifacegan.runtime.errors import InputError
 
 
 class FolderFiles:
-    """Files below a folder, by relative path; hidden files are left out."""
+    """Files in a folder and its subfolders, named by their relative paths; hidden files are left out."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -16,16 +16,16 @@ class FolderFiles:
         self.names = sorted(p.as_posix() for p in paths if not any(part.startswith(".") for part in p.parts))
 
     def label(self, name: str) -> Path:
-        """Path of a file for error messages."""
+        """Return the path of a file for error messages."""
         return self.root / name
 
     def read(self, name: str) -> bytes:
-        """Read a file."""
+        """Return the content of a file."""
         return (self.root / name).read_bytes()
 
 
 class ZipFiles:
-    """Entries of a zip archive; every process opens the archive for itself."""
+    """Files in a zip archive, named by their paths in it; every process opens the archive separately."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -39,11 +39,11 @@ class ZipFiles:
         )
 
     def label(self, name: str) -> Path:
-        """Path of an entry for error messages."""
+        """Return the path of a file in the archive, for error messages."""
         return self.path / name
 
     def read(self, name: str) -> bytes:
-        """Read an entry.
+        """Return the content of a file in the archive.
 
         Raises:
             InputError: the archive is damaged.

@@ -8,30 +8,34 @@ from jaxtyping import Float
 from anifacegan.face_model.coefficients import FaceCoefficients
 
 ODD_IN_X = (3, 4, 7)
-"""Indices of the spherical harmonics that change sign with x: -x, xy and -xz."""
+"""Indices of the spherical harmonics that change their sign when x does: -x, xy and -xz."""
 
 MIRRORED_LANDMARKS = tuple(
     [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1)]
     + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
     + [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
 )
-"""Index, for each of the 68 landmarks of a mirrored face, of the original landmark."""
+"""For each of the 68 landmarks of a mirrored face, the index of the same landmark in the original face."""
 
 
 @dataclass(frozen=True)
 class Mirroring:
     """How the coefficients of one face model change when a face is mirrored.
 
-    The coefficients of the mirrored face are those of the face (a row vector) times these matrices.
+    The coefficients of a face, as a row vector, times a matrix are the coefficients of the mirrored face.
     """
 
     face_model: str
+    """Name of the face model."""
     id: Float[np.ndarray, "80 80"]
+    """Matrix for identity coefficients."""
     exp: Float[np.ndarray, "64 64"]
+    """Matrix for expression coefficients."""
     tex: Float[np.ndarray, "80 80"]
+    """Matrix for texture coefficients."""
 
     def mirrored(self, face: FaceCoefficients) -> FaceCoefficients:
-        """Compute the coefficients of the mirrored image; appearance latents cannot be mirrored and are dropped."""
+        """Return the coefficients of the mirrored image, without appearance latents, which cannot be mirrored."""
         gamma = face.gamma.reshape(3, 9).copy()
         gamma[:, ODD_IN_X] *= -1
         landmarks = face.lm68[list(MIRRORED_LANDMARKS)]

@@ -1,4 +1,4 @@
-"""Real images with camera poses, as the discriminator is trained on them; from any data set of faces."""
+"""Real images with camera poses, on which the discriminator is trained; they come from any data set of faces."""
 
 from dataclasses import dataclass
 
@@ -30,9 +30,9 @@ class PosedImages:
 
 
 class RealImages:
-    """Random real images of a data set, read from their files when drawn.
+    """Real images of a data set; random ones are drawn, and read from their files at that moment.
 
-    Of the coefficients only the pose is used, so they may belong to any face model.
+    Only the pose of the coefficients is used, so the coefficients may belong to any face model.
 
     Args:
         dataset: images and coefficients.

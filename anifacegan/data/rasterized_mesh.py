@@ -19,10 +19,11 @@ class RasterizedMesh:
     """A mesh's projected vertices and z-buffer for one camera."""
 
     x_px: Float[np.ndarray, " vertex"]
+    """Column of each vertex in the image, in index pixels."""
     y_px: Float[np.ndarray, " vertex"]
-    """Image coordinates of the vertices, in index pixels."""
+    """Row of each vertex in the image, in index pixels."""
     inverse_depth: Float[np.ndarray, " vertex"]
-    """1 / distance along the camera's axis, in 1 / world units; positive in front of the camera."""
+    """1 / distance of each vertex along the camera's axis, in 1 / world units; positive in front of the camera."""
     triangle: Int[np.ndarray, "size size"]
     """Index of the nearest triangle at every pixel, -1 where there is none."""
     nearest: Float[np.ndarray, "size size"]
@@ -56,7 +57,10 @@ def rasterize_mesh(
 def visible_corners(
     triangles: Int[np.ndarray, "triangle 3"], visible: Int[np.ndarray, " pixel"], count: int
 ) -> Bool[np.ndarray, " vertex"]:
-    """Mark which of ``count`` vertices are corners of the given visible triangles (indices; repeats are allowed)."""
+    """Mark which of ``count`` vertices are corners of visible triangles.
+
+    ``visible`` are the indices of the visible triangles; an index may occur several times.
+    """
     is_corner = np.zeros(count, bool)
     is_corner[triangles[np.unique(visible)].ravel()] = True
     return is_corner

@@ -1,7 +1,7 @@
-"""Visible vertices of faces in photographs: those of the face model's mesh that the camera sees.
+"""Visible vertices of faces in photographs: the vertices of the face model's mesh that the camera sees.
 
-Hair and glasses are unknown, so vertices behind them count as visible. For synthetic images see
-:mod:`anifacegan.data.synthetic.geometry_buffers`, which knows the hair.
+Hair and glasses are unknown, so vertices behind them are counted as visible. For synthetic images, whose hair is known,
+see :mod:`anifacegan.data.synthetic.geometry_buffers`.
 """
 
 import numpy as np
@@ -14,11 +14,11 @@ from anifacegan.face_model.face_mesh import FaceMesh, bare_head
 from anifacegan.geometry.cameras import orbit_camera
 
 RASTER_PX = 512
-"""Size of the z-buffer in pixels, whatever the image's size: here a triangle of BFM is about as large as a pixel."""
+"""Height and width of the z-buffer in pixels, for images of any size; a triangle of BFM is then about a pixel large."""
 
 
 class RasterizedVisibility:
-    """Visible vertices of data set items, rasterized when an item is first requested, and cached.
+    """Visible vertices in each image of a data set, computed when an image is first requested, and then kept.
 
     Fulfils :class:`anifacegan.losses.mesh_points.VertexVisibility`.
     """
@@ -36,7 +36,7 @@ class RasterizedVisibility:
         self.cache: dict[int, np.ndarray] = {}
 
     def __getitem__(self, items: Int[np.ndarray, " batch"]) -> np.ndarray:
-        """Return (batch, ceil(vertex / 8)) uint8, the packed bits of the given items."""
+        """Return (batch, ceil(vertex / 8)) uint8: one bit for each vertex, whether it is visible in these images."""
         for item in {int(item) for item in items} - self.cache.keys():
             face = self.z_id[item], self.z_exp[item], self.pose[item]
             self.cache[item] = np.packbits(visible_vertices(self.mesh, *face, self.size))
@@ -50,10 +50,10 @@ def visible_vertices(
     pose: Float[np.ndarray, "2"],
     size: int = RASTER_PX,
 ) -> Bool[np.ndarray, " vertex"]:
-    """Find the vertices of all triangles that are visible from the generator's camera.
+    """Mark the vertices of all triangles of a face that the generator's camera sees.
 
     Args:
-        mesh: the face model.
+        mesh: the mesh of the face model.
         z_id, z_exp: identity and expression coefficients.
         pose: (pitch, yaw) of the camera, in radians.
         size: height and width of the z-buffer in pixels.

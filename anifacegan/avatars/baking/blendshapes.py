@@ -132,7 +132,7 @@ def moving_mesh(
     """Compute blendshapes of a mesh, with ``inbetweens`` in-between shapes for each expression.
 
     A triangle that spans an opening at some in-between shape gets corners of its own. At this shape it shows the same
-    as the networks at its place; if they show nothing of its layer there, it shrinks to a point. ``texels_of`` gives the
+    as the networks at its place; if they show nothing of its layer there, it shrinks to a point. ``texels_of`` finds
     texture coordinates of template points.
     """
     neutral_z_exp = np.zeros(EXP_DIM, np.float32)

@@ -11,7 +11,7 @@ that is neither shape nor expression:
 | 70:73 ``CLOTHES`` | lightness and two chroma axes |
 | 73:80 ``BACKGROUND`` | two colours (lightness, two chroma axes each) and the direction of the gradient between them |
 
-Uniform quantities are the normal distribution function of an entry, so every entry acts monotonically.
+A quantity with a uniform distribution is computed by applying the normal distribution function to an entry.
 """
 
 import math
@@ -32,7 +32,9 @@ class Background:
     """A gradient between two colours on the world plane z = -0.12; colours are in [0, 1]."""
 
     from_rgb: Float[np.ndarray, "3"]
+    """Colour at the start of the gradient."""
     to_rgb: Float[np.ndarray, "3"]
+    """Colour at the end of the gradient."""
     direction_rad: float
     """Direction of the gradient in the plane, counter-clockwise from +x."""
 
@@ -50,8 +52,11 @@ class Appearance:
     hair_style: str | None
     """Name of a hair style of the face model, ``"shaved"`` for stubble on the scalp, or None for a bald head."""
     hair_rgb: Float[np.ndarray, "3"]
+    """Colour of the hair."""
     cloth_rgb: Float[np.ndarray, "3"]
+    """Colour of the clothes."""
     background: Background
+    """Colours behind the head."""
 
 
 def normal_cdf(z: float | np.floating) -> float:
@@ -60,7 +65,10 @@ def normal_cdf(z: float | np.floating) -> float:
 
 
 def light_from_noise(z: Float[np.ndarray, "12"]) -> tuple[np.ndarray, float]:
-    """Map ``z_noise[LIGHT]`` to one soft lamp in front of the head: gamma (27,) float32, and the shine."""
+    """Map ``z_noise[LIGHT]`` to the light of one soft lamp in front of the head.
+
+    Returns the light as gamma (27,) float32, and the strength of specular highlights.
+    """
     ambient = 0.07 + 0.07 * math.tanh(z[0] / 2) * 2
     azimuth = 1.1 * (2 * normal_cdf(z[1]) - 1)
     elevation = -0.25 + 1.15 * normal_cdf(z[2])
@@ -82,7 +90,7 @@ def light_from_noise(z: Float[np.ndarray, "12"]) -> tuple[np.ndarray, float]:
 
 
 def colour_from_noise(z: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
-    """Map three normal numbers to an RGB colour with lightness uniform in 0.1 to 0.85 and mostly low chroma."""
+    """Map three normal numbers to an RGB colour: lightness is uniform from 0.1 to 0.85, and chroma is mostly low."""
     lightness = 0.10 + 0.75 * normal_cdf(z[0])
     warm = 0.30 * (2 * normal_cdf(z[1]) - 1)
     green = 0.18 * (2 * normal_cdf(z[2]) - 1)

@@ -2,10 +2,11 @@
 
     y = [tex, hair_rgb] = mean(z_id) + directions @ warp(z_noise[TEXTURE], z_id)
 
-Skin, beard, brows and hair follow the identity through ``mean(z_id)``, a linear regression on the bank of people of
-the open face model. ``directions`` are independent components of the residuals, and ``warp`` maps standard normal
-numbers to the residuals' quantiles along each of them. Because the training images are drawn from this prior, new
-draws of N(0, I) have the appearance of the training set.
+The prior is fitted to the bank of people, the example people in the file of the open face model. Skin, beard, brows and
+hair depend on the identity through ``mean(z_id)``, a linear regression on the bank. ``directions`` are independent
+components of the residuals of this regression, and ``warp`` maps standard normal numbers to the quantiles of the
+residuals along each direction. The training images are drawn from this prior, so new random latents from N(0, I) have
+appearances like those of the training images.
 """
 
 import math
@@ -47,34 +48,36 @@ _AFRICAN_MEN = {"buzz": 0.42, "short": 0.22, "afro": 0.20, "receding": 0.02, "ba
 _WOMEN = {"long": 0.40, "fringe": 0.22, "tied": 0.20, "medium": 0.10, "short": 0.08}
 _AFRICAN_WOMEN = {"afro": 0.34, "long": 0.20, "tied": 0.35, "short": 0.10, "buzz": 0.01}
 STYLE_FREQUENCIES = (_WOMEN, _AFRICAN_WOMEN, _MEN, _AFRICAN_MEN)
-"""Frequency of each hair style, for the groups of ``AppearancePrior.style_bias``."""
+"""Frequency of each hair style, for each group of people of ``AppearancePrior.style_bias``."""
 
 TRAITS = ("gender", "age", "african", "asian")
-"""Linear functions of ``z_id``: gender (0 female to 1 male), age in years, and two shares of descent."""
+"""Traits that are predicted as linear functions of ``z_id``: gender (0 female to 1 male), age in years, and the shares
+of African and Asian descent."""
 
 DIRECTIONS = TEXTURE.stop - TEXTURE.start
 WARP_KNOTS = tuple(np.linspace(-2.5, 2.5, 21).tolist())
-"""Arguments, in standard deviations, at which the warps of texture entries are tabulated; constant beyond."""
+"""Arguments, in standard deviations, at which the function ``warp`` is tabulated; it is constant outside of them."""
 
 
 @dataclass(frozen=True)
 class AppearancePrior:
     """The map from (z_id, z_noise) to an :class:`Appearance`, as a few small float32 arrays.
 
-    A row of regression features is ``[1, z_id, male, grey, african, asian]``; the last four are smooth steps of the
-    linear traits.
+    The regression has the features ``[1, z_id, male, grey, african, asian]``; the last four are smooth steps, from 0 to
+    1, of the traits.
     """
 
     trait_weights: Float[np.ndarray, "81 4"]
-    """Weights of ``[1, z_id]`` for each of ``TRAITS``."""
+    """Weights of ``[1, z_id]`` that give each of ``TRAITS``."""
     mean_weights: Float[np.ndarray, "85 83"]
-    """Weights of the features for the mean of ``y``."""
+    """Weights of the regression's features that give ``mean(z_id)``."""
     directions: Float[np.ndarray, "83 48"]
-    """Independent components of what identity does not explain (a beard, say), with unit variance over the bank."""
+    """Independent directions in which ``y`` varies between people of the same identity features, for example a beard;
+    the people of the bank have unit variance along each direction, before it is scaled."""
     warp: Float[np.ndarray, "2 48 21"]
-    """Quantiles of the bank's people along each direction at ``WARP_KNOTS``, for women and for men."""
+    """Quantiles, at ``WARP_KNOTS``, of the positions of the bank's women (0) and men (1) along each direction."""
     style_bias: Float[np.ndarray, "4 10"]
-    """Biases of the hair style scores, for women, African women, men and African men."""
+    """Number that is added to the score of each hair style, for women, African women, men and African men."""
 
     @classmethod
     def fit(
@@ -87,11 +90,11 @@ class AppearancePrior:
         """Fit the prior to the bank of people of an open face model.
 
         Args:
-            parts: holds the bank.
+            parts: parts of the open face model, with the bank of people.
             metric: quadratic form for which ``tex @ metric @ tex`` is a mean squared colour difference, see
                 :func:`texture_metric`.
             ridge: penalty of the linear regressions.
-            temperature: scale of the draws about their mean.
+            temperature: factor by which random appearances differ less (below 1) or more from ``mean(z_id)``.
         """
         z_id = np.asarray(parts.bank_id, np.float64)
         rows = np.concatenate([np.ones((len(z_id), 1)), z_id], axis=1)
@@ -135,7 +138,7 @@ class AppearancePrior:
         return dict(zip(TRAITS, (np.concatenate([[1.0], z_id]) @ self.trait_weights).tolist(), strict=True))
 
     def appearance(self, z_id: Float[np.ndarray, "80"], z_noise: Float[np.ndarray, "80"]) -> Appearance:
-        """Compute the appearance for identity coefficients and appearance latents.
+        """Return the appearance of a person with identity coefficients and appearance latents.
 
         Raises:
             InputError: a latent vector has another shape.
@@ -212,9 +215,9 @@ def independent_components(
 
 
 def texture_metric(model: MorphableModel, parts: HeadParts) -> Float[np.ndarray, "80 80"]:
-    """Quadratic form of texture coefficients for the mean squared colour difference over the front of the head.
+    """Return the matrix M for which ``t @ M @ t`` is the mean squared colour difference over the front of the head.
 
-    Eyes and lips have a larger weight.
+    t is the difference of two vectors of texture coefficients. Eyes and lips have a larger weight.
     """
     eyes = np.isin(parts.part, (1, 2)) * (parts.gloss > 0)
     weight = parts.front_mask.astype(np.float32) + 6 * eyes + 3 * parts.lips_mask.astype(np.float32)
@@ -225,7 +228,7 @@ def texture_metric(model: MorphableModel, parts: HeadParts) -> Float[np.ndarray,
 
 
 def _ridge(rows: np.ndarray, targets: np.ndarray, penalty: float) -> np.ndarray:
-    """Solve penalised least squares; the first feature, the constant, is not penalised."""
+    """Return the weights that solve penalised least squares; the first feature, a constant, is not penalised."""
     weight = np.full(rows.shape[1], penalty)
     weight[0] = 0.0
     return np.linalg.solve(rows.T @ rows + np.diag(weight), rows.T @ targets)
@@ -244,7 +247,10 @@ def _features(rows: np.ndarray, traits: np.ndarray) -> np.ndarray:
 
 
 def _style(scores: np.ndarray, bias: np.ndarray) -> str | None:
-    """Name the style with the largest biased score; of the last style a high score is bald (None), others shaved."""
+    """Return the hair style with the largest sum of score and bias.
+
+    For the style ``"bald"``, a score above 1 gives None (a bald head), and a lower score gives ``"shaved"``.
+    """
     best = int(np.argmax(scores + bias))
     if HAIR_STYLES[best] != "bald":
         return HAIR_STYLES[best]

@@ -28,11 +28,12 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import complete_or_absent, not_writable_error, sha256, write_complete
 
 DEPTH_STEPS = 40_000
-"""Stored distances are multiples of 1 / DEPTH_STEPS world units, with an error of at most 1.3e-5; 0 is no surface."""
+"""Distances are stored as whole multiples of 1 / DEPTH_STEPS world units, with an error of at most 1.3e-5 world units;
+0 means that there is no surface."""
 POOL_ITEMS = 128
-"""Least number of images that are rendered by several processes; for fewer, starting processes would take longer."""
+"""Smallest number of images for which several processes are started; fewer images are rendered faster by one."""
 NOTE = "surfaces.json"
-"""File that describes the data the folder was made from; it is written last."""
+"""Name of the file that describes the data from which the folder was made; it is written last."""
 FILES = ("distance.npy", "visible.npy", NOTE)
 """Names of the files in a folder of geometry buffers."""
 
@@ -44,7 +45,7 @@ class GeometryBuffers:
     distance: UInt16[np.ndarray, "item height width"]
     """Distance from the camera along each pixel's ray, in 1 / DEPTH_STEPS world units; 0 where the background shows."""
     visible: np.ndarray
-    """(item, ceil(vertex / 8)) uint8, packed bits: which vertices of the face model the camera sees."""
+    """(item, ceil(vertex / 8)) uint8: one bit for each vertex of the face model, whether the camera sees it."""
 
 
 def load_geometry_buffers(
@@ -58,7 +59,7 @@ def load_geometry_buffers(
         folder: where the buffers are stored.
         latents: latents and poses of the images.
         size: height and width of the images in pixels.
-        face_model: file of the open face model; None for the one in the user's cache.
+        face_model: file of the open face model; None for the file in the user's cache.
 
     Raises:
         InputError: the data set has no appearance latents (photographs), so hair and clothes are unknown; the file is
@@ -87,7 +88,7 @@ def load_geometry_buffers(
 
 
 def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:
-    """Create a memory-mapped array and allocate its disk space; writing to a map of a full disk kills the process."""
+    """Create a memory-mapped array and reserve its disk space, because a full disk would kill the process later."""
     path.unlink(missing_ok=True)  # it may be a link that other runs share
     try:
         array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=(count, size, size))
@@ -101,7 +102,7 @@ def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:
 
 
 def geometry_description(latents: CoefficientTable, size: int, face_model: Path | None) -> dict[str, Any]:
-    """Describe the data from which geometry buffers are rendered: sizes, and checksums of latents and face model.
+    """Return a description of the data from which geometry buffers are rendered: sizes and checksums.
 
     Raises:
         InputError: the data set has no appearance latents (photographs), so hair and clothes are unknown.
@@ -117,14 +118,14 @@ def geometry_description(latents: CoefficientTable, size: int, face_model: Path 
 
 
 def _columns(latents: CoefficientTable) -> tuple[np.ndarray, ...]:
-    """Return everything an image is rendered from: identity, expression and appearance latents, and pose."""
+    """Return identity, expression and appearance latents and the poses, from which the images are rendered."""
     if latents.noise is None:
         raise InputError("geometry buffers need synthetic data: every .mat file must hold 'noise'")
     return latents.id.numpy(), latents.exp.numpy(), latents.noise.numpy(), latents.pose.numpy()
 
 
 def _is_complete(note: Path, description: dict[str, Any]) -> bool:
-    """Whether a folder is complete and was made from the described data."""
+    """Return whether a folder is complete and was made from the described data; ``note`` is its file NOTE."""
     try:
         return json.loads(note.read_text()) == description
     except (OSError, ValueError):
@@ -164,7 +165,10 @@ def render_geometry(
 
 
 def distance_map(rasterized: RasterizedMesh, camera: Camera) -> UInt16[np.ndarray, "size size"]:
-    """Compute distances along pixel rays, in 1 / DEPTH_STEPS world units; 0 where the background plane is nearer."""
+    """Return the surface's distance along each pixel's ray, in 1 / DEPTH_STEPS world units.
+
+    It is 0 where there is no surface or the background plane is nearer.
+    """
     rays = camera_frame_rays(camera)
     hit = rasterized.triangle >= 0
     depth = np.where(hit, 1.0 / np.maximum(rasterized.nearest, 1e-6), 0.0)

@@ -1,8 +1,8 @@
 """The head of a synthetic image: coefficients become a surface with hair and clothes.
 
-The open face model gives shape and colours. Added here is what a linear model cannot represent: lids that stay outside
-the eyeballs, the thickness of hair and clothes, and the curtain of long hair. Everything is in model units and in the
-head's own frame, without a pose.
+The open face model gives shape and colours. This module adds what a linear model cannot represent: lids that stay
+outside the eyeballs, the thickness of hair and clothes, and the curtain, long hair that hangs freely beside and behind
+the head. Everything is in model units and in the head's own frame, without a pose.
 """
 
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ CLOTH_THICKNESS = 0.04
 CLOTH_RAMP = 0.03
 """Distance from the collar at which clothes reach their full thickness, in model units."""
 HAIR_GLOSS = 0.12
-"""Gloss of hair; that of an eye is 1."""
+"""Gloss (strength of highlights) of hair; the gloss of an eye is 1."""
 CURTAIN_STYLES = ("long", "fringe")
-"""Hair styles with the curtain: hair that hangs freely beside and behind the head."""
+"""Hair styles with a curtain, hair that hangs freely beside and behind the head."""
 EYE_LABELS = (1, 2)
-"""Labels of the eyeballs in ``HeadParts.part``: at +x, at -x."""
+"""Labels of the eyeball at +x and of the eyeball at -x in ``HeadParts.part``."""
 THIN_HAIR = 0.02
 """Hair no thicker than this, in model units, counts as skin in :attr:`HeadGeometry.face`."""
 OUTSIDE = -1.0
-"""Signed distance given to vertices without hair or clothes."""
+"""Signed distance to hair line or collar, model units, that is used for vertices without hair or clothes."""
 CURTAIN_INSIDE = 0.4
-"""Signed distance to the hair line given to the curtain: well inside the hair."""
+"""Signed distance to the hair line, model units, that is used for the curtain: well inside the hair."""
 
 
 @dataclass(frozen=True)
@@ -40,24 +40,34 @@ class HeadGeometry(FaceMesh):
     """The open face model prepared for rendering: its mesh, textures, hair and clothes, in model units."""
 
     tex_mean: Float[np.ndarray, " coordinate"]
+    """Mean colours of the vertices, flattened."""
     tex_basis: Float[np.ndarray, "coordinate 80"]
+    """Change of the colours for each texture coefficient."""
     triangles_with_curtain: Int[np.ndarray, "more_triangles 3"]
+    """Vertex indices of the triangles of head and curtain."""
     hair_direction: Float[np.ndarray, "vertex 3"]
+    """Direction in which hair and clothes thicken the head at each vertex."""
     hair_names: tuple[str, ...]
+    """Names of the hair styles."""
     hair_thickness: Float[np.ndarray, "style vertex"]
+    """Thickness of the hair of each style at each vertex."""
     hair_distance: Float[np.ndarray, "style vertex"]
+    """Signed distance of each vertex to the hair line of each style, positive in the hair."""
     cloth_distance: Float[np.ndarray, " vertex"]
+    """Signed distance of each vertex to the collar, positive in the clothes."""
     gloss: Float[np.ndarray, " vertex"]
+    """Strength of highlights at each vertex; 1 for an eye."""
     parts: HeadParts
+    """Further parts of the open face model's file, such as the curtain."""
 
     @property
     def eyes(self) -> tuple[Eye, ...]:
-        """Both eyes: eyeball and lid vertices."""
+        """Vertex indices of the eyeball and the lids of both eyes."""
         return eyes_of(self.parts)
 
     @property
     def face(self) -> Bool[np.ndarray, " vertex"]:
-        """Vertices of the eyeballs and of the face's skin that no hair style covers.
+        """Whether each vertex belongs to an eyeball, or to skin of the face that no hair style covers.
 
         Ears, neck and scalp can be hidden by hair and clothes, which the face model's coefficients do not describe.
         """
@@ -66,30 +76,35 @@ class HeadGeometry(FaceMesh):
 
 
 def eyes_of(parts: HeadParts) -> tuple[Eye, ...]:
-    """Return the eyeball and lid vertices of both eyes."""
+    """Return the vertex indices of the eyeball and the lids of both eyes."""
     lids = (parts.lid_l, parts.lid_r)
     return tuple(Eye(np.flatnonzero(parts.part == k), lid) for k, lid in zip(EYE_LABELS, lids, strict=True))
 
 
 @dataclass(frozen=True)
 class HeadSurface:
-    """The surface of one head with hair and clothes: N vertices with their attributes, in model units."""
+    """The surface of one head with hair and clothes: a mesh whose vertices have attributes, in model units."""
 
     vertices: Float[np.ndarray, "vertex 3"]
+    """Positions of the vertices."""
     normals: Float[np.ndarray, "vertex 3"]
+    """Normals of the vertices."""
     albedo: Float[np.ndarray, "vertex 3"]
+    """Colours of the vertices without light, in [0, 1]."""
     gloss: Float[np.ndarray, " vertex"]
+    """Strength of highlights at each vertex; 1 for an eye."""
     hair_distance: Float[np.ndarray, " vertex"]
-    """Signed distance to the hair line, positive in the hair."""
+    """Signed distance of each vertex to the hair line, positive in the hair."""
     cloth_distance: Float[np.ndarray, " vertex"]
-    """Signed distance to the collar, positive in the clothes."""
+    """Signed distance of each vertex to the collar, positive in the clothes."""
     triangles: Int[np.ndarray, "triangle 3"]
+    """Vertex indices of the triangles."""
     landmarks: Float[np.ndarray, "68 3"]
-    """The 68 facial landmarks, on the skin."""
+    """Positions of the 68 facial landmarks, on the skin."""
 
 
 def load_head_geometry(path: Path | None = None) -> HeadGeometry:
-    """Load the open face model and prepare it for rendering; ``path`` None reads the file in the user's cache."""
+    """Load the open face model from a file (None: the one in the user's cache) and prepare it for rendering."""
     return head_geometry(load_open_face_model(path), load_head_parts(path))
 
 

@@ -1,8 +1,8 @@
 """Renderer of synthetic faces: latents and a camera pose become an image with exact coefficients.
 
 Images use the generator's camera, :func:`anifacegan.geometry.cameras.orbit_camera`. The light is fixed to the head and
-the background is painted on the world plane z = -0.12, so all views of a person are consistent. Item ``index`` of the
-data set with seed ``seed`` depends on these two numbers only.
+the background is painted on the world plane z = -0.12, so all views of a person are consistent. An image of a synthetic
+data set depends only on the seed of the data set and on the image's index.
 """
 
 import math
@@ -36,14 +36,14 @@ class SyntheticRenderer:
     head: HeadGeometry
     """Geometry of the open face model with hair and clothes."""
     prior: AppearancePrior
-    """Maps latents to skin and hair colours, light, hair style, clothes and background."""
+    """Map from latents to skin and hair colours, light, hair style, clothes and background."""
 
 
 def load_synthetic_renderer(path: Path | None = None) -> SyntheticRenderer:
     """Load the open face model and fit the appearance prior to its bank of people.
 
     Args:
-        path: file of the open face model; None for the one in the user's cache.
+        path: file of the open face model; None for the file in the user's cache.
 
     Raises:
         InputError: the file is missing or is no open face model.
@@ -57,10 +57,10 @@ def load_synthetic_renderer(path: Path | None = None) -> SyntheticRenderer:
 def render_item(
     renderer: SyntheticRenderer, seed: int, index: int, size: int, factor: int = 2
 ) -> tuple[UInt8[np.ndarray, "size size 3"], FaceCoefficients]:
-    """Render item ``index`` of the synthetic data set ``seed``; equal arguments give equal bytes in any process.
+    """Render the image with an index of the synthetic data set with a seed; equal arguments always give equal bytes.
 
     Returns:
-        The image and its coefficients, as :func:`render_person`.
+        The image and its coefficients, as :func:`render_person` returns them.
     """
     rng = np.random.default_rng([seed, index])
     person = sample_person(renderer.head.parts, rng)
@@ -84,7 +84,7 @@ def render_person(
         person: identity, expression and appearance latents.
         yaw, pitch: camera pose in radians, relative to frontal.
         size: height and width of the image in pixels.
-        factor: supersampling: factor x factor samples a pixel.
+        factor: supersampling; every pixel averages factor x factor samples.
 
     Returns:
         The image, and its exact coefficients: ``pose`` is (pitch, yaw) of the generator's camera; ``angle`` and
@@ -115,7 +115,7 @@ def rasterize_surface(
 
 
 def background_image(background: Background, camera: Camera) -> Float[np.ndarray, "size size 3"]:
-    """Render the colour gradient on the world plane z = -0.12 without the head, in [0, 1]."""
+    """Render the background, a colour gradient on the world plane z = -0.12, without the head; colours in [0, 1]."""
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     origin = -rotation @ translation  # the camera, in world units
     rays = camera_frame_rays(camera) @ rotation.T  # (S, S, 3) world directions

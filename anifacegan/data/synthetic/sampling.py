@@ -1,4 +1,4 @@
-"""Random synthetic people and camera poses, as the synthetic data set draws them."""
+"""Random people and camera poses of the synthetic data set."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from anifacegan.geometry.conventions import NOISE_DIM
 
 PITCH_SIGMA, PITCH_LIMIT = 0.155, 0.4
 YAW_SIGMA, YAW_LIMIT = 0.35, 0.9
-"""Standard deviation and largest absolute value of the camera's angles, in radians."""
+"""Standard deviation and largest absolute value of the camera's pitch and of its yaw, in radians."""
 EXCLUDED_UNIT = "tongueOut"
 """An action unit that is never sampled: the open face model's tongue would go through the lower lip."""
 
@@ -36,13 +36,17 @@ def sample_person(parts: HeadParts, rng: np.random.Generator) -> SyntheticPerson
 
 
 def sample_pose(rng: np.random.Generator) -> tuple[float, float]:
-    """Draw (pitch, yaw) in radians relative to frontal, normally distributed and clamped."""
+    """Draw a camera pose (pitch, yaw) in radians relative to frontal, normally distributed and clamped."""
     pitch, yaw = PITCH_SIGMA * rng.standard_normal(), YAW_SIGMA * rng.standard_normal()
     return float(np.clip(pitch, -PITCH_LIMIT, PITCH_LIMIT)), float(np.clip(yaw, -YAW_LIMIT, YAW_LIMIT))
 
 
 def sample_identity(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndarray, "80"]:
-    """Draw identity coefficients: cos(a) x + sin(a) y of two people x, y of the bank, which keeps its variance."""
+    """Draw identity coefficients cos(a) x + sin(a) y, with a random angle a.
+
+    x and y are the coefficients of two random people of the bank, the example people in the face model's file. The
+    mixtures have the same variance as the bank.
+    """
     first, second = rng.integers(len(parts.bank_id), size=2)
     angle = rng.uniform(0, math.pi / 2)
     mix = math.cos(angle) * parts.bank_id[first].astype(np.float64)
@@ -50,10 +54,11 @@ def sample_identity(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndar
 
 
 def sample_expression(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndarray, "64"]:
-    """Draw expression coefficients: 10 % neutral, 16 % a preset or single action unit, else from the bank of mixtures.
+    """Draw expression coefficients.
 
-    Presets (:data:`anifacegan.face_model.expressions.PRESETS`) and single units have a random strength, and one in five
-    moves one side of the face only. The direction of gaze changes in the bank's mixtures only.
+    10 % are neutral. 16 % are a preset (:data:`anifacegan.face_model.expressions.PRESETS`) or a single action unit (an
+    elementary facial movement) of random strength; a fifth of these move only one side of the face. The others come
+    from the face model's bank of mixtures of action units; only in these does the direction of gaze change.
     """
     basis = parts.expression_basis()
     kind = rng.random()

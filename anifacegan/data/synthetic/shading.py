@@ -1,9 +1,10 @@
 """Shading of a head with hair and clothes: a compiled loop over the samples of a z-buffer.
 
-Every sample interpolates vertex attributes and shades them with spherical-harmonics light and a specular highlight.
+At every sample, vertex attributes are interpolated and shaded with spherical-harmonics light and a specular highlight.
 Light and highlight are computed in the head's frame, with the frontal viewing direction (0, 0, 1), so a surface point
-has the same colour in every view. Hair and clothes are signed distances, thresholded at every sample, which keeps hair
-line and collar sharp; strands of hair are a fixed pattern over the direction from the crown.
+has the same colour in every view. Signed distances to hair line and collar say whether a sample is in the hair or in
+the clothes; because they are interpolated, hair line and collar are sharp. Strands of hair are a fixed pattern that
+depends on the direction from the crown of the head.
 """
 
 import math
@@ -22,7 +23,7 @@ from anifacegan.runtime.compiled import kernel
 CROWN = (0.0, 0.0, -1.168)
 """Crown of the head, in model units; the pattern of hair strands depends on the direction from here."""
 ATTRIBUTES = 12
-"""Columns of the vertex table: albedo (3), normal (3), position (3), gloss, hair distance, cloth distance."""
+"""Number of columns of the vertex table: albedo (3), normal (3), position (3), gloss, hair distance, cloth distance."""
 BACKGROUND_PLANE_MODEL = -1.2
 """The background plane z = -0.12 world, in model units; surfaces behind it are hidden."""
 
@@ -34,7 +35,7 @@ class HairShading:
     width: float = 0.035
     """Half the width of the soft edge of the hair line, in model units."""
     ragged: float = 0.03
-    """Largest shift of the hair line by strands, in model units."""
+    """Largest distance by which strands of hair shift the hair line, in model units."""
     opacity: float = 1.0
     """Opacity of the hair inside its edge, in [0, 1]."""
     contrast: float = 1.0
@@ -48,23 +49,23 @@ HAIR_SHADING = {
     "tied": HairShading(0.05, 0.015),
     "fringe": HairShading(0.02, 0.05),
 }
-"""Shading of the hair styles that differ from the default."""
+"""Hair style -> its shading, for the hair styles that differ from the default."""
 
 
 def hair_shading(style: str | None) -> HairShading:
-    """Return how a hair style is shaded; for None, fully transparent hair."""
+    """Return the shading parameters of a hair style; None (a bald head) gets fully transparent hair."""
     return HairShading(opacity=0.0) if style is None else HAIR_SHADING.get(style, HairShading())
 
 
 def strand_pattern() -> Float[np.ndarray, "360"]:
-    """Return the fixed brightness pattern of strands by azimuth around the crown, one entry a degree."""
+    """Return the fixed brightness pattern of hair strands: one entry for each degree of the angle around the crown."""
     fine = np.random.default_rng(3).normal(0, 1, 360)
     coarse = np.convolve(np.concatenate([fine, fine, fine]), np.ones(6) / 6, "same")[360:720] * 2
     return ((0.45 * fine + 0.55 * coarse) * 0.55).astype(np.float32)
 
 
 def vertex_table(surface: HeadSurface) -> Float[np.ndarray, "vertex 12"]:
-    """Stack the attributes of every vertex into one row, in the order of the kernel's columns."""
+    """Return a table with the attributes of every vertex in one row, in the order of ``ATTRIBUTES``."""
     scalars = np.stack([surface.gloss, surface.hair_distance, surface.cloth_distance], axis=1)
     return np.concatenate(
         [surface.albedo, surface.normals, surface.vertices, scalars], axis=1, dtype=np.float32
@@ -72,9 +73,10 @@ def vertex_table(surface: HeadSurface) -> Float[np.ndarray, "vertex 12"]:
 
 
 def light_matrix(appearance: Appearance) -> Float[np.ndarray, "3 9"]:
-    """Weight each colour channel's monomials 1, y, z, x, xy, yz, 3z^2-1, xz, x^2-y^2 of the normal.
+    """Return the weights, for each colour channel, of the terms 1, y, z, x, xy, yz, 3z^2-1, xz, x^2-y^2 of a normal.
 
-    The weights are the light coefficients (with the ambient term added) times the spherical harmonics' constants.
+    Their weighted sum is the light on a surface with the normal (x, y, z). The weights are the light coefficients (with
+    the ambient term added) times the constants of the spherical harmonics.
     """
     light = appearance.gamma.reshape(3, 9).astype(np.float64)
     light[:, 0] += AMBIENT
@@ -93,7 +95,10 @@ def light_matrix(appearance: Appearance) -> Float[np.ndarray, "3 9"]:
 
 
 def half_vector(appearance: Appearance) -> Float[np.ndarray, "3"]:
-    """Unit vector halfway between the lamp, estimated from gamma's linear terms, and the frontal viewing direction."""
+    """Return the unit vector halfway between the direction of the lamp and the frontal viewing direction.
+
+    The direction of the lamp is estimated from the linear terms of the light ``gamma``.
+    """
     gamma = appearance.gamma.reshape(3, 9).mean(axis=0).astype(np.float64)
     lamp = np.array([-gamma[3], -gamma[1], gamma[2]])
     between = lamp / max(np.linalg.norm(lamp), 1e-9) + [0.0, 0.0, 1.0]
@@ -129,7 +134,7 @@ class _Colours(NamedTuple):
 @kernel()
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _strands(pattern, turns):
-    """Interpolate the periodic pattern linearly at an angle given in turns."""
+    """Interpolate the periodic strand pattern linearly at an angle, given in full turns."""
     position = (turns - math.floor(turns)) * len(pattern)
     low = int(position)
     share = position - low
@@ -139,7 +144,10 @@ def _strands(pattern, turns):
 @kernel()
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _hair(x, y, z, distance, width, ragged, opacity, contrast, pattern):
-    """Return opacity and brightness of the hair at a position whose signed distance into the hair is ``distance``."""
+    """Return opacity and brightness of the hair at (x, y, z), a position relative to the crown.
+
+    ``distance`` is the signed distance of the position to the hair line, positive in the hair.
+    """
     radius = math.sqrt(x * x + z * z)
     angle = math.atan2(x, z) + 0.25 * math.sin(3 * y + 3)
     turns = angle / (2 * math.pi)
@@ -251,7 +259,7 @@ def shade(
     """Shade a rasterized head and average its samples to pixels.
 
     Args:
-        rasterized: ``surface`` rasterized with factor x factor samples a pixel.
+        rasterized: ``surface`` rasterized with factor x factor samples for each pixel.
         surface: the head with hair and clothes.
         appearance: light, highlights, hair style and colours.
         background: colours in [0, 1] where no surface is visible.

@@ -14,9 +14,9 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 CHUNK = 8
-"""Number of jobs handed to a process at a time."""
+"""Number of jobs that a process gets at a time."""
 _work_on: Callable | None = None
-"""The task of this worker process, set when it starts (None in the main process)."""
+"""The function that this worker process applies to each job, set when the process starts; None in the main process."""
 
 
 def map_in_processes(
@@ -29,10 +29,10 @@ def map_in_processes(
 
     Args:
         task: a function that can be pickled.
-        renderer: passed to every process. It is loaded before the pool starts, because a pool whose processes fail
-            while starting would restart them for ever.
-        jobs: picklable arguments of the task.
-        processes: number of processes; None for one a core. With 1, the jobs run in this process.
+        renderer: passed to every process. It is loaded before the pool starts, because a pool would without end
+            restart processes that fail while starting.
+        jobs: second arguments of the task; they can be pickled.
+        processes: number of processes; None for one process on each core. With 1, the jobs run in this process.
     """
     count = min(processes or os.cpu_count() or 1, len(jobs))
     if count <= 1:
