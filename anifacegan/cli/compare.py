@@ -1,7 +1,7 @@
-"""``anifacegan compare A B``: put two models, or two settings of one, side by side.
+"""``anifacegan compare A B``: compare two models, or two settings of one model.
 
-Every number of both has a 95 % interval, and so has their difference: a paired bootstrap over images, people, faces or
-ramps. The definitions: docs/evaluation.md.
+Every number of A and of B has a 95 % confidence interval, and so has their difference; the intervals come from a paired
+bootstrap over images, people, faces or expression ramps. docs/evaluation.md defines all numbers.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """``anifacegan evaluate``: measure a model; a table, and metrics.json with values, counts, definitions and seeds.
 
-A metric that lacks something (a judge, Inception weights in the cache) is reported in one line, and the next one is
-measured. The definitions: docs/evaluation.md.
+A metric whose input is missing (a judge, Inception weights in the cache) is reported in one line, and the next metric
+is measured. docs/evaluation.md defines all metrics.
 """
 
 import dataclasses
@@ -28,24 +28,19 @@ from anifacegan.runtime.typed_config import plain, read_config
 
 @dataclass(frozen=True)
 class EvaluateConfig(MeasureConfig):
-    """Measure a model: a table on standard output, and metrics.json with values, counts, definitions and seeds."""
+    """Measure a model: print a table, and write metrics.json with values, counts, definitions and seeds."""
 
     model: Path = Path("checkpoints/demo")
     """Model folder, or the name of a shipped model."""
     metrics: str | tuple[str, ...] = METRICS
-    """Metrics to measure: inception (FID, KID, Inception Score), frechet (Frechet distance of the judge's features),
-    embedding_frechet (Frechet distance of face embeddings), expression (faces show the expression and pose they were
-    given), identity (the judge sees one identity in all expressions of a person), recognition (a face embedder
-    recognises a person at other yaws and expressions), disentanglement (a change of expression, yaw or appearance
-    latent changes nothing else), view_consistency (views of a face agree, and so do its depth and the mesh),
-    smoothness (landmarks move smoothly while an expression grows), deformation (the deformation field follows the face
-    model's mesh), detection (dlib finds a face)."""
+    """Metrics to measure, one or more of: inception, frechet, embedding_frechet, expression, identity, recognition,
+    disentanglement, view_consistency, smoothness, deformation."""
     out: Path = Path("runs/evaluate")
     """Folder for metrics.json and table.md."""
 
 
 def results(evaluation: Evaluation, document: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Measure the selected metrics into the document; metrics.json is written again after each of them."""
+    """Measure the selected metrics and add them to ``document``; metrics.json is written again after each metric."""
     for name in evaluation.config.metrics:
         entry: dict[str, Any] = {"definition": DEFINITIONS[name]}
         try:
@@ -60,7 +55,9 @@ def results(evaluation: Evaluation, document: dict[str, Any], out: Path) -> dict
 
 
 def table(document: dict[str, Any]) -> str:
-    """Format the document as Markdown: a row for each number, with the counts behind it."""
+    """Format the document as a Markdown table: a row for each number, with the numbers of images, people or faces
+    behind it.
+    """
     rows = []
     for name, entry in document["metrics"].items():
         if "not_measured" in entry:
@@ -101,7 +98,7 @@ def main(arguments: Sequence[str]) -> None:
 def provenance(
     config: EvaluateConfig, card: ModelCard, opened: EvaluationSetup, evaluation: Evaluation, device: str
 ) -> dict[str, Any]:
-    """The document without results: which model, judge, data, settings, package versions and device."""
+    """Return the document without results: model, judge, data, settings, package versions and device."""
     sampling = {"size": evaluation.samples.size, "pitch_offset": opened.dataset.config.pitch_offset}
     return {
         "model": f"{card.name} ({config.model}{weights_hash_suffix(config.model)})",

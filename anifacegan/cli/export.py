@@ -1,4 +1,4 @@
-"""``anifacegan export KIND``: make files of a model for use elsewhere."""
+"""``anifacegan export NAME``: make files of a model for use elsewhere."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ COMMAND = "anifacegan export"
 
 @dataclass(frozen=True)
 class SnapshotConfig:
-    """Make a model folder of a snapshot of a generator's training run, to render or measure it. The run is left as it
-    is and may still be going on; its data set must be where its config.yaml says.
+    """Write the generator of a snapshot of a training run as a model folder, so that it can be rendered or measured.
+    The run is not changed and may still be going on. Its data set has to be at the path that the run's config.yaml
+    names.
     """
 
     run: Path
@@ -22,7 +23,8 @@ class SnapshotConfig:
     out: Path
     """Model folder to write: model.safetensors and card.yaml."""
     step: int | None = None
-    """Training step of the snapshot. null: the newest. A run keeps as many as its reporting.keep_snapshots says."""
+    """Training step at which the snapshot was saved. null: the newest snapshot. A run keeps its newest snapshots only,
+    as many as its option reporting.keep_snapshots says."""
 
 
 def export_snapshot(arguments: Sequence[str]) -> None:
@@ -44,7 +46,7 @@ def export_snapshot(arguments: Sequence[str]) -> None:
 
 
 KINDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
-    "snapshot": ("Make a model folder of a snapshot of a generator's training run.", export_snapshot),
+    "snapshot": ("Write the generator of a snapshot of a training run as a model folder.", export_snapshot),
 }
 
 
@@ -52,11 +54,11 @@ def main(arguments: Sequence[str]) -> None:
     """Run the subcommand.
 
     Raises:
-        InputError: an unknown kind of export, or anything that it refuses.
+        InputError: an unknown kind of export, or anything that the export refuses.
     """
     if not arguments or wants_help(arguments):
         summaries = {name: summary for name, (summary, _) in KINDS.items()}
-        print(overview(COMMAND, "Make files of a model for use elsewhere.", summaries), end="")
+        print(overview(COMMAND, "Write files of a model for use elsewhere.", summaries), end="")
         return
     require_known(arguments[0], tuple(KINDS), COMMAND)
     KINDS[arguments[0]][1](arguments[1:])

@@ -12,14 +12,15 @@ from anifacegan.runtime.typed_config import read_config
 
 @dataclass(frozen=True)
 class ImportConfig:
-    """Convert AniFaceGAN's released weights into a model folder. 'anifacegan render' reads the released files as they
-    are, too; a model folder loads faster, because it holds the mean of the truncation trick. The weights stay under the
-    licence of their authors.
+    """Convert the weights that AniFaceGAN's authors released into a model folder. 'anifacegan render' can also read the
+    released files directly, but a model folder loads faster, because the mean appearance that truncation needs is
+    stored in it. The weights keep the licence of their authors.
     """
 
     released: Path
-    """Folder with generator.pth, ema.pth, dif.pth, and the VAEs as pretrained_vaes/{identity,expression}/vae.pth or as
-    vae_identity.pth and vae_expression.pth."""
+    """Folder with the files generator.pth, ema.pth and dif.pth, and with the weights of the two VAEs:
+    pretrained_vaes/identity/vae.pth and pretrained_vaes/expression/vae.pth, or vae_identity.pth and
+    vae_expression.pth."""
     out: Path
     """Model folder to write: model.safetensors and card.yaml."""
 
@@ -37,8 +38,9 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def import_released(folder: Path, out: Path) -> str:
-    """Load the released model and write it as a model folder, whose card lists the files that it was made from with
-    their SHA-256; returns a summary of the model.
+    """Load the released model and write it as a model folder; return a summary of the model.
+
+    The card in the folder lists the files that the model was made from, with their SHA-256.
 
     Raises:
         InputError: the folder holds no released files, or something in it is missing or does not fit.

@@ -1,7 +1,7 @@
 """The console command ``anifacegan``: selects a subcommand, imports its module and runs it.
 
-Nothing heavy is imported here, so that ``anifacegan --help`` answers at once. Every module in the table has a function
-``main(arguments)``, and every error of the user's ends here, as one line on stderr and an exit code.
+This module imports nothing heavy, so that ``anifacegan --help`` answers at once. Every module named in COMMANDS has a
+function ``main(arguments)``. Every error in a user's input ends here, as one line on stderr and an exit code.
 """
 
 import os
@@ -64,7 +64,8 @@ COMMANDS = {
         "anifacegan.cli.import_released",
     ),
     "export": Subcommand(
-        "Export a model: 'export snapshot' makes a model folder of a training run.", "anifacegan.cli.export"
+        "Export a model: 'export snapshot' writes a snapshot of a training run as a model folder.",
+        "anifacegan.cli.export",
     ),
 }
 BLAS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -72,7 +73,7 @@ BLAS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; ``arguments`` are those of the process by default.
+    """Run the command line; ``arguments`` None takes the arguments of the process.
 
     Raises:
         SystemExit: with code 2 for wrong input or a failing disk, 1 for a failed computation, 130 after Ctrl-C, and 0
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Run a subcommand, or print the list of them or the version.
+    """Run a subcommand, or print the list of subcommands or the version.
 
     Raises:
         InputError: an unknown subcommand, or anything that the subcommand refuses.

@@ -1,7 +1,8 @@
 """``anifacegan expressions``: write one coefficient file for each named expression of the open face model.
 
-Each file is a whole Deep3DFaceRecon .mat of the average face, frontal: ``exp`` is the expression, ``id`` and ``tex``
-are zero, ``face_model`` names the model that the coefficients belong to. The same face model gives the same bytes.
+Each file has all coefficients of a Deep3DFaceRecon .mat file, of the average face seen from the front: ``exp`` is the
+expression, ``id`` and ``tex`` are zero, ``face_model`` names the model that the coefficients belong to. The same face
+model gives the same bytes.
 """
 
 from collections.abc import Sequence
@@ -19,14 +20,14 @@ from anifacegan.runtime.typed_config import read_config
 
 @dataclass(frozen=True)
 class ExpressionsConfig:
-    """Write a coefficient file (.mat) for each named expression of the open face model, and a README.md that lists
-    their action units.
+    """Write a coefficient file (.mat) for each named expression of the open face model, and a README.md that lists the
+    action units (muscle movements) of each expression.
     """
 
     out: Path = Path("mat")
-    """Folder to write."""
+    """Folder to write the files to."""
     face_model: Path | None = None
-    """File of the open face model. null: the one that 'anifacegan face-model' keeps in the cache."""
+    """File of the open face model. null: the file that 'anifacegan face-model' keeps in the cache."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -45,10 +46,11 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def named_expressions(face_model: Path | None) -> dict[str, FaceCoefficients]:
-    """Make the coefficients of each named expression: of the average face, frontal before the generator's camera.
+    """Return the coefficients of each named expression, of the average face seen from the front by the generator's
+    camera.
 
     Raises:
-        InputError: no readable face model.
+        InputError: there is no readable face model.
     """
     import torch
 
@@ -78,7 +80,7 @@ def named_expressions(face_model: Path | None) -> dict[str, FaceCoefficients]:
 
 
 def readme(face_model: str) -> str:
-    """Write the README.md of the folder: the files, and the action units of each."""
+    """Return the text of the folder's README.md: the files, and the action units of each expression."""
     rows = []
     for name, units in PRESETS.items():
         recipe = ", ".join(f"{unit} {strength:g}" for unit, strength in units.items())

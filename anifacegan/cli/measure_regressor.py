@@ -1,6 +1,6 @@
 """``anifacegan measure``: measure a face reconstruction network on images with known coefficients.
 
-The rows of the table: docs/face_model.md.
+docs/face_model.md explains the rows of the table.
 """
 
 from collections.abc import Sequence
@@ -17,24 +17,26 @@ from anifacegan.runtime.typed_config import read_config
 
 @dataclass(frozen=True)
 class MeasureRegressorConfig:
-    """Measure a face reconstruction network, which estimates coefficients from an image, on images whose coefficients
-    are known ('anifacegan dataset' renders some): as they are, and augmented.
+    """Measure the errors of a face reconstruction network (a network that estimates face coefficients from an image) on
+    images whose true coefficients are known, such as those of 'anifacegan dataset'. The errors are measured twice: on
+    the images as they are, and on augmented ones.
     """
 
     data: DataConfig
-    """Images with files of their exact coefficients, of people that the network was not trained on."""
+    """Data set of images with their exact coefficients, of people that the network was not trained on."""
     network: Path = Path("checkpoints/reconstruction")
-    """Folder of the network."""
+    """Folder of the face reconstruction network."""
     face_model: Path | None = None
-    """File of the open face model, or BFM_model_front.mat. null: the open one in the cache."""
+    """File of the face model that network and data belong to: an open face model or BFM_model_front.mat. null: the open
+    face model in the cache."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    """How images are changed for the table's second column."""
+    """How the images are changed at random for the table's column 'augmented'."""
     device: Device = "auto"
-    """Where the network runs. auto: the GPU where PyTorch sees one."""
+    """Device that computes. auto: a GPU if PyTorch finds one, else the CPU."""
 
 
 def measured(config: MeasureRegressorConfig) -> tuple[int, dict[str, float]]:
-    """Measure the network on all images; returns their number and :func:`held_out_report` of them.
+    """Measure the network on all images; return the number of images and the errors, as :func:`held_out_report` does.
 
     Raises:
         InputError: a file cannot be read, or network, data and face model do not belong together.
@@ -60,7 +62,7 @@ def measured(config: MeasureRegressorConfig) -> tuple[int, dict[str, float]]:
 
 
 def table(report: dict[str, float], heading: str) -> str:
-    """Format the errors as Markdown: a row for each, on unchanged images and on augmented ones."""
+    """Format the errors as a Markdown table: a row for each, with columns for unchanged and for augmented images."""
     from anifacegan.training.regressor.report import AUGMENTED
 
     plain = (name for name in report if not name.startswith(AUGMENTED))

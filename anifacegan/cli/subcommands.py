@@ -1,4 +1,6 @@
-"""Tables of subcommands: their list for ``--help``, selection by name, and leading words that stand for options."""
+"""Tables of subcommands: their list for ``--help``, selection by name, and words on the command line that stand for
+options.
+"""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -11,27 +13,30 @@ from anifacegan.runtime.errors import InputError
 
 @dataclass(frozen=True)
 class Subcommand:
-    """One subcommand of a command."""
+    """One subcommand of a command such as ``anifacegan``."""
 
     summary: str
-    """What it does, in one sentence."""
+    """One sentence that says what the subcommand does."""
     module: str
-    """Module that runs it, imported only when the subcommand is selected."""
+    """Module that runs the subcommand; it is imported only when the subcommand is selected."""
     single_threaded_blas: bool = False
-    """Set NumPy's BLAS to one thread before NumPy is imported: its results must not depend on the number of cores."""
+    """Whether NumPy's BLAS is set to one thread before NumPy is imported, so that the results do not depend on the
+    number of cores."""
 
     def load(self) -> ModuleType:
-        """Import the module."""
+        """Import the subcommand's module and return it."""
         return import_module(self.module)
 
 
 def wants_help(arguments: Sequence[str]) -> bool:
-    """Whether the first word asks for the list of subcommands."""
+    """Return whether the first word asks for the list of subcommands."""
     return arguments[:1] in (["-h"], ["--help"])
 
 
 def overview(command: str, description: str, subcommands: Mapping[str, str], options: str = "") -> str:
-    """The ``--help`` text of a command with subcommands: ``subcommands`` maps names to sentences."""
+    """Return the ``--help`` text of a command; ``subcommands`` maps the name of each subcommand to a sentence about
+    it.
+    """
     width = max(map(len, subcommands))
     lines = [f"usage: {command} NAME [OPTIONS]{options}", "", description, ""]
     lines += [f"  {name:{width}}  {sentence}" for name, sentence in subcommands.items()]
@@ -39,10 +44,10 @@ def overview(command: str, description: str, subcommands: Mapping[str, str], opt
 
 
 def require_known(name: str, names: Sequence[str], command: str) -> None:
-    """Refuse a name that is not in the table.
+    """Require that ``name`` is one of ``names``.
 
     Raises:
-        InputError: names the nearest one, or all of them.
+        InputError: it is not; the message has the most similar name, or all names.
     """
     if name not in names:
         nearest = difflib.get_close_matches(name, names, 1)
@@ -51,8 +56,8 @@ def require_known(name: str, names: Sequence[str], command: str) -> None:
 
 
 def words_as_options(arguments: Sequence[str], keys: Sequence[str], command: str) -> list[str]:
-    """Replace the words before the first option by the options ``--KEY=WORD`` that they stand for, in the order of
-    ``keys``.
+    """Replace the words before the first option by the options ``--KEY=WORD`` that they stand for; the first word
+    stands for the first of ``keys``, and so on.
 
     Raises:
         InputError: there are more words than keys.

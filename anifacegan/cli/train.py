@@ -1,6 +1,6 @@
-"""``anifacegan train``: train a network. The configuration's key ``task`` says which kind; the default is a generator.
+"""``anifacegan train``: train a network. The option ``task`` says which kind of network; the default is a generator.
 
-Under torchrun every process runs this module, and all of them train one network together.
+Under torchrun every process runs this module, and all processes train one network together.
 """
 
 import sys
@@ -16,12 +16,14 @@ from anifacegan.runtime.typed_config import read_one_of
 
 @dataclass(frozen=True)
 class Task:
-    """One kind of training run, named by ``module:attribute`` so that only the selected one is imported."""
+    """One kind of training run. Its class and function are named as ``module:attribute``, so that only the selected
+    kind is imported.
+    """
 
     config: str
-    """The dataclass that its YAML files fill."""
+    """The dataclass that holds the configuration."""
     run: str
-    """The function that trains as a configuration says, and returns the finished model's folder."""
+    """The function that trains as a configuration says and returns the finished model's folder."""
 
 
 TASKS = {
@@ -31,7 +33,7 @@ TASKS = {
     ),
     "prior": Task("anifacegan.training.priors:PriorRun", "anifacegan.training.priors:run"),
 }
-"""Values of ``task``; the first one is the default."""
+"""Maps the values of the option ``task`` to kinds of training runs; the first one is the default."""
 CONFIGS = {name: partial(resolve_name, task.config) for name, task in TASKS.items()}
 
 

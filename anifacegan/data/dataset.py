@@ -31,19 +31,19 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where a data set is and how it is read."""
+    """Place of a data set, and how it is read."""
 
     path: Path
     """Folder or .zip of images and .mat files."""
     size: int = 256
     """Height and width of every image in pixels."""
     pitch_offset: float = 0.0
-    """Pitch in radians that is subtracted from the angles that Deep3DFaceRecon estimated: 0.1 for the released .mat
-    files and those of FFHQ. It has no effect on files with an exact pose."""
+    """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face; it is subtracted. Ignored for .mat files that
+    store the exact pose (those of 'anifacegan dataset'). It is 0.1 for the released .mat files and those of FFHQ."""
     mirror: bool = False
-    """Also use the mirror image of every image; it must be known how the face model's coefficients change in it."""
+    """Use the mirror image of every image as well. The face model has to define how its coefficients are mirrored."""
     skip_bad: bool = False
-    """Leave out damaged files instead of stopping. To find them, every image is decoded once at the start."""
+    """Skip damaged files instead of stopping. To find them, every image is decoded once at the start."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "size")

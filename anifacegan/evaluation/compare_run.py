@@ -35,38 +35,33 @@ from anifacegan.runtime.typed_config import plain
 
 @dataclass(frozen=True)
 class CompareConfig(MeasureConfig):
-    """Compare two models A and B, or one model with itself at two settings of psi.
+    """Compare two models, or one model with itself at two settings of psi.
 
-    A model wins a number if its value is better and the 95 % interval of the difference excludes zero. B may replace A
-    if it wins at least one number and loses none. The last line of the output, and comparison.json, say so. The exit
-    code is 0 whichever model wins, and 2 if an option or a file is wrong.
+    B may replace A if it is better in at least one number and worse in none, counting only differences whose 95 %
+    confidence interval excludes 0. This verdict is printed as the last line and written to comparison.json. The exit
+    code is 0 whatever the verdict, 2 if an option or a file is wrong.
     """
 
     a: Path = Path("checkpoints/demo")
-    """Folder of model A, the present model."""
+    """Folder of model A, the model in use."""
     b: Path | None = None
-    """Folder of model B, which may replace A. null: model A is compared with itself, at --psi_a and --psi_b."""
+    """Folder of model B, which may replace A. null: compare A with itself at other settings."""
     metrics: str | tuple[str, ...] = OFFLINE
-    """Metrics to compare: inception (FID, KID, Inception Score; has no intervals and does not enter the verdict),
-    frechet (Frechet distance of the judge's features), embedding_frechet (Frechet distance of face embeddings),
-    expression (faces show the expression and pose they were given), identity (the judge sees one identity in all
-    expressions of a person), recognition (a face embedder recognises a person at other yaws and expressions),
-    disentanglement (a change of expression, yaw or appearance latent changes nothing else), view_consistency (views of
-    a face agree, and so do its depth and the mesh), smoothness (landmarks move smoothly while an expression grows),
-    deformation (the deformation field follows the face model's mesh), detection (dlib finds a face)."""
+    """One or more of: inception, frechet, embedding_frechet, expression, identity, recognition, disentanglement,
+    view_consistency, smoothness, deformation, detection. The numbers of inception have no intervals and do not enter
+    the verdict."""
     psi_a: float | None = None
-    """Truncation of A's appearance latents z_noise, as --psi. null: the value of --psi."""
+    """Truncation psi of model A's appearance. null: the value of psi."""
     psi_b: float | None = None
-    """Truncation of B's appearance latents z_noise, as --psi. null: the value of --psi."""
+    """Truncation psi of model B's appearance. null: the value of psi."""
     faces: Literal["shared", "own"] = "shared"
     """shared: both models show people and expressions sampled from A's priors. own: each model samples from its own
     priors, which may differ between models that were trained independently."""
     ramps: int = 20
-    """Number of expression ramps for smoothness: image sequences in which one person's expression grows from neutral
-    to full strength. With only a few ramps the 95 % interval would be too narrow."""
+    """Number of expression ramps (faces that go from neutral to a full expression) on which temporal smoothness is
+    measured. The confidence interval of only a few ramps would be too narrow."""
     draws: int = 1000
-    """Number of bootstrap draws for the 95 % intervals; each draw is a random sample, with replacement, of the people,
-    faces or images of a metric."""
+    """Number of bootstrap draws from which the confidence intervals are computed."""
     sheet_people: int = 3
     """Number of people in sheet.png."""
     sheet_size: int = 128

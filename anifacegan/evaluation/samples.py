@@ -50,12 +50,12 @@ class SampleConfig:
     size: int = 64
     """Height and width of an image, pixels."""
     psi: float = 1.0
-    """Truncation of the appearance latent z_noise: 1 is the full variety of people, 0 the average appearance."""
+    """Truncation psi of the appearance: 1 shows the full variety of people, 0 the average appearance for everyone."""
     batch: int = 32
     """Number of images that the judge (the face regressor for evaluation) processes at once; it does not change the
     results."""
     views: ViewSamplingConfig = field(default_factory=ViewSamplingConfig)
-    """How latents and poses are sampled."""
+    """Distribution of the camera poses and expressions of the faces."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "count", "batch")

@@ -40,22 +40,21 @@ class MeasureConfig:
     """Options of the commands that measure models."""
 
     data: Path
-    """Folder or .zip with real images and their .mat files of face coefficients. Generated images are compared with
-    these images and get the camera poses of the .mat files; with --expressions_from data also their expressions."""
+    """Folder or .zip with images and .mat files. It gives the real images, the camera poses of generated faces and,
+    with --expressions_from data, their expressions."""
     judge: Path | None = None
-    """Folder of the judge, the face regressor that measures expressions, poses and identities in the images; it must
-    not have been used to train the model. null: the shipped checkpoints/judge, if it fits the model's face model."""
+    """Folder of the judge: a face reconstruction network (a network from an image to face coefficients) that was not
+    used in any training loss of the model. null: the shipped checkpoints/judge, if it fits the model's face model."""
     metrics: str | tuple[str, ...] = ()
     """Names of the metrics to measure, see :data:`anifacegan.evaluation.config.DEFINITIONS`."""
     embedder: str = "judge"
-    """Network that turns a face into an identity vector: judge (the judge's identity coefficients), dlib, or an .onnx
-    or .pt (TorchScript) file of a network that takes aligned 112 px crops."""
+    """Network that turns a face into a feature vector: judge, dlib, or an .onnx or .pt (TorchScript) file that takes
+    aligned crops of 112 px."""
     inception_weights: Path | None = None
     """File of torch-fidelity's Inception weights. null: the file in PyTorch's cache."""
     count: int = 2000
-    """Number of generated images for the metrics frechet, embedding_frechet and expression. The two Frechet distances
-    use up to twice as many real images: half of them to compare with, all of them for the floor, the distance between
-    two sets of real images."""
+    """Number of generated images for Frechet distances and expression control; up to twice as many real images are
+    used."""
     inception_count: int = 5000
     """Number of generated images, and of real images, for FID, KID and Inception Score."""
     people: int = 40
@@ -67,8 +66,8 @@ class MeasureConfig:
     consistency_faces: int = 20
     """Number of generated people whose views and depths are compared, for view_consistency."""
     ramps: int = 6
-    """Number of expression ramps for smoothness: image sequences in which one person's expression grows from neutral
-    to full strength."""
+    """Number of expression ramps (faces that go from neutral to a full expression) on which temporal smoothness is
+    measured."""
     frames: int = 24
     """Number of images in each expression ramp."""
     detected_people: int = 300
@@ -80,24 +79,24 @@ class MeasureConfig:
     """Number of bootstrap draws (random samples of the images, with replacement) for the standard deviation that is
     reported with a Frechet distance."""
     size: int | None = None
-    """Height and width of generated images, pixels; real images are resampled to the same size. null: the size of the
-    images in --data."""
+    """Height and width of generated images in pixels; real images are resampled to this size. null: the size of the
+    data's images."""
     psi: float = 1.0
-    """Truncation of the appearance latent z_noise: 1 is the full variety of people, 0 the average appearance."""
+    """Truncation psi of the appearance: 1 shows the full variety of people, 0 the average appearance for everyone."""
     expressions_from: ExpressionSource = "prior"
-    """Where the random expressions of generated people come from: prior samples the model's expression prior, data
-    takes the expressions of random images of --data."""
+    """Source of the random expressions of generated faces. prior: the model's expression prior; data: random images of
+    the data."""
     seed: int = 1
     """Random seed for latents, poses, the choice of real images, and bootstrap draws."""
     batch: int = 32
     """Number of images that the judge processes at once; it does not change the results."""
     pitch_offset: float | None = None
-    """Pitch that frontal faces have in .mat files without an exact pose, radians; it is subtracted. null: the value in
-    the model card."""
+    """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face; it is subtracted. Ignored for .mat files that
+    store the exact pose (those of 'anifacegan dataset'). null: the value in the model's card.yaml."""
     face_model: Path | None = None
-    """File of the open face model. null: the file in the user's cache."""
+    """File of the open face model. null: the file that 'anifacegan face-model' keeps in the cache."""
     device: Device = "auto"
-    """Device to compute on; auto is the GPU if PyTorch sees one."""
+    """Device that computes. auto: a GPU if PyTorch finds one, else the CPU."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "count", "inception_count", "batch")

@@ -70,19 +70,20 @@ def image_rays(
 
 @dataclass(frozen=True)
 class RaySamplingConfig:
-    """Samples on a ray (crossings with manifolds are searched between them), and the camera and background of the
-    scene."""
+    """Samples on a ray, between which the crossings with the manifolds are searched, and the camera and background of
+    the scene.
+    """
 
     near: float = 0.88
     """Distance from the camera to the first sample of a ray, world units."""
     far: float = 1.12
     """Distance from the camera to the last sample of a ray, world units."""
     samples: int = 64
-    """Number of evenly spaced samples on a ray, both ends included."""
+    """Number of evenly spaced samples on a ray, the first and the last included."""
     fov_deg: float = FOV_DEG
     """Field of view of the camera over the image height, degrees."""
     background_z: float = BACKGROUND_Z
-    """Coordinate z of the background, a plane at constant z, world units."""
+    """z coordinate of the plane that carries the background, world units."""
 
     def __post_init__(self) -> None:
         if self.samples < 2 or not 0 < self.near < self.far:

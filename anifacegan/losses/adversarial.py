@@ -12,17 +12,17 @@ from torch.nn import functional
 
 
 def non_saturating_loss(scores: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
-    """Generator loss: the mean of -log p(real) = softplus(-score) over generated images."""
+    """Compute the generator's loss: the mean over generated images of -log p(real) = softplus(-score)."""
     return functional.softplus(-scores).mean()
 
 
 def discriminator_loss_real(scores: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
-    """Discriminator loss on real images: the mean of -log p(real) = softplus(-score)."""
+    """Compute the discriminator's loss on real images: the mean of -log p(real) = softplus(-score)."""
     return functional.softplus(-scores).mean()
 
 
 def discriminator_loss_generated(scores: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
-    """Discriminator loss on generated images: the mean of -log p(generated) = softplus(score)."""
+    """Compute the discriminator's loss on generated images: the mean of -log p(generated) = softplus(score)."""
     return functional.softplus(scores).mean()
 
 
@@ -45,5 +45,5 @@ def r1_penalty(
 
 
 def pose_loss(predicted: Float[Tensor, "batch 2"], pose: Float[Tensor, "batch 2"]) -> Float[Tensor, ""]:
-    """Mean squared error of (pitch, yaw) over images and both angles, in radians squared."""
+    """Compute the mean squared error of (pitch, yaw) over images and both angles, in squared radians."""
     return (predicted - pose).square().mean()

@@ -18,9 +18,11 @@ from torch import Tensor
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 
 NEIGHBOUR_WIDTH = 0.002
-"""Width of the uniform distribution of the step to a neighbouring point, on each axis, in world units."""
+"""Width, in world units, of the uniform distribution from which the offset to a neighbouring point is drawn on each
+axis."""
 OPAQUE = 0.5
-"""Rays with less foreground opacity than this have no surface point and do not count. The threshold has no gradient."""
+"""Smallest foreground opacity of a ray that has a surface point; other rays do not count. The threshold has no
+gradient."""
 
 
 def deformation_loss(
@@ -29,7 +31,7 @@ def deformation_loss(
     confidence: Float[Tensor, "batch point"],
     workers: Workers = SINGLE_PROCESS,
 ) -> Float[Tensor, ""]:
-    """L_3DMM: the confidence-weighted mean squared distance of predicted offsets from the 3DMM's offsets.
+    """Compute L_3DMM: the confidence-weighted mean squared distance between predicted offsets and those of the 3DMM.
 
     Args:
         delta: predicted offsets D(x).
@@ -46,7 +48,7 @@ def smoothness_loss(
     x_target: Float[Tensor, "batch point 3"],
     uniform: Float[Tensor, "batch point 3"],
 ) -> Float[Tensor, ""]:
-    """Mean squared difference of the offsets of neighbouring points, |D(x) - D(x + e)|^2.
+    """Compute the mean squared difference of the offsets of neighbouring points, |D(x) - D(x + e)|^2.
 
     Args:
         offset: the deformation field D, (B, N, 3) points to (B, N, 3) offsets.
@@ -58,7 +60,7 @@ def smoothness_loss(
 
 
 def offset_loss(delta: Float[Tensor, "batch point 3"]) -> Float[Tensor, ""]:
-    """Mean squared length of offsets that should be zero: far from the mesh, or of a neutral face."""
+    """Compute the mean squared length of offsets that should be zero: far from the mesh, or of a neutral face."""
     return delta.square().sum(-1).mean()
 
 
@@ -68,10 +70,7 @@ def surface_loss(
     x_mesh: Float[Tensor, "batch ray 3"],
     share: Float[Tensor, "batch ray"],
 ) -> Float[Tensor, ""]:
-    """L_Ch: the L1 distance between the generated surface and the 3DMM mesh, averaged over the face's pixels.
-
-    It is the sum of the rays' distances weighted by shares, which is the mean over the face's pixels; so the losses of
-    parts of an image add up to that of the whole.
+    """Compute L_Ch: the weighted sum of L1 distances between the generated surface and the 3DMM mesh along camera rays.
 
     Args:
         x_surface: the ray's surface point: the mean of its points without the background plane, weighted by how much
@@ -91,5 +90,7 @@ def surface_loss(
 def landmark_loss(
     landmarks: Float[Tensor, "batch landmark 3"], target: Float[Tensor, "batch landmark 3"]
 ) -> Float[Tensor, ""]:
-    """L_lm: the mean squared distance of landmarks from their targets, in the squared unit of the points."""
+    """Compute L_lm: the mean squared distance between landmarks and their targets, in the squared unit of the
+    points.
+    """
     return (landmarks - target).square().sum(-1).mean()

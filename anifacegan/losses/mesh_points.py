@@ -25,16 +25,18 @@ from anifacegan.geometry.conventions import ID_DIM, WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.normals import VertexTriangles
 
 EYEBALL_SHARE = 0.5
-"""Added to the sampling weight of eyeball vertices, which hardly move; the most moving vertex has weight 1."""
+"""Value added to the sampling weight of eyeball vertices, which hardly move; the vertex that moves most has weight
+1."""
 LID_SHARE = 1.0
-"""Added to the sampling weight of lid vertices, which are few but make a blink."""
+"""Value added to the sampling weight of eyelid vertices, because few vertices make a whole blink."""
 EYE_SAMPLES = 32
-"""Vertices of each eyeball to which a sphere is fitted; lid vertices inside the sphere are pushed out of it."""
+"""Number of vertices of each eyeball to which a sphere is fitted; lid vertices inside the sphere are pushed out of
+it."""
 
 UPPER_LIP, LOWER_LIP = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)
 """Indices of the landmarks on the inner contours of the lips, from corner to corner."""
 OPEN_LIPS = 0.001
-"""Least distance of open lips from each other, in world units."""
+"""Smallest distance between the lips, in world units, at which the mouth counts as open."""
 CONFIDENCE_RADIUS = math.sqrt(1e-5)
 """Distance from the mesh, in world units (3.2 mm), at which a point's confidence reaches 0."""
 MOUTH_GAP_DEPTH = 0.002
@@ -43,11 +45,12 @@ MOUTH_GAP_DEPTH = 0.002
 
 @dataclass(frozen=True)
 class IdentityPoints:
-    """Neutral vertices of a batch of people with their offsets to the mean head, in world units."""
+    """Vertices of the neutral faces of a batch of people, with their offsets to the mean head, in world units."""
 
     x_template: Float[Tensor, "batch point 3"]
     to_mean: Float[Tensor, "batch point 3"]
-    """Vertex of the mean head minus vertex of the person: the target of the alignment field at ``x_template``."""
+    """Vertex of the mean head minus vertex of the person: the offset that the alignment field should have at
+    ``x_template``."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,14 @@ class MeshPoints:
 
     x_target: Float[Tensor, "batch point 3"]
     delta: Float[Tensor, "batch point 3"]
-    """Neutral minus expressive position: the target of the deformation field at ``x_target``."""
+    """Neutral minus expressive position: the offset that the deformation field should have at ``x_target``."""
     confidence: Float[Tensor, "batch point"]
-    """Weight of the point, in [0, 1]: 0 for vertices that the face's camera does not see and for closed lips."""
+    """Weight of each point, in [0, 1]; 0 for vertices that the face's camera does not see, and between closed lips."""
 
     def moved_along(
         self, normals: Float[Tensor, "batch point 3"], distance: Float[Tensor, "point"]
     ) -> "MeshPoints":
-        """Move the points along unit normals by signed distances (world units) and lower their confidence."""
+        """Return the points moved along unit normals by signed distances (world units), with lower confidence."""
         remaining = (1 - (distance / CONFIDENCE_RADIUS).square()).clamp(min=0)
         x_target = self.x_target + distance[:, None] * normals
         return replace(self, x_target=x_target, confidence=self.confidence * remaining)
@@ -71,15 +74,17 @@ class MeshPoints:
 
 @runtime_checkable
 class VertexVisibility(Protocol):
-    """Visible vertices of the face of every data set item, as packed bits; a numpy array of bits fulfils it."""
+    """Type of a table of the visible vertices of each data set item's face, as packed bits; a numpy array of bits
+    fits.
+    """
 
     def __getitem__(self, items: Int[np.ndarray, " batch"]) -> np.ndarray:
-        """Return (batch, ceil(vertex / 8)) uint8, the packed bits (np.packbits) of the given items."""
+        """Return the packed bits (np.packbits) of some items, (batch, ceil(vertex / 8)) uint8."""
         ...
 
 
 class MeshSampler:
-    """Samples points of a face model's mesh, more of them around eyes and mouth, and in the gap between open lips."""
+    """Samples points of a face model's mesh: more points around eyes and mouth, and points between open lips."""
 
     def __init__(self, mesh: FaceMesh, visible: VertexVisibility) -> None:
         self.visible, self.eyes = visible, mesh.eyes
@@ -98,7 +103,7 @@ class MeshSampler:
         self.cumulative = share.cumsum(0) / share.sum()
 
     def vertices(self, count: int, rng: torch.Generator) -> Int[np.ndarray, " point"]:
-        """Draw vertex indices; vertices that move more with expressions are drawn more often."""
+        """Draw ``count`` vertex indices; vertices that move more with expressions are drawn more often."""
         selected = torch.searchsorted(self.cumulative, torch.rand(count, generator=rng)).clamp(
             max=len(self.mean) - 1
         )
@@ -113,7 +118,15 @@ class MeshSampler:
         rng: torch.Generator,
         max_distance: float = 0.0,
     ) -> MeshPoints:
-        """Draw vertices of the faces of data set items, each moved along its normal by a random distance.
+        """Draw vertices of data set items' faces and move each along its normal by a random distance; return these
+        points.
+
+        Args:
+            items: numbers of the data set items, by which their visible vertices are looked up.
+            z_id, z_exp: identity and expression coefficients of the items.
+            count: number of points; the same vertices for the whole batch.
+            rng: source of all random numbers.
+            max_distance: largest distance from the vertex in either direction, in world units.
 
         Args:
             items: numbers of the items, for their visible vertices.
@@ -146,7 +159,9 @@ class MeshSampler:
         count: int,
         rng: torch.Generator,
     ) -> MeshPoints:
-        """Draw ``count`` points between the inner contours of the lips; offsets are interpolated from lip to lip."""
+        """Draw ``count`` points between the inner contours of the lips; their offsets are interpolated from lip to
+        lip.
+        """
         along, across = torch.rand(2, count, 1, generator=rng)
         segments = len(UPPER_LIP) - 1
         segment = (along[:, 0] * segments).long()
@@ -170,7 +185,9 @@ class MeshSampler:
     def identity_points(
         self, z_id: Float[Tensor, "batch 80"], count: int, rng: torch.Generator
     ) -> IdentityPoints:
-        """Draw ``count`` vertices of neutral faces, the same vertices for the whole batch."""
+        """Draw ``count`` vertices of neutral faces with their offsets to the mean head; the same vertices for the whole
+        batch.
+        """
         selected = self.vertices(count, rng)
         step = torch.einsum("vck,bk->bvc", self.basis[selected][..., :ID_DIM], z_id)
         return IdentityPoints(
@@ -190,7 +207,9 @@ class MeshSampler:
         return neutral, neutral + torch.einsum("vck,bk->bvc", basis[..., ID_DIM:], z_exp)
 
     def _eyes_among(self, selected: Int[np.ndarray, " point"]) -> tuple[Eye, ...]:
-        """Re-index the eyes to the selected vertices, whose last ones are the fixed samples of the eyeballs."""
+        """Return the eyes with indices into the ``selected`` vertices, the last of which are the fixed samples of the
+        eyeballs.
+        """
         first = len(selected) - len(self.eyeballs)
         return tuple(
             Eye(

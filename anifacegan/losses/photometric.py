@@ -1,7 +1,7 @@
 """Photometric losses: a rendered image compared with its ground-truth image and geometry.
 
 Used on paired data, where the latents and the pose of every training image are known, to initialize a generator. Every
-function returns an unweighted mean over rays or points; none renders or calls backward.
+function returns an unweighted mean over rays or points; none of them renders or calls backward.
 """
 
 from jaxtyping import Bool, Float
@@ -11,7 +11,7 @@ from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 
 
 def colour_loss(rgb: Float[Tensor, "batch ray 3"], target: Float[Tensor, "batch ray 3"]) -> Float[Tensor, ""]:
-    """Mean absolute difference of colours in [0, 1]."""
+    """Compute the mean absolute difference of colours in [0, 1]."""
     return (rgb - target).abs().mean()
 
 
@@ -20,7 +20,7 @@ def silhouette_loss(
     covered: Float[Tensor, "batch ray"],
     known: Bool[Tensor, "batch ray"],
 ) -> Float[Tensor, ""]:
-    """Mean over all rays of the absolute difference between foreground opacity and ground-truth coverage.
+    """Compute the mean over all rays of the absolute difference between foreground opacity and ground-truth coverage.
 
     Args:
         opacity: total weight of the ray's foreground, in [0, 1].
@@ -35,7 +35,7 @@ def free_space_loss(
     free: Bool[Tensor, "batch ray point"],
     workers: Workers = SINGLE_PROCESS,
 ) -> Float[Tensor, ""]:
-    """Mean opacity of the points in free space, between the camera and the surface.
+    """Compute the mean opacity of the points in free space, between the camera and the surface.
 
     Args:
         alpha: opacity of every point of every ray, in [0, 1].

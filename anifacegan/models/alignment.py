@@ -31,9 +31,9 @@ class AlignmentConfig:
     layers: int = 3
     """Number of sine layers before the linear head."""
     frequency: float = 20.0
-    """Frequency of the sines."""
+    """Factor on the input of every sine."""
     output_scale: float = 0.02
-    """Scale of the output: the last layer's output times this number is the offset in world units."""
+    """Factor from the last layer's output to the offset in world units."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "hidden_dim", "layers")

@@ -38,12 +38,12 @@ class Latents:
 
 @dataclass(frozen=True)
 class CoefficientVAEConfig:
-    """Sizes of a coefficient VAE."""
+    """Sizes of the networks of a VAE of face coefficients."""
 
     hidden_dim: int = 512
     """Width of the hidden layers."""
     layers: int = 5
-    """Number of hidden layers of the encoder, and of the decoder."""
+    """Number of hidden layers of the encoder, and likewise of the decoder."""
     latent_dim: int = 256
     """Number of entries of the Gaussian latent."""
 

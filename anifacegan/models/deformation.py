@@ -31,9 +31,9 @@ class DeformationConfig:
     mapping_layers: int = 3
     """Number of hidden layers of the mapping network."""
     output_scale: float = 1.0
-    """Scale of the output: the last layer's output times this number is the offset in world units; 1 for the released
-    weights. Facial movements are millimetres (0.001 world units). With 0.02, one optimizer step moves points by less
-    than a millimetre, and training is several times faster."""
+    """Factor from the last layer's output to the offset in world units; 1 for the released weights. Faces move by
+    millimetres (0.001 world units). With the factor 0.02, one optimizer step changes offsets by less than a millimetre,
+    and training is several times faster."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "hidden_dim", "layers", "mapping_dim")

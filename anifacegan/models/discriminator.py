@@ -33,12 +33,11 @@ class DiscriminatorConfig:
     size: int = 128
     """Height and width of the images in pixels: a power of two from 16 to 512."""
     capacity: int = 8192
-    """Sets the number of channels: layers at a resolution of r pixels have capacity / r channels, at most max_channels.
-    The default gives 64 channels at 128 pixels."""
+    """A layer has capacity / resolution channels, but at most max_channels: with 8192, a layer at 128 pixels has 64."""
     max_channels: int = 400
     """Largest number of channels of a layer."""
     blur: bool = True
-    """Downsample with the blur filter (1, 3, 3, 1) / 8 instead of the mean of 2x2 pixels."""
+    """Halve the resolution with the filter 1-3-3-1 instead of the mean of 2x2 pixels."""
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:

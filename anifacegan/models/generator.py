@@ -34,23 +34,25 @@ class GeneratorConfig:
     """Sizes of the generator's networks, and how its rays are sampled."""
 
     template: TemplateConfig = field(default_factory=TemplateConfig)
-    """Template radiance field."""
+    """Template radiance field: colour and opacity of the neutral face."""
     deformation: DeformationConfig = field(default_factory=DeformationConfig)
-    """Deformation field."""
+    """Deformation field, which moves points of the expressive face to the neutral template."""
     alignment: AlignmentConfig | None = None
-    """Alignment field, which moves template points of all people to the corresponding points of the mean head before
-    the template radiance is evaluated, for sharper eyes and lips. null: no such field, as in the paper."""
+    """Alignment field, which moves the template points of all people to the corresponding points of the mean head
+    before the template radiance is evaluated there; this makes eyes and lips sharper. null: no such field, as in the
+    paper."""
     manifolds: ManifoldConfig = field(default_factory=ManifoldConfig)
-    """Sizes of the manifold predictor, and the values of its scalar s on the manifolds (levels)."""
+    """Manifold predictor M, and the levels of s = M(x) that define the radiance manifolds."""
     ray_sampling: RaySamplingConfig = field(default_factory=RaySamplingConfig)
-    """Positions of the samples along a ray, field of view of the camera, and position of the background plane."""
+    """Samples along the rays, field of view and background plane."""
     identity_prior: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
     """Identity VAE, whose decoder turns N(0, I) into z_id."""
     expression_prior: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
     """Expression VAE, whose decoder turns N(0, I) into z_exp."""
     radiance_offset_gain: float = 1.0
-    """Factor of the deformation offset delta in the template radiance, which is evaluated at x + factor * delta; the
-    manifold predictor is always evaluated at x + delta. 1 for our own models, 1 / 0.12 for the released weights."""
+    """Factor g on the offset delta of the deformation field where colours are looked up: the template radiance is
+    evaluated at x + g * delta, while the manifolds are always found at x + delta. 1 for models trained with this
+    package; 1 / 0.12 for the released weights."""
 
 
 @dataclass(frozen=True)

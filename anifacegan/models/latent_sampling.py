@@ -20,19 +20,19 @@ from anifacegan.runtime.errors import ConfigError, require_at_least
 
 @dataclass(frozen=True)
 class ViewSamplingConfig:
-    """Distribution of random camera poses and expressions."""
+    """Distribution of the camera poses and expressions of generated faces."""
 
     poses: Literal["data", "gaussian"] = "data"
-    """Source of camera poses: data takes the pose of a random image of the data set, gaussian draws normally
-    distributed angles."""
+    """Source of the camera poses. data: poses of random images of the data set; gaussian: normally distributed
+    poses."""
     yaw_deviation: float = 0.3
     """Standard deviation of the yaw of Gaussian poses, radians."""
     pitch_deviation: float = 0.155
     """Standard deviation of the pitch of Gaussian poses, radians."""
     limit: float = 1.3
-    """Largest absolute pitch and yaw of Gaussian poses, radians."""
+    """Largest absolute pitch and yaw of Gaussian poses, radians; larger angles are set to this value."""
     neutral_ratio: float = 0.1
-    """Fraction of faces that get the neutral expression."""
+    """Probability that a face has the neutral expression, from 0 to 1; all other expressions are sampled."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "yaw_deviation", "pitch_deviation", "limit", "neutral_ratio")

@@ -25,7 +25,7 @@ INITIAL_GRADIENT = 10.0
 
 @dataclass(frozen=True)
 class ManifoldConfig:
-    """Size of the manifold predictor, and the levels of the manifolds."""
+    """Size of the manifold predictor M, and the levels of s = M(x) that define the manifolds."""
 
     hidden_dim: int = 128
     """Width of the hidden layers."""
@@ -34,12 +34,12 @@ class ManifoldConfig:
     count: int = 23
     """Number of manifolds."""
     first_level: float = 23.0
-    """Value of s on the manifold nearest to a frontal camera."""
+    """Level (value of s) of the manifold nearest to a frontal camera."""
     last_level: float = 8.0
-    """Value of s on the manifold farthest from a frontal camera."""
+    """Level (value of s) of the manifold farthest from a frontal camera; the levels between are evenly spaced."""
     levels: tuple[float, ...] = ()
-    """Values of s on all manifolds in falling order, for values that are not evenly spaced; count, first_level and
-    last_level are then ignored. Empty: evenly spaced values."""
+    """Levels (values of s) of all manifolds, in falling order, if they are not evenly spaced; count, first_level and
+    last_level are then ignored. Empty: they are evenly spaced."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "hidden_dim", "layers", "count")

@@ -43,8 +43,8 @@ class TemplateConfig:
     mapping_layers: int = 3
     """Number of hidden layers of the mapping network."""
     sigma_gain: float = 1.0
-    """Factor of the density sigma before its softplus; 1 for the released weights. With 1, an untrained head is almost
-    transparent (alpha 0.03 for each manifold), which makes training without a discriminator slow."""
+    """Factor on the density before its activation; 1 for the released weights. With the factor 1, an untrained head is
+    almost transparent (alpha 0.03 for each manifold), and training without a discriminator is slow."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 2, "layers")

@@ -1,8 +1,8 @@
-"""The one decorator of numba-compiled functions, which works on read-only file systems, too.
+"""The one decorator of numba-compiled functions, which also works on read-only file systems.
 
 numba caches machine code in NUMBA_CACHE_DIR, in the package's ``__pycache__`` or in the user's cache folder: the first
-of them that is writable. Where none is, as in a container with a read-only file system, numba raises when it decorates
-a function with ``cache=True``; the function is then compiled without a cache, once in every process.
+of them that is writable. If none is writable, as in a container with a read-only file system, numba raises when it
+decorates a function with ``cache=True``. The function is then compiled without a cache, once in every process.
 """
 
 from collections.abc import Callable

@@ -29,7 +29,7 @@ START_SECONDS = 60.0
 
 
 def set_torch_threads(count: int) -> None:
-    """Set the number of threads of PyTorch, and of :func:`on_all_cores`; 0 leaves it as it is."""
+    """Set the number of threads that PyTorch and :func:`on_all_cores` use; ``count`` 0 does not change the number."""
     if count:
         torch.set_num_threads(count)
 
@@ -41,9 +41,9 @@ _pool_start = Lock()
 def on_all_cores(jobs: Iterable[Job], work: Callable[[Job], None]) -> None:
     """Call ``work`` on every job, without gradients, in as many threads as PyTorch has in the calling thread.
 
-    PyTorch has one thread within a job, so that a nested call runs in the thread of its job. A single job runs in the
-    calling thread and may use all of PyTorch's threads. After an error or an interruption no further job begins, and
-    those that run are waited for.
+    Within a job PyTorch has one thread, so a call of this function inside a job runs in the job's thread. A single job
+    runs in the calling thread and may use all of PyTorch's threads. After an error or an interruption no further job
+    begins, and the jobs that are running are waited for.
 
     Raises:
         BaseException: the first error that a job raised.
@@ -137,7 +137,7 @@ _blas_limit = _BlasLimit()
 def one_blas_thread() -> Iterator[None]:
     """Give each matrix product of NumPy, SciPy and numba one thread within the block.
 
-    Blocks may nest and overlap in several threads; the last one to end restores the number of threads.
+    Blocks may nest and overlap in several threads; when the last block ends, the number of threads is restored.
     """
     limit = _blas_limit
     limit.enter()
@@ -155,7 +155,9 @@ def _blas() -> ThreadpoolController:
 
 
 def _start_anew_after_fork() -> None:
-    """Replace pools and locks in a forked process, which has neither their threads nor who would release them."""
+    """Replace pools and locks in a forked process, which has neither the pools' threads nor the threads that hold the
+    locks.
+    """
     global _pool_start, _blas_limit
     _pool_start = Lock()
     _workers.cache_clear()
@@ -170,10 +172,10 @@ _LARGEST_INT = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Make glibc keep freed memory for later tensors; False where the C library is another one.
+    """Make glibc keep freed memory for later tensors; return False if the C library is not glibc.
 
-    By default glibc maps each large tensor anew and unmaps it when it is freed; the page faults of the next one can
-    cost more than its arithmetic.
+    By default glibc maps new memory for each large tensor and unmaps it when the tensor is freed. The page faults of
+    the next large tensor can then cost more than its arithmetic.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -31,7 +31,9 @@ def moved(record: Record, device: torch.device) -> Record:
 
 
 def with_tensors(record: Record, change: Callable[[Tensor], Tensor]) -> Record:
-    """Apply ``change`` to every tensor of a dataclass and of the dataclasses in it; return the new dataclass."""
+    """Return a copy of a dataclass with ``change`` applied to every tensor in it and in the dataclasses nested in
+    it.
+    """
     values = {field.name: getattr(record, field.name) for field in fields(record)}  # type: ignore[arg-type]
     return replace(  # type: ignore[type-var]
         record,

@@ -31,9 +31,9 @@ from anifacegan.runtime.errors import InputError, exit_code, first_line
 STEP_TIMEOUT = timedelta(minutes=30)
 """Longest time that workers wait for each other within a step; the first one may be writing a preview or a snapshot."""
 PREPARATION_TIMEOUT = timedelta(hours=24)
-"""Longest time that they wait for the first one to render surface maps and to fit priors and initial manifolds."""
+"""Longest time that workers wait for the first one to render surface maps and to fit priors and initial manifolds."""
 SHUTDOWN_GRACE_S = 60
-"""Seconds that a failing worker waits for another one, which failed before it, to report the error."""
+"""Seconds that a failing worker waits for another worker, which failed earlier, to report its error."""
 GIVEN_BY_TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 Whole = TypeVar("Whole")
 
@@ -44,7 +44,7 @@ class LostWorkerError(RuntimeError):
 
 @dataclass(frozen=True)
 class Workers:
-    """The processes of a run, from the view of one of them."""
+    """The processes of a run, as one of them sees them."""
 
     rank: int = 0
     """Number of this worker, from 0; worker 0 writes the files."""
@@ -55,7 +55,7 @@ class Workers:
     preparation_group: Any = None
     """Process group on CPUs that waits for PREPARATION_TIMEOUT; None for a single process."""
     store: Any = None
-    """Key-value store that all workers share, in which they agree on who reports an error."""
+    """Key-value store that all workers share; with it they agree which of them reports an error."""
 
     @property
     def first(self) -> bool:
@@ -69,7 +69,9 @@ class Workers:
 
     # ------------------------------------------------------------------------------------------------------ shares
     def part(self, count: int) -> slice:
-        """Return this worker's range of ``count`` items; ``count`` is a multiple of the number of workers."""
+        """Return the slice of ``count`` items that this worker processes; ``count`` is a multiple of the number of
+        workers.
+        """
         size, rest = divmod(count, self.count)
         assert rest == 0, f"{count} items do not divide by {self.count} workers"
         return slice(self.rank * size, (self.rank + 1) * size)
@@ -85,17 +87,18 @@ class Workers:
     def draw(
         self, kind: Callable[..., Tensor], shape: tuple[int, ...], rng: torch.Generator
     ) -> Shaped[Tensor, "..."]:
-        """Draw for the whole batch with ``kind`` (torch.rand, torch.randn), and return this worker's share.
+        """Draw random numbers for the whole batch with ``kind`` (torch.rand, torch.randn), and return this worker's
+        share.
 
-        ``shape`` is that of the share. The generator advances as it does in a single process.
+        ``shape`` is the shape of the share. ``rng`` advances as it does in a single process.
         """
         return self.share(kind(shape[0] * self.count, *shape[1:], generator=rng))
 
     def refuse_uneven(self, option: str, count: int) -> None:
-        """Check that ``count`` items can be shared equally.
+        """Require that ``count`` items can be shared equally among the workers.
 
         Raises:
-            InputError: names the option, its value and the number of workers.
+            InputError: they cannot; the message names the option, its value and the number of workers.
         """
         if count % self.count:
             raise InputError(
@@ -103,17 +106,17 @@ class Workers:
             )
 
     def require_single_process(self, what: str) -> None:
-        """Refuse several workers, for a task that cannot be shared.
+        """Refuse several workers, for a task that cannot be shared; ``what`` names the task.
 
         Raises:
-            InputError: names the task and the number of workers.
+            InputError: there are several; the message names the task and their number.
         """
         if self.count > 1:
             raise InputError(f"{what}: {self.count} workers, expected one; start it without torchrun")
 
     # ------------------------------------------------------------------------------------------------ common values
     def mean(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Average loss terms over the workers; the gradients remain those of this worker's share."""
+        """Return losses averaged over the workers; their gradients remain those of this worker's share."""
         if self.single or not terms:
             return terms
         local = torch.stack([value.detach() for value in terms.values()])
@@ -123,8 +126,8 @@ class Workers:
     def mean_gradients(self, weights: Iterable[Tensor]) -> None:
         """Average the weights' gradients over the workers, in place.
 
-        The same weights have a gradient on every worker: which networks learn in a step does not depend on random
-        draws.
+        The same weights have a gradient on every worker, because which networks learn in a step does not depend on
+        random draws.
         """
         if self.single:
             return
@@ -136,14 +139,16 @@ class Workers:
                 gradient.copy_(values.view_as(gradient))
 
     def count_in_share(self, selected: Shaped[Tensor, "*any"]) -> Shaped[Tensor, ""]:
-        """Sum a mask, or weights, over the whole batch, at least 1, and divide by the number of workers."""
+        """Return the sum of a mask, or of weights, over the batch of all workers, at least 1, divided by the number of
+        workers.
+        """
         total = selected.detach().sum()
         if self.single:
             return total.clamp(min=1)
         return self._sum(total).clamp(min=1) / self.count
 
     def any(self, flag: bool) -> bool:
-        """Return whether the flag is set on at least one worker."""
+        """Return whether ``flag`` is true on at least one worker."""
         return bool(self._of_all(int(flag), dist.ReduceOp.MAX))
 
     def wait(self) -> None:
@@ -151,10 +156,10 @@ class Workers:
         self.any(False)
 
     def require_same(self, what: str, value: int) -> None:
-        """Check that all workers have the same value.
+        """Require that ``value`` is the same on all workers; ``what`` names the value.
 
         Raises:
-            InputError: they have not; raised on every worker.
+            InputError: it is not; raised on every worker.
         """
         least, most = (self._of_all(value, kind) for kind in (dist.ReduceOp.MIN, dist.ReduceOp.MAX))
         if least != most:
@@ -164,7 +169,7 @@ class Workers:
 
     @contextmanager
     def rank_zero_first(self) -> Iterator[None]:
-        """Let worker 0 run the block, then the others: what it writes, they can read."""
+        """Run the block on worker 0, then on the others, so that these can read what worker 0 has written."""
         if not self.first:
             self.wait()
         yield
@@ -188,7 +193,7 @@ class Workers:
         return value
 
     def _of_all(self, value: int, kind: Any) -> int:
-        """Reduce a number over all workers."""
+        """Return a number reduced (sum, minimum or maximum) over all workers."""
         if self.single:
             return value
         both = torch.tensor(value)
@@ -215,7 +220,8 @@ class Workers:
 
     @contextmanager
     def rank_zero_only(self) -> Iterator[None]:
-        """Let one worker's error through, where several fail; the others exit with its code and print nothing.
+        """Inside the block, let the error of only one worker through if several fail; the others exit with its exit
+        code and print nothing.
 
         Raises:
             SystemExit: another worker reports the error.
@@ -230,7 +236,7 @@ class Workers:
     def _reports_the_error(self) -> bool:
         """Return whether no other worker has failed before; if one has, wait until it has reported its error.
 
-        torchrun ends all workers when it sees one end.
+        torchrun ends all workers as soon as one of them ends.
         """
         with suppress(RuntimeError):
             if self.store.add("failing", 1) == 1:
@@ -244,7 +250,8 @@ SINGLE_PROCESS = Workers()
 
 @contextmanager
 def working_together() -> Iterator[Workers]:
-    """Join the workers that torchrun has started, for the length of the block; a single process without torchrun.
+    """Join the workers that torchrun has started until the block ends; yields the workers, or SINGLE_PROCESS without
+    torchrun.
 
     Errors have to be caught and printed within the block, around :meth:`Workers.rank_zero_only`.
     """
@@ -267,9 +274,10 @@ def working_together() -> Iterator[Workers]:
 
 
 def _attempt() -> str:
-    """Return a name of this start, to tell its workers from dead ones, whose addresses torchrun's agent keeps.
+    """Return a name of this start of the workers, which differs from earlier starts: torchrun's agent keeps the
+    addresses of dead workers.
 
-    The agents of several machines count their restarts differently, and need a store that is new for every start.
+    The agents of several machines count their restarts differently, so these need a store that is new for every start.
 
     Raises:
         InputError: there are several machines, and they share one store.
@@ -284,7 +292,7 @@ def _attempt() -> str:
 
 @contextmanager
 def _lost_workers_reported() -> Iterator[None]:
-    """Turn what a lost connection raises into a LostWorkerError."""
+    """Turn the error that a lost connection raises into a LostWorkerError."""
     try:
         yield
     except RuntimeError as error:

@@ -16,8 +16,8 @@ class InputError(ValueError):
 class ConfigError(InputError):
     """A value that a configuration refuses.
 
-    ``key`` is the name of the field; where the configuration is nested in another one, the reader of that one puts the
-    outer key before the message.
+    ``key`` is the name of the field. If the configuration is nested in another one, the reader of the outer one puts
+    the key of the inner one before the message.
     """
 
     def __init__(self, key: str, value: object, expected: str) -> None:
@@ -25,10 +25,10 @@ class ConfigError(InputError):
 
 
 def require_at_least(config: object, bound: int | float, *names: str) -> None:
-    """Check that fields of a configuration are finite and at least a bound.
+    """Require that fields of a configuration are finite and at least ``bound``.
 
     Raises:
-        ConfigError: names the first such field, its value, and the bound.
+        ConfigError: a field is not; the message names the first such field, its value, and the bound.
     """
     for name in names:
         value = getattr(config, name)
@@ -37,10 +37,10 @@ def require_at_least(config: object, bound: int | float, *names: str) -> None:
 
 
 def require_above(config: object, bound: int | float, *names: str) -> None:
-    """Check that fields of a configuration are finite and above a bound.
+    """Require that fields of a configuration are finite and above ``bound``.
 
     Raises:
-        ConfigError: names the first such field, its value, and the bound.
+        ConfigError: a field is not; the message names the first such field, its value, and the bound.
     """
     for name in names:
         value = getattr(config, name)
@@ -49,13 +49,15 @@ def require_above(config: object, bound: int | float, *names: str) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's message, cut to 120 characters; its class name where that is empty."""
+    """Return the first line of an exception's message, cut to 120 characters; the name of its class if the message is
+    empty.
+    """
     lines = str(error).strip().splitlines()
     return lines[0][:120] if lines else type(error).__name__
 
 
 def last_line(error: BaseException) -> str:
-    """Return the last line of an exception's message, which is the cause where the message quotes a traceback."""
+    """Return the last line of an exception's message; if the message quotes a traceback, this line is the cause."""
     lines = str(error).strip().splitlines()
     return lines[-1].strip()[:120] if lines else type(error).__name__
 
@@ -69,10 +71,10 @@ def exit_code(error: BaseException) -> int:
 
 @contextmanager
 def exit_on_input_error() -> Iterator[None]:
-    """End a command whose block fails with one line on stderr and an exit code.
+    """If the block fails, end the command with one line on stderr and an exit code.
 
-    The code is 2 for an InputError or a failing disk, 1 for a loss that is not finite, 130 for Ctrl-C, and 0, without a
-    line, where the reader of standard output has gone (``| head``).
+    The code is 2 for an InputError or a failing disk, 1 for a loss that is not finite, and 130 for Ctrl-C. If the
+    reader of standard output has gone (``| head``), it is 0, and no line is printed.
     """
     try:
         try:
@@ -97,7 +99,9 @@ def _exit(error: BaseException, line: str) -> SystemExit:
 
 
 def _stdout_is_broken() -> bool:
-    """Whether standard output is a pipe that nobody reads; Python is then kept from writing to it at its end."""
+    """Return whether standard output is a pipe that nobody reads. If so, Python will not write to it when the process
+    ends.
+    """
     try:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)
@@ -111,7 +115,7 @@ def _stdout_is_broken() -> bool:
 
 @contextmanager
 def warnings_in_one_line() -> Iterator[None]:
-    """Print the first warning of the block on stderr, with the number of further ones, instead of all of them."""
+    """Print, on stderr, only the first warning that the block gives, and the number of further warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield

@@ -16,7 +16,7 @@ import yaml
 
 
 def converted(hint: Any, value: Any) -> Any:
-    """Convert a plain value to an annotated type; texts, which options are and 1e-3 is in YAML, are parsed.
+    """Convert a plain value to an annotated type; texts are parsed: options are texts, and so is 1e-3 in YAML.
 
     Raises:
         ValueError or TypeError: the value is of another type.
@@ -49,7 +49,7 @@ def converted(hint: Any, value: Any) -> Any:
 
 
 def from_yaml(value: Any) -> Any:
-    """Parse a text as YAML; return other values, and texts that are no YAML, unchanged."""
+    """Parse a text as YAML and return the result; return other values, and texts that are not YAML, unchanged."""
     try:
         return yaml.safe_load(value) if isinstance(value, str) else value
     except yaml.YAMLError:
@@ -57,31 +57,33 @@ def from_yaml(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """Parse a number from a text, 1e-3 included, which PyYAML leaves a text; return other values unchanged."""
+    """Parse a number from a text, also 1e-3, which PyYAML does not take for a number; return other values unchanged."""
     value = from_yaml(value)
     return float(value) if isinstance(value, str) else value
 
 
 def _alternatives(hint: Any) -> tuple:
-    """Return the members of a union, null first, and last those that accept any text; of another type, itself."""
+    """Return the types in a union: null first, types that accept any text last. For a type that is no union, return it
+    alone.
+    """
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     parts = typing.get_args(hint) if union else (hint,)
     return tuple(sorted(parts, key=lambda part: (part is not type(None), part in (str, Path))))
 
 
 def dataclass_in(hint: Any) -> Any:
-    """Return the dataclass that an annotation names, alone or in a union; None where it names none."""
+    """Return the dataclass that an annotation names, alone or in a union; None if it names no dataclass."""
     return next((part for part in _alternatives(hint) if isinstance(part, type) and is_dataclass(part)), None)
 
 
 def item_type(hint: Any) -> Any:
-    """Return the type of the items where an annotation allows a list; None where it does not."""
+    """Return the type of the items if an annotation allows a list; None if it allows no list."""
     lists = (part for part in _alternatives(hint) if typing.get_origin(part) is tuple)
     return next((typing.get_args(part)[0] for part in lists), None)
 
 
 def type_name(hint: Any) -> str:
-    """Describe an annotation for users, ``int | None`` as "a whole number or null"."""
+    """Describe an annotation for error messages: ``int | None`` is "a whole number or null"."""
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", Path: "a path"}
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if hint in names:
@@ -115,7 +117,9 @@ def nested_fields(kind: type, prefix: str, start: Any) -> Iterator[tuple[str, An
 
 
 def default_of(field: dataclasses.Field, start: Any) -> Any:
-    """Return the value of a field in ``start``; without a ``start``, its default, or MISSING."""
+    """Return the value of a field in ``start``; if ``start`` is None, the field's default, or MISSING if it has
+    none.
+    """
     if start is not None:
         return getattr(start, field.name)
     return field.default if field.default_factory is MISSING else field.default_factory()

@@ -12,28 +12,29 @@ import numpy as np
 from anifacegan.runtime.errors import InputError
 
 KINDS = {"f": "floats", "iu": "whole numbers", "fiu": "numbers", "b": "booleans", "U": "texts"}
-"""NumPy's ``dtype.kind`` letters that an array may have, and their name in error messages."""
+"""Maps NumPy's ``dtype.kind`` letters, of which an array may have one, to their name in error messages."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """Requirements on an array of a file."""
+    """Requirements on one array in a file."""
 
     kinds: str
-    """Allowed kinds of values: a key of :data:`KINDS`."""
+    """Allowed kinds of values, a key of :data:`KINDS`."""
     shape: tuple[int | str, ...]
-    """Size of each axis; a text is the name of a size, which has to be the same wherever it occurs."""
+    """Size of each axis. A text is the name of a size; axes with the same name have to have the same size."""
     within: tuple[int | float | str, int | float | str] | None = None
-    """Smallest and largest value allowed; a text names a size from ``shape``, and stands for that size minus 1."""
+    """Smallest and largest value allowed. A text is the name of a size from ``shape`` and stands for this size minus
+    1."""
 
 
 def check_arrays(
     path: Path, arrays: Mapping[str, np.ndarray], expected: Mapping[str, Expected], advice: str
 ) -> None:
-    """Check kind, shape, finiteness and range of arrays; ``advice`` is the end of the error message.
+    """Require kind, shape, finiteness and range of arrays; ``advice`` is the end of the error message.
 
     Raises:
-        InputError: names the file, the first array that fails, what it is, and what is expected.
+        InputError: an array fails; the message names the file, the first such array, what it is, and what is expected.
     """
     sizes: dict[str, int] = {}
     for name, like in expected.items():

@@ -1,7 +1,7 @@
 """Files and folders that are written completely or not at all; image files, checksums and Markdown tables.
 
 A file is written under a temporary name in its own folder, flushed to the disk, and renamed. A folder of results is
-written into a temporary folder in it, whose files replace those of the same name at the end.
+first written into a temporary folder inside it; at the end, the files there replace those of the same name.
 """
 
 import hashlib
@@ -24,10 +24,11 @@ ImageArray = UInt8[np.ndarray, "height width *channel"] | UInt16[np.ndarray, "he
 
 @contextmanager
 def complete_or_absent(path: Path) -> Iterator[Path]:
-    """Yield a temporary file to write, which replaces ``path`` when the block ends without an error.
+    """Yield the path of a temporary file, which replaces ``path`` when the block ends without an error.
 
-    It is ``.NAME.PID.tmp`` in the folder of ``path``, which has to exist. When the block fails or is interrupted, the
-    temporary file is removed and ``path`` stays as it was; a killed process leaves the temporary file behind.
+    The temporary file is ``.NAME.PID.tmp`` in the folder of ``path``, which has to exist. When the block fails or is
+    interrupted, the temporary file is removed and ``path`` stays as it was; a killed process leaves the temporary file
+    behind.
 
     Raises:
         InputError: the file cannot be written: the disk is full, or the folder is missing or not writable.
@@ -51,9 +52,10 @@ def write_complete(path: Path, content: bytes | memoryview | str) -> None:
 
 
 def remove_leftovers(folder: Path, names: str) -> None:
-    """Remove temporary files of :func:`complete_or_absent` that killed processes left in a folder.
+    """Remove temporary files of :func:`complete_or_absent` that killed processes have left in a folder.
 
-    ``names`` is a regular expression for the whole name of the final file. No other process may be writing there.
+    ``names`` is a regular expression for the whole name of the final files. No other process may be writing to the
+    folder.
     """
     leftover = re.compile(rf"\.({names})\.\d+\.tmp")
     for path in folder.glob(".*.tmp"):
@@ -62,31 +64,32 @@ def remove_leftovers(folder: Path, names: str) -> None:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file's content is on the disk: if it were renamed earlier, a power cut could leave it empty."""
+    """Wait until a file's content is on the disk. If a file were renamed earlier, a power cut could leave it empty."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def not_writable_error(path: Path, error: OSError) -> InputError:
-    """Make the error of a file or folder that the operating system refuses to write."""
+    """Return the InputError for a file or folder that the operating system does not let us write."""
     return InputError(f"{path}: cannot be written ({error.strerror or error})")
 
 
 def encoded_image(pixels: ImageArray, ending: str = ".png", **options: int) -> bytes:
-    """Encode an image as the bytes of a file: RGB, RGBA or grey, 16-bit grey for PNG.
+    """Return the bytes of an image file: RGB, RGBA or grey, and 16-bit grey for PNG.
 
-    ``options`` are Pillow's for the format, ``compress_level`` of PNG and ``quality`` of JPEG among them.
+    ``options`` are Pillow's options for the format, such as ``compress_level`` of PNG and ``quality`` of JPEG.
     """
     return iio.imwrite("<bytes>", pixels, extension=ending, plugin="pillow", **options)
 
 
 def read_image(source: Path | bytes, mode: str | None = None) -> ImageArray:
-    """Decode an image file, or the bytes of one, into a writable array; an EXIF rotation is not applied.
+    """Decode an image file, or the bytes of one, into a writable array; the rotation that EXIF data ask for is not
+    applied.
 
-    ``mode`` converts to Pillow's "RGB" or "L"; None leaves the channels as they are in the file.
+    ``mode`` converts to Pillow's "RGB" or "L"; None keeps the channels of the file.
 
     Raises:
-        OSError: there is no such file, or it is no readable image; the message is one line.
+        OSError: the file does not exist or is not a readable image; the message is one line.
     """
     with _unreadable_as_os_error():
         return iio.imread(source, index=0, plugin="pillow", mode=mode)
@@ -96,7 +99,7 @@ def image_size(source: Path | bytes) -> tuple[int, int]:
     """Read width and height in pixels from the header of an image; the pixels are not decoded.
 
     Raises:
-        OSError: there is no such file, or it is no readable image; the message is one line.
+        OSError: the file does not exist or is not a readable image; the message is one line.
     """
     with _unreadable_as_os_error():
         height, width = iio.improps(source, index=0, plugin="pillow").shape[:2]
@@ -114,13 +117,13 @@ def _unreadable_as_os_error() -> Iterator[None]:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's content, 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sha256(parts: Iterable[bytes]) -> str:
-    """SHA-256 of bytes one after another, 64 hexadecimal digits."""
+    """Return the SHA-256 of the given bytes, one after another, 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
@@ -128,7 +131,7 @@ def sha256(parts: Iterable[bytes]) -> str:
 
 
 MANIFEST = "manifest.json"
-"""Name of the file that lists what a run wrote into a folder: ``files``, paths relative to the folder."""
+"""Name of the file that lists what a run wrote into a folder: its key ``files`` holds paths relative to the folder."""
 _UNFINISHED = re.compile(r"unfinished-\d+-\w{8}")
 
 
@@ -136,9 +139,9 @@ _UNFINISHED = re.compile(r"unfinished-\d+-\w{8}")
 def filled_when_complete(out: Path) -> Iterator[Path]:
     """Yield a temporary folder, whose files move into ``out`` when the block ends without an error, the manifest last.
 
-    It is a new folder ``out/unfinished-PID-RANDOM``. When the block fails or is interrupted, it is removed, and ``out``
-    is as it was before; a killed process leaves it behind. A file in ``out`` is replaced only by one of the same name;
-    all others stay, those of an earlier run included.
+    The temporary folder is ``out/unfinished-PID-RANDOM``. When the block fails or is interrupted, it is removed, and
+    ``out`` is as it was before; a killed process leaves it behind. A file in ``out`` is replaced only by a file of the
+    same name; all other files stay, also those of an earlier run.
 
     Raises:
         InputError: ``out`` cannot be written, or has a folder where a file should go, or the reverse.
@@ -165,9 +168,10 @@ def filled_when_complete(out: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(out: Path, names: tuple[str, ...]) -> None:
-    """Remove temporary folders of :func:`filled_when_complete` that killed processes left in ``out``.
+    """Remove temporary folders of :func:`filled_when_complete` that killed processes have left in ``out``.
 
-    Only files of these names are deleted, and a folder that holds others stays. No other process may be writing there.
+    Only files with the given names are deleted; a folder that holds other files stays. No other process may be writing
+    to ``out``.
     """
     for folder in out.glob("unfinished-*"):
         if _UNFINISHED.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink():

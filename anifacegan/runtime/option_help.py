@@ -3,15 +3,20 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import MISSING, is_dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 from anifacegan.runtime.field_types import dataclass_in, item_type, nested_fields, type_name
 
+MANY = {int: "whole numbers", float: "numbers", str: "texts", Path: "paths"}
+"""Names of several values of a type."""
+
 
 def print_help(kind: type, command: str, leading: Sequence[str]) -> None:
-    """Print the help of a command: the docstring of each field, those of nested dataclasses in groups.
+    """Print the help of a command: the docstring of each field, with those of a nested dataclass in a group of their
+    own.
 
-    ``leading`` are the fields that words before the first option are values of.
+    ``leading`` names the fields whose values may also be given as words before the first option.
     """
     words = "".join(f" [{name.upper()}]" for name in leading)
     usage = f"{command}{words} [--config FILE ...] [--OPTION VALUE ...]"
@@ -19,14 +24,21 @@ def print_help(kind: type, command: str, leading: Sequence[str]) -> None:
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="YAML file with any of the options below; of several, later ones win.",
+        help="YAML file with any of the options below. May name several files; later files override earlier ones, "
+        "and options override files.",
     )
-    parser.add_argument("--print_config", action="store_true", help="Print the resolved YAML and exit.")
+    parser.add_argument(
+        "--print_config", action="store_true", help="Print all options with their values as YAML and exit."
+    )
+    for name in leading:
+        parser.add_argument(
+            name.upper(), nargs="?", help=f"Value of --{name} (see below); may also be given as --{name}."
+        )
     groups: dict[str, Any] = {"": parser}
     texts = {"": _docstrings(kind)}
     for key, hint, default in nested_fields(kind, "", None):
         owner, _, name = key.rpartition(".")
-        text = f"{texts[owner].get(name, '')} ({type_name(hint)}; {_shown(default)})".strip()
+        text = f"{texts[owner].get(name, '')} ({_kind_of_value(hint)}{_shown(default)})".strip()
         words = "?" if hint is bool else "+" if item_type(hint) is not None else None
         groups[owner].add_argument(
             f"--{key}", nargs=words, metavar=name.upper(), help=text.replace("%", "%%")
@@ -38,13 +50,13 @@ def print_help(kind: type, command: str, leading: Sequence[str]) -> None:
 
 
 def _summary(kind: type) -> str:
-    """Return the docstring of a class; an empty text where it is the signature that dataclasses have by default."""
+    """Return the docstring of a class; an empty text if the class has none (dataclasses then show their signature)."""
     text = kind.__doc__ or ""
-    return "" if text.startswith(f"{kind.__name__}(") else text.replace("%", "%%")
+    return "" if text.startswith(f"{kind.__name__}(") else text
 
 
 def _docstrings(kind: type) -> dict[str, str]:
-    """Map the fields of a dataclass, inherited ones included, to the docstrings below them."""
+    """Return the docstring below each field of a dataclass, by the field's name; inherited fields are included."""
     from docstring_parser import parse_from_object  # only --help needs it
 
     classes = [owner for owner in reversed(kind.__mro__) if is_dataclass(owner)]
@@ -55,10 +67,21 @@ def _docstrings(kind: type) -> dict[str, str]:
     }
 
 
+def _kind_of_value(hint: Any) -> str:
+    """Describe the values of an option: "one or more numbers, or null" where a list and null are allowed."""
+    null = type(None) in get_args(hint)
+    if dataclass_in(hint) is not None:
+        return "a group of options, listed below" + (", or null" if null else "")
+    if item_type(hint) in MANY:
+        return f"one or more {MANY[item_type(hint)]}" + (", or null" if null else "")
+    return type_name(hint)
+
+
 def _shown(default: Any) -> str:
+    """Return what follows the kind of value in the brackets: "; required", or the default where it is a value."""
     if default is MISSING:
-        return "required"
+        return "; required"
     if is_dataclass(default):
-        return "see below"
+        return ""
     values = default if isinstance(default, tuple) else (default,)
-    return "default: null" if default is None else f"default: {' '.join(map(str, values))}"
+    return "; default: null" if default is None else f"; default: {' '.join(map(str, values)) or 'none'}"

@@ -9,7 +9,7 @@ _PACKAGES = ("anifacegan", "torch", "numpy", "torch-fidelity", "onnxruntime", "d
 
 
 def without_nan(value: Any) -> Any:
-    """Replace numbers that are not finite by None, in nested dictionaries and lists: JSON has no nan."""
+    """Return nested dictionaries and lists with every number that is not finite replaced by None: JSON has no nan."""
     if isinstance(value, dict):
         return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

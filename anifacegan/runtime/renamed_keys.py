@@ -1,4 +1,4 @@
-"""Configuration keys and options by their former names, so that an old one is refused with its new name."""
+"""Former names of configuration keys and options: an old name is refused, and the error message gives the new name."""
 
 RENAMED = {
     "augmentations": "augmentation",
@@ -12,9 +12,9 @@ RENAMED = {
     "shells": "manifold_init",
     "trunk": "backbone",
 }
-"""Former name -> present name, of single keys without the groups they belong to."""
+"""Maps former names to present names, of single keys without the groups that they belong to."""
 
 
 def present_name(key: str) -> str:
-    """Return a dotted key with every former name in it replaced by the present one."""
+    """Return a dotted key in which every former name is replaced by the present one."""
     return ".".join(RENAMED.get(part, part) for part in key.split("."))

@@ -10,23 +10,23 @@ from pathlib import Path
 from anifacegan.runtime.errors import InputError
 
 SHIPPED_FOLDERS = ("checkpoints", "configs", "mat")
-"""Folders that are shipped; other folders of a checkout are never searched."""
+"""Folders that are shipped with the package; other folders of a checkout are never searched."""
 SHIPPED_MODELS = ("demo", "judge", "reconstruction")
-"""Folders of ``checkpoints/`` that are shipped, each of which its name alone finds."""
+"""Folders in ``checkpoints/`` that are shipped; each can be named without ``checkpoints/``."""
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def shipped_root() -> Path:
-    """The folder with the shipped folders: ``anifacegan/shipped``, or the root of the checkout."""
+    """Return the folder that contains the shipped folders: ``anifacegan/shipped``, or the root of the checkout."""
     installed = _PACKAGE / "shipped"
     return installed if installed.is_dir() else _PACKAGE.parent
 
 
 def found(path: str | Path) -> Path | None:
-    """Find an existing file or folder; None where there is none.
+    """Find an existing file or folder and return its path; None if it does not exist.
 
-    ``~`` is the home folder. A relative path is looked up in the current folder, where it is returned as it was
-    written, then among the shipped files.
+    ``~`` is the home folder. A relative path is looked up in the current folder, then among the shipped files; a path
+    found in the current folder is returned as it was written.
     """
     path = Path(path).expanduser()
     if path.exists():
@@ -45,7 +45,7 @@ def located(path: str | Path, expected: str = "a file or folder") -> Path:
     """Find an existing file or folder, as :func:`found` does; ``expected`` describes it in the error.
 
     Raises:
-        InputError: there is none; of a relative path, the message names both places that were searched.
+        InputError: it does not exist; for a relative path, the message names both places that were searched.
     """
     place = found(path)
     if place is None:
@@ -57,7 +57,7 @@ def located_model(path: str | Path, expected: str = "a model folder") -> Path:
     """Find a model's folder or file, as :func:`located` does, or a shipped model by its name alone (``demo``).
 
     Raises:
-        InputError: there is none; of a relative path, the message names both places that were searched.
+        InputError: it does not exist; for a relative path, the message names both places that were searched.
     """
     place = found(path)
     if place is None and str(path) in SHIPPED_MODELS:

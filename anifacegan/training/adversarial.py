@@ -35,35 +35,42 @@ from anifacegan.training.weights import AdversarialWeights
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """Batch, order of steps and learning rates of adversarial training."""
+    """Options of adversarial training: batch size, the steps in an iteration, and learning rates."""
 
     batch: int = 4
-    """Real images, and generated images, in each step."""
+    """Number of real images in each step of the discriminator, and of generated images in each step of every
+    network."""
     split: Split = field(default_factory=Split)
+    """How many images and rays are rendered at a time with gradients; fewer need less memory."""
     views: ViewSamplingConfig = field(default_factory=ViewSamplingConfig)
+    """Distribution of the camera poses and expressions of generated faces."""
     skip_invisible: bool = False
-    """Do not shade points that less than 1/16384 of the light reaches: half the time, with gradients that differ by
-    less than a thousandth. Needs split.images 1."""
+    """Do not shade points that less than 1/16384 of the light reaches. This halves the time of a step and changes the
+    gradients by less than a thousandth. Needs split.images 1."""
     discriminator_warmup: int = 0
-    """Steps at the beginning of adversarial training in which only the discriminator learns. A fresh discriminator
-    would harm a generator that is already good."""
+    """Number of steps at the beginning of adversarial training in which only the discriminator learns. An untrained
+    discriminator would harm a generator that is already good."""
     deformation_steps: int = 2
-    """Steps of deformation and alignment on their imitation terms in each iteration, before one step of the
-    discriminator and one of template and manifolds. 0: all fields learn from all terms in one step."""
+    """Number of steps in each iteration in which deformation and alignment learn from their imitation losses (losses
+    that make generated faces follow the face model). After them come one step of the discriminator and one of template
+    and manifolds. 0: all fields of the generator learn from all losses in one step."""
     image_steps: int = 1
-    """How many of the deformation_steps, the last ones, also render images for the terms landmarks and geometry, where
-    these have a weight; each costs as much as a step of the generator."""
+    """Number of the deformation_steps in each iteration, counted from the last one, that also render images for the
+    losses landmarks and geometry, if these have a weight. Each of these steps costs as much as a step of the
+    generator."""
     paired_rays: int = 0
-    """Rays of each of schedule.batch paired images that the generator's step also compares with the data, near the
-    surface, with the weights of colour, silhouette and free_space; 0: none. Needs synthetic data."""
+    """Number of rays of each of schedule.batch paired images (renders whose latents, pose and surface are known) that
+    the generator's step also compares with the data. Only manifolds near the surface are shaded, and the losses are
+    colour, silhouette and free_space with their weights. 0: none. Needs synthetic data."""
     r1_every: int = 1
-    """Apply the R1 penalty in every so many steps of the discriminator, multiplied by this number."""
+    """Interval N of the R1 penalty: it is computed every N-th discriminator step and multiplied by N, so its mean
+    strength does not depend on N."""
     lr_generator: float = 2e-5
     """Learning rate of the generator's fields."""
     lr_discriminator: float = 2e-4
     """Learning rate of the discriminator."""
     gradient_limit: float = 0.3
-    """Largest gradient norm of each network; larger gradients are clipped."""
+    """Largest norm of the gradient of each network; a larger gradient is scaled down to this norm."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "batch", "r1_every")
@@ -74,40 +81,43 @@ class AdversarialConfig:
             raise ConfigError("split.images", self.split.images, one)
 
     def r1_factor(self, number: int) -> float:
-        """Return the factor on the R1 penalty in the discriminator's step ``number``, counted from 0."""
+        """Return the factor on the R1 penalty in discriminator step ``number``, counted from 0: r1_every, or 0 where
+        the penalty is not computed.
+        """
         return float(self.r1_every) if number % self.r1_every == 0 else 0.0
 
 
 DRAW_FOR_DISCRIMINATOR, DRAW_FOR_GENERATOR, DRAW_REAL, DRAW_FOR_DEFORMATION = range(4)
-"""Purposes of the random generators of an iteration; deformation step k has DRAW_FOR_DEFORMATION + k."""
+"""Numbers of the purposes for which an iteration draws random numbers, each from generators of its own. Step k of the
+deformation uses DRAW_FOR_DEFORMATION + k."""
 FIELDS = ("template", "deformation", "manifolds", "alignment")
 """Names of the generator's fields, in the order of the optimizers' parameter groups."""
 
 
 @dataclass(frozen=True)
 class Iteration:
-    """One iteration of adversarial training: the source of its random draws, and its precision."""
+    """Numbers of one iteration of adversarial training, the seed of its random draws, and its precision."""
 
     seed: int
     step: int
     """Step of the run, counted from 0."""
     number: int
-    """Iteration of adversarial training, counted from 0."""
+    """Number of the iteration, counted from 0 at the first step of adversarial training."""
     precision: Precision = "float32"
     """Precision of the fields and of the face reconstruction network while images are rendered and compared. The
     discriminator is always float32: its R1 penalty takes second derivatives."""
 
     def generators(self, purpose: int, images: range) -> list[torch.Generator]:
-        """Return a random generator for each image, given by its place in the whole batch."""
+        """Return a random generator for each image; ``images`` are indices in the batch of all workers together."""
         return sample_generators(self.seed, self.step, purpose, images)
 
 
 class AdversarialTraining:
     """Generator, discriminator, their optimizers, and the real images; each worker processes its share of a batch.
 
-    Both optimizers are Adam with betas (0, 0.9). Terms of points (mesh imitation) belong to the deformation's steps.
-    Terms of images (landmarks, geometry) belong to the deformation's and to the generator's step: an expression's
-    shape comes from the deformation, a person's neutral surface and its colours from the template.
+    Both optimizers are Adam with betas (0, 0.9). Losses at mesh points are used in the deformation's steps. Losses of
+    images (landmarks, geometry) are used in the deformation's and in the generator's steps: the deformation gives an
+    expression its shape, the template gives a person the neutral surface and the colours.
     """
 
     def __init__(
@@ -120,17 +130,21 @@ class AdversarialTraining:
         imitation: ImageImitation | None = None,
         workers: Workers = SINGLE_PROCESS,
     ) -> None:
-        """Create fresh optimizers. ``imitation`` holds the terms of generated images besides the discriminator's."""
+        """Create fresh optimizers. ``imitation`` computes the losses that compare generated images with the face model;
+        None: there are no such losses.
+        """
         self.generator, self.discriminator, self.real = generator, discriminator, real
         self.config, self.weights, self.imitation, self.workers = config, weights, imitation, workers
         fields = {name: getattr(generator, name) for name in FIELDS if getattr(generator, name) is not None}
         self.generator_optimizer = _adam(fields, config.lr_generator)
         self.discriminator_optimizer = _adam({"discriminator": discriminator}, config.lr_discriminator)
         self.learning: dict[str, float] = {}
-        """Learning rate and gradient norm of every network, from its last step."""
+        """Learning rate and gradient norm of every network in the last step in which it learnt."""
 
     def to(self, device: str) -> None:
-        """Move discriminator, image terms and optimizer states; the generator has to be there already."""
+        """Move the discriminator, the networks of the imitation losses and the optimizers' states to a device; the
+        generator has to be there already.
+        """
         self.discriminator.to(device)
         if self.imitation is not None:
             self.imitation.to(device)
@@ -144,14 +158,15 @@ class AdversarialTraining:
         imitation: Callable[[], dict[str, Tensor]],
         paired: Callable[[], dict[str, Tensor]] | None = None,
     ) -> dict[str, Tensor]:
-        """Take the steps of deformation, discriminator and generator, in this order; returns the weighted terms.
+        """Take the steps of deformation, discriminator and generator, in this order; return the weighted losses by
+        name.
 
-        ``imitation`` draws mesh points anew with every call and returns weighted terms of them, ``paired`` weighted
-        terms of paired images for the generator's step. In the first config.discriminator_warmup iterations only the
-        discriminator learns.
+        Every call of ``imitation`` draws new mesh points and returns their weighted losses. ``paired`` returns weighted
+        losses on paired images (renders whose latents, pose and surface are known) for the generator's step. In the
+        first config.discriminator_warmup iterations only the discriminator learns.
 
         Raises:
-            FloatingPointError: a term or a gradient is not finite; it has changed no weight.
+            FloatingPointError: a loss or a gradient is not finite; the step that it belongs to has changed no weight.
         """
         if iteration.number < self.config.discriminator_warmup:
             return self.discriminator_step(iteration)
@@ -170,10 +185,10 @@ class AdversarialTraining:
     def deformation_step(
         self, iteration: Iteration, number: int, point_terms: dict[str, Tensor], with_images: bool
     ) -> dict[str, Tensor]:
-        """Take one step of deformation and alignment on imitation terms; returns the weighted terms.
+        """Take one step of deformation and alignment on imitation losses; return the weighted losses by name.
 
-        ``number`` counts the deformation's steps of the iteration. With ``with_images`` the terms of generated images
-        are added to ``point_terms``.
+        ``number`` is the index of this step among the deformation's steps of the iteration. If ``with_images`` is true,
+        the losses of generated images are added to ``point_terms``, the losses at mesh points.
 
         Raises:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
@@ -189,7 +204,7 @@ class AdversarialTraining:
         return self._optimize(iteration, self.generator_optimizer, terms)
 
     def discriminator_step(self, iteration: Iteration) -> dict[str, Tensor]:
-        """Take one step of the discriminator on real and generated images; returns the weighted terms.
+        """Take one step of the discriminator on real and generated images; return the weighted losses by name.
 
         Raises:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
@@ -213,10 +228,10 @@ class AdversarialTraining:
         condition: Conditioning | None = None,
         other_terms: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Take one step of the generator on adversarial and imitation terms; returns the weighted terms.
+        """Take one step of the generator on adversarial and imitation losses; return the weighted losses by name.
 
-        ``condition`` decides which fields learn from the images; by default all. ``other_terms`` need no generated
-        image.
+        ``condition`` binds the fields to latents, and decides which fields get gradients from the images; by default
+        all do. ``other_terms`` are further losses, which need no generated image.
 
         Raises:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
@@ -230,7 +245,7 @@ class AdversarialTraining:
 
     # ----------------------------------------------------------------------------------------------------- snapshots
     def state_dict(self) -> dict[str, Any]:
-        """Return discriminator and optimizer states; the generator is not included."""
+        """Return the states of the discriminator and of both optimizers; the generator is not included."""
         return {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
@@ -252,7 +267,7 @@ class AdversarialTraining:
         return sample_posed_latents(self.generator, self.real.poses, self.config.views, rngs)
 
     def _share(self) -> range:
-        """Places of this worker's images in the whole batch."""
+        """Indices of this worker's images in the batch of all workers together."""
         return range(self.config.batch)[self.workers.part(self.config.batch)]
 
     def _renderer(self, iteration: Iteration, condition: Conditioning) -> ImageRenderer:
@@ -272,7 +287,9 @@ class AdversarialTraining:
     def _optimize(
         self, iteration: Iteration, optimizer: torch.optim.Optimizer, terms: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Take one step with the mean gradients of all workers; returns the terms of the whole batch."""
+        """Average gradients over all workers and take one step of the optimizer; return the losses of the whole
+        batch.
+        """
         terms = self.workers.mean(terms)
         self.workers.mean_gradients(weight for group in optimizer.param_groups for weight in group["params"])
         finite_total(iteration.step, terms)

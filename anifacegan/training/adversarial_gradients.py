@@ -35,10 +35,10 @@ def discriminator_gradients(
     r1_factor: float = 1.0,
     max_images: int = 0,
 ) -> dict[str, Tensor]:
-    """Accumulate the gradient of the discriminator's terms; returns the weighted terms, detached.
+    """Add the gradient of the discriminator's losses to the .grad of its weights; return the weighted losses, detached.
 
-    ``max_images`` are processed at a time, 0: all. ``r1_factor`` multiplies the weight of the R1 penalty; with 0 the
-    penalty is not computed.
+    ``max_images`` images are processed at a time; 0: all images. ``r1_factor`` multiplies the weight of the R1 penalty;
+    if it is 0, the penalty is not computed.
     """
     total: dict[str, Tensor] = {}
     for images, is_real in ((real, True), (fake, False)):
@@ -91,7 +91,8 @@ def generator_gradients(
     weights: AdversarialWeights,
     imitation: ImitationTerms | None = None,
 ) -> dict[str, Tensor]:
-    """Accumulate the gradient of the generator's adversarial and imitation terms; returns the terms, detached.
+    """Add the gradient of the generator's adversarial and imitation losses to the .grad of the fields' weights; return
+    the losses, detached.
 
     The discriminator's weights get no gradient.
     """
@@ -112,7 +113,9 @@ def generator_gradients(
 def imitation_gradients(
     renderer: ImageRenderer, views: PosedLatents, imitation: ImitationTerms
 ) -> dict[str, Tensor]:
-    """Accumulate the gradient of imitation terms; returns them, detached. Images are rendered only if needed."""
+    """Add the gradient of the imitation losses to the .grad of the fields' weights; return the losses, detached. Images
+    are rendered only if one of the losses needs them.
+    """
     terms = accumulate_gradients(imitation.other_terms)  # first: frees their graph before images are rendered
     if imitation.image_terms is not None or imitation.ray_terms is not None:
         terms |= renderer.accumulate_gradients(views, imitation.image_terms, imitation.ray_terms)
@@ -120,7 +123,9 @@ def imitation_gradients(
 
 
 def accumulate_gradients(terms: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Accumulate the gradient of the sum of terms; returns the terms, detached."""
+    """Add the gradient of the sum of all terms, with respect to the fields' weights, to their .grad; return the terms,
+    detached.
+    """
     if terms:
         with record_function(BACKWARD):
             torch.stack(list(terms.values())).sum().backward()
@@ -129,9 +134,10 @@ def accumulate_gradients(terms: dict[str, Tensor]) -> dict[str, Tensor]:
 
 # -------------------------------------------------------------------------------------------------- which fields learn
 def condition_for_template(generator: Generator) -> Conditioning:
-    """Return ``generator.condition`` with deformation and alignment evaluated without gradients.
+    """Return a function like ``generator.condition`` whose fields evaluate deformation and alignment without gradients.
 
-    Template and manifolds learn from what is rendered with it; points stay where the other two fields put them.
+    Images rendered with these fields teach template and manifolds only; deformation and alignment place the points, but
+    do not learn.
     """
 
     def condition(latents: Latents) -> ConditionedFields:

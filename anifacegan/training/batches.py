@@ -19,7 +19,8 @@ from anifacegan.runtime.errors import InputError
 class TrainingFaces:
     """Latents and poses of all items of a data set; the last ``held_out`` items are never drawn.
 
-    Latents of faces sampled from the priors may be appended (:meth:`add_prior_faces`); these have no image.
+    Latents of faces sampled from the priors may be appended (:meth:`add_prior_faces`); there are no images of these
+    faces.
     """
 
     def __init__(self, latents: CoefficientTable, held_out: int) -> None:
@@ -31,15 +32,16 @@ class TrainingFaces:
         self.prior_faces, self.prior_share = 0, 0.0
 
     def draw_items(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
-        """Draw random items of the data set, none of them held out."""
+        """Draw indices of random items of the data set, held-out items excluded."""
         return torch.randint(self.count, (count,), generator=rng)
 
     def add_prior_faces(
         self, z_id: Float[Tensor, "face 80"], z_exp: Float[Tensor, "face 64"], share: float
     ) -> int:
-        """Append latents of prior faces, which :meth:`draw_imitated` draws with probability ``share``.
+        """Append latents of faces sampled from the priors, which :meth:`draw_imitated` draws with probability
+        ``share``.
 
-        Can be called once. Returns the index of the first of them.
+        Can be called once. Returns the index of the first appended face.
         """
         assert not self.prior_faces, "prior faces have been added already"
         first = len(self.z_id)
@@ -48,7 +50,9 @@ class TrainingFaces:
         return first
 
     def draw_imitated(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
-        """Draw random faces whose meshes are imitated: items of the data set and prior faces."""
+        """Draw indices of random faces whose meshes the deformation will imitate: items of the data set, and faces
+        sampled from the priors.
+        """
         items = self.draw_items(count, rng)
         if not self.prior_faces:
             return items
@@ -59,13 +63,13 @@ class TrainingFaces:
 
 @runtime_checkable
 class HeldOutViews(Protocol):
-    """Faces with images that training never uses."""
+    """Faces with images that training never uses: what the previews of a run are made of."""
 
     appearance_known: bool
     """Whether the appearance latents of images are known, so that rendered colours can be compared with them."""
 
     def held_out_view(self, index: int, size: int) -> tuple[Latents, Rays, Float[Tensor, "size size 3"]]:
-        """Return latents and rays of a held-out item, and its image in [0, 1], reduced to ``size``."""
+        """Return the latents and rays of held-out item number ``index``, and its image in [0, 1] at ``size`` pixels."""
         ...
 
 
@@ -84,7 +88,9 @@ class Photographs(TrainingFaces):
         self.dataset, self.fov_deg = dataset, fov_deg
 
     def held_out_view(self, index: int, size: int) -> tuple[Latents, Rays, Float[Tensor, "size size 3"]]:
-        """See :class:`HeldOutViews`; ``z_noise`` is random, but always the same for an index."""
+        """Return what :meth:`HeldOutViews.held_out_view` does; ``z_noise`` is random, but always the same for an
+        index.
+        """
         item = slice(self.count + index, self.count + index + 1)
         z_noise = torch.randn(1, NOISE_DIM, generator=torch.Generator().manual_seed(index))
         pitch, yaw = self.pose[item].unbind(-1)
@@ -94,6 +100,6 @@ class Photographs(TrainingFaces):
 
 
 def reduced(image: UInt8[Tensor, "height width 3"], size: int) -> Float[Tensor, "size size 3"]:
-    """Reduce a square image to ``size`` by selecting pixels; values in [0, 1]."""
+    """Reduce a square image to ``size`` pixels by keeping evenly spaced pixels; returns values in [0, 1]."""
     nearest = torch.linspace(0, len(image) - 1, size).round().long()
     return image[nearest[:, None], nearest].float() / 255

@@ -26,7 +26,9 @@ class Compiler:
         self._backend = backend
 
     def compiled(self, function: Callable) -> Callable:
-        """Return a compiled version of a function. If compiling fails, it reports this once and calls the original."""
+        """Return a compiled version of a function. Where compiling fails, the version reports this once and calls the
+        original function.
+        """
         if not self.works:
             return function
         fast = torch.compile(function, backend=self._backend)
@@ -45,7 +47,7 @@ class Compiler:
 
 
 def compile_fields(generator: Generator, backend: Backend = "inductor") -> None:
-    """Compile the fields of a generator in place."""
+    """Replace the field functions of a generator by compiled ones, in place."""
     compiler = Compiler(backend)
     for field in (generator.template, generator.deformation, generator.alignment):
         if field is not None:

@@ -24,19 +24,19 @@ class Reporting:
     """Intervals of logs, previews and snapshots."""
 
     log_every: int = 50
-    """Steps between two lines of stats.jsonl."""
+    """Number of steps between two lines of stats.jsonl."""
     preview_every: int = 1000
-    """Steps between two sets of preview images and held-out errors."""
+    """Number of steps between two sets of preview images, each with the error on held-out images."""
     preview_size: int = 128
     """Height in pixels of the images of held-out faces in preview.png."""
     sheet_size: int = 64
     """Height in pixels of the images on the contact sheets of people, expressions and views."""
     snapshot_every: int = 500
-    """Steps between two snapshots."""
+    """Number of steps between two snapshots."""
     keep_snapshots: int = 2
-    """Number of newest snapshots to keep."""
+    """Number of snapshots to keep, the newest ones."""
     held_out: int = 64
-    """Number of images at the end of the data set that are not trained on."""
+    """Number of images at the end of the data set that training never uses; the previews show them."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, *vars(self))
@@ -49,45 +49,59 @@ class TrainConfig:
     out: Path
     """Run folder for snapshots, logs and previews; the finished model is written to OUT/model."""
     data: DataConfig
-    """Data set of faces with coefficients: synthetic images of the open face model, or photographs, which only the
-    stages warm_up_deform and adversarial can learn from."""
+    """Data set of faces with coefficients: synthetic images of the open face model, or photographs. Only the stages
+    warm_up_deform and adversarial can learn from photographs."""
     task: Literal["generator"] = "generator"
-    """Kind of training run that the file configures."""
+    """Kind of training run that this file configures. 'anifacegan train' takes two other kinds, reconstruction and
+    prior, which have options of their own."""
     face_model: Path | None = None
     """File of the face model that the coefficients belong to: an open face model or BFM_model_front.mat. null: the open
     face model in the cache."""
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    """Networks of the generator, and how its rays are sampled."""
     priors: PriorConfig = field(default_factory=PriorConfig)
+    """How the VAEs of identity and expression coefficients are fitted before the first step."""
     manifold_init: ManifoldInitConfig = field(default_factory=ManifoldInitConfig)
+    """How the radiance manifolds are fitted to their first shape before the first step."""
     schedule: Schedule = field(default_factory=Schedule)
+    """Stages of training, batch sizes and learning rates."""
     weights: LossWeights = field(default_factory=LossWeights)
+    """Factors of the losses on paired images and of the imitation losses."""
     reconstruction: Path | None = None
-    """Face reconstruction network of the landmark term: its model folder, or Deep3DFaceRecon's .pth file. Needed where
-    weights.landmarks is not 0."""
+    """Face reconstruction network (a network from an image to face coefficients) of the loss landmarks: its model
+    folder, or Deep3DFaceRecon's .pth file. Needed where weights.landmarks is not 0."""
     rasterizer: Backend = "auto"
-    """Rasterizer of the geometry term's mesh. auto: numba on the CPU; on the GPU nvdiffrast, or torch without it."""
+    """Rasterizer that draws the face model's mesh for the loss geometry. auto: numba on the CPU; on the GPU nvdiffrast,
+    or torch where nvdiffrast is not installed."""
     real: DataConfig | None = None
     """Data set of the real images of adversarial training: any faces with coefficients, of which only the poses are
-    used. null: the images of data."""
+    used. null: the images of the option data."""
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    """Image size and network widths of the discriminator."""
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    """Batch size, steps and learning rates of adversarial training."""
     adversarial_weights: AdversarialWeights = field(default_factory=AdversarialWeights)
+    """Factors of the losses of generator and discriminator in adversarial training."""
     reporting: Reporting = field(default_factory=Reporting)
+    """How often logs, previews and snapshots are written."""
     initial_model: Path | None = None
-    """Model folder whose weights a new run starts from, instead of fresh weights and fitted priors and manifolds."""
+    """Model folder whose weights a new run starts from, instead of random weights and newly fitted priors and
+    manifolds."""
     identity_prior_model: Path | None = None
-    """Folder of a finished identity prior (task prior), which a new run uses instead of fitting one."""
+    """Folder of a finished identity prior ('anifacegan train --task prior'), which a new run uses instead of fitting
+    one."""
     expression_prior_model: Path | None = None
-    """Folder of a finished expression prior (task prior), which a new run uses instead of fitting one."""
+    """Folder of a finished expression prior ('anifacegan train --task prior'), which a new run uses instead of fitting
+    one."""
     device: Device = "auto"
     """Device that trains. auto: a GPU if PyTorch finds one, else the CPU. A run may be resumed on another device."""
     compile: bool = False
-    """Compile the fields with torch.compile: the first steps take minutes, the others less time. Where compiling fails,
-    training continues without it."""
+    """Compile the fields with torch.compile: the first steps then take minutes, all later ones less time. Where
+    compiling fails, training continues without it."""
     threads: int = 0
-    """Number of PyTorch's threads; 0: PyTorch's default."""
+    """Number of threads that PyTorch uses; 0: PyTorch's default."""
     name: str = "demo"
-    """Name of the finished model in its card."""
+    """Name of the finished model, written to its card.yaml."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "threads")
@@ -111,7 +125,9 @@ class TrainConfig:
             raise ConfigError("discriminator.size", self.discriminator.size, f"{real.size} as {name}.size")
 
     def image_count(self, step: int) -> int:
-        """Return the number of images that a step, counted from 0, learns from; in the warm-up, of faces."""
+        """Return the number of images that a step, counted from 0, learns from; in the stage warm_up_deform, the number
+        of faces.
+        """
         if step < self.schedule.warm_up_deform:
             return self.schedule.mesh_faces
         return self.schedule.batch if step < self.schedule.paired_steps else self.adversarial.batch

@@ -19,28 +19,30 @@ from anifacegan.geometry.cameras import orbit_camera, to_lm68
 from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 
 MOST_ITEMS = 2000
-"""Largest number of items that are compared, spread over the data set."""
+"""Largest number of data set items that are compared; they are evenly spread over the data set."""
 
 
 @dataclass(frozen=True)
 class CropCheck:
-    """Medians over the items, in pixels of a 224 px frame."""
+    """Differences between the landmarks in the files and the landmarks of the projected mesh: medians over the items,
+    in pixels of a 224 px image.
+    """
 
     right_px: float
-    """Mean offset of the data's landmarks to the right of the mesh's."""
+    """How far the landmarks in the files lie to the right of those of the mesh: mean over the landmarks."""
     up_px: float
-    """Mean offset of the data's landmarks above the mesh's."""
+    """How far the landmarks in the files lie above those of the mesh: mean over the landmarks."""
     scale: float
-    """Size of the data's faces relative to the mesh's, by the spread of their landmarks."""
+    """Size of the face in the data divided by that of the mesh, both measured by the spread of the landmarks."""
     rest_px: float
-    """Mean distance of the landmarks after removing offset and scale."""
+    """Mean distance between the landmarks in the files and of the mesh that remains after removing offset and scale."""
 
     def plain(self) -> dict[str, float]:
         """Return the values for the model card, rounded to three decimals."""
         return {name: round(value, 3) for name, value in asdict(self).items()}
 
     def line(self) -> str:
-        """Describe the values in one line."""
+        """Describe the values in one line of text."""
         return (
             f"landmarks of the data compared with those of their coefficients, px of 224: {self.right_px:+.1f} right, "
             f"{self.up_px:+.1f} up, scale {self.scale:.3f}, {self.rest_px:.1f} otherwise"
@@ -48,7 +50,9 @@ class CropCheck:
 
 
 def crop_check(mesh: FaceMesh, latents: CoefficientTable, fov_deg: float) -> CropCheck:
-    """Compare the landmarks of up to MOST_ITEMS items with those of their coefficients."""
+    """Compare the landmarks of up to MOST_ITEMS items with those of the mesh of their coefficients; return the
+    medians.
+    """
     selected = slice(None, None, -(-len(latents.id) // MOST_ITEMS))
     target = mesh_landmarks_224(
         mesh, latents.id[selected], latents.exp[selected], latents.pose[selected], fov_deg
@@ -70,7 +74,9 @@ def mesh_landmarks_224(
     pose: Float[Tensor, "item 2"],
     fov_deg: float,
 ) -> Float[Tensor, "item 68 2"]:
-    """Project the face model's landmarks with the generator's camera: pixels of a 224 px frame, y up, like ``lm68``."""
+    """Project the mesh's landmarks with the generator's camera; return pixels of a 224 px image, y up, as in
+    ``lm68``.
+    """
     rows = (3 * mesh.landmark_vertices[:, None] + np.arange(3)).ravel()
     latents = torch.cat([z_id, z_exp], dim=1).double()
     mean, basis = (torch.from_numpy(values[rows]).double() for values in (mesh.mean, mesh.basis))

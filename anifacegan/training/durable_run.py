@@ -34,19 +34,19 @@ from anifacegan.training.snapshots import load_newest, remove_half_written, save
 
 @runtime_checkable
 class SavedState(Protocol):
-    """What a run trains and its snapshots store."""
+    """Everything that a run trains and that its snapshots store."""
 
     step: int
     """Number of finished steps."""
     learning: dict[str, float]
-    """Learning rates and gradient norms by name."""
+    """Learning rates and gradient norms of the networks, by name."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain values with everything that a resumed run needs, ``step`` included."""
         ...
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` returned, on the CPU.
+        """Restore from tensors on the CPU what :meth:`state_dict` returned.
 
         Raises:
             RuntimeError, ValueError, KeyError: the content belongs to other networks.
@@ -56,7 +56,7 @@ class SavedState(Protocol):
 
 @runtime_checkable
 class Intervals(Protocol):
-    """Steps between two lines of stats.jsonl and between two snapshots, and the number of snapshots to keep."""
+    """Number of steps between two lines of stats.jsonl and between two snapshots, and number of snapshots to keep."""
 
     @property
     def log_every(self) -> int: ...
@@ -76,7 +76,7 @@ class Steps(Protocol):
 
 @runtime_checkable
 class RunConfig(Protocol):
-    """Options that the configuration of every run has."""
+    """Options that the configuration of every kind of training run has."""
 
     @property
     def out(self) -> Path: ...
@@ -90,16 +90,16 @@ class RunConfig(Protocol):
 
 
 Report = Callable[[SavedState, dict[str, float]], None]
-"""Called after every step with the state and the step's losses."""
+"""Type of the function that a training loop calls after every step, with the state and the losses of the step."""
 
 
 class DurableRun:
-    """A run in its folder ``config.out``, which all workers read and the first one writes."""
+    """A training run in its folder ``config.out``: all workers read the folder, the first one writes it."""
 
     def __init__(self, config: RunConfig, fixed: dict[str, Any], workers: Workers = SINGLE_PROCESS) -> None:
-        """Look for a snapshot; nothing is written.
+        """Look for a snapshot in the run folder; nothing is written.
 
-        ``fixed`` comes from :func:`anifacegan.training.resume_check.fixed_values`.
+        ``fixed`` are the options that must not change, from :func:`anifacegan.training.resume_check.fixed_values`.
 
         Raises:
             InputError: the run began with other values, no snapshot is readable, or workers disagree.
@@ -117,12 +117,12 @@ class DurableRun:
         workers.require_same(f"{config.out}: the newest snapshot's step (-1: none)", step)
 
     def resume(self, state: SavedState) -> None:
-        """Load the newest snapshot into the state, write ``config.yaml``, and remove half-written files.
+        """Load the newest snapshot into ``state``, write ``config.yaml``, and remove half-written files.
 
-        The state of a new run is not changed.
+        If there is no snapshot, ``state`` is not changed.
 
         Raises:
-            InputError: the snapshot belongs to other networks; nothing is written then.
+            InputError: the snapshot belongs to other networks; no file has been written or removed then.
         """
         out = self.config.out
         if self.content is not None:
@@ -142,10 +142,10 @@ class DurableRun:
     def reporting(
         self, state: SavedState, preview: Callable[[RunLog], None], preview_every: int
     ) -> Iterator[Report]:
-        """Yield the function to call after each step: it logs, saves snapshots and moves the progress bar.
+        """Yield the function to call after each step, which logs, saves snapshots and moves the progress bar.
 
         ``preview`` is called every ``preview_every`` steps and at the end. After Ctrl-C or SIGTERM to any worker, the
-        current step is finished and saved, and the report raises KeyboardInterrupt.
+        current step is finished and saved, and the yielded function raises KeyboardInterrupt.
         """
         steps, workers = self.config.schedule.steps, self.workers
         pending = None if self.content is None else self.content["log"]
@@ -190,7 +190,7 @@ class DurableRun:
 
 @contextmanager
 def deferred_interrupts() -> Iterator[threading.Event]:
-    """Let Ctrl-C and SIGTERM set an event inside the block instead of interrupting a step."""
+    """Inside the block, let Ctrl-C and SIGTERM only set the yielded event, so that they do not interrupt a step."""
     event = threading.Event()
     before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
     for name in before:

@@ -14,7 +14,8 @@ from anifacegan.training.state import State
 
 
 def write_model(config: TrainConfig, state: State, source: TrainingSource, folder: Path) -> Path:
-    """Write the averaged weights with their truncation mean, card, expressions and appearance prior; return ``folder``.
+    """Write the averaged weights as a model folder with truncation mean, card, expressions and appearance prior; return
+    ``folder``.
 
     Moves the state's averaged weights to the CPU.
     """
@@ -45,9 +46,9 @@ def write_model(config: TrainConfig, state: State, source: TrainingSource, folde
 
 
 def licence(config: TrainConfig, facts: dict[str, Any], source: TrainingSource) -> str:
-    """Return the licence of the finished model; empty where it depends on data that the user brought.
+    """Return the licence of the finished model; an empty text where it depends on data that the user brought.
 
-    The user's images, face model and coefficients, and priors fitted to them, have licences that are not known here.
+    The licences of the user's images, face model and coefficients, and of priors fitted to them, are not known here.
     """
     named_priors = [facts[name] for name in ("identity_prior", "expression_prior") if name in facts]
     priors_known = all(prior.get("licence", True) for prior in named_priors)
@@ -59,7 +60,9 @@ def licence(config: TrainConfig, facts: dict[str, Any], source: TrainingSource) 
 
 
 def training_summary(config: TrainConfig, source: TrainingSource, step: int) -> str:
-    """Describe what this run did up to a step, for the model card; an initial model's own training is in the facts."""
+    """Return a description, for the model card, of what this run did up to a step. How an initial model was trained is
+    not part of it.
+    """
     done, schedule = [], config.schedule
     paired = min(step, schedule.paired_steps)
     adversarial = step - paired

@@ -35,16 +35,18 @@ from anifacegan.training.weights import ImageWeights
 
 @dataclass(frozen=True)
 class ImitationTerms:
-    """Weighted terms besides the discriminator's, by what they are computed from."""
+    """Weighted imitation losses of the generator, by what they are computed from: images, rays, or neither."""
 
     image_terms: ImageTerms | None = None
     ray_terms: RayTerms | None = None
     other_terms: dict[str, Tensor] = field(default_factory=dict)
-    """Terms with a graph of their own, of points or of paired images."""
+    """Losses that need no generated image and are backpropagated by themselves: at mesh points, or on paired images."""
 
 
 class ImageLandmarks(nn.Module):
-    """Landmarks of the faces in images, and of latents: unposed, in world units. Nothing in here is trained."""
+    """Computes face landmarks from images and from latents: of the unposed face, in world units. No part of it is
+    trained.
+    """
 
     def __init__(self, network: FaceRegressor, landmarks: FaceLandmarks) -> None:
         super().__init__()
@@ -54,21 +56,23 @@ class ImageLandmarks(nn.Module):
     def in_images(
         self, image: Float[Tensor, "batch 3 size size"], precision: Precision = "float32"
     ) -> Float[Tensor, "batch 68 3"]:
-        """Estimate the landmarks of images in [-1, 1] with the network, differentiably.
+        """Estimate the landmarks of the faces in images in [-1, 1] with the reconstruction network, differentiably.
 
-        ``precision`` is that of the network's convolutions.
+        ``precision`` is the precision of the network's convolutions.
         """
         with matrix_precision(precision, image.device):
             face = self.network((image + 1) / 2)
         return WORLD_PER_MODEL_UNIT * self.face_landmarks.unposed(face.id, face.exp)
 
     def of_latents(self, views: PosedLatents) -> Float[Tensor, "batch 68 3"]:
-        """Compute the landmarks of the face model for the latents of views."""
+        """Compute the landmarks that the face model has for the identity and expression latents of ``views``."""
         return WORLD_PER_MODEL_UNIT * self.face_landmarks.unposed(views.latents.z_id, views.latents.z_exp)
 
 
 class ImageImitation(nn.Module):
-    """The face model that generated images are compared with. A part that is None switches its term off."""
+    """Losses that compare generated images with the face model: ``surfaces`` for geometry, ``landmarks`` for landmarks.
+    A loss whose part is None is switched off.
+    """
 
     def __init__(
         self, weights: ImageWeights, surfaces: FaceSurfaces | None, landmarks: ImageLandmarks | None
@@ -78,9 +82,10 @@ class ImageImitation(nn.Module):
         self.surfaces, self.landmarks = surfaces, landmarks
 
     def terms(self, views: PosedLatents, size: int, precision: Precision = "float32") -> ImitationTerms:
-        """Return the weighted terms of a batch of views that is rendered at ``size`` pixels, in any parts.
+        """Return the weighted losses of a batch of views, as functions that are called on parts of the batch.
 
-        ``precision`` is that of the reconstruction network's convolutions.
+        ``size`` is the height and width of the rendered images in pixels; ``precision`` is the precision of the
+        reconstruction network's convolutions.
         """
         return ImitationTerms(
             image_terms=None if self.landmarks is None else self._landmarks(self.landmarks, views, precision),
@@ -115,19 +120,20 @@ class ImageImitation(nn.Module):
 
 @dataclass(frozen=True)
 class ImitationFiles:
-    """Files and rasterizer of the terms of generated images."""
+    """Files, and choice of rasterizer, for the imitation losses of generated images."""
 
     face_model: Path | None
-    """File of the face model; None: the open one in the cache."""
+    """File of the face model; None: the open face model in the cache."""
     reconstruction: Path | None
-    """Folder or file of the face reconstruction network; None without the landmark term."""
+    """Folder or file of the face reconstruction network; None if the loss landmarks is not used."""
     rasterizer: Backend = "auto"
 
 
 def load_image_imitation(
     weights: ImageWeights, files: ImitationFiles, mesh: FaceMesh, fov_deg: float, device: torch.device
 ) -> ImageImitation | None:
-    """Load the parts of terms that have a weight, on the CPU, for use on ``device``; None without such a term.
+    """Load what the losses with a weight need, on the CPU, for later use on ``device``; return None if no loss has a
+    weight.
 
     Raises:
         InputError: landmarks have a weight but no network, or one of another face model; or the rasterizer does not
@@ -161,7 +167,7 @@ def load_landmarks(weights: ImageWeights, files: ImitationFiles, face_model: str
 
 
 def require_network(weights: ImageWeights, reconstruction: Path | None) -> None:
-    """Require a face reconstruction network where the landmark term has a weight.
+    """Require a face reconstruction network if the loss landmarks has a weight.
 
     Raises:
         InputError: there is none; the message names both options.

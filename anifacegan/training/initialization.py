@@ -33,17 +33,17 @@ MOMENT_DRAWS = 50_000
 
 @dataclass(frozen=True)
 class PriorConfig:
-    """Fit of the VAEs of identity and expression coefficients."""
+    """Options for fitting the VAEs of identity and expression coefficients."""
 
     steps: int = 2000
-    """Steps of the optimizer for each VAE."""
+    """Number of optimizer steps for each VAE."""
     batch: int = 256
-    """Faces in each step."""
+    """Number of faces in each step."""
     lr: float = 1e-4
-    """Learning rate of Adam; it falls to 0 as a cosine."""
+    """Learning rate of Adam at the first step; it falls to 0 as half a cosine."""
     noise_variance: float = 0.03
-    """Variance of the decoder's Gaussian likelihood, relative to coefficients of variance 1; larger values lose more
-    detail."""
+    """Variance of the decoder's Gaussian likelihood, for coefficients scaled to variance 1; with a larger value the VAE
+    loses more detail."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "steps", "batch")
@@ -57,14 +57,14 @@ def fit_prior(
     rng: torch.Generator,
     name: str,
 ) -> dict[str, float]:
-    """Fit a VAE to coefficients by its evidence lower bound; returns the moment errors of its samples.
+    """Fit a VAE to coefficients by its evidence lower bound; return the moment errors of its samples by name.
 
-    A VAE wide enough to represent the identity starts as it, another one from its present weights. The bound shrinks
-    heavy tails and lets the covariance drift; a wide VAE gets the data's mean and covariance back by a final linear
-    map. ``name`` is shown in the progress bar and in errors.
+    A VAE whose layers are wide enough starts as the identity map; a narrower one starts from its present weights. The
+    bound shrinks heavy tails and lets the covariance drift, so the decoder of a wide VAE ends with a linear map that
+    restores the data's mean and covariance. ``name`` is shown in the progress bar and in errors.
 
     Raises:
-        FloatingPointError: the bound is not finite; the message names its part and the step.
+        FloatingPointError: the bound is not finite; the message names the part of the bound and the step.
     """
     wide = vae.can_be_identity(coefficients.shape[1])
     if wide:
@@ -96,13 +96,15 @@ def fit_prior(
 
 
 def _root(rows: Float[Tensor, "item dim"]) -> Float[Tensor, "dim dim"]:
-    """Cholesky root of the covariance of rows, regularised so that there may be fewer rows than columns."""
+    """Cholesky root of the covariance of ``rows``, regularised so that there may be fewer rows than columns."""
     covariance = torch.cov(rows.double().T)
     return torch.linalg.cholesky(covariance + 1e-6 * torch.eye(len(covariance)).to(covariance)).to(rows)
 
 
 def compare_moments(samples: Float[Tensor, "item dim"], data: Float[Tensor, "other dim"]) -> dict[str, float]:
-    """Compute :func:`moment_errors` and, for comparison, the covariance error between two halves of the data."""
+    """Compute :func:`moment_errors` of samples against the data and, as a reference, the covariance error between the
+    two halves of the data.
+    """
     half = len(data) // 2
     return moment_errors(samples, data) | {
         "covariance_error_of_halves": moment_errors(data[:half], data[half:])["covariance_error"],
@@ -111,9 +113,10 @@ def compare_moments(samples: Float[Tensor, "item dim"], data: Float[Tensor, "oth
 
 
 def moment_errors(samples: Float[Tensor, "item dim"], data: Float[Tensor, "other dim"]) -> dict[str, float]:
-    """Compute the largest error of a mean, in the data's deviations, and the Frobenius error of the covariance.
+    """Compute the largest error of a coefficient's mean, in standard deviations of the data, and the Frobenius error of
+    the covariance.
 
-    Rounded to six digits: the last bits of a long sum depend on the memory alignment of its arrays.
+    Both are rounded to six digits: the last bits of a long sum depend on the memory alignment of its arrays.
     """
     deviation = data.std(0) + 1e-6
     errors = {
@@ -125,21 +128,22 @@ def moment_errors(samples: Float[Tensor, "item dim"], data: Float[Tensor, "other
 
 @dataclass(frozen=True)
 class ManifoldInitConfig:
-    """Shape of the manifolds before training."""
+    """Options for the shape of the radiance manifolds before training."""
 
     start: Literal["mean_head", "spheres"] = "mean_head"
-    """mean_head: around the mean head of the open face model; spheres: GRAM's spheres around a point behind the head,
-    to which none of the other options applies."""
+    """mean_head: the manifolds surround the mean head of the open face model; spheres: GRAM's spheres around a point
+    behind the head, for which all other options of this group are ignored."""
     level_at_skin: float = 16.0
-    """Manifold scalar s on the mean head's surface; the manifold of level s lies (s - this) * 0.012 world units out."""
+    """Level of the manifold that coincides with the mean head's skin. The manifold of another level s is fitted (s -
+    level_at_skin) * 0.012 world units outside the skin."""
     reach: float = 0.05
-    """Manifolds are fitted up to this distance from the mean head, world units."""
+    """Points up to this distance inside and outside of the mean head are used for the fit, world units."""
     steps: int = 4000
-    """Steps of the optimizer."""
+    """Number of optimizer steps."""
     batch: int = 4096
-    """Points in each step."""
+    """Number of points in each step."""
     lr: float = 5e-3
-    """Learning rate of Adam; it falls to 0 as a cosine."""
+    """Learning rate of Adam at the first step; it falls to 0 as half a cosine."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "steps", "batch")
@@ -149,9 +153,10 @@ class ManifoldInitConfig:
 def outer_radius(
     vertices: Float[np.ndarray, "vertex 3"], directions: Float[np.ndarray, "query 3"], neighbours: int = 48
 ) -> Float[np.ndarray, " query"]:
-    """Estimate the distance of the head's outer surface from the manifolds' centre along unit directions.
+    """Estimate the distance from the manifolds' centre to the head's outer surface along unit ``directions``.
 
-    World units. Averages the outer half of the vertices nearest in direction, which excludes the inside of the mouth.
+    Returns world units. For each direction it averages the farther half of the vertices nearest in direction, which
+    excludes the inside of the mouth.
     """
     local = vertices - WORLD_PER_NETWORK_UNIT * np.asarray(SPHERE_CENTRE)
     radius = np.linalg.norm(local, axis=1)
@@ -168,7 +173,8 @@ def fit_manifolds(
     config: ManifoldInitConfig,
     rng: torch.Generator,
 ) -> float:
-    """Fit the manifold scalar to ``level_at_skin + 10 * offset / WORLD_PER_NETWORK_UNIT``, offset from a head surface.
+    """Fit the manifold scalar to ``level_at_skin + 10 * d / WORLD_PER_NETWORK_UNIT``, where d is the distance outside
+    of a head's surface.
 
     ``vertices`` are the head's skin in world units. Returns the mean error of a manifold's position, world units.
     """
@@ -195,7 +201,9 @@ def fit_manifolds(
 
 
 def _frontal_directions(count: int, rng: torch.Generator) -> Float[Tensor, "count 3"]:
-    """Draw unit vectors within 80 degrees of frontal, the directions that training cameras see from the centre."""
+    """Draw unit vectors within 80 degrees of frontal: the directions from the manifolds' centre to the parts of the
+    head that training cameras see.
+    """
     z = 1 - torch.rand(count, generator=rng) * (1 - math.cos(math.radians(80)))
     angle = 2 * math.pi * torch.rand(count, generator=rng)
     ring = (1 - z.square()).sqrt()
@@ -203,15 +211,15 @@ def _frontal_directions(count: int, rng: torch.Generator) -> Float[Tensor, "coun
 
 
 SCALE_FLOOR = 0.1
-"""Smallest factor on an entry of the template's latents."""
+"""Smallest value of the factors that :func:`visible_scale` returns."""
 
 
 def visible_scale(
     latents: Float[Tensor, "item latent"], images: UInt8[Tensor, "item size size 3"], cells: int = 16
 ) -> Float[Tensor, "latent"]:
-    """Estimate how strongly each entry of the latents affects an image, from SCALE_FLOOR to 1.
+    """Estimate how strongly each entry of the latents affects an image, as factors from SCALE_FLOOR to 1.
 
-    By linear regression of images reduced to ``cells`` x ``cells``.
+    They come from a linear regression of the images, reduced to ``cells`` x ``cells`` pixels, on the latents.
     """
     small = torch.stack(
         [functional.adaptive_avg_pool2d(image.permute(2, 0, 1).float(), cells).flatten() for image in images]

@@ -11,12 +11,13 @@ from anifacegan.runtime.files import encoded_image, not_writable_error, write_co
 
 
 class RunLog:
-    """Writes losses and images into a run folder; a line of losses holds means over the steps since the last one."""
+    """Writes losses and images into a run folder; a line of losses holds means over the steps since the line before."""
 
     def __init__(self, folder: Path, step: int, pending: dict[str, Any] | None = None) -> None:
-        """Open the log of a run that has finished ``step`` steps; later lines of an interrupted run are removed.
+        """Open the log of a run that has finished ``step`` steps; lines of later steps, which an interrupted run has
+        left, are removed.
 
-        ``pending`` comes from :meth:`pending` at that step.
+        ``pending`` is what :meth:`pending` returned at that step; None: no losses have been added since the last line.
         """
         from torch.utils.tensorboard import SummaryWriter  # slow to import, needed here only
 
@@ -33,18 +34,20 @@ class RunLog:
         self.started = time.monotonic()
 
     def pending(self) -> dict[str, Any]:
-        """Return the sums since the last line, so that a resumed run writes the same next line as an unbroken one."""
+        """Return the sums of the losses since the last line, so that a resumed run writes the same next line as an
+        unbroken run.
+        """
         return {"totals": dict(self.totals), "count": self.count}
 
     def add(self, values: dict[str, float], images: int = 0) -> None:
-        """Add the losses of one step that learnt from so many images."""
+        """Add the losses of one step, which learnt from ``images`` images."""
         for name, value in values.items():
             self.totals[name] = self.totals.get(name, 0.0) + value
         self.count += 1
         self.images += images
 
     def flush(self, step: int) -> dict[str, float]:
-        """Write the mean losses since the last line to stats.jsonl and tensorboard; returns them."""
+        """Write the mean losses since the last line to stats.jsonl and tensorboard; return the means by name."""
         means = {name: total / self.count for name, total in self.totals.items()}
         self._append({"step": step} | {name: float(f"{v:.6g}") for name, v in means.items()})
         self.watch(step, means)
@@ -54,7 +57,7 @@ class RunLog:
         return means
 
     def record(self, step: int, values: dict[str, float]) -> None:
-        """Write values measured at one step to stats.jsonl and tensorboard."""
+        """Write values that were measured at one step to stats.jsonl and tensorboard."""
         self._append({"step": step} | values)
         self.watch(step, values)
 

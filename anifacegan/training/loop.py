@@ -41,11 +41,12 @@ def train(
     report: Callable[[State, dict[str, float]], None],
     workers: Workers = SINGLE_PROCESS,
 ) -> None:
-    """Run the schedule from the state's step to its end, on the device of the state.
+    """Train from the state's step to the end of the schedule, on the device of the state.
 
-    Calls ``report(state, losses)`` after every step. Stages on paired images need :class:`PairedData`; adversarial
-    steps need ``state.adversarial`` with the same ``workers``. The faces of ``schedule.prior_faces`` are in ``data``
-    and ``mesh`` already (:mod:`anifacegan.training.prior_faces`).
+    Calls ``report(state, losses)`` after every step. The stages near_surface and complete need :class:`PairedData`
+    (synthetic images whose latents and surfaces are known); adversarial steps need ``state.adversarial`` with the same
+    ``workers``. The faces of ``schedule.prior_faces`` have to be in ``data`` and ``mesh`` already
+    (:mod:`anifacegan.training.prior_faces`).
 
     Raises:
         FloatingPointError: a term or a gradient is not finite; the weights are those of the step before.
@@ -73,7 +74,9 @@ def train(
 
 @dataclass(frozen=True)
 class LossTerms:
-    """The weighted loss terms of one step; each call draws a new batch and takes this worker's share of it."""
+    """Computes the weighted losses of one step; each method call draws a new batch and uses this worker's share of
+    it.
+    """
 
     generator: Generator
     data: TrainingFaces
@@ -84,7 +87,9 @@ class LossTerms:
     workers: Workers = SINGLE_PROCESS
 
     def imitation(self) -> dict[str, Tensor]:
-        """Compare deformation and alignment with the meshes of schedule.mesh_faces faces."""
+        """Compare deformation and alignment with the meshes of schedule.mesh_faces faces; return the weighted losses by
+        name.
+        """
         with record_function(DATA):
             batch = draw_imitation_batch(
                 self.data, self.mesh, self.schedule, self.rng, self.generator.device, self.workers
@@ -92,7 +97,11 @@ class LossTerms:
         return imitation_losses(self.generator, batch, self.weights, self.schedule.precision, self.workers)
 
     def photometric(self, rays: int, near: bool) -> dict[str, Tensor]:
-        """Compare ``rays`` rendered rays of each of schedule.batch images; ``near`` the surface or on all manifolds."""
+        """Render ``rays`` rays of each of schedule.batch images, compare them with the images, and return the weighted
+        losses by name.
+
+        If ``near`` is true, only the manifolds near the known surface are shaded, otherwise all manifolds.
+        """
         assert isinstance(self.data, PairedData), "photometric terms need surfaces and appearance latents"
         with record_function(DATA):
             drawn = self.data.draw(self.schedule.batch, rays, self.rng)
@@ -105,7 +114,7 @@ class LossTerms:
 def update(
     state: State, losses: dict[str, Tensor], schedule: Schedule, workers: Workers = SINGLE_PROCESS
 ) -> None:
-    """Take one step of the optimizer and of the averaged weights. ``losses`` are those of the whole batch.
+    """Take one step of the optimizer and update the averaged weights. ``losses`` are the losses of the whole batch.
 
     Raises:
         FloatingPointError: a term or a field's gradient is not finite; the weights are those of the step before.
@@ -122,9 +131,10 @@ def update(
 
 
 def adversarial_step(state: State, terms: LossTerms) -> dict[str, Tensor]:
-    """Run one iteration of adversarial training and update the averaged weights; returns the weighted terms.
+    """Run one iteration of adversarial training and update the averaged weights; return the weighted losses by name.
 
-    With adversarial.paired_rays, paired images keep the generator's colours in place.
+    If adversarial.paired_rays is not 0, losses on paired images (renders with known latents and surface) keep the
+    generator's colours from drifting.
 
     Raises:
         FloatingPointError: a term or a gradient is not finite.

@@ -19,31 +19,35 @@ from anifacegan.training.schedule import Schedule
 from anifacegan.training.weights import LossWeights
 
 ALIGNMENT_SPREAD = 0.004
-"""Standard deviation per axis, world units, of the alignment's training points around the neutral mesh."""
+"""Standard deviation per axis, in world units, of the distance between the alignment's training points and the neutral
+mesh."""
 
 
 @dataclass(frozen=True)
 class ImitationBatch:
-    """Faces of one step and the points at which their deformation is supervised."""
+    """Faces of one training step, and the points at which their deformation and alignment are compared with the face
+    model.
+    """
 
     z_id: Float[Tensor, "batch 80"]
     z_exp: Float[Tensor, "batch 64"]
     mesh: MeshPoints
-    """Points on the expressive mesh, or near it."""
+    """Points on the expressive mesh or near it."""
     mouth_gap: MeshPoints
-    """Points between open lips."""
+    """Points between the lips of open mouths."""
     neutral: IdentityPoints
-    """Vertices of the neutral mesh and their steps to the mean head's."""
+    """Vertices of each person's neutral mesh, and their offsets to the same vertices of the mean head."""
     near_neutral: Float[Tensor, "batch point 3"]
-    """Points around these vertices, at which the alignment learns; world units."""
+    """Random points around the vertices of ``neutral``, at which the alignment learns; world units."""
     volume: Float[Tensor, "batch few 3"]
-    """Random points of the box that holds the head, world units."""
+    """Random points in the box that contains the head, world units."""
     jitter: Float[Tensor, "batch few 3"]
-    """Uniform numbers in [0, 1) that say where the neighbours of mesh points lie."""
+    """Uniform random numbers in [0, 1), from which the neighbours of mesh points are computed for the smoothness
+    loss."""
 
     @property
     def few(self) -> int:
-        """Number of points of the regularisers, which are cheaper to estimate than the error on the mesh."""
+        """Number of points for the smoothness and offset losses, which need fewer points than the error on the mesh."""
         return self.volume.shape[1]
 
 
@@ -57,7 +61,7 @@ def draw_imitation_batch(
 ) -> ImitationBatch:
     """Draw schedule.mesh_faces faces with points of their meshes, and return this worker's share on ``device``.
 
-    The vertices of a step are the same for all faces.
+    The same vertices are drawn for all faces of a step.
     """
     all_items = data.draw_imitated(schedule.mesh_faces, rng)
     items = workers.share(all_items)
@@ -89,10 +93,10 @@ def imitation_losses(
     precision: Precision = "float32",
     workers: Workers = SINGLE_PROCESS,
 ) -> dict[str, Tensor]:
-    """Compute the weighted terms that compare deformation and alignment with the face model's mesh.
+    """Compute the weighted losses that compare deformation and alignment with the face model's mesh, by name.
 
-    Terms of weight 0 are not computed. ``precision`` is that of the fields' matrix products. Of a term that divides
-    by the number of visible points, ``workers`` count those of all shares.
+    Losses of weight 0 are not computed. ``precision`` is the precision of the fields' matrix products. Losses that
+    divide by the number of visible points divide by the number on all ``workers``.
     """
     offset = generator.deformation.bind(batch.z_id, batch.z_exp)
     offset_of_neutral = generator.deformation.bind(batch.z_id, torch.zeros_like(batch.z_exp))
@@ -118,5 +122,5 @@ def imitation_losses(
 def mesh_error(
     offset: Callable[[Tensor], Tensor], points: MeshPoints, workers: Workers = SINGLE_PROCESS
 ) -> Float[Tensor, ""]:
-    """Mean squared error of a deformation at mesh points, weighted by their visibility; world units squared."""
+    """Mean squared error of a deformation at mesh points, weighted by their visibility; in squared world units."""
     return deformation_loss(offset(points.x_target), points.delta, points.confidence, workers)

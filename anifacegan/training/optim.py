@@ -10,7 +10,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 DATA, BACKWARD, OPTIMIZER = "anifacegan: data", "anifacegan: backward", "anifacegan: optimizer"
-"""Profiler ranges of a training step (``torch.profiler.record_function``); the rest is the forward pass."""
+"""Names of the parts of a training step in a profile (``torch.profiler.record_function``); what has no name is the
+forward pass."""
 
 Precision = Literal["float32", "bfloat16"]
 """Precision of matrix products and convolutions. bfloat16 is faster on hardware that supports it, slower elsewhere."""
@@ -23,7 +24,9 @@ def matrix_precision(precision: Precision, device: torch.device) -> torch.autoca
 
 # ----------------------------------------------------------------------------------------------------- learning rates
 def cosine_decay(progress: float, floor: float) -> float:
-    """Factor on a learning rate that falls as half a cosine from 1 at progress 0 to ``floor`` at 1 and beyond."""
+    """Return the factor on a learning rate that falls as half a cosine from 1 at progress 0 to ``floor`` at progress 1,
+    and stays there.
+    """
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
@@ -33,7 +36,7 @@ def scheduled(
     factors: dict[str, Callable[[int], float]],
     step: int,
 ) -> LambdaLR:
-    """Schedule the learning rate of every field as ``rate * factor(step)``, from ``step`` on.
+    """Return a scheduler that sets the learning rate of every field to ``rate * factor(step)``, beginning at ``step``.
 
     The factors depend on the step only, so that a snapshot need not store the scheduler.
     """
@@ -45,7 +48,7 @@ def scheduled(
 
 # ------------------------------------------------------------------------------------------------------------- a step
 def finite_total(step: int, terms: dict[str, Tensor]) -> Tensor:
-    """Sum weighted terms, and require that they are finite.
+    """Return the sum of the weighted losses, and require that all of them are finite.
 
     Raises:
         FloatingPointError: a term or the sum is not finite; the message names the step and the terms.
@@ -61,10 +64,10 @@ def finite_total(step: int, terms: dict[str, Tensor]) -> Tensor:
 def take_step(
     step: int, optimizer: torch.optim.Optimizer, limit: float, *, each_field: bool = False
 ) -> dict[str, float]:
-    """Clip the gradients and take one step of the optimizer, whose parameter groups are named by ``field``.
+    """Scale down too large gradients and take one step of the optimizer, whose parameter groups are named by ``field``.
 
-    ``limit`` is the largest norm of all gradients together or, with ``each_field``, of each field's. Returns the
-    learning rate and the unclipped gradient norm of every field with a gradient, for the log.
+    ``limit`` is the largest norm of all gradients together or, if ``each_field`` is true, of the gradients of each
+    field. Returns the learning rate and the gradient norm before scaling of every field with a gradient, for the log.
 
     Raises:
         FloatingPointError: a gradient is not finite; the weights are those of the step before.
@@ -81,7 +84,7 @@ def take_step(
 
 
 def learning(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """Return the learning rate and the gradient norm of every field with a gradient."""
+    """Return the learning rate and the gradient norm of every field with a gradient, by name for the log."""
     present = [group for group in optimizer.param_groups if any(p.grad is not None for p in group["params"])]
     norms = [
         torch.nn.utils.get_total_norm([p.grad for p in g["params"] if p.grad is not None]) for g in present
@@ -98,7 +101,7 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel:
     """Create an exponential moving average of a network's weights and buffers.
 
     The first update copies the network. After n updates the decay is min(``decay``, (1 + n) / (10 + n)), so that the
-    average follows closely at first.
+    average follows the network closely at first.
     """
 
     @torch.no_grad()

@@ -17,25 +17,28 @@ from anifacegan.training.batches import TrainingFaces, reduced
 from anifacegan.training.initialization import visible_scale
 
 LANDMARKS = slice(17, 68)
-"""Landmarks of brows, nose, eyes and mouth, near which half of the rays are drawn."""
+"""Indices (of 68) of the landmarks of brows, nose, eyes and mouth, around which half of the rays are drawn."""
 LANDMARK_SPREAD = 0.04
-"""Standard deviation of rays around a landmark, in image heights."""
+"""Standard deviation of the distance between such a ray's pixel and the landmark in x and in y, in image heights."""
 
 
 @dataclass(frozen=True)
 class PairedBatch:
-    """Rays of some images with their latents, colours and distances."""
+    """Random rays of some images, with the latents of the images and the true colour and surface distance of each
+    ray.
+    """
 
     z_id: Float[Tensor, "batch 80"]
     z_exp: Float[Tensor, "batch 64"]
     z_noise: Float[Tensor, "batch 80"]
     rays: Rays
     rgb: Float[Tensor, "batch ray 3"]
-    """Colours in [0, 1]."""
+    """True colours of the rays' pixels, in [0, 1]."""
     distance: Float[Tensor, "batch ray"]
-    """Distance of the surface along the ray, world units; infinite for background."""
+    """Distance from the camera to the surface along the ray, world units; infinite for the background."""
     inside: Bool[Tensor, "batch ray"]
-    """Away from silhouettes: the pixel and its eight neighbours all show the head, or all the background."""
+    """Whether the ray is away from silhouettes: its pixel and the eight neighbours all show the head, or all the
+    background."""
 
 
 class PairedData(TrainingFaces):
@@ -61,14 +64,16 @@ class PairedData(TrainingFaces):
         self.landmarks_px = landmarks[:, LANDMARKS] * ((self.size - 1) / last)
 
     def visible_scale(self, most: int = 4000) -> Float[Tensor, "160"]:
-        """Estimate how strongly each entry of [z_id, z_noise] affects the training images."""
+        """Estimate how strongly each entry of [z_id, z_noise] affects an image, from at most ``most`` training images;
+        see :func:`anifacegan.training.initialization.visible_scale`.
+        """
         selected = torch.arange(0, self.count, -(-self.count // most))
         return visible_scale(
             torch.cat([self.z_id[selected], self.z_noise[selected]], dim=1), self.images[selected]
         )
 
     def draw(self, batch: int, rays: int, rng: torch.Generator) -> PairedBatch:
-        """Draw ``rays`` random rays of each of ``batch`` random images: half anywhere, half near landmarks."""
+        """Draw ``batch`` random images and ``rays`` random rays of each of them: half anywhere, half near landmarks."""
         items = self.draw_items(batch, rng)
         anywhere = torch.randint(self.size, (batch, rays - rays // 2, 2), generator=rng)
         selected = torch.randint(self.landmarks_px.shape[1], (batch, rays // 2), generator=rng)
@@ -91,7 +96,7 @@ class PairedData(TrainingFaces):
         )
 
     def held_out_view(self, index: int, size: int) -> tuple[Latents, Rays, Float[Tensor, "size size 3"]]:
-        """See :class:`anifacegan.training.batches.HeldOutViews`."""
+        """Return what :meth:`anifacegan.training.batches.HeldOutViews.held_out_view` does."""
         item = slice(self.count + index, self.count + index + 1)
         pitch, yaw = self.pose[item].unbind(-1)
         rays = image_rays(yaw=yaw, pitch=pitch, size=size, fov_deg=self.fov_deg)

@@ -28,21 +28,24 @@ from anifacegan.runtime.errors import require_at_least
 from anifacegan.training.optim import BACKWARD, Precision, matrix_precision
 
 Conditioning = Callable[[Latents], ConditionedFields]
-"""Binds latents: ``generator.condition``, or a version of it in which some fields get no gradient."""
+"""Type of a function that binds the fields to latents: ``generator.condition``, or a version in which some fields get
+no gradient."""
 ImageTerms = Callable[[Tensor, slice], dict[str, Tensor]]
-"""(B, 3, H, W) images in [-1, 1] and their part of the batch -> weighted terms, which add up over parts."""
+"""Type of a function from (B, 3, H, W) images in [-1, 1], and the slice of the batch that they are, to weighted losses;
+the losses of all slices add up to those of the batch."""
 RayTerms = Callable[[RayColours, slice, slice], dict[str, Tensor]]
-"""Rendered rays, their part of the batch and of the image's rays -> weighted terms, which add up over parts."""
+"""Type of a function from rendered rays, the slice of the batch and the slice of an image's rays that they are, to
+weighted losses; the losses of all slices add up to those of the batch."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """How much is rendered with gradients at a time; smaller parts need less memory. 0: everything."""
+    """How much is rendered at a time with gradients: smaller parts need less memory."""
 
     images: int = 0
-    """Images at a time; 0: the whole batch."""
+    """Number of images at a time; 0: the whole batch."""
     rays: int = 0
-    """Rays of an image at a time; 0: all rays. Fewer than all cost one more rendering."""
+    """Number of rays of an image at a time; 0: all rays. If fewer than all, every image is rendered one extra time."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "images", "rays")
@@ -50,20 +53,20 @@ class Split:
 
 @dataclass(frozen=True)
 class ImageRenderer:
-    """Renders views as whole images, a part at a time."""
+    """Renders views as whole images, some of their rays at a time."""
 
     condition: Conditioning
     size: int
-    """Height and width in pixels."""
+    """Height and width of the images in pixels."""
     fov_deg: float
     split: Split
     precision: Precision = "float32"
-    """Precision of the fields' hidden layers. Rays, colours and the terms are not affected."""
+    """Precision of the fields' hidden layers; rays, colours and losses are always float32."""
     skip_invisible: bool = False
-    """Do not shade points that no light reaches; for one image at a time, see :func:`render_culled`."""
+    """Do not shade points that no light reaches. Works for one image at a time only; see :func:`render_culled`."""
 
     def draw(self, views: PosedLatents) -> Float[Tensor, "batch 3 size size"]:
-        """Render images in [-1, 1] without gradients."""
+        """Render images in [-1, 1] of the views, without gradients."""
         slices = parts(self.size**2, self.split.rays)
         rgb = [self._colours(views[part], slices) for part in parts(len(views), self.split.images)]
         return as_images(torch.cat(rgb), self.size)
@@ -71,10 +74,10 @@ class ImageRenderer:
     def accumulate_gradients(
         self, views: PosedLatents, image_terms: ImageTerms | None, ray_terms: RayTerms | None = None
     ) -> dict[str, Tensor]:
-        """Accumulate the gradient of the sum of all terms in the fields' weights; returns the terms, detached.
+        """Add the gradient of the sum of all losses to the .grad of the fields' weights; return the losses, detached.
 
-        Networks inside the image terms (a discriminator) get no gradient. Without image terms every slice is
-        rendered once.
+        Networks that the image losses use, such as a discriminator, get no gradient. Without image losses no ray is
+        rendered twice.
         """
         total: dict[str, Tensor] = {}
         slices = parts(self.size**2, self.split.rays)
@@ -121,7 +124,9 @@ def as_images(rgb: Float[Tensor, "batch ray 3"], size: int) -> Float[Tensor, "ba
 
 
 def parts(count: int, most: int) -> list[slice]:
-    """Divide ``count`` items into slices of at most ``most``; one slice for ``most`` 0."""
+    """Divide ``count`` items into slices of at most ``most`` items, and return these; if ``most`` is 0, one slice of
+    all.
+    """
     step = most or max(count, 1)
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 

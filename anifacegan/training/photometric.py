@@ -22,7 +22,7 @@ from anifacegan.training.schedule import Schedule
 from anifacegan.training.weights import LossWeights
 
 FREE_MARGIN = 0.006
-"""Points at least this far in front of the surface are certainly in free space, world units."""
+"""Points that lie at least this far in front of the known surface count as free space, world units."""
 
 
 def photometric_losses(
@@ -34,10 +34,11 @@ def photometric_losses(
     rng: torch.Generator,
     workers: Workers = SINGLE_PROCESS,
 ) -> dict[str, Tensor]:
-    """Render the rays of a batch and compare colours, opacity and free space with its images; weighted terms.
+    """Render the rays of a batch and compare colours, opacity and free space with the images; return weighted losses by
+    name.
 
-    With ``near``, only manifolds near the known surface are shaded, and no gradient reaches the fields that place the
-    points (deformation and manifolds); without it, all manifolds are shaded and all fields learn.
+    If ``near`` is true, only the manifolds near the known surface are shaded, and the fields that place the points
+    (deformation and manifolds) get no gradient. If it is false, all manifolds are shaded and all fields learn.
     """
     with matrix_precision(schedule.precision, batch.rgb.device):
         fields = generator.condition(Latents(batch.z_id, batch.z_exp, batch.z_noise))
@@ -59,12 +60,12 @@ def photometric_losses(
 
 
 def without_point_gradients(fields: ConditionedFields) -> ConditionedFields:
-    """Return the same fields with deformation and manifolds evaluated without gradients."""
+    """Return the same fields, but with deformation and manifolds evaluated without gradients."""
     return replace(fields, offset=FrozenField(fields.offset), scalar=FrozenField(fields.scalar))
 
 
 def with_samples(fields: ConditionedFields, samples: int) -> ConditionedFields:
-    """Return the same fields with another number of samples along a ray; 0 keeps the number they have."""
+    """Return the same fields with another number of samples along each ray; ``samples`` 0 keeps the present number."""
     if not samples:
         return fields
     return replace(fields, ray_sampling=replace(fields.ray_sampling, samples=samples))
@@ -73,9 +74,11 @@ def with_samples(fields: ConditionedFields, samples: int) -> ConditionedFields:
 def near_surface(
     distance: Float[Tensor, "batch ray"], count: int, rng: torch.Generator, workers: Workers = SINGLE_PROCESS
 ) -> ManifoldSelection:
-    """Choose for every ray the ``count`` manifolds nearest to the surface, and one random one in free space before it.
+    """Return a function that chooses, for every ray, the ``count`` manifolds nearest to the surface and one random
+    manifold in front of it.
 
-    ``distance`` is that of the surface along the ray, world units; infinite for background, where all are random.
+    ``distance`` is the distance from the camera to the surface along the ray, in world units. It is infinite for the
+    background, where all manifolds are chosen at random.
     """
 
     def choose(
@@ -96,6 +99,6 @@ def near_surface(
 
 
 def in_free_space(rendered: RayColours, batch: PairedBatch) -> Bool[Tensor, "batch ray point"]:
-    """Mark the shaded points that lie in front of the surface, on rays away from silhouettes."""
+    """Return a mask of the shaded points that lie in front of the surface, on rays away from silhouettes."""
     in_front = rendered.t[..., :-1] < (batch.distance - FREE_MARGIN)[..., None]
     return rendered.hit[..., :-1] & in_front & batch.inside[..., None]

@@ -31,7 +31,7 @@ from anifacegan.training.batches import HeldOutViews
 MOST_HELD_OUT = 6
 """Largest number of held-out faces in the preview."""
 PEOPLE = (1, 2, 3)
-"""Seeds of the people on the contact sheets, the same at every step."""
+"""Seeds of the people on the contact sheets; the same people are shown at every step."""
 YAW = (-0.5, -0.25, 0.0, 0.25, 0.5)
 """Yaw angles of the views on the contact sheets, radians from frontal."""
 
@@ -40,9 +40,11 @@ YAW = (-0.5, -0.25, 0.0, 0.25, 0.5)
 def held_out_faces(
     generator: Generator, data: HeldOutViews, count: int, size: int
 ) -> tuple[UInt8[np.ndarray, "height width 3"], float | None]:
-    """Render held-out faces next to their images: rows of images, renderings, and renderings without expression.
+    """Render held-out faces below their images: a row of images, a row of renderings, and a row of renderings without
+    expression.
 
-    Returns the (H, W, 3) sheet and the PSNR of the renderings in dB; None where appearance latents are unknown.
+    Returns the (H, W, 3) image of all rows, and the PSNR of the renderings in dB, which is None where appearance
+    latents are unknown.
     """
 
     def rendered(latents: Latents, rays: Rays) -> Tensor:
@@ -65,10 +67,11 @@ def held_out_faces(
 def sheets(
     generator: Generator, expressions: Mapping[str, Float[np.ndarray, "64"]], size: int
 ) -> dict[str, UInt8[np.ndarray, "height width 3"]]:
-    """Render labelled contact sheets of the people of PEOPLE; returns (H, W, 3) images by name.
+    """Render labelled contact sheets of the people of PEOPLE; return (H, W, 3) images by name.
 
-    ``expressions`` and ``deformation``: people by expressions, in colour and as the length of the deformation (0 black,
-    10 mm red, 20 mm yellow, 30 mm white). ``yaw`` and ``depth``: people by views, in colour and as distance.
+    ``expressions`` and ``deformation`` show each person (row) with each expression (column): the first in colour, the
+    second the length of the deformation (0 black, 10 mm red, 20 mm yellow, 30 mm white). ``yaw`` and ``depth`` show
+    each person from each view: the first in colour, the second the distance from the camera.
     """
     faces: dict[str, list[DeformationImage]] = {}
     turned: dict[str, list[DeformationImage]] = {}

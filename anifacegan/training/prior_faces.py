@@ -22,18 +22,20 @@ from anifacegan.models.latent_sampling import (
 from anifacegan.training.batches import TrainingFaces
 
 DRAW_POOL = 51
-"""Purpose of the pool's random generators, other than those of adversarial training."""
+"""Number of the purpose of the random draws for the pool; the purposes of adversarial training have other numbers."""
 
 
 class JoinedVertices:
-    """Visible vertices of the faces of two sources, numbered in one sequence."""
+    """Visible vertices of the faces of two sources, which are numbered as one sequence: those of the second follow the
+    first's.
+    """
 
     def __init__(self, first: VertexVisibility, count: int, second: VertexVisibility) -> None:
-        """Items from ``count`` on belong to ``second``."""
+        """Join two sources; faces from number ``count`` on belong to ``second``."""
         self.first, self.count, self.second = first, count, second
 
     def __getitem__(self, items: Int[np.ndarray, " batch"]) -> np.ndarray:
-        """Return (batch, vertex / 8) bits of some items."""
+        """Return the packed visibility bits, (batch, ceil(vertex / 8)), of the faces with the numbers ``items``."""
         rows = [
             self.first[items[k : k + 1]] if item < self.count else self.second[items[k : k + 1] - self.count]
             for k, item in enumerate(items)
@@ -42,7 +44,9 @@ class JoinedVertices:
 
 
 def sample_prior_faces(generator: Generator, faces: TrainingFaces, count: int, seed: int) -> PosedLatents:
-    """Sample people and expressions, none of them neutral, from the priors, with poses of the training faces."""
+    """Sample ``count`` people with expressions, none of them neutral, from the priors; their poses are those of the
+    training faces.
+    """
     rngs = sample_generators(seed, 0, DRAW_POOL, range(count))
     return sample_posed_latents(
         generator, faces.pose[: faces.count], ViewSamplingConfig(neutral_ratio=0.0), rngs
@@ -52,11 +56,11 @@ def sample_prior_faces(generator: Generator, faces: TrainingFaces, count: int, s
 def add_prior_faces(
     faces: TrainingFaces, sampler: MeshSampler, mesh: FaceMesh, pool: PosedLatents, share: float, size: int
 ) -> None:
-    """Append a pool of prior faces to the faces to imitate and to the sampler of their meshes.
+    """Add a pool of faces sampled from the priors to the faces that are imitated and to the sampler of their meshes.
 
-    A face is drawn from the pool with probability ``share``. Visible vertices of a face are found when it is first
-    drawn, by rasterizing its mesh at ``size`` pixels; that size should be the data's, since a larger image shows more
-    vertices.
+    A face is drawn from the pool with probability ``share``. Which vertices of a face are visible is found when the
+    face is first drawn, by rasterizing its mesh at ``size`` pixels; this should be the size of the data's images,
+    because a larger image shows more vertices.
     """
     z_id, z_exp = pool.latents.z_id, pool.latents.z_exp
     visible = RasterizedVisibility(mesh, z_id, z_exp, pool.pose, size)

@@ -25,7 +25,7 @@ from anifacegan.runtime.typed_config import plain
 from anifacegan.training.initialization import PriorConfig, fit_prior, moment_errors
 
 LEAST_ITEMS = 8
-"""Smallest data set: the covariance of each half is estimated."""
+"""Smallest number of items of a data set, enough to estimate the covariance of each half."""
 
 
 @dataclass(frozen=True)
@@ -37,29 +37,29 @@ class PriorRun:
     data: DataConfig
     """Data set of faces, of which only the coefficients are used."""
     kind: PriorKind
-    """Coefficients that the prior describes."""
+    """Coefficients that the prior describes: identity or expression."""
     task: Literal["prior"] = "prior"
-    """PriorKind of training."""
+    """Kind of training run that this file configures."""
     network: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
     priors: PriorConfig = field(default_factory=PriorConfig)
-    """Fit of the VAE; the same options as in a generator's run."""
+    """How the VAE is fitted; the same options as in a generator's run."""
     seed: int = 0
     """Random seed of weights and batches."""
     threads: int = 0
-    """Number of PyTorch's threads; 0: PyTorch's default."""
+    """Number of threads that PyTorch uses; 0: PyTorch's default."""
     name: str = "prior"
-    """Name of the finished prior in its card."""
+    """Name of the finished prior, written to its card.yaml."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "seed", "threads")
 
 
 def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
-    """Fit a prior, measure it on unseen data, and write it; returns the finished prior's folder.
+    """Fit a prior, measure it on data that it was not fitted to, and write it; return the finished prior's folder.
 
     Raises:
         InputError: configuration and data do not fit together.
-        FloatingPointError: the bound is not finite; the message names its part and the step.
+        FloatingPointError: the evidence lower bound is not finite; the message names its part and the step.
     """
     workers.require_single_process("task prior")
     set_torch_threads(config.threads)
@@ -95,7 +95,9 @@ def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
 def fitted(
     coefficients: Float[Tensor, "item dim"], config: PriorRun, rng: torch.Generator
 ) -> tuple[CoefficientVAE, dict[str, float]]:
-    """Fit a fresh VAE to coefficients; returns it and the moment errors of its samples against the same data."""
+    """Fit a fresh VAE to coefficients; return it with the moment errors of its samples against the same
+    coefficients.
+    """
     vae = CoefficientVAE(PRIOR_DIMS[config.kind], config.network)
     vae.initialize(rng)
     return vae, fit_prior(vae, coefficients, config.priors, rng, config.kind)
@@ -104,9 +106,10 @@ def fitted(
 def cross_validation(
     coefficients: Float[Tensor, "item dim"], config: PriorRun, rng: torch.Generator
 ) -> dict[str, float]:
-    """Fit a VAE to a random half of the data and return the moment errors of its samples against the other half.
+    """Fit a VAE to a random half of the data, and return the moment errors of its samples against the other half.
 
-    ``..._of_halves`` are the errors of the first half itself, which a perfect prior would have.
+    Values whose name ends in ``_of_halves`` are the errors of the first half itself against the other; a perfect prior
+    would have the same.
     """
     order = torch.randperm(len(coefficients), generator=rng)
     half = len(coefficients) // 2
@@ -119,7 +122,7 @@ def cross_validation(
 
 
 def summary(kind: PriorKind, report: dict[str, float]) -> str:
-    """Describe the errors of :func:`cross_validation` in one line."""
+    """Describe the errors of :func:`cross_validation` in one line of text."""
 
     def compared(name: str) -> str:
         return f"{report[name]:.3g} (halves of the data: {report[f'{name}_of_halves']:.3g})"
@@ -129,7 +132,9 @@ def summary(kind: PriorKind, report: dict[str, float]) -> str:
 
 
 def licence(table: CoefficientTable) -> str:
-    """Return the licence of the prior; empty for coefficients that the user brought, whose licence is unknown."""
+    """Return the licence of the prior; an empty text for coefficients that the user brought, whose licence is
+    unknown.
+    """
     if table.noise is None:
         return ""
     return "MIT; fitted to synthetic people of the open face model, whose data is CC0"

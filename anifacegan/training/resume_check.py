@@ -26,22 +26,17 @@ MAY_CHANGE = (
     "reconstruction",
     "rasterizer",
 )
-"""Options that may change, each with all options below it.
-
-They say where files lie (``out``, ``face_model``, ``data.path``, ``real.path``, ``reconstruction``), whether damaged
-images are left out (``data.skip_bad``, ``real.skip_bad``), what is reported (``reporting``), how the machine computes
-(``threads``, ``device``, ``compile``, ``rasterizer``), and what the run is called (``name``, ``task``). The files'
-contents must stay the same: they are compared by checksum.
-"""
+"""Options that may change when a run is resumed: paths, device, number of threads, reports and the like. Files are
+compared by checksum, not by path."""
 FIXED_REPORTING = ("reporting.held_out",)
-"""Options below those of MAY_CHANGE that are fixed all the same: held_out decides which images are trained on."""
+"""Options inside the groups of MAY_CHANGE that must not change: held_out decides which images are trained on."""
 CHECKSUMS = {
     "latents_sha256": "data.path",
     "face_model_sha256": "face_model",
     "real_sha256": "real.path",
     "reconstruction_sha256": "reconstruction",
 }
-"""Name of a checksum -> option that names its data; a run has some of them."""
+"""Maps the name of a checksum to the option that names the data; a run has some of these checksums."""
 
 
 def fixed_values(config: object, checksums: dict[str, Any]) -> dict[str, Any]:
@@ -57,9 +52,9 @@ def fixed_values(config: object, checksums: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_changes(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Compare the :func:`fixed_values` of a snapshot in ``out`` with those of the run that resumes it.
+    """Compare the :func:`fixed_values` in a snapshot of the run ``out`` with those of the run that resumes from it.
 
-    Options that only one of the two knows are not compared: they came or went with a version of this package.
+    Options that only one of the two has are not compared: a version of this package has added or removed them.
 
     Raises:
         InputError: a value differs; the message names the option and both values.
@@ -74,7 +69,9 @@ def refuse_changes(out: Path, before: dict[str, Any], now: dict[str, Any]) -> No
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values under dotted keys; the key of a nested group says whether the group is given."""
+    """Return nested values by dotted key; the key of a group itself is included too, and tells that the group is not
+    null.
+    """
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict):

@@ -44,10 +44,10 @@ from anifacegan.training.state import State, new_state
 
 
 def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[..., None] = train) -> Path:
-    """Train a generator, or resume at the newest snapshot of the run folder; returns the finished model's folder.
+    """Train a generator, or resume from the newest snapshot in the run folder; return the finished model's folder.
 
     All workers read data and snapshot; the first one fits the priors and writes all files. ``train`` is called when
-    everything is prepared: :func:`anifacegan.training.loop.train`, or a function with its arguments.
+    everything is prepared: :func:`anifacegan.training.loop.train`, or a function with the same arguments.
 
     Raises:
         InputError: configuration and data do not fit together.
@@ -88,7 +88,7 @@ def refuse_uneven_shares(config: TrainConfig, workers: Workers) -> None:
     """Require that every batch can be divided equally among the workers.
 
     Raises:
-        InputError: one cannot; the message names its option.
+        InputError: a batch cannot be divided; the message names its option.
     """
     batches = {"schedule.mesh_faces": config.schedule.mesh_faces}
     paired_in_adversarial = config.schedule.adversarial and config.adversarial.paired_rays
@@ -136,7 +136,9 @@ def real_images(config: TrainConfig, dataset: FaceDataset) -> RealImages | None:
 
 
 def image_imitation(config: TrainConfig, mesh: FaceMesh) -> ImageImitation | None:
-    """Load the imitation terms of generated images; None without adversarial steps, or without a weight."""
+    """Load what the imitation losses of generated images need; return None if there are no adversarial steps, or no
+    such loss has a weight.
+    """
     if not config.schedule.adversarial:
         return None
     files = ImitationFiles(config.face_model, config.reconstruction, config.rasterizer)
@@ -147,7 +149,7 @@ def image_imitation(config: TrainConfig, mesh: FaceMesh) -> ImageImitation | Non
 def checksums(
     config: TrainConfig, source: TrainingSource, real: RealImages | None, imitation: ImageImitation | None
 ) -> dict[str, Any]:
-    """Compute checksums of everything that a run learns from, by the names in resume_check.CHECKSUMS."""
+    """Compute checksums of everything that a run learns from, under the names in resume_check.CHECKSUMS."""
     found = source.checksums()
     if real is not None:
         found["real_sha256"] = real.sha256()
@@ -177,10 +179,10 @@ def fresh_state(
 
 
 def finished_priors(config: TrainConfig, face_model: str) -> dict[PriorKind, Prior]:
-    """Load the finished priors that the configuration names.
+    """Load the finished priors that the configuration names; return them by kind.
 
     Raises:
-        InputError: one cannot be read, or belongs to another face model or network size.
+        InputError: a prior cannot be read, or belongs to another face model or network size.
     """
     named: dict[PriorKind, Path | None] = {
         "identity": config.identity_prior_model,
@@ -201,7 +203,9 @@ def add_pool(
     mesh: MeshSampler,
     source: TrainingSource,
 ) -> None:
-    """Add schedule.prior_faces faces of the generator's priors to those whose mesh is imitated."""
+    """Sample schedule.prior_faces faces from the generator's priors, and add them to the faces whose mesh is
+    imitated.
+    """
     schedule = config.schedule
     pool = sample_prior_faces(generator, data, schedule.prior_faces, schedule.seed)
     size = config.data.size if source.synthetic else RASTER_PX
@@ -216,9 +220,10 @@ def initialize(
     source: TrainingSource,
     priors: dict[PriorKind, Prior],
 ) -> None:
-    """Give a new state its weights: those of the initial model, or fresh ones with fitted priors and manifolds.
+    """Set the weights of a new state: those of the initial model, or random ones with newly fitted priors and
+    manifolds.
 
-    Finished ``priors`` replace those of either. ``state.facts`` records how the weights came about.
+    The finished ``priors`` replace the priors of both. ``state.facts`` records where the weights come from.
     """
     generator, facts = state.generator, state.facts
     if not source.synthetic:
@@ -242,7 +247,9 @@ def initialize_fresh(
     source: TrainingSource,
     priors: dict[PriorKind, Prior],
 ) -> dict[str, Any]:
-    """Initialize all weights and fit priors that are not among the finished ones, and manifolds; returns the errors."""
+    """Initialize all weights, fit the manifolds, and fit the priors that are not among the finished ones; return the
+    errors of the fits by name.
+    """
     facts: dict[str, Any] = {}
     rng = torch.Generator().manual_seed(config.schedule.seed)
     generator.initialize(rng)
@@ -263,10 +270,10 @@ def initialize_fresh(
 
 
 def load_initial_model(generator: Generator, folder: Path, face_model: str) -> dict[str, Any]:
-    """Load a finished model's weights into a generator; returns the model's path, licence and training record.
+    """Load a finished model's weights into a generator; return the model's path, licence and training record.
 
     Raises:
-        InputError: the model belongs to another face model, or has other networks.
+        InputError: the model belongs to another face model, or its networks have other sizes.
     """
     initial = load_checkpoint(folder)
     if initial.card.face_model != face_model:
@@ -287,7 +294,9 @@ def load_initial_model(generator: Generator, folder: Path, face_model: str) -> d
 def preview(
     state: State, data: PairedData | Photographs, source: TrainingSource, config: TrainConfig, log: RunLog
 ) -> None:
-    """Log preview images of the averaged weights, and the PSNR of held-out faces where their appearance is known."""
+    """Log preview images of the averaged weights, and the PSNR of held-out faces if their appearance latents are
+    known.
+    """
     reporting = config.reporting
     image, psnr = held_out_faces(state.average, data, reporting.held_out, reporting.preview_size)
     if psnr is not None:
@@ -300,9 +309,9 @@ def preview(
 
 # ------------------------------------------------------------------------------------------------------------- export
 def export(config: TrainConfig, step: int | None, folder: Path) -> int:
-    """Write the model of one of a run's snapshots to a folder; returns the snapshot's step.
+    """Write the model of one of a run's snapshots to a folder; return the snapshot's step.
 
-    ``step`` None is the newest snapshot. The run is not changed, and may be in progress.
+    ``step`` None selects the newest snapshot. The run is not changed, and may still be in progress.
 
     Raises:
         InputError: there is no such snapshot, it belongs to other networks, or the data set is missing.

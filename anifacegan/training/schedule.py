@@ -11,58 +11,68 @@ from anifacegan.runtime.errors import ConfigError, require_above, require_at_lea
 from anifacegan.training.optim import Precision, cosine_decay, scheduled
 
 Stage = Literal["warm_up_deform", "near_surface", "complete", "adversarial"]
-"""The stages of training in their order; :mod:`anifacegan.training.loop` describes them."""
+"""The stages of training in their order, which :mod:`anifacegan.training.loop` describes."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps of each stage, batch sizes, learning rates."""
+    """Number of steps of each stage, batch sizes, learning rates."""
 
     seed: int = 0
-    """Random seed of everything that training draws."""
+    """Random seed of everything that training draws at random."""
     warm_up_deform: int = 2000
-    """Steps in which only the deformation field and the alignment learn, from the face model's mesh."""
+    """Number of steps of the stage 'warm_up_deform', the first: only the deformation field and the alignment learn,
+    from the face model's mesh."""
     near_surface: int = 10_000
-    """Steps that also teach the template on paired images, shading only the manifolds near the known surface."""
+    """Number of steps of the stage 'near_surface': the template also learns, from paired images (renders with known
+    latents and surface), and only the manifolds near the known surface are shaded."""
     complete: int = 3000
-    """Steps in which all fields learn from paired images, shading all manifolds."""
+    """Number of steps of the stage 'complete': all fields learn from paired images (renders with known latents and
+    surface), and every manifold on a ray is shaded, not only those near the surface."""
     adversarial: int = 0
-    """Steps of adversarial training."""
+    """Number of steps of the stage 'adversarial', the last: the generator learns against a discriminator."""
     batch: int = 24
-    """Paired images in each step."""
+    """Number of paired images (renders with known latents and surface) in each step."""
     rays: int = 128
-    """Rays through each paired image."""
+    """Number of rays that are rendered of each paired image in a step."""
     near_levels: int = 4
-    """Manifolds shaded per ray near the known surface, in the steps of near_surface."""
+    """Number of manifolds nearest to the known surface that are shaded on each ray in the stage near_surface; one more
+    is shaded in front of the surface."""
     near_samples: int = 24
-    """Samples along a ray in the steps of near_surface."""
+    """Number of samples on a ray, between which the manifolds are searched, in the stage near_surface."""
     complete_samples: int = 0
-    """Samples along a ray in the steps of complete; 0: generator.ray_sampling.samples, as in the finished model."""
+    """Number of samples on a ray, between which the manifolds are searched, in the stage complete. 0: the value of
+    generator.ray_sampling.samples, which the finished model uses."""
     mesh_faces: int = 16
-    """Faces in each step whose mesh the deformation imitates."""
+    """Number of faces in each step whose meshes the deformation learns to imitate."""
     mesh_points: int = 384
-    """Mesh vertices drawn in each step; the same vertices for all of its faces."""
+    """Number of mesh vertices that are drawn in each step; all faces of the step have the same vertices."""
     mesh_offset: float = 0.0
-    """Largest distance of a training point from its vertex along the normal, world units; 0: on the vertices. The
-    paper's confidence weights end at 0.00316."""
+    """Largest distance, along the vertex normal, between a vertex and the training point that is drawn for it, world
+    units; 0: the points are the vertices. In the paper, a point's weight reaches 0 at the distance 0.00316."""
     prior_faces: int = 0
-    """Number of faces sampled once from the priors whose meshes are imitated along with those of the data; 0: none.
-    Adversarial training generates faces of the priors, whose expressions differ from the data's."""
+    """Number of faces that are sampled from the priors once, at the start; the deformation learns to imitate their
+    meshes as it does those of the data. 0: none. Adversarial training generates faces from the priors, whose
+    expressions differ from those of the data."""
     prior_share: float = 0.5
-    """Probability that a face of mesh_faces is one of the prior_faces, from 0 to 1."""
+    """Probability with which each of the mesh_faces of a step is taken from the prior_faces, not from the data; from 0
+    to 1."""
     lr_template: float = 5e-4
-    """Highest learning rate of the template."""
+    """Learning rate of the template at its highest."""
     lr_deformation: float = 1e-3
-    """Highest learning rate of deformation and alignment; after warm_up_deform it begins at 0.3 times this."""
+    """Learning rate of deformation and alignment at its highest; after the stage warm_up_deform it starts again at 0.3
+    times this value."""
     lr_manifolds: float = 5e-5
-    """Highest learning rate of the manifolds, in the steps of complete."""
+    """Learning rate of the manifolds at its highest; before adversarial training they learn in the stage complete
+    only."""
     gradient_limit: float = 1.0
-    """Largest gradient norm of each field; larger gradients are clipped."""
+    """Largest norm of the gradient of each field; a larger gradient is scaled down to this norm."""
     precision: Precision = "float32"
-    """Precision of matrix products in the fields' hidden layers. Coordinates, mapping networks, manifold levels and
-    the discriminator stay float32. bfloat16 is up to twice as fast on hardware that supports it, slower elsewhere."""
+    """Precision of matrix products in the fields' hidden layers. Coordinates, mapping networks, manifold levels and the
+    discriminator are always float32. bfloat16 is up to twice as fast on hardware that supports it, and slower
+    elsewhere."""
     average_decay: float = 0.999
-    """Decay of the moving average of the weights, which the finished model consists of."""
+    """Decay per step of the moving average of the weights; the finished model has the averaged weights."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "batch", "rays", "near_levels", "mesh_faces", "mesh_points")
@@ -99,9 +109,11 @@ class Schedule:
 
 
 def learning_rates(optimizer: torch.optim.Optimizer, schedule: Schedule, step: int) -> LambdaLR:
-    """Schedule the learning rates of all fields over the stages before adversarial training, from ``step`` on.
+    """Return a scheduler of the learning rates of all fields for the stages before adversarial training, beginning at
+    ``step``.
 
-    Each falls as a cosine over the steps in which its field learns; the template's first rises for 200 steps.
+    The rate of each field falls as half a cosine over the steps in which the field learns; the template's first rises
+    for 200 steps.
     """
 
     def deformation(step: int) -> float:

@@ -18,15 +18,16 @@ from anifacegan.runtime.files import remove_leftovers, remove_unfinished, write_
 
 PATTERN = "snapshot_*.pt"
 _NAME = re.compile(r"snapshot_\d{8,}\.pt")
-"""Names of snapshots that a run writes; files of other names, such as snapshot_best.pt, are never touched."""
+"""Pattern of the names of snapshots that a run writes; files of other names, such as snapshot_best.pt, are never
+touched."""
 WRITTEN = rf"{_NAME.pattern}|config\.yaml|stats\.jsonl|(preview|expressions|deformation|yaw|depth)\.png"
-"""Names of the files that a run writes into its folder."""
+"""Pattern of the names of the files that a run writes into its folder."""
 DAMAGED = (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile)
 """Errors raised by reading a damaged file."""
 
 
 def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
-    """Write ``snapshot_STEP.pt`` atomically and remove all but the newest ``keep`` snapshots up to this step.
+    """Write ``snapshot_STEP.pt`` atomically; of the snapshots up to this step, remove all but the newest ``keep``.
 
     Raises:
         InputError: the file cannot be written; older snapshots are unchanged.
@@ -40,17 +41,20 @@ def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
 
 
 def remove_half_written(folder: Path) -> None:
-    """Remove files that a killed process left half written in a run folder. No other process may be using it."""
+    """Remove files that a killed process has left half-written in a run folder. No other process may be using the
+    folder.
+    """
     remove_leftovers(folder, WRITTEN)
     remove_leftovers(folder / "surfaces", r"visible\.npy|surfaces\.json")
     remove_unfinished(folder / "model", (TENSORS, CARD))
 
 
 def load_newest(folder: Path) -> dict | None:
-    """Return the content of the newest readable snapshot, or None without any; damaged ones are reported and skipped.
+    """Return the content of the newest readable snapshot, or None if there are no snapshots; damaged ones are reported
+    and skipped.
 
     Raises:
-        InputError: there are snapshots, but none is readable.
+        InputError: there are snapshots, but none of them is readable.
     """
     for path in reversed(_snapshots(folder)):
         try:
@@ -63,10 +67,10 @@ def load_newest(folder: Path) -> dict | None:
 
 
 def load_snapshot(folder: Path, step: int | None) -> dict:
-    """Return the content of the snapshot of a step, or of the newest readable one for step None.
+    """Return the content of the snapshot of a step; if ``step`` is None, of the newest readable snapshot.
 
     Raises:
-        InputError: there is none, or it is damaged; the message lists the existing ones.
+        InputError: the snapshot does not exist, or is damaged; the message lists the existing ones.
     """
     if step is None:
         content = load_newest(folder)
@@ -84,7 +88,7 @@ def load_snapshot(folder: Path, step: int | None) -> dict:
 
 
 def _snapshots(folder: Path) -> list[Path]:
-    """Snapshots that the run wrote, oldest first."""
+    """Paths of the snapshots that the run wrote, oldest first."""
     return sorted(path for path in folder.glob(PATTERN) if _NAME.fullmatch(path.name))
 
 
@@ -93,7 +97,7 @@ def _path(folder: Path, step: int) -> Path:
 
 
 def _read(path: Path) -> dict:
-    """Read a snapshot after verifying the checksums in it, which PyTorch does not do."""
+    """Read a snapshot after verifying the checksums that it contains, which PyTorch does not do."""
     with zipfile.ZipFile(path) as archive:
         broken = archive.testzip()
     if broken is not None:

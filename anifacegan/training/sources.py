@@ -31,20 +31,21 @@ from anifacegan.training.batches import Photographs
 from anifacegan.training.paired import PairedData
 
 HELD_OUT_EXPRESSIONS = 6
-"""Expressions of held-out faces on the preview sheets of a face model without named expressions."""
+"""Number of expressions, taken from held-out faces, on the preview sheets of a face model without named expressions."""
 
 
 @dataclass(frozen=True)
 class TrainingSource:
-    """A data set and its face model."""
+    """A training data set with its face model."""
 
     dataset: FaceDataset
     latents: CoefficientTable
     face_model: Path | None
-    """File of the face model; None: the open one in the cache."""
+    """File of the face model; None: the open face model in the cache."""
     mesh: FaceMesh
     synthetic_renderer: SyntheticRenderer | None
-    """Renderer of the synthetic images; None for BFM, of which there are none."""
+    """Renderer of synthetic images of the open face model; None for the Basel Face Model, which has no synthetic
+    images."""
 
     @property
     def synthetic(self) -> bool:
@@ -52,7 +53,7 @@ class TrainingSource:
         return self.synthetic_renderer is not None and self.latents.noise is not None
 
     def checksums(self) -> dict[str, Any]:
-        """Compute checksums of data and face model, by which a resumed run recognises them."""
+        """Compute checksums of data and face model, by which a resumed run recognises that they are the same."""
         if self.synthetic:
             return geometry_description(self.latents, self.dataset.config.size, self.face_model)
         columns = (self.latents.id, self.latents.exp, self.latents.pose)
@@ -64,10 +65,10 @@ class TrainingSource:
     def load(
         self, surfaces_folder: Path, fov_deg: float, held_out: int, workers: Workers
     ) -> tuple[PairedData | Photographs, MeshSampler]:
-        """Load the training faces and the sampler of their meshes, without the last ``held_out`` images.
+        """Load the training faces and the sampler of their meshes; the last ``held_out`` images are not trained on.
 
-        Surfaces of synthetic images are rendered first unless ``surfaces_folder`` holds them. ``fov_deg`` is the
-        generator's.
+        The surfaces of synthetic images are rendered first if ``surfaces_folder`` does not hold them yet. ``fov_deg``
+        is the field of view of the generator's camera.
         """
         if not self.synthetic:
             faces = Photographs(self.dataset, self.latents, fov_deg, held_out)
@@ -88,13 +89,15 @@ class TrainingSource:
         return (vertices * WORLD_PER_MODEL_UNIT + head.world_offset).astype(np.float64)
 
     def units(self) -> ExpressionBasis | None:
-        """Return the face model's named expressions; None for BFM, which has none."""
+        """Return the face model's named expressions; None for the Basel Face Model, which has none."""
         return (
             None if self.synthetic_renderer is None else self.synthetic_renderer.head.parts.expression_basis()
         )
 
     def expressions(self, held_out: int) -> dict[str, Float[np.ndarray, "64"]]:
-        """Return the expressions of preview sheets: neutral, then the presets or, without named ones, held-out ones."""
+        """Return the expressions of the preview sheets by name: neutral, then the face model's presets; without
+        presets, those of held-out faces.
+        """
         units = self.units()
         if units is None:
             some = self.latents.exp[len(self.latents.exp) - held_out :][:HELD_OUT_EXPRESSIONS].numpy()
@@ -105,7 +108,7 @@ class TrainingSource:
 
 
 def load_source(data: DataConfig, face_model: Path | None) -> TrainingSource:
-    """Read the coefficients of a data set and its face model; ``face_model`` None: the open one in the cache.
+    """Read the coefficients of a data set and its face model; ``face_model`` None is the open face model in the cache.
 
     Raises:
         InputError: a file is bad, or the data belong to another face model.

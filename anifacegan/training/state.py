@@ -22,17 +22,17 @@ class State:
     optimizer: torch.optim.Adam
     """Optimizer of the stages before adversarial training."""
     adversarial: AdversarialTraining | None = None
-    """Discriminator and optimizers of adversarial training; None where the schedule has none."""
+    """Discriminator and optimizers of adversarial training; None if the schedule has no adversarial steps."""
     step: int = 0
     """Number of finished steps."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """How the weights before the first step came about, as plain values for the model card."""
+    """Where the weights before the first step come from, as plain values for the model card."""
     learning: dict[str, float] = field(default_factory=dict)
-    """Learning rate and gradient norm of every network, from the last step in which it learnt."""
+    """Learning rate and gradient norm of every network, from the last step in which the network learnt."""
 
     @property
     def average(self) -> Generator:
-        """The generator with averaged weights."""
+        """A generator with the averaged weights."""
         return self.averaged.module
 
     def state_dict(self) -> dict[str, Any]:
@@ -76,8 +76,8 @@ def new_state(
 ) -> State:
     """Create the state of a new run: a fresh optimizer of the fields, and averaged weights.
 
-    The coefficient priors are not in the optimizer: they are fitted before (:mod:`anifacegan.training.initialization`).
-    ``adversarial`` trains the same ``generator``.
+    The optimizer does not contain the coefficient priors, which are fitted before training
+    (:mod:`anifacegan.training.initialization`). ``adversarial`` has to train the same ``generator``.
     """
     groups = [
         {"params": list(generator.get_submodule(name).parameters()), "field": name}

@@ -7,13 +7,15 @@ from anifacegan.runtime.errors import require_at_least
 
 @dataclass(frozen=True)
 class ImageWeights:
-    """Factors of the imitation terms that compare generated images with the face model; 0 switches a term off."""
+    """Factors of the losses that compare generated images with the face model; 0 switches a loss off."""
 
     geometry: float = 1e2
-    """Factor of L_Ch: mean L1 distance of the generated surface from the mesh over the face's pixels, world units."""
+    """Factor of the loss L_Ch: L1 distance between the surface of a generated face and the face model's mesh, in world
+    units, averaged over the face's pixels."""
     landmarks: float = 0.0
-    """Factor of L_lm: mean squared distance of the 68 landmarks that a face reconstruction network finds in generated
-    images, world units. Needs the option reconstruction."""
+    """Factor of the loss L_lm: squared distance, in world units, between the 68 landmarks that a face reconstruction
+    network finds in a generated image and those of the face model, averaged over the landmarks. Needs the option
+    reconstruction."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, *vars(self))
@@ -21,48 +23,60 @@ class ImageWeights:
 
 @dataclass(frozen=True)
 class LossWeights(ImageWeights):
-    """Factors of the photometric and imitation terms; 0 switches a term off. geometry and landmarks are used in
-    adversarial training only.
+    """Factors of the losses on paired images (renders with known latents and surface) and of the imitation losses,
+    which make generated faces follow the face model. 0 switches a loss off. The losses geometry and landmarks are used
+    in adversarial training only.
     """
 
     colour: float = 1.0
-    """Factor of the mean absolute colour error on rays of paired images; colours are in [0, 1]."""
+    """Factor of the mean absolute error of the colours, in [0, 1], on rays of paired images."""
     silhouette: float = 0.1
     """Factor of the mean absolute error of the head's opacity on rays of paired images."""
     free_space: float = 0.1
-    """Factor of the mean opacity of points in front of the known surface."""
+    """Factor of the mean opacity of points in front of the known surface, where it should be 0, on rays of paired
+    images."""
     deformation: float = 3e4
-    """Factor of L_3DMM: mean squared error of the deformation on the face model's mesh, world units."""
+    """Factor of the loss L_3DMM: mean squared error of the deformation field at points of the face model's mesh, in
+    world units."""
     mouth_gap: float = 3e3
-    """Factor of the squared error of the deformation at points between open lips, where the mesh has no vertex."""
+    """Factor of the mean squared error of the deformation field at points between open lips, where the mesh has no
+    vertices. Without this loss the lips' colours would be stretched across the opening."""
     roughness: float = 3e3
-    """Factor of the squared difference of the deformation between neighbouring points."""
+    """Factor of the mean squared difference of the deformation between neighbouring points, which keeps the field
+    smooth."""
     minimal: float = 1e2
-    """Factor of the squared length of the deformation at random points of the volume."""
+    """Factor of the mean squared length of the deformation at random points around the head, where it should be
+    small."""
     neutral: float = 1e4
-    """Factor of the squared length of the deformation on neutral faces, where it should be zero."""
+    """Factor of the mean squared length of the deformation of faces with the neutral expression, where it should be
+    0."""
     alignment: float = 3e4
-    """Factor of the squared error of the alignment near neutral meshes, world units. Needs generator.alignment."""
+    """Factor of the mean squared error of the alignment field near neutral meshes, in world units. Needs
+    generator.alignment."""
 
 
 @dataclass(frozen=True)
 class AdversarialWeights:
-    """Factors of the adversarial terms; 0 switches a term off."""
+    """Factors of the losses of generator and discriminator in adversarial training; 0 switches a loss off."""
 
     generator_fake: float = 1.0
-    """Factor of the generator's non-saturating loss, -log p(real) of generated images."""
+    """Factor, in the generator's loss, of the non-saturating loss -log p(real) of generated images."""
     generator_pose: float = 15.0
-    """Factor of the squared error of the pose that the discriminator finds in generated images, for the generator."""
+    """Factor, in the generator's loss, of the squared error of the pose that the discriminator estimates in generated
+    images."""
     discriminator_real: float = 1.0
-    """Factor of -log p(real) of real images, for the discriminator."""
+    """Factor, in the discriminator's loss, of -log p(real) of real images."""
     discriminator_fake: float = 1.0
-    """Factor of -log p(generated) of generated images, for the discriminator."""
+    """Factor, in the discriminator's loss, of -log p(generated) of generated images."""
     discriminator_r1: float = 0.5
-    """Factor of the R1 penalty, the squared gradient of the logit at real images: gamma / 2 with gamma 1."""
+    """Factor, in the discriminator's loss, of the R1 penalty: the squared norm of the gradient of the logit with
+    respect to real images. It is gamma / 2 with gamma 1."""
     discriminator_pose_real: float = 15.0
-    """Factor of the squared error of the pose that the discriminator estimates in real images."""
+    """Factor, in the discriminator's loss, of the squared error of the pose that the discriminator estimates in real
+    images."""
     discriminator_pose_fake: float = 15.0
-    """Factor of the squared error of the pose that the discriminator finds in generated images, for itself."""
+    """Factor, in the discriminator's loss, of the squared error of the pose that the discriminator estimates in
+    generated images."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, *vars(self))

@@ -226,5 +226,5 @@ def test_mistakes_are_one_line(
 
 def test_the_help_says_the_rule_and_the_exit_code() -> None:
     said = " ".join(str(CompareConfig.__doc__).split())
-    assert "wins at least one number beyond its 95 % interval, and loses none" in said
-    assert "The exit code is 0 whoever wins, 2 if an option or a file is wrong" in said
+    assert "better in at least one number and worse in none" in said
+    assert "The exit code is 0 whatever the verdict, 2 if an option or a file is wrong" in said

@@ -213,7 +213,7 @@ def test_help_shows_the_docstrings(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert end.value.code == 0
     assert "A group that may be left out." in text and "--option.width WIDTH" in text
-    assert "(a whole number or a list, each a whole number; default: 1 2)" in " ".join(text.split())
+    assert "(one or more whole numbers; default: 1 2)" in " ".join(text.split())
     assert (
         "Numbers of a test." in text and "A width that is nested." in text and "Settings of a test." in text
     )

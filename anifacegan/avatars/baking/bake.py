@@ -43,17 +43,19 @@ TRANSPARENT = 1 / 512
 
 @dataclass(frozen=True)
 class BakeConfig:
-    """Resolution of a baked avatar, and the views that it is baked for."""
+    """Resolution of an avatar, and the views that it can show."""
 
     texture: int = 512
-    """Height and width of each layer's texture in texels, before refinement where the skin stretches."""
+    """Height and width in texels of the texture of each layer. Textures of areas where an expression stretches the skin
+    become finer."""
     grid: int = 128
-    """Number of vertices along each side of a layer, before refinement where the skin stretches."""
+    """Number of mesh vertices along each side of a layer. Meshes of areas where an expression stretches the skin become
+    finer."""
     widest_rad: float = 0.9
-    """Largest angle between a view of the avatar and the frontal view, radians; at most 1.2."""
+    """Largest angle between a view that the avatar can show and the frontal view, radians; at most 1.2."""
     inbetweens: int = 2
-    """Number of shapes of the face that are stored between neutral and each expression, the expression included; the
-    vertices move linearly from one shape to the next."""
+    """Number of blendshapes on the way from neutral to each full expression, the full expression included. Between two
+    consecutive ones, vertices move along straight lines."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 4 * COARSE, "texture")

@@ -17,39 +17,41 @@ IMITATION_TERMS = (
     "geometry",
     "landmarks",
 )
-"""Losses that make the deformation field imitate the face model, by their keys in ``weights``; see docs/training.md."""
+"""Losses that make generated faces follow the face model, by their keys in ``weights``; see docs/training.md."""
 IMAGE_TERMS = ("geometry", "landmarks")
-"""Imitation losses on generated images, which only adversarial training has."""
+"""Those imitation losses that need generated images, and so are used in adversarial training only."""
 FULL, NONE = "full", "without_any"
 """Names of the variants with every imitation loss and with none."""
 METRICS = ("expression", "identity", "deformation")
-"""What is measured of each variant; see :mod:`anifacegan.evaluation.config`."""
+"""Metrics that are measured of each variant; see :mod:`anifacegan.evaluation.config`."""
 
 
 @dataclass(frozen=True)
 class AblationConfig(TrainConfig):
-    """Train a generator with all imitation losses, without each of them and without any, from the same seed and on the
-    same data, and measure the differences. Takes every option of 'anifacegan train' for a generator. Writes a run
-    folder for each variant, OUT/ablation.md and OUT/ablation.json; stopped and started again, it goes on.
+    """Train several variants of a generator and measure how they differ: one with all imitation losses (which make
+    faces follow the face model), one without each single one of these losses, and one without any of them. All variants
+    have the same seed and data. Takes every option of 'anifacegan train' for a generator. Writes a run folder for each
+    variant, OUT/ablation.md and OUT/ablation.json; if it is stopped and started again, it continues.
     """
 
     judge: Path = Path("checkpoints/judge")
-    """Folder of the face reconstruction network that estimates expressions: not the one that a loss has used."""
+    """Folder of the judge, a face reconstruction network that estimates expressions in generated images. It should be a
+    network that was not used in any training loss of the model."""
     samples: SampleConfig = field(default_factory=lambda: SampleConfig(count=400))
-    """Generated images whose expressions are estimated."""
+    """Generated images in which expressions are estimated: their number, seed, size and distribution."""
     people: int = 30
-    """Number of people whose identity is compared between expressions."""
+    """Number of people whose identity is compared between their expressions."""
     expressions: int = 6
     """Number of expressions of each of these people, the neutral one included."""
     mesh_faces: int = 100
-    """Number of faces whose deformation is compared with the mesh."""
+    """Number of faces whose deformation is compared with the face model's mesh."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.evaluation()  # refuses counts that are too small
 
     def evaluation(self) -> EvaluationConfig:
-        """The measurements that are made of every variant."""
+        """Return the settings of the measurements, which are the same for every variant."""
         return EvaluationConfig(
             metrics=METRICS,
             samples=self.samples,
@@ -59,11 +61,13 @@ class AblationConfig(TrainConfig):
         )
 
     def training(self) -> TrainConfig:
-        """The training configuration without the options of the measurements."""
+        """Return the training configuration, without the options of the measurements."""
         return TrainConfig(**{field.name: getattr(self, field.name) for field in fields(TrainConfig)})
 
     def variants(self) -> dict[str, TrainConfig]:
-        """Training configurations by name: with all imitation losses, without each weighted one, and without any."""
+        """Return the training configurations by name: with all imitation losses, without each one that has a weight,
+        and without any.
+        """
         training = self.training()
         unused = () if self.schedule.adversarial else IMAGE_TERMS
         if self.generator.alignment is None:

@@ -30,10 +30,11 @@ from anifacegan.runtime.typed_config import plain
 from anifacegan.training.run import run
 
 FIRST_COEFFICIENTS = 3
-"""Expression coefficients whose mean correlation has a column of its own: in the open face model jaw, smile and raised
-brows."""
+"""Number of first expression coefficients whose mean correlation has a column of its own: in the open face model they
+are jaw, smile and raised brows."""
 RESULT = "ablation.json"
-"""File with the measurements of a variant, in its run folder, and of all variants, in the ablation's folder."""
+"""Name of the file with measurements: in a run folder those of the variant, in the ablation's folder those of all
+variants."""
 
 
 @dataclass(frozen=True)
@@ -41,25 +42,26 @@ class AblationResult:
     """Measurements of one variant."""
 
     correlation: float
-    """Correlation of requested and estimated expression coefficients, mean of the first ten."""
+    """Correlation between requested and estimated expression coefficients, mean over the first ten coefficients."""
     correlation_first_three: float
-    """Correlation of requested and estimated expression coefficients, mean of the first three."""
+    """Correlation between requested and estimated expression coefficients, mean over the first three coefficients."""
     aed: float
-    """Average expression distance: mean absolute difference of requested and estimated coefficients."""
+    """Average expression distance: mean absolute difference between requested and estimated expression coefficients."""
     landmarks_mm: float
-    """Mean distance of requested and estimated landmarks in space, millimetres."""
+    """Mean distance in space between requested and estimated landmarks, millimetres."""
     identity_change: float
-    """Distance of the identity coefficients between expressions of one person, relative to that between people."""
+    """Distance between the identity coefficients estimated for two expressions of one person, divided by that between
+    two people."""
     deformation_mm: float
-    """Mean error of the deformation on visible vertices of the face, millimetres."""
+    """Mean error of the deformation field on visible vertices of the face, millimetres."""
     deformation_relative: float
-    """Mean error of the deformation on vertices that the expression moves, relative to how far they move."""
+    """Mean error of the deformation field on vertices that the expression moves, divided by how far they move."""
 
 
 def ablate(config: AblationConfig, report: Callable[[str], None]) -> dict[str, AblationResult]:
-    """Train and measure all variants, or continue where that was stopped; returns the measurements by variant.
+    """Train and measure all variants, or continue if an earlier start was stopped; return the measurements by variant.
 
-    ``report`` gets the name of each variant before it is trained.
+    ``report`` is called with the name of each variant before the variant is trained.
 
     Raises:
         InputError: something in the configuration or the data does not fit.
@@ -81,8 +83,8 @@ def ablate(config: AblationConfig, report: Callable[[str], None]) -> dict[str, A
 def share_surfaces(source: Path, target: Path) -> None:
     """Link a variant's surface folder to the files of the first variant, or copy them where links are not possible.
 
-    The surfaces of the same images are the same. All files are linked or none: what a stopped start left half done is
-    done again.
+    This works because variants render the same images. Either all files are linked or none: linking that was stopped
+    halfway is done again.
     """
     if target.exists() or not source.exists():
         return
@@ -103,7 +105,7 @@ def share_surfaces(source: Path, target: Path) -> None:
 def measured(
     model: Path, judge: Judge, head: HeadGeometry, dataset: FaceDataset, config: EvaluationConfig
 ) -> AblationResult:
-    """Measure a finished model, or read the measurements in its run folder if model, judge and settings are the same.
+    """Measure a finished model; if its run folder has measurements of the same model, judge and settings, return those.
 
     Raises:
         InputError: the model folder is not readable.
@@ -123,7 +125,7 @@ def measured(
 def ablation_result(
     generator: Generator, judge: Judge, head: HeadGeometry, dataset: FaceDataset, config: EvaluationConfig
 ) -> AblationResult:
-    """Measure a generator, seen by cameras of the data set."""
+    """Measure a generator's faces, seen by cameras of the data set."""
     values = evaluate(generator, judge, head, dataset, config)
     expression, deformation = values["expression"], values["deformation"]
     return AblationResult(
@@ -146,11 +148,11 @@ HEADINGS = {
     "deformation_mm": "deformation error, mm",
     "deformation_relative": "relative, moving",
 }
-"""Field of :class:`AblationResult` -> heading of its column."""
+"""Maps each field of :class:`AblationResult` to the heading of its column."""
 
 
 def table(results: dict[str, AblationResult]) -> str:
-    """Format the measurements as Markdown, a row for each variant."""
+    """Format the measurements as a Markdown table with a row for each variant."""
     labels = {FULL: "nothing (the full loss)", NONE: "all of them"}
     rows = []
     for name, result in results.items():

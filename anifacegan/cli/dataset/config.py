@@ -10,12 +10,13 @@ SIZES = range(16, 2049)
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """Render a data set of synthetic people: PNG images with one Deep3DFaceRecon-style .mat of exact coefficients each.
-    Started again, it keeps complete items and makes the missing ones.
+    """Render a data set of synthetic people: PNG images, each with a .mat file of its exact coefficients in
+    Deep3DFaceRecon's layout. If it is stopped and started again, finished images are kept and the missing ones
+    rendered.
     """
 
     out: Path
-    """Folder to write to."""
+    """Folder to write the data set to."""
     count: int
     """Number of images."""
     size: int = 256
@@ -23,11 +24,11 @@ class DatasetConfig:
     seed: int = 0
     """Random seed of people, expressions, poses and lights."""
     processes: int | None = None
-    """Number of processes. null: one for each core."""
+    """Number of processes that render. null: one for each CPU core."""
     zip: bool = False
     """Also write OUT.zip with the same files."""
     face_model: Path | None = None
-    """File of the open face model. null: the one that 'anifacegan face-model' keeps in the cache."""
+    """File of the open face model. null: the file that 'anifacegan face-model' keeps in the cache."""
 
     def __post_init__(self) -> None:
         for name, low in (("count", 1), ("processes", 1), ("seed", 0)):

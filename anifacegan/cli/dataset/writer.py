@@ -1,4 +1,6 @@
-"""Writes a data set of synthetic people. Item i is a function of (seed, i) alone; complete items are kept."""
+"""Writes a data set of synthetic people. Image number i depends on (seed, i) only; images that are already finished are
+kept.
+"""
 
 import json
 import zipfile
@@ -26,11 +28,11 @@ from anifacegan.runtime.files import (
 
 DESCRIPTION_FILE = "dataset.json"
 FORMAT_VERSION = 1
-"""Raised when the same (seed, index) would give another image."""
+"""Version of the images, to be raised when a change of the code gives another image for the same (seed, index)."""
 
 
 def write_dataset(config: DatasetConfig) -> int:
-    """Render the missing items; returns how many there were.
+    """Render the images that are missing; return how many there were.
 
     Raises:
         InputError: no face model, or a folder that holds another data set.
@@ -50,7 +52,7 @@ def write_dataset(config: DatasetConfig) -> int:
 
 
 def describe(config: DatasetConfig, head: HeadGeometry) -> None:
-    """Write dataset.json, which says what the images are made of.
+    """Write dataset.json, which records what the images are made of.
 
     Raises:
         InputError: the folder holds other images.
@@ -85,17 +87,17 @@ def describe(config: DatasetConfig, head: HeadGeometry) -> None:
 
 
 def item_paths(out: Path, index: int) -> tuple[Path, Path]:
-    """Image and coefficient file of an item."""
+    """Return the paths of the image file and the coefficient file of image number ``index``."""
     return out / f"{index:06d}.png", out / f"{index:06d}.mat"
 
 
 def is_complete(out: Path, index: int) -> bool:
-    """Whether both files of an item exist; the image is put in place last."""
+    """Return whether both files of image number ``index`` exist; the image file is written last."""
     return all(path.is_file() for path in item_paths(out, index))
 
 
 def make_item(config: DatasetConfig, renderer: SyntheticRenderer, index: int) -> None:
-    """Render an item and write its two files."""
+    """Render image number ``index`` and write its two files."""
     image, face = render_item(renderer, config.seed, index, config.size)
     image_path, coefficients_path = item_paths(config.out, index)
     write_coefficients(coefficients_path, face)

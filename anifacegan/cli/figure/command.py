@@ -1,6 +1,6 @@
-"""``anifacegan figure KIND``: make a figure of a model; ``figure all`` makes all of them and a page that shows them.
+"""``anifacegan figure NAME``: make a figure of a model; ``figure all`` makes all of them and a page that shows them.
 
-Every figure is explained in docs/evaluation.md.
+docs/evaluation.md explains every figure.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from anifacegan.runtime.typed_config import read_config
 
 COMMAND = "anifacegan figure"
 DESCRIPTION = (
-    "Make a figure of a model: KIND.png, KIND.yaml with its settings, and KIND.json with what it shows."
+    "Make figure NAME of a model: NAME.png, NAME.yaml with its settings, and NAME.json with what it shows."
 )
 KINDS = {
     "expression_views": "Expressions of one person, seen from several sides.",
@@ -27,10 +27,11 @@ KINDS = {
     "driving": "A person who follows a sequence of expressions, as a video and as an image.",
     "ablation": "The table that 'anifacegan ablate' has measured.",
 }
-"""Kinds of figures, as in :mod:`anifacegan.evaluation.figures.catalogue`, which takes seconds to import."""
+"""Names of the figures and what they show, as in :mod:`anifacegan.evaluation.figures.catalogue`, which takes seconds to
+import."""
 TOGETHER = {
-    "all": "All of these, and a page that shows them; what lacks its input is left out.",
-    "page": "The page alone, index.html, of the figures in a folder.",
+    "all": "All of these, and a page that shows them; figures whose input is missing are skipped.",
+    "page": "Only write index.html, which shows the figures already in a folder.",
 }
 
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
     """Run the subcommand; prints the paths of the files.
 
     Raises:
-        InputError: an unknown kind, a wrong option, or a model or file that cannot be used.
+        InputError: an unknown figure, a wrong option, or a model or file that cannot be used.
     """
     if not arguments or wants_help(arguments):
         print(overview(COMMAND, DESCRIPTION, KINDS | TOGETHER), end="")

@@ -14,21 +14,22 @@ from anifacegan.evaluation.figures.settings import FigureConfig
 
 @dataclass(frozen=True)
 class AllFiguresConfig(FigureConfig):
-    """Make every figure of a model, and index.html, which shows them. The mesh is left out where the extra 'figures' is
-    not installed, and the ablation where there are no results.
+    """Make every figure of a model, and index.html, which shows them. Figures whose input is missing are skipped:
+    'mesh' if the extra 'figures' is not installed, 'ablation' if there are no results.
     """
 
     driving: Path | None = None
-    """Folder of .mat files whose expressions the person of the figure 'driving' follows. null: named expressions."""
+    """Folder of .mat files whose expressions the person in the figure 'driving' follows. null: named expressions of the
+    model."""
     ablation: Path = Path("runs/ablation/ablation.json")
-    """Results of 'anifacegan ablate', for the figure 'ablation'."""
+    """JSON file with the results of 'anifacegan ablate', for the figure 'ablation'."""
 
 
 def make_all(config: AllFiguresConfig) -> None:
-    """Make every figure whose input exists, and the page; stderr names those that are left out.
+    """Make every figure whose input exists, and the page; print on stderr which figures are skipped.
 
     Raises:
-        InputError: anything wrong with the settings or the files that they name.
+        InputError: a setting or a file that it names is wrong.
     """
     common = {field.name: getattr(config, field.name) for field in dataclasses.fields(FigureConfig)}
     for kind in FIGURES:

@@ -14,45 +14,46 @@ Renderer = Literal["adaptive", "baked", "auto"]
 
 @dataclass(frozen=True)
 class RenderConfig(DriveConfig):
-    """Render people whose pose and expression change from frame to frame: PNG images, a video of each person, and a
-    contact sheet of expressions and views. Without options, three people of the demo model turn their heads and smile.
+    """Render people whose pose and expression change from frame to frame. Writes PNG images, a video of each person,
+    and a contact sheet of expressions and views. Without options, three people of the demo model turn their heads and
+    smile.
     """
 
     model: Path = Path("checkpoints/demo")
-    """Model folder, the name of a shipped model (demo), a folder with AniFaceGAN's released files, or a baked avatar
-    (.safetensors), which is one person and ignores the seeds."""
+    """Model folder, name of a shipped model (demo), folder with AniFaceGAN's released files, or avatar file
+    (.safetensors) of 'anifacegan bake'. An avatar file contains one person, so seeds and latents do not apply."""
     renderer: Renderer = "auto"
-    """adaptive: evaluate the networks for every image. baked: bake each person into a textured layered mesh once, which
-    draws faster. auto: baked for persons with enough frames, unless test frames show a PSNR below 36 dB
-    between the two."""
+    """adaptive: evaluate the networks for every image, only at points that may be visible. baked: first bake each
+    person into a textured layered mesh, which is then drawn faster. auto: baked if a person has enough frames and the
+    PSNR between both renderers on some frames is at least 36 dB, else adaptive."""
     seeds: int | tuple[int, ...] = (1, 2, 3)
-    """Random seeds of people, one person for each; a seed gives the same person in every run."""
+    """Random seeds of people, one seed for each person; a seed gives the same person in every run."""
     latents: Path | None = None
-    """An .npz file with z_id and z_noise of people, each (people, 80), instead of seeds. Every run writes its people's
-    latents to such files."""
+    """An .npz file with z_id and z_noise of people, each (people, 80), used instead of seeds. Every run writes the
+    latents of its people to such files. null: the seeds."""
     size: int = 256
-    """Height and width of the frames, pixels."""
+    """Height and width of the frames in pixels."""
     psi: float = 0.7
-    """Truncation of the latents: 1 is none, smaller values are closer to the average appearance."""
+    """Truncation psi of the appearance: 1 shows the full variety of people, 0 the average appearance for everyone."""
     depth: bool = False
-    """Also write depth maps as 16-bit PNG; manifest.json has their range in world units."""
+    """Also write depth maps as 16-bit PNG; manifest.json records the range of depths in world units."""
     transparent: bool = False
-    """Write frames as RGBA without the background; videos and the contact sheet then have a white one."""
+    """Write frames as RGBA without the background. Videos and the contact sheet then have a white background."""
     video: bool = True
     """Write a video (.mp4) of each person."""
     fps: int = 25
     """Frames per second of the videos."""
     grid: bool = True
-    """Write a contact sheet, sheet.png: people and views in rows; in columns the neutral face, the requested
-    expressions, and those of mat/ that belong to the model's face model."""
+    """Write a contact sheet, sheet.png. Each row is a view of a person. The columns are the neutral face, the requested
+    expressions, and the .mat files in mat/ that belong to the model's face model."""
     grid_yaw: float | tuple[float, ...] = (-0.35, 0.0, 0.35)
     """Yaw angles of the views on the contact sheet, radians."""
     grid_size: int = 128
     """Largest height and width of an image on the contact sheet, pixels."""
     out: Path = Path("multiview_imgs")
-    """Folder to write. It is changed only after the last image has been rendered."""
+    """Folder to write to. It is changed only after the last image has been rendered."""
     device: Device = "auto"
-    """Where images are rendered. auto: the GPU where PyTorch sees one."""
+    """Device that computes. auto: a GPU if PyTorch finds one, else the CPU."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -30,44 +30,44 @@ from anifacegan.runtime.resources import located, located_model
 from anifacegan.runtime.typed_config import as_tuple
 
 MOST_SHEET_EXPRESSIONS = 6
-"""Most requested expressions that the contact sheet shows, evenly spread over a longer sequence."""
+"""Largest number of requested expressions on the contact sheet; of a longer sequence, evenly spaced ones are shown."""
 
 
 Subject = Model | Avatar
-"""What can be rendered: the people of a model, or a baked avatar."""
+"""Source of the people to render: a model, or an avatar file."""
 
 
 @dataclass(frozen=True)
 class RenderIdentity:
-    """One person of a rendering."""
+    """One person to render."""
 
     name: str
-    """Name of the person, and of the person's files."""
+    """Name of the person, with which the names of the person's files begin."""
     seed: int | None
-    """Random seed of the latents; None of latents from a file, and of a baked avatar."""
+    """Random seed of the latents; None if the latents are from a file, or the person from an avatar file."""
     latents: tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]] | None
-    """Identity and appearance latents z_id and z_noise; None of a baked avatar."""
+    """Identity and appearance latents z_id and z_noise; None for an avatar file."""
 
 
 @dataclass(frozen=True)
 class VideoPlan:
-    """Everything that a rendering shows."""
+    """Everything that one run of ``anifacegan render`` shows."""
 
     model: Subject
     people: tuple[RenderIdentity, ...]
     trajectory: Trajectory
     """Pose and expression of every frame, the same for every person."""
     sheet_yaw: Float[np.ndarray, "view"]
-    """Yaw angles of the contact sheet, radians."""
+    """Yaw angle of each view on the contact sheet, radians."""
     sheet_expressions: tuple[Expression, ...]
-    """Columns of the contact sheet; empty where none is requested."""
+    """Expressions in the columns of the contact sheet; empty if no contact sheet is requested."""
 
 
 def plan_video(config: RenderConfig) -> VideoPlan:
-    """Load the model and read every file that the configuration names.
+    """Load the model, read every file that the configuration names, and return the plan.
 
     Raises:
-        InputError: anything wrong with the configuration or with these files.
+        InputError: the configuration or one of these files is wrong.
     """
     path = located_model(config.model, "a model folder or a baked avatar")
     model: Subject
@@ -89,10 +89,10 @@ def plan_video(config: RenderConfig) -> VideoPlan:
 
 
 def avatar_identity(config: RenderConfig, avatar: Avatar, path: Path) -> RenderIdentity:
-    """Name the one person of a baked avatar.
+    """Return the one person of an avatar file.
 
     Raises:
-        InputError: an option asks for something that the avatar file has fixed.
+        InputError: an option asks for something that is fixed in the avatar file.
     """
     if config.latents is not None:
         raise InputError(
@@ -115,7 +115,7 @@ def check_avatar(
     """Refuse expressions and views that an avatar was not baked for.
 
     Raises:
-        InputError: names the first one.
+        InputError: there are some; the message names the first.
     """
     for expression in on_sheet:
         avatar.check_expression(expression.z_exp, expression.label)
@@ -127,7 +127,7 @@ def check_avatar(
 
 
 def selected_people(config: RenderConfig, model: Model) -> list[RenderIdentity]:
-    """Take the people from the file of latents where one is named, otherwise draw one for each seed."""
+    """Return the people of the latents file if the configuration names one, otherwise one person for each seed."""
     if config.latents is None:
         return [RenderIdentity(f"seed{seed}", seed, model.person(seed)) for seed in as_tuple(config.seeds)]
     z_id, z_noise = read_people(config.latents)
@@ -137,8 +137,8 @@ def selected_people(config: RenderConfig, model: Model) -> list[RenderIdentity]:
 
 
 def sheet_expressions(model: Subject, requested: list[Expression]) -> list[Expression]:
-    """List the neutral face, the requested expressions, and the files in ``mat/`` that belong to the model's face
-    model; of these, a baked avatar shows those that it was baked for.
+    """Return the columns of the contact sheet: the neutral face, the requested expressions, and the files in ``mat/``
+    that belong to the model's face model. Of these files, an avatar shows those that it was baked for.
     """
     keep = np.unique(np.linspace(0, len(requested) - 1, MOST_SHEET_EXPRESSIONS).round().astype(int))
     found = {NEUTRAL: Expression(NEUTRAL, model.expressions.coefficients(None))}

@@ -1,7 +1,7 @@
 """Selects the renderer of a person's images: the networks (adaptive), or an avatar that is baked first (baked).
 
-Baking takes as long as about five images, and approximates. So ``auto`` bakes only people with many frames, compares
-some of these with the adaptive renderer, and keeps the adaptive one where the PSNR is too low.
+Baking takes as long as about five images, and its images are approximate. So ``auto`` bakes only people with many
+frames, compares some of these frames with the adaptive renderer, and uses the adaptive renderer if the PSNR is too low.
 """
 
 import sys
@@ -28,19 +28,19 @@ from anifacegan.rendering.model import Face, Model
 from anifacegan.runtime.errors import InputError
 
 LEAST_PIXELS = 24 * 256**2
-"""Fewest pixels, in all frames of a person together, for which ``auto`` bakes."""
+"""Smallest number of pixels, in all frames of a person together, for which ``auto`` bakes."""
 TEXELS_PER_PIXEL = 2.0
-"""Width of a texture relative to the width of a frame."""
+"""Width of a layer's texture divided by the width of a frame."""
 LARGEST_TEXTURE = 1024
 """Largest width of a texture, texels."""
 MOST_SHAPES = 32
-"""Most blendshapes of a baked avatar."""
+"""Largest number of blendshapes of a baked avatar."""
 
 LEAST_PSNR = 36.0
 """Lowest PSNR between baked and adaptive frames, in dB, with which ``auto`` uses the baked avatar."""
 MARGIN_RAD, WIDEST_BAKE_RAD = 0.05, 1.2
-"""Margin that is added to the widest view of the frames when an avatar is baked, and the widest view that can be baked:
-angles from frontal, radians."""
+"""Angles from frontal, radians: the margin that is added to the widest view of the frames when an avatar is baked, and
+the widest view that can be baked."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class AdaptiveRenderer:
     """Renders one person by evaluating the networks."""
 
     face: Callable[[Float[np.ndarray, "64"]], Face]
-    """Makes the person's face with the expression coefficients."""
+    """Function from expression coefficients to the person's face with this expression."""
 
     def image(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int) -> RenderedImage:
         return self.face(z_exp).image(yaw=yaw, pitch=pitch, size=size)
@@ -56,7 +56,7 @@ class AdaptiveRenderer:
 
 @dataclass(frozen=True)
 class AvatarRenderer:
-    """Renders an avatar file; an expression or view that it was not baked for is an InputError."""
+    """Renders an avatar file; an expression or view that the avatar was not baked for raises InputError."""
 
     avatar: Avatar
 
@@ -66,7 +66,7 @@ class AvatarRenderer:
 
 @dataclass(frozen=True)
 class VideoRequest:
-    """Frames that are requested of a person."""
+    """Frames that are requested of one person."""
 
     trajectory: Trajectory
     """Pose and expression of every frame."""
@@ -80,7 +80,7 @@ class VideoRequest:
 
     @property
     def has_one_expression(self) -> bool:
-        """Whether only the pose changes."""
+        """Whether all frames have the same expression, so that only the pose changes."""
         return bool((self.trajectory.z_exp == self.trajectory.z_exp[:1]).all())
 
     @property
@@ -91,25 +91,28 @@ class VideoRequest:
 
 @dataclass(frozen=True)
 class RendererChoice:
-    """Selects the renderer of each person of a model; the model's manifolds are parametrised once for all."""
+    """Selects the renderer of each person of a model; the charts of the model's manifolds are computed once for all
+    people.
+    """
 
     model: Model
     renderer: Renderer
-    """The option ``renderer``."""
+    """Value of the option ``renderer``."""
 
     @cached_property
     def charts(self) -> ManifoldCharts:
-        """Parametrisation of the model's manifolds, on the grid of :class:`BakeConfig`."""
+        """Charts of the model's manifolds (2D coordinates on each manifold), on the grid of :class:`BakeConfig`."""
         return model_charts(self.model, BakeConfig().grid)
 
     def adaptive(self, latents: tuple, psi: float) -> AdaptiveRenderer:
-        """The adaptive renderer of a person with these latents."""
+        """Return the adaptive renderer of the person with these latents."""
         return AdaptiveRenderer(lambda z_exp: self.model.face(latents=latents, expression=z_exp, psi=psi))
 
     def select(
         self, name: str, latents: tuple, psi: float, target: VideoRequest
     ) -> tuple[FrameRenderer, dict[str, object]]:
-        """Select the renderer of a person for the frames; returns it and the facts of the choice for the manifest.
+        """Select the renderer of a person for the requested frames; return it, and what the manifest records of the
+        choice.
 
         Raises:
             InputError: the option ``renderer`` is baked, and the model, the expressions or the views cannot be baked.
@@ -150,7 +153,7 @@ class RendererChoice:
         return self.model.generator.config.radiance_offset_gain != 1
 
     def _reason_against(self, target: VideoRequest) -> str | None:
-        """Why a person cannot be baked, or why ``auto`` does not bake; None where baking is possible."""
+        """Return why a person cannot be baked, or why ``auto`` does not bake; None if nothing speaks against baking."""
         if self._is_still and not target.has_one_expression:
             gain = self.model.generator.config.radiance_offset_gain
             return (
@@ -184,7 +187,7 @@ class RendererChoice:
 
     @staticmethod
     def _psnr(one: FrameRenderer, other: FrameRenderer, target: VideoRequest, k: int) -> float:
-        """PSNR between two renderers on frame ``k``, in dB, at no more than 256 px."""
+        """Return the PSNR between two renderers on frame ``k``, in dB, rendered at no more than 256 px."""
         video = target.trajectory
         yaw, pitch, size = float(video.yaw[k]), float(video.pitch[k]), min(target.size, 256)
         first, second = (
@@ -202,8 +205,8 @@ def image_renderer(
     yaw: float,
     pitch: float,
 ) -> FrameRenderer:
-    """Select the renderer of a further image of a person: the avatar of the frames if it was baked for the expression
-    and view, otherwise the networks.
+    """Return the renderer for a further image of a person: ``video``, the renderer of the frames, if it is an avatar
+    that was baked for this expression and view; otherwise ``adaptive``.
     """
     if isinstance(video, NumbaPlayer | TorchPlayer) and video.layered_mesh.was_baked_for(
         z_exp, yaw=yaw, pitch=pitch

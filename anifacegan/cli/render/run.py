@@ -30,14 +30,15 @@ from anifacegan.runtime.files import MANIFEST, filled_when_complete, read_image
 
 SHEET = "sheet.png"
 DEPTH_BEYOND = 4 / 3
-"""Range of the depth maps relative to that of the ray samples: it includes the background plane of a turned head."""
+"""Range of the depth maps divided by that of the ray samples: it also contains the background plane of a turned
+head."""
 
 
 def run(config: RenderConfig) -> dict[str, Any]:
-    """Render everything that the configuration asks for into its output folder; returns the manifest.
+    """Render everything that the configuration asks for into its output folder; return the manifest.
 
     Raises:
-        InputError: anything wrong with the configuration, the files it names or the disk; nothing is written then.
+        InputError: the configuration, a file that it names or the disk is at fault; nothing is written then.
     """
     started = time.perf_counter()
     plan = plan_video(config)
@@ -70,7 +71,7 @@ def run(config: RenderConfig) -> dict[str, Any]:
 def _select_renderer(
     config: RenderConfig, plan: VideoPlan, person: RenderIdentity, choice: RendererChoice | None
 ) -> tuple[FrameRenderer, dict[str, Any]]:
-    """Select the renderer of a person; returns it and the facts that the manifest records of it."""
+    """Select the renderer of a person; return it, and what the manifest records of the choice."""
     if isinstance(plan.model, Avatar):
         return AvatarRenderer(plan.model), {"renderer": "baked"}
     assert choice is not None and person.latents is not None
@@ -85,7 +86,7 @@ def _render_person(
     renderer: FrameRenderer,
     progress: tqdm,
 ) -> dict[str, Any]:
-    """Write frames, depth maps, video and latents of one person; returns the person's entry in the manifest."""
+    """Write frames, depth maps, video and latents of one person; return the person's entry in the manifest."""
     trajectory = plan.trajectory
     digits = max(3, len(str(len(trajectory) - 1)))
     (folder / person.name).mkdir()
@@ -125,9 +126,10 @@ def _sheet_rows(
     choice: RendererChoice | None,
     progress: tqdm,
 ) -> list[SheetRow]:
-    """Render one person's rows of the contact sheet: a view in each row, an expression in each column.
+    """Render one person's rows of the contact sheet: a row for each view, a column for each expression.
 
-    The avatar of the frames renders what it was baked for, and the networks everything else.
+    If the frames were rendered by an avatar, the avatar renders the images that it was baked for, and the networks
+    render all others.
     """
     size = min(config.size, config.grid_size)
     rows = []
@@ -172,7 +174,7 @@ def _over_white(pixels: np.ndarray) -> np.ndarray:
 
 
 def _depth_range(model: Subject) -> tuple[float, float]:
-    """Distances at the two ends of the depth maps' range, world units."""
+    """Return the distances from the camera, in world units, at the two ends of the depth maps' range."""
     ray_sampling = (
         model.layered_mesh.ray_sampling if isinstance(model, Avatar) else model.generator.config.ray_sampling
     )

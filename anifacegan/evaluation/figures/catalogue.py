@@ -44,10 +44,10 @@ STYLE = "body{font:16px sans-serif;max-width:75em;margin:2em auto;padding:0 1em}
 
 @dataclass(frozen=True)
 class PageConfig:
-    """Write index.html, which shows the figures of a folder."""
+    """Only write index.html, which shows the figures already in a folder."""
 
     out: Path = Path("runs/figures")
-    """Folder with the figures, into which index.html is written."""
+    """Folder with the figures; index.html is written there."""
 
 
 def markdown_catalogue() -> str:

@@ -54,14 +54,15 @@ class DrivingConfig(FigureConfig):
     """Render a video of the first person driven by a sequence of expressions."""
 
     driving: Path | None = None
-    """Folder with the driving sequence: .mat files in the order of their names, and optionally images of the same
-    names. null: the expressions of --expressions come and go one after another."""
+    """Folder with the sequence to follow: .mat files sorted by name, and optionally images of the same names. null: the
+    expressions of the option expressions come and go one after another."""
     poses: bool = False
-    """Take not only the expressions but also yaw and pitch from the .mat files."""
+    """Take yaw and pitch from the .mat files as well."""
     pitch_offset: float | None = None
-    """Pitch that frontal faces have in .mat files without an exact pose, radians. null: the value in the model card."""
+    """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face; it is subtracted. Ignored for .mat files that
+    store the exact pose (those of 'anifacegan dataset'). null: the value in the model's card.yaml."""
     yaw: float | tuple[float, ...] = 0.0
-    """Yaw if --poses is not given, radians from frontal: one value, or several values that the head turns through."""
+    """Yaw of the head without --poses, radians from frontal: one value, or values to interpolate between."""
     frames: int | None = None
     """Number of frames. null: one for each .mat file, or 48 if --driving is null."""
     fps: int = 25

@@ -26,22 +26,22 @@ class FigureConfig:
     """Options that all figures of a model share."""
 
     model: Path = Path("checkpoints/demo")
-    """Model folder, or a folder with AniFaceGAN's released files."""
+    """Model folder, name of a shipped model, or folder with AniFaceGAN's released files."""
     out: Path = Path("runs/figures")
-    """Folder for NAME.png, NAME.yaml (the options, with which --config makes the figure again) and NAME.json (a
-    description of the content)."""
+    """Folder for NAME.png, NAME.yaml (the options; --config NAME.yaml makes the same figure again) and NAME.json (what
+    the figure shows)."""
     seeds: int | tuple[int, ...] = (1, 2, 3)
-    """Random seeds of the people, one seed for each person; a figure of one person shows the first one."""
+    """Random seeds of the people, one seed for each person; a figure of one person shows the first."""
     expressions: str | tuple[str, ...] | None = None
     """Expressions: names such as smile, mixtures such as smile=0.7,blink=0.3, .mat files, or drawn:SEED for a random
     sample of the model's expression prior. A figure of one expression shows the first one. null: the model's named
     expressions, or six samples of its expression prior if it has none."""
     size: int = 128
-    """Height and width of a face, pixels."""
+    """Height and width of each face in the figure, pixels."""
     psi: float = 0.7
-    """Truncation of the appearance latent: 1 is the full variety of people, 0 the average appearance."""
+    """Truncation psi of the appearance: 1 shows the full variety of people, 0 the average appearance for everyone."""
     device: Device = "auto"
-    """Device to render on; auto is the GPU if PyTorch sees one."""
+    """Device that computes. auto: a GPU if PyTorch finds one, else the CPU."""
 
     def __post_init__(self) -> None:
         if not 8 <= self.size <= 1024:

@@ -18,10 +18,10 @@ from anifacegan.runtime.typed_config import as_tuple
 
 @dataclass(frozen=True)
 class TruncationConfig(FigureConfig):
-    """Draw people at several values of the truncation psi (the option --psi is not used)."""
+    """Draw people at several values of the truncation psi. The option --psi is not used; --psis replaces it."""
 
     psis: float | tuple[float, ...] = (0.0, 0.3, 0.5, 0.7, 0.85, 1.0, 1.2)
-    """Truncations of the appearance latent, one column each."""
+    """Values of psi, one for each column: 1 shows the full variety of people, 0 the average appearance for everyone."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -30,7 +30,7 @@ class TruncationConfig(FigureConfig):
 
 
 def draw(config: TruncationConfig) -> Drawing:
-    """Draw a row for each person, with an image for each value of psi."""
+    """Draw a row of images for each person, one image for each value of psi."""
     model = load_figure_model(config)
     renderer, seeds, psis = FaceRenderer(model, config), selected_seeds(config), as_tuple(config.psis)
     expression = selected_expressions(model, config)[0]

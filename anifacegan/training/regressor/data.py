@@ -24,7 +24,7 @@ from anifacegan.runtime.devices import moved
 
 CPU = torch.device("cpu")
 CHUNK = 64
-"""Number of images that are read and resampled together."""
+"""Number of images that are read and resampled at a time."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class FaceImages:
 
     pixels: UInt8[Tensor, "item 3 size size"]
     rows: Float[Tensor, "item 257"]
-    """Coefficients, in the order of :class:`Reconstruction`."""
+    """Coefficients, a row for each image, in the order of :class:`Reconstruction`."""
     landmarks_px: Float[Tensor, "item 68 2"]
-    """Landmarks in pixels, y down; integers are pixel centres."""
+    """Landmarks in pixels, y down; whole numbers are the centres of pixels."""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -46,7 +46,7 @@ class FaceImages:
         return self.pixels.shape[-1]
 
     def part(self, items: slice) -> "FaceImages":
-        """Return some of the items."""
+        """Return the images, coefficients and landmarks of some of the items."""
         return FaceImages(self.pixels[items], self.rows[items], self.landmarks_px[items])
 
 
@@ -55,13 +55,13 @@ class FaceBatch:
     """Augmented images with their coefficients and landmarks."""
 
     images: Float[Tensor, "batch 3 size size"]
-    """In [0, 1]."""
+    """Colours in [0, 1]."""
     face: Reconstruction
     landmarks_px: Float[Tensor, "batch 68 2"]
 
 
 def load_images(dataset: FaceDataset, size: int) -> FaceImages:
-    """Read all images of a data set, resampled to ``size``, with as many threads as PyTorch uses."""
+    """Read all images of a data set, resampled to ``size`` pixels, with as many threads as PyTorch uses."""
     pixels = torch.empty(len(dataset), 3, size, size, dtype=torch.uint8)
     starts = tqdm(
         range(0, len(dataset), CHUNK), desc="reading images", unit="chunk", disable=None, leave=False
@@ -77,7 +77,7 @@ def load_images(dataset: FaceDataset, size: int) -> FaceImages:
 
 
 def coefficient_rows(dataset: FaceDataset) -> Float[Tensor, "item 257"]:
-    """Return the coefficients of all items, in the order of :class:`Reconstruction`."""
+    """Return the coefficients of all items, a row for each, in the order of :class:`Reconstruction`."""
     faces = [dataset.face(item) for item in range(len(dataset))]
     rows = np.stack([np.concatenate([f.id, f.exp, f.tex, f.angle, f.gamma, f.trans]) for f in faces])
     return torch.from_numpy(rows)
@@ -91,7 +91,8 @@ def augmented_batch(
     rng: torch.Generator,
     device: torch.device = CPU,
 ) -> FaceBatch:
-    """Augment some items at random, with their coefficients and landmarks changed accordingly, on ``device``.
+    """Augment some images at random, change their coefficients and landmarks accordingly, and return them on
+    ``device``.
 
     The random draws do not depend on the device.
     """
@@ -108,6 +109,8 @@ def augmented_batch(
 def jittered_rows(
     images: FaceImages, config: AugmentationConfig, focal_px: float, rng: torch.Generator
 ) -> Float[Tensor, "item 257"]:
-    """Return the coefficients of all items after random augmentation, for the statistics of training."""
+    """Return the coefficients of all items after random augmentation; the network's mean and scale are computed from
+    these.
+    """
     drawn = draw_augmentation(config, len(images), images.size, focal_px, rng)
     return augmented_coefficients(Reconstruction.from_rows(images.rows), drawn).rows()

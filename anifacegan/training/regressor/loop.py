@@ -30,12 +30,12 @@ from anifacegan.training.optim import (
 from anifacegan.training.regressor.data import FaceBatch, FaceImages, augmented_batch
 
 REPORT_SIZE = 128
-"""Landmark errors are in pixels of an image of this size, whatever the network's input size."""
+"""Landmark errors are in pixels of an image of this height and width, whatever the network's input size is."""
 
 
 @dataclass(frozen=True)
 class ReconstructionWeights:
-    """Factors of the loss terms; 0 switches a term off."""
+    """Factors of the losses; 0 switches a loss off."""
 
     id: float = 0.5
     """Factor of the squared error of identity coefficients, in standard deviations."""
@@ -50,7 +50,7 @@ class ReconstructionWeights:
     trans: float = 0.25
     """Factor of the squared error of the head's translation, in standard deviations."""
     landmarks: float = 0.2
-    """Factor of the mean absolute error of the landmarks in x and y, pixels of an image of 128 px."""
+    """Factor of the mean absolute error of the landmarks in x and y, in pixels of an image of 128 px."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, *vars(self))
@@ -65,15 +65,16 @@ class ReconstructionSchedule:
     steps: int = 2000
     """Number of steps."""
     batch: int = 64
-    """Images in each step."""
+    """Number of images in each step."""
     lr: float = 2e-3
-    """Highest learning rate, reached after warm_up steps; then it falls to a hundredth as a cosine."""
+    """Learning rate at its highest, after warm_up steps; then it falls as half a cosine to a hundredth of this
+    value."""
     warm_up: int = 100
-    """Steps in which the learning rate rises linearly."""
+    """Number of steps at the start in which the learning rate rises linearly."""
     weight_decay: float = 1e-2
     """Weight decay of AdamW."""
     gradient_limit: float = 5.0
-    """Largest norm of the gradient."""
+    """Largest norm of the gradient; a larger gradient is scaled down to this norm."""
     precision: Precision = "float32"
     """Precision of the backbone's convolutions. bfloat16 is faster on hardware that supports it, slower elsewhere."""
 
@@ -86,14 +87,14 @@ class ReconstructionSchedule:
 
 @dataclass
 class ReconstructionState:
-    """Network, optimizer and the number of finished steps: what a snapshot stores."""
+    """Network, optimizer and number of finished steps: everything that a snapshot stores."""
 
     network: FaceRegressor
     optimizer: torch.optim.AdamW
     step: int = 0
     """Number of finished steps."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """How the weights before the first step came about, as plain values for the card."""
+    """Where the weights before the first step come from, as plain values for the card."""
     learning: dict[str, float] = field(default_factory=dict)
     """Learning rates and gradient norms of the last step."""
 
@@ -145,7 +146,7 @@ def train(
     weights: ReconstructionWeights,
     report: Callable[[ReconstructionState, dict[str, float]], None],
 ) -> None:
-    """Run the schedule from the state's step to its end, on the device of the state and the landmarks.
+    """Train from the state's step to the end of the schedule, on the device of the state and of ``landmarks``.
 
     Calls ``report(state, losses)`` after every step.
 
@@ -172,7 +173,9 @@ def train(
 
 
 def focal_length(landmarks: FaceLandmarks, size: int) -> float:
-    """Return the focal length of the coefficients' camera, in pixels of an image of this size."""
+    """Return the focal length, in pixels of an image of ``size`` pixels, of the camera that the coefficients belong
+    to.
+    """
     return coefficient_camera(torch.zeros(1, 3), torch.zeros(1, 3), size, landmarks.camera).focal_px
 
 
@@ -183,7 +186,9 @@ def reconstruction_losses(
     standardised: Float[Tensor, "batch 257"],
     weights: ReconstructionWeights,
 ) -> dict[str, Tensor]:
-    """Compute the weighted terms by name from the network's ``standardised`` output."""
+    """Compute the weighted losses by name from ``standardised``, the network's coefficients with mean 0 and
+    variance 1.
+    """
     squared = (standardised - (batch.face.rows() - network.mean) / network.scale).square()
     losses = {
         name: getattr(weights, name) * squared[:, columns].mean() for name, columns in FIELD_COLUMNS.items()
@@ -207,7 +212,9 @@ def update(state: ReconstructionState, losses: dict[str, Tensor], schedule: Reco
 
 
 def learning_rate_factor(step: int, schedule: ReconstructionSchedule) -> float:
-    """Factor on the learning rate: rises linearly in the warm-up, then falls as a cosine to a hundredth."""
+    """Return the factor on the learning rate: it rises linearly in the warm-up, then falls as half a cosine to a
+    hundredth.
+    """
     ramp = min(1.0, (step + 1) / schedule.warm_up)
     progress = max(0.0, (step + 1 - schedule.warm_up) / max(1, schedule.steps - schedule.warm_up))
     return ramp * cosine_decay(progress, floor=0.01)

@@ -15,7 +15,7 @@ from anifacegan.training.regressor.data import FaceBatch, FaceImages, augmented_
 from anifacegan.training.regressor.loop import REPORT_SIZE, focal_length
 
 BATCH = 64
-"""Images in each pass of the network."""
+"""Number of images that the network processes at a time."""
 
 SEED = 20_001
 """Random seed of the augmentations, the same in every report."""
@@ -44,7 +44,7 @@ def held_out_report(
 def reconstructed(
     network: FaceRegressor, images: FaceImages, augmentation: AugmentationConfig, focal_px: float
 ) -> tuple[Reconstruction, FaceBatch]:
-    """Reconstruct all images, augmented; returns the network's coefficients and the true ones."""
+    """Augment all images and reconstruct their coefficients; return the network's coefficients and the true ones."""
     was_training, rng, device = network.training, torch.Generator().manual_seed(SEED), network.mean.device
     network.eval()
     found, batches = [], []
@@ -61,10 +61,11 @@ def reconstructed(
 
 
 def errors(found: Reconstruction, truth: FaceBatch, landmarks: FaceLandmarks) -> dict[str, float]:
-    """Compute mean errors of yaw and pitch (degrees) and landmarks (pixels of 128 px), and correlations over images.
+    """Compute mean errors of yaw and pitch (degrees) and landmarks (pixels of an image of 128 px), and correlations
+    over images.
 
     ``exp_correlation`` is the mean correlation of the first ten expression coefficients, ``exp_lowest`` the lowest of
-    these ten, ``exp_all`` the mean of all 64.
+    these ten correlations, ``exp_all`` the mean correlation of all 64 coefficients.
     """
     size = truth.images.shape[-1]
     pitch, yaw = torch.rad2deg(pose_of(found.angle) - pose_of(truth.face.angle)).abs().mean(dim=0).tolist()

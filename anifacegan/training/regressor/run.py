@@ -41,18 +41,18 @@ from anifacegan.training.resume_check import fixed_values
 
 @dataclass(frozen=True)
 class ReconstructionReporting:
-    """Intervals of logs, reports and snapshots."""
+    """Intervals of logs, measurements and snapshots."""
 
     log_every: int = 50
-    """Steps between two lines of stats.jsonl."""
+    """Number of steps between two lines of stats.jsonl."""
     report_every: int = 500
-    """Steps between two measurements on held-out images."""
+    """Number of steps between two measurements on held-out images."""
     snapshot_every: int = 500
-    """Steps between two snapshots."""
+    """Number of steps between two snapshots."""
     keep_snapshots: int = 2
-    """Number of newest snapshots to keep."""
+    """Number of snapshots to keep, the newest ones."""
     held_out: int = 512
-    """Number of images at the end of the data set that are not trained on."""
+    """Number of images at the end of the data set that training never uses."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, *vars(self))
@@ -67,12 +67,13 @@ class ReconstructionRun:
     data: DataConfig
     """Data set of synthetic images with exact coefficients."""
     task: Literal["reconstruction"] = "reconstruction"
-    """Kind of training run that the file configures."""
+    """Kind of training run that this file configures."""
     face_model: Path | None = None
     """File of the face model that the coefficients belong to: an open face model or BFM_model_front.mat. null: the open
     face model in the cache."""
     initial_model: Path | None = None
-    """Folder of a finished network of the same configuration to start from. null: fresh weights."""
+    """Folder of a finished network whose weights a new run starts from; both need the same network options. null:
+    random weights."""
     network: FaceRegressorConfig = field(default_factory=FaceRegressorConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     schedule: ReconstructionSchedule = field(default_factory=ReconstructionSchedule)
@@ -81,9 +82,9 @@ class ReconstructionRun:
     device: Device = "auto"
     """Device that trains. auto: a GPU if PyTorch finds one, else the CPU. A run may be resumed on another device."""
     threads: int = 0
-    """Number of PyTorch's threads; 0: PyTorch's default."""
+    """Number of threads that PyTorch uses; 0: PyTorch's default."""
     name: str = "reconstruction"
-    """Name of the finished model in its card."""
+    """Name of the finished model, written to its card.yaml."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "threads")
@@ -94,7 +95,7 @@ class ReconstructionRun:
 
 
 def run(config: ReconstructionRun, workers: Workers = SINGLE_PROCESS) -> Path:
-    """Train a network, or resume at the newest snapshot of the run folder; returns the finished model's folder.
+    """Train a network, or resume from the newest snapshot in the run folder; return the finished model's folder.
 
     Raises:
         InputError: configuration and data do not fit together.
@@ -150,10 +151,10 @@ def checksums(dataset: FaceDataset, face_model_file: Path | None) -> dict[str, s
 
 
 def load_initial_model(state: ReconstructionState, path: Path, face_model: str) -> None:
-    """Load a finished network's weights and statistics; the state's facts record how these came about.
+    """Load a finished network's weights, mean and scale; the state's facts record where they come from.
 
     Raises:
-        InputError: it cannot be read, belongs to another face model, or has another configuration.
+        InputError: the network cannot be read, belongs to another face model, or has another configuration.
     """
     initial, about = load_face_regressor(path)
     if about.face_model != face_model:
@@ -169,7 +170,7 @@ def load_initial_model(state: ReconstructionState, path: Path, face_model: str) 
 def initialize(
     network: FaceRegressor, images: FaceImages, landmarks: FaceLandmarks, config: ReconstructionRun
 ) -> None:
-    """Initialize a network's weights, and its statistics from the coefficients of the training images."""
+    """Initialize a network's weights at random, and its mean and scale from the coefficients of the training images."""
     rng = torch.Generator().manual_seed(config.schedule.seed)
     network.initialize(rng)
     network.set_statistics(
