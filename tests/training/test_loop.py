@@ -63,14 +63,13 @@ def test_the_warm_up_teaches_deformation_and_alignment_only(data: PairedData, me
 def test_the_deformation_learns_to_follow_the_mesh(data: PairedData, mesh: MeshSampler) -> None:
     """From a field that is zero everywhere."""
     schedule = Schedule(
-        warm_up_deform=40, near_surface=0, complete=0, mesh_faces=4, mesh_points=20, lr_deformation=1e-2
+        warm_up_deform=150, near_surface=0, complete=0, mesh_faces=4, mesh_points=40, lr_deformation=3e-3
     )
     deformation = DeformationConfig(hidden_dim=32, mapping_dim=32, output_scale=0.05)
     config = dataclasses.replace(GENERATOR, deformation=deformation)
     start, errors = new_state(Generator(config).initialize(rng()), schedule.average_decay), []
-    weights = LossWeights(mouth_gap=0.0, roughness=0.0, minimal=0.0, neutral=0.0, alignment=0.0)
-    train(start, data, mesh, schedule, weights, lambda _, losses: errors.append(losses["deformation"]))
-    assert np.mean(errors[-10:]) < 0.5 * np.mean(errors[:3])
+    train(start, data, mesh, schedule, LossWeights(), lambda _, losses: errors.append(losses["deformation"]))
+    assert np.mean(errors[-20:]) < 0.5 * np.mean(errors[:3])
 
 
 def test_a_term_that_is_not_finite_is_named_with_its_step_and_changes_nothing() -> None:
