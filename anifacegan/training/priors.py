@@ -41,6 +41,7 @@ class PriorRun:
     task: Literal["prior"] = "prior"
     """Kind of training run that this file configures."""
     network: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
+    """Sizes of the VAE's networks."""
     priors: PriorConfig = field(default_factory=PriorConfig)
     """How the VAE is fitted; the same options as in a generator's run."""
     seed: int = 0

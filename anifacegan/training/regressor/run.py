@@ -75,10 +75,15 @@ class ReconstructionRun:
     """Folder of a finished network whose weights a new run starts from; both need the same network options. null:
     random weights."""
     network: FaceRegressorConfig = field(default_factory=FaceRegressorConfig)
+    """Architecture of the network, and the camera that its coefficients belong to."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    """How the training images are changed at random in every step."""
     schedule: ReconstructionSchedule = field(default_factory=ReconstructionSchedule)
+    """Number of steps, batch size and learning rate."""
     weights: ReconstructionWeights = field(default_factory=ReconstructionWeights)
+    """Factors of the losses."""
     reporting: ReconstructionReporting = field(default_factory=ReconstructionReporting)
+    """How often logs, measurements and snapshots are written."""
     device: Device = "auto"
     """Device that trains. auto: a GPU if PyTorch finds one, else the CPU. A run may be resumed on another device."""
     threads: int = 0
