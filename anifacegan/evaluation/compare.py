@@ -179,7 +179,8 @@ def require_same_faces(face_models: tuple[str, str], pitch_offsets: tuple[float,
 
     Args:
         face_models: names of the models' face models.
-        pitch_offsets: pitch offsets of the models' cards, radians, or None if the user gave one offset for both.
+        pitch_offsets: pitch that .mat files without an exact pose give a frontal face, radians, from the card of each
+            model; None if the user gave one value for both.
 
     Raises:
         InputError: the face models or the pitch offsets differ.

@@ -45,8 +45,8 @@ class FrechetReport:
     real_count: int
     """Number of real images that the generated images are compared with."""
     floor_count: int
-    """Number of images in each of the two real sets between which the floor is measured; with fewer images the floor is
-    higher."""
+    """Number of images in each of two disjoint sets of real images, whose Frechet distance is the floor: the
+    best that a generator can reach. Fewer images raise it."""
     draws: int
     """Number of bootstrap draws."""
     features: str

@@ -54,7 +54,9 @@ class Camera:
         return torch.stack([x_px, y_px], dim=-1)
 
     def pixels(self, in_camera: Points) -> tuple[Points, Points, Points]:
-        """Project (..., 3) points in the camera's frame to index pixels x and y and the inverse depth.
+        """Project (..., 3) points in the camera's frame to pixel coordinates x and y and the inverse depth.
+
+        Pixel coordinates are real numbers; the centre of the upper left pixel is (0, 0).
 
         Depth is measured along the viewing axis and positive in front of the camera. Points are a tensor or an array
         of any floating type.

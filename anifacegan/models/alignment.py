@@ -69,8 +69,9 @@ class AlignmentField(nn.Module):
 
 @dataclass(frozen=True)
 class BoundAlignment:
-    """Alignment field of a batch of people with fixed identities; maps template points (B, N, 3) to offsets (B, N, 3),
-    both in world units."""
+    """Alignment field with the identities of a batch of people bound: it moves the features of each person's
+    template to the same place of the mean head, where colours are read. Maps template points (B, N, 3) to
+    offsets (B, N, 3), both in world units."""
 
     layers: list[nn.Linear]
     """Sine layers, shared by all people."""

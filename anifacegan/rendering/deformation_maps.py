@@ -29,7 +29,8 @@ class DeformationImage:
     depth: Float[Tensor, "height width"]
     """Nearness of the visible surface: 1 at the near end of the rays' sampled range, 0 at its far end and beyond."""
     step: Float[Tensor, "height width"]
-    """Mean length of the deformation offset of the visible points, world units; 0 on the background."""
+    """Length of the deformation offset at each pixel, averaged over the points of its ray with their
+    compositing weights; world units, 0 on the background."""
 
 
 def render_deformation(fields: ConditionedFields, yaw: float, size: int) -> DeformationImage:

@@ -185,9 +185,10 @@ class AdversarialTraining:
     def deformation_step(
         self, iteration: Iteration, number: int, point_terms: dict[str, Tensor], with_images: bool
     ) -> dict[str, Tensor]:
-        """Take one step of deformation and alignment on imitation losses; return the weighted losses by name.
+        """Take one optimizer step of the deformation and alignment fields, on losses that make them move
+        points as the face model's mesh does; return the weighted losses by name.
 
-        ``number`` is the index of this step among the deformation's steps of the iteration. If ``with_images`` is true,
+        One iteration takes several such steps, and ``number`` counts them from 0. If ``with_images`` is true,
         the losses of generated images are added to ``point_terms``, the losses at mesh points.
 
         Raises:

@@ -125,15 +125,17 @@ class ImitationFiles:
     face_model: Path | None
     """File of the face model; None: the open face model in the cache."""
     reconstruction: Path | None
-    """Folder or file of the face reconstruction network; None if the loss landmarks is not used."""
+    """Folder or file of the face reconstruction network; None if the loss 'landmarks' is not used."""
     rasterizer: Backend = "auto"
 
 
 def load_image_imitation(
     weights: ImageWeights, files: ImitationFiles, mesh: FaceMesh, fov_deg: float, device: torch.device
 ) -> ImageImitation | None:
-    """Load what the losses with a weight need, on the CPU, for later use on ``device``; return None if no loss has a
-    weight.
+    """Load networks and tables for the losses that compare generated images with the face model; None if all
+    weights are 0.
+
+    They are loaded on the CPU, for later use on ``device``.
 
     Raises:
         InputError: landmarks have a weight but no network, or one of another face model; or the rasterizer does not

@@ -56,7 +56,8 @@ class PriorRun:
 
 
 def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
-    """Fit a prior, measure it on data that it was not fitted to, and write it; return the finished prior's folder.
+    """Fit a VAE that draws random identity or expression coefficients, measure it on coefficients that it was
+    not fitted to, and write it; return its folder.
 
     Raises:
         InputError: configuration and data do not fit together.

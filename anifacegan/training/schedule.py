@@ -41,8 +41,8 @@ class Schedule:
     near_samples: int = 24
     """Number of samples on a ray, between which the manifolds are searched, in the stage near_surface."""
     complete_samples: int = 0
-    """Number of samples on a ray, between which the manifolds are searched, in the stage complete. 0: the value of
-    generator.ray_sampling.samples, which the finished model uses."""
+    """Number of samples on a ray in the stage 'complete'; a manifold is found where its level lies between two
+    neighbouring samples. 0: generator.ray_sampling.samples, as in the finished model."""
     mesh_faces: int = 16
     """Number of faces in each step whose meshes the deformation learns to imitate."""
     mesh_points: int = 384

@@ -259,5 +259,5 @@ def test_parts_cover_everything_once() -> None:
 
 @pytest.mark.parametrize("change", [{"images": -1}, {"rays": -1}])
 def test_a_negative_split_is_refused(change: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=f"split.{next(iter(change))} is -1"):
+    with pytest.raises(ValueError, match=f"{next(iter(change))} is -1"):
         Split(**change)

@@ -30,7 +30,7 @@ TRUNCATION = 0.012
 
 @dataclass(frozen=True, kw_only=True)
 class SurfaceView:
-    """A rendered view with its visible surface."""
+    """A rendered view with the distance of the surface that each pixel shows."""
 
     yaw: float
     """Yaw of the camera, radians from frontal."""
