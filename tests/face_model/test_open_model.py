@@ -122,7 +122,7 @@ def test_arrays_of_other_vertices_or_floating_triangles_are_refused(
         with pytest.raises(InputError, match=rf"key '{name}' is .*, expected floats of shape \("):
             read_all(path)
     np.savez(path, **tiny_arrays | {"tri": tiny_arrays["tri"].astype(np.float32)})
-    with pytest.raises(InputError, match=r"key 'tri' is float32\(\d+, 3\), expected array numbers of shape"):
+    with pytest.raises(InputError, match=r"key 'tri' is float32\(\d+, 3\), expected whole numbers of shape"):
         read_all(path)
 
 
