@@ -157,7 +157,7 @@ def test_in_half_precision_the_network_rounds_and_the_landmarks_do_not() -> None
     full, half = landmarks.in_images(image), landmarks.in_images(image, "bfloat16")
     assert half.dtype == torch.float32
     assert 0 < (full - half).abs().max() < 0.1 * full.std(dim=0).max()
-    exact = ImageLandmarks(Says(face_of(single(views()))), landmarks.of_face_model)
+    exact = ImageLandmarks(Says(face_of(single(views()))), landmarks.face_landmarks)
     assert torch.equal(exact.in_images(image), exact.in_images(image, "bfloat16"))
 
 
@@ -396,5 +396,5 @@ def test_networks_are_told_apart_by_their_weights(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["geometry", "landmarks"])
 def test_a_negative_weight_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match=f"weights.{name} is -1"):
+    with pytest.raises(InputError, match=f"{name} is -1"):
         ImageWeights(**{name: -1.0})

@@ -240,7 +240,7 @@ def test_statistics_are_those_of_what_training_sees() -> None:
 
 @pytest.mark.parametrize("name, value", [("steps", -1), ("batch", 1), ("warm_up", 0)])
 def test_impossible_schedules_are_refused(name: str, value: int) -> None:
-    with pytest.raises(ValueError, match=f"schedule.{name} is {value}, expected at least"):
+    with pytest.raises(ValueError, match=f"{name} is {value}, expected at least"):
         ReconstructionSchedule(**{name: value})
 
 
@@ -306,7 +306,7 @@ def test_a_report_leaves_the_network_as_it_was_and_is_the_same_again() -> None:
         "exp_all",
         "id_correlation",
     }
-    assert first.keys() == names | {f"degraded_{name}" for name in names}
+    assert first.keys() == names | {f"augmented_{name}" for name in names}
     assert first["landmarks_px"] != first["augmented_landmarks_px"]
 
 

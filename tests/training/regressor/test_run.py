@@ -60,11 +60,11 @@ def test_images_are_read_in_order_and_resampled(tiny: Path) -> None:
     dataset = FaceDataset(DataConfig(tiny / "data", SIZE))
     whole, small = load_images(dataset, SIZE), load_images(dataset, 16)
     for item in range(COUNT):
-        assert torch.equal(whole.images[item].permute(1, 2, 0), dataset[item].image)
+        assert torch.equal(whole.pixels[item].permute(1, 2, 0), dataset[item].image)
         assert torch.equal(whole.rows[item, 80:144], torch.from_numpy(dataset.face(item).exp))
-    assert small.images.shape == (COUNT, 3, 16, 16)
+    assert small.pixels.shape == (COUNT, 3, 16, 16)
     torch.testing.assert_close(small.landmarks_px / 15, whole.landmarks_px / (SIZE - 1))
-    means = [images.images.float().mean(dim=(1, 2, 3)) for images in (small, whole)]
+    means = [images.pixels.float().mean(dim=(1, 2, 3)) for images in (small, whole)]
     torch.testing.assert_close(*means, atol=12.0, rtol=0)
 
 
@@ -187,7 +187,7 @@ def test_a_data_set_that_is_all_held_out_is_refused(tiny: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(ReconstructionReporting)])
 def test_reports_need_at_least_one_of_everything(name: str) -> None:
-    with pytest.raises(ValueError, match=f"reporting.{name} is 0, expected at least 1"):
+    with pytest.raises(ValueError, match=f"{name} is 0, expected at least 1"):
         ReconstructionReporting(**{name: 0})
 
 
