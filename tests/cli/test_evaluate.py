@@ -159,7 +159,7 @@ def test_a_wrong_file_of_the_users_ends_the_command_before_anything_is_rendered(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("anifacegan.evaluation.image_sets.rendered", None)
+    monkeypatch.setattr("anifacegan.evaluation.image_sets.render_views", None)
     (tmp_path / "wrong.pt").write_text("no network")
     named = ("--metrics", "smoothness", metric, option, tmp_path / name)
     assert run(*everything(tiny, tmp_path), *named) == 2
