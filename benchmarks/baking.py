@@ -71,7 +71,7 @@ class BakeBenchmark:
         if not all(
             as_tuple(values) for values in (self.textures, self.grids, self.inbetweens, self.expression)
         ):
-            raise ValueError("textures, grids, in-between shapes and expression need at least one value each")
+            raise ValueError("textures, grids, inbetweens and expression need at least one value each")
         if self.frames < 1 + len(as_tuple(self.expression)):
             raise ValueError(f"frames is {self.frames}, expected more than there are expressions")
         if not all(count >= 1 for count in as_tuple(self.blendshapes)):

@@ -48,7 +48,7 @@ def test_the_table_is_the_report_of_all_images(
     assert printed.pop(f"{folder}, {COUNT} images") == ("as they are", "augmented")
     del printed["---"]
     assert printed == {
-        name: (f"{report[name]:.4g}", f"{report[f'degraded_{name}']:.4g}")
+        name: (f"{report[name]:.4g}", f"{report[f'augmented_{name}']:.4g}")
         for name in list(report)[: len(report) // 2]
     }
     assert any(plain != augmented for plain, augmented in printed.values())

@@ -39,7 +39,7 @@ def test_another_crop_shows_as_offset_and_scale(mesh: FaceMesh, latents: Coeffic
     other = 0.9 * (latents.lm68 - middle) + middle + torch.tensor([7.0, -3.0])
     fit = crop_check(mesh, dataclasses.replace(latents, lm68=other), 12.0)
     check(fit, exact.right_px + 7, exact.up_px - 3, 0.9 * exact.scale)
-    assert "+7.0 right, -3.0 up, 0.900 times" in fit.line() and "\n" not in fit.line()
+    assert "+7.0 right, -3.0 up, scale 0.900" in fit.line() and "\n" not in fit.line()
 
 
 def test_a_wrong_pitch_offset_shows_as_well(mesh: FaceMesh, latents: CoefficientTable) -> None:
