@@ -2,27 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.spatial import ConvexHull
 
 from anifacegan.face_model.build.ambient_occlusion import open_sky
 from anifacegan.geometry.normals import vertex_normals_numpy
-
-
-def grid(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points and quads of a flat square of side x side quads."""
-    points = np.array([[column, row, 0.0] for row in range(side + 1) for column in range(side + 1)])
-    corner = np.array([row * (side + 1) + column for row in range(side) for column in range(side)])
-    return points, np.stack([corner, corner + 1, corner + side + 2, corner + side + 1], axis=1)
-
-
-def random_sphere(count: int) -> tuple[np.ndarray, np.ndarray]:
-    points = np.random.default_rng(0).normal(size=(count, 3))
-    points /= np.linalg.norm(points, axis=1, keepdims=True)
-    triangles = ConvexHull(points).simplices
-    a, b, c = points[triangles].transpose(1, 0, 2)
-    inward = np.einsum("fc,fc->f", np.cross(b - a, c - a), a + b + c) < 0
-    triangles[inward] = triangles[inward][:, ::-1]
-    return points, triangles
+from tests.fixtures.small_surfaces import grid, random_sphere
 
 
 def test_nothing_above_is_an_open_sky_and_a_ceiling_closes_it() -> None:

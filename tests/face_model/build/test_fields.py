@@ -1,21 +1,11 @@
 """Smoothing, steps and distances on meshes of which they are known."""
 
 import numpy as np
-from scipy.spatial import ConvexHull
 
 from anifacegan.face_model.build.fields import SurfaceSmoother, distance_to_line
 from anifacegan.geometry.normals import vertex_normals_numpy
 from anifacegan.geometry.resampling import smoothstep
-
-
-def random_sphere(count: int) -> tuple[np.ndarray, np.ndarray]:
-    points = np.random.default_rng(0).normal(size=(count, 3))
-    points /= np.linalg.norm(points, axis=1, keepdims=True)
-    triangles = ConvexHull(points).simplices
-    a, b, c = points[triangles].transpose(1, 0, 2)
-    inward = np.einsum("fc,fc->f", np.cross(b - a, c - a), a + b + c) < 0
-    triangles[inward] = triangles[inward][:, ::-1]
-    return points, triangles
+from tests.fixtures.small_surfaces import random_sphere
 
 
 def test_normals_of_a_sphere_are_its_points() -> None:

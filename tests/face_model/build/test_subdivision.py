@@ -3,17 +3,11 @@
 import numpy as np
 
 from anifacegan.face_model.build.subdivision import catmull_clark
+from tests.fixtures.small_surfaces import grid
 
 CUBE = np.array([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
 
 CUBE_QUADS = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
-
-
-def grid(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points and quads of a flat square of side x side quads."""
-    points = np.array([[column, row, 0.0] for row in range(side + 1) for column in range(side + 1)])
-    corner = np.array([row * (side + 1) + column for row in range(side) for column in range(side)])
-    return points, np.stack([corner, corner + 1, corner + side + 2, corner + side + 1], axis=1)
 
 
 def test_a_subdivided_cube_has_catmull_and_clarks_points() -> None:
