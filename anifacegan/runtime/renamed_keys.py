@@ -10,6 +10,7 @@ RENAMED = {
     "picture_steps": "image_steps",
     "pictures": "images",
     "shells": "manifold_init",
+    "stations": "inbetweens",
     "trunk": "backbone",
 }
 """Maps former names to present names, of single keys without the groups that they belong to."""

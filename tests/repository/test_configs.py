@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from anifacegan.cli.ablate.config import AblationConfig
+from anifacegan.cli.bake import BakeCommand
 from anifacegan.cli.render.config import RenderConfig
 from anifacegan.cli.train import CONFIGS as TASK_CONFIGS
 from anifacegan.runtime.errors import InputError
@@ -112,6 +113,11 @@ def test_a_former_key_is_refused_with_its_present_name(former: str, present: str
     for arguments in (["--config", demo, str(tmp_path / "old.yaml")], ["--config", demo, f"--{former}", "1"]):
         with pytest.raises(InputError, match=rf"which is now '(--)?{present}(\.\w+)?'$"):
             read_config(TrainConfig, arguments, "train.py")
+
+
+def test_a_former_option_of_baking_is_refused_with_its_present_name() -> None:
+    with pytest.raises(InputError, match="'--bake.stations', which is now '--bake.inbetweens'$"):
+        read_config(BakeCommand, ["--out", "a.safetensors", "--bake.stations", "2"], "anifacegan bake")
 
 
 def test_render_smile_is_what_render_py_does_without_it() -> None:
