@@ -1,6 +1,4 @@
-"""Tables of subcommands: their list for ``--help``, selection by name, and words on the command line that stand for
-options.
-"""
+"""Tables of subcommands: their list for ``--help``, and selection by name."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -33,12 +31,12 @@ def wants_help(arguments: Sequence[str]) -> bool:
     return arguments[:1] in (["-h"], ["--help"])
 
 
-def overview(command: str, description: str, subcommands: Mapping[str, str], options: str = "") -> str:
+def overview(command: str, description: str, subcommands: Mapping[str, str]) -> str:
     """Return the ``--help`` text of a command; ``subcommands`` maps the name of each subcommand to a sentence about
     it.
     """
     width = max(map(len, subcommands))
-    lines = [f"usage: {command} NAME [OPTIONS]{options}", "", description, ""]
+    lines = [f"usage: {command} NAME [OPTIONS]", "", description, ""]
     lines += [f"  {name:{width}}  {sentence}" for name, sentence in subcommands.items()]
     return "\n".join([*lines, "", f"'{command} NAME --help' lists the options of one of them.", ""])
 
@@ -53,18 +51,3 @@ def require_known(name: str, names: Sequence[str], command: str) -> None:
         nearest = difflib.get_close_matches(name, names, 1)
         hint = f"did you mean '{nearest[0]}'?" if nearest else f"expected one of {', '.join(names)}"
         raise InputError(f"{command}: unknown subcommand '{name}', {hint}")
-
-
-def words_as_options(arguments: Sequence[str], keys: Sequence[str], command: str) -> list[str]:
-    """Replace the words before the first option by the options ``--KEY=WORD`` that they stand for; the first word
-    stands for the first of ``keys``, and so on.
-
-    Raises:
-        InputError: there are more words than keys.
-    """
-    count = next((k for k, word in enumerate(arguments) if word.startswith("-")), len(arguments))
-    words = arguments[:count]
-    if count > len(keys):
-        expected = " ".join(key.upper() for key in keys)
-        raise InputError(f"{command}: got {count} words ({' '.join(words)}), expected at most {expected}")
-    return [*(f"--{key}={word}" for key, word in zip(keys, words, strict=False)), *arguments[count:]]
