@@ -1,105 +1,261 @@
-"""Appearance of a synthetic image: its attributes, and how entries of the appearance latents become light and colours.
+"""Appearance of a synthetic image: its attributes, and the entries of the appearance latents that they come from.
 
 The appearance latents ``z_noise`` are 80 independent standard normal numbers; they determine everything of an image
 that is neither shape nor expression:
 
 | slice of ``z_noise`` | meaning |
 |---|---|
-| 0:48 ``TEXTURE`` | texture coefficients and hair colour, along the directions of :mod:`.appearance_prior` |
-| 48:60 ``LIGHT`` | ambient, azimuth, elevation, strength, tint (2), second-order terms (5), shine; fixed to the head |
-| 60:70 ``HAIR_STYLE`` | one score for each of ``HAIR_STYLES``; the style with the largest score + bias(z_id) is used |
-| 70:73 ``CLOTHES`` | lightness and two chroma axes |
-| 73:80 ``BACKGROUND`` | two colours (lightness, two chroma axes each) and the direction of the gradient between them |
+| 0:22 ``SKIN_TEXTURE`` | bare skin along the directions of :mod:`.appearance_prior` |
+| 22:27 ``SKIN_DETAIL`` | oiliness, bump, blood, mottle, freckles |
+| 27:30 ``HAIR_COLOUR`` | lightness, redness, grey |
+| 30:36 ``HAIR_STYLE`` | a position in the space in which the styles are placed |
+| 36:39 ``HAIR_SHAPE`` | length, curl, parting |
+| 39:44 ``BROWS`` | thickness, height, tilt, arch, density |
+| 44:45 ``LASHES`` | length and density |
+| 45:49 ``BEARD`` | density, length, cheeks, moustache against chin |
+| 49:52 ``EYES`` | lightness and hue of the iris, size of the pupil |
+| 52:56 ``GLASSES`` | size (0 for most people), width and height, roundness, colour and thickness |
+| 56:60 ``CLOTHES`` | lightness, two chroma axes, collar |
+| 60:72 ``LIGHT`` | kind (3), azimuth, elevation, power, warmth, fill, second light (2), light from behind, exposure |
+| 72:80 ``BACKGROUND`` | kind (2), two tones, hue, turn, shift, discs of light |
 
-A quantity with a uniform distribution is computed by applying the normal distribution function to an entry.
+Colours are linear light (no gamma encoding). Lengths are model units (decimetres), in the head's own frame without a
+pose. Every attribute is a continuous function of ``z_noise`` and of the identity.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-TEXTURE, LIGHT, HAIR_STYLE = slice(0, 48), slice(48, 60), slice(60, 70)
-CLOTHES, BACKGROUND = slice(70, 73), slice(73, 80)
+SKIN_TEXTURE, SKIN_DETAIL = slice(0, 22), slice(22, 27)
+HAIR_COLOUR, HAIR_STYLE, HAIR_SHAPE = slice(27, 30), slice(30, 36), slice(36, 39)
+BROWS, LASHES, BEARD, EYES = slice(39, 44), slice(44, 45), slice(45, 49), slice(49, 52)
+GLASSES, CLOTHES = slice(52, 56), slice(56, 60)
+LIGHT, BACKGROUND = slice(60, 72), slice(72, 80)
 
-HAIR_STYLES = ("buzz", "short", "quiff", "medium", "afro", "receding", "tied", "long", "fringe", "bald")
-"""Hair styles in the order of their scores: nine of the open face model's file, and a bald or shaved head."""
+HAIR_STYLES = (
+    "crop",
+    "side_part",
+    "swept_back",
+    "short_curls",
+    "buzz",
+    "bald",
+    "receding",
+    "afro",
+    "bob",
+    "long",
+    "long_waves",
+    "curly_long",
+    "tied",
+    "fringe",
+    "pixie",
+)
+"""Hair styles in the order of ``Hair.style_weights``."""
+
+LIGHT_KINDS = ("window", "overcast", "sun", "room", "flash")
+"""Kinds of light that an :class:`EnvironmentLight` is blended from."""
+
+BACKGROUND_KINDS = ("wall", "green", "room", "street", "studio")
+"""Kinds of background in the order of ``Background.kind_weights``."""
+
+LOBES = 2
+"""Number of lobes of an :class:`EnvironmentLight`: a light that fills shadows, and a light from behind."""
+
+PALETTE = 4
+"""Number of colours of a background's palette."""
+
+
+@dataclass(frozen=True)
+class Hair:
+    """Hair on the head."""
+
+    style_weights: Float[np.ndarray, "15"]
+    """Share of each of ``HAIR_STYLES``, with sum 1; most people are near one style."""
+    length: float
+    """Factor of the styles' lengths, about 0.6 to 1.5."""
+    curl: float
+    """Additional curl, 0 to 1."""
+    parting: float
+    """Side of the parting, -1 (the person's right) to 1 (the person's left)."""
+    rgb: Float[np.ndarray, "3"]
+    """Colour of the strands."""
+
+
+@dataclass(frozen=True)
+class Brows:
+    """Brows, as changes of mean brows."""
+
+    thickness: float
+    """Factor of the mean thickness."""
+    height: float
+    """Upward shift, in model units."""
+    tilt: float
+    """Rise toward the outer end, as a slope."""
+    arch: float
+    """Height of the arch above the mean line, in model units, not negative."""
+    density: float
+    """Factor of the mean number of hairs."""
+    rgb: Float[np.ndarray, "3"]
+    """Colour of the hairs."""
+
+
+@dataclass(frozen=True)
+class Lashes:
+    """Lashes of both eyes."""
+
+    length: float
+    """Length, 1 for long lashes."""
+    density: float
+    """Density, 1 for dense lashes."""
+
+
+@dataclass(frozen=True)
+class Beard:
+    """Hair on cheeks, chin and upper lip."""
+
+    density: float
+    """Density, 0 (none) to 1."""
+    length: float
+    """Length of the hairs, in model units."""
+    cheeks: float
+    """Share of the density on the cheeks, 0 to 1."""
+    moustache: float
+    """Share of the density on the upper lip, 0 to 1."""
+    chin: float
+    """Share of the density on the chin, 0 to 1."""
+    rgb: Float[np.ndarray, "3"]
+    """Colour of the hairs."""
+
+
+@dataclass(frozen=True)
+class Skin:
+    """Bare skin: its colours as texture coefficients, and what is finer than the mesh."""
+
+    tex: Float[np.ndarray, "80"]
+    """Texture coefficients of the open face model: skin, lips, eyes' white and teeth, without hair and without light."""
+    melanin: float
+    """Melanin, 0 (fair) to 1 (dark)."""
+    roughness: float
+    """Roughness of the surface for highlights, nearly the same for everyone."""
+    gloss: float
+    """Factor of the strength of highlights."""
+    bump: float
+    """Factor of the height of pores and fine lines."""
+    blood: float
+    """Amplitude of fine red mottling."""
+    mottle: float
+    """Amplitude of fine brown mottling."""
+    freckles: float
+    """Strength of freckles, 0 (none) to about 1.2."""
+    age_years: float
+    """Age in years, 18 to 80."""
+    male: float
+    """0 (female) to 1 (male)."""
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """Irises."""
+
+    iris_rgb: Float[np.ndarray, "3"]
+    """Colour of the irises."""
+    pupil_deg: float
+    """Half the angle that the pupil covers, seen from the eye's centre, in degrees."""
+
+
+@dataclass(frozen=True)
+class Glasses:
+    """Glasses; all lengths are model units."""
+
+    size: float
+    """Presence, 0 (no glasses) to 1; the frame's thickness scales with it, so glasses vanish continuously."""
+    width: float
+    """Half the width of a lens as a share of half the distance between the eyes."""
+    height: float
+    """Half the height of a lens."""
+    roundness: float
+    """Exponent of the superellipse of the outline: 2 for an ellipse, larger for a rounded rectangle."""
+    thickness: float
+    """Radius of the frame's wire."""
+    rgb: Float[np.ndarray, "3"]
+    """Colour of the frame."""
+
+
+@dataclass(frozen=True)
+class Clothes:
+    """Clothes on the shoulders."""
+
+    rgb: Float[np.ndarray, "3"]
+    """Colour of the cloth."""
+    collar: float
+    """Shift of the collar up the neck, in model units."""
+
+
+@dataclass(frozen=True)
+class EnvironmentLight:
+    """Light from all around and from one lamp, fixed to the head: it does not depend on the camera.
+
+    Radiance from the unit direction w, with up = (1 + w_y) / 2:
+    ``base * up + ground * (1 - up) + sum_l lobe_rgb_l * exp(lobe_sharpness_l * (w @ lobe_direction_l - 1))``.
+    """
+
+    key_direction: Float[np.ndarray, "3"]
+    """Unit vector from the head to the middle of the lamp."""
+    key_rgb: Float[np.ndarray, "3"]
+    """Irradiance of a surface that faces the lamp."""
+    key_size: float
+    """Angular radius of the lamp's disc, in radians."""
+    lobe_directions: Float[np.ndarray, "lobe 3"]
+    """Unit directions of the lobes."""
+    lobe_sharpness: Float[np.ndarray, " lobe"]
+    """Sharpness of the lobes; larger is narrower."""
+    lobe_rgb: Float[np.ndarray, "lobe 3"]
+    """Radiance of the lobes at their peaks."""
+    base_rgb: Float[np.ndarray, "3"]
+    """Radiance from straight above."""
+    ground_rgb: Float[np.ndarray, "3"]
+    """Radiance from straight below."""
+    exposure: float
+    """Factor of the camera's automatic exposure, about 1.05 to 1.4."""
 
 
 @dataclass(frozen=True)
 class Background:
-    """A gradient between two colours on the world plane z = -0.12; colours are in [0, 1]."""
+    """Colours of an out-of-focus place; the places of its shapes and discs are constants, the same for everyone."""
 
-    from_rgb: Float[np.ndarray, "3"]
-    """Colour at the start of the gradient."""
-    to_rgb: Float[np.ndarray, "3"]
-    """Colour at the end of the gradient."""
-    direction_rad: float
-    """Direction of the gradient in the plane, counter-clockwise from +x."""
+    kind_weights: Float[np.ndarray, "5"]
+    """Share of each of ``BACKGROUND_KINDS``, with sum 1; factor of the opacity of the kind's shapes."""
+    first_rgb: Float[np.ndarray, "3"]
+    """Colour at the start of the gradient behind the shapes."""
+    second_rgb: Float[np.ndarray, "3"]
+    """Colour at the end of the gradient behind the shapes."""
+    turn_rad: float
+    """Direction of the gradient in the background's plane, counter-clockwise from +x."""
+    palette_rgb: Float[np.ndarray, "4 3"]
+    """Colours of the shapes; each shape has a constant index in the palette."""
+    shift: float
+    """Horizontal shift of all shapes and discs, in world units."""
+    lights_rgb: Float[np.ndarray, "3"]
+    """Colour of the out-of-focus discs of light."""
+    lights: float
+    """Opacity factor of the discs of light, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Appearance:
-    """Appearance of one person in one image; colours are in [0, 1], gamma-encoded as in an image file."""
+    """Appearance of one person in one image."""
 
-    tex: Float[np.ndarray, "80"]
-    """Texture coefficients of the open face model."""
-    gamma: Float[np.ndarray, "27"]
-    """Spherical-harmonics light in Deep3DFaceRecon's convention (RGB x 9), in the head's frame."""
-    shine: float
-    """Strength of the specular highlights on eyes, lips and skin."""
-    hair_style: str | None
-    """Name of a hair style of the face model, ``"shaved"`` for stubble on the scalp, or None for a bald head."""
-    hair_rgb: Float[np.ndarray, "3"]
-    """Colour of the hair."""
-    cloth_rgb: Float[np.ndarray, "3"]
-    """Colour of the clothes."""
+    skin: Skin
+    hair: Hair
+    brows: Brows
+    lashes: Lashes
+    beard: Beard
+    eyes: Eyes
+    glasses: Glasses
+    clothes: Clothes
+    light: EnvironmentLight
     background: Background
-    """Colours behind the head."""
-
-
-def normal_cdf(z: float | np.floating) -> float:
-    """Evaluate the standard normal distribution function."""
-    return 0.5 * (1 + math.erf(z / math.sqrt(2)))
-
-
-def light_from_noise(z: Float[np.ndarray, "12"]) -> tuple[np.ndarray, float]:
-    """Map ``z_noise[LIGHT]`` to the light of one soft lamp in front of the head.
-
-    Returns the light as gamma (27,) float32, and the strength of specular highlights.
-    """
-    ambient = 0.07 + 0.07 * math.tanh(z[0] / 2) * 2
-    azimuth = 1.1 * (2 * normal_cdf(z[1]) - 1)
-    elevation = -0.25 + 1.15 * normal_cdf(z[2])
-    strength = 0.08 + 0.20 * normal_cdf(z[3])
-    blue = 0.86 + 0.18 * normal_cdf(z[5])  # warm .. cool
-    tint = np.array([1.0, 0.5 + 0.5 * blue + 0.02 * (2 * normal_cdf(z[4]) - 1), blue])
-    lamp = np.array(
-        [
-            math.sin(azimuth) * math.cos(elevation),
-            math.sin(elevation),
-            math.cos(azimuth) * math.cos(elevation),
-        ]
-    )
-    gamma = np.zeros((3, 9))
-    gamma[:, 0] = ambient + (tint - 1) * 0.6
-    gamma[:, 1:4] = strength * tint[:, None] * np.array([-lamp[1], lamp[2], -lamp[0]])
-    gamma[:, 4:9] = 0.03 * np.asarray(z[6:11])
-    return gamma.reshape(27).astype(np.float32), 0.30 + 0.25 * normal_cdf(z[11])
-
-
-def colour_from_noise(z: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
-    """Map three normal numbers to an RGB colour: lightness is uniform from 0.1 to 0.85, and chroma is mostly low."""
-    lightness = 0.10 + 0.75 * normal_cdf(z[0])
-    warm = 0.30 * (2 * normal_cdf(z[1]) - 1)
-    green = 0.18 * (2 * normal_cdf(z[2]) - 1)
-    rgb = lightness * (1 + warm * np.array([1.0, 0.1, -1.0]) + green * np.array([-0.6, 0.8, -0.6]))
-    return np.clip(rgb, 0.02, 0.95).astype(np.float32)
-
-
-def background_from_noise(z: Float[np.ndarray, "7"]) -> Background:
-    """Map ``z_noise[BACKGROUND]`` to two related colours and the direction of the gradient between them."""
-    first = colour_from_noise(z[0:3])
-    second = (0.45 * first + 0.55 * colour_from_noise(z[3:6])).astype(np.float32)
-    return Background(first, second, math.pi * (2 * normal_cdf(z[6]) - 1))
+    gamma: Float[np.ndarray, "27"]
+    """Spherical-harmonics light in Deep3DFaceRecon's convention (RGB x 9), in the head's frame, fitted to sky and lamp;
+    shadows are not in it."""
