@@ -12,6 +12,7 @@ from torch import Tensor
 
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, ExpressionBasis
 from anifacegan.face_model.morphable import OPEN_FACE_WORLD_OFFSET, FaceBases, MorphableModel
+from anifacegan.face_model.people import GROUPS
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, TEX_DIM
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.file_arrays import Expected, check_arrays
@@ -20,13 +21,29 @@ from anifacegan.runtime.files import file_sha256
 OPEN_FACE_FILE = "face_model.npz"
 """Name of the file in the cache folder."""
 BUILD_COMMAND = "anifacegan face-model"
+MASKS = (
+    "front",
+    "face",
+    "lips",
+    "lids",
+    "ears",
+    "mouth",
+    "beard",
+    "goatee",
+    "moustache",
+    "nostrils",
+    "cheek",
+    "nose",
+    "forehead",
+)
+"""Names of the regions; ``HeadParts`` has a mask of each."""
 
 
 @dataclass(frozen=True)
 class HeadParts:
-    """Hair, clothes, part labels, and sampled people and expressions of the open face model.
+    """Regions, part labels, and sampled people and expressions of the open face model.
 
-    V vertices, P people, E expressions, U action units, S hair styles. Lengths are in model units. Signed distances are
+    V vertices, P people, E expressions, U action units, S hair lines. Lengths are in model units. Signed distances are
     measured along the surface of the head and are positive inside the region.
     """
 
@@ -44,34 +61,26 @@ class HeadParts:
     """(P, 80) identity coefficients of P sampled people."""
     bank_tex: np.ndarray
     """(P, 80) texture coefficients of the sampled people."""
-    bank_hair_rgb: np.ndarray
-    """(P, 3) hair colours of the sampled people, RGB in [0, 1]."""
+    bank_melanin: np.ndarray
+    """(P,) melanin of the sampled people's skin, 0 (fair) to 1 (dark)."""
+    bank_group: np.ndarray
+    """(P,) group of each sampled person by sex, descent and age, see :mod:`anifacegan.face_model.people`."""
     bank_gender: np.ndarray
     """(P,) gender of the sampled people, from 0 (female) to 1 (male)."""
     bank_age: np.ndarray
     """(P,) age of the sampled people in years."""
     bank_race: np.ndarray
     """(P, 3) shares of MakeHuman's african, asian and caucasian shapes in each sampled person."""
-    bank_bald: np.ndarray
-    """(P,) whether each sampled person is bald."""
     hair_names: np.ndarray
-    """(S,) names of the hair styles."""
-    hair_disp: np.ndarray
-    """(S, V) thickness of the hair of each style on each vertex."""
+    """(S,) names of the hair lines."""
     hair_sd: np.ndarray
-    """(S, V) signed distance of each vertex to the hairline of each style, positive in the hair."""
+    """(S, V) signed distance of each vertex to each hair line, positive in the hair."""
     hair_dir: np.ndarray
-    """(V, 3) unit direction in which hair and clothes are offset from the skin."""
+    """(V, 3) unit direction in which clothes are offset from the skin."""
     lid_l: np.ndarray
     """Indices of the lid vertices that must stay outside the eyeball at +x."""
     lid_r: np.ndarray
     """Indices of the lid vertices that must stay outside the eyeball at -x."""
-    curtain_anchor: np.ndarray
-    """(C,) index of the skin vertex to which each vertex of the long hair's mesh is attached."""
-    curtain_off: np.ndarray
-    """(C, 3) offset of each vertex of the long hair's mesh from the skin vertex it is attached to."""
-    curtain_tri: np.ndarray
-    """(T, 3) corners of the triangles of the long hair's mesh."""
     cloth_sd: np.ndarray
     """(V,) signed distance of each vertex to the collar, positive in the clothes."""
     gloss: np.ndarray
@@ -82,6 +91,34 @@ class HeadParts:
     """(V,) weight of each vertex as part of the face, 0 to 1."""
     lips_mask: np.ndarray
     """(V,) weight of each vertex as part of the lips, 0 to 1."""
+    lids_mask: np.ndarray
+    """(V,) weight of each vertex as part of the eyelids, 0 to 1."""
+    ears_mask: np.ndarray
+    """(V,) weight of each vertex as part of the ears, 0 to 1."""
+    mouth_mask: np.ndarray
+    """(V,) weight of each vertex as part of the inside of the mouth, 0 to 1."""
+    beard_mask: np.ndarray
+    """(V,) weight of each vertex as part of a full beard, 0 to 1."""
+    goatee_mask: np.ndarray
+    """(V,) weight of each vertex as part of a beard on chin and upper lip, 0 to 1."""
+    moustache_mask: np.ndarray
+    """(V,) weight of each vertex as part of a moustache, 0 to 1."""
+    nostrils_mask: np.ndarray
+    """(V,) weight of each vertex as part of the nostrils' openings, 0 to 1."""
+    cheek_mask: np.ndarray
+    """(V,) weight of each vertex as part of the cheeks, 0 to 1, a soft spot."""
+    nose_mask: np.ndarray
+    """(V,) weight of each vertex as part of the tip of the nose, 0 to 1, a soft spot."""
+    forehead_mask: np.ndarray
+    """(V,) weight of each vertex as part of the forehead, 0 to 1, a soft spot."""
+    rest: np.ndarray
+    """(V, 3) positions of the average head in MakeHuman's decimetres: the eyes are at a height of 7.33, the vertical
+    axis of the head is at z = 0.35."""
+    eye_polar: np.ndarray
+    """(V,) angle of an eyeball's vertex from the eye's pole (the middle of the pupil) in radians; zero for other
+    vertices."""
+    eye_azimuth: np.ndarray
+    """(V,) angle of an eyeball's vertex around the eye's pole in radians; zero for other vertices."""
 
     def expression_basis(self) -> ExpressionBasis:
         """Return the named action units and their expression coefficients."""
@@ -107,26 +144,22 @@ def _file_arrays(vertices: int) -> dict[str, Expected]:
         "au_bank": Expected("f", ("expressions", "units")),
         "bank_id": Expected("f", ("people", ID_DIM)),
         "bank_tex": Expected("f", ("people", TEX_DIM)),
-        "bank_hair_rgb": Expected("f", ("people", 3)),
+        "bank_melanin": Expected("f", ("people",), units),
+        "bank_group": Expected("iu", ("people",), (0, GROUPS - 1)),
         "bank_gender": Expected("f", ("people",), units),
         "bank_age": Expected("f", ("people",)),
         "bank_race": Expected("f", ("people", 3), units),
-        "bank_bald": Expected("b", ("people",)),
-        "hair_names": Expected("U", ("styles",)),
-        "hair_disp": Expected("f", ("styles", vertices), lengths),
-        "hair_sd": Expected("f", ("styles", vertices), lengths),
+        "hair_names": Expected("U", ("lines",)),
+        "hair_sd": Expected("f", ("lines", vertices), lengths),
         "hair_dir": Expected("f", (vertices, 3), (-1.01, 1.01)),
         "lid_l": Expected("iu", ("left lids",), index),
         "lid_r": Expected("iu", ("right lids",), index),
-        "curtain_anchor": Expected("iu", ("curtain",), index),
-        "curtain_off": Expected("f", ("curtain", 3), lengths),
-        "curtain_tri": Expected("iu", ("curtain triangles", 3), (0, "curtain")),
         "cloth_sd": Expected("f", (vertices,), lengths),
         "gloss": Expected("f", (vertices,), lengths),
-        "front_mask": Expected("f", (vertices,), units),
-        "face_mask": Expected("f", (vertices,), units),
-        "lips_mask": Expected("f", (vertices,), units),
-    }
+        "rest": Expected("f", (vertices, 3), lengths),
+        "eye_polar": Expected("f", (vertices,), (0, 3.2)),
+        "eye_azimuth": Expected("f", (vertices,), (-3.2, 6.3)),
+    } | {f"{name}_mask": Expected("f", (vertices,), units) for name in MASKS}
 
 
 def face_model_path() -> Path:
@@ -170,7 +203,7 @@ def load_open_face_model(path: Path | None = None) -> MorphableModel:
 
 
 def load_head_parts(path: Path | None = None) -> HeadParts:
-    """Load hair, clothes, labels, and sampled people and expressions from the open face model's file; None stands for
+    """Load regions, labels, and sampled people and expressions from the open face model's file; None stands for
     the file in the cache.
 
     Raises:

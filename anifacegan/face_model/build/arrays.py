@@ -6,10 +6,16 @@ import numpy as np
 from tqdm import tqdm
 
 from anifacegan.face_model.build.albedo import AlbedoSampler
-from anifacegan.face_model.build.albedo_fields import SkinNoise
+from anifacegan.face_model.build.albedo_fields import gloss
+from anifacegan.face_model.build.bank import Bank
 from anifacegan.face_model.build.control_mesh import ControlMesh
 from anifacegan.face_model.build.expression_basis import ExpressionSpace, ExpressionUnits
-from anifacegan.face_model.build.hair import cloth_signed_distance, curtain, hair_styles, standing_direction
+from anifacegan.face_model.build.hair import (
+    HAIR_LINES,
+    cloth_signed_distance,
+    signed_distance,
+    standing_direction,
+)
 from anifacegan.face_model.build.head_view import HeadView
 from anifacegan.face_model.build.identity import IdentitySpace, MakeHumanPerson
 from anifacegan.face_model.build.landmarks import landmark_vertices, lid_vertices
@@ -38,11 +44,12 @@ def shape_arrays(
     topology: Topology,
     control: ControlMesh,
     identity: IdentitySpace,
+    bank: Bank,
     units: ExpressionUnits,
     expressions: ExpressionSpace,
 ) -> dict[str, np.ndarray]:
-    """Collect mean, identity and expression bases, the sampled people's identity coefficients, the action units,
-    triangles, part labels and texture coordinates."""
+    """Collect mean, identity and expression bases, the bank's identity coefficients, the action units, triangles, part
+    labels and texture coordinates."""
     mean = control.dense(identity.mean)
     for part, (narrowing, upward, forward) in TEETH_FIT.items():
         row = topology.part == part
@@ -55,7 +62,7 @@ def shape_arrays(
         columns = basis.shape[-1]
         return control.dense(basis.reshape(-1, 3, columns)).reshape(-1, columns).astype(np.float32)
 
-    id_basis, bank_id = fix_signs(dense_basis(identity.basis), identity.coefficients)
+    id_basis, bank_id = fix_signs(dense_basis(identity.basis), bank.coefficients)
     unit_shapes = units.shapes.reshape(-1, len(units.names))
     exp_basis = dense_basis((unit_shapes @ expressions.to_units).astype(np.float32))
     from_units = expressions.from_units.T.copy()
@@ -83,14 +90,13 @@ def albedo_arrays(
     rng: np.random.Generator,
     log: Callable[[str], None],
 ) -> dict[str, np.ndarray]:
-    """Paint people and compute the texture basis; return it with the people's texture coefficients and hair colours."""
+    """Paint people and compute the texture basis; return it with the people's texture coefficients and melanin."""
     colours = np.empty((len(people), view.points.size), np.float32)
-    hair, bald = [], []
+    melanin = np.empty(len(people), np.float16)
     for row, person in enumerate(tqdm(people, desc="painting", disable=None)):
         drawn = painter.draw(person, rng)
         colours[row] = drawn.colours.reshape(-1)
-        hair.append(drawn.hair_rgb)
-        bald.append(drawn.bald)
+        melanin[row] = drawn.melanin
     mean = colours.mean(axis=0)
     colours -= mean
     found = principal_components(colours, np.repeat(_texture_weights(view), 3), TEX_DIM)
@@ -100,8 +106,7 @@ def albedo_arrays(
         "tex_mean": mean.reshape(-1, 3).astype(np.float32),
         "tex_basis": basis,
         "bank_tex": bank.astype(np.float16),
-        "bank_hair_rgb": np.array(hair, np.float16),
-        "bank_bald": np.array(bald),
+        "bank_melanin": melanin,
     }
 
 
@@ -114,12 +119,13 @@ def _texture_weights(view: HeadView) -> np.ndarray:
     return weights
 
 
-def people_arrays(people: list[MakeHumanPerson]) -> dict[str, np.ndarray]:
-    """Collect gender, age and race of the sampled people."""
+def people_arrays(bank: Bank) -> dict[str, np.ndarray]:
+    """Collect group, gender, age and race of the people of the bank."""
     return {
-        "bank_gender": np.array([person.gender for person in people], np.float16),
-        "bank_age": np.array([person.age for person in people], np.float16),
-        "bank_race": np.array([person.race for person in people], np.float16),
+        "bank_group": bank.groups.astype(np.uint8),
+        "bank_gender": np.array([person.gender for person in bank.people], np.float16),
+        "bank_age": np.array([person.age for person in bank.people], np.float16),
+        "bank_race": np.array([person.race for person in bank.people], np.float16),
     }
 
 
@@ -136,16 +142,36 @@ def landmark_arrays(view: HeadView) -> dict[str, np.ndarray]:
     }
 
 
-def hair_and_cloth_arrays(view: HeadView, noise: SkinNoise) -> dict[str, np.ndarray]:
-    """Compute thickness, signed distances and directions of hair and clothes, and the mesh of long hair."""
-    styles, long_hair = hair_styles(view, noise), curtain(view)
+def region_arrays(view: HeadView, painter: AlbedoSampler) -> dict[str, np.ndarray]:
+    """Collect the average head's positions, eye angles and gloss, and the masks from which the renderer draws skin and
+    hair."""
+    skin = painter.skin
+    masks = {
+        "lids": view.lids,
+        "ears": view.ears,
+        "mouth": view.mouth_inside,
+        "beard": skin.beard,
+        "goatee": skin.goatee,
+        "moustache": skin.moustache,
+        "nostrils": skin.nostrils,
+        "cheek": skin.cheek,
+        "nose": skin.nose,
+        "forehead": skin.forehead,
+    }
     return {
-        "hair_names": np.array(styles.names),
-        "hair_disp": styles.thickness.astype(np.float16),
-        "hair_sd": styles.signed_distance.astype(np.float16),
+        "rest": view.points.astype(np.float32),
+        "eye_polar": view.topology.eye_polar.astype(np.float32),
+        "eye_azimuth": view.topology.eye_azimuth.astype(np.float32),
+        "gloss": gloss(view, skin.beard).astype(np.float16),
+    } | {f"{name}_mask": mask.astype(np.float16) for name, mask in masks.items()}
+
+
+def hair_and_cloth_arrays(view: HeadView) -> dict[str, np.ndarray]:
+    """Compute the signed distances to hair lines and collar, and the direction in which clothes thicken."""
+    distances = [signed_distance(view, line) for line in HAIR_LINES.values()]
+    return {
+        "hair_names": np.array(list(HAIR_LINES)),
+        "hair_sd": np.stack(distances).astype(np.float16),
         "hair_dir": standing_direction(view).astype(np.float16),
-        "curtain_anchor": long_hair.anchors.astype(np.int32),
-        "curtain_off": long_hair.offsets.astype(np.float32),
-        "curtain_tri": long_hair.triangles.astype(np.int32),
         "cloth_sd": cloth_signed_distance(view).astype(np.float16),
     }

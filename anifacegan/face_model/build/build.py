@@ -14,14 +14,16 @@ import numpy as np
 from tqdm import tqdm
 
 from anifacegan.face_model.build.albedo import AlbedoSampler
-from anifacegan.face_model.build.albedo_fields import draw_noise, gloss, shade
+from anifacegan.face_model.build.albedo_fields import draw_noise
 from anifacegan.face_model.build.arrays import (
     albedo_arrays,
     hair_and_cloth_arrays,
     landmark_arrays,
     people_arrays,
+    region_arrays,
     shape_arrays,
 )
+from anifacegan.face_model.build.bank import draw_bank
 from anifacegan.face_model.build.control_mesh import ControlMesh, control_mesh, rest_displacement
 from anifacegan.face_model.build.expression_basis import (
     ExpressionUnits,
@@ -36,7 +38,6 @@ from anifacegan.face_model.build.head_view import HeadView
 from anifacegan.face_model.build.identity import (
     FACE_WEIGHT,
     IdentitySpace,
-    MakeHumanPerson,
     align,
     draw_person,
     find_sliders,
@@ -52,6 +53,7 @@ from anifacegan.face_model.build.topology import (
     dense_head,
 )
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
+from anifacegan.face_model.people import proportions
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM
 from anifacegan.runtime.files import complete_or_absent, file_sha256
 
@@ -74,19 +76,17 @@ class BuildConfig:
     """Number of people from whom the identity components are computed."""
     held_out_people: int = 150
     """Number of further people on whom the error of the identity components is measured."""
-    painted_people: int = 2000
-    """Number of people from whom the texture components are computed; at most ``people``."""
+    bank_people: int = 1800
+    """Number of people of the bank; the texture components are computed from their colours."""
     expressions: int = 6000
     """Number of random expressions from which the expression components are computed; the file also holds these
     expressions."""
-    occlusion_rays: int = 64
-    """Number of rays from each vertex for the ambient occlusion."""
     shape_seed: int = 0
-    """Random seed of people and expressions."""
+    """Random seed of the people of the identity components, and of the expressions."""
+    bank_seed: int = 11
+    """Random seed of the people of the bank."""
     texture_seed: int = 7
-    """Random seed of skin noise and of people's colours."""
-    occlusion_seed: int = 0
-    """Random seed of the rays for the ambient occlusion."""
+    """Random seed of skin noise and of the bank's colours."""
 
     def version(self) -> str:
         """Return the version name that is stored in the file and in coefficients."""
@@ -131,37 +131,37 @@ def face_model_arrays(
     log(f"dense head of {len(topology.part)} vertices and {len(topology.triangles)} triangles")
 
     rng = np.random.default_rng(config.shape_seed)  # people first, then expressions
-    people, identity = _identities(makehuman, control, config, rng)
+    identity = _identities(makehuman, control, config, rng)
     log(identity.report)
+    bank_rng = np.random.default_rng(config.bank_seed)
+    bank = draw_bank(makehuman, control, identity, config.bank_people, bank_rng)
+    log(bank.report)
+    log(proportions(bank.groups))
 
     units = expression_units(makehuman, makehuman.base.vertices + rest_displacement(makehuman))
     units = ExpressionUnits(units.names, units.shapes[control.vertices])
     sampler = ExpressionSampler(units.names)
-    bank = np.stack([sampler.draw(rng) for _ in range(config.expressions)])
+    expression_bank = np.stack([sampler.draw(rng) for _ in range(config.expressions)])
     metric = _expression_metric(topology, control, units)
-    expressions = expression_space(metric, bank, action_strengths(units.names), EXP_DIM)
+    expressions = expression_space(metric, expression_bank, action_strengths(units.names), EXP_DIM)
     log(expressions.report)
 
     view = _head_view(makehuman, topology, control, units)
     texture_rng = np.random.default_rng(config.texture_seed)  # noise first, then people
-    noise = draw_noise(view, texture_rng)
-    painter = AlbedoSampler(view, noise, shade(view, config.occlusion_rays, config.occlusion_seed))
+    painter = AlbedoSampler(view, draw_noise(view, texture_rng))
     arrays = {"version": np.array(config.version())}
-    arrays |= shape_arrays(topology, control, identity, units, expressions)
-    arrays |= {"au_bank": bank.astype(np.float16)}
-    painted = people[: config.painted_people]
-    arrays |= albedo_arrays(view, painter, painted, texture_rng, log)
-    arrays |= people_arrays(painted)
-    arrays["bank_id"] = arrays["bank_id"][: len(painted)]
-    arrays |= landmark_arrays(view) | hair_and_cloth_arrays(view, noise)
-    arrays["gloss"] = gloss(view, painter.skin.beard).astype(np.float16)
+    arrays |= shape_arrays(topology, control, identity, bank, units, expressions)
+    arrays |= {"au_bank": expression_bank.astype(np.float16)}
+    arrays |= albedo_arrays(view, painter, bank.people, texture_rng, log)
+    arrays |= people_arrays(bank) | landmark_arrays(view)
+    arrays |= region_arrays(view, painter) | hair_and_cloth_arrays(view)
     return arrays
 
 
 def _identities(
     makehuman: MakeHuman, control: ControlMesh, config: BuildConfig, rng: np.random.Generator
-) -> tuple[list[MakeHumanPerson], IdentitySpace]:
-    """Draw the people and compute their identity space, relative to the face model's origin."""
+) -> IdentitySpace:
+    """Draw people and compute their identity space, relative to the face model's origin."""
     sliders = find_sliders(makehuman.targets)
     asymmetries = [name for name in makehuman.targets if name.startswith("asym/asym-")]
     people = [draw_person(rng, sliders, asymmetries) for _ in range(config.people + config.held_out_people)]
@@ -171,8 +171,7 @@ def _identities(
     for start in tqdm(range(0, len(people), BATCH), desc="people", disable=None):
         heads = control.rest + shapes_of(people[start : start + BATCH], targets)
         shapes[start : start + BATCH] = align(heads, reference, control.face)
-    space = identity_space(shapes[: config.people], shapes[config.people :], control.face, ID_DIM)
-    return people[: config.people], space
+    return identity_space(shapes[: config.people], shapes[config.people :], control.face, ID_DIM)
 
 
 def _expression_metric(topology: Topology, control: ControlMesh, units: ExpressionUnits) -> np.ndarray:

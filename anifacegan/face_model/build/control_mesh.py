@@ -11,7 +11,7 @@ import scipy.sparse as sparse
 
 from anifacegan.face_model.build.identity import AT_REST
 from anifacegan.face_model.build.makehuman import MakeHuman
-from anifacegan.face_model.build.topology import Topology
+from anifacegan.face_model.build.topology import EYE_LEFT, EYE_RIGHT, Topology
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class ControlMesh:
     """(N, 3) float32 positions of the control vertices of the average adult in the rest position."""
     face: np.ndarray
     """(N,) weight of each control vertex as part of the face, 0 to 1."""
+    eyes: np.ndarray
+    """(N,) whether each control vertex determines an eyeball."""
     origin: np.ndarray
     """(3,) origin of the face model: the mean of the average face, moved to the plane of symmetry."""
 
@@ -53,4 +55,7 @@ def control_mesh(makehuman: MakeHuman, topology: Topology, average: np.ndarray) 
     rested_average = base + average[used] + at_rest
     origin = (rested_average * face[:, None]).sum(axis=0) / face.sum()
     origin[0] = 0
-    return ControlMesh(used, topology.matrix[:, used].tocsr(), base + at_rest, rested_average, face, origin)
+    matrix = topology.matrix[:, used].tocsr()
+    eyes = np.zeros(len(used), bool)
+    eyes[matrix[np.isin(topology.part, (EYE_LEFT, EYE_RIGHT))].indices] = True
+    return ControlMesh(used, matrix, base + at_rest, rested_average, face, eyes, origin)

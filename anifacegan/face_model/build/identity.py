@@ -167,12 +167,20 @@ def draw_person(rng: np.random.Generator, sliders: list[Slider], asymmetries: li
     years = 18 + 62 * rng.beta(1.1, 1.7)
     muscle = float(np.clip(rng.normal(0.5, 0.15), 0, 1))
     weight = float(np.clip(rng.normal(0.5, 0.2), 0, 1))
-    strengths = macro_weights(gender, _makehuman_age(years), race, muscle, weight)
+    strengths = body_strengths(gender, years, race, muscle, weight)
     for slider in sliders:
-        strengths |= _draw_slider(rng, slider)
+        strengths |= draw_slider(rng, slider)
     for index in rng.choice(len(asymmetries), ASYMMETRIES, replace=False):
         strengths[asymmetries[index]] = abs(rng.normal(0, ASYMMETRY_SIGMA))
     return MakeHumanPerson(strengths, race, gender, years)
+
+
+def body_strengths(
+    gender: float, years: float, race: np.ndarray, muscle: float, weight: float
+) -> dict[str, float]:
+    """Compute the strengths of the morph targets of a body, see :func:`.makehuman.macro_weights`; ``years`` is the
+    age."""
+    return macro_weights(gender, _makehuman_age(years), race, muscle, weight)
 
 
 def _makehuman_age(years: float) -> float:
@@ -182,12 +190,23 @@ def _makehuman_age(years: float) -> float:
     return YOUNG_AGE - (25 - years) / 15 * 0.3125 * 0.6
 
 
-def _draw_slider(rng: np.random.Generator, slider: Slider) -> dict[str, float]:
+def draw_slider(
+    rng: np.random.Generator, slider: Slider, spread: float = 1.0, means: dict[str, float] | None = None
+) -> dict[str, float]:
+    """Draw the strengths of a slider's morph targets.
+
+    Args:
+        rng: random generator.
+        slider: the slider.
+        spread: factor of the slider's standard deviation.
+        means: means of sliders by name, beside those in ``SLIDER_MEAN``.
+    """
     sigma = SLIDER_SIGMA[slider.folder]
     for beginning, special in SPECIAL_SIGMA.items():
         if slider.name.startswith(beginning):
             sigma = special
-    value = np.clip(rng.normal(SLIDER_MEAN.get(slider.name, 0), sigma), -1, 1)
+    mean = (SLIDER_MEAN | (means or {})).get(slider.name, 0)
+    value = np.clip(rng.normal(mean, sigma * spread), -1, 1)
     if slider.one_way:
         value = abs(value) * 0.9
     if slider.name.startswith("head-age"):
@@ -250,26 +269,37 @@ def identity_space(people: np.ndarray, held_out: np.ndarray, face: np.ndarray, c
         count: number of components.
     """
     mean = people.mean(axis=0)
-    weights = np.where(face > FACE_WEIGHT, 1.0, 0.35)
-    weights[mean[:, 1] < SHOULDER_HEIGHT] = 0.15
+    weights = vertex_weights(mean, face)
     mirrored = mean * [-1, 1, 1]
     mean = (0.5 * (mean + mirrored[cKDTree(mirrored).query(mean)[1]])).astype(np.float32)
-    flat_weights = np.repeat(weights, 3)
     samples = (people - mean).reshape(len(people), -1)
-    found = principal_components(samples, flat_weights, count)
+    found = principal_components(samples, np.repeat(weights, 3), count)
     report = _reconstruction_report(
-        found.basis, (held_out - mean).reshape(len(held_out), -1), flat_weights, face > 0.5
+        found.basis, (held_out - mean).reshape(len(held_out), -1), weights, face > 0.5
     )
     report = f"{count} identity components keep {found.explained:.4f} of the variance; {report}"
     return IdentitySpace(mean, found.basis, found.coefficients, report)
 
 
+def vertex_weights(mean: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """Return the weight (N,) of each vertex of the mean head (N, 3) in the identity components; ``face`` (N,) is the
+    face mask."""
+    weights = np.where(face > FACE_WEIGHT, 1.0, 0.35)
+    weights[mean[:, 1] < SHOULDER_HEIGHT] = 0.15
+    return weights
+
+
+def coefficients_of(basis: np.ndarray, samples: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Project (S, 3N) displacements from the mean onto a (3N, K) basis, with weights (N,) of the vertices; (S, K)."""
+    root = np.sqrt(np.repeat(weights, 3)).astype(np.float32)
+    return np.linalg.lstsq(basis * root[:, None], (samples * root).T, rcond=None)[0].T
+
+
 def _reconstruction_report(
     basis: np.ndarray, samples: np.ndarray, weights: np.ndarray, face: np.ndarray
 ) -> str:
-    root = np.sqrt(weights).astype(np.float32)
-    coefficients = np.linalg.lstsq(basis * root[:, None], (samples * root).T, rcond=None)[0]
-    residual = (samples - (basis @ coefficients).T).reshape(len(samples), -1, 3)[:, face]
+    coefficients = coefficients_of(basis, samples, weights)
+    residual = (samples - coefficients @ basis.T).reshape(len(samples), -1, 3)[:, face]
     size = samples.reshape(len(samples), -1, 3)[:, face]
     error, variation = (100 * np.linalg.norm(x, axis=2).mean() for x in (residual, size))
     return f"held-out people: {error:.2f} mm mean error of {variation:.2f} mm"

@@ -1,0 +1,154 @@
+"""The bank of the open face model: people who differ more than those of the identity components, as many of each group.
+
+The people's shapes are projected onto the identity components, so the components stay what they are and every person of
+the bank is a vector of identity coefficients. Sexes and descents are nearer to MakeHuman's corners, with targets that
+are typical of a sex, because MakeHuman's own corners of the two sexes differ too little for a stranger.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anifacegan.face_model.build.control_mesh import ControlMesh
+from anifacegan.face_model.build.identity import (
+    ASYMMETRIES,
+    ASYMMETRY_SIGMA,
+    IdentitySpace,
+    MakeHumanPerson,
+    Slider,
+    align,
+    body_strengths,
+    coefficients_of,
+    draw_slider,
+    find_sliders,
+    shapes_of,
+    vertex_weights,
+)
+from anifacegan.face_model.build.makehuman import MakeHuman
+from anifacegan.face_model.people import AGE_BANDS, GROUPS, group_parts
+
+SPREAD = 1.25
+"""Factor of the standard deviations of all sliders and asymmetries; 1.7 gives some caricatures."""
+EYE_SCALE = 0.35
+"""Mean of the slider eye-scale: MakeHuman's eyes are small."""
+DESCENT_CONCENTRATION = (0.25, 0.25, 0.25)
+"""Parameters of the Dirichlet distribution of descents; smaller is nearer to the corners."""
+GENDER_LIMITS = (0.02, 0.98)
+"""Genders of the most feminine and of the most masculine person."""
+GENDER_RANGE = 0.2
+"""Largest distance of a gender from its limit; the mean is a third of it."""
+
+FEMININE = {
+    "head/head-oval": 0.25,
+    "head/head-fat-decr": 0.15,
+    "chin/chin-width-decr": 0.35,
+    "chin/chin-height-decr": 0.2,
+    "chin/chin-bones-decr": 0.3,
+    "neck/neck-scale-horiz-decr": 0.5,
+    "neck/neck-scale-depth-decr": 0.4,
+    "nose/nose-volume-decr": 0.25,
+    "nose/nose-scale-horiz-decr": 0.2,
+    "eyes/l-eye-height2-incr": 0.25,
+    "eyes/r-eye-height2-incr": 0.25,
+    "eyebrows/eyebrows-trans-up": 0.15,
+    "eyebrows/eyebrows-trans-backward": 0.3,
+    "mouth/mouth-upperlip-volume-incr": 0.05,
+    "mouth/mouth-lowerlip-volume-incr": 0.05,
+    "mouth/mouth-scale-vert-decr": 0.15,
+    "mouth/mouth-scale-horiz-decr": 0.2,
+    "cheek/l-cheek-bones-incr": 0.2,
+    "cheek/r-cheek-bones-incr": 0.2,
+}
+MASCULINE = {
+    "eyebrows/eyebrows-trans-forward": 0.3,
+    "chin/chin-prominent-incr": 0.15,
+    "chin/chin-bones-incr": 0.15,
+    "cheek/l-cheek-volume-decr": 0.2,
+    "cheek/r-cheek-volume-decr": 0.2,
+    "eyes/l-eye-height2-incr": 0.1,
+    "eyes/r-eye-height2-incr": 0.1,
+    "mouth/mouth-scale-horiz-decr": 0.1,
+    "mouth/mouth-upperlip-volume-decr": 0.15,
+    "mouth/mouth-lowerlip-volume-decr": 0.15,
+}
+"""Mean additional strengths of morph targets of a woman and of a man; a person's are 0.5 to 1.5 times these, the same
+factor on both sides."""
+
+BATCH = 200
+"""Number of people whose shapes are computed at a time."""
+
+
+@dataclass(frozen=True)
+class Bank:
+    """P people of the bank."""
+
+    people: list[MakeHumanPerson]
+    """Strengths and traits of the people."""
+    groups: np.ndarray
+    """(P,) group of each person, see :mod:`anifacegan.face_model.people`."""
+    coefficients: np.ndarray
+    """(P, K) identity coefficients, projections onto the identity components."""
+    report: str
+    """Error of the projection, for the log."""
+
+
+def draw_bank(
+    makehuman: MakeHuman, control: ControlMesh, identity: IdentitySpace, count: int, rng: np.random.Generator
+) -> Bank:
+    """Draw ``count`` people, the groups by turns, and project their shapes onto the identity components."""
+    sliders = find_sliders(makehuman.targets)
+    asymmetries = [name for name in makehuman.targets if name.startswith("asym/asym-")]
+    groups = np.arange(count) % GROUPS
+    people = [draw_wide_person(rng, sliders, asymmetries, int(group)) for group in groups]
+    missing = sorted({name for table in (FEMININE, MASCULINE) for name in table} - makehuman.targets.keys())
+    assert not missing, f"MakeHuman has no targets {missing}"
+
+    targets = {name: target[control.vertices] for name, target in makehuman.targets.items()}
+    reference = control.average - control.origin
+    weights = vertex_weights(identity.mean, np.maximum(control.face, control.eyes))
+    face = control.face > 0.5
+    coefficients, residual, size = [], [], []
+    for start in range(0, count, BATCH):
+        heads = align(
+            control.rest + shapes_of(people[start : start + BATCH], targets), reference, control.face
+        )
+        samples = (heads - identity.mean).reshape(len(heads), -1).astype(np.float32)
+        found = coefficients_of(identity.basis, samples, weights)
+        coefficients.append(found)
+        for lengths, vectors in ((residual, samples - found @ identity.basis.T), (size, samples)):
+            lengths.append(100 * np.linalg.norm(vectors.reshape(len(heads), -1, 3)[:, face], axis=2))
+    error, variation = np.concatenate(residual).mean(), np.concatenate(size).mean()
+    codes = np.concatenate(coefficients)
+    report = (
+        f"bank of {count} people: identity residual {error:.2f} mm of {variation:.2f} mm, "
+        f"standard deviation of the coefficients {codes.std():.2f}"
+    )
+    return Bank(people, groups, codes, report)
+
+
+def draw_wide_person(
+    rng: np.random.Generator, sliders: list[Slider], asymmetries: list[str], group: int
+) -> MakeHumanPerson:
+    """Draw a random adult of a group, see :mod:`anifacegan.face_model.people`."""
+    sex, descent, band = group_parts(group)
+    shares = np.sort(rng.dirichlet(DESCENT_CONCENTRATION))
+    race = np.empty(3)
+    others = rng.permutation([k for k in range(3) if k != descent])
+    race[[*others, descent]] = shares  # the largest share is the group's
+    off_limit = GENDER_RANGE * rng.beta(1.0, 2.0)
+    gender = GENDER_LIMITS[1] - off_limit if sex else GENDER_LIMITS[0] + off_limit
+    years = rng.uniform(*AGE_BANDS[band])
+    muscle = float(np.clip(rng.normal(0.48, 0.15), 0, 1))
+    weight = float(np.clip(rng.normal(0.42, 0.22), 0, 1))
+    strengths = body_strengths(gender, years, race, muscle, weight)
+    for slider in sliders:
+        strengths |= draw_slider(rng, slider, SPREAD, {"eye-scale": EYE_SCALE})
+    for index in rng.choice(len(asymmetries), ASYMMETRIES, replace=False):
+        strengths[asymmetries[index]] = abs(rng.normal(0, SPREAD * ASYMMETRY_SIGMA))
+    for table, share in ((FEMININE, 1 - gender), (MASCULINE, gender)):
+        factor: dict[str, float] = {}
+        for name, strength in table.items():
+            both_sides = name.replace("/l-", "/").replace("/r-", "/")
+            one = factor.setdefault(both_sides, rng.uniform(0.5, 1.5))
+            strengths[name] = strengths.get(name, 0.0) + strength * share * one
+    return MakeHumanPerson(strengths, race, gender, years)

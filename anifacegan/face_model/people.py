@@ -1,0 +1,54 @@
+"""Groups of people by sex, descent and age: the bank of the open face model and synthetic data sets have as many people
+of each group.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+SEXES = ("female", "male")
+DESCENTS = ("african", "asian", "caucasian")
+"""MakeHuman's names of its three shapes, in the order of the columns of ``HeadParts.bank_race``."""
+AGE_BANDS = ((18.0, 35.0), (35.0, 55.0), (55.0, 80.0))
+"""Youngest and oldest age of each band, in years."""
+GROUPS = len(SEXES) * len(DESCENTS) * len(AGE_BANDS)
+"""Number of groups."""
+
+
+def group_parts(group: int) -> tuple[int, int, int]:
+    """Return the indices of a group's sex, descent and age band."""
+    return group % 2, group // 2 % 3, group // 6
+
+
+def groups_of(
+    gender: Float[np.ndarray, " person"],
+    age: Float[np.ndarray, " person"],
+    race: Float[np.ndarray, "person 3"],
+) -> Int[np.ndarray, " person"]:
+    """Return the group of each person: the nearer sex, the largest share of descent, and the band of the age.
+
+    Args:
+        gender: 0 (female) to 1 (male).
+        age: age in years; ages outside of all bands count to the nearest band.
+        race: share of each of ``DESCENTS``.
+    """
+    band = np.searchsorted([start for start, _ in AGE_BANDS[1:]], age, side="right")
+    return (gender > 0.5) + 2 * race.argmax(axis=1) + 6 * band
+
+
+def proportions(groups: Int[np.ndarray, " person"]) -> str:
+    """Return one line of text with the share of each sex, age band and descent."""
+    sexes, descents, bands = np.array([group_parts(group) for group in range(GROUPS)])[groups].T
+    return "; ".join(
+        (
+            f"sexes: {_shares(sexes, SEXES)}",
+            f"ages: {_shares(bands, [f'{start:.0f} to {end:.0f}' for start, end in AGE_BANDS])}",
+            f"descents: {_shares(descents, DESCENTS)}",
+        )
+    )
+
+
+def _shares(values: np.ndarray, names: Sequence[str]) -> str:
+    shares = np.bincount(values, minlength=len(names)) / max(len(values), 1)
+    return ", ".join(f"{name} {100 * share:.1f} %" for name, share in zip(names, shares, strict=True))
