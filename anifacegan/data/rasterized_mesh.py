@@ -27,7 +27,7 @@ class RasterizedMesh:
     triangle: Int[np.ndarray, "size size"]
     """Index of the nearest triangle at every pixel, -1 where there is none."""
     nearest: Float[np.ndarray, "size size"]
-    """Inverse depth of the nearest triangle at every pixel, 0 where there is none."""
+    """Inverse depth of the nearest triangle at every pixel; where there is none, of what is behind, or 0."""
 
 
 def rasterize_mesh(
@@ -35,6 +35,7 @@ def rasterize_mesh(
     triangles: Int[np.ndarray, "triangle 3"],
     world_offset: Float[np.ndarray, "3"],
     camera: Camera,
+    behind: Float[np.ndarray, "size size"] | None = None,
 ) -> RasterizedMesh:
     """Project a mesh and find the nearest triangle of every pixel.
 
@@ -43,13 +44,14 @@ def rasterize_mesh(
         triangles: vertex indices.
         world_offset: position of the mesh's origin, in world units.
         camera: one camera (batch size 1).
+        behind: inverse depth at every pixel of a surface that hides what is behind it; None for nothing.
     """
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     to_camera, origin = WORLD_PER_MODEL_UNIT * rotation, world_offset @ rotation + translation
     in_camera = vertices @ to_camera + origin  # (N, 3)
     x_px, y_px, inverse_depth = camera.pixels(in_camera)
     triangle = np.full((camera.size, camera.size), -1, np.int32)
-    nearest = np.zeros((camera.size, camera.size), np.float32)
+    nearest = np.zeros((camera.size, camera.size), np.float32) if behind is None else behind.copy()
     draw_triangles(x_px, y_px, inverse_depth, triangles, triangle, nearest)
     return RasterizedMesh(x_px, y_px, inverse_depth, triangle, nearest)
 

@@ -1,12 +1,13 @@
 """Renderer of synthetic faces: latents and a camera pose become an image with exact coefficients.
 
-Images use the generator's camera, :func:`anifacegan.geometry.cameras.orbit_camera`. The light is fixed to the head and
-the background is painted on the world plane z = -0.12, so all views of a person are consistent. An image of a synthetic
-data set depends only on the seed of the data set and on the image's index.
+Images use the generator's camera, :func:`anifacegan.geometry.cameras.orbit_camera`. Light and highlights are fixed to
+the head and the background is painted on the world plane z = -0.12, so a point has the same colour in all views of a
+person; what is behind that plane is hidden. An image of a synthetic data set depends only on the seed of the data set
+and on the image's index.
 """
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +15,26 @@ import torch
 from jaxtyping import Float, UInt8
 
 from anifacegan.data.rasterized_mesh import RasterizedMesh, camera_frame_rays, rasterize_mesh
-from anifacegan.data.synthetic.appearance import Appearance, Background
+from anifacegan.data.synthetic.appearance import Appearance
 from anifacegan.data.synthetic.appearance_prior import AppearancePrior, texture_metric
-from anifacegan.data.synthetic.head import HeadGeometry, HeadSurface, dressed_head, head_geometry
+from anifacegan.data.synthetic.background import background_image
+from anifacegan.data.synthetic.development import develop, exposure_of
+from anifacegan.data.synthetic.head import HeadGeometry, head_geometry
+from anifacegan.data.synthetic.head_fields import HeadFields, head_fields
+from anifacegan.data.synthetic.light import sample_light
+from anifacegan.data.synthetic.person_surface import PersonSurface, person_surface
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_person, sample_pose
-from anifacegan.data.synthetic.shading import shade
+from anifacegan.data.synthetic.shading import highlights, looks, shade
+from anifacegan.data.synthetic.shadow_maps import ShadowMaps, shadow_maps, vertex_light
+from anifacegan.data.synthetic.surface_colours import scattered, vertex_colours, vertex_table
 from anifacegan.face_model.coefficients import FaceCoefficients
 from anifacegan.face_model.open_model import load_head_parts, load_open_face_model
 from anifacegan.geometry.cameras import Camera, euler_from_rotation, orbit_camera, to_lm68
 from anifacegan.geometry.conventions import BACKGROUND_Z, WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.rasterization.rasterizer import supersampled
 
-GRADIENT_WIDTH = 0.16
-"""Width of the transition between the two background colours, in world units."""
+FACTOR = 3
+"""Samples along each side of a pixel."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +42,14 @@ class SyntheticRenderer:
     """Everything that synthetic images are rendered from."""
 
     head: HeadGeometry
-    """Geometry of the open face model with hair and clothes."""
+    """Geometry of the open face model."""
     prior: AppearancePrior
-    """Map from latents to skin and hair colours, light, hair style, clothes and background."""
+    """Map from latents to everything of an image that is neither shape nor expression."""
+
+    @cached_property
+    def fields(self) -> HeadFields:
+        """Compute, once, what the renderer knows about the head that is the same for everyone."""
+        return head_fields(self.head)
 
 
 def load_synthetic_renderer(path: Path | None = None) -> SyntheticRenderer:
@@ -55,7 +68,7 @@ def load_synthetic_renderer(path: Path | None = None) -> SyntheticRenderer:
 
 
 def render_item(
-    renderer: SyntheticRenderer, seed: int, index: int, size: int, factor: int = 2
+    renderer: SyntheticRenderer, seed: int, index: int, size: int, factor: int = FACTOR
 ) -> tuple[UInt8[np.ndarray, "size size 3"], FaceCoefficients]:
     """Render the image with an index of the synthetic data set with a seed; equal arguments always give equal bytes.
 
@@ -75,7 +88,7 @@ def render_person(
     yaw: float,
     pitch: float,
     size: int,
-    factor: int = 2,
+    factor: int = FACTOR,
 ) -> tuple[UInt8[np.ndarray, "size size 3"], FaceCoefficients]:
     """Render a synthetic person from one camera pose.
 
@@ -91,40 +104,84 @@ def render_person(
         ``trans`` are the same pose in Deep3DFaceRecon's convention; ``noise`` is ``z_noise``.
     """
     appearance = renderer.prior.appearance(person.z_id, person.z_noise)
-    surface = dressed_head(renderer.head, person.z_id, person.z_exp, appearance)
     camera = orbit_camera(
         yaw=torch.tensor([yaw], dtype=torch.float64),
         pitch=torch.tensor([pitch], dtype=torch.float64),
         size=size,
     )
-    samples_camera = supersampled(camera, factor)
-    rasterized = rasterize_surface(surface, renderer.head.world_offset, samples_camera)
-    collar_edge = (
-        1.5 / samples_camera.focal_px / WORLD_PER_MODEL_UNIT
-    )  # one and a half samples, in model units
-    background = background_image(appearance.background, camera)
-    image = shade(rasterized, surface, appearance, background, factor=factor, collar_edge=collar_edge)
+    image, surface = render_appearance(renderer, person, appearance, camera, factor)
     return image, _coefficients(renderer, person, appearance, surface.landmarks, camera, (pitch, yaw))
 
 
+def render_appearance(
+    renderer: SyntheticRenderer,
+    person: SyntheticPerson,
+    appearance: Appearance,
+    camera: Camera,
+    factor: int = FACTOR,
+) -> tuple[UInt8[np.ndarray, "size size 3"], PersonSurface]:
+    """Render a person's shape and expression with an appearance; also return the surface that is seen."""
+    head, fields = renderer.head, renderer.fields
+    surface = person_surface(head, fields, person.z_id, person.z_exp, appearance)
+    occluders = np.concatenate([fields.occluders, surface.glasses_triangles])
+    hair = np.zeros((0, 3), np.float32)
+    shadows = shadow_maps(sample_light(appearance.light), surface.vertices, occluders, hair)
+    colours = vertex_colours(head, fields, appearance)
+    light = scattered(
+        vertex_light(shadows, surface.vertices, surface.normals), fields, appearance.skin.melanin, colours
+    )
+    scalp = np.full(len(colours), -1, np.float32)
+    table = vertex_table(head, fields, surface, colours, light, appearance, scalp)
+    samples_camera = supersampled(camera, factor)
+    rasterized = rasterize_surface(surface, head.world_offset, samples_camera)
+    picture = shade(
+        rasterized, surface.triangles, surface.kind, table, fields.detail,
+        looks(appearance, 0.0), highlights(appearance.light),
+    )  # fmt: skip
+    exposure = face_exposure(head, surface, shadows, colours, appearance)
+    shape = rasterized.triangle.shape
+    strands = np.ones(shape, np.float32), np.zeros(shape, np.float32), np.zeros((*shape, 3), np.float32)
+    image = develop(
+        picture, rasterized, strands, background_image(appearance.background, camera), exposure
+    )
+    return image, surface
+
+
+def face_exposure(
+    head: HeadGeometry,
+    surface: PersonSurface,
+    shadows: ShadowMaps,
+    colours: Float[np.ndarray, "vertex 3"],
+    appearance: Appearance,
+) -> float:
+    """Measure the exposure on cheeks and forehead of the neutral face: light through the hair, without own shadows."""
+    parts = head.parts
+    face = np.flatnonzero(np.asarray(parts.cheek_mask, np.float32) + np.asarray(parts.forehead_mask, np.float32) > 0.3)
+    if len(face) == 0:
+        return appearance.light.exposure
+    through_hair = replace(shadows, solid=np.zeros_like(shadows.solid))
+    light = vertex_light(through_hair, surface.neutral[face], surface.neutral_normals[face])
+    return exposure_of(float(light.irradiance.mean()), float(colours[face].mean()), appearance.light.exposure)
+
+
 def rasterize_surface(
-    surface: HeadSurface, world_offset: Float[np.ndarray, "3"], camera: Camera
+    surface: PersonSurface, world_offset: Float[np.ndarray, "3"], camera: Camera
 ) -> RasterizedMesh:
-    """Rasterize a head surface whose origin lies at ``world_offset`` (world units) from one camera."""
-    return rasterize_mesh(surface.vertices, surface.triangles, world_offset, camera)
+    """Rasterize a surface whose origin lies at ``world_offset`` (world units) from one camera.
+
+    What is behind the background plane is hidden: there, the plane's inverse depth is the nearest.
+    """
+    return rasterize_mesh(
+        surface.vertices, surface.triangles, world_offset, camera, behind=background_inverse_depth(camera)
+    )
 
 
-def background_image(background: Background, camera: Camera) -> Float[np.ndarray, "size size 3"]:
-    """Render the background, a colour gradient on the world plane z = -0.12, without the head; colours in [0, 1]."""
+def background_inverse_depth(camera: Camera) -> Float[np.ndarray, "size size"]:
+    """Return the inverse depth of the background plane at every pixel, 0 where a ray does not meet it."""
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
-    origin = -rotation @ translation  # the camera, in world units
-    rays = camera_frame_rays(camera) @ rotation.T  # (S, S, 3) world directions
-    distance = (BACKGROUND_Z - origin[2]) / np.minimum(rays[..., 2], -1e-6)
-    plane = origin[:2] + distance[..., None] * rays[..., :2]
-    along = plane @ [math.cos(background.direction_rad), math.sin(background.direction_rad)]
-    share = 0.5 + 0.5 * np.tanh(2 * along / GRADIENT_WIDTH)
-    first, second = background.from_rgb.astype(np.float64), background.to_rgb.astype(np.float64)
-    return first + share[..., None] * (second - first)
+    origin = -rotation @ translation
+    falling = camera_frame_rays(camera) @ rotation[2]  # z of the world direction, for a depth of 1
+    return np.maximum(falling / (BACKGROUND_Z - origin[2]), 0).astype(np.float32)
 
 
 def _coefficients(
@@ -140,7 +197,7 @@ def _coefficients(
     return FaceCoefficients(
         id=person.z_id,
         exp=person.z_exp,
-        tex=appearance.tex,
+        tex=appearance.skin.tex,
         angle=euler_from_rotation(rotation)[0].numpy().astype(np.float32),
         gamma=appearance.gamma,
         trans=(offset @ rotation[0] / WORLD_PER_MODEL_UNIT).numpy().astype(np.float32),

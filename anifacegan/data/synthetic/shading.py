@@ -1,288 +1,268 @@
-"""Shading of a head with hair and clothes: a compiled loop over the samples of a z-buffer.
+"""Shading of a person: a compiled loop over the samples of a z-buffer that gives each its linear colour.
 
-At every sample, vertex attributes are interpolated and shaded with spherical-harmonics light and a specular highlight.
-Light and highlight are computed in the head's frame, with the frontal viewing direction (0, 0, 1), so a surface point
-has the same colour in every view. Signed distances to hair line and collar say whether a sample is in the hair or in
-the clothes; because they are interpolated, hair line and collar are sharp. Strands of hair are a fixed pattern that
-depends on the direction from the crown of the head.
+Diffuse light is gathered at the vertices (:mod:`.shadow_maps`) and interpolated. Highlights use the frontal viewing
+direction (0, 0, 1) of the head's frame, so a point has one colour from every view; they fade where the surface turns
+sideways, where that direction would be far from the camera's.
 """
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple, no_type_check
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from anifacegan.data.rasterized_mesh import RasterizedMesh
-from anifacegan.data.synthetic.appearance import Appearance
-from anifacegan.data.synthetic.head import HeadSurface
-from anifacegan.geometry.spherical_harmonics import AMBIENT, BAND_0, BAND_1, BAND_2
+from anifacegan.data.synthetic.appearance import Appearance, EnvironmentLight
+from anifacegan.data.synthetic.clothes import cloth_sample, collar_shadow
+from anifacegan.data.synthetic.eyes import eye_sample
+from anifacegan.data.synthetic.light import reflected_harmonics
+from anifacegan.data.synthetic.mouth import teeth_sample, tongue_sample, tooth_gaps
+from anifacegan.data.synthetic.skin import skin_sample
+from anifacegan.data.synthetic.skin_detail import LAYER_SCALES, SkinDetail, read_detail
+from anifacegan.data.synthetic.vertex_table import (
+    ALBEDO,
+    CLOTH,
+    COLUMNS,
+    DIM,
+    EYE,
+    FRAME,
+    GLOSS,
+    IRRADIANCE,
+    LAMP,
+    LIT,
+    MATERIAL,
+    MIRROR,
+    NORMAL,
+    OPEN,
+    ROUGHNESS,
+    SECOND,
+    SHINE,
+    SHINE_NORMAL,
+    SKIN,
+    SKY,
+    TEETH,
+    TONGUE,
+    TURN,
+)
 from anifacegan.runtime.compiled import kernel
 
-CROWN = (0.0, 0.0, -1.168)
-"""Crown of the head, in model units; the pattern of hair strands depends on the direction from here."""
-ATTRIBUTES = 12
-"""Number of columns of the vertex table: albedo (3), normal (3), position (3), gloss, hair distance, cloth distance."""
-BACKGROUND_PLANE_MODEL = -1.2
-"""The background plane z = -0.12 world, in model units; surfaces behind it are hidden."""
+SCLERA_RGB, TOOTH_RGB = (0.50, 0.455, 0.42), (0.56, 0.50, 0.40)
+"""Linear colours of the white of the eye and of young teeth."""
+LAMPS = 3
+"""Number of light sources that make highlights: the lamp, the brightest lobe of the sky, and the sky above."""
 
 
-@dataclass(frozen=True)
-class HairShading:
-    """Shading parameters of a hair style."""
+class Looks(NamedTuple):
+    """A person's numbers for the shading kernels; colours are linear."""
 
-    width: float = 0.035
-    """Half the width of the soft edge of the hair line, in model units."""
-    ragged: float = 0.03
-    """Largest distance by which strands of hair shift the hair line, in model units."""
-    opacity: float = 1.0
-    """Opacity of the hair inside its edge, in [0, 1]."""
-    contrast: float = 1.0
-    """Strength of the brightness pattern of strands."""
-
-
-HAIR_SHADING = {
-    "buzz": HairShading(0.06, 0.01, 0.88, 0.5),
-    "shaved": HairShading(0.06, 0.01, 0.28, 0.5),
-    "afro": HairShading(0.03, 0.02, 1.0, 0.5),
-    "tied": HairShading(0.05, 0.015),
-    "fringe": HairShading(0.02, 0.05),
-}
-"""Hair style -> its shading, for the hair styles that differ from the default."""
+    roughness: float
+    bump: float
+    blood: float
+    mottle: float
+    freckles: float
+    mole_turn: float
+    mole_from: float
+    scalp_cover: float
+    scalp_rgb: np.ndarray
+    cloth_rgb: np.ndarray
+    iris_rgb: np.ndarray
+    pupil_deg: float
+    sclera_rgb: np.ndarray
+    tooth_rgb: np.ndarray
 
 
-def hair_shading(style: str | None) -> HairShading:
-    """Return the shading parameters of a hair style; None (a bald head) gets fully transparent hair."""
-    return HairShading(opacity=0.0) if style is None else HAIR_SHADING.get(style, HairShading())
+class Highlights(NamedTuple):
+    """Light sources of the highlights."""
 
-
-def strand_pattern() -> Float[np.ndarray, "360"]:
-    """Return the fixed brightness pattern of hair strands: one entry for each degree of the angle around the crown."""
-    fine = np.random.default_rng(3).normal(0, 1, 360)
-    coarse = np.convolve(np.concatenate([fine, fine, fine]), np.ones(6) / 6, "same")[360:720] * 2
-    return ((0.45 * fine + 0.55 * coarse) * 0.55).astype(np.float32)
-
-
-def vertex_table(surface: HeadSurface) -> Float[np.ndarray, "vertex 12"]:
-    """Return a table with the attributes of every vertex in one row, in the order of ``ATTRIBUTES``."""
-    scalars = np.stack([surface.gloss, surface.hair_distance, surface.cloth_distance], axis=1)
-    return np.concatenate(
-        [surface.albedo, surface.normals, surface.vertices, scalars], axis=1, dtype=np.float32
-    )
-
-
-def light_matrix(appearance: Appearance) -> Float[np.ndarray, "3 9"]:
-    """Return the weights, for each colour channel, of the terms 1, y, z, x, xy, yz, 3z^2-1, xz, x^2-y^2 of a normal.
-
-    Their weighted sum is the light on a surface with the normal (x, y, z). The weights are the light coefficients (with
-    the ambient term added) times the constants of the spherical harmonics.
-    """
-    light = appearance.gamma.reshape(3, 9).astype(np.float64)
-    light[:, 0] += AMBIENT
-    constants = [
-        BAND_0,
-        -BAND_1,
-        BAND_1,
-        -BAND_1,
-        BAND_2,
-        -BAND_2,
-        BAND_2 / (2 * math.sqrt(3)),
-        -BAND_2,
-        BAND_2 / 2,
-    ]
-    return (light * constants).astype(np.float32)
-
-
-def half_vector(appearance: Appearance) -> Float[np.ndarray, "3"]:
-    """Return the unit vector halfway between the direction of the lamp and the frontal viewing direction.
-
-    The direction of the lamp is estimated from the linear terms of the light ``gamma``.
-    """
-    gamma = appearance.gamma.reshape(3, 9).mean(axis=0).astype(np.float64)
-    lamp = np.array([-gamma[3], -gamma[1], gamma[2]])
-    between = lamp / max(np.linalg.norm(lamp), 1e-9) + [0.0, 0.0, 1.0]
-    return (between / np.linalg.norm(between)).astype(np.float32)
+    halves: np.ndarray
+    """(3, 3) unit vectors halfway between each source and the front."""
+    rgb: np.ndarray
+    """(3, 3) irradiance of each source."""
+    spread: np.ndarray
+    """(3,) what each source's size adds to the squared roughness."""
+    sky: np.ndarray
+    """(3, 9) polynomials of the sky's reflection, see :func:`anifacegan.data.synthetic.light.reflected_harmonics`."""
 
 
 class _Corners(NamedTuple):
-    """The rasterized mesh as the kernel reads it."""
-
     triangles: np.ndarray
+    kind: np.ndarray
+    texture: np.ndarray
+    uv: np.ndarray
     x_px: np.ndarray
     y_px: np.ndarray
     inverse_depth: np.ndarray
-    """(N,) projected vertices."""
     table: np.ndarray
-    """(N, 12), see :func:`vertex_table`."""
 
 
-class _Colours(NamedTuple):
-    """An appearance as the kernel reads it."""
-
-    light: np.ndarray
-    """(3, 9), see :func:`light_matrix`."""
-    half: np.ndarray
-    """(3,) see :func:`half_vector`."""
-    shine: float
-    hair: np.ndarray
-    """(4,) width, raggedness, opacity (0: no hair) and contrast of :class:`HairShading`."""
-    hair_rgb: np.ndarray
-    cloth_rgb: np.ndarray
-
-
-@kernel()
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def _strands(pattern, turns):
-    """Interpolate the periodic strand pattern linearly at an angle, given in full turns."""
-    position = (turns - math.floor(turns)) * len(pattern)
-    low = int(position)
-    share = position - low
-    return pattern[low % len(pattern)] * (1 - share) + pattern[(low + 1) % len(pattern)] * share
+def looks(appearance: Appearance, scalp_cover: float) -> Looks:
+    """Collect a person's numbers; ``scalp_cover`` is how much short hair colours the scalp, 0 to 1."""
+    skin = appearance.skin
+    old = min(max((skin.age_years - 25) / 50, 0.0), 1.0)
+    f = np.float32
+    return Looks(
+        roughness=f(skin.roughness), bump=f(skin.bump), blood=f(skin.blood), mottle=f(skin.mottle),
+        freckles=f(skin.freckles), mole_turn=f(0.13 * float(skin.tex[2]) + 0.11 * float(skin.tex[5])),
+        mole_from=f(0.93 - 0.06 * old), scalp_cover=f(scalp_cover),
+        scalp_rgb=(0.45 * appearance.hair.rgb + 0.008).astype(f), cloth_rgb=appearance.clothes.rgb.astype(f),
+        iris_rgb=appearance.eyes.iris_rgb.astype(f), pupil_deg=f(appearance.eyes.pupil_deg),
+        sclera_rgb=np.array(SCLERA_RGB, f) * f(1 - 0.08 * old),
+        tooth_rgb=(np.array(TOOTH_RGB) * (1 - old * np.array([0.10, 0.16, 0.30]))).astype(f),
+    )  # fmt: skip
 
 
-@kernel()
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def _hair(x, y, z, distance, width, ragged, opacity, contrast, pattern):
-    """Return opacity and brightness of the hair at (x, y, z), a position relative to the crown.
-
-    ``distance`` is the signed distance of the position to the hair line, positive in the hair.
-    """
-    radius = math.sqrt(x * x + z * z)
-    angle = math.atan2(x, z) + 0.25 * math.sin(3 * y + 3)
-    turns = angle / (2 * math.pi)
-    strand = 0.6 * _strands(pattern, turns) + 0.4 * _strands(pattern, 2 * turns)
-    rooted = min(radius / 0.18, 1.0)
-    waves = 0.10 * math.sin(9 * angle + 2 * math.sin(2 * y + 3))
-    brightness = min(max(1 + rooted * (contrast * 0.42 * strand + waves), 0.35), 2.0)
-    cover = min(max((distance + ragged * 1.6 * strand + width) / (2 * width), 0.0), 1.0)
-    return cover * cover * (3 - 2 * cover) * opacity, brightness
-
-
-@kernel()
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def _shade_samples(triangle_map, corners, appearance, pattern, background, factor, edge, out):
-    """Average the colours of factor x factor samples into each pixel of ``out``.
-
-    Args:
-        triangle_map: (S*factor, S*factor) nearest triangle of each sample, -1 for none.
-        corners: a :class:`_Corners`.
-        appearance: a :class:`_Colours`.
-        pattern: (360,) see :func:`strand_pattern`.
-        background: (S, S, 3) colours where no surface is visible.
-        edge: half the width of the collar's soft edge, model units.
-        out: (S, S, 3) uint8.
-    """
-    triangles, x_px, y_px, inverse_depth, table = corners
-    light, half, shine, hair, hair_rgb, cloth_rgb = appearance
-    size = len(out)
-    value = np.empty(ATTRIBUTES, np.float32)
-    colour = np.empty(3, np.float32)
-    for row in range(size):
-        for column in range(size):
-            red = green = blue = 0.0
-            empty = 0
-            for sample in range(factor * factor):
-                sample_row, sample_column = row * factor + sample // factor, column * factor + sample % factor
-                t = triangle_map[sample_row, sample_column]
-                if t < 0:
-                    empty += 1
-                    continue
-                a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-                dx, dy = sample_column - x_px[a], sample_row - y_px[a]
-                ux, uy, vx, vy = x_px[b] - x_px[a], y_px[b] - y_px[a], x_px[c] - x_px[a], y_px[c] - y_px[a]
-                inverse_area = 1.0 / (ux * vy - uy * vx)
-                wb = min(max((dx * vy - dy * vx) * inverse_area, 0.0), 1.0)
-                wc = min(max((ux * dy - uy * dx) * inverse_area, 0.0), 1.0)
-                wa = max(1.0 - wb - wc, 0.0)
-                wa, wb, wc = wa * inverse_depth[a], wb * inverse_depth[b], wc * inverse_depth[c]
-                total = 1.0 / (wa + wb + wc)
-                wa, wb, wc = np.float32(wa * total), np.float32(wb * total), np.float32(wc * total)
-                for k in range(ATTRIBUTES):
-                    value[k] = wa * table[a, k] + wb * table[b, k] + wc * table[c, k]
-                if value[8] < BACKGROUND_PLANE_MODEL:
-                    empty += 1
-                    continue
-                nx, ny, nz = value[3], value[4], value[5]
-                scale = np.float32(1) / np.sqrt(nx * nx + ny * ny + nz * nz + np.float32(1e-12))
-                nx, ny, nz = nx * scale, ny * scale, nz * scale
-                colour[:] = value[:3]
-                distance = value[11]  # into the clothes
-                if distance > -0.1:
-                    cover = min(max((distance + edge) / (2 * edge), 0.0), 1.0)
-                    hem = 1.0 - 0.25 * math.exp(-(((distance - 0.06) / 0.008) ** 2))
-                    if 0.0 < distance < 0.055:
-                        hem -= 0.18
-                    shadow = 1.0 - 0.25 * math.exp(-((min(distance, 0.0) / 0.03) ** 2))
-                    for k in range(3):
-                        colour[k] = colour[k] * (1 - cover) * shadow + cover * cloth_rgb[k] * hem
-                if hair[2] > 0 and value[10] > -0.12:
-                    cover, brightness = _hair(
-                        value[6] - CROWN[0], value[7] - CROWN[1], value[8] - CROWN[2],
-                        value[10], hair[0], hair[1], hair[2], hair[3], pattern,
-                    )  # fmt: skip
-                    for k in range(3):
-                        colour[k] = colour[k] * (1 - cover) + cover * hair_rgb[k] * brightness
-                facing = max(nx * half[0] + ny * half[1] + nz * half[2], np.float32(0))
-                power = facing * facing  # 2
-                power_16 = (power * power) * (power * power)
-                power_16 *= power_16
-                power_32 = power_16 * power_16
-                power_4 = power * power
-                power_60 = power_32 * power_16 * power_4 * power_4 * power_4
-                highlight = shine * value[9] * (0.35 * power_16 * power + 0.65 * power_60)
-                for k in range(3):
-                    lit = (
-                        light[k, 0] + light[k, 1] * ny + light[k, 2] * nz + light[k, 3] * nx
-                        + light[k, 4] * nx * ny + light[k, 5] * ny * nz + light[k, 6] * (3 * nz * nz - 1)
-                        + light[k, 7] * nx * nz + light[k, 8] * (nx * nx - ny * ny)
-                    )  # fmt: skip
-                    colour[k] = min(max(colour[k] * lit + highlight, 0.0), 1.0)
-                red += colour[0]
-                green += colour[1]
-                blue += colour[2]
-            share = 255.0 / (factor * factor)
-            out[row, column, 0] = np.uint8((red + empty * background[row, column, 0]) * share + 0.5)
-            out[row, column, 1] = np.uint8((green + empty * background[row, column, 1]) * share + 0.5)
-            out[row, column, 2] = np.uint8((blue + empty * background[row, column, 2]) * share + 0.5)
+def highlights(light: EnvironmentLight) -> Highlights:
+    """Choose the sources of highlights of a light."""
+    power = light.lobe_rgb.sum(axis=1)
+    main = int(power.argmax())
+    sources = np.stack([light.key_direction, light.lobe_directions[main], [0.0, 0.86, 0.51]])
+    halves = sources + [0.0, 0.0, 1.0]
+    norms = np.linalg.norm(halves, axis=1, keepdims=True)
+    halves = np.where(norms > 0.05, halves / np.maximum(norms, 0.05), [[0.0, 0.0, 1.0]])
+    width = 1 / math.sqrt(max(float(light.lobe_sharpness[main]), 0.5))
+    return Highlights(
+        halves=halves.astype(np.float32),
+        rgb=np.stack([light.key_rgb, 0.6 * light.lobe_rgb[main], 0.25 * light.base_rgb]).astype(np.float32),
+        spread=np.array([0.33 * light.key_size, 0.25 * width, 0.15], np.float32),
+        sky=reflected_harmonics(light),
+    )
 
 
 def shade(
     rasterized: RasterizedMesh,
-    surface: HeadSurface,
-    appearance: Appearance,
-    background: Float[np.ndarray, "size size 3"],
-    *,
-    factor: int,
-    collar_edge: float,
-) -> UInt8[np.ndarray, "size size 3"]:
-    """Shade a rasterized head and average its samples to pixels.
+    triangles: np.ndarray,
+    kind: np.ndarray,
+    table: Float[np.ndarray, "vertex 24"],
+    detail: SkinDetail,
+    person: Looks,
+    sources: Highlights,
+) -> Float[np.ndarray, "size size 3"]:
+    """Shade all samples of a rasterized person; linear light, 0 where no triangle is visible.
 
     Args:
-        rasterized: ``surface`` rasterized with factor x factor samples for each pixel.
-        surface: the head with hair and clothes.
-        appearance: light, highlights, hair style and colours.
-        background: colours in [0, 1] where no surface is visible.
-        factor: samples along each side of a pixel.
-        collar_edge: half the width of the collar's soft edge, in model units.
-
-    Returns:
-        The image, RGB in [0, 255].
+        rasterized: projected vertices and nearest triangles of the samples.
+        triangles, kind: corners and kinds of the triangles.
+        table: attributes of the vertices, see :mod:`.vertex_table`.
+        detail: map of the skin's detail.
+        person: the person's numbers.
+        sources: light sources of the highlights.
     """
-    hair = hair_shading(appearance.hair_style)
     corners = _Corners(
-        surface.triangles, rasterized.x_px, rasterized.y_px, rasterized.inverse_depth, vertex_table(surface)
-    )
-    colours = _Colours(
-        light_matrix(appearance),
-        half_vector(appearance),
-        appearance.shine,
-        np.array([hair.width, hair.ragged, hair.opacity, hair.contrast], np.float32),
-        appearance.hair_rgb,
-        appearance.cloth_rgb,
-    )
-    image = np.empty(background.shape, np.uint8)
+        triangles, kind, detail.layout.corners, detail.layout.uv.astype(np.float32),
+        rasterized.x_px, rasterized.y_px, rasterized.inverse_depth, table,
+    )  # fmt: skip
+    scales = (np.array(LAYER_SCALES) / 127).astype(np.float32)
+    picture = np.zeros((*rasterized.triangle.shape, 3), np.float32)
     _shade_samples(
-        rasterized.triangle, corners, colours, strand_pattern(), background, factor, collar_edge, image
+        rasterized.triangle, corners, detail.layers, scales, tooth_gaps(), person, sources, picture
     )
-    return image
+    return picture
+
+
+@kernel(fastmath=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def _lobe(nx, ny, nz, half, alpha):
+    """Evaluate the GGX distribution of normals at a half vector; alpha is the squared roughness."""
+    cosine = max(nx * half[0] + ny * half[1] + nz * half[2], np.float32(0))
+    squared = alpha * alpha
+    q = cosine * cosine * (squared - 1) + 1
+    return squared / (np.float32(3.1415927) * q * q)
+
+
+@kernel(fastmath=True)
+@no_type_check
+def _highlight(kind, value, material, sources, half, out):
+    """Write the light that a sample mirrors towards the front to ``out`` (3,)."""
+    one = np.float32(1)
+    nx, ny, nz = material[SHINE_NORMAL], material[SHINE_NORMAL + 1], material[SHINE_NORMAL + 2]
+    facing = max(nz, np.float32(0.30))
+    fresnel = material[MIRROR] + (one - material[MIRROR]) * (one - facing) ** 5 * np.float32(0.25)
+    turned = min(max((nz - np.float32(0.02)) * np.float32(1.9), np.float32(0)), one)
+    strength = material[SHINE] * fresnel * turned * turned
+    for k in range(LAMPS):
+        for axis in range(3):
+            half[axis] = sources.halves[k, axis]
+        if kind == EYE:  # the lids would hide lamps that stand high or far aside; they are seen in the middle
+            half[0], half[1], half[2] = np.float32(0.7) * half[0], np.float32(0.7) * half[1] - np.float32(0.02), np.float32(0.7) * half[2] + np.float32(0.4)
+            scale = one / np.sqrt(half[0] * half[0] + half[1] * half[1] + half[2] * half[2])
+            half[0], half[1], half[2] = half[0] * scale, half[1] * scale, half[2] * scale
+        spread = sources.spread[k] * (np.float32(0.3) if kind == EYE else one)
+        alpha = min(material[ROUGHNESS] * material[ROUGHNESS] + spread, one)
+        glint = (one - material[SECOND]) * _lobe(nx, ny, nz, half, alpha)
+        if material[SECOND] > 0:
+            glint += material[SECOND] * _lobe(nx, ny, nz, half, min(alpha * np.float32(2.6), one))
+        amount = min(glint, np.float32(60)) * np.float32(0.25) / max(facing, np.float32(0.4)) * strength
+        amount *= material[LIT] if k == 0 else material[OPEN]
+        for channel in range(3):
+            out[channel] += amount * sources.rgb[k, channel]
+    rx, ry, rz = 2 * nz * nx, 2 * nz * ny, 2 * nz * nz - 1
+    share = strength * material[OPEN] * (np.float32(0.18) if kind == EYE else one)
+    for channel in range(3):
+        sky = sources.sky[channel]
+        e = (
+            sky[0] + sky[1] * ry + sky[2] * rz + sky[3] * rx + sky[4] * rx * ry + sky[5] * ry * rz
+            + sky[6] * (3 * rz * rz - 1) + sky[7] * rx * rz + sky[8] * (rx * rx - ry * ry)
+        )  # fmt: skip
+        out[channel] += max(e, np.float32(0)) * share
+
+
+@kernel(fastmath=True)
+@no_type_check
+def _shade_samples(triangle_map, corners, layers, scales, gaps, person, sources, picture):
+    value = np.empty(COLUMNS, np.float32)
+    detail = np.empty(len(scales), np.float32)
+    colour, shine, half = np.empty(3, np.float32), np.empty(3, np.float32), np.empty(3, np.float32)
+    material = np.empty(MATERIAL, np.float32)
+    table, x_px, y_px, inverse_depth = corners.table, corners.x_px, corners.y_px, corners.inverse_depth
+    height, width = triangle_map.shape
+    for row in range(height):
+        for column in range(width):
+            t = triangle_map[row, column]
+            if t < 0:
+                continue
+            a, b, c = corners.triangles[t, 0], corners.triangles[t, 1], corners.triangles[t, 2]
+            dx, dy = column - x_px[a], row - y_px[a]
+            ux, uy, vx, vy = x_px[b] - x_px[a], y_px[b] - y_px[a], x_px[c] - x_px[a], y_px[c] - y_px[a]
+            inverse_area = 1.0 / (ux * vy - uy * vx)
+            wb = min(max((dx * vy - dy * vx) * inverse_area, 0.0), 1.0)
+            wc = min(max((ux * dy - uy * dx) * inverse_area, 0.0), 1.0)
+            wa = max(1.0 - wb - wc, 0.0)
+            wa, wb, wc = wa * inverse_depth[a], wb * inverse_depth[b], wc * inverse_depth[c]
+            total = 1.0 / (wa + wb + wc)
+            wa, wb, wc = np.float32(wa * total), np.float32(wb * total), np.float32(wc * total)
+            for k in range(COLUMNS):
+                value[k] = wa * table[a, k] + wb * table[b, k] + wc * table[c, k]
+            nx, ny, nz = value[NORMAL], value[NORMAL + 1], value[NORMAL + 2]
+            scale = np.float32(1) / np.sqrt(nx * nx + ny * ny + nz * nz + np.float32(1e-12))
+            value[NORMAL], value[NORMAL + 1], value[NORMAL + 2] = nx * scale, ny * scale, nz * scale
+            for k in range(3):
+                colour[k] = value[ALBEDO + k]
+                shine[k] = np.float32(0)
+            material[OPEN], material[LIT] = value[SKY], value[LAMP]
+            kind = corners.kind[t]
+            if kind == SKIN:
+                if value[CLOTH] > 0:
+                    cloth_sample(value, person, colour, material)
+                else:
+                    p, q, r = corners.texture[t, 0], corners.texture[t, 1], corners.texture[t, 2]
+                    u = wa * corners.uv[p, 0] + wb * corners.uv[q, 0] + wc * corners.uv[r, 0]
+                    v = wa * corners.uv[p, 1] + wb * corners.uv[q, 1] + wc * corners.uv[r, 1]
+                    read_detail(layers, scales, u, v, detail)
+                    skin_sample(value, detail, person, colour, material)
+                    collar_shadow(value, material)
+            elif kind == EYE:
+                eye_sample(value, person, colour, material)
+            elif kind == TEETH:
+                teeth_sample(value, person, gaps, colour, material)
+            elif kind == TONGUE:
+                tongue_sample(value, colour, material)
+            elif kind == FRAME:
+                for axis in range(3):
+                    material[SHINE_NORMAL + axis] = value[NORMAL + axis]
+                material[ROUGHNESS], material[SECOND], material[MIRROR] = np.float32(0.25), np.float32(0), np.float32(0.05)
+                material[SHINE], material[TURN], material[DIM] = value[GLOSS], np.float32(0), np.float32(1)
+            if material[SHINE] > 0:
+                _highlight(kind, value, material, sources, half, shine)
+            bumped = max(np.float32(0.2), np.float32(1) + material[TURN]) * material[DIM]
+            for k in range(3):
+                picture[row, column, k] = colour[k] * value[IRRADIANCE + k] * bumped + shine[k]

@@ -1,0 +1,181 @@
+"""What the renderer knows about the head that is the same for everyone: kinds of triangles, neighbours, places in
+patterns, the edges of the lids, coarse triangles that cast shadows, and the map of skin detail.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from anifacegan.data.synthetic.head import EYE_LABELS, HeadGeometry
+from anifacegan.data.synthetic.scattering import Neighbours, neighbours
+from anifacegan.data.synthetic.skin_detail import SkinDetail, SkinRegions, TextureLayout, skin_detail
+from anifacegan.data.synthetic.value_noise import random_waves
+from anifacegan.data.synthetic.vertex_table import EYE, SKIN, TEETH, TONGUE
+from anifacegan.geometry.resampling import smoothstep
+
+TONGUE_LABEL, UPPER_TEETH_LABEL, LOWER_TEETH_LABEL = 3, 4, 5
+"""Labels in ``HeadParts.part``."""
+TOOTH_ARCH_CENTRE = 0.45
+"""Distance of the centre of the arch of the teeth behind the front teeth, in model units."""
+GUM_EDGES = {UPPER_TEETH_LABEL: (0.60, 0.74), LOWER_TEETH_LABEL: (0.56, 0.42)}
+"""Heights, as shares of the height of a row, between which teeth become gums."""
+FINE_CELL, COARSE_CELL, FAR_CELL = 0.028, 0.06, 0.15
+"""Sizes of the cells, in model units, in each of which the mesh that casts shadows keeps one vertex: around eyes, nose
+and mouth; on the rest of the head; below the chin."""
+LID_COLUMNS = 25
+"""Number of vertices along the edge of a lid."""
+LANDMARKS_OF_EYES = (slice(42, 48), slice(36, 42))
+"""Landmarks around the eye of each of ``EYE_LABELS``."""
+MOTTLE_SEED = 6
+
+
+@dataclass(frozen=True)
+class HeadFields:
+    """Fields on the vertices and triangles of the face model, for everyone."""
+
+    kind: Int[np.ndarray, " triangle"]
+    """Kind of each triangle, see :mod:`.vertex_table`."""
+    skin: Bool[np.ndarray, " vertex"]
+    """Whether each vertex is skin."""
+    neighbours: Neighbours
+    """Neighbours of each vertex."""
+    occluders: Int[np.ndarray, "coarse 3"]
+    """Triangles of a coarse selection of the vertices, which cast shadows."""
+    place: Float[np.ndarray, "vertex 3"]
+    """Place in patterns: the mean head's position for skin, the direction from the eye's centre in the frame of the
+    gaze for eyes, the position from the middle of the arch for teeth."""
+    gum: Float[np.ndarray, " vertex"]
+    """Share of gums on teeth; 0 elsewhere."""
+    wet: Float[np.ndarray, " vertex"]
+    """Wetness of the edges of the lids, 0 to 1."""
+    shine: Float[np.ndarray, " vertex"]
+    """Strength of highlights of skin; 1 on cheeks."""
+    blotches: Float[np.ndarray, " vertex"]
+    """Noise of centimetres, with standard deviation 1."""
+    upper_lids: tuple[Int[np.ndarray, " column"], ...]
+    """Vertices along the edge of the upper lid of each eye, by x; empty if the head has no lids."""
+    mood: Float[np.ndarray, " vertex"]
+    """Weight of the wrinkles that an expression makes, 0 to 1; 0 on lids, lips, and beyond the face."""
+    detail: SkinDetail
+    """Map of the skin's detail."""
+
+
+def head_fields(head: HeadGeometry) -> HeadFields:
+    """Compute the fields of a head."""
+    parts, mean = head.parts, head.mean.reshape(-1, 3)
+    part = np.asarray(parts.part)
+    skin = part == 0
+    kinds = np.select([np.isin(part, EYE_LABELS), part >= UPPER_TEETH_LABEL, part == TONGUE_LABEL], [EYE, TEETH, TONGUE], SKIN)
+    kind = kinds[head.triangles[:, 0]].astype(np.int32)
+    lips, cheek, nose, forehead, lids, ears = (
+        np.asarray(mask, np.float32)
+        for mask in (parts.lips_mask, parts.cheek_mask, parts.nose_mask, parts.forehead_mask, parts.lids_mask, parts.ears_mask)
+    )  # fmt: skip
+    around = neighbours(head.triangles, len(part))
+    lips = around.averaged(np.stack([lips] * 3, axis=1), skin, (2, 2, 2))[:, 0]
+    regions = SkinRegions(lips, np.clip(cheek + nose + 0.5 * forehead, 0, 1), np.clip(nose + 0.6 * cheek, 0, 1))
+    order = np.argsort(kind != SKIN, kind="stable")  # the skin's triangles first, as the layout wants them
+    layout = TextureLayout(np.asarray(parts.uv, np.float32), head.triangles[order])
+    drawn = skin_detail(mean, head.triangles[kind == SKIN], layout, regions)
+    detail = SkinDetail(drawn.layers, TextureLayout(layout.uv, head.triangles))
+    shine = 1 + 1.0 * np.clip(lips, 0, 1) + 0.35 * nose + 0.3 * forehead - 0.5 * np.clip(ears, 0, 1)
+    face = np.asarray(parts.face_mask, np.float32)
+    mood = np.clip(face * (1 - np.clip(lips, 0, 1)) * (1 - np.clip(lids * 1.5, 0, 1)), 0, 1)
+    return HeadFields(
+        kind=kind,
+        skin=skin,
+        neighbours=around,
+        occluders=coarse_triangles(mean, head.triangles, part, head.landmark_vertices),
+        place=_places(head, part),
+        gum=_gums(part, mean),
+        wet=_wet_edges(head, part),
+        shine=np.where(skin, shine, 1).astype(np.float32),
+        blotches=random_waves(mean, 9.0, np.random.default_rng(MOTTLE_SEED)).astype(np.float32),
+        upper_lids=tuple(_upper_lid(head, eye) for eye in range(2)),
+        mood=mood * skin,
+        detail=detail,
+    )
+
+
+def coarse_triangles(
+    mean: Float[np.ndarray, "vertex 3"],
+    triangles: Int[np.ndarray, "triangle 3"],
+    part: Int[np.ndarray, " vertex"],
+    landmarks: Int[np.ndarray, "68"],
+) -> Int[np.ndarray, "coarse 3"]:
+    """Select triangles between few of the vertices, one for each cell of a grid, for a mesh of nearly the same shape.
+
+    Vertices of different parts stay apart.
+    """
+    inner = mean[landmarks[17:]]
+    margin = 0.12
+    fine = ((mean > inner.min(axis=0) - margin) & (mean < inner.max(axis=0) + margin))[:, :2].all(axis=1)
+    fine &= mean[:, 2] > inner[:, 2].min() - 0.3
+    far = mean[:, 1] < mean[landmarks[8], 1] - 0.1
+    cell = np.select([fine, far], [FINE_CELL, FAR_CELL], COARSE_CELL)
+    grid = np.floor(mean / cell[:, None]).astype(np.int64) + 1000
+    key = ((grid[:, 0] * 4000 + grid[:, 1]) * 4000 + grid[:, 2]) * 32 + part.astype(np.int64) * 4 + np.select([fine, far], [1, 2], 0)
+    _, cluster = np.unique(key, return_inverse=True)
+    cluster = cluster.ravel()
+    count = cluster.max() + 1
+    middle = np.stack([np.bincount(cluster, mean[:, axis], count) for axis in range(3)], axis=1)
+    middle /= np.bincount(cluster, minlength=count)[:, None]
+    distance = np.linalg.norm(mean - middle[cluster], axis=1)
+    first = np.lexsort((distance, cluster))
+    kept = first[np.searchsorted(cluster[first], np.arange(count))]  # the vertex nearest to the middle
+    mapped = kept[cluster][triangles]
+    proper = (mapped[:, 0] != mapped[:, 1]) & (mapped[:, 1] != mapped[:, 2]) & (mapped[:, 2] != mapped[:, 0])
+    _, once = np.unique(np.sort(mapped[proper], axis=1), axis=0, return_index=True)
+    return np.ascontiguousarray(mapped[proper][once], np.int32)
+
+
+def _places(head: HeadGeometry, part: np.ndarray) -> np.ndarray:
+    place = head.mean.reshape(-1, 3).copy()
+    polar, azimuth = np.asarray(head.parts.eye_polar), np.asarray(head.parts.eye_azimuth)
+    directions = np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], axis=1)
+    eyes = np.isin(part, EYE_LABELS)
+    place[eyes] = directions[eyes]
+    for label in (UPPER_TEETH_LABEL, LOWER_TEETH_LABEL):
+        row = part == label
+        if row.any():
+            place[row, 2] -= place[row, 2].max() - TOOTH_ARCH_CENTRE
+    return place.astype(np.float32)
+
+
+def _gums(part: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    gum = np.zeros(len(part), np.float32)
+    for label, (start, end) in GUM_EDGES.items():
+        row = part == label
+        if row.any():
+            height = mean[row, 1]
+            gum[row] = smoothstep(start, end, (height - height.min()) / max(float(np.ptp(height)), 1e-6))
+    return gum
+
+
+def _wet_edges(head: HeadGeometry, part: np.ndarray) -> np.ndarray:
+    """Weight the edges of the lids by their distance from the eyeball."""
+    mean = head.mean.reshape(-1, 3)
+    wet = np.zeros(len(part), np.float32)
+    for eye in head.eyes:
+        ball = mean[eye.ball]
+        centre = ball.mean(axis=0)
+        radius = np.linalg.norm(ball - centre, axis=1).max()
+        off = np.linalg.norm(mean[eye.lids] - centre, axis=1) / radius
+        wet[eye.lids] = smoothstep(1.12, 1.02, off)
+    return wet * np.clip(np.asarray(head.parts.lids_mask, np.float32), 0, 1)
+
+
+def _upper_lid(head: HeadGeometry, eye: int) -> np.ndarray:
+    """Find the vertices along the edge of the upper lid, from the smallest x to the largest."""
+    mean = head.mean.reshape(-1, 3)
+    corners = mean[head.landmark_vertices[LANDMARKS_OF_EYES[eye]]]
+    lids = head.eyes[eye].lids
+    points = mean[lids]
+    middle = corners.mean(axis=0)
+    chosen = []
+    for x in np.linspace(corners[:, 0].min(), corners[:, 0].max(), LID_COLUMNS):
+        near = np.flatnonzero((np.abs(points[:, 0] - x) < 0.012) & (points[:, 1] > middle[1] - 0.03) & (points[:, 2] > middle[2] - 0.06))
+        if len(near):
+            chosen.append(lids[near[points[near, 1].argmin()]])
+    return np.array(chosen, np.int64)

@@ -1,0 +1,92 @@
+"""Averages over neighbours on a mesh: light that scatters in the skin, hollows of a surface, and its compression."""
+
+from dataclasses import dataclass
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from anifacegan.runtime.compiled import kernel
+
+SHARE = np.float32(0.6)
+"""Share of a vertex's value that an averaging step takes from its neighbours."""
+SCATTERING_STEPS = (7, 3, 1)
+"""Averaging steps for red, green and blue light: red goes farthest in the skin, about 4 mm."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Vertices that share an edge with each vertex, in one list."""
+
+    first: Int[np.ndarray, " vertex_and_one"]
+    """Where the neighbours of each vertex start in the list, and at the end its length."""
+    neighbour: Int[np.ndarray, " entry"]
+    """Vertex indices of the neighbours."""
+
+    def averaged(
+        self,
+        values: Float[np.ndarray, "vertex 3"],
+        active: Bool[np.ndarray, " vertex"],
+        steps: tuple[int, int, int],
+    ) -> Float[np.ndarray, "vertex 3"]:
+        """Average three values at active vertices with their neighbours, each value its own number of times."""
+        return _averaged(values, self.first, self.neighbour, active, np.array(steps))
+
+    def compression(
+        self, neutral: Float[np.ndarray, "vertex 3"], moved: Float[np.ndarray, "vertex 3"]
+    ) -> Float[np.ndarray, "vertex 2"]:
+        """Compute by how much the edges around each vertex are shorter than in a neutral face, horizontally and
+        vertically; 0.1 is a tenth, negative values are stretched."""
+        out = np.zeros((len(neutral), 2), np.float32)
+        _compression(neutral, moved, self.first, self.neighbour, out)
+        return out
+
+
+def neighbours(triangles: Int[np.ndarray, "triangle 3"], count: int) -> Neighbours:
+    """List the neighbours of each of ``count`` vertices of a mesh."""
+    pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(np.int64)
+    keys = np.unique(np.concatenate([pairs[:, 0] * count + pairs[:, 1], pairs[:, 1] * count + pairs[:, 0]]))
+    return Neighbours(np.searchsorted(keys // count, np.arange(count + 1)), keys % count)
+
+
+@kernel(fastmath=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def _averaged(values, first, neighbour, active, steps):
+    now, new = values.copy(), values.copy()
+    for step in range(steps.max()):
+        for i in range(len(active)):
+            count = first[i + 1] - first[i]
+            if not active[i] or count == 0:
+                continue
+            inverse = SHARE / np.float32(count)
+            x = y = z = np.float32(0)
+            for j in range(first[i], first[i + 1]):
+                other = neighbour[j]
+                x += now[other, 0]
+                y += now[other, 1]
+                z += now[other, 2]
+            keep = np.float32(1) - SHARE
+            new[i, 0] = keep * now[i, 0] + inverse * x if step < steps[0] else now[i, 0]
+            new[i, 1] = keep * now[i, 1] + inverse * y if step < steps[1] else now[i, 1]
+            new[i, 2] = keep * now[i, 2] + inverse * z if step < steps[2] else now[i, 2]
+        now, new = new, now
+    return now
+
+
+@kernel(fastmath=True)
+@no_type_check
+def _compression(neutral, moved, first, neighbour, out):
+    for i in range(len(neutral)):
+        horizontal = vertical = across = along = np.float32(1e-9)
+        for j in range(first[i], first[i + 1]):
+            other = neighbour[j]
+            x, y, z = neutral[other, 0] - neutral[i, 0], neutral[other, 1] - neutral[i, 1], neutral[other, 2] - neutral[i, 2]
+            before = x * x + y * y + z * z + np.float32(1e-12)
+            u, v, w = moved[other, 0] - moved[i, 0], moved[other, 1] - moved[i, 1], moved[other, 2] - moved[i, 2]
+            shorter = np.float32(1) - np.sqrt((u * u + v * v + w * w) / before)
+            up = y * y / before
+            vertical += up * up * shorter
+            along += up * up
+            horizontal += (1 - up) * (1 - up) * shorter
+            across += (1 - up) * (1 - up)
+        out[i, 0], out[i, 1] = horizontal / across, vertical / along

@@ -1,0 +1,130 @@
+"""The table of vertex attributes of a person: colours without light, light, gloss, and where skin is covered."""
+
+import numpy as np
+from jaxtyping import Float
+
+from anifacegan.data.synthetic.appearance import Appearance
+from anifacegan.data.synthetic.colour import linear_light
+from anifacegan.data.synthetic.eyes import lid_shadow
+from anifacegan.data.synthetic.head import HeadGeometry
+from anifacegan.data.synthetic.head_fields import HeadFields
+from anifacegan.data.synthetic.person_surface import PersonSurface
+from anifacegan.data.synthetic.scattering import SCATTERING_STEPS
+from anifacegan.data.synthetic.shadow_maps import VertexLight
+from anifacegan.data.synthetic.vertex_table import (
+    ALBEDO,
+    BENT,
+    CAVITY,
+    CLOTH,
+    COLUMNS,
+    FURROWS,
+    GLOSS,
+    IRRADIANCE,
+    LAMP,
+    LINES,
+    NORMAL,
+    PLACE,
+    SCALP,
+    SKY,
+    WET,
+)
+from anifacegan.face_model.face_mesh import affine
+from anifacegan.geometry.resampling import smoothstep
+
+FAR_OUTSIDE = -1.0
+"""Signed distance, in model units, of vertices that are far from collar and hair line."""
+BOUNCE_RGB = (0.40, 0.22, 0.16)
+"""Share of the light of fair skin that reaches other skin, for what hides the sky is mostly skin."""
+FRAME_GLOSS = 1.2
+FINE_STEPS, BROAD_STEPS = 3, 8
+"""Averaging steps of positions, whose shift shows hollows of a few millimetres and of a centimetre."""
+
+
+def vertex_colours(
+    head: HeadGeometry, fields: HeadFields, appearance: Appearance
+) -> Float[np.ndarray, "vertex 3"]:
+    """Compute the linear colours of the head's vertices without light."""
+    encoded = np.clip(affine(head.tex_mean, head.tex_basis, appearance.skin.tex), 0, 1).reshape(-1, 3)
+    colours = linear_light(encoded)
+    skin, strength = appearance.skin, fields.skin[:, None]
+    red = skin.blood * 0.6 * fields.blotches[:, None] * np.array([0.05, 0.35, 0.3], np.float32)
+    colours = colours * np.where(strength, np.exp(-red), 1).astype(np.float32)
+    return colours.astype(np.float32)
+
+
+def scattered(
+    light: VertexLight, fields: HeadFields, melanin: float, colours: Float[np.ndarray, "vertex 3"]
+) -> VertexLight:
+    """Add light that skin reflects onto skin, spread light in the skin, and smooth what highlights see.
+
+    ``colours`` are the vertices' linear colours; the head's vertices come first in ``light``, others follow.
+    """
+    count = len(fields.skin)
+    irradiance = light.irradiance.copy()
+    open_skin = fields.skin & (light.sky[:count] > 0.3)
+    mean = irradiance[:count][open_skin].mean(axis=0) if open_skin.any() else np.zeros(3, np.float32)
+    bounce = mean * np.array(BOUNCE_RGB, np.float32) * np.float32(1 - 0.6 * melanin)
+    hidden = (1 - light.sky) * smoothstep(0.0, 0.3, light.sky)  # nothing bounces into the depth of the mouth
+    irradiance += hidden[:, None].astype(np.float32) * bounce
+    around = fields.neighbours
+    irradiance[:count] = around.averaged(irradiance[:count], fields.skin, SCATTERING_STEPS)
+    visible = np.stack([light.sky, light.lamp, light.lamp], axis=1)[:count]
+    visible = around.averaged(visible, fields.skin, (2, 5, 0))
+    sky, lamp = light.sky.copy(), light.lamp.copy()
+    sky[:count], lamp[:count] = visible[:, 0], visible[:, 1]
+    return VertexLight(irradiance, light.bent, sky, lamp)
+
+
+def hollows(surface: PersonSurface, fields: HeadFields) -> Float[np.ndarray, " vertex"]:
+    """Compute how deep each vertex of the skin lies in a hollow, from 0 (flat or raised) to about 1."""
+    count = len(fields.skin)
+    points, normals = surface.vertices[:count], surface.normals[:count]
+    near = fields.neighbours.averaged(points, fields.skin, (FINE_STEPS,) * 3)
+    far = fields.neighbours.averaged(near, fields.skin, (BROAD_STEPS,) * 3)
+    fine, broad = ((moved - points) * normals for moved in (near, far))
+    depth = smoothstep(0.0006, 0.007, fine.sum(axis=1)) * 0.5 + smoothstep(0.002, 0.025, broad.sum(axis=1)) * 0.6
+    return (depth * fields.skin).astype(np.float32)
+
+
+def vertex_table(
+    head: HeadGeometry,
+    fields: HeadFields,
+    surface: PersonSurface,
+    colours: Float[np.ndarray, "head_vertex 3"],
+    light: VertexLight,
+    appearance: Appearance,
+    scalp: Float[np.ndarray, " head_vertex"],
+) -> Float[np.ndarray, "vertex 24"]:
+    """Collect the attributes that the shading kernels interpolate.
+
+    Args:
+        head, fields: the face model and its fields.
+        surface: the person's surface.
+        colours: linear colours of the head's vertices.
+        light: light at all vertices.
+        appearance: the person's appearance.
+        scalp: signed distance of the head's vertices to the hair line, positive in the hair.
+    """
+    count, total = len(fields.skin), len(surface.vertices)
+    table = np.zeros((total, COLUMNS), np.float32)
+    table[:count, ALBEDO : ALBEDO + 3] = colours
+    table[count:, ALBEDO : ALBEDO + 3] = appearance.glasses.rgb
+    table[:, NORMAL : NORMAL + 3] = surface.normals
+    table[:, IRRADIANCE : IRRADIANCE + 3] = light.irradiance
+    table[:, BENT : BENT + 3] = light.bent
+    table[:count, PLACE : PLACE + 3] = fields.place
+    table[:, SKY], table[:, LAMP] = light.sky, light.lamp
+    table[:count, GLOSS], table[count:, GLOSS] = fields.shine * appearance.skin.gloss, FRAME_GLOSS
+    table[:count, CLOTH], table[count:, CLOTH] = surface.cloth_distance, FAR_OUTSIDE
+    table[:count, SCALP], table[count:, SCALP] = scalp, FAR_OUTSIDE
+    table[:count, WET] = fields.wet + fields.gum
+    for eye, lid in zip(head.eyes, fields.upper_lids, strict=True):
+        table[eye.ball, WET] = lid_shadow(surface.bare[eye.ball], surface.bare[lid])
+    table[:count, CAVITY] = hollows(surface, fields)
+    compressed = fields.neighbours.compression(surface.neutral, surface.vertices[:count])
+    compressed = np.concatenate([compressed, np.zeros((count, 1), np.float32)], axis=1)
+    compressed = fields.neighbours.averaged(compressed, fields.skin, (4, 4, 0))
+    old = np.float32(0.55 + 0.012 * (appearance.skin.age_years - 25))
+    strength = np.maximum(compressed - 0.05, 0) * (fields.mood * old)[:, None]
+    table[:count, FURROWS], table[:count, LINES] = strength[:, 0], strength[:, 1]
+    return table
