@@ -7,6 +7,7 @@ from jaxtyping import Float, UInt8
 
 from anifacegan.data.rasterized_mesh import RasterizedMesh
 from anifacegan.data.synthetic.colour import srgb_encoded
+from anifacegan.data.synthetic.strands.drawing import StrandImage
 from anifacegan.runtime.compiled import kernel
 
 MIDDLE_GREY = 0.20
@@ -34,7 +35,7 @@ def exposure_of(irradiance: float, reflectance: float, factor: float) -> float:
 def develop(
     picture: Float[np.ndarray, "samples samples 3"],
     rasterized: RasterizedMesh,
-    strands: tuple[np.ndarray, np.ndarray, np.ndarray],
+    strands: StrandImage,
     background: Float[np.ndarray, "size size 3"],
     exposure: float,
 ) -> UInt8[np.ndarray, "size size 3"]:
@@ -43,14 +44,15 @@ def develop(
     Args:
         picture: linear colours of the surfaces.
         rasterized: says which samples show a surface.
-        strands: what passes the strands (0 to 1), the weight of their colours, and the weighted sum of the colours.
+        strands: hair over the samples.
         background: linear colours behind everything, already exposed.
         exposure: factor on linear light.
     """
     size = len(background)
     out = np.empty((size, size, 3), np.uint8)
-    through, weight, total = strands
-    _develop(picture, rasterized.triangle, through, weight, total, background, np.float32(exposure), out)
+    _develop(
+        picture, rasterized.triangle, strands.through, strands.weight, strands.total, background, np.float32(exposure), out
+    )
     return out
 
 

@@ -1,6 +1,9 @@
 """Geometry buffers of a synthetic data set: a distance map and the visible vertices of every image.
 
-They are rendered from the latents once, with hair and clothes, and stored in a folder that later runs read.
+They are rendered from the latents once, with hair, glasses and clothes, and stored in a folder that later runs read.
+Hair is many strands, each thinner than a pixel: where strands cover at least half of a pixel, its distance is that at
+which, from the front, half is covered, and the surface behind is not visible; where they cover less (the edge of the
+hair, brows, stubble), the pixel shows the solid surface behind them or, if there is none, the background.
 """
 
 import json
@@ -16,14 +19,19 @@ from jaxtyping import Bool, Float, UInt16
 from tqdm import tqdm
 
 from anifacegan.data.dataset import CoefficientTable
-from anifacegan.data.rasterized_mesh import RasterizedMesh, camera_frame_rays, visible_corners
-from anifacegan.data.synthetic.head import dressed_head
-from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, rasterize_surface
+from anifacegan.data.rasterized_mesh import camera_frame_rays, visible_corners
+from anifacegan.data.synthetic.person_surface import person_surface
+from anifacegan.data.synthetic.renderer import (
+    SyntheticRenderer,
+    load_synthetic_renderer,
+    person_strands,
+    rasterize_surface,
+)
 from anifacegan.data.synthetic.sampling import SyntheticPerson
+from anifacegan.data.synthetic.strands.drawing import draw_strands
 from anifacegan.data.synthetic.workers import map_in_processes
 from anifacegan.face_model.open_model import face_model_sha256
 from anifacegan.geometry.cameras import Camera, orbit_camera
-from anifacegan.geometry.conventions import BACKGROUND_Z
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import complete_or_absent, not_writable_error, sha256, write_complete
 
@@ -155,24 +163,29 @@ def render_geometry(
         The distance map in 1 / DEPTH_STEPS world units, and which vertices of the head without hair are visible.
     """
     appearance = renderer.prior.appearance(person.z_id, person.z_noise)
-    surface = dressed_head(renderer.head, person.z_id, person.z_exp, appearance)
+    surface = person_surface(renderer.head, renderer.fields, person.z_id, person.z_exp, appearance)
+    strands = person_strands(renderer, surface, appearance)
     pitch, yaw = torch.from_numpy(np.asarray(pose, np.float64))[:, None]
     camera = orbit_camera(yaw=yaw, pitch=pitch, size=size)
     rasterized = rasterize_surface(surface, renderer.head.world_offset, camera)
-    distance = distance_map(rasterized, camera)
-    visible = visible_corners(surface.triangles, rasterized.triangle[distance > 0], len(surface.vertices))
-    return distance, visible[: len(renderer.head.parts.part)]  # without the curtain of long hair
+    unlit = [np.zeros(kind.points.shape, np.float32) for kind in strands]
+    hair = draw_strands(strands, unlit, camera, renderer.head.world_offset, rasterized.nearest)
+    solid, in_hair = rasterized.triangle >= 0, hair.inverse_depth > 0
+    inverse_depth = np.where(in_hair, hair.inverse_depth, np.where(solid, rasterized.nearest, 0))
+    visible = visible_corners(surface.triangles, rasterized.triangle[solid & ~in_hair], len(surface.vertices))
+    return distance_map(inverse_depth, camera), visible[: len(renderer.head.parts.part)]  # without glasses
 
 
-def distance_map(rasterized: RasterizedMesh, camera: Camera) -> UInt16[np.ndarray, "size size"]:
-    """Return the surface's distance along each pixel's ray, in 1 / DEPTH_STEPS world units.
+def distance_map(
+    inverse_depth: Float[np.ndarray, "size size"], camera: Camera
+) -> UInt16[np.ndarray, "size size"]:
+    """Return the distance along each pixel's ray, in 1 / DEPTH_STEPS world units, of surfaces.
 
-    It is 0 where there is no surface or the background plane is nearer.
+    Args:
+        inverse_depth: 1 / distance along the camera's axis at every pixel, world units; 0 where there is no surface.
+        camera: the camera.
     """
     rays = camera_frame_rays(camera)
-    hit = rasterized.triangle >= 0
-    depth = np.where(hit, 1.0 / np.maximum(rasterized.nearest, 1e-6), 0.0)
-    rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
-    z_world = ((rays * depth[..., None] - translation) @ rotation.T)[..., 2]
-    in_front = hit & (z_world > BACKGROUND_Z)
-    return np.where(in_front, depth * np.linalg.norm(rays, axis=-1) * DEPTH_STEPS + 0.5, 0).astype(np.uint16)
+    depth = np.where(inverse_depth > 0, 1.0 / np.maximum(inverse_depth, 1e-6), 0.0)
+    distance = depth * np.linalg.norm(rays, axis=-1) * DEPTH_STEPS + 0.5
+    return np.where(inverse_depth > 0, distance, 0).astype(np.uint16)

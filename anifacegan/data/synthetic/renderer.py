@@ -26,6 +26,10 @@ from anifacegan.data.synthetic.person_surface import PersonSurface, person_surfa
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_person, sample_pose
 from anifacegan.data.synthetic.shading import highlights, looks, shade
 from anifacegan.data.synthetic.shadow_maps import ShadowMaps, shadow_maps, vertex_light
+from anifacegan.data.synthetic.strands.drawing import draw_strands
+from anifacegan.data.synthetic.strands.lighting import light_strands
+from anifacegan.data.synthetic.strands.plan import StrandPlan, grow_strands, plan_strands, skin_under_hair
+from anifacegan.data.synthetic.strands.strands import Strands
 from anifacegan.data.synthetic.surface_colours import scattered, vertex_colours, vertex_table
 from anifacegan.face_model.coefficients import FaceCoefficients
 from anifacegan.face_model.open_model import load_head_parts, load_open_face_model
@@ -50,6 +54,11 @@ class SyntheticRenderer:
     def fields(self) -> HeadFields:
         """Compute, once, what the renderer knows about the head that is the same for everyone."""
         return head_fields(self.head)
+
+    @cached_property
+    def strand_plan(self) -> StrandPlan:
+        """Lay out, once, the roots of all strands, which are the same for everyone."""
+        return plan_strands(self.head)
 
 
 def load_synthetic_renderer(path: Path | None = None) -> SyntheticRenderer:
@@ -123,28 +132,44 @@ def render_appearance(
     """Render a person's shape and expression with an appearance; also return the surface that is seen."""
     head, fields = renderer.head, renderer.fields
     surface = person_surface(head, fields, person.z_id, person.z_exp, appearance)
-    occluders = np.concatenate([fields.occluders, surface.glasses_triangles])
-    hair = np.zeros((0, 3), np.float32)
-    shadows = shadow_maps(sample_light(appearance.light), surface.vertices, occluders, hair)
-    colours = vertex_colours(head, fields, appearance)
-    light = scattered(
-        vertex_light(shadows, surface.vertices, surface.normals), fields, appearance.skin.melanin, colours
-    )
-    scalp = np.full(len(colours), -1, np.float32)
-    table = vertex_table(head, fields, surface, colours, light, appearance, scalp)
+    strands = person_strands(renderer, surface, appearance)
+    shadows = _shadows(fields, surface, strands, appearance)
+    under_hair = skin_under_hair(head, renderer.strand_plan, appearance)
+    colours = vertex_colours(head, fields, appearance, under_hair)
+    light = scattered(vertex_light(shadows, surface.vertices, surface.normals), fields, appearance.skin.melanin)
+    table = vertex_table(head, fields, surface, colours, light, appearance, under_hair.scalp)
     samples_camera = supersampled(camera, factor)
     rasterized = rasterize_surface(surface, head.world_offset, samples_camera)
     picture = shade(
         rasterized, surface.triangles, surface.kind, table, fields.detail,
-        looks(appearance, 0.0), highlights(appearance.light),
+        looks(appearance), highlights(appearance.light),
     )  # fmt: skip
+    lit = [light_strands(kind, shadows, appearance.light) for kind in strands]
+    hair = draw_strands(strands, lit, samples_camera, head.world_offset, rasterized.nearest)
     exposure = face_exposure(head, surface, shadows, colours, appearance)
-    shape = rasterized.triangle.shape
-    strands = np.ones(shape, np.float32), np.zeros(shape, np.float32), np.zeros((*shape, 3), np.float32)
-    image = develop(
-        picture, rasterized, strands, background_image(appearance.background, camera), exposure
-    )
+    image = develop(picture, rasterized, hair, background_image(appearance.background, camera), exposure)
     return image, surface
+
+
+def person_strands(
+    renderer: SyntheticRenderer, surface: PersonSurface, appearance: Appearance
+) -> list[Strands]:
+    """Grow all hair of a person on the person's surface."""
+    count = len(surface.neutral)
+    return grow_strands(
+        renderer.strand_plan, appearance, surface.neutral, surface.neutral_normals,
+        surface.vertices[:count], surface.normals[:count],
+    )  # fmt: skip
+
+
+def _shadows(
+    fields: HeadFields, surface: PersonSurface, strands: list[Strands], appearance: Appearance
+) -> ShadowMaps:
+    """Draw the depth maps of a person; every second point of every third strand is enough for the hair's."""
+    occluders = np.concatenate([fields.occluders, surface.glasses_triangles])
+    hair = [kind.points[::3, ::2].reshape(-1, 3) for kind in strands if kind.on_scalp]
+    points = np.concatenate(hair) if hair else np.zeros((0, 3), np.float32)
+    return shadow_maps(sample_light(appearance.light), surface.vertices, occluders, points)
 
 
 def face_exposure(

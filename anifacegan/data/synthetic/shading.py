@@ -62,7 +62,6 @@ class Looks(NamedTuple):
     freckles: float
     mole_turn: float
     mole_from: float
-    scalp_cover: float
     scalp_rgb: np.ndarray
     cloth_rgb: np.ndarray
     iris_rgb: np.ndarray
@@ -95,15 +94,15 @@ class _Corners(NamedTuple):
     table: np.ndarray
 
 
-def looks(appearance: Appearance, scalp_cover: float) -> Looks:
-    """Collect a person's numbers; ``scalp_cover`` is how much short hair colours the scalp, 0 to 1."""
+def looks(appearance: Appearance) -> Looks:
+    """Collect a person's numbers."""
     skin = appearance.skin
     old = min(max((skin.age_years - 25) / 50, 0.0), 1.0)
     f = np.float32
     return Looks(
         roughness=f(skin.roughness), bump=f(skin.bump), blood=f(skin.blood), mottle=f(skin.mottle),
         freckles=f(skin.freckles), mole_turn=f(0.13 * float(skin.tex[2]) + 0.11 * float(skin.tex[5])),
-        mole_from=f(0.93 - 0.06 * old), scalp_cover=f(scalp_cover),
+        mole_from=f(0.93 - 0.06 * old),
         scalp_rgb=(0.45 * appearance.hair.rgb + 0.008).astype(f), cloth_rgb=appearance.clothes.rgb.astype(f),
         iris_rgb=appearance.eyes.iris_rgb.astype(f), pupil_deg=f(appearance.eyes.pupil_deg),
         sclera_rgb=np.array(SCLERA_RGB, f) * f(1 - 0.08 * old),

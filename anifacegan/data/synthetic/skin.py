@@ -36,6 +36,10 @@ FURROW_DISTANCE = np.float32(0.06)
 """Distance of neighbouring wrinkles beside the eyes and between the brows, in model units."""
 
 
+SCALP_COVER = np.float32(0.8)
+"""How much the scalp under dense hair takes the colour of its roots."""
+
+
 @kernel(fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _crease(position, distance):
@@ -59,7 +63,7 @@ def skin_sample(value, detail, looks, colour, material):
         material: filled, see :mod:`anifacegan.data.synthetic.vertex_table`.
     """
     nx, ny, nz = value[NORMAL], value[NORMAL + 1], value[NORMAL + 2]
-    px, py, pz = value[PLACE], value[PLACE + 1], value[PLACE + 2]
+    px, py = value[PLACE], value[PLACE + 1]
     gx, gy, gz = detail[0] * looks.bump, detail[1] * looks.bump, detail[2] * looks.bump
     groove = np.float32(0)
     if value[LINES] > np.float32(0.02):
@@ -99,8 +103,8 @@ def skin_sample(value, detail, looks, colour, material):
     colour[0] *= np.exp(-np.float32(0.10) * blood - np.float32(0.5) * brown - np.float32(0.7) * spots - np.float32(1.1) * mole - np.float32(0.35) * hollow)
     colour[1] *= np.exp(-np.float32(0.55) * blood - np.float32(0.7) * brown - np.float32(1.3) * spots - np.float32(1.7) * mole - np.float32(0.85) * hollow)
     colour[2] *= np.exp(-np.float32(0.50) * blood - np.float32(0.9) * brown - np.float32(1.6) * spots - np.float32(1.9) * mole - np.float32(0.95) * hollow)
-    cover = min(max((value[SCALP] - np.float32(0.005) + np.float32(0.012) * detail[3]) * np.float32(6.5), np.float32(0)), np.float32(1))
-    cover *= looks.scalp_cover
+    cover = value[SCALP]
+    cover = SCALP_COVER * min(max(cover + np.float32(0.5) * cover * (1 - cover) * detail[3], np.float32(0)), np.float32(1))
     for k in range(3):
         colour[k] += cover * (looks.scalp_rgb[k] - colour[k])
     wet = value[WET]

@@ -11,6 +11,7 @@ from anifacegan.data.synthetic.head_fields import HeadFields
 from anifacegan.data.synthetic.person_surface import PersonSurface
 from anifacegan.data.synthetic.scattering import SCATTERING_STEPS
 from anifacegan.data.synthetic.shadow_maps import VertexLight
+from anifacegan.data.synthetic.strands.plan import SkinUnderHair
 from anifacegan.data.synthetic.vertex_table import (
     ALBEDO,
     BENT,
@@ -32,32 +33,38 @@ from anifacegan.face_model.face_mesh import affine
 from anifacegan.geometry.resampling import smoothstep
 
 FAR_OUTSIDE = -1.0
-"""Signed distance, in model units, of vertices that are far from collar and hair line."""
+"""Signed distance, in model units, of vertices that are far from the collar."""
 BOUNCE_RGB = (0.40, 0.22, 0.16)
 """Share of the light of fair skin that reaches other skin, for what hides the sky is mostly skin."""
+BROW_SHADE, BEARD_SHADE = 0.35, 0.45
+"""How much the skin under dense brows and beards takes the colour of their roots."""
 FRAME_GLOSS = 1.2
 FINE_STEPS, BROAD_STEPS = 3, 8
 """Averaging steps of positions, whose shift shows hollows of a few millimetres and of a centimetre."""
 
 
 def vertex_colours(
-    head: HeadGeometry, fields: HeadFields, appearance: Appearance
+    head: HeadGeometry, fields: HeadFields, appearance: Appearance, under_hair: SkinUnderHair
 ) -> Float[np.ndarray, "vertex 3"]:
-    """Compute the linear colours of the head's vertices without light."""
+    """Compute the linear colours of the head's vertices without light; skin under brows and beard is darker."""
     encoded = np.clip(affine(head.tex_mean, head.tex_basis, appearance.skin.tex), 0, 1).reshape(-1, 3)
     colours = linear_light(encoded)
     skin, strength = appearance.skin, fields.skin[:, None]
     red = skin.blood * 0.6 * fields.blotches[:, None] * np.array([0.05, 0.35, 0.3], np.float32)
     colours = colours * np.where(strength, np.exp(-red), 1).astype(np.float32)
+    roots = (
+        (BROW_SHADE * under_hair.brows, appearance.brows.rgb + 0.015),
+        (BEARD_SHADE * under_hair.beard, 0.6 * appearance.beard.rgb + 0.25 * colours),
+    )
+    for share, rgb in roots:
+        colours = colours + share[:, None] * (rgb - colours)
     return colours.astype(np.float32)
 
 
-def scattered(
-    light: VertexLight, fields: HeadFields, melanin: float, colours: Float[np.ndarray, "vertex 3"]
-) -> VertexLight:
+def scattered(light: VertexLight, fields: HeadFields, melanin: float) -> VertexLight:
     """Add light that skin reflects onto skin, spread light in the skin, and smooth what highlights see.
 
-    ``colours`` are the vertices' linear colours; the head's vertices come first in ``light``, others follow.
+    The head's vertices come first in ``light``, others follow.
     """
     count = len(fields.skin)
     irradiance = light.irradiance.copy()
@@ -103,7 +110,7 @@ def vertex_table(
         colours: linear colours of the head's vertices.
         light: light at all vertices.
         appearance: the person's appearance.
-        scalp: signed distance of the head's vertices to the hair line, positive in the hair.
+        scalp: share of the scalp that hair hides or shades at the head's vertices.
     """
     count, total = len(fields.skin), len(surface.vertices)
     table = np.zeros((total, COLUMNS), np.float32)
@@ -116,7 +123,7 @@ def vertex_table(
     table[:, SKY], table[:, LAMP] = light.sky, light.lamp
     table[:count, GLOSS], table[count:, GLOSS] = fields.shine * appearance.skin.gloss, FRAME_GLOSS
     table[:count, CLOTH], table[count:, CLOTH] = surface.cloth_distance, FAR_OUTSIDE
-    table[:count, SCALP], table[count:, SCALP] = scalp, FAR_OUTSIDE
+    table[:count, SCALP] = scalp
     table[:count, WET] = fields.wet + fields.gum
     for eye, lid in zip(head.eyes, fields.upper_lids, strict=True):
         table[eye.ball, WET] = lid_shadow(surface.bare[eye.ball], surface.bare[lid])

@@ -8,8 +8,8 @@ ALBEDO, NORMAL, IRRADIANCE, BENT, PLACE = 0, 3, 6, 9, 12
 """First of three columns each: linear colour without light, unit normal, light on a white surface, unit direction that
 most light comes from, and the place in patterns (see ``HeadFields.place``)."""
 SKY, LAMP, GLOSS, CLOTH, SCALP, WET, CAVITY, LINES, FURROWS = 15, 16, 17, 18, 19, 20, 21, 22, 23
-"""Visible share of the sky and of the lamp; strength of highlights; signed distances to the collar and to the hair
-line; wetness of the lids' edges on skin, gums on teeth, and shadow of the lids on eyes; depth of hollows; strengths of
+"""Visible share of the sky and of the lamp; strength of highlights; signed distance to the collar; share of scalp under
+hair; wetness of the lids' edges on skin, gums on teeth, and shadow of the lids on eyes; depth of hollows; strengths of
 horizontal and vertical wrinkles of the expression."""
 COLUMNS = 24
 
