@@ -15,7 +15,7 @@ from this prior, so new random latents from N(0, I) have appearances like those 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from anifacegan.data.synthetic.appearance import (
     BACKGROUND,
@@ -43,7 +43,7 @@ from anifacegan.data.synthetic.score_space import between, normal_cdf
 from anifacegan.data.synthetic.traits import Traits, smooth_share
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.open_model import HeadParts
-from anifacegan.face_model.people import AGE_BANDS
+from anifacegan.face_model.people import AGE_BANDS, groups_of
 from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM, TEX_DIM
 from anifacegan.geometry.resampling import smoothstep
 from anifacegan.runtime.errors import InputError
@@ -140,6 +140,11 @@ class AppearancePrior:
     def raw_traits(self, z_id: Float[np.ndarray, "*person 80"]) -> Float[np.ndarray, "*person 4"]:
         """Predict the ``TRAITS`` from identity coefficients, unlimited."""
         return self.trait_weights[0] + z_id @ self.trait_weights[1:]
+
+    def groups(self, z_id: Float[np.ndarray, "person 80"]) -> Int[np.ndarray, " person"]:
+        """Return the group of each person by the predicted traits, see :mod:`anifacegan.face_model.people`."""
+        gender, age, african, asian = self.raw_traits(z_id).T
+        return groups_of(gender, age, np.stack([african, asian, 1 - african - asian], axis=1))
 
     def appearance(self, z_id: Float[np.ndarray, "80"], z_noise: Float[np.ndarray, "80"]) -> Appearance:
         """Return the appearance of a person with identity coefficients and appearance latents.
