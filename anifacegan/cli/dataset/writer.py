@@ -3,20 +3,24 @@ kept.
 """
 
 import json
+import sys
 import zipfile
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from anifacegan.cli.dataset.config import DatasetConfig
 from anifacegan.data.synthetic.head import HeadGeometry
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, render_item
+from anifacegan.data.synthetic.sampling import sample_item
 from anifacegan.data.synthetic.workers import map_in_processes
 from anifacegan.face_model.coefficients import write_coefficients
 from anifacegan.face_model.open_model import face_model_path
+from anifacegan.face_model.people import proportions
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import (
     complete_or_absent,
@@ -42,6 +46,7 @@ def write_dataset(config: DatasetConfig) -> int:
     describe(config, renderer.head)
     missing = [index for index in range(config.count) if not is_complete(config.out, index)]
     made = map_in_processes(partial(make_item, config), renderer, missing, config.processes)
+    print(f"{config.out}: {set_proportions(config, renderer)}", file=sys.stderr)
     done = config.count - len(missing)
     with tqdm(initial=done, total=config.count, unit="image", disable=None) as progress:
         for _ in made:
@@ -49,6 +54,14 @@ def write_dataset(config: DatasetConfig) -> int:
     if config.zip:
         archive(config.out, config.count)
     return len(missing)
+
+
+def set_proportions(config: DatasetConfig, renderer: SyntheticRenderer) -> str:
+    """Return one line of text with the shares of sexes, ages and descents among the people of the whole data set, as
+    they are predicted from the identity coefficients."""
+    parts = renderer.head.parts
+    identities = [sample_item(parts, config.seed, index)[0].z_id for index in range(config.count)]
+    return proportions(renderer.prior.groups(np.stack(identities)))
 
 
 def describe(config: DatasetConfig, head: HeadGeometry) -> None:

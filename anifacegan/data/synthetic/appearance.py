@@ -133,7 +133,7 @@ class Skin:
     """Bare skin: its colours as texture coefficients, and what is finer than the mesh."""
 
     tex: Float[np.ndarray, "80"]
-    """Texture coefficients of the open face model: skin, lips, eyes' white and teeth, without hair and without light."""
+    """Texture coefficients of the open face model: bare skin, lips, whites of the eyes, teeth; without light."""
     melanin: float
     """Melanin, 0 (fair) to 1 (dark)."""
     roughness: float

@@ -1,67 +1,68 @@
 """The prior of appearances: maps identity and appearance latents to the appearance of a synthetic image.
 
-    y = [tex, hair_rgb] = mean(z_id) + directions @ warp(z_noise[TEXTURE], z_id)
+Bare skin is fitted to the bank of people, the example people in the file of the open face model:
 
-The prior is fitted to the bank of people, the example people in the file of the open face model. Skin, beard, brows and
-hair depend on the identity through ``mean(z_id)``, a linear regression on the bank. ``directions`` are independent
-components of the residuals of this regression, and ``warp`` maps standard normal numbers to the quantiles of the
-residuals along each direction. The training images are drawn from this prior, so new random latents from N(0, I) have
-appearances like those of the training images.
+    y = [tex, melanin] = mean(z_id) + directions @ warp(z_noise[SKIN_TEXTURE], z_id)
+
+``mean(z_id)`` is a linear regression on the bank. ``directions`` are independent components of the residuals of this
+regression, and ``warp`` maps standard normal numbers to the quantiles of the residuals along each direction.
+
+Everything else is a smooth function of traits (sex, age, descent, melanin) and of the other slices of ``z_noise``, in
+:mod:`.hair_prior`, :mod:`.colour_prior`, :mod:`.light_prior` and :mod:`.scene_prior`. The training images are drawn
+from this prior, so new random latents from N(0, I) have appearances like those of the training images.
 """
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
-from scipy.special import ndtr
+from jaxtyping import Float, Int
 
 from anifacegan.data.synthetic.appearance import (
     BACKGROUND,
+    BEARD,
+    BROWS,
     CLOTHES,
+    EYES,
+    GLASSES,
+    HAIR_COLOUR,
+    HAIR_SHAPE,
     HAIR_STYLE,
-    HAIR_STYLES,
+    LASHES,
     LIGHT,
-    TEXTURE,
+    SKIN_DETAIL,
+    SKIN_TEXTURE,
     Appearance,
-    background_from_noise,
-    colour_from_noise,
-    light_from_noise,
-    normal_cdf,
+    Eyes,
+    Skin,
 )
+from anifacegan.data.synthetic.colour_prior import iris_colour
+from anifacegan.data.synthetic.hair_prior import HairPrior, beard, brows, lashes
+from anifacegan.data.synthetic.light_prior import LightPrior
+from anifacegan.data.synthetic.scene_prior import BackgroundPrior, clothes, glasses
+from anifacegan.data.synthetic.score_space import between, normal_cdf
+from anifacegan.data.synthetic.traits import Traits, smooth_share
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.open_model import HeadParts
+from anifacegan.face_model.people import AGE_BANDS, groups_of
 from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM, TEX_DIM
 from anifacegan.geometry.resampling import smoothstep
 from anifacegan.runtime.errors import InputError
-
-_MEN = {
-    "buzz": 0.14,
-    "short": 0.32,
-    "quiff": 0.18,
-    "medium": 0.10,
-    "receding": 0.10,
-    "afro": 0.02,
-    "bald": 0.14,
-}
-_AFRICAN_MEN = {"buzz": 0.42, "short": 0.22, "afro": 0.20, "receding": 0.02, "bald": 0.14}
-_WOMEN = {"long": 0.40, "fringe": 0.22, "tied": 0.20, "medium": 0.10, "short": 0.08}
-_AFRICAN_WOMEN = {"afro": 0.34, "long": 0.20, "tied": 0.35, "short": 0.10, "buzz": 0.01}
-STYLE_FREQUENCIES = (_WOMEN, _AFRICAN_WOMEN, _MEN, _AFRICAN_MEN)
-"""Frequency of each hair style, for each group of people of ``AppearancePrior.style_bias``."""
 
 TRAITS = ("gender", "age", "african", "asian")
 """Traits that are predicted as linear functions of ``z_id``: gender (0 female to 1 male), age in years, and the shares
 of African and Asian descent."""
 
-DIRECTIONS = TEXTURE.stop - TEXTURE.start
+DIRECTIONS = SKIN_TEXTURE.stop - SKIN_TEXTURE.start
 WARP_KNOTS = tuple(np.linspace(-2.5, 2.5, 21).tolist())
 """Arguments, in standard deviations, at which the function ``warp`` is tabulated; it is constant outside of them."""
+MELANIN_WEIGHT = 0.02
+"""Weight of a squared difference of melanin beside the mean squared difference of colours, in the choice of the
+directions."""
 
 
 @dataclass(frozen=True)
 class AppearancePrior:
-    """The map from (z_id, z_noise) to an :class:`Appearance`, as a few small float32 arrays.
+    """The map from (z_id, z_noise) to an :class:`Appearance`, as a few small arrays.
 
     The regression has the features ``[1, z_id, male, grey, african, asian]``; the last four are smooth steps, from 0 to
     1, of the traits.
@@ -69,15 +70,19 @@ class AppearancePrior:
 
     trait_weights: Float[np.ndarray, "81 4"]
     """Weights of ``[1, z_id]`` that give each of ``TRAITS``."""
-    mean_weights: Float[np.ndarray, "85 83"]
+    mean_weights: Float[np.ndarray, "85 81"]
     """Weights of the regression's features that give ``mean(z_id)``."""
-    directions: Float[np.ndarray, "83 48"]
-    """Independent directions in which ``y`` varies between people of the same identity features, for example a beard;
+    directions: Float[np.ndarray, "81 22"]
+    """Independent directions in which ``y`` varies between people of the same identity features, for example skin tone;
     the people of the bank have unit variance along each direction, before it is scaled."""
-    warp: Float[np.ndarray, "2 48 21"]
+    warp: Float[np.ndarray, "2 22 21"]
     """Quantiles, at ``WARP_KNOTS``, of the positions of the bank's women (0) and men (1) along each direction."""
-    style_bias: Float[np.ndarray, "4 10"]
-    """Number that is added to the score of each hair style, for women, African women, men and African men."""
+    hair: HairPrior
+    """Hair styles and their frequencies."""
+    light: LightPrior
+    """Kinds of light and their frequencies."""
+    background: BackgroundPrior
+    """Kinds of backgrounds and their frequencies."""
 
     @classmethod
     def fit(
@@ -85,7 +90,7 @@ class AppearancePrior:
         parts: HeadParts,
         metric: Float[np.ndarray, "80 80"],
         ridge: float = 20.0,
-        temperature: float = 0.9,
+        temperature: float = 1.0,
     ) -> "AppearancePrior":
         """Fit the prior to the bank of people of an open face model.
 
@@ -94,7 +99,7 @@ class AppearancePrior:
             metric: quadratic form for which ``tex @ metric @ tex`` is a mean squared colour difference, see
                 :func:`texture_metric`.
             ridge: penalty of the linear regressions.
-            temperature: factor by which random appearances differ less (below 1) or more from ``mean(z_id)``.
+            temperature: factor by which random skin differs less (below 1) or more from ``mean(z_id)``.
         """
         z_id = np.asarray(parts.bank_id, np.float64)
         rows = np.concatenate([np.ones((len(z_id), 1)), z_id], axis=1)
@@ -104,38 +109,42 @@ class AppearancePrior:
         )
         trait_weights = _ridge(rows, traits, ridge)
         features = _features(rows, rows @ trait_weights)
-        bank = np.concatenate([parts.bank_tex, parts.bank_hair_rgb], axis=1).astype(np.float64)
+        bank = np.concatenate([parts.bank_tex, parts.bank_melanin[:, None]], axis=1).astype(np.float64)
         mean_weights = _ridge(features, bank, ridge)
-        residual = bank - features @ mean_weights  # (P, 83)
+        residual = bank - features @ mean_weights  # (P, 81)
 
-        full_metric = np.zeros((TEX_DIM + 3, TEX_DIM + 3))
+        full_metric = np.zeros((TEX_DIM + 1, TEX_DIM + 1))
         full_metric[:TEX_DIM, :TEX_DIM] = metric + 1e-9 * np.trace(metric) * np.eye(TEX_DIM)
-        full_metric[TEX_DIM:, TEX_DIM:] = 0.3 * np.eye(3)  # hair covers about a third of a face's area
+        full_metric[TEX_DIM:, TEX_DIM:] = MELANIN_WEIGHT
         root = np.linalg.cholesky(full_metric)  # metric = root @ root.T
         energy, axes = np.linalg.eigh(np.cov((residual @ root).T))
         energy, axes = energy[::-1][:DIRECTIONS], axes[:, ::-1][:, :DIRECTIONS]
         axes = axes * np.where(axes.sum(axis=0) < 0, -1.0, 1.0)  # eigenvectors have no sign of their own
-        white = residual @ root @ axes / np.sqrt(energy)  # (P, 48)
+        white = residual @ root @ axes / np.sqrt(energy)  # (P, 22)
         rotation = independent_components(white)
-        directions = np.linalg.solve(root.T, axes * np.sqrt(energy)) @ rotation.T  # (83, 48)
+        directions = np.linalg.solve(root.T, axes * np.sqrt(energy)) @ rotation.T  # (81, 22)
         scores = white @ rotation.T
         order = np.argsort(-np.square(root.T @ directions).sum(axis=0))
         directions, scores = directions[:, order], scores[:, order]
         male = features[:, -4] > 0.5
         shares = [normal_cdf(knot) for knot in WARP_KNOTS]
         warp = np.stack([np.quantile(scores[group], shares, axis=0).T for group in (~male, male)])
-        style_bias = np.stack(
-            [
-                style_biases(np.array([table.get(style, 0.0) for style in HAIR_STYLES]))
-                for table in STYLE_FREQUENCIES
-            ]
+        arrays = (trait_weights, mean_weights, temperature * directions, warp)
+        return cls(
+            *(np.ascontiguousarray(array, np.float32) for array in arrays),
+            hair=HairPrior.fit(),
+            light=LightPrior.fit(),
+            background=BackgroundPrior.fit(),
         )
-        arrays = (trait_weights, mean_weights, temperature * directions, warp, style_bias)
-        return cls(*(np.ascontiguousarray(array, np.float32) for array in arrays))
 
-    def traits(self, z_id: Float[np.ndarray, "80"]) -> dict[str, float]:
-        """Predict the ``TRAITS`` from identity coefficients."""
-        return dict(zip(TRAITS, (np.concatenate([[1.0], z_id]) @ self.trait_weights).tolist(), strict=True))
+    def raw_traits(self, z_id: Float[np.ndarray, "*person 80"]) -> Float[np.ndarray, "*person 4"]:
+        """Predict the ``TRAITS`` from identity coefficients, unlimited."""
+        return self.trait_weights[0] + z_id @ self.trait_weights[1:]
+
+    def groups(self, z_id: Float[np.ndarray, "person 80"]) -> Int[np.ndarray, " person"]:
+        """Return the group of each person by the predicted traits, see :mod:`anifacegan.face_model.people`."""
+        gender, age, african, asian = self.raw_traits(z_id).T
+        return groups_of(gender, age, np.stack([african, asian, 1 - african - asian], axis=1))
 
     def appearance(self, z_id: Float[np.ndarray, "80"], z_noise: Float[np.ndarray, "80"]) -> Appearance:
         """Return the appearance of a person with identity coefficients and appearance latents.
@@ -147,51 +156,62 @@ class AppearancePrior:
             raise InputError(
                 f"latents have shapes {np.shape(z_id)}, {np.shape(z_noise)}, expected (80,) and (80,)"
             )
-        row = np.concatenate([[1.0], z_id])[None]
-        features = _features(row, row @ self.trait_weights)[0]
-        male, african = features[-4], features[-2]
-        warp = (1 - male) * self.warp[0] + male * self.warp[1]  # (48, knots)
-        steps = [np.interp(z, WARP_KNOTS, table) for z, table in zip(z_noise[TEXTURE], warp, strict=True)]
-        y = features @ self.mean_weights + self.directions @ np.array(steps)
-        groups = np.array(
-            [(1 - male) * (1 - african), (1 - male) * african, male * (1 - african), male * african]
-        )
-        gamma, shine = light_from_noise(z_noise[LIGHT])
+        z = np.asarray(z_noise, np.float64)
+        traits, tex = self._bare_skin(np.asarray(z_id, np.float64), z[SKIN_TEXTURE])
+        colour = z[HAIR_COLOUR]
+        light = self.light.light(z[LIGHT])
         return Appearance(
-            tex=y[:TEX_DIM].astype(np.float32),
-            gamma=gamma,
-            shine=shine,
-            hair_style=_style(z_noise[HAIR_STYLE], groups @ self.style_bias),
-            hair_rgb=np.clip(np.minimum.accumulate(y[TEX_DIM:]), 0.02, 0.90).astype(
-                np.float32
-            ),  # no blue hair
-            cloth_rgb=colour_from_noise(z_noise[CLOTHES]),
-            background=background_from_noise(z_noise[BACKGROUND]),
+            skin=skin(traits, tex, z[SKIN_DETAIL]),
+            hair=self.hair.hair(traits, z[HAIR_STYLE], z[HAIR_SHAPE], colour),
+            brows=brows(traits, z[BROWS], colour),
+            lashes=lashes(traits, z[LASHES]),
+            beard=beard(traits, z[BEARD], colour),
+            eyes=Eyes(iris_colour(traits, z[EYES][:2]), pupil_deg=between(8.5, 12.0, z[EYES][2])),
+            glasses=glasses(traits, z[GLASSES]),
+            clothes=clothes(z[CLOTHES]),
+            light=light,
+            background=self.background.background(z[BACKGROUND]),
+            gamma=self.light.gamma(light),
         )
 
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the fitted float32 arrays by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+    def _bare_skin(
+        self, z_id: Float[np.ndarray, "80"], z: Float[np.ndarray, "22"]
+    ) -> tuple[Traits, Float[np.ndarray, "80"]]:
+        """Return the traits and the texture coefficients of bare skin."""
+        row = np.concatenate([[1.0], z_id])[None]
+        raw = row @ self.trait_weights
+        features = _features(row, raw)[0]
+        male, _, african, asian = features[-4:].tolist()
+        warp = (1 - male) * self.warp[0] + male * self.warp[1]  # (22, knots)
+        steps = [np.interp(entry, WARP_KNOTS, table) for entry, table in zip(z, warp, strict=True)]
+        y = features @ self.mean_weights + self.directions @ np.array(steps)
+        youngest, oldest = AGE_BANDS[0][0], AGE_BANDS[-1][1]
+        both = max(1.0, african + asian)
+        traits = Traits(
+            male=male,
+            age_years=float(np.clip(raw[0, 1], youngest, oldest)),
+            african=african / both,
+            asian=asian / both,
+            melanin=float(np.clip(y[TEX_DIM], 0, 1)),
+        )
+        return traits, y[:TEX_DIM].astype(np.float32)
 
 
-def style_biases(frequencies: Float[np.ndarray, " style"]) -> Float[np.ndarray, " style"]:
-    """Find biases b with P(argmax(z + b) = k) = frequencies[k] for z ~ N(0, I), by fixed-point iteration."""
-    target = np.maximum(frequencies, 3e-5)
-    target = target / target.sum()
-    x = np.linspace(-9.0, 9.0, 1201)
-    bias = np.zeros(len(target))
-    for _ in range(400):
-        shifted = x[:, None] - bias  # (x, style)
-        below = np.maximum(ndtr(shifted), 1e-300)
-        density = np.exp(-0.5 * shifted**2) / math.sqrt(2 * math.pi)
-        others = np.exp(np.log(below).sum(axis=1, keepdims=True) - np.log(below))
-        got = (density * others).sum(axis=0) * (x[1] - x[0])
-        step = 0.5 * (np.log(target) - np.log(np.maximum(got, 1e-12)))
-        bias = bias + step
-        bias = bias - bias.max()
-        if np.abs(step).max() < 1e-5:
-            break
-    return bias
+def skin(traits: Traits, tex: Float[np.ndarray, "80"], z: Float[np.ndarray, "5"]) -> Skin:
+    """Return the skin of a person; ``z`` is oiliness, bump, blood, mottle, freckles."""
+    fair = 1 - smooth_share(0.2, 0.45, traits.melanin)
+    return Skin(
+        tex=tex,
+        melanin=traits.melanin,
+        roughness=between(0.54, 0.48, z[0]),  # more would make dark skin seem to sweat
+        gloss=between(0.65, 1.10, z[0]),
+        bump=between(1.0, 1.6, z[1]) * (0.8 + 0.5 * smooth_share(30.0, 70.0, traits.age_years)),
+        blood=between(0.04, 0.10, z[2]) * (1.2 - traits.melanin),
+        mottle=between(0.015, 0.05, z[3]),
+        freckles=1.2 * fair * smooth_share(0.4, 2.2, z[4]),
+        age_years=traits.age_years,
+        male=traits.male,
+    )
 
 
 def independent_components(
@@ -217,10 +237,9 @@ def independent_components(
 def texture_metric(model: MorphableModel, parts: HeadParts) -> Float[np.ndarray, "80 80"]:
     """Return the matrix M for which ``t @ M @ t`` is the mean squared colour difference over the front of the head.
 
-    t is the difference of two vectors of texture coefficients. Eyes and lips have a larger weight.
+    t is the difference of two vectors of texture coefficients. Lips have a larger weight.
     """
-    eyes = np.isin(parts.part, (1, 2)) * (parts.gloss > 0)
-    weight = parts.front_mask.astype(np.float32) + 6 * eyes + 3 * parts.lips_mask.astype(np.float32)
+    weight = parts.front_mask.astype(np.float32) + 3 * parts.lips_mask.astype(np.float32)
     flat = model.tex_basis.cpu().numpy().astype(np.float32).reshape(-1, TEX_DIM)
     return (flat.T @ (flat * np.repeat(weight / weight.sum(), 3)[:, None].astype(np.float32))).astype(
         np.float64
@@ -238,20 +257,9 @@ def _features(rows: np.ndarray, traits: np.ndarray) -> np.ndarray:
     """Append smooth steps of the traits to rows of ``[1, z_id]``."""
     gender, age, african, asian = traits.T
     steps = [
-        smoothstep(0.4, 0.6, gender),
+        smoothstep(0.3, 0.7, gender),
         smoothstep(42.0, 70.0, age),
-        smoothstep(0.45, 0.7, african),
-        smoothstep(0.2, 0.7, asian),
+        smoothstep(0.3, 0.7, african),
+        smoothstep(0.3, 0.7, asian),
     ]
     return np.concatenate([rows, np.stack(steps, axis=1)], axis=1)
-
-
-def _style(scores: np.ndarray, bias: np.ndarray) -> str | None:
-    """Return the hair style with the largest sum of score and bias.
-
-    For the style ``"bald"``, a score above 1 gives None (a bald head), and a lower score gives ``"shaved"``.
-    """
-    best = int(np.argmax(scores + bias))
-    if HAIR_STYLES[best] != "bald":
-        return HAIR_STYLES[best]
-    return None if scores[best] > 1.0 else "shaved"

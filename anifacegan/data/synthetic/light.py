@@ -61,7 +61,9 @@ def lamp_directions(light: EnvironmentLight) -> Float[np.ndarray, "key 3"]:
     number = np.arange(LAMP_DIRECTIONS)
     radius = math.tan(min(light.key_size, 1.2)) * np.sqrt((number + 0.5) / LAMP_DIRECTIONS)
     turn = GOLDEN_ANGLE * number
-    spread = light.key_direction + np.outer(radius * np.cos(turn), right) + np.outer(radius * np.sin(turn), up)
+    spread = (
+        light.key_direction + np.outer(radius * np.cos(turn), right) + np.outer(radius * np.sin(turn), up)
+    )
     return spread / np.linalg.norm(spread, axis=1, keepdims=True)
 
 

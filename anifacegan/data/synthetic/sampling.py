@@ -8,11 +8,14 @@ from jaxtyping import Float
 
 from anifacegan.face_model.expressions import PRESETS, is_strong_unit
 from anifacegan.face_model.open_model import HeadParts
+from anifacegan.face_model.people import GROUPS
 from anifacegan.geometry.conventions import NOISE_DIM
 
 PITCH_SIGMA, PITCH_LIMIT = 0.155, 0.4
 YAW_SIGMA, YAW_LIMIT = 0.35, 0.9
 """Standard deviation and largest absolute value of the camera's pitch and of its yaw, in radians."""
+GROUP_STRIDE = 7
+"""Step between the groups of two images that follow each other; it has no divisor in common with ``GROUPS``."""
 EXCLUDED_UNIT = "tongueOut"
 """An action unit that is never sampled: the open face model's tongue would go through the lower lip."""
 
@@ -29,9 +32,20 @@ class SyntheticPerson:
     """Appearance latents: everything that is neither shape nor expression."""
 
 
-def sample_person(parts: HeadParts, rng: np.random.Generator) -> SyntheticPerson:
-    """Draw identity, expression and appearance latents."""
-    z_id, z_exp = sample_identity(parts, rng), sample_expression(parts, rng)
+def sample_item(parts: HeadParts, seed: int, index: int) -> tuple[SyntheticPerson, tuple[float, float]]:
+    """Draw the person and the camera pose (pitch, yaw) of the image with an index in the data set with a seed.
+
+    The groups of people (:mod:`anifacegan.face_model.people`) follow each other by turns, so every data set has as many
+    images of each.
+    """
+    rng = np.random.default_rng([seed, index])
+    person = sample_person(parts, rng, group=index * GROUP_STRIDE % GROUPS)
+    return person, sample_pose(rng)
+
+
+def sample_person(parts: HeadParts, rng: np.random.Generator, group: int | None = None) -> SyntheticPerson:
+    """Draw identity, expression and appearance latents, of a group of people or (None) of a random one."""
+    z_id, z_exp = sample_identity(parts, rng, group), sample_expression(parts, rng)
     return SyntheticPerson(z_id, z_exp, rng.standard_normal(NOISE_DIM).astype(np.float32))
 
 
@@ -41,16 +55,21 @@ def sample_pose(rng: np.random.Generator) -> tuple[float, float]:
     return float(np.clip(pitch, -PITCH_LIMIT, PITCH_LIMIT)), float(np.clip(yaw, -YAW_LIMIT, YAW_LIMIT))
 
 
-def sample_identity(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndarray, "80"]:
-    """Draw identity coefficients cos(a) x + sin(a) y, with a random angle a.
+def sample_identity(
+    parts: HeadParts, rng: np.random.Generator, group: int | None = None
+) -> Float[np.ndarray, "80"]:
+    """Draw identity coefficients m + cos(a) (x - m) + sin(a) (y - m), with a random angle a.
 
-    x and y are the coefficients of two random people of the bank, the example people in the face model's file. The
-    mixtures have the same variance as the bank.
+    x and y are two random people of one group of the bank, the example people in the face model's file, and m is the
+    group's mean. The mixtures have the group's mean and variance. Every group is equally frequent if ``group`` is None.
     """
-    first, second = rng.integers(len(parts.bank_id), size=2)
+    drawn = int(rng.integers(GROUPS))
+    members = parts.bank_id[parts.bank_group == (drawn if group is None else group)].astype(np.float64)
+    first, second = rng.integers(len(members), size=2)
     angle = rng.uniform(0, math.pi / 2)
-    mix = math.cos(angle) * parts.bank_id[first].astype(np.float64)
-    return (mix + math.sin(angle) * parts.bank_id[second].astype(np.float64)).astype(np.float32)
+    mean = members.mean(axis=0)
+    mix = math.cos(angle) * (members[first] - mean) + math.sin(angle) * (members[second] - mean)
+    return (mean + mix).astype(np.float32)
 
 
 def sample_expression(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndarray, "64"]:

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 
 from anifacegan.data.synthetic.sampling import (
+    GROUP_STRIDE,
     PITCH_LIMIT,
     YAW_LIMIT,
     sample_expression,
     sample_identity,
+    sample_item,
     sample_pose,
 )
 from anifacegan.face_model.open_model import HeadParts
+from anifacegan.face_model.people import GROUPS
 from tests.fixtures.tiny_head import UNITS, tiny_model, tiny_parts
 
 
@@ -29,16 +32,26 @@ def parts() -> HeadParts:
     return tiny_parts(tiny_model())
 
 
-def test_identities_are_mixes_that_keep_the_variance(parts: HeadParts) -> None:
+def test_identities_are_mixes_that_keep_mean_and_variance_of_their_group(parts: HeadParts) -> None:
     rng = np.random.default_rng(9)
-    draws = np.stack([sample_identity(parts, rng) for _ in range(3000)])
-    bank = parts.bank_id.astype(np.float64)
-    cross_term = 4 / math.pi * np.square(bank.mean(axis=0)).sum()  # the tiny bank's mean is not quite zero
-    expected = np.square(bank).sum(1).mean()
-    assert np.square(draws).sum(1).mean() == pytest.approx(expected, abs=0.03 * expected + cross_term)
-    apart = dataclasses.replace(parts, bank_id=np.eye(80, dtype=np.float16))
-    lengths = np.array([np.linalg.norm(sample_identity(apart, rng)) for _ in range(300)])
-    assert (np.abs(lengths - 1) < 1e-5).mean() > 0.9  # all but the same person drawn twice
+    draws = np.stack([sample_identity(parts, rng, group=4) for _ in range(3000)])
+    bank = parts.bank_id[parts.bank_group == 4].astype(np.float64)
+    assert len(bank) > 20
+    np.testing.assert_allclose(draws.mean(axis=0), bank.mean(axis=0), atol=0.1)  # 5 sigma of 3000 draws
+    assert draws.var(axis=0).sum() == pytest.approx(bank.var(axis=0).sum(), rel=0.05)
+    other = sample_identity(dataclasses.replace(parts, bank_id=np.zeros_like(parts.bank_id)), rng, group=4)
+    assert not other.any()  # nothing but the bank
+
+
+def test_a_data_set_has_as_many_people_of_every_group(parts: HeadParts) -> None:
+    people = [sample_item(parts, 3, index)[0] for index in range(4 * GROUPS)]
+    gender = np.array([person.z_id[0] > 0 for person in people])  # of the tiny bank
+    african = np.array([person.z_id[1] for person in people])
+    assert gender.mean() == 0.5 and 0.2 < (african > 0.8).mean() < 0.45
+    again, pose = sample_item(parts, 3, 5)
+    assert np.array_equal(again.z_id, people[5].z_id) and np.array_equal(again.z_noise, people[5].z_noise)
+    assert pose == sample_item(parts, 3, 5)[1] and abs(pose[0]) <= PITCH_LIMIT and abs(pose[1]) <= YAW_LIMIT
+    assert math.gcd(GROUP_STRIDE, GROUPS) == 1
 
 
 def test_expressions_are_neutral_as_often_as_promised_and_never_stick_out_the_tongue(

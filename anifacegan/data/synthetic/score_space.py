@@ -1,0 +1,79 @@
+"""Continuous choice among kinds: weights that are near 1 for one kind and near 0 for the others.
+
+Each kind has a place, a unit vector in a space with few dimensions. The score of a kind is the scalar product of its
+place with standard normal numbers, plus a bias that sets how frequent the kind is; the weights are a sharp softmax of
+the scores. Kinds with near places are neighbours: on a straight way between two codes, similar kinds follow each other.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import ndtri
+
+RARE = 3e-4
+"""Frequency that stands for 0 when biases are computed."""
+DRAWS = 4096
+"""Number of quasi-random places by which frequencies are counted."""
+
+
+def places(table: Mapping[str, Sequence[float]], names: Sequence[str]) -> Float[np.ndarray, "kind dim"]:
+    """Return the unit vectors of the named kinds from a table of directions of any length."""
+    directions = np.array([table[name] for name in names], np.float64)
+    return directions / np.linalg.norm(directions, axis=1, keepdims=True)
+
+
+def kind_weights(
+    z: Float[np.ndarray, " dim"],
+    kind_places: Float[np.ndarray, "kind dim"],
+    bias: Float[np.ndarray, " kind"],
+    temperature: float,
+) -> Float[np.ndarray, " kind"]:
+    """Return the share of each kind at a place ``z``; a lower temperature gives sharper borders between kinds."""
+    scores = (kind_places @ z + bias) / temperature
+    weights = np.exp(scores - scores.max())
+    return weights / weights.sum()
+
+
+def biases(
+    frequencies: Float[np.ndarray, " kind"], kind_places: Float[np.ndarray, "kind dim"], temperature: float
+) -> Float[np.ndarray, " kind"]:
+    """Find biases for which the mean weights of kinds are their frequencies for z ~ N(0, I), by fixed-point iteration.
+
+    The mean is over ``DRAWS`` points of a quasi-random sequence, so equal arguments give equal biases.
+    """
+    target = np.maximum(frequencies, RARE)
+    target = target / target.sum()
+    scores = normal_points(DRAWS, kind_places.shape[1]) @ kind_places.T  # (draw, kind)
+    bias = np.zeros(len(target))
+    for _ in range(300):
+        weights = np.exp((scores + bias - (scores + bias).max(axis=1, keepdims=True)) / temperature)
+        got = (weights / weights.sum(axis=1, keepdims=True)).mean(axis=0)
+        step = 0.3 * np.log(target / np.maximum(got, RARE / 10))
+        bias = bias + step
+        if np.abs(step).max() < 1e-4:
+            break
+    return bias - bias.max()
+
+
+def normal_points(count: int, dim: int) -> Float[np.ndarray, "count dim"]:
+    """Return evenly spread points of a standard normal distribution: an additive recurrence with irrational steps,
+    through the inverse of the normal distribution function."""
+    root = 2.0
+    for _ in range(
+        60
+    ):  # the root of x^(dim + 1) = x + 1, whose inverse powers are far from all rational steps
+        root = (1 + root) ** (1 / (dim + 1))
+    steps = root ** -np.arange(1, dim + 1)
+    return ndtri((0.5 + np.arange(1, count + 1)[:, None] * steps) % 1)
+
+
+def normal_cdf(z: float | np.floating) -> float:
+    """Evaluate the standard normal distribution function."""
+    return 0.5 * (1 + math.erf(z / math.sqrt(2)))
+
+
+def between(low: float, high: float, z: float | np.floating) -> float:
+    """Map a standard normal number to a uniform one from ``low`` to ``high``."""
+    return low + (high - low) * normal_cdf(z)
