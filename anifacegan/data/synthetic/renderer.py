@@ -23,7 +23,7 @@ from anifacegan.data.synthetic.head import HeadGeometry, head_geometry
 from anifacegan.data.synthetic.head_fields import HeadFields, head_fields
 from anifacegan.data.synthetic.light import sample_light
 from anifacegan.data.synthetic.person_surface import PersonSurface, person_surface
-from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_person, sample_pose
+from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_item
 from anifacegan.data.synthetic.shading import highlights, looks, shade
 from anifacegan.data.synthetic.shadow_maps import ShadowMaps, shadow_maps, vertex_light
 from anifacegan.data.synthetic.strands.drawing import draw_strands
@@ -84,9 +84,7 @@ def render_item(
     Returns:
         The image and its coefficients, as :func:`render_person` returns them.
     """
-    rng = np.random.default_rng([seed, index])
-    person = sample_person(renderer.head.parts, rng)
-    pitch, yaw = sample_pose(rng)
+    person, (pitch, yaw) = sample_item(renderer.head.parts, seed, index)
     return render_person(renderer, person, yaw=yaw, pitch=pitch, size=size, factor=factor)
 
 
