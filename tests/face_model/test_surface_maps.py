@@ -104,8 +104,10 @@ def test_the_face_is_skin_without_hair_and_eyeballs(head: HeadGeometry) -> None:
     assert not face[points[:, 2] < -0.1].any()  # tiny_parts: the front is the face
     assert not face[points[:, 1] > 0.7].any()  # and the top is hair
     assert face[np.isin(head.parts.part, (1, 2))].all()
-    bald = dataclasses.replace(head, hair_thickness=np.zeros_like(head.hair_thickness))
-    assert bald.face[(points[:, 1] > 0.7) & (points[:, 2] > 0.01)].all()
+    bald = dataclasses.replace(head, hair_distance=np.full_like(head.hair_distance, -1))
+    middle = np.abs(points[:, 0]) < 0.5  # long hair hangs beside the face
+    assert bald.face[(points[:, 1] > 0.7) & (points[:, 2] > 0.01) & middle].all()
+    assert not bald.face[np.abs(points[:, 0]) > 0.55].any()
 
 
 # ----------------------------------------------------------------------------------------------------------- the error

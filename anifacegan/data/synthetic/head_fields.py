@@ -72,7 +72,7 @@ def head_fields(head: HeadGeometry) -> HeadFields:
         np.asarray(mask, np.float32)
         for mask in (parts.lips_mask, parts.cheek_mask, parts.nose_mask, parts.forehead_mask, parts.lids_mask, parts.ears_mask)
     )  # fmt: skip
-    around = neighbours(head.triangles, len(part))
+    around = neighbours(mean, head.triangles)
     lips = around.averaged(np.stack([lips] * 3, axis=1), skin, (2, 2, 2))[:, 0]
     regions = SkinRegions(lips, np.clip(cheek + nose + 0.5 * forehead, 0, 1), np.clip(nose + 0.6 * cheek, 0, 1))
     order = np.argsort(kind != SKIN, kind="stable")  # the skin's triangles first, as the layout wants them

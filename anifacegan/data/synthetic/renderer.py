@@ -60,6 +60,10 @@ class SyntheticRenderer:
         """Lay out, once, the roots of all strands, which are the same for everyone."""
         return plan_strands(self.head)
 
+    def prepare(self) -> None:
+        """Compute what the first image would compute, which takes some seconds."""
+        _ = self.fields, self.strand_plan
+
 
 def load_synthetic_renderer(path: Path | None = None) -> SyntheticRenderer:
     """Load the open face model and fit the appearance prior to its bank of people.

@@ -8,10 +8,13 @@ from jaxtyping import Bool, Float, Int
 
 from anifacegan.runtime.compiled import kernel
 
-SHARE = np.float32(0.6)
-"""Share of a vertex's value that an averaging step takes from its neighbours."""
-SCATTERING_STEPS = (7, 3, 1)
+SHARE = 0.6
+"""Largest share of a vertex's value that an averaging step takes from its neighbours."""
+SCATTERING_STEPS = (6, 3, 1)
 """Averaging steps for red, green and blue light: red goes farthest in the skin, about 4 mm."""
+STEP_LENGTH = 0.03
+"""Length of edges, in model units, up to which a step takes its full share; light does not go farther on coarser parts
+of the mesh."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class Neighbours:
     """Where the neighbours of each vertex start in the list, and at the end its length."""
     neighbour: Int[np.ndarray, " entry"]
     """Vertex indices of the neighbours."""
+    share: Float[np.ndarray, " vertex"]
+    """Share of each vertex's value that an averaging step takes from its neighbours."""
 
     def averaged(
         self,
@@ -30,7 +35,7 @@ class Neighbours:
         steps: tuple[int, int, int],
     ) -> Float[np.ndarray, "vertex 3"]:
         """Average three values at active vertices with their neighbours, each value its own number of times."""
-        return _averaged(values, self.first, self.neighbour, active, np.array(steps))
+        return _averaged(values, self.first, self.neighbour, self.share * active, np.array(steps))
 
     def compression(
         self, neutral: Float[np.ndarray, "vertex 3"], moved: Float[np.ndarray, "vertex 3"]
@@ -42,30 +47,37 @@ class Neighbours:
         return out
 
 
-def neighbours(triangles: Int[np.ndarray, "triangle 3"], count: int) -> Neighbours:
-    """List the neighbours of each of ``count`` vertices of a mesh."""
+def neighbours(
+    points: Float[np.ndarray, "vertex 3"], triangles: Int[np.ndarray, "triangle 3"]
+) -> Neighbours:
+    """List the neighbours of each vertex of a mesh."""
+    count = len(points)
     pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(np.int64)
     keys = np.unique(np.concatenate([pairs[:, 0] * count + pairs[:, 1], pairs[:, 1] * count + pairs[:, 0]]))
-    return Neighbours(np.searchsorted(keys // count, np.arange(count + 1)), keys % count)
+    start, end = keys // count, keys % count
+    squares = np.square(points[start] - points[end]).sum(axis=1)
+    mean_square = np.bincount(start, squares, count) / np.maximum(np.bincount(start, minlength=count), 1)
+    share = SHARE * np.minimum(1, STEP_LENGTH**2 / np.maximum(mean_square, 1e-12))
+    return Neighbours(np.searchsorted(start, np.arange(count + 1)), end, share.astype(np.float32))
 
 
 @kernel(fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def _averaged(values, first, neighbour, active, steps):
+def _averaged(values, first, neighbour, share, steps):
     now, new = values.copy(), values.copy()
     for step in range(steps.max()):
-        for i in range(len(active)):
+        for i in range(len(share)):
             count = first[i + 1] - first[i]
-            if not active[i] or count == 0:
+            if share[i] == 0 or count == 0:
                 continue
-            inverse = SHARE / np.float32(count)
+            inverse = share[i] / np.float32(count)
             x = y = z = np.float32(0)
             for j in range(first[i], first[i + 1]):
                 other = neighbour[j]
                 x += now[other, 0]
                 y += now[other, 1]
                 z += now[other, 2]
-            keep = np.float32(1) - SHARE
+            keep = np.float32(1) - share[i]
             new[i, 0] = keep * now[i, 0] + inverse * x if step < steps[0] else now[i, 0]
             new[i, 1] = keep * now[i, 1] + inverse * y if step < steps[1] else now[i, 1]
             new[i, 2] = keep * now[i, 2] + inverse * z if step < steps[2] else now[i, 2]

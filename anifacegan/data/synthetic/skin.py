@@ -30,6 +30,8 @@ SKIN_MIRROR = np.float32(0.028)
 """Reflectance of skin at normal incidence."""
 SMOOTHED = np.float32(0.75)
 """Share of the mesh's normal in the normal of highlights; the rest is the bumps'. More bumps look like scales."""
+DIFFUSE_BUMP = np.float32(0.5)
+"""Share of the bumps that the diffuse light shows; it scatters across them."""
 LINE_DISTANCE = np.float32(0.085)
 """Distance of neighbouring wrinkles of the forehead, in model units."""
 FURROW_DISTANCE = np.float32(0.06)
@@ -88,7 +90,8 @@ def skin_sample(value, detail, looks, colour, material):
     bx, by, bz = nx - gx + along * nx, ny - gy + along * ny, nz - gz + along * nz
     scale = np.float32(1) / np.sqrt(bx * bx + by * by + bz * bz + np.float32(1e-12))
     bx, by, bz = bx * scale, by * scale, bz * scale
-    material[TURN] = (bx - nx) * value[BENT] + (by - ny) * value[BENT + 1] + (bz - nz) * value[BENT + 2]
+    turn = (bx - nx) * value[BENT] + (by - ny) * value[BENT + 1] + (bz - nz) * value[BENT + 2]
+    material[TURN] = DIFFUSE_BUMP * turn
     rough = np.float32(1) - SMOOTHED
     material[SHINE_NORMAL] = rough * bx + SMOOTHED * nx
     material[SHINE_NORMAL + 1] = rough * by + SMOOTHED * ny

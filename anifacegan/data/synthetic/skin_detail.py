@@ -20,6 +20,8 @@ TEXEL = 0.005
 """Wanted length of a texel on the skin, in model units."""
 LARGEST_SIZE = 2048
 """Largest height and width of the map."""
+MARGIN = 2
+"""Texels by which the map continues beyond the edges of the layout's charts."""
 SEED = 5
 LAYERS = 8
 """Layers: gradient of the bumps' height along x, y, z of the head; mottles of millimetres and of half millimetres;
@@ -79,13 +81,12 @@ def skin_detail(
     if len(rows) == 0:
         return SkinDetail(np.zeros((size, size, LAYERS), np.int8), layout)
     found = owner[rows, columns]
-    weights = _barycentric(x[corners[found]], y[corners[found]], columns, rows)
-    filler = ndimage.distance_transform_edt(owner < 0, return_distances=False, return_indices=True)
+    weights = _barycentric(x[corners[found]], y[corners[found]], columns, rows).astype(np.float32)
 
     def over_map(values: np.ndarray) -> np.ndarray:
         out = np.zeros((size, size, *values.shape[1:]), np.float32)
         out[rows, columns] = np.einsum("pk,pk...->p...", weights, values[triangles[found]])
-        return out[tuple(filler)]
+        return _with_margin(out, owner >= 0)
 
     place, lips = over_map(mean), np.clip(over_map(regions.lips), 0, 1)
     gradient = _surface_gradient(_bumps(place, lips, over_map(regions.porous), rng), place)
@@ -113,6 +114,17 @@ def map_size(
     return int(np.clip(np.median(np.sqrt(area[used] / in_map[used])) / TEXEL, 16, LARGEST_SIZE))
 
 
+def _with_margin(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Continue values a few texels beyond the charts, whose texels are ``inside``; changed in place."""
+    known = inside.copy()
+    for _ in range(MARGIN):
+        for axis, shift in ((0, 1), (0, -1), (1, 1), (1, -1)):
+            new = np.roll(known, shift, axis) & ~known
+            values[new] = np.roll(values, shift, axis)[new]
+            known |= new
+    return values
+
+
 def _barycentric(x: np.ndarray, y: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
     """Return the weights of the corners (P, 3) at points of the plane."""
     ux, uy, vx, vy = x[:, 1] - x[:, 0], y[:, 1] - y[:, 0], x[:, 2] - x[:, 0], y[:, 2] - y[:, 0]
@@ -132,10 +144,10 @@ def _bumps(place: np.ndarray, lips: np.ndarray, porous: np.ndarray, rng: np.rand
     """Return the height of pores, fine grain and the lips' creases, in model units."""
     size = len(place)
     pores = -np.maximum(_noise(size, 1.1, rng) - 0.6, 0) * (0.5 + 0.9 * np.clip(porous, 0, 1))
-    skin = 0.0011 * pores + 0.0004 * _noise(size, 1.5, rng) + 0.0004 * _noise(size, 3.0, rng)
+    skin = 0.0005 * pores + 0.0002 * _noise(size, 1.5, rng) + 0.0003 * _noise(size, 3.0, rng)
     bend = 2.5 * _noise(size, 7.0, rng)
     creases = np.sin(place[..., 0] * 150 + bend) + 0.7 * np.sin(place[..., 0] * 235 - 0.8 * bend)
-    return skin * (1 - lips) + lips * (0.0007 * creases + 0.0004 * _noise(size, 2.0, rng))
+    return skin * (1 - lips) + lips * (0.0005 * creases + 0.0003 * _noise(size, 2.0, rng))
 
 
 def _surface_gradient(height: np.ndarray, place: np.ndarray) -> np.ndarray:

@@ -34,8 +34,10 @@ from anifacegan.geometry.resampling import smoothstep
 
 FAR_OUTSIDE = -1.0
 """Signed distance, in model units, of vertices that are far from the collar."""
-BOUNCE_RGB = (0.40, 0.22, 0.16)
+BOUNCE_RGB = (0.30, 0.19, 0.15)
 """Share of the light of fair skin that reaches other skin, for what hides the sky is mostly skin."""
+LEAST_BOUNCE = 0.3
+"""Share of that light that still reaches the depth of the mouth."""
 BROW_SHADE, BEARD_SHADE = 0.35, 0.45
 """How much the skin under dense brows and beards takes the colour of their roots."""
 FRAME_GLOSS = 1.2
@@ -71,7 +73,7 @@ def scattered(light: VertexLight, fields: HeadFields, melanin: float) -> VertexL
     open_skin = fields.skin & (light.sky[:count] > 0.3)
     mean = irradiance[:count][open_skin].mean(axis=0) if open_skin.any() else np.zeros(3, np.float32)
     bounce = mean * np.array(BOUNCE_RGB, np.float32) * np.float32(1 - 0.6 * melanin)
-    hidden = (1 - light.sky) * smoothstep(0.0, 0.3, light.sky)  # nothing bounces into the depth of the mouth
+    hidden = (1 - light.sky) * (LEAST_BOUNCE + (1 - LEAST_BOUNCE) * smoothstep(0.0, 0.3, light.sky))
     irradiance += hidden[:, None].astype(np.float32) * bounce
     around = fields.neighbours
     irradiance[:count] = around.averaged(irradiance[:count], fields.skin, SCATTERING_STEPS)

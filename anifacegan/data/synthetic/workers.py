@@ -38,6 +38,7 @@ def map_in_processes(
     if count <= 1:
         yield from (task(renderer, job) for job in jobs)
         return
+    renderer.prepare()  # once, and not in every process
     context = multiprocessing.get_context("spawn")
     with context.Pool(count, initializer=_start, initargs=(task, renderer)) as pool:
         yield from pool.imap(_work, jobs, chunksize=CHUNK)

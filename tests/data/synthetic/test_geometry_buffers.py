@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from anifacegan.data.dataset import CoefficientTable
+from anifacegan.data.rasterized_mesh import rasterize_mesh
 from anifacegan.data.synthetic import geometry_buffers
 from anifacegan.data.synthetic.appearance_prior import AppearancePrior
 from anifacegan.data.synthetic.geometry_buffers import (
@@ -17,14 +18,16 @@ from anifacegan.data.synthetic.geometry_buffers import (
     load_geometry_buffers,
     render_geometry,
 )
-from anifacegan.data.synthetic.head import HeadSurface, head_geometry
-from anifacegan.data.synthetic.renderer import SyntheticRenderer, rasterize_surface
+from anifacegan.data.synthetic.head import head_geometry
+from anifacegan.data.synthetic.renderer import SyntheticRenderer, background_inverse_depth
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_person
+from anifacegan.data.synthetic.strands.strands import Strands
 from anifacegan.face_model.open_model import load_open_face_model
 from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.runtime.errors import InputError
 from tests.fixtures.small_disk import files_of_at_most
+from tests.fixtures.synthetic_faces import constant_prior, without_hair_and_glasses
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
 from tests.fixtures.tiny_training_set import COUNT, SIZE, tiny_latents, write_tiny_set
 
@@ -34,21 +37,12 @@ Z_BUFFER = 2e-6
 OFFSET = np.array([0.004, -0.01, 0.002], np.float32)
 
 
-def surface_of_squares(*squares: np.ndarray) -> HeadSurface:
-    """Squares, each given by four corners in world units, as a surface in model units."""
+def surface_of_squares(*squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Squares, each given by four corners in world units, as vertices in model units and triangles."""
     corners = np.concatenate(squares)
-    count = len(corners)
-    first = np.arange(0, count, 4)[:, None, None]
-    return HeadSurface(
-        vertices=((corners - OFFSET) / 0.1).astype(np.float32),
-        normals=np.zeros((count, 3), np.float32),
-        albedo=np.zeros((count, 3), np.float32),
-        gloss=np.zeros(count, np.float32),
-        hair_distance=np.zeros(count, np.float32),
-        cloth_distance=np.zeros(count, np.float32),
-        triangles=(first + [[0, 1, 2], [2, 1, 3]]).reshape(-1, 3).astype(np.int32),
-        landmarks=np.zeros((68, 3), np.float32),
-    )
+    first = np.arange(0, len(corners), 4)[:, None, None]
+    triangles = (first + [[0, 1, 2], [2, 1, 3]]).reshape(-1, 3).astype(np.int32)
+    return ((corners - OFFSET) / 0.1).astype(np.float32), triangles
 
 
 def square(
@@ -67,9 +61,12 @@ def camera_and_rays(*, yaw: float, pitch: float, size: int) -> tuple[Camera, Ray
     )
 
 
-def distances(surface: HeadSurface, *, yaw: float, pitch: float, size: int) -> np.ndarray:
+def distances(
+    surface: tuple[np.ndarray, np.ndarray], *, yaw: float, pitch: float, size: int
+) -> np.ndarray:
     camera, _ = camera_and_rays(yaw=yaw, pitch=pitch, size=size)
-    return distance_map(rasterize_surface(surface, OFFSET, camera), camera)
+    drawn = rasterize_mesh(*surface, OFFSET, camera, behind=background_inverse_depth(camera))
+    return distance_map(np.where(drawn.triangle >= 0, drawn.nearest, 0), camera)
 
 
 # ----------------------------------------------------------------------------------------------------------- distances
@@ -118,21 +115,18 @@ def ball() -> SyntheticRenderer:
     model.mean.copy_(0.7 * torch.nn.functional.normalize(model.mean, dim=-1))
     model.id_basis.zero_(), model.exp_basis.zero_()
     parts = tiny_parts(model)
-    nothing = {"hair_disp": np.zeros_like(parts.hair_disp), "cloth_sd": np.full_like(parts.cloth_sd, -1)}
+    nothing = {"cloth_sd": np.full_like(parts.cloth_sd, -1)}
     no_lids = {name: np.zeros(0, np.int32) for name in ("lid_l", "lid_r")}
     parts = dataclasses.replace(parts, **nothing, **no_lids)
-    return SyntheticRenderer(
-        head_geometry(model, parts), AppearancePrior.fit(tiny_parts(model), np.eye(80) / 80)
-    )
+    prior = AppearancePrior.fit(parts, np.eye(80) / 80)
+    nobody = sample_person(parts, np.random.default_rng(0))
+    bald = without_hair_and_glasses(prior.appearance(nobody.z_id, nobody.z_noise))
+    return SyntheticRenderer(head_geometry(model, parts), constant_prior(prior, bald))
 
 
 @pytest.fixture(scope="module")
 def person(ball: SyntheticRenderer) -> SyntheticPerson:
-    """Somebody without the curtain of long hair."""
-    people = (sample_person(ball.head.parts, np.random.default_rng(seed)) for seed in range(50))
-    return next(
-        p for p in people if ball.prior.appearance(p.z_id, p.z_noise).hair_style in (None, "short", "buzz")
-    )
+    return sample_person(ball.head.parts, np.random.default_rng(5))
 
 
 @pytest.mark.parametrize("pitch, yaw", [(0.0, 0.0), (-0.3, 0.6)])
@@ -168,14 +162,30 @@ def test_vertices_that_face_the_camera_are_seen_and_those_behind_are_not(
     assert seen[facing > 0.3].all() and not seen[facing < -0.3].any()  # a facet turns by about 0.17
 
 
-def test_long_hair_is_a_surface_but_has_no_vertices_of_the_bare_head() -> None:
-    model = tiny_model()
-    parts = tiny_parts(model)
-    renderer = SyntheticRenderer(head_geometry(model, parts), AppearancePrior.fit(parts, np.eye(80) / 80))
-    people = (sample_person(renderer.head.parts, np.random.default_rng(seed)) for seed in range(300))
-    long = next(p for p in people if renderer.prior.appearance(p.z_id, p.z_noise).hair_style == "long")
-    distance, seen = render_geometry(renderer, long, np.zeros(2, np.float32), 32)
-    assert seen.shape == (len(model.mean),) and seen.any() and (distance > 0).any()
+def test_dense_strands_are_a_surface_that_hides_the_head_and_single_strands_are_not(
+    ball: SyntheticRenderer, person: SyntheticPerson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pose, size = np.zeros(2, np.float32), 64
+    bare, seen = render_geometry(ball, person, pose, size)
+
+    def curtain(count: int, cover: float) -> list[Strands]:
+        """Upright strands in front of the right half of the ball, as seen."""
+        x = np.linspace(0.0, 0.9, count)
+        points = np.stack(np.broadcast_arrays(x[:, None], np.linspace(-1, 1, 8), 0.85), axis=-1)
+        colours, covers = np.zeros((count, 3), np.float32), np.full(count, cover, np.float32)
+        return [Strands(points.astype(np.float32), colours, covers, 1.0, 5.0, 1.0, on_scalp=True)]
+
+    monkeypatch.setattr(geometry_buffers, "person_strands", lambda *_: curtain(400, 1.0))
+    hidden, left = render_geometry(ball, person, pose, size)
+    covered = np.zeros((size, size), bool)
+    covered[12:-12, size // 2 + 1 : size // 2 + 24] = True
+    plane = 1.0 - 0.085 - float(ball.head.world_offset[2])  # from the camera at z = 1 to the strands
+    assert np.abs(hidden[covered] / DEPTH_STEPS - plane).max() < 0.004  # farther along slanted rays
+    assert np.array_equal(hidden[:, : size // 2 - 1], bare[:, : size // 2 - 1])
+    assert left.sum() < 0.65 * seen.sum()
+    monkeypatch.setattr(geometry_buffers, "person_strands", lambda *_: curtain(400, 0.02))
+    thin, still = render_geometry(ball, person, pose, size)
+    assert np.array_equal(thin, bare) and np.array_equal(still, seen)
 
 
 # --------------------------------------------------------------------------------------------------------- the folder

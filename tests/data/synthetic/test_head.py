@@ -1,4 +1,4 @@
-"""The head with hair and clothes: lids, normals and layers."""
+"""The head: its mesh, its lids and its face."""
 
 import dataclasses
 import math
@@ -6,17 +6,16 @@ import math
 import numpy as np
 import torch
 
-from anifacegan.data.synthetic.head import dressed_head, eyes_of
+from anifacegan.data.synthetic.head import eyes_of
 from anifacegan.data.synthetic.renderer import (
     SyntheticRenderer,
     load_synthetic_renderer,
 )
-from anifacegan.data.synthetic.sampling import (
-    SyntheticPerson,
-)
+from anifacegan.data.synthetic.geometry_buffers import render_geometry
+from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_item
+from anifacegan.data.visibility import visible_vertices
 from anifacegan.face_model.face_mesh import bare_head, clear_lids
 from anifacegan.face_model.morphable import MorphableModel
-from tests.fixtures.synthetic_faces import without_hair_and_shine
 from tests.fixtures.tiny_head import tiny_parts
 
 
@@ -63,38 +62,6 @@ def test_the_bare_head_is_the_morphable_model(
     assert np.allclose(bare_head(renderer.head, person.z_id, person.z_exp), expected, atol=1e-5)
 
 
-def test_normals_of_the_drawn_surface_are_those_of_the_model(
-    renderer: SyntheticRenderer, model: MorphableModel, person: SyntheticPerson
-) -> None:
-    looks = without_hair_and_shine(renderer.prior.appearance(person.z_id, person.z_noise))
-    surface = dressed_head(renderer.head, person.z_id, person.z_exp, looks)
-    expected = model.normals(torch.from_numpy(surface.vertices)[None])[0].numpy()
-    assert np.allclose(surface.normals, expected, atol=1e-5)
-    assert np.array_equal(
-        surface.landmarks,
-        bare_head(renderer.head, person.z_id, person.z_exp)[model.landmark_vertices],
-    )
-
-
-def test_hair_and_clothes_stand_off_the_head_and_long_hair_adds_the_curtain(
-    renderer: SyntheticRenderer, person: SyntheticPerson
-) -> None:
-    looks = renderer.prior.appearance(person.z_id, person.z_noise)
-    bald, short, long = (
-        dressed_head(renderer.head, person.z_id, person.z_exp, dataclasses.replace(looks, hair_style=style))
-        for style in (None, "short", "long")
-    )
-    lift = np.linalg.norm(short.vertices - bald.vertices, axis=1)
-    hair, cloth = renderer.head.hair_thickness[1] > 0, renderer.head.cloth_distance > 0
-    assert (lift[hair] > 0).all() and (lift[~hair] == 0).all()
-    assert len(long.vertices) == len(bald.vertices) + 4 and len(long.triangles) == len(bald.triangles) + 2
-    assert np.array_equal(long.albedo[-4:], np.tile(looks.hair_rgb, (4, 1)))
-    assert (long.hair_distance[-4:] > 0).all() and (long.cloth_distance[-4:] < 0).all()
-    assert (bald.hair_distance < -0.12).all()  # too far for a strand
-    raised = np.linalg.norm(bald.vertices - bare_head(renderer.head, person.z_id, person.z_exp), axis=1)
-    assert (raised[cloth] > 0).all() and (raised[~cloth] == 0).all()
-
-
 def test_lids_of_a_real_blink_stay_outside_the_eyeballs(face_model: MorphableModel) -> None:
     renderer = load_synthetic_renderer()
     basis = renderer.head.parts.expression_basis()
@@ -112,3 +79,26 @@ def test_lids_of_a_real_blink_stay_outside_the_eyeballs(face_model: MorphableMod
             )[0]
             size = math.sqrt(fit[3] + fit[:3] @ fit[:3])
             assert np.linalg.norm(vertices[lids] - fit[:3], axis=1).min() >= size * 1.0115
+
+
+def hidden_and_seen(renderer: SyntheticRenderer, person: SyntheticPerson) -> tuple[np.ndarray, np.ndarray]:
+    """Which vertices a frontal camera sees without and with hair."""
+    neutral = dataclasses.replace(person, z_exp=np.zeros(64, np.float32))
+    pose = np.zeros(2, np.float32)
+    bare = visible_vertices(renderer.head, neutral.z_id, neutral.z_exp, pose, size=160)
+    return bare, render_geometry(renderer, neutral, pose, 160)[1]
+
+
+def test_no_hair_covers_the_face(face_model: MorphableModel) -> None:
+    """Of a hundredth of the skin at most, in many people's frontal images, is hidden by strands."""
+    renderer = load_synthetic_renderer()
+    face = renderer.head.face
+    seen, hidden = np.zeros(len(face)), np.zeros(len(face))
+    for index in range(12):
+        person, _ = sample_item(renderer.head.parts, 3, index)
+        bare, haired = hidden_and_seen(renderer, person)
+        seen, hidden = seen + bare, hidden + (bare & ~haired)
+    often = seen >= 6
+    share = hidden[often & face].sum() / seen[often & face].sum()
+    outside = often & ~face & (renderer.head.parts.part == 0)
+    assert share < 0.04 < hidden[outside].sum() / seen[outside].sum()

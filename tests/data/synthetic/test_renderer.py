@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from anifacegan.data.synthetic.appearance import Background
 from anifacegan.data.synthetic.renderer import (
     SyntheticRenderer,
-    background_image,
     load_synthetic_renderer,
     render_item,
     render_person,
@@ -18,7 +16,6 @@ from anifacegan.data.synthetic.sampling import (
 from anifacegan.face_model.face_mesh import bare_head
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.geometry.cameras import euler_rotation
-from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from tests.fixtures.synthetic_faces import one_camera
 
 
@@ -30,21 +27,6 @@ def test_more_samples_only_soften_edges(renderer: SyntheticRenderer, person: Syn
     difference = np.abs(coarse - fine).max(axis=2)
     assert np.median(difference) <= 2 and (difference > 30).mean() < 0.1
     assert (difference > 0).any()
-
-
-def test_a_background_point_has_one_colour_from_every_view() -> None:
-    ground = Background(np.float32([0.1, 0.5, 0.9]), np.float32([0.8, 0.2, 0.3]), 0.7)
-    size = 257
-    points = torch.tensor(
-        [[[0.02, 0.03, -WORLD_PER_NETWORK_UNIT], [-0.05, 0.01, -WORLD_PER_NETWORK_UNIT]]], dtype=torch.float64
-    )
-    colours = []
-    for pitch, yaw in ((0.0, 0.0), (0.2, -0.5), (-0.3, 0.3)):
-        camera = one_camera(yaw=yaw, pitch=pitch, size=size)
-        columns, rows = camera.project(points)[0].round().long().T
-        colours.append(background_image(ground, camera)[rows, columns])
-    assert np.allclose(colours[0], colours[1], atol=0.01) and np.allclose(colours[0], colours[2], atol=0.01)
-    assert np.abs(colours[0][0] - colours[0][1]).max() > 0.1
 
 
 @pytest.mark.parametrize("pitch, yaw", [(0.0, 0.0), (0.3, -0.7), (-0.2, 0.5)])
