@@ -16,6 +16,8 @@ ADAPTATION = 0.55
 """How much the exposure follows the face's own colour, 0 to 1; the rest follows its light only."""
 MEAN_SKIN = 0.33
 """Linear reflectance of skin for which the exposure of a face is the same whatever the adaptation."""
+BRIGHTEST = np.float32(2.5)
+"""Largest exposed light of a sample, so that single samples of highlights do not outshine their pixels."""
 CONTRAST = np.float32(0.6)
 """Strength of the contrast curve, applied to encoded values."""
 
@@ -51,32 +53,39 @@ def develop(
     size = len(background)
     out = np.empty((size, size, 3), np.uint8)
     _develop(
-        picture, rasterized.triangle, strands.through, strands.weight, strands.total, background, np.float32(exposure), out
+        picture, rasterized.triangle, strands.through, strands.total, background, np.float32(exposure), out
     )
     return out
 
 
 @kernel(fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def _develop(picture, triangle_map, through, weight, total, background, exposure, out):
+def _develop(picture, triangle_map, through, total, background, exposure, out):
     size = len(out)
     factor = len(picture) // size
-    one = np.float32(1)
+    one, zero = np.float32(1), np.float32(0)
     share = one / np.float32(factor * factor)
     for row in range(size):
         for column in range(size):
+            red = green = blue = behind = zero
+            for i in range(factor):
+                for j in range(factor):
+                    r, c = row * factor + i, column * factor + j
+                    t = through[r, c]
+                    if t < one:
+                        red += min(exposure * total[r, c, 0], BRIGHTEST)
+                        green += min(exposure * total[r, c, 1], BRIGHTEST)
+                        blue += min(exposure * total[r, c, 2], BRIGHTEST)
+                    if triangle_map[r, c] < 0:
+                        behind += t
+                    else:
+                        red += t * min(exposure * picture[r, c, 0], BRIGHTEST)
+                        green += t * min(exposure * picture[r, c, 1], BRIGHTEST)
+                        blue += t * min(exposure * picture[r, c, 2], BRIGHTEST)
             for k in range(3):
-                mean = np.float32(0)
-                for i in range(factor):
-                    for j in range(factor):
-                        r, c = row * factor + i, column * factor + j
-                        x = background[row, column, k] if triangle_map[r, c] < 0 else picture[r, c, k] * exposure
-                        t = through[r, c]
-                        if t < one:
-                            x = x * t + (one - t) * exposure * total[r, c, k] / max(weight[r, c], np.float32(1e-12))
-                        x = max(x, np.float32(0))
-                        # a soft shoulder, per sample so that bright edges stay smooth
-                        mean += one - np.exp(-x * (one + np.float32(0.25) * x))
-                y = srgb_encoded(min(mean * share, one))
+                x = (red if k == 0 else (green if k == 1 else blue)) + behind * background[row, column, k]
+                x = max(x * share, zero)
+                y = one - np.exp(-x * (one + np.float32(0.25) * x))  # a soft shoulder
+                y = srgb_encoded(min(y, one))
                 y += CONTRAST * (y - np.float32(0.45)) * y * (one - y)
-                out[row, column, k] = np.uint8(min(max(y, np.float32(0)), one) * np.float32(255) + np.float32(0.5))
+                out[row, column, k] = np.uint8(min(max(y, zero), one) * np.float32(255) + np.float32(0.5))

@@ -68,21 +68,29 @@ def eye_sample(value, looks, colour, material):
     colour[2] = looks.sclera_rgb[2] * (one - np.float32(1.05) * pink)
     limbus = np.exp(-(((polar - IRIS_DEG) / np.float32(2.4)) ** 2))
     if polar < IRIS_DEG + 4:
-        fibre = np.float32(0.55) * value_noise(turn * np.float32(9.55), polar * np.float32(0.12), 3)  # wraps at 60 / 2 pi
+        fibre = np.float32(0.55) * value_noise(
+            turn * np.float32(9.55), polar * np.float32(0.12), 3
+        )  # wraps at 60 / 2 pi
         fibre += np.float32(0.45) * value_noise(turn * np.float32(22.3), polar * np.float32(0.2), 4)
         fibre += np.float32(0.25) * value_noise(turn * np.float32(4.5), polar * np.float32(0.35), 9)
         span = max(IRIS_DEG - looks.pupil_deg, np.float32(2))
         inner = min(max((polar - looks.pupil_deg) / span, zero), one)
         collarette = np.exp(-(((inner - np.float32(0.28)) / np.float32(0.13)) ** 2))
         # the cornea gathers light on the side of the iris that is away from the lamp
-        glow = min(max(one - np.float32(1.3) * (ex * value[BENT] + ey * value[BENT + 1]), np.float32(0.45)), np.float32(1.6))
+        glow = min(
+            max(one - np.float32(1.3) * (ex * value[BENT] + ey * value[BENT + 1]), np.float32(0.45)),
+            np.float32(1.6),
+        )
         body = (np.float32(0.9) + np.float32(0.55) * fibre) * (one - np.float32(0.72) * limbus) * glow
         body *= np.float32(0.85) + np.float32(0.15) * min(inner * 3, one)
         iris = min(max((IRIS_DEG + np.float32(0.9) - polar) / np.float32(1.8), zero), one)
         pupil = min(max((looks.pupil_deg - polar) / np.float32(1.2) + np.float32(0.5), zero), one)
         for k in range(3):
             warm = np.float32(0.45) if k == 0 else (np.float32(0.22) if k == 1 else zero)
-            here = looks.iris_rgb[k] * max(body + collarette * warm, np.float32(0.05)) * (one - pupil) + np.float32(0.003) * pupil
+            here = (
+                looks.iris_rgb[k] * max(body + collarette * warm, np.float32(0.05)) * (one - pupil)
+                + np.float32(0.003) * pupil
+            )
             white = colour[k] * (one - np.float32(0.45) * limbus)
             colour[k] = here * iris + white * (one - iris)
     nx, ny, nz = value[NORMAL], value[NORMAL + 1], value[NORMAL + 2]

@@ -57,7 +57,9 @@ def glasses_frame(
         pieces.append(tube(np.stack([x, middle + upward, front - WRAP * x**2], axis=1), wire, closed=True))
     t = np.linspace(-1, 1, 9)
     inner = max(half - width, 0.02)
-    arc = np.stack([t * inner, middle + 0.28 * height + 0.03 * (1 - t**2), front + 0.015 * (1 - t**2)], axis=1)
+    arc = np.stack(
+        [t * inner, middle + 0.28 * height + 0.03 * (1 - t**2), front + 0.015 * (1 - t**2)], axis=1
+    )
     pieces.append(tube(arc, 0.9 * wire, closed=False))
     for sign, eye in ((1, left), (-1, right)):
         x = eye[0] + sign * width
@@ -86,13 +88,19 @@ def temple_path(
     behind = np.array([sign * (root_x - 0.02), root[1] - 0.22, ear[:, 2].min() + 0.02])
     t = np.linspace(0, 1, 12)[:, None]
     straight = hinge + t * (root - hinge)
-    side = neutral[skin & (ears < 0.2) & (np.abs(neutral[:, 1] - hinge[1]) < 0.12) & (neutral[:, 0] * sign > 0)]
+    side = neutral[
+        skin & (ears < 0.2) & (np.abs(neutral[:, 1] - hinge[1]) < 0.12) & (neutral[:, 0] * sign > 0)
+    ]
     for point in straight[1:]:
         near = side[np.abs(side[:, 2] - point[2]) < 0.06]
         if len(near):
             point[0] = sign * max(abs(point[0]), np.abs(near[:, 0]).max() + HEAD_CLEARANCE)
     bend = np.linspace(0, 1, 6)[1:, None]
-    hook = straight[-1] + bend * (behind - straight[-1]) * [1, 0, 1] + bend**2 * (behind - straight[-1]) * [0, 1, 0]
+    hook = (
+        straight[-1]
+        + bend * (behind - straight[-1]) * [1, 0, 1]
+        + bend**2 * (behind - straight[-1]) * [0, 1, 0]
+    )
     return np.concatenate([straight, hook])
 
 

@@ -23,6 +23,8 @@ GUM_EDGES = {UPPER_TEETH_LABEL: (0.60, 0.74), LOWER_TEETH_LABEL: (0.56, 0.42)}
 FINE_CELL, COARSE_CELL, FAR_CELL = 0.028, 0.06, 0.15
 """Sizes of the cells, in model units, in each of which the mesh that casts shadows keeps one vertex: around eyes, nose
 and mouth; on the rest of the head; below the chin."""
+IN_IMAGES = ((-1.7, -1.8, -1.5), (1.7, 3.0, 3.0))
+"""Box of the mean head, in model units, that images can show; behind it is the background plane."""
 LID_COLUMNS = 25
 """Number of vertices along the edge of a lid."""
 LANDMARKS_OF_EYES = (slice(42, 48), slice(36, 42))
@@ -34,10 +36,14 @@ MOTTLE_SEED = 6
 class HeadFields:
     """Fields on the vertices and triangles of the face model, for everyone."""
 
-    kind: Int[np.ndarray, " triangle"]
-    """Kind of each triangle, see :mod:`.vertex_table`."""
+    triangles: Int[np.ndarray, "drawn 3"]
+    """Triangles that may be seen: not those that are behind the background plane in every image."""
+    kind: Int[np.ndarray, " drawn"]
+    """Kind of each of them, see :mod:`.vertex_table`."""
+    seen: Bool[np.ndarray, " vertex"]
+    """Whether each vertex is a corner of such a triangle, in a part of the head that images show."""
     skin: Bool[np.ndarray, " vertex"]
-    """Whether each vertex is skin."""
+    """Whether each of these vertices is skin; False for all others."""
     neighbours: Neighbours
     """Neighbours of each vertex."""
     occluders: Int[np.ndarray, "coarse 3"]
@@ -65,25 +71,34 @@ def head_fields(head: HeadGeometry) -> HeadFields:
     """Compute the fields of a head."""
     parts, mean = head.parts, head.mean.reshape(-1, 3)
     part = np.asarray(parts.part)
-    skin = part == 0
-    kinds = np.select([np.isin(part, EYE_LABELS), part >= UPPER_TEETH_LABEL, part == TONGUE_LABEL], [EYE, TEETH, TONGUE], SKIN)
-    kind = kinds[head.triangles[:, 0]].astype(np.int32)
+    seen = ((mean > IN_IMAGES[0]) & (mean < IN_IMAGES[1])).all(axis=1)
+    skin = (part == 0) & seen
+    triangles = np.ascontiguousarray(head.triangles[seen[head.triangles].any(axis=1)])
+    kinds = np.select(
+        [np.isin(part, EYE_LABELS), part >= UPPER_TEETH_LABEL, part == TONGUE_LABEL],
+        [EYE, TEETH, TONGUE],
+        SKIN,
+    )
+    kind = kinds[triangles[:, 0]].astype(np.int32)
     lips, cheek, nose, forehead, lids, ears = (
         np.asarray(mask, np.float32)
         for mask in (parts.lips_mask, parts.cheek_mask, parts.nose_mask, parts.forehead_mask, parts.lids_mask, parts.ears_mask)
     )  # fmt: skip
     around = neighbours(mean, head.triangles)
     lips = around.averaged(np.stack([lips] * 3, axis=1), skin, (2, 2, 2))[:, 0]
-    regions = SkinRegions(lips, np.clip(cheek + nose + 0.5 * forehead, 0, 1), np.clip(nose + 0.6 * cheek, 0, 1))
-    order = np.argsort(kind != SKIN, kind="stable")  # the skin's triangles first, as the layout wants them
-    layout = TextureLayout(np.asarray(parts.uv, np.float32), head.triangles[order])
-    drawn = skin_detail(mean, head.triangles[kind == SKIN], layout, regions)
-    detail = SkinDetail(drawn.layers, TextureLayout(layout.uv, head.triangles))
+    regions = SkinRegions(
+        lips, np.clip(cheek + nose + 0.5 * forehead, 0, 1), np.clip(nose + 0.6 * cheek, 0, 1)
+    )
+    uv, on_skin = np.asarray(parts.uv, np.float32), triangles[kind == SKIN]
+    drawn = skin_detail(mean, on_skin, TextureLayout(uv, on_skin), regions)
+    detail = SkinDetail(drawn.layers, TextureLayout(uv, triangles))
     shine = 1 + 1.0 * np.clip(lips, 0, 1) + 0.35 * nose + 0.3 * forehead - 0.5 * np.clip(ears, 0, 1)
     face = np.asarray(parts.face_mask, np.float32)
     mood = np.clip(face * (1 - np.clip(lips, 0, 1)) * (1 - np.clip(lids * 1.5, 0, 1)), 0, 1)
     return HeadFields(
+        triangles=triangles,
         kind=kind,
+        seen=seen,
         skin=skin,
         neighbours=around,
         occluders=coarse_triangles(mean, head.triangles, part, head.landmark_vertices),
@@ -115,7 +130,11 @@ def coarse_triangles(
     far = mean[:, 1] < mean[landmarks[8], 1] - 0.1
     cell = np.select([fine, far], [FINE_CELL, FAR_CELL], COARSE_CELL)
     grid = np.floor(mean / cell[:, None]).astype(np.int64) + 1000
-    key = ((grid[:, 0] * 4000 + grid[:, 1]) * 4000 + grid[:, 2]) * 32 + part.astype(np.int64) * 4 + np.select([fine, far], [1, 2], 0)
+    key = (
+        ((grid[:, 0] * 4000 + grid[:, 1]) * 4000 + grid[:, 2]) * 32
+        + part.astype(np.int64) * 4
+        + np.select([fine, far], [1, 2], 0)
+    )
     _, cluster = np.unique(key, return_inverse=True)
     cluster = cluster.ravel()
     count = cluster.max() + 1
@@ -133,7 +152,9 @@ def coarse_triangles(
 def _places(head: HeadGeometry, part: np.ndarray) -> np.ndarray:
     place = head.mean.reshape(-1, 3).copy()
     polar, azimuth = np.asarray(head.parts.eye_polar), np.asarray(head.parts.eye_azimuth)
-    directions = np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], axis=1)
+    directions = np.stack(
+        [np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], axis=1
+    )
     eyes = np.isin(part, EYE_LABELS)
     place[eyes] = directions[eyes]
     for label in (UPPER_TEETH_LABEL, LOWER_TEETH_LABEL):
@@ -175,7 +196,11 @@ def _upper_lid(head: HeadGeometry, eye: int) -> np.ndarray:
     middle = corners.mean(axis=0)
     chosen = []
     for x in np.linspace(corners[:, 0].min(), corners[:, 0].max(), LID_COLUMNS):
-        near = np.flatnonzero((np.abs(points[:, 0] - x) < 0.012) & (points[:, 1] > middle[1] - 0.03) & (points[:, 2] > middle[2] - 0.06))
+        near = np.flatnonzero(
+            (np.abs(points[:, 0] - x) < 0.012)
+            & (points[:, 1] > middle[1] - 0.03)
+            & (points[:, 2] > middle[2] - 0.06)
+        )
         if len(near):
             chosen.append(lids[near[points[near, 1].argmin()]])
     return np.array(chosen, np.int64)

@@ -52,7 +52,11 @@ def teeth_sample(value, looks, gaps, colour, material):
     # each tooth is rounded, so its normals turn away from the gaps
     nx, ny, nz = value[NORMAL] - np.float32(0.45) * side, value[NORMAL + 1], value[NORMAL + 2]
     scale = one / np.sqrt(nx * nx + ny * ny + nz * nz + np.float32(1e-12))
-    material[SHINE_NORMAL], material[SHINE_NORMAL + 1], material[SHINE_NORMAL + 2] = nx * scale, ny * scale, nz * scale
+    material[SHINE_NORMAL], material[SHINE_NORMAL + 1], material[SHINE_NORMAL + 2] = (
+        nx * scale,
+        ny * scale,
+        nz * scale,
+    )
     material[ROUGHNESS], material[SECOND], material[MIRROR] = np.float32(0.26), zero, np.float32(0.04)
     material[SHINE], material[TURN], material[DIM] = np.float32(0.8), zero, one
 
@@ -66,5 +70,9 @@ def tongue_sample(value, colour, material):
         colour[k] = TONGUE_RGB[k] * (np.float32(1) - np.float32(0.25) * middle)
     for axis in range(3):
         material[SHINE_NORMAL + axis] = value[NORMAL + axis]
-    material[ROUGHNESS], material[SECOND], material[MIRROR] = np.float32(0.36), np.float32(0), np.float32(0.03)
+    material[ROUGHNESS], material[SECOND], material[MIRROR] = (
+        np.float32(0.36),
+        np.float32(0),
+        np.float32(0.03),
+    )
     material[SHINE], material[TURN], material[DIM] = np.float32(0.8), np.float32(0), np.float32(1)

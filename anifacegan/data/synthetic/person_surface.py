@@ -19,7 +19,8 @@ from anifacegan.geometry.normals import vertex_normals_numba
 class PersonSurface:
     """Solid surface of a person with an expression, without hair; model units, in the head's frame.
 
-    The first vertices and triangles are the face model's, those of the glasses follow.
+    The first vertices are the face model's, those of the glasses follow; so do the triangles, of the face model those that
+    may be seen.
     """
 
     bare: Float[np.ndarray, "head_vertex 3"]
@@ -65,10 +66,12 @@ def person_surface(
         bare=bare,
         vertices=vertices,
         normals=normals,
-        triangles=head.triangles,
+        triangles=fields.triangles,
         kind=fields.kind,
         neutral=neutral,
-        neutral_normals=vertex_normals_numba(neutral, head.triangles) if bare is not bare_neutral else normals,
+        neutral_normals=vertex_normals_numba(neutral, head.triangles)
+        if bare is not bare_neutral
+        else normals,
         cloth_distance=distance,
         landmarks=bare[head.landmark_vertices],
     )
@@ -79,6 +82,6 @@ def person_surface(
         surface,
         vertices=np.concatenate([vertices, frame.vertices]),
         normals=np.concatenate([normals, frame.normals]),
-        triangles=np.concatenate([head.triangles, frame.triangles + np.int32(len(vertices))]),
+        triangles=np.concatenate([fields.triangles, frame.triangles + np.int32(len(vertices))]),
         kind=np.concatenate([fields.kind, np.full(len(frame.triangles), FRAME, np.int32)]),
     )

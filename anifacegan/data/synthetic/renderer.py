@@ -138,13 +138,16 @@ def render_appearance(
     shadows = _shadows(fields, surface, strands, appearance)
     under_hair = skin_under_hair(head, renderer.strand_plan, appearance)
     colours = vertex_colours(head, fields, appearance, under_hair)
-    light = scattered(vertex_light(shadows, surface.vertices, surface.normals), fields, appearance.skin.melanin)
+    seen = np.ones(len(surface.vertices), bool)
+    seen[: len(fields.seen)] = fields.seen
+    arriving = vertex_light(shadows, surface.vertices, surface.normals, seen)
+    light = scattered(arriving, fields, appearance.skin.melanin)
     table = vertex_table(head, fields, surface, colours, light, appearance, under_hair.scalp)
     samples_camera = supersampled(camera, factor)
     rasterized = rasterize_surface(surface, head.world_offset, samples_camera)
     picture = shade(
         rasterized, surface.triangles, surface.kind, table, fields.detail,
-        looks(appearance), highlights(appearance.light),
+        looks(appearance), highlights(appearance.light), factor,
     )  # fmt: skip
     lit = [light_strands(kind, shadows, appearance.light) for kind in strands]
     hair = draw_strands(strands, lit, samples_camera, head.world_offset, rasterized.nearest)
@@ -183,7 +186,9 @@ def face_exposure(
 ) -> float:
     """Measure the exposure on cheeks and forehead of the neutral face: light through the hair, without own shadows."""
     parts = head.parts
-    face = np.flatnonzero(np.asarray(parts.cheek_mask, np.float32) + np.asarray(parts.forehead_mask, np.float32) > 0.3)
+    face = np.flatnonzero(
+        np.asarray(parts.cheek_mask, np.float32) + np.asarray(parts.forehead_mask, np.float32) > 0.3
+    )
     if len(face) == 0:
         return appearance.light.exposure
     through_hair = replace(shadows, solid=np.zeros_like(shadows.solid))

@@ -47,12 +47,12 @@ class Neighbours:
         return out
 
 
-def neighbours(
-    points: Float[np.ndarray, "vertex 3"], triangles: Int[np.ndarray, "triangle 3"]
-) -> Neighbours:
+def neighbours(points: Float[np.ndarray, "vertex 3"], triangles: Int[np.ndarray, "triangle 3"]) -> Neighbours:
     """List the neighbours of each vertex of a mesh."""
     count = len(points)
-    pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(np.int64)
+    pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(
+        np.int64
+    )
     keys = np.unique(np.concatenate([pairs[:, 0] * count + pairs[:, 1], pairs[:, 1] * count + pairs[:, 0]]))
     start, end = keys // count, keys % count
     squares = np.square(points[start] - points[end]).sum(axis=1)
@@ -92,9 +92,17 @@ def _compression(neutral, moved, first, neighbour, out):
         horizontal = vertical = across = along = np.float32(1e-9)
         for j in range(first[i], first[i + 1]):
             other = neighbour[j]
-            x, y, z = neutral[other, 0] - neutral[i, 0], neutral[other, 1] - neutral[i, 1], neutral[other, 2] - neutral[i, 2]
+            x, y, z = (
+                neutral[other, 0] - neutral[i, 0],
+                neutral[other, 1] - neutral[i, 1],
+                neutral[other, 2] - neutral[i, 2],
+            )
             before = x * x + y * y + z * z + np.float32(1e-12)
-            u, v, w = moved[other, 0] - moved[i, 0], moved[other, 1] - moved[i, 1], moved[other, 2] - moved[i, 2]
+            u, v, w = (
+                moved[other, 0] - moved[i, 0],
+                moved[other, 1] - moved[i, 1],
+                moved[other, 2] - moved[i, 2],
+            )
             shorter = np.float32(1) - np.sqrt((u * u + v * v + w * w) / before)
             up = y * y / before
             vertical += up * up * shorter

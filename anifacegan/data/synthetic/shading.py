@@ -48,6 +48,8 @@ from anifacegan.runtime.compiled import kernel
 
 SCLERA_RGB, TOOTH_RGB = (0.50, 0.455, 0.42), (0.56, 0.50, 0.40)
 """Linear colours of the white of the eye and of young teeth."""
+SAME_SURFACE = np.float32(0.0006)
+"""Largest difference of the inverse depths, in 1 / world units, of neighbouring samples of one surface."""
 LAMPS = 3
 """Number of light sources that make highlights: the lamp, the brightest lobe of the sky, and the sky above."""
 
@@ -135,8 +137,12 @@ def shade(
     detail: SkinDetail,
     person: Looks,
     sources: Highlights,
+    factor: int,
 ) -> Float[np.ndarray, "size size 3"]:
     """Shade all samples of a rasterized person; linear light, 0 where no triangle is visible.
+
+    Of ``factor`` neighbouring samples in a row, one is shaded, another one in each row, and the others have its colour
+    where they show the same surface: a pixel still averages ``factor`` colours, and as many as it has samples at edges.
 
     Args:
         rasterized: projected vertices and nearest triangles of the samples.
@@ -145,6 +151,7 @@ def shade(
         detail: map of the skin's detail.
         person: the person's numbers.
         sources: light sources of the highlights.
+        factor: samples along each side of a pixel.
     """
     corners = _Corners(
         triangles, kind, detail.layout.corners, detail.layout.uv.astype(np.float32),
@@ -153,8 +160,9 @@ def shade(
     scales = (np.array(LAYER_SCALES) / 127).astype(np.float32)
     picture = np.zeros((*rasterized.triangle.shape, 3), np.float32)
     _shade_samples(
-        rasterized.triangle, corners, detail.layers, scales, tooth_gaps(), person, sources, picture
-    )
+        rasterized.triangle, rasterized.nearest, corners, detail.layers, scales, tooth_gaps(), person, sources,
+        factor, picture,
+    )  # fmt: skip
     return picture
 
 
@@ -182,7 +190,11 @@ def _highlight(kind, value, material, sources, half, out):
         for axis in range(3):
             half[axis] = sources.halves[k, axis]
         if kind == EYE:  # the lids would hide lamps that stand high or far aside; they are seen in the middle
-            half[0], half[1], half[2] = np.float32(0.7) * half[0], np.float32(0.7) * half[1] - np.float32(0.02), np.float32(0.7) * half[2] + np.float32(0.4)
+            half[0], half[1], half[2] = (
+                np.float32(0.7) * half[0],
+                np.float32(0.7) * half[1] - np.float32(0.02),
+                np.float32(0.7) * half[2] + np.float32(0.4),
+            )
             scale = one / np.sqrt(half[0] * half[0] + half[1] * half[1] + half[2] * half[2])
             half[0], half[1], half[2] = half[0] * scale, half[1] * scale, half[2] * scale
         spread = sources.spread[k] * (np.float32(0.3) if kind == EYE else one)
@@ -207,7 +219,7 @@ def _highlight(kind, value, material, sources, half, out):
 
 @kernel(fastmath=True)
 @no_type_check
-def _shade_samples(triangle_map, corners, layers, scales, gaps, person, sources, picture):
+def _shade_samples(triangle_map, nearest, corners, layers, scales, gaps, person, sources, factor, picture):
     value = np.empty(COLUMNS, np.float32)
     detail = np.empty(len(scales), np.float32)
     colour, shine, half = np.empty(3, np.float32), np.empty(3, np.float32), np.empty(3, np.float32)
@@ -219,6 +231,17 @@ def _shade_samples(triangle_map, corners, layers, scales, gaps, person, sources,
             t = triangle_map[row, column]
             if t < 0:
                 continue
+            kind = corners.kind[t]
+            if column > 0 and kind != EYE and (column + row) % factor != 0:
+                before = triangle_map[row, column - 1]
+                if before == t or (
+                    before >= 0
+                    and corners.kind[before] == kind
+                    and abs(nearest[row, column] - nearest[row, column - 1]) < SAME_SURFACE
+                ):
+                    for k in range(3):
+                        picture[row, column, k] = picture[row, column - 1, k]
+                    continue
             a, b, c = corners.triangles[t, 0], corners.triangles[t, 1], corners.triangles[t, 2]
             dx, dy = column - x_px[a], row - y_px[a]
             ux, uy, vx, vy = x_px[b] - x_px[a], y_px[b] - y_px[a], x_px[c] - x_px[a], y_px[c] - y_px[a]
@@ -238,7 +261,6 @@ def _shade_samples(triangle_map, corners, layers, scales, gaps, person, sources,
                 colour[k] = value[ALBEDO + k]
                 shine[k] = np.float32(0)
             material[OPEN], material[LIT] = value[SKY], value[LAMP]
-            kind = corners.kind[t]
             if kind == SKIN:
                 if value[CLOTH] > 0:
                     cloth_sample(value, person, colour, material)
@@ -258,7 +280,11 @@ def _shade_samples(triangle_map, corners, layers, scales, gaps, person, sources,
             elif kind == FRAME:
                 for axis in range(3):
                     material[SHINE_NORMAL + axis] = value[NORMAL + axis]
-                material[ROUGHNESS], material[SECOND], material[MIRROR] = np.float32(0.25), np.float32(0), np.float32(0.05)
+                material[ROUGHNESS], material[SECOND], material[MIRROR] = (
+                    np.float32(0.25),
+                    np.float32(0),
+                    np.float32(0.05),
+                )
                 material[SHINE], material[TURN], material[DIM] = value[GLOSS], np.float32(0), np.float32(1)
             if material[SHINE] > 0:
                 _highlight(kind, value, material, sources, half, shine)

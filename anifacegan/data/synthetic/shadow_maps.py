@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from anifacegan.data.synthetic.light import LightSamples, perpendicular
 from anifacegan.runtime.compiled import kernel
@@ -90,17 +90,21 @@ def shadow_maps(
 
 
 def vertex_light(
-    shadows: ShadowMaps, vertices: Float[np.ndarray, "vertex 3"], normals: Float[np.ndarray, "vertex 3"]
+    shadows: ShadowMaps,
+    vertices: Float[np.ndarray, "vertex 3"],
+    normals: Float[np.ndarray, "vertex 3"],
+    seen: Bool[np.ndarray, " vertex"] | None = None,
 ) -> VertexLight:
-    """Gather the light that arrives at vertices through the shadow maps."""
+    """Gather the light that arrives at vertices through the shadow maps; those that are not ``seen`` stay dark."""
     count = len(vertices)
-    irradiance, bent = np.empty((count, 3), np.float32), np.empty((count, 3), np.float32)
-    sky, lamp = np.empty(count, np.float32), np.empty(count, np.float32)
+    irradiance, bent = np.zeros((count, 3), np.float32), np.zeros((count, 3), np.float32)
+    sky, lamp = np.zeros(count, np.float32), np.zeros(count, np.float32)
+    seen = np.ones(count, bool) if seen is None else seen
     axes = (shadows.rights, shadows.ups, shadows.towards)
     maps = (shadows.solid, shadows.hair)
     scale = np.float32(shadows.scale)
     _gather(
-        vertices, normals, maps, axes, shadows.radiance, shadows.centre, scale, shadows.keys,
+        vertices, normals, seen, maps, axes, shadows.radiance, shadows.centre, scale, shadows.keys,
         irradiance, bent, sky, lamp,
     )  # fmt: skip
     return VertexLight(irradiance, bent, sky, lamp)
@@ -131,8 +135,14 @@ def _draw_solid(vertices, triangles, axes, centre, scale, maps):
             x[i], y[i], d[i] = _project(vertices[i], k, axes, centre, scale, half)
         for t in range(len(triangles)):
             a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-            left, right = max(min(x[a], x[b], x[c]), np.float32(0)), min(max(x[a], x[b], x[c]), np.float32(size - 1))
-            top, bottom = max(min(y[a], y[b], y[c]), np.float32(0)), min(max(y[a], y[b], y[c]), np.float32(size - 1))
+            left, right = (
+                max(min(x[a], x[b], x[c]), np.float32(0)),
+                min(max(x[a], x[b], x[c]), np.float32(size - 1)),
+            )
+            top, bottom = (
+                max(min(y[a], y[b], y[c]), np.float32(0)),
+                min(max(y[a], y[b], y[c]), np.float32(size - 1)),
+            )
             if left > right or top > bottom:
                 continue
             ux, uy, vx, vy = x[b] - x[a], y[b] - y[a], x[c] - x[a], y[c] - y[a]
@@ -179,7 +189,7 @@ def _draw_points(points, axes, centre, scale, maps):
 @kernel(fastmath=True)
 @no_type_check
 def _gather(
-    points, normals, maps, axes, radiance, centre, scale, keys, irradiance, bent, sky, lamp,
+    points, normals, seen, maps, axes, radiance, centre, scale, keys, irradiance, bent, sky, lamp,
 ):  # fmt: skip
     solid, hair = maps
     towards = axes[2]
@@ -188,6 +198,8 @@ def _gather(
     one_over = np.float32(1) / (HIDDEN_AT - HIDDEN_FROM)
     moved = np.empty(3, np.float32)
     for i in range(len(points)):
+        if not seen[i]:
+            continue
         nx, ny, nz = normals[i, 0], normals[i, 1], normals[i, 2]
         for axis in range(3):
             moved[axis] = points[i, axis] + OFF_SURFACE * normals[i, axis]

@@ -69,9 +69,13 @@ def skin_sample(value, detail, looks, colour, material):
     gx, gy, gz = detail[0] * looks.bump, detail[1] * looks.bump, detail[2] * looks.bump
     groove = np.float32(0)
     if value[LINES] > np.float32(0.02):
-        warp = np.float32(0.022) * value_noise(px * 5, py * 3, 31) + np.float32(0.006) * value_noise(px * 19, py * 9, 32)
+        warp = np.float32(0.022) * value_noise(px * 5, py * 3, 31) + np.float32(0.006) * value_noise(
+            px * 19, py * 9, 32
+        )
         strong = min(value[LINES] * np.float32(3.2), np.float32(1))
-        strong *= min(max(np.float32(0.65) + value_noise(px * 4 + 7, py * 22, 33), np.float32(0)), np.float32(1))
+        strong *= min(
+            max(np.float32(0.65) + value_noise(px * 4 + 7, py * 22, 33), np.float32(0)), np.float32(1)
+        )
         depth, slope = _crease(py + warp, LINE_DISTANCE)
         gy += np.float32(0.34) * strong * slope
         groove += strong * depth
@@ -80,9 +84,9 @@ def skin_sample(value, detail, looks, colour, material):
         strong = min(value[FURROWS] * np.float32(2.6), np.float32(1))
         strong *= min(max(np.float32(0.6) + value_noise(px * 18, py * 5, 35), np.float32(0)), np.float32(1))
         # crow's feet fan out from the corner of the eye, furrows of the frown are upright
-        across = px + (np.float32(0.9) * (py - np.float32(0.26)) if abs(px) > np.float32(0.38) else np.float32(0)) * (
-            np.float32(1) if px < 0 else np.float32(-1)
-        )
+        across = px + (
+            np.float32(0.9) * (py - np.float32(0.26)) if abs(px) > np.float32(0.38) else np.float32(0)
+        ) * (np.float32(1) if px < 0 else np.float32(-1))
         depth, slope = _crease(across + warp, FURROW_DISTANCE)
         gx += np.float32(0.26) * strong * slope
         groove += np.float32(0.8) * strong * depth
@@ -103,17 +107,39 @@ def skin_sample(value, detail, looks, colour, material):
     chosen = np.float32(0.5) + np.float32(0.5) * np.cos(np.float32(6.2831853) * (detail[7] - looks.mole_turn))
     mole = detail[6] * min(max((chosen - looks.mole_from) * np.float32(8), np.float32(0)), np.float32(1))
     hollow = max(value[CAVITY], np.float32(0)) + np.float32(0.25) * groove
-    colour[0] *= np.exp(-np.float32(0.10) * blood - np.float32(0.5) * brown - np.float32(0.7) * spots - np.float32(1.1) * mole - np.float32(0.35) * hollow)
-    colour[1] *= np.exp(-np.float32(0.55) * blood - np.float32(0.7) * brown - np.float32(1.3) * spots - np.float32(1.7) * mole - np.float32(0.85) * hollow)
-    colour[2] *= np.exp(-np.float32(0.50) * blood - np.float32(0.9) * brown - np.float32(1.6) * spots - np.float32(1.9) * mole - np.float32(0.95) * hollow)
+    colour[0] *= np.exp(
+        -np.float32(0.10) * blood
+        - np.float32(0.5) * brown
+        - np.float32(0.7) * spots
+        - np.float32(1.1) * mole
+        - np.float32(0.35) * hollow
+    )
+    colour[1] *= np.exp(
+        -np.float32(0.55) * blood
+        - np.float32(0.7) * brown
+        - np.float32(1.3) * spots
+        - np.float32(1.7) * mole
+        - np.float32(0.85) * hollow
+    )
+    colour[2] *= np.exp(
+        -np.float32(0.50) * blood
+        - np.float32(0.9) * brown
+        - np.float32(1.6) * spots
+        - np.float32(1.9) * mole
+        - np.float32(0.95) * hollow
+    )
     cover = value[SCALP]
-    cover = SCALP_COVER * min(max(cover + np.float32(0.5) * cover * (1 - cover) * detail[3], np.float32(0)), np.float32(1))
+    cover = SCALP_COVER * min(
+        max(cover + np.float32(0.5) * cover * (1 - cover) * detail[3], np.float32(0)), np.float32(1)
+    )
     for k in range(3):
         colour[k] += cover * (looks.scalp_rgb[k] - colour[k])
     wet = value[WET]
     material[ROUGHNESS] = looks.roughness * (1 + np.float32(0.04) * detail[4]) * (1 - np.float32(0.5) * wet)
     material[SECOND] = np.float32(0.35)
     material[MIRROR] = SKIN_MIRROR
-    material[SHINE] = value[GLOSS] * (1 - np.float32(0.8) * cover) * max(np.float32(1) - hollow, np.float32(0.2)) + wet
+    material[SHINE] = (
+        value[GLOSS] * (1 - np.float32(0.8) * cover) * max(np.float32(1) - hollow, np.float32(0.2)) + wet
+    )
     material[DIM] = np.float32(1) - np.float32(0.25) * min(max(hollow, np.float32(0)), np.float32(1))
     material[OPEN] *= max(np.float32(1) - np.float32(1.2) * hollow, np.float32(0.1))

@@ -41,7 +41,7 @@ class TextureLayout:
     uv: Float[np.ndarray, "corner 2"]
     """Positions in the texture, 0 to 1, v upward."""
     corners: Int[np.ndarray, "triangle 3"]
-    """Index into ``uv`` of each triangle's corners, for all triangles of the mesh."""
+    """Index into ``uv`` of each triangle's corners."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ def skin_detail(
     layout: TextureLayout,
     regions: SkinRegions,
 ) -> SkinDetail:
-    """Draw the map of a mean head; ``triangles`` are those of the skin, the first ones of ``layout.corners``."""
+    """Draw the map of a mean head; ``triangles`` are those of the skin, as ``layout.corners``."""
     size = map_size(mean, triangles, layout)
     rng = np.random.default_rng(SEED)
-    corners = layout.corners[: len(triangles)]
+    corners = layout.corners
     x, y = (layout.uv * [size, -size] + [-0.5, size - 0.5]).T
     owner = np.full((size, size), -1, np.int32)
     draw_triangles(x, y, np.ones(len(x)), corners, owner, np.zeros((size, size), np.float32))
@@ -106,7 +106,7 @@ def map_size(
     """Choose the map's height so that a texel of the skin is ``TEXEL`` long in the median triangle."""
     a, b, c = (mean[triangles[:, k]] for k in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    p, q, r = (layout.uv[layout.corners[: len(triangles), k]] for k in range(3))
+    p, q, r = (layout.uv[layout.corners[:, k]] for k in range(3))
     in_map = np.abs((q - p)[:, 0] * (r - p)[:, 1] - (q - p)[:, 1] * (r - p)[:, 0])
     used = in_map > 0
     if not used.any():
@@ -175,9 +175,14 @@ def _moles(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     """Draw soft discs, and around each of them its number between 0 and 1."""
     cover, phase = np.zeros((size, size), np.float32), np.zeros((size, size), np.float32)
     for _ in range(MOLES):
-        row, column, radius, number = rng.integers(size), rng.integers(size), rng.uniform(1.6, 3.6), rng.random()
+        row, column, radius, number = (
+            rng.integers(size),
+            rng.integers(size),
+            rng.uniform(1.6, 3.6),
+            rng.random(),
+        )
         reach = 8
-        window = (slice(max(row - reach, 0), row + reach), slice(max(column - reach, 0), column + reach))
+        window = tuple(slice(max(at - reach, 0), min(at + reach, size)) for at in (row, column))
         rows, columns = np.ogrid[window]
         distance = np.hypot(rows - row, columns - column)
         cover[window] = np.maximum(cover[window], smoothstep(radius + 1, radius - 1, distance))
@@ -195,7 +200,9 @@ def read_detail(layers, scales, u, v, out):
     column, row = min(max(column, 0), size - 2), min(max(row, 0), size - 2)
     fx, fy = x - np.float32(column), y - np.float32(row)
     for layer in range(len(scales)):
-        top = layers[row, column, layer] + fx * (layers[row, column + 1, layer] - np.float32(layers[row, column, layer]))
+        top = layers[row, column, layer] + fx * (
+            layers[row, column + 1, layer] - np.float32(layers[row, column, layer])
+        )
         low = layers[row + 1, column, layer] + fx * (
             layers[row + 1, column + 1, layer] - np.float32(layers[row + 1, column, layer])
         )

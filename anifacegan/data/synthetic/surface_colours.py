@@ -91,7 +91,9 @@ def hollows(surface: PersonSurface, fields: HeadFields) -> Float[np.ndarray, " v
     near = fields.neighbours.averaged(points, fields.skin, (FINE_STEPS,) * 3)
     far = fields.neighbours.averaged(near, fields.skin, (BROAD_STEPS,) * 3)
     fine, broad = ((moved - points) * normals for moved in (near, far))
-    depth = smoothstep(0.0006, 0.007, fine.sum(axis=1)) * 0.5 + smoothstep(0.002, 0.025, broad.sum(axis=1)) * 0.6
+    depth = (
+        smoothstep(0.0006, 0.007, fine.sum(axis=1)) * 0.5 + smoothstep(0.002, 0.025, broad.sum(axis=1)) * 0.6
+    )
     return (depth * fields.skin).astype(np.float32)
 
 

@@ -51,6 +51,9 @@ def test_the_image_changes_little_with_its_numbers() -> None:
     camera = one_camera(yaw=0.0, pitch=0.0, size=48)
     here = background_image(place("room"), camera)
     moved = dataclasses.replace(
-        place("room"), shift=0.0101, turn_rad=0.701, kind_weights=place("room").kind_weights * np.float32(0.999)
+        place("room"),
+        shift=0.0101,
+        turn_rad=0.701,
+        kind_weights=place("room").kind_weights * np.float32(0.999),
     )
     assert 0 < np.abs(background_image(moved, camera) - here).max() < 0.02

@@ -22,7 +22,9 @@ def no_strands(size: int) -> StrandImage:
 
 def developed(value: float, exposure: float = 1.0) -> int:
     picture = np.full((3, 3, 3), value, np.float32)
-    image = develop(picture, samples(3, covered=True), no_strands(3), np.zeros((1, 1, 3), np.float32), exposure)
+    image = develop(
+        picture, samples(3, covered=True), no_strands(3), np.zeros((1, 1, 3), np.float32), exposure
+    )
     assert len(set(image.ravel().tolist())) == 1
     return int(image[0, 0, 0])
 
@@ -56,5 +58,7 @@ def test_strands_cover_the_background_by_their_share() -> None:
 def test_srgb_is_decoded_to_what_it_was_encoded_from() -> None:
     values = np.linspace(0, 1, 30, dtype=np.float32)
     encoded = np.array([srgb_encoded(value) for value in values])
-    assert np.allclose(linear_light(np.stack([encoded] * 3, axis=1))[:, 0], values, atol=1e-5)  # powers in float32
+    assert np.allclose(
+        linear_light(np.stack([encoded] * 3, axis=1))[:, 0], values, atol=1e-5
+    )  # powers in float32
     assert srgb_encoded(np.float32(0.2140)) == pytest.approx(0.5, abs=1e-3)

@@ -59,4 +59,3 @@ def test_teeth_are_light_with_dark_gaps_and_red_gums() -> None:
     gum = tooth_colour(between, gum=1.0)
     assert gum[0] > 2 * gum[1]
     assert np.allclose(tooth_colour(-between), tooth_colour(between))
-

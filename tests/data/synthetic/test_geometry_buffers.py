@@ -61,9 +61,7 @@ def camera_and_rays(*, yaw: float, pitch: float, size: int) -> tuple[Camera, Ray
     )
 
 
-def distances(
-    surface: tuple[np.ndarray, np.ndarray], *, yaw: float, pitch: float, size: int
-) -> np.ndarray:
+def distances(surface: tuple[np.ndarray, np.ndarray], *, yaw: float, pitch: float, size: int) -> np.ndarray:
     camera, _ = camera_and_rays(yaw=yaw, pitch=pitch, size=size)
     drawn = rasterize_mesh(*surface, OFFSET, camera, behind=background_inverse_depth(camera))
     return distance_map(np.where(drawn.triangle >= 0, drawn.nearest, 0), camera)

@@ -9,7 +9,9 @@ from anifacegan.data.synthetic.appearance import Glasses
 from anifacegan.data.synthetic.glasses import LEAST_SIZE, SIDES, glasses_frame, tube
 from anifacegan.data.synthetic.renderer import SyntheticRenderer
 
-PLAIN = Glasses(size=1.0, width=0.75, height=0.2, roundness=2.5, thickness=0.02, rgb=np.float32([0.1, 0.1, 0.1]))
+PLAIN = Glasses(
+    size=1.0, width=0.75, height=0.2, roundness=2.5, thickness=0.02, rgb=np.float32([0.1, 0.1, 0.1])
+)
 
 
 def test_nobody_wears_glasses_of_size_zero(renderer: SyntheticRenderer) -> None:
@@ -18,7 +20,9 @@ def test_nobody_wears_glasses_of_size_zero(renderer: SyntheticRenderer) -> None:
         assert glasses_frame(dataclasses.replace(PLAIN, size=size), renderer.head, neutral) is None
 
 
-def test_the_lenses_stand_before_the_eyes_and_their_wire_has_the_thickness(renderer: SyntheticRenderer) -> None:
+def test_the_lenses_stand_before_the_eyes_and_their_wire_has_the_thickness(
+    renderer: SyntheticRenderer,
+) -> None:
     neutral = renderer.head.mean.reshape(-1, 3)
     eyes = neutral[renderer.head.landmark_vertices[36:48]]
     frame, thin = (
@@ -29,7 +33,11 @@ def test_the_lenses_stand_before_the_eyes_and_their_wire_has_the_thickness(rende
     assert rims[:, 2].max() > eyes[:, 2].max()
     assert rims[:, 1].min() < eyes[:, 1].mean() < rims[:, 1].max()
     middle = frame.vertices[: 44 * SIDES].reshape(44, SIDES, 3).mean(axis=1)
-    assert np.allclose(np.linalg.norm(frame.vertices[: 44 * SIDES].reshape(44, SIDES, 3) - middle[:, None], axis=2), 0.02, atol=1e-5)
+    assert np.allclose(
+        np.linalg.norm(frame.vertices[: 44 * SIDES].reshape(44, SIDES, 3) - middle[:, None], axis=2),
+        0.02,
+        atol=1e-5,
+    )
     assert np.allclose(frame.vertices - 0.02 * frame.normals, thin.vertices - 0.01 * thin.normals, atol=1e-5)
 
 

@@ -6,12 +6,12 @@ import math
 import numpy as np
 import torch
 
+from anifacegan.data.synthetic.geometry_buffers import render_geometry
 from anifacegan.data.synthetic.head import eyes_of
 from anifacegan.data.synthetic.renderer import (
     SyntheticRenderer,
     load_synthetic_renderer,
 )
-from anifacegan.data.synthetic.geometry_buffers import render_geometry
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_item
 from anifacegan.data.visibility import visible_vertices
 from anifacegan.face_model.face_mesh import bare_head, clear_lids

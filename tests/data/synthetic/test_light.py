@@ -30,7 +30,9 @@ def test_the_lamp_has_its_colour_and_lies_on_its_disc() -> None:
     assert np.allclose(samples.radiance[: samples.keys].sum(axis=0), [0.3, 0.5, 0.7], atol=1e-6)
     angles = np.arccos(np.clip(lamp_directions(light) @ light.key_direction, -1, 1))
     assert len(angles) == LAMP_DIRECTIONS and angles.max() <= 0.3 and angles.min() < 0.15
-    assert np.allclose(lamp_directions(light).mean(axis=0)[1:], 0, atol=0.06)  # spread evenly about the middle
+    assert np.allclose(
+        lamp_directions(light).mean(axis=0)[1:], 0, atol=0.06
+    )  # spread evenly about the middle
 
 
 def test_the_sky_is_a_gradient_with_lobes() -> None:

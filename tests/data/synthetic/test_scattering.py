@@ -13,7 +13,10 @@ def grid() -> tuple[np.ndarray, np.ndarray, Neighbours]:
     points = np.stack([x.ravel(), y.ravel(), 0 * x.ravel()], axis=1).astype(np.float32)
     corner = (np.arange(side - 1)[:, None] * side + np.arange(side - 1)).ravel()
     triangles = np.concatenate(
-        [np.stack([corner, corner + 1, corner + side], 1), np.stack([corner + 1, corner + side + 1, corner + side], 1)]
+        [
+            np.stack([corner, corner + 1, corner + side], 1),
+            np.stack([corner + 1, corner + side + 1, corner + side], 1),
+        ]
     )
     points = points * np.float32(0.02)  # edges that are short enough for a step's full share
     return points, triangles, neighbours(points, triangles)

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from anifacegan.data.synthetic.light import sample_light, sphere_directions
-from anifacegan.data.synthetic.shadow_maps import HAIR_LEAST, MAP_CENTRE, ShadowMaps, shadow_maps, vertex_light
+from anifacegan.data.synthetic.shadow_maps import (
+    HAIR_LEAST,
+    MAP_CENTRE,
+    ShadowMaps,
+    shadow_maps,
+    vertex_light,
+)
 from tests.data.synthetic.lights import even_sky
 
 MIDDLE = np.array(MAP_CENTRE)
@@ -12,7 +18,9 @@ MIDDLE = np.array(MAP_CENTRE)
 
 def square(height: float, half: float = 0.8, holes: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """A square that faces up, at a height above the maps' middle."""
-    corners = np.array([[-half, height, -half], [half, height, -half], [-half, height, half], [half, height, half]])
+    corners = np.array(
+        [[-half, height, -half], [half, height, -half], [-half, height, half], [half, height, half]]
+    )
     return (corners + MIDDLE).astype(np.float32), np.array([[0, 2, 1], [1, 2, 3]], np.int32)
 
 
@@ -28,7 +36,9 @@ def test_without_anything_in_the_way_all_light_arrives() -> None:
     maps = maps_of(*square(-0.5), NO_HAIR, lamp=2.0)
     points = np.tile(MIDDLE, (40, 1)).astype(np.float32)
     normals = sphere_directions(40).astype(np.float32)
-    light = vertex_light(maps, points + np.float32([0, 0.5, 0]), np.maximum(normals, [-1, 0.3, -1]).astype(np.float32))
+    light = vertex_light(
+        maps, points + np.float32([0, 0.5, 0]), np.maximum(normals, [-1, 0.3, -1]).astype(np.float32)
+    )
     assert (light.sky == 1).all()
     cosines = np.maximum(np.maximum(normals, [-1, 0.3, -1]) @ maps.towards.T, 0)
     assert np.allclose(light.irradiance, cosines @ maps.radiance, atol=1e-5)

@@ -67,7 +67,9 @@ def test_reading_interpolates_between_texel_centres(detail: SkinDetail) -> None:
     out = np.empty(LAYERS, np.float32)
 
     def read(row: float, column: float) -> np.ndarray:
-        read_detail(detail.layers, scales, np.float32((column + 0.5) / size), np.float32(1 - (row + 0.5) / size), out)
+        read_detail(
+            detail.layers, scales, np.float32((column + 0.5) / size), np.float32(1 - (row + 0.5) / size), out
+        )
         return out.copy()
 
     exact = detail.layers[40, 30:32].astype(np.float32) * scales
