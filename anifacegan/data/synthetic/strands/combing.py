@@ -1,0 +1,86 @@
+"""The direction in which hair is combed, over the chart of the head: a sum of fields with a style's strengths."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from anifacegan.data.synthetic.strands.head_chart import HeadChart
+from anifacegan.data.synthetic.strands.roots import tangent, unit
+from anifacegan.data.synthetic.strands.styles import HairStyle
+from anifacegan.geometry.resampling import smoothstep
+
+CROWN = (0.05, 1.36, -1.15)
+"""Crown of the head, from which hair turns down to all sides; model units."""
+KNOT = (0.0, 0.62, -1.86)
+"""Place where tied hair meets."""
+PARTING_REACH, PARTING_WIDTH = 0.27, 0.05
+"""Distance of the leftmost and rightmost parting from the middle, and the width over which the comb turns."""
+FACE_HALF_WIDTH = 0.66
+"""Half the width of the face, which hair is swept away from."""
+
+
+@dataclass(frozen=True)
+class CombFields:
+    """Fields of directions over the chart's nodes, the same for everyone."""
+
+    places: Float[np.ndarray, "row column 3"]
+    """Places of the nodes on the mean head."""
+    normals: Float[np.ndarray, "row column 3"]
+    """Directions away from the head."""
+    top: Float[np.ndarray, "row column"]
+    """Weight of the top of the head."""
+    face: Float[np.ndarray, "row column"]
+    """Weight of the face, below the hair line."""
+    front: Float[np.ndarray, "row column"]
+    """Weight of the front part, from which a fringe is combed."""
+
+    def combed(self, style: HairStyle, parting: float) -> Float[np.ndarray, "row column 3"]:
+        """Return the directions in which a person's hair is combed; they are mostly of length 1 or shorter."""
+        x, y, z = np.moveaxis(self.places, -1, 0)
+        top, one = self.top[..., None], np.ones_like(x)
+        toward_front = smoothstep(-1.0, -0.1, z)
+        side = np.tanh((x - PARTING_REACH * parting) / PARTING_WIDTH)
+        outer = np.tanh(x / 0.10)
+
+        def field(fx: np.ndarray, fy: np.ndarray, fz: np.ndarray) -> np.ndarray:
+            return unit(tangent(np.stack([fx, fy, fz], axis=-1), self.normals))
+
+        down = unit(tangent(self.places - np.float32(CROWN) - np.float32([0, 0.05, 0]), self.normals))
+        back = field(0.3 * outer, 0.1 * one, -one)
+        forward = field(0.15 * outer, -0.1 * one, one)
+        part = tangent(np.stack([side, -0.4 * one, 0.10 - 0.35 * (1 - toward_front)], -1), self.normals)
+        combed = top * (
+            style.top_down * down
+            + style.top_back * back
+            + style.top_forward * forward
+            + style.top_part * part
+            + style.top_up * np.float32([0, 1, 0])
+        )
+        combed = combed + (1 - top) * (
+            style.sides_down * down + style.sides_back * back + style.sides_forward * forward
+        )
+        knot = unit(tangent(np.float32(KNOT) - self.places, self.normals))
+        combed = combed + style.knot * (knot - combed)
+        bangs = (style.fringe * self.front)[..., None]
+        combed = combed + bangs * (field(0.25 * x, -0.3 * one, one) - combed)
+        swept = (style.off_face * (1 - style.fringe * self.front) * self.face)[..., None]
+        combed = combed + swept * (unit(np.stack([1.6 * side, -0.3 * one, -1.0 * one], axis=-1)) - combed)
+        return combed.astype(np.float32)
+
+
+def comb_fields(chart: HeadChart, mean: Float[np.ndarray, "vertex 3"]) -> CombFields:
+    """Lay the fields out over the chart of the mean head."""
+    places = chart.places(mean).astype(np.float32)
+    x, y, z = np.moveaxis(places, -1, 0)
+    azimuth_deg = np.degrees(np.arctan2(np.abs(x), z + 0.9656))
+    line = np.interp(azimuth_deg, (0, 38, 60, 80, 180), (0.90, 0.86, 0.50, 0.2, -2.0))
+    face = smoothstep(0.08, -0.10, y - line) * smoothstep(80, 60, azimuth_deg)
+    front = smoothstep(0.60, 0.42, np.abs(x)) * smoothstep(-0.75, -0.35, z) * smoothstep(0.2, 0.5, y)
+    return CombFields(
+        places=places,
+        normals=chart.directions,
+        top=smoothstep(0.62, 1.05, y).astype(np.float32),
+        face=face.astype(np.float32),
+        front=front.astype(np.float32),
+    )

@@ -1,0 +1,238 @@
+"""Compiled growth of strands: a walk from each root that follows the comb, gravity and the head, and then curls.
+
+A strand's direction turns towards the wish ``w = (1 - k) (s comb + g gravity + outward) + k root`` over the length
+``bend``; ``k`` falls from 1 at the root over the length ``lift``, and ``s`` falls with the distance from the head. The
+path is walked in a fixed number of steps, pulled to the path of its clump, and then sampled as finely as curls need.
+"""
+
+from typing import NamedTuple, no_type_check
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from anifacegan.data.synthetic.strands.head_chart import chart_cell
+from anifacegan.data.synthetic.strands.styles import HairStyle
+from anifacegan.runtime.compiled import kernel
+
+WALK_STEPS = 20
+"""Number of points of the path that a strand walks."""
+SUPPORT_REACH = np.float32(0.15)
+"""Distance from the head at which the comb has lost two thirds of its hold."""
+ROOT_FREE = np.float32(0.12)
+"""Length from the root within which the clearance from the head grows to its full size."""
+
+
+class WalkedStrands(NamedTuple):
+    """What each of N strands brings for its walk; float32."""
+
+    roots: Float[np.ndarray, "strand 3"]
+    """Places of the roots."""
+    starts: Float[np.ndarray, "strand 3"]
+    """Directions of the roots."""
+    lengths: Float[np.ndarray, " strand"]
+    """Lengths of the strands."""
+    layers: Float[np.ndarray, " strand"]
+    """Distance from the head that the strand keeps."""
+    stray: Float[np.ndarray, "strand 3"]
+    """Deviation of the strand's wishes."""
+
+
+class Curls(NamedTuple):
+    """How each of N strands joins its clump and curls; float32."""
+
+    leader: Int[np.ndarray, " strand"]
+    """Index of the clump's path."""
+    pull: Float[np.ndarray, " strand"]
+    """Share by which the tip joins the clump."""
+    radius: Float[np.ndarray, " strand"]
+    """Radius of the curls."""
+    turns: Float[np.ndarray, " strand"]
+    """Angle of the curls for each model unit of length, radians."""
+    phase: Float[np.ndarray, " strand"]
+    """Angle at the root, radians."""
+    axis: Float[np.ndarray, "strand 3"]
+    """Unit vector against which the angle is measured."""
+
+
+def walk_numbers(style: HairStyle) -> tuple[float, ...]:
+    """Return the numbers of a style that the walk needs, in the order in which it reads them."""
+    return tuple(
+        np.float32(number)
+        for number in (style.lift, style.bend, style.gravity, style.gravity_from, style.hug, style.outward)
+    )
+
+
+@kernel(inline="always", fastmath=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def _walk(root, start, length, layer, stray, numbers, chart, centre, path):
+    """Walk one strand and write its ``WALK_STEPS`` points into ``path``."""
+    lift, bend, gravity, gravity_from, hug, outward = numbers
+    one, last = np.float32(1), np.float32(chart.shape[0] - 1)
+    px, py, pz = root[0], root[1], root[2]
+    dx, dy, dz = start[0], start[1], start[2]
+    path[0, 0], path[0, 1], path[0, 2] = px, py, pz
+    step = length / np.float32(WALK_STEPS - 1)
+    keep_step, fall_step = np.exp(-step / lift), np.exp(-step / gravity_from)
+    turn = one - np.exp(-step / bend)
+    keep, rest = one, one
+    clear_step = step / ROOT_FREE
+    for i in range(1, WALK_STEPS):
+        keep *= keep_step
+        rest *= fall_step
+        qx, qy, qz = px - centre[0], py - centre[1], pz - centre[2]
+        r, c, fr, fc = chart_cell(qx, qy, qz, last)
+        w00, w01, w10, w11 = (one - fr) * (one - fc), (one - fr) * fc, fr * (one - fc), fr * fc
+        limit = (
+            w00 * chart[r, c, 0]
+            + w01 * chart[r, c + 1, 0]
+            + w10 * chart[r + 1, c, 0]
+            + w11 * chart[r + 1, c + 1, 0]
+        )
+        cx = (
+            w00 * chart[r, c, 1]
+            + w01 * chart[r, c + 1, 1]
+            + w10 * chart[r + 1, c, 1]
+            + w11 * chart[r + 1, c + 1, 1]
+        )
+        cy = (
+            w00 * chart[r, c, 2]
+            + w01 * chart[r, c + 1, 2]
+            + w10 * chart[r + 1, c, 2]
+            + w11 * chart[r + 1, c + 1, 2]
+        )
+        cz = (
+            w00 * chart[r, c, 3]
+            + w01 * chart[r, c + 1, 3]
+            + w10 * chart[r + 1, c, 3]
+            + w11 * chart[r + 1, c + 1, 3]
+        )
+        reach = np.sqrt(qx * qx + qy * qy + qz * qz) + np.float32(1e-6)
+        qx, qy, qz = qx / reach, qy / reach, qz / reach
+        hold = one / (one + max(reach - limit - layer, np.float32(0)) / SUPPORT_REACH)
+        hold *= hold
+        fall = gravity * (one - rest)
+        free = one - keep
+        wx = free * (hold * cx + outward * qx + stray[0]) + keep * start[0]
+        wy = free * (hold * cy + outward * qy + stray[1] - fall) + keep * start[1]
+        wz = free * (hold * cz + outward * qz + stray[2]) + keep * start[2]
+        up = wx * qx + wy * qy + wz * qz
+        if up > 0:
+            up *= hug * free * hold
+            wx, wy, wz = wx - up * qx, wy - up * qy, wz - up * qz
+        size = one / (np.sqrt(wx * wx + wy * wy + wz * wz) + np.float32(1e-6))
+        dx, dy, dz = dx + turn * (wx * size - dx), dy + turn * (wy * size - dy), dz + turn * (wz * size - dz)
+        size = one / (np.sqrt(dx * dx + dy * dy + dz * dz) + np.float32(1e-6))
+        dx, dy, dz = dx * size, dy * size, dz * size
+        ox, oy, oz = px, py, pz
+        px, py, pz = px + step * dx, py + step * dy, pz + step * dz
+        px, py, pz = _outside(px, py, pz, layer * min(one, np.float32(i) * clear_step), chart, centre, last)
+        size = one / (step + np.float32(1e-9))
+        dx, dy, dz = (px - ox) * size, (py - oy) * size, (pz - oz) * size
+        size = one / (np.sqrt(dx * dx + dy * dy + dz * dz) + np.float32(1e-6))
+        dx, dy, dz = dx * size, dy * size, dz * size
+        path[i, 0], path[i, 1], path[i, 2] = px, py, pz
+
+
+@kernel(inline="always", fastmath=True)
+@no_type_check
+def _outside(px, py, pz, clearance, chart, centre, last):
+    """Move a point away from the centre until it is outside the head by some clearance."""
+    qx, qy, qz = px - centre[0], py - centre[1], pz - centre[2]
+    r, c, fr, fc = chart_cell(qx, qy, qz, last)
+    low = chart[r, c, 0] + fc * (chart[r, c + 1, 0] - chart[r, c, 0])
+    high = chart[r + 1, c, 0] + fc * (chart[r + 1, c + 1, 0] - chart[r + 1, c, 0])
+    limit = low + fr * (high - low) + clearance
+    square = qx * qx + qy * qy + qz * qz
+    if square >= limit * limit:
+        return px, py, pz
+    k = limit / (np.sqrt(square) + np.float32(1e-6))
+    return centre[0] + qx * k, centre[1] + qy * k, centre[2] + qz * k
+
+
+@kernel(fastmath=True)
+@no_type_check
+def walk_paths(strands, numbers, chart, centre):
+    """Walk strands and return their paths, (N, WALK_STEPS, 3).
+
+    Args:
+        strands: :class:`WalkedStrands`.
+        numbers: see :func:`walk_numbers`.
+        chart: (S, S, 4) distance of the head's surface from the centre, and comb, at the nodes of the head's chart.
+        centre: (3,) middle of the skull.
+    """
+    roots, starts, lengths, layers, stray = strands
+    paths = np.empty((len(roots), WALK_STEPS, 3), np.float32)
+    for s in range(len(roots)):
+        _walk(roots[s], starts[s], lengths[s], layers[s], stray[s], numbers, chart, centre, paths[s])
+    return paths
+
+
+@kernel(fastmath=True)
+@no_type_check
+def grow(strands, curls, leaders, numbers, chart, centre, tip_detail, points):
+    """Grow strands: walk, join the clump, curl; ``points`` (N, K, 3) receives the points.
+
+    Args:
+        strands, numbers, chart, centre: see :func:`walk_paths`.
+        curls: :class:`Curls`.
+        leaders: (L, WALK_STEPS, 3) paths of the clumps.
+        tip_detail: share by which points are concentrated near the tip.
+        points: (N, K, 3), written.
+    """
+    roots, starts, lengths, layers, stray = strands
+    leader_of, pull, radius, turns, phase, axis = curls
+    one, zero, last = np.float32(1), np.float32(0), np.float32(chart.shape[0] - 1)
+    count = points.shape[1]
+    path = np.empty((WALK_STEPS, 3), np.float32)
+    place, share = np.empty(count, np.int64), np.empty(count, np.float32)
+    along, shift = np.empty(count, np.float32), np.empty(3, np.float32)
+    for k in range(count):
+        f = np.float32(k) / np.float32(count - 1)
+        f = f + tip_detail * (np.sqrt(f) - f)
+        along[k] = f
+        place[k] = min(int(f * np.float32(WALK_STEPS - 1)), WALK_STEPS - 2)
+        share[k] = f * np.float32(WALK_STEPS - 1) - np.float32(place[k])
+    for s in range(len(roots)):
+        _walk(roots[s], starts[s], lengths[s], layers[s], stray[s], numbers, chart, centre, path)
+        lead = leaders[leader_of[s]]
+        # a clump combed another way, across a parting, does not pull
+        agree = own = other = zero
+        for axis_k in range(3):
+            shift[axis_k] = path[0, axis_k] - lead[0, axis_k]
+            a, b = (
+                path[WALK_STEPS - 1, axis_k] - path[0, axis_k],
+                lead[WALK_STEPS - 1, axis_k] - lead[0, axis_k],
+            )
+            agree, own, other = agree + a * b, own + a * a, other + b * b
+        agree /= np.sqrt(own * other) + np.float32(1e-9)
+        joined = pull[s] * min(max((agree - np.float32(0.3)) * np.float32(2), zero), one)
+        clear_step = lengths[s] / ROOT_FREE
+        for k in range(count):
+            i, f = place[k], share[k]
+            x, y, z = path[i, 0], path[i, 1], path[i, 2]
+            ux, uy, uz = path[i + 1, 0] - x, path[i + 1, 1] - y, path[i + 1, 2] - z
+            x, y, z = x + f * ux, y + f * uy, z + f * uz
+            if joined > zero:
+                w = joined * np.sqrt(along[k])
+                near = one - np.float32(0.75) * along[k]
+                lx = lead[i, 0] + f * (lead[i + 1, 0] - lead[i, 0]) + near * shift[0]
+                ly = lead[i, 1] + f * (lead[i + 1, 1] - lead[i, 1]) + near * shift[1]
+                lz = lead[i, 2] + f * (lead[i + 1, 2] - lead[i, 2]) + near * shift[2]
+                x, y, z = x + w * (lx - x), y + w * (ly - y), z + w * (lz - z)
+            if radius[s] > zero and k > 0:
+                ax, ay, az = axis[s, 0], axis[s, 1], axis[s, 2]
+                size = one / (np.sqrt(ux * ux + uy * uy + uz * uz) + np.float32(1e-9))
+                ux, uy, uz = ux * size, uy * size, uz * size
+                bx, by, bz = uy * az - uz * ay, uz * ax - ux * az, ux * ay - uy * ax
+                size = one / (np.sqrt(bx * bx + by * by + bz * bz) + np.float32(1e-3))
+                bx, by, bz = bx * size, by * size, bz * size
+                cx, cy, cz = uy * bz - uz * by, uz * bx - ux * bz, ux * by - uy * bx
+                length = along[k] * lengths[s]
+                angle = phase[s] + turns[s] * length
+                size = radius[s] * min(one, length * np.float32(6))
+                p, q = np.cos(angle) * size, np.sin(angle) * size
+                x, y, z = x + p * bx + q * cx, y + p * by + q * cy, z + p * bz + q * cz
+            if k > 0:
+                clearance = np.float32(0.5) * layers[s] * min(one, along[k] * clear_step)
+                x, y, z = _outside(x, y, z, clearance, chart, centre, last)
+            points[s, k, 0], points[s, k, 1], points[s, k, 2] = x, y, z

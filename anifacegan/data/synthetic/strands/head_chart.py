@@ -1,0 +1,172 @@
+"""A chart of the directions from the middle of the skull, which says how far the head reaches in each direction.
+
+Directions are laid out on a square as an octahedron (Cigolle et al. 2014, "A Survey of Efficient Representations for
+Independent Unit Vectors"): no trigonometry is needed to look one up, and all parts of the square have about the same
+resolution. The corners of the square are the direction to the back, -z.
+"""
+
+from dataclasses import dataclass
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from anifacegan.runtime.compiled import kernel
+
+CHART_SIZE = 65
+"""Number of nodes of the chart along each side; values are interpolated between nodes."""
+LOWEST_Y = -1.2
+"""Height, in model units, below which the body no longer keeps hair away: shoulders are outside of the image."""
+FARTHEST_MOVE = 0.08
+"""Largest relative change of a node's distance by the slope of the surface; limits nodes where it is seen edge-on."""
+
+
+@dataclass(frozen=True)
+class HeadChart:
+    """Directions of the chart's nodes, and the places on the mean head that they meet."""
+
+    centre: Float[np.ndarray, "3"]
+    """Middle of the skull, model units."""
+    directions: Float[np.ndarray, "row column 3"]
+    """Unit direction of each node from the centre."""
+    corners: Int[np.ndarray, "row column 3"]
+    """Vertex indices of the triangle that each direction meets on the mean head."""
+    weights: Float[np.ndarray, "row column 3"]
+    """Barycentric weights of the place that each direction meets."""
+
+    def places(self, vertices: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "row column 3"]:
+        """Return the points of a head's surface that belong to the nodes."""
+        return np.einsum("ijk,ijkc->ijc", self.weights, vertices[self.corners])
+
+    def radii(self, vertices: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "row column"]:
+        """Return the distance from the centre to a head's surface in the direction of each node.
+
+        A head's place at a node lies a little beside the node's direction; the plane of its triangle corrects this.
+        """
+        corners = vertices[self.corners] - self.centre  # (S, S, 3, 3)
+        place = np.einsum("ijk,ijkc->ijc", self.weights, corners)
+        normal = np.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
+        reach = np.linalg.norm(place, axis=-1)
+        along = (normal * self.directions).sum(axis=-1)
+        along = np.where(np.abs(along) < 1e-12, 1e-12, along)
+        ratio = (normal * place).sum(axis=-1) / along / reach
+        return (reach * np.clip(ratio, 1 - FARTHEST_MOVE, 1 + FARTHEST_MOVE)).astype(np.float32)
+
+
+def head_chart(
+    mean: Float[np.ndarray, "vertex 3"],
+    triangles: Int[np.ndarray, "triangle 3"],
+    scalp: Bool[np.ndarray, " vertex"],
+) -> HeadChart:
+    """Lay out the chart of a mean head.
+
+    Args:
+        mean: vertices of the mean head.
+        triangles: triangles of the skin.
+        scalp: whether each vertex belongs to the scalp; the centre is that of the sphere which fits the scalp best.
+    """
+    centre = _sphere_centre(mean[scalp])
+    directions = _node_directions()
+    above = triangles[mean[triangles][..., 1].min(axis=1) > LOWEST_Y]
+    flat = directions.reshape(-1, 3)
+    owner, weights = _outermost_hits((mean - centre).astype(np.float32), above, flat)
+    hit = owner >= 0
+    nearest = np.flatnonzero(hit)[np.argmax(flat @ flat[hit].T, axis=1)]
+    source = np.where(hit, np.arange(len(flat)), nearest)
+    corners = above[owner[source]].reshape(CHART_SIZE, CHART_SIZE, 3)
+    return HeadChart(centre, directions, corners, weights[source].reshape(CHART_SIZE, CHART_SIZE, 3))
+
+
+def _sphere_centre(points: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "3"]:
+    """Return the centre of the sphere that fits points best: |p|^2 = 2 p.c + (r^2 - |c|^2), in the least squares."""
+    points = points.astype(np.float64)
+    equations = np.concatenate([2 * points, np.ones((len(points), 1))], axis=1)
+    solution, *_ = np.linalg.lstsq(equations, (points**2).sum(axis=1), rcond=None)
+    return solution[:3].astype(np.float32)
+
+
+def _node_directions() -> Float[np.ndarray, "row column 3"]:
+    line = np.linspace(-1, 1, CHART_SIZE)
+    v, u = np.meshgrid(line, line, indexing="ij")
+    z = 1 - np.abs(u) - np.abs(v)
+    folded = z < 0
+    x = np.where(folded, (1 - np.abs(v)) * np.where(u < 0, -1, 1), u)
+    y = np.where(folded, (1 - np.abs(u)) * np.where(v < 0, -1, 1), v)
+    directions = np.stack([x, y, z], axis=-1)
+    return (directions / np.linalg.norm(directions, axis=-1, keepdims=True)).astype(np.float32)
+
+
+@kernel()
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def _outermost_hits(points, triangles, directions):
+    """Find for each direction from the origin the farthest triangle; -1 where there is none."""
+    count = len(triangles)
+    middle, cosine = np.empty((count, 3), np.float32), np.empty(count, np.float32)
+    for t in range(count):
+        total = np.zeros(3, np.float32)
+        for k in range(3):
+            p = points[triangles[t, k]]
+            total += p / np.sqrt((p * p).sum())
+        middle[t] = total / np.sqrt((total * total).sum())
+        cosine[t] = np.float32(1)
+        for k in range(3):
+            p = points[triangles[t, k]]
+            cosine[t] = min(cosine[t], (p * middle[t]).sum() / np.sqrt((p * p).sum()))
+    owner, weights = np.full(len(directions), -1, np.int64), np.zeros((len(directions), 3), np.float32)
+    for i in range(len(directions)):
+        d = directions[i]
+        farthest = 0.0
+        for t in range(count):
+            if d[0] * middle[t, 0] + d[1] * middle[t, 1] + d[2] * middle[t, 2] < cosine[t] - 1e-6:
+                continue
+            a = points[triangles[t, 0]].astype(np.float64)
+            b = points[triangles[t, 1]].astype(np.float64)
+            c = points[triangles[t, 2]].astype(np.float64)
+            wa, wb, wc = (d * np.cross(b, c)).sum(), (d * np.cross(c, a)).sum(), (d * np.cross(a, b)).sum()
+            if wa + wb + wc < 0:
+                wa, wb, wc = -wa, -wb, -wc
+            total = wa + wb + wc
+            if wa < 0 or wb < 0 or wc < 0 or total < 1e-14:
+                continue
+            reach = ((wa * a + wb * b + wc * c) / total * d).sum()
+            if reach > farthest:
+                farthest = reach
+                owner[i] = t
+                weights[i, 0], weights[i, 1], weights[i, 2] = wa / total, wb / total, wc / total
+    return owner, weights
+
+
+@kernel(inline="always")
+@no_type_check
+def chart_cell(x, y, z, last):
+    """Return row and column of a direction's cell and the shares of the next row and column.
+
+    ``last`` is the number of nodes along a side minus 1, as float32. The direction need not have length 1.
+    """
+    inverse = np.float32(1) / (abs(x) + abs(y) + abs(z) + np.float32(1e-12))
+    u, v = x * inverse, y * inverse
+    if z < 0:
+        folded = (np.float32(1) - abs(v)) * (np.float32(-1) if u < 0 else np.float32(1))
+        v = (np.float32(1) - abs(u)) * (np.float32(-1) if v < 0 else np.float32(1))
+        u = folded
+    half = np.float32(0.5) * last
+    column, row = (u + np.float32(1)) * half, (v + np.float32(1)) * half
+    c = min(max(int(column), 0), int(last) - 1)
+    r = min(max(int(row), 0), int(last) - 1)
+    return r, c, row - np.float32(r), column - np.float32(c)
+
+
+@kernel()
+@no_type_check
+def chart_values(values, centre, points):
+    """Interpolate values (S, S, C) of the chart's nodes in the directions of points, (N, C)."""
+    channels, last, one = values.shape[2], np.float32(values.shape[0] - 1), np.float32(1)
+    out = np.empty((len(points), channels), np.float32)
+    for i in range(len(points)):
+        x, y, z = points[i, 0] - centre[0], points[i, 1] - centre[1], points[i, 2] - centre[2]
+        r, c, fr, fc = chart_cell(x, y, z, last)
+        for k in range(channels):
+            low = values[r, c, k] * (one - fc) + values[r, c + 1, k] * fc
+            high = values[r + 1, c, k] * (one - fc) + values[r + 1, c + 1, k] * fc
+            out[i, k] = low * (one - fr) + high * fr
+    return out

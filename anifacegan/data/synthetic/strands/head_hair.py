@@ -1,0 +1,229 @@
+"""Hair of the head: what is the same for everyone, laid out once, and the strands of one person."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+
+from anifacegan.data.synthetic.appearance import Hair
+from anifacegan.data.synthetic.head import HeadGeometry
+from anifacegan.data.synthetic.strands.bristles import bristles
+from anifacegan.data.synthetic.strands.combing import KNOT, CombFields, comb_fields
+from anifacegan.data.synthetic.strands.growth import Curls, WalkedStrands, grow, walk_numbers, walk_paths
+from anifacegan.data.synthetic.strands.hair_line import HairLine, hair_line
+from anifacegan.data.synthetic.strands.head_chart import HeadChart, chart_values, head_chart
+from anifacegan.data.synthetic.strands.lengths import HairRegions, hair_regions, strand_lengths
+from anifacegan.data.synthetic.strands.roots import (
+    Roots,
+    StrandNoise,
+    scatter_roots,
+    shaded,
+    strand_noise,
+    tangent,
+    unit,
+)
+from anifacegan.data.synthetic.strands.strands import Strands
+from anifacegan.data.synthetic.strands.styles import HairStyle, blended_style
+
+STRANDS, CLUMPS, STUBBLE, TAIL = 22_000, 1_100, 45_000, 1_800
+"""Numbers of long strands, of clumps that they join, of short hairs between them, and of strands of a tail."""
+FINEST_POINTS, COARSEST_POINTS = 36, 5
+"""Largest and smallest number of points of a strand."""
+POINT_SPACING, POINTS_A_TURN = 0.15, 6.5
+"""Distance of points on straight hair, model units, and number of points for each turn of a curl."""
+STUBBLE_POINTS, STUBBLE_WIDTH_MM = 3, 0.15
+TAIL_POINTS, TAIL_RADIUS = 16, 0.05
+
+
+@dataclass(frozen=True)
+class HairRoots:
+    """Roots of one kind of hair of the head."""
+
+    roots: Roots
+    """Places of the roots on any head."""
+    noise: StrandNoise
+    """Random numbers of the strands."""
+    places: Float[np.ndarray, "root 3"]
+    """Places of the roots on the mean head, model units."""
+    regions: HairRegions
+    """Weights of the parts of the head."""
+
+    def select(self, index: Int[np.ndarray, " selected"]) -> "HairRoots":
+        """Return some of the roots."""
+        return HairRoots(
+            self.roots.select(index), self.noise.select(index), self.places[index], self.regions.select(index)
+        )
+
+
+@dataclass(frozen=True)
+class ScalpHair:
+    """The hair of the head as far as it is the same for everyone."""
+
+    chart: HeadChart
+    """Directions from the middle of the skull."""
+    comb: CombFields
+    """Fields of directions in which hair can be combed."""
+    line: HairLine
+    """The hair line and the places of its changes."""
+    strands: HairRoots
+    """Roots of the long strands; the first ``CLUMPS`` of them lead clumps."""
+    leader: Int[np.ndarray, " strand"]
+    """Clump of each long strand."""
+    stubble: HairRoots
+    """Roots of the short hairs between the long strands."""
+    tail: StrandNoise
+    """Random numbers of the strands of tied hair."""
+
+
+def prepare_scalp_hair(head: HeadGeometry) -> ScalpHair:
+    """Lay out the hair of the head on the mean head, with a fixed seed."""
+    mean = head.mean.reshape(-1, 3)
+    skin = head.triangles[(head.parts.part[head.triangles] == 0).all(axis=1)]
+    line = hair_line(head)
+    chart = head_chart(mean, skin, line.distance > 0)
+    rng = np.random.default_rng(1)
+
+    def scattered(count: int) -> HairRoots:
+        roots = scatter_roots(mean, skin, line.root_density(), count, rng)
+        places = roots.at(mean)
+        return HairRoots(roots, strand_noise(places, rng), places, hair_regions(places, chart.centre))
+
+    strands, stubble = scattered(STRANDS), scattered(STUBBLE)
+    return ScalpHair(
+        chart=chart,
+        comb=comb_fields(chart, mean),
+        line=line,
+        strands=strands,
+        leader=cKDTree(strands.places[:CLUMPS]).query(strands.places)[1].astype(np.int32),
+        stubble=stubble,
+        tail=strand_noise(rng.normal(0, 0.2, (TAIL, 3)).astype(np.float32), rng),
+    )
+
+
+def grow_scalp_hair(
+    scalp: ScalpHair,
+    hair: Hair,
+    neutral: Float[np.ndarray, "vertex 3"],
+    normals: Float[np.ndarray, "vertex 3"],
+) -> list[Strands]:
+    """Grow a person's hair on the head with a neutral expression: long strands, short hairs, and tied hair."""
+    style = blended_style(hair)
+    comb = scalp.comb.combed(style, hair.parting)
+    chart = np.concatenate([scalp.chart.radii(neutral)[..., None], comb], axis=-1)
+    kinds = (
+        _long_strands(scalp, style, hair, (neutral, normals), chart),
+        _stubble(scalp, style, hair, (neutral, normals), chart),
+        _tail(scalp, style, hair, chart),
+    )
+    return [strands for strands in kinds if strands is not None]
+
+
+Surface = tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, "vertex 3"]]
+"""Vertices and unit normals of a head."""
+Chart = Float[np.ndarray, "row column 4"]
+"""At each node of the head's chart the distance of the surface from the centre, and the comb."""
+
+
+def _long_strands(
+    scalp: ScalpHair, style: HairStyle, hair: Hair, surface: Surface, chart: Chart
+) -> Strands | None:
+    everyone = scalp.strands
+    cover = scalp.line.cover(style, everyone.roots, everyone.noise, style.density)
+    shown = np.flatnonzero(cover > 0)
+    if len(shown) == 0:
+        return None
+    numbers, centre = walk_numbers(style), scalp.chart.centre
+    leading = everyone.select(np.arange(CLUMPS))
+    paths = walk_paths(_walked(scalp, leading, style, hair, surface, chart), numbers, chart, centre)
+    grown = everyone.select(shown)
+    noise, leader = grown.noise, scalp.leader[shown]
+    of_clump = leading.noise
+    apart = (1 - style.curl_together) * (noise.phase - 0.5)
+    curls = Curls(
+        leader=leader,
+        pull=(style.clump * (0.6 + 0.4 * noise.rank)).astype(np.float32),
+        radius=(style.curl_radius * (0.75 + 0.5 * of_clump.layer[leader])).astype(np.float32),
+        turns=(2 * np.pi * style.curl_turns * (0.8 + 0.4 * of_clump.length[leader])).astype(np.float32),
+        phase=(2 * np.pi * (of_clump.phase[leader] + apart)).astype(np.float32),
+        axis=unit(of_clump.stray)[leader],
+    )
+    walked = _walked(scalp, grown, style, hair, surface, chart)
+    points = np.empty((len(shown), _point_count(style), 3), np.float32)
+    grow(walked, curls, paths, numbers, chart, centre, np.float32(style.tip_detail), points)
+    rgb = shaded(hair.rgb, noise.shade)
+    return Strands(points, rgb, cover[shown], style.width_mm, style.absorption, style.shine, on_scalp=True)
+
+
+def _walked(
+    scalp: ScalpHair, grown: HairRoots, style: HairStyle, hair: Hair, surface: Surface, chart: Chart
+) -> WalkedStrands:
+    """Collect what strands bring for their walk."""
+    vertices, normals = surface
+    noise = grown.noise
+    starts, upright = grown.roots.at(vertices), grown.roots.unit_at(normals)
+    wish = chart_values(chart, scalp.chart.centre, starts)[:, 1:]
+    stray = (style.spread * noise.stray + 0.5 * style.wild * noise.drift).astype(np.float32)
+    lean = np.float32(style.root_lean)
+    direction = unit((1 - lean) * upright + lean * tangent(wish, upright) + np.float32(0.5) * stray)
+    distance = grown.roots.at(scalp.line.distance_of(style))
+    length = strand_lengths(style, grown.regions, distance, noise, hair.length)
+    layer = (style.volume * (0.15 + 0.85 * noise.layer)).astype(np.float32)
+    return WalkedStrands(starts, direction, length, layer, stray)
+
+
+def _point_count(style: HairStyle) -> int:
+    """Return the number of points that show a style's length and curls."""
+    longest = max(style.length_top, style.length_front, style.length_sides)
+    turns = style.curl_turns * longest * min(1.0, style.curl_radius / 0.01)
+    count = COARSEST_POINTS + longest / POINT_SPACING + POINTS_A_TURN * turns
+    return round(min(max(count, COARSEST_POINTS), FINEST_POINTS))
+
+
+def _stubble(
+    scalp: ScalpHair, style: HairStyle, hair: Hair, surface: Surface, chart: Chart
+) -> Strands | None:
+    everyone = scalp.stubble
+    cover = scalp.line.cover(style, everyone.roots, everyone.noise, style.stubble)
+    shown = np.flatnonzero(cover > 0)
+    if len(shown) == 0:
+        return None
+    grown = everyone.select(shown)
+    noise = grown.noise
+    starts, upright = grown.roots.at(surface[0]), grown.roots.unit_at(surface[1])
+    wish = chart_values(chart, scalp.chart.centre, starts)[:, 1:] + np.float32(0.25) * noise.stray
+    lengths = (style.stubble_length * (0.5 + noise.length)).astype(np.float32)
+    rise = (0.9 - 0.5 * style.root_lean + 0.3 * noise.layer).astype(np.float32)
+    points = bristles(
+        starts,
+        upright,
+        unit(tangent(wish, upright)),
+        lengths,
+        rise,
+        np.float32(0.2) * noise.drift,
+        STUBBLE_POINTS,
+    )
+    rgb = shaded(hair.rgb, noise.shade)
+    return Strands(points, rgb, cover[shown], STUBBLE_WIDTH_MM, 2.0, 0.4 * style.shine, on_scalp=False)
+
+
+def _tail(scalp: ScalpHair, style: HairStyle, hair: Hair, chart: Chart) -> Strands | None:
+    if style.tail <= 0:
+        return None
+    noise = scalp.tail
+    count = len(noise.rank)
+    starts = np.float32(KNOT) + np.float32([0, 0, -0.04]) + np.float32(TAIL_RADIUS) * noise.stray
+    walked = WalkedStrands(
+        starts.astype(np.float32),
+        unit(np.float32([0, 0.25, -1]) + np.float32(0.25) * noise.stray),
+        (style.tail_length * (1 - 0.35 * noise.length)).astype(np.float32),
+        (0.10 * noise.layer).astype(np.float32),
+        np.float32(0.06) * noise.stray,
+    )
+    numbers = tuple(np.float32(number) for number in (0.12, 0.10, 1.5, 0.2, 0.0, 0.0))
+    still = chart.copy()
+    still[..., 1:] = 0
+    points = walk_paths(walked, numbers, still, scalp.chart.centre)
+    cover = np.full(count, style.tail, np.float32)
+    rgb = shaded(hair.rgb, noise.shade)
+    return Strands(points, rgb, cover, style.width_mm, style.absorption, style.shine, on_scalp=True)

@@ -1,0 +1,93 @@
+"""Lengths of the strands of a style, by the place of their roots on the mean head."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from anifacegan.data.synthetic.strands.roots import StrandNoise
+from anifacegan.data.synthetic.strands.styles import HairStyle
+from anifacegan.geometry.resampling import smoothstep
+
+FRINGE_LINE = (0.88, 0.04)
+"""Coordinates y and z of the hair line above the forehead, from which a fringe falls; model units."""
+FRINGE_CUT = 0.54
+"""Height at which a fringe is cut, above the brows; model units."""
+EDGE = 0.07
+"""Width of the strip along the hair line in which strands are shorter; model units."""
+
+
+@dataclass(frozen=True)
+class HairRegions:
+    """Weights, 0 to 1, of the parts of the head at N roots; the four parts of the head sum to 1."""
+
+    top: Float[np.ndarray, " root"]
+    """Weight of the top of the head."""
+    front: Float[np.ndarray, " root"]
+    """Weight of the part behind the hair line above the forehead."""
+    sides: Float[np.ndarray, " root"]
+    """Weight of the sides and the back."""
+    nape: Float[np.ndarray, " root"]
+    """Weight of the lowest part at the back."""
+    fringe: Float[np.ndarray, " root"]
+    """Weight of the part that can be combed to a fringe."""
+    to_cut: Float[np.ndarray, " root"]
+    """Length from the root over the head to the cut of a fringe, model units."""
+    reach: Float[np.ndarray, " root"]
+    """Distance of the root from the middle of the skull, model units."""
+
+    def select(self, index: Int[np.ndarray, " selected"]) -> "HairRegions":
+        """Return the weights of some of the roots."""
+        return HairRegions(**{name: values[index] for name, values in vars(self).items()})
+
+
+def hair_regions(places: Float[np.ndarray, "root 3"], centre: Float[np.ndarray, "3"]) -> HairRegions:
+    """Compute the weights of the parts of the head at places on the mean head."""
+    x, y, z = places.T
+    high = smoothstep(0.62, 1.05, y)
+    ahead = smoothstep(-0.60, -0.10, z) * smoothstep(0.35, 0.65, y)
+    low = smoothstep(0.45, -0.05, y) * smoothstep(-0.95, -1.2, z)
+    front = ahead
+    top = high * (1 - front)
+    nape = low * (1 - front) * (1 - high)
+    to_line = np.hypot(y - FRINGE_LINE[0], z - FRINGE_LINE[1])
+    return HairRegions(
+        top=top,
+        front=front,
+        sides=1 - top - front - nape,
+        nape=nape,
+        fringe=smoothstep(0.56, 0.40, np.abs(x)) * smoothstep(-0.62, -0.35, z) * smoothstep(0.5, 0.8, y),
+        to_cut=1.06 * to_line + FRINGE_LINE[0] - FRINGE_CUT,
+        reach=np.linalg.norm(places - centre, axis=1),
+    )
+
+
+def strand_lengths(
+    style: HairStyle,
+    regions: HairRegions,
+    distance: Float[np.ndarray, " root"],
+    noise: StrandNoise,
+    factor: float,
+) -> Float[np.ndarray, " root"]:
+    """Compute the lengths of strands, model units.
+
+    Args:
+        style: the person's style, to whose lengths the person's factor has been applied.
+        regions: weights of the parts of the head.
+        distance: signed distance of the roots to the style's hair line.
+        noise: random numbers of the strands.
+        factor: the person's factor, for the lengths that do not come from the table.
+    """
+    by_log = (
+        regions.top * np.log(style.length_top)
+        + regions.front * np.log(style.length_front)
+        + regions.sides * np.log(style.length_sides)
+        + regions.nape * np.log(style.length_nape)
+    )
+    round_cut = np.maximum(style.round_radius + 0.03 * noise.drift[:, 0] - regions.reach, 0.1) * factor
+    by_log = by_log + style.roundness * (np.log(round_cut) - by_log)
+    fringe = style.fringe * regions.fringe
+    by_log = by_log + fringe * (np.log(regions.to_cut * (0.9 + 0.1 * factor)) - by_log)
+    shorter = 1 - style.uneven * (1 - 0.7 * fringe) * noise.length + 0.05 * noise.drift[:, 1]
+    at_edge = 0.45 + 0.55 * smoothstep(-0.01, EDGE, distance)
+    return (np.exp(by_log) * shorter * (at_edge + (1 - at_edge) * fringe)).astype(np.float32)

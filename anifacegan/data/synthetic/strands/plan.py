@@ -1,0 +1,99 @@
+"""All strands of a person: what is the same for everyone, laid out once, and the growth for one image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from anifacegan.data.synthetic.appearance import Appearance
+from anifacegan.data.synthetic.head import HeadGeometry
+from anifacegan.data.synthetic.strands.facial_hair import (
+    BROW_HEIGHTS,
+    BROW_SIDES,
+    BeardRoots,
+    BrowRoots,
+    beard_share,
+    brow_share,
+    grow_beard,
+    grow_brows,
+    prepare_beard,
+    prepare_brows,
+)
+from anifacegan.data.synthetic.strands.head_hair import ScalpHair, grow_scalp_hair, prepare_scalp_hair
+from anifacegan.data.synthetic.strands.lashes import LashRow, grow_lashes, prepare_lashes
+from anifacegan.data.synthetic.strands.strands import Strands
+from anifacegan.data.synthetic.strands.styles import blended_style
+
+
+@dataclass(frozen=True)
+class StrandPlan:
+    """Roots, random numbers and fields of all strands, the same for everyone."""
+
+    scalp: ScalpHair
+    """Hair of the head."""
+    brows: BrowRoots
+    """Brows."""
+    lashes: list[LashRow]
+    """Lashes of the four lids."""
+    beard: BeardRoots
+    """Beard."""
+
+
+@dataclass(frozen=True)
+class SkinUnderHair:
+    """Share of the skin that is hidden by short hair or in its shade at each vertex, 0 to 1, for the skin's colour."""
+
+    scalp: Float[np.ndarray, " vertex"]
+    brows: Float[np.ndarray, " vertex"]
+    beard: Float[np.ndarray, " vertex"]
+
+
+def plan_strands(head: HeadGeometry) -> StrandPlan:
+    """Lay out all strands on the mean head; takes about a second, once for each process."""
+    scalp = prepare_scalp_hair(head)
+    return StrandPlan(scalp, prepare_brows(head), prepare_lashes(head), prepare_beard(head, scalp.chart))
+
+
+def grow_strands(
+    plan: StrandPlan,
+    appearance: Appearance,
+    neutral: Float[np.ndarray, "vertex 3"],
+    neutral_normals: Float[np.ndarray, "vertex 3"],
+    vertices: Float[np.ndarray, "vertex 3"],
+    normals: Float[np.ndarray, "vertex 3"],
+) -> list[Strands]:
+    """Grow all strands of a person.
+
+    Args:
+        plan: the common layout, see :func:`plan_strands`.
+        appearance: the person's looks.
+        neutral, neutral_normals: vertices and unit normals of the head with a neutral expression, on which the hair
+            of the head grows; model units, in the head's frame.
+        vertices, normals: the same with the present expression, on which brows, lashes and beard grow.
+    """
+    kinds = (
+        *grow_scalp_hair(plan.scalp, appearance.hair, neutral, neutral_normals),
+        grow_brows(plan.brows, appearance.brows, vertices, normals),
+        grow_lashes(plan.lashes, appearance.lashes, vertices),
+        grow_beard(plan.beard, appearance.beard, vertices, normals),
+    )
+    return [strands for strands in kinds if strands is not None and len(strands.points) > 0]
+
+
+def skin_under_hair(head: HeadGeometry, plan: StrandPlan, appearance: Appearance) -> SkinUnderHair:
+    """Return the share of the skin under the hair of a person at each vertex."""
+    style = blended_style(appearance.hair)
+    mean = head.mean.reshape(-1, 3)
+    side = np.abs(mean[:, 0])
+    brows, _, _ = brow_share(appearance.brows, side, mean[:, 1] - np.interp(side, BROW_SIDES, BROW_HEIGHTS))
+    parts = head.parts
+    moustache = parts.moustache_mask.astype(np.float32)
+    chin = np.clip(parts.goatee_mask.astype(np.float32) - moustache, 0, 1)
+    grown = 1 - (1 - style.density) * (1 - 0.7 * style.stubble)
+    return SkinUnderHair(
+        scalp=(plan.scalp.line.share(style) * grown).astype(np.float32),
+        brows=np.where(
+            (parts.part == 0) & (mean[:, 2] > -0.5), brows * min(appearance.brows.density, 1.0), 0
+        ).astype(np.float32),
+        beard=beard_share(appearance.beard, parts.beard_mask.astype(np.float32), moustache, chin),
+    )

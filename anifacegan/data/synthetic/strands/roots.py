@@ -1,0 +1,158 @@
+"""Roots of strands: places on the skin that are the same for everyone, drawn once with a fixed seed."""
+
+from dataclasses import dataclass
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from anifacegan.geometry.resampling import smoothstep
+from anifacegan.runtime.compiled import kernel
+
+SHADES = 0.22
+"""Deviation of the logarithm of the brightness of strands."""
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Places on a mesh: a triangle's corners and barycentric weights for each."""
+
+    corners: Int[np.ndarray, "root 3"]
+    """Vertex indices of the corners of the triangle that each root lies in."""
+    weights: Float[np.ndarray, "root 3"]
+    """Barycentric weights of the corners."""
+
+    def at(self, values: Float[np.ndarray, "vertex *channel"]) -> Float[np.ndarray, "root *channel"]:
+        """Interpolate values of the vertices at the roots, float32."""
+        values = values.astype(np.float32, copy=False)
+        if values.ndim == 1:
+            return _interpolate(values[:, None], self.corners, self.weights)[:, 0]
+        return _interpolate(values, self.corners, self.weights)
+
+    def unit_at(self, normals: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "root 3"]:
+        """Interpolate unit vectors of the vertices at the roots and normalise them."""
+        return unit(self.at(normals))
+
+    def select(self, index: Int[np.ndarray, " selected"]) -> "Roots":
+        """Return some of the roots."""
+        return Roots(self.corners[index], self.weights[index])
+
+    def __len__(self) -> int:
+        return len(self.corners)
+
+
+def scatter_roots(
+    vertices: Float[np.ndarray, "vertex 3"],
+    triangles: Int[np.ndarray, "triangle 3"],
+    density: Float[np.ndarray, " vertex"],
+    count: int,
+    rng: np.random.Generator,
+) -> Roots:
+    """Draw roots on triangles, with a number for each area that is proportional to ``density``.
+
+    The draws are stratified over the triangles, so that roots lie more evenly than independent ones.
+    """
+    a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
+    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    total = np.cumsum(area.astype(np.float64) * density[triangles].mean(axis=1))
+    places = (np.arange(count) + rng.random(count)) / count * total[-1]
+    owner = np.minimum(np.searchsorted(total, places), len(triangles) - 1)
+    u, v = np.sqrt(rng.random(count)), rng.random(count)
+    weights = np.stack([1 - u, u * (1 - v), u * v], axis=1).astype(np.float32)
+    order = rng.permutation(count)  # any first part of the roots covers the whole region
+    return Roots(triangles[owner][order].astype(np.int32), weights[order])
+
+
+def waves(
+    points: Float[np.ndarray, "point 3"], frequency: float, rng: np.random.Generator, count: int = 6
+) -> Float[np.ndarray, " point"]:
+    """Evaluate a smooth random field of size about 1: a sum of plane waves with random directions.
+
+    ``frequency`` is in radians for each model unit.
+    """
+    directions = rng.normal(0, frequency, (count, 3))
+    phases = rng.uniform(0, 2 * np.pi, count)
+    return (np.cos(points @ directions.T + phases).sum(axis=1) / np.sqrt(count / 2)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class StrandNoise:
+    """Random numbers of N strands, float32; uniform ones are in [0, 1]."""
+
+    rank: Float[np.ndarray, " strand"]
+    """Uniform; strands with low ranks remain when hair gets thinner."""
+    layer: Float[np.ndarray, " strand"]
+    """Uniform; position of the strand between the head and the outermost layer."""
+    length: Float[np.ndarray, " strand"]
+    """Uniform; how much shorter the strand is."""
+    edge: Float[np.ndarray, " strand"]
+    """Normal; shift of the hair line for the strand."""
+    stray: Float[np.ndarray, "strand 3"]
+    """About normal; deviation of the strand's direction, large for a few strands."""
+    drift: Float[np.ndarray, "strand 3"]
+    """About normal and smooth over the head; deviation that neighbours share."""
+    shade: Float[np.ndarray, " strand"]
+    """About normal, partly shared by neighbours; brightness of the strand."""
+    phase: Float[np.ndarray, " strand"]
+    """Uniform; phase of the curl."""
+
+    def select(self, index: Int[np.ndarray, " selected"]) -> "StrandNoise":
+        """Return the numbers of some of the strands."""
+        return StrandNoise(**{name: values[index] for name, values in vars(self).items()})
+
+
+def strand_noise(places: Float[np.ndarray, "strand 3"], rng: np.random.Generator) -> StrandNoise:
+    """Draw the random numbers of strands that grow at places, model units."""
+    count = len(places)
+    strayed = 0.7 + 0.3 * rng.standard_gamma(0.5, count)
+    shade = 0.6 * rng.normal(size=count) + 0.5 * waves(places, 9.0, rng) + 0.5 * waves(places, 30.0, rng)
+    return StrandNoise(
+        rank=rng.random(count, np.float32),
+        layer=rng.random(count, np.float32),
+        length=rng.random(count, np.float32),
+        edge=rng.normal(size=count).astype(np.float32),
+        stray=(rng.normal(size=(count, 3)) * strayed[:, None]).astype(np.float32),
+        drift=np.stack([waves(places, 7.0, rng) for _ in range(3)], axis=1),
+        shade=shade.astype(np.float32),
+        phase=rng.random(count, np.float32),
+    )
+
+
+def opacity(
+    share: Float[np.ndarray, " root"], rank: Float[np.ndarray, " root"]
+) -> Float[np.ndarray, " root"]:
+    """Return the opacity of strands of which a share is visible: those with the lowest ranks.
+
+    Ranks are uniform in [0, 1]. At the limit strands fade in, so the opacity is a continuous function of the share.
+    """
+    fade = np.float32(0.2)
+    return smoothstep(0, 1, (share * (1 + fade) - rank) / fade).astype(np.float32)
+
+
+def unit(vectors: Float[np.ndarray, "*place 3"]) -> Float[np.ndarray, "*place 3"]:
+    """Scale vectors to length 1; a vector of length 0 stays."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9).astype(vectors.dtype)
+
+
+def tangent(
+    vectors: Float[np.ndarray, "place 3"], normals: Float[np.ndarray, "place 3"]
+) -> Float[np.ndarray, "place 3"]:
+    """Project vectors onto the planes that are perpendicular to unit normals."""
+    return vectors - (vectors * normals).sum(axis=-1, keepdims=True) * normals
+
+
+def shaded(rgb: Float[np.ndarray, "3"], shade: Float[np.ndarray, " strand"]) -> Float[np.ndarray, "strand 3"]:
+    """Return a colour for each strand: ``rgb`` made lighter or darker by normal numbers."""
+    return (rgb * np.exp(SHADES * shade)[:, None]).astype(np.float32)
+
+
+@kernel()
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def _interpolate(values, corners, weights):
+    out = np.empty((len(corners), values.shape[1]), np.float32)
+    for root in range(len(corners)):
+        a, b, c = corners[root, 0], corners[root, 1], corners[root, 2]
+        wa, wb, wc = weights[root, 0], weights[root, 1], weights[root, 2]
+        for k in range(values.shape[1]):
+            out[root, k] = wa * values[a, k] + wb * values[b, k] + wc * values[c, k]
+    return out

@@ -1,0 +1,26 @@
+"""Strands of hair as polylines with colour, opacity and width."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True)
+class Strands:
+    """Strands of one kind (hair of the head, brows, lashes, beard) of a person, in the head's frame without a pose."""
+
+    points: Float[np.ndarray, "strand step 3"]
+    """Points along each strand from the root to the tip, model units."""
+    rgb: Float[np.ndarray, "strand 3"]
+    """Colour of each strand, linear light."""
+    cover: Float[np.ndarray, " strand"]
+    """Opacity of each strand at its root, 0 to 1."""
+    width_mm: float
+    """Width of a strand in millimetres; fewer strands than a person has are drawn wider."""
+    absorption: float
+    """Absorption of light by the hair above a strand, for each model unit of depth."""
+    shine: float
+    """Factor of the highlights."""
+    on_scalp: bool
+    """Whether the strands are hair of the head, which casts shadows."""

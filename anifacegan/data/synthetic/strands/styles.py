@@ -1,0 +1,214 @@
+"""The hair styles as one table of numbers, and the blend of them that a person wears.
+
+A style is nothing but numbers, so styles can be mixed: roots, random numbers and clumps are the same for all, and a
+person's style is the mean of the table's rows with the weights of :class:`anifacegan.data.synthetic.appearance.Hair`.
+Edit the table to change a style.
+"""
+
+import math
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from anifacegan.data.synthetic.appearance import HAIR_STYLES, Hair
+
+LENGTHS = ("length_top", "length_front", "length_sides", "length_nape", "tail_length")
+"""Numbers that are averaged by their logarithms: halfway between 0.1 and 1 is 0.3."""
+
+
+@dataclass(frozen=True)
+class HairStyle:
+    """A hair style; all lengths are model units (decimetres), all shares are from 0 to 1."""
+
+    length_top: float
+    """Length of the hair on top of the head."""
+    length_front: float
+    """Length of the hair behind the hair line above the forehead."""
+    length_sides: float
+    """Length of the hair at the sides, above the ears."""
+    length_nape: float
+    """Length of the hair low at the back of the head."""
+    uneven: float = 0.15
+    """Share by which the shortest hairs are shorter than the longest next to them."""
+    top_forward: float = 0.0
+    """Strength with which the hair on top is combed to the front."""
+    top_back: float = 0.0
+    """Strength with which the hair on top is combed to the back."""
+    top_part: float = 0.0
+    """Strength with which the hair on top is combed away from the parting, to both sides."""
+    top_down: float = 0.0
+    """Strength with which the hair on top follows the head down from the crown."""
+    top_up: float = 0.0
+    """Strength with which the hair on top stands up."""
+    sides_down: float = 1.0
+    """Strength with which the hair at the sides and at the back is combed down."""
+    sides_back: float = 0.2
+    """Strength with which the hair at the sides is combed to the back."""
+    sides_forward: float = 0.0
+    """Strength with which the hair at the sides is combed to the front."""
+    knot: float = 0.0
+    """Share by which all hair is combed to the knot at the back of the head."""
+    off_face: float = 0.0
+    """Strength with which hair is swept to the side of the face."""
+    outward: float = 0.0
+    """Strength with which hair grows straight away from the head."""
+    root_lean: float = 0.5
+    """Lean of the roots from upright (0) to the direction in which they are combed (1)."""
+    lift: float = 0.05
+    """Length over which hair keeps the direction of its root."""
+    bend: float = 0.05
+    """Length over which hair turns to a new direction; long for stiff hair."""
+    gravity: float = 0.4
+    """Strength of gravity, which acts on the parts of a strand that are farther than ``gravity_from`` from the root."""
+    gravity_from: float = 0.3
+    """Length from the root at which gravity acts with two thirds of its strength."""
+    hug: float = 0.8
+    """Share of the motion away from the head that is taken away while a strand is near it."""
+    volume: float = 0.03
+    """Distance from the head of the outermost layer of hair that lies on it."""
+    spread: float = 0.10
+    """Random deviation of each strand's direction."""
+    wild: float = 0.15
+    """Deviation of the direction that strands near each other share."""
+    clump: float = 0.5
+    """Share by which strands join their clump at the tips."""
+    curl_radius: float = 0.0
+    """Radius of curls."""
+    curl_turns: float = 1.0
+    """Turns of a curl for each model unit of length."""
+    curl_together: float = 0.85
+    """Share of the phase of curls that the strands of a clump have in common."""
+    tip_detail: float = 0.0
+    """Share by which points of the strands are concentrated near the tips, for hair of which only the outside shows."""
+    roundness: float = 0.0
+    """Share by which the hair is cut to a round shape."""
+    round_radius: float = 1.3
+    """Radius of the round shape."""
+    fringe: float = 0.0
+    """Share by which the hair of the front is cut and combed down to a fringe above the brows."""
+    line_raised: float = 0.0
+    """Rise of the hair line above the forehead."""
+    line_temples: float = 0.0
+    """Rise of the hair line at the temples."""
+    line_sideburns: float = 0.0
+    """Rise of the lower end of the sideburns."""
+    line_peak: float = 0.0
+    """Length of the tip of the hair line in the middle of the forehead."""
+    line_soft: float = 0.05
+    """Width of the strip along the hair line in which hair gets thinner."""
+    crown_bald: float = 0.0
+    """Share of the hair that is lost around the crown."""
+    density: float = 1.0
+    """Share of the strands that grow."""
+    stubble: float = 0.3
+    """Share of the short hairs between the strands that grow."""
+    stubble_length: float = 0.03
+    """Length of the short hairs."""
+    tail: float = 0.0
+    """Share of the tied hair behind the knot that grows."""
+    tail_length: float = 1.5
+    """Length of the tied hair behind the knot."""
+    width_mm: float = 0.26
+    """Width of the strands, in millimetres."""
+    shine: float = 1.0
+    """Factor of the highlights."""
+    absorption: float = 7.0
+    """Absorption of light, for each model unit of hair."""
+
+
+SHORT = HairStyle(
+    0.30, 0.28, 0.12, 0.07, top_forward=0.5, top_down=0.6, lift=0.06, gravity=0.2, hug=0.5, wild=0.35,
+    spread=0.16, stubble=0.8, volume=0.02, sides_back=0.25, clump=0.45,
+)  # fmt: skip
+"""Short hair, from which other short styles are derived."""
+LONG = HairStyle(
+    2.3, 2.2, 2.2, 1.9, top_part=0.9, top_down=0.35, top_back=0.15, off_face=1.0, lift=0.05, bend=0.10,
+    gravity=1.2, gravity_from=0.5, hug=0.95, volume=0.075, wild=0.12, spread=0.06, clump=0.6, stubble=0.35,
+    sides_back=0.15, root_lean=0.6, uneven=0.3,
+)  # fmt: skip
+"""Long hair, from which other long styles are derived."""
+
+STYLES = {
+    "crop": SHORT,
+    "side_part": replace(
+        SHORT, length_top=0.62, length_front=0.66, length_sides=0.16, top_forward=0.0, top_part=1.0, top_down=0.1,
+        top_back=0.25, lift=0.10, bend=0.08, hug=0.7, volume=0.05, wild=0.2, spread=0.10, clump=0.6, root_lean=0.45,
+    ),
+    "swept_back": replace(
+        SHORT, length_top=0.75, length_front=0.80, length_sides=0.18, length_nape=0.14, top_forward=0.0, top_down=0.0,
+        top_back=1.0, sides_back=0.8, lift=0.12, bend=0.10, hug=0.6, volume=0.05, wild=0.2, spread=0.08, clump=0.65,
+        line_temples=0.03, root_lean=0.3,
+    ),
+    "short_curls": replace(
+        SHORT, length_top=0.55, length_front=0.50, length_sides=0.22, length_nape=0.12, top_down=0.8, top_forward=0.3,
+        outward=0.5, lift=0.12, hug=0.3, volume=0.09, curl_radius=0.035, curl_turns=6.0, curl_together=0.9,
+        clump=0.75, wild=0.6, spread=0.25, gravity=0.3,
+    ),
+    "buzz": replace(
+        SHORT, length_top=0.055, length_front=0.05, length_sides=0.04, length_nape=0.03, top_forward=0.3, lift=0.05,
+        root_lean=0.35, wild=0.2, spread=0.25, clump=0.0, stubble=1.0, stubble_length=0.03, line_soft=0.09,
+        width_mm=0.18, gravity=0.0, line_temples=0.02, uneven=0.4, shine=0.5, absorption=3.0,
+    ),
+    "bald": replace(
+        SHORT, length_top=0.02, length_front=0.02, length_sides=0.02, length_nape=0.02, density=0.0, stubble=0.0,
+        stubble_length=0.008, line_raised=0.10, line_temples=0.08, line_soft=0.12, clump=0.0, width_mm=0.14,
+    ),
+    "receding": replace(
+        SHORT, length_top=0.16, length_front=0.14, length_sides=0.13, length_nape=0.07, top_back=0.3, top_forward=0.2,
+        line_raised=0.16, line_temples=0.17, line_peak=0.05, line_soft=0.16, crown_bald=0.55, density=0.75,
+        stubble=0.5, stubble_length=0.02, width_mm=0.2, lift=0.04,
+    ),
+    "afro": replace(
+        SHORT, length_top=0.60, length_front=0.50, length_sides=0.50, length_nape=0.30, top_forward=0.0, top_down=0.0,
+        sides_down=0.0, sides_back=0.0, outward=1.2, root_lean=0.0, lift=0.5, gravity=0.0, hug=0.0, volume=0.0,
+        spread=0.40, wild=0.35, clump=0.35, curl_radius=0.022, curl_turns=14.0, curl_together=0.3, tip_detail=0.5,
+        roundness=0.8, round_radius=1.30, uneven=0.25, width_mm=0.34, shine=0.35, absorption=5.0, stubble=0.6,
+        line_soft=0.06,
+    ),
+    "bob": replace(
+        LONG, length_top=1.35, length_front=1.30, length_sides=1.0, length_nape=0.65, volume=0.11, gravity=1.0,
+        uneven=0.12,
+    ),
+    "long": LONG,
+    "long_waves": replace(
+        LONG, length_top=2.2, length_front=2.1, volume=0.12, curl_radius=0.06, curl_turns=1.3, curl_together=0.92,
+        clump=0.7, hug=0.8, wild=0.3, spread=0.08,
+    ),
+    "curly_long": replace(
+        LONG, length_top=1.7, length_front=1.5, length_sides=1.5, length_nape=1.2, top_part=0.5, top_down=0.6,
+        outward=0.35, volume=0.16, hug=0.55, gravity=0.9, curl_radius=0.055, curl_turns=3.6, curl_together=0.92,
+        clump=0.8, wild=0.7, spread=0.2, lift=0.12, off_face=1.4, shine=0.8,
+    ),
+    "tied": replace(
+        LONG, length_top=1.55, length_front=1.7, length_sides=1.3, length_nape=0.8, top_part=0.0, top_down=0.0,
+        top_back=0.3, sides_down=0.0, off_face=0.0, knot=1.0, gravity=0.0, volume=0.03, wild=0.06, spread=0.03,
+        tail=1.0, lift=0.03, uneven=0.05, line_raised=0.01, hug=1.0,
+    ),
+    "fringe": replace(LONG, length_top=2.0, length_front=2.0, fringe=1.0, volume=0.07, top_part=0.7, top_down=0.5),
+    "pixie": replace(
+        SHORT, length_top=0.55, length_front=0.50, length_sides=0.30, length_nape=0.16, top_forward=0.6, top_part=0.5,
+        top_down=0.4, sides_forward=0.3, sides_back=0.0, lift=0.08, bend=0.07, volume=0.05, clump=0.65, hug=0.7,
+        wild=0.3, stubble=0.4,
+    ),
+}  # fmt: skip
+"""The numbers of each style."""
+
+
+def blended_style(hair: Hair) -> HairStyle:
+    """Average the styles with a person's weights and apply the person's length and curl."""
+    weights = np.asarray(hair.style_weights, np.float64)
+    names = [field.name for field in fields(HairStyle)]
+    table = np.array([[getattr(STYLES[style], name) for name in names] for style in HAIR_STYLES])
+    by_log = np.array([name in LENGTHS for name in names])
+    table[:, by_log] = np.log(table[:, by_log])
+    mean = weights @ table
+    mean[by_log] = np.exp(mean[by_log])
+    style = HairStyle(**dict(zip(names, mean.tolist(), strict=True)))
+    return replace(
+        style,
+        **{name: getattr(style, name) * hair.length for name in LENGTHS},
+        stubble_length=style.stubble_length * math.sqrt(hair.length),
+        curl_radius=style.curl_radius + 0.02 * hair.curl * min(1.0, style.length_top / 0.6),
+        curl_turns=style.curl_turns * (1 + 0.3 * hair.curl),
+        wild=style.wild + 0.2 * hair.curl,
+    )
