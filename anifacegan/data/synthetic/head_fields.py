@@ -51,6 +51,8 @@ class HeadFields:
     place: Float[np.ndarray, "vertex 3"]
     """Place in patterns: the mean head's position for skin, the direction from the eye's centre in the frame of the
     gaze for eyes, the position from the middle of the arch for teeth."""
+    mouth: Float[np.ndarray, " vertex"]
+    """Whether each vertex belongs to the inside of the mouth, 0 to 1; less at its back."""
     gum: Float[np.ndarray, " vertex"]
     """Share of gums on teeth; 0 elsewhere."""
     wet: Float[np.ndarray, " vertex"]
@@ -103,6 +105,7 @@ def head_fields(head: HeadGeometry) -> HeadFields:
         neighbours=around,
         occluders=coarse_triangles(mean, head.triangles, part, head.landmark_vertices),
         place=_places(head, part),
+        mouth=_mouth(head, part),
         gum=_gums(part, mean),
         wet=_wet_edges(head, part),
         shine=np.where(skin, shine, 1).astype(np.float32),
@@ -162,6 +165,14 @@ def _places(head: HeadGeometry, part: np.ndarray) -> np.ndarray:
         if row.any():
             place[row, 2] -= place[row, 2].max() - TOOTH_ARCH_CENTRE
     return place.astype(np.float32)
+
+
+def _mouth(head: HeadGeometry, part: np.ndarray) -> np.ndarray:
+    mean = head.mean.reshape(-1, 3)
+    inside = np.clip(np.asarray(head.parts.mouth_mask, np.float32), 0, 1)
+    inside[part >= TONGUE_LABEL] = 1
+    lips_z = mean[head.landmark_vertices[48:], 2].mean()
+    return (inside * smoothstep(lips_z - 0.75, lips_z - 0.1, mean[:, 2])).astype(np.float32)
 
 
 def _gums(part: np.ndarray, mean: np.ndarray) -> np.ndarray:

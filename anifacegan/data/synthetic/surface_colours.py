@@ -37,7 +37,9 @@ FAR_OUTSIDE = -1.0
 BOUNCE_RGB = (0.30, 0.19, 0.15)
 """Share of the light of fair skin that reaches other skin, for what hides the sky is mostly skin."""
 LEAST_BOUNCE = 0.3
-"""Share of that light that still reaches the depth of the mouth."""
+"""Share of that light that still reaches hidden skin."""
+MOUTH_RGB = (0.17, 0.12, 0.11)
+"""Least light in the mouth, as a share of that on open skin: it passes lips and cheeks."""
 BROW_SHADE, BEARD_SHADE = 0.35, 0.45
 """How much the skin under dense brows and beards takes the colour of their roots."""
 FRAME_GLOSS = 1.2
@@ -64,7 +66,7 @@ def vertex_colours(
 
 
 def scattered(light: VertexLight, fields: HeadFields, melanin: float) -> VertexLight:
-    """Add light that skin reflects onto skin, spread light in the skin, and smooth what highlights see.
+    """Add light that skin reflects onto skin, also in the mouth, spread it in the skin, and smooth what highlights see.
 
     The head's vertices come first in ``light``, others follow.
     """
@@ -75,6 +77,8 @@ def scattered(light: VertexLight, fields: HeadFields, melanin: float) -> VertexL
     bounce = mean * np.array(BOUNCE_RGB, np.float32) * np.float32(1 - 0.6 * melanin)
     hidden = (1 - light.sky) * (LEAST_BOUNCE + (1 - LEAST_BOUNCE) * smoothstep(0.0, 0.3, light.sky))
     irradiance += hidden[:, None].astype(np.float32) * bounce
+    least = fields.mouth[:, None] * mean * np.array(MOUTH_RGB, np.float32)
+    irradiance[:count] = np.maximum(irradiance[:count], least)
     around = fields.neighbours
     irradiance[:count] = around.averaged(irradiance[:count], fields.skin, SCATTERING_STEPS)
     visible = np.stack([light.sky, light.lamp, light.lamp], axis=1)[:count]
@@ -94,7 +98,8 @@ def hollows(surface: PersonSurface, fields: HeadFields) -> Float[np.ndarray, " v
     depth = (
         smoothstep(0.0006, 0.007, fine.sum(axis=1)) * 0.5 + smoothstep(0.002, 0.025, broad.sum(axis=1)) * 0.6
     )
-    return (depth * fields.skin).astype(np.float32)
+    off_collar = smoothstep(-0.02, -0.15, surface.cloth_distance)  # the hem is no hollow of the skin
+    return (depth * fields.skin * off_collar).astype(np.float32)
 
 
 def vertex_table(
