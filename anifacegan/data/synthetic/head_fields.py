@@ -20,7 +20,7 @@ TOOTH_ARCH_CENTRE = 0.45
 """Distance of the centre of the arch of the teeth behind the front teeth, in model units."""
 GUM_EDGES = {UPPER_TEETH_LABEL: (0.60, 0.74), LOWER_TEETH_LABEL: (0.56, 0.42)}
 """Heights, as shares of the height of a row, between which teeth become gums."""
-FINE_CELL, COARSE_CELL, FAR_CELL = 0.028, 0.06, 0.15
+FINE_CELL, COARSE_CELL, FAR_CELL = 0.036, 0.075, 0.16
 """Sizes of the cells, in model units, in each of which the mesh that casts shadows keeps one vertex: around eyes, nose
 and mouth; on the rest of the head; below the chin."""
 IN_IMAGES = ((-1.7, -1.8, -1.5), (1.7, 3.0, 3.0))

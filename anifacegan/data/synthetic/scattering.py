@@ -38,12 +38,15 @@ class Neighbours:
         return _averaged(values, self.first, self.neighbour, self.share * active, np.array(steps))
 
     def compression(
-        self, neutral: Float[np.ndarray, "vertex 3"], moved: Float[np.ndarray, "vertex 3"]
+        self,
+        neutral: Float[np.ndarray, "vertex 3"],
+        moved: Float[np.ndarray, "vertex 3"],
+        active: Bool[np.ndarray, " vertex"],
     ) -> Float[np.ndarray, "vertex 2"]:
-        """Compute by how much the edges around each vertex are shorter than in a neutral face, horizontally and
+        """Compute by how much the edges around active vertices are shorter than in a neutral face, horizontally and
         vertically; 0.1 is a tenth, negative values are stretched."""
         out = np.zeros((len(neutral), 2), np.float32)
-        _compression(neutral, moved, self.first, self.neighbour, out)
+        _compression(neutral, moved, active, self.first, self.neighbour, out)
         return out
 
 
@@ -87,8 +90,10 @@ def _averaged(values, first, neighbour, share, steps):
 
 @kernel(fastmath=True)
 @no_type_check
-def _compression(neutral, moved, first, neighbour, out):
+def _compression(neutral, moved, active, first, neighbour, out):
     for i in range(len(neutral)):
+        if not active[i]:
+            continue
         horizontal = vertical = across = along = np.float32(1e-9)
         for j in range(first[i], first[i + 1]):
             other = neighbour[j]

@@ -43,7 +43,7 @@ MOUTH_RGB = (0.17, 0.12, 0.11)
 BROW_SHADE, BEARD_SHADE = 0.35, 0.45
 """How much the skin under dense brows and beards takes the colour of their roots."""
 FRAME_GLOSS = 1.2
-FINE_STEPS, BROAD_STEPS = 3, 8
+FINE_STEPS, BROAD_STEPS = 3, 5
 """Averaging steps of positions, whose shift shows hollows of a few millimetres and of a centimetre."""
 
 
@@ -96,7 +96,7 @@ def hollows(surface: PersonSurface, fields: HeadFields) -> Float[np.ndarray, " v
     far = fields.neighbours.averaged(near, fields.skin, (BROAD_STEPS,) * 3)
     fine, broad = ((moved - points) * normals for moved in (near, far))
     depth = (
-        smoothstep(0.0006, 0.007, fine.sum(axis=1)) * 0.5 + smoothstep(0.002, 0.025, broad.sum(axis=1)) * 0.6
+        smoothstep(0.0006, 0.007, fine.sum(axis=1)) * 0.5 + smoothstep(0.0015, 0.017, broad.sum(axis=1)) * 0.6
     )
     off_collar = smoothstep(-0.02, -0.15, surface.cloth_distance)  # the hem is no hollow of the skin
     return (depth * fields.skin * off_collar).astype(np.float32)
@@ -137,9 +137,9 @@ def vertex_table(
     for eye, lid in zip(head.eyes, fields.upper_lids, strict=True):
         table[eye.ball, WET] = lid_shadow(surface.bare[eye.ball], surface.bare[lid])
     table[:count, CAVITY] = hollows(surface, fields)
-    compressed = fields.neighbours.compression(surface.neutral, surface.vertices[:count])
+    compressed = fields.neighbours.compression(surface.neutral, surface.vertices[:count], fields.mood > 0)
     compressed = np.concatenate([compressed, np.zeros((count, 1), np.float32)], axis=1)
-    compressed = fields.neighbours.averaged(compressed, fields.skin, (4, 4, 0))
+    compressed = fields.neighbours.averaged(compressed, fields.mood > 0, (4, 4, 0))
     old = np.float32(0.55 + 0.012 * (appearance.skin.age_years - 25))
     strength = np.maximum(compressed - 0.05, 0) * (fields.mood * old)[:, None]
     table[:count, FURROWS], table[:count, LINES] = strength[:, 0], strength[:, 1]

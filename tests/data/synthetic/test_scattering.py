@@ -54,7 +54,7 @@ def test_inactive_vertices_keep_their_values(grid: tuple[np.ndarray, np.ndarray,
 def test_compression_tells_the_directions_apart(grid: tuple[np.ndarray, np.ndarray, Neighbours]) -> None:
     points, _, around = grid
     narrower = points * np.float32([0.8, 1, 1])
-    horizontal, vertical = around.compression(points, narrower).T
+    horizontal, vertical = around.compression(points, narrower, np.ones(len(points), bool)).T
     inner = np.flatnonzero((points[:, :2] > 0).all(1) & (points[:, :2] < 0.15).all(1))
     assert horizontal[inner].min() > 0.15 and np.abs(vertical[inner]).max() < 0.05
-    assert np.allclose(around.compression(points, points), 0, atol=1e-6)
+    assert np.allclose(around.compression(points, points, np.ones(len(points), bool)), 0, atol=1e-6)
