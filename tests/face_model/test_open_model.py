@@ -94,7 +94,7 @@ def damaged_copies(array: np.ndarray) -> list[np.ndarray]:
     ("name", "value"),
     [
         ("tri", 600), ("tri", -1), ("landmarks68", 600), ("landmarks68", -1), ("part", 6), ("lid_l", 600),
-        ("lid_r", -1), ("curtain_anchor", 600), ("curtain_tri", 4), ("curtain_tri", -1), ("mean", 1e30),
+        ("lid_r", -1), ("bank_group", 18), ("beard_mask", 1.5), ("bank_melanin", -0.5), ("mean", 1e30),
         ("exp_basis", -1e30), ("tex_basis", np.inf), ("hair_dir", 2.0),
     ],
 )  # fmt: skip
@@ -213,5 +213,5 @@ def test_the_open_models_people_and_expressions_have_unit_spread(face_model: Mor
     for bank in (parts.bank_id, parts.bank_tex, expressions):
         moment = np.sqrt((bank.astype(np.float32) ** 2).mean(axis=0))
         assert 0.9 < moment.min() and moment.max() < 1.1
-    assert len(parts.bank_id) == len(parts.bank_tex) == len(parts.bank_hair_rgb) == len(parts.bank_age)
-    assert len(parts.part) == len(face_model.mean) and parts.curtain_anchor.max() < len(parts.part)
+    assert len(parts.bank_id) == len(parts.bank_tex) == len(parts.bank_melanin) == len(parts.bank_age)
+    assert len(parts.part) == len(face_model.mean) == len(parts.beard_mask)
