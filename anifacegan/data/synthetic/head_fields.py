@@ -59,6 +59,10 @@ class HeadFields:
     """Wetness of the edges of the lids, 0 to 1."""
     shine: Float[np.ndarray, " vertex"]
     """Strength of highlights of skin; 1 on cheeks."""
+    lips: Float[np.ndarray, " vertex"]
+    """Weight of the lips, soft at their edge, 0 to 1."""
+    cheeks: Bool[np.ndarray, " vertex"]
+    """Whether each vertex is on the cheeks, where a person's skin colour is measured."""
     blotches: Float[np.ndarray, " vertex"]
     """Noise of centimetres, with standard deviation 1."""
     upper_lids: tuple[Int[np.ndarray, " column"], ...]
@@ -109,6 +113,8 @@ def head_fields(head: HeadGeometry) -> HeadFields:
         gum=_gums(part, mean),
         wet=_wet_edges(head, part),
         shine=np.where(skin, shine, 1).astype(np.float32),
+        lips=np.where(skin, np.clip(lips, 0, 1) ** 1.4, 0).astype(np.float32),
+        cheeks=skin & (cheek > 0.4),
         blotches=random_waves(mean, 9.0, np.random.default_rng(MOTTLE_SEED)).astype(np.float32),
         upper_lids=tuple(_upper_lid(head, eye) for eye in range(2)),
         mood=mood * skin,

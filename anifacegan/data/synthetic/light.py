@@ -14,9 +14,9 @@ from jaxtyping import Float
 
 from anifacegan.data.synthetic.appearance import EnvironmentLight
 
-SKY_DIRECTIONS = 30
+SKY_DIRECTIONS = 26
 """Number of directions of the sky."""
-LAMP_DIRECTIONS = 6
+LAMP_DIRECTIONS = 5
 """Number of directions on the lamp's disc; they soften the edges of its shadows."""
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 

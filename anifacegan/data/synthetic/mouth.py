@@ -47,7 +47,7 @@ def teeth_sample(value, looks, gaps, colour, material):
     round_off = np.exp(-((gap / np.float32(0.055)) ** 2)) * (one - gum)
     side = (one if gap > 0 else -one) * round_off * (one if value[PLACE] > 0 else -one)
     for k in range(3):
-        tooth = looks.tooth_rgb[k] * (one - np.float32(0.62) * groove) * (one - np.float32(0.10) * round_off)
+        tooth = looks.tooth_rgb[k] * (one - np.float32(0.48) * groove) * (one - np.float32(0.10) * round_off)
         colour[k] = tooth + gum * (GUM_RGB[k] - tooth)
     # each tooth is rounded, so its normals turn away from the gaps
     nx, ny, nz = value[NORMAL] - np.float32(0.45) * side, value[NORMAL + 1], value[NORMAL + 2]

@@ -42,11 +42,6 @@ class PersonSurface:
     landmarks: Float[np.ndarray, "68 3"]
     """The 68 facial landmarks, on the skin."""
 
-    @property
-    def glasses_triangles(self) -> Int[np.ndarray, "glasses_triangle 3"]:
-        """Return the triangles of the glasses, none for a person without."""
-        return self.triangles[self.kind == FRAME]
-
 
 def person_surface(
     head: HeadGeometry,

@@ -170,11 +170,14 @@ def person_strands(
 def _shadows(
     fields: HeadFields, surface: PersonSurface, strands: list[Strands], appearance: Appearance
 ) -> ShadowMaps:
-    """Draw the depth maps of a person; every second point of every sixth strand is enough for the hair's."""
-    occluders = np.concatenate([fields.occluders, surface.glasses_triangles])
+    """Draw the depth maps of a person.
+
+    Every second point of every sixth strand is enough for the hair's. Glasses cast no shadows: their wire is thinner
+    than a pixel of the maps.
+    """
     hair = [kind.points[::6, ::2].reshape(-1, 3) for kind in strands if kind.on_scalp]
     points = np.concatenate(hair) if hair else np.zeros((0, 3), np.float32)
-    return shadow_maps(sample_light(appearance.light), surface.vertices, occluders, points)
+    return shadow_maps(sample_light(appearance.light), surface.vertices, fields.occluders, points)
 
 
 def face_exposure(

@@ -64,12 +64,12 @@ class Looks(NamedTuple):
     freckles: float
     mole_turn: float
     mole_from: float
-    scalp_rgb: np.ndarray
-    cloth_rgb: np.ndarray
-    iris_rgb: np.ndarray
+    scalp_rgb: tuple[float, float, float]
+    cloth_rgb: tuple[float, float, float]
+    iris_rgb: tuple[float, float, float]
     pupil_deg: float
-    sclera_rgb: np.ndarray
-    tooth_rgb: np.ndarray
+    sclera_rgb: tuple[float, float, float]
+    tooth_rgb: tuple[float, float, float]
 
 
 class Highlights(NamedTuple):
@@ -102,14 +102,25 @@ def looks(appearance: Appearance) -> Looks:
     old = min(max((skin.age_years - 25) / 50, 0.0), 1.0)
     f = np.float32
     return Looks(
-        roughness=f(skin.roughness), bump=f(skin.bump), blood=f(skin.blood), mottle=f(skin.mottle),
-        freckles=f(skin.freckles), mole_turn=f(0.13 * float(skin.tex[2]) + 0.11 * float(skin.tex[5])),
+        roughness=f(skin.roughness),
+        bump=f(skin.bump),
+        blood=f(skin.blood),
+        mottle=f(skin.mottle),
+        freckles=f(skin.freckles),
+        mole_turn=f(0.13 * float(skin.tex[2]) + 0.11 * float(skin.tex[5])),
         mole_from=f(0.93 - 0.06 * old),
-        scalp_rgb=(0.45 * appearance.hair.rgb + 0.008).astype(f), cloth_rgb=appearance.clothes.rgb.astype(f),
-        iris_rgb=appearance.eyes.iris_rgb.astype(f), pupil_deg=f(appearance.eyes.pupil_deg),
-        sclera_rgb=np.array(SCLERA_RGB, f) * f(1 - 0.08 * old),
-        tooth_rgb=(np.array(TOOTH_RGB) * (1 - old * np.array([0.10, 0.16, 0.30]))).astype(f),
-    )  # fmt: skip
+        scalp_rgb=_three(0.45 * appearance.hair.rgb + 0.008),
+        cloth_rgb=_three(appearance.clothes.rgb),
+        iris_rgb=_three(appearance.eyes.iris_rgb),
+        pupil_deg=f(appearance.eyes.pupil_deg),
+        sclera_rgb=_three(np.array(SCLERA_RGB) * (1 - 0.08 * old)),
+        tooth_rgb=_three(np.array(TOOTH_RGB) * (1 - old * np.array([0.10, 0.16, 0.30]))),
+    )
+
+
+def _three(rgb: Float[np.ndarray, "3"]) -> tuple[float, float, float]:
+    """Return a colour as a tuple, which compiled code passes on faster than an array."""
+    return np.float32(rgb[0]), np.float32(rgb[1]), np.float32(rgb[2])
 
 
 def highlights(light: EnvironmentLight) -> Highlights:
@@ -166,7 +177,7 @@ def shade(
     return picture
 
 
-@kernel(fastmath=True)
+@kernel(inline="always", fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _lobe(nx, ny, nz, half, alpha):
     """Evaluate the GGX distribution of normals at a half vector; alpha is the squared roughness."""
@@ -176,9 +187,9 @@ def _lobe(nx, ny, nz, half, alpha):
     return squared / (np.float32(3.1415927) * q * q)
 
 
-@kernel(fastmath=True)
+@kernel(inline="always", fastmath=True)
 @no_type_check
-def _highlight(kind, value, material, sources, half, out):
+def _highlight(kind, material, halves, rgb, spreads, skies, half, out):
     """Write the light that a sample mirrors towards the front to ``out`` (3,)."""
     one = np.float32(1)
     nx, ny, nz = material[SHINE_NORMAL], material[SHINE_NORMAL + 1], material[SHINE_NORMAL + 2]
@@ -188,7 +199,7 @@ def _highlight(kind, value, material, sources, half, out):
     strength = material[SHINE] * fresnel * turned * turned
     for k in range(LAMPS):
         for axis in range(3):
-            half[axis] = sources.halves[k, axis]
+            half[axis] = halves[k, axis]
         if kind == EYE:  # the lids would hide lamps that stand high or far aside; they are seen in the middle
             half[0], half[1], half[2] = (
                 np.float32(0.7) * half[0],
@@ -197,7 +208,7 @@ def _highlight(kind, value, material, sources, half, out):
             )
             scale = one / np.sqrt(half[0] * half[0] + half[1] * half[1] + half[2] * half[2])
             half[0], half[1], half[2] = half[0] * scale, half[1] * scale, half[2] * scale
-        spread = sources.spread[k] * (np.float32(0.3) if kind == EYE else one)
+        spread = spreads[k] * (np.float32(0.3) if kind == EYE else one)
         alpha = min(material[ROUGHNESS] * material[ROUGHNESS] + spread, one)
         glint = (one - material[SECOND]) * _lobe(nx, ny, nz, half, alpha)
         if material[SECOND] > 0:
@@ -205,15 +216,13 @@ def _highlight(kind, value, material, sources, half, out):
         amount = min(glint, np.float32(60)) * np.float32(0.25) / max(facing, np.float32(0.4)) * strength
         amount *= material[LIT] if k == 0 else material[OPEN]
         for channel in range(3):
-            out[channel] += amount * sources.rgb[k, channel]
+            out[channel] += amount * rgb[k, channel]
     rx, ry, rz = 2 * nz * nx, 2 * nz * ny, 2 * nz * nz - 1
     share = strength * material[OPEN] * (np.float32(0.18) if kind == EYE else one)
     for channel in range(3):
-        sky = sources.sky[channel]
-        e = (
-            sky[0] + sky[1] * ry + sky[2] * rz + sky[3] * rx + sky[4] * rx * ry + sky[5] * ry * rz
-            + sky[6] * (3 * rz * rz - 1) + sky[7] * rx * rz + sky[8] * (rx * rx - ry * ry)
-        )  # fmt: skip
+        e = skies[channel, 0] + skies[channel, 1] * ry + skies[channel, 2] * rz + skies[channel, 3] * rx
+        e += skies[channel, 4] * rx * ry + skies[channel, 5] * ry * rz + skies[channel, 6] * (3 * rz * rz - 1)
+        e += skies[channel, 7] * rx * rz + skies[channel, 8] * (rx * rx - ry * ry)
         out[channel] += max(e, np.float32(0)) * share
 
 
@@ -225,24 +234,26 @@ def _shade_samples(triangle_map, nearest, corners, layers, scales, gaps, person,
     colour, shine, half = np.empty(3, np.float32), np.empty(3, np.float32), np.empty(3, np.float32)
     material = np.empty(MATERIAL, np.float32)
     table, x_px, y_px, inverse_depth = corners.table, corners.x_px, corners.y_px, corners.inverse_depth
+    triangles, kinds, texture, uv = corners.triangles, corners.kind, corners.texture, corners.uv
+    halves, rgb, spreads, skies = sources.halves, sources.rgb, sources.spread, sources.sky
     height, width = triangle_map.shape
     for row in range(height):
         for column in range(width):
             t = triangle_map[row, column]
             if t < 0:
                 continue
-            kind = corners.kind[t]
+            kind = kinds[t]
             if column > 0 and kind != EYE and (column + row) % factor != 0:
                 before = triangle_map[row, column - 1]
                 if before == t or (
                     before >= 0
-                    and corners.kind[before] == kind
+                    and kinds[before] == kind
                     and abs(nearest[row, column] - nearest[row, column - 1]) < SAME_SURFACE
                 ):
                     for k in range(3):
                         picture[row, column, k] = picture[row, column - 1, k]
                     continue
-            a, b, c = corners.triangles[t, 0], corners.triangles[t, 1], corners.triangles[t, 2]
+            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
             dx, dy = column - x_px[a], row - y_px[a]
             ux, uy, vx, vy = x_px[b] - x_px[a], y_px[b] - y_px[a], x_px[c] - x_px[a], y_px[c] - y_px[a]
             inverse_area = 1.0 / (ux * vy - uy * vx)
@@ -265,9 +276,9 @@ def _shade_samples(triangle_map, nearest, corners, layers, scales, gaps, person,
                 if value[CLOTH] > 0:
                     cloth_sample(value, person, colour, material)
                 else:
-                    p, q, r = corners.texture[t, 0], corners.texture[t, 1], corners.texture[t, 2]
-                    u = wa * corners.uv[p, 0] + wb * corners.uv[q, 0] + wc * corners.uv[r, 0]
-                    v = wa * corners.uv[p, 1] + wb * corners.uv[q, 1] + wc * corners.uv[r, 1]
+                    p, q, r = texture[t, 0], texture[t, 1], texture[t, 2]
+                    u = wa * uv[p, 0] + wb * uv[q, 0] + wc * uv[r, 0]
+                    v = wa * uv[p, 1] + wb * uv[q, 1] + wc * uv[r, 1]
                     read_detail(layers, scales, u, v, detail)
                     skin_sample(value, detail, person, colour, material)
                     collar_shadow(value, material)
@@ -287,7 +298,7 @@ def _shade_samples(triangle_map, nearest, corners, layers, scales, gaps, person,
                 )
                 material[SHINE], material[TURN], material[DIM] = value[GLOSS], np.float32(0), np.float32(1)
             if material[SHINE] > 0:
-                _highlight(kind, value, material, sources, half, shine)
+                _highlight(kind, material, halves, rgb, spreads, skies, half, shine)
             bumped = max(np.float32(0.2), np.float32(1) + material[TURN]) * material[DIM]
             for k in range(3):
                 picture[row, column, k] = colour[k] * value[IRRADIANCE + k] * bumped + shine[k]

@@ -110,7 +110,7 @@ def vertex_light(
     return VertexLight(irradiance, bent, sky, lamp)
 
 
-@kernel(fastmath=True)
+@kernel(inline="always", fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _project(point, k, axes, centre, scale, half):
     """Return column, row and distance towards the light, plus FAR, of a point in map k."""
@@ -191,55 +191,58 @@ def _draw_points(points, axes, centre, scale, maps):
 def _gather(
     points, normals, seen, maps, axes, radiance, centre, scale, keys, irradiance, bent, sky, lamp,
 ):  # fmt: skip
+    """Add up the light of one direction after the other, whose two maps then stay in the cache."""
     solid, hair = maps
     towards = axes[2]
     size = solid.shape[1]
     half = np.float32((size - 1) / 2)
-    one_over = np.float32(1) / (HIDDEN_AT - HIDDEN_FROM)
+    last = np.float32(size - 1)
+    zero, one = np.float32(0), np.float32(1)
+    one_over = one / (HIDDEN_AT - HIDDEN_FROM)
+    total = np.zeros(len(points), np.float32)
     moved = np.empty(3, np.float32)
-    for i in range(len(points)):
-        if not seen[i]:
-            continue
-        nx, ny, nz = normals[i, 0], normals[i, 1], normals[i, 2]
-        for axis in range(3):
-            moved[axis] = points[i, axis] + OFF_SURFACE * normals[i, axis]
-        r = g = b = bx = by = bz = free = total = lit = np.float32(0)
-        for k in range(len(towards)):
-            lx, ly, lz = towards[k, 0], towards[k, 1], towards[k, 2]
-            cosine = nx * lx + ny * ly + nz * lz
-            if cosine <= 0:
+    for k in range(len(towards)):
+        lx, ly, lz = towards[k, 0], towards[k, 1], towards[k, 2]
+        red, green, blue = radiance[k, 0], radiance[k, 1], radiance[k, 2]
+        solid_map, hair_map = solid[k], hair[k]
+        for i in range(len(points)):
+            cosine = normals[i, 0] * lx + normals[i, 1] * ly + normals[i, 2] * lz
+            if cosine <= 0 or not seen[i]:
                 continue
+            for axis in range(3):
+                moved[axis] = points[i, axis] + OFF_SURFACE * normals[i, axis]
             u, v, depth = _project(moved, k, axes, centre, scale, half)
-            visible = np.float32(1)
-            if u >= 0 and v >= 0 and u < size - 1 and v < size - 1:
+            visible = one
+            if u >= 0 and v >= 0 and u < last and v < last:
                 column, row = int(u), int(v)
                 fu, fv = u - np.float32(column), v - np.float32(row)
-                visible = np.float32(0)
+                visible = zero
                 for dr in range(2):
-                    wv = fv if dr else np.float32(1) - fv
+                    wv = fv if dr else one - fv
                     for dc in range(2):
-                        w = wv * (fu if dc else np.float32(1) - fu)
-                        over = solid[k, row + dr, column + dc] - depth
-                        passed = min(max((HIDDEN_AT - over) * one_over, np.float32(0)), np.float32(1))
-                        thick = hair[k, row + dr, column + dc] - depth - np.float32(0.02)
+                        w = wv * (fu if dc else one - fu)
+                        over = solid_map[row + dr, column + dc] - depth
+                        passed = min(max((HIDDEN_AT - over) * one_over, zero), one)
+                        thick = hair_map[row + dr, column + dc] - depth - np.float32(0.02)
                         if thick > 0 and passed > 0:
                             passed *= max(HAIR_LEAST, np.exp(-HAIR_ABSORPTION * thick))
                         visible += w * passed
-            if k < keys:
-                lit += visible
-            else:
-                total += cosine
-                free += cosine * visible
             weight = cosine * visible
-            r += radiance[k, 0] * weight
-            g += radiance[k, 1] * weight
-            b += radiance[k, 2] * weight
-            power = radiance[k, 1] * weight
-            bx += power * lx
-            by += power * ly
-            bz += power * lz
-        irradiance[i, 0], irradiance[i, 1], irradiance[i, 2] = r, g, b
-        norm = np.float32(1) / (np.sqrt(bx * bx + by * by + bz * bz) + np.float32(1e-9))
+            if k < keys:
+                lamp[i] += visible
+            else:
+                total[i] += cosine
+                sky[i] += weight
+            irradiance[i, 0] += red * weight
+            irradiance[i, 1] += green * weight
+            irradiance[i, 2] += blue * weight
+            power = green * weight
+            bent[i, 0] += power * lx
+            bent[i, 1] += power * ly
+            bent[i, 2] += power * lz
+    for i in range(len(points)):
+        bx, by, bz = bent[i, 0], bent[i, 1], bent[i, 2]
+        norm = one / (np.sqrt(bx * bx + by * by + bz * bz) + np.float32(1e-9))
         bent[i, 0], bent[i, 1], bent[i, 2] = bx * norm, by * norm, bz * norm
-        sky[i] = free / max(total, np.float32(1e-6))
-        lamp[i] = lit / np.float32(keys)
+        sky[i] /= max(total[i], np.float32(1e-6))
+        lamp[i] /= np.float32(keys)

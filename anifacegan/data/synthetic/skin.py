@@ -42,7 +42,7 @@ SCALP_COVER = np.float32(0.8)
 """How much the scalp under dense hair takes the colour of its roots."""
 
 
-@kernel(fastmath=True)
+@kernel(inline="always", fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _crease(position, distance):
     """Return depth (0 to 1) and slope, along the position, of narrow creases at regular distances."""
@@ -52,7 +52,7 @@ def _crease(position, distance):
     return depth, np.float32(3) * wave * wave * np.float32(0.5) * np.sin(turn)
 
 
-@kernel(fastmath=True)
+@kernel(inline="always", fastmath=True)
 @no_type_check
 def skin_sample(value, detail, looks, colour, material):
     """Turn the mesh's colour into that of skin, and describe its surface.

@@ -144,7 +144,7 @@ def _bumps(place: np.ndarray, lips: np.ndarray, porous: np.ndarray, rng: np.rand
     """Return the height of pores, fine grain and the lips' creases, in model units."""
     size = len(place)
     pores = -np.maximum(_noise(size, 1.1, rng) - 0.6, 0) * (0.5 + 0.9 * np.clip(porous, 0, 1))
-    skin = 0.0005 * pores + 0.0002 * _noise(size, 1.5, rng) + 0.0003 * _noise(size, 3.0, rng)
+    skin = 0.0008 * pores + 0.0003 * _noise(size, 1.5, rng) + 0.0003 * _noise(size, 3.0, rng)
     bend = 2.5 * _noise(size, 7.0, rng)
     creases = np.sin(place[..., 0] * 150 + bend) + 0.7 * np.sin(place[..., 0] * 235 - 0.8 * bend)
     return skin * (1 - lips) + lips * (0.0005 * creases + 0.0003 * _noise(size, 2.0, rng))
@@ -190,7 +190,7 @@ def _moles(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     return cover, phase
 
 
-@kernel(fastmath=True)
+@kernel(inline="always", fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def read_detail(layers, scales, u, v, out):
     """Interpolate all layers of the map bilinearly at a point of the texture (v upward)."""

@@ -40,6 +40,8 @@ LEAST_BOUNCE = 0.3
 """Share of that light that still reaches hidden skin."""
 MOUTH_RGB = (0.17, 0.12, 0.11)
 """Least light in the mouth, as a share of that on open skin: it passes lips and cheeks."""
+LIP_SHARE, LIP_TINT = 0.75, (0.70, 0.45, 0.44)
+"""How much lips take the colour of the skin around them, tinted; more in men."""
 BROW_SHADE, BEARD_SHADE = 0.35, 0.45
 """How much the skin under dense brows and beards takes the colour of their roots."""
 FRAME_GLOSS = 1.2
@@ -56,6 +58,9 @@ def vertex_colours(
     skin, strength = appearance.skin, fields.skin[:, None]
     red = skin.blood * 0.6 * fields.blotches[:, None] * np.array([0.05, 0.35, 0.3], np.float32)
     colours = colours * np.where(strength, np.exp(-red), 1).astype(np.float32)
+    lips = (LIP_SHARE * (0.6 + 0.4 * skin.male) * fields.lips)[:, None]
+    tone = colours[fields.cheeks].mean(axis=0) if fields.cheeks.any() else colours.mean(axis=0)
+    colours = colours + lips * (tone * np.array(LIP_TINT, np.float32) - colours)
     roots = (
         (BROW_SHADE * under_hair.brows, appearance.brows.rgb + 0.015),
         (BEARD_SHADE * under_hair.beard, 0.6 * appearance.beard.rgb + 0.25 * colours),
@@ -82,7 +87,7 @@ def scattered(light: VertexLight, fields: HeadFields, melanin: float) -> VertexL
     around = fields.neighbours
     irradiance[:count] = around.averaged(irradiance[:count], fields.skin, SCATTERING_STEPS)
     visible = np.stack([light.sky, light.lamp, light.lamp], axis=1)[:count]
-    visible = around.averaged(visible, fields.skin, (2, 5, 0))
+    visible = around.averaged(visible, fields.skin, (2, 3, 0))
     sky, lamp = light.sky.copy(), light.lamp.copy()
     sky[:count], lamp[:count] = visible[:, 0], visible[:, 1]
     return VertexLight(irradiance, light.bent, sky, lamp)
