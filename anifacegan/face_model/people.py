@@ -16,9 +16,9 @@ GROUPS = len(SEXES) * len(DESCENTS) * len(AGE_BANDS)
 """Number of groups."""
 
 
-def group_parts(group: int) -> tuple[int, int, int]:
+def group_parts(group: int | np.integer) -> tuple[int, int, int]:
     """Return the indices of a group's sex, descent and age band."""
-    return group % 2, group // 2 % 3, group // 6
+    return int(group % 2), int(group // 2 % 3), int(group // 6)
 
 
 def groups_of(

@@ -90,7 +90,7 @@ class AppearancePrior:
         parts: HeadParts,
         metric: Float[np.ndarray, "80 80"],
         ridge: float = 20.0,
-        temperature: float = 1.0,
+        temperature: float = 0.9,
     ) -> "AppearancePrior":
         """Fit the prior to the bank of people of an open face model.
 

@@ -38,19 +38,19 @@ class LightKind:
 
 KINDS = {
     "window": LightKind(
-        (0.3, 1.15), (0.1, 0.75), (0.25, 0.5), (0.7, 1.1), (0.12, 0.34), (4800, 7000), (4800, 7500)
+        (0.3, 1.15), (0.1, 0.75), (0.25, 0.5), (0.7, 1.1), (0.12, 0.34), (4800.0, 7000.0), (4800.0, 7500.0)
     ),
     "overcast": LightKind(
-        (0.0, 1.1), (0.6, 1.2), (0.7, 0.7), (0.3, 0.5), (0.6, 0.85), (6000, 7500), (6200, 8500)
+        (0.0, 1.1), (0.6, 1.2), (0.7, 0.7), (0.3, 0.5), (0.6, 0.85), (6000.0, 7500.0), (6200.0, 8500.0)
     ),
     "sun": LightKind(
-        (0.2, 1.2), (0.35, 0.9), (0.06, 0.06), (0.9, 1.3), (0.18, 0.35), (4200, 5600), (6500, 9000)
+        (0.2, 1.2), (0.35, 0.9), (0.06, 0.06), (0.9, 1.3), (0.18, 0.35), (4200.0, 5600.0), (6500.0, 9000.0)
     ),
     "room": LightKind(
-        (0.0, 0.9), (0.4, 0.9), (0.2, 0.4), (0.5, 0.9), (0.18, 0.36), (3600, 4800), (4200, 6000)
+        (0.0, 0.9), (0.4, 0.9), (0.2, 0.4), (0.5, 0.9), (0.18, 0.36), (3600.0, 4800.0), (4200.0, 6000.0)
     ),
     "flash": LightKind(
-        (0.0, 0.3), (0.05, 0.3), (0.12, 0.12), (0.8, 1.0), (0.15, 0.35), (5500, 6200), (4000, 6500)
+        (0.0, 0.3), (0.05, 0.3), (0.12, 0.12), (0.8, 1.0), (0.15, 0.35), (5500.0, 6200.0), (4000.0, 6500.0)
     ),
 }
 FREQUENCIES = {"window": 0.3, "overcast": 0.25, "sun": 0.2, "room": 0.15, "flash": 0.1}
@@ -69,7 +69,8 @@ SIDE_SHARPNESS = 4.0
 """Sharpness of the choice between light from the left and from the right."""
 LAMP_IN_WHITE, WHITE_BALANCE = 0.6, 0.9
 """Share of the lamp in the white that the camera measures, and the power of it that is taken away."""
-BEHIND_SHARPNESS, BEHIND_ELEVATION, BEHIND_SPREAD = 6.0, 0.4, 1.14
+BEHIND_SHARPNESS, BEHIND_ELEVATION, BEHIND_SPREAD, BEHIND_KELVIN = 6.0, 0.4, 1.14, (4500.0, 7000.0)
+"""Light from behind: sharpness, elevation, largest distance of its azimuth from straight behind, and temperatures."""
 GROUND_TINT = (1.05, 1.0, 0.92)
 
 ENCODING = 1 / 2.2
@@ -116,7 +117,7 @@ class LightPrior:
         sky = sky_rgb / white * _at(kind.fill, fill)
         second_turn = 2 * normal_cdf(second) - 1
         from_behind = 1.4 * smooth_share(0.0, 2.0, behind)
-        behind_rgb = kelvin_rgb(_at((4500, 7000), warmth)) / white
+        behind_rgb = kelvin_rgb(_at(BEHIND_KELVIN, warmth)) / white
         return EnvironmentLight(
             key_direction=direction(
                 side * kind.azimuth[0] + turn * (kind.azimuth[1] - kind.azimuth[0]),

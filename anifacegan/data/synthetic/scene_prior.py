@@ -86,7 +86,7 @@ def clothes(z: Float[np.ndarray, "4"]) -> Clothes:
 
 def lightness_and_chroma(lightness: float, z: Float[np.ndarray, "2"]) -> Float[np.ndarray, "3"]:
     """Return a linear colour with two chroma axes, blue to orange and magenta to green, of which most are weak."""
-    warm, green = (0.75 * math.tanh(0.45 * value * abs(value)) for value in z)
+    warm, green = (0.6 * math.tanh(0.4 * value * abs(value)) for value in z)
     rgb = lightness * np.exp(warm * np.array([1.0, 0.1, -1.0]) + green * np.array([-0.6, 0.8, -0.6]))
     return np.clip(rgb, 0.008, 0.85).astype(np.float32)
 

@@ -14,8 +14,10 @@ from scipy.special import ndtri
 
 RARE = 3e-4
 """Frequency that stands for 0 when biases are computed."""
-DRAWS = 4096
+DRAWS = 2048
 """Number of quasi-random places by which frequencies are counted."""
+ITERATIONS, TOLERANCE = 150, 1e-3
+"""Largest number of iterations for the biases, and the largest change of a bias at which they end."""
 
 
 def places(table: Mapping[str, Sequence[float]], names: Sequence[str]) -> Float[np.ndarray, "kind dim"]:
@@ -45,14 +47,15 @@ def biases(
     """
     target = np.maximum(frequencies, RARE)
     target = target / target.sum()
-    scores = normal_points(DRAWS, kind_places.shape[1]) @ kind_places.T  # (draw, kind)
+    scores = (kind_places @ normal_points(DRAWS, kind_places.shape[1]).T).astype(np.float32)  # (kind, draw)
     bias = np.zeros(len(target))
-    for _ in range(300):
-        weights = np.exp((scores + bias - (scores + bias).max(axis=1, keepdims=True)) / temperature)
-        got = (weights / weights.sum(axis=1, keepdims=True)).mean(axis=0)
+    for _ in range(ITERATIONS):
+        shifted = scores + bias[:, None].astype(np.float32)
+        weights = np.exp((shifted - shifted.max(axis=0)) / np.float32(temperature))
+        got = (weights / weights.sum(axis=0)).mean(axis=1)
         step = 0.3 * np.log(target / np.maximum(got, RARE / 10))
         bias = bias + step
-        if np.abs(step).max() < 1e-4:
+        if np.abs(step).max() < TOLERANCE:
             break
     return bias - bias.max()
 

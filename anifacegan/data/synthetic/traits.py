@@ -30,4 +30,4 @@ class Traits:
 
 def smooth_share(start: float, end: float, value: float | np.floating) -> float:
     """Return :func:`~anifacegan.geometry.resampling.smoothstep` of one number."""
-    return float(smoothstep(start, end, np.float64(value)))
+    return float(smoothstep(start, end, np.array([value]))[0])

@@ -29,7 +29,7 @@ SKIN_PALETTE = (
 )
 """Levels of melanin from 0 to 1, and the skin colour at each level, from fair to dark."""
 
-BLUSH_TINT = (0.02, -0.16, -0.13)
+BLUSH_TINT = (0.015, -0.11, -0.09)
 UNDER_EYE_TINT = (0.8, 1.0, 0.85)
 UPPER_LID_TINT = (0.5, 1.0, 0.9)
 BLOTCH_TINT = (0.6, 1.0, 1.0)
@@ -117,7 +117,7 @@ class AlbedoSampler:
         red, yellow = rng.normal(0, 1), rng.normal(0, 1)
         levels, palette = SKIN_PALETTE
         base = np.array([np.interp(melanin, levels, channel) for channel in np.array(palette).T])
-        base *= np.array([1 + 0.02 * red, 1 - 0.025 * red - 0.005 * yellow, 1 - 0.025 * red - 0.035 * yellow])
+        base *= np.array([1 + 0.012 * red, 1 - 0.015 * red - 0.005 * yellow, 1 - 0.015 * red - 0.03 * yellow])
         base *= 1 + 0.03 * rng.normal()
         return _Painting(rng, person, melanin, base, np.ones((len(self.view.points), 3)) * base)
 
@@ -138,7 +138,7 @@ class AlbedoSampler:
 
     def _wrinkles(self, painting: _Painting) -> None:
         rng, skin = painting.rng, self.skin
-        worn = _share_by_age(32.0, 80.0, painting.person.age) * rng.uniform(0.4, 1.1)
+        worn = 0.65 * _share_by_age(32.0, 80.0, painting.person.age) * rng.uniform(0.4, 1.1)
         depth = (0.15 * worn + 0.02) * skin.nasolabial + 0.12 * worn * skin.marionette
         depth += 0.16 * worn * skin.crows_feet
         depth += 0.13 * worn * rng.uniform(0.2, 1.2) * skin.forehead_lines

@@ -49,8 +49,8 @@ def test_a_direction_is_named_by_azimuth_and_elevation() -> None:
 
 
 def test_a_lamp_of_low_temperature_is_red_and_of_a_high_one_blue() -> None:
-    low, high = kelvin_rgb(3500), kelvin_rgb(8500)
-    assert low[0] > low[1] > low[2] and high[0] < high[1] < high[2] and np.allclose(kelvin_rgb(6000), 1)
+    low, high = kelvin_rgb(3500.0), kelvin_rgb(8500.0)
+    assert low[0] > low[1] > low[2] and high[0] < high[1] < high[2] and np.allclose(kelvin_rgb(6000.0), 1)
 
 
 def test_gamma_describes_the_light_of_a_white_surface(prior: LightPrior) -> None:
