@@ -5,7 +5,6 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float
 
-from anifacegan.data.synthetic.head import HeadGeometry
 from anifacegan.data.synthetic.value_noise import value_noise
 from anifacegan.data.synthetic.vertex_table import (
     BENT,
@@ -21,28 +20,31 @@ from anifacegan.data.synthetic.vertex_table import (
     SHINE_NORMAL,
     TURN,
 )
+from anifacegan.geometry.resampling import smoothstep
 from anifacegan.runtime.compiled import kernel
 
 CLOTH_THICKNESS = 0.05
 """Distance of the cloth from the skin, in model units."""
-HEM = 0.035
-"""Distance from the collar's edge at which the cloth has its full thickness, in model units."""
+HEM_START, HEM_END = 0.08, 0.20
+"""Distances from the collar's edge between which the cloth rises to its thickness, in model units; it lies on the skin
+at the edge, for triangles are about as long there, and a rising one would be skin in part."""
 FAR_FROM_CLOTHES = -0.9
 """Signed distance to the collar, in model units, beyond which a moved collar does not reach."""
 RIBS_END = np.float32(0.13)
 """Distance from the edge at which the ribbed collar ends, in model units."""
 
 
-def cloth_distance(head: HeadGeometry, collar: float) -> Float[np.ndarray, " vertex"]:
-    """Return the signed distance of each vertex to a collar that is moved up by ``collar``; positive in the clothes."""
-    reached = (np.asarray(head.parts.part) == 0) & (head.cloth_distance > FAR_FROM_CLOTHES)
-    return head.cloth_distance + np.float32(collar) * reached
+def cloth_distance(collar: Float[np.ndarray, " vertex"], shift: float) -> Float[np.ndarray, " vertex"]:
+    """Return the signed distance of each vertex to a collar that is moved up by ``shift``; positive in the clothes.
+
+    ``collar`` is the signed distance to the common collar.
+    """
+    return collar + np.float32(shift) * (collar > FAR_FROM_CLOTHES)
 
 
 def cloth_thickness(distance: Float[np.ndarray, " vertex"]) -> Float[np.ndarray, " vertex"]:
-    """Return how far the clothes stand off the skin: a rounded hem, then a constant thickness."""
-    inside = np.clip(distance / HEM, 0, 1)
-    return (CLOTH_THICKNESS * np.sqrt(1 - (1 - inside) ** 2)).astype(np.float32)
+    """Return how far the clothes stand off the skin at a distance from the collar."""
+    return (CLOTH_THICKNESS * smoothstep(HEM_START, HEM_END, distance)).astype(np.float32)
 
 
 @kernel(fastmath=True)

@@ -2,7 +2,7 @@
 patterns, the edges of the lids, coarse triangles that cast shadows, and the map of skin detail.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -25,6 +25,8 @@ FINE_CELL, COARSE_CELL, FAR_CELL = 0.036, 0.075, 0.16
 and mouth; on the rest of the head; below the chin."""
 IN_IMAGES = ((-1.7, -1.8, -1.5), (1.7, 3.0, 3.0))
 """Box of the mean head, in model units, that images can show; behind it is the background plane."""
+COLLAR_STEPS = 4
+"""Averaging steps of the distance to the collar."""
 LID_COLUMNS = 25
 """Number of vertices along the edge of a lid."""
 LANDMARKS_OF_EYES = (slice(42, 48), slice(36, 42))
@@ -59,6 +61,8 @@ class HeadFields:
     """Wetness of the edges of the lids, 0 to 1."""
     shine: Float[np.ndarray, " vertex"]
     """Strength of highlights of skin; 1 on cheeks."""
+    collar: Float[np.ndarray, " vertex"]
+    """Signed distance to the common collar, smoothed, positive in the clothes; far outside on other parts than skin."""
     lips: Float[np.ndarray, " vertex"]
     """Weight of the lips, soft at their edge, 0 to 1."""
     cheeks: Bool[np.ndarray, " vertex"]
@@ -113,6 +117,7 @@ def head_fields(head: HeadGeometry) -> HeadFields:
         gum=_gums(part, mean),
         wet=_wet_edges(head, part),
         shine=np.where(skin, shine, 1).astype(np.float32),
+        collar=_smooth_collar(head, around, part),
         lips=np.where(skin, np.clip(lips, 0, 1) ** 1.4, 0).astype(np.float32),
         cheeks=skin & (cheek > 0.4),
         blotches=random_waves(mean, 9.0, np.random.default_rng(MOTTLE_SEED)).astype(np.float32),
@@ -173,12 +178,20 @@ def _places(head: HeadGeometry, part: np.ndarray) -> np.ndarray:
     return place.astype(np.float32)
 
 
+def _smooth_collar(head: HeadGeometry, around: Neighbours, part: np.ndarray) -> np.ndarray:
+    """Smooth the distance to the collar, whose line is jagged on the coarse triangles of the neck."""
+    evenly = replace(around, share=np.full_like(around.share, 0.6))
+    distance = np.stack([head.cloth_distance] * 3, axis=1)
+    smooth = evenly.averaged(distance, part == 0, (COLLAR_STEPS,) * 3)[:, 0]
+    return np.where(part == 0, smooth, -1).astype(np.float32)
+
+
 def _mouth(head: HeadGeometry, part: np.ndarray) -> np.ndarray:
     mean = head.mean.reshape(-1, 3)
     inside = np.clip(np.asarray(head.parts.mouth_mask, np.float32), 0, 1)
     inside[part >= TONGUE_LABEL] = 1
     lips_z = mean[head.landmark_vertices[48:], 2].mean()
-    return (inside * smoothstep(lips_z - 0.75, lips_z - 0.1, mean[:, 2])).astype(np.float32)
+    return (inside * smoothstep(lips_z - 0.6, lips_z - 0.08, mean[:, 2])).astype(np.float32)
 
 
 def _gums(part: np.ndarray, mean: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ def person_surface(
     """Compute the solid surface of a person with an expression."""
     bare = bare_head(head, z_id, z_exp)
     bare_neutral = bare_head(head, z_id, np.zeros_like(z_exp)) if np.any(z_exp) else bare
-    distance = cloth_distance(head, appearance.clothes.collar)
+    distance = cloth_distance(fields.collar, appearance.clothes.collar)
     raised = cloth_thickness(distance)[:, None] * head.hair_direction
     vertices, neutral = bare + raised, bare_neutral + raised
     normals = vertex_normals_numba(vertices, head.triangles)

@@ -108,7 +108,7 @@ def looks(appearance: Appearance) -> Looks:
         mottle=f(skin.mottle),
         freckles=f(skin.freckles),
         mole_turn=f(0.13 * float(skin.tex[2]) + 0.11 * float(skin.tex[5])),
-        mole_from=f(0.93 - 0.06 * old),
+        mole_from=f(0.97 - 0.05 * old),
         scalp_rgb=_three(0.45 * appearance.hair.rgb + 0.008),
         cloth_rgb=_three(appearance.clothes.rgb),
         iris_rgb=_three(appearance.eyes.iris_rgb),

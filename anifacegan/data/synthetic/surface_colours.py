@@ -38,7 +38,7 @@ BOUNCE_RGB = (0.30, 0.19, 0.15)
 """Share of the light of fair skin that reaches other skin, for what hides the sky is mostly skin."""
 LEAST_BOUNCE = 0.3
 """Share of that light that still reaches hidden skin."""
-MOUTH_RGB = (0.17, 0.12, 0.11)
+MOUTH_RGB = (0.36, 0.31, 0.29)
 """Least light in the mouth, as a share of that on open skin: it passes lips and cheeks."""
 LIP_SHARE, LIP_TINT = 0.75, (0.70, 0.45, 0.44)
 """How much lips take the colour of the skin around them, tinted; more in men."""
