@@ -48,7 +48,7 @@ def background_shapes() -> Float[np.ndarray, "shape 9"]:
 _COUNTS = {"wall": 3, "green": 30, "room": 11, "street": 14, "studio": 1}
 
 
-def _shape(name: str, number: int, rng: np.random.Generator, kind: int) -> list[float]:
+def _shape(name: str, number: int, rng: np.random.Generator, kind: int) -> list[float | int]:
     colour = int(rng.integers(PALETTE))
     x, y = rng.normal(0, 0.16), rng.normal(0.02, 0.13)
     if name == "studio":  # a soft light on the backdrop

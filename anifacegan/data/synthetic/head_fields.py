@@ -80,7 +80,7 @@ class HeadFields:
 def head_fields(head: HeadGeometry) -> HeadFields:
     """Compute the fields of a head."""
     parts, mean = head.parts, head.mean.reshape(-1, 3)
-    part = np.asarray(parts.part)
+    part = np.asarray(parts.part, np.int64)
     seen = ((mean > IN_IMAGES[0]) & (mean < IN_IMAGES[1])).all(axis=1)
     skin = (part == 0) & seen
     triangles = np.ascontiguousarray(head.triangles[seen[head.triangles].any(axis=1)])

@@ -26,7 +26,7 @@ from anifacegan.data.synthetic.vertex_table import (
 )
 from anifacegan.runtime.compiled import kernel
 
-SKIN_MIRROR = np.float32(0.028)
+SKIN_MIRROR = np.float32(0.035)
 """Reflectance of skin at normal incidence."""
 SMOOTHED = np.float32(0.75)
 """Share of the mesh's normal in the normal of highlights; the rest is the bumps'. More bumps look like scales."""

@@ -38,7 +38,8 @@ def test_the_lenses_stand_before_the_eyes_and_their_wire_has_the_thickness(
         0.02,
         atol=1e-5,
     )
-    assert np.allclose(frame.vertices - 0.02 * frame.normals, thin.vertices - 0.01 * thin.normals, atol=1e-5)
+    rims_thin = thin.vertices[: 2 * 44 * SIDES] - 0.01 * thin.normals[: 2 * 44 * SIDES]
+    assert np.allclose(rims - 0.02 * frame.normals[: 2 * 44 * SIDES], rims_thin, atol=1e-5)
 
 
 @pytest.mark.parametrize("closed", [True, False])
