@@ -10,7 +10,6 @@ from anifacegan.data.synthetic.geometry_buffers import render_geometry
 from anifacegan.data.synthetic.head import eyes_of
 from anifacegan.data.synthetic.renderer import (
     SyntheticRenderer,
-    load_synthetic_renderer,
 )
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_item
 from anifacegan.data.visibility import visible_vertices
@@ -62,8 +61,8 @@ def test_the_bare_head_is_the_morphable_model(
     assert np.allclose(bare_head(renderer.head, person.z_id, person.z_exp), expected, atol=1e-5)
 
 
-def test_lids_of_a_real_blink_stay_outside_the_eyeballs(face_model: MorphableModel) -> None:
-    renderer = load_synthetic_renderer()
+def test_lids_of_a_real_blink_stay_outside_the_eyeballs(real_renderer: SyntheticRenderer) -> None:
+    renderer = real_renderer
     basis = renderer.head.parts.expression_basis()
     for strength in (0.4, 0.7, 1.0):
         vertices = bare_head(
@@ -89,9 +88,10 @@ def hidden_and_seen(renderer: SyntheticRenderer, person: SyntheticPerson) -> tup
     return bare, render_geometry(renderer, neutral, pose, 160)[1]
 
 
-def test_no_hair_covers_the_face(face_model: MorphableModel) -> None:
-    """Of a hundredth of the skin at most, in many people's frontal images, is hidden by strands."""
-    renderer = load_synthetic_renderer()
+def test_little_hair_covers_the_face(real_renderer: SyntheticRenderer) -> None:
+    """In frontal images of many people a few hundredths of the face are hidden by strands, fringes and beards among
+    them, and much more of the skin around."""
+    renderer = real_renderer
     face = renderer.head.face
     seen, hidden = np.zeros(len(face)), np.zeros(len(face))
     for index in range(12):

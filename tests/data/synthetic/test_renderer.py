@@ -6,7 +6,6 @@ import torch
 
 from anifacegan.data.synthetic.renderer import (
     SyntheticRenderer,
-    load_synthetic_renderer,
     render_item,
     render_person,
 )
@@ -14,7 +13,6 @@ from anifacegan.data.synthetic.sampling import (
     SyntheticPerson,
 )
 from anifacegan.face_model.face_mesh import bare_head
-from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.geometry.cameras import euler_rotation
 from tests.fixtures.synthetic_faces import one_camera
 
@@ -73,9 +71,8 @@ def test_the_codes_do_not_depend_on_the_size(renderer: SyntheticRenderer) -> Non
     assert np.allclose(small.lm68, large.lm68, atol=1e-3)
 
 
-def test_a_real_image_shows_both_eyes_and_a_face_in_the_middle(face_model: MorphableModel) -> None:
-    renderer = load_synthetic_renderer()
-    image, face = render_item(renderer, 1, 0, 64)
+def test_a_real_image_shows_both_eyes_and_a_face_in_the_middle(real_renderer: SyntheticRenderer) -> None:
+    image, face = render_item(real_renderer, 1, 0, 64)
     assert image.std() > 20
     inside = (face.lm68 > 0) & (face.lm68 < 223)
     assert inside.all()

@@ -47,7 +47,9 @@ def test_bumps_lie_in_the_surface_and_freckles_where_they_grow(detail: SkinDetai
     assert not layers[..., 2].any()  # a flat square's heights have no slope along its normal
     assert 0.01 < layers[..., :2].std() < 0.2
     freckles = layers[..., 5]
-    assert freckles[:, -30:].mean() > 2.5 * freckles[:, :30].mean()  # the weights' ratio is 5.7, the dots are random
+    assert (
+        freckles[:, -30:].mean() > 2.5 * freckles[:, :30].mean()
+    )  # the weights' ratio is 5.7, the dots are random
     assert layers[..., 3].std() == pytest.approx(1, abs=0.05) and abs(layers[..., 3].mean()) < 0.2
 
 
