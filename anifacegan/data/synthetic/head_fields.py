@@ -69,8 +69,8 @@ class HeadFields:
     """Whether each vertex is on the cheeks, where a person's skin colour is measured."""
     blotches: Float[np.ndarray, " vertex"]
     """Noise of centimetres, with standard deviation 1."""
-    upper_lids: tuple[Int[np.ndarray, " column"], ...]
-    """Vertices along the edge of the upper lid of each eye, by x; empty if the head has no lids."""
+    upper_lids: tuple[np.ndarray, ...]
+    """(column,) vertices along the edge of the upper lid of each eye, by x; empty if the head has no lids."""
     mood: Float[np.ndarray, " vertex"]
     """Weight of the wrinkles that an expression makes, 0 to 1; 0 on lids, lips, and beyond the face."""
     detail: SkinDetail
@@ -190,7 +190,7 @@ def _mouth(head: HeadGeometry, part: np.ndarray) -> np.ndarray:
     mean = head.mean.reshape(-1, 3)
     inside = np.clip(np.asarray(head.parts.mouth_mask, np.float32), 0, 1)
     inside[part >= TONGUE_LABEL] = 1
-    lips_z = mean[head.landmark_vertices[48:], 2].mean()
+    lips_z = float(mean[head.landmark_vertices[48:], 2].mean())
     return (inside * smoothstep(lips_z - 0.6, lips_z - 0.08, mean[:, 2])).astype(np.float32)
 
 

@@ -118,7 +118,7 @@ def looks(appearance: Appearance) -> Looks:
     )
 
 
-def _three(rgb: Float[np.ndarray, "3"]) -> tuple[float, float, float]:
+def _three(rgb: Float[np.ndarray, "3"]) -> tuple[np.float32, np.float32, np.float32]:
     """Return a colour as a tuple, which compiled code passes on faster than an array."""
     return np.float32(rgb[0]), np.float32(rgb[1]), np.float32(rgb[2])
 
