@@ -60,6 +60,16 @@ def test_the_command_writes_an_image_and_a_coefficient_file_each(made: Path, fac
     assert (made.parent / "set.zip").is_file()
 
 
+def test_the_command_says_who_is_in_the_set(
+    made: Path, face_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("dataset", *arguments(made, face_file)) == 0  # complete already
+    said = capsys.readouterr().err
+    assert (
+        f"{made}: sexes: female 50.0 %, male 50.0 %; ages: 18 to 35 " in said and "descents: african " in said
+    )
+
+
 def test_what_was_killed_is_continued_to_the_same_result(made: Path, face_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "set"
     assert command("dataset", *arguments(out, face_file, count=4)) == 0

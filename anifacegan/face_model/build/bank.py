@@ -31,7 +31,7 @@ SPREAD = 1.25
 """Factor of the standard deviations of all sliders and asymmetries; 1.7 gives some caricatures."""
 EYE_SCALE = 0.35
 """Mean of the slider eye-scale: MakeHuman's eyes are small."""
-DESCENT_CONCENTRATION = (0.25, 0.25, 0.25)
+DESCENT_CONCENTRATION = (0.15, 0.15, 0.15)
 """Parameters of the Dirichlet distribution of descents; smaller is nearer to the corners."""
 GENDER_LIMITS = (0.02, 0.98)
 """Genders of the most feminine and of the most masculine person."""
@@ -40,8 +40,10 @@ GENDER_RANGE = 0.2
 
 FEMININE = {
     "head/head-oval": 0.25,
+    "head/head-invertedtriangular": 0.2,
     "head/head-fat-decr": 0.15,
-    "chin/chin-width-decr": 0.35,
+    "chin/chin-triangle": 0.15,
+    "chin/chin-width-decr": 0.45,
     "chin/chin-height-decr": 0.2,
     "chin/chin-bones-decr": 0.3,
     "neck/neck-scale-horiz-decr": 0.5,
