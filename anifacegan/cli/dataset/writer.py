@@ -19,18 +19,19 @@ from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic
 from anifacegan.data.synthetic.sampling import sample_item
 from anifacegan.data.synthetic.workers import map_in_processes
 from anifacegan.face_model.coefficients import write_coefficients
-from anifacegan.face_model.open_model import face_model_path
+from anifacegan.face_model.load import TEXTURE_ARRAYS, arrays_sha256
 from anifacegan.face_model.people import proportions
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import (
     complete_or_absent,
     encoded_image,
-    file_sha256,
     remove_leftovers,
     write_complete,
 )
 
 DESCRIPTION_FILE = "dataset.json"
+OLD_KEY = "face_model_sha256"
+"""Key of descriptions that compared the face model's whole file, up to ``anifacegan-open-3``."""
 FORMAT_VERSION = 1
 """Version of the images, to be raised when a change of the code gives another image for the same (seed, index)."""
 
@@ -71,13 +72,13 @@ def describe(config: DatasetConfig, head: HeadGeometry) -> None:
         InputError: the folder holds other images.
     """
     path, count = config.out / DESCRIPTION_FILE, config.count
-    face_model = config.face_model or face_model_path()
     description = {
         "format": FORMAT_VERSION,
         "seed": config.seed,
         "size": config.size,
         "face_model": head.name,
-        "face_model_sha256": file_sha256(face_model),
+        "coefficients_sha256": arrays_sha256(config.face_model),
+        "texture_sha256": arrays_sha256(config.face_model, TEXTURE_ARRAYS),
         "world_offset": [round(x, 6) for x in head.world_offset.tolist()],
         "pitch_offset": 0.0,
     }
@@ -86,6 +87,10 @@ def describe(config: DatasetConfig, head: HeadGeometry) -> None:
             found = json.loads(path.read_text())
         except ValueError:
             raise InputError(f"{path}: not a JSON file; remove the folder or choose another --out") from None
+        if OLD_KEY in found:
+            raise InputError(
+                f"{path}: has the key '{OLD_KEY}' of an older version, whose images are others; choose another --out"
+            )
         for key, value in description.items():
             if found.get(key) != value:
                 raise InputError(

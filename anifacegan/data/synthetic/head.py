@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from anifacegan.face_model.face_mesh import Eye, FaceMesh, by_coordinate, face_mesh
+from anifacegan.face_model.face_mesh import FaceMesh, by_coordinate, face_mesh
 from anifacegan.face_model.morphable import MorphableModel
-from anifacegan.face_model.open_model import HeadParts, load_head_parts, load_open_face_model
+from anifacegan.face_model.open_model import EYE_LABELS, HeadParts, load_head_parts, load_open_face_model
 
-EYE_LABELS = (1, 2)
-"""Labels of the eyeball at +x and of the eyeball at -x in ``HeadParts.part``."""
 HAIR_OVER_FACE = -0.06
 """Signed distance to the hair line, in model units, below which no hair style covers the face."""
 HAIR_BESIDE_FACE = 0.52
@@ -42,11 +40,6 @@ class HeadGeometry(FaceMesh):
     """Further parts of the open face model's file, such as the masks of regions."""
 
     @property
-    def eyes(self) -> tuple[Eye, ...]:
-        """Vertex indices of the eyeball and the lids of both eyes."""
-        return eyes_of(self.parts)
-
-    @property
     def face(self) -> Bool[np.ndarray, " vertex"]:
         """Whether each vertex belongs to an eyeball, or to skin of the face that no hair style covers.
 
@@ -58,12 +51,6 @@ class HeadGeometry(FaceMesh):
             np.abs(self.mean.reshape(-1, 3)[:, 0]) < HAIR_BESIDE_FACE
         )
         return face & free
-
-
-def eyes_of(parts: HeadParts) -> tuple[Eye, ...]:
-    """Return the vertex indices of the eyeball and the lids of both eyes."""
-    lids = (parts.lid_l, parts.lid_r)
-    return tuple(Eye(np.flatnonzero(parts.part == k), lid) for k, lid in zip(EYE_LABELS, lids, strict=True))
 
 
 def load_head_geometry(path: Path | None = None) -> HeadGeometry:

@@ -27,10 +27,6 @@ IN_IMAGES = ((-1.7, -1.8, -1.5), (1.7, 3.0, 3.0))
 """Box of the mean head, in model units, that images can show; behind it is the background plane."""
 COLLAR_STEPS = 4
 """Averaging steps of the distance to the collar."""
-LID_COLUMNS = 25
-"""Number of vertices along the edge of a lid."""
-LANDMARKS_OF_EYES = (slice(42, 48), slice(36, 42))
-"""Landmarks around the eye of each of ``EYE_LABELS``."""
 MOTTLE_SEED = 6
 
 
@@ -69,8 +65,6 @@ class HeadFields:
     """Whether each vertex is on the cheeks, where a person's skin colour is measured."""
     blotches: Float[np.ndarray, " vertex"]
     """Noise of centimetres, with standard deviation 1."""
-    upper_lids: tuple[np.ndarray, ...]
-    """(column,) vertices along the edge of the upper lid of each eye, by x; empty if the head has no lids."""
     mood: Float[np.ndarray, " vertex"]
     """Weight of the wrinkles that an expression makes, 0 to 1; 0 on lids, lips, and beyond the face."""
     detail: SkinDetail
@@ -83,7 +77,8 @@ def head_fields(head: HeadGeometry) -> HeadFields:
     part = np.asarray(parts.part, np.int64)
     seen = ((mean > IN_IMAGES[0]) & (mean < IN_IMAGES[1])).all(axis=1)
     skin = (part == 0) & seen
-    triangles = np.ascontiguousarray(head.triangles[seen[head.triangles].any(axis=1)])
+    drawn = seen[head.triangles].any(axis=1)
+    triangles = np.ascontiguousarray(head.triangles[drawn])
     kinds = np.select(
         [np.isin(part, EYE_LABELS), part >= UPPER_TEETH_LABEL, part == TONGUE_LABEL],
         [EYE, TEETH, TONGUE],
@@ -99,9 +94,9 @@ def head_fields(head: HeadGeometry) -> HeadFields:
     regions = SkinRegions(
         lips, np.clip(cheek + nose + 0.5 * forehead, 0, 1), np.clip(nose + 0.6 * cheek, 0, 1)
     )
-    uv, on_skin = np.asarray(parts.uv, np.float32), triangles[kind == SKIN]
-    drawn = skin_detail(mean, on_skin, TextureLayout(uv, on_skin), regions)
-    detail = SkinDetail(drawn.layers, TextureLayout(uv, triangles))
+    layout = TextureLayout(np.asarray(parts.texture_uv, np.float32), np.asarray(parts.texture_tri, np.int32)[drawn])
+    on_skin = TextureLayout(layout.uv, layout.corners[kind == SKIN])
+    detail = SkinDetail(skin_detail(mean, triangles[kind == SKIN], on_skin, regions).layers, layout)
     shine = 1 + 1.0 * np.clip(lips, 0, 1) + 0.35 * nose + 0.3 * forehead - 0.5 * np.clip(ears, 0, 1)
     face = np.asarray(parts.face_mask, np.float32)
     mood = np.clip(face * (1 - np.clip(lips, 0, 1)) * (1 - np.clip(lids * 1.5, 0, 1)), 0, 1)
@@ -121,7 +116,6 @@ def head_fields(head: HeadGeometry) -> HeadFields:
         lips=np.where(skin, np.clip(lips, 0, 1) ** 1.4, 0).astype(np.float32),
         cheeks=skin & (cheek > 0.4),
         blotches=random_waves(mean, 9.0, np.random.default_rng(MOTTLE_SEED)).astype(np.float32),
-        upper_lids=tuple(_upper_lid(head, eye) for eye in range(2)),
         mood=mood * skin,
         detail=detail,
     )
@@ -215,22 +209,3 @@ def _wet_edges(head: HeadGeometry, part: np.ndarray) -> np.ndarray:
         off = np.linalg.norm(mean[eye.lids] - centre, axis=1) / radius
         wet[eye.lids] = smoothstep(1.12, 1.02, off)
     return wet * np.clip(np.asarray(head.parts.lids_mask, np.float32), 0, 1)
-
-
-def _upper_lid(head: HeadGeometry, eye: int) -> np.ndarray:
-    """Find the vertices along the edge of the upper lid, from the smallest x to the largest."""
-    mean = head.mean.reshape(-1, 3)
-    corners = mean[head.landmark_vertices[LANDMARKS_OF_EYES[eye]]]
-    lids = head.eyes[eye].lids
-    points = mean[lids]
-    middle = corners.mean(axis=0)
-    chosen = []
-    for x in np.linspace(corners[:, 0].min(), corners[:, 0].max(), LID_COLUMNS):
-        near = np.flatnonzero(
-            (np.abs(points[:, 0] - x) < 0.012)
-            & (points[:, 1] > middle[1] - 0.03)
-            & (points[:, 2] > middle[2] - 0.06)
-        )
-        if len(near):
-            chosen.append(lids[near[points[near, 1].argmin()]])
-    return np.array(chosen, np.int64)

@@ -39,7 +39,7 @@ class TextureLayout:
     """Where the triangles of the skin lie in a square texture."""
 
     uv: Float[np.ndarray, "corner 2"]
-    """Positions in the texture, 0 to 1, v upward."""
+    """Positions in the texture, 0 to 1, v downward."""
     corners: Int[np.ndarray, "triangle 3"]
     """Index into ``uv`` of each triangle's corners."""
 
@@ -74,7 +74,7 @@ def skin_detail(
     size = map_size(mean, triangles, layout)
     rng = np.random.default_rng(SEED)
     corners = layout.corners
-    x, y = (layout.uv * [size, -size] + [-0.5, size - 0.5]).T
+    x, y = (layout.uv.astype(np.float64) * size - 0.5).T
     owner = np.full((size, size), -1, np.int32)
     draw_triangles(x, y, np.ones(len(x)), corners, owner, np.zeros((size, size), np.float32))
     rows, columns = np.nonzero(owner >= 0)
@@ -193,9 +193,9 @@ def _moles(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
 @kernel(inline="always", fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def read_detail(layers, scales, u, v, out):
-    """Interpolate all layers of the map bilinearly at a point of the texture (v upward)."""
+    """Interpolate all layers of the map bilinearly at a point of the texture (v downward)."""
     size = len(layers)
-    x, y = u * size - np.float32(0.5), (np.float32(1) - v) * size - np.float32(0.5)
+    x, y = u * size - np.float32(0.5), v * size - np.float32(0.5)
     column, row = int(np.floor(x)), int(np.floor(y))
     column, row = min(max(column, 0), size - 2), min(max(row, 0), size - 2)
     fx, fy = x - np.float32(column), y - np.float32(row)

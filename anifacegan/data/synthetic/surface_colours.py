@@ -139,8 +139,8 @@ def vertex_table(
     table[:count, CLOTH], table[count:, CLOTH] = surface.cloth_distance, FAR_OUTSIDE
     table[:count, SCALP] = scalp
     table[:count, WET] = fields.wet + fields.gum
-    for eye, lid in zip(head.eyes, fields.upper_lids, strict=True):
-        table[eye.ball, WET] = lid_shadow(surface.bare[eye.ball], surface.bare[lid])
+    for eye in head.eyes:
+        table[eye.ball, WET] = lid_shadow(surface.bare[eye.ball], surface.bare[eye.closing.upper])
     table[:count, CAVITY] = hollows(surface, fields)
     compressed = fields.neighbours.compression(surface.neutral, surface.vertices[:count], fields.mood > 0)
     compressed = np.concatenate([compressed, np.zeros((count, 1), np.float32)], axis=1)

@@ -114,8 +114,8 @@ def ball() -> SyntheticRenderer:
     model.id_basis.zero_(), model.exp_basis.zero_()
     parts = tiny_parts(model)
     nothing = {"cloth_sd": np.full_like(parts.cloth_sd, -1)}
-    no_lids = {name: np.zeros(0, np.int32) for name in ("lid_l", "lid_r")}
-    parts = dataclasses.replace(parts, **nothing, **no_lids)
+    parts = dataclasses.replace(parts, **nothing)
+    model.eyes = ()  # no lids that move
     prior = AppearancePrior.fit(parts, np.eye(80) / 80)
     nobody = sample_person(parts, np.random.default_rng(0))
     bald = without_hair_and_glasses(prior.appearance(nobody.z_id, nobody.z_noise))

@@ -70,7 +70,7 @@ def test_reading_interpolates_between_texel_centres(detail: SkinDetail) -> None:
 
     def read(row: float, column: float) -> np.ndarray:
         read_detail(
-            detail.layers, scales, np.float32((column + 0.5) / size), np.float32(1 - (row + 0.5) / size), out
+            detail.layers, scales, np.float32((column + 0.5) / size), np.float32((row + 0.5) / size), out
         )
         return out.copy()
 

@@ -75,7 +75,7 @@ def comb_fields(chart: HeadChart, mean: Float[np.ndarray, "vertex 3"]) -> CombFi
     x, y, z = np.moveaxis(places, -1, 0)
     azimuth_deg = np.degrees(np.arctan2(np.abs(x), z + 0.9656))
     line = np.interp(azimuth_deg, (0, 38, 60, 80, 180), (0.90, 0.86, 0.50, 0.2, -2.0))
-    face = smoothstep(0.08, -0.10, y - line) * smoothstep(80, 60, azimuth_deg)
+    face = smoothstep(0.08, -0.10, y - line) * smoothstep(80.0, 60.0, azimuth_deg)
     front = smoothstep(0.60, 0.42, np.abs(x)) * smoothstep(-0.75, -0.35, z) * smoothstep(0.2, 0.5, y)
     return CombFields(
         places=places,

@@ -53,7 +53,7 @@ def prepare_lashes(head: HeadGeometry) -> list[LashRow]:
     rng = np.random.default_rng(13)
     rows = []
     for marks, lids, label, side in zip(
-        EYE_MARKS, (head.parts.lid_l, head.parts.lid_r), EYE_LABELS, (1, -1), strict=True
+        EYE_MARKS, tuple(eye.lids for eye in head.eyes), EYE_LABELS, (1, -1), strict=True
     ):
         middle = mean[head.landmark_vertices[list(marks)]].mean(axis=0)
         for upper in (True, False):

@@ -126,7 +126,7 @@ def opacity(
     Ranks are uniform in [0, 1]. At the limit strands fade in, so the opacity is a continuous function of the share.
     """
     fade = np.float32(0.2)
-    return smoothstep(0, 1, (share * (1 + fade) - rank) / fade).astype(np.float32)
+    return smoothstep(0.0, 1.0, (share * (1 + fade) - rank) / fade).astype(np.float32)
 
 
 def unit(vectors: Float[np.ndarray, "*place 3"]) -> Float[np.ndarray, "*place 3"]:
