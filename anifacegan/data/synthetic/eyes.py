@@ -3,7 +3,7 @@
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from anifacegan.data.synthetic.value_noise import value_noise
 from anifacegan.data.synthetic.vertex_table import (
@@ -43,11 +43,6 @@ def lid_shadow(
     order = np.argsort(lid[:, 0])
     below = np.interp(ball[:, 0], lid[order, 0], lid[order, 1]) - ball[:, 1]
     return np.exp(-np.maximum(below, 0) / LID_SHADOW).astype(np.float32)
-
-
-def eyeball_vertices(part: Int[np.ndarray, " vertex"], label: int) -> Int[np.ndarray, " ball_vertex"]:
-    """Return the indices of the vertices of one eyeball."""
-    return np.flatnonzero(np.asarray(part) == label)
 
 
 @kernel(fastmath=True)

@@ -94,7 +94,9 @@ def head_fields(head: HeadGeometry) -> HeadFields:
     regions = SkinRegions(
         lips, np.clip(cheek + nose + 0.5 * forehead, 0, 1), np.clip(nose + 0.6 * cheek, 0, 1)
     )
-    layout = TextureLayout(np.asarray(parts.texture_uv, np.float32), np.asarray(parts.texture_tri, np.int32)[drawn])
+    layout = TextureLayout(
+        np.asarray(parts.texture_uv, np.float32), np.asarray(parts.texture_tri, np.int32)[drawn]
+    )
     on_skin = TextureLayout(layout.uv, layout.corners[kind == SKIN])
     detail = SkinDetail(skin_detail(mean, triangles[kind == SKIN], on_skin, regions).layers, layout)
     shine = 1 + 1.0 * np.clip(lips, 0, 1) + 0.35 * nose + 0.3 * forehead - 0.5 * np.clip(ears, 0, 1)

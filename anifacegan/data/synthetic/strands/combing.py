@@ -35,8 +35,14 @@ class CombFields:
     front: Float[np.ndarray, "row column"]
     """Weight of the front part, from which a fringe is combed."""
 
-    def combed(self, style: HairStyle, parting: float) -> Float[np.ndarray, "row column 3"]:
-        """Return the directions in which a person's hair is combed; they are mostly of length 1 or shorter."""
+    def combed(
+        self, style: HairStyle, parting: float, fringe: float = 0.0
+    ) -> Float[np.ndarray, "row column 4"]:
+        """Return how a person's hair is combed: directions, mostly of length 1 or shorter, and the least hold.
+
+        The hold is the share of the comb in a strand's direction; it falls with the distance from the head, but not
+        before the face and not towards a knot. ``fringe`` is the share of the fringe's comb, for strands of the fringe.
+        """
         x, y, z = np.moveaxis(self.places, -1, 0)
         top, one = self.top[..., None], np.ones_like(x)
         toward_front = smoothstep(-1.0, -0.1, z)
@@ -49,7 +55,10 @@ class CombFields:
         down = unit(tangent(self.places - np.float32(CROWN) - np.float32([0, 0.05, 0]), self.normals))
         back = field(0.3 * outer, 0.1 * one, -one)
         forward = field(0.15 * outer, -0.1 * one, one)
-        part = tangent(np.stack([side, -0.4 * one, 0.10 - 0.35 * (1 - toward_front)], -1), self.normals)
+        # behind the forehead hair rises over the head before it falls
+        part = tangent(
+            np.stack([side, -0.4 + 0.45 * toward_front, -0.2 - 0.15 * toward_front], -1), self.normals
+        )
         combed = top * (
             style.top_down * down
             + style.top_back * back
@@ -62,11 +71,14 @@ class CombFields:
         )
         knot = unit(tangent(np.float32(KNOT) - self.places, self.normals))
         combed = combed + style.knot * (knot - combed)
-        bangs = (style.fringe * self.front)[..., None]
+        bangs = (fringe * self.front)[..., None]
         combed = combed + bangs * (field(0.25 * x, -0.3 * one, one) - combed)
-        swept = (style.off_face * (1 - style.fringe * self.front) * self.face)[..., None]
-        combed = combed + swept * (unit(np.stack([1.6 * side, -0.3 * one, -1.0 * one], axis=-1)) - combed)
-        return combed.astype(np.float32)
+        swept = style.off_face * ((1 - bangs) * self.face[..., None])
+        combed = combed + swept * (
+            2.5 * unit(np.stack([1.6 * side, -0.2 * one, -0.8 * one], axis=-1)) - combed
+        )
+        held = np.clip(swept + style.knot, 0, 1)
+        return np.concatenate([combed, held], axis=-1).astype(np.float32)
 
 
 def comb_fields(chart: HeadChart, mean: Float[np.ndarray, "vertex 3"]) -> CombFields:
@@ -75,8 +87,8 @@ def comb_fields(chart: HeadChart, mean: Float[np.ndarray, "vertex 3"]) -> CombFi
     x, y, z = np.moveaxis(places, -1, 0)
     azimuth_deg = np.degrees(np.arctan2(np.abs(x), z + 0.9656))
     line = np.interp(azimuth_deg, (0, 38, 60, 80, 180), (0.90, 0.86, 0.50, 0.2, -2.0))
-    face = smoothstep(0.08, -0.10, y - line) * smoothstep(80.0, 60.0, azimuth_deg)
-    front = smoothstep(0.60, 0.42, np.abs(x)) * smoothstep(-0.75, -0.35, z) * smoothstep(0.2, 0.5, y)
+    face = smoothstep(0.14, -0.06, y - line) * smoothstep(80.0, 60.0, azimuth_deg)
+    front = smoothstep(-0.9, -0.6, z) * smoothstep(0.0, 0.4, y)
     return CombFields(
         places=places,
         normals=chart.directions,

@@ -5,7 +5,7 @@ A strand's direction turns towards the wish ``w = (1 - k) (s comb + g gravity + 
 path is walked in a fixed number of steps, pulled to the path of its clump, and then sampled as finely as curls need.
 """
 
-from typing import NamedTuple, no_type_check
+from typing import NamedTuple, TypeVar, no_type_check
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -54,19 +54,49 @@ class Curls(NamedTuple):
     """Unit vector against which the angle is measured."""
 
 
+Parts = TypeVar("Parts", WalkedStrands, Curls)
+
+
+def selected(strands: Parts, index: Int[np.ndarray, " selected"]) -> Parts:
+    """Return some of the strands."""
+    if len(index) == len(strands[0]):
+        return strands
+    return type(strands)(*(values[index] for values in strands))
+
+
 def walk_numbers(style: HairStyle) -> tuple[float, ...]:
     """Return the numbers of a style that the walk needs, in the order in which it reads them."""
     return tuple(
         np.float32(number)
-        for number in (style.lift, style.bend, style.gravity, style.gravity_from, style.hug, style.outward)
+        for number in (
+            style.lift,
+            style.bend,
+            style.gravity,
+            style.gravity_from,
+            style.hug,
+            style.outward,
+            style.tuck,
+        )
     )
 
 
 @kernel(inline="always", fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
+def _mixed(chart, r, c, k, shares):
+    """Interpolate channel k between the nodes of a cell."""
+    return (
+        shares[0] * chart[r, c, k]
+        + shares[1] * chart[r, c + 1, k]
+        + shares[2] * chart[r + 1, c, k]
+        + shares[3] * chart[r + 1, c + 1, k]
+    )
+
+
+@kernel(inline="always", fastmath=True)
+@no_type_check
 def _walk(root, start, length, layer, stray, numbers, chart, centre, path):
     """Walk one strand and write its ``WALK_STEPS`` points into ``path``."""
-    lift, bend, gravity, gravity_from, hug, outward = numbers
+    lift, bend, gravity, gravity_from, hug, outward, tuck = numbers
     one, last = np.float32(1), np.float32(chart.shape[0] - 1)
     px, py, pz = root[0], root[1], root[2]
     dx, dy, dz = start[0], start[1], start[2]
@@ -81,40 +111,23 @@ def _walk(root, start, length, layer, stray, numbers, chart, centre, path):
         rest *= fall_step
         qx, qy, qz = px - centre[0], py - centre[1], pz - centre[2]
         r, c, fr, fc = chart_cell(qx, qy, qz, last)
-        w00, w01, w10, w11 = (one - fr) * (one - fc), (one - fr) * fc, fr * (one - fc), fr * fc
-        limit = (
-            w00 * chart[r, c, 0]
-            + w01 * chart[r, c + 1, 0]
-            + w10 * chart[r + 1, c, 0]
-            + w11 * chart[r + 1, c + 1, 0]
-        )
-        cx = (
-            w00 * chart[r, c, 1]
-            + w01 * chart[r, c + 1, 1]
-            + w10 * chart[r + 1, c, 1]
-            + w11 * chart[r + 1, c + 1, 1]
-        )
-        cy = (
-            w00 * chart[r, c, 2]
-            + w01 * chart[r, c + 1, 2]
-            + w10 * chart[r + 1, c, 2]
-            + w11 * chart[r + 1, c + 1, 2]
-        )
-        cz = (
-            w00 * chart[r, c, 3]
-            + w01 * chart[r, c + 1, 3]
-            + w10 * chart[r + 1, c, 3]
-            + w11 * chart[r + 1, c + 1, 3]
+        shares = ((one - fr) * (one - fc), (one - fr) * fc, fr * (one - fc), fr * fc)
+        limit = _mixed(chart, r, c, 0, shares)
+        cx, cy, cz = (
+            _mixed(chart, r, c, 1, shares),
+            _mixed(chart, r, c, 2, shares),
+            _mixed(chart, r, c, 3, shares),
         )
         reach = np.sqrt(qx * qx + qy * qy + qz * qz) + np.float32(1e-6)
         qx, qy, qz = qx / reach, qy / reach, qz / reach
         hold = one / (one + max(reach - limit - layer, np.float32(0)) / SUPPORT_REACH)
-        hold *= hold
+        hold = max(hold * hold, _mixed(chart, r, c, 4, shares))
         fall = gravity * (one - rest)
+        away = outward - tuck * (one - rest) * (one - hold)
         free = one - keep
-        wx = free * (hold * cx + outward * qx + stray[0]) + keep * start[0]
+        wx = free * (hold * cx + away * qx + stray[0]) + keep * start[0]
         wy = free * (hold * cy + outward * qy + stray[1] - fall) + keep * start[1]
-        wz = free * (hold * cz + outward * qz + stray[2]) + keep * start[2]
+        wz = free * (hold * cz + away * qz + stray[2]) + keep * start[2]
         up = wx * qx + wy * qy + wz * qz
         if up > 0:
             up *= hug * free * hold
@@ -149,6 +162,15 @@ def _outside(px, py, pz, clearance, chart, centre, last):
     return centre[0] + qx * k, centre[1] + qy * k, centre[2] + qz * k
 
 
+@kernel(inline="always", fastmath=True)
+@no_type_check
+def _on_path(share):
+    """Return the point of a path that is before a share of its length, and the share of the way to the next point."""
+    place = min(share, np.float32(1)) * np.float32(WALK_STEPS - 1)
+    i = min(int(place), WALK_STEPS - 2)
+    return i, place - np.float32(i)
+
+
 @kernel(fastmath=True)
 @no_type_check
 def walk_paths(strands, numbers, chart, centre):
@@ -157,7 +179,8 @@ def walk_paths(strands, numbers, chart, centre):
     Args:
         strands: :class:`WalkedStrands`.
         numbers: see :func:`walk_numbers`.
-        chart: (S, S, 4) distance of the head's surface from the centre, and comb, at the nodes of the head's chart.
+        chart: (S, S, 5) at the nodes of the head's chart: distance of the surface from the centre, comb, and the least
+            share of the comb's hold.
         centre: (3,) middle of the skull.
     """
     roots, starts, lengths, layers, stray = strands
@@ -169,13 +192,13 @@ def walk_paths(strands, numbers, chart, centre):
 
 @kernel(fastmath=True)
 @no_type_check
-def grow(strands, curls, leaders, numbers, chart, centre, tip_detail, points):
+def grow(strands, curls, leaders, leader_lengths, numbers, chart, centre, tip_detail, points):
     """Grow strands: walk, join the clump, curl; ``points`` (N, K, 3) receives the points.
 
     Args:
         strands, numbers, chart, centre: see :func:`walk_paths`.
         curls: :class:`Curls`.
-        leaders: (L, WALK_STEPS, 3) paths of the clumps.
+        leaders, leader_lengths: (L, WALK_STEPS, 3) paths of the clumps, and (L,) their lengths.
         tip_detail: share by which points are concentrated near the tip.
         points: (N, K, 3), written.
     """
@@ -190,20 +213,21 @@ def grow(strands, curls, leaders, numbers, chart, centre, tip_detail, points):
         f = np.float32(k) / np.float32(count - 1)
         f = f + tip_detail * (np.sqrt(f) - f)
         along[k] = f
-        place[k] = min(int(f * np.float32(WALK_STEPS - 1)), WALK_STEPS - 2)
-        share[k] = f * np.float32(WALK_STEPS - 1) - np.float32(place[k])
+        place[k], share[k] = _on_path(f)
     for s in range(len(roots)):
         _walk(roots[s], starts[s], lengths[s], layers[s], stray[s], numbers, chart, centre, path)
         lead = leaders[leader_of[s]]
-        # a clump combed another way, across a parting, does not pull
+        # position on the clump's path for each share of the own length; a clump combed another way does not pull
+        along_lead = lengths[s] / leader_lengths[leader_of[s]]
+        i, f = _on_path(along_lead)
         agree = own = other = zero
-        for axis_k in range(3):
-            shift[axis_k] = path[0, axis_k] - lead[0, axis_k]
-            a, b = (
-                path[WALK_STEPS - 1, axis_k] - path[0, axis_k],
-                lead[WALK_STEPS - 1, axis_k] - lead[0, axis_k],
+        for c in range(3):
+            shift[c] = path[0, c] - lead[0, c]
+            here, there = (
+                path[WALK_STEPS - 1, c] - path[0, c],
+                lead[i, c] + f * (lead[i + 1, c] - lead[i, c]) - lead[0, c],
             )
-            agree, own, other = agree + a * b, own + a * a, other + b * b
+            agree, own, other = agree + here * there, own + here * here, other + there * there
         agree /= np.sqrt(own * other) + np.float32(1e-9)
         joined = pull[s] * min(max((agree - np.float32(0.3)) * np.float32(2), zero), one)
         clear_step = lengths[s] / ROOT_FREE
@@ -213,11 +237,17 @@ def grow(strands, curls, leaders, numbers, chart, centre, tip_detail, points):
             ux, uy, uz = path[i + 1, 0] - x, path[i + 1, 1] - y, path[i + 1, 2] - z
             x, y, z = x + f * ux, y + f * uy, z + f * uz
             if joined > zero:
-                w = joined * np.sqrt(along[k])
+                j, g = _on_path(along[k] * along_lead)
+                # beyond the tip of the clump's path nothing pulls
+                w = (
+                    joined
+                    * np.sqrt(along[k])
+                    * max(zero, one - np.float32(3) * max(zero, along[k] * along_lead - one))
+                )
                 near = one - np.float32(0.75) * along[k]
-                lx = lead[i, 0] + f * (lead[i + 1, 0] - lead[i, 0]) + near * shift[0]
-                ly = lead[i, 1] + f * (lead[i + 1, 1] - lead[i, 1]) + near * shift[1]
-                lz = lead[i, 2] + f * (lead[i + 1, 2] - lead[i, 2]) + near * shift[2]
+                lx = lead[j, 0] + g * (lead[j + 1, 0] - lead[j, 0]) + near * shift[0]
+                ly = lead[j, 1] + g * (lead[j + 1, 1] - lead[j, 1]) + near * shift[1]
+                lz = lead[j, 2] + g * (lead[j + 1, 2] - lead[j, 2]) + near * shift[2]
                 x, y, z = x + w * (lx - x), y + w * (ly - y), z + w * (lz - z)
             if radius[s] > zero and k > 0:
                 ax, ay, az = axis[s, 0], axis[s, 1], axis[s, 2]

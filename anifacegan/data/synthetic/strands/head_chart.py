@@ -10,6 +10,7 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.ndimage import maximum_filter
 
 from anifacegan.runtime.compiled import kernel
 
@@ -51,6 +52,15 @@ class HeadChart:
         along = np.where(np.abs(along) < 1e-12, 1e-12, along)
         ratio = (normal * place).sum(axis=-1) / along / reach
         return (reach * np.clip(ratio, 1 - FARTHEST_MOVE, 1 + FARTHEST_MOVE)).astype(np.float32)
+
+    def hull(self, vertices: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "row column"]:
+        """Return the radii, each the largest among the neighbouring nodes, so that the rims of ears are inside."""
+        radii = self.radii(vertices)
+        # the nodes beyond an edge are those inside it, mirrored about the edge's middle
+        framed = np.pad(radii, 1)
+        framed[0, 1:-1], framed[-1, 1:-1] = radii[1, ::-1], radii[-2, ::-1]
+        framed[1:-1, 0], framed[1:-1, -1] = radii[::-1, 1], radii[::-1, -2]
+        return maximum_filter(framed, 3)[1:-1, 1:-1]
 
 
 def head_chart(

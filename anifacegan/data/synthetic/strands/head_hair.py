@@ -9,8 +9,22 @@ from scipy.spatial import cKDTree
 from anifacegan.data.synthetic.appearance import Hair
 from anifacegan.data.synthetic.head import HeadGeometry
 from anifacegan.data.synthetic.strands.bristles import bristles
-from anifacegan.data.synthetic.strands.combing import KNOT, CombFields, comb_fields
-from anifacegan.data.synthetic.strands.growth import Curls, WalkedStrands, grow, walk_numbers, walk_paths
+from anifacegan.data.synthetic.strands.combing import (
+    KNOT,
+    PARTING_REACH,
+    PARTING_WIDTH,
+    CombFields,
+    comb_fields,
+)
+from anifacegan.data.synthetic.strands.growth import (
+    WALK_STEPS,
+    Curls,
+    WalkedStrands,
+    grow,
+    selected,
+    walk_numbers,
+    walk_paths,
+)
 from anifacegan.data.synthetic.strands.hair_line import HairLine, hair_line
 from anifacegan.data.synthetic.strands.head_chart import HeadChart, chart_values, head_chart
 from anifacegan.data.synthetic.strands.lengths import HairRegions, hair_regions, strand_lengths
@@ -32,6 +46,10 @@ FINEST_POINTS, COARSEST_POINTS = 36, 5
 """Largest and smallest number of points of a strand."""
 POINT_SPACING, POINTS_A_TURN = 0.15, 6.5
 """Distance of points on straight hair, model units, and number of points for each turn of a curl."""
+IN_FRINGE = 0.5
+"""Weight of the fringe's region from which a strand belongs to the fringe."""
+EAR = 0.25
+"""Weight of the face model's mask from which a vertex belongs to an ear."""
 STUBBLE_POINTS, STUBBLE_WIDTH_MM = 3, 0.15
 TAIL_POINTS, TAIL_RADIUS = 16, 0.05
 
@@ -62,6 +80,8 @@ class ScalpHair:
 
     chart: HeadChart
     """Directions from the middle of the skull."""
+    skull: HeadChart
+    """The same of the head without ears."""
     comb: CombFields
     """Fields of directions in which hair can be combed."""
     line: HairLine
@@ -82,6 +102,8 @@ def prepare_scalp_hair(head: HeadGeometry) -> ScalpHair:
     skin = head.triangles[(head.parts.part[head.triangles] == 0).all(axis=1)]
     line = hair_line(head)
     chart = head_chart(mean, skin, line.distance > 0)
+    off_ears = (head.parts.ears_mask[skin] < EAR).all(axis=1)
+    skull = head_chart(mean, skin[off_ears], line.distance > 0)
     rng = np.random.default_rng(1)
 
     def scattered(count: int) -> HairRoots:
@@ -92,6 +114,7 @@ def prepare_scalp_hair(head: HeadGeometry) -> ScalpHair:
     strands, stubble = scattered(STRANDS), scattered(STUBBLE)
     return ScalpHair(
         chart=chart,
+        skull=skull,
         comb=comb_fields(chart, mean),
         line=line,
         strands=strands,
@@ -109,11 +132,16 @@ def grow_scalp_hair(
 ) -> list[Strands]:
     """Grow a person's hair on the head with a neutral expression: long strands, short hairs, and tied hair."""
     style = blended_style(hair)
-    comb = scalp.comb.combed(style, hair.parting)
-    chart = np.concatenate([scalp.chart.radii(neutral)[..., None], comb], axis=-1)
+    surface = neutral, normals
+    skull, hull = scalp.skull.radii(neutral), scalp.chart.hull(neutral)
+    reach = (skull + style.over_ears * (np.maximum(hull, skull) - skull))[..., None]
+    chart = np.concatenate([reach, scalp.comb.combed(style, hair.parting)], axis=-1)
+    charts = [chart]
+    if style.fringe > 0:
+        charts.append(np.concatenate([reach, scalp.comb.combed(style, hair.parting, style.fringe)], axis=-1))
     kinds = (
-        _long_strands(scalp, style, hair, (neutral, normals), chart),
-        _stubble(scalp, style, hair, (neutral, normals), chart),
+        _long_strands(scalp, style, hair, surface, charts),
+        _stubble(scalp, style, hair, surface, chart),
         _tail(scalp, style, hair, chart),
     )
     return [strands for strands in kinds if strands is not None]
@@ -121,26 +149,54 @@ def grow_scalp_hair(
 
 Surface = tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, "vertex 3"]]
 """Vertices and unit normals of a head."""
-Chart = Float[np.ndarray, "row column 4"]
-"""At each node of the head's chart the distance of the surface from the centre, and the comb."""
+Chart = Float[np.ndarray, "row column 5"]
+"""At each node of the head's chart: distance of the surface from the centre, comb, least hold of the comb."""
 
 
 def _long_strands(
-    scalp: ScalpHair, style: HairStyle, hair: Hair, surface: Surface, chart: Chart
+    scalp: ScalpHair, style: HairStyle, hair: Hair, surface: Surface, charts: list[Chart]
 ) -> Strands | None:
+    """Grow the long strands; a second chart combs the strands of a fringe."""
     everyone = scalp.strands
     cover = scalp.line.cover(style, everyone.roots, everyone.noise, style.density)
     shown = np.flatnonzero(cover > 0)
     if len(shown) == 0:
         return None
     numbers, centre = walk_numbers(style), scalp.chart.centre
-    leading = everyone.select(np.arange(CLUMPS))
-    paths = walk_paths(_walked(scalp, leading, style, hair, surface, chart), numbers, chart, centre)
-    grown = everyone.select(shown)
-    noise, leader = grown.noise, scalp.leader[shown]
-    of_clump = leading.noise
+    in_fringe = everyone.regions.fringe > IN_FRINGE
+    leading, grown = everyone.select(np.arange(CLUMPS)), everyone.select(shown)
+    led, walked = (_walked(scalp, part, style, hair, surface, charts[0]) for part in (leading, grown))
+    curls = _curls(style, scalp.leader[shown], grown.noise, leading.noise)
+    paths = np.empty((CLUMPS, WALK_STEPS, 3), np.float32)
+    points = np.empty((len(shown), _point_count(style), 3), np.float32)
+    for fringe, chart in enumerate(charts):
+        mine = np.flatnonzero(in_fringe[:CLUMPS] == bool(fringe)) if len(charts) > 1 else np.arange(CLUMPS)
+        paths[mine] = walk_paths(selected(led, mine), numbers, chart, centre)
+    for fringe, chart in enumerate(charts):
+        mine = np.flatnonzero(in_fringe[shown] == bool(fringe)) if len(charts) > 1 else np.arange(len(shown))
+        part = np.empty((len(mine), *points.shape[1:]), np.float32)
+        grow(
+            selected(walked, mine),
+            selected(curls, mine),
+            paths,
+            led.lengths,
+            numbers,
+            chart,
+            centre,
+            np.float32(style.tip_detail),
+            part,
+        )
+        points[mine] = part
+    rgb = shaded(hair.rgb, grown.noise.shade)
+    return Strands(points, rgb, cover[shown], style.width_mm, style.absorption, style.shine, on_scalp=True)
+
+
+def _curls(
+    style: HairStyle, leader: Int[np.ndarray, " strand"], noise: StrandNoise, of_clump: StrandNoise
+) -> Curls:
+    """Collect how strands join their clumps and curl."""
     apart = (1 - style.curl_together) * (noise.phase - 0.5)
-    curls = Curls(
+    return Curls(
         leader=leader,
         pull=(style.clump * (0.6 + 0.4 * noise.rank)).astype(np.float32),
         radius=(style.curl_radius * (0.75 + 0.5 * of_clump.layer[leader])).astype(np.float32),
@@ -148,11 +204,6 @@ def _long_strands(
         phase=(2 * np.pi * (of_clump.phase[leader] + apart)).astype(np.float32),
         axis=unit(of_clump.stray)[leader],
     )
-    walked = _walked(scalp, grown, style, hair, surface, chart)
-    points = np.empty((len(shown), _point_count(style), 3), np.float32)
-    grow(walked, curls, paths, numbers, chart, centre, np.float32(style.tip_detail), points)
-    rgb = shaded(hair.rgb, noise.shade)
-    return Strands(points, rgb, cover[shown], style.width_mm, style.absorption, style.shine, on_scalp=True)
 
 
 def _walked(
@@ -162,7 +213,11 @@ def _walked(
     vertices, normals = surface
     noise = grown.noise
     starts, upright = grown.roots.at(vertices), grown.roots.unit_at(normals)
-    wish = chart_values(chart, scalp.chart.centre, starts)[:, 1:]
+    # at the parting itself the comb's two sides cancel, so a root there reads the comb beside it
+    from_parting = (starts[:, 0] - np.float32(PARTING_REACH * hair.parting)) / np.float32(PARTING_WIDTH)
+    beside = starts.copy()
+    beside[:, 0] += np.float32(1.5 * PARTING_WIDTH) * np.tanh(5 * from_parting) * np.exp(-(from_parting**2))
+    wish = chart_values(chart, scalp.chart.centre, beside)[:, 1:4]
     stray = (style.spread * noise.stray + 0.5 * style.wild * noise.drift).astype(np.float32)
     lean = np.float32(style.root_lean)
     direction = unit((1 - lean) * upright + lean * tangent(wish, upright) + np.float32(0.5) * stray)
@@ -191,7 +246,7 @@ def _stubble(
     grown = everyone.select(shown)
     noise = grown.noise
     starts, upright = grown.roots.at(surface[0]), grown.roots.unit_at(surface[1])
-    wish = chart_values(chart, scalp.chart.centre, starts)[:, 1:] + np.float32(0.25) * noise.stray
+    wish = chart_values(chart, scalp.chart.centre, starts)[:, 1:4] + np.float32(0.25) * noise.stray
     lengths = (style.stubble_length * (0.5 + noise.length)).astype(np.float32)
     rise = (0.9 - 0.5 * style.root_lean + 0.3 * noise.layer).astype(np.float32)
     points = bristles(
@@ -220,7 +275,7 @@ def _tail(scalp: ScalpHair, style: HairStyle, hair: Hair, chart: Chart) -> Stran
         (0.10 * noise.layer).astype(np.float32),
         np.float32(0.06) * noise.stray,
     )
-    numbers = tuple(np.float32(number) for number in (0.12, 0.10, 1.5, 0.2, 0.0, 0.0))
+    numbers = tuple(np.float32(number) for number in (0.12, 0.10, 1.5, 0.2, 0.0, 0.0, 0.0))
     still = chart.copy()
     still[..., 1:] = 0
     points = walk_paths(walked, numbers, still, scalp.chart.centre)

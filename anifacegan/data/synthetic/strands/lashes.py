@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from anifacegan.data.synthetic.appearance import Lashes
-from anifacegan.data.synthetic.head import EYE_LABELS, HeadGeometry
+from anifacegan.data.synthetic.head import HeadGeometry
 from anifacegan.data.synthetic.strands.roots import unit
 from anifacegan.data.synthetic.strands.strands import Strands
 
@@ -16,13 +16,10 @@ UPPER_LENGTH, LOWER_LENGTH = 0.080, 0.038
 """Lengths of the longest lashes, model units."""
 WIDTH_MM = 0.17
 LASH_RGB = (0.010, 0.008, 0.007)
-EYE_MARKS = (range(42, 48), range(36, 42))
-"""Indices of the landmarks of the eye at +x and of the eye at -x."""
-COLUMNS, CORNER, REACH, FLATNESS = 17, 0.20, 0.14, 2.2
-"""Numbers of places along a margin; angle about the eye's middle that is left out at each corner, and half the angle in
-which a place's vertex is searched, radians; width of an eye's opening over its height."""
-BEHIND = 0.09
-"""Vertices farther behind the eye's middle than this are no margin, model units."""
+SIDES = (1, -1)
+"""Sides of the eye at +x and of the eye at -x."""
+CORNER = 1
+"""Number of vertices at each end of a lid's margin that bear no lashes."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +45,13 @@ class LashRow:
 
 
 def prepare_lashes(head: HeadGeometry) -> list[LashRow]:
-    """Find the margins of the lids on the mean head and scatter lashes along them, with a fixed seed."""
-    mean = head.mean.reshape(-1, 3)
+    """Scatter lashes along the margins of the lids, with a fixed seed."""
     rng = np.random.default_rng(13)
     rows = []
-    for marks, lids, label, side in zip(
-        EYE_MARKS, tuple(eye.lids for eye in head.eyes), EYE_LABELS, (1, -1), strict=True
-    ):
-        middle = mean[head.landmark_vertices[list(marks)]].mean(axis=0)
+    for eye, side in zip(head.eyes, SIDES[: len(head.eyes)], strict=True):
         for upper in (True, False):
-            margin = _margin(mean, lids, middle, upper)
+            inner_to_outer = eye.closing.upper if upper else eye.closing.lower
+            margin = inner_to_outer[CORNER:-CORNER][::-side]
             if len(margin) < 2:
                 continue
             count = UPPER_LASHES if upper else LOWER_LASHES
@@ -65,7 +59,7 @@ def prepare_lashes(head: HeadGeometry) -> list[LashRow]:
             rows.append(
                 LashRow(
                     margin=margin,
-                    ball=np.flatnonzero(head.parts.part == label),
+                    ball=eye.ball,
                     place=np.clip(spread, 0, 1) * (len(margin) - 1),
                     length=rng.uniform(0.65, 1.1, count),
                     stray=rng.normal(0, 0.10, (count, 3)),
@@ -75,25 +69,6 @@ def prepare_lashes(head: HeadGeometry) -> list[LashRow]:
                 )
             )
     return rows
-
-
-def _margin(
-    mean: Float[np.ndarray, "vertex 3"],
-    lids: Int[np.ndarray, " lid_vertex"],
-    middle: Float[np.ndarray, "3"],
-    upper: bool,
-) -> Int[np.ndarray, " column"]:
-    """Return the lid vertices nearest to the eye's middle in evenly spread directions, from +x to -x."""
-    offset = mean[lids] - middle
-    angle = np.arctan2(FLATNESS * offset[:, 1], offset[:, 0])
-    radius = np.hypot(offset[:, 0], FLATNESS * offset[:, 1])
-    found = []
-    for turn in np.linspace(CORNER, np.pi - CORNER, COLUMNS):
-        apart = np.abs(np.angle(np.exp(1j * (angle - (turn if upper else -turn)))))
-        near = np.flatnonzero((apart < REACH) & (offset[:, 2] > -BEHIND))
-        if len(near):
-            found.append(lids[near[radius[near].argmin()]])
-    return np.array(list(dict.fromkeys(found)), np.int64)
 
 
 def grow_lashes(

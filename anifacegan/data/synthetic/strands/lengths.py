@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from anifacegan.data.synthetic.strands.combing import KNOT
 from anifacegan.data.synthetic.strands.roots import StrandNoise
 from anifacegan.data.synthetic.strands.styles import HairStyle
 from anifacegan.geometry.resampling import smoothstep
@@ -13,6 +14,8 @@ FRINGE_LINE = (0.88, 0.04)
 """Coordinates y and z of the hair line above the forehead, from which a fringe falls; model units."""
 FRINGE_CUT = 0.54
 """Height at which a fringe is cut, above the brows; model units."""
+LOW_ROUND = 0.16
+"""Share by which the radius of round hair is smaller low at the head."""
 EDGE = 0.07
 """Width of the strip along the hair line in which strands are shorter; model units."""
 
@@ -31,8 +34,14 @@ class HairRegions:
     """Weight of the lowest part at the back."""
     fringe: Float[np.ndarray, " root"]
     """Weight of the part that can be combed to a fringe."""
+    low: Float[np.ndarray, " root"]
+    """Weight of the lower part of the head, where round hair is closer."""
     to_cut: Float[np.ndarray, " root"]
     """Length from the root over the head to the cut of a fringe, model units."""
+    to_level: Float[np.ndarray, " root"]
+    """Length from the root over the head and down to the height 0, model units."""
+    to_knot: Float[np.ndarray, " root"]
+    """Length from the root over the head to the knot of tied hair, model units."""
     reach: Float[np.ndarray, " root"]
     """Distance of the root from the middle of the skull, model units."""
 
@@ -44,6 +53,8 @@ class HairRegions:
 def hair_regions(places: Float[np.ndarray, "root 3"], centre: Float[np.ndarray, "3"]) -> HairRegions:
     """Compute the weights of the parts of the head at places on the mean head."""
     x, y, z = places.T
+    radius = np.linalg.norm(places - centre, axis=1)
+    above = np.clip((y - centre[1]) / radius, -1, 1)
     high = smoothstep(0.62, 1.05, y)
     ahead = smoothstep(-0.60, -0.10, z) * smoothstep(0.35, 0.65, y)
     low = smoothstep(0.45, -0.05, y) * smoothstep(-0.95, -1.2, z)
@@ -57,9 +68,18 @@ def hair_regions(places: Float[np.ndarray, "root 3"], centre: Float[np.ndarray, 
         sides=1 - top - front - nape,
         nape=nape,
         fringe=smoothstep(0.56, 0.40, np.abs(x)) * smoothstep(-0.62, -0.35, z) * smoothstep(0.5, 0.8, y),
+        low=smoothstep(0.65, -0.10, y),
         to_cut=1.06 * to_line + FRINGE_LINE[0] - FRINGE_CUT,
-        reach=np.linalg.norm(places - centre, axis=1),
+        to_level=np.where(above > 0, radius * np.arcsin(np.maximum(above, 0)) + centre[1], y),
+        to_knot=_arc(places - centre, np.float32(KNOT) - centre),
+        reach=radius,
     )
+
+
+def _arc(start: Float[np.ndarray, "root 3"], end: Float[np.ndarray, "3"]) -> Float[np.ndarray, " root"]:
+    """Return the length of arcs about the origin from points to another one."""
+    near, far = np.linalg.norm(start, axis=1), np.linalg.norm(end)
+    return np.arccos(np.clip(start @ end / (near * far), -1, 1)) * (near + far) / 2
 
 
 def strand_lengths(
@@ -84,10 +104,14 @@ def strand_lengths(
         + regions.sides * np.log(style.length_sides)
         + regions.nape * np.log(style.length_nape)
     )
-    round_cut = np.maximum(style.round_radius + 0.03 * noise.drift[:, 0] - regions.reach, 0.1) * factor
+    level = np.maximum(regions.to_level - style.level_y, 0.15) * factor
+    by_log = by_log + style.level * (np.log(level) - by_log)
+    radius = style.round_radius * (1 - LOW_ROUND * regions.low) + 0.03 * noise.drift[:, 0]
+    round_cut = np.maximum(radius - regions.reach, 0.08) * factor
     by_log = by_log + style.roundness * (np.log(round_cut) - by_log)
+    by_log = by_log + style.knot * (np.log(regions.to_knot + 0.05) - by_log)
     fringe = style.fringe * regions.fringe
     by_log = by_log + fringe * (np.log(regions.to_cut * (0.9 + 0.1 * factor)) - by_log)
     shorter = 1 - style.uneven * (1 - 0.7 * fringe) * noise.length + 0.05 * noise.drift[:, 1]
-    at_edge = 0.45 + 0.55 * smoothstep(-0.01, EDGE, distance)
+    at_edge = np.maximum(smoothstep(-0.03, EDGE, distance), 0.12)
     return (np.exp(by_log) * shorter * (at_edge + (1 - at_edge) * fringe)).astype(np.float32)

@@ -25,7 +25,7 @@ ROOT_DARK, TIP_LIGHT = np.float32(0.72), np.float32(1.10)
 """Factors of the colour of long hair at root and tip: roots lie in the shade of their neighbours."""
 SOLID_FROM = np.float32(0.05)
 """Depth behind a solid surface, model units, from which a point is in its shadow."""
-SHIFT_R, WIDTH_R, GAIN_R = np.float32(0.06), np.float32(0.11), np.float32(0.085)
+SHIFT_R, WIDTH_R, GAIN_R = np.float32(0.06), np.float32(0.11), np.float32(0.06)
 SHIFT_TRT, WIDTH_TRT, GAIN_TRT = np.float32(-0.12), np.float32(0.22), np.float32(1.0)
 """Shift along the fibre and width of the two highlights, radians, and their strengths."""
 

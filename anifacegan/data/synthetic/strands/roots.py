@@ -104,14 +104,14 @@ class StrandNoise:
 def strand_noise(places: Float[np.ndarray, "strand 3"], rng: np.random.Generator) -> StrandNoise:
     """Draw the random numbers of strands that grow at places, model units."""
     count = len(places)
-    strayed = 0.7 + 0.3 * rng.standard_gamma(0.5, count)
+    strayed = 0.8 + 0.4 * rng.random(count) ** 4
     shade = 0.6 * rng.normal(size=count) + 0.5 * waves(places, 9.0, rng) + 0.5 * waves(places, 30.0, rng)
     return StrandNoise(
         rank=rng.random(count, np.float32),
         layer=rng.random(count, np.float32),
         length=rng.random(count, np.float32),
         edge=rng.normal(size=count).astype(np.float32),
-        stray=(rng.normal(size=(count, 3)) * strayed[:, None]).astype(np.float32),
+        stray=(np.clip(rng.normal(size=(count, 3)), -2, 2) * strayed[:, None]).astype(np.float32),
         drift=np.stack([waves(places, 7.0, rng) for _ in range(3)], axis=1),
         shade=shade.astype(np.float32),
         phase=rng.random(count, np.float32),

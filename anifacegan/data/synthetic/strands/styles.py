@@ -28,6 +28,10 @@ class HairStyle:
     """Length of the hair at the sides, above the ears."""
     length_nape: float
     """Length of the hair low at the back of the head."""
+    level: float = 0.0
+    """Share by which hair is cut at one height, ``level_y``, however high its roots are."""
+    level_y: float = -0.6
+    """Height of that cut: the mouth is at -0.45, the chin at -0.8."""
     uneven: float = 0.15
     """Share by which the shortest hairs are shorter than the longest next to them."""
     top_forward: float = 0.0
@@ -62,10 +66,14 @@ class HairStyle:
     """Strength of gravity, which acts on the parts of a strand that are farther than ``gravity_from`` from the root."""
     gravity_from: float = 0.3
     """Length from the root at which gravity acts with two thirds of its strength."""
+    tuck: float = 0.0
+    """Strength with which hair that hangs freely turns in to the neck."""
     hug: float = 0.8
     """Share of the motion away from the head that is taken away while a strand is near it."""
     volume: float = 0.03
     """Distance from the head of the outermost layer of hair that lies on it."""
+    over_ears: float = 0.0
+    """Share by which hair passes outside the ears instead of behind them."""
     spread: float = 0.10
     """Random deviation of each strand's direction."""
     wild: float = 0.15
@@ -122,26 +130,24 @@ SHORT = HairStyle(
 )  # fmt: skip
 """Short hair, from which other short styles are derived."""
 LONG = HairStyle(
-    2.3, 2.2, 2.2, 1.9, top_part=0.9, top_down=0.35, top_back=0.15, off_face=1.0, lift=0.05, bend=0.10,
+    2.3, 2.2, 2.2, 1.9, tuck=0.25, sides_forward=0.15, over_ears=0.9, level_y=-1.55, level=0.75, top_part=0.9, top_down=0.35, top_back=0.15, off_face=1.0, lift=0.05, bend=0.10,
     gravity=1.2, gravity_from=0.5, hug=0.95, volume=0.075, wild=0.12, spread=0.06, clump=0.6, stubble=0.35,
-    sides_back=0.15, root_lean=0.6, uneven=0.3,
+    sides_back=0.0, root_lean=0.6, uneven=0.3,
 )  # fmt: skip
 """Long hair, from which other long styles are derived."""
 
 STYLES = {
     "crop": SHORT,
     "side_part": replace(
-        SHORT, length_top=0.62, length_front=0.66, length_sides=0.16, top_forward=0.0, top_part=1.0, top_down=0.1,
-        top_back=0.25, lift=0.10, bend=0.08, hug=0.7, volume=0.05, wild=0.2, spread=0.10, clump=0.6, root_lean=0.45,
-    ),
+        SHORT, length_top=0.6, length_front=0.62, length_sides=0.16, top_forward=0.0, top_part=1.0, top_down=0.1,
+        top_back=0.35, lift=0.10, bend=0.08, hug=0.97, volume=0.045, wild=0.15, spread=0.07, clump=0.6, root_lean=0.45, gravity=0.6, gravity_from=0.25,),
     "swept_back": replace(
         SHORT, length_top=0.75, length_front=0.80, length_sides=0.18, length_nape=0.14, top_forward=0.0, top_down=0.0,
-        top_back=1.0, sides_back=0.8, lift=0.12, bend=0.10, hug=0.6, volume=0.05, wild=0.2, spread=0.08, clump=0.65,
-        line_temples=0.03, root_lean=0.3,
-    ),
+        top_back=1.0, sides_back=0.8, lift=0.07, bend=0.10, hug=0.95, volume=0.05, wild=0.15, spread=0.08, clump=0.65,
+        line_temples=0.03, root_lean=0.55, gravity=0.35,),
     "short_curls": replace(
-        SHORT, length_top=0.55, length_front=0.50, length_sides=0.22, length_nape=0.12, top_down=0.8, top_forward=0.3,
-        outward=0.5, lift=0.12, hug=0.3, volume=0.09, curl_radius=0.035, curl_turns=6.0, curl_together=0.9,
+        SHORT, length_top=0.42, length_front=0.34, length_sides=0.22, length_nape=0.12, top_down=0.8, top_forward=0.3,
+        outward=0.25, lift=0.07, hug=0.5, volume=0.08, curl_radius=0.032, curl_turns=7.0, curl_together=0.9,
         clump=0.75, wild=0.6, spread=0.25, gravity=0.3,
     ),
     "buzz": replace(
@@ -159,30 +165,29 @@ STYLES = {
         stubble=0.5, stubble_length=0.02, width_mm=0.2, lift=0.04,
     ),
     "afro": replace(
-        SHORT, length_top=0.60, length_front=0.50, length_sides=0.50, length_nape=0.30, top_forward=0.0, top_down=0.0,
+        SHORT, length_top=0.60, length_front=0.50, length_sides=0.50, length_nape=0.22, top_forward=0.0, top_down=0.0,
         sides_down=0.0, sides_back=0.0, outward=1.2, root_lean=0.0, lift=0.5, gravity=0.0, hug=0.0, volume=0.0,
-        spread=0.40, wild=0.35, clump=0.35, curl_radius=0.022, curl_turns=14.0, curl_together=0.3, tip_detail=0.5,
-        roundness=0.8, round_radius=1.30, uneven=0.25, width_mm=0.34, shine=0.35, absorption=5.0, stubble=0.6,
+        spread=0.28, wild=0.35, clump=0.35, curl_radius=0.022, curl_turns=14.0, curl_together=0.3, tip_detail=0.5,
+        roundness=0.8, round_radius=1.24, uneven=0.25, width_mm=0.34, shine=0.35, absorption=5.0, stubble=0.6,
         line_soft=0.06,
     ),
     "bob": replace(
-        LONG, length_top=1.35, length_front=1.30, length_sides=1.0, length_nape=0.65, volume=0.11, gravity=1.0,
-        uneven=0.12,
-    ),
+        LONG, tuck=0.55, level_y=-0.62, level=0.9, length_top=1.35, length_front=1.30, length_sides=0.9, length_nape=0.4, volume=0.08, gravity=1.3,
+        uneven=0.1, gravity_from=0.3,),
     "long": LONG,
     "long_waves": replace(
-        LONG, length_top=2.2, length_front=2.1, volume=0.12, curl_radius=0.06, curl_turns=1.3, curl_together=0.92,
-        clump=0.7, hug=0.8, wild=0.3, spread=0.08,
+        LONG, level_y=-1.5, length_top=2.2, length_front=2.1, volume=0.08, curl_radius=0.06, curl_turns=1.3, curl_together=0.92,
+        clump=0.7, hug=0.8, wild=0.25, spread=0.05,
     ),
     "curly_long": replace(
-        LONG, length_top=1.7, length_front=1.5, length_sides=1.5, length_nape=1.2, top_part=0.5, top_down=0.6,
-        outward=0.35, volume=0.16, hug=0.55, gravity=0.9, curl_radius=0.055, curl_turns=3.6, curl_together=0.92,
-        clump=0.8, wild=0.7, spread=0.2, lift=0.12, off_face=1.4, shine=0.8,
+        LONG, tuck=0.35, level_y=-1.0, level=0.5, length_top=1.7, length_front=1.5, length_sides=1.5, length_nape=1.2, top_part=0.5, top_down=0.6,
+        outward=0.0, volume=0.13, hug=0.8, gravity=1.0, curl_radius=0.055, curl_turns=3.0, curl_together=0.92,
+        clump=0.9, wild=0.3, spread=0.06, lift=0.08, off_face=1.4, shine=0.8,
     ),
     "tied": replace(
-        LONG, length_top=1.55, length_front=1.7, length_sides=1.3, length_nape=0.8, top_part=0.0, top_down=0.0,
+        LONG, tuck=0.0, root_lean=0.9, bend=0.03, sides_forward=0.0, over_ears=0.0, level=0.0, length_top=1.55, length_front=1.7, length_sides=1.3, length_nape=0.8, top_part=0.0, top_down=0.0,
         top_back=0.3, sides_down=0.0, off_face=0.0, knot=1.0, gravity=0.0, volume=0.03, wild=0.06, spread=0.03,
-        tail=1.0, lift=0.03, uneven=0.05, line_raised=0.01, hug=1.0,
+        tail=1.0, lift=0.02, uneven=0.05, line_raised=0.01, hug=1.0,
     ),
     "fringe": replace(LONG, length_top=2.0, length_front=2.0, fringe=1.0, volume=0.07, top_part=0.7, top_down=0.5),
     "pixie": replace(
