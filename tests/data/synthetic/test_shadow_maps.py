@@ -74,9 +74,9 @@ def test_hair_absorbs_with_its_depth() -> None:
         maps = maps_of(*square(-1.0), layer.astype(np.float32))
         return float(vertex_light(maps, MIDDLE[None].astype(np.float32), UP).sky[0])
 
-    thin, thick, thicker = sky_below(0.03), sky_below(0.2), sky_below(0.9)
+    thin, thick, thicker = sky_below(0.03), sky_below(0.15), sky_below(0.4)
     assert thin > 0.7 > thick > thicker
-    assert thicker == pytest.approx(float(HAIR_LEAST), abs=0.25)
+    assert thicker == pytest.approx(float(HAIR_LEAST), abs=0.25)  # light comes in from the sides too
 
 
 def test_what_is_beyond_the_maps_is_lit() -> None:
