@@ -135,8 +135,8 @@ def unit(vectors: Float[np.ndarray, "*place 3"]) -> Float[np.ndarray, "*place 3"
 
 
 def tangent(
-    vectors: Float[np.ndarray, "place 3"], normals: Float[np.ndarray, "place 3"]
-) -> Float[np.ndarray, "place 3"]:
+    vectors: Float[np.ndarray, "*place 3"], normals: Float[np.ndarray, "*place 3"]
+) -> Float[np.ndarray, "*place 3"]:
     """Project vectors onto the planes that are perpendicular to unit normals."""
     return vectors - (vectors * normals).sum(axis=-1, keepdims=True) * normals
 
