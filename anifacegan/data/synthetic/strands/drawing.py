@@ -45,7 +45,7 @@ class StrandImage:
 
 def draw_strands(
     strands: list[Strands],
-    colours: list[Float[np.ndarray, "strand step 3"]],
+    colours: list[Float[np.ndarray, "_ _ 3"]],
     camera: Camera,
     world_offset: Float[np.ndarray, "3"],
     nearest: Float[np.ndarray, "row column"],

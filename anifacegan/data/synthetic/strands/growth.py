@@ -64,7 +64,7 @@ def selected(strands: Parts, index: Int[np.ndarray, " selected"]) -> Parts:
     return type(strands)(*(values[index] for values in strands))
 
 
-def walk_numbers(style: HairStyle) -> tuple[float, ...]:
+def walk_numbers(style: HairStyle) -> tuple[np.float32, ...]:
     """Return the numbers of a style that the walk needs, in the order in which it reads them."""
     return tuple(
         np.float32(number)
