@@ -70,7 +70,7 @@ def test_each_slice_changes_its_own_attributes_only(prior: AppearancePrior, name
     assert changed == SLICES[name]
 
 
-@pytest.mark.parametrize("what", ["looks", "people", "both"])
+@pytest.mark.parametrize("what", ["looks", "people"])
 def test_no_attribute_jumps_on_a_straight_way_between_codes(prior: AppearancePrior, what: str) -> None:
     """The half of an interval in which an attribute changes more is halved again and again: a jump would stay."""
     rng = np.random.default_rng(6)
@@ -78,15 +78,15 @@ def test_no_attribute_jumps_on_a_straight_way_between_codes(prior: AppearancePri
     people = np.stack([person(-1.0, 1.5), person(1.0, -1.5)])
 
     def at(t: float) -> dict[str, np.ndarray]:
-        z_noise = codes[0] + (codes[1] - codes[0]) * (t if what != "people" else 0.0)
-        z_id = people[0] + (people[1] - people[0]) * (t if what != "looks" else 0.0)
+        z_noise = codes[0] + (codes[1] - codes[0]) * (t if what == "looks" else 0.0)
+        z_id = people[0] + (people[1] - people[0]) * (t if what == "people" else 0.5)
         return flat_appearance(prior.appearance(z_id, z_noise))
 
-    steps = np.linspace(0, 1, 129)
+    steps = np.linspace(0, 1, 33)
     values = [at(t) for t in steps]
     moved = 0
     for name in values[0]:
-        series = np.stack([value[name] for value in values])  # (129, entries)
+        series = np.stack([value[name] for value in values])  # (33, entries)
         changes = np.abs(np.diff(series, axis=0))
         step, entry = np.unravel_index(changes.argmax(), changes.shape)
         extent = np.ptp(series[:, entry])
@@ -95,7 +95,7 @@ def test_no_attribute_jumps_on_a_straight_way_between_codes(prior: AppearancePri
         moved += 1
         low, high = steps[step], steps[step + 1]
         first, last = series[step, entry], series[step + 1, entry]
-        for _ in range(9):
+        for _ in range(8):
             half = at((low + high) / 2)[name][entry]
             if abs(half - first) > abs(last - half):
                 high, last = (low + high) / 2, half
@@ -104,14 +104,14 @@ def test_no_attribute_jumps_on_a_straight_way_between_codes(prior: AppearancePri
         left = abs(last - first)
         assert left < 0.02 * extent + 1e-6, (
             name
-        )  # 1 / 65,536 of the way; float32 attributes have steps of 1e-7
+        )  # 1 / 8,192 of the way; float32 attributes have steps of 1e-7
     assert moved > (12 if what == "people" else 40)
 
 
 def test_halfway_between_codes_is_in_range(prior: AppearancePrior) -> None:
     rng = np.random.default_rng(7)
     for gender in (-1.0, 0.0, 1.0):
-        for _ in range(40):
+        for _ in range(15):
             first, second = rng.standard_normal((2, NOISE_DIM))
             for z in (first, (first + second) / 2, 2.5 * second):
                 assert_in_range(prior.appearance(person(gender, rng.normal()), z))
@@ -143,13 +143,13 @@ def test_skin_follows_descent_and_has_the_spread_of_the_bank(
 ) -> None:
     rng = np.random.default_rng(3)
     shapes = parts.bank_id.astype(np.float32)
-    drawn = [prior.appearance(z_id, rng.standard_normal(NOISE_DIM)).skin for z_id in shapes[:600]]
+    drawn = [prior.appearance(z_id, rng.standard_normal(NOISE_DIM)).skin for z_id in shapes[:250]]
     tex, bank = np.array([skin.tex for skin in drawn]), parts.bank_tex.astype(np.float64)
     assert np.allclose(tex.mean(axis=0), bank.mean(axis=0), atol=0.4)
     share = tex.var(axis=0).sum() / bank.var(axis=0).sum()
     assert 0.4 < share < 1.0  # 22 of 81 directions, the largest
     melanin = np.array([skin.melanin for skin in drawn])
-    african = parts.bank_race[:600, 0] > 0.5
+    african = parts.bank_race[:250, 0] > 0.5
     assert melanin[african].mean() > melanin[~african].mean() + 0.3
     assert np.corrcoef(melanin, tex[:, 0])[0, 1] > 0.95  # the tone in the texture belongs to the melanin
 
@@ -160,13 +160,13 @@ def test_a_rare_mark_of_men_stays_rare_and_men_only(prior: AppearancePrior) -> N
         gender: np.mean(
             [
                 prior.appearance(person(gender), rng.standard_normal(NOISE_DIM)).skin.tex[1] > 3.0
-                for _ in range(400)
+                for _ in range(200)
             ]
         )
         for gender in (-1.0, 1.0)
     }
     assert marked[-1.0] < 0.03
-    assert marked[1.0] == pytest.approx(0.25, abs=0.09)  # a quarter of the bank's men, 4 sigma of 400 draws
+    assert marked[1.0] == pytest.approx(0.25, abs=0.13)  # a quarter of the bank's men, 4 sigma of 200 draws
 
 
 def test_every_texture_entry_acts_monotonically(prior: AppearancePrior) -> None:

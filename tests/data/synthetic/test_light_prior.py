@@ -23,17 +23,17 @@ def prior() -> LightPrior:
 
 
 def test_kinds_are_as_frequent_as_in_the_table(prior: LightPrior) -> None:
-    noise = np.random.default_rng(0).normal(size=(3000, 12))
+    noise = np.random.default_rng(0).normal(size=(1000, 12))
     shares = np.mean([prior.weights(z) for z in noise], axis=0)
     for name, share in zip(LIGHT_KINDS, shares, strict=True):
-        assert share == pytest.approx(FREQUENCIES[name], abs=0.035), name  # 4 sigma of 3000 draws at 0.3
+        assert share == pytest.approx(FREQUENCIES[name], abs=0.058), name  # 4 sigma of 1000 draws at 0.3
 
 
 def test_lamps_are_in_front_on_both_sides_and_nearly_white(prior: LightPrior) -> None:
-    noise = np.random.default_rng(1).normal(size=(400, 12))
+    noise = np.random.default_rng(1).normal(size=(200, 12))
     lights = [prior.light(z) for z in noise]
     keys = np.stack([light.key_direction for light in lights])
-    assert (keys[:, 2] > 0).mean() > 0.99 and 0.42 < (keys[:, 0] > 0).mean() < 0.58
+    assert (keys[:, 2] > 0).mean() > 0.99 and 0.36 < (keys[:, 0] > 0).mean() < 0.64
     colours = np.stack([light.key_rgb / light.key_rgb[1] for light in lights])
     assert colours.min() > 0.7 and colours.max() < 1.35
     fills = np.stack([light.lobe_directions[0, 0] for light in lights])
@@ -56,7 +56,7 @@ def test_a_lamp_of_low_temperature_is_red_and_of_a_high_one_blue() -> None:
 def test_gamma_describes_the_light_of_a_white_surface(prior: LightPrior) -> None:
     normals = sphere_directions(500)
     front = normals[:, 2] > 0.2
-    for z in np.random.default_rng(2).normal(size=(20, 12)):
+    for z in np.random.default_rng(2).normal(size=(10, 12)):
         light = prior.light(z)
         gamma = torch.from_numpy(prior.gamma(light)).double()[None]
         found = shade(torch.ones(1, 500, 3).double(), torch.from_numpy(normals)[None], gamma)[0].numpy()

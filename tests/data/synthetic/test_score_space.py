@@ -18,9 +18,11 @@ PLACES = np.eye(5)[:, :4] + 0.2
 
 def test_biases_give_the_requested_frequencies() -> None:
     bias = biases(FREQUENCIES, PLACES, temperature=0.05)
-    draws = np.random.default_rng(0).normal(size=(20_000, 4))
+    draws = np.random.default_rng(0).normal(size=(5_000, 4))
     weights = np.stack([kind_weights(z, PLACES, bias, 0.05) for z in draws])
-    assert np.allclose(weights.mean(axis=0), FREQUENCIES, atol=0.02)  # 4 sigma of draws 0.014, and quadrature
+    assert np.allclose(
+        weights.mean(axis=0), FREQUENCIES, atol=0.035
+    )  # 4 sigma of draws 0.028, and quadrature
     assert (weights.max(axis=1) > 0.8).mean() > 0.85
     assert np.allclose(weights.sum(axis=1), 1)
 
