@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from anifacegan.data.description import DESCRIPTION_FILE, parsed_description
 from anifacegan.data.file_sources import FolderFiles, ZipFiles, open_files
 from anifacegan.data.mirroring import Mirroring
 from anifacegan.face_model.coefficients import BFM, FaceCoefficients, camera_angles, read_coefficients
@@ -78,7 +79,7 @@ class CoefficientTable:
     pose: Float[Tensor, "item 2"]
     """(pitch, yaw) of the generator's camera, radians relative to frontal."""
     lm68: Float[Tensor, "item 68 2"]
-    """Landmarks in pixels of an image of 224 px, y up."""
+    """Landmarks in pixels of an image of 224 px, y down."""
     noise: Float[Tensor, "item 80"] | None
     """Appearance latents; None unless every file has them."""
 
@@ -94,12 +95,16 @@ class FaceDataset(Dataset):
 
     Raises:
         InputError: there are no images; files are damaged (the message names the first and counts the others); the
-            coefficients belong to two face models; or mirroring is requested but not defined for the face model.
+            coefficients belong to two face models; it is a synthetic data set of an older format; or mirroring is
+            requested but not defined for the face model.
     """
 
     def __init__(self, config: DataConfig, mirroring: Mirroring | None = None) -> None:
         self.config = config
         self._files = open_files(config.path.expanduser())
+        for name in self._files.names:
+            if PurePosixPath(name).name == DESCRIPTION_FILE:
+                parsed_description(self._files.read(name), self._files.label(name))
         self.names, self._faces, self.bad = self._scan()
         if self.bad and not config.skip_bad:
             raise InputError(_bad_files_line(self.bad, "skip_bad leaves them out"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -127,6 +128,21 @@ def test_a_folder_with_another_data_set_is_refused(
     assert command("dataset", *arguments(made, face_file, **changes)) == 2
     assert f"holds a data set with {next(iter(changes))}" in one_error_line(capsys)
     assert contents(made) == before
+
+
+def test_a_data_set_of_an_older_format_is_refused(
+    made: Path, face_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "set"
+    shutil.copytree(made, out)
+    description = json.loads((out / "dataset.json").read_text())
+    (out / "dataset.json").write_text(json.dumps(description | {"format": 1}))
+    before = contents(out)
+    assert command("dataset", *arguments(out, face_file)) == 2
+    line = one_error_line(capsys)
+    assert f"{out / 'dataset.json'}: synthetic data set of format 1, expected 2" in line
+    assert line.endswith(f"make it again: anifacegan dataset --out {out} --count 6 --size 24 --seed 2")
+    assert contents(out) == before
 
 
 def test_processes_make_the_same_bytes_and_errors_exit_with_code_2(

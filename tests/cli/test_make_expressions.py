@@ -27,6 +27,12 @@ def test_a_file_is_an_expression_of_nobody_seen_frontally(name: str) -> None:
     assert face.pose is not None and not face.pose.any()
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_landmarks_of_a_file_run_down_from_the_brows_to_the_chin(name: str) -> None:
+    y = read_coefficients(MAT / f"{name}.mat").lm68[:, 1]
+    assert y[17:27].mean() < y[36:48].mean() < y[30] < y[48:60].mean() < y[8]
+
+
 def test_the_files_differ() -> None:
     latents = [read_coefficients(MAT / f"{name}.mat").exp for name in PRESETS]
     for k, code in enumerate(latents):

@@ -94,15 +94,14 @@ def test_the_lm68_of_the_open_model_follows_from_its_coefficients(face_model) ->
 
 
 def test_landmarks_in_deep3dfacerecons_camera_are_a_pinhole_of_1015_px_at_distance_10() -> None:
-    """Its lm68, from the formulas of Deep3DFaceRecon written out for one face."""
+    """Its lm68, from the formulas of Deep3DFaceRecon written out for one face; y is turned over as it saves it."""
     model, rng = tiny_model(), generator(4)
     z_id, z_exp = torch.randn(1, 80, generator=rng), torch.randn(1, 64, generator=rng)
     angle, trans = torch.tensor([[0.2, -0.4, 0.1]]), torch.tensor([[0.1, -0.05, 0.3]])
     posed = model.pose(model.landmarks(model.shape(z_id, z_exp)), angle, trans)[0]
     x, y, z = posed.unbind(-1)
-    lm68 = torch.stack(
-        [111.5 + 1015 * x / (10 - z), 111.5 + 1015 * y / (10 - z)], dim=-1
-    )  # y up, index pixels
+    up = 111.5 + 1015 * y / (10 - z)
+    lm68 = torch.stack([111.5 + 1015 * x / (10 - z), 223 - up], dim=-1)
     face = Reconstruction(z_id, z_exp, torch.zeros(1, 80), angle, torch.zeros(1, 27), trans)
     found = FaceLandmarks(model, "deep3dfacerecon").pixels(face, 224)
     torch.testing.assert_close(found, from_lm68(lm68[None], 224), atol=1e-3, rtol=0)

@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from anifacegan.cli.dataset.config import DatasetConfig
+from anifacegan.data.description import DESCRIPTION_FILE, FORMAT_VERSION, parsed_description
 from anifacegan.data.synthetic.head import HeadGeometry
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, render_item
 from anifacegan.data.synthetic.workers import map_in_processes
@@ -25,10 +26,6 @@ from anifacegan.runtime.files import (
     remove_leftovers,
     write_complete,
 )
-
-DESCRIPTION_FILE = "dataset.json"
-FORMAT_VERSION = 1
-"""Version of the images, to be raised when a change of the code gives another image for the same (seed, index)."""
 
 
 def write_dataset(config: DatasetConfig) -> int:
@@ -55,7 +52,7 @@ def describe(config: DatasetConfig, head: HeadGeometry) -> None:
     """Write dataset.json, which records what the images are made of.
 
     Raises:
-        InputError: the folder holds other images.
+        InputError: the folder holds other images, or images of another format.
     """
     path, count = config.out / DESCRIPTION_FILE, config.count
     face_model = config.face_model or face_model_path()
@@ -69,10 +66,7 @@ def describe(config: DatasetConfig, head: HeadGeometry) -> None:
         "pitch_offset": 0.0,
     }
     if path.exists():
-        try:
-            found = json.loads(path.read_text())
-        except ValueError:
-            raise InputError(f"{path}: not a JSON file; remove the folder or choose another --out") from None
+        found = parsed_description(path.read_bytes(), path)
         for key, value in description.items():
             if found.get(key) != value:
                 raise InputError(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from PIL import Image, ImageDraw
 
@@ -29,6 +30,7 @@ from anifacegan.face_model.trajectories import (
     planned_trajectory,
     requested_expressions,
 )
+from anifacegan.geometry.cameras import from_lm68
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.rendering.images import INK, WHITE
 from anifacegan.rendering.model import Model
@@ -36,8 +38,6 @@ from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import InputError, require_at_least, warnings_in_one_line
 from anifacegan.runtime.files import read_image
 
-FRAME_PX = 224
-"""Height and width, in pixels, of the image in which a .mat file gives its landmarks; their y points up."""
 STROKES = (
     (0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31, 36, False),
     (36, 42, True), (42, 48, True), (48, 60, True), (60, 68, True),
@@ -151,9 +151,9 @@ def driver_image(expression: Expression, z_exp: Float[np.ndarray, "64"], size: i
 
 
 def landmark_strokes(lm68: Float[np.ndarray, "68 2"], size: int) -> Pixels:
-    """Draw a face as lines through its landmarks, given in pixels of a 224 px image with y up."""
+    """Draw a face as lines through its landmarks, given as ``lm68`` of a coefficient file."""
     image = Image.new("RGB", (2 * size, 2 * size), WHITE)
-    pixels = np.column_stack([lm68[:, 0], FRAME_PX - 1 - lm68[:, 1]]) * (2 * size / FRAME_PX)
+    pixels = from_lm68(torch.from_numpy(lm68)[None], 2 * size)[0].numpy()
     for first, end, closed in STROKES:
         points = [tuple(point) for point in pixels[first:end].tolist()]
         ImageDraw.Draw(image).line(points + points[:1] * closed, INK, width=max(2, size // 50), joint="curve")
