@@ -17,8 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.avatars.baking.bake import BakeConfig, bake
+from anifacegan.avatars.baking.bake import bake
 from anifacegan.avatars.baking.from_model import model_charts, person_condition
+from anifacegan.avatars.config import BakeConfig
 from anifacegan.avatars.players.choice import player_on
 from anifacegan.rendering.frame import FrameRenderer, decibels
 from anifacegan.rendering.model import Face, Model, load_model

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-FOV_DEG = 12.0
-"""Field of view, over the image height, of the generator's camera and of synthetic images, degrees."""
+from anifacegan.geometry.conventions import FOV_DEG
+
 RECONSTRUCTION_FOCAL_PX = 1015.0
 """Focal length of Deep3DFaceRecon's camera for an image of 224 px, pixels."""
 RECONSTRUCTION_SIZE_PX = 224

@@ -29,6 +29,10 @@ Letters of shapes in comments
     N point      V vertex      F triangle       C channel    H W image height and width
 """
 
+FOV_DEG = 12.0
+"""Field of view, over the image height, of the generator's camera and of synthetic images, degrees."""
+
+
 WORLD_PER_NETWORK_UNIT = 0.12
 """World units per network unit."""
 WORLD_PER_MODEL_UNIT = 0.1

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.geometry.conventions import EXP_DIM
-from anifacegan.models.generator import Generator, GeneratorConfig
+from anifacegan.models.config import GeneratorConfig
+from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import (
     TENSORS,
     check_finite,

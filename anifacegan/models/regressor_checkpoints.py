@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from anifacegan.face_model.coefficients import BFM
-from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
+from anifacegan.models.config import FaceRegressorConfig
+from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.model_folder import TENSORS, load_state, read_card, read_tensors, write_model_folder
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.resources import located, located_model

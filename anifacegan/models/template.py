@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM, WORLD_PER_NETWORK_UNIT
+from anifacegan.models.config import TemplateConfig
 from anifacegan.models.siren import (
     BoundFiLMLayer,
     FiLMLayer,
@@ -24,38 +25,9 @@ from anifacegan.models.siren import (
     sine_bound,
     uniform_linear_,
 )
-from anifacegan.runtime.errors import require_above, require_at_least
 
 VIEW_DIRECTION = (0.0, 0.0, -1.0)
 """View direction of every point: frontal, so that colours do not depend on the view."""
-
-
-@dataclass(frozen=True)
-class TemplateConfig:
-    """Sizes of the template radiance field."""
-
-    hidden_dim: int = 256
-    """Width of every sine layer."""
-    layers: int = 8
-    """Number of sine layers, without the colour layer."""
-    mapping_dim: int = 256
-    """Width of the mapping network."""
-    mapping_layers: int = 3
-    """Number of hidden layers of the mapping network."""
-    sigma_gain: float = 1.0
-    """Factor on the density before its activation; 1 for the released weights. With the factor 1, an untrained head is
-    almost transparent (alpha 0.03 for each manifold), and training without a discriminator is slow."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 2, "layers")
-        require_at_least(self, 1, "hidden_dim", "mapping_dim")
-        require_at_least(self, 0, "mapping_layers")
-        require_above(self, 0, "sigma_gain")
-
-    @property
-    def units(self) -> int:
-        """Number of sine units of all layers, the colour layer included."""
-        return self.hidden_dim * (self.layers + 1)
 
 
 class TemplateField(nn.Module):

@@ -69,6 +69,11 @@ def read_one_of(
     return _resolved(kinds[name](), line, command, ())
 
 
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Return whether a command line has the option ``--help`` or ``-h``."""
+    return any(word.partition("=")[0] in ("--help", "-h") for word in arguments)
+
+
 def from_plain(kind: type[Config], content: dict, place: str, prefix: str = "") -> Config:
     """Make a dataclass from plain values, such as those of a YAML file.
 
@@ -128,7 +133,7 @@ def _split(arguments: Sequence[str], command: str, leading: Sequence[str]) -> _C
         raise InputError(f"{command}: unrecognized arguments: {' '.join(stray)}{expected}")
     options = [(f"--{key}", [word]) for key, word in zip(leading, stray, strict=False)] + options
     names = {_key(name) for name, _ in options}
-    wants_help = not names.isdisjoint(("-h", "help"))
+    wants_help = asks_for_help(arguments)
     files: list[tuple[str, dict]] = []
     words_of_config = [words for name, words in options if _key(name) == "config"]
     for path in (path for words in words_of_config for path in _some("config", words, Path)):

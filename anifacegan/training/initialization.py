@@ -10,8 +10,6 @@ skin of different people lies.
 
 import math
 import sys
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -24,30 +22,11 @@ from tqdm import trange
 from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
 from anifacegan.models.coefficient_vae import CoefficientVAE
 from anifacegan.models.manifolds import INITIAL_GRADIENT, ManifoldField
-from anifacegan.runtime.errors import require_above, require_at_least
+from anifacegan.training.config import ManifoldInitConfig, PriorConfig
 from anifacegan.training.optim import finite_total
 
 MOMENT_DRAWS = 50_000
 """Number of samples of a fitted prior from which its moments are estimated."""
-
-
-@dataclass(frozen=True)
-class PriorConfig:
-    """Options for fitting the VAEs of identity and expression coefficients."""
-
-    steps: int = 2000
-    """Number of optimizer steps for each VAE."""
-    batch: int = 256
-    """Number of faces in each step."""
-    lr: float = 1e-4
-    """Learning rate of Adam at the first step; it falls to 0 as half a cosine."""
-    noise_variance: float = 0.03
-    """Variance of the decoder's Gaussian likelihood, for coefficients scaled to variance 1; with a larger value the VAE
-    loses more detail."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "steps", "batch")
-        require_above(self, 0, "lr", "noise_variance")
 
 
 def fit_prior(
@@ -124,30 +103,6 @@ def moment_errors(samples: Float[Tensor, "item dim"], data: Float[Tensor, "other
         "covariance_error": (torch.cov(samples.T) - torch.cov(data.T)).norm(),
     }
     return {name: float(f"{float(value):.6g}") for name, value in errors.items()}
-
-
-@dataclass(frozen=True)
-class ManifoldInitConfig:
-    """Options for the shape of the radiance manifolds before training."""
-
-    start: Literal["mean_head", "spheres"] = "mean_head"
-    """mean_head: the manifolds surround the mean head of the open face model; spheres: GRAM's spheres around a point
-    behind the head, for which all other options of this group are ignored."""
-    level_at_skin: float = 16.0
-    """Level of the manifold that coincides with the mean head's skin. The manifold of another level s is fitted (s -
-    level_at_skin) * 0.012 world units outside the skin."""
-    reach: float = 0.05
-    """Points up to this distance inside and outside of the mean head are used for the fit, world units."""
-    steps: int = 4000
-    """Number of optimizer steps."""
-    batch: int = 4096
-    """Number of points in each step."""
-    lr: float = 5e-3
-    """Learning rate of Adam at the first step; it falls to 0 as half a cosine."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "steps", "batch")
-        require_above(self, 0, "lr", "reach")
 
 
 def outer_radius(

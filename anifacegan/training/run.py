@@ -15,10 +15,11 @@ from anifacegan.data.visibility import RASTER_PX
 from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.checkpoints import load_checkpoint
+from anifacegan.models.config import PriorKind
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import weights_sha256
-from anifacegan.models.prior_checkpoints import Prior, PriorKind, load_fitting_prior
+from anifacegan.models.prior_checkpoints import Prior, load_fitting_prior
 from anifacegan.runtime.cpu import set_torch_threads
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers

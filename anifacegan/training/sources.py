@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from anifacegan.data.dataset import CoefficientTable, DataConfig, FaceDataset
+from anifacegan.data.config import DataConfig
+from anifacegan.data.dataset import CoefficientTable, FaceDataset
 from anifacegan.data.synthetic.geometry_buffers import geometry_description, load_geometry_buffers
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer
 from anifacegan.data.visibility import RasterizedVisibility

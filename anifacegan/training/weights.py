@@ -1,8 +1,9 @@
 """Factors of the loss terms of a generator's training; a term with factor 0 is switched off."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from anifacegan.runtime.errors import require_at_least
+from anifacegan.runtime.errors import InputError, require_at_least
 
 
 @dataclass(frozen=True)
@@ -80,3 +81,16 @@ class AdversarialWeights:
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, *vars(self))
+
+
+def require_network(weights: ImageWeights, reconstruction: Path | None) -> None:
+    """Require a face reconstruction network if the loss landmarks has a weight.
+
+    Raises:
+        InputError: there is none; the message names both options.
+    """
+    if weights.landmarks and reconstruction is None:
+        raise InputError(
+            f"weights.landmarks is {weights.landmarks}, expected 0 while 'reconstruction' is empty: the term needs a "
+            f"face reconstruction network"
+        )

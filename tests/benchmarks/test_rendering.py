@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from anifacegan.avatars.baking.bake import BakeConfig
+from anifacegan.avatars.config import BakeConfig
 from anifacegan.rendering.model import load_model
 from benchmarks import __main__ as benchmark_command
 from benchmarks import rendering

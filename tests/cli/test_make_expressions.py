@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anifacegan.cli.make_expressions import named_expressions, readme
+from anifacegan.cli.expressions.run import named_expressions, readme
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, read_coefficients
 from anifacegan.face_model.expressions import PRESETS
 from anifacegan.face_model.morphable import MorphableModel

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from anifacegan.data.dataset import DataConfig, FaceDataset
+from anifacegan.data.config import DataConfig
+from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.description import FORMAT_VERSION
 from anifacegan.data.mirroring import MIRRORED_LANDMARKS, ODD_IN_X, Mirroring
 from anifacegan.face_model.coefficients import FaceCoefficients, write_coefficients

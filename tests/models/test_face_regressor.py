@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from anifacegan.data.dataset import DataConfig, FaceDataset
+from anifacegan.data.config import DataConfig
+from anifacegan.data.dataset import FaceDataset
 from anifacegan.face_model.coefficients import FaceCoefficients
 from anifacegan.face_model.regressed import FIELD_COLUMNS, FaceLandmarks, Reconstruction, pose_of
 from anifacegan.geometry.cameras import euler_from_rotation, from_lm68, orbit_rotation
-from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
+from anifacegan.models.config import FaceRegressorConfig
+from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.model_folder import CARD, TENSORS
 from anifacegan.models.regressor_backbones import ResNet50Backbone
 from anifacegan.models.regressor_checkpoints import (

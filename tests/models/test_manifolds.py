@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from anifacegan.models.manifolds import ManifoldConfig, ManifoldField
+from anifacegan.models.config import ManifoldConfig
+from anifacegan.models.manifolds import ManifoldField
 from tests.fixtures.closed_forms import numbers
 
 

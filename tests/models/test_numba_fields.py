@@ -6,11 +6,10 @@ import pytest
 import torch
 
 from anifacegan.models import numba_fields
-from anifacegan.models.alignment import AlignmentConfig
 from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.config import AlignmentConfig, TemplateConfig
 from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.models.numba_fields import with_numba_fields
-from anifacegan.models.template import TemplateConfig
 from tests.fixtures.small_models import SMALL, small_generator
 from tests.fixtures.thread_counts import pytorch_threads
 

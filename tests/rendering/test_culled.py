@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.intersection import fraction_between
-from anifacegan.geometry.rays import Rays, RaySamplingConfig, image_rays
+from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.models.numba_fields import NumbaManifolds, NumbaOffsets, NumbaTemplate

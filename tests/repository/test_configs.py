@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from anifacegan.cli.ablate.config import AblationConfig
-from anifacegan.cli.bake import BakeCommand
+from anifacegan.cli.bake.run import BakeCommand
 from anifacegan.cli.render.config import RenderConfig
 from anifacegan.cli.train import CONFIGS as TASK_CONFIGS
 from anifacegan.runtime.errors import InputError

@@ -10,11 +10,12 @@ import pytest
 import torch
 import yaml
 
-from anifacegan.data.dataset import DataConfig
+from anifacegan.data.config import DataConfig
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.models.checkpoints import load_checkpoint
-from anifacegan.models.discriminator import Discriminator, DiscriminatorConfig
-from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
+from anifacegan.models.config import DiscriminatorConfig, FaceRegressorConfig
+from anifacegan.models.discriminator import Discriminator
+from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.regressor_checkpoints import FaceRegressorCard, save_face_regressor
 from anifacegan.runtime.errors import InputError
 from anifacegan.training import patch_gradients

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from anifacegan.geometry.rays import image_rays
-from anifacegan.models.alignment import AlignmentConfig
 from anifacegan.models.checkpoints import load_checkpoint
 from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.config import AlignmentConfig
 from anifacegan.models.generator import Generator
 from anifacegan.rendering.volume import render_rays
 from anifacegan.training import run as training_run

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from anifacegan.face_model.coefficients import read_coefficients, write_coefficients
 from anifacegan.face_model.expressions import PRESETS
 from anifacegan.models.checkpoints import load_checkpoint
-from anifacegan.models.deformation import DeformationConfig
+from anifacegan.models.config import DeformationConfig
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.typed_config import read_config
 from anifacegan.training import run as training_run

@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 
 from anifacegan.runtime.errors import InputError
-from anifacegan.training.schedule import Schedule, learning_rates
+from anifacegan.training.learning_rates import learning_rates
+from anifacegan.training.schedule import Schedule
 from anifacegan.training.state import new_state
 from tests.fixtures.small_models import small_generator
 from tests.fixtures.tiny_training_set import GENERATOR, SCHEDULE
