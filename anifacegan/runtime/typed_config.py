@@ -23,11 +23,12 @@ from anifacegan.runtime.field_types import (
     default_of,
     from_yaml,
     item_type,
+    literals,
     nested_fields,
     type_name,
 )
 from anifacegan.runtime.option_help import print_help
-from anifacegan.runtime.renamed_keys import present_name
+from anifacegan.runtime.renamed_keys import present_name, present_value
 from anifacegan.runtime.resources import located
 
 Config = TypeVar("Config")
@@ -245,7 +246,7 @@ def _value(hint: Any, value: Any, place: str, key: str) -> Any:
     """Convert a plain value to the type of its field.
 
     Raises:
-        InputError: the value is of another type.
+        InputError: the value is of another type, or was renamed; the message then has its present name.
     """
     inner = dataclass_in(hint)
     content = from_yaml(value) if inner is not None else None
@@ -254,6 +255,11 @@ def _value(hint: Any, value: Any, place: str, key: str) -> Any:
     try:
         return converted(hint, value)
     except (ValueError, TypeError):
+        items = from_yaml(value)
+        for item in items if isinstance(items, list) else [items]:
+            present = present_value(item, literals(hint))
+            if present is not None:
+                raise InputError(f"{place}: {key} is {item}, which is now {present}") from None
         raise InputError(f"{place}: {key} is {value}, expected {type_name(hint)}") from None
 
 
