@@ -1,4 +1,4 @@
-"""Names, definitions and sample sizes of all metrics."""
+"""Names, definitions and sample sizes of all metrics; the options of the commands ``evaluate`` and ``compare``."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

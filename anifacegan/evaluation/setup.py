@@ -1,4 +1,4 @@
-"""Options of the commands ``evaluate`` and ``compare``, and the data set and the judge that they measure models with.
+"""The data set and the judge that the commands ``evaluate`` and ``compare`` measure models with.
 
 The judge is a face regressor that is only used for evaluation.
 """

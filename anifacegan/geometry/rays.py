@@ -1,4 +1,4 @@
-"""Rays through the pixels of the generator's camera, and where samples lie on them; world units."""
+"""Rays through the pixels of the generator's camera; world units."""
 
 import math
 from dataclasses import dataclass

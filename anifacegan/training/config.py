@@ -1,4 +1,4 @@
-"""The configuration of a generator's training run."""
+"""The configurations of a generator's training run and of a coefficient prior's."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

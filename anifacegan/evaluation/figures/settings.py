@@ -1,4 +1,4 @@
-"""Options that all figures of a model share: model, people, expressions, image size and output folder."""
+"""What the options of a figure select: model, people, expressions and angles."""
 
 from pathlib import Path
 
