@@ -7,7 +7,69 @@ from typing import Literal
 
 from anifacegan.face_model.config import CameraKind
 from anifacegan.geometry.config import RaySamplingConfig
+from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM
 from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
+
+
+@dataclass(frozen=True)
+class FeaturePlanesConfig:
+    """Sizes of the feature planes, and how a person reads them."""
+
+    resolutions: tuple[int, ...] = (128, 256, 512)
+    """Number of texels along each side of the square planes, coarse to fine. A texel of 512 is 0.9 mm wide on the
+    face, a pixel of an image of 256 px."""
+    channels: int = 16
+    """Number of features in a texel; 16 fill a cache line."""
+    coarse_planes: int = 1
+    """Number of planes, counted from the coarsest, that density and shape of the sine layers read as well; the finer
+    planes change colours only."""
+    grid_resolution: int = 64
+    """Number of cells of the grid along u and along v."""
+    grid_depths: int = 8
+    """Number of layers of the grid, between which hair, skin and mouth are told apart."""
+    grid_channels: int = 8
+    """Number of features in a cell of the grid."""
+    depth_range: tuple[float, float] = (-0.02, 0.04)
+    """Depth of the grid's first and last layer outside of the mean head's surface, world units."""
+    mixed: int = 24
+    """Number of features that a person mixes from those of the planes and the grid, as inputs of the sine layers."""
+    centre: tuple[float, float, float] = (0.0, 0.01, -0.09)
+    """Centre of the chart inside the mean head, world units."""
+    finest_moves_points: bool = False
+    """Let gradients flow through the finest plane to the points, and so to alignment and deformation. At first its
+    texels are noise, and so would the gradients be."""
+    half_precision: bool = True
+    """Store planes and grid in model folders in half precision; they are computed with in single."""
+
+    def __post_init__(self) -> None:
+        if not self.resolutions or any(a >= b for a, b in pairwise(self.resolutions)):
+            raise ConfigError("resolutions", self.resolutions, "at least one, each higher than the one before")
+        if self.resolutions[0] < 2:
+            raise ConfigError("resolutions", self.resolutions, "at least 2 texels a side")
+        require_at_least(self, 1, "channels", "grid_channels", "mixed")
+        require_at_least(self, 2, "grid_resolution", "grid_depths")
+        require_at_least(self, 0, "coarse_planes")
+        if self.coarse_planes > len(self.resolutions):
+            raise ConfigError("coarse_planes", self.coarse_planes, f"at most {len(self.resolutions)}")
+        if not (math.isfinite(sum(self.depth_range)) and self.depth_range[0] < self.depth_range[1]):
+            raise ConfigError("depth_range", self.depth_range, "a lower and a higher depth")
+        if not math.isfinite(sum(self.centre)):
+            raise ConfigError("centre", self.centre, "three finite numbers")
+
+    @property
+    def coarse_features(self) -> int:
+        """Number of features that the density reads: those of the grid and of the coarse planes."""
+        return self.grid_channels + self.channels * self.coarse_planes
+
+    @property
+    def features(self) -> int:
+        """Number K of features of a point."""
+        return self.grid_channels + self.channels * len(self.resolutions)
+
+    @property
+    def person_units(self) -> int:
+        """Number of person-specific weights: those of M and of S."""
+        return self.features * (self.mixed + 3)
 
 
 @dataclass(frozen=True)
@@ -25,6 +87,9 @@ class TemplateConfig:
     sigma_gain: float = 1.0
     """Factor on the density before its activation; 1 for the released weights. With the factor 1, an untrained head is
     almost transparent (alpha 0.03 for each manifold), and training without a discriminator is slow."""
+    planes: FeaturePlanesConfig | None = None
+    """Feature planes: tables of fine detail over the mean head's surface, which hold skin, irises and teeth beside a
+    small network; they need the alignment to be sharp. null: no planes, as in the paper."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 2, "layers")
@@ -36,6 +101,11 @@ class TemplateConfig:
     def units(self) -> int:
         """Number of sine units of all layers, the colour layer included."""
         return self.hidden_dim * (self.layers + 1)
+
+    @property
+    def mapping_width(self) -> int:
+        """Width of the last hidden layer of the mapping network, or of its input where it has none."""
+        return self.mapping_dim if self.mapping_layers else ID_DIM + NOISE_DIM
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,8 @@ class Generator(nn.Module):
     them."""
     mean_phases: Tensor
     """(1, units) FiLM phases of all sine units, averaged over random people; truncation moves phases toward them."""
+    mean_mix: Tensor | None
+    """(1, mix_units) weights of the feature planes, averaged over random people; None without planes."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -86,6 +88,8 @@ class Generator(nn.Module):
         self.expression_prior = CoefficientVAE(EXP_DIM, config.expression_prior)
         self.register_buffer("mean_frequencies", torch.zeros(1, config.template.units))
         self.register_buffer("mean_phases", torch.zeros(1, config.template.units))
+        planes = config.template.planes
+        self.register_buffer("mean_mix", None if planes is None else torch.zeros(1, planes.person_units))
 
     @property
     def device(self) -> torch.device:
@@ -123,6 +127,8 @@ class Generator(nn.Module):
         film = self.template.film_parameters(self.identity_prior.decode(normal), z_noise)
         self.mean_frequencies.copy_(film.frequencies.mean(0, keepdim=True))
         self.mean_phases.copy_(film.phases.mean(0, keepdim=True))
+        if self.mean_mix is not None:
+            self.mean_mix.copy_(film.mix.mean(0, keepdim=True))
 
     def condition(self, latents: Latents, psi: float = 1.0) -> ConditionedFields:
         """Fix the latents of the fields, and return the fields as functions of points only.
@@ -131,7 +137,8 @@ class Generator(nn.Module):
         """
         film = self.template.film_parameters(latents.z_id, latents.z_noise)
         if psi != 1.0:
-            film = film.truncated(FiLMParameters(self.mean_frequencies, self.mean_phases), psi)
+            mean = FiLMParameters(self.mean_frequencies, self.mean_phases, self.mean_mix)
+            film = film.truncated(mean, psi)
         return ConditionedFields(
             offset=self.deformation.bind(latents.z_id, latents.z_exp),
             scalar=self.manifolds,
