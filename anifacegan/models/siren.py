@@ -66,9 +66,7 @@ class MappingNetwork(nn.Module):
         with torch.no_grad():
             self.output.weight.mul_(0.25)
 
-    def forward(
-        self, latent: Float[Tensor, "batch latent"], mix: nn.Linear | None = None
-    ) -> FiLMParameters:
+    def forward(self, latent: Float[Tensor, "batch latent"], mix: nn.Linear | None = None) -> FiLMParameters:
         """Map latents to FiLM parameters, in full precision; the layer ``mix`` maps the last hidden layer to the
         person-specific weights of feature planes."""
         h = latent

@@ -26,13 +26,12 @@ from anifacegan.training.image_imitation import ImageImitation, ImitationTerms
 from anifacegan.training.optim import DATA, OPTIMIZER, finite_total, take_step
 from anifacegan.training.patch_gradients import Conditioning, ImageRenderer
 from anifacegan.training.schedule import Precision
+from anifacegan.training.weight_groups import PLANES, weight_groups
 from anifacegan.training.weights import AdversarialWeights
 
 DRAW_FOR_DISCRIMINATOR, DRAW_FOR_GENERATOR, DRAW_REAL, DRAW_FOR_DEFORMATION = range(4)
 """Numbers of the purposes for which an iteration draws random numbers, each from generators of its own. Step k of the
 deformation uses DRAW_FOR_DEFORMATION + k."""
-FIELDS = ("template", "deformation", "manifolds", "alignment")
-"""Names of the generator's fields, in the order of the optimizers' parameter groups."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,11 @@ class AdversarialTraining:
         """
         self.generator, self.discriminator, self.real = generator, discriminator, real
         self.config, self.weights, self.imitation, self.workers = config, weights, imitation, workers
-        fields = {name: getattr(generator, name) for name in FIELDS if getattr(generator, name) is not None}
-        self.generator_optimizer = _adam(fields, config.lr_generator)
-        self.discriminator_optimizer = _adam({"discriminator": discriminator}, config.lr_discriminator)
+        groups = weight_groups(generator)
+        rates = dict.fromkeys(groups, config.lr_generator) | {PLANES: config.lr_planes}
+        self.generator_optimizer = _adam(groups, rates)
+        of_discriminator = {"discriminator": list(discriminator.parameters())}
+        self.discriminator_optimizer = _adam(of_discriminator, {"discriminator": config.lr_discriminator})
         self.learning: dict[str, float] = {}
         """Learning rate and gradient norm of every network in the last step in which it learnt."""
 
@@ -241,6 +242,6 @@ class AdversarialTraining:
         return terms
 
 
-def _adam(modules: dict[str, nn.Module], lr: float) -> torch.optim.Adam:
-    groups = [{"params": list(module.parameters()), "field": name} for name, module in modules.items()]
-    return torch.optim.Adam(groups, lr=lr, betas=(0.0, 0.9))
+def _adam(weights: dict[str, list[nn.Parameter]], rates: dict[str, float]) -> torch.optim.Adam:
+    groups = [{"params": of_group, "field": name, "lr": rates[name]} for name, of_group in weights.items()]
+    return torch.optim.Adam(groups, betas=(0.0, 0.9))

@@ -67,6 +67,8 @@ class AdversarialConfig:
     strength does not depend on N."""
     lr_generator: float = 2e-5
     """Learning rate of the generator's fields."""
+    lr_planes: float = 5e-4
+    """Learning rate of the feature planes; 25 times that of the fields, as on paired images."""
     lr_discriminator: float = 2e-4
     """Learning rate of the discriminator."""
     gradient_limit: float = 0.3
@@ -75,7 +77,7 @@ class AdversarialConfig:
     def __post_init__(self) -> None:
         require_at_least(self, 1, "batch", "r1_every")
         require_at_least(self, 0, "discriminator_warmup", "deformation_steps", "image_steps", "paired_rays")
-        require_above(self, 0, "lr_generator", "lr_discriminator", "gradient_limit")
+        require_above(self, 0, "lr_generator", "lr_planes", "lr_discriminator", "gradient_limit")
         if self.skip_invisible and self.split.images != 1:
             one = "1 with skip_invisible: visibility is found out one image at a time"
             raise ConfigError("split.images", self.split.images, one)
@@ -251,6 +253,10 @@ class TrainConfig:
             value = getattr(self.generator.ray_sampling, name)
             if value != of_data:
                 raise ConfigError(f"generator.ray_sampling.{name}", value, f"{of_data} as in the data")
+        if self.weights.plane_variation and self.generator.template.planes is None:
+            raise ConfigError(
+                "weights.plane_variation", self.weights.plane_variation, "0 without generator.template.planes"
+            )
         warmup, steps = self.adversarial.discriminator_warmup, self.schedule.adversarial
         if steps and warmup >= steps:
             raise ConfigError(

@@ -21,6 +21,7 @@ from tqdm import trange
 
 from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
 from anifacegan.models.coefficient_vae import CoefficientVAE
+from anifacegan.models.feature_planes import FeaturePlanes
 from anifacegan.models.manifolds import INITIAL_GRADIENT, ManifoldField
 from anifacegan.training.config import ManifoldInitConfig, PriorConfig
 from anifacegan.training.optim import finite_total
@@ -105,15 +106,23 @@ def moment_errors(samples: Float[Tensor, "item dim"], data: Float[Tensor, "other
     return {name: float(f"{float(value):.6g}") for name, value in errors.items()}
 
 
-def outer_radius(
-    vertices: Float[np.ndarray, "vertex 3"], directions: Float[np.ndarray, "query 3"], neighbours: int = 48
-) -> Float[np.ndarray, " query"]:
-    """Estimate the distance from the manifolds' centre to the head's outer surface along unit ``directions``.
+MANIFOLD_CENTRE = WORLD_PER_NETWORK_UNIT * np.asarray(SPHERE_CENTRE)
+"""Centre of the spheres that the manifolds are before training, world units."""
 
-    Returns world units. For each direction it averages the farther half of the vertices nearest in direction, which
-    excludes the inside of the mouth.
+
+def outer_radius(
+    vertices: Float[np.ndarray, "vertex 3"],
+    directions: Float[np.ndarray, "query 3"],
+    neighbours: int = 48,
+    centre: Float[np.ndarray, "3"] = MANIFOLD_CENTRE,
+) -> Float[np.ndarray, " query"]:
+    """Estimate the distance from a centre, that of the manifolds by default, to the head's outer surface along unit
+    ``directions``.
+
+    Centre and distances are in world units. For each direction the farther half of the vertices nearest in direction is
+    averaged, which excludes the inside of the mouth.
     """
-    local = vertices - WORLD_PER_NETWORK_UNIT * np.asarray(SPHERE_CENTRE)
+    local = vertices - centre
     radius = np.linalg.norm(local, axis=1)
     tree = cKDTree(local / radius[:, None])
     distance, nearest = tree.query(directions, k=neighbours)
@@ -163,6 +172,12 @@ def _frontal_directions(count: int, rng: torch.Generator) -> Float[Tensor, "coun
     angle = 2 * math.pi * torch.rand(count, generator=rng)
     ring = (1 - z.square()).sqrt()
     return torch.stack([ring * angle.cos(), ring * angle.sin(), z], dim=-1)
+
+
+def fit_chart(planes: FeaturePlanes, vertices: Float[np.ndarray, "vertex 3"]) -> None:
+    """Lay the chart of feature planes over the surface of the mean head, whose vertices are given in world units."""
+    radius = outer_radius(vertices, planes.directions(), centre=np.asarray(planes.config.centre))
+    planes.radius.copy_(torch.from_numpy(radius).reshape(planes.radius.shape))
 
 
 SCALE_FLOOR = 0.1

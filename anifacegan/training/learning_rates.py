@@ -11,8 +11,8 @@ def learning_rates(optimizer: torch.optim.Optimizer, schedule: Schedule, step: i
     """Return a scheduler of the learning rates of all fields for the stages before adversarial training, beginning at
     ``step``.
 
-    The rate of each field falls as half a cosine over the steps in which the field learns; the template's first rises
-    for 200 steps.
+    The rate of each field falls as half a cosine over the steps in which the field learns; the template's and its
+    planes' first rise for 200 steps.
     """
 
     def deformation(step: int) -> float:
@@ -33,12 +33,14 @@ def learning_rates(optimizer: torch.optim.Optimizer, schedule: Schedule, step: i
 
     rates = {
         "template": schedule.lr_template,
+        "planes": schedule.lr_planes,
         "deformation": schedule.lr_deformation,
         "alignment": schedule.lr_deformation,
         "manifolds": schedule.lr_manifolds,
     }
     factors = {
         "template": template,
+        "planes": template,
         "deformation": deformation,
         "alignment": deformation,
         "manifolds": manifolds,

@@ -59,12 +59,18 @@ class Schedule:
     to 1."""
     lr_template: float = 5e-4
     """Learning rate of the template at its highest."""
+    lr_planes: float = 1e-2
+    """Learning rate of the template's feature planes at its highest: a texel is read by few rays and needs larger steps
+    than the weights of a network."""
     lr_deformation: float = 1e-3
     """Learning rate of deformation and alignment at its highest; after the stage warm_up_deform it starts again at 0.3
     times this value."""
     lr_manifolds: float = 5e-5
     """Learning rate of the manifolds at its highest; before adversarial training they learn in the stage complete
     only."""
+    adam_betas: tuple[float, float] = (0.9, 0.99)
+    """Decay per step of Adam's moving averages of the gradient and of its square, before adversarial training. With
+    0.99, not 0.999, a texel of the feature planes that no ray has read for a while starts afresh."""
     gradient_limit: float = 1.0
     """Largest norm of the gradient of each field; a larger gradient is scaled down to this norm."""
     precision: Precision = "float32"
@@ -85,7 +91,9 @@ class Schedule:
         require_at_least(self, 2, "near_samples")
         if self.complete_samples:
             require_at_least(self, 2, "complete_samples")
-        require_above(self, 0, "lr_template", "lr_deformation", "lr_manifolds", "gradient_limit")
+        require_above(self, 0, "lr_template", "lr_planes", "lr_deformation", "lr_manifolds", "gradient_limit")
+        if not all(0 <= beta < 1 for beta in self.adam_betas):
+            raise ConfigError("adam_betas", self.adam_betas, "two numbers from 0 to less than 1")
         if self.average_decay >= 1:
             raise ConfigError("average_decay", self.average_decay, "less than 1")
 

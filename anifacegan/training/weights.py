@@ -54,6 +54,10 @@ class LossWeights(ImageWeights):
     alignment: float = 3e4
     """Factor of the mean squared error of the alignment field near neutral meshes, in world units. Needs
     generator.alignment."""
+    plane_variation: float = 0.0
+    """Factor of the total variation of the feature planes: the mean squared difference of neighbouring texels, a random
+    sample of them in each step on paired images. It fills texels that images rarely show from their neighbours. Needs
+    generator.template.planes."""
 
 
 @dataclass(frozen=True)
