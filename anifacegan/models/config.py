@@ -43,7 +43,9 @@ class FeaturePlanesConfig:
 
     def __post_init__(self) -> None:
         if not self.resolutions or any(a >= b for a, b in pairwise(self.resolutions)):
-            raise ConfigError("resolutions", self.resolutions, "at least one, each higher than the one before")
+            raise ConfigError(
+                "resolutions", self.resolutions, "at least one, each higher than the one before"
+            )
         if self.resolutions[0] < 2:
             raise ConfigError("resolutions", self.resolutions, "at least 2 texels a side")
         require_at_least(self, 1, "channels", "grid_channels", "mixed")

@@ -13,12 +13,12 @@ from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.posed_images import RealImages
 from anifacegan.data.visibility import RASTER_PX
 from anifacegan.face_model.face_mesh import FaceMesh
-from anifacegan.geometry.rays import RaySamplingConfig
+from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.checkpoints import load_checkpoint
-from anifacegan.models.config import PriorKind
+from anifacegan.models.config import GeneratorConfig, PriorKind
 from anifacegan.models.discriminator import Discriminator
-from anifacegan.models.generator import Generator, GeneratorConfig
+from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import weights_sha256
 from anifacegan.models.prior_checkpoints import Prior, load_fitting_prior
 from anifacegan.runtime.cpu import set_torch_threads

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.models.feature_planes import FeaturePlanes, FeaturePlanesConfig, corners
+from anifacegan.models.config import FeaturePlanesConfig, TemplateConfig
+from anifacegan.models.feature_planes import FeaturePlanes, corners
 from anifacegan.models.siren import FiLMParameters
-from anifacegan.models.template import TemplateConfig, TemplateField
+from anifacegan.models.template import TemplateField
 from anifacegan.runtime.errors import ConfigError
 
 SMALL = FeaturePlanesConfig(
@@ -83,9 +84,7 @@ def slow_features(made: FeaturePlanes, x: np.ndarray) -> np.ndarray:
     read = [slow_interpolation(grid, (*place(side), layer))]
     tables = made.planes.detach().split([resolution**2 for resolution in config.resolutions])
     for resolution, table in zip(config.resolutions, tables, strict=True):
-        read.append(
-            slow_interpolation(table.numpy().reshape(resolution, resolution, -1), place(resolution))
-        )
+        read.append(slow_interpolation(table.numpy().reshape(resolution, resolution, -1), place(resolution)))
     return np.concatenate(read)
 
 
@@ -94,7 +93,6 @@ def test_features_are_interpolated_at_the_place_on_the_chart() -> None:
     found = made.read(x.reshape(2, 20, 3)).reshape(40, -1)
     assert found.shape[1] == SMALL.features == 2 + 2 * 2
     for n in range(40):
-
         np.testing.assert_allclose(found[n].detach(), slow_features(made, x[n].numpy()), atol=CENTRING)
 
 
@@ -117,7 +115,9 @@ def test_a_texel_is_read_at_its_centre_and_the_border_beyond_it() -> None:
     picked = [dict(zip(i, w, strict=True)) for i, w in zip(index.tolist(), weight.tolist(), strict=True)]
     for number, texel in enumerate((4, 15, 3)):  # row * 4 + column
         assert picked[number][texel] == pytest.approx(1, abs=1e-6)
-    assert index.min() >= 0 and index.max() < 16  # also of a place that is not a number, which shows in the weights
+    assert (
+        index.min() >= 0 and index.max() < 16
+    )  # also of a place that is not a number, which shows in the weights
     assert weight[3].isnan().any() and not weight[:3].isnan().any()
 
 

@@ -19,10 +19,11 @@ from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.regressor_checkpoints import FaceRegressorCard, save_face_regressor
 from anifacegan.runtime.errors import InputError
 from anifacegan.training import patch_gradients
-from anifacegan.training.adversarial import FIELDS, AdversarialTraining, Iteration
+from anifacegan.training.adversarial import AdversarialTraining, Iteration
 from anifacegan.training.config import TrainConfig
 from anifacegan.training.run import run
 from anifacegan.training.snapshots import load_newest
+from anifacegan.training.weight_groups import FIELDS
 from anifacegan.training.weights import AdversarialWeights, LossWeights
 from tests.fixtures.photographs import write_photographs
 from tests.fixtures.resumed_runs import ADVERSARIAL_SIZE as SIZE

@@ -22,11 +22,11 @@ from anifacegan.models.config import DeformationConfig
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.typed_config import read_config
 from anifacegan.training import run as training_run
-from anifacegan.training.adversarial import FIELDS
 from anifacegan.training.config import Reporting, TrainConfig
 from anifacegan.training.run import run
 from anifacegan.training.schedule import Schedule
 from anifacegan.training.snapshots import load_newest
+from anifacegan.training.weight_groups import FIELDS
 from anifacegan.training.weights import LossWeights
 from tests.fixtures.resumed_runs import same_end
 from tests.fixtures.tiny_training_set import (
