@@ -1,8 +1,8 @@
 """Generator checkpoints: model folders with a generator, its model card, its expression basis and its appearance map.
 
 Next to the generator's state dict the tensors file holds the blendshapes of the expression basis (``expression.*``) and
-the map from the attributes of synthetic people to ``z_noise`` (``appearance.*``). Feature planes are stored in half
-precision unless their configuration says otherwise.
+the map from the attributes of synthetic people to ``z_noise`` (``appearance.*``). Feature planes and the weights of
+their mix are stored in half precision unless their configuration says otherwise.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ from anifacegan.runtime.resources import located_model
 _UNITS = "expression.units_to_exp"
 _APPEARANCE = "appearance."
 _CONFIG = "generator"
-_PLANES = ("template.planes.planes", "template.planes.grid")
+_PLANES = "template.planes."
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         InputError: the folder cannot be written, it is unchanged then; or a feature is beyond half precision's range.
     """
     tensors = dict(checkpoint.generator.state_dict())
-    planes = checkpoint.generator.config.template.planes
-    if planes is not None and planes.half_precision:
-        tensors |= in_half_precision({name: tensors[name] for name in _PLANES})
+    planes = checkpoint.generator.template.planes
+    if planes is not None and planes.config.half_precision:
+        names = [_PLANES + name for name, _ in planes.named_parameters()]
+        tensors |= in_half_precision({name: tensors[name] for name in names})
     if checkpoint.basis is not None:
         tensors[_UNITS] = torch.from_numpy(checkpoint.basis.units_to_exp)
     for name, array in checkpoint.appearance.items():

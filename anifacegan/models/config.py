@@ -39,7 +39,7 @@ class FeaturePlanesConfig:
     """Let gradients flow through the finest plane to the points, and so to alignment and deformation. At first its
     texels are noise, and so would the gradients be."""
     half_precision: bool = True
-    """Store planes and grid in model folders in half precision; they are computed with in single."""
+    """Store tables and the weights of their mix in model folders in half precision; all arithmetic is in single."""
 
     def __post_init__(self) -> None:
         if not self.resolutions or any(a >= b for a, b in pairwise(self.resolutions)):

@@ -90,7 +90,8 @@ def test_feature_planes_come_back_in_the_precision_that_they_are_stored_in(
     template = dataclasses.replace(WITH_PLANES.template, planes=planes)
     saved = small_checkpoint(config=dataclasses.replace(WITH_PLANES, template=template))
     save_checkpoint(tmp_path, saved)
-    tables = {f"template.planes.{name}" for name in ("planes", "grid")}
+    names = ("planes", "grid", "mix", "skip", "person.weight", "person.bias")
+    tables = {f"template.planes.{name}" for name in names}
     stored = {name for name, tensor in load_file(tmp_path / TENSORS).items() if tensor.dtype == torch.float16}
     assert stored == (tables if half else set())
     for name in tables if half else ():
