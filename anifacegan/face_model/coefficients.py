@@ -12,7 +12,7 @@ from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.resources import located
 
-OPEN_FACE_MODEL = "anifacegan-open-3"
+OPEN_FACE_MODEL = "anifacegan-open-4"
 """Name of the open face model in coefficient files and model cards."""
 BFM = "bfm09"
 """Name of the Basel face model with Deep3DFaceRecon's bases."""

@@ -13,21 +13,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from anifacegan.face_model.lids import Eye, place_lids
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.runtime.compiled import kernel
-
-LID_CLEARANCE = 1.012
-"""Smallest distance of eyelid vertices from the centre of the eyeball, in radii of the eyeball."""
-
-
-@dataclass(frozen=True)
-class Eye:
-    """Indices of the vertices of an eyeball, and of the lids that must stay outside it."""
-
-    ball: Int[np.ndarray, " ball_vertex"]
-    """Indices of the vertices of the eyeball."""
-    lids: Int[np.ndarray, " lid_vertex"]
-    """Indices of the eyelid vertices that must stay outside the eyeball."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +35,8 @@ class FaceMesh:
     """Vertex indices of the corners of each triangle."""
     landmark_vertices: Int[np.ndarray, "68"]
     """Vertex indices of the 68 landmarks in iBUG order."""
-
-    @property
-    def eyes(self) -> tuple[Eye, ...]:
-        """Eyeballs that are separate from the skin; none for BFM, whose eyes are part of the skin."""
-        return ()
+    eyes: tuple[Eye, ...]
+    """Eyeballs that are separate from the skin, and their lids; none for BFM, whose eyes are part of the skin."""
 
     @property
     def face(self) -> Bool[np.ndarray, " vertex"]:
@@ -71,6 +56,7 @@ def face_mesh(model: MorphableModel) -> FaceMesh:
         ),
         triangles=model.triangles.cpu().numpy().astype(np.int32),
         landmark_vertices=model.landmark_vertices.cpu().numpy().astype(np.int64),
+        eyes=model.eyes,
     )
 
 
@@ -82,42 +68,14 @@ def by_coordinate(values: Float[Tensor, "vertex 3 *column"]) -> Float[np.ndarray
 def bare_head(
     mesh: FaceMesh, z_id: Float[np.ndarray, "80"], z_exp: Float[np.ndarray, "64"]
 ) -> Float[np.ndarray, "vertex 3"]:
-    """Compute the vertices of one face without hair and clothes, model units; eyelids are moved out of the eyeballs.
+    """Compute the vertices of one face without hair and clothes, model units; eyelids are placed.
 
     The result does not depend on BLAS or the number of threads.
     """
     latents = np.concatenate([z_id, z_exp]).astype(np.float32)
     vertices = affine(mesh.mean, mesh.basis, latents).reshape(-1, 3)
-    return clear_lids(torch.from_numpy(vertices)[None], mesh.eyes)[0].numpy()
-
-
-def clear_lids(
-    vertices: Float[Tensor, "batch vertex 3"], eyes: tuple[Eye, ...]
-) -> Float[Tensor, "batch vertex 3"]:
-    """Push eyelid vertices out of the eyeballs; all other vertices stay.
-
-    A linear model moves lids along straight lines, through the eyeball when they are half closed. Each eyeball is the
-    sphere that fits its vertices in the least-squares sense. Differentiable.
-    """
-    result = vertices.clone()
-    for eye in eyes:
-        ball = vertices[:, torch.from_numpy(eye.ball).to(vertices.device)]
-        lid = torch.from_numpy(eye.lids.astype(np.int64)).to(vertices.device)
-        middle = ball.mean(dim=1, keepdim=True)
-        local = ball - middle  # (B, N, 3); |p|^2 = 2 p.c + (r^2 - |c|^2)
-        equations = torch.cat([2 * local, torch.ones_like(local[..., :1])], dim=-1)
-        square = equations.transpose(1, 2) @ equations  # (B, 4, 4)
-        solution = torch.linalg.solve(
-            square, equations.transpose(1, 2) @ local.square().sum(-1, keepdim=True)
-        )
-        centre = solution[:, :3, 0]
-        radius = (solution[:, 3, 0] + centre.square().sum(-1)).sqrt()
-        centre = centre[:, None] + middle  # (B, 1, 3)
-        outward = vertices[:, lid] - centre
-        distance = outward.norm(dim=-1, keepdim=True)
-        stretch = (LID_CLEARANCE * radius[:, None, None] / distance).clamp(min=1)
-        result[:, lid] = centre + outward * stretch
-    return result
+    expression = torch.from_numpy(latents[len(z_id) :])
+    return place_lids(torch.from_numpy(vertices)[None], expression[None], mesh.eyes)[0].numpy()
 
 
 @kernel(fastmath=True)

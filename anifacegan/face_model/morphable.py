@@ -4,6 +4,8 @@
     albedo T = tex_mean + B_tex tex
     pose   p' = p R + trans                          R = (Rz Ry Rx)^T, points as rows
 
+The lids of the open model's shapes are placed after the linear model, see :mod:`anifacegan.face_model.lids`.
+
 Lengths are in model units, see :mod:`anifacegan.geometry.conventions`. The class holds either of two face models: the
 open one (:mod:`anifacegan.face_model.open_model`) or the Basel face model (:mod:`anifacegan.face_model.bfm`).
 """
@@ -15,6 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from anifacegan.face_model.lids import Eye, place_lids
 from anifacegan.geometry.cameras import euler_rotation
 from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.normals import vertex_normals
@@ -51,12 +54,14 @@ class FaceBases:
     """Vertex indices of the 68 landmarks in iBUG order."""
     world_offset: tuple[float, float, float]
     """Position of the face model's origin, world units."""
+    eyes: tuple[Eye, ...] = ()
+    """Eyeballs that are separate from the skin, and their lids."""
     normal_weighting: Literal["area", "equal"] = "area"
     """Weights of the triangles around a vertex in its normal: their areas, or equal ones as in Deep3DFaceRecon."""
 
 
 class MorphableModel(nn.Module):
-    """A linear face model, differentiable in its coefficients, with buffers but no parameters."""
+    """A linear face model with placed lids, differentiable in its coefficients, with buffers but no parameters."""
 
     mean: Tensor
     id_basis: Tensor
@@ -71,7 +76,7 @@ class MorphableModel(nn.Module):
     def __init__(self, bases: FaceBases) -> None:
         super().__init__()
         self.name = bases.name
-        self.normal_weighting = bases.normal_weighting
+        self.normal_weighting, self.eyes = bases.normal_weighting, bases.eyes
         for field in fields(bases):
             value = getattr(bases, field.name)
             if isinstance(value, Tensor):
@@ -84,7 +89,7 @@ class MorphableModel(nn.Module):
     ) -> Float[Tensor, "batch vertex 3"]:
         """Compute the vertices of faces before posing, model units; a zero expression is the neutral face."""
         offset = _expand(self.id_basis, z_id) + _expand(self.exp_basis, z_exp)
-        return self.mean + offset
+        return place_lids(self.mean + offset, z_exp, self.eyes)
 
     def albedo(self, tex: Float[Tensor, "batch tex_dim"]) -> Float[Tensor, "batch vertex 3"]:
         """Compute the RGB colours of the vertices, not clamped to [0, 1]."""

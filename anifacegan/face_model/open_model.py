@@ -1,4 +1,4 @@
-"""Reader of the open face model's file, which ``build_face_model.py`` makes from CC0 data of MakeHuman."""
+"""Reader of the open face model's file, which ``anifacegan face-model`` makes from CC0 data of MakeHuman."""
 
 import os
 import zipfile
@@ -11,15 +11,24 @@ import torch
 from torch import Tensor
 
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, ExpressionBasis
+from anifacegan.face_model.lids import Eye, LidClosing
 from anifacegan.face_model.morphable import OPEN_FACE_WORLD_OFFSET, FaceBases, MorphableModel
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, TEX_DIM
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.file_arrays import Expected, check_arrays
-from anifacegan.runtime.files import file_sha256
 
 OPEN_FACE_FILE = "face_model.npz"
 """Name of the file in the cache folder."""
 BUILD_COMMAND = "anifacegan face-model"
+EYE_LABELS = (1, 2)
+"""Labels of the eyeball at +x and of the eyeball at -x in ``HeadParts.part``."""
+BLINK_UNITS = ("eyeBlinkLeft", "eyeBlinkRight")
+"""Action units that close the eye at +x and the eye at -x."""
+EYE_KEYS = (
+    *("part", "au_names", "au2exp", "blink_read_out", "lid_upper", "lid_lower", "lid_below"),
+    *(f"lid{name}_{side}" for side in "lr" for name in ("", "_followers", "_columns", "_shares")),
+)
+"""Arrays of the file from which eyeballs and lids are made."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +71,6 @@ class HeadParts:
     """(S, V) signed distance of each vertex to the hairline of each style, positive in the hair."""
     hair_dir: np.ndarray
     """(V, 3) unit direction in which hair and clothes are offset from the skin."""
-    lid_l: np.ndarray
-    """Indices of the lid vertices that must stay outside the eyeball at +x."""
-    lid_r: np.ndarray
-    """Indices of the lid vertices that must stay outside the eyeball at -x."""
     curtain_anchor: np.ndarray
     """(C,) index of the skin vertex to which each vertex of the long hair's mesh is attached."""
     curtain_off: np.ndarray
@@ -118,6 +123,23 @@ def _file_arrays(vertices: int) -> dict[str, Expected]:
         "hair_dir": Expected("f", (vertices, 3), (-1.01, 1.01)),
         "lid_l": Expected("iu", ("left lids",), index),
         "lid_r": Expected("iu", ("right lids",), index),
+        "lid_upper": Expected("iu", (2, "columns"), index),
+        "lid_lower": Expected("iu", (2, "columns"), index),
+        "lid_below": Expected("f", (2, "columns"), (0, "columns")),
+        "lid_followers_l": Expected("iu", ("left followers",), index),
+        "lid_followers_r": Expected("iu", ("right followers",), index),
+        "lid_columns_l": Expected("iu", ("left followers", "near"), (0, "columns")),
+        "lid_columns_r": Expected("iu", ("right followers", "near"), (0, "columns")),
+        "lid_shares_l": Expected("f", ("left followers", "near"), units),
+        "lid_shares_r": Expected("f", ("right followers", "near"), units),
+        "blink_read_out": Expected("f", (2, EXP_DIM), lengths),
+        "part_names": Expected("U", ("parts",)),
+        "pivot_names": Expected("U", ("pivots",)),
+        "pivots": Expected("f", ("pivots", 3), lengths),
+        "pivot_id_basis": Expected("f", ("pivots", 3, ID_DIM), lengths),
+        "unit_displacements": Expected("f", ("units", vertices, 3), lengths),
+        "texture_uv": Expected("f", ("texture vertices", 2), (0.0, 1.0)),
+        "texture_tri": Expected("iu", ("triangles", 3), (0, "texture vertices")),
         "curtain_anchor": Expected("iu", ("curtain",), index),
         "curtain_off": Expected("f", ("curtain", 3), lengths),
         "curtain_tri": Expected("iu", ("curtain triangles", 3), (0, "curtain")),
@@ -136,11 +158,6 @@ def face_model_path() -> Path:
     return Path(folder or platformdirs.user_cache_path("anifacegan")) / OPEN_FACE_FILE
 
 
-def face_model_sha256(path: Path | None = None) -> str:
-    """Return the SHA-256 checksum of a face model's file; None stands for the cached open face model."""
-    return file_sha256(path or face_model_path())
-
-
 def load_open_face_model(path: Path | None = None) -> MorphableModel:
     """Load the open face model from its built file; None stands for the file in the cache.
 
@@ -148,7 +165,7 @@ def load_open_face_model(path: Path | None = None) -> MorphableModel:
         InputError: the file is missing, is no face model, or an array in it is misshaped, not finite or out of range.
     """
     basis_keys = ("mean", "tri", "id_basis", "exp_basis", "tex_mean", "tex_basis", "landmarks68")
-    arrays = _read_open_face_file(path, basis_keys)
+    arrays = read_open_face_file(path, basis_keys + EYE_KEYS)
     vertices = len(arrays["mean"])
 
     def basis(key: str) -> Tensor:
@@ -165,8 +182,34 @@ def load_open_face_model(path: Path | None = None) -> MorphableModel:
             triangles=torch.from_numpy(arrays["tri"].astype(np.int64)),
             landmark_vertices=torch.from_numpy(arrays["landmarks68"].astype(np.int64)),
             world_offset=OPEN_FACE_WORLD_OFFSET,
+            eyes=_eyes(arrays),
         )
     )
+
+
+def _eyes(arrays: dict[str, np.ndarray]) -> tuple[Eye, ...]:
+    """Collect the eyeballs and their lids, the person's left eye (at +x) first."""
+    units = ExpressionBasis(tuple(str(name) for name in arrays["au_names"]), arrays["au2exp"])
+    exp_basis = arrays["exp_basis"].reshape(len(arrays["mean"]), 3, EXP_DIM)
+    found = []
+    for eye, (side, label) in enumerate(zip("lr", EYE_LABELS, strict=True)):
+        blink = units.units_to_exp[:, units.names.index(BLINK_UNITS[eye])]
+        ball = np.flatnonzero(arrays["part"] == label)
+        upper, lower = (arrays[key][eye].astype(np.int64) for key in ("lid_upper", "lid_lower"))
+        closing = LidClosing(
+            upper=upper,
+            lower=lower,
+            below=arrays["lid_below"][eye],
+            followers=arrays[f"lid_followers_{side}"].astype(np.int64),
+            columns=arrays[f"lid_columns_{side}"].astype(np.int64),
+            shares=arrays[f"lid_shares_{side}"],
+            blink_upper=exp_basis[upper] @ blink,
+            blink_lower=exp_basis[lower] @ blink,
+            blink_ball=(exp_basis[ball] @ blink).mean(axis=0),
+            read_out=arrays["blink_read_out"][eye],
+        )
+        found.append(Eye(ball, arrays[f"lid_{side}"].astype(np.int64), closing))
+    return tuple(found)
 
 
 def load_head_parts(path: Path | None = None) -> HeadParts:
@@ -177,10 +220,15 @@ def load_head_parts(path: Path | None = None) -> HeadParts:
         InputError: see :func:`load_open_face_model`.
     """
     names = tuple(field.name for field in fields(HeadParts))
-    return HeadParts(**_read_open_face_file(path, names))
+    return HeadParts(**read_open_face_file(path, names))
 
 
-def _read_open_face_file(path: Path | None, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+def read_open_face_file(path: Path | None, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Read some arrays of the open face model's file, checked; None stands for the file in the cache.
+
+    Raises:
+        InputError: see :func:`load_open_face_model`.
+    """
     path = path.expanduser() if path else face_model_path()
     rebuild = f"build it again with '{BUILD_COMMAND} --force'"
     if not path.exists():

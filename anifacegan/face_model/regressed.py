@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.face_model.config import CameraKind
+from anifacegan.face_model.lids import place_lids, subset_with_lids
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.geometry.cameras import Camera, euler_rotation, focal_length_px, reconstruction_camera
 from anifacegan.geometry.conventions import FOV_DEG
@@ -66,18 +67,21 @@ class FaceLandmarks(nn.Module):
     def __init__(self, model: MorphableModel, camera: CameraKind) -> None:
         super().__init__()
         self.camera: CameraKind = camera
+        landmarks = model.landmark_vertices.cpu().numpy()
+        vertices, self.eyes = subset_with_lids(landmarks, model.eyes)
         for name in ("mean", "id_basis", "exp_basis"):
-            self.register_buffer(name, getattr(model, name)[model.landmark_vertices])
+            self.register_buffer(name, getattr(model, name)[vertices])
 
     def unposed(
         self, z_id: Float[Tensor, "batch 80"], z_exp: Float[Tensor, "batch 64"]
     ) -> Float[Tensor, "batch 68 3"]:
         """Compute the landmarks of faces before posing, model units."""
-        return (
+        shape = (
             self.mean
             + torch.einsum("vck,bk->bvc", self.id_basis, z_id)
             + torch.einsum("vck,bk->bvc", self.exp_basis, z_exp)
         )
+        return place_lids(shape, z_exp, self.eyes)[:, :68]
 
     def pixels(self, face: Reconstruction, size: int) -> Float[Tensor, "batch 68 2"]:
         """Project the landmarks of posed faces to index pixels (x right, y down) of an image of ``size`` pixels."""

@@ -1,6 +1,6 @@
 """Position maps of a face model: the points where a camera's rays meet the mesh of given coefficients.
 
-The mesh is the head without hair and clothes, with the eyelids outside the eyeballs, as in the synthetic images. Only
+The mesh is the head without hair and clothes, with the eyelids placed, as in the synthetic images. Only
 the face of the mesh (:attr:`anifacegan.face_model.face_mesh.FaceMesh.face`) is compared with generated faces.
 """
 
@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anifacegan.face_model.face_mesh import FaceMesh, clear_lids
+from anifacegan.face_model.face_mesh import FaceMesh
+from anifacegan.face_model.lids import place_lids
 from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.geometry.config import Backend
 from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
@@ -80,4 +81,5 @@ class FaceSurfaces(nn.Module):
         """Compute the vertices of faces with expressions, world units."""
         coefficients = torch.cat([z_id, z_exp], dim=1)
         shape = self.mean + coefficients @ self.basis.T  # (B, 3V)
-        return WORLD_PER_MODEL_UNIT * clear_lids(shape.unflatten(1, (-1, 3)), self.eyes) + self.world_offset
+        placed = place_lids(shape.unflatten(1, (-1, 3)), z_exp, self.eyes)
+        return WORLD_PER_MODEL_UNIT * placed + self.world_offset

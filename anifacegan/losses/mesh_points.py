@@ -19,7 +19,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from anifacegan.face_model.face_mesh import Eye, FaceMesh, clear_lids
+from anifacegan.face_model.face_mesh import FaceMesh
+from anifacegan.face_model.lids import place_lids, subset_with_lids
 from anifacegan.geometry.conventions import ID_DIM, WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.normals import VertexTriangles
 from anifacegan.losses.config import CONFIDENCE_RADIUS
@@ -29,9 +30,6 @@ EYEBALL_SHARE = 0.5
 1."""
 LID_SHARE = 1.0
 """Value added to the sampling weight of eyelid vertices, because few vertices make a whole blink."""
-EYE_SAMPLES = 32
-"""Number of vertices of each eyeball to which a sphere is fitted; lid vertices inside the sphere are pushed out of
-it."""
 
 UPPER_LIP, LOWER_LIP = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)
 """Indices of the landmarks on the inner contours of the lips, from corner to corner."""
@@ -91,8 +89,6 @@ class MeshSampler:
         self.offset = torch.from_numpy(mesh.world_offset)
         self.triangles = VertexTriangles(mesh.triangles, len(self.mean))
         self.lips = mesh.landmark_vertices[list(UPPER_LIP + LOWER_LIP)]
-        samples = [eye.ball[np.linspace(0, len(eye.ball) - 1, EYE_SAMPLES).astype(int)] for eye in self.eyes]
-        self.eyeballs = np.concatenate([np.empty(0, np.int64), *samples])
         moving = torch.from_numpy(np.linalg.norm(mesh.basis[:, ID_DIM:], axis=1)).reshape(-1, 3).norm(dim=1)
         share = 0.05 + moving / moving.max()
         for eye in self.eyes:
@@ -125,19 +121,13 @@ class MeshSampler:
             count: number of points; the same vertices for the whole batch.
             rng: source of all random numbers.
             max_distance: largest distance from the vertex in either direction, in world units.
-
-        Args:
-            items: numbers of the items, for their visible vertices.
-            z_id, z_exp: identity and expression coefficients of the items.
-            count: number of points; the same vertices for the whole batch.
-            rng: source of all random numbers.
-            max_distance: largest distance from the vertex in either direction, in world units.
         """
         drawn = self.vertices(count, rng)
         rings = self.triangles.around(drawn if max_distance else drawn[:0])
-        selected = np.concatenate([drawn, rings.vertices, self.eyeballs])
-        eyes = self._eyes_among(selected)
-        neutral, expressive = (clear_lids(shape, eyes) for shape in self._shapes(selected, z_id, z_exp))
+        selected, eyes = subset_with_lids(np.concatenate([drawn, rings.vertices]), self.eyes)
+        neutral, expressive = self._shapes(selected, z_id, z_exp)
+        neutral = place_lids(neutral, torch.zeros_like(z_exp), eyes)
+        expressive = place_lids(expressive, z_exp, eyes)
         bytes_of_drawn = self.visible[items][:, drawn // 8]
         visible = (bytes_of_drawn >> (7 - drawn % 8)) & 1
         points = MeshPoints(
@@ -199,20 +189,7 @@ class MeshSampler:
         z_id: Float[Tensor, "batch 80"],
         z_exp: Float[Tensor, "batch 64"],
     ) -> tuple[Float[Tensor, "batch point 3"], Float[Tensor, "batch point 3"]]:
-        """Return neutral and expressive vertices in model units, before lids are pushed out of the eyeballs."""
+        """Return neutral and expressive vertices in model units, before lids are placed."""
         basis, mean = self.basis[selected], self.mean[selected]
         neutral = mean + torch.einsum("vck,bk->bvc", basis[..., :ID_DIM], z_id)
         return neutral, neutral + torch.einsum("vck,bk->bvc", basis[..., ID_DIM:], z_exp)
-
-    def _eyes_among(self, selected: Int[np.ndarray, " point"]) -> tuple[Eye, ...]:
-        """Return the eyes with indices into the ``selected`` vertices, the last of which are the fixed samples of the
-        eyeballs.
-        """
-        first = len(selected) - len(self.eyeballs)
-        return tuple(
-            Eye(
-                ball=first + EYE_SAMPLES * k + np.arange(EYE_SAMPLES),
-                lids=np.flatnonzero(np.isin(selected, eye.lids)),
-            )
-            for k, eye in enumerate(self.eyes)
-        )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from anifacegan.data.dataset import CoefficientTable
 from anifacegan.face_model.face_mesh import FaceMesh
+from anifacegan.face_model.lids import place_lids, subset_with_lids
 from anifacegan.geometry.cameras import orbit_camera, to_lm68
 from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 
@@ -76,10 +77,12 @@ def mesh_landmarks_224(
     fov_deg: float,
 ) -> Float[Tensor, "item 68 2"]:
     """Project the mesh's landmarks with the generator's camera to ``lm68``: pixels of a 224 px image, y down."""
-    rows = (3 * mesh.landmark_vertices[:, None] + np.arange(3)).ravel()
+    vertices, eyes = subset_with_lids(mesh.landmark_vertices, mesh.eyes)
+    rows = (3 * vertices[:, None] + np.arange(3)).ravel()
     latents = torch.cat([z_id, z_exp], dim=1).double()
     mean, basis = (torch.from_numpy(values[rows]).double() for values in (mesh.mean, mesh.basis))
-    shape = (mean + latents @ basis.T).unflatten(1, (68, 3))
-    world = WORLD_PER_MODEL_UNIT * shape + torch.from_numpy(mesh.world_offset).double()
+    shape = (mean + latents @ basis.T).unflatten(1, (-1, 3))
+    landmarks = place_lids(shape, z_exp.double(), eyes)[:, :68]
+    world = WORLD_PER_MODEL_UNIT * landmarks + torch.from_numpy(mesh.world_offset).double()
     pitch, yaw = pose.double().unbind(-1)
     return to_lm68(orbit_camera(yaw=yaw, pitch=pitch, size=224, fov_deg=fov_deg), world)

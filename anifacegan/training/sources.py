@@ -22,8 +22,7 @@ from anifacegan.face_model.bfm import is_bfm_file
 from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.face_model.expressions import PRESETS
 from anifacegan.face_model.face_mesh import FaceMesh, face_mesh
-from anifacegan.face_model.load import load_face_model
-from anifacegan.face_model.open_model import face_model_sha256
+from anifacegan.face_model.load import arrays_sha256, load_face_model
 from anifacegan.geometry.conventions import EXP_DIM, WORLD_PER_MODEL_UNIT
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.runtime.distributed import Workers
@@ -60,7 +59,7 @@ class TrainingSource:
         columns = (self.latents.id, self.latents.exp, self.latents.pose)
         return {
             "latents_sha256": sha256(column.numpy().tobytes() for column in columns),
-            "face_model_sha256": face_model_sha256(self.face_model),
+            "coefficients_sha256": arrays_sha256(self.face_model),
         }
 
     def load(

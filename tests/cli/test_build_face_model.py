@@ -21,6 +21,6 @@ def test_without_makehumans_data_the_command_says_what_to_install(
 
 def test_an_up_to_date_file_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "face_model.npz"
-    write_arrays(path, {"version": np.array("anifacegan-open-3")})
+    write_arrays(path, {"version": np.array("anifacegan-open-4")})
     assert command("face-model", "--out", path) == 0
     assert capsys.readouterr().out.strip() == f"{path}: up to date"

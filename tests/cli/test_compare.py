@@ -207,7 +207,7 @@ def test_mistakes_are_one_line(
     def said(*arguments: str) -> str:
         return refused(capsys, *arguments)
 
-    assert "A takes face model 'anifacegan-open-3', B takes 'bfm09'" in said(models[0], released, *common)
+    assert "A takes face model 'anifacegan-open-4', B takes 'bfm09'" in said(models[0], released, *common)
     unknown = said(*models, *common, "--metrics", "fid")
     assert all(name in unknown for name in ("'fid'", *DEFINITIONS))
     assert "expected at most A B" in said(*models, released, *common)

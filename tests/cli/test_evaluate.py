@@ -100,7 +100,7 @@ def test_expressions_of_the_data_are_named_in_table_and_file(
         write_coefficients(path, dataclasses.replace(read_coefficients(path), face_model="bfm09"))
     assert run(*requested, "--data", str(tmp_path / "others")) == 2
     assert "expressions_from: " in (error := one_error_line(capsys))
-    assert "others belongs to face model 'bfm09', expected the model's 'anifacegan-open-3'" in error
+    assert "others belongs to face model 'bfm09', expected the model's 'anifacegan-open-4'" in error
 
 
 def test_mistakes_are_one_line(tiny: Path) -> None:

@@ -79,5 +79,5 @@ def test_a_network_or_data_of_another_face_model_are_refused(
         write_coefficients(path, dataclasses.replace(read_coefficients(path), face_model=owners["data"]))
     judge = write_judge(tmp_path / "judge", owners["judge"])
     assert measure(tiny, judge, "--data.path", str(tmp_path / "data")) == 2
-    expected = f"{stranger}: belongs to face model 'bfm09', expected 'anifacegan-open-3'"
+    expected = f"{stranger}: belongs to face model 'bfm09', expected 'anifacegan-open-4'"
     assert expected in one_error_line(capsys)

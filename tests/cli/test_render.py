@@ -177,7 +177,7 @@ def test_a_folder_is_a_sequence_sorted_by_name(config: RenderConfig, tmp_path: P
     rng = np.random.default_rng(0)
     latents = rng.standard_normal((3, 64)).astype(np.float32)
     for name, exp in zip(("b", "a", "c"), latents, strict=True):
-        write_mat(folder / f"{name}.mat", exp=exp[None], face_model="anifacegan-open-3")
+        write_mat(folder / f"{name}.mat", exp=exp[None], face_model="anifacegan-open-4")
     plan = plan_video(replace(config, expression=str(folder), frames=None))
     assert np.array_equal(plan.trajectory.z_exp, latents[[1, 0, 2]])
     assert plan.trajectory.labels == ("a", "b", "c")
@@ -224,7 +224,7 @@ def test_poses_come_from_the_files_on_request(config: RenderConfig, tmp_path: Pa
 # ------------------------------------------------------------------ which face model
 def test_a_file_for_another_face_model_is_refused_by_name(tmp_path: Path, config: RenderConfig) -> None:
     bfm = write_small_model(tmp_path / "bfm", face_model=BFM)
-    expected = "smile.mat: is for face model 'anifacegan-open-3', but model 'small' takes 'bfm09'"
+    expected = "smile.mat: is for face model 'anifacegan-open-4', but model 'small' takes 'bfm09'"
     with pytest.raises(InputError, match=expected):
         run(replace(config, model=bfm, expression=str(ROOT / "mat" / "smile.mat")))
 
@@ -239,7 +239,7 @@ def test_a_file_that_does_not_say_its_face_model_is_warned_of_once(
     run(replace(config, expression=str(folder)))
     warning = capsys.readouterr().err
     assert warning.count("\n") == 1
-    assert "0.mat: does not say which face model it is for; taken to be for 'anifacegan-open-3'" in warning
+    assert "0.mat: does not say which face model it is for; taken to be for 'anifacegan-open-4'" in warning
     assert "(and 2 more warnings like this)" in warning
 
 

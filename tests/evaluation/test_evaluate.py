@@ -180,7 +180,7 @@ def test_real_items_are_all_different(count: int, available: int, expected: int)
 def test_judges_of_other_faces_or_other_cameras_are_refused(tiny: Path, tmp_path: Path) -> None:
     cpu, face_model = torch.device("cpu"), tiny / "face_model.npz"
     other = write_judge(tmp_path / "other", face_model="bfm09")
-    assert_one_line(lambda: load_judge(other, face_model, cpu), "judge:", "bfm09", "anifacegan-open-3")
+    assert_one_line(lambda: load_judge(other, face_model, cpu), "judge:", "bfm09", "anifacegan-open-4")
     config = dataclasses.replace(NETWORK, camera="deep3dfacerecon")
     camera = write_judge(tmp_path / "camera", config=config)
     assert_one_line(lambda: load_judge(camera, face_model, cpu), "judge:", "deep3dfacerecon", "generator")

@@ -33,7 +33,7 @@ def random_face(seed: int = 0, **others: object) -> FaceCoefficients:
 def complete_face() -> FaceCoefficients:
     rng = np.random.default_rng(1)
     pose, noise = rng.normal(size=2).astype(np.float32), rng.normal(size=80).astype(np.float32)
-    return random_face(pose=pose, noise=noise, face_model="anifacegan-open-3")
+    return random_face(pose=pose, noise=noise, face_model="anifacegan-open-4")
 
 
 def random_basis() -> ExpressionBasis:
@@ -155,8 +155,8 @@ def test_a_file_of_another_kind_is_named(tmp_path: Path) -> None:
 def test_an_expression_needs_no_other_key(tmp_path: Path) -> None:
     exp = np.linspace(-1, 1, 64, dtype=np.float32)
     scipy.io.savemat(tmp_path / "plain.mat", {"exp": exp[None]})
-    scipy.io.savemat(tmp_path / "ours.mat", {"exp": exp[None], "face_model": "anifacegan-open-3"})
-    for name, owner in (("plain.mat", None), ("ours.mat", "anifacegan-open-3")):
+    scipy.io.savemat(tmp_path / "ours.mat", {"exp": exp[None], "face_model": "anifacegan-open-4"})
+    for name, owner in (("plain.mat", None), ("ours.mat", "anifacegan-open-4")):
         values, face_model = read_expression(tmp_path / name)
         np.testing.assert_array_equal(values, exp)
         assert face_model == owner

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.data.synthetic.head import EYE_LABELS, HeadGeometry, head_geometry, load_head_geometry
-from anifacegan.face_model.face_mesh import bare_head, clear_lids
+from anifacegan.data.synthetic.head import HeadGeometry, head_geometry, load_head_geometry
+from anifacegan.face_model.face_mesh import bare_head
+from anifacegan.face_model.lids import place_lids
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.normals import VertexTriangles
@@ -31,10 +32,10 @@ def head() -> HeadGeometry:
     model = tiny_model()
     parts = tiny_parts(model)
     model.world_offset.copy_(torch.tensor([0.01, -0.02, 0.03]))
-    for label, lids in zip(EYE_LABELS, (parts.lid_l, parts.lid_r), strict=True):
-        ball = torch.from_numpy(np.flatnonzero(parts.part == label))
+    for label, eye in enumerate(model.eyes, start=1):
+        ball = torch.from_numpy(eye.ball)
         directions = torch.nn.functional.normalize(torch.randn(len(ball), 3, generator=rng(label)), dim=-1)
-        model.mean[ball] = model.mean[torch.from_numpy(lids).long()].mean(0) + EYE_RADIUS * directions
+        model.mean[ball] = model.mean[torch.from_numpy(eye.lids)].mean(0) + EYE_RADIUS * directions
         for basis in (model.id_basis, model.exp_basis):
             basis[ball] = basis[ball].mean(0)
     return head_geometry(model, parts)
@@ -71,9 +72,9 @@ def test_points_are_on_the_mesh_that_is_drawn_and_steps_lead_to_its_neutral(
     expressive, neutral = whole_mesh(head, z_id, z_exp), whole_mesh(head, z_id, torch.zeros_like(z_exp))
     assert np.allclose(points.x_target, expressive[:, selected], atol=2e-6)
     assert np.allclose(points.x_target + points.delta, neutral[:, selected], atol=2e-6)
-    lids = np.isin(selected, np.concatenate([head.parts.lid_l, head.parts.lid_r]))
+    lids = np.isin(selected, np.concatenate([eye.lids for eye in head.eyes]))
     raw = torch.from_numpy(head.mean.reshape(-1, 3))[None]
-    pushed = (clear_lids(raw, head.eyes) - raw)[0].norm(dim=-1) > 0.01
+    pushed = (place_lids(raw, torch.zeros(1, 64), head.eyes) - raw)[0].norm(dim=-1) > 0.01
     assert pushed.numpy()[selected[lids]].any()  # else this test would show nothing of lids
     assert (np.abs(expressive - neutral)[:, selected].max(axis=(0, 2)) > 1e-3).mean() > 0.9
 
@@ -99,7 +100,7 @@ def test_vertices_that_move_and_those_of_eyes_and_lids_are_drawn_more_often(
     counts = np.bincount(sampler.vertices(draws, rng()), minlength=len(head.parts.part))
     moving = np.sqrt((head.basis[:, 80:] ** 2).sum(1).reshape(-1, 3).sum(1))
     share = 0.05 + moving / moving.max() + 0.5 * (head.parts.part > 0)
-    share[np.concatenate([head.parts.lid_l, head.parts.lid_r])] += 1.0
+    share[np.concatenate([eye.lids for eye in head.eyes])] += 1.0
     expected = draws * share / share.sum()
     assert len(counts) == len(share)
     assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()  # five deviations of a Poisson count
@@ -196,7 +197,7 @@ def test_a_real_blink_is_cleared_alike_from_a_few_vertices_of_the_eyeballs(
     sampler = MeshSampler(head, everything)
     selected = sampler.vertices(4000, rng(7))
     points = sampler.points(np.array([0]), z_id, z_exp, 4000, rng(7))
-    lids = np.isin(selected, np.concatenate([head.parts.lid_l, head.parts.lid_r]))
+    lids = np.isin(selected, np.concatenate([eye.lids for eye in head.eyes]))
     error = np.abs(points.x_target.numpy() - whole_mesh(head, z_id, z_exp)[:, selected]).max(axis=(0, 2))
     assert lids.sum() > 50
     assert error[~lids].max() < 2e-6

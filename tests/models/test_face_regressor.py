@@ -23,7 +23,7 @@ from anifacegan.models.regressor_checkpoints import (
     save_face_regressor,
 )
 from anifacegan.runtime.errors import InputError
-from tests.fixtures.tiny_head import tiny_model, tiny_parts
+from tests.fixtures.tiny_head import tiny_model
 from tests.fixtures.tiny_training_set import COUNT, SIZE, write_tiny_set
 
 SMALL = FaceRegressorConfig(size=24, channels=(8, 16, 16))
@@ -69,21 +69,16 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> FaceDataset:
 def test_landmarks_of_exact_coefficients_are_the_files_ones_in_the_generators_camera(
     dataset: FaceDataset, size: int
 ) -> None:
-    """At any size. The renderer lifts the lids from the eyeballs, which no coefficient says: those are left out."""
+    """At any size."""
     model = tiny_model()
-    parts = tiny_parts(model)
-    lids = torch.isin(model.landmark_vertices, torch.from_numpy(np.concatenate([parts.lid_l, parts.lid_r])))
     faces = [dataset.face(item) for item in range(COUNT)]
     found = FaceLandmarks(model, "generator").pixels(batch_of(faces), size)
     true = from_lm68(torch.stack([torch.from_numpy(face.lm68) for face in faces]), size)
-    assert int(lids.sum()) < 30
-    torch.testing.assert_close(
-        found[:, ~lids], true[:, ~lids], atol=1e-3, rtol=0
-    )  # float32 angles in the file
+    torch.testing.assert_close(found, true, atol=1e-3, rtol=0)  # float32 angles in the file
 
 
 def test_the_lm68_of_the_open_model_follows_from_its_coefficients(face_model) -> None:
-    """The same for a rendered item of the real model, lids included: those move by a quarter of a pixel at most."""
+    """The same for a rendered item of the real model, lids included."""
     from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_item
 
     synthetic_renderer = load_synthetic_renderer()
@@ -92,7 +87,7 @@ def test_the_lm68_of_the_open_model_follows_from_its_coefficients(face_model) ->
     error = (found - from_lm68(torch.stack([torch.from_numpy(face.lm68) for face in faces]), 128)).norm(
         dim=-1
     )
-    assert float(error.max()) < 0.5 and float(error.median()) < 1e-3
+    assert float(error.max()) < 0.02  # eyeballs are fitted to samples of their vertices: 20 micrometres
 
 
 def test_landmarks_in_deep3dfacerecons_camera_are_a_pinhole_of_1015_px_at_distance_10() -> None:

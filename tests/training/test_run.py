@@ -239,7 +239,7 @@ def test_data_of_another_face_model_are_refused(tiny: Path, tmp_path: Path) -> N
     for path in (tmp_path / "data").glob("*.mat"):
         write_coefficients(path, dataclasses.replace(read_coefficients(path), face_model="bfm09"))
     config = tiny_config(tiny, tmp_path / "run")
-    with pytest.raises(InputError, match="belongs to face model 'bfm09', expected 'anifacegan-open-3'"):
+    with pytest.raises(InputError, match="belongs to face model 'bfm09', expected 'anifacegan-open-4'"):
         run(dataclasses.replace(config, data=dataclasses.replace(config.data, path=tmp_path / "data")))
     assert not (tmp_path / "run").exists()
 

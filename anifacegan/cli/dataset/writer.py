@@ -17,12 +17,11 @@ from anifacegan.data.synthetic.head import HeadGeometry
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, render_item
 from anifacegan.data.synthetic.workers import map_in_processes
 from anifacegan.face_model.coefficients import write_coefficients
-from anifacegan.face_model.open_model import face_model_path
+from anifacegan.face_model.load import TEXTURE_ARRAYS, arrays_sha256
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import (
     complete_or_absent,
     encoded_image,
-    file_sha256,
     remove_leftovers,
     write_complete,
 )
@@ -55,13 +54,13 @@ def describe(config: DatasetConfig, head: HeadGeometry) -> None:
         InputError: the folder holds other images, or images of another format.
     """
     path, count = config.out / DESCRIPTION_FILE, config.count
-    face_model = config.face_model or face_model_path()
     description = {
         "format": FORMAT_VERSION,
         "seed": config.seed,
         "size": config.size,
         "face_model": head.name,
-        "face_model_sha256": file_sha256(face_model),
+        "coefficients_sha256": arrays_sha256(config.face_model),
+        "texture_sha256": arrays_sha256(config.face_model, TEXTURE_ARRAYS),
         "world_offset": [round(x, 6) for x in head.world_offset.tolist()],
         "pitch_offset": 0.0,
     }

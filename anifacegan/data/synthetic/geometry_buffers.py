@@ -21,7 +21,8 @@ from anifacegan.data.synthetic.head import dressed_head
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, rasterize_surface
 from anifacegan.data.synthetic.sampling import SyntheticPerson
 from anifacegan.data.synthetic.workers import map_in_processes
-from anifacegan.face_model.open_model import face_model_sha256
+from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
+from anifacegan.face_model.load import arrays_sha256
 from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.geometry.conventions import BACKGROUND_Z
 from anifacegan.runtime.errors import InputError
@@ -113,7 +114,8 @@ def geometry_description(latents: CoefficientTable, size: int, face_model: Path 
         "steps": DEPTH_STEPS,
         "checksum": float(latents.exp.abs().sum()),
         "latents_sha256": sha256(column.tobytes() for column in _columns(latents)),
-        "face_model_sha256": face_model_sha256(face_model),
+        "face_model": OPEN_FACE_MODEL,
+        "coefficients_sha256": arrays_sha256(face_model),
     }
 
 

@@ -1,8 +1,8 @@
 """The head of a synthetic image: coefficients become a surface with hair and clothes.
 
-The open face model gives shape and colours. This module adds what a linear model cannot represent: lids that stay
-outside the eyeballs, the thickness of hair and clothes, and the curtain, long hair that hangs freely beside and behind
-the head. Everything is in model units and in the head's own frame, without a pose.
+The open face model gives shape and colours. This module adds the thickness of hair and clothes, and the curtain, long
+hair that hangs freely beside and behind the head. Everything is in model units and in the head's own frame, without a
+pose.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from anifacegan.data.synthetic.appearance import Appearance
-from anifacegan.face_model.face_mesh import Eye, FaceMesh, affine, bare_head, by_coordinate, face_mesh
+from anifacegan.face_model.face_mesh import FaceMesh, affine, bare_head, by_coordinate, face_mesh
 from anifacegan.face_model.morphable import MorphableModel
-from anifacegan.face_model.open_model import HeadParts, load_head_parts, load_open_face_model
+from anifacegan.face_model.open_model import EYE_LABELS, HeadParts, load_head_parts, load_open_face_model
 from anifacegan.geometry.normals import vertex_normals_numba
 
 CLOTH_THICKNESS = 0.04
@@ -25,8 +25,6 @@ HAIR_GLOSS = 0.12
 """Gloss (strength of highlights) of hair; the gloss of an eye is 1."""
 CURTAIN_STYLES = ("long", "fringe")
 """Hair styles with a curtain, hair that hangs freely beside and behind the head."""
-EYE_LABELS = (1, 2)
-"""Labels of the eyeball at +x and of the eyeball at -x in ``HeadParts.part``."""
 THIN_HAIR = 0.02
 """Hair no thicker than this, in model units, counts as skin in :attr:`HeadGeometry.face`."""
 OUTSIDE = -1.0
@@ -61,11 +59,6 @@ class HeadGeometry(FaceMesh):
     """Further parts of the open face model's file, such as the curtain."""
 
     @property
-    def eyes(self) -> tuple[Eye, ...]:
-        """Vertex indices of the eyeball and the lids of both eyes."""
-        return eyes_of(self.parts)
-
-    @property
     def face(self) -> Bool[np.ndarray, " vertex"]:
         """Whether each vertex belongs to an eyeball, or to skin of the face that no hair style covers.
 
@@ -73,12 +66,6 @@ class HeadGeometry(FaceMesh):
         """
         face = (self.parts.face_mask > 0.5) | np.isin(self.parts.part, EYE_LABELS)
         return face & (self.hair_thickness.max(axis=0) <= THIN_HAIR)
-
-
-def eyes_of(parts: HeadParts) -> tuple[Eye, ...]:
-    """Return the vertex indices of the eyeball and the lids of both eyes."""
-    lids = (parts.lid_l, parts.lid_r)
-    return tuple(Eye(np.flatnonzero(parts.part == k), lid) for k, lid in zip(EYE_LABELS, lids, strict=True))
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,10 @@ from anifacegan.face_model.build.identity import (
     identity_space,
     shapes_of,
 )
+from anifacegan.face_model.build.lids import lid_arrays, read_out_error
 from anifacegan.face_model.build.makehuman import MakeHuman, blend, data_folder, load_makehuman, macro_weights
+from anifacegan.face_model.build.rig import rig_arrays
+from anifacegan.face_model.build.texture_layout import load_xatlas, texture_arrays
 from anifacegan.face_model.build.topology import (
     EYE_LEFT,
     EYE_RIGHT,
@@ -51,7 +54,7 @@ from anifacegan.face_model.build.topology import (
     Topology,
     dense_head,
 )
-from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
+from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, ExpressionBasis
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM
 from anifacegan.runtime.files import complete_or_absent, file_sha256
 
@@ -114,8 +117,9 @@ def build_face_model(path: Path, config: BuildConfig, log: Callable[[str], None]
         The file's SHA-256.
 
     Raises:
-        InputError: the ``anny`` package is not installed.
+        InputError: the package ``anny`` or ``xatlas`` is not installed.
     """
+    load_xatlas()  # before the long computation
     makehuman = load_makehuman(data_folder())
     log(f"read {len(makehuman.targets)} targets")
     return write_arrays(path, face_model_arrays(makehuman, config, log))
@@ -155,6 +159,12 @@ def face_model_arrays(
     arrays["bank_id"] = arrays["bank_id"][: len(painted)]
     arrays |= landmark_arrays(view) | hair_and_cloth_arrays(view, noise)
     arrays["gloss"] = gloss(view, painter.skin.beard).astype(np.float16)
+    named = ExpressionBasis(units.names, arrays["au2exp"])
+    arrays |= lid_arrays(topology, arrays["mean"], arrays["exp_basis"], named, bank)
+    displacements, jaw_open = control.dense(units.shapes), units.names.index("jawOpen")
+    arrays |= rig_arrays(topology, arrays["mean"], arrays["id_basis"], displacements, jaw_open)
+    arrays |= texture_arrays(arrays["mean"], topology.triangles)
+    log(f"blinks are read with {read_out_error(named, arrays['blink_read_out'], bank):.4f} rms error")
     return arrays
 
 

@@ -53,6 +53,9 @@ class Topology:
     vertices."""
     eye_azimuth: np.ndarray
     """(V,) angle of an eyeball's vertex around the eye's pole in radians; zero for other vertices."""
+    skin_quads: np.ndarray
+    """(Q, 4) vertex indices of the skin's quads after the first subdivision; the triangles split them, or their children
+    where the skin is subdivided twice."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ class _Piece:
 
 def dense_head(base: BaseMesh, average: np.ndarray) -> Topology:
     """Construct the dense head; edge lengths are measured on ``average`` (N, 3), an average adult."""
-    pieces = [_skin(base, average)]
+    skin, skin_quads = _skin(base, average)
+    pieces = [skin]
     pieces += [_mouth_part(base, part, group, levels) for part, (group, levels) in MOUTH_GROUPS.items()]
     pieces += [_eyeball(base, part, group) for part, group in EYE_GROUPS.items()]
     counts = [len(piece.polar) for piece in pieces]
@@ -86,6 +90,7 @@ def dense_head(base: BaseMesh, average: np.ndarray) -> Topology:
         uv=uv,
         eye_polar=np.concatenate([piece.polar for piece in pieces]),
         eye_azimuth=np.concatenate([piece.azimuth for piece in pieces]),
+        skin_quads=skin_quads,
     )
 
 
@@ -116,7 +121,8 @@ def _split_quads(quads: np.ndarray) -> np.ndarray:
 
 
 # -------------------------------------------------------------------------------------------------- skin
-def _skin(base: BaseMesh, average: np.ndarray) -> _Piece:
+def _skin(base: BaseMesh, average: np.ndarray) -> tuple[_Piece, np.ndarray]:
+    """Make the skin; return it with its quads after the first subdivision."""
     corners = base.vertices[base.quads]  # (Q, 4, 3)
     is_head = (
         (base.groups == "body")
@@ -135,7 +141,7 @@ def _skin(base: BaseMesh, average: np.ndarray) -> _Piece:
     number[used_vertices] = np.arange(len(used_vertices))
     matrix = sparse.csr_matrix(combined[used_vertices] @ _picked(used, len(base.vertices)))
     zeros = np.zeros(len(used_vertices))
-    return _Piece(SKIN, matrix, number[triangles], zeros, zeros)
+    return _Piece(SKIN, matrix, number[triangles], zeros, zeros), number[first.quads]
 
 
 def _faces_to_refine(quads: np.ndarray, points: np.ndarray, count: int, eyes: np.ndarray) -> np.ndarray:

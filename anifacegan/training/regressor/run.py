@@ -6,8 +6,7 @@ import torch
 
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.face_model.bfm import is_bfm_file
-from anifacegan.face_model.load import load_face_model
-from anifacegan.face_model.open_model import face_model_sha256
+from anifacegan.face_model.load import arrays_sha256, load_face_model
 from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.regressor_checkpoints import (
@@ -82,7 +81,7 @@ def checksums(dataset: FaceDataset, face_model_file: Path | None) -> dict[str, s
     rows = coefficient_rows(dataset)
     return {
         "latents_sha256": sha256([rows.numpy().tobytes()]),
-        "face_model_sha256": face_model_sha256(face_model_file),
+        "coefficients_sha256": arrays_sha256(face_model_file),
     }
 
 

@@ -119,8 +119,8 @@ def ball() -> SyntheticRenderer:
     model.id_basis.zero_(), model.exp_basis.zero_()
     parts = tiny_parts(model)
     nothing = {"hair_disp": np.zeros_like(parts.hair_disp), "cloth_sd": np.full_like(parts.cloth_sd, -1)}
-    no_lids = {name: np.zeros(0, np.int32) for name in ("lid_l", "lid_r")}
-    parts = dataclasses.replace(parts, **nothing, **no_lids)
+    model.eyes = ()
+    parts = dataclasses.replace(parts, **nothing)
     return SyntheticRenderer(
         head_geometry(model, parts), AppearancePrior.fit(tiny_parts(model), np.eye(80) / 80)
     )

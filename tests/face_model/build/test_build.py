@@ -38,8 +38,8 @@ def test_only_the_default_configuration_makes_the_named_model(tmp_path: Path) ->
     path = tmp_path / "face_model.npz"
     assert not is_current(path)
     write_arrays(path, {"version": np.array(SMALL.version())})
-    assert SMALL.version() != BuildConfig().version() == "anifacegan-open-3" and not is_current(path)
-    write_arrays(path, {"version": np.array("anifacegan-open-3")})
+    assert SMALL.version() != BuildConfig().version() == "anifacegan-open-4" and not is_current(path)
+    write_arrays(path, {"version": np.array("anifacegan-open-4")})
     assert is_current(path)
 
 

@@ -52,7 +52,7 @@ def test_the_model_is_the_trained_network_and_says_its_errors(unbroken: Path) ->
     newest = load_newest(unbroken)
     assert newest is not None
     assert all(torch.equal(value, newest["network"][name]) for name, value in network.state_dict().items())
-    assert card.face_model == "anifacegan-open-3" and card.training["steps"] == 7
+    assert card.face_model == "anifacegan-open-4" and card.training["steps"] == 7
     last = [yaml.safe_load(line) for line in (unbroken / "stats.jsonl").read_text().splitlines()][-1]
     assert card.training["errors"] == {name: value for name, value in last.items() if name != "step"}
     assert float(network.backbone.head.weight.detach().abs().max()) > 0  # it started at zero
@@ -175,7 +175,7 @@ def test_data_of_another_face_model_are_refused(tiny: Path, tmp_path: Path, owne
     for path in (tmp_path / "data").glob("*.mat"):
         write_coefficients(path, dataclasses.replace(read_coefficients(path), face_model=owner))
     config = reconstruction_config(tiny, tmp_path / "run")
-    with pytest.raises(InputError, match="belongs to face model 'bfm09', expected 'anifacegan-open-3'"):
+    with pytest.raises(InputError, match="belongs to face model 'bfm09', expected 'anifacegan-open-4'"):
         run(dataclasses.replace(config, data=DataConfig(tmp_path / "data", SIZE)))
     assert not (tmp_path / "run").exists()
 

@@ -1,0 +1,224 @@
+"""Margins of the eyelids, and how the upper lids close; see :mod:`anifacegan.face_model.lids` for the formula.
+
+MakeHuman's quads form closed loops of edges around each eye, from the socket behind the eyeball to the brow. Seen from
+the front, the loop with the smallest opening that still lies on the eyeball is the rim of the lids.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from anifacegan.face_model.build.topology import EYE_LEFT, EYE_RIGHT, SKIN, Topology, fit_sphere
+from anifacegan.face_model.coefficients import ExpressionBasis
+from anifacegan.face_model.open_model import BLINK_UNITS
+
+BLINKS = dict(zip((EYE_LEFT, EYE_RIGHT), BLINK_UNITS, strict=True))
+"""Action unit that closes each eye."""
+NEAREST_RIM = 0.985
+"""Smallest distance of a rim's vertices from the centre of the eyeball, in radii of the eyeball."""
+AROUND_EYE = 2.0
+"""Edge loops are searched, and vertices turn with a lid, within this distance of the eyeball's centre, in radii."""
+NEAR_COLUMNS = 4
+"""Number of columns of the margin that a lid vertex follows."""
+COLUMN_SPREAD = 0.5
+"""Width of the weights by which a vertex follows columns, as a share of its distance from the nearest column."""
+LEAST_SPREAD = 0.008
+"""Smallest such width, model units: about half the distance between columns."""
+LEAST_ADVANCE = 0.65
+"""Least number of vertices of the lower margin, from either corner, for each vertex of the upper one."""
+CORNER_TURN = np.deg2rad(4)
+"""Near the corners the unit turns both margins almost alike; below this difference a share is drawn to 0."""
+LEAST_SHARE = 0.005
+"""Vertices that follow the margin less than this do not turn: at most 0.1 degrees."""
+SINGLE_UNITS, BLINK_UNITS_WEIGHT = 1e-4, 10.0
+"""Weights, relative to a random expression, of each action unit alone, and of each blink alone in the read-out's fit."""
+
+
+@dataclass(frozen=True)
+class LidMargins:
+    """The rim of one eye's opening; both rows run from the inner to the outer corner and share the corners."""
+
+    upper: np.ndarray
+    """(C,) vertices of the upper lid's margin."""
+    lower: np.ndarray
+    """(C,) vertices of the lower lid's margin."""
+
+
+def lid_arrays(
+    topology: Topology, mean: np.ndarray, exp_basis: np.ndarray, units: ExpressionBasis, bank: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Compute the arrays of the face model's file that say how lids close.
+
+    Args:
+        topology: the dense head.
+        mean: (V, 3) vertices of the mean face.
+        exp_basis: (3V, K) displacements by the expression coefficients.
+        units: action units and their coefficients.
+        bank: (E, U) strengths of the action units in random expressions.
+    """
+    arrays: dict[str, np.ndarray] = {"blink_read_out": blink_read_out(units, bank).astype(np.float32)}
+    blinks = {
+        eye: (exp_basis @ units.from_strengths({unit: 1.0})).reshape(-1, 3) for eye, unit in BLINKS.items()
+    }
+    margins = [lid_margins(topology.skin_quads, mean, mean[topology.part == eye]) for eye in BLINKS]
+    arrays["lid_upper"] = np.array([margin.upper for margin in margins], np.int32)
+    arrays["lid_lower"] = np.array([margin.lower for margin in margins], np.int32)
+    arrays["lid_below"] = np.array(
+        [positions_below(mean + blinks[eye], margin) for eye, margin in zip(BLINKS, margins, strict=True)],
+        np.float32,
+    )
+    skin = np.flatnonzero(topology.part == SKIN)
+    for eye, margin, side in zip(BLINKS, margins, "lr", strict=True):
+        ball = fit_sphere(mean[topology.part == eye])
+        followers, columns, shares = lid_followers(mean, blinks[eye], skin, margin, ball)
+        arrays |= {
+            f"lid_followers_{side}": followers.astype(np.int32),
+            f"lid_columns_{side}": columns.astype(np.int32),
+            f"lid_shares_{side}": shares.astype(np.float32),
+        }
+    return arrays
+
+
+def lid_margins(quads: np.ndarray, points: np.ndarray, ball: np.ndarray) -> LidMargins:
+    """Find the rim of the lids of one eye among the edge loops of the skin.
+
+    Args:
+        quads: (Q, 4) quads of the skin.
+        points: (V, 3) vertices.
+        ball: (N, 3) vertices of the eyeball.
+
+    Raises:
+        ValueError: no loop of edges goes around the eye.
+    """
+    centre, radius = fit_sphere(ball)
+    distance = np.linalg.norm(points - centre, axis=1)
+    near = (distance < AROUND_EYE * radius) & (points[:, 2] > centre[2])
+    rims = [
+        loop
+        for loop in edge_loops(quads[near[quads].all(axis=1)])
+        if distance[loop].min() > NEAREST_RIM * radius
+    ]
+    if not rims:
+        raise ValueError("no edge loop of the skin goes around the eye")
+    rim = min(rims, key=lambda loop: _frontal_area(points[loop] - centre))
+    half = len(rim) // 2
+    width = np.abs(points[rim, 0] - np.roll(points[rim, 0], -half))[:half]
+    rim = np.roll(rim, -int(width.argmax()))
+    rows = rim[: half + 1], np.append(rim[:1], rim[: half - 1 : -1])
+    upper, lower = sorted(rows, key=lambda row: -points[row, 1].mean())
+    inward = slice(None, None, 1 if abs(points[upper[0], 0]) < abs(points[upper[-1], 0]) else -1)
+    return LidMargins(upper[inward], lower[inward])
+
+
+def edge_loops(quads: np.ndarray) -> list[np.ndarray]:
+    """Find the closed loops of edges that go straight on at each vertex, where four quads meet."""
+    ring: dict[
+        int, dict[int, int]
+    ] = {}  # vertex: neighbour, and the neighbour that follows around the vertex
+    for quad in quads.tolist():
+        for k, vertex in enumerate(quad):
+            ring.setdefault(vertex, {})[quad[(k + 1) % 4]] = quad[k - 1]
+    inner = {
+        vertex for vertex, after in ring.items() if len(after) == 4 and set(after) == set(after.values())
+    }
+    loops, walked = [], set()
+    for start in sorted(inner):
+        for first in ring[start]:
+            if (start, first) in walked:
+                continue
+            loop = [start, first]
+            while (loop[-2], loop[-1]) not in walked and loop[-1] in inner:
+                walked |= {(loop[-2], loop[-1]), (loop[-1], loop[-2])}
+                after = ring[loop[-1]]
+                loop.append(after[after[loop[-2]]])
+            if len(loop) > 3 and loop[-2:] == [start, first]:
+                loops.append(np.array(loop[:-2]))
+    return loops
+
+
+def _frontal_area(points: np.ndarray) -> float:
+    """Compute the area inside a closed line as seen from the front."""
+    x, y = points[:, 0], points[:, 1]
+    return abs(float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))) / 2
+
+
+def positions_below(points: np.ndarray, margins: LidMargins) -> np.ndarray:
+    """Find the fractional index in the lower margin of the point at the same x as each vertex of the upper margin.
+
+    Near the corners, where the margins run up and down, the vertices are spread out instead.
+    """
+    outward = np.sign(points[margins.upper[-1], 0])
+    x = np.maximum.accumulate(outward * points[margins.lower, 0])
+    below = np.interp(outward * points[margins.upper, 0], x, np.arange(len(x)))
+    from_corner = LEAST_ADVANCE * np.arange(len(x))
+    return np.clip(below, from_corner, len(x) - 1 - from_corner[::-1])
+
+
+def lid_followers(
+    mean: np.ndarray, blink: np.ndarray, skin: np.ndarray, margins: LidMargins, ball: tuple[np.ndarray, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find the vertices that turn when an upper lid closes, the columns that each follows and its shares of them.
+
+    A vertex's share is what the blink's linear displacement turns it by, as part of the turn of the nearest columns,
+    both without the turn of the lower margin there.
+    """
+    centre, radius = ball
+    skin = skin[np.linalg.norm(mean[skin] - centre, axis=1) < AROUND_EYE * radius]
+    turn = _angles(mean + blink - centre) - _angles(mean - centre)
+    distance, columns = cKDTree(mean[margins.upper]).query(mean[skin], NEAR_COLUMNS)
+    width = np.maximum(COLUMN_SPREAD * distance[:, :1], LEAST_SPREAD)
+    weights = np.exp(-0.5 * ((distance - distance[:, :1]) / width) ** 2)
+    weights /= weights.sum(axis=1, keepdims=True)
+    common = np.interp(positions_below(mean, margins), np.arange(len(margins.lower)), turn[margins.lower])
+    closing = turn[margins.upper] - common
+    own = turn[skin] - (weights * common[columns]).sum(axis=1)
+    full = (weights * closing[columns]).sum(axis=1)
+    share = np.clip(own * full / (full**2 + CORNER_TURN**2), 0, 1)
+    moves = share > LEAST_SHARE
+    followers, columns, shares = skin[moves], columns[moves], (share[:, None] * weights)[moves]
+    return _with_margin(followers, columns, shares, margins)
+
+
+def _with_margin(
+    followers: np.ndarray, columns: np.ndarray, shares: np.ndarray, margins: LidMargins
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Let each vertex of the upper margin follow its own column fully, and those of the lower margin none."""
+    other = ~np.isin(followers, [margins.upper, margins.lower])
+    own = np.tile(np.arange(len(margins.upper))[:, None], NEAR_COLUMNS)
+    full = np.zeros(own.shape)
+    full[1:-1, 0] = 1  # at the corners there is nothing to close
+    return (
+        np.concatenate([followers[other], margins.upper]),
+        np.concatenate([columns[other], own]),
+        np.concatenate([shares[other], full]),
+    )
+
+
+def _angles(points: np.ndarray) -> np.ndarray:
+    """Compute angles about the axis along x, radians, 0 in front."""
+    return np.arctan2(points[:, 1], points[:, 2])
+
+
+def blink_read_out(units: ExpressionBasis, bank: np.ndarray) -> np.ndarray:
+    """Compute (2, K) weights that read the strengths of the left and the right blink from expression coefficients.
+
+    They fit the bank's strengths best in the least-squares sense; single units count a little, and the two blinks alone
+    much, so that a full blink reads 1.
+    """
+    strengths = _blinks_among(units)
+    moment = bank.T @ bank / len(bank) + SINGLE_UNITS * np.eye(len(units.names))
+    moment += BLINK_UNITS_WEIGHT * strengths.T @ strengths
+    to_exp = units.units_to_exp.astype(np.float64)  # (K, U)
+    return np.linalg.solve(to_exp @ moment @ to_exp.T, to_exp @ moment @ strengths.T).T
+
+
+def read_out_error(units: ExpressionBasis, read_out: np.ndarray, bank: np.ndarray) -> float:
+    """Compute the root mean square error of the blinks that are read from a bank's expressions."""
+    error = bank @ (read_out @ units.units_to_exp - _blinks_among(units)).T
+    return float(np.sqrt(np.mean(error**2)))
+
+
+def _blinks_among(units: ExpressionBasis) -> np.ndarray:
+    """Return (2, U), 1 where the unit is that blink."""
+    return np.array([[float(name == blink) for name in units.names] for blink in BLINKS.values()])

@@ -1,0 +1,49 @@
+"""Texture coordinates of the open face model, laid out by xatlas: charts of little distortion that do not overlap.
+
+MakeHuman's own coordinates are those of a whole body: the head covers little of the image, and eyes and teeth overlap.
+"""
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from anifacegan.face_model.build.makehuman import INSTALL_COMMAND
+from anifacegan.face_model.rig import TEXTURE_PADDING, TEXTURE_SIZE
+from anifacegan.runtime.errors import InputError
+
+CHART_COST = 8.0
+"""Cost at which a chart stops to grow; larger values give fewer charts with more distortion."""
+
+
+def load_xatlas() -> Any:
+    """Import xatlas, which only the build of the face model needs.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return importlib.import_module("xatlas")
+    except ImportError:
+        raise InputError(
+            f"the 'xatlas' package (texture coordinates) is not installed: {INSTALL_COMMAND}"
+        ) from None
+
+
+def texture_arrays(points: np.ndarray, triangles: np.ndarray) -> dict[str, np.ndarray]:
+    """Lay out a texture for a mesh: texture coordinates (T, 2), and their indices (F, 3) at the triangles' corners.
+
+    The longer side of the layout fills [0, 1]; one unit is as long in v as in u. v points down.
+    """
+    xatlas = load_xatlas()
+    charts, packing = xatlas.ChartOptions(), xatlas.PackOptions()
+    charts.max_cost = CHART_COST
+    packing.resolution, packing.padding = TEXTURE_SIZE, TEXTURE_PADDING
+    atlas = xatlas.Atlas()
+    atlas.add_mesh(points.astype(np.float32), triangles.astype(np.uint32))
+    atlas.generate(charts, packing)
+    vertices, corners, uv = atlas[0]
+    if not np.array_equal(vertices[corners], triangles):
+        raise ValueError("xatlas changed the triangles")
+    uv = uv * np.array([atlas.width, atlas.height]) / max(atlas.width, atlas.height)
+    return {"texture_uv": uv.astype(np.float32), "texture_tri": corners.astype(np.int32)}

@@ -1,0 +1,233 @@
+"""Eyelids of the open face model: what a linear model cannot do with them.
+
+A linear model moves an upper lid along straight lines and equally far in every person: at full blink it stops above the
+lower lid in one person and passes it in another. Two corrections follow the linear model.
+
+*Closing.* Let s in [0, 1] be the strength of the blink and g the angle between the margins of the lids about the
+horizontal axis through the centre of the eyeball, one angle for each vertex of the upper margin (a column). The upper
+lid is turned about that axis until the angle is
+
+    g = (1 - s) g(shape without the blink's displacement),
+
+so that half a blink leaves half of the person's own opening and a full blink none. The rest of the lid turns by its
+share of the turn of the margin. s is a fixed linear read-out of the expression coefficients, clipped smoothly to
+[0, 1]; it is exactly 0 for the neutral expression, which therefore stays as it is.
+
+*Clearing.* Lid vertices inside the eyeball are pushed out of it.
+
+The eyeball is the sphere that fits its vertices in the least-squares sense. Everything is differentiable, and the same
+function serves images, meshes and losses. Lengths are model units, faces are not posed.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+LID_CLEARANCE = 1.012
+"""Smallest distance of eyelid vertices from the centre of the eyeball, in radii of the eyeball."""
+KNEE = 0.05
+"""The strength of a blink rises from 0 with slope 0 at reading 0, linearly between readings 2 KNEE and 1 - 2 KNEE, and
+ends at 1 with slope 0 at reading 1: small errors of the read-out move no lid."""
+MEETING_POWER = 4
+"""The upper margin also comes to the lower one sideways and in depth, by their distance times this power of the blink's
+strength: otherwise closed lids would show gaps at the corners, since people's margins differ."""
+BALL_SAMPLES = 32
+"""Largest number of an eyeball's vertices to which its sphere is fitted where only some vertices of a mesh are computed."""
+
+
+@dataclass(frozen=True)
+class LidClosing:
+    """How the upper lid of one eye closes; C columns of its margin, N vertices that turn."""
+
+    upper: Int[np.ndarray, " column"]
+    """Vertices of the upper lid's margin from the inner to the outer corner of the eye."""
+    lower: Int[np.ndarray, " column"]
+    """Vertices of the lower lid's margin from the inner to the outer corner; the corners belong to both margins."""
+    below: Float[np.ndarray, " column"]
+    """Position below each vertex of the upper margin, as a fractional index in ``lower``."""
+    followers: Int[np.ndarray, " follower"]
+    """Skin vertices that turn when the lid closes, the upper margin among them."""
+    columns: Int[np.ndarray, "follower near"]
+    """Columns whose turns a vertex follows."""
+    shares: Float[np.ndarray, "follower near"]
+    """Share of each of these columns' turns in the turn of the vertex."""
+    blink_upper: Float[np.ndarray, "column 3"]
+    """Displacement of the upper margin by the linear model at full blink."""
+    blink_lower: Float[np.ndarray, "column 3"]
+    """Displacement of the lower margin by the linear model at full blink."""
+    blink_ball: Float[np.ndarray, "3"]
+    """Displacement of the eyeball by the linear model at full blink."""
+    read_out: Float[np.ndarray, "64"]
+    """Weights of the expression coefficients in the reading of the blink, which is 1 at full blink."""
+
+
+@dataclass(frozen=True)
+class Eye:
+    """Vertices of an eyeball and of the lids that move over it."""
+
+    ball: Int[np.ndarray, " ball_vertex"]
+    """Indices of the vertices of the eyeball."""
+    lids: Int[np.ndarray, " lid_vertex"]
+    """Indices of the eyelid vertices that must stay outside the eyeball."""
+    closing: LidClosing
+    """Margins of the lids, and what turns when the upper lid closes."""
+
+
+def place_lids(
+    vertices: Float[Tensor, "batch vertex 3"],
+    z_exp: Float[Tensor, "batch 64"],
+    eyes: tuple[Eye, ...],
+) -> Float[Tensor, "batch vertex 3"]:
+    """Close the eyelids of linear shapes by the blink in their expression, and push them out of the eyeballs.
+
+    All other vertices stay. ``vertices`` are the linear model's shapes with the expression ``z_exp``.
+    """
+    result = vertices.clone()
+    for eye in eyes:
+        centre, radius = _fitted_spheres(vertices[:, _index(eye.ball, vertices)])
+        followers = _index(eye.closing.followers, vertices)
+        result[:, followers] = vertices[:, followers] + _closing_steps(vertices, z_exp, eye, centre)
+        lids = _index(eye.lids, vertices)
+        result[:, lids] = _cleared(result[:, lids], centre, radius)
+    return result
+
+
+def blink_strength(z_exp: Float[Tensor, "batch 64"], closing: LidClosing) -> Float[Tensor, "batch"]:
+    """Read how far an expression closes an eye, from 0 (not at all) to 1 (full blink)."""
+    return _clipped((z_exp * _constant(closing.read_out, z_exp)).sum(dim=1))
+
+
+def subset_with_lids(
+    selected: Int[np.ndarray, " point"], eyes: tuple[Eye, ...]
+) -> tuple[Int[np.ndarray, " more_points"], tuple[Eye, ...]]:
+    """Add to some vertices of a mesh those from which :func:`place_lids` computes where lids belong.
+
+    Returns the ``selected`` vertices followed by the others, and the eyes with indices into them. ``selected`` may hold a
+    vertex several times. The eyeballs are then fitted to samples, and so differ a little.
+    """
+    support = [part for eye in eyes for part in (_ball_samples(eye), eye.closing.upper, eye.closing.lower)]
+    start, found = len(selected), []
+    selected = np.concatenate([selected, *support])
+    for eye in eyes:
+        closing = eye.closing
+        ball = start + np.arange(len(_ball_samples(eye)))
+        upper = ball[-1] + 1 + np.arange(len(closing.upper))
+        lower = upper[-1] + 1 + np.arange(len(closing.lower))
+        start = lower[-1] + 1
+        order = np.argsort(closing.followers)
+        followers = np.flatnonzero(np.isin(selected, closing.followers))
+        row = order[np.searchsorted(closing.followers[order], selected[followers])]
+        found.append(
+            Eye(
+                ball=ball,
+                lids=np.flatnonzero(np.isin(selected, eye.lids)),
+                closing=replace(
+                    closing,
+                    upper=upper,
+                    lower=lower,
+                    followers=followers,
+                    columns=closing.columns[row],
+                    shares=closing.shares[row],
+                ),
+            )
+        )
+    return selected, tuple(found)
+
+
+def _ball_samples(eye: Eye) -> Int[np.ndarray, " sample"]:
+    count = min(BALL_SAMPLES, len(eye.ball))
+    return eye.ball[np.linspace(0, len(eye.ball) - 1, count).astype(int)]
+
+
+def _fitted_spheres(
+    ball: Float[Tensor, "batch ball_vertex 3"],
+) -> tuple[Float[Tensor, "batch 1 3"], Float[Tensor, "batch 1 1"]]:
+    """Fit spheres to points by least squares; return their centres and radii."""
+    middle = ball.mean(dim=1, keepdim=True)
+    local = ball - middle  # (B, N, 3); |p|^2 = 2 p.c + (r^2 - |c|^2)
+    equations = torch.cat([2 * local, torch.ones_like(local[..., :1])], dim=-1)
+    square = equations.transpose(1, 2) @ equations  # (B, 4, 4)
+    solution = torch.linalg.solve(square, equations.transpose(1, 2) @ local.square().sum(-1, keepdim=True))
+    centre = solution[:, :3, 0]
+    radius = (solution[:, 3, 0] + centre.square().sum(-1)).sqrt()
+    return centre[:, None] + middle, radius[:, None, None]
+
+
+def _cleared(
+    lids: Float[Tensor, "batch lid_vertex 3"],
+    centre: Float[Tensor, "batch 1 3"],
+    radius: Float[Tensor, "batch 1 1"],
+) -> Float[Tensor, "batch lid_vertex 3"]:
+    """Move points that are too near to an eyeball away from its centre."""
+    outward = lids - centre
+    distance = outward.norm(dim=-1, keepdim=True)
+    return centre + outward * (LID_CLEARANCE * radius / distance).clamp(min=1)
+
+
+def _clipped(reading: Float[Tensor, "batch"]) -> Float[Tensor, "batch"]:
+    """Clip readings to [0, 1] with a continuous slope, see KNEE; 0, 0.5 and 1 stay exactly as they are."""
+    slope = 1 / (1 - 2 * KNEE)
+    rise = reading.clamp(0, 2 * KNEE).square() * (slope / (4 * KNEE))
+    line = (reading.clamp(2 * KNEE, 1 - 2 * KNEE) - 2 * KNEE) * slope
+    end = (1 - reading).clamp(0, 2 * KNEE).square() * (slope / (4 * KNEE))
+    return torch.where(reading >= 1 - 2 * KNEE, 1 - end, rise + line)
+
+
+def _closing_steps(
+    vertices: Float[Tensor, "batch vertex 3"],
+    z_exp: Float[Tensor, "batch 64"],
+    eye: Eye,
+    centre: Float[Tensor, "batch 1 3"],
+) -> Float[Tensor, "batch follower 3"]:
+    """Compute the displacements that close a lid; exactly 0 at strength 0."""
+    closing = eye.closing
+    strength = blink_strength(z_exp, closing)[:, None]  # (B, 1)
+    upper, lower = (
+        vertices[:, _index(margin, vertices)] - centre for margin in (closing.upper, closing.lower)
+    )
+    ball = _constant(closing.blink_ball, vertices)
+    blink_upper, blink_lower = (
+        strength[..., None] * (_constant(step, vertices) - ball)
+        for step in (closing.blink_upper, closing.blink_lower)
+    )
+    opening = _apart(upper - blink_upper, lower - blink_lower, closing)[..., 0]
+    present = _apart(upper, lower, closing)  # (B, C, 3)
+    turns = (1 - strength) * opening - present[..., 0]  # (B, C)
+    meeting = -(strength[..., None] ** MEETING_POWER) * present[..., 1:]
+    steps = torch.cat([turns[..., None], meeting], dim=-1)
+    columns, shares = _index(closing.columns, vertices), _constant(closing.shares, vertices)
+    turn, along, outward = (steps[:, columns] * shares[..., None]).sum(dim=2).unbind(-1)  # (B, N)
+    _, y, z = (vertices[:, _index(closing.followers, vertices)] - centre).unbind(-1)
+    sine, less = turn.sin(), -2 * (turn / 2).sin().square()  # less = cosine - 1
+    up, forward = less * y + sine * z, less * z - sine * y
+    longer = outward / torch.hypot(y, z)
+    return torch.stack([along, up + longer * (y + up), forward + longer * (z + forward)], dim=-1)
+
+
+def _apart(
+    upper: Float[Tensor, "batch column 3"], lower: Float[Tensor, "batch column 3"], closing: LidClosing
+) -> Float[Tensor, "batch column 3"]:
+    """Compute where the upper margin is, seen from the lower, in cylinder coordinates about the axis along x: angle
+    (radians), x, and distance from the axis.
+    """
+    first = np.minimum(closing.below.astype(np.int64), len(closing.lower) - 2)
+    part = _constant(closing.below - first, upper)[:, None].expand_as(upper)
+    first = _index(first, upper)
+    lower = torch.lerp(lower[:, first], lower[:, first + 1], part)
+    angles, distances = zip(
+        *((torch.atan2(p[..., 1], p[..., 2]), p[..., 1:].norm(dim=-1)) for p in (upper, lower)), strict=True
+    )
+    return torch.stack(
+        [angles[0] - angles[1], upper[..., 0] - lower[..., 0], distances[0] - distances[1]], dim=-1
+    )
+
+
+def _index(values: Int[np.ndarray, "*shape"], like: Tensor) -> Int[Tensor, "*shape"]:
+    return torch.from_numpy(values.astype(np.int64)).to(like.device)
+
+
+def _constant(values: Float[np.ndarray, "*shape"], like: Tensor) -> Float[Tensor, "*shape"]:
+    return torch.from_numpy(values).to(like)
