@@ -12,6 +12,7 @@ import pytest
 
 from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_item
 from anifacegan.face_model.coefficients import read_coefficients
+from anifacegan.face_model.load import TEXTURE_ARRAYS, arrays_sha256
 from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.tiny_head import write_tiny_file
 
@@ -55,9 +56,9 @@ def test_the_command_writes_an_image_and_a_coefficient_file_each(made: Path, fac
     written = read_coefficients(made / "000004.mat")
     assert np.array_equal(written.noise, face.noise) and np.array_equal(written.pose, face.pose)
     description = json.loads((made / "dataset.json").read_text())
-    assert (
-        description["count"] == 6 and description["seed"] == 2 and len(description["face_model_sha256"]) == 64
-    )
+    assert description["count"] == 6 and description["seed"] == 2
+    assert description["coefficients_sha256"] == arrays_sha256(face_file)
+    assert description["texture_sha256"] == arrays_sha256(face_file, TEXTURE_ARRAYS)
     assert (made.parent / "set.zip").is_file()
 
 
@@ -75,6 +76,17 @@ def test_what_was_killed_is_continued_to_the_same_result(made: Path, face_file: 
     assert contents(out) == contents(made)
     assert (out / "000000.png").stat().st_mtime_ns == written_ns
     assert (tmp_path / "set.zip").read_bytes() == (made.parent / "set.zip").read_bytes()
+
+
+def test_a_set_that_compared_the_whole_face_model_is_refused_by_name(
+    made: Path, face_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    description = json.loads((made / "dataset.json").read_text())
+    del description["coefficients_sha256"], description["texture_sha256"]
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "dataset.json").write_text(json.dumps(description | {"face_model_sha256": 64 * "0"}))
+    assert command("dataset", *arguments(tmp_path / "set", face_file)) == 2
+    assert "dataset.json: has the key 'face_model_sha256' of an older version" in one_error_line(capsys)
 
 
 @pytest.mark.parametrize(
