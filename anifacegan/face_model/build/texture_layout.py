@@ -13,8 +13,8 @@ from anifacegan.face_model.rig import TEXTURE_PADDING, TEXTURE_SIZE
 from anifacegan.runtime.errors import InputError
 
 CHART_COST, NORMAL_WEIGHT, ITERATIONS = 100.0, 0.2, 2
-"""Cost at which a chart stops to grow, weight of bent charts in it, and rounds of growing: fewer charts than xatlas would
-make by default (88 in place of 147), with lengths that differ by less than a factor of two."""
+"""Cost at which a chart stops to grow, weight of bent charts in it, and rounds of growing: fewer charts (88) than with
+xatlas' own values, with lengths that differ by less than a factor of two over most of the face."""
 
 
 def load_xatlas() -> Any:
