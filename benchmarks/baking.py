@@ -16,9 +16,10 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from anifacegan.avatars.baking.bake import BakeConfig, bake
+from anifacegan.avatars.baking.bake import bake
 from anifacegan.avatars.baking.from_model import model_charts, person_condition
 from anifacegan.avatars.baking.key_expressions import key_expressions
+from anifacegan.avatars.config import BakeConfig
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.numba_player import play
 from anifacegan.rendering.frame import decibels

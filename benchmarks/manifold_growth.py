@@ -15,8 +15,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from anifacegan.models.config import GeneratorConfig
 from anifacegan.models.deformation import DeformationField
-from anifacegan.models.generator import Generator, GeneratorConfig
+from anifacegan.models.generator import Generator
 from anifacegan.models.manifolds import ManifoldField
 from anifacegan.models.siren import FREQUENCY_SHIFT, MappingNetwork
 from anifacegan.runtime.errors import InputError
@@ -43,7 +44,9 @@ def grown_generator(old: Generator, rng: torch.Generator, full: GeneratorConfig 
         deformation=replace(
             old.config.deformation, hidden_dim=full.deformation.hidden_dim, layers=full.deformation.layers
         ),
-        manifolds=replace(full.manifolds, levels=_spread(old.manifolds.levels, len(full.manifolds.values()))),
+        manifolds=replace(
+            full.manifolds, levels=_spread(old.manifolds.levels, full.manifolds.manifold_count)
+        ),
         ray_sampling=replace(
             full.ray_sampling,
             fov_deg=old.config.ray_sampling.fov_deg,

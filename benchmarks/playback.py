@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from anifacegan.avatars.baking.bake import BakeConfig, bake
+from anifacegan.avatars.baking.bake import bake
 from anifacegan.avatars.baking.from_model import model_charts, person_condition
+from anifacegan.avatars.config import BakeConfig
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.choice import NumbaPlayer
 from anifacegan.avatars.players.torch_player import TorchPlayer
-from anifacegan.geometry.rasterization.rasterizer import Backend, select_backend
+from anifacegan.geometry.config import Backend
+from anifacegan.geometry.rasterization.rasterizer import select_backend
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.errors import require_at_least
 from anifacegan.runtime.files import markdown_table, write_complete

@@ -17,8 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.avatars.baking.bake import BakeConfig, bake
+from anifacegan.avatars.baking.bake import bake
 from anifacegan.avatars.baking.from_model import model_charts, person_condition
+from anifacegan.avatars.config import BakeConfig
 from anifacegan.avatars.players.choice import player_on
 from anifacegan.rendering.frame import FrameRenderer, decibels
 from anifacegan.rendering.model import Face, Model, load_model
@@ -60,7 +61,9 @@ PSI = 0.7
 """Truncation of the person."""
 BAKE = BakeConfig()
 """How the person is baked; the same for images of all sizes."""
-WAYS: dict[str, Way] = {
+WayName = Literal["brute_force", "adaptive", "baked"]
+"""Name of a renderer."""
+WAYS: dict[WayName, Way] = {
     "brute_force": lambda model, face, *, yaw, pitch, size: (
         brute_force_image(face, yaw=yaw, pitch=pitch, size=size).rgb
     ),
@@ -89,7 +92,7 @@ class RenderBenchmark:
     same people."""
     sizes: int | tuple[int, ...] = (64, 128, 256)
     """Heights and widths of the images, pixels."""
-    ways: str | tuple[str, ...] = tuple(WAYS)
+    ways: WayName | tuple[WayName, ...] = tuple(WAYS)
     """Renderers to measure: brute_force, optionally followed by adaptive and baked."""
     repetitions: int = 3
     """Number of images of each renderer and size; their median time is reported."""

@@ -32,10 +32,8 @@ from anifacegan.runtime.errors import InputError, require_at_least
 from anifacegan.runtime.files import encoded_image, markdown_table, write_complete
 from anifacegan.training import loop as training_loop
 from anifacegan.training.batches import TrainingFaces
-from anifacegan.training.config import TrainConfig
-from anifacegan.training.initialization import PriorConfig
+from anifacegan.training.config import PriorConfig, Split, TrainConfig
 from anifacegan.training.optim import BACKWARD, DATA, OPTIMIZER
-from anifacegan.training.patch_gradients import Split
 from anifacegan.training.run import run
 from anifacegan.training.schedule import Schedule
 from anifacegan.training.state import State

@@ -20,20 +20,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from torch import Tensor
 
+from anifacegan.avatars.config import SUFFIX
 from anifacegan.avatars.file_checks import ARRAYS, UNITS, check_arrays, check_ray_sampling
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.choice import player_on
 from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.face_model.expressions import ExpressionReader
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
+from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import EXP_DIM
-from anifacegan.geometry.rays import RaySamplingConfig
 from anifacegan.rendering.frame import FrameRenderer, RenderedImage, check_size
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.typed_config import from_plain
 
-SUFFIX = ".safetensors"
 FORMAT = 3
 LARGEST_APPROXIMATION_ERROR = 0.1
 """Largest relative error of an expression's coefficients when the blendshapes approximate the expression."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from anifacegan.geometry.rays import RaySamplingConfig
+from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.runtime.errors import InputError
 
 UNITS = "expression.units_to_exp"

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from anifacegan.geometry.cameras import from_frontal
-from anifacegan.geometry.rays import RaySamplingConfig
+from anifacegan.geometry.config import RaySamplingConfig
 
 
 @dataclass(frozen=True)

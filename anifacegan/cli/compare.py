@@ -6,7 +6,7 @@ bootstrap over images, people, faces or expression ramps. docs/evaluation.md def
 
 from collections.abc import Sequence
 
-from anifacegan.evaluation.compare_run import CompareConfig, run
+from anifacegan.evaluation.config import CompareConfig
 from anifacegan.runtime.typed_config import read_config
 
 
@@ -16,4 +16,7 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
         InputError: a wrong option, or a model or file that cannot be used.
     """
-    print(run(read_config(CompareConfig, arguments, "anifacegan compare", leading=("a", "b"))), end="")
+    config = read_config(CompareConfig, arguments, "anifacegan compare", leading=("a", "b"))
+    from anifacegan.evaluation.compare_run import run
+
+    print(run(config), end="")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import file_sha256
 from anifacegan.runtime.typed_config import read_config
 
 
@@ -48,6 +47,7 @@ def import_released(folder: Path, out: Path) -> str:
     from anifacegan.models.checkpoints import save_checkpoint
     from anifacegan.models.released import is_released_folder
     from anifacegan.rendering.model import load_model
+    from anifacegan.runtime.files import file_sha256
 
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder, expected AniFaceGAN's released files")

@@ -24,11 +24,11 @@ COMMANDS = {
     ),
     "bake": Subcommand(
         "Bake one person into an avatar file, which plays in real time without the networks.",
-        "anifacegan.cli.bake",
+        "anifacegan.cli.bake.command",
     ),
     "evaluate": Subcommand(
         "Measure a model: FID, expression and pose accuracy, identity, view consistency and more.",
-        "anifacegan.cli.evaluate",
+        "anifacegan.cli.evaluate.command",
     ),
     "compare": Subcommand(
         "Compare two models on the same faces, with confidence intervals and a verdict.",
@@ -53,11 +53,11 @@ COMMANDS = {
     ),
     "expressions": Subcommand(
         "Write a coefficient file (.mat) for each named expression of the open face model.",
-        "anifacegan.cli.make_expressions",
+        "anifacegan.cli.expressions.command",
     ),
     "measure": Subcommand(
         "Measure a face reconstruction network on images with known coefficients.",
-        "anifacegan.cli.measure_regressor",
+        "anifacegan.cli.measure.command",
     ),
     "import-released": Subcommand(
         "Convert the weights that AniFaceGAN's authors released into a model folder.",

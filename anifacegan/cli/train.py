@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pkgutil import resolve_name
 
-from anifacegan.runtime.distributed import LostWorkerError, working_together
 from anifacegan.runtime.errors import exit_on_input_error
-from anifacegan.runtime.typed_config import read_one_of
+from anifacegan.runtime.typed_config import asks_for_help, read_one_of
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,13 @@ class Task:
     """The function that trains as a configuration says and returns the finished model's folder."""
 
 
+COMMAND = "anifacegan train"
 TASKS = {
     "generator": Task("anifacegan.training.config:TrainConfig", "anifacegan.training.run:run"),
     "reconstruction": Task(
-        "anifacegan.training.regressor.run:ReconstructionRun", "anifacegan.training.regressor.run:run"
+        "anifacegan.training.regressor.config:ReconstructionRun", "anifacegan.training.regressor.run:run"
     ),
-    "prior": Task("anifacegan.training.priors:PriorRun", "anifacegan.training.priors:run"),
+    "prior": Task("anifacegan.training.config:PriorRun", "anifacegan.training.priors:run"),
 }
 """Maps the values of the option ``task`` to kinds of training runs; the first one is the default."""
 CONFIGS = {name: partial(resolve_name, task.config) for name, task in TASKS.items()}
@@ -43,13 +43,16 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
         SystemExit: with the exit code of an error, which one of the workers has printed.
     """
+    if asks_for_help(arguments):
+        read_one_of(CONFIGS, "task", arguments, COMMAND)  # prints the help, without PyTorch, and exits
     from anifacegan.runtime.cpu import keep_freed_memory
+    from anifacegan.runtime.distributed import LostWorkerError, working_together
 
     keep_freed_memory()
     with working_together() as workers, exit_on_input_error():
         try:
             with workers.rank_zero_only():
-                config = read_one_of(CONFIGS, "task", arguments, "anifacegan train")
+                config = read_one_of(CONFIGS, "task", arguments, COMMAND)
                 folder = resolve_name(TASKS[config.task].run)(config, workers)
         except LostWorkerError as error:
             print(f"error: {error}", file=sys.stderr)

@@ -6,7 +6,6 @@ sets are read in the same way. An item of a data set is an image with its coeffi
 """
 
 import io
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,35 +19,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from anifacegan.data.config import DataConfig
+from anifacegan.data.description import DESCRIPTION_FILE, parsed_description
 from anifacegan.data.file_sources import FolderFiles, ZipFiles, open_files
 from anifacegan.data.mirroring import Mirroring
 from anifacegan.face_model.coefficients import BFM, FaceCoefficients, camera_angles, read_coefficients
-from anifacegan.runtime.errors import ConfigError, InputError, require_at_least
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import image_size, read_image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Place of a data set, and how it is read."""
-
-    path: Path
-    """Folder or .zip of images and .mat files."""
-    size: int = 256
-    """Height and width of every image in pixels."""
-    pitch_offset: float = 0.0
-    """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face; it is subtracted. Ignored for .mat files that
-    store the exact pose (those of 'anifacegan dataset'). It is 0.1 for the released .mat files and those of FFHQ."""
-    mirror: bool = False
-    """Use the mirror image of every image as well. The face model has to define how its coefficients are mirrored."""
-    skip_bad: bool = False
-    """Skip damaged files instead of stopping. To find them, every image is decoded once at the start."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "size")
-        if not math.isfinite(self.pitch_offset):
-            raise ConfigError("pitch_offset", self.pitch_offset, "radians")
 
 
 @dataclass(frozen=True)
@@ -78,7 +57,7 @@ class CoefficientTable:
     pose: Float[Tensor, "item 2"]
     """(pitch, yaw) of the generator's camera, radians relative to frontal."""
     lm68: Float[Tensor, "item 68 2"]
-    """Landmarks in pixels of an image of 224 px, y up."""
+    """Landmarks in pixels of an image of 224 px, y down."""
     noise: Float[Tensor, "item 80"] | None
     """Appearance latents; None unless every file has them."""
 
@@ -94,12 +73,16 @@ class FaceDataset(Dataset):
 
     Raises:
         InputError: there are no images; files are damaged (the message names the first and counts the others); the
-            coefficients belong to two face models; or mirroring is requested but not defined for the face model.
+            coefficients belong to two face models; it is a synthetic data set of an older format; or mirroring is
+            requested but not defined for the face model.
     """
 
     def __init__(self, config: DataConfig, mirroring: Mirroring | None = None) -> None:
         self.config = config
         self._files = open_files(config.path.expanduser())
+        for name in self._files.names:
+            if PurePosixPath(name).name == DESCRIPTION_FILE:
+                parsed_description(self._files.read(name), self._files.label(name))
         self.names, self._faces, self.bad = self._scan()
         if self.bad and not config.skip_bad:
             raise InputError(_bad_files_line(self.bad, "skip_bad leaves them out"))

@@ -2,9 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -20,75 +18,17 @@ from anifacegan.evaluation.compare import (
     verdict,
 )
 from anifacegan.evaluation.comparison_sheet import ComparedModel, ComparisonSheet, comparison_sheet
-from anifacegan.evaluation.config import OFFLINE
+from anifacegan.evaluation.config import CompareConfig
 from anifacegan.evaluation.evaluate import Evaluation
-from anifacegan.evaluation.setup import EvaluationSetup, MeasureConfig, evaluation_setup
+from anifacegan.evaluation.setup import EvaluationSetup, evaluation_setup
 from anifacegan.rendering.images import write_png
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.devices import select_device
-from anifacegan.runtime.errors import InputError, require_at_least
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import filled_when_complete
 from anifacegan.runtime.provenance import installed_versions, without_nan
 from anifacegan.runtime.resources import located_model
 from anifacegan.runtime.typed_config import plain
-
-
-@dataclass(frozen=True)
-class CompareConfig(MeasureConfig):
-    """Compare two models, or one model with itself at two settings of psi.
-
-    B may replace A if it is better in at least one number and worse in none, counting only differences whose 95 %
-    confidence interval excludes 0. This verdict is printed as the last line and written to comparison.json. The exit
-    code is 0 whatever the verdict, 2 if an option or a file is wrong.
-    """
-
-    a: Path = Path("checkpoints/demo")
-    """Folder of model A, the model in use."""
-    b: Path | None = None
-    """Folder of model B, which may replace A. null: compare A with itself at other settings."""
-    metrics: str | tuple[str, ...] = OFFLINE
-    """One or more of: inception, frechet, embedding_frechet, expression, identity, recognition, disentanglement,
-    view_consistency, smoothness, deformation, detection. The numbers of inception have no intervals and do not enter
-    the verdict."""
-    psi_a: float | None = None
-    """Truncation psi of model A's appearance. null: the value of psi."""
-    psi_b: float | None = None
-    """Truncation psi of model B's appearance. null: the value of psi."""
-    faces: Literal["shared", "own"] = "shared"
-    """shared: both models show people and expressions sampled from A's priors. own: each model samples from its own
-    priors, which may differ between models that were trained independently."""
-    ramps: int = 20
-    """Number of expression ramps (faces that go from neutral to a full expression) on which temporal smoothness is
-    measured. The confidence interval of only a few ramps would be too narrow."""
-    draws: int = 1000
-    """Number of bootstrap draws from which the confidence intervals are computed."""
-    sheet_people: int = 3
-    """Number of people in sheet.png."""
-    sheet_size: int = 128
-    """Height and width of each image in sheet.png, pixels."""
-    out: Path = Path("runs/compare")
-    """Folder for comparison.json, table.md and sheet.png."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_at_least(self, 20, "draws")
-        require_at_least(self, 1, "sheet_people")
-        require_at_least(self, 8, "sheet_size")
-        for name in ("psi_a", "psi_b"):
-            if getattr(self, name) is not None:
-                require_at_least(self, 0, name)
-        if self.b is None and self.psis[0] == self.psis[1]:
-            raise ValueError(
-                "A is compared with itself, expected a second model, or another --psi_a or --psi_b"
-            )
-
-    @property
-    def psis(self) -> tuple[float, float]:
-        """Truncation psi of A and truncation psi of B."""
-        return (
-            self.psi if self.psi_a is None else self.psi_a,
-            self.psi if self.psi_b is None else self.psi_b,
-        )
 
 
 def run(config: CompareConfig) -> str:

@@ -1,10 +1,41 @@
-"""Names, definitions and sample sizes of all metrics."""
+"""Names, definitions and sample sizes of all metrics; the options of the commands ``evaluate`` and ``compare``."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
-from anifacegan.evaluation.samples import ExpressionSource, SampleConfig
-from anifacegan.runtime.errors import require_at_least
+from anifacegan.models.config import ViewSamplingConfig
+from anifacegan.runtime.devices import Device
+from anifacegan.runtime.errors import ConfigError, require_at_least
+from anifacegan.runtime.typed_config import as_tuple
+
+ExpressionSource = Literal["prior", "data"]
+"""Source of expressions: samples of a model's prior, or random images of a data set."""
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """How many images to generate, of which size, and how they are sampled."""
+
+    count: int = 2000
+    """Number of images."""
+    seed: int = 1
+    """Random seed of latents and poses."""
+    size: int = 64
+    """Height and width of an image, pixels."""
+    psi: float = 1.0
+    """Truncation psi of the appearance: 1 shows the full variety of people, 0 the average appearance for everyone."""
+    batch: int = 32
+    """Number of images that the judge (the face regressor for evaluation) processes at once; it does not change the
+    results."""
+    views: ViewSamplingConfig = field(default_factory=ViewSamplingConfig)
+    """Distribution of the camera poses and expressions of the faces."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "count", "batch")
+        require_at_least(self, 2, "size")
+        require_at_least(self, 0, "seed", "psi")
+
 
 DEFINITIONS = {
     "inception": "FID, KID x 100 and Inception Score by torch-fidelity, on 8-bit images; generated against real",
@@ -112,3 +143,162 @@ class EvaluationConfig:
         require_at_least(self, 1, "mesh_faces", "inception_count", "consistency_faces", "ramps")
         require_at_least(self, 1, "detected_people", "detected_expressions")
         require_at_least(self, 3, "frames")
+
+
+LARGEST_SEED = 2**62
+"""Largest seed: numbers are added to the seed, and the sums must fit into 64 bits."""
+
+
+@dataclass(frozen=True)
+class MeasureConfig:
+    """Options of the commands that measure models."""
+
+    data: Path
+    """Folder or .zip with images and .mat files. It gives the real images, the camera poses of generated faces and,
+    with --expressions_from data, their expressions."""
+    judge: Path | None = None
+    """Folder of the judge: a face reconstruction network (a network from an image to face coefficients) that was not
+    used in any training loss of the model. null: the shipped checkpoints/judge, if it fits the model's face model."""
+    metrics: str | tuple[str, ...] = ()
+    """Names of the metrics to measure, see :data:`anifacegan.evaluation.config.DEFINITIONS`."""
+    embedder: str = "judge"
+    """Network that turns a face into a feature vector: judge, dlib, or an .onnx or .pt (TorchScript) file that takes
+    aligned crops of 112 px."""
+    inception_weights: Path | None = None
+    """File of torch-fidelity's Inception weights. null: the file in PyTorch's cache."""
+    count: int = 2000
+    """Number of generated images for Frechet distances and expression control; up to twice as many real images are
+    used."""
+    inception_count: int = 5000
+    """Number of generated images, and of real images, for FID, KID and Inception Score."""
+    people: int = 40
+    """Number of generated people for the metrics identity, recognition and disentanglement."""
+    expressions: int = 6
+    """Number of expressions that each of these people shows; the first one is neutral."""
+    mesh_faces: int = 200
+    """Number of generated people whose deformation is compared with the face model's mesh, for deformation."""
+    consistency_faces: int = 20
+    """Number of generated people whose views and depths are compared, for view_consistency."""
+    ramps: int = 6
+    """Number of expression ramps (faces that go from neutral to a full expression) on which temporal smoothness is
+    measured."""
+    frames: int = 24
+    """Number of images in each expression ramp."""
+    detected_people: int = 300
+    """Number of generated people in whose images dlib searches for a face, for detection."""
+    detected_expressions: int = 2
+    """Number of images of each person for detection, each with another of the expressions that the model is shipped
+    with."""
+    bootstrap: int = 100
+    """Number of bootstrap draws (random samples of the images, with replacement) for the standard deviation that is
+    reported with a Frechet distance."""
+    size: int | None = None
+    """Height and width of generated images in pixels; real images are resampled to this size. null: the size of the
+    data's images."""
+    psi: float = 1.0
+    """Truncation psi of the appearance: 1 shows the full variety of people, 0 the average appearance for everyone."""
+    expressions_from: ExpressionSource = "prior"
+    """Source of the random expressions of generated faces. prior: the model's expression prior; data: random images of
+    the data."""
+    seed: int = 1
+    """Random seed for latents, poses, the choice of real images, and bootstrap draws."""
+    batch: int = 32
+    """Number of images that the judge processes at once; it does not change the results."""
+    pitch_offset: float | None = None
+    """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face; it is subtracted. Ignored for .mat files that
+    store the exact pose (those of 'anifacegan dataset'). null: the value in the model's card.yaml."""
+    face_model: Path | None = None
+    """File of the open face model. null: the file that 'anifacegan face-model' keeps in the cache."""
+    device: Device = "auto"
+    """Device that computes. auto: a GPU if PyTorch finds one, else the CPU."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "count", "inception_count", "batch")
+        require_at_least(self, 0, "seed", "psi")
+        if self.size is not None:
+            require_at_least(self, 2, "size")
+        if self.seed > LARGEST_SEED:
+            raise ConfigError("seed", self.seed, f"at most {LARGEST_SEED}")
+        self.evaluation(64)  # EvaluationConfig checks the remaining values
+
+    def evaluation(self, data_size: int, psi: float | None = None) -> EvaluationConfig:
+        """Make the configuration of an evaluation.
+
+        Args:
+            data_size: height and width of the data set's images, pixels; used if ``self.size`` is None.
+            psi: truncation to use instead of ``self.psi``, or None.
+        """
+        size, psi = data_size if self.size is None else self.size, self.psi if psi is None else psi
+        return EvaluationConfig(
+            metrics=as_tuple(self.metrics),
+            samples=SampleConfig(self.count, self.seed, size, psi, self.batch),
+            expressions_from=self.expressions_from,
+            bootstrap=self.bootstrap,
+            inception_count=self.inception_count,
+            people=self.people,
+            expressions=self.expressions,
+            mesh_faces=self.mesh_faces,
+            consistency_faces=self.consistency_faces,
+            ramps=self.ramps,
+            frames=self.frames,
+            detected_people=self.detected_people,
+            detected_expressions=self.detected_expressions,
+        )
+
+
+@dataclass(frozen=True)
+class CompareConfig(MeasureConfig):
+    """Compare two models, or one model with itself at two settings of psi.
+
+    B may replace A if it is better in at least one number and worse in none, counting only differences whose 95 %
+    confidence interval excludes 0. This verdict is printed as the last line and written to comparison.json. The exit
+    code is 0 whatever the verdict, 2 if an option or a file is wrong.
+    """
+
+    a: Path = Path("checkpoints/demo")
+    """Folder of model A, the model in use."""
+    b: Path | None = None
+    """Folder of model B, which may replace A. null: compare A with itself at other settings."""
+    metrics: str | tuple[str, ...] = OFFLINE
+    """One or more of: inception, frechet, embedding_frechet, expression, identity, recognition, disentanglement,
+    view_consistency, smoothness, deformation, detection. The numbers of inception have no intervals and do not enter
+    the verdict."""
+    psi_a: float | None = None
+    """Truncation psi of model A's appearance. null: the value of psi."""
+    psi_b: float | None = None
+    """Truncation psi of model B's appearance. null: the value of psi."""
+    faces: Literal["shared", "own"] = "shared"
+    """shared: both models show people and expressions sampled from A's priors. own: each model samples from its own
+    priors, which may differ between models that were trained independently."""
+    ramps: int = 20
+    """Number of expression ramps (faces that go from neutral to a full expression) on which temporal smoothness is
+    measured. The confidence interval of only a few ramps would be too narrow."""
+    draws: int = 1000
+    """Number of bootstrap draws from which the confidence intervals are computed."""
+    sheet_people: int = 3
+    """Number of people in sheet.png."""
+    sheet_size: int = 128
+    """Height and width of each image in sheet.png, pixels."""
+    out: Path = Path("runs/compare")
+    """Folder for comparison.json, table.md and sheet.png."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, 20, "draws")
+        require_at_least(self, 1, "sheet_people")
+        require_at_least(self, 8, "sheet_size")
+        for name in ("psi_a", "psi_b"):
+            if getattr(self, name) is not None:
+                require_at_least(self, 0, name)
+        if self.b is None and self.psis[0] == self.psis[1]:
+            raise ValueError(
+                "A is compared with itself, expected a second model, or another --psi_a or --psi_b"
+            )
+
+    @property
+    def psis(self) -> tuple[float, float]:
+        """Truncation psi of A and truncation psi of B."""
+        return (
+            self.psi if self.psi_a is None else self.psi_a,
+            self.psi if self.psi_b is None else self.psi_b,
+        )

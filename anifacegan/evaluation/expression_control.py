@@ -36,8 +36,8 @@ from anifacegan.evaluation.bootstrap import (
 from anifacegan.evaluation.judge import Judge
 from anifacegan.evaluation.targets import MM_PER_WORLD, interocular, target_angle, target_landmarks_px
 from anifacegan.face_model.regressed import FIRST_EXPRESSIONS, Reconstruction, correlation
-from anifacegan.geometry.cameras import FOV_DEG, orbit_camera
-from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
+from anifacegan.geometry.cameras import orbit_camera
+from anifacegan.geometry.conventions import FOV_DEG, WORLD_PER_MODEL_UNIT
 from anifacegan.models.latent_sampling import PosedLatents
 
 SIZE = 128

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from anifacegan.data.dataset import CoefficientTable, FaceDataset
 from anifacegan.data.synthetic.head import HeadGeometry
-from anifacegan.evaluation.config import EvaluationConfig
+from anifacegan.evaluation.config import EvaluationConfig, SampleConfig
 from anifacegan.evaluation.disentanglement import FaceMeasurements
 from anifacegan.evaluation.embedders import Embedder, load_embedder
 from anifacegan.evaluation.judge import (
@@ -32,7 +32,6 @@ from anifacegan.evaluation.judge import (
     real_items,
 )
 from anifacegan.evaluation.samples import (
-    SampleConfig,
     appearance_grid_views,
     expression_grid_views,
     render_views,

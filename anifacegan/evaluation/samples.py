@@ -7,29 +7,21 @@ the data set's images (as in real faces).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
+from anifacegan.evaluation.config import SampleConfig
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import Generator
-from anifacegan.models.latent_sampling import (
-    PosedLatents,
-    ViewSamplingConfig,
-    sample_generators,
-    sample_posed_latents,
-)
+from anifacegan.models.latent_sampling import PosedLatents, sample_generators, sample_posed_latents
 from anifacegan.rendering.frame import RenderedImage
 from anifacegan.rendering.model import Face
-from anifacegan.runtime.errors import require_at_least
 
-ExpressionSource = Literal["prior", "data"]
-"""Source of expressions: samples of a model's prior, or random images of a data set."""
 FACES, PEOPLE, EXPRESSIONS, DETECTION, DATA_EXPRESSIONS = 101, 102, 103, 104, 105
 """Numbers that are mixed into the seed, one for each purpose, so that the random numbers of different purposes, and
 those of training, differ."""
@@ -37,30 +29,6 @@ LARGEST_YAW_RAD = 0.35
 """Largest yaw to either side in the images for the detection rate, radians."""
 OTHER_PEOPLE = 1_000_003
 """Number added to the seed to sample the people whose appearance latents replace a person's own."""
-
-
-@dataclass(frozen=True)
-class SampleConfig:
-    """How many images to generate, of which size, and how they are sampled."""
-
-    count: int = 2000
-    """Number of images."""
-    seed: int = 1
-    """Random seed of latents and poses."""
-    size: int = 64
-    """Height and width of an image, pixels."""
-    psi: float = 1.0
-    """Truncation psi of the appearance: 1 shows the full variety of people, 0 the average appearance for everyone."""
-    batch: int = 32
-    """Number of images that the judge (the face regressor for evaluation) processes at once; it does not change the
-    results."""
-    views: ViewSamplingConfig = field(default_factory=ViewSamplingConfig)
-    """Distribution of the camera poses and expressions of the faces."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "count", "batch")
-        require_at_least(self, 2, "size")
-        require_at_least(self, 0, "seed", "psi")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Options of the commands ``evaluate`` and ``compare``, and the data set and the judge that they measure models with.
+"""The data set and the judge that the commands ``evaluate`` and ``compare`` measure models with.
 
 The judge is a face regressor that is only used for evaluation.
 """
@@ -11,125 +11,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.data.dataset import DataConfig, FaceDataset, dataset_image_size
+from anifacegan.data.config import DataConfig
+from anifacegan.data.dataset import FaceDataset, dataset_image_size
 from anifacegan.data.synthetic.head import load_head_geometry
-from anifacegan.evaluation.config import EvaluationConfig
+from anifacegan.evaluation.config import MeasureConfig
 from anifacegan.evaluation.evaluate import Evaluation
 from anifacegan.evaluation.image_sets import EvaluationInputs
 from anifacegan.evaluation.inception import check_weights
 from anifacegan.evaluation.judge import Judge, load_judge
-from anifacegan.evaluation.samples import ExpressionSource, SampleConfig
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.models.checkpoints import ModelCard
 from anifacegan.rendering.model import Model
-from anifacegan.runtime.devices import Device
-from anifacegan.runtime.errors import ConfigError, InputError, require_at_least
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.resources import shipped_root
-from anifacegan.runtime.typed_config import as_tuple
 
 SHIPPED_JUDGE = Path("checkpoints/judge")
 """Folder of the shipped judge, relative to the package's shipped files."""
 EMBEDDED = ("embedding_frechet", "recognition", "disentanglement")
 """Metrics that need a face embedder, a network that turns a face into an identity vector."""
-LARGEST_SEED = 2**62
-"""Largest seed: numbers are added to the seed, and the sums must fit into 64 bits."""
-
-
-@dataclass(frozen=True)
-class MeasureConfig:
-    """Options of the commands that measure models."""
-
-    data: Path
-    """Folder or .zip with images and .mat files. It gives the real images, the camera poses of generated faces and,
-    with --expressions_from data, their expressions."""
-    judge: Path | None = None
-    """Folder of the judge: a face reconstruction network (a network from an image to face coefficients) that was not
-    used in any training loss of the model. null: the shipped checkpoints/judge, if it fits the model's face model."""
-    metrics: str | tuple[str, ...] = ()
-    """Names of the metrics to measure, see :data:`anifacegan.evaluation.config.DEFINITIONS`."""
-    embedder: str = "judge"
-    """Network that turns a face into a feature vector: judge, dlib, or an .onnx or .pt (TorchScript) file that takes
-    aligned crops of 112 px."""
-    inception_weights: Path | None = None
-    """File of torch-fidelity's Inception weights. null: the file in PyTorch's cache."""
-    count: int = 2000
-    """Number of generated images for Frechet distances and expression control; up to twice as many real images are
-    used."""
-    inception_count: int = 5000
-    """Number of generated images, and of real images, for FID, KID and Inception Score."""
-    people: int = 40
-    """Number of generated people for the metrics identity, recognition and disentanglement."""
-    expressions: int = 6
-    """Number of expressions that each of these people shows; the first one is neutral."""
-    mesh_faces: int = 200
-    """Number of generated people whose deformation is compared with the face model's mesh, for deformation."""
-    consistency_faces: int = 20
-    """Number of generated people whose views and depths are compared, for view_consistency."""
-    ramps: int = 6
-    """Number of expression ramps (faces that go from neutral to a full expression) on which temporal smoothness is
-    measured."""
-    frames: int = 24
-    """Number of images in each expression ramp."""
-    detected_people: int = 300
-    """Number of generated people in whose images dlib searches for a face, for detection."""
-    detected_expressions: int = 2
-    """Number of images of each person for detection, each with another of the expressions that the model is shipped
-    with."""
-    bootstrap: int = 100
-    """Number of bootstrap draws (random samples of the images, with replacement) for the standard deviation that is
-    reported with a Frechet distance."""
-    size: int | None = None
-    """Height and width of generated images in pixels; real images are resampled to this size. null: the size of the
-    data's images."""
-    psi: float = 1.0
-    """Truncation psi of the appearance: 1 shows the full variety of people, 0 the average appearance for everyone."""
-    expressions_from: ExpressionSource = "prior"
-    """Source of the random expressions of generated faces. prior: the model's expression prior; data: random images of
-    the data."""
-    seed: int = 1
-    """Random seed for latents, poses, the choice of real images, and bootstrap draws."""
-    batch: int = 32
-    """Number of images that the judge processes at once; it does not change the results."""
-    pitch_offset: float | None = None
-    """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face; it is subtracted. Ignored for .mat files that
-    store the exact pose (those of 'anifacegan dataset'). null: the value in the model's card.yaml."""
-    face_model: Path | None = None
-    """File of the open face model. null: the file that 'anifacegan face-model' keeps in the cache."""
-    device: Device = "auto"
-    """Device that computes. auto: a GPU if PyTorch finds one, else the CPU."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "count", "inception_count", "batch")
-        require_at_least(self, 0, "seed", "psi")
-        if self.size is not None:
-            require_at_least(self, 2, "size")
-        if self.seed > LARGEST_SEED:
-            raise ConfigError("seed", self.seed, f"at most {LARGEST_SEED}")
-        self.evaluation(64)  # EvaluationConfig checks the remaining values
-
-    def evaluation(self, data_size: int, psi: float | None = None) -> EvaluationConfig:
-        """Make the configuration of an evaluation.
-
-        Args:
-            data_size: height and width of the data set's images, pixels; used if ``self.size`` is None.
-            psi: truncation to use instead of ``self.psi``, or None.
-        """
-        size, psi = data_size if self.size is None else self.size, self.psi if psi is None else psi
-        return EvaluationConfig(
-            metrics=as_tuple(self.metrics),
-            samples=SampleConfig(self.count, self.seed, size, psi, self.batch),
-            expressions_from=self.expressions_from,
-            bootstrap=self.bootstrap,
-            inception_count=self.inception_count,
-            people=self.people,
-            expressions=self.expressions,
-            mesh_faces=self.mesh_faces,
-            consistency_faces=self.consistency_faces,
-            ramps=self.ramps,
-            frames=self.frames,
-            detected_people=self.detected_people,
-            detected_expressions=self.detected_expressions,
-        )
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.face_model.regressed import FaceLandmarks
-from anifacegan.geometry.cameras import FOV_DEG, euler_from_rotation, orbit_camera, orbit_rotation
-from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
+from anifacegan.geometry.cameras import euler_from_rotation, orbit_camera, orbit_rotation
+from anifacegan.geometry.conventions import FOV_DEG, WORLD_PER_MODEL_UNIT
 from anifacegan.models.latent_sampling import PosedLatents
 
 MM_PER_WORLD = 1000.0

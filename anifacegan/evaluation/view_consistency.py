@@ -19,7 +19,8 @@ from torch import Tensor
 from anifacegan.evaluation.bootstrap import BootstrapStatistics, Draws, Weights, weighted_ratio
 from anifacegan.evaluation.targets import MM_PER_WORLD
 from anifacegan.face_model.surface_maps import SurfaceMap
-from anifacegan.geometry.cameras import FOV_DEG, orbit_camera
+from anifacegan.geometry.cameras import orbit_camera
+from anifacegan.geometry.conventions import FOV_DEG
 from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.geometry.resampling import read_pixels, to_grid
 from anifacegan.rendering.frame import decibels

@@ -48,7 +48,7 @@ class FaceCoefficients:
     trans: np.ndarray
     """(3,) translation of the head, model units."""
     lm68: np.ndarray
-    """(68, 2) landmarks in pixels of a 224 px frame, y up."""
+    """(68, 2) landmarks: index pixels (x right, y down) of a 224 px image, whatever the size of the face's image."""
     pose: np.ndarray | None = None
     """(2,) pitch and yaw of the generator's camera, radians relative to frontal; in files of synthetic images only."""
     noise: np.ndarray | None = None

@@ -70,7 +70,7 @@ def bare_head(
 ) -> Float[np.ndarray, "vertex 3"]:
     """Compute the vertices of one face without hair and clothes, model units; eyelids are placed.
 
-    The result does not depend on BLAS or the number of threads.
+    The linear part does not depend on BLAS or the number of threads; the lids do, in the last bit.
     """
     latents = np.concatenate([z_id, z_exp]).astype(np.float32)
     vertices = affine(mesh.mean, mesh.basis, latents).reshape(-1, 3)

@@ -35,7 +35,7 @@ MEETING_POWER = 4
 """The upper margin also comes to the lower one sideways and in depth, by their distance times this power of the blink's
 strength: otherwise closed lids would show gaps at the corners, since people's margins differ."""
 BALL_SAMPLES = 32
-"""Largest number of an eyeball's vertices to which its sphere is fitted where only some vertices of a mesh are computed."""
+"""Largest number of an eyeball's vertices to which its sphere is fitted where only a part of the mesh is computed."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def subset_with_lids(
 ) -> tuple[Int[np.ndarray, " more_points"], tuple[Eye, ...]]:
     """Add to some vertices of a mesh those from which :func:`place_lids` computes where lids belong.
 
-    Returns the ``selected`` vertices followed by the others, and the eyes with indices into them. ``selected`` may hold a
-    vertex several times. The eyeballs are then fitted to samples, and so differ a little.
+    Returns the ``selected`` vertices followed by the others, and the eyes with indices into them. ``selected`` may hold
+    a vertex several times. The eyeballs are then fitted to samples, and so differ a little.
     """
     support = [part for eye in eyes for part in (_ball_samples(eye), eye.closing.upper, eye.closing.lower)]
     start, found = len(selected), []

@@ -7,7 +7,6 @@ from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.open_model import load_open_face_model
 from anifacegan.runtime.files import sha256
 
-
 COEFFICIENT_ARRAYS = ("mean", "id_basis", "exp_basis")
 """Arrays that identity and expression coefficients depend on."""
 TEXTURE_ARRAYS = ("tex_mean", "tex_basis")

@@ -2,23 +2,17 @@
 landmarks."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from anifacegan.face_model.config import CameraKind
 from anifacegan.face_model.lids import place_lids, subset_with_lids
 from anifacegan.face_model.morphable import MorphableModel
-from anifacegan.geometry.cameras import (
-    FOV_DEG,
-    Camera,
-    euler_rotation,
-    focal_length_px,
-    reconstruction_camera,
-)
+from anifacegan.geometry.cameras import Camera, euler_rotation, focal_length_px, reconstruction_camera
+from anifacegan.geometry.conventions import FOV_DEG
 
-CameraKind = Literal["generator", "deep3dfacerecon"]
 SCALE_FLOOR = 1e-3
 """Lower limit of the standard deviations by which regressed outputs are multiplied."""
 

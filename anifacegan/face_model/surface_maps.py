@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.face_model.lids import place_lids
 from anifacegan.geometry.cameras import orbit_camera
+from anifacegan.geometry.config import Backend
 from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
-from anifacegan.geometry.rasterization.rasterizer import Backend, interpolate, rasterize
+from anifacegan.geometry.rasterization.rasterizer import interpolate, rasterize
 
 
 @dataclass(frozen=True)

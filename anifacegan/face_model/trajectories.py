@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from anifacegan.face_model.coefficients import read_pose
+from anifacegan.face_model.config import DriveConfig
 from anifacegan.face_model.expressions import ExpressionReader
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
-from anifacegan.runtime.errors import ConfigError, InputError
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.resources import found, located
 from anifacegan.runtime.typed_config import as_tuple
 
@@ -119,41 +120,6 @@ def check_views(*, yaw: Float[np.ndarray, "frame"], pitch: Float[np.ndarray, "fr
 
 DEFAULT_FRAMES = 50
 """Number of frames of a video if no number is given."""
-MOST_FRAMES = 100_000
-"""Largest number of frames of a video."""
-
-
-@dataclass(frozen=True)
-class DriveConfig:
-    """Pose and expression of every frame of a video."""
-
-    expression: str | tuple[str, ...] = "mat/smile.mat"
-    """Expression: a .mat file, names with strengths such as smile=0.7,blink=0.3, or neutral. Several expressions are
-    shown one after another. A folder of .mat files is shown as a sequence, sorted by name."""
-    strength: float | tuple[float, ...] | None = None
-    """Factor of the expression: one value, or values to interpolate between from the first frame to the last. null:
-    from 0 to 1 for one expression, from 0 to 1 and back for each of several, 1 for a folder."""
-    frames: int | None = None
-    """Number of frames of each person's video. null: the number of .mat files if expression is a folder, else 50."""
-    yaw: float | tuple[float, ...] = (-0.35, 0.35)
-    """Yaw of the head in radians from frontal; positive turns the face to the image's right. One value, or values to
-    interpolate between from the first frame to the last; a single frame has the last value."""
-    pitch: float | tuple[float, ...] = 0.0
-    """Pitch of the head in radians from frontal; positive looks down. One value, or values to interpolate between from
-    the first frame to the last."""
-    pose_from_mat: bool = False
-    """Take yaw and pitch from the .mat files of the expressions instead of the options yaw and pitch."""
-    pitch_offset: float | None = None
-    """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face; it is subtracted. Ignored for .mat files that
-    store the exact pose (those of 'anifacegan dataset'). null: the value in the model's card.yaml."""
-
-    def __post_init__(self) -> None:
-        if self.frames is not None and not 1 <= self.frames <= MOST_FRAMES:
-            raise ConfigError("frames", self.frames, f"1 to {MOST_FRAMES}")
-        for name in ("yaw", "pitch", "strength", "pitch_offset"):
-            require_finite(name, getattr(self, name))
-        if not self.expression:
-            raise ValueError("expression is empty, expected .mat files, names, or a folder")
 
 
 @dataclass(frozen=True)
@@ -249,14 +215,3 @@ def _poses(expressions: list[Expression], pitch_offset: float) -> Float[np.ndarr
 def float_array(value: float | tuple[float, ...] | None) -> Float[np.ndarray, "value"]:
     """Convert one value or several to a float64 array; None becomes a single zero."""
     return np.array([0.0] if value is None else as_tuple(value), np.float64)
-
-
-def require_finite(name: str, value: float | tuple[float, ...] | None) -> None:
-    """Check that an option has at least one value and only finite ones.
-
-    Raises:
-        ConfigError: names the option.
-    """
-    values = float_array(value)
-    if len(values) == 0 or not np.isfinite(values).all():
-        raise ConfigError(name, value, "finite numbers")

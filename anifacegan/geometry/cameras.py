@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-FOV_DEG = 12.0
-"""Field of view, over the image height, of the generator's camera and of synthetic images, degrees."""
+from anifacegan.geometry.conventions import FOV_DEG
+
 RECONSTRUCTION_FOCAL_PX = 1015.0
 """Focal length of Deep3DFaceRecon's camera for an image of 224 px, pixels."""
 RECONSTRUCTION_SIZE_PX = 224
@@ -148,13 +148,10 @@ def reconstruction_camera(
 
 
 def to_lm68(camera: Camera, landmarks: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 2"]:
-    """Project landmarks to the convention of ``lm68`` in coefficient files: pixels of a 224 px frame with y up."""
-    last = RECONSTRUCTION_SIZE_PX - 1
-    scaled = camera.project(landmarks) / (camera.size - 1) * last
-    return torch.stack([scaled[..., 0], last - scaled[..., 1]], dim=-1)
+    """Project landmarks to ``lm68`` of coefficient files: index pixels (x right, y down) of a 224 px image."""
+    return camera.project(landmarks) * ((RECONSTRUCTION_SIZE_PX - 1) / (camera.size - 1))
 
 
 def from_lm68(lm68: Float[Tensor, "batch 68 2"], size: int) -> Float[Tensor, "batch 68 2"]:
     """Convert ``lm68`` of a coefficient file to index pixels (x right, y down) of an image of ``size`` pixels."""
-    scaled = lm68 * ((size - 1) / (RECONSTRUCTION_SIZE_PX - 1))
-    return torch.stack([scaled[..., 0], size - 1 - scaled[..., 1]], dim=-1)
+    return lm68 * ((size - 1) / (RECONSTRUCTION_SIZE_PX - 1))

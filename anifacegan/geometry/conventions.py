@@ -13,8 +13,11 @@ Units
     network   world / 0.12 (``WORLD_PER_NETWORK_UNIT``): what networks take. A head fills about the cube [-1, 1]^3.
     model     a morphable model's own unit, Deep3DFaceRecon's: world = 0.1 * model + the model's ``world_offset``
               (``WORLD_PER_MODEL_UNIT``). A face lies within about [-1, 1]^3.
-    pixels    index coordinates: an integer is the centre of a pixel, x runs right, y runs down. The centres of the
-              corner pixels lie on the edges of the field of view.
+    pixels    index coordinates: the centre of the upper left pixel is (0, 0), and every integer is the centre of a
+              pixel; x runs right, y runs down. The centres of the corner pixels lie on the edges of the field of view.
+    lm68      landmarks in coefficient files, as Deep3DFaceRecon writes them: pixels as above, y down, of an image of
+              224 x 224 pixels, whatever the size of the file's image. The chin has a larger y than the brows. Convert
+              them with ``to_lm68`` and ``from_lm68`` of :mod:`anifacegan.geometry.cameras` only.
 
 Angles
     Radians relative to the frontal view, with the signs of Deep3DFaceRecon's ``angle``: at positive yaw the face turns
@@ -25,6 +28,10 @@ Letters of shapes in comments
     B batch (people, poses or expressions)      R ray        S sample along a ray       L level (manifold)
     N point      V vertex      F triangle       C channel    H W image height and width
 """
+
+FOV_DEG = 12.0
+"""Field of view, over the image height, of the generator's camera and of synthetic images, degrees."""
+
 
 WORLD_PER_NETWORK_UNIT = 0.12
 """World units per network unit."""

@@ -1,4 +1,4 @@
-"""Rays through the pixels of the generator's camera, and where samples lie on them; world units."""
+"""Rays through the pixels of the generator's camera; world units."""
 
 import math
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.geometry.cameras import FOV_DEG, orbit_rotation
-from anifacegan.geometry.conventions import BACKGROUND_Z
+from anifacegan.geometry.cameras import orbit_rotation
+from anifacegan.geometry.conventions import FOV_DEG
 
 
 @dataclass(frozen=True)
@@ -66,29 +66,3 @@ def image_rays(
         size=size,
         fov_deg=fov_deg,
     )
-
-
-@dataclass(frozen=True)
-class RaySamplingConfig:
-    """Samples on a ray, between which the crossings with the manifolds are searched, and the camera and background of
-    the scene.
-    """
-
-    near: float = 0.88
-    """Distance from the camera to the first sample of a ray, world units."""
-    far: float = 1.12
-    """Distance from the camera to the last sample of a ray, world units."""
-    samples: int = 64
-    """Number of evenly spaced samples on a ray, the first and the last included."""
-    fov_deg: float = FOV_DEG
-    """Field of view of the camera over the image height, degrees."""
-    background_z: float = BACKGROUND_Z
-    """z coordinate of the plane that carries the background, world units."""
-
-    def __post_init__(self) -> None:
-        if self.samples < 2 or not 0 < self.near < self.far:
-            raise ValueError(f"ray_sampling needs samples >= 2 and 0 < near < far, got {self}")
-        if not (math.isfinite(self.far) and math.isfinite(self.background_z) and 0 < self.fov_deg < 180):
-            raise ValueError(
-                f"ray_sampling needs a finite far and background_z, and 0 < fov_deg < 180, got {self}"
-            )

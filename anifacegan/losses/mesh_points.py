@@ -11,7 +11,6 @@ An open mouth has no vertices between the lips. Without offsets there the field 
 the opening, so mouth-gap points between the lips lead to the narrow slit between the closed lips.
 """
 
-import math
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -24,6 +23,7 @@ from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.face_model.lids import place_lids, subset_with_lids
 from anifacegan.geometry.conventions import ID_DIM, WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.normals import VertexTriangles
+from anifacegan.losses.config import CONFIDENCE_RADIUS
 
 EYEBALL_SHARE = 0.5
 """Value added to the sampling weight of eyeball vertices, which hardly move; the vertex that moves most has weight
@@ -35,8 +35,6 @@ UPPER_LIP, LOWER_LIP = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)
 """Indices of the landmarks on the inner contours of the lips, from corner to corner."""
 OPEN_LIPS = 0.001
 """Smallest distance between the lips, in world units, at which the mouth counts as open."""
-CONFIDENCE_RADIUS = math.sqrt(1e-5)
-"""Distance from the mesh, in world units (3.2 mm), at which a point's confidence reaches 0."""
 MOUTH_GAP_DEPTH = 0.002
 """Standard deviation of the mouth-gap points along z, in world units."""
 

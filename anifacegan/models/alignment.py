@@ -18,26 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.geometry.conventions import ID_DIM, WORLD_PER_NETWORK_UNIT
+from anifacegan.models.config import AlignmentConfig
 from anifacegan.models.siren import FiLMLayer, full_precision
-from anifacegan.runtime.errors import require_above, require_at_least
-
-
-@dataclass(frozen=True)
-class AlignmentConfig:
-    """Sizes of the alignment field."""
-
-    hidden_dim: int = 96
-    """Width of every sine layer."""
-    layers: int = 3
-    """Number of sine layers before the linear head."""
-    frequency: float = 20.0
-    """Factor on the input of every sine."""
-    output_scale: float = 0.02
-    """Factor from the last layer's output to the offset in world units."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "hidden_dim", "layers")
-        require_above(self, 0, "frequency", "output_scale")
 
 
 class AlignmentField(nn.Module):

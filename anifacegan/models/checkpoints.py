@@ -1,7 +1,8 @@
 """Generator checkpoints: model folders with a generator, its model card, its expression basis and its appearance map.
 
 Next to the generator's state dict the tensors file holds the blendshapes of the expression basis (``expression.*``) and
-the map from the attributes of synthetic people to ``z_noise`` (``appearance.*``).
+the map from the attributes of synthetic people to ``z_noise`` (``appearance.*``). Feature planes and the weights of
+their mix are stored in half precision unless their configuration says otherwise.
 """
 
 import dataclasses
@@ -15,11 +16,13 @@ from torch import Tensor
 
 from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.geometry.conventions import EXP_DIM
-from anifacegan.models.generator import Generator, GeneratorConfig
+from anifacegan.models.config import GeneratorConfig
+from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import (
     TENSORS,
     check_finite,
     check_tensor,
+    in_half_precision,
     load_state,
     read_card,
     read_tensors,
@@ -30,6 +33,7 @@ from anifacegan.runtime.resources import located_model
 _UNITS = "expression.units_to_exp"
 _APPEARANCE = "appearance."
 _CONFIG = "generator"
+_PLANES = "template.planes."
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,13 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a generator's model folder.
 
     Raises:
-        InputError: the folder cannot be written; it is unchanged then.
+        InputError: the folder cannot be written, it is unchanged then; or a feature is beyond half precision's range.
     """
     tensors = dict(checkpoint.generator.state_dict())
+    planes = checkpoint.generator.template.planes
+    if planes is not None and planes.config.half_precision:
+        names = [_PLANES + name for name, _ in planes.named_parameters()]
+        tensors |= in_half_precision({name: tensors[name] for name in names})
     if checkpoint.basis is not None:
         tensors[_UNITS] = torch.from_numpy(checkpoint.basis.units_to_exp)
     for name, array in checkpoint.appearance.items():

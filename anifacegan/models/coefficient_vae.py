@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anifacegan.runtime.errors import require_at_least
+from anifacegan.models.config import CoefficientVAEConfig
 
 LEAK = 0.01
 """Negative slope of the LeakyReLU activations."""
@@ -34,21 +34,6 @@ class Latents:
 
     def __getitem__(self, part: slice) -> "Latents":
         return Latents(self.z_id[part], self.z_exp[part], self.z_noise[part])
-
-
-@dataclass(frozen=True)
-class CoefficientVAEConfig:
-    """Sizes of the networks of a VAE of face coefficients."""
-
-    hidden_dim: int = 512
-    """Width of the hidden layers."""
-    layers: int = 5
-    """Number of hidden layers of the encoder, and likewise of the decoder."""
-    latent_dim: int = 256
-    """Number of entries of the Gaussian latent."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "hidden_dim", "layers", "latent_dim")
 
 
 class CoefficientVAE(nn.Module):

@@ -14,31 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, WORLD_PER_NETWORK_UNIT
+from anifacegan.models.config import DeformationConfig
 from anifacegan.models.siren import BoundFiLMLayer, FiLMLayer, MappingNetwork
-from anifacegan.runtime.errors import require_above, require_at_least
-
-
-@dataclass(frozen=True)
-class DeformationConfig:
-    """Sizes of the deformation field."""
-
-    hidden_dim: int = 128
-    """Width of every sine layer."""
-    layers: int = 3
-    """Number of sine layers before the linear head."""
-    mapping_dim: int = 128
-    """Width of the mapping network."""
-    mapping_layers: int = 3
-    """Number of hidden layers of the mapping network."""
-    output_scale: float = 1.0
-    """Factor from the last layer's output to the offset in world units; 1 for the released weights. Faces move by
-    millimetres (0.001 world units). With the factor 0.02, one optimizer step changes offsets by less than a millimetre,
-    and training is several times faster."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "hidden_dim", "layers", "mapping_dim")
-        require_at_least(self, 0, "mapping_layers")
-        require_above(self, 0, "output_scale")
 
 
 class DeformationField(nn.Module):

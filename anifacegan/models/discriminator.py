@@ -18,43 +18,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from anifacegan.runtime.errors import ConfigError
+from anifacegan.models.config import DiscriminatorConfig
 
 LEAK = 0.2
 """Negative slope of the LeakyReLU activations."""
-SIZES = (16, 32, 64, 128, 256, 512)
-"""Supported heights and widths of the images, pixels."""
-
-
-@dataclass(frozen=True)
-class DiscriminatorConfig:
-    """Image size and widths of the discriminator."""
-
-    size: int = 128
-    """Height and width of the images in pixels: a power of two from 16 to 512."""
-    capacity: int = 8192
-    """A layer has capacity / resolution channels, but at most max_channels: with 8192, a layer at 128 pixels has 64."""
-    max_channels: int = 400
-    """Largest number of channels of a layer."""
-    blur: bool = True
-    """Halve the resolution with the filter 1-3-3-1 instead of the mean of 2x2 pixels."""
-
-    def __post_init__(self) -> None:
-        if self.size not in SIZES:
-            raise ConfigError("size", self.size, f"one of {', '.join(map(str, SIZES))}")
-        for name, least in (("capacity", self.size), ("max_channels", 1)):
-            if getattr(self, name) < least:
-                raise ConfigError(name, getattr(self, name), f"at least {least}")
-
-    @property
-    def resolutions(self) -> list[int]:
-        """Resolutions of the feature maps in pixels, before the first block and after each block: from the image size
-        down to 2."""
-        return [2**k for k in range(int(math.log2(self.size)), 0, -1)]
-
-    def channels(self, resolution: int) -> int:
-        """Return the number of channels of the layers at a resolution, which is given in pixels."""
-        return min(self.max_channels, self.capacity // resolution)
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,13 @@ Deep3DFaceRecon's cameras differ in focal length only. For synthetic images ``tr
 in camera axes; for the open face model it is 0.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anifacegan.face_model.regressed import SCALE_FLOOR, CameraKind, Reconstruction
+from anifacegan.face_model.regressed import SCALE_FLOOR, Reconstruction
 from anifacegan.geometry.resampling import resample
+from anifacegan.models.config import FaceRegressorConfig
 from anifacegan.models.regressor_backbones import (
     RAW_DIM,
     PlainBackbone,
@@ -28,38 +26,6 @@ from anifacegan.models.regressor_backbones import (
     ResNet50Backbone,
     initialize_backbone,
 )
-from anifacegan.runtime.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class FaceRegressorConfig:
-    """Architecture of a face regressor, and the camera of its training images."""
-
-    backbone: Literal["residual", "plain", "resnet50"] = "residual"
-    """Architecture: residual is a small network with residual blocks; plain is a small network without residual blocks,
-    for a second regressor that is only used for evaluation; resnet50 is Deep3DFaceRecon's network."""
-    size: int = 128
-    """Height and width in pixels of the backbone's input; 224 for Deep3DFaceRecon's weights."""
-    border: int = 0
-    """Number of pixels that are cropped from each side of the image before it enters the backbone."""
-    channels: tuple[int, ...] = (16, 32, 64, 128, 160)
-    """Number of channels in each stage of a small backbone (residual or plain); each stage halves the resolution."""
-    camera: CameraKind = "generator"
-    """Camera for which the network regresses angle and trans: generator or deep3dfacerecon."""
-
-    def __post_init__(self) -> None:
-        if self.size < 2 or self.backbone != "resnet50" and self.size % 2 ** len(self.channels):
-            halvings = f"a multiple of {2 ** len(self.channels)}, for as many halvings as there are channels"
-            raise ConfigError("size", self.size, halvings)
-        if self.border < 0:
-            raise ConfigError("border", self.border, "at least 0")
-        if not self.channels or any(width < 8 or width % 8 for width in self.channels):
-            raise ConfigError("channels", list(self.channels), "multiples of 8")
-
-    @property
-    def frame(self) -> int:
-        """Height and width in pixels of the image that the border is cropped from."""
-        return self.size + 2 * self.border
 
 
 class FaceRegressor(nn.Module):

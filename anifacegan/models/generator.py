@@ -13,46 +13,23 @@ network, so tests can give it spheres in place of a face.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, NOISE_DIM
-from anifacegan.geometry.rays import RaySamplingConfig
-from anifacegan.models.alignment import AlignmentConfig, AlignmentField
-from anifacegan.models.coefficient_vae import CoefficientVAE, CoefficientVAEConfig, Latents
-from anifacegan.models.deformation import DeformationConfig, DeformationField
-from anifacegan.models.manifolds import ManifoldConfig, ManifoldField
+from anifacegan.models.alignment import AlignmentField
+from anifacegan.models.coefficient_vae import CoefficientVAE, Latents
+from anifacegan.models.config import (
+    GeneratorConfig,
+)
+from anifacegan.models.deformation import DeformationField
+from anifacegan.models.manifolds import ManifoldField
 from anifacegan.models.siren import FiLMParameters
-from anifacegan.models.template import TemplateConfig, TemplateField
-
-
-@dataclass(frozen=True)
-class GeneratorConfig:
-    """Sizes of the generator's networks, and how its rays are sampled."""
-
-    template: TemplateConfig = field(default_factory=TemplateConfig)
-    """Template radiance field: colour and opacity of the neutral face."""
-    deformation: DeformationConfig = field(default_factory=DeformationConfig)
-    """Deformation field, which moves points of the expressive face to the neutral template."""
-    alignment: AlignmentConfig | None = None
-    """Alignment field, which moves the template points of all people to the corresponding points of the mean head
-    before the template radiance is evaluated there; this makes eyes and lips sharper. null: no such field, as in the
-    paper."""
-    manifolds: ManifoldConfig = field(default_factory=ManifoldConfig)
-    """Manifold predictor M, and the levels of s = M(x) that define the radiance manifolds."""
-    ray_sampling: RaySamplingConfig = field(default_factory=RaySamplingConfig)
-    """Samples along the rays, field of view and background plane."""
-    identity_prior: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
-    """Identity VAE, whose decoder turns N(0, I) into z_id."""
-    expression_prior: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
-    """Expression VAE, whose decoder turns N(0, I) into z_exp."""
-    radiance_offset_gain: float = 1.0
-    """Factor g on the offset delta of the deformation field where colours are looked up: the template radiance is
-    evaluated at x + g * delta, while the manifolds are always found at x + delta. 1 for models trained with this
-    package; 1 / 0.12 for the released weights."""
+from anifacegan.models.template import TemplateField
 
 
 @dataclass(frozen=True)
@@ -97,6 +74,8 @@ class Generator(nn.Module):
     them."""
     mean_phases: Tensor
     """(1, units) FiLM phases of all sine units, averaged over random people; truncation moves phases toward them."""
+    mean_mix: Tensor | None
+    """(1, mix_units) weights of the feature planes, averaged over random people; None without planes."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -109,6 +88,8 @@ class Generator(nn.Module):
         self.expression_prior = CoefficientVAE(EXP_DIM, config.expression_prior)
         self.register_buffer("mean_frequencies", torch.zeros(1, config.template.units))
         self.register_buffer("mean_phases", torch.zeros(1, config.template.units))
+        planes = config.template.planes
+        self.register_buffer("mean_mix", None if planes is None else torch.zeros(1, planes.person_units))
 
     @property
     def device(self) -> torch.device:
@@ -146,6 +127,8 @@ class Generator(nn.Module):
         film = self.template.film_parameters(self.identity_prior.decode(normal), z_noise)
         self.mean_frequencies.copy_(film.frequencies.mean(0, keepdim=True))
         self.mean_phases.copy_(film.phases.mean(0, keepdim=True))
+        if self.mean_mix is not None:
+            self.mean_mix.copy_(film.mix.mean(0, keepdim=True))
 
     def condition(self, latents: Latents, psi: float = 1.0) -> ConditionedFields:
         """Fix the latents of the fields, and return the fields as functions of points only.
@@ -154,7 +137,8 @@ class Generator(nn.Module):
         """
         film = self.template.film_parameters(latents.z_id, latents.z_noise)
         if psi != 1.0:
-            film = film.truncated(FiLMParameters(self.mean_frequencies, self.mean_phases), psi)
+            mean = FiLMParameters(self.mean_frequencies, self.mean_phases, self.mean_mix)
+            film = film.truncated(mean, psi)
         return ConditionedFields(
             offset=self.deformation.bind(latents.z_id, latents.z_exp),
             scalar=self.manifolds,

@@ -5,7 +5,6 @@ generator of its own, so it does not depend on the batch or process that it is d
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,30 +13,8 @@ from torch import Tensor
 
 from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.config import ViewSamplingConfig
 from anifacegan.models.generator import Generator
-from anifacegan.runtime.errors import ConfigError, require_at_least
-
-
-@dataclass(frozen=True)
-class ViewSamplingConfig:
-    """Distribution of the camera poses and expressions of generated faces."""
-
-    poses: Literal["data", "gaussian"] = "data"
-    """Source of the camera poses. data: poses of random images of the data set; gaussian: normally distributed
-    poses."""
-    yaw_deviation: float = 0.3
-    """Standard deviation of the yaw of Gaussian poses, radians."""
-    pitch_deviation: float = 0.155
-    """Standard deviation of the pitch of Gaussian poses, radians."""
-    limit: float = 1.3
-    """Largest absolute pitch and yaw of Gaussian poses, radians; larger angles are set to this value."""
-    neutral_ratio: float = 0.1
-    """Probability that a face has the neutral expression, from 0 to 1; all other expressions are sampled."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 0, "yaw_deviation", "pitch_deviation", "limit", "neutral_ratio")
-        if self.neutral_ratio > 1:
-            raise ConfigError("neutral_ratio", self.neutral_ratio, "0 to 1")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ the front.
 """
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -16,42 +15,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
+from anifacegan.models.config import ManifoldConfig
 from anifacegan.models.siren import full_precision
-from anifacegan.runtime.errors import ConfigError, require_at_least
 
 INITIAL_GRADIENT = 10.0
 """Slope of s before training: its increase per network unit of distance from the centre of the spheres."""
-
-
-@dataclass(frozen=True)
-class ManifoldConfig:
-    """Size of the manifold predictor M, and the levels of s = M(x) that define the manifolds."""
-
-    hidden_dim: int = 128
-    """Width of the hidden layers."""
-    layers: int = 3
-    """Number of hidden layers."""
-    count: int = 23
-    """Number of manifolds."""
-    first_level: float = 23.0
-    """Level (value of s) of the manifold nearest to a frontal camera."""
-    last_level: float = 8.0
-    """Level (value of s) of the manifold farthest from a frontal camera; the levels between are evenly spaced."""
-    levels: tuple[float, ...] = ()
-    """Levels (values of s) of all manifolds, in falling order, if they are not evenly spaced; count, first_level and
-    last_level are then ignored. Empty: they are evenly spaced."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "hidden_dim", "layers", "count")
-        values = self.values()
-        if len(values) < 2 or any(a <= b for a, b in pairwise(values)):
-            raise ConfigError("levels", values, "at least 2, each lower than the one before")
-
-    def values(self) -> tuple[float, ...]:
-        """Return the values of s on all manifolds, in falling order."""
-        if self.levels:
-            return self.levels
-        return tuple(torch.linspace(self.first_level, self.last_level, self.count, device="cpu").tolist())
 
 
 class ManifoldField(nn.Module):

@@ -37,6 +37,20 @@ def write_model_folder(folder: Path, tensors: dict[str, Tensor], card: dict[str,
         (temporary / CARD).write_text(yaml.safe_dump(card, sort_keys=False, width=110))
 
 
+def in_half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Round floating-point tensors to float16 and leave integer counters unchanged.
+
+    Raises:
+        InputError: a value is beyond float16's range.
+    """
+    rounded = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
+    for name, tensor in rounded.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            came = state[name].abs().max().item()
+            raise InputError(f"tensor '{name}' holds {came:.4g}, expected at most 65504 for half precision")
+    return rounded
+
+
 def read_card(
     folder: Path, card_type: type[Card], config_type: type[Config], config_key: str
 ) -> tuple[Card, Config]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.models.alignment import BoundAlignment
 from anifacegan.models.deformation import BoundDeformation
+from anifacegan.models.feature_planes import BoundPlanes
 from anifacegan.models.generator import ConditionedFields, FrozenField
 from anifacegan.models.manifolds import ManifoldField
 from anifacegan.models.template import RGB_WIDENING, BoundTemplate, alpha_from_sigma
@@ -68,10 +69,11 @@ def _is_single_on_cpu(weight: Tensor) -> bool:
 
 
 class _Memory(threading.local):
-    """Two buffers of activations for each thread: a layer reads one and writes the other."""
+    """Buffers of each thread: two of activations, of which a layer reads one and writes the other, and one of features
+    where there are any."""
 
-    def __init__(self, tile: int, width: int, like: Tensor) -> None:
-        self.tiles = tuple(like.new_empty(tile, width).numpy() for _ in range(2))
+    def __init__(self, tile: int, widths: tuple[int, ...], like: Tensor) -> None:
+        self.tiles = tuple(like.new_empty(tile, width).numpy() for width in widths)
 
 
 class _Layers:
@@ -101,7 +103,7 @@ class _Layers:
             rectified,
         )
         self._tile = max(1, ACTIVATIONS // width)
-        self._memory = _Memory(self._tile, width, first)
+        self._memory = _Memory(self._tile, (width, width), first)
 
     @classmethod
     def with_head(
@@ -117,8 +119,6 @@ class _Layers:
         self, points: Float[Tensor, "point 3"], bias: Float[Tensor, "channel"]
     ) -> Float[Tensor, "point channel"]:
         """Evaluate the layers at the points, and return the sum of the outputs of all heads plus ``bias``."""
-        from anifacegan.models import numba_kernels
-
         if torch.is_grad_enabled() and points.requires_grad:
             raise ValueError(
                 "numba fields have no gradients, and these points require them; use the PyTorch fields"
@@ -127,13 +127,65 @@ class _Layers:
         out = bias.detach().repeat(len(points), 1)
 
         def add(part: slice) -> None:
-            numba_kernels.add_heads(
-                points[part].numpy(), *self._weights, out[part].numpy(), *self._memory.tiles
-            )
+            self._add_heads(points[part].numpy(), out[part].numpy())
 
         with one_blas_thread():
             on_all_cores(_parts(len(points), self._tile), add)
         return out
+
+    def _add_heads(
+        self, points: Float[np.ndarray, "point 3"], out: Float[np.ndarray, "point channel"]
+    ) -> None:
+        from anifacegan.models import numba_kernels
+
+        numba_kernels.add_heads(points, *self._weights, out, *self._memory.tiles)
+
+
+class _LayersWithFeatures(_Layers):
+    """Layers of which the second and the last also read features of the points."""
+
+    def __init__(
+        self,
+        layers: list[tuple[Tensor, Tensor]],
+        heads: dict[int, Float[Tensor, "width channel"]],
+        bound: BoundPlanes,
+    ) -> None:
+        """Store the layers' weights, whose rows after the first ``width`` belong to the mixed features of ``bound``.
+
+        A person's mix is folded into these rows, so that a layer takes the features as they are read.
+        """
+        width = len(layers[0][1])
+        super().__init__([(weight[:width], bias) for weight, bias in layers], heads)
+        planes, config, mix = bound.planes, bound.planes.config, bound.mix[0].detach()
+        coarse = mix.clone()
+        coarse[config.coarse_features :] = 0
+        last = len(layers) - 1
+        inputs = mix.new_zeros(len(layers), config.features, width)
+        for k, of_layer in ((1, coarse), (last, mix)):
+            inputs[k] = of_layer @ layers[k][0][width:].detach()
+        skip = mix.new_zeros(config.features, next(iter(heads.values())).shape[1])
+        skip[:, :3] = bound.skip[0].detach()
+        near, far = config.depth_range
+        layers_per_unit = (config.grid_depths - 1) / (far - near)
+        tensors = (planes.radius, planes.grid.detach(), planes.planes.detach())
+        self._tables = (
+            planes.centre.numpy(),
+            np.array([near, layers_per_unit, config.grid_depths], np.float32),
+            *(tensor.contiguous().numpy() for tensor in tensors),
+            np.array(config.resolutions),
+        )
+        self._inputs = (inputs.numpy(), np.array([k in (1, last) for k in range(len(layers))]), skip.numpy())
+        self._memory = _Memory(self._tile, (width, width, config.features), mix)
+
+    def _add_heads(
+        self, points: Float[np.ndarray, "point 3"], out: Float[np.ndarray, "point channel"]
+    ) -> None:
+        from anifacegan.models import numba_plane_kernels
+
+        *weights, _ = self._weights
+        numba_plane_kernels.add_heads_with_features(
+            points, *weights, self._tables, *self._inputs, out, *self._memory.tiles
+        )
 
 
 def _parts(points: int, tile: int) -> list[slice]:
@@ -182,7 +234,11 @@ class NumbaTemplate:
         heads[last] = torch.zeros_like(heads[last - 1])
         heads[last][:, :3] = heads[last - 1][:, :3]
         heads[last - 1][:, :3] = 0.0
-        self.layers = _Layers(layers, heads)
+        self.layers = (
+            _Layers(layers, heads)
+            if field.planes is None
+            else _LayersWithFeatures(layers, heads, field.planes)
+        )
         biases = [head.bias.detach() for head in [*field.rgb_heads, *field.sigma_heads]]
         count = len(field.rgb_heads)
         self.bias = torch.cat([sum(biases[:count]), sum(biases[count:])])  # type: ignore[list-item]

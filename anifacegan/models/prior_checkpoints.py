@@ -6,16 +6,15 @@ A generator's training run can take its two priors from such folders; their weig
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM
-from anifacegan.models.coefficient_vae import CoefficientVAE, CoefficientVAEConfig
+from anifacegan.models.coefficient_vae import CoefficientVAE
+from anifacegan.models.config import CoefficientVAEConfig, PriorKind
 from anifacegan.models.model_folder import TENSORS, load_state, read_card, read_tensors, write_model_folder
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.resources import located_model
 
-PriorKind = Literal["identity", "expression"]
-"""Kind of a prior: which coefficients its decoder generates."""
 PRIOR_DIMS: dict[PriorKind, int] = {"identity": ID_DIM, "expression": EXP_DIM}
 _CONFIG = "prior"
 

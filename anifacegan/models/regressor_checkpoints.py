@@ -14,8 +14,16 @@ import torch
 from torch import Tensor
 
 from anifacegan.face_model.coefficients import BFM
-from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
-from anifacegan.models.model_folder import TENSORS, load_state, read_card, read_tensors, write_model_folder
+from anifacegan.models.config import FaceRegressorConfig
+from anifacegan.models.face_regressor import FaceRegressor
+from anifacegan.models.model_folder import (
+    TENSORS,
+    in_half_precision,
+    load_state,
+    read_card,
+    read_tensors,
+    write_model_folder,
+)
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.resources import located, located_model
 
@@ -49,18 +57,8 @@ def save_face_regressor(
     """
     config = dataclasses.asdict(network.config)
     config["channels"] = list(network.config.channels)
-    state = _in_half_precision(network.state_dict()) if half else network.state_dict()
+    state = in_half_precision(network.state_dict()) if half else network.state_dict()
     write_model_folder(folder, state, dataclasses.asdict(card) | {_CONFIG: config})
-
-
-def _in_half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Round floating-point tensors to float16 and leave integer counters unchanged."""
-    rounded = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
-    for name, tensor in rounded.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            came = state[name].abs().max().item()
-            raise InputError(f"tensor '{name}' holds {came:.4g}, expected at most 65504 for half precision")
-    return rounded
 
 
 def load_face_regressor(path: Path) -> tuple[FaceRegressor, FaceRegressorCard]:

@@ -19,13 +19,16 @@ import torch
 from torch import Tensor
 
 from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
-from anifacegan.models.coefficient_vae import CoefficientVAEConfig
-from anifacegan.models.deformation import DeformationConfig
-from anifacegan.models.generator import Generator, GeneratorConfig
+from anifacegan.models.config import (
+    CoefficientVAEConfig,
+    DeformationConfig,
+    GeneratorConfig,
+    ManifoldConfig,
+    TemplateConfig,
+)
+from anifacegan.models.generator import Generator
 from anifacegan.models.latent_files import read_mean_film_parameters
-from anifacegan.models.manifolds import ManifoldConfig
 from anifacegan.models.siren import FREQUENCY_SCALE, FREQUENCY_SHIFT
-from anifacegan.models.template import TemplateConfig
 from anifacegan.runtime.errors import InputError, first_line
 
 PITCH_OFFSET = 0.1

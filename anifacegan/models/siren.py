@@ -33,12 +33,18 @@ class FiLMParameters:
     """Frequency of each sine unit."""
     phases: Float[Tensor, "batch units"]
     """Phase of each sine unit."""
+    mix: Float[Tensor, "batch mix_units"] | None = None
+    """Person-specific weights of the template's feature planes; None for a field without planes."""
 
     def truncated(self, mean: "FiLMParameters", psi: float) -> "FiLMParameters":
         """Move the parameters toward ``mean``: psi 1 changes nothing, psi 0 gives the mean."""
+        mix = self.mix
+        if mix is not None and mean.mix is not None:
+            mix = mean.mix + psi * (mix - mean.mix)
         return FiLMParameters(
             mean.frequencies + psi * (self.frequencies - mean.frequencies),
             mean.phases + psi * (self.phases - mean.phases),
+            mix,
         )
 
 
@@ -60,14 +66,16 @@ class MappingNetwork(nn.Module):
         with torch.no_grad():
             self.output.weight.mul_(0.25)
 
-    def forward(self, latent: Float[Tensor, "batch latent"]) -> FiLMParameters:
-        """Map latents to FiLM parameters, in full precision."""
+    def forward(self, latent: Float[Tensor, "batch latent"], mix: nn.Linear | None = None) -> FiLMParameters:
+        """Map latents to FiLM parameters, in full precision; the layer ``mix`` maps the last hidden layer to the
+        person-specific weights of feature planes."""
         h = latent
         with full_precision(latent):
             for layer in self.hidden:
                 h = nn.functional.leaky_relu(layer(h), 0.2)
             frequencies, phases = self.output(h).chunk(2, dim=-1)
-        return FiLMParameters(frequencies * FREQUENCY_SCALE + FREQUENCY_SHIFT, phases)
+            weights = None if mix is None else mix(h)
+        return FiLMParameters(frequencies * FREQUENCY_SCALE + FREQUENCY_SHIFT, phases, weights)
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,21 @@ T is a FiLM-SIREN (pi-GAN, Chan et al. 2021). Each layer from the second on adds
 linear head; a sigmoid follows the sum of the rgb terms. The last rgb term comes from one more FiLM layer that also
 takes the view direction. The direction is fixed to frontal, so that colours do not depend on the view. Points are in
 world units; the network takes ``x / WORLD_PER_NETWORK_UNIT``.
+
+With the option ``planes``, which the paper does not have, features of the point join the inputs of the second sine
+layer and of the colour layer, and a linear function of them the sum of the rgb terms
+(:mod:`anifacegan.models.feature_planes`).
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM, WORLD_PER_NETWORK_UNIT
+from anifacegan.models.config import TemplateConfig
+from anifacegan.models.feature_planes import BoundPlanes, FeaturePlanes
 from anifacegan.models.siren import (
     BoundFiLMLayer,
     FiLMLayer,
@@ -24,38 +29,9 @@ from anifacegan.models.siren import (
     sine_bound,
     uniform_linear_,
 )
-from anifacegan.runtime.errors import require_above, require_at_least
 
 VIEW_DIRECTION = (0.0, 0.0, -1.0)
 """View direction of every point: frontal, so that colours do not depend on the view."""
-
-
-@dataclass(frozen=True)
-class TemplateConfig:
-    """Sizes of the template radiance field."""
-
-    hidden_dim: int = 256
-    """Width of every sine layer."""
-    layers: int = 8
-    """Number of sine layers, without the colour layer."""
-    mapping_dim: int = 256
-    """Width of the mapping network."""
-    mapping_layers: int = 3
-    """Number of hidden layers of the mapping network."""
-    sigma_gain: float = 1.0
-    """Factor on the density before its activation; 1 for the released weights. With the factor 1, an untrained head is
-    almost transparent (alpha 0.03 for each manifold), and training without a discriminator is slow."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 2, "layers")
-        require_at_least(self, 1, "hidden_dim", "mapping_dim")
-        require_at_least(self, 0, "mapping_layers")
-        require_above(self, 0, "sigma_gain")
-
-    @property
-    def units(self) -> int:
-        """Number of sine units of all layers, the colour layer included."""
-        return self.hidden_dim * (self.layers + 1)
 
 
 class TemplateField(nn.Module):
@@ -71,8 +47,11 @@ class TemplateField(nn.Module):
         self.config = config
         dims = [3] + [config.hidden_dim] * config.layers
         width = dims[-1]
-        self.layers = nn.ModuleList(FiLMLayer(i, o) for i, o in pairwise(dims))
-        self.colour_layer = FiLMLayer(3 + width, width)
+        self.planes = None if config.planes is None else FeaturePlanes(config.planes, config.mapping_width)
+        mixed = 0 if config.planes is None else config.planes.mixed
+        dims_in = [dim + (mixed if k == 1 else 0) for k, dim in enumerate(dims[:-1])]
+        self.layers = nn.ModuleList(FiLMLayer(i, width) for i in dims_in)
+        self.colour_layer = FiLMLayer(3 + width + mixed, width)
         self.sigma_heads = nn.ModuleList(nn.Linear(width, 1) for _ in range(config.layers - 1))
         self.rgb_heads = nn.ModuleList(nn.Linear(width, 3) for _ in range(config.layers - 1))
         self.register_buffer("latent_scale", torch.ones(ID_DIM + NOISE_DIM))
@@ -88,12 +67,15 @@ class TemplateField(nn.Module):
         for head in [*self.sigma_heads, *self.rgb_heads]:
             uniform_linear_(head, sine_bound(head.in_features), rng)
         self.mapping.initialize(rng)
+        if self.planes is not None:
+            self.planes.initialize(rng)
 
     def film_parameters(
         self, z_id: Float[Tensor, "batch id_dim"], z_noise: Float[Tensor, "batch noise_dim"]
     ) -> FiLMParameters:
         """Map people's latents to the FiLM parameters of all layers; truncation acts on these parameters."""
-        return self.mapping(self.latent_scale * torch.cat([z_id, z_noise], dim=-1))
+        mix = None if self.planes is None else self.planes.person
+        return self.mapping(self.latent_scale * torch.cat([z_id, z_noise], dim=-1), mix)
 
     def bind(self, film: FiLMParameters) -> "BoundTemplate":
         """Fix the FiLM parameters of a batch of people, and return their template field as a function of points
@@ -102,7 +84,8 @@ class TemplateField(nn.Module):
         blocks = list(zip(film.frequencies.split(width, -1), film.phases.split(width, -1), strict=True))
         layers = [layer.bind(*block) for layer, block in zip(self.layers, blocks[:-1], strict=True)]
         colour_layer = _lock_direction(self.colour_layer.bind(*blocks[-1]))
-        return BoundTemplate(layers, colour_layer, list(self.sigma_heads), list(self.rgb_heads), gain)
+        planes = None if self.planes is None else self.planes.bind(film.mix)
+        return BoundTemplate(layers, colour_layer, list(self.sigma_heads), list(self.rgb_heads), gain, planes)
 
 
 @dataclass(frozen=True)
@@ -120,16 +103,24 @@ class BoundTemplate:
     """Linear heads of the colour, one for each layer from the second on."""
     sigma_gain: float
     """Factor of the density before its softplus."""
+    planes: BoundPlanes | None = None
+    """Feature planes with each person's weights; None for a template without planes."""
 
     def __call__(
         self, x: Float[Tensor, "batch point 3"]
     ) -> tuple[Float[Tensor, "batch point 3"], Float[Tensor, "batch point"]]:
         h = self.layers[0](x / WORLD_PER_NETWORK_UNIT)  # (B, N, hidden)
         sigma, rgb = x.new_zeros(()), x.new_zeros(())
+        mixed = None
+        if self.planes is not None:
+            mixed = self.planes(x)
+            h, rgb = torch.cat([h, mixed.coarse], dim=-1), mixed.rgb
         for k, layer in enumerate(self.layers[1:]):
             h = layer(h)
             sigma = sigma + self.sigma_heads[k](h).to(x)  # (B, N, 1)
-            feature = self.colour_layer(h) if k == len(self.layers) - 2 else h
+            feature = h
+            if k == len(self.layers) - 2:
+                feature = self.colour_layer(h if mixed is None else torch.cat([h, mixed.every], dim=-1))
             rgb = rgb + self.rgb_heads[k](feature).to(x)  # (B, N, 3)
         rgb = rgb.sigmoid() * (1 + 2 * RGB_WIDENING) - RGB_WIDENING
         return rgb, alpha_from_sigma(self.sigma_gain * sigma[..., 0])

@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from anifacegan.geometry.cameras import orbit_rotation
-from anifacegan.geometry.rays import RaySamplingConfig, image_rays
+from anifacegan.geometry.config import RaySamplingConfig
+from anifacegan.geometry.rays import image_rays
 from anifacegan.rendering.frame import RenderedImage
 
 

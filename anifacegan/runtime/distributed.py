@@ -25,8 +25,8 @@ import torch.distributed as dist
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from anifacegan.runtime.devices import with_tensors
 from anifacegan.runtime.errors import InputError, exit_code, first_line
+from anifacegan.runtime.tensor_records import with_tensors
 
 STEP_TIMEOUT = timedelta(minutes=30)
 """Longest time that workers wait for each other within a step; the first one may be writing a preview or a snapshot."""

@@ -82,6 +82,14 @@ def item_type(hint: Any) -> Any:
     return next((typing.get_args(part)[0] for part in lists), None)
 
 
+def literals(hint: Any) -> tuple:
+    """Return the values of every Literal in an annotation, also of those in unions and lists."""
+    parts = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return parts
+    return tuple(value for part in parts for value in literals(part))
+
+
 def type_name(hint: Any) -> str:
     """Describe an annotation for error messages: ``int | None`` is "a whole number or null"."""
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", Path: "a path"}

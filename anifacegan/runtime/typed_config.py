@@ -23,11 +23,12 @@ from anifacegan.runtime.field_types import (
     default_of,
     from_yaml,
     item_type,
+    literals,
     nested_fields,
     type_name,
 )
 from anifacegan.runtime.option_help import print_help
-from anifacegan.runtime.renamed_keys import present_name
+from anifacegan.runtime.renamed_keys import present_name, present_value
 from anifacegan.runtime.resources import located
 
 Config = TypeVar("Config")
@@ -67,6 +68,11 @@ def read_one_of(
     if name not in kinds:
         raise InputError(f"{command}: {key} is {name}, expected one of {', '.join(kinds)}")
     return _resolved(kinds[name](), line, command, ())
+
+
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Return whether a command line has the option ``--help`` or ``-h``."""
+    return any(word.partition("=")[0] in ("--help", "-h") for word in arguments)
 
 
 def from_plain(kind: type[Config], content: dict, place: str, prefix: str = "") -> Config:
@@ -128,7 +134,7 @@ def _split(arguments: Sequence[str], command: str, leading: Sequence[str]) -> _C
         raise InputError(f"{command}: unrecognized arguments: {' '.join(stray)}{expected}")
     options = [(f"--{key}", [word]) for key, word in zip(leading, stray, strict=False)] + options
     names = {_key(name) for name, _ in options}
-    wants_help = not names.isdisjoint(("-h", "help"))
+    wants_help = asks_for_help(arguments)
     files: list[tuple[str, dict]] = []
     words_of_config = [words for name, words in options if _key(name) == "config"]
     for path in (path for words in words_of_config for path in _some("config", words, Path)):
@@ -240,7 +246,7 @@ def _value(hint: Any, value: Any, place: str, key: str) -> Any:
     """Convert a plain value to the type of its field.
 
     Raises:
-        InputError: the value is of another type.
+        InputError: the value is of another type, or was renamed; the message then has its present name.
     """
     inner = dataclass_in(hint)
     content = from_yaml(value) if inner is not None else None
@@ -249,6 +255,11 @@ def _value(hint: Any, value: Any, place: str, key: str) -> Any:
     try:
         return converted(hint, value)
     except (ValueError, TypeError):
+        items = from_yaml(value)
+        for item in items if isinstance(items, list) else [items]:
+            present = present_value(item, literals(hint))
+            if present is not None:
+                raise InputError(f"{place}: {key} is {item}, which is now {present}") from None
         raise InputError(f"{place}: {key} is {value}, expected {type_name(hint)}") from None
 
 

@@ -1,7 +1,7 @@
 """Adversarial training: generator against discriminator, with the imitation terms (Wu et al. 2022)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,14 +11,8 @@ from torch.profiler import record_function
 from anifacegan.data.posed_images import PosedImages, RealImages
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
-from anifacegan.models.latent_sampling import (
-    PosedLatents,
-    ViewSamplingConfig,
-    sample_generators,
-    sample_posed_latents,
-)
+from anifacegan.models.latent_sampling import PosedLatents, sample_generators, sample_posed_latents
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
-from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
 from anifacegan.training.adversarial_gradients import (
     accumulate_gradients,
     condition_for_template,
@@ -27,71 +21,17 @@ from anifacegan.training.adversarial_gradients import (
     generator_gradients,
     imitation_gradients,
 )
+from anifacegan.training.config import AdversarialConfig
 from anifacegan.training.image_imitation import ImageImitation, ImitationTerms
-from anifacegan.training.optim import DATA, OPTIMIZER, Precision, finite_total, take_step
-from anifacegan.training.patch_gradients import Conditioning, ImageRenderer, Split
+from anifacegan.training.optim import DATA, OPTIMIZER, finite_total, take_step
+from anifacegan.training.patch_gradients import Conditioning, ImageRenderer
+from anifacegan.training.schedule import Precision
+from anifacegan.training.weight_groups import PLANES, weight_groups
 from anifacegan.training.weights import AdversarialWeights
-
-
-@dataclass(frozen=True)
-class AdversarialConfig:
-    """Options of adversarial training: batch size, the steps in an iteration, and learning rates."""
-
-    batch: int = 4
-    """Number of real images in each step of the discriminator, and of generated images in each step of every
-    network."""
-    split: Split = field(default_factory=Split)
-    """How many images and rays are rendered at a time with gradients; fewer need less memory."""
-    views: ViewSamplingConfig = field(default_factory=ViewSamplingConfig)
-    """Distribution of the camera poses and expressions of generated faces."""
-    skip_invisible: bool = False
-    """Do not shade points that less than 1/16384 of the light reaches. This halves the time of a step and changes the
-    gradients by less than a thousandth. Needs split.images 1."""
-    discriminator_warmup: int = 0
-    """Number of steps at the beginning of adversarial training in which only the discriminator learns. An untrained
-    discriminator would harm a generator that is already good."""
-    deformation_steps: int = 2
-    """Number of steps in each iteration in which deformation and alignment learn from their imitation losses (losses
-    that make generated faces follow the face model). After them come one step of the discriminator and one of template
-    and manifolds. 0: all fields of the generator learn from all losses in one step."""
-    image_steps: int = 1
-    """Number of the deformation_steps in each iteration, counted from the last one, that also render images for the
-    losses landmarks and geometry, if these have a weight. Each of these steps costs as much as a step of the
-    generator."""
-    paired_rays: int = 0
-    """Number of rays of each of schedule.batch paired images (renders whose latents, pose and surface are known) that
-    the generator's step also compares with the data. Only manifolds near the surface are shaded, and the losses are
-    colour, silhouette and free_space with their weights. 0: none. Needs synthetic data."""
-    r1_every: int = 1
-    """Interval N of the R1 penalty: it is computed every N-th discriminator step and multiplied by N, so its mean
-    strength does not depend on N."""
-    lr_generator: float = 2e-5
-    """Learning rate of the generator's fields."""
-    lr_discriminator: float = 2e-4
-    """Learning rate of the discriminator."""
-    gradient_limit: float = 0.3
-    """Largest norm of the gradient of each network; a larger gradient is scaled down to this norm."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "batch", "r1_every")
-        require_at_least(self, 0, "discriminator_warmup", "deformation_steps", "image_steps", "paired_rays")
-        require_above(self, 0, "lr_generator", "lr_discriminator", "gradient_limit")
-        if self.skip_invisible and self.split.images != 1:
-            one = "1 with skip_invisible: visibility is found out one image at a time"
-            raise ConfigError("split.images", self.split.images, one)
-
-    def r1_factor(self, number: int) -> float:
-        """Return the factor on the R1 penalty in discriminator step ``number``, counted from 0: r1_every, or 0 where
-        the penalty is not computed.
-        """
-        return float(self.r1_every) if number % self.r1_every == 0 else 0.0
-
 
 DRAW_FOR_DISCRIMINATOR, DRAW_FOR_GENERATOR, DRAW_REAL, DRAW_FOR_DEFORMATION = range(4)
 """Numbers of the purposes for which an iteration draws random numbers, each from generators of its own. Step k of the
 deformation uses DRAW_FOR_DEFORMATION + k."""
-FIELDS = ("template", "deformation", "manifolds", "alignment")
-"""Names of the generator's fields, in the order of the optimizers' parameter groups."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +75,11 @@ class AdversarialTraining:
         """
         self.generator, self.discriminator, self.real = generator, discriminator, real
         self.config, self.weights, self.imitation, self.workers = config, weights, imitation, workers
-        fields = {name: getattr(generator, name) for name in FIELDS if getattr(generator, name) is not None}
-        self.generator_optimizer = _adam(fields, config.lr_generator)
-        self.discriminator_optimizer = _adam({"discriminator": discriminator}, config.lr_discriminator)
+        groups = weight_groups(generator)
+        rates = dict.fromkeys(groups, config.lr_generator) | {PLANES: config.lr_planes}
+        self.generator_optimizer = _adam(groups, rates)
+        of_discriminator = {"discriminator": list(discriminator.parameters())}
+        self.discriminator_optimizer = _adam(of_discriminator, {"discriminator": config.lr_discriminator})
         self.learning: dict[str, float] = {}
         """Learning rate and gradient norm of every network in the last step in which it learnt."""
 
@@ -300,6 +242,6 @@ class AdversarialTraining:
         return terms
 
 
-def _adam(modules: dict[str, nn.Module], lr: float) -> torch.optim.Adam:
-    groups = [{"params": list(module.parameters()), "field": name} for name, module in modules.items()]
-    return torch.optim.Adam(groups, lr=lr, betas=(0.0, 0.9))
+def _adam(weights: dict[str, list[nn.Parameter]], rates: dict[str, float]) -> torch.optim.Adam:
+    groups = [{"params": of_group, "field": name, "lr": rates[name]} for name, of_group in weights.items()]
+    return torch.optim.Adam(groups, betas=(0.0, 0.9))

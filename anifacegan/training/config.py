@@ -1,22 +1,162 @@
-"""The configuration of a generator's training run."""
+"""The configurations of a generator's training run and of a coefficient prior's."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from anifacegan.data.dataset import DataConfig
-from anifacegan.geometry.cameras import FOV_DEG
-from anifacegan.geometry.conventions import BACKGROUND_Z
-from anifacegan.geometry.rasterization.rasterizer import Backend
-from anifacegan.models.discriminator import DiscriminatorConfig
-from anifacegan.models.generator import GeneratorConfig
+from anifacegan.data.config import DataConfig
+from anifacegan.geometry.config import Backend
+from anifacegan.geometry.conventions import BACKGROUND_Z, FOV_DEG
+from anifacegan.models.config import (
+    CoefficientVAEConfig,
+    DiscriminatorConfig,
+    GeneratorConfig,
+    PriorKind,
+    ViewSamplingConfig,
+)
 from anifacegan.runtime.devices import Device
-from anifacegan.runtime.errors import ConfigError, require_at_least
-from anifacegan.training.adversarial import AdversarialConfig
-from anifacegan.training.image_imitation import require_network
-from anifacegan.training.initialization import ManifoldInitConfig, PriorConfig
+from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
 from anifacegan.training.schedule import Schedule
-from anifacegan.training.weights import AdversarialWeights, LossWeights
+from anifacegan.training.weights import AdversarialWeights, LossWeights, require_network
+
+
+@dataclass(frozen=True)
+class Split:
+    """How much is rendered at a time with gradients: smaller parts need less memory."""
+
+    images: int = 0
+    """Number of images at a time; 0: the whole batch."""
+    rays: int = 0
+    """Number of rays of an image at a time; 0: all rays. If fewer than all, every image is rendered one extra time."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 0, "images", "rays")
+
+
+@dataclass(frozen=True)
+class AdversarialConfig:
+    """Options of adversarial training: batch size, the steps in an iteration, and learning rates."""
+
+    batch: int = 4
+    """Number of real images in each step of the discriminator, and of generated images in each step of every
+    network."""
+    split: Split = field(default_factory=Split)
+    """How many images and rays are rendered at a time with gradients; fewer need less memory."""
+    views: ViewSamplingConfig = field(default_factory=ViewSamplingConfig)
+    """Distribution of the camera poses and expressions of generated faces."""
+    skip_invisible: bool = False
+    """Do not shade points that less than 1/16384 of the light reaches. This halves the time of a step and changes the
+    gradients by less than a thousandth. Needs split.images 1."""
+    discriminator_warmup: int = 0
+    """Number of steps at the beginning of adversarial training in which only the discriminator learns. An untrained
+    discriminator would harm a generator that is already good."""
+    deformation_steps: int = 2
+    """Number of steps in each iteration in which deformation and alignment learn from their imitation losses (losses
+    that make generated faces follow the face model). After them come one step of the discriminator and one of template
+    and manifolds. 0: all fields of the generator learn from all losses in one step."""
+    image_steps: int = 1
+    """Number of the deformation_steps in each iteration, counted from the last one, that also render images for the
+    losses landmarks and geometry, if these have a weight. Each of these steps costs as much as a step of the
+    generator."""
+    paired_rays: int = 0
+    """Number of rays of each of schedule.batch paired images (renders whose latents, pose and surface are known) that
+    the generator's step also compares with the data. Only manifolds near the surface are shaded, and the losses are
+    colour, silhouette and free_space with their weights. 0: none. Needs synthetic data."""
+    r1_every: int = 1
+    """Interval N of the R1 penalty: it is computed every N-th discriminator step and multiplied by N, so its mean
+    strength does not depend on N."""
+    lr_generator: float = 2e-5
+    """Learning rate of the generator's fields."""
+    lr_planes: float = 5e-4
+    """Learning rate of the feature planes; 25 times that of the fields, as on paired images."""
+    lr_discriminator: float = 2e-4
+    """Learning rate of the discriminator."""
+    gradient_limit: float = 0.3
+    """Largest norm of the gradient of each network; a larger gradient is scaled down to this norm."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "batch", "r1_every")
+        require_at_least(self, 0, "discriminator_warmup", "deformation_steps", "image_steps", "paired_rays")
+        require_above(self, 0, "lr_generator", "lr_planes", "lr_discriminator", "gradient_limit")
+        if self.skip_invisible and self.split.images != 1:
+            one = "1 with skip_invisible: visibility is found out one image at a time"
+            raise ConfigError("split.images", self.split.images, one)
+
+    def r1_factor(self, number: int) -> float:
+        """Return the factor on the R1 penalty in discriminator step ``number``, counted from 0: r1_every, or 0 where
+        the penalty is not computed.
+        """
+        return float(self.r1_every) if number % self.r1_every == 0 else 0.0
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    """Options for fitting the VAEs of identity and expression coefficients."""
+
+    steps: int = 2000
+    """Number of optimizer steps for each VAE."""
+    batch: int = 256
+    """Number of faces in each step."""
+    lr: float = 1e-4
+    """Learning rate of Adam at the first step; it falls to 0 as half a cosine."""
+    noise_variance: float = 0.03
+    """Variance of the decoder's Gaussian likelihood, for coefficients scaled to variance 1; with a larger value the VAE
+    loses more detail."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "steps", "batch")
+        require_above(self, 0, "lr", "noise_variance")
+
+
+@dataclass(frozen=True)
+class ManifoldInitConfig:
+    """Options for the shape of the radiance manifolds before training."""
+
+    start: Literal["mean_head", "spheres"] = "mean_head"
+    """mean_head: the manifolds surround the mean head of the open face model; spheres: GRAM's spheres around a point
+    behind the head, for which all other options of this group are ignored."""
+    level_at_skin: float = 16.0
+    """Level of the manifold that coincides with the mean head's skin. The manifold of another level s is fitted (s -
+    level_at_skin) * 0.012 world units outside the skin."""
+    reach: float = 0.05
+    """Points up to this distance inside and outside of the mean head are used for the fit, world units."""
+    steps: int = 4000
+    """Number of optimizer steps."""
+    batch: int = 4096
+    """Number of points in each step."""
+    lr: float = 5e-3
+    """Learning rate of Adam at the first step; it falls to 0 as half a cosine."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "steps", "batch")
+        require_above(self, 0, "lr", "reach")
+
+
+@dataclass(frozen=True)
+class PriorRun:
+    """Fit a coefficient prior. All options with their values are written to config.yaml in the run folder."""
+
+    out: Path
+    """Run folder for the configuration; the finished prior is written to OUT/model."""
+    data: DataConfig
+    """Data set of faces, of which only the coefficients are used."""
+    kind: PriorKind
+    """Coefficients that the prior describes: identity or expression."""
+    task: Literal["prior"] = "prior"
+    """Kind of training run that this file configures."""
+    network: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
+    """Sizes of the VAE's networks."""
+    priors: PriorConfig = field(default_factory=PriorConfig)
+    """How the VAE is fitted; the same options as in a generator's run."""
+    seed: int = 0
+    """Random seed of weights and batches."""
+    threads: int = 0
+    """Number of threads that PyTorch uses; 0: PyTorch's default."""
+    name: str = "prior"
+    """Name of the finished prior, written to its card.yaml."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 0, "seed", "threads")
 
 
 @dataclass(frozen=True)
@@ -106,13 +246,17 @@ class TrainConfig:
     def __post_init__(self) -> None:
         require_at_least(self, 0, "threads")
         require_network(self.weights, self.reconstruction)
-        manifolds = len(self.generator.manifolds.values())
+        manifolds = self.generator.manifolds.manifold_count
         if not 0 < self.schedule.near_levels < manifolds:
             raise ConfigError("schedule.near_levels", self.schedule.near_levels, f"1 to {manifolds - 1}")
         for name, of_data in (("fov_deg", FOV_DEG), ("background_z", BACKGROUND_Z)):
             value = getattr(self.generator.ray_sampling, name)
             if value != of_data:
                 raise ConfigError(f"generator.ray_sampling.{name}", value, f"{of_data} as in the data")
+        if self.weights.plane_variation and self.generator.template.planes is None:
+            raise ConfigError(
+                "weights.plane_variation", self.weights.plane_variation, "0 without generator.template.planes"
+            )
         warmup, steps = self.adversarial.discriminator_warmup, self.schedule.adversarial
         if steps and warmup >= steps:
             raise ConfigError(

@@ -64,7 +64,8 @@ def crop_check(mesh: FaceMesh, latents: CoefficientTable, fov_deg: float) -> Cro
     about = [points - middle for points, middle in zip((found, target), middles, strict=True)]
     scale = (about[0].square().sum((1, 2)) / about[1].square().sum((1, 2)).clamp(min=1e-12)).sqrt()
     rest = (about[0] - scale[:, None, None] * about[1]).norm(dim=-1).mean(dim=1)
-    medians = [float(values.median()) for values in (*offset.T, scale, rest)]
+    right, down = offset.T
+    medians = [float(values.median()) for values in (right, -down, scale, rest)]
     return CropCheck(*medians)
 
 
@@ -75,9 +76,7 @@ def mesh_landmarks_224(
     pose: Float[Tensor, "item 2"],
     fov_deg: float,
 ) -> Float[Tensor, "item 68 2"]:
-    """Project the mesh's landmarks with the generator's camera; return pixels of a 224 px image, y up, as in
-    ``lm68``.
-    """
+    """Project the mesh's landmarks with the generator's camera to ``lm68``: pixels of a 224 px image, y down."""
     vertices, eyes = subset_with_lids(mesh.landmark_vertices, mesh.eyes)
     rows = (3 * vertices[:, None] + np.arange(3)).ravel()
     latents = torch.cat([z_id, z_exp], dim=1).double()

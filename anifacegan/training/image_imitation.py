@@ -20,17 +20,19 @@ from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.face_model.load import load_face_model
 from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.face_model.surface_maps import FaceSurfaces
+from anifacegan.geometry.config import Backend
 from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
-from anifacegan.geometry.rasterization.rasterizer import Backend, select_backend
+from anifacegan.geometry.rasterization.rasterizer import select_backend
 from anifacegan.losses.imitation import landmark_loss, surface_loss
 from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.models.regressor_checkpoints import load_face_regressor
 from anifacegan.rendering.compositing import RayColours
 from anifacegan.runtime.errors import InputError
-from anifacegan.training.optim import Precision, matrix_precision
+from anifacegan.training.optim import matrix_precision
 from anifacegan.training.patch_gradients import ImageTerms, RayTerms
-from anifacegan.training.weights import ImageWeights
+from anifacegan.training.schedule import Precision
+from anifacegan.training.weights import ImageWeights, require_network
 
 
 @dataclass(frozen=True)
@@ -166,16 +168,3 @@ def load_landmarks(weights: ImageWeights, files: ImitationFiles, face_model: str
         )
     landmarks = FaceLandmarks(load_face_model(files.face_model), network.config.camera)
     return ImageLandmarks(network, landmarks)
-
-
-def require_network(weights: ImageWeights, reconstruction: Path | None) -> None:
-    """Require a face reconstruction network if the loss landmarks has a weight.
-
-    Raises:
-        InputError: there is none; the message names both options.
-    """
-    if weights.landmarks and reconstruction is None:
-        raise InputError(
-            f"weights.landmarks is {weights.landmarks}, expected 0 while 'reconstruction' is empty: the term needs a "
-            f"face reconstruction network"
-        )

@@ -10,8 +10,6 @@ skin of different people lies.
 
 import math
 import sys
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -23,31 +21,13 @@ from tqdm import trange
 
 from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
 from anifacegan.models.coefficient_vae import CoefficientVAE
+from anifacegan.models.feature_planes import FeaturePlanes
 from anifacegan.models.manifolds import INITIAL_GRADIENT, ManifoldField
-from anifacegan.runtime.errors import require_above, require_at_least
+from anifacegan.training.config import ManifoldInitConfig, PriorConfig
 from anifacegan.training.optim import finite_total
 
 MOMENT_DRAWS = 50_000
 """Number of samples of a fitted prior from which its moments are estimated."""
-
-
-@dataclass(frozen=True)
-class PriorConfig:
-    """Options for fitting the VAEs of identity and expression coefficients."""
-
-    steps: int = 2000
-    """Number of optimizer steps for each VAE."""
-    batch: int = 256
-    """Number of faces in each step."""
-    lr: float = 1e-4
-    """Learning rate of Adam at the first step; it falls to 0 as half a cosine."""
-    noise_variance: float = 0.03
-    """Variance of the decoder's Gaussian likelihood, for coefficients scaled to variance 1; with a larger value the VAE
-    loses more detail."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "steps", "batch")
-        require_above(self, 0, "lr", "noise_variance")
 
 
 def fit_prior(
@@ -126,39 +106,23 @@ def moment_errors(samples: Float[Tensor, "item dim"], data: Float[Tensor, "other
     return {name: float(f"{float(value):.6g}") for name, value in errors.items()}
 
 
-@dataclass(frozen=True)
-class ManifoldInitConfig:
-    """Options for the shape of the radiance manifolds before training."""
-
-    start: Literal["mean_head", "spheres"] = "mean_head"
-    """mean_head: the manifolds surround the mean head of the open face model; spheres: GRAM's spheres around a point
-    behind the head, for which all other options of this group are ignored."""
-    level_at_skin: float = 16.0
-    """Level of the manifold that coincides with the mean head's skin. The manifold of another level s is fitted (s -
-    level_at_skin) * 0.012 world units outside the skin."""
-    reach: float = 0.05
-    """Points up to this distance inside and outside of the mean head are used for the fit, world units."""
-    steps: int = 4000
-    """Number of optimizer steps."""
-    batch: int = 4096
-    """Number of points in each step."""
-    lr: float = 5e-3
-    """Learning rate of Adam at the first step; it falls to 0 as half a cosine."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "steps", "batch")
-        require_above(self, 0, "lr", "reach")
+MANIFOLD_CENTRE = WORLD_PER_NETWORK_UNIT * np.asarray(SPHERE_CENTRE)
+"""Centre of the spheres that the manifolds are before training, world units."""
 
 
 def outer_radius(
-    vertices: Float[np.ndarray, "vertex 3"], directions: Float[np.ndarray, "query 3"], neighbours: int = 48
+    vertices: Float[np.ndarray, "vertex 3"],
+    directions: Float[np.ndarray, "query 3"],
+    neighbours: int = 48,
+    centre: Float[np.ndarray, "3"] = MANIFOLD_CENTRE,
 ) -> Float[np.ndarray, " query"]:
-    """Estimate the distance from the manifolds' centre to the head's outer surface along unit ``directions``.
+    """Estimate the distance from a centre, that of the manifolds by default, to the head's outer surface along unit
+    ``directions``.
 
-    Returns world units. For each direction it averages the farther half of the vertices nearest in direction, which
-    excludes the inside of the mouth.
+    Centre and distances are in world units. For each direction the farther half of the vertices nearest in direction is
+    averaged, which excludes the inside of the mouth.
     """
-    local = vertices - WORLD_PER_NETWORK_UNIT * np.asarray(SPHERE_CENTRE)
+    local = vertices - centre
     radius = np.linalg.norm(local, axis=1)
     tree = cKDTree(local / radius[:, None])
     distance, nearest = tree.query(directions, k=neighbours)
@@ -208,6 +172,12 @@ def _frontal_directions(count: int, rng: torch.Generator) -> Float[Tensor, "coun
     angle = 2 * math.pi * torch.rand(count, generator=rng)
     ring = (1 - z.square()).sqrt()
     return torch.stack([ring * angle.cos(), ring * angle.sin(), z], dim=-1)
+
+
+def fit_chart(planes: FeaturePlanes, vertices: Float[np.ndarray, "vertex 3"]) -> None:
+    """Lay the chart of feature planes over the surface of the mean head, whose vertices are given in world units."""
+    radius = outer_radius(vertices, planes.directions(), centre=np.asarray(planes.config.centre))
+    planes.radius.copy_(torch.from_numpy(radius).reshape(planes.radius.shape))
 
 
 SCALE_FLOOR = 0.1

@@ -19,15 +19,16 @@ from torch.profiler import record_function
 
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.generator import Generator
-from anifacegan.runtime.devices import moved
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
+from anifacegan.runtime.tensor_records import moved
 from anifacegan.training.adversarial import Iteration
 from anifacegan.training.batches import TrainingFaces
+from anifacegan.training.learning_rates import learning_rates
 from anifacegan.training.mesh_imitation import draw_imitation_batch, imitation_losses
 from anifacegan.training.optim import BACKWARD, DATA, OPTIMIZER, finite_total, take_step
 from anifacegan.training.paired import PairedData
 from anifacegan.training.photometric import photometric_losses
-from anifacegan.training.schedule import Schedule, learning_rates
+from anifacegan.training.schedule import Schedule
 from anifacegan.training.state import State
 from anifacegan.training.weights import LossWeights
 

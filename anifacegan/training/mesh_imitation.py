@@ -11,11 +11,11 @@ from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.losses.imitation import deformation_loss, offset_loss, smoothness_loss
 from anifacegan.losses.mesh_points import IdentityPoints, MeshPoints, MeshSampler
 from anifacegan.models.generator import Generator
-from anifacegan.runtime.devices import moved
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
+from anifacegan.runtime.tensor_records import moved
 from anifacegan.training.batches import TrainingFaces
-from anifacegan.training.optim import Precision, matrix_precision
-from anifacegan.training.schedule import Schedule
+from anifacegan.training.optim import matrix_precision
+from anifacegan.training.schedule import Precision, Schedule
 from anifacegan.training.weights import LossWeights
 
 ALIGNMENT_SPREAD = 0.004

@@ -2,19 +2,17 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
+from anifacegan.training.schedule import Precision
+
 DATA, BACKWARD, OPTIMIZER = "anifacegan: data", "anifacegan: backward", "anifacegan: optimizer"
 """Names of the parts of a training step in a profile (``torch.profiler.record_function``); what has no name is the
 forward pass."""
-
-Precision = Literal["float32", "bfloat16"]
-"""Precision of matrix products and convolutions. bfloat16 is faster on hardware that supports it, slower elsewhere."""
 
 
 def matrix_precision(precision: Precision, device: torch.device) -> torch.autocast:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from anifacegan.data.dataset import CoefficientTable
 from anifacegan.data.synthetic.geometry_buffers import DEPTH_STEPS, GeometryBuffers
-from anifacegan.geometry.cameras import RECONSTRUCTION_SIZE_PX
+from anifacegan.geometry.cameras import from_lm68
 from anifacegan.geometry.rays import Rays, image_rays, pixel_rays
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.runtime.errors import InputError
@@ -59,9 +59,7 @@ class PairedData(TrainingFaces):
         super().__init__(latents, held_out)
         self.images, self.surfaces, self.z_noise, self.fov_deg = images, surfaces, latents.noise, fov_deg
         self.size = images.shape[1]
-        last = RECONSTRUCTION_SIZE_PX - 1
-        landmarks = torch.stack([latents.lm68[..., 0], last - latents.lm68[..., 1]], dim=-1)
-        self.landmarks_px = landmarks[:, LANDMARKS] * ((self.size - 1) / last)
+        self.landmarks_px = from_lm68(latents.lm68, self.size)[:, LANDMARKS]
 
     def visible_scale(self, most: int = 4000) -> Float[Tensor, "160"]:
         """Estimate how strongly each entry of [z_id, z_noise] affects an image, from at most ``most`` training images;

@@ -24,8 +24,9 @@ from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.culled import render_culled
 from anifacegan.rendering.volume import render_rays
-from anifacegan.runtime.errors import require_at_least
-from anifacegan.training.optim import BACKWARD, Precision, matrix_precision
+from anifacegan.training.config import Split
+from anifacegan.training.optim import BACKWARD, matrix_precision
+from anifacegan.training.schedule import Precision
 
 Conditioning = Callable[[Latents], ConditionedFields]
 """Type of a function that binds the fields to latents: ``generator.condition``, or a version in which some fields get
@@ -36,19 +37,6 @@ the losses of all slices add up to those of the batch."""
 RayTerms = Callable[[RayColours, slice, slice], dict[str, Tensor]]
 """Type of a function from rendered rays, the slice of the batch and the slice of an image's rays that they are, to
 weighted losses; the losses of all slices add up to those of the batch."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """How much is rendered at a time with gradients: smaller parts need less memory."""
-
-    images: int = 0
-    """Number of images at a time; 0: the whole batch."""
-    rays: int = 0
-    """Number of rays of an image at a time; 0: all rays. If fewer than all, every image is rendered one extra time."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 0, "images", "rays")
 
 
 @dataclass(frozen=True)

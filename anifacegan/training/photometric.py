@@ -24,6 +24,9 @@ from anifacegan.training.weights import LossWeights
 FREE_MARGIN = 0.006
 """Points that lie at least this far in front of the known surface count as free space, world units."""
 
+VARIATION_TEXELS = 8192
+"""Number of texels of each feature plane whose differences from their neighbours are penalised in a step."""
+
 
 def photometric_losses(
     generator: Generator,
@@ -52,11 +55,15 @@ def photometric_losses(
         colour = colour_loss(rendered.rgb, batch.rgb)
         silhouette = silhouette_loss(rendered.foreground, covered, batch.inside)
         free = free_space_loss(rendered.alpha[..., :-1], in_free_space(rendered, batch), workers)
-    return {
+    losses = {
         "colour": weights.colour * colour,
         "silhouette": weights.silhouette * silhouette,
         "free_space": weights.free_space * free,
     }
+    planes = generator.template.planes
+    if weights.plane_variation and planes is not None:
+        losses["plane_variation"] = weights.plane_variation * planes.variation(VARIATION_TEXELS, rng)
+    return losses
 
 
 def without_point_gradients(fields: ConditionedFields) -> ConditionedFields:

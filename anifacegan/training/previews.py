@@ -25,7 +25,7 @@ from anifacegan.rendering.deformation_maps import (
 )
 from anifacegan.rendering.frame import decibels
 from anifacegan.rendering.volume import in_slices, render_rays
-from anifacegan.runtime.devices import moved
+from anifacegan.runtime.tensor_records import moved
 from anifacegan.training.batches import HeldOutViews
 
 MOST_HELD_OUT = 6

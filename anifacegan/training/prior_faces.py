@@ -12,13 +12,9 @@ from jaxtyping import Int
 from anifacegan.data.visibility import RasterizedVisibility
 from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.losses.mesh_points import MeshSampler, VertexVisibility
+from anifacegan.models.config import ViewSamplingConfig
 from anifacegan.models.generator import Generator
-from anifacegan.models.latent_sampling import (
-    PosedLatents,
-    ViewSamplingConfig,
-    sample_generators,
-    sample_posed_latents,
-)
+from anifacegan.models.latent_sampling import PosedLatents, sample_generators, sample_posed_latents
 from anifacegan.training.batches import TrainingFaces
 
 DRAW_POOL = 51

@@ -5,54 +5,27 @@ no snapshots: all files are written at the end.
 """
 
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
 import yaml
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.data.dataset import CoefficientTable, DataConfig, FaceDataset
-from anifacegan.models.coefficient_vae import CoefficientVAE, CoefficientVAEConfig
-from anifacegan.models.prior_checkpoints import PRIOR_DIMS, Prior, PriorCard, PriorKind, save_prior
+from anifacegan.data.dataset import CoefficientTable, FaceDataset
+from anifacegan.models.coefficient_vae import CoefficientVAE
+from anifacegan.models.config import PriorKind
+from anifacegan.models.prior_checkpoints import PRIOR_DIMS, Prior, PriorCard, save_prior
 from anifacegan.runtime.cpu import set_torch_threads
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
-from anifacegan.runtime.errors import InputError, require_at_least
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.typed_config import plain
-from anifacegan.training.initialization import PriorConfig, fit_prior, moment_errors
+from anifacegan.training.config import PriorRun
+from anifacegan.training.initialization import fit_prior, moment_errors
 
 LEAST_ITEMS = 8
 """Smallest number of items of a data set, enough to estimate the covariance of each half."""
-
-
-@dataclass(frozen=True)
-class PriorRun:
-    """Fit a coefficient prior. All options with their values are written to config.yaml in the run folder."""
-
-    out: Path
-    """Run folder for the configuration; the finished prior is written to OUT/model."""
-    data: DataConfig
-    """Data set of faces, of which only the coefficients are used."""
-    kind: PriorKind
-    """Coefficients that the prior describes: identity or expression."""
-    task: Literal["prior"] = "prior"
-    """Kind of training run that this file configures."""
-    network: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
-    """Sizes of the VAE's networks."""
-    priors: PriorConfig = field(default_factory=PriorConfig)
-    """How the VAE is fitted; the same options as in a generator's run."""
-    seed: int = 0
-    """Random seed of weights and batches."""
-    threads: int = 0
-    """Number of threads that PyTorch uses; 0: PyTorch's default."""
-    name: str = "prior"
-    """Name of the finished prior, written to its card.yaml."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 0, "seed", "threads")
 
 
 def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:

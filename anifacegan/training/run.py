@@ -13,12 +13,14 @@ from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.posed_images import RealImages
 from anifacegan.data.visibility import RASTER_PX
 from anifacegan.face_model.face_mesh import FaceMesh
+from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.checkpoints import load_checkpoint
+from anifacegan.models.config import GeneratorConfig, PriorKind
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import weights_sha256
-from anifacegan.models.prior_checkpoints import Prior, PriorKind, load_fitting_prior
+from anifacegan.models.prior_checkpoints import Prior, load_fitting_prior
 from anifacegan.runtime.cpu import set_torch_threads
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
@@ -31,7 +33,7 @@ from anifacegan.training.crop_check import crop_check
 from anifacegan.training.durable_run import DurableRun
 from anifacegan.training.finished_model import write_model
 from anifacegan.training.image_imitation import ImageImitation, ImitationFiles, load_image_imitation
-from anifacegan.training.initialization import fit_manifolds, fit_prior
+from anifacegan.training.initialization import fit_chart, fit_manifolds, fit_prior
 from anifacegan.training.logging import RunLog
 from anifacegan.training.loop import train
 from anifacegan.training.paired import PairedData
@@ -175,7 +177,8 @@ def fresh_state(
             imitation,
             workers,
         )
-    return new_state(generator, config.schedule.average_decay, adversarial)
+    schedule = config.schedule
+    return new_state(generator, schedule.average_decay, adversarial, schedule.adam_betas)
 
 
 def finished_priors(config: TrainConfig, face_model: str) -> dict[PriorKind, Prior]:
@@ -261,6 +264,8 @@ def initialize_fresh(
             facts[f"{name}_prior"] = fit_prior(vae, coefficients, config.priors, rng, name)
     if isinstance(data, PairedData):
         generator.template.latent_scale.copy_(data.visible_scale())
+    if generator.template.planes is not None:
+        fit_chart(generator.template.planes, source.mean_surface())
     if config.manifold_init.start == "mean_head":
         skin = source.skin()
         facts["manifold_init_error_world"] = fit_manifolds(
@@ -281,13 +286,21 @@ def load_initial_model(generator: Generator, folder: Path, face_model: str) -> d
             f"initial_model: {folder} belongs to face model '{initial.card.face_model}', expected '{face_model}' as "
             f"the data"
         )
-    ray_sampling = generator.config.ray_sampling  # no weight depends on it
-    if dataclasses.replace(initial.generator.config, ray_sampling=ray_sampling) != generator.config:
+    if _networks(initial.generator.config) != _networks(generator.config):
         raise InputError(
             f"initial_model: {folder} holds other networks than 'generator' says, see its card.yaml"
         )
     generator.load_state_dict(initial.generator.state_dict())
     return {"path": str(folder), "licence": initial.card.licence} | initial.card.training
+
+
+def _networks(config: GeneratorConfig) -> GeneratorConfig:
+    """Return the same configuration with defaults in place of the options that no weight depends on."""
+    template = config.template
+    if template.planes is not None:
+        planes = dataclasses.replace(template.planes, finest_moves_points=False, half_precision=True)
+        template = dataclasses.replace(template, planes=planes)
+    return dataclasses.replace(config, template=template, ray_sampling=RaySamplingConfig())
 
 
 # ------------------------------------------------------------------------------------------------------------ reports

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch.optim.lr_scheduler import LambdaLR
-
-from anifacegan.losses.mesh_points import CONFIDENCE_RADIUS
+from anifacegan.losses.config import CONFIDENCE_RADIUS
 from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
-from anifacegan.training.optim import Precision, cosine_decay, scheduled
+
+Precision = Literal["float32", "bfloat16"]
+"""Precision of matrix products and convolutions. bfloat16 is faster on hardware that supports it, slower elsewhere."""
+
 
 Stage = Literal["warm_up_deform", "near_surface", "complete", "adversarial"]
 """The stages of training in their order, which :mod:`anifacegan.training.loop` describes."""
@@ -59,12 +59,18 @@ class Schedule:
     to 1."""
     lr_template: float = 5e-4
     """Learning rate of the template at its highest."""
+    lr_planes: float = 1e-2
+    """Learning rate of the template's feature planes at its highest: a texel is read by few rays and needs larger steps
+    than the weights of a network."""
     lr_deformation: float = 1e-3
     """Learning rate of deformation and alignment at its highest; after the stage warm_up_deform it starts again at 0.3
     times this value."""
     lr_manifolds: float = 5e-5
     """Learning rate of the manifolds at its highest; before adversarial training they learn in the stage complete
     only."""
+    adam_betas: tuple[float, float] = (0.9, 0.99)
+    """Decay per step of Adam's moving averages of the gradient and of its square, before adversarial training. With
+    0.99, not 0.999, a texel of the feature planes that no ray has read for a while starts afresh."""
     gradient_limit: float = 1.0
     """Largest norm of the gradient of each field; a larger gradient is scaled down to this norm."""
     precision: Precision = "float32"
@@ -85,7 +91,9 @@ class Schedule:
         require_at_least(self, 2, "near_samples")
         if self.complete_samples:
             require_at_least(self, 2, "complete_samples")
-        require_above(self, 0, "lr_template", "lr_deformation", "lr_manifolds", "gradient_limit")
+        require_above(self, 0, "lr_template", "lr_planes", "lr_deformation", "lr_manifolds", "gradient_limit")
+        if not all(0 <= beta < 1 for beta in self.adam_betas):
+            raise ConfigError("adam_betas", self.adam_betas, "two numbers from 0 to less than 1")
         if self.average_decay >= 1:
             raise ConfigError("average_decay", self.average_decay, "less than 1")
 
@@ -106,42 +114,3 @@ class Schedule:
         if step < self.warm_up_deform + self.near_surface:
             return "near_surface"
         return "complete" if step < self.paired_steps else "adversarial"
-
-
-def learning_rates(optimizer: torch.optim.Optimizer, schedule: Schedule, step: int) -> LambdaLR:
-    """Return a scheduler of the learning rates of all fields for the stages before adversarial training, beginning at
-    ``step``.
-
-    The rate of each field falls as half a cosine over the steps in which the field learns; the template's first rises
-    for 200 steps.
-    """
-
-    def deformation(step: int) -> float:
-        if step < schedule.warm_up_deform:
-            return cosine_decay((step + 1) / schedule.warm_up_deform, floor=0.3)
-        return 0.3 * cosine_decay(after_warm_up(step), floor=0.1)
-
-    def template(step: int) -> float:
-        ramp = min(1.0, max(0.0, (step - schedule.warm_up_deform + 1) / 200))
-        return ramp * cosine_decay(after_warm_up(step), floor=0.03)
-
-    def manifolds(step: int) -> float:
-        complete_steps = step - schedule.warm_up_deform - schedule.near_surface + 1
-        return cosine_decay(max(0.0, complete_steps / (schedule.complete + 1)), floor=0.03)
-
-    def after_warm_up(step: int) -> float:
-        return (step - schedule.warm_up_deform + 1) / (schedule.paired_steps - schedule.warm_up_deform + 1)
-
-    rates = {
-        "template": schedule.lr_template,
-        "deformation": schedule.lr_deformation,
-        "alignment": schedule.lr_deformation,
-        "manifolds": schedule.lr_manifolds,
-    }
-    factors = {
-        "template": template,
-        "deformation": deformation,
-        "alignment": deformation,
-        "manifolds": manifolds,
-    }
-    return scheduled(optimizer, rates, factors, step)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from anifacegan.data.dataset import CoefficientTable, DataConfig, FaceDataset
+from anifacegan.data.config import DataConfig
+from anifacegan.data.dataset import CoefficientTable, FaceDataset
 from anifacegan.data.synthetic.geometry_buffers import geometry_description, load_geometry_buffers
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer
 from anifacegan.data.visibility import RasterizedVisibility
@@ -86,6 +87,13 @@ class TrainingSource:
         head = self.synthetic_renderer.head
         vertices = head.mean.reshape(-1, 3)[head.parts.part == 0]
         return (vertices * WORLD_PER_MODEL_UNIT + head.world_offset).astype(np.float64)
+
+    def mean_surface(self) -> Float[np.ndarray, "vertex 3"]:
+        """Return the vertices of the mean face: those of the head's skin, or of a bare face; world units."""
+        if self.synthetic_renderer is not None:
+            return self.skin()
+        vertices = self.mesh.mean.reshape(-1, 3)
+        return (vertices * WORLD_PER_MODEL_UNIT + self.mesh.world_offset).astype(np.float64)
 
     def units(self) -> ExpressionBasis | None:
         """Return the face model's named expressions; None for the Basel Face Model, which has none."""

@@ -8,8 +8,10 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from anifacegan.models.generator import Generator
-from anifacegan.training.adversarial import FIELDS, AdversarialTraining
+from anifacegan.training.adversarial import AdversarialTraining
 from anifacegan.training.optim import averaged
+from anifacegan.training.schedule import Schedule
+from anifacegan.training.weight_groups import weight_groups
 
 
 @dataclass
@@ -72,17 +74,17 @@ class State:
 
 
 def new_state(
-    generator: Generator, average_decay: float, adversarial: AdversarialTraining | None = None
+    generator: Generator,
+    average_decay: float,
+    adversarial: AdversarialTraining | None = None,
+    betas: tuple[float, float] = Schedule.adam_betas,
 ) -> State:
     """Create the state of a new run: a fresh optimizer of the fields, and averaged weights.
 
     The optimizer does not contain the coefficient priors, which are fitted before training
-    (:mod:`anifacegan.training.initialization`). ``adversarial`` has to train the same ``generator``.
+    (:mod:`anifacegan.training.initialization`). ``adversarial`` has to train the same ``generator``. ``betas`` are the
+    decays of Adam's moments.
     """
-    groups = [
-        {"params": list(generator.get_submodule(name).parameters()), "field": name}
-        for name in FIELDS
-        if getattr(generator, name) is not None
-    ]
-    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
+    groups = [{"params": weights, "field": name} for name, weights in weight_groups(generator).items()]
+    optimizer = torch.optim.Adam(groups, betas=betas)
     return State(generator, averaged(generator, average_decay), optimizer, adversarial)

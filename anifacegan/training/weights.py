@@ -1,8 +1,9 @@
 """Factors of the loss terms of a generator's training; a term with factor 0 is switched off."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from anifacegan.runtime.errors import require_at_least
+from anifacegan.runtime.errors import InputError, require_at_least
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ class LossWeights(ImageWeights):
     alignment: float = 3e4
     """Factor of the mean squared error of the alignment field near neutral meshes, in world units. Needs
     generator.alignment."""
+    plane_variation: float = 0.0
+    """Factor of the total variation of the feature planes: the mean squared difference of neighbouring texels, a random
+    sample of them in each step on paired images. It fills texels that images rarely show from their neighbours. Needs
+    generator.template.planes."""
 
 
 @dataclass(frozen=True)
@@ -80,3 +85,16 @@ class AdversarialWeights:
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, *vars(self))
+
+
+def require_network(weights: ImageWeights, reconstruction: Path | None) -> None:
+    """Require a face reconstruction network if the loss landmarks has a weight.
+
+    Raises:
+        InputError: there is none; the message names both options.
+    """
+    if weights.landmarks and reconstruction is None:
+        raise InputError(
+            f"weights.landmarks is {weights.landmarks}, expected 0 while 'reconstruction' is empty: the term needs a "
+            f"face reconstruction network"
+        )

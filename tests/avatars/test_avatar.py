@@ -15,8 +15,9 @@ from safetensors.numpy import save_file
 from anifacegan.avatars.avatar import Avatar, AvatarCard, load_avatar, save_avatar
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.face_model.coefficients import ExpressionBasis
-from anifacegan.face_model.trajectories import DriveConfig, Expression, planned_trajectory
-from anifacegan.geometry.rays import RaySamplingConfig
+from anifacegan.face_model.config import DriveConfig
+from anifacegan.face_model.trajectories import Expression, planned_trajectory
+from anifacegan.geometry.config import RaySamplingConfig
 from tests.fixtures.flat_avatars import bumpy_layer, layered_mesh_of
 from tests.fixtures.one_line import assert_one_line
 

@@ -6,12 +6,15 @@ import pytest
 import torch
 
 from anifacegan.geometry.rays import image_rays
-from anifacegan.models.alignment import AlignmentConfig
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.deformation import DeformationConfig
-from anifacegan.models.generator import Generator, GeneratorConfig
-from anifacegan.models.manifolds import ManifoldConfig
-from anifacegan.models.template import TemplateConfig
+from anifacegan.models.config import (
+    AlignmentConfig,
+    DeformationConfig,
+    GeneratorConfig,
+    ManifoldConfig,
+    TemplateConfig,
+)
+from anifacegan.models.generator import Generator
 from anifacegan.rendering.volume import render_rays
 from benchmarks.manifold_growth import grown_generator
 from tests.fixtures.one_line import assert_one_line

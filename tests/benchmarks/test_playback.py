@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anifacegan.avatars.baking.bake import BakeConfig
+from anifacegan.avatars.config import BakeConfig
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import InputError
 from benchmarks import playback

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from anifacegan.avatars.baking.bake import BakeConfig
+from anifacegan.avatars.config import BakeConfig
 from anifacegan.rendering.model import load_model
 from benchmarks import __main__ as benchmark_command
 from benchmarks import rendering
@@ -142,5 +142,8 @@ def test_wrong_options_are_refused_in_one_line(small: Path) -> None:
     )
     assert_one_line(lambda: main(["render", "--repetitions", "0"]), "repetitions is 0, expected at least 1")
     assert_one_line(lambda: main(["render", "--ways", "adaptive"]), "ways are ['adaptive']", "brute_force")
+    former = ["--ways", "brute_force", "exact"]
+    assert_one_line(lambda: main(["render", *former]), "ways is exact, which is now adaptive", "")
+    assert_one_line(lambda: main(["render", "--ways", "reference"]), "ways is reference", "now brute_force")
     assert_one_line(lambda: main(["render", "--networks", "huge"]), "networks")
     assert_one_line(lambda: main(["render", "--model", "nowhere"]), "nowhere: no such file or folder")

@@ -14,12 +14,12 @@ import yaml
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import record_function
 
-from anifacegan.data.dataset import DataConfig, FaceDataset
+from anifacegan.data.config import DataConfig
+from anifacegan.data.dataset import FaceDataset
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training import loop as training_loop
-from anifacegan.training.config import TrainConfig
+from anifacegan.training.config import Split, TrainConfig
 from anifacegan.training.optim import BACKWARD, DATA, OPTIMIZER
-from anifacegan.training.patch_gradients import Split
 from anifacegan.training.schedule import Schedule
 from anifacegan.training.state import State
 from benchmarks import __main__ as benchmark_command

@@ -12,9 +12,10 @@ from anifacegan.cli.ablate.config import FULL, IMITATION_TERMS, NONE, AblationCo
 from anifacegan.cli.ablate.run import AblationResult, ablate, table
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.synthetic.head import load_head_geometry
+from anifacegan.evaluation.config import SampleConfig
 from anifacegan.evaluation.judge import load_judge
-from anifacegan.evaluation.samples import SampleConfig
-from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
+from anifacegan.models.config import FaceRegressorConfig
+from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.regressor_checkpoints import FaceRegressorCard, save_face_regressor
 from anifacegan.training.config import TrainConfig
 from anifacegan.training.weights import LossWeights

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from anifacegan.evaluation.compare_run import CompareConfig
-from anifacegan.evaluation.config import COMPARED, DEFINITIONS, OFFLINE
+from anifacegan.evaluation.config import COMPARED, DEFINITIONS, OFFLINE, CompareConfig
 from anifacegan.models.checkpoints import save_checkpoint
 from anifacegan.runtime.files import read_image
 from tests.fixtures.commands import command, one_error_line

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_item
 from anifacegan.face_model.coefficients import read_coefficients
+from anifacegan.face_model.load import TEXTURE_ARRAYS, arrays_sha256
 from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.tiny_head import write_tiny_file
 
@@ -54,9 +56,9 @@ def test_the_command_writes_an_image_and_a_coefficient_file_each(made: Path, fac
     written = read_coefficients(made / "000004.mat")
     assert np.array_equal(written.noise, face.noise) and np.array_equal(written.pose, face.pose)
     description = json.loads((made / "dataset.json").read_text())
-    assert (
-        description["count"] == 6 and description["seed"] == 2 and len(description["face_model_sha256"]) == 64
-    )
+    assert description["count"] == 6 and description["seed"] == 2
+    assert description["coefficients_sha256"] == arrays_sha256(face_file)
+    assert description["texture_sha256"] == arrays_sha256(face_file, TEXTURE_ARRAYS)
     assert (made.parent / "set.zip").is_file()
 
 
@@ -137,6 +139,21 @@ def test_a_folder_with_another_data_set_is_refused(
     assert command("dataset", *arguments(made, face_file, **changes)) == 2
     assert f"holds a data set with {next(iter(changes))}" in one_error_line(capsys)
     assert contents(made) == before
+
+
+def test_a_data_set_of_an_older_format_is_refused(
+    made: Path, face_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "set"
+    shutil.copytree(made, out)
+    description = json.loads((out / "dataset.json").read_text())
+    (out / "dataset.json").write_text(json.dumps(description | {"format": 1}))
+    before = contents(out)
+    assert command("dataset", *arguments(out, face_file)) == 2
+    line = one_error_line(capsys)
+    assert f"{out / 'dataset.json'}: synthetic data set of format 1, expected 3" in line
+    assert line.endswith(f"make it again: anifacegan dataset --out {out} --count 6 --size 24 --seed 2")
+    assert contents(out) == before
 
 
 def test_processes_make_the_same_bytes_and_errors_exit_with_code_2(

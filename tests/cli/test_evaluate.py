@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from anifacegan.cli.evaluate import EvaluateConfig
+from anifacegan.cli.evaluate.run import EvaluateConfig
 from anifacegan.data.dataset import dataset_image_size
 from anifacegan.evaluation.config import METRICS, OFFLINE
 from anifacegan.face_model.coefficients import read_coefficients, write_coefficients

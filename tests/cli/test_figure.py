@@ -8,7 +8,8 @@ import pytest
 
 from anifacegan.cli.figure import make
 from anifacegan.cli.figure.command import KINDS, TOGETHER
-from anifacegan.evaluation.figures import ablation, catalogue, driving
+from anifacegan.evaluation.figures import catalogue
+from anifacegan.evaluation.figures.config import AblationConfig, DrivingConfig
 from anifacegan.evaluation.figures.figure import FigureKind, WrittenFigure
 from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.small_models import write_small_model
@@ -95,8 +96,8 @@ def test_all_figures_share_their_options(
     assert "mesh: left out, " in said.err and list(made) == drawn
     written = [*(f"{name}.json" for name in drawn), "index.html"]
     assert said.out.splitlines() == [str(tmp_path / name) for name in written]
-    assert made.pop("ablation") == ablation.AblationConfig(results, tmp_path)
-    assert isinstance(made["driving"], driving.DrivingConfig) and made["driving"].driving == Path("D")
+    assert made.pop("ablation") == AblationConfig(results, tmp_path)
+    assert isinstance(made["driving"], DrivingConfig) and made["driving"].driving == Path("D")
     for config in made.values():
         assert (config.out, config.seeds) == (tmp_path, (1, 2)) and config.model.name == "demo"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anifacegan.cli.make_expressions import named_expressions, readme
+from anifacegan.cli.expressions.run import named_expressions, readme
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, read_coefficients
 from anifacegan.face_model.expressions import PRESETS
 from anifacegan.face_model.morphable import MorphableModel
@@ -25,6 +25,12 @@ def test_a_file_is_an_expression_of_nobody_seen_frontally(name: str) -> None:
     assert np.linalg.norm(face.exp) > 1
     assert not face.id.any() and not face.tex.any() and not face.angle.any()
     assert face.pose is not None and not face.pose.any()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_landmarks_of_a_file_run_down_from_the_brows_to_the_chin(name: str) -> None:
+    y = read_coefficients(MAT / f"{name}.mat").lm68[:, 1]
+    assert y[17:27].mean() < y[36:48].mean() < y[30] < y[48:60].mean() < y[8]
 
 
 def test_the_files_differ() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from anifacegan.data.augmentation import NO_AUGMENTATION, AugmentationConfig
-from anifacegan.data.dataset import DataConfig, FaceDataset
+from anifacegan.data.config import NO_AUGMENTATION, AugmentationConfig, DataConfig
+from anifacegan.data.dataset import FaceDataset
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, read_coefficients, write_coefficients
 from anifacegan.face_model.load import load_face_model
 from anifacegan.face_model.regressed import FaceLandmarks

@@ -11,8 +11,8 @@ import scipy.io
 
 from anifacegan.avatars.avatar import load_avatar
 from anifacegan.avatars.baking import visible_cells
-from anifacegan.avatars.baking.bake import BakeConfig
 from anifacegan.avatars.baking.key_expressions import NEGLIGIBLE, key_expressions, probe_frames
+from anifacegan.avatars.config import BakeConfig
 from anifacegan.avatars.players.choice import NumbaPlayer
 from anifacegan.cli.render import renderer_choice
 from anifacegan.cli.render.config import RenderConfig

@@ -9,9 +9,7 @@ import scipy.ndimage
 import torch
 
 from anifacegan.data.augmentation import (
-    NO_AUGMENTATION,
     Augmentation,
-    AugmentationConfig,
     add_noise_,
     augment,
     augmented_coefficients,
@@ -21,6 +19,7 @@ from anifacegan.data.augmentation import (
     warp,
     warped_pixels,
 )
+from anifacegan.data.config import NO_AUGMENTATION, AugmentationConfig
 from anifacegan.face_model.regressed import FaceLandmarks, Reconstruction, coefficient_camera
 from anifacegan.geometry.cameras import euler_rotation
 from anifacegan.geometry.spherical_harmonics import shade

@@ -1,5 +1,6 @@
 import dataclasses
 import io
+import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -9,11 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from anifacegan.data.dataset import DataConfig, FaceDataset
+from anifacegan.data.config import DataConfig
+from anifacegan.data.dataset import FaceDataset
+from anifacegan.data.description import FORMAT_VERSION
 from anifacegan.data.mirroring import MIRRORED_LANDMARKS, ODD_IN_X, Mirroring
 from anifacegan.face_model.coefficients import FaceCoefficients, write_coefficients
 from anifacegan.geometry.spherical_harmonics import spherical_harmonics
 from anifacegan.runtime.errors import InputError
+from tests.fixtures.one_line import assert_one_line
 
 SIZE = 16
 COUNT = 5
@@ -250,6 +254,36 @@ def test_a_data_set_from_a_zip_can_be_sent_to_another_process(tmp_path: Path) ->
     data[0]
     again = pickle.loads(pickle.dumps(data))
     assert torch.equal(again[4].image, data[4].image)
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_a_synthetic_data_set_of_an_older_format_is_refused_by_name(tmp_path: Path, kind: str) -> None:
+    """In format 1, y of lm68 was up. The line has the command that makes the data set again."""
+    folder = write_set(tmp_path / "my set")
+    old = {"format": 1, "seed": 3, "size": SIZE, "count": COUNT, "face_model": "anifacegan-open-3"}
+    (folder / "dataset.json").write_text(json.dumps(old))
+    path = zipped(folder) if kind == "zip" else folder
+    assert_one_line(
+        lambda: FaceDataset(config(path)),
+        str(path / "dataset.json"),
+        "format 1, expected 3",
+        f"anifacegan dataset --out '{folder}' --count 5 --size 16 --seed 3" + " --zip" * (kind == "zip"),
+    )
+    (folder / "dataset.json").write_text(json.dumps(old | {"format": FORMAT_VERSION}))
+    assert len(FaceDataset(config(folder))) == COUNT
+
+
+@pytest.mark.parametrize("content", ['{"labels": [["0.png", [0.5]]]}', '{"format": 1}', "[1]"])
+def test_other_programs_descriptions_are_not_looked_at(tmp_path: Path, content: str) -> None:
+    folder = write_set(tmp_path / "set")
+    (folder / "dataset.json").write_text(content)
+    assert len(FaceDataset(config(folder))) == COUNT
+
+
+def test_a_damaged_description_is_named(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set")
+    (folder / "dataset.json").write_text("{")
+    assert_one_line(lambda: FaceDataset(config(folder)), f"{folder / 'dataset.json'}: not a JSON file")
 
 
 def test_hidden_and_foreign_files_are_not_looked_at(tmp_path: Path) -> None:

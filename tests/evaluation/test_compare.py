@@ -20,11 +20,11 @@ from anifacegan.evaluation.compare import (
     verdict,
 )
 from anifacegan.evaluation.comparison_sheet import EXPRESSIONS, YAWS, ComparedModel, comparison_sheet
-from anifacegan.evaluation.config import COMPARED, METRICS, OFFLINE, EvaluationConfig
+from anifacegan.evaluation.config import COMPARED, METRICS, OFFLINE, EvaluationConfig, SampleConfig
 from anifacegan.evaluation.evaluate import Evaluation
 from anifacegan.evaluation.image_sets import EvaluationInputs
 from anifacegan.evaluation.inception import InceptionItems, InceptionReport
-from anifacegan.evaluation.samples import SampleConfig, expression_grid_views, render_view_rgb
+from anifacegan.evaluation.samples import expression_grid_views, render_view_rgb
 from anifacegan.models.checkpoints import Checkpoint, ModelCard
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import Generator

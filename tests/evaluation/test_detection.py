@@ -10,12 +10,12 @@ import torch
 
 from anifacegan.data.synthetic.head import load_head_geometry
 from anifacegan.evaluation import evaluate
-from anifacegan.evaluation.config import EvaluationConfig
+from anifacegan.evaluation.config import EvaluationConfig, SampleConfig
 from anifacegan.evaluation.detection import DetectionItems, detection_items
 from anifacegan.evaluation.evaluate import Evaluation
 from anifacegan.evaluation.face_detector import DetectedFace, FaceDetector
 from anifacegan.evaluation.image_sets import EvaluationInputs
-from anifacegan.evaluation.samples import SampleConfig, detection_views
+from anifacegan.evaluation.samples import detection_views
 from anifacegan.evaluation.setup import shipped_expressions
 from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.rendering.images import to_bytes

@@ -9,14 +9,12 @@ import pytest
 import torch
 
 from anifacegan.data.synthetic.head import load_head_geometry
-from anifacegan.evaluation.config import COMPARED, OFFLINE, EvaluationConfig
+from anifacegan.evaluation.config import COMPARED, OFFLINE, EvaluationConfig, ExpressionSource, SampleConfig
 from anifacegan.evaluation.evaluate import Evaluation, evaluate
 from anifacegan.evaluation.image_sets import EvaluationInputs, ImageSets
 from anifacegan.evaluation.judge import Judge, judge_images, load_judge, real_batches, real_items
 from anifacegan.evaluation.samples import (
-    ExpressionSource,
     GeneratedImages,
-    SampleConfig,
     appearance_grid_views,
     expression_grid_views,
     expression_ramp_views,

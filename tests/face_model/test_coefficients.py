@@ -187,6 +187,13 @@ def test_a_real_deep3dfacerecon_file_is_read(official: Path, tmp_path: Path) -> 
     assert_same(read_coefficients(tmp_path / "copy.mat"), face)
 
 
+def test_landmarks_of_a_real_deep3dfacerecon_file_have_y_down(official: Path) -> None:
+    """As in an image: brows at y = 83, then eyes, tip of the nose and lips, and the chin at y = 205."""
+    y = read_coefficients(official / "01626.mat").lm68[:, 1]
+    assert y[17:27].mean() == pytest.approx(82.6, abs=0.1) and y[8] == pytest.approx(205.4, abs=0.1)
+    assert y[17:27].mean() < y[36:48].mean() < y[30] < y[48:60].mean() < y[8]
+
+
 def test_a_name_without_side_moves_both_sides() -> None:
     basis = random_basis()
     expected = 0.7 * (basis.units_to_exp[:, 1] + basis.units_to_exp[:, 2])

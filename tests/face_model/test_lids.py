@@ -161,7 +161,7 @@ def test_some_vertices_are_placed_like_all() -> None:
     assert np.array_equal(vertices[:900], drawn)
     linear = dataclasses.replace(face_mesh(model), eyes=())
     shapes = torch.from_numpy(
-        np.stack([bare_head(linear, *pair) for pair in zip(z_id.numpy(), z_exp.numpy())])
+        np.stack([bare_head(linear, *pair) for pair in zip(z_id.numpy(), z_exp.numpy(), strict=True)])
     )
     assert (whole - shapes).abs().max() > 0.01  # lids have moved
     torch.testing.assert_close(

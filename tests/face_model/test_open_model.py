@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from anifacegan.face_model.expressions import ACTIONS
+from anifacegan.face_model.load import TEXTURE_ARRAYS, arrays_sha256
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.open_model import (
     BUILD_COMMAND,
@@ -223,3 +224,24 @@ def test_the_open_models_people_and_expressions_have_unit_spread(face_model: Mor
         assert 0.9 < moment.min() and moment.max() < most  # the bank is wider than the people of the basis
     assert len(parts.bank_id) == len(parts.bank_tex) == len(parts.bank_melanin) == len(parts.bank_age)
     assert len(parts.part) == len(face_model.mean) == len(parts.beard_mask)
+
+
+# ----------------------------------------------------------------------------------------------------------- checksums
+def test_checksums_are_those_of_the_arrays_that_coefficients_depend_on(
+    tiny_arrays: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    path = tmp_path / "face_model.npz"
+
+    def checksums(**changed: np.ndarray) -> tuple[str, str]:
+        np.savez(path, **tiny_arrays | changed)
+        return arrays_sha256(path), arrays_sha256(path, TEXTURE_ARRAYS)
+
+    before = checksums()
+    assert all(len(digest) == 64 for digest in before)
+    assert checksums(gloss=0 * tiny_arrays["gloss"], tri=tiny_arrays["tri"][:-1]) == before
+    for name in ("mean", "id_basis", "exp_basis"):
+        after = checksums(**{name: 1.5 * tiny_arrays[name]})
+        assert after[0] != before[0] and after[1] == before[1]
+    for name in ("tex_mean", "tex_basis"):
+        after = checksums(**{name: 0.5 * tiny_arrays[name]})
+        assert after[0] == before[0] and after[1] != before[1]

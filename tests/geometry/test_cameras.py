@@ -180,13 +180,13 @@ def test_both_cameras_turn_the_face_the_same_way() -> None:
 
 
 @pytest.mark.parametrize("size", [65, 224])
-def test_landmarks_are_in_a_224_frame_with_y_up_whatever_the_size(size: int) -> None:
-    """Pixel 0 maps to 0 and the last pixel to 223; y is counted from the bottom."""
+def test_landmarks_are_in_a_224_frame_with_y_down_whatever_the_size(size: int) -> None:
+    """Pixel 0 maps to 0 and the last pixel to 223; y is counted from the top."""
     edge = math.tan(math.radians(6))
     points = (
         edge * torch.tensor([[[-1.0, -1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.5, 0.0], [0.0, 0.0, 0.0]]]).double()
     )
-    expected = torch.tensor([[0, 0], [223, 223], [111.5, 167.25], [111.5, 111.5]]).double()
+    expected = torch.tensor([[0, 223], [223, 0], [111.5, 55.75], [111.5, 111.5]]).double()
     camera = orbit_camera(yaw=numbers(0), pitch=numbers(0), size=size)
     torch.testing.assert_close(to_lm68(camera, points)[0], expected, atol=1e-9, rtol=0)
 

@@ -8,9 +8,9 @@ import torch
 from scipy.spatial import Delaunay
 
 from anifacegan.geometry.cameras import Camera, orbit_camera, reconstruction_camera
+from anifacegan.geometry.config import Backend
 from anifacegan.geometry.rasterization import torch_backend
 from anifacegan.geometry.rasterization.rasterizer import (
-    Backend,
     clip_positions,
     draw_triangles,
     interpolate,

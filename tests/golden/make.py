@@ -15,12 +15,16 @@ from torch import Tensor
 
 from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.geometry.rays import image_rays
-from anifacegan.models.coefficient_vae import CoefficientVAEConfig, Latents
-from anifacegan.models.deformation import DeformationConfig
-from anifacegan.models.generator import Generator, GeneratorConfig
-from anifacegan.models.manifolds import ManifoldConfig
+from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.config import (
+    CoefficientVAEConfig,
+    DeformationConfig,
+    GeneratorConfig,
+    ManifoldConfig,
+    TemplateConfig,
+)
+from anifacegan.models.generator import Generator
 from anifacegan.models.released import load_released
-from anifacegan.models.template import TemplateConfig
 from anifacegan.runtime.errors import InputError, exit_on_input_error
 from benchmarks.brute_force_renderer import _manifold_points, brute_force_colours
 from tests.fixtures.released_layout import write_averages, write_released

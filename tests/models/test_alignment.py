@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from anifacegan.geometry.rays import image_rays
-from anifacegan.models.alignment import AlignmentConfig, AlignmentField
+from anifacegan.models.alignment import AlignmentField
 from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.config import AlignmentConfig
 from anifacegan.models.generator import Generator
 from anifacegan.rendering.volume import render_rays
 from tests.fixtures.small_models import SMALL

@@ -17,7 +17,7 @@ from anifacegan.models.model_folder import CARD, TENSORS
 from anifacegan.runtime.errors import InputError
 from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.small_disk import files_of_at_most
-from tests.fixtures.small_models import small_checkpoint
+from tests.fixtures.small_models import PLANES, WITH_PLANES, small_checkpoint
 
 
 def complete_checkpoint(name: str = "complete") -> Checkpoint:
@@ -80,6 +80,44 @@ def test_a_model_without_expressions_and_appearance_comes_back(tmp_path: Path) -
     bare = Checkpoint(small_checkpoint().generator, card)
     save_checkpoint(tmp_path / "runs" / "new" / "model", bare)
     assert_same(load_checkpoint(tmp_path / "runs" / "new" / "model"), bare)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_feature_planes_come_back_in_the_precision_that_they_are_stored_in(
+    half: bool, tmp_path: Path
+) -> None:
+    planes = dataclasses.replace(PLANES, half_precision=half)
+    template = dataclasses.replace(WITH_PLANES.template, planes=planes)
+    saved = small_checkpoint(config=dataclasses.replace(WITH_PLANES, template=template))
+    save_checkpoint(tmp_path, saved)
+    names = ("planes", "grid", "mix", "skip", "person.weight", "person.bias")
+    tables = {f"template.planes.{name}" for name in names}
+    stored = {name for name, tensor in load_file(tmp_path / TENSORS).items() if tensor.dtype == torch.float16}
+    assert stored == (tables if half else set())
+    for name in tables if half else ():
+        table = saved.generator.get_parameter(name)
+        table.data = table.data.half().float()
+    assert_same(load_checkpoint(tmp_path), saved)
+
+
+def test_features_beyond_half_precision_are_refused(tmp_path: Path) -> None:
+    planes = dataclasses.replace(PLANES, half_precision=True)
+    template = dataclasses.replace(WITH_PLANES.template, planes=planes)
+    saved = small_checkpoint(config=dataclasses.replace(WITH_PLANES, template=template))
+    saved.generator.template.planes.grid.data[3, 1] = 1e5
+    with pytest.raises(InputError, match=r"'template.planes.grid' holds 1e\+05, expected at most 65504"):
+        save_checkpoint(tmp_path / "model", saved)
+
+
+@pytest.mark.parametrize("name", ["template.planes.planes", "template.planes.radius", "mean_mix"])
+def test_feature_planes_are_checked(name: str, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, small_checkpoint(config=WITH_PLANES))
+    change_tensors(tmp_path, lambda tensors: tensors[name].view(-1)[-1:].fill_(torch.inf))
+    assert_one_line(lambda: load_checkpoint(tmp_path), TENSORS, f"'{name}' has values that are not finite")
+    change_tensors(tmp_path, lambda tensors: tensors.update({name: torch.zeros(2, 7)}))
+    assert_one_line(lambda: load_checkpoint(tmp_path), TENSORS, f"'{name}'", "(2, 7)")
+    change_tensors(tmp_path, lambda tensors: tensors.pop(name))
+    assert_one_line(lambda: load_checkpoint(tmp_path), TENSORS, f"'{name}'", "missing")
 
 
 def test_the_same_model_is_the_same_bytes(folder: Path, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from anifacegan.models.coefficient_vae import CoefficientVAE, CoefficientVAEConfig, Latents
+from anifacegan.models.coefficient_vae import CoefficientVAE, Latents
+from anifacegan.models.config import CoefficientVAEConfig
 
 SMALL = CoefficientVAEConfig(hidden_dim=7, layers=3, latent_dim=4)
 

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from anifacegan.models.deformation import DeformationConfig, DeformationField
+from anifacegan.models.config import DeformationConfig
+from anifacegan.models.deformation import DeformationField
 
 SMALL = DeformationConfig(hidden_dim=6, layers=3, mapping_dim=5, mapping_layers=2, output_scale=0.25)
 

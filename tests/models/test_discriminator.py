@@ -7,14 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from anifacegan.losses.adversarial import r1_penalty
-from anifacegan.models.discriminator import (
-    SIZES,
-    Discriminator,
-    DiscriminatorConfig,
-    HalvingBlock,
-    halve,
-    with_coordinates,
-)
+from anifacegan.models.config import DISCRIMINATOR_SIZES, DiscriminatorConfig
+from anifacegan.models.discriminator import Discriminator, HalvingBlock, halve, with_coordinates
 
 TINY = DiscriminatorConfig(size=16, capacity=64, max_channels=8)
 
@@ -62,14 +56,14 @@ def test_the_layers_follow_the_channels() -> None:
     }
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", DISCRIMINATOR_SIZES)
 def test_every_size_gives_a_score_and_two_angles_an_image(size: int) -> None:
     discriminator = Discriminator(DiscriminatorConfig(size=size, capacity=512, max_channels=6)).initialize(
         rng()
     )
     judgement = discriminator(images(2, size))
     assert judgement.logit.shape == (2,) and judgement.pose.shape == (2, 2)
-    assert len(discriminator.blocks) == SIZES.index(size) + 3
+    assert len(discriminator.blocks) == DISCRIMINATOR_SIZES.index(size) + 3
 
 
 def test_untrained_logits_vary_moderately() -> None:

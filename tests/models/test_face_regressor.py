@@ -3,15 +3,16 @@
 import dataclasses
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from anifacegan.data.dataset import DataConfig, FaceDataset
+from anifacegan.data.config import DataConfig
+from anifacegan.data.dataset import FaceDataset
 from anifacegan.face_model.coefficients import FaceCoefficients
 from anifacegan.face_model.regressed import FIELD_COLUMNS, FaceLandmarks, Reconstruction, pose_of
 from anifacegan.geometry.cameras import euler_from_rotation, from_lm68, orbit_rotation
-from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
+from anifacegan.models.config import FaceRegressorConfig
+from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.model_folder import CARD, TENSORS
 from anifacegan.models.regressor_backbones import ResNet50Backbone
 from anifacegan.models.regressor_checkpoints import (
@@ -89,15 +90,14 @@ def test_the_lm68_of_the_open_model_follows_from_its_coefficients(face_model) ->
 
 
 def test_landmarks_in_deep3dfacerecons_camera_are_a_pinhole_of_1015_px_at_distance_10() -> None:
-    """Its lm68, from the formulas of Deep3DFaceRecon written out for one face."""
+    """Its lm68, from the formulas of Deep3DFaceRecon written out for one face; y is turned over as it saves it."""
     model, rng = tiny_model(), generator(4)
     z_id, z_exp = torch.randn(1, 80, generator=rng), torch.randn(1, 64, generator=rng)
     angle, trans = torch.tensor([[0.2, -0.4, 0.1]]), torch.tensor([[0.1, -0.05, 0.3]])
     posed = model.pose(model.landmarks(model.shape(z_id, z_exp)), angle, trans)[0]
     x, y, z = posed.unbind(-1)
-    lm68 = torch.stack(
-        [111.5 + 1015 * x / (10 - z), 111.5 + 1015 * y / (10 - z)], dim=-1
-    )  # y up, index pixels
+    up = 111.5 + 1015 * y / (10 - z)
+    lm68 = torch.stack([111.5 + 1015 * x / (10 - z), 223 - up], dim=-1)
     face = Reconstruction(z_id, z_exp, torch.zeros(1, 80), angle, torch.zeros(1, 27), trans)
     found = FaceLandmarks(model, "deep3dfacerecon").pixels(face, 224)
     torch.testing.assert_close(found, from_lm68(lm68[None], 224), atol=1e-3, rtol=0)

@@ -4,10 +4,11 @@ import dataclasses
 
 import torch
 
-from anifacegan.geometry.rays import Rays, RaySamplingConfig, image_rays
+from anifacegan.geometry.config import RaySamplingConfig
+from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.generator import Generator, GeneratorConfig
-from anifacegan.models.manifolds import ManifoldConfig
+from anifacegan.models.config import GeneratorConfig, ManifoldConfig
+from anifacegan.models.generator import Generator
 from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.volume import render_rays
 from tests.fixtures.closed_forms import TINY, assert_same_colours, camera_rays, draw, numbers

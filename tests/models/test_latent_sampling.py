@@ -5,12 +5,8 @@ import torch
 from torch import Tensor
 
 from anifacegan.geometry.rays import image_rays
-from anifacegan.models.latent_sampling import (
-    PosedLatents,
-    ViewSamplingConfig,
-    sample_generators,
-    sample_posed_latents,
-)
+from anifacegan.models.config import ViewSamplingConfig
+from anifacegan.models.latent_sampling import PosedLatents, sample_generators, sample_posed_latents
 from tests.fixtures.small_models import small_generator
 
 POSES = torch.tensor([[0.1, -0.5], [0.2, 0.0], [-0.3, 0.4]])

@@ -1,11 +1,14 @@
 """The manifold field: its formula, its initial spheres and its levels."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 
-from anifacegan.models.manifolds import ManifoldConfig, ManifoldField
+from anifacegan.models.config import ManifoldConfig
+from anifacegan.models.manifolds import ManifoldField
+from anifacegan.runtime.errors import InputError
 from tests.fixtures.closed_forms import numbers
 
 
@@ -82,3 +85,14 @@ def test_given_levels_take_the_place_of_even_ones() -> None:
 def test_levels_that_do_not_fall_are_refused(bad: dict) -> None:
     with pytest.raises(ValueError, match="level"):
         ManifoldConfig(**bad)
+
+
+@pytest.mark.parametrize("count", [2, 23, 50_000])
+def test_evenly_spaced_levels_are_refused_before_two_are_equal_as_float32(count: int) -> None:
+    """At the smallest spacing that is accepted, every level is lower than the one before."""
+    smallest = 2.0**-21 * 23
+    accepted = ManifoldConfig(count=count, last_level=23 - 1.01 * smallest * (count - 1))
+    assert accepted.manifold_count == len(accepted.values()) == count
+    assert all(a > b for a, b in pairwise(accepted.values()))
+    with pytest.raises(InputError, match="levels is "):
+        ManifoldConfig(count=count, last_level=23 - 0.99 * smallest * (count - 1))

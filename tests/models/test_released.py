@@ -11,11 +11,9 @@ import torch
 from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.deformation import DeformationConfig
-from anifacegan.models.generator import ConditionedFields, Generator, GeneratorConfig
-from anifacegan.models.manifolds import ManifoldConfig
+from anifacegan.models.config import DeformationConfig, GeneratorConfig, ManifoldConfig, TemplateConfig
+from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.models.released import is_released_folder, load_released
-from anifacegan.models.template import TemplateConfig
 from anifacegan.rendering.model import Model, load_model
 from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.errors import InputError

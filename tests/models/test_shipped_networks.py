@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from anifacegan.data.augmentation import NO_AUGMENTATION
-from anifacegan.data.dataset import DataConfig, FaceDataset
+from anifacegan.data.config import NO_AUGMENTATION, DataConfig
+from anifacegan.data.dataset import FaceDataset
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.model_folder import TENSORS, read_tensors
 from anifacegan.models.regressor_checkpoints import FaceRegressorCard, load_face_regressor
 from anifacegan.runtime.typed_config import from_plain, read_config
+from anifacegan.training.regressor.config import ReconstructionRun
 from anifacegan.training.regressor.data import FaceImages, load_images
 from anifacegan.training.regressor.report import held_out_report
-from anifacegan.training.regressor.run import ReconstructionRun
 
 HOME = Path(__file__).resolve().parents[2]
 CHECKPOINTS = HOME / "checkpoints"

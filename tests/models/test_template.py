@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from anifacegan.models.config import TemplateConfig
 from anifacegan.models.siren import FiLMParameters
-from anifacegan.models.template import TemplateConfig, TemplateField, alpha_from_sigma
+from anifacegan.models.template import TemplateField, alpha_from_sigma
 
 SMALL = TemplateConfig(hidden_dim=6, layers=4, mapping_dim=5, mapping_layers=2)
 WIDTH, LAYERS = 6, 4

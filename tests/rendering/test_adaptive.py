@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.geometry.rays import Rays, RaySamplingConfig, image_rays
+from anifacegan.geometry.config import RaySamplingConfig
+from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering import adaptive_tracing
 from anifacegan.rendering.adaptive import CELL_SIZE, render_adaptive
@@ -29,7 +30,7 @@ from tests.fixtures.closed_forms import (
     numbers,
     spheres,
 )
-from tests.fixtures.small_models import small_checkpoint
+from tests.fixtures.small_models import SMALL, WITH_PLANES, small_checkpoint
 from tests.fixtures.thread_counts import pytorch_threads
 
 STEP = 1 / 255
@@ -59,9 +60,9 @@ def close_rays(*, yaw: float, pitch: float, size: int, stride: int) -> Rays:
     return image_rays(yaw=numbers(yaw), pitch=numbers(pitch), size=size, fov_deg=fov_deg)
 
 
-@pytest.fixture(scope="module")
-def small() -> Face:
-    return Model(small_checkpoint()).face(seed=3, expression="smile")
+@pytest.fixture(scope="module", params=[SMALL, WITH_PLANES], ids=["paper", "planes"])
+def small(request: pytest.FixtureRequest) -> Face:
+    return Model(small_checkpoint(config=request.param)).face(seed=3, expression="smile")
 
 
 @torch.no_grad()

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.intersection import fraction_between
-from anifacegan.geometry.rays import Rays, RaySamplingConfig, image_rays
+from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.models.numba_fields import NumbaManifolds, NumbaOffsets, NumbaTemplate
@@ -15,7 +16,7 @@ from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.culled import INVISIBLE, render_culled
 from anifacegan.rendering.volume import render_rays
 from anifacegan.training.adversarial_gradients import condition_for_template
-from tests.fixtures.small_models import small_generator
+from tests.fixtures.small_models import WITH_PLANES, small_generator
 from tests.fixtures.tiny_training_set import GENERATOR
 
 RAY_SAMPLING = RaySamplingConfig(near=0.8, far=1.2, samples=48)
@@ -94,9 +95,9 @@ def gradients(
     return {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in model.named_parameters()}
 
 
-def model_of(dtype: torch.dtype) -> Generator:
+def model_of(dtype: torch.dtype, config: GeneratorConfig) -> Generator:
     """Everything is transparent, so nothing is skipped; the deformation moves and the alignment is not zero."""
-    model = small_generator(GENERATOR).to(dtype)
+    model = small_generator(config).to(dtype)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.startswith(("deformation.head", "alignment")):
@@ -106,10 +107,11 @@ def model_of(dtype: torch.dtype) -> Generator:
     return model
 
 
+@pytest.mark.parametrize("config", [GENERATOR, WITH_PLANES], ids=["paper", "planes"])
 @pytest.mark.parametrize("learning", [all_fields, condition_for_template])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_the_gradient_is_that_of_render_rays(
-    dtype: torch.dtype, learning: Conditioning, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype, learning: Conditioning, config: GeneratorConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Numba fields find the visible points, in full precision; in float64, which they do not support, PyTorch fields
     do."""
@@ -122,7 +124,7 @@ def test_the_gradient_is_that_of_render_rays(
     number = torch.float64 if dtype == torch.float64 else torch.float32
     pitch, yaw = torch.tensor([[0.1], [-0.3]], dtype=number)
     rays = image_rays(yaw=yaw, pitch=pitch, size=12, fov_deg=GENERATOR.ray_sampling.fov_deg)
-    model, found = model_of(number), []
+    model, found = model_of(number, config), []
     for render in (render_rays, render_culled):
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
             found.append(gradients(render, model, learning, rays))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from anifacegan.face_model.coefficients import BFM, FaceCoefficients, write_coefficients
 from anifacegan.geometry.cameras import orbit_camera
-from anifacegan.geometry.rays import RaySamplingConfig
+from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.models.latent_files import read_people, write_people

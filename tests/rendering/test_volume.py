@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.geometry.rays import Rays, RaySamplingConfig, image_rays
+from anifacegan.geometry.config import RaySamplingConfig
+from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.culled import render_culled

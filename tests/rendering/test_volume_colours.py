@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.geometry.rays import RaySamplingConfig
+from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.culled import INVISIBLE, render_culled
 from anifacegan.rendering.volume import render_rays

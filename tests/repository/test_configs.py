@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from anifacegan.cli.ablate.config import AblationConfig
-from anifacegan.cli.bake import BakeCommand
+from anifacegan.cli.bake.run import BakeCommand
 from anifacegan.cli.render.config import RenderConfig
 from anifacegan.cli.train import CONFIGS as TASK_CONFIGS
 from anifacegan.runtime.errors import InputError
@@ -118,6 +118,23 @@ def test_a_former_key_is_refused_with_its_present_name(former: str, present: str
 def test_a_former_option_of_baking_is_refused_with_its_present_name() -> None:
     with pytest.raises(InputError, match="'--bake.stations', which is now '--bake.inbetweens'$"):
         read_config(BakeCommand, ["--out", "a.safetensors", "--bake.stations", "2"], "anifacegan bake")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--renderer", "exact"], ["--renderer=exact"], ["--config", "old.yaml"]]
+)
+def test_a_former_value_is_refused_with_its_present_name(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.yaml").write_text("renderer: exact\n")
+    with pytest.raises(InputError, match="^(render|old.yaml): renderer is exact, which is now adaptive$"):
+        read_config(RenderConfig, arguments, "render")
+
+
+def test_a_value_is_not_renamed_to_one_that_the_option_does_not_take() -> None:
+    with pytest.raises(InputError, match="renderer is reference, expected one of adaptive, baked, auto$"):
+        read_config(RenderConfig, ["--renderer", "reference"], "render")
 
 
 def test_render_smile_is_what_render_py_does_without_it() -> None:

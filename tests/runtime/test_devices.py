@@ -3,8 +3,9 @@ import torch
 
 from anifacegan.geometry.rays import Rays
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.runtime.devices import moved, select_device
+from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.tensor_records import moved
 from anifacegan.training.paired import PairedBatch
 
 

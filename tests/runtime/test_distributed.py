@@ -12,14 +12,12 @@ import torch
 import yaml
 from torch import Tensor
 
-from anifacegan.data.dataset import DataConfig
+from anifacegan.data.config import DataConfig
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.discriminator import DiscriminatorConfig
+from anifacegan.models.config import DiscriminatorConfig
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.typed_config import plain, read_config
-from anifacegan.training.adversarial import AdversarialConfig
-from anifacegan.training.config import TrainConfig
-from anifacegan.training.patch_gradients import Split
+from anifacegan.training.config import AdversarialConfig, Split, TrainConfig
 from anifacegan.training.run import refuse_uneven_shares
 from anifacegan.training.snapshots import load_newest
 from tests.fixtures.one_line import assert_one_line

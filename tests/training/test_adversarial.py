@@ -10,28 +10,31 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from anifacegan.data.dataset import DataConfig, FaceDataset
+from anifacegan.data.config import DataConfig
+from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.posed_images import PosedImages, RealImages
 from anifacegan.data.synthetic.head import head_geometry
 from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.face_model.surface_maps import FaceSurfaces
 from anifacegan.losses.imitation import offset_loss
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.discriminator import Discriminator, DiscriminatorConfig
-from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
+from anifacegan.models.config import DiscriminatorConfig, FaceRegressorConfig, ViewSamplingConfig
+from anifacegan.models.discriminator import Discriminator
+from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.generator import Generator
-from anifacegan.models.latent_sampling import PosedLatents, ViewSamplingConfig
+from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.errors import InputError
-from anifacegan.training.adversarial import AdversarialConfig, AdversarialTraining, Iteration
+from anifacegan.training.adversarial import AdversarialTraining, Iteration
 from anifacegan.training.adversarial_gradients import (
     condition_for_template,
     discriminator_gradients,
     generator_gradients,
 )
+from anifacegan.training.config import AdversarialConfig, Split
 from anifacegan.training.image_imitation import ImageImitation, ImageLandmarks, ImitationTerms
-from anifacegan.training.patch_gradients import ImageRenderer, Split, as_images
+from anifacegan.training.patch_gradients import ImageRenderer, as_images
 from anifacegan.training.weights import AdversarialWeights, ImageWeights
 from tests.fixtures.photographs import write_photographs
 from tests.fixtures.small_models import small_generator

@@ -10,18 +10,20 @@ import pytest
 import torch
 import yaml
 
-from anifacegan.data.dataset import DataConfig
+from anifacegan.data.config import DataConfig
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.models.checkpoints import load_checkpoint
-from anifacegan.models.discriminator import Discriminator, DiscriminatorConfig
-from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
+from anifacegan.models.config import DiscriminatorConfig, FaceRegressorConfig
+from anifacegan.models.discriminator import Discriminator
+from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.regressor_checkpoints import FaceRegressorCard, save_face_regressor
 from anifacegan.runtime.errors import InputError
 from anifacegan.training import patch_gradients
-from anifacegan.training.adversarial import FIELDS, AdversarialTraining, Iteration
+from anifacegan.training.adversarial import AdversarialTraining, Iteration
 from anifacegan.training.config import TrainConfig
 from anifacegan.training.run import run
 from anifacegan.training.snapshots import load_newest
+from anifacegan.training.weight_groups import FIELDS
 from anifacegan.training.weights import AdversarialWeights, LossWeights
 from tests.fixtures.photographs import write_photographs
 from tests.fixtures.resumed_runs import ADVERSARIAL_SIZE as SIZE

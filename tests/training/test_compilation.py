@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from anifacegan.geometry.rays import image_rays
-from anifacegan.models.alignment import AlignmentConfig
 from anifacegan.models.checkpoints import load_checkpoint
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import Generator
@@ -16,10 +15,10 @@ from anifacegan.rendering.volume import render_rays
 from anifacegan.training import run as training_run
 from anifacegan.training.compilation import compile_fields
 from anifacegan.training.resume_check import fixed_values
-from tests.fixtures.small_models import SMALL, small_generator
+from tests.fixtures.small_models import WITH_PLANES, small_generator
 from tests.fixtures.tiny_training_set import SCHEDULE, tiny_config, write_tiny_set
 
-ALL_FIELDS = dataclasses.replace(SMALL, alignment=AlignmentConfig(hidden_dim=8, layers=2))
+ALL_FIELDS = WITH_PLANES
 BATCH = 2
 
 

@@ -38,8 +38,14 @@ def test_another_crop_shows_as_offset_and_scale(mesh: FaceMesh, latents: Coeffic
     middle = latents.lm68.mean(dim=1, keepdim=True)
     other = 0.9 * (latents.lm68 - middle) + middle + torch.tensor([7.0, -3.0])
     fit = crop_check(mesh, dataclasses.replace(latents, lm68=other), 12.0)
-    check(fit, exact.right_px + 7, exact.up_px - 3, 0.9 * exact.scale)
-    assert "+7.0 right, -3.0 up, scale 0.900" in fit.line() and "\n" not in fit.line()
+    check(fit, exact.right_px + 7, exact.up_px + 3, 0.9 * exact.scale)  # y of lm68 is down: -3 is 3 up
+    assert "+7.0 right, +3.0 up, scale 0.900" in fit.line() and "\n" not in fit.line()
+
+
+def test_landmarks_that_are_upside_down_do_not_fit(mesh: FaceMesh, latents: CoefficientTable) -> None:
+    """The inner landmarks are an image height / 3 high: turned over, they miss by a good part of that."""
+    over = torch.stack([latents.lm68[..., 0], 223 - latents.lm68[..., 1]], dim=-1)
+    assert crop_check(mesh, dataclasses.replace(latents, lm68=over), 12.0).rest_px > 20
 
 
 def test_a_wrong_pitch_offset_shows_as_well(mesh: FaceMesh, latents: CoefficientTable) -> None:

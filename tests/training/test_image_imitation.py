@@ -13,16 +13,17 @@ from anifacegan.face_model import surface_maps
 from anifacegan.face_model.regressed import FaceLandmarks, Reconstruction
 from anifacegan.face_model.surface_maps import FaceSurfaces
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
+from anifacegan.models.config import FaceRegressorConfig, ManifoldConfig
+from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.generator import Generator
 from anifacegan.models.latent_sampling import PosedLatents
-from anifacegan.models.manifolds import ManifoldConfig
 from anifacegan.models.model_folder import weights_sha256
 from anifacegan.models.regressor_checkpoints import FaceRegressorCard, save_face_regressor
 from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.errors import InputError
 from anifacegan.training.adversarial_gradients import frozen_template, imitation_gradients
+from anifacegan.training.config import Split
 from anifacegan.training.image_imitation import (
     ImageImitation,
     ImageLandmarks,
@@ -30,7 +31,7 @@ from anifacegan.training.image_imitation import (
     ImitationTerms,
     load_image_imitation,
 )
-from anifacegan.training.patch_gradients import ImageRenderer, Split, as_images
+from anifacegan.training.patch_gradients import ImageRenderer, as_images
 from anifacegan.training.weights import ImageWeights
 from tests.fixtures.closed_forms import draw
 from tests.fixtures.small_models import small_generator

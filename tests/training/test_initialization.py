@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
-from anifacegan.models.coefficient_vae import CoefficientVAE, CoefficientVAEConfig
-from anifacegan.models.manifolds import ManifoldConfig, ManifoldField
+from anifacegan.models.coefficient_vae import CoefficientVAE
+from anifacegan.models.config import CoefficientVAEConfig, ManifoldConfig
+from anifacegan.models.manifolds import ManifoldField
+from anifacegan.training.config import ManifoldInitConfig, PriorConfig
 from anifacegan.training.initialization import (
     SCALE_FLOOR,
-    ManifoldInitConfig,
-    PriorConfig,
     compare_moments,
     fit_manifolds,
     fit_prior,

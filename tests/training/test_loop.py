@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from anifacegan.losses.mesh_points import MeshSampler
-from anifacegan.models.deformation import DeformationConfig
+from anifacegan.models.config import DeformationConfig
 from anifacegan.models.generator import Generator
 from anifacegan.training.loop import train, update
 from anifacegan.training.paired import PairedBatch, PairedData

@@ -14,7 +14,8 @@ from anifacegan.rendering import culled, volume
 from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.volume import render_rays
 from anifacegan.training import patch_gradients
-from anifacegan.training.patch_gradients import ImageRenderer, Split, as_images, parts
+from anifacegan.training.config import Split
+from anifacegan.training.patch_gradients import ImageRenderer, as_images, parts
 from tests.fixtures.small_models import small_generator
 from tests.fixtures.tiny_training_set import GENERATOR
 

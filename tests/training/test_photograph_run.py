@@ -12,22 +12,21 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from anifacegan.data.dataset import DataConfig
+from anifacegan.data.config import DataConfig
 from anifacegan.face_model.bfm import load_bfm
 from anifacegan.face_model.coefficients import BFM, OPEN_FACE_MODEL, read_coefficients, write_coefficients
 from anifacegan.face_model.face_mesh import face_mesh
 from anifacegan.models.checkpoints import load_checkpoint
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
+from anifacegan.models.config import FaceRegressorConfig
+from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.generator import Generator
 from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.models.regressor_checkpoints import DEEP3D, FaceRegressorCard, save_face_regressor
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import InputError
-from anifacegan.training.config import TrainConfig
+from anifacegan.training.config import ManifoldInitConfig, PriorConfig, PriorRun, TrainConfig
 from anifacegan.training.image_imitation import ImitationFiles, load_image_imitation
-from anifacegan.training.initialization import ManifoldInitConfig, PriorConfig
-from anifacegan.training.priors import PriorRun
 from anifacegan.training.priors import run as run_prior
 from anifacegan.training.run import run
 from anifacegan.training.state import State

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.geometry.rays import RaySamplingConfig
+from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.rendering.deformation_maps import heat_colours, render_deformation
 from anifacegan.training.previews import PEOPLE, YAW, sheets
 from tests.fixtures.closed_forms import constant_step, numbers, spheres

@@ -11,16 +11,17 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from anifacegan.data.dataset import DataConfig, FaceDataset
+from anifacegan.data.config import DataConfig
+from anifacegan.data.dataset import FaceDataset
 from anifacegan.face_model.coefficients import BFM, OPEN_FACE_MODEL
 from anifacegan.models.checkpoints import load_checkpoint
-from anifacegan.models.coefficient_vae import CoefficientVAEConfig
-from anifacegan.models.prior_checkpoints import PriorKind, load_prior
+from anifacegan.models.config import CoefficientVAEConfig, PriorKind
+from anifacegan.models.prior_checkpoints import load_prior
 from anifacegan.runtime.typed_config import read_config
 from anifacegan.training import priors
-from anifacegan.training.config import TrainConfig
-from anifacegan.training.initialization import PriorConfig, moment_errors
-from anifacegan.training.priors import PriorRun, cross_validation, run
+from anifacegan.training.config import PriorConfig, PriorRun, TrainConfig
+from anifacegan.training.initialization import moment_errors
+from anifacegan.training.priors import cross_validation, run
 from anifacegan.training.run import run as run_generator
 from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.photographs import write_photographs

@@ -18,15 +18,15 @@ from safetensors.torch import load_file
 from anifacegan.face_model.coefficients import read_coefficients, write_coefficients
 from anifacegan.face_model.expressions import PRESETS
 from anifacegan.models.checkpoints import load_checkpoint
-from anifacegan.models.deformation import DeformationConfig
+from anifacegan.models.config import DeformationConfig
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.typed_config import read_config
 from anifacegan.training import run as training_run
-from anifacegan.training.adversarial import FIELDS
 from anifacegan.training.config import Reporting, TrainConfig
 from anifacegan.training.run import run
 from anifacegan.training.schedule import Schedule
 from anifacegan.training.snapshots import load_newest
+from anifacegan.training.weight_groups import FIELDS
 from anifacegan.training.weights import LossWeights
 from tests.fixtures.resumed_runs import same_end
 from tests.fixtures.tiny_training_set import (

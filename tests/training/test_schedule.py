@@ -6,10 +6,11 @@ from itertools import pairwise
 import pytest
 
 from anifacegan.runtime.errors import InputError
-from anifacegan.training.schedule import Schedule, learning_rates
+from anifacegan.training.learning_rates import learning_rates
+from anifacegan.training.schedule import Schedule
 from anifacegan.training.state import new_state
-from tests.fixtures.small_models import small_generator
-from tests.fixtures.tiny_training_set import GENERATOR, SCHEDULE
+from tests.fixtures.small_models import WITH_PLANES, small_generator
+from tests.fixtures.tiny_training_set import SCHEDULE
 
 
 def test_every_step_belongs_to_its_stage() -> None:
@@ -24,6 +25,12 @@ def test_too_few_samples_are_refused(wrong: int) -> None:
         dataclasses.replace(SCHEDULE, complete_samples=wrong)
 
 
+@pytest.mark.parametrize("betas", [(0.9, 1.0), (-0.1, 0.9)])
+def test_decays_of_adam_beyond_0_to_1_are_refused(betas: tuple[float, float]) -> None:
+    with pytest.raises(InputError, match="adam_betas is "):
+        Schedule(adam_betas=betas)
+
+
 @pytest.mark.parametrize("far", [-0.001, 0.0032])
 def test_points_beyond_the_confidence_radius_are_refused(far: float) -> None:
     with pytest.raises(InputError, match=f"^mesh_offset is {far}, expected at (least 0|most 0.00316)"):
@@ -32,7 +39,7 @@ def test_points_beyond_the_confidence_radius_are_refused(far: float) -> None:
 
 def test_learning_rates_rise_fast_and_fall_to_their_floors() -> None:
     schedule = Schedule(warm_up_deform=1000, near_surface=3000, complete=1000)
-    optimizer = new_state(small_generator(GENERATOR), schedule.average_decay).optimizer
+    optimizer = new_state(small_generator(WITH_PLANES), schedule.average_decay).optimizer
 
     def rate(field: str, step: int) -> float:
         learning_rates(optimizer, schedule, step)
@@ -46,6 +53,9 @@ def test_learning_rates_rise_fast_and_fall_to_their_floors() -> None:
     assert rate("template", 1000) == pytest.approx(schedule.lr_template / 200, rel=1e-4)
     assert rate("template", 1200) == pytest.approx(schedule.lr_template, rel=0.01)
     assert rate("template", 4999) == pytest.approx(0.03 * schedule.lr_template, rel=1e-3)
+    ratio = schedule.lr_planes / schedule.lr_template
+    for step in (1000, 1200, 4999):
+        assert rate("planes", step) == pytest.approx(ratio * rate("template", step))
     middle = [rate("template", step) for step in range(1200, 5000, 100)]
     assert all(a > b for a, b in pairwise(middle))
     assert rate("manifolds", 4000) == pytest.approx(

@@ -24,45 +24,16 @@ from anifacegan.avatars.baking.charts import ManifoldCharts
 from anifacegan.avatars.baking.inverse_warp import Condition
 from anifacegan.avatars.baking.layers import RIM, LayerMesh, Layers, LevelCells, cell_mesh, dilated, submesh
 from anifacegan.avatars.baking.refinement import refined_layers
-from anifacegan.avatars.baking.textures import (
-    COARSE,
-    background_texture,
-    coarse_textures,
-    fine_textures,
-    to_bytes,
-)
+from anifacegan.avatars.baking.textures import background_texture, coarse_textures, fine_textures, to_bytes
 from anifacegan.avatars.baking.visible_cells import occluding_cells, visible_cells
+from anifacegan.avatars.config import BakeConfig
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.models.generator import ConditionedFields
-from anifacegan.runtime.errors import ConfigError, InputError, require_at_least
+from anifacegan.runtime.errors import InputError
 
 TRANSPARENT = 1 / 512
 """Opacity up to which a texel counts as transparent."""
-
-
-@dataclass(frozen=True)
-class BakeConfig:
-    """Resolution of an avatar, and the views that it can show."""
-
-    texture: int = 512
-    """Height and width in texels of the texture of each layer. Textures of areas where an expression stretches the skin
-    become finer."""
-    grid: int = 128
-    """Number of mesh vertices along each side of a layer. Meshes of areas where an expression stretches the skin become
-    finer."""
-    widest_rad: float = 0.9
-    """Largest angle between a view that the avatar can show and the frontal view, radians; at most 1.2."""
-    inbetweens: int = 2
-    """Number of blendshapes on the way from neutral to each full expression, the full expression included. Between two
-    consecutive ones, vertices move along straight lines."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 4 * COARSE, "texture")
-        require_at_least(self, 8, "grid")
-        require_at_least(self, 1, "inbetweens")
-        if not 0 < self.widest_rad <= 1.2:
-            raise ConfigError("widest_rad", self.widest_rad, "more than 0, at most 1.2")
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
-from anifacegan.geometry.rays import RaySamplingConfig
 
 REACH = 1.2
 """Largest value of p and q in the stereographic projection: directions 100 degrees from +z are on the chart's edge."""

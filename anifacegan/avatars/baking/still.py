@@ -16,9 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.avatars.baking.bake import BakeConfig, BakeReport, bake
+from anifacegan.avatars.baking.bake import BakeReport, bake
 from anifacegan.avatars.baking.charts import ManifoldCharts, evaluate_in_slices
 from anifacegan.avatars.baking.inverse_warp import Condition, target_points
+from anifacegan.avatars.config import BakeConfig
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.models.generator import ConditionedFields
 

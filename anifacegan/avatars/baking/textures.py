@@ -12,10 +12,9 @@ from torch import Tensor
 
 from anifacegan.avatars.baking.charts import evaluate_in_slices
 from anifacegan.avatars.baking.layers import Layers, LevelCells
+from anifacegan.avatars.config import COARSE
 from anifacegan.models.generator import ConditionedFields
 
-COARSE = 4
-"""Number of texels of the final textures, in each direction, for each texel of the coarse textures."""
 BACKGROUND_SIDE = 384
 """Height and width of the background's texture, texels."""
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.numba_player import LEAST_TRANSMITTANCE, View
 from anifacegan.geometry.cameras import Camera
+from anifacegan.geometry.config import Backend
 from anifacegan.geometry.rasterization.rasterizer import (
-    Backend,
     clip_positions,
     load_nvdiffrast,
     nvdiffrast_context,

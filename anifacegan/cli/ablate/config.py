@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from anifacegan.evaluation.config import EvaluationConfig
-from anifacegan.evaluation.samples import SampleConfig
+from anifacegan.evaluation.config import EvaluationConfig, SampleConfig
 from anifacegan.training.config import TrainConfig
 
 IMITATION_TERMS = (

@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from anifacegan.cli.dataset.config import DatasetConfig
+from anifacegan.data.description import DESCRIPTION_FILE, FORMAT_VERSION, parsed_description
 from anifacegan.data.synthetic.head import HeadGeometry
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, render_item
 from anifacegan.data.synthetic.sampling import sample_item
@@ -28,12 +29,6 @@ from anifacegan.runtime.files import (
     remove_leftovers,
     write_complete,
 )
-
-DESCRIPTION_FILE = "dataset.json"
-OLD_KEY = "face_model_sha256"
-"""Key of descriptions that compared the face model's whole file, up to ``anifacegan-open-3``."""
-FORMAT_VERSION = 1
-"""Version of the images, to be raised when a change of the code gives another image for the same (seed, index)."""
 
 
 def write_dataset(config: DatasetConfig) -> int:
@@ -69,7 +64,7 @@ def describe(config: DatasetConfig, head: HeadGeometry) -> None:
     """Write dataset.json, which records what the images are made of.
 
     Raises:
-        InputError: the folder holds other images.
+        InputError: the folder holds other images, or images of another format.
     """
     path, count = config.out / DESCRIPTION_FILE, config.count
     description = {
@@ -83,14 +78,7 @@ def describe(config: DatasetConfig, head: HeadGeometry) -> None:
         "pitch_offset": 0.0,
     }
     if path.exists():
-        try:
-            found = json.loads(path.read_text())
-        except ValueError:
-            raise InputError(f"{path}: not a JSON file; remove the folder or choose another --out") from None
-        if OLD_KEY in found:
-            raise InputError(
-                f"{path}: has the key '{OLD_KEY}' of an older version, whose images are others; choose another --out"
-            )
+        found = parsed_description(path.read_bytes(), path)
         for key, value in description.items():
             if found.get(key) != value:
                 raise InputError(

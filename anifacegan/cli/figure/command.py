@@ -6,7 +6,9 @@ docs/evaluation.md explains every figure.
 from collections.abc import Sequence
 from pkgutil import resolve_name
 
+from anifacegan.cli.figure.config import AllFiguresConfig
 from anifacegan.cli.subcommands import overview, require_known, wants_help
+from anifacegan.evaluation.figures.config import CONFIGS, PageConfig
 from anifacegan.runtime.typed_config import read_config
 
 COMMAND = "anifacegan figure"
@@ -48,16 +50,18 @@ def main(arguments: Sequence[str]) -> None:
     require_known(name, (*KINDS, *TOGETHER), COMMAND)
     prog = f"{COMMAND} {name}"
     if name in KINDS:
-        figure = resolve_name(f"anifacegan.evaluation.figures.{name}:FIGURE")
-        config = read_config(figure.config, rest, prog)
+        config = read_config(CONFIGS[name], rest, prog)
         from anifacegan.evaluation.figures.figure import write_figure
 
+        figure = resolve_name(f"anifacegan.evaluation.figures.{name}:FIGURE")
         print(write_figure(figure, config).summary)
-        return
-    from anifacegan.cli.figure.make import AllFiguresConfig, make_all
-    from anifacegan.evaluation.figures.catalogue import PageConfig, write_page
+    elif name == "all":
+        all_figures = read_config(AllFiguresConfig, rest, prog)
+        from anifacegan.cli.figure.make import make_all
 
-    if name == "all":
-        make_all(read_config(AllFiguresConfig, rest, prog))
+        make_all(all_figures)
     else:
-        print(write_page(read_config(PageConfig, rest, prog)))
+        page = read_config(PageConfig, rest, prog)
+        from anifacegan.evaluation.figures.catalogue import write_page
+
+        print(write_page(page))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from anifacegan.face_model.trajectories import DriveConfig, require_finite
+from anifacegan.face_model.config import DriveConfig, require_finite
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError
 from anifacegan.runtime.typed_config import as_tuple

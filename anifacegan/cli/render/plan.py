@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.avatars.avatar import SUFFIX, Avatar, load_avatar
+from anifacegan.avatars.avatar import Avatar, load_avatar
+from anifacegan.avatars.config import SUFFIX
 from anifacegan.cli.render.config import RenderConfig
 from anifacegan.face_model.coefficients import read_expression
 from anifacegan.face_model.expressions import NEUTRAL

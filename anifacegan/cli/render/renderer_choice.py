@@ -13,11 +13,12 @@ import numpy as np
 from jaxtyping import Float
 
 from anifacegan.avatars.avatar import Avatar
-from anifacegan.avatars.baking.bake import BakeConfig, bake
+from anifacegan.avatars.baking.bake import bake
 from anifacegan.avatars.baking.charts import ManifoldCharts
 from anifacegan.avatars.baking.from_model import model_charts, person_condition
 from anifacegan.avatars.baking.key_expressions import key_expressions, probe_frames
 from anifacegan.avatars.baking.still import bake_still
+from anifacegan.avatars.config import BakeConfig
 from anifacegan.avatars.players.choice import NumbaPlayer, player_on
 from anifacegan.avatars.players.torch_player import TorchPlayer
 from anifacegan.cli.render.config import Renderer

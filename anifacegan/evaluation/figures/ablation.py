@@ -5,12 +5,12 @@ The numbers are read from the JSON file of ``anifacegan ablate``: name of the tr
 
 import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from anifacegan.evaluation.figures.config import AblationConfig
 from anifacegan.evaluation.figures.figure import Drawing, FigureKind
 from anifacegan.evaluation.figures.panels import Pixels
 from anifacegan.rendering.contact_sheet import FONT_PX, GAP_PX
@@ -23,16 +23,6 @@ ROW_PX, BAR_PX = FONT_PX + 2 * GAP_PX, 90
 
 Table = dict[str, dict[str, float | None]]
 """Name of a training variant -> metric -> number, or None if the metric could not be measured."""
-
-
-@dataclass(frozen=True)
-class AblationConfig:
-    """Draw and print the table of an ablation: the metrics of trainings that differ in their losses."""
-
-    results: Path = Path("runs/ablation/ablation.json")
-    """JSON file with the results of `anifacegan ablate`."""
-    out: Path = Path("runs/figures")
-    """Folder to write into: ablation.png, ablation.md, ablation.yaml and ablation.json."""
 
 
 def draw(config: AblationConfig) -> Drawing:
@@ -123,6 +113,5 @@ FIGURE = FigureKind(
     "Ablation of the loss terms",
     "Metrics of the same training with all imitation terms (full), without the term that a row names, and without all "
     "of them (none). Bars compare the numbers of a column.",
-    AblationConfig,
     draw,
 )

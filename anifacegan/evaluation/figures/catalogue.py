@@ -2,7 +2,6 @@
 
 import html
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 from anifacegan.evaluation.figures import (
@@ -19,6 +18,7 @@ from anifacegan.evaluation.figures import (
     mesh,
     truncation,
 )
+from anifacegan.evaluation.figures.config import PageConfig
 from anifacegan.evaluation.figures.figure import FigureKind
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import markdown_table, write_complete
@@ -40,14 +40,6 @@ FIGURES: tuple[FigureKind, ...] = (
 """All kinds of figures, in the order of the page and of the table."""
 PAGE = "index.html"
 STYLE = "body{font:16px sans-serif;max-width:75em;margin:2em auto;padding:0 1em}img,video{max-width:100%;display:block}"
-
-
-@dataclass(frozen=True)
-class PageConfig:
-    """Only write index.html, which shows the figures already in a folder."""
-
-    out: Path = Path("runs/figures")
-    """Folder with the figures; index.html is written there."""
 
 
 def markdown_catalogue() -> str:

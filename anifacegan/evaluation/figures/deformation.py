@@ -1,41 +1,17 @@
 """Figure of the deformation field: template, deformed face, length of the offset, and arrows in two slices."""
 
 import dataclasses
-from dataclasses import dataclass
 
 import torch
 
+from anifacegan.evaluation.figures.config import DeformationConfig, selected_seeds
 from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer, Pixels, image_bytes
-from anifacegan.evaluation.figures.settings import (
-    FigureConfig,
-    load_figure_model,
-    neutral_expression,
-    selected_expressions,
-    selected_seeds,
-)
+from anifacegan.evaluation.figures.settings import load_figure_model, neutral_expression, selected_expressions
 from anifacegan.evaluation.figures.slices import Slice, manifold_lines, with_arrows
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.rendering.deformation_maps import WHITE_HOT, heat_colours, render_deformation
-from anifacegan.runtime.errors import require_above, require_at_least
-
-
-@dataclass(frozen=True)
-class DeformationConfig(FigureConfig):
-    """Draw the template (the face without deformation), the deformed face, and the deformation between them."""
-
-    x: float = 0.0
-    """Position x of the sagittal slice through the head, world units; 0 is the middle of the face."""
-    y: float = -0.045
-    """Position y of the horizontal slice through the head, world units; -0.045 is the height of the mouth."""
-    arrow_scale: float = 1.0
-    """Length of an arrow relative to the offset that it shows."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_above(self, 0, "arrow_scale")
-        require_at_least(self, -1, "x", "y")
 
 
 def draw(config: DeformationConfig) -> Drawing:
@@ -85,6 +61,5 @@ FIGURE = FigureKind(
     "The template (no deformation), the deformed face, the length of the deformation's offset (black 0, red 10, yellow "
     "20, white 30 mm), and the offsets from the face to the template as arrows in a sagittal and a horizontal slice. "
     "Thin lines are the manifolds in the space of the camera, the red curve is the surface.",
-    DeformationConfig,
     draw,
 )

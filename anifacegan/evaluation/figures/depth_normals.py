@@ -1,29 +1,14 @@
 """Figure of the geometry: colours, depth and normals from several views."""
 
-from dataclasses import dataclass
-
 import torch
 
+from anifacegan.evaluation.figures.config import DepthNormalsConfig, selected_seeds
 from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer, image_bytes
-from anifacegan.evaluation.figures.settings import (
-    FigureConfig,
-    load_figure_model,
-    selected_angles,
-    selected_expressions,
-    selected_seeds,
-)
+from anifacegan.evaluation.figures.settings import load_figure_model, selected_angles, selected_expressions
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.rendering.images import to_bytes
 from anifacegan.rendering.surface import camera_normals, visible_surface
-
-
-@dataclass(frozen=True)
-class DepthNormalsConfig(FigureConfig):
-    """Draw the colours, the depth and the normals of people from several views."""
-
-    yaw: float | tuple[float, ...] = (-0.4, 0.0, 0.4)
-    """Yaw of each view, radians from frontal."""
 
 
 def draw(config: DepthNormalsConfig) -> Drawing:
@@ -72,6 +57,5 @@ FIGURE = FigureKind(
     "Depth and normals",
     "Each view shows the colours, the distance (near is white, the background black), and the normals in camera "
     "coordinates (red: to the right, green: up, blue: toward the camera).",
-    DepthNormalsConfig,
     draw,
 )

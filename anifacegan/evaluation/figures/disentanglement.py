@@ -1,35 +1,17 @@
 """Figure of disentanglement: strips in which one latent or camera angle changes while the others are fixed."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from anifacegan.evaluation.figures.config import DisentanglementConfig
 from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer, interpolate_people
 from anifacegan.evaluation.figures.settings import (
-    FigureConfig,
     load_figure_model,
     selected_angles,
     selected_expressions,
     two_or_more_seeds,
 )
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
-from anifacegan.runtime.errors import require_above, require_at_least
-
-
-@dataclass(frozen=True)
-class DisentanglementConfig(FigureConfig):
-    """Draw a strip for each latent and camera angle, which changes from left to right."""
-
-    steps: int = 7
-    """Number of images in a strip, both ends included."""
-    reach: float = 0.5
-    """Largest yaw to either side, radians; the largest pitch is half of it."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_at_least(self, 2, "steps")
-        require_above(self, 0, "reach")
 
 
 def draw(config: DisentanglementConfig) -> Drawing:
@@ -77,6 +59,5 @@ FIGURE = FigureKind(
     "Disentanglement",
     "In each strip one input changes and the others are fixed: the strength of the expression, the identity and the "
     "appearance latent interpolated linearly to another person's, yaw, pitch.",
-    DisentanglementConfig,
     draw,
 )

@@ -6,38 +6,33 @@ the name of the ``.mat`` file if the folder has one, else as the landmarks of th
 the expression coefficients.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from PIL import Image, ImageDraw
 
+from anifacegan.evaluation.figures.config import DrivingConfig, selected_seeds
 from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer, Pixels
-from anifacegan.evaluation.figures.settings import (
-    FigureConfig,
-    load_figure_model,
-    selected_expressions,
-    selected_seeds,
-)
+from anifacegan.evaluation.figures.settings import load_figure_model, selected_expressions
 from anifacegan.face_model.coefficients import read_coefficients
+from anifacegan.face_model.config import DriveConfig
 from anifacegan.face_model.trajectories import (
-    DriveConfig,
     Expression,
     Trajectory,
     planned_trajectory,
     requested_expressions,
 )
+from anifacegan.geometry.cameras import from_lm68
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.rendering.images import INK, WHITE
 from anifacegan.rendering.model import Model
 from anifacegan.rendering.video import write_video
-from anifacegan.runtime.errors import InputError, require_at_least, warnings_in_one_line
+from anifacegan.runtime.errors import InputError, warnings_in_one_line
 from anifacegan.runtime.files import read_image
 
-FRAME_PX = 224
-"""Height and width, in pixels, of the image in which a .mat file gives its landmarks; their y points up."""
 STROKES = (
     (0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31, 36, False),
     (36, 42, True), (42, 48, True), (48, 60, True), (60, 68, True),
@@ -47,34 +42,6 @@ last one, and whether the line is closed."""
 BAR_COLOUR = (90, 130, 190)
 MAX_SHEET_FRAMES = 8
 """Largest number of frames on the contact sheet."""
-
-
-@dataclass(frozen=True)
-class DrivingConfig(FigureConfig):
-    """Render a video of the first person driven by a sequence of expressions."""
-
-    driving: Path | None = None
-    """Folder with the sequence to follow: .mat files sorted by name, and optionally images of the same names. null: the
-    expressions of the option expressions come and go one after another."""
-    poses: bool = False
-    """Take yaw and pitch from the .mat files as well."""
-    pitch_offset: float | None = None
-    """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face; it is subtracted. Ignored for .mat files that
-    store the exact pose (those of 'anifacegan dataset'). null: the value in the model's card.yaml."""
-    yaw: float | tuple[float, ...] = 0.0
-    """Yaw of the head without --poses, radians from frontal: one value, or values to interpolate between."""
-    frames: int | None = None
-    """Number of frames. null: one for each .mat file, or 48 if --driving is null."""
-    fps: int = 25
-    """Frames per second of the video."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_at_least(self, 1, "fps")
-        if self.frames is not None:
-            require_at_least(self, 1, "frames")
-        if self.poses and self.driving is None:
-            raise ValueError("poses needs driving, a folder of .mat files")
 
 
 def draw(config: DrivingConfig) -> Drawing:
@@ -151,9 +118,9 @@ def driver_image(expression: Expression, z_exp: Float[np.ndarray, "64"], size: i
 
 
 def landmark_strokes(lm68: Float[np.ndarray, "68 2"], size: int) -> Pixels:
-    """Draw a face as lines through its landmarks, given in pixels of a 224 px image with y up."""
+    """Draw a face as lines through its landmarks, given as ``lm68`` of a coefficient file."""
     image = Image.new("RGB", (2 * size, 2 * size), WHITE)
-    pixels = np.column_stack([lm68[:, 0], FRAME_PX - 1 - lm68[:, 1]]) * (2 * size / FRAME_PX)
+    pixels = from_lm68(torch.from_numpy(lm68)[None], 2 * size)[0].numpy()
     for first, end, closed in STROKES:
         points = [tuple(point) for point in pixels[first:end].tolist()]
         ImageDraw.Draw(image).line(points + points[:1] * closed, INK, width=max(2, size // 50), joint="curve")
@@ -190,6 +157,5 @@ FIGURE = FigureKind(
     "Driven by a sequence",
     "A generated face follows the expressions, and with --poses the head poses, of a driving sequence; driving.mp4 is "
     "the video. The driver is shown by its image, its landmarks or its expression coefficients.",
-    DrivingConfig,
     draw,
 )

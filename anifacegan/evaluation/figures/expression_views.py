@@ -1,28 +1,15 @@
 """Figure of expression and viewpoint control: one person, expressions in columns, views in rows."""
 
-from dataclasses import dataclass
-
+from anifacegan.evaluation.figures.config import ExpressionViewsConfig, selected_seeds
 from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer
 from anifacegan.evaluation.figures.settings import (
-    FigureConfig,
     load_figure_model,
     neutral_expression,
     selected_angles,
     selected_expressions,
-    selected_seeds,
 )
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
-
-
-@dataclass(frozen=True)
-class ExpressionViewsConfig(FigureConfig):
-    """Draw one person with every expression from every view."""
-
-    yaw: float | tuple[float, ...] = (-0.5, -0.25, 0.0, 0.25, 0.5)
-    """Yaw of each view at pitch 0, radians from frontal; positive: the face turns to the image's right."""
-    pitch: float | tuple[float, ...] = (-0.25, 0.25)
-    """Pitch of each further view at yaw 0, radians from frontal; positive: the face looks down."""
 
 
 def draw(config: ExpressionViewsConfig) -> Drawing:
@@ -48,6 +35,5 @@ FIGURE = FigureKind(
     "expression_views",
     "Expression and viewpoint",
     "One person: an expression in each column, a view in each row (radians from frontal).",
-    ExpressionViewsConfig,
     draw,
 )

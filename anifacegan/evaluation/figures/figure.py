@@ -37,18 +37,17 @@ class Drawing:
 
 @dataclass(frozen=True)
 class FigureKind:
-    """A kind of figure: its name and caption, its options, and the function that draws it."""
+    """A kind of figure: its name and caption, and the function that draws it."""
 
     name: str
-    """Name of the figure's files and of its command."""
+    """Name of the figure's files and of its command; its options are those that
+    :data:`anifacegan.evaluation.figures.config.CONFIGS` has by this name."""
     title: str
     """Title on the page of figures."""
     caption: str
     """Description of the figure's content in one or two sentences."""
-    config: type
-    """Frozen dataclass of the figure's options, with ``out`` among its fields."""
     draw: Callable[[Any], Drawing]
-    """Function that draws the figure from its options."""
+    """Function that draws the figure from its options, which have ``out`` among their fields."""
 
 
 @dataclass(frozen=True)

@@ -1,34 +1,9 @@
 """Figure of one expression on many people."""
 
-from dataclasses import dataclass
-
+from anifacegan.evaluation.figures.config import IdentitiesConfig, selected_seeds
 from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer, captioned_grid
-from anifacegan.evaluation.figures.settings import (
-    FigureConfig,
-    load_figure_model,
-    selected_angles,
-    selected_expressions,
-    selected_seeds,
-)
-from anifacegan.runtime.errors import require_at_least
-
-
-@dataclass(frozen=True)
-class IdentitiesConfig(FigureConfig):
-    """Draw one expression on many people."""
-
-    count: int = 18
-    """Number of people: the people of --seeds, then people whose seeds follow the largest of them."""
-    columns: int = 6
-    """Number of people in a row."""
-    yaw_turn: float = 0.2
-    """Yaw of the views, radians: of three people, one is turned by this angle to one side, one is frontal, and one is
-    turned by this angle to the other side."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_at_least(self, 1, "count", "columns")
+from anifacegan.evaluation.figures.settings import load_figure_model, selected_angles, selected_expressions
 
 
 def draw(config: IdentitiesConfig) -> Drawing:
@@ -52,6 +27,5 @@ FIGURE = FigureKind(
     "identities",
     "One expression, many people",
     "The same expression on many people.",
-    IdentitiesConfig,
     draw,
 )

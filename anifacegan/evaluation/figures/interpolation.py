@@ -1,33 +1,19 @@
 """Figure of linear interpolation in latent space, from person to person and from expression to expression."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from anifacegan.evaluation.figures.config import InterpolationConfig
 from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer, interpolate_people
 from anifacegan.evaluation.figures.settings import (
-    FigureConfig,
     load_figure_model,
     neutral_expression,
     selected_expressions,
     two_or_more_seeds,
 )
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
-from anifacegan.runtime.errors import require_at_least
-
-
-@dataclass(frozen=True)
-class InterpolationConfig(FigureConfig):
-    """Draw interpolations from person to person, and from expression to expression."""
-
-    steps: int = 7
-    """Number of images in a row, both ends included."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_at_least(self, 2, "steps")
 
 
 def draw(config: InterpolationConfig) -> Drawing:
@@ -62,6 +48,5 @@ FIGURE = FigureKind(
     "Interpolation",
     "Above, identity and appearance latents are interpolated linearly from person to person with one expression; "
     "below, the expression coefficients of one person.",
-    InterpolationConfig,
     draw,
 )

@@ -1,40 +1,14 @@
 """Figure of the radiance manifolds in slices through the face, before and after deformation."""
 
-from dataclasses import dataclass
-
 import torch
 
+from anifacegan.evaluation.figures.config import ManifoldsConfig, selected_seeds
 from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer, image_bytes
-from anifacegan.evaluation.figures.settings import (
-    FigureConfig,
-    load_figure_model,
-    neutral_expression,
-    selected_expressions,
-    selected_seeds,
-)
+from anifacegan.evaluation.figures.settings import load_figure_model, neutral_expression, selected_expressions
 from anifacegan.evaluation.figures.slices import Slice, manifold_lines
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.runtime.typed_config import as_tuple
-
-
-@dataclass(frozen=True)
-class ManifoldsConfig(FigureConfig):
-    """Draw the manifolds in slices through the face."""
-
-    x: float | tuple[float, ...] = (0.0, 0.03)
-    """Position x of each sagittal slice through the head, world units from the middle of the face."""
-    y: float | tuple[float, ...] = (0.027, -0.045)
-    """Position y of each horizontal slice through the head, world units from the origin; the defaults are near the eyes
-    and at the mouth."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        sections = [*as_tuple(self.x), *as_tuple(self.y)]
-        if not sections or not all(-1 <= at <= 1 for at in sections):
-            raise ValueError(
-                f"x is {self.x} and y is {self.y}, expected one slice or more, each from -1 to 1"
-            )
 
 
 @torch.inference_mode()
@@ -80,6 +54,5 @@ FIGURE = FigureKind(
     "Slices through the manifolds: sagittal (yz, the camera is to the right) and horizontal (xz, the camera is below). "
     "A line has the manifold's colour where it is opaque and is grey where it is transparent. In the template the "
     "manifolds are the same for all people; the deformation field maps the points of the face to them.",
-    ManifoldsConfig,
     draw,
 )

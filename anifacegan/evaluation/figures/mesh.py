@@ -1,6 +1,5 @@
 """Figure of a head as a triangle mesh with vertex colours, with the files mesh.ply and mesh.obj."""
 
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -9,15 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anifacegan.evaluation.figures.config import MeshConfig, selected_seeds
 from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer, Pixels, image_bytes
-from anifacegan.evaluation.figures.settings import (
-    FigureConfig,
-    load_figure_model,
-    selected_angles,
-    selected_expressions,
-    selected_seeds,
-)
+from anifacegan.evaluation.figures.settings import load_figure_model, selected_angles, selected_expressions
 from anifacegan.evaluation.figures.surface_mesh import SurfaceMesh, SurfaceView, extract_mesh, optional_module
 from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.geometry.normals import vertex_normals
@@ -25,28 +19,9 @@ from anifacegan.geometry.rasterization.rasterizer import interpolate, rasterize,
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.rendering.images import straight_alpha
 from anifacegan.rendering.surface import visible_surface
-from anifacegan.runtime.errors import require_at_least
 
 SAMPLES = 3
 """Number of samples along each side of a pixel in the images of the mesh."""
-
-
-@dataclass(frozen=True)
-class MeshConfig(FigureConfig):
-    """Extract a mesh of the first person with the first expression."""
-
-    yaw: float | tuple[float, ...] = (-0.6, -0.3, 0.0, 0.3, 0.6)
-    """Yaws of the views that the mesh is made from, radians from frontal; each yaw is combined with each pitch."""
-    pitch: float | tuple[float, ...] = (-0.25, 0.0, 0.25)
-    """Pitches of the views that the mesh is made from, radians from frontal."""
-    resolution: int = 128
-    """Number of grid cells along each edge of the box around the head, from -0.12 to 0.12 world units."""
-    show_yaw: float | tuple[float, ...] = (-0.6, -0.2, 0.2, 0.6)
-    """Yaws from which the finished mesh is shown, radians from frontal."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_at_least(self, 8, "resolution")
 
 
 def draw(config: MeshConfig) -> Drawing:
@@ -133,6 +108,5 @@ FIGURE = FigureKind(
     "Mesh",
     "The head as a mesh, by marching cubes in the signed distances to the rendered depth of several views; open at "
     "the back, which no view shows. mesh.ply and mesh.obj hold it with vertex colours.",
-    MeshConfig,
     draw,
 )

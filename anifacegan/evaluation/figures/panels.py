@@ -11,13 +11,13 @@ from torch import Tensor
 from torchvision.utils import make_grid
 from tqdm import tqdm
 
-from anifacegan.evaluation.figures.settings import FigureConfig
+from anifacegan.evaluation.figures.config import FigureConfig
 from anifacegan.rendering.contact_sheet import FONT_PX, GAP_PX, shortened
 from anifacegan.rendering.frame import RenderedImage
 from anifacegan.rendering.images import INK, WHITE, to_bytes
 from anifacegan.rendering.model import Face, Model
-from anifacegan.runtime.devices import moved
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.tensor_records import moved
 
 LatentRows = tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]
 """Identity latent z_id and appearance latent z_noise of a person."""

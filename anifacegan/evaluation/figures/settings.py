@@ -1,17 +1,17 @@
-"""Options that all figures of a model share: model, people, expressions, image size and output folder."""
+"""What the options of a figure select: model, people, expressions and angles."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
+from anifacegan.evaluation.figures.config import FigureConfig, selected_seeds
 from anifacegan.face_model.expressions import NEUTRAL
 from anifacegan.face_model.trajectories import Expression, check_views
 from anifacegan.rendering.model import Model, load_model
-from anifacegan.runtime.devices import Device, select_device
-from anifacegan.runtime.errors import ConfigError, InputError, warnings_in_one_line
+from anifacegan.runtime.devices import select_device
+from anifacegan.runtime.errors import InputError, warnings_in_one_line
 from anifacegan.runtime.resources import located
 from anifacegan.runtime.typed_config import as_tuple
 
@@ -19,45 +19,6 @@ PRIOR_PREFIX = "drawn:"
 """Prefix of the names of expressions that are sampled from the model's expression prior: ``drawn:3`` has seed 3."""
 DEFAULT_PRIOR_EXPRESSIONS = 6
 """Number of sampled expressions that are shown for a model without named expressions."""
-
-
-@dataclass(frozen=True)
-class FigureConfig:
-    """Options that all figures of a model share."""
-
-    model: Path = Path("checkpoints/demo")
-    """Model folder, name of a shipped model, or folder with AniFaceGAN's released files."""
-    out: Path = Path("runs/figures")
-    """Folder for NAME.png, NAME.yaml (the options; --config NAME.yaml makes the same figure again) and NAME.json (what
-    the figure shows)."""
-    seeds: int | tuple[int, ...] = (1, 2, 3)
-    """Random seeds of the people, one seed for each person; a figure of one person shows the first."""
-    expressions: str | tuple[str, ...] | None = None
-    """Expressions: names such as smile, mixtures such as smile=0.7,blink=0.3, .mat files, or drawn:SEED for a random
-    sample of the model's expression prior. A figure of one expression shows the first one. null: the model's named
-    expressions, or six samples of its expression prior if it has none."""
-    size: int = 128
-    """Height and width of each face in the figure, pixels."""
-    psi: float = 0.7
-    """Truncation psi of the appearance: 1 shows the full variety of people, 0 the average appearance for everyone."""
-    device: Device = "auto"
-    """Device that computes. auto: a GPU if PyTorch finds one, else the CPU."""
-
-    def __post_init__(self) -> None:
-        if not 8 <= self.size <= 1024:
-            raise ConfigError("size", self.size, "8 to 1024")
-        if not np.isfinite(self.psi):
-            raise ConfigError("psi", self.psi, "a finite number")
-        seeds = list(selected_seeds(self))
-        if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**63 for seed in seeds):
-            raise ValueError(f"seeds are {seeds}, expected whole numbers from 0, each once")
-        if self.expressions is not None and not self.expressions:
-            raise ValueError("expressions is empty, expected names, .mat files, drawn:SEED, or null")
-
-
-def selected_seeds(config: FigureConfig) -> tuple[int, ...]:
-    """Return the seeds of a figure as a tuple."""
-    return as_tuple(config.seeds)
 
 
 def two_or_more_seeds(config: FigureConfig) -> tuple[int, ...]:

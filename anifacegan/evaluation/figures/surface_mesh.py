@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from anifacegan.geometry.cameras import FOV_DEG, orbit_camera, orbit_rotation
-from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
+from anifacegan.geometry.cameras import orbit_camera, orbit_rotation
+from anifacegan.geometry.conventions import FOV_DEG, WORLD_PER_NETWORK_UNIT
 from anifacegan.geometry.resampling import read_pixels
 from anifacegan.rendering.surface import VisibleSurface
 from anifacegan.runtime.errors import InputError

@@ -32,7 +32,7 @@ CORNER_TURN = np.deg2rad(4)
 LEAST_SHARE = 0.005
 """Vertices that follow the margin less than this do not turn: at most 0.1 degrees."""
 SINGLE_UNITS, BLINK_UNITS_WEIGHT = 1e-4, 10.0
-"""Weights, relative to a random expression, of each action unit alone, and of each blink alone in the read-out's fit."""
+"""Weights of each action unit alone and of each blink alone in the read-out's fit; a random expression has weight 1."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Named parts, pivots and action units' displacements of the open face model's file; see :mod:`anifacegan.face_model.rig`.
+"""Named parts, pivots and action units' displacements of the open face model, for :mod:`anifacegan.face_model.rig`.
 
 A pivot of a person is an affine combination of vertices that gives the pivot of the mean face: exact for the eyeballs,
 which are affine images of a sphere, and near enough for the jaw.

@@ -54,8 +54,8 @@ class Topology:
     eye_azimuth: np.ndarray
     """(V,) angle of an eyeball's vertex around the eye's pole in radians; zero for other vertices."""
     skin_quads: np.ndarray
-    """(Q, 4) vertex indices of the skin's quads after the first subdivision; the triangles split them, or their children
-    where the skin is subdivided twice."""
+    """(Q, 4) vertex indices of the skin's quads after the first subdivision; the triangles split them, or their
+    children where the skin is subdivided twice."""
 
 
 @dataclass(frozen=True)

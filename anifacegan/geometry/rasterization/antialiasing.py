@@ -21,8 +21,8 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from anifacegan.geometry.cameras import Camera
+from anifacegan.geometry.config import Backend
 from anifacegan.geometry.rasterization.rasterizer import (
-    Backend,
     Fragments,
     clip_positions,
     load_nvdiffrast,

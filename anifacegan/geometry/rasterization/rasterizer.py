@@ -17,7 +17,7 @@ visible triangle, so gradients flow to vertices and attributes with every backen
 import functools
 import sys
 from dataclasses import dataclass, replace
-from typing import Any, Literal, no_type_check
+from typing import Any, no_type_check
 
 import numpy as np
 import torch
@@ -25,13 +25,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from anifacegan.geometry.cameras import Camera
+from anifacegan.geometry.config import Backend
 from anifacegan.geometry.rasterization.torch_backend import LARGEST_COORDINATE_PX, SUBPIXEL, nearest_triangles
 from anifacegan.runtime.compiled import kernel
 from anifacegan.runtime.cpu import on_all_cores
 from anifacegan.runtime.errors import InputError, last_line
-
-Backend = Literal["auto", "numba", "torch", "nvdiffrast"]
-"""Implementation of the rasterizer; ``auto`` selects one by device, see :func:`select_backend`."""
 
 
 @dataclass(frozen=True)

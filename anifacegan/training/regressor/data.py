@@ -9,18 +9,13 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from anifacegan.data.augmentation import (
-    AugmentationConfig,
-    augment,
-    augmented_coefficients,
-    draw_augmentation,
-    warped_pixels,
-)
+from anifacegan.data.augmentation import augment, augmented_coefficients, draw_augmentation, warped_pixels
+from anifacegan.data.config import AugmentationConfig
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.face_model.regressed import Reconstruction
 from anifacegan.geometry.cameras import from_lm68
 from anifacegan.geometry.resampling import resample
-from anifacegan.runtime.devices import moved
+from anifacegan.runtime.tensor_records import moved
 
 CPU = torch.device("cpu")
 CHUNK = 64

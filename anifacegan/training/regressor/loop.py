@@ -15,74 +15,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.data.augmentation import AugmentationConfig
+from anifacegan.data.config import AugmentationConfig
 from anifacegan.face_model.regressed import FIELD_COLUMNS, FaceLandmarks, coefficient_camera
 from anifacegan.models.face_regressor import FaceRegressor
-from anifacegan.runtime.errors import require_above, require_at_least
-from anifacegan.training.optim import (
-    Precision,
-    cosine_decay,
-    finite_total,
-    matrix_precision,
-    scheduled,
-    take_step,
-)
+from anifacegan.training.optim import cosine_decay, finite_total, matrix_precision, scheduled, take_step
+from anifacegan.training.regressor.config import ReconstructionSchedule, ReconstructionWeights
 from anifacegan.training.regressor.data import FaceBatch, FaceImages, augmented_batch
 
 REPORT_SIZE = 128
 """Landmark errors are in pixels of an image of this height and width, whatever the network's input size is."""
-
-
-@dataclass(frozen=True)
-class ReconstructionWeights:
-    """Factors of the losses; 0 switches a loss off."""
-
-    id: float = 0.5
-    """Factor of the squared error of identity coefficients, in standard deviations."""
-    exp: float = 1.0
-    """Factor of the squared error of expression coefficients, in standard deviations."""
-    tex: float = 0.25
-    """Factor of the squared error of texture coefficients, in standard deviations."""
-    angle: float = 2.0
-    """Factor of the squared error of the head's angles, in standard deviations."""
-    gamma: float = 0.5
-    """Factor of the squared error of lighting coefficients, in standard deviations."""
-    trans: float = 0.25
-    """Factor of the squared error of the head's translation, in standard deviations."""
-    landmarks: float = 0.2
-    """Factor of the mean absolute error of the landmarks in x and y, in pixels of an image of 128 px."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 0, *vars(self))
-
-
-@dataclass(frozen=True)
-class ReconstructionSchedule:
-    """Number of steps, batch size, learning rate."""
-
-    seed: int = 0
-    """Random seed of weights, batches and augmentations."""
-    steps: int = 2000
-    """Number of steps."""
-    batch: int = 64
-    """Number of images in each step."""
-    lr: float = 2e-3
-    """Learning rate at its highest, after warm_up steps; then it falls as half a cosine to a hundredth of this
-    value."""
-    warm_up: int = 100
-    """Number of steps at the start in which the learning rate rises linearly."""
-    weight_decay: float = 1e-2
-    """Weight decay of AdamW."""
-    gradient_limit: float = 5.0
-    """Largest norm of the gradient; a larger gradient is scaled down to this norm."""
-    precision: Precision = "float32"
-    """Precision of the backbone's convolutions. bfloat16 is faster on hardware that supports it, slower elsewhere."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 0, "steps", "seed", "weight_decay")
-        require_at_least(self, 1, "warm_up")
-        require_at_least(self, 2, "batch")
-        require_above(self, 0, "lr", "gradient_limit")
 
 
 @dataclass

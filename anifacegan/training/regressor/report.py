@@ -2,7 +2,7 @@
 
 import torch
 
-from anifacegan.data.augmentation import NO_AUGMENTATION, AugmentationConfig
+from anifacegan.data.config import NO_AUGMENTATION, AugmentationConfig
 from anifacegan.face_model.regressed import (
     FIRST_EXPRESSIONS,
     FaceLandmarks,

@@ -1,101 +1,32 @@
 """A face reconstruction network's training run from its configuration: data, training, reports, finished model."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
 
-from anifacegan.data.augmentation import AugmentationConfig
-from anifacegan.data.dataset import DataConfig, FaceDataset
+from anifacegan.data.dataset import FaceDataset
 from anifacegan.face_model.bfm import is_bfm_file
 from anifacegan.face_model.load import arrays_sha256, load_face_model
 from anifacegan.face_model.regressed import FaceLandmarks
-from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
+from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.regressor_checkpoints import (
     FaceRegressorCard,
     load_face_regressor,
     save_face_regressor,
 )
 from anifacegan.runtime.cpu import set_torch_threads
-from anifacegan.runtime.devices import Device, select_device
+from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
-from anifacegan.runtime.errors import InputError, require_at_least
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import sha256
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training.durable_run import DurableRun
 from anifacegan.training.logging import RunLog
+from anifacegan.training.regressor.config import ReconstructionRun
 from anifacegan.training.regressor.data import FaceImages, coefficient_rows, jittered_rows, load_images
-from anifacegan.training.regressor.loop import (
-    ReconstructionSchedule,
-    ReconstructionState,
-    ReconstructionWeights,
-    focal_length,
-    new_state,
-    train,
-)
+from anifacegan.training.regressor.loop import ReconstructionState, focal_length, new_state, train
 from anifacegan.training.regressor.report import held_out_report
 from anifacegan.training.resume_check import fixed_values
-
-
-@dataclass(frozen=True)
-class ReconstructionReporting:
-    """Intervals of logs, measurements and snapshots."""
-
-    log_every: int = 50
-    """Number of steps between two lines of stats.jsonl."""
-    report_every: int = 500
-    """Number of steps between two measurements on held-out images."""
-    snapshot_every: int = 500
-    """Number of steps between two snapshots."""
-    keep_snapshots: int = 2
-    """Number of snapshots to keep, the newest ones."""
-    held_out: int = 512
-    """Number of images at the end of the data set that training never uses."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, *vars(self))
-
-
-@dataclass(frozen=True)
-class ReconstructionRun:
-    """Train a face reconstruction network. All options are written to config.yaml in the run folder."""
-
-    out: Path
-    """Run folder for snapshots and logs; the finished model is written to OUT/model."""
-    data: DataConfig
-    """Data set of synthetic images with exact coefficients."""
-    task: Literal["reconstruction"] = "reconstruction"
-    """Kind of training run that this file configures."""
-    face_model: Path | None = None
-    """File of the face model that the coefficients belong to: an open face model or BFM_model_front.mat. null: the open
-    face model in the cache."""
-    initial_model: Path | None = None
-    """Folder of a finished network whose weights a new run starts from; both need the same network options. null:
-    random weights."""
-    network: FaceRegressorConfig = field(default_factory=FaceRegressorConfig)
-    """Architecture of the network, and the camera that its coefficients belong to."""
-    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    """How the training images are changed at random in every step."""
-    schedule: ReconstructionSchedule = field(default_factory=ReconstructionSchedule)
-    """Number of steps, batch size and learning rate."""
-    weights: ReconstructionWeights = field(default_factory=ReconstructionWeights)
-    """Factors of the losses."""
-    reporting: ReconstructionReporting = field(default_factory=ReconstructionReporting)
-    """How often logs, measurements and snapshots are written."""
-    device: Device = "auto"
-    """Device that trains. auto: a GPU if PyTorch finds one, else the CPU. A run may be resumed on another device."""
-    threads: int = 0
-    """Number of threads that PyTorch uses; 0: PyTorch's default."""
-    name: str = "reconstruction"
-    """Name of the finished model, written to its card.yaml."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 0, "threads")
-
-    def image_count(self, step: int) -> int:
-        """Return the number of images that a step learns from."""
-        return self.schedule.batch
 
 
 def run(config: ReconstructionRun, workers: Workers = SINGLE_PROCESS) -> Path:

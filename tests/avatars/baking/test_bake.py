@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from anifacegan.avatars.baking import blendshapes
-from anifacegan.avatars.baking.bake import BakeConfig, BakeReport, _background_reach, bake
+from anifacegan.avatars.baking.bake import BakeReport, _background_reach, bake
 from anifacegan.avatars.baking.still import bake_still
+from anifacegan.avatars.config import BakeConfig
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.geometry.rays import image_rays
 from tests.fixtures.ball_people import (

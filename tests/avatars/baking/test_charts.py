@@ -15,8 +15,9 @@ from anifacegan.avatars.baking.charts import (
     evaluate_in_slices,
     from_chart,
 )
+from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
-from anifacegan.geometry.rays import RaySamplingConfig, image_rays
+from anifacegan.geometry.rays import image_rays
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.models.manifolds import INITIAL_GRADIENT
 from anifacegan.rendering.volume import render_rays

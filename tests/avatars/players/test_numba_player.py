@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from anifacegan.avatars.players.numba_player import View, entered_triangles, play, visible_triangles
-from anifacegan.geometry.cameras import FOV_DEG
-from anifacegan.geometry.rays import RaySamplingConfig, image_rays
+from anifacegan.geometry.config import RaySamplingConfig
+from anifacegan.geometry.conventions import FOV_DEG
+from anifacegan.geometry.rays import image_rays
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.volume import render_rays
 from tests.fixtures.closed_forms import stay

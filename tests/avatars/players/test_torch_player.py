@@ -10,8 +10,8 @@ from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players import torch_player
 from anifacegan.avatars.players.numba_player import play
 from anifacegan.avatars.players.torch_player import TorchPlayer
+from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.rasterization import torch_backend
-from anifacegan.geometry.rays import RaySamplingConfig
 from anifacegan.runtime.errors import InputError
 from tests.fixtures.flat_avatars import FINE, bumpy_layer, layered_mesh_of, square, together
 

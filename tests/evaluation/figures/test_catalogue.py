@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from anifacegan.evaluation.figures.catalogue import FIGURES, PageConfig, markdown_catalogue, write_page
+from anifacegan.evaluation.figures.catalogue import FIGURES, markdown_catalogue, write_page
+from anifacegan.evaluation.figures.config import PageConfig
 from tests.fixtures.one_line import assert_one_line
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -4,21 +4,33 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pytest
 import scipy.io
 from PIL import Image
 
 from anifacegan.evaluation.figures import (
     driving,
 )
+from anifacegan.face_model.coefficients import read_coefficients
 from tests.fixtures.small_figures import few_options, sheet_cells
 
 
 def test_landmarks_are_drawn_upright() -> None:
-    """y is up in the file: a chin at y = 10 is drawn near the bottom."""
+    """y is down in the file: a jaw at y = 210 is drawn near the bottom."""
     lm68 = np.full((68, 2), 112.0, np.float32)
-    lm68[:17] = np.column_stack([np.linspace(30, 190, 17), np.full(17, 10.0)])
+    lm68[:17] = np.column_stack([np.linspace(30, 190, 17), np.full(17, 210.0)])
     image = driving.landmark_strokes(lm68, 56)
     assert image[:20].min() == 255 and image[-8:].min() < 100
+
+
+def test_the_driver_of_the_official_file_has_its_chin_at_the_bottom(official: Path) -> None:
+    """Brows are at y = 83 and the chin at y = 205 of 224; above the brows, and below the chin, nothing is drawn."""
+    image = driving.landmark_strokes(read_coefficients(official / "01626.mat").lm68, 224)
+    rows = np.flatnonzero((image < 128).any(axis=(1, 2)))
+    assert 60 < rows[0] < 90 and 200 < rows[-1] < 212
+    assert np.flatnonzero((image[rows[-1]] < 128).any(axis=-1)).mean() == pytest.approx(
+        112, abs=15
+    )  # the chin
 
 
 def test_bars_rise_for_positive_coefficients_and_fall_for_negative_ones() -> None:

@@ -14,6 +14,7 @@ from anifacegan.evaluation.figures import (
     truncation,
 )
 from anifacegan.evaluation.figures.catalogue import FIGURES
+from anifacegan.evaluation.figures.config import CONFIGS
 from anifacegan.evaluation.figures.figure import FigureKind, write_figure
 from anifacegan.runtime.files import read_image
 from anifacegan.runtime.typed_config import read_config
@@ -49,7 +50,7 @@ def test_a_figure_is_made_again_from_its_settings(kind: FigureKind, small: Path,
     assert [*record["files"], f"{kind.name}.json"] == [path.name for path in first]
     assert record["model"]["name"] == "small"
     settings = ["--config", str(tmp_path / "first" / f"{kind.name}.yaml"), "--out", str(tmp_path / "again")]
-    again = write_figure(kind, read_config(kind.config, settings, kind.name)).paths
+    again = write_figure(kind, read_config(CONFIGS[kind.name], settings, kind.name)).paths
     assert contents(first) == contents(again)
     assert len(np.unique(read_image(first[0]).reshape(-1, 3), axis=0)) > 30, "the image is almost empty"
 

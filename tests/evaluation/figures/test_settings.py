@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from anifacegan.evaluation.figures.settings import FigureConfig, prior_expression, selected_expressions
+from anifacegan.evaluation.figures.config import FigureConfig
+from anifacegan.evaluation.figures.settings import prior_expression, selected_expressions
 from anifacegan.rendering.model import load_model
 
 

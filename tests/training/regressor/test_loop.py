@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from anifacegan.data.augmentation import NO_AUGMENTATION, AugmentationConfig
+from anifacegan.data.config import NO_AUGMENTATION, AugmentationConfig
 from anifacegan.face_model.regressed import FaceLandmarks, Reconstruction, correlation
 from anifacegan.geometry.cameras import euler_from_rotation, orbit_rotation
-from anifacegan.models.face_regressor import FaceRegressor, FaceRegressorConfig
+from anifacegan.models.config import FaceRegressorConfig
+from anifacegan.models.face_regressor import FaceRegressor
+from anifacegan.training.regressor.config import ReconstructionSchedule, ReconstructionWeights
 from anifacegan.training.regressor.data import FaceBatch, FaceImages, augmented_batch, jittered_rows
 from anifacegan.training.regressor.loop import (
-    ReconstructionSchedule,
     ReconstructionState,
-    ReconstructionWeights,
     focal_length,
     learning_rate_factor,
     new_state,

@@ -8,14 +8,16 @@ import pytest
 import torch
 import yaml
 
-from anifacegan.data.dataset import DataConfig, FaceDataset
+from anifacegan.data.config import DataConfig
+from anifacegan.data.dataset import FaceDataset
 from anifacegan.face_model.coefficients import read_coefficients, write_coefficients
-from anifacegan.models.face_regressor import FaceRegressorConfig
+from anifacegan.models.config import FaceRegressorConfig
 from anifacegan.models.regressor_checkpoints import load_face_regressor, save_face_regressor
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.typed_config import read_config
+from anifacegan.training.regressor.config import ReconstructionReporting, ReconstructionRun
 from anifacegan.training.regressor.data import load_images
-from anifacegan.training.regressor.run import ReconstructionReporting, ReconstructionRun, run
+from anifacegan.training.regressor.run import run
 from anifacegan.training.resume_check import fixed_values
 from anifacegan.training.snapshots import load_newest
 from tests.fixtures.resumed_runs import reconstruction_config

@@ -1,20 +1,21 @@
-"""``anifacegan evaluate``: measure a model; a table, and metrics.json with values, counts, definitions and seeds.
+"""Measures a model with the selected metrics, and writes the results: metrics.json and table.md.
 
 A metric whose input is missing (a judge, Inception weights in the cache) is reported in one line, and the next metric
-is measured. docs/evaluation.md defines all metrics.
+is measured.
 """
 
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anifacegan.evaluation.config import DEFINITIONS, METRICS
+import torch
+
+from anifacegan.cli.evaluate.config import EvaluateConfig
+from anifacegan.evaluation.config import DEFINITIONS
 from anifacegan.evaluation.evaluate import Evaluation
-from anifacegan.evaluation.setup import EvaluationSetup, MeasureConfig, evaluation_setup
+from anifacegan.evaluation.setup import EvaluationSetup, evaluation_setup
 from anifacegan.models.checkpoints import ModelCard
 from anifacegan.models.model_folder import weights_hash_suffix
 from anifacegan.rendering.model import load_model
@@ -23,20 +24,25 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import markdown_table, write_complete
 from anifacegan.runtime.provenance import installed_versions, without_nan
 from anifacegan.runtime.resources import located_model
-from anifacegan.runtime.typed_config import plain, read_config
+from anifacegan.runtime.typed_config import plain
 
 
-@dataclass(frozen=True)
-class EvaluateConfig(MeasureConfig):
-    """Measure a model: print a table, and write metrics.json with values, counts, definitions and seeds."""
+def run(config: EvaluateConfig) -> str:
+    """Measure a model and write the output folder; return the table.
 
-    model: Path = Path("checkpoints/demo")
-    """Model folder, or the name of a shipped model."""
-    metrics: str | tuple[str, ...] = METRICS
-    """Metrics to measure, one or more of: inception, frechet, embedding_frechet, expression, identity, recognition,
-    disentanglement, view_consistency, smoothness, deformation."""
-    out: Path = Path("runs/evaluate")
-    """Folder for metrics.json and table.md."""
+    Raises:
+        InputError: a model or file cannot be used.
+    """
+    config = dataclasses.replace(config, model=located_model(config.model))
+    device = torch.device(select_device(config.device))
+    model = load_model(config.model, str(device))
+    opened = evaluation_setup(config, model.card, device)
+    evaluation = opened.evaluation(config, model)
+    config.out.mkdir(parents=True, exist_ok=True)
+    document = provenance(config, model.card, opened, evaluation, str(device))
+    text = table(results(evaluation, document, config.out))
+    write_complete(config.out / "table.md", text)
+    return text
 
 
 def results(evaluation: Evaluation, document: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -72,27 +78,6 @@ def table(document: dict[str, Any]) -> str:
     lines += [*(f"- {name}: {entry['definition']}." for name, entry in document["metrics"].items()), ""]
     legend = (f"{key}: {document[key]}" for key in ("model", "judge", "embedder", "data", "expressions_from"))
     return "\n".join([*lines, *legend, ""])
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Run the subcommand.
-
-    Raises:
-        InputError: a wrong option, or a model or file that cannot be used.
-    """
-    config = read_config(EvaluateConfig, arguments, "anifacegan evaluate")
-    config = dataclasses.replace(config, model=located_model(config.model))
-    import torch
-
-    device = torch.device(select_device(config.device))
-    model = load_model(config.model, str(device))
-    opened = evaluation_setup(config, model.card, device)
-    evaluation = opened.evaluation(config, model)
-    config.out.mkdir(parents=True, exist_ok=True)
-    document = provenance(config, model.card, opened, evaluation, str(device))
-    text = table(results(evaluation, document, config.out))
-    write_complete(config.out / "table.md", text)
-    print(text, end="")
 
 
 def provenance(

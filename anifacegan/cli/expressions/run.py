@@ -1,48 +1,36 @@
-"""``anifacegan expressions``: write one coefficient file for each named expression of the open face model.
+"""Writes one coefficient file for each named expression of the open face model.
 
 Each file has all coefficients of a Deep3DFaceRecon .mat file, of the average face seen from the front: ``exp`` is the
 expression, ``id`` and ``tex`` are zero, ``face_model`` names the model that the coefficients belong to. The same face
 model gives the same bytes.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from anifacegan.cli.expressions.config import ExpressionsConfig
 from anifacegan.face_model.coefficients import FaceCoefficients, write_coefficients
 from anifacegan.face_model.expressions import PRESETS, action_units
+from anifacegan.face_model.open_model import load_head_parts, load_open_face_model
+from anifacegan.geometry.cameras import orbit_camera, to_lm68
 from anifacegan.geometry.conventions import ID_DIM, LIGHT_DIM, TEX_DIM, WORLD_PER_MODEL_UNIT
 from anifacegan.runtime.files import markdown_table, write_complete
-from anifacegan.runtime.typed_config import read_config
 
 
-@dataclass(frozen=True)
-class ExpressionsConfig:
-    """Write a coefficient file (.mat) for each named expression of the open face model, and a README.md that lists the
-    action units (muscle movements) of each expression.
-    """
-
-    out: Path = Path("mat")
-    """Folder to write the files to."""
-    face_model: Path | None = None
-    """File of the open face model. null: the file that 'anifacegan face-model' keeps in the cache."""
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Run the subcommand.
+def write_expressions(config: ExpressionsConfig) -> list[str]:
+    """Write the coefficient files and a README.md into the output folder; return the names of the expressions.
 
     Raises:
-        InputError: a wrong option, or no readable face model.
+        InputError: there is no readable face model, or the folder is not writable.
     """
-    config = read_config(ExpressionsConfig, arguments, "anifacegan expressions")
     faces = named_expressions(config.face_model)
     config.out.mkdir(parents=True, exist_ok=True)
     for name, face in faces.items():
         write_coefficients(config.out / f"{name}.mat", face)
     write_complete(config.out / "README.md", readme(next(iter(faces.values())).face_model))
-    print(f"{config.out}: {', '.join(faces)}")
+    return list(faces)
 
 
 def named_expressions(face_model: Path | None) -> dict[str, FaceCoefficients]:
@@ -52,11 +40,6 @@ def named_expressions(face_model: Path | None) -> dict[str, FaceCoefficients]:
     Raises:
         InputError: there is no readable face model.
     """
-    import torch
-
-    from anifacegan.face_model.open_model import load_head_parts, load_open_face_model
-    from anifacegan.geometry.cameras import orbit_camera, to_lm68
-
     model, basis = load_open_face_model(face_model), load_head_parts(face_model).expression_basis()
     frontal = torch.zeros(1, dtype=torch.float64)
     camera = orbit_camera(yaw=frontal, pitch=frontal, size=224)

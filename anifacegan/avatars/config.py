@@ -1,0 +1,34 @@
+"""Options of baking, and the name of avatar files."""
+
+from dataclasses import dataclass
+
+from anifacegan.runtime.errors import ConfigError, require_at_least
+
+SUFFIX = ".safetensors"
+"""Ending of the names of avatar files."""
+COARSE = 4
+"""Number of texels of the final textures, in each direction, for each texel of the coarse textures."""
+
+
+@dataclass(frozen=True)
+class BakeConfig:
+    """Resolution of an avatar, and the views that it can show."""
+
+    texture: int = 512
+    """Height and width in texels of the texture of each layer. Textures of areas where an expression stretches the skin
+    become finer."""
+    grid: int = 128
+    """Number of mesh vertices along each side of a layer. Meshes of areas where an expression stretches the skin become
+    finer."""
+    widest_rad: float = 0.9
+    """Largest angle between a view that the avatar can show and the frontal view, radians; at most 1.2."""
+    inbetweens: int = 2
+    """Number of blendshapes on the way from neutral to each full expression, the full expression included. Between two
+    consecutive ones, vertices move along straight lines."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 4 * COARSE, "texture")
+        require_at_least(self, 8, "grid")
+        require_at_least(self, 1, "inbetweens")
+        if not 0 < self.widest_rad <= 1.2:
+            raise ConfigError("widest_rad", self.widest_rad, "more than 0, at most 1.2")

@@ -1,0 +1,67 @@
+"""Bakes one person of a model with the expressions that the options name."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anifacegan.avatars.avatar import Avatar, AvatarCard
+from anifacegan.avatars.baking.bake import bake
+from anifacegan.avatars.baking.from_model import model_charts, person_condition
+from anifacegan.cli.bake.config import BakeCommand
+from anifacegan.models.latent_files import read_people
+from anifacegan.rendering.model import Model
+from anifacegan.runtime.errors import InputError, warnings_in_one_line
+from anifacegan.runtime.typed_config import as_tuple
+
+
+def baked_avatar(config: BakeCommand, model: Model) -> Avatar:
+    """Bake the person with the expressions that the configuration names; return the avatar.
+
+    Raises:
+        InputError: no expression is given, the model does not know one of them, or there is not exactly one person.
+    """
+    labels = tuple(model.card.presets) if config.expressions is None else as_tuple(config.expressions)
+    with warnings_in_one_line():
+        z_exp = [model.expressions.coefficients(label) for label in labels]
+    if not z_exp:
+        raise InputError(
+            f"expressions: model '{model.card.name}' has no named ones, expected names or .mat files"
+        )
+    condition = person_condition(model, person_latents(config, model), config.psi)
+    charts = model_charts(model, config.bake.grid)
+    layered_mesh, report = bake(condition, np.stack(z_exp), charts, config.bake)
+    residuals = dict(zip(labels, report.residual.tolist(), strict=True))
+    card = AvatarCard(
+        name=config.out.stem,
+        model=model.card.name,
+        face_model=model.card.face_model,
+        psi=config.psi,
+        expressions=tuple(Path(label).stem if label.endswith(".mat") else label for label in labels),
+        pitch_offset=model.card.pitch_offset,
+        licence=model.card.licence,
+        presets=model.card.presets,
+        expression_units=model.card.expression_units,
+        baking={
+            "person": f"seed {config.seed}" if config.latents is None else config.latents.name,
+            "settings": dataclasses.asdict(config.bake),
+            "residual_world": residuals,
+            "folded_share": report.folded_share,
+        },
+    )
+    return Avatar(layered_mesh, card, model.checkpoint.basis)
+
+
+def person_latents(config: BakeCommand, model: Model) -> tuple[Any, Any]:
+    """Return the person's z_id and z_noise, each (1, 80), from the file or the seed.
+
+    Raises:
+        InputError: the file is not readable, or holds more than one person.
+    """
+    if config.latents is None:
+        return model.person(config.seed)
+    z_id, z_noise = read_people(config.latents)
+    if len(z_id) != 1:
+        raise InputError(f"latents: {config.latents} holds {len(z_id)} people, expected one")
+    return z_id, z_noise

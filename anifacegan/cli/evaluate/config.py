@@ -1,0 +1,19 @@
+"""Options of ``anifacegan evaluate``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from anifacegan.evaluation.config import METRICS, MeasureConfig
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(MeasureConfig):
+    """Measure a model: print a table, and write metrics.json with values, counts, definitions and seeds."""
+
+    model: Path = Path("checkpoints/demo")
+    """Model folder, or the name of a shipped model."""
+    metrics: str | tuple[str, ...] = METRICS
+    """Metrics to measure, one or more of: inception, frechet, embedding_frechet, expression, identity, recognition,
+    disentanglement, view_consistency, smoothness, deformation."""
+    out: Path = Path("runs/evaluate")
+    """Folder for metrics.json and table.md."""

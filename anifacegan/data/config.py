@@ -1,0 +1,74 @@
+"""Options of data sets and of the augmentation of their images."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from anifacegan.runtime.errors import ConfigError, require_at_least
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Place of a data set, and how it is read."""
+
+    path: Path
+    """Folder or .zip of images and .mat files."""
+    size: int = 256
+    """Height and width of every image in pixels."""
+    pitch_offset: float = 0.0
+    """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face; it is subtracted. Ignored for .mat files that
+    store the exact pose (those of 'anifacegan dataset'). It is 0.1 for the released .mat files and those of FFHQ."""
+    mirror: bool = False
+    """Use the mirror image of every image as well. The face model has to define how its coefficients are mirrored."""
+    skip_bad: bool = False
+    """Skip damaged files instead of stopping. To find them, every image is decoded once at the start."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "size")
+        if not math.isfinite(self.pitch_offset):
+            raise ConfigError("pitch_offset", self.pitch_offset, "radians")
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """Frequency and strength of augmentations; strengths are drawn uniformly from 0 to their largest value."""
+
+    jitter_share: float = 0.7
+    """Share of images with crop jitter."""
+    shift: float = 0.04
+    """Largest shift of the crop in x and in y, as a share of the width."""
+    roll_deg: float = 4.0
+    """Largest roll of the crop in degrees."""
+    zoom: float = 0.05
+    """Largest change of the crop's scale, as a share: 0.05 scales by 0.95 to 1.05."""
+    gain_share: float = 0.5
+    """Share of images with changed brightness and tint."""
+    gain: float = 0.2
+    """Largest change of brightness, as a share; each colour channel changes by up to a quarter of this in addition."""
+    blur_share: float = 0.4
+    """Share of blurred images."""
+    blur: float = 0.016
+    """Largest standard deviation of the blur, as a share of the width; 0.016 is 2 px at 128 px."""
+    noise_share: float = 0.4
+    """Share of images with noise."""
+    noise: float = 0.06
+    """Largest standard deviation of the noise, for colours in [0, 1]."""
+    jpeg_share: float = 0.25
+    """Share of JPEG-compressed images."""
+    jpeg_quality: int = 30
+    """Lowest JPEG quality; the highest is 95."""
+
+    def __post_init__(self) -> None:
+        limits = {name: 1.0 for name in vars(self) if name.endswith("_share")}
+        limits |= {"shift": 0.25, "roll_deg": 45.0, "zoom": 0.5, "gain": 0.9, "blur": 0.05, "noise": 1.0}
+        for name, high in limits.items():
+            if not 0 <= getattr(self, name) <= high:
+                raise ConfigError(name, getattr(self, name), f"0 to {high:g}")
+        if not 1 <= self.jpeg_quality <= 95:
+            raise ConfigError("jpeg_quality", self.jpeg_quality, "1 to 95")
+
+
+NO_AUGMENTATION = AugmentationConfig(
+    jitter_share=0.0, gain_share=0.0, blur_share=0.0, noise_share=0.0, jpeg_share=0.0
+)
+"""Configuration that leaves images as they are."""

@@ -1,0 +1,47 @@
+"""File that describes a synthetic data set, and the version of the data set's format."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from anifacegan.runtime.errors import InputError
+
+DESCRIPTION_FILE = "dataset.json"
+"""Name of the file in a synthetic data set that records what its images are made of."""
+FORMAT_VERSION = 3
+"""Version of images and coefficient files: raised when the code gives another image for the same (seed, index), or when
+values in the coefficient files get another meaning. In format 1, the y axis of ``lm68`` pointed up; in format 2, closed
+lids did not meet, and the key ``face_model_sha256`` compared the face model's whole file."""
+SYNTHETIC_KEYS = ("format", "face_model")
+"""Keys by which the description of a synthetic data set differs from other programs' files of the same name."""
+
+
+def parsed_description(content: str | bytes, label: Path) -> dict[str, Any]:
+    """Parse the description of a data set; ``label`` names the file in error messages.
+
+    The description is empty if the file does not belong to a synthetic data set.
+
+    Raises:
+        InputError: the file is no JSON file, or it describes a synthetic data set of another format.
+    """
+    try:
+        description = json.loads(content)
+    except (ValueError, RecursionError):
+        raise InputError(f"{label}: not a JSON file") from None
+    if not isinstance(description, dict) or not all(key in description for key in SYNTHETIC_KEYS):
+        return {}
+    if description["format"] != FORMAT_VERSION:
+        raise InputError(
+            f"{label}: synthetic data set of format {description['format']!r}, expected {FORMAT_VERSION}; "
+            f"delete it and make it again: {_command(description, label.parent)}"
+        )
+    return description
+
+
+def _command(description: dict[str, Any], source: Path) -> str:
+    """Return the command that makes a data set again; ``source`` is its folder or archive."""
+    options = [f"--{key} {description[key]}" for key in ("count", "size", "seed") if key in description]
+    is_archive = source.suffix == ".zip"
+    out = shlex.quote(str(source.with_suffix("") if is_archive else source))
+    return " ".join(["anifacegan dataset --out", out, *options, *["--zip"] * is_archive])

@@ -1,0 +1,258 @@
+"""Options of every figure."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from anifacegan.runtime.devices import Device
+from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
+from anifacegan.runtime.typed_config import as_tuple
+
+
+@dataclass(frozen=True)
+class FigureConfig:
+    """Options that all figures of a model share."""
+
+    model: Path = Path("checkpoints/demo")
+    """Model folder, name of a shipped model, or folder with AniFaceGAN's released files."""
+    out: Path = Path("runs/figures")
+    """Folder for NAME.png, NAME.yaml (the options; --config NAME.yaml makes the same figure again) and NAME.json (what
+    the figure shows)."""
+    seeds: int | tuple[int, ...] = (1, 2, 3)
+    """Random seeds of the people, one seed for each person; a figure of one person shows the first."""
+    expressions: str | tuple[str, ...] | None = None
+    """Expressions: names such as smile, mixtures such as smile=0.7,blink=0.3, .mat files, or drawn:SEED for a random
+    sample of the model's expression prior. A figure of one expression shows the first one. null: the model's named
+    expressions, or six samples of its expression prior if it has none."""
+    size: int = 128
+    """Height and width of each face in the figure, pixels."""
+    psi: float = 0.7
+    """Truncation psi of the appearance: 1 shows the full variety of people, 0 the average appearance for everyone."""
+    device: Device = "auto"
+    """Device that computes. auto: a GPU if PyTorch finds one, else the CPU."""
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.size <= 1024:
+            raise ConfigError("size", self.size, "8 to 1024")
+        if not math.isfinite(self.psi):
+            raise ConfigError("psi", self.psi, "a finite number")
+        seeds = list(selected_seeds(self))
+        if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**63 for seed in seeds):
+            raise ValueError(f"seeds are {seeds}, expected whole numbers from 0, each once")
+        if self.expressions is not None and not self.expressions:
+            raise ValueError("expressions is empty, expected names, .mat files, drawn:SEED, or null")
+
+
+def selected_seeds(config: FigureConfig) -> tuple[int, ...]:
+    """Return the seeds of a figure as a tuple."""
+    return as_tuple(config.seeds)
+
+
+@dataclass(frozen=True)
+class ExpressionViewsConfig(FigureConfig):
+    """Draw one person with every expression from every view."""
+
+    yaw: float | tuple[float, ...] = (-0.5, -0.25, 0.0, 0.25, 0.5)
+    """Yaw of each view at pitch 0, radians from frontal; positive: the face turns to the image's right."""
+    pitch: float | tuple[float, ...] = (-0.25, 0.25)
+    """Pitch of each further view at yaw 0, radians from frontal; positive: the face looks down."""
+
+
+@dataclass(frozen=True)
+class IdentitiesConfig(FigureConfig):
+    """Draw one expression on many people."""
+
+    count: int = 18
+    """Number of people: the people of --seeds, then people whose seeds follow the largest of them."""
+    columns: int = 6
+    """Number of people in a row."""
+    yaw_turn: float = 0.2
+    """Yaw of the views, radians: of three people, one is turned by this angle to one side, one is frontal, and one is
+    turned by this angle to the other side."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, 1, "count", "columns")
+
+
+@dataclass(frozen=True)
+class ExpressionsConfig(FigureConfig):
+    """Draw many expressions on one person."""
+
+    drawn: int = 11
+    """Number of expressions that are sampled from the model's expression prior, shown after the neutral and the named
+    expressions."""
+    first_drawn: int = 101
+    """Random seed of the first sampled expression; the next ones have this seed plus 1, 2, ..."""
+    columns: int = 6
+    """Number of expressions in a row."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, 1, "columns")
+        require_at_least(self, 0, "drawn", "first_drawn")
+
+
+@dataclass(frozen=True)
+class InterpolationConfig(FigureConfig):
+    """Draw interpolations from person to person, and from expression to expression."""
+
+    steps: int = 7
+    """Number of images in a row, both ends included."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, 2, "steps")
+
+
+@dataclass(frozen=True)
+class DisentanglementConfig(FigureConfig):
+    """Draw a strip for each latent and camera angle, which changes from left to right."""
+
+    steps: int = 7
+    """Number of images in a strip, both ends included."""
+    reach: float = 0.5
+    """Largest yaw to either side, radians; the largest pitch is half of it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, 2, "steps")
+        require_above(self, 0, "reach")
+
+
+@dataclass(frozen=True)
+class TruncationConfig(FigureConfig):
+    """Draw people at several values of the truncation psi. The option --psi is not used; --psis replaces it."""
+
+    psis: float | tuple[float, ...] = (0.0, 0.3, 0.5, 0.7, 0.85, 1.0, 1.2)
+    """Values of psi, one for each column: 1 shows the full variety of people, 0 the average appearance for everyone."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not as_tuple(self.psis) or not all(map(math.isfinite, as_tuple(self.psis))):
+            raise ConfigError("psis", self.psis, "one finite number or more")
+
+
+@dataclass(frozen=True)
+class DeformationConfig(FigureConfig):
+    """Draw the template (the face without deformation), the deformed face, and the deformation between them."""
+
+    x: float = 0.0
+    """Position x of the sagittal slice through the head, world units; 0 is the middle of the face."""
+    y: float = -0.045
+    """Position y of the horizontal slice through the head, world units; -0.045 is the height of the mouth."""
+    arrow_scale: float = 1.0
+    """Length of an arrow relative to the offset that it shows."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_above(self, 0, "arrow_scale")
+        require_at_least(self, -1, "x", "y")
+
+
+@dataclass(frozen=True)
+class ManifoldsConfig(FigureConfig):
+    """Draw the manifolds in slices through the face."""
+
+    x: float | tuple[float, ...] = (0.0, 0.03)
+    """Position x of each sagittal slice through the head, world units from the middle of the face."""
+    y: float | tuple[float, ...] = (0.027, -0.045)
+    """Position y of each horizontal slice through the head, world units from the origin; the defaults are near the eyes
+    and at the mouth."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        sections = [*as_tuple(self.x), *as_tuple(self.y)]
+        if not sections or not all(-1 <= at <= 1 for at in sections):
+            raise ValueError(
+                f"x is {self.x} and y is {self.y}, expected one slice or more, each from -1 to 1"
+            )
+
+
+@dataclass(frozen=True)
+class DepthNormalsConfig(FigureConfig):
+    """Draw the colours, the depth and the normals of people from several views."""
+
+    yaw: float | tuple[float, ...] = (-0.4, 0.0, 0.4)
+    """Yaw of each view, radians from frontal."""
+
+
+@dataclass(frozen=True)
+class MeshConfig(FigureConfig):
+    """Extract a mesh of the first person with the first expression."""
+
+    yaw: float | tuple[float, ...] = (-0.6, -0.3, 0.0, 0.3, 0.6)
+    """Yaws of the views that the mesh is made from, radians from frontal; each yaw is combined with each pitch."""
+    pitch: float | tuple[float, ...] = (-0.25, 0.0, 0.25)
+    """Pitches of the views that the mesh is made from, radians from frontal."""
+    resolution: int = 128
+    """Number of grid cells along each edge of the box around the head, from -0.12 to 0.12 world units."""
+    show_yaw: float | tuple[float, ...] = (-0.6, -0.2, 0.2, 0.6)
+    """Yaws from which the finished mesh is shown, radians from frontal."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, 8, "resolution")
+
+
+@dataclass(frozen=True)
+class DrivingConfig(FigureConfig):
+    """Render a video of the first person driven by a sequence of expressions."""
+
+    driving: Path | None = None
+    """Folder with the sequence to follow: .mat files sorted by name, and optionally images of the same names. null: the
+    expressions of the option expressions come and go one after another."""
+    poses: bool = False
+    """Take yaw and pitch from the .mat files as well."""
+    pitch_offset: float | None = None
+    """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face; it is subtracted. Ignored for .mat files that
+    store the exact pose (those of 'anifacegan dataset'). null: the value in the model's card.yaml."""
+    yaw: float | tuple[float, ...] = 0.0
+    """Yaw of the head without --poses, radians from frontal: one value, or values to interpolate between."""
+    frames: int | None = None
+    """Number of frames. null: one for each .mat file, or 48 if --driving is null."""
+    fps: int = 25
+    """Frames per second of the video."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, 1, "fps")
+        if self.frames is not None:
+            require_at_least(self, 1, "frames")
+        if self.poses and self.driving is None:
+            raise ValueError("poses needs driving, a folder of .mat files")
+
+
+@dataclass(frozen=True)
+class AblationConfig:
+    """Draw and print the table of an ablation: the metrics of trainings that differ in their losses."""
+
+    results: Path = Path("runs/ablation/ablation.json")
+    """JSON file with the results of `anifacegan ablate`."""
+    out: Path = Path("runs/figures")
+    """Folder to write into: ablation.png, ablation.md, ablation.yaml and ablation.json."""
+
+
+CONFIGS: dict[str, type] = {
+    "expression_views": ExpressionViewsConfig,
+    "identities": IdentitiesConfig,
+    "expressions": ExpressionsConfig,
+    "interpolation": InterpolationConfig,
+    "disentanglement": DisentanglementConfig,
+    "truncation": TruncationConfig,
+    "deformation": DeformationConfig,
+    "manifolds": ManifoldsConfig,
+    "depth_normals": DepthNormalsConfig,
+    "mesh": MeshConfig,
+    "driving": DrivingConfig,
+    "ablation": AblationConfig,
+}
+"""Options of each figure, by its name."""
+
+
+@dataclass(frozen=True)
+class PageConfig:
+    """Only write index.html, which shows the figures already in a folder."""
+
+    out: Path = Path("runs/figures")
+    """Folder with the figures; index.html is written there."""

@@ -1,0 +1,56 @@
+"""Options of trajectories of pose and expression, and of the camera of regressed coefficients."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from anifacegan.runtime.errors import ConfigError
+from anifacegan.runtime.typed_config import as_tuple
+
+CameraKind = Literal["generator", "deep3dfacerecon"]
+"""Camera that angles and translation of a face refer to: the generator's, or Deep3DFaceRecon's."""
+MOST_FRAMES = 100_000
+"""Largest number of frames of a video."""
+
+
+@dataclass(frozen=True)
+class DriveConfig:
+    """Pose and expression of every frame of a video."""
+
+    expression: str | tuple[str, ...] = "mat/smile.mat"
+    """Expression: a .mat file, names with strengths such as smile=0.7,blink=0.3, or neutral. Several expressions are
+    shown one after another. A folder of .mat files is shown as a sequence, sorted by name."""
+    strength: float | tuple[float, ...] | None = None
+    """Factor of the expression: one value, or values to interpolate between from the first frame to the last. null:
+    from 0 to 1 for one expression, from 0 to 1 and back for each of several, 1 for a folder."""
+    frames: int | None = None
+    """Number of frames of each person's video. null: the number of .mat files if expression is a folder, else 50."""
+    yaw: float | tuple[float, ...] = (-0.35, 0.35)
+    """Yaw of the head in radians from frontal; positive turns the face to the image's right. One value, or values to
+    interpolate between from the first frame to the last; a single frame has the last value."""
+    pitch: float | tuple[float, ...] = 0.0
+    """Pitch of the head in radians from frontal; positive looks down. One value, or values to interpolate between from
+    the first frame to the last."""
+    pose_from_mat: bool = False
+    """Take yaw and pitch from the .mat files of the expressions instead of the options yaw and pitch."""
+    pitch_offset: float | None = None
+    """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face; it is subtracted. Ignored for .mat files that
+    store the exact pose (those of 'anifacegan dataset'). null: the value in the model's card.yaml."""
+
+    def __post_init__(self) -> None:
+        if self.frames is not None and not 1 <= self.frames <= MOST_FRAMES:
+            raise ConfigError("frames", self.frames, f"1 to {MOST_FRAMES}")
+        for name in ("yaw", "pitch", "strength", "pitch_offset"):
+            require_finite(name, getattr(self, name))
+        if not self.expression:
+            raise ValueError("expression is empty, expected .mat files, names, or a folder")
+
+
+def require_finite(name: str, value: float | tuple[float, ...] | None) -> None:
+    """Check that an option has at least one value and only finite ones.
+
+    Raises:
+        ConfigError: names the option.
+    """
+    if value is not None and not (as_tuple(value) and all(map(math.isfinite, as_tuple(value)))):
+        raise ConfigError(name, value, "finite numbers")

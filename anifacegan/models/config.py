@@ -1,0 +1,331 @@
+"""Sizes of all networks, and the distribution of the poses of generated faces."""
+
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal
+
+from anifacegan.face_model.config import CameraKind
+from anifacegan.geometry.config import RaySamplingConfig
+from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM
+from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
+
+
+@dataclass(frozen=True)
+class FeaturePlanesConfig:
+    """Sizes of the feature planes, and how a person reads them."""
+
+    resolutions: tuple[int, ...] = (128, 256, 512)
+    """Number of texels along each side of the square planes, coarse to fine. A texel of 512 is 0.9 mm wide on the
+    face, a pixel of an image of 256 px."""
+    channels: int = 16
+    """Number of features in a texel; 16 fill a cache line."""
+    coarse_planes: int = 1
+    """Number of planes, counted from the coarsest, that density and shape of the sine layers read as well; the finer
+    planes change colours only."""
+    grid_resolution: int = 64
+    """Number of cells of the grid along u and along v."""
+    grid_depths: int = 8
+    """Number of layers of the grid, between which hair, skin and mouth are told apart."""
+    grid_channels: int = 8
+    """Number of features in a cell of the grid."""
+    depth_range: tuple[float, float] = (-0.02, 0.04)
+    """Depth of the grid's first and last layer outside of the mean head's surface, world units."""
+    mixed: int = 24
+    """Number of features that a person mixes from those of the planes and the grid, as inputs of the sine layers."""
+    centre: tuple[float, float, float] = (0.0, 0.01, -0.09)
+    """Centre of the chart inside the mean head, world units."""
+    finest_moves_points: bool = False
+    """Let gradients flow through the finest plane to the points, and so to alignment and deformation. At first its
+    texels are noise, and so would the gradients be."""
+    half_precision: bool = True
+    """Store tables and the weights of their mix in model folders in half precision; all arithmetic is in single."""
+
+    def __post_init__(self) -> None:
+        if not self.resolutions or any(a >= b for a, b in pairwise(self.resolutions)):
+            raise ConfigError(
+                "resolutions", self.resolutions, "at least one, each higher than the one before"
+            )
+        if self.resolutions[0] < 2:
+            raise ConfigError("resolutions", self.resolutions, "at least 2 texels a side")
+        require_at_least(self, 1, "channels", "grid_channels", "mixed")
+        require_at_least(self, 2, "grid_resolution", "grid_depths")
+        require_at_least(self, 0, "coarse_planes")
+        if self.coarse_planes > len(self.resolutions):
+            raise ConfigError("coarse_planes", self.coarse_planes, f"at most {len(self.resolutions)}")
+        if not (math.isfinite(sum(self.depth_range)) and self.depth_range[0] < self.depth_range[1]):
+            raise ConfigError("depth_range", self.depth_range, "a lower and a higher depth")
+        if not math.isfinite(sum(self.centre)):
+            raise ConfigError("centre", self.centre, "three finite numbers")
+
+    @property
+    def coarse_features(self) -> int:
+        """Number of features that the density reads: those of the grid and of the coarse planes."""
+        return self.grid_channels + self.channels * self.coarse_planes
+
+    @property
+    def features(self) -> int:
+        """Number K of features of a point."""
+        return self.grid_channels + self.channels * len(self.resolutions)
+
+    @property
+    def person_units(self) -> int:
+        """Number of person-specific weights: those of M and of S."""
+        return self.features * (self.mixed + 3)
+
+
+@dataclass(frozen=True)
+class TemplateConfig:
+    """Sizes of the template radiance field."""
+
+    hidden_dim: int = 256
+    """Width of every sine layer."""
+    layers: int = 8
+    """Number of sine layers, without the colour layer."""
+    mapping_dim: int = 256
+    """Width of the mapping network."""
+    mapping_layers: int = 3
+    """Number of hidden layers of the mapping network."""
+    sigma_gain: float = 1.0
+    """Factor on the density before its activation; 1 for the released weights. With the factor 1, an untrained head is
+    almost transparent (alpha 0.03 for each manifold), and training without a discriminator is slow."""
+    planes: FeaturePlanesConfig | None = None
+    """Feature planes: tables of fine detail over the mean head's surface, which hold skin, irises and teeth beside a
+    small network; they need the alignment to be sharp. null: no planes, as in the paper."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 2, "layers")
+        require_at_least(self, 1, "hidden_dim", "mapping_dim")
+        require_at_least(self, 0, "mapping_layers")
+        require_above(self, 0, "sigma_gain")
+
+    @property
+    def units(self) -> int:
+        """Number of sine units of all layers, the colour layer included."""
+        return self.hidden_dim * (self.layers + 1)
+
+    @property
+    def mapping_width(self) -> int:
+        """Width of the last hidden layer of the mapping network, or of its input where it has none."""
+        return self.mapping_dim if self.mapping_layers else ID_DIM + NOISE_DIM
+
+
+@dataclass(frozen=True)
+class DeformationConfig:
+    """Sizes of the deformation field."""
+
+    hidden_dim: int = 128
+    """Width of every sine layer."""
+    layers: int = 3
+    """Number of sine layers before the linear head."""
+    mapping_dim: int = 128
+    """Width of the mapping network."""
+    mapping_layers: int = 3
+    """Number of hidden layers of the mapping network."""
+    output_scale: float = 1.0
+    """Factor from the last layer's output to the offset in world units; 1 for the released weights. Faces move by
+    millimetres (0.001 world units). With the factor 0.02, one optimizer step changes offsets by less than a millimetre,
+    and training is several times faster."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "hidden_dim", "layers", "mapping_dim")
+        require_at_least(self, 0, "mapping_layers")
+        require_above(self, 0, "output_scale")
+
+
+@dataclass(frozen=True)
+class AlignmentConfig:
+    """Sizes of the alignment field."""
+
+    hidden_dim: int = 96
+    """Width of every sine layer."""
+    layers: int = 3
+    """Number of sine layers before the linear head."""
+    frequency: float = 20.0
+    """Factor on the input of every sine."""
+    output_scale: float = 0.02
+    """Factor from the last layer's output to the offset in world units."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "hidden_dim", "layers")
+        require_above(self, 0, "frequency", "output_scale")
+
+
+LEAST_SPACING = 2.0**-21
+"""Smallest distance between evenly spaced levels, relative to the largest of them: four float32 numbers."""
+
+
+@dataclass(frozen=True)
+class ManifoldConfig:
+    """Size of the manifold predictor M, and the levels of s = M(x) that define the manifolds."""
+
+    hidden_dim: int = 128
+    """Width of the hidden layers."""
+    layers: int = 3
+    """Number of hidden layers."""
+    count: int = 23
+    """Number of manifolds."""
+    first_level: float = 23.0
+    """Level (value of s) of the manifold nearest to a frontal camera."""
+    last_level: float = 8.0
+    """Level (value of s) of the manifold farthest from a frontal camera; the levels between are evenly spaced."""
+    levels: tuple[float, ...] = ()
+    """Levels (values of s) of all manifolds, in falling order, if they are not evenly spaced; count, first_level and
+    last_level are then ignored. Empty: they are evenly spaced."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "hidden_dim", "layers", "count")
+        if self.manifold_count < 2 or not self._levels_fall():
+            raise ConfigError("levels", self.values(), "at least 2, each lower than the one before")
+
+    @property
+    def manifold_count(self) -> int:
+        """Number of manifolds: that of ``levels`` if there are any, else ``count``."""
+        return len(self.levels) or self.count
+
+    def _levels_fall(self) -> bool:
+        """Return whether each level is lower than the one before, as float32 numbers if they are evenly spaced."""
+        if self.levels:
+            return all(a > b for a, b in pairwise(self.levels))
+        largest = max(abs(self.first_level), abs(self.last_level))
+        spacing = (self.first_level - self.last_level) / (self.count - 1)
+        return spacing > LEAST_SPACING * largest
+
+    def values(self) -> tuple[float, ...]:
+        """Return the values of s on all manifolds, in falling order."""
+        if self.levels:
+            return self.levels
+        import torch  # here, because the options are read, and their help is printed, without it
+
+        return tuple(torch.linspace(self.first_level, self.last_level, self.count, device="cpu").tolist())
+
+
+@dataclass(frozen=True)
+class CoefficientVAEConfig:
+    """Sizes of the networks of a VAE of face coefficients."""
+
+    hidden_dim: int = 512
+    """Width of the hidden layers."""
+    layers: int = 5
+    """Number of hidden layers of the encoder, and likewise of the decoder."""
+    latent_dim: int = 256
+    """Number of entries of the Gaussian latent."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "hidden_dim", "layers", "latent_dim")
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Sizes of the generator's networks, and how its rays are sampled."""
+
+    template: TemplateConfig = field(default_factory=TemplateConfig)
+    """Template radiance field: colour and opacity of the neutral face."""
+    deformation: DeformationConfig = field(default_factory=DeformationConfig)
+    """Deformation field, which moves points of the expressive face to the neutral template."""
+    alignment: AlignmentConfig | None = None
+    """Alignment field, which moves the template points of all people to the corresponding points of the mean head
+    before the template radiance is evaluated there; this makes eyes and lips sharper. null: no such field, as in the
+    paper."""
+    manifolds: ManifoldConfig = field(default_factory=ManifoldConfig)
+    """Manifold predictor M, and the levels of s = M(x) that define the radiance manifolds."""
+    ray_sampling: RaySamplingConfig = field(default_factory=RaySamplingConfig)
+    """Samples along the rays, field of view and background plane."""
+    identity_prior: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
+    """Identity VAE, whose decoder turns N(0, I) into z_id."""
+    expression_prior: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
+    """Expression VAE, whose decoder turns N(0, I) into z_exp."""
+    radiance_offset_gain: float = 1.0
+    """Factor g on the offset delta of the deformation field where colours are looked up: the template radiance is
+    evaluated at x + g * delta, while the manifolds are always found at x + delta. 1 for models trained with this
+    package; 1 / 0.12 for the released weights."""
+
+
+PriorKind = Literal["identity", "expression"]
+"""Kind of a prior: which coefficients its decoder generates."""
+DISCRIMINATOR_SIZES = (16, 32, 64, 128, 256, 512)
+"""Supported heights and widths of the images, pixels."""
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Image size and widths of the discriminator."""
+
+    size: int = 128
+    """Height and width of the images in pixels: a power of two from 16 to 512."""
+    capacity: int = 8192
+    """A layer has capacity / resolution channels, but at most max_channels: with 8192, a layer at 128 pixels has 64."""
+    max_channels: int = 400
+    """Largest number of channels of a layer."""
+    blur: bool = True
+    """Halve the resolution with the filter 1-3-3-1 instead of the mean of 2x2 pixels."""
+
+    def __post_init__(self) -> None:
+        if self.size not in DISCRIMINATOR_SIZES:
+            raise ConfigError("size", self.size, f"one of {', '.join(map(str, DISCRIMINATOR_SIZES))}")
+        for name, least in (("capacity", self.size), ("max_channels", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(name, getattr(self, name), f"at least {least}")
+
+    @property
+    def resolutions(self) -> list[int]:
+        """Resolutions of the feature maps in pixels, before the first block and after each block: from the image size
+        down to 2."""
+        return [2**k for k in range(int(math.log2(self.size)), 0, -1)]
+
+    def channels(self, resolution: int) -> int:
+        """Return the number of channels of the layers at a resolution, which is given in pixels."""
+        return min(self.max_channels, self.capacity // resolution)
+
+
+@dataclass(frozen=True)
+class FaceRegressorConfig:
+    """Architecture of a face regressor, and the camera of its training images."""
+
+    backbone: Literal["residual", "plain", "resnet50"] = "residual"
+    """Architecture: residual is a small network with residual blocks; plain is a small network without residual blocks,
+    for a second regressor that is only used for evaluation; resnet50 is Deep3DFaceRecon's network."""
+    size: int = 128
+    """Height and width in pixels of the backbone's input; 224 for Deep3DFaceRecon's weights."""
+    border: int = 0
+    """Number of pixels that are cropped from each side of the image before it enters the backbone."""
+    channels: tuple[int, ...] = (16, 32, 64, 128, 160)
+    """Number of channels in each stage of a small backbone (residual or plain); each stage halves the resolution."""
+    camera: CameraKind = "generator"
+    """Camera for which the network regresses angle and trans: generator or deep3dfacerecon."""
+
+    def __post_init__(self) -> None:
+        if self.size < 2 or self.backbone != "resnet50" and self.size % 2 ** len(self.channels):
+            halvings = f"a multiple of {2 ** len(self.channels)}, for as many halvings as there are channels"
+            raise ConfigError("size", self.size, halvings)
+        if self.border < 0:
+            raise ConfigError("border", self.border, "at least 0")
+        if not self.channels or any(width < 8 or width % 8 for width in self.channels):
+            raise ConfigError("channels", list(self.channels), "multiples of 8")
+
+    @property
+    def frame(self) -> int:
+        """Height and width in pixels of the image that the border is cropped from."""
+        return self.size + 2 * self.border
+
+
+@dataclass(frozen=True)
+class ViewSamplingConfig:
+    """Distribution of the camera poses and expressions of generated faces."""
+
+    poses: Literal["data", "gaussian"] = "data"
+    """Source of the camera poses. data: poses of random images of the data set; gaussian: normally distributed
+    poses."""
+    yaw_deviation: float = 0.3
+    """Standard deviation of the yaw of Gaussian poses, radians."""
+    pitch_deviation: float = 0.155
+    """Standard deviation of the pitch of Gaussian poses, radians."""
+    limit: float = 1.3
+    """Largest absolute pitch and yaw of Gaussian poses, radians; larger angles are set to this value."""
+    neutral_ratio: float = 0.1
+    """Probability that a face has the neutral expression, from 0 to 1; all other expressions are sampled."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 0, "yaw_deviation", "pitch_deviation", "limit", "neutral_ratio")
+        if self.neutral_ratio > 1:
+            raise ConfigError("neutral_ratio", self.neutral_ratio, "0 to 1")

@@ -1,0 +1,26 @@
+"""Groups of the generator's weights that learn at a rate of their own."""
+
+from torch import nn
+
+from anifacegan.models.generator import Generator
+
+FIELDS = ("template", "deformation", "manifolds", "alignment")
+"""Names of the generator's fields, in the order of the optimizers' parameter groups."""
+PLANES = "planes"
+"""Name of the group of the template's feature planes; it follows those of the fields."""
+
+
+def weight_groups(generator: Generator) -> dict[str, list[nn.Parameter]]:
+    """Return the weights that training changes, by group: those of each field that the generator has, and the tables of
+    feature planes, whose entries are rarely read and need larger steps than the weights of networks."""
+    planes = generator.template.planes
+    tables = [] if planes is None else planes.tables()
+    among_tables = {id(table) for table in tables}
+    groups = {
+        name: [
+            weight for weight in generator.get_submodule(name).parameters() if id(weight) not in among_tables
+        ]
+        for name in FIELDS
+        if getattr(generator, name) is not None
+    }
+    return groups | {PLANES: tables} if tables else groups
