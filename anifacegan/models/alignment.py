@@ -47,7 +47,9 @@ class AlignmentField(nn.Module):
         with full_precision(z_id):
             head = self.config.output_scale * torch.einsum("cih,bi->bhc", basis, z_id)
         frequency = z_id.new_full((len(z_id), self.config.hidden_dim), self.config.frequency)
-        return BoundAlignment([layer.bind(frequency, torch.zeros_like(frequency)) for layer in self.layers], head)
+        return BoundAlignment(
+            [layer.bind(frequency, torch.zeros_like(frequency)) for layer in self.layers], head
+        )
 
 
 @dataclass(frozen=True)

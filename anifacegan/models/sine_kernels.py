@@ -19,7 +19,8 @@ _PI_2 = np.float32(0.0009670257568359375)  # the next 11
 _PI_3 = np.float32(np.pi - 3.140625 - 0.0009670257568359375)
 _ROUND = np.float32(12582912.0)  # 1.5 * 2^23: adding it rounds to an integer
 _C3, _C5, _C7, _C9 = (
-    np.float32(c) for c in (-0.16666657097770704, 0.008333017322633198, -1.980661738608827e-4, 2.600059341975e-6)
+    np.float32(c)
+    for c in (-0.16666657097770704, 0.008333017322633198, -1.980661738608827e-4, 2.600059341975e-6)
 )
 _HALF, _ZERO = np.float32(0.5), np.float32(0)
 _FAST = {"contract", "nnan", "ninf", "nsz"}  # no reassociation: it would remove the rounding by _ROUND

@@ -112,7 +112,7 @@ def imitation_losses(
         asked["volume"] = batch.volume
     losses: dict[str, Tensor] = {}
     with matrix_precision(precision, batch.volume.device):
-        delta = offsets_of_all(offset, asked)
+        delta = offsets_of_all(offset, asked) if asked else {}
         if weights.deformation:
             losses["deformation"] = weights.deformation * mesh_error(delta["mesh"], batch.mesh, workers)
         if weights.mouth_gap:
@@ -132,10 +132,10 @@ def imitation_losses(
 
 def offsets_of_all(offset: Callable[[Tensor], Tensor], points: dict[str, Tensor]) -> dict[str, Tensor]:
     """Evaluate a deformation at several sets of points (B, N, 3) at once, which is faster than one after the other."""
-    if not points:
-        return {}
     counts = [x.shape[1] for x in points.values()]
-    return dict(zip(points, offset(torch.cat(list(points.values()), dim=1)).split(counts, dim=1), strict=True))
+    return dict(
+        zip(points, offset(torch.cat(list(points.values()), dim=1)).split(counts, dim=1), strict=True)
+    )
 
 
 def mesh_error(
