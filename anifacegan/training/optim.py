@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
+from anifacegan.runtime.devices import multiplies_bfloat16
 from anifacegan.training.schedule import Precision
 
 DATA, BACKWARD, OPTIMIZER = "anifacegan: data", "anifacegan: backward", "anifacegan: optimizer"
@@ -18,7 +19,8 @@ forward pass."""
 
 def matrix_precision(precision: Precision, device: torch.device) -> torch.autocast:
     """Return a context that sets the precision of matrix products and convolutions."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    half = precision == "bfloat16" or (precision == "auto" and multiplies_bfloat16(device.type))
+    return torch.autocast(device.type, torch.bfloat16, enabled=half)
 
 
 # ----------------------------------------------------------------------------------------------------- learning rates

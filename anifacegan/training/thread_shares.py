@@ -77,8 +77,9 @@ def thread_count(workers: Workers, device: torch.device, sizes: list[int]) -> in
 def shared_gradients(
     threads: int, weights: list[Tensor], losses: Callable[[ThreadWorker], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """Compute losses and their gradients in several threads; return the losses of the whole batch, and add nothing to
-    gradients that exist: those of ``weights`` are replaced, with None where no loss depends on a weight.
+    """Compute losses and their gradients in several threads; return the losses of the whole batch.
+
+    The gradients of ``weights`` are replaced, by None where no loss depends on a weight.
 
     ``losses(worker)`` returns the losses of the share of the batch that belongs to ``worker``.
     """
@@ -102,7 +103,7 @@ def shared_gradients(
     shares = side_by_side([partial(compute, rank) for rank in range(threads)])
     present = [k for k, gradient in enumerate(shares[0][1]) if gradient is not None]
     sums = [shares[0][1][k] for k in present]
-    for _, gradients in shares[1:]:
+    for _, gradients in shares[1:] if present else []:
         sums = torch._foreach_add(sums, [gradients[k] for k in present])
     for weight in weights:
         weight.grad = None
