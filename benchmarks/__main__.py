@@ -18,6 +18,7 @@ from benchmarks import rendering
 from benchmarks.baking import BakeBenchmark, baking_table, measure_baking, write_baking_json
 from benchmarks.playback import PlaybackBenchmark, measure_playback, playback_table, write_playback_json
 from benchmarks.training import TrainingBenchmark, benchmark, table, write_json
+from benchmarks.training_pairs import PairsBenchmark, measure_pairs, pairs_table, write_pairs_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEFAULT = REPOSITORY / "configs" / "demo.yaml"
@@ -38,6 +39,16 @@ def measure_training(arguments: Sequence[str]) -> None:
     print(table(found))
     if config.json is not None:
         write_json(config.json, config, name, found)
+
+
+def compare_training(arguments: Sequence[str]) -> None:
+    """Compare the training steps of this checkout with those of another one, in turns: seconds and their ratios."""
+    config = read_config(PairsBenchmark, arguments, f"{COMMAND} training-pairs")
+    with tempfile.TemporaryDirectory(prefix="anifacegan_benchmark_") as folder:
+        found = measure_pairs(config, Path(folder))
+    print(pairs_table(found))
+    if config.json is not None:
+        write_pairs_json(config.json, config, found)
 
 
 def measure_rendering(arguments: Sequence[str]) -> None:
@@ -82,6 +93,7 @@ def measure_players(arguments: Sequence[str]) -> None:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "training": measure_training,
+    "training-pairs": compare_training,
     "render": measure_rendering,
     "baking": measure_bakes,
     "playback": measure_players,

@@ -27,6 +27,7 @@ from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_i
 from anifacegan.face_model.bfm import is_bfm_file
 from anifacegan.face_model.coefficients import write_coefficients
 from anifacegan.losses.mesh_points import MeshSampler
+from anifacegan.runtime.devices import multiplies_bfloat16, select_device
 from anifacegan.runtime.distributed import Workers
 from anifacegan.runtime.errors import InputError, require_at_least
 from anifacegan.runtime.files import encoded_image, markdown_table, write_complete
@@ -190,6 +191,8 @@ def variants(config: TrainingBenchmark, stage: str) -> list[Variant]:
     whole images.
     """
     precision, split = config.schedule.precision, config.adversarial.split
+    if precision == "auto":
+        precision = "bfloat16" if multiplies_bfloat16(select_device(config.device)) else "float32"
     both = (precision, "bfloat16" if precision == "float32" else "float32")
     if stage != "adversarial":
         return [Variant(stage, name, name, split) for name in both]

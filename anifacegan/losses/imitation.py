@@ -10,8 +10,6 @@ D is the deformation field, which maps a target point to its offset to the templ
 functions take finished outputs and never call backward.
 """
 
-from collections.abc import Callable
-
 from jaxtyping import Float
 from torch import Tensor
 
@@ -43,20 +41,19 @@ def deformation_loss(
     return (confidence * squared).sum() / workers.count_in_share(confidence)
 
 
-def smoothness_loss(
-    offset: Callable[[Tensor], Tensor],
-    x_target: Float[Tensor, "batch point 3"],
-    uniform: Float[Tensor, "batch point 3"],
-) -> Float[Tensor, ""]:
-    """Compute the mean squared difference of the offsets of neighbouring points, |D(x) - D(x + e)|^2.
+def neighbours(
+    x_target: Float[Tensor, "batch point 3"], uniform: Float[Tensor, "batch point 3"]
+) -> Float[Tensor, "batch point 3"]:
+    """Return points x + e near the points x, with e = NEIGHBOUR_WIDTH * (uniform - 0.5); ``uniform`` are random numbers
+    in [0, 1)."""
+    return x_target + NEIGHBOUR_WIDTH * (uniform - 0.5)
 
-    Args:
-        offset: the deformation field D, (B, N, 3) points to (B, N, 3) offsets.
-        x_target: the points x.
-        uniform: random numbers in [0, 1); e = NEIGHBOUR_WIDTH * (uniform - 0.5).
-    """
-    neighbour = x_target + NEIGHBOUR_WIDTH * (uniform - 0.5)
-    return (offset(x_target) - offset(neighbour)).square().sum(-1).mean()
+
+def smoothness_loss(
+    delta: Float[Tensor, "batch point 3"], delta_of_neighbour: Float[Tensor, "batch point 3"]
+) -> Float[Tensor, ""]:
+    """Compute the mean squared difference |D(x) - D(x + e)|^2 of the offsets of points and their :func:`neighbours`."""
+    return (delta - delta_of_neighbour).square().sum(-1).mean()
 
 
 def offset_loss(delta: Float[Tensor, "batch point 3"]) -> Float[Tensor, ""]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from anifacegan.geometry.conventions import ID_DIM, WORLD_PER_NETWORK_UNIT
 from anifacegan.models.config import AlignmentConfig
-from anifacegan.models.siren import FiLMLayer, full_precision
+from anifacegan.models.siren import BoundFiLMLayer, FiLMLayer, full_precision
 
 
 class AlignmentField(nn.Module):
@@ -46,7 +46,10 @@ class AlignmentField(nn.Module):
         basis = self.head.weight.reshape(3, ID_DIM, -1)  # (3, id, hidden)
         with full_precision(z_id):
             head = self.config.output_scale * torch.einsum("cih,bi->bhc", basis, z_id)
-        return BoundAlignment([layer.linear for layer in self.layers], self.config.frequency, head)
+        frequency = z_id.new_full((len(z_id), self.config.hidden_dim), self.config.frequency)
+        return BoundAlignment(
+            [layer.bind(frequency, torch.zeros_like(frequency)) for layer in self.layers], head
+        )
 
 
 @dataclass(frozen=True)
@@ -55,17 +58,13 @@ class BoundAlignment:
     template to the same place of the mean head, where colours are read. Maps template points (B, N, 3) to
     offsets (B, N, 3), both in world units."""
 
-    layers: list[nn.Linear]
-    """Sine layers, shared by all people."""
-    frequency: float
-    """Frequency of the sines."""
+    layers: list[BoundFiLMLayer]
+    """Sine layers of one constant frequency, the same for all people."""
     head: Float[Tensor, "batch hidden 3"]
     """Weights of the last, linear layer for each person."""
 
     def __call__(self, x_template: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
         h = x_template / WORLD_PER_NETWORK_UNIT
-        with full_precision(h):
-            h = torch.sin(self.frequency * self.layers[0](h))
-        for layer in self.layers[1:]:
-            h = torch.sin(self.frequency * layer(h))  # (B, N, hidden)
+        for layer in self.layers:
+            h = layer(h)  # (B, N, hidden)
         return (h @ self.head).to(x_template)

@@ -49,14 +49,13 @@ def with_numba_fields(fields: ConditionedFields) -> ConditionedFields:
 def _numba_version(field: Callable) -> Callable:
     if isinstance(field, FrozenField):
         field = field.field  # numba fields have no gradients anyway
-    if isinstance(field, BoundDeformation) and _is_single_on_cpu(field.layers[0].weight):
+    if isinstance(field, BoundDeformation) and _is_single_on_cpu(field.layers[0].frequency):
         scale, layers = field.output_scale, [(layer.weight[0], layer.bias[0, 0]) for layer in field.layers]
         return NumbaOffsets(_Layers.with_head(layers, scale * field.head.weight.T), scale * field.head.bias)
     if isinstance(field, BoundAlignment) and _is_single_on_cpu(field.head):
-        rate = field.frequency
-        layers = [(rate * layer.weight.T, rate * layer.bias) for layer in field.layers]
+        layers = [(layer.weight[0], layer.bias[0, 0]) for layer in field.layers]
         return NumbaOffsets(_Layers.with_head(layers, field.head[0]), field.head.new_zeros(3))
-    if isinstance(field, BoundTemplate) and _is_single_on_cpu(field.layers[0].weight):
+    if isinstance(field, BoundTemplate) and _is_single_on_cpu(field.layers[0].frequency):
         return NumbaTemplate(field)
     if isinstance(field, ManifoldField) and _is_single_on_cpu(field.output.weight[None]):
         return NumbaManifolds(field)

@@ -2,8 +2,9 @@
 
     h = sin(frequency * (W x + b) + phase)
 
-A mapping network turns the latent into frequencies and phases. Binding a layer folds its frequencies and phases into
-its weights, ``W' = frequency W`` and ``b' = frequency b + phase``, so that evaluating the layer costs one matrix
+A mapping network turns the latent into frequencies and phases. On a CPU a layer is one matrix product, whose weights all
+faces share, and one compiled pass over its result (:mod:`anifacegan.models.fused_sine`). Elsewhere frequencies and phases
+are folded into the weights, ``W' = frequency W`` and ``b' = frequency b + phase``, so that a layer costs one matrix
 product and one sine.
 """
 
@@ -14,9 +15,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from anifacegan.models.fused_sine import fusable, modulated_sine, sine_of_points
+
 FREQUENCY_SCALE = 15.0
 FREQUENCY_SHIFT = 30.0
 """The frequency of a sine unit is the mapping network's output times FREQUENCY_SCALE plus FREQUENCY_SHIFT."""
+
+
+def matrix_type(x: Tensor) -> torch.dtype:
+    """Return the type in which matrix products with ``x`` are computed: that of autocast where it is on."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 def full_precision(x: Tensor) -> torch.autocast:
@@ -80,16 +89,34 @@ class MappingNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class BoundFiLMLayer:
-    """FiLM layer with frequency and phase folded into its weights; each face of the batch has its own weights.
+    """FiLM layer with the frequency and phase of each face of a batch.
 
     A layer whose inputs are coordinates (in_dim 3) is always evaluated in full precision.
     """
 
-    weight: Float[Tensor, "batch in_dim out_dim"]
-    bias: Float[Tensor, "batch 1 out_dim"]
+    linear: Float[Tensor, "out_dim in_dim"]
+    """Weights of the linear layer, shared by all faces."""
+    frequency: Float[Tensor, "batch out_dim"]
+    """Frequency of each face's sine units."""
+    shift: Float[Tensor, "batch out_dim"]
+    """Phase of each face's sine units, plus frequency times the bias of the linear layer."""
+
+    @property
+    def weight(self) -> Float[Tensor, "batch in_dim out_dim"]:
+        """The weights with the frequencies folded in: each face has its own."""
+        return self.frequency[:, None] * self.linear.T
+
+    @property
+    def bias(self) -> Float[Tensor, "batch 1 out_dim"]:
+        """What is added to the product with ``weight`` before the sine."""
+        return self.shift[:, None]
 
     def __call__(self, x: Float[Tensor, "batch point in_dim"]) -> Float[Tensor, "batch point out_dim"]:
-        if self.weight.shape[1] == 3:
+        if fusable(x):
+            if self.linear.shape[1] == 3:
+                return sine_of_points(x, self.weight, self.shift, matrix_type(x))
+            return modulated_sine(nn.functional.linear(x, self.linear), self.frequency, self.shift)
+        if self.linear.shape[1] == 3:
             with full_precision(x):
                 return torch.baddbmm(self.bias, x, self.weight).sin()
         return torch.baddbmm(self.bias, x, self.weight).sin()
@@ -111,10 +138,8 @@ class FiLMLayer(nn.Module):
     def bind(
         self, frequency: Float[Tensor, "batch out_dim"], phase: Float[Tensor, "batch out_dim"]
     ) -> BoundFiLMLayer:
-        """Fold the frequency and phase of each face into the layer's weights; return the layer with these weights."""
-        weight = frequency[:, None] * self.linear.weight.T  # (B, in, out)
-        bias = frequency * self.linear.bias + phase  # (B, out)
-        return BoundFiLMLayer(weight, bias[:, None])
+        """Fix the frequency and phase of each face; return the layer as a function of its inputs."""
+        return BoundFiLMLayer(self.linear.weight, frequency, frequency * self.linear.bias + phase)
 
 
 def sine_bound(in_dim: int) -> float:

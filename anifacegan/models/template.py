@@ -96,7 +96,7 @@ class BoundTemplate:
     layers: list[BoundFiLMLayer]
     """Sine layers with one set of weights for each person."""
     colour_layer: BoundFiLMLayer
-    """Last sine layer of the colour, with the fixed view direction in its bias."""
+    """Last sine layer of the colour, with the fixed view direction in its phase."""
     sigma_heads: list[nn.Module]
     """Linear heads of the density, one for each layer from the second on."""
     rgb_heads: list[nn.Module]
@@ -115,22 +115,33 @@ class BoundTemplate:
         if self.planes is not None:
             mixed = self.planes(x)
             h, rgb = torch.cat([h, mixed.coarse], dim=-1), mixed.rgb
-        for k, layer in enumerate(self.layers[1:]):
+        for layer, sigma_head, rgb_head in zip(
+            self.layers[1:-1], self.sigma_heads, self.rgb_heads, strict=False
+        ):
             h = layer(h)
-            sigma = sigma + self.sigma_heads[k](h).to(x)  # (B, N, 1)
-            feature = h
-            if k == len(self.layers) - 2:
-                feature = self.colour_layer(h if mixed is None else torch.cat([h, mixed.every], dim=-1))
-            rgb = rgb + self.rgb_heads[k](feature).to(x)  # (B, N, 3)
+            both = _two_heads(h, sigma_head, rgb_head).to(x)
+            sigma, rgb = sigma + both[..., :1], rgb + both[..., 1:]  # (B, N, 1) and (B, N, 3)
+        h = self.layers[-1](h)
+        sigma = sigma + self.sigma_heads[-1](h).to(x)
+        feature = self.colour_layer(h if mixed is None else torch.cat([h, mixed.every], dim=-1))
+        rgb = rgb + self.rgb_heads[-1](feature).to(x)
         rgb = rgb.sigmoid() * (1 + 2 * RGB_WIDENING) - RGB_WIDENING
         return rgb, alpha_from_sigma(self.sigma_gain * sigma[..., 0])
 
 
+def _two_heads(
+    h: Float[Tensor, "batch point hidden"], sigma_head: nn.Module, rgb_head: nn.Module
+) -> Float[Tensor, "batch point 4"]:
+    """Evaluate a head of the density and one of the colour as one product."""
+    weight = torch.cat([sigma_head.weight, rgb_head.weight])
+    return nn.functional.linear(h, weight, torch.cat([sigma_head.bias, rgb_head.bias]))
+
+
 def _lock_direction(layer: BoundFiLMLayer) -> BoundFiLMLayer:
-    """Fold the fixed view direction into the bias of the colour layer, whose inputs are [direction, feature]."""
-    direction = layer.weight.new_tensor(VIEW_DIRECTION)
-    bias = layer.bias + (direction @ layer.weight[:, :3])[:, None]  # (B, 1, hidden)
-    return BoundFiLMLayer(layer.weight[:, 3:], bias)
+    """Fold the fixed view direction into the phase of the colour layer, whose inputs are [direction, feature]."""
+    direction = layer.linear.new_tensor(VIEW_DIRECTION)
+    shift = layer.shift + layer.frequency * (layer.linear[:, :3] @ direction)  # (B, hidden)
+    return BoundFiLMLayer(layer.linear[:, 3:], layer.frequency, shift)
 
 
 SIGMA_TO_ALPHA = 0.04

@@ -2,7 +2,7 @@
 
 :func:`set_torch_threads` sets how many threads PyTorch has. :func:`on_all_cores` gives each of them whole jobs: the
 layers of the fields are so small that threads which share one matrix product wait for each other longer than they
-compute. Meanwhile :func:`one_blas_thread` keeps NumPy's, SciPy's and numba's matrix products on one thread each: their
+compute; :func:`side_by_side` does so with gradients, for shares of a batch. Meanwhile :func:`one_blas_thread` keeps NumPy's, SciPy's and numba's matrix products on one thread each: their
 BLAS library has one pool of threads for the whole process, and callers that ask it at the same time wait for one
 another. (PyTorch's own products are not affected. A BLAS library that uses OpenMP has as many threads as its caller,
 which is one within :func:`on_all_cores`.) :func:`keep_freed_memory` tunes the C library's allocator; training calls it
@@ -13,17 +13,17 @@ import ctypes
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from functools import cache
-from threading import Barrier, Lock
+from threading import Barrier, BrokenBarrierError, Lock
 from typing import TypeVar
 
 import torch
 from threadpoolctl import ThreadpoolController
 
-Job = TypeVar("Job")
+Job, Result = TypeVar("Job"), TypeVar("Result")
 START_SECONDS = 60.0
 """Longest time that a worker thread may take to start."""
 
@@ -80,10 +80,44 @@ def on_all_cores(jobs: Iterable[Job], work: Callable[[Job], None]) -> None:
         finished.result()
 
 
+def side_by_side(jobs: Sequence[Callable[[], Result]]) -> list[Result]:
+    """Call functions at the same time, each in a thread in which PyTorch has one thread; return their results in order.
+
+    The first function runs in the calling thread. Every function is waited for, also after an error.
+
+    Raises:
+        BaseException: the first error, in the order of the functions, that is no BrokenBarrierError, or else the first.
+    """
+    with _pool_start:
+        workers = _workers(len(jobs))
+    running: list[Future] = [Future(), *(workers.submit(job) for job in jobs[1:])]
+    with torch_threads(1):
+        try:
+            running[0].set_result(jobs[0]())
+        except BaseException as error:  # noqa: BLE001  raised below, when the others have ended
+            running[0].set_exception(error)
+        wait(running)
+    errors = [error for error in (job.exception() for job in running) if error is not None]
+    for error in [*(error for error in errors if not isinstance(error, BrokenBarrierError)), *errors]:
+        raise error
+    return [job.result() for job in running]
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Give PyTorch another number of threads in the calling thread within the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @cache
 def _workers(threads: int) -> ThreadPoolExecutor:
     """Start a pool of threads, in each of which PyTorch has one thread."""
-    started = Barrier(threads + 1, timeout=START_SECONDS)
+    started, before = Barrier(threads + 1, timeout=START_SECONDS), torch.get_num_threads()
 
     def start() -> None:
         torch.set_num_threads(1)
@@ -99,7 +133,7 @@ def _workers(threads: int) -> ThreadPoolExecutor:
         started.abort()
         raise
     finally:
-        torch.set_num_threads(threads)  # each worker has made 1 the default of threads to come
+        torch.set_num_threads(before)  # each worker has made 1 the default of threads to come
     return workers
 
 

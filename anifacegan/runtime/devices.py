@@ -1,5 +1,7 @@
 """Selection of the device that a model computes on."""
 
+from functools import cache
+from pathlib import Path
 from typing import Literal
 
 from anifacegan.runtime.errors import InputError
@@ -19,3 +21,26 @@ def select_device(device: Device) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device is cuda, but PyTorch sees no GPU here; expected cpu or auto")
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def multiplies_bfloat16(device: str) -> bool:
+    """Return whether a device, ``cpu`` or ``cuda``, has instructions for matrix products in bfloat16, which others
+    emulate slowly.
+
+    A CPU's are AMX or AVX-512 BF16 (x86), as Linux lists them; on other systems the answer is no.
+    """
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device == "cpu" and not _cpu_flags().isdisjoint({"amx_bf16", "avx512_bf16"})
+
+
+@cache
+def _cpu_flags() -> frozenset[str]:
+    """Return the features of the CPU that Linux lists; none on other systems."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), []))

@@ -23,7 +23,7 @@ from anifacegan.training.adversarial_gradients import (
 )
 from anifacegan.training.config import AdversarialConfig
 from anifacegan.training.image_imitation import ImageImitation, ImitationTerms
-from anifacegan.training.optim import DATA, OPTIMIZER, finite_total, take_step
+from anifacegan.training.optim import DATA, OPTIMIZER, adam, finite_total, take_step
 from anifacegan.training.patch_gradients import Conditioning, ImageRenderer
 from anifacegan.training.schedule import Precision
 from anifacegan.training.weight_groups import PLANES, weight_groups
@@ -244,4 +244,4 @@ class AdversarialTraining:
 
 def _adam(weights: dict[str, list[nn.Parameter]], rates: dict[str, float]) -> torch.optim.Adam:
     groups = [{"params": of_group, "field": name, "lr": rates[name]} for name, of_group in weights.items()]
-    return torch.optim.Adam(groups, betas=(0.0, 0.9))
+    return adam(groups, betas=(0.0, 0.9))

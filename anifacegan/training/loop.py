@@ -10,7 +10,7 @@ come in four stages:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -19,17 +19,19 @@ from torch.profiler import record_function
 
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.generator import Generator
+from anifacegan.runtime.cpu import torch_threads
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.tensor_records import moved
 from anifacegan.training.adversarial import Iteration
 from anifacegan.training.batches import TrainingFaces
 from anifacegan.training.learning_rates import learning_rates
-from anifacegan.training.mesh_imitation import draw_imitation_batch, imitation_losses
+from anifacegan.training.mesh_imitation import ImitationBatch, draw_imitation_batch, imitation_losses
 from anifacegan.training.optim import BACKWARD, DATA, OPTIMIZER, finite_total, take_step
-from anifacegan.training.paired import PairedData
+from anifacegan.training.paired import PairedBatch, PairedData
 from anifacegan.training.photometric import photometric_losses
-from anifacegan.training.schedule import Schedule
+from anifacegan.training.schedule import Schedule, Stage
 from anifacegan.training.state import State
+from anifacegan.training.thread_shares import ThreadWorker, shared_gradients, thread_count
 from anifacegan.training.weights import LossWeights
 
 
@@ -63,11 +65,7 @@ def train(
         if stage == "adversarial":
             losses = adversarial_step(state, terms)
         else:
-            losses = terms.imitation()
-            if stage != "warm_up_deform":
-                losses |= terms.photometric(schedule.rays, near=stage == "near_surface")
-            losses = workers.mean(losses)
-            update(state, losses, schedule, workers)
+            losses = paired_step(state, terms, stage)
             rates.step()
         state.step += 1
         report(state, {name: value.item() for name, value in losses.items()})
@@ -91,11 +89,7 @@ class LossTerms:
         """Compare deformation and alignment with the meshes of schedule.mesh_faces faces; return the weighted losses by
         name.
         """
-        with record_function(DATA):
-            batch = draw_imitation_batch(
-                self.data, self.mesh, self.schedule, self.rng, self.generator.device, self.workers
-            )
-        return imitation_losses(self.generator, batch, self.weights, self.schedule.precision, self.workers)
+        return self.imitation_of(self.draw_imitated())
 
     def photometric(self, rays: int, near: bool) -> dict[str, Tensor]:
         """Render ``rays`` rays of each of schedule.batch images, compare them with the images, and return the weighted
@@ -103,13 +97,77 @@ class LossTerms:
 
         If ``near`` is true, only the manifolds near the known surface are shaded, otherwise all manifolds.
         """
+        return self.photometric_of(self.draw_paired(rays), near)
+
+    def draw_imitated(self) -> ImitationBatch:
+        """Draw the faces and points of :meth:`imitation`."""
+        with record_function(DATA):
+            return draw_imitation_batch(
+                self.data, self.mesh, self.schedule, self.rng, self.generator.device, self.workers
+            )
+
+    def draw_paired(self, rays: int) -> PairedBatch:
+        """Draw the images and rays of :meth:`photometric`."""
         assert isinstance(self.data, PairedData), "photometric terms need surfaces and appearance latents"
         with record_function(DATA):
             drawn = self.data.draw(self.schedule.batch, rays, self.rng)
-            batch = moved(self.workers.share(drawn), self.generator.device)
+            return moved(self.workers.share(drawn), self.generator.device)
+
+    def draw(self, stage: Stage) -> tuple[ImitationBatch, PairedBatch | None]:
+        """Draw what a step of a stage before adversarial training learns from."""
+        return self.draw_imitated(), None if stage == "warm_up_deform" else self.draw_paired(
+            self.schedule.rays
+        )
+
+    def paired(self, stage: Stage, faces: ImitationBatch, images: PairedBatch | None) -> dict[str, Tensor]:
+        """Return the weighted losses of such a step by name."""
+        losses = self.imitation_of(faces)
+        return losses if images is None else losses | self.photometric_of(images, stage == "near_surface")
+
+    def imitation_of(self, batch: ImitationBatch) -> dict[str, Tensor]:
+        """Return what :meth:`imitation` does, for a given batch."""
+        return imitation_losses(self.generator, batch, self.weights, self.schedule.precision, self.workers)
+
+    def photometric_of(self, batch: PairedBatch, near: bool) -> dict[str, Tensor]:
+        """Return what :meth:`photometric` does, for a given batch."""
         return photometric_losses(
             self.generator, batch, self.schedule, near, self.weights, self.rng, self.workers
         )
+
+
+def paired_step(state: State, terms: LossTerms, stage: Stage) -> dict[str, Tensor]:
+    """Take one step of a stage before adversarial training; return the weighted losses of the whole batch by name.
+
+    On a CPU the batches are shared by PyTorch's threads where their sizes allow it
+    (:mod:`anifacegan.training.thread_shares`).
+
+    Raises:
+        FloatingPointError: a term or a gradient is not finite; the weights are those of the step before.
+    """
+    schedule = terms.schedule
+    threads = thread_count(terms.workers, terms.generator.device, [schedule.mesh_faces, schedule.batch])
+    if threads == 1:
+        losses = terms.workers.mean(terms.paired(stage, *terms.draw(stage)))
+        update(state, losses, schedule, terms.workers)
+        return losses
+    with torch_threads(
+        1
+    ):  # those of PyTorch would go on waiting for work for milliseconds, on a core that is needed
+        faces, images = terms.draw(stage)
+
+        def losses_of_share(worker: ThreadWorker) -> dict[str, Tensor]:
+            own = replace(terms, workers=worker, rng=terms.rng.clone_state())
+            return own.paired(stage, worker.share(faces), None if images is None else worker.share(images))
+
+        losses = shared_gradients(threads, learning_weights(state), losses_of_share)
+        finite_total(state.step, losses)
+        apply_gradients(state, schedule)
+    return losses
+
+
+def learning_weights(state: State) -> list[Tensor]:
+    """Return the weights that the optimizer of the paired stages updates."""
+    return [weight for group in state.optimizer.param_groups for weight in group["params"]]
 
 
 def update(
@@ -125,7 +183,16 @@ def update(
     if total.requires_grad:  # not where every term is switched off
         with record_function(BACKWARD):
             total.backward()
-    workers.mean_gradients(weight for group in state.optimizer.param_groups for weight in group["params"])
+    workers.mean_gradients(learning_weights(state))
+    apply_gradients(state, schedule)
+
+
+def apply_gradients(state: State, schedule: Schedule) -> None:
+    """Take one step of the optimizer with the weights' gradients, and update the averaged weights.
+
+    Raises:
+        FloatingPointError: a field's gradient is not finite; the weights are those of the step before.
+    """
     with record_function(OPTIMIZER):
         state.learning |= take_step(state.step, state.optimizer, schedule.gradient_limit, each_field=True)
         state.averaged.update_parameters(state.generator)

@@ -1,13 +1,15 @@
 """Building blocks of every training loop: precision, learning rates, the optimizer's step, averaged weights."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
+from anifacegan.runtime.devices import multiplies_bfloat16
 from anifacegan.training.schedule import Precision
 
 DATA, BACKWARD, OPTIMIZER = "anifacegan: data", "anifacegan: backward", "anifacegan: optimizer"
@@ -17,7 +19,8 @@ forward pass."""
 
 def matrix_precision(precision: Precision, device: torch.device) -> torch.autocast:
     """Return a context that sets the precision of matrix products and convolutions."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    half = precision == "bfloat16" or (precision == "auto" and multiplies_bfloat16(device.type))
+    return torch.autocast(device.type, torch.bfloat16, enabled=half)
 
 
 # ----------------------------------------------------------------------------------------------------- learning rates
@@ -45,6 +48,11 @@ def scheduled(
 
 
 # ------------------------------------------------------------------------------------------------------------- a step
+def adam(groups: Iterable[dict[str, Any]], betas: tuple[float, float]) -> torch.optim.Adam:
+    """Create Adam for groups of weights (``params``, ``field``), which updates each weight in one pass over memory."""
+    return torch.optim.Adam(groups, betas=betas, fused=True)
+
+
 def finite_total(step: int, terms: dict[str, Tensor]) -> Tensor:
     """Return the sum of the weighted losses, and require that all of them are finite.
 
@@ -70,27 +78,36 @@ def take_step(
     Raises:
         FloatingPointError: a gradient is not finite; the weights are those of the step before.
     """
-    fields = {group["field"]: group["params"] for group in optimizer.param_groups}
-    values = learning(optimizer)
-    all_weights = [weight for weights in fields.values() for weight in weights]
-    clipped = fields if each_field else {", ".join(fields): all_weights}
-    for name, weights in clipped.items():
-        if not torch.isfinite(torch.nn.utils.clip_grad_norm_(weights, limit)):
+    present = {
+        group["field"]: [weight for weight in group["params"] if weight.grad is not None]
+        for group in optimizer.param_groups
+    }
+    norms = {
+        field: torch.nn.utils.get_total_norm([weight.grad for weight in weights])
+        for field, weights in present.items()
+        if weights
+    }
+    values = _learning(optimizer, norms)
+    clipped = {field: (present[field], norm) for field, norm in norms.items()}
+    if not each_field and norms:
+        every = [weight for weights in present.values() for weight in weights]
+        clipped = {", ".join(present): (every, torch.nn.utils.get_total_norm(list(norms.values())))}
+    for name, (weights, norm) in clipped.items():
+        if not torch.isfinite(norm):
             raise FloatingPointError(f"step {step}: a gradient of {name} is not finite")
+        torch.nn.utils.clip_grads_with_norm_(weights, limit, norm)
     optimizer.step()
     return values
 
 
-def learning(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+def _learning(optimizer: torch.optim.Optimizer, norms: dict[str, Tensor]) -> dict[str, float]:
     """Return the learning rate and the gradient norm of every field with a gradient, by name for the log."""
-    present = [group for group in optimizer.param_groups if any(p.grad is not None for p in group["params"])]
-    norms = [
-        torch.nn.utils.get_total_norm([p.grad for p in g["params"] if p.grad is not None]) for g in present
-    ]
+    found = dict(zip(norms, torch.stack(list(norms.values())).tolist() if norms else [], strict=True))
     values: dict[str, float] = {}
-    for group, norm in zip(present, torch.stack(norms).tolist() if norms else [], strict=True):
-        values[f"learning_rate/{group['field']}"] = float(group["lr"])
-        values[f"gradient_norm/{group['field']}"] = norm
+    for group in optimizer.param_groups:
+        if group["field"] in found:
+            values[f"learning_rate/{group['field']}"] = float(group["lr"])
+            values[f"gradient_norm/{group['field']}"] = found[group["field"]]
     return values
 
 
@@ -106,8 +123,7 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel:
     def update(means: list[Tensor], values: list[Tensor], updates: Tensor) -> None:
         count = int(updates)
         weight = 1 - min(decay, (1 + count) / (10 + count))
-        for mean, value in zip(means, values, strict=True):
-            mean.lerp_(value, weight)
+        torch._foreach_lerp_(means, values, weight)
 
     average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
     average.requires_grad_(False)

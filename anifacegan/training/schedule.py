@@ -6,8 +6,9 @@ from typing import Literal
 from anifacegan.losses.config import CONFIDENCE_RADIUS
 from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
 
-Precision = Literal["float32", "bfloat16"]
-"""Precision of matrix products and convolutions. bfloat16 is faster on hardware that supports it, slower elsewhere."""
+Precision = Literal["float32", "bfloat16", "auto"]
+"""Precision of matrix products and convolutions. bfloat16 is faster on hardware that supports it, slower elsewhere; auto
+is bfloat16 on such hardware and float32 elsewhere."""
 
 
 Stage = Literal["warm_up_deform", "near_surface", "complete", "adversarial"]
@@ -75,8 +76,8 @@ class Schedule:
     """Largest norm of the gradient of each field; a larger gradient is scaled down to this norm."""
     precision: Precision = "float32"
     """Precision of matrix products in the fields' hidden layers. Coordinates, mapping networks, manifold levels and the
-    discriminator are always float32. bfloat16 is up to twice as fast on hardware that supports it, and slower
-    elsewhere."""
+    discriminator are always float32. bfloat16 is faster on hardware that supports it (CPUs with AMX), and slower
+    elsewhere; auto: bfloat16 on such hardware, float32 elsewhere."""
     average_decay: float = 0.999
     """Decay per step of the moving average of the weights; the finished model has the averaged weights."""
 

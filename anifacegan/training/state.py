@@ -9,7 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from anifacegan.models.generator import Generator
 from anifacegan.training.adversarial import AdversarialTraining
-from anifacegan.training.optim import averaged
+from anifacegan.training.optim import adam, averaged
 from anifacegan.training.schedule import Schedule
 from anifacegan.training.weight_groups import weight_groups
 
@@ -86,5 +86,5 @@ def new_state(
     decays of Adam's moments.
     """
     groups = [{"params": weights, "field": name} for name, weights in weight_groups(generator).items()]
-    optimizer = torch.optim.Adam(groups, betas=betas)
+    optimizer = adam(groups, betas)
     return State(generator, averaged(generator, average_decay), optimizer, adversarial)

@@ -10,8 +10,8 @@ from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.config import AlignmentConfig, FeaturePlanesConfig, TemplateConfig
 from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.models.numba_fields import with_numba_fields
+from anifacegan.runtime.cpu import torch_threads
 from tests.fixtures.small_models import PLANES, SMALL, small_generator
-from tests.fixtures.thread_counts import pytorch_threads
 
 FIELDS = ("offset", "scalar", "radiance", "align")
 ROUNDING = {"scalar": 16 * 25 * 2**-24}
@@ -73,7 +73,7 @@ def test_numba_fields_equal_the_pytorch_fields(
     original = fields(layers=layers, planes=planes)
     fast = with_numba_fields(original)
     x = 0.2 * torch.rand(1, count, 3) - 0.1
-    with pytorch_threads(threads):
+    with torch_threads(threads):
         assert_alike(original, fast, x)
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from anifacegan.models.table_lookup import weighted_rows
-from tests.fixtures.thread_counts import pytorch_threads
+from anifacegan.runtime.cpu import torch_threads
 
 ROWS, CHANNELS = 7, 3
 ROUNDING = 200 * 2**-24
@@ -45,7 +45,7 @@ def test_the_compiled_gradient_is_that_of_pytorch(points: int, threads: int) -> 
     other = table.clone().requires_grad_()
     table.requires_grad_()
     upstream = torch.rand(points, CHANNELS, generator=torch.Generator().manual_seed(1))
-    with pytorch_threads(threads):
+    with torch_threads(threads):
         weighted_rows(table, index, weight).backward(upstream)
     (other[index] * weight[..., None]).sum(1).backward(upstream)
     torch.testing.assert_close(table.grad, other.grad, atol=ROUNDING, rtol=1e-5)

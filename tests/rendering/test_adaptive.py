@@ -21,6 +21,7 @@ from anifacegan.rendering.adaptive import CELL_SIZE, render_adaptive
 from anifacegan.rendering.adaptive_tracing import MIN_TRANSMITTANCE
 from anifacegan.rendering.model import Face, Model, load_model
 from anifacegan.rendering.volume import in_slices
+from anifacegan.runtime.cpu import torch_threads
 from benchmarks.brute_force_renderer import brute_force_colours
 from tests.fixtures.closed_forms import (
     bumpy_fields,
@@ -31,7 +32,6 @@ from tests.fixtures.closed_forms import (
     spheres,
 )
 from tests.fixtures.small_models import SMALL, WITH_PLANES, small_checkpoint
-from tests.fixtures.thread_counts import pytorch_threads
 
 STEP = 1 / 255
 """Of an 8-bit image."""
@@ -208,7 +208,7 @@ def test_slices_give_the_same_image(small: Face, monkeypatch: pytest.MonkeyPatch
 def test_one_thread_and_several_give_the_same_image(small: Face) -> None:
     images = []
     for count in (1, 2, 5):
-        with pytorch_threads(count):
+        with torch_threads(count):
             images.append(small.image(yaw=0.2, pitch=0.1, size=65))
     for image in images[1:]:
         for field in dataclasses.fields(image):

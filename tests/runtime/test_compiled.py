@@ -5,8 +5,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import no_type_check
 
+import numpy as np
 import pytest
+import torch
+
+from anifacegan.runtime.compiled import kernel, narrowed, widened
 
 PACKAGE = Path(__file__).resolve().parents[2] / "anifacegan"
 RUN = """
@@ -65,3 +70,31 @@ def test_the_cache_is_kept_in_the_folder_that_the_environment_names(package: Pat
 def test_every_loop_is_compiled_by_the_one_decorator() -> None:
     """numba's own decorator fails where its cache cannot be written."""
     assert modules_with("import numba\n") == ["anifacegan.runtime.compiled"]
+
+
+@kernel()
+@no_type_check
+def copy(source, target):
+    for k in range(len(source)):
+        target[k] = narrowed(widened(source[k]), target[k])
+
+
+def bits(values: torch.Tensor) -> np.ndarray:
+    return values.view(torch.uint16).numpy()
+
+
+def test_bfloat16_numbers_are_read_and_rounded_as_pytorch_does() -> None:
+    """All finite bfloat16 numbers, and float32 numbers between them, ties included."""
+    every = torch.arange(2**16, dtype=torch.int32).to(torch.uint16).view(torch.bfloat16)
+    every = every[every.isfinite()]
+    read = np.empty(len(every), np.float32)
+    copy(bits(every), read)
+    assert np.array_equal(read, every.float().numpy())
+    small = every[every.abs() < 1e38].float()
+    between = torch.cat([small * factor for factor in (1.0, 1 + 2**-9, 1 + 2**-8, 1 + 3 * 2**-9, 1 + 2**-20)])
+    rounded = np.empty(len(between), np.uint16)
+    copy(between.numpy(), rounded)
+    assert np.array_equal(rounded, bits(between.bfloat16()))
+    same = np.empty(len(between), np.float32)
+    copy(between.numpy(), same)
+    assert np.array_equal(same, between.numpy())

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,14 +15,13 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from anifacegan.models import numba_fields, numba_kernels
-from anifacegan.runtime.cpu import _workers, on_all_cores, one_blas_thread
-from tests.fixtures.thread_counts import pytorch_threads
+from anifacegan.runtime.cpu import _workers, on_all_cores, one_blas_thread, side_by_side, torch_threads
 from tests.models.test_numba_fields import fields
 
 
 @pytest.fixture(params=[1, 2, 3])
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    with pytorch_threads(request.param):
+    with torch_threads(request.param):
         yield request.param
 
 
@@ -74,6 +74,38 @@ def test_a_single_job_stays_in_its_thread_and_may_use_all_others(threads: int) -
     met = []
     on_all_cores([0], lambda job: met.append((threading.get_ident(), torch.get_num_threads())))
     assert met == [(threading.get_ident(), threads)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_functions_run_at_the_same_time_with_gradients_and_one_pytorch_thread_each(
+    threads: int, count: int
+) -> None:
+    """They wait for each other, so one after the other they would never end."""
+    together = threading.Barrier(count, timeout=60)
+
+    def job(number: int) -> tuple[int, int, bool, int]:
+        together.wait()
+        return number, torch.get_num_threads(), torch.is_grad_enabled(), threading.get_ident()
+
+    found = side_by_side([partial(job, number) for number in range(count)])
+    assert [result[:3] for result in found] == [(number, 1, True) for number in range(count)]
+    assert found[0][3] == threading.get_ident() and len({result[3] for result in found}) == count
+    assert torch.get_num_threads() == threads
+
+
+def test_the_error_of_a_function_is_raised_and_not_that_of_those_who_waited_for_it() -> None:
+    together = threading.Barrier(3, timeout=60)
+
+    def job(number: int) -> None:
+        if number == 1:
+            together.abort()
+            raise ValueError("as planned")
+        together.wait()
+
+    before = torch.get_num_threads()
+    with pytest.raises(ValueError, match="as planned"):
+        side_by_side([partial(job, number) for number in range(3)])
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.usefixtures("threads")
@@ -198,7 +230,7 @@ def test_fields_multiply_with_one_thread_in_every_core(
     fast, x = numba_fields.with_numba_fields(fields()), 0.1 * torch.rand(1, 50, 3)
     expected = fast.offset(x)
     monkeypatch.setattr(numba_kernels, "add_heads", counted)
-    with pytorch_threads(count):
+    with torch_threads(count):
         np.testing.assert_allclose(fast.offset(x), expected, atol=1e-6)
         on_all_cores(range(4), lambda job: fast.offset(x))
     assert len(seen) == 5 and all(found == {1} for found in seen)

@@ -3,7 +3,8 @@ import torch
 
 from anifacegan.geometry.rays import Rays
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.runtime.devices import select_device
+from anifacegan.runtime import devices
+from anifacegan.runtime.devices import multiplies_bfloat16, select_device
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.tensor_records import moved
 from anifacegan.training.paired import PairedBatch
@@ -45,3 +46,16 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_with_a_gpu_auto_takes_it_and_cpu_does_not() -> None:
     assert select_device("auto") == select_device("cuda") == "cuda" and select_device("cpu") == "cpu"
+
+
+def test_a_cpu_multiplies_bfloat16_where_linux_lists_an_instruction_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for flags, expected in (
+        ({"avx512f", "amx_bf16"}, True),
+        ({"avx512_bf16"}, True),
+        ({"avx512f", "bf16"}, False),
+    ):
+        monkeypatch.setattr(devices, "_cpu_flags", lambda flags=flags: frozenset(flags))
+        assert multiplies_bfloat16("cpu") is expected
+    assert not multiplies_bfloat16("mps")

@@ -43,7 +43,8 @@ def test_an_imitation_term_of_weight_0_is_not_computed(
     for name in all_terms:
         rest = imitation_losses(generator, batch, dataclasses.replace(LossWeights(), **{name: 0.0}))
         assert rest.keys() == all_terms.keys() - {name}
-        assert all(torch.equal(value, all_terms[other]) for other, value in rest.items())
+        for other, value in rest.items():  # a product with fewer points may round otherwise: a few times 1e-7
+            torch.testing.assert_close(value, all_terms[other], rtol=1e-5, atol=0)
     none = LossWeights(**dict.fromkeys(all_terms, 0.0))
     for field in (generator.deformation, generator.alignment):
         monkeypatch.setattr(type(field), "bind", lambda *_: None)  # what it binds must not be called

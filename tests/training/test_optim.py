@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from anifacegan.training import optim
 from anifacegan.training.optim import (
     averaged,
     cosine_decay,
@@ -24,6 +25,15 @@ def test_the_decay_is_half_a_cosine_from_one_to_its_floor() -> None:
 def test_matrix_products_have_the_requested_precision(precision: str, expected: torch.dtype) -> None:
     with matrix_precision(precision, torch.device("cpu")):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == expected
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_automatic_precision_is_half_where_the_device_multiplies_it(
+    fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optim, "multiplies_bfloat16", lambda device: fast)
+    with matrix_precision("auto", torch.device("cpu")):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == (torch.bfloat16 if fast else torch.float32)
 
 
 def test_a_schedule_begins_at_any_step_and_its_rates_are_the_unbroken_ones() -> None:

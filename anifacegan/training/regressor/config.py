@@ -54,7 +54,8 @@ class ReconstructionSchedule:
     gradient_limit: float = 5.0
     """Largest norm of the gradient; a larger gradient is scaled down to this norm."""
     precision: Precision = "float32"
-    """Precision of the backbone's convolutions. bfloat16 is faster on hardware that supports it, slower elsewhere."""
+    """Precision of the backbone's convolutions. bfloat16 is faster on hardware that supports it, slower elsewhere;
+    auto: bfloat16 on such hardware, float32 elsewhere."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "steps", "seed", "weight_decay")

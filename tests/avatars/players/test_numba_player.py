@@ -13,6 +13,7 @@ from anifacegan.geometry.conventions import FOV_DEG
 from anifacegan.geometry.rays import image_rays
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering.volume import render_rays
+from anifacegan.runtime.cpu import torch_threads
 from tests.fixtures.closed_forms import stay
 from tests.fixtures.flat_avatars import (
     Layer,
@@ -23,7 +24,6 @@ from tests.fixtures.flat_avatars import (
     square,
     together,
 )
-from tests.fixtures.thread_counts import pytorch_threads
 
 FLOAT = 2e-5
 """Tolerance of about ten float32 roundings (6e-8 each, of values about 1) and of the texture coordinates' error."""
@@ -271,6 +271,6 @@ def test_one_thread_and_several_draw_the_same(threads: int) -> None:
     layered_mesh = layered_mesh_of(*(bumpy_layer(z, rng) for z in (0.07, 0.05, 0.0)))
     images = []
     for count in (1, threads):
-        with pytorch_threads(count):
+        with torch_threads(count):
             images.append(as_planes(play(layered_mesh, layered_mesh.neutral, yaw=0.3, pitch=0.1, size=33)))
     np.testing.assert_array_equal(*images)

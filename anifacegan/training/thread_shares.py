@@ -1,0 +1,115 @@
+"""A batch shared by threads: each computes the losses and gradients of its share on one core.
+
+The layers of the fields are so small that threads which share one matrix product wait for each other longer than they
+compute, and most operations of a step are too small to be shared at all. To the loss functions a thread is what a
+process is in distributed training, one of several :class:`~anifacegan.runtime.distributed.Workers`: sums over the batch
+are added up in the order of the threads, so the result depends on their number only.
+"""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from threading import Barrier
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+from torch.profiler import record_function
+
+from anifacegan.runtime.cpu import side_by_side
+from anifacegan.runtime.distributed import Workers
+from anifacegan.training.optim import BACKWARD
+
+LOST_SECONDS = 3600.0
+"""Longest time that a thread waits for the others within a step."""
+
+
+class Exchange:
+    """Adds up tensors of several threads."""
+
+    def __init__(self, count: int) -> None:
+        self._values: list[Tensor] = [torch.zeros(())] * count
+        self._barrier = Barrier(count, timeout=LOST_SECONDS)
+
+    def sum(self, rank: int, value: Tensor) -> Tensor:
+        """Return the sum of the values that all threads give, in the order of their ranks.
+
+        Raises:
+            BrokenBarrierError: another thread has failed.
+        """
+        self._values[rank] = value
+        self._barrier.wait()
+        total = torch.stack(self._values).sum(0)
+        self._barrier.wait()  # until all have read
+        return total
+
+    def give_up(self) -> None:
+        """Make the other threads fail instead of waiting for this one."""
+        self._barrier.abort()
+
+
+@dataclass(frozen=True)
+class ThreadWorker(Workers):
+    """One of several threads that share the batches of a process."""
+
+    exchange: Exchange | None = None
+
+    @property
+    def single(self) -> bool:
+        """False: there are other threads."""
+        return False
+
+    def _sum(self, value: Shaped[Tensor, "*any"]) -> Shaped[Tensor, "*any"]:
+        assert self.exchange is not None
+        return self.exchange.sum(self.rank, value)
+
+
+def thread_count(workers: Workers, device: torch.device, sizes: list[int]) -> int:
+    """Return into how many threads a step on batches of these sizes is split: PyTorch's number of threads if all sizes
+    divide by it, on a CPU in a run of a single process; otherwise 1."""
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or not workers.single or any(size % threads for size in sizes):
+        return 1
+    return threads
+
+
+def shared_gradients(
+    threads: int, weights: list[Tensor], losses: Callable[[ThreadWorker], dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Compute losses and their gradients in several threads; return the losses of the whole batch.
+
+    The gradients of ``weights`` are replaced, by None where no loss depends on a weight.
+
+    ``losses(worker)`` returns the losses of the share of the batch that belongs to ``worker``.
+    """
+    exchange = Exchange(threads)
+
+    def compute(rank: int) -> tuple[dict[str, Tensor], tuple[Tensor | None, ...]]:
+        try:
+            found = losses(ThreadWorker(rank, threads, exchange=exchange))
+            total = sum(found.values(), start=torch.zeros(())) / threads
+            if not total.requires_grad:  # where every term is switched off
+                return found, (None,) * len(weights)
+            with (
+                record_function(BACKWARD) if rank == 0 else nullcontext()
+            ):  # a phase of the step, counted once
+                gradients = torch.autograd.grad(total, weights, allow_unused=True)
+        except BaseException:
+            exchange.give_up()
+            raise
+        return {name: value.detach() for name, value in found.items()}, gradients
+
+    shares = side_by_side([partial(compute, rank) for rank in range(threads)])
+    present = [k for k, gradient in enumerate(shares[0][1]) if gradient is not None]
+    sums = [shares[0][1][k] for k in present]
+    for _, gradients in shares[1:] if present else []:
+        sums = torch._foreach_add(sums, [gradients[k] for k in present])
+    for weight in weights:
+        weight.grad = None
+    for k, gradient in zip(present, sums, strict=True):
+        weights[k].grad = gradient
+    return {
+        name: torch.stack([found[name] for found, _ in shares]).mean(0).to(value)
+        for name, value in shares[0][0].items()
+    }
