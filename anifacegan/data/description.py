@@ -9,10 +9,11 @@ from anifacegan.runtime.errors import InputError
 
 DESCRIPTION_FILE = "dataset.json"
 """Name of the file in a synthetic data set that records what its images are made of."""
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Version of images and coefficient files: raised when the code gives another image for the same (seed, index), or when
 values in the coefficient files get another meaning. In format 1, the y axis of ``lm68`` pointed up; in format 2, closed
-lids did not meet, and the key ``face_model_sha256`` compared the face model's whole file."""
+lids did not meet, and the key ``face_model_sha256`` compared the face model's whole file; in format 3, hair was painted
+and ``noise`` had another meaning."""
 SYNTHETIC_KEYS = ("format", "face_model")
 """Keys by which the description of a synthetic data set differs from other programs' files of the same name."""
 

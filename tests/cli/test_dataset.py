@@ -151,7 +151,7 @@ def test_a_data_set_of_an_older_format_is_refused(
     before = contents(out)
     assert command("dataset", *arguments(out, face_file)) == 2
     line = one_error_line(capsys)
-    assert f"{out / 'dataset.json'}: synthetic data set of format 1, expected 3" in line
+    assert f"{out / 'dataset.json'}: synthetic data set of format 1, expected 4" in line
     assert line.endswith(f"make it again: anifacegan dataset --out {out} --count 6 --size 24 --seed 2")
     assert contents(out) == before
 

@@ -266,7 +266,7 @@ def test_a_synthetic_data_set_of_an_older_format_is_refused_by_name(tmp_path: Pa
     assert_one_line(
         lambda: FaceDataset(config(path)),
         str(path / "dataset.json"),
-        "format 1, expected 3",
+        "format 1, expected 4",
         f"anifacegan dataset --out '{folder}' --count 5 --size 16 --seed 3" + " --zip" * (kind == "zip"),
     )
     (folder / "dataset.json").write_text(json.dumps(old | {"format": FORMAT_VERSION}))

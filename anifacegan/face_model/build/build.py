@@ -164,7 +164,9 @@ def face_model_arrays(
     displacements, jaw_open = control.dense(units.shapes), units.names.index("jawOpen")
     arrays |= rig_arrays(topology, arrays["mean"], arrays["id_basis"], displacements, jaw_open)
     arrays |= texture_arrays(arrays["mean"], topology.triangles)
-    log(f"blinks are read with {read_out_error(named, arrays['blink_read_out'], expression_bank):.4f} rms error")
+    log(
+        f"blinks are read with {read_out_error(named, arrays['blink_read_out'], expression_bank):.4f} rms error"
+    )
     return arrays
 
 
