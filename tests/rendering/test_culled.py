@@ -10,6 +10,7 @@ from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.intersection import fraction_between
 from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.config import GeneratorConfig
 from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.models.numba_fields import NumbaManifolds, NumbaOffsets, NumbaTemplate
 from anifacegan.rendering.compositing import RayColours
