@@ -30,14 +30,14 @@ SMALL = {
     "figure": "--size 16",
     "dataset": SMALL_DATA,
     "evaluate": SMALL_EVALUATION,
-    "compare": f"{SMALL_EVALUATION} --draws 10 --sheet_people 1 --sheet_size 16",
+    "compare": f"{SMALL_EVALUATION} --draws 20 --sheet_people 1 --sheet_size 16",
     "train --config configs/demo.yaml": f"""
         --data.size {PIXELS} --schedule.warm_up_deform 1 --schedule.near_surface 1 --schedule.complete 1
         --schedule.batch 2 --schedule.rays 4 --schedule.mesh_faces 2 --schedule.mesh_points 8 --manifold_init.steps 2
         --priors.steps 2 --reporting.held_out 2 --reporting.preview_size 8 --reporting.sheet_size 8
         """,
     "train --config configs/reconstruction.yaml": f"""
-        --data.size {PIXELS} --network.size 24 --network.border 4 --network.channels 4 8 --schedule.steps 1
+        --data.size {PIXELS} --network.size 24 --network.border 4 --network.channels 8 16 --schedule.steps 1
         --schedule.batch 2 --reporting.held_out 2
         """,
 }
