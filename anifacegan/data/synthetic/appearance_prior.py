@@ -12,7 +12,7 @@ Everything else is a smooth function of traits (sex, age, descent, melanin) and 
 from this prior, so new random latents from N(0, I) have appearances like those of the training images.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -173,6 +173,18 @@ class AppearancePrior:
             background=self.background.background(z[BACKGROUND]),
             gamma=self.light.gamma(light),
         )
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the fitted arrays as float32 by name; those of a part are named as in ``hair.places``."""
+        arrays = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                arrays[field.name] = value.astype(np.float32)
+            else:
+                for part in fields(value):
+                    arrays[f"{field.name}.{part.name}"] = getattr(value, part.name).astype(np.float32)
+        return arrays
 
     def _bare_skin(
         self, z_id: Float[np.ndarray, "80"], z: Float[np.ndarray, "22"]

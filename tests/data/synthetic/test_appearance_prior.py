@@ -212,3 +212,19 @@ def test_the_real_bank_reads_traits_from_the_shape(face_model: MorphableModel) -
         assert np.corrcoef(found, truth.astype(float))[0, 1] > 0.95
     right = prior.groups(parts.bank_id.astype(np.float64)) == parts.bank_group
     assert right.mean() > 0.8  # ages near the border of two bands may be told to the other
+
+
+def test_its_arrays_are_all_that_is_fitted(prior: AppearancePrior) -> None:
+    arrays = prior.to_arrays()
+    names = {
+        "trait_weights",
+        "mean_weights",
+        "directions",
+        "warp",
+        "hair.places",
+        "hair.biases",
+        "light.places",
+    }
+    assert names | {"light.bias", "light.gamma_fit", "background.places", "background.bias"} == set(arrays)
+    assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in arrays.values())
+    assert np.allclose(arrays["light.gamma_fit"], prior.light.gamma_fit)
