@@ -37,12 +37,14 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[BakeMeasurement]:
     return measure_baking(model, TINY)
 
 
+@pytest.mark.slow
 def test_every_way_of_baking_has_a_row(found: list[BakeMeasurement]) -> None:
     rows = [(m.texture, m.grid, m.inbetweens, m.blendshapes) for m in found]
     assert rows == [(32, 16, 2, 2), (48, 16, 2, 2), (48, 12, 2, 2), (48, 16, 1, 2), (48, 16, 2, 1)]
     assert baking_table(found).count("\n") == 1 + len(found)
 
 
+@pytest.mark.slow
 def test_the_worst_frame_is_no_better_than_the_mean(found: list[BakeMeasurement]) -> None:
     for m in found:
         assert m.worst_db <= m.psnr_db and m.worst_face_db <= m.face_db
@@ -72,6 +74,7 @@ def test_decibels_are_torchmetrics_psnr() -> None:
     assert decibels((one - other).square().mean().item()) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_json_says_what_the_table_says(found: list[BakeMeasurement], tmp_path: Path) -> None:
     write_baking_json(tmp_path / "bake.json", TINY, found)
     content = json.loads((tmp_path / "bake.json").read_text())

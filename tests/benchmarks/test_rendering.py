@@ -36,6 +36,7 @@ def requested(small: Path, **changes: object) -> RenderBenchmark:
     return RenderBenchmark(**{"model": small, "sizes": (8, 16), "repetitions": 2, "device": "cpu"} | changes)
 
 
+@pytest.mark.slow
 def test_every_renderer_is_measured_at_every_size_on_both_networks(small: Path) -> None:
     heard: list[Measurement] = []
     found = benchmark(requested(small), heard.append)
@@ -92,6 +93,7 @@ def test_the_table_has_ratios_to_brute_force_and_the_growth_with_size() -> None:
     assert lines[6:] == ["cpu, model, brute_force: 64 to 128 px: x 4.00 (pixels x 4.00)"]
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_writes_json(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -85,6 +85,7 @@ def measured(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list
         return benchmark(requested(tiny), tmp_path_factory.mktemp("benchmark") / "folder"), calls
 
 
+@pytest.mark.slow
 def test_every_stage_is_measured_in_both_precisions_and_adversarial_training_also_unsplit(
     measured: tuple[list[Measurement], list[Call]],
 ) -> None:
@@ -99,6 +100,7 @@ def test_every_stage_is_measured_in_both_precisions_and_adversarial_training_als
     ] * 9  # faces, images, and those of adversarial training
 
 
+@pytest.mark.slow
 def test_variants_alternate_after_an_unmeasured_step(measured: tuple[list[Measurement], list[Call]]) -> None:
     split = Split(1, 100)
 
@@ -112,6 +114,7 @@ def test_variants_alternate_after_an_unmeasured_step(measured: tuple[list[Measur
     assert measured[1] == expected + calls(3, *both, ("float32", Split()))
 
 
+@pytest.mark.slow
 def test_shares_of_the_phases_sum_to_one_and_none_is_zero(
     measured: tuple[list[Measurement], list[Call]],
 ) -> None:
@@ -257,6 +260,7 @@ def test_a_benchmark_can_be_interrupted(tiny: Path, tmp_path: Path, monkeypatch:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.slow
 def test_complete_adversarial_iterations_are_measured_with_the_configured_shading(
     tiny: Path, tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def broken(module: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> object:
     raise RuntimeError("no C++ compiler\nand a long explanation")
 
 
+@pytest.mark.slow
 def test_compiled_fields_compute_the_same_and_are_compiled_once_for_all_people() -> None:
     plain, compiled, graphs = small_generator(ALL_FIELDS), small_generator(ALL_FIELDS), []
 
@@ -79,6 +80,7 @@ def test_where_compiling_fails_one_line_says_so_and_nothing_else_changes(
     assert capsys.readouterr().err == "compile: does not work here (no C++ compiler), going on without\n"
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_compiling_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
