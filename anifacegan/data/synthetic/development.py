@@ -12,10 +12,15 @@ from anifacegan.runtime.compiled import kernel
 
 MIDDLE_GREY = 0.20
 """Linear light at which an exposed face lies."""
-ADAPTATION = 0.55
+ADAPTATION = 0.25
 """How much the exposure follows the face's own colour, 0 to 1; the rest follows its light only."""
 MEAN_SKIN = 0.33
 """Linear reflectance of skin for which the exposure of a face is the same whatever the adaptation."""
+LUMINANCE = (np.float32(0.2126), np.float32(0.7152), np.float32(0.0722))
+"""Share of red, green and blue in the luminance of linear sRGB."""
+HUE_KEPT = np.float32(0.6)
+"""Share of a colour whose luminance alone is compressed, which keeps its hue; the channels of the rest are compressed
+each for itself, which lets bright light turn white."""
 BRIGHTEST = np.float32(2.5)
 """Largest exposed light of a sample, so that single samples of highlights do not outshine their pixels."""
 CONTRAST = np.float32(0.6)
@@ -58,8 +63,15 @@ def develop(
     return out
 
 
-@kernel(fastmath=True)
+@kernel(inline="always", fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
+def _shoulder(light):
+    """Compress linear light smoothly to at most 1."""
+    return np.float32(1) - np.exp(-light * (np.float32(1) + np.float32(0.25) * light))
+
+
+@kernel(fastmath=True)
+@no_type_check
 def _develop(picture, triangle_map, through, total, background, exposure, out):
     size = len(out)
     factor = len(picture) // size
@@ -82,10 +94,14 @@ def _develop(picture, triangle_map, through, total, background, exposure, out):
                         red += t * min(exposure * picture[r, c, 0], BRIGHTEST)
                         green += t * min(exposure * picture[r, c, 1], BRIGHTEST)
                         blue += t * min(exposure * picture[r, c, 2], BRIGHTEST)
+            red = max((red + behind * background[row, column, 0]) * share, zero)
+            green = max((green + behind * background[row, column, 1]) * share, zero)
+            blue = max((blue + behind * background[row, column, 2]) * share, zero)
+            grey = max(LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue, np.float32(1e-6))
+            gain = _shoulder(grey) / grey
             for k in range(3):
-                x = (red if k == 0 else (green if k == 1 else blue)) + behind * background[row, column, k]
-                x = max(x * share, zero)
-                y = one - np.exp(-x * (one + np.float32(0.25) * x))  # a soft shoulder
+                x = red if k == 0 else (green if k == 1 else blue)
+                y = HUE_KEPT * x * gain + (one - HUE_KEPT) * _shoulder(x)
                 y = srgb_encoded(min(y, one))
                 y += CONTRAST * (y - np.float32(0.45)) * y * (one - y)
                 out[row, column, k] = np.uint8(min(max(y, zero), one) * np.float32(255) + np.float32(0.5))
