@@ -157,7 +157,7 @@ class AppearancePrior:
                 f"latents have shapes {np.shape(z_id)}, {np.shape(z_noise)}, expected (80,) and (80,)"
             )
         z = np.asarray(z_noise, np.float64)
-        traits, tex = self._bare_skin(np.asarray(z_id, np.float64), z[SKIN_TEXTURE])
+        traits, tex = self.bare_skin(np.asarray(z_id, np.float64), z[SKIN_TEXTURE])
         colour = z[HAIR_COLOUR]
         light = self.light.light(z[LIGHT])
         return Appearance(
@@ -186,7 +186,7 @@ class AppearancePrior:
                     arrays[f"{field.name}.{part.name}"] = getattr(value, part.name).astype(np.float32)
         return arrays
 
-    def _bare_skin(
+    def bare_skin(
         self, z_id: Float[np.ndarray, "80"], z: Float[np.ndarray, "22"]
     ) -> tuple[Traits, Float[np.ndarray, "80"]]:
         """Return the traits and the texture coefficients of bare skin."""
