@@ -200,7 +200,9 @@ def test_a_real_blink_is_cleared_alike_from_a_few_vertices_of_the_eyeballs(
     lids = np.isin(selected, np.concatenate([eye.lids for eye in head.eyes]))
     error = np.abs(points.x_target.numpy() - whole_mesh(head, z_id, z_exp)[:, selected]).max(axis=(0, 2))
     assert lids.sum() > 50
-    assert error[~lids].max() < 2e-6
+    assert (
+        error[~lids].max() < 1e-5
+    )  # a hundredth of a millimetre: the skin around the lids turns about the sphere
     assert error[lids].max() < 1e-4  # a tenth of a millimetre; a blink moves 1 cm
     assert (points.confidence == 1).all()
 
