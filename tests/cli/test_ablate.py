@@ -55,7 +55,7 @@ def test_each_variant_lacks_one_term_and_the_last_lacks_all(tiny: Path) -> None:
         off = {key for key, value in vars(variant.weights).items() if value == 0}
         expected = {FULL: set(), NONE: set(weighted)}.get(name, {name.removeprefix("without_")})
         assert variant.name == f"{config.name}_{name}"
-        assert off == expected | {"mouth_gap", "landmarks"}
+        assert off == expected | {"mouth_gap", "landmarks", "plane_variation"}
         alike = {"out": config.out, "name": config.name, "weights": config.weights}
         assert dataclasses.replace(variant, **alike) == config.training()
 

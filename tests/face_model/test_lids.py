@@ -210,7 +210,9 @@ def test_half_a_blink_leaves_half_of_a_persons_own_opening(
         middle = slice(9, 20)
         share = openings_deg(half, eye)[:, middle] / openings_deg(neutral, eye)[:, middle]
         assert 0.45 < share.mean(axis=1).min() and share.mean(axis=1).max() < 0.55
-        assert 0.35 < share.min() and share.max() < 0.6  # in narrow eyes the ball keeps lids apart near the corners
+        assert (
+            0.35 < share.min() and share.max() < 0.6
+        )  # in narrow eyes the ball keeps lids apart near the corners
 
 
 def test_lids_of_a_real_blink_stay_outside_the_eyeballs(face_model: MorphableModel, people: Tensor) -> None:

@@ -43,8 +43,9 @@ def texture_arrays(points: np.ndarray, triangles: np.ndarray) -> dict[str, np.nd
         NORMAL_WEIGHT,
         ITERATIONS,
     )
-    charts.fix_winding = True  # no chart is mirrored
     packing.resolution, packing.padding = TEXTURE_SIZE, TEXTURE_PADDING
+    charts.fix_winding = True
+    packing.rotate_charts = False  # xatlas turns a chart by exchanging u and v, which mirrors it
     atlas = xatlas.Atlas()
     atlas.add_mesh(points.astype(np.float32), triangles.astype(np.uint32))
     atlas.generate(charts, packing)
