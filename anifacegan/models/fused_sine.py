@@ -56,13 +56,13 @@ class _ModulatedSine(torch.autograd.Function):
         u, frequency, shift = u.contiguous(), frequency.contiguous(), shift.contiguous()
         ctx.save_for_backward(u, frequency, shift)
         out = torch.empty_like(u)
-        arrays = _array(u), _array(frequency), _array(shift), _array(out)
-
-        def compute(faces: slice, points: slice, _: int) -> None:
-            row, f, s, target = arrays
-            sine_kernels.modulated_sine(row[faces, points], f[faces], s[faces], target[faces, points])
-
-        _in_parts(u, compute)
+        row, f, s, target = _array(u), _array(frequency), _array(shift), _array(out)
+        _in_parts(
+            u,
+            lambda faces, points, _: sine_kernels.modulated_sine(
+                row[faces, points], f[faces], s[faces], target[faces, points]
+            ),
+        )
         return out
 
     @staticmethod
@@ -75,18 +75,15 @@ class _ModulatedSine(torch.autograd.Function):
             return (of_z * frequency[:, None]).to(u), (of_z * u).sum(1), of_z.sum(1)
         gradient, of_u = gradient.contiguous(), torch.empty_like(u)
         sums = frequency.new_empty(2, _blocks(u), *frequency.shape)
-        arrays = _array(u), _array(frequency), _array(shift), _array(gradient), _array(of_u)
+        row, f, s, above, below = (_array(value) for value in (u, frequency, shift, gradient, of_u))
         of_frequency, of_shift = sums.numpy()
-
-        def compute(faces: slice, points: slice, block: int) -> None:
-            row, f, s, above, below = arrays
-            part = faces, points
-            sine_kernels.modulated_sine_gradients(
-                row[part], f[faces], s[faces], above[part], below[part],
+        _in_parts(
+            u,
+            lambda faces, points, block: sine_kernels.modulated_sine_gradients(
+                row[faces, points], f[faces], s[faces], above[faces, points], below[faces, points],
                 of_frequency[block, faces], of_shift[block, faces],
-            )  # fmt: skip
-
-        _in_parts(u, compute)
+            ),
+        )  # fmt: skip
         return of_u, *sums.sum(1)
 
 
@@ -98,13 +95,13 @@ class _SineOfPoints(torch.autograd.Function):
         x, weight, bias = x.contiguous(), weight.contiguous(), bias.contiguous()
         ctx.save_for_backward(x, weight, bias)
         out = x.new_empty(*x.shape[:2], weight.shape[2], dtype=dtype)
-        arrays = _array(x), _array(weight), _array(bias), _array(out)
-
-        def compute(faces: slice, points: slice, _: int) -> None:
-            place, w, b, target = arrays
-            sine_kernels.sine_of_points(place[faces, points], w[faces], b[faces], target[faces, points])
-
-        _in_parts(x, compute)
+        place, w, b, target = _array(x), _array(weight), _array(bias), _array(out)
+        _in_parts(
+            x,
+            lambda faces, points, _: sine_kernels.sine_of_points(
+                place[faces, points], w[faces], b[faces], target[faces, points]
+            ),
+        )
         return out
 
     @staticmethod
@@ -119,16 +116,16 @@ class _SineOfPoints(torch.autograd.Function):
         needs_x = ctx.needs_input_grad[0]
         of_x = torch.empty_like(x) if needs_x else x.new_empty(0, *x.shape[1:])
         of_weight, of_bias = (value.new_empty(_blocks(x), *value.shape) for value in (weight, bias))
-        arrays = [_array(value) for value in (x, weight, bias, gradient, of_x, of_weight, of_bias)]
-
-        def compute(faces: slice, points: slice, block: int) -> None:
-            place, w, b, above, of_place, of_w, of_b = arrays
-            sine_kernels.sine_of_points_gradients(
+        place, w, b, above, of_place, of_w, of_b = (
+            _array(value) for value in (x, weight, bias, gradient, of_x, of_weight, of_bias)
+        )
+        _in_parts(
+            x,
+            lambda faces, points, block: sine_kernels.sine_of_points_gradients(
                 place[faces, points], w[faces], b[faces], above[faces, points], of_place[faces, points],
                 of_w[block, faces], of_b[block, faces], np.empty(w.shape[2], np.float32),
-            )  # fmt: skip
-
-        _in_parts(x, compute)
+            ),
+        )  # fmt: skip
         return of_x if needs_x else None, of_weight.sum(0), of_bias.sum(0), None
 
 

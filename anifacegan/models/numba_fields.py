@@ -124,12 +124,11 @@ class _Layers:
             )
         points = points.detach().contiguous()
         out = bias.detach().repeat(len(points), 1)
-
-        def add(part: slice) -> None:
-            self._add_heads(points[part].numpy(), out[part].numpy())
-
         with one_blas_thread():
-            on_all_cores(_parts(len(points), self._tile), add)
+            on_all_cores(
+                _parts(len(points), self._tile),
+                lambda part: self._add_heads(points[part].numpy(), out[part].numpy()),
+            )
         return out
 
     def _add_heads(

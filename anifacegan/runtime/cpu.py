@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from threading import Barrier, BrokenBarrierError, Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from threadpoolctl import ThreadpoolController
@@ -51,25 +51,12 @@ def on_all_cores(jobs: Iterable[Job], work: Callable[[Job], None]) -> None:
     threads = torch.get_num_threads()
     todo = deque(jobs)
 
-    @torch.inference_mode()
-    def work_until_done() -> None:
-        while True:
-            try:
-                job = todo.popleft()
-            except IndexError:
-                return
-            try:
-                work(job)
-            except BaseException:
-                todo.clear()
-                raise
-
     if threads == 1 or len(todo) <= 1:
-        work_until_done()
+        _work_until_done(todo, work)
         return
     with _pool_start:
         workers = _workers(threads)
-    running = [workers.submit(work_until_done) for _ in range(threads)]
+    running = [workers.submit(_work_until_done, todo, work) for _ in range(threads)]
     try:
         wait(running)
     except BaseException:
@@ -78,6 +65,21 @@ def on_all_cores(jobs: Iterable[Job], work: Callable[[Job], None]) -> None:
         raise
     for finished in running:
         finished.result()
+
+
+@torch.inference_mode()
+def _work_until_done(todo: deque, work: Callable[[Any], None]) -> None:
+    """Take jobs from the queue until it is empty; an error empties it."""
+    while True:
+        try:
+            job = todo.popleft()
+        except IndexError:
+            return
+        try:
+            work(job)
+        except BaseException:
+            todo.clear()
+            raise
 
 
 def side_by_side(jobs: Sequence[Callable[[], Result]]) -> list[Result]:

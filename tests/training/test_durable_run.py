@@ -51,6 +51,25 @@ def unbroken(kind: Kind, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -
     return out
 
 
+class PowerCutError(Exception):
+    """Nothing in a run is prepared for it."""
+
+
+@pytest.fixture(scope="module")
+def died(kind: Kind, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that died two or more steps after its only snapshot."""
+
+    def die(terms: Terms) -> None:
+        raise PowerCutError
+
+    config = kind.config(tiny, tmp_path_factory.mktemp("run") / "died")
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, kind.died_in, die)
+        with pytest.raises(PowerCutError):
+            kind.run(config)
+    return config.out
+
+
 def snapshots(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*snapshot*"))
 
@@ -78,22 +97,12 @@ def test_a_stopped_run_saves_and_goes_on_to_the_same_end(
     same_end(tmp_path / "run", unbroken)
 
 
-class PowerCutError(Exception):
-    """Nothing in a run is prepared for it."""
-
-
 def test_a_run_that_died_between_snapshots_goes_on_to_the_same_end(
-    kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: Kind, tiny: Path, unbroken: Path, died: Path, tmp_path: Path
 ) -> None:
     """Steps after the last snapshot are done again."""
-
-    def die(terms: Terms) -> None:
-        raise PowerCutError
-
+    shutil.copytree(died, tmp_path / "run")
     config = kind.config(tiny, tmp_path / "run")
-    interrupt_at(monkeypatch, kind.died_in, die)
-    with pytest.raises(PowerCutError):
-        kind.run(config)
     assert snapshots(tmp_path / "run") == [f"snapshot_{config.reporting.snapshot_every:08d}.pt"]
     kind.run(config)
     same_end(tmp_path / "run", unbroken)
@@ -123,7 +132,7 @@ def test_a_finished_run_that_is_started_again_only_writes_its_model(
 
 
 def test_a_term_that_is_not_finite_stops_the_run_with_its_name_and_step(
-    kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: Kind, tiny: Path, unbroken: Path, died: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No snapshot holds it: without the broken term the run goes on to the same end."""
     broken: list[str] = []
@@ -132,6 +141,7 @@ def test_a_term_that_is_not_finite_stops_the_run_with_its_name_and_step(
         broken.append(sorted(terms)[-1])
         terms[broken[0]] = terms[broken[0]] * float("nan")
 
+    shutil.copytree(died, tmp_path / "run")
     config = kind.config(tiny, tmp_path / "run")
     interrupt_at(monkeypatch, kind.died_in, break_one)
     with pytest.raises(FloatingPointError) as caught:
@@ -144,10 +154,17 @@ def test_a_term_that_is_not_finite_stops_the_run_with_its_name_and_step(
 
 @pytest.mark.parametrize("fails", ["snapshot", "line"])
 def test_a_full_disk_stops_the_run_with_one_line_and_what_was_saved_stays(
-    fails: str, kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fails: str,
+    kind: Kind,
+    tiny: Path,
+    unbroken: Path,
+    died: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With room again it goes on to the same end."""
     size = 50_000 if fails == "snapshot" else (unbroken / "stats.jsonl").stat().st_size // 2
+    shutil.copytree(died, tmp_path / "run")
     config = kind.config(tiny, tmp_path / "run")
     with ExitStack() as disk:
         interrupt_at(monkeypatch, kind.died_in, lambda _: disk.enter_context(files_of_at_most(size)))
