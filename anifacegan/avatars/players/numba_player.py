@@ -172,11 +172,10 @@ def _draw_view(
         np.float32(x) for x in (view.tangent, sampling.near, sampling.far, spacing, sampling.background_z)
     )
     rays = _PixelRays(*view.origin_and_axes, *limits)
-
-    def composite(row: int) -> None:
-        _composite(drawn, surface, rays, row, min(row + BLOCK_ROWS, view.size), planes, visible)
-
-    on_all_cores(range(0, view.size, BLOCK_ROWS), composite)
+    on_all_cores(
+        range(0, view.size, BLOCK_ROWS),
+        lambda row: _composite(drawn, surface, rays, row, min(row + BLOCK_ROWS, view.size), planes, visible),
+    )
     return planes, visible
 
 
@@ -189,12 +188,11 @@ def _projected(
     half = np.float32((view.size - 1) / 2)
     focal = np.float32(half / view.tangent)
     projected = np.empty((3, len(vertices)), np.float32)
-
-    def project(first: int) -> None:
-        block = slice(first, first + BLOCK_VERTICES)
-        _project(vertices[block], rotation, translation, focal, half, projected[:, block])
-
-    on_all_cores(range(0, len(vertices), BLOCK_VERTICES), project)
+    blocks = [slice(first, first + BLOCK_VERTICES) for first in range(0, len(vertices), BLOCK_VERTICES)]
+    on_all_cores(
+        blocks,
+        lambda block: _project(vertices[block], rotation, translation, focal, half, projected[:, block]),
+    )
     return projected[0], projected[1], projected[2]
 
 
