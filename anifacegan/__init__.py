@@ -2,8 +2,9 @@
 
 An open implementation of AniFaceGAN (Wu et al., NeurIPS 2022). Reading order, which is the way of the data::
 
-    .mat file      -> coefficients   anifacegan.face_model.coefficients   Deep3DFaceRecon's file, read and checked
-    coefficients   -> latent         anifacegan.models.coefficient_vae    priors of identity and expression
+    .mat file      -> coefficients   anifacegan.face_model.coefficients   Deep3DFaceRecon's file, read and checked;
+                                                                          its expression is the latent z_exp
+    seed           -> latent         anifacegan.models.coefficient_vae    priors of identity and expression
     latent, point  -> template point anifacegan.models.deformation        the deformation field
     template point -> colour         anifacegan.models.template           colour and opacity on radiance manifolds
     colours        -> pixel          anifacegan.rendering.volume          rays, manifold crossings, compositing

@@ -14,7 +14,7 @@ class DataConfig:
     path: Path
     """Folder or .zip of images and .mat files."""
     size: int = 256
-    """Height and width of every image in pixels."""
+    """Height and width to which images are resampled, in pixels."""
     pitch_offset: float = 0.0
     """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face; it is subtracted. Ignored for .mat files that
     store the exact pose (those of 'anifacegan dataset'). It is 0.1 for the released .mat files and those of FFHQ."""

@@ -13,7 +13,10 @@ from anifacegan.runtime.errors import ConfigError, require_above, require_at_lea
 
 @dataclass(frozen=True)
 class FeaturePlanesConfig:
-    """Sizes of the feature planes, and how a person reads them."""
+    """Feature planes over the mean head: square tables over its chart (u, v), and a coarse grid over u, v and depth.
+
+    A point takes its features from both; a person-dependent linear mix of them enters the sine layers.
+    """
 
     resolutions: tuple[int, ...] = (128, 256, 512)
     """Number of texels along each side of the square planes, coarse to fine. A texel of 512 is 0.9 mm wide on the
@@ -21,20 +24,21 @@ class FeaturePlanesConfig:
     channels: int = 16
     """Number of features in a texel; 16 fill a cache line."""
     coarse_planes: int = 1
-    """Number of planes, counted from the coarsest, that density and shape of the sine layers read as well; the finer
-    planes change colours only."""
+    """Number of planes, counted from the coarsest, that influence opacity as well as colour; the finer planes change
+    colours only."""
     grid_resolution: int = 64
-    """Number of cells of the grid along u and along v."""
+    """Number of cells of the coarse grid along u and along v, the angles of the chart."""
     grid_depths: int = 8
-    """Number of layers of the grid, between which hair, skin and mouth are told apart."""
+    """Number of layers of the coarse grid along depth; they tell hair, skin and the inside of the mouth apart."""
     grid_channels: int = 8
-    """Number of features in a cell of the grid."""
+    """Number of features in a cell of the coarse grid."""
     depth_range: tuple[float, float] = (-0.02, 0.04)
-    """Depth of the grid's first and last layer outside of the mean head's surface, world units."""
+    """Signed distance of the coarse grid's first and last layer from the surface of the mean head, positive outside, in
+    world units."""
     mixed: int = 24
-    """Number of features that a person mixes from those of the planes and the grid, as inputs of the sine layers."""
+    """Number of features that enter the sine layers: person-dependent linear mixes of the features of planes and grid."""
     centre: tuple[float, float, float] = (0.0, 0.01, -0.09)
-    """Centre of the chart inside the mean head, world units."""
+    """Point inside the mean head, in world units, from which the chart (u, v) gives directions."""
     finest_moves_points: bool = False
     """Let gradients flow through the finest plane to the points, and so to alignment and deformation. At first its
     texels are noise, and so would the gradients be."""

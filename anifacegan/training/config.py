@@ -68,7 +68,7 @@ class AdversarialConfig:
     lr_generator: float = 2e-5
     """Learning rate of the generator's fields."""
     lr_planes: float = 5e-4
-    """Learning rate of the feature planes; 25 times that of the fields, as on paired images."""
+    """Learning rate of the template's feature planes; higher than that of the networks, because few rays read each texel."""
     lr_discriminator: float = 2e-4
     """Learning rate of the discriminator."""
     gradient_limit: float = 0.3

@@ -14,9 +14,9 @@ class ImageWeights:
     """Factor of the loss L_Ch: L1 distance between the surface of a generated face and the face model's mesh, in world
     units, averaged over the face's pixels."""
     landmarks: float = 0.0
-    """Factor of the loss L_lm: squared distance, in world units, between the 68 landmarks that a face reconstruction
-    network finds in a generated image and those of the face model, averaged over the landmarks. Needs the option
-    reconstruction."""
+    """Factor of the loss L_lm: squared distance, in world units, between the 68 landmarks in space of the
+    coefficients that a face reconstruction network estimates in a generated image and those of the coefficients that
+    it was generated with, averaged over the landmarks. Needs the option reconstruction."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, *vars(self))
@@ -41,7 +41,8 @@ class LossWeights(ImageWeights):
     world units."""
     mouth_gap: float = 3e3
     """Factor of the mean squared error of the deformation field at points between open lips, where the mesh has no
-    vertices. Without this loss the lips' colours would be stretched across the opening."""
+    vertices; the target is interpolated between the upper and the lower lip. Without this loss the lips' colours would
+    be stretched across the opening."""
     roughness: float = 3e3
     """Factor of the mean squared difference of the deformation between neighbouring points, which keeps the field
     smooth."""

@@ -33,6 +33,8 @@ class AblationConfig(TrainConfig):
     variant, OUT/ablation.md and OUT/ablation.json; if it is stopped and started again, it continues.
     """
 
+    out: Path
+    """Folder for one run folder per variant, ablation.md and ablation.json."""
     judge: Path = Path("checkpoints/judge")
     """Folder of the judge, a face reconstruction network that estimates expressions in generated images. It should be a
     network that was not used in any training loss of the model."""

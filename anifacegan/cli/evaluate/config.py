@@ -14,6 +14,6 @@ class EvaluateConfig(MeasureConfig):
     """Model folder, or the name of a shipped model."""
     metrics: str | tuple[str, ...] = METRICS
     """Metrics to measure, one or more of: inception, frechet, embedding_frechet, expression, identity, recognition,
-    disentanglement, view_consistency, smoothness, deformation."""
+    disentanglement, view_consistency, smoothness, deformation, detection; docs/evaluation.md defines them."""
     out: Path = Path("runs/evaluate")
     """Folder for metrics.json and table.md."""
