@@ -69,7 +69,7 @@ class TrainingSource:
         The surfaces of synthetic images are rendered first if ``surfaces_folder`` does not hold them yet. ``fov_deg``
         is the field of view of the generator's camera.
         """
-        if self.synthetic_renderer is None or not self.synthetic:
+        if self.synthetic_renderer is None or self.latents.noise is None:
             faces = Photographs(self.dataset, self.latents, fov_deg, held_out)
             visible = RasterizedVisibility(self.mesh, self.latents.id, self.latents.exp, self.latents.pose)
             return faces, MeshSampler(self.mesh, visible)
