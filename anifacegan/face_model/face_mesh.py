@@ -15,7 +15,9 @@ from torch import Tensor
 
 from anifacegan.face_model.lids import Eye, place_lids
 from anifacegan.face_model.morphable import MorphableModel
+from anifacegan.geometry.conventions import ID_DIM
 from anifacegan.runtime.compiled import kernel
+from anifacegan.runtime.files import sha256
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,14 @@ class FaceMesh:
         """Mask of the vertices of the face, without hair, neck and clothes; all vertices of a bare face are in the
         mask."""
         return np.ones(len(self.mean) // 3, bool)
+
+    def coefficients_sha256(self) -> str:
+        """Compute the checksum of the arrays that identity and expression coefficients depend on.
+
+        Data and runs recognise their face model by it, so face models that differ in other arrays count as equal.
+        """
+        bases = self.basis[:, :ID_DIM], self.basis[:, ID_DIM:]
+        return sha256(array.tobytes() for array in (self.mean, *bases))
 
 
 def face_mesh(model: MorphableModel) -> FaceMesh:

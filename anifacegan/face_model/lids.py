@@ -20,6 +20,8 @@ function serves images, meshes and losses. Lengths are model units, faces are no
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,8 +40,32 @@ BALL_SAMPLES = 32
 """Largest number of an eyeball's vertices to which its sphere is fitted where only a part of the mesh is computed."""
 
 
+class TensorsOfArrays:
+    """Gives the arrays of a dataclass as tensors, which are copied to each device once."""
+
+    @cached_property
+    def _tensors(self) -> dict[tuple[str, torch.device, torch.dtype], Tensor]:
+        return {}
+
+    def tensor(self, name: str, like: Tensor) -> Tensor:
+        """Return an array on the device of another tensor: indices as int64, numbers in the other tensor's type."""
+        values: np.ndarray = getattr(self, name)
+        index = values.dtype.kind in "iu"
+        dtype = torch.int64 if index else like.dtype
+        key = (name, like.device, dtype)
+        if key not in self._tensors:
+            copy = values.astype(np.int64 if index else values.dtype)
+            with torch.inference_mode(False):  # a kept tensor may be used where gradients are needed
+                self._tensors[key] = torch.from_numpy(copy).to(like.device, dtype)
+        return self._tensors[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: the arrays without the tensors."""
+        return {name: value for name, value in vars(self).items() if name != "_tensors"}
+
+
 @dataclass(frozen=True)
-class LidClosing:
+class LidClosing(TensorsOfArrays):
     """How the upper lid of one eye closes; C columns of its margin, N vertices that turn."""
 
     upper: Int[np.ndarray, " column"]
@@ -63,9 +89,19 @@ class LidClosing:
     read_out: Float[np.ndarray, "64"]
     """Weights of the expression coefficients in the reading of the blink, which is 1 at full blink."""
 
+    @cached_property
+    def first_below(self) -> Int[np.ndarray, " column"]:
+        """Index in ``lower`` of the vertex before each position in ``below``; another vertex follows it."""
+        return np.minimum(self.below.astype(np.int64), len(self.lower) - 2)
+
+    @cached_property
+    def share_below(self) -> Float[np.ndarray, " column"]:
+        """Place of each position in ``below`` between that vertex (0) and the next one (1)."""
+        return self.below - self.first_below
+
 
 @dataclass(frozen=True)
-class Eye:
+class Eye(TensorsOfArrays):
     """Vertices of an eyeball and of the lids that move over it."""
 
     ball: Int[np.ndarray, " ball_vertex"]
@@ -78,26 +114,30 @@ class Eye:
 
 def place_lids(
     vertices: Float[Tensor, "batch vertex 3"],
-    z_exp: Float[Tensor, "batch 64"],
+    z_exp: Float[Tensor, "batch 64"] | None,
     eyes: tuple[Eye, ...],
 ) -> Float[Tensor, "batch vertex 3"]:
     """Close the eyelids of linear shapes by the blink in their expression, and push them out of the eyeballs.
 
-    All other vertices stay. ``vertices`` are the linear model's shapes with the expression ``z_exp``.
+    All other vertices stay. ``vertices`` are the linear model's shapes with the expression ``z_exp``. None stands for
+    neutral faces, whose lids do not close.
     """
     result = vertices.clone()
     for eye in eyes:
-        centre, radius = _fitted_spheres(vertices[:, _index(eye.ball, vertices)])
-        followers = _index(eye.closing.followers, vertices)
-        result[:, followers] = vertices[:, followers] + _closing_steps(vertices, z_exp, eye, centre)
-        lids = _index(eye.lids, vertices)
+        centre, radius = _fitted_spheres(vertices[:, eye.tensor("ball", vertices)])
+        if z_exp is not None:
+            followers = eye.closing.tensor("followers", vertices)
+            result[:, followers] = vertices[:, followers] + _closing_steps(
+                vertices, z_exp, eye.closing, centre
+            )
+        lids = eye.tensor("lids", vertices)
         result[:, lids] = _cleared(result[:, lids], centre, radius)
     return result
 
 
 def blink_strength(z_exp: Float[Tensor, "batch 64"], closing: LidClosing) -> Float[Tensor, "batch"]:
     """Read how far an expression closes an eye, from 0 (not at all) to 1 (full blink)."""
-    return _clipped((z_exp * _constant(closing.read_out, z_exp)).sum(dim=1))
+    return _clipped((z_exp * closing.tensor("read_out", z_exp)).sum(dim=1))
 
 
 def subset_with_lids(
@@ -179,28 +219,25 @@ def _clipped(reading: Float[Tensor, "batch"]) -> Float[Tensor, "batch"]:
 def _closing_steps(
     vertices: Float[Tensor, "batch vertex 3"],
     z_exp: Float[Tensor, "batch 64"],
-    eye: Eye,
+    closing: LidClosing,
     centre: Float[Tensor, "batch 1 3"],
 ) -> Float[Tensor, "batch follower 3"]:
     """Compute the displacements that close a lid; exactly 0 at strength 0."""
-    closing = eye.closing
     strength = blink_strength(z_exp, closing)[:, None]  # (B, 1)
-    upper, lower = (
-        vertices[:, _index(margin, vertices)] - centre for margin in (closing.upper, closing.lower)
-    )
-    ball = _constant(closing.blink_ball, vertices)
+    upper, lower = (vertices[:, closing.tensor(margin, vertices)] - centre for margin in ("upper", "lower"))
+    ball = closing.tensor("blink_ball", vertices)
     blink_upper, blink_lower = (
-        strength[..., None] * (_constant(step, vertices) - ball)
-        for step in (closing.blink_upper, closing.blink_lower)
+        strength[..., None] * (closing.tensor(step, vertices) - ball)
+        for step in ("blink_upper", "blink_lower")
     )
     opening = _apart(upper - blink_upper, lower - blink_lower, closing)[..., 0]
     present = _apart(upper, lower, closing)  # (B, C, 3)
     turns = (1 - strength) * opening - present[..., 0]  # (B, C)
     meeting = -(strength[..., None] ** MEETING_POWER) * present[..., 1:]
     steps = torch.cat([turns[..., None], meeting], dim=-1)
-    columns, shares = _index(closing.columns, vertices), _constant(closing.shares, vertices)
+    columns, shares = closing.tensor("columns", vertices), closing.tensor("shares", vertices)
     turn, along, outward = (steps[:, columns] * shares[..., None]).sum(dim=2).unbind(-1)  # (B, N)
-    _, y, z = (vertices[:, _index(closing.followers, vertices)] - centre).unbind(-1)
+    _, y, z = (vertices[:, closing.tensor("followers", vertices)] - centre).unbind(-1)
     sine, less = turn.sin(), -2 * (turn / 2).sin().square()  # less = cosine - 1
     up, forward = less * y + sine * z, less * z - sine * y
     longer = outward / torch.hypot(y, z)
@@ -213,9 +250,8 @@ def _apart(
     """Compute where the upper margin is, seen from the lower, in cylinder coordinates about the axis along x: angle
     (radians), x, and distance from the axis.
     """
-    first = np.minimum(closing.below.astype(np.int64), len(closing.lower) - 2)
-    part = _constant(closing.below - first, upper)[:, None].expand_as(upper)
-    first = _index(first, upper)
+    first = closing.tensor("first_below", upper)
+    part = closing.tensor("share_below", upper)[:, None].expand_as(upper)
     lower = torch.lerp(lower[:, first], lower[:, first + 1], part)
     angles, distances = zip(
         *((torch.atan2(p[..., 1], p[..., 2]), p[..., 1:].norm(dim=-1)) for p in (upper, lower)), strict=True
@@ -223,11 +259,3 @@ def _apart(
     return torch.stack(
         [angles[0] - angles[1], upper[..., 0] - lower[..., 0], distances[0] - distances[1]], dim=-1
     )
-
-
-def _index(values: Int[np.ndarray, "*shape"], like: Tensor) -> Int[Tensor, "*shape"]:
-    return torch.from_numpy(values.astype(np.int64)).to(like.device)
-
-
-def _constant(values: Float[np.ndarray, "*shape"], like: Tensor) -> Float[Tensor, "*shape"]:
-    return torch.from_numpy(values).to(like)

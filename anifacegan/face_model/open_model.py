@@ -13,6 +13,7 @@ from torch import Tensor
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, ExpressionBasis
 from anifacegan.face_model.lids import Eye, LidClosing
 from anifacegan.face_model.morphable import OPEN_FACE_WORLD_OFFSET, FaceBases, MorphableModel
+from anifacegan.face_model.parts import EYE_LABELS
 from anifacegan.face_model.people import GROUPS
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, TEX_DIM
 from anifacegan.runtime.errors import InputError
@@ -31,14 +32,11 @@ MASKS = (
     "beard",
     "goatee",
     "moustache",
-    "nostrils",
     "cheek",
     "nose",
     "forehead",
 )
 """Names of the regions; ``HeadParts`` has a mask of each."""
-EYE_LABELS = (1, 2)
-"""Labels of the eyeball at +x and of the eyeball at -x in ``HeadParts.part``."""
 BLINK_UNITS = ("eyeBlinkLeft", "eyeBlinkRight")
 """Action units that close the eye at +x and the eye at -x."""
 EYE_KEYS = (
@@ -57,13 +55,11 @@ class HeadParts:
     """
 
     part: np.ndarray
-    """(V,) label: 0 skin, 1 eye at +x, 2 eye at -x, 3 tongue, 4 upper teeth, 5 lower teeth."""
+    """(V,) label of the part that each vertex belongs to, see :mod:`anifacegan.face_model.parts`."""
     texture_uv: np.ndarray
     """(T, 2) positions of the texture layout's vertices, u to the right and v down, 0 to 1."""
     texture_tri: np.ndarray
     """(F, 3) index in ``texture_uv`` of the corners of each triangle of the mesh."""
-    uv: np.ndarray
-    """(V, 2) MakeHuman's texture coordinates; a vertex on a texture seam has several, of which one is stored."""
     au_names: np.ndarray
     """(U,) names of the action units."""
     au2exp: np.ndarray
@@ -92,8 +88,6 @@ class HeadParts:
     """(V, 3) unit direction in which clothes are offset from the skin."""
     cloth_sd: np.ndarray
     """(V,) signed distance of each vertex to the collar, positive in the clothes."""
-    gloss: np.ndarray
-    """(V,) strength of the specular highlight at each vertex."""
     front_mask: np.ndarray
     """(V,) weight of each vertex as part of the front of the head, 0 to 1."""
     face_mask: np.ndarray
@@ -112,17 +106,12 @@ class HeadParts:
     """(V,) weight of each vertex as part of a beard on chin and upper lip, 0 to 1."""
     moustache_mask: np.ndarray
     """(V,) weight of each vertex as part of a moustache, 0 to 1."""
-    nostrils_mask: np.ndarray
-    """(V,) weight of each vertex as part of the nostrils' openings, 0 to 1."""
     cheek_mask: np.ndarray
     """(V,) weight of each vertex as part of the cheeks, 0 to 1, a soft spot."""
     nose_mask: np.ndarray
     """(V,) weight of each vertex as part of the tip of the nose, 0 to 1, a soft spot."""
     forehead_mask: np.ndarray
     """(V,) weight of each vertex as part of the forehead, 0 to 1, a soft spot."""
-    rest: np.ndarray
-    """(V, 3) positions of the average head in MakeHuman's decimetres: the eyes are at a height of 7.33, the vertical
-    axis of the head is at z = 0.35."""
     eye_polar: np.ndarray
     """(V,) angle of an eyeball's vertex from the eye's pole (the middle of the pupil) in radians; zero for other
     vertices."""
@@ -147,7 +136,6 @@ def _file_arrays(vertices: int) -> dict[str, Expected]:
         "tri": Expected("iu", ("triangles", 3), index),
         "landmarks68": Expected("iu", (68,), index),
         "part": Expected("iu", (vertices,), (0, 5)),
-        "uv": Expected("f", (vertices, 2)),
         "au_names": Expected("U", ("units",)),
         "au2exp": Expected("f", (EXP_DIM, "units"), lengths),
         "au_bank": Expected("f", ("expressions", "units")),
@@ -181,8 +169,6 @@ def _file_arrays(vertices: int) -> dict[str, Expected]:
         "texture_uv": Expected("f", ("texture vertices", 2), (0.0, 1.0)),
         "texture_tri": Expected("iu", ("triangles", 3), (0, "texture vertices")),
         "cloth_sd": Expected("f", (vertices,), lengths),
-        "gloss": Expected("f", (vertices,), lengths),
-        "rest": Expected("f", (vertices, 3), lengths),
         "eye_polar": Expected("f", (vertices,), (0, 3.2)),
         "eye_azimuth": Expected("f", (vertices,), (-3.2, 6.3)),
     } | {f"{name}_mask": Expected("f", (vertices,), units) for name in MASKS}

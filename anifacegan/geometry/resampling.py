@@ -59,3 +59,8 @@ def smoothstep(start: float, end: float, value: np.ndarray) -> np.ndarray:
     start."""
     t = np.clip((value - start) / (end - start), 0, 1)
     return t * t * (3 - 2 * t)
+
+
+def smooth_share(start: float, end: float, value: float | np.floating) -> float:
+    """Compute :func:`smoothstep` of one number."""
+    return float(smoothstep(start, end, np.array([value]))[0])

@@ -126,7 +126,7 @@ class MeshSampler:
         rings = self.triangles.around(drawn if max_distance else drawn[:0])
         selected, eyes = subset_with_lids(np.concatenate([drawn, rings.vertices]), self.eyes)
         neutral, expressive = self._shapes(selected, z_id, z_exp)
-        neutral = place_lids(neutral, torch.zeros_like(z_exp), eyes)
+        neutral = place_lids(neutral, None, eyes)
         expressive = place_lids(expressive, z_exp, eyes)
         bytes_of_drawn = self.visible[items][:, drawn // 8]
         visible = (bytes_of_drawn >> (7 - drawn % 8)) & 1

@@ -22,7 +22,7 @@ from anifacegan.face_model.bfm import is_bfm_file
 from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.face_model.expressions import PRESETS
 from anifacegan.face_model.face_mesh import FaceMesh, face_mesh
-from anifacegan.face_model.load import arrays_sha256, load_face_model
+from anifacegan.face_model.load import load_face_model
 from anifacegan.geometry.conventions import EXP_DIM, WORLD_PER_MODEL_UNIT
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.runtime.distributed import Workers
@@ -40,9 +40,8 @@ class TrainingSource:
 
     dataset: FaceDataset
     latents: CoefficientTable
-    face_model: Path | None
-    """File of the face model; None: the open face model in the cache."""
     mesh: FaceMesh
+    """Mesh of the face model."""
     synthetic_renderer: SyntheticRenderer | None
     """Renderer of synthetic images of the open face model; None for the Basel Face Model, which has no synthetic
     images."""
@@ -55,11 +54,11 @@ class TrainingSource:
     def checksums(self) -> dict[str, Any]:
         """Compute checksums of data and face model, by which a resumed run recognises that they are the same."""
         if self.synthetic:
-            return geometry_description(self.latents, self.dataset.config.size, self.face_model)
+            return geometry_description(self.latents, self.dataset.config.size, self.mesh)
         columns = (self.latents.id, self.latents.exp, self.latents.pose)
         return {
             "latents_sha256": sha256(column.numpy().tobytes() for column in columns),
-            "coefficients_sha256": arrays_sha256(self.face_model),
+            "coefficients_sha256": self.mesh.coefficients_sha256(),
         }
 
     def load(
@@ -70,13 +69,13 @@ class TrainingSource:
         The surfaces of synthetic images are rendered first if ``surfaces_folder`` does not hold them yet. ``fov_deg``
         is the field of view of the generator's camera.
         """
-        if not self.synthetic:
+        if self.synthetic_renderer is None or self.latents.noise is None:
             faces = Photographs(self.dataset, self.latents, fov_deg, held_out)
             visible = RasterizedVisibility(self.mesh, self.latents.id, self.latents.exp, self.latents.pose)
             return faces, MeshSampler(self.mesh, visible)
         with workers.rank_zero_first():
             surfaces = load_geometry_buffers(
-                surfaces_folder, self.latents, self.dataset.config.size, self.face_model
+                surfaces_folder, self.latents, self.dataset.config.size, self.synthetic_renderer
             )
         data = PairedData(self.dataset.load_images(), self.latents, surfaces, fov_deg, held_out)
         return data, MeshSampler(self.mesh, surfaces.visible)
@@ -127,4 +126,4 @@ def load_source(data: DataConfig, face_model: Path | None) -> TrainingSource:
         synthetic_renderer = load_synthetic_renderer(face_model)
         mesh = synthetic_renderer.head
     dataset.require_face_model(mesh.name)
-    return TrainingSource(dataset, dataset.load_coefficients(), face_model, mesh, synthetic_renderer)
+    return TrainingSource(dataset, dataset.load_coefficients(), mesh, synthetic_renderer)

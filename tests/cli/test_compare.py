@@ -50,12 +50,7 @@ def written(folder: Path) -> dict[str, Any]:
 
 
 def test_everything_is_in_the_table_and_in_the_file(
-    models: tuple[str, str],
-    common: list[str],
-    tiny: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    models: tuple[str, str], common: list[str], tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(*models, *common)
     printed, document = capsys.readouterr().out, written(tmp_path / "out")
@@ -102,11 +97,7 @@ def test_everything_is_in_the_table_and_in_the_file(
 
 
 def test_a_model_has_no_winner_over_itself(
-    models: tuple[str, str],
-    common: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    models: tuple[str, str], common: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(models[0], models[0], *common, "--metrics", "deformation", "expression")
     numbers = [
@@ -140,7 +131,7 @@ def test_one_model_at_two_settings(models: tuple[str, str], common: list[str], t
 
 
 def test_faces_of_their_own_are_drawn_on_request(
-    models: tuple[str, str], common: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    models: tuple[str, str], common: list[str], tmp_path: Path
 ) -> None:
     """A copy with another expression prior: without an expression, its field makes the same error."""
     checkpoint = small_checkpoint()
@@ -196,11 +187,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_mistakes_are_one_line(
-    models: tuple[str, str],
-    common: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    models: tuple[str, str], common: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     released = str(write_small_model(tmp_path / "released", face_model="bfm09"))
 

@@ -12,7 +12,6 @@ import pytest
 
 from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_item
 from anifacegan.face_model.coefficients import read_coefficients
-from anifacegan.face_model.load import TEXTURE_ARRAYS, arrays_sha256
 from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.tiny_head import write_tiny_file
 
@@ -52,13 +51,14 @@ def made(face_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_command_writes_an_image_and_a_coefficient_file_each(made: Path, face_file: Path) -> None:
     names = [f"{i:06d}.{kind}" for i in range(6) for kind in ("mat", "png")] + ["dataset.json"]
     assert list(contents(made)) == names
-    _, face = render_item(load_synthetic_renderer(face_file), 2, 4, 24)
+    renderer = load_synthetic_renderer(face_file)
+    _, face = render_item(renderer, 2, 4, 24)
     written = read_coefficients(made / "000004.mat")
     assert np.array_equal(written.noise, face.noise) and np.array_equal(written.pose, face.pose)
     description = json.loads((made / "dataset.json").read_text())
     assert description["count"] == 6 and description["seed"] == 2
-    assert description["coefficients_sha256"] == arrays_sha256(face_file)
-    assert description["texture_sha256"] == arrays_sha256(face_file, TEXTURE_ARRAYS)
+    assert description["coefficients_sha256"] == renderer.head.coefficients_sha256()
+    assert description["texture_sha256"] == renderer.head.texture_sha256()
     assert (made.parent / "set.zip").is_file()
 
 

@@ -43,7 +43,7 @@ def everything(tiny: Path, folder: Path) -> list[str]:
 def test_every_number_is_in_the_table_and_in_the_file(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without Inception weights, and too small for a detector: a line each says so, and all other metrics are there."""
+    """Without Inception weights, and too small for a detector: a line each gives the reason; all others are there."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     run(*everything(tiny, tmp_path))
     printed = capsys.readouterr()
@@ -82,7 +82,7 @@ def test_one_metric_alone_needs_no_judge(
 
 
 def test_expressions_of_the_data_are_named_in_table_and_file(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And are those of the model's own face model, or nothing is measured."""
     model, out = write_small_model(tmp_path / "model"), tmp_path / "out"
@@ -168,7 +168,7 @@ def test_a_wrong_file_of_the_users_ends_the_command_before_anything_is_rendered(
 
 
 def test_a_judge_of_other_faces_is_refused(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_small_model(tmp_path / "model", face_model="bfm09")
     arguments = (

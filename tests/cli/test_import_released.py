@@ -22,9 +22,7 @@ def released(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_imported_model_is_the_released_one(
-    released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_imported_model_is_the_released_one(released: Path, tmp_path: Path) -> None:
     assert command("import-released", "--released", released, "--out", tmp_path / "ours") == 0
     ours, theirs = load_model(tmp_path / "ours"), load_model(released)
     assert ours.generator.config == theirs.generator.config
@@ -40,9 +38,7 @@ def test_the_imported_model_is_the_released_one(
     assert torch.equal(*views)
 
 
-def test_the_card_says_where_it_comes_from(
-    released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_card_says_where_it_comes_from(released: Path, tmp_path: Path) -> None:
     command("import-released", "--released", released, "--out", tmp_path / "ours")
     card = load_model(tmp_path / "ours").card
     assert (card.face_model, card.pitch_offset) == (BFM, PITCH_OFFSET)
@@ -53,9 +49,7 @@ def test_the_card_says_where_it_comes_from(
     assert all(len(checksum) == 64 for checksum in card.training["sha256"].values())
 
 
-def test_the_truncation_mean_of_random_people_is_kept(
-    released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_truncation_mean_of_random_people_is_kept(released: Path, tmp_path: Path) -> None:
     (released / "averages.npz").unlink()
     command("import-released", "--released", released, "--out", tmp_path / "ours")
     mean = load_model(tmp_path / "ours").generator.mean_frequencies
@@ -63,9 +57,7 @@ def test_the_truncation_mean_of_random_people_is_kept(
     assert mean.std() > 0
 
 
-def test_golden_images_survive_the_import(
-    golden: Path, official: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_golden_images_survive_the_import(golden: Path, official: Path, tmp_path: Path) -> None:
     import numpy as np
 
     folder = golden_folder(tmp_path / "released", golden, official)
@@ -79,11 +71,7 @@ def test_golden_images_survive_the_import(
 
 @pytest.mark.parametrize("kind", ["missing", "ours", "broken"])
 def test_anything_else_is_refused_in_one_line_and_nothing_is_written(
-    kind: str,
-    released: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    kind: str, released: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = {"missing": tmp_path / "no", "ours": tmp_path / "small", "broken": released}[kind]
     if kind == "ours":
@@ -96,8 +84,6 @@ def test_anything_else_is_refused_in_one_line_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_folder_to_write_has_to_be_said(
-    released: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_folder_to_write_has_to_be_said(released: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("import-released", "--released", released) == 2
     assert "no value for 'out', expected a path" in capsys.readouterr().err

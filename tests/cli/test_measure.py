@@ -36,7 +36,7 @@ def rows(printed: str) -> dict[str, tuple[str, str]]:
 
 
 def test_the_table_is_the_report_of_all_images(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_judge(tmp_path / "judge")
     measure(tiny, folder)
@@ -55,7 +55,7 @@ def test_the_table_is_the_report_of_all_images(
 
 
 def test_augmentations_can_be_switched_off(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shares = {name: value for name, value in vars(NO_AUGMENTATION).items() if name.endswith("_share")}
     off = [word for name, value in shares.items() for word in (f"--augmentation.{name}", str(value))]
@@ -67,11 +67,7 @@ def test_augmentations_can_be_switched_off(
 
 @pytest.mark.parametrize("stranger", ["judge", "data"])
 def test_a_network_or_data_of_another_face_model_are_refused(
-    stranger: str,
-    tiny: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    stranger: str, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     owners = {"judge": OPEN_FACE_MODEL, "data": OPEN_FACE_MODEL, stranger: "bfm09"}
     shutil.copytree(tiny / "data", tmp_path / "data")

@@ -255,7 +255,7 @@ def test_released_models_take_unlabelled_files_without_a_warning(
 
 
 def test_a_released_folder_without_an_expression_says_what_to_bring(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     generator = small_generator(RELEASED_SMALL)
     folder = write_released(tmp_path / "released", generator)

@@ -310,7 +310,7 @@ def test_an_avatar_file_is_rendered_with_names_files_sequences_and_a_sheet(
     ],
 )
 def test_what_an_avatar_file_cannot_do_is_refused_in_one_line(
-    avatar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    avatar: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     options: tuple, parts: tuple[str, ...],
 ) -> None:  # fmt: skip
     out = tmp_path / "out"
@@ -333,7 +333,7 @@ def test_what_an_avatar_file_cannot_do_is_refused_in_one_line(
     ],
 )
 def test_what_cannot_be_baked_is_refused_by_the_command(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     options: tuple, parts: tuple[str, ...],
 ) -> None:  # fmt: skip
     assert bake_command(folder, tmp_path / "a.safetensors", *options) == 2
@@ -346,7 +346,7 @@ def test_what_cannot_be_baked_is_refused_by_the_command(
     ("out", "part"), [("a.txt", ".safetensors"), ("no/a.safetensors", "folder that exists")]
 )
 def test_a_place_that_cannot_be_written_is_refused_first(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     out: str, part: str,
 ) -> None:  # fmt: skip
     assert bake_command(folder, tmp_path / out, "--expressions", "smile") == 2

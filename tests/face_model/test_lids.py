@@ -1,12 +1,14 @@
 """Eyelids: closing by the blink, clearing of the eyeballs, on all vertices of a mesh and on some."""
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from anifacegan.face_model.build.topology import fit_sphere
 from anifacegan.face_model.face_mesh import bare_head, face_mesh
 from anifacegan.face_model.lids import Eye, LidClosing, blink_strength, place_lids, subset_with_lids
 from anifacegan.face_model.morphable import MorphableModel
@@ -150,6 +152,32 @@ def test_without_a_blink_closing_changes_no_bit(strength: float) -> None:
     still = dataclasses.replace(eye, closing=_nothing(eye.closing))
     z_exp = expression(strength).float()
     assert torch.equal(place_lids(face, z_exp, (eye,)), place_lids(face, z_exp, (still,)))
+    assert torch.equal(place_lids(face, z_exp, (eye,)), place_lids(face, None, (eye,)))
+
+
+def test_constants_are_tensors_once_for_each_type_and_are_not_pickled() -> None:
+    face, eye = made_face(), made_eye()
+    double = place_lids(face, expression(0.7), (eye,))
+    ball = eye.tensor("ball", face)
+    assert eye.tensor("ball", face) is ball is eye.tensor("ball", face.float()) and ball.tolist() == list(
+        BALL
+    )
+    shares = eye.closing.tensor("shares", face)
+    assert eye.closing.tensor("shares", face) is shares and shares.dtype == torch.float64
+    single = place_lids(face.float(), expression(0.7).float(), (eye,))
+    torch.testing.assert_close(single, double.float())
+    copy = pickle.loads(pickle.dumps(eye))
+    assert vars(copy).keys() == {"ball", "lids", "closing"} and "_tensors" not in vars(copy.closing)
+    assert torch.equal(place_lids(face, expression(0.7), (copy,)), double)
+
+
+def test_constants_that_were_first_used_for_inference_have_gradients_later() -> None:
+    face, eye = made_face(), made_eye()
+    with torch.inference_mode():
+        place_lids(face, expression(0.5), (eye,))
+    z_exp = expression(0.5).requires_grad_()
+    place_lids(face, z_exp, (eye,)).sum().backward()
+    assert z_exp.grad is not None and z_exp.grad[0, 0] != 0
 
 
 def test_some_vertices_are_placed_like_all() -> None:
@@ -187,8 +215,7 @@ def openings_deg(vertices: Tensor, eye: Eye) -> np.ndarray:
     ball = vertices[:, eye.ball].double().numpy()
     found = []
     for points, sphere in zip(vertices.double().numpy(), ball, strict=True):
-        system = np.concatenate([2 * sphere, np.ones((len(sphere), 1))], axis=1)
-        centre = np.linalg.lstsq(system, (sphere**2).sum(axis=1), rcond=None)[0][:3]
+        centre, _ = fit_sphere(sphere)
         upper, lower = points[eye.closing.upper] - centre, points[eye.closing.lower] - centre
         above, below = (np.arctan2(margin[:, 1], margin[:, 2]) for margin in (upper, lower))
         order = np.argsort(lower[:, 0])
@@ -219,11 +246,8 @@ def test_lids_of_a_real_blink_stay_outside_the_eyeballs(face_model: MorphableMod
     for strength in (0.4, 0.7, 1.0):
         vertices = shapes(face_model, people, eyeBlink=strength)
         for eye in face_model.eyes:
-            ball = vertices[0, eye.ball].double().numpy()
-            system = np.concatenate([2 * ball, np.ones((len(ball), 1))], axis=1)
-            fit = np.linalg.lstsq(system, (ball**2).sum(axis=1), rcond=None)[0]
-            radius = np.sqrt(fit[3] + fit[:3] @ fit[:3])
-            assert np.linalg.norm(vertices[0, eye.lids].numpy() - fit[:3], axis=1).min() >= 1.0115 * radius
+            centre, radius = fit_sphere(vertices[0, eye.ball].double().numpy())
+            assert np.linalg.norm(vertices[0, eye.lids].numpy() - centre, axis=1).min() >= 1.0115 * radius
 
 
 def test_only_blinks_close_the_eyes_of_the_open_model(face_model: MorphableModel) -> None:

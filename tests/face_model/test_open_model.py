@@ -1,5 +1,6 @@
 """The open face model: how a bad file is refused, and whether its face and expressions are those of a person."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from anifacegan.face_model.expressions import ACTIONS
-from anifacegan.face_model.load import TEXTURE_ARRAYS, arrays_sha256
+from anifacegan.face_model.face_mesh import face_mesh
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.open_model import (
     BUILD_COMMAND,
@@ -119,7 +120,7 @@ def test_arrays_of_other_vertices_or_floating_triangles_are_refused(
     tiny_arrays: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     path = tmp_path / "face_model.npz"
-    for name in ("id_basis", "tex_mean", "gloss", "uv", "hair_dir", "bank_tex", "au_bank"):
+    for name in ("id_basis", "tex_mean", "cloth_sd", "hair_dir", "bank_tex", "au_bank"):
         np.savez(
             path,
             **tiny_arrays | {name: tiny_arrays[name][:-3, ...] if name != "au_bank" else np.zeros((5, 2))},
@@ -227,21 +228,18 @@ def test_the_open_models_people_and_expressions_have_unit_spread(face_model: Mor
 
 
 # ----------------------------------------------------------------------------------------------------------- checksums
-def test_checksums_are_those_of_the_arrays_that_coefficients_depend_on(
+def test_the_checksum_is_that_of_the_arrays_that_coefficients_depend_on(
     tiny_arrays: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     path = tmp_path / "face_model.npz"
 
-    def checksums(**changed: np.ndarray) -> tuple[str, str]:
+    def checksum(**changed: np.ndarray) -> str:
         np.savez(path, **tiny_arrays | changed)
-        return arrays_sha256(path), arrays_sha256(path, TEXTURE_ARRAYS)
+        return face_mesh(load_open_face_model(path)).coefficients_sha256()
 
-    before = checksums()
-    assert all(len(digest) == 64 for digest in before)
-    assert checksums(gloss=0 * tiny_arrays["gloss"], tri=tiny_arrays["tri"][:-1]) == before
+    before = checksum()
+    bases = (tiny_arrays[name].astype(np.float32).tobytes() for name in ("mean", "id_basis", "exp_basis"))
+    assert before == hashlib.sha256(b"".join(bases)).hexdigest()
+    assert checksum(tex_mean=0.5 * tiny_arrays["tex_mean"], tri=tiny_arrays["tri"][:-1]) == before
     for name in ("mean", "id_basis", "exp_basis"):
-        after = checksums(**{name: 1.5 * tiny_arrays[name]})
-        assert after[0] != before[0] and after[1] == before[1]
-    for name in ("tex_mean", "tex_basis"):
-        after = checksums(**{name: 0.5 * tiny_arrays[name]})
-        assert after[0] == before[0] and after[1] != before[1]
+        assert checksum(**{name: 1.5 * tiny_arrays[name]}) != before

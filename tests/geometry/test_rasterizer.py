@@ -1,4 +1,4 @@
-"""The rasterizer: closed forms, a slow reference, and rules of coverage; on every backend where it says so."""
+"""The rasterizer: closed forms, a slow reference, and rules of coverage; tests that take a backend run on all of them."""
 
 import sys
 

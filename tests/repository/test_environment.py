@@ -123,7 +123,7 @@ def few_tools(tmp_path: Path) -> Path:
 
 
 def stand_in_python(path: Path, version: str) -> None:
-    """A Python of this version that can do nothing but say so."""
+    """A Python that prints this version and can do nothing else."""
     stand_in(path, f'case "$2" in *python_version*) echo {version};; *venv*) exit 1;; esac')
 
 

@@ -75,7 +75,7 @@ def test_weights_keep_their_names() -> None:
     assert list(dict(compiled.named_modules())) == list(dict(plain.named_modules()))
 
 
-def test_where_compiling_fails_one_line_says_so_and_nothing_else_changes(
+def test_a_failed_compilation_is_reported_in_one_line_and_changes_nothing(
     capsys: pytest.CaptureFixture,
 ) -> None:
     plain, compiled = small_generator(ALL_FIELDS), small_generator(ALL_FIELDS)

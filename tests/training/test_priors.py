@@ -190,9 +190,7 @@ def test_a_negative_seed_is_refused(photographs: Path, tmp_path: Path) -> None:
         dataclasses.replace(config(DataConfig(photographs, 8), tmp_path), seed=-1)
 
 
-def test_a_folder_that_is_no_priors_is_refused(
-    finished: dict[PriorKind, Path], tiny: Path, tmp_path: Path
-) -> None:
+def test_a_folder_that_is_no_priors_is_refused(finished: dict[PriorKind, Path], tmp_path: Path) -> None:
     assert_one_line(lambda: load_prior(tmp_path), f"{tmp_path / 'card.yaml'}: no such file")
     shutil.copytree(finished["identity"], tmp_path / "odd")
     card = yaml.safe_load((tmp_path / "odd" / "card.yaml").read_text())

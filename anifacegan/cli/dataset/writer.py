@@ -17,10 +17,9 @@ from anifacegan.cli.dataset.config import DatasetConfig
 from anifacegan.data.description import DESCRIPTION_FILE, FORMAT_VERSION, parsed_description
 from anifacegan.data.synthetic.head import HeadGeometry
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, render_item
-from anifacegan.data.synthetic.sampling import sample_item
+from anifacegan.data.synthetic.sampling import item_identity
 from anifacegan.data.synthetic.workers import map_in_processes
 from anifacegan.face_model.coefficients import write_coefficients
-from anifacegan.face_model.load import TEXTURE_ARRAYS, arrays_sha256
 from anifacegan.face_model.people import proportions
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import (
@@ -56,7 +55,7 @@ def set_proportions(config: DatasetConfig, renderer: SyntheticRenderer) -> str:
     """Return one line of text with the shares of sexes, ages and descents among the people of the whole data set, as
     they are predicted from the identity coefficients."""
     parts = renderer.head.parts
-    identities = [sample_item(parts, config.seed, index)[0].z_id for index in range(config.count)]
+    identities = [item_identity(parts, config.seed, index) for index in range(config.count)]
     return proportions(renderer.prior.groups(np.stack(identities)))
 
 
@@ -72,8 +71,8 @@ def describe(config: DatasetConfig, head: HeadGeometry) -> None:
         "seed": config.seed,
         "size": config.size,
         "face_model": head.name,
-        "coefficients_sha256": arrays_sha256(config.face_model),
-        "texture_sha256": arrays_sha256(config.face_model, TEXTURE_ARRAYS),
+        "coefficients_sha256": head.coefficients_sha256(),
+        "texture_sha256": head.texture_sha256(),
         "world_offset": [round(x, 6) for x in head.world_offset.tolist()],
         "pitch_offset": 0.0,
     }

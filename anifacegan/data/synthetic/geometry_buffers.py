@@ -9,7 +9,7 @@ hair, brows, stubble), the pixel shows the solid surface behind them or, if ther
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,12 @@ from tqdm import tqdm
 from anifacegan.data.dataset import CoefficientTable
 from anifacegan.data.rasterized_mesh import camera_frame_rays, visible_corners
 from anifacegan.data.synthetic.person_surface import person_surface
-from anifacegan.data.synthetic.renderer import (
-    SyntheticRenderer,
-    load_synthetic_renderer,
-    person_strands,
-    rasterize_surface,
-)
+from anifacegan.data.synthetic.renderer import SyntheticRenderer, person_strands, rasterize_surface
 from anifacegan.data.synthetic.sampling import SyntheticPerson
 from anifacegan.data.synthetic.strands.drawing import draw_strands
 from anifacegan.data.synthetic.workers import map_in_processes
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
-from anifacegan.face_model.load import arrays_sha256
+from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import complete_or_absent, not_writable_error, sha256, write_complete
@@ -58,7 +53,7 @@ class GeometryBuffers:
 
 
 def load_geometry_buffers(
-    folder: Path, latents: CoefficientTable, size: int, face_model: Path | None
+    folder: Path, latents: CoefficientTable, size: int, renderer: SyntheticRenderer
 ) -> GeometryBuffers:
     """Read geometry buffers from a folder, or render and store them; progress is shown on stderr.
 
@@ -68,16 +63,16 @@ def load_geometry_buffers(
         folder: where the buffers are stored.
         latents: latents and poses of the images.
         size: height and width of the images in pixels.
-        face_model: file of the open face model; None for the file in the user's cache.
+        renderer: renderer of the images.
 
     Raises:
-        InputError: the data set has no appearance latents (photographs), so hair and clothes are unknown; the file is
-            no face model; or the disk is full.
+        InputError: the data set has no appearance latents (photographs), so hair and clothes are unknown; or the disk
+            is full.
     """
-    description = geometry_description(latents, size, face_model)
+    description = geometry_description(latents, size, renderer.head)
     if _is_complete(folder / NOTE, description):
         return GeometryBuffers(np.load(folder / "distance.npy"), np.load(folder / "visible.npy"))
-    renderer = load_synthetic_renderer(face_model)
+    renderer = replace(renderer)  # what it computes for rendering is not kept
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NOTE).unlink(missing_ok=True)
     columns, count = _columns(latents), len(latents.id)
@@ -110,7 +105,7 @@ def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:
     return array
 
 
-def geometry_description(latents: CoefficientTable, size: int, face_model: Path | None) -> dict[str, Any]:
+def geometry_description(latents: CoefficientTable, size: int, head: FaceMesh) -> dict[str, Any]:
     """Return a description of the data from which geometry buffers are rendered: sizes and checksums.
 
     Raises:
@@ -123,7 +118,7 @@ def geometry_description(latents: CoefficientTable, size: int, face_model: Path 
         "checksum": float(latents.exp.abs().sum()),
         "latents_sha256": sha256(column.tobytes() for column in _columns(latents)),
         "face_model": OPEN_FACE_MODEL,
-        "coefficients_sha256": arrays_sha256(face_model),
+        "coefficients_sha256": head.coefficients_sha256(),
     }
 
 

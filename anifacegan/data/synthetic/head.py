@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from anifacegan.face_model.face_mesh import FaceMesh, by_coordinate, face_mesh
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.open_model import EYE_LABELS, HeadParts, load_head_parts, load_open_face_model
+from anifacegan.runtime.files import sha256
 
 HAIR_OVER_FACE = -0.06
 """Signed distance to the hair line, in model units, below which no hair style covers the face."""
@@ -51,6 +52,10 @@ class HeadGeometry(FaceMesh):
             np.abs(self.mean.reshape(-1, 3)[:, 0]) < HAIR_BESIDE_FACE
         )
         return face & free
+
+    def texture_sha256(self) -> str:
+        """Compute the checksum of the arrays that texture coefficients depend on."""
+        return sha256((self.tex_mean.tobytes(), self.tex_basis.tobytes()))
 
 
 def load_head_geometry(path: Path | None = None) -> HeadGeometry:

@@ -39,8 +39,17 @@ def sample_item(parts: HeadParts, seed: int, index: int) -> tuple[SyntheticPerso
     images of each.
     """
     rng = np.random.default_rng([seed, index])
-    person = sample_person(parts, rng, group=index * GROUP_STRIDE % GROUPS)
+    person = sample_person(parts, rng, group=_item_group(index))
     return person, sample_pose(rng)
+
+
+def item_identity(parts: HeadParts, seed: int, index: int) -> Float[np.ndarray, "80"]:
+    """Draw the identity coefficients of the person that :func:`sample_item` draws, and nothing else."""
+    return sample_identity(parts, np.random.default_rng([seed, index]), _item_group(index))
+
+
+def _item_group(index: int) -> int:
+    return index * GROUP_STRIDE % GROUPS
 
 
 def sample_person(parts: HeadParts, rng: np.random.Generator, group: int | None = None) -> SyntheticPerson:

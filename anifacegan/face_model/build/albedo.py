@@ -19,8 +19,8 @@ from anifacegan.face_model.build.albedo_fields import (
 )
 from anifacegan.face_model.build.head_view import HeadView
 from anifacegan.face_model.build.identity import MakeHumanPerson
-from anifacegan.face_model.build.topology import TONGUE
-from anifacegan.geometry.resampling import smoothstep
+from anifacegan.face_model.parts import TONGUE
+from anifacegan.geometry.resampling import smooth_share
 
 MELANIN_BY_RACE = (0.84, 0.36, 0.17)
 SKIN_PALETTE = (
@@ -138,7 +138,7 @@ class AlbedoSampler:
 
     def _wrinkles(self, painting: _Painting) -> None:
         rng, skin = painting.rng, self.skin
-        worn = 0.65 * _share_by_age(32.0, 80.0, painting.person.age) * rng.uniform(0.4, 1.1)
+        worn = 0.65 * smooth_share(32.0, 80.0, painting.person.age) * rng.uniform(0.4, 1.1)
         depth = (0.15 * worn + 0.02) * skin.nasolabial + 0.12 * worn * skin.marionette
         depth += 0.16 * worn * skin.crows_feet
         depth += 0.13 * worn * rng.uniform(0.2, 1.2) * skin.forehead_lines
@@ -181,8 +181,3 @@ class AlbedoSampler:
         gum = teeth.gum[:, None]
         painting.colours[teeth.vertices] = enamel * (1 - 0.16 * teeth.gap)[:, None] * (1 - gum) + gums * gum
         painting.colours[self.view.part == TONGUE] = np.array(TONGUE_COLOUR) * (1 + 0.03 * rng.normal())
-
-
-def _share_by_age(start: float, end: float, years: float) -> float:
-    """Return a number that rises smoothly from 0 at the age ``start`` to 1 at the age ``end``, in years."""
-    return float(smoothstep(start, end, np.array([years]))[0])

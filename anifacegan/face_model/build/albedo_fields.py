@@ -1,5 +1,4 @@
-"""Fields that say where colours are applied: a number at each vertex for cheeks, wrinkles, beards, irises, teeth and so
-on.
+"""Fields that say where colours are applied: a number at each vertex for cheeks, wrinkles, beards, teeth and so on.
 
 The fields are the same for all people, as functions of the position on the average head (for its lengths see
 :mod:`anifacegan.face_model.build.head_view`).
@@ -12,7 +11,13 @@ from scipy.spatial import cKDTree
 
 from anifacegan.face_model.build.fields import distance_to_line
 from anifacegan.face_model.build.head_view import HeadView
-from anifacegan.face_model.build.topology import LOWER_TEETH, TONGUE, UPPER_TEETH
+from anifacegan.face_model.parts import (
+    LOWER_TEETH,
+    LOWER_TOOTH_WIDTHS,
+    TOOTH_ARCH_RADIUS,
+    UPPER_TEETH,
+    UPPER_TOOTH_WIDTHS,
+)
 from anifacegan.geometry.resampling import smoothstep
 
 BEARD_LINE = (
@@ -31,11 +36,6 @@ FOREHEAD_LINES = (7.66, 7.75, 7.84)
 
 MOLE_SETS, MOLES, MOLE_RADIUS, MOLE_SEED = 4, 3, 0.013, 200
 """Moles of each set, and the random seed of their places, which are the same for all people."""
-
-UPPER_TOOTH_WIDTHS = (0.088, 0.066, 0.076, 0.07, 0.068, 0.1, 0.1)
-LOWER_TOOTH_WIDTHS = (0.056, 0.060, 0.068, 0.07, 0.07, 0.1, 0.1)
-"""Widths of the teeth from the middle outward."""
-TOOTH_ARCH_RADIUS = 0.42
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class SkinFields:
     moustache: np.ndarray
     goatee: np.ndarray
     nostrils: np.ndarray
-    """Weight of the visible inside of the nose."""
+    """Weight of the nostrils' openings."""
 
 
 def skin_fields(view: HeadView, noise: SkinNoise) -> SkinFields:
@@ -216,11 +216,3 @@ def _arch_angle(x: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Return the angle along a dental arch from its middle, about a point behind the front teeth; at most 129
     degrees."""
     return np.minimum(np.arctan2(np.abs(x), z - z.max() + 0.45), np.pi / 1.4)
-
-
-def gloss(view: HeadView, beard: np.ndarray) -> np.ndarray:
-    """Compute the strength (V,) of the specular highlight: 1 on the wet eyes, less on teeth and tongue, lips, and
-    skin."""
-    wet_mouth = view.teeth | (view.part == TONGUE)
-    skin = view.skin * (1 - 0.3 * beard) * 0.10
-    return np.where(view.eyes, 1.0, np.where(wet_mouth, 0.5, 0.0)) + 0.35 * view.lips + skin

@@ -6,7 +6,6 @@ import numpy as np
 from tqdm import tqdm
 
 from anifacegan.face_model.build.albedo import AlbedoSampler
-from anifacegan.face_model.build.albedo_fields import gloss
 from anifacegan.face_model.build.bank import Bank
 from anifacegan.face_model.build.control_mesh import ControlMesh
 from anifacegan.face_model.build.expression_basis import ExpressionSpace, ExpressionUnits
@@ -20,16 +19,10 @@ from anifacegan.face_model.build.head_view import HeadView
 from anifacegan.face_model.build.identity import IdentitySpace, MakeHumanPerson
 from anifacegan.face_model.build.landmarks import landmark_vertices, lid_vertices
 from anifacegan.face_model.build.pca import fix_signs, principal_components
-from anifacegan.face_model.build.topology import (
-    EYE_LEFT,
-    EYE_RIGHT,
-    LOWER_TEETH,
-    TONGUE,
-    UPPER_TEETH,
-    Topology,
-)
+from anifacegan.face_model.build.topology import Topology
 from anifacegan.face_model.expressions import ACTIONS
 from anifacegan.face_model.morphable import alignment_weights
+from anifacegan.face_model.parts import EYE_LEFT, EYE_RIGHT, LOWER_TEETH, TONGUE, UPPER_TEETH
 from anifacegan.geometry.conventions import TEX_DIM
 
 TEETH_FIT = {UPPER_TEETH: (-0.06, -0.058, 0.038), LOWER_TEETH: (-0.14, 0.012, -0.005)}
@@ -48,8 +41,8 @@ def shape_arrays(
     units: ExpressionUnits,
     expressions: ExpressionSpace,
 ) -> dict[str, np.ndarray]:
-    """Collect mean, identity and expression bases, the bank's identity coefficients, the action units, triangles, part
-    labels and texture coordinates."""
+    """Collect mean, identity and expression bases, the bank's identity coefficients, the action units, triangles and
+    part labels."""
     mean = control.dense(identity.mean)
     for part, (narrowing, upward, forward) in TEETH_FIT.items():
         row = topology.part == part
@@ -74,7 +67,6 @@ def shape_arrays(
         "mean": mean.astype(np.float32),
         "tri": topology.triangles.astype(np.int32),
         "part": topology.part.astype(np.uint8),
-        "uv": topology.uv.astype(np.float32),
         "id_basis": id_basis,
         "bank_id": bank_id.astype(np.float16),
         "exp_basis": exp_basis,
@@ -143,8 +135,7 @@ def landmark_arrays(view: HeadView) -> dict[str, np.ndarray]:
 
 
 def region_arrays(view: HeadView, painter: AlbedoSampler) -> dict[str, np.ndarray]:
-    """Collect the average head's positions, eye angles and gloss, and the masks from which the renderer draws skin and
-    hair."""
+    """Collect the eyes' angles, and the masks from which the renderer draws skin and hair."""
     skin = painter.skin
     masks = {
         "lids": view.lids,
@@ -153,16 +144,13 @@ def region_arrays(view: HeadView, painter: AlbedoSampler) -> dict[str, np.ndarra
         "beard": skin.beard,
         "goatee": skin.goatee,
         "moustache": skin.moustache,
-        "nostrils": skin.nostrils,
         "cheek": skin.cheek,
         "nose": skin.nose,
         "forehead": skin.forehead,
     }
     return {
-        "rest": view.points.astype(np.float32),
         "eye_polar": view.topology.eye_polar.astype(np.float32),
         "eye_azimuth": view.topology.eye_azimuth.astype(np.float32),
-        "gloss": gloss(view, skin.beard).astype(np.float16),
     } | {f"{name}_mask": mask.astype(np.float16) for name, mask in masks.items()}
 
 

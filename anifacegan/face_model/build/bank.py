@@ -9,19 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anifacegan.face_model.build.control_mesh import ControlMesh
+from anifacegan.face_model.build.control_mesh import ControlMesh, aligned_heads
 from anifacegan.face_model.build.identity import (
-    ASYMMETRIES,
-    ASYMMETRY_SIGMA,
     IdentitySpace,
     MakeHumanPerson,
     Slider,
-    align,
     body_strengths,
-    coefficients_of,
-    draw_slider,
+    draw_face,
+    find_asymmetries,
     find_sliders,
-    shapes_of,
+    project,
     vertex_weights,
 )
 from anifacegan.face_model.build.makehuman import MakeHuman
@@ -76,9 +73,6 @@ MASCULINE = {
 """Mean additional strengths of morph targets of a woman and of a man; a person's are 0.5 to 1.5 times these, the same
 factor on both sides."""
 
-BATCH = 200
-"""Number of people whose shapes are computed at a time."""
-
 
 @dataclass(frozen=True)
 class Bank:
@@ -99,28 +93,26 @@ def draw_bank(
 ) -> Bank:
     """Draw ``count`` people, the groups by turns, and project their shapes onto the identity components."""
     sliders = find_sliders(makehuman.targets)
-    asymmetries = [name for name in makehuman.targets if name.startswith("asym/asym-")]
+    asymmetries = find_asymmetries(makehuman.targets)
     groups = np.arange(count) % GROUPS
     people = [draw_wide_person(rng, sliders, asymmetries, int(group)) for group in groups]
     missing = sorted({name for table in (FEMININE, MASCULINE) for name in table} - makehuman.targets.keys())
     assert not missing, f"MakeHuman has no targets {missing}"
 
-    targets = {name: target[control.vertices] for name, target in makehuman.targets.items()}
-    reference = control.average - control.origin
     weights = vertex_weights(identity.mean, np.maximum(control.face, control.eyes))
     face = control.face > 0.5
-    coefficients, residual, size = [], [], []
-    for start in range(0, count, BATCH):
-        heads = align(
-            control.rest + shapes_of(people[start : start + BATCH], targets), reference, control.face
+    found = [
+        project(
+            identity.basis,
+            (heads - identity.mean).reshape(len(heads), -1).astype(np.float32),
+            weights,
+            face,
         )
-        samples = (heads - identity.mean).reshape(len(heads), -1).astype(np.float32)
-        found = coefficients_of(identity.basis, samples, weights)
-        coefficients.append(found)
-        for lengths, vectors in ((residual, samples - found @ identity.basis.T), (size, samples)):
-            lengths.append(100 * np.linalg.norm(vectors.reshape(len(heads), -1, 3)[:, face], axis=2))
-    error, variation = np.concatenate(residual).mean(), np.concatenate(size).mean()
-    codes = np.concatenate(coefficients)
+        for heads in aligned_heads(makehuman, control, people)
+    ]
+    error = np.concatenate([batch.residual_mm for batch in found]).mean()
+    variation = np.concatenate([batch.size_mm for batch in found]).mean()
+    codes = np.concatenate([batch.coefficients for batch in found])
     report = (
         f"bank of {count} people: identity residual {error:.2f} mm of {variation:.2f} mm, "
         f"standard deviation of the coefficients {codes.std():.2f}"
@@ -143,10 +135,7 @@ def draw_wide_person(
     muscle = float(np.clip(rng.normal(0.48, 0.15), 0, 1))
     weight = float(np.clip(rng.normal(0.42, 0.22), 0, 1))
     strengths = body_strengths(gender, years, race, muscle, weight)
-    for slider in sliders:
-        strengths |= draw_slider(rng, slider, SPREAD, {"eye-scale": EYE_SCALE})
-    for index in rng.choice(len(asymmetries), ASYMMETRIES, replace=False):
-        strengths[asymmetries[index]] = abs(rng.normal(0, SPREAD * ASYMMETRY_SIGMA))
+    strengths |= draw_face(rng, sliders, asymmetries, SPREAD, {"eye-scale": EYE_SCALE})
     for table, share in ((FEMININE, 1 - gender), (MASCULINE, gender)):
         factor: dict[str, float] = {}
         for name, strength in table.items():

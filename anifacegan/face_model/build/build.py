@@ -24,7 +24,12 @@ from anifacegan.face_model.build.arrays import (
     shape_arrays,
 )
 from anifacegan.face_model.build.bank import draw_bank
-from anifacegan.face_model.build.control_mesh import ControlMesh, control_mesh, rest_displacement
+from anifacegan.face_model.build.control_mesh import (
+    ControlMesh,
+    aligned_heads,
+    control_mesh,
+    rest_displacement,
+)
 from anifacegan.face_model.build.expression_basis import (
     ExpressionUnits,
     action_strengths,
@@ -38,24 +43,18 @@ from anifacegan.face_model.build.head_view import HeadView
 from anifacegan.face_model.build.identity import (
     FACE_WEIGHT,
     IdentitySpace,
-    align,
     draw_person,
+    find_asymmetries,
     find_sliders,
     identity_space,
-    shapes_of,
 )
 from anifacegan.face_model.build.lids import lid_arrays, read_out_error
 from anifacegan.face_model.build.makehuman import MakeHuman, blend, data_folder, load_makehuman, macro_weights
 from anifacegan.face_model.build.rig import rig_arrays
 from anifacegan.face_model.build.texture_layout import load_xatlas, texture_arrays
-from anifacegan.face_model.build.topology import (
-    EYE_LEFT,
-    EYE_RIGHT,
-    SKIN,
-    Topology,
-    dense_head,
-)
+from anifacegan.face_model.build.topology import Topology, dense_head
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, ExpressionBasis
+from anifacegan.face_model.parts import EYE_LABELS, SKIN
 from anifacegan.face_model.people import proportions
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM
 from anifacegan.runtime.files import complete_or_absent, file_sha256
@@ -66,9 +65,6 @@ OPEN_MOUTH = {"jawOpen": 0.75, "mouthUpperUpLeft": 0.3, "mouthUpperUpRight": 0.3
 EYE_WEIGHT, REST_WEIGHT = 4.0, 0.02
 """Weights of the eyeballs, and of all other vertices outside the face, when the expression basis is computed; the
 face's skin has weight 1."""
-
-BATCH = 200
-"""Number of people whose shapes are computed and aligned at a time."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +142,8 @@ def face_model_arrays(
     units = ExpressionUnits(units.names, units.shapes[control.vertices])
     sampler = ExpressionSampler(units.names)
     expression_bank = np.stack([sampler.draw(rng) for _ in range(config.expressions)])
-    metric = _expression_metric(topology, control, units)
+    displacements = control.dense(units.shapes)
+    metric = _expression_metric(topology, control, displacements)
     expressions = expression_space(metric, expression_bank, action_strengths(units.names), EXP_DIM)
     log(expressions.report)
 
@@ -161,7 +158,7 @@ def face_model_arrays(
     arrays |= region_arrays(view, painter) | hair_and_cloth_arrays(view)
     named = ExpressionBasis(units.names, arrays["au2exp"])
     arrays |= lid_arrays(topology, arrays["mean"], arrays["exp_basis"], named, expression_bank)
-    displacements, jaw_open = control.dense(units.shapes), units.names.index("jawOpen")
+    jaw_open = units.names.index("jawOpen")
     arrays |= rig_arrays(topology, arrays["mean"], arrays["id_basis"], displacements, jaw_open)
     arrays |= texture_arrays(arrays["mean"], topology.triangles)
     log(
@@ -175,25 +172,25 @@ def _identities(
 ) -> IdentitySpace:
     """Draw people and compute their identity space, relative to the face model's origin."""
     sliders = find_sliders(makehuman.targets)
-    asymmetries = [name for name in makehuman.targets if name.startswith("asym/asym-")]
+    asymmetries = find_asymmetries(makehuman.targets)
     people = [draw_person(rng, sliders, asymmetries) for _ in range(config.people + config.held_out_people)]
-    targets = {name: target[control.vertices] for name, target in makehuman.targets.items()}
-    reference = control.average - control.origin
-    shapes = np.empty((len(people), len(control.vertices), 3), np.float32)
-    for start in tqdm(range(0, len(people), BATCH), desc="people", disable=None):
-        heads = control.rest + shapes_of(people[start : start + BATCH], targets)
-        shapes[start : start + BATCH] = align(heads, reference, control.face)
+    shapes, filled = np.empty((len(people), len(control.vertices), 3), np.float32), 0
+    with tqdm(total=len(people), desc="people", disable=None) as progress:
+        for heads in aligned_heads(makehuman, control, people):
+            shapes[filled : filled + len(heads)] = heads
+            filled += len(heads)
+            progress.update(len(heads))
     return identity_space(shapes[: config.people], shapes[config.people :], control.face, ID_DIM)
 
 
-def _expression_metric(topology: Topology, control: ControlMesh, units: ExpressionUnits) -> np.ndarray:
-    """Compute the (U, U) inner products of the action units' displacements, mostly over the face's skin and the
-    eyes."""
+def _expression_metric(topology: Topology, control: ControlMesh, displacements: np.ndarray) -> np.ndarray:
+    """Compute the (U, U) inner products of the action units' displacements (V, 3, U), mostly over the face's skin and
+    the eyes."""
     weights = vertex_areas(control.dense(control.average), topology.triangles)
     face = (topology.part == SKIN) & (control.matrix @ control.face > FACE_WEIGHT)
-    eyes = np.isin(topology.part, (EYE_LEFT, EYE_RIGHT))
+    eyes = np.isin(topology.part, EYE_LABELS)
     weights *= np.select([face, eyes], [1.0, EYE_WEIGHT], REST_WEIGHT)
-    return displacement_products(control.dense(units.shapes), weights)
+    return displacement_products(displacements, weights)
 
 
 def _head_view(

@@ -4,14 +4,19 @@ model).
 Shapes are sampled and analysed on the few vertices of the control mesh; a matrix interpolates them to the dense head.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sparse
 
-from anifacegan.face_model.build.identity import AT_REST
+from anifacegan.face_model.build.identity import AT_REST, MakeHumanPerson, align, shapes_of
 from anifacegan.face_model.build.makehuman import MakeHuman
-from anifacegan.face_model.build.topology import EYE_LEFT, EYE_RIGHT, Topology
+from anifacegan.face_model.build.topology import Topology
+from anifacegan.face_model.parts import EYE_LEFT, EYE_RIGHT
+
+BATCH = 200
+"""Number of people whose shapes are computed and aligned at a time."""
 
 
 @dataclass(frozen=True)
@@ -59,3 +64,17 @@ def control_mesh(makehuman: MakeHuman, topology: Topology, average: np.ndarray) 
     eyes = np.zeros(len(used), bool)
     eyes[matrix[np.isin(topology.part, (EYE_LEFT, EYE_RIGHT))].indices] = True
     return ControlMesh(used, matrix, base + at_rest, rested_average, face, eyes, origin)
+
+
+def aligned_heads(
+    makehuman: MakeHuman, control: ControlMesh, people: list[MakeHumanPerson]
+) -> Iterator[np.ndarray]:
+    """Yield the control vertices (S, N, 3) of the heads of BATCH people at a time, aligned with the average adult.
+
+    They are relative to the face model's origin. The last people are fewer.
+    """
+    targets = {name: target[control.vertices] for name, target in makehuman.targets.items()}
+    reference = control.average - control.origin
+    for start in range(0, len(people), BATCH):
+        heads = control.rest + shapes_of(people[start : start + BATCH], targets)
+        yield align(heads, reference, control.face)

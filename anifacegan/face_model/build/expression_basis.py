@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anifacegan.face_model.build.makehuman import RACES, MakeHuman
-from anifacegan.face_model.build.topology import EYE_GROUPS, EYE_LEFT, EYE_RIGHT, MOUTH_GROUPS, TONGUE
+from anifacegan.face_model.build.makehuman import MakeHuman
+from anifacegan.face_model.build.topology import EYE_GROUPS, MOUTH_GROUPS
 from anifacegan.face_model.expressions import ACTIONS
+from anifacegan.face_model.parts import EYE_LEFT, EYE_RIGHT, TONGUE
+from anifacegan.face_model.people import DESCENTS
 
 MAKEHUMAN_UNITS = ("mouth", "nose", "neck")
 """Prefixes of MakeHuman's expression units that are used in addition to the Face Units."""
@@ -38,7 +40,7 @@ def expression_units(makehuman: MakeHuman, average: np.ndarray) -> ExpressionUni
     (N, 3) vertices of the average face."""
     targets = makehuman.targets
     face_units = sorted(name.removeprefix("fu/") for name in targets if name.startswith("fu/"))
-    prefix = f"expr/{RACES[1]}/"
+    prefix = f"expr/{DESCENTS[1]}/"
     own_units = sorted(
         name.removeprefix(prefix)
         for name in targets
@@ -46,7 +48,7 @@ def expression_units(makehuman: MakeHuman, average: np.ndarray) -> ExpressionUni
     )
     shapes = {name: targets[f"fu/{name}"].copy() for name in face_units}
     shapes |= {
-        name: np.mean([targets[f"expr/{race}/{name}"] for race in RACES], axis=0) for name in own_units
+        name: np.mean([targets[f"expr/{race}/{name}"] for race in DESCENTS], axis=0) for name in own_units
     }
     tongue = makehuman.base.vertices_of(MOUTH_GROUPS[TONGUE][0])
     shapes["jawOpen"][tongue] = _tongue_of_open_jaw(shapes["jawOpen"][tongue], average[tongue])

@@ -16,7 +16,6 @@ HAIR_LINE = (
     (7.95, 7.96, 7.91, 7.75, 7.52, 7.22, 7.2, 7.45, 7.38, 7.1, 6.85, 6.75),
 )
 """Azimuths in degrees (0 in front), and the height of the hair line at each azimuth."""
-TEMPLE_DEG, TEMPLE_WIDTH_DEG = 38.0, 14.0
 SIDEBURN_DEG, SIDEBURN_WIDTH_DEG = 70.0, 8.0
 DISTANCE_LIMIT = 0.4
 OFF_SKIN = -1.0
@@ -32,8 +31,6 @@ class HairLine:
 
     raised: float = 0.0
     """Rise of the hair line in front."""
-    temple: float = 0.0
-    """Rise of the hair line at the temples."""
     sideburn: float = 0.0
     """Rise of the lower end of the sideburns."""
 
@@ -41,22 +38,18 @@ class HairLine:
 HAIR_LINES = {
     "short": HairLine(),
     "medium": HairLine(raised=-0.04, sideburn=-0.05),
-    "receding": HairLine(raised=0.05, temple=0.09),
-    "tied": HairLine(raised=0.02),
 }
-"""Hair lines of the hair styles; most styles have the short one."""
+"""The line from which the renderer makes those of all hair styles, and the lowest of them, above which hair may cover
+the face."""
 
 
 def hair_line_height(view: HeadView, line: HairLine) -> np.ndarray:
     """Compute the height of the hair line at each vertex's azimuth, (V,)."""
     azimuth = view.azimuth_deg
 
-    def bump(centre: float, width: float) -> np.ndarray:
-        return np.exp(-(((azimuth - centre) / width) ** 2))
-
     height = np.interp(azimuth, *HAIR_LINE) + line.raised * smoothstep(70.0, 30.0, azimuth)
-    height += line.temple * bump(TEMPLE_DEG, TEMPLE_WIDTH_DEG)
-    return height + line.sideburn * bump(SIDEBURN_DEG, SIDEBURN_WIDTH_DEG)
+    sideburn = np.exp(-(((azimuth - SIDEBURN_DEG) / SIDEBURN_WIDTH_DEG) ** 2))
+    return height + line.sideburn * sideburn
 
 
 def signed_distance(view: HeadView, line: HairLine) -> np.ndarray:

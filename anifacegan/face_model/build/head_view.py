@@ -10,7 +10,8 @@ from functools import cached_property
 import numpy as np
 
 from anifacegan.face_model.build.fields import SurfaceSmoother
-from anifacegan.face_model.build.topology import EYE_LEFT, EYE_RIGHT, LOWER_TEETH, SKIN, UPPER_TEETH, Topology
+from anifacegan.face_model.build.topology import Topology
+from anifacegan.face_model.parts import EYE_LEFT, EYE_RIGHT, LOWER_TEETH, SKIN, UPPER_TEETH
 from anifacegan.geometry.normals import vertex_normals_numpy
 from anifacegan.geometry.resampling import smoothstep
 

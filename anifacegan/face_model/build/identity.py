@@ -120,7 +120,7 @@ class MakeHumanPerson:
     strengths: dict[str, float]
     """Strength of each morph target by its name."""
     race: np.ndarray
-    """(3,) shares of the races in ``makehuman.RACES``."""
+    """(3,) share of each of ``people.DESCENTS``."""
     gender: float
     """Gender from 0 (female) to 1 (male)."""
     age: float
@@ -150,6 +150,11 @@ def find_sliders(target_names: Iterable[str]) -> list[Slider]:
     ]
 
 
+def find_asymmetries(target_names: Iterable[str]) -> list[str]:
+    """Select the names of MakeHuman's asymmetric morph targets."""
+    return [name for name in target_names if name.startswith("asym/asym-")]
+
+
 def _stem_and_direction(name: str) -> tuple[str, int | None]:
     """Return a slider's name, and the direction of the morph target: 0 negative, 1 positive, None if the slider has one
     direction only."""
@@ -168,11 +173,7 @@ def draw_person(rng: np.random.Generator, sliders: list[Slider], asymmetries: li
     muscle = float(np.clip(rng.normal(0.5, 0.15), 0, 1))
     weight = float(np.clip(rng.normal(0.5, 0.2), 0, 1))
     strengths = body_strengths(gender, years, race, muscle, weight)
-    for slider in sliders:
-        strengths |= draw_slider(rng, slider)
-    for index in rng.choice(len(asymmetries), ASYMMETRIES, replace=False):
-        strengths[asymmetries[index]] = abs(rng.normal(0, ASYMMETRY_SIGMA))
-    return MakeHumanPerson(strengths, race, gender, years)
+    return MakeHumanPerson(strengths | draw_face(rng, sliders, asymmetries), race, gender, years)
 
 
 def body_strengths(
@@ -190,17 +191,34 @@ def _makehuman_age(years: float) -> float:
     return YOUNG_AGE - (25 - years) / 15 * 0.3125 * 0.6
 
 
-def draw_slider(
-    rng: np.random.Generator, slider: Slider, spread: float = 1.0, means: dict[str, float] | None = None
+def draw_face(
+    rng: np.random.Generator,
+    sliders: list[Slider],
+    asymmetries: list[str],
+    spread: float = 1.0,
+    means: dict[str, float] | None = None,
 ) -> dict[str, float]:
-    """Draw the strengths of a slider's morph targets.
+    """Draw the strengths of the morph targets of all sliders and of some asymmetries.
 
     Args:
         rng: random generator.
-        slider: the slider.
-        spread: factor of the slider's standard deviation.
+        sliders: the sliders of the face.
+        asymmetries: names of MakeHuman's asymmetric morph targets.
+        spread: factor of all standard deviations.
         means: means of sliders by name, beside those in ``SLIDER_MEAN``.
     """
+    strengths: dict[str, float] = {}
+    for slider in sliders:
+        strengths |= draw_slider(rng, slider, spread, means)
+    for index in rng.choice(len(asymmetries), ASYMMETRIES, replace=False):
+        strengths[asymmetries[index]] = abs(rng.normal(0, spread * ASYMMETRY_SIGMA))
+    return strengths
+
+
+def draw_slider(
+    rng: np.random.Generator, slider: Slider, spread: float = 1.0, means: dict[str, float] | None = None
+) -> dict[str, float]:
+    """Draw the strengths of a slider's morph targets; ``spread`` and ``means`` as in :func:`draw_face`."""
     sigma = SLIDER_SIGMA[slider.folder]
     for beginning, special in SPECIAL_SIGMA.items():
         if slider.name.startswith(beginning):
@@ -253,8 +271,6 @@ class IdentitySpace:
     """(N, 3) symmetric mean head."""
     basis: np.ndarray
     """(3N, K) principal components of the vertex coordinates."""
-    coefficients: np.ndarray
-    """(people, K) coefficients of the sampled people."""
     report: str
     """Explained variance and reconstruction error, for the log."""
 
@@ -274,11 +290,12 @@ def identity_space(people: np.ndarray, held_out: np.ndarray, face: np.ndarray, c
     mean = (0.5 * (mean + mirrored[cKDTree(mirrored).query(mean)[1]])).astype(np.float32)
     samples = (people - mean).reshape(len(people), -1)
     found = principal_components(samples, np.repeat(weights, 3), count)
-    report = _reconstruction_report(
-        found.basis, (held_out - mean).reshape(len(held_out), -1), weights, face > 0.5
+    left = project(found.basis, (held_out - mean).reshape(len(held_out), -1), weights, face > 0.5)
+    report = (
+        f"{count} identity components keep {found.explained:.4f} of the variance; held-out people: "
+        f"{left.residual_mm.mean():.2f} mm mean error of {left.size_mm.mean():.2f} mm"
     )
-    report = f"{count} identity components keep {found.explained:.4f} of the variance; {report}"
-    return IdentitySpace(mean, found.basis, found.coefficients, report)
+    return IdentitySpace(mean, found.basis, report)
 
 
 def vertex_weights(mean: np.ndarray, face: np.ndarray) -> np.ndarray:
@@ -295,11 +312,30 @@ def coefficients_of(basis: np.ndarray, samples: np.ndarray, weights: np.ndarray)
     return np.linalg.lstsq(basis * root[:, None], (samples * root).T, rcond=None)[0].T
 
 
-def _reconstruction_report(
-    basis: np.ndarray, samples: np.ndarray, weights: np.ndarray, face: np.ndarray
-) -> str:
+@dataclass(frozen=True)
+class Projection:
+    """Coefficients of S heads, and what they leave over."""
+
+    coefficients: np.ndarray
+    """(S, K) coefficients."""
+    residual_mm: np.ndarray
+    """(S, F) length of what remains of the displacement of each vertex of the face."""
+    size_mm: np.ndarray
+    """(S, F) length of that displacement."""
+
+
+def project(basis: np.ndarray, samples: np.ndarray, weights: np.ndarray, face: np.ndarray) -> Projection:
+    """Project displacements from the mean onto a basis.
+
+    Args:
+        basis: (3N, K) basis.
+        samples: (S, 3N) displacements in MakeHuman's decimetres.
+        weights: (N,) weights of the vertices.
+        face: (N,) whether each vertex counts in the lengths.
+    """
     coefficients = coefficients_of(basis, samples, weights)
-    residual = (samples - coefficients @ basis.T).reshape(len(samples), -1, 3)[:, face]
-    size = samples.reshape(len(samples), -1, 3)[:, face]
-    error, variation = (100 * np.linalg.norm(x, axis=2).mean() for x in (residual, size))
-    return f"held-out people: {error:.2f} mm mean error of {variation:.2f} mm"
+    residual_mm, size_mm = (
+        100 * np.linalg.norm(vectors.reshape(len(samples), -1, 3)[:, face], axis=2)
+        for vectors in (samples - coefficients @ basis.T, samples)
+    )
+    return Projection(coefficients, residual_mm, size_mm)

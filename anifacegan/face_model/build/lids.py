@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from anifacegan.face_model.build.topology import EYE_LEFT, EYE_RIGHT, SKIN, Topology, fit_sphere
+from anifacegan.face_model.build.topology import Topology, fit_sphere
 from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.face_model.open_model import BLINK_UNITS
+from anifacegan.face_model.parts import EYE_LEFT, EYE_RIGHT, SKIN
 
 BLINKS = dict(zip((EYE_LEFT, EYE_RIGHT), BLINK_UNITS, strict=True))
 """Action unit that closes each eye."""

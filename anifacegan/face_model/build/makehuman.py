@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from anifacegan.face_model.people import DESCENTS
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import read_image
 
@@ -30,7 +31,6 @@ SLIDER_FOLDERS = (
     "neck",
     "asym",
 )
-RACES = ("african", "asian", "caucasian")
 MASKS = ("lips", "eyelids", "ears", "face", "inside-mouth")
 
 YOUNG_AGE = 0.5
@@ -103,7 +103,7 @@ def _target_files(folder: Path) -> list[tuple[str, Path]]:
     for path in sorted((targets / "macrodetails").glob("*.gz")):
         if "baby" not in path.name:
             found.append((f"macro/{_target_name(path)}", path))
-    for race in RACES:
+    for race in DESCENTS:
         units = sorted((targets / "expression/units" / race).glob("*.gz"))
         found += [(f"expr/{race}/{_target_name(path)}", path) for path in units]
     for path in sorted((folder / "faceunits01/targets/faceunits").glob("*.target")):
@@ -171,7 +171,7 @@ def macro_weights(
     Args:
         gender: 0 female to 1 male.
         age: 0.5 for 25 and 1 for 90 years.
-        race: shares of RACES.
+        race: share of each of ``people.DESCENTS``.
         muscle, weight: 0 to 1, 0.5 average.
     """
     if age < YOUNG_AGE:
@@ -184,7 +184,7 @@ def macro_weights(
     for gender_name, gender_share in (("female", 1 - gender), ("male", gender)):
         for age_name, age_share in ages.items():
             share = gender_share * age_share
-            for race_name, race_share in zip(RACES, race, strict=True):
+            for race_name, race_share in zip(DESCENTS, race, strict=True):
                 strengths[f"macro/{race_name}-{gender_name}-{age_name}"] = share * race_share
             for muscle_name, muscle_share in _low_average_high(muscle, "muscle").items():
                 for weight_name, weight_share in _low_average_high(weight, "weight").items():

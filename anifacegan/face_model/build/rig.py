@@ -7,27 +7,10 @@ which are affine images of a sphere, and near enough for the jaw.
 import numpy as np
 from scipy.spatial import cKDTree
 
-from anifacegan.face_model.build.topology import (
-    EYE_LEFT,
-    EYE_RIGHT,
-    LOWER_TEETH,
-    SKIN,
-    TONGUE,
-    UPPER_TEETH,
-    Topology,
-    fit_sphere,
-)
+from anifacegan.face_model.build.topology import Topology, fit_sphere
+from anifacegan.face_model.parts import EYE_LEFT, EYE_RIGHT, LOWER_TEETH, PART_NAMES, SKIN
 from anifacegan.geometry.conventions import ID_DIM
 
-PART_NAMES = {
-    SKIN: "skin",
-    EYE_LEFT: "left_eye",
-    EYE_RIGHT: "right_eye",
-    TONGUE: "tongue",
-    UPPER_TEETH: "upper_teeth",
-    LOWER_TEETH: "lower_teeth",
-}
-"""Name of each part's label in the file."""
 JAW_SIDE = 0.6
 """Distance of the jaw's joints from the plane of symmetry, model units."""
 JAW_VERTICES = 100
@@ -61,7 +44,7 @@ def rig_arrays(
     weights.append(affine_weights(mean[around], pivots[-1]))
     basis = id_basis.reshape(len(mean), 3, ID_DIM)
     return {
-        "part_names": np.array([PART_NAMES[label] for label in sorted(PART_NAMES)]),
+        "part_names": np.array(PART_NAMES),
         "pivot_names": np.array([PART_NAMES[EYE_LEFT], PART_NAMES[EYE_RIGHT], "jaw"]),
         "pivots": np.array(pivots, np.float32),
         "pivot_id_basis": np.array(

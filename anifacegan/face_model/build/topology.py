@@ -12,9 +12,7 @@ import scipy.sparse as sparse
 
 from anifacegan.face_model.build.makehuman import BaseMesh
 from anifacegan.face_model.build.subdivision import Subdivision, catmull_clark
-
-SKIN, EYE_LEFT, EYE_RIGHT, TONGUE, UPPER_TEETH, LOWER_TEETH = range(6)
-"""Labels of the parts; left is the person's left, at +x."""
+from anifacegan.face_model.parts import EYE_LEFT, EYE_RIGHT, LOWER_TEETH, SKIN, TONGUE, UPPER_TEETH
 
 EYE_GROUPS = {EYE_LEFT: "helper-l-eye", EYE_RIGHT: "helper-r-eye"}
 MOUTH_GROUPS = {
@@ -46,8 +44,6 @@ class Topology:
     """(F, 3) vertex indices of the triangles' corners."""
     part: np.ndarray
     """(V,) label of the part that each vertex belongs to."""
-    uv: np.ndarray
-    """(V, 2) MakeHuman's texture coordinates, zero on the eyeballs."""
     eye_polar: np.ndarray
     """(V,) angle of an eyeball's vertex from the eye's pole (the middle of the pupil) in radians; zero for other
     vertices."""
@@ -79,15 +75,11 @@ def dense_head(base: BaseMesh, average: np.ndarray) -> Topology:
     starts = np.cumsum([0, *counts[:-1]])
     matrix = sparse.csr_matrix(sparse.vstack([piece.matrix for piece in pieces]))
     matrix.eliminate_zeros()
-    base_uv = np.zeros((len(base.vertices), 2))
-    base_uv[base.quads] = base.uv[base.uv_quads]
     part = np.concatenate([np.full(n, piece.part) for n, piece in zip(counts, pieces, strict=True)])
-    uv = np.where(np.isin(part, list(EYE_GROUPS))[:, None], 0, matrix @ base_uv)
     return Topology(
         matrix=matrix,
         triangles=np.concatenate([p.triangles + start for p, start in zip(pieces, starts, strict=True)]),
         part=part,
-        uv=uv,
         eye_polar=np.concatenate([piece.polar for piece in pieces]),
         eye_azimuth=np.concatenate([piece.azimuth for piece in pieces]),
         skin_quads=skin_quads,

@@ -6,7 +6,8 @@ import torch
 
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.face_model.bfm import is_bfm_file
-from anifacegan.face_model.load import arrays_sha256, load_face_model
+from anifacegan.face_model.face_mesh import FaceMesh, face_mesh
+from anifacegan.face_model.load import load_face_model
 from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.regressor_checkpoints import (
@@ -48,7 +49,7 @@ def run(config: ReconstructionRun, workers: Workers = SINGLE_PROCESS) -> Path:
             f"{config.data.path}: holds {len(dataset)} items, expected at least {held_out + 2} with "
             f"reporting.held_out {held_out}"
         )
-    fixed = fixed_values(config, checksums(dataset, config.face_model))
+    fixed = fixed_values(config, checksums(dataset, face_mesh(model)))
     durable = DurableRun(config, fixed)
     state = fresh_state(config)
     if durable.new and config.initial_model is not None:
@@ -76,12 +77,12 @@ def run(config: ReconstructionRun, workers: Workers = SINGLE_PROCESS) -> Path:
     return folder
 
 
-def checksums(dataset: FaceDataset, face_model_file: Path | None) -> dict[str, str]:
+def checksums(dataset: FaceDataset, mesh: FaceMesh) -> dict[str, str]:
     """Compute checksums of data and face model, by which a resumed run recognises them."""
     rows = coefficient_rows(dataset)
     return {
         "latents_sha256": sha256([rows.numpy().tobytes()]),
-        "coefficients_sha256": arrays_sha256(face_model_file),
+        "coefficients_sha256": mesh.coefficients_sha256(),
     }
 
 

@@ -19,10 +19,13 @@ from anifacegan.data.synthetic.geometry_buffers import (
     render_geometry,
 )
 from anifacegan.data.synthetic.head import head_geometry
-from anifacegan.data.synthetic.renderer import SyntheticRenderer, background_inverse_depth
+from anifacegan.data.synthetic.renderer import (
+    SyntheticRenderer,
+    background_inverse_depth,
+    load_synthetic_renderer,
+)
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_person
 from anifacegan.data.synthetic.strands.strands import Strands
-from anifacegan.face_model.open_model import load_open_face_model
 from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.runtime.errors import InputError
@@ -197,6 +200,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def renderer(tiny: Path) -> SyntheticRenderer:
+    return load_synthetic_renderer(tiny / "face_model.npz")
+
+
+@pytest.fixture(scope="module")
 def latents(tiny: Path) -> CoefficientTable:
     return tiny_latents(tiny)
 
@@ -216,29 +224,27 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_buffers_are_rendered_once_and_then_read(
-    tiny: Path, latents: CoefficientTable, drawn: list[int], tmp_path: Path
+    renderer: SyntheticRenderer, latents: CoefficientTable, drawn: list[int], tmp_path: Path
 ) -> None:
-    first = load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
+    first = load_geometry_buffers(tmp_path, latents, SIZE, renderer)
     assert drawn == [SIZE] * COUNT
-    again = load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
+    again = load_geometry_buffers(tmp_path, latents, SIZE, renderer)
     assert len(drawn) == COUNT
     assert np.array_equal(first.distance, again.distance) and np.array_equal(first.visible, again.visible)
     assert first.distance.shape == (COUNT, SIZE, SIZE) and first.distance.max() > 0
-    vertices = len(load_open_face_model(tiny / "face_model.npz").mean)
+    vertices = len(renderer.head.parts.part)
     assert first.visible.shape == (COUNT, (vertices + 7) // 8)
 
 
 def test_buffers_of_other_data_are_rendered_again(
-    tiny: Path, latents: CoefficientTable, drawn: list[int], tmp_path: Path
+    renderer: SyntheticRenderer, latents: CoefficientTable, drawn: list[int], tmp_path: Path
 ) -> None:
-    model = tiny / "face_model.npz"
-    load_geometry_buffers(tmp_path, latents, SIZE, model)
-    other_model = tmp_path / "other.npz"
-    with np.load(model) as file:
-        np.savez(other_model, **{**file, "mean": 1.01 * file["mean"]})
+    load_geometry_buffers(tmp_path, latents, SIZE, renderer)
+    other_head = dataclasses.replace(renderer.head, mean=np.float32(1.01) * renderer.head.mean)
+    other = dataclasses.replace(renderer, head=other_head)
     turned = dataclasses.replace(latents, pose=-latents.pose)
-    for changed in ((turned, SIZE, model), (latents, SIZE + 1, model), (latents, SIZE, other_model)):
-        load_geometry_buffers(tmp_path, latents, SIZE, model)
+    for changed in ((turned, SIZE, renderer), (latents, SIZE + 1, renderer), (latents, SIZE, other)):
+        load_geometry_buffers(tmp_path, latents, SIZE, renderer)
         drawn.clear()
         load_geometry_buffers(tmp_path, *changed)
         assert len(drawn) == COUNT
@@ -246,59 +252,49 @@ def test_buffers_of_other_data_are_rendered_again(
 
 @pytest.mark.parametrize("note", ['{"count": 8, "si', "[]", "{}", None])
 def test_an_unfinished_folder_starts_over(
-    note: str | None, tiny: Path, latents: CoefficientTable, drawn: list[int], tmp_path: Path
+    note: str | None, renderer: SyntheticRenderer, latents: CoefficientTable, drawn: list[int], tmp_path: Path
 ) -> None:
-    load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
+    load_geometry_buffers(tmp_path, latents, SIZE, renderer)
     (tmp_path / "surfaces.json").unlink()
     if note is not None:
         (tmp_path / "surfaces.json").write_text(note)
-    load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
+    load_geometry_buffers(tmp_path, latents, SIZE, renderer)
     assert len(drawn) == 2 * COUNT
 
 
 def test_an_interrupted_rendering_leaves_no_description(
-    tiny: Path, latents: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    renderer: SyntheticRenderer, latents: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> tuple:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(geometry_buffers, "render_geometry", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
+        load_geometry_buffers(tmp_path, latents, SIZE, renderer)
     assert not (tmp_path / "surfaces.json").exists()
 
 
 def test_several_processes_render_the_same_buffers(
-    tiny: Path, latents: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    renderer: SyntheticRenderer, latents: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone = load_geometry_buffers(tmp_path / "alone", latents, SIZE, tiny / "face_model.npz")
+    alone = load_geometry_buffers(tmp_path / "alone", latents, SIZE, renderer)
     monkeypatch.setattr(geometry_buffers, "POOL_ITEMS", 1)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    pooled = load_geometry_buffers(tmp_path / "pooled", latents, SIZE, tiny / "face_model.npz")
+    pooled = load_geometry_buffers(tmp_path / "pooled", latents, SIZE, renderer)
     assert np.array_equal(alone.distance, pooled.distance) and np.array_equal(alone.visible, pooled.visible)
-
-
-def test_a_file_that_is_no_face_model_is_refused_before_processes_start(
-    tiny: Path, latents: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(geometry_buffers, "POOL_ITEMS", 1)
-    broken = tmp_path / "broken.npz"
-    broken.write_bytes((tiny / "face_model.npz").read_bytes()[:1000])
-    with pytest.raises(InputError, match="broken.npz: not a face model file"):
-        load_geometry_buffers(tmp_path / "surfaces", latents, SIZE, broken)
-    assert not (tmp_path / "surfaces").exists()
+    assert vars(renderer).keys() == {"head", "prior"}  # nothing that was computed stays in memory
 
 
 def test_a_disk_without_room_is_one_line_and_leaves_no_distances(
-    tiny: Path, latents: CoefficientTable, tmp_path: Path
+    renderer: SyntheticRenderer, latents: CoefficientTable, tmp_path: Path
 ) -> None:
     with files_of_at_most(2000), pytest.raises(InputError, match="distance.npy: cannot be written"):
-        load_geometry_buffers(tmp_path, latents, SIZE, tiny / "face_model.npz")
+        load_geometry_buffers(tmp_path, latents, SIZE, renderer)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_photographs_are_refused(tiny: Path, latents: CoefficientTable, tmp_path: Path) -> None:
+def test_photographs_are_refused(
+    renderer: SyntheticRenderer, latents: CoefficientTable, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="'noise'"):
-        load_geometry_buffers(
-            tmp_path, dataclasses.replace(latents, noise=None), SIZE, tiny / "face_model.npz"
-        )
+        load_geometry_buffers(tmp_path, dataclasses.replace(latents, noise=None), SIZE, renderer)

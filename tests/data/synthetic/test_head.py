@@ -1,6 +1,7 @@
 """The head: its mesh, its lids and its face."""
 
 import dataclasses
+import hashlib
 
 import numpy as np
 import torch
@@ -45,3 +46,15 @@ def test_little_hair_covers_the_face(real_renderer: SyntheticRenderer) -> None:
     share = hidden[often & face].sum() / seen[often & face].sum()
     outside = often & ~face & (renderer.head.parts.part == 0)
     assert share < 0.04 < hidden[outside].sum() / seen[outside].sum()
+
+
+def test_the_checksum_of_textures_is_that_of_the_arrays_that_they_depend_on(
+    renderer: SyntheticRenderer, model: MorphableModel
+) -> None:
+    head = renderer.head
+    arrays = (values.numpy().tobytes() for values in (model.tex_mean, model.tex_basis))
+    assert head.texture_sha256() == hashlib.sha256(b"".join(arrays)).hexdigest()
+    assert dataclasses.replace(head, mean=2 * head.mean).texture_sha256() == head.texture_sha256()
+    for name in ("tex_mean", "tex_basis"):
+        changed = dataclasses.replace(head, **{name: 2 * getattr(head, name)})
+        assert changed.texture_sha256() != head.texture_sha256()

@@ -10,6 +10,7 @@ from anifacegan.data.synthetic.sampling import (
     GROUP_STRIDE,
     PITCH_LIMIT,
     YAW_LIMIT,
+    item_identity,
     sample_expression,
     sample_identity,
     sample_item,
@@ -50,6 +51,7 @@ def test_a_data_set_has_as_many_people_of_every_group(parts: HeadParts) -> None:
     assert gender.mean() == 0.5 and 0.2 < (african > 0.8).mean() < 0.45
     again, pose = sample_item(parts, 3, 5)
     assert np.array_equal(again.z_id, people[5].z_id) and np.array_equal(again.z_noise, people[5].z_noise)
+    assert np.array_equal(item_identity(parts, 3, 5), again.z_id)
     assert pose == sample_item(parts, 3, 5)[1] and abs(pose[0]) <= PITCH_LIMIT and abs(pose[1]) <= YAW_LIMIT
     assert math.gcd(GROUP_STRIDE, GROUPS) == 1
 

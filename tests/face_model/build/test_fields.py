@@ -5,16 +5,16 @@ import numpy as np
 from anifacegan.face_model.build.fields import SurfaceSmoother, distance_to_line
 from anifacegan.geometry.normals import vertex_normals_numpy
 from anifacegan.geometry.resampling import smoothstep
-from tests.fixtures.small_surfaces import random_sphere
+from tests.fixtures.triangulated_sphere import triangulated_sphere
 
 
 def test_normals_of_a_sphere_are_its_points() -> None:
-    points, triangles = random_sphere(2000)
+    points, triangles = (tensor.numpy() for tensor in triangulated_sphere(2000))
     assert np.sum(vertex_normals_numpy(points, triangles) * points, axis=1).min() > 0.99
 
 
 def test_smoothing_keeps_constants_and_shrinks_peaks() -> None:
-    points, triangles = random_sphere(100)
+    points, triangles = (tensor.numpy() for tensor in triangulated_sphere(100))
     smooth = SurfaceSmoother(triangles, len(points))
     np.testing.assert_allclose(smooth(np.full(100, 2.5), times=3), 2.5, rtol=1e-5)
     peak = np.eye(100)[0]

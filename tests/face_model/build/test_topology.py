@@ -5,7 +5,8 @@ import pytest
 
 from anifacegan.face_model.build.subdivision import catmull_clark
 from anifacegan.face_model.build.topology import fit_sphere, mixed_triangles
-from tests.fixtures.small_surfaces import grid, random_sphere
+from tests.fixtures.small_surfaces import grid
+from tests.fixtures.triangulated_sphere import triangulated_sphere
 
 
 def test_faces_of_two_sizes_meet_without_gaps_or_overlaps() -> None:
@@ -25,7 +26,7 @@ def test_faces_of_two_sizes_meet_without_gaps_or_overlaps() -> None:
 
 
 def test_a_sphere_is_found_from_its_points() -> None:
-    points, _ = random_sphere(30)
-    centre, radius = fit_sphere(0.3 * points + [1.0, -2.0, 3.0])
-    np.testing.assert_allclose(centre, [1, -2, 3])
+    points, _ = triangulated_sphere(30)
+    centre, radius = fit_sphere(0.3 * points.double().numpy() + [1.0, -2.0, 3.0])
+    np.testing.assert_allclose(centre, [1, -2, 3], rtol=1e-6)  # the points are float32
     assert radius == pytest.approx(0.3)
