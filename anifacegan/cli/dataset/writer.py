@@ -40,6 +40,8 @@ def write_dataset(config: DatasetConfig) -> int:
     renderer = load_synthetic_renderer(config.face_model)
     describe(config, renderer.head)
     missing = [index for index in range(config.count) if not is_complete(config.out, index)]
+    if missing:
+        renderer.prepare()  # once, and not in every process
     made = map_in_processes(partial(make_item, config), renderer, missing, config.processes)
     print(f"{config.out}: {set_proportions(config, renderer)}", file=sys.stderr)
     done = config.count - len(missing)

@@ -59,9 +59,6 @@ LIGHT_KINDS = ("window", "overcast", "sun", "room", "flash")
 BACKGROUND_KINDS = ("wall", "green", "room", "street", "studio")
 """Kinds of background in the order of ``Background.kind_weights``."""
 
-LOBES = 2
-"""Number of lobes of an :class:`EnvironmentLight`: a light that fills shadows, and a light from behind."""
-
 PALETTE = 4
 """Number of colours of a background's palette."""
 
@@ -207,7 +204,7 @@ class EnvironmentLight:
     key_size: float
     """Angular radius of the lamp's disc, in radians."""
     lobe_directions: Float[np.ndarray, "lobe 3"]
-    """Unit directions of the lobes."""
+    """Unit directions of the lobes: a light that fills shadows, and a light from behind."""
     lobe_sharpness: Float[np.ndarray, " lobe"]
     """Sharpness of the lobes; larger is narrower."""
     lobe_rgb: Float[np.ndarray, "lobe 3"]

@@ -1,11 +1,20 @@
-"""Linear light and its encoding in image files (sRGB)."""
+"""Palettes, and linear light and its encoding in image files (sRGB)."""
 
+from collections.abc import Sequence
 from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float
 
 from anifacegan.runtime.compiled import kernel
+
+
+def palette_colour(
+    palette: Sequence[Sequence[float]] | Float[np.ndarray, "colour 3"], place: float
+) -> Float[np.ndarray, "3"]:
+    """Interpolate between the colours of a palette; ``place`` is a position from 0 to the last index."""
+    indices = np.arange(len(palette))
+    return np.array([np.interp(place, indices, channel) for channel in zip(*palette, strict=True)])
 
 
 def linear_light(srgb: Float[np.ndarray, "*place 3"]) -> Float[np.ndarray, "*place 3"]:

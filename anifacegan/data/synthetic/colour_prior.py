@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from anifacegan.data.synthetic.colour import linear_light
+from anifacegan.data.synthetic.colour import linear_light, palette_colour
 from anifacegan.data.synthetic.score_space import between, normal_cdf
 from anifacegan.data.synthetic.traits import Traits, smooth_share
 
@@ -58,13 +58,13 @@ def brow_colour(traits: Traits, z: Float[np.ndarray, "3"]) -> Float[np.ndarray, 
 
 def iris_colour(traits: Traits, z: Float[np.ndarray, "2"]) -> Float[np.ndarray, "3"]:
     """Return the linear colour of the irises; ``z`` is lightness and a variation of it."""
-    colour = _palette_colour(IRIS_PALETTE, _place(IRIS_SHARES, traits, z[0]))
+    colour = palette_colour(IRIS_PALETTE, _place(IRIS_SHARES, traits, z[0]))
     return linear_light(colour * between(0.8, 1.2, z[1])).astype(np.float32)
 
 
 def _natural_hair(traits: Traits, z: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
     """Return the hair colour of youth, encoded: from the palette, or red for one in sixteen of other descent."""
-    colour = _palette_colour(HAIR_PALETTE, _place(HAIR_SHARES, traits, z[0]))
+    colour = palette_colour(HAIR_PALETTE, _place(HAIR_SHARES, traits, z[0]))
     red = smooth_share(1.2, 1.9, z[1]) * (1 - traits.african - traits.asian)
     return colour + red * (np.array(RED_HAIR) - colour)
 
@@ -84,8 +84,3 @@ def _place(shares: tuple[tuple[float, ...], ...], traits: Traits, z: float) -> f
         occurring = int(np.count_nonzero(row))
         place += descent * float(np.interp(quantile, middles[:occurring], np.arange(occurring)))
     return place
-
-
-def _palette_colour(palette: tuple[tuple[float, ...], ...], place: float) -> Float[np.ndarray, "3"]:
-    indices = np.arange(len(palette))
-    return np.array([np.interp(place, indices, channel) for channel in zip(*palette, strict=True)])

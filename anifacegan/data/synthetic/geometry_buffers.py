@@ -79,7 +79,10 @@ def load_geometry_buffers(
     distance = _empty_distances(folder / "distance.npy", count, size)
     visible = []
     jobs = [(SyntheticPerson(*person), pose, size) for *person, pose in zip(*columns, strict=True)]
-    buffers = map_in_processes(_render_job, renderer, jobs, 1 if count < POOL_ITEMS else None)
+    several = count >= POOL_ITEMS
+    if several:
+        renderer.prepare(colours=False)  # once, and not in every process
+    buffers = map_in_processes(_render_job, renderer, jobs, None if several else 1)
     progress = tqdm(buffers, total=count, desc="geometry buffers", disable=not sys.stderr.isatty())
     for item, (item_distance, item_visible) in enumerate(progress):
         distance[item] = item_distance

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 
 from anifacegan.data.synthetic.appearance import Glasses
 from anifacegan.data.synthetic.head import HeadGeometry
+from anifacegan.geometry.normals import unit
 
 LEAST_SIZE = 0.03
 """Glasses of a smaller size are not drawn; their wire would be thinner than a hundredth of a millimetre."""
@@ -110,10 +111,9 @@ def tube(
     """Make a wire along a path; return vertices, normals and triangles."""
     count = len(path)
     ahead = np.roll(path, -1, axis=0) - np.roll(path, 1, axis=0) if closed else np.gradient(path, axis=0)
-    ahead = ahead / np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), 1e-9)
+    ahead = unit(ahead)
     other = np.where(np.abs(ahead[:, 2:3]) < 0.9, [[0.0, 0.0, 1.0]], [[0.0, 1.0, 0.0]])
-    u = np.cross(ahead, other)
-    u = u / np.linalg.norm(u, axis=1, keepdims=True)
+    u = unit(np.cross(ahead, other))
     v = np.cross(ahead, u)
     turn = 2 * np.pi * np.arange(SIDES) / SIDES
     ring = u[:, None] * np.cos(turn)[None, :, None] + v[:, None] * np.sin(turn)[None, :, None]

@@ -1,5 +1,6 @@
 """Hair on the head, brows, lashes and beard as smooth functions of traits and standard normal numbers."""
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -98,8 +99,9 @@ def style_frequencies(sex: str, descent: str, age: str) -> dict[str, float]:
     return {style: share / total for style, share in table.items()}
 
 
+@functools.cache
 def style_biases() -> Float[np.ndarray, "12 15"]:
-    """Compute the biases of the hair styles for each group of ``GROUP_NAMES``."""
+    """Compute, once, the biases of the hair styles for each group of ``GROUP_NAMES``."""
     style_places = places(STYLE_PLACES, HAIR_STYLES)
     tables = [style_frequencies(*group) for group in GROUP_NAMES]
     return np.stack(

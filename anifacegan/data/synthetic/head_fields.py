@@ -1,5 +1,5 @@
 """What the renderer knows about the head that is the same for everyone: kinds of triangles, neighbours, places in
-patterns, the edges of the lids, coarse triangles that cast shadows, and the map of skin detail.
+patterns, the edges of the lids, a coarse mesh that casts shadows, and the map of skin detail.
 """
 
 from dataclasses import dataclass, replace
@@ -12,6 +12,7 @@ from anifacegan.data.synthetic.scattering import Neighbours, neighbours
 from anifacegan.data.synthetic.skin_detail import SkinDetail, SkinRegions, TextureLayout, skin_detail
 from anifacegan.data.synthetic.value_noise import random_waves
 from anifacegan.data.synthetic.vertex_table import EYE, SKIN, TEETH, TONGUE
+from anifacegan.face_model.open_model import HeadParts
 from anifacegan.geometry.resampling import smoothstep
 
 TONGUE_LABEL, UPPER_TEETH_LABEL, LOWER_TEETH_LABEL = 3, 4, 5
@@ -31,6 +32,16 @@ MOTTLE_SEED = 6
 
 
 @dataclass(frozen=True)
+class Occluders:
+    """A coarse selection of the vertices and triangles between them."""
+
+    vertices: Int[np.ndarray, " selected"]
+    """Indices of the selected vertices."""
+    corners: Int[np.ndarray, "coarse 3"]
+    """Corners of the triangles as indices into ``vertices``."""
+
+
+@dataclass(frozen=True)
 class HeadFields:
     """Fields on the vertices and triangles of the face model, for everyone."""
 
@@ -44,8 +55,8 @@ class HeadFields:
     """Whether each of these vertices is skin; False for all others."""
     neighbours: Neighbours
     """Neighbours of each vertex."""
-    occluders: Int[np.ndarray, "coarse 3"]
-    """Triangles of a coarse selection of the vertices, which cast shadows."""
+    occluders: Occluders
+    """Coarse mesh that casts shadows."""
     place: Float[np.ndarray, "vertex 3"]
     """Place in patterns: the mean head's position for skin, the direction from the eye's centre in the frame of the
     gaze for eyes, the position from the middle of the arch for teeth."""
@@ -67,8 +78,8 @@ class HeadFields:
     """Noise of centimetres, with standard deviation 1."""
     mood: Float[np.ndarray, " vertex"]
     """Weight of the wrinkles that an expression makes, 0 to 1; 0 on lids, lips, and beyond the face."""
-    detail: SkinDetail
-    """Map of the skin's detail."""
+    measured: Int[np.ndarray, " measured_vertex"]
+    """Vertices of cheeks and forehead, on which the exposure is measured."""
 
 
 def head_fields(head: HeadGeometry) -> HeadFields:
@@ -85,20 +96,14 @@ def head_fields(head: HeadGeometry) -> HeadFields:
         SKIN,
     )
     kind = kinds[triangles[:, 0]].astype(np.int32)
-    lips, cheek, nose, forehead, lids, ears = (
+    cheek, nose, forehead, lids, ears = (
         np.asarray(mask, np.float32)
-        for mask in (parts.lips_mask, parts.cheek_mask, parts.nose_mask, parts.forehead_mask, parts.lids_mask, parts.ears_mask)
+        for mask in (
+            parts.cheek_mask, parts.nose_mask, parts.forehead_mask, parts.lids_mask, parts.ears_mask,
+        )
     )  # fmt: skip
     around = neighbours(mean, head.triangles)
-    lips = around.averaged(np.stack([lips] * 3, axis=1), skin, (2, 2, 2))[:, 0]
-    regions = SkinRegions(
-        lips, np.clip(cheek + nose + 0.5 * forehead, 0, 1), np.clip(nose + 0.6 * cheek, 0, 1)
-    )
-    layout = TextureLayout(
-        np.asarray(parts.texture_uv, np.float32), np.asarray(parts.texture_tri, np.int32)[drawn]
-    )
-    on_skin = TextureLayout(layout.uv, layout.corners[kind == SKIN])
-    detail = SkinDetail(skin_detail(mean, triangles[kind == SKIN], on_skin, regions).layers, layout)
+    lips = _soft_lips(parts, around, skin)
     shine = 1 + 1.0 * np.clip(lips, 0, 1) + 0.35 * nose + 0.3 * forehead - 0.5 * np.clip(ears, 0, 1)
     face = np.asarray(parts.face_mask, np.float32)
     mood = np.clip(face * (1 - np.clip(lips, 0, 1)) * (1 - np.clip(lids * 1.5, 0, 1)), 0, 1)
@@ -108,7 +113,7 @@ def head_fields(head: HeadGeometry) -> HeadFields:
         seen=seen,
         skin=skin,
         neighbours=around,
-        occluders=coarse_triangles(mean, head.triangles, part, head.landmark_vertices),
+        occluders=coarse_mesh(mean, head.triangles, part, head.landmark_vertices),
         place=_places(head, part),
         mouth=_mouth(head, part),
         gum=_gums(part, mean),
@@ -117,18 +122,44 @@ def head_fields(head: HeadGeometry) -> HeadFields:
         collar=_smooth_collar(head, around, part),
         lips=np.where(skin, np.clip(lips, 0, 1) ** 1.4, 0).astype(np.float32),
         cheeks=skin & (cheek > 0.4),
-        blotches=random_waves(mean, 9.0, np.random.default_rng(MOTTLE_SEED)).astype(np.float32),
+        blotches=random_waves(mean, 9.0, np.random.default_rng(MOTTLE_SEED)),
         mood=mood * skin,
-        detail=detail,
+        measured=np.flatnonzero(cheek + forehead > 0.3),
     )
 
 
-def coarse_triangles(
+def head_detail(head: HeadGeometry, fields: HeadFields) -> SkinDetail:
+    """Draw the map of the skin's detail; takes about a second."""
+    parts, skin = head.parts, fields.kind == SKIN
+    cheek, nose, forehead = (
+        np.asarray(mask, np.float32) for mask in (parts.cheek_mask, parts.nose_mask, parts.forehead_mask)
+    )
+    regions = SkinRegions(
+        _soft_lips(parts, fields.neighbours, fields.skin),
+        np.clip(cheek + nose + 0.5 * forehead, 0, 1),
+        np.clip(nose + 0.6 * cheek, 0, 1),
+    )
+    drawn = fields.seen[head.triangles].any(axis=1)
+    layout = TextureLayout(
+        np.asarray(parts.texture_uv, np.float32), np.asarray(parts.texture_tri, np.int32)[drawn]
+    )
+    on_skin = TextureLayout(layout.uv, layout.corners[skin])
+    mean = head.mean.reshape(-1, 3)
+    return SkinDetail(skin_detail(mean, fields.triangles[skin], on_skin, regions).layers, layout)
+
+
+def _soft_lips(parts: HeadParts, around: Neighbours, skin: Bool[np.ndarray, " vertex"]) -> np.ndarray:
+    """Soften the edge of the mask of the lips."""
+    lips = np.asarray(parts.lips_mask, np.float32)
+    return around.averaged(np.stack([lips] * 3, axis=1), skin, (2, 2, 2))[:, 0]
+
+
+def coarse_mesh(
     mean: Float[np.ndarray, "vertex 3"],
     triangles: Int[np.ndarray, "triangle 3"],
     part: Int[np.ndarray, " vertex"],
     landmarks: Int[np.ndarray, "68"],
-) -> Int[np.ndarray, "coarse 3"]:
+) -> Occluders:
     """Select triangles between few of the vertices, one for each cell of a grid, for a mesh of nearly the same shape.
 
     Vertices of different parts stay apart.
@@ -156,7 +187,8 @@ def coarse_triangles(
     mapped = kept[cluster][triangles]
     proper = (mapped[:, 0] != mapped[:, 1]) & (mapped[:, 1] != mapped[:, 2]) & (mapped[:, 2] != mapped[:, 0])
     _, once = np.unique(np.sort(mapped[proper], axis=1), axis=0, return_index=True)
-    return np.ascontiguousarray(mapped[proper][once], np.int32)
+    used, corners = np.unique(mapped[proper][once], return_inverse=True)
+    return Occluders(used, np.ascontiguousarray(corners.reshape(-1, 3), np.int32))
 
 
 def _places(head: HeadGeometry, part: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from anifacegan.data.synthetic.appearance import EnvironmentLight
+from anifacegan.geometry.normals import unit
 
 SKY_DIRECTIONS = 26
 """Number of directions of the sky."""
@@ -64,7 +65,7 @@ def lamp_directions(light: EnvironmentLight) -> Float[np.ndarray, "key 3"]:
     spread = (
         light.key_direction + np.outer(radius * np.cos(turn), right) + np.outer(radius * np.sin(turn), up)
     )
-    return spread / np.linalg.norm(spread, axis=1, keepdims=True)
+    return unit(spread)
 
 
 def sphere_directions(count: int) -> Float[np.ndarray, "count 3"]:
@@ -81,8 +82,7 @@ def perpendicular(
     """Return for each unit direction two unit vectors, right and up, that are perpendicular to it and to each other."""
     steep = np.abs(directions[:, 1:2]) > 0.9
     other = np.where(steep, [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]])
-    right = np.cross(other, directions)
-    right = right / np.linalg.norm(right, axis=1, keepdims=True)
+    right = unit(np.cross(other, directions))
     return right, np.cross(directions, right)
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from anifacegan.data.synthetic.appearance import LIGHT_KINDS, EnvironmentLight
 from anifacegan.data.synthetic.light import sky_radiance, sphere_directions
-from anifacegan.data.synthetic.score_space import biases, kind_weights, normal_cdf, places
+from anifacegan.data.synthetic.score_space import between, biases, kind_weights, normal_cdf, places
 from anifacegan.data.synthetic.traits import smooth_share
 from anifacegan.geometry.spherical_harmonics import AMBIENT, spherical_harmonics
 
@@ -110,21 +110,21 @@ class LightPrior:
         azimuth, elevation, power, warmth, fill, second, second_power, behind, exposure = z[3:]
         turn = 2 * normal_cdf(azimuth) - 1
         side = math.tanh(SIDE_SHARPNESS * turn)
-        lamp_rgb = kelvin_rgb(_at(kind.lamp_kelvin, warmth))
-        sky_rgb = kelvin_rgb(_at(kind.sky_kelvin, 0.6 * warmth + 0.8 * second_power))
+        lamp_rgb = kelvin_rgb(between(*kind.lamp_kelvin, warmth))
+        sky_rgb = kelvin_rgb(between(*kind.sky_kelvin, 0.6 * warmth + 0.8 * second_power))
         white = LAMP_IN_WHITE * lamp_rgb + (1 - LAMP_IN_WHITE) * sky_rgb
         white = (white / white[1]) ** WHITE_BALANCE
-        sky = sky_rgb / white * _at(kind.fill, fill)
+        sky = sky_rgb / white * between(*kind.fill, fill)
         second_turn = 2 * normal_cdf(second) - 1
         from_behind = 1.4 * smooth_share(0.0, 2.0, behind)
-        behind_rgb = kelvin_rgb(_at(BEHIND_KELVIN, warmth)) / white
+        behind_rgb = kelvin_rgb(between(*BEHIND_KELVIN, warmth)) / white
         return EnvironmentLight(
             key_direction=direction(
                 side * kind.azimuth[0] + turn * (kind.azimuth[1] - kind.azimuth[0]),
-                _at(kind.elevation, elevation),
+                between(*kind.elevation, elevation),
             ),
-            key_rgb=lamp_rgb / white * _at(kind.power, power),
-            key_size=_at(kind.size, elevation),
+            key_rgb=lamp_rgb / white * between(*kind.power, power),
+            key_size=between(*kind.size, elevation),
             lobe_directions=np.stack(
                 [
                     direction(-side * (0.95 + 0.45 * second_turn), 0.2),
@@ -132,10 +132,10 @@ class LightPrior:
                 ]
             ),
             lobe_sharpness=np.array([3.5, BEHIND_SHARPNESS]),
-            lobe_rgb=np.stack([sky * _at((0.2, 1.0), second_power), behind_rgb * from_behind]),
+            lobe_rgb=np.stack([sky * between(0.2, 1.0, second_power), behind_rgb * from_behind]),
             base_rgb=sky,
-            ground_rgb=sky * _at((0.25, 0.55), second) * np.array(GROUND_TINT),
-            exposure=_at((1.05, 1.4), exposure),
+            ground_rgb=sky * between(0.25, 0.55, second) * np.array(GROUND_TINT),
+            exposure=between(1.05, 1.4, exposure),
         )
 
     def gamma(self, light: EnvironmentLight) -> Float[np.ndarray, "27"]:
@@ -183,8 +183,3 @@ def _blended(weights: Float[np.ndarray, "5"]) -> LightKind:
         for field in fields(LightKind)
     }
     return LightKind(**{name: (float(low), float(high)) for name, (low, high) in low_high.items()})
-
-
-def _at(span: Span, z: float | np.floating) -> float:
-    """Map a standard normal number to a uniform one in a range."""
-    return span[0] + (span[1] - span[0]) * normal_cdf(z)

@@ -37,7 +37,7 @@ def teeth_sample(value, looks, gaps, colour, material):
     """Give a sample of teeth or gums its colour and describe its surface; arguments as those of ``skin_sample``."""
     one, zero = np.float32(1), np.float32(0)
     angle = np.arctan2(abs(value[PLACE]), value[PLACE + 2])
-    gap, side = np.float32(9), zero
+    gap = np.float32(9)
     for k in range(len(gaps)):
         off = angle - gaps[k]
         if abs(off) < abs(gap):

@@ -19,8 +19,8 @@ from anifacegan.geometry.normals import vertex_normals_numba
 class PersonSurface:
     """Solid surface of a person with an expression, without hair; model units, in the head's frame.
 
-    The first vertices are the face model's, those of the glasses follow; so do the triangles, of the face model those that
-    may be seen.
+    The first vertices are the face model's, those of the glasses follow; so do the triangles, of the face model those
+    that may be seen.
     """
 
     bare: Float[np.ndarray, "head_vertex 3"]

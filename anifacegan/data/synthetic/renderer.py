@@ -20,12 +20,13 @@ from anifacegan.data.synthetic.appearance_prior import AppearancePrior, texture_
 from anifacegan.data.synthetic.background import background_image
 from anifacegan.data.synthetic.development import develop, exposure_of
 from anifacegan.data.synthetic.head import HeadGeometry, head_geometry
-from anifacegan.data.synthetic.head_fields import HeadFields, head_fields
+from anifacegan.data.synthetic.head_fields import HeadFields, head_detail, head_fields
 from anifacegan.data.synthetic.light import sample_light
 from anifacegan.data.synthetic.person_surface import PersonSurface, person_surface
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_item
 from anifacegan.data.synthetic.shading import highlights, looks, shade
 from anifacegan.data.synthetic.shadow_maps import ShadowMaps, shadow_maps, vertex_light
+from anifacegan.data.synthetic.skin_detail import SkinDetail
 from anifacegan.data.synthetic.strands.drawing import draw_strands
 from anifacegan.data.synthetic.strands.lighting import light_strands
 from anifacegan.data.synthetic.strands.plan import StrandPlan, grow_strands, plan_strands, skin_under_hair
@@ -60,9 +61,17 @@ class SyntheticRenderer:
         """Lay out, once, the roots of all strands, which are the same for everyone."""
         return plan_strands(self.head)
 
-    def prepare(self) -> None:
-        """Compute what the first image would compute, which takes some seconds."""
+    @cached_property
+    def detail(self) -> SkinDetail:
+        """Draw, once, the map of the skin's detail, which geometry does not need."""
+        return head_detail(self.head, self.fields)
+
+    def prepare(self, *, colours: bool = True) -> None:
+        """Compute what the first image would compute, which takes some seconds; without ``colours``, what geometry
+        buffers need."""
         _ = self.fields, self.strand_plan
+        if colours:
+            _ = self.detail
 
 
 def load_synthetic_renderer(path: Path | None = None) -> SyntheticRenderer:
@@ -136,7 +145,7 @@ def render_appearance(
     surface = person_surface(head, fields, person.z_id, person.z_exp, appearance)
     strands = person_strands(renderer, surface, appearance)
     shadows = _shadows(fields, surface, strands, appearance)
-    under_hair = skin_under_hair(head, renderer.strand_plan, appearance)
+    under_hair = skin_under_hair(renderer.strand_plan, appearance)
     colours = vertex_colours(head, fields, appearance, under_hair)
     seen = np.ones(len(surface.vertices), bool)
     seen[: len(fields.seen)] = fields.seen
@@ -146,12 +155,12 @@ def render_appearance(
     samples_camera = supersampled(camera, factor)
     rasterized = rasterize_surface(surface, head.world_offset, samples_camera)
     picture = shade(
-        rasterized, surface.triangles, surface.kind, table, fields.detail,
+        rasterized, surface.triangles, surface.kind, table, renderer.detail,
         looks(appearance), highlights(appearance.light), factor,
     )  # fmt: skip
     lit = [light_strands(kind, shadows, appearance.light) for kind in strands]
     hair = draw_strands(strands, lit, samples_camera, head.world_offset, rasterized.nearest)
-    exposure = face_exposure(head, surface, shadows, colours, appearance)
+    exposure = face_exposure(fields, surface, shadows, colours, appearance)
     image = develop(picture, rasterized, hair, background_image(appearance.background, camera), exposure)
     return image, surface
 
@@ -177,21 +186,21 @@ def _shadows(
     """
     hair = [kind.points[::6, ::2].reshape(-1, 3) for kind in strands if kind.on_scalp]
     points = np.concatenate(hair) if hair else np.zeros((0, 3), np.float32)
-    return shadow_maps(sample_light(appearance.light), surface.vertices, fields.occluders, points)
+    solid = fields.occluders
+    return shadow_maps(
+        sample_light(appearance.light), surface.vertices[solid.vertices], solid.corners, points
+    )
 
 
 def face_exposure(
-    head: HeadGeometry,
+    fields: HeadFields,
     surface: PersonSurface,
     shadows: ShadowMaps,
     colours: Float[np.ndarray, "vertex 3"],
     appearance: Appearance,
 ) -> float:
     """Measure the exposure on cheeks and forehead of the neutral face: light through the hair, without own shadows."""
-    parts = head.parts
-    face = np.flatnonzero(
-        np.asarray(parts.cheek_mask, np.float32) + np.asarray(parts.forehead_mask, np.float32) > 0.3
-    )
+    face = fields.measured
     if len(face) == 0:
         return appearance.light.exposure
     through_hair = replace(shadows, solid=np.zeros_like(shadows.solid))

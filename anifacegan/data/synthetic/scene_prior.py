@@ -8,6 +8,7 @@ from jaxtyping import Float
 from scipy.special import ndtri
 
 from anifacegan.data.synthetic.appearance import BACKGROUND_KINDS, Background, Clothes, Glasses
+from anifacegan.data.synthetic.colour import palette_colour
 from anifacegan.data.synthetic.score_space import between, biases, kind_weights, normal_cdf, places
 from anifacegan.data.synthetic.traits import Traits, smooth_share
 
@@ -61,17 +62,14 @@ def glasses(traits: Traits, z: Float[np.ndarray, "4"]) -> Glasses:
     """Return the glasses of a person: none for six in seven people."""
     share = GLASSES_YOUNG + (GLASSES_OLD - GLASSES_YOUNG) * smooth_share(40.0, 65.0, traits.age_years)
     start = float(-ndtri(share))
-    place = (len(FRAME_COLOURS) - 1) * normal_cdf(z[3])
-    colour = [
-        np.interp(place, range(len(FRAME_COLOURS)), channel) for channel in zip(*FRAME_COLOURS, strict=True)
-    ]
+    colour = palette_colour(FRAME_COLOURS, (len(FRAME_COLOURS) - 1) * normal_cdf(z[3]))
     return Glasses(
         size=smooth_share(start - GLASSES_EDGE, start + GLASSES_EDGE, z[0]),
         width=between(0.70, 0.80, z[1]),
         height=between(0.17, 0.24, 0.6 * z[1] + 0.8 * z[2]),
         roundness=between(4.5, 2.0, z[2]),
         thickness=between(0.022, 0.010, z[3]),
-        rgb=np.array(colour, np.float32),
+        rgb=colour.astype(np.float32),
     )
 
 
@@ -115,19 +113,15 @@ class BackgroundPrior:
         palette = palette * np.exp(0.12 * math.tanh(hue) * np.array([1.0, 0.0, -1.0]))
         palette = palette * between(0.75, 1.25, 0.6 * hue + 0.8 * first)
         tint = weights @ np.array([LIGHT_TINTS[name] for name in BACKGROUND_KINDS])
+        last = len(palette) - 1
         most = float(weights @ np.array([LIGHTS[name] for name in BACKGROUND_KINDS]))
         return Background(
             kind_weights=weights.astype(np.float32),
-            first_rgb=_palette_colour(palette, first),
-            second_rgb=_palette_colour(palette, second),
+            first_rgb=palette_colour(palette, last * normal_cdf(first)).astype(np.float32),
+            second_rgb=palette_colour(palette, last * normal_cdf(second)).astype(np.float32),
             turn_rad=math.pi * (2 * normal_cdf(turn) - 1),
             palette_rgb=palette.astype(np.float32),
             shift=SHIFT_SIGMA * float(shift),
             lights_rgb=(tint * between(0.6, 1.6, lights)).astype(np.float32),
             lights=most * smooth_share(-0.4, 0.6, lights),
         )
-
-
-def _palette_colour(palette: Float[np.ndarray, "4 3"], z: float) -> Float[np.ndarray, "3"]:
-    place = (len(palette) - 1) * normal_cdf(z)
-    return np.array([np.interp(place, range(len(palette)), channel) for channel in palette.T], np.float32)

@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri
 
+from anifacegan.geometry.normals import unit
+
 RARE = 3e-4
 """Frequency that stands for 0 when biases are computed."""
 DRAWS = 2048
@@ -22,8 +24,7 @@ ITERATIONS, TOLERANCE = 150, 1e-3
 
 def places(table: Mapping[str, Sequence[float]], names: Sequence[str]) -> Float[np.ndarray, "kind dim"]:
     """Return the unit vectors of the named kinds from a table of directions of any length."""
-    directions = np.array([table[name] for name in names], np.float64)
-    return directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    return unit(np.array([table[name] for name in names], np.float64))
 
 
 def kind_weights(

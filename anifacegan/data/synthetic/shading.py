@@ -165,7 +165,7 @@ def shade(
         factor: samples along each side of a pixel.
     """
     corners = _Corners(
-        triangles, kind, detail.layout.corners, detail.layout.uv.astype(np.float32),
+        triangles, kind, detail.layout.corners, detail.layout.uv,
         rasterized.x_px, rasterized.y_px, rasterized.inverse_depth, table,
     )  # fmt: skip
     scales = (np.array(LAYER_SCALES) / 127).astype(np.float32)

@@ -74,15 +74,13 @@ def shadow_maps(
     triangles: Int[np.ndarray, "triangle 3"],
     hair: Float[np.ndarray, "point 3"],
 ) -> ShadowMaps:
-    """Draw depth maps of a mesh, of whose triangles a coarse selection is enough, and of points on strands of hair."""
+    """Draw depth maps of a mesh, which may be coarse, and of points on strands of hair."""
     rights, ups = (axis.astype(np.float32) for axis in perpendicular(light.towards.astype(np.float64)))
     count = len(light.towards)
     solid, hair_maps = (np.zeros((count, MAP_SIZE, MAP_SIZE), np.float32) for _ in range(2))
-    used, corners = np.unique(triangles, return_inverse=True)
-    corners = corners.reshape(-1, 3).astype(np.int32)
     centre, scale = np.array(MAP_CENTRE, np.float32), np.float32(MAP_SIZE / MAP_EXTENT)
     axes = (rights, ups, light.towards)
-    _draw_solid(vertices[used], corners, axes, centre, scale, solid)
+    _draw_solid(vertices, triangles, axes, centre, scale, solid)
     _draw_points(hair, axes, centre, scale, hair_maps)
     return ShadowMaps(
         light.towards, rights, ups, light.radiance, light.keys, solid, hair_maps, centre, float(scale)

@@ -1,4 +1,4 @@
-"""Detail of skin that is finer than the mesh: a map of pores, lines, mottles, freckles and moles, the same for everyone.
+"""Detail of skin that is finer than the mesh: a map of pores, lines, mottles, freckles and moles, one for everyone.
 
 The map lies in the texture layout of the face model, at about half a millimetre; how strongly each of its layers shows
 is a person's own. It is computed once from a fixed seed.

@@ -29,10 +29,11 @@ def value_noise(x, y, seed):
 def random_waves(
     points: Float[np.ndarray, "point 3"], frequency: float, rng: np.random.Generator, count: int = 16
 ) -> Float[np.ndarray, " point"]:
-    """Evaluate a smooth random function of space, a sum of plane waves, with mean 0 and standard deviation about 1.
+    """Evaluate a smooth random function of space, float32: a sum of plane waves, with mean 0 and standard deviation
+    about 1.
 
     ``frequency`` is the standard deviation of each component of the wave vectors, in radians for each unit of length.
     """
     vectors = rng.normal(0, frequency, (count, 3))
     phases = rng.uniform(0, 2 * math.pi, count)
-    return np.cos(points @ vectors.T + phases).sum(axis=1) / math.sqrt(count / 2)
+    return (np.cos(points @ vectors.T + phases).sum(axis=1) / math.sqrt(count / 2)).astype(np.float32)

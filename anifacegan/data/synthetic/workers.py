@@ -29,8 +29,8 @@ def map_in_processes(
 
     Args:
         task: a function that can be pickled.
-        renderer: passed to every process. It is loaded before the pool starts, because a pool would without end
-            restart processes that fail while starting.
+        renderer: passed to every process; what it has prepared is not computed again in each. It is loaded before the
+            pool starts, because a pool would without end restart processes that fail while starting.
         jobs: second arguments of the task; they can be pickled.
         processes: number of processes; None for one process on each core. With 1, the jobs run in this process.
     """
@@ -38,7 +38,6 @@ def map_in_processes(
     if count <= 1:
         yield from (task(renderer, job) for job in jobs)
         return
-    renderer.prepare()  # once, and not in every process
     context = multiprocessing.get_context("spawn")
     with context.Pool(count, initializer=_start, initargs=(task, renderer)) as pool:
         yield from pool.imap(_work, jobs, chunksize=CHUNK)

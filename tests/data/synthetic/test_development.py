@@ -17,7 +17,7 @@ def samples(size: int, covered: bool) -> RasterizedMesh:
 
 def no_strands(size: int) -> StrandImage:
     flat = np.zeros((size, size), np.float32)
-    return StrandImage(flat + 1, flat, np.zeros((size, size, 3), np.float32), flat)
+    return StrandImage(flat + 1, np.zeros((size, size, 3), np.float32), flat)
 
 
 def developed(value: float, exposure: float = 1.0) -> int:
@@ -49,7 +49,7 @@ def test_a_face_of_mean_skin_is_exposed_to_middle_grey_whatever_its_light() -> N
 def test_strands_cover_the_background_by_their_share() -> None:
     picture = np.zeros((2, 2, 3), np.float32)
     half = np.full((2, 2), 0.5, np.float32)
-    hair = StrandImage(half, half, np.full((2, 2, 3), 0.5 * 0.2, np.float32), half)
+    hair = StrandImage(half, np.full((2, 2, 3), 0.5 * 0.2, np.float32), half)
     background = np.full((1, 1, 3), 0.4, np.float32)
     blended = develop(picture, samples(2, covered=False), hair, background, 1.0)
     assert abs(int(blended[0, 0, 0]) - developed(0.3)) <= 1  # the mean of 0.2 and 0.4, rounded

@@ -12,8 +12,8 @@ F = np.float32
 IRIS, WHITE, TOOTH = F([0.1, 0.2, 0.4]), F([0.5, 0.5, 0.5]), F([0.6, 0.55, 0.5])
 LOOKS = Looks(
     roughness=F(0.5), bump=F(1), blood=F(0), mottle=F(0), freckles=F(0), mole_turn=F(0), mole_from=F(2),
-    scalp_rgb=(F(0), F(0), F(0)), cloth_rgb=(F(0), F(0), F(0)), iris_rgb=tuple(IRIS), pupil_deg=F(10), sclera_rgb=tuple(WHITE),
-    tooth_rgb=tuple(TOOTH),
+    scalp_rgb=(F(0), F(0), F(0)), cloth_rgb=(F(0), F(0), F(0)), iris_rgb=tuple(IRIS), pupil_deg=F(10),
+    sclera_rgb=tuple(WHITE), tooth_rgb=tuple(TOOTH),
 )  # fmt: skip
 
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from anifacegan.data.synthetic.strands.head_chart import HeadChart
-from anifacegan.data.synthetic.strands.roots import tangent, unit
+from anifacegan.data.synthetic.strands.head_chart import HeadChart, azimuth_deg, on_top
+from anifacegan.data.synthetic.strands.roots import tangent
 from anifacegan.data.synthetic.strands.styles import HairStyle
+from anifacegan.geometry.normals import unit
 from anifacegan.geometry.resampling import smoothstep
 
 CROWN = (0.05, 1.36, -1.15)
@@ -16,8 +17,6 @@ KNOT = (0.0, 0.62, -1.86)
 """Place where tied hair meets."""
 PARTING_REACH, PARTING_WIDTH = 0.27, 0.05
 """Distance of the leftmost and rightmost parting from the middle, and the width over which the comb turns."""
-FACE_HALF_WIDTH = 0.66
-"""Half the width of the face, which hair is swept away from."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,6 @@ class CombFields:
             + style.top_back * back
             + style.top_forward * forward
             + style.top_part * part
-            + style.top_up * np.float32([0, 1, 0])
         )
         combed = combed + (1 - top) * (
             style.sides_down * down + style.sides_back * back + style.sides_forward * forward
@@ -85,14 +83,14 @@ def comb_fields(chart: HeadChart, mean: Float[np.ndarray, "vertex 3"]) -> CombFi
     """Lay the fields out over the chart of the mean head."""
     places = chart.places(mean).astype(np.float32)
     x, y, z = np.moveaxis(places, -1, 0)
-    azimuth_deg = np.degrees(np.arctan2(np.abs(x), z + 0.9656))
-    line = np.interp(azimuth_deg, (0, 38, 60, 80, 180), (0.90, 0.86, 0.50, 0.2, -2.0))
-    face = smoothstep(0.14, -0.06, y - line) * smoothstep(80.0, 60.0, azimuth_deg)
+    azimuth = azimuth_deg(places)
+    line = np.interp(azimuth, (0, 38, 60, 80, 180), (0.90, 0.86, 0.50, 0.2, -2.0))
+    face = smoothstep(0.14, -0.06, y - line) * smoothstep(80.0, 60.0, azimuth)
     front = smoothstep(-0.9, -0.6, z) * smoothstep(0.0, 0.4, y)
     return CombFields(
         places=places,
         normals=chart.directions,
-        top=smoothstep(0.62, 1.05, y).astype(np.float32),
+        top=on_top(places).astype(np.float32),
         face=face.astype(np.float32),
         front=front.astype(np.float32),
     )

@@ -35,10 +35,8 @@ class StrandImage:
 
     through: Float[np.ndarray, "row column"]
     """Share of what is behind the strands that is seen, 0 to 1."""
-    weight: Float[np.ndarray, "row column"]
-    """Share of the strands, 1 - ``through``."""
     total: Float[np.ndarray, "row column 3"]
-    """Colour of the strands times ``weight``."""
+    """Colour of the strands times their share of the sample, 1 - ``through``."""
     inverse_depth: Float[np.ndarray, "row column"]
     """Inverse depth, in world units, of the strand at which ``through`` falls below a half; 0 where it never does."""
 
@@ -80,7 +78,7 @@ def draw_strands(
     order = _order(x, y, z, alpha, nearest, _farthest_in_tiles(nearest))
     _composite(order, x, y, z, alpha, flat, nearest, canvas)
     through = canvas[..., 3].copy()
-    return StrandImage(through, 1 - through, canvas[..., :3], canvas[..., 4])
+    return StrandImage(through, canvas[..., :3], canvas[..., 4])
 
 
 @kernel(fastmath=True)

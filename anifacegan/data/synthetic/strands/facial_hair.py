@@ -10,17 +10,19 @@ from anifacegan.data.synthetic.head import HeadGeometry
 from anifacegan.data.synthetic.strands.bristles import bristles
 from anifacegan.data.synthetic.strands.head_chart import HeadChart, chart_values
 from anifacegan.data.synthetic.strands.roots import (
+    WAVES,
     Roots,
     StrandNoise,
     opacity,
     scatter_roots,
     shaded,
+    skin_triangles,
     strand_noise,
     tangent,
-    unit,
-    waves,
 )
 from anifacegan.data.synthetic.strands.strands import Strands
+from anifacegan.data.synthetic.value_noise import random_waves
+from anifacegan.geometry.normals import unit
 from anifacegan.geometry.resampling import smoothstep
 
 BROW_SIDES = (0.05, 0.09, 0.19, 0.29, 0.38, 0.47, 0.53)
@@ -76,20 +78,24 @@ def prepare_brows(head: HeadGeometry) -> BrowRoots:
     """Scatter the roots of both brows over the mean face, with a fixed seed."""
     mean = head.mean.reshape(-1, 3)
     rng = np.random.default_rng(11)
-    side, above = np.abs(mean[:, 0]), mean[:, 1] - np.interp(np.abs(mean[:, 0]), BROW_SIDES, BROW_HEIGHTS)
+    side, above = np.abs(mean[:, 0]), above_brow(mean)
     near = (np.abs(above) < BROW_REGION) & (side < BROW_ENDS[1] + 0.12) & (mean[:, 2] > -0.4)
-    skin = _skin_triangles(head)
+    skin = skin_triangles(head)
     density = near * np.exp(-((above / 0.07) ** 2))
     roots = scatter_roots(mean, skin, density.astype(np.float32), BROW_STRANDS, rng)
     places = roots.at(mean)
-    distance = np.abs(places[:, 0])
     return BrowRoots(
         roots=roots,
         noise=strand_noise(places, rng),
-        side=distance,
-        height=(places[:, 1] - np.interp(distance, BROW_SIDES, BROW_HEIGHTS)).astype(np.float32),
+        side=np.abs(places[:, 0]),
+        height=above_brow(places).astype(np.float32),
         sign=np.sign(places[:, 0]).astype(np.float32),
     )
+
+
+def above_brow(places: Float[np.ndarray, "place 3"]) -> Float[np.ndarray, " place"]:
+    """Return the height of places of the mean face above the middle of the mean brow, model units."""
+    return places[:, 1] - np.interp(np.abs(places[:, 0]), BROW_SIDES, BROW_HEIGHTS)
 
 
 def grow_brows(
@@ -162,12 +168,12 @@ def prepare_beard(head: HeadGeometry, chart: HeadChart) -> BeardRoots:
     """Scatter the roots of a full beard over the mean face, with a fixed seed."""
     mean = head.mean.reshape(-1, 3)
     rng = np.random.default_rng(12)
-    skin = _skin_triangles(head)
+    skin = skin_triangles(head)
     beard = head.parts.beard_mask.astype(np.float32)
     roots = scatter_roots(mean, skin, smoothstep(0.02, 0.3, beard).astype(np.float32), BEARD_STRANDS, rng)
     roots = roots.select(_outermost(roots, chart, mean))
     places = roots.at(mean)
-    patchy = 0.8 + 0.25 * waves(places, 9.0, rng) + 0.1 * waves(places, 30.0, rng)
+    patchy = 0.8 + 0.25 * random_waves(places, 9.0, rng, WAVES) + 0.1 * random_waves(places, 30.0, rng, WAVES)
     return BeardRoots(
         roots=roots,
         noise=strand_noise(places, rng),
@@ -234,10 +240,6 @@ def beard_share(
     rest = np.clip(1 - moustache - chin, 0, 1)
     regions = moustache * beard.moustache + chin * beard.chin + rest * beard.cheeks
     return (beard.density * full * np.clip(regions, 0, 1)).astype(np.float32)
-
-
-def _skin_triangles(head: HeadGeometry) -> Int[np.ndarray, "triangle 3"]:
-    return head.triangles[(head.parts.part[head.triangles] == 0).all(axis=1)]
 
 
 def _outermost(

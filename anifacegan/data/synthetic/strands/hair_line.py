@@ -6,16 +6,15 @@ import numpy as np
 from jaxtyping import Float
 
 from anifacegan.data.synthetic.head import HeadGeometry
-from anifacegan.data.synthetic.strands.roots import Roots, StrandNoise, opacity, waves
+from anifacegan.data.synthetic.strands.head_chart import azimuth_deg
+from anifacegan.data.synthetic.strands.roots import WAVES, Roots, StrandNoise, opacity
 from anifacegan.data.synthetic.strands.styles import HairStyle
+from anifacegan.data.synthetic.value_noise import random_waves
 from anifacegan.geometry.resampling import smoothstep
 
 BASE_LINE = "short"
 """Name of the face model's hair line from which all styles start."""
-AXIS_Z = -0.9656
-"""Coordinate z of the head's vertical axis, about which azimuths are measured; model units."""
 TEMPLE_DEG, TEMPLE_WIDTH_DEG = 38.0, 15.0
-SIDEBURN_DEG, SIDEBURN_WIDTH_DEG = 72.0, 10.0
 PEAK_WIDTH_DEG = 9.0
 CROWN_PLACE, CROWN_RADIUS = (0.0, 1.26, -1.05), 0.62
 """Middle and radius of the region that baldness of the crown reaches."""
@@ -33,8 +32,6 @@ class HairLine:
     """Weight of the line above the forehead."""
     temples: Float[np.ndarray, " vertex"]
     """Weight of the temples."""
-    sideburns: Float[np.ndarray, " vertex"]
-    """Weight of the sideburns."""
     peak: Float[np.ndarray, " vertex"]
     """Weight of the middle of the forehead."""
     crown: Float[np.ndarray, " vertex"]
@@ -42,59 +39,68 @@ class HairLine:
     front: Float[np.ndarray, " vertex"]
     """Weight of what is seen from the front, where more roots are."""
 
-    def distance_of(self, style: HairStyle) -> Float[np.ndarray, " vertex"]:
-        """Return the signed distance to a style's hair line."""
-        return (
+    def worn(self, style: HairStyle) -> "WornLine":
+        """Return the hair line with the changes of a person's style."""
+        distance = (
             self.distance
             - style.line_raised * self.raised
             - style.line_temples * self.temples
-            - style.line_sideburns * self.sideburns
             + style.line_peak * self.peak
-        ).astype(np.float32)
+        )
+        return WornLine(style, distance.astype(np.float32), self.crown)
 
     def root_density(self) -> Float[np.ndarray, " vertex"]:
         """Return the density of roots: in the hair and a little beyond, and less at the back of the head."""
         return smoothstep(-0.09, -0.05, self.distance) * (0.55 + 0.45 * self.front)
 
-    def share(self, style: HairStyle) -> Float[np.ndarray, " vertex"]:
-        """Return the share of strands that grow at each vertex, without the style's density."""
-        grown = smoothstep(-0.3 * style.line_soft, style.line_soft, self.distance_of(style))
-        return (grown * (1 - style.crown_bald * self.crown)).astype(np.float32)
 
-    def cover(
-        self,
-        style: HairStyle,
-        roots: Roots,
-        noise: StrandNoise,
-        density: float,
-    ) -> Float[np.ndarray, " root"]:
+@dataclass(frozen=True)
+class WornLine:
+    """The hair line of one person over V vertices of the mean head."""
+
+    style: HairStyle
+    """The person's style."""
+    distance: Float[np.ndarray, " vertex"]
+    """Signed distance to the hair line, positive in the hair; model units."""
+    crown: Float[np.ndarray, " vertex"]
+    """Weight of the crown."""
+
+    def share(self) -> Float[np.ndarray, " vertex"]:
+        """Return the share of strands that grow at each vertex, without the style's density."""
+        return self._grown(self.distance, self.crown).astype(np.float32)
+
+    def cover(self, roots: Roots, noise: StrandNoise, density: float) -> Float[np.ndarray, " root"]:
         """Return the opacity of each strand: 0 outside the hair line, and where hair is thinner for high ranks.
 
         Random numbers of the strands shift the line for each of them; ``density`` is the share that grows in full hair.
         """
-        distance = roots.at(self.distance_of(style)) + np.float32(SCATTER) * noise.edge
-        grown = smoothstep(-0.3 * style.line_soft, style.line_soft, distance)
-        return opacity(grown * (1 - style.crown_bald * roots.at(self.crown)) * density, noise.rank)
+        distance = roots.at(self.distance) + np.float32(SCATTER) * noise.edge
+        return opacity(self._grown(distance, roots.at(self.crown)) * density, noise.rank)
+
+    def _grown(
+        self, distance: Float[np.ndarray, " place"], crown: Float[np.ndarray, " place"]
+    ) -> Float[np.ndarray, " place"]:
+        soft = self.style.line_soft
+        return smoothstep(-0.3 * soft, soft, distance) * (1 - self.style.crown_bald * crown)
 
 
 def hair_line(head: HeadGeometry) -> HairLine:
     """Compute the common hair line and the places of its changes on the mean head."""
     mean = head.mean.reshape(-1, 3)
-    azimuth_deg = np.degrees(np.arctan2(np.abs(mean[:, 0]), mean[:, 2] - AXIS_Z))
+    azimuth = azimuth_deg(mean)
     rng = np.random.default_rng(2)
-    bays = RAGGED * (0.6 * waves(mean, 16.0, rng) + 0.4 * waves(mean, 40.0, rng))
+    bays = RAGGED * (0.6 * random_waves(mean, 16.0, rng, WAVES) + 0.4 * random_waves(mean, 40.0, rng, WAVES))
     skin = head.parts.part == 0
 
     def bump(centre: float, width: float) -> np.ndarray:
-        return np.exp(-(((azimuth_deg - centre) / width) ** 2))
+        return np.exp(-(((azimuth - centre) / width) ** 2))
 
     from_crown = np.linalg.norm(mean - np.array(CROWN_PLACE), axis=1) / CROWN_RADIUS
     distance = head.hair_distance[head.hair_names.index(BASE_LINE)].astype(np.float32) + bays
     return HairLine(
         distance=np.where(skin, distance, -1).astype(np.float32),
-        raised=smoothstep(72.0, 30.0, azimuth_deg),
+        raised=smoothstep(72.0, 30.0, azimuth),
         temples=bump(TEMPLE_DEG, TEMPLE_WIDTH_DEG),
-        sideburns=bump(SIDEBURN_DEG, SIDEBURN_WIDTH_DEG),
         peak=bump(0.0, PEAK_WIDTH_DEG),
         crown=np.exp(-(from_crown**4)),
         front=smoothstep(-1.5, -0.7, mean[:, 2]),

@@ -12,14 +12,28 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import maximum_filter
 
+from anifacegan.geometry.normals import unit
+from anifacegan.geometry.resampling import smoothstep
 from anifacegan.runtime.compiled import kernel
 
 CHART_SIZE = 65
 """Number of nodes of the chart along each side; values are interpolated between nodes."""
+AXIS_Z = -0.9656
+"""Coordinate z of the head's vertical axis, about which azimuths are measured; model units."""
 LOWEST_Y = -1.2
 """Height, in model units, below which the body no longer keeps hair away: shoulders are outside of the image."""
 FARTHEST_MOVE = 0.08
 """Largest relative change of a node's distance by the slope of the surface; limits nodes where it is seen edge-on."""
+
+
+def azimuth_deg(places: Float[np.ndarray, "*place 3"]) -> Float[np.ndarray, "*place"]:
+    """Return the angle of places about the head's vertical axis, degrees: 0 at the front, 180 at the back."""
+    return np.degrees(np.arctan2(np.abs(places[..., 0]), places[..., 2] - AXIS_Z))
+
+
+def on_top(places: Float[np.ndarray, "*place 3"]) -> Float[np.ndarray, "*place"]:
+    """Return how much places of the mean head belong to the top of the head, 0 to 1."""
+    return smoothstep(0.62, 1.05, places[..., 1])
 
 
 @dataclass(frozen=True)
@@ -103,7 +117,7 @@ def _node_directions() -> Float[np.ndarray, "row column 3"]:
     x = np.where(folded, (1 - np.abs(v)) * np.where(u < 0, -1, 1), u)
     y = np.where(folded, (1 - np.abs(u)) * np.where(v < 0, -1, 1), v)
     directions = np.stack([x, y, z], axis=-1)
-    return (directions / np.linalg.norm(directions, axis=-1, keepdims=True)).astype(np.float32)
+    return unit(directions).astype(np.float32)
 
 
 @kernel()

@@ -25,7 +25,7 @@ from anifacegan.data.synthetic.strands.growth import (
     walk_numbers,
     walk_paths,
 )
-from anifacegan.data.synthetic.strands.hair_line import HairLine, hair_line
+from anifacegan.data.synthetic.strands.hair_line import HairLine, WornLine, hair_line
 from anifacegan.data.synthetic.strands.head_chart import HeadChart, chart_values, head_chart
 from anifacegan.data.synthetic.strands.lengths import HairRegions, hair_regions, strand_lengths
 from anifacegan.data.synthetic.strands.roots import (
@@ -33,12 +33,13 @@ from anifacegan.data.synthetic.strands.roots import (
     StrandNoise,
     scatter_roots,
     shaded,
+    skin_triangles,
     strand_noise,
     tangent,
-    unit,
 )
 from anifacegan.data.synthetic.strands.strands import Strands
 from anifacegan.data.synthetic.strands.styles import HairStyle, blended_style
+from anifacegan.geometry.normals import unit
 
 STRANDS, CLUMPS, STUBBLE, TAIL = 22_000, 1_100, 45_000, 1_800
 """Numbers of long strands, of clumps that they join, of short hairs between them, and of strands of a tail."""
@@ -51,7 +52,7 @@ IN_FRINGE = 0.5
 EAR = 0.25
 """Weight of the face model's mask from which a vertex belongs to an ear."""
 STUBBLE_POINTS, STUBBLE_WIDTH_MM = 3, 0.15
-TAIL_POINTS, TAIL_RADIUS = 16, 0.05
+TAIL_RADIUS = 0.05
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class ScalpHair:
 def prepare_scalp_hair(head: HeadGeometry) -> ScalpHair:
     """Lay out the hair of the head on the mean head, with a fixed seed."""
     mean = head.mean.reshape(-1, 3)
-    skin = head.triangles[(head.parts.part[head.triangles] == 0).all(axis=1)]
+    skin = skin_triangles(head)
     line = hair_line(head)
     chart = head_chart(mean, skin, line.distance > 0)
     off_ears = (head.parts.ears_mask[skin] < EAR).all(axis=1)
@@ -132,6 +133,7 @@ def grow_scalp_hair(
 ) -> list[Strands]:
     """Grow a person's hair on the head with a neutral expression: long strands, short hairs, and tied hair."""
     style = blended_style(hair)
+    line = scalp.line.worn(style)
     surface = neutral, normals
     skull, hull = scalp.skull.radii(neutral), scalp.chart.hull(neutral)
     reach = (skull + style.over_ears * (np.maximum(hull, skull) - skull))[..., None]
@@ -140,8 +142,8 @@ def grow_scalp_hair(
     if style.fringe > 0:
         charts.append(np.concatenate([reach, scalp.comb.combed(style, hair.parting, style.fringe)], axis=-1))
     kinds = (
-        _long_strands(scalp, style, hair, surface, charts),
-        _stubble(scalp, style, hair, surface, chart),
+        _long_strands(scalp, line, hair, surface, charts),
+        _stubble(scalp, line, hair, surface, chart),
         _tail(scalp, style, hair, chart),
     )
     return [strands for strands in kinds if strands is not None]
@@ -154,18 +156,18 @@ Chart = Float[np.ndarray, "row column 5"]
 
 
 def _long_strands(
-    scalp: ScalpHair, style: HairStyle, hair: Hair, surface: Surface, charts: list[Chart]
+    scalp: ScalpHair, line: WornLine, hair: Hair, surface: Surface, charts: list[Chart]
 ) -> Strands | None:
     """Grow the long strands; a second chart combs the strands of a fringe."""
-    everyone = scalp.strands
-    cover = scalp.line.cover(style, everyone.roots, everyone.noise, style.density)
+    everyone, style = scalp.strands, line.style
+    cover = line.cover(everyone.roots, everyone.noise, style.density)
     shown = np.flatnonzero(cover > 0)
     if len(shown) == 0:
         return None
     numbers, centre = walk_numbers(style), scalp.chart.centre
     in_fringe = everyone.regions.fringe > IN_FRINGE
     leading, grown = everyone.select(np.arange(CLUMPS)), everyone.select(shown)
-    led, walked = (_walked(scalp, part, style, hair, surface, charts[0]) for part in (leading, grown))
+    led, walked = (_walked(scalp, part, line, hair, surface, charts[0]) for part in (leading, grown))
     curls = _curls(style, scalp.leader[shown], grown.noise, leading.noise)
     paths = np.empty((CLUMPS, WALK_STEPS, 3), np.float32)
     points = np.empty((len(shown), _point_count(style), 3), np.float32)
@@ -207,11 +209,11 @@ def _curls(
 
 
 def _walked(
-    scalp: ScalpHair, grown: HairRoots, style: HairStyle, hair: Hair, surface: Surface, chart: Chart
+    scalp: ScalpHair, grown: HairRoots, line: WornLine, hair: Hair, surface: Surface, chart: Chart
 ) -> WalkedStrands:
     """Collect what strands bring for their walk."""
     vertices, normals = surface
-    noise = grown.noise
+    noise, style = grown.noise, line.style
     starts, upright = grown.roots.at(vertices), grown.roots.unit_at(normals)
     # at the parting itself the comb's two sides cancel, so a root there reads the comb beside it
     from_parting = (starts[:, 0] - np.float32(PARTING_REACH * hair.parting)) / np.float32(PARTING_WIDTH)
@@ -221,7 +223,7 @@ def _walked(
     stray = (style.spread * noise.stray + 0.5 * style.wild * noise.drift).astype(np.float32)
     lean = np.float32(style.root_lean)
     direction = unit((1 - lean) * upright + lean * tangent(wish, upright) + np.float32(0.5) * stray)
-    distance = grown.roots.at(scalp.line.distance_of(style))
+    distance = grown.roots.at(line.distance)
     length = strand_lengths(style, grown.regions, distance, noise, hair.length)
     layer = (style.volume * (0.15 + 0.85 * noise.layer)).astype(np.float32)
     return WalkedStrands(starts, direction, length, layer, stray)
@@ -235,11 +237,9 @@ def _point_count(style: HairStyle) -> int:
     return round(min(max(count, COARSEST_POINTS), FINEST_POINTS))
 
 
-def _stubble(
-    scalp: ScalpHair, style: HairStyle, hair: Hair, surface: Surface, chart: Chart
-) -> Strands | None:
-    everyone = scalp.stubble
-    cover = scalp.line.cover(style, everyone.roots, everyone.noise, style.stubble)
+def _stubble(scalp: ScalpHair, line: WornLine, hair: Hair, surface: Surface, chart: Chart) -> Strands | None:
+    everyone, style = scalp.stubble, line.style
+    cover = line.cover(everyone.roots, everyone.noise, style.stubble)
     shown = np.flatnonzero(cover > 0)
     if len(shown) == 0:
         return None

@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 
 from anifacegan.data.synthetic.appearance import Lashes
 from anifacegan.data.synthetic.head import HeadGeometry
-from anifacegan.data.synthetic.strands.roots import unit
 from anifacegan.data.synthetic.strands.strands import Strands
+from anifacegan.geometry.normals import unit
 
 UPPER_LASHES, LOWER_LASHES, STEPS = 90, 46, 6
 """Numbers of lashes of an upper and of a lower lid, and of points of each."""

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from anifacegan.data.synthetic.strands.combing import KNOT
+from anifacegan.data.synthetic.strands.head_chart import on_top
 from anifacegan.data.synthetic.strands.roots import StrandNoise
 from anifacegan.data.synthetic.strands.styles import HairStyle
 from anifacegan.geometry.resampling import smoothstep
@@ -55,7 +56,7 @@ def hair_regions(places: Float[np.ndarray, "root 3"], centre: Float[np.ndarray, 
     x, y, z = places.T
     radius = np.linalg.norm(places - centre, axis=1)
     above = np.clip((y - centre[1]) / radius, -1, 1)
-    high = smoothstep(0.62, 1.05, y)
+    high = on_top(places)
     ahead = smoothstep(-0.60, -0.10, z) * smoothstep(0.35, 0.65, y)
     low = smoothstep(0.45, -0.05, y) * smoothstep(-0.95, -1.2, z)
     front = ahead

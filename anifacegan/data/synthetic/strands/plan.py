@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from anifacegan.data.synthetic.appearance import Appearance
 from anifacegan.data.synthetic.head import HeadGeometry
 from anifacegan.data.synthetic.strands.facial_hair import (
-    BROW_HEIGHTS,
-    BROW_SIDES,
     BeardRoots,
     BrowRoots,
+    above_brow,
     beard_share,
     brow_share,
     grow_beard,
@@ -26,6 +25,24 @@ from anifacegan.data.synthetic.strands.styles import blended_style
 
 
 @dataclass(frozen=True)
+class SkinPlaces:
+    """Places of the vertices of the mean head in the regions that short hair hides or shades."""
+
+    side: Float[np.ndarray, " vertex"]
+    """Distance from the middle of the face, model units."""
+    above_brow: Float[np.ndarray, " vertex"]
+    """Height above the middle of the mean brow, model units."""
+    front: Bool[np.ndarray, " vertex"]
+    """Whether each vertex is skin of the front of the head, where brows grow."""
+    beard: Float[np.ndarray, " vertex"]
+    """Weight of the full beard, 0 to 1."""
+    moustache: Float[np.ndarray, " vertex"]
+    """Weight of the upper lip, 0 to 1."""
+    chin: Float[np.ndarray, " vertex"]
+    """Weight of the chin, 0 to 1."""
+
+
+@dataclass(frozen=True)
 class StrandPlan:
     """Roots, random numbers and fields of all strands, the same for everyone."""
 
@@ -37,6 +54,8 @@ class StrandPlan:
     """Lashes of the four lids."""
     beard: BeardRoots
     """Beard."""
+    skin: SkinPlaces
+    """Where skin can lie under hair."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +70,26 @@ class SkinUnderHair:
 def plan_strands(head: HeadGeometry) -> StrandPlan:
     """Lay out all strands on the mean head; takes about a second, once for each process."""
     scalp = prepare_scalp_hair(head)
-    return StrandPlan(scalp, prepare_brows(head), prepare_lashes(head), prepare_beard(head, scalp.chart))
+    return StrandPlan(
+        scalp=scalp,
+        brows=prepare_brows(head),
+        lashes=prepare_lashes(head),
+        beard=prepare_beard(head, scalp.chart),
+        skin=_skin_places(head),
+    )
+
+
+def _skin_places(head: HeadGeometry) -> SkinPlaces:
+    mean, parts = head.mean.reshape(-1, 3), head.parts
+    moustache = parts.moustache_mask.astype(np.float32)
+    return SkinPlaces(
+        side=np.abs(mean[:, 0]),
+        above_brow=above_brow(mean),
+        front=(parts.part == 0) & (mean[:, 2] > -0.5),
+        beard=parts.beard_mask.astype(np.float32),
+        moustache=moustache,
+        chin=np.clip(parts.goatee_mask.astype(np.float32) - moustache, 0, 1),
+    )
 
 
 def grow_strands(
@@ -80,20 +118,14 @@ def grow_strands(
     return [strands for strands in kinds if strands is not None and len(strands.points) > 0]
 
 
-def skin_under_hair(head: HeadGeometry, plan: StrandPlan, appearance: Appearance) -> SkinUnderHair:
+def skin_under_hair(plan: StrandPlan, appearance: Appearance) -> SkinUnderHair:
     """Return the share of the skin under the hair of a person at each vertex."""
-    style = blended_style(appearance.hair)
-    mean = head.mean.reshape(-1, 3)
-    side = np.abs(mean[:, 0])
-    brows, _, _ = brow_share(appearance.brows, side, mean[:, 1] - np.interp(side, BROW_SIDES, BROW_HEIGHTS))
-    parts = head.parts
-    moustache = parts.moustache_mask.astype(np.float32)
-    chin = np.clip(parts.goatee_mask.astype(np.float32) - moustache, 0, 1)
+    style, skin = blended_style(appearance.hair), plan.skin
+    brows, _, _ = brow_share(appearance.brows, skin.side, skin.above_brow)
+    brows = np.where(skin.front, brows * min(appearance.brows.density, 1.0), 0)
     grown = 1 - (1 - style.density) * (1 - 0.7 * style.stubble)
     return SkinUnderHair(
-        scalp=(plan.scalp.line.share(style) * grown).astype(np.float32),
-        brows=np.where(
-            (parts.part == 0) & (mean[:, 2] > -0.5), brows * min(appearance.brows.density, 1.0), 0
-        ).astype(np.float32),
-        beard=beard_share(appearance.beard, parts.beard_mask.astype(np.float32), moustache, chin),
+        scalp=(plan.scalp.line.worn(style).share() * grown).astype(np.float32),
+        brows=brows.astype(np.float32),
+        beard=beard_share(appearance.beard, skin.beard, skin.moustache, skin.chin),
     )

@@ -6,9 +6,14 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float, Int
 
+from anifacegan.data.synthetic.head import HeadGeometry
+from anifacegan.data.synthetic.value_noise import random_waves
+from anifacegan.geometry.normals import unit
 from anifacegan.geometry.resampling import smoothstep
 from anifacegan.runtime.compiled import kernel
 
+WAVES = 6
+"""Number of waves of the random fields that vary hair over the head."""
 SHADES = 0.22
 """Deviation of the logarithm of the brightness of strands."""
 
@@ -41,6 +46,11 @@ class Roots:
         return len(self.corners)
 
 
+def skin_triangles(head: HeadGeometry) -> Int[np.ndarray, "triangle 3"]:
+    """Return the triangles of a head whose corners are all skin."""
+    return head.triangles[(head.parts.part[head.triangles] == 0).all(axis=1)]
+
+
 def scatter_roots(
     vertices: Float[np.ndarray, "vertex 3"],
     triangles: Int[np.ndarray, "triangle 3"],
@@ -61,18 +71,6 @@ def scatter_roots(
     weights = np.stack([1 - u, u * (1 - v), u * v], axis=1).astype(np.float32)
     order = rng.permutation(count)  # any first part of the roots covers the whole region
     return Roots(triangles[owner][order].astype(np.int32), weights[order])
-
-
-def waves(
-    points: Float[np.ndarray, "point 3"], frequency: float, rng: np.random.Generator, count: int = 6
-) -> Float[np.ndarray, " point"]:
-    """Evaluate a smooth random field of size about 1: a sum of plane waves with random directions.
-
-    ``frequency`` is in radians for each model unit.
-    """
-    directions = rng.normal(0, frequency, (count, 3))
-    phases = rng.uniform(0, 2 * np.pi, count)
-    return (np.cos(points @ directions.T + phases).sum(axis=1) / np.sqrt(count / 2)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -105,14 +103,18 @@ def strand_noise(places: Float[np.ndarray, "strand 3"], rng: np.random.Generator
     """Draw the random numbers of strands that grow at places, model units."""
     count = len(places)
     strayed = 0.8 + 0.4 * rng.random(count) ** 4
-    shade = 0.6 * rng.normal(size=count) + 0.5 * waves(places, 9.0, rng) + 0.5 * waves(places, 30.0, rng)
+    shade = (
+        0.6 * rng.normal(size=count)
+        + 0.5 * random_waves(places, 9.0, rng, WAVES)
+        + 0.5 * random_waves(places, 30.0, rng, WAVES)
+    )
     return StrandNoise(
         rank=rng.random(count, np.float32),
         layer=rng.random(count, np.float32),
         length=rng.random(count, np.float32),
         edge=rng.normal(size=count).astype(np.float32),
         stray=(np.clip(rng.normal(size=(count, 3)), -2, 2) * strayed[:, None]).astype(np.float32),
-        drift=np.stack([waves(places, 7.0, rng) for _ in range(3)], axis=1),
+        drift=np.stack([random_waves(places, 7.0, rng, WAVES) for _ in range(3)], axis=1),
         shade=shade.astype(np.float32),
         phase=rng.random(count, np.float32),
     )
@@ -127,11 +129,6 @@ def opacity(
     """
     fade = np.float32(0.2)
     return smoothstep(0.0, 1.0, (share * (1 + fade) - rank) / fade).astype(np.float32)
-
-
-def unit(vectors: Float[np.ndarray, "*place 3"]) -> Float[np.ndarray, "*place 3"]:
-    """Scale vectors to length 1; a vector of length 0 stays."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9).astype(vectors.dtype)
 
 
 def tangent(

@@ -5,10 +5,12 @@ person's style is the mean of the table's rows with the weights of :class:`anifa
 Edit the table to change a style.
 """
 
+import functools
 import math
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from jaxtyping import Float
 
 from anifacegan.data.synthetic.appearance import HAIR_STYLES, Hair
 
@@ -42,8 +44,6 @@ class HairStyle:
     """Strength with which the hair on top is combed away from the parting, to both sides."""
     top_down: float = 0.0
     """Strength with which the hair on top follows the head down from the crown."""
-    top_up: float = 0.0
-    """Strength with which the hair on top stands up."""
     sides_down: float = 1.0
     """Strength with which the hair at the sides and at the back is combed down."""
     sides_back: float = 0.2
@@ -98,8 +98,6 @@ class HairStyle:
     """Rise of the hair line above the forehead."""
     line_temples: float = 0.0
     """Rise of the hair line at the temples."""
-    line_sideburns: float = 0.0
-    """Rise of the lower end of the sideburns."""
     line_peak: float = 0.0
     """Length of the tip of the hair line in the middle of the forehead."""
     line_soft: float = 0.05
@@ -130,7 +128,8 @@ SHORT = HairStyle(
 )  # fmt: skip
 """Short hair, from which other short styles are derived."""
 LONG = HairStyle(
-    2.3, 2.2, 2.2, 1.9, tuck=0.25, sides_forward=0.15, over_ears=0.9, level_y=-1.55, level=0.75, top_part=0.9, top_down=0.35, top_back=0.15, off_face=1.0, lift=0.05, bend=0.10,
+    2.3, 2.2, 2.2, 1.9, tuck=0.25, sides_forward=0.15, over_ears=0.9, level_y=-1.55, level=0.75, top_part=0.9,
+    top_down=0.35, top_back=0.15, off_face=1.0, lift=0.05, bend=0.10,
     gravity=1.2, gravity_from=0.5, hug=0.95, volume=0.075, wild=0.12, spread=0.06, clump=0.6, stubble=0.35,
     sides_back=0.0, root_lean=0.6, uneven=0.3,
 )  # fmt: skip
@@ -140,11 +139,14 @@ STYLES = {
     "crop": SHORT,
     "side_part": replace(
         SHORT, length_top=0.6, length_front=0.62, length_sides=0.16, top_forward=0.0, top_part=1.0, top_down=0.1,
-        top_back=0.35, lift=0.10, bend=0.08, hug=0.97, volume=0.045, wild=0.15, spread=0.07, clump=0.6, root_lean=0.45, gravity=0.6, gravity_from=0.25,),
+        top_back=0.35, lift=0.10, bend=0.08, hug=0.97, volume=0.045, wild=0.15, spread=0.07, clump=0.6,
+        root_lean=0.45, gravity=0.6, gravity_from=0.25,
+    ),
     "swept_back": replace(
         SHORT, length_top=0.75, length_front=0.80, length_sides=0.18, length_nape=0.14, top_forward=0.0, top_down=0.0,
         top_back=1.0, sides_back=0.8, lift=0.07, bend=0.10, hug=0.95, volume=0.05, wild=0.15, spread=0.08, clump=0.65,
-        line_temples=0.03, root_lean=0.55, gravity=0.35,),
+        line_temples=0.03, root_lean=0.55, gravity=0.35,
+    ),
     "short_curls": replace(
         SHORT, length_top=0.42, length_front=0.34, length_sides=0.22, length_nape=0.12, top_down=0.8, top_forward=0.3,
         outward=0.25, lift=0.07, hug=0.5, volume=0.08, curl_radius=0.032, curl_turns=7.0, curl_together=0.9,
@@ -172,20 +174,22 @@ STYLES = {
         line_soft=0.06,
     ),
     "bob": replace(
-        LONG, tuck=0.55, level_y=-0.62, level=0.9, length_top=1.35, length_front=1.30, length_sides=0.9, length_nape=0.4, volume=0.08, gravity=1.3,
-        uneven=0.1, gravity_from=0.3,),
+        LONG, tuck=0.55, level_y=-0.62, level=0.9, length_top=1.35, length_front=1.30, length_sides=0.9,
+        length_nape=0.4, volume=0.08, gravity=1.3, uneven=0.1, gravity_from=0.3,
+    ),
     "long": LONG,
     "long_waves": replace(
-        LONG, level_y=-1.5, length_top=2.2, length_front=2.1, volume=0.08, curl_radius=0.06, curl_turns=1.3, curl_together=0.92,
-        clump=0.7, hug=0.8, wild=0.25, spread=0.05,
+        LONG, level_y=-1.5, length_top=2.2, length_front=2.1, volume=0.08, curl_radius=0.06, curl_turns=1.3,
+        curl_together=0.92, clump=0.7, hug=0.8, wild=0.25, spread=0.05,
     ),
     "curly_long": replace(
-        LONG, tuck=0.35, level_y=-1.0, level=0.5, length_top=1.7, length_front=1.5, length_sides=1.5, length_nape=1.2, top_part=0.5, top_down=0.6,
-        outward=0.0, volume=0.13, hug=0.8, gravity=1.0, curl_radius=0.055, curl_turns=3.0, curl_together=0.92,
-        clump=0.9, wild=0.3, spread=0.06, lift=0.08, off_face=1.4, shine=0.8,
+        LONG, tuck=0.35, level_y=-1.0, level=0.5, length_top=1.7, length_front=1.5, length_sides=1.5, length_nape=1.2,
+        top_part=0.5, top_down=0.6, outward=0.0, volume=0.13, hug=0.8, gravity=1.0, curl_radius=0.055,
+        curl_turns=3.0, curl_together=0.92, clump=0.9, wild=0.3, spread=0.06, lift=0.08, off_face=1.4, shine=0.8,
     ),
     "tied": replace(
-        LONG, tuck=0.0, root_lean=0.9, bend=0.03, sides_forward=0.0, over_ears=0.0, level=0.0, length_top=1.55, length_front=1.7, length_sides=1.3, length_nape=0.8, top_part=0.0, top_down=0.0,
+        LONG, tuck=0.0, root_lean=0.9, bend=0.03, sides_forward=0.0, over_ears=0.0, level=0.0, length_top=1.55,
+        length_front=1.7, length_sides=1.3, length_nape=0.8, top_part=0.0, top_down=0.0,
         top_back=0.3, sides_down=0.0, off_face=0.0, knot=1.0, gravity=0.0, volume=0.03, wild=0.06, spread=0.03,
         tail=1.0, lift=0.02, uneven=0.05, line_raised=0.01, hug=1.0,
     ),
@@ -199,16 +203,23 @@ STYLES = {
 """The numbers of each style."""
 
 
+NAMES = tuple(field.name for field in fields(HairStyle))
+BY_LOG = np.array([name in LENGTHS for name in NAMES])
+
+
+@functools.cache
+def _table() -> Float[np.ndarray, "style number"]:
+    """Return the numbers of all styles, in the order of ``NAMES``; those of ``LENGTHS`` as logarithms."""
+    table = np.array([[getattr(STYLES[style], name) for name in NAMES] for style in HAIR_STYLES])
+    table[:, BY_LOG] = np.log(table[:, BY_LOG])
+    return table
+
+
 def blended_style(hair: Hair) -> HairStyle:
     """Average the styles with a person's weights and apply the person's length and curl."""
-    weights = np.asarray(hair.style_weights, np.float64)
-    names = [field.name for field in fields(HairStyle)]
-    table = np.array([[getattr(STYLES[style], name) for name in names] for style in HAIR_STYLES])
-    by_log = np.array([name in LENGTHS for name in names])
-    table[:, by_log] = np.log(table[:, by_log])
-    mean = weights @ table
-    mean[by_log] = np.exp(mean[by_log])
-    style = HairStyle(**dict(zip(names, mean.tolist(), strict=True)))
+    mean = np.asarray(hair.style_weights, np.float64) @ _table()
+    mean[BY_LOG] = np.exp(mean[BY_LOG])
+    style = HairStyle(**dict(zip(NAMES, mean.tolist(), strict=True)))
     return replace(
         style,
         **{name: getattr(style, name) * hair.length for name in LENGTHS},
