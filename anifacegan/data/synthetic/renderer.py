@@ -184,7 +184,7 @@ def _shadows(
     Every second point of every sixth strand is enough for the hair's. Glasses cast no shadows: their wire is thinner
     than a pixel of the maps.
     """
-    hair = [kind.points[::6, ::2].reshape(-1, 3) for kind in strands if kind.on_scalp]
+    hair = [kind.points[kind.number % 6 == 0, ::2].reshape(-1, 3) for kind in strands if kind.on_scalp]
     points = np.concatenate(hair) if hair else np.zeros((0, 3), np.float32)
     solid = fields.occluders
     return shadow_maps(

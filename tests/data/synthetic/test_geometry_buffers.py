@@ -174,7 +174,11 @@ def test_dense_strands_are_a_surface_that_hides_the_head_and_single_strands_are_
         x = np.linspace(0.0, 0.9, count)
         points = np.stack(np.broadcast_arrays(x[:, None], np.linspace(-1, 1, 8), 0.85), axis=-1)
         colours, covers = np.zeros((count, 3), np.float32), np.full(count, cover, np.float32)
-        return [Strands(points.astype(np.float32), colours, covers, 1.0, 5.0, 1.0, on_scalp=True)]
+        return [
+            Strands(
+                points.astype(np.float32), colours, covers, np.arange(count), 1.0, 5.0, 1.0, on_scalp=True
+            )
+        ]
 
     monkeypatch.setattr(geometry_buffers, "person_strands", lambda *_: curtain(400, 1.0))
     hidden, left = render_geometry(ball, person, pose, size)

@@ -20,7 +20,7 @@ from anifacegan.data.synthetic.strands.roots import (
     strand_noise,
     tangent,
 )
-from anifacegan.data.synthetic.strands.strands import Strands
+from anifacegan.data.synthetic.strands.strands import LEAST_COVER, Strands
 from anifacegan.data.synthetic.value_noise import random_waves
 from anifacegan.geometry.normals import unit
 from anifacegan.geometry.resampling import smoothstep
@@ -111,7 +111,7 @@ def grow_brows(
         (prepared.height / 0.07) ** 2
     )  # roots are dense at the mean brow; the share makes up for it
     cover = opacity(np.minimum(0.62 * brows.density * share * np.minimum(crowd, 3), 1), noise.rank)
-    shown = np.flatnonzero(cover > 0)
+    shown = np.flatnonzero(cover > LEAST_COVER)
     roots, noise = prepared.roots.select(shown), noise.select(shown)
     across, along, sign = across[shown], along[shown], prepared.sign[shown]
     # the inner end stands up, the rest lies outward, and the upper edge leans down to meet the lower one
@@ -133,7 +133,7 @@ def grow_brows(
         BROW_STEPS,
     )
     return Strands(
-        points, shaded(brows.rgb, noise.shade), cover[shown], BROW_WIDTH_MM, 0.5, 0.25, on_scalp=False
+        points, shaded(brows.rgb, noise.shade), cover[shown], shown, BROW_WIDTH_MM, 0.5, 0.25, on_scalp=False
     )
 
 
@@ -193,7 +193,7 @@ def grow_beard(
 ) -> Strands | None:
     """Grow a person's beard on the face with the present expression; None if there is none."""
     cover = opacity(beard_share(beard, prepared.full, prepared.moustache, prepared.chin), prepared.noise.rank)
-    shown = np.flatnonzero(cover > 0)
+    shown = np.flatnonzero(cover > LEAST_COVER)
     if len(shown) == 0:
         return None
     roots, noise = prepared.roots.select(shown), prepared.noise.select(shown)
@@ -220,7 +220,7 @@ def grow_beard(
         BEARD_STEPS,
     )
     return Strands(
-        points, shaded(beard.rgb, noise.shade), cover[shown], BEARD_WIDTH_MM, 2.0, 0.35, on_scalp=False
+        points, shaded(beard.rgb, noise.shade), cover[shown], shown, BEARD_WIDTH_MM, 2.0, 0.35, on_scalp=False
     )
 
 

@@ -31,13 +31,14 @@ from anifacegan.data.synthetic.strands.lengths import HairRegions, hair_regions,
 from anifacegan.data.synthetic.strands.roots import (
     Roots,
     StrandNoise,
+    opacity,
     scatter_roots,
     shaded,
     skin_triangles,
     strand_noise,
     tangent,
 )
-from anifacegan.data.synthetic.strands.strands import Strands
+from anifacegan.data.synthetic.strands.strands import LEAST_COVER, Strands
 from anifacegan.data.synthetic.strands.styles import HairStyle, blended_style
 from anifacegan.geometry.normals import unit
 
@@ -139,7 +140,7 @@ def grow_scalp_hair(
     reach = (skull + style.over_ears * (np.maximum(hull, skull) - skull))[..., None]
     chart = np.concatenate([reach, scalp.comb.combed(style, hair.parting)], axis=-1)
     charts = [chart]
-    if style.fringe > 0:
+    if style.fringe > LEAST_COVER:
         charts.append(np.concatenate([reach, scalp.comb.combed(style, hair.parting, style.fringe)], axis=-1))
     kinds = (
         _long_strands(scalp, line, hair, surface, charts),
@@ -161,7 +162,7 @@ def _long_strands(
     """Grow the long strands; a second chart combs the strands of a fringe."""
     everyone, style = scalp.strands, line.style
     cover = line.cover(everyone.roots, everyone.noise, style.density)
-    shown = np.flatnonzero(cover > 0)
+    shown = np.flatnonzero(cover > LEAST_COVER)
     if len(shown) == 0:
         return None
     numbers, centre = walk_numbers(style), scalp.chart.centre
@@ -190,7 +191,9 @@ def _long_strands(
         )
         points[mine] = part
     rgb = shaded(hair.rgb, grown.noise.shade)
-    return Strands(points, rgb, cover[shown], style.width_mm, style.absorption, style.shine, on_scalp=True)
+    return Strands(
+        points, rgb, cover[shown], shown, style.width_mm, style.absorption, style.shine, on_scalp=True
+    )
 
 
 def _curls(
@@ -240,7 +243,7 @@ def _point_count(style: HairStyle) -> int:
 def _stubble(scalp: ScalpHair, line: WornLine, hair: Hair, surface: Surface, chart: Chart) -> Strands | None:
     everyone, style = scalp.stubble, line.style
     cover = line.cover(everyone.roots, everyone.noise, style.stubble)
-    shown = np.flatnonzero(cover > 0)
+    shown = np.flatnonzero(cover > LEAST_COVER)
     if len(shown) == 0:
         return None
     grown = everyone.select(shown)
@@ -259,14 +262,15 @@ def _stubble(scalp: ScalpHair, line: WornLine, hair: Hair, surface: Surface, cha
         STUBBLE_POINTS,
     )
     rgb = shaded(hair.rgb, noise.shade)
-    return Strands(points, rgb, cover[shown], STUBBLE_WIDTH_MM, 2.0, 0.4 * style.shine, on_scalp=False)
+    return Strands(points, rgb, cover[shown], shown, STUBBLE_WIDTH_MM, 2.0, 0.4 * style.shine, on_scalp=False)
 
 
 def _tail(scalp: ScalpHair, style: HairStyle, hair: Hair, chart: Chart) -> Strands | None:
-    if style.tail <= 0:
+    cover = opacity(np.full(len(scalp.tail.rank), style.tail, np.float32), scalp.tail.rank)
+    shown = np.flatnonzero(cover > LEAST_COVER)
+    if len(shown) == 0:
         return None
-    noise = scalp.tail
-    count = len(noise.rank)
+    noise = scalp.tail.select(shown)
     starts = np.float32(KNOT) + np.float32([0, 0, -0.04]) + np.float32(TAIL_RADIUS) * noise.stray
     walked = WalkedStrands(
         starts.astype(np.float32),
@@ -279,6 +283,7 @@ def _tail(scalp: ScalpHair, style: HairStyle, hair: Hair, chart: Chart) -> Stran
     still = chart.copy()
     still[..., 1:] = 0
     points = walk_paths(walked, numbers, still, scalp.chart.centre)
-    cover = np.full(count, style.tail, np.float32)
     rgb = shaded(hair.rgb, noise.shade)
-    return Strands(points, rgb, cover, style.width_mm, style.absorption, style.shine, on_scalp=True)
+    return Strands(
+        points, rgb, cover[shown], shown, style.width_mm, style.absorption, style.shine, on_scalp=True
+    )

@@ -80,7 +80,7 @@ def grow_lashes(
     points = np.concatenate([_row_points(row, lashes, vertices) for row in rows]).astype(np.float32)
     cover = np.concatenate([_row_cover(row, lashes) for row in rows]).astype(np.float32)
     rgb = np.tile(np.float32(LASH_RGB), (len(points), 1))
-    return Strands(points, rgb, cover, WIDTH_MM, 0.0, 0.15, on_scalp=False)
+    return Strands(points, rgb, cover, np.arange(len(points)), WIDTH_MM, 0.0, 0.15, on_scalp=False)
 
 
 def _row_points(

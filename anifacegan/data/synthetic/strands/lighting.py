@@ -45,7 +45,7 @@ def light_strands(
     )
     colours = np.empty(strands.points.shape, np.float32)
     _light(
-        (strands.points, strands.rgb.astype(np.float32)),
+        (strands.points, strands.rgb.astype(np.float32), strands.number),
         (shadows.solid, shadows.hair, used, shadows.rights, shadows.ups, shadows.towards),
         (shadows.radiance[used] * gain).astype(np.float32),
         (shadows.centre, np.float32(shadows.scale), len(lamp)),
@@ -72,7 +72,7 @@ def _lobe(x, shift, width):
 @no_type_check
 def _light(strands, maps, radiance, frame, lamp, look, colours):
     """Light every third point of the strands and interpolate between them; ``colours`` (N, K, 3) is written."""
-    points, rgb = strands
+    points, rgb, number = strands
     solid_maps, hair_maps, used, rights, ups, towards = maps
     centre, scale, lamps = frame
     key_direction, key_rgb = lamp
@@ -131,7 +131,7 @@ def _light(strands, maps, radiance, frame, lamp, look, colours):
                 break
             previous = k
             k = min(k + stride, steps - 1)
-        tilt = np.float32(0.5) * (np.float32((s * 7919) % 1024) / np.float32(1024) - np.float32(0.5))
+        tilt = np.float32(0.5) * (np.float32((number[s] * 7919) % 1024) / np.float32(1024) - np.float32(0.5))
         for k in range(steps):
             f = np.float32(k) / np.float32(steps - 1)
             a, b = max(k - 1, 0), min(k + 1, steps - 1)

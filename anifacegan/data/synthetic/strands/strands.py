@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+
+LEAST_COVER = 1e-3
+"""Opacity below which a strand is neither drawn nor casts a shadow; styles are blended, so few shares are exactly 0."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,8 @@ class Strands:
     """Colour of each strand, linear light."""
     cover: Float[np.ndarray, " strand"]
     """Opacity of each strand at its root, 0 to 1."""
+    number: Int[np.ndarray, " strand"]
+    """Number of each strand among those that can grow; the same strand has it in everyone."""
     width_mm: float
     """Width of a strand in millimetres; fewer strands than a person has are drawn wider."""
     absorption: float
