@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from anifacegan.data.synthetic.renderer import SyntheticRenderer
     from anifacegan.face_model.morphable import MorphableModel
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -64,6 +65,14 @@ def face_model() -> MorphableModel:
     if not face_model_path().exists():
         pytest.skip(f"{face_model_path()} is missing: {BUILD_COMMAND} builds it")
     return load_open_face_model()
+
+
+@pytest.fixture(scope="session")
+def real_renderer(face_model: MorphableModel) -> SyntheticRenderer:
+    """The renderer of the built face model, prepared once for all tests."""
+    from anifacegan.data.synthetic.renderer import load_synthetic_renderer
+
+    return load_synthetic_renderer()
 
 
 @pytest.fixture(scope="session")

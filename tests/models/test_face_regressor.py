@@ -76,12 +76,11 @@ def test_landmarks_of_exact_coefficients_are_the_files_ones_in_the_generators_ca
     torch.testing.assert_close(found, true, atol=1e-3, rtol=0)  # float32 angles in the file
 
 
-def test_the_lm68_of_the_open_model_follows_from_its_coefficients(face_model) -> None:
+def test_the_lm68_of_the_open_model_follows_from_its_coefficients(face_model, real_renderer) -> None:
     """The same for a rendered item of the real model, lids included."""
-    from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_item
+    from anifacegan.data.synthetic.renderer import render_item
 
-    synthetic_renderer = load_synthetic_renderer()
-    faces = [render_item(synthetic_renderer, 3, item, 16, factor=1)[1] for item in range(3)]
+    faces = [render_item(real_renderer, 3, item, 16, factor=1)[1] for item in range(3)]
     found = FaceLandmarks(face_model, "generator").pixels(batch_of(faces), 128)
     error = (found - from_lm68(torch.stack([torch.from_numpy(face.lm68) for face in faces]), 128)).norm(
         dim=-1

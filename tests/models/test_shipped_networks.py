@@ -7,6 +7,7 @@ import torch
 
 from anifacegan.data.config import NO_AUGMENTATION, DataConfig
 from anifacegan.data.dataset import FaceDataset
+from anifacegan.data.synthetic.renderer import SyntheticRenderer, render_item
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.models.face_regressor import FaceRegressor
@@ -29,15 +30,14 @@ waits_for_retraining = pytest.mark.xfail(
 
 
 @pytest.fixture(scope="module")
-def unseen(face_model: MorphableModel, tmp_path_factory: pytest.TempPathFactory) -> FaceDataset:
+def unseen(real_renderer: SyntheticRenderer, tmp_path_factory: pytest.TempPathFactory) -> FaceDataset:
     from PIL import Image
 
-    from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_item
     from anifacegan.face_model.coefficients import write_coefficients
 
-    folder, synthetic_renderer = tmp_path_factory.mktemp("unseen"), load_synthetic_renderer()
+    folder = tmp_path_factory.mktemp("unseen")
     for index in range(COUNT):
-        image, face = render_item(synthetic_renderer, SEED, index, SIZE)
+        image, face = render_item(real_renderer, SEED, index, SIZE)
         Image.fromarray(image).save(folder / f"{index:03d}.png")
         write_coefficients(folder / f"{index:03d}.mat", face)
     return FaceDataset(DataConfig(folder, SIZE))

@@ -7,7 +7,7 @@ import pytest
 
 from anifacegan.data.synthetic.appearance_prior import AppearancePrior
 from anifacegan.data.synthetic.head import head_geometry
-from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer
+from anifacegan.data.synthetic.renderer import SyntheticRenderer
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_person
 from anifacegan.face_model.morphable import MorphableModel
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
@@ -28,9 +28,3 @@ def renderer(model: MorphableModel) -> SyntheticRenderer:
 @pytest.fixture(scope="session")
 def person(renderer: SyntheticRenderer) -> SyntheticPerson:
     return sample_person(renderer.head.parts, np.random.default_rng(5))
-
-
-@pytest.fixture(scope="session")
-def real_renderer(face_model: MorphableModel) -> SyntheticRenderer:
-    """The renderer of the built face model, prepared once for all tests."""
-    return load_synthetic_renderer()

@@ -14,12 +14,13 @@ from anifacegan.data.synthetic.appearance_prior import (
     independent_components,
     texture_metric,
 )
+from anifacegan.data.synthetic.renderer import SyntheticRenderer
 from anifacegan.face_model.morphable import MorphableModel
-from anifacegan.face_model.open_model import HeadParts, load_head_parts
+from anifacegan.face_model.open_model import HeadParts
 from anifacegan.geometry.conventions import NOISE_DIM
 from anifacegan.runtime.errors import InputError
 from tests.fixtures.synthetic_faces import flat_appearance
-from tests.fixtures.tiny_head import tiny_model, tiny_parts
+from tests.fixtures.tiny_head import tiny_model
 
 SLICES = {
     "SKIN_TEXTURE": {"skin"},
@@ -39,13 +40,13 @@ SLICES = {
 
 
 @pytest.fixture(scope="module")
-def parts() -> HeadParts:
-    return tiny_parts(tiny_model())
+def parts(renderer: SyntheticRenderer) -> HeadParts:
+    return renderer.head.parts
 
 
 @pytest.fixture(scope="module")
-def prior(parts: HeadParts) -> AppearancePrior:
-    return AppearancePrior.fit(parts, np.eye(80) / 80)
+def prior(renderer: SyntheticRenderer) -> AppearancePrior:
+    return renderer.prior
 
 
 def person(gender: float, african: float = 0.0) -> np.ndarray:
@@ -203,9 +204,8 @@ def test_codes_of_a_wrong_length_are_refused_by_shape(prior: AppearancePrior) ->
         prior.appearance(np.zeros(79), np.zeros(NOISE_DIM))
 
 
-def test_the_real_bank_reads_traits_from_the_shape(face_model: MorphableModel) -> None:
-    parts = load_head_parts()
-    prior = AppearancePrior.fit(parts, texture_metric(face_model, parts))
+def test_the_real_bank_reads_traits_from_the_shape(real_renderer: SyntheticRenderer) -> None:
+    parts, prior = real_renderer.head.parts, real_renderer.prior
     gender, age, african, asian = prior.raw_traits(parts.bank_id.astype(np.float64)).T
     truths = (parts.bank_gender, parts.bank_age, parts.bank_race[:, 0], parts.bank_race[:, 1])
     for found, truth in zip((gender, age, african, asian), truths, strict=True):

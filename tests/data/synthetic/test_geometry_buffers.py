@@ -11,7 +11,6 @@ import torch
 from anifacegan.data.dataset import CoefficientTable
 from anifacegan.data.rasterized_mesh import rasterize_mesh
 from anifacegan.data.synthetic import geometry_buffers
-from anifacegan.data.synthetic.appearance_prior import AppearancePrior
 from anifacegan.data.synthetic.geometry_buffers import (
     DEPTH_STEPS,
     distance_map,
@@ -110,7 +109,7 @@ def test_the_background_plane_hides_what_is_behind_it() -> None:
 
 # ---------------------------------------------------------------------------------------------------------------- heads
 @pytest.fixture(scope="module")
-def ball() -> SyntheticRenderer:
+def ball(renderer: SyntheticRenderer) -> SyntheticRenderer:
     """A bald head without clothes that is a ball of radius 0.07 world, whoever it is."""
     model = tiny_model()
     model.mean.copy_(0.7 * torch.nn.functional.normalize(model.mean, dim=-1))
@@ -119,7 +118,7 @@ def ball() -> SyntheticRenderer:
     nothing = {"cloth_sd": np.full_like(parts.cloth_sd, -1)}
     parts = dataclasses.replace(parts, **nothing)
     model.eyes = ()  # no lids that move
-    prior = AppearancePrior.fit(parts, np.eye(80) / 80)
+    prior = renderer.prior
     nobody = sample_person(parts, np.random.default_rng(0))
     bald = without_hair_and_glasses(prior.appearance(nobody.z_id, nobody.z_noise))
     return SyntheticRenderer(head_geometry(model, parts), constant_prior(prior, bald))

@@ -14,7 +14,7 @@ from anifacegan.data.synthetic.light import (
     sky_radiance,
     sphere_directions,
 )
-from tests.data.synthetic.lights import even_sky
+from tests.fixtures.lights import even_sky
 
 
 def test_an_even_sky_makes_a_white_surface_white_whichever_way_it_faces() -> None:

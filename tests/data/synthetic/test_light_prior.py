@@ -14,12 +14,13 @@ from anifacegan.data.synthetic.light_prior import (
     irradiance,
     kelvin_rgb,
 )
+from anifacegan.data.synthetic.renderer import SyntheticRenderer
 from anifacegan.geometry.spherical_harmonics import shade
 
 
 @pytest.fixture(scope="module")
-def prior() -> LightPrior:
-    return LightPrior.fit()
+def prior(renderer: SyntheticRenderer) -> LightPrior:
+    return renderer.prior.light
 
 
 def test_kinds_are_as_frequent_as_in_the_table(prior: LightPrior) -> None:

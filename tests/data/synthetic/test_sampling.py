@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from anifacegan.data.synthetic.renderer import SyntheticRenderer
 from anifacegan.data.synthetic.sampling import (
     GROUP_STRIDE,
     PITCH_LIMIT,
@@ -18,7 +19,7 @@ from anifacegan.data.synthetic.sampling import (
 )
 from anifacegan.face_model.open_model import HeadParts
 from anifacegan.face_model.people import GROUPS
-from tests.fixtures.tiny_head import UNITS, tiny_model, tiny_parts
+from tests.fixtures.tiny_head import UNITS
 
 
 def test_poses_are_normal_and_clamped() -> None:
@@ -29,8 +30,8 @@ def test_poses_are_normal_and_clamped() -> None:
 
 
 @pytest.fixture(scope="module")
-def parts() -> HeadParts:
-    return tiny_parts(tiny_model())
+def parts(renderer: SyntheticRenderer) -> HeadParts:
+    return renderer.head.parts
 
 
 def test_identities_are_mixes_that_keep_mean_and_variance_of_their_group(parts: HeadParts) -> None:

@@ -15,7 +15,7 @@ from anifacegan.data.synthetic.renderer import (
 )
 from anifacegan.data.synthetic.sampling import SyntheticPerson
 from anifacegan.geometry.conventions import BACKGROUND_Z
-from tests.data.synthetic.lights import even_sky
+from tests.fixtures.lights import even_sky
 from tests.fixtures.synthetic_faces import constant_prior, one_camera, without_hair_and_glasses
 
 

@@ -11,7 +11,7 @@ from anifacegan.data.synthetic.shadow_maps import (
     shadow_maps,
     vertex_light,
 )
-from tests.data.synthetic.lights import even_sky
+from tests.fixtures.lights import even_sky
 
 MIDDLE = np.array(MAP_CENTRE)
 
