@@ -83,19 +83,38 @@ def bare_head(
     The linear part does not depend on BLAS or the number of threads; the lids do, in the last bit.
     """
     latents = np.concatenate([z_id, z_exp]).astype(np.float32)
-    vertices = affine(mesh.mean, mesh.basis, latents).reshape(-1, 3)
-    expression = torch.from_numpy(latents[len(z_id) :])
-    return place_lids(torch.from_numpy(vertices)[None], expression[None], mesh.eyes)[0].numpy()
+    return _with_lids(mesh, affine(mesh.mean, mesh.basis, latents), z_exp)
+
+
+def bare_and_neutral_head(
+    mesh: FaceMesh, z_id: Float[np.ndarray, "80"], z_exp: Float[np.ndarray, "64"]
+) -> tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, "vertex 3"]]:
+    """Compute the vertices of one face as :func:`bare_head` does, and those of its neutral face, of which most is done
+    once; twice the same array for a neutral expression."""
+    linear = affine(mesh.mean, mesh.basis, z_id.astype(np.float32))
+    neutral = _with_lids(mesh, linear, np.zeros_like(z_exp))
+    if not np.any(z_exp):
+        return neutral, neutral
+    return _with_lids(mesh, affine(linear, mesh.basis, z_exp.astype(np.float32), len(z_id)), z_exp), neutral
+
+
+def _with_lids(
+    mesh: FaceMesh, linear: Float[np.ndarray, " coordinate"], z_exp: Float[np.ndarray, "64"]
+) -> Float[np.ndarray, "vertex 3"]:
+    """Place the eyelids of a face of the linear model."""
+    vertices, expression = torch.from_numpy(linear.reshape(-1, 3)), torch.from_numpy(z_exp.astype(np.float32))
+    return place_lids(vertices[None], expression[None], mesh.eyes)[0].numpy()
 
 
 @kernel(fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def affine(mean, basis, latents):
-    """Compute mean + basis @ latents row by row, independent of BLAS and its number of threads."""
+def affine(mean, basis, latents, first=0):
+    """Compute mean + basis @ latents row by row, independent of BLAS and its number of threads; the columns of the basis
+    are those from ``first`` on."""
     out = np.empty_like(mean)
     for row in range(len(mean)):
-        total = np.float32(0)
+        total, values = np.float32(0), basis[row, first:]
         for column in range(len(latents)):
-            total += basis[row, column] * latents[column]
+            total += values[column] * latents[column]
         out[row] = mean[row] + total
     return out

@@ -54,7 +54,7 @@ def vertex_normals_numpy(points: np.ndarray, triangles: np.ndarray) -> np.ndarra
     return total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-12)
 
 
-def unit(vectors: Float[np.ndarray, "*place 3"]) -> Float[np.ndarray, "*place 3"]:
+def unit(vectors: Float[np.ndarray, "*place axis"]) -> Float[np.ndarray, "*place axis"]:
     """Scale vectors to length 1; a vector of length 0 stays."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9).astype(vectors.dtype)
 

@@ -168,8 +168,7 @@ def render_geometry(
     pitch, yaw = torch.from_numpy(np.asarray(pose, np.float64))[:, None]
     camera = orbit_camera(yaw=yaw, pitch=pitch, size=size)
     rasterized = rasterize_surface(surface, renderer.head.world_offset, camera)
-    unlit = [np.zeros(kind.points.shape, np.float32) for kind in strands]
-    hair = draw_strands(strands, unlit, camera, renderer.head.world_offset, rasterized.nearest)
+    hair = draw_strands(strands, None, camera, renderer.head.world_offset, rasterized.nearest)
     solid, in_hair = rasterized.triangle >= 0, hair.inverse_depth > 0
     inverse_depth = np.where(in_hair, hair.inverse_depth, np.where(solid, rasterized.nearest, 0))
     visible = visible_corners(surface.triangles, rasterized.triangle[solid & ~in_hair], len(surface.vertices))

@@ -11,7 +11,7 @@ from anifacegan.data.synthetic.glasses import glasses_frame
 from anifacegan.data.synthetic.head import HeadGeometry
 from anifacegan.data.synthetic.head_fields import HeadFields
 from anifacegan.data.synthetic.vertex_table import FRAME
-from anifacegan.face_model.face_mesh import bare_head
+from anifacegan.face_model.face_mesh import bare_and_neutral_head
 from anifacegan.geometry.normals import vertex_normals_numba
 
 
@@ -51,8 +51,7 @@ def person_surface(
     appearance: Appearance,
 ) -> PersonSurface:
     """Compute the solid surface of a person with an expression."""
-    bare = bare_head(head, z_id, z_exp)
-    bare_neutral = bare_head(head, z_id, np.zeros_like(z_exp)) if np.any(z_exp) else bare
+    bare, bare_neutral = bare_and_neutral_head(head, z_id, z_exp)
     distance = cloth_distance(fields.collar, appearance.clothes.collar)
     raised = cloth_thickness(distance)[:, None] * head.hair_direction
     vertices, neutral = bare + raised, bare_neutral + raised

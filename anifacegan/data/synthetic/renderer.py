@@ -6,7 +6,7 @@ person; what is behind that plane is hidden. An image of a synthetic data set de
 and on the image's index.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from anifacegan.data.rasterized_mesh import RasterizedMesh, camera_frame_rays, rasterize_mesh
+from anifacegan.data.rasterized_mesh import RasterizedMesh, rasterize_mesh
 from anifacegan.data.synthetic.appearance import Appearance
 from anifacegan.data.synthetic.appearance_prior import AppearancePrior, texture_metric
 from anifacegan.data.synthetic.background import background_image
@@ -28,7 +28,7 @@ from anifacegan.data.synthetic.shading import highlights, looks, shade
 from anifacegan.data.synthetic.shadow_maps import ShadowMaps, shadow_maps, vertex_light
 from anifacegan.data.synthetic.skin_detail import SkinDetail
 from anifacegan.data.synthetic.strands.drawing import draw_strands
-from anifacegan.data.synthetic.strands.lighting import light_strands
+from anifacegan.data.synthetic.strands.lighting import strand_light
 from anifacegan.data.synthetic.strands.plan import StrandPlan, grow_strands, plan_strands, skin_under_hair
 from anifacegan.data.synthetic.strands.strands import Strands
 from anifacegan.data.synthetic.surface_colours import scattered, vertex_colours, vertex_table
@@ -154,12 +154,17 @@ def render_appearance(
     table = vertex_table(head, fields, surface, colours, light, appearance, under_hair.scalp)
     samples_camera = supersampled(camera, factor)
     rasterized = rasterize_surface(surface, head.world_offset, samples_camera)
+    hair = draw_strands(
+        strands,
+        strand_light(shadows, appearance.light),
+        samples_camera,
+        head.world_offset,
+        rasterized.nearest,
+    )
     picture = shade(
-        rasterized, surface.triangles, surface.kind, table, renderer.detail,
+        rasterized, hair.through, surface, table, renderer.detail,
         looks(appearance), highlights(appearance.light), factor,
     )  # fmt: skip
-    lit = [light_strands(kind, shadows, appearance.light) for kind in strands]
-    hair = draw_strands(strands, lit, samples_camera, head.world_offset, rasterized.nearest)
     exposure = face_exposure(fields, surface, shadows, colours, appearance)
     image = develop(picture, rasterized, hair, background_image(appearance.background, camera), exposure)
     return image, surface
@@ -179,13 +184,8 @@ def person_strands(
 def _shadows(
     fields: HeadFields, surface: PersonSurface, strands: list[Strands], appearance: Appearance
 ) -> ShadowMaps:
-    """Draw the depth maps of a person.
-
-    Every second point of every sixth strand is enough for the hair's. Glasses cast no shadows: their wire is thinner
-    than a pixel of the maps.
-    """
-    hair = [kind.points[kind.number % 6 == 0, ::2].reshape(-1, 3) for kind in strands if kind.on_scalp]
-    points = np.concatenate(hair) if hair else np.zeros((0, 3), np.float32)
+    """Draw the depth maps of a person. Glasses cast no shadows: their wire is thinner than a pixel of the maps."""
+    points = np.concatenate([np.zeros((0, 3), np.float32), *(kind.casting for kind in strands)])
     solid = fields.occluders
     return shadow_maps(
         sample_light(appearance.light), surface.vertices[solid.vertices], solid.corners, points
@@ -203,8 +203,7 @@ def face_exposure(
     face = fields.measured
     if len(face) == 0:
         return appearance.light.exposure
-    through_hair = replace(shadows, solid=np.zeros_like(shadows.solid))
-    light = vertex_light(through_hair, surface.neutral[face], surface.neutral_normals[face])
+    light = vertex_light(shadows, surface.neutral[face], surface.neutral_normals[face], solid=False)
     return exposure_of(float(light.irradiance.mean()), float(colours[face].mean()), appearance.light.exposure)
 
 
@@ -224,8 +223,11 @@ def background_inverse_depth(camera: Camera) -> Float[np.ndarray, "size size"]:
     """Return the inverse depth of the background plane at every pixel, 0 where a ray does not meet it."""
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     origin = -rotation @ translation
-    falling = camera_frame_rays(camera) @ rotation[2]  # z of the world direction, for a depth of 1
-    return np.maximum(falling / (BACKGROUND_Z - origin[2]), 0).astype(np.float32)
+    offsets = (np.arange(camera.size) - camera.principal_px) / camera.focal_px
+    right, up, backward = rotation[2] / (BACKGROUND_Z - origin[2])
+    # z of the world direction for a depth of 1, over the fall to the plane
+    falling = right * offsets[None, :] - up * offsets[:, None] - backward
+    return np.maximum(falling, 0).astype(np.float32)
 
 
 def _coefficients(

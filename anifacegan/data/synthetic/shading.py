@@ -17,8 +17,10 @@ from anifacegan.data.synthetic.clothes import cloth_sample, collar_shadow
 from anifacegan.data.synthetic.eyes import eye_sample
 from anifacegan.data.synthetic.light import reflected_harmonics
 from anifacegan.data.synthetic.mouth import teeth_sample, tongue_sample, tooth_gaps
+from anifacegan.data.synthetic.person_surface import PersonSurface
 from anifacegan.data.synthetic.skin import skin_sample
 from anifacegan.data.synthetic.skin_detail import LAYER_SCALES, SkinDetail, read_detail
+from anifacegan.data.synthetic.strands.drawing import NOTHING_PASSES
 from anifacegan.data.synthetic.vertex_table import (
     ALBEDO,
     CLOTH,
@@ -142,22 +144,23 @@ def highlights(light: EnvironmentLight) -> Highlights:
 
 def shade(
     rasterized: RasterizedMesh,
-    triangles: np.ndarray,
-    kind: np.ndarray,
+    through: Float[np.ndarray, "row column"],
+    surface: PersonSurface,
     table: Float[np.ndarray, "vertex 24"],
     detail: SkinDetail,
     person: Looks,
     sources: Highlights,
     factor: int,
 ) -> Float[np.ndarray, "size size 3"]:
-    """Shade all samples of a rasterized person; linear light, 0 where no triangle is visible.
+    """Shade all samples of a rasterized person; linear light, 0 where no triangle is visible or hair hides it.
 
     Of ``factor`` neighbouring samples in a row, one is shaded, another one in each row, and the others have its colour
     where they show the same surface: a pixel still averages ``factor`` colours, and as many as it has samples at edges.
 
     Args:
         rasterized: projected vertices and nearest triangles of the samples.
-        triangles, kind: corners and kinds of the triangles.
+        through: share of the surfaces that is seen through the hair.
+        surface: the person's surface.
         table: attributes of the vertices, see :mod:`.vertex_table`.
         detail: map of the skin's detail.
         person: the person's numbers.
@@ -165,13 +168,13 @@ def shade(
         factor: samples along each side of a pixel.
     """
     corners = _Corners(
-        triangles, kind, detail.layout.corners, detail.layout.uv,
+        surface.triangles, surface.kind, detail.layout.corners, detail.layout.uv,
         rasterized.x_px, rasterized.y_px, rasterized.inverse_depth, table,
     )  # fmt: skip
     scales = (np.array(LAYER_SCALES) / 127).astype(np.float32)
     picture = np.zeros((*rasterized.triangle.shape, 3), np.float32)
     _shade_samples(
-        rasterized.triangle, rasterized.nearest, corners, detail.layers, scales, tooth_gaps(), person, sources,
+        rasterized.triangle, rasterized.nearest, through, corners, detail.layers, scales, tooth_gaps(), person, sources,
         factor, picture,
     )  # fmt: skip
     return picture
@@ -228,7 +231,9 @@ def _highlight(kind, material, halves, rgb, spreads, skies, half, out):
 
 @kernel(fastmath=True)
 @no_type_check
-def _shade_samples(triangle_map, nearest, corners, layers, scales, gaps, person, sources, factor, picture):
+def _shade_samples(
+    triangle_map, nearest, through, corners, layers, scales, gaps, person, sources, factor, picture
+):
     value = np.empty(COLUMNS, np.float32)
     detail = np.empty(len(scales), np.float32)
     colour, shine, half = np.empty(3, np.float32), np.empty(3, np.float32), np.empty(3, np.float32)
@@ -240,16 +245,17 @@ def _shade_samples(triangle_map, nearest, corners, layers, scales, gaps, person,
     for row in range(height):
         for column in range(width):
             t = triangle_map[row, column]
-            if t < 0:
+            if t < 0 or through[row, column] < NOTHING_PASSES:
                 continue
             kind = kinds[t]
             if column > 0 and kind != EYE and (column + row) % factor != 0:
                 before = triangle_map[row, column - 1]
-                if before == t or (
+                same = before == t or (
                     before >= 0
                     and kinds[before] == kind
                     and abs(nearest[row, column] - nearest[row, column - 1]) < SAME_SURFACE
-                ):
+                )
+                if same and through[row, column - 1] >= NOTHING_PASSES:
                     for k in range(3):
                         picture[row, column, k] = picture[row, column - 1, k]
                     continue

@@ -12,7 +12,7 @@ from anifacegan.data.synthetic.renderer import (
 )
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_item
 from anifacegan.data.visibility import visible_vertices
-from anifacegan.face_model.face_mesh import bare_head
+from anifacegan.face_model.face_mesh import bare_and_neutral_head, bare_head
 from anifacegan.face_model.morphable import MorphableModel
 
 
@@ -22,6 +22,16 @@ def test_the_bare_head_is_the_morphable_model(
     z_id, z_exp = torch.from_numpy(person.z_id)[None], torch.from_numpy(person.z_exp)[None]
     expected = model.shape(z_id, z_exp)[0].numpy()
     assert np.allclose(bare_head(renderer.head, person.z_id, person.z_exp), expected, atol=1e-5)
+
+
+def test_the_neutral_head_beside_an_expression_is_the_same_as_alone(
+    renderer: SyntheticRenderer, person: SyntheticPerson
+) -> None:
+    both = bare_and_neutral_head(renderer.head, person.z_id, person.z_exp)
+    for vertices, z_exp in zip(both, (person.z_exp, np.zeros(64, np.float32)), strict=True):
+        assert np.allclose(vertices, bare_head(renderer.head, person.z_id, z_exp), atol=1e-6)
+    bare, neutral = bare_and_neutral_head(renderer.head, person.z_id, np.zeros(64, np.float32))
+    assert bare is neutral
 
 
 def hidden_and_seen(renderer: SyntheticRenderer, person: SyntheticPerson) -> tuple[np.ndarray, np.ndarray]:

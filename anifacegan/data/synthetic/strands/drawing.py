@@ -11,6 +11,15 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float
 
+from anifacegan.data.synthetic.strands.lighting import (
+    COLOURED,
+    FIRST_POINT,
+    StrandLight,
+    colour_point,
+    flat_strands,
+    no_light,
+    unknown_colours,
+)
 from anifacegan.data.synthetic.strands.strands import Strands
 from anifacegan.geometry.cameras import Camera
 from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
@@ -25,8 +34,8 @@ DEPTH_BINS = 4096
 """Number of depths that the order of segments distinguishes."""
 TILE = 8
 """Side of the square of samples for which one farthest solid depth is kept, to skip what is hidden."""
-NOTHING_PASSES = np.float32(0.004)
-"""Share of the light from behind at which a sample counts as covered."""
+NOTHING_PASSES = np.float32(0.02)
+"""Share of the light from behind at which a sample counts as covered; what covers it then is taken for all of it."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class StrandImage:
 
 def draw_strands(
     strands: list[Strands],
-    colours: list[Float[np.ndarray, "_ _ 3"]],
+    light: StrandLight | None,
     camera: Camera,
     world_offset: Float[np.ndarray, "3"],
     nearest: Float[np.ndarray, "row column"],
@@ -52,40 +61,44 @@ def draw_strands(
 
     Args:
         strands: strands in the head's frame, model units.
-        colours: linear colours of the points of each of ``strands``.
+        light: light on the strands; None leaves them black.
         camera: camera of the (possibly supersampled) image; the first of its batch is used.
         world_offset: position of the head's origin, world units.
         nearest: z-buffer of the solid surfaces, the largest inverse depth of each sample in world units; 0 where
             nothing is solid.
     """
     size = camera.size
-    canvas = np.zeros((size, size, 5), np.float32)
-    canvas[..., 3] = 1
-    total_points = sum(kind.points.shape[0] * kind.points.shape[1] for kind in strands)
-    x, y, z, alpha = (np.empty(total_points, np.float32) for _ in range(4))
-    flat = np.empty((total_points, 3), np.float32)
+    flat = flat_strands(strands)
+    projected = np.empty((len(flat.points), 4), np.float32)
     rotation = camera.rotation[0].numpy().astype(np.float64)
     to_camera = (WORLD_PER_MODEL_UNIT * rotation).astype(np.float32)
     origin = (world_offset @ rotation + camera.translation[0].numpy()).astype(np.float32)
     lens = (np.float32(camera.focal_px), np.float32(camera.principal_px))
-    first = 0
-    for kind, colour in zip(strands, colours, strict=True):
+    for kind, row in zip(strands, flat.kinds, strict=True):
         width = np.float32(kind.width_mm * MODEL_UNITS_PER_MM * WORLD_PER_MODEL_UNIT * camera.focal_px)
-        _project(
-            kind.points, kind.cover, colour, to_camera, origin, lens, width, first, (x, y, z, alpha, flat)
-        )
-        first += kind.points.shape[0] * kind.points.shape[1]
-    order = _order(x, y, z, alpha, nearest, _farthest_in_tiles(nearest))
-    _composite(order, x, y, z, alpha, flat, nearest, canvas)
-    through = canvas[..., 3].copy()
-    return StrandImage(through, canvas[..., :3], canvas[..., 4])
+        first, count = int(row[FIRST_POINT]), kind.points.shape[0] * kind.points.shape[1]
+        part = projected[first : first + count].reshape(*kind.points.shape[:2], 4)
+        _project(kind.points, kind.cover, to_camera, origin, lens, width, part)
+    farthest = _farthest_in_tiles(nearest)
+    order, segments = _order(projected, nearest, farthest)
+    image = StrandImage(
+        np.ones((size, size), np.float32),
+        np.zeros((size, size, 3), np.float32),
+        np.zeros((size, size), np.float32),
+    )
+    colours = unknown_colours(len(flat.points) if light is not None else 0)
+    _composite(
+        order, segments, nearest, farthest, image.through, image.total, image.inverse_depth,
+        flat, light or no_light(), colours, light is not None,
+    )  # fmt: skip
+    _cover(image.through, image.total)
+    return image
 
 
 @kernel(fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def _project(points, cover, colours, to_camera, origin, lens, width, first, out):
-    """Project strands and append them to flat arrays: pixels, inverse depth, width times opacity (0 ends a strand)."""
-    x, y, z, alpha, flat = out
+def _project(points, cover, to_camera, origin, lens, width, out):
+    """Project strands to ``out`` (N, K, 4): column, row, inverse depth, width times opacity (-1 ends a strand)."""
     focal, principal = lens
     r = to_camera
     count = points.shape[1]
@@ -95,14 +108,18 @@ def _project(points, cover, colours, to_camera, origin, lens, width, first, out)
             px, py, pz = points[s, k, 0], points[s, k, 1], points[s, k, 2]
             depth = -(px * r[0, 2] + py * r[1, 2] + pz * r[2, 2] + origin[2])
             inverse = np.float32(1) / depth
-            i = first + s * count + k
-            x[i] = principal + focal * (px * r[0, 0] + py * r[1, 0] + pz * r[2, 0] + origin[0]) * inverse
-            y[i] = principal - focal * (px * r[0, 1] + py * r[1, 1] + pz * r[2, 1] + origin[1]) * inverse
-            z[i] = np.float32(1) / (depth - near)
+            out[s, k, 0] = (
+                principal + focal * (px * r[0, 0] + py * r[1, 0] + pz * r[2, 0] + origin[0]) * inverse
+            )
+            out[s, k, 1] = (
+                principal - focal * (px * r[0, 1] + py * r[1, 1] + pz * r[2, 1] + origin[1]) * inverse
+            )
+            out[s, k, 2] = np.float32(1) / (depth - near)
             f = np.float32(k) / np.float32(count - 1)
-            alpha[i] = width * inverse * cover[s] * (np.float32(1) + (TIP_OPACITY - np.float32(1)) * f * f)
-            flat[i, 0], flat[i, 1], flat[i, 2] = colours[s, k, 0], colours[s, k, 1], colours[s, k, 2]
-        alpha[first + s * count + count - 1] = np.float32(-1)
+            out[s, k, 3] = (
+                width * inverse * cover[s] * (np.float32(1) + (TIP_OPACITY - np.float32(1)) * f * f)
+            )
+        out[s, count - 1, 3] = np.float32(-1)
 
 
 @kernel(fastmath=True)
@@ -121,24 +138,29 @@ def _farthest_in_tiles(nearest):
 
 @kernel(fastmath=True)
 @no_type_check
-def _order(x, y, z, alpha, nearest, farthest):
-    """Return the first points of the segments that may be seen, from the front to the back."""
+def _order(projected, nearest, farthest):
+    """Sort the segments that may be seen from the front to the back.
+
+    Returns their first points, and what is drawn of each, (S, 7): column, row, inverse depth and width of the first
+    point, then column, row and inverse depth of the second.
+    """
     size = nearest.shape[0]
     edge = np.float32(size) - np.float32(0.5)
-    bins = np.full(len(x), -1, np.int32)
+    p, count = projected, len(projected)
+    bins = np.full(count, -1, np.int32)
     low, high = np.float32(1e9), np.float32(0)
-    for i in range(len(x)):
-        low, high = min(low, z[i]), max(high, z[i])
+    for i in range(count):
+        low, high = min(low, p[i, 2]), max(high, p[i, 2])
     scale = np.float32(DEPTH_BINS - 1) / max(high - low, np.float32(1e-9))
     starts = np.zeros(DEPTH_BINS + 1, np.int64)
-    for i in range(len(x) - 1):
-        if alpha[i] <= 0:
+    for i in range(count - 1):
+        if p[i, 3] <= 0:
             continue
-        left, right = min(x[i], x[i + 1]), max(x[i], x[i + 1])
-        top, bottom = min(y[i], y[i + 1]), max(y[i], y[i + 1])
+        left, right = min(p[i, 0], p[i + 1, 0]), max(p[i, 0], p[i + 1, 0])
+        top, bottom = min(p[i, 1], p[i + 1, 1]), max(p[i, 1], p[i + 1, 1])
         if right < 0 or bottom < 0 or left > edge or top > edge:
             continue
-        front = max(z[i], z[i + 1])
+        front = max(p[i, 2], p[i + 1, 2])
         c0, c1 = max(int(left) - 1, 0) // TILE, min(int(right) + 2, size - 1) // TILE
         r0, r1 = max(int(top) - 1, 0) // TILE, min(int(bottom) + 2, size - 1) // TILE
         hidden = True
@@ -148,29 +170,53 @@ def _order(x, y, z, alpha, nearest, farthest):
                     hidden = False
         if hidden:
             continue
-        place = int((high - np.float32(0.5) * (z[i] + z[i + 1])) * scale)
+        place = int((high - np.float32(0.5) * (p[i, 2] + p[i + 1, 2])) * scale)
         bins[i] = place
         starts[place + 1] += 1
     for place in range(DEPTH_BINS):
         starts[place + 1] += starts[place]
-    order = np.empty(starts[DEPTH_BINS], np.int32)
-    for i in range(len(x) - 1):
+    order, segments = np.empty(starts[DEPTH_BINS], np.int32), np.empty((starts[DEPTH_BINS], 7), np.float32)
+    for i in range(count - 1):
         if bins[i] >= 0:
-            order[starts[bins[i]]] = i
+            n = starts[bins[i]]
             starts[bins[i]] += 1
-    return order
+            order[n] = i
+            for k in range(7):
+                segments[n, k] = p[i, k] if k < 4 else p[i + 1, k - 4]
+    return order, segments
 
 
 @kernel(fastmath=True)
 @no_type_check
-def _composite(order, x, y, z, alpha, colours, nearest, canvas):
-    """Composite segments from the front to the back; ``canvas`` (H, W, 5): colours, what passes, inverse depth."""
-    size = nearest.shape[0]
+def _cover(through, total):
+    """Let nothing pass where samples count as covered."""
+    for row in range(through.shape[0]):
+        for column in range(through.shape[1]):
+            left = through[row, column]
+            if left < NOTHING_PASSES:
+                scale = np.float32(1) / (np.float32(1) - left)
+                for k in range(3):
+                    total[row, column, k] *= scale
+                through[row, column] = np.float32(0)
+
+
+@kernel(fastmath=True)
+@no_type_check
+def _composite(order, segments, nearest, farthest, through, total, middle, strands, light, colours, coloured):
+    """Composite segments from the front to the back; points get their colours when a sample first shows them.
+
+    A segment is followed tile by tile: where a tile lets nothing pass any more, or what is solid hides the segment, the
+    whole tile is skipped.
+    """
+    size, rgb, known = nearest.shape[0], colours.rgb, colours.known
     zero, one, half = np.float32(0), np.float32(1), np.float32(0.5)
+    passing = np.full(
+        farthest.shape, TILE * TILE, np.int32
+    )  # samples of each tile that something is seen through
     for n in range(len(order)):
-        i = order[n]
-        xa, ya, xb, yb = x[i], y[i], x[i + 1], y[i + 1]
-        za, zb = z[i], z[i + 1]
+        i = np.int64(order[n])
+        xa, ya, xb, yb = segments[n, 0], segments[n, 1], segments[n, 4], segments[n, 5]
+        za, zb = segments[n, 2], segments[n, 6]
         dx, dy = xb - xa, yb - ya
         steep = abs(dy) > abs(dx)
         # along the longer axis a, across it b
@@ -180,31 +226,53 @@ def _composite(order, x, y, z, alpha, colours, nearest, canvas):
             continue
         slope /= run
         # width across: the axis' sections of a slanted line are longer
-        wide = alpha[i] * np.sqrt(one + slope * slope)
+        wide = segments[n, 3] * np.sqrt(one + slope * slope)
         peak, reach = min(wide, one), half * max(wide, one) + half
         start, stop = min(a0, a1), max(a0, a1)
         begin, end = max(int(np.ceil(start)), 0), min(int(np.ceil(stop)), size)
         inverse = one / run
-        red, green, blue = colours[i, 0], colours[i, 1], colours[i, 2]
-        red_step, green_step, blue_step = (
-            colours[i + 1, 0] - red,
-            colours[i + 1, 1] - green,
-            colours[i + 1, 2] - blue,
-        )
-        for a in range(begin, end):
-            f = (np.float32(a) - a0) * inverse
-            b = b0 + slope * (np.float32(a) - a0)
-            depth = za + f * (zb - za)
-            lowest, highest = max(int(np.ceil(b - reach)), 0), min(int(np.floor(b + reach)), size - 1)
-            for c in range(lowest, highest + 1):
-                row, column = (a, c) if steep else (c, a)
-                left = canvas[row, column, 3]
-                if left < NOTHING_PASSES or depth <= nearest[row, column]:
-                    continue
-                share = left * peak * min(max(reach - abs(np.float32(c) - b), zero), one)
-                canvas[row, column, 3] = left - share
-                if left >= half and left - share < half:
-                    canvas[row, column, 4] = depth
-                canvas[row, column, 0] += share * (red + f * red_step)
-                canvas[row, column, 1] += share * (green + f * green_step)
-                canvas[row, column, 2] += share * (blue + f * blue_step)
+        ready = not coloured
+        red = green = blue = red_step = green_step = blue_step = zero
+        chunk = begin
+        while chunk < end:
+            first, chunk = chunk, min((chunk // TILE + 1) * TILE, end)
+            b, b_last = b0 + slope * (np.float32(first) - a0), b0 + slope * (np.float32(chunk - 1) - a0)
+            low = max(int(min(b, b_last) - reach), 0) // TILE
+            high = min(int(max(b, b_last) + reach), size - 1) // TILE
+            tile, front, hidden = first // TILE, max(za, zb), True
+            for other in range(low, high + 1):
+                r, c = (tile, other) if steep else (other, tile)
+                if passing[r, c] > 0 and farthest[r, c] < front:
+                    hidden = False
+            if hidden:
+                continue
+            for a in range(first, chunk):
+                f = (np.float32(a) - a0) * inverse
+                b = b0 + slope * (np.float32(a) - a0)
+                depth = za + f * (zb - za)
+                lowest, highest = max(int(np.ceil(b - reach)), 0), min(int(np.floor(b + reach)), size - 1)
+                for c in range(lowest, highest + 1):
+                    row, column = (a, c) if steep else (c, a)
+                    left = through[row, column]
+                    if left < NOTHING_PASSES or depth <= nearest[row, column]:
+                        continue
+                    share = left * peak * min(max(reach - abs(np.float32(c) - b), zero), one)
+                    if not ready:
+                        for end_point in (i, i + 1):
+                            if not known[end_point] & COLOURED:
+                                colour_point(end_point, strands, light, colours)
+                        red, green, blue = rgb[i, 0], rgb[i, 1], rgb[i, 2]
+                        red_step, green_step, blue_step = (
+                            rgb[i + 1, 0] - red,
+                            rgb[i + 1, 1] - green,
+                            rgb[i + 1, 2] - blue,
+                        )
+                        ready = True
+                    through[row, column] = left - share
+                    if left - share < NOTHING_PASSES:
+                        passing[row // TILE, column // TILE] -= 1
+                    if left >= half and left - share < half:
+                        middle[row, column] = depth
+                    total[row, column, 0] += share * (red + f * red_step)
+                    total[row, column, 1] += share * (green + f * green_step)
+                    total[row, column, 2] += share * (blue + f * blue_step)

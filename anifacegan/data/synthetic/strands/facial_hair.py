@@ -107,9 +107,8 @@ def grow_brows(
     """Grow a person's brows on the face with the present expression."""
     share, across, along = brow_share(brows, prepared.side, prepared.height)
     noise = prepared.noise
-    crowd = np.exp(
-        (prepared.height / 0.07) ** 2
-    )  # roots are dense at the mean brow; the share makes up for it
+    # roots are dense at the mean brow; the share makes up for it
+    crowd = np.exp(np.minimum((prepared.height / 0.07) ** 2, 2))
     cover = opacity(np.minimum(0.62 * brows.density * share * np.minimum(crowd, 3), 1), noise.rank)
     shown = np.flatnonzero(cover > LEAST_COVER)
     roots, noise = prepared.roots.select(shown), noise.select(shown)

@@ -5,7 +5,7 @@ A strand's direction turns towards the wish ``w = (1 - k) (s comb + g gravity + 
 path is walked in a fixed number of steps, pulled to the path of its clump, and then sampled as finely as curls need.
 """
 
-from typing import NamedTuple, TypeVar, no_type_check
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -20,6 +20,8 @@ SUPPORT_REACH = np.float32(0.15)
 """Distance from the head at which the comb has lost two thirds of its hold."""
 ROOT_FREE = np.float32(0.12)
 """Length from the root within which the clearance from the head grows to its full size."""
+LEAST_CURL = np.float32(2e-4)
+"""Radius of curls, model units, below which none are seen."""
 
 
 class WalkedStrands(NamedTuple):
@@ -52,16 +54,6 @@ class Curls(NamedTuple):
     """Angle at the root, radians."""
     axis: Float[np.ndarray, "strand 3"]
     """Unit vector against which the angle is measured."""
-
-
-Parts = TypeVar("Parts", WalkedStrands, Curls)
-
-
-def selected(strands: Parts, index: Int[np.ndarray, " selected"]) -> Parts:
-    """Return some of the strands."""
-    if len(index) == len(strands[0]):
-        return strands
-    return type(strands)(*(values[index] for values in strands))
 
 
 def walk_numbers(style: HairStyle) -> tuple[np.float32, ...]:
@@ -173,40 +165,43 @@ def _on_path(share):
 
 @kernel(fastmath=True)
 @no_type_check
-def walk_paths(strands, numbers, chart, centre):
+def walk_paths(strands, combed, numbers, charts, centre):
     """Walk strands and return their paths, (N, WALK_STEPS, 3).
 
     Args:
         strands: :class:`WalkedStrands`.
+        combed: (N,) index in ``charts`` of the chart that combs each strand.
         numbers: see :func:`walk_numbers`.
-        chart: (S, S, 5) at the nodes of the head's chart: distance of the surface from the centre, comb, and the least
-            share of the comb's hold.
+        charts: (C, S, S, 5) at the nodes of the head's chart: distance of the surface from the centre, comb, and the
+            least share of the comb's hold.
         centre: (3,) middle of the skull.
     """
     roots, starts, lengths, layers, stray = strands
     paths = np.empty((len(roots), WALK_STEPS, 3), np.float32)
     for s in range(len(roots)):
+        chart = charts[combed[s]]
         _walk(roots[s], starts[s], lengths[s], layers[s], stray[s], numbers, chart, centre, paths[s])
     return paths
 
 
 @kernel(fastmath=True)
 @no_type_check
-def grow(strands, curls, leaders, leader_lengths, numbers, chart, centre, tip_detail, points):
-    """Grow strands: walk, join the clump, curl; ``points`` (N, K, 3) receives the points.
+def grow(paths, strands, curls, leaders, leader_lengths, charts, centre, tip_detail, points):
+    """Grow strands from the paths that they have walked: they join their clump and curl.
 
     Args:
-        strands, numbers, chart, centre: see :func:`walk_paths`.
+        paths: (M, WALK_STEPS, 3) paths.
+        strands: index in ``paths`` (N,), lengths (N,), layers (N,) and chart (N,) of each, see :func:`walk_paths`.
         curls: :class:`Curls`.
         leaders, leader_lengths: (L, WALK_STEPS, 3) paths of the clumps, and (L,) their lengths.
+        charts, centre: see :func:`walk_paths`.
         tip_detail: share by which points are concentrated near the tip.
-        points: (N, K, 3), written.
+        points: (N, K, 3), receives the points.
     """
-    roots, starts, lengths, layers, stray = strands
+    chosen, lengths, layers, combed = strands
     leader_of, pull, radius, turns, phase, axis = curls
-    one, zero, last = np.float32(1), np.float32(0), np.float32(chart.shape[0] - 1)
+    one, zero, last = np.float32(1), np.float32(0), np.float32(charts.shape[1] - 1)
     count = points.shape[1]
-    path = np.empty((WALK_STEPS, 3), np.float32)
     place, share = np.empty(count, np.int64), np.empty(count, np.float32)
     along, shift = np.empty(count, np.float32), np.empty(3, np.float32)
     for k in range(count):
@@ -214,8 +209,8 @@ def grow(strands, curls, leaders, leader_lengths, numbers, chart, centre, tip_de
         f = f + tip_detail * (np.sqrt(f) - f)
         along[k] = f
         place[k], share[k] = _on_path(f)
-    for s in range(len(roots)):
-        _walk(roots[s], starts[s], lengths[s], layers[s], stray[s], numbers, chart, centre, path)
+    for s in range(len(points)):
+        path, chart = paths[chosen[s]], charts[combed[s]]
         lead = leaders[leader_of[s]]
         # position on the clump's path for each share of the own length; a clump combed another way does not pull
         along_lead = lengths[s] / leader_lengths[leader_of[s]]
@@ -249,7 +244,7 @@ def grow(strands, curls, leaders, leader_lengths, numbers, chart, centre, tip_de
                 ly = lead[j, 1] + g * (lead[j + 1, 1] - lead[j, 1]) + near * shift[1]
                 lz = lead[j, 2] + g * (lead[j + 1, 2] - lead[j, 2]) + near * shift[2]
                 x, y, z = x + w * (lx - x), y + w * (ly - y), z + w * (lz - z)
-            if radius[s] > zero and k > 0:
+            if radius[s] > LEAST_CURL and k > 0:
                 ax, ay, az = axis[s, 0], axis[s, 1], axis[s, 2]
                 size = one / (np.sqrt(ux * ux + uy * uy + uz * uz) + np.float32(1e-9))
                 ux, uy, uz = ux * size, uy * size, uz * size

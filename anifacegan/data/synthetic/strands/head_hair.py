@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from anifacegan.data.synthetic.appearance import Hair
@@ -17,11 +17,9 @@ from anifacegan.data.synthetic.strands.combing import (
     comb_fields,
 )
 from anifacegan.data.synthetic.strands.growth import (
-    WALK_STEPS,
     Curls,
     WalkedStrands,
     grow,
-    selected,
     walk_numbers,
     walk_paths,
 )
@@ -38,8 +36,9 @@ from anifacegan.data.synthetic.strands.roots import (
     strand_noise,
     tangent,
 )
-from anifacegan.data.synthetic.strands.strands import LEAST_COVER, Strands
+from anifacegan.data.synthetic.strands.strands import CASTING, LEAST_COVER, Strands
 from anifacegan.data.synthetic.strands.styles import HairStyle, blended_style
+from anifacegan.geometry.conventions import BACKGROUND_Z, WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.normals import unit
 
 STRANDS, CLUMPS, STUBBLE, TAIL = 22_000, 1_100, 45_000, 1_800
@@ -54,6 +53,11 @@ EAR = 0.25
 """Weight of the face model's mask from which a vertex belongs to an ear."""
 STUBBLE_POINTS, STUBBLE_WIDTH_MM = 3, 0.15
 TAIL_RADIUS = 0.05
+FARTHEST_BACK, STUBBLE_BEHIND = 0.35, 0.15
+"""Distance behind the background plane, model units, from which a root of the mean head is before it in nobody, and
+from which short hair is hidden."""
+MARGIN = 0.03
+"""Distance behind the background plane, model units, from which a strand is hidden however it strays from its path."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,18 @@ class ScalpHair:
     """The hair line and the places of its changes."""
     strands: HairRoots
     """Roots of the long strands; the first ``CLUMPS`` of them lead clumps."""
+    leading: HairRoots
+    """Those that lead clumps."""
     leader: Int[np.ndarray, " strand"]
     """Clump of each long strand."""
+    in_fringe: Bool[np.ndarray, " strand"]
+    """Whether each long strand can belong to a fringe."""
     stubble: HairRoots
     """Roots of the short hairs between the long strands."""
     tail: StrandNoise
     """Random numbers of the strands of tied hair."""
+    plane_z: float
+    """Coordinate z of the background plane, model units; hair behind it is never seen."""
 
 
 def prepare_scalp_hair(head: HeadGeometry) -> ScalpHair:
@@ -113,16 +123,21 @@ def prepare_scalp_hair(head: HeadGeometry) -> ScalpHair:
         places = roots.at(mean)
         return HairRoots(roots, strand_noise(places, rng), places, hair_regions(places, chart.centre))
 
+    plane_z = float((BACKGROUND_Z - head.world_offset[2]) / WORLD_PER_MODEL_UNIT)
     strands, stubble = scattered(STRANDS), scattered(STUBBLE)
+    stubble = stubble.select(np.flatnonzero(stubble.places[:, 2] > plane_z - FARTHEST_BACK))
     return ScalpHair(
         chart=chart,
         skull=skull,
         comb=comb_fields(chart, mean),
         line=line,
         strands=strands,
+        leading=strands.select(np.arange(CLUMPS)),
         leader=cKDTree(strands.places[:CLUMPS]).query(strands.places)[1].astype(np.int32),
+        in_fringe=strands.regions.fringe > IN_FRINGE,
         stubble=stubble,
         tail=strand_noise(rng.normal(0, 0.2, (TAIL, 3)).astype(np.float32), rng),
+        plane_z=plane_z,
     )
 
 
@@ -138,62 +153,76 @@ def grow_scalp_hair(
     surface = neutral, normals
     skull, hull = scalp.skull.radii(neutral), scalp.chart.hull(neutral)
     reach = (skull + style.over_ears * (np.maximum(hull, skull) - skull))[..., None]
-    chart = np.concatenate([reach, scalp.comb.combed(style, hair.parting)], axis=-1)
-    charts = [chart]
-    if style.fringe > LEAST_COVER:
-        charts.append(np.concatenate([reach, scalp.comb.combed(style, hair.parting, style.fringe)], axis=-1))
+    fringes = (0.0, style.fringe) if style.fringe > LEAST_COVER else (0.0,)
+    combs = [scalp.comb.combed(style, hair.parting, fringe) for fringe in fringes]
+    charts = np.stack([np.concatenate([reach, comb], axis=-1) for comb in combs])
     kinds = (
         _long_strands(scalp, line, hair, surface, charts),
-        _stubble(scalp, line, hair, surface, chart),
-        _tail(scalp, style, hair, chart),
+        _stubble(scalp, line, hair, surface, charts[0]),
+        _tail(scalp, style, hair, charts[:1]),
     )
     return [strands for strands in kinds if strands is not None]
 
 
 Surface = tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, "vertex 3"]]
 """Vertices and unit normals of a head."""
-Chart = Float[np.ndarray, "row column 5"]
-"""At each node of the head's chart: distance of the surface from the centre, comb, least hold of the comb."""
+Charts = Float[np.ndarray, "comb row column 5"]
+"""At each node of the head's chart: distance of the surface from the centre, comb, least hold of the comb. The second
+comb, if there is one, is that of a fringe."""
 
 
 def _long_strands(
-    scalp: ScalpHair, line: WornLine, hair: Hair, surface: Surface, charts: list[Chart]
+    scalp: ScalpHair, line: WornLine, hair: Hair, surface: Surface, charts: Charts
 ) -> Strands | None:
-    """Grow the long strands; a second chart combs the strands of a fringe."""
+    """Grow the long strands that may be seen, and those that cast shadows."""
     everyone, style = scalp.strands, line.style
     cover = line.cover(everyone.roots, everyone.noise, style.density)
     shown = np.flatnonzero(cover > LEAST_COVER)
+    lengths = _lengths(everyone.select(shown), line, hair)
+    casts = shown % CASTING == 0
+    possible = (_ahead(scalp, everyone.roots.select(shown), surface) + lengths > 0) | casts
+    shown, lengths, casts = shown[possible], lengths[possible], casts[possible]
     if len(shown) == 0:
         return None
     numbers, centre = walk_numbers(style), scalp.chart.centre
-    in_fringe = everyone.regions.fringe > IN_FRINGE
-    leading, grown = everyone.select(np.arange(CLUMPS)), everyone.select(shown)
-    led, walked = (_walked(scalp, part, line, hair, surface, charts[0]) for part in (leading, grown))
-    curls = _curls(style, scalp.leader[shown], grown.noise, leading.noise)
-    paths = np.empty((CLUMPS, WALK_STEPS, 3), np.float32)
-    points = np.empty((len(shown), _point_count(style), 3), np.float32)
-    for fringe, chart in enumerate(charts):
-        mine = np.flatnonzero(in_fringe[:CLUMPS] == bool(fringe)) if len(charts) > 1 else np.arange(CLUMPS)
-        paths[mine] = walk_paths(selected(led, mine), numbers, chart, centre)
-    for fringe, chart in enumerate(charts):
-        mine = np.flatnonzero(in_fringe[shown] == bool(fringe)) if len(charts) > 1 else np.arange(len(shown))
-        part = np.empty((len(mine), *points.shape[1:]), np.float32)
-        grow(
-            selected(walked, mine),
-            selected(curls, mine),
-            paths,
-            led.lengths,
-            numbers,
-            chart,
-            centre,
-            np.float32(style.tip_detail),
-            part,
-        )
-        points[mine] = part
-    rgb = shaded(hair.rgb, grown.noise.shade)
-    return Strands(
-        points, rgb, cover[shown], shown, style.width_mm, style.absorption, style.shine, on_scalp=True
+    combed = scalp.in_fringe.astype(np.int64) * (len(charts) - 1)
+    led = _walked(scalp, scalp.leading, _lengths(scalp.leading, line, hair), style, hair, surface, charts[0])
+    walked = _walked(scalp, everyone.select(shown), lengths, style, hair, surface, charts[0])
+    leaders = walk_paths(led, combed[:CLUMPS], numbers, charts, centre)
+    paths = walk_paths(walked, combed[shown], numbers, charts, centre)
+
+    leader = scalp.leader[shown]
+    farthest = np.maximum(paths[:, :, 2].max(axis=1), leaders[:, :, 2].max(axis=1)[leader])
+    grown = np.flatnonzero((farthest + MARGIN + 1.25 * style.curl_radius > scalp.plane_z) | casts)
+    number = shown[grown]
+    noise = everyone.noise.select(number)
+    points = np.empty((len(grown), _point_count(style), 3), np.float32)
+    grow(
+        paths,
+        (grown, lengths[grown], walked.layers[grown], combed[number]),
+        _curls(style, leader[grown], noise, scalp.leading.noise),
+        leaders,
+        led.lengths,
+        charts,
+        centre,
+        np.float32(style.tip_detail),
+        points,
     )
+    rgb = shaded(hair.rgb, noise.shade)
+    return Strands(
+        points, rgb, cover[number], number, style.width_mm, style.absorption, style.shine, on_scalp=True
+    )
+
+
+def _ahead(scalp: ScalpHair, roots: Roots, surface: Surface) -> Float[np.ndarray, " root"]:
+    """Return how far roots lie before the background plane, model units."""
+    return roots.at(np.ascontiguousarray(surface[0][:, 2])) - np.float32(scalp.plane_z)
+
+
+def _lengths(grown: HairRoots, line: WornLine, hair: Hair) -> Float[np.ndarray, " root"]:
+    """Compute the lengths of a person's long strands."""
+    distance = grown.roots.at(line.distance)
+    return strand_lengths(line.style, grown.regions, distance, grown.noise, hair.length)
 
 
 def _curls(
@@ -212,11 +241,17 @@ def _curls(
 
 
 def _walked(
-    scalp: ScalpHair, grown: HairRoots, line: WornLine, hair: Hair, surface: Surface, chart: Chart
+    scalp: ScalpHair,
+    grown: HairRoots,
+    lengths: Float[np.ndarray, " root"],
+    style: HairStyle,
+    hair: Hair,
+    surface: Surface,
+    chart: Float[np.ndarray, "row column 5"],
 ) -> WalkedStrands:
     """Collect what strands bring for their walk."""
     vertices, normals = surface
-    noise, style = grown.noise, line.style
+    noise = grown.noise
     starts, upright = grown.roots.at(vertices), grown.roots.unit_at(normals)
     # at the parting itself the comb's two sides cancel, so a root there reads the comb beside it
     from_parting = (starts[:, 0] - np.float32(PARTING_REACH * hair.parting)) / np.float32(PARTING_WIDTH)
@@ -226,10 +261,8 @@ def _walked(
     stray = (style.spread * noise.stray + 0.5 * style.wild * noise.drift).astype(np.float32)
     lean = np.float32(style.root_lean)
     direction = unit((1 - lean) * upright + lean * tangent(wish, upright) + np.float32(0.5) * stray)
-    distance = grown.roots.at(line.distance)
-    length = strand_lengths(style, grown.regions, distance, noise, hair.length)
     layer = (style.volume * (0.15 + 0.85 * noise.layer)).astype(np.float32)
-    return WalkedStrands(starts, direction, length, layer, stray)
+    return WalkedStrands(starts, direction, lengths, layer, stray)
 
 
 def _point_count(style: HairStyle) -> int:
@@ -240,10 +273,13 @@ def _point_count(style: HairStyle) -> int:
     return round(min(max(count, COARSEST_POINTS), FINEST_POINTS))
 
 
-def _stubble(scalp: ScalpHair, line: WornLine, hair: Hair, surface: Surface, chart: Chart) -> Strands | None:
+def _stubble(
+    scalp: ScalpHair, line: WornLine, hair: Hair, surface: Surface, chart: Float[np.ndarray, "row column 5"]
+) -> Strands | None:
     everyone, style = scalp.stubble, line.style
     cover = line.cover(everyone.roots, everyone.noise, style.stubble)
     shown = np.flatnonzero(cover > LEAST_COVER)
+    shown = shown[_ahead(scalp, everyone.roots.select(shown), surface) > -STUBBLE_BEHIND]
     if len(shown) == 0:
         return None
     grown = everyone.select(shown)
@@ -265,7 +301,7 @@ def _stubble(scalp: ScalpHair, line: WornLine, hair: Hair, surface: Surface, cha
     return Strands(points, rgb, cover[shown], shown, STUBBLE_WIDTH_MM, 2.0, 0.4 * style.shine, on_scalp=False)
 
 
-def _tail(scalp: ScalpHair, style: HairStyle, hair: Hair, chart: Chart) -> Strands | None:
+def _tail(scalp: ScalpHair, style: HairStyle, hair: Hair, charts: Charts) -> Strands | None:
     cover = opacity(np.full(len(scalp.tail.rank), style.tail, np.float32), scalp.tail.rank)
     shown = np.flatnonzero(cover > LEAST_COVER)
     if len(shown) == 0:
@@ -280,9 +316,10 @@ def _tail(scalp: ScalpHair, style: HairStyle, hair: Hair, chart: Chart) -> Stran
         np.float32(0.06) * noise.stray,
     )
     numbers = tuple(np.float32(number) for number in (0.12, 0.10, 1.5, 0.2, 0.0, 0.0, 0.0))
-    still = chart.copy()
+    still = charts.copy()
     still[..., 1:] = 0
-    points = walk_paths(walked, numbers, still, scalp.chart.centre)
+    combed = np.zeros(len(shown), np.int64)
+    points = walk_paths(walked, combed, numbers, still, scalp.chart.centre)
     rgb = shaded(hair.rgb, noise.shade)
     return Strands(
         points, rgb, cover[shown], shown, style.width_mm, style.absorption, style.shine, on_scalp=True

@@ -1,5 +1,6 @@
 """Lengths of the strands of a style, by the place of their roots on the mean head."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,10 +101,10 @@ def strand_lengths(
         factor: the person's factor, for the lengths that do not come from the table.
     """
     by_log = (
-        regions.top * np.log(style.length_top)
-        + regions.front * np.log(style.length_front)
-        + regions.sides * np.log(style.length_sides)
-        + regions.nape * np.log(style.length_nape)
+        regions.top * math.log(style.length_top)
+        + regions.front * math.log(style.length_front)
+        + regions.sides * math.log(style.length_sides)
+        + regions.nape * math.log(style.length_nape)
     )
     level = np.maximum(regions.to_level - style.level_y, 0.15) * factor
     by_log = by_log + style.level * (np.log(level) - by_log)

@@ -5,15 +5,18 @@ A fibre with the unit tangent t reflects diffusely in proportion to the sine of 
 fibre by its scales: one white, reflected at the surface, and one with the colour of the hair, which has passed through
 the fibre twice (R and TRT of Marschner et al. 2003, "Light scattering from human hair fibers"). The viewing direction
 is always the frontal one, (0, 0, 1): a point has the same colour in every view.
+
+Light is gathered at every third point of a strand and interpolated between them. Points are lit one by one, when a
+drawing first needs them: most are hidden.
 """
 
-from typing import no_type_check
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 from jaxtyping import Float
 
 from anifacegan.data.synthetic.appearance import EnvironmentLight
-from anifacegan.data.synthetic.shadow_maps import FAR, ShadowMaps
+from anifacegan.data.synthetic.shadow_maps import FAR, HAIR, SOLID, ShadowMaps
 from anifacegan.data.synthetic.strands.strands import Strands
 from anifacegan.runtime.compiled import kernel
 
@@ -28,12 +31,86 @@ SOLID_FROM = np.float32(0.05)
 SHIFT_R, WIDTH_R, GAIN_R = np.float32(0.06), np.float32(0.11), np.float32(0.06)
 SHIFT_TRT, WIDTH_TRT, GAIN_TRT = np.float32(-0.12), np.float32(0.22), np.float32(1.0)
 """Shift along the fibre and width of the two highlights, radians, and their strengths."""
+FIRST_POINT, STEPS, FIRST_STRAND, ON_SCALP = range(4)
+"""Columns of ``FlatStrands.kinds``."""
+LIT, COLOURED = np.uint8(1), np.uint8(2)
+"""What is known of a point, see ``PointColours.known``."""
 
 
-def light_strands(
-    strands: Strands, shadows: ShadowMaps, light: EnvironmentLight
-) -> Float[np.ndarray, "strand step 3"]:
-    """Compute the linear colours of all points of strands."""
+class StrandLight(NamedTuple):
+    """Light on the strands of a person; D depth maps, of which U are used."""
+
+    depth: np.ndarray
+    """(D, size, size, 2) depth maps, see :class:`.shadow_maps.ShadowMaps`."""
+    used: np.ndarray
+    """(U,) indices of the used directions, the lamp's first."""
+    axes: np.ndarray
+    """(U, 3, 3) unit directions of the used maps' columns, against their rows, and to the light."""
+    radiance: np.ndarray
+    """(U, 3) what each used direction adds to a white surface that faces it."""
+    centre: np.ndarray
+    """(3,) position of the maps' centres."""
+    scale: np.float32
+    """Pixels of a map for each model unit."""
+    lamps: int
+    """Number of used directions on the lamp's disc."""
+    key_direction: np.ndarray
+    """(3,) unit direction to the middle of the lamp."""
+    key_rgb: np.ndarray
+    """(3,) irradiance of the lamp."""
+
+
+class FlatStrands(NamedTuple):
+    """Strands of several kinds in one list; P points of N strands of K kinds."""
+
+    points: np.ndarray
+    """(P, 3) points, strand by strand."""
+    kinds: np.ndarray
+    """(K, 4) first point, points of each strand, first strand, and whether it is hair of the head."""
+    looks: np.ndarray
+    """(K, 2) absorption, and factor of the highlights."""
+    rgb: np.ndarray
+    """(N, 3) colours."""
+    number: np.ndarray
+    """(N,) numbers, see :class:`.strands.Strands`."""
+
+
+class PointColours(NamedTuple):
+    """Colours of the points of flat strands, as far as they are known."""
+
+    known: np.ndarray
+    """(P,) uint8: LIT where the light is known, plus COLOURED where the colour is."""
+    light: np.ndarray
+    """(P, 4) diffuse light, and the share of the lamp that is visible."""
+    rgb: np.ndarray
+    """(P, 3) linear colours."""
+
+
+def flat_strands(strands: list[Strands]) -> FlatStrands:
+    """Join strands of several kinds to one list."""
+    counts = [kind.points.shape[:2] for kind in strands]
+    points, lines = (np.cumsum([0, *each]) for each in ([n * k for n, k in counts], [n for n, _ in counts]))
+    kinds = [(points[i], counts[i][1], lines[i], kind.on_scalp) for i, kind in enumerate(strands)]
+    return FlatStrands(
+        points=np.concatenate(
+            [np.zeros((0, 3), np.float32), *(kind.points.reshape(-1, 3) for kind in strands)]
+        ),
+        kinds=np.array(kinds, np.int64).reshape(-1, 4),
+        looks=np.array([(kind.absorption, kind.shine) for kind in strands], np.float32).reshape(-1, 2),
+        rgb=np.concatenate([np.zeros((0, 3), np.float32), *(kind.rgb for kind in strands)], dtype=np.float32),
+        number=np.concatenate([np.zeros(0, np.int64), *(kind.number for kind in strands)], dtype=np.int64),
+    )
+
+
+def unknown_colours(count: int) -> PointColours:
+    """Return room for the colours of ``count`` points, none of which is known."""
+    return PointColours(
+        np.zeros(count, np.uint8), np.empty((count, 4), np.float32), np.empty((count, 3), np.float32)
+    )
+
+
+def strand_light(shadows: ShadowMaps, light: EnvironmentLight) -> StrandLight:
+    """Choose the directions whose light strands receive, and collect what lights them."""
     keys, count = shadows.keys, len(shadows.towards)
     lamp, sky = np.arange(0, keys, EVERY_LAMP), np.arange(keys, count, EVERY_SKY)
     used = np.concatenate([lamp, sky])
@@ -43,17 +120,28 @@ def light_strands(
             np.broadcast_to(_ratio(shadows.radiance[keys:], shadows.radiance[sky]), (len(sky), 3)),
         ]
     )
-    colours = np.empty(strands.points.shape, np.float32)
-    _light(
-        (strands.points, strands.rgb.astype(np.float32), strands.number),
-        (shadows.solid, shadows.hair, used, shadows.rights, shadows.ups, shadows.towards),
-        (shadows.radiance[used] * gain).astype(np.float32),
-        (shadows.centre, np.float32(shadows.scale), len(lamp)),
-        (light.key_direction.astype(np.float32), light.key_rgb.astype(np.float32)),
-        (np.float32(strands.absorption), np.float32(strands.shine), strands.on_scalp),
-        colours,
+    axes = np.stack([shadows.rights[used], shadows.ups[used], shadows.towards[used]], axis=1)
+    return StrandLight(
+        depth=shadows.depth,
+        used=used,
+        axes=axes.astype(np.float32),
+        radiance=(shadows.radiance[used] * gain).astype(np.float32),
+        centre=shadows.centre,
+        scale=np.float32(shadows.scale),
+        lamps=len(lamp),
+        key_direction=light.key_direction.astype(np.float32),
+        key_rgb=light.key_rgb.astype(np.float32),
     )
-    return colours
+
+
+def no_light() -> StrandLight:
+    """Return a light from nowhere, for drawings without colours."""
+    maps, vectors = np.zeros((0, 0, 0, 2), np.float32), np.zeros((0, 3), np.float32)
+    return StrandLight(
+        depth=maps, used=np.zeros(0, np.int64), axes=np.zeros((0, 3, 3), np.float32), radiance=vectors,
+        centre=np.zeros(3, np.float32), scale=np.float32(1), lamps=0, key_direction=np.zeros(3, np.float32),
+        key_rgb=np.zeros(3, np.float32),
+    )  # fmt: skip
 
 
 def _ratio(of_all: Float[np.ndarray, "direction 3"], of_used: Float[np.ndarray, "used 3"]) -> np.ndarray:
@@ -68,92 +156,96 @@ def _lobe(x, shift, width):
     return np.exp(-distance * distance)
 
 
-@kernel(fastmath=True)
+@kernel(inline="always", fastmath=True)
 @no_type_check
-def _light(strands, maps, radiance, frame, lamp, look, colours):
-    """Light every third point of the strands and interpolate between them; ``colours`` (N, K, 3) is written."""
-    points, rgb, number = strands
-    solid_maps, hair_maps, used, rights, ups, towards = maps
-    centre, scale, lamps = frame
-    key_direction, key_rgb = lamp
-    absorption, shine, on_scalp = look
-    zero, one, size = np.float32(0), np.float32(1), solid_maps.shape[1]
+def _tangent(points, base, k, steps):
+    """Return the direction of a strand at its point k; ``base`` is the strand's first point."""
+    a, b = base + max(k - 1, 0), base + min(k + 1, steps - 1)
+    return points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
+
+
+@kernel(inline="always", fastmath=True)
+@no_type_check
+def _gather(points, base, k, steps, absorption, light):
+    """Gather the diffuse light of a point, three numbers, and the visible share of the lamp."""
+    zero, one, size = np.float32(0), np.float32(1), light.depth.shape[1]
     half = np.float32((size - 1) / 2)
-    steps = points.shape[1]
+    centre, axes, scale = light.centre, light.axes, light.scale
+    tx, ty, tz = _tangent(points, base, k, steps)
+    norm = one / (np.sqrt(tx * tx + ty * ty + tz * tz) + np.float32(1e-9))
+    tx, ty, tz = tx * norm, ty * norm, tz * norm
+    i = base + k
+    px, py, pz = points[i, 0] - centre[0], points[i, 1] - centre[1], points[i, 2] - centre[2]
+    red = green = blue = arrives = zero
+    for d in range(len(light.used)):
+        m = light.used[d]
+        lx, ly, lz = axes[d, 2, 0], axes[d, 2, 1], axes[d, 2, 2]
+        column = half + scale * (px * axes[d, 0, 0] + py * axes[d, 0, 1] + pz * axes[d, 0, 2])
+        row = half - scale * (px * axes[d, 1, 0] + py * axes[d, 1, 1] + pz * axes[d, 1, 2])
+        c, r = int(column + np.float32(0.5)), int(row + np.float32(0.5))
+        visible = one
+        if 0 <= c < size and 0 <= r < size:
+            depth = FAR + px * lx + py * ly + pz * lz
+            if light.depth[m, r, c, SOLID] - depth > SOLID_FROM:
+                continue
+            thick = light.depth[m, r, c, HAIR] - depth
+            if thick > zero:
+                visible = np.exp(-absorption * thick)
+        along = tx * lx + ty * ly + tz * lz
+        if d < light.lamps:
+            arrives += visible
+        visible *= np.sqrt(max(zero, one - along * along))
+        red += light.radiance[d, 0] * visible
+        green += light.radiance[d, 1] * visible
+        blue += light.radiance[d, 2] * visible
+    return red, green, blue, arrives / np.float32(light.lamps)
+
+
+@kernel(inline="always", fastmath=True)
+@no_type_check
+def colour_point(i, strands, light, colours):
+    """Make the colour of point i of flat strands known; inlined, for a call would pass on dozens of array fields."""
+    zero, one = np.float32(0), np.float32(1)
+    kinds, points, lit = strands.kinds, strands.points, colours.light
+    kind = 0
+    while kind + 1 < len(kinds) and kinds[kind + 1, FIRST_POINT] <= i:
+        kind += 1
+    steps, strand = kinds[kind, STEPS], (i - kinds[kind, FIRST_POINT]) // kinds[kind, STEPS]
+    base = kinds[kind, FIRST_POINT] + strand * steps
+    strand += kinds[kind, FIRST_STRAND]
+    k = i - base
     stride = 1 if steps < 5 else (2 if steps < 10 else 3)
-    lit, gloss = np.empty((steps, 3), np.float32), np.empty(steps, np.float32)
-    for s in range(len(points)):
-        previous = 0
-        k = 0
-        while True:
-            a, b = max(k - 1, 0), min(k + 1, steps - 1)
-            tx, ty, tz = (
-                points[s, b, 0] - points[s, a, 0],
-                points[s, b, 1] - points[s, a, 1],
-                points[s, b, 2] - points[s, a, 2],
-            )
-            norm = one / (np.sqrt(tx * tx + ty * ty + tz * tz) + np.float32(1e-9))
-            tx, ty, tz = tx * norm, ty * norm, tz * norm
-            px, py, pz = points[s, k, 0] - centre[0], points[s, k, 1] - centre[1], points[s, k, 2] - centre[2]
-            red = green = blue = arrives = zero
-            for i in range(len(used)):
-                m = used[i]
-                lx, ly, lz = towards[m, 0], towards[m, 1], towards[m, 2]
-                column = int(
-                    half
-                    + scale * (px * rights[m, 0] + py * rights[m, 1] + pz * rights[m, 2])
-                    + np.float32(0.5)
-                )
-                row = int(half - scale * (px * ups[m, 0] + py * ups[m, 1] + pz * ups[m, 2]) + np.float32(0.5))
-                visible = one
-                if 0 <= column < size and 0 <= row < size:
-                    depth = FAR + px * lx + py * ly + pz * lz
-                    if solid_maps[m, row, column] - depth > SOLID_FROM:
-                        continue
-                    thick = hair_maps[m, row, column] - depth
-                    if thick > zero:
-                        visible = np.exp(-absorption * thick)
-                along = tx * lx + ty * ly + tz * lz
-                if i < lamps:
-                    arrives += visible
-                visible *= np.sqrt(max(zero, one - along * along))
-                red += radiance[i, 0] * visible
-                green += radiance[i, 1] * visible
-                blue += radiance[i, 2] * visible
-            lit[k, 0], lit[k, 1], lit[k, 2] = red, green, blue
-            gloss[k] = arrives / np.float32(lamps)
-            for j in range(previous + 1, k):
-                f = np.float32(j - previous) / np.float32(k - previous)
-                gloss[j] = gloss[previous] + f * (gloss[k] - gloss[previous])
-                for c in range(3):
-                    lit[j, c] = lit[previous, c] + f * (lit[k, c] - lit[previous, c])
-            if k == steps - 1:
-                break
-            previous = k
-            k = min(k + stride, steps - 1)
-        tilt = np.float32(0.5) * (np.float32((number[s] * 7919) % 1024) / np.float32(1024) - np.float32(0.5))
-        for k in range(steps):
-            f = np.float32(k) / np.float32(steps - 1)
-            a, b = max(k - 1, 0), min(k + 1, steps - 1)
-            tx, ty, tz = (
-                points[s, b, 0] - points[s, a, 0],
-                points[s, b, 1] - points[s, a, 1],
-                points[s, b, 2] - points[s, a, 2],
-            )
-            norm = one / (np.sqrt(tx * tx + ty * ty + tz * tz) + np.float32(1e-9))
-            sin_in = (tx * key_direction[0] + ty * key_direction[1] + tz * key_direction[2]) * norm
-            sin_out = tz * norm
-            # half the sum of the two inclinations; the arcsine matters only where it is small
-            half_angle = np.float32(0.5) * (sin_in + sin_out) + np.float32(0.25) * tilt
-            facing = key_direction[2] - sin_in * sin_out
-            facing /= np.sqrt(max((one - sin_in * sin_in) * (one - sin_out * sin_out), np.float32(1e-4)))
-            front = np.sqrt(min(max(np.float32(0.5) + np.float32(0.5) * facing, zero), one))
-            shone = shine * gloss[k] * front
-            white = shone * GAIN_R * _lobe(half_angle, SHIFT_R, WIDTH_R)
-            tinted = shone * GAIN_TRT * _lobe(half_angle, SHIFT_TRT, WIDTH_TRT)
-            dark = ROOT_DARK + (TIP_LIGHT - ROOT_DARK) * min(one, np.float32(1.5) * f) if on_scalp else one
-            for c in range(3):
-                own = rgb[s, c]
-                colours[s, k, c] = (
-                    DIFFUSE * dark * own * lit[k, c] + (white + tinted * own * np.sqrt(own)) * key_rgb[c]
-                )
+    before = k if k == steps - 1 else k - k % stride
+    after = k if k == before else min(before + stride, steps - 1)
+    for at in (before, after):
+        if colours.known[base + at] == 0:
+            red, green, blue, arrives = _gather(points, base, at, steps, strands.looks[kind, 0], light)
+            lit[base + at, 0], lit[base + at, 1] = red, green
+            lit[base + at, 2], lit[base + at, 3] = blue, arrives
+            colours.known[base + at] |= LIT
+    near, far = base + before, base + after
+    share = np.float32(k - before) / np.float32(max(after - before, 1))
+    tx, ty, tz = _tangent(points, base, k, steps)
+    norm = one / (np.sqrt(tx * tx + ty * ty + tz * tz) + np.float32(1e-9))
+    key = light.key_direction
+    sin_in, sin_out = (tx * key[0] + ty * key[1] + tz * key[2]) * norm, tz * norm
+    # half the sum of the two inclinations; the arcsine matters only where it is small
+    tilt = np.float32(0.5) * (
+        np.float32((strands.number[strand] * 7919) % 1024) / np.float32(1024) - np.float32(0.5)
+    )
+    half_angle = np.float32(0.5) * (sin_in + sin_out) + np.float32(0.25) * tilt
+    facing = key[2] - sin_in * sin_out
+    facing /= np.sqrt(max((one - sin_in * sin_in) * (one - sin_out * sin_out), np.float32(1e-4)))
+    front = np.sqrt(min(max(np.float32(0.5) + np.float32(0.5) * facing, zero), one))
+    shone = strands.looks[kind, 1] * (lit[near, 3] + share * (lit[far, 3] - lit[near, 3])) * front
+    white = shone * GAIN_R * _lobe(half_angle, SHIFT_R, WIDTH_R)
+    tinted = shone * GAIN_TRT * _lobe(half_angle, SHIFT_TRT, WIDTH_TRT)
+    dark = one
+    if kinds[kind, ON_SCALP]:
+        along = np.float32(k) / np.float32(steps - 1)
+        dark = ROOT_DARK + (TIP_LIGHT - ROOT_DARK) * min(one, np.float32(1.5) * along)
+    for c in range(3):
+        own = strands.rgb[strand, c]
+        diffuse = DIFFUSE * dark * own * (lit[near, c] + share * (lit[far, c] - lit[near, c]))
+        colours.rgb[i, c] = diffuse + (white + tinted * own * np.sqrt(own)) * light.key_rgb[c]
+    colours.known[i] |= COLOURED

@@ -7,6 +7,8 @@ from jaxtyping import Float, Int
 
 LEAST_COVER = 1e-3
 """Opacity below which a strand is neither drawn nor casts a shadow; styles are blended, so few shares are exactly 0."""
+CASTING = 6
+"""Every so many strands cast shadows, with every second point, which is enough for a depth map."""
 
 
 @dataclass(frozen=True)
@@ -29,3 +31,9 @@ class Strands:
     """Factor of the highlights."""
     on_scalp: bool
     """Whether the strands are hair of the head, which casts shadows."""
+
+    @property
+    def casting(self) -> Float[np.ndarray, "point 3"]:
+        """Return the points that cast shadows; short hair casts none."""
+        chosen = self.number % CASTING == 0 if self.on_scalp else np.zeros(len(self.number), bool)
+        return self.points[chosen, ::2].reshape(-1, 3)
