@@ -186,8 +186,10 @@ def coarse_mesh(
     kept = first[np.searchsorted(cluster[first], np.arange(count))]  # the vertex nearest to the middle
     mapped = kept[cluster][triangles]
     proper = (mapped[:, 0] != mapped[:, 1]) & (mapped[:, 1] != mapped[:, 2]) & (mapped[:, 2] != mapped[:, 0])
-    _, once = np.unique(np.sort(mapped[proper], axis=1), axis=0, return_index=True)
-    used, corners = np.unique(mapped[proper][once], return_inverse=True)
+    mapped = mapped[proper]
+    turn = (mapped.argmin(axis=1)[:, None] + np.arange(3)) % 3  # triangles that face opposite ways both stay
+    once = np.unique(np.take_along_axis(mapped, turn, axis=1), axis=0)
+    used, corners = np.unique(once, return_inverse=True)
     return Occluders(used, np.ascontiguousarray(corners.reshape(-1, 3), np.int32))
 
 

@@ -153,6 +153,7 @@ def _draw_solid(vertices, triangles, axes, centre, scale, maps):
     moved = _from_centre(vertices, centre)
     for k in range(len(maps)):
         depth, own = maps[k], _axes_of(axes, k)
+        from_above = own[7] > 0  # then what is seen from behind is hidden by the head; below, the body is open
         for i in range(len(vertices)):
             x[i], y[i], d[i] = _project(moved[0, i], moved[1, i], moved[2, i], own, scale, half)
         for t in range(len(triangles)):
@@ -173,7 +174,7 @@ def _draw_solid(vertices, triangles, axes, centre, scale, maps):
                 continue
             ux, uy, vx, vy = x[b] - x[a], y[b] - y[a], x[c] - x[a], y[c] - y[a]
             area = ux * vy - uy * vx
-            if abs(area) < np.float32(1e-6):
+            if abs(area) < np.float32(1e-6) or (area > 0 and from_above):
                 continue
             inverse = np.float32(1) / area
             # weights of b and c, and depth, are linear in column and row
