@@ -11,7 +11,6 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float
 
-from anifacegan.data.rasterized_mesh import camera_frame_rays
 from anifacegan.data.synthetic.appearance import BACKGROUND_KINDS, PALETTE, Background
 from anifacegan.geometry.cameras import Camera
 from anifacegan.geometry.conventions import BACKGROUND_Z
@@ -69,9 +68,11 @@ def background_image(background: Background, camera: Camera) -> Float[np.ndarray
     """Render the background without the head; linear colours, exposed."""
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     origin = -rotation @ translation  # the camera, in world units
-    rays = camera_frame_rays(camera) @ rotation.T  # (S, S, 3) world directions
-    distance = (BACKGROUND_Z - origin[2]) / np.minimum(rays[..., 2], -1e-6)
-    x, y = (np.float32(origin[axis] + distance * rays[..., axis]) for axis in (0, 1))
+    offsets = (np.arange(camera.size) - camera.principal_px) / camera.focal_px
+    # world directions of the pixels' rays, scaled to a depth of 1
+    right, up, fall = (offsets * row[0] - (offsets * row[1])[:, None] - row[2] for row in rotation)
+    distance = (BACKGROUND_Z - origin[2]) / np.minimum(fall, -1e-6)
+    x, y = (np.float32(at + distance * rays) for at, rays in ((origin[0], right), (origin[1], up)))
     along = x * np.float32(math.cos(background.turn_rad)) + y * np.float32(math.sin(background.turn_rad))
     share = 0.5 + 0.5 * np.tanh(along / np.float32(GRADIENT_WIDTH))
     first, second = background.first_rgb.astype(np.float32), background.second_rgb.astype(np.float32)

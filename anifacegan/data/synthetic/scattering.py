@@ -61,7 +61,8 @@ def neighbours(points: Float[np.ndarray, "vertex 3"], triangles: Int[np.ndarray,
     squares = np.square(points[start] - points[end]).sum(axis=1)
     mean_square = np.bincount(start, squares, count) / np.maximum(np.bincount(start, minlength=count), 1)
     share = SHARE * np.minimum(1, STEP_LENGTH**2 / np.maximum(mean_square, 1e-12))
-    return Neighbours(np.searchsorted(start, np.arange(count + 1)), end, share.astype(np.float32))
+    first = np.searchsorted(start, np.arange(count + 1))
+    return Neighbours(first.astype(np.int32), end.astype(np.int32), share.astype(np.float32))
 
 
 @kernel(fastmath=True)

@@ -153,7 +153,9 @@ def _draw_solid(vertices, triangles, axes, centre, scale, maps):
     moved = _from_centre(vertices, centre)
     for k in range(len(maps)):
         depth, own = maps[k], _axes_of(axes, k)
-        from_above = own[7] > 0  # then what is seen from behind is hidden by the head; below, the body is open
+        from_above = (
+            own[7] > 0
+        )  # then what is seen from behind is hidden by the head; below, the body is open
         for i in range(len(vertices)):
             x[i], y[i], d[i] = _project(moved[0, i], moved[1, i], moved[2, i], own, scale, half)
         for t in range(len(triangles)):
