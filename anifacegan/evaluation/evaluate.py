@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from anifacegan.data.dataset import FaceDataset
-from anifacegan.data.synthetic.head import HeadGeometry
+from anifacegan.data.synthetic.surface.head import HeadGeometry
 from anifacegan.evaluation.config import EvaluationConfig
 from anifacegan.evaluation.deformation_error import DeformationError, DeformationItems, deformation_items
 from anifacegan.evaluation.detection import Detection, DetectionItems, detection_items

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from anifacegan.data.dataset import CoefficientTable, FaceDataset
-from anifacegan.data.synthetic.head import HeadGeometry
+from anifacegan.data.synthetic.surface.head import HeadGeometry
 from anifacegan.evaluation.config import EvaluationConfig, SampleConfig
 from anifacegan.evaluation.disentanglement import FaceMeasurements
 from anifacegan.evaluation.embedders import Embedder, load_embedder

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from anifacegan.data.config import DataConfig
 from anifacegan.data.dataset import FaceDataset, dataset_image_size
-from anifacegan.data.synthetic.head import load_head_geometry
+from anifacegan.data.synthetic.surface.head import load_head_geometry
 from anifacegan.evaluation.config import MeasureConfig
 from anifacegan.evaluation.evaluate import Evaluation
 from anifacegan.evaluation.image_sets import EvaluationInputs

@@ -2,7 +2,7 @@
 
 The imitation losses (losses that make generated faces follow the face model) use this mesh. :class:`FaceMesh` is a bare
 face such as BFM's; the open face model's head with eyeballs, hair and clothes is its subclass
-:class:`anifacegan.data.synthetic.head.HeadGeometry`. Lengths are in model units, and faces are not posed.
+:class:`anifacegan.data.synthetic.surface.head.HeadGeometry`. Lengths are in model units, and faces are not posed.
 """
 
 from dataclasses import dataclass

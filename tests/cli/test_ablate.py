@@ -11,7 +11,7 @@ from anifacegan.cli.ablate import run as ablation
 from anifacegan.cli.ablate.config import FULL, IMITATION_TERMS, NONE, AblationConfig
 from anifacegan.cli.ablate.run import AblationResult, ablate, table
 from anifacegan.data.dataset import FaceDataset
-from anifacegan.data.synthetic.head import load_head_geometry
+from anifacegan.data.synthetic.surface.head import load_head_geometry
 from anifacegan.evaluation.config import SampleConfig
 from anifacegan.evaluation.judge import load_judge
 from anifacegan.models.config import FaceRegressorConfig

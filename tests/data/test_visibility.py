@@ -9,7 +9,7 @@ import torch
 
 from anifacegan.data import visibility
 from anifacegan.data.dataset import CoefficientTable
-from anifacegan.data.synthetic.head import load_head_geometry
+from anifacegan.data.synthetic.surface.head import load_head_geometry
 from anifacegan.data.visibility import RasterizedVisibility, visible_vertices
 from anifacegan.face_model.bfm import load_bfm
 from anifacegan.face_model.face_mesh import FaceMesh, bare_head, face_mesh

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from anifacegan.data.synthetic.head import load_head_geometry
+from anifacegan.data.synthetic.surface.head import load_head_geometry
 from anifacegan.evaluation.bootstrap import Difference, Estimate
 from anifacegan.evaluation.compare import (
     ComparedStatistic,

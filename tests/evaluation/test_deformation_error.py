@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.data.synthetic.head import HeadGeometry, head_geometry
+from anifacegan.data.synthetic.surface.head import HeadGeometry, head_geometry
 from anifacegan.evaluation.deformation_error import DeformationError, deformation_items, visible_face_vertices
 from anifacegan.evaluation.targets import interocular
 from anifacegan.face_model.face_mesh import bare_head

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from anifacegan.data.synthetic.head import load_head_geometry
+from anifacegan.data.synthetic.surface.head import load_head_geometry
 from anifacegan.evaluation import evaluate
 from anifacegan.evaluation.config import EvaluationConfig, SampleConfig
 from anifacegan.evaluation.detection import DetectionItems, detection_items

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from anifacegan.data.synthetic.head import load_head_geometry
+from anifacegan.data.synthetic.surface.head import load_head_geometry
 from anifacegan.evaluation.config import COMPARED, OFFLINE, EvaluationConfig, ExpressionSource, SampleConfig
 from anifacegan.evaluation.evaluate import Evaluation, evaluate
 from anifacegan.evaluation.image_sets import EvaluationInputs, ImageSets

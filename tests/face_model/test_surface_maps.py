@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.data.synthetic.head import HeadGeometry, head_geometry
+from anifacegan.data.synthetic.surface.head import HeadGeometry, head_geometry
 from anifacegan.face_model.face_mesh import bare_head
 from anifacegan.face_model.surface_maps import FaceSurfaces, SurfaceMap
 from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT

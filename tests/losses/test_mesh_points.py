@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.data.synthetic.head import HeadGeometry, head_geometry, load_head_geometry
+from anifacegan.data.synthetic.surface.head import HeadGeometry, head_geometry, load_head_geometry
 from anifacegan.face_model.face_mesh import bare_head
 from anifacegan.face_model.lids import place_lids
 from anifacegan.face_model.morphable import MorphableModel

@@ -13,7 +13,7 @@ from torch import Tensor
 from anifacegan.data.config import DataConfig
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.posed_images import PosedImages, RealImages
-from anifacegan.data.synthetic.head import head_geometry
+from anifacegan.data.synthetic.surface.head import head_geometry
 from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.face_model.surface_maps import FaceSurfaces
 from anifacegan.losses.imitation import offset_loss

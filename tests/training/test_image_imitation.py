@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.data.synthetic.head import HeadGeometry, head_geometry
+from anifacegan.data.synthetic.surface.head import HeadGeometry, head_geometry
 from anifacegan.face_model import surface_maps
 from anifacegan.face_model.regressed import FaceLandmarks, Reconstruction
 from anifacegan.face_model.surface_maps import FaceSurfaces

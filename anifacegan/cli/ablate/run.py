@@ -17,7 +17,7 @@ import torch
 from anifacegan.cli.ablate.config import FULL, NONE, AblationConfig
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.synthetic.geometry_buffers import FILES
-from anifacegan.data.synthetic.head import HeadGeometry, load_head_geometry
+from anifacegan.data.synthetic.surface.head import HeadGeometry, load_head_geometry
 from anifacegan.evaluation.config import EvaluationConfig
 from anifacegan.evaluation.evaluate import evaluate
 from anifacegan.evaluation.judge import Judge, load_judge

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from anifacegan.cli.dataset.config import DatasetConfig
 from anifacegan.data.description import DESCRIPTION_FILE, FORMAT_VERSION, parsed_description
-from anifacegan.data.synthetic.head import HeadGeometry
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, render_item
 from anifacegan.data.synthetic.sampling import item_identity
+from anifacegan.data.synthetic.surface.head import HeadGeometry
 from anifacegan.data.synthetic.workers import map_in_processes
 from anifacegan.face_model.coefficients import write_coefficients
 from anifacegan.face_model.people import proportions

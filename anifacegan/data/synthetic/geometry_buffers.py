@@ -20,10 +20,10 @@ from tqdm import tqdm
 
 from anifacegan.data.dataset import CoefficientTable
 from anifacegan.data.rasterized_mesh import camera_frame_rays, visible_corners
-from anifacegan.data.synthetic.person_surface import person_surface
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, person_strands, rasterize_surface
 from anifacegan.data.synthetic.sampling import SyntheticPerson
 from anifacegan.data.synthetic.strands.drawing import draw_strands
+from anifacegan.data.synthetic.surface.person_surface import person_surface
 from anifacegan.data.synthetic.workers import map_in_processes
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.face_model.face_mesh import FaceMesh

@@ -15,23 +15,23 @@ import torch
 from jaxtyping import Float, UInt8
 
 from anifacegan.data.rasterized_mesh import RasterizedMesh, rasterize_mesh
-from anifacegan.data.synthetic.appearance import Appearance
-from anifacegan.data.synthetic.appearance_prior import AppearancePrior, texture_metric
-from anifacegan.data.synthetic.background import background_image
-from anifacegan.data.synthetic.development import develop, exposure_of
-from anifacegan.data.synthetic.head import HeadGeometry, head_geometry
-from anifacegan.data.synthetic.head_fields import HeadFields, head_detail, head_fields
-from anifacegan.data.synthetic.light import sample_light
-from anifacegan.data.synthetic.person_surface import PersonSurface, person_surface
+from anifacegan.data.synthetic.looks.appearance import Appearance
+from anifacegan.data.synthetic.looks.appearance_prior import AppearancePrior, texture_metric
+from anifacegan.data.synthetic.looks.light import sample_light
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_item
-from anifacegan.data.synthetic.shading import highlights, looks, shade
-from anifacegan.data.synthetic.shadow_maps import ShadowMaps, shadow_maps, vertex_light
-from anifacegan.data.synthetic.skin_detail import SkinDetail
+from anifacegan.data.synthetic.shading.background import background_image
+from anifacegan.data.synthetic.shading.development import develop, exposure_of
+from anifacegan.data.synthetic.shading.shading import highlights, looks, shade
+from anifacegan.data.synthetic.shading.surface_colours import scattered, vertex_colours, vertex_table
 from anifacegan.data.synthetic.strands.drawing import draw_strands
 from anifacegan.data.synthetic.strands.lighting import strand_light
 from anifacegan.data.synthetic.strands.plan import StrandPlan, grow_strands, plan_strands, skin_under_hair
 from anifacegan.data.synthetic.strands.strands import Strands
-from anifacegan.data.synthetic.surface_colours import scattered, vertex_colours, vertex_table
+from anifacegan.data.synthetic.surface.head import HeadGeometry, head_geometry
+from anifacegan.data.synthetic.surface.head_fields import HeadFields, head_detail, head_fields
+from anifacegan.data.synthetic.surface.person_surface import PersonSurface, person_surface
+from anifacegan.data.synthetic.surface.shadow_maps import ShadowMaps, shadow_maps, vertex_light
+from anifacegan.data.synthetic.surface.skin_detail import SkinDetail
 from anifacegan.face_model.coefficients import FaceCoefficients
 from anifacegan.face_model.open_model import load_head_parts, load_open_face_model
 from anifacegan.geometry.cameras import Camera, euler_from_rotation, orbit_camera, to_lm68

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from anifacegan.data.synthetic.appearance_prior import AppearancePrior
-from anifacegan.data.synthetic.head import head_geometry
+from anifacegan.data.synthetic.looks.appearance_prior import AppearancePrior
 from anifacegan.data.synthetic.renderer import SyntheticRenderer
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_person
+from anifacegan.data.synthetic.surface.head import head_geometry
 from anifacegan.face_model.morphable import MorphableModel
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
 

@@ -17,7 +17,6 @@ from anifacegan.data.synthetic.geometry_buffers import (
     load_geometry_buffers,
     render_geometry,
 )
-from anifacegan.data.synthetic.head import head_geometry
 from anifacegan.data.synthetic.renderer import (
     SyntheticRenderer,
     background_inverse_depth,
@@ -25,6 +24,7 @@ from anifacegan.data.synthetic.renderer import (
 )
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_person
 from anifacegan.data.synthetic.strands.strands import Strands
+from anifacegan.data.synthetic.surface.head import head_geometry
 from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.runtime.errors import InputError

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from anifacegan.data.synthetic.appearance import Beard, Brows
-from anifacegan.data.synthetic.head import HeadGeometry
+from anifacegan.data.synthetic.looks.appearance import Beard, Brows
 from anifacegan.data.synthetic.strands.bristles import bristles
 from anifacegan.data.synthetic.strands.head_chart import HeadChart, chart_values
 from anifacegan.data.synthetic.strands.roots import (
@@ -21,7 +20,8 @@ from anifacegan.data.synthetic.strands.roots import (
     tangent,
 )
 from anifacegan.data.synthetic.strands.strands import LEAST_COVER, Strands
-from anifacegan.data.synthetic.value_noise import random_waves
+from anifacegan.data.synthetic.surface.head import HeadGeometry
+from anifacegan.data.synthetic.surface.value_noise import random_waves
 from anifacegan.geometry.normals import unit
 from anifacegan.geometry.resampling import smoothstep
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from anifacegan.data.synthetic.head import HeadGeometry
 from anifacegan.data.synthetic.strands.head_chart import azimuth_deg
 from anifacegan.data.synthetic.strands.roots import WAVES, Roots, StrandNoise, opacity
 from anifacegan.data.synthetic.strands.styles import HairStyle
-from anifacegan.data.synthetic.value_noise import random_waves
+from anifacegan.data.synthetic.surface.head import HeadGeometry
+from anifacegan.data.synthetic.surface.value_noise import random_waves
 from anifacegan.geometry.resampling import smoothstep
 
 BASE_LINE = "short"

@@ -6,8 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
-from anifacegan.data.synthetic.appearance import Hair
-from anifacegan.data.synthetic.head import HeadGeometry
+from anifacegan.data.synthetic.looks.appearance import Hair
 from anifacegan.data.synthetic.strands.bristles import bristles
 from anifacegan.data.synthetic.strands.combing import (
     KNOT,
@@ -38,6 +37,7 @@ from anifacegan.data.synthetic.strands.roots import (
 )
 from anifacegan.data.synthetic.strands.strands import CASTING, LEAST_COVER, Strands
 from anifacegan.data.synthetic.strands.styles import HairStyle, blended_style
+from anifacegan.data.synthetic.surface.head import HeadGeometry
 from anifacegan.geometry.conventions import BACKGROUND_Z, WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.normals import unit
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from anifacegan.data.synthetic.appearance import Lashes
-from anifacegan.data.synthetic.head import HeadGeometry
+from anifacegan.data.synthetic.looks.appearance import Lashes
 from anifacegan.data.synthetic.strands.strands import Strands
+from anifacegan.data.synthetic.surface.head import HeadGeometry
 from anifacegan.geometry.normals import unit
 
 UPPER_LASHES, LOWER_LASHES, STEPS = 90, 46, 6

@@ -15,9 +15,9 @@ from typing import NamedTuple, no_type_check
 import numpy as np
 from jaxtyping import Float
 
-from anifacegan.data.synthetic.appearance import EnvironmentLight
-from anifacegan.data.synthetic.shadow_maps import FAR, HAIR, SOLID, ShadowMaps
+from anifacegan.data.synthetic.looks.appearance import EnvironmentLight
 from anifacegan.data.synthetic.strands.strands import Strands
+from anifacegan.data.synthetic.surface.shadow_maps import FAR, HAIR, SOLID, ShadowMaps
 from anifacegan.runtime.compiled import kernel
 
 EVERY_LAMP, EVERY_SKY = 2, 3
@@ -41,7 +41,7 @@ class StrandLight(NamedTuple):
     """Light on the strands of a person; D depth maps, of which U are used."""
 
     depth: np.ndarray
-    """(D, size, size, 2) depth maps, see :class:`.shadow_maps.ShadowMaps`."""
+    """(D, size, size, 2) depth maps, as those of ``ShadowMaps``."""
     used: np.ndarray
     """(U,) indices of the used directions, the lamp's first."""
     axes: np.ndarray

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from anifacegan.data.synthetic.appearance import Appearance
-from anifacegan.data.synthetic.head import HeadGeometry
+from anifacegan.data.synthetic.looks.appearance import Appearance
 from anifacegan.data.synthetic.strands.facial_hair import (
     BeardRoots,
     BrowRoots,
@@ -22,6 +21,7 @@ from anifacegan.data.synthetic.strands.head_hair import ScalpHair, grow_scalp_ha
 from anifacegan.data.synthetic.strands.lashes import LashRow, grow_lashes, prepare_lashes
 from anifacegan.data.synthetic.strands.strands import Strands
 from anifacegan.data.synthetic.strands.styles import blended_style
+from anifacegan.data.synthetic.surface.head import HeadGeometry
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float, Int
 
-from anifacegan.data.synthetic.head import HeadGeometry
-from anifacegan.data.synthetic.value_noise import random_waves
+from anifacegan.data.synthetic.surface.head import HeadGeometry
+from anifacegan.data.synthetic.surface.value_noise import random_waves
 from anifacegan.geometry.normals import unit
 from anifacegan.geometry.resampling import smoothstep
 from anifacegan.runtime.compiled import kernel

@@ -1,8 +1,8 @@
 """The hair styles as one table of numbers, and the blend of them that a person wears.
 
 A style is nothing but numbers, so styles can be mixed: roots, random numbers and clumps are the same for all, and a
-person's style is the mean of the table's rows with the weights of :class:`anifacegan.data.synthetic.appearance.Hair`.
-Edit the table to change a style.
+person's style is the mean of the table's rows with the weights of
+:class:`anifacegan.data.synthetic.looks.appearance.Hair`. Edit the table to change a style.
 """
 
 import functools
@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from jaxtyping import Float
 
-from anifacegan.data.synthetic.appearance import HAIR_STYLES, Hair
+from anifacegan.data.synthetic.looks.appearance import HAIR_STYLES, Hair
 
 LENGTHS = ("length_top", "length_front", "length_sides", "length_nape", "tail_length")
 """Numbers that are averaged by their logarithms: halfway between 0.1 and 1 is 0.3."""

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from anifacegan.data.synthetic.light import sample_light
-from anifacegan.data.synthetic.shadow_maps import MAP_CENTRE, ShadowMaps, shadow_maps
+from anifacegan.data.synthetic.looks.light import sample_light
 from anifacegan.data.synthetic.strands.drawing import StrandImage, draw_strands
 from anifacegan.data.synthetic.strands.lighting import DIFFUSE, strand_light
 from anifacegan.data.synthetic.strands.strands import Strands
+from anifacegan.data.synthetic.surface.shadow_maps import MAP_CENTRE, ShadowMaps, shadow_maps
 from tests.fixtures.lights import even_sky
 from tests.fixtures.synthetic_faces import one_camera
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from anifacegan.data.synthetic.appearance import HAIR_STYLES, Hair
+from anifacegan.data.synthetic.looks.appearance import HAIR_STYLES, Hair
 from anifacegan.data.synthetic.renderer import SyntheticRenderer
 from anifacegan.data.synthetic.sampling import SyntheticPerson
 from anifacegan.data.synthetic.strands.head_hair import ScalpHair, grow_scalp_hair

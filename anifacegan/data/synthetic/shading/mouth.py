@@ -1,0 +1,78 @@
+"""Colour and surface of a sample of teeth, gums or tongue."""
+
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import Float
+
+from anifacegan.data.synthetic.surface.vertex_table import (
+    DIM,
+    MIRROR,
+    NORMAL,
+    PLACE,
+    ROUGHNESS,
+    SECOND,
+    SHINE,
+    SHINE_NORMAL,
+    TURN,
+    WET,
+)
+from anifacegan.runtime.compiled import kernel
+
+TOOTH_WIDTHS = (0.088, 0.066, 0.076, 0.07, 0.068, 0.1, 0.1)
+"""Widths of the upper teeth from the middle outward, in model units along an arch of radius ``ARCH_RADIUS``."""
+ARCH_RADIUS = 0.42
+GUM_RGB, TONGUE_RGB = (0.40, 0.135, 0.125), (0.42, 0.13, 0.12)
+"""Linear colours of gums and tongue."""
+
+
+def tooth_gaps() -> Float[np.ndarray, " gap"]:
+    """Return the angles about the middle of the arch, in radians from the front, of the gaps between teeth."""
+    return (np.concatenate([[0.0], np.cumsum(TOOTH_WIDTHS)]) / ARCH_RADIUS).astype(np.float32)
+
+
+@kernel(fastmath=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def teeth_sample(value, looks, gaps, colour, material):
+    """Give a sample of teeth or gums its colour and describe its surface; arguments as those of ``skin_sample``."""
+    one, zero = np.float32(1), np.float32(0)
+    angle = np.arctan2(abs(value[PLACE]), value[PLACE + 2])
+    gap = np.float32(9)
+    for k in range(len(gaps)):
+        off = angle - gaps[k]
+        if abs(off) < abs(gap):
+            gap = off
+    gum = value[WET]
+    groove = np.exp(-((gap / np.float32(0.021)) ** 2)) * (one - gum)
+    round_off = np.exp(-((gap / np.float32(0.055)) ** 2)) * (one - gum)
+    side = (one if gap > 0 else -one) * round_off * (one if value[PLACE] > 0 else -one)
+    for k in range(3):
+        tooth = looks.tooth_rgb[k] * (one - np.float32(0.48) * groove) * (one - np.float32(0.10) * round_off)
+        colour[k] = tooth + gum * (GUM_RGB[k] - tooth)
+    # each tooth is rounded, so its normals turn away from the gaps
+    nx, ny, nz = value[NORMAL] - np.float32(0.45) * side, value[NORMAL + 1], value[NORMAL + 2]
+    scale = one / np.sqrt(nx * nx + ny * ny + nz * nz + np.float32(1e-12))
+    material[SHINE_NORMAL], material[SHINE_NORMAL + 1], material[SHINE_NORMAL + 2] = (
+        nx * scale,
+        ny * scale,
+        nz * scale,
+    )
+    material[ROUGHNESS], material[SECOND], material[MIRROR] = np.float32(0.26), zero, np.float32(0.04)
+    material[SHINE], material[TURN], material[DIM] = np.float32(0.8), zero, one
+
+
+@kernel(fastmath=True)
+@no_type_check
+def tongue_sample(value, colour, material):
+    """Give a sample of the tongue its colour and describe its surface; arguments as those of ``skin_sample``."""
+    middle = np.exp(-((value[PLACE] / np.float32(0.02)) ** 2))
+    for k in range(3):
+        colour[k] = TONGUE_RGB[k] * (np.float32(1) - np.float32(0.25) * middle)
+    for axis in range(3):
+        material[SHINE_NORMAL + axis] = value[NORMAL + axis]
+    material[ROUGHNESS], material[SECOND], material[MIRROR] = (
+        np.float32(0.36),
+        np.float32(0),
+        np.float32(0.03),
+    )
+    material[SHINE], material[TURN], material[DIM] = np.float32(0.8), np.float32(0), np.float32(1)
