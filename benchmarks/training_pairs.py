@@ -2,8 +2,8 @@
 
 Each checkout makes a small synthetic data set and prepares a run in a process of its own
 (:mod:`benchmarks.training_steps`). Then they take turns: a few steps of a stage here, the same there. A machine whose
-speed drifts changes both steps of a pair, so the ratio of each pair is taken, and the median of these. Beside seconds on
-the clock it gives the processor time of all cores, which other programs on the machine disturb less.
+speed drifts changes both steps of a pair, so the ratio of each pair is taken, and the median of these. Beside seconds
+on the clock it gives the processor time of all cores, which other programs on the machine disturb less.
 """
 
 import json
