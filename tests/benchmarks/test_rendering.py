@@ -137,7 +137,7 @@ def test_the_demo_is_grown_to_the_papers_sizes_and_shows_the_same_person(
     assert differences(*views)[0] > 30
 
 
-def test_wrong_options_are_refused_in_one_line(small: Path) -> None:
+def test_wrong_options_are_refused_in_one_line() -> None:
     main = benchmark_command.main
     assert_one_line(
         lambda: main(["render", "--sizes", "64", "4"]), "sizes are [64, 4], expected one or several of 8"

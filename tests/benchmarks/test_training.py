@@ -241,7 +241,7 @@ def test_the_command_makes_images_where_there_are_none_and_writes_json(
     assert list(found["ratios"]) == ["warm_up_deform: float32 / bfloat16"]
 
 
-def test_wrong_options_are_refused_in_one_line(tiny: Path) -> None:
+def test_wrong_options_are_refused_in_one_line() -> None:
     script = benchmark_command
     assert_one_line(lambda: script.main(["rendering_"]), "unknown subcommand 'rendering_'")
     assert_one_line(

@@ -146,9 +146,7 @@ def test_the_finished_model_loads_and_renders_with_a_mat_file(tiny: Path, unbrok
         model.face(seed=1, expression="smile")
 
 
-def test_manifolds_start_as_spheres_and_nothing_is_fitted_to_them(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_manifolds_start_as_spheres_and_nothing_is_fitted_to_them(tiny: Path, tmp_path: Path) -> None:
     config = photograph_config(tiny, tmp_path / "run")
     started = {}
 

@@ -25,7 +25,7 @@ from anifacegan.training.priors import cross_validation, run
 from anifacegan.training.run import run as run_generator
 from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.photographs import write_photographs
-from tests.fixtures.tiny_training_set import GENERATOR, SCHEDULE, SIZE, tiny_config, write_tiny_set
+from tests.fixtures.tiny_training_set import GENERATOR, SCHEDULE, SIZE, tiny_config
 from tests.training.test_run import call_train_py
 
 PHOTOGRAPHS = 12
@@ -36,13 +36,6 @@ KINDS: tuple[PriorKind, ...] = ("identity", "expression")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photographs") / "data"
     write_photographs(folder, PHOTOGRAPHS, 8)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("set")
-    write_tiny_set(folder)
     return folder
 
 
@@ -190,9 +183,7 @@ def test_a_negative_seed_is_refused(photographs: Path, tmp_path: Path) -> None:
         dataclasses.replace(config(DataConfig(photographs, 8), tmp_path), seed=-1)
 
 
-def test_a_folder_that_is_no_priors_is_refused(
-    finished: dict[PriorKind, Path], tiny: Path, tmp_path: Path
-) -> None:
+def test_a_folder_that_is_no_priors_is_refused(finished: dict[PriorKind, Path], tmp_path: Path) -> None:
     assert_one_line(lambda: load_prior(tmp_path), f"{tmp_path / 'card.yaml'}: no such file")
     shutil.copytree(finished["identity"], tmp_path / "odd")
     card = yaml.safe_load((tmp_path / "odd" / "card.yaml").read_text())
