@@ -18,9 +18,8 @@ from benchmarks import rendering
 from benchmarks.baking import BakeBenchmark, baking_table, measure_baking, write_baking_json
 from benchmarks.playback import PlaybackBenchmark, measure_playback, playback_table, write_playback_json
 from benchmarks.training import TrainingBenchmark, benchmark, table, write_json
-from benchmarks.training_pairs import PairsBenchmark, measure_pairs, pairs_table, write_pairs_json
+from benchmarks.training_pairs import REPOSITORY, PairsBenchmark, measure_pairs, pairs_table, write_pairs_json
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 DEFAULT = REPOSITORY / "configs" / "demo.yaml"
 MODEL = REPOSITORY / "checkpoints" / "demo"
 COMMAND = "python -m benchmarks"

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch.autograd.profiler_util import FunctionEvent
@@ -27,21 +27,21 @@ from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_i
 from anifacegan.face_model.bfm import is_bfm_file
 from anifacegan.face_model.coefficients import write_coefficients
 from anifacegan.losses.mesh_points import MeshSampler
-from anifacegan.runtime.devices import multiplies_bfloat16, select_device
+from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.distributed import Workers
 from anifacegan.runtime.errors import InputError, require_at_least
 from anifacegan.runtime.files import encoded_image, markdown_table, write_complete
 from anifacegan.training import loop as training_loop
 from anifacegan.training.batches import TrainingFaces
 from anifacegan.training.config import PriorConfig, Split, TrainConfig
-from anifacegan.training.optim import BACKWARD, DATA, OPTIMIZER
+from anifacegan.training.optim import BACKWARD, DATA, OPTIMIZER, in_bfloat16
 from anifacegan.training.run import run
-from anifacegan.training.schedule import Schedule
+from anifacegan.training.schedule import Schedule, Stage
 from anifacegan.training.state import State
 from anifacegan.training.weights import LossWeights
 from benchmarks.peak_memory import peak_bytes, reset_peak
 
-STAGES = ("warm_up_deform", "near_surface", "complete", "adversarial")
+STAGES = get_args(Stage)
 PHASES = ("data", "forward", "backward", "optimizer")
 """Phases of a training step; forward is everything outside the other three."""
 RANGES = {DATA: "data", BACKWARD: "backward", OPTIMIZER: "optimizer"}
@@ -190,17 +190,16 @@ def variants(config: TrainingBenchmark, stage: str) -> list[Variant]:
     """List the variants of a stage: the configuration's own settings, the other precision, and for adversarial training
     whole images.
     """
-    precision, split = config.schedule.precision, config.adversarial.split
-    if precision == "auto":
-        precision = "bfloat16" if multiplies_bfloat16(select_device(config.device)) else "float32"
-    both = (precision, "bfloat16" if precision == "float32" else "float32")
+    half = in_bfloat16(config.schedule.precision, select_device(config.device))
+    split = config.adversarial.split
+    both = ("bfloat16", "float32") if half else ("float32", "bfloat16")
     if stage != "adversarial":
         return [Variant(stage, name, name, split) for name in both]
     if split == Split():
         split = Split(1, config.discriminator.size**2 // 4)
     skip = config.adversarial.skip_invisible
     ways = [Variant(stage, f"split, {name}", name, split, skip) for name in both]
-    return [*ways, Variant(stage, f"unsplit, {precision}", precision, Split())] if config.unsplit else ways
+    return [*ways, Variant(stage, f"unsplit, {both[0]}", both[0], Split())] if config.unsplit else ways
 
 
 def measure_stage(

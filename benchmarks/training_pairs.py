@@ -2,8 +2,8 @@
 
 Each checkout makes a small synthetic data set and prepares a run in a process of its own
 (:mod:`benchmarks.training_steps`). Then they take turns: a few steps of a stage here, the same there. A machine whose
-speed drifts changes both steps of a pair, so the ratio of each pair is taken, and the median of these. Beside seconds on
-the clock it gives the processor time of all cores, which other programs on the machine disturb less.
+speed drifts changes both steps of a pair, so the ratio of each pair is taken, and the median of these. Beside seconds
+on the clock it gives the processor time of all cores, which other programs on the machine disturb less.
 """
 
 import json
@@ -32,7 +32,7 @@ class PairsBenchmark:
 
     other: Path
     """Folder of the other checkout of this repository, for instance one that 'git worktree add' has made."""
-    config: Path = Path("configs/demo.yaml")
+    training: Path = Path("configs/demo.yaml")
     """Configuration of the training; each checkout reads its own file of this path."""
     precision: str | None = None
     """Precision of both checkouts' steps, float32 or bfloat16. null: what their configurations say."""
@@ -53,8 +53,8 @@ class PairsBenchmark:
         require_at_least(self, 1, "rounds", "steps", "size")
         require_at_least(self, 5, "images")
         require_at_least(self, 0, "threads")
-        if not (self.other / self.config).is_file():
-            raise ConfigError("other", self.other, f"a checkout of this repository, with {self.config}")
+        if not (self.other / self.training).is_file():
+            raise ConfigError("other", self.other, f"a checkout of this repository, with {self.training}")
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _stepper(config: PairsBenchmark, checkout: Path, folder: Path) -> Iterator[_
     if made.returncode:
         raise InputError(f"{checkout}: it has made no data set (code {made.returncode})")
     script = Path(__file__).with_name("training_steps.py")
-    files = [str(checkout / config.config), str(folder / "data"), str(folder / "run")]
+    files = [str(checkout / config.training), str(folder / "data"), str(folder / "run")]
     precision = [] if config.precision is None else [config.precision]
     process = subprocess.Popen(
         [sys.executable, str(script), *files, str(config.threads), *precision],

@@ -5,8 +5,8 @@
 
 prepares a run of the configuration on the data, with short fits of priors and manifolds, and prints a line of JSON with
 the number of steps of each stage. For every line "STAGE STEPS" on standard input it runs so many steps of that stage
-from the same weights, and prints the seconds of each step: on the clock, and of the process on all cores. Only what this
-file imports has to be the same in both checkouts.
+from the same weights, and prints the seconds of each step: on the clock, and of the process on all cores. Only what
+this file imports has to be the same in both checkouts.
 """
 
 import json
@@ -14,8 +14,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
-
-import torch
+from typing import get_args
 
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.runtime.cpu import keep_freed_memory
@@ -25,11 +24,11 @@ from anifacegan.training import loop
 from anifacegan.training.batches import TrainingFaces
 from anifacegan.training.config import PriorConfig, TrainConfig
 from anifacegan.training.run import run
-from anifacegan.training.schedule import Schedule
+from anifacegan.training.schedule import Schedule, Stage
 from anifacegan.training.state import State
 from anifacegan.training.weights import LossWeights
 
-STAGES = ("warm_up_deform", "near_surface", "complete", "adversarial")
+STAGES = get_args(Stage)
 FIT_STEPS = 300
 """Number of steps with which the manifolds are fitted: enough for rays to meet about as many as in a longer fit."""
 
@@ -69,7 +68,7 @@ def answer(
     """Run the steps that standard input asks for, in place of the whole training."""
     for name in (signal.SIGINT, signal.SIGTERM):  # the run's own handlers wait for its report
         signal.signal(name, signal.default_int_handler)
-    tell({stage: getattr(schedule, stage) for stage in STAGES} | {"threads": torch.get_num_threads()})
+    tell({stage: getattr(schedule, stage) for stage in STAGES})
     for line in sys.stdin:
         stage, steps = line.split()
         few = replace(schedule, **(dict.fromkeys(STAGES, 0) | {stage: int(steps)}))

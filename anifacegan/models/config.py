@@ -267,9 +267,8 @@ class DiscriminatorConfig:
     def __post_init__(self) -> None:
         if self.size not in DISCRIMINATOR_SIZES:
             raise ConfigError("size", self.size, f"one of {', '.join(map(str, DISCRIMINATOR_SIZES))}")
-        for name, least in (("capacity", self.size), ("max_channels", 1)):
-            if getattr(self, name) < least:
-                raise ConfigError(name, getattr(self, name), f"at least {least}")
+        require_at_least(self, self.size, "capacity")
+        require_at_least(self, 1, "max_channels")
 
     @property
     def resolutions(self) -> list[int]:
@@ -302,8 +301,7 @@ class FaceRegressorConfig:
         if self.size < 2 or self.backbone != "resnet50" and self.size % 2 ** len(self.channels):
             halvings = f"a multiple of {2 ** len(self.channels)}, for as many halvings as there are channels"
             raise ConfigError("size", self.size, halvings)
-        if self.border < 0:
-            raise ConfigError("border", self.border, "at least 0")
+        require_at_least(self, 0, "border")
         if not self.channels or any(width < 8 or width % 8 for width in self.channels):
             raise ConfigError("channels", list(self.channels), "multiples of 8")
 

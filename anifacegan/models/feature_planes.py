@@ -106,13 +106,17 @@ class FeaturePlanes(nn.Module):
         uv = n[:, :2] * (2 * (1 + n[:, 2:]).clamp(min=_TINY_COSINE)).rsqrt()  # (N, 2)
         uv_of_finest = uv if config.finest_moves_points else uv.detach()
 
-        start, read = 0, [self._read_grid(uv, length)]
-        for resolution in config.resolutions:
+        read = [self._read_grid(uv, length)]
+        for resolution, start in self._by_plane():
             finest = resolution == config.resolutions[-1]
             index, weight = corners(uv_of_finest if finest else uv, resolution)
             read.append(weighted_rows(self.planes, index + start, weight))
-            start += resolution**2
         return torch.cat(read, dim=-1).reshape(*x.shape[:-1], config.features)
+
+    def _by_plane(self) -> list[tuple[int, int]]:
+        """Return each plane's resolution and the place of its first texel in the table, coarse to fine."""
+        resolutions = self.config.resolutions
+        return [(side, sum([other**2 for other in resolutions[:k]])) for k, side in enumerate(resolutions)]
 
     def _read_grid(
         self, uv: Float[Tensor, "point 2"], length: Float[Tensor, "point"]
@@ -133,14 +137,13 @@ class FeaturePlanes(nn.Module):
 
         Training makes it small, so that texels that images rarely show follow their neighbours.
         """
-        start, total = 0, self.planes.new_zeros(())
-        for resolution in self.config.resolutions:
+        total = self.planes.new_zeros(())
+        for resolution, start in self._by_plane():
             place = torch.randint(resolution - 1, (2, texels), generator=rng).to(self.planes.device)
             corner = start + place[0] * resolution + place[1]
             index = torch.stack([corner, corner + 1, corner + resolution])
             texel, right, lower = nn.functional.embedding(index, self.planes)  # (N, channel) each
             total = total + (right - texel).square().mean() + (lower - texel).square().mean()
-            start += resolution**2
         return total
 
 

@@ -2,10 +2,10 @@
 
     h = sin(frequency * (W x + b) + phase)
 
-A mapping network turns the latent into frequencies and phases. On a CPU a layer is one matrix product, whose weights all
-faces share, and one compiled pass over its result (:mod:`anifacegan.models.fused_sine`). Elsewhere frequencies and phases
-are folded into the weights, ``W' = frequency W`` and ``b' = frequency b + phase``, so that a layer costs one matrix
-product and one sine.
+A mapping network turns the latent into frequencies and phases. On a CPU a layer is one matrix product, whose weights
+all faces share, and one compiled pass over its result (:mod:`anifacegan.models.fused_sine`). Elsewhere frequencies and
+phases are folded into the weights, ``W' = frequency W`` and ``b' = frequency b + phase``, so that a layer costs one
+matrix product and one sine.
 """
 
 import math

@@ -23,7 +23,7 @@ from anifacegan.training.adversarial_gradients import (
 )
 from anifacegan.training.config import AdversarialConfig
 from anifacegan.training.image_imitation import ImageImitation, ImitationTerms
-from anifacegan.training.optim import DATA, OPTIMIZER, adam, finite_total, take_step
+from anifacegan.training.optim import DATA, OPTIMIZER, adam, finite_total, learning_weights, take_step
 from anifacegan.training.patch_gradients import Conditioning, ImageRenderer
 from anifacegan.training.schedule import Precision
 from anifacegan.training.weight_groups import PLANES, weight_groups
@@ -234,7 +234,7 @@ class AdversarialTraining:
         batch.
         """
         terms = self.workers.mean(terms)
-        self.workers.mean_gradients(weight for group in optimizer.param_groups for weight in group["params"])
+        self.workers.mean_gradients(learning_weights(optimizer))
         finite_total(iteration.step, terms)
         with record_function(OPTIMIZER):
             self.learning |= take_step(iteration.step, optimizer, self.config.gradient_limit)

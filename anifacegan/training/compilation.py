@@ -38,9 +38,10 @@ class Compiler:
                 try:
                     return fast(*arguments)
                 except TorchDynamoException as error:
-                    self.works = False
-                    reason = first_line(getattr(error, "inner_exception", error))
-                    print(f"compile: does not work here ({reason}), going on without", file=sys.stderr)
+                    if self.works:  # not where another thread has just reported it
+                        self.works = False
+                        reason = first_line(getattr(error, "inner_exception", error))
+                        print(f"compile: does not work here ({reason}), going on without", file=sys.stderr)
             return function(*arguments)
 
         return call

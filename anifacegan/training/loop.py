@@ -26,7 +26,14 @@ from anifacegan.training.adversarial import Iteration
 from anifacegan.training.batches import TrainingFaces
 from anifacegan.training.learning_rates import learning_rates
 from anifacegan.training.mesh_imitation import ImitationBatch, draw_imitation_batch, imitation_losses
-from anifacegan.training.optim import BACKWARD, DATA, OPTIMIZER, finite_total, take_step
+from anifacegan.training.optim import (
+    BACKWARD,
+    DATA,
+    OPTIMIZER,
+    finite_total,
+    learning_weights,
+    take_step,
+)
 from anifacegan.training.paired import PairedBatch, PairedData
 from anifacegan.training.photometric import photometric_losses
 from anifacegan.training.schedule import Schedule, Stage
@@ -150,24 +157,18 @@ def paired_step(state: State, terms: LossTerms, stage: Stage) -> dict[str, Tenso
         losses = terms.workers.mean(terms.paired(stage, *terms.draw(stage)))
         update(state, losses, schedule, terms.workers)
         return losses
-    with torch_threads(
-        1
-    ):  # those of PyTorch would go on waiting for work for milliseconds, on a core that is needed
+    # PyTorch's own threads would go on waiting for work for milliseconds, on a core that is needed.
+    with torch_threads(1):
         faces, images = terms.draw(stage)
 
         def losses_of_share(worker: ThreadWorker) -> dict[str, Tensor]:
             own = replace(terms, workers=worker, rng=terms.rng.clone_state())
             return own.paired(stage, worker.share(faces), None if images is None else worker.share(images))
 
-        losses = shared_gradients(threads, learning_weights(state), losses_of_share)
+        losses = shared_gradients(threads, learning_weights(state.optimizer), losses_of_share)
         finite_total(state.step, losses)
         apply_gradients(state, schedule)
     return losses
-
-
-def learning_weights(state: State) -> list[Tensor]:
-    """Return the weights that the optimizer of the paired stages updates."""
-    return [weight for group in state.optimizer.param_groups for weight in group["params"]]
 
 
 def update(
@@ -183,7 +184,7 @@ def update(
     if total.requires_grad:  # not where every term is switched off
         with record_function(BACKWARD):
             total.backward()
-    workers.mean_gradients(learning_weights(state))
+    workers.mean_gradients(learning_weights(state.optimizer))
     apply_gradients(state, schedule)
 
 

@@ -17,10 +17,14 @@ DATA, BACKWARD, OPTIMIZER = "anifacegan: data", "anifacegan: backward", "aniface
 forward pass."""
 
 
+def in_bfloat16(precision: Precision, device: str) -> bool:
+    """Return whether matrix products and convolutions on a kind of device ("cpu", "cuda") are computed in bfloat16."""
+    return precision == "bfloat16" or (precision == "auto" and multiplies_bfloat16(device))
+
+
 def matrix_precision(precision: Precision, device: torch.device) -> torch.autocast:
     """Return a context that sets the precision of matrix products and convolutions."""
-    half = precision == "bfloat16" or (precision == "auto" and multiplies_bfloat16(device.type))
-    return torch.autocast(device.type, torch.bfloat16, enabled=half)
+    return torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16(precision, device.type))
 
 
 # ----------------------------------------------------------------------------------------------------- learning rates
@@ -51,6 +55,11 @@ def scheduled(
 def adam(groups: Iterable[dict[str, Any]], betas: tuple[float, float]) -> torch.optim.Adam:
     """Create Adam for groups of weights (``params``, ``field``), which updates each weight in one pass over memory."""
     return torch.optim.Adam(groups, betas=betas, fused=True)
+
+
+def learning_weights(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """Return the weights that an optimizer updates."""
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
 
 
 def finite_total(step: int, terms: dict[str, Tensor]) -> Tensor:

@@ -267,9 +267,8 @@ def initialize_fresh(
     if generator.template.planes is not None:
         fit_chart(generator.template.planes, source.mean_surface())
     if config.manifold_init.start == "mean_head":
-        skin = source.skin()
         facts["manifold_init_error_world"] = fit_manifolds(
-            generator.manifolds, skin, config.manifold_init, rng
+            generator.manifolds, source.mean_surface(), config.manifold_init, rng
         )
     return facts
 

@@ -7,8 +7,8 @@ from anifacegan.losses.config import CONFIDENCE_RADIUS
 from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
 
 Precision = Literal["float32", "bfloat16", "auto"]
-"""Precision of matrix products and convolutions. bfloat16 is faster on hardware that supports it, slower elsewhere; auto
-is bfloat16 on such hardware and float32 elsewhere."""
+"""Precision of matrix products and convolutions. bfloat16 is faster on hardware that supports it, slower elsewhere;
+auto is bfloat16 on such hardware and float32 elsewhere."""
 
 
 Stage = Literal["warm_up_deform", "near_surface", "complete", "adversarial"]

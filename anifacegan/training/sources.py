@@ -80,18 +80,13 @@ class TrainingSource:
         data = PairedData(self.dataset.load_images(), self.latents, surfaces, fov_deg, held_out)
         return data, MeshSampler(self.mesh, surfaces.visible)
 
-    def skin(self) -> Float[np.ndarray, "vertex 3"]:
-        """Return the vertices of the mean head's skin, without eyes, teeth and tongue; world units."""
-        assert self.synthetic_renderer is not None, "only the open face model has a head"
-        head = self.synthetic_renderer.head
-        vertices = head.mean.reshape(-1, 3)[head.parts.part == 0]
-        return (vertices * WORLD_PER_MODEL_UNIT + head.world_offset).astype(np.float64)
-
     def mean_surface(self) -> Float[np.ndarray, "vertex 3"]:
-        """Return the vertices of the mean face: those of the head's skin, or of a bare face; world units."""
-        if self.synthetic_renderer is not None:
-            return self.skin()
+        """Return the vertices of the mean face: those of the head's skin, without eyes, teeth and tongue, or of a bare
+        face; world units.
+        """
         vertices = self.mesh.mean.reshape(-1, 3)
+        if self.synthetic_renderer is not None:
+            vertices = vertices[self.synthetic_renderer.head.parts.part == 0]
         return (vertices * WORLD_PER_MODEL_UNIT + self.mesh.world_offset).astype(np.float64)
 
     def units(self) -> ExpressionBasis | None:

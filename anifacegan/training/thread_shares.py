@@ -8,7 +8,7 @@ are added up in the order of the threads, so the result depends on their number 
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from threading import Barrier
 
@@ -53,7 +53,7 @@ class Exchange:
 class ThreadWorker(Workers):
     """One of several threads that share the batches of a process."""
 
-    exchange: Exchange | None = None
+    exchange: Exchange = field(kw_only=True)
 
     @property
     def single(self) -> bool:
@@ -61,7 +61,6 @@ class ThreadWorker(Workers):
         return False
 
     def _sum(self, value: Shaped[Tensor, "*any"]) -> Shaped[Tensor, "*any"]:
-        assert self.exchange is not None
         return self.exchange.sum(self.rank, value)
 
 
@@ -91,9 +90,8 @@ def shared_gradients(
             total = sum(found.values(), start=torch.zeros(())) / threads
             if not total.requires_grad:  # where every term is switched off
                 return found, (None,) * len(weights)
-            with (
-                record_function(BACKWARD) if rank == 0 else nullcontext()
-            ):  # a phase of the step, counted once
+            # In a profile this phase counts once, not once for each thread.
+            with record_function(BACKWARD) if rank == 0 else nullcontext():
                 gradients = torch.autograd.grad(total, weights, allow_unused=True)
         except BaseException:
             exchange.give_up()
@@ -101,14 +99,8 @@ def shared_gradients(
         return {name: value.detach() for name, value in found.items()}, gradients
 
     shares = side_by_side([partial(compute, rank) for rank in range(threads)])
-    present = [k for k, gradient in enumerate(shares[0][1]) if gradient is not None]
-    sums = [shares[0][1][k] for k in present]
-    for _, gradients in shares[1:] if present else []:
-        sums = torch._foreach_add(sums, [gradients[k] for k in present])
-    for weight in weights:
-        weight.grad = None
-    for k, gradient in zip(present, sums, strict=True):
-        weights[k].grad = gradient
+    for weight, *parts in zip(weights, *(gradients for _, gradients in shares), strict=True):
+        weight.grad = None if parts[0] is None else sum(parts[1:], start=parts[0])
     return {
         name: torch.stack([found[name] for found, _ in shares]).mean(0).to(value)
         for name, value in shares[0][0].items()

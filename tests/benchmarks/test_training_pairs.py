@@ -90,7 +90,7 @@ def test_a_checkout_is_compared_with_itself(face_model: MorphableModel, tmp_path
     options = [
         "--other",
         str(REPOSITORY),
-        "--config",
+        "--training",
         "configs/tiny_cpu.yaml",
         "--size",
         "64",

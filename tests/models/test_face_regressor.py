@@ -23,7 +23,7 @@ from anifacegan.models.regressor_checkpoints import (
 )
 from anifacegan.runtime.errors import InputError
 from tests.fixtures.tiny_head import tiny_model
-from tests.fixtures.tiny_training_set import COUNT, SIZE, write_tiny_set
+from tests.fixtures.tiny_training_set import COUNT, SIZE
 
 SMALL = FaceRegressorConfig(size=24, channels=(8, 16, 16))
 RESNET = FaceRegressorConfig(backbone="resnet50", size=64)
@@ -57,10 +57,8 @@ def batch_of(faces: list[FaceCoefficients]) -> Reconstruction:
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> FaceDataset:
-    folder = tmp_path_factory.mktemp("set")
-    write_tiny_set(folder)
-    return FaceDataset(DataConfig(folder / "data", SIZE))
+def dataset(tiny: Path) -> FaceDataset:
+    return FaceDataset(DataConfig(tiny / "data", SIZE))
 
 
 # ---------------------------------------------------------------------------------------------------------- landmarks

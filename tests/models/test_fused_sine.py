@@ -60,8 +60,8 @@ def with_gradients(function: Callable[..., Tensor], values: list[Tensor], above:
 
 @each_case
 def test_values_and_gradients_are_those_of_the_formula(case: Case) -> None:
-    """An argument of 50 is rounded by 2e-6 in float32, and so is its sine. A gradient is a sum of 37 or 57 products with
-    that error, of numbers up to 50: 1e-3 at most, and 1e-5 of the largest."""
+    """An argument of 50 is rounded by 2e-6 in float32, and so is its sine. A gradient is a sum of 37 or 57 products
+    with that error, of numbers up to 50: 1e-3 at most, and 1e-5 of the largest."""
     arguments, function, formula = case
     above = draw(BATCH, POINTS, UNITS, seed=7)
     found = with_gradients(function, arguments(), above)

@@ -270,7 +270,7 @@ def test_a_batch_that_does_not_divide_is_one_line_before_anything_is_written(
 
 
 @pytest.mark.parametrize("option", ["schedule.batch", "schedule.mesh_faces", "adversarial.batch"])
-def test_every_batch_has_to_divide(option: str, tiny: Path, tmp_path: Path) -> None:
+def test_every_batch_has_to_divide(option: str, tiny: Path) -> None:
     arguments = ["--config", str(tiny / "config.yaml"), f"--{option}", "3"]
     config = read_config(TrainConfig, arguments, "train.py")
     assert_one_line(lambda: refuse_uneven_shares(config, SECOND), f"{option} is 3", "multiple of 2")

@@ -153,7 +153,7 @@ def network(folder: Path, seed: int, face_model: str = OPEN_FACE_MODEL) -> Path:
     return folder
 
 
-def test_landmarks_through_a_network_take_part(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+def test_landmarks_through_a_network_take_part(tiny: Path, tmp_path: Path) -> None:
     """The network may move, but the run does not go on with another one, or with another weight."""
 
     def with_landmarks(where: Path, weight: float = 100.0) -> TrainConfig:

@@ -10,15 +10,14 @@ import torch
 from torch import Tensor
 
 from anifacegan.losses.mesh_points import MeshSampler
-from anifacegan.models.config import DeformationConfig
+from anifacegan.models.config import DeformationConfig, GeneratorConfig
 from anifacegan.models.generator import Generator
 from anifacegan.training.loop import train, update
 from anifacegan.training.paired import PairedBatch, PairedData
 from anifacegan.training.schedule import Schedule
 from anifacegan.training.state import State, new_state
 from anifacegan.training.weights import LossWeights
-from tests.fixtures.small_models import small_generator
-from tests.fixtures.small_training_data import random_paired_data, tiny_mesh_sampler
+from tests.fixtures.small_models import WITH_PLANES, small_generator
 from tests.fixtures.tiny_training_set import GENERATOR, SCHEDULE
 
 
@@ -26,18 +25,8 @@ def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.fixture(scope="module")
-def data() -> PairedData:
-    return random_paired_data()
-
-
-@pytest.fixture(scope="module")
-def mesh() -> MeshSampler:
-    return tiny_mesh_sampler()
-
-
-def state(schedule: Schedule = SCHEDULE) -> State:
-    return new_state(small_generator(GENERATOR), schedule.average_decay)
+def state(config: GeneratorConfig = GENERATOR) -> State:
+    return new_state(small_generator(config), SCHEDULE.average_decay)
 
 
 def copied(module: torch.nn.Module) -> dict[str, Tensor]:
@@ -131,9 +120,18 @@ class StoppedError(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop", [1, 4])
+@pytest.mark.parametrize(
+    "config, weights, stop",
+    [
+        (GENERATOR, LossWeights(), 1),
+        (GENERATOR, LossWeights(), 4),
+        (WITH_PLANES, LossWeights(plane_variation=1e-2), 3),
+        (WITH_PLANES, LossWeights(plane_variation=1e-2), 6),
+    ],
+    ids=["warm-up", "near", "near, planes", "complete, planes"],
+)
 def test_stopped_saved_and_resumed_steps_equal_the_unbroken_ones(
-    stop: int, data: PairedData, mesh: MeshSampler
+    config: GeneratorConfig, weights: LossWeights, stop: int, data: PairedData, mesh: MeshSampler
 ) -> None:
     """Bit for bit, in all three stages, whatever the state of PyTorch's global generator."""
 
@@ -147,18 +145,18 @@ def test_stopped_saved_and_resumed_steps_equal_the_unbroken_ones(
 
         torch.manual_seed(until)
         try:
-            train(learner, data, mesh, SCHEDULE, LossWeights(), report)
+            train(learner, data, mesh, SCHEDULE, weights, report)
         except StoppedError:
             pass
         return reported
 
-    unbroken, first = state(), state()
+    unbroken, first = state(config), state(config)
     expected = steps(unbroken, SCHEDULE.steps)
     seen = steps(first, stop)
     file = io.BytesIO()
     torch.save(first.state_dict(), file)
     file.seek(0)
-    second = state()
+    second = state(config)
     second.load_state_dict(torch.load(file, weights_only=True))
     seen += steps(second, SCHEDULE.steps)
     assert seen == expected

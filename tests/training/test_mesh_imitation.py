@@ -12,22 +12,11 @@ from anifacegan.training.paired import PairedData
 from anifacegan.training.schedule import Schedule
 from anifacegan.training.weights import LossWeights
 from tests.fixtures.small_models import small_generator
-from tests.fixtures.small_training_data import random_paired_data, tiny_mesh_sampler
 from tests.fixtures.tiny_training_set import GENERATOR, SCHEDULE
 
 
 def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-@pytest.fixture(scope="module")
-def data() -> PairedData:
-    return random_paired_data()
-
-
-@pytest.fixture(scope="module")
-def mesh() -> MeshSampler:
-    return tiny_mesh_sampler()
 
 
 def draw(data: PairedData, mesh: MeshSampler, schedule: Schedule = SCHEDULE) -> ImitationBatch:

@@ -17,17 +17,12 @@ from anifacegan.training.paired import PairedData
 from anifacegan.training.photometric import FREE_MARGIN, in_free_space, near_surface, photometric_losses
 from anifacegan.training.weights import LossWeights
 from tests.fixtures.small_models import small_generator
-from tests.fixtures.small_training_data import random_batch, random_paired_data
+from tests.fixtures.small_training_data import random_batch
 from tests.fixtures.tiny_training_set import GENERATOR, SCHEDULE
 
 
 def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-@pytest.fixture(scope="module")
-def data() -> PairedData:
-    return random_paired_data()
 
 
 def choose(

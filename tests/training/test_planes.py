@@ -1,16 +1,15 @@
-"""Training of feature planes: their own rate, the averaged weights, the variation, resumed steps and the chart."""
+"""Training of feature planes: their own rate, the averaged weights, the variation and the chart."""
 
 import dataclasses
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.checkpoints import load_checkpoint
+from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.feature_planes import FeaturePlanes
 from anifacegan.runtime.errors import ConfigError, InputError
 from anifacegan.training.initialization import fit_chart
@@ -21,20 +20,9 @@ from anifacegan.training.state import State, new_state
 from anifacegan.training.weight_groups import weight_groups
 from anifacegan.training.weights import LossWeights
 from tests.fixtures.small_models import PLANES, WITH_PLANES, small_generator
-from tests.fixtures.small_training_data import random_paired_data, tiny_mesh_sampler
-from tests.fixtures.tiny_training_set import SCHEDULE, tiny_config, write_tiny_set
+from tests.fixtures.tiny_training_set import SCHEDULE, tiny_config
 
 VARIATION = LossWeights(plane_variation=1e-2)
-
-
-@pytest.fixture(scope="module")
-def data() -> PairedData:
-    return random_paired_data()
-
-
-@pytest.fixture(scope="module")
-def mesh() -> MeshSampler:
-    return tiny_mesh_sampler()
 
 
 def state(betas: tuple[float, float] = SCHEDULE.adam_betas) -> State:
@@ -121,36 +109,6 @@ def test_variation_makes_unread_texels_follow_their_neighbours() -> None:
     assert planes.variation(1000, rng).item() < 0.05 * before
 
 
-@pytest.mark.parametrize("stop", [3, 6])
-def test_stopped_saved_and_resumed_steps_equal_the_unbroken_ones(
-    stop: int, data: PairedData, mesh: MeshSampler
-) -> None:
-    """Bit for bit, in the stages that read planes, with the variation."""
-
-    class StoppedError(Exception):
-        pass
-
-    def steps(learner: State, until: int) -> None:
-        def report(learner: State, _: dict[str, float]) -> None:
-            if learner.step == until:
-                raise StoppedError
-
-        with pytest.raises(StoppedError):
-            train(learner, data, mesh, SCHEDULE, VARIATION, report)
-
-    unbroken, first, second = state(), state(), state()
-    steps(unbroken, SCHEDULE.steps)
-    steps(first, stop)
-    file = io.BytesIO()
-    torch.save(first.state_dict(), file)
-    file.seek(0)
-    second.load_state_dict(torch.load(file, weights_only=True))
-    steps(second, SCHEDULE.steps)
-    for name in ("generator", "average"):
-        expected, found = (getattr(learner, name).state_dict() for learner in (unbroken, second))
-        assert all(torch.equal(tensor, found[key]) for key, tensor in expected.items())
-
-
 def test_the_chart_is_laid_over_the_surface() -> None:
     """Of a ball about the chart's centre whose radius grows to the right, 0.1 + 0.02 x along the unit direction."""
     planes = FeaturePlanes(dataclasses.replace(PLANES, grid_resolution=12), mapping_dim=4)
@@ -160,13 +118,6 @@ def test_the_chart_is_laid_over_the_surface() -> None:
     expected = 0.1 + 0.02 * planes.directions()[:, 0]
     # 48 vertices of 40,000 lie within 0.07 rad, over which the radius changes by up to 0.02 * 0.07.
     assert np.abs(planes.radius.numpy().ravel() - expected).max() < 1.4e-3
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("planes")
-    write_tiny_set(folder)
-    return folder
 
 
 def test_a_run_writes_a_model_with_planes_that_another_run_goes_on_from(tiny: Path, tmp_path: Path) -> None:
@@ -206,18 +157,24 @@ def test_variation_without_planes_is_refused(tiny: Path, tmp_path: Path) -> None
         dataclasses.replace(tiny_config(tiny, tmp_path), weights=VARIATION)
 
 
-def test_a_colour_gradient_through_planes_moves_the_alignment_where_asked(data: PairedData) -> None:
-    """The finest plane alone is left; it moves points only with finest_moves_points."""
-    moved: dict[bool, Tensor] = {}
-    for moves in (False, True):
-        planes = dataclasses.replace(PLANES, finest_moves_points=moves)
-        template = dataclasses.replace(WITH_PLANES.template, planes=planes)
-        generator = small_generator(dataclasses.replace(WITH_PLANES, template=template))
-        tables = generator.template.planes
-        with torch.no_grad():
-            tables.grid.zero_()
-            tables.planes[: PLANES.resolutions[0] ** 2] = 0
-        x = (0.1 * torch.rand(1, 20, 3, generator=torch.Generator().manual_seed(0))).requires_grad_()
-        tables.read(x).square().sum().backward()
-        moved[moves] = x.grad
-    assert not moved[False].any() and moved[True].any()
+@pytest.mark.parametrize("moves", [False, True])
+def test_the_colour_of_the_finest_plane_moves_the_alignment_where_asked(moves: bool) -> None:
+    """Of the whole generator: the sum of the colours of aligned points, which here depend on the finest plane alone."""
+    planes = dataclasses.replace(PLANES, finest_moves_points=moves)
+    template = dataclasses.replace(WITH_PLANES.template, planes=planes)
+    generator = small_generator(dataclasses.replace(WITH_PLANES, template=template))
+    tables, alignment = generator.template.planes, generator.alignment
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for head in generator.template.rgb_heads:
+            head.weight.zero_()
+        tables.grid.zero_()
+        tables.planes[: PLANES.resolutions[0] ** 2] = 0
+        alignment.head.weight.normal_(generator=rng)
+    latents = Latents(*(torch.randn(1, dim, generator=rng) for dim in (80, 64, 80)))
+    fields, x = generator.condition(latents), 0.1 * torch.rand(1, 20, 3, generator=rng)
+    rgb, _ = fields.radiance(x + fields.align(x))
+    rgb.sum().backward()
+    assert tables.planes.grad.any()
+    weights = [alignment.head.weight, *(layer.linear.weight for layer in alignment.layers)]
+    assert all(weight.grad.any() == moves for weight in weights)

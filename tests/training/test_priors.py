@@ -25,7 +25,7 @@ from anifacegan.training.priors import cross_validation, run
 from anifacegan.training.run import run as run_generator
 from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.photographs import write_photographs
-from tests.fixtures.tiny_training_set import GENERATOR, SCHEDULE, SIZE, tiny_config, write_tiny_set
+from tests.fixtures.tiny_training_set import GENERATOR, SCHEDULE, SIZE, tiny_config
 from tests.training.test_run import call_train_py
 
 PHOTOGRAPHS = 12
@@ -36,13 +36,6 @@ KINDS: tuple[PriorKind, ...] = ("identity", "expression")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photographs") / "data"
     write_photographs(folder, PHOTOGRAPHS, 8)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("set")
-    write_tiny_set(folder)
     return folder
 
 

@@ -15,21 +15,10 @@ from anifacegan.training.state import State, new_state
 from anifacegan.training.thread_shares import ThreadWorker, shared_gradients, thread_count
 from anifacegan.training.weights import LossWeights
 from tests.fixtures.small_models import small_generator
-from tests.fixtures.small_training_data import random_paired_data, tiny_mesh_sampler
 from tests.fixtures.tiny_training_set import GENERATOR, SCHEDULE
 
 EVEN = dataclasses.replace(SCHEDULE, batch=4, mesh_faces=4)
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def data() -> PairedData:
-    return random_paired_data()
-
-
-@pytest.fixture(scope="module")
-def mesh() -> MeshSampler:
-    return tiny_mesh_sampler()
 
 
 class StoppedError(Exception):

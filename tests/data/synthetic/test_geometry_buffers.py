@@ -31,7 +31,7 @@ from anifacegan.runtime.errors import InputError
 from tests.fixtures.small_disk import files_of_at_most
 from tests.fixtures.synthetic_faces import constant_prior, without_hair_and_glasses
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
-from tests.fixtures.tiny_training_set import COUNT, SIZE, tiny_latents, write_tiny_set
+from tests.fixtures.tiny_training_set import COUNT, SIZE, tiny_latents
 
 HALF_A_STEP = 0.5 / DEPTH_STEPS
 Z_BUFFER = 2e-6
@@ -195,13 +195,6 @@ def test_dense_strands_are_a_surface_that_hides_the_head_and_single_strands_are_
 
 
 # --------------------------------------------------------------------------------------------------------- the folder
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("set")
-    write_tiny_set(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def renderer(tiny: Path) -> SyntheticRenderer:
     return load_synthetic_renderer(tiny / "face_model.npz")
