@@ -109,8 +109,8 @@ def _with_lids(
 @kernel(fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def affine(mean, basis, latents, first=0):
-    """Compute mean + basis @ latents row by row, independent of BLAS and its number of threads; the columns of the basis
-    are those from ``first`` on."""
+    """Compute mean + basis @ latents row by row, independent of BLAS and its number of threads; the columns of the
+    basis are those from ``first`` on."""
     out = np.empty_like(mean)
     for row in range(len(mean)):
         total, values = np.float32(0), basis[row, first:]

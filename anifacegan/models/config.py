@@ -36,7 +36,7 @@ class FeaturePlanesConfig:
     """Signed distance of the coarse grid's first and last layer from the surface of the mean head, positive outside, in
     world units."""
     mixed: int = 24
-    """Number of features that enter the sine layers: person-dependent linear mixes of the features of planes and grid."""
+    """Number of features that enter the sine layers: person-dependent linear mixes of those of planes and grid."""
     centre: tuple[float, float, float] = (0.0, 0.01, -0.09)
     """Point inside the mean head, in world units, from which the chart (u, v) gives directions."""
     finest_moves_points: bool = False

@@ -116,8 +116,8 @@ class Workers:
 
     # ------------------------------------------------------------------------------------------------ common values
     def mean(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return losses averaged over the workers. Their gradients are those of this worker's own losses, not divided by the
-        number of workers: :meth:`mean_gradients` averages gradients."""
+        """Return losses averaged over the workers. Their gradients are those of this worker's own losses, not divided
+        by the number of workers: :meth:`mean_gradients` averages gradients."""
         if self.single or not terms:
             return terms
         local = torch.stack([value.detach() for value in terms.values()])

@@ -68,7 +68,7 @@ class AdversarialConfig:
     lr_generator: float = 2e-5
     """Learning rate of the generator's fields."""
     lr_planes: float = 5e-4
-    """Learning rate of the template's feature planes; higher than that of the networks, because few rays read each texel."""
+    """Learning rate of the template's feature planes; higher than the networks', because few rays read a texel."""
     lr_discriminator: float = 2e-4
     """Learning rate of the discriminator."""
     gradient_limit: float = 0.3

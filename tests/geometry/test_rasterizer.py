@@ -1,4 +1,4 @@
-"""The rasterizer: closed forms, a slow reference, and rules of coverage; tests that take a backend run on all of them."""
+"""The rasterizer against closed forms and a slow reference, and its rules of coverage, on all backends."""
 
 import sys
 

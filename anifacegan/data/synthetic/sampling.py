@@ -16,6 +16,8 @@ YAW_SIGMA, YAW_LIMIT = 0.35, 0.9
 """Standard deviation and largest absolute value of the camera's pitch and of its yaw, in radians."""
 GROUP_STRIDE = 7
 """Step between the groups of two images that follow each other; it has no divisor in common with ``GROUPS``."""
+IDENTITY_SPREAD = 1.4
+"""Factor of the deviations of the bank's people from the mean of their group: people differ more than the bank's."""
 EXCLUDED_UNIT = "tongueOut"
 """An action unit that is never sampled: the open face model's tongue would go through the lower lip."""
 
@@ -67,10 +69,10 @@ def sample_pose(rng: np.random.Generator) -> tuple[float, float]:
 def sample_identity(
     parts: HeadParts, rng: np.random.Generator, group: int | None = None
 ) -> Float[np.ndarray, "80"]:
-    """Draw identity coefficients m + cos(a) (x - m) + sin(a) (y - m), with a random angle a.
+    """Draw identity coefficients m + w (cos(a) (x - m) + sin(a) (y - m)), with a random angle a.
 
     x and y are two random people of one group of the bank, the example people in the face model's file, and m is the
-    group's mean. The mixtures have the group's mean and variance. Every group is equally frequent if ``group`` is None.
+    group's mean; w is ``IDENTITY_SPREAD``. Every group is equally frequent if ``group`` is None.
     """
     drawn = int(rng.integers(GROUPS))
     members = parts.bank_id[parts.bank_group == (drawn if group is None else group)].astype(np.float64)
@@ -78,7 +80,7 @@ def sample_identity(
     angle = rng.uniform(0, math.pi / 2)
     mean = members.mean(axis=0)
     mix = math.cos(angle) * (members[first] - mean) + math.sin(angle) * (members[second] - mean)
-    return (mean + mix).astype(np.float32)
+    return (mean + IDENTITY_SPREAD * mix).astype(np.float32)
 
 
 def sample_expression(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndarray, "64"]:

@@ -152,18 +152,18 @@ class HairPrior:
 def brows(traits: Traits, z: Float[np.ndarray, "5"], z_colour: Float[np.ndarray, "3"]) -> Brows:
     """Return the brows of a person."""
     return Brows(
-        thickness=0.72 + 0.30 * traits.male + 0.45 * math.tanh(0.55 * z[0]),
+        thickness=0.85 + 0.45 * traits.male + 0.65 * math.tanh(0.7 * z[0]),
         height=0.030 * math.tanh(0.4 * z[1]),
         tilt=-0.01 + 0.12 * math.tanh(0.5 * z[2]),
         arch=0.024 * normal_cdf(z[3]) * (1 - 0.4 * traits.male),
-        density=between(0.6, 1.15, z[4]) * (1 - 0.15 * traits.old),
+        density=between(0.65, 1.4, z[4]) * (1 - 0.15 * traits.old),
         rgb=brow_colour(traits, z_colour),
     )
 
 
 def lashes(traits: Traits, z: Float[np.ndarray, "1"]) -> Lashes:
     """Return the lashes of a person."""
-    length = 1.0 - 0.38 * traits.male - 0.15 * traits.old + 0.15 * math.tanh(z[0])
+    length = 0.9 - 0.35 * traits.male - 0.15 * traits.old + 0.15 * math.tanh(z[0])
     return Lashes(length=length, density=min(1.0, 0.15 + 0.85 * length))
 
 

@@ -42,7 +42,7 @@ MOUTH_RGB = (0.36, 0.31, 0.29)
 """Least light in the mouth, as a share of that on open skin: it passes lips and cheeks."""
 LIP_SHARE, LIP_TINT = 0.75, (0.70, 0.45, 0.44)
 """How much lips take the colour of the skin around them, tinted; more in men."""
-BROW_SHADE, BEARD_SHADE = 0.35, 0.45
+BROW_SHADE, BEARD_SHADE = 0.5, 0.45
 """How much the skin under dense brows and beards takes the colour of their roots."""
 FRAME_GLOSS = 1.2
 FINE_STEPS, BROAD_STEPS = 3, 5

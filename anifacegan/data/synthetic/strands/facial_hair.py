@@ -109,7 +109,7 @@ def grow_brows(
     noise = prepared.noise
     # roots are dense at the mean brow; the share makes up for it
     crowd = np.exp(np.minimum((prepared.height / 0.07) ** 2, 2))
-    cover = opacity(np.minimum(0.62 * brows.density * share * np.minimum(crowd, 3), 1), noise.rank)
+    cover = opacity(np.minimum(0.85 * brows.density * share * np.minimum(crowd, 3), 1), noise.rank)
     shown = np.flatnonzero(cover > LEAST_COVER)
     roots, noise = prepared.roots.select(shown), noise.select(shown)
     across, along, sign = across[shown], along[shown], prepared.sign[shown]

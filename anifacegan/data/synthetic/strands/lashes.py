@@ -12,7 +12,7 @@ from anifacegan.geometry.normals import unit
 
 UPPER_LASHES, LOWER_LASHES, STEPS = 90, 46, 6
 """Numbers of lashes of an upper and of a lower lid, and of points of each."""
-UPPER_LENGTH, LOWER_LENGTH = 0.080, 0.038
+UPPER_LENGTH, LOWER_LENGTH = 0.078, 0.034
 """Lengths of the longest lashes, model units."""
 WIDTH_MM = 0.17
 LASH_RGB = (0.010, 0.008, 0.007)
@@ -94,14 +94,15 @@ def _row_points(
     up = unit(np.array([0, 1.0, 0]) - outward[:, 1:2] * outward)
     along = row.place / (len(margin) - 1)
     outer = 1 - along if row.side > 0 else along  # 0 at the nose, 1 at the temple
-    fan = (0.9 * row.side * (outer - 0.42))[:, None] * np.array([1.0, 0, 0]) + row.stray
+    fan = (0.6 * row.side * (outer - 0.45))[:, None] * np.array([1.0, 0, 0]) + row.stray
     share = np.linspace(0, 1, STEPS)[:, None]
     if row.upper:
-        length = UPPER_LENGTH * (0.70 + 0.45 * outer)
+        # shorter toward both corners, most at the nose
+        length = UPPER_LENGTH * (0.45 + 0.9 * outer * (1 - 0.55 * outer))
         # out over the eye first, a little down, and then up
-        path = (outward + fan - 0.20 * up)[:, None] * share + (1.05 * up)[:, None] * share**2.2
+        path = (1.05 * outward + fan - 0.15 * up)[:, None] * share + (0.62 * up)[:, None] * share**2.2
     else:
-        length = LOWER_LENGTH * (0.70 + 0.40 * outer)
+        length = LOWER_LENGTH * (0.55 + 0.45 * outer)
         path = (0.8 * outward + 0.7 * fan - 0.5 * up)[:, None] * share - (0.25 * up)[:, None] * share**2
     length = length * row.length * (0.55 + 0.45 * lashes.length)
     return roots[:, None] + length[:, None, None] * path + 0.003 * outward[:, None]
