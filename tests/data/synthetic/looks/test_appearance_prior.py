@@ -130,7 +130,7 @@ def assert_in_range(looks: Appearance) -> None:
     shares = ("hair.curl", "lashes.density", "beard.density", "beard.cheeks", "beard.moustache", "beard.chin",
               "skin.melanin", "skin.male", "glasses.size", "background.lights")  # fmt: skip
     assert all(0 <= flat[name] <= 1 for name in shares)
-    ranges = {"hair.length": (0.6, 1.5), "hair.parting": (-1, 1), "brows.thickness": (0.25, 1.5),
+    ranges = {"hair.length": (0.6, 1.5), "hair.parting": (-1, 1), "brows.thickness": (0.2, 1.95),
               "brows.arch": (0, 0.03), "beard.length": (0.004, 0.3), "skin.roughness": (0.45, 0.6),
               "skin.age_years": (18, 80), "eyes.pupil_deg": (8, 13), "light.key_size": (0.05, 0.8),
               "light.exposure": (1, 1.5), "glasses.width": (0.65, 0.85)}  # fmt: skip

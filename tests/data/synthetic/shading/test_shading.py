@@ -46,7 +46,8 @@ def test_a_point_of_the_skin_has_one_colour_from_every_view(
     for yaw in (-0.25, 0.0, 0.25):
         camera = one_camera(yaw=yaw, pitch=0.0, size=size)
         image, surface = render_appearance(renderer, person, lit, camera)
-        front = surface.bare[[int(i) for i in np.argsort(-surface.bare[:, 2])[:24]]]
+        skin = surface.bare[renderer.head.parts.part == 0]
+        front = skin[np.argsort(-skin[:, 2])[:24]]
         world = torch.from_numpy(0.1 * front + renderer.head.world_offset).double()[None]
         columns, rows = camera.project(world)[0].round().long().T
         colours.append(image[rows, columns].astype(int))
