@@ -42,12 +42,14 @@ def test_a_point_of_the_skin_has_one_colour_from_every_view(
     lit = dataclasses.replace(
         plain, light=even_sky(lamp=1.0), skin=dataclasses.replace(plain.skin, gloss=1.0)
     )
+    part, triangles = renderer.head.parts.part, renderer.head.triangles
+    near_others = np.unique(triangles[(part[triangles] != 0).any(axis=1)])  # where skin meets eyes or teeth
+    skin = np.setdiff1d(np.flatnonzero(part == 0), near_others)
     colours = []
     for yaw in (-0.25, 0.0, 0.25):
         camera = one_camera(yaw=yaw, pitch=0.0, size=size)
         image, surface = render_appearance(renderer, person, lit, camera)
-        skin = surface.bare[renderer.head.parts.part == 0]
-        front = skin[np.argsort(-skin[:, 2])[:24]]
+        front = surface.bare[skin[np.argsort(-surface.bare[skin, 2])[:24]]]
         world = torch.from_numpy(0.1 * front + renderer.head.world_offset).double()[None]
         columns, rows = camera.project(world)[0].round().long().T
         colours.append(image[rows, columns].astype(int))
