@@ -30,6 +30,7 @@ SMALL = {
     "figure": "--size 16",
     "dataset": SMALL_DATA,
     "evaluate": SMALL_EVALUATION,
+    "measure": f"--data.size {PIXELS}",
     "compare": f"{SMALL_EVALUATION} --draws 20 --sheet_people 1 --sheet_size 16",
     "train --config configs/demo.yaml": f"""
         --data.size {PIXELS} --schedule.warm_up_deform 1 --schedule.near_surface 1 --schedule.complete 1
