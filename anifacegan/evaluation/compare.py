@@ -67,7 +67,7 @@ class ComparedStatistic:
 
     @property
     def significant(self) -> bool | None:
-        """Whether the difference counts: its interval excludes zero, or only one model's value is defined.
+        """Whether the difference counts: its 95 % interval excludes zero, or only one model's value is defined.
 
         None if there is no interval.
         """
