@@ -40,7 +40,7 @@ class ComparedStatistic:
     name: str
     """Name of the statistic."""
     better: Better
-    """Whether lower or higher values are better."""
+    """Whether lower or higher values of the statistic are better."""
     estimates: Difference
     """Values of both models and their difference, with intervals."""
 

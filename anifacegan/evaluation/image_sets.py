@@ -142,7 +142,7 @@ class ImageSets:
         return self.table.exp if self.config.expressions_from == "data" else None
 
     def views(self, count: int) -> PosedLatents:
-        """Return latents and poses of the first ``count`` images of the main set, that of random people."""
+        """Return the latents and poses of the first ``count`` images of random people with random expressions."""
         return self.sample(dataclasses.replace(self.samples, count=count))
 
     def sample(self, config: SampleConfig) -> PosedLatents:
@@ -150,7 +150,7 @@ class ImageSets:
         return sample_views(self.priors, self.table.pose, config, self.data_exp)
 
     def generated(self, count: int) -> UInt8[Tensor, "item 3 size size"]:
-        """Return the first ``count`` images of the main set; images that are not rendered yet are rendered now."""
+        """Return the first ``count`` images of random people; images that are not rendered yet are rendered now."""
         available = len(self._images)
         if count > available:
             more = render_views(self.generator, self.views(count)[available:], self.samples)
@@ -168,8 +168,7 @@ class ImageSets:
 
     @cached_property
     def judge_outputs(self) -> JudgeOutputs:
-        """Features and face coefficients that the judge estimates in the images of the main set, that of random
-        people."""
+        """Features and face coefficients that the judge estimates in the images of random people."""
         network = self.judge.network  # raises before any image is rendered
         images = self.generated(self.samples.count)
         return judge_images(network, float_batches(images, self.samples.batch, self.device))

@@ -49,7 +49,7 @@ class DepthView:
 
 @dataclass(frozen=True)
 class FaceViews:
-    """Views of one face."""
+    """Views of one face: pairs whose colours are compared, and views whose depth is compared with a mesh."""
 
     pairs: Sequence[tuple[DepthView, DepthView]]
     """Pairs (source, target): the colours of the source view are warped into the target view."""

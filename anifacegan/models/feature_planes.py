@@ -39,7 +39,7 @@ from anifacegan.models.config import FeaturePlanesConfig
 from anifacegan.models.table_lookup import weighted_rows
 
 TABLE_BOUND = 0.1
-"""Largest absolute value of a fresh feature."""
+"""Largest absolute value of the features in fresh, untrained tables."""
 PERSON_DEVIATION = 0.2
 """Standard deviation of fresh weights of M_1 and S_1, times the square root of the number of their inputs."""
 _TINY_LENGTH, _TINY_COSINE = 1e-12, 1e-6

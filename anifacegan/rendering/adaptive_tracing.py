@@ -72,7 +72,7 @@ class Compositor:
 
 
 class RayTracer:
-    """Fields of one face along the rays of one image."""
+    """Evaluates and composites the fields of one face along the rays of one image, which are named by pixel index."""
 
     def __init__(self, fields: ConditionedFields, rays: Rays) -> None:
         self.fields, ray_sampling = fields, fields.ray_sampling

@@ -22,7 +22,7 @@ from anifacegan.runtime.distributed import Workers
 from anifacegan.training.optim import BACKWARD
 
 LOST_SECONDS = 3600.0
-"""Longest time that a thread waits for the others within a step."""
+"""Longest time that a thread waits for the others within a step, seconds."""
 
 
 class Exchange:
@@ -51,7 +51,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class ThreadWorker(Workers):
-    """One of several threads that share the batches of a process."""
+    """One of several threads that share the batches of a process, with the interface of :class:`Workers`."""
 
     exchange: Exchange = field(kw_only=True)
 

@@ -51,7 +51,8 @@ Field = Callable[[Tensor], Tensor]
 class ManifoldCharts:
     """The part of each radiance manifold that a camera can see, sampled on a regular grid of the manifold's chart.
 
-    The dimension ``level`` counts the manifolds.
+    A chart maps directions from a centre behind the head to coordinates (u, v) in a square. The dimension ``level``
+    counts the manifolds.
     """
 
     low: Float[Tensor, "level 2"]

@@ -55,7 +55,10 @@ def visible_template_points(
 
 @dataclass(frozen=True)
 class OpeningTriangles:
-    """Triangles of a mesh that span an opening, such as an open mouth, at some in-between shape of a blendshape."""
+    """Triangles of a mesh that span an opening, such as an open mouth, at some in-between shape.
+
+    In-between shapes are the expressions of the blendshapes at equally spaced strengths up to 1.
+    """
 
     triangles: Int[np.ndarray, "spanning"]
     """Index of each spanning triangle in the list of all triangles of the mesh."""
