@@ -59,7 +59,7 @@ class AvatarCard:
     expressions: tuple[str, ...]
     """Name of the expression of each blendshape, in the order of the blendshapes."""
     pitch_offset: float = 0.0
-    """Pitch of a frontal face in the .mat files of the model's data set, radians."""
+    """Pitch that the .mat files of the model's training data give a frontal face, radians."""
     licence: str = ""
     """Licence of the model that the avatar was baked from."""
     presets: dict[str, dict[str, float]] = field(default_factory=dict)

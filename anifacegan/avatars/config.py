@@ -15,16 +15,16 @@ class BakeConfig:
     """Resolution of an avatar, and the views that it can show."""
 
     texture: int = 512
-    """Height and width in texels of the texture of each layer. Textures of areas where an expression stretches the skin
-    become finer."""
+    """Height and width, in texels, of the texture of each layer (an avatar has one layer, a textured mesh, for each
+    radiance manifold). Textures become finer where an expression stretches the skin."""
     grid: int = 128
-    """Number of mesh vertices along each side of a layer. Meshes of areas where an expression stretches the skin become
-    finer."""
+    """Number of vertices along each side of each layer's mesh, a square grid that follows a radiance manifold. Meshes
+    become finer where an expression stretches the skin."""
     widest_rad: float = 0.9
-    """Largest angle between a view that the avatar can show and the frontal view, radians; at most 1.2."""
+    """Largest angle from the frontal view up to which the avatar can be turned, radians; at most 1.2."""
     inbetweens: int = 2
-    """Number of blendshapes on the way from neutral to each full expression, the full expression included. Between two
-    consecutive ones, vertices move along straight lines."""
+    """Number of shapes that are stored on the way from neutral to each full expression, the full one included; between
+    two consecutive shapes, vertices move along straight lines."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 4 * COARSE, "texture")

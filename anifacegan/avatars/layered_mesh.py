@@ -43,14 +43,14 @@ class LayeredMesh:
     """Offsets of the vertices from their neutral positions at the P in-between shapes of each blendshape; these belong
     to the blendshape weights 1/P, 2/P, ..., 1."""
     texel_offsets: Float[np.ndarray, "shape inbetween moving 2"]
-    """Offsets of the texture coordinates of the last ``moving`` vertices at the in-between shapes, in texels. The
-    texture coordinates of the other vertices are fixed."""
+    """Offsets of the texture coordinates of the last vertices (as many as the dimension ``moving`` says) at the
+    in-between shapes, in texels. The texture coordinates of all other vertices are fixed."""
     z_exp: Float[np.ndarray, "shape 64"]
     """Expression coefficients of each blendshape at weight 1."""
     ray_sampling: RaySamplingConfig
     """Ray sampling of the model: field of view, nearest and farthest point of a ray, background plane."""
     widest_rad: float
-    """Largest angle between a view and the frontal view, radians; parts that only wider views see are left out."""
+    """Largest angle from the frontal view that can be drawn, radians; parts that only wider views see are left out."""
 
     @cached_property
     def _to_weights(self) -> Float[np.ndarray, "64 shape"]:
@@ -109,7 +109,8 @@ class LayeredMesh:
         return Pose(self.vertices, self.texels)
 
     def at_inbetween(self, shape: int, inbetween: int) -> "Pose":
-        """Return the positions and texture coordinates of the vertices at one in-between shape of one blendshape."""
+        """Return the positions and texture coordinates of the vertices at one in-between shape (index from 0, or -1 for
+        the full expression) of one blendshape."""
         texels = self.texels.copy()
         self._moving(texels)[:] += self.texel_offsets[shape, inbetween]
         return Pose(self.vertices + self.blendshapes[shape, inbetween], texels)

@@ -1,7 +1,8 @@
 """``anifacegan compare A B``: compare two models, or two settings of one model.
 
-Every number of A and of B has a 95 % confidence interval, and so has their difference; the intervals come from a paired
-bootstrap over images, people, faces or expression ramps. docs/evaluation.md defines all numbers.
+Numbers of A and of B, and their difference, have 95 % confidence intervals, except FID, KID and Inception Score; the
+intervals come from a paired bootstrap over images, people, faces or expression ramps. docs/evaluation.md defines all
+numbers.
 """
 
 from collections.abc import Sequence

@@ -47,14 +47,14 @@ class BootstrapStatistics:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic with its 95 % interval."""
+    """Value of a statistic with its 95 % confidence interval."""
 
     value: float
     """Value of the statistic."""
     low: float | None = None
-    """Lower end of the interval, or None if there is no interval."""
+    """Lower end of the 95 % confidence interval, or None if there is no interval."""
     high: float | None = None
-    """Upper end of the interval, or None if there is no interval."""
+    """Upper end of the 95 % confidence interval, or None if there is no interval."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def interval(value: float, draws: Draws) -> Estimate:
 def weighted_mean(
     weights: Weights, values: Shaped[np.ndarray, "item *value"]
 ) -> Float[np.ndarray, "draw *value"]:
-    """Compute the mean of ``values`` over the items of each draw."""
+    """Compute, in each bootstrap draw, the mean of ``values`` over the items that were picked."""
     total = np.tensordot(weights, np.asarray(values, np.float64), axes=1)
     return total / weights.sum(axis=1).reshape(-1, *[1] * (values.ndim - 1))
 
@@ -136,18 +136,18 @@ def weighted_mean(
 def weighted_ratio(
     weights: Weights, numerator: Shaped[np.ndarray, " item"], denominator: Shaped[np.ndarray, " item"]
 ) -> Draws:
-    """Compute, in each draw, the ratio of the items' sums of ``numerator`` and ``denominator``; nan if the latter is
-    0."""
+    """Compute, in each bootstrap draw, the sum of ``numerator`` over the picked items divided by that of
+    ``denominator``; nan if the latter is 0."""
     return ratio(*(weights @ np.asarray(values, np.float64) for values in (numerator, denominator)))
 
 
 def ratio(numerator: Draws, denominator: Draws) -> Draws:
-    """Divide one statistic by another in each draw; nan where the denominator is 0."""
+    """Divide one statistic by another in each bootstrap draw; nan where the denominator is 0."""
     return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator != 0)
 
 
 def pair_mean(weights: Weights, distance: Shaped[np.ndarray, "item item"]) -> Draws:
-    """Compute, in each draw, the mean of ``distance`` over all pairs of different items.
+    """Compute, in each bootstrap draw, the mean of ``distance`` over all pairs of different items that were picked.
 
     ``distance`` is symmetric. Its diagonal is ignored: an item that was picked twice does not form a pair with itself.
     """
@@ -159,7 +159,7 @@ def pair_mean(weights: Weights, distance: Shaped[np.ndarray, "item item"]) -> Dr
 def weighted_correlation(
     weights: Weights, x: Shaped[np.ndarray, "item entry"], y: Shaped[np.ndarray, "item entry"]
 ) -> Float[np.ndarray, "draw entry"]:
-    """Compute Pearson's correlation of each entry of x with the same entry of y over the items of each draw.
+    """Compute, in each bootstrap draw, the correlation (Pearson) over the items of each entry of x with that of y.
 
     The correlation is 0 if the entry of x or that of y is constant.
     """

@@ -40,7 +40,7 @@ class ComparedStatistic:
     name: str
     """Name of the statistic."""
     better: Better
-    """Whether lower or higher values are better."""
+    """Whether lower or higher values of the statistic are better."""
     estimates: Difference
     """Values of both models and their difference, with intervals."""
 
@@ -67,7 +67,7 @@ class ComparedStatistic:
 
     @property
     def significant(self) -> bool | None:
-        """Whether the difference counts: its interval excludes zero, or only one model's value is defined.
+        """Whether the difference counts: its 95 % interval excludes zero, or only one model's value is defined.
 
         None if there is no interval.
         """

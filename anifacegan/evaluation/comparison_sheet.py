@@ -51,7 +51,7 @@ class ComparedModel:
 
 @dataclass(frozen=True)
 class ComparisonSheet:
-    """A contact sheet and the labels of its columns."""
+    """Image of a contact sheet, and the labels of its columns (expressions and views)."""
 
     image: UInt8[np.ndarray, "height width 3"]
     columns: tuple[str, ...]

@@ -101,7 +101,7 @@ class EvaluationConfig:
     """Which metrics to measure, and on how many images, people and faces."""
 
     metrics: tuple[str, ...] = CORE
-    """Names of the metrics to measure."""
+    """Names of the metrics to measure; :data:`DEFINITIONS` says what each is."""
     samples: SampleConfig = field(default_factory=SampleConfig)
     """Which images to generate for the Frechet distances and for expression control. The Frechet distances use up to
     twice as many real images."""
@@ -160,10 +160,11 @@ class MeasureConfig:
     """Folder of the judge: a face reconstruction network (a network from an image to face coefficients) that was not
     used in any training loss of the model. null: the shipped checkpoints/judge, if it fits the model's face model."""
     metrics: str | tuple[str, ...] = ()
-    """Names of the metrics to measure, see :data:`anifacegan.evaluation.config.DEFINITIONS`."""
+    """Names of the metrics to measure; docs/evaluation.md defines them."""
     embedder: str = "judge"
-    """Network that turns a face into a feature vector: judge, dlib, or an .onnx or .pt (TorchScript) file that takes
-    aligned crops of 112 px."""
+    """Network that turns a face into an identity vector: judge (the judge's identity coefficients), dlib, or an .onnx
+    or .pt (TorchScript) file. The network in a file gets crops (batch, 3, 112, 112), RGB in [-1, 1], that are aligned
+    as ArcFace's training images: by eyes, nose tip and mouth corners."""
     inception_weights: Path | None = None
     """File of torch-fidelity's Inception weights. null: the file in PyTorch's cache."""
     count: int = 2000
@@ -176,19 +177,20 @@ class MeasureConfig:
     expressions: int = 6
     """Number of expressions that each of these people shows; the first one is neutral."""
     mesh_faces: int = 200
-    """Number of generated people whose deformation is compared with the face model's mesh, for deformation."""
+    """Number of generated people whose deformation is compared with the face model's mesh, for the metric
+    deformation."""
     consistency_faces: int = 20
-    """Number of generated people whose views and depths are compared, for view_consistency."""
+    """Number of generated people whose views and depths are compared, for the metric view_consistency."""
     ramps: int = 6
     """Number of expression ramps (faces that go from neutral to a full expression) on which temporal smoothness is
     measured."""
     frames: int = 24
     """Number of images in each expression ramp."""
     detected_people: int = 300
-    """Number of generated people in whose images dlib searches for a face, for detection."""
+    """Number of generated people in whose images dlib searches for a face, for the metric detection."""
     detected_expressions: int = 2
-    """Number of images of each person for detection, each with another of the expressions that the model is shipped
-    with."""
+    """Number of images of each person for the metric detection, each with another of the expressions that the model is
+    shipped with."""
     bootstrap: int = 100
     """Number of bootstrap draws (random samples of the images, with replacement) for the standard deviation that is
     reported with a Frechet distance."""
@@ -261,8 +263,8 @@ class CompareConfig(MeasureConfig):
     """Folder of model B, which may replace A. null: compare A with itself at other settings."""
     metrics: str | tuple[str, ...] = OFFLINE
     """One or more of: inception, frechet, embedding_frechet, expression, identity, recognition, disentanglement,
-    view_consistency, smoothness, deformation, detection. The numbers of inception have no intervals and do not enter
-    the verdict."""
+    view_consistency, smoothness, deformation, detection; docs/evaluation.md defines them. The numbers of inception have
+    no intervals and do not enter the verdict."""
     psi_a: float | None = None
     """Truncation psi of model A's appearance. null: the value of psi."""
     psi_b: float | None = None

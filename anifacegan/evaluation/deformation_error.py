@@ -34,18 +34,18 @@ MOVING_MM = 1.0
 
 @dataclass(frozen=True)
 class DeformationError:
-    """Mean errors of the deformation field."""
+    """Mean distances between the deformation field's offsets and those of the face model's mesh, over all faces."""
 
     error_mm: float
     """Mean error over the visible vertices, millimetres."""
     error_interocular: float
     """Mean error over the visible vertices, divided by the interocular distance of the neutral face."""
     still_mm: float
-    """Mean error of a field that is zero everywhere, millimetres."""
+    """Mean error of a deformation field that is zero everywhere, for reference, millimetres."""
     moving_mm: float
     """Mean error over the vertices of all faces that move by more than 1 mm, millimetres; nan if there is none."""
     moving_relative: float
-    """``moving_mm`` divided by the mean distance by which these vertices move; 1 for a field that is 0 everywhere."""
+    """``moving_mm`` divided by the mean distance by which the same vertices move; 1 for a field that is always 0."""
     count: int
     """Number of faces."""
     vertices: int
@@ -54,7 +54,7 @@ class DeformationError:
 
 @dataclass(frozen=True)
 class DeformationItems:
-    """Errors of each face on its visible vertices, and on those that the expression moves by more than 1 mm.
+    """Errors of the deformation field on each face's visible vertices, and on those that move by more than 1 mm.
 
     All tensors are float64 on the CPU.
     """
@@ -70,9 +70,9 @@ class DeformationItems:
     moving_error_mm: Float[Tensor, "face"]
     """Sum of the errors over the visible vertices that move by more than 1 mm, millimetres."""
     moving_step_mm: Float[Tensor, "face"]
-    """Sum of the distances by which these vertices move, millimetres."""
+    """Sum of the distances by which the visible vertices move that move by more than 1 mm, millimetres."""
     moving: Float[Tensor, "face"]
-    """Number of these vertices."""
+    """Number of visible vertices that the expression moves by more than 1 mm."""
 
     def report(self) -> DeformationError:
         """Return the errors averaged over all faces."""
@@ -141,7 +141,7 @@ def deformation_items(
 def visible_face_vertices(
     surfaces: FaceSurfaces, angles: Float[Tensor, "1 2"], vertices: Float[Tensor, "1 vertex 3"]
 ) -> Bool[Tensor, "vertex"]:
-    """Mark the vertices of those triangles of the face that are visible in an image of the mesh.
+    """Mark the mesh vertices that are corners of a triangle of the face that is visible in an image.
 
     ``angles`` are the camera's pitch and yaw in radians from frontal; ``vertices`` are in world units.
     """

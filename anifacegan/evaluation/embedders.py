@@ -40,8 +40,8 @@ ARCFACE_POINTS = (
     (41.5493, 92.3655),
     (70.7299, 92.2041),
 )
-"""Pixel indices (x, y) in the crop of left eye, right eye, nose tip, left and right mouth corner, as the viewer sees
-them (Deng et al. 2019, InsightFace)."""
+"""Places (x, y) in the crop, pixels with integers at pixel centres, of left eye, right eye, nose tip, left and right
+mouth corner as the viewer sees them (Deng et al. 2019, InsightFace)."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Embedder:
     name: str
     """Name for reports; it includes the SHA-256 of a network from a file."""
     embed: Callable[[Tensor, Tensor], Tensor]
-    """Maps (B, 3, H, H) images in [0, 1] and (B, 68, 2) landmarks in pixel indices to (B, feature) identity vectors."""
+    """Maps (B, 3, H, H) images in [0, 1] and their (B, 68, 2) landmarks (pixels, integers at pixel centres) to
+    (B, feature) identity vectors."""
 
 
 def load_embedder(name: str, judge: FaceRegressor, judge_name: str, device: torch.device) -> Embedder:
@@ -101,7 +102,7 @@ def aligned(
     """Crop faces so that eyes, nose tip and mouth corners lie where ArcFace's training images have them.
 
     The map from image to crop is the similarity that fits these five points best (least squares); every pixel of the
-    crop averages 2 x 2 samples. ``landmarks_px`` are 68 landmarks in pixel indices of ``rgb``.
+    crop averages 2 x 2 samples. ``landmarks_px`` are 68 landmarks in pixels of ``rgb``, integers at pixel centres.
     """
     points = alignment_weights().to(landmarks_px) @ landmarks_px  # (B, 5, 2)
     crop_points = points.new_tensor(ARCFACE_POINTS)  # (5, 2)

@@ -82,11 +82,11 @@ Items = (
 """Values of one metric for each image, face or person. ``report()`` returns the metric's numbers over all of them,
 ``bootstrap_statistics()`` its statistics for bootstrap samples of them."""
 OTHER_FACES = 103
-"""Number added to the seed for the faces of the deformation error, which differ from those of other metrics."""
+"""Number added to the seed to sample the faces of the deformation error, which are not those of the other metrics."""
 LEAST_DETECTED_PX = 192
 """Smallest image height, pixels, for the detection rate: a face is then 80 px high."""
 CONSISTENCY_YAWS = (0.0, -0.3, 0.3)
-"""Yaws for the view consistency, radians; the first view is warped into the others."""
+"""Yaws of the views that view consistency compares, radians; the first view is warped into the others."""
 
 
 def evaluate(
@@ -95,7 +95,7 @@ def evaluate(
     """Measure a generator by the selected metrics; return the name of each metric -> its numbers by name.
 
     The numbers depend on the seed, not on the batch size or on which other metrics are selected. The judge (the face
-    regressor for evaluation) and the generator must be on the same device.
+    regressor for evaluation) and the generator must be on the same device. ``head`` is the face model's mesh.
 
     Raises:
         InputError: a metric lacks something it needs, or a file of the data set cannot be read.

@@ -49,11 +49,11 @@ class ExpressionControl:
     """Agreement of the judge's measurements with the target values; lower is better except for the correlations."""
 
     correlation: float
-    """Correlation of measured and target values, averaged over the first ten expression coefficients."""
+    """Correlation over images of measured with target values, averaged over the first ten expression coefficients."""
     correlation_lowest: float
     """Lowest of the correlations of the first ten expression coefficients."""
     correlation_all: float
-    """Correlation of measured and target values, averaged over all 64 expression coefficients."""
+    """Correlation over images of measured with target values, averaged over all 64 expression coefficients."""
     aed: float
     """Mean absolute difference between measured and target expression coefficients."""
     aed_rms: float
@@ -71,11 +71,11 @@ class ExpressionControl:
     yaw_correlation: float
     """Pearson's correlation of measured and target yaw."""
     landmarks_px: float
-    """Mean distance between measured and target landmarks in the image, pixels."""
+    """Mean distance between measured and target landmarks in the image, pixels of a 128 px image."""
     landmarks_px_interocular: float
     """Mean distance between measured and target landmarks in the image, divided by the interocular distance."""
     landmarks_mm: float
-    """Mean distance between measured and target landmarks in space, millimetres."""
+    """Mean distance between measured and target landmarks in space, without the head pose, millimetres."""
     landmarks_mm_interocular: float
     """Mean distance between measured and target landmarks in space, divided by the interocular distance."""
     count: int
@@ -86,7 +86,7 @@ class ExpressionControl:
 
 @dataclass(frozen=True)
 class ExpressionItems:
-    """Target values of each image (it was generated from them) and values that the judge measured in it (CPU)."""
+    """Values that each image was generated from (targets), and values that the judge measured in it; on the CPU."""
 
     exp_target: Float[Tensor, "item 64"]
     """Expression coefficients that the image was generated from."""
@@ -97,7 +97,7 @@ class ExpressionItems:
     angle_measured: Float[Tensor, "item 3"]
     """Pitch, yaw and roll that the judge measured, degrees."""
     landmarks_px: Float[Tensor, "item"]
-    """Mean distance between measured and target landmarks in the image, pixels."""
+    """Mean distance between measured and target landmarks in the image, pixels of a 128 px image."""
     landmarks_mm: Float[Tensor, "item"]
     """Mean distance between measured and target landmarks in space, without the head pose, millimetres."""
     px_per_interocular: Float[Tensor, "item"]

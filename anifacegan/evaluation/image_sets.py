@@ -142,7 +142,7 @@ class ImageSets:
         return self.table.exp if self.config.expressions_from == "data" else None
 
     def views(self, count: int) -> PosedLatents:
-        """Return the latents and poses of the first ``count`` images of the main set."""
+        """Return the latents and poses of the first ``count`` images of random people with random expressions."""
         return self.sample(dataclasses.replace(self.samples, count=count))
 
     def sample(self, config: SampleConfig) -> PosedLatents:
@@ -150,7 +150,7 @@ class ImageSets:
         return sample_views(self.priors, self.table.pose, config, self.data_exp)
 
     def generated(self, count: int) -> UInt8[Tensor, "item 3 size size"]:
-        """Return the first ``count`` images of the main set; images that are not rendered yet are rendered now."""
+        """Return the first ``count`` images of random people; images that are not rendered yet are rendered now."""
         available = len(self._images)
         if count > available:
             more = render_views(self.generator, self.views(count)[available:], self.samples)
@@ -168,7 +168,7 @@ class ImageSets:
 
     @cached_property
     def judge_outputs(self) -> JudgeOutputs:
-        """Features and face coefficients that the judge estimates in the images of the main set."""
+        """Features and face coefficients that the judge estimates in the images of random people."""
         network = self.judge.network  # raises before any image is rendered
         images = self.generated(self.samples.count)
         return judge_images(network, float_batches(images, self.samples.batch, self.device))
@@ -192,7 +192,8 @@ class ImageSets:
     def embed(
         self, batches: Iterable[Tensor], landmarks_px: Float[Tensor, "item 68 2"]
     ) -> Float[Tensor, "item feature"]:
-        """Compute the identity vectors of faces in batches of images in [0, 1]; the landmarks are in pixel indices."""
+        """Compute the identity vectors of faces in batches of images in [0, 1]; the landmarks are pixels, integers at
+        pixel centres, of all images in order."""
         parts, embedder = landmarks_px.split(self.samples.batch), self.load_embedder()
         return torch.cat([embedder.embed(rgb, px).float() for rgb, px in zip(batches, parts, strict=True)])
 

@@ -97,7 +97,7 @@ def identity_items(vectors: Float[Tensor, "person image feature"]) -> IdentityIt
 
 
 def person_pairs(people: int, each: int) -> tuple[Bool[Tensor, "row row"], Bool[Tensor, "row row"]]:
-    """Mark the pairs of images of one person, and the pairs of images of two people.
+    """Mark, in two matrices over all images, the pairs of images of one person, and those of two people.
 
     The images are ordered by person, ``each`` for every person. Each pair is marked once, above the diagonal.
     """

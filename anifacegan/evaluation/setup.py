@@ -75,7 +75,8 @@ class EvaluationSetup:
 
 
 def shipped_expressions(model: Model) -> Float[Tensor, "expression 64"] | None:
-    """Return the coefficients of the neutral expression and of the model's named expressions; None if it has none."""
+    """Return the coefficients of the neutral expression and of the model's named expressions; None if the model has no
+    named expressions."""
     if not model.card.presets:
         return None
     return torch.cat([model.expression(name) for name in (None, *model.card.presets)])

@@ -30,7 +30,7 @@ def target_landmarks_px(
     size: int,
     fov_deg: float = FOV_DEG,
 ) -> Float[Tensor, "batch 68 2"]:
-    """Compute where the face model's 68 landmarks are in the generator's images, in pixel indices.
+    """Compute where the face model's 68 landmarks are in the generator's images, pixels (integers at pixel centres).
 
     Args:
         landmarks: landmark positions as functions of the face coefficients.

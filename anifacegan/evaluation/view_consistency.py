@@ -49,7 +49,7 @@ class DepthView:
 
 @dataclass(frozen=True)
 class FaceViews:
-    """Views of one face."""
+    """Views of one face: pairs whose colours are compared, and views whose depth is compared with a mesh."""
 
     pairs: Sequence[tuple[DepthView, DepthView]]
     """Pairs (source, target): the colours of the source view are warped into the target view."""
@@ -83,13 +83,13 @@ class ConsistencyItems:
     visible: Float[Tensor, "face"]
     """Number of pixels of the target views whose points are visible in the source views."""
     head: Float[Tensor, "face"]
-    """Number of pixels of the head in the target views."""
+    """Number of pixels of the target views that show the head."""
     depth_mm: Float[Tensor, "face"]
     """Sum of |rendered depth - mesh depth| over the face's pixels, millimetres."""
     depth_bias_mm: Float[Tensor, "face"]
     """Sum of rendered depth - mesh depth over the face's pixels, millimetres."""
     on_face: Float[Tensor, "face"]
-    """Number of pixels of the face in all views."""
+    """Number of pixels, in all views, that show the face."""
     pairs: Float[Tensor, "face"]
     """Number of pairs of views."""
 
@@ -119,7 +119,7 @@ class ConsistencyItems:
 
 
 def consistency_items(faces: Iterable[FaceViews], fov_deg: float = FOV_DEG) -> ConsistencyItems:
-    """Compare the colours of each face's views, and compare their depths with the mesh."""
+    """Compare the colours of the views of each face, and the views' depths with the face model's mesh."""
     sums = [_face_sums(face, fov_deg) for face in faces]
     columns = {
         field.name: torch.tensor([row[field.name] for row in sums], dtype=torch.float64)
@@ -169,7 +169,10 @@ def warp(
 
 
 def depth_errors(view: DepthView, mesh: SurfaceMap, fov_deg: float = FOV_DEG) -> Float[Tensor, "pixel"]:
-    """Compute rendered depth minus mesh depth, world units, on the face's pixels with an opacity of at least 0.5."""
+    """Compute rendered depth minus depth of the mesh, world units, at pixels of the face with opacity 0.5 or more.
+
+    ``mesh`` has the points at which the view's rays meet the face model's mesh.
+    """
     rays = _rays(view, fov_deg)
     face = (mesh.share[0] > 0) & (view.foreground.flatten() >= HALF)
     distance = (mesh.x_mesh[0] - rays.origins[0]).norm(dim=-1)

@@ -19,7 +19,8 @@ class DriveConfig:
 
     expression: str | tuple[str, ...] = "mat/smile.mat"
     """Expression: a .mat file, names with strengths such as smile=0.7,blink=0.3, or neutral. Several expressions are
-    shown one after another. A folder of .mat files is shown as a sequence, sorted by name."""
+    shown one after another; a folder of .mat files is shown as a sequence, sorted by name. Relative paths are looked up
+    in the current folder, then among the package's files (mat/)."""
     strength: float | tuple[float, ...] | None = None
     """Factor of the expression: one value, or values to interpolate between from the first frame to the last. null:
     from 0 to 1 for one expression, from 0 to 1 and back for each of several, 1 for a folder."""

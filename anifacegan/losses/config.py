@@ -3,4 +3,5 @@
 import math
 
 CONFIDENCE_RADIUS = math.sqrt(1e-5)
-"""Distance from the mesh, in world units (3.2 mm), at which a point's confidence reaches 0."""
+"""Distance from the mesh, in world units (3.2 mm), at which a point's confidence, its weight in the loss L_3DMM,
+reaches 0."""

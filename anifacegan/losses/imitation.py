@@ -16,8 +16,8 @@ from torch import Tensor
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 
 NEIGHBOUR_WIDTH = 0.002
-"""Width, in world units, of the uniform distribution from which the offset to a neighbouring point is drawn on each
-axis."""
+"""Width, in world units, of the uniform distribution from which the offset to a neighbouring point, at which the
+smoothness loss compares the deformation, is drawn on each axis."""
 OPAQUE = 0.5
 """Smallest foreground opacity of a ray that has a surface point; other rays do not count. The threshold has no
 gradient."""
@@ -44,20 +44,22 @@ def deformation_loss(
 def neighbours(
     x_target: Float[Tensor, "batch point 3"], uniform: Float[Tensor, "batch point 3"]
 ) -> Float[Tensor, "batch point 3"]:
-    """Return points x + e near the points x, with e = NEIGHBOUR_WIDTH * (uniform - 0.5); ``uniform`` are random numbers
-    in [0, 1)."""
+    """Return points x + e near the points x (world units), with e = NEIGHBOUR_WIDTH * (uniform - 0.5); ``uniform`` are
+    random numbers in [0, 1)."""
     return x_target + NEIGHBOUR_WIDTH * (uniform - 0.5)
 
 
 def smoothness_loss(
     delta: Float[Tensor, "batch point 3"], delta_of_neighbour: Float[Tensor, "batch point 3"]
 ) -> Float[Tensor, ""]:
-    """Compute the mean squared difference |D(x) - D(x + e)|^2 of the offsets of points and their :func:`neighbours`."""
+    """Compute the mean of |D(x) - D(x + e)|^2: squared differences between the deformation's offsets at points x and at
+    their :func:`neighbours`."""
     return (delta - delta_of_neighbour).square().sum(-1).mean()
 
 
 def offset_loss(delta: Float[Tensor, "batch point 3"]) -> Float[Tensor, ""]:
-    """Compute the mean squared length of offsets that should be zero: far from the mesh, or of a neutral face."""
+    """Compute the mean squared length of the deformation's offsets where they should be zero: far from the mesh, or on
+    a neutral face."""
     return delta.square().sum(-1).mean()
 
 
@@ -87,7 +89,7 @@ def surface_loss(
 def landmark_loss(
     landmarks: Float[Tensor, "batch landmark 3"], target: Float[Tensor, "batch landmark 3"]
 ) -> Float[Tensor, ""]:
-    """Compute L_lm: the mean squared distance between landmarks and their targets, in the squared unit of the
-    points.
+    """Compute L_lm: the mean squared distance between landmarks and their targets, in the squared unit of the arguments
+    (training uses world units).
     """
     return (landmarks - target).square().sum(-1).mean()

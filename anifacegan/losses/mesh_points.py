@@ -26,17 +26,18 @@ from anifacegan.geometry.normals import VertexTriangles
 from anifacegan.losses.config import CONFIDENCE_RADIUS
 
 EYEBALL_SHARE = 0.5
-"""Value added to the sampling weight of eyeball vertices, which hardly move; the vertex that moves most has weight
-1."""
+"""Number added to the sampling weight of eyeball vertices, because they hardly move and would rarely be drawn; the
+vertex that moves most has weight 1."""
 LID_SHARE = 1.0
-"""Value added to the sampling weight of eyelid vertices, because few vertices make a whole blink."""
+"""Number added to the sampling weight of eyelid vertices, because few vertices make a whole blink; the vertex that
+moves most has weight 1."""
 
 UPPER_LIP, LOWER_LIP = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)
 """Indices of the landmarks on the inner contours of the lips, from corner to corner."""
 OPEN_LIPS = 0.001
-"""Smallest distance between the lips, in world units, at which the mouth counts as open."""
+"""Smallest distance between the lips' inner contours, in world units, at which the mouth counts as open."""
 MOUTH_GAP_DEPTH = 0.002
-"""Standard deviation of the mouth-gap points along z, in world units."""
+"""Standard deviation, along z, of the random offset of mouth-gap points (points between open lips), in world units."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class IdentityPoints:
     """Vertices of the neutral faces of a batch of people, with their offsets to the mean head, in world units."""
 
     x_template: Float[Tensor, "batch point 3"]
+    """Vertices of each person's neutral face."""
     to_mean: Float[Tensor, "batch point 3"]
     """Vertex of the mean head minus vertex of the person: the offset that the alignment field should have at
     ``x_template``."""
@@ -54,6 +56,7 @@ class MeshPoints:
     """Points of a batch of expressive faces with their offsets to the neutral faces, in world units."""
 
     x_target: Float[Tensor, "batch point 3"]
+    """Points on or near the expressive mesh, or between its lips."""
     delta: Float[Tensor, "batch point 3"]
     """Neutral minus expressive position: the offset that the deformation field should have at ``x_target``."""
     confidence: Float[Tensor, "batch point"]
@@ -62,7 +65,8 @@ class MeshPoints:
     def moved_along(
         self, normals: Float[Tensor, "batch point 3"], distance: Float[Tensor, "point"]
     ) -> "MeshPoints":
-        """Return the points moved along unit normals by signed distances (world units), with lower confidence."""
+        """Return the points moved along unit normals by signed distances (world units); their confidence is multiplied
+        by 1 - min(d^2 / 1e-5, 1)."""
         remaining = (1 - (distance / CONFIDENCE_RADIUS).square()).clamp(min=0)
         x_target = self.x_target + distance[:, None] * normals
         return replace(self, x_target=x_target, confidence=self.confidence * remaining)
@@ -97,7 +101,7 @@ class MeshSampler:
         self.cumulative = share.cumsum(0) / share.sum()
 
     def vertices(self, count: int, rng: torch.Generator) -> Int[np.ndarray, " point"]:
-        """Draw ``count`` vertex indices; vertices that move more with expressions are drawn more often."""
+        """Draw ``count`` indices of mesh vertices; vertices that expressions move farther are drawn more often."""
         selected = torch.searchsorted(self.cumulative, torch.rand(count, generator=rng)).clamp(
             max=len(self.mean) - 1
         )
@@ -116,7 +120,7 @@ class MeshSampler:
         points.
 
         Args:
-            items: numbers of the data set items, by which their visible vertices are looked up.
+            items: indices of the data set items, by which their visible vertices are looked up.
             z_id, z_exp: identity and expression coefficients of the items.
             count: number of points; the same vertices for the whole batch.
             rng: source of all random numbers.
@@ -147,8 +151,8 @@ class MeshSampler:
         count: int,
         rng: torch.Generator,
     ) -> MeshPoints:
-        """Draw ``count`` points between the inner contours of the lips; their offsets are interpolated from lip to
-        lip.
+        """Draw ``count`` points between the inner contours of the lips of each face; a point's offset is interpolated
+        between those of the upper and the lower lip.
         """
         along, across = torch.rand(2, count, 1, generator=rng)
         segments = len(UPPER_LIP) - 1

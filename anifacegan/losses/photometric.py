@@ -35,7 +35,7 @@ def free_space_loss(
     free: Bool[Tensor, "batch ray point"],
     workers: Workers = SINGLE_PROCESS,
 ) -> Float[Tensor, ""]:
-    """Compute the mean opacity of the points in free space, between the camera and the surface.
+    """Compute the mean opacity of the points in free space, between the camera and the face's surface.
 
     Args:
         alpha: opacity of every point of every ray, in [0, 1].

@@ -54,12 +54,12 @@ class AlignmentField(nn.Module):
 
 @dataclass(frozen=True)
 class BoundAlignment:
-    """Alignment field with the identities of a batch of people bound: it moves the features of each person's
-    template to the same place of the mean head, where colours are read. Maps template points (B, N, 3) to
+    """Alignment field with the identities of a batch of people bound: it moves each person's eyes, lips and other parts
+    of the template to the same place of the mean head, where colours are read. Maps template points (B, N, 3) to
     offsets (B, N, 3), both in world units."""
 
     layers: list[BoundFiLMLayer]
-    """Sine layers of one constant frequency, the same for all people."""
+    """Sine layers with the constant frequency of the configuration, the same for all people."""
     head: Float[Tensor, "batch hidden 3"]
     """Weights of the last, linear layer for each person."""
 

@@ -13,37 +13,40 @@ from anifacegan.runtime.errors import ConfigError, require_above, require_at_lea
 
 @dataclass(frozen=True)
 class FeaturePlanesConfig:
-    """Feature planes over the mean head: square tables over its chart (u, v), and a coarse grid over u, v and depth.
+    """Tables of learned features over the mean head, whose surface is flattened to a square with coordinates (u, v).
 
-    A point takes its features from both; a person-dependent linear mix of them enters the sine layers.
+    There are square planes over (u, v), and a coarse grid over u, v and the distance from the surface. A point reads
+    features from all of them; a person-dependent linear mix of the features enters the template's sine layers.
     """
 
     resolutions: tuple[int, ...] = (128, 256, 512)
-    """Number of texels along each side of the square planes, coarse to fine. A texel of 512 is 0.9 mm wide on the
-    face, a pixel of an image of 256 px."""
+    """Number of texels along each side of each plane, coarse to fine. With 512 a texel is 0.9 mm wide on the face, as
+    wide as a pixel of an image of 256 px."""
     channels: int = 16
-    """Number of features in a texel; 16 fill a cache line."""
+    """Number of features in a texel of a plane; 16 float32 numbers fill a cache line."""
     coarse_planes: int = 1
     """Number of planes, counted from the coarsest, that influence opacity as well as colour; the finer planes change
     colours only."""
     grid_resolution: int = 64
-    """Number of cells of the coarse grid along u and along v, the angles of the chart."""
+    """Number of cells of the coarse grid along u and along v."""
     grid_depths: int = 8
-    """Number of layers of the coarse grid along depth; they tell hair, skin and the inside of the mouth apart."""
+    """Number of cells of the coarse grid along depth, the signed distance from the mean head's surface; they tell hair,
+    skin and the inside of the mouth apart."""
     grid_channels: int = 8
     """Number of features in a cell of the coarse grid."""
     depth_range: tuple[float, float] = (-0.02, 0.04)
-    """Signed distance of the coarse grid's first and last layer from the surface of the mean head, positive outside, in
-    world units."""
+    """Range of depths that the coarse grid covers: signed distances from the mean head's surface, along the directions
+    from ``centre`` and positive outside, world units."""
     mixed: int = 24
     """Number of features that enter the sine layers: person-dependent linear mixes of those of planes and grid."""
     centre: tuple[float, float, float] = (0.0, 0.01, -0.09)
-    """Point inside the mean head, in world units, from which the chart (u, v) gives directions."""
+    """Point inside the mean head, world units. A point's (u, v) is the direction from this centre to the point, and its
+    depth is the distance from the surface in this direction."""
     finest_moves_points: bool = False
-    """Let gradients flow through the finest plane to the points, and so to alignment and deformation. At first its
-    texels are noise, and so would the gradients be."""
+    """Let gradients flow through the finest plane to the positions of points, and so to the alignment and deformation
+    fields. At first the plane's texels are noise, and so would the gradients be."""
     half_precision: bool = True
-    """Store tables and the weights of their mix in model folders in half precision; all arithmetic is in single."""
+    """Store planes, grid and the weights of the mix in model folders as float16; all arithmetic is float32."""
 
     def __post_init__(self) -> None:
         if not self.resolutions or any(a >= b for a, b in pairwise(self.resolutions)):
@@ -64,17 +67,17 @@ class FeaturePlanesConfig:
 
     @property
     def coarse_features(self) -> int:
-        """Number of features that the density reads: those of the grid and of the coarse planes."""
+        """Number of features of a point that influence its opacity: those of the grid and of the coarse planes."""
         return self.grid_channels + self.channels * self.coarse_planes
 
     @property
     def features(self) -> int:
-        """Number K of features of a point."""
+        """Number K of features that a point reads: those of the grid and of all planes."""
         return self.grid_channels + self.channels * len(self.resolutions)
 
     @property
     def person_units(self) -> int:
-        """Number of person-specific weights: those of M and of S."""
+        """Number of person-specific weights: of M, which mixes features, and of S, which maps them to rgb."""
         return self.features * (self.mixed + 3)
 
 
@@ -94,8 +97,8 @@ class TemplateConfig:
     """Factor on the density before its activation; 1 for the released weights. With the factor 1, an untrained head is
     almost transparent (alpha 0.03 for each manifold), and training without a discriminator is slow."""
     planes: FeaturePlanesConfig | None = None
-    """Feature planes: tables of fine detail over the mean head's surface, which hold skin, irises and teeth beside a
-    small network; they need the alignment to be sharp. null: no planes, as in the paper."""
+    """Feature planes: tables of learned features over the mean head's surface, which give skin, irises and teeth more
+    detail than a small network can; sharp only with generator.alignment. null: no planes, as in the paper."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 2, "layers")
@@ -146,7 +149,7 @@ class AlignmentConfig:
     layers: int = 3
     """Number of sine layers before the linear head."""
     frequency: float = 20.0
-    """Factor on the input of every sine."""
+    """Factor on each layer's linear output, of which the sine is taken."""
     output_scale: float = 0.02
     """Factor from the last layer's output to the offset in world units."""
 
@@ -272,8 +275,8 @@ class DiscriminatorConfig:
 
     @property
     def resolutions(self) -> list[int]:
-        """Resolutions of the feature maps in pixels, before the first block and after each block: from the image size
-        down to 2."""
+        """Height and width in pixels of the discriminator's feature maps, before the first block and after each block:
+        from the image size down to 2."""
         return [2**k for k in range(int(math.log2(self.size)), 0, -1)]
 
     def channels(self, resolution: int) -> int:

@@ -59,8 +59,8 @@ class FaceRegressor(nn.Module):
         self.scale.copy_(rows.std(dim=0).clamp(min=SCALE_FLOOR))
 
     def features(self, image: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch feature"]:
-        """Return the backbone's feature vector of each image (values in [0, 1]). Distances between feature vectors
-        measure how different two faces are."""
+        """Return the backbone's feature vector of each image; the images have values in [0, 1] and any size. Distances
+        between feature vectors measure how different two faces are."""
         return self.backbone.features(self._cropped(image))
 
     def standardised(self, image: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch 257"]:

@@ -39,7 +39,7 @@ from anifacegan.models.config import FeaturePlanesConfig
 from anifacegan.models.table_lookup import weighted_rows
 
 TABLE_BOUND = 0.1
-"""Largest absolute value of a fresh feature."""
+"""Largest absolute value of the features in fresh, untrained tables."""
 PERSON_DEVIATION = 0.2
 """Standard deviation of fresh weights of M_1 and S_1, times the square root of the number of their inputs."""
 _TINY_LENGTH, _TINY_COSINE = 1e-12, 1e-6
@@ -50,9 +50,10 @@ class FeaturePlanes(nn.Module):
     """Tables of features over the mean head, and the weights with which a person mixes them."""
 
     radius: Tensor
-    """(G, G) distance R of the mean head's surface from the chart's centre, world units, at the cells of the grid."""
+    """(G, G) distance R from ``centre`` to the mean head's surface, world units, in the directions of the grid's cells;
+    rows go along v, columns along u."""
     centre: Tensor
-    """(3,) centre of the chart, world units."""
+    """(3,) point inside the mean head from which the directions (u, v) are taken, world units."""
 
     def __init__(self, config: FeaturePlanesConfig, mapping_dim: int) -> None:
         """Create the tables; ``mapping_dim`` is the width of the mapping network's last hidden layer."""
@@ -79,11 +80,11 @@ class FeaturePlanes(nn.Module):
         nn.init.zeros_(self.person.bias)
 
     def tables(self) -> list[nn.Parameter]:
-        """Return the planes and the grid, which learn at a rate of their own."""
+        """Return the weights of the planes and of the grid, which learn at a rate of their own."""
         return [self.planes, self.grid]
 
     def directions(self) -> Float[np.ndarray, "cell 3"]:
-        """Return the unit direction from the chart's centre of each cell of ``radius``, row by row."""
+        """Return the unit direction from ``centre`` that each entry of ``radius`` belongs to, row by row."""
         side = self.config.grid_resolution
         centres = (np.arange(side) + 0.5) * (2 / side) - 1
         uv = np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2)
@@ -91,7 +92,8 @@ class FeaturePlanes(nn.Module):
         return np.concatenate([2 * np.sqrt(1 - square) * uv, 1 - 2 * square], axis=1)
 
     def bind(self, mix: Float[Tensor, "batch unit"]) -> "BoundPlanes":
-        """Fix the person-specific weights, outputs of ``person``; return the features as a function of points only."""
+        """Fix each person's mixing weights ``mix``, outputs of the layer ``person``; return the mixed features as a
+        function of points only."""
         config = self.config
         own_mix, own_skip = mix.unflatten(-1, (config.features, -1)).split([config.mixed, 3], dim=-1)
         scaled = 2 / math.sqrt(config.features) * own_mix
@@ -149,14 +151,14 @@ class FeaturePlanes(nn.Module):
 
 @dataclass(frozen=True)
 class MixedFeatures:
-    """Features of points as a person mixes them."""
+    """Linear mixes of the features of points, with each person's own weights."""
 
     coarse: Float[Tensor, "batch point mixed"]
-    """Of the grid and the coarse planes: inputs of the second sine layer, which the density reads too."""
+    """Mixes of the grid's and the coarse planes' features: inputs of the second sine layer, and so of opacity, too."""
     every: Float[Tensor, "batch point mixed"]
-    """Of all tables: inputs of the colour layer."""
+    """Mixes of all features: inputs of the colour layer."""
     rgb: Float[Tensor, "batch point 3"]
-    """Term of the colour before its sigmoid."""
+    """Linear function of all features, which is added to the colour before its sigmoid."""
 
 
 @dataclass(frozen=True)
@@ -165,11 +167,11 @@ class BoundPlanes:
     mixed features."""
 
     planes: FeaturePlanes
-    """Tables, shared by all people."""
+    """Tables of features, shared by all people."""
     mix: Float[Tensor, "batch feature mixed"]
-    """Each person's M."""
+    """Each person's weights M, with which features are mixed."""
     skip: Float[Tensor, "batch feature 3"]
-    """Each person's S."""
+    """Each person's weights S, with which features are added to the colour before its sigmoid."""
 
     def __call__(self, x: Float[Tensor, "batch point 3"]) -> MixedFeatures:
         f = self.planes.read(x)  # (B, N, K)
@@ -181,9 +183,10 @@ class BoundPlanes:
 def neighbours(
     position: Float[Tensor, "*place"], count: int
 ) -> tuple[Int[Tensor, "*place"], Float[Tensor, "*place"]]:
-    """Return the index of the first of the two neighbours of a position among ``count``, and the weight of the second.
+    """Return, for linear interpolation in an array of ``count`` entries, the index of the entry before each position,
+    and the weight of the entry after it.
 
-    Positions are those of the entries, 0 to count - 1; outside of these the nearest entry has weight 1.
+    Entry k is at position k; outside of 0 to count - 1 the nearest entry has weight 1.
     """
     position = position.clamp(0, count - 1)
     first = position.detach().long().clamp(0, count - 2)  # also where the position is not a number
@@ -193,9 +196,10 @@ def neighbours(
 def corners(
     uv: Float[Tensor, "point 2"], resolution: int
 ) -> tuple[Int[Tensor, "point 4"], Float[Tensor, "point 4"]]:
-    """Return the indices of the four texels around chart coordinates in -1 to 1, and their bilinear weights.
+    """Return the indices of the four texels around coordinates (u, v) from -1 to 1, and their bilinear weights.
 
-    Texels are numbered row by row, v from row to row; their centres are half a texel inside the chart's border.
+    The square has ``resolution`` texels a side, numbered row by row; u grows along a row, v from row to row. The
+    centres of the outermost texels are half a texel inside the square's border.
     """
     first, fraction = neighbours((uv + 1) * (resolution / 2) - 0.5, resolution)
     (column, row), (fx, fy) = first.unbind(-1), fraction.unbind(-1)

@@ -20,8 +20,8 @@ POINTS = 4096
 
 
 def fusable(x: Tensor) -> bool:
-    """Return whether the compiled functions accept a tensor: on a CPU, in float32 or bfloat16, and not while PyTorch
-    compiles."""
+    """Return whether the compiled functions of this module accept a tensor: it is on a CPU, in float32 or bfloat16, and
+    torch.compile is not tracing."""
     return (
         x.device.type == "cpu"
         and x.dtype in (torch.float32, torch.bfloat16)

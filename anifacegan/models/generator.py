@@ -48,7 +48,7 @@ class ConditionedFields:
     ray_sampling: RaySamplingConfig
     """Positions of the samples along a ray, field of view of the camera, and position of the background plane."""
     radiance_offset_gain: float = 1.0
-    """Factor of delta in the template radiance; see :class:`GeneratorConfig`."""
+    """Factor g on the offset delta where colours are looked up: the radiance is evaluated at x_target + g delta."""
     align: Callable[[Tensor], Tensor] | None = None
     """Alignment field: maps template points (B, N, 3) to their offsets (B, N, 3) to the mean head; None if the
     generator has no alignment field."""
@@ -70,10 +70,11 @@ class Generator(nn.Module):
     """Template, deformation and manifold fields, priors of the latents, and mean FiLM parameters for truncation."""
 
     mean_frequencies: Tensor
-    """(1, units) FiLM frequencies of all sine units, averaged over random people; truncation moves frequencies toward
-    them."""
+    """(1, units) FiLM frequencies of the template's sine units, averaged over random people; truncation moves a
+    person's frequencies toward these means."""
     mean_phases: Tensor
-    """(1, units) FiLM phases of all sine units, averaged over random people; truncation moves phases toward them."""
+    """(1, units) FiLM phases of the template's sine units, averaged over random people; truncation moves a person's
+    phases toward these means."""
     mean_mix: Tensor | None
     """(1, mix_units) weights of the feature planes, averaged over random people; None without planes."""
 

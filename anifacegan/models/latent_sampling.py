@@ -42,7 +42,7 @@ def sample_generators(seed: int, step: int, purpose: int, samples: range) -> lis
     """Make one CPU random generator for each index in ``samples``, which are indices into the joint batch of all
     processes.
 
-    ``purpose`` is a number for one use of random numbers; generators for different purposes are independent.
+    ``purpose`` is a number that says what is drawn; generators for different purposes are independent.
     """
     seeds = (
         np.random.SeedSequence((seed, step, purpose, sample)).generate_state(1, np.uint64)

@@ -26,7 +26,7 @@ class ManifoldField(nn.Module):
     """ReLU MLP whose level sets are the radiance manifolds."""
 
     centre: Tensor
-    """(3,) centre of the spheres that the manifolds are before training, network units."""
+    """(3,) centre of the spheres that the manifolds are before training, network units (0.12 world units each)."""
     levels: Tensor
     """(L,) values of s on the manifolds, in falling order."""
 

@@ -25,8 +25,8 @@ from anifacegan.models.template import RGB_WIDENING, BoundTemplate, alpha_from_s
 from anifacegan.runtime.cpu import on_all_cores, one_blas_thread
 
 ACTIVATIONS = 2**16
-"""Number of activations that one buffer holds; it limits the number of points in a tile. The two buffers of a core take
-half a megabyte together."""
+"""Number of activations in a core's buffer, which limits how many points are evaluated at once. The two buffers of a
+core take half a megabyte together."""
 PARTS = 4
 """Number of parts into which each core's share of the points is split, so that all cores finish at about the same
 time."""

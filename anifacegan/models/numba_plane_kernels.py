@@ -41,10 +41,11 @@ def _between(position, count):
 @kernel(nogil=True, fastmath={"contract"}, error_model="numpy")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def read_features(points, centre, depths, radius, grid, planes, resolutions, out):
-    """Write the features of points (N, 3), world units, to ``out`` (N, K): those of the grid, then of each plane.
+    """Write the features of feature planes at points (N, 3), world units, to ``out`` (N, K): those of the coarse grid,
+    then those of each plane.
 
-    Contiguous float32: centre (3,); depths (3,) are the first depth of the grid, its layers per world unit, and their
-    number; radius (G, G); grid (G * G * depth, channel); planes (texel, channel). resolutions (L,) int64.
+    Contiguous float32: centre (3,); depths (3,) are the grid's first depth, its cells per world unit of depth, and the
+    number D of these cells; radius (G, G); grid (G * G * D, channel); planes (texel, channel). resolutions (L,) int64.
     """
     side, layers = radius.shape[0], int(depths[2])
     half = _HALF * np.float32(side)
@@ -109,8 +110,8 @@ def add_heads_with_features(
     other,
     features,
 ):
-    """Evaluate consecutive sine layers, some of which also take features of the point, a tile of points at a time, and
-    add the outputs of their heads, and the features times ``skip``, to ``out``.
+    """Evaluate consecutive sine layers, some of which also take features of the point, and add the outputs of the
+    layers' linear heads, and the features times ``skip``, to ``out``; as many points at a time as a buffer holds.
 
     As :func:`anifacegan.models.numba_kernels.add_heads`, with: ``tables``, the arguments of :func:`read_features`
     between points and out; the features' weights in each layer, inputs (L, K, W), used where ``has_input`` (L,); skip

@@ -23,7 +23,8 @@ FREQUENCY_SHIFT = 30.0
 
 
 def matrix_type(x: Tensor) -> torch.dtype:
-    """Return the type in which matrix products with ``x`` are computed: that of autocast where it is on."""
+    """Return the data type in which matrix products with ``x`` are computed: autocast's where it is on, else that of
+    ``x``."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
@@ -36,7 +37,7 @@ def full_precision(x: Tensor) -> torch.autocast:
 
 @dataclass(frozen=True)
 class FiLMParameters:
-    """Concatenated frequencies and phases of all FiLM layers of a field."""
+    """Frequencies and phases of all FiLM layers of a field, one layer after another."""
 
     frequencies: Float[Tensor, "batch units"]
     """Frequency of each sine unit."""
@@ -108,7 +109,7 @@ class BoundFiLMLayer:
 
     @property
     def bias(self) -> Float[Tensor, "batch 1 out_dim"]:
-        """What is added to the product with ``weight`` before the sine."""
+        """The term, ``shift``, that is added to the product with ``weight`` before the sine."""
         return self.shift[:, None]
 
     def __call__(self, x: Float[Tensor, "batch point in_dim"]) -> Float[Tensor, "batch point out_dim"]:

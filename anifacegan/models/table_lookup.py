@@ -15,10 +15,10 @@ def weighted_rows(
     index: Int[Tensor, "point corner"],
     weight: Float[Tensor, "point corner"],
 ) -> Float[Tensor, "point channel"]:
-    """Sum the rows ``index`` of a table, each times its ``weight``, for every point; differentiable in table and
+    """Sum, for every point, the rows ``index`` of a table, each times its ``weight``; differentiable in table and
     weights.
 
-    On one device the order of the sums in the gradient does not depend on the number of threads.
+    The gradient's sums have an order that does not depend on the number of threads.
     """
     if torch.compiler.is_compiling():  # torch.compile cannot look into numba's loop
         return _sum_of_rows(table, index, weight)

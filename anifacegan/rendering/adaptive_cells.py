@@ -13,18 +13,19 @@ from torch import Tensor
 from anifacegan.rendering.adaptive_tracing import RayTracer, TracedRays, first_change
 
 MAX_SPREAD = 0.008
-"""Where the crossings at a cell's corners differ by more than this distance, world units, the manifold may fold inside
-the cell, and its crossing is not interpolated."""
+"""Largest difference, world units, between the distances at which the four corner rays of a cell cross a manifold;
+where it is larger, the manifold may fold inside the cell, and its crossing is not interpolated."""
 STEEP_SPREAD = 0.006
-"""Where the crossings at a cell's corners differ by more than this distance, world units, the manifold is steep, and
-may be visible inside the cell though it is invisible on the grid rays."""
+"""Difference, world units, between the distances at which the four corner rays of a cell cross a manifold, above which
+the manifold is steep, and may be visible inside the cell though it is invisible on the grid rays."""
 SEARCH_STEPS = 4
-"""Largest number of pairs of neighbouring samples that are tried around an expected crossing."""
+"""Largest number of pairs of neighbouring samples of a ray that are tried around a manifold's expected crossing."""
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Grid rays of an image, C rows of C rays, and the (C - 1) x (C - 1) cells between them."""
+    """Grid rays of an image (every k-th ray of every k-th row), C rows of C rays, and the (C - 1) x (C - 1) cells
+    between them."""
 
     size: int
     """Height and width of the image, pixels."""
@@ -60,7 +61,8 @@ class Cells:
     def locate(
         self, pixels: Int[Tensor, "ray"]
     ) -> tuple[Int[Tensor, "ray"], Int[Tensor, "ray 4"], Float[Tensor, "ray 4"]]:
-        """Find the cell of each ray, the cell's corners, and the bilinear weights of the corners."""
+        """Find the cell that each ray lies in, the indices of the cell's four corners among the grid rays, and the
+        corners' bilinear weights; ``pixels`` are pixel indices, row by row."""
         last = len(self.lines) - 2
         first_line, fractions = [], []
         for index in (pixels // self.size, pixels % self.size):  # row, column
@@ -93,7 +95,7 @@ def _any_corner(condition: Bool[Tensor, "corner level"], margin: int = 0) -> Boo
 
 
 class SampleCache:
-    """Manifold scalar and deformation offset at the samples of rays; a sample is evaluated when it is first needed.
+    """Manifold scalar s and deformation offset at the samples of rays; a sample is evaluated when it is first needed.
 
     Sample i of ray r has the flat index ``r * count + i``.
     """
@@ -109,7 +111,7 @@ class SampleCache:
         self._index = torch.arange(self.count, device=pixels.device)
 
     def at(self, index: Int[Tensor, "ray k"]) -> Float[Tensor, "ray k"]:
-        """Return s at samples given by their flat index."""
+        """Return the manifold scalar s at samples given by their flat index."""
         new = index[self.s[index].isnan()]
         if len(new):
             t = self.tracer.t[new % self.count]
@@ -119,7 +121,8 @@ class SampleCache:
     def crossing_near(
         self, ray: Int[Tensor, "some"], expected: Float[Tensor, "some"], level: float
     ) -> tuple[Bool[Tensor, "some"], Int[Tensor, "some"]]:
-        """Search for two neighbouring samples between which s falls through a level, around an expected distance.
+        """Search, around an expected distance, for two neighbouring samples of each ray between which the manifold
+        scalar falls through a level.
 
         Returns whether such samples were found, and the index along the ray of the nearer one.
         """
@@ -137,7 +140,7 @@ class SampleCache:
     def first_crossing(
         self, ray: Int[Tensor, "some"], level: float
     ) -> tuple[Bool[Tensor, "some"], Int[Tensor, "some"]]:
-        """Find the first crossing of a level among all samples of each ray; it counts only if s falls through the level
+        """Find the first crossing of a level among all samples of each ray; it counts only if the manifold scalar falls
         there.
 
         Returns whether there is such a crossing, and the index of the sample before it.

@@ -18,15 +18,15 @@ from anifacegan.runtime.cpu import on_all_cores
 MIN_TRANSMITTANCE = 1 / 4096
 """A ray ends where less than this share of its light is left."""
 MIN_ALPHA = 1e-7
-"""A crossing with a lower alpha than this counts as invisible. Measured on the demo: at 1/8192, the grid rays overlook
-a visible detail in one of twenty images; at 1e-7 in none, as densities are smooth and details have faint
-surroundings."""
+"""Opacity below which a ray's crossing with a manifold counts as invisible. Measured on the demo: with 1/8192, the grid
+rays overlook a visible detail in one of twenty images; with 1e-7 in none, as densities are smooth and details have
+faint surroundings."""
 RAY_PARTS = 8
 """Number of parts in which the samples of a ray are evaluated, so that the ray can end between them."""
 SLICE_SAMPLES = {"cpu": 2**18, "cuda": 2**22}
-"""Largest number of samples evaluated at once, by device type; on a CPU, by each core."""
+"""Device type -> largest number of samples that are evaluated at once; on a CPU, by each core."""
 MIN_SLICE_RAYS = 64
-"""Smallest number of rays for which a CPU core of their own is worth while."""
+"""Smallest number of rays that a CPU core is given at a time."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Compositor:
         alpha: Float[Tensor, "point"],
         t: Float[Tensor, "point"],
     ) -> None:
-        """Composite at most one crossing for each ray. The crossing becomes opaque where less than 1/4096 of the light
-        would be left behind it."""
+        """Composite crossings, at most one for each ray: ``ray`` are the indices of their rays, ``t`` their distances
+        from the camera (world units). A crossing counts as opaque where less than 1/4096 of the light would be left."""
         before = self.transmittance[ray]
         after = before * (1 - alpha)
         ends = after < MIN_TRANSMITTANCE
@@ -72,7 +72,7 @@ class Compositor:
 
 
 class RayTracer:
-    """Fields of one face along the rays of one image."""
+    """Evaluates and composites the fields of one face along the rays of one image, which are named by pixel index."""
 
     def __init__(self, fields: ConditionedFields, rays: Rays) -> None:
         self.fields, ray_sampling = fields, fields.ray_sampling
@@ -101,7 +101,8 @@ class RayTracer:
     def sample(
         self, pixel: Int[Tensor, "point"], t: Float[Tensor, "point"]
     ) -> tuple[Float[Tensor, "point"], Float[Tensor, "point 3"]]:
-        """Evaluate manifold scalar and deformation offset at one distance on each ray."""
+        """Evaluate the manifold scalar and the deformation offset (world units) at distance ``t`` on the ray of each
+        pixel index."""
         x = self.origins[pixel] + t[:, None] * self.directions[pixel]
         delta = self.fields.offset(x[None])
         return self.fields.scalar(x[None] + delta)[0], delta[0]
@@ -109,7 +110,8 @@ class RayTracer:
     def radiance(
         self, pixel: Int[Tensor, "point"], t: Float[Tensor, "point"], delta: Float[Tensor, "point 3"]
     ) -> tuple[Float[Tensor, "point 3"], Float[Tensor, "point"]]:
-        """Evaluate rgb and alpha of crossings at distance ``t`` with deformation offset ``delta``."""
+        """Evaluate rgb and alpha of crossings at distance ``t`` on the rays of pixel indices; ``delta`` are the
+        crossings' deformation offsets. Lengths are in world units."""
         x = (
             self.origins[pixel]
             + t[:, None] * self.directions[pixel]

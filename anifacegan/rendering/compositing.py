@@ -85,7 +85,7 @@ class RayColours:
 def composite(
     points: RayPoints, rgb: Float[Tensor, "batch ray point 3"], alpha: Float[Tensor, "batch ray point"]
 ) -> RayColours:
-    """Composite points with these colours and opacities in order of their distance."""
+    """Composite each ray's points, with colours ``rgb`` and opacities ``alpha``, from near to far."""
     order = points.order()
     sorted_weights = blending_weights(alpha.gather(-1, order), points.hit.gather(-1, order))
     weights = torch.zeros_like(sorted_weights).scatter(-1, order, sorted_weights)

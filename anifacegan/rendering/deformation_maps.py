@@ -50,7 +50,7 @@ def render_deformation(fields: ConditionedFields, yaw: float, size: int) -> Defo
 
 
 def heat_colours(value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape 3"]:
-    """Map values to colours from black at 0 over red and yellow to white at 1 and above."""
+    """Map values to rgb from black at 0 over red (1/3) and yellow (2/3) to white at 1 and above."""
     return torch.stack([3 * value, 3 * value - 1, 3 * value - 2], dim=-1).clamp(0, 1)
 
 

@@ -23,7 +23,8 @@ class RenderedImage:
     foreground_rgb: Float[Tensor, "3 height width"]
     """Colour of the head, premultiplied by its opacity."""
     depth: Float[Tensor, "1 height width"]
-    """Expected distance from the camera, world units; the background plane is included."""
+    """Expected distance from the camera along each pixel's ray, world units; the background plane is one of its
+    points."""
 
 
 @runtime_checkable
@@ -36,7 +37,7 @@ class FrameRenderer(Protocol):
 
 
 def decibels(mean_squared_error: Number) -> Number:
-    """Convert mean squared errors of colours in [0, 1] to PSNR in dB, clipped to 120 dB; NaN stays NaN."""
+    """Convert mean squared errors of colours in [0, 1] to PSNR in dB, at most 120 dB; NaN stays NaN."""
     return -10 * np.log10(np.maximum(mean_squared_error, 1e-12))
 
 

@@ -36,7 +36,7 @@ def over_white(rgba: UInt8[np.ndarray, "height width 4"]) -> UInt8[np.ndarray, "
 def depth_levels(
     depth: Float[Tensor, "1 height width"], near: float, far: float
 ) -> UInt16[np.ndarray, "height width"]:
-    """Convert distances to 16-bit grey: 0 at ``near`` and below, 65535 at ``far`` and above. ``depth``, ``near`` and
+    """Convert distances to 16-bit grey: 0 at ``near`` and nearer, 65535 at ``far`` and farther. ``depth``, ``near`` and
     ``far`` have the same unit."""
     share = (depth[0].double() - near) / (far - near)
     return (share.clamp(0, 1) * 65535).round().cpu().numpy().astype(np.uint16)

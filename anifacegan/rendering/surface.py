@@ -31,7 +31,8 @@ class VisibleSurface:
 def visible_surface(
     image: RenderedImage, *, yaw: float, pitch: float, ray_sampling: RaySamplingConfig
 ) -> VisibleSurface:
-    """Reconstruct the visible surface of an image rendered at this yaw and pitch (radians from frontal)."""
+    """Reconstruct the visible surface of an image that was rendered at ``yaw`` and ``pitch`` (radians from frontal)
+    with the camera and background plane of ``ray_sampling``."""
     size = image.rgb.shape[-1]
     angles = torch.tensor([[pitch, yaw]]).to(image.depth)
     rays = image_rays(yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=ray_sampling.fov_deg)

@@ -67,7 +67,8 @@ def render_rays(fields: ConditionedFields, rays: Rays, choose: ManifoldSelection
 
 
 def sample_rays(fields: ConditionedFields, rays: Rays) -> RaySamples:
-    """Evaluate deformation and manifold scalar at the distances of the fields' ray-sampling configuration."""
+    """Evaluate the deformation and the manifold scalar at evenly spaced points of rays; the fields' ray-sampling
+    configuration gives their distances."""
     config = fields.ray_sampling
     t = torch.linspace(
         config.near, config.far, config.samples, dtype=rays.origins.dtype, device=rays.origins.device
@@ -116,6 +117,6 @@ def _per_point(function: Callable[[Tensor], Tensor], x: Float[Tensor, "batch ray
 
 
 def in_slices(rays: Rays, size: int) -> Iterator[Rays]:
-    """Split rays into slices of at most ``size`` rays, to render them in less memory."""
+    """Yield slices of at most ``size`` rays of each face, to render them in less memory."""
     for start in range(0, len(rays), size):
         yield rays[start : start + size]

@@ -108,7 +108,7 @@ def side_by_side(jobs: Sequence[Callable[[], Result]]) -> list[Result]:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Give PyTorch another number of threads in the calling thread within the block."""
+    """Set PyTorch's number of threads to ``count`` in the calling thread within the block, and restore it."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

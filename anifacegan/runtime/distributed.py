@@ -29,9 +29,11 @@ from anifacegan.runtime.errors import InputError, exit_code, first_line
 from anifacegan.runtime.tensor_records import with_tensors
 
 STEP_TIMEOUT = timedelta(minutes=30)
-"""Longest time that workers wait for each other within a step; the first one may be writing a preview or a snapshot."""
+"""Longest time that workers (processes of a training run) wait for each other within a step; the first one may be
+writing a preview or a snapshot."""
 PREPARATION_TIMEOUT = timedelta(hours=24)
-"""Longest time that workers wait for the first one to render surface maps and to fit priors and initial manifolds."""
+"""Longest time that workers (processes of a training run) wait for the first one to render surface maps and to fit
+priors and initial manifolds."""
 SHUTDOWN_GRACE_S = 60
 """Seconds that a failing worker waits for another worker, which failed earlier, to report its error."""
 GIVEN_BY_TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -44,7 +46,7 @@ class LostWorkerError(RuntimeError):
 
 @dataclass(frozen=True)
 class Workers:
-    """The processes of a run, as one of them sees them."""
+    """The processes of a training run, called workers, with the rank of the present one."""
 
     rank: int = 0
     """Number of this worker, from 0; worker 0 writes the files."""
@@ -53,7 +55,7 @@ class Workers:
     local_rank: int = 0
     """Number of this worker on its machine, from 0."""
     preparation_group: Any = None
-    """Process group on CPUs that waits for PREPARATION_TIMEOUT; None for a single process."""
+    """Process group, on CPUs, whose operations wait for up to PREPARATION_TIMEOUT; None for a single process."""
     store: Any = None
     """Key-value store that all workers share; with it they agree which of them reports an error."""
 
@@ -95,7 +97,7 @@ class Workers:
         return self.share(kind(shape[0] * self.count, *shape[1:], generator=rng))
 
     def refuse_uneven(self, option: str, count: int) -> None:
-        """Require that ``count`` items can be shared equally among the workers.
+        """Require that ``count`` items, the value of ``option``, can be shared equally among the workers.
 
         Raises:
             InputError: they cannot; the message names the option, its value and the number of workers.

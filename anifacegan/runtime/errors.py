@@ -16,8 +16,8 @@ class InputError(ValueError):
 class ConfigError(InputError):
     """A value that a configuration refuses.
 
-    ``key`` is the name of the field. If the configuration is nested in another one, the reader of the outer one puts
-    the key of the inner one before the message.
+    ``key`` is the name of the field. When a configuration that is nested in another one is read, the key of the nested
+    one is put before the message.
     """
 
     def __init__(self, key: str, value: object, expected: str) -> None:

@@ -16,7 +16,7 @@ import yaml
 
 
 def converted(hint: Any, value: Any) -> Any:
-    """Convert a plain value to an annotated type; texts are parsed: options are texts, and so is 1e-3 in YAML.
+    """Convert a plain value to the type ``hint``. Texts are parsed, because options are texts, and so is 1e-3 in YAML.
 
     Raises:
         ValueError or TypeError: the value is of another type.

@@ -12,7 +12,7 @@ import numpy as np
 from anifacegan.runtime.errors import InputError
 
 KINDS = {"f": "floats", "iu": "whole numbers", "fiu": "numbers", "b": "booleans", "U": "texts"}
-"""Maps NumPy's ``dtype.kind`` letters, of which an array may have one, to their name in error messages."""
+"""Maps sets of NumPy's ``dtype.kind`` letters, of which an array has to have one, to a name for error messages."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ class Expected:
 def check_arrays(
     path: Path, arrays: Mapping[str, np.ndarray], expected: Mapping[str, Expected], advice: str
 ) -> None:
-    """Require kind, shape, finiteness and range of arrays; ``advice`` is the end of the error message.
+    """Require that arrays read from the file ``path`` have the expected kind, shape and range, and are finite.
+
+    ``advice`` is the end of the error message.
 
     Raises:
         InputError: an array fails; the message names the file, the first such array, what it is, and what is expected.

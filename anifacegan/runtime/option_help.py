@@ -9,7 +9,7 @@ from typing import Any, get_args
 from anifacegan.runtime.field_types import dataclass_in, item_type, nested_fields, type_name
 
 MANY = {int: "whole numbers", float: "numbers", str: "texts", Path: "paths"}
-"""Names of several values of a type."""
+"""Name, in help texts, of several values of a type."""
 
 
 def print_help(kind: type, command: str, leading: Sequence[str]) -> None:

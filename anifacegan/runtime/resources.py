@@ -17,7 +17,8 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def shipped_root() -> Path:
-    """Return the folder that contains the shipped folders: ``anifacegan/shipped``, or the root of the checkout."""
+    """Return the folder that contains ``checkpoints``, ``configs`` and ``mat``: ``anifacegan/shipped`` of an installed
+    package, or the root of the checkout."""
     installed = _PACKAGE / "shipped"
     return installed if installed.is_dir() else _PACKAGE.parent
 

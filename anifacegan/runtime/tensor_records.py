@@ -11,7 +11,8 @@ Record = TypeVar("Record")
 
 
 def moved(record: Record, device: torch.device) -> Record:
-    """Copy a dataclass of tensors, nested ones included, to a device without waiting for the copies to finish."""
+    """Copy a dataclass of tensors, with those in nested dataclasses, to a device; the copies may still be in progress
+    when this returns."""
     return with_tensors(record, lambda tensor: tensor.to(device, non_blocking=True))
 
 

@@ -30,7 +30,7 @@ from anifacegan.training.weight_groups import PLANES, weight_groups
 from anifacegan.training.weights import AdversarialWeights
 
 DRAW_FOR_DISCRIMINATOR, DRAW_FOR_GENERATOR, DRAW_REAL, DRAW_FOR_DEFORMATION = range(4)
-"""Numbers of the purposes for which an iteration draws random numbers, each from generators of its own. Step k of the
+"""Numbers that are mixed into the seed, one for each purpose for which an iteration draws random numbers. Step k of the
 deformation uses DRAW_FOR_DEFORMATION + k."""
 
 
@@ -39,6 +39,7 @@ class Iteration:
     """Numbers of one iteration of adversarial training, the seed of its random draws, and its precision."""
 
     seed: int
+    """Random seed of the run."""
     step: int
     """Step of the run, counted from 0."""
     number: int
@@ -48,12 +49,13 @@ class Iteration:
     discriminator is always float32: its R1 penalty takes second derivatives."""
 
     def generators(self, purpose: int, images: range) -> list[torch.Generator]:
-        """Return a random generator for each image; ``images`` are indices in the batch of all workers together."""
+        """Return a random generator for each image; ``images`` are indices into the joint batch of all processes, and
+        ``purpose`` is a number for what is drawn."""
         return sample_generators(self.seed, self.step, purpose, images)
 
 
 class AdversarialTraining:
-    """Generator, discriminator, their optimizers, and the real images; each worker processes its share of a batch.
+    """Generator, discriminator, their optimizers, and the real images; each process computes its share of a batch.
 
     Both optimizers are Adam with betas (0, 0.9). Losses at mesh points are used in the deformation's steps. Losses of
     images (landmarks, geometry) are used in the deformation's and in the generator's steps: the deformation gives an
@@ -103,9 +105,9 @@ class AdversarialTraining:
         """Take the steps of deformation, discriminator and generator, in this order; return the weighted losses by
         name.
 
-        Every call of ``imitation`` draws new mesh points and returns their weighted losses. ``paired`` returns weighted
-        losses on paired images (renders whose latents, pose and surface are known) for the generator's step. In the
-        first config.discriminator_warmup iterations only the discriminator learns.
+        Every call of ``imitation`` draws new points of the face model's mesh and returns their weighted losses.
+        ``paired`` returns weighted losses on paired images (renders whose latents, pose and surface are known) for the
+        generator's step. In the first config.discriminator_warmup iterations only the discriminator learns.
 
         Raises:
             FloatingPointError: a loss or a gradient is not finite; the step that it belongs to has changed no weight.
@@ -230,7 +232,7 @@ class AdversarialTraining:
     def _optimize(
         self, iteration: Iteration, optimizer: torch.optim.Optimizer, terms: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Average gradients over all workers and take one step of the optimizer; return the losses of the whole
+        """Average gradients over all processes and take one step of the optimizer; return the losses of the whole
         batch.
         """
         terms = self.workers.mean(terms)

@@ -1,4 +1,7 @@
-"""Gradients of the adversarial and imitation terms, accumulated over parts of a batch."""
+"""Gradients of the adversarial and imitation losses, accumulated over parts of a batch.
+
+Imitation losses make generated faces move as the face model's mesh does.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,8 +40,8 @@ def discriminator_gradients(
 ) -> dict[str, Tensor]:
     """Add the gradient of the discriminator's losses to the .grad of its weights; return the weighted losses, detached.
 
-    ``max_images`` images are processed at a time; 0: all images. ``r1_factor`` multiplies the weight of the R1 penalty;
-    if it is 0, the penalty is not computed.
+    At most ``max_images`` images are processed at a time; 0: all. ``r1_factor`` multiplies the weight of the R1
+    penalty; if it is 0, the penalty is not computed.
     """
     total: dict[str, Tensor] = {}
     for images, is_real in ((real, True), (fake, False)):
@@ -94,7 +97,7 @@ def generator_gradients(
     """Add the gradient of the generator's adversarial and imitation losses to the .grad of the fields' weights; return
     the losses, detached.
 
-    The discriminator's weights get no gradient.
+    ``views`` are the latents and camera poses of the images. The discriminator's weights get no gradient.
     """
     imitation = imitation or ImitationTerms()
 

@@ -38,10 +38,10 @@ class TrainingFaces:
     def add_prior_faces(
         self, z_id: Float[Tensor, "face 80"], z_exp: Float[Tensor, "face 64"], share: float
     ) -> int:
-        """Append latents of faces sampled from the priors, which :meth:`draw_imitated` draws with probability
+        """Append latents of faces sampled from the priors, one of which :meth:`draw_imitated` draws with probability
         ``share``.
 
-        Can be called once. Returns the index of the first appended face.
+        Can be called once. Returns the index of the first appended face: smaller indices are items of the data set.
         """
         assert not self.prior_faces, "prior faces have been added already"
         first = len(self.z_id)
@@ -50,8 +50,9 @@ class TrainingFaces:
         return first
 
     def draw_imitated(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
-        """Draw indices of random faces whose meshes the deformation will imitate: items of the data set, and faces
-        sampled from the priors.
+        """Draw indices of random faces whose meshes the deformation will imitate.
+
+        Smaller indices are items of the data set, larger ones the faces that :meth:`add_prior_faces` appended.
         """
         items = self.draw_items(count, rng)
         if not self.prior_faces:
@@ -66,7 +67,7 @@ class HeldOutViews(Protocol):
     """Faces with images that training never uses: what the previews of a run are made of."""
 
     appearance_known: bool
-    """Whether the appearance latents of images are known, so that rendered colours can be compared with them."""
+    """Whether the images' appearance latents are known, so that rendered colours can be compared with the images."""
 
     def held_out_view(self, index: int, size: int) -> tuple[Latents, Rays, Float[Tensor, "size size 3"]]:
         """Return the latents and rays of held-out item number ``index``, and its image in [0, 1] at ``size`` pixels."""

@@ -48,7 +48,7 @@ class Compiler:
 
 
 def compile_fields(generator: Generator, backend: Backend = "inductor") -> None:
-    """Replace the field functions of a generator by compiled ones, in place."""
+    """Change a generator, in place, so that the functions of its fields with bound latents are compiled."""
     compiler = Compiler(backend)
     for field in (generator.template, generator.deformation, generator.alignment):
         if field is not None:

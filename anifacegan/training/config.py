@@ -22,7 +22,7 @@ from anifacegan.training.weights import AdversarialWeights, LossWeights, require
 
 @dataclass(frozen=True)
 class Split:
-    """How much is rendered at a time with gradients: smaller parts need less memory."""
+    """How many images and rays are rendered at a time with gradients; smaller parts need less memory."""
 
     images: int = 0
     """Number of images at a time; 0: the whole batch."""
@@ -41,7 +41,7 @@ class AdversarialConfig:
     """Number of real images in each step of the discriminator, and of generated images in each step of every
     network."""
     split: Split = field(default_factory=Split)
-    """How many images and rays are rendered at a time with gradients; fewer need less memory."""
+    """Parts in which images are rendered with gradients; smaller ones need less memory."""
     views: ViewSamplingConfig = field(default_factory=ViewSamplingConfig)
     """Distribution of the camera poses and expressions of generated faces."""
     skip_invisible: bool = False
@@ -51,9 +51,9 @@ class AdversarialConfig:
     """Number of steps at the beginning of adversarial training in which only the discriminator learns. An untrained
     discriminator would harm a generator that is already good."""
     deformation_steps: int = 2
-    """Number of steps in each iteration in which deformation and alignment learn from their imitation losses (losses
-    that make generated faces follow the face model). After them come one step of the discriminator and one of template
-    and manifolds. 0: all fields of the generator learn from all losses in one step."""
+    """Number of steps in each iteration in which the deformation and alignment fields learn from the imitation losses
+    (losses that make generated faces follow the face model). After them come one step of the discriminator and one of
+    the template and manifold fields. 0: all fields of the generator learn from all losses in one step."""
     image_steps: int = 1
     """Number of the deformation_steps in each iteration, counted from the last one, that also render images for the
     losses landmarks and geometry, if these have a weight. Each of these steps costs as much as a step of the
@@ -113,11 +113,11 @@ class ManifoldInitConfig:
     """Options for the shape of the radiance manifolds before training."""
 
     start: Literal["mean_head", "spheres"] = "mean_head"
-    """mean_head: the manifolds surround the mean head of the open face model; spheres: GRAM's spheres around a point
-    behind the head, for which all other options of this group are ignored."""
+    """mean_head: the manifolds surround the mean head of the open face model; spheres: GRAM's concentric spheres around
+    a point behind the head, for which all other options of this group are ignored."""
     level_at_skin: float = 16.0
-    """Level of the manifold that coincides with the mean head's skin. The manifold of another level s is fitted (s -
-    level_at_skin) * 0.012 world units outside the skin."""
+    """Level (value of the manifold scalar s) of the manifold that coincides with the mean head's skin. The manifold of
+    another level s is fitted (s - level_at_skin) * 0.012 world units outside the skin."""
     reach: float = 0.05
     """Points up to this distance inside and outside of the mean head are used for the fit, world units."""
     steps: int = 4000
@@ -143,7 +143,7 @@ class PriorRun:
     kind: PriorKind
     """Coefficients that the prior describes: identity or expression."""
     task: Literal["prior"] = "prior"
-    """Kind of training run that this file configures."""
+    """Kind of network that is trained: here a coefficient prior."""
     network: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
     """Sizes of the VAE's networks."""
     priors: PriorConfig = field(default_factory=PriorConfig)
@@ -192,8 +192,8 @@ class TrainConfig:
     """Data set of faces with coefficients: synthetic images of the open face model, or photographs. Only the stages
     warm_up_deform and adversarial can learn from photographs."""
     task: Literal["generator"] = "generator"
-    """Kind of training run that this file configures. 'anifacegan train' takes two other kinds, reconstruction and
-    prior, which have options of their own."""
+    """Kind of network that is trained. These are the options of a generator; the other kinds, reconstruction (a face
+    regressor) and prior (of identity or expression), have others: 'anifacegan train --task reconstruction --help'."""
     face_model: Path | None = None
     """File of the face model that the coefficients belong to: an open face model or BFM_model_front.mat. null: the open
     face model in the cache."""

@@ -25,8 +25,8 @@ MOST_ITEMS = 2000
 
 @dataclass(frozen=True)
 class CropCheck:
-    """Differences between the landmarks in the files and the landmarks of the projected mesh: medians over the items,
-    in pixels of a 224 px image.
+    """Differences between the landmarks in a data set's files and those of the projected mesh of the same coefficients:
+    medians over the items; lengths are in pixels of a 224 px image.
     """
 
     right_px: float
@@ -36,7 +36,7 @@ class CropCheck:
     scale: float
     """Size of the face in the data divided by that of the mesh, both measured by the spread of the landmarks."""
     rest_px: float
-    """Mean distance between the landmarks in the files and of the mesh that remains after removing offset and scale."""
+    """Mean distance between the landmarks in the files and those of the mesh after offset and scale are removed."""
 
     def plain(self) -> dict[str, float]:
         """Return the values for the model card, rounded to three decimals."""

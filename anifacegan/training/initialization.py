@@ -175,7 +175,7 @@ def _frontal_directions(count: int, rng: torch.Generator) -> Float[Tensor, "coun
 
 
 def fit_chart(planes: FeaturePlanes, vertices: Float[np.ndarray, "vertex 3"]) -> None:
-    """Lay the chart of feature planes over the surface of the mean head, whose vertices are given in world units."""
+    """Set the surface over which feature planes lie to the mean head's, whose ``vertices`` are in world units."""
     radius = outer_radius(vertices, planes.directions(), centre=np.asarray(planes.config.centre))
     planes.radius.copy_(torch.from_numpy(radius).reshape(planes.radius.shape))
 
@@ -189,7 +189,7 @@ def visible_scale(
 ) -> Float[Tensor, "latent"]:
     """Estimate how strongly each entry of the latents affects an image, as factors from SCALE_FLOOR to 1.
 
-    They come from a linear regression of the images, reduced to ``cells`` x ``cells`` pixels, on the latents.
+    The factors come from a linear regression of the images, reduced to ``cells`` x ``cells`` pixels, on the latents.
     """
     small = torch.stack(
         [functional.adaptive_avg_pool2d(image.permute(2, 0, 1).float(), cells).flatten() for image in images]

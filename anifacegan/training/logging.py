@@ -11,7 +11,7 @@ from anifacegan.runtime.files import encoded_image, not_writable_error, write_co
 
 
 class RunLog:
-    """Writes losses and images into a run folder; a line of losses holds means over the steps since the line before."""
+    """Writes losses and images into a run folder; a line of stats.jsonl has the mean losses since the line before."""
 
     def __init__(self, folder: Path, step: int, pending: dict[str, Any] | None = None) -> None:
         """Open the log of a run that has finished ``step`` steps; lines of later steps, which an interrupted run has

@@ -80,8 +80,8 @@ def train(
 
 @dataclass(frozen=True)
 class LossTerms:
-    """Computes the weighted losses of one step; each method call draws a new batch and uses this worker's share of
-    it.
+    """Computes the weighted losses of one step; each ``draw`` method draws a new batch and returns this process's share
+    of it.
     """
 
     generator: Generator
@@ -93,50 +93,51 @@ class LossTerms:
     workers: Workers = SINGLE_PROCESS
 
     def imitation(self) -> dict[str, Tensor]:
-        """Compare deformation and alignment with the meshes of schedule.mesh_faces faces; return the weighted losses by
-        name.
+        """Compare the deformation and alignment fields with the meshes of schedule.mesh_faces newly drawn faces; return
+        the weighted losses by name.
         """
         return self.imitation_of(self.draw_imitated())
 
     def photometric(self, rays: int, near: bool) -> dict[str, Tensor]:
-        """Render ``rays`` rays of each of schedule.batch images, compare them with the images, and return the weighted
-        losses by name.
+        """Render ``rays`` rays of each of schedule.batch newly drawn images, compare them with the images, and return
+        the weighted losses by name.
 
         If ``near`` is true, only the manifolds near the known surface are shaded, otherwise all manifolds.
         """
         return self.photometric_of(self.draw_paired(rays), near)
 
     def draw_imitated(self) -> ImitationBatch:
-        """Draw the faces and points of :meth:`imitation`."""
+        """Draw faces, and the points at which their deformation is compared with the face model's mesh."""
         with record_function(DATA):
             return draw_imitation_batch(
                 self.data, self.mesh, self.schedule, self.rng, self.generator.device, self.workers
             )
 
     def draw_paired(self, rays: int) -> PairedBatch:
-        """Draw the images and rays of :meth:`photometric`."""
+        """Draw schedule.batch paired images (renders with known latents and surface) and ``rays`` rays of each."""
         assert isinstance(self.data, PairedData), "photometric terms need surfaces and appearance latents"
         with record_function(DATA):
             drawn = self.data.draw(self.schedule.batch, rays, self.rng)
             return moved(self.workers.share(drawn), self.generator.device)
 
     def draw(self, stage: Stage) -> tuple[ImitationBatch, PairedBatch | None]:
-        """Draw what a step of a stage before adversarial training learns from."""
+        """Draw what a step of a stage before adversarial training learns from: faces with mesh points, and paired
+        images with rays, which are None in the stage warm_up_deform."""
         return self.draw_imitated(), None if stage == "warm_up_deform" else self.draw_paired(
             self.schedule.rays
         )
 
     def paired(self, stage: Stage, faces: ImitationBatch, images: PairedBatch | None) -> dict[str, Tensor]:
-        """Return the weighted losses of such a step by name."""
+        """Return, by name, the weighted losses of a step before adversarial training on what :meth:`draw` returned."""
         losses = self.imitation_of(faces)
         return losses if images is None else losses | self.photometric_of(images, stage == "near_surface")
 
     def imitation_of(self, batch: ImitationBatch) -> dict[str, Tensor]:
-        """Return what :meth:`imitation` does, for a given batch."""
+        """Compare deformation and alignment with the meshes of the faces in ``batch``; return the weighted losses."""
         return imitation_losses(self.generator, batch, self.weights, self.schedule.precision, self.workers)
 
     def photometric_of(self, batch: PairedBatch, near: bool) -> dict[str, Tensor]:
-        """Return what :meth:`photometric` does, for a given batch."""
+        """Render the rays in ``batch`` and compare them with their images; return the weighted losses by name."""
         return photometric_losses(
             self.generator, batch, self.schedule, near, self.weights, self.rng, self.workers
         )

@@ -19,8 +19,8 @@ from anifacegan.training.schedule import Precision, Schedule
 from anifacegan.training.weights import LossWeights
 
 ALIGNMENT_SPREAD = 0.004
-"""Standard deviation per axis, in world units, of the distance between the alignment's training points and the neutral
-mesh."""
+"""Standard deviation on each axis, in world units, of the random offset from vertices of the neutral mesh to the points
+at which the alignment field learns."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def draw_imitation_batch(
     device: torch.device,
     workers: Workers = SINGLE_PROCESS,
 ) -> ImitationBatch:
-    """Draw schedule.mesh_faces faces with points of their meshes, and return this worker's share on ``device``.
+    """Draw schedule.mesh_faces faces with points of their meshes, and return this process's share on ``device``.
 
     The same vertices are drawn for all faces of a step.
     """
@@ -95,8 +95,8 @@ def imitation_losses(
 ) -> dict[str, Tensor]:
     """Compute the weighted losses that compare deformation and alignment with the face model's mesh, by name.
 
-    Losses of weight 0 are not computed. ``precision`` is the precision of the fields' matrix products. Losses that
-    divide by the number of visible points divide by the number on all ``workers``.
+    Losses of weight 0 are not computed. ``precision`` is the precision of the fields' matrix products. Means over
+    visible points are over those of all ``workers`` (the processes that share the batch).
     """
     offset = generator.deformation.bind(batch.z_id, batch.z_exp)
     offset_of_neutral = generator.deformation.bind(batch.z_id, torch.zeros_like(batch.z_exp))
@@ -131,7 +131,8 @@ def imitation_losses(
 
 
 def offsets_of_all(offset: Callable[[Tensor], Tensor], points: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Evaluate a deformation at several sets of points (B, N, 3) at once, which is faster than one after the other."""
+    """Evaluate a deformation at several named sets of points (B, N, 3) at once, which is faster than one by one; return
+    the offsets by the same names."""
     counts = [x.shape[1] for x in points.values()]
     return dict(
         zip(points, offset(torch.cat(list(points.values()), dim=1)).split(counts, dim=1), strict=True)
@@ -141,5 +142,6 @@ def offsets_of_all(offset: Callable[[Tensor], Tensor], points: dict[str, Tensor]
 def mesh_error(
     delta: Float[Tensor, "batch point 3"], points: MeshPoints, workers: Workers = SINGLE_PROCESS
 ) -> Float[Tensor, ""]:
-    """Mean squared error of offsets at mesh points, weighted by their visibility; in squared world units."""
+    """Return the mean squared error of the offsets ``delta`` at ``points``, weighted by the points' confidence; in
+    squared world units."""
     return deformation_loss(delta, points.delta, points.confidence, workers)

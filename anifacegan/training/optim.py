@@ -18,7 +18,7 @@ forward pass."""
 
 
 def in_bfloat16(precision: Precision, device: str) -> bool:
-    """Return whether matrix products and convolutions on a kind of device ("cpu", "cuda") are computed in bfloat16."""
+    """Return whether ``precision`` means bfloat16 for matrix products on a kind of device ("cpu", "cuda")."""
     return precision == "bfloat16" or (precision == "auto" and multiplies_bfloat16(device))
 
 
@@ -41,9 +41,11 @@ def scheduled(
     factors: dict[str, Callable[[int], float]],
     step: int,
 ) -> LambdaLR:
-    """Return a scheduler that sets the learning rate of every field to ``rate * factor(step)``, beginning at ``step``.
+    """Return a scheduler that sets each parameter group's learning rate to ``rate * factor(step)``, beginning at
+    ``step``.
 
-    The factors depend on the step only, so that a snapshot need not store the scheduler.
+    ``rates`` and ``factors`` are by the groups' names (``field``). The factors depend on the step only, so that a
+    snapshot need not store the scheduler.
     """
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] = rates[group["field"]]
@@ -53,7 +55,7 @@ def scheduled(
 
 # ------------------------------------------------------------------------------------------------------------- a step
 def adam(groups: Iterable[dict[str, Any]], betas: tuple[float, float]) -> torch.optim.Adam:
-    """Create Adam for groups of weights (``params``, ``field``), which updates each weight in one pass over memory."""
+    """Create Adam, fused, for parameter groups with the keys ``params`` (weights) and ``field`` (name of the group)."""
     return torch.optim.Adam(groups, betas=betas, fused=True)
 
 

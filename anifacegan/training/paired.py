@@ -19,7 +19,8 @@ from anifacegan.training.initialization import visible_scale
 LANDMARKS = slice(17, 68)
 """Indices (of 68) of the landmarks of brows, nose, eyes and mouth, around which half of the rays are drawn."""
 LANDMARK_SPREAD = 0.04
-"""Standard deviation of the distance between such a ray's pixel and the landmark in x and in y, in image heights."""
+"""Standard deviation, in x and in y, of the offset from a landmark to the pixel of a ray drawn around it, in image
+heights."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ class ImageRenderer:
     precision: Precision = "float32"
     """Precision of the fields' hidden layers; rays, colours and losses are always float32."""
     skip_invisible: bool = False
-    """Do not shade points that no light reaches. Works for one image at a time only; see :func:`render_culled`."""
+    """Whether points that no light reaches are left out. Works for one image at a time only; see
+    :func:`render_culled`."""
 
     def draw(self, views: PosedLatents) -> Float[Tensor, "batch 3 size size"]:
         """Render images in [-1, 1] of the views, without gradients."""

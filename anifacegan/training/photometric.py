@@ -106,6 +106,7 @@ def near_surface(
 
 
 def in_free_space(rendered: RayColours, batch: PairedBatch) -> Bool[Tensor, "batch ray point"]:
-    """Return a mask of the shaded points that lie in front of the surface, on rays away from silhouettes."""
+    """Return a mask of the shaded points that lie at least FREE_MARGIN in front of the known surface, on rays away from
+    silhouettes."""
     in_front = rendered.t[..., :-1] < (batch.distance - FREE_MARGIN)[..., None]
     return rendered.hit[..., :-1] & in_front & batch.inside[..., None]

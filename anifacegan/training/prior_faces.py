@@ -22,12 +22,12 @@ DRAW_POOL = 51
 
 
 class JoinedVertices:
-    """Visible vertices of the faces of two sources, which are numbered as one sequence: those of the second follow the
-    first's.
+    """Table of the visible vertices of faces that joins two such tables: 0 to count - 1 are the faces of the first,
+    count and above those of the second.
     """
 
     def __init__(self, first: VertexVisibility, count: int, second: VertexVisibility) -> None:
-        """Join two sources; faces from number ``count`` on belong to ``second``."""
+        """Join two tables of visible vertices; ``count`` is the number of faces in ``first``."""
         self.first, self.count, self.second = first, count, second
 
     def __getitem__(self, items: Int[np.ndarray, " batch"]) -> np.ndarray:

@@ -48,8 +48,8 @@ from anifacegan.training.state import State, new_state
 def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[..., None] = train) -> Path:
     """Train a generator, or resume from the newest snapshot in the run folder; return the finished model's folder.
 
-    All workers read data and snapshot; the first one fits the priors and writes all files. ``train`` is called when
-    everything is prepared: :func:`anifacegan.training.loop.train`, or a function with the same arguments.
+    All processes (``workers``) read data and snapshot; the first one fits the priors and writes all files. ``train`` is
+    called when everything is prepared: :func:`anifacegan.training.loop.train`, or a function with the same arguments.
 
     Raises:
         InputError: configuration and data do not fit together.
@@ -87,7 +87,7 @@ def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[
 
 # ------------------------------------------------------------------------------------------------------- preparation
 def refuse_uneven_shares(config: TrainConfig, workers: Workers) -> None:
-    """Require that every batch can be divided equally among the workers.
+    """Require that every batch can be divided equally among the processes of the run.
 
     Raises:
         InputError: a batch cannot be divided; the message names its option.
@@ -226,7 +226,8 @@ def initialize(
     """Set the weights of a new state: those of the initial model, or random ones with newly fitted priors and
     manifolds.
 
-    The finished ``priors`` replace the priors of both. ``state.facts`` records where the weights come from.
+    The finished ``priors`` replace those of an initial model, and newly fitted ones. ``state.facts`` records where the
+    weights come from.
     """
     generator, facts = state.generator, state.facts
     if not source.synthetic:

@@ -45,12 +45,13 @@ class Schedule:
     """Number of samples on a ray in the stage 'complete'; a manifold is found where its level lies between two
     neighbouring samples. 0: generator.ray_sampling.samples, as in the finished model."""
     mesh_faces: int = 16
-    """Number of faces in each step whose meshes the deformation learns to imitate."""
+    """Number of faces in each step whose meshes the deformation field learns to imitate."""
     mesh_points: int = 384
     """Number of mesh vertices that are drawn in each step; all faces of the step have the same vertices."""
     mesh_offset: float = 0.0
     """Largest distance, along the vertex normal, between a vertex and the training point that is drawn for it, world
-    units; 0: the points are the vertices. In the paper, a point's weight reaches 0 at the distance 0.00316."""
+    units; 0: the points are the vertices. In the loss L_3DMM (weights.deformation), a point's weight falls with this
+    distance and is 0 from 0.00316 on."""
     prior_faces: int = 0
     """Number of faces that are sampled from the priors once, at the start; the deformation learns to imitate their
     meshes as it does those of the data. 0: none. Adversarial training generates faces from the priors, whose

@@ -81,8 +81,8 @@ class TrainingSource:
         return data, MeshSampler(self.mesh, surfaces.visible)
 
     def mean_surface(self) -> Float[np.ndarray, "vertex 3"]:
-        """Return the vertices of the mean face: those of the head's skin, without eyes, teeth and tongue, or of a bare
-        face; world units.
+        """Return the vertices of the mean face, world units: of the open face model those of the head's skin, without
+        eyes, teeth and tongue; of the Basel Face Model all, as it has a face only.
         """
         vertices = self.mesh.mean.reshape(-1, 3)
         if self.synthetic_renderer is not None:

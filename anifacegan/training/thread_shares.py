@@ -22,7 +22,7 @@ from anifacegan.runtime.distributed import Workers
 from anifacegan.training.optim import BACKWARD
 
 LOST_SECONDS = 3600.0
-"""Longest time that a thread waits for the others within a step."""
+"""Longest time that a thread waits for the others within a step, seconds."""
 
 
 class Exchange:
@@ -51,13 +51,13 @@ class Exchange:
 
 @dataclass(frozen=True)
 class ThreadWorker(Workers):
-    """One of several threads that share the batches of a process."""
+    """One of several threads that share the batches of a process, with the interface of :class:`Workers`."""
 
     exchange: Exchange = field(kw_only=True)
 
     @property
     def single(self) -> bool:
-        """False: there are other threads."""
+        """False: several threads share the batch."""
         return False
 
     def _sum(self, value: Shaped[Tensor, "*any"]) -> Shaped[Tensor, "*any"]:
@@ -65,8 +65,8 @@ class ThreadWorker(Workers):
 
 
 def thread_count(workers: Workers, device: torch.device, sizes: list[int]) -> int:
-    """Return into how many threads a step on batches of these sizes is split: PyTorch's number of threads if all sizes
-    divide by it, on a CPU in a run of a single process; otherwise 1."""
+    """Return the number of threads that share a step on batches of these sizes: PyTorch's number of threads in a run of
+    one process on a CPU, if it divides all sizes; otherwise 1."""
     threads = torch.get_num_threads()
     if device.type != "cpu" or not workers.single or any(size % threads for size in sizes):
         return 1

@@ -12,7 +12,7 @@ PLANES = "planes"
 
 def weight_groups(generator: Generator) -> dict[str, list[nn.Parameter]]:
     """Return the weights that training changes, by group: those of each field that the generator has, and the tables of
-    feature planes, whose entries are rarely read and need larger steps than the weights of networks."""
+    the template's feature planes, whose entries are rarely read and so learn at a larger rate."""
     planes = generator.template.planes
     tables = [] if planes is None else planes.tables()
     among_tables = {id(table) for table in tables}

@@ -44,8 +44,8 @@ class LossWeights(ImageWeights):
     vertices; the target is interpolated between the upper and the lower lip. Without this loss the lips' colours would
     be stretched across the opening."""
     roughness: float = 3e3
-    """Factor of the mean squared difference of the deformation between neighbouring points, which keeps the field
-    smooth."""
+    """Factor of the mean squared difference of the deformation field between points about 1 mm apart, which keeps the
+    field smooth."""
     minimal: float = 1e2
     """Factor of the mean squared length of the deformation at random points around the head, where it should be
     small."""

@@ -59,13 +59,13 @@ def bake(
 
     Args:
         condition: returns the person's fields for any expression.
-        z_exp: coefficients of the baked expressions.
+        z_exp: expression coefficients of the blendshapes.
         charts: charts of the model's radiance manifolds.
         config: resolution and views.
 
     Raises:
-        InputError: the model reads its colours beside the manifolds, nothing of the person is visible, or the networks
-            give values that are not finite.
+        InputError: the model reads its colours at points beside the manifolds, as the released model does; nothing of
+            the person is visible; or the networks give values that are not finite.
     """
     z_exp = z_exp.astype(np.float32)
     fields = condition(np.zeros(EXP_DIM, np.float32))

@@ -19,9 +19,11 @@ from anifacegan.avatars.baking.openings import OpeningTriangles, TexelsOf
 from anifacegan.geometry.conventions import EXP_DIM
 
 OCCLUDED_RESIDUAL = 2e-4
-"""A template point is occluded with an expression if the residual of its inverse warp is larger, world units."""
+"""Residual of a template point's inverse warp, world units, above which the point counts as occluded (no point of the
+deformed face shows it)."""
 LEAST_VOLUME_RATIO = 0.75
-"""Skin is stretched over something occluded if template volume divided by target volume is smaller than this."""
+"""Skin counts as stretched over an occluded part of the face if its volume in template space, divided by its volume in
+target space (the deformed face), is smaller than this."""
 SPANNING_STRETCH, SPANNING_LENGTH = 6.0, 0.004
 """A triangle spans an opening if its longest side is more than SPANNING_STRETCH times as long as with a neutral face,
 and longer than SPANNING_LENGTH world units."""
@@ -68,23 +70,24 @@ class MovingMesh:
     """A mesh with blendshapes. Points are in target space, world units."""
 
     mesh: LayerMesh
-    """The mesh; triangles that span an opening share no corners with other triangles."""
+    """The mesh; triangles that span an opening, such as an open mouth, share no corners with other triangles."""
     neutral: Float[np.ndarray, "vertex 3"]
     """Positions of the vertices with a neutral face."""
     blendshapes: Float[np.ndarray, "shape inbetween vertex 3"]
-    """Offsets of the vertices from their neutral positions at every in-between shape of each expression."""
+    """Offsets of the vertices from their neutral positions at each expression's in-between shapes, which are the
+    expression at equally spaced strengths up to 1."""
     spanning: Int[np.ndarray, "spanning"]
     """Indices of the triangles that span an opening at some in-between shape. The corners of these triangles are the
     last vertices of the mesh; each is used by one triangle only."""
     texel_offsets: Float[np.ndarray, "shape inbetween spanning*3 2"]
-    """Offsets of the texture coordinates of these corners at every in-between shape, texels."""
+    """Offsets of the texture coordinates of the corners of ``spanning`` at every in-between shape, texels."""
     residual: Float[np.ndarray, "shape"]
-    """Error of each expression, world units: 0.99 quantile over the vertices of the residual of the inverse warp, at
-    the worst in-between shape."""
+    """Error of each expression, world units: 0.99 quantile, over the vertices, of the inverse warp's residual at the
+    worst in-between shape."""
 
 
 def deformed_mesh(condition: Condition, z_exp: Float[np.ndarray, "64"], mesh: LayerMesh) -> DeformedMesh:
-    """Find the positions of a mesh's vertices with an expression, and move occluded vertices aside."""
+    """Find where an expression moves the vertices of a mesh; occluded vertices are moved to the nearest visible one."""
     fields = condition(z_exp)
     found, residual = target_points(
         condition, z_exp, torch.from_numpy(mesh.x_template).to(fields.levels.device)
@@ -129,11 +132,11 @@ def moving_mesh(
     mesh: LayerMesh,
     texels_of: TexelsOf,
 ) -> MovingMesh:
-    """Compute blendshapes of a mesh, with ``inbetweens`` in-between shapes for each expression.
+    """Compute blendshapes of a mesh: the vertices at ``inbetweens`` equally spaced strengths of each expression.
 
-    A triangle that spans an opening at some in-between shape gets corners of its own. At this shape it shows the same
-    as the networks at its place; if they show nothing of its layer there, it shrinks to a point. ``texels_of`` finds
-    texture coordinates of template points.
+    A triangle that spans an opening, such as an open mouth, at some strength gets corners of its own. At this strength
+    its texture coordinates show what the networks show there; if they show nothing of its layer, it shrinks to a point.
+    ``texels_of`` finds texture coordinates of template points.
     """
     neutral_z_exp = np.zeros(EXP_DIM, np.float32)
     x_template = torch.from_numpy(mesh.x_template).to(condition(neutral_z_exp).levels.device)

@@ -51,7 +51,8 @@ Field = Callable[[Tensor], Tensor]
 class ManifoldCharts:
     """The part of each radiance manifold that a camera can see, sampled on a regular grid of the manifold's chart.
 
-    The dimension ``level`` counts the manifolds.
+    A chart maps directions from a centre behind the head to coordinates (u, v) in a square. The dimension ``level``
+    counts the manifolds.
     """
 
     low: Float[Tensor, "level 2"]
@@ -87,7 +88,7 @@ def chart_manifolds(
     scalar_field: Field, levels: Float[Tensor, "level"], ray_sampling: RaySamplingConfig, side: int
 ) -> ManifoldCharts:
     """Find the manifolds on which a scalar field has the values ``levels``, on grids of ``side`` x ``side`` chart
-    points."""
+    points; ``ray_sampling`` says which part of space cameras see."""
     corner = torch.ones(1, 2, device=levels.device)
     uv = _grids(-corner, corner, SEARCH_GRID)[0]  # (S, S, 2): the whole chart
     radius, count = _outermost_crossings(scalar_field, levels, uv)  # (L, S, S) both
@@ -131,7 +132,7 @@ def from_chart(uv: Float[Tensor, "*grid 2"], radius: Float[Tensor, "*batch"]) ->
 
 
 def evaluate_in_slices(field: Field, x: Float[Tensor, "*batch 3"]) -> Tensor:
-    """Evaluate a field at points of any batch shape, at most SLICE_POINTS at a time."""
+    """Evaluate a field at points of any batch shape, SLICE_POINTS at a time; return its values in the same shape."""
     flat = x.reshape(1, -1, 3)
     values = torch.cat([field(part) for part in flat.split(SLICE_POINTS, dim=1)], dim=1)
     return values.reshape(*x.shape[:-1], *values.shape[2:])

@@ -26,9 +26,9 @@ def model_charts(model: Model, side: int) -> ManifoldCharts:
 
 
 def person_condition(model: Model, latents: tuple[Tensor, Tensor], psi: float) -> Condition:
-    """Return a function that returns a person's fields for any expression coefficients.
+    """Return a function from expression coefficients to a person's fields (deformation, manifold scalar, radiance).
 
-    ``latents`` are the person's z_id and z_noise, ``psi`` is the truncation.
+    ``latents`` are the person's z_id and z_noise, ``psi`` is the truncation of z_noise.
     """
     device = model.generator.device
     z_id, z_noise = (latent.to(device) for latent in latents)

@@ -31,9 +31,9 @@ Condition = Callable[[Float[np.ndarray, "64"]], ConditionedFields]
 def target_points(
     condition: Condition, z_exp: Float[np.ndarray, "64"], x_template: Float[Tensor, "vertex 3"]
 ) -> tuple[Float[Tensor, "vertex 3"], Float[Tensor, "vertex"]]:
-    """Find the target points x of template points with an expression.
+    """Find the points x of the deformed face that an expression's deformation D maps to given template points.
 
-    Returns the target points and their residuals |x + D(x) - x_template|; both are in world units.
+    Returns the points x and their residuals |x + D(x) - x_template|; both are in world units.
     """
     x, residual = _fixed_point(condition(z_exp).offset, x_template)
     diverged = residual > TOLERANCE

@@ -9,11 +9,15 @@ NEGLIGIBLE = 0.02
 """An expression gets no blendshape of its own if other blendshapes approximate its coefficients with a smaller error;
 relative to the video's longest vector of expression coefficients."""
 PROBED_SHAPES = 4
-"""Number of blendshapes, the strongest ones, whose frames are compared with the networks."""
+"""Number of blendshapes, the first ones of :func:`key_expressions`, at whose frames of the video the avatar is compared
+with the networks."""
 
 
 def key_expressions(z_exp: Float[np.ndarray, "image 64"]) -> list[int]:
-    """Return the indices of images whose expressions are a basis of all others (QR decomposition with pivoting)."""
+    """Return indices of images such that linear combinations of their expressions approximate all others.
+
+    They are found by QR decomposition with pivoting, and those that add most come first; empty if all are neutral.
+    """
     length = np.linalg.norm(z_exp, axis=1).max()
     if length == 0:
         return []

@@ -17,23 +17,27 @@ from torch import Tensor
 from anifacegan.avatars.baking.charts import ManifoldCharts, to_chart
 
 RIM = 4
-"""Number of transparent cells around opaque ones that are included at first; in some of them a ray leaves the layer."""
+"""Number of transparent grid cells around opaque ones that are included at first, because a ray may leave the layer in
+them."""
 LevelCells = Bool[np.ndarray, "level cell_row cell_column"]
-"""Whether each cell of each layer is selected."""
+"""Whether each grid cell of each layer is selected."""
 
 
 @dataclass(frozen=True)
 class Layers:
-    """One layer for each radiance manifold, with lines and texels on the manifold's chart."""
+    """Layers of a mesh that is being baked, one for each radiance manifold: the grid that divides each into cells.
+
+    The grid lies on the manifold's chart, a map from the manifold to a square with coordinates (u, v).
+    """
 
     charts: ManifoldCharts
     """Charts of the manifolds."""
     rows: Float[Tensor, "row"]
-    """Positions, along v, of the lines that bound the rows of cells; in grid points of the charts, rising from 0 to
-    side - 1."""
+    """Positions along v of the lines between the rows of cells, as indices of the charts' grid points: rising from 0 to
+    side - 1, with fractions."""
     columns: Float[Tensor, "column"]
-    """Positions, along u, of the lines that bound the columns of cells; in grid points of the charts, rising from 0 to
-    side - 1."""
+    """Positions along u of the lines between the columns of cells, as indices of the charts' grid points: rising from 0
+    to side - 1, with fractions."""
     height: int
     """Height of the textures, texels."""
     width: int
@@ -45,7 +49,7 @@ class Layers:
         return len(self.charts.radius)
 
     def texel_positions(self, height: int, width: int) -> Float[Tensor, "{height} {width} 2"]:
-        """Return the (column, row) position of each texel of a texture on the grids of the charts.
+        """Return where each texel of a texture lies on the charts' grids, as (column, row) indices with fractions.
 
         The outermost texels are on the edges of the grids.
         """
@@ -57,7 +61,7 @@ class Layers:
         return torch.stack([column, row], dim=-1)
 
     def vertices(self) -> Float[Tensor, "level row column 3"]:
-        """Return the template points, world units, at which lines cross; NaN where there is no manifold."""
+        """Return the template points, world units, at the corners of the cells; NaN where there is no manifold."""
         row, column = torch.meshgrid(self.rows, self.columns, indexing="ij")
         positions = torch.stack([column, row], dim=-1).reshape(-1, 2)
         points = torch.stack([self.charts.points(level, positions) for level in range(self.levels)])
@@ -123,7 +127,7 @@ def _texel_range(count: int, lines: int) -> tuple[Int[np.ndarray, "cell"], Int[n
 
 
 def unrefined_layers(charts: ManifoldCharts, texture: int) -> Layers:
-    """Make layers with evenly spaced lines: one line for each row and column of the charts' grids.
+    """Make layers with evenly spaced cells, whose corners are the grid points of the charts.
 
     ``texture`` is the height and width of the textures, texels.
     """
@@ -151,7 +155,7 @@ class LayerMesh:
     texels: Float[np.ndarray, "vertex 2"]
     """Texture coordinates of the vertices: column and row."""
     triangles: Int[np.ndarray, "triangle 3"]
-    """Vertex indices of each triangle, counter-clockwise seen from outside; layer by layer."""
+    """Vertex indices of each triangle, counter-clockwise seen from outside; sorted by layer."""
     layer_starts: Int[np.ndarray, "layer_and_one"]
     """Index of the first triangle of each layer; the last entry is the number of triangles."""
     cell: Int[np.ndarray, "triangle"]

@@ -55,18 +55,21 @@ def visible_template_points(
 
 @dataclass(frozen=True)
 class OpeningTriangles:
-    """The triangles of a mesh that span an opening at some in-between shape of a blendshape."""
+    """Triangles of a mesh that span an opening, such as an open mouth, at some in-between shape.
+
+    In-between shapes are the expressions of the blendshapes at equally spaced strengths up to 1.
+    """
 
     triangles: Int[np.ndarray, "spanning"]
-    """Index of each of these triangles in the list of all triangles of the mesh."""
+    """Index of each spanning triangle in the list of all triangles of the mesh."""
     is_spanning: Bool[np.ndarray, "shape inbetween spanning"]
-    """Whether each triangle spans an opening at each in-between shape."""
+    """Whether each of ``triangles`` spans an opening at each in-between shape."""
     level: Int[np.ndarray, "spanning"]
-    """Index of the layer of each triangle."""
+    """Index of the layer of each of ``triangles``."""
     corners: Int[np.ndarray, "spanning 3"]
-    """Vertex indices of the corners of each triangle."""
+    """Vertex indices of the corners of each of ``triangles``."""
     texels: Float[np.ndarray, "spanning 3 2"]
-    """Texture coordinates of the corners with a neutral face."""
+    """Texture coordinates (column, row) of the corners with a neutral face, texels."""
     neutral: Float[np.ndarray, "spanning 3 3"]
     """Positions of the corners with a neutral face, world units."""
     blendshapes: Float[np.ndarray, "shape inbetween spanning 3 3"]
@@ -93,7 +96,7 @@ class OpeningTriangles:
         )
 
     def separated(self, mesh: LayerMesh) -> LayerMesh:
-        """Return the mesh with corners of their own for these triangles; the new vertices follow all others."""
+        """Return the mesh with corners of their own, as its last vertices, for the triangles that span an opening."""
         own = self.corners.ravel()
         triangles = mesh.triangles.copy()
         triangles[self.triangles] = len(mesh.x_template) + np.arange(own.size, dtype=np.int32).reshape(-1, 3)
@@ -110,7 +113,7 @@ class OpeningTriangles:
         inbetween_z_exp: Float[np.ndarray, "shape inbetween 64"],
         texels_of: TexelsOf,
     ) -> tuple[Float[np.ndarray, "shape inbetween corner 3"], Float[np.ndarray, "shape inbetween corner 2"]]:
-        """Return the offsets of the corners, and of their texture coordinates, at every in-between shape.
+        """Return the corners' offsets (world units), and those of their texture coordinates, at each in-between shape.
 
         If a triangle spans an opening and a camera sees its layer there, its corners get the texture coordinates of the
         visible part of the layer. If the camera does not see the layer, the corners meet in the triangle's centre.

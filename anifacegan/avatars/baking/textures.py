@@ -22,10 +22,8 @@ BACKGROUND_SIDE = 384
 def coarse_textures(
     fields: ConditionedFields, layers: Layers, spacing: int = COARSE
 ) -> Float[np.ndarray, "level height width 4"]:
-    """Evaluate premultiplied colours and opacities, in [0, 1], at every ``spacing``-th texel in each direction.
-
-    The textures are transparent where there is no manifold.
-    """
+    """Evaluate colours premultiplied by opacity, and opacities, in [0, 1], at every ``spacing``-th texel of every
+    ``spacing``-th row of the final textures; 0 where there is no manifold."""
     positions = layers.texel_positions(math.ceil(layers.height / spacing), math.ceil(layers.width / spacing))
     textures = []
     for level in range(layers.levels):
@@ -40,7 +38,7 @@ def coarse_textures(
 def fine_textures(
     fields: ConditionedFields, layers: Layers, coarse: Float[np.ndarray, "level h w 4"], visible: LevelCells
 ) -> tuple[UInt8[np.ndarray, "level height width 4"], int]:
-    """Make the final textures.
+    """Make the final textures: colours premultiplied by opacity, and opacity.
 
     They are evaluated texel by texel in the visible cells, and interpolated from the coarse textures in the others.
     Returns the textures (255 stands for 1) and the number of evaluated points.
@@ -88,7 +86,7 @@ def background_texture(fields: ConditionedFields, reach: float) -> UInt8[np.ndar
 def premultiplied_radiance(
     fields: ConditionedFields, x: Float[Tensor, "*batch 3"]
 ) -> Float[Tensor, "*batch 4"]:
-    """Return colour premultiplied by opacity, and opacity, at template points in world units."""
+    """Return colours premultiplied by opacity (rgb), and opacities, in [0, 1], at template points in world units."""
 
     def evaluate(x: Tensor) -> Tensor:
         rgb, alpha = fields.radiance(x if fields.align is None else x + fields.align(x))

@@ -12,17 +12,17 @@ from anifacegan.avatars.players.numba_player import View, entered_triangles, vis
 from anifacegan.runtime.cpu import on_all_cores
 
 VIEW_SIZE = 128
-"""Height and width of the views, pixels."""
+"""Height and width of the views in which visible cells are searched for, pixels."""
 _ALL_YAWS, _FEW_YAWS = (-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1), (-0.7, 0, 0.7)
 VIEWS = (
     (-1, (0,)), (-0.7, _FEW_YAWS), (-0.25, _ALL_YAWS), (0, _ALL_YAWS), (0.25, _ALL_YAWS), (0.7, _FEW_YAWS), (1, (0,)),
 )  # fmt: skip
 """Pitch and yaws of the views, as multiples of the widest angle from frontal."""
 VISIBLE_MARGIN = 1
-"""Cells at most this many rows and columns away from a visible cell are counted as visible, too."""
+"""Grid cells at most this many rows and columns away from a visible cell are counted as visible, too."""
 OCCLUDER_MARGIN = 3
-"""Cells at most this many rows and columns away from an occluding cell are counted as occluding, too, because of the
-views between those that are drawn."""
+"""Grid cells at most this many rows and columns away from a cell that hides another one are counted as hiding it, too,
+because of the views between those that are drawn."""
 
 
 def _views(widest_rad: float) -> Iterator[tuple[float, float]]:
@@ -63,9 +63,10 @@ def occluding_cells(cells: LevelCells, complete: LayerMesh, fov_deg: float, wide
 def visible_cells(
     layered_mesh: LayeredMesh, mesh: LayerMesh, cells: LevelCells
 ) -> tuple[LevelCells, LevelCells]:
-    """Find the cells that are visible in some view of the neutral face or of a baked expression.
+    """Find which of ``cells`` are visible in some view of the neutral face or of a baked expression.
 
-    Returns the visible cells; and the needed cells, which also include those where rays leave a visible layer.
+    ``mesh`` has the same triangles as the layered mesh, and knows their cells. Returns the visible cells; and the
+    needed cells, which also include those where rays leave a visible layer.
     """
     flags = np.zeros((2, len(mesh.triangles)), bool)
     shapes = range(len(layered_mesh.blendshapes))

@@ -53,8 +53,8 @@ def play(layered_mesh: LayeredMesh, pose: Pose, *, yaw: float, pitch: float, siz
 def visible_triangles(
     layered_mesh: LayeredMesh, pose: Pose, *, yaw: float, pitch: float, size: int
 ) -> Bool[np.ndarray, "2 triangle"]:
-    """Mark the triangles that are visible in a view (row 0), and those through which visible rays leave a layer
-    (row 1)."""
+    """Mark the triangles that are visible in a view (row 0), and those through which rays leave a visible layer
+    (row 1); arguments as in :func:`play`."""
     view = View(yaw=yaw, pitch=pitch, size=size, fov_deg=layered_mesh.ray_sampling.fov_deg)
     return _draw_view(layered_mesh, pose, view, marks_visible=True)[1]
 
@@ -182,7 +182,8 @@ def _draw_view(
 def _projected(
     vertices: Float[np.ndarray, "vertex 3"], view: View
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return x and y (index pixels) and the inverse depth along the viewing axis of each vertex, float32."""
+    """Return x and y (pixels, integers at pixel centres) and the inverse depth along the viewing axis of each vertex,
+    float32."""
     origin, axes = view.origin_and_axes
     rotation, translation = axes.astype(np.float32), (origin @ axes).astype(np.float32)
     half = np.float32((view.size - 1) / 2)

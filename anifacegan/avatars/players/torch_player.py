@@ -29,7 +29,7 @@ from anifacegan.geometry.resampling import read_pixels
 from anifacegan.rendering.frame import RenderedImage
 
 MOST_LAYER_PIXELS = {"cpu": 2**20, "cuda": 2**24}
-"""Device type -> largest number of pixels times layers that are composited at once; each takes about 300 bytes."""
+"""Device type -> largest product of pixels and layers that is composited at once, about 300 bytes for each of them."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class _Drawing:
     view: View
     """Camera of the view."""
     corners: Float[Tensor, "triangle 3 3"]
-    """x, y (index pixels) and inverse depth of each triangle's corners."""
+    """x, y (pixels, integers at pixel centres) and inverse depth of each triangle's corners."""
     texels: Float[Tensor, "triangle 3 2"]
     """Texture coordinates of the triangles' corners."""
     maps: Int[Tensor, "2 layer rows size"]
@@ -54,7 +54,7 @@ class TorchPlayer:
     def __init__(
         self, layered_mesh: LayeredMesh, device: torch.device | str, backend: Backend = "auto"
     ) -> None:
-        """Copy the layered mesh to the device. ``backend`` rasterizes the layers; "numba" means the same as "torch".
+        """Copy the layered mesh to the device; ``backend`` names the rasterizer ("numba" means the same as "torch").
 
         Raises:
             InputError: nvdiffrast is requested and does not work here.

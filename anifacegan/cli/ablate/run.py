@@ -46,16 +46,19 @@ class AblationResult:
     correlation_first_three: float
     """Correlation between requested and estimated expression coefficients, mean over the first three coefficients."""
     aed: float
-    """Average expression distance: mean absolute difference between requested and estimated expression coefficients."""
+    """Average Expression Distance (AED): mean absolute difference between requested and estimated expression
+    coefficients."""
     landmarks_mm: float
     """Mean distance in space between requested and estimated landmarks, millimetres."""
     identity_change: float
-    """Distance between the identity coefficients estimated for two expressions of one person, divided by that between
-    two people."""
+    """Mean Euclidean distance between the identity coefficients that the judge estimates in two expressions of one
+    person, divided by that between two people."""
     deformation_mm: float
-    """Mean error of the deformation field on visible vertices of the face, millimetres."""
+    """Mean distance between the deformation field's offsets and those of the face model's mesh, at visible vertices of
+    the face, millimetres."""
     deformation_relative: float
-    """Mean error of the deformation field on vertices that the expression moves, divided by how far they move."""
+    """Mean distance between the deformation field's offsets and those of the face model's mesh, at vertices that the
+    expression moves by more than 1 mm, divided by the mean distance by which it moves them."""
 
 
 def ablate(config: AblationConfig, report: Callable[[str], None]) -> dict[str, AblationResult]:
@@ -81,10 +84,11 @@ def ablate(config: AblationConfig, report: Callable[[str], None]) -> dict[str, A
 
 
 def share_surfaces(source: Path, target: Path) -> None:
-    """Link a variant's surface folder to the files of the first variant, or copy them where links are not possible.
+    """Fill a variant's folder ``target`` of surface maps with links to those of the first variant, ``source``, or with
+    copies where links are not possible.
 
-    This works because variants render the same images. Either all files are linked or none: linking that was stopped
-    halfway is done again.
+    All variants have the same maps, because they render the same images. Either all files are linked or none: linking
+    that was stopped halfway is done again.
     """
     if target.exists() or not source.exists():
         return

@@ -24,8 +24,8 @@ class RenderConfig(DriveConfig):
     (.safetensors) of 'anifacegan bake'. An avatar file contains one person, so seeds and latents do not apply."""
     renderer: Renderer = "auto"
     """adaptive: evaluate the networks for every image, only at points that may be visible. baked: first bake each
-    person into a textured layered mesh, which is then drawn faster. auto: baked if a person has enough frames and the
-    PSNR between both renderers on some frames is at least 36 dB, else adaptive."""
+    person into a textured layered mesh, which is then drawn faster. auto: baked if a person has at least 24 frames of
+    256 px (or as many pixels of another size) and both renderers agree on some frames (PSNR 36 dB), else adaptive."""
     seeds: int | tuple[int, ...] = (1, 2, 3)
     """Random seeds of people, one seed for each person; a seed gives the same person in every run."""
     latents: Path | None = None

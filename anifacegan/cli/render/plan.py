@@ -113,10 +113,10 @@ def avatar_identity(config: RenderConfig, avatar: Avatar, path: Path) -> RenderI
 def check_avatar(
     avatar: Avatar, trajectory: Trajectory, sheet_yaw: Float[np.ndarray, "view"], on_sheet: list[Expression]
 ) -> None:
-    """Refuse expressions and views that an avatar was not baked for.
+    """Refuse frames and contact sheets with expressions or views that an avatar was not baked for.
 
     Raises:
-        InputError: there are some; the message names the first.
+        InputError: there is such an expression or view; the message names the first.
     """
     for expression in on_sheet:
         avatar.check_expression(expression.z_exp, expression.label)

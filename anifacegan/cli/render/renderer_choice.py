@@ -31,9 +31,10 @@ from anifacegan.runtime.errors import InputError
 LEAST_PIXELS = 24 * 256**2
 """Smallest number of pixels, in all frames of a person together, for which ``auto`` bakes."""
 TEXELS_PER_PIXEL = 2.0
-"""Width of a layer's texture divided by the width of a frame."""
+"""Width of the texture of each layer of a baked avatar (one for each radiance manifold), divided by the width of a
+frame."""
 LARGEST_TEXTURE = 1024
-"""Largest width of a texture, texels."""
+"""Largest width of a baked avatar's textures, texels."""
 MOST_SHAPES = 32
 """Largest number of blendshapes of a baked avatar."""
 

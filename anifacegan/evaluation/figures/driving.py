@@ -104,7 +104,8 @@ def driving_sequence(model: Model, config: DrivingConfig) -> tuple[list[Expressi
 
 
 def driver_image(expression: Expression, z_exp: Float[np.ndarray, "64"], size: int) -> Pixels:
-    """Draw the driver in one frame: its image, else its landmarks, else its expression coefficients as bars."""
+    """Draw the driver (the face that is followed) in one frame: its image, else its landmarks, else its expression
+    coefficients ``z_exp`` as bars."""
     if expression.path is None:
         return coefficient_bars(z_exp, size)
     for ending in (".png", ".jpg", ".jpeg"):

@@ -37,7 +37,7 @@ class SurfaceView:
     pitch: float
     """Pitch of the camera, radians from frontal."""
     surface: VisibleSurface
-    """Distance of the visible surface along each pixel's ray."""
+    """Distance of the visible surface from the camera along each pixel's ray, world units."""
     rgb: Float[Tensor, "3 height width"]
     """Colours of the head in [0, 1], not premultiplied by its opacity."""
     fov_deg: float = FOV_DEG

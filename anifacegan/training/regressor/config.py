@@ -13,7 +13,7 @@ from anifacegan.training.schedule import Precision
 
 @dataclass(frozen=True)
 class ReconstructionWeights:
-    """Factors of the losses; 0 switches a loss off."""
+    """Factors of the losses of a face reconstruction network; 0 switches a loss off."""
 
     id: float = 0.5
     """Factor of the squared error of identity coefficients, in standard deviations."""
@@ -36,7 +36,7 @@ class ReconstructionWeights:
 
 @dataclass(frozen=True)
 class ReconstructionSchedule:
-    """Number of steps, batch size, learning rate."""
+    """Number of steps, batch size and learning rate of a face reconstruction network's training."""
 
     seed: int = 0
     """Random seed of weights, batches and augmentations."""
@@ -92,7 +92,7 @@ class ReconstructionRun:
     data: DataConfig
     """Data set of synthetic images with exact coefficients."""
     task: Literal["reconstruction"] = "reconstruction"
-    """Kind of training run that this file configures."""
+    """Kind of network that is trained: here a face reconstruction network."""
     face_model: Path | None = None
     """File of the face model that the coefficients belong to: an open face model or BFM_model_front.mat. null: the open
     face model in the cache."""

@@ -104,8 +104,8 @@ def augmented_batch(
 def jittered_rows(
     images: FaceImages, config: AugmentationConfig, focal_px: float, rng: torch.Generator
 ) -> Float[Tensor, "item 257"]:
-    """Return the coefficients of all items after random augmentation; the network's mean and scale are computed from
-    these.
+    """Return the coefficients of all items as random augmentation changes them; the network's mean and scale (standard
+    deviation of each coefficient) are computed from these.
     """
     drawn = draw_augmentation(config, len(images), images.size, focal_px, rng)
     return augmented_coefficients(Reconstruction.from_rows(images.rows), drawn).rows()

@@ -127,8 +127,8 @@ def reconstruction_losses(
     standardised: Float[Tensor, "batch 257"],
     weights: ReconstructionWeights,
 ) -> dict[str, Tensor]:
-    """Compute the weighted losses by name from ``standardised``, the network's coefficients with mean 0 and
-    variance 1.
+    """Compute the weighted losses by name from ``standardised``, the network's output for ``batch``: coefficients
+    scaled to mean 0 and variance 1 over the training data.
     """
     squared = (standardised - (batch.face.rows() - network.mean) / network.scale).square()
     losses = {
