@@ -60,13 +60,14 @@ def with_gradients(function: Callable[..., Tensor], values: list[Tensor], above:
 
 @each_case
 def test_values_and_gradients_are_those_of_the_formula(case: Case) -> None:
-    """An argument of 50 is rounded by 2e-6 in float32, and so is its sine. A gradient is a sum of 37 or 57 products
-    with that error, of numbers up to 50: 1e-3 at most, and 1e-5 of the largest."""
+    """An argument between 64 and 128 is rounded by 3.8e-6 in float32, twice where product and sum are two operations;
+    so is its sine. A gradient is a sum of 37 or 57 products with that error, of numbers up to 50: 1e-3 at most, and
+    1e-5 of the largest."""
     arguments, function, formula = case
     above = draw(BATCH, POINTS, UNITS, seed=7)
     found = with_gradients(function, arguments(), above)
     expected = with_gradients(formula, [value.double() for value in arguments()], above.double())
-    assert (found[0] - expected[0]).abs().max() < 6e-6
+    assert (found[0] - expected[0]).abs().max() < 8e-6
     for mine, reference in zip(found[1:], expected[1:], strict=True):
         assert (mine - reference).abs().max() < 1e-5 * reference.abs().max()
 

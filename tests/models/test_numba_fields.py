@@ -139,5 +139,7 @@ def test_a_place_that_is_not_a_number_reads_no_other_memory() -> None:
     x = 0.1 * torch.rand(1, 4, 3)
     expected = radiance(x)
     rgb, alpha = radiance(torch.cat([x, x * torch.nan, x * torch.inf], dim=1))
-    assert torch.equal(rgb[:, :4], expected[0]) and torch.equal(alpha[:, :4], expected[1])
+    # BLAS sums the products of 12 points in another order than those of 4
+    assert torch.allclose(rgb[:, :4], expected[0], rtol=0, atol=1e-5)
+    assert torch.allclose(alpha[:, :4], expected[1], rtol=0, atol=1e-5)
     assert alpha[:, 4:].isnan().all()

@@ -186,7 +186,7 @@ def test_moments_are_compared_in_deviations_and_against_halves_of_the_data() -> 
     same = compare_moments(data, data)
     assert same["mean_error_in_deviations"] == 0 and same["covariance_error"] == 0
     halves = torch.cov(data[:500].T) - torch.cov(data[500:].T)
-    assert same["covariance_error_of_halves"] == pytest.approx(halves.norm().item())
+    assert same["covariance_error_of_halves"] == pytest.approx(halves.norm().item(), abs=6e-7)  # six decimals
     shifted = compare_moments(data + data.std(0) * torch.tensor([0.0, -2.0, 1.0]), data)
     assert shifted["mean_error_in_deviations"] == pytest.approx(2, abs=1e-3)
     doubled = compare_moments(math.sqrt(2) * (data - MEAN), data)
