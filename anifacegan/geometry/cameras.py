@@ -55,7 +55,7 @@ class Camera:
         return torch.stack([x_px, y_px], dim=-1)
 
     def pixels(self, in_camera: Points) -> tuple[Points, Points, Points]:
-        """Project (..., 3) points in the camera's frame; return x, y and inverse depth of each, (...) every one.
+        """Project (..., 3) points in the camera's frame; return their x, y and inverse depth, three arrays (...).
 
         x (right) and y (down) are pixel coordinates, real numbers that are integers at pixel centres. Depth is measured
         along the viewing axis, in the unit of the points, and positive in front of the camera.
