@@ -43,10 +43,10 @@ class Augmentation:
     """Augmentation parameters of each image of a batch, on the CPU."""
 
     rotation: Float[Tensor, "batch 3 3"]
-    """Rotation D of the camera, by which row vectors in the camera's frame are multiplied; the identity does not move
-    the image."""
+    """Rotation D of the camera about its own centre, by which row vectors in the camera's frame are multiplied; the
+    identity does not move the image."""
     zoom: Float[Tensor, "batch"]
-    """Factor by which the crop's scale is multiplied."""
+    """Factor by which what an image shows is enlarged about the image centre."""
     gain: Float[Tensor, "batch 3"]
     """Factor by which each colour channel is multiplied."""
     blur: Float[Tensor, "batch"]
@@ -60,10 +60,10 @@ class Augmentation:
 def draw_augmentation(
     config: AugmentationConfig, batch: int, size: int, focal_px: float, rng: torch.Generator
 ) -> Augmentation:
-    """Draw random augmentation parameters.
+    """Draw random augmentation parameters for a batch of images.
 
     Args:
-        config: frequency and strength.
+        config: how frequent and how strong augmentations are.
         batch: number of images.
         size: height and width of the images in pixels.
         focal_px: focal length of the images' camera in pixels.
@@ -100,7 +100,7 @@ def draw_augmentation(
 def augment(
     images: Float[Tensor, "batch 3 size size"], drawn: Augmentation, focal_px: float, rng: torch.Generator
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Apply crop jitter, gain, blur, noise and JPEG, in this order.
+    """Return images after crop jitter (rotation and zoom), gain, blur, noise and JPEG, in this order.
 
     Args:
         images: colours in [0, 1]; they are not changed.
@@ -119,9 +119,9 @@ def augment(
 def warp(
     images: Float[Tensor, "batch 3 size size"], drawn: Augmentation, focal_px: float
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Resample images for the rotated and zoomed camera; outside of the image its border is repeated.
+    """Resample images for the rotated and zoomed camera; outside of an image its border is repeated.
 
-    Returns ``images`` itself where no image moves.
+    ``focal_px`` is the focal length of the images' camera in pixels. Returns ``images`` itself if no image moves.
     """
     moved = (drawn.rotation != torch.eye(3)).any(dim=(1, 2)) | (drawn.zoom != 1)
     if not moved.any():
@@ -158,7 +158,11 @@ def _sources(
 def warped_pixels(
     pixels: Float[Tensor, "batch point 2"], drawn: Augmentation, size: int, focal_px: float
 ) -> Float[Tensor, "batch point 2"]:
-    """Compute where points of the original images, in index pixels, are in the warped images."""
+    """Compute where points of the original images lie in the images that :func:`warp` returns.
+
+    ``pixels`` and the result are x (right) and y (down), integers at pixel centres; ``size`` is the height and width of
+    the images and ``focal_px`` the focal length of their camera, in pixels.
+    """
     centre = (size - 1) / 2
     rotated = _rotated((pixels - centre) / focal_px, drawn.rotation)
     return centre + focal_px * drawn.zoom[:, None, None] * rotated
@@ -178,7 +182,10 @@ def _rotated(
 
 # ------------------------------------------------------------------------------------------------------- coefficients
 def augmented_coefficients(face: Reconstruction, drawn: Augmentation) -> Reconstruction:
-    """Return the coefficients of the faces as the augmented images show them."""
+    """Return the coefficients of faces as augmented images show them: angle, translation and light change.
+
+    ``face`` holds the coefficients of the original images.
+    """
     distance = face.trans.new_tensor([0.0, 0.0, RECONSTRUCTION_DISTANCE])
     trans = ((face.trans - distance)[:, None] @ drawn.rotation)[:, 0]
     nearer = torch.stack([torch.ones_like(drawn.zoom), torch.ones_like(drawn.zoom), 1 / drawn.zoom], dim=-1)
@@ -198,7 +205,10 @@ def augmented_coefficients(face: Reconstruction, drawn: Augmentation) -> Reconst
 def blur_(
     images: Float[Tensor, "batch 3 size size"], sigma: Float[Tensor, "batch"]
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Blur each image with a Gaussian of standard deviation ``sigma``, a share of the width; borders are mirrored."""
+    """Blur each image in place with a Gaussian of standard deviation ``sigma``, a share of the width (0: no blur).
+
+    Borders are mirrored.
+    """
     from torchvision.transforms.v2.functional import gaussian_blur  # slow to import, needed here only
 
     for index in (sigma > 0).nonzero()[:, 0].tolist():
@@ -211,8 +221,10 @@ def blur_(
 def add_noise_(
     images: Float[Tensor, "batch 3 size size"], sigma: Float[Tensor, "batch"], rng: torch.Generator
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Add Gaussian noise with standard deviation ``sigma``, independent in every pixel and channel, to colours in
-    [0, 1]."""
+    """Add Gaussian noise to colours in [0, 1] in place, independent in every pixel and channel.
+
+    ``sigma`` is the standard deviation for each image.
+    """
     selected = (sigma > 0).nonzero()[:, 0]
     if not len(selected):
         return images
@@ -225,7 +237,10 @@ def add_noise_(
 def compress_(
     images: Float[Tensor, "batch 3 size size"], quality: Int[Tensor, "batch"]
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Compress and decompress images with colours in [0, 1] as JPEG; images with quality 0 are left as they are."""
+    """Compress and decompress images with colours in [0, 1] as JPEG, in place.
+
+    ``quality`` is the JPEG quality of each image, 1 to 95; images with quality 0 stay as they are.
+    """
     # Not torchvision's jpeg, whose codecs are deprecated since 0.29; its images are the same.
     for index in quality.nonzero()[:, 0].tolist():
         image = (images[index].permute(1, 2, 0) * 255).round().byte().cpu().numpy()

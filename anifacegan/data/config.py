@@ -14,7 +14,7 @@ class DataConfig:
     path: Path
     """Folder or .zip of images and .mat files."""
     size: int = 256
-    """Height and width to which images are resampled, in pixels."""
+    """Height and width of the images, in pixels; an image of another size counts as damaged."""
     pitch_offset: float = 0.0
     """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face; it is subtracted. Ignored for .mat files that
     store the exact pose (those of 'anifacegan dataset'). It is 0.1 for the released .mat files and those of FFHQ."""
@@ -34,7 +34,7 @@ class AugmentationConfig:
     """Frequency and strength of augmentations; strengths are drawn uniformly from 0 to their largest value."""
 
     jitter_share: float = 0.7
-    """Share of images with crop jitter."""
+    """Share of images whose crop is shifted, rolled and zoomed a little."""
     shift: float = 0.04
     """Largest shift of the crop in x and in y, as a share of the width."""
     roll_deg: float = 4.0

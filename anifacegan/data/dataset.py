@@ -57,9 +57,9 @@ class CoefficientTable:
     pose: Float[Tensor, "item 2"]
     """(pitch, yaw) of the generator's camera, radians relative to frontal."""
     lm68: Float[Tensor, "item 68 2"]
-    """Landmarks in pixels of an image of 224 px, y down."""
+    """Landmarks in pixels (integers at pixel centres) of an image of 224 px, x right and y down."""
     noise: Float[Tensor, "item 80"] | None
-    """Appearance latents; None unless every file has them."""
+    """Appearance latents (hair, clothes, light and so on) of synthetic images; None unless every file has them."""
 
 
 class FaceDataset(Dataset):
@@ -131,14 +131,17 @@ class FaceDataset(Dataset):
         return FaceItem(torch.from_numpy(image), face, camera_angles(face, self.config.pitch_offset))
 
     def face(self, index: int) -> FaceCoefficients:
-        """Return the coefficients of an image without reading the image."""
+        """Return the coefficients of the image with an index, without reading the image.
+
+        With mirroring, the indices of mirror images follow those of all images.
+        """
         face = self._faces[index % len(self.names)]
         if index >= len(self.names) and self._mirroring is not None:
             return self._mirroring.mirrored(face)
         return face
 
     def load_images(self) -> UInt8[Tensor, "item size size 3"]:
-        """Read all images into memory.
+        """Read all images into memory, RGB in [0, 255]; with mirroring, the mirror images follow.
 
         Raises:
             InputError: an image cannot be read.
@@ -158,7 +161,7 @@ class FaceDataset(Dataset):
         return torch.from_numpy(images)
 
     def load_coefficients(self) -> CoefficientTable:
-        """Return the coefficients of all images."""
+        """Return the coefficients of all images; with mirroring, those of the mirror images follow."""
         faces = [self.face(i) for i in range(len(self))]
 
         def stack(read: Callable[[FaceCoefficients], Any]) -> Tensor:

@@ -19,9 +19,9 @@ SYNTHETIC_KEYS = ("format", "face_model")
 
 
 def parsed_description(content: str | bytes, label: Path) -> dict[str, Any]:
-    """Parse the description of a data set; ``label`` names the file in error messages.
+    """Parse the content of a file dataset.json; ``label`` names the file in error messages.
 
-    The description is empty if the file does not belong to a synthetic data set.
+    The result is empty if the file does not describe a synthetic data set, but is another program's.
 
     Raises:
         InputError: the file is no JSON file, or it describes a synthetic data set of another format.

@@ -16,11 +16,11 @@ class FolderFiles:
         self.names = sorted(p.as_posix() for p in paths if not any(part.startswith(".") for part in p.parts))
 
     def label(self, name: str) -> Path:
-        """Return the path of a file for error messages."""
+        """Return the path of a named file, for error messages."""
         return self.root / name
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file."""
+        """Return the content of a named file."""
         return (self.root / name).read_bytes()
 
 
@@ -39,11 +39,11 @@ class ZipFiles:
         )
 
     def label(self, name: str) -> Path:
-        """Return the path of a file in the archive, for error messages."""
+        """Return the path of a named file, as if the archive were a folder, for error messages."""
         return self.path / name
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file in the archive.
+        """Return the content of a named file in the archive.
 
         Raises:
             InputError: the archive is damaged.
@@ -63,7 +63,7 @@ class ZipFiles:
 
 
 def open_files(path: Path) -> FolderFiles | ZipFiles:
-    """Open a folder or a zip archive.
+    """Open a data set's folder or zip archive.
 
     Raises:
         InputError: the path does not exist, or the file is no zip archive.

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from anifacegan.face_model.coefficients import FaceCoefficients
 
 ODD_IN_X = (3, 4, 7)
-"""Indices of the spherical harmonics that change their sign when x does: -x, xy and -xz."""
+"""Indices, among the nine spherical harmonics of the light, of those that change their sign with x: -x, xy and -xz."""
 
 MIRRORED_LANDMARKS = tuple(
     [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1)]
@@ -35,7 +35,7 @@ class Mirroring:
     """Matrix for texture coefficients."""
 
     def mirrored(self, face: FaceCoefficients) -> FaceCoefficients:
-        """Return the coefficients of the mirrored image, without appearance latents, which cannot be mirrored."""
+        """Return the coefficients of the face in the mirror image, without ``noise``, which cannot be mirrored."""
         gamma = face.gamma.reshape(3, 9).copy()
         gamma[:, ODD_IN_X] *= -1
         landmarks = face.lm68[list(MIRRORED_LANDMARKS)]

@@ -20,7 +20,7 @@ class PosedImages:
     image: Float[Tensor, "batch 3 size size"]
     """RGB in [-1, 1]."""
     pose: Float[Tensor, "batch 2"]
-    """(pitch, yaw), radians relative to frontal."""
+    """(pitch, yaw) of the generator's camera, radians relative to frontal."""
 
     def __len__(self) -> int:
         return len(self.pose)
@@ -30,9 +30,9 @@ class PosedImages:
 
 
 class RealImages:
-    """Real images of a data set; random ones are drawn, and read from their files at that moment.
+    """Source of random real images of a data set, which are read from their files when they are drawn.
 
-    Only the pose of the coefficients is used, so the coefficients may belong to any face model.
+    Of the images' coefficients only the pose is used, so they may belong to any face model.
 
     Args:
         dataset: images and coefficients.
@@ -54,11 +54,11 @@ class RealImages:
         self.poses = torch.from_numpy(np.stack(angles).astype(np.float32))
 
     def sha256(self) -> str:
-        """Return the SHA-256 of the poses in their order, which identifies the set of images."""
+        """Return the SHA-256 of the poses of all images that can be drawn, in order, which identifies the data set."""
         return sha256([self.poses.numpy().tobytes()])
 
     def draw(self, rngs: list[torch.Generator]) -> PosedImages:
-        """Draw one random image for each random generator.
+        """Draw one random image with each of the random generators.
 
         Raises:
             InputError: a file cannot be read.

@@ -1,7 +1,7 @@
 """One mesh rasterized from one camera on the CPU: projected vertices and the nearest triangle of every pixel.
 
 Meshes are in model units (see :data:`anifacegan.geometry.conventions.WORLD_PER_MODEL_UNIT`), cameras in world units;
-pixels are index pixels, with the centre of the first one at 0.
+pixel coordinates are integers at pixel centres, with the upper left one at (0, 0).
 """
 
 from dataclasses import dataclass
@@ -19,15 +19,16 @@ class RasterizedMesh:
     """A mesh's projected vertices and z-buffer for one camera."""
 
     x_px: Float[np.ndarray, " vertex"]
-    """Column of each vertex in the image, in index pixels."""
+    """Column of each vertex in the image, a real number that is an integer at pixel centres."""
     y_px: Float[np.ndarray, " vertex"]
-    """Row of each vertex in the image, in index pixels."""
+    """Row of each vertex in the image, a real number that is an integer at pixel centres."""
     inverse_depth: Float[np.ndarray, " vertex"]
     """1 / distance of each vertex along the camera's axis, in 1 / world units; positive in front of the camera."""
     triangle: Int[np.ndarray, "size size"]
     """Index of the nearest triangle at every pixel, -1 where there is none."""
     nearest: Float[np.ndarray, "size size"]
-    """Inverse depth of the nearest triangle at every pixel; where there is none, of what is behind, or 0."""
+    """Inverse depth (as ``inverse_depth``) of the nearest triangle at every pixel; where there is none, that of the
+    surface behind the mesh that was given to the rasterizer, or 0."""
 
 
 def rasterize_mesh(
@@ -44,7 +45,8 @@ def rasterize_mesh(
         triangles: vertex indices.
         world_offset: position of the mesh's origin, in world units.
         camera: one camera (batch size 1).
-        behind: inverse depth at every pixel of a surface that hides what is behind it; None for nothing.
+        behind: inverse depth at every pixel, 1 / world units, of a further surface, such as a background plane, which
+            hides the parts of the mesh that are behind it; None for nothing.
     """
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     to_camera, origin = WORLD_PER_MODEL_UNIT * rotation, world_offset @ rotation + translation
@@ -59,9 +61,9 @@ def rasterize_mesh(
 def visible_corners(
     triangles: Int[np.ndarray, "triangle 3"], visible: Int[np.ndarray, " pixel"], count: int
 ) -> Bool[np.ndarray, " vertex"]:
-    """Mark which of ``count`` vertices are corners of visible triangles.
+    """Mark which of a mesh's ``count`` vertices are corners of visible triangles.
 
-    ``visible`` are the indices of the visible triangles; an index may occur several times.
+    ``visible`` are the indices of the visible triangles, such as those of all pixels; an index may occur several times.
     """
     is_corner = np.zeros(count, bool)
     is_corner[triangles[np.unique(visible)].ravel()] = True

@@ -18,9 +18,11 @@ RASTER_PX = 512
 
 
 class RasterizedVisibility:
-    """Visible vertices in each image of a data set, computed when an image is first requested, and then kept.
+    """Table of the mesh vertices that the camera sees in each image of a data set, of which ``z_id`` and ``z_exp`` are
+    the coefficients and ``pose`` the camera's (pitch, yaw), radians.
 
-    Fulfils :class:`anifacegan.losses.mesh_points.VertexVisibility`.
+    An entry is computed when an image is first requested, and then kept. Fulfils
+    :class:`anifacegan.losses.mesh_points.VertexVisibility`.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class RasterizedVisibility:
         self.cache: dict[int, np.ndarray] = {}
 
     def __getitem__(self, items: Int[np.ndarray, " batch"]) -> np.ndarray:
-        """Return (batch, ceil(vertex / 8)) uint8: one bit for each vertex, whether it is visible in these images."""
+        """Return (batch, ceil(vertex / 8)) uint8: one bit a vertex (``numpy.packbits``), 1 if the image shows it."""
         for item in {int(item) for item in items} - self.cache.keys():
             face = self.z_id[item], self.z_exp[item], self.pose[item]
             self.cache[item] = np.packbits(visible_vertices(self.mesh, *face, self.size))
@@ -50,12 +52,12 @@ def visible_vertices(
     pose: Float[np.ndarray, "2"],
     size: int = RASTER_PX,
 ) -> Bool[np.ndarray, " vertex"]:
-    """Mark the vertices of all triangles of a face that the generator's camera sees.
+    """Mark the vertices of a face that are corners of a triangle that the generator's camera sees.
 
     Args:
         mesh: the mesh of the face model.
         z_id, z_exp: identity and expression coefficients.
-        pose: (pitch, yaw) of the camera, in radians.
+        pose: (pitch, yaw) of the camera, radians relative to frontal.
         size: height and width of the z-buffer in pixels.
     """
     vertices = bare_head(mesh, z_id, z_exp)

@@ -1,6 +1,6 @@
 """The Basel face model from the ``BFM_model_front.mat`` that users make with Deep3DFaceRecon.
 
-Its licence forbids shipping it.
+The licence of the Basel face model forbids shipping it with this package.
 """
 
 from pathlib import Path
@@ -17,14 +17,15 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.file_arrays import Expected, check_arrays
 
 BFM_COLUMNS = {"idBase": ID_DIM, "exBase": EXP_DIM, "texBase": TEX_DIM}
-"""Number of coefficients (columns) of each basis, by its key in the file."""
+"""Number of coefficients (columns) of each basis in ``BFM_model_front.mat``, by the key of the basis there."""
 _BFM_ADVICE = "it is no BFM_model_front.mat as Deep3DFaceRecon makes it"
 
 
 def load_bfm(path: Path) -> MorphableModel:
-    """Load Deep3DFaceRecon's ``BFM_model_front.mat``.
+    """Load the Basel face model from Deep3DFaceRecon's ``BFM_model_front.mat``.
 
-    Indices in the file start at 1 and colours reach 255. The mean face is centred: its mean vertex becomes the origin.
+    Indices in the file start at 1 and colours reach 255; those of the result start at 0 and reach 1. The mean face is
+    moved so that the mean of its vertices is the origin.
     ``point_buf``, the triangles around each vertex, is not read, because it follows from ``tri``.
 
     Raises:
@@ -90,6 +91,8 @@ def _shape_text(key: str, shape: tuple[int | None, int]) -> str:
 
 
 def is_bfm_file(path: Path | None) -> bool:
-    """Return whether a face model's path is a .mat file and therefore BFM; None stands for the cached open face
-    model."""
+    """Return whether the path of a face model's file ends in .mat, as that of the Basel face model does.
+
+    False for None, which stands for the open face model in the cache folder.
+    """
     return path is not None and path.suffix.lower() == ".mat"

@@ -48,11 +48,12 @@ class FaceCoefficients:
     trans: np.ndarray
     """(3,) translation of the head, model units."""
     lm68: np.ndarray
-    """(68, 2) landmarks: index pixels (x right, y down) of a 224 px image, whatever the size of the face's image."""
+    """(68, 2) landmarks: pixel coordinates (x right, y down, integers at pixel centres) of a 224 px image, whatever the
+    size of the face's image."""
     pose: np.ndarray | None = None
     """(2,) pitch and yaw of the generator's camera, radians relative to frontal; in files of synthetic images only."""
     noise: np.ndarray | None = None
-    """(80,) latent of hair, clothes and background; in files of synthetic images only."""
+    """(80,) latent of hair, clothes, background and light; in files of synthetic images only."""
     face_model: str | None = None
     """Name of the face model to whose bases the coefficients belong; None if the file does not name its face model."""
 
@@ -89,7 +90,7 @@ def read_coefficients(path: Path, file: io.BufferedIOBase | None = None) -> Face
 
 
 def read_expression(path: Path) -> tuple[np.ndarray, str | None]:
-    """Read the (64,) expression of a .mat, and the name of its face model (None if the file does not name it).
+    """Read the (64,) expression coefficients of a .mat, and the name of their face model (None if the file has none).
 
     The file needs no other key than ``exp``.
 
@@ -101,9 +102,10 @@ def read_expression(path: Path) -> tuple[np.ndarray, str | None]:
 
 
 def read_pose(path: Path, pitch_offset: float) -> np.ndarray:
-    """Read the (2,) pitch and yaw of the generator's camera from a .mat with ``pose`` or ``angle``; radians.
+    """Read the (2,) pitch and yaw of the generator's camera from a .mat; radians relative to frontal.
 
-    See :func:`camera_angles`.
+    They are the key ``pose`` if the file has it, else those of ``angle``, of which ``pitch_offset`` is subtracted from
+    the pitch (radians: the pitch that Deep3DFaceRecon reports for a frontal face).
 
     Raises:
         InputError: the file is missing, is no MATLAB file, or the angles are missing, misshaped or not finite.
@@ -117,7 +119,8 @@ def read_pose(path: Path, pitch_offset: float) -> np.ndarray:
 def camera_angles(face: FaceCoefficients, pitch_offset: float) -> np.ndarray:
     """Get the (2,) pitch and yaw of the generator's camera that shows a face, radians relative to frontal.
 
-    They are the face's ``pose`` if it has one, else its ``angle`` minus the pitch offset of the data set.
+    They are ``pose`` of the face if it has one, else pitch and yaw of ``angle``, with ``pitch_offset`` subtracted from
+    the pitch (radians: the pitch that Deep3DFaceRecon reports for a frontal face).
     """
     return _relative_to_frontal(face.angle, pitch_offset) if face.pose is None else face.pose
 
@@ -161,7 +164,8 @@ def _face_model(content: dict) -> str | None:
 
 @dataclass(frozen=True)
 class ExpressionBasis:
-    """Named action units of a face model, and the linear map from their strengths to expression coefficients."""
+    """Action units of a face model (named elementary movements, such as jawOpen), and the linear map from their
+    strengths to expression coefficients."""
 
     names: tuple[str, ...]
     """Names of the action units."""
@@ -174,13 +178,16 @@ class ExpressionBasis:
         return sorted({name.removesuffix("Left").removesuffix("Right") for name in self.names})
 
     def sides(self, name: str) -> list[int]:
-        """Return the indices of the action units that a name means: both sides if the name has no side, no index if the
-        name is unknown."""
+        """Return the indices in ``names`` of the action units that a name means.
+
+        A name without Left or Right means the units of both sides; an unknown name gives an empty list.
+        """
         return [i for i, unit in enumerate(self.names) if unit in (name, f"{name}Left", f"{name}Right")]
 
     def from_strengths(self, strengths: dict[str, float]) -> np.ndarray:
-        """Compute the (64,) expression coefficients of action units with given strengths; a name without Left or Right
-        moves both sides of the face.
+        """Compute the (64,) expression coefficients of action units with given strengths (1 is full), by name.
+
+        A name without Left or Right moves both sides of the face.
 
         Raises:
             InputError: a name is unknown.

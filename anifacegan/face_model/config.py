@@ -8,7 +8,8 @@ from anifacegan.runtime.errors import ConfigError
 from anifacegan.runtime.typed_config import as_tuple
 
 CameraKind = Literal["generator", "deep3dfacerecon"]
-"""Camera that angles and translation of a face refer to: the generator's, or Deep3DFaceRecon's."""
+"""Camera to which angles and translation of a face refer: the generator's (focal length of its 12 degrees of view), or
+Deep3DFaceRecon's (focal length of 1015 pixels at 224 pixels)."""
 MOST_FRAMES = 100_000
 """Largest number of frames of a video."""
 

@@ -29,7 +29,7 @@ PRESETS: dict[str, dict[str, float]] = {
     "pucker": {"mouthPucker": 1.0},
     "brow_raise": {"browInnerUp": 0.9, "browOuterUp": 1.0, "eyeWide": 0.4},
 }
-"""Predefined expressions as strengths of action units; the files in ``mat/`` hold their expression coefficients."""
+"""Predefined expressions, by name, as strengths (1 is full) of action units, the face model's elementary movements."""
 
 ACTIONS: dict[str, dict[str, float]] = {
     "jaw open": {"jawOpen": 1.0},
@@ -52,8 +52,10 @@ Left is the person's left. The last two are differences of the sides: a smile on
 
 
 def is_strong_unit(unit: str) -> bool:
-    """Return whether an action unit is one of MakeHuman's, whose names have a hyphen; they move a face further than
-    ARKit's."""
+    """Return whether the name of an action unit has a hyphen, as those of MakeHuman do.
+
+    At strength 1 they move a face further than the ARKit units, which are the others.
+    """
     return "-" in unit
 
 
@@ -79,8 +81,10 @@ def parse_strengths(text: str) -> dict[str, float]:
 
 
 def action_units(strengths: dict[str, float], presets: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Replace presets by their action units, and return the strengths of all action units; other names are kept as
-    action units."""
+    """Convert strengths of presets and action units, by name, to strengths of action units only.
+
+    ``presets`` holds the strengths of action units of each preset, by its name; other names count as action units.
+    """
     units: dict[str, float] = {}
     for name, strength in strengths.items():
         for unit, share in presets.get(name, {name: 1.0}).items():
@@ -94,12 +98,12 @@ NEUTRAL = "neutral"
 
 @dataclass(frozen=True)
 class ExpressionReader:
-    """Converter of expressions to coefficients for one model, or for an avatar baked from it."""
+    """Converter of expressions to coefficients for one trained generator, or for an avatar baked from it."""
 
     model: str
-    """Name of the model, for error messages."""
+    """Name of the generator, for error messages."""
     face_model: str
-    """Name of the face model whose coefficients the model takes."""
+    """Name of the face model whose coefficients the generator takes."""
     presets: dict[str, dict[str, float]]
     """Predefined expressions, each as strengths of action units."""
     basis: ExpressionBasis | None
@@ -112,9 +116,9 @@ class ExpressionReader:
     ) -> Float[np.ndarray, "64"]:
         """Convert an expression to coefficients.
 
-        It is a ``.mat`` file, names with strengths (``"smile=0.7,blink=0.3"``) or an array of coefficients; None and
-        ``"neutral"`` are the neutral expression. A ``.mat`` that does not name its face model causes a warning,
-        unless the model takes BFM's coefficients.
+        An expression is a ``.mat`` file, names with strengths (``"smile=0.7,blink=0.3"``) or an array of coefficients;
+        None and ``"neutral"`` are the neutral expression. A ``.mat`` that does not name its face model causes a
+        warning, unless the generator takes coefficients of the Basel face model.
 
         Raises:
             InputError: unknown name, unreadable file, or a file that belongs to another face model.

@@ -1,8 +1,9 @@
 """The mesh of a face model as numpy arrays: linear shape bases, triangles, landmarks and eyelids.
 
-The imitation losses (losses that make generated faces follow the face model) use this mesh. :class:`FaceMesh` is a bare
-face such as BFM's; the open face model's head with eyeballs, hair and clothes is its subclass
-:class:`anifacegan.data.synthetic.surface.head.HeadGeometry`. Lengths are in model units, and faces are not posed.
+The imitation losses (losses that make generated faces follow the face model) use this mesh. :class:`FaceMesh` has the
+shape of a face only, without hair and clothes; its subclass
+:class:`anifacegan.data.synthetic.surface.head.HeadGeometry` adds what images of the open face model's head need.
+Lengths are in model units, and faces are not posed.
 """
 
 from dataclasses import dataclass
@@ -42,21 +43,24 @@ class FaceMesh:
 
     @property
     def face(self) -> Bool[np.ndarray, " vertex"]:
-        """Mask of the vertices of the face, without hair, neck and clothes; all vertices of a bare face are in the
-        mask."""
+        """Whether each vertex belongs to the face, where generated faces are compared with the mesh: here, all do.
+
+        Subclasses leave out what hair and clothes may hide.
+        """
         return np.ones(len(self.mean) // 3, bool)
 
     def coefficients_sha256(self) -> str:
-        """Compute the checksum of the arrays that identity and expression coefficients depend on.
+        """Compute the SHA-256 of the arrays that give identity and expression coefficients their meaning.
 
-        Data and runs recognise their face model by it, so face models that differ in other arrays count as equal.
+        Data sets and training runs recognise their face model by this checksum, so face models that differ in other
+        arrays only count as equal.
         """
         bases = self.basis[:, :ID_DIM], self.basis[:, ID_DIM:]
         return sha256(array.tobytes() for array in (self.mean, *bases))
 
 
 def face_mesh(model: MorphableModel) -> FaceMesh:
-    """Convert a morphable model of a bare face to arrays."""
+    """Convert the mesh and the shape bases of a morphable model to numpy arrays."""
     return FaceMesh(
         name=model.name,
         world_offset=model.world_offset.cpu().numpy().astype(np.float32),
@@ -71,16 +75,20 @@ def face_mesh(model: MorphableModel) -> FaceMesh:
 
 
 def by_coordinate(values: Float[Tensor, "vertex 3 *column"]) -> Float[np.ndarray, "coordinate columns"]:
-    """Flatten values of V vertices to 3V rows, one row for each coordinate of a vertex."""
+    """Reshape values with one row of three coordinates for each vertex to one float32 row for each coordinate.
+
+    Without columns, the result has one column.
+    """
     return values.detach().cpu().numpy().astype(np.float32).reshape(3 * len(values), -1)
 
 
 def bare_head(
     mesh: FaceMesh, z_id: Float[np.ndarray, "80"], z_exp: Float[np.ndarray, "64"]
 ) -> Float[np.ndarray, "vertex 3"]:
-    """Compute the vertices of one face without hair and clothes, model units; eyelids are placed.
+    """Compute the vertices of one face without hair and clothes, not posed, model units.
 
-    The linear part does not depend on BLAS or the number of threads; the lids do, in the last bit.
+    The eyelids are corrected after the linear model, see :func:`anifacegan.face_model.lids.place_lids`. The linear part
+    does not depend on BLAS or the number of threads; the lids do, in the last bit.
     """
     latents = np.concatenate([z_id, z_exp]).astype(np.float32)
     return _with_lids(mesh, affine(mesh.mean, mesh.basis, latents), z_exp)
@@ -89,8 +97,10 @@ def bare_head(
 def bare_and_neutral_head(
     mesh: FaceMesh, z_id: Float[np.ndarray, "80"], z_exp: Float[np.ndarray, "64"]
 ) -> tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, "vertex 3"]]:
-    """Compute the vertices of one face as :func:`bare_head` does, and those of its neutral face, of which most is done
-    once; twice the same array for a neutral expression."""
+    """Compute the vertices of one face without hair and clothes, with its expression and with the neutral expression.
+
+    This is faster than two calls of :func:`bare_head`. If ``z_exp`` is zero, both results are the same array.
+    """
     linear = affine(mesh.mean, mesh.basis, z_id.astype(np.float32))
     neutral = _with_lids(mesh, linear, np.zeros_like(z_exp))
     if not np.any(z_exp):
@@ -109,8 +119,10 @@ def _with_lids(
 @kernel(fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def affine(mean, basis, latents, first=0):
-    """Compute mean + basis @ latents row by row, independent of BLAS and its number of threads; the columns of the
-    basis are those from ``first`` on."""
+    """Compute ``mean + basis[:, first : first + len(latents)] @ latents``, independent of BLAS and of its threads.
+
+    ``mean`` is (N,), ``basis`` (N, K), ``latents`` a vector of coefficients; all are float32.
+    """
     out = np.empty_like(mean)
     for row in range(len(mean)):
         total, values = np.float32(0), basis[row, first:]

@@ -31,24 +31,27 @@ from torch import Tensor
 LID_CLEARANCE = 1.012
 """Smallest distance of eyelid vertices from the centre of the eyeball, in radii of the eyeball."""
 KNEE = 0.05
-"""The strength of a blink rises from 0 with slope 0 at reading 0, linearly between readings 2 KNEE and 1 - 2 KNEE, and
-ends at 1 with slope 0 at reading 1: small errors of the read-out move no lid."""
+"""Width of the soft clipping of the blink's read-out r to its strength: 0 with slope 0 at r = 0, linear from r = 2 KNEE
+to 1 - 2 KNEE, and 1 with slope 0 at r = 1, so that small errors of the read-out move no lid."""
 MEETING_POWER = 4
-"""The upper margin also comes to the lower one sideways and in depth, by their distance times this power of the blink's
-strength: otherwise closed lids would show gaps at the corners, since people's margins differ."""
+"""Power p: the upper margin also moves sideways and in depth, by strength^p of its distance to the lower margin, since
+otherwise closed lids would show gaps at the corners of the eye."""
 BALL_SAMPLES = 32
 """Largest number of an eyeball's vertices to which its sphere is fitted where only a part of the mesh is computed."""
 
 
 class TensorsOfArrays:
-    """Gives the arrays of a dataclass as tensors, which are copied to each device once."""
+    """Base of dataclasses of arrays, which gives the arrays as tensors that are copied to each device once."""
 
     @cached_property
     def _tensors(self) -> dict[tuple[str, torch.device, torch.dtype], Tensor]:
         return {}
 
     def tensor(self, name: str, like: Tensor) -> Tensor:
-        """Return an array on the device of another tensor: indices as int64, numbers in the other tensor's type."""
+        """Return the array in the field ``name`` as a tensor on the device of ``like``.
+
+        Integers become int64; floating-point numbers get the type of ``like``.
+        """
         values: np.ndarray = getattr(self, name)
         index = values.dtype.kind in "iu"
         dtype = torch.int64 if index else like.dtype
@@ -60,43 +63,46 @@ class TensorsOfArrays:
         return self._tensors[key]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: the arrays without the tensors."""
+        """Return what is pickled: the arrays without their copies as tensors."""
         return {name: value for name, value in vars(self).items() if name != "_tensors"}
 
 
 @dataclass(frozen=True)
 class LidClosing(TensorsOfArrays):
-    """How the upper lid of one eye closes; C columns of its margin, N vertices that turn."""
+    """How the upper lid of one eye closes, by turning about the horizontal axis through the eyeball's centre.
+
+    A column is a vertex of the upper lid's margin (its edge at the eye); lengths are model units.
+    """
 
     upper: Int[np.ndarray, " column"]
-    """Vertices of the upper lid's margin from the inner to the outer corner of the eye."""
+    """Vertex indices of the upper lid's margin from the inner to the outer corner of the eye."""
     lower: Int[np.ndarray, " column"]
-    """Vertices of the lower lid's margin from the inner to the outer corner; the corners belong to both margins."""
+    """Vertex indices of the lower lid's margin from the inner to the outer corner; both margins have the corners."""
     below: Float[np.ndarray, " column"]
-    """Position below each vertex of the upper margin, as a fractional index in ``lower``."""
+    """Position on the lower margin below each vertex of the upper margin, as a fractional index in ``lower``."""
     followers: Int[np.ndarray, " follower"]
-    """Skin vertices that turn when the lid closes, the upper margin among them."""
+    """Indices of the skin vertices that turn when the lid closes, the upper margin among them."""
     columns: Int[np.ndarray, "follower near"]
-    """Columns whose turns a vertex follows."""
+    """Indices in ``upper`` of the margin vertices whose turns each follower takes part in."""
     shares: Float[np.ndarray, "follower near"]
-    """Share of each of these columns' turns in the turn of the vertex."""
+    """Share of the turn of each vertex in ``columns`` that is added to the follower's turn, 0 to 1."""
     blink_upper: Float[np.ndarray, "column 3"]
-    """Displacement of the upper margin by the linear model at full blink."""
+    """Displacement of the upper margin by the linear face model at full blink."""
     blink_lower: Float[np.ndarray, "column 3"]
-    """Displacement of the lower margin by the linear model at full blink."""
+    """Displacement of the lower margin by the linear face model at full blink."""
     blink_ball: Float[np.ndarray, "3"]
-    """Displacement of the eyeball by the linear model at full blink."""
+    """Displacement of the eyeball by the linear face model at full blink."""
     read_out: Float[np.ndarray, "64"]
-    """Weights of the expression coefficients in the reading of the blink, which is 1 at full blink."""
+    """Weights whose scalar product with expression coefficients tells how far the eye is closed: 1 at full blink."""
 
     @cached_property
     def first_below(self) -> Int[np.ndarray, " column"]:
-        """Index in ``lower`` of the vertex before each position in ``below``; another vertex follows it."""
+        """Integer part of each position in ``below``: an index in ``lower``, never that of the last vertex."""
         return np.minimum(self.below.astype(np.int64), len(self.lower) - 2)
 
     @cached_property
     def share_below(self) -> Float[np.ndarray, " column"]:
-        """Place of each position in ``below`` between that vertex (0) and the next one (1)."""
+        """Place of each position in ``below`` between the vertices ``first_below`` (0) and ``first_below + 1`` (1)."""
         return self.below - self.first_below
 
 
@@ -109,7 +115,7 @@ class Eye(TensorsOfArrays):
     lids: Int[np.ndarray, " lid_vertex"]
     """Indices of the eyelid vertices that must stay outside the eyeball."""
     closing: LidClosing
-    """Margins of the lids, and what turns when the upper lid closes."""
+    """Edges of the lids, and which vertices turn when the upper lid closes."""
 
 
 def place_lids(
@@ -117,10 +123,14 @@ def place_lids(
     z_exp: Float[Tensor, "batch 64"] | None,
     eyes: tuple[Eye, ...],
 ) -> Float[Tensor, "batch vertex 3"]:
-    """Close the eyelids of linear shapes by the blink in their expression, and push them out of the eyeballs.
+    """Correct the eyelids of faces of the linear face model: close them by the blink, push them out of the eyeballs.
 
-    All other vertices stay. ``vertices`` are the linear model's shapes with the expression ``z_exp``. None stands for
-    neutral faces, whose lids do not close.
+    All other vertices stay.
+
+    Args:
+        vertices: faces with the expressions ``z_exp``, not posed, model units.
+        z_exp: expression coefficients; None stands for neutral faces, whose lids do not close.
+        eyes: the eyeballs and their lids; without any, nothing changes.
     """
     result = vertices.clone()
     for eye in eyes:
@@ -136,17 +146,18 @@ def place_lids(
 
 
 def blink_strength(z_exp: Float[Tensor, "batch 64"], closing: LidClosing) -> Float[Tensor, "batch"]:
-    """Read how far an expression closes an eye, from 0 (not at all) to 1 (full blink)."""
+    """Compute how far expressions close the eye that ``closing`` describes, from 0 (not at all) to 1 (full blink)."""
     return _clipped((z_exp * closing.tensor("read_out", z_exp)).sum(dim=1))
 
 
 def subset_with_lids(
     selected: Int[np.ndarray, " point"], eyes: tuple[Eye, ...]
 ) -> tuple[Int[np.ndarray, " more_points"], tuple[Eye, ...]]:
-    """Add to some vertices of a mesh those from which :func:`place_lids` computes where lids belong.
+    """Extend a selection of a mesh's vertices by those that :func:`place_lids` needs to place lids among them.
 
-    Returns the ``selected`` vertices followed by the others, and the eyes with indices into them. ``selected`` may hold
-    a vertex several times. The eyeballs are then fitted to samples, and so differ a little.
+    ``selected`` are vertex indices, which may repeat. Returns these indices followed by the added ones, and the eyes
+    with indices into this list in place of the mesh. Eyeballs are then fitted to fewer vertices, so lids differ a
+    little from those of the whole mesh.
     """
     support = [part for eye in eyes for part in (_ball_samples(eye), eye.closing.upper, eye.closing.lower)]
     start, found = len(selected), []

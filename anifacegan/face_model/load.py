@@ -1,4 +1,4 @@
-"""Loading of a face model of either kind."""
+"""Loading of a face model of either kind, the open face model or the Basel face model (BFM)."""
 
 from pathlib import Path
 

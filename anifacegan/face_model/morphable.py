@@ -4,7 +4,8 @@
     albedo T = tex_mean + B_tex tex
     pose   p' = p R + trans                          R = (Rz Ry Rx)^T, points as rows
 
-The lids of the open model's shapes are placed after the linear model, see :mod:`anifacegan.face_model.lids`.
+After the linear model, the eyelids of the open face model are closed over the eyeballs, see
+:mod:`anifacegan.face_model.lids`.
 
 Lengths are in model units, see :mod:`anifacegan.geometry.conventions`. The class holds either of two face models: the
 open one (:mod:`anifacegan.face_model.open_model`) or the Basel face model (:mod:`anifacegan.face_model.bfm`).
@@ -55,13 +56,13 @@ class FaceBases:
     world_offset: tuple[float, float, float]
     """Position of the face model's origin, world units."""
     eyes: tuple[Eye, ...] = ()
-    """Eyeballs that are separate from the skin, and their lids."""
+    """Eyeballs that are separate from the skin, and their lids; none for BFM."""
     normal_weighting: Literal["area", "equal"] = "area"
     """Weights of the triangles around a vertex in its normal: their areas, or equal ones as in Deep3DFaceRecon."""
 
 
 class MorphableModel(nn.Module):
-    """A linear face model with placed lids, differentiable in its coefficients, with buffers but no parameters."""
+    """A linear face model with corrected eyelids, differentiable in its coefficients, with no learned parameters."""
 
     mean: Tensor
     id_basis: Tensor
@@ -92,7 +93,7 @@ class MorphableModel(nn.Module):
         return place_lids(self.mean + offset, z_exp, self.eyes)
 
     def albedo(self, tex: Float[Tensor, "batch tex_dim"]) -> Float[Tensor, "batch vertex 3"]:
-        """Compute the RGB colours of the vertices, not clamped to [0, 1]."""
+        """Compute the RGB albedo of the vertices from texture coefficients, not clamped to [0, 1]."""
         return self.tex_mean + _expand(self.tex_basis, tex)
 
     def normals(self, vertices: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch vertex 3"]:
@@ -100,11 +101,11 @@ class MorphableModel(nn.Module):
         return vertex_normals(vertices, self.triangles, equal=self.normal_weighting == "equal")
 
     def landmarks(self, vertices: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch 68 3"]:
-        """Select the 68 landmarks, in iBUG order: the first point of the jaw is at the image's left, at -x."""
+        """Select the 68 landmarks among the vertices, in iBUG order: the jaw starts at the image's left, at -x."""
         return vertices[:, self.landmark_vertices]
 
     def alignment_points(self, vertices: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch 5 3"]:
-        """Compute Deep3DFaceRecon's alignment points: eyes at -x and +x, nose tip, mouth corners at -x and +x."""
+        """Compute Deep3DFaceRecon's five alignment points: eyes at -x and +x, nose tip, mouth corners at -x and +x."""
         return self.alignment_weights @ self.landmarks(vertices)
 
     def to_world(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
@@ -132,7 +133,7 @@ def _expand(
 
 
 def alignment_weights() -> Float[Tensor, "5 68"]:
-    """Return the weights of the 68 landmarks in each of the five alignment points."""
+    """Return the weights of the 68 landmarks in each of Deep3DFaceRecon's five alignment points; each row sums to 1."""
     weights = torch.zeros(len(ALIGNMENT_LANDMARKS), 68)
     for point, landmarks in enumerate(ALIGNMENT_LANDMARKS):
         weights[point, list(landmarks)] = 1 / len(landmarks)

@@ -36,28 +36,29 @@ MASKS = (
     "nose",
     "forehead",
 )
-"""Names of the regions; ``HeadParts`` has a mask of each."""
+"""Names of the regions of the head; :class:`HeadParts` has a field ``NAME_mask`` for each."""
 BLINK_UNITS = ("eyeBlinkLeft", "eyeBlinkRight")
-"""Action units that close the eye at +x and the eye at -x."""
+"""Names of the action units that close the eye at +x and the eye at -x."""
 EYE_KEYS = (
     *("part", "au_names", "au2exp", "blink_read_out", "lid_upper", "lid_lower", "lid_below"),
     *(f"lid{name}_{side}" for side in "lr" for name in ("", "_followers", "_columns", "_shares")),
 )
-"""Arrays of the file from which eyeballs and lids are made."""
+"""Keys of the arrays in the open face model's file that describe eyeballs, eyelids and blinking."""
 
 
 @dataclass(frozen=True)
 class HeadParts:
     """Regions, part labels, and sampled people and expressions of the open face model.
 
-    V vertices, P people, E expressions, U action units, S hair lines. Lengths are in model units. Signed distances are
-    measured along the surface of the head and are positive inside the region.
+    V vertices, F triangles, T texture vertices, P people, E expressions, U action units (named elementary movements), S
+    hair lines. Lengths are in model units. Signed distances are measured along the surface of the head and are positive
+    inside the region.
     """
 
     part: np.ndarray
     """(V,) label of the part that each vertex belongs to, see :mod:`anifacegan.face_model.parts`."""
     texture_uv: np.ndarray
-    """(T, 2) positions of the texture layout's vertices, u to the right and v down, 0 to 1."""
+    """(T, 2) texture coordinates of the texture vertices, u to the right and v down, 0 to 1."""
     texture_tri: np.ndarray
     """(F, 3) index in ``texture_uv`` of the corners of each triangle of the mesh."""
     au_names: np.ndarray
@@ -73,7 +74,7 @@ class HeadParts:
     bank_melanin: np.ndarray
     """(P,) melanin of the sampled people's skin, 0 (fair) to 1 (dark)."""
     bank_group: np.ndarray
-    """(P,) group of each sampled person by sex, descent and age, see :mod:`anifacegan.face_model.people`."""
+    """(P,) group of each sampled person by sex, descent and age, 0 to 17, see :mod:`anifacegan.face_model.people`."""
     bank_gender: np.ndarray
     """(P,) gender of the sampled people, from 0 (female) to 1 (male)."""
     bank_age: np.ndarray
@@ -85,7 +86,7 @@ class HeadParts:
     hair_sd: np.ndarray
     """(S, V) signed distance of each vertex to each hair line, positive in the hair."""
     hair_dir: np.ndarray
-    """(V, 3) unit direction in which clothes are offset from the skin."""
+    """(V, 3) unit direction, at each vertex, in which clothes are offset from the skin."""
     cloth_sd: np.ndarray
     """(V,) signed distance of each vertex to the collar, positive in the clothes."""
     front_mask: np.ndarray
@@ -107,19 +108,19 @@ class HeadParts:
     moustache_mask: np.ndarray
     """(V,) weight of each vertex as part of a moustache, 0 to 1."""
     cheek_mask: np.ndarray
-    """(V,) weight of each vertex as part of the cheeks, 0 to 1, a soft spot."""
+    """(V,) weight of each vertex as part of the cheeks, 0 to 1, falling off as a Gaussian."""
     nose_mask: np.ndarray
-    """(V,) weight of each vertex as part of the tip of the nose, 0 to 1, a soft spot."""
+    """(V,) weight of each vertex as part of the tip of the nose, 0 to 1, falling off as a Gaussian."""
     forehead_mask: np.ndarray
-    """(V,) weight of each vertex as part of the forehead, 0 to 1, a soft spot."""
+    """(V,) weight of each vertex as part of the forehead, 0 to 1, falling off as a Gaussian."""
     eye_polar: np.ndarray
     """(V,) angle of an eyeball's vertex from the eye's pole (the middle of the pupil) in radians; zero for other
     vertices."""
     eye_azimuth: np.ndarray
-    """(V,) angle of an eyeball's vertex around the eye's pole in radians; zero for other vertices."""
+    """(V,) angle of an eyeball's vertex around the eye's pole, radians, from +x toward +y; zero for other vertices."""
 
     def expression_basis(self) -> ExpressionBasis:
-        """Return the named action units and their expression coefficients."""
+        """Return the names of the action units and the map from their strengths to expression coefficients."""
         return ExpressionBasis(tuple(str(name) for name in self.au_names), self.au2exp)
 
 
@@ -175,14 +176,16 @@ def _file_arrays(vertices: int) -> dict[str, Expected]:
 
 
 def face_model_path() -> Path:
-    """Return the path of the built open face model: in the folder ANIFACEGAN_CACHE if it is set, else in the platform's
-    cache."""
+    """Return the path of the open face model's file in the cache folder.
+
+    The folder is that of the environment variable ANIFACEGAN_CACHE if it is set, else the platform's cache folder.
+    """
     folder = os.environ.get("ANIFACEGAN_CACHE")
     return Path(folder or platformdirs.user_cache_path("anifacegan")) / OPEN_FACE_FILE
 
 
 def load_open_face_model(path: Path | None = None) -> MorphableModel:
-    """Load the open face model from its built file; None stands for the file in the cache.
+    """Load the open face model from its built file at ``path``; None stands for the file in the cache folder.
 
     Raises:
         InputError: the file is missing, is no face model, or an array in it is misshaped, not finite or out of range.
@@ -236,8 +239,9 @@ def _eyes(arrays: dict[str, np.ndarray]) -> tuple[Eye, ...]:
 
 
 def load_head_parts(path: Path | None = None) -> HeadParts:
-    """Load regions, labels, and sampled people and expressions from the open face model's file; None stands for
-    the file in the cache.
+    """Load regions, labels, and sampled people and expressions from the open face model's file at ``path``.
+
+    None stands for the file in the cache folder.
 
     Raises:
         InputError: see :func:`load_open_face_model`.
@@ -247,7 +251,9 @@ def load_head_parts(path: Path | None = None) -> HeadParts:
 
 
 def read_open_face_file(path: Path | None, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Read some arrays of the open face model's file, checked; None stands for the file in the cache.
+    """Read the arrays ``keys`` from the open face model's file and check their types, shapes and ranges.
+
+    None stands for the file in the cache folder.
 
     Raises:
         InputError: see :func:`load_open_face_model`.

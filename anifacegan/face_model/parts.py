@@ -1,7 +1,7 @@
 """Parts of the open face model's head: their labels and names, and the places of the gaps between the teeth."""
 
 SKIN, EYE_LEFT, EYE_RIGHT, TONGUE, UPPER_TEETH, LOWER_TEETH = range(6)
-"""Labels of the parts; left is the person's left, at +x."""
+"""Labels of the parts of the head, one for each vertex; left is the person's left, at +x."""
 EYE_LABELS = (EYE_LEFT, EYE_RIGHT)
 """Labels of the eyeballs, that at +x first."""
 PART_NAMES = ("skin", "left_eye", "right_eye", "tongue", "upper_teeth", "lower_teeth")

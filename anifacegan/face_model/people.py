@@ -1,5 +1,6 @@
-"""Groups of people by sex, descent and age: the bank of the open face model and synthetic data sets have as many people
-of each group.
+"""Groups of people by sex, descent and age.
+
+The people sampled for the open face model's file, and those of synthetic data sets, are as many in every group.
 """
 
 from collections.abc import Sequence
@@ -13,11 +14,11 @@ DESCENTS = ("african", "asian", "caucasian")
 AGE_BANDS = ((18.0, 35.0), (35.0, 55.0), (55.0, 80.0))
 """Youngest and oldest age of each band, in years."""
 GROUPS = len(SEXES) * len(DESCENTS) * len(AGE_BANDS)
-"""Number of groups."""
+"""Number of groups: each is a sex, a descent and an age band."""
 
 
 def group_parts(group: int | np.integer) -> tuple[int, int, int]:
-    """Return the indices of a group's sex, descent and age band."""
+    """Return the indices, in SEXES, DESCENTS and AGE_BANDS, of the sex, descent and age band of a group (0 to 17)."""
     return int(group % 2), int(group // 2 % 3), int(group // 6)
 
 
@@ -26,7 +27,7 @@ def groups_of(
     age: Float[np.ndarray, " person"],
     race: Float[np.ndarray, "person 3"],
 ) -> Int[np.ndarray, " person"]:
-    """Return the group of each person: the nearer sex, the largest share of descent, and the band of the age.
+    """Return the group of each person, 0 to 17: the nearer sex, the largest share of descent, and the band of the age.
 
     Args:
         gender: 0 (female) to 1 (male).
@@ -38,7 +39,7 @@ def groups_of(
 
 
 def proportions(groups: Int[np.ndarray, " person"]) -> str:
-    """Return one line of text with the share of each sex, age band and descent."""
+    """Return one line of text with the share of each sex, age band and descent among people of the given groups."""
     sexes, descents, bands = np.array([group_parts(group) for group in range(GROUPS)])[groups].T
     return "; ".join(
         (

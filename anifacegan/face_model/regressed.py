@@ -14,7 +14,7 @@ from anifacegan.geometry.cameras import Camera, euler_rotation, focal_length_px,
 from anifacegan.geometry.conventions import FOV_DEG
 
 SCALE_FLOOR = 1e-3
-"""Lower limit of the standard deviations by which regressed outputs are multiplied."""
+"""Lower limit of the standard deviations of coefficients by which a regressor's normalised outputs are multiplied."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ FIELD_COLUMNS = _columns()
 
 
 class FaceLandmarks(nn.Module):
-    """Computes the 68 landmarks of face coefficients with the landmark vertices of a morphable model, and projects
-    them."""
+    """Computes and projects the 68 landmarks of faces of given coefficients, without the rest of the mesh."""
 
     mean: Tensor
     id_basis: Tensor
@@ -75,7 +74,7 @@ class FaceLandmarks(nn.Module):
     def unposed(
         self, z_id: Float[Tensor, "batch 80"], z_exp: Float[Tensor, "batch 64"]
     ) -> Float[Tensor, "batch 68 3"]:
-        """Compute the landmarks of faces before posing, model units."""
+        """Compute the landmarks of faces before posing, in iBUG order, model units."""
         shape = (
             self.mean
             + torch.einsum("vck,bk->bvc", self.id_basis, z_id)
@@ -84,7 +83,10 @@ class FaceLandmarks(nn.Module):
         return place_lids(shape, z_exp, self.eyes)[:, :68]
 
     def pixels(self, face: Reconstruction, size: int) -> Float[Tensor, "batch 68 2"]:
-        """Project the landmarks of posed faces to index pixels (x right, y down) of an image of ``size`` pixels."""
+        """Project the landmarks of posed faces to pixel coordinates of an image of ``size`` x ``size`` pixels.
+
+        x runs right and y down; integers are pixel centres.
+        """
         camera = coefficient_camera(face.angle, face.trans, size, self.camera)
         return camera.project(self.unposed(face.id, face.exp))
 
@@ -94,7 +96,11 @@ def coefficient_camera(
 ) -> Camera:
     """Make the camera that shows the face of given coefficients; it projects points of the unposed face in model units.
 
-    ``kind`` selects the focal length: that of the generator's field of view, or Deep3DFaceRecon's.
+    Args:
+        angle: pitch, yaw and roll of the face, radians.
+        trans: translation of the face, model units.
+        size: height and width of the image, pixels.
+        kind: selects the focal length, that of the generator's field of view or Deep3DFaceRecon's.
     """
     camera = reconstruction_camera(angle, trans, size)
     if kind == "generator":

@@ -13,10 +13,9 @@ from jaxtyping import Float, Int
 from anifacegan.face_model.open_model import read_open_face_file
 
 TEXTURE_SIZE = 2048
-"""Height and width in pixels of the image for which the texture layout was made: its charts are TEXTURE_PADDING apart
-there."""
+"""Height and width, in pixels, of the texture image for which the texture coordinates were laid out."""
 TEXTURE_PADDING = 4
-"""Distance between the charts of the texture layout in pixels."""
+"""Least distance between connected pieces of the surface in the texture, in pixels of an image of ``TEXTURE_SIZE``."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class FaceRig:
     pivots: Float[np.ndarray, "pivot 3"]
     """Centre of rotation of each eye, and the middle of the axis (along x) about which the jaw opens; mean face."""
     pivot_id_basis: Float[np.ndarray, "pivot 3 80"]
-    """Change of each pivot by each identity coefficient."""
+    """Displacement of each pivot by each identity coefficient."""
     unit_names: tuple[str, ...]
     """Names of the action units."""
     unit_displacements: Float[np.ndarray, "unit vertex 3"]
@@ -43,15 +42,16 @@ class FaceRig:
     texture_uv: Float[np.ndarray, "texture_vertex 2"]
     """Texture coordinates in [0, 1], u to the right and v down. No two triangles overlap."""
     texture_triangles: Int[np.ndarray, "triangle 3"]
-    """Index in ``texture_uv`` of each triangle's corners; on the seams a vertex of the mesh has several."""
+    """Indices in ``texture_uv`` of each triangle's corners, in the order of the mesh's triangles; a mesh vertex on a
+    seam of the texture has several."""
 
     def pivots_of(self, z_id: Float[np.ndarray, "80"]) -> Float[np.ndarray, "pivot 3"]:
-        """Compute the pivots of a person."""
+        """Compute the pivots of the person with identity coefficients ``z_id``, model units."""
         return self.pivots + self.pivot_id_basis @ z_id
 
 
 def load_face_rig(path: Path | None = None) -> FaceRig:
-    """Load the rig from the open face model's file; None stands for the file in the cache.
+    """Load the rig from the open face model's file at ``path``; None stands for the file in the cache folder.
 
     Raises:
         InputError: see :func:`anifacegan.face_model.open_model.load_open_face_model`.
@@ -74,4 +74,4 @@ RIG_KEYS = (
     *("part", "part_names", "pivot_names", "pivots", "pivot_id_basis", "au_names", "unit_displacements"),
     *("tri", "texture_uv", "texture_tri"),
 )
-"""Arrays of the file that make the rig."""
+"""Keys of the arrays in the open face model's file that :func:`load_face_rig` reads."""

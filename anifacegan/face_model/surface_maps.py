@@ -1,7 +1,7 @@
 """Position maps of a face model: the points where a camera's rays meet the mesh of given coefficients.
 
-The mesh is the head without hair and clothes, with the eyelids placed, as in the synthetic images. Only
-the face of the mesh (:attr:`anifacegan.face_model.face_mesh.FaceMesh.face`) is compared with generated faces.
+The mesh is the head without hair and clothes, with eyelids that close over the eyeballs, as in the synthetic images.
+Only the face of the mesh (:attr:`anifacegan.face_model.face_mesh.FaceMesh.face`) is compared with generated faces.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,10 @@ class SurfaceMap:
 
 
 class FaceSurfaces(nn.Module):
-    """Renderer of position maps of a face model, with buffers but no parameters; results have no gradients."""
+    """Renderer of position maps (the mesh point that each pixel shows) of a face model, with no learned parameters.
+
+    Results have no gradients.
+    """
 
     mean: Tensor
     basis: Tensor
@@ -41,7 +44,7 @@ class FaceSurfaces(nn.Module):
     def __init__(self, mesh: FaceMesh, fov_deg: float, backend: Backend = "auto") -> None:
         """Copy the arrays of ``mesh`` to buffers.
 
-        ``fov_deg`` is the generator's field of view; ``backend`` is that of
+        ``fov_deg`` is the field of view of the generator's camera, degrees; ``backend`` is that of
         :func:`anifacegan.geometry.rasterization.rasterizer.rasterize`.
         """
         super().__init__()
@@ -61,10 +64,12 @@ class FaceSurfaces(nn.Module):
         angles: Float[Tensor, "batch 2"],
         size: int,
     ) -> SurfaceMap:
-        """Rasterize faces of given coefficients with the generator's camera at ``size`` pixels; return the points that
-        the pixels show.
+        """Rasterize faces of given coefficients with the generator's camera; return the points that the pixels show.
 
-        ``angles`` has the columns pitch and yaw, radians relative to frontal.
+        Args:
+            z_id, z_exp: identity and expression coefficients.
+            angles: columns pitch and yaw of the camera, radians relative to frontal.
+            size: height and width of the image, pixels; the image has size x size rays.
         """
         vertices = self.vertices(z_id, z_exp)
         pitch, yaw = angles.unbind(-1)
@@ -78,7 +83,7 @@ class FaceSurfaces(nn.Module):
     def vertices(
         self, z_id: Float[Tensor, "batch 80"], z_exp: Float[Tensor, "batch 64"]
     ) -> Float[Tensor, "batch vertex 3"]:
-        """Compute the vertices of faces with expressions, world units."""
+        """Compute the vertices of faces with identity ``z_id`` and expression ``z_exp``, world units, not posed."""
         coefficients = torch.cat([z_id, z_exp], dim=1)
         shape = self.mean + coefficients @ self.basis.T  # (B, 3V)
         placed = place_lids(shape.unflatten(1, (-1, 3)), z_exp, self.eyes)

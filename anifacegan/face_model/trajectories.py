@@ -25,9 +25,9 @@ class Trajectory:
     """Pose and expression of every frame of a video; angles are radians relative to frontal."""
 
     yaw: Float[np.ndarray, "frame"]
-    """Yaw of each frame's view."""
+    """Yaw of the head in each frame."""
     pitch: Float[np.ndarray, "frame"]
-    """Pitch of each frame's view."""
+    """Pitch of the head in each frame."""
     z_exp: Float[np.ndarray, "frame 64"]
     """Expression coefficients of each frame."""
     strength: Float[np.ndarray, "frame"]
@@ -46,11 +46,10 @@ class Trajectory:
 def piecewise_linear(
     values: Float[np.ndarray, "value *dim"], frames: int
 ) -> Float[np.ndarray, "frames *dim"]:
-    """Interpolate linearly between values that are spread evenly over ``frames`` frames; every value appears exactly in
-    one frame.
+    """Interpolate linearly between values that are spread evenly over ``frames`` frames.
 
-    With fewer frames than values, some values are left out, but not the first and the last. A single frame has the last
-    value.
+    The first frame has the first value, the last frame the last one, and each other value is reached in some frame.
+    With fewer frames than values, some of those others are left out. A single frame has the last value.
     """
     count = len(values)
     if frames == 1:
@@ -73,12 +72,12 @@ def _even_indices(length: int, count: int) -> Int[np.ndarray, "count"]:
 def expression_schedule(
     strength: Float[np.ndarray, "value"] | None, expressions: int, frames: int
 ) -> tuple[Int[np.ndarray, "frame"], Float[np.ndarray, "frame"]]:
-    """Divide frames evenly among expressions that are shown one after another. Returns the index of each frame's
-    expression, and the strength of the expression in each frame.
+    """Divide ``frames`` frames evenly among a number of expressions that are shown one after another.
 
-    Each expression passes through all values of ``strength`` in its frames. If ``strength`` is None, one expression
-    rises from 0 to 1, and each of several rises from 0 to 1 and falls back, or stays at 1 if it has fewer than three
-    frames.
+    Returns, for each frame, the index of its expression (from 0) and the factor of that expression. In the frames of an
+    expression, the factor passes through all values of ``strength``. If ``strength`` is None, the factor of a single
+    expression rises from 0 to 1, and that of each of several rises from 0 to 1 and falls back, or stays at 1 in fewer
+    than three frames.
 
     Raises:
         InputError: fewer frames than expressions.
@@ -100,10 +99,10 @@ def expression_schedule(
 
 
 def check_views(*, yaw: Float[np.ndarray, "frame"], pitch: Float[np.ndarray, "frame"]) -> None:
-    """Refuse views that are too far from frontal to be rendered; angles are radians.
+    """Check that the poses of all frames are near enough to frontal to be rendered; angles are radians.
 
     Raises:
-        InputError: names the first such frame.
+        InputError: a pose is not; names the first such frame.
     """
     wrong = (
         ~(from_frontal(yaw=yaw, pitch=pitch) <= WIDEST_VIEW_RAD)
@@ -135,8 +134,9 @@ class Expression:
 
 
 def requested_expressions(drive: DriveConfig, reader: ExpressionReader) -> tuple[list[Expression], bool]:
-    """Read the expressions that the option ``expression`` names. Returns them, and whether the option is a folder,
-    whose files form a sequence.
+    """Read the expressions that the option ``drive.expression`` names, with ``reader``.
+
+    Returns the expressions, and whether the option is a folder, whose .mat files form a sequence of frames.
 
     Raises:
         InputError: a name is unknown, a file is missing or does not fit the model, or a folder has no .mat files.
@@ -169,6 +169,12 @@ def planned_trajectory(
     drive: DriveConfig, reader: ExpressionReader, expressions: list[Expression], is_sequence: bool
 ) -> Trajectory:
     """Compute pose and expression of every frame of a video.
+
+    Args:
+        drive: options of pose, strength and number of frames.
+        reader: gives the pitch offset if the options leave it open.
+        expressions: what :func:`requested_expressions` returns.
+        is_sequence: whether the expressions are the frames of one sequence, and not shown one after another.
 
     Raises:
         InputError: ``pose_from_mat`` is set, and an expression was not read from a .mat file.

@@ -1,6 +1,7 @@
 """Pinhole cameras: rotations from angles, camera poses, and the projection of points to pixels.
 
-A camera maps points, as rows, to its own frame and from there to index pixels. Units, axes and signs of angles are
+A camera maps points, as rows, to its own frame and from there to pixel coordinates: x right, y down, integers at pixel
+centres, the upper left one at (0, 0). Units, axes and signs of angles are
 those of :mod:`anifacegan.geometry.conventions`. The generator's camera sits on the unit sphere at the polar angles
 ``pi/2 + yaw`` and ``pi/2 - pitch`` of AniFaceGAN (Wu et al. 2022).
 """
@@ -21,26 +22,26 @@ RECONSTRUCTION_FOCAL_PX = 1015.0
 RECONSTRUCTION_SIZE_PX = 224
 """Height and width of Deep3DFaceRecon's images, pixels."""
 RECONSTRUCTION_DISTANCE = 10.0
-"""Distance of Deep3DFaceRecon's camera from the origin, model units."""
+"""Distance of Deep3DFaceRecon's camera from the origin, model units (0.1 world units each)."""
 WIDEST_VIEW_RAD = 1.4
-"""Largest allowed angle between the viewing axis and the frontal viewing axis; at slightly larger angles, the camera
-would see the background plane from behind."""
+"""Largest allowed angle, radians, between the viewing axis and the frontal viewing axis; at slightly larger angles, the
+camera would see the background plane from behind."""
 
 Points = TypeVar("Points", Tensor, np.ndarray)
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Pinhole cameras that share their intrinsics: ``p_camera = p @ rotation + translation``."""
+    """Pinhole cameras that share their intrinsics; they map points as ``p_camera = p @ rotation + translation``."""
 
     rotation: Float[Tensor, "batch 3 3"]
-    """Columns are the camera's right, up and backward axes."""
+    """Columns are the camera's right, up and backward axes, in the frame of the points."""
     translation: Float[Tensor, "batch 3"]
-    """Position of the origin of the points in the camera's frame."""
+    """Where the point (0, 0, 0) is in the camera's frame, in the unit of the points."""
     focal_px: float
     """Focal length, pixels."""
     principal_px: float
-    """Image centre in index coordinates (integers are pixel centres), the same for x and y."""
+    """Pixel coordinate of the image centre (integers are pixel centres), the same for x and y."""
     size: int
     """Height and width of the image, pixels."""
 
@@ -49,17 +50,15 @@ class Camera:
         return points @ self.rotation + self.translation[:, None]
 
     def project(self, points: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 2"]:
-        """Project points in front of the camera to index pixels (x right, y down)."""
+        """Project points in front of the camera to pixel coordinates (x right, y down, integers at pixel centres)."""
         x_px, y_px, _ = self.pixels(self.to_camera(points))
         return torch.stack([x_px, y_px], dim=-1)
 
     def pixels(self, in_camera: Points) -> tuple[Points, Points, Points]:
-        """Project (..., 3) points in the camera's frame to pixel coordinates x and y and the inverse depth.
+        """Project (..., 3) points in the camera's frame; return their x, y and inverse depth, three arrays (...).
 
-        Pixel coordinates are real numbers; the centre of the upper left pixel is (0, 0).
-
-        Depth is measured along the viewing axis and positive in front of the camera. Points are a tensor or an array
-        of any floating type.
+        x (right) and y (down) are pixel coordinates, real numbers that are integers at pixel centres. Depth is measured
+        along the viewing axis, in the unit of the points, and positive in front of the camera.
         """
         inverse_depth = -1.0 / in_camera[..., 2]
         x_px = self.principal_px + self.focal_px * in_camera[..., 0] * inverse_depth
@@ -96,16 +95,20 @@ def euler_from_rotation(rotation: Float[Tensor, "batch 3 3"]) -> Float[Tensor, "
 def from_frontal(
     *, yaw: float | Float[np.ndarray, "*view"], pitch: float | Float[np.ndarray, "*view"]
 ) -> float | Float[np.ndarray, "*view"]:
-    """Compute the angle between the viewing axis of a view and that of the frontal view, radians."""
+    """Compute the angle between the viewing axis of the camera at ``yaw`` and ``pitch`` and that of the frontal camera.
+
+    All angles are radians.
+    """
     return np.arccos(np.cos(pitch) * np.cos(yaw))
 
 
 def orbit_rotation(
     *, yaw: Float[Tensor, "batch"], pitch: Float[Tensor, "batch"]
 ) -> tuple[Float[Tensor, "batch 3"], Float[Tensor, "batch 3 3"]]:
-    """Place a camera on the unit sphere, looking at the origin without roll.
+    """Place cameras on the unit sphere, looking at the world's origin without roll.
 
-    Returns the camera's position and its axes (columns: right, up, backward), world units.
+    ``yaw`` and ``pitch`` are radians, 0 for the frontal camera. Returns the cameras' positions, world units, and their
+    unit axes in the world's frame (columns: right, up, backward).
     """
     polar, azimuth = math.pi / 2 - pitch, math.pi / 2 + yaw
     origin = torch.stack(
@@ -120,14 +123,17 @@ def orbit_rotation(
 def orbit_camera(
     *, yaw: Float[Tensor, "batch"], pitch: Float[Tensor, "batch"], size: int, fov_deg: float = FOV_DEG
 ) -> Camera:
-    """Make the generator's camera, for points in world units: it looks at the origin from distance 1 without roll."""
+    """Make the generator's camera, for points in world units: it looks at the origin from distance 1 without roll.
+
+    ``yaw`` and ``pitch`` are radians, 0 for the frontal camera; ``size`` is the height and width of the image, pixels.
+    """
     origin, axes = orbit_rotation(yaw=yaw, pitch=pitch)
     translation = -(origin[:, None] @ axes)[:, 0]
     return Camera(axes, translation, focal_length_px(size, fov_deg), (size - 1) / 2, size)
 
 
 def focal_length_px(size: int, fov_deg: float) -> float:
-    """Return the focal length, pixels, of an image of ``size`` pixels.
+    """Return the focal length, pixels, of an image of ``size`` x ``size`` pixels with a field of view in degrees.
 
     The centres of the corner pixels lie on the edges of the field of view, as in GRAM (Deng et al. 2022).
     """
@@ -137,10 +143,14 @@ def focal_length_px(size: int, fov_deg: float) -> float:
 def reconstruction_camera(
     angle: Float[Tensor, "batch 3"], trans: Float[Tensor, "batch 3"], size: int
 ) -> Camera:
-    """Make Deep3DFaceRecon's camera, for points in model units: it poses the face and looks at it from (0, 0, 10).
+    """Make Deep3DFaceRecon's camera, for points of an unposed face in model units.
 
-    ``angle`` has the columns pitch, yaw and roll, radians. The principal point is the middle of the image, which in
-    index coordinates is (size - 1) / 2.
+    Its rotation and translation include the face's pose; it looks along -z at the posed face from (0, 0, 10).
+
+    Args:
+        angle: columns pitch, yaw and roll of the face, radians.
+        trans: translation of the face, model units.
+        size: height and width of the image, pixels; the principal point is the centre of the image.
     """
     distance = trans.new_tensor([0.0, 0.0, RECONSTRUCTION_DISTANCE])
     focal = RECONSTRUCTION_FOCAL_PX * size / RECONSTRUCTION_SIZE_PX
@@ -148,10 +158,17 @@ def reconstruction_camera(
 
 
 def to_lm68(camera: Camera, landmarks: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 2"]:
-    """Project landmarks to ``lm68`` of coefficient files: index pixels (x right, y down) of a 224 px image."""
+    """Project landmarks to the unit of ``lm68`` in coefficient files, pixel coordinates of an image of 224 px.
+
+    ``landmarks`` are points as ``camera`` takes them. Returned are x (right) and y (down), integers at pixel centres,
+    whatever the size of the camera's image.
+    """
     return camera.project(landmarks) * ((RECONSTRUCTION_SIZE_PX - 1) / (camera.size - 1))
 
 
 def from_lm68(lm68: Float[Tensor, "batch 68 2"], size: int) -> Float[Tensor, "batch 68 2"]:
-    """Convert ``lm68`` of a coefficient file to index pixels (x right, y down) of an image of ``size`` pixels."""
+    """Convert the landmarks ``lm68`` of a coefficient file to pixel coordinates of a square image of another size.
+
+    x runs right and y down; integers are pixel centres.
+    """
     return lm68 * ((size - 1) / (RECONSTRUCTION_SIZE_PX - 1))

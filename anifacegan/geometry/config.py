@@ -13,8 +13,8 @@ Backend = Literal["auto", "numba", "torch", "nvdiffrast"]
 
 @dataclass(frozen=True)
 class RaySamplingConfig:
-    """Samples on a ray, between which the crossings with the manifolds are searched, and the camera and background of
-    the scene.
+    """Sampling of rays in the search for their crossings with the radiance manifolds, the camera's field of view, and
+    the place of the background plane.
     """
 
     near: float = 0.88

@@ -47,9 +47,9 @@ EXP_DIM = 64
 TEX_DIM = 80
 """Number of texture coefficients of a face."""
 NOISE_DIM = 80
-"""Number of entries of the latent of hair, clothes and background, which a face's coefficients do not describe."""
+"""Number of entries of the latent of hair, clothes, background and all else that face coefficients leave open."""
 LIGHT_DIM = 27
 """Number of light coefficients: nine spherical-harmonics coefficients for each of red, green and blue."""
 
 SPHERE_CENTRE = (0.0, 0.0, -1.5)
-"""Before training, the manifolds are spheres about this centre, network units."""
+"""Common centre, network units, of the spheres that the radiance manifolds are before training."""

@@ -13,7 +13,7 @@ from anifacegan.geometry.conventions import FOV_DEG
 
 @dataclass(frozen=True)
 class Rays:
-    """Straight lines ``origin + t * direction``, where t is the distance from the origin in world units."""
+    """Rays ``origin + t * direction``, where t is the distance from the ray's origin in world units."""
 
     origins: Float[Tensor, "batch ray 3"]
     """Start of each ray, the camera's position, world units."""
@@ -21,7 +21,7 @@ class Rays:
     """Direction of each ray, a unit vector."""
 
     def at(self, t: Float[Tensor, "batch ray sample"]) -> Float[Tensor, "batch ray sample 3"]:
-        """Compute the points at distances ``t`` from the origins."""
+        """Compute the points of each ray at distances ``t`` from its origin, world units."""
         return self.origins[:, :, None] + t[..., None] * self.directions[:, :, None]
 
     def __len__(self) -> int:
@@ -40,7 +40,14 @@ def pixel_rays(
     size: int,
     fov_deg: float = FOV_DEG,
 ) -> Rays:
-    """Cast rays of the generator's camera through index pixels (x right, y down) of an image of ``size`` pixels."""
+    """Cast rays of the generator's camera through given places of an image.
+
+    Args:
+        yaw, pitch: camera pose, radians relative to frontal.
+        x_px, y_px: pixel coordinates (x right, y down, integers at pixel centres).
+        size: height and width of the image, pixels.
+        fov_deg: field of view over the image height, degrees.
+    """
     origin, axes = orbit_rotation(yaw=yaw, pitch=pitch)
     half = (size - 1) / 2
     tan = math.tan(math.radians(fov_deg / 2))
@@ -54,7 +61,10 @@ def pixel_rays(
 def image_rays(
     *, yaw: Float[Tensor, "batch"], pitch: Float[Tensor, "batch"], size: int, fov_deg: float = FOV_DEG
 ) -> Rays:
-    """Cast the rays through all pixels of a square image, row by row from the top left."""
+    """Cast rays of the generator's camera through all pixel centres of a square image, row by row from the top left.
+
+    ``yaw`` and ``pitch`` are radians relative to frontal; ``size`` is the height and width of the image, pixels.
+    """
     index = torch.arange(size, dtype=pitch.dtype, device=pitch.device)
     y_px, x_px = torch.meshgrid(index, index, indexing="ij")
     grid = (len(pitch), size * size)

@@ -17,7 +17,7 @@ from torch import Tensor
 def resample(
     images: Float[Tensor, "batch channel size size"], size: int
 ) -> Float[Tensor, "batch channel new_size new_size"]:
-    """Resize square images with a triangle filter that prevents aliasing; differentiable."""
+    """Resize square images to ``size`` x ``size`` pixels with a triangle filter against aliasing; differentiable."""
     if images.shape[-1] == size:
         return images
     weights = resampling_weights(images.shape[-1], size).to(images)
@@ -26,8 +26,10 @@ def resample(
 
 @lru_cache(maxsize=16)
 def resampling_weights(size: int, new_size: int) -> Float[Tensor, "new_size size"]:
-    """Compute the weight of each old pixel of a row in each new pixel: a triangle filter; the weights of a new pixel
-    sum to 1."""
+    """Compute the weights (triangle filter) by which a row of ``size`` pixels is resized to ``new_size`` pixels.
+
+    Each row of the matrix holds the weights of the old pixels in one new pixel; they sum to 1.
+    """
     step = (size - 1) / max(new_size - 1, 1)  # old pixels from one new centre to the next
     with torch.inference_mode(False):  # the cached tensor may be used where gradients are needed
         centres = step * torch.arange(new_size, dtype=torch.float64)
@@ -37,7 +39,11 @@ def resampling_weights(size: int, new_size: int) -> Float[Tensor, "new_size size
 
 
 def to_grid(pixels: Float[Tensor, "*place 2"], width: int, height: int) -> Float[Tensor, "*place 2"]:
-    """Convert index pixels (x right, y down) to the coordinates of ``grid_sample`` with ``align_corners``, -1 to 1."""
+    """Convert pixel coordinates to those of ``torch.nn.functional.grid_sample`` with ``align_corners``.
+
+    ``pixels`` are x (right) and y (down), integers at pixel centres. The results are -1 and 1 at the centres of the
+    corner pixels of an image of ``width`` x ``height`` pixels.
+    """
     return 2 * pixels / pixels.new_tensor([width - 1, height - 1]) - 1
 
 
@@ -46,7 +52,7 @@ def read_pixels(
     pixels: Float[Tensor, "batch rows columns 2"],
     beyond: Literal["zeros", "border"] = "zeros",
 ) -> Float[Tensor, "batch channel rows columns"]:
-    """Interpolate images bilinearly at index pixels (x right, y down).
+    """Interpolate images bilinearly at pixel coordinates (x right, y down, integers at pixel centres).
 
     ``beyond`` sets what lies outside the image: zeros, or the nearest pixel of its border.
     """
@@ -55,12 +61,14 @@ def read_pixels(
 
 
 def smoothstep(start: float, end: float, value: np.ndarray) -> np.ndarray:
-    """Compute the Hermite step 3 t^2 - 2 t^3: 0 at ``start`` and before, 1 at ``end`` and after; it falls where end <
-    start."""
+    """Evaluate a smooth step (3 t^2 - 2 t^3) from 0 at ``start`` and before to 1 at ``end`` and beyond.
+
+    ``end`` may be smaller than ``start``; the step then falls as ``value`` grows.
+    """
     t = np.clip((value - start) / (end - start), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def smooth_share(start: float, end: float, value: float | np.floating) -> float:
-    """Compute :func:`smoothstep` of one number."""
+    """Evaluate the smooth step from 0 at ``start`` to 1 at ``end`` (:func:`smoothstep`) for one number."""
     return float(smoothstep(start, end, np.array([value]))[0])

@@ -22,7 +22,7 @@ AMBIENT = 0.8
 
 
 def spherical_harmonics(normals: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 9"]:
-    """Evaluate the nine basis functions at unit normals."""
+    """Evaluate the nine spherical harmonics up to degree 2, times their Lambertian factors, at unit normals."""
     x, y, z = normals.unbind(-1)
     return torch.stack(
         [
@@ -45,9 +45,12 @@ def shade(
     normals: Float[Tensor, "batch vertex 3"],
     gamma: Float[Tensor, "batch 27"],
 ) -> Float[Tensor, "batch vertex 3"]:
-    """Compute the colours of a lit diffuse surface; they are not clamped to [0, 1].
+    """Compute the RGB colours of the vertices of a lit diffuse surface, not clamped to [0, 1].
 
-    ``gamma`` has nine numbers for red, then nine for green, then nine for blue.
+    Args:
+        albedo: RGB in [0, 1].
+        normals: unit normals.
+        gamma: spherical-harmonics light, nine numbers for red, then nine for green, then nine for blue.
     """
     light = gamma.reshape(-1, 3, 9)
     light = torch.cat([light[..., :1] + AMBIENT, light[..., 1:]], dim=-1)

@@ -1,6 +1,7 @@
 """Geometry buffers of a synthetic data set: a distance map and the visible vertices of every image.
 
-They are rendered from the latents once, with hair, glasses and clothes, and stored in a folder that later runs read.
+A distance map holds, for each pixel, the distance from the camera to what the pixel shows. The buffers are rendered
+from the latents once, with hair, glasses and clothes, and stored in a folder that later runs read.
 Hair is many strands, each thinner than a pixel: where strands cover at least half of a pixel, its distance is that at
 which, from the front, half is covered, and the surface behind is not visible; where they cover less (the edge of the
 hair, brows, stubble), the pixel shows the solid surface behind them or, if there is none, the background.
@@ -49,7 +50,8 @@ class GeometryBuffers:
     distance: UInt16[np.ndarray, "item height width"]
     """Distance from the camera along each pixel's ray, in 1 / DEPTH_STEPS world units; 0 where the background shows."""
     visible: np.ndarray
-    """(item, ceil(vertex / 8)) uint8: one bit for each vertex of the face model, whether the camera sees it."""
+    """(item, ceil(vertex / 8)) uint8: one bit for each vertex of the face model (``numpy.packbits``), 1 if the camera
+    sees it."""
 
 
 def load_geometry_buffers(
@@ -109,7 +111,7 @@ def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:
 
 
 def geometry_description(latents: CoefficientTable, size: int, head: FaceMesh) -> dict[str, Any]:
-    """Return a description of the data from which geometry buffers are rendered: sizes and checksums.
+    """Return a description of the data from which geometry buffers are rendered: image count, sizes and checksums.
 
     Raises:
         InputError: the data set has no appearance latents (photographs), so hair and clothes are unknown.
@@ -141,7 +143,7 @@ def _is_complete(note: Path, description: dict[str, Any]) -> bool:
 
 
 Job = tuple[SyntheticPerson, np.ndarray, int]
-"""Arguments of :func:`render_geometry` after the renderer: person, pose, size."""
+"""Arguments of :func:`render_geometry` after the renderer: person, (pitch, yaw), image size."""
 
 
 def _render_job(renderer: SyntheticRenderer, job: Job) -> tuple[np.ndarray, np.ndarray]:
@@ -156,11 +158,12 @@ def render_geometry(
     Args:
         renderer: the head's geometry and the appearance prior.
         person: latents of the image.
-        pose: (pitch, yaw) of the camera, in radians.
+        pose: (pitch, yaw) of the camera, radians relative to frontal.
         size: height and width of the image in pixels.
 
     Returns:
-        The distance map in 1 / DEPTH_STEPS world units, and which vertices of the head without hair are visible.
+        The distance from the camera along each pixel's ray, in 1 / DEPTH_STEPS world units (0: the background shows),
+        and whether the camera sees each vertex of the face model.
     """
     appearance = renderer.prior.appearance(person.z_id, person.z_noise)
     surface = person_surface(renderer.head, renderer.fields, person.z_id, person.z_exp, appearance)
@@ -178,7 +181,9 @@ def render_geometry(
 def distance_map(
     inverse_depth: Float[np.ndarray, "size size"], camera: Camera
 ) -> UInt16[np.ndarray, "size size"]:
-    """Return the distance along each pixel's ray, in 1 / DEPTH_STEPS world units, of surfaces.
+    """Convert inverse depths to distances along each pixel's ray, in 1 / DEPTH_STEPS world units.
+
+    Where there is no surface, the result is 0.
 
     Args:
         inverse_depth: 1 / distance along the camera's axis at every pixel, world units; 0 where there is no surface.

@@ -39,7 +39,7 @@ from anifacegan.geometry.conventions import BACKGROUND_Z, WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.rasterization.rasterizer import supersampled
 
 FACTOR = 3
-"""Samples along each side of a pixel."""
+"""Supersampling: number of samples along each side of a pixel."""
 
 
 @dataclass(frozen=True)
@@ -49,33 +49,35 @@ class SyntheticRenderer:
     head: HeadGeometry
     """Geometry of the open face model."""
     prior: AppearancePrior
-    """Map from latents to everything of an image that is neither shape nor expression."""
+    """Map from identity and appearance latents to everything of an image that is neither shape nor expression."""
 
     @cached_property
     def fields(self) -> HeadFields:
-        """Compute, once, what the renderer knows about the head that is the same for everyone."""
+        """Numbers at the head's vertices and triangles that are the same for everyone, computed at first use."""
         return head_fields(self.head)
 
     @cached_property
     def strand_plan(self) -> StrandPlan:
-        """Lay out, once, the roots of all strands, which are the same for everyone."""
+        """Places where all strands of hair, brows, lashes and beard can grow, the same for everyone; laid out once."""
         return plan_strands(self.head)
 
     @cached_property
     def detail(self) -> SkinDetail:
-        """Draw, once, the map of the skin's detail, which geometry does not need."""
+        """Texture map of the skin's detail (pores, freckles), drawn at first use; geometry buffers do not need it."""
         return head_detail(self.head, self.fields)
 
     def prepare(self, *, colours: bool = True) -> None:
-        """Compute what the first image would compute, which takes some seconds; without ``colours``, what geometry
-        buffers need."""
+        """Compute what is otherwise computed at the first image, which takes some seconds.
+
+        Without ``colours``, only what geometry buffers (distances and visible vertices) need.
+        """
         _ = self.fields, self.strand_plan
         if colours:
             _ = self.detail
 
 
 def load_synthetic_renderer(path: Path | None = None) -> SyntheticRenderer:
-    """Load the open face model and fit the appearance prior to its bank of people.
+    """Load the open face model and fit the appearance prior to the bank, the example people in the model's file.
 
     Args:
         path: file of the open face model; None for the file in the user's cache.
@@ -92,10 +94,17 @@ def load_synthetic_renderer(path: Path | None = None) -> SyntheticRenderer:
 def render_item(
     renderer: SyntheticRenderer, seed: int, index: int, size: int, factor: int = FACTOR
 ) -> tuple[UInt8[np.ndarray, "size size 3"], FaceCoefficients]:
-    """Render the image with an index of the synthetic data set with a seed; equal arguments always give equal bytes.
+    """Render image number ``index`` of the synthetic data set of a seed; equal arguments always give equal bytes.
+
+    Args:
+        renderer: the head's geometry and the appearance prior.
+        seed: seed of the data set.
+        index: number of the image, from 0.
+        size: height and width of the image in pixels.
+        factor: supersampling; every pixel averages factor x factor samples.
 
     Returns:
-        The image and its coefficients, as :func:`render_person` returns them.
+        The image, RGB, and its exact coefficients, see :func:`render_person`.
     """
     person, (pitch, yaw) = sample_item(renderer.head.parts, seed, index)
     return render_person(renderer, person, yaw=yaw, pitch=pitch, size=size, factor=factor)
@@ -120,7 +129,7 @@ def render_person(
         factor: supersampling; every pixel averages factor x factor samples.
 
     Returns:
-        The image, and its exact coefficients: ``pose`` is (pitch, yaw) of the generator's camera; ``angle`` and
+        The image, RGB, and its exact coefficients: ``pose`` is (pitch, yaw) of the generator's camera; ``angle`` and
         ``trans`` are the same pose in Deep3DFaceRecon's convention; ``noise`` is ``z_noise``.
     """
     appearance = renderer.prior.appearance(person.z_id, person.z_noise)
@@ -140,7 +149,18 @@ def render_appearance(
     camera: Camera,
     factor: int = FACTOR,
 ) -> tuple[UInt8[np.ndarray, "size size 3"], PersonSurface]:
-    """Render a person's shape and expression with an appearance; also return the surface that is seen."""
+    """Render a person's shape and expression with an appearance that need not be the person's own.
+
+    Args:
+        renderer: the head's geometry and the appearance prior.
+        person: identity and expression latents; the appearance latents are not used.
+        appearance: skin, hair, clothes, light, background and so on.
+        camera: one camera (batch size 1) of the image.
+        factor: supersampling; every pixel averages factor x factor samples.
+
+    Returns:
+        The image, RGB, and the person's solid surface (everything but hair).
+    """
     head, fields = renderer.head, renderer.fields
     surface = person_surface(head, fields, person.z_id, person.z_exp, appearance)
     strands = person_strands(renderer, surface, appearance)
@@ -173,7 +193,7 @@ def render_appearance(
 def person_strands(
     renderer: SyntheticRenderer, surface: PersonSurface, appearance: Appearance
 ) -> list[Strands]:
-    """Grow all hair of a person on the person's surface."""
+    """Grow the hair of the head, brows, lashes and beard of an appearance on a person's surface."""
     count = len(surface.neutral)
     return grow_strands(
         renderer.strand_plan, appearance, surface.neutral, surface.neutral_normals,
@@ -199,7 +219,17 @@ def face_exposure(
     colours: Float[np.ndarray, "vertex 3"],
     appearance: Appearance,
 ) -> float:
-    """Measure the exposure on cheeks and forehead of the neutral face: light through the hair, without own shadows."""
+    """Compute the camera's exposure, a factor on linear light, from cheeks and forehead of the neutral face.
+
+    Hair shades these; shadows of the head itself are left out.
+
+    Args:
+        fields: says which vertices are measured.
+        surface: the person's surface.
+        shadows: depth maps of the hair from the directions of the light.
+        colours: linear colours of the vertices without light.
+        appearance: its light has the factor of the automatic exposure.
+    """
     face = fields.measured
     if len(face) == 0:
         return appearance.light.exposure
@@ -210,9 +240,10 @@ def face_exposure(
 def rasterize_surface(
     surface: PersonSurface, world_offset: Float[np.ndarray, "3"], camera: Camera
 ) -> RasterizedMesh:
-    """Rasterize a surface whose origin lies at ``world_offset`` (world units) from one camera.
+    """Rasterize a person's surface from one camera, with the background plane, which hides what is behind it.
 
-    What is behind the background plane is hidden: there, the plane's inverse depth is the nearest.
+    ``world_offset`` is the position of the face model's origin, world units. Pixels that show the plane have no
+    triangle (-1), and the inverse depth of the plane.
     """
     return rasterize_mesh(
         surface.vertices, surface.triangles, world_offset, camera, behind=background_inverse_depth(camera)
@@ -220,7 +251,10 @@ def rasterize_surface(
 
 
 def background_inverse_depth(camera: Camera) -> Float[np.ndarray, "size size"]:
-    """Return the inverse depth of the background plane at every pixel, 0 where a ray does not meet it."""
+    """Return the inverse depth of the background plane at every pixel of a camera, 1 / world units.
+
+    It is 0 where the pixel's ray does not meet the plane.
+    """
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     origin = -rotation @ translation
     offsets = (np.arange(camera.size) - camera.principal_px) / camera.focal_px

@@ -15,9 +15,11 @@ PITCH_SIGMA, PITCH_LIMIT = 0.155, 0.4
 YAW_SIGMA, YAW_LIMIT = 0.35, 0.9
 """Standard deviation and largest absolute value of the camera's pitch and of its yaw, in radians."""
 GROUP_STRIDE = 7
-"""Step between the groups of two images that follow each other; it has no divisor in common with ``GROUPS``."""
+"""Difference of the group numbers (of sex, descent and age) of two consecutive images, modulo ``GROUPS``; coprime to
+``GROUPS``, so that all groups follow in turn."""
 IDENTITY_SPREAD = 1.4
-"""Factor of the deviations of the bank's people from the mean of their group: people differ more than the bank's."""
+"""Factor by which a person's identity differs more from the mean of the group than mixtures of the bank's people (the
+example people in the face model's file) do."""
 EXCLUDED_UNIT = "tongueOut"
 """An action unit that is never sampled: the open face model's tongue would go through the lower lip."""
 
@@ -35,10 +37,11 @@ class SyntheticPerson:
 
 
 def sample_item(parts: HeadParts, seed: int, index: int) -> tuple[SyntheticPerson, tuple[float, float]]:
-    """Draw the person and the camera pose (pitch, yaw) of the image with an index in the data set with a seed.
+    """Draw the person and the camera pose of image number ``index`` of the synthetic data set of a seed.
 
-    The groups of people (:mod:`anifacegan.face_model.people`) follow each other by turns, so every data set has as many
-    images of each.
+    Indices cycle through the 18 groups of sex, descent and age (:mod:`anifacegan.face_model.people`), so every data set
+    has as many images of each. The pose is (pitch, yaw), radians relative to frontal. ``parts`` holds the example
+    people and expressions of the face model's file.
     """
     rng = np.random.default_rng([seed, index])
     person = sample_person(parts, rng, group=_item_group(index))
@@ -46,7 +49,7 @@ def sample_item(parts: HeadParts, seed: int, index: int) -> tuple[SyntheticPerso
 
 
 def item_identity(parts: HeadParts, seed: int, index: int) -> Float[np.ndarray, "80"]:
-    """Draw the identity coefficients of the person that :func:`sample_item` draws, and nothing else."""
+    """Draw only the identity coefficients of the person that :func:`sample_item` draws for the same arguments."""
     return sample_identity(parts, np.random.default_rng([seed, index]), _item_group(index))
 
 
@@ -55,7 +58,11 @@ def _item_group(index: int) -> int:
 
 
 def sample_person(parts: HeadParts, rng: np.random.Generator, group: int | None = None) -> SyntheticPerson:
-    """Draw identity, expression and appearance latents, of a group of people or (None) of a random one."""
+    """Draw identity, expression and appearance latents of a random person.
+
+    ``group`` is the person's group of sex, descent and age, 0 to 17 (:mod:`anifacegan.face_model.people`); None for a
+    random one.
+    """
     z_id, z_exp = sample_identity(parts, rng, group), sample_expression(parts, rng)
     return SyntheticPerson(z_id, z_exp, rng.standard_normal(NOISE_DIM).astype(np.float32))
 
@@ -69,10 +76,10 @@ def sample_pose(rng: np.random.Generator) -> tuple[float, float]:
 def sample_identity(
     parts: HeadParts, rng: np.random.Generator, group: int | None = None
 ) -> Float[np.ndarray, "80"]:
-    """Draw identity coefficients m + w (cos(a) (x - m) + sin(a) (y - m)), with a random angle a.
+    """Draw identity coefficients m + w (cos(a) (x - m) + sin(a) (y - m)), with a random angle a from 0 to pi / 2.
 
-    x and y are two random people of one group of the bank, the example people in the face model's file, and m is the
-    group's mean; w is ``IDENTITY_SPREAD``. Every group is equally frequent if ``group`` is None.
+    x and y are two random people of one group (of sex, descent and age) in the bank, the example people of the face
+    model's file; m is the group's mean, and w is ``IDENTITY_SPREAD``. Without ``group``, a random group is drawn.
     """
     drawn = int(rng.integers(GROUPS))
     members = parts.bank_id[parts.bank_group == (drawn if group is None else group)].astype(np.float64)
@@ -87,8 +94,8 @@ def sample_expression(parts: HeadParts, rng: np.random.Generator) -> Float[np.nd
     """Draw expression coefficients.
 
     10 % are neutral. 16 % are a preset (:data:`anifacegan.face_model.expressions.PRESETS`) or a single action unit (an
-    elementary facial movement) of random strength; a fifth of these move only one side of the face. The others come
-    from the face model's bank of mixtures of action units; only in these does the direction of gaze change.
+    elementary facial movement) of random strength; a fifth of these move only one side of the face. The others are
+    random mixtures of action units in the face model's file; only in these does the direction of gaze change.
     """
     basis = parts.expression_basis()
     kind = rng.random()

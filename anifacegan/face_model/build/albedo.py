@@ -1,7 +1,7 @@
 """Random colours of people's bare skin, make-up, the whites of the eyes, and teeth, depending on race, gender and age.
 
-Colours are RGB in [0, 1] at vertices. Hair, brows, beards, lashes, irises, shadows and all that is finer than the mesh
-are left out: the renderer draws them as geometry, light and detail.
+Colours are sRGB in [0, 1], without light, one for each vertex. Hair, brows, beards, lashes, irises, shadows and all
+that is finer than the mesh are left out: the renderer draws them as geometry, light and detail.
 """
 
 from dataclasses import dataclass
@@ -56,10 +56,10 @@ EYE_WHITE = (0.90, 0.88, 0.86)
 
 @dataclass(frozen=True)
 class DrawnAlbedo:
-    """Colours of one person."""
+    """Randomly drawn colours of one person, without light."""
 
     colours: np.ndarray
-    """(V, 3) colours of the vertices."""
+    """(V, 3) sRGB colours of the vertices, 0 to 1."""
     melanin: float
     """Melanin of the skin, 0 (fair) to 1 (dark)."""
 
@@ -87,10 +87,11 @@ class _Painting:
 
 
 class AlbedoSampler:
-    """Draws random colours of people on the average head."""
+    """Draws random colours of people at the vertices of the average head."""
 
     def __init__(self, view: HeadView, noise: SkinNoise) -> None:
-        """Compute the weights with which each feature is painted at each vertex."""
+        """Compute the weights with which each feature is painted at each vertex of the head ``view``; ``noise`` are
+        random fields of the skin's unevenness."""
         self.view = view
         self.noise = noise
         self.skin: SkinFields = skin_fields(view, noise)
@@ -98,7 +99,7 @@ class AlbedoSampler:
         self.teeth: TeethFields = teeth_fields(view)
 
     def draw(self, person: MakeHumanPerson, rng: np.random.Generator) -> DrawnAlbedo:
-        """Draw the colours of one person. The order of the steps fixes the order of the random numbers."""
+        """Draw random colours of one person, which depend on the person's race, gender and age."""
         painting = self._plain_skin(person, rng)
         self._blush_and_shadows(painting)
         self._unevenness(painting)

@@ -24,7 +24,7 @@ BEARD_LINE = (
     (0, 0.10, 0.22, 0.3, 0.42, 0.55, 0.64, 0.72),
     (6.885, 6.885, 6.80, 6.70, 6.74, 6.92, 7.15, 7.3),
 )
-"""Distances from the middle, and the height of the beard's upper edge at each of them."""
+"""Distances from the middle of the face, and the height of the beard's upper edge at each of them."""
 
 NASOLABIAL_FOLD = [(0.175, 6.93), (0.24, 6.85), (0.29, 6.74), (0.30, 6.66)]
 MARIONETTE_LINE = [(0.25, 6.64), (0.28, 6.54), (0.27, 6.46)]
@@ -35,21 +35,22 @@ CROWS_FEET = (-0.06, 0.0, 0.05)
 FOREHEAD_LINES = (7.66, 7.75, 7.84)
 
 MOLE_SETS, MOLES, MOLE_RADIUS, MOLE_SEED = 4, 3, 0.013, 200
-"""Moles of each set, and the random seed of their places, which are the same for all people."""
+"""Number of sets of moles, of moles in each, radius of a mole, and random seed of the moles' places, which are the same
+for all people."""
 
 
 @dataclass(frozen=True)
 class SkinNoise:
-    """Random unevenness of the skin: fields with a number of size about 1 at each vertex, (V,) each."""
+    """Random unevenness of the skin: fields with one number of about standard deviation 1 at each vertex, (V,) each."""
 
     low: list[np.ndarray]
     """Fields that vary slowly over the head, for blotches."""
     lines: np.ndarray
-    """Field by which the lines of the forehead are bent."""
+    """Field by which the horizontal wrinkles of the forehead are bent."""
 
 
 def draw_noise(view: HeadView, rng: np.random.Generator) -> SkinNoise:
-    """Draw the fields of skin unevenness as sums of random waves in space."""
+    """Draw the random fields of skin unevenness at the vertices of the average head, as sums of waves in space."""
 
     def waves(frequency: float, count: int) -> np.ndarray:
         directions = rng.normal(0, frequency, (count, 3))
@@ -91,7 +92,7 @@ class SkinFields:
 
 
 def skin_fields(view: HeadView, noise: SkinNoise) -> SkinFields:
-    """Compute the fields of blush, shadow, make-up, wrinkles, moles and beard."""
+    """Compute the weights of blush, shadow, make-up, wrinkles, moles and beard at the vertices of the average head."""
 
     def spot(side: float, height: float, width: float, extent: float) -> np.ndarray:
         return np.exp(-(((view.side - side) / width) ** 2) / 2 - ((view.y - height) / extent) ** 2 / 2)
@@ -176,7 +177,7 @@ class EyeFields:
 
 
 def eye_fields(view: HeadView) -> EyeFields:
-    """Compute the fields of the eyes from each vertex's angle to the pole of its eyeball, the middle of the pupil."""
+    """Compute the redness of the eyeballs' vertices by their angle from the eye's pole, the middle of the pupil."""
     vertices = np.flatnonzero(view.eyes)
     polar_deg = np.degrees(view.topology.eye_polar[vertices])
     return EyeFields(vertices, redness=smoothstep(34.0, 75.0, polar_deg))
@@ -195,7 +196,7 @@ class TeethFields:
 
 
 def teeth_fields(view: HeadView) -> TeethFields:
-    """Compute the fields of the teeth: gaps by arc length from the middle of the teeth, and gums by height."""
+    """Compute the weights of gaps on the teeth, by arc length from the middle of the row, and of gums, by height."""
     gap, gum = np.zeros(len(view.points)), np.zeros(len(view.points))
     for part, widths in ((UPPER_TEETH, UPPER_TOOTH_WIDTHS), (LOWER_TEETH, LOWER_TOOTH_WIDTHS)):
         row = view.part == part

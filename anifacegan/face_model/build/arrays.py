@@ -26,11 +26,11 @@ from anifacegan.face_model.parts import EYE_LEFT, EYE_RIGHT, LOWER_TEETH, TONGUE
 from anifacegan.geometry.conventions import TEX_DIM
 
 TEETH_FIT = {UPPER_TEETH: (-0.06, -0.058, 0.038), LOWER_TEETH: (-0.14, 0.012, -0.005)}
-"""Relative widening and shift (up, forward) of each row of teeth, which keep MakeHuman's teeth inside the cheeks and
-behind the lips."""
+"""For each row of teeth, by its label: relative widening (negative narrows), and shift up and forward in decimetres,
+which keep MakeHuman's teeth inside the cheeks and behind the lips."""
 
 SHOULDERS_BELOW = 5.9
-"""Height, in MakeHuman's decimetres, below which vertices have little weight in the texture basis."""
+"""Height, in MakeHuman's decimetres, below which vertices (shoulders) have little weight in the texture basis."""
 
 
 def shape_arrays(
@@ -41,8 +41,8 @@ def shape_arrays(
     units: ExpressionUnits,
     expressions: ExpressionSpace,
 ) -> dict[str, np.ndarray]:
-    """Collect mean, identity and expression bases, the bank's identity coefficients, the action units, triangles and
-    part labels."""
+    """Collect the arrays of shape, by key: mean, triangles, part labels, identity and expression bases, identity
+    coefficients of the bank (the file's example people), and names and coefficients of the action units."""
     mean = control.dense(identity.mean)
     for part, (narrowing, upward, forward) in TEETH_FIT.items():
         row = topology.part == part
@@ -82,7 +82,15 @@ def albedo_arrays(
     rng: np.random.Generator,
     log: Callable[[str], None],
 ) -> dict[str, np.ndarray]:
-    """Paint people and compute the texture basis; return it with the people's texture coefficients and melanin."""
+    """Draw random colours of people and compute the texture basis from them; return the arrays by key.
+
+    Args:
+        view: the average head.
+        painter: draws the colours of a person.
+        people: the file's example people, whose texture coefficients and melanin are returned as well.
+        rng: random generator.
+        log: called with a line of text about the basis.
+    """
     colours = np.empty((len(people), view.points.size), np.float32)
     melanin = np.empty(len(people), np.float16)
     for row, person in enumerate(tqdm(people, desc="painting", disable=None)):
@@ -112,7 +120,7 @@ def _texture_weights(view: HeadView) -> np.ndarray:
 
 
 def people_arrays(bank: Bank) -> dict[str, np.ndarray]:
-    """Collect group, gender, age and race of the people of the bank."""
+    """Collect group, gender, age and race of the people of the bank (the file's example people), by key."""
     return {
         "bank_group": bank.groups.astype(np.uint8),
         "bank_gender": np.array([person.gender for person in bank.people], np.float16),
@@ -122,7 +130,7 @@ def people_arrays(bank: Bank) -> dict[str, np.ndarray]:
 
 
 def landmark_arrays(view: HeadView) -> dict[str, np.ndarray]:
-    """Collect landmarks, eyelid vertices, and masks of the front of the head, the face and the lips."""
+    """Collect, by key, vertex indices of landmarks and eyelids, and masks of the head's front, face and lips."""
     return {
         "landmarks68": landmark_vertices(view).astype(np.int32),
         "align5_from68": alignment_weights().numpy(),
@@ -135,7 +143,7 @@ def landmark_arrays(view: HeadView) -> dict[str, np.ndarray]:
 
 
 def region_arrays(view: HeadView, painter: AlbedoSampler) -> dict[str, np.ndarray]:
-    """Collect the eyes' angles, and the masks from which the renderer draws skin and hair."""
+    """Collect, by key, the polar coordinates of the eyeballs' vertices, and the masks for drawing skin and hair."""
     skin = painter.skin
     masks = {
         "lids": view.lids,
@@ -155,7 +163,8 @@ def region_arrays(view: HeadView, painter: AlbedoSampler) -> dict[str, np.ndarra
 
 
 def hair_and_cloth_arrays(view: HeadView) -> dict[str, np.ndarray]:
-    """Compute the signed distances to hair lines and collar, and the direction in which clothes thicken."""
+    """Compute, by key, the vertices' signed distances to hair lines and collar, and the direction in which clothes are
+    offset from the skin."""
     distances = [signed_distance(view, line) for line in HAIR_LINES.values()]
     return {
         "hair_names": np.array(list(HAIR_LINES)),

@@ -1,8 +1,8 @@
-"""The bank of the open face model: people who differ more than those of the identity components, as many of each group.
+"""The bank: example people in the open face model's file, as many of each group of sex, descent and age.
 
-The people's shapes are projected onto the identity components, so the components stay what they are and every person of
-the bank is a vector of identity coefficients. Sexes and descents are nearer to MakeHuman's corners, with targets that
-are typical of a sex, because MakeHuman's own corners of the two sexes differ too little for a stranger.
+They differ more than the people from whom the identity components are computed. Their shapes are projected onto these
+components, so that every person of the bank is a vector of identity coefficients. Their sexes and descents are less
+mixed, and morph targets typical of a sex are added, because MakeHuman's own shapes of the two sexes look too alike.
 """
 
 from dataclasses import dataclass
@@ -25,15 +25,15 @@ from anifacegan.face_model.build.makehuman import MakeHuman
 from anifacegan.face_model.people import AGE_BANDS, GROUPS, group_parts
 
 SPREAD = 1.25
-"""Factor of the standard deviations of all sliders and asymmetries; 1.7 gives some caricatures."""
+"""Factor of the standard deviations of all MakeHuman sliders and asymmetries; 1.7 gives some caricatures."""
 EYE_SCALE = 0.35
-"""Mean of the slider eye-scale: MakeHuman's eyes are small."""
+"""Mean of the random values of MakeHuman's slider eye-scale, as MakeHuman's eyes are small."""
 DESCENT_CONCENTRATION = (0.15, 0.15, 0.15)
-"""Parameters of the Dirichlet distribution of descents; smaller is nearer to the corners."""
+"""Parameters of the Dirichlet distribution of the shares of descents; smaller ones give less mixed descents."""
 GENDER_LIMITS = (0.02, 0.98)
-"""Genders of the most feminine and of the most masculine person."""
+"""Genders, from 0 (female) to 1 (male), of the most feminine and of the most masculine person."""
 GENDER_RANGE = 0.2
-"""Largest distance of a gender from its limit; the mean is a third of it."""
+"""Largest distance of a person's gender from the limit of the person's sex; the mean distance is a third of it."""
 
 FEMININE = {
     "head/head-oval": 0.25,
@@ -76,22 +76,25 @@ factor on both sides."""
 
 @dataclass(frozen=True)
 class Bank:
-    """P people of the bank."""
+    """P example people for the open face model's file."""
 
     people: list[MakeHumanPerson]
-    """Strengths and traits of the people."""
+    """Strengths of MakeHuman's morph targets, descent, gender and age of each person."""
     groups: np.ndarray
-    """(P,) group of each person, see :mod:`anifacegan.face_model.people`."""
+    """(P,) group of each person by sex, descent and age, 0 to 17, see :mod:`anifacegan.face_model.people`."""
     coefficients: np.ndarray
-    """(P, K) identity coefficients, projections onto the identity components."""
+    """(P, K) identity coefficients of the people: their shapes projected onto the K identity components."""
     report: str
-    """Error of the projection, for the log."""
+    """Line of text with the error of the projection, for the log."""
 
 
 def draw_bank(
     makehuman: MakeHuman, control: ControlMesh, identity: IdentitySpace, count: int, rng: np.random.Generator
 ) -> Bank:
-    """Draw ``count`` people, the groups by turns, and project their shapes onto the identity components."""
+    """Draw ``count`` people, cycling through the 18 groups of sex, age and descent, and find their coefficients.
+
+    The coefficients are those of the people's shapes projected onto the components of ``identity``.
+    """
     sliders = find_sliders(makehuman.targets)
     asymmetries = find_asymmetries(makehuman.targets)
     groups = np.arange(count) % GROUPS
@@ -123,7 +126,14 @@ def draw_bank(
 def draw_wide_person(
     rng: np.random.Generator, sliders: list[Slider], asymmetries: list[str], group: int
 ) -> MakeHumanPerson:
-    """Draw a random adult of a group, see :mod:`anifacegan.face_model.people`."""
+    """Draw a random adult of one group of sex, descent and age.
+
+    Args:
+        rng: random generator.
+        sliders: MakeHuman's sliders of the face.
+        asymmetries: names of MakeHuman's asymmetric morph targets.
+        group: 0 to 17, see :mod:`anifacegan.face_model.people`.
+    """
     sex, descent, band = group_parts(group)
     shares = np.sort(rng.dirichlet(DESCENT_CONCENTRATION))
     race = np.empty(3)

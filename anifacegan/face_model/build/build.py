@@ -69,14 +69,15 @@ face's skin has weight 1."""
 
 @dataclass(frozen=True)
 class BuildConfig:
-    """Sample counts and random seeds of the face model; other values give another basis and another version name."""
+    """Numbers of samples and random seeds of the face model; other values give other bases and another version name."""
 
     people: int = 2600
     """Number of people from whom the identity components are computed."""
     held_out_people: int = 150
     """Number of further people on whom the error of the identity components is measured."""
     bank_people: int = 1800
-    """Number of people of the bank; the texture components are computed from their colours."""
+    """Number of people of the bank, the example people in the file, from whose colours the texture components are
+    computed."""
     expressions: int = 6000
     """Number of random expressions from which the expression components are computed; the file also holds these
     expressions."""
@@ -85,7 +86,7 @@ class BuildConfig:
     bank_seed: int = 11
     """Random seed of the people of the bank."""
     texture_seed: int = 7
-    """Random seed of skin noise and of the bank's colours."""
+    """Random seed of the skin's unevenness and of the colours of the bank's people."""
 
     def version(self) -> str:
         """Return the version name that is stored in the file and in coefficients."""
@@ -93,7 +94,7 @@ class BuildConfig:
 
 
 def is_current(path: Path) -> bool:
-    """Tell whether a file is a complete face model of the version that the default configuration builds."""
+    """Return whether a file is a complete face model of the version that the default configuration builds."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return str(file["version"]) == BuildConfig().version()
@@ -124,7 +125,7 @@ def build_face_model(path: Path, config: BuildConfig, log: Callable[[str], None]
 def face_model_arrays(
     makehuman: MakeHuman, config: BuildConfig, log: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
-    """Compute all arrays of the face model's file, by key."""
+    """Compute all arrays of the face model's file, by key; ``log`` is called with a line of text after every step."""
     average = blend(makehuman.targets, macro_weights(**AVERAGE_ADULT))
     topology = dense_head(makehuman.base, makehuman.base.vertices + average)
     control = control_mesh(makehuman, topology, average)

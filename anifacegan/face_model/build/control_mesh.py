@@ -1,7 +1,6 @@
-"""The control mesh: the part of MakeHuman's base mesh that determines the dense head (the finer mesh of the face
-model).
+"""The control mesh: the vertices of MakeHuman's base mesh that determine the face model's mesh, which is finer.
 
-Shapes are sampled and analysed on the few vertices of the control mesh; a matrix interpolates them to the dense head.
+Shapes are sampled and analysed on these few vertices; a matrix interpolates them to the face model's mesh.
 """
 
 from collections.abc import Iterator
@@ -21,38 +20,42 @@ BATCH = 200
 
 @dataclass(frozen=True)
 class ControlMesh:
-    """The N vertices of MakeHuman's base mesh that determine the dense head's V vertices."""
+    """The N control vertices: those of MakeHuman's base mesh that determine the V vertices of the face model's mesh.
+
+    Lengths are MakeHuman's decimetres.
+    """
 
     vertices: np.ndarray
-    """(N,) indices in MakeHuman's base mesh."""
+    """(N,) indices of the control vertices in MakeHuman's base mesh."""
     matrix: sparse.csr_matrix
-    """(V, N) weights of the control vertices in each dense vertex: dense vertices are this matrix times control
-    vertices."""
+    """(V, N) weights of the control vertices in each vertex of the face model's mesh."""
     rest: np.ndarray
-    """(N, 3) float32 positions of the control vertices in the rest position of all faces; displacements are added to
-    these."""
+    """(N, 3) float32 positions of the control vertices before a person's own displacements, which are added to them."""
     average: np.ndarray
-    """(N, 3) float32 positions of the control vertices of the average adult in the rest position."""
+    """(N, 3) float32 positions of the control vertices of the average adult with a neutral face."""
     face: np.ndarray
     """(N,) weight of each control vertex as part of the face, 0 to 1."""
     eyes: np.ndarray
     """(N,) whether each control vertex determines an eyeball."""
     origin: np.ndarray
-    """(3,) origin of the face model: the mean of the average face, moved to the plane of symmetry."""
+    """(3,) origin of the face model: the mean vertex of the average adult's face, with x = 0."""
 
     def dense(self, columns: np.ndarray) -> np.ndarray:
-        """Interpolate (N, ...) values of control vertices to (V, ...) of dense vertices."""
+        """Interpolate (N, ...) values of control vertices to (V, ...) values on the face model's mesh."""
         flat = self.matrix @ columns.reshape(len(self.vertices), -1)
         return flat.reshape(-1, *columns.shape[1:])
 
 
 def rest_displacement(makehuman: MakeHuman) -> np.ndarray:
-    """Sum the morph targets (displacements) that every face has on top of the base mesh; (all base vertices, 3)."""
+    """Sum the displacements, (base vertices, 3), that every neutral face has on top of MakeHuman's base mesh."""
     return sum(np.float32(strength) * makehuman.targets[name] for name, strength in AT_REST.items())
 
 
 def control_mesh(makehuman: MakeHuman, topology: Topology, average: np.ndarray) -> ControlMesh:
-    """Select the control vertices; ``average`` is the average adult's displacement of all base vertices, (N, 3)."""
+    """Select the control vertices, those with a weight in ``topology.matrix``.
+
+    ``average`` is (base vertices, 3): the displacement of all vertices of the base mesh in the average adult.
+    """
     used = np.unique(topology.matrix.indices)
     base = makehuman.base.vertices[used].astype(np.float32)
     at_rest = rest_displacement(makehuman)[used]
@@ -69,9 +72,10 @@ def control_mesh(makehuman: MakeHuman, topology: Topology, average: np.ndarray) 
 def aligned_heads(
     makehuman: MakeHuman, control: ControlMesh, people: list[MakeHumanPerson]
 ) -> Iterator[np.ndarray]:
-    """Yield the control vertices (S, N, 3) of the heads of BATCH people at a time, aligned with the average adult.
+    """Yield the (S, N, 3) control vertices of the heads of S = BATCH people at a time, in the order of ``people``.
 
-    They are relative to the face model's origin. The last people are fewer.
+    Each head is moved and rotated so that its face fits the average adult's best, and is relative to the face model's
+    origin. S may be smaller for the last batch.
     """
     targets = {name: target[control.vertices] for name, target in makehuman.targets.items()}
     reference = control.average - control.origin

@@ -1,4 +1,4 @@
-"""Expression basis of the open face model, computed from action units.
+"""Expression basis of the open face model, computed from action units (named elementary movements of the face).
 
 The units are the 52 ARKit shapes of the Face Units pack and MakeHuman's own mouth, nose and neck units. The first
 coefficients are named actions (:data:`anifacegan.face_model.expressions.ACTIONS`); the others are principal components
@@ -20,14 +20,14 @@ MAKEHUMAN_UNITS = ("mouth", "nose", "neck")
 """Prefixes of MakeHuman's expression units that are used in addition to the Face Units."""
 
 EYE_PUSH = -0.014
-"""Displacement of the eyeball along z in a blink, so that it does not show through half-closed lids."""
+"""Displacement of the eyeball along z in a blink, decimetres, so that it does not show through half-closed lids."""
 LEAST_MOMENT = 1e-12
-"""Components whose second moment is less than this share of the largest one are rounding errors."""
+"""Share of the largest second moment of a principal component below which components are rounding errors."""
 
 
 @dataclass(frozen=True)
 class ExpressionUnits:
-    """Displacements of the N base vertices by U action units at full strength."""
+    """Displacements of N vertices of MakeHuman's mesh by U action units at full strength, decimetres."""
 
     names: tuple[str, ...]
     """Names of the U action units."""
@@ -36,8 +36,11 @@ class ExpressionUnits:
 
 
 def expression_units(makehuman: MakeHuman, average: np.ndarray) -> ExpressionUnits:
-    """Assemble the action units so that the tongue stays in the mouth and the eyes behind the lids. ``average`` has the
-    (N, 3) vertices of the average face."""
+    """Assemble the displacements of MakeHuman's base mesh by all action units.
+
+    Some are corrected so that the tongue stays in the mouth and the eyes behind the lids. ``average`` has the (N, 3)
+    vertices of a face on which the tongue is measured, decimetres.
+    """
     targets = makehuman.targets
     face_units = sorted(name.removeprefix("fu/") for name in targets if name.startswith("fu/"))
     prefix = f"expr/{DESCENTS[1]}/"
@@ -65,18 +68,21 @@ def _tongue_of_open_jaw(displacement: np.ndarray, tongue: np.ndarray) -> np.ndar
 
 @dataclass(frozen=True)
 class ExpressionSpace:
-    """Linear maps between coefficients and action units: ``displacement = units.shapes @ to_units @ exp``."""
+    """Linear maps between K expression coefficients ``exp`` and the strengths of U action units.
+
+    The displacement of the vertices is ``units.shapes @ to_units @ exp``, see :class:`ExpressionUnits`.
+    """
 
     to_units: np.ndarray
     """(U, K) strengths of the action units for each coefficient at value 1."""
     from_units: np.ndarray
     """(K, U) coefficients whose displacement is nearest to that of each action unit at strength 1."""
     report: str
-    """Number of components and largest coefficient, for the log."""
+    """Line of text with the number of components and the largest coefficient, for the log."""
 
 
 def action_strengths(names: tuple[str, ...]) -> np.ndarray:
-    """Return the strengths (U, A) of the named action units in each of the A actions.
+    """Return the strengths (U, A) of the U named action units in each of the A named movements in ``ACTIONS``.
 
     Raises:
         ValueError: an action uses an unknown unit.
@@ -88,14 +94,14 @@ def action_strengths(names: tuple[str, ...]) -> np.ndarray:
 
 
 def vertex_areas(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Compute vertex areas (V,): a third of the area of the triangles around each vertex."""
+    """Compute the area (V,) that belongs to each vertex: a third of the area of the triangles around it."""
     a, b, c = vertices[triangles].transpose(1, 0, 2)
     areas = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
     return np.bincount(triangles.ravel(), np.repeat(areas, 3), len(vertices))
 
 
 def displacement_products(shapes: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Compute the (U, U) inner products of displacements (V, 3, U), weighted by vertex."""
+    """Compute the (U, U) inner products of U displacements of a mesh, (V, 3, U), with vertex weights (V,)."""
     axes = shapes.astype(np.float64).transpose(1, 0, 2)
     return np.sum([along.T @ (weights[:, None] * along) for along in axes], axis=0)
 
@@ -103,15 +109,15 @@ def displacement_products(shapes: np.ndarray, weights: np.ndarray) -> np.ndarray
 def expression_space(
     metric: np.ndarray, bank: np.ndarray, actions: np.ndarray, count: int
 ) -> ExpressionSpace:
-    """Compute the expression coefficients: the actions, and principal components of what they do not explain.
+    """Compute the meaning of expression coefficients: named movements, then principal components of what they leave.
 
     All coefficients have unit second moment over the bank. The actions' coefficients are their joint least-squares fit.
     Components are eigenvectors of sqrt(M) C sqrt(M), with M the metric and C the second moment of the fit's residual.
 
     Args:
-        metric: (U, U) products of the units' displacements, weighted over the head.
-        bank: (E, U) strengths of random expressions.
-        actions: (U, A) strengths of the actions.
+        metric: (U, U) inner products of the action units' displacements, weighted over the head.
+        bank: (E, U) strengths of the action units in random expressions.
+        actions: (U, A) strengths of the action units in each of the named movements (actions).
         count: number K of coefficients; 64 lose almost nothing of 72 units.
 
     Raises:

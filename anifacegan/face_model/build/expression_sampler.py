@@ -1,4 +1,4 @@
-"""Random plausible expressions as strengths of action units.
+"""Random plausible expressions as strengths of action units, the face model's named elementary movements.
 
 Mouth, brows and eyes each make one of several kinds of movement, each with its own amplitude. People smile with their
 brows up, down or at rest; if mouth and brows always moved together, images would not show what each coefficient means.
@@ -23,7 +23,7 @@ class Sides(Enum):
 
 @dataclass(frozen=True)
 class Move:
-    """Movement of one action unit in a kind of movement: its strength is the product of the factors below."""
+    """What one action unit does in a kind of movement; its strength is the product of the factors below."""
 
     unit: str
     """Name of the action unit; a name without Left or Right means both sides, unless the unit is in the middle of the
@@ -33,7 +33,7 @@ class Move:
     random: bool = False
     """Whether the unit's strength is multiplied by a random number between 0 and 1."""
     follows: bool = True
-    """Whether the unit's strength is multiplied by the random amplitude of the whole kind."""
+    """Whether the unit's strength is multiplied by a random amplitude that all units of the kind share."""
     sides: Sides = Sides.BOTH
     """Side of the face that moves."""
 
@@ -159,7 +159,7 @@ ASYMMETRY = 0.08
 
 
 class ExpressionSampler:
-    """Draws random plausible expressions."""
+    """Draws random plausible expressions as strengths of the action units that it is given by name."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
@@ -167,7 +167,7 @@ class ExpressionSampler:
         self.free = [i for i, name in enumerate(names) if not name.startswith(NOT_AT_RANDOM)]
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """Draw the strengths of all action units, (U,) in [0, 1].
+        """Draw the strengths of all action units in one expression, (U,) in [0, 1], in the order of the names.
 
         Mouth, brows and eyes each make one kind of movement. Sometimes the mouth is also drawn to one side, or the
         tongue comes out. A few random units move as well, and the eyes look in a random direction.

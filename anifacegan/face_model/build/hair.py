@@ -1,4 +1,4 @@
-"""Hair lines and the collar, as signed distances of the vertices.
+"""Hair lines (edges of the region where hair grows) and the collar, as signed distances of the vertices.
 
 Lines painted as vertex colours would be jagged and would blur in principal components; the zero level of a signed
 distance, interpolated between vertices, is sharp at any size.
@@ -15,11 +15,11 @@ HAIR_LINE = (
     (0, 20, 38, 50, 60, 68, 76, 84, 100, 112, 130, 180),
     (7.95, 7.96, 7.91, 7.75, 7.52, 7.22, 7.2, 7.45, 7.38, 7.1, 6.85, 6.75),
 )
-"""Azimuths in degrees (0 in front), and the height of the hair line at each azimuth."""
+"""Azimuths in degrees (0 in front), and the height of the hair line, MakeHuman's decimetres, at each azimuth."""
 SIDEBURN_DEG, SIDEBURN_WIDTH_DEG = 70.0, 8.0
 DISTANCE_LIMIT = 0.4
 OFF_SKIN = -1.0
-"""Signed distance that vertices of eyes and teeth get, which are never in hair or clothes."""
+"""Signed distance to hair line and collar of vertices of eyes, tongue and teeth, never in hair or clothes."""
 
 COLLAR_HEIGHT, COLLAR_RISE, NAPE_HEIGHT = 5.74, 0.30, 6.08
 COLLAR_LIMIT = 0.5
@@ -27,7 +27,7 @@ COLLAR_LIMIT = 0.5
 
 @dataclass(frozen=True)
 class HairLine:
-    """Changes of the usual hair line; lengths in MakeHuman's decimetres."""
+    """A hair line, as its difference from ``HAIR_LINE``; lengths in MakeHuman's decimetres."""
 
     raised: float = 0.0
     """Rise of the hair line in front."""
@@ -39,12 +39,12 @@ HAIR_LINES = {
     "short": HairLine(),
     "medium": HairLine(raised=-0.04, sideburn=-0.05),
 }
-"""The line from which the renderer makes those of all hair styles, and the lowest of them, above which hair may cover
-the face."""
+"""Hair lines in the face model's file, by name: short, from which the renderer makes the lines of all styles, and
+medium, the lowest of all, above which hair may cover the face."""
 
 
 def hair_line_height(view: HeadView, line: HairLine) -> np.ndarray:
-    """Compute the height of the hair line at each vertex's azimuth, (V,)."""
+    """Compute the height (V,), in MakeHuman's decimetres, of a hair line at each vertex's azimuth."""
     azimuth = view.azimuth_deg
 
     height = np.interp(azimuth, *HAIR_LINE) + line.raised * smoothstep(70.0, 30.0, azimuth)
@@ -53,7 +53,10 @@ def hair_line_height(view: HeadView, line: HairLine) -> np.ndarray:
 
 
 def signed_distance(view: HeadView, line: HairLine) -> np.ndarray:
-    """Compute the signed distance (V,) to the hair line: the height above the line, lowered on the ears."""
+    """Compute the signed distance (V,), decimetres, of each vertex to a hair line, positive in the hair.
+
+    It is the height above the line, clamped and lowered on the ears; OFF_SKIN on eyes, tongue and teeth.
+    """
     above = np.clip(view.y - hair_line_height(view, line), -DISTANCE_LIMIT, DISTANCE_LIMIT)
     return np.where(view.skin, above - 0.8 * np.clip(1.3 * view.ears, 0, 1), OFF_SKIN)
 
@@ -68,7 +71,10 @@ def standing_direction(view: HeadView) -> np.ndarray:
 
 
 def cloth_signed_distance(view: HeadView) -> np.ndarray:
-    """Compute the signed distance (V,) of clothes: the depth below the collar, which is lower in front."""
+    """Compute the signed distance (V,), decimetres, of each vertex to the collar, positive below it, in the clothes.
+
+    The collar is lower in front; values are clamped, and OFF_SKIN on eyes, tongue and teeth.
+    """
     front = COLLAR_HEIGHT + COLLAR_RISE * np.clip((view.side / 0.6) ** 2, 0, 1)
     collar = np.where(view.z > AXIS_Z, front, NAPE_HEIGHT)
     return np.where(view.skin, np.clip(collar - view.y, -COLLAR_LIMIT, COLLAR_LIMIT), OFF_SKIN)

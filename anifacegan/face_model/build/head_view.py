@@ -21,16 +21,16 @@ AXIS_Z = 0.35
 
 @dataclass(frozen=True)
 class HeadView:
-    """The average adult on the dense vertices, with masks and coordinates."""
+    """The average adult's head on the V vertices of the face model's mesh, in MakeHuman's decimetres."""
 
     topology: Topology
-    """The mesh of the head."""
+    """Mesh of the face model."""
     points: np.ndarray
     """(V, 3) vertex positions with closed lips."""
     points_open: np.ndarray
     """(V, 3) vertex positions with an open mouth."""
     masks: dict[str, np.ndarray]
-    """(V,) weight of each vertex, 0 to 1, in each region of ``makehuman.MASKS``; zero outside the skin."""
+    """(V,) weight of each vertex, 0 to 1, in each region of ``makehuman.MASKS``, by its name; zero outside the skin."""
 
     @property
     def triangles(self) -> np.ndarray:
@@ -39,7 +39,7 @@ class HeadView:
 
     @property
     def part(self) -> np.ndarray:
-        """(V,) label of the part that each vertex belongs to, see :mod:`.topology`."""
+        """(V,) label of the part that each vertex belongs to, see :mod:`anifacegan.face_model.parts`."""
         return self.topology.part
 
     @property
@@ -64,17 +64,17 @@ class HeadView:
 
     @cached_property
     def normals(self) -> np.ndarray:
-        """(V, 3) unit normals with closed lips."""
+        """(V, 3) unit normals of the vertices with closed lips."""
         return vertex_normals_numpy(self.points, self.triangles)
 
     @cached_property
     def normals_open(self) -> np.ndarray:
-        """(V, 3) unit normals with an open mouth."""
+        """(V, 3) unit normals of the vertices with an open mouth."""
         return vertex_normals_numpy(self.points_open, self.triangles)
 
     @cached_property
     def smooth(self) -> SurfaceSmoother:
-        """Function that smooths fields on the head's surface."""
+        """Function that smooths numbers at the vertices along the head's surface."""
         return SurfaceSmoother(self.triangles, len(self.points))
 
     @cached_property

@@ -1,9 +1,9 @@
 """Random people from MakeHuman's sliders, and the principal components of their heads.
 
 MakeHuman shapes a body by morph targets: displacements of all vertices, each multiplied by a strength and added to the
-base mesh. A person is a set of strengths: a macro blend (gender, age, race, muscle, weight), every slider of the face
-with a small difference between left and right, and a few of MakeHuman's asymmetries. Standard deviations above 0.25
-give implausible faces.
+base mesh. A person is a set of strengths: those of a body (gender, age, race, muscle, weight), of every slider of the
+face with a small difference between left and right, and of a few of MakeHuman's asymmetries. Standard deviations of
+sliders above 0.25 give implausible faces.
 """
 
 from collections.abc import Iterable
@@ -79,8 +79,8 @@ SPECIAL_SIGMA = {
     "eyebrows-angle": 0.22,
     "mouth-angles": 0.25,
 }
-"""Standard deviations of sliders whose names begin with these words, in place of ``SLIDER_SIGMA``; the last match
-counts."""
+"""Standard deviations of the random values of sliders whose names begin with these words, in place of ``SLIDER_SIGMA``;
+of several beginnings that match, the last counts."""
 
 SLIDER_MEAN = {"mouth-angles": 0.30, "eyebrows-angle": 0.12}
 """Means of sliders' random values: raised corners of the mouth and brows, as MakeHuman's rest face is sullen."""
@@ -93,10 +93,10 @@ AT_REST = {"fu/mouthClose": 0.05, "nose/nose-septumangle-decr": 0.6, "nose/nose-
 to the front, where they are visible."""
 
 FACE_WEIGHT = 0.3
-"""Vertices with a larger face mask than this have full weight in the identity components."""
+"""Weight in the mask of the face above which vertices have full weight in the identity components."""
 
 SHOULDER_HEIGHT = -1.0
-"""Height relative to the origin in the face, below which vertices have the least weight in the identity components."""
+"""Height, decimetres above the face model's origin, below which vertices have the least weight in the components."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Slider:
     name: str
     """Name of the slider."""
     targets: dict[str, tuple[str | None, str | None]]
-    """Names of the morph targets for negative and for positive values, by side: "l-", "r-", or "" for both sides."""
+    """Names of the morph targets for negative and positive values (None: no target), by side: "l-", "r-", "" (both)."""
     one_way: bool
     """Whether the slider has a positive direction only."""
 
@@ -128,7 +128,7 @@ class MakeHumanPerson:
 
 
 def find_sliders(target_names: Iterable[str]) -> list[Slider]:
-    """Group the face's morph targets into sliders, in the order of each slider's first target."""
+    """Find MakeHuman's sliders of the face among names of morph targets, in the order of each slider's first target."""
     found: dict[tuple[str, str, bool], dict[str, list[str | None]]] = {}
     for target in target_names:
         folder, _, name = target.partition("/")
@@ -151,7 +151,7 @@ def find_sliders(target_names: Iterable[str]) -> list[Slider]:
 
 
 def find_asymmetries(target_names: Iterable[str]) -> list[str]:
-    """Select the names of MakeHuman's asymmetric morph targets."""
+    """Select, among names of morph targets, those that make a face asymmetric."""
     return [name for name in target_names if name.startswith("asym/asym-")]
 
 
@@ -179,8 +179,8 @@ def draw_person(rng: np.random.Generator, sliders: list[Slider], asymmetries: li
 def body_strengths(
     gender: float, years: float, race: np.ndarray, muscle: float, weight: float
 ) -> dict[str, float]:
-    """Compute the strengths of the morph targets of a body, see :func:`.makehuman.macro_weights`; ``years`` is the
-    age."""
+    """Compute the strengths, by name, of the morph targets for a body; ``years`` is the age, and the other arguments
+    are those of :func:`.makehuman.macro_weights`."""
     return macro_weights(gender, _makehuman_age(years), race, muscle, weight)
 
 
@@ -198,7 +198,7 @@ def draw_face(
     spread: float = 1.0,
     means: dict[str, float] | None = None,
 ) -> dict[str, float]:
-    """Draw the strengths of the morph targets of all sliders and of some asymmetries.
+    """Draw the strengths, by name, of the morph targets of all sliders of the face and of some random asymmetries.
 
     Args:
         rng: random generator.
@@ -218,7 +218,8 @@ def draw_face(
 def draw_slider(
     rng: np.random.Generator, slider: Slider, spread: float = 1.0, means: dict[str, float] | None = None
 ) -> dict[str, float]:
-    """Draw the strengths of a slider's morph targets; ``spread`` and ``means`` as in :func:`draw_face`."""
+    """Draw a random value of a slider; return the strengths, by name, of the slider's morph targets. ``spread`` and
+    ``means`` are those of :func:`draw_face`."""
     sigma = SLIDER_SIGMA[slider.folder]
     for beginning, special in SPECIAL_SIGMA.items():
         if slider.name.startswith(beginning):
@@ -239,7 +240,8 @@ def draw_slider(
 
 
 def shapes_of(people: list[MakeHumanPerson], targets: dict[str, np.ndarray]) -> np.ndarray:
-    """Compute the displacements of the base mesh's vertices for each person, (people, N, 3) float32."""
+    """Compute the displacements of N vertices for each person, (people, N, 3) float32; ``targets`` holds (N, 3)
+    displacements at strength 1, by the name of the morph target."""
     used = sorted({name for person in people for name in person.strengths if name in targets})
     column = {name: i for i, name in enumerate(used)}
     strengths = np.zeros((len(people), len(used)), np.float32)
@@ -252,7 +254,8 @@ def shapes_of(people: list[MakeHumanPerson], targets: dict[str, np.ndarray]) -> 
 
 
 def align(shapes: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Align (S, N, 3) shapes rigidly, without scaling, so that their faces best match the (N, 3) reference."""
+    """Rotate and translate (S, N, 3) shapes so that each fits the (N, 3) reference best, in least squares with the
+    ``weights`` (N,) of the vertices."""
     share = weights / weights.sum()
     centres = np.einsum("n,snc->sc", share, shapes)[:, None]
     target = share @ reference
@@ -265,14 +268,14 @@ def align(shapes: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> np.
 
 @dataclass(frozen=True)
 class IdentitySpace:
-    """Identity basis of the N control vertices: ``neutral = mean + basis @ coefficients``."""
+    """Mean and K identity components of heads with N vertices: ``neutral = mean + basis @ coefficients``."""
 
     mean: np.ndarray
-    """(N, 3) symmetric mean head."""
+    """(N, 3) vertices of the mean head, which is symmetric, in decimetres."""
     basis: np.ndarray
-    """(3N, K) principal components of the vertex coordinates."""
+    """(3N, K) principal components of the vertex coordinates, in decimetres."""
     report: str
-    """Explained variance and reconstruction error, for the log."""
+    """Line of text with explained variance and reconstruction error, for the log."""
 
 
 def identity_space(people: np.ndarray, held_out: np.ndarray, face: np.ndarray, count: int) -> IdentitySpace:
@@ -281,7 +284,7 @@ def identity_space(people: np.ndarray, held_out: np.ndarray, face: np.ndarray, c
     Args:
         people: (S, N, 3) aligned heads.
         held_out: (T, N, 3) aligned heads on which the error is measured.
-        face: (N,) face mask.
+        face: (N,) weight of each vertex as part of the face, 0 to 1.
         count: number of components.
     """
     mean = people.mean(axis=0)
@@ -299,33 +302,34 @@ def identity_space(people: np.ndarray, held_out: np.ndarray, face: np.ndarray, c
 
 
 def vertex_weights(mean: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """Return the weight (N,) of each vertex of the mean head (N, 3) in the identity components; ``face`` (N,) is the
-    face mask."""
+    """Return the weight (N,) of each vertex of the mean head (N, 3) in the identity components, 0.15 to 1; ``face``
+    (N,) is the weight of each vertex as part of the face, 0 to 1."""
     weights = np.where(face > FACE_WEIGHT, 1.0, 0.35)
     weights[mean[:, 1] < SHOULDER_HEIGHT] = 0.15
     return weights
 
 
 def coefficients_of(basis: np.ndarray, samples: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Project (S, 3N) displacements from the mean onto a (3N, K) basis, with weights (N,) of the vertices; (S, K)."""
+    """Fit (S, 3N) displacements from the mean by a (3N, K) basis, in least squares with weights (N,) of the vertices;
+    return the coefficients (S, K)."""
     root = np.sqrt(np.repeat(weights, 3)).astype(np.float32)
     return np.linalg.lstsq(basis * root[:, None], (samples * root).T, rcond=None)[0].T
 
 
 @dataclass(frozen=True)
 class Projection:
-    """Coefficients of S heads, and what they leave over."""
+    """Coefficients of S heads, and the part of the heads' shapes that the coefficients do not describe."""
 
     coefficients: np.ndarray
     """(S, K) coefficients."""
     residual_mm: np.ndarray
-    """(S, F) length of what remains of the displacement of each vertex of the face."""
+    """(S, F) length of what the coefficients do not describe of the displacement of each of F vertices of the face."""
     size_mm: np.ndarray
-    """(S, F) length of that displacement."""
+    """(S, F) length of the whole displacement from the mean of each of these vertices."""
 
 
 def project(basis: np.ndarray, samples: np.ndarray, weights: np.ndarray, face: np.ndarray) -> Projection:
-    """Project displacements from the mean onto a basis.
+    """Fit the displacements of heads from the mean head by a basis, and measure what remains.
 
     Args:
         basis: (3N, K) basis.

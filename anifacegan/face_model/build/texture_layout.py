@@ -1,4 +1,6 @@
-"""Texture coordinates of the open face model, laid out by xatlas: charts of little distortion that do not overlap.
+"""Texture coordinates of the open face model, laid out by xatlas.
+
+The surface is cut into charts, connected pieces that are flattened with little distortion and do not overlap.
 
 MakeHuman's own coordinates are those of a whole body: the head covers little of the image, and eyes and teeth overlap.
 """
@@ -32,9 +34,10 @@ def load_xatlas() -> Any:
 
 
 def texture_arrays(points: np.ndarray, triangles: np.ndarray) -> dict[str, np.ndarray]:
-    """Lay out a texture for a mesh: texture coordinates (T, 2), and their indices (F, 3) at the triangles' corners.
+    """Lay out a texture for a mesh with (V, 3) ``points`` and (F, 3) ``triangles``; return two arrays by key.
 
-    The longer side of the layout fills [0, 1]; one unit is as long in v as in u. v points down.
+    ``texture_uv`` has (T, 2) texture coordinates, u to the right and v down; the longer side of the layout fills [0,
+    1], and one unit is as long in v as in u. ``texture_tri`` has (F, 3) indices of these at the triangles' corners.
     """
     xatlas = load_xatlas()
     charts, packing = xatlas.ChartOptions(), xatlas.PackOptions()

@@ -1,5 +1,5 @@
-"""The dense head, the mesh of the open face model: skin, eyeballs, tongue and teeth, all linear in the vertices of
-MakeHuman's base mesh.
+"""The mesh of the open face model: skin, eyeballs, tongue and teeth, all linear in the vertices of MakeHuman's base
+mesh, which is coarser.
 
 Head and shoulders of the body are subdivided once, and large faces in front twice. Tongue and teeth are subdivided; the
 eyeballs are replaced by spheres with rings where pupil and iris end.
@@ -24,34 +24,35 @@ MOUTH_GROUPS = {
 
 CUT_HEIGHT = 5.0
 CUT_HALF_WIDTH = 2.1
-"""Faces of the body's mesh are used above CUT_HEIGHT and up to CUT_HALF_WIDTH from the middle: head and shoulders."""
+"""Height above which, and distance from the middle up to which, quads of the body's mesh are used (head and shoulders);
+MakeHuman's decimetres."""
 
 COARSE_EDGE = 0.021
-"""Mesh faces on the front of the head with a longer edge than this are subdivided a second time."""
+"""Edge length, decimetres, above which quads on the front of the head are subdivided a second time."""
 
 EYE_RINGS_DEG = (0, 4, 8, 10.5, 12, 15, 18, 21, 24, 26.3, 28, 31, 36, 44, 54, 66, 80, 96, 115, 140)
-"""Polar angles of the eyeball's rings: dense around the rims of the pupil (10) and the iris (25)."""
+"""Polar angles, degrees, of the rings of vertices on an eyeball: dense around the edges of pupil (10) and iris (25)."""
 EYE_SEGMENTS = 32
 
 
 @dataclass(frozen=True)
 class Topology:
-    """The mesh of V dense vertices and their linear dependence on N base vertices."""
+    """The face model's mesh of V vertices, and their linear dependence on the N vertices of MakeHuman's base mesh."""
 
     matrix: sparse.csr_matrix
-    """(V, N) weights of the base vertices in each dense vertex: ``dense = matrix @ base``."""
+    """(V, N) weights of the base mesh's vertices in each vertex: ``vertices = matrix @ base_vertices``."""
     triangles: np.ndarray
     """(F, 3) vertex indices of the triangles' corners."""
     part: np.ndarray
-    """(V,) label of the part that each vertex belongs to."""
+    """(V,) label of the part that each vertex belongs to, see :mod:`anifacegan.face_model.parts`."""
     eye_polar: np.ndarray
     """(V,) angle of an eyeball's vertex from the eye's pole (the middle of the pupil) in radians; zero for other
     vertices."""
     eye_azimuth: np.ndarray
-    """(V,) angle of an eyeball's vertex around the eye's pole in radians; zero for other vertices."""
+    """(V,) angle of an eyeball's vertex around the eye's pole, radians, from +x toward +y; zero for other vertices."""
     skin_quads: np.ndarray
-    """(Q, 4) vertex indices of the skin's quads after the first subdivision; the triangles split them, or their
-    children where the skin is subdivided twice."""
+    """(Q, 4) vertex indices of the skin's quads after the first subdivision; ``triangles`` are halves of these quads
+    or, where the skin is subdivided twice, of their children."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,10 @@ class _Piece:
 
 
 def dense_head(base: BaseMesh, average: np.ndarray) -> Topology:
-    """Construct the dense head; edge lengths are measured on ``average`` (N, 3), an average adult."""
+    """Construct the face model's mesh from MakeHuman's base mesh.
+
+    ``average`` (N, 3) are the base mesh's vertices in an average adult, on whom edge lengths are measured.
+    """
     skin, skin_quads = _skin(base, average)
     pieces = [skin]
     pieces += [_mouth_part(base, part, group, levels) for part, (group, levels) in MOUTH_GROUPS.items()]
@@ -87,7 +91,7 @@ def dense_head(base: BaseMesh, average: np.ndarray) -> Topology:
 
 
 def fit_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """Fit a sphere to points by least squares and return its centre and radius."""
+    """Fit a sphere to (N, 3) points by least squares and return its centre (3,) and radius."""
     system = np.concatenate([2 * points, np.ones((len(points), 1))], axis=1)
     solution = np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)[0]
     centre = solution[:3]
@@ -161,7 +165,14 @@ def _faces_to_refine(quads: np.ndarray, points: np.ndarray, count: int, eyes: np
 
 
 def mixed_triangles(quads: np.ndarray, second: Subdivision, refined: np.ndarray, count: int) -> np.ndarray:
-    """Make the triangles of the refined faces' children and of the other faces, without gaps where the two meet."""
+    """Make triangles of quads, some of which are subdivided, without gaps where fine and coarse ones meet.
+
+    Args:
+        quads: (F, 4) coarse quads.
+        second: the subdivision of all these quads.
+        refined: (F,) whether each coarse quad is replaced by its four children.
+        count: number of vertices after the subdivision.
+    """
     children = second.quads.reshape(-1, 4, 4)[refined].reshape(-1, 4)
     split_edges = np.zeros(count, bool)
     split_edges[second.edge_points[refined].ravel()] = True

@@ -98,10 +98,15 @@ def neighbours_across_edges(
     triangles: Int[Tensor, "triangle 3"],
     drawn: Bool[Tensor, "batch triangle"],
 ) -> Int[Tensor, "batch triangle 3"]:
-    """Find the triangle on the other side of each edge in the projection ``points``; -1 where the edge is a silhouette.
+    """Find the index of the triangle on the other side of each triangle's edges; -1 where the edge is a silhouette.
 
     Edge k joins corners k and k + 1. A neighbour that is folded back to the same side of the edge does not count, nor
-    does a triangle without projected area. ``drawn`` marks the triangles to consider.
+    does a triangle without projected area.
+
+    Args:
+        points: vertices projected to the image, pixels.
+        triangles: vertex indices.
+        drawn: whether each triangle is considered.
     """
     start, end, apex = (triangles.long().roll(-turns, 1) for turns in (0, 1, 2))  # (F, 3 edges)
     low, high = torch.minimum(start, end), torch.maximum(start, end)
@@ -130,7 +135,7 @@ def _row_blending(
     """Compute the change of each pixel's colour by its neighbours in the row, at silhouettes steeper than 45 degrees.
 
     Args:
-        corners: index pixels (along the row, across the rows).
+        corners: pixel coordinates (along the row, across the rows), integers at pixel centres.
         across: from :func:`neighbours_across_edges`.
         depth: depth of the visible surface; infinite where there is none.
         diagonals: whether silhouettes at exactly 45 degrees are included.
@@ -193,8 +198,12 @@ def _silhouettes_between_pixels(
 def raster_buffer(
     clip: Float[Tensor, "batch vertex 4"], triangles: Int[Tensor, "triangle 3"], fragments: Fragments
 ) -> Float[Tensor, "batch height width 4"]:
-    """Convert fragments to nvdiffrast's buffer: two barycentrics, z/w in clip space, and triangle index + 1 for each
-    pixel; zero where no triangle covers the pixel."""
+    """Convert fragments to the buffer that nvdiffrast's rasterizer would return.
+
+    Channels are two barycentrics, z/w in clip space, and triangle index + 1; all are zero where no triangle covers the
+    pixel. ``clip`` are the vertices in homogeneous clip coordinates, see
+    :func:`anifacegan.geometry.rasterization.rasterizer.clip_positions`.
+    """
     batch, row, column = fragments.mask.nonzero(as_tuple=True)  # (P,) each
     seen = fragments.triangle[batch, row, column]
     weights = fragments.barycentric[batch, row, column].detach()  # (P, 3)

@@ -89,7 +89,9 @@ def rasterize(
     camera: Camera,
     backend: Backend = "auto",
 ) -> Fragments:
-    """Rasterize a batch of meshes that share their triangles, without culling back faces.
+    """Rasterize a batch of meshes that share their triangles, front and back faces alike.
+
+    ``vertices`` are in the frame and unit that ``camera`` takes.
 
     Raises:
         InputError: the backend cannot be used, see :func:`select_backend`.
@@ -109,7 +111,7 @@ def interpolate(
     triangles: Int[Tensor, "triangle 3"],
     fragments: Fragments,
 ) -> Float[Tensor, "batch height width channel"]:
-    """Interpolate attributes of the vertices to every pixel; zero where no triangle covers the pixel.
+    """Interpolate attributes of the vertices, such as colours, at every pixel; zero where no triangle covers it.
 
     Differentiable in attributes and barycentrics. Attributes without a batch axis are shared by the batch.
     """
@@ -173,7 +175,7 @@ def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
     """Draw triangles into the z-buffer of one image.
 
     Args:
-        x_px, y_px: (V,) index pixels; inverse_depth: (V,), positive in front of the camera.
+        x_px, y_px: (V,) pixel coordinates, integers at pixel centres; inverse_depth: (V,), positive before the camera.
         triangles: (F, 3) vertex indices, either orientation.
         triangle_map: (H, W) integers, -1 at the start; receives the index of the nearest triangle.
         nearest: (H, W) floats, 0 at the start; receives the largest inverse depth.
@@ -228,11 +230,11 @@ def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
 @kernel(inline="always")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row):
-    """Compute perspective-correct weights of a triangle's corners at a pixel, and its depth along the viewing axis.
+    """Compute the three perspective-correct weights of a triangle's corners at a pixel, and the triangle's depth there.
 
-    Because corners are rounded (:data:`anifacegan.geometry.rasterization.torch_backend.SUBPIXEL`), a triangle covers
-    pixels slightly outside its edges; weights are clamped to the triangle there, as the plane of a thin triangle may be
-    far off. Weights and depth of a triangle without area are 0.
+    x_px, y_px and inverse_depth are (V,) projected vertices; a, b, c are indices of the corners. Depth is measured
+    along the viewing axis. Pixels slightly outside the edges, which are drawn because corners are rounded, get weights
+    that are clamped to the triangle. Weights and depth of a triangle without area are 0.
     """
     wa = (x_px[b] - column) * (y_px[c] - row) - (y_px[b] - row) * (x_px[c] - column)
     wb = (x_px[c] - column) * (y_px[a] - row) - (y_px[c] - row) * (x_px[a] - column)
@@ -259,7 +261,7 @@ def _visible_torch(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tens
 
 # -------------------------------------------------------------------------------------------------- CUDA (nvdiffrast)
 def load_nvdiffrast(device: torch.device) -> Any:
-    """Import nvdiffrast's module for tensors on ``device``.
+    """Import the package nvdiffrast, and check that it can work on tensors on ``device``.
 
     Raises:
         InputError: the package is not installed, or the device is not CUDA.
@@ -307,10 +309,10 @@ def nvdiffrast_context(device: torch.device) -> Any:
 def clip_positions(
     in_camera: Float[Tensor, "batch vertex 3"], camera: Camera
 ) -> Float[Tensor, "batch vertex 4"]:
-    """Compute homogeneous clip coordinates (x, y, z, w) such that nvdiffrast's pixels are the camera's.
+    """Convert points in the camera's frame to the homogeneous clip coordinates (x, y, z, w) that nvdiffrast takes.
 
     nvdiffrast has the centre of pixel i at (i + 0.5) / size of the way from -1 to 1, and its first row at y = -1: y is
-    negated so that rows run down. Depth only has to be monotone; the near and far planes enclose the mesh.
+    negated so that rows run down as in ``camera``. The near and far planes enclose the mesh.
     """
     x, y, z = in_camera.unbind(-1)
     distance = -z

@@ -16,7 +16,7 @@ LARGEST_COORDINATE_PX = 2.0**19
 """Triangles with a larger pixel coordinate than this are not drawn, as integer products of their coordinates would
 overflow."""
 MOST_TESTS = {"cpu": 2**18, "cuda": 2**22}
-"""Largest number of pixel tests that are in memory at once, by device type."""
+"""Largest number of pairs of triangle and pixel that are tested at once, by device type, which bounds the memory."""
 _LAST = 2**31 - 1
 
 
@@ -32,7 +32,7 @@ def nearest_triangles(
     """Find the index of the nearest triangle at each pixel, -1 where there is none; of equally near ones the first.
 
     Args:
-        x_px, y_px: index pixels.
+        x_px, y_px: pixel coordinates of the vertices, integers at pixel centres.
         inverse_depth: positive in front of the camera; a triangle is omitted if it is not positive at all corners.
         triangles: vertex indices, either orientation. A pixel on a shared edge belongs to one of the two triangles.
         image: index of the image that each triangle is drawn into.
@@ -145,10 +145,11 @@ def _covered_pixels(
 def corner_shares(
     corners: Float[Tensor, "layer rows size 3 3"], column: Int[Tensor, "size"], row: Int[Tensor, "rows 1"]
 ) -> tuple[Float[Tensor, "layer rows size 3"], Float[Tensor, "layer rows size"]]:
-    """Compute the perspective-correct weights of a triangle's corners at a pixel, and its depth along the viewing axis.
+    """Compute the perspective-correct weights of triangle corners at pixels, and the triangles' depths there.
 
-    ``corners`` has (x, y, inverse depth) of the three corners for each layer and pixel. Weights are clamped to the
-    triangle, as in :func:`anifacegan.geometry.rasterization.rasterizer.corner_shares`.
+    Each pixel has a triangle in each of several meshes drawn over each other (layers): ``corners`` has its three
+    corners as (x, y, inverse depth), in pixels. ``column`` and ``row`` are the pixels' integer coordinates. Depth is
+    measured along the viewing axis. Weights are clamped to the triangle; they are 0 for a triangle without area.
     """
     x, y, inverse = corners.unbind(-1)  # (L, H, W, 3 corners)
     x, y = x - column[:, None], y - row[:, :, None]

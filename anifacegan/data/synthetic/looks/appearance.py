@@ -8,7 +8,7 @@ that is neither shape nor expression:
 | 0:22 ``SKIN_TEXTURE`` | bare skin along the directions of :mod:`.appearance_prior` |
 | 22:27 ``SKIN_DETAIL`` | oiliness, bump, blood, mottle, freckles |
 | 27:30 ``HAIR_COLOUR`` | lightness, redness, grey |
-| 30:36 ``HAIR_STYLE`` | a position in the space in which the styles are placed |
+| 30:36 ``HAIR_STYLE`` | a vector whose direction selects the style, see :mod:`.score_space` |
 | 36:39 ``HAIR_SHAPE`` | length, curl, parting |
 | 39:44 ``BROWS`` | thickness, height, tilt, arch, density |
 | 44:45 ``LASHES`` | length and density |
@@ -70,31 +70,31 @@ class Hair:
     style_weights: Float[np.ndarray, "15"]
     """Share of each of ``HAIR_STYLES``, with sum 1; most people are near one style."""
     length: float
-    """Factor of the styles' lengths, about 0.6 to 1.5."""
+    """Factor of the lengths of the style, about 0.6 to 1.5."""
     curl: float
-    """Additional curl, 0 to 1."""
+    """Curl in addition to the style's own, 0 to 1."""
     parting: float
     """Side of the parting, -1 (the person's right) to 1 (the person's left)."""
     rgb: Float[np.ndarray, "3"]
-    """Colour of the strands."""
+    """Linear colour of the strands."""
 
 
 @dataclass(frozen=True)
 class Brows:
-    """Brows, as changes of mean brows."""
+    """Brows, as differences from mean brows."""
 
     thickness: float
-    """Factor of the mean thickness."""
+    """Thickness as a factor of that of mean brows."""
     height: float
-    """Upward shift, in model units."""
+    """Upward shift of the brows from the mean, in model units."""
     tilt: float
-    """Rise toward the outer end, as a slope."""
+    """Rise of the brows toward their outer ends, relative to mean brows, as a slope."""
     arch: float
     """Height of the arch above the mean line, in model units, not negative."""
     density: float
-    """Factor of the mean number of hairs."""
+    """Number of hairs as a factor of that of mean brows."""
     rgb: Float[np.ndarray, "3"]
-    """Colour of the hairs."""
+    """Linear colour of the hairs."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ class Lashes:
     """Lashes of both eyes."""
 
     length: float
-    """Length, 1 for long lashes."""
+    """Length relative to long lashes (1)."""
     density: float
-    """Density, 1 for dense lashes."""
+    """Density relative to dense lashes (1)."""
 
 
 @dataclass(frozen=True)
@@ -112,17 +112,17 @@ class Beard:
     """Hair on cheeks, chin and upper lip."""
 
     density: float
-    """Density, 0 (none) to 1."""
+    """Share of the roots of a full beard whose hairs grow, 0 (no beard) to 1."""
     length: float
     """Length of the hairs, in model units."""
     cheeks: float
-    """Share of the density on the cheeks, 0 to 1."""
+    """Factor of ``density`` on the cheeks, 0 to 1."""
     moustache: float
-    """Share of the density on the upper lip, 0 to 1."""
+    """Factor of ``density`` on the upper lip, 0 to 1."""
     chin: float
-    """Share of the density on the chin, 0 to 1."""
+    """Factor of ``density`` on the chin, 0 to 1."""
     rgb: Float[np.ndarray, "3"]
-    """Colour of the hairs."""
+    """Linear colour of the hairs."""
 
 
 @dataclass(frozen=True)
@@ -148,15 +148,15 @@ class Skin:
     age_years: float
     """Age in years, 18 to 80."""
     male: float
-    """0 (female) to 1 (male)."""
+    """Sex, 0 (female) to 1 (male)."""
 
 
 @dataclass(frozen=True)
 class Eyes:
-    """Irises."""
+    """Irises and pupils of both eyes."""
 
     iris_rgb: Float[np.ndarray, "3"]
-    """Colour of the irises."""
+    """Linear colour of the irises."""
     pupil_deg: float
     """Half the angle that the pupil covers, seen from the eye's centre, in degrees."""
 
@@ -166,7 +166,7 @@ class Glasses:
     """Glasses; all lengths are model units."""
 
     size: float
-    """Presence, 0 (no glasses) to 1; the frame's thickness scales with it, so glasses vanish continuously."""
+    """Presence, 0 (no glasses) to 1, a factor of the frame's thickness, so that glasses vanish continuously."""
     width: float
     """Half the width of a lens as a share of half the distance between the eyes."""
     height: float
@@ -176,7 +176,7 @@ class Glasses:
     thickness: float
     """Radius of the frame's wire."""
     rgb: Float[np.ndarray, "3"]
-    """Colour of the frame."""
+    """Linear colour of the frame."""
 
 
 @dataclass(frozen=True)
@@ -184,9 +184,9 @@ class Clothes:
     """Clothes on the shoulders."""
 
     rgb: Float[np.ndarray, "3"]
-    """Colour of the cloth."""
+    """Linear colour of the cloth."""
     collar: float
-    """Shift of the collar up the neck, in model units."""
+    """Upward shift of the collar from its usual place on the neck, in model units."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class EnvironmentLight:
     key_direction: Float[np.ndarray, "3"]
     """Unit vector from the head to the middle of the lamp."""
     key_rgb: Float[np.ndarray, "3"]
-    """Irradiance of a surface that faces the lamp."""
+    """Irradiance, by the lamp, of a surface that faces it: the linear colour of a white one."""
     key_size: float
     """Angular radius of the lamp's disc, in radians."""
     lobe_directions: Float[np.ndarray, "lobe 3"]
@@ -210,38 +210,38 @@ class EnvironmentLight:
     lobe_rgb: Float[np.ndarray, "lobe 3"]
     """Radiance of the lobes at their peaks."""
     base_rgb: Float[np.ndarray, "3"]
-    """Radiance from straight above."""
+    """Radiance from straight above, without lamp and lobes."""
     ground_rgb: Float[np.ndarray, "3"]
-    """Radiance from straight below."""
+    """Radiance from straight below, without lamp and lobes."""
     exposure: float
     """Factor of the camera's automatic exposure, about 1.05 to 1.4."""
 
 
 @dataclass(frozen=True)
 class Background:
-    """Colours of an out-of-focus place; the places of its shapes and discs are constants, the same for everyone."""
+    """Colours of an out-of-focus background; the positions of its shapes and discs are the same for everyone."""
 
     kind_weights: Float[np.ndarray, "5"]
-    """Share of each of ``BACKGROUND_KINDS``, with sum 1; factor of the opacity of the kind's shapes."""
+    """Share of each of ``BACKGROUND_KINDS``, with sum 1, which is a factor of the opacity of that kind's shapes."""
     first_rgb: Float[np.ndarray, "3"]
-    """Colour at the start of the gradient behind the shapes."""
+    """Linear colour at the start of the gradient behind the shapes."""
     second_rgb: Float[np.ndarray, "3"]
-    """Colour at the end of the gradient behind the shapes."""
+    """Linear colour at the end of the gradient behind the shapes."""
     turn_rad: float
-    """Direction of the gradient in the background's plane, counter-clockwise from +x."""
+    """Direction of the gradient in the background's plane, radians counter-clockwise from +x."""
     palette_rgb: Float[np.ndarray, "4 3"]
-    """Colours of the shapes; each shape has a constant index in the palette."""
+    """Linear colours of the shapes; each shape has a constant index in the palette."""
     shift: float
     """Horizontal shift of all shapes and discs, in world units."""
     lights_rgb: Float[np.ndarray, "3"]
-    """Colour of the out-of-focus discs of light."""
+    """Linear colour of the out-of-focus discs of light."""
     lights: float
     """Opacity factor of the discs of light, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Appearance:
-    """Appearance of one person in one image."""
+    """Everything of one image but the person's shape and expression and the camera."""
 
     skin: Skin
     hair: Hair
@@ -254,5 +254,5 @@ class Appearance:
     light: EnvironmentLight
     background: Background
     gamma: Float[np.ndarray, "27"]
-    """Spherical-harmonics light in Deep3DFaceRecon's convention (RGB x 9), in the head's frame, fitted to sky and lamp;
-    shadows are not in it."""
+    """Spherical-harmonics light in Deep3DFaceRecon's convention (RGB x 9), in the head's frame, fitted to ``light``
+    without shadows."""

@@ -7,7 +7,8 @@ Bare skin is fitted to the bank of people, the example people in the file of the
 ``mean(z_id)`` is a linear regression on the bank. ``directions`` are independent components of the residuals of this
 regression, and ``warp`` maps standard normal numbers to the quantiles of the residuals along each direction.
 
-Everything else is a smooth function of traits (sex, age, descent, melanin) and of the other slices of ``z_noise``, in
+Here tex are texture coefficients, and ``z_noise[SKIN_TEXTURE]`` are the first 22 of the 80 appearance latents.
+Everything else is a smooth function of traits (sex, age, descent, melanin) and of the other entries of ``z_noise``, in
 :mod:`.hair_prior`, :mod:`.colour_prior`, :mod:`.light_prior` and :mod:`.scene_prior`. The training images are drawn
 from this prior, so new random latents from N(0, I) have appearances like those of the training images.
 """
@@ -56,8 +57,8 @@ DIRECTIONS = SKIN_TEXTURE.stop - SKIN_TEXTURE.start
 WARP_KNOTS = tuple(np.linspace(-2.5, 2.5, 21).tolist())
 """Arguments, in standard deviations, at which the function ``warp`` is tabulated; it is constant outside of them."""
 MELANIN_WEIGHT = 0.02
-"""Weight of a squared difference of melanin beside the mean squared difference of colours, in the choice of the
-directions."""
+"""Weight of a squared difference of melanin, relative to the mean squared difference of skin colours, in the choice of
+the directions in which skin varies."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,16 @@ class AppearancePrior:
     """
 
     trait_weights: Float[np.ndarray, "81 4"]
-    """Weights of ``[1, z_id]`` that give each of ``TRAITS``."""
+    """Weights of ``[1, z_id]`` in the linear prediction of each of ``TRAITS`` (columns)."""
     mean_weights: Float[np.ndarray, "85 81"]
-    """Weights of the regression's features that give ``mean(z_id)``."""
+    """Weights of the regression's features (rows) in ``mean(z_id)``, 80 texture coefficients and melanin (columns)."""
     directions: Float[np.ndarray, "81 22"]
-    """Independent directions in which ``y`` varies between people of the same identity features, for example skin tone;
-    the people of the bank have unit variance along each direction, before it is scaled."""
+    """Independent directions (columns) in which texture coefficients and melanin vary between people of the same
+    identity features, for example in skin tone; each is one standard deviation of the bank's people along it, times the
+    temperature of the fit."""
     warp: Float[np.ndarray, "2 22 21"]
-    """Quantiles, at ``WARP_KNOTS``, of the positions of the bank's women (0) and men (1) along each direction."""
+    """Quantiles of the positions of the bank's women (first index 0) and men (1) along each direction, in standard
+    deviations; tabulated at the standard normal numbers ``WARP_KNOTS``."""
     hair: HairPrior
     """Hair styles and their frequencies."""
     light: LightPrior
@@ -138,11 +141,14 @@ class AppearancePrior:
         )
 
     def raw_traits(self, z_id: Float[np.ndarray, "*person 80"]) -> Float[np.ndarray, "*person 4"]:
-        """Predict the ``TRAITS`` from identity coefficients, unlimited."""
+        """Predict the ``TRAITS`` from identity coefficients by linear regression, not clamped to plausible ranges."""
         return self.trait_weights[0] + z_id @ self.trait_weights[1:]
 
     def groups(self, z_id: Float[np.ndarray, "person 80"]) -> Int[np.ndarray, " person"]:
-        """Return the group of each person by the predicted traits, see :mod:`anifacegan.face_model.people`."""
+        """Return each person's group of sex, descent and age, 0 to 17, by the traits predicted from ``z_id``.
+
+        See :mod:`anifacegan.face_model.people`.
+        """
         gender, age, african, asian = self.raw_traits(z_id).T
         return groups_of(gender, age, np.stack([african, asian, 1 - african - asian], axis=1))
 
@@ -175,7 +181,7 @@ class AppearancePrior:
         )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the fitted arrays as float32 by name; those of a part are named as in ``hair.places``."""
+        """Return the fitted arrays as float32, by field name; those of nested priors as in ``hair.places``."""
         arrays = {}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -189,7 +195,10 @@ class AppearancePrior:
     def bare_skin(
         self, z_id: Float[np.ndarray, "80"], z: Float[np.ndarray, "22"]
     ) -> tuple[Traits, Float[np.ndarray, "80"]]:
-        """Return the traits and the texture coefficients of bare skin."""
+        """Return a person's traits and the texture coefficients of the person's bare skin.
+
+        ``z`` are the appearance latents of the skin, ``z_noise[SKIN_TEXTURE]``.
+        """
         row = np.concatenate([[1.0], z_id])[None]
         raw = row @ self.trait_weights
         features = _features(row, raw)[0]
@@ -210,7 +219,10 @@ class AppearancePrior:
 
 
 def skin(traits: Traits, tex: Float[np.ndarray, "80"], z: Float[np.ndarray, "5"]) -> Skin:
-    """Return the skin of a person; ``z`` is oiliness, bump, blood, mottle, freckles."""
+    """Return the skin of a person with texture coefficients ``tex``.
+
+    ``z`` are standard normal numbers for oiliness, height of bumps, blood, brown mottling and freckles.
+    """
     fair = 1 - smooth_share(0.2, 0.45, traits.melanin)
     return Skin(
         tex=tex,
@@ -231,7 +243,8 @@ def independent_components(
 ) -> Float[np.ndarray, "component component"]:
     """Find the rotation R that makes the columns of ``white @ R.T`` as independent as possible, with positive skew.
 
-    Symmetric FastICA with the tanh contrast (Hyvarinen 1999), started from the identity.
+    The rows of ``white`` are samples with mean 0 and covariance I. The method is symmetric FastICA with the tanh
+    contrast (Hyvarinen 1999), started from the identity, with at most ``iterations`` steps.
     """
     count, size = white.shape
     rotation = np.eye(size)
@@ -249,7 +262,8 @@ def independent_components(
 def texture_metric(model: MorphableModel, parts: HeadParts) -> Float[np.ndarray, "80 80"]:
     """Return the matrix M for which ``t @ M @ t`` is the mean squared colour difference over the front of the head.
 
-    t is the difference of two vectors of texture coefficients. Lips have a larger weight.
+    t is the difference of two vectors of texture coefficients; colours are sRGB in [0, 1], and lips have a larger
+    weight than other skin.
     """
     weight = parts.front_mask.astype(np.float32) + 3 * parts.lips_mask.astype(np.float32)
     flat = model.tex_basis.cpu().numpy().astype(np.float32).reshape(-1, TEX_DIM)

@@ -12,7 +12,7 @@ from anifacegan.runtime.compiled import kernel
 def palette_colour(
     palette: Sequence[Sequence[float]] | Float[np.ndarray, "colour 3"], place: float
 ) -> Float[np.ndarray, "3"]:
-    """Interpolate between the colours of a palette; ``place`` is a position from 0 to the last index."""
+    """Interpolate between the colours of a palette; ``place`` is a fractional index, from 0 to the last one."""
     indices = np.arange(len(palette))
     return np.array([np.interp(place, indices, channel) for channel in zip(*palette, strict=True)])
 

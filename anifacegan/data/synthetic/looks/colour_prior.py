@@ -14,12 +14,12 @@ HAIR_PALETTE = (
     (0.36, 0.25, 0.16),
     (0.60, 0.50, 0.37),
 )
-"""Hair colours from black to blond, as in an image file."""
+"""Hair colours from black to blond, sRGB in [0, 1]."""
 HAIR_SHARES = ((0.80, 0.18, 0.02, 0.0, 0.0), (0.70, 0.25, 0.05, 0.0, 0.0), (0.13, 0.26, 0.29, 0.16, 0.16))
 """Frequency of each hair colour (columns) among people of African, Asian and other descent (rows)."""
 RED_HAIR, GREY_HAIR, GREY_BROWS = (0.42, 0.19, 0.09), (0.52, 0.51, 0.50), (0.40, 0.39, 0.38)
 DARKEST_HAIR, LIGHTEST_BROW = 0.011, 0.34
-"""Linear colour of the darkest hair, and encoded colour of the lightest brows."""
+"""Least linear colour of hair, and largest sRGB colour of brows, in any channel."""
 
 IRIS_PALETTE = (
     (0.20, 0.10, 0.05),
@@ -30,7 +30,7 @@ IRIS_PALETTE = (
     (0.32, 0.44, 0.52),
     (0.25, 0.38, 0.55),
 )
-"""Iris colours from dark brown through hazel and green to blue, as in an image file."""
+"""Iris colours from dark brown through hazel and green to blue, sRGB in [0, 1]."""
 IRIS_SHARES = (
     (0.75, 0.22, 0.03, 0.0, 0.0, 0.0, 0.0),
     (0.6, 0.33, 0.07, 0.0, 0.0, 0.0, 0.0),
@@ -40,7 +40,10 @@ IRIS_SHARES = (
 
 
 def hair_colour(traits: Traits, z: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
-    """Return the linear colour of the hair on the head; ``z`` is lightness, redness, grey."""
+    """Return the linear colour of the hair on a person's head.
+
+    ``z`` are standard normal numbers for lightness, redness and how early the hair turns grey.
+    """
     colour = between(0.85, 1.2, z[1]) * _natural_hair(traits, z)
     grey = _greyness(traits, z[2])
     colour = colour * (1 - grey) + grey * between(0.85, 1.35, z[0]) * np.array(GREY_HAIR)
@@ -48,7 +51,10 @@ def hair_colour(traits: Traits, z: Float[np.ndarray, "3"]) -> Float[np.ndarray, 
 
 
 def brow_colour(traits: Traits, z: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
-    """Return the linear colour of brows and beard; they turn grey later than the hair on the head."""
+    """Return the linear colour of a person's brows and beard, which turn less grey than the hair on the head.
+
+    ``z`` are the standard normal numbers of the hair: lightness, redness and how early it turns grey.
+    """
     grey = 0.6 * _greyness(traits, z[2])
     colour = 0.85 * _natural_hair(traits, z) * (1 - grey) + grey * np.array(GREY_BROWS)
     # light brows are darker than light hair: soft limit
@@ -57,7 +63,10 @@ def brow_colour(traits: Traits, z: Float[np.ndarray, "3"]) -> Float[np.ndarray, 
 
 
 def iris_colour(traits: Traits, z: Float[np.ndarray, "2"]) -> Float[np.ndarray, "3"]:
-    """Return the linear colour of the irises; ``z`` is lightness and a variation of it."""
+    """Return the linear colour of a person's irises.
+
+    ``z`` are standard normal numbers: the position from dark brown to blue, and a factor of the brightness.
+    """
     colour = palette_colour(IRIS_PALETTE, _place(IRIS_SHARES, traits, z[0]))
     return linear_light(colour * between(0.8, 1.2, z[1])).astype(np.float32)
 

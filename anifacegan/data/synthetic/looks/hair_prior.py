@@ -1,4 +1,7 @@
-"""Hair on the head, brows, lashes and beard as smooth functions of traits and standard normal numbers."""
+"""Hair on the head, brows, lashes and beard as smooth functions of a person's traits and appearance latents.
+
+The latents are standard normal numbers, parts of ``z_noise`` (:mod:`.appearance`).
+"""
 
 import functools
 import math
@@ -30,9 +33,10 @@ STYLE_PLACES = {
     "fringe": (0.6, -0.4, -0.3, -0.5, 0.8, 0.1),
     "pixie": (-0.3, -0.3, -0.3, -0.3, 0.5, 0.5),
 }
-"""Places of the styles in the space of scores, see :mod:`.score_space`; only the directions count."""
+"""Direction of each hair style in the latent space ``HAIR_STYLE``: latents in that direction give that style, see
+:mod:`.score_space`; lengths do not count."""
 TEMPERATURE = 0.05
-"""Temperature of the style weights: nine in ten people have a style with a share above 0.8."""
+"""Temperature of the softmax that gives the shares of the styles; nine in ten people have one of more than 0.8."""
 
 WOMEN = {
     "long": 0.24,
@@ -72,10 +76,10 @@ ASIAN_FACTORS = {
     "long": 1.5,
     "bald": 0.5,
 }
-"""Factors of the frequencies for people of Asian descent."""
+"""Factors of the frequencies of hair styles for people of Asian descent."""
 OLD_MEN = {"receding": 0.28, "bald": 0.08}
 OLD_WOMEN = {"pixie": 0.30, "bob": 0.25}
-"""Frequencies that are added for old people before all are divided by their sum."""
+"""Frequencies of hair styles that are added for old people before all are divided by their sum."""
 
 GROUP_NAMES = tuple(
     (sex, descent, age)
@@ -83,11 +87,12 @@ GROUP_NAMES = tuple(
     for descent in ("african", "asian", "other")
     for age in ("young", "old")
 )
-"""Groups of people with style biases of their own, in the order of ``style_biases``."""
+"""Groups of people by sex, descent and age with frequencies of hair styles of their own, in the rows' order of
+``style_biases``."""
 
 
 def style_frequencies(sex: str, descent: str, age: str) -> dict[str, float]:
-    """Return the frequency of each hair style in a group of ``GROUP_NAMES``; they sum to 1."""
+    """Return the frequencies of hair styles in one of ``GROUP_NAMES``; they sum to 1, and other styles do not occur."""
     usual = {"w": (WOMEN, AFRICAN_WOMEN), "m": (MEN, AFRICAN_MEN)}[sex]
     table = dict(usual[descent == "african"])
     if descent == "asian":
@@ -101,7 +106,8 @@ def style_frequencies(sex: str, descent: str, age: str) -> dict[str, float]:
 
 @functools.cache
 def style_biases() -> Float[np.ndarray, "12 15"]:
-    """Compute, once, the biases of the hair styles for each group of ``GROUP_NAMES``."""
+    """Compute, once, the biases of the hair styles (columns) for which they have their frequencies in each group of
+    ``GROUP_NAMES`` (rows), see :func:`.score_space.biases`."""
     style_places = places(STYLE_PLACES, HAIR_STYLES)
     tables = [style_frequencies(*group) for group in GROUP_NAMES]
     return np.stack(
@@ -114,12 +120,12 @@ def style_biases() -> Float[np.ndarray, "12 15"]:
 
 @dataclass(frozen=True)
 class HairPrior:
-    """Map from traits and appearance latents to hair, brows, lashes and beard."""
+    """Map from traits and appearance latents to the hair of the head."""
 
     places: Float[np.ndarray, "15 6"]
-    """Places of the styles."""
+    """Unit direction of each hair style in the latent space, see ``STYLE_PLACES``."""
     biases: Float[np.ndarray, "12 15"]
-    """Biases of the styles for each group of ``GROUP_NAMES``."""
+    """Bias of each hair style's score, which sets its frequency, in each group of ``GROUP_NAMES``."""
 
     @classmethod
     def fit(cls) -> "HairPrior":
@@ -133,7 +139,14 @@ class HairPrior:
         z_shape: Float[np.ndarray, "3"],
         z_colour: Float[np.ndarray, "3"],
     ) -> Hair:
-        """Return the hair of a person."""
+        """Return the hair of a person.
+
+        Args:
+            traits: sex, age and descent of the person.
+            z_style: latents of the style, a vector whose direction selects it.
+            z_shape: latents of length, curl and parting.
+            z_colour: latents of lightness, redness and grey.
+        """
         sexes = (1 - traits.male, traits.male)
         descents = (traits.african, traits.asian, 1 - traits.african - traits.asian)
         ages = (1 - traits.old, traits.old)
@@ -150,7 +163,10 @@ class HairPrior:
 
 
 def brows(traits: Traits, z: Float[np.ndarray, "5"], z_colour: Float[np.ndarray, "3"]) -> Brows:
-    """Return the brows of a person."""
+    """Return the brows of a person.
+
+    ``z`` are latents of thickness, height, tilt, arch and density; ``z_colour`` of lightness, redness and grey.
+    """
     return Brows(
         thickness=0.85 + 0.45 * traits.male + 0.65 * math.tanh(0.7 * z[0]),
         height=0.030 * math.tanh(0.4 * z[1]),
@@ -162,13 +178,17 @@ def brows(traits: Traits, z: Float[np.ndarray, "5"], z_colour: Float[np.ndarray,
 
 
 def lashes(traits: Traits, z: Float[np.ndarray, "1"]) -> Lashes:
-    """Return the lashes of a person."""
+    """Return the lashes of a person; ``z`` is the latent of their length, on which their density depends, too."""
     length = 0.9 - 0.35 * traits.male - 0.15 * traits.old + 0.15 * math.tanh(z[0])
     return Lashes(length=length, density=min(1.0, 0.15 + 0.85 * length))
 
 
 def beard(traits: Traits, z: Float[np.ndarray, "4"], z_colour: Float[np.ndarray, "3"]) -> Beard:
-    """Return the beard of a person: none for women; shadow, stubble, and in a third of men a beard."""
+    """Return the beard of a person: none for women; a shadow, stubble or (a third of them) a beard for men.
+
+    ``z`` are latents of density, length, cheeks, and moustache against chin; ``z_colour`` of lightness, redness and
+    grey.
+    """
     share = normal_cdf(z[0])
     grown = smooth_share(0.64, 0.76, share)  # a beard, not only a shadow or stubble
     density = traits.male * float(np.interp(share, (0, 0.34, 0.64, 0.76, 1.0), (0.05, 0.20, 0.50, 0.75, 1.0)))

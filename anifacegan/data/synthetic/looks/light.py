@@ -1,4 +1,4 @@
-"""Light around a head: directions it comes from, and how much, in linear colours.
+"""Light around a head as a number of directions that it comes from, with a linear colour each.
 
 The light is a lamp, a disc of some size, in a sky: a gradient from the ground to the zenith with a few broad lobes
 (a window, a bright wall). It is fixed to the head. The light of a direction is given as what it adds to a white diffuse
@@ -16,26 +16,26 @@ from anifacegan.data.synthetic.looks.appearance import EnvironmentLight
 from anifacegan.geometry.normals import unit
 
 SKY_DIRECTIONS = 26
-"""Number of directions of the sky."""
+"""Number of directions that stand for the sky."""
 LAMP_DIRECTIONS = 5
-"""Number of directions on the lamp's disc; they soften the edges of its shadows."""
+"""Number of directions that stand for the lamp; they lie on its disc, which softens the edges of its shadows."""
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 
 @dataclass(frozen=True)
 class LightSamples:
-    """Directions that stand for all light of a head, the lamp's first."""
+    """Directions that stand for all light that reaches a head; those on the lamp's disc come first."""
 
     towards: Float[np.ndarray, "direction 3"]
-    """Unit directions to the light, in the head's frame."""
+    """Unit vectors from the head to the light, in the head's frame."""
     radiance: Float[np.ndarray, "direction 3"]
-    """What each direction adds to a white diffuse surface that faces it."""
+    """Linear RGB colour that the light of each direction alone gives a white diffuse surface that faces it."""
     keys: int = LAMP_DIRECTIONS
     """Number of directions on the lamp's disc; they come first."""
 
 
 def sample_light(light: EnvironmentLight) -> LightSamples:
-    """Choose the directions that stand for a light; they move smoothly with the light and are otherwise fixed."""
+    """Choose directions that stand for a light: fixed ones for the sky, and some that move with the lamp."""
     sky = sphere_directions(SKY_DIRECTIONS)
     lamp = lamp_directions(light)
     radiance = np.concatenate(
@@ -50,14 +50,14 @@ def sample_light(light: EnvironmentLight) -> LightSamples:
 def sky_radiance(
     light: EnvironmentLight, directions: Float[np.ndarray, "direction 3"]
 ) -> Float[np.ndarray, "direction 3"]:
-    """Evaluate the sky without the lamp in some directions."""
+    """Evaluate the radiance (linear RGB) that comes from unit directions, without the lamp."""
     up = 0.5 + 0.5 * directions[:, 1:2]
     lobes = np.exp(light.lobe_sharpness * (directions @ light.lobe_directions.T - 1))  # (D, L)
     return light.base_rgb * up + light.ground_rgb * (1 - up) + lobes @ light.lobe_rgb
 
 
 def lamp_directions(light: EnvironmentLight) -> Float[np.ndarray, "key 3"]:
-    """Spread directions over the lamp's disc, in a spiral of equal areas."""
+    """Spread unit directions over the lamp's disc, in a spiral of equal areas."""
     right, up = perpendicular(light.key_direction[None])
     number = np.arange(LAMP_DIRECTIONS)
     radius = math.tan(min(light.key_size, 1.2)) * np.sqrt((number + 0.5) / LAMP_DIRECTIONS)
@@ -87,7 +87,9 @@ def perpendicular(
 
 
 def reflected_harmonics(light: EnvironmentLight) -> Float[np.ndarray, "3 9"]:
-    """Fit the sky by quadratic polynomials of the direction, (RGB, monomial), for blurred reflections.
+    """Fit the radiance of the sky by quadratic polynomials of the direction, for blurred reflections.
+
+    Rows are the coefficients of red, green and blue.
 
     The monomials are 1, y, z, x, xy, yz, 3z^2 - 1, xz and x^2 - y^2.
     """

@@ -1,6 +1,7 @@
-"""Light as a smooth function of standard normal numbers, blended from five kinds, and its fit by harmonics.
+"""Light as a smooth function of standard normal latents, blended from five kinds, and its fit by spherical harmonics.
 
-The colours of lamp and sky are divided by the white that a camera would measure, so only a rest of their tint is left.
+Light is a lamp and a sky (:class:`.appearance.EnvironmentLight`). Their colours are divided by the white that a camera
+would measure, so only a part of their tint is left.
 """
 
 import math
@@ -24,14 +25,14 @@ class LightKind:
     """Ranges, (lowest, highest), of one kind of light; angles are radians, temperatures Kelvin."""
 
     azimuth: Span
-    """Distance of the lamp's azimuth from the front, to either side."""
+    """Absolute azimuth of the lamp from the front."""
     elevation: Span
     size: Span
     """Angular radius of the lamp's disc."""
     power: Span
-    """Irradiance of a surface that faces the lamp."""
+    """Irradiance, by the lamp, of a surface that faces it; a white surface then has this linear colour."""
     fill: Span
-    """Radiance of the sky."""
+    """Radiance of the sky from straight above; under a sky of radiance 1, a white surface has the linear colour 1."""
     lamp_kelvin: Span
     sky_kelvin: Span
 
@@ -54,7 +55,7 @@ KINDS = {
     ),
 }
 FREQUENCIES = {"window": 0.3, "overcast": 0.25, "sun": 0.2, "room": 0.15, "flash": 0.1}
-"""Frequency of each kind of light."""
+"""Frequency of each kind of light among random latents."""
 KIND_PLACES = {
     "window": (1.0, 0.0, 0.0),
     "overcast": (-0.5, 0.87, 0.0),
@@ -62,38 +63,41 @@ KIND_PLACES = {
     "room": (0.0, 0.0, 1.0),
     "flash": (0.0, 0.0, -1.0),
 }
-"""Places of the kinds in the space of scores, see :mod:`.score_space`."""
+"""Unit direction of each kind of light in the space of the first three light latents: latents in that direction give
+that kind, see :mod:`.score_space`."""
 TEMPERATURE = 0.12
 
 SIDE_SHARPNESS = 4.0
-"""Sharpness of the choice between light from the left and from the right."""
+"""Steepness of the smooth change from a lamp at the left to one at the right; few people have a lamp in between."""
 LAMP_IN_WHITE, WHITE_BALANCE = 0.6, 0.9
-"""Share of the lamp in the white that the camera measures, and the power of it that is taken away."""
+"""Share of the lamp's colour in the white that the camera measures, and the power of that white by which colours are
+divided: 1 would remove the tint wholly."""
 BEHIND_SHARPNESS, BEHIND_ELEVATION, BEHIND_SPREAD, BEHIND_KELVIN = 6.0, 0.4, 1.14, (4500.0, 7000.0)
-"""Light from behind: sharpness, elevation, largest distance of its azimuth from straight behind, and temperatures."""
+"""Light from behind: sharpness of its lobe, elevation and largest azimuth from straight behind (radians), and colour
+temperatures (Kelvin)."""
 GROUND_TINT = (1.05, 1.0, 0.92)
 
 ENCODING = 1 / 2.2
-"""Exponent that stands for the encoding of image files in the fit of gamma."""
+"""Exponent that stands for the sRGB encoding of image files when the light coefficients gamma are fitted."""
 GAMMA_LEVEL = 0.9
-"""Mean brightness, at exposure 1.2, of the fitted light on the normals of the front of a head."""
+"""Mean encoded brightness, at exposure 1.2, that the fitted light has on the normals of the front of a head."""
 GAMMA_RIDGE = 1e-3
 
 
 @dataclass(frozen=True)
 class LightPrior:
-    """Map from appearance latents to light."""
+    """Map from the 12 appearance latents ``z_noise[LIGHT]`` to light."""
 
     places: Float[np.ndarray, "5 3"]
-    """Places of the kinds."""
+    """Unit direction of each kind of light in latent space, see ``KIND_PLACES``."""
     bias: Float[np.ndarray, "5"]
-    """Biases of the kinds."""
+    """Bias of each kind's score, which sets its frequency."""
     gamma_fit: Float[np.ndarray, "9 normal"]
-    """Matrix that fits the nine harmonics to brightness at the normals of ``sphere_directions``."""
+    """Matrix that maps brightness at evenly spread normals (``sphere_directions``) to nine harmonics' coefficients."""
 
     @classmethod
     def fit(cls) -> "LightPrior":
-        """Compute the biases that give the kinds their frequencies, and the matrix for gamma."""
+        """Compute the biases that give the kinds their frequencies, and the matrix for the light coefficients gamma."""
         kind_places = places(KIND_PLACES, LIGHT_KINDS)
         bias = biases(np.array([FREQUENCIES[name] for name in LIGHT_KINDS]), kind_places, TEMPERATURE)
         basis = spherical_harmonics(torch.from_numpy(sphere_directions(200))).numpy()  # (200, 9)
@@ -101,11 +105,11 @@ class LightPrior:
         return cls(kind_places, bias, np.linalg.solve(normal_equations, basis.T))
 
     def weights(self, z: Float[np.ndarray, "12"]) -> Float[np.ndarray, "5"]:
-        """Return the share of each of ``LIGHT_KINDS``."""
+        """Return the share of each of ``LIGHT_KINDS``, with sum 1, for the light latents ``z_noise[LIGHT]``."""
         return kind_weights(z[:3], self.places, self.bias, TEMPERATURE)
 
     def light(self, z: Float[np.ndarray, "12"]) -> EnvironmentLight:
-        """Return the light of the latents of the slice ``LIGHT``."""
+        """Return the light that the light latents ``z_noise[LIGHT]`` stand for."""
         kind = _blended(self.weights(z))
         azimuth, elevation, power, warmth, fill, second, second_power, behind, exposure = z[3:]
         turn = 2 * normal_cdf(azimuth) - 1
@@ -139,8 +143,11 @@ class LightPrior:
         )
 
     def gamma(self, light: EnvironmentLight) -> Float[np.ndarray, "27"]:
-        """Fit harmonics in Deep3DFaceRecon's convention to the brightness of a white surface, encoded as in an image
-        file; shadows and the camera's curve are not in it."""
+        """Fit spherical-harmonics coefficients in Deep3DFaceRecon's convention to a light, (RGB x 9).
+
+        They are fitted to the brightness of a white surface, encoded as in an image file, without shadows and without
+        the camera's contrast curve.
+        """
         normals = sphere_directions(200)
         brightness = irradiance(light, normals)
         front = np.maximum(normals[:, 2], 0)
@@ -154,7 +161,7 @@ class LightPrior:
 def irradiance(
     light: EnvironmentLight, normals: Float[np.ndarray, "normal 3"]
 ) -> Float[np.ndarray, "normal 3"]:
-    """Return the brightness of a white diffuse surface without shadows, for each normal."""
+    """Return the linear RGB colour of a white diffuse surface with each unit normal, lit without shadows."""
     sky_directions = sphere_directions(200)
     sky = sky_radiance(light, sky_directions) * (4 / len(sky_directions))  # the mean of the cosine is 1 / 4
     from_sky = np.maximum(normals @ sky_directions.T, 0) @ sky
@@ -162,13 +169,16 @@ def irradiance(
 
 
 def direction(azimuth: float, elevation: float) -> Float[np.ndarray, "3"]:
-    """Return the unit vector with an azimuth from the front (+z) toward +x, and an elevation, in radians."""
+    """Return the unit vector with an azimuth from the front (+z) toward +x, and an elevation toward +y, in radians."""
     across = math.cos(elevation)
     return np.array([math.sin(azimuth) * across, math.sin(elevation), math.cos(azimuth) * across])
 
 
 def kelvin_rgb(kelvin: float) -> Float[np.ndarray, "3"]:
-    """Return about the linear colour of a lamp against daylight of 6000 K, with green 1; it has a kink at 6000 K."""
+    """Approximate the linear RGB colour of a lamp of a colour temperature (Kelvin), relative to daylight of 6000 K.
+
+    Green is 1; red and blue are linear functions of the temperature below and above 6000 K.
+    """
     away = (kelvin - 6000) / 6000
     if away > 0:
         return np.array([1 - 0.42 * away, 1.0, 1 + 0.45 * away])

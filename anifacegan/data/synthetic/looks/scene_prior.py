@@ -1,4 +1,4 @@
-"""Glasses, clothes and background as smooth functions of standard normal numbers."""
+"""Glasses, clothes and background as smooth functions of the appearance latents, which are standard normal numbers."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from anifacegan.data.synthetic.looks.traits import Traits, smooth_share
 GLASSES_YOUNG, GLASSES_OLD = 0.10, 0.24
 """Share of young and of old people with glasses."""
 GLASSES_EDGE = 0.12
-"""Half the width, in standard deviations, of the transition between no glasses and glasses."""
+"""Half the width of the transition between no glasses and glasses, in standard deviations of the latent."""
 FRAME_COLOURS = (
     (0.01, 0.01, 0.01),
     (0.02, 0.02, 0.025),
@@ -36,17 +36,18 @@ PALETTES = {
     "street": ((0.18, 0.19, 0.21), (0.30, 0.29, 0.28), (0.08, 0.08, 0.10), (0.50, 0.55, 0.60)),
     "studio": ((0.03, 0.03, 0.035), (0.12, 0.12, 0.13), (0.30, 0.30, 0.31), (0.55, 0.55, 0.56)),
 }
-"""Linear colours of each kind of background."""
+"""Palette of linear colours of each kind of background."""
 FREQUENCIES = {"wall": 0.25, "green": 0.2, "room": 0.25, "street": 0.15, "studio": 0.15}
-"""Frequency of each kind of background."""
+"""Frequency of each kind of background among random latents."""
 KIND_PLACES = {
     name: (math.cos(2 * math.pi * number / 5), math.sin(2 * math.pi * number / 5))
     for number, name in enumerate(("studio", "wall", "room", "street", "green"))
 }
-"""Places of the kinds in the space of scores, see :mod:`.score_space`."""
+"""Unit direction of each kind of background in the space of its first two latents: latents in that direction give that
+kind, see :mod:`.score_space`."""
 TEMPERATURE = 0.08
 LIGHTS = {"wall": 0.1, "green": 0.9, "room": 1.0, "street": 1.0, "studio": 0.0}
-"""Largest opacity of the discs of light in each kind of background."""
+"""Largest opacity of the out-of-focus discs of light in each kind of background."""
 LIGHT_TINTS = {
     "wall": (1.0, 0.95, 0.85),
     "green": (0.85, 1.0, 0.7),
@@ -55,11 +56,14 @@ LIGHT_TINTS = {
     "studio": (1.0, 1.0, 1.0),
 }
 SHIFT_SIGMA = 0.05
-"""Standard deviation of the background's shift, in world units."""
+"""Standard deviation of the background's random horizontal shift, in world units."""
 
 
 def glasses(traits: Traits, z: Float[np.ndarray, "4"]) -> Glasses:
-    """Return the glasses of a person: none for six in seven people."""
+    """Return the glasses of a person; six in seven people get none (size 0).
+
+    ``z`` are latents of size, width, roundness, and colour with thickness.
+    """
     share = GLASSES_YOUNG + (GLASSES_OLD - GLASSES_YOUNG) * smooth_share(40.0, 65.0, traits.age_years)
     start = float(-ndtri(share))
     colour = palette_colour(FRAME_COLOURS, (len(FRAME_COLOURS) - 1) * normal_cdf(z[3]))
@@ -74,7 +78,10 @@ def glasses(traits: Traits, z: Float[np.ndarray, "4"]) -> Glasses:
 
 
 def clothes(z: Float[np.ndarray, "4"]) -> Clothes:
-    """Return the clothes: mostly dark, and mostly of little chroma."""
+    """Return clothes, mostly dark and of little chroma.
+
+    ``z`` are latents of lightness, of two chroma axes, and of the collar's height.
+    """
     lightness = float(np.interp(normal_cdf(z[0]), CLOTH_QUANTILES, CLOTH_LIGHTNESS))
     return Clothes(
         rgb=lightness_and_chroma(lightness, z[1:3]),
@@ -83,7 +90,10 @@ def clothes(z: Float[np.ndarray, "4"]) -> Clothes:
 
 
 def lightness_and_chroma(lightness: float, z: Float[np.ndarray, "2"]) -> Float[np.ndarray, "3"]:
-    """Return a linear colour with two chroma axes, blue to orange and magenta to green, of which most are weak."""
+    """Return a linear RGB colour with a lightness (0 to 1) and, mostly weak, chroma.
+
+    ``z`` are standard normal numbers on two chroma axes, blue to orange and magenta to green.
+    """
     warm, green = (0.6 * math.tanh(0.4 * value * abs(value)) for value in z)
     rgb = lightness * np.exp(warm * np.array([1.0, 0.1, -1.0]) + green * np.array([-0.6, 0.8, -0.6]))
     return np.clip(rgb, 0.008, 0.85).astype(np.float32)
@@ -91,22 +101,22 @@ def lightness_and_chroma(lightness: float, z: Float[np.ndarray, "2"]) -> Float[n
 
 @dataclass(frozen=True)
 class BackgroundPrior:
-    """Map from appearance latents to the background."""
+    """Map from the 8 appearance latents ``z_noise[BACKGROUND]`` to the background."""
 
     places: Float[np.ndarray, "5 2"]
-    """Places of the kinds."""
+    """Unit direction of each kind of background in latent space, see ``KIND_PLACES``."""
     bias: Float[np.ndarray, "5"]
-    """Biases of the kinds."""
+    """Bias of each kind's score, which sets its frequency."""
 
     @classmethod
     def fit(cls) -> "BackgroundPrior":
-        """Compute the biases that give the kinds their frequencies."""
+        """Compute the biases that give the kinds of background their frequencies."""
         kind_places = places(KIND_PLACES, BACKGROUND_KINDS)
         frequencies = np.array([FREQUENCIES[name] for name in BACKGROUND_KINDS])
         return cls(kind_places, biases(frequencies, kind_places, TEMPERATURE))
 
     def background(self, z: Float[np.ndarray, "8"]) -> Background:
-        """Return the background of the latents of the slice ``BACKGROUND``."""
+        """Return the background that the latents ``z_noise[BACKGROUND]`` stand for."""
         weights = kind_weights(z[:2], self.places, self.bias, TEMPERATURE)
         first, second, hue, turn, shift, lights = z[2:]
         palette = np.einsum("k,kpc->pc", weights, np.array([PALETTES[name] for name in BACKGROUND_KINDS]))

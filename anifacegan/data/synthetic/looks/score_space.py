@@ -1,8 +1,9 @@
 """Continuous choice among kinds: weights that are near 1 for one kind and near 0 for the others.
 
-Each kind has a place, a unit vector in a space with few dimensions. The score of a kind is the scalar product of its
-place with standard normal numbers, plus a bias that sets how frequent the kind is; the weights are a sharp softmax of
-the scores. Kinds with near places are neighbours: on a straight way between two codes, similar kinds follow each other.
+Each kind (of hair style, light or background) has a place, a unit vector in the space of a few latents. The score of a
+kind is the scalar product of its place with the latents, which are standard normal numbers, plus a bias that sets how
+frequent the kind is; the weights are a sharp softmax of the scores. Kinds with near places are neighbours: on a
+straight line between two latent vectors, similar kinds follow each other.
 """
 
 import math
@@ -15,15 +16,15 @@ from scipy.special import ndtri
 from anifacegan.geometry.normals import unit
 
 RARE = 3e-4
-"""Frequency that stands for 0 when biases are computed."""
+"""Frequency that replaces 0 when biases are computed."""
 DRAWS = 2048
-"""Number of quasi-random places by which frequencies are counted."""
+"""Number of quasi-random normal latent vectors over which the frequencies of kinds are averaged."""
 ITERATIONS, TOLERANCE = 150, 1e-3
-"""Largest number of iterations for the biases, and the largest change of a bias at which they end."""
+"""Largest number of iterations that compute the biases, and the largest change of a bias at which iteration ends."""
 
 
 def places(table: Mapping[str, Sequence[float]], names: Sequence[str]) -> Float[np.ndarray, "kind dim"]:
-    """Return the unit vectors of the named kinds from a table of directions of any length."""
+    """Return the places (unit vectors) of the kinds ``names``, in this order, from directions of any length by name."""
     return unit(np.array([table[name] for name in names], np.float64))
 
 
@@ -33,7 +34,10 @@ def kind_weights(
     bias: Float[np.ndarray, " kind"],
     temperature: float,
 ) -> Float[np.ndarray, " kind"]:
-    """Return the share of each kind at a place ``z``; a lower temperature gives sharper borders between kinds."""
+    """Return the share of each kind, with sum 1, at latents ``z``: a softmax of ``kind_places @ z + bias``.
+
+    A lower temperature gives sharper borders between kinds.
+    """
     scores = (kind_places @ z + bias) / temperature
     weights = np.exp(scores - scores.max())
     return weights / weights.sum()
@@ -42,9 +46,10 @@ def kind_weights(
 def biases(
     frequencies: Float[np.ndarray, " kind"], kind_places: Float[np.ndarray, "kind dim"], temperature: float
 ) -> Float[np.ndarray, " kind"]:
-    """Find biases for which the mean weights of kinds are their frequencies for z ~ N(0, I), by fixed-point iteration.
+    """Find biases for which the mean share of each kind over z ~ N(0, I) is its frequency, by fixed-point iteration.
 
-    The mean is over ``DRAWS`` points of a quasi-random sequence, so equal arguments give equal biases.
+    The mean is over ``DRAWS`` points of a quasi-random sequence, so equal arguments give equal biases; the largest is
+    0. For ``temperature`` see :func:`kind_weights`.
     """
     target = np.maximum(frequencies, RARE)
     target = target / target.sum()
@@ -62,8 +67,10 @@ def biases(
 
 
 def normal_points(count: int, dim: int) -> Float[np.ndarray, "count dim"]:
-    """Return evenly spread points of a standard normal distribution: an additive recurrence with irrational steps,
-    through the inverse of the normal distribution function."""
+    """Return ``count`` evenly spread points of a standard normal distribution, always the same.
+
+    They are an additive recurrence with irrational steps, mapped by the inverse of the normal distribution function.
+    """
     root = 2.0
     for _ in range(
         60
@@ -79,5 +86,5 @@ def normal_cdf(z: float | np.floating) -> float:
 
 
 def between(low: float, high: float, z: float | np.floating) -> float:
-    """Map a standard normal number to a uniform one from ``low`` to ``high``."""
+    """Map a standard normal number to one that is uniform from ``low`` to ``high``, by its distribution function."""
     return low + (high - low) * normal_cdf(z)

@@ -12,7 +12,7 @@ class Traits:
     """Traits of one person; shares are from 0 to 1."""
 
     male: float
-    """0 (female) to 1 (male)."""
+    """Sex, 0 (female) to 1 (male)."""
     age_years: float
     """Age in years, 18 to 80."""
     african: float
@@ -24,10 +24,13 @@ class Traits:
 
     @property
     def old(self) -> float:
-        """Share of an old person, from 0 at 42 years to 1 at 70."""
+        """How much a person counts as old, rising smoothly from 0 at 42 years to 1 at 70."""
         return smooth_share(42.0, 70.0, self.age_years)
 
 
 def smooth_share(start: float, end: float, value: float | np.floating) -> float:
-    """Return :func:`~anifacegan.geometry.resampling.smoothstep` of one number."""
+    """Return a smooth step from 0 at ``start`` and before to 1 at ``end`` and beyond, for one number.
+
+    ``end`` may be smaller than ``start``; the step then falls as ``value`` grows.
+    """
     return float(smoothstep(start, end, np.array([value]))[0])

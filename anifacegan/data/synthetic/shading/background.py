@@ -1,7 +1,7 @@
-"""Out-of-focus places behind the head, painted on the background plane z = -0.12 (world units).
+"""Out-of-focus backgrounds behind the head, painted on the plane z = -0.12 (world units).
 
-The places of all shapes and discs of light are constants, drawn once from a fixed seed; colours, opacities and a shift
-are a person's own, so backgrounds change smoothly with them.
+The positions of all shapes and discs of light are constants, drawn once from a fixed seed; colours, opacities and a
+shift come from the appearance latents, so backgrounds change smoothly with these.
 """
 
 import functools
@@ -17,22 +17,25 @@ from anifacegan.geometry.conventions import BACKGROUND_Z
 from anifacegan.runtime.compiled import kernel
 
 LEVEL = 0.55
-"""Exposure of backgrounds; it does not follow the face's."""
+"""Exposure of backgrounds (a factor on linear light), whatever the exposure of the face."""
 GRADIENT_WIDTH = 0.12
 """Width of the transition between the two colours behind the shapes, in world units."""
 SEED = 12
 LIGHT_DISCS = 14
 ROUND, SQUARE = 0, 1
 X, Y, HALF_WIDTH, HALF_HEIGHT, SOFTNESS, OPACITY, OUTLINE, KIND, COLOUR = range(9)
-"""Columns of a shape: centre, half width and height, and softness of the edge in world units; opacity; outline; index
-of the kind of background, or -1 for a disc of light; index in the palette."""
+"""Columns of the array of shapes: centre, half width and height, and softness of the edge, in world units; opacity;
+outline (ROUND or SQUARE); index of the kind of background, or -1 for a disc of light; index in the palette."""
 EDGE = 3.0
-"""Distance from a shape's edge, in softnesses, beyond which it has no effect."""
+"""Distance outside a shape's edge at which its opacity reaches 0, in multiples of the shape's softness."""
 
 
 @functools.cache
 def background_shapes() -> Float[np.ndarray, "shape 9"]:
-    """Draw the constant shapes of all kinds of backgrounds, far ones first, then the discs of light."""
+    """Draw the constant shapes of all kinds of backgrounds, and then the discs of light, in the order of painting.
+
+    The columns are X, Y and so on to COLOUR.
+    """
     rng = np.random.default_rng(SEED)
     shapes = []
     for kind, name in enumerate(BACKGROUND_KINDS):
@@ -65,7 +68,7 @@ def _shape(name: str, number: int, rng: np.random.Generator, kind: int) -> list[
 
 
 def background_image(background: Background, camera: Camera) -> Float[np.ndarray, "size size 3"]:
-    """Render the background without the head; linear colours, exposed."""
+    """Render the background that a camera sees without the head; linear colours, exposed by ``LEVEL``."""
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     origin = -rotation @ translation  # the camera, in world units
     offsets = (np.arange(camera.size) - camera.principal_px) / camera.focal_px

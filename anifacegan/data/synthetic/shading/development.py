@@ -1,4 +1,4 @@
-"""From linear light to an image: exposure, a soft shoulder, contrast, sRGB, and the average over samples."""
+"""From linear light to an image: average over samples, exposure, compression of bright light, contrast, and sRGB."""
 
 from typing import no_type_check
 
@@ -11,29 +11,30 @@ from anifacegan.data.synthetic.strands.drawing import StrandImage
 from anifacegan.runtime.compiled import kernel
 
 MIDDLE_GREY = 0.20
-"""Linear light at which an exposed face lies."""
+"""Linear light that the skin of a face has after exposure, if its reflectance is ``MEAN_SKIN``."""
 ADAPTATION = 0.25
-"""How much the exposure follows the face's own colour, 0 to 1; the rest follows its light only."""
+"""Share of a face's own reflectance in the reflectance by which it is exposed, 0 to 1; the rest is ``MEAN_SKIN``, so
+dark skin stays darker."""
 MEAN_SKIN = 0.33
-"""Linear reflectance of skin for which the exposure of a face is the same whatever the adaptation."""
+"""Linear reflectance of average skin."""
 LUMINANCE = (np.float32(0.2126), np.float32(0.7152), np.float32(0.0722))
 """Share of red, green and blue in the luminance of linear sRGB."""
 HUE_KEPT = np.float32(0.6)
-"""Share of a colour whose luminance alone is compressed, which keeps its hue; the channels of the rest are compressed
-each for itself, which lets bright light turn white."""
+"""Share, in the compression of bright colours, of compression by luminance, which keeps the hue; the rest compresses
+each channel by itself, which lets bright light turn white."""
 BRIGHTEST = np.float32(2.5)
-"""Largest exposed light of a sample, so that single samples of highlights do not outshine their pixels."""
+"""Limit of the exposed light of a sample, so that single samples of highlights do not outshine their pixels."""
 CONTRAST = np.float32(0.6)
-"""Strength of the contrast curve, applied to encoded values."""
+"""Strength of the contrast curve, which is applied to sRGB values."""
 
 
 def exposure_of(irradiance: float, reflectance: float, factor: float) -> float:
-    """Compute the factor on linear light that exposes a face.
+    """Compute the exposure of an image, the factor by which linear light is multiplied, from its face.
 
     Args:
-        irradiance: mean light on the neutral face, as the colour of a white surface.
+        irradiance: mean light on the neutral face: the linear colour that a white surface would have there.
         reflectance: mean linear colour of the face without light.
-        factor: change of the automatic exposure.
+        factor: factor by which the result differs from the automatic exposure.
     """
     seen = irradiance * (ADAPTATION * reflectance + (1 - ADAPTATION) * MEAN_SKIN)
     return factor * MIDDLE_GREY / max(seen, 1e-4)
@@ -46,14 +47,14 @@ def develop(
     background: Float[np.ndarray, "size size 3"],
     exposure: float,
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """Blend strands over surfaces over the background, expose, and average the samples of each pixel.
+    """Make the image of a face: blend hair over surfaces over background, average the samples of a pixel, and encode.
 
     Args:
-        picture: linear colours of the surfaces.
-        rasterized: says which samples show a surface.
+        picture: linear colours of the surface at each sample of the supersampled image.
+        rasterized: which samples show a surface.
         strands: hair over the samples.
-        background: linear colours behind everything, already exposed.
-        exposure: factor on linear light.
+        background: linear colour of the background at each pixel, already exposed.
+        exposure: factor on the linear light of hair and surfaces.
     """
     size = len(background)
     out = np.empty((size, size, 3), np.uint8)

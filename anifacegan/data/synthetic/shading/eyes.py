@@ -1,4 +1,4 @@
-"""Colour and surface of a sample of an eye: iris with fibres and limbus, pupil, darker white, cornea."""
+"""Colour and surface of a sample (a point of an image) on an eye: iris with fibres and limbus, pupil, white, cornea."""
 
 from typing import no_type_check
 
@@ -24,19 +24,20 @@ from anifacegan.data.synthetic.surface.vertex_table import (
 from anifacegan.runtime.compiled import kernel
 
 IRIS_DEG = np.float32(25.5)
-"""Polar angle of the edge of the iris, from the eye's centre."""
+"""Angle, seen from the eye's centre, between the middle of the pupil and the edge of the iris, degrees."""
 CORNEA_DEG = np.float32(30)
-"""Polar angle to which the cornea bulges."""
+"""Angle, seen from the eye's centre, between the middle of the pupil and the edge of the bulging cornea, degrees."""
 LID_SHADOW = 0.055
-"""Height of the shadow of the upper lid on the eye, in model units."""
+"""Distance below the upper lid, in model units, at which the lid's shadow on the eye has fallen to 1 / e."""
 
 
 def lid_shadow(
     ball: Float[np.ndarray, "ball_vertex 3"], lid: Float[np.ndarray, "column 3"]
 ) -> Float[np.ndarray, " ball_vertex"]:
-    """Compute how much the upper lid shades each vertex of an eyeball, 0 to 1.
+    """Compute how much the upper lid shades each vertex of an eyeball, from 1 at the lid's edge down to 0.
 
-    ``lid`` are points along the edge of the lid, from the smallest x to the largest.
+    ``ball`` are the eyeball's vertices and ``lid`` those of the edge of the lid, model units; fewer than two lid
+    vertices give no shadow.
     """
     if len(lid) < 2:
         return np.zeros(len(ball), np.float32)
@@ -48,7 +49,15 @@ def lid_shadow(
 @kernel(fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def eye_sample(value, looks, colour, material):
-    """Give a sample of an eyeball its colour and describe its surface; arguments as those of ``skin_sample``."""
+    """Compute the colour of a sample (a point of an image) on an eyeball, and describe its surface for highlights.
+
+    Args:
+        value: (COLUMNS,) vertex attributes interpolated at the sample, see
+            :mod:`anifacegan.data.synthetic.surface.vertex_table`.
+        looks: the person's numbers, :class:`anifacegan.data.synthetic.shading.shading.Looks`.
+        colour: (3,) receives the linear colour without light.
+        material: (MATERIAL,) receives what highlights need, see the same module as ``value``.
+    """
     one, zero = np.float32(1), np.float32(0)
     ex, ey, ez = value[PLACE], value[PLACE + 1], value[PLACE + 2]
     scale = one / np.sqrt(ex * ex + ey * ey + ez * ez + np.float32(1e-12))

@@ -1,4 +1,4 @@
-"""Colour and surface of a sample of teeth, gums or tongue."""
+"""Colour and surface of a sample (a point of an image) on teeth, gums or tongue."""
 
 from typing import no_type_check
 
@@ -27,14 +27,23 @@ GUM_RGB, TONGUE_RGB = (0.40, 0.135, 0.125), (0.42, 0.13, 0.12)
 
 
 def tooth_gaps() -> Float[np.ndarray, " gap"]:
-    """Return the angles about the middle of the arch, in radians from the front, of the gaps between teeth."""
+    """Return the angles of the gaps between upper teeth, radians from the front about the centre of the dental arch."""
     return (np.concatenate([[0.0], np.cumsum(TOOTH_WIDTHS)]) / ARCH_RADIUS).astype(np.float32)
 
 
 @kernel(fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def teeth_sample(value, looks, gaps, colour, material):
-    """Give a sample of teeth or gums its colour and describe its surface; arguments as those of ``skin_sample``."""
+    """Compute the colour of a sample (a point of an image) on teeth or gums, and describe its surface for highlights.
+
+    Args:
+        value: (COLUMNS,) vertex attributes interpolated at the sample, see
+            :mod:`anifacegan.data.synthetic.surface.vertex_table`.
+        looks: the person's numbers, :class:`anifacegan.data.synthetic.shading.shading.Looks`.
+        gaps: angles of the gaps between teeth, see :func:`tooth_gaps`.
+        colour: (3,) receives the linear colour without light.
+        material: (MATERIAL,) receives what highlights need, see the same module as ``value``.
+    """
     one, zero = np.float32(1), np.float32(0)
     angle = np.arctan2(abs(value[PLACE]), value[PLACE + 2])
     gap = np.float32(9)
@@ -64,7 +73,10 @@ def teeth_sample(value, looks, gaps, colour, material):
 @kernel(fastmath=True)
 @no_type_check
 def tongue_sample(value, colour, material):
-    """Give a sample of the tongue its colour and describe its surface; arguments as those of ``skin_sample``."""
+    """Compute the colour of a sample (a point of an image) on the tongue, and describe its surface for highlights.
+
+    ``value``, ``colour`` and ``material`` are as in :func:`teeth_sample`.
+    """
     middle = np.exp(-((value[PLACE] / np.float32(0.02)) ** 2))
     for k in range(3):
         colour[k] = TONGUE_RGB[k] * (np.float32(1) - np.float32(0.25) * middle)

@@ -49,15 +49,15 @@ from anifacegan.data.synthetic.surface.vertex_table import (
 from anifacegan.runtime.compiled import kernel
 
 SCLERA_RGB, TOOTH_RGB = (0.50, 0.455, 0.42), (0.56, 0.50, 0.40)
-"""Linear colours of the white of the eye and of young teeth."""
+"""Linear colours of the white of the eye and of the teeth of young people."""
 SAME_SURFACE = np.float32(0.0006)
-"""Largest difference of the inverse depths, in 1 / world units, of neighbouring samples of one surface."""
+"""Difference of the inverse depths, in 1 / world units, up to which neighbouring samples count as one surface."""
 LAMPS = 3
 """Number of light sources that make highlights: the lamp, the brightest lobe of the sky, and the sky above."""
 
 
 class Looks(NamedTuple):
-    """A person's numbers for the shading kernels; colours are linear."""
+    """Numbers of a person's appearance for the compiled shading functions; colours are linear."""
 
     roughness: float
     bump: float
@@ -75,16 +75,17 @@ class Looks(NamedTuple):
 
 
 class Highlights(NamedTuple):
-    """Light sources of the highlights."""
+    """The three light sources of highlights, and the sky that surfaces reflect."""
 
     halves: np.ndarray
-    """(3, 3) unit vectors halfway between each source and the front."""
+    """(3, 3) unit vector halfway between the direction to each source and the front, +z."""
     rgb: np.ndarray
-    """(3, 3) irradiance of each source."""
+    """(3, 3) linear RGB irradiance of each source."""
     spread: np.ndarray
-    """(3,) what each source's size adds to the squared roughness."""
+    """(3,) what the size of each source adds to the squared roughness of surfaces."""
     sky: np.ndarray
-    """(3, 9) polynomials of the sky's reflection, see ``reflected_harmonics``."""
+    """(3, 9) coefficients of the sky's radiance in red, green and blue, see
+    :func:`anifacegan.data.synthetic.looks.light.reflected_harmonics`."""
 
 
 class _Corners(NamedTuple):
@@ -99,7 +100,7 @@ class _Corners(NamedTuple):
 
 
 def looks(appearance: Appearance) -> Looks:
-    """Collect a person's numbers."""
+    """Collect the numbers of a person's appearance that the compiled shading functions need."""
     skin = appearance.skin
     old = min(max((skin.age_years - 25) / 50, 0.0), 1.0)
     f = np.float32
@@ -126,7 +127,7 @@ def _three(rgb: Float[np.ndarray, "3"]) -> tuple[np.float32, np.float32, np.floa
 
 
 def highlights(light: EnvironmentLight) -> Highlights:
-    """Choose the sources of highlights of a light."""
+    """Choose the sources of highlights in a light: the lamp, the brighter of its lobes, and the sky above."""
     power = light.lobe_rgb.sum(axis=1)
     main = int(power.argmax())
     sources = np.stack([light.key_direction, light.lobe_directions[main], [0.0, 0.86, 0.51]])
@@ -152,18 +153,18 @@ def shade(
     sources: Highlights,
     factor: int,
 ) -> Float[np.ndarray, "size size 3"]:
-    """Shade all samples of a rasterized person; linear light, 0 where no triangle is visible or hair hides it.
+    """Compute the linear colour of the surface at every sample of a supersampled image of a person.
 
-    Of ``factor`` neighbouring samples in a row, one is shaded, another one in each row, and the others have its colour
-    where they show the same surface: a pixel still averages ``factor`` colours, and as many as it has samples at edges.
+    It is 0 where no triangle is visible or hair hides it. To save time, only one of ``factor`` neighbouring samples in
+    a row is shaded, at places that differ from row to row; the others take its colour where they show the same surface.
 
     Args:
         rasterized: projected vertices and nearest triangles of the samples.
-        through: share of the surfaces that is seen through the hair.
+        through: share of the surface that is seen through the hair at each sample, 0 to 1.
         surface: the person's surface.
         table: attributes of the vertices, see :mod:`anifacegan.data.synthetic.surface.vertex_table`.
-        detail: map of the skin's detail.
-        person: the person's numbers.
+        detail: texture map of the skin's detail.
+        person: numbers of the person's appearance.
         sources: light sources of the highlights.
         factor: samples along each side of a pixel.
     """

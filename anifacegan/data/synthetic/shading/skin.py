@@ -29,9 +29,9 @@ from anifacegan.runtime.compiled import kernel
 SKIN_MIRROR = np.float32(0.035)
 """Reflectance of skin at normal incidence."""
 SMOOTHED = np.float32(0.75)
-"""Share of the mesh's normal in the normal of highlights; the rest is the bumps'. More bumps look like scales."""
+"""Share of the mesh's normal in the normal that highlights use; the rest is the normal of the bumped surface."""
 DIFFUSE_BUMP = np.float32(0.5)
-"""Share of the bumps that the diffuse light shows; it scatters across them."""
+"""Factor of the effect of bumps on diffuse light, which is weakened by scattering in the skin."""
 LINE_DISTANCE = np.float32(0.085)
 """Distance of neighbouring wrinkles of the forehead, in model units."""
 FURROW_DISTANCE = np.float32(0.06)
@@ -39,7 +39,7 @@ FURROW_DISTANCE = np.float32(0.06)
 
 
 SCALP_COVER = np.float32(0.8)
-"""How much the scalp under dense hair takes the colour of its roots."""
+"""Share of the roots' colour in the colour of the scalp under dense hair."""
 
 
 @kernel(inline="always", fastmath=True)
@@ -55,14 +55,17 @@ def _crease(position, distance):
 @kernel(inline="always", fastmath=True)
 @no_type_check
 def skin_sample(value, detail, looks, colour, material):
-    """Turn the mesh's colour into that of skin, and describe its surface.
+    """Add the skin's detail to the colour of a sample (a point of an image), and describe its surface for highlights.
 
     Args:
-        value: interpolated row of the vertex table.
-        detail: layers of the skin's map.
-        looks: a :class:`anifacegan.data.synthetic.shading.shading.Looks`.
-        colour: (3,) linear colour, changed in place.
-        material: filled, see :mod:`anifacegan.data.synthetic.surface.vertex_table`.
+        value: (COLUMNS,) vertex attributes interpolated at the sample, see
+            :mod:`anifacegan.data.synthetic.surface.vertex_table`.
+        detail: (8,) layers of the skin's detail at the sample, see
+            :data:`anifacegan.data.synthetic.surface.skin_detail.LAYERS`.
+        looks: the person's numbers, :class:`anifacegan.data.synthetic.shading.shading.Looks`.
+        colour: (3,) linear colour of the mesh without light, changed in place.
+        material: (MATERIAL,) receives what highlights need, see
+            :mod:`anifacegan.data.synthetic.surface.vertex_table`.
     """
     nx, ny, nz = value[NORMAL], value[NORMAL + 1], value[NORMAL + 2]
     px, py = value[PLACE], value[PLACE + 1]

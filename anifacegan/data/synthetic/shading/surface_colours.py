@@ -1,4 +1,4 @@
-"""The table of vertex attributes of a person: colours without light, light, gloss, and where skin is covered."""
+"""The table of a person's vertex attributes for shading: colours without light, light, gloss and others."""
 
 import numpy as np
 from jaxtyping import Float
@@ -35,24 +35,33 @@ from anifacegan.geometry.resampling import smoothstep
 FAR_OUTSIDE = -1.0
 """Signed distance, in model units, of vertices that are far from the collar."""
 BOUNCE_RGB = (0.30, 0.19, 0.15)
-"""Share of the light of fair skin that reaches other skin, for what hides the sky is mostly skin."""
+"""Share (RGB) of the light on fair skin that is reflected onto skin from which the sky is hidden, as it is mostly
+hidden by other skin."""
 LEAST_BOUNCE = 0.3
-"""Share of that light that still reaches hidden skin."""
+"""Share of the light reflected by skin that reaches even skin from which the whole sky is hidden."""
 MOUTH_RGB = (0.36, 0.31, 0.29)
-"""Least light in the mouth, as a share of that on open skin: it passes lips and cheeks."""
+"""Least light (RGB) in the mouth, as a share of the mean light on open skin: some passes through lips and cheeks."""
 LIP_SHARE, LIP_TINT = 0.75, (0.70, 0.45, 0.44)
-"""How much lips take the colour of the skin around them, tinted; more in men."""
+"""Largest share of the cheeks' colour in the colour of lips, larger in men, and the tint (RGB) of that colour."""
 BROW_SHADE, BEARD_SHADE = 0.5, 0.45
-"""How much the skin under dense brows and beards takes the colour of their roots."""
+"""Share of the colour of the hairs' roots in the colour of the skin under dense brows and beards."""
 FRAME_GLOSS = 1.2
 FINE_STEPS, BROAD_STEPS = 3, 5
-"""Averaging steps of positions, whose shift shows hollows of a few millimetres and of a centimetre."""
+"""Numbers of steps by which vertex positions are averaged; the shift shows hollows of a few millimetres (fine) and of
+a centimetre (broad)."""
 
 
 def vertex_colours(
     head: HeadGeometry, fields: HeadFields, appearance: Appearance, under_hair: SkinUnderHair
 ) -> Float[np.ndarray, "vertex 3"]:
-    """Compute the linear colours of the head's vertices without light; skin under brows and beard is darker."""
+    """Compute the linear RGB colours of the head's vertices without light.
+
+    Args:
+        head: mesh and texture basis of the face model.
+        fields: regions of the head.
+        appearance: texture coefficients of the skin, and colours of brows and beard.
+        under_hair: share of the skin that short hair darkens.
+    """
     encoded = np.clip(affine(head.tex_mean, head.tex_basis, appearance.skin.tex), 0, 1).reshape(-1, 3)
     colours = linear_light(encoded)
     skin, strength = appearance.skin, fields.skin[:, None]
@@ -71,9 +80,12 @@ def vertex_colours(
 
 
 def scattered(light: VertexLight, fields: HeadFields, melanin: float) -> VertexLight:
-    """Add light that skin reflects onto skin, also in the mouth, spread it in the skin, and smooth what highlights see.
+    """Add light that skin reflects onto skin, let light scatter in the skin, and smooth visible shares of sky and lamp.
 
-    The head's vertices come first in ``light``, others follow.
+    Args:
+        light: light that arrives directly at all vertices, those of the head first.
+        fields: regions of the head.
+        melanin: 0 (fair skin) to 1 (dark skin, which reflects less).
     """
     count = len(fields.skin)
     irradiance = light.irradiance.copy()
@@ -94,7 +106,7 @@ def scattered(light: VertexLight, fields: HeadFields, melanin: float) -> VertexL
 
 
 def hollows(surface: PersonSurface, fields: HeadFields) -> Float[np.ndarray, " vertex"]:
-    """Compute how deep each vertex of the skin lies in a hollow, from 0 (flat or raised) to about 1."""
+    """Compute how deep each head vertex lies in a hollow of the skin, from 0 (flat, raised or no skin) to about 1."""
     count = len(fields.skin)
     points, normals = surface.vertices[:count], surface.normals[:count]
     near = fields.neighbours.averaged(points, fields.skin, (FINE_STEPS,) * 3)
@@ -116,12 +128,13 @@ def vertex_table(
     appearance: Appearance,
     scalp: Float[np.ndarray, " head_vertex"],
 ) -> Float[np.ndarray, "vertex 24"]:
-    """Collect the attributes that the shading kernels interpolate.
+    """Collect the vertex attributes that shading interpolates, with the columns of
+    :mod:`anifacegan.data.synthetic.surface.vertex_table`.
 
     Args:
-        head, fields: the face model and its fields.
-        surface: the person's surface.
-        colours: linear colours of the head's vertices.
+        head, fields: the face model, and numbers at its vertices that are the same for everyone.
+        surface: the person's surface; its vertices are the rows.
+        colours: linear colours of the head's vertices without light.
         light: light at all vertices.
         appearance: the person's appearance.
         scalp: share of the scalp that hair hides or shades at the head's vertices.

@@ -1,4 +1,4 @@
-"""Short strands that need no walk: stubble, brows and beards, which bend a little on their way."""
+"""Short strands that bend only a little from root to tip: stubble, brows and beards."""
 
 from typing import no_type_check
 
@@ -13,14 +13,15 @@ ABOVE_SKIN = np.float32(0.002)
 @kernel(fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def bristles(roots, normals, directions, lengths, rise, bend, steps):
-    """Grow short strands, (N, steps, 3).
+    """Compute the points of N short strands from root to tip, (N, steps, 3), model units.
 
     Args:
-        roots, normals: (N, 3) places and unit normals of the skin, model units.
-        directions: (N, 3) unit directions along the skin.
+        roots: (N, 3) points of the skin, model units.
+        normals: (N, 3) unit normals of the skin there.
+        directions: (N, 3) unit directions of the strands along the skin.
         lengths: (N,) lengths, model units.
-        rise: (N,) slope at the root against the skin; it falls to a quarter at the tip.
-        bend: (N, 3) change of the direction from root to tip.
+        rise: (N,) slope of the strands against the skin at the root; it falls to a quarter at the tip.
+        bend: (N, 3) vector added to the direction at the tip, and in proportion before.
         steps: number of points of each strand.
     """
     points = np.empty((len(roots), steps, 3), np.float32)

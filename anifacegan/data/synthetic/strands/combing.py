@@ -1,4 +1,7 @@
-"""The direction in which hair is combed, over the chart of the head: a sum of fields with a style's strengths."""
+"""The direction in which hair is combed at each place of the head: a sum of fixed fields with a style's strengths.
+
+The fields are given on a square grid of directions from the middle of the skull (:mod:`.head_chart`).
+"""
 
 from dataclasses import dataclass
 
@@ -14,47 +17,53 @@ from anifacegan.geometry.resampling import smoothstep
 CROWN = (0.05, 1.36, -1.15)
 """Crown of the head, from which hair turns down to all sides; model units."""
 KNOT = (0.0, 0.62, -1.86)
-"""Place where tied hair meets."""
+"""Point where tied hair meets, model units."""
 PARTING_REACH, PARTING_WIDTH = 0.27, 0.05
-"""Distance of the leftmost and rightmost parting from the middle, and the width over which the comb turns."""
+"""Distance of the leftmost and rightmost parting from the middle, and the width over which combing changes from one
+side to the other; model units."""
 
 
 Directions = Float[np.ndarray, "row column 3"]
-"""Unit directions at the chart's nodes."""
+"""Unit directions at the nodes of the grid over the head."""
 
 
 @dataclass(frozen=True)
 class CombFields:
-    """Fields of directions over the chart's nodes, the same for everyone."""
+    """Directions in which hair can be combed, and parts of the head, at the grid's nodes; the same for everyone."""
 
     places: Float[np.ndarray, "row column 3"]
-    """Places of the nodes on the mean head."""
+    """Points of the mean head that belong to the nodes, model units."""
     normals: Float[np.ndarray, "row column 3"]
-    """Directions away from the head."""
+    """Unit directions away from the middle of the skull."""
     top: Float[np.ndarray, "row column"]
-    """Weight of the top of the head."""
+    """How much each node belongs to the top of the head, 0 to 1."""
     face: Float[np.ndarray, "row column"]
-    """Weight of the face, below the hair line."""
+    """How much each node belongs to the face, below the hair line, 0 to 1."""
     front: Float[np.ndarray, "row column"]
-    """Weight of the front part, from which a fringe is combed."""
+    """How much each node belongs to the front part, from which a fringe is combed, 0 to 1."""
     down: Directions
-    """Down from the crown, along the head."""
+    """Directions down from the crown, along the head."""
     back: Directions
-    """To the back, along the head."""
+    """Directions to the back, along the head."""
     forward: Directions
-    """To the front, along the head."""
+    """Directions to the front, along the head."""
     bangs: Directions
-    """To the front and a little aside, as a fringe lies."""
+    """Directions to the front and a little aside, as a fringe lies."""
     knot: Directions
-    """To the knot at the back of the head."""
+    """Directions to the point at the back of the head where tied hair meets."""
 
     def combed(
         self, style: HairStyle, parting: float, fringe: float = 0.0
     ) -> Float[np.ndarray, "row column 4"]:
-        """Return how a person's hair is combed: directions, mostly of length 1 or shorter, and the least hold.
+        """Compute how a person's hair is combed at each node: a direction (3) and its least influence.
 
-        The hold is the share of the comb in a strand's direction; it falls with the distance from the head, but not
-        before the face and not towards a knot. ``fringe`` is the share of the fringe's comb, for strands of the fringe.
+        The direction is mostly of length 1 or shorter. Its influence on a strand falls with the strand's distance from
+        the head, but not below the least influence (0 to 1), which is large before the face and in tied hair.
+
+        Args:
+            style: the person's hair style.
+            parting: side of the parting, -1 (the person's right) to 1 (left).
+            fringe: share by which the front is combed to a fringe, 0 to 1.
         """
         x, _, z = np.moveaxis(self.places, -1, 0)
         top = self.top[..., None]
@@ -85,7 +94,10 @@ class CombFields:
 
 
 def comb_fields(chart: HeadChart, mean: Float[np.ndarray, "vertex 3"]) -> CombFields:
-    """Lay the fields out over the chart of the mean head."""
+    """Compute the directions in which hair can be combed on the grid of ``chart``.
+
+    ``mean`` are the vertices of the mean head, model units.
+    """
     places = chart.places(mean).astype(np.float32)
     x, y, z = np.moveaxis(places, -1, 0)
     azimuth = azimuth_deg(places)

@@ -27,27 +27,28 @@ from anifacegan.runtime.compiled import kernel
 
 MODEL_UNITS_PER_MM = 0.01
 TOWARDS_CAMERA = 0.003
-"""Strands are drawn nearer to the camera by this much, model units: roots lie on the skin."""
+"""Distance, model units, by which strands are drawn nearer to the camera, so that skin does not hide their roots."""
 TIP_OPACITY = np.float32(0.35)
-"""Opacity of the tip of a strand as a share of that of the root: strands get thinner."""
+"""Opacity of the tip of a strand as a share of that of its root, as strands get thinner."""
 DEPTH_BINS = 4096
-"""Number of depths that the order of segments distinguishes."""
+"""Number of depths that are distinguished when segments of strands are sorted by depth."""
 TILE = 8
-"""Side of the square of samples for which one farthest solid depth is kept, to skip what is hidden."""
+"""Side of the square tiles of samples for which the farthest solid depth is kept, to skip hidden strands."""
 NOTHING_PASSES = np.float32(0.02)
-"""Share of the light from behind at which a sample counts as covered; what covers it then is taken for all of it."""
+"""Share of what is behind the strands, still seen through them, below which they count as opaque at a sample."""
 
 
 @dataclass(frozen=True)
 class StrandImage:
-    """Strands over an image; colours are linear light."""
+    """An image of strands to lay over another image; colours are linear light."""
 
     through: Float[np.ndarray, "row column"]
-    """Share of what is behind the strands that is seen, 0 to 1."""
+    """Share of what is behind the strands that is seen through them, 0 (opaque) to 1 (no strands)."""
     total: Float[np.ndarray, "row column 3"]
-    """Colour of the strands times their share of the sample, 1 - ``through``."""
+    """Colour of the strands times their opacity, 1 - ``through``."""
     inverse_depth: Float[np.ndarray, "row column"]
-    """Inverse depth, in world units, of the strand at which ``through`` falls below a half; 0 where it never does."""
+    """Inverse depth, 1 / world units, of the first strand, from the front, that together with those before it covers
+    half of the pixel; 0 where strands cover less."""
 
 
 def draw_strands(
@@ -57,7 +58,7 @@ def draw_strands(
     world_offset: Float[np.ndarray, "3"],
     nearest: Float[np.ndarray, "row column"],
 ) -> StrandImage:
-    """Draw strands over an image.
+    """Draw strands that are in front of solid surfaces.
 
     Args:
         strands: strands in the head's frame, model units.

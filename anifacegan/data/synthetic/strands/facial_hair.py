@@ -1,4 +1,4 @@
-"""Brows and beards: short strands that grow on the skin as it is with the present expression, and follow it."""
+"""Brows and beards: short strands that grow on the skin and move with it in every expression."""
 
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ BROW_THICKNESS = (0.024, 0.030, 0.026, 0.016, 0.010)
 BROW_ENDS = (0.085, 0.48)
 """Distances of the inner and outer ends of the brows from the middle of the face, model units."""
 BROW_REGION = 0.16
-"""Largest distance of a root from the middle of the mean brow, model units."""
+"""Largest height difference of a root from the middle of the mean brow, model units."""
 BROW_STRANDS, BEARD_STRANDS = 7_000, 20_000
 BROW_STEPS, BEARD_STEPS = 5, 6
 BROW_LENGTH, BROW_WIDTH_MM, BEARD_WIDTH_MM = 0.062, 0.19, 0.19
@@ -47,13 +47,15 @@ class BrowRoots:
     """Roots around both brows, the same for everyone."""
 
     roots: Roots
+    """The roots as points of the mesh."""
     noise: StrandNoise
+    """Random numbers of the strands."""
     side: Float[np.ndarray, " root"]
     """Distance of each root from the middle of the mean face, model units."""
     height: Float[np.ndarray, " root"]
     """Height of each root above the middle of the mean brow, model units."""
     sign: Float[np.ndarray, " root"]
-    """1 at the person's left, -1 at the right."""
+    """Side of each root: 1 at the person's left, -1 at the right."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +63,19 @@ class BeardRoots:
     """Roots in the region of a full beard, the same for everyone."""
 
     roots: Roots
+    """The roots as points of the mesh."""
     noise: StrandNoise
+    """Random numbers of the strands."""
     full: Float[np.ndarray, " root"]
-    """Weight of the full beard, 0 to 1, with random gaps."""
+    """How much each root belongs to a full beard, 0 to 1, with random gaps."""
     moustache: Float[np.ndarray, " root"]
-    """Weight of the upper lip, 0 to 1."""
+    """How much each root belongs to the upper lip, 0 to 1."""
     chin: Float[np.ndarray, " root"]
-    """Weight of the chin, 0 to 1."""
+    """How much each root belongs to the chin, 0 to 1."""
     sign: Float[np.ndarray, " root"]
-    """Side of the root, from -1 (the person's right) to 1, smooth over the middle."""
+    """Side of each root, from -1 (the person's right) to 1, smooth over the middle."""
     low: Float[np.ndarray, " root"]
-    """Weight of the chin's underside and the jaw, where a beard is longest."""
+    """How much each root belongs to the chin's underside and the jaw, where a beard is longest, 0 to 1."""
 
 
 def prepare_brows(head: HeadGeometry) -> BrowRoots:
@@ -94,7 +98,7 @@ def prepare_brows(head: HeadGeometry) -> BrowRoots:
 
 
 def above_brow(places: Float[np.ndarray, "place 3"]) -> Float[np.ndarray, " place"]:
-    """Return the height of places of the mean face above the middle of the mean brow, model units."""
+    """Return the height of points of the mean face above the middle of the mean brow, model units."""
     return places[:, 1] - np.interp(np.abs(places[:, 0]), BROW_SIDES, BROW_HEIGHTS)
 
 
@@ -104,7 +108,13 @@ def grow_brows(
     vertices: Float[np.ndarray, "vertex 3"],
     normals: Float[np.ndarray, "vertex 3"],
 ) -> Strands:
-    """Grow a person's brows on the face with the present expression."""
+    """Grow a person's brows on the face.
+
+    Args:
+        prepared: roots of the brows, see :func:`prepare_brows`.
+        brows: shape, density and colour of the person's brows.
+        vertices, normals: vertices and unit normals of the person's head with an expression, model units.
+    """
     share, across, along = brow_share(brows, prepared.side, prepared.height)
     noise = prepared.noise
     # roots are dense at the mean brow; the share makes up for it
@@ -139,16 +149,16 @@ def grow_brows(
 def brow_share(
     brows: Brows, side: Float[np.ndarray, " place"], height: Float[np.ndarray, " place"]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the share of a person's brow at places of the mean face, the position across it, and along it.
+    """Compute how much points of the mean face belong to a person's brow, and where in the brow they are.
 
     Args:
         brows: the person's brows.
-        side: distance of the places from the middle of the face, model units.
-        height: height of the places above the middle of the mean brow, model units.
+        side: distance of the points from the middle of the face, model units.
+        height: height of the points above the middle of the mean brow, model units.
 
     Returns:
-        The share, 0 to 1; the position across the brow, -1 at the lower and 1 at the upper edge; and the weight of
-        the part beyond the inner end, 0 to 1.
+        For each point: how much it belongs to the brow, 0 to 1; its position across the brow, -1 at the lower and 1 at
+        the upper edge; and how far it is beyond the brow's inner end, 0 to 1.
     """
     inner, outer = BROW_ENDS
     line = brows.height + brows.tilt * (side - 0.28) + brows.arch * np.exp(-(((side - 0.34) / 0.09) ** 2))
@@ -164,7 +174,10 @@ def brow_share(
 
 
 def prepare_beard(head: HeadGeometry, chart: HeadChart) -> BeardRoots:
-    """Scatter the roots of a full beard over the mean face, with a fixed seed."""
+    """Scatter the roots of a full beard over the mean face, with a fixed seed.
+
+    ``chart`` says how far the head reaches in each direction; roots inside the mouth or the nose are left out.
+    """
     mean = head.mean.reshape(-1, 3)
     rng = np.random.default_rng(12)
     skin = skin_triangles(head)
@@ -190,7 +203,13 @@ def grow_beard(
     vertices: Float[np.ndarray, "vertex 3"],
     normals: Float[np.ndarray, "vertex 3"],
 ) -> Strands | None:
-    """Grow a person's beard on the face with the present expression; None if there is none."""
+    """Grow a person's beard on the face; None if the person has none.
+
+    Args:
+        prepared: roots of a full beard, see :func:`prepare_beard`.
+        beard: shape, density and colour of the person's beard.
+        vertices, normals: vertices and unit normals of the person's head with an expression, model units.
+    """
     cover = opacity(beard_share(beard, prepared.full, prepared.moustache, prepared.chin), prepared.noise.rank)
     shown = np.flatnonzero(cover > LEAST_COVER)
     if len(shown) == 0:
@@ -229,12 +248,12 @@ def beard_share(
     moustache: Float[np.ndarray, " place"],
     chin: Float[np.ndarray, " place"],
 ) -> Float[np.ndarray, " place"]:
-    """Return the share of hairs of a person's beard that grow at places.
+    """Return the share of the roots at points of the face whose hairs grow in a person's beard, 0 to 1.
 
     Args:
         beard: the person's beard.
-        full: weight of the full beard at the places, 0 to 1.
-        moustache, chin: weights of the upper lip and of the chin; the rest is cheeks and neck.
+        full: how much the points belong to a full beard, 0 to 1.
+        moustache, chin: how much they belong to the upper lip and to the chin, 0 to 1; the rest is cheeks and neck.
     """
     rest = np.clip(1 - moustache - chin, 0, 1)
     regions = moustache * beard.moustache + chin * beard.chin + rest * beard.cheeks

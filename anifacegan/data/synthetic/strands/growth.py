@@ -1,8 +1,10 @@
-"""Compiled growth of strands: a walk from each root that follows the comb, gravity and the head, and then curls.
+"""Compiled growth of strands: a path from each root that follows combing, gravity and the head, and then curls.
 
-A strand's direction turns towards the wish ``w = (1 - k) (s comb + g gravity + outward) + k root`` over the length
-``bend``; ``k`` falls from 1 at the root over the length ``lift``, and ``s`` falls with the distance from the head. The
-path is walked in a fixed number of steps, pulled to the path of its clump, and then sampled as finely as curls need.
+Along its path, a strand's direction turns, over the length ``bend``, towards the wanted direction
+``w = (1 - k) (s comb + g gravity + outward) + k root``, where comb is the direction in which the hair there is combed.
+``k`` falls from 1 at the root over the length ``lift``, and ``s`` falls with the distance from the head. A path has a
+fixed number of points. It is pulled to the path of the strand's clump (a group of neighbours with one leading strand),
+and then sampled as finely as curls need.
 """
 
 from typing import NamedTuple, no_type_check
@@ -15,49 +17,50 @@ from anifacegan.data.synthetic.strands.styles import HairStyle
 from anifacegan.runtime.compiled import kernel
 
 WALK_STEPS = 20
-"""Number of points of the path that a strand walks."""
+"""Number of points of a strand's path before it curls."""
 SUPPORT_REACH = np.float32(0.15)
-"""Distance from the head at which the comb has lost two thirds of its hold."""
+"""Distance above hair that lies on the head, model units, at which the influence of combing has fallen to a quarter."""
 ROOT_FREE = np.float32(0.12)
-"""Length from the root within which the clearance from the head grows to its full size."""
+"""Length from the root, model units, within which the distance that a strand keeps from the head grows to its full
+size."""
 LEAST_CURL = np.float32(2e-4)
-"""Radius of curls, model units, below which none are seen."""
+"""Radius of curls, model units, below which strands are not curled."""
 
 
 class WalkedStrands(NamedTuple):
-    """What each of N strands brings for its walk; float32."""
+    """Numbers of N strands from which their paths are computed; float32, model units."""
 
     roots: Float[np.ndarray, "strand 3"]
-    """Places of the roots."""
+    """Positions of the roots."""
     starts: Float[np.ndarray, "strand 3"]
-    """Directions of the roots."""
+    """Unit directions of the strands at their roots."""
     lengths: Float[np.ndarray, " strand"]
     """Lengths of the strands."""
     layers: Float[np.ndarray, " strand"]
-    """Distance from the head that the strand keeps."""
+    """Distance that each strand keeps from the head."""
     stray: Float[np.ndarray, "strand 3"]
-    """Deviation of the strand's wishes."""
+    """Vector that is added to the wanted direction all along each strand, as a random deviation."""
 
 
 class Curls(NamedTuple):
-    """How each of N strands joins its clump and curls; float32."""
+    """How each of N strands joins its clump (a group of neighbours with one leading strand) and curls; float32."""
 
     leader: Int[np.ndarray, " strand"]
-    """Index of the clump's path."""
+    """Index of the clump, among the paths of leading strands."""
     pull: Float[np.ndarray, " strand"]
-    """Share by which the tip joins the clump."""
+    """Share of the way to the leading strand's path by which the strand's tip is moved, 0 to 1."""
     radius: Float[np.ndarray, " strand"]
-    """Radius of the curls."""
+    """Radius of the curls, model units."""
     turns: Float[np.ndarray, " strand"]
-    """Angle of the curls for each model unit of length, radians."""
+    """Angle by which the curl turns about the strand's path in each model unit of length, radians."""
     phase: Float[np.ndarray, " strand"]
-    """Angle at the root, radians."""
+    """Angle of the curl at the root, radians."""
     axis: Float[np.ndarray, "strand 3"]
-    """Unit vector against which the angle is measured."""
+    """Unit vector from which the angle about the path is measured."""
 
 
 def walk_numbers(style: HairStyle) -> tuple[np.float32, ...]:
-    """Return the numbers of a style that the walk needs, in the order in which it reads them."""
+    """Return the seven numbers of a hair style that :func:`walk_paths` needs, in its order."""
     return tuple(
         np.float32(number)
         for number in (
@@ -166,15 +169,16 @@ def _on_path(share):
 @kernel(fastmath=True)
 @no_type_check
 def walk_paths(strands, combed, numbers, charts, centre):
-    """Walk strands and return their paths, (N, WALK_STEPS, 3).
+    """Compute the paths of strands before they curl, (N, WALK_STEPS, 3), model units.
 
     Args:
         strands: :class:`WalkedStrands`.
-        combed: (N,) index in ``charts`` of the chart that combs each strand.
-        numbers: see :func:`walk_numbers`.
-        charts: (C, S, S, 5) at the nodes of the head's chart: distance of the surface from the centre, comb, and the
-            least share of the comb's hold.
-        centre: (3,) middle of the skull.
+        combed: (N,) index in ``charts`` of the way in which each strand is combed.
+        numbers: numbers of the hair style, see :func:`walk_numbers`.
+        charts: (C, S, S, 5) for C ways of combing, on the grid of directions of
+            :class:`anifacegan.data.synthetic.strands.head_chart.HeadChart`: distance of the head's surface from the
+            centre, direction of combing (3), and the least influence of combing far from the head, 0 to 1.
+        centre: (3,) middle of the skull, from which the grid's directions start.
     """
     roots, starts, lengths, layers, stray = strands
     paths = np.empty((len(roots), WALK_STEPS, 3), np.float32)
@@ -187,16 +191,17 @@ def walk_paths(strands, combed, numbers, charts, centre):
 @kernel(fastmath=True)
 @no_type_check
 def grow(paths, strands, curls, leaders, leader_lengths, charts, centre, tip_detail, points):
-    """Grow strands from the paths that they have walked: they join their clump and curl.
+    """Compute the points of N strands from their paths: strands join their clump and curl.
 
     Args:
-        paths: (M, WALK_STEPS, 3) paths.
-        strands: index in ``paths`` (N,), lengths (N,), layers (N,) and chart (N,) of each, see :func:`walk_paths`.
-        curls: :class:`Curls`.
-        leaders, leader_lengths: (L, WALK_STEPS, 3) paths of the clumps, and (L,) their lengths.
+        paths: (M, WALK_STEPS, 3) paths, see :func:`walk_paths`.
+        strands: four arrays (N,): each strand's index in ``paths``, length, distance that it keeps from the head, and
+            index in ``charts``.
+        curls: :class:`Curls` of the N strands.
+        leaders, leader_lengths: (L, WALK_STEPS, 3) paths of the strands that lead clumps, and (L,) their lengths.
         charts, centre: see :func:`walk_paths`.
-        tip_detail: share by which points are concentrated near the tip.
-        points: (N, K, 3), receives the points.
+        tip_detail: share by which the points of a strand are concentrated near its tip, 0 to 1.
+        points: (N, K, 3), receives the points from root to tip.
     """
     chosen, lengths, layers, combed = strands
     leader_of, pull, radius, turns, phase, axis = curls

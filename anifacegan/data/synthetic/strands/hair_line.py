@@ -1,4 +1,4 @@
-"""The hair line: where hair of the head grows, with the changes that a style makes to it."""
+"""The hair line, the edge of the region where hair of the head grows, and the changes that a hair style makes to it."""
 
 from dataclasses import dataclass
 
@@ -19,28 +19,28 @@ PEAK_WIDTH_DEG = 9.0
 CROWN_PLACE, CROWN_RADIUS = (0.0, 1.26, -1.05), 0.62
 """Middle and radius of the region that baldness of the crown reaches."""
 RAGGED, SCATTER = 0.016, 0.020
-"""Size of the bays of the hair line, and shift of the line for single strands; model units."""
+"""Size of the random bays of the hair line, and standard deviation of its shift for single strands; model units."""
 
 
 @dataclass(frozen=True)
 class HairLine:
-    """The common hair line over V vertices of the mean head, and the places of its changes."""
+    """The hair line that all hair styles start from, and where styles change it, at the vertices of the mean head."""
 
     distance: Float[np.ndarray, " vertex"]
-    """Signed distance to the common hair line, positive in the hair, with random bays; model units."""
+    """Signed distance of each vertex to the hair line, positive in the hair, with random bays; model units."""
     raised: Float[np.ndarray, " vertex"]
-    """Weight of the line above the forehead."""
+    """How much each vertex belongs to the hair line above the forehead, 0 to 1."""
     temples: Float[np.ndarray, " vertex"]
-    """Weight of the temples."""
+    """How much each vertex belongs to the temples, 0 to 1."""
     peak: Float[np.ndarray, " vertex"]
-    """Weight of the middle of the forehead."""
+    """How much each vertex belongs to the middle of the forehead, 0 to 1."""
     crown: Float[np.ndarray, " vertex"]
-    """Weight of the crown."""
+    """How much each vertex belongs to the crown, which may get bald, 0 to 1."""
     front: Float[np.ndarray, " vertex"]
-    """Weight of what is seen from the front, where more roots are."""
+    """How much each vertex belongs to what is seen from the front, where roots are denser, 0 to 1."""
 
     def worn(self, style: HairStyle) -> "WornLine":
-        """Return the hair line with the changes of a person's style."""
+        """Return the hair line of a person with a hair style."""
         distance = (
             self.distance
             - style.line_raised * self.raised
@@ -50,29 +50,33 @@ class HairLine:
         return WornLine(style, distance.astype(np.float32), self.crown)
 
     def root_density(self) -> Float[np.ndarray, " vertex"]:
-        """Return the density of roots: in the hair and a little beyond, and less at the back of the head."""
+        """Return the relative density of roots at each vertex, 0 to 1: less at the back, 0 far outside the line."""
         return smoothstep(-0.09, -0.05, self.distance) * (0.55 + 0.45 * self.front)
 
 
 @dataclass(frozen=True)
 class WornLine:
-    """The hair line of one person over V vertices of the mean head."""
+    """The hair line of one person at the vertices of the mean head."""
 
     style: HairStyle
-    """The person's style."""
+    """The person's hair style."""
     distance: Float[np.ndarray, " vertex"]
-    """Signed distance to the hair line, positive in the hair; model units."""
+    """Signed distance of each vertex to the hair line, positive in the hair; model units."""
     crown: Float[np.ndarray, " vertex"]
-    """Weight of the crown."""
+    """How much each vertex belongs to the crown, which may get bald, 0 to 1."""
 
     def share(self) -> Float[np.ndarray, " vertex"]:
-        """Return the share of strands that grow at each vertex, without the style's density."""
+        """Return the share of roots at each vertex whose strands grow, 0 to 1, without the style's own density."""
         return self._grown(self.distance, self.crown).astype(np.float32)
 
     def cover(self, roots: Roots, noise: StrandNoise, density: float) -> Float[np.ndarray, " root"]:
-        """Return the opacity of each strand: 0 outside the hair line, and where hair is thinner for high ranks.
+        """Return the opacity of the strand of each root: 0 outside the hair line and for strands that do not grow.
 
-        Random numbers of the strands shift the line for each of them; ``density`` is the share that grows in full hair.
+        Args:
+            roots: roots of the strands.
+            noise: random numbers of the strands: ``edge`` shifts the hair line for each, and where hair is thin, those
+                of low ``rank`` grow.
+            density: share of strands that grow where hair is full, 0 to 1.
         """
         distance = roots.at(self.distance) + np.float32(SCATTER) * noise.edge
         return opacity(self._grown(distance, roots.at(self.crown)) * density, noise.rank)
@@ -85,7 +89,7 @@ class WornLine:
 
 
 def hair_line(head: HeadGeometry) -> HairLine:
-    """Compute the common hair line and the places of its changes on the mean head."""
+    """Compute the hair line that all styles start from, and where styles change it, on the mean head."""
     mean = head.mean.reshape(-1, 3)
     azimuth = azimuth_deg(mean)
     rng = np.random.default_rng(2)

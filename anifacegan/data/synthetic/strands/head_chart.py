@@ -1,8 +1,8 @@
-"""A chart of the directions from the middle of the skull, which says how far the head reaches in each direction.
+"""A chart: a square grid of directions from the middle of the skull, which holds how far the head reaches in each.
 
-Directions are laid out on a square as an octahedron (Cigolle et al. 2014, "A Survey of Efficient Representations for
+Directions are laid out on the square as an octahedron (Cigolle et al. 2014, "A Survey of Efficient Representations for
 Independent Unit Vectors"): no trigonometry is needed to look one up, and all parts of the square have about the same
-resolution. The corners of the square are the direction to the back, -z.
+resolution. The middle of the square is the direction to the front, +z, and its corners are that to the back, -z.
 """
 
 from dataclasses import dataclass
@@ -17,46 +17,53 @@ from anifacegan.geometry.resampling import smoothstep
 from anifacegan.runtime.compiled import kernel
 
 CHART_SIZE = 65
-"""Number of nodes of the chart along each side; values are interpolated between nodes."""
+"""Number of grid nodes along each side of the square of directions; values are interpolated between nodes."""
 AXIS_Z = -0.9656
 """Coordinate z of the head's vertical axis, about which azimuths are measured; model units."""
 LOWEST_Y = -1.2
-"""Height, in model units, below which the body no longer keeps hair away: shoulders are outside of the image."""
+"""Height, in model units, below which the surface of the body is ignored: shoulders are outside of the image."""
 FARTHEST_MOVE = 0.08
-"""Largest relative change of a node's distance by the slope of the surface; limits nodes where it is seen edge-on."""
+"""Largest relative correction of a surface's distance by its slope; it would be huge where the surface is edge-on."""
 
 
 def azimuth_deg(places: Float[np.ndarray, "*place 3"]) -> Float[np.ndarray, "*place"]:
-    """Return the angle of places about the head's vertical axis, degrees: 0 at the front, 180 at the back."""
+    """Return the angle of points (model units) about the head's vertical axis, degrees: 0 in front, 180 behind."""
     return np.degrees(np.arctan2(np.abs(places[..., 0]), places[..., 2] - AXIS_Z))
 
 
 def on_top(places: Float[np.ndarray, "*place 3"]) -> Float[np.ndarray, "*place"]:
-    """Return how much places of the mean head belong to the top of the head, 0 to 1."""
+    """Return how much points of the mean head (model units) belong to the top of the head, 0 to 1."""
     return smoothstep(0.62, 1.05, places[..., 1])
 
 
 @dataclass(frozen=True)
 class HeadChart:
-    """Directions of the chart's nodes, and the places on the mean head that they meet."""
+    """A square grid of directions from the middle of the skull, and the points of the mean head that they meet.
+
+    Where a direction meets none, that of the nearest direction that does is taken.
+    """
 
     centre: Float[np.ndarray, "3"]
     """Middle of the skull, model units."""
     directions: Float[np.ndarray, "row column 3"]
-    """Unit direction of each node from the centre."""
+    """Unit direction of each grid node from the centre."""
     corners: Int[np.ndarray, "row column 3"]
-    """Vertex indices of the triangle that each direction meets on the mean head."""
+    """Vertex indices of the outermost triangle that each direction meets on the mean head."""
     weights: Float[np.ndarray, "row column 3"]
-    """Barycentric weights of the place that each direction meets."""
+    """Barycentric weights, in that triangle, of the point that each direction meets."""
 
     def places(self, vertices: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "row column 3"]:
-        """Return the points of a head's surface that belong to the nodes."""
+        """Return the points of another head's surface that correspond to those of the mean head, for each direction.
+
+        ``vertices`` are that head's, model units.
+        """
         return np.einsum("ijk,ijkc->ijc", self.weights, vertices[self.corners])
 
     def radii(self, vertices: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "row column"]:
-        """Return the distance from the centre to a head's surface in the direction of each node.
+        """Return the distance from the centre to a head's surface in each direction, model units.
 
-        A head's place at a node lies a little beside the node's direction; the plane of its triangle corrects this.
+        The point of a head that corresponds to the mean head's (:meth:`places`) lies a little beside the direction; the
+        plane of its triangle corrects this. ``vertices`` are the head's, model units.
         """
         corners = vertices[self.corners] - self.centre  # (S, S, 3, 3)
         place = np.einsum("ijk,ijkc->ijc", self.weights, corners)
@@ -68,7 +75,7 @@ class HeadChart:
         return (reach * np.clip(ratio, 1 - FARTHEST_MOVE, 1 + FARTHEST_MOVE)).astype(np.float32)
 
     def hull(self, vertices: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "row column"]:
-        """Return the radii, each the largest among the neighbouring nodes, so that the rims of ears are inside."""
+        """Return the largest of the :meth:`radii` of each direction and its neighbours, which encloses rims of ears."""
         radii = self.radii(vertices)
         # the nodes beyond an edge are those inside it, mirrored about the edge's middle
         framed = np.pad(radii, 1)
@@ -82,12 +89,12 @@ def head_chart(
     triangles: Int[np.ndarray, "triangle 3"],
     scalp: Bool[np.ndarray, " vertex"],
 ) -> HeadChart:
-    """Lay out the chart of a mean head.
+    """Lay out the grid of directions of a mean head.
 
     Args:
-        mean: vertices of the mean head.
+        mean: vertices of the mean head, model units.
         triangles: triangles of the skin.
-        scalp: whether each vertex belongs to the scalp; the centre is that of the sphere which fits the scalp best.
+        scalp: whether each vertex belongs to the scalp; directions start at the centre of the sphere that fits it best.
     """
     centre = _sphere_centre(mean[scalp])
     directions = _node_directions()
@@ -163,9 +170,11 @@ def _outermost_hits(points, triangles, directions):
 @kernel(inline="always")
 @no_type_check
 def chart_cell(x, y, z, last):
-    """Return row and column of a direction's cell and the shares of the next row and column.
+    """Find the cell of the square grid of directions (see :class:`HeadChart`) that a direction (x, y, z) lies in.
 
-    ``last`` is the number of nodes along a side minus 1, as float32. The direction need not have length 1.
+    Returns row and column of the cell's first node, and the weights, 0 to 1, of the next row and of the next column in
+    an interpolation. ``last`` is the number of nodes along a side minus 1, as float32. The direction may have any
+    length.
     """
     inverse = np.float32(1) / (abs(x) + abs(y) + abs(z) + np.float32(1e-12))
     u, v = x * inverse, y * inverse
@@ -183,7 +192,16 @@ def chart_cell(x, y, z, last):
 @kernel()
 @no_type_check
 def chart_values(values, centre, points):
-    """Interpolate values (S, S, C) of the chart's nodes in the directions of points, (N, C)."""
+    """Interpolate values that are given on the square grid of directions, in the directions of points.
+
+    Args:
+        values: (S, S, C) at the grid's nodes, see :class:`HeadChart`.
+        centre: (3,) point from which directions start.
+        points: (N, 3) points, of which only the direction from the centre counts.
+
+    Returns:
+        (N, C).
+    """
     channels, last, one = values.shape[2], np.float32(values.shape[0] - 1), np.float32(1)
     out = np.empty((len(points), channels), np.float32)
     for i in range(len(points)):

@@ -1,4 +1,4 @@
-"""Hair of the head: what is the same for everyone, laid out once, and the strands of one person."""
+"""Hair of the head: where strands can grow, which is the same for everyone, and the strands of one person."""
 
 from dataclasses import dataclass
 
@@ -42,39 +42,40 @@ from anifacegan.geometry.conventions import BACKGROUND_Z, WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.normals import unit
 
 STRANDS, CLUMPS, STUBBLE, TAIL = 22_000, 1_100, 45_000, 1_800
-"""Numbers of long strands, of clumps that they join, of short hairs between them, and of strands of a tail."""
+"""Numbers of long strands, of clumps (groups of neighbours) that they join, of short hairs between them, and of strands
+of tied hair behind the head."""
 FINEST_POINTS, COARSEST_POINTS = 36, 5
-"""Largest and smallest number of points of a strand."""
+"""Largest and smallest number of points of a long strand."""
 POINT_SPACING, POINTS_A_TURN = 0.15, 6.5
 """Distance of points on straight hair, model units, and number of points for each turn of a curl."""
 IN_FRINGE = 0.5
-"""Weight of the fringe's region from which a strand belongs to the fringe."""
+"""Weight of a root in the region of a fringe from which its strand can belong to a fringe."""
 EAR = 0.25
-"""Weight of the face model's mask from which a vertex belongs to an ear."""
+"""Weight of a vertex in the face model's mask of the ears from which it belongs to an ear."""
 STUBBLE_POINTS, STUBBLE_WIDTH_MM = 3, 0.15
 TAIL_RADIUS = 0.05
 FARTHEST_BACK, STUBBLE_BEHIND = 0.35, 0.15
-"""Distance behind the background plane, model units, from which a root of the mean head is before it in nobody, and
-from which short hair is hidden."""
+"""Distances behind the background plane, model units: of a root of the mean head from which it is behind the plane in
+everyone, and of a root of a person from which short hair is hidden by the plane."""
 MARGIN = 0.03
-"""Distance behind the background plane, model units, from which a strand is hidden however it strays from its path."""
+"""Distance of a strand's path behind the background plane, model units, from which a strand without curls is hidden."""
 
 
 @dataclass(frozen=True)
 class HairRoots:
-    """Roots of one kind of hair of the head."""
+    """Roots of one kind of hair of the head (long strands or short hairs), with what is fixed for each."""
 
     roots: Roots
-    """Places of the roots on any head."""
+    """The roots as points of the mesh, for any head."""
     noise: StrandNoise
     """Random numbers of the strands."""
     places: Float[np.ndarray, "root 3"]
-    """Places of the roots on the mean head, model units."""
+    """Positions of the roots on the mean head, model units."""
     regions: HairRegions
-    """Weights of the parts of the head."""
+    """Parts of the head to which the roots belong."""
 
     def select(self, index: Int[np.ndarray, " selected"]) -> "HairRoots":
-        """Return some of the roots."""
+        """Return the roots with the given indices."""
         return HairRoots(
             self.roots.select(index), self.noise.select(index), self.places[index], self.regions.select(index)
         )
@@ -82,34 +83,34 @@ class HairRoots:
 
 @dataclass(frozen=True)
 class ScalpHair:
-    """The hair of the head as far as it is the same for everyone."""
+    """What is the same for everyone about the hair of the head."""
 
     chart: HeadChart
-    """Directions from the middle of the skull."""
+    """Grid of directions from the middle of the skull to the surface of the head."""
     skull: HeadChart
-    """The same of the head without ears."""
+    """Grid of directions from the middle of the skull to the surface of the head without ears."""
     comb: CombFields
-    """Fields of directions in which hair can be combed."""
+    """Directions in which hair can be combed."""
     line: HairLine
-    """The hair line and the places of its changes."""
+    """The hair line, and where hair styles change it."""
     strands: HairRoots
-    """Roots of the long strands; the first ``CLUMPS`` of them lead clumps."""
+    """Roots of the long strands; the first ``CLUMPS`` strands each lead a clump (a group of neighbours)."""
     leading: HairRoots
-    """Those that lead clumps."""
+    """Roots of the strands that lead clumps."""
     leader: Int[np.ndarray, " strand"]
-    """Clump of each long strand."""
+    """Index in ``leading`` of the clump that each long strand joins: that of the nearest root."""
     in_fringe: Bool[np.ndarray, " strand"]
-    """Whether each long strand can belong to a fringe."""
+    """Whether each long strand can belong to a fringe over the forehead."""
     stubble: HairRoots
     """Roots of the short hairs between the long strands."""
     tail: StrandNoise
-    """Random numbers of the strands of tied hair."""
+    """Random numbers of the strands of tied hair behind the head."""
     plane_z: float
     """Coordinate z of the background plane, model units; hair behind it is never seen."""
 
 
 def prepare_scalp_hair(head: HeadGeometry) -> ScalpHair:
-    """Lay out the hair of the head on the mean head, with a fixed seed."""
+    """Lay out, on the mean head and with a fixed seed, where hair of the head can grow."""
     mean = head.mean.reshape(-1, 3)
     skin = skin_triangles(head)
     line = hair_line(head)
@@ -147,7 +148,13 @@ def grow_scalp_hair(
     neutral: Float[np.ndarray, "vertex 3"],
     normals: Float[np.ndarray, "vertex 3"],
 ) -> list[Strands]:
-    """Grow a person's hair on the head with a neutral expression: long strands, short hairs, and tied hair."""
+    """Grow a person's hair of the head: long strands, short hairs between them, and tied hair, as far as there are any.
+
+    Args:
+        scalp: what is the same for everyone, see :func:`prepare_scalp_hair`.
+        hair: the person's hair.
+        neutral, normals: vertices and unit normals of the person's head with a neutral expression, model units.
+    """
     style = blended_style(hair)
     line = scalp.line.worn(style)
     surface = neutral, normals
@@ -167,8 +174,8 @@ def grow_scalp_hair(
 Surface = tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, "vertex 3"]]
 """Vertices and unit normals of a head."""
 Charts = Float[np.ndarray, "comb row column 5"]
-"""At each node of the head's chart: distance of the surface from the centre, comb, least hold of the comb. The second
-comb, if there is one, is that of a fringe."""
+"""For one or two ways of combing, at each node of the grid of directions: distance of the head's surface from the
+centre, direction of combing (3), and its least influence on strands. The second way, if any, is that of a fringe."""
 
 
 def _long_strands(

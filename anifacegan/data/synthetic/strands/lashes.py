@@ -1,4 +1,4 @@
-"""Lashes: strands from the margins of the lids, which follow the lids of the present expression."""
+"""Lashes: strands from the margins (edges) of the lids, which move with the lids in every expression."""
 
 from dataclasses import dataclass
 
@@ -24,24 +24,24 @@ CORNER = 1
 
 @dataclass(frozen=True)
 class LashRow:
-    """Lashes of one lid, the same for everyone."""
+    """Where the lashes of one lid grow, and their random numbers; the same for everyone."""
 
     margin: Int[np.ndarray, " column"]
-    """Vertices of the lid's margin from +x to -x."""
+    """Vertex indices of the lid's margin from +x to -x, without the corners of the eye."""
     ball: Int[np.ndarray, " ball_vertex"]
-    """Vertices of the eyeball."""
+    """Vertex indices of the eyeball."""
     place: Float[np.ndarray, " lash"]
-    """Position of each lash along the margin, in vertices."""
+    """Position of each lash along the margin, as a fractional index in ``margin``."""
     length: Float[np.ndarray, " lash"]
-    """Factor of the length of each lash."""
+    """Random factor of the length of each lash."""
     stray: Float[np.ndarray, "lash 3"]
-    """Deviation of each lash's direction."""
+    """Random vector that is added to each lash's direction."""
     rank: Float[np.ndarray, " lash"]
-    """Uniform number, 0 to 1; lashes with low ranks remain where they are thin."""
+    """Uniform random number of each lash, 0 to 1; those with low ranks remain where a person's lashes are thin."""
     upper: bool
-    """Whether it is an upper lid."""
+    """Whether the lid is the upper one of the eye."""
     side: int
-    """1 for the eye at +x, -1 for the eye at -x."""
+    """Side of the lid's eye: 1 at +x, -1 at -x."""
 
 
 def prepare_lashes(head: HeadGeometry) -> list[LashRow]:
@@ -74,7 +74,13 @@ def prepare_lashes(head: HeadGeometry) -> list[LashRow]:
 def grow_lashes(
     rows: list[LashRow], lashes: Lashes, vertices: Float[np.ndarray, "vertex 3"]
 ) -> Strands | None:
-    """Grow a person's lashes on the lids of the present expression; None if the head has no lids."""
+    """Grow a person's lashes on the lids; None if the head has no lids.
+
+    Args:
+        rows: lashes of all lids, see :func:`prepare_lashes`.
+        lashes: length and density of the person's lashes.
+        vertices: vertices of the person's head with an expression, model units.
+    """
     if not rows:
         return None
     points = np.concatenate([_row_points(row, lashes, vertices) for row in rows]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Lengths of the strands of a style, by the place of their roots on the mean head."""
+"""Lengths of the strands of a hair style, by the positions of their roots on the mean head."""
 
 import math
 from dataclasses import dataclass
@@ -17,14 +17,17 @@ FRINGE_LINE = (0.88, 0.04)
 FRINGE_CUT = 0.54
 """Height at which a fringe is cut, above the brows; model units."""
 LOW_ROUND = 0.16
-"""Share by which the radius of round hair is smaller low at the head."""
+"""Share by which the radius of hair that is cut to a sphere is smaller low at the head."""
 EDGE = 0.07
 """Width of the strip along the hair line in which strands are shorter; model units."""
 
 
 @dataclass(frozen=True)
 class HairRegions:
-    """Weights, 0 to 1, of the parts of the head at N roots; the four parts of the head sum to 1."""
+    """How much each root belongs to the parts of the head, 0 to 1, and its distances from some points.
+
+    Top, front, sides and nape sum to 1.
+    """
 
     top: Float[np.ndarray, " root"]
     """Weight of the top of the head."""
@@ -35,25 +38,28 @@ class HairRegions:
     nape: Float[np.ndarray, " root"]
     """Weight of the lowest part at the back."""
     fringe: Float[np.ndarray, " root"]
-    """Weight of the part that can be combed to a fringe."""
+    """Weight of the part that can be combed to a fringe over the forehead."""
     low: Float[np.ndarray, " root"]
-    """Weight of the lower part of the head, where round hair is closer."""
+    """Weight of the lower part of the head, where hair that is cut to a sphere is cut shorter."""
     to_cut: Float[np.ndarray, " root"]
-    """Length from the root over the head to the cut of a fringe, model units."""
+    """Length from the root over the head to the height at which a fringe is cut, model units."""
     to_level: Float[np.ndarray, " root"]
-    """Length from the root over the head and down to the height 0, model units."""
+    """Length from the root over the head and down to the height y = 0, model units; negative for roots below."""
     to_knot: Float[np.ndarray, " root"]
-    """Length from the root over the head to the knot of tied hair, model units."""
+    """Length from the root over the head to the point at the back where tied hair meets, model units."""
     reach: Float[np.ndarray, " root"]
     """Distance of the root from the middle of the skull, model units."""
 
     def select(self, index: Int[np.ndarray, " selected"]) -> "HairRegions":
-        """Return the weights of some of the roots."""
+        """Return the numbers of the roots with the given indices."""
         return HairRegions(**{name: values[index] for name, values in vars(self).items()})
 
 
 def hair_regions(places: Float[np.ndarray, "root 3"], centre: Float[np.ndarray, "3"]) -> HairRegions:
-    """Compute the weights of the parts of the head at places on the mean head."""
+    """Compute the parts of the head to which roots belong.
+
+    ``places`` are their positions on the mean head and ``centre`` is the middle of the skull, model units.
+    """
     x, y, z = places.T
     radius = np.linalg.norm(places - centre, axis=1)
     above = np.clip((y - centre[1]) / radius, -1, 1)
@@ -94,11 +100,11 @@ def strand_lengths(
     """Compute the lengths of strands, model units.
 
     Args:
-        style: the person's style, to whose lengths the person's factor has been applied.
-        regions: weights of the parts of the head.
-        distance: signed distance of the roots to the style's hair line.
+        style: the person's hair style, to whose lengths the person's factor has been applied.
+        regions: the parts of the head to which the roots belong.
+        distance: signed distance of the roots to the style's hair line, positive in the hair, model units.
         noise: random numbers of the strands.
-        factor: the person's factor, for the lengths that do not come from the table.
+        factor: the person's factor of lengths, for those that are not numbers of the style.
     """
     by_log = (
         regions.top * math.log(style.length_top)

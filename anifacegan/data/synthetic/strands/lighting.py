@@ -21,35 +21,35 @@ from anifacegan.data.synthetic.surface.shadow_maps import FAR, HAIR, SOLID, Shad
 from anifacegan.runtime.compiled import kernel
 
 EVERY_LAMP, EVERY_SKY = 2, 3
-"""Of the directions of lamp and sky, every so many are used: strands are thin and forgive more than skin."""
+"""One in so many of the light's directions, on the lamp and in the sky, lights strands; skin needs all of them."""
 DIFFUSE = np.float32(0.60)
-"""Factor of the diffuse light."""
+"""Factor of the diffuse light on strands."""
 ROOT_DARK, TIP_LIGHT = np.float32(0.72), np.float32(1.10)
-"""Factors of the colour of long hair at root and tip: roots lie in the shade of their neighbours."""
+"""Factors of the colour of hair of the head at root and tip: roots lie in the shade of their neighbours."""
 SOLID_FROM = np.float32(0.05)
-"""Depth behind a solid surface, model units, from which a point is in its shadow."""
+"""Depth behind a solid surface, as seen from the light, from which a point is in its shadow; model units."""
 SHIFT_R, WIDTH_R, GAIN_R = np.float32(0.06), np.float32(0.11), np.float32(0.06)
 SHIFT_TRT, WIDTH_TRT, GAIN_TRT = np.float32(-0.12), np.float32(0.22), np.float32(1.0)
 """Shift along the fibre and width of the two highlights, radians, and their strengths."""
 FIRST_POINT, STEPS, FIRST_STRAND, ON_SCALP = range(4)
 """Columns of ``FlatStrands.kinds``."""
 LIT, COLOURED = np.uint8(1), np.uint8(2)
-"""What is known of a point, see ``PointColours.known``."""
+"""Flags of ``PointColours.known``: the light at a point is computed, and so is its colour."""
 
 
 class StrandLight(NamedTuple):
-    """Light on the strands of a person; D depth maps, of which U are used."""
+    """Light and shadows on the strands of a person, from U of the D directions of the shadow maps."""
 
     depth: np.ndarray
-    """(D, size, size, 2) depth maps, as those of ``ShadowMaps``."""
+    """(D, size, size, 2) depth maps, see ``ShadowMaps.depth``."""
     used: np.ndarray
-    """(U,) indices of the used directions, the lamp's first."""
+    """(U,) indices of the used directions among all, those on the lamp's disc first."""
     axes: np.ndarray
-    """(U, 3, 3) unit directions of the used maps' columns, against their rows, and to the light."""
+    """(U, 3, 3) unit vectors of each used map: to the right and up in the map, and to the light."""
     radiance: np.ndarray
-    """(U, 3) what each used direction adds to a white surface that faces it."""
+    """(U, 3) linear RGB colour that each used direction gives a white surface that faces it."""
     centre: np.ndarray
-    """(3,) position of the maps' centres."""
+    """(3,) point of the head's frame that all maps show in their centre, model units."""
     scale: np.float32
     """Pixels of a map for each model unit."""
     lamps: int
@@ -57,37 +57,38 @@ class StrandLight(NamedTuple):
     key_direction: np.ndarray
     """(3,) unit direction to the middle of the lamp."""
     key_rgb: np.ndarray
-    """(3,) irradiance of the lamp."""
+    """(3,) linear RGB irradiance of a surface that faces the lamp."""
 
 
 class FlatStrands(NamedTuple):
-    """Strands of several kinds in one list; P points of N strands of K kinds."""
+    """Strands of K kinds (hair of the head, brows, lashes, beard) in one list: P points of N strands."""
 
     points: np.ndarray
-    """(P, 3) points, strand by strand."""
+    """(P, 3) points, kind by kind, strand by strand and from root to tip; model units."""
     kinds: np.ndarray
-    """(K, 4) first point, points of each strand, first strand, and whether it is hair of the head."""
+    """(K, 4) for each kind: index of its first point, points of each strand, index of its first strand, and whether it
+    is hair of the head."""
     looks: np.ndarray
-    """(K, 2) absorption, and factor of the highlights."""
+    """(K, 2) for each kind: absorption of light for each model unit of hair above it, and factor of the highlights."""
     rgb: np.ndarray
-    """(N, 3) colours."""
+    """(N, 3) linear colours of the strands."""
     number: np.ndarray
-    """(N,) numbers, see :class:`.strands.Strands`."""
+    """(N,) number of each strand, see ``Strands.number`` in :mod:`.strands`."""
 
 
 class PointColours(NamedTuple):
-    """Colours of the points of flat strands, as far as they are known."""
+    """Light and colours of the P points of :class:`FlatStrands`, as far as they have been computed."""
 
     known: np.ndarray
-    """(P,) uint8: LIT where the light is known, plus COLOURED where the colour is."""
+    """(P,) uint8: LIT where ``light`` is computed, plus COLOURED where ``rgb`` is; 0 at first."""
     light: np.ndarray
-    """(P, 4) diffuse light, and the share of the lamp that is visible."""
+    """(P, 4) diffuse RGB light, and the visible share of the lamp, 0 to 1."""
     rgb: np.ndarray
-    """(P, 3) linear colours."""
+    """(P, 3) linear colours with light."""
 
 
 def flat_strands(strands: list[Strands]) -> FlatStrands:
-    """Join strands of several kinds to one list."""
+    """Join strands of several kinds (hair of the head, brows, lashes, beard) to one list."""
     counts = [kind.points.shape[:2] for kind in strands]
     points, lines = (np.cumsum([0, *each]) for each in ([n * k for n, k in counts], [n for n, _ in counts]))
     kinds = [(points[i], counts[i][1], lines[i], kind.on_scalp) for i, kind in enumerate(strands)]
@@ -103,14 +104,19 @@ def flat_strands(strands: list[Strands]) -> FlatStrands:
 
 
 def unknown_colours(count: int) -> PointColours:
-    """Return room for the colours of ``count`` points, none of which is known."""
+    """Return arrays for the colours of ``count`` points of strands, none of which is computed yet."""
     return PointColours(
         np.zeros(count, np.uint8), np.empty((count, 4), np.float32), np.empty((count, 3), np.float32)
     )
 
 
 def strand_light(shadows: ShadowMaps, light: EnvironmentLight) -> StrandLight:
-    """Choose the directions whose light strands receive, and collect what lights them."""
+    """Choose some of the light's directions to light strands, and collect their light and shadow maps.
+
+    Args:
+        shadows: shadow maps of all directions.
+        light: the light, for the highlights of the lamp.
+    """
     keys, count = shadows.keys, len(shadows.towards)
     lamp, sky = np.arange(0, keys, EVERY_LAMP), np.arange(keys, count, EVERY_SKY)
     used = np.concatenate([lamp, sky])
@@ -135,7 +141,7 @@ def strand_light(shadows: ShadowMaps, light: EnvironmentLight) -> StrandLight:
 
 
 def no_light() -> StrandLight:
-    """Return a light from nowhere, for drawings without colours."""
+    """Return a light without any direction, for drawings of strands whose colours are not needed."""
     maps, vectors = np.zeros((0, 0, 0, 2), np.float32), np.zeros((0, 3), np.float32)
     return StrandLight(
         depth=maps, used=np.zeros(0, np.int64), axes=np.zeros((0, 3, 3), np.float32), radiance=vectors,
@@ -204,7 +210,14 @@ def _gather(points, base, k, steps, absorption, light):
 @kernel(inline="always", fastmath=True)
 @no_type_check
 def colour_point(i, strands, light, colours):
-    """Make the colour of point i of flat strands known; inlined, for a call would pass on dozens of array fields."""
+    """Compute the colour of one point of strands, and the light there if it is not computed yet, into ``colours``.
+
+    Args:
+        i: index of the point in ``strands.points``.
+        strands: :class:`FlatStrands`.
+        light: :class:`StrandLight`.
+        colours: :class:`PointColours` of these strands, changed in place.
+    """
     zero, one = np.float32(0), np.float32(1)
     kinds, points, lit = strands.kinds, strands.points, colours.light
     kind = 0

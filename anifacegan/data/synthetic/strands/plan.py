@@ -1,4 +1,4 @@
-"""All strands of a person: what is the same for everyone, laid out once, and the growth for one image."""
+"""All strands of a person: roots and random numbers that are the same for everyone, and the growth for one image."""
 
 from dataclasses import dataclass
 
@@ -26,36 +26,36 @@ from anifacegan.data.synthetic.surface.head import HeadGeometry
 
 @dataclass(frozen=True)
 class SkinPlaces:
-    """Places of the vertices of the mean head in the regions that short hair hides or shades."""
+    """Position of each vertex of the mean head in the regions where short hair hides or shades the skin."""
 
     side: Float[np.ndarray, " vertex"]
-    """Distance from the middle of the face, model units."""
+    """Distance of each vertex from the middle of the face, model units."""
     above_brow: Float[np.ndarray, " vertex"]
-    """Height above the middle of the mean brow, model units."""
+    """Height of each vertex above the middle of the mean brow, model units; negative below it."""
     front: Bool[np.ndarray, " vertex"]
     """Whether each vertex is skin of the front of the head, where brows grow."""
     beard: Float[np.ndarray, " vertex"]
-    """Weight of the full beard, 0 to 1."""
+    """How much each vertex belongs to a full beard, 0 to 1."""
     moustache: Float[np.ndarray, " vertex"]
-    """Weight of the upper lip, 0 to 1."""
+    """How much each vertex belongs to the upper lip, 0 to 1."""
     chin: Float[np.ndarray, " vertex"]
-    """Weight of the chin, 0 to 1."""
+    """How much each vertex belongs to the chin, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class StrandPlan:
-    """Roots, random numbers and fields of all strands, the same for everyone."""
+    """Where all strands can grow and with which random numbers: what is the same for everyone."""
 
     scalp: ScalpHair
-    """Hair of the head."""
+    """Layout of the hair of the head."""
     brows: BrowRoots
-    """Brows."""
+    """Roots of the brows."""
     lashes: list[LashRow]
-    """Lashes of the four lids."""
+    """Lashes of each of the four lids."""
     beard: BeardRoots
-    """Beard."""
+    """Roots of a full beard."""
     skin: SkinPlaces
-    """Where skin can lie under hair."""
+    """Where skin can lie under short hair."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class SkinUnderHair:
 
 
 def plan_strands(head: HeadGeometry) -> StrandPlan:
-    """Lay out all strands on the mean head; takes about a second, once for each process."""
+    """Lay out on the mean head where all strands can grow, with a fixed seed; takes about a second."""
     scalp = prepare_scalp_hair(head)
     return StrandPlan(
         scalp=scalp,
@@ -103,11 +103,14 @@ def grow_strands(
     """Grow all strands of a person.
 
     Args:
-        plan: the common layout, see :func:`plan_strands`.
-        appearance: the person's looks.
+        plan: what is the same for everyone, see :func:`plan_strands`.
+        appearance: the person's hair, brows, lashes and beard.
         neutral, neutral_normals: vertices and unit normals of the head with a neutral expression, on which the hair
             of the head grows; model units, in the head's frame.
-        vertices, normals: the same with the present expression, on which brows, lashes and beard grow.
+        vertices, normals: the same with the expression of the image, on which brows, lashes and beard grow.
+
+    Returns:
+        Strands of each kind of which the person has any.
     """
     kinds = (
         *grow_scalp_hair(plan.scalp, appearance.hair, neutral, neutral_normals),
@@ -119,7 +122,7 @@ def grow_strands(
 
 
 def skin_under_hair(plan: StrandPlan, appearance: Appearance) -> SkinUnderHair:
-    """Return the share of the skin under the hair of a person at each vertex."""
+    """Compute the share of skin, 0 to 1, that a person's scalp hair, brows and beard hide or shade at each vertex."""
     style, skin = blended_style(appearance.hair), plan.skin
     brows, _, _ = brow_share(appearance.brows, skin.side, skin.above_brow)
     brows = np.where(skin.front, brows * min(appearance.brows.density, 1.0), 0)

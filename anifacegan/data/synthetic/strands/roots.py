@@ -1,4 +1,4 @@
-"""Roots of strands: places on the skin that are the same for everyone, drawn once with a fixed seed."""
+"""Roots of strands: points of the skin, drawn once with a fixed seed, the same points of the mesh in every person."""
 
 from dataclasses import dataclass
 from typing import no_type_check
@@ -13,14 +13,14 @@ from anifacegan.geometry.resampling import smoothstep
 from anifacegan.runtime.compiled import kernel
 
 WAVES = 6
-"""Number of waves of the random fields that vary hair over the head."""
+"""Number of waves in each of the random functions of space by which hair varies over the head."""
 SHADES = 0.22
-"""Deviation of the logarithm of the brightness of strands."""
+"""Standard deviation of the logarithm of the brightness of strands."""
 
 
 @dataclass(frozen=True)
 class Roots:
-    """Places on a mesh: a triangle's corners and barycentric weights for each."""
+    """Points of a mesh, at which strands grow: each is given by a triangle's corners and barycentric weights."""
 
     corners: Int[np.ndarray, "root 3"]
     """Vertex indices of the corners of the triangle that each root lies in."""
@@ -28,18 +28,18 @@ class Roots:
     """Barycentric weights of the corners."""
 
     def at(self, values: Float[np.ndarray, "vertex *channel"]) -> Float[np.ndarray, "root *channel"]:
-        """Interpolate values of the vertices at the roots, float32."""
+        """Interpolate values of the mesh's vertices at the roots, float32."""
         values = values.astype(np.float32, copy=False)
         if values.ndim == 1:
             return _interpolate(values[:, None], self.corners, self.weights)[:, 0]
         return _interpolate(values, self.corners, self.weights)
 
     def unit_at(self, normals: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "root 3"]:
-        """Interpolate unit vectors of the vertices at the roots and normalise them."""
+        """Interpolate unit normals of the mesh's vertices at the roots, and scale the results to length 1."""
         return unit(self.at(normals))
 
     def select(self, index: Int[np.ndarray, " selected"]) -> "Roots":
-        """Return some of the roots."""
+        """Return the roots with the given indices."""
         return Roots(self.corners[index], self.weights[index])
 
     def __len__(self) -> int:
@@ -58,9 +58,10 @@ def scatter_roots(
     count: int,
     rng: np.random.Generator,
 ) -> Roots:
-    """Draw roots on triangles, with a number for each area that is proportional to ``density``.
+    """Draw ``count`` random roots on triangles; their number for each unit of area is proportional to ``density``.
 
-    The draws are stratified over the triangles, so that roots lie more evenly than independent ones.
+    The draws are stratified over the triangles, so that roots lie more evenly than independent ones. Their order is
+    random.
     """
     a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
@@ -75,32 +76,35 @@ def scatter_roots(
 
 @dataclass(frozen=True)
 class StrandNoise:
-    """Random numbers of N strands, float32; uniform ones are in [0, 1]."""
+    """Random numbers of strands, by which strands of a style differ from each other; float32.
+
+    Uniform numbers are in [0, 1]; normal ones have mean 0 and standard deviation about 1.
+    """
 
     rank: Float[np.ndarray, " strand"]
     """Uniform; strands with low ranks remain when hair gets thinner."""
     layer: Float[np.ndarray, " strand"]
-    """Uniform; position of the strand between the head and the outermost layer."""
+    """Uniform; distance from the head, from that of the lowest strands (0) to that of the outermost ones (1)."""
     length: Float[np.ndarray, " strand"]
-    """Uniform; how much shorter the strand is."""
+    """Uniform; variation of the strand's length."""
     edge: Float[np.ndarray, " strand"]
     """Normal; shift of the hair line for the strand."""
     stray: Float[np.ndarray, "strand 3"]
     """About normal; deviation of the strand's direction, large for a few strands."""
     drift: Float[np.ndarray, "strand 3"]
-    """About normal and smooth over the head; deviation that neighbours share."""
+    """About normal and smooth over the head; deviation of the direction that neighbours share."""
     shade: Float[np.ndarray, " strand"]
-    """About normal, partly shared by neighbours; brightness of the strand."""
+    """About normal, partly shared by neighbours; logarithm of the strand's brightness."""
     phase: Float[np.ndarray, " strand"]
-    """Uniform; phase of the curl."""
+    """Uniform; phase of the strand's curl, as a share of a turn."""
 
     def select(self, index: Int[np.ndarray, " selected"]) -> "StrandNoise":
-        """Return the numbers of some of the strands."""
+        """Return the numbers of the strands with the given indices."""
         return StrandNoise(**{name: values[index] for name, values in vars(self).items()})
 
 
 def strand_noise(places: Float[np.ndarray, "strand 3"], rng: np.random.Generator) -> StrandNoise:
-    """Draw the random numbers of strands that grow at places, model units."""
+    """Draw the random numbers of strands with roots at ``places`` of the mean head, model units."""
     count = len(places)
     strayed = 0.8 + 0.4 * rng.random(count) ** 4
     shade = (
@@ -123,9 +127,10 @@ def strand_noise(places: Float[np.ndarray, "strand 3"], rng: np.random.Generator
 def opacity(
     share: Float[np.ndarray, " root"], rank: Float[np.ndarray, " root"]
 ) -> Float[np.ndarray, " root"]:
-    """Return the opacity of strands of which a share is visible: those with the lowest ranks.
+    """Return the opacity of strands, 0 to 1, of which only the share with the lowest ranks grows.
 
-    Ranks are uniform in [0, 1]. At the limit strands fade in, so the opacity is a continuous function of the share.
+    ``share`` is that share at each root, 0 to 1; ``rank`` are the strands' random ranks, uniform in [0, 1]. Strands
+    near the limit are translucent, so the opacity is a continuous function of the share.
     """
     fade = np.float32(0.2)
     return smoothstep(0.0, 1.0, (share * (1 + fade) - rank) / fade).astype(np.float32)
@@ -134,12 +139,12 @@ def opacity(
 def tangent(
     vectors: Float[np.ndarray, "*place 3"], normals: Float[np.ndarray, "*place 3"]
 ) -> Float[np.ndarray, "*place 3"]:
-    """Project vectors onto the planes that are perpendicular to unit normals."""
+    """Remove from each vector its component along a unit normal."""
     return vectors - (vectors * normals).sum(axis=-1, keepdims=True) * normals
 
 
 def shaded(rgb: Float[np.ndarray, "3"], shade: Float[np.ndarray, " strand"]) -> Float[np.ndarray, "strand 3"]:
-    """Return a colour for each strand: ``rgb`` made lighter or darker by normal numbers."""
+    """Return a colour for each strand: ``rgb``, made lighter or darker by the strand's standard normal ``shade``."""
     return (rgb * np.exp(SHADES * shade)[:, None]).astype(np.float32)
 
 

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 LEAST_COVER = 1e-3
-"""Opacity below which a strand is neither drawn nor casts a shadow; styles are blended, so few shares are exactly 0."""
+"""Opacity below which a strand is neither drawn nor casts a shadow."""
 CASTING = 6
-"""Every so many strands cast shadows, with every second point, which is enough for a depth map."""
+"""One in so many strands of the head casts shadows, with every second of its points, which is enough for depth maps."""
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,18 @@ class Strands:
     cover: Float[np.ndarray, " strand"]
     """Opacity of each strand at its root, 0 to 1."""
     number: Int[np.ndarray, " strand"]
-    """Number of each strand among those that can grow; the same strand has it in everyone."""
+    """Number of each strand among all roots of the kind; the strand of the same root has it in every person."""
     width_mm: float
-    """Width of a strand in millimetres; fewer strands than a person has are drawn wider."""
+    """Width of a strand in millimetres: more than a hair's, as fewer strands are drawn than a person has hairs."""
     absorption: float
     """Absorption of light by the hair above a strand, for each model unit of depth."""
     shine: float
-    """Factor of the highlights."""
+    """Factor of the strength of highlights."""
     on_scalp: bool
-    """Whether the strands are hair of the head, which casts shadows."""
+    """Whether the strands are longer hair of the head, which casts shadows."""
 
     @property
     def casting(self) -> Float[np.ndarray, "point 3"]:
-        """Return the points that cast shadows; short hair casts none."""
+        """Return the points of strands that cast shadows, model units; none unless ``on_scalp``."""
         chosen = self.number % CASTING == 0 if self.on_scalp else np.zeros(len(self.number), bool)
         return self.points[chosen, ::2].reshape(-1, 3)

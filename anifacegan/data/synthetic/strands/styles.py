@@ -1,8 +1,8 @@
 """The hair styles as one table of numbers, and the blend of them that a person wears.
 
-A style is nothing but numbers, so styles can be mixed: roots, random numbers and clumps are the same for all, and a
-person's style is the mean of the table's rows with the weights of
-:class:`anifacegan.data.synthetic.looks.appearance.Hair`. Edit the table to change a style.
+A style is nothing but numbers, so styles can be blended: the roots and random numbers of strands are the same for all
+styles, and a person's style is the mean of the table's rows, weighted by ``style_weights`` of
+:class:`anifacegan.data.synthetic.looks.appearance.Hair`.
 """
 
 import functools
@@ -15,12 +15,16 @@ from jaxtyping import Float
 from anifacegan.data.synthetic.looks.appearance import HAIR_STYLES, Hair
 
 LENGTHS = ("length_top", "length_front", "length_sides", "length_nape", "tail_length")
-"""Numbers that are averaged by their logarithms: halfway between 0.1 and 1 is 0.3."""
+"""Fields of :class:`HairStyle` whose logarithms are averaged when styles are blended: halfway between 0.1 and 1 is
+0.3."""
 
 
 @dataclass(frozen=True)
 class HairStyle:
-    """A hair style; all lengths are model units (decimetres), all shares are from 0 to 1."""
+    """Numbers of a hair style; all lengths are model units (decimetres), all shares are from 0 to 1.
+
+    Strengths weight the directions in which a strand is combed against each other; 0 has no effect, about 1 a full one.
+    """
 
     length_top: float
     """Length of the hair on top of the head."""
@@ -31,11 +35,11 @@ class HairStyle:
     length_nape: float
     """Length of the hair low at the back of the head."""
     level: float = 0.0
-    """Share by which hair is cut at one height, ``level_y``, however high its roots are."""
+    """Share by which strands are cut so as to end at one height, ``level_y``, however high their roots are."""
     level_y: float = -0.6
-    """Height of that cut: the mouth is at -0.45, the chin at -0.8."""
+    """Coordinate y at which ``level`` ends strands: the mouth is at -0.45, the chin at -0.8."""
     uneven: float = 0.15
-    """Share by which the shortest hairs are shorter than the longest next to them."""
+    """Share by which the shortest strands are shorter than the longest next to them."""
     top_forward: float = 0.0
     """Strength with which the hair on top is combed to the front."""
     top_back: float = 0.0
@@ -51,17 +55,17 @@ class HairStyle:
     sides_forward: float = 0.0
     """Strength with which the hair at the sides is combed to the front."""
     knot: float = 0.0
-    """Share by which all hair is combed to the knot at the back of the head."""
+    """Share by which all hair is combed to one point at the back of the head, as tied hair is."""
     off_face: float = 0.0
-    """Strength with which hair is swept to the side of the face."""
+    """Strength with which hair in front of the face is swept to its sides."""
     outward: float = 0.0
     """Strength with which hair grows straight away from the head."""
     root_lean: float = 0.5
-    """Lean of the roots from upright (0) to the direction in which they are combed (1)."""
+    """Direction of strands at their roots, from upright on the skin (0) to the direction of combing (1)."""
     lift: float = 0.05
-    """Length over which hair keeps the direction of its root."""
+    """Length from the root over which a strand loses the direction of its root, to 1 / e."""
     bend: float = 0.05
-    """Length over which hair turns to a new direction; long for stiff hair."""
+    """Length over which a strand turns to a new direction, to 1 / e; long for stiff hair."""
     gravity: float = 0.4
     """Strength of gravity, which acts on the parts of a strand that are farther than ``gravity_from`` from the root."""
     gravity_from: float = 0.3
@@ -69,29 +73,29 @@ class HairStyle:
     tuck: float = 0.0
     """Strength with which hair that hangs freely turns in to the neck."""
     hug: float = 0.8
-    """Share of the motion away from the head that is taken away while a strand is near it."""
+    """Share of a strand's motion away from the head that is suppressed while the strand is near the head."""
     volume: float = 0.03
-    """Distance from the head of the outermost layer of hair that lies on it."""
+    """Distance from the head of the outermost strands that lie on it."""
     over_ears: float = 0.0
     """Share by which hair passes outside the ears instead of behind them."""
     spread: float = 0.10
-    """Random deviation of each strand's direction."""
+    """Random deviation of each strand's direction from that of combing."""
     wild: float = 0.15
-    """Deviation of the direction that strands near each other share."""
+    """Random deviation of the direction that neighbouring strands have in common."""
     clump: float = 0.5
-    """Share by which strands join their clump at the tips."""
+    """Share by which the tips of strands are drawn to the strand that leads their clump (group of neighbours)."""
     curl_radius: float = 0.0
     """Radius of curls."""
     curl_turns: float = 1.0
     """Turns of a curl for each model unit of length."""
     curl_together: float = 0.85
-    """Share of the phase of curls that the strands of a clump have in common."""
+    """How equal the phases of curls are among the strands of a clump: 0 (random) to 1 (equal)."""
     tip_detail: float = 0.0
-    """Share by which points of the strands are concentrated near the tips, for hair of which only the outside shows."""
+    """Share by which the points of a strand are concentrated near its tip, for hair of which only the outside shows."""
     roundness: float = 0.0
-    """Share by which the hair is cut to a round shape."""
+    """Share by which hair is cut to a sphere about the middle of the skull."""
     round_radius: float = 1.3
-    """Radius of the round shape."""
+    """Radius of the sphere to which ``roundness`` cuts hair."""
     fringe: float = 0.0
     """Share by which the hair of the front is cut and combed down to a fringe above the brows."""
     line_raised: float = 0.0
@@ -105,35 +109,35 @@ class HairStyle:
     crown_bald: float = 0.0
     """Share of the hair that is lost around the crown."""
     density: float = 1.0
-    """Share of the strands that grow."""
+    """Share of the long strands that grow."""
     stubble: float = 0.3
-    """Share of the short hairs between the strands that grow."""
+    """Share of the short hairs between the long strands that grow."""
     stubble_length: float = 0.03
-    """Length of the short hairs."""
+    """Length of the short hairs between the long strands."""
     tail: float = 0.0
-    """Share of the tied hair behind the knot that grows."""
+    """Share of the strands of tied hair, which hang from one point at the back of the head, that grow."""
     tail_length: float = 1.5
-    """Length of the tied hair behind the knot."""
+    """Length of tied hair, from the point at the back of the head where it meets."""
     width_mm: float = 0.26
     """Width of the strands, in millimetres."""
     shine: float = 1.0
-    """Factor of the highlights."""
+    """Factor of the strength of highlights."""
     absorption: float = 7.0
-    """Absorption of light, for each model unit of hair."""
+    """Absorption of the light on strands by the hair above them, for each model unit of depth."""
 
 
 SHORT = HairStyle(
     0.30, 0.28, 0.12, 0.07, top_forward=0.5, top_down=0.6, lift=0.06, gravity=0.2, hug=0.5, wild=0.35,
     spread=0.16, stubble=0.8, volume=0.02, sides_back=0.25, clump=0.45,
 )  # fmt: skip
-"""Short hair, from which other short styles are derived."""
+"""Short hair, the style "crop", from which other short styles are derived."""
 LONG = HairStyle(
     2.3, 2.2, 2.2, 1.9, tuck=0.25, sides_forward=0.15, over_ears=0.9, level_y=-1.55, level=0.75, top_part=0.9,
     top_down=0.35, top_back=0.15, off_face=1.0, lift=0.05, bend=0.10,
     gravity=1.2, gravity_from=0.5, hug=0.95, volume=0.075, wild=0.12, spread=0.06, clump=0.6, stubble=0.35,
     sides_back=0.0, root_lean=0.6, uneven=0.3,
 )  # fmt: skip
-"""Long hair, from which other long styles are derived."""
+"""Long hair, the style "long", from which other long styles are derived."""
 
 STYLES = {
     "crop": SHORT,
@@ -200,7 +204,7 @@ STYLES = {
         wild=0.3, stubble=0.4,
     ),
 }  # fmt: skip
-"""The numbers of each style."""
+"""The numbers of each hair style, by its name."""
 
 
 NAMES = tuple(field.name for field in fields(HairStyle))
@@ -216,7 +220,7 @@ def _table() -> Float[np.ndarray, "style number"]:
 
 
 def blended_style(hair: Hair) -> HairStyle:
-    """Average the styles with a person's weights and apply the person's length and curl."""
+    """Return a person's hair style: the mean of ``STYLES`` with the person's weights, changed by length and curl."""
     mean = np.asarray(hair.style_weights, np.float64) @ _table()
     mean[BY_LOG] = np.exp(mean[BY_LOG])
     style = HairStyle(**dict(zip(NAMES, mean.tolist(), strict=True)))

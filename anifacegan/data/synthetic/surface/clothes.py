@@ -26,31 +26,39 @@ from anifacegan.runtime.compiled import kernel
 CLOTH_THICKNESS = 0.05
 """Distance of the cloth from the skin, in model units."""
 HEM_START, HEM_END = 0.08, 0.20
-"""Distances from the collar's edge between which the cloth rises to its thickness, in model units; it lies on the skin
-at the edge, for triangles are about as long there, and a rising one would be skin in part."""
+"""Distances inside the collar's edge between which the cloth rises from the skin to its thickness, in model units."""
 FAR_FROM_CLOTHES = -0.9
-"""Signed distance to the collar, in model units, beyond which a moved collar does not reach."""
+"""Signed distance to the collar, in model units, at and below which vertices stay outside clothes however the collar is
+shifted."""
 RIBS_END = np.float32(0.13)
-"""Distance from the edge at which the ribbed collar ends, in model units."""
+"""Distance inside the collar's edge at which the ribbed collar ends, in model units."""
 
 
 def cloth_distance(collar: Float[np.ndarray, " vertex"], shift: float) -> Float[np.ndarray, " vertex"]:
-    """Return the signed distance of each vertex to a collar that is moved up by ``shift``; positive in the clothes.
+    """Return the signed distance of each vertex to a person's collar, positive in the clothes; model units.
 
-    ``collar`` is the signed distance to the common collar.
+    ``collar`` is the signed distance to the collar of the face model, and ``shift`` the distance by which the person's
+    is higher.
     """
     return collar + np.float32(shift) * (collar > FAR_FROM_CLOTHES)
 
 
 def cloth_thickness(distance: Float[np.ndarray, " vertex"]) -> Float[np.ndarray, " vertex"]:
-    """Return how far the clothes stand off the skin at a distance from the collar."""
+    """Return how far clothes stand off the skin, at signed distances inside the collar (positive); model units."""
     return (CLOTH_THICKNESS * smoothstep(HEM_START, HEM_END, distance)).astype(np.float32)
 
 
 @kernel(fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def cloth_sample(value, looks, colour, material):
-    """Give a sample of clothes its colour and describe its surface; arguments as those of ``skin_sample``."""
+    """Compute the colour of a sample (a point of an image) on clothes, and describe its surface for highlights.
+
+    Args:
+        value: (COLUMNS,) vertex attributes interpolated at the sample, see :mod:`.vertex_table`.
+        looks: the person's numbers, :class:`anifacegan.data.synthetic.shading.shading.Looks`.
+        colour: (3,) receives the linear colour without light.
+        material: (MATERIAL,) receives what highlights need, see :mod:`.vertex_table`.
+    """
     one = np.float32(1)
     edge = value[CLOTH]
     px, py, pz = value[PLACE], value[PLACE + 1], value[PLACE + 2]
@@ -77,7 +85,10 @@ def cloth_sample(value, looks, colour, material):
 @kernel(fastmath=True)
 @no_type_check
 def collar_shadow(value, material):
-    """Darken skin just outside the collar."""
+    """Darken a sample (a point of an image) on skin just outside the collar, by changing its ``material``.
+
+    ``value`` (COLUMNS,) are vertex attributes interpolated at the sample, see :mod:`.vertex_table`.
+    """
     edge = value[CLOTH]
     if edge > np.float32(-0.15):
         shade = np.exp(edge * np.float32(30))

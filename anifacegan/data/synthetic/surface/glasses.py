@@ -10,24 +10,24 @@ from anifacegan.data.synthetic.surface.head import HeadGeometry
 from anifacegan.geometry.normals import unit
 
 LEAST_SIZE = 0.03
-"""Glasses of a smaller size are not drawn; their wire would be thinner than a hundredth of a millimetre."""
+"""Size (``Glasses.size``, 0 to 1) below which glasses are left out, as their wire would be invisibly thin."""
 SIDES = 6
-"""Number of sides of a wire."""
+"""Number of sides of the prisms that stand for round wire."""
 LEFT_EYE, RIGHT_EYE, BRIDGE = slice(42, 48), slice(36, 42), slice(27, 29)
-"""Landmarks."""
+"""Indices of the landmarks of both eyes and of the upper bridge of the nose, among the 68."""
 EYE_CLEARANCE = 0.13
 """Smallest distance of the lenses in front of the corners of the eyes, in model units."""
 WRAP = 0.12
-"""How far the lenses bend back, for each squared model unit from the middle."""
+"""Curvature of the lenses: at x model units from the middle they are WRAP x^2 model units farther back."""
 HEAD_CLEARANCE = 0.012
-"""Distance of the temples from the side of the head, in model units."""
+"""Distance of the temples (side arms of the glasses) from the side of the head, in model units."""
 EAR = 0.5
-"""Smallest weight in ``HeadParts.ears_mask`` of a vertex of an ear."""
+"""Weight in ``HeadParts.ears_mask`` above which a vertex belongs to an ear."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A mesh."""
+    """Triangle mesh of glasses; positions in model units, unit normals."""
 
     vertices: Float[np.ndarray, "vertex 3"]
     normals: Float[np.ndarray, "vertex 3"]
@@ -37,7 +37,13 @@ class Frame:
 def glasses_frame(
     glasses: Glasses, head: HeadGeometry, neutral: Float[np.ndarray, "vertex 3"]
 ) -> Frame | None:
-    """Fit glasses to a neutral head; None if the person wears none."""
+    """Fit glasses to a head; None if the person wears none.
+
+    Args:
+        glasses: size and shape of the glasses.
+        head: landmarks and regions of the face model.
+        neutral: vertices of the person's head with a neutral expression, model units.
+    """
     if glasses.size < LEAST_SIZE:
         return None
     marks = neutral[head.landmark_vertices]
@@ -74,9 +80,16 @@ def glasses_frame(
 def temple_path(
     head: HeadGeometry, neutral: Float[np.ndarray, "vertex 3"], sign: int, hinge: Float[np.ndarray, "3"]
 ) -> Float[np.ndarray, "point 3"] | None:
-    """Lead a temple from its hinge along the side of the head over the root of the ear and down behind it.
+    """Lay out a temple (side arm) of glasses: from its hinge along the head, over the ear's root and down behind it.
 
-    ``sign`` is 1 for the side of +x. None if the head has no ear there.
+    Args:
+        head: regions of the face model.
+        neutral: vertices of the person's head with a neutral expression, model units.
+        sign: 1 for the side of +x, -1 for that of -x.
+        hinge: position of the hinge, model units.
+
+    Returns:
+        Points of the temple's middle line; None if the head has no ear on that side.
     """
     ears = np.asarray(head.parts.ears_mask, np.float32)
     skin = np.asarray(head.parts.part) == 0
@@ -108,7 +121,10 @@ def temple_path(
 def tube(
     path: Float[np.ndarray, "point 3"], radius: float, *, closed: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Make a wire along a path; return vertices, normals and triangles."""
+    """Make a mesh of round wire along a path; return vertices (V, 3), unit normals (V, 3) and triangles (F, 3).
+
+    ``closed`` joins the last point of the path to the first one; the ends of an open wire stay open.
+    """
     count = len(path)
     ahead = np.roll(path, -1, axis=0) - np.roll(path, 1, axis=0) if closed else np.gradient(path, axis=0)
     ahead = unit(ahead)

@@ -1,7 +1,8 @@
 """The head of a synthetic image: the open face model with regions, hair lines and a collar, prepared for rendering.
 
-Everything is in model units and in the head's own frame, without a pose. Surfaces of people are made by
-:mod:`.person_surface`, their hair by :mod:`anifacegan.data.synthetic.strands`.
+A hair line is the edge of the region where hair grows. Everything is in model units and in the head's own frame,
+without a pose. Surfaces of people are made by :mod:`.person_surface`, their hair by
+:mod:`anifacegan.data.synthetic.strands`.
 """
 
 from dataclasses import dataclass
@@ -26,13 +27,13 @@ class HeadGeometry(FaceMesh):
     """The open face model prepared for rendering: its mesh, textures, hair lines and collar, in model units."""
 
     tex_mean: Float[np.ndarray, " coordinate"]
-    """Mean colours of the vertices, flattened; gamma-encoded, in [0, 1]."""
+    """Mean sRGB colours of the vertices in [0, 1], without light; red, green and blue of a vertex follow each other."""
     tex_basis: Float[np.ndarray, "coordinate 80"]
-    """Change of the colours for each texture coefficient."""
+    """Change of the colours in ``tex_mean`` by each texture coefficient."""
     hair_direction: Float[np.ndarray, "vertex 3"]
-    """Direction in which clothes thicken the head at each vertex."""
+    """Unit direction in which clothes are offset from the skin at each vertex."""
     hair_names: tuple[str, ...]
-    """Names of the hair lines."""
+    """Names of the hair lines, in the order of ``hair_distance``."""
     hair_distance: Float[np.ndarray, "line vertex"]
     """Signed distance of each vertex to each hair line, positive in the hair."""
     cloth_distance: Float[np.ndarray, " vertex"]
@@ -54,17 +55,17 @@ class HeadGeometry(FaceMesh):
         return face & free
 
     def texture_sha256(self) -> str:
-        """Compute the checksum of the arrays that texture coefficients depend on."""
+        """Compute the SHA-256 of the arrays that give texture coefficients their meaning."""
         return sha256((self.tex_mean.tobytes(), self.tex_basis.tobytes()))
 
 
 def load_head_geometry(path: Path | None = None) -> HeadGeometry:
-    """Load the open face model from a file (None: the one in the user's cache) and prepare it for rendering."""
+    """Load the open face model from a file (None: the one in the user's cache folder) and prepare it for rendering."""
     return head_geometry(load_open_face_model(path), load_head_parts(path))
 
 
 def head_geometry(model: MorphableModel, parts: HeadParts) -> HeadGeometry:
-    """Prepare a face model for rendering."""
+    """Prepare the open face model for rendering; ``parts`` holds the regions and hair lines of its file."""
     return HeadGeometry(
         **vars(face_mesh(model)),
         tex_mean=by_coordinate(model.tex_mean)[:, 0].copy(),

@@ -1,5 +1,7 @@
-"""What the renderer knows about the head that is the same for everyone: kinds of triangles, neighbours, places in
-patterns, the edges of the lids, a coarse mesh that casts shadows, and the map of skin detail.
+"""Numbers at the vertices and triangles of the head that rendering needs and that are the same for everyone.
+
+Among them are kinds of triangles, neighbours of vertices, regions, a coarse mesh that casts shadows, and the texture
+map of skin detail.
 """
 
 from dataclasses import dataclass, replace
@@ -16,74 +18,75 @@ from anifacegan.face_model.open_model import HeadParts
 from anifacegan.geometry.resampling import smoothstep
 
 TONGUE_LABEL, UPPER_TEETH_LABEL, LOWER_TEETH_LABEL = 3, 4, 5
-"""Labels in ``HeadParts.part``."""
+"""Labels of tongue and teeth in ``HeadParts.part``."""
 TOOTH_ARCH_CENTRE = 0.45
-"""Distance of the centre of the arch of the teeth behind the front teeth, in model units."""
+"""Distance from the front teeth back to the centre of the dental arch, in model units."""
 GUM_EDGES = {UPPER_TEETH_LABEL: (0.60, 0.74), LOWER_TEETH_LABEL: (0.56, 0.42)}
-"""Heights, as shares of the height of a row, between which teeth become gums."""
+"""Heights, as shares of the height of a row of teeth from below, between which teeth turn into gums."""
 FINE_CELL, COARSE_CELL, FAR_CELL = 0.036, 0.075, 0.16
 """Sizes of the cells, in model units, in each of which the mesh that casts shadows keeps one vertex: around eyes, nose
 and mouth; on the rest of the head; below the chin."""
 IN_IMAGES = ((-1.7, -1.8, -1.5), (1.7, 3.0, 3.0))
 """Box of the mean head, in model units, that images can show; behind it is the background plane."""
 COLLAR_STEPS = 4
-"""Averaging steps of the distance to the collar."""
+"""Number of steps by which the distance to the collar is averaged over neighbouring vertices."""
 MOTTLE_SEED = 6
 
 
 @dataclass(frozen=True)
 class Occluders:
-    """A coarse selection of the vertices and triangles between them."""
+    """A coarse mesh that casts shadows: some of the face model's vertices, and triangles between them."""
 
     vertices: Int[np.ndarray, " selected"]
-    """Indices of the selected vertices."""
+    """Indices of the selected vertices in the face model's mesh."""
     corners: Int[np.ndarray, "coarse 3"]
     """Corners of the triangles as indices into ``vertices``."""
 
 
 @dataclass(frozen=True)
 class HeadFields:
-    """Fields on the vertices and triangles of the face model, for everyone."""
+    """Numbers at the vertices and triangles of the face model that are the same for everyone."""
 
     triangles: Int[np.ndarray, "drawn 3"]
-    """Triangles that may be seen: not those that are behind the background plane in every image."""
+    """Vertex indices of the triangles that images can show: not those behind the background plane in every image."""
     kind: Int[np.ndarray, " drawn"]
-    """Kind of each of them, see :mod:`.vertex_table`."""
+    """Kind (skin, eye, teeth or tongue) of each of ``triangles``, see :mod:`.vertex_table`."""
     seen: Bool[np.ndarray, " vertex"]
-    """Whether each vertex is a corner of such a triangle, in a part of the head that images show."""
+    """Whether each vertex lies in the part of the mean head that images can show."""
     skin: Bool[np.ndarray, " vertex"]
-    """Whether each of these vertices is skin; False for all others."""
+    """Whether each vertex is skin that images can show."""
     neighbours: Neighbours
-    """Neighbours of each vertex."""
+    """Neighbours of each vertex on the mesh."""
     occluders: Occluders
     """Coarse mesh that casts shadows."""
     place: Float[np.ndarray, "vertex 3"]
-    """Place in patterns: the mean head's position for skin, the direction from the eye's centre in the frame of the
-    gaze for eyes, the position from the middle of the arch for teeth."""
+    """Position of each vertex in random patterns: its position on the mean head for skin, its direction from the eye's
+    centre (z toward the pupil) for eyes, its position with z from the centre of the dental arch for teeth."""
     mouth: Float[np.ndarray, " vertex"]
-    """Whether each vertex belongs to the inside of the mouth, 0 to 1; less at its back."""
+    """How much each vertex belongs to the inside of the mouth, 0 to 1; less toward the throat."""
     gum: Float[np.ndarray, " vertex"]
-    """Share of gums on teeth; 0 elsewhere."""
+    """How much each vertex of the teeth is gum, 0 to 1; 0 elsewhere."""
     wet: Float[np.ndarray, " vertex"]
-    """Wetness of the edges of the lids, 0 to 1."""
+    """Wetness of the edges of the lids, 0 to 1; 0 elsewhere."""
     shine: Float[np.ndarray, " vertex"]
-    """Strength of highlights of skin; 1 on cheeks."""
+    """Strength of highlights on skin relative to that on cheeks; 1 on other parts."""
     collar: Float[np.ndarray, " vertex"]
-    """Signed distance to the common collar, smoothed, positive in the clothes; far outside on other parts than skin."""
+    """Signed distance to the collar before a person's own shift, smoothed, positive in the clothes, model units; -1 on
+    other parts than skin."""
     lips: Float[np.ndarray, " vertex"]
-    """Weight of the lips, soft at their edge, 0 to 1."""
+    """How much each vertex belongs to the lips, 0 to 1, soft at their edge."""
     cheeks: Bool[np.ndarray, " vertex"]
-    """Whether each vertex is on the cheeks, where a person's skin colour is measured."""
+    """Whether each vertex is on the cheeks, where the skin colour of a person is measured."""
     blotches: Float[np.ndarray, " vertex"]
-    """Noise of centimetres, with standard deviation 1."""
+    """Random numbers with standard deviation 1 that vary over the skin within centimetres."""
     mood: Float[np.ndarray, " vertex"]
-    """Weight of the wrinkles that an expression makes, 0 to 1; 0 on lids, lips, and beyond the face."""
+    """Strength of the wrinkles that an expression can make, 0 to 1; 0 on lids, lips, and beyond the face."""
     measured: Int[np.ndarray, " measured_vertex"]
-    """Vertices of cheeks and forehead, on which the exposure is measured."""
+    """Indices of the vertices of cheeks and forehead by which the image is exposed."""
 
 
 def head_fields(head: HeadGeometry) -> HeadFields:
-    """Compute the fields of a head."""
+    """Compute the numbers at the vertices and triangles of the face model that are the same for everyone."""
     parts, mean = head.parts, head.mean.reshape(-1, 3)
     part = np.asarray(parts.part, np.int64)
     seen = ((mean > IN_IMAGES[0]) & (mean < IN_IMAGES[1])).all(axis=1)
@@ -129,7 +132,7 @@ def head_fields(head: HeadGeometry) -> HeadFields:
 
 
 def head_detail(head: HeadGeometry, fields: HeadFields) -> SkinDetail:
-    """Draw the map of the skin's detail; takes about a second."""
+    """Draw the texture map of the skin's detail (pores, freckles, moles) for the face model; takes about a second."""
     parts, skin = head.parts, fields.kind == SKIN
     cheek, nose, forehead = (
         np.asarray(mask, np.float32) for mask in (parts.cheek_mask, parts.nose_mask, parts.forehead_mask)
@@ -160,9 +163,13 @@ def coarse_mesh(
     part: Int[np.ndarray, " vertex"],
     landmarks: Int[np.ndarray, "68"],
 ) -> Occluders:
-    """Select triangles between few of the vertices, one for each cell of a grid, for a mesh of nearly the same shape.
+    """Simplify a mesh: keep one vertex in each cell of a grid, finer around eyes, nose and mouth.
 
-    Vertices of different parts stay apart.
+    Args:
+        mean: vertices of the mean head, model units.
+        triangles: triangles of the mesh.
+        part: label of the part (skin, eyes and so on) of each vertex; vertices of different parts are kept apart.
+        landmarks: vertex indices of the 68 landmarks.
     """
     inner = mean[landmarks[17:]]
     margin = 0.12

@@ -1,4 +1,4 @@
-"""The solid surface of a person: head with clothes and glasses, and the colours and light of its vertices."""
+"""The solid surface of a person: head with clothes and glasses, without hair."""
 
 from dataclasses import dataclass, replace
 
@@ -19,8 +19,8 @@ from anifacegan.geometry.normals import vertex_normals_numba
 class PersonSurface:
     """Solid surface of a person with an expression, without hair; model units, in the head's frame.
 
-    The first vertices are the face model's, those of the glasses follow; so do the triangles, of the face model those
-    that may be seen.
+    Vertices and triangles of the face model come first, then those of the glasses. Of the face model's triangles there
+    are only those that images can show.
     """
 
     bare: Float[np.ndarray, "head_vertex 3"]
@@ -30,17 +30,17 @@ class PersonSurface:
     normals: Float[np.ndarray, "vertex 3"]
     """Unit normals of ``vertices``."""
     triangles: Int[np.ndarray, "triangle 3"]
-    """Corners of the triangles."""
+    """Vertex indices of the corners of the triangles."""
     kind: Int[np.ndarray, " triangle"]
-    """Kind of each triangle, see :mod:`.vertex_table`."""
+    """Kind (skin, eye, teeth, tongue or glasses) of each triangle, see :mod:`.vertex_table`."""
     neutral: Float[np.ndarray, "head_vertex 3"]
     """Vertices of the head with clothes and without expression."""
     neutral_normals: Float[np.ndarray, "head_vertex 3"]
     """Unit normals of ``neutral``."""
     cloth_distance: Float[np.ndarray, " head_vertex"]
-    """Signed distance to the collar, positive in the clothes."""
+    """Signed distance of each vertex of the head to the collar, positive in the clothes."""
     landmarks: Float[np.ndarray, "68 3"]
-    """The 68 facial landmarks, on the skin."""
+    """Positions of the 68 facial landmarks, in iBUG order, on the skin."""
 
 
 def person_surface(
@@ -50,7 +50,13 @@ def person_surface(
     z_exp: Float[np.ndarray, "64"],
     appearance: Appearance,
 ) -> PersonSurface:
-    """Compute the solid surface of a person with an expression."""
+    """Compute the solid surface of a person with an expression.
+
+    Args:
+        head, fields: the face model, and numbers at its vertices that are the same for everyone.
+        z_id, z_exp: identity and expression coefficients.
+        appearance: glasses and clothes of the person.
+    """
     bare, bare_neutral = bare_and_neutral_head(head, z_id, z_exp)
     distance = cloth_distance(fields.collar, appearance.clothes.collar)
     raised = cloth_thickness(distance)[:, None] * head.hair_direction

@@ -1,4 +1,4 @@
-"""Averages over neighbours on a mesh: light that scatters in the skin, hollows of a surface, and its compression."""
+"""Averages over neighbouring vertices of a mesh, for light that scatters in skin, hollows, and compression of skin."""
 
 from dataclasses import dataclass
 from typing import no_type_check
@@ -11,22 +11,22 @@ from anifacegan.runtime.compiled import kernel
 SHARE = 0.6
 """Largest share of a vertex's value that an averaging step takes from its neighbours."""
 SCATTERING_STEPS = (6, 3, 1)
-"""Averaging steps for red, green and blue light: red goes farthest in the skin, about 4 mm."""
+"""Numbers of averaging steps for red, green and blue light: red goes farthest in the skin, about 4 mm."""
 STEP_LENGTH = 0.03
-"""Length of edges, in model units, up to which a step takes its full share; light does not go farther on coarser parts
-of the mesh."""
+"""Length of edges, in model units, up to which a step takes the full share ``SHARE``; it takes less along longer edges,
+so that light goes no farther on coarser parts of the mesh."""
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Vertices that share an edge with each vertex, in one list."""
+    """The neighbours of each vertex of a mesh (those that share an edge with it), in one list for all vertices."""
 
     first: Int[np.ndarray, " vertex_and_one"]
-    """Where the neighbours of each vertex start in the list, and at the end its length."""
+    """Index in ``neighbour`` at which the neighbours of each vertex start, and at the end the length of the list."""
     neighbour: Int[np.ndarray, " entry"]
-    """Vertex indices of the neighbours."""
+    """Vertex indices of the neighbours, vertex by vertex."""
     share: Float[np.ndarray, " vertex"]
-    """Share of each vertex's value that an averaging step takes from its neighbours."""
+    """Share that an averaging step takes from the mean of a vertex's neighbours, 0 to 1; the rest is its own value."""
 
     def averaged(
         self,
@@ -34,7 +34,10 @@ class Neighbours:
         active: Bool[np.ndarray, " vertex"],
         steps: tuple[int, int, int],
     ) -> Float[np.ndarray, "vertex 3"]:
-        """Average three values at active vertices with their neighbours, each value its own number of times."""
+        """Smooth three values of each vertex by steps that average them with those of the neighbours.
+
+        Only ``active`` vertices change. ``steps`` are the numbers of steps for the first, second and third value.
+        """
         return _averaged(values, self.first, self.neighbour, self.share * active, np.array(steps))
 
     def compression(
@@ -43,15 +46,18 @@ class Neighbours:
         moved: Float[np.ndarray, "vertex 3"],
         active: Bool[np.ndarray, " vertex"],
     ) -> Float[np.ndarray, "vertex 2"]:
-        """Compute by how much the edges around active vertices are shorter than in a neutral face, horizontally and
-        vertically; 0.1 is a tenth, negative values are stretched."""
+        """Compute by how much edges around each vertex are shorter than on a neutral face: horizontally and vertically.
+
+        0.1 is a tenth of the length; negative values mean stretching; the result is 0 where not ``active``. ``neutral``
+        and ``moved`` are the vertices of the neutral face and of the same face with an expression.
+        """
         out = np.zeros((len(neutral), 2), np.float32)
         _compression(neutral, moved, active, self.first, self.neighbour, out)
         return out
 
 
 def neighbours(points: Float[np.ndarray, "vertex 3"], triangles: Int[np.ndarray, "triangle 3"]) -> Neighbours:
-    """List the neighbours of each vertex of a mesh."""
+    """List the neighbours of each vertex of a mesh with vertices ``points``, model units."""
     count = len(points)
     pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(
         np.int64

@@ -20,53 +20,53 @@ MAP_EXTENT = 3.4
 MAP_CENTRE = (0.0, -0.05, -0.75)
 """Centre of all depth maps, in model units."""
 FAR = np.float32(10)
-"""Is added to distances towards the light, so that 0 stands for nothing in a depth map."""
+"""Number added to distances towards the light, model units, so that 0 in a depth map stands for nothing."""
 OFF_SURFACE, HIDDEN_FROM, HIDDEN_AT = np.float32(0.012), np.float32(0.010), np.float32(0.034)
-"""Light is gathered this far off the surface; what is nearer to the light by ``HIDDEN_AT`` hides it, by ``HIDDEN_FROM``
-not yet."""
+"""Distance off the surface, model units, at which light on the surface is gathered; and distances by which a solid
+surface that is nearer to the light begins to hide that light, and hides it wholly."""
 HAIR_ABSORPTION = np.float32(8)
 """Absorption of light by hair on its way to the skin, for each model unit of depth."""
 HAIR_LEAST = np.float32(0.05)
-"""Share of light that passes any hair."""
+"""Least share of light that passes through hair, however thick."""
 SOLID, HAIR = 0, 1
-"""Last index of ``ShadowMaps.depth``."""
+"""Channels of ``ShadowMaps.depth``: nearest solid surface, and nearest strand of hair."""
 
 
 @dataclass(frozen=True)
 class ShadowMaps:
-    """Depth maps from the directions of a light."""
+    """Depth maps of a head and its hair, seen from the directions of a light; unit vectors are in the head's frame."""
 
     towards: Float[np.ndarray, "direction 3"]
-    """Unit directions to the light."""
+    """Unit vectors from the head to the light."""
     rights: Float[np.ndarray, "direction 3"]
-    """Unit directions of the maps' columns."""
+    """Unit vectors to the right in each map, along its rows of pixels."""
     ups: Float[np.ndarray, "direction 3"]
-    """Unit directions against the maps' rows."""
+    """Unit vectors up in each map."""
     radiance: Float[np.ndarray, "direction 3"]
-    """What each direction adds to a white diffuse surface that faces it."""
+    """Linear RGB colour that the light of each direction alone gives a white diffuse surface that faces it."""
     keys: int
-    """Number of directions on the lamp's disc; they come first."""
+    """Number of directions on the lamp's disc; they come first, those of the sky follow."""
     depth: Float[np.ndarray, "direction size size 2"]
-    """Distance towards the light, plus ``FAR``, of the nearest solid surface (``SOLID``) and of the nearest strand of
-    the scalp (``HAIR``); 0 where there is none. They lie side by side, for whoever reads one reads the other."""
+    """Position toward the light, model units from ``centre`` plus ``FAR``, of the nearest solid surface (channel
+    ``SOLID``) and of the nearest hair of the head (``HAIR``); 0 where there is none."""
     centre: Float[np.ndarray, "3"]
-    """Position of the maps' centres."""
+    """Point of the head's frame that all maps show in their centre, model units."""
     scale: float
     """Pixels of a map for each model unit."""
 
 
 @dataclass(frozen=True)
 class VertexLight:
-    """Light that arrives at the vertices of a surface."""
+    """Light that arrives at the vertices of a surface; all numbers are 0 where none was gathered."""
 
     irradiance: Float[np.ndarray, "vertex 3"]
-    """Colour of a white diffuse surface there."""
+    """Linear RGB colour that a white diffuse surface would have at each vertex."""
     bent: Float[np.ndarray, "vertex 3"]
-    """Unit direction that most of the light comes from."""
+    """Mean unit direction to the light, weighted by the light that arrives from each direction."""
     sky: Float[np.ndarray, " vertex"]
-    """Share of the sky that is visible, weighted by the cosine."""
+    """Share of the sky that is visible from each vertex, weighted by the cosine to the normal, 0 to 1."""
     lamp: Float[np.ndarray, " vertex"]
-    """Share of the lamp that is visible."""
+    """Share of the lamp's disc that is visible from each vertex, 0 to 1."""
 
 
 def shadow_maps(
@@ -75,7 +75,13 @@ def shadow_maps(
     triangles: Int[np.ndarray, "triangle 3"],
     hair: Float[np.ndarray, "point 3"],
 ) -> ShadowMaps:
-    """Draw depth maps of a mesh, which may be coarse, and of points on strands of hair."""
+    """Draw depth maps of a head and its hair from every direction of a light.
+
+    Args:
+        light: directions of the light.
+        vertices, triangles: mesh of the head, which may be coarse; model units.
+        hair: points on strands of hair, model units.
+    """
     rights, ups = (axis.astype(np.float32) for axis in perpendicular(light.towards.astype(np.float64)))
     count = len(light.towards)
     depth = np.zeros((count, MAP_SIZE, MAP_SIZE, 2), np.float32)
@@ -94,9 +100,13 @@ def vertex_light(
     *,
     solid: bool = True,
 ) -> VertexLight:
-    """Gather the light that arrives at vertices through the shadow maps; those that are not ``seen`` stay dark.
+    """Gather the light that arrives at vertices, with the shadows of head and hair.
 
-    Without ``solid``, only hair is in the way.
+    Args:
+        shadows: depth maps from the directions of the light.
+        vertices, normals: vertices and unit normals of a surface, model units.
+        seen: whether light is gathered at each vertex (others get 0); None for all.
+        solid: whether solid surfaces cast shadows; otherwise only hair does.
     """
     count = len(vertices)
     irradiance, bent = np.zeros((count, 3), np.float32), np.zeros((count, 3), np.float32)

@@ -1,7 +1,7 @@
-"""Detail of skin that is finer than the mesh: a map of pores, lines, mottles, freckles and moles, one for everyone.
+"""Detail of skin that is finer than the mesh: a texture map of pores, lines, mottles, freckles and moles.
 
-The map lies in the texture layout of the face model, at about half a millimetre; how strongly each of its layers shows
-is a person's own. It is computed once from a fixed seed.
+The map is the same for everyone and computed once from a fixed seed; how strongly each of its layers shows is a
+person's own. It uses the texture coordinates of the face model, with texels of about half a millimetre.
 """
 
 import math
@@ -17,51 +17,53 @@ from anifacegan.geometry.resampling import smoothstep
 from anifacegan.runtime.compiled import kernel
 
 TEXEL = 0.005
-"""Wanted length of a texel on the skin, in model units."""
+"""Length of a texel on the skin, in model units, for which the map's size is chosen."""
 LARGEST_SIZE = 2048
-"""Largest height and width of the map."""
+"""Largest height and width of the map, texels."""
 MARGIN = 2
-"""Texels by which the map continues beyond the edges of the layout's charts."""
+"""Number of texels by which the map continues beyond the edges of connected pieces of skin in the texture."""
 SEED = 5
 LAYERS = 8
-"""Layers: gradient of the bumps' height along x, y, z of the head; mottles of millimetres and of half millimetres;
-freckles; moles; and a number of each mole, 0 to 1, that decides who has it."""
+"""Number of layers: gradient of the bumps' height along x, y, z of the head; mottles of millimetres and of half
+millimetres; freckles; moles; and a number of each mole, 0 to 1, that decides who has it."""
 LAYER_SCALES = (0.25, 0.25, 0.25, 4.0, 4.0, 1.0, 1.0, 1.0)
-"""Largest value of each layer; the map holds 127ths of it."""
+"""Largest absolute value of each layer; the map stores values as 127ths of it."""
 FRECKLE_SIZES = ((1.2, 20_000), (2.0, 7_000))
-"""Radii of freckles in texels, and how many are drawn on a whole map."""
+"""Pairs of the radius of freckles in texels, and how many are drawn on a map of the largest size."""
 MOLES = 260
-"""Number of moles that are drawn on a whole map."""
+"""Number of moles that are drawn on a map."""
 
 
 @dataclass(frozen=True)
 class TextureLayout:
-    """Where the triangles of the skin lie in a square texture."""
+    """Where the triangles of a mesh lie in a square texture."""
 
     uv: Float[np.ndarray, "corner 2"]
-    """Positions in the texture, 0 to 1, v downward."""
+    """Texture coordinates, 0 to 1, u to the right and v downward."""
     corners: Int[np.ndarray, "triangle 3"]
-    """Index into ``uv`` of each triangle's corners."""
+    """Indices in ``uv`` of each triangle's corners."""
 
 
 @dataclass(frozen=True)
 class SkinRegions:
-    """Weights of regions at the vertices, 0 to 1."""
+    """How much each vertex belongs to regions of the skin, 0 to 1."""
 
     lips: Float[np.ndarray, " vertex"]
+    """How much each vertex belongs to the lips, which have creases instead of pores."""
     freckled: Float[np.ndarray, " vertex"]
-    """Where freckles grow."""
+    """How strong freckles are at each vertex."""
     porous: Float[np.ndarray, " vertex"]
-    """Where pores are large."""
+    """How large pores are at each vertex."""
 
 
 @dataclass(frozen=True)
 class SkinDetail:
-    """The map, and where each corner of each triangle lies in it."""
+    """Texture map of the skin's detail, and where each corner of each triangle lies in it."""
 
     layers: Int8[np.ndarray, "size size 8"]
-    """See ``LAYERS``."""
+    """Values of each layer (see ``LAYERS``) in 127ths of ``LAYER_SCALES``; rows run down."""
     layout: TextureLayout
+    """Texture coordinates of the triangles."""
 
 
 def skin_detail(
@@ -70,7 +72,14 @@ def skin_detail(
     layout: TextureLayout,
     regions: SkinRegions,
 ) -> SkinDetail:
-    """Draw the map of a mean head; ``triangles`` are those of the skin, as ``layout.corners``."""
+    """Draw the texture map of the skin's detail on a mean head.
+
+    Args:
+        mean: vertices of the mean head, model units.
+        triangles: vertex indices of the triangles of the skin.
+        layout: texture coordinates of the same triangles, in the same order.
+        regions: regions of the skin, at the vertices.
+    """
     size = map_size(mean, triangles, layout)
     rng = np.random.default_rng(SEED)
     corners = layout.corners
@@ -103,7 +112,10 @@ def skin_detail(
 def map_size(
     mean: Float[np.ndarray, "vertex 3"], triangles: Int[np.ndarray, "triangle 3"], layout: TextureLayout
 ) -> int:
-    """Choose the map's height so that a texel of the skin is ``TEXEL`` long in the median triangle."""
+    """Choose the height and width of the map, in texels, so that a texel is ``TEXEL`` long in the median triangle.
+
+    The arguments are those of :func:`skin_detail`.
+    """
     a, b, c = (mean[triangles[:, k]] for k in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
     p, q, r = (layout.uv[layout.corners[:, k]] for k in range(3))
@@ -193,7 +205,14 @@ def _moles(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
 @kernel(inline="always", fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def read_detail(layers, scales, u, v, out):
-    """Interpolate all layers of the map bilinearly at a point of the texture (v downward)."""
+    """Interpolate all layers of the skin's detail bilinearly at a point of the texture.
+
+    Args:
+        layers: (size, size, LAYERS) int8 map.
+        scales: (LAYERS,) factors of its values, 1 / 127 of ``LAYER_SCALES``.
+        u, v: texture coordinates, 0 to 1, u to the right and v downward.
+        out: (LAYERS,) receives the values.
+    """
     size = len(layers)
     x, y = u * size - np.float32(0.5), v * size - np.float32(0.5)
     column, row = int(np.floor(x)), int(np.floor(y))

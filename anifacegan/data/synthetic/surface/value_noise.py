@@ -1,4 +1,4 @@
-"""Smooth random patterns: a function of the plane for compiled code, and waves in space for arrays."""
+"""Smooth random patterns: a function of two coordinates for compiled code, and one of points in space for arrays."""
 
 import math
 from typing import no_type_check
@@ -12,7 +12,11 @@ from anifacegan.runtime.compiled import kernel
 @kernel(fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def value_noise(x, y, seed):
-    """Evaluate a smooth random function of the plane, about -1 to 1, that changes over a length of 1."""
+    """Evaluate a smooth random function at a point (x, y) of the plane; it is from -1 to 1 and changes within a length
+    of 1.
+
+    Each integer ``seed`` gives another function.
+    """
     x0, y0 = np.floor(x), np.floor(y)
     fx, fy = np.float32(x - x0), np.float32(y - y0)
     fx, fy = fx * fx * (3 - 2 * fx), fy * fy * (3 - 2 * fy)
@@ -29,10 +33,10 @@ def value_noise(x, y, seed):
 def random_waves(
     points: Float[np.ndarray, "point 3"], frequency: float, rng: np.random.Generator, count: int = 16
 ) -> Float[np.ndarray, " point"]:
-    """Evaluate a smooth random function of space, float32: a sum of plane waves, with mean 0 and standard deviation
-    about 1.
+    """Draw a smooth random function of space and evaluate it at points, float32.
 
-    ``frequency`` is the standard deviation of each component of the wave vectors, in radians for each unit of length.
+    It is a sum of ``count`` plane waves, with mean 0 and standard deviation about 1. ``frequency`` is the standard
+    deviation of each component of the wave vectors, in radians for each unit of length of the points.
     """
     vectors = rng.normal(0, frequency, (count, 3))
     phases = rng.uniform(0, 2 * math.pi, count)
