@@ -41,12 +41,12 @@ from anifacegan.data.synthetic.looks.hair_prior import HairPrior, beard, brows, 
 from anifacegan.data.synthetic.looks.light_prior import LightPrior
 from anifacegan.data.synthetic.looks.scene_prior import BackgroundPrior, clothes, glasses
 from anifacegan.data.synthetic.looks.score_space import between, normal_cdf
-from anifacegan.data.synthetic.looks.traits import Traits, smooth_share
+from anifacegan.data.synthetic.looks.traits import Traits
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.open_model import HeadParts
 from anifacegan.face_model.people import AGE_BANDS, groups_of
 from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM, TEX_DIM
-from anifacegan.geometry.resampling import smoothstep
+from anifacegan.geometry.resampling import smooth_share, smoothstep
 from anifacegan.runtime.errors import InputError
 
 TRAITS = ("gender", "age", "african", "asian")

@@ -5,7 +5,8 @@ from jaxtyping import Float
 
 from anifacegan.data.synthetic.looks.colour import linear_light, palette_colour
 from anifacegan.data.synthetic.looks.score_space import between, normal_cdf
-from anifacegan.data.synthetic.looks.traits import Traits, smooth_share
+from anifacegan.data.synthetic.looks.traits import Traits
+from anifacegan.geometry.resampling import smooth_share
 
 HAIR_PALETTE = (
     (0.055, 0.045, 0.045),

@@ -13,7 +13,8 @@ from jaxtyping import Float
 from anifacegan.data.synthetic.looks.appearance import HAIR_STYLES, Beard, Brows, Hair, Lashes
 from anifacegan.data.synthetic.looks.colour_prior import brow_colour, hair_colour
 from anifacegan.data.synthetic.looks.score_space import between, biases, kind_weights, normal_cdf, places
-from anifacegan.data.synthetic.looks.traits import Traits, smooth_share
+from anifacegan.data.synthetic.looks.traits import Traits
+from anifacegan.geometry.resampling import smooth_share
 
 STYLE_PLACES = {
     # length, curls, bare scalp, combed back, over the forehead, volume

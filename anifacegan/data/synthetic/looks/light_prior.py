@@ -14,7 +14,7 @@ from jaxtyping import Float
 from anifacegan.data.synthetic.looks.appearance import LIGHT_KINDS, EnvironmentLight
 from anifacegan.data.synthetic.looks.light import sky_radiance, sphere_directions
 from anifacegan.data.synthetic.looks.score_space import between, biases, kind_weights, normal_cdf, places
-from anifacegan.data.synthetic.looks.traits import smooth_share
+from anifacegan.geometry.resampling import smooth_share
 from anifacegan.geometry.spherical_harmonics import AMBIENT, spherical_harmonics
 
 Span = tuple[float, float]

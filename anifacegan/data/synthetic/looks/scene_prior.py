@@ -10,7 +10,8 @@ from scipy.special import ndtri
 from anifacegan.data.synthetic.looks.appearance import BACKGROUND_KINDS, Background, Clothes, Glasses
 from anifacegan.data.synthetic.looks.colour import palette_colour
 from anifacegan.data.synthetic.looks.score_space import between, biases, kind_weights, normal_cdf, places
-from anifacegan.data.synthetic.looks.traits import Traits, smooth_share
+from anifacegan.data.synthetic.looks.traits import Traits
+from anifacegan.geometry.resampling import smooth_share
 
 GLASSES_YOUNG, GLASSES_OLD = 0.10, 0.24
 """Share of young and of old people with glasses."""

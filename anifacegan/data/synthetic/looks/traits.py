@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from anifacegan.geometry.resampling import smoothstep
+from anifacegan.geometry.resampling import smooth_share
 
 
 @dataclass(frozen=True)
@@ -26,11 +24,3 @@ class Traits:
     def old(self) -> float:
         """How much a person counts as old, rising smoothly from 0 at 42 years to 1 at 70."""
         return smooth_share(42.0, 70.0, self.age_years)
-
-
-def smooth_share(start: float, end: float, value: float | np.floating) -> float:
-    """Return a smooth step from 0 at ``start`` and before to 1 at ``end`` and beyond, for one number.
-
-    ``end`` may be smaller than ``start``; the step then falls as ``value`` grows.
-    """
-    return float(smoothstep(start, end, np.array([value]))[0])

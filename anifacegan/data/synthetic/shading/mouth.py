@@ -17,18 +17,16 @@ from anifacegan.data.synthetic.surface.vertex_table import (
     TURN,
     WET,
 )
+from anifacegan.face_model.parts import TOOTH_ARCH_RADIUS, UPPER_TOOTH_WIDTHS
 from anifacegan.runtime.compiled import kernel
 
-TOOTH_WIDTHS = (0.088, 0.066, 0.076, 0.07, 0.068, 0.1, 0.1)
-"""Widths of the upper teeth from the middle outward, in model units along an arch of radius ``ARCH_RADIUS``."""
-ARCH_RADIUS = 0.42
 GUM_RGB, TONGUE_RGB = (0.40, 0.135, 0.125), (0.42, 0.13, 0.12)
 """Linear colours of gums and tongue."""
 
 
 def tooth_gaps() -> Float[np.ndarray, " gap"]:
     """Return the angles of the gaps between upper teeth, radians from the front about the centre of the dental arch."""
-    return (np.concatenate([[0.0], np.cumsum(TOOTH_WIDTHS)]) / ARCH_RADIUS).astype(np.float32)
+    return (np.concatenate([[0.0], np.cumsum(UPPER_TOOTH_WIDTHS)]) / TOOTH_ARCH_RADIUS).astype(np.float32)
 
 
 @kernel(fastmath=True)

@@ -15,13 +15,13 @@ from anifacegan.data.synthetic.surface.skin_detail import SkinDetail, SkinRegion
 from anifacegan.data.synthetic.surface.value_noise import random_waves
 from anifacegan.data.synthetic.surface.vertex_table import EYE, SKIN, TEETH, TONGUE
 from anifacegan.face_model.open_model import HeadParts
+from anifacegan.face_model.parts import LOWER_TEETH, UPPER_TEETH
+from anifacegan.face_model.parts import TONGUE as TONGUE_LABEL
 from anifacegan.geometry.resampling import smoothstep
 
-TONGUE_LABEL, UPPER_TEETH_LABEL, LOWER_TEETH_LABEL = 3, 4, 5
-"""Labels of tongue and teeth in ``HeadParts.part``."""
 TOOTH_ARCH_CENTRE = 0.45
 """Distance from the front teeth back to the centre of the dental arch, in model units."""
-GUM_EDGES = {UPPER_TEETH_LABEL: (0.60, 0.74), LOWER_TEETH_LABEL: (0.56, 0.42)}
+GUM_EDGES = {UPPER_TEETH: (0.60, 0.74), LOWER_TEETH: (0.56, 0.42)}
 """Heights, as shares of the height of a row of teeth from below, between which teeth turn into gums."""
 FINE_CELL, COARSE_CELL, FAR_CELL = 0.036, 0.075, 0.16
 """Sizes of the cells, in model units, in each of which the mesh that casts shadows keeps one vertex: around eyes, nose
@@ -94,7 +94,7 @@ def head_fields(head: HeadGeometry) -> HeadFields:
     drawn = seen[head.triangles].any(axis=1)
     triangles = np.ascontiguousarray(head.triangles[drawn])
     kinds = np.select(
-        [np.isin(part, EYE_LABELS), part >= UPPER_TEETH_LABEL, part == TONGUE_LABEL],
+        [np.isin(part, EYE_LABELS), part >= UPPER_TEETH, part == TONGUE_LABEL],
         [EYE, TEETH, TONGUE],
         SKIN,
     )
@@ -208,7 +208,7 @@ def _places(head: HeadGeometry, part: np.ndarray) -> np.ndarray:
     )
     eyes = np.isin(part, EYE_LABELS)
     place[eyes] = directions[eyes]
-    for label in (UPPER_TEETH_LABEL, LOWER_TEETH_LABEL):
+    for label in (UPPER_TEETH, LOWER_TEETH):
         row = part == label
         if row.any():
             place[row, 2] -= place[row, 2].max() - TOOTH_ARCH_CENTRE
