@@ -100,7 +100,12 @@ def shared_gradients(
 
     shares = side_by_side([partial(compute, rank) for rank in range(threads)])
     for weight, *parts in zip(weights, *(gradients for _, gradients in shares), strict=True):
-        weight.grad = None if parts[0] is None else sum(parts[1:], start=parts[0])
+        if parts[0] is None:
+            weight.grad = None
+            continue
+        # In the weight's own layout: autograd.grad may return a transposed view, and a fused optimizer reads the
+        # memory of both in the same order.
+        weight.grad = torch.empty_like(weight).copy_(sum(parts[1:], start=parts[0]))
     return {
         name: torch.stack([found[name] for found, _ in shares]).mean(0).to(value)
         for name, value in shares[0][0].items()
