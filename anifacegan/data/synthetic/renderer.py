@@ -37,6 +37,7 @@ from anifacegan.face_model.open_model import load_head_parts, load_open_face_mod
 from anifacegan.geometry.cameras import Camera, euler_from_rotation, orbit_camera, to_lm68
 from anifacegan.geometry.conventions import BACKGROUND_Z, WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.rasterization.rasterizer import supersampled
+from anifacegan.runtime.cpu import one_blas_thread
 
 FACTOR = 3
 """Supersampling: number of samples along each side of a pixel."""
@@ -85,10 +86,11 @@ def load_synthetic_renderer(path: Path | None = None) -> SyntheticRenderer:
     Raises:
         InputError: the file is missing or is no open face model.
     """
-    model, parts = load_open_face_model(path), load_head_parts(path)
-    return SyntheticRenderer(
-        head_geometry(model, parts), AppearancePrior.fit(parts, texture_metric(model, parts))
-    )
+    with one_blas_thread():  # more threads sum in another order: the prior's last bits would differ
+        model, parts = load_open_face_model(path), load_head_parts(path)
+        return SyntheticRenderer(
+            head_geometry(model, parts), AppearancePrior.fit(parts, texture_metric(model, parts))
+        )
 
 
 def render_item(
@@ -132,14 +134,15 @@ def render_person(
         The image, RGB, and its exact coefficients: ``pose`` is (pitch, yaw) of the generator's camera; ``angle`` and
         ``trans`` are the same pose in Deep3DFaceRecon's convention; ``noise`` is ``z_noise``.
     """
-    appearance = renderer.prior.appearance(person.z_id, person.z_noise)
-    camera = orbit_camera(
-        yaw=torch.tensor([yaw], dtype=torch.float64),
-        pitch=torch.tensor([pitch], dtype=torch.float64),
-        size=size,
-    )
-    image, surface = render_appearance(renderer, person, appearance, camera, factor)
-    return image, _coefficients(renderer, person, appearance, surface.landmarks, camera, (pitch, yaw))
+    with one_blas_thread():  # equal arguments give equal bytes, whatever the number of threads
+        appearance = renderer.prior.appearance(person.z_id, person.z_noise)
+        camera = orbit_camera(
+            yaw=torch.tensor([yaw], dtype=torch.float64),
+            pitch=torch.tensor([pitch], dtype=torch.float64),
+            size=size,
+        )
+        image, surface = render_appearance(renderer, person, appearance, camera, factor)
+        return image, _coefficients(renderer, person, appearance, surface.landmarks, camera, (pitch, yaw))
 
 
 def render_appearance(
