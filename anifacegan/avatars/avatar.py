@@ -55,7 +55,7 @@ class AvatarCard:
     face_model: str
     """Name of the face model that the avatar's expression coefficients belong to."""
     psi: float
-    """Truncation of the person's appearance latent."""
+    """Truncation psi of the person's appearance latent: 1 leaves it as it is, 0 gives the average appearance."""
     expressions: tuple[str, ...]
     """Name of the expression of each blendshape, in the order of the blendshapes."""
     pitch_offset: float = 0.0
@@ -77,7 +77,7 @@ class Avatar:
     layered_mesh: LayeredMesh
     """Geometry and textures of the person."""
     card: AvatarCard
-    """Description of the avatar."""
+    """Facts about the avatar: its name, the model it was baked from, the expressions it can make, and its licence."""
     basis: ExpressionBasis | None = None
     """Expression coefficients of the action units, or None if expressions cannot be given by action units."""
     device: str = "cpu"
@@ -101,12 +101,18 @@ class Avatar:
         size: int = 256,
         expression: "str | Path | Float[np.ndarray, '64'] | None" = None,
     ) -> RenderedImage:
-        """Draw a view with colours, opacity and depth. Angles are radians from frontal; at positive yaw the face turns
-        to the image's right, at positive pitch it looks down.
+        """Draw a square view of the person: colours, opacity and depth of each pixel.
+
+        Args:
+            yaw: radians from frontal; positive yaw turns the face to the image's right.
+            pitch: radians from frontal; at positive pitch the face looks down.
+            size: height and width of the image, pixels.
+            expression: names with strengths, as in ``"smile=0.7,blink=0.3"`` (1: full strength); the path of a .mat
+                file; 64 expression coefficients of the avatar's face model; or None, the neutral expression.
 
         Raises:
             InputError: the expression is unknown, or the avatar was not baked for it; the view is too far from frontal;
-                or the image has only one pixel.
+                or ``size`` is below 2.
         """
         check_size(size)
         z_exp = self.expressions.coefficients(expression)
@@ -123,11 +129,22 @@ class Avatar:
         size: int = 256,
         expression: "str | Path | Float[np.ndarray, '64'] | None" = None,
     ) -> Float[Tensor, "3 size size"]:
-        """Draw a view and return its colours in [0, 1], see :meth:`image`."""
+        """Draw a square view of the person and return its colours, RGB in [0, 1], background included.
+
+        Args:
+            yaw: radians from frontal; positive yaw turns the face to the image's right.
+            pitch: radians from frontal; at positive pitch the face looks down.
+            size: height and width of the image, pixels.
+            expression: names with strengths, as in ``"smile=0.7,blink=0.3"`` (1: full strength); the path of a .mat
+                file; 64 expression coefficients of the avatar's face model; or None, the neutral expression.
+
+        Raises:
+            InputError: see :meth:`image`.
+        """
         return self.image(yaw=yaw, pitch=pitch, size=size, expression=expression).rgb
 
     def check_expression(self, z_exp: Float[np.ndarray, "64"], label: str) -> None:
-        """Refuse an expression that the avatar's blendshapes cannot make.
+        """Raise an error if the avatar's blendshapes cannot make the expression with the coefficients ``z_exp``.
 
         Raises:
             InputError: the blendshapes cannot make the expression; the message calls it ``label``, and lists the
@@ -148,7 +165,7 @@ class Avatar:
             )
 
     def can_make(self, z_exp: Float[np.ndarray, "64"]) -> bool:
-        """Return whether the avatar's blendshapes can make an expression."""
+        """Return whether the avatar's blendshapes can make the expression with the coefficients ``z_exp``."""
         try:
             self.check_expression(z_exp, "")
         except InputError:
@@ -156,10 +173,10 @@ class Avatar:
         return True
 
     def check_view(self, *, yaw: float, pitch: float) -> None:
-        """Refuse a view farther from frontal than the avatar was baked for.
+        """Raise an error if a view (radians from frontal) is farther from frontal than the avatar was baked for.
 
         Raises:
-            InputError: the view is too far from frontal; the message has the angles, in radians, and the limit.
+            InputError: the view is too far from frontal; the message has the angles and the limit.
         """
         angle = float(from_frontal(yaw=yaw, pitch=pitch))
         if not angle <= self.layered_mesh.widest_rad + 1e-6:
@@ -191,7 +208,9 @@ def save_avatar(path: Path, avatar: Avatar) -> None:
 
 
 def load_avatar(path: Path | str, device: str = "cpu") -> Avatar:
-    """Read an avatar that :func:`save_avatar` wrote; ``device`` will draw its images.
+    """Read an avatar file (.safetensors), as ``anifacegan bake`` writes it.
+
+    ``device`` ("cpu", "cuda") is where its images will be drawn, and where they will lie.
 
     Raises:
         InputError: there is no such file, it holds no avatar, or a value in it is missing or invalid.

@@ -39,7 +39,7 @@ computes, is not exact enough."""
 
 
 def check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Check the data types, shapes, indices and ranges of all arrays of a file.
+    """Check the data types, shapes, indices and ranges of all arrays of the avatar file ``path``.
 
     Raises:
         InputError: an array is missing or invalid; the message names the file and the array.
@@ -50,7 +50,10 @@ def check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def check_ray_sampling(path: Path, ray_sampling: RaySamplingConfig, widest_rad: float) -> None:
-    """Refuse ray sampling that float32 cannot represent, and views in which some ray misses the background plane.
+    """Refuse an avatar file with ray sampling that float32 cannot represent, or with views in which some ray misses the
+    background plane.
+
+    ``widest_rad`` is the largest angle of a view from frontal, radians.
 
     Raises:
         InputError: the values are refused; the message names the file and the values.

@@ -22,7 +22,9 @@ from anifacegan.geometry.config import RaySamplingConfig
 
 @dataclass(frozen=True)
 class LayeredMesh:
-    """The baked geometry and textures of one person. Points are in target space (the posed face), world units."""
+    """A baked person: textured triangle meshes, one for each radiance manifold (the layers), with blendshapes that
+    deform them. Points are in target space (the posed face), world units.
+    """
 
     vertices: Float[np.ndarray, "vertex 3"]
     """Positions of the vertices of all layers with a neutral face."""
@@ -40,11 +42,11 @@ class LayeredMesh:
     background_reach: float
     """Half the side of the background image, world units; outside of the image its outermost texels are repeated."""
     blendshapes: Float[np.ndarray, "shape inbetween vertex 3"]
-    """Offsets of the vertices from their neutral positions at the P in-between shapes of each blendshape; these belong
-    to the blendshape weights 1/P, 2/P, ..., 1."""
+    """Offsets of the vertices from their neutral positions at P strengths of each baked expression, the in-between
+    shapes; these belong to the blendshape weights 1/P, 2/P, ..., 1."""
     texel_offsets: Float[np.ndarray, "shape inbetween moving 2"]
-    """Offsets of the texture coordinates of the last vertices (as many as the dimension ``moving`` says) at the
-    in-between shapes, in texels. The texture coordinates of all other vertices are fixed."""
+    """Offsets of the texture coordinates of the last vertices (as many as the dimension ``moving`` says) at the stored
+    strengths of each expression, in texels. The texture coordinates of all other vertices are fixed."""
     z_exp: Float[np.ndarray, "shape 64"]
     """Expression coefficients of each blendshape at weight 1."""
     ray_sampling: RaySamplingConfig
@@ -63,10 +65,12 @@ class LayeredMesh:
     def inbetween_weights(
         self, z_exp: Float[np.ndarray, "*batch 64"]
     ) -> tuple[Float[np.ndarray, "*batch shape inbetween"], Float[np.ndarray, "*batch shape inbetween"]]:
-        """Return the weights of all in-between shapes for an expression: for ``blendshapes`` and for ``texel_offsets``.
+        """Return, for an expression, the weight of each shape in ``blendshapes``, and that of each in
+        ``texel_offsets``.
 
-        For a blendshape weight below 0 or above 1 the vertices are extrapolated by the last in-between shape, but the
-        texture coordinates stay where they are at weight 0 or 1.
+        Each expression has several shapes (dimension ``inbetween``), at equally spaced strengths up to 1. For a
+        strength below 0 or above 1 the vertices are extrapolated by the last shape, but the texture coordinates stay
+        where they are at strength 0 or 1.
         """
         weights = self.weights(z_exp)[..., None]
         count = self.blendshapes.shape[1]
@@ -83,7 +87,7 @@ class LayeredMesh:
     def approximation_error(self, z_exp: Float[np.ndarray, "64"]) -> float:
         """Compute |z - z'| / |z| for the coefficients z of an expression, 0 for z = 0.
 
-        z' are the nearest coefficients that the blendshapes can make.
+        z' are the nearest coefficients that linear combinations of the blendshapes' coefficients can make.
         """
         length = float(np.linalg.norm(z_exp))
         if length == 0:
@@ -91,7 +95,8 @@ class LayeredMesh:
         return float(np.linalg.norm(z_exp - self.weights(z_exp) @ self.z_exp)) / length
 
     def was_baked_for(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float) -> bool:
-        """Return whether the mesh was baked for an expression and a view.
+        """Return whether the mesh was baked for an expression and a view; ``yaw`` and ``pitch`` are radians from
+        frontal.
 
         This needs blendshape weights in [0, 1], a small approximation error, and a view within ``widest_rad``.
         """
@@ -109,8 +114,11 @@ class LayeredMesh:
         return Pose(self.vertices, self.texels)
 
     def at_inbetween(self, shape: int, inbetween: int) -> "Pose":
-        """Return the positions and texture coordinates of the vertices at one in-between shape (index from 0, or -1 for
-        the full expression) of one blendshape."""
+        """Return the positions and texture coordinates of the vertices at one of the stored strengths of an expression.
+
+        ``shape`` is the index of the expression's blendshape, and ``inbetween`` that of the strength: 0 is the weakest,
+        -1 the full expression.
+        """
         texels = self.texels.copy()
         self._moving(texels)[:] += self.texel_offsets[shape, inbetween]
         return Pose(self.vertices + self.blendshapes[shape, inbetween], texels)
@@ -120,7 +128,9 @@ class LayeredMesh:
         return texels[len(texels) - self.texel_offsets.shape[2] :]
 
     def posed(self, z_exp: Float[np.ndarray, "64"]) -> "Pose":
-        """Return the positions and texture coordinates of the vertices with an expression."""
+        """Return the positions and texture coordinates of the vertices with the expression of the coefficients
+        ``z_exp``.
+        """
         vertex_weights, texel_weights = self.inbetween_weights(z_exp)
         vertices, texels = self.vertices.copy(), self.texels.copy()
         for index in zip(*vertex_weights.nonzero(), strict=True):

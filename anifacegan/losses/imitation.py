@@ -58,8 +58,9 @@ def smoothness_loss(
 
 
 def offset_loss(delta: Float[Tensor, "batch point 3"]) -> Float[Tensor, ""]:
-    """Compute the mean squared length of the deformation's offsets where they should be zero: far from the mesh, or on
-    a neutral face."""
+    """Compute the mean squared length of the deformation's offsets ``delta`` at points where they should be zero: far
+    from the face model's mesh, or on a neutral face.
+    """
     return delta.square().sum(-1).mean()
 
 
@@ -69,15 +70,16 @@ def surface_loss(
     x_mesh: Float[Tensor, "batch ray 3"],
     share: Float[Tensor, "batch ray"],
 ) -> Float[Tensor, ""]:
-    """Compute L_Ch: the weighted sum of L1 distances between the generated surface and the 3DMM mesh along camera rays.
+    """Compute L_Ch: the weighted sum of L1 distances between the generated surface and the face model's (3DMM) mesh
+    along camera rays, world units.
 
     Args:
         x_surface: the ray's surface point: the mean of its points without the background plane, weighted by how much
             each contributes to the pixel.
         opacity: total weight of the ray's foreground, in [0, 1]; rays below OPAQUE add nothing.
         x_mesh: the point where the same ray meets the mesh.
-        share: weight of the ray: 1 / (face pixels of the image) on the face, 0 elsewhere
-            (:class:`anifacegan.face_model.surface_maps.SurfaceMap`). A transparent ray keeps its share.
+        share: weight of the ray in the sum: 1 / (face pixels of the image) on the face, 0 elsewhere. A transparent ray
+            keeps its weight.
 
     Returns:
         The loss, differentiable in ``x_surface``.
@@ -89,7 +91,8 @@ def surface_loss(
 def landmark_loss(
     landmarks: Float[Tensor, "batch landmark 3"], target: Float[Tensor, "batch landmark 3"]
 ) -> Float[Tensor, ""]:
-    """Compute L_lm: the mean squared distance between landmarks and their targets, in the squared unit of the arguments
-    (training uses world units).
+    """Compute L_lm: the mean squared distance between landmarks of a face and the positions that they should have.
+
+    The unit is the square of the arguments' unit (training uses world units).
     """
     return (landmarks - target).square().sum(-1).mean()

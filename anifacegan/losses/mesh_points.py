@@ -65,8 +65,9 @@ class MeshPoints:
     def moved_along(
         self, normals: Float[Tensor, "batch point 3"], distance: Float[Tensor, "point"]
     ) -> "MeshPoints":
-        """Return the points moved along unit normals by signed distances (world units); their confidence is multiplied
-        by 1 - min(d^2 / 1e-5, 1)."""
+        """Return the points moved along unit ``normals`` by signed ``distance`` d (world units); their confidence is
+        multiplied by 1 - min(d^2 / 1e-5, 1), so it is 0 from 0.00316 on.
+        """
         remaining = (1 - (distance / CONFIDENCE_RADIUS).square()).clamp(min=0)
         x_target = self.x_target + distance[:, None] * normals
         return replace(self, x_target=x_target, confidence=self.confidence * remaining)
@@ -84,7 +85,9 @@ class VertexVisibility(Protocol):
 
 
 class MeshSampler:
-    """Samples points of a face model's mesh: more points around eyes and mouth, and points between open lips."""
+    """Samples points of a face model's mesh for training: more points around eyes and mouth, and points between open
+    lips.
+    """
 
     def __init__(self, mesh: FaceMesh, visible: VertexVisibility) -> None:
         self.visible, self.eyes = visible, mesh.eyes
@@ -151,8 +154,8 @@ class MeshSampler:
         count: int,
         rng: torch.Generator,
     ) -> MeshPoints:
-        """Draw ``count`` points between the inner contours of the lips of each face; a point's offset is interpolated
-        between those of the upper and the lower lip.
+        """Draw ``count`` points between the inner contours of the lips of each face; the offset of a point to the
+        neutral face is interpolated between those of the upper and the lower lip.
         """
         along, across = torch.rand(2, count, 1, generator=rng)
         segments = len(UPPER_LIP) - 1

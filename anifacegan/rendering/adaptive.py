@@ -59,9 +59,15 @@ def render_adaptive(
 ) -> Float[Tensor, "8 size size"]:
     """Render a square image of one face; the levels of the manifolds must be in falling order.
 
-    The eight channels are rgb, foreground opacity, foreground rgb premultiplied by the opacity, and expected distance
-    (world units). Every ``stride``-th ray of every ``stride``-th row is a grid ray; None derives the stride from
-    ``CELL_SIZE``, and 1 traces every ray on its own.
+    The eight channels are rgb, opacity of the head, rgb of the head premultiplied by the opacity, and expected distance
+    from the camera (world units).
+
+    Args:
+        fields: the face's deformation, manifolds and radiance, as a batch of one.
+        rays: rays of the image's pixels, row by row.
+        size: height and width of the image, pixels.
+        stride: every ``stride``-th ray of every ``stride``-th row is searched for all its crossings and guides the rays
+            between; 1: every ray, None: a stride that suits ``size``.
     """
     tracer = RayTracer(with_numba_fields(fields), rays)
     if stride is None:

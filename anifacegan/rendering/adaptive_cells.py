@@ -43,8 +43,9 @@ class Cells:
 
     @classmethod
     def between_grid_rays(cls, tracer: RayTracer, size: int, stride: int) -> "Cells":
-        """Trace every ``stride``-th ray of every ``stride``-th row; decide which manifolds are visible and which are
-        ambiguous in each cell."""
+        """Trace every ``stride``-th ray of every ``stride``-th row of an image of ``size`` x ``size`` pixels; decide,
+        in each cell between these rays, which manifolds are visible, and whose crossings cannot be interpolated.
+        """
         lines = torch.arange(0, size, stride, device=tracer.t.device)
         if lines[-1] < size - 1:
             lines = torch.cat([lines, lines.new_tensor([size - 1])])

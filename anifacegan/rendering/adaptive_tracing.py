@@ -46,7 +46,7 @@ class TracedRays:
 
 
 class Compositor:
-    """Front-to-back compositing of rays, one crossing at a time."""
+    """Composites rays front to back, one crossing with a manifold at a time."""
 
     def __init__(self, like: Float[Tensor, "ray 3"]) -> None:
         self.transmittance = like.new_ones(len(like))
@@ -61,8 +61,16 @@ class Compositor:
         alpha: Float[Tensor, "point"],
         t: Float[Tensor, "point"],
     ) -> None:
-        """Composite crossings, at most one for each ray: ``ray`` are the indices of their rays, ``t`` their distances
-        from the camera (world units). A crossing counts as opaque where less than 1/4096 of the light would be left."""
+        """Composite crossings of rays with manifolds, at most one for each ray.
+
+        A crossing counts as opaque where less than 1/4096 of the light would be left behind it.
+
+        Args:
+            ray: index of each crossing's ray.
+            rgb: colour of each crossing, not premultiplied.
+            alpha: opacity of each crossing, in [0, 1].
+            t: distance of each crossing from the camera, world units.
+        """
         before = self.transmittance[ray]
         after = before * (1 - alpha)
         ends = after < MIN_TRANSMITTANCE
@@ -101,8 +109,12 @@ class RayTracer:
     def sample(
         self, pixel: Int[Tensor, "point"], t: Float[Tensor, "point"]
     ) -> tuple[Float[Tensor, "point"], Float[Tensor, "point 3"]]:
-        """Evaluate the manifold scalar and the deformation offset (world units) at distance ``t`` on the ray of each
-        pixel index."""
+        """Evaluate the manifold scalar s, and the offset (world units) from the deformed face to the template, at
+        points of rays.
+
+        ``pixel`` are the indices of the rays' pixels, row by row; ``t`` the points' distances from the camera, world
+        units.
+        """
         x = self.origins[pixel] + t[:, None] * self.directions[pixel]
         delta = self.fields.offset(x[None])
         return self.fields.scalar(x[None] + delta)[0], delta[0]
@@ -110,8 +122,13 @@ class RayTracer:
     def radiance(
         self, pixel: Int[Tensor, "point"], t: Float[Tensor, "point"], delta: Float[Tensor, "point 3"]
     ) -> tuple[Float[Tensor, "point 3"], Float[Tensor, "point"]]:
-        """Evaluate rgb and alpha of crossings at distance ``t`` on the rays of pixel indices; ``delta`` are the
-        crossings' deformation offsets. Lengths are in world units."""
+        """Evaluate the colour and opacity of points of rays.
+
+        Args:
+            pixel: index of each ray's pixel, row by row.
+            t: distance of each point from the camera, world units.
+            delta: offset of each point from the deformed face to the template, world units.
+        """
         x = (
             self.origins[pixel]
             + t[:, None] * self.directions[pixel]
@@ -122,8 +139,11 @@ class RayTracer:
         return rgb[0], alpha[0]
 
     def finish(self, pixels: Int[Tensor, "ray"], compositor: Compositor) -> Float[Tensor, "ray 8"]:
-        """Composite the background, which is neither deformed nor aligned, and return the rendered values of the
-        rays."""
+        """Composite the background behind the crossings of rays, given by pixel index; return the 8 rendered values of
+        each ray.
+
+        The background is neither deformed nor aligned to the mean head.
+        """
         foreground_rgb, foreground = compositor.accumulated[:, :3].clone(), 1 - compositor.transmittance
         ray = compositor.transmittance.nonzero()[:, 0]
         t = self.t_background[pixels[ray]]
@@ -134,9 +154,11 @@ class RayTracer:
         return torch.cat([rgb, foreground[:, None], foreground_rgb, distance], dim=1)
 
     def trace(self, pixels: Int[Tensor, "ray"], all_crossings: bool = False) -> TracedRays:
-        """Trace rays on their own: find and composite each ray's first crossing of every level, until no light is left.
+        """Find and composite each ray's first crossing with every manifold, from near to far, until less than 1/4096 of
+        the light is left.
 
-        With ``all_crossings`` the crossings behind the end of the light are found as well.
+        ``pixels`` are the indices of the rays' pixels. With ``all_crossings``, the crossings after that are found as
+        well.
         """
         parts: dict[int, TracedRays] = {}
 

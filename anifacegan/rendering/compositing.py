@@ -26,9 +26,9 @@ class RayPoints:
     t: Float[Tensor, "batch ray point"]
     """Distance from the camera along the ray, world units."""
     x_target: Float[Tensor, "batch ray point 3"]
-    """Points on the rendered, expressive face, world units."""
+    """Points on the rendered, expressive face, where a manifold is met; world units."""
     x_template: Float[Tensor, "batch ray point 3"]
-    """The same points on the neutral template, world units."""
+    """The same points moved back to the neutral template by the deformation, world units."""
 
     def order(self) -> Int[Tensor, "batch ray point"]:
         """Return the indices that sort the points of each ray from near to far; points of missed manifolds come

@@ -28,11 +28,10 @@ GROUP = 3
 
 
 def render_culled(fields: ConditionedFields, rays: Rays) -> RayColours:
-    """Render rays of one face without missed points and without points that less than 1/16384 of the light reaches
-    (culled).
+    """Render rays of one face, leaving out (culling) points that less than 1/16384 of the light reaches.
 
-    Pixel colours equal those of :func:`~anifacegan.rendering.volume.render_rays` within 1/16384. Culled points have
-    colour and alpha 0. Differentiable in the fields' parameters, not in the rays.
+    Pixel colours equal those of :func:`~anifacegan.rendering.volume.render_rays` within 1/16384. Points that are left
+    out have colour and alpha 0. Differentiable in the fields' parameters, not in the rays.
     """
     on_cpu = rays.origins.device.type == "cpu"
     with torch.no_grad(), full_precision(rays.origins) if on_cpu else nullcontext():

@@ -22,7 +22,7 @@ WHITE_HOT = 0.03
 
 @dataclass(frozen=True)
 class DeformationImage:
-    """Colours, depth and deformation length of a face from one camera."""
+    """Colours, depth and length of the deformation at each pixel of a face seen from one camera."""
 
     rgb: Float[Tensor, "height width 3"]
     """Colours of the face, in [0, 1]."""
@@ -34,7 +34,13 @@ class DeformationImage:
 
 
 def render_deformation(fields: ConditionedFields, yaw: float, size: int) -> DeformationImage:
-    """Render colours, depth and deformation length of one face; ``yaw`` is radians from frontal."""
+    """Render the colours, the depth and the length of the deformation of one face as square images.
+
+    Args:
+        fields: the face's deformation, manifolds and radiance, as a batch of one.
+        yaw: radians from frontal; positive yaw turns the face to the image's right.
+        size: height and width of the images, pixels.
+    """
     angles = torch.tensor([[0.0, yaw]]).to(fields.levels)
     rays = image_rays(yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=fields.ray_sampling.fov_deg)
     parts = []

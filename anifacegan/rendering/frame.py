@@ -29,7 +29,11 @@ class RenderedImage:
 
 @runtime_checkable
 class FrameRenderer(Protocol):
-    """Renderer of one person with any expression; yaw and pitch are radians from frontal, ``size`` is pixels."""
+    """Renderer of one person with any expression.
+
+    In ``image``, z_exp are expression coefficients; yaw and pitch are radians from frontal (at positive yaw the face
+    turns to the image's right, at positive pitch it looks down); ``size`` is the height and width in pixels.
+    """
 
     def image(
         self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int

@@ -39,10 +39,12 @@ class Face:
 
     @torch.inference_mode()
     def image(self, *, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> RenderedImage:
-        """Render colours, opacity and depth of a square image.
+        """Render a square view of the face: colours, opacity and depth of each pixel.
 
-        Angles are radians from frontal: with positive yaw the face turns to the image's right, with positive pitch it
-        looks down. ``size`` is in pixels.
+        Args:
+            yaw: radians from frontal; positive yaw turns the face to the image's right.
+            pitch: radians from frontal; at positive pitch the face looks down.
+            size: height and width of the image, pixels.
 
         Raises:
             InputError: ``size`` is below 2.
@@ -64,16 +66,25 @@ class Face:
     def render(
         self, *, yaw: float = 0.0, pitch: float = 0.0, size: int = 256
     ) -> Float[Tensor, "3 size size"]:
-        """Render the colours of a square image, in [0, 1]; see :meth:`image` for the arguments."""
+        """Render a square view of the face and return its colours, RGB in [0, 1], background included.
+
+        Args:
+            yaw: radians from frontal; positive yaw turns the face to the image's right.
+            pitch: radians from frontal; at positive pitch the face looks down.
+            size: height and width of the image, pixels.
+
+        Raises:
+            InputError: ``size`` is below 2.
+        """
         return self.image(yaw=yaw, pitch=pitch, size=size).rgb
 
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded generator: our own or the released one."""
+    """A loaded generator: our own or the one that AniFaceGAN's authors released."""
 
     checkpoint: Checkpoint
-    """The generator with its card and expression basis."""
+    """The generator with the facts of its card.yaml, and the coefficients of its named expressions."""
 
     @property
     def generator(self) -> Generator:
@@ -82,25 +93,29 @@ class Model:
 
     @property
     def card(self) -> ModelCard:
-        """The model's card: name, face model, presets, licence."""
+        """Facts about the model, from card.yaml in its folder: name, face model, predefined expressions, licence."""
         return self.checkpoint.card
 
     @cached_property
     def expressions(self) -> ExpressionReader:
-        """Converter of expression names and files to coefficients of this model's face model."""
+        """Converter of expression names and .mat files to expression coefficients of this model's face model."""
         card, basis = self.card, self.checkpoint.basis
         return ExpressionReader(card.name, card.face_model, card.presets, basis, card.pitch_offset)
 
     @torch.inference_mode()
     def person(self, seed: int) -> tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]:
-        """Sample z_id and z_noise of a random person; a seed gives the same person on every device."""
+        """Sample the identity and appearance latents, z_id and z_noise, of a random person.
+
+        ``seed`` is any whole number that PyTorch takes as a seed; it gives the same person on every device.
+        """
         return self.generator.sample_people([torch.Generator().manual_seed(seed)])
 
     def expression(self, expression: str | Path | Float[np.ndarray, "64"] | None) -> Float[Tensor, "1 64"]:
-        """Read z_exp from a ``.mat`` file, from names with strengths (``"smile=0.7,blink=0.3"``) or from coefficients.
+        """Convert an expression to the coefficients z_exp of this model's face model.
 
-        None and ``"neutral"`` give the neutral face. Warns if a ``.mat`` file does not name its face model, unless the
-        model's is the Basel Face Model, for which Deep3DFaceRecon writes such files.
+        ``expression`` is the path of a .mat file; names with strengths, as in ``"smile=0.7,blink=0.3"`` (1: full
+        strength); 64 coefficients; or None or ``"neutral"``, the neutral face. Warns if a .mat file does not name its
+        face model, unless the model's is the Basel Face Model, for which Deep3DFaceRecon writes such files.
 
         Raises:
             InputError: unknown name, unreadable file, or a file that belongs to another face model.
@@ -116,9 +131,15 @@ class Model:
         psi: float = 0.7,
         latents: tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]] | None = None,
     ) -> Face:
-        """Condition the generator on a person, given by a seed or by latents (z_id, z_noise), and an expression.
+        """Make the face of a person, given by a seed or by latents, with an expression.
 
-        ``psi`` is the truncation: 1 gives the full variety of appearances, smaller values move them toward the mean.
+        Args:
+            seed: random seed of the person; the same seed gives the same person.
+            expression: names with strengths, as in ``"smile=0.7,blink=0.3"`` (1: full strength); the path of a .mat
+                file; 64 expression coefficients of the model's face model; or None, the neutral face.
+            psi: truncation: 1 gives the full variety of appearances, smaller values move them toward the mean, which is
+                0.
+            latents: z_id and z_noise of the person, used instead of a seed.
 
         Raises:
             InputError: not exactly one of ``seed`` and ``latents`` is given; or see :meth:`expression`.
@@ -134,7 +155,11 @@ class Model:
 
 
 def load_model(path: str | Path, device: str = "cpu") -> Model:
-    """Load a model folder, a shipped model by its name (``demo``), or a folder with AniFaceGAN's released files.
+    """Load a model, to render faces with it.
+
+    Args:
+        path: model folder, name of a shipped model (``demo``), or folder with AniFaceGAN's released files.
+        device: where the networks compute and images lie, "cpu" or "cuda".
 
     Raises:
         InputError: the folder or a file in it is missing, or the contents do not fit together.

@@ -31,8 +31,13 @@ class VisibleSurface:
 def visible_surface(
     image: RenderedImage, *, yaw: float, pitch: float, ray_sampling: RaySamplingConfig
 ) -> VisibleSurface:
-    """Reconstruct the visible surface of an image that was rendered at ``yaw`` and ``pitch`` (radians from frontal)
-    with the camera and background plane of ``ray_sampling``."""
+    """Reconstruct the visible surface of a head from a rendered image with depth.
+
+    Args:
+        image: the image, with opacity and expected distances.
+        yaw, pitch: the camera with which the image was rendered, radians from frontal.
+        ray_sampling: field of view and background plane with which it was rendered.
+    """
     size = image.rgb.shape[-1]
     angles = torch.tensor([[pitch, yaw]]).to(image.depth)
     rays = image_rays(yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=ray_sampling.fov_deg)
@@ -51,7 +56,8 @@ def visible_surface(
 def camera_normals(surface: VisibleSurface, *, yaw: float, pitch: float) -> Float[Tensor, "height width 3"]:
     """Compute unit normals in camera axes (right, up, toward the camera) from each pixel's four neighbours.
 
-    Normals are zero where the pixel or one of its neighbours shows no surface.
+    ``yaw`` and ``pitch`` are the camera of the surface, radians from frontal. Normals are zero where the pixel or one
+    of its neighbours shows no surface.
     """
     points, mask = surface.points, surface.mask
     right, down = torch.zeros_like(points), torch.zeros_like(points)

@@ -36,15 +36,17 @@ class RaySamples:
     """Manifold scalar at the samples, moved to the template by their deformation offsets."""
 
     def at(self, crossings: Crossings) -> Float[Tensor, "batch ray level 7"]:
-        """Interpolate distance, target point and deformation offset from the samples to crossings; return them as 7
-        numbers."""
+        """Interpolate from the samples to crossings with manifolds: distance from the camera (1), point of the deformed
+        face (3) and its offset to the template (3), world units, as the 7 numbers of a row.
+        """
         return crossings.interpolate(torch.cat([self.t[..., None], self.x, self.delta], dim=-1))
 
 
 def render_rays(fields: ConditionedFields, rays: Rays, choose: ManifoldSelection | None = None) -> RayColours:
-    """Render B faces on B sets of rays with every manifold, differentiably.
+    """Render rays of a batch of faces, differentiably; each face has its own rays.
 
-    With ``choose``, only the selected manifolds are rendered; points are then in the order of the selection.
+    ``choose`` is a function that selects manifolds for each ray: only these are rendered, and the points are in the
+    order of the selection. None: all manifolds.
     """
     # 1 Sample: deformation offset and manifold scalar at even distances.
     samples = sample_rays(fields, rays)
@@ -85,8 +87,15 @@ def add_background(
     crossed: Float[Tensor, "batch ray level 7"],
     hit: Bool[Tensor, "batch ray level"],
 ) -> RayPoints:
-    """Join the crossings (distance, target point, deformation offset) of each ray with the ray's point on the
-    background plane."""
+    """Append to the crossings of each ray with the manifolds the point where the ray meets the background plane.
+
+    Args:
+        fields: say where the background plane is.
+        rays: the rays.
+        crossed: distance from the camera (1), point of the deformed face (3) and its offset to the template (3) of each
+            crossing, world units.
+        hit: whether the ray meets each manifold.
+    """
     t_level, x_target, delta = crossed.split([1, 3, 3], dim=-1)  # (B, R, L, .)
     t_plane = (fields.ray_sampling.background_z - rays.origins[..., 2:]) / rays.directions[..., 2:]
     x_plane = rays.at(t_plane)  # (B, R, 1, 3)

@@ -38,12 +38,12 @@ TRANSPARENT = 1 / 512
 
 @dataclass(frozen=True)
 class BakeReport:
-    """Approximation errors of baking a person, and how much had to be computed."""
+    """Approximation errors of a person baked into textured meshes, and how much had to be computed."""
 
     residual: Float[np.ndarray, "shape"]
-    """Error of each expression, world units: the distance between the template point that a vertex was made for and the
-    template point that the networks show at the vertex's position; 0.99 quantile over the vertices, at the worst
-    in-between shape."""
+    """Error of each baked expression, world units: the distance between the template point (point of the face without
+    deformation) that a vertex was made for and the template point that the networks show at the vertex's position; 0.99
+    quantile over the vertices, at the worst of the expression's stored strengths."""
     folded_share: float
     """Share of visible directions from the centre of the manifolds that cross a manifold more than once; only the
     outermost crossing is baked."""
@@ -55,13 +55,17 @@ class BakeReport:
 def bake(
     condition: Condition, z_exp: Float[np.ndarray, "shape 64"], charts: ManifoldCharts, config: BakeConfig
 ) -> tuple[LayeredMesh, BakeReport]:
-    """Bake a person with one blendshape for each row of expression coefficients.
+    """Bake a person into textured meshes, one for each radiance manifold, which can be drawn without the networks.
 
     Args:
-        condition: returns the person's fields for any expression.
-        z_exp: expression coefficients of the blendshapes.
-        charts: charts of the model's radiance manifolds.
-        config: resolution and views.
+        condition: function from expression coefficients to the fields of the person with this expression (the networks
+            with the person's latents fixed).
+        z_exp: expression coefficients; each row gets a blendshape.
+        charts: the model's radiance manifolds, each flattened to a square.
+        config: resolution of textures and meshes, and the range of views.
+
+    Returns:
+        The meshes with textures and blendshapes, and the errors of this approximation.
 
     Raises:
         InputError: the model reads its colours at points beside the manifolds, as the released model does; nothing of

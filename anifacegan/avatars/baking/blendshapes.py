@@ -36,24 +36,28 @@ times as long as with a neutral face."""
 class DeformedMesh:
     """The vertices of a mesh with an expression.
 
-    Beside occluded points, such as those of an eye behind a closed lid, the skin on one side (the lid, or the slit
-    between lips) is stretched over the place of the occluded points; the skin on the other side is not. The occluded
-    vertices are moved to the side that is not stretched, and triangles reach from there to the stretched side.
+    A vertex is occluded if no point of the deformed face shows its template point (point of the face without
+    deformation), as an eye behind a closed lid. Beside occluded vertices, the skin on one side (the lid, or the slit
+    between lips) is stretched over their place; the skin on the other side is not. The occluded vertices are moved to
+    the side that is not stretched, and triangles reach from there to the stretched side.
     """
 
     x: Float[np.ndarray, "vertex 3"]
     """Positions of the vertices in target space, world units."""
     residual: Float[np.ndarray, "vertex"]
-    """Residual of each vertex's inverse warp before occluded vertices were moved, world units."""
+    """Distance, in template space, from each vertex's template point to the one that the networks show at the position
+    found for the vertex, world units; large if the vertex is occluded. Computed before occluded vertices were moved."""
     stretched: Bool[np.ndarray, "vertex"]
     """Whether each vertex is visible, beside an occluded one, and on the stretched side."""
 
     def spanning(
         self, triangles: Int[np.ndarray, "triangle 3"], neutral: Float[np.ndarray, "vertex 3"]
     ) -> Bool[np.ndarray, "triangle"]:
-        """Mark the triangles that reach across occluded points or span an opening.
+        """Mark the triangles that span an opening, such as the one between parted lips, or that reach across points
+        that the deformed face hides, such as an eye behind a closed lid.
 
-        ``neutral`` are the positions of the vertices with a neutral face.
+        ``triangles`` are vertex indices; ``neutral`` are the positions of the vertices with a neutral face, world
+        units.
         """
         occluded = self.residual > OCCLUDED_RESIDUAL
         reaching = occluded[triangles].any(1) & self.stretched[triangles].any(1)
@@ -77,17 +81,30 @@ class MovingMesh:
     """Offsets of the vertices from their neutral positions at each expression's in-between shapes, which are the
     expression at equally spaced strengths up to 1."""
     spanning: Int[np.ndarray, "spanning"]
-    """Indices of the triangles that span an opening at some in-between shape. The corners of these triangles are the
-    last vertices of the mesh; each is used by one triangle only."""
+    """Indices of the triangles that span an opening, such as an open mouth, at some stored strength of an expression.
+    The corners of these triangles are the last vertices of the mesh; each is used by one triangle only."""
     texel_offsets: Float[np.ndarray, "shape inbetween spanning*3 2"]
-    """Offsets of the texture coordinates of the corners of ``spanning`` at every in-between shape, texels."""
+    """Offsets of the texture coordinates of the corners of ``spanning`` at every stored strength (``inbetween``) of
+    each expression, texels."""
     residual: Float[np.ndarray, "shape"]
-    """Error of each expression, world units: 0.99 quantile, over the vertices, of the inverse warp's residual at the
-    worst in-between shape."""
+    """Error of each expression, world units: the distance between a vertex's template point (point of the face without
+    deformation) and the one that the networks show at the vertex's position; 0.99 quantile over the vertices, at the
+    worst of the expression's stored strengths."""
 
 
 def deformed_mesh(condition: Condition, z_exp: Float[np.ndarray, "64"], mesh: LayerMesh) -> DeformedMesh:
-    """Find where an expression moves the vertices of a mesh; occluded vertices are moved to the nearest visible one."""
+    """Find the positions of a mesh's vertices on the face with an expression.
+
+    Some vertices are hidden, as an eye behind a closed lid: no point of the deformed face shows their points of the
+    mesh. Each of these gets the position of another vertex: the visible one, on skin that is not stretched over the
+    hidden part, that is the fewest edges of the mesh away.
+
+    Args:
+        condition: function from expression coefficients to the fields of one person with this expression (the networks
+            with the person's latents fixed).
+        z_exp: expression coefficients.
+        mesh: mesh in template space (the face without deformation), world units.
+    """
     fields = condition(z_exp)
     found, residual = target_points(
         condition, z_exp, torch.from_numpy(mesh.x_template).to(fields.levels.device)
@@ -132,11 +149,18 @@ def moving_mesh(
     mesh: LayerMesh,
     texels_of: TexelsOf,
 ) -> MovingMesh:
-    """Compute blendshapes of a mesh: the vertices at ``inbetweens`` equally spaced strengths of each expression.
+    """Compute blendshapes of a mesh: where its vertices are at several strengths of each expression.
 
     A triangle that spans an opening, such as an open mouth, at some strength gets corners of its own. At this strength
     its texture coordinates show what the networks show there; if they show nothing of its layer, it shrinks to a point.
-    ``texels_of`` finds texture coordinates of template points.
+
+    Args:
+        condition: function from expression coefficients to the fields of one person with this expression (the networks
+            with the person's latents fixed).
+        z_exp: expression coefficients at full strength; each row gets a blendshape.
+        inbetweens: number P of strengths of each expression: 1/P, 2/P, ..., 1.
+        mesh: mesh in template space (the face without deformation), world units.
+        texels_of: function from layer indices and template points to texture coordinates.
     """
     neutral_z_exp = np.zeros(EXP_DIM, np.float32)
     x_template = torch.from_numpy(mesh.x_template).to(condition(neutral_z_exp).levels.device)

@@ -51,44 +51,53 @@ Field = Callable[[Tensor], Tensor]
 class ManifoldCharts:
     """The part of each radiance manifold that a camera can see, sampled on a regular grid of the manifold's chart.
 
-    A chart maps directions from a centre behind the head to coordinates (u, v) in a square. The dimension ``level``
-    counts the manifolds.
+    A chart flattens a manifold: it maps directions from a centre behind the head to coordinates (u, v) in a square. The
+    dimension ``level`` counts the manifolds.
     """
 
     low: Float[Tensor, "level 2"]
-    """Chart coordinates (u, v) of the first point of each manifold's grid."""
+    """Coordinates (u, v) of the first point of each manifold's grid."""
     high: Float[Tensor, "level 2"]
-    """Chart coordinates (u, v) of the last point of each manifold's grid, at the opposite corner."""
+    """Coordinates (u, v) of the last point of each manifold's grid, at the opposite corner."""
     radius: Float[Tensor, "level side side"]
     """Distance of the manifold from the centre of the manifold field at each grid point, world units; rows go along v,
     columns along u. NaN where there is no manifold."""
     folded_share: float
-    """Share of the visible chart points whose direction from the centre crosses the manifold more than once. The
+    """Share of the visible grid points whose direction from the centre crosses the manifold more than once. The
     outermost crossing is stored; a ray from outside meets it first."""
 
     @property
     def side(self) -> int:
-        """Number of grid points along each side of a chart's grid."""
+        """Number of points along each side of the square grid on which each manifold is sampled."""
         return self.radius.shape[-1]
 
     def points(self, level: int, at: Float[Tensor, "point 2"]) -> Float[Tensor, "point 3"]:
-        """Return points of one manifold, world units, at (column, row) positions on the grid of its chart.
+        """Return points of the manifold with index ``level``, world units; NaN where there is no manifold.
 
-        The radius is interpolated bilinearly between grid points. NaN where there is no manifold.
+        ``at`` are positions (column, row) on the square grid on which the manifold is sampled: whole numbers are grid
+        points, between which the distance from the grid's centre behind the head is interpolated bilinearly.
         """
         uv = torch.lerp(self.low[level], self.high[level], at / (self.side - 1))
         return from_chart(uv, _bilinear(self.radius[level], at))
 
     def vertices(self) -> Float[Tensor, "level side side 3"]:
-        """Return the points of each manifold at all grid positions of its chart, world units."""
+        """Return the points of each manifold, world units, at all points of the square grid on which it is sampled; NaN
+        where there is no manifold.
+        """
         return from_chart(_grids(self.low, self.high, self.side), self.radius)
 
 
 def chart_manifolds(
     scalar_field: Field, levels: Float[Tensor, "level"], ray_sampling: RaySamplingConfig, side: int
 ) -> ManifoldCharts:
-    """Find the manifolds on which a scalar field has the values ``levels``, on grids of ``side`` x ``side`` chart
-    points; ``ray_sampling`` says which part of space cameras see."""
+    """Find the manifolds on which a scalar field has the values ``levels``, and sample each on a square grid.
+
+    Args:
+        scalar_field: function from points in world units to the scalar.
+        levels: value of the scalar on each manifold.
+        ray_sampling: says which part of space cameras see.
+        side: number of grid points along each side of the square to which a manifold is flattened.
+    """
     corner = torch.ones(1, 2, device=levels.device)
     uv = _grids(-corner, corner, SEARCH_GRID)[0]  # (S, S, 2): the whole chart
     radius, count = _outermost_crossings(scalar_field, levels, uv)  # (L, S, S) both
@@ -105,16 +114,16 @@ def chart_manifolds(
 
 
 def chart_direction(uv: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3"]:
-    """Compute the unit direction d, from the centre of the manifold field, of chart coordinates (u, v)."""
+    """Compute the unit direction d, from the centre behind the head, that has the coordinates (u, v) in [-1, 1]."""
     plane = REACH / math.sinh(CROWDING) * torch.sinh(CROWDING * uv)
     square = plane.square().sum(-1, keepdim=True)
     return torch.cat([2 * plane, 1 - square], dim=-1) / (1 + square)
 
 
 def to_chart(x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 2"]:
-    """Compute the chart coordinates (u, v) of points in world units.
+    """Compute the coordinates (u, v) of points in world units on the square to which manifolds are flattened.
 
-    They depend only on the direction of a point from the centre of the manifold field, not on its distance.
+    They depend only on the direction of a point from a fixed centre behind the head, not on its distance.
     """
     d = torch.nn.functional.normalize(x - WORLD_PER_NETWORK_UNIT * x.new_tensor(SPHERE_CENTRE), dim=-1)
     plane = d[..., :2] / (1 + d[..., 2:])
@@ -122,17 +131,19 @@ def to_chart(x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 2"]:
 
 
 def from_chart(uv: Float[Tensor, "*grid 2"], radius: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3"]:
-    """Compute points in world units from chart coordinates (u, v) and from the points' distances from the centre of the
-    manifold field.
+    """Compute points in world units from their coordinates (u, v) on the square to which manifolds are flattened, and
+    from their distances ``radius`` from the centre behind the head.
 
-    All manifolds have the same chart coordinates; only the distance differs.
+    (u, v) give the direction from the centre in the same way for all manifolds.
     """
     centre = WORLD_PER_NETWORK_UNIT * uv.new_tensor(SPHERE_CENTRE)
     return centre + radius[..., None] * chart_direction(uv)
 
 
 def evaluate_in_slices(field: Field, x: Float[Tensor, "*batch 3"]) -> Tensor:
-    """Evaluate a field at points of any batch shape, SLICE_POINTS at a time; return its values in the same shape."""
+    """Evaluate a field (a function of points) at points of any batch shape, SLICE_POINTS points at a time to limit the
+    memory; return its values in the same shape.
+    """
     flat = x.reshape(1, -1, 3)
     values = torch.cat([field(part) for part in flat.split(SLICE_POINTS, dim=1)], dim=1)
     return values.reshape(*x.shape[:-1], *values.shape[2:])

@@ -31,9 +31,11 @@ Condition = Callable[[Float[np.ndarray, "64"]], ConditionedFields]
 def target_points(
     condition: Condition, z_exp: Float[np.ndarray, "64"], x_template: Float[Tensor, "vertex 3"]
 ) -> tuple[Float[Tensor, "vertex 3"], Float[Tensor, "vertex"]]:
-    """Find the points x of the deformed face that an expression's deformation D maps to given template points.
+    """Find the points x of the deformed face that an expression's deformation D maps to given template points, the
+    points of the face without deformation.
 
-    Returns the points x and their residuals |x + D(x) - x_template|; both are in world units.
+    ``condition`` is a function from expression coefficients to the fields of one person with this expression. Returns
+    the points x and their residuals |x + D(x) - x_template|; all are in world units.
     """
     x, residual = _fixed_point(condition(z_exp).offset, x_template)
     diverged = residual > TOLERANCE
@@ -50,7 +52,11 @@ def target_points(
 
 
 def volume_ratio(offset: Field, x: Float[Tensor, "vertex 3"]) -> Float[Tensor, "vertex"]:
-    """Compute det(d x_template / d x), the ratio of template volume to target volume, at target points."""
+    """Compute det(d x_template / d x), the volume around a point of the face without deformation divided by the volume
+    around the same point of the deformed face.
+
+    ``offset`` is the deformation field, ``x`` are points of the deformed face; both are in world units.
+    """
     probes = x[:, None] + torch.cat([x.new_zeros(1, 3), DIFFERENCE * torch.eye(3, device=x.device)])
     template = probes + evaluate_in_slices(offset, probes)
     return torch.linalg.det((template[:, 1:] - template[:, :1]) / DIFFERENCE)

@@ -14,9 +14,11 @@ with the networks."""
 
 
 def key_expressions(z_exp: Float[np.ndarray, "image 64"]) -> list[int]:
-    """Return indices of images such that linear combinations of their expressions approximate all others.
+    """Choose the frames of a video whose expressions become an avatar's blendshapes: linear combinations of these
+    expressions approximate those of all frames. Return the frames' indices.
 
-    They are found by QR decomposition with pivoting, and those that add most come first; empty if all are neutral.
+    ``z_exp`` are the expression coefficients of each frame. The frames are found by QR decomposition with pivoting;
+    those that add most come first. The list is empty if all frames are neutral.
     """
     length = np.linalg.norm(z_exp, axis=1).max()
     if length == 0:
@@ -27,11 +29,14 @@ def key_expressions(z_exp: Float[np.ndarray, "image 64"]) -> list[int]:
 
 
 def probe_frames(z_exp: Float[np.ndarray, "image 64"], inbetweens: int) -> list[int]:
-    """Return the indices of the images in which an avatar is expected to be least accurate.
+    """Return the indices of the frames of a video in which its avatar is expected to be least accurate, at most eight.
 
-    These are images of key expressions, and images half-way between a key expression and the in-between shape before
-    it: a blendshape moves along straight lines between in-between shapes, a real face does not. If no expression
-    changes, the middle image is returned.
+    An avatar's blendshape stores ``inbetweens`` shapes, at equally spaced strengths up to the full expression; between
+    them vertices move along straight lines, which a real face's do not. The frames are those of the first four
+    expressions that get a blendshape, and for each of these the frame nearest to the middle between its last two
+    shapes. If all frames are neutral, the middle one is returned.
+
+    ``z_exp`` are the expression coefficients of each frame.
     """
     keys = key_expressions(z_exp)[:PROBED_SHAPES]
     if not keys:

@@ -61,7 +61,9 @@ class Layers:
         return torch.stack([column, row], dim=-1)
 
     def vertices(self) -> Float[Tensor, "level row column 3"]:
-        """Return the template points, world units, at the corners of the cells; NaN where there is no manifold."""
+        """Return the points at the corners of the cells in template space (the face without deformation), world units;
+        NaN where there is no manifold.
+        """
         row, column = torch.meshgrid(self.rows, self.columns, indexing="ij")
         positions = torch.stack([column, row], dim=-1).reshape(-1, 2)
         points = torch.stack([self.charts.points(level, positions) for level in range(self.levels)])
@@ -70,9 +72,11 @@ class Layers:
     def texels(
         self, level: Int[np.ndarray, "point"], x_template: Float[np.ndarray, "point 3"]
     ) -> Float[np.ndarray, "point 2"]:
-        """Return the texture coordinates (column, row) of template points on their layers ``level``.
+        """Return the texture coordinates (column, row), in texels, of points of the face without deformation (world
+        units).
 
-        A point is projected onto its layer along its direction from the centre of the manifold field.
+        ``level`` are the indices of the layers whose textures are meant. A point is projected onto its layer along its
+        direction from a fixed centre behind the head.
         """
         charts = self.charts
         low, high = (bound[torch.from_numpy(level)].cpu() for bound in (charts.low, charts.high))
@@ -87,7 +91,9 @@ class Layers:
         ).astype(np.float32)
 
     def cells_at(self, level: Int[np.ndarray, "point"], texels: Float[np.ndarray, "point 2"]) -> LevelCells:
-        """Select the cells that contain the texture coordinates ``texels`` of points on the layers ``level``."""
+        """Mark, in an array (level, cell row, cell column), the cells that contain the texture coordinates ``texels``
+        (column, row) of points on the layers with the indices ``level``.
+        """
         shape = len(self.rows) - 1, len(self.columns) - 1
         cells = np.zeros((self.levels, *shape), bool)
         column, row = (
@@ -98,14 +104,15 @@ class Layers:
         return cells
 
     def complete_cells(self) -> LevelCells:
-        """Select the cells that have all four corners on the manifold."""
+        """Mark, in an array (level, cell row, cell column), the cells that have all four corners on the manifold."""
         exists = self.vertices().isfinite().all(-1).cpu().numpy()
         return exists[:, :-1, :-1] & exists[:, 1:, :-1] & exists[:, :-1, 1:] & exists[:, 1:, 1:]
 
     def cells_showing(self, texels: Bool[np.ndarray, "level height width"]) -> LevelCells:
-        """Select the cells that show at least one of the marked texels; the textures may have any size.
+        """Mark, in an array (level, cell row, cell column), the cells that show at least one of the marked texels.
 
-        A cell also shows texels just outside of it, by bilinear interpolation.
+        The mask ``texels`` may have another height and width than the textures. A cell also shows texels just outside
+        of it, by bilinear interpolation.
         """
         summed = np.pad(texels.cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))
         top, bottom = _texel_range(texels.shape[1], len(self.rows))
@@ -127,16 +134,20 @@ def _texel_range(count: int, lines: int) -> tuple[Int[np.ndarray, "cell"], Int[n
 
 
 def unrefined_layers(charts: ManifoldCharts, texture: int) -> Layers:
-    """Make layers with evenly spaced cells, whose corners are the grid points of the charts.
+    """Make layers with evenly spaced cells: their corners are the points of the grid on which each manifold is sampled.
 
-    ``texture`` is the height and width of the textures, texels.
+    ``charts`` are the manifolds, each flattened to a square with such a grid; ``texture`` is the height and width of
+    the textures, texels.
     """
     line = torch.arange(charts.side, dtype=torch.float32, device=charts.radius.device)
     return Layers(charts, line, line, texture, texture)
 
 
 def dilated(cells: LevelCells, by: int) -> LevelCells:
-    """Also select the cells of the same layer that are at most ``by`` rows and columns away from a selected cell."""
+    """Also mark the cells of the same layer that are at most ``by`` rows and columns away from a marked cell.
+
+    ``cells`` and the result are masks (level, cell row, cell column).
+    """
     return binary_dilation(cells, np.ones((1, 3, 3)), iterations=by)
 
 
@@ -167,7 +178,7 @@ class LayerMesh:
 
 
 def cell_mesh(cells: LevelCells, layers: Layers) -> LayerMesh:
-    """Make a mesh with two triangles for each selected cell."""
+    """Make a mesh with two triangles for each marked cell; ``cells`` is a mask (level, cell row, cell column)."""
     rows, columns = len(layers.rows), len(layers.columns)
     level, row, column = cells.nonzero()
     a = (level * rows + row) * columns + column  # the corner, its right and its upper neighbour
@@ -187,7 +198,9 @@ def cell_mesh(cells: LevelCells, layers: Layers) -> LayerMesh:
 
 
 def submesh(mesh: LayerMesh, cells: LevelCells) -> LayerMesh:
-    """Return the mesh with only the triangles of the selected cells; no vertices are removed."""
+    """Return the mesh with only the triangles of the marked cells; no vertices are removed. ``cells`` is a mask (level,
+    cell row, cell column).
+    """
     selected = cells.ravel()[mesh.cell]
     selected_before = np.concatenate([[0], selected.cumsum()])
     return dataclasses.replace(

@@ -32,15 +32,15 @@ TexelsOf = Callable[[Int[np.ndarray, "point"], Float[np.ndarray, "point 3"]], Fl
 def visible_template_points(
     fields: ConditionedFields, x: Float[Tensor, "point 3"], level: Int[Tensor, "point"]
 ) -> tuple[Float[Tensor, "point 3"], Bool[Tensor, "point"]]:
-    """Find which template point of a given manifold a frontal camera sees at each target point x.
+    """Find which point of a given manifold a frontal camera sees at each point x of the deformed face.
 
     Args:
         fields: fields of a person with an expression.
-        x: target points (points of the deformed face), world units.
+        x: points of the deformed face, world units.
         level: index of the manifold of each point.
 
     Returns:
-        The template points, world units, and whether the camera sees one at each target point.
+        The points moved back to the face without deformation, world units; and whether the camera sees one at each x.
     """
     direction = torch.nn.functional.normalize(x - x.new_tensor([0.0, 0.0, 1.0]), dim=-1)
     t = torch.arange(SEARCH_START, SEARCH_END, SEARCH_STEP, device=x.device)
@@ -55,15 +55,15 @@ def visible_template_points(
 
 @dataclass(frozen=True)
 class OpeningTriangles:
-    """Triangles of a mesh that span an opening, such as an open mouth, at some in-between shape.
+    """Triangles of a mesh that span an opening, such as an open mouth, at some stored strength of an expression.
 
-    In-between shapes are the expressions of the blendshapes at equally spaced strengths up to 1.
+    Each expression is stored at equally spaced strengths up to 1, the in-between shapes (dimension ``inbetween``).
     """
 
     triangles: Int[np.ndarray, "spanning"]
     """Index of each spanning triangle in the list of all triangles of the mesh."""
     is_spanning: Bool[np.ndarray, "shape inbetween spanning"]
-    """Whether each of ``triangles`` spans an opening at each in-between shape."""
+    """Whether each of ``triangles`` spans an opening at each stored strength of each expression."""
     level: Int[np.ndarray, "spanning"]
     """Index of the layer of each of ``triangles``."""
     corners: Int[np.ndarray, "spanning 3"]
@@ -73,7 +73,7 @@ class OpeningTriangles:
     neutral: Float[np.ndarray, "spanning 3 3"]
     """Positions of the corners with a neutral face, world units."""
     blendshapes: Float[np.ndarray, "shape inbetween spanning 3 3"]
-    """Offsets of the corners from their neutral positions at the in-between shapes, world units."""
+    """Offsets of the corners from their neutral positions at each stored strength of each expression, world units."""
 
     @staticmethod
     def of(
@@ -82,7 +82,14 @@ class OpeningTriangles:
         blendshapes: Float[np.ndarray, "shape inbetween vertex 3"],
         is_spanning: Bool[np.ndarray, "shape inbetween triangle"],
     ) -> "OpeningTriangles":
-        """Select the triangles of a mesh that span an opening at any in-between shape."""
+        """Select the triangles of a mesh that span an opening at any stored strength (``inbetween``) of any expression.
+
+        Args:
+            mesh: mesh of all layers.
+            neutral: positions of its vertices with a neutral face, world units.
+            blendshapes: offsets of its vertices from these positions, world units.
+            is_spanning: whether each triangle spans an opening.
+        """
         triangles = np.flatnonzero(is_spanning.any((0, 1)))
         corners = mesh.triangles[triangles]
         return OpeningTriangles(
@@ -96,7 +103,7 @@ class OpeningTriangles:
         )
 
     def separated(self, mesh: LayerMesh) -> LayerMesh:
-        """Return the mesh with corners of their own, as its last vertices, for the triangles that span an opening."""
+        """Return the mesh in which the triangles that span an opening have corners of their own, as its last vertices."""
         own = self.corners.ravel()
         triangles = mesh.triangles.copy()
         triangles[self.triangles] = len(mesh.x_template) + np.arange(own.size, dtype=np.int32).reshape(-1, 3)
@@ -113,10 +120,16 @@ class OpeningTriangles:
         inbetween_z_exp: Float[np.ndarray, "shape inbetween 64"],
         texels_of: TexelsOf,
     ) -> tuple[Float[np.ndarray, "shape inbetween corner 3"], Float[np.ndarray, "shape inbetween corner 2"]]:
-        """Return the corners' offsets (world units), and those of their texture coordinates, at each in-between shape.
+        """Return the corners' offsets (world units), and those of their texture coordinates (texels), at each stored
+        strength of each expression.
 
         If a triangle spans an opening and a camera sees its layer there, its corners get the texture coordinates of the
         visible part of the layer. If the camera does not see the layer, the corners meet in the triangle's centre.
+
+        Args:
+            condition: function from expression coefficients to the fields of one person with this expression.
+            inbetween_z_exp: expression coefficients at each stored strength.
+            texels_of: function from layer indices and points of the face without deformation to texture coordinates.
         """
         shape = self.is_spanning.shape[:2]
         x_offsets = self.blendshapes.copy()

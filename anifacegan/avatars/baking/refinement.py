@@ -36,10 +36,14 @@ def refined_layers(
     charts: ManifoldCharts,
     texture: int,
 ) -> Layers:
-    """Make layers whose lines are closer together where one of the expressions stretches the skin.
+    """Make layers whose grid lines are closer together where one of the expressions stretches the skin.
 
-    ``fields`` are those of the person with a neutral face; ``texture`` is the height and width of the textures without
-    refinement, texels.
+    Args:
+        condition: function from expression coefficients to the fields of one person with this expression.
+        z_exp: coefficients of the expressions.
+        fields: the person's fields with a neutral face.
+        charts: the model's radiance manifolds, each flattened to a square.
+        texture: height and width, in texels, that the textures would have without refinement.
     """
     even = unrefined_layers(charts, texture)
     if not len(z_exp):

@@ -28,7 +28,16 @@ from anifacegan.models.generator import ConditionedFields
 def bake_still(
     condition: Condition, z_exp: Float[np.ndarray, "64"], charts: ManifoldCharts, config: BakeConfig
 ) -> tuple[LayeredMesh, BakeReport]:
-    """Bake a person with one fixed expression; the layered mesh has no blendshapes.
+    """Bake a person with one fixed expression into textured meshes without blendshapes, one for each radiance manifold.
+
+    Args:
+        condition: function from expression coefficients to the fields of the person with this expression.
+        z_exp: coefficients of the fixed expression.
+        charts: the model's radiance manifolds, each flattened to a square.
+        config: resolution of textures and meshes, and the range of views.
+
+    Returns:
+        The meshes with textures, and the errors of this approximation.
 
     Raises:
         InputError: see :func:`anifacegan.avatars.baking.bake.bake`.
@@ -54,9 +63,11 @@ def bake_still(
 def colours_on_manifolds(
     fields: ConditionedFields, condition: Condition, z_exp: Float[np.ndarray, "64"]
 ) -> ConditionedFields:
-    """Return the fields of a person with colours that are read at template points.
+    """Return a person's fields with colours that are functions of template points, points of the face without
+    deformation.
 
-    With the expression ``z_exp`` they are the same as the model's colours.
+    With the expression ``z_exp`` these are the model's colours. ``fields`` are the person's fields with this
+    expression, and ``condition`` is a function from expression coefficients to such fields.
     """
     extra_gain, align = fields.radiance_offset_gain - 1, fields.align
 

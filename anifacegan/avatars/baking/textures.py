@@ -23,7 +23,10 @@ def coarse_textures(
     fields: ConditionedFields, layers: Layers, spacing: int = COARSE
 ) -> Float[np.ndarray, "level height width 4"]:
     """Evaluate colours premultiplied by opacity, and opacities, in [0, 1], at every ``spacing``-th texel of every
-    ``spacing``-th row of the final textures; 0 where there is no manifold."""
+    ``spacing``-th row of the textures of all layers; 0 where there is no manifold.
+
+    ``fields`` are the person's fields with any expression, as colours do not depend on it.
+    """
     positions = layers.texel_positions(math.ceil(layers.height / spacing), math.ceil(layers.width / spacing))
     textures = []
     for level in range(layers.levels):
@@ -40,8 +43,14 @@ def fine_textures(
 ) -> tuple[UInt8[np.ndarray, "level height width 4"], int]:
     """Make the final textures: colours premultiplied by opacity, and opacity.
 
-    They are evaluated texel by texel in the visible cells, and interpolated from the coarse textures in the others.
-    Returns the textures (255 stands for 1) and the number of evaluated points.
+    Args:
+        fields: the person's fields.
+        layers: the grid of cells on each layer.
+        coarse: textures in [0, 1] at fewer texels, which are interpolated where no cell is visible.
+        visible: mask (level, cell row, cell column) of the cells that are evaluated texel by texel.
+
+    Returns:
+        The textures (255 stands for 1), and the number of evaluated points.
     """
     height, width = layers.height, layers.width
     positions = layers.texel_positions(height, width).reshape(-1, 2)
@@ -75,7 +84,7 @@ def to_bytes(colours: Float[np.ndarray, "*batch 4"]) -> UInt8[np.ndarray, "*batc
 
 
 def background_texture(fields: ConditionedFields, reach: float) -> UInt8[np.ndarray, "side side 3"]:
-    """Evaluate the colours of the background plane for x and y from -reach to reach, world units."""
+    """Evaluate the colours of the background plane for x and y from -reach to reach, world units; 255 stands for 1."""
     line = torch.linspace(-reach, reach, BACKGROUND_SIDE, device=fields.levels.device)
     y, x = torch.meshgrid(-line, line, indexing="ij")
     plane = torch.stack([x, y, torch.full_like(x, fields.ray_sampling.background_z)], dim=-1)
@@ -86,7 +95,9 @@ def background_texture(fields: ConditionedFields, reach: float) -> UInt8[np.ndar
 def premultiplied_radiance(
     fields: ConditionedFields, x: Float[Tensor, "*batch 3"]
 ) -> Float[Tensor, "*batch 4"]:
-    """Return colours premultiplied by opacity (rgb), and opacities, in [0, 1], at template points in world units."""
+    """Return colours premultiplied by opacity (rgb), and opacities, in [0, 1], at points of the face without
+    deformation (world units).
+    """
 
     def evaluate(x: Tensor) -> Tensor:
         rgb, alpha = fields.radiance(x if fields.align is None else x + fields.align(x))

@@ -33,19 +33,27 @@ def _views(widest_rad: float) -> Iterator[tuple[float, float]]:
 
 
 def entered_cells(mesh: LayerMesh, view: View) -> Int[np.ndarray, "layer size size"]:
-    """Find in which grid cell each pixel's ray meets each layer first.
+    """Find in which grid cell each pixel's ray meets each layer of a mesh first.
 
-    Returns flat indices into an array of :data:`LevelCells`; -1 where the ray does not meet the layer.
+    ``view`` is the camera. Returns flat indices of cells (level, cell row, cell column); -1 where the ray does not meet
+    the layer.
     """
     triangle = entered_triangles(mesh.x_template, mesh.triangles, mesh.layer_starts, view)
     return np.where(triangle < 0, -1, mesh.cell[triangle])
 
 
 def occluding_cells(cells: LevelCells, complete: LayerMesh, fov_deg: float, widest_rad: float) -> LevelCells:
-    """Select the transparent cells of ``complete`` that occlude, in some view, one of ``cells`` of the same layer.
+    """Mark the transparent cells that hide, in some view, one of ``cells`` of the same layer.
 
     A ray sees a layer only at the point where it first meets the layer. So a transparent cell in front hides the parts
     of its layer that the ray would meet farther away.
+
+    Args:
+        cells: mask (level, cell row, cell column) of the opaque cells and some around them; the result is such a mask,
+            too.
+        complete: mesh of all cells, in template space (the face without deformation).
+        fov_deg: field of view of the views, degrees.
+        widest_rad: largest angle of the views from frontal, radians.
     """
     part = submesh(complete, cells)
     occluding = np.zeros(cells.size, bool)
@@ -65,8 +73,9 @@ def visible_cells(
 ) -> tuple[LevelCells, LevelCells]:
     """Find which of ``cells`` are visible in some view of the neutral face or of a baked expression.
 
-    ``mesh`` has the same triangles as the layered mesh, and knows their cells. Returns the visible cells; and the
-    needed cells, which also include those where rays leave a visible layer.
+    ``mesh`` has the same triangles as the layered mesh, and knows their cells. Returns two masks (level, cell row, cell
+    column), as ``cells`` is one: the visible cells; and the needed cells, which also include those where rays leave a
+    visible layer.
     """
     flags = np.zeros((2, len(mesh.triangles)), bool)
     shapes = range(len(layered_mesh.blendshapes))

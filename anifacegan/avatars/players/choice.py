@@ -14,18 +14,22 @@ from anifacegan.rendering.frame import FrameRenderer, RenderedImage
 
 @dataclass(frozen=True)
 class NumbaPlayer:
-    """Draws a layered mesh on all cores of a CPU."""
+    """Draws a baked person (textured layers with blendshapes) on all cores of a CPU."""
 
     layered_mesh: LayeredMesh
     """The mesh to draw."""
 
     def image(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int) -> RenderedImage:
-        """Draw one view with an expression; angles are radians from frontal."""
+        """Draw one square view of ``size`` pixels with the expression of the coefficients ``z_exp``.
+
+        Angles are radians from frontal; at positive yaw the face turns to the image's right, at positive pitch it looks
+        down.
+        """
         return play(self.layered_mesh, self.layered_mesh.posed(z_exp), yaw=yaw, pitch=pitch, size=size)
 
 
 def player_on(device: torch.device | str, layered_mesh: LayeredMesh) -> FrameRenderer:
-    """Return the fastest player (drawing program) of a layered mesh for a device; its images lie on this device."""
+    """Return the fastest program that draws a baked person on a device; its images lie on this device."""
     if torch.device(device).type == "cpu":
         return NumbaPlayer(layered_mesh)
     return TorchPlayer(layered_mesh, device)

@@ -76,7 +76,7 @@ def entered_triangles(
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A camera of the generator, which looks at the origin from distance 1."""
+    """A camera of the generator, which looks at the origin from a distance of 1 world unit."""
 
     yaw: float
     """Yaw in radians from frontal."""

@@ -49,7 +49,7 @@ class _Drawing:
 
 
 class TorchPlayer:
-    """Draws one layered mesh on one device."""
+    """Draws a baked person (textured layers with blendshapes) in PyTorch on one device."""
 
     def __init__(
         self, layered_mesh: LayeredMesh, device: torch.device | str, backend: Backend = "auto"
@@ -79,7 +79,11 @@ class TorchPlayer:
         self.background = on_device(layered_mesh.background).permute(2, 0, 1).float()[None] / 255
 
     def image(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int) -> RenderedImage:
-        """Draw one view with an expression; angles are radians from frontal."""
+        """Draw one square view of ``size`` pixels with the expression of the coefficients ``z_exp``.
+
+        Angles are radians from frontal; at positive yaw the face turns to the image's right, at positive pitch it looks
+        down.
+        """
         image = self.frames(z_exp[None], yaw=np.array([yaw]), pitch=np.array([pitch]), size=size)[0]
         return RenderedImage(rgb=image[:3], foreground=image[3:4], foreground_rgb=image[4:7], depth=image[7:])
 
@@ -92,7 +96,7 @@ class TorchPlayer:
         pitch: Float[np.ndarray, "frame"],
         size: int,
     ) -> Float[Tensor, "frame 8 size size"]:
-        """Draw several views on the device.
+        """Draw several square views, each with its own expression coefficients, yaw and pitch (radians from frontal).
 
         The eight channels are rgb (3), opacity of the head (1), premultiplied rgb of the head (3), and distance from
         the camera in world units (1).
