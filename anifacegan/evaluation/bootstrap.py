@@ -31,13 +31,13 @@ Draws = Float[np.ndarray, " draw"]
 
 @dataclass(frozen=True)
 class BootstrapStatistics:
-    """Statistics of one metric, computed from weights of its items (how often each item is counted)."""
+    """Statistics of one metric, as functions of how often each item (image, person or face) is counted."""
 
     counts: Mapping[str, int]
     """Kind of item, such as people -> number of these items; empty if the statistics cannot be resampled."""
     compute: Callable[[Sequence[Weights]], dict[str, Draws]]
-    """Takes the weights of each kind of item, in the order of ``counts``; returns the name of each statistic -> its
-    value in every draw."""
+    """Takes, for each kind of item in the order of ``counts``, how often each item was picked in each bootstrap draw
+    (draw, item); returns the name of each statistic -> its value in every draw."""
 
     def estimate(self) -> dict[str, float]:
         """Return the name of each statistic -> its value if every item is counted once."""
@@ -69,7 +69,7 @@ class Difference:
     """The statistic of B minus that of A."""
 
     def is_significant(self) -> bool | None:
-        """Return whether the interval of the difference excludes zero, or None if there is no interval."""
+        """Return whether the 95 % interval of the difference excludes zero, or None if there is no interval."""
         low, high = self.difference.low, self.difference.high
         return None if low is None or high is None else low > 0 or high < 0
 
@@ -77,9 +77,10 @@ class Difference:
 def differences(
     a: BootstrapStatistics, b: BootstrapStatistics, draws: int, rng: np.random.Generator
 ) -> dict[str, Difference]:
-    """Estimate all statistics of two models and their differences, with intervals from ``draws`` bootstrap draws.
+    """Estimate all statistics of the models A and B and their differences B - A, with 95 % intervals from ``draws``
+    bootstrap draws (random samples of the measured items, with replacement).
 
-    Returns the name of each statistic -> its estimates.
+    Returns the name of each statistic -> its values for A, B and B - A.
 
     Raises:
         ValueError: the two models were not measured on the same numbers of items.
@@ -106,17 +107,18 @@ def differences(
 
 
 def resample_weights(items: int, draws: int, rng: np.random.Generator) -> Weights:
-    """Pick ``items`` of the ``items`` items at random with replacement, and count how often each was picked.
+    """Draw ``draws`` bootstrap samples, each of ``items`` picks among ``items`` items at random with replacement.
 
-    This is repeated ``draws`` times.
+    Returns the array (draws, items) of how often each item was picked in each sample.
     """
     return rng.multinomial(items, np.full(items, 1 / items), size=draws).astype(np.float64)
 
 
 def interval(value: float, draws: Draws) -> Estimate:
-    """Compute the 95 % interval of a statistic from its values in all draws.
+    """Compute the 95 % interval of a statistic from its values in all bootstrap draws.
 
-    There is no interval if ``value``, or over half of the values in the draws, are not finite.
+    ``value`` is the statistic of all items. There is no interval if it, or over half of the values in the draws, are
+    not finite.
     """
     finite = draws[np.isfinite(draws)]
     if not math.isfinite(value) or len(finite) < max(2, len(draws) / 2):
@@ -128,7 +130,10 @@ def interval(value: float, draws: Draws) -> Estimate:
 def weighted_mean(
     weights: Weights, values: Shaped[np.ndarray, "item *value"]
 ) -> Float[np.ndarray, "draw *value"]:
-    """Compute, in each bootstrap draw, the mean of ``values`` over the items that were picked."""
+    """Compute, in each bootstrap draw, the mean of ``values`` over the items that were picked.
+
+    ``weights`` (draw, item) say how often each item was picked.
+    """
     total = np.tensordot(weights, np.asarray(values, np.float64), axes=1)
     return total / weights.sum(axis=1).reshape(-1, *[1] * (values.ndim - 1))
 
@@ -137,7 +142,10 @@ def weighted_ratio(
     weights: Weights, numerator: Shaped[np.ndarray, " item"], denominator: Shaped[np.ndarray, " item"]
 ) -> Draws:
     """Compute, in each bootstrap draw, the sum of ``numerator`` over the picked items divided by that of
-    ``denominator``; nan if the latter is 0."""
+    ``denominator``; nan if the latter is 0.
+
+    ``weights`` (draw, item) say how often each item was picked.
+    """
     return ratio(*(weights @ np.asarray(values, np.float64) for values in (numerator, denominator)))
 
 
@@ -149,7 +157,8 @@ def ratio(numerator: Draws, denominator: Draws) -> Draws:
 def pair_mean(weights: Weights, distance: Shaped[np.ndarray, "item item"]) -> Draws:
     """Compute, in each bootstrap draw, the mean of ``distance`` over all pairs of different items that were picked.
 
-    ``distance`` is symmetric. Its diagonal is ignored: an item that was picked twice does not form a pair with itself.
+    ``weights`` (draw, item) say how often each item was picked. ``distance`` is symmetric. Its diagonal is ignored: an
+    item that was picked twice does not form a pair with itself.
     """
     off_diagonal = np.asarray(distance, np.float64) * (1 - np.eye(len(distance)))
     total = np.einsum("di,ij,dj->d", weights, off_diagonal, weights, optimize=True)
@@ -161,7 +170,8 @@ def weighted_correlation(
 ) -> Float[np.ndarray, "draw entry"]:
     """Compute, in each bootstrap draw, the correlation (Pearson) over the items of each entry of x with that of y.
 
-    The correlation is 0 if the entry of x or that of y is constant.
+    ``weights`` (draw, item) say how often each item was picked. The correlation is 0 if the entry of x or that of y is
+    constant.
     """
     x, y = (np.asarray(values, np.float64) - np.mean(values, axis=0, dtype=np.float64) for values in (x, y))
     mean_x, mean_y = weighted_mean(weights, x), weighted_mean(weights, y)

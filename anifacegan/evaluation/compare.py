@@ -67,7 +67,8 @@ class ComparedStatistic:
 
     @property
     def significant(self) -> bool | None:
-        """Whether the difference counts: its 95 % interval excludes zero, or only one model's value is defined.
+        """Whether the difference between the models counts: its 95 % interval excludes zero, or only one model's value
+        is defined.
 
         None if there is no interval.
         """
@@ -90,7 +91,10 @@ class ComparedStatistic:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Statistics that each model wins, and whether B may replace A."""
+    """Result of a comparison: the statistics that each of the models A and B wins.
+
+    B may replace A if it wins at least one statistic and loses none.
+    """
 
     wins: tuple[str, ...]
     """Names of the statistics that B wins."""
@@ -101,7 +105,7 @@ class Verdict:
 
     @property
     def replaces(self) -> bool:
-        """Whether B may replace A."""
+        """Whether model B wins at least one statistic and loses none, and so may replace model A."""
         return bool(self.wins) and not self.losses
 
     @property
@@ -117,7 +121,10 @@ class Verdict:
 
 
 def verdict(statistics: Iterable[ComparedStatistic]) -> Verdict:
-    """Decide which statistics each model wins, and with that whether B may replace A."""
+    """Decide which statistics each of the models A and B wins.
+
+    With that, the verdict says whether B may replace A: it wins at least one statistic and loses none.
+    """
     decidable = [statistic for statistic in statistics if statistic.significant is not None]
     won_by = {
         model: tuple(f"{s.metric}: {s.name}" for s in decidable if s.winner == model) for model in ("A", "B")
@@ -140,7 +147,9 @@ class ComparedMetric:
     """The statistics by which the models are compared."""
 
     def record(self, draws: int) -> dict[str, Any]:
-        """Return the metric as plain values for JSON; ``draws`` is the number of bootstrap draws."""
+        """Return the metric as plain values for JSON; ``draws`` is the number of bootstrap draws behind its
+        intervals.
+        """
         return {
             "definition": DEFINITIONS[self.metric],
             "a": self.reports[0],
@@ -154,10 +163,11 @@ class ComparedMetric:
 def compare(metric: str, a: Evaluation, b: Evaluation, draws: int, seed: int) -> ComparedMetric:
     """Compare model A and model B by one metric; both evaluations must have the same settings.
 
-    The intervals come from ``draws`` bootstrap draws, which depend only on the seed and on the metric's name.
+    The intervals come from ``draws`` bootstrap draws (random samples of the measured items, with replacement), which
+    depend only on the seed and on the metric's name.
 
     Raises:
-        InputError: something that the metric needs (a judge, a mesh, a package) is missing.
+        InputError: something that the metric needs (a face regressor for evaluation, a mesh, a package) is missing.
     """
     items_a, items_b = a.items(metric), b.items(metric)
     rng = np.random.default_rng([seed, *metric.encode()])
@@ -179,8 +189,8 @@ def require_same_faces(face_models: tuple[str, str], pitch_offsets: tuple[float,
 
     Args:
         face_models: names of the models' face models.
-        pitch_offsets: pitch that .mat files without an exact pose give a frontal face, radians, from the card of each
-            model; None if the user gave one value for both.
+        pitch_offsets: pitch that .mat files without an exact pose give a frontal face, radians, as each model's
+            card.yaml says; None if the user gave one value for both.
 
     Raises:
         InputError: the face models or the pitch offsets differ.

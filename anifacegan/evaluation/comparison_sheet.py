@@ -40,7 +40,9 @@ class ComparedModel:
 
     @property
     def label(self) -> str:
-        """Label of the model's rows: the folder's name, because two models may have the same name in their cards."""
+        """Label of the model's rows: the folder's name, because two models may have the same name in their
+        card.yaml.
+        """
         return f"{self.name}: {self.path.name}\npsi {self.psi:g}"
 
     def record(self) -> dict[str, Any]:
@@ -60,15 +62,15 @@ class ComparisonSheet:
 def comparison_sheet(
     models: tuple[ComparedModel, ComparedModel], priors: Model, people: int, size: int, seed: int
 ) -> ComparisonSheet:
-    """Render people with both models; they are the first people that the metrics are measured on.
+    """Render the same people with both models, in rows of images below each other.
 
-    The columns are the neutral face, six expressions (the first presets of model A, or samples of the expression prior
-    if A has no presets) and two side views of the neutral face.
+    The columns are the neutral face, six expressions (the first named expressions of model A, or samples of the
+    expression prior if A has none) and two side views of the neutral face.
 
     Args:
         models: A and B.
-        priors: model whose priors sample the people.
-        people: number of people.
+        priors: model from whose priors the people are sampled.
+        people: number of people, the first ones that the metrics are measured on.
         size: height and width of an image, pixels.
         seed: random seed of people and expressions.
     """

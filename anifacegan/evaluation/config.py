@@ -103,8 +103,8 @@ class EvaluationConfig:
     metrics: tuple[str, ...] = CORE
     """Names of the metrics to measure; :data:`DEFINITIONS` says what each is."""
     samples: SampleConfig = field(default_factory=SampleConfig)
-    """Which images to generate for the Frechet distances and for expression control. The Frechet distances use up to
-    twice as many real images."""
+    """Which images to generate for the Frechet distances (of features that a face regressor for evaluation, or a face
+    embedder, computes) and for expression control. The Frechet distances use up to twice as many real images."""
     expressions_from: ExpressionSource = "prior"
     """Where the expressions of generated people come from: ``prior`` samples the model's expression prior, ``data``
     takes the expressions of random images of the data set."""
@@ -158,9 +158,10 @@ class MeasureConfig:
     with --expressions_from data, their expressions."""
     judge: Path | None = None
     """Folder of the judge: a face reconstruction network (a network from an image to face coefficients) that was not
-    used in any training loss of the model. null: the shipped checkpoints/judge, if it fits the model's face model."""
+    used in any training loss of the model. null: the shipped checkpoints/judge, if it belongs to the model's face
+    model; if not, metrics that need a judge are left out."""
     metrics: str | tuple[str, ...] = ()
-    """Names of the metrics to measure; docs/evaluation.md defines them."""
+    """Names of the metrics to measure, such as frechet or identity; docs/evaluation.md defines them."""
     embedder: str = "judge"
     """Network that turns a face into an identity vector: judge (the judge's identity coefficients), dlib, or an .onnx
     or .pt (TorchScript) file. The network in a file gets crops (batch, 3, 112, 112), RGB in [-1, 1], that are aligned
@@ -168,8 +169,9 @@ class MeasureConfig:
     inception_weights: Path | None = None
     """File of torch-fidelity's Inception weights. null: the file in PyTorch's cache."""
     count: int = 2000
-    """Number of generated images for Frechet distances and expression control; up to twice as many real images are
-    used."""
+    """Number of generated images for the metrics expression, frechet and embedding_frechet. The last two are Frechet
+    distances between generated and real images, of features of the judge and of the embedder (FID is part of
+    inception); up to twice as many real images are used."""
     inception_count: int = 5000
     """Number of generated images, and of real images, for FID, KID and Inception Score."""
     people: int = 40
@@ -193,7 +195,7 @@ class MeasureConfig:
     shipped with."""
     bootstrap: int = 100
     """Number of bootstrap draws (random samples of the images, with replacement) for the standard deviation that is
-    reported with a Frechet distance."""
+    reported with the Frechet distances of the metrics frechet and embedding_frechet."""
     size: int | None = None
     """Height and width of generated images in pixels; real images are resampled to this size. null: the size of the
     data's images."""
@@ -205,10 +207,11 @@ class MeasureConfig:
     seed: int = 1
     """Random seed for latents, poses, the choice of real images, and bootstrap draws."""
     batch: int = 32
-    """Number of images that the judge processes at once; it does not change the results."""
+    """Number of images that the judge (see the option judge) processes at once; it does not change the results."""
     pitch_offset: float | None = None
     """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face; it is subtracted. Ignored for .mat files that
-    store the exact pose (those of 'anifacegan dataset'). null: the value in the model's card.yaml."""
+    store the exact pose (those of 'anifacegan dataset'). null: the value in the model's card.yaml; two models that are
+    compared must have the same value there."""
     face_model: Path | None = None
     """File of the open face model. null: the file that 'anifacegan face-model' keeps in the cache."""
     device: Device = "auto"
@@ -262,9 +265,10 @@ class CompareConfig(MeasureConfig):
     b: Path | None = None
     """Folder of model B, which may replace A. null: compare A with itself at other settings."""
     metrics: str | tuple[str, ...] = OFFLINE
-    """One or more of: inception, frechet, embedding_frechet, expression, identity, recognition, disentanglement,
-    view_consistency, smoothness, deformation, detection; docs/evaluation.md defines them. The numbers of inception have
-    no intervals and do not enter the verdict."""
+    """One or more of: inception (FID, KID and Inception Score), frechet and embedding_frechet (Frechet distance of
+    features of the judge and of the embedder), expression, identity, recognition, disentanglement, view_consistency,
+    smoothness, deformation, detection; docs/evaluation.md defines them. The numbers of inception have no intervals and
+    do not enter the verdict."""
     psi_a: float | None = None
     """Truncation psi of model A's appearance. null: the value of psi."""
     psi_b: float | None = None

@@ -54,7 +54,8 @@ class DeformationError:
 
 @dataclass(frozen=True)
 class DeformationItems:
-    """Errors of the deformation field on each face's visible vertices, and on those that move by more than 1 mm.
+    """Errors of the deformation field, against the face model's mesh, on each face's visible vertices, and on those of
+    them that the expression moves by more than 1 mm.
 
     All tensors are float64 on the CPU.
     """
@@ -89,7 +90,7 @@ class DeformationItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return ``error_interocular`` and ``moving_relative`` as statistics over resampled faces."""
+        """Return ``error_interocular`` and ``moving_relative`` as statistics over bootstrap samples of the faces."""
         relative = (self.error_mm / self.interocular_mm).numpy()
         errors, steps = self.moving_error_mm.numpy(), self.moving_step_mm.numpy()
 
@@ -106,9 +107,11 @@ class DeformationItems:
 def deformation_items(
     generator: Generator, surfaces: FaceSurfaces, landmark_vertices: Int[Tensor, "68"], views: PosedLatents
 ) -> DeformationItems:
-    """Measure the error of a generator's deformation field on several faces.
+    """Measure the error of a generator's deformation field against the motion of the face model's mesh on several
+    faces.
 
     Args:
+        generator: the generator.
         surfaces: meshes of the generator's face model, on the generator's device.
         landmark_vertices: vertex indices of the mesh's 68 landmarks.
         views: latents of the faces, and the camera poses from which vertices must be visible to be counted.

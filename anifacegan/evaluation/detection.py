@@ -19,7 +19,9 @@ from anifacegan.evaluation.face_detector import DetectedFace, head_yaw
 
 @dataclass(frozen=True)
 class Detection:
-    """Results of the detector on images of the model's shipped expressions at yaws from -0.35 to 0.35 radians."""
+    """Results of a face detector on images of the expressions that the model is shipped with, at yaws from -0.35 to
+    0.35 radians.
+    """
 
     detection_rate: float
     """Share of the images in which a face is found."""
@@ -60,7 +62,9 @@ class DetectionItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return ``detection_rate`` as a statistic over resampled people."""
+        """Return ``detection_rate``, the share of images in which a face is found, as a statistic over bootstrap
+        samples of the people.
+        """
         rate = np.isfinite(self.measured_yaw).mean(axis=1)  # (person,)
 
         def compute(weights: Sequence[Weights]) -> dict[str, Draws]:

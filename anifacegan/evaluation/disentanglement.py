@@ -33,7 +33,11 @@ from anifacegan.evaluation.bootstrap import (
 
 @dataclass(frozen=True)
 class Disentanglement:
-    """Unwanted changes; lower is better."""
+    """How much a face changes where it should not, when one of its latents or the camera changes; lower is better.
+
+    An embedding is the identity vector of a face image. Pose, expression coefficients and landmarks are measured in the
+    images by a face regressor for evaluation.
+    """
 
     expression_moves_embedding: float
     """Euclidean distance of the embeddings when the expression changes."""
@@ -58,14 +62,17 @@ class Disentanglement:
 
 @dataclass(frozen=True)
 class FaceMeasurements:
-    """Measurements in several images of each person: first the unchanged face, then the changed ones."""
+    """Measurements in several images of each person: first the unchanged face, then the changed ones.
+
+    The judge is a face regressor that is only used for evaluation.
+    """
 
     embedding: Float[Tensor, "person change feature"]
     """Identity vector that the face embedder computes from each image."""
     exp: Float[Tensor, "person change 64"]
-    """Expression coefficients measured by the judge."""
+    """Expression coefficients measured by the judge, a face regressor for evaluation."""
     angle_deg: Float[Tensor, "person change 3"]
-    """Pitch, yaw and roll measured by the judge, degrees."""
+    """Pitch, yaw and roll measured by the judge, a face regressor for evaluation, degrees."""
     landmarks_mm: Float[Tensor, "person change 68 3"]
     """Landmarks of the measured identity and expression coefficients, without the head pose, millimetres."""
 
@@ -74,7 +81,8 @@ class FaceMeasurements:
 class DisentanglementItems:
     """Mean changes of each person's face, and distances between the unchanged faces of different people.
 
-    All tensors are on the CPU.
+    An embedding is the identity vector of a face image. Pose, expression coefficients and landmarks are measured in the
+    images by a face regressor for evaluation. All tensors are on the CPU.
     """
 
     embedding: Float[Tensor, "person"]
@@ -107,7 +115,7 @@ class DisentanglementItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return the shares and the change of the pose as statistics over resampled people."""
+        """Return the shares and the change of the pose as statistics over bootstrap samples of the people."""
         values = {name: value.numpy() for name, value in vars(self).items()}
 
         def compute(weights: Sequence[Weights]) -> dict[str, Draws]:
@@ -154,7 +162,9 @@ def disentanglement_items(
 def change_from_first(
     values: Float[Tensor, "person change *value"],
 ) -> Float[Tensor, "person other_change *value"]:
-    """Subtract the values of each person's unchanged face, the first entry, from those of the person's other faces."""
+    """Subtract the values of each person's unchanged face, the first along ``change``, from those of the person's other
+    faces.
+    """
     return values[:, 1:] - values[:, :1]
 
 

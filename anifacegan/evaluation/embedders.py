@@ -56,7 +56,13 @@ class Embedder:
 
 
 def load_embedder(name: str, judge: FaceRegressor, judge_name: str, device: torch.device) -> Embedder:
-    """Load an embedder by its name: ``judge``, ``dlib``, or the path of an .onnx or .pt file.
+    """Load a network that turns face images into identity vectors.
+
+    Args:
+        name: ``judge``, ``dlib``, or the path of an .onnx or .pt file.
+        judge: face regressor, whose identity coefficients are the vectors if ``name`` is ``judge``.
+        judge_name: name of the face regressor for reports.
+        device: where the network computes.
 
     Raises:
         InputError: unknown name, missing package, or a file that is not a suitable network.

@@ -94,8 +94,14 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:
     """Measure a generator by the selected metrics; return the name of each metric -> its numbers by name.
 
-    The numbers depend on the seed, not on the batch size or on which other metrics are selected. The judge (the face
-    regressor for evaluation) and the generator must be on the same device. ``head`` is the face model's mesh.
+    The numbers depend on the seed, not on the batch size or on which other metrics are selected.
+
+    Args:
+        generator: the generator.
+        judge: face regressor for evaluation, on the generator's device.
+        head: mesh of the generator's face model.
+        dataset: real images with coefficients and camera poses.
+        config: which metrics, on how many images, people and faces.
 
     Raises:
         InputError: a metric lacks something it needs, or a file of the data set cannot be read.
@@ -113,7 +119,7 @@ class Evaluation:
         self.generator = inputs.generator
 
     def measure(self, name: str) -> Report:
-        """Measure one metric of :data:`anifacegan.evaluation.config.METRICS`.
+        """Measure one metric, given by its name in :data:`anifacegan.evaluation.config.METRICS`, such as ``frechet``.
 
         Raises:
             InputError: something that the metric needs is missing.
@@ -121,7 +127,10 @@ class Evaluation:
         return self.items(name).report()
 
     def items(self, name: str) -> Items:
-        """Return the values of one metric for each image, face or person; for names see :meth:`measure`.
+        """Return the values of one metric for each image, face or person, from which its numbers and their intervals
+        are computed.
+
+        ``name`` is its name in :data:`anifacegan.evaluation.config.METRICS`, such as ``frechet``.
 
         Raises:
             InputError: something that the metric needs is missing.

@@ -46,7 +46,11 @@ SIZE = 128
 
 @dataclass(frozen=True)
 class ExpressionControl:
-    """Agreement of the judge's measurements with the target values; lower is better except for the correlations."""
+    """How well generated images show the expression and the camera pose that they were generated from (the targets).
+
+    Measured values are those that a face regressor for evaluation estimates in the images. Lower is better except for
+    the correlations.
+    """
 
     correlation: float
     """Correlation over images of measured with target values, averaged over the first ten expression coefficients."""
@@ -86,16 +90,18 @@ class ExpressionControl:
 
 @dataclass(frozen=True)
 class ExpressionItems:
-    """Values that each image was generated from (targets), and values that the judge measured in it; on the CPU."""
+    """Values that each image was generated from (targets), and values that the judge, a face regressor for evaluation,
+    measured in it; on the CPU.
+    """
 
     exp_target: Float[Tensor, "item 64"]
     """Expression coefficients that the image was generated from."""
     exp_measured: Float[Tensor, "item 64"]
-    """Expression coefficients that the judge measured."""
+    """Expression coefficients that the judge, a face regressor for evaluation, measured."""
     angle_target: Float[Tensor, "item 3"]
     """Pitch, yaw and roll that the image was generated from, degrees."""
     angle_measured: Float[Tensor, "item 3"]
-    """Pitch, yaw and roll that the judge measured, degrees."""
+    """Pitch, yaw and roll that the judge, a face regressor for evaluation, measured, degrees."""
     landmarks_px: Float[Tensor, "item"]
     """Mean distance between measured and target landmarks in the image, pixels of a 128 px image."""
     landmarks_mm: Float[Tensor, "item"]
@@ -106,7 +112,7 @@ class ExpressionItems:
     """Interocular distance of the neutral face, millimetres."""
 
     def report(self) -> ExpressionControl:
-        """Return the agreement of measured and target values over all images."""
+        """Return how well measured and target values agree over all images."""
         exp, angle = self.exp_measured - self.exp_target, self.angle_measured - self.angle_target
         correlations = correlation(self.exp_measured, self.exp_target)
         first = correlations[:FIRST_EXPRESSIONS]
@@ -132,7 +138,10 @@ class ExpressionItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return correlation, AED, APD and the landmark distance in space as statistics over resampled images."""
+        """Return, as statistics over bootstrap samples of the images: the correlation of measured and target expression
+        coefficients, the mean differences of these coefficients (AED) and of the pose (APD), and the distance of the
+        landmarks in space.
+        """
         measured = self.exp_measured[:, :FIRST_EXPRESSIONS].numpy()
         target = self.exp_target[:, :FIRST_EXPRESSIONS].numpy()
         means = {
@@ -155,11 +164,13 @@ class ExpressionItems:
 def expression_items(
     views: PosedLatents, measured: Reconstruction, judge: Judge, fov_deg: float = FOV_DEG
 ) -> ExpressionItems:
-    """Compare the latents and poses that images were generated from with what the judge measured in these images.
+    """Compare the latents and poses that images were generated from with what a face regressor for evaluation (the
+    judge) measured in these images.
 
     Args:
         views: latents and poses that the images were generated from, on the judge's device.
         measured: coefficients that the judge measured in the images, on the judge's device.
+        judge: the face regressor, with the landmarks of its face model.
         fov_deg: field of view of the images, degrees.
     """
     z_id, z_exp = views.latents.z_id, views.latents.z_exp

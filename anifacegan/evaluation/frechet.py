@@ -30,16 +30,19 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class FrechetReport:
-    """Frechet distance between generated and real images, with the numbers that are needed to judge it."""
+    """Frechet distance between features of generated and of real images, with the numbers that are needed to judge
+    it.
+    """
 
     distance: float
-    """Distance between generated and real images."""
+    """Frechet distance between the features of generated and of real images."""
     deviation: float
     """Standard deviation of the distance over bootstrap draws (random samples, with replacement) of both sets."""
     floor: float
-    """Distance between two disjoint sets of real images; images as good as real ones would have about this distance."""
+    """Frechet distance between two disjoint sets of real images; images as good as real ones would have about this
+    distance."""
     over_floor: float
-    """``distance`` divided by ``floor``; nan if the floor is zero."""
+    """``distance`` divided by ``floor``, the distance between two sets of real images; nan if that is zero."""
     count: int
     """Number of generated images."""
     real_count: int
@@ -55,10 +58,10 @@ class FrechetReport:
 
 @dataclass(frozen=True)
 class FrechetItems:
-    """Features of generated images and of up to twice as many real images.
+    """Features of generated images and of up to twice as many real images, for their Frechet distance.
 
-    The generated images are compared with the same number of real images. The floor is the distance between the two
-    halves of all real images.
+    The generated images are compared with the same number of real images. The floor, the distance that images as good
+    as real ones would have, is the distance between the two halves of all real images.
     """
 
     generated: Shaped[np.ndarray, "item feature"]
@@ -78,7 +81,9 @@ class FrechetItems:
         return self.real[: len(self.generated)]
 
     def report(self) -> FrechetReport:
-        """Compute the distance, its deviation and the floor."""
+        """Compute the Frechet distance of generated from real images, its standard deviation, and the distance between
+        two sets of real images.
+        """
         half = len(self.real) // 2
         distance = frechet_distance(gaussian(self.generated), gaussian(self.compared))
         floor = frechet_distance(gaussian(self.real[:half]), gaussian(self.real[half : 2 * half]))
@@ -96,7 +101,7 @@ class FrechetItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return the distance as a statistic over resampled generated and real images."""
+        """Return the Frechet distance as a statistic over bootstrap samples of the generated and of the real images."""
 
         def compute(weights: Sequence[Weights]) -> dict[str, Draws]:
             pairs = tqdm(zip(*weights, strict=True), "bootstrap", len(weights[0]), leave=False, disable=None)
@@ -114,7 +119,7 @@ class FrechetItems:
 
 
 def repeated(rows: Shaped[np.ndarray, "item feature"], weights: Float[np.ndarray, " item"]) -> np.ndarray:
-    """Repeat each row as many times as its weight says."""
+    """Repeat each row as many times as its weight, a whole number, says."""
     return np.repeat(rows, weights.astype(int), axis=0)
 
 
@@ -153,7 +158,9 @@ def bootstrap_deviation(
     draws: int,
     rng: np.random.Generator,
 ) -> float:
-    """Compute the standard deviation of the distance between two sets over ``draws`` bootstrap samples of both sets."""
+    """Compute the standard deviation of the Frechet distance between two sets of features over ``draws`` bootstrap
+    samples (random samples with replacement) of both sets.
+    """
 
     def resample(rows: np.ndarray) -> Gaussian:
         return gaussian(rows[rng.integers(len(rows), size=len(rows))])

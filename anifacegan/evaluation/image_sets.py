@@ -71,7 +71,7 @@ class EvaluationInputs:
     """Coefficients of the expressions that the model is shipped with, including the neutral one; None if it is shipped
     without expressions."""
     priors: Generator | None = None
-    """Generator whose priors sample people and expressions, or None for the evaluated generator itself."""
+    """Generator whose priors people and expressions are sampled from, or None for the evaluated generator itself."""
 
 
 class ImageSets:
@@ -87,7 +87,7 @@ class ImageSets:
 
     @property
     def judge(self) -> Judge:
-        """The judge, the face regressor for evaluation.
+        """The judge: the face regressor (network from an image to face coefficients) for evaluation.
 
         Raises:
             InputError: there is no judge.
@@ -95,7 +95,7 @@ class ImageSets:
         return self.require_judge()
 
     def require_judge(self) -> Judge:
-        """Return the judge, the face regressor for evaluation.
+        """Return the judge: the face regressor (network from an image to face coefficients) for evaluation.
 
         Raises:
             InputError: there is no judge.
@@ -116,10 +116,11 @@ class ImageSets:
         return self.inputs.head
 
     def load_embedder(self) -> Embedder:
-        """Return the face embedder; it is loaded at the first call.
+        """Return the face embedder, the network from a face image to an identity vector; it is loaded at the first
+        call.
 
         Raises:
-            InputError: there is no such embedder, or no judge.
+            InputError: there is no such embedder, or no face regressor for evaluation (judge).
         """
         if self._embedder is None:
             judge = self.judge
@@ -142,11 +143,15 @@ class ImageSets:
         return self.table.exp if self.config.expressions_from == "data" else None
 
     def views(self, count: int) -> PosedLatents:
-        """Return the latents and poses of the first ``count`` images of random people with random expressions."""
+        """Return the latents and camera poses of the first ``count`` images of random people with random
+        expressions.
+        """
         return self.sample(dataclasses.replace(self.samples, count=count))
 
     def sample(self, config: SampleConfig) -> PosedLatents:
-        """Sample the latents and poses of ``config.count`` images with the seed ``config.seed``."""
+        """Sample the latents and camera poses of ``config.count`` images of random people with the seed
+        ``config.seed``.
+        """
         return sample_views(self.priors, self.table.pose, config, self.data_exp)
 
     def generated(self, count: int) -> UInt8[Tensor, "item 3 size size"]:
@@ -168,21 +173,26 @@ class ImageSets:
 
     @cached_property
     def judge_outputs(self) -> JudgeOutputs:
-        """Features and face coefficients that the judge estimates in the images of random people."""
+        """Features and face coefficients that the judge, the face regressor for evaluation, estimates in the images of
+        random people.
+        """
         network = self.judge.network  # raises before any image is rendered
         images = self.generated(self.samples.count)
         return judge_images(network, float_batches(images, self.samples.batch, self.device))
 
     def judge_images(self, images: UInt8[Tensor, "item 3 size size"]) -> JudgeOutputs:
-        """Return the features and face coefficients that the judge estimates in 8-bit images."""
+        """Return the features and face coefficients that the judge, the face regressor for evaluation, estimates in
+        8-bit images.
+        """
         return judge_images(self.judge.network, float_batches(images, self.samples.batch, self.device))
 
     def embed_views(
         self, views: PosedLatents, images: UInt8[Tensor, "item 3 size size"]
     ) -> Float[Tensor, "item feature"]:
-        """Compute the identity vectors of rendered faces.
+        """Compute the identity vectors of the faces in ``images``.
 
-        The faces are aligned by the landmarks that follow from the latents and poses of ``views``.
+        The faces are aligned by landmarks that are computed from the latents and poses ``views`` of the images, not
+        detected.
         """
         judge, size = self.judge, self.samples.size
         landmarks = target_landmarks_px(judge.landmarks, judge.world_offset, views, size, self.fov_deg)
@@ -192,23 +202,28 @@ class ImageSets:
     def embed(
         self, batches: Iterable[Tensor], landmarks_px: Float[Tensor, "item 68 2"]
     ) -> Float[Tensor, "item feature"]:
-        """Compute the identity vectors of faces in batches of images in [0, 1]; the landmarks are pixels, integers at
-        pixel centres, of all images in order."""
+        """Compute the identity vectors of faces.
+
+        ``batches`` are (B, 3, size, size) images in [0, 1]; ``landmarks_px`` are the landmarks of all images in their
+        order, pixels, integers at pixel centres.
+        """
         parts, embedder = landmarks_px.split(self.samples.batch), self.load_embedder()
         return torch.cat([embedder.embed(rgb, px).float() for rgb, px in zip(batches, parts, strict=True)])
 
     def landmarks_mm(
         self, z_id: Float[Tensor, "item 80"], z_exp: Float[Tensor, "item 64"]
     ) -> Float[Tensor, "item 68 3"]:
-        """Compute the landmarks of identity and expression coefficients, without a head pose, in millimetres."""
+        """Compute the face model's 68 landmarks in space for identity and expression coefficients, without a head pose,
+        in millimetres.
+        """
         unposed = self.judge.landmarks.unposed(z_id.to(self.device), z_exp.to(self.device))
         return MM_PER_WORLD * WORLD_PER_MODEL_UNIT * unposed
 
     @cached_property
     def expression_grid(self) -> tuple[PosedLatents, Tensor]:
-        """Show each person frontally with several expressions, the first one neutral.
+        """Frontal images of each person with several expressions, the first one neutral.
 
-        Returns the latents and poses, and the images (uint8).
+        A pair: latents and poses, and the 8-bit images; both are ordered by person.
         """
         people, expressions = self.config.people, self.config.expressions
         views = expression_grid_views(self.priors, people, expressions, self.samples.seed, self.data_exp)
@@ -216,25 +231,25 @@ class ImageSets:
 
     @cached_property
     def yaw_grid(self) -> tuple[PosedLatents, Tensor]:
-        """Show each person with a neutral expression from several yaws, the first one frontal.
+        """Images of each person with a neutral expression from several yaws, the first one frontal.
 
-        Returns the latents and poses, and the images (uint8).
+        A pair: latents and poses, and the 8-bit images; both are ordered by person.
         """
         views = yaw_grid_views(self.priors, self.config.people, YAWS, self.samples.seed)
         return views, self.render_for_judge(views)
 
     @cached_property
     def appearance_grid(self) -> tuple[PosedLatents, Tensor]:
-        """Show each person frontally with several appearance latents z_noise; the first one is the person's own.
+        """Frontal images of each person with several appearance latents z_noise; the first one is the person's own.
 
-        Returns the latents and poses, and the images (uint8).
+        A pair: latents and poses, and the 8-bit images; both are ordered by person.
         """
         people, appearances = self.config.people, self.config.appearances
         views = appearance_grid_views(self.priors, people, appearances, self.samples.seed)
         return views, self.render_for_judge(views)
 
     def render_for_judge(self, views: PosedLatents) -> UInt8[Tensor, "item 3 size size"]:
-        """Render views to 8-bit images that the judge will measure.
+        """Render views to 8-bit images, which a face regressor for evaluation (the judge) will measure.
 
         Raises:
             InputError: there is no judge; in this case nothing is rendered.
@@ -245,7 +260,11 @@ class ImageSets:
     def measure_faces(
         self, views: PosedLatents, images: UInt8[Tensor, "item 3 size size"]
     ) -> FaceMeasurements:
-        """Measure identity vectors, expressions, angles and landmarks in the images of a grid (ordered by person)."""
+        """Measure identity vectors, expression coefficients, head angles and landmarks in images that are ordered by
+        person, with the same number of images for each.
+
+        ``views`` are the latents and poses that the images were generated from.
+        """
         outputs, people = self.judge_images(images), (self.config.people, -1)
         face = outputs.face
         return FaceMeasurements(

@@ -40,7 +40,9 @@ class Judge:
 
 @dataclass(frozen=True)
 class JudgeOutputs:
-    """Outputs of the judge for several images, one row for each image in their order (CPU, float32)."""
+    """What the judge, a face regressor for evaluation, estimates in several images: one row for each image in their
+    order (CPU, float32).
+    """
 
     features: Float[Tensor, "item feature"]
     """Activations before the network's last layer, for Frechet distances."""
@@ -52,10 +54,12 @@ class JudgeOutputs:
 
 
 def load_judge(path: Path, face_model: Path | None, device: torch.device) -> Judge:
-    """Load a judge from a folder with a face regressor.
+    """Load the judge, a face regressor for evaluation, from its model folder ``path``.
 
     Args:
+        path: model folder of the face regressor.
         face_model: file of the open face model, or None for the file in the user's cache.
+        device: where the network shall compute.
 
     Raises:
         InputError: the network is missing, or was trained for another face model or another camera.
@@ -80,7 +84,9 @@ def load_judge(path: Path, face_model: Path | None, device: torch.device) -> Jud
 def judge_images(
     network: FaceRegressor, batches: Iterable[Float[Tensor, "batch 3 size size"]]
 ) -> JudgeOutputs:
-    """Run a judge's network on batches of images in [0, 1], and return its outputs for all of them."""
+    """Run a face regressor on batches of images in [0, 1], and return its features and face coefficients for all of
+    them.
+    """
     features, rows = [], []
     for rgb in batches:
         features.append(network.features(rgb).float().cpu())
@@ -106,7 +112,7 @@ def real_batches(
 def float_batches(
     images: UInt8[Tensor, "item 3 size size"], batch: int, device: torch.device
 ) -> Iterator[Float[Tensor, "batch 3 size size"]]:
-    """Convert 8-bit images to batches of images with colours in [0, 1] on a device."""
+    """Convert 8-bit images to batches of at most ``batch`` images on a device, with colours in [0, 1]."""
     return (part.to(device).float() / 255 for part in images.split(batch))
 
 

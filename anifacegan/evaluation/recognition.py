@@ -29,7 +29,9 @@ from anifacegan.evaluation.bootstrap import (
 
 @dataclass(frozen=True)
 class IdentitySpread:
-    """Mean Euclidean distances of identity vectors over pairs of images."""
+    """Mean Euclidean distances of identity vectors (outputs of a face recognition network, or identity coefficients)
+    over pairs of images.
+    """
 
     within: float
     """Mean distance over pairs of images of one person."""
@@ -69,7 +71,9 @@ class IdentityItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return ``ratio``, mean ``within`` divided by mean ``between``, as a statistic over resampled people."""
+        """Return ``ratio``, mean ``within`` divided by mean ``between``, as a statistic over bootstrap samples of the
+        people.
+        """
         within, between = self.within.numpy(), self.between.numpy()
 
         def compute(weights: Sequence[Weights]) -> dict[str, Draws]:
@@ -79,7 +83,8 @@ class IdentityItems:
 
 
 def identity_items(vectors: Float[Tensor, "person image feature"]) -> IdentityItems:
-    """Compute the Euclidean distances of all pairs of images, averaged for each person and for each pair of people.
+    """Compute the Euclidean distances of identity vectors over all pairs of images, averaged for each person and for
+    each pair of people.
 
     Raises:
         ValueError: there are fewer than two people, or fewer than two images of each.
@@ -109,7 +114,7 @@ def person_pairs(people: int, each: int) -> tuple[Bool[Tensor, "row row"], Bool[
 
 @dataclass(frozen=True)
 class Recognition:
-    """Mean cosines of face embeddings over pairs of images, and a ratio of distances."""
+    """Mean cosines of face embeddings (identity vectors) over pairs of images, and a ratio of their distances."""
 
     across_yaw: float
     """Mean cosine between neutral images of one person at yaws from -0.5 to 0.5 radians."""
@@ -159,11 +164,15 @@ class RecognitionItems:
         )
 
     def distances(self) -> IdentityItems:
-        """Compute the distances between all images; the image that is in both sets is counted once."""
+        """Compute the Euclidean distances of the embeddings of all images; the image that is in both sets is counted
+        once.
+        """
         return identity_items(torch.cat([self.across_yaw, self.across_expressions[:, 1:]], dim=1))
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return ``between_over_within`` as a statistic over resampled people."""
+        """Return ``between_over_within``, the mean distance of embeddings between people divided by that within a
+        person, as a statistic over bootstrap samples of the people.
+        """
         distances = self.distances().bootstrap_statistics()
 
         def compute(weights: Sequence[Weights]) -> dict[str, Draws]:
@@ -175,7 +184,9 @@ class RecognitionItems:
 
 
 def cosines(vectors: Float[Tensor, "person image feature"]) -> tuple[float, float]:
-    """Compute the mean cosine over pairs of images of one person, and over pairs of two people."""
+    """Compute the mean cosine of identity vectors over pairs of images of one person, and over pairs of images of two
+    people.
+    """
     people, each = vectors.shape[:2]
     unit = functional.normalize(vectors.double().flatten(0, 1), dim=-1)
     cosine = unit @ unit.T

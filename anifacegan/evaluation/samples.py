@@ -33,7 +33,7 @@ OTHER_PEOPLE = 1_000_003
 
 @dataclass(frozen=True)
 class GeneratedImages:
-    """Rendered images with the latents and poses that they were rendered from."""
+    """Rendered images with the latents and camera poses that they were rendered from."""
 
     views: PosedLatents
     """Latents and poses of the images."""
@@ -47,12 +47,14 @@ def sample_views(
     config: SampleConfig,
     data_exp: Float[Tensor, "item 64"] | None = None,
 ) -> PosedLatents:
-    """Sample the latents and poses of ``config.count`` images.
+    """Sample the latents and camera poses of ``config.count`` images of random people.
 
     Args:
+        generator: its priors are sampled.
         poses: (pitch, yaw) of the data set's images, radians from frontal.
-        data_exp: expressions of the data set's images, from which random ones are taken; None samples the model's
-            expression prior.
+        config: number of images, random seed, and distribution of poses and expressions.
+        data_exp: expression coefficients of the data set's images, from which random ones are taken; None samples the
+            model's expression prior.
     """
     rngs = sample_generators(config.seed, 0, FACES, range(config.count))
     views = sample_posed_latents(generator, poses, config.views, rngs)
@@ -65,7 +67,9 @@ def sample_views(
 def generated_batches(
     generator: Generator, views: PosedLatents, config: SampleConfig
 ) -> Iterator[GeneratedImages]:
-    """Render the views in batches, in their order."""
+    """Render faces in batches, in the order of ``views``; ``config`` has the size of the images, the truncation psi and
+    the batch size.
+    """
     with tqdm(total=len(views), desc="images", unit="image", disable=None, leave=False) as progress:
         for start in range(0, len(views), config.batch):
             part = views[start : start + config.batch]
@@ -79,7 +83,9 @@ def generated_batches(
 def render_views(
     generator: Generator, views: PosedLatents, config: SampleConfig
 ) -> UInt8[Tensor, "item 3 size size"]:
-    """Render the views to 8-bit images on the CPU."""
+    """Render faces to 8-bit images on the CPU; ``config`` has the size of the images, the truncation psi and the batch
+    size.
+    """
     size = config.size
     parts = [(255 * batch.rgb).round().byte().cpu() for batch in generated_batches(generator, views, config)]
     return torch.cat([torch.zeros(0, 3, size, size, dtype=torch.uint8), *parts])
@@ -89,13 +95,19 @@ def render_views(
 def render_view_rgb(
     generator: Generator, view: PosedLatents, size: int, psi: float = 1.0
 ) -> Float[Tensor, "3 size size"]:
-    """Render one view (a batch of one) and return its colours in [0, 1]."""
+    """Render one face and return its colours in [0, 1].
+
+    ``view`` is a batch of one; ``size`` is pixels; ``psi`` is the truncation of the appearance (1: none, 0: the mean).
+    """
     return render_view(generator, view, size, psi).rgb
 
 
 @torch.inference_mode()
 def render_view(generator: Generator, view: PosedLatents, size: int, psi: float = 1.0) -> RenderedImage:
-    """Render one view (a batch of one) and return its colours, depth and opacity."""
+    """Render one face and return its colours, depth and opacity.
+
+    ``view`` is a batch of one; ``size`` is pixels; ``psi`` is the truncation of the appearance (1: none, 0: the mean).
+    """
     pitch, yaw = view.pose[0].tolist()
     return Face(generator.condition(view.latents, psi), view.latents).image(yaw=yaw, pitch=pitch, size=size)
 
@@ -110,7 +122,8 @@ def expression_grid_views(
 ) -> PosedLatents:
     """Sample people, and return frontal views of each person with the same expressions; they are ordered by person.
 
-    The first expression is neutral; the others come from :func:`sample_expressions`.
+    The first expression is neutral; the others come from the generator's expression prior or, if ``data_exp`` is given,
+    are random rows of these coefficients.
     """
     z_id, z_noise = _people(generator, people, seed)
     z_exp = torch.cat(
@@ -130,7 +143,9 @@ def expression_grid_views(
 def sample_expressions(
     generator: Generator, count: int, seed: int, data_exp: Float[Tensor, "item 64"] | None = None
 ) -> Float[Tensor, "expression 64"]:
-    """Sample expressions from the model's expression prior, or take random rows of ``data_exp`` (with replacement)."""
+    """Sample ``count`` expressions from the generator's expression prior or, if ``data_exp`` is given, take random rows
+    of these coefficients, with replacement.
+    """
     prior, device = generator.expression_prior, generator.device
     rngs = sample_generators(seed, 0, EXPRESSIONS, range(count))
     if data_exp is not None:

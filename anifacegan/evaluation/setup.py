@@ -33,7 +33,7 @@ EMBEDDED = ("embedding_frechet", "recognition", "disentanglement")
 
 @dataclass(frozen=True)
 class EvaluationSetup:
-    """Data set and judge with which models are evaluated."""
+    """Data set and judge (a face regressor for evaluation) with which models are evaluated."""
 
     dataset: FaceDataset
     """Real images with coefficients and camera poses."""
@@ -48,11 +48,13 @@ class EvaluationSetup:
         """Prepare the evaluation of a model.
 
         Args:
+            config: which metrics to measure, and on how many images, people and faces.
+            model: the model.
             psi: truncation to use instead of ``config.psi``, or None.
-            priors: model whose priors sample the faces, or None for the model's own priors.
+            priors: model from whose priors the faces are sampled, or None for the model's own priors.
 
         Raises:
-            InputError: the embedder or the Inception weights that the user named are unsuitable.
+            InputError: the face embedder or the Inception weights that the user named are unsuitable.
         """
         has_mesh = model.card.face_model == OPEN_FACE_MODEL
         inputs = EvaluationInputs(
@@ -83,7 +85,9 @@ def shipped_expressions(model: Model) -> Float[Tensor, "expression 64"] | None:
 
 
 def evaluation_setup(config: MeasureConfig, card: ModelCard, device: torch.device) -> EvaluationSetup:
-    """Open the data set and the judge for a model.
+    """Open the data set, and the judge (a face regressor for evaluation), with which a model is evaluated.
+
+    ``card`` has the facts about the model, such as its face model; ``device`` is where the judge computes.
 
     Raises:
         InputError: a file or folder cannot be read, the judge belongs to another face model than the model, or
@@ -102,7 +106,10 @@ def evaluation_setup(config: MeasureConfig, card: ModelCard, device: torch.devic
 
 
 def matching_judge(config: MeasureConfig, card: ModelCard, device: torch.device) -> Judge | None:
-    """Load the judge that the user named, or else the shipped one if it fits the model's face model; else return None.
+    """Load the judge, a face regressor for evaluation: the one that the user named, or else the shipped one if it
+    belongs to the model's face model; else return None.
+
+    ``card`` has the facts about the model; ``device`` is where the judge computes.
 
     Raises:
         InputError: the judge that the user named cannot be read or belongs to another face model.

@@ -21,10 +21,12 @@ from anifacegan.evaluation.bootstrap import BootstrapStatistics, Draws, Weights,
 
 @dataclass(frozen=True)
 class Smoothness:
-    """Mean length of the second difference l(k + 1) - 2 l(k) + l(k - 1) of the landmarks l in frame k."""
+    """How smoothly a face moves while an expression grows: mean length of the second difference l(k + 1) - 2 l(k) + l(k
+    - 1) of the landmarks l in frame k.
+    """
 
     measured_mm: float
-    """Mean length for the landmarks that the judge measures in the images, millimetres."""
+    """Mean length for the landmarks that a face regressor for evaluation measures in the images, millimetres."""
     target_mm: float
     """Mean length for the landmarks of the coefficients that the images were generated from, millimetres."""
     ratio: float
@@ -43,17 +45,19 @@ def eased_strengths(frames: int) -> Float[Tensor, "frame"]:
 
 @dataclass(frozen=True)
 class SmoothnessItems:
-    """Mean length of the landmarks' second difference over time in each expression ramp (CPU)."""
+    """Mean length of the landmarks' second difference over time in each ramp, an image sequence in which a person's
+    expression grows (CPU).
+    """
 
     measured_mm: Float[Tensor, "ramp"]
-    """Mean length for the landmarks that the judge measures in the images, millimetres."""
+    """Mean length for the landmarks that a face regressor for evaluation measures in the images, millimetres."""
     target_mm: Float[Tensor, "ramp"]
     """Mean length for the landmarks of the coefficients that the images were generated from, millimetres."""
     frames: int
     """Number of images in each expression ramp."""
 
     def report(self) -> Smoothness:
-        """Return the lengths averaged over all expression ramps, and their ratio."""
+        """Return the lengths averaged over all image sequences, and their ratio."""
         measured, target = float(self.measured_mm.mean()), float(self.target_mm.mean())
         return Smoothness(
             measured_mm=measured,
@@ -64,9 +68,10 @@ class SmoothnessItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return ``ratio_from_1``, |ratio - 1|, as a statistic over resampled expression ramps.
+        """Return ``ratio_from_1``, |ratio - 1|, as a statistic over bootstrap samples of the image sequences.
 
-        If the ratio is below 1 the face moves less than it should, if it is above 1 the face jitters.
+        ``ratio`` is the acceleration of the measured landmarks divided by that of the target landmarks: below 1 the
+        face moves less than it should, above 1 it jitters.
         """
         measured, target = self.measured_mm.numpy(), self.target_mm.numpy()
 
@@ -79,9 +84,11 @@ class SmoothnessItems:
 def smoothness_items(
     measured: Float[Tensor, "ramp frame 68 3"], target: Float[Tensor, "ramp frame 68 3"]
 ) -> SmoothnessItems:
-    """Compute the second differences over time of measured and target landmarks, in ramps of at least three images.
+    """Compute the second differences over time of landmarks in image sequences (ramps) of at least three images.
 
-    Both arguments are landmarks without the head pose, millimetres.
+    Args:
+        measured: landmarks that were measured in the images, without the head pose, millimetres.
+        target: landmarks of the coefficients that the images were generated from, likewise.
     """
     return SmoothnessItems(_second_difference(measured), _second_difference(target), measured.shape[1])
 

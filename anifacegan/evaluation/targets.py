@@ -18,7 +18,9 @@ RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 
 
 def target_angle(pose: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 3"]:
-    """Convert the generator's (pitch, yaw) to Deep3DFaceRecon's (pitch, yaw, roll), all in radians."""
+    """Convert the camera pose of generated images, (pitch, yaw), to Deep3DFaceRecon's head angles (pitch, yaw, roll),
+    all in radians.
+    """
     pitch, yaw = pose.unbind(-1)
     return euler_from_rotation(orbit_rotation(yaw=yaw, pitch=pitch)[1])
 

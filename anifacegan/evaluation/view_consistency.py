@@ -76,7 +76,9 @@ class ViewConsistency:
 
 @dataclass(frozen=True)
 class ConsistencyItems:
-    """Sums over the pixels of all views of each face (CPU, float64)."""
+    """Sums over the pixels of all views of each face: colour differences between views, and differences between
+    rendered depth and the face model's mesh (CPU, float64).
+    """
 
     squared: Float[Tensor, "face"]
     """Sum of the squared colour differences (mean over the channels) over the pixels that are visible in both views."""
@@ -105,7 +107,7 @@ class ConsistencyItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return PSNR and depth difference as statistics over resampled faces."""
+        """Return PSNR and depth difference as statistics over bootstrap samples of the faces."""
         squared, visible = self.squared.numpy(), self.visible.numpy()
         depth_mm, on_face = self.depth_mm.numpy(), self.on_face.numpy()
 
@@ -148,7 +150,8 @@ def _face_sums(face: FaceViews, fov_deg: float) -> dict[str, float]:
 def warp(
     source: DepthView, target: DepthView, fov_deg: float = FOV_DEG
 ) -> tuple[Float[Tensor, "3 size size"], Tensor]:
-    """Warp the source view's colours into the target view by the target view's depth.
+    """Warp the source view's colours into the target view by the target view's depth; ``fov_deg`` is the field of view
+    in degrees.
 
     Returns:
         The warped colours, and the (size, size) mask of the target's pixels whose points are visible in both views.

@@ -103,7 +103,7 @@ class OpeningTriangles:
         )
 
     def separated(self, mesh: LayerMesh) -> LayerMesh:
-        """Return the mesh in which the triangles that span an opening have corners of their own, as its last vertices."""
+        """Return the mesh with corners of their own, as its last vertices, for the triangles that span an opening."""
         own = self.corners.ravel()
         triangles = mesh.triangles.copy()
         triangles[self.triangles] = len(mesh.x_template) + np.arange(own.size, dtype=np.int32).reshape(-1, 3)

@@ -26,7 +26,10 @@ Table = dict[str, dict[str, float | None]]
 
 
 def draw(config: AblationConfig) -> Drawing:
-    """Draw a table with a row for each training variant and a column for each metric."""
+    """Draw the results of an ablation, the metrics of models that were trained without some of the losses, as a table.
+
+    There is a row for each trained model and a column for each metric; ``config`` names the file with the results.
+    """
     if config.results.resolve() == (config.out / "ablation.json").resolve():
         raise InputError(
             f"out: {config.out} holds the results, which the figure would overwrite, expected another"
@@ -37,7 +40,7 @@ def draw(config: AblationConfig) -> Drawing:
 
 
 def read_table(path: Path) -> Table:
-    """Read the numbers of an ablation.
+    """Read the numbers of an ablation: training variant (which losses were left out) -> metric -> number.
 
     Raises:
         InputError: the file is missing, is not JSON, or does not map variants to metrics to numbers.
@@ -64,19 +67,23 @@ def read_table(path: Path) -> Table:
 
 
 def measures(table: Table) -> list[str]:
-    """Return the names of all metrics, in the order in which the table mentions them."""
+    """Return the names of all metrics in an ablation's numbers, in the order in which the table mentions them."""
     return list(dict.fromkeys(name for row in table.values() for name in row))
 
 
 def markdown(table: Table) -> str:
-    """Format the table as Markdown."""
+    """Format the numbers of an ablation as a Markdown table: a row for each training variant, a column for each
+    metric.
+    """
     names = measures(table)
     rows = [[variant, *(_text(row.get(name)) for name in names)] for variant, row in table.items()]
     return markdown_table(["variant", *names], rows) + "\n"
 
 
 def table_image(table: Table) -> Pixels:
-    """Draw the table with a bar behind each number; the longest bar of a column belongs to its largest number."""
+    """Draw the numbers of an ablation as a table with a bar behind each number; the longest bar of a column belongs to
+    its largest number.
+    """
     names, font = measures(table), ImageFont.load_default(FONT_PX)
     first = math.ceil(max(font.getlength(text) for text in ("variant", *table))) + 3 * GAP_PX
     widths = [max(BAR_PX, math.ceil(font.getlength(name))) + 2 * GAP_PX for name in names]

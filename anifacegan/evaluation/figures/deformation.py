@@ -15,7 +15,11 @@ from anifacegan.rendering.deformation_maps import WHITE_HOT, heat_colours, rende
 
 
 def draw(config: DeformationConfig) -> Drawing:
-    """Draw a row for the first person's neutral face, and one for each of the person's expressions."""
+    """Draw the deformation of one person's face: a row for the neutral face, and one for each expression of ``config``.
+
+    The columns are the template (the face without deformation), the deformed face, the length of the deformation, and
+    its offsets as arrows in two planes through the head.
+    """
     model = load_figure_model(config)
     renderer, seed = FaceRenderer(model, config), selected_seeds(config)[0]
     sections = Slice("yz", config.x), Slice("xz", config.y)

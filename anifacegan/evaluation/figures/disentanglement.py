@@ -15,10 +15,10 @@ from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 
 
 def draw(config: DisentanglementConfig) -> Drawing:
-    """Draw strips of the first person, in each of which one thing changes.
+    """Draw strips of images of one person, in each of which one thing changes from left to right.
 
-    These are the strength of the expression, the identity and the appearance (both toward the second person), the yaw
-    and the pitch.
+    These are the strength of the expression, the identity and the appearance (both toward a second person), the yaw and
+    the pitch.
     """
     seeds = two_or_more_seeds(config)[:2]
     yaws = selected_angles(tuple(np.linspace(-config.reach, config.reach, config.steps).tolist()))

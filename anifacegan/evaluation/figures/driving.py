@@ -45,7 +45,9 @@ MAX_SHEET_FRAMES = 8
 
 
 def draw(config: DrivingConfig) -> Drawing:
-    """Draw the video, and an image with up to eight of its frames."""
+    """Draw a video of a generated face that makes the expressions of another face, side by side with that face, and an
+    image with up to eight of its frames.
+    """
     model = load_figure_model(config)
     expressions, trajectory = driving_sequence(model, config)
     renderer, seed = FaceRenderer(model, config), selected_seeds(config)[0]
@@ -78,7 +80,7 @@ def draw(config: DrivingConfig) -> Drawing:
 
 
 def driving_sequence(model: Model, config: DrivingConfig) -> tuple[list[Expression], Trajectory]:
-    """Read the driving expressions and plan the expression and camera of every frame.
+    """Read the expressions that the generated face shall make, and plan the expression and camera of every frame.
 
     Raises:
         InputError: the folder holds no .mat files, or one that does not fit the model.
@@ -104,8 +106,10 @@ def driving_sequence(model: Model, config: DrivingConfig) -> tuple[list[Expressi
 
 
 def driver_image(expression: Expression, z_exp: Float[np.ndarray, "64"], size: int) -> Pixels:
-    """Draw the driver (the face that is followed) in one frame: its image, else its landmarks, else its expression
-    coefficients ``z_exp`` as bars."""
+    """Draw the driver (the face whose expression is followed) in one frame as a square image of ``size`` pixels.
+
+    It is the driver's own image, else its landmarks, else its expression coefficients ``z_exp`` as bars.
+    """
     if expression.path is None:
         return coefficient_bars(z_exp, size)
     for ending in (".png", ".jpg", ".jpeg"):
@@ -119,7 +123,10 @@ def driver_image(expression: Expression, z_exp: Float[np.ndarray, "64"], size: i
 
 
 def landmark_strokes(lm68: Float[np.ndarray, "68 2"], size: int) -> Pixels:
-    """Draw a face as lines through its landmarks, given as ``lm68`` of a coefficient file."""
+    """Draw a face as lines through its 68 landmarks in a square image of ``size`` pixels.
+
+    ``lm68`` are pixels (x right, y down) of a 224 px image, as in a coefficient file (.mat).
+    """
     image = Image.new("RGB", (2 * size, 2 * size), WHITE)
     pixels = from_lm68(torch.from_numpy(lm68)[None], 2 * size)[0].numpy()
     for first, end, closed in STROKES:
@@ -129,8 +136,9 @@ def landmark_strokes(lm68: Float[np.ndarray, "68 2"], size: int) -> Pixels:
 
 
 def coefficient_bars(z_exp: Float[np.ndarray, "64"], size: int) -> Pixels:
-    """Draw a bar for each coefficient, up or down from the middle of the image; coefficients 3 and -3 give half of the
-    longest possible bar."""
+    """Draw a bar for each expression coefficient, up or down from the middle of a square image of ``size`` pixels;
+    coefficients 3 and -3 give half of the longest possible bar.
+    """
     image = np.full((size, size, 3), WHITE, np.uint8)
     column = np.arange(size) * len(z_exp) // size
     height = np.arctan(z_exp[column]) / np.arctan(3.0)

@@ -13,7 +13,7 @@ from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 
 
 def draw(config: ExpressionViewsConfig) -> Drawing:
-    """Draw a row for each view, with the neutral face in the first column."""
+    """Draw one person: a row for each view, a column for each expression, the neutral face in the first column."""
     views = [(yaw, 0.0) for yaw in selected_angles(config.yaw)] + [
         (0.0, pitch) for pitch in selected_angles(config.pitch)
     ]

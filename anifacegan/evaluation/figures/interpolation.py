@@ -17,7 +17,9 @@ from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 
 
 def draw(config: InterpolationConfig) -> Drawing:
-    """Draw a row from each person to the next, then a row from each expression to the next; the first is neutral."""
+    """Draw faces between faces: a row of images from each person to the next, then a row from each expression to the
+    next, of which the first is neutral.
+    """
     seeds = two_or_more_seeds(config)
     model = load_figure_model(config)
     renderer = FaceRenderer(model, config)

@@ -13,9 +13,10 @@ from anifacegan.runtime.typed_config import as_tuple
 
 @torch.inference_mode()
 def draw(config: ManifoldsConfig) -> Drawing:
-    """Draw a row each for the template (without deformation), the neutral face and the first expression.
+    """Draw the radiance manifolds as lines where they cut planes through the head, for the first person of ``config``.
 
-    There is a column for each slice.
+    There is a column for each plane. The three rows show the manifolds in the template (without deformation), in the
+    neutral face, and in the face with the first expression of ``config``.
     """
     sections = [
         *(Slice("yz", at) for at in as_tuple(config.x)),

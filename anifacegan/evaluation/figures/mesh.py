@@ -25,7 +25,9 @@ SAMPLES = 3
 
 
 def draw(config: MeshConfig) -> Drawing:
-    """Draw the mesh from several sides: in its colours, and in shaded grey."""
+    """Extract a triangle mesh of a head from rendered views, and draw it from several sides: in its colours, and in
+    shaded grey.
+    """
     views = list(product(selected_angles(config.yaw), selected_angles(config.pitch)))
     image_yaws = selected_angles(config.show_yaw)
     trimesh = optional_module("trimesh", "trimesh")
@@ -61,7 +63,10 @@ def draw(config: MeshConfig) -> Drawing:
 def surface_views(
     renderer: FaceRenderer, seed: int, z_exp: Float[np.ndarray, "64"], views: list[tuple[float, float]]
 ) -> list[SurfaceView]:
-    """Render one person's surface from several views; ``views`` are (yaw, pitch) in radians from frontal."""
+    """Render the visible surface of one person from several views.
+
+    ``seed`` gives the person, ``z_exp`` the expression; ``views`` are (yaw, pitch) in radians from frontal.
+    """
     face, ray_sampling = renderer.face(seed, z_exp), renderer.model.generator.config.ray_sampling
     seen = []
     for yaw, pitch in views:
@@ -80,8 +85,11 @@ def surface_views(
 
 
 def mesh_images(mesh: SurfaceMesh, yaw: float, size: int, fov_deg: float) -> tuple[Pixels, Pixels]:
-    """Render a mesh on white, and return two images: in its colours, and in grey with diffuse light from the camera's
-    side."""
+    """Render a mesh on white, and return two square images: in its colours, and in grey with diffuse light from the
+    camera's side.
+
+    ``yaw`` is radians from frontal, ``size`` pixels, ``fov_deg`` the field of view in degrees.
+    """
     vertices, triangles = torch.from_numpy(mesh.vertices)[None], torch.from_numpy(mesh.triangles)
     angle = torch.tensor([yaw])
     camera = supersampled(orbit_camera(yaw=angle, pitch=torch.zeros(1), size=size, fov_deg=fov_deg), SAMPLES)

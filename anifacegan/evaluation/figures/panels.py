@@ -36,9 +36,9 @@ class FaceRenderer:
     def face(
         self, person: int | LatentRows, z_exp: Float[np.ndarray, "64"], psi: float | None = None
     ) -> Face:
-        """Return a person, given by seed or by latents, with an expression.
+        """Return a person, given by a random seed or by latents, with an expression.
 
-        ``psi`` is the truncation; None uses that of the figure.
+        ``psi`` is the truncation of the appearance (1: full variety, 0: the mean); None uses that of the figure.
         """
         latents = self.model.person(person) if isinstance(person, int) else person
         return self.model.face(latents=latents, expression=z_exp, psi=self.config.psi if psi is None else psi)
@@ -64,7 +64,11 @@ class FaceRenderer:
         pitch: float = 0.0,
         psi: float | None = None,
     ) -> Pixels:
-        """Render a person with an expression to an 8-bit image."""
+        """Render a person, given by a random seed or by latents, with an expression to an 8-bit image.
+
+        ``yaw`` and ``pitch`` are radians from frontal; ``psi`` is the truncation of the appearance (1: full variety, 0:
+        the mean), None that of the figure.
+        """
         return to_bytes(self.image(self.face(person, z_exp, psi), yaw=yaw, pitch=pitch).rgb)
 
 
@@ -82,7 +86,11 @@ def interpolate_people(first: LatentRows, last: LatentRows, share: float) -> Lat
 def captioned_grid(
     cells: Sequence[tuple[str, Pixels]], columns: int
 ) -> UInt8[np.ndarray, "all_rows all_columns 3"]:
-    """Arrange images of one size in a grid, row by row, each with its caption below; a single image gets no border."""
+    """Arrange images of one size in a grid of ``columns`` columns, row by row, each with its caption below; a single
+    image gets no border.
+
+    ``cells`` are pairs of a caption and an image.
+    """
     font = ImageFont.load_default(FONT_PX)
     tiles = np.stack([_captioned(caption, pixels, font) for caption, pixels in cells])
     grid = make_grid(torch.from_numpy(tiles).permute(0, 3, 1, 2), nrow=columns, padding=GAP_PX, pad_value=255)

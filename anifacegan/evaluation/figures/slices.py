@@ -38,7 +38,7 @@ SUPERSAMPLING = 2
 
 @dataclass(frozen=True)
 class Slice:
-    """A plane through the face, perpendicular to the x or y axis."""
+    """A plane through the face, perpendicular to the x or y axis, in which figures show manifolds and offsets."""
 
     plane: Literal["yz", "xz"]
     """Axes that span the plane."""
@@ -47,7 +47,7 @@ class Slice:
 
     @property
     def label(self) -> str:
-        """Position of the plane in millimetres, for captions."""
+        """Position of the plane on the axis that is perpendicular to it, in millimetres, for captions."""
         return f"{'x' if self.plane == 'yz' else 'y'} = {1000 * self.at:+.0f} mm"
 
     def points(
@@ -66,7 +66,9 @@ class Slice:
         return torch.stack(xyz, dim=-1)
 
     def project(self, points: Float[Tensor, "point 3"], size: int) -> Float[np.ndarray, "point 2"]:
-        """Project points perpendicularly onto the plane and return their pixels (x right, y down)."""
+        """Project points (world units) perpendicularly onto the plane, and return their pixels (x right, y down) in its
+        image of ``size`` x ``size`` pixels.
+        """
         x, y, z = points.double().cpu().unbind(-1)
         z = z - (WORLD_PER_NETWORK_UNIT - REACH)
         across, down = (z, -y) if self.plane == "yz" else (x, z)
@@ -76,10 +78,14 @@ class Slice:
 def manifold_lines(
     fields: ConditionedFields, section: Slice, size: int, in_template: bool = False
 ) -> Float[Tensor, "height width 3"]:
-    """Draw the manifolds in a slice: a line has the manifold's colour where it is opaque, and is grey where it is
-    transparent.
+    """Draw the radiance manifolds of a face where they cut a plane: a line has the manifold's colour where it is
+    opaque, and is grey where it is transparent.
 
-    The slice is in target space, the deformed face, or with ``in_template`` in template space, without deformation.
+    Args:
+        fields: the face's fields, as a batch of one.
+        section: the plane.
+        size: height and width of the image, pixels.
+        in_template: draw them in the face without deformation (template space), not in the deformed face.
     """
     grid = torch.linspace(-1, 1, size).to(fields.levels)
     down, across = torch.meshgrid(grid, grid, indexing="ij")
@@ -102,11 +108,12 @@ def manifold_lines(
 def with_arrows(
     image: Float[Tensor, "height width 3"], fields: ConditionedFields, section: Slice, scale: float
 ) -> Pixels:
-    """Draw the deformation field's offsets as arrows, and the face's surface as a curve, over the image of a slice.
+    """Draw, over the image of a plane through a face, the deformation field's offsets as arrows, and the face's surface
+    as a curve.
 
-    An arrow goes from a point of the deformed face toward its template point, projected onto the plane, and is
-    ``scale`` times as long as the offset. Its colour shows the length of the offset in space:
-    :func:`anifacegan.rendering.deformation_maps.heat_colours` without the brightest colours.
+    An arrow goes from a point of the deformed face toward the same point of the face without deformation, projected
+    onto the plane ``section``, and is ``scale`` times as long as the offset. Its colour shows the length of the offset
+    in space: black for 0, then red, then yellow.
     """
     size = len(image)
     fine_size = SUPERSAMPLING * size
@@ -131,9 +138,10 @@ def with_arrows(
 def surface_curves(
     fields: ConditionedFields, section: Slice, size: int
 ) -> list[Float[np.ndarray, "point 2"]]:
-    """Find the face's surface in a slice by rays along -z.
+    """Find the surface of a face where it cuts the plane ``section``, by rays along -z.
 
-    Returns curves of pixel positions; a curve ends where the surface jumps or ends.
+    Returns curves of pixel positions in the plane's image of ``size`` x ``size`` pixels; a curve ends where the surface
+    jumps or ends.
     """
     x = torch.linspace(-1, 1, size).to(fields.levels)
     zero = torch.zeros_like(x)

@@ -73,9 +73,10 @@ def optional_module(name: str, package: str) -> ModuleType:
 def fused_distances(
     views: Sequence[SurfaceView], points: Float[Tensor, "point 3"]
 ) -> tuple[Float[Tensor, "point"], Bool[Tensor, "point"]]:
-    """Average the clipped signed distances of all views at points; they are positive outside of the head.
+    """Average, at points (world units), the signed distances to the surfaces that several views show.
 
-    Returns the averages, and whether any view defines a distance at each point.
+    Distances are along the views' rays, clipped to 12 mm, and positive outside of the head. Returns the averages, and
+    whether any view defines a distance at each point.
     """
     total, count = torch.zeros_like(points[:, 0]), torch.zeros_like(points[:, 0])
     for view in views:

@@ -9,7 +9,7 @@ from anifacegan.runtime.typed_config import as_tuple
 
 
 def draw(config: TruncationConfig) -> Drawing:
-    """Draw a row of images for each person, one image for each value of psi."""
+    """Draw a row of images for each person, one image for each value of the truncation psi of the appearance."""
     model = load_figure_model(config)
     renderer, seeds, psis = FaceRenderer(model, config), selected_seeds(config), as_tuple(config.psis)
     expression = selected_expressions(model, config)[0]
