@@ -36,12 +36,15 @@ deformation uses DRAW_FOR_DEFORMATION + k."""
 
 @dataclass(frozen=True)
 class Iteration:
-    """Numbers of one iteration of adversarial training, the seed of its random draws, and its precision."""
+    """One iteration of adversarial training: its numbers, the seed of its random draws, and its precision.
+
+    An iteration takes optimizer steps of the deformation, the discriminator and the rest of the generator.
+    """
 
     seed: int
     """Random seed of the run."""
     step: int
-    """Step of the run, counted from 0."""
+    """Number of the iteration among all steps of the run, counted from 0."""
     number: int
     """Number of the iteration, counted from 0 at the first step of adversarial training."""
     precision: Precision = "float32"
@@ -49,8 +52,11 @@ class Iteration:
     discriminator is always float32: its R1 penalty takes second derivatives."""
 
     def generators(self, purpose: int, images: range) -> list[torch.Generator]:
-        """Return a random generator for each image; ``images`` are indices into the joint batch of all processes, and
-        ``purpose`` is a number for what is drawn."""
+        """Return a random generator for each image of a batch.
+
+        ``purpose`` is a number that says what is drawn, so that draws for different purposes are independent;
+        ``images`` are indices into the joint batch of all processes.
+        """
         return sample_generators(self.seed, self.step, purpose, images)
 
 
@@ -175,8 +181,13 @@ class AdversarialTraining:
     ) -> dict[str, Tensor]:
         """Take one step of the generator on adversarial and imitation losses; return the weighted losses by name.
 
-        ``condition`` binds the fields to latents, and decides which fields get gradients from the images; by default
-        all do. ``other_terms`` are further losses, which need no generated image.
+        Imitation losses make generated faces move as the face model's mesh does.
+
+        Args:
+            iteration: numbers of the iteration, and its precision.
+            condition: function from latents to the fields with these latents; the fields that it evaluates without
+                gradients do not learn from the images. None: all fields learn.
+            other_terms: further losses by name, which need no generated image.
 
         Raises:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.

@@ -40,8 +40,12 @@ def discriminator_gradients(
 ) -> dict[str, Tensor]:
     """Add the gradient of the discriminator's losses to the .grad of its weights; return the weighted losses, detached.
 
-    At most ``max_images`` images are processed at a time; 0: all. ``r1_factor`` multiplies the weight of the R1
-    penalty; if it is 0, the penalty is not computed.
+    Args:
+        discriminator: the discriminator.
+        real, fake: real and generated images, each with its head pose.
+        weights: factors of the losses.
+        r1_factor: multiplies the weight of the R1 penalty; if it is 0, the penalty is not computed.
+        max_images: number of images that are processed at a time; 0: all.
     """
     total: dict[str, Tensor] = {}
     for images, is_real in ((real, True), (fake, False)):
@@ -97,7 +101,12 @@ def generator_gradients(
     """Add the gradient of the generator's adversarial and imitation losses to the .grad of the fields' weights; return
     the losses, detached.
 
-    ``views`` are the latents and camera poses of the images. The discriminator's weights get no gradient.
+    Args:
+        renderer: renders the images.
+        discriminator: the discriminator; its weights get no gradient.
+        views: latents and camera poses of the images.
+        weights: factors of the adversarial losses.
+        imitation: losses that make generated faces move as the face model's mesh does; None: no such losses.
     """
     imitation = imitation or ImitationTerms()
 
@@ -116,8 +125,10 @@ def generator_gradients(
 def imitation_gradients(
     renderer: ImageRenderer, views: PosedLatents, imitation: ImitationTerms
 ) -> dict[str, Tensor]:
-    """Add the gradient of the imitation losses to the .grad of the fields' weights; return the losses, detached. Images
-    are rendered only if one of the losses needs them.
+    """Add the gradient of the imitation losses (generated faces must move as the face model's mesh does) to the .grad
+    of the fields' weights; return the losses, detached.
+
+    Images of ``views`` (latents and camera poses) are rendered only if one of the losses needs them.
     """
     terms = accumulate_gradients(imitation.other_terms)  # first: frees their graph before images are rendered
     if imitation.image_terms is not None or imitation.ray_terms is not None:
@@ -137,7 +148,8 @@ def accumulate_gradients(terms: dict[str, Tensor]) -> dict[str, Tensor]:
 
 # -------------------------------------------------------------------------------------------------- which fields learn
 def condition_for_template(generator: Generator) -> Conditioning:
-    """Return a function like ``generator.condition`` whose fields evaluate deformation and alignment without gradients.
+    """Return a function from latents to fields, like ``generator.condition``, whose fields evaluate deformation and
+    alignment without gradients.
 
     Images rendered with these fields teach template and manifolds only; deformation and alignment place the points, but
     do not learn.

@@ -50,7 +50,7 @@ class TrainingFaces:
         return first
 
     def draw_imitated(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
-        """Draw indices of random faces whose meshes the deformation will imitate.
+        """Draw the indices of ``count`` random faces, from whose meshes the deformation learns how points move.
 
         Smaller indices are items of the data set, larger ones the faces that :meth:`add_prior_faces` appended.
         """
@@ -70,7 +70,9 @@ class HeldOutViews(Protocol):
     """Whether the images' appearance latents are known, so that rendered colours can be compared with the images."""
 
     def held_out_view(self, index: int, size: int) -> tuple[Latents, Rays, Float[Tensor, "size size 3"]]:
-        """Return the latents and rays of held-out item number ``index``, and its image in [0, 1] at ``size`` pixels."""
+        """Return, for item number ``index`` of those that training never uses, the latents, the rays of an image of
+        ``size`` x ``size`` pixels, and this image in [0, 1].
+        """
         ...
 
 
@@ -89,8 +91,10 @@ class Photographs(TrainingFaces):
         self.dataset, self.fov_deg = dataset, fov_deg
 
     def held_out_view(self, index: int, size: int) -> tuple[Latents, Rays, Float[Tensor, "size size 3"]]:
-        """Return what :meth:`HeldOutViews.held_out_view` does; ``z_noise`` is random, but always the same for an
-        index.
+        """Return, for item number ``index`` of those that training never uses, the latents, the rays of an image of
+        ``size`` x ``size`` pixels, and this image in [0, 1].
+
+        ``z_noise`` is random, but always the same for an index.
         """
         item = slice(self.count + index, self.count + index + 1)
         z_noise = torch.randn(1, NOISE_DIM, generator=torch.Generator().manual_seed(index))

@@ -48,15 +48,17 @@ class AdversarialConfig:
     """Do not shade points that less than 1/16384 of the light reaches. This halves the time of a step and changes the
     gradients by less than a thousandth. Needs split.images 1."""
     discriminator_warmup: int = 0
-    """Number of steps at the beginning of adversarial training in which only the discriminator learns. An untrained
-    discriminator would harm a generator that is already good."""
+    """Number of iterations at the beginning of adversarial training that consist of one optimizer step of the
+    discriminator only; schedule.adversarial includes them. An untrained discriminator would harm a generator that is
+    already good."""
     deformation_steps: int = 2
-    """Number of steps in each iteration in which the deformation and alignment fields learn from the imitation losses
-    (losses that make generated faces follow the face model). After them come one step of the discriminator and one of
-    the template and manifold fields. 0: all fields of the generator learn from all losses in one step."""
+    """Number of optimizer steps in each iteration of adversarial training in which the deformation and alignment fields
+    learn from the imitation losses (losses that make generated faces follow the face model). After them come one step
+    of the discriminator and one of the template and manifold fields. 0: all fields of the generator learn from all
+    losses in one step."""
     image_steps: int = 1
-    """Number of the deformation_steps in each iteration, counted from the last one, that also render images for the
-    losses landmarks and geometry, if these have a weight. Each of these steps costs as much as a step of the
+    """How many of the deformation_steps of an iteration also render images, for the losses landmarks and geometry if
+    these have a weight; these are the last ones of the iteration. Each of them costs as much as a step of the
     generator."""
     paired_rays: int = 0
     """Number of rays of each of schedule.batch paired images (renders whose latents, pose and surface are known) that
@@ -184,7 +186,9 @@ class Reporting:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Train a generator. All options with their values are written to config.yaml in the run folder."""
+    """Train a generator. All options with their values are written to config.yaml in the run folder. Lengths are in
+    world units, of which 1 counts as 1 m.
+    """
 
     out: Path
     """Run folder for snapshots, logs and previews; the finished model is written to OUT/model."""
@@ -206,7 +210,8 @@ class TrainConfig:
     schedule: Schedule = field(default_factory=Schedule)
     """Stages of training, batch sizes and learning rates."""
     weights: LossWeights = field(default_factory=LossWeights)
-    """Factors of the losses on paired images and of the imitation losses."""
+    """Factors of the losses before and during adversarial training: losses on paired images (renders with known latents
+    and surface), and imitation losses, which make faces follow the face model."""
     reconstruction: Path | None = None
     """Face reconstruction network (a network from an image to face coefficients) of the loss landmarks: its model
     folder, or Deep3DFaceRecon's .pth file. Needed where weights.landmarks is not 0."""

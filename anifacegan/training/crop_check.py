@@ -51,8 +51,13 @@ class CropCheck:
 
 
 def crop_check(mesh: FaceMesh, latents: CoefficientTable, fov_deg: float) -> CropCheck:
-    """Compare the landmarks of up to MOST_ITEMS items with those of the mesh of their coefficients; return the
-    medians.
+    """Compare the landmarks in the files of up to MOST_ITEMS photographs with those of the face model's mesh, projected
+    with the generator's camera; return the medians of the differences.
+
+    Args:
+        mesh: mesh of the face model.
+        latents: coefficients, poses and landmarks of the photographs.
+        fov_deg: field of view of the generator's camera, degrees.
     """
     selected = slice(None, None, -(-len(latents.id) // MOST_ITEMS))
     target = mesh_landmarks_224(
@@ -76,7 +81,10 @@ def mesh_landmarks_224(
     pose: Float[Tensor, "item 2"],
     fov_deg: float,
 ) -> Float[Tensor, "item 68 2"]:
-    """Project the mesh's landmarks with the generator's camera to ``lm68``: pixels of a 224 px image, y down."""
+    """Project the landmarks of the face model's mesh with the generator's camera to pixels of a 224 px image, y down.
+
+    ``z_id`` and ``z_exp`` are coefficients, ``pose`` is (pitch, yaw) in radians from frontal, ``fov_deg`` degrees.
+    """
     vertices, eyes = subset_with_lids(mesh.landmark_vertices, mesh.eyes)
     rows = (3 * vertices[:, None] + np.arange(3)).ravel()
     latents = torch.cat([z_id, z_exp], dim=1).double()

@@ -94,7 +94,10 @@ Report = Callable[[SavedState, dict[str, float]], None]
 
 
 class DurableRun:
-    """A training run in its folder ``config.out``, which all processes of the run read and the first one writes."""
+    """A training run in its folder ``config.out``, which can be killed at any step and resumed.
+
+    All processes of the run read the folder; the first one writes it.
+    """
 
     def __init__(self, config: RunConfig, fixed: dict[str, Any], workers: Workers = SINGLE_PROCESS) -> None:
         """Look for a snapshot in the run folder; nothing is written.

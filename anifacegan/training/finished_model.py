@@ -14,10 +14,14 @@ from anifacegan.training.state import State
 
 
 def write_model(config: TrainConfig, state: State, source: TrainingSource, folder: Path) -> Path:
-    """Write the averaged weights as a model folder with truncation mean, card, expressions and appearance prior; return
-    ``folder``.
+    """Write the averaged weights of a training run as a model folder, with the mean appearance that truncation needs,
+    card.yaml, named expressions and the map from appearances to latents; return ``folder``.
 
-    Moves the state's averaged weights to the CPU.
+    Args:
+        config: options of the run.
+        state: networks of the run; its averaged weights are moved to the CPU.
+        source: data set and face model of the run.
+        folder: model folder to write.
     """
     generator = state.average.cpu()
     generator.set_truncation_mean(torch.Generator().manual_seed(config.schedule.seed))
@@ -49,6 +53,7 @@ def licence(config: TrainConfig, facts: dict[str, Any], source: TrainingSource) 
     """Return the licence of the finished model; an empty text where it depends on data that the user brought.
 
     The licences of the user's images, face model and coefficients, and of priors fitted to them, are not known here.
+    ``facts`` say where the weights before the first step come from.
     """
     named_priors = [facts[name] for name in ("identity_prior", "expression_prior") if name in facts]
     priors_known = all(prior.get("licence", True) for prior in named_priors)
@@ -60,8 +65,8 @@ def licence(config: TrainConfig, facts: dict[str, Any], source: TrainingSource) 
 
 
 def training_summary(config: TrainConfig, source: TrainingSource, step: int) -> str:
-    """Return a description, for the model card, of what this run did up to a step. How an initial model was trained is
-    not part of it.
+    """Return a description, for the model's card.yaml, of what this run did up to ``step``. How an initial model was
+    trained is not part of it.
     """
     done, schedule = [], config.schedule
     paired = min(step, schedule.paired_steps)

@@ -37,7 +37,12 @@ from anifacegan.training.weights import ImageWeights, require_network
 
 @dataclass(frozen=True)
 class ImitationTerms:
-    """Weighted imitation losses of the generator, by what they are computed from: images, rays, or neither."""
+    """Weighted imitation losses of the generator, which make generated faces move as the face model's mesh does.
+
+    ``image_terms`` is a function from generated images in [-1, 1], and the slice of the batch that they are, to losses
+    by name; ``ray_terms`` one from rendered rays, the slice of the batch, and the slice of an image's rays; None: no
+    such loss.
+    """
 
     image_terms: ImageTerms | None = None
     ray_terms: RayTerms | None = None
@@ -46,8 +51,9 @@ class ImitationTerms:
 
 
 class ImageLandmarks(nn.Module):
-    """Computes face landmarks from images and from latents: of the unposed face, in world units. No part of it is
-    trained.
+    """Computes the 68 landmarks of faces without their head pose, in world units, from images and from latents.
+
+    No part of it is trained.
     """
 
     def __init__(self, network: FaceRegressor, landmarks: FaceLandmarks) -> None:
@@ -72,8 +78,9 @@ class ImageLandmarks(nn.Module):
 
 
 class ImageImitation(nn.Module):
-    """Losses that compare generated images with the face model: ``surfaces`` for geometry, ``landmarks`` for landmarks.
-    A loss whose part is None is switched off.
+    """Losses that compare generated images with the face model: of their surface (geometry) with its mesh, by means of
+    ``surfaces``, and of their landmarks with its landmarks, by means of ``landmarks``. A loss whose part is None is
+    switched off.
     """
 
     def __init__(
@@ -84,10 +91,16 @@ class ImageImitation(nn.Module):
         self.surfaces, self.landmarks = surfaces, landmarks
 
     def terms(self, views: PosedLatents, size: int, precision: Precision = "float32") -> ImitationTerms:
-        """Return the weighted losses of a batch of views, as functions that are called on parts of the batch.
+        """Return two functions for the faces ``views``: one from generated images of them to the weighted loss of the
+        landmarks, and one from rendered rays to that of the geometry (the surface against the face model's mesh).
 
-        ``size`` is the height and width of the rendered images in pixels; ``precision`` is the precision of the
-        reconstruction network's convolutions.
+        Each is called for a few images or rays at a time, with the slices of the batch and of the rays that they are;
+        its results add up to the loss of the batch.
+
+        Args:
+            views: latents and camera poses of the faces.
+            size: height and width of the rendered images, pixels.
+            precision: precision of the convolutions that estimate landmarks in images.
         """
         return ImitationTerms(
             image_terms=None if self.landmarks is None else self._landmarks(self.landmarks, views, precision),

@@ -37,7 +37,8 @@ def fit_prior(
     rng: torch.Generator,
     name: str,
 ) -> dict[str, float]:
-    """Fit a VAE to coefficients by its evidence lower bound; return the moment errors of its samples by name.
+    """Fit a VAE to coefficients by its evidence lower bound; return the errors of mean and covariance of its samples by
+    name.
 
     A VAE whose layers are wide enough starts as the identity map; a narrower one starts from its present weights. The
     bound shrinks heavy tails and lets the covariance drift, so the decoder of a wide VAE ends with a linear map that
@@ -82,8 +83,8 @@ def _root(rows: Float[Tensor, "item dim"]) -> Float[Tensor, "dim dim"]:
 
 
 def compare_moments(samples: Float[Tensor, "item dim"], data: Float[Tensor, "other dim"]) -> dict[str, float]:
-    """Compute :func:`moment_errors` of samples against the data and, as a reference, the covariance error between the
-    two halves of the data.
+    """Compute by how much mean and covariance of samples differ from those of the data and, as a reference, by how much
+    the covariances of two halves of the data differ; by name.
     """
     half = len(data) // 2
     return moment_errors(samples, data) | {
@@ -93,8 +94,8 @@ def compare_moments(samples: Float[Tensor, "item dim"], data: Float[Tensor, "oth
 
 
 def moment_errors(samples: Float[Tensor, "item dim"], data: Float[Tensor, "other dim"]) -> dict[str, float]:
-    """Compute the largest error of a coefficient's mean, in standard deviations of the data, and the Frobenius error of
-    the covariance.
+    """Compute by how much mean and covariance of samples differ from those of the data: the largest error of a
+    coefficient's mean, in standard deviations of the data, and the Frobenius error of the covariance.
 
     Both are rounded to six digits: the last bits of a long sum depend on the memory alignment of its arrays.
     """
@@ -138,9 +139,10 @@ def fit_manifolds(
     rng: torch.Generator,
 ) -> float:
     """Fit the manifold scalar to ``level_at_skin + 10 * d / WORLD_PER_NETWORK_UNIT``, where d is the distance outside
-    of a head's surface.
+    of a head's surface, so that the manifolds surround the head.
 
-    ``vertices`` are the head's skin in world units. Returns the mean error of a manifold's position, world units.
+    ``vertices`` are the head's skin in world units; ``config`` has ``level_at_skin``, the number of steps and so on.
+    Returns the mean error of a manifold's position, world units.
     """
     directions = _frontal_directions(65_536, rng)
     radius = torch.from_numpy(outer_radius(vertices, directions.numpy())).float()
@@ -175,7 +177,7 @@ def _frontal_directions(count: int, rng: torch.Generator) -> Float[Tensor, "coun
 
 
 def fit_chart(planes: FeaturePlanes, vertices: Float[np.ndarray, "vertex 3"]) -> None:
-    """Set the surface over which feature planes lie to the mean head's, whose ``vertices`` are in world units."""
+    """Set the surface over which the feature planes lie to the mean head's, whose ``vertices`` are in world units."""
     radius = outer_radius(vertices, planes.directions(), centre=np.asarray(planes.config.centre))
     planes.radius.copy_(torch.from_numpy(radius).reshape(planes.radius.shape))
 

@@ -8,7 +8,7 @@ from anifacegan.training.schedule import Schedule
 
 
 def learning_rates(optimizer: torch.optim.Optimizer, schedule: Schedule, step: int) -> LambdaLR:
-    """Return a scheduler of the learning rates of all fields for the stages before adversarial training, beginning at
+    """Return a scheduler of the learning rates of all fields for the steps before adversarial training, beginning at
     ``step``.
 
     The rate of each field falls as half a cosine over the steps in which the field learns; the template's and its

@@ -53,10 +53,16 @@ def train(
 ) -> None:
     """Train from the state's step to the end of the schedule, on the device of the state.
 
-    Calls ``report(state, losses)`` after every step. The stages near_surface and complete need :class:`PairedData`
-    (synthetic images whose latents and surfaces are known); adversarial steps need ``state.adversarial`` with the same
-    ``workers``. The faces of ``schedule.prior_faces`` have to be in ``data`` and ``mesh`` already
-    (:mod:`anifacegan.training.prior_faces`).
+    Args:
+        state: networks, optimizers and the number of finished steps. Adversarial steps need ``state.adversarial`` with
+            the same ``workers``.
+        data: faces to learn from; the stages near_surface and complete need :class:`PairedData` (synthetic images whose
+            latents and surfaces are known). The faces of ``schedule.prior_faces`` are in it, and in ``mesh``, already.
+        mesh: samples points of the face model's mesh.
+        schedule: number of steps of each stage, batch sizes and learning rates.
+        weights: factors of the losses.
+        report: called as ``report(state, losses)`` after every step.
+        workers: the processes that share each batch.
 
     Raises:
         FloatingPointError: a term or a gradient is not finite; the weights are those of the step before.
@@ -80,8 +86,9 @@ def train(
 
 @dataclass(frozen=True)
 class LossTerms:
-    """Computes the weighted losses of one step; each ``draw`` method draws a new batch and returns this process's share
-    of it.
+    """Computes the weighted losses of one training step.
+
+    Each method whose name begins with ``draw`` draws a new batch, and returns this process's share of it.
     """
 
     generator: Generator
@@ -93,8 +100,8 @@ class LossTerms:
     workers: Workers = SINGLE_PROCESS
 
     def imitation(self) -> dict[str, Tensor]:
-        """Compare the deformation and alignment fields with the meshes of schedule.mesh_faces newly drawn faces; return
-        the weighted losses by name.
+        """Draw schedule.mesh_faces faces, and compare how the deformation and alignment fields move points with how the
+        face model's mesh moves them; return the weighted losses by name.
         """
         return self.imitation_of(self.draw_imitated())
 
@@ -121,14 +128,26 @@ class LossTerms:
             return moved(self.workers.share(drawn), self.generator.device)
 
     def draw(self, stage: Stage) -> tuple[ImitationBatch, PairedBatch | None]:
-        """Draw what a step of a stage before adversarial training learns from: faces with mesh points, and paired
-        images with rays, which are None in the stage warm_up_deform."""
+        """Draw what one step before adversarial training learns from: faces with points of the face model's mesh, and
+        paired images (renders with known latents and surface) with random rays.
+
+        ``stage`` is warm_up_deform, near_surface or complete; the images are None in the stage warm_up_deform, which
+        does not use any.
+        """
         return self.draw_imitated(), None if stage == "warm_up_deform" else self.draw_paired(
             self.schedule.rays
         )
 
     def paired(self, stage: Stage, faces: ImitationBatch, images: PairedBatch | None) -> dict[str, Tensor]:
-        """Return, by name, the weighted losses of a step before adversarial training on what :meth:`draw` returned."""
+        """Return, by name, the weighted losses of one step before adversarial training.
+
+        Args:
+            stage: warm_up_deform, near_surface (only manifolds near the known surface are shaded) or complete (all
+                are).
+            faces: faces with points of the face model's mesh, which deformation and alignment are compared with.
+            images: rays of renders with known latents and surface, which rendered rays are compared with; None in
+                warm_up_deform.
+        """
         losses = self.imitation_of(faces)
         return losses if images is None else losses | self.photometric_of(images, stage == "near_surface")
 
@@ -137,17 +156,20 @@ class LossTerms:
         return imitation_losses(self.generator, batch, self.weights, self.schedule.precision, self.workers)
 
     def photometric_of(self, batch: PairedBatch, near: bool) -> dict[str, Tensor]:
-        """Render the rays in ``batch`` and compare them with their images; return the weighted losses by name."""
+        """Render the rays in ``batch`` and compare them with their images; return the weighted losses by name.
+
+        If ``near`` is true, only the manifolds near the known surface are shaded, otherwise all manifolds.
+        """
         return photometric_losses(
             self.generator, batch, self.schedule, near, self.weights, self.rng, self.workers
         )
 
 
 def paired_step(state: State, terms: LossTerms, stage: Stage) -> dict[str, Tensor]:
-    """Take one step of a stage before adversarial training; return the weighted losses of the whole batch by name.
+    """Take one optimizer step before adversarial training; return the weighted losses of the whole batch by name.
 
-    On a CPU the batches are shared by PyTorch's threads where their sizes allow it
-    (:mod:`anifacegan.training.thread_shares`).
+    ``terms`` computes the losses; ``stage`` is warm_up_deform, near_surface or complete. On a CPU the batches are
+    shared by PyTorch's threads where their sizes allow it (:mod:`anifacegan.training.thread_shares`).
 
     Raises:
         FloatingPointError: a term or a gradient is not finite; the weights are those of the step before.
@@ -203,7 +225,8 @@ def apply_gradients(state: State, schedule: Schedule) -> None:
 def adversarial_step(state: State, terms: LossTerms) -> dict[str, Tensor]:
     """Run one iteration of adversarial training and update the averaged weights; return the weighted losses by name.
 
-    If adversarial.paired_rays is not 0, losses on paired images (renders with known latents and surface) keep the
+    ``terms`` computes the losses that need no generated image: at points of the face model's mesh and, if
+    adversarial.paired_rays is not 0, on paired images (renders with known latents and surface), which keep the
     generator's colours from drifting.
 
     Raises:

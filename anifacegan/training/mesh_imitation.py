@@ -132,7 +132,10 @@ def imitation_losses(
 
 def offsets_of_all(offset: Callable[[Tensor], Tensor], points: dict[str, Tensor]) -> dict[str, Tensor]:
     """Evaluate a deformation at several named sets of points (B, N, 3) at once, which is faster than one by one; return
-    the offsets by the same names."""
+    the offsets by the same names.
+
+    ``offset`` is the deformation field: a function from points (B, M, 3) to offsets (B, M, 3), world units.
+    """
     counts = [x.shape[1] for x in points.values()]
     return dict(
         zip(points, offset(torch.cat(list(points.values()), dim=1)).split(counts, dim=1), strict=True)
@@ -142,6 +145,9 @@ def offsets_of_all(offset: Callable[[Tensor], Tensor], points: dict[str, Tensor]
 def mesh_error(
     delta: Float[Tensor, "batch point 3"], points: MeshPoints, workers: Workers = SINGLE_PROCESS
 ) -> Float[Tensor, ""]:
-    """Return the mean squared error of the offsets ``delta`` at ``points``, weighted by the points' confidence; in
-    squared world units."""
+    """Return the mean squared error of the deformation's offsets ``delta`` against the face model's at ``points``,
+    weighted by the points' confidence; in squared world units.
+
+    ``workers`` are the processes that share the batch; the mean is over the points of all of them.
+    """
     return deformation_loss(delta, points.delta, points.confidence, workers)

@@ -44,8 +44,8 @@ def scheduled(
     """Return a scheduler that sets each parameter group's learning rate to ``rate * factor(step)``, beginning at
     ``step``.
 
-    ``rates`` and ``factors`` are by the groups' names (``field``). The factors depend on the step only, so that a
-    snapshot need not store the scheduler.
+    ``rates`` and ``factors`` are by the groups' names (key ``field`` of each group). The factors depend on the step
+    only, so that a snapshot need not store the scheduler.
     """
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] = rates[group["field"]]
@@ -65,7 +65,7 @@ def learning_weights(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 
 
 def finite_total(step: int, terms: dict[str, Tensor]) -> Tensor:
-    """Return the sum of the weighted losses, and require that all of them are finite.
+    """Return the sum of the weighted losses ``terms`` of a training step, and require that all of them are finite.
 
     Raises:
         FloatingPointError: a term or the sum is not finite; the message names the step and the terms.

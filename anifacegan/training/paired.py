@@ -43,7 +43,9 @@ class PairedBatch:
 
 
 class PairedData(TrainingFaces):
-    """Images, latents and surfaces of a synthetic data set; the last ``held_out`` images are never drawn."""
+    """Images, latents and surfaces of a synthetic data set, from which training draws random rays; the last
+    ``held_out`` images are never drawn.
+    """
 
     appearance_known = True
 
@@ -63,8 +65,8 @@ class PairedData(TrainingFaces):
         self.landmarks_px = from_lm68(latents.lm68, self.size)[:, LANDMARKS]
 
     def visible_scale(self, most: int = 4000) -> Float[Tensor, "160"]:
-        """Estimate how strongly each entry of [z_id, z_noise] affects an image, from at most ``most`` training images;
-        see :func:`anifacegan.training.initialization.visible_scale`.
+        """Estimate how strongly each entry of [z_id, z_noise] affects an image, as factors from 0 to 1, by a linear
+        regression of at most ``most`` training images on these latents.
         """
         selected = torch.arange(0, self.count, -(-self.count // most))
         return visible_scale(
@@ -95,7 +97,9 @@ class PairedData(TrainingFaces):
         )
 
     def held_out_view(self, index: int, size: int) -> tuple[Latents, Rays, Float[Tensor, "size size 3"]]:
-        """Return what :meth:`anifacegan.training.batches.HeldOutViews.held_out_view` does."""
+        """Return, for item number ``index`` of those that training never uses, the latents, the rays of an image of
+        ``size`` x ``size`` pixels, and this image in [0, 1].
+        """
         item = slice(self.count + index, self.count + index + 1)
         pitch, yaw = self.pose[item].unbind(-1)
         rays = image_rays(yaw=yaw, pitch=pitch, size=size, fov_deg=self.fov_deg)

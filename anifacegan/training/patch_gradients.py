@@ -41,7 +41,11 @@ weighted losses; the losses of all slices add up to those of the batch."""
 
 @dataclass(frozen=True)
 class ImageRenderer:
-    """Renders views as whole images, some of their rays at a time."""
+    """Renders faces as whole images, some of their rays at a time, and backpropagates losses of the images.
+
+    ``condition`` is a function from latents to the generator's fields with these latents; ``split`` says how many
+    images and rays are rendered at a time.
+    """
 
     condition: Conditioning
     size: int
@@ -55,7 +59,7 @@ class ImageRenderer:
     :func:`render_culled`."""
 
     def draw(self, views: PosedLatents) -> Float[Tensor, "batch 3 size size"]:
-        """Render images in [-1, 1] of the views, without gradients."""
+        """Render images in [-1, 1] of faces, given by latents and camera poses, without gradients."""
         slices = parts(self.size**2, self.split.rays)
         rgb = [self._colours(views[part], slices) for part in parts(len(views), self.split.images)]
         return as_images(torch.cat(rgb), self.size)
@@ -63,10 +67,16 @@ class ImageRenderer:
     def accumulate_gradients(
         self, views: PosedLatents, image_terms: ImageTerms | None, ray_terms: RayTerms | None = None
     ) -> dict[str, Tensor]:
-        """Add the gradient of the sum of all losses to the .grad of the fields' weights; return the losses, detached.
+        """Add the gradient of the sum of all losses of rendered faces to the .grad of the fields' weights; return the
+        losses by name, detached.
 
-        Networks that the image losses use, such as a discriminator, get no gradient. Without image losses no ray is
-        rendered twice.
+        Args:
+            views: latents and camera poses of the faces.
+            image_terms: function from images (B, 3, H, W) in [-1, 1], and the slice of the batch that they are, to
+                losses by name. Networks that it uses, such as a discriminator, get no gradient. None: no ray is
+                rendered twice.
+            ray_terms: function from rendered rays, the slice of the batch and the slice of an image's rays, to losses
+                by name.
         """
         total: dict[str, Tensor] = {}
         slices = parts(self.size**2, self.split.rays)

@@ -37,8 +37,8 @@ def photometric_losses(
     rng: torch.Generator,
     workers: Workers = SINGLE_PROCESS,
 ) -> dict[str, Tensor]:
-    """Render the rays of a batch and compare colours, opacity and free space with the images; return weighted losses by
-    name.
+    """Render the rays of paired images (renders with known latents and surface), and compare colours, opacity and free
+    space with them; return the weighted losses by name.
 
     If ``near`` is true, only the manifolds near the known surface are shaded, and the fields that place the points
     (deformation and manifolds) get no gradient. If it is false, all manifolds are shaded and all fields learn.

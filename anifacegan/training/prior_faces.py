@@ -52,11 +52,16 @@ def sample_prior_faces(generator: Generator, faces: TrainingFaces, count: int, s
 def add_prior_faces(
     faces: TrainingFaces, sampler: MeshSampler, mesh: FaceMesh, pool: PosedLatents, share: float, size: int
 ) -> None:
-    """Add a pool of faces sampled from the priors to the faces that are imitated and to the sampler of their meshes.
+    """Add faces sampled from the priors to those from whose meshes the deformation learns.
 
-    A face is drawn from the pool with probability ``share``. Which vertices of a face are visible is found when the
-    face is first drawn, by rasterizing its mesh at ``size`` pixels; this should be the size of the data's images,
-    because a larger image shows more vertices.
+    Args:
+        faces: latents of the data set, to which those of the sampled faces are appended.
+        sampler: samples points of the faces' meshes; it learns which vertices of the new faces are visible.
+        mesh: mesh of the face model.
+        pool: latents and camera poses of the sampled faces.
+        share: probability with which a drawn face is one of the sampled ones.
+        size: height and width, in pixels, at which a mesh is rasterized, when its face is first drawn, to find its
+            visible vertices; this should be that of the data's images, because a larger image shows more vertices.
     """
     z_id, z_exp = pool.latents.z_id, pool.latents.z_exp
     visible = RasterizedVisibility(mesh, z_id, z_exp, pool.pose, size)

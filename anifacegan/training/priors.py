@@ -70,8 +70,8 @@ def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
 def fitted(
     coefficients: Float[Tensor, "item dim"], config: PriorRun, rng: torch.Generator
 ) -> tuple[CoefficientVAE, dict[str, float]]:
-    """Fit a fresh VAE to coefficients; return it with the moment errors of its samples against the same
-    coefficients.
+    """Fit a fresh VAE to coefficients; return it, and by how much mean and covariance of its samples differ from those
+    of the same coefficients, by name.
     """
     vae = CoefficientVAE(PRIOR_DIMS[config.kind], config.network)
     vae.initialize(rng)
@@ -81,10 +81,11 @@ def fitted(
 def cross_validation(
     coefficients: Float[Tensor, "item dim"], config: PriorRun, rng: torch.Generator
 ) -> dict[str, float]:
-    """Fit a VAE to a random half of the data, and return the moment errors of its samples against the other half.
+    """Fit a VAE to a random half of the coefficients; return, by name, by how much mean and covariance of its samples
+    differ from those of the other half.
 
-    Values whose name ends in ``_of_halves`` are the errors of the first half itself against the other; a perfect prior
-    would have the same.
+    Values whose name ends in ``_of_halves`` compare the first half itself with the other; a perfect prior would have
+    the same.
     """
     order = torch.randperm(len(coefficients), generator=rng)
     half = len(coefficients) // 2
@@ -97,7 +98,7 @@ def cross_validation(
 
 
 def summary(kind: PriorKind, report: dict[str, float]) -> str:
-    """Describe the errors of :func:`cross_validation` in one line of text."""
+    """Describe the errors of a prior, from :func:`cross_validation`, in one line of text."""
 
     def compared(name: str) -> str:
         return f"{report[name]:.3g} (halves of the data: {report[f'{name}_of_halves']:.3g})"

@@ -31,14 +31,16 @@ class Schedule:
     """Number of steps of the stage 'complete': all fields learn from paired images (renders with known latents and
     surface), and every manifold on a ray is shaded, not only those near the surface."""
     adversarial: int = 0
-    """Number of steps of the stage 'adversarial', the last: the generator learns against a discriminator."""
+    """Number of iterations of the stage 'adversarial', the last: the generator learns against a discriminator. An
+    iteration counts as one step of the run, but takes several optimizer steps, see the option
+    adversarial.deformation_steps."""
     batch: int = 24
     """Number of paired images (renders with known latents and surface) in each step."""
     rays: int = 128
     """Number of rays that are rendered of each paired image in a step."""
     near_levels: int = 4
-    """Number of manifolds nearest to the known surface that are shaded on each ray in the stage near_surface; one more
-    is shaded in front of the surface."""
+    """Number of manifolds nearest to the known surface that are shaded on each ray in the stage near_surface. In
+    addition, one random manifold in front of the surface is shaded."""
     near_samples: int = 24
     """Number of samples on a ray, between which the manifolds are searched, in the stage near_surface."""
     complete_samples: int = 0
@@ -60,16 +62,17 @@ class Schedule:
     """Probability with which each of the mesh_faces of a step is taken from the prior_faces, not from the data; from 0
     to 1."""
     lr_template: float = 5e-4
-    """Learning rate of the template at its highest."""
+    """Learning rate of the template at its highest. It rises linearly in the first 200 steps after the stage
+    warm_up_deform, then falls as half a cosine to 0.03 times this value at the end of the stage complete."""
     lr_planes: float = 1e-2
-    """Learning rate of the template's feature planes at its highest: a texel is read by few rays and needs larger steps
-    than the weights of a network."""
+    """Learning rate of the template's feature planes at its highest; it rises and falls as lr_template does. A texel is
+    read by few rays and needs larger steps than the weights of a network."""
     lr_deformation: float = 1e-3
-    """Learning rate of deformation and alignment at its highest; after the stage warm_up_deform it starts again at 0.3
-    times this value."""
+    """Learning rate of deformation and alignment at the first step. It falls as half a cosine to 0.3 times this value
+    at the end of the stage warm_up_deform, and from there to 0.03 times it at the end of the stage complete."""
     lr_manifolds: float = 5e-5
-    """Learning rate of the manifolds at its highest; before adversarial training they learn in the stage complete
-    only."""
+    """Learning rate of the manifolds at the first step of the stage complete, the only one before adversarial training
+    in which they learn. It falls as half a cosine to 0.03 times this value at the end of the stage."""
     adam_betas: tuple[float, float] = (0.9, 0.99)
     """Decay per step of Adam's moving averages of the gradient and of its square, before adversarial training. With
     0.99, not 0.999, a texel of the feature planes that no ray has read for a while starts afresh."""
@@ -110,7 +113,9 @@ class Schedule:
         return self.paired_steps + self.adversarial
 
     def stage(self, step: int) -> Stage:
-        """Return the stage that a step, counted from 0, belongs to."""
+        """Return the stage (warm_up_deform, near_surface, complete or adversarial) that a step, counted from 0, belongs
+        to.
+        """
         if step < self.warm_up_deform:
             return "warm_up_deform"
         if step < self.warm_up_deform + self.near_surface:

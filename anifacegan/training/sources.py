@@ -64,10 +64,11 @@ class TrainingSource:
     def load(
         self, surfaces_folder: Path, fov_deg: float, held_out: int, workers: Workers
     ) -> tuple[PairedData | Photographs, MeshSampler]:
-        """Load the training faces and the sampler of their meshes; the last ``held_out`` images are not trained on.
+        """Load the faces to learn from and the sampler of their meshes; the last ``held_out`` images are not trained
+        on.
 
         The surfaces of synthetic images are rendered first if ``surfaces_folder`` does not hold them yet. ``fov_deg``
-        is the field of view of the generator's camera.
+        is the field of view of the generator's camera, degrees.
         """
         if self.synthetic_renderer is None or self.latents.noise is None:
             faces = Photographs(self.dataset, self.latents, fov_deg, held_out)
@@ -96,8 +97,8 @@ class TrainingSource:
         )
 
     def expressions(self, held_out: int) -> dict[str, Float[np.ndarray, "64"]]:
-        """Return the expressions of the preview sheets by name: neutral, then the face model's presets; without
-        presets, those of held-out faces.
+        """Return the expressions that preview images show, coefficients by name: neutral, then the face model's named
+        expressions; if it has none, those of some of the last ``held_out`` faces, which training never uses.
         """
         units = self.units()
         if units is None:

@@ -57,7 +57,7 @@ class ThreadWorker(Workers):
 
     @property
     def single(self) -> bool:
-        """False: several threads share the batch."""
+        """False: the batch is shared by several threads."""
         return False
 
     def _sum(self, value: Shaped[Tensor, "*any"]) -> Shaped[Tensor, "*any"]:

@@ -14,9 +14,9 @@ class ImageWeights:
     """Factor of the loss L_Ch: L1 distance between the surface of a generated face and the face model's mesh, in world
     units, averaged over the face's pixels."""
     landmarks: float = 0.0
-    """Factor of the loss L_lm: squared distance, in world units, between the 68 landmarks in space of the
-    coefficients that a face reconstruction network estimates in a generated image and those of the coefficients that
-    it was generated with, averaged over the landmarks. Needs the option reconstruction."""
+    """Factor of the loss L_lm: mean squared distance (world units squared) between two sets of the face model's 68
+    landmarks in space: from the coefficients that an image was generated with, and from those that the network of the
+    option reconstruction estimates in it."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, *vars(self))
@@ -24,9 +24,10 @@ class ImageWeights:
 
 @dataclass(frozen=True)
 class LossWeights(ImageWeights):
-    """Factors of the losses on paired images (renders with known latents and surface) and of the imitation losses,
-    which make generated faces follow the face model. 0 switches a loss off. The losses geometry and landmarks are used
-    in adversarial training only.
+    """Factors of the losses; 0 switches a loss off. Losses on paired images (renders with known latents and surface):
+    colour, silhouette, free_space, plane_variation. Imitation losses, which make faces follow the face model: geometry
+    and landmarks, on images in adversarial training, and deformation, mouth_gap, roughness, minimal, neutral,
+    alignment.
     """
 
     colour: float = 1.0

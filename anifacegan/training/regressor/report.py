@@ -29,7 +29,8 @@ def held_out_report(
     images: FaceImages,
     augmentation: AugmentationConfig,
 ) -> dict[str, float]:
-    """Compute :func:`errors` on images and, with the prefix AUGMENTED, on the same images augmented.
+    """Compute the :func:`errors` of a face reconstruction network on images and, with the prefix AUGMENTED in their
+    names, on the same images augmented.
 
     Network and landmarks are on one device; images are in host memory.
     """

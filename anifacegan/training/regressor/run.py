@@ -123,7 +123,9 @@ def fresh_state(config: ReconstructionRun) -> ReconstructionState:
 def card(
     config: ReconstructionRun, face_model_name: str, state: ReconstructionState, report: dict[str, float]
 ) -> FaceRegressorCard:
-    """Create the card of the finished model."""
+    """Describe the finished model for its card.yaml: name, face model, licence, training, and its errors on images that
+    training never uses (``report``).
+    """
     ours = "" if is_bfm_file(config.face_model) else "MIT"
     return FaceRegressorCard(
         name=config.name,
