@@ -13,8 +13,9 @@ from anifacegan.runtime.typed_config import read_config
 
 @dataclass(frozen=True)
 class FaceModelConfig:
-    """Build the open face model, a 3DMM, from the CC0 data of MakeHuman and Face Units. This takes a minute or two and
-    is needed once. Needs the packages in requirements-face-model.txt. A file that is up to date is not built again.
+    """Build the open face model, a 3D morphable model, from the CC0 data of MakeHuman and Face Units. This takes a
+    minute or two and is needed once. Needs the packages in requirements-face-model.txt. A file that is up to date is
+    not built again.
     """
 
     out: Path | None = None

@@ -37,9 +37,9 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def import_released(folder: Path, out: Path) -> str:
-    """Load the released model and write it as a model folder; return a summary of the model.
+    """Load the released model from ``folder`` and write it as a model folder to ``out``; return a summary of the model.
 
-    The card in the folder lists the files that the model was made from, with their SHA-256.
+    The card.yaml that is written lists the files that the model was made from, with their SHA-256.
 
     Raises:
         InputError: the folder holds no released files, or something in it is missing or does not fit.

@@ -15,8 +15,8 @@ from anifacegan.runtime.typed_config import asks_for_help, read_one_of
 
 @dataclass(frozen=True)
 class Task:
-    """One kind of training run. Its class and function are named as ``module:attribute``, so that only the selected
-    kind is imported.
+    """One kind of network to train: generator, face reconstruction network or coefficient prior. Its class and function
+    are named as ``module:attribute``, so that only the selected kind is imported.
     """
 
     config: str

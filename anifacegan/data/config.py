@@ -31,7 +31,9 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """Frequency and strength of augmentations; strengths are drawn uniformly from 0 to their largest value."""
+    """Frequency and strength of augmentations. The strength of each is drawn uniformly up to the largest value that is
+    given here; shift, roll_deg, zoom and gain are drawn in both directions, so from the negative of that value.
+    """
 
     jitter_share: float = 0.7
     """Share of images whose crop is shifted, rolled and zoomed a little."""

@@ -23,7 +23,9 @@ from anifacegan.models.siren import BoundFiLMLayer, FiLMLayer, full_precision
 
 
 class AlignmentField(nn.Module):
-    """Sine network from a template point to the basis a_i: one offset vector for each entry of z_id."""
+    """Sine network that moves a point of a person's template (the face without deformation) to the corresponding point
+    of the mean head. It maps the point to one offset vector for each entry of z_id.
+    """
 
     def __init__(self, config: AlignmentConfig) -> None:
         super().__init__()
@@ -39,9 +41,10 @@ class AlignmentField(nn.Module):
         nn.init.zeros_(self.head.weight)
 
     def bind(self, z_id: Float[Tensor, "batch id_dim"]) -> "BoundAlignment":
-        """Fix the identities of a batch of people: compute each person's weights of the last layer once.
+        """Fix the identities of a batch of people; return the alignment field of these people as a function of points
+        only.
 
-        Returns the alignment field of these people as a function of points only.
+        Each person's weights of the last layer are computed once.
         """
         basis = self.head.weight.reshape(3, ID_DIM, -1)  # (3, id, hidden)
         with full_precision(z_id):
@@ -54,9 +57,10 @@ class AlignmentField(nn.Module):
 
 @dataclass(frozen=True)
 class BoundAlignment:
-    """Alignment field with the identities of a batch of people bound: it moves each person's eyes, lips and other parts
-    of the template to the same place of the mean head, where colours are read. Maps template points (B, N, 3) to
-    offsets (B, N, 3), both in world units."""
+    """Alignment field of a batch of people with fixed identities: it moves each point of a person's template (the face
+    without deformation) to the corresponding point of the mean head, where colours are read. Maps points (B, N, 3) to
+    offsets (B, N, 3), both in world units.
+    """
 
     layers: list[BoundFiLMLayer]
     """Sine layers with the constant frequency of the configuration, the same for all people."""

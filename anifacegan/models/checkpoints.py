@@ -65,17 +65,17 @@ class Checkpoint:
     generator: Generator
     """The generator network."""
     card: ModelCard
-    """Name, face model, expressions, licence and training history of the generator."""
+    """Facts from card.yaml: name, face model, expressions, licence and training history of the generator."""
     basis: ExpressionBasis | None = None
-    """Expression coefficients of each of the card's action units at strength 1; None for a face model without action
-    units."""
+    """Expression coefficients of each of the model's action units (single facial movements such as jawOpen) at strength
+    1; None for a face model without action units."""
     appearance: dict[str, np.ndarray] = field(default_factory=dict)
     """Arrays, by name, of the map from attributes of synthetic people (such as hair) to z_noise; empty if the generator
     has no such map."""
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a generator's model folder.
+    """Write a generator's model folder: its weights and card.yaml.
 
     Raises:
         InputError: the folder cannot be written, it is unchanged then; or a feature is beyond half precision's range.
@@ -96,10 +96,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Read a generator's model folder.
+    """Read a generator's model folder: its weights and card.yaml.
 
     Raises:
-        InputError: a file is missing or broken, the card has an unknown key, or a tensor is missing, misshaped or not
+        InputError: a file is missing or broken, card.yaml has an unknown key, or a tensor is missing, misshaped or not
             finite.
     """
     folder = located_model(folder)

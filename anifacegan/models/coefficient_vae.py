@@ -76,8 +76,12 @@ class CoefficientVAE(nn.Module):
 
         Decoded N(0, I) then has the data's mean and covariance before any training; from random weights, networks of
         this depth learn them very slowly. Each quantity x passes a layer as the pair LeakyReLU(x), LeakyReLU(-x), whose
-        difference is (1 + leak) x. ``mean`` and ``root @ root.T`` are the mean and covariance of the data, ``variance``
-        is the initial variance of the posterior.
+        difference is (1 + leak) x.
+
+        Args:
+            mean: mean of the data.
+            root: matrix for which ``root @ root.T`` is the covariance of the data.
+            variance: initial variance of the posterior.
 
         Raises:
             ValueError: there are fewer latent entries than coefficients, or fewer than twice as many units in a layer.

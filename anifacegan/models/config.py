@@ -77,13 +77,15 @@ class FeaturePlanesConfig:
 
     @property
     def person_units(self) -> int:
-        """Number of person-specific weights: of M, which mixes features, and of S, which maps them to rgb."""
+        """Number of weights that a person has of their own: those that mix features, and those that map features to
+        rgb.
+        """
         return self.features * (self.mixed + 3)
 
 
 @dataclass(frozen=True)
 class TemplateConfig:
-    """Sizes of the template radiance field."""
+    """Sizes of the template radiance field, the colour and opacity of the neutral face."""
 
     hidden_dim: int = 256
     """Width of every sine layer."""
@@ -119,7 +121,7 @@ class TemplateConfig:
 
 @dataclass(frozen=True)
 class DeformationConfig:
-    """Sizes of the deformation field."""
+    """Sizes of the deformation field, which moves points of the expressive face to the neutral template."""
 
     hidden_dim: int = 128
     """Width of every sine layer."""
@@ -142,7 +144,9 @@ class DeformationConfig:
 
 @dataclass(frozen=True)
 class AlignmentConfig:
-    """Sizes of the alignment field."""
+    """Sizes of the alignment field, which moves each person's template points to the corresponding points of a mean
+    head.
+    """
 
     hidden_dim: int = 96
     """Width of every sine layer."""
@@ -310,7 +314,9 @@ class FaceRegressorConfig:
 
     @property
     def frame(self) -> int:
-        """Height and width in pixels of the image that the border is cropped from."""
+        """Height and width in pixels of the images that the network gets: ``size`` plus the border that is cropped from
+        each side.
+        """
         return self.size + 2 * self.border
 
 
@@ -319,8 +325,8 @@ class ViewSamplingConfig:
     """Distribution of the camera poses and expressions of generated faces."""
 
     poses: Literal["data", "gaussian"] = "data"
-    """Source of the camera poses. data: poses of random images of the data set; gaussian: normally distributed
-    poses."""
+    """Source of the camera poses. data: those of random real images, whose .mat files give them; gaussian: normally
+    distributed yaw and pitch."""
     yaw_deviation: float = 0.3
     """Standard deviation of the yaw of Gaussian poses, radians."""
     pitch_deviation: float = 0.155
@@ -328,7 +334,8 @@ class ViewSamplingConfig:
     limit: float = 1.3
     """Largest absolute pitch and yaw of Gaussian poses, radians; larger angles are set to this value."""
     neutral_ratio: float = 0.1
-    """Probability that a face has the neutral expression, from 0 to 1; all other expressions are sampled."""
+    """Probability that a face has the neutral expression, from 0 to 1; any other expression is sampled from the model's
+    expression prior."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "yaw_deviation", "pitch_deviation", "limit", "neutral_ratio")

@@ -19,7 +19,9 @@ from anifacegan.models.siren import BoundFiLMLayer, FiLMLayer, MappingNetwork
 
 
 class DeformationField(nn.Module):
-    """FiLM-SIREN from a target point to its offset delta, conditioned on z_id and z_exp."""
+    """FiLM-SIREN from a point of the expressive face to its offset delta to the neutral template, conditioned on z_id
+    and z_exp.
+    """
 
     def __init__(self, config: DeformationConfig) -> None:
         super().__init__()

@@ -105,7 +105,8 @@ def with_coordinates(x: Float[Tensor, "batch channel size size"]) -> Float[Tenso
 def halve(
     x: Float[Tensor, "batch channel size size"], blur: bool
 ) -> Float[Tensor, "batch channel half half"]:
-    """Halve the resolution with the mean of 2x2 pixels, or with ``blur`` with the separable filter (1, 3, 3, 1) / 8.
+    """Halve the resolution: with ``blur`` by the separable filter (1, 3, 3, 1) / 8, otherwise by the mean of 2x2
+    pixels.
 
     The filter is three consecutive means of two pixels, the last one with stride 2; border pixels are repeated.
     """

@@ -71,8 +71,10 @@ class FaceRegressor(nn.Module):
         return self.backbone(self._cropped(image)).to(self.mean)  # from autocast's half precision
 
     def forward(self, image: Float[Tensor, "batch 3 side side"]) -> Reconstruction:
-        """Regress the coefficients of the faces in images of any size with values in [0, 1]. The border is cropped as
-        in training."""
+        """Regress the coefficients, pose, light and position of the faces in images of any size with values in [0, 1].
+
+        Each image is resampled and its border cropped, as in training.
+        """
         return self.to_coefficients(self.standardised(image))
 
     def _cropped(self, image: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch 3 size size"]:

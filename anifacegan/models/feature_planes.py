@@ -47,7 +47,9 @@ _TINY_LENGTH, _TINY_COSINE = 1e-12, 1e-6
 
 
 class FeaturePlanes(nn.Module):
-    """Tables of features over the mean head, and the weights with which a person mixes them."""
+    """Tables of learned features over the surface of the mean head, and the weights with which each person mixes
+    them.
+    """
 
     radius: Tensor
     """(G, G) distance R from ``centre`` to the mean head's surface, world units, in the directions of the grid's cells;
@@ -70,7 +72,7 @@ class FeaturePlanes(nn.Module):
         self.register_buffer("centre", torch.tensor(config.centre), persistent=False)
 
     def initialize(self, rng: torch.Generator) -> None:
-        """Draw fresh tables, uniform within +-0.1, and fresh weights; the colour skip S starts near 0."""
+        """Draw fresh tables, uniform within +-0.1, and fresh weights; those that map features to rgb start near 0."""
         for table in (self.planes, self.grid):
             nn.init.uniform_(table, -TABLE_BOUND, TABLE_BOUND, generator=rng)
         nn.init.normal_(self.mix, 0, 1 / math.sqrt(self.config.features), generator=rng)
@@ -80,7 +82,9 @@ class FeaturePlanes(nn.Module):
         nn.init.zeros_(self.person.bias)
 
     def tables(self) -> list[nn.Parameter]:
-        """Return the weights of the planes and of the grid, which learn at a rate of their own."""
+        """Return the parameters with the features, those of the planes and of the grid; they learn at a rate of their
+        own.
+        """
         return [self.planes, self.grid]
 
     def directions(self) -> Float[np.ndarray, "cell 3"]:
@@ -92,15 +96,20 @@ class FeaturePlanes(nn.Module):
         return np.concatenate([2 * np.sqrt(1 - square) * uv, 1 - 2 * square], axis=1)
 
     def bind(self, mix: Float[Tensor, "batch unit"]) -> "BoundPlanes":
-        """Fix each person's mixing weights ``mix``, outputs of the layer ``person``; return the mixed features as a
-        function of points only."""
+        """Fix the weights with which each person mixes features; return the mixed features as a function of points
+        only.
+
+        ``mix`` are these weights, as the layer ``person`` puts them out.
+        """
         config = self.config
         own_mix, own_skip = mix.unflatten(-1, (config.features, -1)).split([config.mixed, 3], dim=-1)
         scaled = 2 / math.sqrt(config.features) * own_mix
         return BoundPlanes(self, self.mix + scaled, self.skip + own_skip)
 
     def read(self, x: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point feature"]:
-        """Interpolate the features of points of the mean head, world units: those of the grid, then of the planes."""
+        """Interpolate the features at points of the mean head, world units: those of the coarse grid, then those of the
+        planes.
+        """
         config = self.config
         points = x.reshape(-1, 3) - self.centre
         length = (points.square().sum(dim=-1) + _TINY_LENGTH).sqrt()  # (N,)

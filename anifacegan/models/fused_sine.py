@@ -34,7 +34,7 @@ def modulated_sine(
     frequency: Float[Tensor, "batch unit"],
     shift: Float[Tensor, "batch unit"],
 ) -> Float[Tensor, "batch point unit"]:
-    """Compute ``sin(frequency * u + shift)`` in float32, and round it to the type of ``u``."""
+    """Compute ``sin(frequency * u + shift)`` in float32 by one compiled function, and round it to the type of ``u``."""
     return _ModulatedSine.apply(u, frequency, shift)
 
 
@@ -44,7 +44,7 @@ def sine_of_points(
     bias: Float[Tensor, "batch unit"],
     dtype: torch.dtype,
 ) -> Float[Tensor, "batch point unit"]:
-    """Compute ``sin(x @ weight + bias)`` in float32, and round it to ``dtype``."""
+    """Compute ``sin(x @ weight + bias)`` in float32 by one compiled function, and round it to ``dtype``."""
     return _SineOfPoints.apply(x, weight, bias, dtype)
 
 

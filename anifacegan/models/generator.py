@@ -37,9 +37,11 @@ class ConditionedFields:
     """Generator fields conditioned on the latents of a batch of faces: functions of points in world units."""
 
     offset: Callable[[Tensor], Tensor]
-    """Deformation field: maps target points (B, N, 3) to their offsets delta (B, N, 3) to the template."""
+    """Deformation field: maps points of the expressive face (B, N, 3) to their offsets delta (B, N, 3) to the template,
+    the face without deformation."""
     scalar: Callable[[Tensor], Tensor]
-    """Manifold predictor: maps template points (B, N, 3) to the scalar s (B, N)."""
+    """Manifold predictor: maps template points (B, N, 3), points of the face without deformation, to the scalar s (B,
+    N)."""
     radiance: Callable[[Tensor], tuple[Tensor, Tensor]]
     """Template radiance: maps template points (B, N, 3) to colours (B, N, 3) in [-0.001, 1.001] and opacities (B,
     N)."""
@@ -122,7 +124,9 @@ class Generator(nn.Module):
 
     @torch.no_grad()
     def set_truncation_mean(self, rng: torch.Generator, count: int = 10_000) -> None:
-        """Set the truncation's mean FiLM parameters to the mean over ``count`` random people."""
+        """Set the mean appearance, toward which truncation moves people: the FiLM parameters of the template averaged
+        over ``count`` random people.
+        """
         normal = torch.randn(count, self.config.identity_prior.latent_dim, generator=rng).to(self.device)
         z_noise = torch.randn(count, NOISE_DIM, generator=rng).to(self.device)
         film = self.template.film_parameters(self.identity_prior.decode(normal), z_noise)
@@ -132,9 +136,11 @@ class Generator(nn.Module):
             self.mean_mix.copy_(film.mix.mean(0, keepdim=True))
 
     def condition(self, latents: Latents, psi: float = 1.0) -> ConditionedFields:
-        """Fix the latents of the fields, and return the fields as functions of points only.
+        """Fix the latents of a batch of faces; return the fields (deformation, manifolds, radiance) as functions of
+        points only.
 
-        ``psi`` below 1 moves the appearance toward the mean over people (truncation).
+        ``psi`` is the truncation: 1 leaves the appearance as it is, smaller values move it toward the mean over people,
+        0 is the mean.
         """
         film = self.template.film_parameters(latents.z_id, latents.z_noise)
         if psi != 1.0:

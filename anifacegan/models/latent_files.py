@@ -13,13 +13,15 @@ from anifacegan.runtime.files import complete_or_absent
 
 
 def write_people(path: Path, z_id: Float[Tensor, "person 80"], z_noise: Float[Tensor, "person 80"]) -> None:
-    """Write people to a file that ``--latents FILE`` reads again."""
+    """Write the identity and appearance latents of people to an .npz file, which ``anifacegan render --latents FILE``
+    reads.
+    """
     with complete_or_absent(path) as temporary, temporary.open("wb") as file:
         np.savez(file, z_id=z_id.cpu().numpy(), z_noise=z_noise.cpu().numpy())
 
 
 def read_people(path: Path) -> tuple[Float[Tensor, "person 80"], Float[Tensor, "person 80"]]:
-    """Read z_id and z_noise of one or more people.
+    """Read z_id and z_noise of one or more people from an .npz file.
 
     Raises:
         InputError: the file is missing or no .npz, a key is missing, or an array is misshaped or not finite.
@@ -38,7 +40,8 @@ def read_people(path: Path) -> tuple[Float[Tensor, "person 80"], Float[Tensor, "
 def read_mean_film_parameters(
     path: Path, units: int
 ) -> tuple[Float[Tensor, "1 units"], Float[Tensor, "1 units"]]:
-    """Read mean frequencies and phases for truncation from the released model's ``averages.npz``.
+    """Read the mean FiLM frequencies and phases of ``units`` sine units from the released model's ``averages.npz``;
+    truncation moves people toward them.
 
     The keys are ``avg_frequencies`` and ``avg_phase_shifts``, or ``frequencies`` and ``phases``. The values are raw
     outputs of the mapping network, before ``frequency * 15 + 30``.

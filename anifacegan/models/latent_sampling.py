@@ -33,7 +33,9 @@ class PosedLatents:
         return PosedLatents(self.latents[part], self.pose[part])
 
     def rays(self, size: int, fov_deg: float) -> Rays:
-        """Generate the rays of square images of the faces, row by row."""
+        """Generate the camera rays of square images of the faces, row by row; ``size`` is pixels, ``fov_deg``
+        degrees.
+        """
         pitch, yaw = self.pose.unbind(-1)
         return image_rays(yaw=yaw, pitch=pitch, size=size, fov_deg=fov_deg)
 
@@ -42,7 +44,8 @@ def sample_generators(seed: int, step: int, purpose: int, samples: range) -> lis
     """Make one CPU random generator for each index in ``samples``, which are indices into the joint batch of all
     processes.
 
-    ``purpose`` is a number that says what is drawn; generators for different purposes are independent.
+    ``seed`` and ``step`` are those of the run. ``purpose`` is a number that says what is drawn; generators for
+    different purposes are independent.
     """
     seeds = (
         np.random.SeedSequence((seed, step, purpose, sample)).generate_state(1, np.uint64)
@@ -58,8 +61,11 @@ def sample_posed_latents(
     config: ViewSamplingConfig,
     rngs: list[torch.Generator],
 ) -> PosedLatents:
-    """Draw one face (person, expression and camera pose) with each random generator; ``poses`` are the camera poses of
-    the data set's images, (pitch, yaw) in radians."""
+    """Draw one face (person, expression and camera pose) with each of the random generators ``rngs``.
+
+    ``poses`` are the camera poses of the data set's images, (pitch, yaw) in radians from frontal; ``config`` says
+    whether poses are drawn from these, and how often expressions are neutral.
+    """
     z_id, z_noise = generator.sample_people(rngs)
     prior = generator.expression_prior
     # One at a time, as the people: a matrix product may round differently in a larger batch.

@@ -25,7 +25,8 @@ Config = TypeVar("Config")
 
 
 def write_model_folder(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
-    """Write tensors and card; in an existing folder each of the two files is replaced completely or not at all.
+    """Write the tensors and the facts (card.yaml) of a model; in an existing folder each of the two files is replaced
+    completely or not at all.
 
     Raises:
         InputError: the folder cannot be written; it is unchanged then.
@@ -54,10 +55,11 @@ def in_half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def read_card(
     folder: Path, card_type: type[Card], config_type: type[Config], config_key: str
 ) -> tuple[Card, Config]:
-    """Read the card of a model folder and the network's configuration, stored in it under ``config_key``.
+    """Read card.yaml of a model folder: the facts about the model, and the network's configuration, which is stored in
+    it under ``config_key``.
 
     Raises:
-        InputError: the card is missing or unreadable, has an unknown or missing key, or a value of the wrong type.
+        InputError: the file is missing or unreadable, has an unknown or missing key, or a value of the wrong type.
     """
     path = folder / CARD
     content = _read_yaml(path)

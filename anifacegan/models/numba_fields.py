@@ -33,9 +33,10 @@ time."""
 
 
 def with_numba_fields(fields: ConditionedFields) -> ConditionedFields:
-    """Replace the fields of one face by their numba versions if there are such versions: on a CPU, in float32.
+    """Replace the fields of one face by faster versions, compiled by numba, if there are such versions: on a CPU, in
+    float32.
 
-    The numba fields have no gradients; call them with gradients disabled.
+    The compiled fields have no gradients; call them with gradients disabled.
     """
     return replace(
         fields,

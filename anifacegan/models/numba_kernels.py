@@ -40,8 +40,8 @@ def relu(h, bias):
 @kernel(nogil=True, error_model="numpy")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def add_heads(points, first, hidden, biases, heads, has_head, rectified, out, one, other):
-    """Evaluate consecutive layers, as many points at a time as a buffer holds, and add the layers' linear heads to
-    ``out``.
+    """Evaluate consecutive layers of a network, as many points at a time as a buffer holds, and add the outputs of the
+    layers' linear heads to ``out``.
 
     Contiguous float32: points (N, 3); weights first (3, W) and hidden (L - 1, W, W); biases (L, W); heads (L, W, C),
     used where ``has_head`` (L,); out (N, C); one and other (tile, W), buffers for activations. The activation is the

@@ -38,14 +38,14 @@ class PriorCard:
 
 @dataclass(frozen=True)
 class Prior:
-    """A trained coefficient VAE (the prior of identities or expressions) with its card."""
+    """A trained VAE of identity or expression coefficients, with the facts about it from card.yaml."""
 
     vae: CoefficientVAE
     card: PriorCard
 
 
 def save_prior(folder: Path, prior: Prior) -> None:
-    """Write a prior's model folder.
+    """Write the model folder of a coefficient prior (a VAE of identities or expressions).
 
     Raises:
         InputError: the folder cannot be written; it is unchanged then.
@@ -55,7 +55,7 @@ def save_prior(folder: Path, prior: Prior) -> None:
 
 
 def load_prior(folder: Path) -> Prior:
-    """Read a prior's model folder.
+    """Read the model folder of a coefficient prior (a VAE of identities or expressions).
 
     Raises:
         InputError: the folder holds another kind of model, a file is missing or broken, or a tensor is missing,
@@ -69,7 +69,11 @@ def load_prior(folder: Path) -> Prior:
 
 
 def load_fitting_prior(folder: Path, kind: PriorKind, face_model: str, config: CoefficientVAEConfig) -> Prior:
-    """Read a prior's model folder and check that it fits a generator's configuration and face model.
+    """Read the model folder of a coefficient prior (a VAE of identities or expressions), and check that a generator can
+    use it.
+
+    ``kind``, ``face_model`` and ``config`` are those of the prior that the generator needs: identity or expression, the
+    name of the face model, and the sizes of the VAE.
 
     Raises:
         InputError: see :func:`load_prior`; or the prior is of another kind, face model or size.

@@ -50,7 +50,8 @@ class FaceRegressorCard:
 def save_face_regressor(
     folder: Path, network: FaceRegressor, card: FaceRegressorCard, half: bool = False
 ) -> None:
-    """Write a face regressor's model folder; with ``half`` its weights are rounded to float16.
+    """Write a face regressor's model folder, with the facts ``card`` as card.yaml; with ``half`` its weights are
+    rounded to float16.
 
     Raises:
         InputError: a weight is beyond float16's range, or the folder cannot be written.

@@ -46,7 +46,8 @@ def is_released_folder(folder: Path) -> bool:
 
 
 def load_released(folder: Path) -> Generator:
-    """Load the released model, with its averaged weights if the folder contains ``ema.pth``.
+    """Load the generator that AniFaceGAN's authors released, with its averaged weights if the folder contains
+    ``ema.pth``.
 
     Raises:
         InputError: a file is missing or unreadable, or a tensor is missing or does not fit.

@@ -47,7 +47,9 @@ class FiLMParameters:
     """Person-specific weights of the template's feature planes; None for a field without planes."""
 
     def truncated(self, mean: "FiLMParameters", psi: float) -> "FiLMParameters":
-        """Move the parameters toward ``mean``: psi 1 changes nothing, psi 0 gives the mean."""
+        """Move the parameters toward ``mean``, those of the mean appearance: psi 1 changes nothing, psi 0 gives the
+        mean.
+        """
         mix = self.mix
         if mix is not None and mean.mix is not None:
             mix = mean.mix + psi * (mix - mean.mix)

@@ -73,13 +73,16 @@ class TemplateField(nn.Module):
     def film_parameters(
         self, z_id: Float[Tensor, "batch id_dim"], z_noise: Float[Tensor, "batch noise_dim"]
     ) -> FiLMParameters:
-        """Map people's latents to the FiLM parameters of all layers; truncation acts on these parameters."""
+        """Map people's latents to the frequencies and phases (FiLM parameters) of all sine layers; truncation acts on
+        these parameters.
+        """
         mix = None if self.planes is None else self.planes.person
         return self.mapping(self.latent_scale * torch.cat([z_id, z_noise], dim=-1), mix)
 
     def bind(self, film: FiLMParameters) -> "BoundTemplate":
-        """Fix the FiLM parameters of a batch of people, and return their template field as a function of points
-        only."""
+        """Fix the frequencies and phases of the sine layers (``film``) of a batch of people, and return their template
+        field as a function of points only.
+        """
         width, gain = self.config.hidden_dim, self.config.sigma_gain
         blocks = list(zip(film.frequencies.split(width, -1), film.phases.split(width, -1), strict=True))
         layers = [layer.bind(*block) for layer, block in zip(self.layers, blocks[:-1], strict=True)]

@@ -65,7 +65,7 @@ class PairedData(TrainingFaces):
         self.landmarks_px = from_lm68(latents.lm68, self.size)[:, LANDMARKS]
 
     def visible_scale(self, most: int = 4000) -> Float[Tensor, "160"]:
-        """Estimate how strongly each entry of [z_id, z_noise] affects an image, as factors from 0 to 1, by a linear
+        """Estimate how strongly each entry of [z_id, z_noise] affects an image, as factors up to 1, by a linear
         regression of at most ``most`` training images on these latents.
         """
         selected = torch.arange(0, self.count, -(-self.count // most))

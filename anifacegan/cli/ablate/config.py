@@ -28,9 +28,10 @@ METRICS = ("expression", "identity", "deformation")
 @dataclass(frozen=True)
 class AblationConfig(TrainConfig):
     """Train several variants of a generator and measure how they differ: one with all imitation losses (which make
-    faces follow the face model), one without each single one of these losses, and one without any of them. All variants
+    faces follow the face model), for each of these losses one without it, and one without any of them. All variants
     have the same seed and data. Takes every option of 'anifacegan train' for a generator. Writes a run folder for each
-    variant, OUT/ablation.md and OUT/ablation.json; if it is stopped and started again, it continues.
+    variant, OUT/ablation.md and OUT/ablation.json; if it is stopped and started again, it continues. Lengths are in
+    world units, of which 1 counts as 1 m.
     """
 
     out: Path

@@ -51,8 +51,8 @@ class AblationResult:
     landmarks_mm: float
     """Mean distance in space between requested and estimated landmarks, millimetres."""
     identity_change: float
-    """Mean Euclidean distance between the identity coefficients that the judge estimates in two expressions of one
-    person, divided by that between two people."""
+    """Mean Euclidean distance between the identity coefficients that a face regressor for evaluation estimates in two
+    expressions of one person, divided by that between two people."""
     deformation_mm: float
     """Mean distance between the deformation field's offsets and those of the face model's mesh, at visible vertices of
     the face, millimetres."""
@@ -111,6 +111,13 @@ def measured(
 ) -> AblationResult:
     """Measure a finished model; if its run folder has measurements of the same model, judge and settings, return those.
 
+    Args:
+        model: folder of the model.
+        judge: face regressor for evaluation.
+        head: mesh of the face model.
+        dataset: its cameras see the faces.
+        config: how many faces are measured.
+
     Raises:
         InputError: the model folder is not readable.
     """
@@ -129,7 +136,9 @@ def measured(
 def ablation_result(
     generator: Generator, judge: Judge, head: HeadGeometry, dataset: FaceDataset, config: EvaluationConfig
 ) -> AblationResult:
-    """Measure a generator's faces, seen by cameras of the data set."""
+    """Measure a generator's faces, seen by cameras of the data set; ``judge`` is a face regressor for evaluation, and
+    ``head`` the face model's mesh.
+    """
     values = evaluate(generator, judge, head, dataset, config)
     expression, deformation = values["expression"], values["deformation"]
     return AblationResult(

@@ -17,7 +17,7 @@ from anifacegan.runtime.typed_config import as_tuple
 
 
 def baked_avatar(config: BakeCommand, model: Model) -> Avatar:
-    """Bake the person with the expressions that the configuration names; return the avatar.
+    """Bake the person with the expressions that the configuration names into textured meshes; return the avatar.
 
     Raises:
         InputError: no expression is given, the model does not know one of them, or there is not exactly one person.

@@ -10,8 +10,8 @@ SIZES = range(16, 2049)
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """Render a data set of synthetic people: PNG images, each with a .mat file of its exact coefficients in
-    Deep3DFaceRecon's layout. If it is stopped and started again, finished images are kept and the missing ones
+    """Render a data set of synthetic people: PNG images, each with a .mat file of its exact coefficients, with the keys
+    of Deep3DFaceRecon's .mat files. If it is stopped and started again, finished images are kept and the missing ones
     rendered.
     """
 

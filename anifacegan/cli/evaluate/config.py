@@ -13,7 +13,8 @@ class EvaluateConfig(MeasureConfig):
     model: Path = Path("checkpoints/demo")
     """Model folder, or the name of a shipped model."""
     metrics: str | tuple[str, ...] = METRICS
-    """Metrics to measure, one or more of: inception, frechet, embedding_frechet, expression, identity, recognition,
-    disentanglement, view_consistency, smoothness, deformation, detection; docs/evaluation.md defines them."""
+    """Metrics to measure, one or more of: inception (FID, KID and Inception Score), frechet and embedding_frechet
+    (Frechet distance of features of the judge and of the embedder), expression, identity, recognition, disentanglement,
+    view_consistency, smoothness, deformation, detection; docs/evaluation.md defines them."""
     out: Path = Path("runs/evaluate")
     """Folder for metrics.json and table.md."""

@@ -46,7 +46,9 @@ def run(config: EvaluateConfig) -> str:
 
 
 def results(evaluation: Evaluation, document: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Measure the selected metrics and add them to ``document``; metrics.json is written again after each metric."""
+    """Measure the selected metrics and add them to ``document``, the content of metrics.json, which is written again
+    after each metric.
+    """
     for name in evaluation.config.metrics:
         entry: dict[str, Any] = {"definition": DEFINITIONS[name]}
         try:
@@ -61,8 +63,8 @@ def results(evaluation: Evaluation, document: dict[str, Any], out: Path) -> dict
 
 
 def table(document: dict[str, Any]) -> str:
-    """Format the document as a Markdown table: a row for each number, with the numbers of images, people or faces
-    behind it.
+    """Format the content of metrics.json as a Markdown table: a row for each number, with the numbers of images, people
+    or faces behind it.
     """
     rows = []
     for name, entry in document["metrics"].items():
@@ -83,7 +85,9 @@ def table(document: dict[str, Any]) -> str:
 def provenance(
     config: EvaluateConfig, card: ModelCard, opened: EvaluationSetup, evaluation: Evaluation, device: str
 ) -> dict[str, Any]:
-    """Return the document without results: model, judge, data, settings, package versions and device."""
+    """Return what metrics.json holds beside the results: model, face regressor for evaluation (judge), data, settings,
+    package versions and device.
+    """
     sampling = {"size": evaluation.samples.size, "pitch_offset": opened.dataset.config.pitch_offset}
     return {
         "model": f"{card.name} ({config.model}{weights_hash_suffix(config.model)})",

@@ -10,8 +10,8 @@ from anifacegan.runtime.devices import Device
 @dataclass(frozen=True)
 class MeasureRegressorConfig:
     """Measure the errors of a face reconstruction network (a network that estimates face coefficients from an image) on
-    images whose true coefficients are known, such as those of 'anifacegan dataset'. The errors are measured twice: on
-    the images as they are, and on augmented ones.
+    images whose true coefficients are known, such as those of 'anifacegan dataset'. Prints a table with two columns of
+    errors: on the images as they are, and on augmented ones.
     """
 
     data: DataConfig
@@ -22,6 +22,6 @@ class MeasureRegressorConfig:
     """File of the face model that network and data belong to: an open face model or BFM_model_front.mat. null: the open
     face model in the cache."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    """How the images are changed at random for the table's column 'augmented'."""
+    """How the images are changed at random for the column 'augmented' of the table that is printed."""
     device: Device = "auto"
     """Device that computes. auto: a GPU if PyTorch finds one, else the CPU."""

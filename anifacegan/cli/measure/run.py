@@ -13,7 +13,8 @@ from anifacegan.training.regressor.report import AUGMENTED, held_out_report
 
 
 def measured(config: MeasureRegressorConfig) -> tuple[int, dict[str, float]]:
-    """Measure the network on all images; return the number of images and the errors, as :func:`held_out_report` does.
+    """Measure a face reconstruction network on all images of a data set; return the number of images, and the errors by
+    name.
 
     Raises:
         InputError: a file cannot be read, or network, data and face model do not belong together.

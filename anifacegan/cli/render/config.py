@@ -36,7 +36,8 @@ class RenderConfig(DriveConfig):
     psi: float = 0.7
     """Truncation psi of the appearance: 1 shows the full variety of people, 0 the average appearance for everyone."""
     depth: bool = False
-    """Also write depth maps as 16-bit PNG; manifest.json records the range of depths in world units."""
+    """Also write depth maps as 16-bit PNG; manifest.json records the range of depths in world units (1 counts as 1
+    m)."""
     transparent: bool = False
     """Write frames as RGBA without the background. Videos and the contact sheet then have a white background."""
     video: bool = True

@@ -103,18 +103,31 @@ class RendererChoice:
 
     @cached_property
     def charts(self) -> ManifoldCharts:
-        """Charts of the model's manifolds (2D coordinates on each manifold), on the grid of :class:`BakeConfig`."""
+        """The model's radiance manifolds, each flattened to a square and sampled on a grid, for baking; computed
+        once.
+        """
         return model_charts(self.model, BakeConfig().grid)
 
     def adaptive(self, latents: tuple, psi: float) -> AdaptiveRenderer:
-        """Return the adaptive renderer of the person with these latents."""
+        """Return the renderer that evaluates the networks, only at points that may be visible, for one person.
+
+        ``latents`` are z_id and z_noise, (1, 80) each; ``psi`` is the truncation of the appearance.
+        """
         return AdaptiveRenderer(lambda z_exp: self.model.face(latents=latents, expression=z_exp, psi=psi))
 
     def select(
         self, name: str, latents: tuple, psi: float, target: VideoRequest
     ) -> tuple[FrameRenderer, dict[str, object]]:
-        """Select the renderer of a person for the requested frames; return it, and what the manifest records of the
-        choice.
+        """Select how a person's requested frames are rendered: with the networks, or by baking an avatar first.
+
+        Args:
+            name: name of the person, for messages.
+            latents: the person's z_id and z_noise, (1, 80) each.
+            psi: truncation of the appearance.
+            target: the requested frames.
+
+        Returns:
+            The renderer, and what the manifest records of the choice.
 
         Raises:
             InputError: the option ``renderer`` is baked, and the model, the expressions or the views cannot be baked.
@@ -207,8 +220,10 @@ def image_renderer(
     yaw: float,
     pitch: float,
 ) -> FrameRenderer:
-    """Return the renderer for a further image of a person: ``video``, the renderer of the frames, if it is an avatar
-    that was baked for this expression and view; otherwise ``adaptive``.
+    """Return the renderer for a further image of a person: the one of the frames, ``video``, if it is an avatar that
+    was baked for this expression and view; otherwise ``adaptive``, which evaluates the networks.
+
+    ``yaw`` and ``pitch`` are radians from frontal.
     """
     if isinstance(video, NumbaPlayer | TorchPlayer) and video.layered_mesh.was_baked_for(
         z_exp, yaw=yaw, pitch=pitch

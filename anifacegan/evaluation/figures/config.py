@@ -138,9 +138,10 @@ class DeformationConfig(FigureConfig):
     """Draw the template (the face without deformation), the deformed face, and the deformation between them."""
 
     x: float = 0.0
-    """Position x of the sagittal slice through the head, world units; 0 is the middle of the face."""
+    """Position x of a vertical plane through the head (a sagittal slice), world units of which 1 counts as 1 m; 0 is
+    the middle of the face."""
     y: float = -0.045
-    """Position y of the horizontal slice through the head, world units; -0.045 is the height of the mouth."""
+    """Position y of a horizontal plane through the head, world units; -0.045 is the height of the mouth."""
     arrow_scale: float = 1.0
     """Length of an arrow relative to the offset that it shows."""
 
@@ -152,12 +153,13 @@ class DeformationConfig(FigureConfig):
 
 @dataclass(frozen=True)
 class ManifoldsConfig(FigureConfig):
-    """Draw the manifolds in slices through the face."""
+    """Draw the radiance manifolds as lines where they cut planes through the head (slices)."""
 
     x: float | tuple[float, ...] = (0.0, 0.03)
-    """Position x of each sagittal slice through the head, world units from the middle of the face."""
+    """Position x of each vertical plane through the head (a sagittal slice), world units from the middle of the face,
+    of which 1 counts as 1 m."""
     y: float | tuple[float, ...] = (0.027, -0.045)
-    """Position y of each horizontal slice through the head, world units from the origin; the defaults are near the eyes
+    """Position y of each horizontal plane through the head, world units from the origin; the defaults are near the eyes
     and at the mouth."""
 
     def __post_init__(self) -> None:
@@ -186,7 +188,8 @@ class MeshConfig(FigureConfig):
     pitch: float | tuple[float, ...] = (-0.25, 0.0, 0.25)
     """Pitches of the views that the mesh is made from, radians from frontal."""
     resolution: int = 128
-    """Number of grid cells along each edge of the box around the head, from -0.12 to 0.12 world units."""
+    """Number of grid cells along each edge of the box around the head, from -0.12 to 0.12 world units, of which 1
+    counts as 1 m."""
     show_yaw: float | tuple[float, ...] = (-0.6, -0.2, 0.2, 0.6)
     """Yaws from which the finished mesh is shown, radians from frontal."""
 

@@ -74,8 +74,9 @@ def aligned_heads(
 ) -> Iterator[np.ndarray]:
     """Yield the (S, N, 3) control vertices of the heads of S = BATCH people at a time, in the order of ``people``.
 
-    Each head is moved and rotated so that its face fits the average adult's best, and is relative to the face model's
-    origin. S may be smaller for the last batch.
+    Each head is moved and rotated, without scaling, so that the vertices of its face are nearest (least squares) to
+    those of the average adult. Positions are relative to the face model's origin, in the unit of ``control``. S may be
+    smaller for the last batch.
     """
     targets = {name: target[control.vertices] for name, target in makehuman.targets.items()}
     reference = control.average - control.origin
