@@ -314,9 +314,7 @@ class FaceRegressorConfig:
 
     @property
     def frame(self) -> int:
-        """Height and width in pixels of the images that the network gets: ``size`` plus the border that is cropped from
-        each side.
-        """
+        """Height and width in pixels to which an image is resampled before its border is cropped."""
         return self.size + 2 * self.border
 
 

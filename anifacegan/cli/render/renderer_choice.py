@@ -93,7 +93,7 @@ class VideoRequest:
 
 @dataclass(frozen=True)
 class RendererChoice:
-    """Selects the renderer of each person of a model; the charts of the model's manifolds are computed once for all
+    """Selects the renderer of each person of a model; what baking needs of the model is computed once for all
     people.
     """
 

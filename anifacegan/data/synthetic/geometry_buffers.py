@@ -57,7 +57,8 @@ class GeometryBuffers:
 def load_geometry_buffers(
     folder: Path, latents: CoefficientTable, size: int, renderer: SyntheticRenderer
 ) -> GeometryBuffers:
-    """Read geometry buffers from a folder, or render and store them; progress is shown on stderr.
+    """Read the distance maps and visible vertices of a data set's images from a folder, or render and store them;
+    progress is shown on stderr.
 
     A folder that was made from other data, or that an interrupted run left unfinished, is rendered again.
 
@@ -111,7 +112,8 @@ def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:
 
 
 def geometry_description(latents: CoefficientTable, size: int, head: FaceMesh) -> dict[str, Any]:
-    """Return a description of the data from which geometry buffers are rendered: image count, sizes and checksums.
+    """Return a description of the data from which geometry buffers (distance maps and visible vertices) are rendered:
+    image count, sizes and checksums.
 
     Raises:
         InputError: the data set has no appearance latents (photographs), so hair and clothes are unknown.
@@ -153,7 +155,7 @@ def _render_job(renderer: SyntheticRenderer, job: Job) -> tuple[np.ndarray, np.n
 def render_geometry(
     renderer: SyntheticRenderer, person: SyntheticPerson, pose: Float[np.ndarray, "2"], size: int
 ) -> tuple[UInt16[np.ndarray, "size size"], Bool[np.ndarray, " vertex"]]:
-    """Render the geometry buffers of one image.
+    """Render the distance map and the visible vertices of one image.
 
     Args:
         renderer: the head's geometry and the appearance prior.

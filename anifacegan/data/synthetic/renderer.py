@@ -59,7 +59,9 @@ class SyntheticRenderer:
 
     @cached_property
     def strand_plan(self) -> StrandPlan:
-        """Places where all strands of hair, brows, lashes and beard can grow, the same for everyone; laid out once."""
+        """Places on the head where all strands of hair, brows, lashes and beard can grow, the same for everyone; laid
+        out once.
+        """
         return plan_strands(self.head)
 
     @cached_property
@@ -70,7 +72,7 @@ class SyntheticRenderer:
     def prepare(self, *, colours: bool = True) -> None:
         """Compute what is otherwise computed at the first image, which takes some seconds.
 
-        Without ``colours``, only what geometry buffers (distances and visible vertices) need.
+        Without ``colours``, only what distance maps and visible vertices need is computed.
         """
         _ = self.fields, self.strand_plan
         if colours:
@@ -78,7 +80,7 @@ class SyntheticRenderer:
 
 
 def load_synthetic_renderer(path: Path | None = None) -> SyntheticRenderer:
-    """Load the open face model and fit the appearance prior to the bank, the example people in the model's file.
+    """Load the open face model, and fit the appearance prior to the example people in its file.
 
     Args:
         path: file of the open face model; None for the file in the user's cache.
@@ -196,7 +198,7 @@ def render_appearance(
 def person_strands(
     renderer: SyntheticRenderer, surface: PersonSurface, appearance: Appearance
 ) -> list[Strands]:
-    """Grow the hair of the head, brows, lashes and beard of an appearance on a person's surface."""
+    """Grow the hair of the head, brows, lashes and beard that ``appearance`` describes on a person's surface."""
     count = len(surface.neutral)
     return grow_strands(
         renderer.strand_plan, appearance, surface.neutral, surface.neutral_normals,

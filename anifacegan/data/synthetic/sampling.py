@@ -49,7 +49,9 @@ def sample_item(parts: HeadParts, seed: int, index: int) -> tuple[SyntheticPerso
 
 
 def item_identity(parts: HeadParts, seed: int, index: int) -> Float[np.ndarray, "80"]:
-    """Draw only the identity coefficients of the person that :func:`sample_item` draws for the same arguments."""
+    """Draw only the identity coefficients of the person of image number ``index`` of the synthetic data set of a seed;
+    they are those that :func:`sample_item` draws for the same arguments.
+    """
     return sample_identity(parts, np.random.default_rng([seed, index]), _item_group(index))
 
 
@@ -60,8 +62,8 @@ def _item_group(index: int) -> int:
 def sample_person(parts: HeadParts, rng: np.random.Generator, group: int | None = None) -> SyntheticPerson:
     """Draw identity, expression and appearance latents of a random person.
 
-    ``group`` is the person's group of sex, descent and age, 0 to 17 (:mod:`anifacegan.face_model.people`); None for a
-    random one.
+    ``parts`` holds the example people and expressions of the face model's file. ``group`` is the person's group of sex,
+    descent and age, 0 to 17 (:mod:`anifacegan.face_model.people`); None for a random one.
     """
     z_id, z_exp = sample_identity(parts, rng, group), sample_expression(parts, rng)
     return SyntheticPerson(z_id, z_exp, rng.standard_normal(NOISE_DIM).astype(np.float32))
@@ -91,11 +93,12 @@ def sample_identity(
 
 
 def sample_expression(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndarray, "64"]:
-    """Draw expression coefficients.
+    """Draw expression coefficients of a random expression.
 
     10 % are neutral. 16 % are a preset (:data:`anifacegan.face_model.expressions.PRESETS`) or a single action unit (an
     elementary facial movement) of random strength; a fifth of these move only one side of the face. The others are
-    random mixtures of action units in the face model's file; only in these does the direction of gaze change.
+    random mixtures of the action units in ``parts``, the parts of the face model's file; only in these does the
+    direction of gaze change.
     """
     basis = parts.expression_basis()
     kind = rng.random()

@@ -72,11 +72,11 @@ def control_mesh(makehuman: MakeHuman, topology: Topology, average: np.ndarray) 
 def aligned_heads(
     makehuman: MakeHuman, control: ControlMesh, people: list[MakeHumanPerson]
 ) -> Iterator[np.ndarray]:
-    """Yield the (S, N, 3) control vertices of the heads of S = BATCH people at a time, in the order of ``people``.
+    """Yield the (S, N, 3) control vertices of the heads of S = BATCH people at a time, in the order of ``people``, in
+    decimetres.
 
     Each head is moved and rotated, without scaling, so that the vertices of its face are nearest (least squares) to
-    those of the average adult. Positions are relative to the face model's origin, in the unit of ``control``. S may be
-    smaller for the last batch.
+    those of the average adult. Positions are relative to the face model's origin. S may be smaller for the last batch.
     """
     targets = {name: target[control.vertices] for name, target in makehuman.targets.items()}
     reference = control.average - control.origin

@@ -141,11 +141,14 @@ class AppearancePrior:
         )
 
     def raw_traits(self, z_id: Float[np.ndarray, "*person 80"]) -> Float[np.ndarray, "*person 4"]:
-        """Predict the ``TRAITS`` from identity coefficients by linear regression, not clamped to plausible ranges."""
+        """Predict sex (0 female to 1 male), age in years, and the shares of African and Asian descent from identity
+        coefficients, by linear regression, not clamped to plausible ranges.
+        """
         return self.trait_weights[0] + z_id @ self.trait_weights[1:]
 
     def groups(self, z_id: Float[np.ndarray, "person 80"]) -> Int[np.ndarray, " person"]:
-        """Return each person's group of sex, descent and age, 0 to 17, by the traits predicted from ``z_id``.
+        """Return each person's group of sex, descent and age, 0 to 17, as predicted from the identity coefficients
+        ``z_id``.
 
         See :mod:`anifacegan.face_model.people`.
         """
@@ -195,9 +198,9 @@ class AppearancePrior:
     def bare_skin(
         self, z_id: Float[np.ndarray, "80"], z: Float[np.ndarray, "22"]
     ) -> tuple[Traits, Float[np.ndarray, "80"]]:
-        """Return a person's traits and the texture coefficients of the person's bare skin.
+        """Return a person's traits (sex, age, descent, melanin) and the texture coefficients of the skin without hair.
 
-        ``z`` are the appearance latents of the skin, ``z_noise[SKIN_TEXTURE]``.
+        ``z`` are the appearance latents of the skin, the first 22 of ``z_noise``.
         """
         row = np.concatenate([[1.0], z_id])[None]
         raw = row @ self.trait_weights
@@ -219,9 +222,11 @@ class AppearancePrior:
 
 
 def skin(traits: Traits, tex: Float[np.ndarray, "80"], z: Float[np.ndarray, "5"]) -> Skin:
-    """Return the skin of a person with texture coefficients ``tex``.
+    """Return the skin of a person: its texture coefficients ``tex``, and the strength of highlights, pores, mottling
+    and freckles.
 
-    ``z`` are standard normal numbers for oiliness, height of bumps, blood, brown mottling and freckles.
+    ``traits`` are sex, age, descent and melanin. ``z`` are standard normal numbers for oiliness, height of bumps,
+    blood, brown mottling and freckles.
     """
     fair = 1 - smooth_share(0.2, 0.45, traits.melanin)
     return Skin(

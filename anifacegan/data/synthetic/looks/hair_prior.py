@@ -93,7 +93,11 @@ GROUP_NAMES = tuple(
 
 
 def style_frequencies(sex: str, descent: str, age: str) -> dict[str, float]:
-    """Return the frequencies of hair styles in one of ``GROUP_NAMES``; they sum to 1, and other styles do not occur."""
+    """Return the frequencies of hair styles in a group of people: name of the style -> share of the people, with sum 1.
+    Styles that are not named do not occur.
+
+    ``sex`` is w or m; ``descent`` is african, asian or other; ``age`` is young or old.
+    """
     usual = {"w": (WOMEN, AFRICAN_WOMEN), "m": (MEN, AFRICAN_MEN)}[sex]
     table = dict(usual[descent == "african"])
     if descent == "asian":
@@ -107,8 +111,11 @@ def style_frequencies(sex: str, descent: str, age: str) -> dict[str, float]:
 
 @functools.cache
 def style_biases() -> Float[np.ndarray, "12 15"]:
-    """Compute, once, the biases of the hair styles (columns) for which they have their frequencies in each group of
-    ``GROUP_NAMES`` (rows), see :func:`.score_space.biases`."""
+    """Compute, once, the biases of the hair styles (columns) with which the styles are as frequent as they should be in
+    each group of sex, descent and age (rows).
+
+    The bias of a style is added to its score; the styles of a person are a softmax of the scores.
+    """
     style_places = places(STYLE_PLACES, HAIR_STYLES)
     tables = [style_frequencies(*group) for group in GROUP_NAMES]
     return np.stack(
@@ -121,7 +128,7 @@ def style_biases() -> Float[np.ndarray, "12 15"]:
 
 @dataclass(frozen=True)
 class HairPrior:
-    """Map from traits and appearance latents to the hair of the head."""
+    """Map from a person's traits and appearance latents to the hair of the head."""
 
     places: Float[np.ndarray, "15 6"]
     """Unit direction of each hair style in the latent space, see ``STYLE_PLACES``."""
@@ -130,7 +137,7 @@ class HairPrior:
 
     @classmethod
     def fit(cls) -> "HairPrior":
-        """Compute the biases that give the hair styles their frequencies."""
+        """Compute the biases in the choice of a style with which the hair styles are as frequent as they should be."""
         return cls(places(STYLE_PLACES, HAIR_STYLES), style_biases())
 
     def hair(

@@ -24,7 +24,9 @@ GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 @dataclass(frozen=True)
 class LightSamples:
-    """Directions that stand for all light that reaches a head; those on the lamp's disc come first."""
+    """Directions that stand for all light that reaches a head; those on the disc of the lamp come first, then those of
+    the sky.
+    """
 
     towards: Float[np.ndarray, "direction 3"]
     """Unit vectors from the head to the light, in the head's frame."""

@@ -97,7 +97,9 @@ class LightPrior:
 
     @classmethod
     def fit(cls) -> "LightPrior":
-        """Compute the biases that give the kinds their frequencies, and the matrix for the light coefficients gamma."""
+        """Compute the biases with which the kinds of light are as frequent as they should be, and the matrix that fits
+        spherical harmonics to a light.
+        """
         kind_places = places(KIND_PLACES, LIGHT_KINDS)
         bias = biases(np.array([FREQUENCIES[name] for name in LIGHT_KINDS]), kind_places, TEMPERATURE)
         basis = spherical_harmonics(torch.from_numpy(sphere_directions(200))).numpy()  # (200, 9)
@@ -105,11 +107,13 @@ class LightPrior:
         return cls(kind_places, bias, np.linalg.solve(normal_equations, basis.T))
 
     def weights(self, z: Float[np.ndarray, "12"]) -> Float[np.ndarray, "5"]:
-        """Return the share of each of ``LIGHT_KINDS``, with sum 1, for the light latents ``z_noise[LIGHT]``."""
+        """Return the share of each of the five kinds of light, with sum 1, for the 12 appearance latents of the light,
+        ``z_noise[60:72]``.
+        """
         return kind_weights(z[:3], self.places, self.bias, TEMPERATURE)
 
     def light(self, z: Float[np.ndarray, "12"]) -> EnvironmentLight:
-        """Return the light that the light latents ``z_noise[LIGHT]`` stand for."""
+        """Return the light of the 12 appearance latents of the light, ``z_noise[60:72]``."""
         kind = _blended(self.weights(z))
         azimuth, elevation, power, warmth, fill, second, second_power, behind, exposure = z[3:]
         turn = 2 * normal_cdf(azimuth) - 1

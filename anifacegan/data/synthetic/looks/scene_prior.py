@@ -102,7 +102,7 @@ def lightness_and_chroma(lightness: float, z: Float[np.ndarray, "2"]) -> Float[n
 
 @dataclass(frozen=True)
 class BackgroundPrior:
-    """Map from the 8 appearance latents ``z_noise[BACKGROUND]`` to the background."""
+    """Map from the 8 appearance latents of the background, ``z_noise[72:80]``, to the background."""
 
     places: Float[np.ndarray, "5 2"]
     """Unit direction of each kind of background in latent space, see ``KIND_PLACES``."""
@@ -111,13 +111,13 @@ class BackgroundPrior:
 
     @classmethod
     def fit(cls) -> "BackgroundPrior":
-        """Compute the biases that give the kinds of background their frequencies."""
+        """Compute the biases with which the kinds of background are as frequent as they should be."""
         kind_places = places(KIND_PLACES, BACKGROUND_KINDS)
         frequencies = np.array([FREQUENCIES[name] for name in BACKGROUND_KINDS])
         return cls(kind_places, biases(frequencies, kind_places, TEMPERATURE))
 
     def background(self, z: Float[np.ndarray, "8"]) -> Background:
-        """Return the background that the latents ``z_noise[BACKGROUND]`` stand for."""
+        """Return the background of the 8 appearance latents of the background, ``z_noise[72:80]``."""
         weights = kind_weights(z[:2], self.places, self.bias, TEMPERATURE)
         first, second, hue, turn, shift, lights = z[2:]
         palette = np.einsum("k,kpc->pc", weights, np.array([PALETTES[name] for name in BACKGROUND_KINDS]))

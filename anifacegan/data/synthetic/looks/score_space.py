@@ -24,7 +24,10 @@ ITERATIONS, TOLERANCE = 150, 1e-3
 
 
 def places(table: Mapping[str, Sequence[float]], names: Sequence[str]) -> Float[np.ndarray, "kind dim"]:
-    """Return the places (unit vectors) of the kinds ``names``, in this order, from directions of any length by name."""
+    """Return the places (unit vectors in the space of a few latents) of the kinds ``names``, in this order.
+
+    ``table`` has a direction of any length for each name.
+    """
     return unit(np.array([table[name] for name in names], np.float64))
 
 
@@ -34,9 +37,10 @@ def kind_weights(
     bias: Float[np.ndarray, " kind"],
     temperature: float,
 ) -> Float[np.ndarray, " kind"]:
-    """Return the share of each kind, with sum 1, at latents ``z``: a softmax of ``kind_places @ z + bias``.
+    """Return the share of each kind (of hair style, light or background), with sum 1, at the latents ``z``.
 
-    A lower temperature gives sharper borders between kinds.
+    It is a softmax of ``(kind_places @ z + bias) / temperature``: a kind has a large share if the unit vector that is
+    its place points in the direction of ``z``. A lower temperature gives sharper borders between kinds.
     """
     scores = (kind_places @ z + bias) / temperature
     weights = np.exp(scores - scores.max())
@@ -46,10 +50,11 @@ def kind_weights(
 def biases(
     frequencies: Float[np.ndarray, " kind"], kind_places: Float[np.ndarray, "kind dim"], temperature: float
 ) -> Float[np.ndarray, " kind"]:
-    """Find biases for which the mean share of each kind over z ~ N(0, I) is its frequency, by fixed-point iteration.
+    """Find the biases in :func:`kind_weights` for which the mean share of each kind over z ~ N(0, I) is its frequency,
+    by fixed-point iteration.
 
-    The mean is over ``DRAWS`` points of a quasi-random sequence, so equal arguments give equal biases; the largest is
-    0. For ``temperature`` see :func:`kind_weights`.
+    ``kind_places`` are the unit vectors of the kinds; for ``temperature`` see :func:`kind_weights`. The mean is over
+    ``DRAWS`` points of a quasi-random sequence, so equal arguments give equal biases; the largest is 0.
     """
     target = np.maximum(frequencies, RARE)
     target = target / target.sum()

@@ -32,9 +32,10 @@ EDGE = 3.0
 
 @functools.cache
 def background_shapes() -> Float[np.ndarray, "shape 9"]:
-    """Draw the constant shapes of all kinds of backgrounds, and then the discs of light, in the order of painting.
+    """Draw, from a fixed seed, the shapes of all kinds of backgrounds and then the discs of light, in the order of
+    painting.
 
-    The columns are X, Y and so on to COLOUR.
+    There is a row for each shape; the columns are X, Y and so on to COLOUR of this module.
     """
     rng = np.random.default_rng(SEED)
     shapes = []
@@ -68,7 +69,9 @@ def _shape(name: str, number: int, rng: np.random.Generator, kind: int) -> list[
 
 
 def background_image(background: Background, camera: Camera) -> Float[np.ndarray, "size size 3"]:
-    """Render the background that a camera sees without the head; linear colours, exposed by ``LEVEL``."""
+    """Render the background that a camera sees without the head; linear colours, multiplied by the exposure
+    ``LEVEL``.
+    """
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     origin = -rotation @ translation  # the camera, in world units
     offsets = (np.arange(camera.size) - camera.principal_px) / camera.focal_px

@@ -54,7 +54,7 @@ def eye_sample(value, looks, colour, material):
     Args:
         value: (COLUMNS,) vertex attributes interpolated at the sample, see
             :mod:`anifacegan.data.synthetic.surface.vertex_table`.
-        looks: the person's numbers, :class:`anifacegan.data.synthetic.shading.shading.Looks`.
+        looks: numbers of the person's appearance, :class:`anifacegan.data.synthetic.shading.shading.Looks`.
         colour: (3,) receives the linear colour without light.
         material: (MATERIAL,) receives what highlights need, see the same module as ``value``.
     """

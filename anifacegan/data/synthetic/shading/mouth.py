@@ -37,7 +37,7 @@ def teeth_sample(value, looks, gaps, colour, material):
     Args:
         value: (COLUMNS,) vertex attributes interpolated at the sample, see
             :mod:`anifacegan.data.synthetic.surface.vertex_table`.
-        looks: the person's numbers, :class:`anifacegan.data.synthetic.shading.shading.Looks`.
+        looks: numbers of the person's appearance, :class:`anifacegan.data.synthetic.shading.shading.Looks`.
         gaps: angles of the gaps between teeth, see :func:`tooth_gaps`.
         colour: (3,) receives the linear colour without light.
         material: (MATERIAL,) receives what highlights need, see the same module as ``value``.
@@ -73,7 +73,11 @@ def teeth_sample(value, looks, gaps, colour, material):
 def tongue_sample(value, colour, material):
     """Compute the colour of a sample (a point of an image) on the tongue, and describe its surface for highlights.
 
-    ``value``, ``colour`` and ``material`` are as in :func:`teeth_sample`.
+    Args:
+        value: (COLUMNS,) vertex attributes interpolated at the sample, see
+            :mod:`anifacegan.data.synthetic.surface.vertex_table`.
+        colour: (3,) receives the linear colour without light.
+        material: (MATERIAL,) receives what highlights need, see the same module as ``value``.
     """
     middle = np.exp(-((value[PLACE] / np.float32(0.02)) ** 2))
     for k in range(3):

@@ -62,10 +62,9 @@ def skin_sample(value, detail, looks, colour, material):
             :mod:`anifacegan.data.synthetic.surface.vertex_table`.
         detail: (8,) layers of the skin's detail at the sample, see
             :data:`anifacegan.data.synthetic.surface.skin_detail.LAYERS`.
-        looks: the person's numbers, :class:`anifacegan.data.synthetic.shading.shading.Looks`.
+        looks: numbers of the person's appearance, :class:`anifacegan.data.synthetic.shading.shading.Looks`.
         colour: (3,) linear colour of the mesh without light, changed in place.
-        material: (MATERIAL,) receives what highlights need, see
-            :mod:`anifacegan.data.synthetic.surface.vertex_table`.
+        material: (MATERIAL,) receives what highlights need, see :mod:`anifacegan.data.synthetic.surface.vertex_table`.
     """
     nx, ny, nz = value[NORMAL], value[NORMAL + 1], value[NORMAL + 2]
     px, py = value[PLACE], value[PLACE + 1]

@@ -80,7 +80,8 @@ def vertex_colours(
 
 
 def scattered(light: VertexLight, fields: HeadFields, melanin: float) -> VertexLight:
-    """Add light that skin reflects onto skin, let light scatter in the skin, and smooth visible shares of sky and lamp.
+    """Add the light that skin reflects onto skin, let light scatter in the skin, and smooth the shares of sky and lamp
+    that are visible from the vertices.
 
     Args:
         light: light that arrives directly at all vertices, those of the head first.

@@ -29,7 +29,9 @@ Directions = Float[np.ndarray, "row column 3"]
 
 @dataclass(frozen=True)
 class CombFields:
-    """Directions in which hair can be combed, and parts of the head, at the grid's nodes; the same for everyone."""
+    """Directions in which hair can be combed, and parts of the head, at the nodes of a square grid of directions from
+    the middle of the skull; the same for everyone.
+    """
 
     places: Float[np.ndarray, "row column 3"]
     """Points of the mean head that belong to the nodes, model units."""
@@ -55,10 +57,11 @@ class CombFields:
     def combed(
         self, style: HairStyle, parting: float, fringe: float = 0.0
     ) -> Float[np.ndarray, "row column 4"]:
-        """Compute how a person's hair is combed at each node: a direction (3) and its least influence.
+        """Compute how a person's hair is combed at each node of the grid: a direction (the first three numbers), and
+        the least influence of this direction on a strand (the fourth, 0 to 1).
 
-        The direction is mostly of length 1 or shorter. Its influence on a strand falls with the strand's distance from
-        the head, but not below the least influence (0 to 1), which is large before the face and in tied hair.
+        The direction is mostly of length 1 or shorter. Its influence falls with the strand's distance from the head,
+        but not below the least influence, which is large before the face and in tied hair.
 
         Args:
             style: the person's hair style.
@@ -94,7 +97,8 @@ class CombFields:
 
 
 def comb_fields(chart: HeadChart, mean: Float[np.ndarray, "vertex 3"]) -> CombFields:
-    """Compute the directions in which hair can be combed on the grid of ``chart``.
+    """Compute the directions in which hair can be combed at the nodes of ``chart``, a square grid of directions from
+    the middle of the skull.
 
     ``mean`` are the vertices of the mean head, model units.
     """

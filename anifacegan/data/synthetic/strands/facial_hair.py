@@ -176,7 +176,8 @@ def brow_share(
 def prepare_beard(head: HeadGeometry, chart: HeadChart) -> BeardRoots:
     """Scatter the roots of a full beard over the mean face, with a fixed seed.
 
-    ``chart`` says how far the head reaches in each direction; roots inside the mouth or the nose are left out.
+    ``chart`` says how far the head reaches in each direction from the middle of the skull; roots inside the mouth or
+    the nose are left out.
     """
     mean = head.mean.reshape(-1, 3)
     rng = np.random.default_rng(12)

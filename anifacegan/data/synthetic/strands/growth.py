@@ -60,7 +60,9 @@ class Curls(NamedTuple):
 
 
 def walk_numbers(style: HairStyle) -> tuple[np.float32, ...]:
-    """Return the seven numbers of a hair style that :func:`walk_paths` needs, in its order."""
+    """Return the seven numbers of a hair style that :func:`walk_paths` needs, in its order: lift, bend, gravity,
+    gravity_from, hug, outward and tuck.
+    """
     return tuple(
         np.float32(number)
         for number in (

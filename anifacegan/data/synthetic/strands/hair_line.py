@@ -50,13 +50,15 @@ class HairLine:
         return WornLine(style, distance.astype(np.float32), self.crown)
 
     def root_density(self) -> Float[np.ndarray, " vertex"]:
-        """Return the relative density of roots at each vertex, 0 to 1: less at the back, 0 far outside the line."""
+        """Return the relative density of hair roots at each vertex, 0 to 1: less at the back of the head, 0 far outside
+        the hair line.
+        """
         return smoothstep(-0.09, -0.05, self.distance) * (0.55 + 0.45 * self.front)
 
 
 @dataclass(frozen=True)
 class WornLine:
-    """The hair line of one person at the vertices of the mean head."""
+    """The hair line of one person, the edge of the region where hair grows, at the vertices of the mean head."""
 
     style: HairStyle
     """The person's hair style."""
@@ -66,7 +68,11 @@ class WornLine:
     """How much each vertex belongs to the crown, which may get bald, 0 to 1."""
 
     def share(self) -> Float[np.ndarray, " vertex"]:
-        """Return the share of roots at each vertex whose strands grow, 0 to 1, without the style's own density."""
+        """Return the share of hair roots at each vertex whose strands grow, 0 to 1, by the hair line and by baldness
+        alone.
+
+        The hair style's density, by which strands are thinned out equally everywhere, is not included.
+        """
         return self._grown(self.distance, self.crown).astype(np.float32)
 
     def cover(self, roots: Roots, noise: StrandNoise, density: float) -> Float[np.ndarray, " root"]:

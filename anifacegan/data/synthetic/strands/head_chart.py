@@ -75,7 +75,11 @@ class HeadChart:
         return (reach * np.clip(ratio, 1 - FARTHEST_MOVE, 1 + FARTHEST_MOVE)).astype(np.float32)
 
     def hull(self, vertices: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "row column"]:
-        """Return the largest of the :meth:`radii` of each direction and its neighbours, which encloses rims of ears."""
+        """Return, for each direction, the largest distance from the centre to a head's surface (:meth:`radii`) among
+        the direction and its neighbours, which encloses the rims of the ears.
+
+        ``vertices`` are the head's, model units.
+        """
         radii = self.radii(vertices)
         # the nodes beyond an edge are those inside it, mirrored about the edge's middle
         framed = np.pad(radii, 1)
@@ -89,7 +93,7 @@ def head_chart(
     triangles: Int[np.ndarray, "triangle 3"],
     scalp: Bool[np.ndarray, " vertex"],
 ) -> HeadChart:
-    """Lay out the grid of directions of a mean head.
+    """Lay out a square grid of directions from the middle of the skull, and find where each meets the mean head.
 
     Args:
         mean: vertices of the mean head, model units.

@@ -24,7 +24,7 @@ CORNER = 1
 
 @dataclass(frozen=True)
 class LashRow:
-    """Where the lashes of one lid grow, and their random numbers; the same for everyone."""
+    """Where the lashes of one lid grow, on its margin (edge), and their random numbers; the same for everyone."""
 
     margin: Int[np.ndarray, " column"]
     """Vertex indices of the lid's margin from +x to -x, without the corners of the eye."""

@@ -24,7 +24,7 @@ EDGE = 0.07
 
 @dataclass(frozen=True)
 class HairRegions:
-    """How much each root belongs to the parts of the head, 0 to 1, and its distances from some points.
+    """How much each hair root belongs to the parts of the head, 0 to 1, and its distances from some points.
 
     Top, front, sides and nape sum to 1.
     """
@@ -97,14 +97,14 @@ def strand_lengths(
     noise: StrandNoise,
     factor: float,
 ) -> Float[np.ndarray, " root"]:
-    """Compute the lengths of strands, model units.
+    """Compute the lengths of a person's strands of hair, model units.
 
     Args:
-        style: the person's hair style, to whose lengths the person's factor has been applied.
+        style: the person's hair style, with lengths that are already multiplied by ``factor``.
         regions: the parts of the head to which the roots belong.
         distance: signed distance of the roots to the style's hair line, positive in the hair, model units.
         noise: random numbers of the strands.
-        factor: the person's factor of lengths, for those that are not numbers of the style.
+        factor: how much longer the person's hair is than the style's; used for cuts to a height, a sphere or a fringe.
     """
     by_log = (
         regions.top * math.log(style.length_top)

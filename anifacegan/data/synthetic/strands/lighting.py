@@ -141,7 +141,7 @@ def strand_light(shadows: ShadowMaps, light: EnvironmentLight) -> StrandLight:
 
 
 def no_light() -> StrandLight:
-    """Return a light without any direction, for drawings of strands whose colours are not needed."""
+    """Return a light that comes from no direction, for drawings of strands whose colours are not needed."""
     maps, vectors = np.zeros((0, 0, 0, 2), np.float32), np.zeros((0, 3), np.float32)
     return StrandLight(
         depth=maps, used=np.zeros(0, np.int64), axes=np.zeros((0, 3, 3), np.float32), radiance=vectors,

@@ -122,7 +122,12 @@ def grow_strands(
 
 
 def skin_under_hair(plan: StrandPlan, appearance: Appearance) -> SkinUnderHair:
-    """Compute the share of skin, 0 to 1, that a person's scalp hair, brows and beard hide or shade at each vertex."""
+    """Compute the share of skin, 0 to 1, that a person's hair of the head, brows and beard hide or shade at each
+    vertex.
+
+    ``plan`` is what is the same for everyone, see :func:`plan_strands`; ``appearance`` has the person's hair, brows and
+    beard.
+    """
     style, skin = blended_style(appearance.hair), plan.skin
     brows, _, _ = brow_share(appearance.brows, skin.side, skin.above_brow)
     brows = np.where(skin.front, brows * min(appearance.brows.density, 1.0), 0)

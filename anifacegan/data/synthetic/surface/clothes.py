@@ -55,7 +55,7 @@ def cloth_sample(value, looks, colour, material):
 
     Args:
         value: (COLUMNS,) vertex attributes interpolated at the sample, see :mod:`.vertex_table`.
-        looks: the person's numbers, :class:`anifacegan.data.synthetic.shading.shading.Looks`.
+        looks: numbers of the person's appearance, :class:`anifacegan.data.synthetic.shading.shading.Looks`.
         colour: (3,) receives the linear colour without light.
         material: (MATERIAL,) receives what highlights need, see :mod:`.vertex_table`.
     """
@@ -85,9 +85,10 @@ def cloth_sample(value, looks, colour, material):
 @kernel(fastmath=True)
 @no_type_check
 def collar_shadow(value, material):
-    """Darken a sample (a point of an image) on skin just outside the collar, by changing its ``material``.
+    """Darken a sample (a point of an image) on skin just outside the collar, by changing what describes its surface.
 
-    ``value`` (COLUMNS,) are vertex attributes interpolated at the sample, see :mod:`.vertex_table`.
+    ``value`` (COLUMNS,) are vertex attributes interpolated at the sample, and ``material`` (MATERIAL,) the description
+    of the surface, changed in place; for both see :mod:`.vertex_table`.
     """
     edge = value[CLOTH]
     if edge > np.float32(-0.15):

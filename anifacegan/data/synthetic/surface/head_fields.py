@@ -86,7 +86,9 @@ class HeadFields:
 
 
 def head_fields(head: HeadGeometry) -> HeadFields:
-    """Compute the numbers at the vertices and triangles of the face model that are the same for everyone."""
+    """Compute the numbers at the vertices and triangles of the face model that rendering needs and that are the same
+    for everyone, such as regions of the skin.
+    """
     parts, mean = head.parts, head.mean.reshape(-1, 3)
     part = np.asarray(parts.part, np.int64)
     seen = ((mean > IN_IMAGES[0]) & (mean < IN_IMAGES[1])).all(axis=1)

@@ -112,9 +112,13 @@ def skin_detail(
 def map_size(
     mean: Float[np.ndarray, "vertex 3"], triangles: Int[np.ndarray, "triangle 3"], layout: TextureLayout
 ) -> int:
-    """Choose the height and width of the map, in texels, so that a texel is ``TEXEL`` long in the median triangle.
+    """Choose the height and width, in texels, of the texture map of the skin's detail, so that a texel is ``TEXEL``
+    model units long in the median triangle.
 
-    The arguments are those of :func:`skin_detail`.
+    Args:
+        mean: vertices of the mean head, model units.
+        triangles: vertex indices of the triangles of the skin.
+        layout: texture coordinates of the same triangles.
     """
     a, b, c = (mean[triangles[:, k]] for k in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
