@@ -67,7 +67,8 @@ class ViewConsistency:
     visible_share: float
     """Share of the head's pixels in the target views whose points are also visible in the source views."""
     depth_mm: float
-    """Mean absolute difference between rendered depth and mesh on the face, millimetres; nan if no face is visible."""
+    """Mean absolute difference between rendered depth and the depth of the face model's mesh, millimetres; nan if no
+    face is visible."""
     depth_bias_mm: float
     """Mean of rendered depth minus depth of the mesh, millimetres; positive if the surface is behind the mesh."""
     pairs: int
@@ -121,7 +122,9 @@ class ConsistencyItems:
 
 
 def consistency_items(faces: Iterable[FaceViews], fov_deg: float = FOV_DEG) -> ConsistencyItems:
-    """Compare the colours of the views of each face, and the views' depths with the face model's mesh."""
+    """Compare the colours of the views of each face with each other, and their depths with the face model's mesh;
+    ``fov_deg`` is the views' field of view in degrees.
+    """
     sums = [_face_sums(face, fov_deg) for face in faces]
     columns = {
         field.name: torch.tensor([row[field.name] for row in sums], dtype=torch.float64)

@@ -59,7 +59,7 @@ class FaceCoefficients:
 
 
 def write_coefficients(path: Path, face: FaceCoefficients) -> None:
-    """Write a .mat in Deep3DFaceRecon's layout, atomically."""
+    """Write a .mat file with the keys and units of Deep3DFaceRecon's, atomically."""
     arrays: dict[str, object] = {}
     for key, shape in _SHAPES.items():
         value = getattr(face, key)

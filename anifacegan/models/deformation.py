@@ -61,8 +61,9 @@ class DeformationField(nn.Module):
 
 @dataclass(frozen=True)
 class BoundDeformation:
-    """Deformation field of a batch of faces with fixed latents; maps target points (B, N, 3) to offsets (B, N, 3), both
-    in world units."""
+    """Deformation field of a batch of faces with fixed latents; maps points of the expressive faces (B, N, 3) to their
+    offsets (B, N, 3) to the template, both in world units.
+    """
 
     layers: list[BoundFiLMLayer]
     """Sine layers with one set of weights for each face."""

@@ -43,8 +43,8 @@ class ConditionedFields:
     """Manifold predictor: maps template points (B, N, 3), points of the face without deformation, to the scalar s (B,
     N)."""
     radiance: Callable[[Tensor], tuple[Tensor, Tensor]]
-    """Template radiance: maps template points (B, N, 3) to colours (B, N, 3) in [-0.001, 1.001] and opacities (B,
-    N)."""
+    """Template radiance: maps points of the template (the face without deformation) (B, N, 3) to colours (B, N, 3) in
+    [-0.001, 1.001] and opacities (B, N)."""
     levels: Float[Tensor, "level"]
     """Values of s on the manifolds, in falling order."""
     ray_sampling: RaySamplingConfig
@@ -52,8 +52,8 @@ class ConditionedFields:
     radiance_offset_gain: float = 1.0
     """Factor g on the offset delta where colours are looked up: the radiance is evaluated at x_target + g delta."""
     align: Callable[[Tensor], Tensor] | None = None
-    """Alignment field: maps template points (B, N, 3) to their offsets (B, N, 3) to the mean head; None if the
-    generator has no alignment field."""
+    """Alignment field: maps points of the template (the face without deformation) (B, N, 3) to their offsets (B, N, 3)
+    to the mean head; None if the generator has no alignment field."""
 
 
 @dataclass(frozen=True)

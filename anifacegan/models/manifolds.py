@@ -48,7 +48,9 @@ class ManifoldField(nn.Module):
         nn.init.zeros_(self.output.bias)
 
     def forward(self, x_template: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:
-        """Evaluate s at template points (world units), in full precision."""
+        """Evaluate the scalar s at points of the template (the face without deformation), world units, in full
+        precision.
+        """
         h = x_template / WORLD_PER_NETWORK_UNIT - self.centre
         with full_precision(h):
             for layer in self.hidden:

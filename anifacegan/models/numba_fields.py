@@ -207,7 +207,9 @@ class NumbaOffsets:
 
 
 class NumbaManifolds:
-    """Numba version of the manifold predictor; maps template points (1, N, 3) to the scalar s (1, N)."""
+    """Numba version of the manifold predictor; maps points of the template, the face without deformation, (1, N, 3) to
+    the scalar s (1, N).
+    """
 
     def __init__(self, field: ManifoldField) -> None:
         layers = [(layer.weight.T, layer.bias) for layer in field.hidden]  # type: ignore[union-attr,operator]
@@ -221,8 +223,9 @@ class NumbaManifolds:
 
 
 class NumbaTemplate:
-    """Numba version of the template radiance of one face; maps template points (1, N, 3) to colours (1, N, 3) and
-    opacities (1, N)."""
+    """Numba version of the template radiance of one face; maps points of the template, the face without deformation,
+    (1, N, 3) to colours (1, N, 3) and opacities (1, N).
+    """
 
     def __init__(self, field: BoundTemplate) -> None:
         layers = [(layer.weight[0], layer.bias[0, 0]) for layer in [*field.layers, field.colour_layer]]

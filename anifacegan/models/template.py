@@ -35,7 +35,9 @@ VIEW_DIRECTION = (0.0, 0.0, -1.0)
 
 
 class TemplateField(nn.Module):
-    """FiLM-SIREN from template points to colour and opacity, conditioned on z_id and z_noise."""
+    """FiLM-SIREN from points of the template (the face without deformation) to colour and opacity, conditioned on z_id
+    and z_noise.
+    """
 
     latent_scale: Tensor
     """(160,) factors of the entries of [z_id, z_noise] at the input of the mapping network; 1 in the paper and in the

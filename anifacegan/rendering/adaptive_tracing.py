@@ -94,7 +94,9 @@ class RayTracer:
         self.levels = fields.levels.tolist()
 
     def in_slices(self, count: int, work: Callable[[slice], None]) -> None:
-        """Call ``work`` on slices of ``count`` rays; on a CPU the slices are shared by its cores."""
+        """Call ``work`` on consecutive parts (Python slices) of 0 to ``count`` - 1; on a CPU its cores share the
+        parts.
+        """
         device = self.origins.device.type
         size = max(1, SLICE_SAMPLES[device] // len(self.t))
         if device == "cpu":

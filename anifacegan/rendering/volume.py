@@ -24,16 +24,16 @@ ManifoldSelection = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class RaySamples:
-    """The deformation and the manifold scalar at evenly spaced points of rays."""
+    """The deformation and the manifold scalar at evenly spaced points (samples) of rays."""
 
     t: Float[Tensor, "batch ray sample"]
     """Distance of each sample from the camera, world units."""
     x: Float[Tensor, "batch ray sample 3"]
-    """Samples as target points, world units."""
+    """Samples as points on the rays, in the space of the deformed face, world units."""
     delta: Float[Tensor, "batch ray sample 3"]
-    """Deformation offsets from the target points to the template, world units."""
+    """Deformation offsets from the samples to the template (the face without deformation), world units."""
     s: Float[Tensor, "batch ray sample"]
-    """Manifold scalar at the samples, moved to the template by their deformation offsets."""
+    """Manifold scalar at the samples after their deformation offsets have moved them to the template."""
 
     def at(self, crossings: Crossings) -> Float[Tensor, "batch ray level 7"]:
         """Interpolate from the samples to crossings with manifolds: distance from the camera (1), point of the deformed
@@ -69,8 +69,9 @@ def render_rays(fields: ConditionedFields, rays: Rays, choose: ManifoldSelection
 
 
 def sample_rays(fields: ConditionedFields, rays: Rays) -> RaySamples:
-    """Evaluate the deformation and the manifold scalar at evenly spaced points of rays; the fields' ray-sampling
-    configuration gives their distances."""
+    """Evaluate the deformation and the manifold scalar at evenly spaced points of rays, whose distances from the camera
+    are those of ``fields.ray_sampling``.
+    """
     config = fields.ray_sampling
     t = torch.linspace(
         config.near, config.far, config.samples, dtype=rays.origins.dtype, device=rays.origins.device
@@ -110,9 +111,10 @@ def add_background(
 def radiance_at(
     fields: ConditionedFields, x: Float[Tensor, "batch point 3"], background: Bool[Tensor, "batch point"]
 ) -> tuple[Float[Tensor, "batch point 3"], Float[Tensor, "batch point"]]:
-    """Evaluate colour and opacity of template points (world units), which are first moved by the alignment field.
+    """Evaluate colour and opacity at points of the template (the face without deformation), world units, which the
+    alignment field first moves to the mean head.
 
-    Points of the ``background`` mask are not aligned and are opaque.
+    Points of the ``background`` mask are not moved and are opaque.
     """
     if fields.align is not None:
         x = x + fields.align(x).masked_fill(background[..., None], 0.0)
@@ -126,6 +128,6 @@ def _per_point(function: Callable[[Tensor], Tensor], x: Float[Tensor, "batch ray
 
 
 def in_slices(rays: Rays, size: int) -> Iterator[Rays]:
-    """Yield slices of at most ``size`` rays of each face, to render them in less memory."""
+    """Yield the rays in parts of at most ``size`` rays of each face, to render them in less memory."""
     for start in range(0, len(rays), size):
         yield rays[start : start + size]

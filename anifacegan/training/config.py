@@ -35,7 +35,9 @@ class Split:
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """Options of adversarial training: batch size, the steps in an iteration, and learning rates."""
+    """Options of adversarial training: batch size, the optimizer steps in an iteration, and learning rates, which are
+    constant.
+    """
 
     batch: int = 4
     """Number of real images in each step of the discriminator, and of generated images in each step of every

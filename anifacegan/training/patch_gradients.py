@@ -123,8 +123,8 @@ def as_images(rgb: Float[Tensor, "batch ray 3"], size: int) -> Float[Tensor, "ba
 
 
 def parts(count: int, most: int) -> list[slice]:
-    """Divide ``count`` items into slices of at most ``most`` items, and return these; if ``most`` is 0, one slice of
-    all.
+    """Divide ``count`` items into consecutive parts of at most ``most`` items; return them as Python slices. If
+    ``most`` is 0, there is one part.
     """
     step = most or max(count, 1)
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]

@@ -206,8 +206,8 @@ def add_pool(
     mesh: MeshSampler,
     source: TrainingSource,
 ) -> None:
-    """Sample schedule.prior_faces faces from the generator's priors, and add them to the faces whose mesh is
-    imitated.
+    """Sample schedule.prior_faces faces from the generator's priors, and add them to those from whose meshes the
+    deformation learns.
     """
     schedule = config.schedule
     pool = sample_prior_faces(generator, data, schedule.prior_faces, schedule.seed)

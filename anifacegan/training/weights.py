@@ -11,8 +11,8 @@ class ImageWeights:
     """Factors of the losses that compare generated images with the face model; 0 switches a loss off."""
 
     geometry: float = 1e2
-    """Factor of the loss L_Ch: L1 distance between the surface of a generated face and the face model's mesh, in world
-    units, averaged over the face's pixels."""
+    """Factor of the loss L_Ch: L1 distance (world units) between the surface of a generated face and the face model's
+    mesh along the rays of the camera, averaged over the face's pixels."""
     landmarks: float = 0.0
     """Factor of the loss L_lm: mean squared distance (world units squared) between two sets of the face model's 68
     landmarks in space: from the coefficients that an image was generated with, and from those that the network of the
@@ -38,12 +38,12 @@ class LossWeights(ImageWeights):
     """Factor of the mean opacity of points in front of the known surface, where it should be 0, on rays of paired
     images."""
     deformation: float = 3e4
-    """Factor of the loss L_3DMM: mean squared error of the deformation field at points of the face model's mesh, in
-    world units."""
+    """Factor of the loss L_3DMM: mean squared error (world units squared) of the deformation field's offsets at points
+    of the face model's mesh."""
     mouth_gap: float = 3e3
-    """Factor of the mean squared error of the deformation field at points between open lips, where the mesh has no
-    vertices; the target is interpolated between the upper and the lower lip. Without this loss the lips' colours would
-    be stretched across the opening."""
+    """Factor of the mean squared error (world units squared) of the deformation field's offsets at points between open
+    lips, where the mesh has no vertices; the target is interpolated between the upper and the lower lip. Without this
+    loss the lips' colours would be stretched across the opening."""
     roughness: float = 3e3
     """Factor of the mean squared difference of the deformation field between points about 1 mm apart, which keeps the
     field smooth."""
@@ -54,8 +54,8 @@ class LossWeights(ImageWeights):
     """Factor of the mean squared length of the deformation of faces with the neutral expression, where it should be
     0."""
     alignment: float = 3e4
-    """Factor of the mean squared error of the alignment field near neutral meshes, in world units. Needs
-    generator.alignment."""
+    """Factor of the mean squared error (world units squared) of the alignment field's offsets near neutral meshes; this
+    field moves template points to a mean head. Needs generator.alignment."""
     plane_variation: float = 0.0
     """Factor of the total variation of the feature planes: the mean squared difference of neighbouring texels, a random
     sample of them in each step on paired images. It fills texels that images rarely show from their neighbours. Needs

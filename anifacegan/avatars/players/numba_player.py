@@ -53,8 +53,11 @@ def play(layered_mesh: LayeredMesh, pose: Pose, *, yaw: float, pitch: float, siz
 def visible_triangles(
     layered_mesh: LayeredMesh, pose: Pose, *, yaw: float, pitch: float, size: int
 ) -> Bool[np.ndarray, "2 triangle"]:
-    """Mark the triangles that are visible in a view (row 0), and those through which rays leave a visible layer
-    (row 1); arguments as in :func:`play`."""
+    """Mark, row 0, the triangles that are visible in a view, and, row 1, those through which rays leave a visible
+    layer.
+
+    ``pose`` are the vertices with an expression; angles are radians from frontal, ``size`` is pixels.
+    """
     view = View(yaw=yaw, pitch=pitch, size=size, fov_deg=layered_mesh.ray_sampling.fov_deg)
     return _draw_view(layered_mesh, pose, view, marks_visible=True)[1]
 
@@ -65,7 +68,10 @@ def entered_triangles(
     layer_starts: Int[np.ndarray, "layer_and_one"],
     view: "View",
 ) -> Int[np.ndarray, "layer size size"]:
-    """Return the index of the triangle that each pixel's ray meets first in each layer; -1 if it meets none."""
+    """Return the index of the triangle that each pixel's ray meets first in each layer of a mesh; -1 if it meets none.
+
+    ``layer_starts`` are the indices of the layers' first triangles and the number of triangles; ``view`` is the camera.
+    """
     drawn = _rasterize(vertices, triangles, layer_starts, view)
     entered = drawn.maps[0]
     layer, row, column = (entered >= 0).nonzero()

@@ -67,8 +67,8 @@ class AblationConfig(TrainConfig):
         return TrainConfig(**{field.name: getattr(self, field.name) for field in fields(TrainConfig)})
 
     def variants(self) -> dict[str, TrainConfig]:
-        """Return the training configurations by name: with all imitation losses, without each one that has a weight,
-        and without any.
+        """Return the training configurations by name: with all imitation losses, for each one that has a weight without
+        it, and without any.
         """
         training = self.training()
         unused = () if self.schedule.adversarial else IMAGE_TERMS

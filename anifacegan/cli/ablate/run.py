@@ -84,8 +84,8 @@ def ablate(config: AblationConfig, report: Callable[[str], None]) -> dict[str, A
 
 
 def share_surfaces(source: Path, target: Path) -> None:
-    """Fill a variant's folder ``target`` of surface maps with links to those of the first variant, ``source``, or with
-    copies where links are not possible.
+    """Fill the folder ``target`` of a trained variant's surface maps (distances and visible vertices of the training
+    images) with links to the files of the first variant, ``source``, or with copies where links are not possible.
 
     All variants have the same maps, because they render the same images. Either all files are linked or none: linking
     that was stopped halfway is done again.

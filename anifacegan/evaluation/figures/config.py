@@ -135,7 +135,9 @@ class TruncationConfig(FigureConfig):
 
 @dataclass(frozen=True)
 class DeformationConfig(FigureConfig):
-    """Draw the template (the face without deformation), the deformed face, and the deformation between them."""
+    """Draw the template (the face without deformation), the deformed face, and the deformation between them: its
+    length, and its offsets as arrows in two planes through the head (slices).
+    """
 
     x: float = 0.0
     """Position x of a vertical plane through the head (a sagittal slice), world units of which 1 counts as 1 m; 0 is

@@ -1,4 +1,6 @@
-"""Figure of the deformation field: template, deformed face, length of the offset, and arrows in two slices."""
+"""Figure of the deformation field: template, deformed face, length of the offset, and arrows in two planes through the
+head.
+"""
 
 import dataclasses
 

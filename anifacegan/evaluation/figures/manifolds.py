@@ -1,4 +1,4 @@
-"""Figure of the radiance manifolds in slices through the face, before and after deformation."""
+"""Figure of the radiance manifolds where planes through the face cut them (slices), before and after deformation."""
 
 import torch
 

@@ -90,6 +90,14 @@ def augmented_batch(
     ``device``.
 
     The random draws do not depend on the device.
+
+    Args:
+        images: all images, with coefficients and landmarks.
+        items: indices of the images that are augmented.
+        config: how frequent and how strong augmentations are.
+        focal_px: focal length of the images' camera, pixels.
+        rng: source of all random numbers.
+        device: where the result lies.
     """
     drawn = draw_augmentation(config, len(items), images.size, focal_px, rng)
     pixels = images.pixels[items].to(device, non_blocking=True)
@@ -104,8 +112,10 @@ def augmented_batch(
 def jittered_rows(
     images: FaceImages, config: AugmentationConfig, focal_px: float, rng: torch.Generator
 ) -> Float[Tensor, "item 257"]:
-    """Return the coefficients of all items as random augmentation changes them; the network's mean and scale (standard
-    deviation of each coefficient) are computed from these.
+    """Return the coefficients of all images as random augmentation changes them, a row of 257 for each; the network's
+    mean and scale (standard deviation of each coefficient) are computed from these.
+
+    ``config`` says how strong augmentations are; ``focal_px`` is the focal length of the images' camera, pixels.
     """
     drawn = draw_augmentation(config, len(images), images.size, focal_px, rng)
     return augmented_coefficients(Reconstruction.from_rows(images.rows), drawn).rows()

@@ -35,7 +35,7 @@ class ReconstructionState:
     step: int = 0
     """Number of finished steps."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """Where the weights before the first step come from, as plain values for the card."""
+    """Where the weights before the first step come from, as plain values for the model's card.yaml."""
     learning: dict[str, float] = field(default_factory=dict)
     """Learning rates and gradient norms of the last step."""
 
@@ -127,8 +127,15 @@ def reconstruction_losses(
     standardised: Float[Tensor, "batch 257"],
     weights: ReconstructionWeights,
 ) -> dict[str, Tensor]:
-    """Compute the weighted losses by name from ``standardised``, the network's output for ``batch``: coefficients
-    scaled to mean 0 and variance 1 over the training data.
+    """Compute the weighted losses of a batch of images by name.
+
+    Args:
+        network: the face reconstruction network.
+        landmarks: landmark positions of the face model as functions of the coefficients.
+        batch: images with their true coefficients and landmarks.
+        standardised: the network's output for the images: coefficients scaled to mean 0 and variance 1 over the
+            training data.
+        weights: factors of the losses.
     """
     squared = (standardised - (batch.face.rows() - network.mean) / network.scale).square()
     losses = {
