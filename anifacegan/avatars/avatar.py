@@ -187,7 +187,7 @@ class Avatar:
 
 
 def save_avatar(path: Path, avatar: Avatar) -> None:
-    """Write an avatar to one file; if writing fails, there is no incomplete file.
+    """Write an avatar to the file ``path`` (.safetensors); if writing fails, there is no incomplete file.
 
     Raises:
         InputError: the file cannot be written.

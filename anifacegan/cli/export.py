@@ -28,7 +28,8 @@ class SnapshotConfig:
 
 
 def export_snapshot(arguments: Sequence[str]) -> None:
-    """Run ``anifacegan export snapshot``.
+    """Run ``anifacegan export snapshot`` with the command-line words ``arguments``: write a snapshot's generator as a
+    model folder.
 
     Raises:
         InputError: a wrong option, no such run or snapshot, or a data set that does not fit.
@@ -51,7 +52,7 @@ KINDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the subcommand.
+    """Run ``anifacegan export`` with the command-line words ``arguments``, of which the first names the kind of export.
 
     Raises:
         InputError: an unknown kind of export, or anything that the export refuses.

@@ -25,7 +25,7 @@ class ImportConfig:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the subcommand.
+    """Run ``anifacegan import-released`` with the command-line words ``arguments``; prints a summary of the model.
 
     Raises:
         InputError: a wrong option, or no released files in the folder.

@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Run a subcommand, or print the list of subcommands or the version.
+    """Run the subcommand that the first command-line word names, or print the list of subcommands or the version.
 
     Raises:
         InputError: an unknown subcommand, or anything that the subcommand refuses.

@@ -27,7 +27,7 @@ class Subcommand:
 
 
 def wants_help(arguments: Sequence[str]) -> bool:
-    """Return whether the first word asks for the list of subcommands."""
+    """Return whether the first of the command-line words ``arguments`` asks for the list of subcommands."""
     return arguments[:1] in (["-h"], ["--help"])
 
 
@@ -42,7 +42,7 @@ def overview(command: str, description: str, subcommands: Mapping[str, str]) -> 
 
 
 def require_known(name: str, names: Sequence[str], command: str) -> None:
-    """Require that ``name`` is one of ``names``.
+    """Require that a subcommand's ``name`` is one of ``names``; ``command`` is the command that has these subcommands.
 
     Raises:
         InputError: it is not; the message has the most similar name, or all names.

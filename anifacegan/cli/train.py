@@ -38,7 +38,7 @@ CONFIGS = {name: partial(resolve_name, task.config) for name, task in TASKS.item
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the subcommand.
+    """Run ``anifacegan train`` with the command-line words ``arguments``, in one process or in several.
 
     Raises:
         SystemExit: with the exit code of an error, which one of the workers has printed.

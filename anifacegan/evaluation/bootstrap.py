@@ -150,7 +150,9 @@ def weighted_ratio(
 
 
 def ratio(numerator: Draws, denominator: Draws) -> Draws:
-    """Divide one statistic by another in each bootstrap draw; nan where the denominator is 0."""
+    """Divide the statistic ``numerator`` by the statistic ``denominator`` in each bootstrap draw; nan where the latter
+    is 0.
+    """
     return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator != 0)
 
 

@@ -202,7 +202,7 @@ def require_same_faces(face_models: tuple[str, str], pitch_offsets: tuple[float,
         )
     if pitch_offsets is not None and pitch_offsets[0] != pitch_offsets[1]:
         raise InputError(
-            f"A's card has pitch_offset {pitch_offsets[0]:g}, B's {pitch_offsets[1]:g}, "
+            f"A's card.yaml has pitch_offset {pitch_offsets[0]:g}, B's {pitch_offsets[1]:g}, "
             "expected --pitch_offset for both"
         )
 

@@ -82,7 +82,7 @@ class FaceDetector:
         return dlib.face_recognition_model_v1(str(dlib_models() / EMBEDDING_MODEL))
 
     def boxes(self, pixels: Image) -> list[Any]:
-        """Detect face boxes (dlib rectangles), the most confident first."""
+        """Detect faces in an image; return their boxes (dlib rectangles), the most confident first."""
         boxes, scores, _ = self._detect.run(np.ascontiguousarray(pixels), self.upsample, 0.0)
         return [boxes[k] for k in np.argsort(-np.asarray(scores), kind="stable")]
 

@@ -141,8 +141,11 @@ def inception_report(
     """Compute FID, KID and Inception Score.
 
     Args:
+        generated: generated images.
+        real: real images.
         weights: file of the Inception network's weights, see :func:`inception_weights`.
         batch: images per forward pass of the Inception network.
+        device: where the network computes.
 
     Raises:
         InputError: fewer than ten images, or weights of another network.

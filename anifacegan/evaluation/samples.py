@@ -156,9 +156,10 @@ def sample_expressions(
 
 @torch.no_grad()
 def yaw_grid_views(generator: Generator, people: int, yaws: tuple[float, ...], seed: int) -> PosedLatents:
-    """Return views of the people of :func:`expression_grid_views` with a neutral expression from each yaw (radians).
+    """Sample people, and return views of each with a neutral expression from each of the ``yaws`` (radians from
+    frontal).
 
-    The views are ordered by person.
+    They are ordered by person. A seed gives the same people as :func:`expression_grid_views`.
     """
     z_id, z_noise = (
         latent.repeat_interleave(len(yaws), dim=0) for latent in _people(generator, people, seed)
@@ -169,10 +170,10 @@ def yaw_grid_views(generator: Generator, people: int, yaws: tuple[float, ...], s
 
 @torch.no_grad()
 def appearance_grid_views(generator: Generator, people: int, appearances: int, seed: int) -> PosedLatents:
-    """Return neutral, frontal views of the people of :func:`expression_grid_views` with several appearance latents.
+    """Sample people, and return neutral, frontal views of each with several appearance latents z_noise.
 
-    The first appearance latent z_noise is the person's own. The others belong to other people, and are the same for
-    every person. The views are ordered by person.
+    The first appearance latent is the person's own. The others belong to other people, and are the same for every
+    person. The views are ordered by person. A seed gives the same people as :func:`expression_grid_views`.
     """
     z_id, z_noise = _people(generator, people, seed)
     others = _people(generator, appearances - 1, seed + OTHER_PEOPLE)[1]
@@ -191,10 +192,11 @@ def expression_ramp_views(
     seed: int,
     data_exp: Float[Tensor, "item 64"] | None = None,
 ) -> PosedLatents:
-    """Return frontal views of the people of :func:`expression_grid_views` with an expression that grows.
+    """Sample people, and return frontal views of each in which an expression grows, for image sequences.
 
-    Each person has another expression, whose coefficients are multiplied by ``strength`` in each frame. The views are
-    ordered by person, then by frame.
+    Each person has another expression, of the generator's expression prior or, if ``data_exp`` is given, a random row
+    of these coefficients; it is multiplied by ``strength`` in each frame. The views are ordered by person, then by
+    frame.
     """
     z_id, z_noise = (
         latent.repeat_interleave(len(strength), dim=0) for latent in _people(generator, people, seed)
@@ -207,7 +209,8 @@ def expression_ramp_views(
 def detection_views(
     generator: Generator, people: int, each: int, expressions: Float[Tensor, "expression 64"], seed: int
 ) -> PosedLatents:
-    """Sample people, and return ``each`` views of every person for the detection rate; they are ordered by person.
+    """Sample people, and return ``each`` views of every person, in which a face detector will search; they are ordered
+    by person.
 
     The views of a person have different random rows of ``expressions``, and yaws uniform in -0.35 to 0.35 radians.
     """

@@ -175,9 +175,10 @@ def warp(
 
 
 def depth_errors(view: DepthView, mesh: SurfaceMap, fov_deg: float = FOV_DEG) -> Float[Tensor, "pixel"]:
-    """Compute rendered depth minus depth of the mesh, world units, at pixels of the face with opacity 0.5 or more.
+    """Compute rendered depth minus depth of the face model's mesh, world units, at the face's pixels with opacity 0.5
+    or more of a rendered view.
 
-    ``mesh`` has the points at which the view's rays meet the face model's mesh.
+    ``mesh`` has the points at which the view's rays meet the mesh; ``fov_deg`` is the field of view in degrees.
     """
     rays = _rays(view, fov_deg)
     face = (mesh.share[0] > 0) & (view.foreground.flatten() >= HALF)

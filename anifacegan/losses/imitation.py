@@ -52,8 +52,9 @@ def neighbours(
 def smoothness_loss(
     delta: Float[Tensor, "batch point 3"], delta_of_neighbour: Float[Tensor, "batch point 3"]
 ) -> Float[Tensor, ""]:
-    """Compute the mean of |D(x) - D(x + e)|^2: squared differences between the deformation's offsets at points x and at
-    their :func:`neighbours`."""
+    """Compute the mean of |D(x) - D(x + e)|^2: the squared differences between the deformation's offsets at points x
+    (``delta``) and at points x + e close to them (``delta_of_neighbour``), world units squared.
+    """
     return (delta - delta_of_neighbour).square().sum(-1).mean()
 
 

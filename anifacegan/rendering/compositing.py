@@ -108,9 +108,11 @@ def composite(
 def blending_weights(
     alpha: Float[Tensor, "batch ray level"], hit: Bool[Tensor, "batch ray level"]
 ) -> Float[Tensor, "batch ray level"]:
-    """Compute the compositing weights alpha_i prod_{j<i} (1 - alpha_j + 1e-10) of points sorted from near to far.
+    """Compute the compositing weights alpha_i prod_{j<i} (1 - alpha_j + 1e-10) of points of rays sorted from near to
+    far.
 
-    Missed points are transparent. The 1e-10 keeps gradients finite behind an opaque point.
+    Points whose ``hit`` is false do not exist and count as transparent. The 1e-10 keeps gradients finite behind an
+    opaque point.
     """
     alpha = alpha * hit
     transmittance = torch.cumprod(1 - alpha + 1e-10, dim=-1)  # behind point i

@@ -32,7 +32,9 @@ class TrainingFaces:
         self.prior_faces, self.prior_share = 0, 0.0
 
     def draw_items(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
-        """Draw indices of random items of the data set, held-out items excluded."""
+        """Draw the indices of ``count`` random items of the data set; the last ones, which training never uses, are
+        excluded.
+        """
         return torch.randint(self.count, (count,), generator=rng)
 
     def add_prior_faces(

@@ -147,10 +147,15 @@ class ImitationFiles:
 def load_image_imitation(
     weights: ImageWeights, files: ImitationFiles, mesh: FaceMesh, fov_deg: float, device: torch.device
 ) -> ImageImitation | None:
-    """Load networks and tables for the losses that compare generated images with the face model; None if all
-    weights are 0.
+    """Load networks and tables for the losses that compare generated images with the face model; None if all weights
+    are 0.
 
-    They are loaded on the CPU, for later use on ``device``.
+    Args:
+        weights: factors of the losses.
+        files: where the networks and the face model are.
+        mesh: mesh of the face model.
+        fov_deg: field of view of the generated images, degrees.
+        device: where the losses will be computed; everything is loaded on the CPU.
 
     Raises:
         InputError: landmarks have a weight but no network, or one of another face model; or the rasterizer does not

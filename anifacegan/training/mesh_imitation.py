@@ -59,9 +59,10 @@ def draw_imitation_batch(
     device: torch.device,
     workers: Workers = SINGLE_PROCESS,
 ) -> ImitationBatch:
-    """Draw schedule.mesh_faces faces with points of their meshes, and return this process's share on ``device``.
+    """Draw schedule.mesh_faces faces with points of their meshes, at which the deformation is compared with the face
+    model; return this process's share of them on ``device``.
 
-    The same vertices are drawn for all faces of a step.
+    The same vertices are drawn for all faces of a step; ``workers`` are the processes that share them.
     """
     all_items = data.draw_imitated(schedule.mesh_faces, rng)
     items = workers.share(all_items)

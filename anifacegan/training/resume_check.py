@@ -52,7 +52,8 @@ def fixed_values(config: object, checksums: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_changes(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Compare the :func:`fixed_values` in a snapshot of the run ``out`` with those of the run that resumes from it.
+    """Compare the options and checksums in a snapshot of the run in the folder ``out`` (``before``) with those of the
+    run that resumes from it (``now``); both are from :func:`fixed_values`.
 
     Options that only one of the two has are not compared: a version of this package has added or removed them.
 

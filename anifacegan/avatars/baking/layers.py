@@ -49,9 +49,10 @@ class Layers:
         return len(self.charts.radius)
 
     def texel_positions(self, height: int, width: int) -> Float[Tensor, "{height} {width} 2"]:
-        """Return where each texel of a texture lies on the charts' grids, as (column, row) indices with fractions.
+        """Return where the texels of a texture of ``height`` x ``width`` texels lie on the grid on which each manifold
+        is sampled, as (column, row) indices of grid points, with fractions.
 
-        The outermost texels are on the edges of the grids.
+        The outermost texels are on the edges of the grid.
         """
         lines = [
             _interpolate(line, torch.arange(count, device=line.device) * ((len(line) - 1) / (count - 1)))

@@ -39,7 +39,7 @@ BLOCK_VERTICES, BLOCK_ROWS = 2**14, 16
 
 
 def play(layered_mesh: LayeredMesh, pose: Pose, *, yaw: float, pitch: float, size: int) -> RenderedImage:
-    """Draw one view of a layered mesh with its vertices at ``pose`` (:meth:`LayeredMesh.posed`).
+    """Draw one view of a layered mesh with its vertices at ``pose``, an image of ``size`` x ``size`` pixels.
 
     Angles are radians from frontal; at positive yaw the face turns to the image's right, at positive pitch it looks
     down.

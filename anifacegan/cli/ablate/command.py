@@ -8,7 +8,7 @@ from anifacegan.runtime.typed_config import read_config
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the subcommand; prints the table.
+    """Run ``anifacegan ablate`` with the command-line words ``arguments``; prints the table of the trained variants.
 
     Raises:
         InputError: a wrong option, or data or a face model that does not fit.

@@ -165,7 +165,7 @@ HEADINGS = {
 
 
 def table(results: dict[str, AblationResult]) -> str:
-    """Format the measurements as a Markdown table with a row for each variant."""
+    """Format the measurements of all training variants as a Markdown table with a row for each variant."""
     labels = {FULL: "nothing (the full loss)", NONE: "all of them"}
     rows = []
     for name, result in results.items():

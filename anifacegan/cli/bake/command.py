@@ -9,7 +9,7 @@ from anifacegan.runtime.typed_config import read_config
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the subcommand.
+    """Run ``anifacegan bake`` with the command-line words ``arguments``; prints what was written.
 
     Raises:
         InputError: a wrong option, or a model or file that cannot be used.

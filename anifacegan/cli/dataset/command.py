@@ -7,7 +7,7 @@ from anifacegan.runtime.typed_config import read_config
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the subcommand.
+    """Run ``anifacegan dataset`` with the command-line words ``arguments``; prints how many images were rendered.
 
     :mod:`anifacegan.cli.main` sets BLAS to one thread before NumPy is imported: a BLAS sums in another order with other
     numbers of threads, and the appearance prior would be fitted to other last bits. Processes share the machine.

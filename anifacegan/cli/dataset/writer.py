@@ -31,7 +31,7 @@ from anifacegan.runtime.files import (
 
 
 def write_dataset(config: DatasetConfig) -> int:
-    """Render the images that are missing; return how many there were.
+    """Render the images of a synthetic data set that are not finished yet; return how many these were.
 
     Raises:
         InputError: no face model, or a folder that holds another data set.
@@ -62,7 +62,7 @@ def set_proportions(config: DatasetConfig, renderer: SyntheticRenderer) -> str:
 
 
 def describe(config: DatasetConfig, head: HeadGeometry) -> None:
-    """Write dataset.json, which records what the images are made of.
+    """Write dataset.json into the data set's folder; it records what the images are made of.
 
     Raises:
         InputError: the folder holds other images, or images of another format.
@@ -112,7 +112,7 @@ def make_item(config: DatasetConfig, renderer: SyntheticRenderer, index: int) ->
 
 
 def archive(out: Path, count: int) -> None:
-    """Write all files to OUT.zip, without dates, so that the same data set gives the same bytes."""
+    """Write the files of ``count`` images to OUT.zip, without dates, so that the same data set gives the same bytes."""
     path = out.with_name(out.name + ".zip")
     files: Iterable[Path] = [out / DESCRIPTION_FILE, *(p for i in range(count) for p in item_paths(out, i))]
     with complete_or_absent(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as target:

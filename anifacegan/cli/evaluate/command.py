@@ -10,7 +10,7 @@ from anifacegan.runtime.typed_config import read_config
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the subcommand; prints the table.
+    """Run ``anifacegan evaluate`` with the command-line words ``arguments``; prints the table of the metrics.
 
     Raises:
         InputError: a wrong option, or a model or file that cannot be used.

@@ -7,7 +7,8 @@ from anifacegan.runtime.typed_config import read_config
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the subcommand; prints the folder and the names of the expressions.
+    """Run ``anifacegan expressions`` with the command-line words ``arguments``; prints the folder and the names of the
+    expressions.
 
     Raises:
         InputError: a wrong option, or no readable face model.

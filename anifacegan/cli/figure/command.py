@@ -38,7 +38,8 @@ TOGETHER = {
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the subcommand; prints the paths of the files.
+    """Run ``anifacegan figure`` with the command-line words ``arguments``, of which the first names the figure; prints
+    the paths of the files.
 
     Raises:
         InputError: an unknown figure, a wrong option, or a model or file that cannot be used.

@@ -10,7 +10,7 @@ from anifacegan.runtime.typed_config import read_config
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the subcommand; prints a table.
+    """Run ``anifacegan measure`` with the command-line words ``arguments``; prints a table of a network's errors.
 
     Raises:
         InputError: a wrong option or file, or network, data and face model that do not belong together.

@@ -8,8 +8,8 @@ from anifacegan.runtime.typed_config import read_config
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the subcommand; prints what was written. A run that SIGTERM ends removes its temporary files, as after
-    Ctrl-C.
+    """Run ``anifacegan render`` with the command-line words ``arguments``; prints what was written. If SIGTERM ends the
+    run, it removes its temporary files, as after Ctrl-C.
 
     Raises:
         InputError: a wrong option, or a model or file that cannot be used; nothing is written then.

@@ -90,7 +90,7 @@ def plan_video(config: RenderConfig) -> VideoPlan:
 
 
 def avatar_identity(config: RenderConfig, avatar: Avatar, path: Path) -> RenderIdentity:
-    """Return the one person of an avatar file.
+    """Return the one person of the avatar file ``path``.
 
     Raises:
         InputError: an option asks for something that is fixed in the avatar file.
@@ -114,6 +114,12 @@ def check_avatar(
     avatar: Avatar, trajectory: Trajectory, sheet_yaw: Float[np.ndarray, "view"], on_sheet: list[Expression]
 ) -> None:
     """Refuse frames and contact sheets with expressions or views that an avatar was not baked for.
+
+    Args:
+        avatar: the avatar.
+        trajectory: pose and expression of every frame.
+        sheet_yaw: yaw of each view on the contact sheet, radians from frontal.
+        on_sheet: expressions on the contact sheet.
 
     Raises:
         InputError: there is such an expression or view; the message names the first.

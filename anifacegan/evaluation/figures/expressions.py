@@ -12,7 +12,7 @@ from anifacegan.evaluation.figures.settings import (
 
 
 def draw(config: ExpressionsConfig) -> Drawing:
-    """Draw a grid of one person's expressions."""
+    """Draw a grid of images of one person with many expressions: named ones, then samples of the expression prior."""
     model = load_figure_model(config)
     renderer, seed = FaceRenderer(model, config), selected_seeds(config)[0]
     drawn = [prior_expression(model, config.first_drawn + k) for k in range(config.drawn)]

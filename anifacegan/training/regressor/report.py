@@ -45,7 +45,11 @@ def held_out_report(
 def reconstructed(
     network: FaceRegressor, images: FaceImages, augmentation: AugmentationConfig, focal_px: float
 ) -> tuple[Reconstruction, FaceBatch]:
-    """Augment all images and reconstruct their coefficients; return the network's coefficients and the true ones."""
+    """Augment all images at random and estimate their coefficients with a face reconstruction network; return the
+    estimated coefficients, and the augmented images with the true ones.
+
+    ``focal_px`` is the focal length of the images' camera, pixels.
+    """
     was_training, rng, device = network.training, torch.Generator().manual_seed(SEED), network.mean.device
     network.eval()
     found, batches = [], []
@@ -62,8 +66,8 @@ def reconstructed(
 
 
 def errors(found: Reconstruction, truth: FaceBatch, landmarks: FaceLandmarks) -> dict[str, float]:
-    """Compute mean errors of yaw and pitch (degrees) and landmarks (pixels of an image of 128 px), and correlations
-    over images.
+    """Compute, for estimated coefficients ``found`` and the true ones, mean errors of yaw and pitch (degrees) and of
+    landmarks (pixels of an image of 128 px), and correlations over images.
 
     ``exp_correlation`` is the mean correlation of the first ten expression coefficients, ``exp_lowest`` the lowest of
     these ten correlations, ``exp_all`` the mean correlation of all 64 coefficients.

@@ -79,7 +79,9 @@ class BeardRoots:
 
 
 def prepare_brows(head: HeadGeometry) -> BrowRoots:
-    """Scatter the roots of both brows over the mean face, with a fixed seed."""
+    """Scatter the roots of the hairs of both brows over the mean face, with a fixed seed, so that they are the same for
+    everyone.
+    """
     mean = head.mean.reshape(-1, 3)
     rng = np.random.default_rng(11)
     side, above = np.abs(mean[:, 0]), above_brow(mean)

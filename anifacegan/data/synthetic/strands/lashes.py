@@ -45,7 +45,9 @@ class LashRow:
 
 
 def prepare_lashes(head: HeadGeometry) -> list[LashRow]:
-    """Scatter lashes along the margins of the lids, with a fixed seed."""
+    """Scatter lashes along the margins (edges) of the lids, with a fixed seed, so that they are the same for
+    everyone.
+    """
     rng = np.random.default_rng(13)
     rows = []
     for eye, side in zip(head.eyes, SIDES[: len(head.eyes)], strict=True):

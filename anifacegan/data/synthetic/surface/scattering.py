@@ -57,7 +57,9 @@ class Neighbours:
 
 
 def neighbours(points: Float[np.ndarray, "vertex 3"], triangles: Int[np.ndarray, "triangle 3"]) -> Neighbours:
-    """List the neighbours of each vertex of a mesh with vertices ``points``, model units."""
+    """List the neighbours of each vertex of a mesh: the vertices with which it shares an edge. ``points`` are the
+    vertices, model units.
+    """
     count = len(points)
     pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(
         np.int64
