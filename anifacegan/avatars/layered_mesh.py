@@ -142,7 +142,7 @@ class LayeredMesh:
 
 @dataclass(frozen=True)
 class Pose:
-    """Vertices of a layered mesh with some expression."""
+    """Positions and texture coordinates of a layered mesh's vertices with some expression."""
 
     vertices: Float[np.ndarray, "vertex 3"]
     """Positions of the vertices in target space, world units."""

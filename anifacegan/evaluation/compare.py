@@ -33,7 +33,7 @@ RULE = "B may replace A if it wins at least one number beyond its 95 % interval,
 
 @dataclass(frozen=True)
 class ComparedStatistic:
-    """One statistic of a metric for both models."""
+    """One statistic of a metric for both compared models, A and B."""
 
     metric: str
     """Name of the metric."""
@@ -80,7 +80,7 @@ class ComparedStatistic:
         return self.ahead if self.significant else None
 
     def record(self) -> dict[str, Any]:
-        """Return the statistic as plain values for JSON."""
+        """Return the values of both models, their difference and the intervals as plain values for JSON."""
         return {
             "better": self.better,
             **asdict(self.estimates),
@@ -134,7 +134,7 @@ def verdict(statistics: Iterable[ComparedStatistic]) -> Verdict:
 
 @dataclass(frozen=True)
 class ComparedMetric:
-    """All statistics of one metric for both models."""
+    """All statistics of one metric for both compared models, A and B."""
 
     metric: str
     """Name of the metric."""

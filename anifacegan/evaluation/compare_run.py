@@ -32,7 +32,8 @@ from anifacegan.runtime.typed_config import plain
 
 
 def run(config: CompareConfig) -> str:
-    """Compare two models, write the output folder, and return the table and the verdict as text.
+    """Compare two models by the metrics of ``config``, write the output folder, and return as text the table and the
+    verdict, whether B may replace A.
 
     If the run is interrupted, the output folder stays as it was before.
 

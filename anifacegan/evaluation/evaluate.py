@@ -111,7 +111,7 @@ def evaluate(
 
 
 class Evaluation:
-    """Measurement of one model; images that were rendered for one metric are kept for the others."""
+    """Measurement of one model by single metrics; images that were rendered for one metric are kept for the others."""
 
     def __init__(self, inputs: EvaluationInputs, config: EvaluationConfig) -> None:
         self.image_sets = ImageSets(inputs, config)

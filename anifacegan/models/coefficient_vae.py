@@ -65,7 +65,9 @@ class CoefficientVAE(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def can_be_identity(self, dim: int) -> bool:
-        """Return whether the layers are wide enough for a VAE of ``dim`` coefficients that starts as the identity."""
+        """Return whether the layers are wide enough for a VAE of ``dim`` coefficients that starts as the identity
+        map.
+        """
         return self.config.latent_dim >= dim and self.config.hidden_dim >= 2 * dim
 
     @torch.no_grad()

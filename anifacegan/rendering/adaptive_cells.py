@@ -112,7 +112,7 @@ class SampleCache:
         self._index = torch.arange(self.count, device=pixels.device)
 
     def at(self, index: Int[Tensor, "ray k"]) -> Float[Tensor, "ray k"]:
-        """Return the manifold scalar s at samples given by their flat index."""
+        """Return the manifold scalar s at samples; ``index`` is ray * (samples of a ray) + sample."""
         new = index[self.s[index].isnan()]
         if len(new):
             t = self.tracer.t[new % self.count]
@@ -122,10 +122,10 @@ class SampleCache:
     def crossing_near(
         self, ray: Int[Tensor, "some"], expected: Float[Tensor, "some"], level: float
     ) -> tuple[Bool[Tensor, "some"], Int[Tensor, "some"]]:
-        """Search, around an expected distance, for two neighbouring samples of each ray between which the manifold
-        scalar falls through a level.
+        """Search for two neighbouring samples of each ray between which the manifold scalar falls through ``level``.
 
-        Returns whether such samples were found, and the index along the ray of the nearer one.
+        ``ray`` are indices of the rays; the search begins around the distances ``expected`` from the camera, world
+        units. Returns whether such samples were found, and the index along the ray of the nearer one.
         """
         first, last = self.tracer.t[0], self.tracer.t[-1]
         i = ((expected - first) / (last - first) * (self.count - 1)).long().clamp(0, self.count - 2)

@@ -18,8 +18,9 @@ MIN_FOREGROUND = 1e-6
 
 @dataclass(frozen=True)
 class RayPoints:
-    """Points from which the colour of a ray is composited: the crossings in the order of the manifolds' levels, then
-    the background."""
+    """Points from which the colour of a ray is composited: its crossings with the manifolds, in the order of the
+    manifolds' levels, then the point on the background plane.
+    """
 
     hit: Bool[Tensor, "batch ray point"]
     """Whether the ray meets the point's manifold; always true for the background."""

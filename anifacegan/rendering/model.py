@@ -30,7 +30,7 @@ from anifacegan.runtime.resources import located_model
 
 @dataclass(frozen=True)
 class Face:
-    """One person with one expression, which can be rendered from any side."""
+    """One person with one expression, which can be rendered from any side by :meth:`render`."""
 
     fields: ConditionedFields
     """Generator fields with the latents of this face, as functions of points."""

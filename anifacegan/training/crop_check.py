@@ -39,7 +39,7 @@ class CropCheck:
     """Mean distance between the landmarks in the files and those of the mesh after offset and scale are removed."""
 
     def plain(self) -> dict[str, float]:
-        """Return the values for the model card, rounded to three decimals."""
+        """Return the values for the model's card.yaml, rounded to three decimals."""
         return {name: round(value, 3) for name, value in asdict(self).items()}
 
     def line(self) -> str:

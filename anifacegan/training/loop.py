@@ -114,7 +114,9 @@ class LossTerms:
         return self.photometric_of(self.draw_paired(rays), near)
 
     def draw_imitated(self) -> ImitationBatch:
-        """Draw faces, and the points at which their deformation is compared with the face model's mesh."""
+        """Draw schedule.mesh_faces faces, and the points at which their deformation is compared with the face model's
+        mesh.
+        """
         with record_function(DATA):
             return draw_imitation_batch(
                 self.data, self.mesh, self.schedule, self.rng, self.generator.device, self.workers
@@ -152,7 +154,9 @@ class LossTerms:
         return losses if images is None else losses | self.photometric_of(images, stage == "near_surface")
 
     def imitation_of(self, batch: ImitationBatch) -> dict[str, Tensor]:
-        """Compare deformation and alignment with the meshes of the faces in ``batch``; return the weighted losses."""
+        """Compare how deformation and alignment move points with how the face model's mesh moves them, for the faces in
+        ``batch``; return the weighted losses by name.
+        """
         return imitation_losses(self.generator, batch, self.weights, self.schedule.precision, self.workers)
 
     def photometric_of(self, batch: PairedBatch, near: bool) -> dict[str, Tensor]:
@@ -197,7 +201,10 @@ def paired_step(state: State, terms: LossTerms, stage: Stage) -> dict[str, Tenso
 def update(
     state: State, losses: dict[str, Tensor], schedule: Schedule, workers: Workers = SINGLE_PROCESS
 ) -> None:
-    """Take one step of the optimizer and update the averaged weights. ``losses`` are the losses of the whole batch.
+    """Take one step of the optimizer of the stages before adversarial training, and update the averaged weights.
+
+    ``losses`` are the losses of the whole batch by name; ``schedule`` has the largest norm of the gradients;
+    ``workers`` are the processes that share the batch.
 
     Raises:
         FloatingPointError: a term or a field's gradient is not finite; the weights are those of the step before.
@@ -212,7 +219,8 @@ def update(
 
 
 def apply_gradients(state: State, schedule: Schedule) -> None:
-    """Take one step of the optimizer with the weights' gradients, and update the averaged weights.
+    """Take one step of the optimizer with the gradients that the weights have, and update the averaged weights;
+    ``schedule`` has the largest norm of the gradients.
 
     Raises:
         FloatingPointError: a field's gradient is not finite; the weights are those of the step before.

@@ -106,7 +106,8 @@ def near_surface(
 
 
 def in_free_space(rendered: RayColours, batch: PairedBatch) -> Bool[Tensor, "batch ray point"]:
-    """Return a mask of the shaded points that lie at least FREE_MARGIN in front of the known surface, on rays away from
-    silhouettes."""
+    """Return a mask of the points of the rays ``rendered`` that lie at least FREE_MARGIN in front of the surface, which
+    ``batch`` knows; rays at silhouettes are left out.
+    """
     in_front = rendered.t[..., :-1] < (batch.distance - FREE_MARGIN)[..., None]
     return rendered.hit[..., :-1] & in_front & batch.inside[..., None]

@@ -40,7 +40,9 @@ CHECKSUMS = {
 
 
 def fixed_values(config: object, checksums: dict[str, Any]) -> dict[str, Any]:
-    """Return the fixed options of a configuration by dotted key, as plain values, with the given checksums."""
+    """Return the options of a configuration that must not change when a run is resumed, by dotted key, as plain values,
+    together with the given checksums.
+    """
     values = _flat(plain(config))
     may_change = tuple(f"{name}." for name in MAY_CHANGE)
     fixed = {

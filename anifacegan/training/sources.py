@@ -91,7 +91,9 @@ class TrainingSource:
         return (vertices * WORLD_PER_MODEL_UNIT + self.mesh.world_offset).astype(np.float64)
 
     def units(self) -> ExpressionBasis | None:
-        """Return the face model's named expressions; None for the Basel Face Model, which has none."""
+        """Return the expression coefficients of the face model's action units (elementary facial movements); None for
+        the Basel Face Model, which has none.
+        """
         return (
             None if self.synthetic_renderer is None else self.synthetic_renderer.head.parts.expression_basis()
         )

@@ -71,7 +71,9 @@ class DeformedMesh:
 
 @dataclass(frozen=True)
 class MovingMesh:
-    """A mesh with blendshapes. Points are in target space, world units."""
+    """A mesh with blendshapes, which move its vertices with a person's expressions. Points are in target space (the
+    posed face), world units.
+    """
 
     mesh: LayerMesh
     """The mesh; triangles that span an opening, such as an open mouth, share no corners with other triangles."""

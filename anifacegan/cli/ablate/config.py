@@ -53,7 +53,7 @@ class AblationConfig(TrainConfig):
         self.evaluation()  # refuses counts that are too small
 
     def evaluation(self) -> EvaluationConfig:
-        """Return the settings of the measurements, which are the same for every variant."""
+        """Return the settings of the measurements, which are the same for every trained variant."""
         return EvaluationConfig(
             metrics=METRICS,
             samples=self.samples,

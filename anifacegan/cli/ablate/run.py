@@ -39,7 +39,9 @@ variants."""
 
 @dataclass(frozen=True)
 class AblationResult:
-    """Measurements of one variant."""
+    """Measurements of one trained variant: how well its faces show expressions, keep a person's identity, and move as
+    the face model's mesh does.
+    """
 
     correlation: float
     """Correlation between requested and estimated expression coefficients, mean over the first ten coefficients."""

@@ -45,7 +45,9 @@ FACTOR = 3
 
 @dataclass(frozen=True)
 class SyntheticRenderer:
-    """Everything that synthetic images are rendered from."""
+    """Everything that synthetic images are rendered from: the geometry of the head, and the map from latents to
+    appearances.
+    """
 
     head: HeadGeometry
     """Geometry of the open face model."""
@@ -54,7 +56,9 @@ class SyntheticRenderer:
 
     @cached_property
     def fields(self) -> HeadFields:
-        """Numbers at the head's vertices and triangles that are the same for everyone, computed at first use."""
+        """Numbers at the head's vertices and triangles that are the same for everyone, such as regions of the skin;
+        computed at first use.
+        """
         return head_fields(self.head)
 
     @cached_property
@@ -66,7 +70,7 @@ class SyntheticRenderer:
 
     @cached_property
     def detail(self) -> SkinDetail:
-        """Texture map of the skin's detail (pores, freckles), drawn at first use; geometry buffers do not need it."""
+        """Texture map of the skin's detail (pores, freckles), drawn at first use; only colours need it."""
         return head_detail(self.head, self.fields)
 
     def prepare(self, *, colours: bool = True) -> None:

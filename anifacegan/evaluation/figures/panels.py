@@ -44,7 +44,10 @@ class FaceRenderer:
         return self.model.face(latents=latents, expression=z_exp, psi=self.config.psi if psi is None else psi)
 
     def image(self, face: Face, *, yaw: float = 0.0, pitch: float = 0.0) -> RenderedImage:
-        """Render a view of a face; the images lie on the CPU. Angles are radians from frontal.
+        """Render a view of a face; the images lie on the CPU.
+
+        Angles are radians from frontal; at positive yaw the face turns to the image's right, at positive pitch it looks
+        down.
 
         Raises:
             InputError: the colours are not finite.

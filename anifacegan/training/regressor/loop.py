@@ -87,9 +87,11 @@ def train(
     weights: ReconstructionWeights,
     report: Callable[[ReconstructionState, dict[str, float]], None],
 ) -> None:
-    """Train from the state's step to the end of the schedule, on the device of the state and of ``landmarks``.
+    """Train a face reconstruction network from the state's step to the end of the schedule, on the device of the state
+    and of ``landmarks``.
 
-    Calls ``report(state, losses)`` after every step.
+    Calls ``report(state, losses)`` after every step. ``images`` are the training images with coefficients;
+    ``augmentation`` says how they are changed at random; ``weights`` are the factors of the losses.
 
     Raises:
         FloatingPointError: a term or a gradient is not finite; the weights are those of the step before.

@@ -95,14 +95,15 @@ class AppearancePrior:
         ridge: float = 20.0,
         temperature: float = 0.9,
     ) -> "AppearancePrior":
-        """Fit the prior to the bank of people of an open face model.
+        """Fit the prior to the example people (the bank) in the file of an open face model.
 
         Args:
-            parts: parts of the open face model, with the bank of people.
+            parts: parts of the open face model's file, with the example people.
             metric: quadratic form for which ``tex @ metric @ tex`` is a mean squared colour difference, see
                 :func:`texture_metric`.
             ridge: penalty of the linear regressions.
-            temperature: factor by which random skin differs less (below 1) or more from ``mean(z_id)``.
+            temperature: factor by which random skin differs less (below 1) or more than the example people's from the
+                mean skin of people with the same identity coefficients.
         """
         z_id = np.asarray(parts.bank_id, np.float64)
         rows = np.concatenate([np.ones((len(z_id), 1)), z_id], axis=1)
@@ -184,7 +185,9 @@ class AppearancePrior:
         )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the fitted arrays as float32, by field name; those of nested priors as in ``hair.places``."""
+        """Return the fitted arrays as float32, by field name; those of a nested prior by names such as
+        ``hair.places``.
+        """
         arrays = {}
         for field in fields(self):
             value = getattr(self, field.name)

@@ -86,7 +86,7 @@ GAMMA_RIDGE = 1e-3
 
 @dataclass(frozen=True)
 class LightPrior:
-    """Map from the 12 appearance latents ``z_noise[LIGHT]`` to light."""
+    """Map from the 12 appearance latents of the light, ``z_noise[60:72]``, to light."""
 
     places: Float[np.ndarray, "5 3"]
     """Unit direction of each kind of light in latent space, see ``KIND_PLACES``."""

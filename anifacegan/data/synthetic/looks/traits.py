@@ -7,7 +7,7 @@ from anifacegan.geometry.resampling import smooth_share
 
 @dataclass(frozen=True)
 class Traits:
-    """Traits of one person; shares are from 0 to 1."""
+    """Sex, age, descent and melanin of one person; shares are from 0 to 1."""
 
     male: float
     """Sex, 0 (female) to 1 (male)."""

@@ -24,7 +24,9 @@ RAGGED, SCATTER = 0.016, 0.020
 
 @dataclass(frozen=True)
 class HairLine:
-    """The hair line that all hair styles start from, and where styles change it, at the vertices of the mean head."""
+    """The hair line (edge of the region where hair of the head grows) that all hair styles start from, and where styles
+    change it, at the vertices of the mean head.
+    """
 
     distance: Float[np.ndarray, " vertex"]
     """Signed distance of each vertex to the hair line, positive in the hair, with random bays; model units."""
@@ -95,7 +97,9 @@ class WornLine:
 
 
 def hair_line(head: HeadGeometry) -> HairLine:
-    """Compute the hair line that all styles start from, and where styles change it, on the mean head."""
+    """Compute the hair line (edge of the region where hair of the head grows) that all styles start from, and where
+    styles change it, on the mean head.
+    """
     mean = head.mean.reshape(-1, 3)
     azimuth = azimuth_deg(mean)
     rng = np.random.default_rng(2)

@@ -204,7 +204,7 @@ def chart_values(values, centre, points):
         points: (N, 3) points, of which only the direction from the centre counts.
 
     Returns:
-        (N, C).
+        (N, C) interpolated values.
     """
     channels, last, one = values.shape[2], np.float32(values.shape[0] - 1), np.float32(1)
     out = np.empty((len(points), channels), np.float32)

@@ -83,7 +83,9 @@ class HairRoots:
 
 @dataclass(frozen=True)
 class ScalpHair:
-    """What is the same for everyone about the hair of the head."""
+    """What is the same for everyone about the hair of the head: where strands can grow, and in which directions hair
+    can be combed.
+    """
 
     chart: HeadChart
     """Grid of directions from the middle of the skull to the surface of the head."""

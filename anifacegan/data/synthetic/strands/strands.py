@@ -34,6 +34,8 @@ class Strands:
 
     @property
     def casting(self) -> Float[np.ndarray, "point 3"]:
-        """Return the points of strands that cast shadows, model units; none unless ``on_scalp``."""
+        """Return the points of the strands if they are longer hair of the head, which casts shadows, model units; else
+        no points.
+        """
         chosen = self.number % CASTING == 0 if self.on_scalp else np.zeros(len(self.number), bool)
         return self.points[chosen, ::2].reshape(-1, 3)

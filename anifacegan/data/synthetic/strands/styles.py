@@ -220,7 +220,9 @@ def _table() -> Float[np.ndarray, "style number"]:
 
 
 def blended_style(hair: Hair) -> HairStyle:
-    """Return a person's hair style: the mean of ``STYLES`` with the person's weights, changed by length and curl."""
+    """Return a person's hair style: the mean of all styles in ``STYLES``, weighted by the person's share of each,
+    changed by the person's length and curl.
+    """
     mean = np.asarray(hair.style_weights, np.float64) @ _table()
     mean[BY_LOG] = np.exp(mean[BY_LOG])
     style = HairStyle(**dict(zip(NAMES, mean.tolist(), strict=True)))

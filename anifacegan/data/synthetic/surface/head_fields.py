@@ -45,7 +45,9 @@ class Occluders:
 
 @dataclass(frozen=True)
 class HeadFields:
-    """Numbers at the vertices and triangles of the face model that are the same for everyone."""
+    """Numbers at the vertices and triangles of the face model that rendering needs and that are the same for
+    everyone.
+    """
 
     triangles: Int[np.ndarray, "drawn 3"]
     """Vertex indices of the triangles that images can show: not those behind the background plane in every image."""
