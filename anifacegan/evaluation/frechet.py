@@ -37,7 +37,8 @@ class FrechetReport:
     distance: float
     """Frechet distance between the features of generated and of real images."""
     deviation: float
-    """Standard deviation of the distance over bootstrap draws (random samples, with replacement) of both sets."""
+    """Standard deviation of ``distance`` over bootstrap draws (random samples, with replacement) of both sets of
+    images."""
     floor: float
     """Frechet distance between two disjoint sets of real images; images as good as real ones would have about this
     distance."""

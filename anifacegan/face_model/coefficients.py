@@ -1,4 +1,4 @@
-"""Reader and writer of face coefficients in the .mat layout of Deep3DFaceRecon."""
+"""Reader and writer of face coefficients in .mat files with the keys of Deep3DFaceRecon's."""
 
 import io
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ def write_coefficients(path: Path, face: FaceCoefficients) -> None:
 
 
 def read_coefficients(path: Path, file: io.BufferedIOBase | None = None) -> FaceCoefficients:
-    """Read all coefficients of a .mat in Deep3DFaceRecon's layout.
+    """Read all coefficients of a .mat file with the keys of Deep3DFaceRecon's.
 
     ``file`` is read instead of ``path`` if it is given, for example an entry of a zip; ``path`` then only names it.
 

@@ -31,13 +31,13 @@ class Layers:
     """
 
     charts: ManifoldCharts
-    """Charts of the manifolds."""
+    """The manifolds, each flattened to a square and sampled on a square grid."""
     rows: Float[Tensor, "row"]
-    """Positions along v of the lines between the rows of cells, as indices of the charts' grid points: rising from 0 to
-    side - 1, with fractions."""
+    """Positions along v of the lines between the rows of cells, as indices of the grid points on which each manifold is
+    sampled: rising from 0 to side - 1, with fractions."""
     columns: Float[Tensor, "column"]
-    """Positions along u of the lines between the columns of cells, as indices of the charts' grid points: rising from 0
-    to side - 1, with fractions."""
+    """Positions along u of the lines between the columns of cells, as indices of the grid points on which each manifold
+    is sampled: rising from 0 to side - 1, with fractions."""
     height: int
     """Height of the textures, texels."""
     width: int
@@ -171,7 +171,7 @@ class LayerMesh:
     layer_starts: Int[np.ndarray, "layer_and_one"]
     """Index of the first triangle of each layer; the last entry is the number of triangles."""
     cell: Int[np.ndarray, "triangle"]
-    """Cell of each triangle, as a flat index into an array of :data:`LevelCells`."""
+    """Cell of each triangle, as a flat index into an array (level, cell row, cell column)."""
 
     def level(self, triangles: Int[np.ndarray, "selected"]) -> Int[np.ndarray, "selected"]:
         """Return the index of the layer of each triangle; ``triangles`` are triangle indices."""

@@ -70,7 +70,8 @@ class AppearancePrior:
     """
 
     trait_weights: Float[np.ndarray, "81 4"]
-    """Weights of ``[1, z_id]`` in the linear prediction of each of ``TRAITS`` (columns)."""
+    """Weights of ``[1, z_id]`` in the linear prediction of each trait (columns): sex, age, African and Asian
+    descent."""
     mean_weights: Float[np.ndarray, "85 81"]
     """Weights of the regression's features (rows) in ``mean(z_id)``, 80 texture coefficients and melanin (columns)."""
     directions: Float[np.ndarray, "81 22"]

@@ -133,7 +133,8 @@ class HairPrior:
     places: Float[np.ndarray, "15 6"]
     """Unit direction of each hair style in the latent space, see ``STYLE_PLACES``."""
     biases: Float[np.ndarray, "12 15"]
-    """Bias of each hair style's score, which sets its frequency, in each group of ``GROUP_NAMES``."""
+    """Bias of each hair style's score, which sets its frequency, in each group of sex, descent and age (rows as
+    ``GROUP_NAMES``)."""
 
     @classmethod
     def fit(cls) -> "HairPrior":
