@@ -72,7 +72,7 @@ def readme(face_model: str) -> str:
         [
             "# Expressions",
             "",
-            "Coefficient files (keys as in Deep3DFaceRecon's) of named expressions, for `anifacegan render --expression`.",
+            "Coefficient files (Deep3DFaceRecon's keys) of named expressions, for `anifacegan render --expression`.",
             "",
             f"Origin: written by `anifacegan expressions` with the open face model `{face_model}`, as mixtures",
             "of its action units below (a name without Left or Right moves both sides). The face model is built from",
